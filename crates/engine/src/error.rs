@@ -1,0 +1,130 @@
+//! What can go wrong, in registry words. `server` chooses status and code; nothing here knows HTTP.
+
+use meta::MetaError;
+use model::digest::Digest;
+use model::manifest::ManifestError;
+use model::name::RepositoryName;
+use model::permission::Permission;
+use model::reference::Reference;
+
+/// Why an operation was refused or failed. Carries what the message needs, and no status code.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The caller may not do this here.
+    #[error("Permission \"{permission}\" denied on resource \"{resource}\" (or it may not exist)")]
+    Denied {
+        /// What was missing.
+        permission: Permission,
+        /// The full resource name.
+        resource: String,
+        /// Whether the request carried no credential.
+        anonymous: bool,
+    },
+    /// The caller may do this in the project, but there is no such repository.
+    #[error("Repository \"{}\" not found", .0.repository)]
+    RepositoryUnknown(RepositoryName),
+    /// The repository has no such image.
+    #[error("image \"{0}\" not found")]
+    ImageUnknown(String),
+    /// This repository cannot read such a blob.
+    #[error("blob {0} is not in this repository")]
+    BlobUnknown(Digest),
+    /// The image has no such tag or digest.
+    #[error("Failed to fetch \"{0}\"")]
+    ManifestUnknown(Reference),
+    /// There is no such upload, or it is somebody else's.
+    #[error("upload is unknown, finished or expired")]
+    UploadUnknown,
+    /// Another request is writing to the upload.
+    #[error("another request is still writing to this upload")]
+    UploadBusy,
+    /// A chunk does not start where the upload stands, or is not as long as it said.
+    #[error("chunk does not continue the upload, which stands at {offset} bytes")]
+    ChunkOutOfOrder {
+        /// How many bytes are stored.
+        offset: u64,
+    },
+    /// The upload grows beyond what a blob may be.
+    #[error("blob is larger than the limit of {limit} bytes")]
+    BlobTooLarge {
+        /// The limit.
+        limit: u64,
+    },
+    /// The bytes are not what the digest says.
+    #[error("content has digest {actual}, not {expected}")]
+    DigestMismatch {
+        /// What was announced.
+        expected: Digest,
+        /// What came.
+        actual: Digest,
+    },
+    /// The manifest cannot be accepted.
+    #[error(transparent)]
+    ManifestInvalid(#[from] ManifestError),
+    /// The manifest names content that the repository or image does not hold.
+    #[error("manifest refers to content that was not pushed here")]
+    ReferencesUnknown(Vec<Digest>),
+    /// The manifest states another size than the content has.
+    #[error("manifest states {stated} bytes for {digest}, which has {actual}")]
+    SizeMismatch {
+        /// The blob or manifest.
+        digest: Digest,
+        /// What the manifest says.
+        stated: u64,
+        /// What is stored.
+        actual: u64,
+    },
+    /// The object is needed by another and cannot be deleted.
+    #[error("{digest} is needed by manifest {by}")]
+    InUse {
+        /// What should be deleted.
+        digest: Digest,
+        /// What needs it.
+        by: Digest,
+    },
+    /// The client stopped sending, or sent too slowly.
+    #[error("request body ended early: {0}")]
+    Body(#[from] BodyError),
+    /// The disk is full.
+    #[error("no space left for content")]
+    StorageFull,
+    /// The database refused or failed. A foreign key among the reasons is the caller's to explain.
+    #[error(transparent)]
+    Database(#[from] MetaError),
+    /// The store cannot answer now.
+    #[error("temporarily unavailable: {0}")]
+    Unavailable(String),
+    /// A fault of ours or of the machine. The text is for the log, not for the client.
+    #[error("internal error: {0}")]
+    Internal(String),
+}
+
+/// Why a request body ended before its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BodyError {
+    /// The connection was closed or broke.
+    #[error("the connection was closed")]
+    Closed,
+    /// Nothing came for too long.
+    #[error("nothing came for too long")]
+    Stalled,
+}
+
+impl meta::RetryCause for EngineError {
+    fn retry_cause(&self) -> Option<&MetaError> {
+        match self {
+            Self::Database(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<blob::BlobError> for EngineError {
+    fn from(error: blob::BlobError) -> Self {
+        match error {
+            blob::BlobError::Busy => Self::UploadBusy,
+            blob::BlobError::Full => Self::StorageFull,
+            other => Self::Internal(other.to_string()),
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! Collecting what nothing refers to: online, one review at a time, never by a scan.
+//!
+//! Whatever may have become unreferenced was put into `gc_queue` by the transaction that let it go. A review
+//! looks once more inside a transaction of its own, and only then removes: a repository's link to a blob, the
+//! blob, its copy (to the trash), and at last the file. Foreign keys guard each step against a push that runs
+//! at the same time. A review that fails or is cut short stays in the queue.
+
+use std::time::Duration;
+
+use blob::CopyId;
+use meta::gc_queue::{self, Review};
+use meta::{ErrorKind, Id, Tx, blobs, leases, uploads, usage, versions};
+use model::digest::Digest;
+
+use crate::uploads::trash;
+use crate::{Engine, EngineError, micros};
+
+/// A repository's right to read a blob; the id is [`link_id`].
+pub(crate) const LINK: &str = "link";
+/// A blob that no repository may read; the id is its digest.
+pub(crate) const BLOB: &str = "blob";
+/// A manifest's bytes; the id is its digest.
+pub(crate) const CONTENT: &str = "content";
+/// An upload session; the id is its own.
+pub(crate) const UPLOAD: &str = "upload";
+/// A copy in the trash; the id is its own.
+pub(crate) const COPY: &str = "copy";
+
+/// How long one process keeps the work to itself without a sign of life.
+const LEASE: Duration = Duration::from_secs(60);
+const BATCH: i64 = 200;
+
+/// The id of a link's review.
+pub(crate) fn link_id(repository: &Id, digest: &Digest) -> String {
+    format!("{repository}/{digest}")
+}
+
+/// Whether a collection removes anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GcMode {
+    /// Look only.
+    DryRun,
+    /// Remove what nothing refers to.
+    Collect,
+}
+
+/// What a collection did, or would do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct GcReport {
+    /// Reviews that were due.
+    pub reviewed: u64,
+    /// Blobs taken from a repository that no longer needs them.
+    pub links: u64,
+    /// Blobs that no repository holds any more.
+    pub blobs: u64,
+    /// Manifests that no image holds any more.
+    pub manifests: u64,
+    /// Uploads that expired.
+    pub uploads: u64,
+    /// Files removed from the trash.
+    pub files: u64,
+    /// Bytes taken from repositories.
+    pub bytes: u64,
+    /// Whether another process is collecting, so that this one did nothing.
+    pub busy: bool,
+}
+
+/// What one review came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Kept,
+    Link { bytes: u64 },
+    Blob,
+    Manifest,
+    Upload,
+    File,
+}
+
+impl GcReport {
+    fn add(&mut self, verdict: Verdict) {
+        self.reviewed += 1;
+        match verdict {
+            Verdict::Kept => {}
+            Verdict::Link { bytes } => {
+                self.links += 1;
+                self.bytes += bytes;
+            }
+            Verdict::Blob => self.blobs += 1,
+            Verdict::Manifest => self.manifests += 1,
+            Verdict::Upload => self.uploads += 1,
+            Verdict::File => self.files += 1,
+        }
+    }
+}
+
+impl Engine {
+    /// Reviews everything that is due, unless another process is at it. `progress` hears of each batch.
+    pub async fn collect(
+        &self,
+        mode: GcMode,
+        mut progress: impl FnMut(&GcReport) + Send,
+    ) -> Result<GcReport, EngineError> {
+        let mut report = GcReport::default();
+        let mut last =
+            Review { kind: String::new(), id: String::new(), review_after: i64::MIN };
+        loop {
+            if mode == GcMode::Collect && !self.hold_lease().await? {
+                report.busy = true;
+                return Ok(report);
+            }
+            let (now, after) = (self.clock.now(), last.clone());
+            let due = self
+                .meta
+                .read(move |tx| Ok::<_, EngineError>(gc_queue::due(tx, now, &after, BATCH)?))
+                .await?;
+            let Some(end) = due.last() else { break };
+            last = end.clone();
+            for review in due {
+                match self.review(&review, mode).await {
+                    Ok(verdict) => report.add(verdict),
+                    // It stays in the queue; the others shall not wait for it.
+                    Err(error) => tracing::warn!(
+                        gc.kind = review.kind, gc.id = review.id, %error,
+                        "review of {} {} failed and will be repeated", review.kind, review.id
+                    ),
+                }
+            }
+            progress(&report);
+        }
+        if mode == GcMode::Collect {
+            self.release_lease().await?;
+        }
+        Ok(report)
+    }
+
+    async fn hold_lease(&self) -> Result<bool, EngineError> {
+        let (holder, now) = (self.holder.clone(), self.clock.now());
+        let fence = self
+            .meta
+            .write(move |tx| {
+                let times = (now, now + micros(LEASE));
+                Ok::<_, EngineError>(leases::acquire(tx, "gc", &holder, times)?)
+            })
+            .await?;
+        Ok(fence.is_some())
+    }
+
+    async fn release_lease(&self) -> Result<(), EngineError> {
+        let holder = self.holder.clone();
+        self.meta
+            .write(move |tx| Ok::<_, EngineError>(leases::release(tx, "gc", &holder)?))
+            .await?;
+        Ok(())
+    }
+
+    async fn review(&self, review: &Review, mode: GcMode) -> Result<Verdict, EngineError> {
+        let times = Times {
+            now: self.clock.now(),
+            trash_due: self.clock.now() + micros(self.settings.trash_retention),
+        };
+        if review.kind == COPY {
+            return self.review_copy(review, mode).await;
+        }
+        let wanted = review.clone();
+        if mode == GcMode::DryRun {
+            return self.meta.read(move |tx| judge(tx, &wanted, times)).await;
+        }
+        let carried_out = self
+            .meta
+            .write(move |tx| {
+                if !gc_queue::take(tx, &wanted)? {
+                    return Ok(Verdict::Kept);
+                }
+                let verdict = judge(tx, &wanted, times)?;
+                carry_out(tx, &wanted, verdict, times)?;
+                Ok(verdict)
+            })
+            .await;
+        match carried_out {
+            // A push came to need it while it was looked at. It won; the next review will say so.
+            Err(EngineError::Database(error)) if error.kind() == ErrorKind::ForeignKey => {
+                Ok(Verdict::Kept)
+            }
+            carried_out => carried_out,
+        }
+    }
+
+    /// The file goes first, then the row: a crash between the two leaves a row to look at again.
+    async fn review_copy(
+        &self,
+        review: &Review,
+        mode: GcMode,
+    ) -> Result<Verdict, EngineError> {
+        let copy: Id = parse_id(&review.id)?;
+        let state = self
+            .meta
+            .point(move |tx| Ok::<_, EngineError>(blobs::copy_state(tx, &copy)?))
+            .await?;
+        let in_trash = state.as_deref() == Some("trash");
+        if mode == GcMode::DryRun {
+            return Ok(if in_trash { Verdict::File } else { Verdict::Kept });
+        }
+        if in_trash {
+            self.blobs.delete(CopyId::from(copy.to_bytes())).await?;
+        }
+        let wanted = review.clone();
+        self.meta
+            .write(move |tx| {
+                gc_queue::take(tx, &wanted)?;
+                if in_trash {
+                    blobs::delete_copy(tx, &copy)?;
+                }
+                Ok::<_, EngineError>(())
+            })
+            .await?;
+        Ok(if in_trash { Verdict::File } else { Verdict::Kept })
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Times {
+    now: i64,
+    trash_due: i64,
+}
+
+/// Looks whether anything needs what the review names. The one decision of dry run and collection.
+fn judge(tx: &mut Tx<'_>, review: &Review, times: Times) -> Result<Verdict, EngineError> {
+    match review.kind.as_str() {
+        LINK => {
+            let (repository, digest) = parse_link(&review.id)?;
+            if versions::user_of_blob(tx, &repository, &digest)?.is_some() {
+                return Ok(Verdict::Kept);
+            }
+            let bytes = blobs::size_in(tx, &repository, &digest)?;
+            Ok(bytes.map_or(Verdict::Kept, |bytes| Verdict::Link { bytes: bytes as u64 }))
+        }
+        BLOB => {
+            let linked = blobs::is_linked(tx, &parse_id(&review.id)?)?;
+            Ok(if linked { Verdict::Kept } else { Verdict::Blob })
+        }
+        CONTENT => {
+            let used = versions::content_in_use(tx, &parse_id(&review.id)?)?;
+            Ok(if used { Verdict::Kept } else { Verdict::Manifest })
+        }
+        UPLOAD => match uploads::expiry(tx, &parse_id(&review.id)?)? {
+            Some((expires_at, _)) if expires_at <= times.now => Ok(Verdict::Upload),
+            Some(_) | None => Ok(Verdict::Kept),
+        },
+        kind => Err(EngineError::Internal(format!("nobody reviews {kind}"))),
+    }
+}
+
+/// Removes what [`judge`] found to be needed by nothing, and asks for the reviews that follow from it.
+fn carry_out(
+    tx: &mut Tx<'_>,
+    review: &Review,
+    verdict: Verdict,
+    times: Times,
+) -> Result<(), EngineError> {
+    match verdict {
+        Verdict::Kept if review.kind == UPLOAD => {
+            // A session that was used since: look again when it expires now.
+            if let Some((expires_at, _)) = uploads::expiry(tx, &parse_id(&review.id)?)? {
+                gc_queue::enqueue(tx, UPLOAD, std::slice::from_ref(&review.id), expires_at)?;
+            }
+        }
+        Verdict::Kept | Verdict::File => {}
+        Verdict::Link { bytes } => {
+            let (repository, digest) = parse_link(&review.id)?;
+            blobs::unlink(tx, &repository, &digest)?;
+            usage::add_delta(tx, &repository, -(bytes as i64))?;
+            gc_queue::enqueue(tx, BLOB, &[digest.to_string()], times.now)?;
+        }
+        Verdict::Blob => {
+            if let Some(copy) = blobs::delete(tx, &parse_id(&review.id)?)? {
+                trash(tx, &copy, times.trash_due)?;
+            }
+        }
+        Verdict::Manifest => {
+            versions::delete_content(tx, &parse_id(&review.id)?)?;
+        }
+        Verdict::Upload => {
+            let id = parse_id(&review.id)?;
+            let copy = uploads::expiry(tx, &id)?.and_then(|(_, copy)| copy);
+            uploads::delete(tx, &id)?;
+            if let Some(copy) = copy {
+                trash(tx, &copy, times.trash_due)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn parse_link(id: &str) -> Result<(Id, Digest), EngineError> {
+    let (repository, digest) = id.split_once('/').ok_or_else(|| unreadable(id))?;
+    Ok((parse_id(repository)?, parse_id(digest)?))
+}
+
+fn parse_id<T: std::str::FromStr>(id: &str) -> Result<T, EngineError> {
+    id.parse().map_err(|_| unreadable(id))
+}
+
+fn unreadable(id: &str) -> EngineError {
+    EngineError::Internal(format!("review names {id}, which is no id"))
+}

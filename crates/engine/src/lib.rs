@@ -1,0 +1,127 @@
+//! What a registry does: access, push, pull, tags, delete, collection of what nothing needs.
+//!
+//! Knows the database by `meta` and the bytes by `blob`; knows no HTTP and writes no SQL. Every operation on
+//! content starts at [`Engine::open`], which hands out a [`RepoAccess`] when the caller may do what it asks.
+
+mod access;
+mod clock;
+mod delete;
+mod error;
+mod gc;
+mod pull;
+mod push;
+mod receive;
+mod referrers;
+mod tags;
+mod uploads;
+mod usage;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use access::{Caller, Delete, Grant, Grants, Kind, Pull, Push, RepoAccess, Target};
+pub use clock::{Clock, Micros, SystemClock, micros};
+pub use error::{BodyError, EngineError};
+pub use gc::{GcMode, GcReport};
+pub use pull::{BlobContent, PulledManifest};
+pub use push::{PushedManifest, NewManifest};
+pub use receive::Body;
+pub use referrers::ReferrersPage;
+pub use tags::{CatalogPage, TagPage};
+pub use uploads::{MountFrom, UploadProgress};
+
+use blob::{BlobStore, UploadBudget};
+use meta::Meta;
+
+/// How the registry is set.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Whether a repository that appears on push accepts manifests that name missing content.
+    pub new_repositories_sparse: bool,
+    /// How long something that nothing refers to is kept.
+    pub gc_grace: Duration,
+    /// How long a copy stays in the trash before its file is removed.
+    pub trash_retention: Duration,
+    /// How long an upload without a request lives.
+    pub upload_expiry: Duration,
+    /// After how long a blob is hashed again while it is read.
+    pub verify_after: Duration,
+    /// How much memory all uploads share.
+    pub upload_memory: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        const HOUR: Duration = Duration::from_secs(3600);
+        Self {
+            new_repositories_sparse: false,
+            gc_grace: 24 * HOUR,
+            trash_retention: HOUR,
+            upload_expiry: 24 * HOUR,
+            verify_after: 7 * 24 * HOUR,
+            upload_memory: 48 << 20,
+        }
+    }
+}
+
+/// The registry. Cheap to clone; every clone is the same one.
+#[derive(Clone)]
+pub struct Engine(Arc<Inner>);
+
+/// What an engine is made of.
+pub struct Inner {
+    meta: Meta,
+    blobs: Arc<dyn BlobStore>,
+    clock: Arc<dyn Clock>,
+    settings: Settings,
+    budget: UploadBudget,
+    pulls: usage::PullCounter,
+    /// Names this process in leases.
+    holder: String,
+}
+
+impl std::ops::Deref for Engine {
+    type Target = Inner;
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl Engine {
+    /// Puts a registry together from its stores.
+    pub fn new(
+        meta: Meta,
+        blobs: Arc<dyn BlobStore>,
+        clock: Arc<dyn Clock>,
+        settings: Settings,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            meta,
+            blobs,
+            clock,
+            budget: UploadBudget::new(settings.upload_memory),
+            settings,
+            pulls: usage::PullCounter::default(),
+            holder: meta::Id::new().to_string(),
+        }))
+    }
+
+    /// Whether both stores work: the answer of the readiness probe.
+    pub async fn ready(&self) -> Result<(), EngineError> {
+        if !self.blobs.healthy() {
+            return Err(EngineError::Unavailable(
+                "the blob store failed to sync and takes no writes until a restart".to_owned(),
+            ));
+        }
+        self.meta.ping().await?;
+        Ok(())
+    }
+
+    /// Writes down what is only in memory, and closes the database.
+    pub async fn close(&self) {
+        if let Err(error) = self.flush_pulls().await {
+            tracing::warn!(%error, "pull counts of the last seconds are lost");
+        }
+        self.meta.close().await;
+    }
+}

@@ -1,0 +1,294 @@
+//! Writing manifests: parse, check what they name, and commit contents, version, references and tags at once.
+
+use std::collections::BTreeMap;
+
+use blob::CopyId;
+use bytes::Bytes;
+use meta::versions::{self, Binding, NewVersion, Reference as StoredReference};
+use meta::{ErrorKind, Id, MetaError, Tx, blobs, events, packages, tags, usage};
+use model::config::ImageConfig;
+use model::digest::Digest;
+use model::manifest::{Descriptor, Manifest};
+use model::media_type::Kind;
+use model::reference::{Reference, Tag};
+
+use crate::access::Opened;
+use crate::{EngineError, Push, RepoAccess};
+
+/// A config larger than this is not read for what lists show.
+const MAX_CONFIG_BYTES: u64 = 1 << 20;
+
+/// A manifest as a client sends it.
+#[derive(Debug)]
+pub struct NewManifest {
+    /// The tag or digest it is put under.
+    pub reference: Reference,
+    /// Further tags that should name it.
+    pub tags: Vec<Tag>,
+    /// The request's Content-Type.
+    pub content_type: Option<String>,
+    /// The bytes, which are stored as they are.
+    pub bytes: Bytes,
+}
+
+/// What a manifest PUT did.
+#[derive(Debug)]
+pub struct PushedManifest {
+    /// The manifest's digest.
+    pub digest: Digest,
+    /// What it refers to.
+    pub subject: Option<Digest>,
+}
+
+impl RepoAccess<Push> {
+    /// Stores a manifest and points tags at it. It is accepted whole, with everything that it names, or not.
+    pub async fn put_manifest(&self, new: NewManifest) -> Result<PushedManifest, EngineError> {
+        let manifest = Manifest::parse(&new.bytes, new.content_type.as_deref())?;
+        let (digest, tags) = match &new.reference {
+            Reference::Digest(expected) => {
+                let actual = Digest::of_with(expected.algorithm(), &new.bytes);
+                if actual != *expected {
+                    return Err(EngineError::DigestMismatch { expected: expected.clone(), actual });
+                }
+                (actual, new.tags)
+            }
+            Reference::Tag(tag) => {
+                let mut tags = new.tags;
+                tags.push(tag.clone());
+                (Digest::of(&new.bytes), tags)
+            }
+        };
+        let shown = self.shown(&manifest).await;
+        let subject = manifest.subject.as_ref().map(|subject| subject.digest.clone());
+        let write = Write {
+            access: self.at.clone(),
+            sizes: manifest.sizes(),
+            manifest,
+            digest: digest.clone(),
+            bytes: new.bytes,
+            tags,
+            shown,
+            now: self.engine.clock.now(),
+        };
+        let sizes = write.sizes.clone();
+        match self.engine.meta.write(move |tx| write.run(tx)).await {
+            Ok(()) => Ok(PushedManifest { digest, subject }),
+            Err(EngineError::Database(error)) if error.kind() == ErrorKind::ForeignKey => {
+                Err(self.name_missing(sizes).await?)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What lists show of the image, read from its config. Nothing here can refuse a push.
+    async fn shown(&self, manifest: &Manifest) -> ImageConfig {
+        match &manifest.config {
+            Some(config) if ImageConfig::is_media_type(&config.media_type) => {
+                self.read_config(config).await.unwrap_or_default()
+            }
+            _ => ImageConfig::default(),
+        }
+    }
+
+    async fn read_config(&self, config: &Descriptor) -> Option<ImageConfig> {
+        let (at, digest) = (self.at.clone(), config.digest.clone());
+        let found = self
+            .engine
+            .meta
+            .point(move |tx| {
+                Ok::<_, EngineError>(blobs::find(tx, &at.repository.id, &digest)?)
+            })
+            .await
+            .ok()??;
+        if found.size as u64 > MAX_CONFIG_BYTES {
+            return None;
+        }
+        let reader = self.engine.blobs.open(CopyId::from(found.copy_id.to_bytes())).await.ok()?;
+        let bytes = reader.read_all().await.ok()?;
+        Some(ImageConfig::read(&bytes))
+    }
+
+    /// Finds out which content a refused manifest names in vain.
+    async fn name_missing(
+        &self,
+        sizes: BTreeMap<Digest, u64>,
+    ) -> Result<EngineError, EngineError> {
+        let at = self.at.clone();
+        self.engine
+            .meta
+            .read(move |tx| {
+                let mut missing = Vec::new();
+                for (digest, stated) in &sizes {
+                    match blobs::size_in(tx, &at.repository.id, digest)? {
+                        None => missing.push(digest.clone()),
+                        Some(actual) if actual as u64 != *stated => {
+                            return Ok(EngineError::SizeMismatch {
+                                digest: digest.clone(),
+                                stated: *stated,
+                                actual: actual as u64,
+                            });
+                        }
+                        Some(_) => {}
+                    }
+                }
+                Ok(EngineError::ReferencesUnknown(missing))
+            })
+            .await
+    }
+}
+
+/// The transaction of one manifest PUT.
+struct Write {
+    access: std::sync::Arc<Opened>,
+    manifest: Manifest,
+    /// The blobs that it names, with the sizes that it states.
+    sizes: BTreeMap<Digest, u64>,
+    digest: Digest,
+    bytes: Bytes,
+    tags: Vec<Tag>,
+    shown: ImageConfig,
+    now: i64,
+}
+
+impl Write {
+    fn run(&self, tx: &mut Tx<'_>) -> Result<(), EngineError> {
+        let at = &self.access;
+        let repository = &at.repository.id;
+        let place = (&at.target.path, &at.target.location);
+        let package = packages::ensure(tx, repository, place, self.now)?;
+        let version = match self.insert_version(tx, &package)? {
+            Some(version) => {
+                let references = self.references(tx, &package)?;
+                versions::insert_refs(tx, &version, (repository, &package), &references)?;
+                let size = self.bytes.len() as i64;
+                versions::bind_child(tx, (repository, &package), (&self.digest, size), &version)?;
+                usage::add_delta(tx, repository, size)?;
+                self.record(tx, "push", None)?;
+                version
+            }
+            None => versions::id_in_package(tx, &package, &self.digest)?
+                .map(|(id, _)| id)
+                .ok_or_else(|| EngineError::Internal("version vanished".into()))?,
+        };
+        for tag in &self.tags {
+            self.point_tag(tx, (&package, &version), tag)?;
+        }
+        Ok(())
+    }
+
+    fn insert_version(&self, tx: &mut Tx<'_>, package: &Id) -> Result<Option<Id>, MetaError> {
+        let annotations = serde_json::to_string(&self.manifest.annotations)
+            .expect("a map of strings is always JSON");
+        versions::insert(
+            tx,
+            &NewVersion {
+                package_id: package,
+                digest: &self.digest,
+                bytes: &self.bytes,
+                media_type: &self.manifest.media_type,
+                image_bytes: self.manifest.content_size() as i64 + self.bytes.len() as i64,
+                artifact_type: self.manifest.artifact_type.as_deref(),
+                subject: self.manifest.subject.as_ref().map(|subject| &subject.digest),
+                annotations: &annotations,
+                platforms: &self.platforms(),
+                built_at: self.shown.created,
+                now: self.now,
+            },
+        )
+    }
+
+    /// The platforms of the image, or those that an index names, as JSON.
+    fn platforms(&self) -> String {
+        let platforms: Vec<_> = match self.manifest.kind {
+            Kind::Image => self.shown.platform.iter().collect(),
+            Kind::Index => {
+                self.manifest.manifests.iter().filter_map(|child| child.platform.as_ref()).collect()
+            }
+        };
+        serde_json::to_string(&platforms).expect("a list of platforms is always JSON")
+    }
+
+    /// Everything that the manifest names, bound to what is here. A missing blob is found by its foreign
+    /// key; a missing child is refused here, unless the repository is sparse.
+    fn references(
+        &self,
+        tx: &mut Tx<'_>,
+        package: &Id,
+    ) -> Result<Vec<StoredReference>, EngineError> {
+        let sparse = self.access.repository.sparse;
+        let mut references = Vec::new();
+        let blobs = self.manifest.config.iter().chain(&self.manifest.layers);
+        for blob in blobs {
+            let elsewhere = !blob.urls.is_empty();
+            let bound = if sparse || elsewhere {
+                let held = blobs::size_in(tx, &self.access.repository.id, &blob.digest)?;
+                held == Some(blob.size as i64)
+            } else {
+                true
+            };
+            let binding = if bound { Binding::Blob } else { Binding::OpenBlob };
+            references.push(stored(blob, binding));
+        }
+        let mut missing = Vec::new();
+        for child in &self.manifest.manifests {
+            let binding = match versions::id_in_package(tx, package, &child.digest)? {
+                Some((_, actual)) if actual as u64 != child.size => {
+                    return Err(EngineError::SizeMismatch {
+                        digest: child.digest.clone(),
+                        stated: child.size,
+                        actual: actual as u64,
+                    });
+                }
+                Some((id, _)) => Binding::Child(id),
+                None => {
+                    missing.push(child.digest.clone());
+                    Binding::OpenChild
+                }
+            };
+            references.push(stored(child, binding));
+        }
+        if !sparse && !missing.is_empty() {
+            return Err(EngineError::ReferencesUnknown(missing));
+        }
+        Ok(references)
+    }
+
+    fn point_tag(
+        &self,
+        tx: &mut Tx<'_>,
+        (package, version): (&Id, &Id),
+        tag: &Tag,
+    ) -> Result<(), MetaError> {
+        let current = tags::find(tx, package, tag.as_str())?.map(|current| current.digest);
+        if current.as_ref() == Some(&self.digest) {
+            return Ok(());
+        }
+        tags::set(tx, package, (tag.as_str(), version), self.now)?;
+        let change = tags::Change {
+            tag: tag.as_str().to_owned(),
+            from: current,
+            to: Some(self.digest.clone()),
+            principal: self.access.caller.principal.clone(),
+            changed_at: self.now,
+        };
+        tags::record(tx, package, &change)?;
+        self.record(tx, "tag", Some(tag))
+    }
+
+    fn record(&self, tx: &mut Tx<'_>, action: &str, tag: Option<&Tag>) -> Result<(), MetaError> {
+        let event = events::Event {
+            tag: tag.map(|tag| tag.as_str().to_owned()),
+            digest: Some(self.digest.clone()),
+            ..self.access.event(action, self.now)
+        };
+        events::insert(tx, &event)
+    }
+}
+
+fn stored(descriptor: &Descriptor, binding: Binding) -> StoredReference {
+    StoredReference {
+        digest: descriptor.digest.clone(),
+        size: descriptor.size as i64,
+        binding,
+    }
+}

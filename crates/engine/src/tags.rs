@@ -1,0 +1,127 @@
+//! Lists: the tags of an image, the images of a location.
+
+use std::collections::BTreeMap;
+
+use meta::tags::Listed;
+use meta::{packages, tags};
+use model::digest::Digest;
+use model::name::{Location, RepositoryName};
+use model::permission::Permission;
+
+use crate::{Caller, Engine, EngineError, Pull, RepoAccess};
+
+/// How many images that the caller may not read one page of the catalog passes over.
+const CATALOG_LOOKS: usize = 10_000;
+
+/// A page of an image's tags.
+#[derive(Debug)]
+pub struct TagPage {
+    /// The tags, in byte order, with what they name.
+    pub tags: Vec<Listed>,
+    /// Images below this one.
+    pub children: Vec<String>,
+    /// Whether there are more tags.
+    pub more: bool,
+}
+
+impl TagPage {
+    /// The versions that the page's tags name, each with its tags.
+    pub fn versions(&self) -> BTreeMap<&Digest, Vec<&Listed>> {
+        let mut versions: BTreeMap<&Digest, Vec<&Listed>> = BTreeMap::new();
+        for tag in &self.tags {
+            versions.entry(&tag.digest).or_default().push(tag);
+        }
+        versions
+    }
+}
+
+/// A page of the catalog.
+#[derive(Debug)]
+pub struct CatalogPage {
+    /// PROJECT/REPOSITORY/IMAGE, in byte order.
+    pub paths: Vec<String>,
+    /// Where the next page begins, if there is one.
+    pub next: Option<String>,
+}
+
+impl RepoAccess<Pull> {
+    /// The tags after `last`, at most `limit`, and on the first page the images below this one.
+    pub async fn tags(&self, last: &str, limit: usize) -> Result<TagPage, EngineError> {
+        const CHILDREN: i64 = 1_000;
+        let (at, last) = (self.at.clone(), last.to_owned());
+        self.engine
+            .meta
+            .read(move |tx| {
+                let repository = &at.repository.id;
+                let children = if last.is_empty() {
+                    packages::children(tx, repository, at.image(), CHILDREN)?
+                } else {
+                    Vec::new()
+                };
+                let package = packages::find(tx, repository, at.image())?;
+                let mut tags = match &package {
+                    Some(package) => tags::list(tx, package, &last, limit as i64 + 1)?,
+                    None if children.is_empty() => {
+                        return Err(EngineError::ImageUnknown(at.target.path.path()));
+                    }
+                    None => Vec::new(),
+                };
+                let more = tags.len() > limit;
+                tags.truncate(limit);
+                let below = at.image().len() + 1;
+                let children = children.into_iter().map(|name| name[below..].to_owned()).collect();
+                Ok(TagPage { tags, children, more })
+            })
+            .await
+    }
+}
+
+impl Engine {
+    /// The images of a location that the caller may read, after `last`, at most `limit`.
+    pub async fn catalog(
+        &self,
+        caller: &Caller,
+        location: &Location,
+        (last, limit): (&str, usize),
+    ) -> Result<CatalogPage, EngineError> {
+        const STEP: usize = 1_000;
+        let mut page = CatalogPage { paths: Vec::new(), next: None };
+        let mut last = last.to_owned();
+        let mut looked = 0;
+        if limit == 0 {
+            return Ok(page);
+        }
+        loop {
+            let (place, after) = (location.clone(), last.clone());
+            let entries = self
+                .meta
+                .read(move |tx| {
+                    Ok::<_, EngineError>(packages::catalog(tx, &place, &after, STEP as i64)?)
+                })
+                .await?;
+            let end = entries.len() < STEP;
+            for entry in entries {
+                if page.paths.len() == limit || looked == CATALOG_LOOKS {
+                    page.next = Some(last);
+                    return Ok(page);
+                }
+                looked += 1;
+                last = entry.path;
+                if may_list(caller, location, (&entry.project, &entry.repository)) {
+                    page.paths.push(last.clone());
+                }
+            }
+            if end {
+                return Ok(page);
+            }
+        }
+    }
+}
+
+fn may_list(caller: &Caller, location: &Location, (project, repository): (&str, &str)) -> bool {
+    let (Ok(project), Ok(repository)) = (project.parse(), repository.parse()) else {
+        return false;
+    };
+    let name = RepositoryName { project, location: location.clone(), repository };
+    caller.may(Permission::DownloadArtifacts, &name)
+}

@@ -1,0 +1,203 @@
+//! Tables `copies`, `blobs` and `repository_blobs`: bytes, their digests, and who may read them.
+
+use model::digest::Digest;
+
+use crate::{Id, MetaError, Tx, params};
+
+/// A blob as a pull needs it: its one live copy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Blob {
+    /// Names the file.
+    pub copy_id: Id,
+    /// How long it is.
+    pub size: i64,
+    /// The file's modification time when its bytes were last right.
+    pub mtime_ns: i64,
+    /// The file's change time when its bytes were last right.
+    pub ctime_ns: i64,
+    /// When its bytes were last read and found right.
+    pub verified_at: i64,
+}
+
+/// The blob, if this repository may read it and its copy is sound.
+pub fn find(
+    tx: &mut Tx<'_>,
+    repository: &Id,
+    digest: &Digest,
+) -> Result<Option<Blob>, MetaError> {
+    tx.opt(
+        "SELECT c.id, c.size, c.mtime_ns, c.ctime_ns, c.verified_at FROM repository_blobs l
+         JOIN blobs b ON b.digest = l.digest JOIN copies c ON c.id = b.copy_id
+         WHERE l.repository_id = ?1 AND l.digest = ?2 AND c.state = 'live'",
+        params![repository, digest.as_str()],
+        |row| {
+            Ok(Blob {
+                copy_id: row.id(0)?,
+                size: row.int(1)?,
+                mtime_ns: row.int(2)?,
+                ctime_ns: row.int(3)?,
+                verified_at: row.int(4)?,
+            })
+        },
+    )
+}
+
+/// A repository of the project that holds the blob, and its name: where a mount without `from` may look.
+pub fn holders(
+    tx: &mut Tx<'_>,
+    (project, location): (&str, &str),
+    digest: &Digest,
+    limit: i64,
+) -> Result<Vec<(Id, String)>, MetaError> {
+    tx.query(
+        "SELECT r.id, r.name FROM repository_blobs l JOIN repositories r ON r.id = l.repository_id
+         JOIN blobs b ON b.digest = l.digest JOIN copies c ON c.id = b.copy_id
+         WHERE l.digest = ?3 AND r.project = ?1 AND r.location = ?2 AND c.state = 'live' ORDER BY r.name LIMIT ?4",
+        params![project, location, digest.as_str(), limit],
+        |row| Ok((row.id(0)?, row.text(1)?)),
+    )
+}
+
+/// Announces a copy before its file exists.
+pub fn insert_copy(tx: &mut Tx<'_>, id: &Id, now: i64) -> Result<(), MetaError> {
+    tx.exec(
+        "INSERT INTO copies (id, state, digest, size, mtime_ns, ctime_ns, verified_at, created_at)
+         VALUES (?1, 'uploading', NULL, 0, 0, 0, 0, ?2)",
+        params![id, now],
+    )?;
+    Ok(())
+}
+
+/// What is known of a finished copy.
+#[derive(Debug, Clone)]
+pub struct Finished<'a> {
+    /// The copy.
+    pub id: &'a Id,
+    /// What its bytes hash to.
+    pub digest: &'a Digest,
+    /// How long it is.
+    pub size: i64,
+    /// The file's modification time.
+    pub mtime_ns: i64,
+    /// The file's change time.
+    pub ctime_ns: i64,
+    /// When it was hashed.
+    pub now: i64,
+}
+
+/// Makes the copy the one of its digest, unless a sound one is there already.
+/// Answers whether it is now live; if not, the caller puts it to the trash.
+pub fn make_live(tx: &mut Tx<'_>, copy: &Finished<'_>) -> Result<bool, MetaError> {
+    let current = tx.opt(
+        "SELECT c.state FROM blobs b JOIN copies c ON c.id = b.copy_id WHERE b.digest = ?1",
+        params![copy.digest.as_str()],
+        |row| row.text(0),
+    )?;
+    if current.as_deref() == Some("live") {
+        return Ok(false);
+    }
+    tx.exec(
+        "UPDATE copies SET state = 'live', digest = ?2, size = ?3, mtime_ns = ?4, ctime_ns = ?5, verified_at = ?6
+         WHERE id = ?1",
+        params![copy.id, copy.digest.as_str(), copy.size, copy.mtime_ns, copy.ctime_ns, copy.now],
+    )?;
+    tx.exec(
+        "INSERT INTO blobs (digest, copy_id, size) VALUES (?1, ?2, ?3)
+         ON CONFLICT (digest) DO UPDATE SET copy_id = excluded.copy_id, size = excluded.size",
+        params![copy.digest.as_str(), copy.id, copy.size],
+    )?;
+    Ok(true)
+}
+
+/// Lets a repository read a blob. Answers whether that is new.
+pub fn link(
+    tx: &mut Tx<'_>,
+    repository: &Id,
+    (digest, size): (&Digest, i64),
+    now: i64,
+) -> Result<bool, MetaError> {
+    let linked = tx.exec(
+        "INSERT INTO repository_blobs (repository_id, digest, size, created_at) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (repository_id, digest, size) DO NOTHING",
+        params![repository, digest.as_str(), size, now],
+    )?;
+    Ok(linked == 1)
+}
+
+/// Takes a blob from a repository, and answers its size if the repository held it.
+/// The foreign key refuses it while a manifest there needs it.
+pub fn unlink(
+    tx: &mut Tx<'_>,
+    repository: &Id,
+    digest: &Digest,
+) -> Result<Option<i64>, MetaError> {
+    tx.opt(
+        "DELETE FROM repository_blobs WHERE repository_id = ?1 AND digest = ?2 RETURNING size",
+        params![repository, digest.as_str()],
+        |row| row.int(0),
+    )
+}
+
+/// Whether any repository can read the blob.
+pub fn is_linked(tx: &mut Tx<'_>, digest: &Digest) -> Result<bool, MetaError> {
+    let found = tx.opt(
+        "SELECT 1 FROM repository_blobs WHERE digest = ?1 LIMIT 1",
+        params![digest.as_str()],
+        |row| row.int(0),
+    )?;
+    Ok(found.is_some())
+}
+
+/// Forgets a blob that nothing links, and answers which copy it had.
+pub fn delete(tx: &mut Tx<'_>, digest: &Digest) -> Result<Option<Id>, MetaError> {
+    tx.opt(
+        "DELETE FROM blobs WHERE digest = ?1 RETURNING copy_id",
+        params![digest.as_str()],
+        |row| row.id(0),
+    )
+}
+
+/// A copy's state and digest, as far as known.
+pub fn copy_state(tx: &mut Tx<'_>, id: &Id) -> Result<Option<String>, MetaError> {
+    tx.opt("SELECT state FROM copies WHERE id = ?1", params![id], |row| row.text(0))
+}
+
+/// Moves a copy to another state (`trash` or `quarantined`).
+pub fn set_copy_state(
+    tx: &mut Tx<'_>,
+    id: &Id,
+    state: &'static str,
+) -> Result<u64, MetaError> {
+    tx.exec("UPDATE copies SET state = ?2 WHERE id = ?1", params![id, state])
+}
+
+/// Writes down that a copy's bytes were read and are right.
+pub fn set_verified(
+    tx: &mut Tx<'_>,
+    id: &Id,
+    (mtime_ns, ctime_ns): (i64, i64),
+    now: i64,
+) -> Result<u64, MetaError> {
+    tx.exec(
+        "UPDATE copies SET verified_at = ?2, mtime_ns = ?3, ctime_ns = ?4 WHERE id = ?1 AND state = 'live'",
+        params![id, now, mtime_ns, ctime_ns],
+    )
+}
+
+/// Forgets a copy whose file is gone.
+pub fn delete_copy(tx: &mut Tx<'_>, id: &Id) -> Result<u64, MetaError> {
+    tx.exec("DELETE FROM copies WHERE id = ?1", params![id])
+}
+
+/// How long the repository's blob is, if it holds it.
+pub fn size_in(
+    tx: &mut Tx<'_>,
+    repository: &Id,
+    digest: &Digest,
+) -> Result<Option<i64>, MetaError> {
+    tx.opt(
+        "SELECT size FROM repository_blobs WHERE repository_id = ?1 AND digest = ?2",
+        params![repository, digest.as_str()],
+        |row| row.int(0),
+    )
+}

@@ -1,0 +1,62 @@
+//! Table `events`: what happened, written in the transaction of the change itself.
+
+use model::digest::Digest;
+
+use crate::{Id, MetaError, Tx, opt_digest_at, params};
+
+/// Something that happened to a repository's content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// `push`, `tag`, `untag`, `delete` or `create`.
+    pub action: String,
+    /// Who did it.
+    pub principal: String,
+    /// The resource's name.
+    pub resource: String,
+    /// The tag, where one is concerned.
+    pub tag: Option<String>,
+    /// The digest, where one is concerned.
+    pub digest: Option<Digest>,
+    /// When.
+    pub occurred_at: i64,
+}
+
+/// Writes an event down.
+pub fn insert(tx: &mut Tx<'_>, event: &Event) -> Result<(), MetaError> {
+    tx.exec(
+        "INSERT INTO events (id, action, principal, resource, tag, digest, occurred_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        params![
+            &Id::new(),
+            event.action.as_str(),
+            event.principal.as_str(),
+            event.resource.as_str(),
+            event.tag.as_deref(),
+            event.digest.as_ref().map(Digest::as_str),
+            event.occurred_at
+        ],
+    )?;
+    Ok(())
+}
+
+/// The events after `last` in the order they were written, with their ids.
+pub fn after(tx: &mut Tx<'_>, last: &Id, limit: i64) -> Result<Vec<(Id, Event)>, MetaError> {
+    tx.query(
+        "SELECT id, action, principal, resource, tag, digest, occurred_at FROM events
+         WHERE id > ?1 ORDER BY id LIMIT ?2",
+        params![last, limit],
+        |row| {
+            Ok((
+                row.id(0)?,
+                Event {
+                    action: row.text(1)?,
+                    principal: row.text(2)?,
+                    resource: row.text(3)?,
+                    tag: row.opt_text(4)?,
+                    digest: opt_digest_at(row, 5)?,
+                    occurred_at: row.int(6)?,
+                },
+            ))
+        },
+    )
+}

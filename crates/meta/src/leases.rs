@@ -1,0 +1,31 @@
+//! Table `leases`: work that one process at a time may do.
+
+use crate::{MetaError, Tx, params};
+
+/// Takes or renews a lease. Answers its fence, or `None` while another holder has it.
+/// The fence rises whenever the holder changes, so that a holder that slept can be told from its successor.
+pub fn acquire(
+    tx: &mut Tx<'_>,
+    name: &str,
+    holder: &str,
+    (now, expires_at): (i64, i64),
+) -> Result<Option<i64>, MetaError> {
+    tx.opt(
+        "INSERT INTO leases (name, holder, fence, expires_at) VALUES (?1, ?2, 1, ?4)
+         ON CONFLICT (name) DO UPDATE SET
+           fence = leases.fence + CASE WHEN leases.holder = excluded.holder THEN 0 ELSE 1 END,
+           holder = excluded.holder, expires_at = excluded.expires_at
+         WHERE leases.holder = excluded.holder OR leases.expires_at <= ?3
+         RETURNING fence",
+        params![name, holder, now, expires_at],
+        |row| row.int(0),
+    )
+}
+
+/// Gives a lease back, if it is still the holder's.
+pub fn release(tx: &mut Tx<'_>, name: &str, holder: &str) -> Result<u64, MetaError> {
+    tx.exec(
+        "UPDATE leases SET expires_at = 0 WHERE name = ?1 AND holder = ?2",
+        params![name, holder],
+    )
+}

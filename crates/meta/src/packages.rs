@@ -1,0 +1,87 @@
+//! Table `packages`: the images of a repository.
+
+use model::name::{ImagePath, Location};
+
+use crate::{Id, MetaError, Tx, params};
+
+/// The image of that name.
+pub fn find(tx: &mut Tx<'_>, repository: &Id, image: &str) -> Result<Option<Id>, MetaError> {
+    tx.opt(
+        "SELECT id FROM packages WHERE repository_id = ?1 AND name = ?2",
+        params![repository, image],
+        |row| row.id(0),
+    )
+}
+
+/// The image of that name, created when it is missing.
+pub fn ensure(
+    tx: &mut Tx<'_>,
+    repository: &Id,
+    (path, location): (&ImagePath, &Location),
+    now: i64,
+) -> Result<Id, MetaError> {
+    if let Some(id) = find(tx, repository, path.image.as_str())? {
+        return Ok(id);
+    }
+    let id = Id::new();
+    tx.exec(
+        "INSERT INTO packages (id, repository_id, name, location, path, created_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        params![
+            &id,
+            repository,
+            path.image.as_str(),
+            location.as_str(),
+            path.path().as_str(),
+            now
+        ],
+    )?;
+    Ok(id)
+}
+
+/// One line of the catalog: the image's path and the repository it belongs to.
+#[derive(Debug, Clone)]
+pub struct CatalogEntry {
+    /// PROJECT/REPOSITORY/IMAGE.
+    pub path: String,
+    /// The project, for the permission check.
+    pub project: String,
+    /// The repository's name, for the permission check.
+    pub repository: String,
+}
+
+/// The statement of [`catalog`], for the test that looks at its plan.
+pub const CATALOG_SQL: &str = "SELECT p.path, r.project, r.name FROM packages p
+     JOIN repositories r ON r.id = p.repository_id
+     WHERE p.location = ?1 AND p.path > ?2 ORDER BY p.path LIMIT ?3";
+
+/// The images of a location after `last`, in byte order of their paths.
+pub fn catalog(
+    tx: &mut Tx<'_>,
+    location: &Location,
+    last: &str,
+    limit: i64,
+) -> Result<Vec<CatalogEntry>, MetaError> {
+    tx.query(CATALOG_SQL, params![location.as_str(), last, limit], |row| {
+        Ok(CatalogEntry { path: row.text(0)?, project: row.text(1)?, repository: row.text(2)? })
+    })
+}
+
+/// The statement of [`children`], for the test that looks at its plan.
+pub const CHILDREN_SQL: &str =
+    "SELECT name FROM packages WHERE repository_id = ?1 AND name >= ?2 AND name < ?3
+     ORDER BY name LIMIT ?4";
+
+/// The images whose names begin with `prefix/`, in byte order.
+pub fn children(
+    tx: &mut Tx<'_>,
+    repository: &Id,
+    prefix: &str,
+    limit: i64,
+) -> Result<Vec<String>, MetaError> {
+    // '0' follows '/' in ASCII: the half-open range holds just what begins with "prefix/".
+    let (from, to) = (format!("{prefix}/"), format!("{prefix}0"));
+    tx.query(CHILDREN_SQL, params![repository, from.as_str(), to.as_str(), limit], |row| {
+        row.text(0)
+    })
+}

@@ -1,0 +1,76 @@
+//! Tables `version_usage`, `pull_counts` and `usage_deltas`: counting without hot rows.
+
+use crate::{Id, MetaError, Tx, params};
+
+/// Adds pulls of a version, seen by one process since it last flushed.
+/// A version that is gone meanwhile is left out.
+pub fn add_pulls(
+    tx: &mut Tx<'_>,
+    version: &Id,
+    (day, pulls): (i64, i64),
+    last_pulled_at: i64,
+) -> Result<(), MetaError> {
+    let exists =
+        tx.opt("SELECT id FROM versions WHERE id = ?1", params![version], |row| row.id(0))?;
+    if exists.is_none() {
+        return Ok(());
+    }
+    tx.exec(
+        "INSERT INTO version_usage (version_id, last_pulled_at) VALUES (?1, ?2)
+         ON CONFLICT (version_id) DO UPDATE SET last_pulled_at = excluded.last_pulled_at
+         WHERE version_usage.last_pulled_at < excluded.last_pulled_at",
+        params![version, last_pulled_at],
+    )?;
+    tx.exec(
+        "INSERT INTO pull_counts (version_id, day, pulls) VALUES (?1, ?2, ?3)
+         ON CONFLICT (version_id, day) DO UPDATE SET pulls = pull_counts.pulls + excluded.pulls",
+        params![version, day, pulls],
+    )?;
+    Ok(())
+}
+
+/// When a version was last pulled, and how often in all.
+pub fn pulls(tx: &mut Tx<'_>, version: &Id) -> Result<Option<(i64, i64)>, MetaError> {
+    tx.opt(
+        "SELECT u.last_pulled_at, (SELECT CAST(coalesce(sum(pulls), 0) AS BIGINT) FROM pull_counts WHERE version_id = ?1)
+         FROM version_usage u WHERE u.version_id = ?1",
+        params![version],
+        |row| Ok((row.int(0)?, row.int(1)?)),
+    )
+}
+
+/// Writes down that a repository grew or shrank.
+pub fn add_delta(tx: &mut Tx<'_>, repository: &Id, bytes: i64) -> Result<(), MetaError> {
+    if bytes == 0 {
+        return Ok(());
+    }
+    tx.exec(
+        "INSERT INTO usage_deltas (id, repository_id, bytes) VALUES (?1, ?2, ?3)",
+        params![&Id::new(), repository, bytes],
+    )?;
+    Ok(())
+}
+
+/// Folds up to `limit` waiting deltas into their repositories. Answers how many there were.
+pub fn fold_deltas(tx: &mut Tx<'_>, limit: i64) -> Result<usize, MetaError> {
+    let deltas = tx.query(
+        "SELECT id, repository_id, bytes FROM usage_deltas ORDER BY repository_id, id LIMIT ?1",
+        params![limit],
+        |row| Ok((row.id(0)?, row.id(1)?, row.int(2)?)),
+    )?;
+    let mut sums: Vec<(Id, i64)> = Vec::new();
+    for (id, repository, bytes) in &deltas {
+        tx.exec("DELETE FROM usage_deltas WHERE id = ?1", params![id])?;
+        match sums.last_mut() {
+            Some((last, sum)) if last == repository => *sum += bytes,
+            _ => sums.push((*repository, *bytes)),
+        }
+    }
+    for (repository, bytes) in sums {
+        tx.exec(
+            "UPDATE repositories SET size_bytes = size_bytes + ?2 WHERE id = ?1",
+            params![&repository, bytes],
+        )?;
+    }
+    Ok(deltas.len())
+}

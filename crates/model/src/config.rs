@@ -1,0 +1,81 @@
+//! What lists show of an image, read from its config: when it was built, and for which platform.
+
+use serde::{Deserialize, Serialize};
+
+use crate::media_type::{DOCKER_CONFIG, OCI_CONFIG};
+
+/// What an image runs on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Platform {
+    /// As `GOARCH` has it.
+    pub architecture: String,
+    /// As `GOOS` has it.
+    pub os: String,
+    /// Of Windows, mostly.
+    #[serde(rename = "os.version", default, skip_serializing_if = "Option::is_none")]
+    pub os_version: Option<String>,
+    /// Of Windows, mostly.
+    #[serde(rename = "os.features", default, skip_serializing_if = "Option::is_none")]
+    pub os_features: Option<Vec<String>>,
+    /// The version of the processor's architecture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
+}
+
+/// The few fields of an image's config that we show.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ImageConfig {
+    /// When the image was built, in microseconds since 1970.
+    pub created: Option<i64>,
+    /// What it runs on.
+    pub platform: Option<Platform>,
+}
+
+impl ImageConfig {
+    /// Whether a config of this media type describes an image.
+    pub fn is_media_type(media_type: &str) -> bool {
+        matches!(media_type, OCI_CONFIG | DOCKER_CONFIG)
+    }
+
+    /// Reads what can be read. A config that makes no sense shows nothing, and is no error: it is the
+    /// client's own.
+    pub fn read(bytes: &[u8]) -> Self {
+        #[derive(Deserialize)]
+        struct Created {
+            created: String,
+        }
+        let created = serde_json::from_slice(bytes)
+            .ok()
+            .and_then(|Created { created }| created.parse::<jiff::Timestamp>().ok());
+        let platform: Option<Platform> = serde_json::from_slice(bytes).ok();
+        Self {
+            created: created.map(jiff::Timestamp::as_microsecond),
+            platform: platform.filter(|platform| !platform.architecture.is_empty()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_image_shows() {
+        let config = ImageConfig::read(
+            br#"{"created":"2024-02-29T12:00:00.5Z","architecture":"arm64","os":"linux","variant":"v8","config":{}}"#,
+        );
+        assert_eq!(config.created, Some(1_709_208_000_500_000));
+        let platform = config.platform.expect("stated");
+        let json = serde_json::to_string(&platform).expect("plain fields");
+        assert_eq!(json, r#"{"architecture":"arm64","os":"linux","variant":"v8"}"#);
+    }
+
+    #[test]
+    fn a_config_that_makes_no_sense_shows_nothing() {
+        for bytes in [&b""[..], b"{}", b"[]", b"\xff", br#"{"created":5,"os":"linux"}"#] {
+            assert_eq!(ImageConfig::read(bytes), ImageConfig::default());
+        }
+        let zero = ImageConfig::read(br#"{"created":"0001-01-01T00:00:00Z"}"#);
+        assert_eq!(zero.created, Some(-62_135_596_800_000_000));
+    }
+}

@@ -1,0 +1,104 @@
+//! What the Host header says about where a repository is.
+//!
+//! `us-west1-docker.DOMAIN` and `docker.us-west1.rep.DOMAIN` name a location of a configured domain, the four
+//! hosts of Container Registry name a location and a repository, and any other host is the default location.
+
+use crate::name::{Location, RepositoryId};
+
+/// The domains that name locations, and the location of every other host.
+#[derive(Debug, Clone)]
+pub struct Domains {
+    domains: Vec<String>,
+    default_location: Location,
+}
+
+/// Where a request's repository is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The location.
+    pub location: Location,
+    /// The repository, for hosts that name one.
+    pub repository: Option<RepositoryId>,
+}
+
+impl Domains {
+    /// `localhost` is always one of the domains.
+    pub fn new(domains: impl IntoIterator<Item = String>, default_location: Location) -> Self {
+        let mut domains: Vec<_> = domains.into_iter().collect();
+        domains.push("localhost".to_owned());
+        Self { domains, default_location }
+    }
+
+    /// The place that a Host header names, with or without a port.
+    pub fn place(&self, host: &str) -> Place {
+        let name = without_port(host).to_ascii_lowercase();
+        if let Some((location, repository)) = container_registry(&name) {
+            return Place { location, repository: Some(repository) };
+        }
+        let location =
+            self.domains.iter().find_map(|domain| location_in(&name, domain));
+        Place { location: location.unwrap_or_else(|| self.default_location.clone()), repository: None }
+    }
+}
+
+/// A host without its port; an IPv6 address keeps its brackets.
+pub fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if !port.ends_with(']') && port.bytes().all(|b| b.is_ascii_digit()) => {
+            name
+        }
+        _ => host,
+    }
+}
+
+fn location_in(name: &str, domain: &str) -> Option<Location> {
+    let below = name.strip_suffix(domain)?.strip_suffix('.')?;
+    let location = match below.strip_suffix("-docker") {
+        Some(location) => location,
+        None => below.strip_prefix("docker.")?.strip_suffix(".rep")?,
+    };
+    location.parse().ok()
+}
+
+fn container_registry(name: &str) -> Option<(Location, RepositoryId)> {
+    let location = match name {
+        "gcr.io" | "us.gcr.io" => "us",
+        "eu.gcr.io" => "europe",
+        "asia.gcr.io" => "asia",
+        _ => return None,
+    };
+    Some((location.parse().ok()?, name.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(host: &str, expected: &str) {
+        let location = "us-west1".parse().expect("a location");
+        let Place { location, repository } =
+            Domains::new(["pkg.dev".to_owned()], location).place(host);
+        let repository = repository.map(|name| format!(" {name}")).unwrap_or_default();
+        assert_eq!(format!("{location}{repository}"), expected, "{host}");
+    }
+
+    #[test]
+    fn hosts() {
+        check("127.0.0.1:5050", "us-west1");
+        check("[::1]:5050", "us-west1");
+        check("registry.example.com", "us-west1");
+        check("europe-west4-docker.localhost:5050", "europe-west4");
+        check("EUROPE-west4-docker.pkg.dev", "europe-west4");
+        check("docker.asia-east1.rep.pkg.dev:443", "asia-east1");
+        check("europe-docker.pkg.dev", "europe");
+        check("europe-west4-docker.other.dev", "us-west1");
+        check("europe-west4-docker.evilpkg.dev", "us-west1");
+        check("x.europe-west4-docker.pkg.dev", "us-west1");
+        check("-docker.pkg.dev", "us-west1");
+        check("gcr.io", "us gcr.io");
+        check("eu.gcr.io", "europe eu.gcr.io");
+        check("", "us-west1");
+        check("localhost", "us-west1");
+    }
+}

@@ -1,0 +1,16 @@
+//! Words and rules of a registry: names, digests, references, manifests, permissions.
+//!
+//! Every name that a client sends is parsed here, once, into a type that cannot hold anything else. This crate
+//! does no IO, reads no clock and keeps no state.
+
+pub mod config;
+pub mod digest;
+pub mod host;
+mod json;
+pub mod manifest;
+pub mod media_type;
+pub mod name;
+pub mod paging;
+pub mod permission;
+pub mod range;
+pub mod reference;

@@ -1,0 +1,308 @@
+//! Names of projects, locations, repositories and images.
+//!
+//! Each type holds only what its grammar allows: no `..`, no encoded slash, nothing that a path, a query or a
+//! log would have to escape. There is one parser per name, and every surface uses it.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// Why a name was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// Too few parts to name an image.
+    #[error("invalid number of path components: {0}")]
+    TooFewComponents(usize),
+    /// A repository without an image.
+    #[error(
+        "Missing image name. Pushes should be of the form docker push HOST-NAME/PROJECT-ID/REPOSITORY/IMAGE"
+    )]
+    MissingImage,
+    /// The project.
+    #[error(
+        "invalid project: a project id has up to 63 lower-case letters, digits and hyphens and begins with a letter"
+    )]
+    Project,
+    /// The repository.
+    #[error(
+        "Names may only contain lowercase letters, numbers, and hyphens, and must begin with a letter and end with a letter or number."
+    )]
+    Repository,
+    /// The image.
+    #[error(
+        "invalid image name: components of lower-case letters and digits, separated by '.', '_', '__' or hyphens, joined by '/'"
+    )]
+    Image,
+    /// The location.
+    #[error("invalid location: lower-case letters, digits and hyphens")]
+    Location,
+    /// The whole path.
+    #[error("invalid name: longer than {MAX_PATH} characters")]
+    TooLong,
+}
+
+/// The longest path of an image that clients agree on.
+const MAX_PATH: usize = 255;
+
+/// Letters, digits and hyphens, from a letter to a letter or digit, at most 63: what a DNS label may be.
+fn is_label(text: &str) -> bool {
+    let inner = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
+    let bytes = text.as_bytes();
+    bytes.len() <= 63
+        && bytes.first().is_some_and(u8::is_ascii_lowercase)
+        && bytes.last() != Some(&b'-')
+        && bytes.iter().copied().all(inner)
+}
+
+/// Labels joined by dots, at least two, of which the first of each may be a digit.
+fn is_domain(text: &str) -> bool {
+    let is_part = |part: &str| {
+        !part.is_empty()
+            && part.len() <= 63
+            && part.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+            && !part.starts_with('-')
+            && !part.ends_with('-')
+    };
+    text.contains('.') && text.len() <= 253 && text.split('.').all(is_part)
+}
+
+/// One component of an image's name, as OCI Distribution 1.1 has it:
+/// `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`.
+fn is_image_component(text: &str) -> bool {
+    let is_word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let words = text.split(|c: char| c.is_ascii() && is_word(c as u8));
+    let begins = text.bytes().next().is_some_and(is_word);
+    let ends = text.bytes().next_back().is_some_and(is_word);
+    let is_separator =
+        |gap: &str| matches!(gap, "" | "." | "_" | "__") || gap.bytes().all(|byte| byte == b'-');
+    begins && ends && words.into_iter().all(is_separator)
+}
+
+macro_rules! checked_text {
+    ($(#[$doc:meta])* $name:ident, $error:expr, $check:expr) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(Box<str>);
+
+        impl $name {
+            /// The name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = NameError;
+
+            fn from_str(text: &str) -> Result<Self, NameError> {
+                let check: fn(&str) -> bool = $check;
+                if check(text) { Ok(Self(text.into())) } else { Err($error) }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+checked_text! {
+    /// A project's id; a domain-scoped one is `example.com:my-project`.
+    ProjectId, NameError::Project,
+    |text| match text.split_once(':') {
+        Some((domain, project)) => is_domain(domain) && is_label(project),
+        None => is_label(text),
+    }
+}
+
+checked_text! {
+    /// A repository's id. Besides ordinary ones there are the four of Container Registry's hosts.
+    RepositoryId, NameError::Repository,
+    |text| is_label(text) || matches!(text, "gcr.io" | "us.gcr.io" | "eu.gcr.io" | "asia.gcr.io")
+}
+
+checked_text! {
+    /// An image's name within its repository; it may hold slashes.
+    ImageName, NameError::Image,
+    |text| text.len() <= MAX_PATH && text.split('/').all(is_image_component)
+}
+
+checked_text! {
+    /// A region or multi-region.
+    Location, NameError::Location, is_label
+}
+
+impl ProjectId {
+    /// As it stands in an image's path: `example.com/my-project` for a domain-scoped one.
+    pub fn path(&self) -> String {
+        self.0.replacen(':', "/", 1)
+    }
+}
+
+/// A repository, in full.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RepositoryName {
+    /// Its project.
+    pub project: ProjectId,
+    /// Where it is.
+    pub location: Location,
+    /// Its id.
+    pub repository: RepositoryId,
+}
+
+impl fmt::Display for RepositoryName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { project, location, repository } = self;
+        write!(f, "projects/{project}/locations/{location}/repositories/{repository}")
+    }
+}
+
+/// Project, repository and image: the name under `/v2/` without the place that the host gives.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ImagePath {
+    /// The project.
+    pub project: ProjectId,
+    /// The repository.
+    pub repository: RepositoryId,
+    /// The image.
+    pub image: ImageName,
+}
+
+impl ImagePath {
+    /// `PROJECT/REPOSITORY/IMAGE`.
+    pub fn path(&self) -> String {
+        format!("{}/{}/{}", self.project.path(), self.repository, self.image)
+    }
+
+    /// Parses `PROJECT/REPOSITORY/IMAGE`, or `PROJECT/IMAGE` where the host already names the repository.
+    pub fn parse(path: &str, implied: Option<&RepositoryId>) -> Result<Self, NameError> {
+        let (project, repository, image) = split(path, implied)?;
+        let image = image.ok_or(NameError::MissingImage)?.parse()?;
+        Ok(Self { project, repository, image })
+    }
+}
+
+/// Parses `PROJECT/REPOSITORY`: where the images of a repository are listed.
+pub fn parse_repository_path(
+    path: &str,
+    implied: Option<&RepositoryId>,
+) -> Result<Option<(ProjectId, RepositoryId)>, NameError> {
+    let (project, repository, image) = split(path, implied)?;
+    Ok(image.is_none().then_some((project, repository)))
+}
+
+type Parts<'a> = (ProjectId, RepositoryId, Option<&'a str>);
+
+fn split<'a>(path: &'a str, implied: Option<&RepositoryId>) -> Result<Parts<'a>, NameError> {
+    if path.len() > MAX_PATH {
+        return Err(NameError::TooLong);
+    }
+    let too_few = || NameError::TooFewComponents(path.split('/').count());
+    let (project, rest) = split_project(path);
+    let project = project.parse()?;
+    if let Some(repository) = implied {
+        return Ok((project, repository.clone(), rest));
+    }
+    let rest = rest.ok_or_else(too_few)?;
+    let (repository, image) = match rest.split_once('/') {
+        Some((repository, image)) => (repository, Some(image)),
+        None => (rest, None),
+    };
+    Ok((project, repository.parse()?, image))
+}
+
+/// A first component with a dot is a domain: the project then takes two components.
+fn split_project(path: &str) -> (String, Option<&str>) {
+    let (first, rest) = match path.split_once('/') {
+        Some((first, rest)) => (first, Some(rest)),
+        None => (path, None),
+    };
+    let Some(rest) = rest.filter(|_| first.contains('.')) else {
+        return (first.to_owned(), rest);
+    };
+    match rest.split_once('/') {
+        Some((second, rest)) => (format!("{first}:{second}"), Some(rest)),
+        None => (format!("{first}:{rest}"), None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(path: &str, expected: &str) {
+        let actual = match ImagePath::parse(path, None) {
+            Ok(ImagePath { project, repository, image }) => {
+                format!("{project} {repository} {image}")
+            }
+            Err(error) => format!("{error:?}"),
+        };
+        assert_eq!(actual, expected, "{path}");
+    }
+
+    #[test]
+    fn images() {
+        check("p/r/i", "p r i");
+        check("my-project/my-repo/a/b/c", "my-project my-repo a/b/c");
+        check("example.com/proj/repo/image", "example.com:proj repo image");
+        check("p/gcr.io/i", "p gcr.io i");
+        check("p/r/a__b.c-d---e_f", "p r a__b.c-d---e_f");
+        check("p/r/blobs/uploads", "p r blobs/uploads");
+        check("p/r/0", "p r 0");
+    }
+
+    #[test]
+    fn what_is_no_image() {
+        check("p", "TooFewComponents(1)");
+        check("p/r", "MissingImage");
+        check("", "Project");
+        check("P/r/i", "Project");
+        check("-p/r/i", "Project");
+        check("p/R/i", "Repository");
+        check("p/r-/i", "Repository");
+        check("p/r.x/i", "Repository");
+        check("p//i", "Repository");
+        check("p/r/", "Image");
+        check("p/r/a//b", "Image");
+        check("p/r/a/", "Image");
+        check("p/r/..", "Image");
+        check("p/r/../x", "Image");
+        check("p/r/.a", "Image");
+        check("p/r/_catalog", "Image");
+        check("p/r/a..b", "Image");
+        check("p/r/a___b", "Image");
+        check("p/r/a._b", "Image");
+        check("p/r/a%2fb", "Image");
+        check("p/r/a\\b", "Image");
+        check("p/r/a\0", "Image");
+        check("p/r/Ünicode", "Image");
+        check("p/r/\u{430}", "Image");
+        check("../r/i", "Project");
+        check("a.b/../r/i", "Project");
+        check(&format!("p/r/{}", "a".repeat(300)), "TooLong");
+        check(&format!("p/{}/i", "a".repeat(64)), "Repository");
+    }
+
+    #[test]
+    fn hosts_may_imply_the_repository() {
+        let gcr: RepositoryId = "gcr.io".parse().expect("one of the four");
+        let image = ImagePath::parse("p/a/b", Some(&gcr)).expect("valid");
+        assert_eq!(image.path(), "p/gcr.io/a/b");
+        assert_eq!(ImagePath::parse("p", Some(&gcr)), Err(NameError::MissingImage));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_parses_is_harmless(path in "[a-z./_%\\\\A-Z0-9\\x00-]{0,40}") {
+            if let Ok(image) = ImagePath::parse(&path, None) {
+                prop_assert_eq!(image.path(), path.clone());
+                prop_assert!(!path.contains("..") && !path.contains("//") && !path.contains('%'));
+                prop_assert_eq!(ImagePath::parse(&image.path(), None), Ok(image));
+            }
+        }
+    }
+}

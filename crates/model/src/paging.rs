@@ -1,0 +1,45 @@
+//! How many entries of a list a client asks for.
+
+/// The most entries of one page.
+pub const MAX_PAGE: usize = 1_000;
+
+/// Why a page size was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("n must be a whole number from 0 on; at most {MAX_PAGE} entries come at once")]
+pub struct PageSizeError;
+
+/// Reads the parameter `n`: a number beyond the limit, of any length, is the limit.
+pub fn page_size(n: Option<&str>) -> Result<usize, PageSizeError> {
+    let Some(n) = n else { return Ok(MAX_PAGE) };
+    if n.is_empty() || !n.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(PageSizeError);
+    }
+    Ok(n.parse().map_or(MAX_PAGE, |n: usize| n.min(MAX_PAGE)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(n: &str, expected: Option<usize>) {
+        assert_eq!(page_size(Some(n)).ok(), expected, "{n}");
+    }
+
+    #[test]
+    fn page_sizes() {
+        assert_eq!(page_size(None), Ok(MAX_PAGE));
+        check("0", Some(0));
+        check("5", Some(5));
+        check("1000", Some(1000));
+        check("1001", Some(1000));
+        check("2147483648", Some(1000));
+        check("9223372036854775808", Some(1000));
+        check("99999999999999999999999999", Some(1000));
+        check("-1", None);
+        check("+1", None);
+        check("abc", None);
+        check("", None);
+        check("1.5", None);
+    }
+}

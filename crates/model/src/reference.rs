@@ -1,0 +1,116 @@
+//! Tags and references: how a manifest is asked for.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::digest::Digest;
+
+/// Why a text is no tag or reference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ReferenceError {
+    /// Neither a tag..
+    #[error(
+        "invalid tag: up to 128 letters, digits, '_', '.' and '-', beginning with a letter, a digit or '_'"
+    )]
+    Tag,
+    /// ..nor a digest.
+    #[error(transparent)]
+    Digest(#[from] crate::digest::DigestError),
+}
+
+/// A tag: `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Tag(Box<str>);
+
+impl Tag {
+    /// The tag as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Tag {
+    type Err = ReferenceError;
+
+    fn from_str(text: &str) -> Result<Self, ReferenceError> {
+        let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+        let is_inner = |byte: &u8| is_word(byte) || matches!(byte, b'.' | b'-');
+        let bytes = text.as_bytes();
+        let valid = bytes.len() <= 128
+            && bytes.first().is_some_and(is_word)
+            && bytes.iter().all(is_inner);
+        if valid { Ok(Self(text.into())) } else { Err(ReferenceError::Tag) }
+    }
+}
+
+impl fmt::Display for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What stands behind `/manifests/`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Reference {
+    /// A name that may move.
+    Tag(Tag),
+    /// The content itself.
+    Digest(Digest),
+}
+
+impl FromStr for Reference {
+    type Err = ReferenceError;
+
+    /// A tag has no colon and a digest has one, so that nothing is both.
+    fn from_str(text: &str) -> Result<Self, ReferenceError> {
+        if text.contains(':') {
+            Ok(Self::Digest(text.parse()?))
+        } else {
+            Ok(Self::Tag(text.parse()?))
+        }
+    }
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tag(tag) => tag.fmt(f),
+            Self::Digest(digest) => digest.fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: &str) {
+        let actual = match text.parse() {
+            Ok(Reference::Tag(_)) => "tag",
+            Ok(Reference::Digest(_)) => "digest",
+            Err(ReferenceError::Tag | ReferenceError::Digest(_)) => "error",
+        };
+        assert_eq!(actual, expected, "{text}");
+    }
+
+    #[test]
+    fn tags_and_digests() {
+        check("latest", "tag");
+        check("_", "tag");
+        check("1.0-rc_2", "tag");
+        check(&"a".repeat(128), "tag");
+        check(&"a".repeat(129), "error");
+        check("", "error");
+        check(".a", "error");
+        check("-a", "error");
+        check("a/b", "error");
+        check("a b", "error");
+        check("a%2fb", "error");
+        check("ä", "error");
+        check(&format!("sha256:{}", "0".repeat(64)), "digest");
+        check(&format!("sha256-{}", "0".repeat(64)), "tag");
+        check("sha256:abc", "error");
+        check("a:b", "error");
+    }
+}
