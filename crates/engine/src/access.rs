@@ -167,14 +167,7 @@ impl Engine {
         target: &Target,
     ) -> Result<RepoAccess<K>, EngineError> {
         let name = target.repository();
-        if !caller.may(K::PERMISSION, &name) {
-            return Err(EngineError::Denied {
-                permission: K::PERMISSION,
-                resource: name.to_string(),
-                anonymous: caller.anonymous,
-            });
-        }
-        let repository = match self.find_repository(&name).await? {
+        let repository = match self.authorize::<K>(caller, &name).await? {
             Some(repository) => repository,
             None if K::PERMISSION == Permission::UploadArtifacts
                 && caller.may(Permission::CreateOnPush, &name) =>
@@ -183,15 +176,23 @@ impl Engine {
             }
             None => return Err(EngineError::RepositoryUnknown(name)),
         };
-        let at =
-            Opened { repository, name, target: target.clone(), caller: caller.clone() };
+        let at = Opened { repository, name, target: target.clone(), caller: caller.clone() };
         Ok(RepoAccess { engine: self.clone(), at: Arc::new(at), kind: PhantomData })
     }
 
-    async fn find_repository(
+    /// Proves that the caller may do `K` there, and loads the repository if it exists.
+    pub(crate) async fn authorize<K: Kind>(
         &self,
+        caller: &Caller,
         name: &RepositoryName,
     ) -> Result<Option<Repository>, EngineError> {
+        if !caller.may(K::PERMISSION, name) {
+            return Err(EngineError::Denied {
+                permission: K::PERMISSION,
+                resource: name.to_string(),
+                anonymous: caller.anonymous,
+            });
+        }
         let name = name.clone();
         self.meta.point(move |tx| Ok(repositories::find(tx, &name)?)).await
     }

@@ -17,9 +17,7 @@ impl RepoAccess<Delete> {
             .meta
             .write(move |tx| match &reference {
                 Reference::Tag(tag) => delete_tag(tx, &at, tag, now),
-                Reference::Digest(digest) => {
-                    delete_version(tx, &at, digest, (now, review_after))
-                }
+                Reference::Digest(digest) => delete_version(tx, &at, digest, (now, review_after)),
             })
             .await
     }
@@ -28,8 +26,7 @@ impl RepoAccess<Delete> {
     pub async fn delete_blob(&self, digest: &Digest) -> Result<(), EngineError> {
         let (at, wanted) = (self.at.clone(), digest.clone());
         let now = self.engine.clock.now();
-        let deleted =
-            self.engine.meta.write(move |tx| delete_blob(tx, &at, &wanted, now)).await;
+        let deleted = self.engine.meta.write(move |tx| delete_blob(tx, &at, &wanted, now)).await;
         match deleted {
             // A manifest that came between the question and the delete: its foreign key held the blob.
             Err(EngineError::Database(error)) if error.kind() == ErrorKind::ForeignKey => {
@@ -54,8 +51,7 @@ impl RepoAccess<Delete> {
 
 fn delete_tag(tx: &mut Tx<'_>, at: &Opened, tag: &Tag, now: i64) -> Result<(), EngineError> {
     let unknown = || EngineError::ManifestUnknown(Reference::Tag(tag.clone()));
-    let package =
-        packages::find(tx, &at.repository.id, at.image())?.ok_or_else(unknown)?;
+    let package = packages::find(tx, &at.repository.id, at.image())?.ok_or_else(unknown)?;
     let current = tags::find(tx, &package, tag.as_str())?.ok_or_else(unknown)?;
     remove_tag(tx, at, (&package, tag.as_str()), (&current.digest, now))
 }
@@ -106,17 +102,11 @@ fn delete_version(
     gc_queue::enqueue(tx, gc::LINK, &links, review_after)?;
     gc_queue::enqueue(tx, gc::CONTENT, &[digest.to_string()], review_after)?;
     usage::add_delta(tx, repository, -version.manifest_bytes)?;
-    let event =
-        events::Event { digest: Some(digest.clone()), ..at.event("delete", now) };
+    let event = events::Event { digest: Some(digest.clone()), ..at.event("delete", now) };
     Ok(events::insert(tx, &event)?)
 }
 
-fn delete_blob(
-    tx: &mut Tx<'_>,
-    at: &Opened,
-    digest: &Digest,
-    now: i64,
-) -> Result<(), EngineError> {
+fn delete_blob(tx: &mut Tx<'_>, at: &Opened, digest: &Digest, now: i64) -> Result<(), EngineError> {
     let repository = &at.repository.id;
     if let Some(by) = versions::user_of_blob(tx, repository, digest)? {
         return Err(EngineError::InUse { digest: digest.clone(), by });

@@ -101,8 +101,7 @@ impl Engine {
         mut progress: impl FnMut(&GcReport) + Send,
     ) -> Result<GcReport, EngineError> {
         let mut report = GcReport::default();
-        let mut last =
-            Review { kind: String::new(), id: String::new(), review_after: i64::MIN };
+        let mut last = Review { kind: String::new(), id: String::new(), review_after: i64::MIN };
         loop {
             if mode == GcMode::Collect && !self.hold_lease().await? {
                 report.busy = true;
@@ -186,16 +185,10 @@ impl Engine {
     }
 
     /// The file goes first, then the row: a crash between the two leaves a row to look at again.
-    async fn review_copy(
-        &self,
-        review: &Review,
-        mode: GcMode,
-    ) -> Result<Verdict, EngineError> {
+    async fn review_copy(&self, review: &Review, mode: GcMode) -> Result<Verdict, EngineError> {
         let copy: Id = parse_id(&review.id)?;
-        let state = self
-            .meta
-            .point(move |tx| Ok::<_, EngineError>(blobs::copy_state(tx, &copy)?))
-            .await?;
+        let state =
+            self.meta.point(move |tx| Ok::<_, EngineError>(blobs::copy_state(tx, &copy)?)).await?;
         let in_trash = state.as_deref() == Some("trash");
         if mode == GcMode::DryRun {
             return Ok(if in_trash { Verdict::File } else { Verdict::Kept });

@@ -24,14 +24,17 @@ pub use clock::{Clock, Micros, SystemClock, micros};
 pub use error::{BodyError, EngineError};
 pub use gc::{GcMode, GcReport};
 pub use pull::{BlobContent, PulledManifest};
-pub use push::{PushedManifest, NewManifest};
+pub use push::{NewManifest, PushedManifest};
 pub use receive::Body;
 pub use referrers::ReferrersPage;
 pub use tags::{CatalogPage, TagPage};
 pub use uploads::{MountFrom, UploadProgress};
 
 use blob::{BlobStore, UploadBudget};
+pub use meta::ErrorKind;
 use meta::Meta;
+pub use meta::tags::Listed;
+pub use meta::versions::Referrer;
 
 /// How the registry is set.
 #[derive(Debug, Clone)]

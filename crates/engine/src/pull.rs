@@ -116,12 +116,7 @@ impl RepoAccess<Pull> {
             self.engine.quarantine(row.copy_id, digest, "its file has another size").await?;
             return Err(EngineError::BlobUnknown(digest.clone()));
         }
-        Ok(BlobContent {
-            engine: self.engine.clone(),
-            digest: digest.clone(),
-            row,
-            reader,
-        })
+        Ok(BlobContent { engine: self.engine.clone(), digest: digest.clone(), row, reader })
     }
 
     async fn find_blob(&self, digest: &Digest) -> Result<Blob, EngineError> {
@@ -171,9 +166,7 @@ impl Engine {
     ) -> Result<(), EngineError> {
         tracing::error!(blob.digest = %digest, copy.id = %copy, "blob {digest} is quarantined: {why}");
         self.meta
-            .write(move |tx| {
-                Ok::<_, EngineError>(blobs::set_copy_state(tx, &copy, "quarantined")?)
-            })
+            .write(move |tx| Ok::<_, EngineError>(blobs::set_copy_state(tx, &copy, "quarantined")?))
             .await?;
         Ok(())
     }
@@ -194,7 +187,7 @@ impl BlobContent {
         }
         let stamp = self.reader.stamp();
         let stream = self.reader.clone().stream_verified(self.digest.clone());
-        Box::pin(crate::receive::on_end(stream, move |outcome| self.settle(stamp, outcome)))
+        Box::pin(crate::receive::on_end(stream, size, move |sound| self.settle(stamp, sound)))
     }
 
     /// A part of the blob. A file that is not as it was left is hashed first: a part proves nothing.
@@ -230,9 +223,10 @@ impl BlobContent {
         let settled = if sound {
             let now = self.engine.clock.now();
             let times = (stamp.mtime_ns, stamp.ctime_ns);
-            let write = self.engine.meta.write(move |tx| {
-                Ok::<_, EngineError>(blobs::set_verified(tx, &copy, times, now)?)
-            });
+            let write = self
+                .engine
+                .meta
+                .write(move |tx| Ok::<_, EngineError>(blobs::set_verified(tx, &copy, times, now)?));
             write.await.map(|_| ())
         } else {
             self.engine.quarantine(copy, &self.digest, "its bytes have another digest").await

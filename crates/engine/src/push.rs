@@ -95,9 +95,7 @@ impl RepoAccess<Push> {
         let found = self
             .engine
             .meta
-            .point(move |tx| {
-                Ok::<_, EngineError>(blobs::find(tx, &at.repository.id, &digest)?)
-            })
+            .point(move |tx| Ok::<_, EngineError>(blobs::find(tx, &at.repository.id, &digest)?))
             .await
             .ok()??;
         if found.size as u64 > MAX_CONFIG_BYTES {
@@ -109,10 +107,7 @@ impl RepoAccess<Push> {
     }
 
     /// Finds out which content a refused manifest names in vain.
-    async fn name_missing(
-        &self,
-        sizes: BTreeMap<Digest, u64>,
-    ) -> Result<EngineError, EngineError> {
+    async fn name_missing(&self, sizes: BTreeMap<Digest, u64>) -> Result<EngineError, EngineError> {
         let at = self.at.clone();
         self.engine
             .meta
@@ -286,9 +281,5 @@ impl Write {
 }
 
 fn stored(descriptor: &Descriptor, binding: Binding) -> StoredReference {
-    StoredReference {
-        digest: descriptor.digest.clone(),
-        size: descriptor.size as i64,
-        binding,
-    }
+    StoredReference { digest: descriptor.digest.clone(), size: descriptor.size as i64, binding }
 }

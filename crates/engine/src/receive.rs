@@ -3,9 +3,9 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use blob::{Batch, BlobWriter};
+use blob::{Batch, BlobError, BlobStream, BlobWriter};
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt};
+use futures_util::{Stream, StreamExt, stream};
 
 use crate::{BodyError, Engine, EngineError};
 
@@ -84,4 +84,35 @@ async fn fill_batch(
         }
     }
     (frames, None)
+}
+
+/// Passes a checked stream of `size` bytes on, and reports before its last frame, or its end without one,
+/// whether the bytes were right. After the last byte nobody asks for more.
+pub(crate) fn on_end<F, Reported>(
+    stream: BlobStream,
+    size: u64,
+    report: F,
+) -> impl Stream<Item = Result<Bytes, BlobError>> + Send
+where
+    F: FnOnce(bool) -> Reported + Send,
+    Reported: Future<Output = ()> + Send,
+{
+    stream::unfold((stream, size, Some(report)), |(mut stream, mut left, mut report)| async move {
+        let frame = stream.next().await?;
+        let sound = match &frame {
+            Ok(bytes) => {
+                left = left.saturating_sub(bytes.len() as u64);
+                (left == 0).then_some(true)
+            }
+            Err(BlobError::Corrupt) => Some(false),
+            // What could not be read proves nothing.
+            Err(_) => None,
+        };
+        if let Some(sound) = sound
+            && let Some(report) = report.take()
+        {
+            report(sound).await;
+        }
+        Some((frame, (stream, left, report)))
+    })
 }

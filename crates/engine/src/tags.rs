@@ -1,9 +1,9 @@
 //! Lists: the tags of an image, the images of a location.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use meta::tags::Listed;
-use meta::{packages, tags};
+use meta::{Id, MetaError, Tx, packages, tags};
 use model::digest::Digest;
 use model::name::{Location, RepositoryName};
 use model::permission::Permission;
@@ -18,7 +18,7 @@ const CATALOG_LOOKS: usize = 10_000;
 pub struct TagPage {
     /// The tags, in byte order, with what they name.
     pub tags: Vec<Listed>,
-    /// Images below this one.
+    /// What the names of images below this one go on with.
     pub children: Vec<String>,
     /// Whether there are more tags.
     pub more: bool,
@@ -47,14 +47,13 @@ pub struct CatalogPage {
 impl RepoAccess<Pull> {
     /// The tags after `last`, at most `limit`, and on the first page the images below this one.
     pub async fn tags(&self, last: &str, limit: usize) -> Result<TagPage, EngineError> {
-        const CHILDREN: i64 = 1_000;
         let (at, last) = (self.at.clone(), last.to_owned());
         self.engine
             .meta
             .read(move |tx| {
                 let repository = &at.repository.id;
                 let children = if last.is_empty() {
-                    packages::children(tx, repository, at.image(), CHILDREN)?
+                    children(tx, repository, &format!("{}/", at.image()))?
                 } else {
                     Vec::new()
                 };
@@ -68,15 +67,53 @@ impl RepoAccess<Pull> {
                 };
                 let more = tags.len() > limit;
                 tags.truncate(limit);
-                let below = at.image().len() + 1;
-                let children = children.into_iter().map(|name| name[below..].to_owned()).collect();
                 Ok(TagPage { tags, children, more })
             })
             .await
     }
 }
 
+/// What the names that begin with `prefix` go on with, up to their next slash.
+fn children(tx: &mut Tx<'_>, repository: &Id, prefix: &str) -> Result<Vec<String>, MetaError> {
+    const MOST: usize = 1_000;
+    // '0' follows '/' in ASCII, and '~' everything that a name may hold.
+    let end = match prefix.strip_suffix('/') {
+        Some(image) => format!("{image}0"),
+        None => "~".to_owned(),
+    };
+    let (mut found, mut from) = (BTreeSet::new(), prefix.to_owned());
+    loop {
+        let names = packages::between(tx, repository, (&from, &end), MOST as i64)?;
+        found.extend(names.iter().map(|name| first_component(&name[prefix.len()..]).to_owned()));
+        match names.last() {
+            Some(last) if names.len() == MOST && found.len() < MOST => {
+                // Past everything that shares the last name's component; '-' is the least of what may follow.
+                let child = first_component(&last[prefix.len()..]);
+                let whole = prefix.len() + child.len() == last.len();
+                from = format!("{prefix}{child}{}", if whole { '-' } else { '0' });
+            }
+            Some(_) | None => break,
+        }
+    }
+    Ok(found.into_iter().take(MOST).collect())
+}
+
+fn first_component(name: &str) -> &str {
+    name.split('/').next().unwrap_or(name)
+}
+
 impl Engine {
+    /// What the names of a repository's images begin with, up to the first slash.
+    pub async fn images(
+        &self,
+        caller: &Caller,
+        name: &RepositoryName,
+    ) -> Result<Vec<String>, EngineError> {
+        let repository = self.authorize::<Pull>(caller, name).await?;
+        let repository = repository.ok_or_else(|| EngineError::RepositoryUnknown(name.clone()))?;
+        self.meta.read(move |tx| Ok(children(tx, &repository.id, "")?)).await
+    }
+
     /// The images of a location that the caller may read, after `last`, at most `limit`.
     pub async fn catalog(
         &self,

@@ -49,10 +49,7 @@ impl Opened {
 
 impl RepoAccess<Push> {
     /// Starts a session.
-    pub async fn start_upload(
-        &self,
-        algorithm: Algorithm,
-    ) -> Result<UploadProgress, EngineError> {
+    pub async fn start_upload(&self, algorithm: Algorithm) -> Result<UploadProgress, EngineError> {
         let upload = Upload {
             id: Id::random(),
             copy_id: Some(Id::new()),
@@ -94,7 +91,7 @@ impl RepoAccess<Push> {
         range: Option<ContentRange>,
         mut body: Body<'_>,
     ) -> Result<UploadProgress, EngineError> {
-        let (upload, mut writer) = self.claim_upload(id).await?;
+        let (upload, mut writer) = self.claim_upload(id, None).await?;
         let started = check_start(&upload, range)?;
         let received = self.receive_for(&upload, &mut *writer, &mut body).await?;
         check_length(range, &received, started)?;
@@ -113,7 +110,8 @@ impl RepoAccess<Push> {
         if self.find_upload(id).await?.digest.as_ref() == Some(digest) {
             return Ok(());
         }
-        let (upload, mut writer) = self.claim_upload(id).await?;
+        // The digest decides by which hash the blob is known; bytes hashed otherwise are hashed again.
+        let (upload, mut writer) = self.claim_upload(id, Some(digest.algorithm())).await?;
         let started = check_start(&upload, range)?;
         let received = self.receive_for(&upload, &mut *writer, &mut body).await?;
         check_length(range, &received, started)?;
@@ -134,11 +132,7 @@ impl RepoAccess<Push> {
     }
 
     /// Makes a blob of another repository readable here, without a byte moving. Answers whether it did.
-    pub async fn mount(
-        &self,
-        digest: &Digest,
-        from: MountFrom<'_>,
-    ) -> Result<bool, EngineError> {
+    pub async fn mount(&self, digest: &Digest, from: MountFrom<'_>) -> Result<bool, EngineError> {
         let sources = match from {
             MountFrom::Repository(source) => vec![source.at.repository.id],
             MountFrom::Project => self.readable_holders(digest).await?,
@@ -168,7 +162,11 @@ impl RepoAccess<Push> {
             .point(move |tx| {
                 let place = (at.name.project.as_str(), at.name.location.as_str());
                 let holders = blobs::holders(tx, place, &digest, LOOK_AT_MOST)?;
-                Ok(holders.into_iter().filter(|(_, name)| at.may_read_sibling(name)).map(|(id, _)| id).collect())
+                Ok(holders
+                    .into_iter()
+                    .filter(|(_, name)| at.may_read_sibling(name))
+                    .map(|(id, _)| id)
+                    .collect())
             })
             .await
     }
@@ -191,6 +189,7 @@ impl RepoAccess<Push> {
     async fn claim_upload(
         &self,
         id: &str,
+        algorithm: Option<Algorithm>,
     ) -> Result<(Upload, Box<dyn BlobWriter>), EngineError> {
         let copy = self.find_upload(id).await?.copy_id.ok_or(EngineError::UploadUnknown)?;
         let claim = self.engine.blobs.claim(CopyId::from(copy.to_bytes())).await?;
@@ -199,10 +198,10 @@ impl RepoAccess<Push> {
         if upload.copy_id != Some(copy) {
             return Err(EngineError::UploadUnknown);
         }
-        let algorithm: Algorithm = upload
-            .algorithm
-            .parse()
+        let announced = upload.algorithm.parse();
+        let announced: Algorithm = announced
             .map_err(|_| EngineError::Internal("upload row names an unknown algorithm".into()))?;
+        let algorithm = algorithm.unwrap_or(announced);
         let from = Checkpoint {
             offset: upload.size as u64,
             state: upload.checkpoint.clone().unwrap_or_default(),
@@ -235,11 +234,7 @@ impl RepoAccess<Push> {
     }
 
     /// Makes what came durable, and says so in the row.
-    async fn save(
-        &self,
-        upload: &Upload,
-        writer: &mut dyn BlobWriter,
-    ) -> Result<u64, EngineError> {
+    async fn save(&self, upload: &Upload, writer: &mut dyn BlobWriter) -> Result<u64, EngineError> {
         let checkpoint = writer.checkpoint().await?;
         let (id, offset) = (upload.id, checkpoint.offset);
         let expires_at = self.upload_expiry();
@@ -271,10 +266,7 @@ impl RepoAccess<Push> {
         };
         let (at, upload, digest) = (self.at.clone(), upload.clone(), digest.clone());
         let times = CommitTimes::of(&self.engine);
-        self.engine
-            .meta
-            .write(move |tx| commit(tx, &at, &upload, (&digest, &stored), times))
-            .await
+        self.engine.meta.write(move |tx| commit(tx, &at, &upload, (&digest, &stored), times)).await
     }
 
     /// Ends the session, and puts its copy to the trash.

@@ -75,10 +75,8 @@ impl Engine {
     pub async fn fold_usage(&self) -> Result<(), EngineError> {
         const SLICE: i64 = 250;
         loop {
-            let folded = self
-                .meta
-                .write(|tx| Ok::<_, EngineError>(usage::fold_deltas(tx, SLICE)?))
-                .await?;
+            let folded =
+                self.meta.write(|tx| Ok::<_, EngineError>(usage::fold_deltas(tx, SLICE)?)).await?;
             if folded < SLICE as usize {
                 return Ok(());
             }

@@ -20,11 +20,7 @@ pub struct Blob {
 }
 
 /// The blob, if this repository may read it and its copy is sound.
-pub fn find(
-    tx: &mut Tx<'_>,
-    repository: &Id,
-    digest: &Digest,
-) -> Result<Option<Blob>, MetaError> {
+pub fn find(tx: &mut Tx<'_>, repository: &Id, digest: &Digest) -> Result<Option<Blob>, MetaError> {
     tx.opt(
         "SELECT c.id, c.size, c.mtime_ns, c.ctime_ns, c.verified_at FROM repository_blobs l
          JOIN blobs b ON b.digest = l.digest JOIN copies c ON c.id = b.copy_id
@@ -126,11 +122,7 @@ pub fn link(
 
 /// Takes a blob from a repository, and answers its size if the repository held it.
 /// The foreign key refuses it while a manifest there needs it.
-pub fn unlink(
-    tx: &mut Tx<'_>,
-    repository: &Id,
-    digest: &Digest,
-) -> Result<Option<i64>, MetaError> {
+pub fn unlink(tx: &mut Tx<'_>, repository: &Id, digest: &Digest) -> Result<Option<i64>, MetaError> {
     tx.opt(
         "DELETE FROM repository_blobs WHERE repository_id = ?1 AND digest = ?2 RETURNING size",
         params![repository, digest.as_str()],
@@ -163,11 +155,7 @@ pub fn copy_state(tx: &mut Tx<'_>, id: &Id) -> Result<Option<String>, MetaError>
 }
 
 /// Moves a copy to another state (`trash` or `quarantined`).
-pub fn set_copy_state(
-    tx: &mut Tx<'_>,
-    id: &Id,
-    state: &'static str,
-) -> Result<u64, MetaError> {
+pub fn set_copy_state(tx: &mut Tx<'_>, id: &Id, state: &'static str) -> Result<u64, MetaError> {
     tx.exec("UPDATE copies SET state = ?2 WHERE id = ?1", params![id, state])
 }
 

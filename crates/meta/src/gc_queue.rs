@@ -50,11 +50,7 @@ pub fn put_off(
 }
 
 /// When a review waits for this id.
-pub fn waiting(
-    tx: &mut Tx<'_>,
-    kind: &'static str,
-    id: &str,
-) -> Result<Option<i64>, MetaError> {
+pub fn waiting(tx: &mut Tx<'_>, kind: &'static str, id: &str) -> Result<Option<i64>, MetaError> {
     tx.opt(
         "SELECT review_after FROM gc_queue WHERE kind = ?1 AND id = ?2",
         params![kind, id],
@@ -68,12 +64,7 @@ pub const DUE_SQL: &str = "SELECT kind, id, review_after FROM gc_queue
      ORDER BY review_after, kind, id LIMIT ?5";
 
 /// The reviews that are due, after `last`, the longest waiting first.
-pub fn due(
-    tx: &mut Tx<'_>,
-    now: i64,
-    last: &Review,
-    limit: i64,
-) -> Result<Vec<Review>, MetaError> {
+pub fn due(tx: &mut Tx<'_>, now: i64, last: &Review, limit: i64) -> Result<Vec<Review>, MetaError> {
     tx.query(
         DUE_SQL,
         params![now, last.review_after, last.kind.as_str(), last.id.as_str(), limit],

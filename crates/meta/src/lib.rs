@@ -1,1 +1,156 @@
-//! Placeholder.
+//! Facts: the only crate with SQL. SQLite and PostgreSQL behind one small transaction type.
+//!
+//! [`Meta::write`] and [`Meta::read`] take a closure over a [`Tx`]. It is synchronous, may run more than once,
+//! does no IO but SQL and calls no other `write` or `read`. "Read, decide, write" within one closure means the
+//! same on both databases: no other transaction comes between. Nobody is answered before the commit is durable.
+//!
+//! There is one file per table, of plain functions over a transaction. This crate knows no permissions and
+//! sees no blob's bytes.
+
+mod dialect;
+mod error;
+mod id;
+mod migrate;
+mod postgres;
+mod sqlite;
+mod tx;
+
+pub mod blobs;
+pub mod epochs;
+pub mod events;
+pub mod gc_queue;
+pub mod leases;
+pub mod packages;
+pub mod repositories;
+pub mod tags;
+pub mod uploads;
+pub mod usage;
+pub mod versions;
+
+use std::path::PathBuf;
+
+use model::digest::Digest;
+
+pub use error::{ErrorKind, MetaError, RetryCause};
+pub use id::{Id, IdError};
+pub use tx::{Param, Row, Tx};
+
+use postgres::Postgres;
+use sqlite::Sqlite;
+
+/// The parameters of a statement, in the order of its `?1`, `?2`, ….
+#[macro_export]
+macro_rules! params {
+    ($($value:expr),* $(,)?) => { &[$($crate::Param::from($value)),*][..] };
+}
+
+/// Which database.
+#[derive(Clone)]
+pub enum Database {
+    /// A file, made where it is missing. One process at a time may open it.
+    SqliteFile(PathBuf),
+    /// Memory, for as long as the [`Meta`] lives.
+    SqliteMemory,
+    /// A server, by URL. It may hold a password, so this type prints nothing.
+    Postgres(String),
+}
+
+/// The database. Cheap to clone; every clone is the same one.
+#[derive(Clone)]
+pub enum Meta {
+    /// Embedded.
+    #[doc(hidden)]
+    Sqlite(Sqlite),
+    /// Shared by several processes.
+    #[doc(hidden)]
+    Postgres(Postgres),
+}
+
+impl Meta {
+    /// Opens the database and brings its tables up to date.
+    pub async fn open(database: Database) -> Result<Self, MetaError> {
+        match database {
+            Database::SqliteFile(path) => {
+                Ok(Self::Sqlite(blocking(move || Sqlite::open(Some(&path))).await?))
+            }
+            Database::SqliteMemory => Ok(Self::Sqlite(Sqlite::open(None)?)),
+            Database::Postgres(url) => Ok(Self::Postgres(Postgres::open(&url).await?)),
+        }
+    }
+
+    /// Runs `closure` in a transaction that is as if it ran alone, and commits what it did if it answers `Ok`.
+    pub async fn write<T, E, F>(&self, closure: F) -> Result<T, E>
+    where
+        F: FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<MetaError> + RetryCause + Send + 'static,
+    {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.write(closure).await,
+            Self::Postgres(postgres) => postgres.write(closure).await,
+        }
+    }
+
+    /// Runs `closure` on one unchanging state of the database. For lists, and whatever may take long.
+    pub async fn read<T, E, F>(&self, closure: F) -> Result<T, E>
+    where
+        F: FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<MetaError> + RetryCause + Send + 'static,
+    {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.read(closure).await,
+            Self::Postgres(postgres) => postgres.read(closure).await,
+        }
+    }
+
+    /// Runs a closure of one short statement that reads by key: the fastest way to ask.
+    pub async fn point<T, E, F>(&self, closure: F) -> Result<T, E>
+    where
+        F: FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<MetaError> + RetryCause + Send + 'static,
+    {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.point(closure),
+            Self::Postgres(postgres) => postgres.point(closure).await,
+        }
+    }
+
+    /// Whether the database answers and takes writes.
+    pub async fn ping(&self) -> Result<(), MetaError> {
+        if let Self::Sqlite(sqlite) = self {
+            sqlite.check_health()?;
+        }
+        self.point(|tx| tx.opt("SELECT 1", params![], |row| row.int(0)).map(|_| ())).await
+    }
+
+    /// Ends gently: what was answered is durable already. Nothing can be written afterwards.
+    pub async fn close(&self) {
+        if let Self::Sqlite(sqlite) = self {
+            sqlite.close().await;
+        }
+    }
+}
+
+/// Runs on a thread that may block.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+/// Reads a column that holds a digest.
+pub(crate) fn digest_at(row: &Row<'_>, column: usize) -> Result<Digest, MetaError> {
+    row.text(column)?.parse().map_err(|_| MetaError::corrupt("a digest"))
+}
+
+/// Reads a column that holds a digest or nothing.
+pub(crate) fn opt_digest_at(row: &Row<'_>, column: usize) -> Result<Option<Digest>, MetaError> {
+    let text = row.opt_text(column)?;
+    text.map(|text| text.parse().map_err(|_| MetaError::corrupt("a digest"))).transpose()
+}
+
+#[cfg(test)]
+mod tests;

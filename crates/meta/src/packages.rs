@@ -27,14 +27,7 @@ pub fn ensure(
     tx.exec(
         "INSERT INTO packages (id, repository_id, name, location, path, created_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        params![
-            &id,
-            repository,
-            path.image.as_str(),
-            location.as_str(),
-            path.path().as_str(),
-            now
-        ],
+        params![&id, repository, path.image.as_str(), location.as_str(), path.path().as_str(), now],
     )?;
     Ok(id)
 }
@@ -67,21 +60,17 @@ pub fn catalog(
     })
 }
 
-/// The statement of [`children`], for the test that looks at its plan.
-pub const CHILDREN_SQL: &str =
+/// The statement of [`between`], for the test that looks at its plan.
+pub const BETWEEN_SQL: &str =
     "SELECT name FROM packages WHERE repository_id = ?1 AND name >= ?2 AND name < ?3
      ORDER BY name LIMIT ?4";
 
-/// The images whose names begin with `prefix/`, in byte order.
-pub fn children(
+/// The images whose names stand in a half-open range, in byte order.
+pub fn between(
     tx: &mut Tx<'_>,
     repository: &Id,
-    prefix: &str,
+    (from, to): (&str, &str),
     limit: i64,
 ) -> Result<Vec<String>, MetaError> {
-    // '0' follows '/' in ASCII: the half-open range holds just what begins with "prefix/".
-    let (from, to) = (format!("{prefix}/"), format!("{prefix}0"));
-    tx.query(CHILDREN_SQL, params![repository, from.as_str(), to.as_str(), limit], |row| {
-        row.text(0)
-    })
+    tx.query(BETWEEN_SQL, params![repository, from, to, limit], |row| row.text(0))
 }

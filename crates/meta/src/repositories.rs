@@ -49,8 +49,8 @@ pub fn insert(
 }
 
 /// The bytes that the repository holds: the folded sum and the deltas that wait to be folded.
-pub fn size_bytes(tx: &mut Tx<'_>, id: &Id) -> Result<i64, MetaError> {
-    tx.one(
+pub fn size_bytes(tx: &mut Tx<'_>, id: &Id) -> Result<Option<i64>, MetaError> {
+    tx.opt(
         "SELECT size_bytes + (SELECT CAST(coalesce(sum(bytes), 0) AS BIGINT) FROM usage_deltas WHERE repository_id = ?1)
          FROM repositories WHERE id = ?1",
         params![id],

@@ -103,7 +103,8 @@ pub fn history(tx: &mut Tx<'_>, package: &Id, tag: &str) -> Result<Vec<Change>, 
 }
 
 /// The statement of [`list`], for the test that looks at its plan.
-pub const LIST_SQL: &str = "SELECT t.name, v.digest, v.media_type, v.image_bytes, v.uploaded_at, v.built_at
+pub const LIST_SQL: &str =
+    "SELECT t.name, v.digest, v.media_type, v.image_bytes, v.uploaded_at, v.built_at
      FROM tags t JOIN versions v ON v.id = t.version_id
      WHERE t.package_id = ?1 AND t.name > ?2 ORDER BY t.name LIMIT ?3";
 

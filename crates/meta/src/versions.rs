@@ -329,7 +329,8 @@ pub struct Referrer {
 }
 
 /// The statement of [`referrers`], for the test that looks at its plan.
-pub const REFERRERS_SQL: &str = "SELECT digest, media_type, manifest_bytes, artifact_type, annotations
+pub const REFERRERS_SQL: &str =
+    "SELECT digest, media_type, manifest_bytes, artifact_type, annotations
      FROM versions WHERE package_id = ?1 AND subject = ?2 AND digest > ?3 ORDER BY digest LIMIT ?4";
 
 /// The manifests of an image that refer to `subject`, after `last`, by digest.

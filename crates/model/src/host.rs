@@ -35,9 +35,11 @@ impl Domains {
         if let Some((location, repository)) = container_registry(&name) {
             return Place { location, repository: Some(repository) };
         }
-        let location =
-            self.domains.iter().find_map(|domain| location_in(&name, domain));
-        Place { location: location.unwrap_or_else(|| self.default_location.clone()), repository: None }
+        let location = self.domains.iter().find_map(|domain| location_in(&name, domain));
+        Place {
+            location: location.unwrap_or_else(|| self.default_location.clone()),
+            repository: None,
+        }
     }
 }
 

@@ -39,7 +39,9 @@ impl<'de> Visitor<'de> for Unambiguous {
         let mut seen = BTreeSet::new();
         while let Some(key) = map.next_key::<String>()? {
             if seen.contains(&key.to_ascii_lowercase()) {
-                return Err(A::Error::custom(format_args!("key {key:?} stands twice in one object")));
+                return Err(A::Error::custom(format_args!(
+                    "key {key:?} stands twice in one object"
+                )));
             }
             seen.insert(key.to_ascii_lowercase());
             map.next_value_seed(Unambiguous)?;

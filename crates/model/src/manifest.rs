@@ -43,7 +43,9 @@ pub enum ManifestError {
     #[error("manifest has no mediaType and the request no Content-Type of a manifest")]
     NoMediaType,
     /// Content-Type and `mediaType` differ.
-    #[error("manifest has mediaType {stated:?}, but the request's Content-Type is {content_type:?}")]
+    #[error(
+        "manifest has mediaType {stated:?}, but the request's Content-Type is {content_type:?}"
+    )]
     MediaTypeMismatch {
         /// What the manifest says.
         stated: String,
@@ -51,7 +53,9 @@ pub enum ManifestError {
         content_type: String,
     },
     /// Not a media type of manifests.
-    #[error("{0:?} is no media type of a manifest: OCI manifests and indexes, Docker schema 2 manifests and lists are")]
+    #[error(
+        "{0:?} is no media type of a manifest: OCI manifests and indexes, Docker schema 2 manifests and lists are"
+    )]
     UnknownMediaType(String),
     /// A field that only the other kind of manifest has.
     #[error("manifest of type {media_type} must not have {field:?}")]

@@ -103,7 +103,10 @@ mod tests {
         check_content("+1-2", None);
         check_content("", None);
         // The last chunk of a blob of 5 TB.
-        check_content("5497558138870-5497558138879", Some((MAX_BLOB_BYTES - 10, MAX_BLOB_BYTES - 1)));
+        check_content(
+            "5497558138870-5497558138879",
+            Some((MAX_BLOB_BYTES - 10, MAX_BLOB_BYTES - 1)),
+        );
     }
 
     #[track_caller]

@@ -36,9 +36,8 @@ impl FromStr for Tag {
         let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
         let is_inner = |byte: &u8| is_word(byte) || matches!(byte, b'.' | b'-');
         let bytes = text.as_bytes();
-        let valid = bytes.len() <= 128
-            && bytes.first().is_some_and(is_word)
-            && bytes.iter().all(is_inner);
+        let valid =
+            bytes.len() <= 128 && bytes.first().is_some_and(is_word) && bytes.iter().all(is_inner);
         if valid { Ok(Self(text.into())) } else { Err(ReferenceError::Tag) }
     }
 }

@@ -97,7 +97,11 @@ fn descriptors() {
     check(Some(OCI_MANIFEST), &sized("1e999"), "not valid");
     check(Some(OCI_MANIFEST), &sized("\"1\""), "not valid");
     check(Some(OCI_MANIFEST), &layer(r#"{"mediaType":"l","digest":"$D","size":6}"#), "two sizes");
-    check(Some(OCI_MANIFEST), &layer(r#"{"mediaType":"l","digest":"md5:x","size":6}"#), "layers[0]");
+    check(
+        Some(OCI_MANIFEST),
+        &layer(r#"{"mediaType":"l","digest":"md5:x","size":6}"#),
+        "layers[0]",
+    );
     check(Some(OCI_MANIFEST), &layer(r#"{"mediaType":"l","size":6}"#), "digest");
     check(Some(OCI_MANIFEST), &layer(r#"{"digest":"$D","size":6}"#), "mediaType");
     check(Some(OCI_MANIFEST), &layer("5"), "not valid");

@@ -1,0 +1,241 @@
+//! What every store promises, as tests that each driver passes.
+//!
+//! `reopen` gives the same store as a new process would see it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use model::digest::{Algorithm, Digest};
+
+use crate::{
+    Batch, BlobError, BlobReader, BlobStore, BlobWriter, Checkpoint, CopyId, FinishError,
+    UploadBudget,
+};
+
+type Store = Arc<dyn BlobStore>;
+
+/// Runs the whole suite.
+pub async fn run(reopen: impl Fn() -> Store) {
+    a_copy_is_read_as_it_was_written(&reopen()).await;
+    an_empty_copy_is_a_copy(&reopen()).await;
+    ranges(&reopen()).await;
+    an_upload_goes_on_in_another_process(&reopen).await;
+    bytes_beyond_the_checkpoint_are_cut_off(&reopen).await;
+    a_hash_that_cannot_be_read_is_made_again(&reopen).await;
+    lost_bytes_are_noticed(&reopen()).await;
+    one_writer_at_a_time(&reopen()).await;
+    wrong_bytes_are_not_finished(&reopen()).await;
+    deleting(&reopen()).await;
+    checking(&reopen()).await;
+}
+
+fn id() -> CopyId {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    let mut bytes = [0xab; 16];
+    bytes[12..].copy_from_slice(&NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+    CopyId::from(bytes)
+}
+
+fn content(length: usize) -> Vec<u8> {
+    (0..length).map(|n| (n % 251) as u8).collect()
+}
+
+async fn begin(store: &Store, id: CopyId, from: &Checkpoint) -> Box<dyn BlobWriter> {
+    let claim = store.claim(id).await.expect("nobody else writes");
+    claim.open(Algorithm::Sha256, from).await.expect("where it stands")
+}
+
+async fn write(writer: &mut dyn BlobWriter, bytes: &[u8]) {
+    let budget = UploadBudget::new(1 << 20);
+    for chunk in bytes.chunks(100_000) {
+        let (left, right) = chunk.split_at(chunk.len() / 3);
+        let frames = vec![Bytes::copy_from_slice(left), Bytes::copy_from_slice(right)];
+        let permit = budget.acquire(chunk.len()).await;
+        writer.write(Batch { frames, permit }).await.expect("room enough");
+    }
+}
+
+async fn stored(store: &Store, bytes: &[u8]) -> CopyId {
+    let id = id();
+    let mut writer = begin(store, id, &Checkpoint::default()).await;
+    write(&mut *writer, bytes).await;
+    let stored = writer.finish(&Digest::of(bytes)).await.expect("the right digest");
+    assert_eq!(stored.size, bytes.len() as u64);
+    id
+}
+
+async fn read(reader: Arc<dyn BlobReader>, start: u64, length: u64) -> Vec<u8> {
+    let frames: Vec<_> = reader.stream(start, length).collect().await;
+    frames.into_iter().flat_map(|frame| frame.expect("readable")).collect()
+}
+
+async fn a_copy_is_read_as_it_was_written(store: &Store) {
+    for length in [1, 4096, 300_000, 3_000_000] {
+        let bytes = content(length);
+        let id = stored(store, &bytes).await;
+        let reader = store.open(id).await.expect("finished");
+        assert_eq!(reader.size(), length as u64);
+        assert_eq!(read(reader.clone(), 0, length as u64).await, bytes);
+        assert_eq!(reader.read_all().await.expect("readable"), bytes);
+    }
+}
+
+async fn an_empty_copy_is_a_copy(store: &Store) {
+    let id = stored(store, b"").await;
+    let reader = store.open(id).await.expect("finished");
+    assert_eq!(reader.size(), 0);
+    assert!(read(reader.clone(), 0, 0).await.is_empty());
+    let checked: Vec<_> = reader.stream_verified(Digest::of(b"")).collect().await;
+    assert!(checked.iter().all(|frame| frame.as_ref().is_ok_and(Bytes::is_empty)));
+}
+
+async fn ranges(store: &Store) {
+    let bytes = content(700_000);
+    let reader = store.open(stored(store, &bytes).await).await.expect("finished");
+    for (start, end) in [(0, 1), (0, 700_000), (299_999, 300_001), (699_999, 700_000), (5, 5)] {
+        let part = read(reader.clone(), start as u64, (end - start) as u64).await;
+        assert_eq!(part, bytes[start..end], "{start}..{end}");
+    }
+}
+
+async fn an_upload_goes_on_in_another_process(reopen: &impl Fn() -> Store) {
+    let (bytes, id) = (content(500_000), id());
+    let mut checkpoint = Checkpoint::default();
+    for part in bytes.chunks(123_457) {
+        let mut writer = begin(&reopen(), id, &checkpoint).await;
+        assert_eq!(writer.offset(), checkpoint.offset);
+        write(&mut *writer, part).await;
+        checkpoint = writer.checkpoint().await.expect("durable");
+    }
+    assert!(matches!(reopen().open(id).await, Err(BlobError::NotFound) | Ok(_)));
+    let writer = begin(&reopen(), id, &checkpoint).await;
+    writer.finish(&Digest::of(&bytes)).await.expect("all bytes came");
+    let reader = reopen().open(id).await.expect("finished");
+    assert_eq!(reader.read_all().await.expect("readable"), bytes);
+}
+
+async fn bytes_beyond_the_checkpoint_are_cut_off(reopen: &impl Fn() -> Store) {
+    let id = id();
+    let mut writer = begin(&reopen(), id, &Checkpoint::default()).await;
+    write(&mut *writer, b"kept").await;
+    let checkpoint = writer.checkpoint().await.expect("durable");
+    write(&mut *writer, b"never answered").await;
+    writer.checkpoint().await.expect("durable, but nobody was told");
+    drop(writer);
+    let mut writer = begin(&reopen(), id, &checkpoint).await;
+    write(&mut *writer, b" and more").await;
+    writer.finish(&Digest::of(b"kept and more")).await.expect("the right bytes");
+}
+
+async fn a_hash_that_cannot_be_read_is_made_again(reopen: &impl Fn() -> Store) {
+    let id = id();
+    let mut writer = begin(&reopen(), id, &Checkpoint::default()).await;
+    write(&mut *writer, b"some bytes").await;
+    let checkpoint = writer.checkpoint().await.expect("durable");
+    drop(writer);
+    let unread = Checkpoint { state: b"of another version".to_vec(), ..checkpoint.clone() };
+    drop(begin(&reopen(), id, &unread).await);
+    let claim = reopen().claim(id).await.expect("nobody else writes");
+    // The client's last word decides which digest it is.
+    let writer = claim.open(Algorithm::Sha512, &checkpoint).await.expect("re-hashed");
+    let expected = Digest::of_with(Algorithm::Sha512, b"some bytes");
+    writer.finish(&expected).await.expect("the right digest");
+}
+
+async fn lost_bytes_are_noticed(store: &Store) {
+    let id = id();
+    let far = Checkpoint { offset: 10, state: Vec::new() };
+    let claim = store.claim(id).await.expect("nobody else writes");
+    assert!(matches!(claim.open(Algorithm::Sha256, &far).await, Err(BlobError::Lost)));
+    let mut writer = begin(store, id, &Checkpoint::default()).await;
+    write(&mut *writer, b"five5").await;
+    writer.checkpoint().await.expect("durable");
+    drop(writer);
+    let claim = store.claim(id).await.expect("nobody else writes");
+    assert!(matches!(claim.open(Algorithm::Sha256, &far).await, Err(BlobError::Lost)));
+}
+
+async fn one_writer_at_a_time(store: &Store) {
+    let id = id();
+    let mut writer = begin(store, id, &Checkpoint::default()).await;
+    write(&mut *writer, b"mine").await;
+    let checkpoint = writer.checkpoint().await.expect("durable");
+    assert!(matches!(store.claim(id).await, Err(BlobError::Busy)));
+    drop(writer);
+    begin(store, id, &checkpoint).await.finish(&Digest::of(b"mine")).await.expect("unharmed");
+}
+
+async fn wrong_bytes_are_not_finished(store: &Store) {
+    let id = id();
+    let mut writer = begin(store, id, &Checkpoint::default()).await;
+    write(&mut *writer, b"these").await;
+    match writer.finish(&Digest::of(b"those")).await {
+        Err(FinishError::Mismatch { actual }) => assert_eq!(actual, Digest::of(b"these")),
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn deleting(store: &Store) {
+    let bytes = content(600_000);
+    let id = stored(store, &bytes).await;
+    let reader = store.open(id).await.expect("finished");
+    store.delete(id).await.expect("there");
+    store.delete(id).await.expect("gone, which is what was asked");
+    assert!(matches!(store.open(id).await, Err(BlobError::NotFound)));
+    assert_eq!(read(reader, 0, 600_000).await, bytes, "who has it open reads on");
+    assert!(store.healthy());
+}
+
+async fn checking(store: &Store) {
+    let bytes = content(600_000);
+    let reader = store.open(stored(store, &bytes).await).await.expect("finished");
+    let digest = reader.clone().verify(Algorithm::Sha512).await.expect("readable");
+    assert_eq!(digest, Digest::of_with(Algorithm::Sha512, &bytes));
+    let right: Vec<_> = reader.clone().stream_verified(Digest::of(&bytes)).collect().await;
+    let right: Vec<u8> = right.into_iter().flat_map(|frame| frame.expect("right")).collect();
+    assert_eq!(right, bytes);
+    let wrong: Vec<_> = reader.stream_verified(Digest::of(b"other")).collect().await;
+    assert!(matches!(wrong.last(), Some(Err(BlobError::Corrupt))));
+    let sent: usize = wrong.iter().flatten().map(Bytes::len).sum();
+    assert!(sent < bytes.len(), "the end is held back");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::faulty::{Faults, FaultyStore, Step};
+    use crate::{DiskStore, MemoryStore};
+
+    #[tokio::test]
+    async fn disk() {
+        let data = tempfile::tempdir().expect("a temporary folder");
+        run(|| Arc::new(DiskStore::open(data.path()).expect("writable"))).await;
+    }
+
+    #[tokio::test]
+    async fn memory() {
+        let store = Arc::new(MemoryStore::default());
+        run(|| store.clone()).await;
+    }
+
+    #[tokio::test]
+    async fn faulty() {
+        let store = MemoryStore::default();
+        run(|| Arc::new(FaultyStore::new(store.clone(), Faults::default()))).await;
+    }
+
+    #[tokio::test]
+    async fn faults_strike_once_and_where_they_should() {
+        let faults = Faults::default();
+        let store: Store = Arc::new(FaultyStore::new(MemoryStore::default(), faults.clone()));
+        faults.add(Step::Checkpoint, 1, || BlobError::Full);
+        let mut writer = begin(&store, id(), &Checkpoint::default()).await;
+        assert!(writer.checkpoint().await.is_ok());
+        assert!(matches!(writer.checkpoint().await, Err(BlobError::Full)));
+        assert!(writer.checkpoint().await.is_ok());
+        faults.add(Step::Open, 0, || BlobError::Unhealthy);
+        assert!(matches!(store.open(id()).await, Err(BlobError::Unhealthy)));
+    }
+}

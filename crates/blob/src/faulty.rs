@@ -1,0 +1,142 @@
+//! A store that fails on command, around any other: for tests of what a failing disk leads to.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use model::digest::{Algorithm, Digest};
+
+use crate::{
+    Batch, BlobError, BlobReader, BlobStore, BlobWriter, Checkpoint, Claim, CopyId, FinishError,
+    Stored,
+};
+
+/// Where a fault strikes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// [`BlobStore::claim`].
+    Claim,
+    /// [`BlobStore::open`].
+    Open,
+    /// [`BlobStore::delete`].
+    Delete,
+    /// [`BlobWriter::write`].
+    Write,
+    /// [`BlobWriter::checkpoint`].
+    Checkpoint,
+    /// [`BlobWriter::finish`], before anything is durable.
+    Finish,
+    /// [`BlobWriter::finish`], after everything is: the answer is lost, not the bytes.
+    AfterFinish,
+}
+
+/// The faults that are to come. Cheap to clone; every clone is the same list.
+#[derive(Clone, Default)]
+pub struct Faults(Arc<Mutex<Vec<Fault>>>);
+
+struct Fault {
+    step: Step,
+    /// How many times the step still succeeds.
+    after: u32,
+    error: fn() -> BlobError,
+}
+
+impl Faults {
+    /// Lets a step fail once, after it succeeded `after` times more.
+    pub fn add(&self, step: Step, after: u32, error: fn() -> BlobError) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Fault { step, after, error });
+    }
+
+    fn check(&self, step: Step) -> Result<(), BlobError> {
+        let mut faults = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(position) = faults.iter().position(|fault| fault.step == step) else {
+            return Ok(());
+        };
+        if faults[position].after > 0 {
+            faults[position].after -= 1;
+            return Ok(());
+        }
+        Err((faults.remove(position).error)())
+    }
+}
+
+/// A store that fails where [`Faults`] say so, and is otherwise what it wraps.
+pub struct FaultyStore<S> {
+    store: S,
+    faults: Faults,
+}
+
+impl<S: BlobStore> FaultyStore<S> {
+    /// Wraps a store.
+    pub fn new(store: S, faults: Faults) -> Self {
+        Self { store, faults }
+    }
+}
+
+#[async_trait]
+impl<S: BlobStore> BlobStore for FaultyStore<S> {
+    async fn claim(&self, id: CopyId) -> Result<Box<dyn Claim>, BlobError> {
+        self.faults.check(Step::Claim)?;
+        let inner = self.store.claim(id).await?;
+        Ok(Box::new(FaultyClaim { inner, faults: self.faults.clone() }))
+    }
+
+    async fn open(&self, id: CopyId) -> Result<Arc<dyn BlobReader>, BlobError> {
+        self.faults.check(Step::Open)?;
+        self.store.open(id).await
+    }
+
+    async fn delete(&self, id: CopyId) -> Result<(), BlobError> {
+        self.faults.check(Step::Delete)?;
+        self.store.delete(id).await
+    }
+
+    fn healthy(&self) -> bool {
+        self.store.healthy()
+    }
+}
+
+struct FaultyClaim {
+    inner: Box<dyn Claim>,
+    faults: Faults,
+}
+
+#[async_trait]
+impl Claim for FaultyClaim {
+    async fn open(
+        self: Box<Self>,
+        algorithm: Algorithm,
+        from: &Checkpoint,
+    ) -> Result<Box<dyn BlobWriter>, BlobError> {
+        let inner = self.inner.open(algorithm, from).await?;
+        Ok(Box::new(FaultyWriter { inner, faults: self.faults }))
+    }
+}
+
+struct FaultyWriter {
+    inner: Box<dyn BlobWriter>,
+    faults: Faults,
+}
+
+#[async_trait]
+impl BlobWriter for FaultyWriter {
+    fn offset(&self) -> u64 {
+        self.inner.offset()
+    }
+
+    async fn write(&mut self, batch: Batch) -> Result<(), BlobError> {
+        self.faults.check(Step::Write)?;
+        self.inner.write(batch).await
+    }
+
+    async fn checkpoint(&mut self) -> Result<Checkpoint, BlobError> {
+        self.faults.check(Step::Checkpoint)?;
+        self.inner.checkpoint().await
+    }
+
+    async fn finish(self: Box<Self>, expected: &Digest) -> Result<Stored, FinishError> {
+        self.faults.check(Step::Finish)?;
+        let stored = self.inner.finish(expected).await?;
+        self.faults.check(Step::AfterFinish)?;
+        Ok(stored)
+    }
+}

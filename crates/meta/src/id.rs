@@ -1,0 +1,65 @@
+//! Ids of rows.
+
+use std::fmt;
+use std::str::FromStr;
+
+use uuid::Uuid;
+
+/// 16 bytes that name a row, as text 32 lower-case hex digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Id([u8; 16]);
+
+/// A text that is no id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("an id has 32 lower-case hex digits")]
+pub struct IdError;
+
+impl Id {
+    /// An id that sorts after those made before it: new rows stand together.
+    #[expect(clippy::new_without_default, reason = "each is another: there is no default one")]
+    pub fn new() -> Self {
+        Self(Uuid::now_v7().into_bytes())
+    }
+
+    /// An id that nobody can guess: 122 random bits.
+    pub fn random() -> Self {
+        Self(Uuid::new_v4().into_bytes())
+    }
+
+    /// The bytes.
+    pub fn to_bytes(self) -> [u8; 16] {
+        self.0
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    pub(crate) fn from_slice(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Uuid::from_bytes(self.0).as_simple().fmt(f)
+    }
+}
+
+impl fmt::Debug for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Id {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        if text.len() != 32 || !text.bytes().all(is_hex) {
+            return Err(IdError);
+        }
+        Uuid::try_parse(text).map(|id| Self(id.into_bytes())).map_err(|_| IdError)
+    }
+}

@@ -1,0 +1,293 @@
+//! One transaction, on either database.
+//!
+//! A [`Tx`] remembers its first failed statement and refuses to go on: PostgreSQL would answer a later COMMIT
+//! with a silent rollback, SQLite would commit the rest.
+
+use rusqlite::types::{ToSqlOutput, Value, ValueRef};
+use tokio_postgres::types::private::BytesMut;
+use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
+
+use crate::dialect::{self, Dialect};
+use crate::postgres::Session;
+use crate::{Id, MetaError};
+
+/// A transaction in progress.
+pub struct Tx<'c> {
+    on: On<'c>,
+    failed: Option<MetaError>,
+}
+
+#[derive(Clone, Copy)]
+enum On<'c> {
+    Sqlite(&'c rusqlite::Connection),
+    Postgres(&'c Session),
+}
+
+/// A value for a statement.
+#[derive(Debug, Clone, Copy)]
+pub enum Param<'a> {
+    /// Nothing.
+    Null,
+    /// A whole number.
+    Int(i64),
+    /// Yes or no.
+    Bool(bool),
+    /// Text without NUL.
+    Text(&'a str),
+    /// Bytes.
+    Bytes(&'a [u8]),
+}
+
+macro_rules! from {
+    ($($type:ty, $value:ident => $param:expr;)*) => {$(
+        impl<'a> From<$type> for Param<'a> {
+            fn from($value: $type) -> Self {
+                $param
+            }
+        }
+        impl<'a> From<Option<$type>> for Param<'a> {
+            fn from(value: Option<$type>) -> Self {
+                value.map_or(Self::Null, Self::from)
+            }
+        }
+    )*};
+}
+
+from! {
+    i64, value => Self::Int(value);
+    bool, value => Self::Bool(value);
+    &'a str, value => Self::Text(value);
+    &'a [u8], value => Self::Bytes(value);
+    &'a Id, value => Self::Bytes(value.as_bytes());
+}
+
+impl rusqlite::ToSql for Param<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(match *self {
+            Self::Null => ToSqlOutput::Owned(Value::Null),
+            Self::Int(value) => ToSqlOutput::Owned(Value::Integer(value)),
+            Self::Bool(value) => ToSqlOutput::Owned(Value::Integer(value.into())),
+            Self::Text(value) => ToSqlOutput::Borrowed(ValueRef::Text(value.as_bytes())),
+            Self::Bytes(value) => ToSqlOutput::Borrowed(ValueRef::Blob(value)),
+        })
+    }
+}
+
+impl ToSql for Param<'_> {
+    fn to_sql(
+        &self,
+        ty: &Type,
+        out: &mut BytesMut,
+    ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        match *self {
+            Self::Null => Ok(IsNull::Yes),
+            Self::Int(value) => value.to_sql(ty, out),
+            Self::Bool(value) => value.to_sql(ty, out),
+            Self::Text(value) => value.to_sql(ty, out),
+            Self::Bytes(value) => value.to_sql(ty, out),
+        }
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        [Type::INT8, Type::BOOL, Type::TEXT, Type::BYTEA].contains(ty)
+    }
+
+    to_sql_checked!();
+}
+
+/// A row of an answer.
+pub struct Row<'r>(AnyRow<'r>);
+
+enum AnyRow<'r> {
+    Sqlite(&'r rusqlite::Row<'r>),
+    Postgres(&'r tokio_postgres::Row),
+}
+
+macro_rules! column {
+    ($(#[$doc:meta])* $name:ident, $type:ty) => {
+        $(#[$doc])*
+        pub fn $name(&self, column: usize) -> Result<$type, MetaError> {
+            match &self.0 {
+                AnyRow::Sqlite(row) => Ok(row.get(column)?),
+                AnyRow::Postgres(row) => Ok(row.try_get(column)?),
+            }
+        }
+    };
+}
+
+impl Row<'_> {
+    column! {
+        /// Text.
+        text, String
+    }
+    column! {
+        /// Text or nothing.
+        opt_text, Option<String>
+    }
+    column! {
+        /// Bytes.
+        bytes, Vec<u8>
+    }
+    column! {
+        /// Bytes or nothing.
+        opt_bytes, Option<Vec<u8>>
+    }
+    column! {
+        /// Yes or no.
+        bool, bool
+    }
+    column! {
+        /// A whole number or nothing.
+        opt_int, Option<i64>
+    }
+
+    /// A whole number.
+    pub fn int(&self, column: usize) -> Result<i64, MetaError> {
+        match &self.0 {
+            AnyRow::Sqlite(row) => Ok(row.get(column)?),
+            // A literal 1 is a 32-bit number there.
+            AnyRow::Postgres(row) => match row.columns().get(column).map(|column| column.type_()) {
+                Some(&Type::INT4) => Ok(row.try_get::<_, i32>(column)?.into()),
+                Some(_) | None => Ok(row.try_get(column)?),
+            },
+        }
+    }
+
+    /// An id.
+    pub fn id(&self, column: usize) -> Result<Id, MetaError> {
+        Id::from_slice(&self.bytes(column)?).ok_or_else(|| MetaError::corrupt("an id"))
+    }
+
+    /// An id or nothing.
+    pub fn opt_id(&self, column: usize) -> Result<Option<Id>, MetaError> {
+        let bytes = self.opt_bytes(column)?;
+        bytes
+            .map(|bytes| Id::from_slice(&bytes).ok_or_else(|| MetaError::corrupt("an id")))
+            .transpose()
+    }
+}
+
+impl<'c> Tx<'c> {
+    pub(crate) fn sqlite(connection: &'c rusqlite::Connection) -> Self {
+        Self { on: On::Sqlite(connection), failed: None }
+    }
+
+    pub(crate) fn postgres(session: &'c Session) -> Self {
+        Self { on: On::Postgres(session), failed: None }
+    }
+
+    /// Why the transaction must not be committed, whatever its closure says.
+    pub(crate) fn failure(self) -> Option<MetaError> {
+        self.failed
+    }
+
+    pub(crate) fn is_postgres(&self) -> bool {
+        matches!(self.on, On::Postgres(_))
+    }
+
+    fn attempt<T>(
+        &mut self,
+        statement: impl FnOnce(On<'c>) -> Result<T, MetaError>,
+    ) -> Result<T, MetaError> {
+        if let Some(failed) = &self.failed {
+            return Err(failed.clone());
+        }
+        let outcome = statement(self.on);
+        if let Err(error) = &outcome {
+            self.failed = Some(error.clone());
+        }
+        outcome
+    }
+
+    /// Runs a statement. Answers how many rows it touched.
+    pub fn exec(&mut self, sql: &str, params: &[Param<'_>]) -> Result<u64, MetaError> {
+        self.attempt(|on| match on {
+            On::Sqlite(connection) => {
+                let mut statement = connection.prepare_cached(sql)?;
+                Ok(statement.execute(rusqlite::params_from_iter(params))? as u64)
+            }
+            On::Postgres(session) => session.execute(sql, params),
+        })
+    }
+
+    /// Runs `head VALUES (…), (…) … tail` over all rows, in as few statements as the limits allow. Slices
+    /// are powers of two long, so that few different statements have to be prepared.
+    pub fn exec_values(
+        &mut self,
+        head: &str,
+        tail: &str,
+        rows: &[Vec<Param<'_>>],
+    ) -> Result<u64, MetaError> {
+        let (mut rest, mut touched) = (rows, 0);
+        while let Some(first) = rest.first() {
+            let columns = first.len();
+            let most = (dialect::MAX_PARAMETERS / columns).min(256);
+            let length = 1 << rest.len().min(most).ilog2();
+            let (slice, after) = rest.split_at(length);
+            let sql = values_sql((head, tail), columns, length);
+            touched += self.exec(&sql, &slice.concat())?;
+            rest = after;
+        }
+        Ok(touched)
+    }
+
+    /// Runs a statement and reads every row of its answer.
+    pub fn query<T>(
+        &mut self,
+        sql: &str,
+        params: &[Param<'_>],
+        read: impl Fn(&Row<'_>) -> Result<T, MetaError>,
+    ) -> Result<Vec<T>, MetaError> {
+        self.attempt(|on| match on {
+            On::Sqlite(connection) => {
+                let mut statement = connection.prepare_cached(sql)?;
+                let mut rows = statement.query(rusqlite::params_from_iter(params))?;
+                let mut found = Vec::new();
+                while let Some(row) = rows.next()? {
+                    found.push(read(&Row(AnyRow::Sqlite(row)))?);
+                }
+                Ok(found)
+            }
+            On::Postgres(session) => {
+                let rows = session.query(sql, params)?;
+                rows.iter().map(|row| read(&Row(AnyRow::Postgres(row)))).collect()
+            }
+        })
+    }
+
+    /// Runs a statement and reads the first row of its answer, if there is one.
+    pub fn opt<T>(
+        &mut self,
+        sql: &str,
+        params: &[Param<'_>],
+        read: impl Fn(&Row<'_>) -> Result<T, MetaError>,
+    ) -> Result<Option<T>, MetaError> {
+        // All rows are read, so that a statement that writes comes to its end.
+        Ok(self.query(sql, params, read)?.into_iter().next())
+    }
+
+    /// Runs several statements without parameters.
+    pub(crate) fn script(&mut self, sql: &str) -> Result<(), MetaError> {
+        self.attempt(|on| match on {
+            On::Sqlite(connection) => Ok(connection.execute_batch(sql)?),
+            On::Postgres(session) => session.script(sql),
+        })
+    }
+
+    /// How the database would run a statement, for tests that look for scans.
+    pub fn explain(&mut self, sql: &str, params: &[Param<'_>]) -> Result<String, MetaError> {
+        let (dialect, column) =
+            if self.is_postgres() { (Dialect::Postgres, 0) } else { (Dialect::Sqlite, 3) };
+        let lines = self.query(&dialect::explain(dialect, sql), params, |row| row.text(column))?;
+        Ok(lines.join("\n"))
+    }
+}
+
+fn values_sql((head, tail): (&str, &str), columns: usize, rows: usize) -> String {
+    let row = |row: usize| {
+        let numbers: Vec<_> = (1..=columns).map(|n| format!("?{}", row * columns + n)).collect();
+        format!("({})", numbers.join(", "))
+    };
+    let rows: Vec<_> = (0..rows).map(row).collect();
+    format!("{head} VALUES {} {tail}", rows.join(", "))
+}

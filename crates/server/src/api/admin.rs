@@ -1,0 +1,144 @@
+//! The operator's socket: one JSON object in, one JSON object a line out.
+//!
+//! Only the user that runs the server, and root, are heard.
+
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use anyhow::Context;
+use engine::{GcMode, GcReport};
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::mpsc;
+
+use super::App;
+
+/// What an operator asks for.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
+pub enum Command {
+    /// Collect what nothing refers to.
+    Gc {
+        /// Only say what would be collected.
+        dry_run: bool,
+    },
+}
+
+/// One line of the answer.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Line {
+    /// How far it is.
+    Progress(Collected),
+    /// It is over.
+    Done(Collected),
+    /// It went wrong.
+    Error(String),
+}
+
+/// What a collection did so far, or would do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Collected {
+    /// Reviews that were due.
+    pub reviewed: u64,
+    /// Blobs taken from a repository that no longer needs them.
+    pub links: u64,
+    /// Blobs that no repository holds any more.
+    pub blobs: u64,
+    /// Manifests that no image holds any more.
+    pub manifests: u64,
+    /// Uploads that expired.
+    pub uploads: u64,
+    /// Files removed from the trash.
+    pub files: u64,
+    /// Bytes taken from repositories.
+    pub bytes: u64,
+    /// Whether another process was at it.
+    pub busy: bool,
+}
+
+impl From<GcReport> for Collected {
+    fn from(report: GcReport) -> Self {
+        let GcReport { reviewed, links, blobs, manifests, uploads, files, bytes, busy } = report;
+        Self { reviewed, links, blobs, manifests, uploads, files, bytes, busy }
+    }
+}
+
+/// Opens the socket, and answers on it for as long as the future runs.
+pub fn listen(path: &Path, app: App) -> anyhow::Result<impl Future<Output = ()> + use<>> {
+    let listener = UnixListener::bind(path)
+        .with_context(|| format!("cannot open the operator's socket {}", path.display()))?;
+    fs::set_permissions(path, Permissions::from_mode(0o600))?;
+    Ok(async move {
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) if is_operator(&stream) => {
+                    tokio::spawn(answer(stream, app.clone()));
+                }
+                Ok(_) => tracing::warn!("somebody else's user knocked at the operator's socket"),
+                Err(error) => {
+                    tracing::warn!(%error, "the operator's socket is closed: {error}");
+                    return;
+                }
+            }
+        }
+    })
+}
+
+fn is_operator(stream: &UnixStream) -> bool {
+    let own = rustix::process::geteuid().as_raw();
+    stream.peer_cred().is_ok_and(|peer| peer.uid() == own || peer.uid() == 0)
+}
+
+async fn answer(stream: UnixStream, app: App) {
+    const LONGEST: u64 = 64 << 10;
+    let (read, mut write) = stream.into_split();
+    let mut line = String::new();
+    let read = BufReader::new(read.take(LONGEST)).read_line(&mut line).await;
+    if read.is_err() || line.is_empty() {
+        return;
+    }
+    let (lines, mut queue) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        let last = match serde_json::from_str(&line) {
+            Ok(Command::Gc { dry_run }) => collect(&app, dry_run, &lines).await,
+            Err(error) => Line::Error(format!("this server does not know the command: {error}")),
+        };
+        let _ = lines.send(last);
+    });
+    // An operator who leaves does not stop the work.
+    while let Some(line) = queue.recv().await {
+        if send(&mut write, &line).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn send<W: AsyncWriteExt + Unpin>(write: &mut W, line: &Line) -> io::Result<()> {
+    let mut text = serde_json::to_string(line).map_err(io::Error::other)?;
+    text.push('\n');
+    write.write_all(text.as_bytes()).await
+}
+
+async fn collect(app: &App, dry_run: bool, lines: &mpsc::UnboundedSender<Line>) -> Line {
+    let mode = if dry_run { GcMode::DryRun } else { GcMode::Collect };
+    let progress = lines.clone();
+    let collected = app
+        .engine
+        .collect(mode, move |report| {
+            let _ = progress.send(Line::Progress((*report).into()));
+        })
+        .await;
+    match collected {
+        Ok(report) => {
+            if mode == GcMode::Collect {
+                app.metrics.files_collected(report.files);
+            }
+            Line::Done(report.into())
+        }
+        Err(error) => Line::Error(error.to_string()),
+    }
+}

@@ -1,0 +1,167 @@
+//! OCI Distribution 1.1, and what 1.2-dev adds, under `/v2/`.
+
+mod blobs;
+mod error;
+mod manifests;
+mod path;
+mod query;
+mod referrers;
+mod tags;
+mod uploads;
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use engine::{Caller, Target};
+use http::header::HOST;
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use model::host::Place;
+
+pub use error::OciError;
+use path::Route;
+use query::Query;
+
+use crate::api::App;
+use crate::layer::RequestInfo;
+
+type Answer = Result<Response, OciError>;
+
+/// A request, with what every handler asks of it.
+struct Context {
+    app: App,
+    caller: Caller,
+    place: Place,
+    /// The name of the host that was asked, for challenges.
+    host: String,
+    query: Query,
+    info: Arc<RequestInfo>,
+    method: Method,
+    headers: HeaderMap,
+}
+
+impl Context {
+    fn new(app: App, parts: Parts) -> Result<Self, OciError> {
+        let info = parts
+            .extensions
+            .get::<Arc<RequestInfo>>()
+            .cloned()
+            .expect("every request comes through the layer that adds this");
+        let host = host(&parts);
+        let caller = app.authenticate.caller(&parts.headers)?;
+        info.set_principal(&caller.principal);
+        let place = app.domains.place(&host);
+        let query = Query::new(parts.uri.query());
+        let (method, headers) = (parts.method, parts.headers);
+        Ok(Self { app, caller, place, host, query, info, method, headers })
+    }
+
+    fn target(&self, image: &str) -> Result<Target, OciError> {
+        Ok(Target {
+            location: self.place.location.clone(),
+            path: model::name::ImagePath::parse(image, self.place.repository.as_ref())?,
+        })
+    }
+
+    fn header(&self, name: impl http::header::AsHeaderName) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+}
+
+/// The host that a request names: HTTP/2 has it in the URI, HTTP/1 in a header.
+pub(crate) fn host(parts: &Parts) -> String {
+    let header = parts.headers.get(HOST).and_then(|value| value.to_str().ok());
+    parts
+        .uri
+        .authority()
+        .map(|authority| authority.as_str())
+        .or(header)
+        .unwrap_or_default()
+        .to_owned()
+}
+
+/// Runs a handler, and completes its answer with what every answer has.
+async fn answer<F, Answered>(
+    (app, request): (App, Request),
+    label: &'static str,
+    handler: F,
+) -> Response
+where
+    F: FnOnce(Context, Body) -> Answered,
+    Answered: Future<Output = Answer>,
+{
+    let path = request.uri().path().to_owned();
+    let info = request.extensions().get::<Arc<RequestInfo>>().cloned();
+    let head = request.method() == Method::HEAD;
+    let host = request.headers().get(HOST).cloned();
+    let (parts, body) = request.into_parts();
+    let outcome = match Context::new(app, parts) {
+        Ok(context) => handler(context, body).await,
+        Err(error) => Err(error),
+    };
+    if let Some(info) = info {
+        info.set_route(label);
+    }
+    let mut response = outcome.unwrap_or_else(|error| error.into_response_for(&path, host, head));
+    response
+        .headers_mut()
+        .insert("docker-distribution-api-version", HeaderValue::from_static("registry/2.0"));
+    response
+}
+
+/// `GET /v2/`: whether this is a registry, and whether the credential is good.
+pub async fn ping(State(app): State<App>, request: Request) -> Response {
+    answer((app, request), "ping", |context, _| async move {
+        allow(&context, &[Method::GET, Method::HEAD])?;
+        if context.caller.anonymous {
+            return Err(OciError::no_credential());
+        }
+        Ok(axum::Json(serde_json::json!({})).into_response())
+    })
+    .await
+}
+
+/// `GET /v2/_catalog`: the images that the caller may read.
+pub async fn catalog(State(app): State<App>, request: Request) -> Response {
+    answer((app, request), "catalog", |context, _| tags::catalog(context)).await
+}
+
+/// Everything that has a name in it.
+pub async fn by_path(State(app): State<App>, request: Request) -> Response {
+    let path = request.uri().path().strip_prefix("/v2/").unwrap_or_default().to_owned();
+    let Some(route) = Route::parse(&path) else { return nothing_here(State(app), request).await };
+    answer((app, request), route.label(), |context, body| async move {
+        match route {
+            Route::Blob { image, digest } => blobs::by_method(context, image, &digest).await,
+            Route::Uploads { image } => uploads::start((context, body), image).await,
+            Route::Upload { image, id } => uploads::by_method((context, body), image, id).await,
+            Route::Manifest { image, reference } => {
+                manifests::by_method((context, body), image, &reference).await
+            }
+            Route::Tags { image } => tags::list(context, image).await,
+            Route::Referrers { image, digest } => referrers::list(context, image, &digest).await,
+        }
+    })
+    .await
+}
+
+/// A path that means nothing here.
+pub async fn nothing_here(State(app): State<App>, request: Request) -> Response {
+    answer((app, request), "other", |_, _| async { Err(OciError::no_such_path()) }).await
+}
+
+fn allow(context: &Context, methods: &[Method]) -> Result<(), OciError> {
+    if methods.contains(&context.method) { Ok(()) } else { Err(OciError::wrong_method(methods)) }
+}
+
+/// An answer without a body.
+fn empty(status: StatusCode) -> http::response::Builder {
+    Response::builder().status(status).header(http::header::CONTENT_LENGTH, 0)
+}
+
+/// Completes an answer whose headers are all digests, numbers and names that parsed.
+fn finish(builder: http::response::Builder, body: Body) -> Response {
+    builder.body(body).expect("headers are made of names and numbers that were checked")
+}

@@ -1,0 +1,100 @@
+//! `/v2/NAME/manifests/REFERENCE`: read, write and delete.
+
+use axum::body::Body;
+use axum::response::Response;
+use engine::{Delete, NewManifest, Pull, PulledManifest, Push, Target};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION};
+use http::{HeaderValue, Method, StatusCode};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use model::manifest::{MAX_BYTES, ManifestError};
+use model::reference::{Reference, Tag};
+
+use super::{Answer, Context, OciError, empty, finish};
+use crate::layer::body::{StallError, with_idle_timeout};
+
+/// How many tags one PUT may set, so that its transaction stays small.
+const MAX_TAGS: usize = 100;
+
+pub(super) async fn by_method(
+    (context, body): (Context, Body),
+    image: &str,
+    reference: &str,
+) -> Answer {
+    let target = context.target(image)?;
+    let reference: Reference = reference.parse()?;
+    let engine = context.app.engine.clone();
+    match context.method {
+        Method::HEAD => {
+            let access = engine.open::<Pull>(&context.caller, &target).await?;
+            Ok(content(&context, access.stat_manifest(&reference).await?))
+        }
+        Method::GET => {
+            let access = engine.open::<Pull>(&context.caller, &target).await?;
+            Ok(content(&context, access.manifest(&reference).await?))
+        }
+        Method::PUT => put((context, body), (image, &target), reference).await,
+        Method::DELETE => {
+            let access = engine.open::<Delete>(&context.caller, &target).await?;
+            access.delete_manifest(&reference).await?;
+            Ok(finish(empty(StatusCode::ACCEPTED), Body::empty()))
+        }
+        _ => {
+            let methods = [Method::GET, Method::HEAD, Method::PUT, Method::DELETE];
+            Err(OciError::wrong_method(&methods))
+        }
+    }
+}
+
+fn content(context: &Context, manifest: PulledManifest) -> Response {
+    let etag = format!("\"{}\"", manifest.digest);
+    let known = context.header(IF_NONE_MATCH).is_some_and(|known| known == etag);
+    let head = Response::builder()
+        .status(if known { StatusCode::NOT_MODIFIED } else { StatusCode::OK })
+        .header("docker-content-digest", manifest.digest.as_str())
+        .header(ETAG, etag)
+        .header("x-content-type-options", "nosniff");
+    if known {
+        return finish(head, Body::empty());
+    }
+    let head = head.header(CONTENT_TYPE, manifest.media_type).header(CONTENT_LENGTH, manifest.size);
+    finish(head, Body::from(manifest.bytes))
+}
+
+async fn put(
+    (context, body): (Context, Body),
+    (image, target): (&str, &Target),
+    reference: Reference,
+) -> Answer {
+    let access = context.app.engine.open::<Push>(&context.caller, target).await?;
+    let tags: Vec<Tag> = context.query.all("tag").map(str::parse).collect::<Result<_, _>>()?;
+    if tags.len() > MAX_TAGS {
+        let message = format!("a manifest takes at most {MAX_TAGS} tags at once");
+        return Err(OciError::bad_request("TAG_INVALID", message));
+    }
+    let content_type = context.header(CONTENT_TYPE).map(str::to_owned);
+    let bytes = receive(body, context.app.limits.idle_timeout.get()).await?;
+    let named = tags.clone();
+    let new = NewManifest { reference, tags, content_type, bytes };
+    let pushed = access.put_manifest(new).await?;
+    let mut head = empty(StatusCode::CREATED)
+        .header(LOCATION, format!("/v2/{image}/manifests/{}", pushed.digest))
+        .header("docker-content-digest", pushed.digest.as_str());
+    if let Some(subject) = &pushed.subject {
+        head = head.header("oci-subject", subject.as_str());
+    }
+    for tag in &named {
+        head = head.header("oci-tag", HeaderValue::from_str(tag.as_str()).expect("tags are plain"));
+    }
+    Ok(finish(head, Body::empty()))
+}
+
+/// The whole body, which must not be larger than a manifest may be.
+async fn receive(body: Body, idle: std::time::Duration) -> Result<bytes::Bytes, OciError> {
+    let limited = Limited::new(with_idle_timeout(body, idle), MAX_BYTES);
+    match limited.collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(ManifestError::TooLarge.into()),
+        Err(error) if error.is::<StallError>() => Err(engine::BodyError::Stalled.into()),
+        Err(_) => Err(engine::BodyError::Closed.into()),
+    }
+}

@@ -1,0 +1,22 @@
+//! The query of a request.
+
+use form_urlencoded::parse;
+
+/// Names and values, decoded.
+pub(super) struct Query(Vec<(String, String)>);
+
+impl Query {
+    pub(super) fn new(query: Option<&str>) -> Self {
+        Self(parse(query.unwrap_or_default().as_bytes()).into_owned().collect())
+    }
+
+    /// The first value of that name.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.all(name).next()
+    }
+
+    /// All values of that name.
+    pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+}

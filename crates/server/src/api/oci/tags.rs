@@ -1,0 +1,97 @@
+//! `/v2/NAME/tags/list` and `/v2/_catalog`.
+
+use axum::response::{IntoResponse, Response};
+use engine::{Listed, Pull, TagPage};
+use form_urlencoded::byte_serialize;
+use http::header::LINK;
+use http::{HeaderValue, Method};
+use model::name::{RepositoryName, parse_repository_path};
+use model::paging::page_size;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::{Answer, Context, OciError, allow};
+
+/// Tags as OCI Distribution lists them, with the three fields more that Google's clients read.
+#[derive(Serialize)]
+struct TagList<'a> {
+    name: &'a str,
+    tags: Vec<&'a str>,
+    child: Vec<String>,
+    manifest: Map<String, Value>,
+}
+
+pub(super) async fn list(context: Context, image: &str) -> Answer {
+    allow(&context, &[Method::GET, Method::HEAD])?;
+    if let Some(listed) = list_repository(&context, image).await? {
+        return Ok(listed);
+    }
+    let target = context.target(image)?;
+    let limit = page_size(context.query.get("n"))?;
+    let last = context.query.get("last").unwrap_or_default();
+    let access = context.app.engine.open::<Pull>(&context.caller, &target).await?;
+    let page = access.tags(last, limit).await?;
+    let response = axum::Json(TagList {
+        name: image,
+        tags: page.tags.iter().map(|tag| tag.name.as_str()).collect(),
+        child: page.children.clone(),
+        manifest: manifests(&page),
+    })
+    .into_response();
+    let next = page.tags.last().filter(|_| page.more).map(|tag| tag.name.as_str());
+    let path = format!("/v2/{image}/tags/list");
+    Ok(linked(response, &path, (next, limit)))
+}
+
+/// The images of a repository, where the name goes no further than it.
+async fn list_repository(context: &Context, path: &str) -> Result<Option<Response>, OciError> {
+    let implied = context.place.repository.as_ref();
+    let Some((project, repository)) = parse_repository_path(path, implied)? else {
+        return Ok(None);
+    };
+    let name = RepositoryName { project, location: context.place.location.clone(), repository };
+    let child = context.app.engine.images(&context.caller, &name).await?;
+    let list = TagList { name: path, tags: Vec::new(), child, manifest: Map::new() };
+    Ok(Some(axum::Json(list).into_response()))
+}
+
+/// What each digest is, for `gcrane ls` and for cleaners: sizes and times are texts there.
+fn manifests(page: &TagPage) -> Map<String, Value> {
+    let entry = |tags: Vec<&Listed>| {
+        let first = tags.first().expect("a version is listed by its tags");
+        json!({
+            "imageSizeBytes": first.image_bytes.to_string(),
+            "mediaType": first.media_type,
+            "timeCreatedMs": (first.built_at.unwrap_or_default() / 1000).to_string(),
+            "timeUploadedMs": (first.uploaded_at / 1000).to_string(),
+            "tag": tags.iter().map(|tag| tag.name.as_str()).collect::<Vec<_>>(),
+        })
+    };
+    page.versions().into_iter().map(|(digest, tags)| (digest.to_string(), entry(tags))).collect()
+}
+
+/// `GET /v2/_catalog`.
+pub(super) async fn catalog(context: Context) -> Answer {
+    allow(&context, &[Method::GET, Method::HEAD])?;
+    let limit = page_size(context.query.get("n"))?;
+    let last = context.query.get("last").unwrap_or_default();
+    let location = &context.place.location;
+    let page = context.app.engine.catalog(&context.caller, location, (last, limit)).await?;
+    let response = axum::Json(json!({ "repositories": page.paths })).into_response();
+    Ok(linked(response, "/v2/_catalog", (page.next.as_deref(), limit)))
+}
+
+/// Adds the link to the next page, if there is one.
+pub(super) fn linked(
+    mut response: Response,
+    path: &str,
+    (next, limit): (Option<&str>, usize),
+) -> Response {
+    if let Some(last) = next {
+        let last: String = byte_serialize(last.as_bytes()).collect();
+        let link = format!("<{path}?n={limit}&last={last}>; rel=\"next\"");
+        let link = HeaderValue::from_str(&link).expect("names and encoded text are plain");
+        response.headers_mut().insert(LINK, link);
+    }
+    response
+}

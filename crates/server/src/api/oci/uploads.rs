@@ -1,0 +1,161 @@
+//! `/v2/NAME/blobs/uploads/`: upload sessions, from POST to PUT.
+
+use axum::body::Body;
+use axum::response::Response;
+use engine::{MountFrom, Pull, Push, RepoAccess, Target, UploadProgress};
+use http::header::{CONTENT_ENCODING, CONTENT_RANGE, LOCATION, RANGE};
+use http::{HeaderValue, Method, StatusCode};
+use model::digest::{Algorithm, Digest};
+use model::range::ContentRange;
+
+use super::{Answer, Context, OciError, allow, empty, finish};
+use crate::layer::body::upload_body;
+
+/// `POST`: mount a blob, send one at once, or start a session.
+pub(super) async fn start((context, body): (Context, Body), image: &str) -> Answer {
+    allow(&context, &[Method::POST])?;
+    refuse_encoding(&context)?;
+    let target = context.target(image)?;
+    let access = context.app.engine.open::<Push>(&context.caller, &target).await?;
+    if let Some(mount) = context.query.get("mount") {
+        let digest: Digest = mount.parse()?;
+        if mounted(&context, &access, &digest).await? {
+            return Ok(created(image, &digest));
+        }
+    } else if let Some(digest) = context.query.get("digest") {
+        let digest: Digest = digest.parse()?;
+        let upload = access.start_upload(digest.algorithm()).await?;
+        let body = upload_body(body, context.app.limits.idle_timeout.get());
+        access.finish_upload(&upload.id, &digest, (None, body)).await?;
+        return Ok(created(image, &digest));
+    }
+    let upload = access.start_upload(algorithm(&context)?).await?;
+    Ok(progress(StatusCode::ACCEPTED, image, &upload))
+}
+
+/// Whether the blob is now in this repository too. A source that cannot be used means an upload, not an error.
+async fn mounted(
+    context: &Context,
+    access: &RepoAccess<Push>,
+    digest: &Digest,
+) -> Result<bool, OciError> {
+    let Some(from) = context.query.get("from") else {
+        return Ok(access.mount(digest, MountFrom::Project).await?);
+    };
+    let Ok(source) = context.target(from) else { return Ok(false) };
+    match context.app.engine.open::<Pull>(&context.caller, &source).await {
+        Ok(source) => Ok(access.mount(digest, MountFrom::Repository(&source)).await?),
+        Err(_) => Ok(false),
+    }
+}
+
+/// The hash that a client announces for a session, or else SHA-256.
+fn algorithm(context: &Context) -> Result<Algorithm, OciError> {
+    match context.query.get("digest-algorithm") {
+        Some(name) => Ok(name.parse()?),
+        None => Ok(Algorithm::default()),
+    }
+}
+
+pub(super) async fn by_method((context, body): (Context, Body), image: &str, id: &str) -> Answer {
+    let methods = [Method::GET, Method::PATCH, Method::PUT, Method::DELETE];
+    allow(&context, &methods)?;
+    let target: Target = context.target(image)?;
+    let access = context.app.engine.open::<Push>(&context.caller, &target).await?;
+    match context.method {
+        Method::PATCH => append((context, body), &access, (image, id)).await,
+        Method::PUT => finish_upload((context, body), &access, (image, id)).await,
+        Method::DELETE => {
+            access.cancel_upload(id).await?;
+            Ok(finish(empty(StatusCode::NO_CONTENT), Body::empty()))
+        }
+        _ => {
+            let upload = access.upload_progress(id).await?;
+            Ok(progress(StatusCode::NO_CONTENT, image, &upload))
+        }
+    }
+}
+
+async fn append(
+    (context, body): (Context, Body),
+    access: &RepoAccess<Push>,
+    (image, id): (&str, &str),
+) -> Answer {
+    refuse_encoding(&context)?;
+    let range = content_range(&context)?;
+    let body = upload_body(body, context.app.limits.idle_timeout.get());
+    let outcome = access.append(id, range, body).await;
+    let upload = outcome.map_err(|error| located(error.into(), image, id))?;
+    Ok(progress(StatusCode::ACCEPTED, image, &upload))
+}
+
+async fn finish_upload(
+    (context, body): (Context, Body),
+    access: &RepoAccess<Push>,
+    (image, id): (&str, &str),
+) -> Answer {
+    refuse_encoding(&context)?;
+    let digest = context.query.get("digest").ok_or_else(|| {
+        OciError::bad_request("DIGEST_INVALID", "the last PUT of an upload needs ?digest=")
+    })?;
+    let digest: Digest = digest.parse()?;
+    let range = content_range(&context)?;
+    let body = upload_body(body, context.app.limits.idle_timeout.get());
+    let outcome = access.finish_upload(id, &digest, (range, body)).await;
+    outcome.map_err(|error| located(error.into(), image, id))?;
+    Ok(created(image, &digest))
+}
+
+/// An error that says where the upload can go on.
+fn located(error: OciError, image: &str, id: &str) -> OciError {
+    match HeaderValue::from_str(&format!("/v2/{image}/blobs/uploads/{id}")) {
+        Ok(location) => error.header(LOCATION, location),
+        Err(_) => error,
+    }
+}
+
+fn content_range(context: &Context) -> Result<Option<ContentRange>, OciError> {
+    let Some(text) = context.header(CONTENT_RANGE) else { return Ok(None) };
+    let range = ContentRange::parse(text).ok_or_else(|| {
+        OciError::new(
+            StatusCode::RANGE_NOT_SATISFIABLE,
+            "BLOB_UPLOAD_INVALID",
+            "Content-Range must be START-END, both counted from 0 and inclusive",
+        )
+    })?;
+    Ok(Some(range))
+}
+
+/// Digests are of the bytes as they are stored, so nothing may be packed for the way.
+fn refuse_encoding(context: &Context) -> Result<(), OciError> {
+    match context.header(CONTENT_ENCODING) {
+        None | Some("identity") => Ok(()),
+        Some(_) => Err(OciError::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "UNSUPPORTED",
+            "Content-Encoding is not understood: send the content as it is",
+        )),
+    }
+}
+
+fn created(image: &str, digest: &Digest) -> Response {
+    let head = empty(StatusCode::CREATED)
+        .header(LOCATION, format!("/v2/{image}/blobs/{digest}"))
+        .header("docker-content-digest", digest.as_str());
+    finish(head, Body::empty())
+}
+
+fn progress(status: StatusCode, image: &str, upload: &UploadProgress) -> Response {
+    let head = Response::builder()
+        .status(status)
+        .header(LOCATION, format!("/v2/{image}/blobs/uploads/{}", upload.id))
+        .header(RANGE, stored_range(upload.offset))
+        .header("docker-upload-uuid", &upload.id);
+    finish(head, Body::empty())
+}
+
+/// The stored bytes as a range whose end counts; that of nothing is `0-0`, as registries have always said.
+pub(super) fn stored_range(offset: u64) -> HeaderValue {
+    let end = offset.saturating_sub(1);
+    HeaderValue::from_str(&format!("0-{end}")).expect("a number")
+}

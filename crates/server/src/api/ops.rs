@@ -1,0 +1,31 @@
+//! Health and metrics, on their own listener.
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+
+use crate::api::App;
+
+/// The process runs and answers.
+pub async fn alive() -> &'static str {
+    "ok\n"
+}
+
+/// Both stores work. What is wrong with them is in the log: the probe is not told.
+pub async fn ready(State(app): State<App>) -> Response {
+    match app.engine.ready().await {
+        Ok(()) => "ready\n".into_response(),
+        Err(error) => {
+            tracing::warn!(%error, "not ready: {error}");
+            (StatusCode::SERVICE_UNAVAILABLE, "not ready; the server's log says why\n")
+                .into_response()
+        }
+    }
+}
+
+/// Everything that is counted, in the OpenMetrics text format.
+pub async fn metrics(State(app): State<App>) -> Response {
+    const TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(CONTENT_TYPE, TYPE)], app.metrics.encode()).into_response()
+}

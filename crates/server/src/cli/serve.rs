@@ -1,0 +1,144 @@
+//! `berth serve`: runs the registry until it is told to stop.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use engine::SystemClock;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::Source;
+use crate::auth::Authenticate;
+use crate::config::{Config, OpsListen};
+use crate::layer::log;
+use crate::run::{Server, Setup};
+
+/// Run the registry.
+///
+/// Settings come from a file, are overridden by BERTH_… variables (gc.grace is BERTH_GC_GRACE), and these
+/// by flags.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  berth serve --dev                         a registry for this machine, without any set-up
+  berth serve --dev --ephemeral             the same, kept in memory only: for tests and CI
+  berth serve --dev --listen 127.0.0.1:0    on a free port; <data>/run/*/addresses.json names it
+  docker push 127.0.0.1:5050/my-project/my-repository/my-image")]
+pub(super) struct Serve {
+    #[command(flatten)]
+    source: Source,
+    /// Let everybody on this machine do everything; projects and repositories appear on push.
+    #[arg(long)]
+    dev: bool,
+    /// Keep everything in memory, and nothing when it ends.
+    #[arg(long, requires = "dev")]
+    ephemeral: bool,
+    /// A host name to answer besides localhost and its like; may be repeated.
+    #[arg(long, value_name = "NAME", requires = "dev")]
+    dev_host: Vec<String>,
+    /// Let --dev listen on addresses that other machines reach.
+    #[arg(long, requires = "dev")]
+    dev_unsafe_network: bool,
+    /// Where to serve the registry [default: 127.0.0.1:5050].
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// Where to serve health and metrics, or off [default: 127.0.0.1:5051].
+    #[arg(long, value_name = "ADDRESS")]
+    ops_listen: Option<OpsListen>,
+    /// sqlite, or a postgres:// URL [default: sqlite].
+    #[arg(long, value_name = "URL")]
+    database: Option<String>,
+}
+
+impl Serve {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let config = self.settings()?;
+        self.check(&config)?;
+        log::start(&config.log)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .context("cannot start threads")?;
+        runtime.block_on(self.serve(config))?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn settings(&self) -> anyhow::Result<Config> {
+        let mut config = self.source.read()?;
+        config.listen = self.listen.unwrap_or(config.listen);
+        config.ops_listen = self.ops_listen.unwrap_or(config.ops_listen);
+        if let Some(database) = &self.database {
+            config.database.clone_from(database);
+        }
+        Ok(config)
+    }
+
+    fn check(&self, config: &Config) -> anyhow::Result<()> {
+        if !self.dev {
+            bail!(
+                "accounts, keys and roles are not built yet, so there is nobody whom this registry could let in.\n\
+                 Until they are, run it for yourself alone: berth serve --dev"
+            );
+        }
+        if !config.listen.ip().is_loopback() && !self.dev_unsafe_network {
+            bail!(
+                "--dev lets everybody do everything, and {} can be reached by other machines; \
+                 add --dev-unsafe-network if that is what you want",
+                config.listen
+            );
+        }
+        Ok(())
+    }
+
+    async fn serve(self, config: Config) -> anyhow::Result<()> {
+        // Before anything is opened: a signal during the start must not be lost.
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let kept = if self.ephemeral {
+            "nothing: it ends with this process".to_owned()
+        } else {
+            config.data.display().to_string()
+        };
+        let dev_hosts = self.dev_host.iter().map(|name| name.to_ascii_lowercase()).collect();
+        let server = Server::start(Setup {
+            config,
+            authenticate: Authenticate::Dev,
+            dev_hosts: Some(dev_hosts),
+            ephemeral: self.ephemeral,
+            clock: Arc::new(SystemClock),
+        })
+        .await?;
+        banner(&server, &kept)?;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping: running requests may end");
+        tokio::select! {
+            () = server.stop() => {}
+            // A second one means now; what was answered is on disk.
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        Ok(())
+    }
+}
+
+fn banner(server: &Server, kept: &str) -> std::io::Result<()> {
+    let address = server.listen;
+    let image = format!("{address}/my-project/my-repository/my-image");
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "Berth {} serves http://{address}", env!("CARGO_PKG_VERSION"))?;
+    writeln!(out, "Development mode: everybody on this machine may do everything.\n")?;
+    writeln!(out, "  docker tag IMAGE {image}")?;
+    writeln!(out, "  docker push {image}")?;
+    writeln!(out, "  docker pull {image}\n")?;
+    if let Some(ops) = server.ops {
+        writeln!(out, "Health and metrics: http://{ops}/readyz, http://{ops}/metrics")?;
+    }
+    writeln!(out, "Keeps in: {kept}")?;
+    writeln!(out, "Stop it with Ctrl-C.")?;
+    out.flush()
+}

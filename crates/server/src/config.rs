@@ -1,0 +1,335 @@
+//! Every setting, read once before anything listens.
+//!
+//! `berth.toml` is overridden by `BERTH_…` variables, and these by flags. A key that nobody knows is an error
+//! that names it: a misspelt setting must not be silently without effect.
+
+mod units;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use model::name::Location;
+use serde::Deserialize;
+
+pub use units::{Bytes, Span};
+
+/// All settings.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where `/v2/` is served.
+    pub listen: SocketAddr,
+    /// Where health and metrics are served.
+    pub ops_listen: OpsListen,
+    /// The folder that holds everything.
+    pub data: PathBuf,
+    /// `sqlite`, or a `postgres://` URL.
+    pub database: String,
+    /// The location of hosts that name none.
+    pub default_location: String,
+    /// Domains whose hosts name a location, as `us-west1-docker.DOMAIN`.
+    pub domains: Vec<String>,
+    /// The log.
+    pub log: Log,
+    /// What one client can take.
+    pub limits: Limits,
+    /// Collecting what nothing refers to.
+    pub gc: Gc,
+    /// Stored bytes.
+    pub blobs: Blobs,
+    /// Repositories that appear on push.
+    pub new_repositories: NewRepositories,
+}
+
+/// Where health and metrics are served, if at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum OpsListen {
+    /// Nowhere.
+    Off,
+    /// On a listener of their own.
+    At(SocketAddr),
+}
+
+impl std::str::FromStr for OpsListen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "off" {
+            return Ok(Self::Off);
+        }
+        text.parse().map(Self::At).map_err(|_| format!("{text:?} is no ADDRESS:PORT, nor off"))
+    }
+}
+
+impl TryFrom<String> for OpsListen {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+/// The log.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// How lines look.
+    pub format: LogFormat,
+    /// What is written: `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,engine=debug`.
+    pub level: String,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One object a line.
+    Json,
+}
+
+/// What one client can take.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Connections at once.
+    pub connections: usize,
+    /// How long a request's head may take.
+    pub header_timeout: Span,
+    /// How long a request's body may pause, and a response may wait for its reader.
+    pub idle_timeout: Span,
+    /// How long a shutdown waits for running requests.
+    pub drain_timeout: Span,
+    /// Memory that all uploads share.
+    pub upload_memory: Bytes,
+}
+
+/// Collecting what nothing refers to.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Gc {
+    /// How long something that nothing refers to is kept.
+    pub grace: Span,
+    /// How long a removed file stays in the trash.
+    pub retention: Span,
+    /// How often it is looked for.
+    pub interval: Span,
+    /// How long an upload without a request lives.
+    pub upload_expiry: Span,
+}
+
+/// Stored bytes.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Blobs {
+    /// After how long a blob is hashed again while it is read.
+    pub verify_after: Span,
+}
+
+/// Repositories that appear on push.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NewRepositories {
+    /// Whether they accept manifests that name missing content.
+    pub sparse: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 5050)),
+            ops_listen: OpsListen::At(SocketAddr::from(([127, 0, 0, 1], 5051))),
+            data: PathBuf::from("berth-data"),
+            database: "sqlite".to_owned(),
+            default_location: "us-west1".to_owned(),
+            domains: Vec::new(),
+            log: Log::default(),
+            limits: Limits::default(),
+            gc: Gc::default(),
+            blobs: Blobs { verify_after: Span::days(7) },
+            new_repositories: NewRepositories::default(),
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, level: "info".to_owned() }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 10_000,
+            header_timeout: Span::seconds(10),
+            idle_timeout: Span::seconds(30),
+            drain_timeout: Span::seconds(60),
+            upload_memory: Bytes::mebibytes(48),
+        }
+    }
+}
+
+impl Default for Gc {
+    fn default() -> Self {
+        Self {
+            grace: Span::days(1),
+            retention: Span::seconds(3600),
+            interval: Span::seconds(300),
+            upload_expiry: Span::days(1),
+        }
+    }
+}
+
+impl Default for Blobs {
+    fn default() -> Self {
+        Config::default().blobs
+    }
+}
+
+/// Every key, as it stands in the file. A variable is `BERTH_` and the key in capitals, `.` as `_`.
+const KEYS: &[&str] = &[
+    "listen",
+    "ops_listen",
+    "data",
+    "database",
+    "default_location",
+    "domains",
+    "log.format",
+    "log.level",
+    "limits.connections",
+    "limits.header_timeout",
+    "limits.idle_timeout",
+    "limits.drain_timeout",
+    "limits.upload_memory",
+    "gc.grace",
+    "gc.retention",
+    "gc.interval",
+    "gc.upload_expiry",
+    "blobs.verify_after",
+    "new_repositories.sparse",
+];
+
+/// Names the file, so it is no setting within it.
+pub const FILE_VARIABLE: &str = "BERTH_CONFIG";
+
+impl Config {
+    /// Reads the file, if one is named, and lays the variables over it.
+    pub fn read(
+        file: Option<&Path>,
+        variables: impl Iterator<Item = (String, String)>,
+    ) -> anyhow::Result<Self> {
+        let mut table = match file {
+            Some(file) => std::fs::read_to_string(file)
+                .with_context(|| format!("cannot read {}", file.display()))?
+                .parse::<toml::Table>()
+                .with_context(|| format!("{} is not valid", file.display()))?,
+            None => toml::Table::new(),
+        };
+        for (name, value) in variables {
+            if name.starts_with("BERTH_") && name != FILE_VARIABLE {
+                lay_over(&mut table, &name, &value)?;
+            }
+        }
+        let config: Self = table.try_into().context("a setting is wrong")?;
+        config.location()?;
+        Ok(config)
+    }
+
+    /// The location of hosts that name none.
+    pub fn location(&self) -> anyhow::Result<Location> {
+        let location = self.default_location.parse();
+        location.with_context(|| format!("default_location {:?}", self.default_location))
+    }
+
+    /// How the engine is set.
+    pub fn engine(&self) -> engine::Settings {
+        engine::Settings {
+            new_repositories_sparse: self.new_repositories.sparse,
+            gc_grace: self.gc.grace.get(),
+            trash_retention: self.gc.retention.get(),
+            upload_expiry: self.gc.upload_expiry.get(),
+            verify_after: self.blobs.verify_after.get(),
+            upload_memory: self.limits.upload_memory.get(),
+        }
+    }
+}
+
+fn lay_over(table: &mut toml::Table, name: &str, value: &str) -> anyhow::Result<()> {
+    let variable = |key: &str| format!("BERTH_{}", key.to_uppercase().replace('.', "_"));
+    let Some(key) = KEYS.iter().find(|key| variable(key) == name) else {
+        bail!("{name} is no setting; see `berth serve --help` for those there are");
+    };
+    // A variable is text; `true`, `5` and `["a"]` are taken for what they are in TOML.
+    let value = match format!("v = {value}").parse::<toml::Table>() {
+        Ok(mut parsed) => parsed.remove("v").expect("just written"),
+        Err(_) => toml::Value::String(value.to_owned()),
+    };
+    let mut place = table;
+    let mut parts = key.split('.').peekable();
+    while let Some(part) = parts.next() {
+        if parts.peek().is_none() {
+            place.insert(part.to_owned(), value);
+            break;
+        }
+        let inner = place.entry(part).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+        place = inner.as_table_mut().with_context(|| format!("{part} is no table"))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn read(file: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("berth.toml");
+        std::fs::write(&path, file).expect("writable");
+        let variables = variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        Config::read(Some(&path), variables).map_err(|error| format!("{error:#}"))
+    }
+
+    #[test]
+    fn variables_override_the_file() {
+        let file = "listen = \"127.0.0.1:1\"\n[gc]\ngrace = \"2h\"\nretention = \"0s\"\n";
+        let config = read(file, &[("BERTH_GC_GRACE", "30m"), ("HOME", "/")]).expect("valid");
+        assert_eq!(config.listen.port(), 1);
+        assert_eq!(config.gc.grace.get(), Duration::from_secs(1800));
+        assert_eq!(config.gc.retention.get(), Duration::ZERO);
+        assert_eq!(config.gc.interval.get(), Duration::from_secs(300));
+        let config = read("", &[("BERTH_NEW_REPOSITORIES_SPARSE", "true")]).expect("valid");
+        assert!(config.new_repositories.sparse);
+        let config = read("", &[("BERTH_OPS_LISTEN", "off")]).expect("valid");
+        assert_eq!(config.ops_listen, OpsListen::Off);
+    }
+
+    #[test]
+    fn unknown_keys_are_named() {
+        assert!(read("lisen = 5", &[]).expect_err("misspelt").contains("lisen"));
+        assert!(read("[gc]\ngrase = \"1s\"", &[]).expect_err("misspelt").contains("grase"));
+        let error = read("", &[("BERTH_LISEN", "x")]).expect_err("misspelt");
+        assert!(error.contains("BERTH_LISEN"));
+        assert!(read("[gc]\ngrace = \"soon\"", &[]).expect_err("no span").contains("soon"));
+        assert!(read("default_location = \"A\"", &[]).expect_err("capital").contains("\"A\""));
+    }
+
+    #[test]
+    fn every_key_is_listed() {
+        for key in KEYS {
+            let (table, key) = key.split_once('.').unwrap_or(("", key));
+            let toml = if table.is_empty() {
+                format!("{key} = {{}}")
+            } else {
+                format!("[{table}]\n{key} = {{}}")
+            };
+            let error = read(&toml, &[]).expect_err("a table is no value of any setting");
+            assert!(!error.contains("unknown field"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Lengths of time and amounts of memory, as people write them: `30s`, `24h`, `7d`, `48MiB`.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+
+/// A length of time: a whole number and `ms`, `s`, `m`, `h` or `d`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span(Duration);
+
+/// An amount of memory: a whole number and `KiB`, `MiB` or `GiB`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bytes(usize);
+
+impl Span {
+    /// Some seconds.
+    pub const fn seconds(seconds: u64) -> Self {
+        Self(Duration::from_secs(seconds))
+    }
+
+    /// Some days.
+    pub const fn days(days: u64) -> Self {
+        Self::seconds(days * 24 * 3600)
+    }
+
+    /// The length.
+    pub fn get(self) -> Duration {
+        self.0
+    }
+}
+
+impl Bytes {
+    /// Some MiB.
+    pub const fn mebibytes(count: usize) -> Self {
+        Self(count << 20)
+    }
+
+    /// How many bytes.
+    pub fn get(self) -> usize {
+        self.0
+    }
+}
+
+/// Splits `12ab` into 12 and the factor that `units` gives for `ab`, and multiplies.
+fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let (_, factor) = units.iter().find(|(name, _)| *name == unit.trim())?;
+    number.parse::<u64>().ok()?.checked_mul(*factor)
+}
+
+impl FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        const UNITS: &[(&str, u64)] =
+            &[("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+        let millis = scaled(text, UNITS);
+        millis
+            .map(|millis| Self(Duration::from_millis(millis)))
+            .ok_or_else(|| format!("{text:?} is no length of time such as 500ms, 30s, 24h or 7d"))
+    }
+}
+
+impl FromStr for Bytes {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        const UNITS: &[(&str, u64)] = &[("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
+        let bytes = scaled(text, UNITS).and_then(|bytes| usize::try_from(bytes).ok());
+        bytes.map(Self).ok_or_else(|| format!("{text:?} is no amount of memory such as 48MiB"))
+    }
+}
+
+fn parse<'de, D, T>(reader: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr,
+    T::Err: fmt::Display,
+{
+    String::deserialize(reader)?.parse().map_err(serde::de::Error::custom)
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        parse(reader)
+    }
+}
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        parse(reader)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, millis: Option<u128>) {
+        let span = text.parse::<Span>().ok().map(|span| span.get().as_millis());
+        assert_eq!(span, millis, "{text}");
+    }
+
+    #[test]
+    fn spans() {
+        check("0s", Some(0));
+        check("250ms", Some(250));
+        check("30s", Some(30_000));
+        check("7d", Some(604_800_000));
+        check("24 h", Some(86_400_000));
+        check("30", None);
+        check("s", None);
+        check("-1s", None);
+        check("1.5h", None);
+        check("99999999999999999999d", None);
+    }
+
+    #[test]
+    fn amounts() {
+        assert_eq!("48MiB".parse::<Bytes>(), Ok(Bytes::mebibytes(48)));
+        assert!("48MB".parse::<Bytes>().is_err());
+    }
+}

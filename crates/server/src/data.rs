@@ -1,0 +1,128 @@
+//! The data folder: its lock, and the place where a running process says how to reach it.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use rustix::fs::{FlockOperation, flock};
+use serde_json::json;
+
+/// How a process shares its folder with others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sharing {
+    /// With nobody: the folder holds a SQLite database.
+    Alone,
+    /// With other processes on the same PostgreSQL database.
+    Shared,
+}
+
+/// A data folder that this process may use.
+#[derive(Debug)]
+pub struct DataFolder {
+    path: PathBuf,
+    run: PathBuf,
+    _lock: File,
+}
+
+impl DataFolder {
+    /// Makes the folder where it is missing, and takes its lock.
+    pub fn open(path: &Path, sharing: Sharing) -> anyhow::Result<Self> {
+        let context = || format!("cannot use the data folder {}", path.display());
+        private_folder(path).with_context(context)?;
+        let lock = fs::OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(path.join("lock"))
+            .with_context(context)?;
+        let operation = match sharing {
+            Sharing::Alone => FlockOperation::NonBlockingLockExclusive,
+            Sharing::Shared => FlockOperation::NonBlockingLockShared,
+        };
+        if flock(&lock, operation).is_err() {
+            bail!(
+                "{} is in use by another berth; stop it, choose another folder with --data, or let both share a PostgreSQL database",
+                path.display()
+            );
+        }
+        let runs = path.join("run");
+        private_folder(&runs).with_context(context)?;
+        remove_dead(&runs);
+        let run = runs.join(std::process::id().to_string());
+        private_folder(&run).with_context(context)?;
+        Ok(Self { path: path.to_owned(), run, _lock: lock })
+    }
+
+    /// Where the embedded database is.
+    pub fn database(&self) -> PathBuf {
+        self.path.join("berth.db")
+    }
+
+    /// Where blobs are.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The operator's socket.
+    pub fn socket(&self) -> PathBuf {
+        self.run.join("admin.sock")
+    }
+
+    /// Says where the process listens, once it does.
+    pub fn write_addresses(
+        &self,
+        listen: SocketAddr,
+        ops: Option<SocketAddr>,
+    ) -> anyhow::Result<()> {
+        let addresses = json!({
+            "pid": std::process::id(),
+            "listen": listen.to_string(),
+            "ops": ops.map(|ops| ops.to_string()),
+        });
+        // Under another name first, so that nobody reads half of it.
+        let (new, last) = (self.run.join("addresses.new"), self.run.join("addresses.json"));
+        let mut file = File::create(&new)?;
+        writeln!(file, "{addresses}")?;
+        fs::rename(new, last)?;
+        Ok(())
+    }
+}
+
+impl Drop for DataFolder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.run);
+    }
+}
+
+/// The sockets of the processes that run on this folder.
+pub fn sockets(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let runs = path.join("run");
+    let entries = fs::read_dir(&runs).with_context(|| {
+        format!("no berth has run on {}; name the folder with --data", path.display())
+    })?;
+    let sockets = entries.filter_map(|entry| Some(entry.ok()?.path().join("admin.sock")));
+    Ok(sockets.filter(|socket| UnixStream::connect(socket).is_ok()).collect())
+}
+
+fn private_folder(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Removes what processes left that did not end gently.
+fn remove_dead(runs: &Path) {
+    let Ok(entries) = fs::read_dir(runs) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let pid = name.to_str().and_then(|name| name.parse::<u32>().ok());
+        let alive = pid.is_some_and(|pid| Path::new(&format!("/proc/{pid}")).exists());
+        let own = pid == Some(std::process::id());
+        if (!alive || own) && fs::remove_dir_all(entry.path()).is_err() {
+            tracing::warn!("cannot remove {}", entry.path().display());
+        }
+    }
+}

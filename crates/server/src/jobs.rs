@@ -1,0 +1,71 @@
+//! What runs beside the requests: collecting, and writing down what was counted.
+
+use std::time::Duration;
+
+use engine::GcMode;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use crate::api::App;
+use crate::config::Gc;
+
+/// How often pulls are written down and sizes are folded.
+const COUNT_EVERY: Duration = Duration::from_secs(30);
+
+/// Starts the jobs. They end when `stop` says so, each after the step that it is at.
+pub(crate) fn start(app: &App, gc: &Gc, stop: &watch::Receiver<bool>) -> JoinSet<()> {
+    // An interval of zero would never rest.
+    let gc_every = gc.interval.get().max(Duration::from_millis(100));
+    let mut jobs = JoinSet::new();
+    let (counting, mut ticks) = (app.clone(), Ticks::new(COUNT_EVERY, stop));
+    jobs.spawn(async move {
+        while ticks.next().await {
+            count(&counting).await;
+        }
+    });
+    let (collecting, mut ticks) = (app.clone(), Ticks::new(gc_every, stop));
+    jobs.spawn(async move {
+        while ticks.next().await {
+            collect(&collecting).await;
+        }
+    });
+    jobs
+}
+
+/// When a job is due, until it is to stop.
+struct Ticks {
+    period: Duration,
+    stop: watch::Receiver<bool>,
+}
+
+impl Ticks {
+    fn new(period: Duration, stop: &watch::Receiver<bool>) -> Self {
+        Self { period, stop: stop.clone() }
+    }
+
+    /// Waits for one period after the last run. `false`: stop now.
+    async fn next(&mut self) -> bool {
+        tokio::select! {
+            _ = self.stop.wait_for(|stop| *stop) => false,
+            () = sleep(self.period) => true,
+        }
+    }
+}
+
+async fn count(app: &App) {
+    let engine = &app.engine;
+    if let Err(error) = engine.flush_pulls().await {
+        tracing::warn!(%error, "pulls could not be written down yet: {error}");
+    }
+    if let Err(error) = engine.fold_usage().await {
+        tracing::warn!(%error, "sizes could not be folded yet: {error}");
+    }
+}
+
+async fn collect(app: &App) {
+    match app.engine.collect(GcMode::Collect, |_| ()).await {
+        Ok(report) => app.metrics.files_collected(report.files),
+        Err(error) => tracing::warn!(%error, "collection stopped and will be repeated: {error}"),
+    }
+}

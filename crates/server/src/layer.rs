@@ -1,0 +1,170 @@
+//! What happens to every request, whatever it asks for: an id, limits, one log line, and counting.
+
+pub mod body;
+pub mod log;
+pub mod metrics;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use http::header::{CONTENT_LENGTH, HeaderName, ORIGIN};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use model::host::without_port;
+use tower::ServiceExt;
+
+use crate::api::App;
+use body::{Counted, Outcome};
+
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What is known of a request while it runs. Handlers add what they find out.
+#[derive(Debug, Default)]
+pub struct RequestInfo {
+    principal: OnceLock<String>,
+    route: OnceLock<&'static str>,
+}
+
+impl RequestInfo {
+    /// Who asks.
+    pub fn set_principal(&self, principal: &str) {
+        let _ = self.principal.set(principal.to_owned());
+    }
+
+    /// What kind of thing is asked for.
+    pub fn set_route(&self, route: &'static str) {
+        let _ = self.route.set(route);
+    }
+
+    fn route(&self) -> &'static str {
+        self.route.get().copied().unwrap_or("other")
+    }
+}
+
+/// Runs one request from its first header to the last byte of its answer.
+pub async fn observe(
+    app: App,
+    peer: SocketAddr,
+    router: Router,
+    request: http::Request<hyper::body::Incoming>,
+) -> Response {
+    let started = Instant::now();
+    let id = request_id(request.headers());
+    let info = Arc::new(RequestInfo::default());
+    let record = log::Record::new(peer, &request, id.clone(), info.clone());
+    let refused = app.dev_hosts.as_ref().and_then(|names| refuse_foreign(&request, names));
+    let mut response = match refused {
+        Some(refused) => refused,
+        None => {
+            let received = record.received.clone();
+            let mut request = request.map(|body| Body::new(body::Received::new(body, received)));
+            request.extensions_mut().insert(info.clone());
+            match router.oneshot(Request::from(request)).await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            }
+        }
+    };
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(&REQUEST_ID, id);
+    }
+    let status = response.status();
+    let metrics = app.metrics.clone();
+    let running = metrics.request_started();
+    let expected = content_length(response.headers());
+    response.map(|body| {
+        Body::new(Counted::new(body, expected, move |outcome: Outcome| {
+            drop(running);
+            metrics.observe(info.route(), status, (started.elapsed(), outcome.bytes));
+            record.write(status, started.elapsed(), outcome);
+        }))
+    })
+}
+
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// The client's own id, if it is harmless, or a new one.
+fn request_id(headers: &HeaderMap) -> String {
+    let sent = headers.get(&REQUEST_ID).and_then(|id| id.to_str().ok());
+    let harmless = |id: &&str| {
+        (1..=64).contains(&id.len())
+            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    sent.filter(harmless).map_or_else(new_request_id, str::to_owned)
+}
+
+/// Unique within all processes of a data folder: a random start, then counting.
+fn new_request_id() -> String {
+    use std::hash::{BuildHasher, RandomState};
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static NEXT: OnceLock<AtomicU64> = OnceLock::new();
+    let next = NEXT.get_or_init(|| AtomicU64::new(RandomState::new().hash_one(0_u64)));
+    format!("{:016x}", next.fetch_add(1, Ordering::Relaxed))
+}
+
+/// In `--dev`, everybody may do everything: so only this machine's own names are answered, and no web page
+/// of another origin. A page that makes its name resolve to 127.0.0.1 still sends its own name.
+fn refuse_foreign<B>(request: &http::Request<B>, names: &[String]) -> Option<Response> {
+    let header = request.headers().get(http::header::HOST).and_then(|host| host.to_str().ok());
+    let host = request.uri().authority().map(|authority| authority.as_str()).or(header);
+    if !host.is_some_and(|host| is_local(without_port(host), names)) {
+        let text = "this development server answers only localhost; start it with --dev-host NAME to add a name\n";
+        return Some((StatusCode::MISDIRECTED_REQUEST, text).into_response());
+    }
+    let origin = request.headers().get(ORIGIN)?;
+    let origin: Option<Uri> = origin.to_str().ok().and_then(|origin| origin.parse().ok());
+    if origin.as_ref().and_then(Uri::host).is_some_and(|host| is_local(host, names)) {
+        return None;
+    }
+    Some((StatusCode::FORBIDDEN, "requests from other origins are refused\n").into_response())
+}
+
+fn is_local(host: &str, names: &[String]) -> bool {
+    let host = host.to_ascii_lowercase();
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+        || host == "localhost"
+        || host.ends_with(".localhost")
+        || names.contains(&host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(host: &str, origin: Option<&str>, expected: u16) {
+        let mut request = http::Request::get("/v2/");
+        if !host.is_empty() {
+            request = request.header("host", host);
+        }
+        if let Some(origin) = origin {
+            request = request.header("origin", origin);
+        }
+        let request = request.body(()).expect("valid");
+        let refused = refuse_foreign(&request, &["registry.test".to_owned()]);
+        assert_eq!(refused.map_or(200, |refused| refused.status().as_u16()), expected, "{host}");
+    }
+
+    #[test]
+    fn a_development_server_answers_only_its_own_names() {
+        check("127.0.0.1:5050", None, 200);
+        check("[::1]:5050", None, 200);
+        check("localhost", None, 200);
+        check("us-west1-docker.localhost:5050", None, 200);
+        check("Registry.test:80", None, 200);
+        check("evil.example:5050", None, 421);
+        check("127.0.0.1.evil.example", None, 421);
+        check("10.0.0.1", None, 421);
+        check("", None, 421);
+        check("localhost:5050", Some("http://localhost:3000"), 200);
+        check("localhost:5050", Some("https://evil.example"), 403);
+        check("localhost:5050", Some("null"), 403);
+    }
+}

@@ -1,0 +1,193 @@
+//! Bodies with a watch on them: how long they may pause, and how much went by.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::Bytes;
+use engine::BodyError;
+use futures_util::{StreamExt, stream};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::BodyExt;
+use tokio::time::{Instant, Sleep};
+
+/// A request body that paused for too long.
+#[derive(Debug, thiserror::Error)]
+#[error("nothing came for too long")]
+pub struct StallError;
+
+/// The bytes of a request, which may not pause for longer than `idle`.
+pub fn with_idle_timeout(body: Body, idle: Duration) -> IdleTimeout {
+    IdleTimeout { body, idle, timer: None }
+}
+
+/// See [`with_idle_timeout`].
+pub struct IdleTimeout {
+    body: Body,
+    idle: Duration,
+    /// Made at the first pause: most bodies have none.
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl HttpBody for IdleTimeout {
+    type Data = Bytes;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let this = &mut *self;
+        if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) {
+            if let Some(timer) = &mut this.timer {
+                timer.as_mut().reset(Instant::now() + this.idle);
+            }
+            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+        }
+        let timer = this.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(this.idle)));
+        match timer.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(Some(Err(StallError.into()))),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        HttpBody::size_hint(&self.body)
+    }
+}
+
+/// The body of an upload as the engine takes it.
+pub fn upload_body(body: Body, idle: Duration) -> engine::Body<'static> {
+    let frames = with_idle_timeout(body, idle);
+    Box::pin(
+        stream::unfold(frames, |mut frames| async {
+            loop {
+                let frame = match frames.frame().await? {
+                    Ok(frame) => Ok(frame),
+                    Err(error) if error.is::<StallError>() => Err(BodyError::Stalled),
+                    Err(_) => Err(BodyError::Closed),
+                };
+                match frame.map(Frame::into_data) {
+                    Ok(Ok(bytes)) => return Some((Ok(bytes), frames)),
+                    // Trailers say nothing that we read.
+                    Ok(Err(_)) => {}
+                    Err(error) => return Some((Err(error), frames)),
+                }
+            }
+        })
+        .fuse(),
+    )
+}
+
+/// A request body that counts what is read of it.
+pub struct Received {
+    body: hyper::body::Incoming,
+    bytes: Arc<AtomicU64>,
+}
+
+impl Received {
+    /// Counts into `bytes`.
+    pub fn new(body: hyper::body::Incoming, bytes: Arc<AtomicU64>) -> Self {
+        Self { body, bytes }
+    }
+}
+
+impl HttpBody for Received {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &polled
+            && let Some(data) = frame.data_ref()
+        {
+            self.bytes.fetch_add(data.len() as u64, Ordering::Relaxed);
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// How an answer ended.
+#[derive(Debug, Clone, Copy)]
+pub struct Outcome {
+    /// How many bytes of its body were handed to the connection.
+    pub bytes: u64,
+    /// Whether that was all of it.
+    pub complete: bool,
+}
+
+/// A response body that reports once, when it ends or is dropped.
+pub struct Counted<F: FnOnce(Outcome)> {
+    body: Body,
+    /// How many bytes were announced. A connection that sent them all does not ask for more.
+    expected: Option<u64>,
+    outcome: Outcome,
+    report: Option<F>,
+}
+
+impl<F: FnOnce(Outcome)> Counted<F> {
+    /// Reports to `report`.
+    pub fn new(body: Body, expected: Option<u64>, report: F) -> Self {
+        let complete = body.is_end_stream();
+        Self { body, expected, outcome: Outcome { bytes: 0, complete }, report: Some(report) }
+    }
+}
+
+impl<F: FnOnce(Outcome) + Unpin> HttpBody for Counted<F> {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        match &polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                self.outcome.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+                self.outcome.complete =
+                    self.expected == Some(self.outcome.bytes) || self.body.is_end_stream();
+            }
+            Poll::Ready(None) => self.outcome.complete = true,
+            Poll::Ready(Some(Err(error))) => {
+                tracing::warn!(%error, "an answer was cut short: {error}");
+            }
+            Poll::Pending => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        HttpBody::size_hint(&self.body)
+    }
+}
+
+impl<F: FnOnce(Outcome)> Drop for Counted<F> {
+    fn drop(&mut self) {
+        if let Some(report) = self.report.take() {
+            report(self.outcome);
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! The `berth` server: the only crate that knows HTTP, signals and settings.
+//!
+//! The tree tells the story of a request: [`listen`] accepts the connection, [`layer`] gives the request an id,
+//! a log line and its limits, [`auth`] finds out who asks, and [`api`] answers by one call of the engine.
+
+pub mod api;
+pub mod auth;
+pub mod cli;
+pub mod config;
+pub mod data;
+mod jobs;
+pub mod layer;
+pub mod listen;
+pub mod run;
