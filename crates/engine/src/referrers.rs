@@ -7,7 +7,7 @@ use model::digest::Digest;
 use crate::{EngineError, Pull, RepoAccess};
 
 /// A page of referrers.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct ReferrersPage {
     /// The referring manifests, by digest.
     pub referrers: Vec<Referrer>,

@@ -34,10 +34,7 @@ struct Context {
     app: App,
     caller: Caller,
     place: Place,
-    /// The name of the host that was asked, for challenges.
-    host: String,
     query: Query,
-    info: Arc<RequestInfo>,
     method: Method,
     headers: HeaderMap,
 }
@@ -49,13 +46,12 @@ impl Context {
             .get::<Arc<RequestInfo>>()
             .cloned()
             .expect("every request comes through the layer that adds this");
-        let host = host(&parts);
         let caller = app.authenticate.caller(&parts.headers)?;
         info.set_principal(&caller.principal);
-        let place = app.domains.place(&host);
+        let place = app.domains.place(&host(&parts));
         let query = Query::new(parts.uri.query());
         let (method, headers) = (parts.method, parts.headers);
-        Ok(Self { app, caller, place, host, query, info, method, headers })
+        Ok(Self { app, caller, place, query, method, headers })
     }
 
     fn target(&self, image: &str) -> Result<Target, OciError> {

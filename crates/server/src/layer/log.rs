@@ -1,5 +1,6 @@
 //! The log: how it looks, and the one line that every request leaves in it.
 
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,6 +10,7 @@ use anyhow::Context;
 use http::header::USER_AGENT;
 use http::{HeaderMap, Method, StatusCode};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::debug_fn;
 
 use super::RequestInfo;
 use super::body::Outcome;
@@ -20,9 +22,16 @@ pub fn start(settings: &Log) -> anyhow::Result<()> {
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_target(false);
     let started = match settings.format {
-        LogFormat::Text => log.compact().try_init(),
+        // Messages say everything that a person wants to know; the fields are for machines.
+        LogFormat::Text => log
+            .fmt_fields(debug_fn(|out, field, value| match field.name() {
+                "message" => write!(out, "{value:?}"),
+                _ => Ok(()),
+            }))
+            .try_init(),
         LogFormat::Json => log.json().flatten_event(true).with_current_span(false).try_init(),
     };
     started.map_err(|error| anyhow::anyhow!("cannot start the log: {error}"))
@@ -75,7 +84,8 @@ impl Record {
             principal,
             peer = %peer,
             user_agent,
-            "{method} {path} {status} in {duration_ms:.1} ms{cut}"
+            "{method} {path} {status} in {duration_ms:.1} ms, {bytes} bytes{cut} - {principal} {user_agent} {id}",
+            bytes = outcome.bytes.max(received.load(Ordering::Relaxed)),
         );
     }
 }
@@ -88,7 +98,7 @@ fn path_and_query(uri: &http::Uri) -> String {
 }
 
 fn user_agent(headers: &HeaderMap) -> String {
-    const LONGEST: usize = 128;
+    const LONGEST: usize = 60;
     let text = headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or("-");
     text.chars().take(LONGEST).collect()
 }

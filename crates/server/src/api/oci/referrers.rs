@@ -1,7 +1,7 @@
 //! `/v2/NAME/referrers/DIGEST`: what refers to a manifest.
 
 use axum::response::IntoResponse;
-use engine::Pull;
+use engine::{EngineError, Pull, ReferrersPage};
 use form_urlencoded::byte_serialize;
 use http::header::{CONTENT_TYPE, LINK};
 use http::{HeaderValue, Method};
@@ -17,8 +17,12 @@ pub(super) async fn list(context: Context, image: &str, digest: &str) -> Answer 
     let subject: Digest = digest.parse()?;
     let artifact_type = context.query.get("artifactType").filter(|text| !text.is_empty());
     let last: Option<Digest> = context.query.get("last").map(str::parse).transpose()?;
-    let access = context.app.engine.open::<Pull>(&context.caller, &target).await?;
-    let page = access.referrers(&subject, artifact_type, last.as_ref()).await?;
+    let page = match context.app.engine.open::<Pull>(&context.caller, &target).await {
+        Ok(access) => access.referrers(&subject, artifact_type, last.as_ref()).await?,
+        // Nothing refers to anything there yet; a registry with referrers says so without an error.
+        Err(EngineError::RepositoryUnknown(_)) => ReferrersPage::default(),
+        Err(error) => return Err(error.into()),
+    };
     let manifests: Vec<Value> = page.referrers.iter().map(descriptor).collect();
     let index = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": manifests });
     let mut response = ([(CONTENT_TYPE, OCI_INDEX)], index.to_string()).into_response();
