@@ -53,6 +53,7 @@ pub async fn observe(
     request: http::Request<hyper::body::Incoming>,
 ) -> Response {
     let started = Instant::now();
+    let running = app.metrics.request_started();
     let id = request_id(request.headers());
     let info = Arc::new(RequestInfo::default());
     let record = log::Record::new(peer, &request, id.clone(), info.clone());
@@ -74,7 +75,6 @@ pub async fn observe(
     }
     let status = response.status();
     let metrics = app.metrics.clone();
-    let running = metrics.request_started();
     let expected = content_length(response.headers());
     response.map(|body| {
         Body::new(Counted::new(body, expected, move |outcome: Outcome| {

@@ -90,7 +90,7 @@ where
 {
     let path = request.uri().path().to_owned();
     let info = request.extensions().get::<Arc<RequestInfo>>().cloned();
-    let head = request.method() == Method::HEAD;
+    let method = request.method().clone();
     let host = request.headers().get(HOST).cloned();
     let (parts, body) = request.into_parts();
     let outcome = match Context::new(app, parts) {
@@ -100,7 +100,8 @@ where
     if let Some(info) = info {
         info.set_route(label);
     }
-    let mut response = outcome.unwrap_or_else(|error| error.into_response_for(&path, host, head));
+    let mut response =
+        outcome.unwrap_or_else(|error| error.into_response_for((&method, &path), host));
     response
         .headers_mut()
         .insert("docker-distribution-api-version", HeaderValue::from_static("registry/2.0"));

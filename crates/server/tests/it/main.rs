@@ -1,1 +1,14 @@
-//! x
+//! The server's tests, through its front door: requests in, what a client sees out.
+//!
+//! Tests of `/v2/` run twice, on SQLite and on PostgreSQL. The latter needs `TEST_POSTGRES_URL`, a database
+//! administrator's URL, which `./test` sets; without it these tests say that they were skipped.
+
+mod attacks;
+mod gc;
+mod house;
+mod limits;
+mod oci;
+mod ops;
+mod processes;
+mod tables;
+mod util;

@@ -68,26 +68,25 @@ impl OciError {
         .header(ALLOW, allow)
     }
 
-    /// The whole answer. `path` and `host` are those of the request, for the challenge.
+    /// The whole answer to a request for `path`.
     pub(super) fn into_response_for(
         self,
-        path: &str,
+        (method, path): (&Method, &str),
         host: Option<HeaderValue>,
-        head: bool,
     ) -> Response {
         let mut error = json!({ "code": self.code, "message": self.message });
         if let Some(detail) = self.detail {
             error["detail"] = detail;
         }
         let body = json!({ "errors": [error] });
-        let mut response = if head {
+        let mut response = if method == Method::HEAD {
             self.status.into_response()
         } else {
             (self.status, axum::Json(body)).into_response()
         };
         response.headers_mut().extend(self.headers);
         if self.challenge {
-            let challenge = challenge(path, host.as_ref());
+            let challenge = challenge((method, path), host.as_ref());
             response.headers_mut().extend(challenge.map(|value| (WWW_AUTHENTICATE, value)));
         }
         response
@@ -95,7 +94,7 @@ impl OciError {
 }
 
 /// Where a token is to be had, and for what.
-fn challenge(path: &str, host: Option<&HeaderValue>) -> Option<HeaderValue> {
+fn challenge((method, path): (&Method, &str), host: Option<&HeaderValue>) -> Option<HeaderValue> {
     let host = host?.to_str().ok()?;
     let mut challenge = format!("Bearer realm=\"http://{host}/v2/token\",service=\"{host}\"");
     let route = path.strip_prefix("/v2/").and_then(Route::parse);
@@ -108,7 +107,12 @@ fn challenge(path: &str, host: Option<&HeaderValue>) -> Option<HeaderValue> {
         | Route::Referrers { image, .. } => *image,
     });
     if let Some(name) = name {
-        challenge.push_str(&format!(",scope=\"repository:{name}:pull,push\""));
+        let actions = match *method {
+            Method::GET | Method::HEAD => "pull",
+            Method::DELETE => "pull,push,delete",
+            _ => "pull,push",
+        };
+        challenge.push_str(&format!(",scope=\"repository:{name}:{actions}\""));
     }
     HeaderValue::from_str(&challenge).ok()
 }

@@ -2,11 +2,11 @@
 
 use axum::body::Body;
 use axum::response::Response;
-use engine::{MountFrom, Pull, Push, RepoAccess, Target, UploadProgress};
-use http::header::{CONTENT_ENCODING, CONTENT_RANGE, LOCATION, RANGE};
+use engine::{EngineError, MountFrom, Pull, Push, RepoAccess, Target, UploadProgress};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, LOCATION, RANGE};
 use http::{HeaderValue, Method, StatusCode};
 use model::digest::{Algorithm, Digest};
-use model::range::ContentRange;
+use model::range::{ContentRange, MAX_BLOB_BYTES};
 
 use super::{Answer, Context, OciError, allow, empty, finish};
 use crate::layer::body::upload_body;
@@ -15,6 +15,7 @@ use crate::layer::body::upload_body;
 pub(super) async fn start((context, body): (Context, Body), image: &str) -> Answer {
     allow(&context, &[Method::POST])?;
     refuse_encoding(&context)?;
+    refuse_too_large(&context)?;
     let target = context.target(image)?;
     let access = context.app.engine.open::<Push>(&context.caller, &target).await?;
     if let Some(mount) = context.query.get("mount") {
@@ -82,6 +83,7 @@ async fn append(
     (image, id): (&str, &str),
 ) -> Answer {
     refuse_encoding(&context)?;
+    refuse_too_large(&context)?;
     let range = content_range(&context)?;
     let body = upload_body(body, context.app.limits.idle_timeout.get());
     let outcome = access.append(id, range, body).await;
@@ -95,6 +97,7 @@ async fn finish_upload(
     (image, id): (&str, &str),
 ) -> Answer {
     refuse_encoding(&context)?;
+    refuse_too_large(&context)?;
     let digest = context.query.get("digest").ok_or_else(|| {
         OciError::bad_request("DIGEST_INVALID", "the last PUT of an upload needs ?digest=")
     })?;
@@ -111,6 +114,17 @@ fn located(error: OciError, image: &str, id: &str) -> OciError {
     match HeaderValue::from_str(&format!("/v2/{image}/blobs/uploads/{id}")) {
         Ok(location) => error.header(LOCATION, location),
         Err(_) => error,
+    }
+}
+
+/// A body that says that it is larger than a blob may be is not read.
+fn refuse_too_large(context: &Context) -> Result<(), OciError> {
+    let announced = context.header(CONTENT_LENGTH).and_then(|text| text.parse::<u64>().ok());
+    match announced {
+        Some(length) if length > MAX_BLOB_BYTES => {
+            Err(EngineError::BlobTooLarge { limit: MAX_BLOB_BYTES }.into())
+        }
+        Some(_) | None => Ok(()),
     }
 }
 

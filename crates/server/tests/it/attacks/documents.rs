@@ -1,0 +1,160 @@
+//! Attacks 54 to 59: manifests that are too large, ambiguous, or lie.
+
+use model::media_type::{OCI_INDEX, OCI_MANIFEST};
+use serde_json::json;
+
+use crate::util::{Client, Image, Reply, TestServer, digest_of, on_both};
+
+const IMAGE: &str = "p/r1/image";
+
+async fn put(client: &Client, media_type: &str, manifest: impl Into<bytes::Bytes>) -> Reply {
+    client.push_manifest((IMAGE, "x"), media_type, manifest).await
+}
+
+/// A valid index that is padded to a length.
+fn padded(length: usize) -> String {
+    let empty = r#"{"schemaVersion":2,"manifests":[],"annotations":{"x":""}}"#;
+    empty.replace("\"\"", &format!("\"{}\"", "a".repeat(length - empty.len())))
+}
+
+on_both! {
+    async fn attack_54_manifests_have_a_limit(server: TestServer) {
+        const LIMIT: usize = 4 << 20;
+        let admin = server.admin();
+        put(&admin, OCI_INDEX, padded(LIMIT)).await.expect(201);
+        put(&admin, OCI_INDEX, padded(LIMIT + 1)).await.expect_error("413 MANIFEST_INVALID");
+        // Announced as endless: refused without reading on.
+        let head = format!(
+            "PUT /v2/{IMAGE}/manifests/x HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer admin\r\n\
+             content-type: {OCI_INDEX}\r\nconnection: close\r\n"
+        );
+        let chunked = format!(
+            "{head}transfer-encoding: chunked\r\n\r\n{}",
+            format!("100000\r\n{}\r\n", "a".repeat(0x10_0000)).repeat(5)
+        );
+        let answer = admin.raw(chunked.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+        let huge = format!("{head}content-length: 1000000000000000000\r\n\r\n{}", "a".repeat(5 << 20));
+        let answer = admin.raw(huge.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    }
+
+    async fn attack_55_a_manifest_is_one_thing(server: TestServer) {
+        let admin = server.admin();
+        let image = Image::new(1);
+        image.push_blobs(&admin, IMAGE).await;
+        let refused = async |media_type: &str, manifest: String| {
+            put(&admin, media_type, manifest).await.expect_error("400 MANIFEST_INVALID");
+        };
+        refused(OCI_INDEX, image.manifest.clone()).await;
+        let both = image.manifest.replacen('{', r#"{"manifests":[],"#, 1);
+        refused(OCI_MANIFEST, both.clone()).await;
+        refused(OCI_INDEX, both.replace(OCI_MANIFEST, OCI_INDEX)).await;
+        let config = format!(
+            r#"{{"schemaVersion":2,"manifests":[],"config":{{"mediaType":"x","digest":"{}","size":1}}}}"#,
+            digest_of(&image.blobs[0])
+        );
+        refused(OCI_INDEX, config).await;
+        let silent = image.manifest.replace(&format!(",\"mediaType\":\"{OCI_MANIFEST}\""), "");
+        assert_ne!(silent, image.manifest);
+        refused("", silent.clone()).await;
+        refused("application/octet-stream", silent.clone()).await;
+        // Content-Type decides for a manifest that does not say what it is, and comes back as it was.
+        put(&admin, OCI_MANIFEST, silent.clone()).await.expect(201);
+        let pulled = admin.get(&format!("/v2/{IMAGE}/manifests/x")).await.expect(200);
+        assert_eq!((pulled.header("content-type"), &pulled.body[..]), (OCI_MANIFEST, silent.as_bytes()));
+    }
+
+    async fn attack_56_no_key_stands_twice(server: TestServer) {
+        let admin = server.admin();
+        let image = Image::new(1);
+        image.push_blobs(&admin, IMAGE).await;
+        for extra in [
+            r#""layers":[],"#,
+            r#""mediaType":"application/vnd.oci.image.index.v1+json","#,
+            r#""\u006dediaType":"application/vnd.oci.image.index.v1+json","#,
+            r#""annotations":{"a":"b","a":"c"},"#,
+            r#""MediaType":"application/vnd.oci.image.index.v1+json","#,
+        ] {
+            let manifest = image.manifest.replacen('{', &format!("{{{extra}"), 1);
+            put(&admin, OCI_MANIFEST, manifest).await.expect_error("400 MANIFEST_INVALID");
+        }
+        // Bytes are kept as they came, white space and all.
+        let spaced = image.manifest.replace(',', " ,\n");
+        put(&admin, OCI_MANIFEST, spaced.clone()).await.expect(201);
+        let pulled = admin.get(&format!("/v2/{IMAGE}/manifests/x")).await.expect(200);
+        assert_eq!(pulled.body, spaced);
+        assert_eq!(pulled.header("docker-content-digest"), digest_of(&spaced));
+    }
+
+    async fn attack_57_no_document_is_too_strange(server: TestServer) {
+        let admin = server.admin();
+        let valid = r#"{"schemaVersion":2,"manifests":[]}"#;
+        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        let with = |value: &str| valid.replacen('{', &format!("{{\"x\":{value},"), 1);
+        let many = |count: usize| vec!["0"; count].join(",");
+        let layer = r#"{"mediaType":"x","digest":"sha256:x","size":1}"#;
+        let documents: Vec<Vec<u8>> = [
+            with(&nested(129)),
+            with(&nested(10_000)),
+            with("1e999"),
+            with("\"\\ud800\""),
+            format!("\u{feff}{valid}"),
+            format!("{valid}{valid}"),
+            format!("{valid}\0"),
+            valid.replace("2", "18446744073709551616"),
+            valid.replace("2", "-0"),
+            valid.replace("[]", &format!("[{}]", many(1_000_000))),
+            valid.replace("[]", &format!("[{}]", vec![layer; 10_000].join(","))),
+            String::new(),
+        ]
+        .into_iter()
+        .map(String::into_bytes)
+        .chain([valid.encode_utf16().flat_map(u16::to_le_bytes).collect(), vec![0xff; 100]])
+        .collect();
+        for document in documents {
+            put(&admin, OCI_INDEX, document).await.expect_error("400 MANIFEST_INVALID");
+        }
+        put(&admin, OCI_INDEX, with(&format!("[{}]", many(1_000_000)))).await.expect(201);
+    }
+
+    async fn attack_58_sizes_do_not_lie(server: TestServer) {
+        let admin = server.admin();
+        let image = Image::new(1);
+        image.push_blobs(&admin, IMAGE).await;
+        let with_size = |size: &str| image.manifest.replacen("\"size\":100", &format!("\"size\":{size}"), 1);
+        for size in ["-1", "9223372036854775808", "18446744073709551616", "1.5", "\"100\""] {
+            put(&admin, OCI_MANIFEST, with_size(size)).await.expect_error("400 MANIFEST_INVALID");
+        }
+        for size in ["99", "101", "0", "9223372036854775807"] {
+            put(&admin, OCI_MANIFEST, with_size(size)).await.expect_error("400 SIZE_INVALID");
+        }
+        put(&admin, OCI_MANIFEST, image.manifest.clone()).await.expect(201);
+        let child = json!({ "mediaType": OCI_MANIFEST, "digest": digest_of(&image.manifest), "size": 5 });
+        let index = json!({ "schemaVersion": 2, "manifests": [child] }).to_string();
+        put(&admin, OCI_INDEX, index).await.expect_error("400 SIZE_INVALID");
+    }
+
+    async fn attack_59_deep_and_wide_indexes(server: TestServer) {
+        let admin = server.admin();
+        let mut below = r#"{"schemaVersion":2,"manifests":[]}"#.to_owned();
+        for _ in 0..100 {
+            put(&admin, OCI_INDEX, below.clone()).await.expect(201);
+            let child = json!({ "mediaType": OCI_INDEX, "digest": digest_of(&below), "size": below.len() });
+            below = json!({ "schemaVersion": 2, "manifests": [child] }).to_string();
+        }
+        put(&admin, OCI_INDEX, below.clone()).await.expect(201);
+        admin.delete(&format!("/v2/{IMAGE}/manifests/{}", digest_of(&below))).await.expect(202);
+        let child = json!({ "mediaType": OCI_INDEX, "digest": digest_of("x"), "size": 1 });
+        let wide = json!({ "schemaVersion": 2, "manifests": vec![child; 10_000] }).to_string();
+        let refused = put(&admin, OCI_INDEX, wide).await;
+        assert!(refused.json()["errors"][0]["message"].to_string().contains("5000"));
+        refused.expect_error("400 MANIFEST_INVALID");
+        // A subject may be anything, even what refers back: nobody follows it.
+        let subject = json!({ "mediaType": OCI_INDEX, "digest": digest_of(&below), "size": below.len() });
+        let loops = json!({ "schemaVersion": 2, "manifests": [], "subject": subject }).to_string();
+        put(&admin, OCI_INDEX, loops.clone()).await.expect(201);
+        let referrers = admin.get(&format!("/v2/{IMAGE}/referrers/{}", digest_of(&below))).await;
+        assert_eq!(referrers.json()["manifests"][0]["digest"], digest_of(&loops));
+    }
+}

@@ -1,0 +1,119 @@
+//! Deleting and collecting, by the operator's socket.
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
+
+use crate::util::{Image, TestServer, digest_of, on_both};
+
+const IMAGE: &str = "p/r1/image";
+
+/// Says a command on the socket and answers the last line.
+async fn command(server: &TestServer, command: Value) -> Value {
+    let run = server.data.join("run").join(std::process::id().to_string());
+    let stream = UnixStream::connect(run.join("admin.sock")).await.expect("it listens");
+    let (read, mut write) = stream.into_split();
+    write.write_all(format!("{command}\n").as_bytes()).await.expect("open");
+    let (mut lines, mut last) = (BufReader::new(read).lines(), Value::Null);
+    while let Some(line) = lines.next_line().await.expect("readable") {
+        last = serde_json::from_str(&line).expect("JSON");
+    }
+    last
+}
+
+/// Collects now.
+pub(crate) async fn collect(server: &TestServer) -> Value {
+    command(server, json!({ "command": "gc", "dry_run": false })).await["done"].clone()
+}
+
+fn files(server: &TestServer) -> usize {
+    let folders = std::fs::read_dir(server.data.join("blobs")).expect("the store");
+    let count =
+        |folder: std::fs::DirEntry| std::fs::read_dir(folder.path()).expect("a folder").count();
+    folders.map(|folder| count(folder.expect("readable"))).sum()
+}
+
+on_both! {
+    async fn what_was_deleted_goes_after_the_grace(server: TestServer) {
+        let admin = server.admin();
+        let (kept, deleted) = (Image::new(1), Image::new(2));
+        kept.push(&admin, (IMAGE, "kept")).await;
+        deleted.push(&admin, (IMAGE, "deleted")).await;
+        assert_eq!(files(&server), 6);
+        admin.delete(&format!("/v2/{IMAGE}/manifests/{}", deleted.digest())).await.expect(202);
+        let layer = format!("/v2/{IMAGE}/blobs/{}", digest_of(&deleted.blobs[1]));
+        collect(&server).await;
+        admin.get(&layer).await.expect(200);
+        server.clock.advance_hours(25);
+        let dry = command(&server, json!({ "command": "gc", "dry_run": true })).await;
+        assert_eq!((&dry["done"]["links"], &dry["done"]["manifests"]), (&json!(3), &json!(1)));
+        admin.get(&layer).await.expect(200);
+        let done = collect(&server).await;
+        assert_eq!((&done["links"], &done["blobs"], &done["manifests"]), (&json!(3), &json!(3), &json!(1)));
+        let bytes: u64 = deleted.blobs.iter().map(|blob| blob.len() as u64).sum();
+        assert_eq!(done["bytes"], bytes);
+        admin.get(&layer).await.expect_error("404 BLOB_UNKNOWN");
+        assert_eq!(files(&server), 6, "what is in the trash can still be read to its end");
+        server.clock.advance_hours(2);
+        assert_eq!(collect(&server).await["files"], 3);
+        assert_eq!(files(&server), 3);
+        for blob in &kept.blobs {
+            admin.get(&format!("/v2/{IMAGE}/blobs/{}", digest_of(blob))).await.expect(200);
+        }
+        deleted.push(&admin, (IMAGE, "deleted")).await;
+        admin.get(&layer).await.expect(200);
+    }
+
+    async fn who_looks_at_a_blob_keeps_it(server: TestServer) {
+        let admin = server.admin();
+        let digest = admin.push_blob(IMAGE, "content").await;
+        let path = format!("/v2/{IMAGE}/blobs/{digest}");
+        server.clock.advance_hours(23);
+        admin.head(&path).await.expect(200);
+        server.clock.advance_hours(2);
+        collect(&server).await;
+        admin.head(&path).await.expect(200);
+        server.clock.advance_hours(25);
+        collect(&server).await;
+        admin.head(&path).await.expect(404);
+    }
+
+    async fn a_blob_goes_when_its_last_repository_lets_it_go(server: TestServer) {
+        let admin = server.admin();
+        let image = Image::new(1);
+        image.push(&admin, ("p/r1/image", "x")).await;
+        image.push(&admin, ("p/r2/image", "x")).await;
+        admin.delete(&format!("/v2/p/r1/image/manifests/{}", image.digest())).await.expect(202);
+        server.clock.advance_hours(25);
+        collect(&server).await;
+        server.clock.advance_hours(25);
+        collect(&server).await;
+        let blob = digest_of(&image.blobs[1]);
+        admin.get(&format!("/v2/p/r1/image/blobs/{blob}")).await.expect(404);
+        admin.get(&format!("/v2/p/r2/image/blobs/{blob}")).await.expect(200);
+        assert_eq!(files(&server), 3);
+    }
+
+    async fn nothing_is_left_of_what_was_never_finished(server: TestServer) {
+        let admin = server.admin();
+        let upload = admin.start_upload(IMAGE).await;
+        admin.patch(&upload, "bytes").await.expect(202);
+        let cancelled = admin.start_upload(IMAGE).await;
+        admin.patch(&cancelled, "bytes").await.expect(202);
+        admin.delete(&cancelled).await.expect(204);
+        // The same content twice: one copy is enough.
+        admin.push_blob(IMAGE, "content").await;
+        admin.push_blob(IMAGE, "content").await;
+        assert_eq!(files(&server), 4);
+        for _ in 0..2 {
+            server.clock.advance_hours(30);
+            collect(&server).await;
+        }
+        assert_eq!(files(&server), 0, "the blob, too, was never named by a manifest");
+    }
+
+    async fn commands_that_are_none(server: TestServer) {
+        let answer = command(&server, json!({ "command": "explode" })).await;
+        assert!(answer["error"].as_str().is_some_and(|text| text.contains("explode")), "{answer}");
+    }
+}

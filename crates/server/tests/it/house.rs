@@ -1,0 +1,63 @@
+//! The arrows between the rooms: which crate may use which.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+#[test]
+fn arrows_go_one_way() {
+    let may_use: BTreeMap<&str, &[&str]> = BTreeMap::from([
+        ("model", &[][..]),
+        ("meta", &["model"]),
+        ("blob", &["model"]),
+        ("engine", &["model", "meta", "blob"]),
+        ("server", &["model", "meta", "blob", "engine"]),
+    ]);
+    // What would bring HTTP or SQL into a room that must not know it.
+    let foreign: BTreeMap<&str, &[&str]> = BTreeMap::from([
+        ("model", &["tokio", "axum", "hyper", "http", "rusqlite", "tokio-postgres"][..]),
+        ("meta", &["axum", "hyper", "http"]),
+        ("blob", &["axum", "hyper", "http", "rusqlite", "tokio-postgres"]),
+        ("engine", &["axum", "hyper", "http", "rusqlite", "tokio-postgres"]),
+        ("server", &["rusqlite", "tokio-postgres"]),
+    ]);
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("crates/");
+    for (room, allowed) in &may_use {
+        let manifest =
+            std::fs::read_to_string(crates.join(room).join("Cargo.toml")).expect("there");
+        let manifest: toml::Table = manifest.parse().expect("TOML");
+        let dependencies = manifest["dependencies"].as_table().expect("a table");
+        for name in dependencies.keys() {
+            let ours = may_use.contains_key(name.as_str());
+            assert!(!ours || allowed.contains(&name.as_str()), "{room} must not use {name}");
+            assert!(!foreign[room].contains(&name.as_str()), "{room} must not use {name}");
+        }
+    }
+    let rooms = std::fs::read_dir(crates).expect("readable").flatten();
+    for room in rooms.map(|room| room.file_name()) {
+        assert!(may_use.contains_key(room.to_str().expect("plain")), "{room:?} has no arrows yet");
+    }
+}
+
+/// Handlers speak to the engine: neither the database nor the store is theirs.
+#[test]
+fn handlers_do_not_reach_past_the_engine() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut folders = vec![source.join("api"), source.join("layer"), source.join("listen")];
+    while let Some(folder) = folders.pop() {
+        let Ok(entries) = std::fs::read_dir(&folder) else { continue };
+        for path in entries.flatten().map(|entry| entry.path()) {
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).expect("readable");
+            for word in ["meta::", "blob::"] {
+                let used = text.lines().any(|line| {
+                    line.trim_start().starts_with(&format!("use {word}"))
+                        || line.contains(&format!("({word}"))
+                });
+                assert!(!used, "{} uses {word}", path.display());
+            }
+        }
+    }
+}

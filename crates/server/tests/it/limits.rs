@@ -1,0 +1,112 @@
+//! What slow and greedy clients get.
+
+use meta::uploads;
+use model::digest::{Algorithm, Hasher};
+use model::range::MAX_BLOB_BYTES;
+use server::config::Span;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::util::{Backend, TestServer, digest_of};
+
+const IMAGE: &str = "p/r1/image";
+
+#[tokio::test]
+async fn headers_that_do_not_come() {
+    let server = TestServer::start_with(Backend::Sqlite, |config| {
+        config.limits.header_timeout = "200ms".parse::<Span>().expect("a time");
+    })
+    .await;
+    for start in ["", "G", "PRI * HTTP", "GET /v2/ HTTP/1.1\r\nhost: x\r\n"] {
+        let mut stream = TcpStream::connect(server.address).await.expect("it listens");
+        stream.write_all(start.as_bytes()).await.expect("open");
+        let mut answer = String::new();
+        // Without the limit, this would wait for ever.
+        let _ = stream.read_to_string(&mut answer).await;
+        assert!(!answer.contains("200 OK"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_stops_coming() {
+    let server = TestServer::start_with(Backend::Sqlite, |config| {
+        config.limits.idle_timeout = "300ms".parse::<Span>().expect("a time");
+    })
+    .await;
+    let admin = server.admin();
+    let upload = admin.start_upload(IMAGE).await;
+    let stuck = |path: &str| {
+        format!(
+            "PATCH {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer admin\r\n\
+             connection: close\r\ncontent-length: 100\r\n\r\n0123456789"
+        )
+    };
+    let answer = admin.raw(stuck(&upload).as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    let status = admin.get(&upload).await.expect(204);
+    assert_eq!(status.header("range"), "0-9", "what came is kept");
+    let put = stuck(&format!("/v2/{IMAGE}/manifests/x")).replacen("PATCH", "PUT", 1);
+    let answer = admin.raw(put.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    let path = format!("{upload}?digest={}", digest_of("0123456789abc"));
+    admin.put(&path, "abc").await.expect(201);
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_keeps_what_came() {
+    let server = TestServer::start(Backend::Sqlite).await;
+    let admin = server.admin();
+    let upload = admin.start_upload(IMAGE).await;
+    let mut stream = TcpStream::connect(server.address).await.expect("it listens");
+    let request = format!(
+        "PATCH {upload} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer admin\r\n\
+         content-length: 100\r\n\r\n0123456789"
+    );
+    stream.write_all(request.as_bytes()).await.expect("open");
+    stream.shutdown().await.expect("open");
+    let mut answer = String::new();
+    let _ = stream.read_to_string(&mut answer).await;
+    // The connection is gone, so there is nobody to answer; the next request waits for the first one's end.
+    let rest = admin.clone().with("content-range", "10-11").patch(&upload, "ab").await;
+    assert_eq!(rest.expect(202).header("range"), "0-11");
+}
+
+/// A blob of 5 TB, of which all but its end is a hole in a file.
+#[tokio::test]
+async fn a_blob_of_five_terabytes_and_not_a_byte_more() {
+    let server = TestServer::start(Backend::Sqlite).await;
+    let admin = server.admin();
+    let upload = admin.start_upload(IMAGE).await;
+    admin.patch(&upload, "x").await.expect(202);
+    let folders = std::fs::read_dir(server.data.join("blobs")).expect("the store");
+    let file = folders
+        .flat_map(|folder| std::fs::read_dir(folder.expect("readable").path()).expect("a folder"))
+        .map(|file| file.expect("readable").path())
+        .next()
+        .expect("the upload's file");
+    let start = MAX_BLOB_BYTES - 5;
+    let file = std::fs::OpenOptions::new().write(true).open(file).expect("writable");
+    file.set_len(start).expect("a file system with large files");
+    let id: meta::Id = upload.rsplit('/').next().expect("an id").parse().expect("an id");
+    let state = Hasher::new(Algorithm::Sha256).save();
+    let meta = server.meta().await;
+    meta.write(move |tx| uploads::advance(tx, &id, (start as i64, &state), i64::MAX))
+        .await
+        .expect("a row");
+    let status = admin.get(&upload).await.expect(204);
+    assert_eq!(status.header("range"), format!("0-{}", start - 1));
+    let range = format!("{start}-{}", MAX_BLOB_BYTES - 1);
+    let last =
+        admin.clone().with("content-range", &range).patch(&upload, "01234").await.expect(202);
+    assert_eq!(last.header("range"), format!("0-{}", MAX_BLOB_BYTES - 1));
+    let more = admin.patch(&upload, "5").await;
+    assert!(String::from_utf8_lossy(&more.body).contains(&MAX_BLOB_BYTES.to_string()));
+    more.expect_error("413 SIZE_INVALID");
+    let head = format!(
+        "PATCH {upload} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer admin\r\n\
+         connection: close\r\ncontent-length: {}\r\n\r\n",
+        MAX_BLOB_BYTES + 1
+    );
+    let answer = admin.raw(head.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 413"), "before a byte is sent: {answer}");
+}

@@ -1,0 +1,7 @@
+//! `/v2/`, a file for each kind of thing.
+
+mod blobs;
+mod lists;
+mod manifests;
+mod referrers;
+mod uploads;

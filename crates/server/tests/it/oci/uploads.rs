@@ -1,0 +1,103 @@
+use crate::util::{TestServer, digest_of, on_both, random_bytes};
+
+const IMAGE: &str = "p/r1/image";
+
+on_both! {
+    async fn chunks_with_their_places(server: TestServer) {
+        let admin = server.admin();
+        let bytes = random_bytes(3000, 5);
+        let upload = admin.start_upload(IMAGE).await;
+        for (start, end) in [(0, 999), (1000, 1999)] {
+            let client = admin.clone().with("content-range", &format!("{start}-{end}"));
+            let reply = client.patch(&upload, bytes.slice(start..=end)).await.expect(202);
+            assert_eq!(reply.header("range"), format!("0-{end}"));
+            assert_eq!(reply.header("location"), upload);
+            let status = admin.get(&upload).await.expect(204);
+            assert_eq!(status.header("range"), format!("0-{end}"));
+        }
+        let last = admin.clone().with("content-range", "2000-2999");
+        let digest = digest_of(&bytes);
+        let path = format!("{upload}?digest={digest}");
+        let reply = last.put(&path, bytes.slice(2000..)).await.expect(201);
+        assert_eq!(reply.header("location"), format!("/v2/{IMAGE}/blobs/{digest}"));
+        assert_eq!(admin.get(reply.header("location")).await.expect(200).body, bytes);
+    }
+
+    async fn one_stream_and_an_empty_put(server: TestServer) {
+        let admin = server.admin();
+        let bytes = random_bytes(2_500_000, 6);
+        let upload = admin.start_upload(IMAGE).await;
+        admin.patch(&upload, bytes.clone()).await.expect(202);
+        let path = format!("{upload}?digest={}", digest_of(&bytes));
+        admin.put(&path, "").await.expect(201);
+        admin.put(&path, "").await.expect(201);
+        admin.get(&upload).await.expect_error("404 BLOB_UPLOAD_UNKNOWN");
+        admin.patch(&upload, "more").await.expect_error("404 BLOB_UPLOAD_UNKNOWN");
+    }
+
+    async fn a_cancelled_upload_is_gone(server: TestServer) {
+        let admin = server.admin();
+        let upload = admin.start_upload(IMAGE).await;
+        admin.patch(&upload, "bytes").await.expect(202);
+        admin.delete(&upload).await.expect(204);
+        admin.get(&upload).await.expect_error("404 BLOB_UPLOAD_UNKNOWN");
+        admin.delete(&upload).await.expect_error("404 BLOB_UPLOAD_UNKNOWN");
+    }
+
+    async fn both_hashes(server: TestServer) {
+        use model::digest::{Algorithm, Digest};
+        let admin = server.admin();
+        let digest = Digest::of_with(Algorithm::Sha512, b"content");
+        let path = format!("/v2/{IMAGE}/blobs/uploads/?digest-algorithm=sha512");
+        let upload = admin.post(&path, "").await.expect(202).header("location").to_owned();
+        admin.patch(&upload, "content").await.expect(202);
+        admin.put(&format!("{upload}?digest={digest}"), "").await.expect(201);
+        admin.get(&format!("/v2/{IMAGE}/blobs/{digest}")).await.expect(200);
+        // A client that did not say so beforehand.
+        let digest = Digest::of_with(Algorithm::Sha512, b"other content");
+        let upload = admin.start_upload(IMAGE).await;
+        admin.patch(&upload, "other ").await.expect(202);
+        admin.put(&format!("{upload}?digest={digest}"), "content").await.expect(201);
+        admin.get(&format!("/v2/{IMAGE}/blobs/{digest}")).await.expect(200);
+        let path = format!("/v2/{IMAGE}/blobs/uploads/?digest-algorithm=md5");
+        admin.post(&path, "").await.expect_error("400 DIGEST_INVALID");
+    }
+
+    async fn mounting(server: TestServer) {
+        let admin = server.admin();
+        let digest = admin.push_blob("p/r1/image", "content").await;
+        let post = async |query: &str| {
+            admin.post(&format!("/v2/p/r2/image/blobs/uploads/?mount={query}"), "").await
+        };
+        let unknown = digest_of("never pushed");
+        post(&format!("{unknown}&from=p/r1/image")).await.expect(202);
+        post(&format!("{digest}&from=p/r3/image")).await.expect(202);
+        post(&format!("{digest}&from=../x")).await.expect(202);
+        let mounted = post(&format!("{digest}&from=p/r1/image")).await.expect(201);
+        assert_eq!(mounted.header("location"), format!("/v2/p/r2/image/blobs/{digest}"));
+        admin.get(&format!("/v2/p/r2/image/blobs/{digest}")).await.expect(200);
+        // Without a source, the project's repositories are looked through.
+        admin.post(&format!("/v2/p/r4/image/blobs/uploads/?mount={digest}"), "").await.expect(201);
+        let elsewhere = format!("/v2/q/r/image/blobs/uploads/?mount={digest}");
+        admin.post(&elsewhere, "").await.expect(202);
+    }
+
+    async fn a_session_expires_when_nobody_uses_it(server: TestServer) {
+        let admin = server.admin();
+        let upload = admin.start_upload(IMAGE).await;
+        server.clock.advance_hours(20);
+        admin.patch(&upload, "bytes").await.expect(202);
+        server.clock.advance_hours(20);
+        crate::gc::collect(&server).await;
+        admin.get(&upload).await.expect(204);
+        server.clock.advance_hours(5);
+        crate::gc::collect(&server).await;
+        admin.get(&upload).await.expect_error("404 BLOB_UPLOAD_UNKNOWN");
+    }
+
+    async fn content_comes_as_it_is(server: TestServer) {
+        let admin = server.admin().with("content-encoding", "gzip");
+        let path = format!("/v2/{IMAGE}/blobs/uploads/?digest={}", digest_of("x"));
+        admin.post(&path, "x").await.expect_error("415 UNSUPPORTED");
+    }
+}

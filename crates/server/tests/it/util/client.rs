@@ -1,0 +1,157 @@
+//! A client that does what it is told, and shows everything that came back.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use model::digest::Digest;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Reply {
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+
+    /// The status and the OCI error code, as in `404 BLOB_UNKNOWN`.
+    pub(crate) fn outcome(&self) -> String {
+        let code = &self.json()["errors"][0]["code"];
+        format!("{} {}", self.status.as_u16(), code.as_str().unwrap_or_default()).trim().to_owned()
+    }
+
+    /// Asserts the status, and shows the whole answer where it is another.
+    #[track_caller]
+    pub(crate) fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status.as_u16(), status, "{self:#?}");
+        self
+    }
+
+    /// Asserts status and OCI error code.
+    #[track_caller]
+    pub(crate) fn expect_error(self, outcome: &str) -> Self {
+        assert_eq!(self.outcome(), outcome, "{self:#?}");
+        self
+    }
+}
+
+/// Somebody who asks a server.
+#[derive(Clone)]
+pub(crate) struct Client {
+    address: SocketAddr,
+    headers: Vec<(String, String)>,
+}
+
+impl Client {
+    pub(crate) fn new(address: SocketAddr) -> Self {
+        Self { address, headers: Vec::new() }
+    }
+
+    pub(crate) fn token(self, token: &str) -> Self {
+        self.with("authorization", &format!("Bearer {token}"))
+    }
+
+    /// Adds a header to every request.
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub(crate) async fn send(&self, method: Method, path: &str, body: impl Into<Bytes>) -> Reply {
+        let stream = TcpStream::connect(self.address).await.expect("it listens");
+        let (mut sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.expect("it speaks HTTP");
+        tokio::spawn(connection);
+        let mut request = Request::builder().method(method).uri(path);
+        if !self.headers.iter().any(|(name, _)| name == "host") {
+            request = request.header("host", self.address.to_string());
+        }
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        let request = request.body(Full::new(body.into())).expect("a request");
+        let (parts, body) = sender.send_request(request).await.expect("an answer").into_parts();
+        // A body that is cut short shows as what came of it.
+        let mut bytes = Vec::new();
+        let mut body = body;
+        while let Some(Ok(frame)) = body.frame().await {
+            bytes.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
+        }
+        Reply { status: parts.status, headers: parts.headers, body: bytes.into() }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Reply {
+        self.send(Method::GET, path, "").await
+    }
+
+    pub(crate) async fn head(&self, path: &str) -> Reply {
+        self.send(Method::HEAD, path, "").await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Reply {
+        self.send(Method::DELETE, path, "").await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: impl Into<Bytes>) -> Reply {
+        self.send(Method::POST, path, body).await
+    }
+
+    pub(crate) async fn patch(&self, path: &str, body: impl Into<Bytes>) -> Reply {
+        self.send(Method::PATCH, path, body).await
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: impl Into<Bytes>) -> Reply {
+        self.send(Method::PUT, path, body).await
+    }
+
+    /// Starts an upload and answers its path.
+    pub(crate) async fn start_upload(&self, image: &str) -> String {
+        let reply = self.post(&format!("/v2/{image}/blobs/uploads/"), "").await.expect(202);
+        reply.header("location").to_owned()
+    }
+
+    /// Pushes a blob and answers its digest.
+    pub(crate) async fn push_blob(&self, image: &str, bytes: impl Into<Bytes>) -> Digest {
+        let bytes = bytes.into();
+        let digest = Digest::of(&bytes);
+        let path = format!("/v2/{image}/blobs/uploads/?digest={digest}");
+        self.post(&path, bytes).await.expect(201);
+        digest
+    }
+
+    /// Pushes a manifest under a tag or digest.
+    pub(crate) async fn push_manifest(
+        &self,
+        (image, reference): (&str, &str),
+        media_type: &str,
+        manifest: impl Into<Bytes>,
+    ) -> Reply {
+        let client = self.clone().with("content-type", media_type);
+        client.put(&format!("/v2/{image}/manifests/{reference}"), manifest).await
+    }
+
+    /// Writes bytes to a connection as they are, and reads until the server closes it.
+    pub(crate) async fn raw(&self, bytes: &[u8]) -> String {
+        let mut stream = TcpStream::connect(self.address).await.expect("it listens");
+        // The server may have heard enough before everything is written.
+        let _ = stream.write_all(bytes).await;
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+}

@@ -1,0 +1,170 @@
+//! A server in the test's own process, with callers whose grants the test knows.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use engine::{Caller, Clock, Grant, Grants, SystemClock};
+use model::name::RepositoryName;
+use model::permission::Permission::{
+    CreateOnPush, DeleteArtifacts, DownloadArtifacts, UploadArtifacts,
+};
+use server::auth::Authenticate;
+use server::config::{Config, OpsListen};
+use server::run::{Server, Setup};
+use tempfile::TempDir;
+use tokio_postgres::NoTls;
+
+use super::Client;
+
+/// Which database a test runs on.
+#[derive(Clone)]
+pub(crate) enum Backend {
+    Sqlite,
+    Postgres(String),
+}
+
+impl Backend {
+    /// A new, empty database, if there is a PostgreSQL to make it on.
+    pub(crate) async fn postgres() -> Option<Self> {
+        let admin = std::env::var("TEST_POSTGRES_URL").ok()?;
+        let name = format!("t{}", meta::Id::new());
+        let (client, connection) = tokio_postgres::connect(&admin, NoTls).await.expect("it runs");
+        let connection = tokio::spawn(connection);
+        client.batch_execute(&format!("CREATE DATABASE {name}")).await.expect("an administrator");
+        drop(client);
+        let _ = connection.await;
+        let (server, _) = admin.rsplit_once('/').expect("a URL with a database");
+        Some(Self::Postgres(format!("{server}/{name}")))
+    }
+}
+
+/// A clock that tests move. It starts at the real time and runs with it.
+#[derive(Default)]
+pub(crate) struct TestClock(AtomicI64);
+
+impl Clock for TestClock {
+    fn now(&self) -> i64 {
+        SystemClock.now() + self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl TestClock {
+    pub(crate) fn advance_hours(&self, hours: i64) {
+        self.0.fetch_add(hours * 3_600_000_000, Ordering::Relaxed);
+    }
+}
+
+/// A running server. Its folder goes with it.
+pub(crate) struct TestServer {
+    pub(crate) address: SocketAddr,
+    pub(crate) ops: SocketAddr,
+    pub(crate) clock: Arc<TestClock>,
+    pub(crate) backend: Backend,
+    pub(crate) data: PathBuf,
+    server: Option<Server>,
+    _folder: TempDir,
+}
+
+/// The callers of every test: who may do what in `p/r1` and `p/r2`.
+fn callers() -> HashMap<String, Caller> {
+    let read: &[_] = &[DownloadArtifacts];
+    let write: &[_] = &[DownloadArtifacts, UploadArtifacts, CreateOnPush];
+    let all: &[_] = &[DownloadArtifacts, UploadArtifacts, CreateOnPush, DeleteArtifacts];
+    let caller = |name: &str, grants: Grants, scope: Grants| {
+        let principal = format!("user:{name}@example.com");
+        (name.to_owned(), Caller { principal, anonymous: false, grants, scope })
+    };
+    let on = |repositories: &[(&str, &[_])]| {
+        let grant = |(repository, permissions): &(&str, &[_])| Grant {
+            repository: repository_name(repository),
+            permissions: permissions.to_vec(),
+        };
+        Grants::Listed(repositories.iter().map(grant).collect())
+    };
+    HashMap::from([
+        caller("admin", Grants::All, Grants::All),
+        caller("other-admin", Grants::All, Grants::All),
+        caller("nobody", on(&[]), Grants::All),
+        caller("reader-1", on(&[("r1", read)]), Grants::All),
+        caller("writer-2", on(&[("r2", write)]), Grants::All),
+        caller("owner-2", on(&[("r2", all)]), Grants::All),
+        caller("reader-1-writer-2", on(&[("r1", read), ("r2", write)]), Grants::All),
+        caller("scoped-to-2", on(&[("r1", read), ("r2", write)]), on(&[("r2", write)])),
+    ])
+}
+
+fn repository_name(repository: &str) -> RepositoryName {
+    RepositoryName {
+        project: "p".parse().expect("a project"),
+        location: "us-west1".parse().expect("a location"),
+        repository: repository.parse().expect("a repository"),
+    }
+}
+
+impl TestServer {
+    pub(crate) async fn start(backend: Backend) -> Self {
+        Self::start_with(backend, |_| ()).await
+    }
+
+    /// Starts with settings that the test changes.
+    pub(crate) async fn start_with(backend: Backend, change: impl FnOnce(&mut Config)) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let local = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut config = Config {
+            listen: local,
+            ops_listen: OpsListen::At(local),
+            data: folder.path().join("data"),
+            ..Config::default()
+        };
+        if let Backend::Postgres(url) = &backend {
+            config.database.clone_from(url);
+        }
+        change(&mut config);
+        let (data, clock) = (config.data.clone(), Arc::new(TestClock::default()));
+        let setup = Setup {
+            config,
+            authenticate: Authenticate::Listed(callers()),
+            dev_hosts: None,
+            ephemeral: false,
+            clock: clock.clone(),
+        };
+        let server = Server::start(setup).await.expect("a server that starts");
+        let ops = server.ops.expect("asked for");
+        let address = server.listen;
+        Self { address, ops, clock, backend, data, server: Some(server), _folder: folder }
+    }
+
+    /// Somebody who may do everything.
+    pub(crate) fn admin(&self) -> Client {
+        self.by("admin")
+    }
+
+    /// One of [`callers`].
+    pub(crate) fn by(&self, name: &str) -> Client {
+        Client::new(self.address).token(name)
+    }
+
+    /// Somebody without a credential.
+    pub(crate) fn anonymous(&self) -> Client {
+        Client::new(self.address)
+    }
+
+    /// The database, seen past the server.
+    pub(crate) async fn meta(&self) -> meta::Meta {
+        let database = match &self.backend {
+            Backend::Sqlite => meta::Database::SqliteFile(self.data.join("berth.db")),
+            Backend::Postgres(url) => meta::Database::Postgres(url.clone()),
+        };
+        meta::Meta::open(database).await.expect("the server's own")
+    }
+
+    /// Stops gently.
+    pub(crate) async fn stop(&mut self) {
+        if let Some(server) = self.server.take() {
+            server.stop().await;
+        }
+    }
+}
