@@ -10,17 +10,20 @@ pub(crate) enum Dialect {
 /// How many parameters one statement may have, well under both limits (32,766 and 65,535).
 pub(crate) const MAX_PARAMETERS: usize = 4_096;
 
-/// A migration as this database wants it: text sorts byte by byte everywhere, as keys of pages need it.
+/// A migration as this database wants it. Columns hold what they say (which SQLite checks only in a strict
+/// table), and text sorts byte by byte, as the keys of pages need it.
 pub(crate) fn ddl(dialect: Dialect, migration: &str) -> String {
-    match dialect {
-        Dialect::Sqlite => migration.to_owned(),
-        Dialect::Postgres => {
-            let statements = migration.lines().filter(|line| !line.trim_start().starts_with("--"));
-            let statements: Vec<_> =
-                statements.map(|line| line.replace(" TEXT", " TEXT COLLATE \"C\"")).collect();
-            statements.join("\n")
-        }
-    }
+    let replacements: &[(&str, &str)] = match dialect {
+        Dialect::Sqlite => &[
+            (" BYTEA", " BLOB"),
+            (" BIGINT", " INTEGER"),
+            (" BOOLEAN", " INTEGER"),
+            ("\n);", "\n) STRICT;"),
+        ],
+        Dialect::Postgres => &[(" TEXT", " TEXT COLLATE \"C\"")],
+    };
+    let replace = |sql: String, (from, to): &(&str, &str)| sql.replace(from, to);
+    replacements.iter().fold(migration.to_owned(), replace)
 }
 
 /// `?N` is `$N` in PostgreSQL. No text of ours holds a question mark.
@@ -28,10 +31,10 @@ pub(crate) fn numbered(sql: &str) -> String {
     sql.replace('?', "$")
 }
 
-/// Asks for a statement's plan.
-pub(crate) fn explain(dialect: Dialect, sql: &str) -> String {
+/// Asks for a statement's plan, and says which column of the answer has it.
+pub(crate) fn explain(dialect: Dialect, sql: &str) -> (String, usize) {
     match dialect {
-        Dialect::Sqlite => format!("EXPLAIN QUERY PLAN {sql}"),
-        Dialect::Postgres => format!("EXPLAIN {sql}"),
+        Dialect::Sqlite => (format!("EXPLAIN QUERY PLAN {sql}"), 3),
+        Dialect::Postgres => (format!("EXPLAIN {sql}"), 0),
     }
 }

@@ -1,4 +1,6 @@
-//! What can go wrong in a database, in words that both share.
+//! What can go wrong in a database, in words that both share: no driver's type and no constraint's name.
+
+use std::io;
 
 /// An error of the database. The text is for the log.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -54,6 +56,11 @@ impl MetaError {
         Self::new(ErrorKind::Unavailable, message)
     }
 
+    /// Whether the same transaction may go well when it is run again.
+    pub(crate) fn may_pass(&self) -> bool {
+        matches!(self.kind, ErrorKind::Retry | ErrorKind::Unavailable)
+    }
+
     /// What a caller can do about it.
     pub fn kind(&self) -> ErrorKind {
         self.kind
@@ -69,10 +76,12 @@ impl From<rusqlite::Error> for MetaError {
             ffi::SQLITE_CONSTRAINT_FOREIGNKEY | ffi::SQLITE_CONSTRAINT_TRIGGER => {
                 ErrorKind::ForeignKey
             }
-            ffi::SQLITE_CONSTRAINT_CHECK | ffi::SQLITE_CONSTRAINT_NOTNULL => ErrorKind::Check,
+            ffi::SQLITE_CONSTRAINT_CHECK
+            | ffi::SQLITE_CONSTRAINT_NOTNULL
+            | ffi::SQLITE_CONSTRAINT_DATATYPE => ErrorKind::Check,
             _ => match code & 0xff {
-                ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED => ErrorKind::Retry,
-                ffi::SQLITE_FULL => ErrorKind::Unavailable,
+                // Busy: another process held the lock for longer than the time to wait for it.
+                ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED | ffi::SQLITE_FULL => ErrorKind::Unavailable,
                 ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB => ErrorKind::Corrupt,
                 _ => ErrorKind::Other,
             },
@@ -83,16 +92,17 @@ impl From<rusqlite::Error> for MetaError {
 
 impl From<tokio_postgres::Error> for MetaError {
     fn from(error: tokio_postgres::Error) -> Self {
+        let source = std::error::Error::source(&error);
         let kind = match error.code() {
             Some(state) => kind_of_state(state.code()),
-            // No answer of the server: the connection is gone, or never came to be.
-            None if error.is_closed() || std::error::Error::source(&error).is_some() => {
+            // The connection is gone, or never came to be.
+            None if error.is_closed() || source.is_some_and(|source| source.is::<io::Error>()) => {
                 ErrorKind::Unavailable
             }
             None => ErrorKind::Other,
         };
         let detail = error.as_db_error().map(|error| error.message().to_owned());
-        let detail = detail.or_else(|| std::error::Error::source(&error).map(ToString::to_string));
+        let detail = detail.or_else(|| source.map(ToString::to_string));
         Self::new(kind, format!("PostgreSQL: {error}: {}", detail.unwrap_or_default()))
     }
 }

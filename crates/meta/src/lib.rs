@@ -57,37 +57,39 @@ pub enum Database {
 
 /// The database. Cheap to clone; every clone is the same one.
 #[derive(Clone)]
-pub enum Meta {
+pub struct Meta(Engine);
+
+#[derive(Clone)]
+enum Engine {
     /// Embedded.
-    #[doc(hidden)]
     Sqlite(Sqlite),
     /// Shared by several processes.
-    #[doc(hidden)]
     Postgres(Postgres),
 }
 
 impl Meta {
     /// Opens the database and brings its tables up to date.
     pub async fn open(database: Database) -> Result<Self, MetaError> {
-        match database {
+        Ok(Self(match database {
             Database::SqliteFile(path) => {
-                Ok(Self::Sqlite(blocking(move || Sqlite::open(Some(&path))).await?))
+                Engine::Sqlite(blocking(move || Sqlite::open(Some(&path))).await?)
             }
-            Database::SqliteMemory => Ok(Self::Sqlite(Sqlite::open(None)?)),
-            Database::Postgres(url) => Ok(Self::Postgres(Postgres::open(&url).await?)),
-        }
+            Database::SqliteMemory => Engine::Sqlite(Sqlite::open(None)?),
+            Database::Postgres(url) => Engine::Postgres(Postgres::open(&url).await?),
+        }))
     }
 
     /// Runs `closure` in a transaction that is as if it ran alone, and commits what it did if it answers `Ok`.
+    /// One that panics is rolled back alone. One that began comes to its end though nobody awaits it any more.
     pub async fn write<T, E, F>(&self, closure: F) -> Result<T, E>
     where
         F: FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
         T: Send + 'static,
         E: From<MetaError> + RetryCause + Send + 'static,
     {
-        match self {
-            Self::Sqlite(sqlite) => sqlite.write(closure).await,
-            Self::Postgres(postgres) => postgres.write(closure).await,
+        match &self.0 {
+            Engine::Sqlite(sqlite) => sqlite.write(closure).await,
+            Engine::Postgres(postgres) => postgres.write(closure).await,
         }
     }
 
@@ -98,9 +100,9 @@ impl Meta {
         T: Send + 'static,
         E: From<MetaError> + RetryCause + Send + 'static,
     {
-        match self {
-            Self::Sqlite(sqlite) => sqlite.read(closure).await,
-            Self::Postgres(postgres) => postgres.read(closure).await,
+        match &self.0 {
+            Engine::Sqlite(sqlite) => sqlite.read(closure).await,
+            Engine::Postgres(postgres) => postgres.read(closure).await,
         }
     }
 
@@ -111,15 +113,15 @@ impl Meta {
         T: Send + 'static,
         E: From<MetaError> + RetryCause + Send + 'static,
     {
-        match self {
-            Self::Sqlite(sqlite) => sqlite.point(closure),
-            Self::Postgres(postgres) => postgres.point(closure).await,
+        match &self.0 {
+            Engine::Sqlite(sqlite) => sqlite.point(closure),
+            Engine::Postgres(postgres) => postgres.point(closure).await,
         }
     }
 
     /// Whether the database answers and takes writes.
     pub async fn ping(&self) -> Result<(), MetaError> {
-        if let Self::Sqlite(sqlite) = self {
+        if let Engine::Sqlite(sqlite) = &self.0 {
             sqlite.check_health()?;
         }
         self.point(|tx| tx.opt("SELECT 1", params![], |row| row.int(0)).map(|_| ())).await
@@ -127,13 +129,13 @@ impl Meta {
 
     /// Ends gently: what was answered is durable already. Nothing can be written afterwards.
     pub async fn close(&self) {
-        if let Self::Sqlite(sqlite) = self {
+        if let Engine::Sqlite(sqlite) = &self.0 {
             sqlite.close().await;
         }
     }
 }
 
-/// Runs on a thread that may block.
+/// Runs on a thread that may block. A closure's panic does not come this far.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,

@@ -2,7 +2,7 @@
 
 use model::digest::Digest;
 
-use crate::dialect::{Dialect, ddl};
+use crate::dialect::ddl;
 use crate::{ErrorKind, MetaError, Tx, params};
 
 struct Migration {
@@ -52,10 +52,4 @@ fn run_list(tx: &mut Tx<'_>, migrations: &[Migration]) -> Result<(), MetaError> 
 
 fn refused(message: String) -> MetaError {
     MetaError::new(ErrorKind::Other, message)
-}
-
-impl Tx<'_> {
-    fn dialect(&self) -> Dialect {
-        if self.is_postgres() { Dialect::Postgres } else { Dialect::Sqlite }
-    }
 }

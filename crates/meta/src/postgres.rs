@@ -5,7 +5,6 @@
 
 mod session;
 
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -26,7 +25,7 @@ const READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 /// An open database.
 #[derive(Clone)]
-pub struct Postgres(Arc<Inner>);
+pub(crate) struct Postgres(Arc<Inner>);
 
 struct Inner {
     config: Config,
@@ -46,7 +45,9 @@ enum Mode {
 
 impl Postgres {
     pub(crate) async fn open(url: &str) -> Result<Self, MetaError> {
-        let config: Config = url.parse()?;
+        let mut config: Config = url.parse()?;
+        // A server that went away without a word is noticed within the time that callers wait.
+        config.connect_timeout(PATIENCE / 2).tcp_user_timeout(PATIENCE).keepalives_idle(PATIENCE);
         let inner = Inner {
             config,
             idle: Mutex::default(),
@@ -178,19 +179,12 @@ impl Attempts<'_> {
             Ok(session) => session,
             Err(error) => return self.next(Err(E::from(error))),
         };
-        let mut tx = Tx::postgres(&session);
-        let outcome = catch_unwind(AssertUnwindSafe(|| closure(&mut tx)));
-        let outcome = match outcome {
-            // The session is dropped, and its transaction with it.
-            Err(panic) => resume_unwind(panic),
-            Ok(Ok(value)) => tx.failure().map_or(Ok(value), |failed| Err(E::from(failed))),
-            Ok(Err(error)) => Err(error),
-        };
-        match outcome {
+        match Tx::postgres(&session).run(closure) {
             Ok(value) => match self.end(session, "COMMIT") {
-                Ok(()) => Next::Answer(Ok(value)),
                 Err(error) if error.kind() == ErrorKind::Retry => Next::Again(error),
-                Err(error) => Next::Answer(Err(self.unknown(&error).into())),
+                Err(error) if self.mode == Mode::Write => Next::Answer(Err(unknown(&error).into())),
+                // What was read was read.
+                Ok(()) | Err(_) => Next::Answer(Ok(value)),
             },
             Err(error) => {
                 // What cannot be rolled back is closed.
@@ -230,15 +224,15 @@ impl Attempts<'_> {
         }
     }
 
-    /// The connection broke while it committed: a write may have happened, a read has not been answered.
-    fn unknown(&self, error: &MetaError) -> MetaError {
-        MetaError::new(ErrorKind::Lost, format!("the outcome of a commit is unknown: {error}"))
-    }
-
     /// Longer with every attempt, and never the same for two: who collided once shall not do so again.
     fn pause(&self) -> Duration {
         use std::hash::{BuildHasher, RandomState};
         let most = 2_000_u64 << self.made.min(6);
         Duration::from_micros(500 + RandomState::new().hash_one(self.made) % most)
     }
+}
+
+/// The connection broke while it committed: to run the closure again might do its work twice.
+fn unknown(error: &MetaError) -> MetaError {
+    MetaError::new(ErrorKind::Lost, format!("the outcome of a commit is unknown: {error}"))
 }

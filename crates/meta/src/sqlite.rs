@@ -10,18 +10,20 @@ use rusqlite::Connection;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::{MetaError, RetryCause, Tx, blocking};
-use writer::{Health, Message, Task, Writer};
+use writer::{Checkpoints, Health, Message, Task, Writer};
 
 /// How many lists are read at once; they are short, and there is one disk.
 const LISTS_AT_ONCE: usize = 4;
 /// How many connections are kept for the next reader.
 const IDLE_READERS: usize = 4;
+/// 2 MiB are enough for what many transactions in a row have in common; the kernel keeps the rest.
+const WRITER: &str = "PRAGMA cache_size = -2048";
 /// How many closures wait for the writer before callers are held back.
 const QUEUE: usize = 256;
 
 /// An open database.
 #[derive(Clone)]
-pub struct Sqlite(Arc<Inner>);
+pub(crate) struct Sqlite(Arc<Inner>);
 
 struct Inner {
     readers: Readers,
@@ -41,13 +43,16 @@ impl Sqlite {
     /// Opens the file, or memory where none is named, and starts the writer.
     pub(crate) fn open(path: Option<&Path>) -> Result<Self, MetaError> {
         let connection = Arc::new(Mutex::new(match path {
-            Some(path) => connect(path)?,
-            None => configure(Connection::open_in_memory()?)?,
+            Some(path) => connect(path, WRITER)?,
+            None => configure(Connection::open_in_memory()?, WRITER)?,
         }));
         migrate(&locked(&connection))?;
         let health = Health::default();
         let (queue, messages) = mpsc::channel(QUEUE);
-        let checkpoints = path.map(|path| writer::start_checkpoints(connect(path)?)).transpose()?;
+        let checkpoints = match path {
+            Some(path) => Some(Checkpoints::start(connect(path, "PRAGMA cache_size = 0")?)?),
+            None => None,
+        };
         let readers = match path {
             Some(path) => Readers::File { path: path.into(), idle: Mutex::default() },
             None => Readers::Memory(connection.clone()),
@@ -67,10 +72,7 @@ impl Sqlite {
         let task = Message::Run(Box::new(Task::new(closure, reply)));
         let closed = || E::from(MetaError::unavailable("the database is closed"));
         self.0.queue.send(task).await.map_err(|_| closed())?;
-        match answer.await.map_err(|_| closed())? {
-            Ok(outcome) => outcome,
-            Err(panic) => std::panic::resume_unwind(panic),
-        }
+        answer.await.map_err(|_| closed())?
     }
 
     pub(crate) async fn read<T, E, F>(&self, mut closure: F) -> Result<T, E>
@@ -84,7 +86,7 @@ impl Sqlite {
         let this = self.clone();
         blocking(move || {
             let _permit = permit;
-            this.with_reader(&mut closure)
+            this.with_reader(|connection| snapshot(connection, &mut closure))
         })
         .await
     }
@@ -95,27 +97,24 @@ impl Sqlite {
         F: FnMut(&mut Tx<'_>) -> Result<T, E>,
         E: From<MetaError> + RetryCause,
     {
-        self.with_reader(&mut closure)
+        self.with_reader(|connection| Tx::sqlite(connection).run(&mut closure))
     }
 
-    fn with_reader<T, E>(
+    fn with_reader<T, E: From<MetaError>>(
         &self,
-        closure: &mut impl FnMut(&mut Tx<'_>) -> Result<T, E>,
-    ) -> Result<T, E>
-    where
-        E: From<MetaError>,
-    {
+        work: impl FnOnce(&Connection) -> Result<T, E>,
+    ) -> Result<T, E> {
         match &self.0.readers {
-            Readers::Memory(connection) => snapshot(&locked(connection), closure),
+            Readers::Memory(connection) => work(&locked(connection)),
             Readers::File { path, idle } => {
                 let waiting = locked(idle).pop();
                 let connection = match waiting {
                     Some(connection) => connection,
-                    None => connect(path)?,
+                    None => connect(path, "PRAGMA query_only = ON; PRAGMA cache_size = -1024")?,
                 };
-                let outcome = snapshot(&connection, closure);
+                let outcome = work(&connection);
                 let mut idle = locked(idle);
-                if idle.len() < IDLE_READERS {
+                if idle.len() < IDLE_READERS && connection.is_autocommit() {
                     idle.push(connection);
                 }
                 outcome
@@ -135,25 +134,26 @@ impl Sqlite {
     }
 }
 
-/// A lock outlives a panic: closures that panic are rolled back, and the connection stays good.
+/// A lock outlives a panic: what it guards is good between any two statements.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn connect(path: &Path) -> Result<Connection, MetaError> {
+fn connect(path: &Path, settings: &str) -> Result<Connection, MetaError> {
     let connection = Connection::open(path)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
-    configure(connection)
+    configure(connection, settings)
 }
 
-fn configure(connection: Connection) -> Result<Connection, MetaError> {
+fn configure(connection: Connection, settings: &str) -> Result<Connection, MetaError> {
     connection.busy_timeout(Duration::from_secs(10))?;
     connection.set_prepared_statement_cache_capacity(128);
     // FULL: a commit is on disk before it is answered. Checkpoints have a thread of their own.
     connection.execute_batch(
         "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;
-         PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -2048;",
+         PRAGMA wal_autocheckpoint = 0;",
     )?;
+    connection.execute_batch(settings)?;
     Ok(connection)
 }
 
@@ -168,26 +168,15 @@ fn migrate(connection: &Connection) -> Result<(), MetaError> {
     }
 }
 
-/// Ends the transaction also when the closure panics.
-struct Open<'c>(&'c Connection);
-
-impl Drop for Open<'_> {
-    fn drop(&mut self) {
-        let ended = self.0.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
-        if let Err(error) = ended {
-            tracing::warn!(%error, "a read transaction did not end: {error}");
-        }
-    }
-}
-
 fn snapshot<T, E: From<MetaError>>(
     connection: &Connection,
     closure: &mut impl FnMut(&mut Tx<'_>) -> Result<T, E>,
 ) -> Result<T, E> {
-    let begin = connection.prepare_cached("BEGIN").and_then(|mut begin| begin.execute([]));
-    begin.map_err(MetaError::from)?;
-    let _open = Open(connection);
-    let mut tx = Tx::sqlite(connection);
-    let outcome = closure(&mut tx)?;
-    tx.failure().map_or(Ok(outcome), |failed| Err(failed.into()))
+    let statement = |sql| Ok::<_, MetaError>(connection.prepare_cached(sql)?.execute([])?);
+    statement("BEGIN")?;
+    let outcome = Tx::sqlite(connection).run(closure);
+    if let Err(error) = statement("COMMIT") {
+        tracing::warn!(%error, "a read transaction did not end: {error}");
+    }
+    outcome
 }

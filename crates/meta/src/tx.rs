@@ -1,7 +1,10 @@
 //! One transaction, on either database.
 //!
 //! A [`Tx`] remembers its first failed statement and refuses to go on: PostgreSQL would answer a later COMMIT
-//! with a silent rollback, SQLite would commit the rest.
+//! with a silent rollback, SQLite would commit the rest. When it begins and ends is not known here.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use tokio_postgres::types::private::BytesMut;
@@ -9,7 +12,7 @@ use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
 use crate::dialect::{self, Dialect};
 use crate::postgres::Session;
-use crate::{Id, MetaError};
+use crate::{ErrorKind, Id, MetaError};
 
 /// A transaction in progress.
 pub struct Tx<'c> {
@@ -108,11 +111,17 @@ macro_rules! column {
         $(#[$doc])*
         pub fn $name(&self, column: usize) -> Result<$type, MetaError> {
             match &self.0 {
-                AnyRow::Sqlite(row) => Ok(row.get(column)?),
-                AnyRow::Postgres(row) => Ok(row.try_get(column)?),
+                AnyRow::Sqlite(row) => row.get(column).map_err(|error| unreadable(column, &error)),
+                AnyRow::Postgres(row) => {
+                    row.try_get(column).map_err(|error| unreadable(column, &error))
+                }
             }
         }
     };
+}
+
+fn unreadable(column: usize, error: &dyn std::error::Error) -> MetaError {
+    MetaError::new(ErrorKind::Corrupt, format!("column {column} holds something else: {error}"))
 }
 
 impl Row<'_> {
@@ -136,21 +145,31 @@ impl Row<'_> {
         /// Yes or no.
         bool, bool
     }
-    column! {
-        /// A whole number or nothing.
-        opt_int, Option<i64>
+
+    /// A whole number or nothing.
+    pub fn opt_int(&self, column: usize) -> Result<Option<i64>, MetaError> {
+        match &self.0 {
+            // A literal 1 is a 32-bit number there.
+            AnyRow::Postgres(row)
+                if row
+                    .columns()
+                    .get(column)
+                    .is_some_and(|column| *column.type_() == Type::INT4) =>
+            {
+                let small: Result<Option<i32>, _> = row.try_get(column);
+                small.map(|small| small.map(i64::from))
+            }
+            AnyRow::Postgres(row) => row.try_get(column),
+            AnyRow::Sqlite(row) => {
+                return row.get(column).map_err(|error| unreadable(column, &error));
+            }
+        }
+        .map_err(|error| unreadable(column, &error))
     }
 
     /// A whole number.
     pub fn int(&self, column: usize) -> Result<i64, MetaError> {
-        match &self.0 {
-            AnyRow::Sqlite(row) => Ok(row.get(column)?),
-            // A literal 1 is a 32-bit number there.
-            AnyRow::Postgres(row) => match row.columns().get(column).map(|column| column.type_()) {
-                Some(&Type::INT4) => Ok(row.try_get::<_, i32>(column)?.into()),
-                Some(_) | None => Ok(row.try_get(column)?),
-            },
-        }
+        self.opt_int(column)?.ok_or_else(|| MetaError::corrupt("a number"))
     }
 
     /// An id.
@@ -176,13 +195,26 @@ impl<'c> Tx<'c> {
         Self { on: On::Postgres(session), failed: None }
     }
 
-    /// Why the transaction must not be committed, whatever its closure says.
-    pub(crate) fn failure(self) -> Option<MetaError> {
-        self.failed
+    /// Runs a closure. `Ok`, and only that, may be committed: not what swallowed an error or panicked.
+    pub(crate) fn run<T, E: From<MetaError>>(
+        mut self,
+        closure: &mut impl FnMut(&mut Tx<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let outcome = catch_unwind(AssertUnwindSafe(|| closure(&mut self)));
+        match (outcome, self.failed) {
+            (Err(panic), _) => Err(panicked(&*panic).into()),
+            // Whatever the closure made of it: it is to be run again, and must be seen to be.
+            (Ok(_), Some(failed)) if failed.may_pass() => Err(failed.into()),
+            (Ok(Ok(_)), Some(failed)) => Err(failed.into()),
+            (Ok(outcome), _) => outcome,
+        }
     }
 
-    pub(crate) fn is_postgres(&self) -> bool {
-        matches!(self.on, On::Postgres(_))
+    pub(crate) fn dialect(&self) -> Dialect {
+        match self.on {
+            On::Sqlite(_) => Dialect::Sqlite,
+            On::Postgres(_) => Dialect::Postgres,
+        }
     }
 
     fn attempt<T>(
@@ -276,11 +308,19 @@ impl<'c> Tx<'c> {
 
     /// How the database would run a statement, for tests that look for scans.
     pub fn explain(&mut self, sql: &str, params: &[Param<'_>]) -> Result<String, MetaError> {
-        let (dialect, column) =
-            if self.is_postgres() { (Dialect::Postgres, 0) } else { (Dialect::Sqlite, 3) };
-        let lines = self.query(&dialect::explain(dialect, sql), params, |row| row.text(column))?;
+        let (sql, column) = dialect::explain(self.dialect(), sql);
+        let lines = self.query(&sql, params, |row| row.text(column))?;
         Ok(lines.join("\n"))
     }
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> MetaError {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    MetaError::new(
+        ErrorKind::Other,
+        format!("a transaction panicked: {}", text.unwrap_or("without a message")),
+    )
 }
 
 fn values_sql((head, tail): (&str, &str), columns: usize, rows: usize) -> String {

@@ -3,8 +3,7 @@
 //! Each runs in a savepoint of its own, so that one that fails or panics takes no other along. Nobody is
 //! answered before the commit: not even one who gets an error, which may rest on a neighbour's rows.
 
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc as std_mpsc;
 use std::sync::{Arc, Mutex};
@@ -49,17 +48,15 @@ pub(super) trait Job: Send {
     fn finish(self: Box<Self>, failed: Option<MetaError>);
 }
 
-type Outcome<T, E> = Result<Result<T, E>, Box<dyn Any + Send>>;
-
 /// The one implementation of [`Job`].
 pub(super) struct Task<T, E, F> {
     closure: F,
-    outcome: Option<Outcome<T, E>>,
-    reply: oneshot::Sender<Outcome<T, E>>,
+    outcome: Option<Result<T, E>>,
+    reply: oneshot::Sender<Result<T, E>>,
 }
 
 impl<T, E, F> Task<T, E, F> {
-    pub(super) fn new(closure: F, reply: oneshot::Sender<Outcome<T, E>>) -> Self {
+    pub(super) fn new(closure: F, reply: oneshot::Sender<Result<T, E>>) -> Self {
         Self { closure, outcome: None, reply }
     }
 }
@@ -70,22 +67,15 @@ where
     T: Send,
     E: From<MetaError> + Send,
 {
-    fn run(&mut self, mut tx: Tx<'_>) -> bool {
-        let closure = &mut self.closure;
-        let outcome = catch_unwind(AssertUnwindSafe(|| {
-            let outcome = closure(&mut tx)?;
-            tx.failure().map_or(Ok(outcome), |failed| Err(failed.into()))
-        }));
-        let keep = matches!(outcome, Ok(Ok(_)));
-        self.outcome = Some(outcome);
-        keep
+    fn run(&mut self, tx: Tx<'_>) -> bool {
+        self.outcome.insert(tx.run(&mut self.closure)).is_ok()
     }
 
     fn finish(self: Box<Self>, failed: Option<MetaError>) {
         let outcome = match (failed, self.outcome) {
-            (Some(error), _) => Ok(Err(error.into())),
             (None, Some(outcome)) => outcome,
-            (None, None) => Ok(Err(MetaError::new(ErrorKind::Lost, "never run").into())),
+            (Some(error), _) => Err(error.into()),
+            (None, None) => Err(MetaError::unavailable("never run").into()),
         };
         // A caller who went away wanted no answer; the rows are kept all the same.
         let _ = self.reply.send(outcome);
@@ -95,8 +85,7 @@ where
 /// What the writing thread works with.
 pub(super) struct Writer {
     pub(super) connection: Arc<Mutex<Connection>>,
-    /// Told of every commit.
-    pub(super) checkpoints: Option<std_mpsc::SyncSender<()>>,
+    pub(super) checkpoints: Option<Checkpoints>,
     pub(super) health: Health,
 }
 
@@ -145,14 +134,13 @@ impl Writer {
                     };
                 }
             }
-            batch.statement("COMMIT")
+            batch.commit()
         });
         batch.done.extend(next);
         if let Err(error) = &committed {
             self.give_up(&batch, error);
         } else if let Some(checkpoints) = &self.checkpoints {
-            // Full: it is told already.
-            let _ = checkpoints.try_send(());
+            checkpoints.count(batch.done.len());
         }
         for job in batch.done {
             job.finish(committed.as_ref().err().cloned());
@@ -180,6 +168,17 @@ struct Batch<'c> {
 impl Batch<'_> {
     fn begin(&self) -> Result<(), MetaError> {
         self.statement("BEGIN IMMEDIATE")
+    }
+
+    /// A commit that reached the disk by halves may still be found there after a restart.
+    fn commit(&self) -> Result<(), MetaError> {
+        self.statement("COMMIT").map_err(|error| match error.kind() {
+            ErrorKind::Unavailable => error,
+            _ => MetaError::new(
+                ErrorKind::Lost,
+                format!("the outcome of a commit is unknown: {error}"),
+            ),
+        })
     }
 
     fn run(&mut self, mut job: Box<dyn Job>) -> Result<(), MetaError> {
@@ -221,27 +220,47 @@ impl Batch<'_> {
 
 /// Copies what was committed from the log to the database file, beside the writer. A checkpoint that finds
 /// readers in its way does what it can, and the next one goes on.
-pub(super) fn start_checkpoints(
-    connection: Connection,
-) -> Result<std_mpsc::SyncSender<()>, MetaError> {
-    /// A checkpoint costs two syncs: many commits share one.
-    const COMMITS: usize = 256;
-    let (told, commits) = std_mpsc::sync_channel::<()>(COMMITS);
-    let work = move || {
-        while commits.recv().is_ok() {
-            for _ in 1..COMMITS {
-                if commits.recv().is_err() {
-                    return;
+pub(super) struct Checkpoints {
+    due: std_mpsc::SyncSender<()>,
+    /// How many closures were committed since the last one was asked for.
+    commits: Cell<usize>,
+}
+
+impl Checkpoints {
+    pub(super) fn start(connection: Connection) -> Result<Self, MetaError> {
+        let (due, asked) = std_mpsc::sync_channel(1);
+        let work = move || {
+            while asked.recv().is_ok() {
+                if let Err(error) = checkpoint(&connection) {
+                    tracing::warn!(%error, "a checkpoint failed and will be repeated: {error}");
                 }
             }
-            let done = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
-            if let Err(error) = done {
-                tracing::warn!(%error, "a checkpoint failed and will be repeated: {error}");
-            }
+        };
+        let started = thread::Builder::new().name("checkpoints".to_owned()).spawn(work);
+        started.map(|_| Self { due, commits: Cell::new(0) }).map_err(no_thread)
+    }
+
+    fn count(&self, commits: usize) {
+        /// A checkpoint costs two syncs: many commits share one.
+        const COMMITS: usize = 256;
+        self.commits.set(self.commits.get() + commits);
+        if self.commits.get() >= COMMITS {
+            self.commits.set(0);
+            // Full: it is asked for already.
+            let _ = self.due.try_send(());
         }
-    };
-    let started = thread::Builder::new().name("checkpoints".to_owned()).spawn(work);
-    started.map(|_| told).map_err(no_thread)
+    }
+}
+
+fn checkpoint(connection: &Connection) -> rusqlite::Result<()> {
+    /// 64 MiB. The log begins anew only when a checkpoint finds nobody writing, which may never be.
+    const LONGEST_LOG_IN_PAGES: i64 = 16_384;
+    let run = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(1));
+    if run("PRAGMA wal_checkpoint(PASSIVE)")? > LONGEST_LOG_IN_PAGES {
+        // Holds the writer up for the little that came since.
+        run("PRAGMA wal_checkpoint(RESTART)")?;
+    }
+    Ok(())
 }
 
 fn no_thread(error: std::io::Error) -> MetaError {

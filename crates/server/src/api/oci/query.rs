@@ -15,6 +15,12 @@ impl Query {
         self.all(name).next()
     }
 
+    /// Where a list goes on. No name holds NUL, which PostgreSQL does not take: what is cut off with it
+    /// makes no difference to what comes after.
+    pub(super) fn last(&self) -> &str {
+        self.get("last").and_then(|last| last.split('\0').next()).unwrap_or_default()
+    }
+
     /// All values of that name.
     pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
         self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())

@@ -28,7 +28,7 @@ pub(super) async fn list(context: Context, image: &str) -> Answer {
     }
     let target = context.target(image)?;
     let limit = page_size(context.query.get("n"))?;
-    let last = context.query.get("last").unwrap_or_default();
+    let last = context.query.last();
     let access = context.app.engine.open::<Pull>(&context.caller, &target).await?;
     let page = access.tags(last, limit).await?;
     let response = axum::Json(TagList {
@@ -74,7 +74,7 @@ fn manifests(page: &TagPage) -> Map<String, Value> {
 pub(super) async fn catalog(context: Context) -> Answer {
     allow(&context, &[Method::GET, Method::HEAD])?;
     let limit = page_size(context.query.get("n"))?;
-    let last = context.query.get("last").unwrap_or_default();
+    let last = context.query.last();
     let location = &context.place.location;
     let page = context.app.engine.catalog(&context.caller, location, (last, limit)).await?;
     let response = axum::Json(json!({ "repositories": page.paths })).into_response();
