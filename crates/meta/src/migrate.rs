@@ -53,3 +53,46 @@ fn run_list(tx: &mut Tx<'_>, migrations: &[Migration]) -> Result<(), MetaError> 
 fn refused(message: String) -> MetaError {
     MetaError::new(ErrorKind::Other, message)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::{TestDatabase, on_each};
+
+    const FIRST: Migration = Migration { name: "0001", sql: "CREATE TABLE first (name TEXT)" };
+    const SECOND: Migration = Migration { name: "0002", sql: "CREATE TABLE second (name TEXT)" };
+
+    async fn migrate(
+        db: &TestDatabase,
+        list: &'static [Migration],
+    ) -> Result<(), String> {
+        let run = move |tx: &mut Tx<'_>| {
+            // As if the database had been made by these.
+            tx.exec("DELETE FROM migrations WHERE name = '0001_content'", params![])?;
+            run_list(tx, list)
+        };
+        db.meta.write(run).await.map_err(|error| error.to_string())
+    }
+
+    on_each! {
+        async fn migrations_are_only_added(db: &TestDatabase) {
+            migrate(db, &[FIRST]).await.unwrap();
+            migrate(db, &[FIRST]).await.unwrap();
+            migrate(db, &[FIRST, SECOND]).await.unwrap();
+            let changed = migrate(db, &[FIRST, Migration { sql: "CREATE TABLE other (name TEXT)", ..SECOND }]).await;
+            let changed = changed.unwrap_err();
+            assert!(changed.contains("0002 is not the one"), "{changed}");
+            let newer = migrate(db, &[FIRST]).await.unwrap_err();
+            assert!(newer.contains("0002, which this one does not know"), "{newer}");
+            migrate(db, &[FIRST, SECOND]).await.unwrap();
+        }
+
+        async fn an_open_database_can_be_opened_again(db: &TestDatabase) {
+            if !matches!(db.database, crate::Database::SqliteMemory) {
+                let opened = tokio::join!(crate::Meta::open(db.database.clone()), crate::Meta::open(db.database.clone()));
+                opened.0.unwrap().ping().await.unwrap();
+                opened.1.unwrap().ping().await.unwrap();
+            }
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! Lists follow an index: no scan of a table and no sort, whatever the database holds.
+
+use super::{TestDatabase, on_each};
+use crate::{Database, Id, Param, gc_queue, packages, tags, versions};
+
+async fn check(db: &TestDatabase, sql: &'static str, params: &[Param<'static>]) {
+    let params = params.to_vec();
+    let plan = db.read(move |tx| tx.explain(sql, &params)).await;
+    let (unwanted, wanted): (&[&str], _) = match db.database {
+        Database::Postgres(_) => (&["Seq Scan", "Sort"], "Index"),
+        Database::SqliteFile(_) | Database::SqliteMemory => (&["SCAN", "TEMP B-TREE"], "SEARCH"),
+    };
+    assert!(plan.contains(wanted), "{sql}:\n{plan}");
+    for unwanted in unwanted {
+        assert!(!plan.contains(unwanted), "{unwanted} in {sql}:\n{plan}");
+    }
+}
+
+on_each! {
+    async fn lists_follow_an_index(db: &TestDatabase) {
+        let id: &'static Id = Box::leak(Box::new(Id::new()));
+        let (id, text, limit) = (Param::from(id), Param::from("a"), Param::from(10));
+        check(db, packages::CATALOG_SQL, &[text, text, limit]).await;
+        check(db, packages::BETWEEN_SQL, &[id, text, text, limit]).await;
+        check(db, versions::REFERRERS_SQL, &[id, text, text, limit]).await;
+        check(db, tags::LIST_SQL, &[id, text, limit]).await;
+        check(db, gc_queue::DUE_SQL, &[limit, limit, text, text, limit]).await;
+    }
+}

@@ -1,0 +1,75 @@
+//! Many pushes at once: the hard case of a serializable database.
+
+use std::sync::Arc;
+
+use model::digest::Digest;
+
+use super::{NOW, TestDatabase, add_blob, add_manifest, on_each, place, reference};
+use crate::versions::Binding;
+use crate::{MetaError, blobs, events, gc_queue, tags, usage, versions};
+
+const PUSHES: usize = 64;
+const LAYERS: usize = 200;
+
+on_each! {
+    /// Manifests of one image that name the same 200 layers, beside uploads to the same repository.
+    async fn large_manifests_beside_uploads_all_succeed(db: &TestDatabase) {
+        let layers: Arc<Vec<String>> = Arc::new((0..LAYERS).map(|number| format!("layer {number}")).collect());
+        let all = layers.clone();
+        let here = db.write(move |tx| {
+            let here = place(tx, "r", "i")?;
+            for layer in all.iter() {
+                add_blob(tx, &here.repository, layer.as_bytes())?;
+            }
+            Ok(here)
+        }).await;
+        let pushes = (0..PUSHES).map(|number| {
+            let (meta, layers) = (db.meta.clone(), layers.clone());
+            tokio::spawn(async move {
+                meta.write(move |tx| {
+                    let bytes = format!("manifest {number}");
+                    let references: Vec<_> =
+                        layers.iter().map(|layer| reference(layer.as_bytes(), Binding::Blob)).collect();
+                    let version = add_manifest(tx, &here, (bytes.as_bytes(), None), &references)?.expect("new");
+                    let (digest, size) = (Digest::of(bytes.as_bytes()), bytes.len() as i64);
+                    versions::bind_child(tx, (&here.repository, &here.package), (&digest, size), &version)?;
+                    usage::add_delta(tx, &here.repository, size)?;
+                    let tag = format!("t{number}");
+                    assert_eq!(tags::find(tx, &here.package, &tag)?, None);
+                    tags::set(tx, &here.package, (&tag, &version), NOW)?;
+                    events::insert(tx, &events::Event {
+                        action: "push".into(),
+                        principal: "user:a".into(),
+                        resource: "projects/p".into(),
+                        tag: Some(tag),
+                        digest: Some(digest),
+                        occurred_at: NOW,
+                    })
+                }).await
+            })
+        });
+        let uploads = (0..PUSHES).map(|number| {
+            let meta = db.meta.clone();
+            tokio::spawn(async move {
+                meta.write(move |tx| {
+                    let bytes = format!("upload {number}");
+                    let (digest, size) = (Digest::of(bytes.as_bytes()), bytes.len() as i64);
+                    add_blob(tx, &here.repository, bytes.as_bytes())?;
+                    usage::add_delta(tx, &here.repository, size)?;
+                    gc_queue::enqueue(tx, "link", &[digest.to_string()], NOW)?;
+                    versions::bind_blob(tx, &here.repository, (&digest, size))?;
+                    Ok::<_, MetaError>(())
+                }).await
+            })
+        });
+        for push in pushes.chain(uploads).collect::<Vec<_>>() {
+            push.await.unwrap().expect("it is only a matter of retries");
+        }
+        let (tags, upload) = db.read(move |tx| {
+            let upload = Digest::of(b"upload 0");
+            Ok((tags::list(tx, &here.package, "", 100)?.len(), blobs::find(tx, &here.repository, &upload)?))
+        }).await;
+        assert_eq!(tags, PUSHES);
+        assert!(upload.is_some());
+    }
+}

@@ -1,0 +1,405 @@
+//! Every table's functions: what they write is what they read back.
+
+use model::digest::Digest;
+use model::name::Location;
+
+use super::{
+    NOW, Place, TestDatabase, add_blob, add_manifest, on_each, parsed, place, reference,
+    repository_name,
+};
+use crate::gc_queue::Review;
+use crate::tags::Change;
+use crate::uploads::{Owner, Upload};
+use crate::versions::{Address, Binding};
+use crate::{
+    Id, MetaError, Tx, blobs, epochs, events, gc_queue, leases, packages, repositories, tags,
+    uploads, usage, versions,
+};
+
+/// An image with manifests `m0`, `m1`, …, which name nothing.
+fn manifests(tx: &mut Tx<'_>, count: usize) -> Result<(Place, Vec<Id>), MetaError> {
+    let place = place(tx, "r", "i")?;
+    let ids = (0..count)
+        .map(|number| {
+            let id = add_manifest(tx, &place, (format!("m{number}").as_bytes(), None), &[])?;
+            Ok(id.expect("it is new"))
+        })
+        .collect::<Result<_, MetaError>>()?;
+    Ok((place, ids))
+}
+
+on_each! {
+    async fn a_repository_is_made_once(db: &TestDatabase) {
+        db.write(|tx| {
+            let name = repository_name("r");
+            assert_eq!(repositories::find(tx, &name)?, None);
+            assert!(repositories::insert(tx, &name, true, NOW)?);
+            assert!(!repositories::insert(tx, &name, false, NOW)?);
+            let found = repositories::find(tx, &name)?.expect("made");
+            assert!(found.sparse);
+            assert_eq!(repositories::size_bytes(tx, &found.id)?, Some(0));
+            assert_eq!(repositories::size_bytes(tx, &Id::new())?, None);
+            assert_eq!(repositories::find(tx, &repository_name("other"))?, None);
+            Ok(())
+        }).await;
+    }
+
+    async fn the_catalog_pages_in_byte_order(db: &TestDatabase) {
+        let pages = db.write(|tx| {
+            for (repository, image) in [("r", "b"), ("r", "a/b"), ("r", "a-b"), ("q", "z")] {
+                let first = place(tx, repository, image)?;
+                assert_eq!(place(tx, repository, image)?.package, first.package);
+                assert_eq!(packages::find(tx, &first.repository, image)?, Some(first.package));
+                assert_eq!(packages::find(tx, &first.repository, "none")?, None);
+            }
+            let (mut pages, mut last) = (Vec::new(), String::new());
+            let location: Location = parsed("us");
+            loop {
+                let page = packages::catalog(tx, &location, &last, 3)?;
+                let Some(entry) = page.last() else { break };
+                last.clone_from(&entry.path);
+                pages.push(page.into_iter().map(|entry| entry.path).collect::<Vec<_>>());
+            }
+            assert!(packages::catalog(tx, &parsed("eu"), "", 3)?.is_empty());
+            let entry = packages::catalog(tx, &location, "", 1)?.remove(0);
+            assert_eq!((entry.project.as_str(), entry.repository.as_str()), ("p", "q"));
+            let repository = place(tx, "r", "b")?.repository;
+            let between = packages::between(tx, &repository, ("a-", "a0"), 10)?;
+            assert_eq!(between, ["a-b", "a/b"]);
+            assert_eq!(packages::between(tx, &repository, ("a", "c"), 2)?, ["a-b", "a/b"]);
+            Ok(pages)
+        }).await;
+        assert_eq!(pages, [vec!["p/q/z", "p/r/a-b", "p/r/a/b"], vec!["p/r/b"]]);
+    }
+
+    async fn a_manifest_is_read_by_tag_and_digest(db: &TestDatabase) {
+        db.write(|tx| {
+            let (place, ids) = manifests(tx, 1)?;
+            let (at, digest) = (Address { repository: &place.repository, image: "i" }, Digest::of(b"m0"));
+            assert_eq!(add_manifest(tx, &place, (b"m0", None), &[])?, None);
+            tags::set(tx, &place.package, ("t", &ids[0]), NOW)?;
+            let by_tag = versions::by_tag(tx, at, "t")?.expect("tagged");
+            assert_eq!((by_tag.id, by_tag.package_id), (ids[0], place.package));
+            assert_eq!((&by_tag.digest, by_tag.manifest_bytes), (&digest, 2));
+            assert_eq!((by_tag.media_type.as_str(), by_tag.subject), ("application/vnd.oci.image.manifest.v1+json", None));
+            assert_eq!(versions::by_digest(tx, at, &digest)?.expect("stored").id, ids[0]);
+            let (version, bytes) = versions::content_by_tag(tx, at, "t")?.expect("tagged");
+            assert_eq!((version.id, bytes.as_slice()), (ids[0], b"m0".as_slice()));
+            let (version, bytes) = versions::content_by_digest(tx, at, &digest)?.expect("stored");
+            assert_eq!((version.id, bytes.as_slice()), (ids[0], b"m0".as_slice()));
+            assert_eq!(versions::id_in_package(tx, &place.package, &digest)?, Some((ids[0], 2)));
+            // Another image of the repository has neither.
+            let elsewhere = Address { image: "other", ..at };
+            assert!(versions::by_tag(tx, elsewhere, "t")?.is_none());
+            assert!(versions::by_digest(tx, elsewhere, &digest)?.is_none());
+            assert!(versions::content_by_tag(tx, at, "none")?.is_none());
+            Ok(())
+        }).await;
+    }
+
+    async fn a_deleted_manifest_leaves_no_bytes(db: &TestDatabase) {
+        db.write(|tx| {
+            let (place, ids) = manifests(tx, 2)?;
+            let digest = Digest::of(b"m0");
+            assert!(versions::content_in_use(tx, &digest)?);
+            assert_eq!(versions::delete(tx, &ids[0])?, 1);
+            assert_eq!(versions::delete(tx, &ids[0])?, 0);
+            assert!(!versions::content_in_use(tx, &digest)?);
+            assert_eq!(versions::delete_content(tx, &digest)?, 1);
+            assert_eq!(versions::id_in_package(tx, &place.package, &digest)?, None);
+            assert!(versions::content_in_use(tx, &Digest::of(b"m1"))?);
+            Ok(())
+        }).await;
+    }
+
+    async fn tags_page_in_byte_order(db: &TestDatabase) {
+        let pages = db.write(|tx| {
+            let (place, ids) = manifests(tx, 2)?;
+            for number in 1..=25 {
+                tags::set(tx, &place.package, (&format!("t{number}"), &ids[number % 2]), NOW)?;
+            }
+            let (mut pages, mut last) = (Vec::new(), String::new());
+            loop {
+                let page = tags::list(tx, &place.package, &last, 10)?;
+                let Some(tag) = page.last() else { break };
+                assert_eq!((tag.image_bytes, tag.uploaded_at, tag.built_at), (42, NOW, None));
+                last.clone_from(&tag.name);
+                pages.push(page.into_iter().map(|tag| tag.name).collect::<Vec<_>>());
+            }
+            assert_eq!(tags::of_version(tx, &ids[0])?.len(), 12);
+            Ok(pages)
+        }).await;
+        let mut expected: Vec<_> = (1..=25).map(|number| format!("t{number}")).collect();
+        expected.sort();
+        assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), [10, 10, 5]);
+        assert_eq!(pages.concat(), expected);
+    }
+
+    async fn a_tag_moves_and_goes(db: &TestDatabase) {
+        db.write(|tx| {
+            let (place, ids) = manifests(tx, 2)?;
+            assert_eq!(tags::find(tx, &place.package, "t")?, None);
+            for (id, bytes) in ids.iter().zip([b"m0", b"m1"]) {
+                tags::set(tx, &place.package, ("t", id), NOW)?;
+                let found = tags::find(tx, &place.package, "t")?.expect("set");
+                assert_eq!((found.version_id, found.digest), (*id, Digest::of(bytes)));
+            }
+            assert!(tags::of_version(tx, &ids[0])?.is_empty());
+            assert_eq!(tags::delete(tx, &place.package, "t")?, 1);
+            assert_eq!(tags::delete(tx, &place.package, "t")?, 0);
+            let changes = [(None, Some(b"m0")), (Some(b"m0"), Some(b"m1")), (Some(b"m1"), None)];
+            let changes = changes.map(|(from, to)| Change {
+                tag: "t".into(),
+                from: from.map(|bytes| Digest::of(bytes)),
+                to: to.map(|bytes| Digest::of(bytes)),
+                principal: "user:a@example.com".into(),
+                changed_at: NOW,
+            });
+            for change in &changes {
+                tags::record(tx, &place.package, change)?;
+            }
+            assert_eq!(tags::history(tx, &place.package, "t")?, changes);
+            assert!(tags::history(tx, &place.package, "u")?.is_empty());
+            Ok(())
+        }).await;
+    }
+
+    async fn referrers_page_by_digest(db: &TestDatabase) {
+        db.write(|tx| {
+            let (place, _) = manifests(tx, 1)?;
+            let subject = Digest::of(b"m0");
+            let mut expected: Vec<_> = (0..5).map(|number| format!("signature {number}")).collect();
+            for bytes in &expected {
+                add_manifest(tx, &place, (bytes.as_bytes(), Some(&subject)), &[])?;
+            }
+            expected.sort_by_key(|bytes| Digest::of(bytes.as_bytes()));
+            let first = versions::referrers(tx, &place.package, &subject, ("", 3))?;
+            let last = first.last().expect("a page").digest.clone();
+            let second = versions::referrers(tx, &place.package, &subject, (last.as_str(), 3))?;
+            assert_eq!((first.len(), second.len()), (3, 2));
+            for (found, bytes) in first.iter().chain(&second).zip(&expected) {
+                assert_eq!((&found.digest, found.size), (&Digest::of(bytes.as_bytes()), 11));
+                assert_eq!(found.artifact_type.as_deref(), Some("text/signature"));
+                assert_eq!(found.annotations, "{}");
+            }
+            let at = Address { repository: &place.repository, image: "i" };
+            let one = versions::by_digest(tx, at, &last)?.expect("stored");
+            assert_eq!(one.subject, Some(subject));
+            Ok(())
+        }).await;
+    }
+
+    async fn a_blob_has_one_live_copy(db: &TestDatabase) {
+        db.write(|tx| {
+            let repository = place(tx, "r", "i")?.repository;
+            let (digest, size) = (Digest::of(b"blob"), 4);
+            assert_eq!(blobs::find(tx, &repository, &digest)?, None);
+            let copy = add_blob(tx, &repository, b"blob")?;
+            let found = blobs::find(tx, &repository, &digest)?.expect("linked");
+            assert_eq!(found, blobs::Blob { copy_id: copy, size, mtime_ns: 1, ctime_ns: 2, verified_at: NOW });
+            assert_eq!(blobs::size_in(tx, &repository, &digest)?, Some(size));
+            // A second copy of live bytes is not wanted.
+            let second = Id::new();
+            blobs::insert_copy(tx, &second, NOW)?;
+            let finished = blobs::Finished { id: &second, digest: &digest, size, mtime_ns: 3, ctime_ns: 4, now: NOW };
+            assert!(!blobs::make_live(tx, &finished)?);
+            assert!(!blobs::link(tx, &repository, (&digest, size), NOW)?);
+            // It replaces one that went bad.
+            assert_eq!(blobs::set_verified(tx, &copy, (5, 6), NOW + 1)?, 1);
+            assert_eq!(blobs::set_copy_state(tx, &copy, "quarantined")?, 1);
+            assert_eq!(blobs::find(tx, &repository, &digest)?, None);
+            assert_eq!(blobs::set_verified(tx, &copy, (5, 6), NOW + 1)?, 0);
+            assert!(blobs::make_live(tx, &finished)?);
+            assert_eq!(blobs::find(tx, &repository, &digest)?.expect("sound again").copy_id, second);
+            assert_eq!(blobs::copy_state(tx, &copy)?.as_deref(), Some("quarantined"));
+            assert_eq!(blobs::delete_copy(tx, &copy)?, 1);
+            assert_eq!(blobs::copy_state(tx, &copy)?, None);
+            Ok(())
+        }).await;
+    }
+
+    async fn a_blob_goes_with_its_last_link(db: &TestDatabase) {
+        db.write(|tx| {
+            let [r, q] = [place(tx, "r", "i")?.repository, place(tx, "q", "i")?.repository];
+            let digest = Digest::of(b"blob");
+            let copy = add_blob(tx, &r, b"blob")?;
+            assert!(blobs::link(tx, &q, (&digest, 4), NOW)?);
+            let holders = blobs::holders(tx, ("p", "us"), &digest, 10)?;
+            assert_eq!(holders, [(q, "q".to_owned()), (r, "r".to_owned())]);
+            assert!(blobs::holders(tx, ("p", "eu"), &digest, 10)?.is_empty());
+            assert_eq!(blobs::unlink(tx, &r, &digest)?, Some(4));
+            assert_eq!(blobs::unlink(tx, &r, &digest)?, None);
+            assert!(blobs::is_linked(tx, &digest)?);
+            assert_eq!(blobs::find(tx, &r, &digest)?, None);
+            assert_eq!(blobs::unlink(tx, &q, &digest)?, Some(4));
+            assert!(!blobs::is_linked(tx, &digest)?);
+            assert_eq!(blobs::delete(tx, &digest)?, Some(copy));
+            assert_eq!(blobs::delete(tx, &digest)?, None);
+            Ok(())
+        }).await;
+    }
+
+    async fn an_upload_advances_and_ends(db: &TestDatabase) {
+        db.write(|tx| {
+            let repository = place(tx, "r", "i")?.repository;
+            let owner = Owner { repository: &repository, image: "i", principal: "user:a" };
+            let (copy, id) = (Id::new(), Id::random());
+            blobs::insert_copy(tx, &copy, NOW)?;
+            let upload = Upload {
+                id, copy_id: Some(copy), algorithm: "sha256".into(), size: 0, checkpoint: None, digest: None,
+            };
+            uploads::insert(tx, owner, &upload, (NOW, NOW + 10))?;
+            let found = uploads::find(tx, owner, &id)?.expect("started");
+            assert_eq!((found.id, found.copy_id, found.size), (id, Some(copy), 0));
+            assert_eq!((found.algorithm.as_str(), found.checkpoint, found.digest), ("sha256", None, None));
+            assert!(uploads::find(tx, Owner { principal: "user:b", ..owner }, &id)?.is_none());
+            assert!(uploads::find(tx, Owner { image: "j", ..owner }, &id)?.is_none());
+            assert_eq!(uploads::advance(tx, &id, (5, b"state"), NOW + 20)?, 1);
+            assert_eq!(uploads::expiry(tx, &id)?, Some((NOW + 20, Some(copy))));
+            assert_eq!(uploads::touch(tx, &id, NOW + 30)?, 1);
+            let found = uploads::find(tx, owner, &id)?.expect("running");
+            assert_eq!((found.size, found.checkpoint.as_deref()), (5, Some(b"state".as_slice())));
+            let digest = Digest::of(b"bytes");
+            assert_eq!(uploads::finish(tx, &id, (&digest, 5), NOW + 40)?, 1);
+            assert_eq!(uploads::finish(tx, &id, (&digest, 5), NOW + 50)?, 0);
+            assert_eq!(uploads::advance(tx, &id, (6, b"late"), NOW + 50)?, 0);
+            let found = uploads::find(tx, owner, &id)?.expect("remembered");
+            assert_eq!((found.copy_id, found.checkpoint, found.digest), (None, None, Some(digest)));
+            assert_eq!(uploads::expiry(tx, &id)?, Some((NOW + 40, None)));
+            assert_eq!(uploads::delete(tx, &id)?, 1);
+            assert_eq!(uploads::expiry(tx, &id)?, None);
+            Ok(())
+        }).await;
+    }
+
+    async fn reviews_wait_until_they_are_due(db: &TestDatabase) {
+        db.write(|tx| {
+            let start = Review { kind: String::new(), id: String::new(), review_after: 0 };
+            let review = |id: &str, review_after| Review { kind: "link".into(), id: id.into(), review_after };
+            gc_queue::enqueue(tx, "link", &["b".into(), "a".into(), "b".into()], 100)?;
+            gc_queue::enqueue(tx, "link", &["c".into()], 50)?;
+            assert!(gc_queue::due(tx, 49, &start, 10)?.is_empty());
+            let all = [review("c", 50), review("a", 100), review("b", 100)];
+            assert_eq!(gc_queue::due(tx, 100, &start, 10)?, all);
+            assert_eq!(gc_queue::due(tx, 100, &all[1], 10)?, all[2..]);
+            assert_eq!(gc_queue::due(tx, 100, &start, 1)?, all[..1]);
+            // Put off, never brought forward.
+            gc_queue::enqueue(tx, "link", &["a".into()], 200)?;
+            gc_queue::enqueue(tx, "link", &["b".into()], 1)?;
+            assert_eq!(gc_queue::waiting(tx, "link", "a")?, Some(200));
+            assert_eq!(gc_queue::waiting(tx, "link", "b")?, Some(100));
+            assert_eq!(gc_queue::waiting(tx, "blob", "b")?, None);
+            assert_eq!(gc_queue::put_off(tx, ("link", "b"), 300, 100)?, 0);
+            assert_eq!(gc_queue::put_off(tx, ("link", "b"), 300, 101)?, 1);
+            // One that was put off since it was read is not taken.
+            assert!(!gc_queue::take(tx, &all[2])?);
+            assert!(gc_queue::take(tx, &all[0])?);
+            assert!(!gc_queue::take(tx, &all[0])?);
+            assert_eq!(gc_queue::due(tx, 1_000, &start, 10)?, [review("a", 200), review("b", 300)]);
+            Ok(())
+        }).await;
+    }
+
+    async fn usage_is_counted_and_folded(db: &TestDatabase) {
+        db.write(|tx| {
+            let (here, ids) = manifests(tx, 1)?;
+            let other = place(tx, "q", "i")?.repository;
+            for bytes in [100, -30, 0, 5] {
+                usage::add_delta(tx, &here.repository, bytes)?;
+            }
+            usage::add_delta(tx, &other, 7)?;
+            let sizes = |tx: &mut Tx<'_>| Ok::<_, MetaError>((
+                repositories::size_bytes(tx, &here.repository)?,
+                repositories::size_bytes(tx, &other)?,
+            ));
+            assert_eq!(sizes(tx)?, (Some(75), Some(7)));
+            for expected in [2, 2, 0] {
+                assert_eq!(usage::fold_deltas(tx, 2)?, expected);
+                assert_eq!(sizes(tx)?, (Some(75), Some(7)));
+            }
+            assert_eq!(usage::pulls(tx, &ids[0])?, None);
+            usage::add_pulls(tx, &ids[0], (19_000, 3), NOW)?;
+            usage::add_pulls(tx, &ids[0], (19_000, 2), NOW - 5)?;
+            usage::add_pulls(tx, &ids[0], (19_001, 1), NOW + 5)?;
+            assert_eq!(usage::pulls(tx, &ids[0])?, Some((NOW + 5, 6)));
+            usage::add_pulls(tx, &Id::new(), (19_000, 1), NOW)?;
+            versions::delete(tx, &ids[0])?;
+            assert_eq!(usage::pulls(tx, &ids[0])?, None);
+            Ok(())
+        }).await;
+    }
+
+    async fn events_come_in_the_order_they_were_written(db: &TestDatabase) {
+        db.write(|tx| {
+            let event = |action: &str, digest| events::Event {
+                action: action.into(),
+                principal: "user:a".into(),
+                resource: "projects/p".into(),
+                tag: None,
+                digest,
+                occurred_at: NOW,
+            };
+            let written = [event("push", Some(Digest::of(b"m"))), event("tag", None), event("delete", None)];
+            for event in &written {
+                events::insert(tx, event)?;
+            }
+            let all = events::after(tx, &parsed(&"0".repeat(32)), 10)?;
+            assert_eq!(all.iter().map(|(_, event)| event.clone()).collect::<Vec<_>>(), written);
+            assert_eq!(events::after(tx, &all[0].0, 1)?, all[1..2]);
+            Ok(())
+        }).await;
+    }
+
+    async fn an_epoch_rises(db: &TestDatabase) {
+        db.write(|tx| {
+            for expected in 0..3 {
+                assert_eq!(epochs::get(tx, epochs::ACCESS)?, expected);
+                epochs::bump(tx, epochs::ACCESS)?;
+            }
+            assert_eq!(epochs::get(tx, "other")?, 0);
+            Ok(())
+        }).await;
+    }
+
+    async fn a_lease_has_one_holder_and_a_rising_fence(db: &TestDatabase) {
+        db.write(|tx| {
+            assert_eq!(leases::acquire(tx, "gc", "a", (0, 10))?, Some(1));
+            assert_eq!(leases::acquire(tx, "gc", "b", (5, 15))?, None);
+            assert_eq!(leases::acquire(tx, "gc", "a", (5, 15))?, Some(1));
+            assert_eq!(leases::acquire(tx, "gc", "b", (15, 25))?, Some(2));
+            assert_eq!(leases::release(tx, "gc", "a")?, 0);
+            assert_eq!(leases::release(tx, "gc", "b")?, 1);
+            assert_eq!(leases::acquire(tx, "gc", "a", (16, 26))?, Some(3));
+            assert_eq!(leases::acquire(tx, "other", "b", (16, 26))?, Some(1));
+            Ok(())
+        }).await;
+    }
+
+    async fn references_name_what_keeps_what(db: &TestDatabase) {
+        db.write(|tx| {
+            let place = place(tx, "r", "i")?;
+            for bytes in [b"layer".as_slice(), b"config"] {
+                add_blob(tx, &place.repository, bytes)?;
+            }
+            let references = [reference(b"layer", Binding::Blob), reference(b"config", Binding::Blob)];
+            // A manifest may name the same layer twice.
+            let references = [&references[..], &references[..1]].concat();
+            let image = add_manifest(tx, &place, (b"image", None), &references)?.expect("new");
+            let child = [reference(b"image", Binding::Child(image))];
+            let index = add_manifest(tx, &place, (b"index", None), &child)?.expect("new");
+            assert_eq!(versions::parent_of(tx, &image)?, Some(Digest::of(b"index")));
+            assert_eq!(versions::parent_of(tx, &index)?, None);
+            let layer = Digest::of(b"layer");
+            assert_eq!(versions::user_of_blob(tx, &place.repository, &layer)?, Some(Digest::of(b"image")));
+            let mut kept = versions::blobs_of(tx, &image)?;
+            kept.sort();
+            let mut expected = [layer.clone(), Digest::of(b"config")];
+            expected.sort();
+            assert_eq!(kept, expected);
+            versions::delete(tx, &index)?;
+            versions::delete(tx, &image)?;
+            assert_eq!(versions::user_of_blob(tx, &place.repository, &layer)?, None);
+            Ok(())
+        }).await;
+    }
+}
