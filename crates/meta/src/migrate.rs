@@ -62,10 +62,7 @@ mod tests {
     const FIRST: Migration = Migration { name: "0001", sql: "CREATE TABLE first (name TEXT)" };
     const SECOND: Migration = Migration { name: "0002", sql: "CREATE TABLE second (name TEXT)" };
 
-    async fn migrate(
-        db: &TestDatabase,
-        list: &'static [Migration],
-    ) -> Result<(), String> {
+    async fn migrate(db: &TestDatabase, list: &'static [Migration]) -> Result<(), String> {
         let run = move |tx: &mut Tx<'_>| {
             // As if the database had been made by these.
             tx.exec("DELETE FROM migrations WHERE name = '0001_content'", params![])?;

@@ -51,7 +51,7 @@ impl TestDatabase {
         Some(Self::open(Database::Postgres(format!("{server}/{name}")), None).await)
     }
 
-    async fn remove(self) {
+    pub(crate) async fn remove(self) {
         self.meta.close().await;
         if let Database::Postgres(url) = &self.database {
             let (_, name) = url.rsplit_once('/').unwrap();

@@ -29,7 +29,7 @@ async fn image(db: &TestDatabase) -> (Place, Id) {
 fn open_references(tx: &mut Tx<'_>, version: &Id) -> Result<i64, MetaError> {
     let count = tx.opt(
         "SELECT count(*) FROM manifest_refs WHERE version_id = ?1 AND blob_digest IS NULL AND child_id IS NULL",
-        crate::params![version],
+        params![version],
         |row| row.int(0),
     )?;
     Ok(count.expect("a count"))

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 
 use super::{TestDatabase, on_each};
-use crate::{ErrorKind, Id, Meta, MetaError, RetryCause, Tx, epochs, params};
+use crate::{ErrorKind, Id, Meta, MetaError, RetryCause, Tx, epochs};
 
 /// A caller's error, which may hold one of the database.
 #[derive(Debug)]
