@@ -63,3 +63,27 @@ impl FromStr for Id {
         Uuid::try_parse(text).map(|id| Self(id.into_bytes())).map_err(|_| IdError)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn new_ids_rise() {
+        let ids: Vec<_> = (0..1_000).map(|_| Id::new()).collect();
+        assert!(ids.is_sorted_by(|a, b| a < b && a.to_string() < b.to_string()));
+    }
+
+    #[test]
+    fn an_id_is_32_lower_case_digits() {
+        let id = Id::random();
+        assert_eq!(id.to_string().parse(), Ok(id));
+        assert_eq!(Id::from_slice(&id.to_bytes()), Some(id));
+        let text = "0123456789abcdef0123456789abcdef";
+        assert_eq!(text.parse::<Id>().unwrap().to_string(), text);
+        for text in ["", "0", &"g".repeat(32), &"A".repeat(32), &text[1..], &format!("{text}0")] {
+            assert_eq!(text.parse::<Id>(), Err(IdError), "{text}");
+        }
+        assert_eq!(Id::from_slice(&[0; 15]), None);
+    }
+}

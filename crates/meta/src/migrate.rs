@@ -91,5 +91,17 @@ mod tests {
                 opened.1.unwrap().ping().await.unwrap();
             }
         }
+
+        async fn what_another_berth_made_is_not_opened(db: &TestDatabase) {
+            if matches!(db.database, crate::Database::SqliteMemory) {
+                return;
+            }
+            db.write(|tx| tx.exec("INSERT INTO migrations (name, checksum) VALUES ('9999_future', 'x')", params![])).await;
+            let newer = crate::Meta::open(db.database.clone()).await.err().expect("it is refused");
+            assert!(newer.to_string().contains("9999_future"), "{newer}");
+            db.write(|tx| tx.exec("UPDATE migrations SET checksum = 'another'", params![])).await;
+            let other = crate::Meta::open(db.database.clone()).await.err().expect("it is refused");
+            assert!(other.to_string().contains("0001_content"), "{other}");
+        }
     }
 }

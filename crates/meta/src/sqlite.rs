@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::{MetaError, RetryCause, Tx, blocking};
@@ -148,6 +149,9 @@ fn connect(path: &Path, settings: &str) -> Result<Connection, MetaError> {
 fn configure(connection: Connection, settings: &str) -> Result<Connection, MetaError> {
     connection.busy_timeout(Duration::from_secs(10))?;
     connection.set_prepared_statement_cache_capacity(128);
+    // One plan for a statement whatever it is asked. Otherwise SQLite plans many anew with each value, which
+    // took a third of the time of a manifest's GET.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     // FULL: a commit is on disk before it is answered. Checkpoints have a thread of their own.
     connection.execute_batch(
         "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;

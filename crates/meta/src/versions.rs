@@ -144,7 +144,10 @@ pub fn insert(tx: &mut Tx<'_>, new: &NewVersion<'_>) -> Result<Option<Id>, MetaE
         "INSERT INTO manifest_contents (digest, bytes) VALUES (?1, ?2) ON CONFLICT (digest) DO NOTHING",
         params![new.digest.as_str(), new.bytes],
     )?;
-    let id = Id::new();
+    // Random: every push reads its own new row by key, through foreign keys. Were the ids to rise, all
+    // pushes would read and write the same last page of the index, and a serializable PostgreSQL would run
+    // most of them again.
+    let id = Id::random();
     let inserted = tx.exec(
         "INSERT INTO versions (id, package_id, digest, media_type, manifest_bytes, image_bytes, artifact_type,
            subject, annotations, platforms, built_at, uploaded_at, updated_at)

@@ -288,6 +288,43 @@ async fn postgres_survives() {
     }
 }
 
+/// SQLite drops a whole transaction when the disk is full. One closure brings that about, four are in it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_transaction_takes_only_its_cause_along() {
+    for db in [TestDatabase::file().await, TestDatabase::memory().await].into_iter().flatten() {
+        let (go_on, may_go_on) = mpsc::channel::<()>();
+        let bump = |name| {
+            let meta = db.meta.clone();
+            tokio::spawn(async move { meta.write(move |tx| epochs::bump(tx, name)).await })
+        };
+        let meta = db.meta.clone();
+        let first = tokio::spawn(async move {
+            meta.write(move |tx| {
+                // The second run finds nobody there to wait for.
+                let _ = may_go_on.recv();
+                epochs::bump(tx, "first")
+            })
+            .await
+        });
+        let second = bump("second");
+        let meta = db.meta.clone();
+        let cause = tokio::spawn(async move {
+            meta.write(|tx| tx.exec("ROLLBACK", params![])).await.map(|_| ())
+        });
+        let last = bump("last");
+        // Time for the three to wait behind the first; without it they would be tested one by one.
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        drop(go_on);
+        for neighbour in [first, second, last] {
+            neighbour.await.unwrap().unwrap();
+        }
+        assert_eq!(cause.await.unwrap().unwrap_err().kind(), ErrorKind::Unavailable);
+        for name in ["first", "second", "last"] {
+            assert_eq!(value(&db, name).await, 1, "{name}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_closed_database_takes_no_writes() {
     let db = TestDatabase::file().await.unwrap();
