@@ -13,7 +13,8 @@ tools=${TEST_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/berth-tools}
 work=$(mktemp -d "${TMPDIR:-/tmp}/berth-$suite.XXXXXX")
 passed=0 failed=0
 pids=()
-# Clients must not find the machine's own credentials and settings.
+# Clients must not find the machine's own credentials and settings; builds need its caches.
+real_home=$HOME
 export HOME=$work/home DOCKER_CONFIG=$work/docker-config
 mkdir -p "$HOME" "$DOCKER_CONFIG" "$tools"
 
@@ -91,8 +92,7 @@ go_tool() {
   local folder=$tools/$1-$3
   if [[ ! -x $folder/$1 ]]; then
     echo "building $1 $3" >&2
-    # The real home: the module cache is there.
-    (cd / && HOME=$(getent passwd "$(id -u)" | cut -d: -f6) GOBIN=$folder CGO_ENABLED=0 \
+    (cd / && HOME=$real_home GOBIN=$folder CGO_ENABLED=0 \
       GOFLAGS=-trimpath go install "$2@$3") >&2 || return 1
   fi
   echo "$folder/$1"
@@ -119,7 +119,7 @@ server_start() {
 }
 
 server_build() {
-  (cd "$root" && HOME=$(getent passwd "$(id -u)" | cut -d: -f6) cargo build --quiet --package server)
+  (cd "$root" && HOME=$real_home cargo build --quiet --package server)
 }
 
 server_stop() { stop_pid "$server_pid"; }

@@ -191,7 +191,7 @@ impl Default for Blobs {
 }
 
 /// Every key, as it stands in the file. A variable is `BERTH_` and the key in capitals, `.` as `_`.
-const KEYS: &[&str] = &[
+pub const KEYS: &[&str] = &[
     "listen",
     "ops_listen",
     "data",

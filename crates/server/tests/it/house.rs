@@ -61,3 +61,21 @@ fn handlers_do_not_reach_past_the_engine() {
         }
     }
 }
+
+/// The README shows every setting with its default.
+#[test]
+fn the_settings_in_the_readme_are_the_defaults() {
+    use server::config::Config;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let readme = std::fs::read_to_string(root.join("README.md")).expect("there");
+    let (_, after) = readme.split_once("```toml\n").expect("the settings");
+    let (settings, _) = after.split_once("```").expect("their end");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("berth.toml");
+    std::fs::write(&file, settings).expect("writable");
+    let shown = Config::read(Some(&file), std::iter::empty()).expect("valid");
+    assert_eq!(format!("{shown:?}"), format!("{:?}", Config::default()));
+    let keys: toml::Table = settings.parse().expect("TOML");
+    let count = keys.values().map(|value| value.as_table().map_or(1, toml::Table::len));
+    assert_eq!(count.sum::<usize>(), server::config::KEYS.len(), "every one is shown");
+}

@@ -37,15 +37,17 @@ fn run(arguments: &[&str]) -> Output {
 
 impl Berth {
     async fn start(data: &Path, database: &Backend) -> Self {
-        let data = data.to_str().expect("plain");
-        let mut arguments = vec!["serve", "--dev", "--data", data];
-        arguments.extend(["--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"]);
+        let mut command = berth(&["serve", "--dev"]);
         if let Backend::Postgres(url) = database {
-            arguments.extend(["--database", url]);
+            command.args(["--database", url]);
         }
-        let child = berth(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        let child = child.expect("it starts");
-        let addresses = Path::new(data).join(format!("run/{}/addresses.json", child.id()));
+        Self::spawn(data, command.stderr(Stdio::null())).await
+    }
+
+    async fn spawn(data: &Path, command: &mut Command) -> Self {
+        command.args(["--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--data"]);
+        let child = command.arg(data).stdout(Stdio::null()).spawn().expect("it starts");
+        let addresses = data.join(format!("run/{}/addresses.json", child.id()));
         let text = loop {
             if let Ok(text) = std::fs::read_to_string(&addresses) {
                 break text;
@@ -273,4 +275,29 @@ fn what_cannot_be_started_says_why() {
     fails(&mut berth(&["serve", "--dev", "--listen", "0.0.0.0:0"]), "--dev-unsafe-network");
     fails(berth(&["serve", "--dev"]).env("BERTH_LISEN", "x"), "BERTH_LISEN");
     fails(&mut berth(&["serve", "--dev", "--database", "mysql://x"]), "postgres://");
+}
+
+#[tokio::test]
+async fn a_log_line_for_machines() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let log = folder.path().join("log");
+    let file = std::fs::File::create(&log).expect("writable");
+    let mut command = berth(&["serve", "--dev"]);
+    command.env("BERTH_LOG_FORMAT", "json").stderr(file);
+    let berth = Berth::spawn(&folder.path().join("data"), &mut command).await;
+    let client = berth.client.clone().with("x-request-id", "one-of-ours");
+    client.get("/v2/p/r1/image/tags/list?n=1").await.expect(404);
+    let line = loop {
+        let lines = std::fs::read_to_string(&log).expect("readable");
+        if let Some(line) = lines.lines().find(|line| line.contains("one-of-ours")) {
+            break serde_json::from_str::<serde_json::Value>(line).expect("JSON");
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    assert_eq!(line["request.id"], "one-of-ours");
+    assert_eq!(line["http.method"], "GET");
+    assert_eq!(line["http.path"], "/v2/p/r1/image/tags/list?n=1");
+    assert_eq!(line["http.status"], 404);
+    assert_eq!(line["principal"], "user:dev@localhost");
+    assert_eq!(line["level"], "INFO");
 }
