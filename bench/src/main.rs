@@ -163,9 +163,11 @@ fn blob(address: &str, pid: u32, mebibytes: usize) -> Result<()> {
     let gibibytes = mebibytes as f64 / 1024.0;
     let mut connection = Connection::open(address)?;
     let (started, cpu) = (Instant::now(), cpu_seconds(pid)?);
+    let own_cpu = cpu_seconds(std::process::id())?;
     push_hashed(&mut connection, "bench/blobs/image", (&mut content, &digest))?;
     print("push_mb_s", megabytes / started.elapsed().as_secs_f64());
     print("push_cpu_s_gib", (cpu_seconds(pid)? - cpu) / gibibytes);
+    print("push_client_cpu_s_gib", (cpu_seconds(std::process::id())? - own_cpu) / gibibytes);
     // The second pull finds what the first brought into memory, at every registry alike.
     for warm in [false, true] {
         let (started, cpu) = (Instant::now(), cpu_seconds(pid)?);

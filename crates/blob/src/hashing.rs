@@ -1,49 +1,19 @@
-//! The pool of threads that hash: as many at once as there are processors, however many uploads run.
+//! Work beside the requests: hashing and waiting for the disk.
 
-use std::num::NonZero;
 use std::panic::resume_unwind;
-use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use model::digest::{Algorithm, Hasher};
-use tokio::sync::Semaphore;
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::spawn_blocking;
 
 use crate::BlobError;
 
-static PLACES: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
-    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
-    Arc::new(Semaphore::new(processors))
-});
-
-/// Work that runs in the pool.
-pub(crate) struct Running<T>(JoinHandle<T>);
-
-/// Waits for a place in the pool, and starts the work there.
-pub(crate) async fn start<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Running<T> {
-    let place = PLACES.clone().acquire_owned().await.expect("this semaphore is never closed");
-    Running(spawn_blocking(move || {
-        let done = work();
-        drop(place);
-        done
-    }))
-}
-
-impl<T> Running<T> {
-    /// Waits for the work.
-    pub(crate) async fn done(self) -> T {
-        match self.0.await {
-            Ok(done) => done,
-            Err(error) => resume_unwind(error.into_panic()),
-        }
-    }
-}
-
-/// Starts work that waits for the disk rather than for a processor.
+/// Runs on a thread that may block. How many of them there are is the runtime's setting.
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    Running(spawn_blocking(work)).done().await
+    match spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => resume_unwind(error.into_panic()),
+    }
 }
 
 /// Takes a hash up where `state` says, or makes it again from the bytes that are there.

@@ -16,6 +16,7 @@ mod disk;
 mod error;
 pub mod faulty;
 mod hashing;
+mod lane;
 mod memory;
 
 use std::fmt;

@@ -146,7 +146,7 @@ impl BlobWriter for MemoryWriter {
             drop::<Permit>(permit);
             (hasher, part.freeze())
         };
-        let (hasher, part) = hashing::start(joined).await.done().await;
+        let (hasher, part) = hashing::blocking(joined).await;
         self.hasher = hasher;
         self.new.push(part);
         Ok(())

@@ -126,6 +126,10 @@ impl RepoAccess<Push> {
                         Some(_) => {}
                     }
                 }
+                if missing.is_empty() {
+                    let why = "content that the manifest names came or went meanwhile";
+                    return Ok(EngineError::Unavailable(why.to_owned()));
+                }
                 Ok(EngineError::ReferencesUnknown(missing))
             })
             .await

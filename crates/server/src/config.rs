@@ -99,7 +99,7 @@ pub struct Limits {
     pub connections: usize,
     /// How long a request's head may take.
     pub header_timeout: Span,
-    /// How long a request's body may pause, and a response may wait for its reader.
+    /// How long a request's body may pause; a response waits four times as long for its reader.
     pub idle_timeout: Span,
     /// How long a shutdown waits for running requests.
     pub drain_timeout: Span,

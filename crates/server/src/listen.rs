@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulConnection;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -20,6 +21,8 @@ use crate::layer::observe;
 
 /// How HTTP/2 connections begin.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// A reader may pause for longer than a writer: it may be busy with what it has got.
+const READER_PATIENCE: u32 = 4;
 const WINDOW: u32 = 2 << 20;
 const CONNECTION_WINDOW: u32 = 8 << 20;
 
@@ -88,8 +91,9 @@ impl Connection {
         let limits = &self.app.limits;
         stream.set_nodelay(true)?;
         // Ends a connection whose reader takes nothing: it would keep a buffer for ever.
-        let idle = u32::try_from(limits.idle_timeout.get().as_millis()).unwrap_or(u32::MAX);
-        rustix::net::sockopt::set_tcp_user_timeout(&stream, idle)?;
+        let patience = limits.idle_timeout.get() * READER_PATIENCE;
+        let patience = u32::try_from(patience.as_millis()).unwrap_or(u32::MAX);
+        rustix::net::sockopt::set_tcp_user_timeout(&stream, patience)?;
         let header_timeout = limits.header_timeout.get();
         let version = tokio::time::timeout(header_timeout, is_http2(&stream));
         let http2 = tokio::select! {
@@ -112,25 +116,28 @@ impl Connection {
                 .max_send_buf_size(1 << 20)
                 .keep_alive_interval(Duration::from_secs(20))
                 .serve_connection(io, service);
-            tokio::pin!(connection);
-            tokio::select! {
-                ended = connection.as_mut() => return Ok(ended?),
-                _ = self.stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
-            }
-            Ok(connection.await?)
+            Ok(until_stopped(connection, &mut self.stop).await?)
         } else {
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(header_timeout)
                 .serve_connection(io, service);
-            tokio::pin!(connection);
-            tokio::select! {
-                ended = connection.as_mut() => return Ok(ended?),
-                _ = self.stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
-            }
-            Ok(connection.await?)
+            Ok(until_stopped(connection, &mut self.stop).await?)
         }
     }
+}
+
+/// Serves a connection to its end, or once the server stops, to the end of what it is at.
+async fn until_stopped<C: GracefulConnection>(
+    connection: C,
+    stop: &mut watch::Receiver<bool>,
+) -> Result<(), C::Error> {
+    tokio::pin!(connection);
+    tokio::select! {
+        ended = connection.as_mut() => return ended,
+        _ = stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
+    }
+    connection.await
 }
 
 /// Looks at a connection's first bytes without taking them.

@@ -13,7 +13,7 @@ use rustix::fs::{Advice, fadvise};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
 use super::{Folder, stamp};
-use crate::hashing::{self, blocking};
+use crate::hashing::blocking;
 use crate::{BlobError, BlobReader, BlobStream, Stamp};
 
 /// What one frame of a download holds. It stays in a processor's cache between disk and socket.
@@ -146,7 +146,7 @@ impl BlobReader for FileReader {
                 }
             }
         };
-        hashing::start(read).await.done().await
+        blocking(read).await
     }
 
     async fn read_all(&self) -> Result<Bytes, BlobError> {
@@ -171,13 +171,11 @@ impl Checked {
         let left = self.reader.size - self.at;
         let bytes = if left == 0 { Bytes::new() } else { self.reader.frame(self.at, left).await? };
         let hashed = bytes.clone();
-        let mut this = hashing::start(move || {
+        let mut this = blocking(move || {
             self.hasher.update(&hashed);
             self.at += hashed.len() as u64;
             self
         })
-        .await
-        .done()
         .await;
         if this.at < this.reader.size {
             return Ok(Some((bytes, Some(this))));

@@ -1,5 +1,6 @@
-//! Writing a file: each batch is hashed and written in the pool while the next one is received.
+//! Writing a file: batches are hashed and written while the next ones are received.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::IoSlice;
 use std::num::NonZero;
@@ -7,12 +8,13 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use model::digest::{Algorithm, Digest, Hasher};
 use rustix::fs::{self, Advice};
 
 use super::{Folder, stamp};
-use crate::hashing::{self, Running, blocking};
+use crate::hashing::{self, blocking};
+use crate::lane::{Lane, Worker};
 use crate::{Batch, BlobError, BlobWriter, Checkpoint, Claim, CopyId, FinishError, Stored};
 
 /// The kernel is asked to begin with writing after this many bytes, so that the last sync has little to do.
@@ -33,15 +35,18 @@ impl Claim for FileClaim {
         from: &Checkpoint,
     ) -> Result<Box<dyn BlobWriter>, BlobError> {
         let from = from.clone();
-        let open = move || self.open_at(algorithm, &from);
-        let work = hashing::start(open).await.done().await?;
-        let offset = work.offset;
-        Ok(Box::new(FileWriter { offset, state: State::Idle(Box::new(work)) }))
+        let (hasher, file) = blocking(move || self.open_at(algorithm, &from)).await?;
+        let offset = file.offset;
+        Ok(Box::new(FileWriter { offset, hasher: Lane::new(hasher), file: Lane::new(file) }))
     }
 }
 
 impl FileClaim {
-    fn open_at(self, algorithm: Algorithm, from: &Checkpoint) -> Result<Work, BlobError> {
+    fn open_at(
+        self,
+        algorithm: Algorithm,
+        from: &Checkpoint,
+    ) -> Result<(Hasher, Output), BlobError> {
         let Self { folder, id, file } = self;
         let file = match file {
             Some(file) => file,
@@ -57,7 +62,7 @@ impl FileClaim {
         }
         let hasher =
             hashing::resume(algorithm, &from.state, |take| read_through(&file, from.offset, take))?;
-        Ok(Work { folder, id, file, hasher, offset: from.offset, behind: from.offset })
+        Ok((hasher, Output { folder, id, file, offset: from.offset, behind: from.offset }))
     }
 }
 
@@ -76,23 +81,27 @@ fn read_through(file: &File, length: u64, take: &mut dyn FnMut(&[u8])) -> Result
     Ok(())
 }
 
-/// What travels to the pool and back with every batch: no thread is held between two of them.
-struct Work {
+impl Worker for Hasher {
+    fn take(&mut self, batch: &Batch) -> Result<(), BlobError> {
+        hashing::update(self, &batch.frames);
+        Ok(())
+    }
+}
+
+/// A file that is written to, and what is known of it.
+struct Output {
     folder: Arc<Folder>,
     id: CopyId,
     file: File,
-    hasher: Hasher,
     offset: u64,
     /// Up to where the kernel was asked to write.
     behind: u64,
 }
 
-impl Work {
-    fn append(&mut self, batch: Batch) -> Result<(), BlobError> {
-        hashing::update(&mut self.hasher, &batch.frames);
-        let length = batch.length();
-        write_all_at(&self.file, batch.frames, self.offset)?;
-        self.offset += length;
+impl Worker for Output {
+    fn take(&mut self, batch: &Batch) -> Result<(), BlobError> {
+        write_all_at(&self.file, &batch.frames, self.offset)?;
+        self.offset += batch.length();
         if self.offset - self.behind >= WRITE_BEHIND {
             // Asks for dirty pages to be written, and returns before they are. It would also drop clean
             // ones, but just written ones are dirty.
@@ -102,38 +111,36 @@ impl Work {
         }
         Ok(())
     }
+}
 
+impl Output {
     fn sync(&self) -> Result<(), BlobError> {
         self.folder.check_health()?;
         self.folder.synced(fs::fdatasync(&self.file))?;
         self.folder.sync_folder(self.id)
     }
 
-    fn finish(self, expected: &Digest) -> Result<Stored, FinishError> {
-        let actual = self.hasher.clone().finish();
-        if actual != *expected {
-            return Err(FinishError::Mismatch { actual });
-        }
+    fn finish(self) -> Result<Stored, BlobError> {
         self.sync()?;
         let (size, stamp) = stamp(&self.file)?;
         if size != self.offset {
-            return Err(BlobError::Lost.into());
+            return Err(BlobError::Lost);
         }
         Ok(Stored { size, stamp })
     }
 }
 
-fn write_all_at(file: &File, frames: Vec<Bytes>, mut offset: u64) -> Result<(), BlobError> {
+fn write_all_at(file: &File, frames: &[Bytes], mut offset: u64) -> Result<(), BlobError> {
     /// As many pieces as one call takes.
     const PIECES: usize = 256;
-    let mut frames = std::collections::VecDeque::from(frames);
+    let mut frames: VecDeque<&[u8]> = frames.iter().map(|frame| &frame[..]).collect();
     while !frames.is_empty() {
         let slices: Vec<_> = frames.iter().take(PIECES).map(|frame| IoSlice::new(frame)).collect();
         let mut written = rustix::io::pwritev(file, &slices, offset)?;
         offset += written as u64;
         while let Some(frame) = frames.front_mut() {
             if frame.len() > written {
-                frame.advance(written);
+                *frame = &frame[written..];
                 break;
             }
             written -= frame.len();
@@ -143,28 +150,11 @@ fn write_all_at(file: &File, frames: Vec<Bytes>, mut offset: u64) -> Result<(), 
     Ok(())
 }
 
-/// A file in the making.
+/// A file in the making: each batch is hashed and written, side by side.
 struct FileWriter {
     offset: u64,
-    state: State,
-}
-
-enum State {
-    Idle(Box<Work>),
-    Busy(Running<Result<Box<Work>, BlobError>>),
-    /// A batch failed; what is in the file is not known.
-    Broken,
-}
-
-impl FileWriter {
-    /// Waits for the batch that is being written, if there is one.
-    async fn work(&mut self) -> Result<Box<Work>, BlobError> {
-        match std::mem::replace(&mut self.state, State::Broken) {
-            State::Idle(work) => Ok(work),
-            State::Busy(running) => running.done().await,
-            State::Broken => Err(BlobError::Lost),
-        }
-    }
+    hasher: Lane<Hasher>,
+    file: Lane<Output>,
 }
 
 #[async_trait]
@@ -174,29 +164,27 @@ impl BlobWriter for FileWriter {
     }
 
     async fn write(&mut self, batch: Batch) -> Result<(), BlobError> {
-        let length = batch.length();
-        let mut work = self.work().await?;
-        let running = hashing::start(move || work.append(batch).map(|()| work)).await;
-        self.state = State::Busy(running);
-        self.offset += length;
-        Ok(())
+        let batch = Arc::new(batch);
+        self.file.push(batch.clone()).await?;
+        self.offset += batch.length();
+        self.hasher.push(batch).await
     }
 
     async fn checkpoint(&mut self) -> Result<Checkpoint, BlobError> {
-        let work = self.work().await?;
-        let (work, synced) = blocking(move || {
-            let synced = work.sync();
-            (work, synced)
-        })
-        .await;
-        synced?;
-        let checkpoint = Checkpoint { offset: work.offset, state: work.hasher.save() };
-        self.state = State::Idle(work);
+        let (hasher, file) = (self.hasher.finish().await?, self.file.finish().await?);
+        let file = blocking(move || file.sync().map(|()| file)).await?;
+        let checkpoint = Checkpoint { offset: file.offset, state: hasher.save() };
+        self.hasher.resume(hasher);
+        self.file.resume(file);
         Ok(checkpoint)
     }
 
     async fn finish(mut self: Box<Self>, expected: &Digest) -> Result<Stored, FinishError> {
-        let (work, expected) = (self.work().await?, expected.clone());
-        blocking(move || work.finish(&expected)).await
+        let (hasher, file) = (self.hasher.finish().await?, self.file.finish().await?);
+        let actual = hasher.finish();
+        if actual != *expected {
+            return Err(FinishError::Mismatch { actual });
+        }
+        Ok(blocking(move || file.finish()).await?)
     }
 }

@@ -57,8 +57,11 @@ impl Serve {
         let config = self.settings()?;
         self.check(&config)?;
         log::start(&config.log)?;
+        /// Threads that hash and wait for disks: as many as keep them busy, not one for every upload.
+        const BLOCKING_THREADS: usize = 64;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
+            .max_blocking_threads(BLOCKING_THREADS)
             .build()
             .context("cannot start threads")?;
         runtime.block_on(self.serve(config))?;

@@ -78,35 +78,38 @@ pub(super) async fn by_method((context, body): (Context, Body), image: &str, id:
 }
 
 async fn append(
-    (context, body): (Context, Body),
+    request: (Context, Body),
     access: &RepoAccess<Push>,
     (image, id): (&str, &str),
 ) -> Answer {
-    refuse_encoding(&context)?;
-    refuse_too_large(&context)?;
-    let range = content_range(&context)?;
-    let body = upload_body(body, context.app.limits.idle_timeout.get());
+    let (range, body) = chunk(request)?;
     let outcome = access.append(id, range, body).await;
     let upload = outcome.map_err(|error| located(error.into(), image, id))?;
     Ok(progress(StatusCode::ACCEPTED, image, &upload))
 }
 
 async fn finish_upload(
-    (context, body): (Context, Body),
+    request: (Context, Body),
     access: &RepoAccess<Push>,
     (image, id): (&str, &str),
 ) -> Answer {
-    refuse_encoding(&context)?;
-    refuse_too_large(&context)?;
-    let digest = context.query.get("digest").ok_or_else(|| {
+    let digest = request.0.query.get("digest").ok_or_else(|| {
         OciError::bad_request("DIGEST_INVALID", "the last PUT of an upload needs ?digest=")
     })?;
     let digest: Digest = digest.parse()?;
-    let range = content_range(&context)?;
-    let body = upload_body(body, context.app.limits.idle_timeout.get());
-    let outcome = access.finish_upload(id, &digest, (range, body)).await;
+    let outcome = access.finish_upload(id, &digest, chunk(request)?).await;
     outcome.map_err(|error| located(error.into(), image, id))?;
     Ok(created(image, &digest))
+}
+
+/// A request's bytes, and where they belong if it says so.
+fn chunk(
+    (context, body): (Context, Body),
+) -> Result<(Option<ContentRange>, engine::Body<'static>), OciError> {
+    refuse_encoding(&context)?;
+    refuse_too_large(&context)?;
+    let range = content_range(&context)?;
+    Ok((range, upload_body(body, context.app.limits.idle_timeout.get())))
 }
 
 /// An error that says where the upload can go on.
