@@ -36,3 +36,36 @@ async fn every_answer_has_an_id() {
     let missing = server.admin().get("/nothing").await.expect(404);
     assert_eq!(missing.header("x-request-id").len(), 16);
 }
+
+/// Both versions of HTTP on one port, told apart by their first bytes.
+#[tokio::test]
+async fn http_2() {
+    use http_body_util::{BodyExt, Full};
+    use hyper::client::conn::http2;
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+    let server = TestServer::start(Backend::Sqlite).await;
+    let stream = tokio::net::TcpStream::connect(server.address).await.expect("it listens");
+    let (sender, connection) =
+        http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("it speaks it");
+    tokio::spawn(connection);
+    let send = async |method: &str, path: &str, body: bytes::Bytes| {
+        let request = http::Request::builder()
+            .method(method)
+            .uri(format!("http://{}{path}", server.address))
+            .header("authorization", "Bearer admin")
+            .body(Full::new(body))
+            .expect("a request");
+        let answer = sender.clone().send_request(request).await.expect("an answer");
+        let (parts, body) = answer.into_parts();
+        (parts.status.as_u16(), body.collect().await.expect("a whole answer").to_bytes())
+    };
+    let bytes = crate::util::random_bytes(3_000_000, 2);
+    let digest = crate::util::digest_of(&bytes);
+    let push = format!("/v2/p/r1/image/blobs/uploads/?digest={digest}");
+    assert_eq!(send("POST", &push, bytes.clone()).await.0, 201);
+    let path = format!("/v2/p/r1/image/blobs/{digest}");
+    let pulls = (0..8).map(|_| send("GET", &path, bytes::Bytes::new()));
+    for (status, body) in futures_util::future::join_all(pulls).await {
+        assert_eq!((status, body.len()), (200, bytes.len()));
+    }
+}
