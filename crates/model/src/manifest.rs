@@ -19,6 +19,10 @@ pub const MAX_BYTES: usize = 4 << 20;
 /// How many things one manifest may name.
 pub const MAX_DESCRIPTORS: usize = 5_000;
 
+/// The longest artifact type: two names of at most 127 characters and a slash (RFC 6838, section 4.2). Lists
+/// read it of many manifests at once, and PostgreSQL takes no NUL in a text.
+pub const MAX_ARTIFACT_TYPE: usize = 255;
+
 /// Why a manifest was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ManifestError {
@@ -92,6 +96,11 @@ pub enum ManifestError {
     /// One digest with two sizes.
     #[error("manifest states two sizes for {0}")]
     TwoSizes(Digest),
+    /// An `artifactType`, or the config's media type in its place, that cannot be one.
+    #[error(
+        "artifactType, or else the config's mediaType, must have at most {MAX_ARTIFACT_TYPE} characters, all of them visible ASCII or spaces"
+    )]
+    ArtifactType,
 }
 
 /// Something that a manifest names.
@@ -276,6 +285,9 @@ impl Raw {
             .artifact_type
             .filter(|text| !text.is_empty())
             .or_else(|| config.as_ref().map(|config| config.media_type.clone()));
+        if !artifact_type.as_deref().is_none_or(is_artifact_type) {
+            return Err(ManifestError::ArtifactType);
+        }
         Ok(Manifest {
             media_type,
             kind,
@@ -287,6 +299,10 @@ impl Raw {
             annotations: self.annotations.unwrap_or_default(),
         })
     }
+}
+
+fn is_artifact_type(text: &str) -> bool {
+    text.len() <= MAX_ARTIFACT_TYPE && text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
 }
 
 fn convert_all(

@@ -108,6 +108,27 @@ fn descriptors() {
 }
 
 #[test]
+fn artifact_types() {
+    let typed = |artifact_type: &str| image(&format!(r#","artifactType":"{artifact_type}""#));
+    let refused = "must have at most 255 characters";
+    check(Some(OCI_MANIFEST), &typed(&"a".repeat(MAX_ARTIFACT_TYPE)), "Image");
+    check(Some(OCI_MANIFEST), &typed("application/x; a=b"), "Image");
+    check(Some(OCI_MANIFEST), &typed(&"a".repeat(MAX_ARTIFACT_TYPE + 1)), refused);
+    for strange in [r"a\u0000", r"a\n", r"\u009b", "\u{e9}"] {
+        check(Some(OCI_MANIFEST), &typed(strange), refused);
+        let config = format!(r#""mediaType":"{strange}""#);
+        let config = image("").replace(r#""mediaType":"c""#, &config);
+        check(Some(OCI_MANIFEST), &config, refused);
+        // What is stored as JSON or not at all may hold anything.
+        check(
+            Some(OCI_MANIFEST),
+            &image(&format!(r#","annotations":{{"{strange}":"{strange}"}}"#)),
+            "Image",
+        );
+    }
+}
+
+#[test]
 fn as_many_descriptors_as_a_transaction_takes() {
     let index = |count: usize| {
         let child = r#"{"mediaType":"m","digest":"$D","size":6}"#;

@@ -170,7 +170,8 @@ impl From<ManifestError> for OciError {
             | ManifestError::MissingField { .. }
             | ManifestError::Digest { .. }
             | ManifestError::Size { .. }
-            | ManifestError::TwoSizes(_) => StatusCode::BAD_REQUEST,
+            | ManifestError::TwoSizes(_)
+            | ManifestError::ArtifactType => StatusCode::BAD_REQUEST,
         };
         Self::new(status, "MANIFEST_INVALID", error.to_string())
     }

@@ -93,19 +93,18 @@ on_both! {
         let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         let with = |value: &str| valid.replacen('{', &format!("{{\"x\":{value},"), 1);
         let many = |count: usize| vec!["0"; count].join(",");
-        let layer = r#"{"mediaType":"x","digest":"sha256:x","size":1}"#;
         let documents: Vec<Vec<u8>> = [
             with(&nested(129)),
             with(&nested(10_000)),
             with("1e999"),
             with("\"\\ud800\""),
+            valid.replacen('{', r#"{"artifactType":"a\u0000b","#, 1),
             format!("\u{feff}{valid}"),
             format!("{valid}{valid}"),
             format!("{valid}\0"),
             valid.replace("2", "18446744073709551616"),
             valid.replace("2", "-0"),
             valid.replace("[]", &format!("[{}]", many(1_000_000))),
-            valid.replace("[]", &format!("[{}]", vec![layer; 10_000].join(","))),
             String::new(),
         ]
         .into_iter()
@@ -116,6 +115,17 @@ on_both! {
             put(&admin, OCI_INDEX, document).await.expect_error("400 MANIFEST_INVALID");
         }
         put(&admin, OCI_INDEX, with(&format!("[{}]", many(1_000_000)))).await.expect(201);
+        let blob = |media_type: &str| json!({ "mediaType": media_type, "digest": digest_of("x"), "size": 1 });
+        let image = |config: &str, layers: usize| {
+            json!({ "schemaVersion": 2, "config": blob(config), "layers": vec![blob("x"); layers] }).to_string()
+        };
+        put(&admin, OCI_MANIFEST, image("a\0b", 1)).await.expect_error("400 MANIFEST_INVALID");
+        let long = put(&admin, OCI_MANIFEST, image("a", 10_000)).await.expect_error("400 MANIFEST_INVALID");
+        assert!(long.json()["errors"][0]["message"].to_string().contains("5000"), "{long:?}");
+        // NUL where nobody takes it for an end is text like any other.
+        let text = json!({ "schemaVersion": 2, "manifests": [], "annotations": { "a\0": "\0" } }).to_string();
+        put(&admin, OCI_INDEX, text.clone()).await.expect(201);
+        assert_eq!(admin.get(&format!("/v2/{IMAGE}/manifests/x")).await.expect(200).body, text);
     }
 
     async fn attack_58_sizes_do_not_lie(server: TestServer) {
