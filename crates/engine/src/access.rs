@@ -106,7 +106,8 @@ impl Kind for Delete {
     const PERMISSION: Permission = Permission::DeleteArtifacts;
 }
 
-/// Proof that the caller may do `K` in a repository that exists. Only [`Engine::open`] makes one.
+/// Proof that the caller may do `K` in a repository that exists. Only [`Engine::open`] and
+/// [`Engine::open_existing`] make one.
 pub struct RepoAccess<K> {
     pub(crate) engine: Engine,
     pub(crate) at: Arc<Opened>,
@@ -166,18 +167,37 @@ impl Engine {
         caller: &Caller,
         target: &Target,
     ) -> Result<RepoAccess<K>, EngineError> {
+        match self.open_existing(caller, target).await? {
+            Some(access) => Ok(access),
+            None => {
+                let repository = self.create_repository(caller, &target.repository()).await?;
+                Ok(self.access(repository, caller, target))
+            }
+        }
+    }
+
+    /// As [`Engine::open`], but creates nothing. `None`: there is no such repository, and `open` would create it.
+    pub async fn open_existing<K: Kind>(
+        &self,
+        caller: &Caller,
+        target: &Target,
+    ) -> Result<Option<RepoAccess<K>>, EngineError> {
         let name = target.repository();
-        let repository = match self.authorize::<K>(caller, &name).await? {
-            Some(repository) => repository,
+        match self.authorize::<K>(caller, &name).await? {
+            Some(repository) => Ok(Some(self.access(repository, caller, target))),
             None if K::PERMISSION == Permission::UploadArtifacts
                 && caller.may(Permission::CreateOnPush, &name) =>
             {
-                self.create_repository(caller, &name).await?
+                Ok(None)
             }
-            None => return Err(EngineError::RepositoryUnknown(name)),
-        };
-        let at = Opened { repository, name, target: target.clone(), caller: caller.clone() };
-        Ok(RepoAccess { engine: self.clone(), at: Arc::new(at), kind: PhantomData })
+            None => Err(EngineError::RepositoryUnknown(name)),
+        }
+    }
+
+    fn access<K>(&self, repository: Repository, caller: &Caller, target: &Target) -> RepoAccess<K> {
+        let (name, target) = (target.repository(), target.clone());
+        let at = Opened { repository, name, target, caller: caller.clone() };
+        RepoAccess { engine: self.clone(), at: Arc::new(at), kind: PhantomData }
     }
 
     /// Proves that the caller may do `K` there, and loads the repository if it exists.

@@ -18,17 +18,40 @@ use crate::{EngineError, Push, RepoAccess};
 /// A config larger than this is not read for what lists show.
 const MAX_CONFIG_BYTES: u64 = 1 << 20;
 
-/// A manifest as a client sends it.
+/// A manifest that passed every check that needs nothing but what the client sent.
 #[derive(Debug)]
 pub struct NewManifest {
-    /// The tag or digest it is put under.
-    pub reference: Reference,
-    /// Further tags that should name it.
-    pub tags: Vec<Tag>,
-    /// The request's Content-Type.
-    pub content_type: Option<String>,
+    manifest: Manifest,
+    digest: Digest,
     /// The bytes, which are stored as they are.
-    pub bytes: Bytes,
+    bytes: Bytes,
+    /// The tags that should name it.
+    tags: Vec<Tag>,
+}
+
+impl NewManifest {
+    /// Reads what was put under a tag or digest, with this Content-Type. `tags` are to name it too.
+    pub fn parse(
+        bytes: Bytes,
+        content_type: Option<&str>,
+        (reference, mut tags): (&Reference, Vec<Tag>),
+    ) -> Result<Self, EngineError> {
+        let manifest = Manifest::parse(&bytes, content_type)?;
+        let digest = match reference {
+            Reference::Digest(expected) => {
+                let actual = Digest::of_with(expected.algorithm(), &bytes);
+                if actual != *expected {
+                    return Err(EngineError::DigestMismatch { expected: expected.clone(), actual });
+                }
+                actual
+            }
+            Reference::Tag(tag) => {
+                tags.push(tag.clone());
+                Digest::of(&bytes)
+            }
+        };
+        Ok(Self { manifest, digest, bytes, tags })
+    }
 }
 
 /// What a manifest PUT did.
@@ -43,21 +66,7 @@ pub struct PushedManifest {
 impl RepoAccess<Push> {
     /// Stores a manifest and points tags at it. It is accepted whole, with everything that it names, or not.
     pub async fn put_manifest(&self, new: NewManifest) -> Result<PushedManifest, EngineError> {
-        let manifest = Manifest::parse(&new.bytes, new.content_type.as_deref())?;
-        let (digest, tags) = match &new.reference {
-            Reference::Digest(expected) => {
-                let actual = Digest::of_with(expected.algorithm(), &new.bytes);
-                if actual != *expected {
-                    return Err(EngineError::DigestMismatch { expected: expected.clone(), actual });
-                }
-                (actual, new.tags)
-            }
-            Reference::Tag(tag) => {
-                let mut tags = new.tags;
-                tags.push(tag.clone());
-                (Digest::of(&new.bytes), tags)
-            }
-        };
+        let NewManifest { manifest, digest, bytes, tags } = new;
         let shown = self.shown(&manifest).await;
         let subject = manifest.subject.as_ref().map(|subject| subject.digest.clone());
         let write = Write {
@@ -65,7 +74,7 @@ impl RepoAccess<Push> {
             sizes: manifest.sizes(),
             manifest,
             digest: digest.clone(),
-            bytes: new.bytes,
+            bytes,
             tags,
             shown,
             now: self.engine.clock.now(),

@@ -65,16 +65,21 @@ async fn put(
     (image, target): (&str, &Target),
     reference: Reference,
 ) -> Answer {
-    let access = context.app.engine.open::<Push>(&context.caller, target).await?;
+    let engine = &context.app.engine;
+    // Who may not push is refused before the body is read; only what is good makes a repository.
+    let existing = engine.open_existing::<Push>(&context.caller, target).await?;
     let tags: Vec<Tag> = context.query.all("tag").map(str::parse).collect::<Result<_, _>>()?;
     if tags.len() > MAX_TAGS {
         let message = format!("a manifest takes at most {MAX_TAGS} tags at once");
         return Err(OciError::bad_request("TAG_INVALID", message));
     }
-    let content_type = context.header(CONTENT_TYPE).map(str::to_owned);
     let bytes = receive(body, context.app.limits.idle_timeout.get()).await?;
     let named = tags.clone();
-    let new = NewManifest { reference, tags, content_type, bytes };
+    let new = NewManifest::parse(bytes, context.header(CONTENT_TYPE), (&reference, tags))?;
+    let access = match existing {
+        Some(access) => access,
+        None => engine.open(&context.caller, target).await?,
+    };
     let pushed = access.put_manifest(new).await?;
     let mut head = empty(StatusCode::CREATED)
         .header(LOCATION, format!("/v2/{image}/manifests/{}", pushed.digest))

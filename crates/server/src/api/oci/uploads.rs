@@ -17,20 +17,24 @@ pub(super) async fn start((context, body): (Context, Body), image: &str) -> Answ
     refuse_encoding(&context)?;
     refuse_too_large(&context)?;
     let target = context.target(image)?;
+    let digest = |name: &str| context.query.get(name).map(str::parse::<Digest>).transpose();
+    let (mount, digest, algorithm) = (digest("mount")?, digest("digest")?, algorithm(&context)?);
     let access = context.app.engine.open::<Push>(&context.caller, &target).await?;
-    if let Some(mount) = context.query.get("mount") {
-        let digest: Digest = mount.parse()?;
-        if mounted(&context, &access, &digest).await? {
+    match (mount, digest) {
+        (Some(digest), _) => {
+            if mounted(&context, &access, &digest).await? {
+                return Ok(created(image, &digest));
+            }
+        }
+        (None, Some(digest)) => {
+            let upload = access.start_upload(digest.algorithm()).await?;
+            let body = upload_body(body, context.app.limits.idle_timeout.get());
+            access.finish_upload(&upload.id, &digest, (None, body)).await?;
             return Ok(created(image, &digest));
         }
-    } else if let Some(digest) = context.query.get("digest") {
-        let digest: Digest = digest.parse()?;
-        let upload = access.start_upload(digest.algorithm()).await?;
-        let body = upload_body(body, context.app.limits.idle_timeout.get());
-        access.finish_upload(&upload.id, &digest, (None, body)).await?;
-        return Ok(created(image, &digest));
+        (None, None) => {}
     }
-    let upload = access.start_upload(algorithm(&context)?).await?;
+    let upload = access.start_upload(algorithm).await?;
     Ok(progress(StatusCode::ACCEPTED, image, &upload))
 }
 
@@ -62,7 +66,8 @@ pub(super) async fn by_method((context, body): (Context, Body), image: &str, id:
     let methods = [Method::GET, Method::PATCH, Method::PUT, Method::DELETE];
     allow(&context, &methods)?;
     let target: Target = context.target(image)?;
-    let access = context.app.engine.open::<Push>(&context.caller, &target).await?;
+    let access = context.app.engine.open_existing::<Push>(&context.caller, &target).await?;
+    let access = access.ok_or(EngineError::UploadUnknown)?;
     match context.method {
         Method::PATCH => append((context, body), &access, (image, id)).await,
         Method::PUT => finish_upload((context, body), &access, (image, id)).await,

@@ -147,4 +147,12 @@ on_both! {
         reader.get("/v2/p/r2/image/tags/list").await.expect_error("403 DENIED");
         server.by("owner-2").delete(manifest).await.expect(202);
     }
+
+    /// The body never comes, so that a server that waited for it would not answer this.
+    async fn who_may_not_push_is_refused_before_the_body(server: TestServer) {
+        let head = "PUT /v2/p/r1/image/manifests/x HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
+                    authorization: Bearer writer-2\r\ncontent-length: 100\r\n\r\n";
+        let answer = server.anonymous().raw(head.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
+    }
 }

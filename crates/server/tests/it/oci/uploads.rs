@@ -1,3 +1,6 @@
+use http::Method;
+use model::media_type::OCI_INDEX;
+
 use crate::util::{TestServer, digest_of, on_both, random_bytes};
 
 const IMAGE: &str = "p/r1/image";
@@ -93,6 +96,31 @@ on_both! {
         server.clock.advance_hours(5);
         crate::gc::collect(&server).await;
         admin.get(&upload).await.expect_error("404 BLOB_UPLOAD_UNKNOWN");
+    }
+
+    async fn what_is_refused_makes_no_repository(server: TestServer) {
+        let admin = server.admin();
+        let upload = format!("/v2/{IMAGE}/blobs/uploads/0123456789ab4def8123456789abcdef");
+        let finish = format!("{upload}?digest={}", digest_of("x"));
+        for method in [Method::GET, Method::PATCH, Method::PUT, Method::DELETE] {
+            admin.send(method, &finish, "x").await.expect_error("404 BLOB_UPLOAD_UNKNOWN");
+        }
+        for query in ["digest=x", "mount=x", "digest-algorithm=md5"] {
+            let path = format!("/v2/{IMAGE}/blobs/uploads/?{query}");
+            admin.post(&path, "x").await.expect_error("400 DIGEST_INVALID");
+        }
+        let index = r#"{"schemaVersion":2,"manifests":[]}"#;
+        for (reference, manifest, outcome) in [
+            ("x?tag=a/b", index, "400 TAG_INVALID"),
+            ("x", "{}", "400 MANIFEST_INVALID"),
+            (&digest_of("x"), index, "400 DIGEST_INVALID"),
+        ] {
+            admin.push_manifest((IMAGE, reference), OCI_INDEX, manifest).await.expect_error(outcome);
+        }
+        let repository = "/v2/p/r1/tags/list";
+        admin.get(repository).await.expect_error("404 NAME_UNKNOWN");
+        admin.push_manifest((IMAGE, "x"), OCI_INDEX, index).await.expect(201);
+        admin.get(repository).await.expect(200);
     }
 
     async fn content_comes_as_it_is(server: TestServer) {
