@@ -53,6 +53,15 @@ pub fn without_port(host: &str) -> &str {
     }
 }
 
+/// Whether a host has only the characters of names, addresses and ports: it is written into challenges. None at
+/// all is how clients say that they know no name.
+pub fn is_host(host: &str) -> bool {
+    let is_plain = |byte: u8| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'[' | b']')
+    };
+    host.bytes().all(is_plain)
+}
+
 fn location_in(name: &str, domain: &str) -> Option<Location> {
     let below = name.strip_suffix(domain)?.strip_suffix('.')?;
     let location = match below.strip_suffix("-docker") {
@@ -102,5 +111,15 @@ mod tests {
         check("eu.gcr.io", "europe eu.gcr.io");
         check("", "us-west1");
         check("localhost", "us-west1");
+    }
+
+    #[test]
+    fn what_a_host_is_made_of() {
+        for host in ["", "localhost:5050", "[::1]:5050", "us-west1-docker.pkg.dev", "a_b"] {
+            assert!(is_host(host), "{host}");
+        }
+        for host in ["a\"b", "a b", "a/b", "user@host", "a,b", "\u{e9}", "a\0"] {
+            assert!(!is_host(host), "{host}");
+        }
     }
 }

@@ -18,7 +18,7 @@ use engine::{Caller, Target};
 use http::header::HOST;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use model::host::Place;
+use model::host::{Place, is_host};
 
 pub use error::OciError;
 use path::Route;
@@ -40,15 +40,18 @@ struct Context {
 }
 
 impl Context {
-    fn new(app: App, parts: Parts) -> Result<Self, OciError> {
+    fn new(app: App, parts: Parts, host: &str) -> Result<Self, OciError> {
         let info = parts
             .extensions
             .get::<Arc<RequestInfo>>()
             .cloned()
             .expect("every request comes through the layer that adds this");
+        if !is_host(host) {
+            return Err(OciError::no_host());
+        }
         let caller = app.authenticate.caller(&parts.headers)?;
         info.set_principal(&caller.principal);
-        let place = app.domains.place(&host(&parts));
+        let place = app.domains.place(host);
         let query = Query::new(parts.uri.query());
         let (method, headers) = (parts.method, parts.headers);
         Ok(Self { app, caller, place, query, method, headers })
@@ -68,14 +71,11 @@ impl Context {
 
 /// The host that a request names: HTTP/2 has it in the URI, HTTP/1 in a header.
 pub(crate) fn host(parts: &Parts) -> String {
-    let header = parts.headers.get(HOST).and_then(|value| value.to_str().ok());
-    parts
-        .uri
-        .authority()
-        .map(|authority| authority.as_str())
-        .or(header)
-        .unwrap_or_default()
-        .to_owned()
+    match (parts.uri.authority(), parts.headers.get(HOST)) {
+        (Some(authority), _) => authority.as_str().to_owned(),
+        (None, Some(header)) => String::from_utf8_lossy(header.as_bytes()).into_owned(),
+        (None, None) => String::new(),
+    }
 }
 
 /// Runs a handler, and completes its answer with what every answer has.
@@ -91,9 +91,9 @@ where
     let path = request.uri().path().to_owned();
     let info = request.extensions().get::<Arc<RequestInfo>>().cloned();
     let method = request.method().clone();
-    let host = request.headers().get(HOST).cloned();
     let (parts, body) = request.into_parts();
-    let outcome = match Context::new(app, parts) {
+    let host = host(&parts);
+    let outcome = match Context::new(app, parts, &host) {
         Ok(context) => handler(context, body).await,
         Err(error) => Err(error),
     };
@@ -101,7 +101,7 @@ where
         info.set_route(label);
     }
     let mut response =
-        outcome.unwrap_or_else(|error| error.into_response_for((&method, &path), host));
+        outcome.unwrap_or_else(|error| error.into_response_for((&method, &path), &host));
     response
         .headers_mut()
         .insert("docker-distribution-api-version", HeaderValue::from_static("registry/2.0"));

@@ -57,6 +57,7 @@ async fn get(context: &Context, blob: engine::BlobContent, digest: &Digest) -> A
                 StatusCode::RANGE_NOT_SATISFIABLE,
                 "RANGE_INVALID",
                 format!("the blob has {size} bytes; the range asks for none of them"),
+                "ask for a range that begins within the blob, or for all of it",
             )
             .header(CONTENT_RANGE, whole))
         }

@@ -14,32 +14,47 @@ use serde_json::{Value, json};
 use super::path::Route;
 use crate::auth::Refused;
 
-/// An error as OCI Distribution has it: `{"errors":[{"code","message","detail"}]}`.
+/// An error as OCI Distribution has it: `{"errors":[{"code","message","detail"}]}`. The detail always has a hint:
+/// what the person at the client can do about it.
 #[derive(Debug)]
 pub struct OciError {
     status: StatusCode,
     code: &'static str,
     message: String,
-    /// A hint, or what is missing.
-    detail: Option<Value>,
+    detail: Value,
     headers: Vec<(HeaderName, HeaderValue)>,
     /// Whether a credential would help.
     challenge: bool,
 }
 
 impl OciError {
-    pub(super) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        let message = message.into();
-        Self { status, code, message, detail: None, headers: Vec::new(), challenge: false }
+    pub(super) fn new(
+        status: StatusCode,
+        code: &'static str,
+        message: impl Into<String>,
+        hint: &'static str,
+    ) -> Self {
+        let (message, detail) = (message.into(), json!({ "hint": hint }));
+        Self { status, code, message, detail, headers: Vec::new(), challenge: false }
     }
 
-    pub(super) fn bad_request(code: &'static str, message: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, code, message)
+    pub(super) fn bad_request(
+        code: &'static str,
+        message: impl Into<String>,
+        hint: &'static str,
+    ) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, message, hint)
     }
 
-    pub(super) fn hint(mut self, hint: &str) -> Self {
-        self.detail = Some(json!({ "hint": hint }));
-        self
+    fn not_found(code: &'static str, message: String, hint: &'static str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, code, message, hint)
+    }
+
+    /// A credential is missing, and would help.
+    fn unauthorized(message: impl Into<String>) -> Self {
+        let hint = "log in, for example with docker login";
+        let error = Self::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message, hint);
+        Self { challenge: true, ..error }
     }
 
     pub(super) fn header(mut self, name: HeaderName, value: impl Into<HeaderValue>) -> Self {
@@ -48,36 +63,37 @@ impl OciError {
     }
 
     pub(super) fn no_credential() -> Self {
-        let message = "not authenticated: No credential was supplied.";
-        Self { challenge: true, ..Self::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message) }
+        Self::unauthorized("not authenticated: No credential was supplied.")
     }
 
     pub(super) fn no_such_path() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "NOT_FOUND", "there is nothing at this path")
-            .hint("images are addressed as /v2/PROJECT/REPOSITORY/IMAGE/…")
+        let hint = "images are addressed as /v2/PROJECT/REPOSITORY/IMAGE/…";
+        Self::not_found("NOT_FOUND", "there is nothing at this path".to_owned(), hint)
+    }
+
+    pub(super) fn no_host() -> Self {
+        let hint = "address the registry by its name or IP address, and its port";
+        Self::bad_request("NAME_INVALID", "the request names no valid host", hint)
+    }
+
+    /// A chunk that does not begin at `offset`, or does not say where it does.
+    pub(super) fn chunk_out_of_order(message: impl Into<String>, offset: u64) -> Self {
+        let hint = "the Range header has what is stored: send what follows it";
+        Self::new(StatusCode::RANGE_NOT_SATISFIABLE, "BLOB_UPLOAD_INVALID", message, hint)
+            .header(http::header::RANGE, super::uploads::stored_range(offset))
     }
 
     pub(super) fn wrong_method(allowed: &[Method]) -> Self {
         let allowed: Vec<_> = allowed.iter().map(Method::as_str).collect();
         let allow = HeaderValue::from_str(&allowed.join(", ")).expect("methods are plain words");
-        Self::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "UNSUPPORTED",
-            "this path does not take that method",
-        )
-        .header(ALLOW, allow)
+        let (message, hint) =
+            ("this path does not take that method", "the Allow header has those that it takes");
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", message, hint).header(ALLOW, allow)
     }
 
-    /// The whole answer to a request for `path`.
-    pub(super) fn into_response_for(
-        self,
-        (method, path): (&Method, &str),
-        host: Option<HeaderValue>,
-    ) -> Response {
-        let mut error = json!({ "code": self.code, "message": self.message });
-        if let Some(detail) = self.detail {
-            error["detail"] = detail;
-        }
+    /// The whole answer to a request for `path` of `host`.
+    pub(super) fn into_response_for(self, (method, path): (&Method, &str), host: &str) -> Response {
+        let error = json!({ "code": self.code, "message": self.message, "detail": self.detail });
         let body = json!({ "errors": [error] });
         let mut response = if method == Method::HEAD {
             self.status.into_response()
@@ -86,16 +102,18 @@ impl OciError {
         };
         response.headers_mut().extend(self.headers);
         if self.challenge {
-            let challenge = challenge((method, path), host.as_ref());
+            let challenge = challenge((method, path), host);
             response.headers_mut().extend(challenge.map(|value| (WWW_AUTHENTICATE, value)));
         }
         response
     }
 }
 
-/// Where a token is to be had, and for what.
-fn challenge((method, path): (&Method, &str), host: Option<&HeaderValue>) -> Option<HeaderValue> {
-    let host = host?.to_str().ok()?;
+/// Where a token is to be had, and for what. Somebody who names no host can be told nowhere.
+fn challenge((method, path): (&Method, &str), host: &str) -> Option<HeaderValue> {
+    if host.is_empty() {
+        return None;
+    }
     let mut challenge = format!("Bearer realm=\"http://{host}/v2/token\",service=\"{host}\"");
     let route = path.strip_prefix("/v2/").and_then(Route::parse);
     let name = route.as_ref().map(|route| match route {
@@ -119,25 +137,27 @@ fn challenge((method, path): (&Method, &str), host: Option<&HeaderValue>) -> Opt
 
 impl From<Refused> for OciError {
     fn from(_: Refused) -> Self {
-        Self::new(
-            StatusCode::UNAUTHORIZED,
-            "UNAUTHORIZED",
-            "not authenticated: No valid credential was supplied.",
-        )
+        let message = "not authenticated: No valid credential was supplied.";
+        let hint = "the credential is wrong or has expired: log in again";
+        Self::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message, hint)
     }
 }
 
 impl From<NameError> for OciError {
     fn from(error: NameError) -> Self {
-        Self::bad_request("NAME_INVALID", error.to_string())
-            .hint("images are addressed as HOST/PROJECT/REPOSITORY/IMAGE")
+        let hint = "images are addressed as HOST/PROJECT/REPOSITORY/IMAGE";
+        Self::bad_request("NAME_INVALID", error.to_string(), hint)
     }
 }
 
 impl From<ReferenceError> for OciError {
     fn from(error: ReferenceError) -> Self {
         match error {
-            ReferenceError::Tag => Self::bad_request("TAG_INVALID", error.to_string()),
+            ReferenceError::Tag => Self::bad_request(
+                "TAG_INVALID",
+                error.to_string(),
+                "choose a tag such as 1.0 or latest",
+            ),
             ReferenceError::Digest(error) => error.into(),
         }
     }
@@ -145,112 +165,124 @@ impl From<ReferenceError> for OciError {
 
 impl From<DigestError> for OciError {
     fn from(error: DigestError) -> Self {
-        Self::bad_request("DIGEST_INVALID", error.to_string())
+        let hint = "copy the whole digest, as the push of the content printed it";
+        Self::bad_request("DIGEST_INVALID", error.to_string(), hint)
     }
 }
 
 impl From<PageSizeError> for OciError {
     fn from(error: PageSizeError) -> Self {
-        Self::bad_request("PAGINATION_NUMBER_INVALID", error.to_string())
+        let hint = "leave n out, and follow the Link header to the next page";
+        Self::bad_request("PAGINATION_NUMBER_INVALID", error.to_string(), hint)
     }
 }
 
 impl From<ManifestError> for OciError {
     fn from(error: ManifestError) -> Self {
-        let status = match error {
-            ManifestError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            ManifestError::TooManyDescriptors(_)
-            | ManifestError::Json(_)
-            | ManifestError::Schema1
-            | ManifestError::SchemaVersion
-            | ManifestError::NoMediaType
-            | ManifestError::MediaTypeMismatch { .. }
-            | ManifestError::UnknownMediaType(_)
-            | ManifestError::ForeignField { .. }
-            | ManifestError::MissingField { .. }
-            | ManifestError::Digest { .. }
-            | ManifestError::Size { .. }
-            | ManifestError::TwoSizes(_)
-            | ManifestError::ArtifactType => StatusCode::BAD_REQUEST,
+        let is_large = matches!(error, ManifestError::TooLarge);
+        let status = if is_large { StatusCode::PAYLOAD_TOO_LARGE } else { StatusCode::BAD_REQUEST };
+        let hint = match error {
+            ManifestError::TooLarge => "push large annotations as a layer, or split the index",
+            ManifestError::TooManyDescriptors(_) => "merge layers, or split the index",
+            ManifestError::Json(_) => "write plain JSON in UTF-8 that has no key twice",
+            ManifestError::Schema1 => "skopeo copy --format v2s2 converts it",
+            ManifestError::SchemaVersion => "set schemaVersion to 2",
+            ManifestError::NoMediaType => "send the manifest's media type as Content-Type",
+            ManifestError::MediaTypeMismatch { .. } => {
+                "send as Content-Type what the manifest has as mediaType"
+            }
+            ManifestError::UnknownMediaType(_) => "push it as an OCI manifest with an artifactType",
+            ManifestError::ForeignField { .. } | ManifestError::MissingField { .. } => {
+                "an image has config and layers, an index has manifests, and none has both"
+            }
+            ManifestError::Digest { .. } => "name the content by its sha256 or sha512 digest",
+            ManifestError::Size { .. } => "state the content's length in bytes",
+            ManifestError::TwoSizes(_) => "state the same size wherever that digest stands",
+            ManifestError::ArtifactType => "use a media type such as application/vnd.example.sbom",
         };
-        Self::new(status, "MANIFEST_INVALID", error.to_string())
+        Self::new(status, "MANIFEST_INVALID", error.to_string(), hint)
     }
 }
 
 impl From<BodyError> for OciError {
     fn from(error: BodyError) -> Self {
-        let status = match error {
-            BodyError::Closed => StatusCode::BAD_REQUEST,
-            BodyError::Stalled => StatusCode::REQUEST_TIMEOUT,
+        let (status, hint) = match error {
+            BodyError::Closed => (StatusCode::BAD_REQUEST, "the connection broke: push again"),
+            BodyError::Stalled => {
+                (StatusCode::REQUEST_TIMEOUT, "the connection was stuck: push again")
+            }
         };
-        Self::new(status, "BLOB_UPLOAD_INVALID", format!("request body ended early: {error}"))
+        let message = format!("request body ended early: {error}");
+        Self::new(status, "BLOB_UPLOAD_INVALID", message, hint)
     }
 }
 
 impl From<EngineError> for OciError {
+    // Longer than a function should be: it is a table, with a line for each error.
     fn from(error: EngineError) -> Self {
         let message = error.to_string();
         match error {
             EngineError::Denied { permission, resource, anonymous: true } => {
-                let message = format!(
+                Self::unauthorized(format!(
                     "Unauthenticated request. Unauthenticated requests do not have permission \"{permission}\" on resource \"{resource}\" (or it may not exist)"
-                );
-                let error = Self::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message);
-                Self { challenge: true, ..error }
+                ))
             }
-            EngineError::Denied { .. } => Self::new(StatusCode::FORBIDDEN, "DENIED", message),
+            EngineError::Denied { .. } => {
+                let hint =
+                    "check the name, or ask for a role on the repository that has the permission";
+                Self::new(StatusCode::FORBIDDEN, "DENIED", message, hint)
+            }
             EngineError::RepositoryUnknown(_) => {
-                Self::new(StatusCode::NOT_FOUND, "NAME_UNKNOWN", message)
-                    .hint("a repository appears with the first push to it")
+                let hint = "a repository appears with the first push to it";
+                Self::not_found("NAME_UNKNOWN", message, hint)
             }
             EngineError::ImageUnknown(_) => {
-                Self::new(StatusCode::NOT_FOUND, "NAME_UNKNOWN", message)
+                let hint = "check the name; /v2/_catalog lists the images that there are";
+                Self::not_found("NAME_UNKNOWN", message, hint)
             }
             EngineError::BlobUnknown(_) => {
-                Self::new(StatusCode::NOT_FOUND, "BLOB_UNKNOWN", message)
+                let hint = "push the image to this repository again: its blobs are its own";
+                Self::not_found("BLOB_UNKNOWN", message, hint)
             }
             EngineError::ManifestUnknown(_) => {
-                Self::new(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", message)
+                let hint = "check the tag or digest; …/tags/list lists the image's tags";
+                Self::not_found("MANIFEST_UNKNOWN", message, hint)
             }
             EngineError::UploadUnknown => {
-                Self::new(StatusCode::NOT_FOUND, "BLOB_UPLOAD_UNKNOWN", message)
-                    .hint("start the upload again with POST …/blobs/uploads/")
+                let hint = "start the upload again with POST …/blobs/uploads/";
+                Self::not_found("BLOB_UPLOAD_UNKNOWN", message, hint)
             }
             EngineError::UploadBusy => {
-                Self::new(StatusCode::CONFLICT, "BLOB_UPLOAD_INVALID", message)
+                let hint = "wait for the other request to end, or start another upload";
+                Self::new(StatusCode::CONFLICT, "BLOB_UPLOAD_INVALID", message, hint)
             }
-            EngineError::ChunkOutOfOrder { offset } => {
-                Self::new(StatusCode::RANGE_NOT_SATISFIABLE, "BLOB_UPLOAD_INVALID", message)
-                    .header(http::header::RANGE, super::uploads::stored_range(offset))
-            }
+            EngineError::ChunkOutOfOrder { offset } => Self::chunk_out_of_order(message, offset),
             EngineError::BlobTooLarge { .. } => {
-                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "SIZE_INVALID", message)
+                let hint = "split the content into several layers";
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "SIZE_INVALID", message, hint)
             }
-            EngineError::DigestMismatch { .. } => Self::bad_request("DIGEST_INVALID", message)
-                .hint("the content arrived changed, or was hashed before it changed: push again"),
+            EngineError::DigestMismatch { .. } => {
+                let hint =
+                    "the content arrived changed, or was hashed before it changed: push again";
+                Self::bad_request("DIGEST_INVALID", message, hint)
+            }
             EngineError::ManifestInvalid(error) => error.into(),
             EngineError::ReferencesUnknown(missing) => missing_references(message, &missing),
-            EngineError::SizeMismatch { .. } => Self::bad_request("SIZE_INVALID", message),
+            EngineError::SizeMismatch { .. } => {
+                let hint = "state the size of the content as it was pushed";
+                Self::bad_request("SIZE_INVALID", message, hint)
+            }
             EngineError::InUse { .. } => {
-                Self::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", message)
-                    .hint("delete what needs it first")
+                let hint = "delete what needs it first";
+                Self::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", message, hint)
             }
             EngineError::Body(error) => error.into(),
             EngineError::StorageFull => {
                 tracing::error!("no space left for content");
-                Self::new(StatusCode::INSUFFICIENT_STORAGE, "UNAVAILABLE", message)
-                    .hint("the registry's disk is full; its operator has to make room")
+                let hint = "the registry's disk is full; its operator has to make room";
+                Self::new(StatusCode::INSUFFICIENT_STORAGE, "UNAVAILABLE", message, hint)
             }
-            EngineError::Database(error) => match error.kind() {
-                ErrorKind::Unavailable | ErrorKind::Retry | ErrorKind::Lost => {
-                    unavailable(&message)
-                }
-                ErrorKind::Unique
-                | ErrorKind::ForeignKey
-                | ErrorKind::Check
-                | ErrorKind::Corrupt
-                | ErrorKind::Other => internal(&message),
-            },
+            EngineError::Database(error) => database(error.kind(), &message),
             EngineError::Unavailable(_) => unavailable(&message),
             EngineError::Internal(_) => internal(&message),
         }
@@ -260,25 +292,34 @@ impl From<EngineError> for OciError {
 fn missing_references(message: String, missing: &[model::digest::Digest]) -> OciError {
     const NAMED: usize = 20;
     let digests: Vec<_> = missing.iter().take(NAMED).map(|digest| digest.as_str()).collect();
-    let mut error = OciError::bad_request("MANIFEST_BLOB_UNKNOWN", message);
-    error.detail = Some(json!({
-        "missing": digests,
-        "hint": "push blobs to this repository, and an index's manifests to this image, before what names them",
-    }));
+    let hint = "push blobs to this repository, and an index's manifests to this image, before what names them";
+    let mut error = OciError::bad_request("MANIFEST_BLOB_UNKNOWN", message, hint);
+    error.detail["missing"] = json!(digests);
     error
+}
+
+fn database(kind: ErrorKind, message: &str) -> OciError {
+    match kind {
+        ErrorKind::Unavailable | ErrorKind::Retry | ErrorKind::Lost => unavailable(message),
+        ErrorKind::Unique
+        | ErrorKind::ForeignKey
+        | ErrorKind::Check
+        | ErrorKind::Corrupt
+        | ErrorKind::Other => internal(message),
+    }
 }
 
 /// The text is for the log; the client learns that it may come again.
 fn unavailable(message: &str) -> OciError {
     tracing::warn!("answering 503: {message}");
-    let text = "the registry cannot answer now; try again";
-    OciError::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", text)
+    let (text, hint) = ("the registry cannot answer now", "try again in a moment");
+    OciError::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", text, hint)
         .header(RETRY_AFTER, HeaderValue::from(1))
 }
 
 /// The text is for the log.
 fn internal(message: &str) -> OciError {
     tracing::error!("answering 500: {message}");
-    let text = "internal error; the server's log has it under this answer's X-Request-Id";
-    OciError::new(StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN", text)
+    let hint = "the server's log has it under this answer's X-Request-Id: tell its operator";
+    OciError::new(StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN", "internal error", hint)
 }

@@ -71,7 +71,11 @@ async fn put(
     let tags: Vec<Tag> = context.query.all("tag").map(str::parse).collect::<Result<_, _>>()?;
     if tags.len() > MAX_TAGS {
         let message = format!("a manifest takes at most {MAX_TAGS} tags at once");
-        return Err(OciError::bad_request("TAG_INVALID", message));
+        return Err(OciError::bad_request(
+            "TAG_INVALID",
+            message,
+            "set the others with another PUT",
+        ));
     }
     let bytes = receive(body, context.app.limits.idle_timeout.get()).await?;
     let named = tags.clone();

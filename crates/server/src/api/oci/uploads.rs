@@ -87,9 +87,9 @@ async fn append(
     access: &RepoAccess<Push>,
     (image, id): (&str, &str),
 ) -> Answer {
-    let (range, body) = chunk(request)?;
+    let (range, body) = chunk(request, access, (image, id)).await?;
     let outcome = access.append(id, range, body).await;
-    let upload = outcome.map_err(|error| located(error.into(), image, id))?;
+    let upload = outcome.map_err(|error| located(error, image, id))?;
     Ok(progress(StatusCode::ACCEPTED, image, &upload))
 }
 
@@ -99,30 +99,48 @@ async fn finish_upload(
     (image, id): (&str, &str),
 ) -> Answer {
     let digest = request.0.query.get("digest").ok_or_else(|| {
-        OciError::bad_request("DIGEST_INVALID", "the last PUT of an upload needs ?digest=")
+        let hint = "add ?digest= and the digest of the whole blob";
+        OciError::bad_request("DIGEST_INVALID", "the last PUT of an upload needs ?digest=", hint)
     })?;
     let digest: Digest = digest.parse()?;
-    let outcome = access.finish_upload(id, &digest, chunk(request)?).await;
-    outcome.map_err(|error| located(error.into(), image, id))?;
+    let (range, body) = chunk(request, access, (image, id)).await?;
+    let outcome = access.finish_upload(id, &digest, (range, body)).await;
+    outcome.map_err(|error| located(error, image, id))?;
     Ok(created(image, &digest))
 }
 
 /// A request's bytes, and where they belong if it says so.
-fn chunk(
+async fn chunk(
     (context, body): (Context, Body),
+    access: &RepoAccess<Push>,
+    (image, id): (&str, &str),
 ) -> Result<(Option<ContentRange>, engine::Body<'static>), OciError> {
     refuse_encoding(&context)?;
     refuse_too_large(&context)?;
-    let range = content_range(&context)?;
+    let range = match context.headers.get(CONTENT_RANGE) {
+        Some(text) => match text.to_str().ok().and_then(ContentRange::parse) {
+            Some(range) => Some(range),
+            None => {
+                let offset = access.upload_progress(id).await?.offset;
+                let message = "Content-Range must be START-END, both counted from 0 and inclusive";
+                return Err(OciError::chunk_out_of_order(message, offset)
+                    .header(LOCATION, upload_path(image, id)));
+            }
+        },
+        None => None,
+    };
     Ok((range, upload_body(body, context.app.limits.idle_timeout.get())))
 }
 
-/// An error that says where the upload can go on.
-fn located(error: OciError, image: &str, id: &str) -> OciError {
-    match HeaderValue::from_str(&format!("/v2/{image}/blobs/uploads/{id}")) {
-        Ok(location) => error.header(LOCATION, location),
-        Err(_) => error,
-    }
+/// An error that says where the upload can go on, unless the upload is over.
+fn located(error: EngineError, image: &str, id: &str) -> OciError {
+    let over = matches!(error, EngineError::UploadUnknown | EngineError::DigestMismatch { .. });
+    let error = OciError::from(error);
+    if over { error } else { error.header(LOCATION, upload_path(image, id)) }
+}
+
+fn upload_path(image: &str, id: &str) -> HeaderValue {
+    HeaderValue::from_str(&format!("/v2/{image}/blobs/uploads/{id}")).expect("name and id parsed")
 }
 
 /// A body that says that it is larger than a blob may be is not read.
@@ -136,18 +154,6 @@ fn refuse_too_large(context: &Context) -> Result<(), OciError> {
     }
 }
 
-fn content_range(context: &Context) -> Result<Option<ContentRange>, OciError> {
-    let Some(text) = context.header(CONTENT_RANGE) else { return Ok(None) };
-    let range = ContentRange::parse(text).ok_or_else(|| {
-        OciError::new(
-            StatusCode::RANGE_NOT_SATISFIABLE,
-            "BLOB_UPLOAD_INVALID",
-            "Content-Range must be START-END, both counted from 0 and inclusive",
-        )
-    })?;
-    Ok(Some(range))
-}
-
 /// Digests are of the bytes as they are stored, so nothing may be packed for the way.
 fn refuse_encoding(context: &Context) -> Result<(), OciError> {
     match context.header(CONTENT_ENCODING) {
@@ -155,7 +161,8 @@ fn refuse_encoding(context: &Context) -> Result<(), OciError> {
         Some(_) => Err(OciError::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "UNSUPPORTED",
-            "Content-Encoding is not understood: send the content as it is",
+            "Content-Encoding is not understood",
+            "send the content as it is to be stored",
         )),
     }
 }

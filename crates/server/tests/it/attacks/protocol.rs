@@ -112,6 +112,7 @@ on_both! {
         let wrong = format!("{upload}?digest={}", digest_of("other"));
         let refused = admin.put(&wrong, "").await.expect_error("400 DIGEST_INVALID");
         assert!(refused.json()["errors"][0]["message"].to_string().contains(&digest_of("content")));
+        assert_eq!(refused.header("location"), "", "there is nothing to go on with");
         admin.get(&upload).await.expect_error("404 BLOB_UPLOAD_UNKNOWN");
         admin.head(&format!("/v2/{IMAGE}/blobs/{}", digest_of("content"))).await.expect(404);
         let upload = admin.start_upload(IMAGE).await;
@@ -136,7 +137,8 @@ on_both! {
             ("5-18446744073709551615", "56789"),
         ] {
             let reply = patch(range, body).await.expect_error("416 BLOB_UPLOAD_INVALID");
-            assert!(["0-4", ""].contains(&reply.header("range")), "{range}: {reply:?}");
+            let goes_on = (reply.header("range"), reply.header("location"));
+            assert_eq!(goes_on, ("0-4", upload.as_str()), "{range}: {reply:?}");
             let status = admin.get(&upload).await.expect(204);
             assert_eq!(status.header("range"), "0-4", "after {range}");
         }

@@ -72,6 +72,13 @@ on_both! {
         stranger.expect_error("401 UNAUTHORIZED");
         let challenge = server.anonymous().get("/v2/").await.expect_error("401 UNAUTHORIZED");
         assert!(challenge.header("www-authenticate").starts_with("Bearer realm=\"http://"));
+        // HTTP/2 names the host elsewhere, and is told the same.
+        let there = server.anonymous().http2().get("/v2/").await.expect_error("401 UNAUTHORIZED");
+        assert_eq!(there.header("www-authenticate"), challenge.header("www-authenticate"));
+        for host in ["a\",realm=\"http://b", "\u{e9}"] {
+            let forged = server.anonymous().with("host", host).get("/v2/").await;
+            forged.expect_error("400 NAME_INVALID");
+        }
         let refused = server.by("no such token").get("/v2/").await;
         assert!(refused.header("www-authenticate").is_empty());
         refused.expect_error("401 UNAUTHORIZED");

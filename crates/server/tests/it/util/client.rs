@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use model::digest::Digest;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -42,10 +42,13 @@ impl Reply {
         self
     }
 
-    /// Asserts status and OCI error code.
+    /// Asserts status and OCI error code, and that the refusal says what can be done about it.
     #[track_caller]
     pub(crate) fn expect_error(self, outcome: &str) -> Self {
         assert_eq!(self.outcome(), outcome, "{self:#?}");
+        let json = self.json();
+        let hint = json["errors"][0]["detail"]["hint"].as_str().unwrap_or_default();
+        assert!(!hint.is_empty(), "no hint: {}", String::from_utf8_lossy(&self.body));
         self
     }
 }
@@ -55,11 +58,17 @@ impl Reply {
 pub(crate) struct Client {
     address: SocketAddr,
     headers: Vec<(String, String)>,
+    http2: bool,
 }
 
 impl Client {
     pub(crate) fn new(address: SocketAddr) -> Self {
-        Self { address, headers: Vec::new() }
+        Self { address, headers: Vec::new(), http2: false }
+    }
+
+    /// Speaks HTTP/2 from now on.
+    pub(crate) fn http2(self) -> Self {
+        Self { http2: true, ..self }
     }
 
     pub(crate) fn token(self, token: &str) -> Self {
@@ -73,26 +82,47 @@ impl Client {
     }
 
     pub(crate) async fn send(&self, method: Method, path: &str, body: impl Into<Bytes>) -> Reply {
-        let stream = TcpStream::connect(self.address).await.expect("it listens");
-        let (mut sender, connection) =
-            http1::handshake(TokioIo::new(stream)).await.expect("it speaks HTTP");
-        tokio::spawn(connection);
-        let mut request = Request::builder().method(method).uri(path);
-        if !self.headers.iter().any(|(name, _)| name == "host") {
-            request = request.header("host", self.address.to_string());
-        }
-        for (name, value) in &self.headers {
+        self.try_send(method, path, body).await.expect("an answer")
+    }
+
+    /// As [`Client::send`], of a server that may end the connection instead.
+    pub(crate) async fn try_send(
+        &self,
+        method: Method,
+        path: &str,
+        body: impl Into<Bytes>,
+    ) -> hyper::Result<Reply> {
+        let host = self.address.to_string();
+        let host =
+            self.headers.iter().find(|(name, _)| name == "host").map_or(&host, |(_, host)| host);
+        // HTTP/2 names the host in the address.
+        let mut request = if self.http2 {
+            Request::builder().uri(format!("http://{host}{path}"))
+        } else {
+            Request::builder().uri(path).header("host", host)
+        };
+        for (name, value) in self.headers.iter().filter(|(name, _)| name != "host") {
             request = request.header(name, value);
         }
-        let request = request.body(Full::new(body.into())).expect("a request");
-        let (parts, body) = sender.send_request(request).await.expect("an answer").into_parts();
+        let request = request.method(method).body(Full::new(body.into())).expect("a request");
+        let io = TokioIo::new(TcpStream::connect(self.address).await.expect("it listens"));
+        let answer = if self.http2 {
+            let (mut sender, connection) =
+                http2::handshake(TokioExecutor::new(), io).await.expect("it speaks HTTP/2");
+            tokio::spawn(connection);
+            sender.send_request(request).await
+        } else {
+            let (mut sender, connection) = http1::handshake(io).await.expect("it speaks HTTP");
+            tokio::spawn(connection);
+            sender.send_request(request).await
+        };
+        let (parts, mut body) = answer?.into_parts();
         // A body that is cut short shows as what came of it.
         let mut bytes = Vec::new();
-        let mut body = body;
         while let Some(Ok(frame)) = body.frame().await {
             bytes.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
         }
-        Reply { status: parts.status, headers: parts.headers, body: bytes.into() }
+        Ok(Reply { status: parts.status, headers: parts.headers, body: bytes.into() })
     }
 
     pub(crate) async fn get(&self, path: &str) -> Reply {
@@ -148,10 +178,10 @@ impl Client {
     /// Writes bytes to a connection as they are, and reads until the server closes it.
     pub(crate) async fn raw(&self, bytes: &[u8]) -> String {
         let mut stream = TcpStream::connect(self.address).await.expect("it listens");
-        // The server may have heard enough before everything is written.
-        let _ = stream.write_all(bytes).await;
+        let (mut read, mut write) = stream.split();
         let mut answer = Vec::new();
-        let _ = stream.read_to_end(&mut answer).await;
+        // The server may have heard enough, and answer and close, before everything is written.
+        let _ = tokio::join!(write.write_all(bytes), read.read_to_end(&mut answer));
         String::from_utf8_lossy(&answer).into_owned()
     }
 }
