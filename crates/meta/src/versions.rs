@@ -316,6 +316,37 @@ pub fn delete_content(tx: &mut Tx<'_>, digest: &Digest) -> Result<u64, MetaError
     tx.exec("DELETE FROM manifest_contents WHERE digest = ?1", params![digest.as_str()])
 }
 
+/// What a line of the referrers list costs, before it is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReferrerSize {
+    /// The referring manifest.
+    pub digest: Digest,
+    /// What it is.
+    pub artifact_type: Option<String>,
+    /// The length of its annotations.
+    pub annotations: i64,
+}
+
+/// The statement of [`referrer_sizes`], for the test that looks at its plan.
+pub const REFERRER_SIZES_SQL: &str = "SELECT digest, artifact_type, octet_length(annotations)
+     FROM versions WHERE package_id = ?1 AND subject = ?2 AND digest > ?3 ORDER BY digest LIMIT ?4";
+
+/// The manifests of an image that refer to `subject`, after `last`, by digest: how long their lines would be.
+pub fn referrer_sizes(
+    tx: &mut Tx<'_>,
+    package: &Id,
+    subject: &Digest,
+    (last, limit): (&str, i64),
+) -> Result<Vec<ReferrerSize>, MetaError> {
+    tx.query(REFERRER_SIZES_SQL, params![package, subject.as_str(), last, limit], |row| {
+        Ok(ReferrerSize {
+            digest: digest_at(row, 0)?,
+            artifact_type: row.opt_text(1)?,
+            annotations: row.int(2)?,
+        })
+    })
+}
+
 /// One line of the referrers list.
 #[derive(Debug, Clone)]
 pub struct Referrer {
@@ -334,16 +365,19 @@ pub struct Referrer {
 /// The statement of [`referrers`], for the test that looks at its plan.
 pub const REFERRERS_SQL: &str =
     "SELECT digest, media_type, manifest_bytes, artifact_type, annotations
-     FROM versions WHERE package_id = ?1 AND subject = ?2 AND digest > ?3 ORDER BY digest LIMIT ?4";
+     FROM versions WHERE package_id = ?1 AND subject = ?2 AND digest > ?3 AND digest <= ?4
+       AND (artifact_type = ?5 OR ?5 = '') ORDER BY digest";
 
-/// The manifests of an image that refer to `subject`, after `last`, by digest.
+/// The manifests of an image that refer to `subject`, after `from` up to `to`, by digest: those of an artifact
+/// type, or all where it is empty.
 pub fn referrers(
     tx: &mut Tx<'_>,
     package: &Id,
     subject: &Digest,
-    (last, limit): (&str, i64),
+    (from, to, artifact_type): (&str, &Digest, &str),
 ) -> Result<Vec<Referrer>, MetaError> {
-    tx.query(REFERRERS_SQL, params![package, subject.as_str(), last, limit], |row| {
+    let params = params![package, subject.as_str(), from, to.as_str(), artifact_type];
+    tx.query(REFERRERS_SQL, params, |row| {
         Ok(Referrer {
             digest: digest_at(row, 0)?,
             media_type: row.text(1)?,

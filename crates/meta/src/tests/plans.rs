@@ -34,7 +34,8 @@ on_each! {
         let (id, text, limit) = (Param::from(id), Param::from("a"), Param::from(10));
         check(db, packages::CATALOG_SQL, &[text, text, limit]).await;
         check(db, packages::BETWEEN_SQL, &[id, text, text, limit]).await;
-        check(db, versions::REFERRERS_SQL, &[id, text, text, limit]).await;
+        check(db, versions::REFERRER_SIZES_SQL, &[id, text, text, limit]).await;
+        check(db, versions::REFERRERS_SQL, &[id, text, text, text, text]).await;
         check(db, tags::LIST_SQL, &[id, text, limit]).await;
         check(db, gc_queue::DUE_SQL, &[limit, limit, text, text, limit]).await;
     }

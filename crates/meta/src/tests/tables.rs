@@ -173,15 +173,27 @@ on_each! {
                 add_manifest(tx, &place, (bytes.as_bytes(), Some(&subject)), &[])?;
             }
             expected.sort_by_key(|bytes| Digest::of(bytes.as_bytes()));
-            let first = versions::referrers(tx, &place.package, &subject, ("", 3))?;
+            let first = versions::referrer_sizes(tx, &place.package, &subject, ("", 3))?;
             let last = first.last().expect("a page").digest.clone();
-            let second = versions::referrers(tx, &place.package, &subject, (last.as_str(), 3))?;
+            let second = versions::referrer_sizes(tx, &place.package, &subject, (last.as_str(), 3))?;
             assert_eq!((first.len(), second.len()), (3, 2));
-            for (found, bytes) in first.iter().chain(&second).zip(&expected) {
-                assert_eq!((&found.digest, found.size), (&Digest::of(bytes.as_bytes()), 11));
-                assert_eq!(found.artifact_type.as_deref(), Some("text/signature"));
-                assert_eq!(found.annotations, "{}");
+            let end = second.last().expect("a page").digest.clone();
+            for artifact_type in ["", "text/signature"] {
+                let range = ("", &end, artifact_type);
+                let all = versions::referrers(tx, &place.package, &subject, range)?;
+                assert_eq!(all.len(), 5);
+                for ((found, size), bytes) in all.iter().zip(first.iter().chain(&second)).zip(&expected) {
+                    assert_eq!((&found.digest, found.size), (&Digest::of(bytes.as_bytes()), 11));
+                    assert_eq!(found.artifact_type.as_deref(), Some("text/signature"));
+                    assert_eq!(found.annotations, "{}");
+                    assert_eq!((&size.digest, &size.artifact_type), (&found.digest, &found.artifact_type));
+                    assert_eq!(size.annotations, 2);
+                }
             }
+            let range = (last.as_str(), &end, "");
+            assert_eq!(versions::referrers(tx, &place.package, &subject, range)?.len(), 2);
+            let range = ("", &end, "text/other");
+            assert!(versions::referrers(tx, &place.package, &subject, range)?.is_empty());
             let at = Address { repository: &place.repository, image: "i" };
             let one = versions::by_digest(tx, at, &last)?.expect("stored");
             assert_eq!(one.subject, Some(subject));

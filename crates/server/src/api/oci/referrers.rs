@@ -7,7 +7,8 @@ use http::header::{CONTENT_TYPE, LINK};
 use http::{HeaderValue, Method};
 use model::digest::Digest;
 use model::media_type::OCI_INDEX;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::{Answer, Context, allow};
 
@@ -23,9 +24,9 @@ pub(super) async fn list(context: Context, image: &str, digest: &str) -> Answer 
         Err(EngineError::RepositoryUnknown(_)) => ReferrersPage::default(),
         Err(error) => return Err(error.into()),
     };
-    let manifests: Vec<Value> = page.referrers.iter().map(descriptor).collect();
-    let index = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": manifests });
-    let mut response = ([(CONTENT_TYPE, OCI_INDEX)], index.to_string()).into_response();
+    let manifests = page.referrers.iter().map(Line::new).collect();
+    let index = Index { schema_version: 2, media_type: OCI_INDEX, manifests };
+    let mut response = ([(CONTENT_TYPE, OCI_INDEX)], axum::Json(index)).into_response();
     if artifact_type.is_some() {
         let applied = HeaderValue::from_static("artifactType");
         response.headers_mut().insert("oci-filters-applied", applied);
@@ -43,18 +44,37 @@ pub(super) async fn list(context: Context, image: &str, digest: &str) -> Answer 
     Ok(response)
 }
 
-fn descriptor(referrer: &engine::Referrer) -> Value {
-    let mut descriptor = json!({
-        "mediaType": referrer.media_type,
-        "digest": referrer.digest.as_str(),
-        "size": referrer.size,
-    });
-    if let Some(artifact_type) = &referrer.artifact_type {
-        descriptor["artifactType"] = json!(artifact_type);
+/// The answer: an index of what refers to the subject.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Index<'a> {
+    schema_version: u8,
+    media_type: &'a str,
+    manifests: Vec<Line<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Line<'a> {
+    media_type: &'a str,
+    digest: &'a str,
+    size: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    artifact_type: Option<&'a str>,
+    /// As the row has them: they may be as long as a manifest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    annotations: Option<&'a RawValue>,
+}
+
+impl<'a> Line<'a> {
+    fn new(referrer: &'a engine::Referrer) -> Self {
+        let annotations = Some(referrer.annotations.as_str()).filter(|json| *json != "{}");
+        Self {
+            media_type: &referrer.media_type,
+            digest: referrer.digest.as_str(),
+            size: referrer.size,
+            artifact_type: referrer.artifact_type.as_deref(),
+            annotations: annotations.and_then(|json| serde_json::from_str(json).ok()),
+        }
     }
-    let annotations: Value = serde_json::from_str(&referrer.annotations).unwrap_or_default();
-    if annotations.as_object().is_some_and(|annotations| !annotations.is_empty()) {
-        descriptor["annotations"] = annotations;
-    }
-    descriptor
 }

@@ -1,8 +1,25 @@
+use model::manifest::MAX_BYTES;
 use model::media_type::OCI_INDEX;
+use serde_json::{Value, json};
 
-use crate::util::{Image, TestServer, digest_of, on_both};
+use crate::util::{Client, Image, TestServer, digest_of, next_page, on_both};
 
 const IMAGE: &str = "p/r1/image";
+
+/// The digests of every page of a list, none of which is longer than a manifest may be.
+async fn pages(client: &Client, path: &str) -> Vec<Vec<String>> {
+    let (mut pages, mut next) = (Vec::new(), Some(path.to_owned()));
+    while let Some(path) = next {
+        let page = client.get(&path).await.expect(200);
+        assert!(page.body.len() <= MAX_BYTES, "{} bytes", page.body.len());
+        let json = page.json();
+        let manifests = json["manifests"].as_array().expect("a list").iter();
+        let digest = |entry: &Value| entry["digest"].as_str().expect("text").to_owned();
+        pages.push(manifests.map(digest).collect());
+        next = next_page(&page);
+    }
+    pages
+}
 
 on_both! {
     async fn what_refers_to_an_image(server: TestServer) {
@@ -56,19 +73,44 @@ on_both! {
             };
             futures_util::future::join_all(chunk.iter().map(push)).await;
         }
-        let mut found = Vec::new();
-        let mut next = Some(format!("/v2/{IMAGE}/referrers/{}", image.digest()));
-        while let Some(path) = next {
-            let page = admin.get(&path).await.expect(200);
-            let json = page.json();
-            let manifests = json["manifests"].as_array().expect("a list").clone();
-            found.extend(manifests.iter().map(|entry| entry["digest"].to_string()));
-            next = crate::util::next_page(&page);
+        let pages = pages(&admin, &format!("/v2/{IMAGE}/referrers/{}", image.digest())).await;
+        assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), [500, 3]);
+        assert!(pages.concat().is_sorted_by(|a, b| a < b), "nothing comes twice");
+    }
+
+    /// Annotations are as long as their maker likes, and clients read no more of an index than of a manifest.
+    async fn a_page_of_referrers_is_no_longer_than_a_manifest(server: TestServer) {
+        let admin = server.admin();
+        let image = Image::new(1);
+        image.push(&admin, (IMAGE, "latest")).await;
+        let path = format!("/v2/{IMAGE}/referrers/{}", image.digest());
+        let push = async |artifact_type: &str, about: String| {
+            let manifest = json!({
+                "schemaVersion": 2, "manifests": [], "artifactType": artifact_type,
+                "subject": image.descriptor(), "annotations": { "about": about },
+            });
+            let (manifest, media_type) = (manifest.to_string(), OCI_INDEX);
+            let at = digest_of(&manifest);
+            admin.push_manifest((IMAGE, &at), media_type, manifest).await.expect(201);
+            at
+        };
+        let (mut long, mut short) = (Vec::new(), Vec::new());
+        for n in 0..7 {
+            long.push(push("x/long", format!("{n}{}", "\"".repeat(500_000))).await);
+            short.push(push("x/short", format!("{n}\0")).await);
         }
-        assert_eq!(found.len(), 503);
-        found.dedup();
-        assert_eq!(found.len(), 503, "nothing comes twice");
-        assert!(found.is_sorted());
+        let longest = push("x/longest", "a".repeat(4_193_800)).await;
+        long.sort();
+        short.sort();
+        let found = pages(&admin, &path).await.concat();
+        let mut all = [&long[..], &short[..], &[longest]].concat();
+        all.sort();
+        assert_eq!(found, all);
+        let found = pages(&admin, &format!("{path}?artifactType=x/long")).await;
+        assert_eq!((found.concat(), found.len() > 1), (long, true));
+        // What the filter leaves out takes no place.
+        assert_eq!(pages(&admin, &format!("{path}?artifactType=x/short")).await, [short]);
+        assert_eq!(pages(&admin, &format!("{path}?artifactType=x%00")).await, [Vec::<String>::new()]);
     }
 
     async fn a_digest_that_is_none(server: TestServer) {
