@@ -4,6 +4,7 @@
 //! content starts at [`Engine::open`], which hands out a [`RepoAccess`] when the caller may do what it asks.
 
 mod access;
+mod catalog;
 mod clock;
 mod delete;
 mod error;
@@ -27,7 +28,7 @@ pub use pull::{BlobContent, PulledManifest};
 pub use push::{NewManifest, PushedManifest};
 pub use receive::Body;
 pub use referrers::ReferrersPage;
-pub use tags::{CatalogPage, TagPage};
+pub use tags::{NamePage, TagPage};
 pub use uploads::{MountFrom, UploadProgress};
 
 use blob::{BlobStore, UploadBudget};

@@ -1,17 +1,16 @@
-//! Lists: the tags of an image, the images of a location.
+//! Lists of names: the tags of an image, the images of a repository.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use meta::tags::Listed;
 use meta::{Id, MetaError, Tx, packages, tags};
 use model::digest::Digest;
-use model::name::{Location, RepositoryName};
-use model::permission::Permission;
+use model::name::RepositoryName;
 
 use crate::{Caller, Engine, EngineError, Pull, RepoAccess};
 
-/// How many images that the caller may not read one page of the catalog passes over.
-const CATALOG_LOOKS: usize = 10_000;
+/// How many rows of a list are read at once.
+pub(crate) const STEP: usize = 1_000;
 
 /// A page of an image's tags.
 #[derive(Debug)]
@@ -20,8 +19,8 @@ pub struct TagPage {
     pub tags: Vec<Listed>,
     /// What the names of images below this one go on with.
     pub children: Vec<String>,
-    /// Whether there are more tags.
-    pub more: bool,
+    /// Where the next page begins, if there is one.
+    pub next: Option<String>,
 }
 
 impl TagPage {
@@ -35,130 +34,157 @@ impl TagPage {
     }
 }
 
-/// A page of the catalog.
-#[derive(Debug)]
-pub struct CatalogPage {
-    /// PROJECT/REPOSITORY/IMAGE, in byte order.
-    pub paths: Vec<String>,
+/// A page of names.
+#[derive(Debug, Default)]
+pub struct NamePage {
+    /// The names, in order.
+    pub names: Vec<String>,
     /// Where the next page begins, if there is one.
     pub next: Option<String>,
 }
 
 impl RepoAccess<Pull> {
-    /// The tags after `last`, at most `limit`, and on the first page the images below this one.
+    /// The tags, and the images below this one, that stand after `last`: of each at most `limit`, and both up
+    /// to the same place.
     pub async fn tags(&self, last: &str, limit: usize) -> Result<TagPage, EngineError> {
         let (at, last) = (self.at.clone(), last.to_owned());
         self.engine
             .meta
             .read(move |tx| {
                 let repository = &at.repository.id;
-                let children = if last.is_empty() {
-                    children(tx, repository, &format!("{}/", at.image()))?
-                } else {
-                    Vec::new()
-                };
-                let package = packages::find(tx, repository, at.image())?;
-                let mut tags = match &package {
-                    Some(package) => tags::list(tx, package, &last, limit as i64 + 1)?,
-                    None if children.is_empty() => {
+                let below = Below { repository, prefix: format!("{}/", at.image()) };
+                let mut children = below.page(tx, &last, limit)?;
+                let mut tags = match packages::find(tx, repository, at.image())? {
+                    Some(package) => tags::list(tx, &package, &last, limit as i64 + 1)?,
+                    None if below.is_empty(tx)? => {
                         return Err(EngineError::ImageUnknown(at.target.path.path()));
                     }
                     None => Vec::new(),
                 };
                 let more = tags.len() > limit;
                 tags.truncate(limit);
-                Ok(TagPage { tags, children, more })
+                let last_tag = tags.last().filter(|_| more).map(|tag| tag.name.clone());
+                let next = last_tag.into_iter().chain(children.next()).min();
+                if let Some(next) = &next {
+                    tags.retain(|tag| tag.name <= *next);
+                    children.places.retain(|place| place <= next);
+                }
+                Ok(TagPage { tags, children: children.names(), next })
             })
             .await
     }
 }
 
-/// What the names that begin with `prefix` go on with, up to their next slash.
-fn children(tx: &mut Tx<'_>, repository: &Id, prefix: &str) -> Result<Vec<String>, MetaError> {
-    const MOST: usize = 1_000;
-    // '0' follows '/' in ASCII, and '~' everything that a name may hold.
-    let end = match prefix.strip_suffix('/') {
-        Some(image) => format!("{image}0"),
-        None => "~".to_owned(),
-    };
-    let (mut found, mut from) = (BTreeSet::new(), prefix.to_owned());
-    loop {
-        let names = packages::between(tx, repository, (&from, &end), MOST as i64)?;
-        found.extend(names.iter().map(|name| first_component(&name[prefix.len()..]).to_owned()));
-        match names.last() {
-            Some(last) if names.len() == MOST && found.len() < MOST => {
-                // Past everything that shares the last name's component; '-' is the least of what may follow.
-                let child = first_component(&last[prefix.len()..]);
-                let whole = prefix.len() + child.len() == last.len();
-                from = format!("{prefix}{child}{}", if whole { '-' } else { '0' });
-            }
-            Some(_) | None => break,
-        }
-    }
-    Ok(found.into_iter().take(MOST).collect())
-}
-
-fn first_component(name: &str) -> &str {
-    name.split('/').next().unwrap_or(name)
-}
-
 impl Engine {
-    /// What the names of a repository's images begin with, up to the first slash.
+    /// What the names of a repository's images begin with, up to the first slash: those that stand after
+    /// `last`, at most `limit`.
     pub async fn images(
         &self,
         caller: &Caller,
         name: &RepositoryName,
-    ) -> Result<Vec<String>, EngineError> {
+        (last, limit): (&str, usize),
+    ) -> Result<NamePage, EngineError> {
         let repository = self.authorize::<Pull>(caller, name).await?;
         let repository = repository.ok_or_else(|| EngineError::RepositoryUnknown(name.clone()))?;
-        self.meta.read(move |tx| Ok(children(tx, &repository.id, "")?)).await
-    }
-
-    /// The images of a location that the caller may read, after `last`, at most `limit`.
-    pub async fn catalog(
-        &self,
-        caller: &Caller,
-        location: &Location,
-        (last, limit): (&str, usize),
-    ) -> Result<CatalogPage, EngineError> {
-        const STEP: usize = 1_000;
-        let mut page = CatalogPage { paths: Vec::new(), next: None };
-        let mut last = last.to_owned();
-        let mut looked = 0;
-        if limit == 0 {
-            return Ok(page);
-        }
-        loop {
-            let (place, after) = (location.clone(), last.clone());
-            let entries = self
-                .meta
-                .read(move |tx| {
-                    Ok::<_, EngineError>(packages::catalog(tx, &place, &after, STEP as i64)?)
-                })
-                .await?;
-            let end = entries.len() < STEP;
-            for entry in entries {
-                if page.paths.len() == limit || looked == CATALOG_LOOKS {
-                    page.next = Some(last);
-                    return Ok(page);
-                }
-                looked += 1;
-                last = entry.path;
-                if may_list(caller, location, (&entry.project, &entry.repository)) {
-                    page.paths.push(last.clone());
-                }
-            }
-            if end {
-                return Ok(page);
-            }
-        }
+        let last = last.to_owned();
+        self.meta
+            .read(move |tx| {
+                let below = Below { repository: &repository.id, prefix: String::new() };
+                let children = below.page(tx, &last, limit)?;
+                Ok(NamePage { next: children.next(), names: children.names() })
+            })
+            .await
     }
 }
 
-fn may_list(caller: &Caller, location: &Location, (project, repository): (&str, &str)) -> bool {
-    let (Ok(project), Ok(repository)) = (project.parse(), repository.parse()) else {
-        return false;
-    };
-    let name = RepositoryName { project, location: location.clone(), repository };
-    caller.may(Permission::DownloadArtifacts, &name)
+/// The images of a repository whose names begin with a prefix. What these go on with, up to the next slash, is
+/// a child.
+struct Below<'a> {
+    repository: &'a Id,
+    /// Nothing, or the name of an image and a slash.
+    prefix: String,
+}
+
+/// A page of children, by the place where each is found first in the order of all names: `a` where there is
+/// an image `a`, and else `a/`, which stands after `a-b`.
+struct Children {
+    places: BTreeSet<String>,
+    more: bool,
+}
+
+impl Children {
+    fn next(&self) -> Option<String> {
+        self.places.last().filter(|_| self.more).cloned()
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.places.iter().map(|place| place.trim_end_matches('/').to_owned()).collect()
+    }
+}
+
+impl Below<'_> {
+    /// At most `limit` children whose places are after `last`.
+    fn page(&self, tx: &mut Tx<'_>, last: &str, limit: usize) -> Result<Children, MetaError> {
+        let begin = self.after(last);
+        let (mut places, mut from) = (BTreeSet::new(), begin.clone());
+        loop {
+            let names = self.names(tx, &from, STEP)?;
+            let mut place = String::new();
+            for name in &names {
+                let rest = &name[self.prefix.len()..];
+                if place.ends_with('/') && rest.starts_with(&place) {
+                    continue;
+                }
+                place = match rest.split_once('/') {
+                    Some((child, _)) => format!("{child}/"),
+                    None => rest.to_owned(),
+                };
+                if !self.is_listed(tx, &place, (&begin, &places))? {
+                    places.insert(place.clone());
+                }
+            }
+            from = self.after(&place);
+            let more = places.len() > limit;
+            if more || names.len() < STEP {
+                let places = places.into_iter().take(limit).collect();
+                return Ok(Children { places, more });
+            }
+        }
+    }
+
+    /// Whether what is found at `a/` was found at `a`: on this page, or on one before it.
+    fn is_listed(
+        &self,
+        tx: &mut Tx<'_>,
+        place: &str,
+        (begin, places): (&str, &BTreeSet<String>),
+    ) -> Result<bool, MetaError> {
+        let Some(child) = place.strip_suffix('/') else { return Ok(false) };
+        let image = format!("{}{child}", self.prefix);
+        let before = image.as_str() < begin;
+        Ok(places.contains(child)
+            || (before && packages::find(tx, self.repository, &image)?.is_some()))
+    }
+
+    fn is_empty(&self, tx: &mut Tx<'_>) -> Result<bool, MetaError> {
+        Ok(self.names(tx, &self.prefix, 1)?.is_empty())
+    }
+
+    fn names(&self, tx: &mut Tx<'_>, from: &str, limit: usize) -> Result<Vec<String>, MetaError> {
+        // '0' follows '/' in ASCII, and '~' everything that a name may hold.
+        let end = match self.prefix.strip_suffix('/') {
+            Some(image) => format!("{image}0"),
+            None => "~".to_owned(),
+        };
+        packages::between(tx, self.repository, (from, &end), limit as i64)
+    }
+
+    /// The least name after a place: '-' is the least of what may follow a name, and '0' stands after all that
+    /// begin with it and a slash.
+    fn after(&self, place: &str) -> String {
+        match place.strip_suffix('/') {
+            Some(child) => format!("{}{child}0", self.prefix),
+            None => format!("{}{place}-", self.prefix),
+        }
+    }
 }

@@ -38,9 +38,8 @@ pub(super) async fn list(context: Context, image: &str) -> Answer {
         manifest: manifests(&page),
     })
     .into_response();
-    let next = page.tags.last().filter(|_| page.more).map(|tag| tag.name.as_str());
     let path = format!("/v2/{image}/tags/list");
-    Ok(linked(response, &path, (next, limit)))
+    Ok(linked(response, &path, (page.next.as_deref(), limit)))
 }
 
 /// The images of a repository, where the name goes no further than it.
@@ -50,9 +49,13 @@ async fn list_repository(context: &Context, path: &str) -> Result<Option<Respons
         return Ok(None);
     };
     let name = RepositoryName { project, location: context.place.location.clone(), repository };
-    let child = context.app.engine.images(&context.caller, &name).await?;
-    let list = TagList { name: path, tags: Vec::new(), child, manifest: Map::new() };
-    Ok(Some(axum::Json(list).into_response()))
+    let limit = page_size(context.query.get("n"))?;
+    let from = (context.query.last(), limit);
+    let page = context.app.engine.images(&context.caller, &name, from).await?;
+    let list = TagList { name: path, tags: Vec::new(), child: page.names, manifest: Map::new() };
+    let list_path = format!("/v2/{path}/tags/list");
+    let response = axum::Json(list).into_response();
+    Ok(Some(linked(response, &list_path, (page.next.as_deref(), limit))))
 }
 
 /// What each digest is, for `gcrane ls` and for cleaners: sizes and times are texts there.
@@ -73,11 +76,14 @@ fn manifests(page: &TagPage) -> Map<String, Value> {
 /// `GET /v2/_catalog`.
 pub(super) async fn catalog(context: Context) -> Answer {
     allow(&context, &[Method::GET, Method::HEAD])?;
+    if context.caller.anonymous {
+        return Err(OciError::no_credential());
+    }
     let limit = page_size(context.query.get("n"))?;
     let last = context.query.last();
     let location = &context.place.location;
     let page = context.app.engine.catalog(&context.caller, location, (last, limit)).await?;
-    let response = axum::Json(json!({ "repositories": page.paths })).into_response();
+    let response = axum::Json(json!({ "repositories": page.names })).into_response();
     Ok(linked(response, "/v2/_catalog", (page.next.as_deref(), limit)))
 }
 

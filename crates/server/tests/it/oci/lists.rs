@@ -1,3 +1,7 @@
+use std::collections::BTreeSet;
+
+use meta::{Id, Param, repositories};
+use model::name::{Location, RepositoryName};
 use serde_json::json;
 
 use crate::util::{Image, TestServer, next_page, on_both};
@@ -55,6 +59,92 @@ on_both! {
         let between = admin.get("/v2/p/r1/image/below/tags/list").await.expect(200).json();
         assert_eq!(between["child"], json!(["deep"]));
         admin.get("/v2/p/r1/nothing/tags/list").await.expect_error("404 NAME_UNKNOWN");
+    }
+
+    /// A child that is an image stands where the image does, any other where the first image below it does.
+    async fn children_come_in_pages_beside_tags(server: TestServer) {
+        let admin = server.admin();
+        let image = Image::new(1);
+        let names = ["a", "a-b", "a-c/x", "a/x", "a/y", "b/y/z", "b.c", "c", "c0/d", "c/e"];
+        let children: BTreeSet<_> = ["a", "a-b", "a-c", "b", "b.c", "c", "c0"].map(String::from).into();
+        let tags: BTreeSet<_> = ["0", "a-b", "b", "c-1", "d"].map(String::from).into();
+        for name in names {
+            image.push(&admin, (&format!("p/r1/{name}"), "latest")).await;
+            image.push(&admin, (&format!("p/r2/top/{name}"), "latest")).await;
+        }
+        for tag in &tags {
+            image.push(&admin, ("p/r2/top", tag)).await;
+        }
+        for (path, tags) in [("/v2/p/r1/tags/list", BTreeSet::new()), ("/v2/p/r2/top/tags/list", tags)] {
+            for n in 1..9 {
+                let (mut found_children, mut found_tags) = (Vec::new(), Vec::new());
+                let mut next = Some(format!("{path}?n={n}"));
+                while let Some(path) = next {
+                    let page = admin.get(&path).await.expect(200);
+                    let names = |list: &str| {
+                        let json = page.json();
+                        let list = json[list].as_array().expect("a list").iter();
+                        list.map(|name| name.as_str().expect("text").to_owned()).collect::<Vec<_>>()
+                    };
+                    let (child, tags) = (names("child"), names("tags"));
+                    assert!(child.len() <= n && tags.len() <= n && child.len() + tags.len() > 0);
+                    found_children.extend(child);
+                    found_tags.extend(tags);
+                    next = next_page(&page);
+                }
+                assert_eq!(found_children.len(), children.len(), "none twice: {found_children:?}");
+                assert_eq!(BTreeSet::from_iter(found_children), children, "{path}, {n}");
+                assert!(found_tags.is_sorted_by(|a, b| a < b));
+                assert_eq!(BTreeSet::from_iter(found_tags), tags, "{path}, {n}");
+            }
+            let none = admin.get(&format!("{path}?n=0")).await.expect(200);
+            assert_eq!((none.json()["child"].clone(), none.header("link")), (json!([]), ""));
+        }
+        admin.get("/v2/p/r2/top/b/tags/list?n=0").await.expect(200);
+    }
+
+    /// More hidden images than are read at once, or than anybody would wait for one by one.
+    async fn the_catalog_tells_nothing_of_what_is_hidden(server: TestServer) {
+        let admin = server.admin();
+        for image in ["p/r1/a", "p/r10/a", "p/r2/a"] {
+            Image::new(1).push(&admin, (image, "x")).await;
+        }
+        let location: Location = "us-west1".parse().expect("a location");
+        let hidden = RepositoryName {
+            project: "p".parse().expect("a project"),
+            location: location.clone(),
+            repository: "r10".parse().expect("a repository"),
+        };
+        let meta = server.meta().await;
+        let written = meta.write(move |tx| {
+            let repository = repositories::find(tx, &hidden)?.expect("pushed to").id;
+            let images: Vec<_> = (0..10_500)
+                .map(|n| (Id::new(), format!("i{n:05}"), format!("p/r10/i{n:05}")))
+                .collect();
+            let rows: Vec<Vec<Param<'_>>> = images
+                .iter()
+                .map(|(id, name, path)| {
+                    let texts = [name.as_str(), location.as_str(), path.as_str()].map(Param::from);
+                    [&[Param::from(id), Param::from(&repository)], &texts[..], &[Param::from(0)]].concat()
+                })
+                .collect();
+            tx.exec_values("INSERT INTO packages (id, repository_id, name, location, path, created_at)", "", &rows)
+        });
+        assert_eq!(written.await.expect("writable"), 10_500);
+        let caller = server.by("reader-1-writer-2");
+        let whole = caller.get("/v2/_catalog").await.expect(200);
+        assert_eq!(whole.json()["repositories"], json!(["p/r1/a", "p/r2/a"]));
+        assert_eq!(next_page(&whole), None);
+        let first = caller.get("/v2/_catalog?n=1").await.expect(200);
+        assert_eq!(first.json()["repositories"], json!(["p/r1/a"]));
+        assert_eq!(next_page(&first).as_deref(), Some("/v2/_catalog?n=1&last=p%2Fr1%2Fa"));
+        let second = caller.get("/v2/_catalog?n=1&last=p%2Fr1%2Fa").await.expect(200);
+        assert_eq!(second.json()["repositories"], json!(["p/r2/a"]));
+        assert_eq!(next_page(&second), None);
+        let nothing = server.by("nobody").get("/v2/_catalog").await.expect(200);
+        assert_eq!((nothing.json()["repositories"].clone(), next_page(&nothing)), (json!([]), None));
+        let stranger = server.anonymous().get("/v2/_catalog").await.expect_error("401 UNAUTHORIZED");
+        assert!(stranger.header("www-authenticate").starts_with("Bearer realm="));
     }
 
     async fn the_catalog_shows_what_the_caller_may_read(server: TestServer) {

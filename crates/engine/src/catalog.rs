@@ -1,0 +1,68 @@
+//! The images of a location that a caller may read.
+
+use meta::packages::{self, CatalogEntry};
+use model::name::{Location, RepositoryName};
+use model::permission::Permission;
+
+use crate::tags::{NamePage, STEP};
+use crate::{Caller, Engine, EngineError};
+
+impl Engine {
+    /// The images of a location that the caller may read, as PROJECT/REPOSITORY/IMAGE in byte order, after
+    /// `last`, at most `limit`.
+    ///
+    /// Repositories that the caller may not read are passed over whole, however many there are: a page that
+    /// ended among them would tell of one.
+    pub async fn catalog(
+        &self,
+        caller: &Caller,
+        location: &Location,
+        (last, limit): (&str, usize),
+    ) -> Result<NamePage, EngineError> {
+        let mut page = NamePage::default();
+        let mut from = last.to_owned();
+        if limit == 0 {
+            return Ok(page);
+        }
+        loop {
+            let (place, after) = (location.clone(), from.clone());
+            let entries = self
+                .meta
+                .read(move |tx| {
+                    Ok::<_, EngineError>(packages::catalog(tx, &place, &after, STEP as i64)?)
+                })
+                .await?;
+            let end = entries.len() < STEP;
+            for entry in entries {
+                let name = repository(location, &entry);
+                let readable = |name| caller.may(Permission::DownloadArtifacts, name);
+                if !name.as_ref().is_some_and(readable) {
+                    from = name.map_or(entry.path, |hidden| past(&hidden));
+                    continue;
+                }
+                if page.names.len() == limit {
+                    page.next = page.names.last().cloned();
+                    return Ok(page);
+                }
+                from.clone_from(&entry.path);
+                page.names.push(entry.path);
+            }
+            if end {
+                return Ok(page);
+            }
+        }
+    }
+}
+
+fn repository(location: &Location, entry: &CatalogEntry) -> Option<RepositoryName> {
+    Some(RepositoryName {
+        project: entry.project.parse().ok()?,
+        location: location.clone(),
+        repository: entry.repository.parse().ok()?,
+    })
+}
+
+/// What stands after all images of a repository: '0' follows '/' in ASCII.
+fn past(name: &RepositoryName) -> String {
+    format!("{}/{}0", name.project.path(), name.repository)
+}
