@@ -29,11 +29,19 @@ pub fn add_pulls(
     Ok(())
 }
 
-/// When a version was last pulled, and how often in all.
-pub fn pulls(tx: &mut Tx<'_>, version: &Id) -> Result<Option<(i64, i64)>, MetaError> {
+/// When a version was last pulled.
+pub fn last_pulled_at(tx: &mut Tx<'_>, version: &Id) -> Result<Option<i64>, MetaError> {
     tx.opt(
-        "SELECT u.last_pulled_at, (SELECT CAST(coalesce(sum(pulls), 0) AS BIGINT) FROM pull_counts WHERE version_id = ?1)
-         FROM version_usage u WHERE u.version_id = ?1",
+        "SELECT last_pulled_at FROM version_usage WHERE version_id = ?1",
+        params![version],
+        |row| row.int(0),
+    )
+}
+
+/// On which days a version was pulled, and how often.
+pub fn pulls_by_day(tx: &mut Tx<'_>, version: &Id) -> Result<Vec<(i64, i64)>, MetaError> {
+    tx.query(
+        "SELECT day, pulls FROM pull_counts WHERE version_id = ?1 ORDER BY day",
         params![version],
         |row| Ok((row.int(0)?, row.int(1)?)),
     )

@@ -329,14 +329,16 @@ on_each! {
                 assert_eq!(usage::fold_deltas(tx, 2)?, expected);
                 assert_eq!(sizes(tx)?, (Some(75), Some(7)));
             }
-            assert_eq!(usage::pulls(tx, &ids[0])?, None);
+            assert_eq!(usage::last_pulled_at(tx, &ids[0])?, None);
             usage::add_pulls(tx, &ids[0], (19_000, 3), NOW)?;
             usage::add_pulls(tx, &ids[0], (19_000, 2), NOW - 5)?;
             usage::add_pulls(tx, &ids[0], (19_001, 1), NOW + 5)?;
-            assert_eq!(usage::pulls(tx, &ids[0])?, Some((NOW + 5, 6)));
+            assert_eq!(usage::last_pulled_at(tx, &ids[0])?, Some(NOW + 5));
+            assert_eq!(usage::pulls_by_day(tx, &ids[0])?, [(19_000, 5), (19_001, 1)]);
             usage::add_pulls(tx, &Id::new(), (19_000, 1), NOW)?;
             versions::delete(tx, &ids[0])?;
-            assert_eq!(usage::pulls(tx, &ids[0])?, None);
+            assert_eq!(usage::last_pulled_at(tx, &ids[0])?, None);
+            assert!(usage::pulls_by_day(tx, &ids[0])?.is_empty());
             Ok(())
         }).await;
     }

@@ -68,8 +68,13 @@ on_both! {
         let admin = server.admin();
         let image = Image::new(1);
         image.push(&admin, (IMAGE, "latest")).await;
+        let pull = async || admin.get(&format!("/v2/{IMAGE}/manifests/latest")).await.expect(200);
         for _ in 0..3 {
-            admin.get(&format!("/v2/{IMAGE}/manifests/latest")).await.expect(200);
+            pull().await;
+        }
+        server.clock.advance_hours(24);
+        for _ in 0..2 {
+            pull().await;
         }
         admin.head(&format!("/v2/{IMAGE}/manifests/latest")).await.expect(200);
         let meta = server.meta().await;
@@ -83,9 +88,11 @@ on_both! {
             let repository = repositories::find(tx, &repository())?.expect("pushed to").id;
             let package = packages::find(tx, &repository, "image")?.expect("pushed");
             let (version, _) = versions::id_in_package(tx, &package, &digest)?.expect("pushed");
-            usage::pulls(tx, &version)
+            Ok::<_, meta::MetaError>((usage::pulls_by_day(tx, &version)?, usage::last_pulled_at(tx, &version)?))
         });
-        assert_eq!(pulls.await.expect("readable").map(|(_, pulls)| pulls), Some(3));
+        let (days, last) = pulls.await.expect("readable");
+        let today = last.expect("pulled") / (24 * 3_600_000_000);
+        assert_eq!(days, [(today - 1, 3), (today, 2)]);
         let expected = image.blobs.iter().map(|blob| blob.len() as i64).sum::<i64>();
         let expected = Some(expected + image.manifest.len() as i64);
         assert_eq!(meta.read(sizes).await.expect("readable"), expected);
