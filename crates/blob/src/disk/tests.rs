@@ -30,9 +30,9 @@ async fn a_copy_is_where_its_id_says_and_nobody_else_reads_it() {
     assert_eq!(mode & 0o777, 0o600);
 }
 
-/// Attack 63: whoever can write to the folder must not make us read or write elsewhere.
+/// Whoever can write to the folder must not make us read or write elsewhere.
 #[tokio::test]
-async fn planted_links_are_refused() {
+async fn attack_63_planted_links_are_refused() {
     let (data, store) = store();
     let secret = data.path().join("secret");
     std::fs::write(&secret, "secret").expect("writable");

@@ -47,6 +47,9 @@ on_both! {
         let path = format!("/v2/p/r2/image/blobs/uploads/?mount={secret}");
         server.by("scoped-to-2").post(&path, "").await.expect(202);
         server.by("reader-1-writer-2").post(&path, "").await.expect(201);
+        let named = server.admin().push_blob("p/r1/image", "named").await;
+        let path = format!("/v2/p/r2/image/blobs/uploads/?mount={named}&from=p/r1/image");
+        server.by("reader-1-writer-2").post(&path, "").await.expect(201);
     }
 
     async fn attack_04_a_manifest_does_not_make_a_private_blob_readable(server: TestServer) {

@@ -2,8 +2,9 @@
 
 use model::media_type::{OCI_INDEX, OCI_MANIFEST};
 use serde_json::json;
+use server::config::Span;
 
-use crate::util::{Client, Image, Reply, TestServer, digest_of, on_both};
+use crate::util::{Backend, Client, Image, Reply, TestServer, digest_of, on_both};
 
 const IMAGE: &str = "p/r1/image";
 
@@ -167,4 +168,21 @@ on_both! {
         let referrers = admin.get(&format!("/v2/{IMAGE}/referrers/{}", digest_of(&below))).await;
         assert_eq!(referrers.json()["manifests"][0]["digest"], digest_of(&loops));
     }
+}
+
+/// Attack 54, with a body that begins and then stands still. Nothing is stored, so that one database suffices.
+#[tokio::test]
+async fn attack_54_a_manifest_that_does_not_come() {
+    let server = TestServer::start_with(Backend::Sqlite, |config| {
+        config.limits.idle_timeout = "300ms".parse::<Span>().expect("a time");
+    })
+    .await;
+    let admin = server.admin();
+    let start = format!(
+        "PUT /v2/{IMAGE}/manifests/x HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer admin\r\n\
+         content-type: {OCI_INDEX}\r\nconnection: close\r\ncontent-length: 100\r\n\r\n{{\"schemaVersion\":2"
+    );
+    let answer = admin.raw(start.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    admin.get("/v2/p/r1/tags/list").await.expect_error("404 NAME_UNKNOWN");
 }
