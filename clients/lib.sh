@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What every client suite needs: tools, a server of its own, checks that count, and an end that leaves nothing.
+# What every client suite needs: packages, tools, a server of its own, checks that count, and an end that leaves nothing.
 #
 #   TEST_TOOLS       where built tools are kept (default ~/.cache/berth-tools)
 #   TEST_SERVER_BIN  the server to test (default: built from this checkout)
@@ -8,6 +8,8 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+. "$root/clients/packages.sh"
+ensure_packages
 suite=$(basename "$0")
 tools=${TEST_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/berth-tools}
 work=$(mktemp -d "${TMPDIR:-/tmp}/berth-$suite.XXXXXX")
@@ -84,7 +86,8 @@ finish() {
   exit 1
 }
 
-equal() { [[ $1 == "$2" ]] || { echo "expected $2, got $1"; return 1; }; }
+# equal ACTUAL EXPECTED. What two commands that failed printed is equal too: nothing is never right.
+equal() { [[ -n $1 && $1 == "$2" ]] || { echo "expected $2, got $1"; return 1; }; }
 refused() { if "$@"; then echo "was not refused: $*"; return 1; fi; }
 
 # go_tool NAME PACKAGE VERSION: prints the path of the built tool.
