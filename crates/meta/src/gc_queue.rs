@@ -27,10 +27,13 @@ pub fn enqueue(
         .iter()
         .map(|id| vec![Param::from(kind), Param::from(*id), Param::from(review_after)])
         .collect();
+    // A waiting row is written even where its time stays: a review that has just read it would otherwise end
+    // it on PostgreSQL, without having seen what this transaction asks it to look at.
     tx.exec_values(
         "INSERT INTO gc_queue (kind, id, review_after)",
-        "ON CONFLICT (kind, id) DO UPDATE SET review_after = excluded.review_after
-         WHERE gc_queue.review_after < excluded.review_after",
+        "ON CONFLICT (kind, id) DO UPDATE SET review_after =
+         CASE WHEN gc_queue.review_after < excluded.review_after THEN excluded.review_after
+         ELSE gc_queue.review_after END",
         &rows,
     )?;
     Ok(())

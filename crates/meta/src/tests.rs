@@ -2,6 +2,7 @@
 //! a server and an administrator's database. Each test has a database of its own.
 
 mod guards;
+mod outcomes;
 mod plans;
 mod pushes;
 mod tables;
