@@ -81,6 +81,9 @@ impl Meta {
 
     /// Runs `closure` in a transaction that is as if it ran alone, and commits what it did if it answers `Ok`.
     /// One that panics is rolled back alone. One that began comes to its end though nobody awaits it any more.
+    ///
+    /// What the closure owns lives until its rows are decided: it is dropped after the commit and before the
+    /// answer.
     pub async fn write<T, E, F>(&self, closure: F) -> Result<T, E>
     where
         F: FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
@@ -106,7 +109,8 @@ impl Meta {
         }
     }
 
-    /// Runs a closure of one short statement that reads by key: the fastest way to ask.
+    /// Runs a closure of short statements that read by key: the fastest way to ask. Each sees what is committed
+    /// when it begins.
     pub async fn point<T, E, F>(&self, closure: F) -> Result<T, E>
     where
         F: FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,

@@ -72,13 +72,19 @@ where
     }
 
     fn finish(self: Box<Self>, failed: Option<MetaError>) {
-        let outcome = match (failed, self.outcome) {
+        let Self { closure, outcome, reply } = *self;
+        match &failed {
+            // The rows may be found after a restart. Until then nobody gets what the closure holds.
+            Some(error) if error.kind() == ErrorKind::Lost => std::mem::forget(closure),
+            Some(_) | None => drop(closure),
+        }
+        let outcome = match (failed, outcome) {
             (None, Some(outcome)) => outcome,
             (Some(error), _) => Err(error.into()),
             (None, None) => Err(MetaError::unavailable("never run").into()),
         };
         // A caller who went away wanted no answer; the rows are kept all the same.
-        let _ = self.reply.send(outcome);
+        let _ = reply.send(outcome);
     }
 }
 
@@ -265,4 +271,25 @@ fn checkpoint(connection: &Connection) -> rusqlite::Result<()> {
 
 fn no_thread(error: std::io::Error) -> MetaError {
     MetaError::new(ErrorKind::Other, format!("cannot start a thread: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_outcome_gives_nothing_back() {
+        for (kind, left) in [(ErrorKind::Lost, 2), (ErrorKind::Unavailable, 1)] {
+            let owned = Arc::new(());
+            let held = owned.clone();
+            let closure = move |_: &mut Tx<'_>| {
+                let _held = &held;
+                Ok::<_, MetaError>(())
+            };
+            let (reply, _answer) = oneshot::channel();
+            let task: Box<dyn Job> = Box::new(Task::new(closure, reply));
+            task.finish(Some(MetaError::new(kind, "the disk")));
+            assert_eq!(Arc::strong_count(&owned), left, "{kind:?}");
+        }
+    }
 }

@@ -1,10 +1,26 @@
 //! What a transaction holds until it is decided, and what it must see of others.
 
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 
-use super::TestDatabase;
+use super::{TestDatabase, on_each};
 use crate::gc_queue::Review;
 use crate::{MetaError, Tx, epochs, gc_queue};
+
+on_each! {
+    /// Whoever is told of a commit finds free what its closure held, and not before.
+    async fn what_a_closure_owns_ends_between_commit_and_answer(db: &TestDatabase) {
+        let owned = Arc::new(());
+        for number in 0..50 {
+            let held = owned.clone();
+            let written = db.meta.write(move |tx| {
+                let _held = &held;
+                if number % 2 == 0 { epochs::bump(tx, "a") } else { tx.exec("no SQL", params![]).map(|_| ()) }
+            });
+            assert_eq!(written.await.is_ok(), number % 2 == 0);
+            assert_eq!(Arc::strong_count(&owned), 1, "{number}");
+        }
+    }
+}
 
 /// A review that began before a transaction that asks for it again, at the time that it has already: were the
 /// row not written, the review would end it without having seen why.
