@@ -24,7 +24,8 @@ pub async fn run(reopen: impl Fn() -> Store) {
     bytes_beyond_the_checkpoint_are_cut_off(&reopen).await;
     a_hash_that_cannot_be_read_is_made_again(&reopen).await;
     lost_bytes_are_noticed(&reopen()).await;
-    one_writer_at_a_time(&reopen()).await;
+    one_writer_at_a_time(&reopen).await;
+    a_claim_alone_changes_nothing(&reopen()).await;
     wrong_bytes_are_not_finished(&reopen()).await;
     deleting(&reopen()).await;
     checking(&reopen()).await;
@@ -55,6 +56,10 @@ async fn write(writer: &mut dyn BlobWriter, bytes: &[u8]) {
         let permit = budget.acquire(chunk.len()).await;
         writer.write(Batch { frames, permit }).await.expect("room enough");
     }
+}
+
+async fn saved(writer: &mut dyn BlobWriter) -> Checkpoint {
+    (*writer.checkpoint().await.expect("durable")).clone()
 }
 
 async fn stored(store: &Store, bytes: &[u8]) -> CopyId {
@@ -107,11 +112,11 @@ async fn an_upload_goes_on_in_another_process(reopen: &impl Fn() -> Store) {
         let mut writer = begin(&reopen(), id, &checkpoint).await;
         assert_eq!(writer.offset(), checkpoint.offset);
         write(&mut *writer, part).await;
-        checkpoint = writer.checkpoint().await.expect("durable");
+        checkpoint = saved(&mut *writer).await;
     }
     assert!(matches!(reopen().open(id).await, Err(BlobError::NotFound) | Ok(_)));
     let writer = begin(&reopen(), id, &checkpoint).await;
-    writer.finish(&Digest::of(&bytes)).await.expect("all bytes came");
+    drop(writer.finish(&Digest::of(&bytes)).await.expect("all bytes came"));
     let reader = reopen().open(id).await.expect("finished");
     assert_eq!(reader.read_all().await.expect("readable"), bytes);
 }
@@ -120,20 +125,20 @@ async fn bytes_beyond_the_checkpoint_are_cut_off(reopen: &impl Fn() -> Store) {
     let id = id();
     let mut writer = begin(&reopen(), id, &Checkpoint::default()).await;
     write(&mut *writer, b"kept").await;
-    let checkpoint = writer.checkpoint().await.expect("durable");
+    let checkpoint = saved(&mut *writer).await;
     write(&mut *writer, b"never answered").await;
-    writer.checkpoint().await.expect("durable, but nobody was told");
+    drop(writer.checkpoint().await.expect("durable, but nobody was told"));
     drop(writer);
     let mut writer = begin(&reopen(), id, &checkpoint).await;
     write(&mut *writer, b" and more").await;
-    writer.finish(&Digest::of(b"kept and more")).await.expect("the right bytes");
+    drop(writer.finish(&Digest::of(b"kept and more")).await.expect("the right bytes"));
 }
 
 async fn a_hash_that_cannot_be_read_is_made_again(reopen: &impl Fn() -> Store) {
     let id = id();
     let mut writer = begin(&reopen(), id, &Checkpoint::default()).await;
     write(&mut *writer, b"some bytes").await;
-    let checkpoint = writer.checkpoint().await.expect("durable");
+    let checkpoint = saved(&mut *writer).await;
     drop(writer);
     let unread = Checkpoint { state: b"of another version".to_vec(), ..checkpoint.clone() };
     drop(begin(&reopen(), id, &unread).await);
@@ -141,7 +146,7 @@ async fn a_hash_that_cannot_be_read_is_made_again(reopen: &impl Fn() -> Store) {
     // The client's last word decides which digest it is.
     let writer = claim.open(Algorithm::Sha512, &checkpoint).await.expect("re-hashed");
     let expected = Digest::of_with(Algorithm::Sha512, b"some bytes");
-    writer.finish(&expected).await.expect("the right digest");
+    drop(writer.finish(&expected).await.expect("the right digest"));
 }
 
 async fn lost_bytes_are_noticed(store: &Store) {
@@ -151,20 +156,52 @@ async fn lost_bytes_are_noticed(store: &Store) {
     assert!(matches!(claim.open(Algorithm::Sha256, &far).await, Err(BlobError::Lost)));
     let mut writer = begin(store, id, &Checkpoint::default()).await;
     write(&mut *writer, b"five5").await;
-    writer.checkpoint().await.expect("durable");
+    saved(&mut *writer).await;
     drop(writer);
     let claim = store.claim(id).await.expect("nobody else writes");
     assert!(matches!(claim.open(Algorithm::Sha256, &far).await, Err(BlobError::Lost)));
 }
 
-async fn one_writer_at_a_time(store: &Store) {
-    let id = id();
-    let mut writer = begin(store, id, &Checkpoint::default()).await;
+/// Whoever may write keeps everybody else out: from the claim, before there is a byte, until what it was told
+/// is dropped, which may be long after the writer.
+async fn one_writer_at_a_time(reopen: &impl Fn() -> Store) {
+    let store = reopen();
+    let [claimed, opened, saved, finished] = [id(), id(), id(), id()];
+    let claim = store.claim(claimed).await.expect("nobody else writes");
+    let mut writer = begin(&store, opened, &Checkpoint::default()).await;
     write(&mut *writer, b"mine").await;
-    let checkpoint = writer.checkpoint().await.expect("durable");
-    assert!(matches!(store.claim(id).await, Err(BlobError::Busy)));
-    drop(writer);
-    begin(store, id, &checkpoint).await.finish(&Digest::of(b"mine")).await.expect("unharmed");
+    let mut left = begin(&store, saved, &Checkpoint::default()).await;
+    write(&mut *left, b"mine").await;
+    let checkpoint = left.checkpoint().await.expect("durable");
+    drop(left);
+    let mut ended = begin(&store, finished, &Checkpoint::default()).await;
+    write(&mut *ended, b"mine").await;
+    let stored = ended.finish(&Digest::of(b"mine")).await.expect("the right digest");
+
+    let other = reopen();
+    let claims = [claimed, opened, saved, finished].map(|id| other.claim(id));
+    for refused in futures_util::future::join_all(claims).await {
+        assert!(matches!(refused.err(), Some(BlobError::Busy)));
+    }
+    drop((claim, writer, stored));
+    for id in [claimed, opened, finished] {
+        other.claim(id).await.expect("nobody else writes any more");
+    }
+    let from = (*checkpoint).clone();
+    drop(checkpoint);
+    let writer = begin(&other, saved, &from).await;
+    drop(writer.finish(&Digest::of(b"mine")).await.expect("unharmed"));
+}
+
+async fn a_claim_alone_changes_nothing(store: &Store) {
+    let nothing = id();
+    drop(store.claim(nothing).await.expect("nobody else writes"));
+    assert!(matches!(store.open(nothing).await, Err(BlobError::NotFound)));
+    let id = stored(store, b"content").await;
+    let stamp = store.open(id).await.expect("finished").stamp();
+    drop(store.claim(id).await.expect("nobody else writes"));
+    let reader = store.open(id).await.expect("finished");
+    assert_eq!((reader.stamp(), reader.size()), (stamp, 7));
 }
 
 async fn wrong_bytes_are_not_finished(store: &Store) {

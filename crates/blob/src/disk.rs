@@ -66,8 +66,8 @@ impl BlobStore for DiskStore {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let folder = self.0.clone();
-            match blocking(move || folder.lock(id)).await {
-                Ok(file) => return Ok(Box::new(FileClaim { folder: self.0.clone(), id, file })),
+            match blocking(move || FileClaim::take(folder, id)).await {
+                Ok(claim) => return Ok(Box::new(claim)),
                 Err(BlobError::Busy) if Instant::now() < deadline => sleep(LOOK_EVERY).await,
                 Err(error) => return Err(error),
             }
@@ -127,30 +127,38 @@ impl Folder {
         if kind == FileType::RegularFile { Ok(file.into()) } else { Err(BlobError::NotAFile) }
     }
 
-    /// Locks a copy's file, if there is one. The lock ends with its process, however that ends.
-    fn lock(&self, id: CopyId) -> Result<Option<File>, BlobError> {
-        let file = match self.open_file(id, OFlags::RDWR, ResolveFlags::empty()) {
-            Ok(file) => file,
-            Err(BlobError::NotFound) => return Ok(None),
+    /// Locks a copy's file, and says whether it was made for that: without a file there is nothing to lock.
+    /// The lock ends with its process, however that ends.
+    fn lock(&self, id: CopyId) -> Result<(File, bool), BlobError> {
+        let (file, new) = match self.open_file(id, OFlags::RDWR, ResolveFlags::empty()) {
+            Ok(file) => (file, false),
+            Err(BlobError::NotFound) => (self.create(id)?, true),
             Err(error) => return Err(error),
         };
-        lock(&file)?;
-        // Removed between the two steps: what was locked is no longer the copy.
-        Ok((fs::fstat(&file)?.st_nlink > 0).then_some(file))
+        match fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            // Removed between the two steps: what was locked is no longer the copy.
+            Ok(()) if fs::fstat(&file)?.st_nlink == 0 => Err(BlobError::Busy),
+            Ok(()) => Ok((file, new)),
+            Err(Errno::WOULDBLOCK) => Err(BlobError::Busy),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn create(&self, id: CopyId) -> Result<File, BlobError> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
         match self.open_file(id, flags, ResolveFlags::empty()) {
-            Ok(file) => {
-                lock(&file)?;
-                Ok(file)
-            }
             // Another request began with the copy at the same moment.
             Err(BlobError::Io(error)) if error.kind() == std::io::ErrorKind::AlreadyExists => {
                 Err(BlobError::Busy)
             }
-            Err(error) => Err(error),
+            created => created,
+        }
+    }
+
+    /// Removes a locked file that nobody wrote to, unless somebody else removed it.
+    fn remove_unused(&self, id: CopyId, file: &File) {
+        if fs::fstat(file).is_ok_and(|stat| stat.st_nlink > 0) {
+            let _ = fs::unlinkat(&self.blobs, name(id), AtFlags::empty());
         }
     }
 
@@ -165,14 +173,6 @@ impl Folder {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let folder = fs::openat(&self.blobs, folder_name(id), flags, Mode::empty())?;
         self.synced(fs::fsync(folder))
-    }
-}
-
-fn lock(file: &File) -> Result<(), BlobError> {
-    match fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(()),
-        Err(Errno::WOULDBLOCK) => Err(BlobError::Busy),
-        Err(error) => Err(error.into()),
     }
 }
 

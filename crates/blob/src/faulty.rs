@@ -1,13 +1,13 @@
 //! A store that fails on command, around any other: for tests of what a failing disk leads to.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use model::digest::{Algorithm, Digest};
 
 use crate::{
     Batch, BlobError, BlobReader, BlobStore, BlobWriter, Checkpoint, Claim, CopyId, FinishError,
-    Stored,
+    Held, Stored,
 };
 
 /// Where a fault strikes.
@@ -23,15 +23,23 @@ pub enum Step {
     Write,
     /// [`BlobWriter::checkpoint`].
     Checkpoint,
+    /// [`BlobWriter::checkpoint`], after everything is durable: the answer is lost, not the bytes.
+    AfterCheckpoint,
     /// [`BlobWriter::finish`], before anything is durable.
     Finish,
     /// [`BlobWriter::finish`], after everything is: the answer is lost, not the bytes.
     AfterFinish,
 }
 
-/// The faults that are to come. Cheap to clone; every clone is the same list.
+/// The faults that are to come, and how far it came. Cheap to clone; every clone is the same list.
 #[derive(Clone, Default)]
-pub struct Faults(Arc<Mutex<Vec<Fault>>>);
+pub struct Faults(Arc<Mutex<Steps>>);
+
+#[derive(Default)]
+struct Steps {
+    reached: Vec<Step>,
+    faults: Vec<Fault>,
+}
 
 struct Fault {
     step: Step,
@@ -43,11 +51,22 @@ struct Fault {
 impl Faults {
     /// Lets a step fail once, after it succeeded `after` times more.
     pub fn add(&self, step: Step, after: u32, error: fn() -> BlobError) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Fault { step, after, error });
+        self.steps().faults.push(Fault { step, after, error });
+    }
+
+    /// How often a step was reached, whether it failed or not.
+    pub fn reached(&self, step: Step) -> usize {
+        self.steps().reached.iter().filter(|reached| **reached == step).count()
+    }
+
+    fn steps(&self) -> MutexGuard<'_, Steps> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn check(&self, step: Step) -> Result<(), BlobError> {
-        let mut faults = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut steps = self.steps();
+        steps.reached.push(step);
+        let faults = &mut steps.faults;
         let Some(position) = faults.iter().position(|fault| fault.step == step) else {
             return Ok(());
         };
@@ -128,12 +147,14 @@ impl BlobWriter for FaultyWriter {
         self.inner.write(batch).await
     }
 
-    async fn checkpoint(&mut self) -> Result<Checkpoint, BlobError> {
+    async fn checkpoint(&mut self) -> Result<Held<Checkpoint>, BlobError> {
         self.faults.check(Step::Checkpoint)?;
-        self.inner.checkpoint().await
+        let checkpoint = self.inner.checkpoint().await?;
+        self.faults.check(Step::AfterCheckpoint)?;
+        Ok(checkpoint)
     }
 
-    async fn finish(self: Box<Self>, expected: &Digest) -> Result<Stored, FinishError> {
+    async fn finish(self: Box<Self>, expected: &Digest) -> Result<Held<Stored>, FinishError> {
         self.faults.check(Step::Finish)?;
         let stored = self.inner.finish(expected).await?;
         self.faults.check(Step::AfterFinish)?;

@@ -6,8 +6,9 @@
 //! The life of a copy: [`BlobStore::claim`] takes the exclusive right to write, so that the caller can look at
 //! its row once more before anything changes; [`Claim::open`] goes on where that row stands;
 //! [`BlobWriter::write`] takes batches; [`BlobWriter::checkpoint`] and [`BlobWriter::finish`] answer when every
-//! byte is durable. A finished copy never changes. [`contract`] says all of this in tests, which every driver
-//! passes.
+//! byte is durable. What they answer is [`Held`]: the right to write goes with it, into the transaction that
+//! writes the row, and ends when that has. A finished copy never changes. [`contract`] says all of this in
+//! tests, which every driver passes.
 
 mod budget;
 #[cfg(any(test, doc))]
@@ -16,6 +17,7 @@ mod disk;
 mod error;
 pub mod faulty;
 mod hashing;
+mod held;
 mod lane;
 mod memory;
 
@@ -31,6 +33,7 @@ use model::digest::{Algorithm, Digest};
 pub use budget::{Permit, UploadBudget};
 pub use disk::DiskStore;
 pub use error::{BlobError, FinishError};
+pub use held::Held;
 pub use memory::MemoryStore;
 
 /// Names a copy: 16 bytes of the caller's choice, as text 32 lower-case hex digits.
@@ -104,8 +107,8 @@ pub type BlobStream = Pin<Box<dyn Stream<Item = Result<Bytes, BlobError>> + Send
 /// A place for copies.
 #[async_trait]
 pub trait BlobStore: Send + Sync + 'static {
-    /// Takes the right to write a copy, from other processes too. While somebody else has it, waits for some
-    /// seconds, then [`BlobError::Busy`].
+    /// Takes the right to write a copy, from other processes too, whether anything of it is there or not. While
+    /// somebody else has it, waits for some seconds, then [`BlobError::Busy`].
     async fn claim(&self, id: CopyId) -> Result<Box<dyn Claim>, BlobError>;
 
     /// Opens a copy for reading. [`BlobError::NotFound`] where there is none.
@@ -118,7 +121,7 @@ pub trait BlobStore: Send + Sync + 'static {
     fn healthy(&self) -> bool;
 }
 
-/// The right to write a copy, until it is dropped.
+/// The right to write a copy. One that is dropped unopened leaves the store as it was.
 #[async_trait]
 pub trait Claim: Send {
     /// Goes on at `from`, or begins where it names no byte. Bytes beyond it are cut off;
@@ -141,10 +144,10 @@ pub trait BlobWriter: Send {
     async fn write(&mut self, batch: Batch) -> Result<(), BlobError>;
 
     /// Makes all bytes durable, and says how to go on from here.
-    async fn checkpoint(&mut self) -> Result<Checkpoint, BlobError>;
+    async fn checkpoint(&mut self) -> Result<Held<Checkpoint>, BlobError>;
 
     /// Makes the copy durable, if its bytes are the expected ones.
-    async fn finish(self: Box<Self>, expected: &Digest) -> Result<Stored, FinishError>;
+    async fn finish(self: Box<Self>, expected: &Digest) -> Result<Held<Stored>, FinishError>;
 }
 
 /// A finished copy, open for reading.

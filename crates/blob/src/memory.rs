@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 use crate::hashing;
 use crate::{
     Batch, BlobError, BlobReader, BlobStore, BlobStream, BlobWriter, Checkpoint, Claim, CopyId,
-    FinishError, Permit, Stamp, Stored,
+    FinishError, Held, Permit, Stamp, Stored,
 };
 
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -98,7 +98,8 @@ impl Claim for Claimed {
             parts.iter().for_each(|part| take(part));
             Ok(())
         })?;
-        Ok(Box::new(MemoryWriter { claimed: *self, hasher, offset: from.offset, new: Vec::new() }))
+        let claimed = Arc::new(*self);
+        Ok(Box::new(MemoryWriter { claimed, hasher, offset: from.offset, new: Vec::new() }))
     }
 }
 
@@ -114,7 +115,7 @@ fn cut(parts: &mut Vec<Bytes>, length: u64) -> Result<(), BlobError> {
 }
 
 struct MemoryWriter {
-    claimed: Claimed,
+    claimed: Arc<Claimed>,
     hasher: Hasher,
     offset: u64,
     /// Parts since the last checkpoint: like an upload of parts, they count when it is made.
@@ -152,12 +153,13 @@ impl BlobWriter for MemoryWriter {
         Ok(())
     }
 
-    async fn checkpoint(&mut self) -> Result<Checkpoint, BlobError> {
+    async fn checkpoint(&mut self) -> Result<Held<Checkpoint>, BlobError> {
         self.keep();
-        Ok(Checkpoint { offset: self.offset, state: self.hasher.save() })
+        let checkpoint = Checkpoint { offset: self.offset, state: self.hasher.save() };
+        Ok(Held::new(checkpoint, self.claimed.clone()))
     }
 
-    async fn finish(mut self: Box<Self>, expected: &Digest) -> Result<Stored, FinishError> {
+    async fn finish(mut self: Box<Self>, expected: &Digest) -> Result<Held<Stored>, FinishError> {
         let actual = self.hasher.clone().finish();
         if actual != *expected {
             return Err(FinishError::Mismatch { actual });
@@ -168,7 +170,8 @@ impl BlobWriter for MemoryWriter {
         copies
             .finished
             .insert(self.claimed.id, Arc::new(MemoryReader { parts, size: self.offset }));
-        Ok(Stored { size: self.offset, stamp: STAMP })
+        drop(copies);
+        Ok(Held::new(Stored { size: self.offset, stamp: STAMP }, self.claimed))
     }
 }
 

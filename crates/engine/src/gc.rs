@@ -12,7 +12,6 @@ use meta::gc_queue::{self, Review};
 use meta::{ErrorKind, Id, Tx, blobs, leases, uploads, usage, versions};
 use model::digest::Digest;
 
-use crate::uploads::trash;
 use crate::{Engine, EngineError, micros};
 
 /// A repository's right to read a blob; the id is [`link_id`].
@@ -266,7 +265,7 @@ fn carry_out(
         }
         Verdict::Blob => {
             if let Some(copy) = blobs::delete(tx, &parse_id(&review.id)?)? {
-                trash(tx, &copy, times.trash_due)?;
+                trash_former(tx, &copy, times.trash_due)?;
             }
         }
         Verdict::Manifest => {
@@ -277,9 +276,25 @@ fn carry_out(
             let copy = uploads::expiry(tx, &id)?.and_then(|(_, copy)| copy);
             uploads::delete(tx, &id)?;
             if let Some(copy) = copy {
-                trash(tx, &copy, times.trash_due)?;
+                trash_unfinished(tx, &copy, times.trash_due)?;
             }
         }
+    }
+    Ok(())
+}
+
+/// Puts a copy to the trash that no blob came of; its file is removed when the review is due.
+pub(crate) fn trash_unfinished(tx: &mut Tx<'_>, copy: &Id, due: i64) -> Result<(), EngineError> {
+    if blobs::trash_unfinished(tx, copy)? == 1 {
+        gc_queue::enqueue(tx, COPY, &[copy.to_string()], due)?;
+    }
+    Ok(())
+}
+
+/// Puts a copy to the trash that its blob has no more.
+pub(crate) fn trash_former(tx: &mut Tx<'_>, copy: &Id, due: i64) -> Result<(), EngineError> {
+    if blobs::trash_former(tx, copy)? == 1 {
+        gc_queue::enqueue(tx, COPY, &[copy.to_string()], due)?;
     }
     Ok(())
 }

@@ -165,9 +165,7 @@ impl Engine {
         why: &'static str,
     ) -> Result<(), EngineError> {
         tracing::error!(blob.digest = %digest, copy.id = %copy, "blob {digest} is quarantined: {why}");
-        self.meta
-            .write(move |tx| Ok::<_, EngineError>(blobs::set_copy_state(tx, &copy, "quarantined")?))
-            .await?;
+        self.meta.write(move |tx| Ok::<_, EngineError>(blobs::quarantine(tx, &copy)?)).await?;
         Ok(())
     }
 }

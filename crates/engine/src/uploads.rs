@@ -3,21 +3,20 @@
 //! A session belongs to a repository, an image and a principal; anybody else's answers as unknown. What a
 //! client was told with 202 is durable: bytes, offset and the state of the running hash.
 
-use std::sync::Arc;
-use std::time::Duration;
+mod claimed;
+mod commit;
 
-use blob::{BlobWriter, Checkpoint, CopyId, FinishError};
+use blob::{Checkpoint, CopyId};
 use meta::uploads::{self, Owner, Upload};
-use meta::{Id, Tx, blobs, gc_queue, usage, versions};
+use meta::{Id, blobs, gc_queue};
 use model::digest::{Algorithm, Digest};
 use model::range::ContentRange;
 
 use crate::access::Opened;
-use crate::receive::{Body, Received};
-use crate::{BodyError, Engine, EngineError, Pull, Push, RepoAccess, gc, micros};
-
-/// How long a finished session is remembered, for clients that repeat their PUT.
-const FINISHED_FOR: Duration = Duration::from_secs(3600);
+use crate::receive::Body;
+use crate::{EngineError, Pull, Push, RepoAccess, gc, micros};
+use claimed::Claimed;
+use commit::link;
 
 /// Where an upload stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +34,14 @@ pub enum MountFrom<'a> {
     Repository(&'a RepoAccess<Pull>),
     /// Any repository of the project that the caller may read.
     Project,
+}
+
+/// A session that was looked for.
+enum Found<'a> {
+    /// It goes on, and this request alone writes to it.
+    Open(Claimed<'a>),
+    /// It became a blob, not long ago.
+    Finished(Digest),
 }
 
 impl Opened {
@@ -57,18 +64,19 @@ impl RepoAccess<Push> {
             size: 0,
             checkpoint: None,
             digest: None,
+            expires_at: self.upload_expiry(),
         };
         let progress = UploadProgress { id: upload.id.to_string(), offset: 0 };
         let (at, now) = (self.at.clone(), self.engine.clock.now());
-        let expires_at = self.upload_expiry();
         self.engine
             .meta
             .write(move |tx| {
                 if let Some(copy) = &upload.copy_id {
                     blobs::insert_copy(tx, copy, now)?;
                 }
-                uploads::insert(tx, at.owner(), &upload, (now, expires_at))?;
-                gc_queue::enqueue(tx, gc::UPLOAD, &[upload.id.to_string()], expires_at)?;
+                uploads::insert(tx, at.owner(), &upload, now)?;
+                let review = [upload.id.to_string()];
+                gc_queue::enqueue(tx, gc::UPLOAD, &review, upload.expires_at)?;
                 Ok::<_, EngineError>(())
             })
             .await?;
@@ -91,11 +99,11 @@ impl RepoAccess<Push> {
         range: Option<ContentRange>,
         mut body: Body<'_>,
     ) -> Result<UploadProgress, EngineError> {
-        let (upload, mut writer) = self.claim_upload(id, None).await?;
-        let started = check_start(&upload, range)?;
-        let received = self.receive_for(&upload, &mut *writer, &mut body).await?;
-        check_length(range, &received, started)?;
-        let offset = self.save(&upload, &mut *writer).await?;
+        let Found::Open(mut claimed) = self.claim_upload(id, None).await? else {
+            return Err(EngineError::UploadUnknown);
+        };
+        let received = claimed.receive(range, &mut body).await?;
+        let offset = claimed.save().await?;
         received.ended?;
         Ok(UploadProgress { id: id.to_owned(), offset })
     }
@@ -107,28 +115,28 @@ impl RepoAccess<Push> {
         digest: &Digest,
         (range, mut body): (Option<ContentRange>, Body<'_>),
     ) -> Result<(), EngineError> {
-        if self.find_upload(id).await?.digest.as_ref() == Some(digest) {
-            return Ok(());
-        }
         // The digest decides by which hash the blob is known; bytes hashed otherwise are hashed again.
-        let (upload, mut writer) = self.claim_upload(id, Some(digest.algorithm())).await?;
-        let started = check_start(&upload, range)?;
-        let received = self.receive_for(&upload, &mut *writer, &mut body).await?;
-        check_length(range, &received, started)?;
+        let mut claimed = match self.claim_upload(id, Some(digest.algorithm())).await? {
+            Found::Open(claimed) => claimed,
+            Found::Finished(became) if became == *digest => return Ok(()),
+            Found::Finished(_) => return Err(EngineError::UploadUnknown),
+        };
+        let received = claimed.receive(range, &mut body).await?;
         if let Err(broken) = received.ended {
-            self.save(&upload, &mut *writer).await?;
+            // Whoever does not say where its bytes belong repeats the whole request: were these kept, they
+            // would be there twice.
+            if range.is_some() {
+                claimed.save().await?;
+            }
             return Err(broken.into());
         }
-        self.complete(&upload, writer, digest).await
+        claimed.complete(digest).await
     }
 
     /// Ends a session without a result.
     pub async fn cancel_upload(&self, id: &str) -> Result<(), EngineError> {
         let upload = self.find_upload(id).await?;
-        if upload.copy_id.is_none() {
-            return Err(EngineError::UploadUnknown);
-        }
-        self.discard(&upload).await
+        if self.abandon(&upload).await? { Ok(()) } else { Err(EngineError::UploadUnknown) }
     }
 
     /// Makes a blob of another repository readable here, without a byte moving. Answers whether it did.
@@ -185,200 +193,79 @@ impl RepoAccess<Push> {
             .ok_or(EngineError::UploadUnknown)
     }
 
+    /// The session under the claim: another request may have moved it on, or ended it.
+    async fn find_claimed(&self, id: Id) -> Result<Upload, EngineError> {
+        let at = self.at.clone();
+        self.engine
+            .meta
+            .point(move |tx| Ok::<_, EngineError>(uploads::find_settled(tx, at.owner(), &id)?))
+            .await?
+            .ok_or(EngineError::UploadUnknown)
+    }
+
     /// Takes the upload for this request alone and opens it where it stands.
     async fn claim_upload(
         &self,
         id: &str,
         algorithm: Option<Algorithm>,
-    ) -> Result<(Upload, Box<dyn BlobWriter>), EngineError> {
-        let copy = self.find_upload(id).await?.copy_id.ok_or(EngineError::UploadUnknown)?;
-        let claim = self.engine.blobs.claim(CopyId::from(copy.to_bytes())).await?;
-        // Read again under the claim: another request may have moved the upload on, or ended it.
+    ) -> Result<Found<'_>, EngineError> {
+        let finished = |upload: Upload| {
+            let became = upload.digest.map(Found::Finished);
+            became.ok_or(EngineError::UploadUnknown)
+        };
         let upload = self.find_upload(id).await?;
+        let Some(copy) = upload.copy_id else { return finished(upload) };
+        let claim = self.engine.blobs.claim(CopyId::from(copy.to_bytes())).await?;
+        let upload = self.find_claimed(upload.id).await?;
         if upload.copy_id != Some(copy) {
-            return Err(EngineError::UploadUnknown);
+            return finished(upload);
         }
+        self.keep_alive(&upload).await?;
         let announced = upload.algorithm.parse();
         let announced: Algorithm = announced
             .map_err(|_| EngineError::Internal("upload row names an unknown algorithm".into()))?;
-        let algorithm = algorithm.unwrap_or(announced);
         let from = Checkpoint {
             offset: upload.size as u64,
             state: upload.checkpoint.clone().unwrap_or_default(),
         };
-        Ok((upload, claim.open(algorithm, &from).await?))
+        let writer = claim.open(algorithm.unwrap_or(announced), &from).await?;
+        Ok(Found::Open(Claimed { access: self, upload, writer }))
     }
 
-    /// Receives the body, and keeps the session from expiring while it runs.
-    async fn receive_for(
-        &self,
-        upload: &Upload,
-        writer: &mut dyn BlobWriter,
-        body: &mut Body<'_>,
-    ) -> Result<Received, EngineError> {
-        let mut touch = tokio::time::interval(self.engine.settings.upload_expiry / 4);
-        touch.tick().await;
-        let id = upload.id;
-        let receive = self.engine.receive(writer, body);
-        tokio::pin!(receive);
-        loop {
-            tokio::select! {
-                biased;
-                received = &mut receive => return received,
-                _ = touch.tick() => {
-                    let expires_at = self.upload_expiry();
-                    self.engine.meta.write(move |tx| Ok::<_, EngineError>(uploads::touch(tx, &id, expires_at)?)).await?;
-                }
-            }
+    /// A request that has begun is not stopped by the session's end, however near that is.
+    async fn keep_alive(&self, upload: &Upload) -> Result<(), EngineError> {
+        let left = upload.expires_at - self.engine.clock.now();
+        if left < micros(self.engine.settings.upload_expiry) / 4 * 3 {
+            self.touch(upload).await?;
         }
+        Ok(())
     }
 
-    /// Makes what came durable, and says so in the row.
-    async fn save(&self, upload: &Upload, writer: &mut dyn BlobWriter) -> Result<u64, EngineError> {
-        let checkpoint = writer.checkpoint().await?;
-        let (id, offset) = (upload.id, checkpoint.offset);
-        let expires_at = self.upload_expiry();
-        let saved = self
+    /// Moves the end of the session on.
+    async fn touch(&self, upload: &Upload) -> Result<(), EngineError> {
+        let (upload, expires_at) = (upload.clone(), self.upload_expiry());
+        let touched = self
             .engine
             .meta
-            .write(move |tx| {
-                let at = (checkpoint.offset as i64, checkpoint.state.as_slice());
-                Ok::<_, EngineError>(uploads::advance(tx, &id, at, expires_at)?)
-            })
+            .write(move |tx| Ok::<_, EngineError>(uploads::touch(tx, &upload, expires_at)?))
             .await?;
-        if saved == 1 { Ok(offset) } else { Err(EngineError::UploadUnknown) }
+        if touched == 1 { Ok(()) } else { Err(EngineError::UploadUnknown) }
     }
 
-    async fn complete(
-        &self,
-        upload: &Upload,
-        writer: Box<dyn BlobWriter>,
-        digest: &Digest,
-    ) -> Result<(), EngineError> {
-        let stored = match writer.finish(digest).await {
-            Ok(stored) => stored,
-            Err(FinishError::Mismatch { actual }) => {
-                // The client hashed other bytes than it sent: the session cannot be saved.
-                self.discard(upload).await?;
-                return Err(EngineError::DigestMismatch { expected: digest.clone(), actual });
-            }
-            Err(FinishError::Blob(error)) => return Err(error.into()),
-        };
-        let (at, upload, digest) = (self.at.clone(), upload.clone(), digest.clone());
-        let times = CommitTimes::of(&self.engine);
-        self.engine.meta.write(move |tx| commit(tx, &at, &upload, (&digest, &stored), times)).await
-    }
-
-    /// Ends the session, and puts its copy to the trash.
-    async fn discard(&self, upload: &Upload) -> Result<(), EngineError> {
-        let (id, copy) = (upload.id, upload.copy_id);
+    /// Ends the session and puts its copy to the trash, unless it ended meanwhile: then both are no longer
+    /// what was found. Answers whether it did.
+    async fn abandon(&self, upload: &Upload) -> Result<bool, EngineError> {
+        let upload = upload.clone();
         let due = self.engine.clock.now() + micros(self.engine.settings.trash_retention);
         self.engine
             .meta
             .write(move |tx| {
-                uploads::delete(tx, &id)?;
-                match &copy {
-                    Some(copy) => trash(tx, copy, due),
-                    None => Ok(()),
+                let abandoned = uploads::abandon(tx, &upload)? == 1;
+                if let (true, Some(copy)) = (abandoned, &upload.copy_id) {
+                    gc::trash_unfinished(tx, copy, due)?;
                 }
+                Ok(abandoned)
             })
             .await
     }
-}
-
-/// The times that a commit writes.
-#[derive(Debug, Clone, Copy)]
-struct CommitTimes {
-    now: i64,
-    review_after: i64,
-    remember_until: i64,
-    trash_due: i64,
-}
-
-impl CommitTimes {
-    fn of(engine: &Engine) -> Self {
-        let now = engine.clock.now();
-        Self {
-            now,
-            review_after: now + micros(engine.settings.gc_grace),
-            remember_until: now + micros(FINISHED_FOR),
-            trash_due: now + micros(engine.settings.trash_retention),
-        }
-    }
-}
-
-/// Copy live, blob row, repository link, review: all or nothing.
-fn commit(
-    tx: &mut Tx<'_>,
-    at: &Arc<Opened>,
-    upload: &Upload,
-    (digest, stored): (&Digest, &blob::Stored),
-    times: CommitTimes,
-) -> Result<(), EngineError> {
-    let copy = upload.copy_id.ok_or(EngineError::UploadUnknown)?;
-    let size = stored.size as i64;
-    if uploads::finish(tx, &upload.id, (digest, size), times.remember_until)? == 0 {
-        return Err(EngineError::UploadUnknown);
-    }
-    gc_queue::enqueue(tx, gc::UPLOAD, &[upload.id.to_string()], times.remember_until)?;
-    let finished = blobs::Finished {
-        id: &copy,
-        digest,
-        size,
-        mtime_ns: stored.stamp.mtime_ns,
-        ctime_ns: stored.stamp.ctime_ns,
-        now: times.now,
-    };
-    if !blobs::make_live(tx, &finished)? {
-        trash(tx, &copy, times.trash_due)?;
-    }
-    link(tx, at, (digest, size), (times.now, times.review_after))
-}
-
-/// Lets the repository read the blob, and asks for a review in case nothing comes to need it.
-fn link(
-    tx: &mut Tx<'_>,
-    at: &Opened,
-    (digest, size): (&Digest, i64),
-    (now, review_after): (i64, i64),
-) -> Result<(), EngineError> {
-    let repository = &at.repository.id;
-    if blobs::link(tx, repository, (digest, size), now)? {
-        usage::add_delta(tx, repository, size)?;
-    }
-    gc_queue::enqueue(tx, gc::LINK, &[gc::link_id(repository, digest)], review_after)?;
-    versions::bind_blob(tx, repository, (digest, size))?;
-    Ok(())
-}
-
-/// Puts a copy to the trash; its file is removed when the review is due.
-pub(crate) fn trash(tx: &mut Tx<'_>, copy: &Id, due: i64) -> Result<(), EngineError> {
-    blobs::set_copy_state(tx, copy, "trash")?;
-    gc_queue::enqueue(tx, gc::COPY, &[copy.to_string()], due)?;
-    Ok(())
-}
-
-/// A chunk that names its place must start where the upload stands.
-fn check_start(upload: &Upload, range: Option<ContentRange>) -> Result<u64, EngineError> {
-    let offset = upload.size as u64;
-    match range {
-        Some(range) if range.start != offset => Err(EngineError::ChunkOutOfOrder { offset }),
-        _ => Ok(offset),
-    }
-}
-
-/// A chunk that names its place must be as long as it says. One that is not is forgotten, not half kept:
-/// the row still names the offset before it.
-fn check_length(
-    range: Option<ContentRange>,
-    received: &Received,
-    started: u64,
-) -> Result<(), EngineError> {
-    let Some(range) = range else { return Ok(()) };
-    let announced = range.end - range.start + 1;
-    let wrong = match received.ended {
-        Ok(()) => received.bytes != announced,
-        Err(BodyError::Closed | BodyError::Stalled) => received.bytes > announced,
-    };
-    if wrong { Err(EngineError::ChunkOutOfOrder { offset: started }) } else { Ok(()) }
 }

@@ -81,28 +81,42 @@ pub struct Finished<'a> {
     pub now: i64,
 }
 
+/// What became of a finished copy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Landed {
+    /// It is the one of its digest. One that went bad before is no longer: the caller puts it to the trash.
+    Live {
+        /// The bad one.
+        replaced: Option<Id>,
+    },
+    /// A sound one is there already: the caller puts this one to the trash.
+    Superfluous,
+}
+
 /// Makes the copy the one of its digest, unless a sound one is there already.
-/// Answers whether it is now live; if not, the caller puts it to the trash.
-pub fn make_live(tx: &mut Tx<'_>, copy: &Finished<'_>) -> Result<bool, MetaError> {
+pub fn make_live(tx: &mut Tx<'_>, copy: &Finished<'_>) -> Result<Landed, MetaError> {
     let current = tx.opt(
-        "SELECT c.state FROM blobs b JOIN copies c ON c.id = b.copy_id WHERE b.digest = ?1",
+        "SELECT c.id, c.state FROM blobs b JOIN copies c ON c.id = b.copy_id WHERE b.digest = ?1",
         params![copy.digest.as_str()],
-        |row| row.text(0),
+        |row| Ok((row.id(0)?, row.text(1)?)),
     )?;
-    if current.as_deref() == Some("live") {
-        return Ok(false);
+    if current.as_ref().is_some_and(|(_, state)| state == "live") {
+        return Ok(Landed::Superfluous);
     }
-    tx.exec(
+    let made = tx.exec(
         "UPDATE copies SET state = 'live', digest = ?2, size = ?3, mtime_ns = ?4, ctime_ns = ?5, verified_at = ?6
-         WHERE id = ?1",
+         WHERE id = ?1 AND state = 'uploading'",
         params![copy.id, copy.digest.as_str(), copy.size, copy.mtime_ns, copy.ctime_ns, copy.now],
     )?;
+    if made == 0 {
+        return Err(MetaError::corrupt("a copy that its upload still fills"));
+    }
     tx.exec(
         "INSERT INTO blobs (digest, copy_id, size) VALUES (?1, ?2, ?3)
          ON CONFLICT (digest) DO UPDATE SET copy_id = excluded.copy_id, size = excluded.size",
         params![copy.digest.as_str(), copy.id, copy.size],
     )?;
-    Ok(true)
+    Ok(Landed::Live { replaced: current.map(|(id, _)| id) })
 }
 
 /// Lets a repository read a blob. Answers whether that is new.
@@ -154,9 +168,22 @@ pub fn copy_state(tx: &mut Tx<'_>, id: &Id) -> Result<Option<String>, MetaError>
     tx.opt("SELECT state FROM copies WHERE id = ?1", params![id], |row| row.text(0))
 }
 
-/// Moves a copy to another state (`trash` or `quarantined`).
-pub fn set_copy_state(tx: &mut Tx<'_>, id: &Id, state: &'static str) -> Result<u64, MetaError> {
-    tx.exec("UPDATE copies SET state = ?2 WHERE id = ?1", params![id, state])
+/// Puts a copy to the trash that no blob came of. One that a blob came of stays what it is.
+pub fn trash_unfinished(tx: &mut Tx<'_>, id: &Id) -> Result<u64, MetaError> {
+    tx.exec("UPDATE copies SET state = 'trash' WHERE id = ?1 AND state = 'uploading'", params![id])
+}
+
+/// Puts a copy to the trash that its blob has no more.
+pub fn trash_former(tx: &mut Tx<'_>, id: &Id) -> Result<u64, MetaError> {
+    tx.exec(
+        "UPDATE copies SET state = 'trash' WHERE id = ?1 AND state IN ('live', 'quarantined')",
+        params![id],
+    )
+}
+
+/// Takes a live copy out of service. It stays its blob's until another replaces it.
+pub fn quarantine(tx: &mut Tx<'_>, id: &Id) -> Result<u64, MetaError> {
+    tx.exec("UPDATE copies SET state = 'quarantined' WHERE id = ?1 AND state = 'live'", params![id])
 }
 
 /// Writes down that a copy's bytes were read and are right.

@@ -12,7 +12,7 @@ use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
 use crate::dialect::{self, Dialect};
 use crate::postgres::Session;
-use crate::{ErrorKind, Id, MetaError};
+use crate::{ErrorKind, Id, MetaError, params};
 
 /// A transaction in progress.
 pub struct Tx<'c> {
@@ -296,6 +296,19 @@ impl<'c> Tx<'c> {
     ) -> Result<Option<T>, MetaError> {
         // All rows are read, so that a statement that writes comes to its end.
         Ok(self.query(sql, params, read)?.into_iter().next())
+    }
+
+    /// Waits until every other transaction is decided that took its turn with this id: on a server, one may still
+    /// be committed whose process is gone. SQLite's end with their process.
+    pub(crate) fn take_turn(&mut self, id: &Id) -> Result<(), MetaError> {
+        match self.dialect() {
+            Dialect::Sqlite => Ok(()),
+            Dialect::Postgres => {
+                // Half of it names it well enough: who meets another's only waits.
+                let key = u128::from_be_bytes(id.to_bytes()) as i64;
+                self.exec("SELECT pg_advisory_xact_lock(?1)", params![key]).map(|_| ())
+            }
+        }
     }
 
     /// Runs several statements without parameters.

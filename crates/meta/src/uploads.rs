@@ -19,6 +19,8 @@ pub struct Upload {
     pub checkpoint: Option<Vec<u8>>,
     /// What it became.
     pub digest: Option<Digest>,
+    /// When it ends, unless it is used before.
+    pub expires_at: i64,
 }
 
 /// Who may use a session, and from where.
@@ -37,7 +39,7 @@ pub fn insert(
     tx: &mut Tx<'_>,
     owner: Owner<'_>,
     upload: &Upload,
-    (now, expires_at): (i64, i64),
+    now: i64,
 ) -> Result<(), MetaError> {
     tx.exec(
         "INSERT INTO uploads (id, repository_id, image, principal, copy_id, algorithm, size, started_at, expires_at)
@@ -50,7 +52,7 @@ pub fn insert(
             upload.copy_id.as_ref(),
             upload.algorithm.as_str(),
             now,
-            expires_at
+            upload.expires_at
         ],
     )?;
     Ok(())
@@ -59,7 +61,7 @@ pub fn insert(
 /// The owner's session of that id.
 pub fn find(tx: &mut Tx<'_>, owner: Owner<'_>, id: &Id) -> Result<Option<Upload>, MetaError> {
     tx.opt(
-        "SELECT id, copy_id, algorithm, size, checkpoint, digest FROM uploads
+        "SELECT id, copy_id, algorithm, size, checkpoint, digest, expires_at FROM uploads
          WHERE id = ?1 AND repository_id = ?2 AND image = ?3 AND principal = ?4",
         params![id, owner.repository, owner.image, owner.principal],
         |row| {
@@ -70,41 +72,76 @@ pub fn find(tx: &mut Tx<'_>, owner: Owner<'_>, id: &Id) -> Result<Option<Upload>
                 size: row.int(3)?,
                 checkpoint: row.opt_bytes(4)?,
                 digest: opt_digest_at(row, 5)?,
+                expires_at: row.int(6)?,
             })
         },
     )
 }
 
-/// Writes down how far the session has come. Nothing happens when it ended meanwhile.
+/// The owner's session of that id, once no transaction is under way any more that moves it on or finishes it.
+/// Whoever is about to change the bytes it speaks of asks so, on a [`point`](crate::Meta::point): the lock on
+/// the bytes ends with the process that had it, its last commit may not.
+pub fn find_settled(
+    tx: &mut Tx<'_>,
+    owner: Owner<'_>,
+    id: &Id,
+) -> Result<Option<Upload>, MetaError> {
+    tx.take_turn(id)?;
+    find(tx, owner, id)
+}
+
+/// Writes down how far the session has come, if it still stands where it was `found`.
 pub fn advance(
     tx: &mut Tx<'_>,
-    id: &Id,
+    found: &Upload,
     (size, checkpoint): (i64, &[u8]),
     expires_at: i64,
 ) -> Result<u64, MetaError> {
+    tx.take_turn(&found.id)?;
     tx.exec(
-        "UPDATE uploads SET size = ?2, checkpoint = ?3, expires_at = ?4 WHERE id = ?1 AND copy_id IS NOT NULL",
-        params![id, size, checkpoint, expires_at],
+        "UPDATE uploads SET size = ?4, checkpoint = ?5, expires_at = ?6
+         WHERE id = ?1 AND copy_id = ?2 AND size = ?3",
+        params![&found.id, found.copy_id.as_ref(), found.size, size, checkpoint, expires_at],
     )
 }
 
-/// Keeps a session alive while a long request runs.
-pub fn touch(tx: &mut Tx<'_>, id: &Id, expires_at: i64) -> Result<u64, MetaError> {
-    tx.exec("UPDATE uploads SET expires_at = ?2 WHERE id = ?1", params![id, expires_at])
+/// Keeps a session alive while a request runs. Nothing happens when it ended meanwhile.
+pub fn touch(tx: &mut Tx<'_>, found: &Upload, expires_at: i64) -> Result<u64, MetaError> {
+    tx.exec(
+        "UPDATE uploads SET expires_at = ?3 WHERE id = ?1 AND copy_id = ?2",
+        params![&found.id, found.copy_id.as_ref(), expires_at],
+    )
 }
 
-/// Ends a session with its digest; the row stays until `expires_at`, so that a repeated PUT succeeds.
-/// Nothing happens when it ended meanwhile.
+/// Ends a session with its digest, if it still stands where it was `found`. The row stays until `expires_at`,
+/// so that a repeated PUT succeeds.
 pub fn finish(
     tx: &mut Tx<'_>,
-    id: &Id,
+    found: &Upload,
     (digest, size): (&Digest, i64),
     expires_at: i64,
 ) -> Result<u64, MetaError> {
+    tx.take_turn(&found.id)?;
     tx.exec(
-        "UPDATE uploads SET copy_id = NULL, checkpoint = NULL, digest = ?2, size = ?3, expires_at = ?4
-         WHERE id = ?1 AND copy_id IS NOT NULL",
-        params![id, digest.as_str(), size, expires_at],
+        "UPDATE uploads SET copy_id = NULL, checkpoint = NULL, digest = ?4, size = ?5, expires_at = ?6
+         WHERE id = ?1 AND copy_id = ?2 AND size = ?3",
+        params![
+            &found.id,
+            found.copy_id.as_ref(),
+            found.size,
+            digest.as_str(),
+            size,
+            expires_at
+        ],
+    )
+}
+
+/// Ends a session without a result. Nothing happens, and its copy is not the caller's to remove, when it
+/// ended meanwhile.
+pub fn abandon(tx: &mut Tx<'_>, found: &Upload) -> Result<u64, MetaError> {
+    tx.exec(
+        "DELETE FROM uploads WHERE id = ?1 AND copy_id = ?2",
+        params![&found.id, found.copy_id.as_ref()],
     )
 }
 
@@ -115,7 +152,7 @@ pub fn expiry(tx: &mut Tx<'_>, id: &Id) -> Result<Option<(i64, Option<Id>)>, Met
     })
 }
 
-/// Ends a session without a result.
+/// Removes a session, finished or not.
 pub fn delete(tx: &mut Tx<'_>, id: &Id) -> Result<u64, MetaError> {
     tx.exec("DELETE FROM uploads WHERE id = ?1", params![id])
 }

@@ -17,7 +17,7 @@ async fn write(store: &DiskStore, id: CopyId, bytes: &'static [u8]) {
     let mut writer = claim.open(Algorithm::Sha256, &Checkpoint::default()).await.expect("new");
     let permit = UploadBudget::new(1024).acquire(1).await;
     writer.write(Batch { frames: vec![Bytes::from_static(bytes)], permit }).await.expect("room");
-    writer.finish(&Digest::of(bytes)).await.expect("right");
+    drop(writer.finish(&Digest::of(bytes)).await.expect("right"));
 }
 
 #[tokio::test]
@@ -57,6 +57,26 @@ async fn a_folder_in_the_place_of_a_copy_is_refused() {
     std::fs::create_dir(data.path().join("blobs/4c").join("4c".repeat(16))).expect("writable");
     let id = CopyId::from([0x4c; 16]);
     assert!(matches!(store.open(id).await, Err(BlobError::NotAFile)));
+}
+
+/// No row would name it, and start-up scans nothing.
+#[tokio::test]
+async fn a_claim_that_comes_to_nothing_leaves_no_file() {
+    let (data, store) = store();
+    let path = data.path().join("blobs/7e").join("7e".repeat(16));
+    let id = CopyId::from([0x7e; 16]);
+    let claim = store.claim(id).await.expect("free");
+    assert!(path.exists(), "what is claimed is locked, and so must be there");
+    drop(claim);
+    assert!(!path.exists());
+    let far = Checkpoint { offset: 1, state: Vec::new() };
+    let lost = store.claim(id).await.expect("free").open(Algorithm::Sha256, &far).await;
+    assert!(matches!(lost.err(), Some(BlobError::Lost)));
+    assert!(!path.exists());
+    let claim = store.claim(id).await.expect("free");
+    drop(claim.open(Algorithm::Sha256, &Checkpoint::default()).await.expect("new"));
+    drop(store.claim(id).await.expect("free"));
+    assert!(path.exists(), "somebody began with it");
 }
 
 #[tokio::test]

@@ -15,16 +15,27 @@ use rustix::fs::{self, Advice};
 use super::{Folder, stamp};
 use crate::hashing::{self, blocking};
 use crate::lane::{Lane, Worker};
-use crate::{Batch, BlobError, BlobWriter, Checkpoint, Claim, CopyId, FinishError, Stored};
+use crate::{Batch, BlobError, BlobWriter, Checkpoint, Claim, CopyId, FinishError, Held, Stored};
 
 /// The kernel is asked to begin with writing after this many bytes, so that the last sync has little to do.
 const WRITE_BEHIND: u64 = 8 << 20;
 
-/// The lock on a copy, whose file may not be there yet.
+/// The lock on a copy's file.
 pub(super) struct FileClaim {
-    pub(super) folder: Arc<Folder>,
-    pub(super) id: CopyId,
-    pub(super) file: Option<File>,
+    folder: Arc<Folder>,
+    id: CopyId,
+    file: Arc<File>,
+    /// Whether the file was made to be locked, and nobody wrote to it yet.
+    new: bool,
+}
+
+/// The row may have gone while its copy was claimed: then nobody would find the file again.
+impl Drop for FileClaim {
+    fn drop(&mut self) {
+        if self.new {
+            self.folder.remove_unused(self.id, &self.file);
+        }
+    }
 }
 
 #[async_trait]
@@ -42,17 +53,18 @@ impl Claim for FileClaim {
 }
 
 impl FileClaim {
+    /// Claims a copy, unless somebody else has it.
+    pub(super) fn take(folder: Arc<Folder>, id: CopyId) -> Result<Self, BlobError> {
+        let (file, new) = folder.lock(id)?;
+        Ok(Self { folder, id, file: Arc::new(file), new })
+    }
+
     fn open_at(
-        self,
+        mut self,
         algorithm: Algorithm,
         from: &Checkpoint,
     ) -> Result<(Hasher, Output), BlobError> {
-        let Self { folder, id, file } = self;
-        let file = match file {
-            Some(file) => file,
-            None if from.offset == 0 => folder.create(id)?,
-            None => return Err(BlobError::Lost),
-        };
+        let (folder, id, file) = (self.folder.clone(), self.id, self.file.clone());
         let length = fs::fstat(&file)?.st_size as u64;
         if length < from.offset {
             return Err(BlobError::Lost);
@@ -62,6 +74,7 @@ impl FileClaim {
         }
         let hasher =
             hashing::resume(algorithm, &from.state, |take| read_through(&file, from.offset, take))?;
+        self.new = false;
         Ok((hasher, Output { folder, id, file, offset: from.offset, behind: from.offset }))
     }
 }
@@ -88,11 +101,11 @@ impl Worker for Hasher {
     }
 }
 
-/// A file that is written to, and what is known of it.
+/// A file that is written to, and what is known of it. The lock is the file's: it goes where the file goes.
 struct Output {
     folder: Arc<Folder>,
     id: CopyId,
-    file: File,
+    file: Arc<File>,
     offset: u64,
     /// Up to where the kernel was asked to write.
     behind: u64,
@@ -120,13 +133,13 @@ impl Output {
         self.folder.sync_folder(self.id)
     }
 
-    fn finish(self) -> Result<Stored, BlobError> {
+    fn finish(self) -> Result<Held<Stored>, BlobError> {
         self.sync()?;
         let (size, stamp) = stamp(&self.file)?;
         if size != self.offset {
             return Err(BlobError::Lost);
         }
-        Ok(Stored { size, stamp })
+        Ok(Held::new(Stored { size, stamp }, self.file))
     }
 }
 
@@ -170,16 +183,17 @@ impl BlobWriter for FileWriter {
         self.hasher.push(batch).await
     }
 
-    async fn checkpoint(&mut self) -> Result<Checkpoint, BlobError> {
+    async fn checkpoint(&mut self) -> Result<Held<Checkpoint>, BlobError> {
         let (hasher, file) = (self.hasher.finish().await?, self.file.finish().await?);
         let file = blocking(move || file.sync().map(|()| file)).await?;
         let checkpoint = Checkpoint { offset: file.offset, state: hasher.save() };
+        let checkpoint = Held::new(checkpoint, file.file.clone());
         self.hasher.resume(hasher);
         self.file.resume(file);
         Ok(checkpoint)
     }
 
-    async fn finish(mut self: Box<Self>, expected: &Digest) -> Result<Stored, FinishError> {
+    async fn finish(mut self: Box<Self>, expected: &Digest) -> Result<Held<Stored>, FinishError> {
         let (hasher, file) = (self.hasher.finish().await?, self.file.finish().await?);
         let actual = hasher.finish();
         if actual != *expected {

@@ -2,9 +2,10 @@
 
 use std::sync::{Arc, mpsc};
 
-use super::{TestDatabase, on_each};
+use super::{NOW, TestDatabase, on_each, place};
 use crate::gc_queue::Review;
-use crate::{MetaError, Tx, epochs, gc_queue};
+use crate::uploads::{Owner, Upload};
+use crate::{Id, MetaError, Tx, blobs, epochs, gc_queue, uploads};
 
 on_each! {
     /// Whoever is told of a commit finds free what its closure held, and not before.
@@ -20,6 +21,62 @@ on_each! {
             assert_eq!(Arc::strong_count(&owned), 1, "{number}");
         }
     }
+}
+
+/// A process that is gone may leave a commit behind. Whoever is about to change the bytes that it tells of
+/// waits for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_found_when_its_last_commit_is_decided() {
+    let Some(db) = TestDatabase::postgres().await else { return };
+    let (repository, upload) = db
+        .write(|tx| {
+            let repository = place(tx, "r", "i")?.repository;
+            let copy = Id::new();
+            blobs::insert_copy(tx, &copy, NOW)?;
+            let upload = Upload {
+                id: Id::random(),
+                copy_id: Some(copy),
+                algorithm: "sha256".into(),
+                size: 0,
+                checkpoint: None,
+                digest: None,
+                expires_at: NOW,
+            };
+            uploads::insert(tx, owner(&repository), &upload, NOW)?;
+            Ok((repository, upload))
+        })
+        .await;
+    let (wrote, mut has_written) = tokio::sync::mpsc::unbounded_channel();
+    let (go_on, may_go_on) = mpsc::channel::<()>();
+    let (meta, found) = (db.meta.clone(), upload.clone());
+    let last = tokio::spawn(async move {
+        meta.write(move |tx| {
+            uploads::advance(tx, &found, (5, b"state"), NOW)?;
+            let _ = wrote.send(());
+            let _ = may_go_on.recv();
+            Ok::<_, MetaError>(())
+        })
+        .await
+    });
+    has_written.recv().await.unwrap();
+    let meta = db.meta.clone();
+    let asked = tokio::spawn(async move {
+        meta.point(move |tx| uploads::find_settled(tx, owner(&repository), &upload.id)).await
+    });
+    let waiting = "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+                   WHERE d.datname = current_database() AND l.locktype = 'advisory' AND NOT l.granted";
+    let waits = |tx: &mut Tx<'_>| tx.opt(waiting, params![], |row| row.int(0));
+    while !asked.is_finished() && db.read(waits).await == Some(0) {
+        tokio::task::yield_now().await;
+    }
+    drop(go_on);
+    last.await.unwrap().unwrap();
+    assert_eq!(asked.await.unwrap().unwrap().expect("started").size, 5);
+    db.remove().await;
+}
+
+fn owner(repository: &Id) -> Owner<'_> {
+    Owner { repository, image: "i", principal: "user:a" }
 }
 
 /// A review that began before a transaction that asks for it again, at the time that it has already: were the

@@ -9,11 +9,10 @@ use super::{
 };
 use crate::gc_queue::Review;
 use crate::tags::Change;
-use crate::uploads::{Owner, Upload};
 use crate::versions::{Address, Binding};
 use crate::{
-    Id, MetaError, Tx, blobs, epochs, events, gc_queue, leases, packages, repositories, tags,
-    uploads, usage, versions,
+    Id, MetaError, Tx, epochs, events, gc_queue, leases, packages, repositories, tags, usage,
+    versions,
 };
 
 /// An image with manifests `m0`, `m1`, …, which name nothing.
@@ -197,89 +196,6 @@ on_each! {
             let at = Address { repository: &place.repository, image: "i" };
             let one = versions::by_digest(tx, at, &last)?.expect("stored");
             assert_eq!(one.subject, Some(subject));
-            Ok(())
-        }).await;
-    }
-
-    async fn a_blob_has_one_live_copy(db: &TestDatabase) {
-        db.write(|tx| {
-            let repository = place(tx, "r", "i")?.repository;
-            let (digest, size) = (Digest::of(b"blob"), 4);
-            assert_eq!(blobs::find(tx, &repository, &digest)?, None);
-            let copy = add_blob(tx, &repository, b"blob")?;
-            let found = blobs::find(tx, &repository, &digest)?.expect("linked");
-            assert_eq!(found, blobs::Blob { copy_id: copy, size, mtime_ns: 1, ctime_ns: 2, verified_at: NOW });
-            assert_eq!(blobs::size_in(tx, &repository, &digest)?, Some(size));
-            // A second copy of live bytes is not wanted.
-            let second = Id::new();
-            blobs::insert_copy(tx, &second, NOW)?;
-            let finished = blobs::Finished { id: &second, digest: &digest, size, mtime_ns: 3, ctime_ns: 4, now: NOW };
-            assert!(!blobs::make_live(tx, &finished)?);
-            assert!(!blobs::link(tx, &repository, (&digest, size), NOW)?);
-            // It replaces one that went bad.
-            assert_eq!(blobs::set_verified(tx, &copy, (5, 6), NOW + 1)?, 1);
-            assert_eq!(blobs::set_copy_state(tx, &copy, "quarantined")?, 1);
-            assert_eq!(blobs::find(tx, &repository, &digest)?, None);
-            assert_eq!(blobs::set_verified(tx, &copy, (5, 6), NOW + 1)?, 0);
-            assert!(blobs::make_live(tx, &finished)?);
-            assert_eq!(blobs::find(tx, &repository, &digest)?.expect("sound again").copy_id, second);
-            assert_eq!(blobs::copy_state(tx, &copy)?.as_deref(), Some("quarantined"));
-            assert_eq!(blobs::delete_copy(tx, &copy)?, 1);
-            assert_eq!(blobs::copy_state(tx, &copy)?, None);
-            Ok(())
-        }).await;
-    }
-
-    async fn a_blob_goes_with_its_last_link(db: &TestDatabase) {
-        db.write(|tx| {
-            let [r, q] = [place(tx, "r", "i")?.repository, place(tx, "q", "i")?.repository];
-            let digest = Digest::of(b"blob");
-            let copy = add_blob(tx, &r, b"blob")?;
-            assert!(blobs::link(tx, &q, (&digest, 4), NOW)?);
-            let holders = blobs::holders(tx, ("p", "us"), &digest, 10)?;
-            assert_eq!(holders, [(q, "q".to_owned()), (r, "r".to_owned())]);
-            assert!(blobs::holders(tx, ("p", "eu"), &digest, 10)?.is_empty());
-            assert_eq!(blobs::unlink(tx, &r, &digest)?, Some(4));
-            assert_eq!(blobs::unlink(tx, &r, &digest)?, None);
-            assert!(blobs::is_linked(tx, &digest)?);
-            assert_eq!(blobs::find(tx, &r, &digest)?, None);
-            assert_eq!(blobs::unlink(tx, &q, &digest)?, Some(4));
-            assert!(!blobs::is_linked(tx, &digest)?);
-            assert_eq!(blobs::delete(tx, &digest)?, Some(copy));
-            assert_eq!(blobs::delete(tx, &digest)?, None);
-            Ok(())
-        }).await;
-    }
-
-    async fn an_upload_advances_and_ends(db: &TestDatabase) {
-        db.write(|tx| {
-            let repository = place(tx, "r", "i")?.repository;
-            let owner = Owner { repository: &repository, image: "i", principal: "user:a" };
-            let (copy, id) = (Id::new(), Id::random());
-            blobs::insert_copy(tx, &copy, NOW)?;
-            let upload = Upload {
-                id, copy_id: Some(copy), algorithm: "sha256".into(), size: 0, checkpoint: None, digest: None,
-            };
-            uploads::insert(tx, owner, &upload, (NOW, NOW + 10))?;
-            let found = uploads::find(tx, owner, &id)?.expect("started");
-            assert_eq!((found.id, found.copy_id, found.size), (id, Some(copy), 0));
-            assert_eq!((found.algorithm.as_str(), found.checkpoint, found.digest), ("sha256", None, None));
-            assert!(uploads::find(tx, Owner { principal: "user:b", ..owner }, &id)?.is_none());
-            assert!(uploads::find(tx, Owner { image: "j", ..owner }, &id)?.is_none());
-            assert_eq!(uploads::advance(tx, &id, (5, b"state"), NOW + 20)?, 1);
-            assert_eq!(uploads::expiry(tx, &id)?, Some((NOW + 20, Some(copy))));
-            assert_eq!(uploads::touch(tx, &id, NOW + 30)?, 1);
-            let found = uploads::find(tx, owner, &id)?.expect("running");
-            assert_eq!((found.size, found.checkpoint.as_deref()), (5, Some(b"state".as_slice())));
-            let digest = Digest::of(b"bytes");
-            assert_eq!(uploads::finish(tx, &id, (&digest, 5), NOW + 40)?, 1);
-            assert_eq!(uploads::finish(tx, &id, (&digest, 5), NOW + 50)?, 0);
-            assert_eq!(uploads::advance(tx, &id, (6, b"late"), NOW + 50)?, 0);
-            let found = uploads::find(tx, owner, &id)?.expect("remembered");
-            assert_eq!((found.copy_id, found.checkpoint, found.digest), (None, None, Some(digest)));
-            assert_eq!(uploads::expiry(tx, &id)?, Some((NOW + 40, None)));
-            assert_eq!(uploads::delete(tx, &id)?, 1);
-            assert_eq!(uploads::expiry(tx, &id)?, None);
             Ok(())
         }).await;
     }

@@ -90,9 +90,15 @@ async fn a_blob_of_five_terabytes_and_not_a_byte_more() {
     let id: meta::Id = upload.rsplit('/').next().expect("an id").parse().expect("an id");
     let state = Hasher::new(Algorithm::Sha256).save();
     let meta = server.meta().await;
-    meta.write(move |tx| uploads::advance(tx, &id, (start as i64, &state), i64::MAX))
-        .await
-        .expect("a row");
+    let advanced = meta.write(move |tx| {
+        let sql = "SELECT repository_id FROM uploads";
+        let repository = tx.opt(sql, &[], |row| row.id(0))?.expect("started");
+        let principal = "user:admin@example.com";
+        let owner = uploads::Owner { repository: &repository, image: "image", principal };
+        let upload = uploads::find(tx, owner, &id)?.expect("started");
+        uploads::advance(tx, &upload, (start as i64, &state), i64::MAX)
+    });
+    assert_eq!(advanced.await.expect("a row"), 1);
     let status = admin.get(&upload).await.expect(204);
     assert_eq!(status.header("range"), format!("0-{}", start - 1));
     let range = format!("{start}-{}", MAX_BLOB_BYTES - 1);

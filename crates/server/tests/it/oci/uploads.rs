@@ -123,6 +123,34 @@ on_both! {
         admin.get(repository).await.expect(200);
     }
 
+    /// A client that lost patience, several times: its requests run side by side, and all speak of one blob.
+    async fn a_put_is_repeated_at_once(server: TestServer) {
+        let admin = server.admin();
+        let bytes = random_bytes(300_000, 7);
+        let path = format!("{}?digest={}", admin.start_upload(IMAGE).await, digest_of(&bytes));
+        let puts = (0..8).map(|_| admin.put(&path, bytes.clone()));
+        for put in futures_util::future::join_all(puts).await {
+            put.expect(201);
+        }
+        let blob = format!("/v2/{IMAGE}/blobs/{}", digest_of(&bytes));
+        assert_eq!(admin.get(&blob).await.expect(200).body, bytes);
+    }
+
+    /// One of them begins; the others come too late for its place.
+    async fn many_begin_with_one_upload(server: TestServer) {
+        let admin = server.admin();
+        for _ in 0..5 {
+            let upload = admin.start_upload(IMAGE).await;
+            let client = admin.clone().with("content-range", "0-4");
+            let patches = (0..8).map(|_| client.patch(&upload, "bytes"));
+            let replies = futures_util::future::join_all(patches).await;
+            let mut statuses: Vec<_> = replies.iter().map(|reply| reply.status.as_u16()).collect();
+            statuses.sort_unstable();
+            assert_eq!(statuses, [202, 416, 416, 416, 416, 416, 416, 416]);
+            admin.put(&format!("{upload}?digest={}", digest_of("bytes")), "").await.expect(201);
+        }
+    }
+
     async fn content_comes_as_it_is(server: TestServer) {
         let admin = server.admin().with("content-encoding", "gzip");
         let path = format!("/v2/{IMAGE}/blobs/uploads/?digest={}", digest_of("x"));

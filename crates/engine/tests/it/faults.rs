@@ -1,65 +1,11 @@
 //! What a failing store leads to: an error, and nothing lost that was answered.
 
-use std::sync::Arc;
-use std::time::Duration;
+use blob::BlobError;
+use blob::faulty::Step;
+use engine::{EngineError, Pull, Push};
+use model::digest::Digest;
 
-use blob::faulty::{Faults, FaultyStore, Step};
-use blob::{BlobError, MemoryStore};
-use bytes::Bytes;
-use engine::{
-    Body, Caller, Engine, EngineError, GcMode, Grants, Pull, Push, RepoAccess, Settings,
-    SystemClock, Target,
-};
-use futures_util::StreamExt;
-use meta::{Database, Meta};
-use model::digest::{Algorithm, Digest};
-use model::name::ImagePath;
-
-struct Registry {
-    engine: Engine,
-    faults: Faults,
-}
-
-impl Registry {
-    async fn new() -> Self {
-        let faults = Faults::default();
-        let store = FaultyStore::new(MemoryStore::default(), faults.clone());
-        let meta = Meta::open(Database::SqliteMemory).await.expect("a new database");
-        // Whatever nothing refers to is collected at once.
-        let settings = Settings {
-            gc_grace: Duration::ZERO,
-            trash_retention: Duration::ZERO,
-            ..Settings::default()
-        };
-        let engine = Engine::new(meta, Arc::new(store), Arc::new(SystemClock), settings);
-        Self { engine, faults }
-    }
-
-    async fn open<K: engine::Kind>(&self) -> RepoAccess<K> {
-        let principal = "user:somebody@example.com".to_owned();
-        let caller =
-            Caller { principal, anonymous: false, grants: Grants::All, scope: Grants::All };
-        let path = ImagePath::parse("p/r/image", None).expect("a path");
-        let target = Target { location: "us-west1".parse().expect("a location"), path };
-        self.engine.open(&caller, &target).await.expect("everything is allowed")
-    }
-
-    async fn read(&self, digest: &Digest) -> Vec<u8> {
-        let blob = self.open::<Pull>().await.blob(digest).await.expect("pushed");
-        let frames: Vec<_> = blob.whole().collect().await;
-        frames.into_iter().flat_map(|frame| frame.expect("readable")).collect()
-    }
-}
-
-fn body(bytes: &'static [u8]) -> Body<'static> {
-    Box::pin(futures_util::stream::iter([Ok(Bytes::from_static(bytes))]))
-}
-
-async fn started(access: &RepoAccess<Push>, bytes: &'static [u8]) -> String {
-    let upload = access.start_upload(Algorithm::Sha256).await.expect("a session").id;
-    access.append(&upload, None, body(bytes)).await.expect("room enough");
-    upload
-}
+use crate::registry::{Registry, body, started};
 
 #[tokio::test]
 async fn a_put_that_failed_can_be_repeated() {
@@ -113,8 +59,41 @@ async fn a_file_that_cannot_be_removed_is_removed_later() {
     let upload = started(&access, b"content").await;
     access.cancel_upload(&upload).await.expect("a session");
     registry.faults.add(Step::Delete, 0, || BlobError::Unhealthy);
-    let collect = || registry.engine.collect(GcMode::Collect, |_| ());
-    assert_eq!(collect().await.expect("it goes on").files, 0);
-    assert_eq!(collect().await.expect("again").files, 1);
-    assert_eq!(collect().await.expect("again").files, 0);
+    assert_eq!(registry.collect().await, 0);
+    assert_eq!(registry.collect().await, 1);
+    assert_eq!(registry.collect().await, 0);
+}
+
+/// What a sync lost cannot be gone on from, and is not asked for again.
+#[tokio::test]
+async fn a_failed_sync_ends_the_session() {
+    for step in [Step::Checkpoint, Step::Finish] {
+        let registry = Registry::new().await;
+        let access = registry.open::<Push>().await;
+        let upload = started(&access, b"answered").await;
+        registry.faults.add(step, 0, || BlobError::Unhealthy);
+        let failed = match step {
+            Step::Checkpoint => access.append(&upload, None, body(b" and lost")).await.map(|_| ()),
+            _ => {
+                let whole = Digest::of(b"answered and lost");
+                access.finish_upload(&upload, &whole, (None, body(b" and lost"))).await
+            }
+        };
+        assert!(matches!(failed, Err(EngineError::Unavailable(_))), "{step:?}: {failed:?}");
+        let gone = access.upload_progress(&upload).await;
+        assert!(matches!(gone, Err(EngineError::UploadUnknown)), "{step:?}: {gone:?}");
+        assert_eq!(registry.collect().await, 1);
+    }
+}
+
+/// A store that takes no writes is no fault of an upload that it did not touch.
+#[tokio::test]
+async fn a_store_that_takes_no_writes_ends_no_session() {
+    let registry = Registry::new().await;
+    let access = registry.open::<Push>().await;
+    let upload = started(&access, b"answered").await;
+    registry.faults.add(Step::Claim, 0, || BlobError::Unhealthy);
+    let failed = access.append(&upload, None, body(b" and more")).await;
+    assert!(matches!(failed, Err(EngineError::Unavailable(_))), "{failed:?}");
+    assert_eq!(access.upload_progress(&upload).await.expect("a session").offset, 8);
 }

@@ -1,0 +1,186 @@
+//! A registry of one test: its stores can be made to fail and to wait, and its clock moves.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::mpsc;
+use std::task::Poll;
+use std::time::Duration;
+
+use blob::faulty::{Faults, FaultyStore, Step};
+use blob::{DiskStore, MemoryStore};
+use bytes::Bytes;
+use engine::{
+    Body, BodyError, Caller, Clock, Engine, EngineError, GcMode, Grants, NewManifest, Push,
+    RepoAccess, Settings, SystemClock, Target,
+};
+use futures_util::StreamExt;
+use meta::{Database, Id, Meta};
+use model::digest::{Algorithm, Digest};
+use model::name::ImagePath;
+use model::reference::Reference;
+use tempfile::TempDir;
+
+/// A clock that tests move. It starts at the real time and runs with it.
+#[derive(Default)]
+pub(crate) struct TestClock(AtomicI64);
+
+impl Clock for TestClock {
+    fn now(&self) -> i64 {
+        SystemClock.now() + self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl TestClock {
+    pub(crate) fn advance(&self, minutes: i64) {
+        self.0.fetch_add(minutes * 60_000_000, Ordering::Relaxed);
+    }
+}
+
+pub(crate) struct Registry {
+    pub(crate) engine: Engine,
+    pub(crate) faults: Faults,
+    pub(crate) meta: Meta,
+    pub(crate) clock: Arc<TestClock>,
+    _folder: TempDir,
+}
+
+/// Keeps the database from committing until it is dropped.
+pub(crate) struct Held(#[expect(dead_code, reason = "its end is what counts")] mpsc::Sender<()>);
+
+impl Registry {
+    /// One whose trash is emptied at once.
+    pub(crate) async fn new() -> Self {
+        Self::with(|_| ()).await
+    }
+
+    pub(crate) async fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        let faults = Faults::default();
+        let store = FaultyStore::new(MemoryStore::default(), faults.clone());
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        Self::on(folder, (Arc::new(store), faults), change).await
+    }
+
+    /// The same on each store.
+    pub(crate) async fn on_each_store() -> [Self; 2] {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let faults = Faults::default();
+        let disk = DiskStore::open(folder.path()).expect("writable");
+        let store = FaultyStore::new(disk, faults.clone());
+        [Self::new().await, Self::on(folder, (Arc::new(store), faults), |_| ()).await]
+    }
+
+    async fn on(
+        folder: TempDir,
+        (store, faults): (Arc<dyn blob::BlobStore>, Faults),
+        change: impl FnOnce(&mut Settings),
+    ) -> Self {
+        let database = Database::SqliteFile(folder.path().join("berth.db"));
+        let meta = Meta::open(database).await.expect("a new database");
+        let mut settings = Settings { trash_retention: Duration::ZERO, ..Settings::default() };
+        change(&mut settings);
+        let clock = Arc::new(TestClock::default());
+        let engine = Engine::new(meta.clone(), store, clock.clone(), settings);
+        Self { engine, faults, meta, clock, _folder: folder }
+    }
+
+    pub(crate) async fn open<K: engine::Kind>(&self) -> RepoAccess<K> {
+        let principal = "user:somebody@example.com".to_owned();
+        let caller =
+            Caller { principal, anonymous: false, grants: Grants::All, scope: Grants::All };
+        let path = ImagePath::parse("p/r/image", None).expect("a path");
+        let target = Target { location: "us-west1".parse().expect("a location"), path };
+        self.engine.open(&caller, &target).await.expect("everything is allowed")
+    }
+
+    pub(crate) async fn read(&self, digest: &Digest) -> Vec<u8> {
+        let blob = self.open().await.blob(digest).await.expect("pushed");
+        let frames: Vec<_> = blob.whole().collect().await;
+        frames.into_iter().flat_map(|frame| frame.expect("readable")).collect()
+    }
+
+    pub(crate) async fn push_blob(&self, bytes: &'static [u8]) -> Digest {
+        let (access, digest) = (self.open::<Push>().await, Digest::of(bytes));
+        let upload = start(&access).await;
+        access.finish_upload(&upload, &digest, (None, body(bytes))).await.expect("room enough");
+        digest
+    }
+
+    /// Pushes a manifest under tags.
+    pub(crate) async fn push_manifest(&self, json: serde_json::Value, tags: &[&str]) -> Digest {
+        let bytes = Bytes::from(json.to_string());
+        let digest = Digest::of(&bytes);
+        let tags = tags.iter().map(|tag| tag.parse().expect("a tag")).collect();
+        let reference = Reference::Digest(digest);
+        let new = NewManifest::parse(bytes, None, (&reference, tags)).expect("a manifest");
+        self.open::<Push>().await.put_manifest(new).await.expect("all is there").digest
+    }
+
+    /// How many files a collection removes.
+    pub(crate) async fn collect(&self) -> u64 {
+        self.engine.collect(GcMode::Collect, |_| ()).await.expect("it goes on").files
+    }
+
+    /// From now on nothing is committed. What is written waits, in order.
+    pub(crate) async fn hold_database(&self) -> Held {
+        let (running, mut is_running) = tokio::sync::mpsc::unbounded_channel();
+        let (gate, gate_opens) = mpsc::channel::<()>();
+        let meta = self.meta.clone();
+        tokio::spawn(async move {
+            let wait = move |_: &mut meta::Tx<'_>| {
+                let _ = running.send(());
+                let _ = gate_opens.recv();
+                Ok::<_, meta::MetaError>(())
+            };
+            meta.write(wait).await
+        });
+        is_running.recv().await.expect("the writer is idle");
+        Held(gate)
+    }
+
+    /// Waits until a step of the store was reached some times in all.
+    pub(crate) async fn reached(&self, step: Step, times: usize) {
+        while self.faults.reached(step) < times {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// The id of the repository that everything is pushed to.
+    pub(crate) async fn repository(&self) -> Id {
+        let all = self.meta.read(|tx| {
+            let sql = "SELECT id FROM repositories";
+            tx.opt(sql, &[], |row| row.id(0))
+        });
+        all.await.expect("readable").expect("pushed to")
+    }
+}
+
+pub(crate) fn body(bytes: &'static [u8]) -> Body<'static> {
+    Box::pin(futures_util::stream::iter([Ok(Bytes::from_static(bytes))]))
+}
+
+/// A body whose connection breaks.
+pub(crate) fn broken(bytes: &'static [u8]) -> Body<'static> {
+    let frames = [Ok(Bytes::from_static(bytes)), Err(BodyError::Closed)];
+    Box::pin(futures_util::stream::iter(frames))
+}
+
+pub(crate) async fn start(access: &RepoAccess<Push>) -> String {
+    access.start_upload(Algorithm::Sha256).await.expect("a session").id
+}
+
+pub(crate) async fn started(access: &RepoAccess<Push>, bytes: &'static [u8]) -> String {
+    let upload = start(access).await;
+    access.append(&upload, None, body(bytes)).await.expect("room enough");
+    upload
+}
+
+/// Lets a request come as far as it can without the database.
+pub(crate) async fn begin<T>(
+    request: impl Future<Output = Result<T, EngineError>>,
+) -> impl Future<Output = Result<T, EngineError>> {
+    let mut request = Box::pin(request);
+    let waits = poll_fn(|context| Poll::Ready(request.as_mut().poll(context).is_pending())).await;
+    assert!(waits, "it needs the database");
+    request
+}

@@ -1,0 +1,132 @@
+//! Copies, blobs and the uploads that make them: every step asks where the row stands.
+
+use model::digest::Digest;
+
+use super::{NOW, TestDatabase, add_blob, on_each, place};
+use crate::blobs::Landed;
+use crate::uploads::{Owner, Upload};
+use crate::{ErrorKind, Id, Tx, blobs, uploads};
+
+on_each! {
+    async fn a_blob_has_one_live_copy(db: &TestDatabase) {
+        db.write(|tx| {
+            let repository = place(tx, "r", "i")?.repository;
+            let (digest, size) = (Digest::of(b"blob"), 4);
+            assert_eq!(blobs::find(tx, &repository, &digest)?, None);
+            let copy = add_blob(tx, &repository, b"blob")?;
+            let found = blobs::find(tx, &repository, &digest)?.expect("linked");
+            assert_eq!(found, blobs::Blob { copy_id: copy, size, mtime_ns: 1, ctime_ns: 2, verified_at: NOW });
+            assert_eq!(blobs::size_in(tx, &repository, &digest)?, Some(size));
+            // A second copy of live bytes is not wanted.
+            let second = Id::new();
+            blobs::insert_copy(tx, &second, NOW)?;
+            let finished = blobs::Finished { id: &second, digest: &digest, size, mtime_ns: 3, ctime_ns: 4, now: NOW };
+            assert_eq!(blobs::make_live(tx, &finished)?, Landed::Superfluous);
+            assert!(!blobs::link(tx, &repository, (&digest, size), NOW)?);
+            // It replaces one that went bad.
+            assert_eq!(blobs::set_verified(tx, &copy, (5, 6), NOW + 1)?, 1);
+            assert_eq!(blobs::quarantine(tx, &copy)?, 1);
+            assert_eq!(blobs::find(tx, &repository, &digest)?, None);
+            assert_eq!(blobs::set_verified(tx, &copy, (5, 6), NOW + 1)?, 0);
+            assert_eq!(blobs::make_live(tx, &finished)?, Landed::Live { replaced: Some(copy) });
+            assert_eq!(blobs::find(tx, &repository, &digest)?.expect("sound again").copy_id, second);
+            assert_eq!(blobs::copy_state(tx, &copy)?.as_deref(), Some("quarantined"));
+            assert_eq!(blobs::trash_former(tx, &copy)?, 1);
+            assert_eq!(blobs::delete_copy(tx, &copy)?, 1);
+            assert_eq!(blobs::copy_state(tx, &copy)?, None);
+            Ok(())
+        }).await;
+    }
+
+    /// Each step asks where the copy stands: what was decided on an older state does nothing.
+    async fn a_copy_goes_one_way(db: &TestDatabase) {
+        db.write(|tx| {
+            let repository = place(tx, "r", "i")?.repository;
+            let state = |tx: &mut Tx<'_>, id: &Id| blobs::copy_state(tx, id).map(Option::unwrap);
+            let live = add_blob(tx, &repository, b"blob")?;
+            assert_eq!(blobs::trash_unfinished(tx, &live)?, 0);
+            assert_eq!(state(tx, &live)?, "live");
+            let unfinished = Id::new();
+            blobs::insert_copy(tx, &unfinished, NOW)?;
+            assert_eq!((blobs::trash_former(tx, &unfinished)?, blobs::quarantine(tx, &unfinished)?), (0, 0));
+            assert_eq!(blobs::trash_unfinished(tx, &unfinished)?, 1);
+            assert_eq!(blobs::trash_unfinished(tx, &unfinished)?, 0);
+            assert_eq!((blobs::trash_former(tx, &unfinished)?, blobs::quarantine(tx, &unfinished)?), (0, 0));
+            assert_eq!(state(tx, &unfinished)?, "trash");
+            Ok(())
+        }).await;
+        let revived = db.meta.write(|tx| {
+            let trash = Id::new();
+            blobs::insert_copy(tx, &trash, NOW)?;
+            blobs::trash_unfinished(tx, &trash)?;
+            let (digest, size) = (Digest::of(b"other"), 5);
+            blobs::make_live(tx, &blobs::Finished { id: &trash, digest: &digest, size, mtime_ns: 1, ctime_ns: 2, now: NOW })
+        });
+        assert_eq!(revived.await.unwrap_err().kind(), ErrorKind::Corrupt);
+    }
+
+    async fn a_blob_goes_with_its_last_link(db: &TestDatabase) {
+        db.write(|tx| {
+            let [r, q] = [place(tx, "r", "i")?.repository, place(tx, "q", "i")?.repository];
+            let digest = Digest::of(b"blob");
+            let copy = add_blob(tx, &r, b"blob")?;
+            assert!(blobs::link(tx, &q, (&digest, 4), NOW)?);
+            let holders = blobs::holders(tx, ("p", "us"), &digest, 10)?;
+            assert_eq!(holders, [(q, "q".to_owned()), (r, "r".to_owned())]);
+            assert!(blobs::holders(tx, ("p", "eu"), &digest, 10)?.is_empty());
+            assert_eq!(blobs::unlink(tx, &r, &digest)?, Some(4));
+            assert_eq!(blobs::unlink(tx, &r, &digest)?, None);
+            assert!(blobs::is_linked(tx, &digest)?);
+            assert_eq!(blobs::find(tx, &r, &digest)?, None);
+            assert_eq!(blobs::unlink(tx, &q, &digest)?, Some(4));
+            assert!(!blobs::is_linked(tx, &digest)?);
+            assert_eq!(blobs::delete(tx, &digest)?, Some(copy));
+            assert_eq!(blobs::delete(tx, &digest)?, None);
+            Ok(())
+        }).await;
+    }
+
+    async fn an_upload_advances_and_ends(db: &TestDatabase) {
+        db.write(|tx| {
+            let repository = place(tx, "r", "i")?.repository;
+            let owner = Owner { repository: &repository, image: "i", principal: "user:a" };
+            let (copy, id) = (Id::new(), Id::random());
+            blobs::insert_copy(tx, &copy, NOW)?;
+            let upload = Upload {
+                id, copy_id: Some(copy), algorithm: "sha256".into(), size: 0, checkpoint: None, digest: None,
+                expires_at: NOW + 10,
+            };
+            uploads::insert(tx, owner, &upload, NOW)?;
+            let found = uploads::find(tx, owner, &id)?.expect("started");
+            assert_eq!((found.id, found.copy_id, found.size), (id, Some(copy), 0));
+            assert_eq!(found.expires_at, NOW + 10);
+            assert_eq!((found.algorithm.as_str(), &found.checkpoint, &found.digest), ("sha256", &None, &None));
+            assert!(uploads::find(tx, Owner { principal: "user:b", ..owner }, &id)?.is_none());
+            assert!(uploads::find(tx, Owner { image: "j", ..owner }, &id)?.is_none());
+            let first = found;
+            assert_eq!(uploads::advance(tx, &first, (5, b"state"), NOW + 20)?, 1);
+            assert_eq!(uploads::expiry(tx, &id)?, Some((NOW + 20, Some(copy))));
+            assert_eq!(uploads::touch(tx, &first, NOW + 30)?, 1);
+            let found = uploads::find(tx, owner, &id)?.expect("running");
+            assert_eq!((found.size, found.checkpoint.as_deref()), (5, Some(b"state".as_slice())));
+            // Who claimed it where it stood before comes too late.
+            let digest = Digest::of(b"bytes");
+            assert_eq!(uploads::advance(tx, &first, (9, b"other"), NOW + 50)?, 0);
+            assert_eq!(uploads::finish(tx, &first, (&digest, 9), NOW + 50)?, 0);
+            assert_eq!(uploads::finish(tx, &found, (&digest, 5), NOW + 40)?, 1);
+            assert_eq!(uploads::finish(tx, &found, (&digest, 5), NOW + 50)?, 0);
+            assert_eq!(uploads::advance(tx, &found, (6, b"late"), NOW + 50)?, 0);
+            assert_eq!((uploads::touch(tx, &found, NOW + 50)?, uploads::abandon(tx, &found)?), (0, 0));
+            let found = uploads::find(tx, owner, &id)?.expect("remembered");
+            assert_eq!((found.copy_id, &found.checkpoint, &found.digest), (None, &None, &Some(digest)));
+            assert_eq!(uploads::abandon(tx, &found)?, 0);
+            assert_eq!(uploads::expiry(tx, &id)?, Some((NOW + 40, None)));
+            assert_eq!(uploads::delete(tx, &id)?, 1);
+            assert_eq!(uploads::expiry(tx, &id)?, None);
+            uploads::insert(tx, owner, &first, NOW)?;
+            assert_eq!(uploads::abandon(tx, &first)?, 1);
+            assert_eq!(uploads::expiry(tx, &id)?, None);
+            Ok(())
+        }).await;
+    }
+}
