@@ -10,16 +10,24 @@ use crate::{Delete, EngineError, RepoAccess, gc, micros};
 impl RepoAccess<Delete> {
     /// Deletes a tag, or a version with its tags.
     pub async fn delete_manifest(&self, reference: &Reference) -> Result<(), EngineError> {
-        let (at, reference) = (self.at.clone(), reference.clone());
         let now = self.engine.clock.now();
         let review_after = now + micros(self.engine.settings.gc_grace);
-        self.engine
-            .meta
-            .write(move |tx| match &reference {
-                Reference::Tag(tag) => delete_tag(tx, &at, tag, now),
-                Reference::Digest(digest) => delete_version(tx, &at, digest, (now, review_after)),
-            })
-            .await
+        loop {
+            let (at, reference) = (self.at.clone(), reference.clone());
+            let deleted = self
+                .engine
+                .meta
+                .write(move |tx| match &reference {
+                    Reference::Tag(tag) => delete_tag(tx, &at, tag, now).map(|()| true),
+                    Reference::Digest(digest) => {
+                        delete_version(tx, &at, digest, (now, review_after))
+                    }
+                })
+                .await?;
+            if deleted {
+                return Ok(());
+            }
+        }
     }
 
     /// Takes a blob from the repository, unless a manifest there needs it.
@@ -79,21 +87,30 @@ fn remove_tag(
     Ok(events::insert(tx, &event)?)
 }
 
+/// Deletes the version, if few tags are left; of many, only the first ones go. Answers whether it is gone.
 fn delete_version(
     tx: &mut Tx<'_>,
     at: &Opened,
     digest: &Digest,
     (now, review_after): (i64, i64),
-) -> Result<(), EngineError> {
+) -> Result<bool, EngineError> {
+    /// Each tag takes three rows: itself, its history and an event.
+    const TAGS_AT_ONCE: usize = 300;
     let version = versions::by_digest(tx, at.address(), digest)?
         .ok_or_else(|| EngineError::ManifestUnknown(Reference::Digest(digest.clone())))?;
+    let repository = &at.repository.id;
+    let place = (repository, &version.package_id);
+    versions::bind_child(tx, place, (digest, version.manifest_bytes), &version.id)?;
     if let Some(by) = versions::parent_of(tx, &version.id)? {
         return Err(EngineError::InUse { digest: digest.clone(), by });
     }
-    for tag in tags::of_version(tx, &version.id)? {
-        remove_tag(tx, at, (&version.package_id, &tag), (digest, now))?;
+    let tags = tags::of_version(tx, &version.id, TAGS_AT_ONCE as i64)?;
+    for tag in &tags {
+        remove_tag(tx, at, (&version.package_id, tag), (digest, now))?;
     }
-    let repository = &at.repository.id;
+    if tags.len() == TAGS_AT_ONCE {
+        return Ok(false);
+    }
     let links: Vec<String> = versions::blobs_of(tx, &version.id)?
         .iter()
         .map(|blob| gc::link_id(repository, blob))
@@ -103,11 +120,15 @@ fn delete_version(
     gc_queue::enqueue(tx, gc::CONTENT, &[digest.to_string()], review_after)?;
     usage::add_delta(tx, repository, -version.manifest_bytes)?;
     let event = events::Event { digest: Some(digest.clone()), ..at.event("delete", now) };
-    Ok(events::insert(tx, &event)?)
+    events::insert(tx, &event)?;
+    Ok(true)
 }
 
 fn delete_blob(tx: &mut Tx<'_>, at: &Opened, digest: &Digest, now: i64) -> Result<(), EngineError> {
     let repository = &at.repository.id;
+    if let Some(size) = blobs::size_in(tx, repository, digest)? {
+        versions::bind_blob(tx, repository, (digest, size))?;
+    }
     if let Some(by) = versions::user_of_blob(tx, repository, digest)? {
         return Err(EngineError::InUse { digest: digest.clone(), by });
     }

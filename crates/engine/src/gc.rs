@@ -223,8 +223,12 @@ fn judge(tx: &mut Tx<'_>, review: &Review, times: Times) -> Result<Verdict, Engi
             if versions::user_of_blob(tx, &repository, &digest)?.is_some() {
                 return Ok(Verdict::Kept);
             }
-            let bytes = blobs::size_in(tx, &repository, &digest)?;
-            Ok(bytes.map_or(Verdict::Kept, |bytes| Verdict::Link { bytes: bytes as u64 }))
+            match blobs::size_in(tx, &repository, &digest)? {
+                Some(size) if !versions::waits_for_blob(tx, &repository, (&digest, size))? => {
+                    Ok(Verdict::Link { bytes: size as u64 })
+                }
+                Some(_) | None => Ok(Verdict::Kept),
+            }
         }
         BLOB => {
             let linked = blobs::is_linked(tx, &parse_id(&review.id)?)?;
@@ -254,6 +258,13 @@ fn carry_out(
             // A session that was used since: look again when it expires now.
             if let Some((expires_at, _)) = uploads::expiry(tx, &parse_id(&review.id)?)? {
                 gc_queue::enqueue(tx, UPLOAD, std::slice::from_ref(&review.id), expires_at)?;
+            }
+        }
+        Verdict::Kept if review.kind == LINK => {
+            // When these go, there is a review again, and it binds the next ones.
+            let (repository, digest) = parse_link(&review.id)?;
+            if let Some(size) = blobs::size_in(tx, &repository, &digest)? {
+                versions::bind_blob(tx, &repository, (&digest, size))?;
             }
         }
         Verdict::Kept | Verdict::File => {}

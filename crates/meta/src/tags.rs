@@ -44,11 +44,13 @@ pub fn delete(tx: &mut Tx<'_>, package: &Id, name: &str) -> Result<u64, MetaErro
     tx.exec("DELETE FROM tags WHERE package_id = ?1 AND name = ?2", params![package, name])
 }
 
-/// The tags of a version, in byte order.
-pub fn of_version(tx: &mut Tx<'_>, version: &Id) -> Result<Vec<String>, MetaError> {
-    tx.query("SELECT name FROM tags WHERE version_id = ?1 ORDER BY name", params![version], |row| {
-        row.text(0)
-    })
+/// The first tags of a version, in byte order.
+pub fn of_version(tx: &mut Tx<'_>, version: &Id, limit: i64) -> Result<Vec<String>, MetaError> {
+    tx.query(
+        "SELECT name FROM tags WHERE version_id = ?1 ORDER BY name LIMIT ?2",
+        params![version, limit],
+        |row| row.text(0),
+    )
 }
 
 /// One change of a tag.

@@ -235,33 +235,68 @@ pub fn insert_refs(
     Ok(())
 }
 
-/// Binds the references that waited for this blob. One that states another size stays open.
-pub fn bind_blob(
+/// How many references are bound at once: any number may wait for the same content. Whoever asks what needs
+/// that content binds the next ones first.
+const BOUND_AT_ONCE: i64 = 300;
+
+/// References that wait for this blob. One that states another size waits for another.
+fn waiting_for_blob(
     tx: &mut Tx<'_>,
     repository: &Id,
     (digest, size): (&Digest, i64),
-) -> Result<u64, MetaError> {
-    tx.exec(
-        "UPDATE manifest_refs SET blob_digest = digest
+    limit: i64,
+) -> Result<Vec<(Id, i64)>, MetaError> {
+    tx.query(
+        "SELECT version_id, position FROM manifest_refs
          WHERE repository_id = ?1 AND digest = ?2 AND size = ?3 AND blob_digest IS NULL AND child_id IS NULL
-           AND NOT is_manifest",
-        params![repository, digest.as_str(), size],
+           AND NOT is_manifest LIMIT ?4",
+        params![repository, digest.as_str(), size, limit],
+        |row| Ok((row.id(0)?, row.int(1)?)),
     )
 }
 
-/// Binds the references of the image's indexes that waited for this manifest.
+/// Whether a reference still waits for this blob.
+pub fn waits_for_blob(
+    tx: &mut Tx<'_>,
+    repository: &Id,
+    blob: (&Digest, i64),
+) -> Result<bool, MetaError> {
+    Ok(!waiting_for_blob(tx, repository, blob, 1)?.is_empty())
+}
+
+/// Binds references that waited for this blob. Answers how many.
+pub fn bind_blob(tx: &mut Tx<'_>, repository: &Id, blob: (&Digest, i64)) -> Result<u64, MetaError> {
+    let waiting = waiting_for_blob(tx, repository, blob, BOUND_AT_ONCE)?;
+    for (version, position) in &waiting {
+        tx.exec(
+            "UPDATE manifest_refs SET blob_digest = digest WHERE version_id = ?1 AND position = ?2",
+            params![version, *position],
+        )?;
+    }
+    Ok(waiting.len() as u64)
+}
+
+/// Binds references of the image's indexes that waited for this manifest.
 pub fn bind_child(
     tx: &mut Tx<'_>,
     (repository, package): (&Id, &Id),
     (digest, size): (&Digest, i64),
     child: &Id,
 ) -> Result<u64, MetaError> {
-    tx.exec(
-        "UPDATE manifest_refs SET child_id = ?5
+    let waiting = tx.query(
+        "SELECT version_id, position FROM manifest_refs
          WHERE repository_id = ?1 AND digest = ?3 AND size = ?4 AND blob_digest IS NULL AND child_id IS NULL
-           AND is_manifest AND package_id = ?2",
-        params![repository, package, digest.as_str(), size, child],
-    )
+           AND is_manifest AND package_id = ?2 LIMIT ?5",
+        params![repository, package, digest.as_str(), size, BOUND_AT_ONCE],
+        |row| Ok((row.id(0)?, row.int(1)?)),
+    )?;
+    for (version, position) in &waiting {
+        tx.exec(
+            "UPDATE manifest_refs SET child_id = ?3 WHERE version_id = ?1 AND position = ?2",
+            params![version, *position, child],
+        )?;
+    }
+    Ok(waiting.len() as u64)
 }
 
 /// An index of the same image that names this version.

@@ -147,4 +147,30 @@ on_each! {
             Ok(())
         }).await;
     }
+
+    /// However many wait, one transaction binds some of them, and whoever asks again the next ones.
+    async fn waiting_references_are_bound_in_slices(db: &TestDatabase) {
+        let here = db.write(|tx| {
+            let here = place(tx, "r", "i")?;
+            let open = [reference(b"layer", Binding::OpenBlob), reference(b"child", Binding::OpenChild)];
+            for number in 0..301 {
+                add_manifest(tx, &here, (format!("m{number}").as_bytes(), None), &open)?;
+            }
+            add_blob(tx, &here.repository, b"layer")?;
+            Ok(here)
+        }).await;
+        db.write(move |tx| {
+            let layer = (&Digest::of(b"layer"), 5);
+            for expected in [300, 1, 0] {
+                assert_eq!(versions::waits_for_blob(tx, &here.repository, layer)?, expected > 0);
+                assert_eq!(versions::bind_blob(tx, &here.repository, layer)?, expected);
+            }
+            let child = add_manifest(tx, &here, (b"child", None), &[])?.expect("new");
+            let at = (&here.repository, &here.package);
+            for expected in [300, 1, 0] {
+                assert_eq!(versions::bind_child(tx, at, (&Digest::of(b"child"), 5), &child)?, expected);
+            }
+            Ok(())
+        }).await;
+    }
 }

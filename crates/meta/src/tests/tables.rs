@@ -125,7 +125,8 @@ on_each! {
                 last.clone_from(&tag.name);
                 pages.push(page.into_iter().map(|tag| tag.name).collect::<Vec<_>>());
             }
-            assert_eq!(tags::of_version(tx, &ids[0])?.len(), 12);
+            assert_eq!(tags::of_version(tx, &ids[0], 100)?.len(), 12);
+            assert_eq!(tags::of_version(tx, &ids[0], 2)?, ["t10", "t12"]);
             Ok(pages)
         }).await;
         let mut expected: Vec<_> = (1..=25).map(|number| format!("t{number}")).collect();
@@ -143,7 +144,7 @@ on_each! {
                 let found = tags::find(tx, &place.package, "t")?.expect("set");
                 assert_eq!((found.version_id, found.digest), (*id, Digest::of(bytes)));
             }
-            assert!(tags::of_version(tx, &ids[0])?.is_empty());
+            assert!(tags::of_version(tx, &ids[0], 1)?.is_empty());
             assert_eq!(tags::delete(tx, &place.package, "t")?, 1);
             assert_eq!(tags::delete(tx, &place.package, "t")?, 0);
             let changes = [(None, Some(b"m0")), (Some(b"m0"), Some(b"m1")), (Some(b"m1"), None)];

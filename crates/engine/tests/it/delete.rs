@@ -1,0 +1,117 @@
+//! Deletes that would touch more rows than one transaction may.
+
+use engine::{Delete, EngineError, Pull};
+use meta::{packages, tags, versions};
+use model::digest::Digest;
+use model::media_type::{OCI_INDEX, OCI_MANIFEST};
+use model::reference::Reference;
+use serde_json::{Value, json};
+
+use crate::registry::{Registry, begin};
+
+fn descriptor(bytes: &[u8]) -> Value {
+    json!({ "mediaType": "application/x", "digest": Digest::of(bytes).as_str(), "size": bytes.len() })
+}
+
+fn image(number: usize, config: &[u8]) -> Value {
+    json!({
+        "schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": descriptor(config), "layers": [],
+        "annotations": { "number": number.to_string() },
+    })
+}
+
+#[tokio::test]
+async fn many_tags_go_in_slices_and_the_version_last() {
+    let registry = Registry::new().await;
+    registry.push_blob(b"{}").await;
+    let names: Vec<String> = (0..700).map(|number| format!("t{number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let digest = registry.push_manifest(image(1, b"{}"), &names).await;
+    let (repository, access) = (registry.repository().await, registry.open::<Delete>().await);
+    let left = move |tx: &mut meta::Tx<'_>| {
+        let package = packages::find(tx, &repository, "image")?.expect("pushed");
+        Ok::<_, EngineError>(tags::list(tx, &package, "", 1000)?.len())
+    };
+    let reference = Reference::Digest(digest.clone());
+    let held = registry.hold_database().await;
+    let delete = begin(access.delete_manifest(&reference)).await;
+    let between = begin(registry.meta.write(left)).await;
+    drop(held);
+    assert_eq!(between.await.expect("readable"), 400, "what came behind the first slice");
+    delete.await.expect("nothing needs it");
+    assert_eq!(registry.meta.read(left).await.expect("readable"), 0);
+    let gone = registry.open::<Pull>().await.stat_manifest(&reference).await;
+    assert!(matches!(gone, Err(EngineError::ManifestUnknown(_))));
+    let untagged = registry.meta.read(|tx| {
+        let sql = "SELECT count(*) FROM events WHERE action = 'untag'";
+        tx.opt(sql, &[], |row| row.int(0))
+    });
+    assert_eq!(untagged.await.expect("readable"), Some(700));
+}
+
+/// Any number of manifests may wait for the same blob. Those that were not bound yet need it as well.
+#[tokio::test]
+async fn what_waited_for_a_blob_keeps_it() {
+    let registry = Registry::with(|settings| settings.new_repositories_sparse = true).await;
+    let mut images = Vec::new();
+    for number in 0..301 {
+        images.push(registry.push_manifest(image(number, b"late"), &[]).await);
+    }
+    let blob = registry.push_blob(b"late").await;
+    let unbound = registry.meta.read(|tx| {
+        let sql = "SELECT v.digest FROM versions v JOIN manifest_refs r ON r.version_id = v.id
+                   WHERE r.blob_digest IS NULL";
+        tx.query(sql, &[], |row| row.text(0))
+    });
+    let [last] = &unbound.await.expect("readable")[..] else { panic!("300 at once, of 301") };
+    let access = registry.open::<Delete>().await;
+    for image in images.iter().filter(|image| image.as_str() != last) {
+        access.delete_manifest(&Reference::Digest(image.clone())).await.expect("nothing needs it");
+    }
+    registry.clock.advance(25 * 60);
+    registry.collect().await;
+    assert_eq!(registry.read(&blob).await, b"late");
+    let needed = access.delete_blob(&blob).await;
+    assert!(
+        matches!(&needed, Err(EngineError::InUse { by, .. }) if by.as_str() == last),
+        "{needed:?}"
+    );
+    let last = Reference::Digest(last.parse().expect("a digest"));
+    access.delete_manifest(&last).await.expect("ours");
+    registry.clock.advance(25 * 60);
+    assert_eq!(registry.collect().await, 1);
+}
+
+#[tokio::test]
+async fn an_index_that_waited_for_a_manifest_keeps_it() {
+    let registry = Registry::with(|settings| settings.new_repositories_sparse = true).await;
+    let child = image(0, b"elsewhere");
+    let bytes = child.to_string();
+    let named = json!({
+        "mediaType": OCI_MANIFEST, "digest": Digest::of(bytes.as_bytes()).as_str(), "size": bytes.len()
+    });
+    let mut indexes = Vec::new();
+    for number in 0..301 {
+        let index = json!({
+            "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [named],
+            "annotations": { "number": number.to_string() },
+        });
+        indexes.push(registry.push_manifest(index, &[]).await);
+    }
+    let child = registry.push_manifest(child, &[]).await;
+    let bound = registry.meta.read(|tx| {
+        let sql = "SELECT v.digest FROM versions v JOIN manifest_refs r ON r.version_id = v.id
+                   WHERE r.child_id IS NOT NULL";
+        tx.query(sql, &[], |row| row.text(0))
+    });
+    let bound = bound.await.expect("readable");
+    assert_eq!(bound.len(), 300);
+    let access = registry.open::<Delete>().await;
+    for index in indexes.iter().filter(|index| bound.iter().any(|bound| bound == index.as_str())) {
+        access.delete_manifest(&Reference::Digest(index.clone())).await.expect("nothing needs it");
+    }
+    let needed = access.delete_manifest(&Reference::Digest(child.clone())).await;
+    assert!(matches!(needed, Err(EngineError::InUse { .. })), "{needed:?}");
+    let found = registry.meta.read(move |tx| versions::content_in_use(tx, &child));
+    assert!(found.await.expect("readable"));
+}
