@@ -85,7 +85,7 @@ impl RepoAccess<Pull> {
             .await?;
         let (version, bytes) =
             found.ok_or_else(|| EngineError::ManifestUnknown(reference.clone()))?;
-        self.engine.pulls.count(version.id, self.engine.clock.now());
+        self.engine.pulls.count(&version, self.engine.clock.now());
         Ok(PulledManifest::new(version, bytes))
     }
 

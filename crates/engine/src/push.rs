@@ -194,7 +194,7 @@ impl Write {
                 digest: &self.digest,
                 bytes: &self.bytes,
                 media_type: &self.manifest.media_type,
-                image_bytes: self.manifest.content_size() as i64 + self.bytes.len() as i64,
+                image_bytes: self.image_bytes(),
                 artifact_type: self.manifest.artifact_type.as_deref(),
                 subject: self.manifest.subject.as_ref().map(|subject| &subject.digest),
                 annotations: &annotations,
@@ -203,6 +203,19 @@ impl Write {
                 now: self.now,
             },
         )
+    }
+
+    /// How much the image takes: what it names, each once, and its manifest. An index has no size of its own.
+    fn image_bytes(&self) -> i64 {
+        match self.manifest.kind {
+            Kind::Index => 0,
+            Kind::Image => {
+                let blobs = self.manifest.config.iter().chain(&self.manifest.layers);
+                let sizes: BTreeMap<_, _> = blobs.map(|blob| (&blob.digest, blob.size)).collect();
+                let sum = sizes.into_values().fold(self.bytes.len() as u64, u64::saturating_add);
+                i64::try_from(sum).unwrap_or(i64::MAX)
+            }
+        }
     }
 
     /// The platforms of the image, or those that an index names, as JSON.

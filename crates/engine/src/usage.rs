@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
+use meta::versions::Version;
 use meta::{Id, usage};
+use model::media_type::Kind;
 
 use crate::{Engine, EngineError, Micros};
 
@@ -19,14 +21,19 @@ pub(crate) struct PullCounter {
 struct Seen {
     pulls: i64,
     last: Micros,
+    /// Whether it names manifests, for which its pull counts as a use.
+    is_index: bool,
 }
 
 impl PullCounter {
-    pub(crate) fn count(&self, version: Id, now: Micros) {
+    pub(crate) fn count(&self, version: &Version, now: Micros) {
+        let is_index = Kind::of(&version.media_type) == Some(Kind::Index);
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = seen.entry((version, now / DAY)).or_default();
-        entry.pulls += 1;
-        entry.last = entry.last.max(now);
+        seen.entry((version.id, now / DAY)).or_default().add(Seen {
+            pulls: 1,
+            last: now,
+            is_index,
+        });
     }
 
     fn take(&self) -> HashMap<(Id, i64), Seen> {
@@ -36,10 +43,16 @@ impl PullCounter {
     fn give_back(&self, taken: Vec<((Id, i64), Seen)>) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         for (key, lost) in taken {
-            let entry = seen.entry(key).or_default();
-            entry.pulls += lost.pulls;
-            entry.last = entry.last.max(lost.last);
+            seen.entry(key).or_default().add(lost);
         }
+    }
+}
+
+impl Seen {
+    fn add(&mut self, more: Self) {
+        self.pulls += more.pulls;
+        self.last = self.last.max(more.last);
+        self.is_index |= more.is_index;
     }
 }
 
@@ -52,21 +65,43 @@ impl Engine {
         seen.sort_by_key(|(key, _)| *key);
         while !seen.is_empty() {
             let slice = seen.split_off(seen.len().saturating_sub(SLICE));
-            let rows = slice.clone();
-            let written = self
-                .meta
-                .write(move |tx| {
-                    for ((version, day), Seen { pulls, last }) in &rows {
-                        usage::add_pulls(tx, version, (*day, *pulls), *last)?;
-                    }
-                    Ok::<_, EngineError>(())
-                })
-                .await;
-            if let Err(error) = written {
+            if let Err(error) = self.write_pulls(&slice).await {
                 self.pulls.give_back(slice);
                 self.pulls.give_back(seen);
                 return Err(error);
             }
+        }
+        Ok(())
+    }
+
+    async fn write_pulls(&self, slice: &[((Id, i64), Seen)]) -> Result<(), EngineError> {
+        // First what may be done twice: after an error all of the slice is written again.
+        for ((version, _), Seen { last, .. }) in slice.iter().filter(|(_, seen)| seen.is_index) {
+            self.touch_children(*version, *last).await?;
+        }
+        let rows = slice.to_vec();
+        self.meta
+            .write(move |tx| {
+                for ((version, day), Seen { pulls, last, .. }) in &rows {
+                    usage::add_pulls(tx, version, (*day, *pulls), *last)?;
+                }
+                Ok::<_, EngineError>(())
+            })
+            .await
+    }
+
+    /// Whoever pulled an index may have had its manifests already: they are of use all the same.
+    async fn touch_children(&self, index: Id, last: Micros) -> Result<(), EngineError> {
+        const SLICE: i64 = 250;
+        let mut after = Some(-1);
+        while let Some(position) = after {
+            let children = (position, SLICE);
+            after = self
+                .meta
+                .write(move |tx| {
+                    Ok::<_, EngineError>(usage::pulled_children(tx, &index, children, last)?)
+                })
+                .await?;
         }
         Ok(())
     }

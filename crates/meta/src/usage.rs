@@ -15,16 +15,43 @@ pub fn add_pulls(
     if exists.is_none() {
         return Ok(());
     }
+    pulled(tx, version, last_pulled_at)?;
+    tx.exec(
+        "INSERT INTO pull_counts (version_id, day, pulls) VALUES (?1, ?2, ?3)
+         ON CONFLICT (version_id, day) DO UPDATE SET pulls = pull_counts.pulls + excluded.pulls",
+        params![version, day, pulls],
+    )?;
+    Ok(())
+}
+
+/// Counts the pull of an index as a use of the manifests that it names, at most `limit` of them and only those
+/// after a position. Answers the position of the last one, if there may be more.
+pub fn pulled_children(
+    tx: &mut Tx<'_>,
+    index: &Id,
+    (after, limit): (i64, i64),
+    last_pulled_at: i64,
+) -> Result<Option<i64>, MetaError> {
+    let children = tx.query(
+        "SELECT position, child_id FROM manifest_refs
+         WHERE version_id = ?1 AND position > ?2 AND child_id IS NOT NULL ORDER BY position LIMIT ?3",
+        params![index, after, limit],
+        |row| Ok((row.int(0)?, row.id(1)?)),
+    )?;
+    for (_, child) in &children {
+        pulled(tx, child, last_pulled_at)?;
+    }
+    let last = children.last().map(|(position, _)| *position);
+    Ok(last.filter(|_| children.len() as i64 == limit))
+}
+
+/// Moves on when a version was last of use. It must exist.
+fn pulled(tx: &mut Tx<'_>, version: &Id, last_pulled_at: i64) -> Result<(), MetaError> {
     tx.exec(
         "INSERT INTO version_usage (version_id, last_pulled_at) VALUES (?1, ?2)
          ON CONFLICT (version_id) DO UPDATE SET last_pulled_at = excluded.last_pulled_at
          WHERE version_usage.last_pulled_at < excluded.last_pulled_at",
         params![version, last_pulled_at],
-    )?;
-    tx.exec(
-        "INSERT INTO pull_counts (version_id, day, pulls) VALUES (?1, ?2, ?3)
-         ON CONFLICT (version_id, day) DO UPDATE SET pulls = pull_counts.pulls + excluded.pulls",
-        params![version, day, pulls],
     )?;
     Ok(())
 }

@@ -260,6 +260,29 @@ on_each! {
         }).await;
     }
 
+    async fn a_pull_of_an_index_is_a_use_of_what_it_names(db: &TestDatabase) {
+        db.write(|tx| {
+            let (here, ids) = manifests(tx, 3)?;
+            let named: Vec<_> = (0..3)
+                .map(|number| reference(format!("m{number}").as_bytes(), Binding::Child(ids[number])))
+                .chain([reference(b"never pushed", Binding::OpenChild)])
+                .collect();
+            let index = add_manifest(tx, &here, (b"index", None), &named)?.expect("new");
+            let (mut after, mut steps) = (Some(-1), 0);
+            while let Some(position) = after {
+                after = usage::pulled_children(tx, &index, (position, 2), NOW)?;
+                steps += 1;
+            }
+            assert_eq!(steps, 2);
+            for id in &ids {
+                assert_eq!(usage::last_pulled_at(tx, id)?, Some(NOW));
+                assert!(usage::pulls_by_day(tx, id)?.is_empty());
+            }
+            assert_eq!(usage::pulled_children(tx, &ids[0], (-1, 2), NOW)?, None);
+            Ok(())
+        }).await;
+    }
+
     async fn events_come_in_the_order_they_were_written(db: &TestDatabase) {
         db.write(|tx| {
             let event = |action: &str, digest| events::Event {
