@@ -91,9 +91,9 @@ impl RepoAccess<Pull> {
 
     /// How long the blob is. A client that hears of it may leave it out of a push, so its review is put off.
     pub async fn stat_blob(&self, digest: &Digest) -> Result<u64, EngineError> {
-        let row = self.find_blob(digest).await?;
+        // In this order: what is there after its review was put off stays until then.
         self.put_off_review(digest).await?;
-        Ok(row.size as u64)
+        Ok(self.find_blob(digest).await?.size as u64)
     }
 
     /// Opens the blob for reading.
