@@ -1,8 +1,15 @@
-//! Tables `versions`, `manifest_contents` and `manifest_refs`: manifests, and what they name.
+//! Tables `versions` and `manifest_contents`: manifests as images hold them.
+
+mod references;
 
 use model::digest::Digest;
 
-use crate::{Id, MetaError, Param, Row, Tx, digest_at, opt_digest_at, params};
+use crate::{Id, MetaError, Row, Tx, digest_at, opt_digest_at, params};
+
+pub use references::{
+    Binding, Reference, bind_blob, bind_child, blobs_of, insert_refs, parent_of, user_of_blob,
+    waits_for_blob,
+};
 
 /// A manifest as a pull sees it, without its bytes.
 #[derive(Debug, Clone)]
@@ -169,166 +176,6 @@ pub fn insert(tx: &mut Tx<'_>, new: &NewVersion<'_>) -> Result<Option<Id>, MetaE
         ],
     )?;
     Ok((inserted == 1).then_some(id))
-}
-
-/// What a reference is bound to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Binding {
-    /// A blob of the repository: the foreign key refuses it when it is not there.
-    Blob,
-    /// A version of the same image.
-    Child(Id),
-    /// A blob that is not here (yet).
-    OpenBlob,
-    /// A manifest that is not here (yet).
-    OpenChild,
-}
-
-/// One thing that a manifest names.
-#[derive(Debug, Clone)]
-pub struct Reference {
-    /// Its digest.
-    pub digest: Digest,
-    /// Its size, as the manifest states it.
-    pub size: i64,
-    /// What it is bound to.
-    pub binding: Binding,
-}
-
-/// Stores what a version names, in one statement a slice. A blob that the repository does not hold, or
-/// holds with another size, is refused by its foreign key.
-pub fn insert_refs(
-    tx: &mut Tx<'_>,
-    version: &Id,
-    (repository, package): (&Id, &Id),
-    refs: &[Reference],
-) -> Result<(), MetaError> {
-    // In order of digest, so that two pushes of the same layers lock their blobs in the same order.
-    let mut sorted: Vec<_> = refs.iter().collect();
-    sorted.sort_by(|a, b| a.digest.cmp(&b.digest));
-    let rows: Vec<Vec<Param<'_>>> = sorted
-        .iter()
-        .enumerate()
-        .map(|(position, Reference { digest, size, binding })| {
-            let digest = digest.as_str();
-            vec![
-                Param::from(version),
-                Param::from(position as i64),
-                Param::from(repository),
-                Param::from(package),
-                Param::from(digest),
-                Param::from(*size),
-                Param::from(matches!(binding, Binding::Child(_) | Binding::OpenChild)),
-                Param::from(matches!(binding, Binding::Blob).then_some(digest)),
-                match binding {
-                    Binding::Child(id) => Param::from(id),
-                    Binding::Blob | Binding::OpenBlob | Binding::OpenChild => Param::Null,
-                },
-            ]
-        })
-        .collect();
-    tx.exec_values(
-        "INSERT INTO manifest_refs (version_id, position, repository_id, package_id, digest, size, is_manifest, blob_digest, child_id)",
-        "",
-        &rows,
-    )?;
-    Ok(())
-}
-
-/// How many references are bound at once: any number may wait for the same content. Whoever asks what needs
-/// that content binds the next ones first.
-const BOUND_AT_ONCE: i64 = 300;
-
-/// References that wait for this blob. One that states another size waits for another.
-fn waiting_for_blob(
-    tx: &mut Tx<'_>,
-    repository: &Id,
-    (digest, size): (&Digest, i64),
-    limit: i64,
-) -> Result<Vec<(Id, i64)>, MetaError> {
-    tx.query(
-        "SELECT version_id, position FROM manifest_refs
-         WHERE repository_id = ?1 AND digest = ?2 AND size = ?3 AND blob_digest IS NULL AND child_id IS NULL
-           AND NOT is_manifest LIMIT ?4",
-        params![repository, digest.as_str(), size, limit],
-        |row| Ok((row.id(0)?, row.int(1)?)),
-    )
-}
-
-/// Whether a reference still waits for this blob.
-pub fn waits_for_blob(
-    tx: &mut Tx<'_>,
-    repository: &Id,
-    blob: (&Digest, i64),
-) -> Result<bool, MetaError> {
-    Ok(!waiting_for_blob(tx, repository, blob, 1)?.is_empty())
-}
-
-/// Binds references that waited for this blob. Answers how many.
-pub fn bind_blob(tx: &mut Tx<'_>, repository: &Id, blob: (&Digest, i64)) -> Result<u64, MetaError> {
-    let waiting = waiting_for_blob(tx, repository, blob, BOUND_AT_ONCE)?;
-    for (version, position) in &waiting {
-        tx.exec(
-            "UPDATE manifest_refs SET blob_digest = digest WHERE version_id = ?1 AND position = ?2",
-            params![version, *position],
-        )?;
-    }
-    Ok(waiting.len() as u64)
-}
-
-/// Binds references of the image's indexes that waited for this manifest.
-pub fn bind_child(
-    tx: &mut Tx<'_>,
-    (repository, package): (&Id, &Id),
-    (digest, size): (&Digest, i64),
-    child: &Id,
-) -> Result<u64, MetaError> {
-    let waiting = tx.query(
-        "SELECT version_id, position FROM manifest_refs
-         WHERE repository_id = ?1 AND digest = ?3 AND size = ?4 AND blob_digest IS NULL AND child_id IS NULL
-           AND is_manifest AND package_id = ?2 LIMIT ?5",
-        params![repository, package, digest.as_str(), size, BOUND_AT_ONCE],
-        |row| Ok((row.id(0)?, row.int(1)?)),
-    )?;
-    for (version, position) in &waiting {
-        tx.exec(
-            "UPDATE manifest_refs SET child_id = ?3 WHERE version_id = ?1 AND position = ?2",
-            params![version, *position, child],
-        )?;
-    }
-    Ok(waiting.len() as u64)
-}
-
-/// An index of the same image that names this version.
-pub fn parent_of(tx: &mut Tx<'_>, version: &Id) -> Result<Option<Digest>, MetaError> {
-    tx.opt(
-        "SELECT v.digest FROM manifest_refs r JOIN versions v ON v.id = r.version_id WHERE r.child_id = ?1 LIMIT 1",
-        params![version],
-        |row| digest_at(row, 0),
-    )
-}
-
-/// A manifest of the repository that needs this blob.
-pub fn user_of_blob(
-    tx: &mut Tx<'_>,
-    repository: &Id,
-    digest: &Digest,
-) -> Result<Option<Digest>, MetaError> {
-    tx.opt(
-        "SELECT v.digest FROM manifest_refs r JOIN versions v ON v.id = r.version_id
-         WHERE r.repository_id = ?1 AND r.blob_digest = ?2 LIMIT 1",
-        params![repository, digest.as_str()],
-        |row| digest_at(row, 0),
-    )
-}
-
-/// The blobs that a version keeps.
-pub fn blobs_of(tx: &mut Tx<'_>, version: &Id) -> Result<Vec<Digest>, MetaError> {
-    tx.query(
-        "SELECT DISTINCT blob_digest FROM manifest_refs WHERE version_id = ?1 AND blob_digest IS NOT NULL",
-        params![version],
-        |row| digest_at(row, 0),
-    )
 }
 
 /// Removes a version and what it names. Its tags must be gone.
