@@ -1,27 +1,50 @@
 //! The `berth` command as a process: started, stopped, killed, and two of them on one database.
 
 use std::net::SocketAddr;
-use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal};
+use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::util::{Backend, Client, Image, digest_of, random_bytes};
+use crate::util::{Backend, Client, Image, digest_of, random_bytes, wait_for_metrics};
 
 const IMAGE: &str = "p/r1/image";
 
 /// A process, killed when it is dropped.
-struct Berth {
-    child: Child,
-    client: Client,
-}
+struct Process(Child);
 
-impl Drop for Berth {
+impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+impl Process {
+    /// SIGKILL: nothing is written down, nothing is closed.
+    fn kill(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid =
+            i32::try_from(self.0.id()).ok().and_then(Pid::from_raw).expect("a running process");
+        rustix::process::kill_process(pid, signal).expect("ours");
+    }
+}
+
+/// A server in a process of its own.
+struct Berth {
+    process: Process,
+    client: Client,
+    /// What it says of itself.
+    addresses: Value,
+    /// Where it says so.
+    run: PathBuf,
 }
 
 fn berth(arguments: &[&str]) -> Command {
@@ -47,29 +70,53 @@ impl Berth {
     async fn spawn(data: &Path, command: &mut Command) -> Self {
         command.args(["--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--data"]);
         let child = command.arg(data).stdout(Stdio::null()).spawn().expect("it starts");
-        let addresses = data.join(format!("run/{}/addresses.json", child.id()));
-        let text = loop {
-            if let Ok(text) = std::fs::read_to_string(&addresses) {
-                break text;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        };
-        let addresses: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-        let listen: SocketAddr =
-            addresses["listen"].as_str().expect("text").parse().expect("an address");
-        Self { child, client: Client::new(listen) }
+        let mut process = Process(child);
+        let (run, addresses) = wait_for("a server that has started", || {
+            let ended = process.0.try_wait().expect("ours");
+            assert!(ended.is_none(), "the server did not start: {ended:?}");
+            run_of(data, process.0.id())
+        })
+        .await;
+        let client = Client::new(address(&addresses["listen"]));
+        Self { process, client, addresses, run }
     }
 
-    /// SIGKILL: nothing is written down, nothing is closed.
     fn kill(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.process.kill();
     }
 
-    fn terminate(&self) {
-        let pid = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw);
-        let pid = pid.expect("a running process");
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("ours");
+    fn listen(&self) -> SocketAddr {
+        address(&self.addresses["listen"])
+    }
+}
+
+fn address(text: &Value) -> SocketAddr {
+    text.as_str().expect("text").parse().expect("an address")
+}
+
+/// The folder that the process with this id keeps while it runs, and what it says there.
+fn run_of(data: &Path, pid: u32) -> Option<(PathBuf, Value)> {
+    let runs = std::fs::read_dir(data.join("run")).ok()?.flatten().map(|entry| entry.path());
+    let said = runs.filter_map(|run| {
+        let text = std::fs::read_to_string(run.join("addresses.json")).ok()?;
+        Some((run, serde_json::from_str::<Value>(&text).expect("JSON")))
+    });
+    said.into_iter().find(|(_, addresses)| addresses["pid"] == pid)
+}
+
+/// Asks until there is an answer. A bound is there so that a test fails instead of hanging.
+async fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let answered = async {
+        loop {
+            if let Some(answer) = ask() {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    match tokio::time::timeout(Duration::from_secs(60), answered).await {
+        Ok(answer) => answer,
+        Err(_) => panic!("there never was {what}"),
     }
 }
 
@@ -139,11 +186,7 @@ async fn a_kill_in_the_middle_of_a_chunk() {
     let mut killed = Berth::start(folder.path(), &Backend::Sqlite).await;
     let upload = killed.client.start_upload(IMAGE).await;
     killed.client.patch(&upload, bytes.slice(..1000)).await.expect(202);
-    let addresses = folder.path().join(format!("run/{}/addresses.json", killed.child.id()));
-    let addresses = std::fs::read_to_string(addresses).expect("running");
-    let addresses: serde_json::Value = serde_json::from_str(&addresses).expect("JSON");
-    let mut stream =
-        TcpStream::connect(addresses["listen"].as_str().expect("text")).await.expect("it listens");
+    let mut stream = TcpStream::connect(killed.listen()).await.expect("it listens");
     let head =
         format!("PATCH {upload} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9000000\r\n\r\n");
     stream.write_all(head.as_bytes()).await.expect("open");
@@ -154,9 +197,7 @@ async fn a_kill_in_the_middle_of_a_chunk() {
         let files = folders.flat_map(|folder| std::fs::read_dir(folder.path()).expect("a folder"));
         files.flatten().map(|file| file.metadata().expect("readable").len()).max().unwrap_or(0)
     };
-    while written() < 1_000_000 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    wait_for("a part of the chunk", || (written() >= 1_000_000).then_some(())).await;
     killed.kill();
     let next = Berth::start(folder.path(), &Backend::Sqlite).await;
     let status = next.client.get(&upload).await.expect(204);
@@ -169,33 +210,28 @@ async fn a_kill_in_the_middle_of_a_chunk() {
     assert_eq!(pulled.body, bytes);
 }
 
+/// A push whose request has begun, so that a stop has something to wait for.
+async fn stuck_push(berth: &Berth) -> TcpStream {
+    let upload = berth.client.start_upload(IMAGE).await;
+    let mut stream = TcpStream::connect(berth.listen()).await.expect("it listens");
+    let head =
+        format!("PATCH {upload} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\n\r\n01234");
+    stream.write_all(head.as_bytes()).await.expect("open");
+    wait_for_metrics(address(&berth.addresses["ops"]), "berth_http_requests_running 2").await;
+    stream
+}
+
+async fn wait_for_end(process: &mut Process) -> ExitStatus {
+    wait_for("an end", || process.0.try_wait().expect("ours")).await
+}
+
 #[tokio::test]
 async fn a_gentle_stop_lets_a_push_end() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut berth = Berth::start(folder.path(), &Backend::Sqlite).await;
-    let upload = berth.client.start_upload(IMAGE).await;
-    let addresses = folder.path().join(format!("run/{}/addresses.json", berth.child.id()));
-    let addresses = std::fs::read_to_string(addresses).expect("running");
-    let addresses: serde_json::Value = serde_json::from_str(&addresses).expect("JSON");
-    let listen = addresses["listen"].as_str().expect("text");
-    let mut stream = TcpStream::connect(listen).await.expect("it listens");
-    let head =
-        format!("PATCH {upload} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\n\r\n01234");
-    stream.write_all(head.as_bytes()).await.expect("open");
-    // Until the request has begun, the connection is idle and would be closed at once.
-    let metrics =
-        Client::new(addresses["ops"].as_str().expect("text").parse().expect("an address"));
-    while !metrics
-        .get("/metrics")
-        .await
-        .body
-        .windows(29)
-        .any(|text| text == b"berth_http_requests_running 2")
-    {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    berth.terminate();
-    while TcpStream::connect(listen).await.is_ok() {
+    let mut stream = stuck_push(&berth).await;
+    berth.process.signal(Signal::TERM);
+    while TcpStream::connect(berth.listen()).await.is_ok() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     stream.write_all(b"56789").await.expect("still open");
@@ -203,12 +239,26 @@ async fn a_gentle_stop_lets_a_push_end() {
     stream.read_to_string(&mut answer).await.expect("an answer");
     assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
     assert!(answer.contains("range: 0-9"), "{answer}");
-    let status = berth.child.wait().expect("it ends");
-    assert!(status.success());
-    assert!(
-        !folder.path().join(format!("run/{}", berth.child.id())).exists(),
-        "nothing is left of it"
-    );
+    assert!(wait_for_end(&mut berth.process).await.success());
+    assert!(!berth.run.exists(), "nothing is left of it");
+}
+
+/// Ctrl-C asks it to stop, which here would take a minute; a second one means now.
+#[tokio::test]
+async fn a_second_interrupt_ends_it_at_once() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut command = berth(&["serve", "--dev"]);
+    command.env("BERTH_LIMITS_DRAIN_TIMEOUT", "1d").env("BERTH_LIMITS_IDLE_TIMEOUT", "1d");
+    let mut berth = Berth::spawn(folder.path(), command.stderr(Stdio::null())).await;
+    let _stuck = stuck_push(&berth).await;
+    berth.process.signal(Signal::INT);
+    while TcpStream::connect(berth.listen()).await.is_ok() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(berth.process.0.try_wait().expect("ours").is_none(), "it waits for the push");
+    berth.process.signal(Signal::INT);
+    assert!(wait_for_end(&mut berth.process).await.success());
+    assert!(!berth.run.exists(), "nothing is left of it");
 }
 
 #[tokio::test]
@@ -230,21 +280,21 @@ async fn an_ephemeral_server_leaves_nothing() {
         ["serve", "--dev", "--ephemeral", "--listen", "127.0.0.1:0", "--ops-listen", "off"];
     let mut command = berth(&arguments);
     let child = command.current_dir(&folder).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
-    let mut child = child.expect("it starts");
-    let mut lines =
-        std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().expect("piped")));
+    let mut process = Process(child.expect("it starts"));
+    let stdout = process.0.stdout.take().expect("piped");
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(stdout));
     let banner = lines.next().expect("a banner").expect("text");
     let (_, address) = banner.split_once("http://").expect("an address");
-    let berth = Berth { child, client: Client::new(address.parse().expect("an address")) };
+    let client = Client::new(address.parse().expect("an address"));
     let image = Image::new(1);
-    image.push(&berth.client, (IMAGE, "latest")).await;
-    let pulled = berth.client.get(&format!("/v2/{IMAGE}/manifests/latest")).await.expect(200);
+    image.push(&client, (IMAGE, "latest")).await;
+    let pulled = client.get(&format!("/v2/{IMAGE}/manifests/latest")).await.expect(200);
     assert_eq!(pulled.body, image.manifest);
-    let layer =
-        berth.client.get(&format!("/v2/{IMAGE}/blobs/{}", digest_of(&image.blobs[1]))).await;
+    let layer = client.get(&format!("/v2/{IMAGE}/blobs/{}", digest_of(&image.blobs[1]))).await;
     assert_eq!(layer.expect(200).body, image.blobs[1]);
-    berth.client.clone().with("host", "evil.example").get("/v2/").await.expect(421);
-    berth.terminate();
+    client.clone().with("host", "evil.example").get("/v2/").await.expect(421);
+    process.signal(Signal::TERM);
+    assert!(wait_for_end(&mut process).await.success());
     assert_eq!(std::fs::read_dir(&folder).expect("readable").count(), 0);
 }
 
@@ -277,6 +327,15 @@ fn what_cannot_be_started_says_why() {
     fails(&mut berth(&["serve", "--dev", "--database", "mysql://x"]), "postgres://");
 }
 
+/// The line of a log with some text in it, once it is there.
+async fn line_of(log: &Path, text: &str) -> String {
+    wait_for(&format!("a line with {text}"), || {
+        let lines = std::fs::read_to_string(log).expect("readable");
+        lines.lines().find(|line| line.contains(text)).map(str::to_owned)
+    })
+    .await
+}
+
 #[tokio::test]
 async fn a_log_line_for_machines() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -287,17 +346,52 @@ async fn a_log_line_for_machines() {
     let berth = Berth::spawn(&folder.path().join("data"), &mut command).await;
     let client = berth.client.clone().with("x-request-id", "one-of-ours");
     client.get("/v2/p/r1/image/tags/list?n=1").await.expect(404);
-    let line = loop {
-        let lines = std::fs::read_to_string(&log).expect("readable");
-        if let Some(line) = lines.lines().find(|line| line.contains("one-of-ours")) {
-            break serde_json::from_str::<serde_json::Value>(line).expect("JSON");
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    };
+    let line = line_of(&log, "one-of-ours").await;
+    let line: Value = serde_json::from_str(&line).expect("JSON");
     assert_eq!(line["request.id"], "one-of-ours");
     assert_eq!(line["http.method"], "GET");
     assert_eq!(line["http.path"], "/v2/p/r1/image/tags/list?n=1");
     assert_eq!(line["http.status"], 404);
     assert_eq!(line["principal"], "user:dev@localhost");
     assert_eq!(line["level"], "INFO");
+}
+
+/// What a client sends cannot reach the terminal of whoever reads the log: neither as a path nor as a header.
+#[tokio::test]
+async fn a_log_line_that_a_terminal_only_shows() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let log = folder.path().join("log");
+    let file = std::fs::File::create(&log).expect("writable");
+    let berth =
+        Berth::spawn(&folder.path().join("data"), berth(&["serve", "--dev"]).stderr(file)).await;
+    let mut request =
+        "GET /v2/\u{9b}2J?\u{9b}x HTTP/1.1\r\nhost: localhost\r\n".as_bytes().to_vec();
+    request.extend_from_slice(b"user-agent: evil\t\xc2\x9b2J\r\nconnection: close\r\n\r\n");
+    let answer = berth.client.raw(&request).await;
+    assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+    let line = line_of(&log, "/v2/").await;
+    assert!(line.contains("GET /v2/%C2%9B2J?%C2%9Bx 404"), "{line}");
+    assert!(line.contains("evil%09%C2%9B2J"), "{line}");
+    assert!(!line.contains(char::is_control), "{line:?}");
+}
+
+/// The client gets the id under which the log says what went wrong.
+#[tokio::test]
+async fn an_error_is_found_by_its_id() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (data, log) = (folder.path().join("data"), folder.path().join("log"));
+    let file = std::fs::File::create(&log).expect("writable");
+    let mut command = berth(&["serve", "--dev"]);
+    command.env("BERTH_LOG_FORMAT", "json").stderr(file);
+    let berth = Berth::spawn(&data, &mut command).await;
+    let upload = berth.client.start_upload(IMAGE).await;
+    for part in std::fs::read_dir(data.join("blobs")).expect("the store").flatten() {
+        std::fs::remove_dir(part.path()).expect("empty");
+    }
+    let failed = berth.client.patch(&upload, "content").await.expect(500);
+    assert!(String::from_utf8_lossy(&failed.body).contains("X-Request-Id"));
+    let line = line_of(&log, "answering 500").await;
+    let line: Value = serde_json::from_str(&line).expect("JSON");
+    assert_eq!(line["level"], "ERROR");
+    assert_eq!(line["request.id"], failed.header("x-request-id"));
 }

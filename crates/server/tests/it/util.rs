@@ -6,7 +6,7 @@ pub(crate) mod server;
 
 pub(crate) use client::{Client, Reply};
 pub(crate) use image::{Image, digest_of, random_bytes};
-pub(crate) use server::{Backend, TestServer};
+pub(crate) use server::{Backend, TestServer, wait_for_metrics};
 
 /// Makes of `async fn name(server: TestServer)` one test on each database.
 macro_rules! on_both {

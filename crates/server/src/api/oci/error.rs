@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::path::Route;
 use crate::auth::Refused;
+use crate::layer::request_id;
 
 /// An error as OCI Distribution has it: `{"errors":[{"code","message","detail"}]}`.
 #[derive(Debug)]
@@ -269,7 +270,8 @@ fn missing_references(message: String, missing: &[model::digest::Digest]) -> Oci
 
 /// The text is for the log; the client learns that it may come again.
 fn unavailable(message: &str) -> OciError {
-    tracing::warn!("answering 503: {message}");
+    let id = request_id();
+    tracing::warn!(request.id = id, "answering 503: {message} {id}");
     let text = "the registry cannot answer now; try again";
     OciError::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", text)
         .header(RETRY_AFTER, HeaderValue::from(1))
@@ -277,7 +279,8 @@ fn unavailable(message: &str) -> OciError {
 
 /// The text is for the log.
 fn internal(message: &str) -> OciError {
-    tracing::error!("answering 500: {message}");
+    let id = request_id();
+    tracing::error!(request.id = id, "answering 500: {message} {id}");
     let text = "internal error; the server's log has it under this answer's X-Request-Id";
     OciError::new(StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN", text)
 }
