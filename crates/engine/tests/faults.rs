@@ -1,5 +1,6 @@
-//! What a failing store leads to: an error, and nothing lost that was answered.
+//! What a failing store leads to: an error, and nothing lost that was answered. And what a stop leads to.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -113,8 +114,26 @@ async fn a_file_that_cannot_be_removed_is_removed_later() {
     let upload = started(&access, b"content").await;
     access.cancel_upload(&upload).await.expect("a session");
     registry.faults.add(Step::Delete, 0, || BlobError::Unhealthy);
-    let collect = || registry.engine.collect(GcMode::Collect, |_| ());
+    let collect = || registry.engine.collect(GcMode::Collect, |_| ControlFlow::Continue(()));
     assert_eq!(collect().await.expect("it goes on").files, 0);
     assert_eq!(collect().await.expect("again").files, 1);
     assert_eq!(collect().await.expect("again").files, 0);
+}
+
+#[tokio::test]
+async fn a_collection_that_is_stopped_leaves_the_rest_for_the_next() {
+    const FILES: u64 = 250;
+    let registry = Registry::new().await;
+    let access = registry.open::<Push>().await;
+    for _ in 0..FILES {
+        let upload = started(&access, b"content").await;
+        access.cancel_upload(&upload).await.expect("a session");
+    }
+    let stopped = registry.engine.collect(GcMode::Collect, |_| ControlFlow::Break(())).await;
+    let stopped = stopped.expect("it works").files;
+    assert!(stopped > 0 && stopped < FILES, "{stopped}");
+    let rest = registry.engine.collect(GcMode::Collect, |_| ControlFlow::Continue(())).await;
+    let rest = rest.expect("it works");
+    assert!(!rest.busy, "nobody is at it any more");
+    assert_eq!(rest.files, FILES - stopped);
 }

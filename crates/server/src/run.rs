@@ -11,6 +11,7 @@ use model::host::Domains;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
 
 use crate::api::{self, App, Shared, admin};
 use crate::auth::Authenticate;
@@ -75,7 +76,7 @@ impl Server {
         let jobs = jobs::start(&app, &config.gc, &stopped);
         let admin = match &data {
             Some(data) => {
-                let admin = admin::listen(&data.socket(), app.clone())?;
+                let admin = admin::listen(&data.socket(), (app.clone(), stopped.clone()))?;
                 data.write_addresses(listen, ops)?;
                 Some(tokio::spawn(admin))
             }
@@ -86,9 +87,11 @@ impl Server {
 
     /// Takes no more connections, lets running requests end, and writes down what is only in memory.
     pub async fn stop(mut self) {
+        let deadline = Instant::now() + self.app.limits.drain_timeout.get();
         self.stop.send_replace(true);
+        // Each cuts its connections when the time is over.
         while self.listeners.join_next().await.is_some() {}
-        while self.jobs.join_next().await.is_some() {}
+        jobs::end(self.jobs, deadline).await;
         if let Some(admin) = &self.admin {
             admin.abort();
         }

@@ -64,8 +64,10 @@ impl Serve {
             .max_blocking_threads(BLOCKING_THREADS)
             .build()
             .context("cannot start threads")?;
-        runtime.block_on(self.serve(config))?;
-        Ok(ExitCode::SUCCESS)
+        let served = runtime.block_on(self.serve(config));
+        // Whatever still hashes or waits for a disk would be waited for. What was answered is on disk already.
+        runtime.shutdown_background();
+        served.map(|()| ExitCode::SUCCESS)
     }
 
     fn settings(&self) -> anyhow::Result<Config> {

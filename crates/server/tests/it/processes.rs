@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::util::{Backend, Client, Image, digest_of, random_bytes, wait_for_metrics};
+use crate::util::{Backend, Client, Image, bounded, digest_of, random_bytes, wait_for_metrics};
 
 const IMAGE: &str = "p/r1/image";
 
@@ -71,7 +71,7 @@ impl Berth {
         command.args(["--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--data"]);
         let child = command.arg(data).stdout(Stdio::null()).spawn().expect("it starts");
         let mut process = Process(child);
-        let (run, addresses) = wait_for("a server that has started", || {
+        let (run, addresses) = wait_for(|| {
             let ended = process.0.try_wait().expect("ours");
             assert!(ended.is_none(), "the server did not start: {ended:?}");
             run_of(data, process.0.id())
@@ -104,8 +104,8 @@ fn run_of(data: &Path, pid: u32) -> Option<(PathBuf, Value)> {
     said.into_iter().find(|(_, addresses)| addresses["pid"] == pid)
 }
 
-/// Asks until there is an answer. A bound is there so that a test fails instead of hanging.
-async fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+/// Asks until there is an answer.
+async fn wait_for<T>(mut ask: impl FnMut() -> Option<T>) -> T {
     let answered = async {
         loop {
             if let Some(answer) = ask() {
@@ -114,10 +114,7 @@ async fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    match tokio::time::timeout(Duration::from_secs(60), answered).await {
-        Ok(answer) => answer,
-        Err(_) => panic!("there never was {what}"),
-    }
+    bounded(answered).await
 }
 
 /// The steps of one push, each at another process.
@@ -197,7 +194,7 @@ async fn a_kill_in_the_middle_of_a_chunk() {
         let files = folders.flat_map(|folder| std::fs::read_dir(folder.path()).expect("a folder"));
         files.flatten().map(|file| file.metadata().expect("readable").len()).max().unwrap_or(0)
     };
-    wait_for("a part of the chunk", || (written() >= 1_000_000).then_some(())).await;
+    wait_for(|| (written() >= 1_000_000).then_some(())).await;
     killed.kill();
     let next = Berth::start(folder.path(), &Backend::Sqlite).await;
     let status = next.client.get(&upload).await.expect(204);
@@ -221,8 +218,14 @@ async fn stuck_push(berth: &Berth) -> TcpStream {
     stream
 }
 
+/// Waits until it takes no more connections.
+async fn wait_until_deaf(berth: &Berth) {
+    let deaf = async { while TcpStream::connect(berth.listen()).await.is_ok() {} };
+    bounded(deaf).await;
+}
+
 async fn wait_for_end(process: &mut Process) -> ExitStatus {
-    wait_for("an end", || process.0.try_wait().expect("ours")).await
+    wait_for(|| process.0.try_wait().expect("ours")).await
 }
 
 #[tokio::test]
@@ -231,9 +234,7 @@ async fn a_gentle_stop_lets_a_push_end() {
     let mut berth = Berth::start(folder.path(), &Backend::Sqlite).await;
     let mut stream = stuck_push(&berth).await;
     berth.process.signal(Signal::TERM);
-    while TcpStream::connect(berth.listen()).await.is_ok() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    wait_until_deaf(&berth).await;
     stream.write_all(b"56789").await.expect("still open");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.expect("an answer");
@@ -252,9 +253,7 @@ async fn a_second_interrupt_ends_it_at_once() {
     let mut berth = Berth::spawn(folder.path(), command.stderr(Stdio::null())).await;
     let _stuck = stuck_push(&berth).await;
     berth.process.signal(Signal::INT);
-    while TcpStream::connect(berth.listen()).await.is_ok() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    wait_until_deaf(&berth).await;
     assert!(berth.process.0.try_wait().expect("ours").is_none(), "it waits for the push");
     berth.process.signal(Signal::INT);
     assert!(wait_for_end(&mut berth.process).await.success());
@@ -329,7 +328,7 @@ fn what_cannot_be_started_says_why() {
 
 /// The line of a log with some text in it, once it is there.
 async fn line_of(log: &Path, text: &str) -> String {
-    wait_for(&format!("a line with {text}"), || {
+    wait_for(|| {
         let lines = std::fs::read_to_string(log).expect("readable");
         lines.lines().find(|line| line.contains(text)).map(str::to_owned)
     })

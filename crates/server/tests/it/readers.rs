@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 
-use crate::util::{Backend, Image, TestServer, random_bytes};
+use crate::util::{Backend, Image, TestServer, bounded, random_bytes};
 
 const IMAGE: &str = "p/r1/image";
 
@@ -52,12 +52,6 @@ async fn get(
     answer
 }
 
-/// So that a test fails instead of hanging.
-async fn bounded<T>(task: JoinHandle<T>) -> T {
-    let ended = tokio::time::timeout(Duration::from_secs(60), task).await;
-    ended.expect("it ends").expect("it does not panic")
-}
-
 /// Neither an empty window nor one of a byte keeps a connection, whatever the answers are made of.
 #[tokio::test]
 async fn http_2_readers_that_take_nothing_are_ended() {
@@ -77,7 +71,7 @@ async fn http_2_readers_that_take_nothing_are_ended() {
             }
             server.wait_for_metrics("berth_http_connections 1").await;
             server.wait_for_metrics("berth_http_requests_running 1").await;
-            bounded(connection).await.expect_err("cut in the middle");
+            bounded(connection).await.expect("it runs").expect_err("cut in the middle");
             drop(answers);
         }
     }
@@ -99,7 +93,7 @@ async fn http_2_readers_are_judged_one_by_one() {
         }
         server
     });
-    bounded(busy).await.wait_for_metrics("berth_http_connections 1").await;
+    bounded(busy).await.expect("it runs").wait_for_metrics("berth_http_connections 1").await;
 }
 
 #[tokio::test]
@@ -107,7 +101,7 @@ async fn http_2_connections_without_a_request_are_ended() {
     let server = impatient_server().await;
     let (mut sender, connection) = http2_client(&server, 1 << 20).await;
     drop(get(&mut sender, &server, "/v2/").await);
-    bounded(connection).await.expect("a gentle end");
+    bounded(connection).await.expect("it runs").expect("a gentle end");
     server.wait_for_metrics("berth_http_connections 1").await;
 }
 

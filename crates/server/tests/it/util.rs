@@ -41,6 +41,12 @@ macro_rules! on_both {
 }
 pub(crate) use on_both;
 
+/// Waits, but not for ever: a test shall fail and not hang.
+pub(crate) async fn bounded<T>(future: impl Future<Output = T>) -> T {
+    let waited = tokio::time::timeout(std::time::Duration::from_secs(60), future).await;
+    waited.expect("it ends")
+}
+
 /// The path that an answer's `Link` header gives for the next page.
 pub(crate) fn next_page(reply: &Reply) -> Option<String> {
     let (path, rest) = reply.header("link").strip_prefix('<')?.split_once('>')?;
