@@ -1,121 +1,17 @@
 //! The `berth` command as a process: started, stopped, killed, and two of them on one database.
 
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::time::Duration;
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
 
-use rustix::process::{Pid, Signal};
+use rustix::process::Signal;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::util::process::{Berth, Process, address, berth, run, wait_for};
 use crate::util::{Backend, Client, Image, bounded, digest_of, random_bytes, wait_for_metrics};
 
 const IMAGE: &str = "p/r1/image";
-
-/// A process, killed when it is dropped.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
-
-impl Process {
-    /// SIGKILL: nothing is written down, nothing is closed.
-    fn kill(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-
-    fn signal(&self, signal: Signal) {
-        let pid =
-            i32::try_from(self.0.id()).ok().and_then(Pid::from_raw).expect("a running process");
-        rustix::process::kill_process(pid, signal).expect("ours");
-    }
-}
-
-/// A server in a process of its own.
-struct Berth {
-    process: Process,
-    client: Client,
-    /// What it says of itself.
-    addresses: Value,
-    /// Where it says so.
-    run: PathBuf,
-}
-
-fn berth(arguments: &[&str]) -> Command {
-    #[expect(clippy::disallowed_methods, reason = "the test is about processes")]
-    let mut command = Command::new(env!("CARGO_BIN_EXE_berth"));
-    command.args(arguments).env_remove("BERTH_CONFIG");
-    command
-}
-
-fn run(arguments: &[&str]) -> Output {
-    berth(arguments).output().expect("it runs")
-}
-
-impl Berth {
-    async fn start(data: &Path, database: &Backend) -> Self {
-        let mut command = berth(&["serve", "--dev"]);
-        if let Backend::Postgres(url) = database {
-            command.args(["--database", url]);
-        }
-        Self::spawn(data, command.stderr(Stdio::null())).await
-    }
-
-    async fn spawn(data: &Path, command: &mut Command) -> Self {
-        command.args(["--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--data"]);
-        let child = command.arg(data).stdout(Stdio::null()).spawn().expect("it starts");
-        let mut process = Process(child);
-        let (run, addresses) = wait_for(|| {
-            let ended = process.0.try_wait().expect("ours");
-            assert!(ended.is_none(), "the server did not start: {ended:?}");
-            run_of(data, process.0.id())
-        })
-        .await;
-        let client = Client::new(address(&addresses["listen"]));
-        Self { process, client, addresses, run }
-    }
-
-    fn kill(&mut self) {
-        self.process.kill();
-    }
-
-    fn listen(&self) -> SocketAddr {
-        address(&self.addresses["listen"])
-    }
-}
-
-fn address(text: &Value) -> SocketAddr {
-    text.as_str().expect("text").parse().expect("an address")
-}
-
-/// The folder that the process with this id keeps while it runs, and what it says there.
-fn run_of(data: &Path, pid: u32) -> Option<(PathBuf, Value)> {
-    let runs = std::fs::read_dir(data.join("run")).ok()?.flatten().map(|entry| entry.path());
-    let said = runs.filter_map(|run| {
-        let text = std::fs::read_to_string(run.join("addresses.json")).ok()?;
-        Some((run, serde_json::from_str::<Value>(&text).expect("JSON")))
-    });
-    said.into_iter().find(|(_, addresses)| addresses["pid"] == pid)
-}
-
-/// Asks until there is an answer.
-async fn wait_for<T>(mut ask: impl FnMut() -> Option<T>) -> T {
-    let answered = async {
-        loop {
-            if let Some(answer) = ask() {
-                return answer;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    bounded(answered).await
-}
 
 /// The steps of one push, each at another process.
 async fn push_across(data: &Path, database: &Backend, kill: bool) {
@@ -249,7 +145,7 @@ async fn a_gentle_stop_lets_a_push_end() {
 async fn a_second_interrupt_ends_it_at_once() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut command = berth(&["serve", "--dev"]);
-    command.env("BERTH_LIMITS_DRAIN_TIMEOUT", "1d").env("BERTH_LIMITS_IDLE_TIMEOUT", "1d");
+    command.env("BERTH_LIMITS_DRAIN_TIMEOUT", "1d").env("BERTH_LIMITS_IDLE_TIMEOUT", "30d");
     let mut berth = Berth::spawn(folder.path(), command.stderr(Stdio::null())).await;
     let _stuck = stuck_push(&berth).await;
     berth.process.signal(Signal::INT);
@@ -297,6 +193,30 @@ async fn an_ephemeral_server_leaves_nothing() {
     assert_eq!(std::fs::read_dir(&folder).expect("readable").count(), 0);
 }
 
+/// What the banner says to push to answers, also when the server listens everywhere; and it says how others do.
+#[tokio::test]
+async fn a_server_that_listens_everywhere() {
+    for (host, hint) in [(None, "--dev-host NAME"), (Some("registry.test"), "registry.test")] {
+        let mut command = berth(&["serve", "--dev", "--ephemeral", "--dev-unsafe-network"]);
+        command.args(["--listen", "0.0.0.0:0", "--ops-listen", "off"]);
+        if let Some(host) = host {
+            command.args(["--dev-host", host]);
+        }
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+        let mut process = Process(child.expect("it starts"));
+        let stdout = std::io::BufReader::new(process.0.stdout.take().expect("piped"));
+        let mut lines = std::io::BufRead::lines(stdout).map(|line| line.expect("text"));
+        let said: Vec<_> =
+            lines.by_ref().take_while(|line| !line.contains("docker pull")).collect();
+        assert!(said.iter().any(|line| line.contains(hint)), "{said:?}");
+        let push = said.iter().find_map(|line| line.trim().strip_prefix("docker push "));
+        let (address, _) = push.expect("a command").split_once('/').expect("an image");
+        let client = Client::new(address.parse().expect("an address"));
+        client.get("/v2/").await.expect(200);
+        client.with("host", "registry.test").get("/v2/").await.expect(host.map_or(421, |_| 200));
+    }
+}
+
 #[tokio::test]
 async fn the_operator_collects() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -323,6 +243,8 @@ fn what_cannot_be_started_says_why() {
     fails(&mut berth(&["serve", "--ephemeral"]), "--dev");
     fails(&mut berth(&["serve", "--dev", "--listen", "0.0.0.0:0"]), "--dev-unsafe-network");
     fails(berth(&["serve", "--dev"]).env("BERTH_LISEN", "x"), "BERTH_LISEN");
+    let mut never = berth(&["serve", "--dev"]);
+    fails(never.env("BERTH_GC_UPLOAD_EXPIRY", "0s"), "gc.upload_expiry");
     fails(&mut berth(&["serve", "--dev", "--database", "mysql://x"]), "postgres://");
 }
 

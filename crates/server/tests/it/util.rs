@@ -2,6 +2,7 @@
 
 pub(crate) mod client;
 pub(crate) mod image;
+pub(crate) mod process;
 pub(crate) mod server;
 
 pub(crate) use client::{Client, Reply};
