@@ -103,7 +103,7 @@ pub struct Limits {
     pub idle_timeout: Span,
     /// How long a shutdown waits for running requests.
     pub drain_timeout: Span,
-    /// Memory that all uploads share.
+    /// Memory that all uploads of blobs share, and as much again that those of manifests share.
     pub upload_memory: Bytes,
 }
 

@@ -8,6 +8,7 @@ use blob::{BlobStore, DiskStore, MemoryStore};
 use engine::{Clock, Engine};
 use meta::{Database, Meta};
 use model::host::Domains;
+use model::manifest;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -17,6 +18,7 @@ use crate::api::{self, App, Shared, admin};
 use crate::auth::Authenticate;
 use crate::config::{Config, OpsListen};
 use crate::data::{DataFolder, Sharing};
+use crate::layer::whole::Bodies;
 use crate::{jobs, listen};
 
 /// What a server is started with.
@@ -60,6 +62,8 @@ impl Server {
             domains: Domains::new(config.domains.clone(), config.location()?),
             dev_hosts,
             limits: config.limits.clone(),
+            // As much again as for blobs; and one has to fit in.
+            manifests: Bodies::new(config.limits.upload_memory.get().max(manifest::MAX_BYTES)),
             metrics: Default::default(),
         });
         let (stop, stopped) = watch::channel(false);

@@ -1,9 +1,11 @@
 //! What slow and greedy clients get.
 
+use std::time::Duration;
+
 use meta::uploads;
 use model::digest::{Algorithm, Hasher};
 use model::range::MAX_BLOB_BYTES;
-use server::config::Span;
+use server::config::{Bytes, Span};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -50,6 +52,65 @@ async fn a_body_that_stops_coming() {
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
     let path = format!("{upload}?digest={}", digest_of("0123456789abc"));
     admin.put(&path, "abc").await.expect(201);
+}
+
+/// A body that never pauses and never ends.
+#[tokio::test]
+async fn a_manifest_that_trickles() {
+    let server = TestServer::start_with(Backend::Sqlite, |config| {
+        config.limits.idle_timeout = "300ms".parse::<Span>().expect("a time");
+    })
+    .await;
+    let stream = put_manifest(&server, 0).await;
+    let (mut read, mut write) = stream.into_split();
+    let trickle = tokio::spawn(async move {
+        while write.write_all(b" ").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    let mut answer = [0; 12];
+    bounded(read.read_exact(&mut answer)).await.expect("an answer");
+    assert_eq!(&answer, b"HTTP/1.1 408");
+    trickle.abort();
+}
+
+/// Where memory does not suffice for both, one of two bodies has to go, and the other one is received.
+#[tokio::test]
+async fn manifests_share_one_memory() {
+    let server = TestServer::start_with(Backend::Sqlite, |config| {
+        config.limits.upload_memory = Bytes::mebibytes(4);
+    })
+    .await;
+    let mut streams =
+        [put_manifest(&server, 3_000_000).await, put_manifest(&server, 3_000_000).await];
+    let mut answer = [0; 12];
+    let [first, second] = &mut streams;
+    let given_up = bounded(async {
+        tokio::select! {
+            ready = first.readable() => ready.map(|()| 0),
+            ready = second.readable() => ready.map(|()| 1),
+        }
+    });
+    let given_up = given_up.await.expect("an answer");
+    streams[given_up].read_exact(&mut answer).await.expect("an answer");
+    assert_eq!(&answer, b"HTTP/1.1 503");
+    let other = &mut streams[1 - given_up];
+    other.write_all(&vec![b' '; 1_000_000]).await.expect("open");
+    other.read_exact(&mut answer).await.expect("an answer");
+    assert_eq!(&answer, b"HTTP/1.1 400", "received, and no manifest");
+}
+
+/// Begins to push a manifest of 4,000,000 bytes.
+async fn put_manifest(server: &TestServer, sent: usize) -> TcpStream {
+    let mut stream = TcpStream::connect(server.address).await.expect("it listens");
+    let head = format!(
+        "PUT /v2/{IMAGE}/manifests/x HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer admin\r\n\
+         content-length: 4000000\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.expect("open");
+    // The server may have heard enough before everything is written.
+    let _ = stream.write_all(&vec![b' '; sent]).await;
+    stream
 }
 
 /// A request that does not end does not keep a server from ending, and leaves what came of it.
