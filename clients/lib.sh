@@ -116,9 +116,13 @@ server_start() {
     >>"$work/server.log" 2>&1 &
   server_pid=$!
   pids+=("$server_pid")
-  local addresses=$data/run/$server_pid/addresses.json
-  wait_for 30 test -e "$addresses" || { tail -n 25 "$work/server.log"; return 1; }
-  address=$(jq -r .listen "$addresses")
+  wait_for 30 server_listen "$data" || { tail -n 25 "$work/server.log"; return 1; }
+  address=$(server_listen "$data")
+}
+
+# Where the server on a data folder listens; fails until it does.
+server_listen() {
+  jq -er "select(.pid == $server_pid).listen" "$1"/run/*/addresses.json
 }
 
 server_build() {

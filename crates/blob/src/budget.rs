@@ -16,7 +16,26 @@ pub struct UploadBudget {
 
 /// A part of the budget, given back when dropped.
 #[derive(Debug)]
-pub struct Permit(#[expect(dead_code, reason = "held, never looked at")] OwnedSemaphorePermit);
+pub struct Permit(OwnedSemaphorePermit);
+
+impl Permit {
+    /// Whether the part is `bytes` large now. What is missing is taken if it is there and nobody waits for it: who
+    /// holds a part must not wait for more, or all might wait for each other.
+    pub fn grow_to(&mut self, bytes: usize) -> bool {
+        let missing = bytes.div_ceil(UNIT).saturating_sub(self.0.num_permits());
+        if missing == 0 {
+            return true;
+        }
+        let Ok(missing) = u32::try_from(missing) else { return false };
+        match self.0.semaphore().clone().try_acquire_many_owned(missing) {
+            Ok(more) => {
+                self.0.merge(more);
+                true
+            }
+            Err(_) => false,
+        }
+    }
+}
 
 impl UploadBudget {
     /// A budget of some bytes; at least one unit, or nobody could ever write.
@@ -47,5 +66,17 @@ mod tests {
         let _some = budget.acquire(1).await;
         assert_eq!(budget.units.available_permits(), 7);
         let _none = UploadBudget::new(0).acquire(5).await;
+    }
+
+    #[tokio::test]
+    async fn a_part_grows_while_there_is_room() {
+        let budget = UploadBudget::new(8 << 10);
+        let mut part = budget.acquire(1).await;
+        assert!(part.grow_to(1 << 10) && part.grow_to(5 << 10));
+        assert_eq!(budget.units.available_permits(), 3);
+        assert!(!part.grow_to(9 << 10) && part.grow_to(8 << 10));
+        assert_eq!(budget.units.available_permits(), 0);
+        drop(part);
+        assert_eq!(budget.units.available_permits(), 8);
     }
 }

@@ -5,6 +5,7 @@
 //! blob, its copy (to the trash), and at last the file. Foreign keys guard each step against a push that runs
 //! at the same time. A review that fails or is cut short stays in the queue.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use blob::CopyId;
@@ -93,11 +94,12 @@ impl GcReport {
 }
 
 impl Engine {
-    /// Reviews everything that is due, unless another process is at it. `progress` hears of each batch.
+    /// Reviews everything that is due, unless another process is at it. `progress` hears of each batch, and says
+    /// whether to go on: what is left then stays in the queue.
     pub async fn collect(
         &self,
         mode: GcMode,
-        mut progress: impl FnMut(&GcReport) + Send,
+        mut progress: impl FnMut(&GcReport) -> ControlFlow<()> + Send,
     ) -> Result<GcReport, EngineError> {
         let mut report = GcReport::default();
         let mut last = Review { kind: String::new(), id: String::new(), review_after: i64::MIN };
@@ -123,7 +125,9 @@ impl Engine {
                     ),
                 }
             }
-            progress(&report);
+            if progress(&report).is_break() {
+                break;
+            }
         }
         if mode == GcMode::Collect {
             self.release_lease().await?;

@@ -37,21 +37,21 @@ impl Engine {
         let limit = model::range::MAX_BLOB_BYTES;
         let mut bytes = 0;
         loop {
-            // The first frame waits in the connection's own buffer. Memory for a whole batch is taken only
-            // once bytes flow, so that clients that send nothing keep nobody else from sending.
+            // The first frame waits in the connection's own buffer. Memory is taken for the bytes at hand and
+            // not for those that may come, so that slow clients keep nobody else from sending.
             let first = match body.next().await {
                 Some(Ok(frame)) => frame,
                 Some(Err(error)) => return Ok(Received { bytes, ended: Err(error) }),
                 None => return Ok(Received { bytes, ended: Ok(()) }),
             };
-            let permit = self.budget.acquire(BATCH_BYTES).await;
-            let (frames, end) = fill_batch(first, body).await;
-            let length: usize = frames.iter().map(Bytes::len).sum();
-            if writer.offset() + length as u64 > limit {
+            let permit = self.budget.acquire(first.len()).await;
+            let (batch, end) = fill(Batch { frames: vec![first], permit }, body).await;
+            let length = batch.length();
+            if writer.offset() + length > limit {
                 return Err(EngineError::BlobTooLarge { limit });
             }
-            writer.write(Batch { frames, permit }).await?;
-            bytes += length as u64;
+            writer.write(batch).await?;
+            bytes += length;
             if let Some(ended) = end {
                 return Ok(Received { bytes, ended });
             }
@@ -59,16 +59,13 @@ impl Engine {
     }
 }
 
-/// Adds frames until the batch is full or has waited long enough; and how the body ended, if it did.
-async fn fill_batch(
-    first: Bytes,
-    body: &mut Body<'_>,
-) -> (Vec<Bytes>, Option<Result<(), BodyError>>) {
-    let mut length = first.len();
-    let mut frames = vec![first];
+/// Adds frames until the batch is full, has waited long enough, or finds no memory for more; and how the body
+/// ended, if it did. The one frame that finds none was in memory already.
+async fn fill(mut batch: Batch, body: &mut Body<'_>) -> (Batch, Option<Result<(), BodyError>>) {
+    let mut length = batch.frames[0].len();
     let deadline = tokio::time::sleep(BATCH_WAIT);
     tokio::pin!(deadline);
-    while length < BATCH_BYTES && frames.len() < BATCH_FRAMES {
+    while length < BATCH_BYTES && batch.frames.len() < BATCH_FRAMES {
         let frame = tokio::select! {
             biased;
             frame = body.next() => frame,
@@ -77,13 +74,16 @@ async fn fill_batch(
         match frame {
             Some(Ok(frame)) => {
                 length += frame.len();
-                frames.push(frame);
+                batch.frames.push(frame);
+                if !batch.permit.grow_to(length) {
+                    break;
+                }
             }
-            Some(Err(error)) => return (frames, Some(Err(error))),
-            None => return (frames, Some(Ok(()))),
+            Some(Err(error)) => return (batch, Some(Err(error))),
+            None => return (batch, Some(Ok(()))),
         }
     }
-    (frames, None)
+    (batch, None)
 }
 
 /// Passes a checked stream of `size` bytes on, and reports before its last frame, or its end without one,
@@ -115,4 +115,51 @@ where
         }
         Some((frame, (stream, left, report)))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::sync::Arc;
+    use std::task::{Context, Waker};
+
+    use blob::{BlobStore, Checkpoint, CopyId, MemoryStore};
+    use meta::{Database, Meta};
+    use model::digest::{Algorithm, Digest};
+
+    use super::*;
+    use crate::{Settings, SystemClock};
+
+    /// The memory of so many bytes of uploads, and somewhere to write to.
+    async fn registry(upload_memory: usize) -> (Engine, Box<dyn BlobWriter>) {
+        let meta = Meta::open(Database::SqliteMemory).await.expect("a new database");
+        let blobs = Arc::new(MemoryStore::default());
+        let claim = blobs.claim(CopyId::from([7; 16])).await.expect("free");
+        let writer = claim.open(Algorithm::Sha256, &Checkpoint::default()).await.expect("empty");
+        let settings = Settings { upload_memory, ..Settings::default() };
+        (Engine::new(meta, blobs, Arc::new(SystemClock), settings), writer)
+    }
+
+    #[tokio::test]
+    async fn a_byte_that_waits_for_more_takes_no_memory_for_it() {
+        let (engine, mut writer) = registry(BATCH_BYTES).await;
+        let slow = stream::iter([Ok(Bytes::from_static(b"x"))]).chain(stream::pending());
+        let mut slow: Body<'_> = Box::pin(slow);
+        let mut context = Context::from_waker(Waker::noop());
+        let receive = pin!(engine.receive(&mut *writer, &mut slow));
+        assert!(receive.poll(&mut context).is_pending(), "it waits for the second byte");
+        let others = pin!(engine.budget.acquire(BATCH_BYTES - (1 << 10)));
+        assert!(others.poll(&mut context).is_ready(), "the rest is there for others");
+    }
+
+    #[tokio::test]
+    async fn little_memory_makes_small_batches_and_nothing_else() {
+        let (engine, mut writer) = registry(5 << 10).await;
+        let frames: Vec<Bytes> = (0..100_u8).map(|byte| vec![byte; 3000].into()).collect();
+        let digest = Digest::of(&frames.concat());
+        let mut body: Body<'_> = Box::pin(stream::iter(frames).map(Ok));
+        let received = engine.receive(&mut *writer, &mut body).await.expect("it works");
+        assert!(received.bytes == 300_000 && received.ended.is_ok());
+        let _ = writer.finish(&digest).await.expect("every byte in its place");
+    }
 }

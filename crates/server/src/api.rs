@@ -14,6 +14,7 @@ use model::host::Domains;
 use crate::auth::Authenticate;
 use crate::config::Limits;
 use crate::layer::metrics::Metrics;
+use crate::layer::whole::Bodies;
 
 /// What every handler shares.
 #[derive(Clone)]
@@ -31,6 +32,8 @@ pub struct Shared {
     pub dev_hosts: Option<Vec<String>>,
     /// What one client can take.
     pub limits: Limits,
+    /// Memory for manifests on their way in.
+    pub manifests: Bodies,
     /// What is counted.
     pub metrics: Metrics,
 }

@@ -103,7 +103,7 @@ pub struct Limits {
     pub idle_timeout: Span,
     /// How long a shutdown waits for running requests.
     pub drain_timeout: Span,
-    /// Memory that all uploads share.
+    /// Memory that all uploads of blobs share, and as much again that those of manifests share.
     pub upload_memory: Bytes,
 }
 
@@ -213,6 +213,9 @@ pub const KEYS: &[&str] = &[
     "new_repositories.sparse",
 ];
 
+/// More than any machine has ports, and as much as a semaphore counts on every machine.
+const MOST_CONNECTIONS: usize = 100_000_000;
+
 /// Names the file, so it is no setting within it.
 pub const FILE_VARIABLE: &str = "BERTH_CONFIG";
 
@@ -236,7 +239,26 @@ impl Config {
         }
         let config: Self = table.try_into().context("a setting is wrong")?;
         config.location()?;
+        config.check()?;
         Ok(config)
+    }
+
+    /// Refuses values that parse and can only break something later.
+    fn check(&self) -> anyhow::Result<()> {
+        let Self { limits, gc, .. } = self;
+        let connections = 1..=MOST_CONNECTIONS;
+        if !connections.contains(&limits.connections) {
+            bail!("limits.connections must be between 1 and {MOST_CONNECTIONS}");
+        }
+        let positive = [
+            ("limits.header_timeout", limits.header_timeout),
+            ("limits.idle_timeout", limits.idle_timeout),
+            ("gc.upload_expiry", gc.upload_expiry),
+        ];
+        match positive.iter().find(|(_, span)| span.get().is_zero()) {
+            Some((name, _)) => bail!("{name} must be more than nothing"),
+            None => Ok(()),
+        }
     }
 
     /// The location of hosts that name none.
@@ -317,6 +339,22 @@ mod tests {
         assert!(error.contains("BERTH_LISEN"));
         assert!(read("[gc]\ngrace = \"soon\"", &[]).expect_err("no span").contains("soon"));
         assert!(read("default_location = \"A\"", &[]).expect_err("capital").contains("\"A\""));
+    }
+
+    #[test]
+    fn values_that_break_something_are_named() {
+        for (table, key, value) in [
+            ("limits", "connections", "0"),
+            ("limits", "connections", "9223372036854775807"),
+            ("limits", "header_timeout", "\"0s\""),
+            ("limits", "idle_timeout", "\"0ms\""),
+            ("gc", "upload_expiry", "\"0s\""),
+        ] {
+            let error = read(&format!("[{table}]\n{key} = {value}"), &[]).expect_err("refused");
+            assert!(error.contains(&format!("{table}.{key}")), "{error}");
+        }
+        read("[gc]\ngrace = \"0s\"\nretention = \"0s\"\ninterval = \"0s\"", &[]).expect("at once");
+        read("[limits]\nidle_timeout = \"36500d\"\ndrain_timeout = \"0s\"", &[]).expect("patient");
     }
 
     #[test]

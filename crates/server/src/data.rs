@@ -1,6 +1,7 @@
 //! The data folder: its lock, and the place where a running process says how to reach it.
 
 use std::fs::{self, File};
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -24,7 +25,7 @@ pub enum Sharing {
 #[derive(Debug)]
 pub struct DataFolder {
     path: PathBuf,
-    run: PathBuf,
+    run: RunFolder,
     _lock: File,
 }
 
@@ -33,13 +34,7 @@ impl DataFolder {
     pub fn open(path: &Path, sharing: Sharing) -> anyhow::Result<Self> {
         let context = || format!("cannot use the data folder {}", path.display());
         private_folder(path).with_context(context)?;
-        let lock = fs::OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(path.join("lock"))
-            .with_context(context)?;
+        let lock = lock_file(&path.join("lock")).with_context(context)?;
         let operation = match sharing {
             Sharing::Alone => FlockOperation::NonBlockingLockExclusive,
             Sharing::Shared => FlockOperation::NonBlockingLockShared,
@@ -50,11 +45,7 @@ impl DataFolder {
                 path.display()
             );
         }
-        let runs = path.join("run");
-        private_folder(&runs).with_context(context)?;
-        remove_dead(&runs);
-        let run = runs.join(std::process::id().to_string());
-        private_folder(&run).with_context(context)?;
+        let run = RunFolder::create(&path.join("run")).with_context(context)?;
         Ok(Self { path: path.to_owned(), run, _lock: lock })
     }
 
@@ -70,7 +61,7 @@ impl DataFolder {
 
     /// The operator's socket.
     pub fn socket(&self) -> PathBuf {
-        self.run.join("admin.sock")
+        self.run.path.join("admin.sock")
     }
 
     /// Says where the process listens, once it does.
@@ -85,7 +76,8 @@ impl DataFolder {
             "ops": ops.map(|ops| ops.to_string()),
         });
         // Under another name first, so that nobody reads half of it.
-        let (new, last) = (self.run.join("addresses.new"), self.run.join("addresses.json"));
+        let (new, last) =
+            (self.run.path.join("addresses.new"), self.run.path.join("addresses.json"));
         let mut file = File::create(&new)?;
         writeln!(file, "{addresses}")?;
         fs::rename(new, last)?;
@@ -93,9 +85,37 @@ impl DataFolder {
     }
 }
 
-impl Drop for DataFolder {
+/// Where a process says how to reach it, for as long as it runs.
+///
+/// Its name is random, and the sign of life is a lock on a file in it: processes in containers of their own may
+/// have the same process id, and cannot see each other's.
+#[derive(Debug)]
+struct RunFolder {
+    path: PathBuf,
+    _alive: File,
+}
+
+/// The file whose lock says that the folder's process runs.
+const ALIVE: &str = "alive";
+
+impl RunFolder {
+    fn create(runs: &Path) -> io::Result<Self> {
+        private_folder(runs)?;
+        // One process at a time: a folder without its lock yet would look dead to others.
+        let turn = lock_file(&runs.join("lock"))?;
+        flock(&turn, FlockOperation::LockExclusive)?;
+        remove_dead(runs)?;
+        let path = runs.join(format!("{:016x}", RandomState::new().hash_one(std::process::id())));
+        fs::DirBuilder::new().mode(0o700).create(&path)?;
+        let alive = lock_file(&path.join(ALIVE))?;
+        flock(&alive, FlockOperation::NonBlockingLockExclusive)?;
+        Ok(Self { path, _alive: alive })
+    }
+}
+
+impl Drop for RunFolder {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.run);
+        let _ = fs::remove_dir_all(&self.path);
     }
 }
 
@@ -113,16 +133,48 @@ fn private_folder(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
+fn lock_file(path: &Path) -> io::Result<File> {
+    fs::OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)
+}
+
 /// Removes what processes left that did not end gently.
-fn remove_dead(runs: &Path) {
-    let Ok(entries) = fs::read_dir(runs) else { return };
-    for entry in entries.flatten() {
-        let name = entry.file_name();
-        let pid = name.to_str().and_then(|name| name.parse::<u32>().ok());
-        let alive = pid.is_some_and(|pid| Path::new(&format!("/proc/{pid}")).exists());
-        let own = pid == Some(std::process::id());
-        if (!alive || own) && fs::remove_dir_all(entry.path()).is_err() {
-            tracing::warn!("cannot remove {}", entry.path().display());
+fn remove_dead(runs: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(runs)? {
+        let folder = entry?.path();
+        if !folder.is_dir() {
+            continue;
         }
+        let alive = fs::OpenOptions::new().write(true).open(folder.join(ALIVE));
+        let dead = match alive {
+            Ok(alive) => flock(&alive, FlockOperation::NonBlockingLockExclusive).is_ok(),
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        };
+        if dead && let Err(error) = fs::remove_dir_all(&folder) {
+            tracing::warn!(%error, "cannot remove {}: {error}", folder.display());
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two processes with the same id, as in two containers: here they are even one process.
+    #[test]
+    fn the_living_are_left_alone_whatever_their_process_id() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let first = DataFolder::open(folder.path(), Sharing::Shared).expect("free");
+        fs::write(first.socket(), "").expect("writable");
+        let killed = DataFolder::open(folder.path(), Sharing::Shared).expect("shared");
+        let (left, other) = (killed.run.path.clone(), killed.run.path.join("other"));
+        assert!(first.socket().exists());
+        // Like SIGKILL: the lock is gone, the folder is not.
+        let DataFolder { run, .. } = &killed;
+        flock(&run._alive, FlockOperation::Unlock).expect("ours");
+        fs::write(other, "").expect("writable");
+        let third = DataFolder::open(folder.path(), Sharing::Shared).expect("shared");
+        assert!(first.socket().exists() && third.run.path.exists());
+        assert!(!left.exists());
     }
 }

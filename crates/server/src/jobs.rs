@@ -1,11 +1,12 @@
 //! What runs beside the requests: collecting, and writing down what was counted.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use engine::GcMode;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::api::App;
 use crate::config::Gc;
@@ -27,7 +28,7 @@ pub(crate) fn start(app: &App, gc: &Gc, stop: &watch::Receiver<bool>) -> JoinSet
     let (collecting, mut ticks) = (app.clone(), Ticks::new(gc_every, stop));
     jobs.spawn(async move {
         while ticks.next().await {
-            collect(&collecting).await;
+            collect(&collecting, &ticks.stop).await;
         }
     });
     jobs
@@ -63,9 +64,35 @@ async fn count(app: &App) {
     }
 }
 
-async fn collect(app: &App) {
-    match app.engine.collect(GcMode::Collect, |_| ()).await {
+/// What a collection does next, once it is told to stop: a queue may hold work for hours.
+pub(crate) fn unless_stopped(stop: &watch::Receiver<bool>) -> ControlFlow<()> {
+    if *stop.borrow() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+}
+
+/// Waits for jobs that were told to stop, but not for ever. They can be cut anywhere, as a crash could.
+pub(crate) async fn end(mut jobs: JoinSet<()>, deadline: Instant) {
+    let ended = async { while jobs.join_next().await.is_some() {} };
+    if timeout_at(deadline, ended).await.is_err() {
+        tracing::warn!("jobs were cut: they did not end within the drain time");
+        jobs.shutdown().await;
+    }
+}
+
+async fn collect(app: &App, stop: &watch::Receiver<bool>) {
+    match app.engine.collect(GcMode::Collect, |_| unless_stopped(stop)).await {
         Ok(report) => app.metrics.files_collected(report.files),
         Err(error) => tracing::warn!(%error, "collection stopped and will be repeated: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_job_that_does_not_end_is_cut() {
+        let mut jobs = JoinSet::new();
+        jobs.spawn(std::future::pending());
+        end(jobs, Instant::now()).await;
     }
 }

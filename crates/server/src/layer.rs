@@ -1,12 +1,13 @@
 //! What happens to every request, whatever it asks for: an id, limits, one log line, and counting.
 
 pub mod body;
+pub mod exchange;
 pub mod log;
 pub mod metrics;
+pub mod whole;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
@@ -18,18 +19,28 @@ use model::host::without_port;
 use tower::ServiceExt;
 
 use crate::api::App;
-use body::{Counted, Outcome};
+use exchange::{Answer, Exchange};
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+tokio::task_local! {
+    /// The request that a handler is at, for what is logged meanwhile.
+    static CURRENT: Arc<RequestInfo>;
+}
+
 /// What is known of a request while it runs. Handlers add what they find out.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct RequestInfo {
+    id: String,
     principal: OnceLock<String>,
     route: OnceLock<&'static str>,
 }
 
 impl RequestInfo {
+    fn new(id: String) -> Self {
+        Self { id, principal: OnceLock::new(), route: OnceLock::new() }
+    }
+
     /// Who asks.
     pub fn set_principal(&self, principal: &str) {
         let _ = self.principal.set(principal.to_owned());
@@ -45,44 +56,38 @@ impl RequestInfo {
     }
 }
 
-/// Runs one request from its first header to the last byte of its answer.
+/// The id of the request that runs here, which its answer names as `X-Request-Id`.
+pub(crate) fn request_id() -> String {
+    CURRENT.try_with(|info| info.id.clone()).unwrap_or_default()
+}
+
+/// Runs one request from its first header to the last byte of its answer. `began` hears of it first.
 pub async fn observe(
     app: App,
-    peer: SocketAddr,
-    router: Router,
+    (peer, router): (SocketAddr, Router),
     request: http::Request<hyper::body::Incoming>,
-) -> Response {
-    let started = Instant::now();
-    let running = app.metrics.request_started();
-    let id = request_id(request.headers());
-    let info = Arc::new(RequestInfo::default());
-    let record = log::Record::new(peer, &request, id.clone(), info.clone());
+    began: impl FnOnce(&Arc<Exchange>),
+) -> http::Response<Answer> {
+    let info = Arc::new(RequestInfo::new(id_of(request.headers())));
+    let id = HeaderValue::from_str(&info.id).expect("letters, digits and dashes");
+    let exchange = Exchange::new(log::Record::new(peer, &request, info.clone()), &app.metrics);
+    began(&exchange);
     let refused = app.dev_hosts.as_ref().and_then(|names| refuse_foreign(&request, names));
     let mut response = match refused {
         Some(refused) => refused,
         None => {
-            let received = record.received.clone();
+            let received = exchange.received();
             let mut request = request.map(|body| Body::new(body::Received::new(body, received)));
             request.extensions_mut().insert(info.clone());
-            match router.oneshot(Request::from(request)).await {
+            match CURRENT.scope(info, router.oneshot(Request::from(request))).await {
                 Ok(response) => response,
                 Err(never) => match never {},
             }
         }
     };
-    if let Ok(id) = HeaderValue::from_str(&id) {
-        response.headers_mut().insert(&REQUEST_ID, id);
-    }
-    let status = response.status();
-    let metrics = app.metrics.clone();
-    let expected = content_length(response.headers());
-    response.map(|body| {
-        Body::new(Counted::new(body, expected, move |outcome: Outcome| {
-            drop(running);
-            metrics.observe(info.route(), status, (started.elapsed(), outcome.bytes));
-            record.write(status, started.elapsed(), outcome);
-        }))
-    })
+    response.headers_mut().insert(&REQUEST_ID, id);
+    let head = (response.status(), content_length(response.headers()));
+    response.map(|body| Answer::new(body, head, exchange))
 }
 
 fn content_length(headers: &HeaderMap) -> Option<u64> {
@@ -90,7 +95,7 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
 }
 
 /// The client's own id, if it is harmless, or a new one.
-fn request_id(headers: &HeaderMap) -> String {
+fn id_of(headers: &HeaderMap) -> String {
     let sent = headers.get(&REQUEST_ID).and_then(|id| id.to_str().ok());
     let harmless = |id: &&str| {
         (1..=64).contains(&id.len())

@@ -1,5 +1,7 @@
 //! Sockets: accepting connections, what a slow client may cost, and stopping gently.
 
+mod readers;
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,14 +17,18 @@ use hyper_util::server::graceful::GracefulConnection;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
 
 use crate::api::App;
 use crate::layer::observe;
+use readers::{Seen, Watch};
 
 /// How HTTP/2 connections begin.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// A reader may pause for longer than a writer: it may be busy with what it has got.
 const READER_PATIENCE: u32 = 4;
+/// Looks that an unused connection gets to end gently.
+const GOODBYE: u32 = 2;
 const WINDOW: u32 = 2 << 20;
 const CONNECTION_WINDOW: u32 = 8 << 20;
 
@@ -84,28 +90,39 @@ struct Connection {
     stop: watch::Receiver<bool>,
 }
 
+/// What happens to a connection without a request.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Idle {
+    /// It is asked to end: HTTP/2 has no time-out of its own for it.
+    Ends,
+    /// It waits for the next request's head, which has one.
+    Waits,
+}
+
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 impl Connection {
     async fn run(mut self, stream: TcpStream) -> Result<(), Failure> {
         let limits = &self.app.limits;
         stream.set_nodelay(true)?;
-        // Ends a connection whose reader takes nothing: it would keep a buffer for ever.
-        let patience = limits.idle_timeout.get() * READER_PATIENCE;
-        let patience = u32::try_from(patience.as_millis()).unwrap_or(u32::MAX);
-        rustix::net::sockopt::set_tcp_user_timeout(&stream, patience)?;
+        set_patience(&stream, limits.idle_timeout.get() * READER_PATIENCE)?;
         let header_timeout = limits.header_timeout.get();
         let version = tokio::time::timeout(header_timeout, is_http2(&stream));
         let http2 = tokio::select! {
             version = version => version??,
             _ = self.stop.wait_for(|stop| *stop) => return Ok(()),
         };
-        let (app, router, peer) = (self.app.clone(), self.router.clone(), self.peer);
-        let service = service_fn(move |request: Request<Incoming>| {
-            let (app, router) = (app.clone(), router.clone());
-            async move { Ok::<_, Infallible>(observe(app, peer, router, request).await) }
-        });
         let io = TokioIo::new(stream);
+        let watch = Arc::new(Watch::default());
+        let (app, router, peer) = (self.app.clone(), self.router.clone(), self.peer);
+        let begun = watch.clone();
+        let service = service_fn(move |request: Request<Incoming>| {
+            let (app, router, watch) = (app.clone(), router.clone(), begun.clone());
+            async move {
+                let began = |exchange: &_| watch.add(exchange);
+                Ok::<_, Infallible>(observe(app, (peer, router), request, began).await)
+            }
+        });
         if http2 {
             let connection = http2::Builder::new(TokioExecutor::new())
                 .timer(TokioTimer::new())
@@ -116,28 +133,62 @@ impl Connection {
                 .max_send_buf_size(1 << 20)
                 .keep_alive_interval(Duration::from_secs(20))
                 .serve_connection(io, service);
-            Ok(until_stopped(connection, &mut self.stop).await?)
+            self.until_over((connection, Idle::Ends), &watch).await
         } else {
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(header_timeout)
                 .serve_connection(io, service);
-            Ok(until_stopped(connection, &mut self.stop).await?)
+            self.until_over((connection, Idle::Waits), &watch).await
+        }
+    }
+
+    /// Serves a connection to its end, which is near once the server stops, or the client is of no use.
+    async fn until_over<C>(
+        &mut self,
+        (connection, idle): (C, Idle),
+        watch: &Watch,
+    ) -> Result<(), Failure>
+    where
+        C: GracefulConnection<Error: Into<Failure>>,
+    {
+        tokio::pin!(connection);
+        let mut looks = interval(readers::period(self.app.limits.idle_timeout.get()));
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // The first one comes at once.
+        looks.tick().await;
+        let (mut ending, mut goodbye) = (false, 0);
+        loop {
+            tokio::select! {
+                biased;
+                ended = connection.as_mut() => return ended.map_err(Into::into),
+                _ = self.stop.wait_for(|stop| *stop), if !ending => {
+                    ending = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                _ = looks.tick() => match watch.look() {
+                    Seen::Stuck => return Err("its reader does not read".into()),
+                    Seen::Idle if idle == Idle::Ends => {
+                        ending = true;
+                        goodbye += 1;
+                        if goodbye > GOODBYE {
+                            return Err("it was not used, and did not end when it was asked to".into());
+                        }
+                        connection.as_mut().graceful_shutdown();
+                    }
+                    Seen::Idle | Seen::InUse => {}
+                },
+            }
         }
     }
 }
 
-/// Serves a connection to its end, or once the server stops, to the end of what it is at.
-async fn until_stopped<C: GracefulConnection>(
-    connection: C,
-    stop: &mut watch::Receiver<bool>,
-) -> Result<(), C::Error> {
-    tokio::pin!(connection);
-    tokio::select! {
-        ended = connection.as_mut() => return ended,
-        _ = stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
-    }
-    connection.await
+/// Has TCP end the connection when its reader takes nothing: it would keep a buffer for ever.
+fn set_patience(stream: &TcpStream, patience: Duration) -> std::io::Result<()> {
+    // The kernel takes a signed number.
+    let most = i32::MAX.unsigned_abs();
+    let millis = u32::try_from(patience.as_millis()).unwrap_or(most).min(most);
+    Ok(rustix::net::sockopt::set_tcp_user_timeout(stream, millis)?)
 }
 
 /// Looks at a connection's first bytes without taking them.

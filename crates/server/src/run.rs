@@ -8,14 +8,17 @@ use blob::{BlobStore, DiskStore, MemoryStore};
 use engine::{Clock, Engine};
 use meta::{Database, Meta};
 use model::host::Domains;
+use model::manifest;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
 
 use crate::api::{self, App, Shared, admin};
 use crate::auth::Authenticate;
 use crate::config::{Config, OpsListen};
 use crate::data::{DataFolder, Sharing};
+use crate::layer::whole::Bodies;
 use crate::{jobs, listen};
 
 /// What a server is started with.
@@ -59,6 +62,8 @@ impl Server {
             domains: Domains::new(config.domains.clone(), config.location()?),
             dev_hosts,
             limits: config.limits.clone(),
+            // As much again as for blobs; and one has to fit in.
+            manifests: Bodies::new(config.limits.upload_memory.get().max(manifest::MAX_BYTES)),
             metrics: Default::default(),
         });
         let (stop, stopped) = watch::channel(false);
@@ -75,7 +80,7 @@ impl Server {
         let jobs = jobs::start(&app, &config.gc, &stopped);
         let admin = match &data {
             Some(data) => {
-                let admin = admin::listen(&data.socket(), app.clone())?;
+                let admin = admin::listen(&data.socket(), (app.clone(), stopped.clone()))?;
                 data.write_addresses(listen, ops)?;
                 Some(tokio::spawn(admin))
             }
@@ -86,9 +91,11 @@ impl Server {
 
     /// Takes no more connections, lets running requests end, and writes down what is only in memory.
     pub async fn stop(mut self) {
+        let deadline = Instant::now() + self.app.limits.drain_timeout.get();
         self.stop.send_replace(true);
+        // Each cuts its connections when the time is over.
         while self.listeners.join_next().await.is_some() {}
-        while self.jobs.join_next().await.is_some() {}
+        jobs::end(self.jobs, deadline).await;
         if let Some(admin) = &self.admin {
             admin.abort();
         }

@@ -1,8 +1,10 @@
-//! What a failing store leads to: an error, and nothing lost that was answered.
+//! What a failing store leads to: an error, and nothing lost that was answered. And what a stop leads to.
+
+use std::ops::ControlFlow;
 
 use blob::BlobError;
 use blob::faulty::Step;
-use engine::{EngineError, Pull, Push};
+use engine::{EngineError, GcMode, Pull, Push};
 use model::digest::Digest;
 
 use crate::registry::{Registry, body, started};
@@ -96,4 +98,22 @@ async fn a_store_that_takes_no_writes_ends_no_session() {
     let failed = access.append(&upload, None, body(b" and more")).await;
     assert!(matches!(failed, Err(EngineError::Unavailable(_))), "{failed:?}");
     assert_eq!(access.upload_progress(&upload).await.expect("a session").offset, 8);
+}
+
+#[tokio::test]
+async fn a_collection_that_is_stopped_leaves_the_rest_for_the_next() {
+    const FILES: u64 = 250;
+    let registry = Registry::new().await;
+    let access = registry.open::<Push>().await;
+    for _ in 0..FILES {
+        let upload = started(&access, b"content").await;
+        access.cancel_upload(&upload).await.expect("a session");
+    }
+    let stopped = registry.engine.collect(GcMode::Collect, |_| ControlFlow::Break(())).await;
+    let stopped = stopped.expect("it works").files;
+    assert!(stopped > 0 && stopped < FILES, "{stopped}");
+    let rest = registry.engine.collect(GcMode::Collect, |_| ControlFlow::Continue(())).await;
+    let rest = rest.expect("it works");
+    assert!(!rest.busy, "nobody is at it any more");
+    assert_eq!(rest.files, FILES - stopped);
 }

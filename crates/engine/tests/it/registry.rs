@@ -1,6 +1,7 @@
 //! A registry of one test: its stores can be made to fail and to wait, and its clock moves.
 
 use std::future::poll_fn;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::mpsc;
@@ -118,7 +119,11 @@ impl Registry {
 
     /// How many files a collection removes.
     pub(crate) async fn collect(&self) -> u64 {
-        self.engine.collect(GcMode::Collect, |_| ()).await.expect("it goes on").files
+        self.engine
+            .collect(GcMode::Collect, |_| ControlFlow::Continue(()))
+            .await
+            .expect("it goes on")
+            .files
     }
 
     /// From now on nothing is committed. What is written waits, in order.

@@ -3,6 +3,7 @@
 //! The database is held while a request has all of its bytes on disk and waits for its row to be written: what
 //! another one does then must harm neither.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use blob::faulty::Step;
@@ -156,7 +157,10 @@ async fn a_request_that_has_begun_outlives_the_session() {
     let (engine, clock) = (registry.engine.clone(), registry.clock.clone());
     let slow = Box::pin(futures_util::stream::once(async move {
         clock.advance(20);
-        let report = engine.collect(GcMode::Collect, |_| ()).await.expect("it goes on");
+        let report = engine
+            .collect(GcMode::Collect, |_| ControlFlow::Continue(()))
+            .await
+            .expect("it goes on");
         assert_eq!(report.uploads, 0);
         Ok(Bytes::from_static(b"content"))
     }));

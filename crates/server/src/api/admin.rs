@@ -12,9 +12,10 @@ use engine::{GcMode, GcReport};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::App;
+use crate::jobs::unless_stopped;
 
 /// What an operator asks for.
 #[derive(Debug, Serialize, Deserialize)]
@@ -68,7 +69,10 @@ impl From<GcReport> for Collected {
 }
 
 /// Opens the socket, and answers on it for as long as the future runs.
-pub fn listen(path: &Path, app: App) -> anyhow::Result<impl Future<Output = ()> + use<>> {
+pub fn listen(
+    path: &Path,
+    (app, stop): (App, watch::Receiver<bool>),
+) -> anyhow::Result<impl Future<Output = ()> + use<>> {
     let listener = UnixListener::bind(path)
         .with_context(|| format!("cannot open the operator's socket {}", path.display()))?;
     fs::set_permissions(path, Permissions::from_mode(0o600))?;
@@ -76,7 +80,7 @@ pub fn listen(path: &Path, app: App) -> anyhow::Result<impl Future<Output = ()> 
         loop {
             match listener.accept().await {
                 Ok((stream, _)) if is_operator(&stream) => {
-                    tokio::spawn(answer(stream, app.clone()));
+                    tokio::spawn(answer(stream, app.clone(), stop.clone()));
                 }
                 Ok(_) => tracing::warn!("somebody else's user knocked at the operator's socket"),
                 Err(error) => {
@@ -93,7 +97,7 @@ fn is_operator(stream: &UnixStream) -> bool {
     stream.peer_cred().is_ok_and(|peer| peer.uid() == own || peer.uid() == 0)
 }
 
-async fn answer(stream: UnixStream, app: App) {
+async fn answer(stream: UnixStream, app: App, stop: watch::Receiver<bool>) {
     const LONGEST: u64 = 64 << 10;
     let (read, mut write) = stream.into_split();
     let mut line = String::new();
@@ -104,7 +108,7 @@ async fn answer(stream: UnixStream, app: App) {
     let (lines, mut queue) = mpsc::unbounded_channel();
     tokio::spawn(async move {
         let last = match serde_json::from_str(&line) {
-            Ok(Command::Gc { dry_run }) => collect(&app, dry_run, &lines).await,
+            Ok(Command::Gc { dry_run }) => collect((&app, &stop), dry_run, &lines).await,
             Err(error) => Line::Error(format!("this server does not know the command: {error}")),
         };
         let _ = lines.send(last);
@@ -123,13 +127,18 @@ async fn send<W: AsyncWriteExt + Unpin>(write: &mut W, line: &Line) -> io::Resul
     write.write_all(text.as_bytes()).await
 }
 
-async fn collect(app: &App, dry_run: bool, lines: &mpsc::UnboundedSender<Line>) -> Line {
+async fn collect(
+    (app, stop): (&App, &watch::Receiver<bool>),
+    dry_run: bool,
+    lines: &mpsc::UnboundedSender<Line>,
+) -> Line {
     let mode = if dry_run { GcMode::DryRun } else { GcMode::Collect };
-    let progress = lines.clone();
+    let (progress, stop) = (lines.clone(), stop.clone());
     let collected = app
         .engine
         .collect(mode, move |report| {
             let _ = progress.send(Line::Progress((*report).into()));
+            unless_stopped(&stop)
         })
         .await;
     match collected {

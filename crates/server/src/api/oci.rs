@@ -89,7 +89,10 @@ where
     Answered: Future<Output = Answer>,
 {
     let path = request.uri().path().to_owned();
-    let info = request.extensions().get::<Arc<RequestInfo>>().cloned();
+    // Before the handler runs: a client may leave while it does.
+    if let Some(info) = request.extensions().get::<Arc<RequestInfo>>() {
+        info.set_route(label);
+    }
     let method = request.method().clone();
     let (parts, body) = request.into_parts();
     let host = host(&parts);
@@ -97,9 +100,6 @@ where
         Ok(context) => handler(context, body).await,
         Err(error) => Err(error),
     };
-    if let Some(info) = info {
-        info.set_route(label);
-    }
     let mut response =
         outcome.unwrap_or_else(|error| error.into_response_for((&method, &path), &host));
     response

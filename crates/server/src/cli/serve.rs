@@ -1,7 +1,7 @@
 //! `berth serve`: runs the registry until it is told to stop.
 
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -35,10 +35,10 @@ pub(super) struct Serve {
     /// Keep everything in memory, and nothing when it ends.
     #[arg(long, requires = "dev")]
     ephemeral: bool,
-    /// A host name to answer besides localhost and its like; may be repeated.
+    /// A host name or address to answer besides localhost and its like; may be repeated.
     #[arg(long, value_name = "NAME", requires = "dev")]
     dev_host: Vec<String>,
-    /// Let --dev listen on addresses that other machines reach.
+    /// Let --dev listen on addresses that other machines reach; --dev-host says by which names they may.
     #[arg(long, requires = "dev")]
     dev_unsafe_network: bool,
     /// Where to serve the registry [default: 127.0.0.1:5050].
@@ -64,8 +64,10 @@ impl Serve {
             .max_blocking_threads(BLOCKING_THREADS)
             .build()
             .context("cannot start threads")?;
-        runtime.block_on(self.serve(config))?;
-        Ok(ExitCode::SUCCESS)
+        let served = runtime.block_on(self.serve(config));
+        // Whatever still hashes or waits for a disk would be waited for. What was answered is on disk already.
+        runtime.shutdown_background();
+        served.map(|()| ExitCode::SUCCESS)
     }
 
     fn settings(&self) -> anyhow::Result<Config> {
@@ -104,16 +106,17 @@ impl Serve {
         } else {
             config.data.display().to_string()
         };
-        let dev_hosts = self.dev_host.iter().map(|name| name.to_ascii_lowercase()).collect();
+        let lower = |name: &String| name.to_ascii_lowercase();
+        let dev_hosts: Vec<_> = self.dev_host.iter().map(lower).collect();
         let server = Server::start(Setup {
             config,
             authenticate: Authenticate::Dev,
-            dev_hosts: Some(dev_hosts),
+            dev_hosts: Some(dev_hosts.clone()),
             ephemeral: self.ephemeral,
             clock: Arc::new(SystemClock),
         })
         .await?;
-        banner(&server, &kept)?;
+        banner(&server, &dev_hosts, &kept)?;
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
@@ -129,19 +132,40 @@ impl Serve {
     }
 }
 
-fn banner(server: &Server, kept: &str) -> std::io::Result<()> {
-    let address = server.listen;
+fn banner(server: &Server, names: &[String], kept: &str) -> std::io::Result<()> {
+    let address = reachable(server.listen);
     let image = format!("{address}/my-project/my-repository/my-image");
     let mut out = std::io::stdout().lock();
     writeln!(out, "Berth {} serves http://{address}", env!("CARGO_PKG_VERSION"))?;
-    writeln!(out, "Development mode: everybody on this machine may do everything.\n")?;
+    if server.listen.ip().is_loopback() {
+        writeln!(out, "Development mode: everybody on this machine may do everything.\n")?;
+    } else {
+        writeln!(out, "Development mode: everybody who reaches this machine may do everything.")?;
+        match names {
+            [] => writeln!(
+                out,
+                "It answers localhost only; --dev-host NAME adds a name or an address.\n"
+            )?,
+            names => writeln!(out, "It answers localhost and {}.\n", names.join(", "))?,
+        }
+    }
     writeln!(out, "  docker tag IMAGE {image}")?;
     writeln!(out, "  docker push {image}")?;
     writeln!(out, "  docker pull {image}\n")?;
-    if let Some(ops) = server.ops {
+    if let Some(ops) = server.ops.map(reachable) {
         writeln!(out, "Health and metrics: http://{ops}/readyz, http://{ops}/metrics")?;
     }
     writeln!(out, "Keeps in: {kept}")?;
     writeln!(out, "Stop it with Ctrl-C.")?;
     out.flush()
+}
+
+/// Where this machine reaches a listener: who listens everywhere listens on loopback too.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        IpAddr::V4(_) | IpAddr::V6(_) => {}
+    }
+    address
 }

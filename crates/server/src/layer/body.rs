@@ -1,4 +1,4 @@
-//! Bodies with a watch on them: how long they may pause, and how much went by.
+//! Request bodies with a watch on them: how long they may pause, and how much went by.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -122,72 +122,5 @@ impl HttpBody for Received {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
-    }
-}
-
-/// How an answer ended.
-#[derive(Debug, Clone, Copy)]
-pub struct Outcome {
-    /// How many bytes of its body were handed to the connection.
-    pub bytes: u64,
-    /// Whether that was all of it.
-    pub complete: bool,
-}
-
-/// A response body that reports once, when it ends or is dropped.
-pub struct Counted<F: FnOnce(Outcome)> {
-    body: Body,
-    /// How many bytes were announced. A connection that sent them all does not ask for more.
-    expected: Option<u64>,
-    outcome: Outcome,
-    report: Option<F>,
-}
-
-impl<F: FnOnce(Outcome)> Counted<F> {
-    /// Reports to `report`.
-    pub fn new(body: Body, expected: Option<u64>, report: F) -> Self {
-        let complete = body.is_end_stream();
-        Self { body, expected, outcome: Outcome { bytes: 0, complete }, report: Some(report) }
-    }
-}
-
-impl<F: FnOnce(Outcome) + Unpin> HttpBody for Counted<F> {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
-        match &polled {
-            Poll::Ready(Some(Ok(frame))) => {
-                self.outcome.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
-                self.outcome.complete =
-                    self.expected == Some(self.outcome.bytes) || self.body.is_end_stream();
-            }
-            Poll::Ready(None) => self.outcome.complete = true,
-            Poll::Ready(Some(Err(error))) => {
-                tracing::warn!(%error, "an answer was cut short: {error}");
-            }
-            Poll::Pending => {}
-        }
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        HttpBody::size_hint(&self.body)
-    }
-}
-
-impl<F: FnOnce(Outcome)> Drop for Counted<F> {
-    fn drop(&mut self) {
-        if let Some(report) = self.report.take() {
-            report(self.outcome);
-        }
     }
 }

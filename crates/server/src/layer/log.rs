@@ -1,5 +1,6 @@
 //! The log: how it looks, and the one line that every request leaves in it.
 
+use std::fmt::{self, Write};
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,11 +10,12 @@ use std::time::Duration;
 use anyhow::Context;
 use http::header::USER_AGENT;
 use http::{HeaderMap, Method, StatusCode};
+use percent_encoding::{CONTROLS, percent_encode};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::debug_fn;
 
 use super::RequestInfo;
-use super::body::Outcome;
+use super::exchange::{CLIENT_LEFT, Outcome};
 use crate::config::{Log, LogFormat};
 
 /// Starts writing the log to standard error.
@@ -28,7 +30,7 @@ pub fn start(settings: &Log) -> anyhow::Result<()> {
         // Messages say everything that a person wants to know; the fields are for machines.
         LogFormat::Text => log
             .fmt_fields(debug_fn(|out, field, value| match field.name() {
-                "message" => write!(out, "{value:?}"),
+                "message" => write!(Printable(out), "{value:?}"),
                 _ => Ok(()),
             }))
             .try_init(),
@@ -39,7 +41,6 @@ pub fn start(settings: &Log) -> anyhow::Result<()> {
 
 /// What is written about a request when it is over.
 pub(super) struct Record {
-    id: String,
     peer: SocketAddr,
     method: Method,
     path: String,
@@ -52,11 +53,9 @@ impl Record {
     pub(super) fn new<B>(
         peer: SocketAddr,
         request: &http::Request<B>,
-        id: String,
         info: Arc<RequestInfo>,
     ) -> Self {
         Self {
-            id,
             peer,
             method: request.method().clone(),
             path: path_and_query(request.uri()),
@@ -66,12 +65,25 @@ impl Record {
         }
     }
 
+    pub(super) fn id(&self) -> &str {
+        &self.info.id
+    }
+
+    pub(super) fn route(&self) -> &'static str {
+        self.info.route()
+    }
+
     pub(super) fn write(&self, status: StatusCode, took: Duration, outcome: Outcome) {
-        let Self { id, peer, method, path, user_agent, info, received } = self;
+        let id = self.id();
+        let Self { peer, method, path, user_agent, info, received } = self;
         let status = status.as_u16();
         let duration_ms = took.as_secs_f64() * 1000.0;
         let principal = info.principal.get().map_or("-", String::as_str);
-        let cut = if outcome.complete { "" } else { ", cut short" };
+        let cut = match (outcome.complete, status) {
+            (true, _) => "",
+            (false, CLIENT_LEFT) => ", client left",
+            (false, _) => ", cut short",
+        };
         tracing::info!(
             request.id = id,
             http.method = %method,
@@ -90,15 +102,55 @@ impl Record {
     }
 }
 
-/// Cut to what a line can bear. URIs hold no control characters, so nothing can break the line.
+/// Cut to what a line can bear.
 fn path_and_query(uri: &http::Uri) -> String {
-    const LONGEST: usize = 512;
     let text = uri.path_and_query().map_or(uri.path(), |whole| whole.as_str());
-    text.chars().take(LONGEST).collect()
+    readable(text.as_bytes(), 512)
 }
 
 fn user_agent(headers: &HeaderMap) -> String {
-    const LONGEST: usize = 60;
-    let text = headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or("-");
-    text.chars().take(LONGEST).collect()
+    headers.get(USER_AGENT).map_or_else(|| "-".to_owned(), |value| readable(value.as_bytes(), 60))
+}
+
+/// Everything but visible ASCII percent-encoded, as clients should have sent it: URIs and header values may hold
+/// more, and a terminal takes U+009B for the beginning of a command.
+fn readable(text: &[u8], longest: usize) -> String {
+    percent_encode(text, CONTROLS).flat_map(str::chars).take(longest).collect()
+}
+
+/// Writes characters that would do something to a terminal as what they are called. Lines that a program writes
+/// may hold what a client, a database or a disk said.
+struct Printable<W>(W);
+
+impl<W: fmt::Write> fmt::Write for Printable<W> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for piece in text.split_inclusive(char::is_control) {
+            let control = piece.chars().next_back().filter(|last| last.is_control());
+            self.0.write_str(&piece[..piece.len() - control.map_or(0, char::len_utf8)])?;
+            if let Some(control) = control {
+                write!(self.0, "{}", control.escape_default())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: &str) {
+        let mut written = String::new();
+        write!(Printable(&mut written), "{text}").expect("a string takes everything");
+        assert_eq!(written, expected);
+    }
+
+    #[test]
+    fn nothing_commands_the_terminal() {
+        check("plain, grün", "plain, grün");
+        check("a\u{9b}2Jb\x1b[2J\x7f", "a\\u{9b}2Jb\\u{1b}[2J\\u{7f}");
+        check("two\r\nlines\n", "two\\r\\nlines\\n");
+        check("", "");
+    }
 }

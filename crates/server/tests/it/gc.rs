@@ -10,8 +10,7 @@ const IMAGE: &str = "p/r1/image";
 
 /// Says a command on the socket and answers the last line.
 async fn command(server: &TestServer, command: Value) -> Value {
-    let run = server.data.join("run").join(std::process::id().to_string());
-    let stream = UnixStream::connect(run.join("admin.sock")).await.expect("it listens");
+    let stream = UnixStream::connect(server.run().join("admin.sock")).await.expect("it listens");
     let (read, mut write) = stream.into_split();
     write.write_all(format!("{command}\n").as_bytes()).await.expect("open");
     let (mut lines, mut last) = (BufReader::new(read).lines(), Value::Null);
@@ -26,20 +25,13 @@ pub(crate) async fn collect(server: &TestServer) -> Value {
     command(server, json!({ "command": "gc", "dry_run": false })).await["done"].clone()
 }
 
-fn files(server: &TestServer) -> usize {
-    let folders = std::fs::read_dir(server.data.join("blobs")).expect("the store");
-    let count =
-        |folder: std::fs::DirEntry| std::fs::read_dir(folder.path()).expect("a folder").count();
-    folders.map(|folder| count(folder.expect("readable"))).sum()
-}
-
 on_both! {
     async fn what_was_deleted_goes_after_the_grace(server: TestServer) {
         let admin = server.admin();
         let (kept, deleted) = (Image::new(1), Image::new(2));
         kept.push(&admin, (IMAGE, "kept")).await;
         deleted.push(&admin, (IMAGE, "deleted")).await;
-        assert_eq!(files(&server), 6);
+        assert_eq!(server.blob_files(), 6);
         admin.delete(&format!("/v2/{IMAGE}/manifests/{}", deleted.digest())).await.expect(202);
         let layer = format!("/v2/{IMAGE}/blobs/{}", digest_of(&deleted.blobs[1]));
         collect(&server).await;
@@ -53,10 +45,10 @@ on_both! {
         let bytes: u64 = deleted.blobs.iter().map(|blob| blob.len() as u64).sum();
         assert_eq!(done["bytes"], bytes);
         admin.get(&layer).await.expect_error("404 BLOB_UNKNOWN");
-        assert_eq!(files(&server), 6, "what is in the trash can still be read to its end");
+        assert_eq!(server.blob_files(), 6, "what is in the trash can still be read to its end");
         server.clock.advance_hours(2);
         assert_eq!(collect(&server).await["files"], 3);
-        assert_eq!(files(&server), 3);
+        assert_eq!(server.blob_files(), 3);
         for blob in &kept.blobs {
             admin.get(&format!("/v2/{IMAGE}/blobs/{}", digest_of(blob))).await.expect(200);
         }
@@ -91,7 +83,7 @@ on_both! {
         let blob = digest_of(&image.blobs[1]);
         admin.get(&format!("/v2/p/r1/image/blobs/{blob}")).await.expect(404);
         admin.get(&format!("/v2/p/r2/image/blobs/{blob}")).await.expect(200);
-        assert_eq!(files(&server), 3);
+        assert_eq!(server.blob_files(), 3);
     }
 
     async fn nothing_is_left_of_what_was_never_finished(server: TestServer) {
@@ -104,12 +96,12 @@ on_both! {
         // The same content twice: one copy is enough.
         admin.push_blob(IMAGE, "content").await;
         admin.push_blob(IMAGE, "content").await;
-        assert_eq!(files(&server), 4);
+        assert_eq!(server.blob_files(), 4);
         for _ in 0..2 {
             server.clock.advance_hours(30);
             collect(&server).await;
         }
-        assert_eq!(files(&server), 0, "the blob, too, was never named by a manifest");
+        assert_eq!(server.blob_files(), 0, "the blob, too, was never named by a manifest");
     }
 
     async fn commands_that_are_none(server: TestServer) {

@@ -1,13 +1,15 @@
 //! What slow and greedy clients get.
 
+use std::time::Duration;
+
 use meta::uploads;
 use model::digest::{Algorithm, Hasher};
 use model::range::MAX_BLOB_BYTES;
-use server::config::Span;
+use server::config::{Bytes, Span};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::util::{Backend, TestServer, digest_of};
+use crate::util::{Backend, TestServer, bounded, digest_of};
 
 const IMAGE: &str = "p/r1/image";
 
@@ -21,9 +23,9 @@ async fn headers_that_do_not_come() {
         let mut stream = TcpStream::connect(server.address).await.expect("it listens");
         stream.write_all(start.as_bytes()).await.expect("open");
         let mut answer = String::new();
-        // Without the limit, this would wait for ever.
-        let _ = stream.read_to_string(&mut answer).await;
-        assert!(!answer.contains("200 OK"), "{answer}");
+        // Closed, or reset where something was left unread; and nothing is said.
+        let _ = bounded(stream.read_to_string(&mut answer)).await;
+        assert_eq!(answer, "", "{start}");
     }
 }
 
@@ -50,6 +52,88 @@ async fn a_body_that_stops_coming() {
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
     let path = format!("{upload}?digest={}", digest_of("0123456789abc"));
     admin.put(&path, "abc").await.expect(201);
+}
+
+/// A body that never pauses and never ends.
+#[tokio::test]
+async fn a_manifest_that_trickles() {
+    let server = TestServer::start_with(Backend::Sqlite, |config| {
+        config.limits.idle_timeout = "300ms".parse::<Span>().expect("a time");
+    })
+    .await;
+    let stream = put_manifest(&server, 0).await;
+    let (mut read, mut write) = stream.into_split();
+    let trickle = tokio::spawn(async move {
+        while write.write_all(b" ").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    let mut answer = [0; 12];
+    bounded(read.read_exact(&mut answer)).await.expect("an answer");
+    assert_eq!(&answer, b"HTTP/1.1 408");
+    trickle.abort();
+}
+
+/// Where memory does not suffice for both, one of two bodies has to go, and the other one is received.
+#[tokio::test]
+async fn manifests_share_one_memory() {
+    let server = TestServer::start_with(Backend::Sqlite, |config| {
+        config.limits.upload_memory = Bytes::mebibytes(4);
+    })
+    .await;
+    let mut streams =
+        [put_manifest(&server, 3_000_000).await, put_manifest(&server, 3_000_000).await];
+    let mut answer = [0; 12];
+    let [first, second] = &mut streams;
+    let given_up = bounded(async {
+        tokio::select! {
+            ready = first.readable() => ready.map(|()| 0),
+            ready = second.readable() => ready.map(|()| 1),
+        }
+    });
+    let given_up = given_up.await.expect("an answer");
+    streams[given_up].read_exact(&mut answer).await.expect("an answer");
+    assert_eq!(&answer, b"HTTP/1.1 503");
+    let other = &mut streams[1 - given_up];
+    other.write_all(&vec![b' '; 1_000_000]).await.expect("open");
+    other.read_exact(&mut answer).await.expect("an answer");
+    assert_eq!(&answer, b"HTTP/1.1 400", "received, and no manifest");
+}
+
+/// Begins to push a manifest of 4,000,000 bytes.
+async fn put_manifest(server: &TestServer, sent: usize) -> TcpStream {
+    let mut stream = TcpStream::connect(server.address).await.expect("it listens");
+    let head = format!(
+        "PUT /v2/{IMAGE}/manifests/x HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer admin\r\n\
+         content-length: 4000000\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.expect("open");
+    // The server may have heard enough before everything is written.
+    let _ = stream.write_all(&vec![b' '; sent]).await;
+    stream
+}
+
+/// A request that does not end does not keep a server from ending, and leaves what came of it.
+#[tokio::test]
+async fn a_stop_cuts_what_does_not_end() {
+    let mut server = TestServer::start_with(Backend::Sqlite, |config| {
+        // More than TCP can be told, once it is four times as long.
+        config.limits.idle_timeout = "30d".parse::<Span>().expect("a time");
+        config.limits.drain_timeout = "100ms".parse::<Span>().expect("a time");
+    })
+    .await;
+    let upload = server.admin().start_upload(IMAGE).await;
+    let mut stream = TcpStream::connect(server.address).await.expect("it listens");
+    let request = format!(
+        "PATCH {upload} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer admin\r\n\
+         content-length: 100\r\n\r\n0123456789"
+    );
+    stream.write_all(request.as_bytes()).await.expect("open");
+    server.wait_for_metrics("berth_http_requests_running 2").await;
+    bounded(server.stop()).await;
+    let mut answer = String::new();
+    let _ = stream.read_to_string(&mut answer).await;
+    assert_eq!(answer, "", "there is nothing to say");
 }
 
 #[tokio::test]

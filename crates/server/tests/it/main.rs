@@ -10,5 +10,6 @@ mod limits;
 mod oci;
 mod ops;
 mod processes;
+mod readers;
 mod tables;
 mod util;

@@ -1,5 +1,10 @@
 //! Health and metrics.
 
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
 use crate::util::{Backend, Client, Image, TestServer};
 
 #[tokio::test]
@@ -37,6 +42,32 @@ async fn every_answer_has_an_id() {
     assert_eq!(missing.header("x-request-id").len(), 16);
 }
 
+/// Who does not wait for the answer leaves a trace all the same.
+#[tokio::test]
+async fn clients_that_leave_are_counted() {
+    let server = TestServer::start(Backend::Sqlite).await;
+    let upload = server.admin().start_upload("p/r1/image").await;
+    let request = |length: u32| {
+        format!(
+            "PATCH {upload} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer admin\r\n\
+             content-length: {length}\r\n\r\n"
+        )
+    };
+    let connect = async || TcpStream::connect(server.address).await.expect("it listens");
+    // The first one has the upload, and the second one waits for it.
+    let (mut first, mut second) = (connect().await, connect().await);
+    first.write_all(request(10).as_bytes()).await.expect("open");
+    while server.blob_files() == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    server.wait_for_metrics("berth_http_requests_running 2").await;
+    second.write_all(request(0).as_bytes()).await.expect("open");
+    server.wait_for_metrics("berth_http_requests_running 3").await;
+    drop(second);
+    let line = "berth_http_requests_total{route=\"upload\",status=\"499\"} 1";
+    server.wait_for_metrics(line).await;
+}
+
 /// Both versions of HTTP on one port, told apart by their first bytes.
 #[tokio::test]
 async fn http_2() {
@@ -44,7 +75,7 @@ async fn http_2() {
     use hyper::client::conn::http2;
     use hyper_util::rt::{TokioExecutor, TokioIo};
     let server = TestServer::start(Backend::Sqlite).await;
-    let stream = tokio::net::TcpStream::connect(server.address).await.expect("it listens");
+    let stream = TcpStream::connect(server.address).await.expect("it listens");
     let (sender, connection) =
         http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("it speaks it");
     tokio::spawn(connection);

@@ -1,77 +1,17 @@
 //! The `berth` command as a process: started, stopped, killed, and two of them on one database.
 
-use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
+use std::process::{Command, ExitStatus, Stdio};
 
+use rustix::process::Signal;
+use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::util::{Backend, Client, Image, digest_of, random_bytes};
+use crate::util::process::{Berth, Process, address, berth, run, wait_for};
+use crate::util::{Backend, Client, Image, bounded, digest_of, random_bytes, wait_for_metrics};
 
 const IMAGE: &str = "p/r1/image";
-
-/// A process, killed when it is dropped.
-struct Berth {
-    child: Child,
-    client: Client,
-}
-
-impl Drop for Berth {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
-
-fn berth(arguments: &[&str]) -> Command {
-    #[expect(clippy::disallowed_methods, reason = "the test is about processes")]
-    let mut command = Command::new(env!("CARGO_BIN_EXE_berth"));
-    command.args(arguments).env_remove("BERTH_CONFIG");
-    command
-}
-
-fn run(arguments: &[&str]) -> Output {
-    berth(arguments).output().expect("it runs")
-}
-
-impl Berth {
-    async fn start(data: &Path, database: &Backend) -> Self {
-        let mut command = berth(&["serve", "--dev"]);
-        if let Backend::Postgres(url) = database {
-            command.args(["--database", url]);
-        }
-        Self::spawn(data, command.stderr(Stdio::null())).await
-    }
-
-    async fn spawn(data: &Path, command: &mut Command) -> Self {
-        command.args(["--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--data"]);
-        let child = command.arg(data).stdout(Stdio::null()).spawn().expect("it starts");
-        let addresses = data.join(format!("run/{}/addresses.json", child.id()));
-        let text = loop {
-            if let Ok(text) = std::fs::read_to_string(&addresses) {
-                break text;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        };
-        let addresses: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-        let listen: SocketAddr =
-            addresses["listen"].as_str().expect("text").parse().expect("an address");
-        Self { child, client: Client::new(listen) }
-    }
-
-    /// SIGKILL: nothing is written down, nothing is closed.
-    fn kill(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-
-    fn terminate(&self) {
-        let pid = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw);
-        let pid = pid.expect("a running process");
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("ours");
-    }
-}
 
 /// The steps of one push, each at another process.
 async fn push_across(data: &Path, database: &Backend, kill: bool) {
@@ -139,11 +79,7 @@ async fn a_kill_in_the_middle_of_a_chunk() {
     let mut killed = Berth::start(folder.path(), &Backend::Sqlite).await;
     let upload = killed.client.start_upload(IMAGE).await;
     killed.client.patch(&upload, bytes.slice(..1000)).await.expect(202);
-    let addresses = folder.path().join(format!("run/{}/addresses.json", killed.child.id()));
-    let addresses = std::fs::read_to_string(addresses).expect("running");
-    let addresses: serde_json::Value = serde_json::from_str(&addresses).expect("JSON");
-    let mut stream =
-        TcpStream::connect(addresses["listen"].as_str().expect("text")).await.expect("it listens");
+    let mut stream = TcpStream::connect(killed.listen()).await.expect("it listens");
     let head =
         format!("PATCH {upload} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9000000\r\n\r\n");
     stream.write_all(head.as_bytes()).await.expect("open");
@@ -154,9 +90,7 @@ async fn a_kill_in_the_middle_of_a_chunk() {
         let files = folders.flat_map(|folder| std::fs::read_dir(folder.path()).expect("a folder"));
         files.flatten().map(|file| file.metadata().expect("readable").len()).max().unwrap_or(0)
     };
-    while written() < 1_000_000 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    wait_for(|| (written() >= 1_000_000).then_some(())).await;
     killed.kill();
     let next = Berth::start(folder.path(), &Backend::Sqlite).await;
     let status = next.client.get(&upload).await.expect(204);
@@ -169,46 +103,57 @@ async fn a_kill_in_the_middle_of_a_chunk() {
     assert_eq!(pulled.body, bytes);
 }
 
+/// A push whose request has begun, so that a stop has something to wait for.
+async fn stuck_push(berth: &Berth) -> TcpStream {
+    let upload = berth.client.start_upload(IMAGE).await;
+    let mut stream = TcpStream::connect(berth.listen()).await.expect("it listens");
+    let head =
+        format!("PATCH {upload} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\n\r\n01234");
+    stream.write_all(head.as_bytes()).await.expect("open");
+    wait_for_metrics(address(&berth.addresses["ops"]), "berth_http_requests_running 2").await;
+    stream
+}
+
+/// Waits until it takes no more connections.
+async fn wait_until_deaf(berth: &Berth) {
+    let deaf = async { while TcpStream::connect(berth.listen()).await.is_ok() {} };
+    bounded(deaf).await;
+}
+
+async fn wait_for_end(process: &mut Process) -> ExitStatus {
+    wait_for(|| process.0.try_wait().expect("ours")).await
+}
+
 #[tokio::test]
 async fn a_gentle_stop_lets_a_push_end() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut berth = Berth::start(folder.path(), &Backend::Sqlite).await;
-    let upload = berth.client.start_upload(IMAGE).await;
-    let addresses = folder.path().join(format!("run/{}/addresses.json", berth.child.id()));
-    let addresses = std::fs::read_to_string(addresses).expect("running");
-    let addresses: serde_json::Value = serde_json::from_str(&addresses).expect("JSON");
-    let listen = addresses["listen"].as_str().expect("text");
-    let mut stream = TcpStream::connect(listen).await.expect("it listens");
-    let head =
-        format!("PATCH {upload} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\n\r\n01234");
-    stream.write_all(head.as_bytes()).await.expect("open");
-    // Until the request has begun, the connection is idle and would be closed at once.
-    let metrics =
-        Client::new(addresses["ops"].as_str().expect("text").parse().expect("an address"));
-    while !metrics
-        .get("/metrics")
-        .await
-        .body
-        .windows(29)
-        .any(|text| text == b"berth_http_requests_running 2")
-    {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    berth.terminate();
-    while TcpStream::connect(listen).await.is_ok() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let mut stream = stuck_push(&berth).await;
+    berth.process.signal(Signal::TERM);
+    wait_until_deaf(&berth).await;
     stream.write_all(b"56789").await.expect("still open");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.expect("an answer");
     assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
     assert!(answer.contains("range: 0-9"), "{answer}");
-    let status = berth.child.wait().expect("it ends");
-    assert!(status.success());
-    assert!(
-        !folder.path().join(format!("run/{}", berth.child.id())).exists(),
-        "nothing is left of it"
-    );
+    assert!(wait_for_end(&mut berth.process).await.success());
+    assert!(!berth.run.exists(), "nothing is left of it");
+}
+
+/// Ctrl-C asks it to stop, which here would take a minute; a second one means now.
+#[tokio::test]
+async fn a_second_interrupt_ends_it_at_once() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut command = berth(&["serve", "--dev"]);
+    command.env("BERTH_LIMITS_DRAIN_TIMEOUT", "1d").env("BERTH_LIMITS_IDLE_TIMEOUT", "30d");
+    let mut berth = Berth::spawn(folder.path(), command.stderr(Stdio::null())).await;
+    let _stuck = stuck_push(&berth).await;
+    berth.process.signal(Signal::INT);
+    wait_until_deaf(&berth).await;
+    assert!(berth.process.0.try_wait().expect("ours").is_none(), "it waits for the push");
+    berth.process.signal(Signal::INT);
+    assert!(wait_for_end(&mut berth.process).await.success());
+    assert!(!berth.run.exists(), "nothing is left of it");
 }
 
 #[tokio::test]
@@ -230,22 +175,46 @@ async fn an_ephemeral_server_leaves_nothing() {
         ["serve", "--dev", "--ephemeral", "--listen", "127.0.0.1:0", "--ops-listen", "off"];
     let mut command = berth(&arguments);
     let child = command.current_dir(&folder).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
-    let mut child = child.expect("it starts");
-    let mut lines =
-        std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().expect("piped")));
+    let mut process = Process(child.expect("it starts"));
+    let stdout = process.0.stdout.take().expect("piped");
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(stdout));
     let banner = lines.next().expect("a banner").expect("text");
     let (_, address) = banner.split_once("http://").expect("an address");
-    let berth = Berth { child, client: Client::new(address.parse().expect("an address")) };
+    let client = Client::new(address.parse().expect("an address"));
     let image = Image::new(1);
-    image.push(&berth.client, (IMAGE, "latest")).await;
-    let pulled = berth.client.get(&format!("/v2/{IMAGE}/manifests/latest")).await.expect(200);
+    image.push(&client, (IMAGE, "latest")).await;
+    let pulled = client.get(&format!("/v2/{IMAGE}/manifests/latest")).await.expect(200);
     assert_eq!(pulled.body, image.manifest);
-    let layer =
-        berth.client.get(&format!("/v2/{IMAGE}/blobs/{}", digest_of(&image.blobs[1]))).await;
+    let layer = client.get(&format!("/v2/{IMAGE}/blobs/{}", digest_of(&image.blobs[1]))).await;
     assert_eq!(layer.expect(200).body, image.blobs[1]);
-    berth.client.clone().with("host", "evil.example").get("/v2/").await.expect(421);
-    berth.terminate();
+    client.clone().with("host", "evil.example").get("/v2/").await.expect(421);
+    process.signal(Signal::TERM);
+    assert!(wait_for_end(&mut process).await.success());
     assert_eq!(std::fs::read_dir(&folder).expect("readable").count(), 0);
+}
+
+/// What the banner says to push to answers, also when the server listens everywhere; and it says how others do.
+#[tokio::test]
+async fn a_server_that_listens_everywhere() {
+    for (host, hint) in [(None, "--dev-host NAME"), (Some("registry.test"), "registry.test")] {
+        let mut command = berth(&["serve", "--dev", "--ephemeral", "--dev-unsafe-network"]);
+        command.args(["--listen", "0.0.0.0:0", "--ops-listen", "off"]);
+        if let Some(host) = host {
+            command.args(["--dev-host", host]);
+        }
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+        let mut process = Process(child.expect("it starts"));
+        let stdout = std::io::BufReader::new(process.0.stdout.take().expect("piped"));
+        let mut lines = std::io::BufRead::lines(stdout).map(|line| line.expect("text"));
+        let said: Vec<_> =
+            lines.by_ref().take_while(|line| !line.contains("docker pull")).collect();
+        assert!(said.iter().any(|line| line.contains(hint)), "{said:?}");
+        let push = said.iter().find_map(|line| line.trim().strip_prefix("docker push "));
+        let (address, _) = push.expect("a command").split_once('/').expect("an image");
+        let client = Client::new(address.parse().expect("an address"));
+        client.get("/v2/").await.expect(200);
+        client.with("host", "registry.test").get("/v2/").await.expect(host.map_or(421, |_| 200));
+    }
 }
 
 #[tokio::test]
@@ -274,7 +243,18 @@ fn what_cannot_be_started_says_why() {
     fails(&mut berth(&["serve", "--ephemeral"]), "--dev");
     fails(&mut berth(&["serve", "--dev", "--listen", "0.0.0.0:0"]), "--dev-unsafe-network");
     fails(berth(&["serve", "--dev"]).env("BERTH_LISEN", "x"), "BERTH_LISEN");
+    let mut never = berth(&["serve", "--dev"]);
+    fails(never.env("BERTH_GC_UPLOAD_EXPIRY", "0s"), "gc.upload_expiry");
     fails(&mut berth(&["serve", "--dev", "--database", "mysql://x"]), "postgres://");
+}
+
+/// The line of a log with some text in it, once it is there.
+async fn line_of(log: &Path, text: &str) -> String {
+    wait_for(|| {
+        let lines = std::fs::read_to_string(log).expect("readable");
+        lines.lines().find(|line| line.contains(text)).map(str::to_owned)
+    })
+    .await
 }
 
 #[tokio::test]
@@ -287,17 +267,52 @@ async fn a_log_line_for_machines() {
     let berth = Berth::spawn(&folder.path().join("data"), &mut command).await;
     let client = berth.client.clone().with("x-request-id", "one-of-ours");
     client.get("/v2/p/r1/image/tags/list?n=1").await.expect(404);
-    let line = loop {
-        let lines = std::fs::read_to_string(&log).expect("readable");
-        if let Some(line) = lines.lines().find(|line| line.contains("one-of-ours")) {
-            break serde_json::from_str::<serde_json::Value>(line).expect("JSON");
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    };
+    let line = line_of(&log, "one-of-ours").await;
+    let line: Value = serde_json::from_str(&line).expect("JSON");
     assert_eq!(line["request.id"], "one-of-ours");
     assert_eq!(line["http.method"], "GET");
     assert_eq!(line["http.path"], "/v2/p/r1/image/tags/list?n=1");
     assert_eq!(line["http.status"], 404);
     assert_eq!(line["principal"], "user:dev@localhost");
     assert_eq!(line["level"], "INFO");
+}
+
+/// What a client sends cannot reach the terminal of whoever reads the log: neither as a path nor as a header.
+#[tokio::test]
+async fn a_log_line_that_a_terminal_only_shows() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let log = folder.path().join("log");
+    let file = std::fs::File::create(&log).expect("writable");
+    let berth =
+        Berth::spawn(&folder.path().join("data"), berth(&["serve", "--dev"]).stderr(file)).await;
+    let mut request =
+        "GET /v2/\u{9b}2J?\u{9b}x HTTP/1.1\r\nhost: localhost\r\n".as_bytes().to_vec();
+    request.extend_from_slice(b"user-agent: evil\t\xc2\x9b2J\r\nconnection: close\r\n\r\n");
+    let answer = berth.client.raw(&request).await;
+    assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+    let line = line_of(&log, "/v2/").await;
+    assert!(line.contains("GET /v2/%C2%9B2J?%C2%9Bx 404"), "{line}");
+    assert!(line.contains("evil%09%C2%9B2J"), "{line}");
+    assert!(!line.contains(char::is_control), "{line:?}");
+}
+
+/// The client gets the id under which the log says what went wrong.
+#[tokio::test]
+async fn an_error_is_found_by_its_id() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (data, log) = (folder.path().join("data"), folder.path().join("log"));
+    let file = std::fs::File::create(&log).expect("writable");
+    let mut command = berth(&["serve", "--dev"]);
+    command.env("BERTH_LOG_FORMAT", "json").stderr(file);
+    let berth = Berth::spawn(&data, &mut command).await;
+    let upload = berth.client.start_upload(IMAGE).await;
+    for part in std::fs::read_dir(data.join("blobs")).expect("the store").flatten() {
+        std::fs::remove_dir(part.path()).expect("empty");
+    }
+    let failed = berth.client.patch(&upload, "content").await.expect(500);
+    assert!(String::from_utf8_lossy(&failed.body).contains("X-Request-Id"));
+    let line = line_of(&log, "answering 500").await;
+    let line: Value = serde_json::from_str(&line).expect("JSON");
+    assert_eq!(line["level"], "ERROR");
+    assert_eq!(line["request.id"], failed.header("x-request-id"));
 }

@@ -2,11 +2,12 @@
 
 pub(crate) mod client;
 pub(crate) mod image;
+pub(crate) mod process;
 pub(crate) mod server;
 
 pub(crate) use client::{Client, Reply};
 pub(crate) use image::{Image, digest_of, random_bytes};
-pub(crate) use server::{Backend, TestServer};
+pub(crate) use server::{Backend, TestServer, wait_for_metrics};
 
 /// Makes of `async fn name(server: TestServer)` one test on each database.
 macro_rules! on_both {
@@ -40,6 +41,12 @@ macro_rules! on_both {
     };
 }
 pub(crate) use on_both;
+
+/// Waits, but not for ever: a test shall fail and not hang.
+pub(crate) async fn bounded<T>(future: impl Future<Output = T>) -> T {
+    let waited = tokio::time::timeout(std::time::Duration::from_secs(60), future).await;
+    waited.expect("it ends")
+}
 
 /// The path that an answer's `Link` header gives for the next page.
 pub(crate) fn next_page(reply: &Reply) -> Option<String> {

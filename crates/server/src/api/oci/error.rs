@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::path::Route;
 use crate::auth::Refused;
+use crate::layer::request_id;
 
 /// An error as OCI Distribution has it: `{"errors":[{"code","message","detail"}]}`. The detail always has a hint:
 /// what the person at the client can do about it.
@@ -311,7 +312,8 @@ fn database(kind: ErrorKind, message: &str) -> OciError {
 
 /// The text is for the log; the client learns that it may come again.
 fn unavailable(message: &str) -> OciError {
-    tracing::warn!("answering 503: {message}");
+    let id = request_id();
+    tracing::warn!(request.id = id, "answering 503: {message} {id}");
     let (text, hint) = ("the registry cannot answer now", "try again in a moment");
     OciError::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", text, hint)
         .header(RETRY_AFTER, HeaderValue::from(1))
@@ -319,7 +321,8 @@ fn unavailable(message: &str) -> OciError {
 
 /// The text is for the log.
 fn internal(message: &str) -> OciError {
-    tracing::error!("answering 500: {message}");
+    let id = request_id();
+    tracing::error!(request.id = id, "answering 500: {message} {id}");
     let hint = "the server's log has it under this answer's X-Request-Id: tell its operator";
     OciError::new(StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN", "internal error", hint)
 }

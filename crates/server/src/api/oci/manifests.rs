@@ -2,15 +2,14 @@
 
 use axum::body::Body;
 use axum::response::Response;
-use engine::{Delete, NewManifest, Pull, PulledManifest, Push, Target};
+use engine::{BodyError, Delete, EngineError, NewManifest, Pull, PulledManifest, Push, Target};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION};
 use http::{HeaderValue, Method, StatusCode};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use model::manifest::{MAX_BYTES, ManifestError};
 use model::reference::{Reference, Tag};
 
 use super::{Answer, Context, OciError, empty, finish};
-use crate::layer::body::{StallError, with_idle_timeout};
+use crate::layer::whole::{Whole, WholeError};
 
 /// How many tags one PUT may set, so that its transaction stays small.
 const MAX_TAGS: usize = 100;
@@ -77,7 +76,9 @@ async fn put(
             "set the others with another PUT",
         ));
     }
-    let bytes = receive(body, context.app.limits.idle_timeout.get()).await?;
+    // Kept until the manifest is stored: so long, the memory is taken.
+    let whole = receive(&context, body).await?;
+    let bytes = whole.bytes.clone();
     let named = tags.clone();
     let new = NewManifest::parse(bytes, context.header(CONTENT_TYPE), (&reference, tags))?;
     let access = match existing {
@@ -98,12 +99,15 @@ async fn put(
 }
 
 /// The whole body, which must not be larger than a manifest may be.
-async fn receive(body: Body, idle: std::time::Duration) -> Result<bytes::Bytes, OciError> {
-    let limited = Limited::new(with_idle_timeout(body, idle), MAX_BYTES);
-    match limited.collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(ManifestError::TooLarge.into()),
-        Err(error) if error.is::<StallError>() => Err(engine::BodyError::Stalled.into()),
-        Err(_) => Err(engine::BodyError::Closed.into()),
-    }
+async fn receive(context: &Context, body: Body) -> Result<Whole, OciError> {
+    let limits = (MAX_BYTES, context.app.limits.idle_timeout.get());
+    context.app.manifests.receive(body, limits).await.map_err(|error| match error {
+        WholeError::TooLarge => ManifestError::TooLarge.into(),
+        WholeError::Stalled => BodyError::Stalled.into(),
+        WholeError::Closed => BodyError::Closed.into(),
+        WholeError::GivenUp => {
+            let why = "there is no memory for as many manifests as are being pushed";
+            EngineError::Unavailable(why.to_owned()).into()
+        }
+    })
 }

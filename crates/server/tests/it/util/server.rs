@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use engine::{Caller, Clock, Grant, Grants, SystemClock};
 use model::name::RepositoryName;
@@ -17,7 +18,7 @@ use server::run::{Server, Setup};
 use tempfile::TempDir;
 use tokio_postgres::NoTls;
 
-use super::Client;
+use super::{Client, bounded};
 
 /// Which database a test runs on.
 #[derive(Clone)]
@@ -161,10 +162,39 @@ impl TestServer {
         meta::Meta::open(database).await.expect("the server's own")
     }
 
+    /// See [`wait_for_metrics`].
+    pub(crate) async fn wait_for_metrics(&self, line: &str) {
+        wait_for_metrics(self.ops, line).await;
+    }
+
+    /// What the server says of itself, and where its socket is.
+    pub(crate) fn run(&self) -> PathBuf {
+        let runs = std::fs::read_dir(self.data.join("run")).expect("it runs").flatten();
+        let mut folders = runs.map(|entry| entry.path()).filter(|path| path.is_dir());
+        folders.next().expect("the server's own")
+    }
+
+    /// How many copies the store has files of.
+    pub(crate) fn blob_files(&self) -> usize {
+        let folders = std::fs::read_dir(self.data.join("blobs")).expect("the store").flatten();
+        folders.map(|folder| std::fs::read_dir(folder.path()).expect("a folder").count()).sum()
+    }
+
     /// Stops gently.
     pub(crate) async fn stop(&mut self) {
         if let Some(server) = self.server.take() {
             server.stop().await;
         }
     }
+}
+
+/// Waits until metrics have a line. Who asks for them is counted in them.
+pub(crate) async fn wait_for_metrics(ops: SocketAddr, line: &str) {
+    let ops = Client::new(ops);
+    let seen = async {
+        while !ops.get("/metrics").await.expect(200).text().lines().any(|seen| seen == line) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    bounded(seen).await;
 }

@@ -1,0 +1,184 @@
+//! Bodies that are needed whole, as manifests are: received within a time, and within one budget of memory.
+//!
+//! Who sends slowly holds memory for long. So nobody waits for it: where it does not suffice, the body that has
+//! been coming for longest is given up. That is hardly ever one which comes as fast as its line carries it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use tokio::sync::oneshot;
+
+use super::body::{StallError, with_idle_timeout};
+
+/// A body may take as many times as long as it may pause.
+const PATIENCE: u32 = 4;
+
+/// The memory of all bodies.
+#[derive(Clone)]
+pub struct Bodies(Arc<Mutex<State>>);
+
+struct State {
+    left: usize,
+    next: u64,
+    /// Those that are not complete, the oldest first.
+    coming: BTreeMap<u64, Coming>,
+}
+
+struct Coming {
+    bytes: usize,
+    /// Dropped to give the body up.
+    _wanted: oneshot::Sender<()>,
+}
+
+/// A body, and the memory that it takes.
+pub struct Whole {
+    /// All of it.
+    pub bytes: Bytes,
+    _place: Place,
+}
+
+/// Why there is no body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WholeError {
+    /// It is larger than it may be.
+    TooLarge,
+    /// Nothing came for too long, or it took too long.
+    Stalled,
+    /// The connection ended before it.
+    Closed,
+    /// Others need the memory.
+    GivenUp,
+}
+
+impl Bodies {
+    /// A budget of some bytes.
+    pub fn new(bytes: usize) -> Self {
+        Self(Arc::new(Mutex::new(State { left: bytes, next: 0, coming: BTreeMap::new() })))
+    }
+
+    /// Receives a body of at most so many bytes, which may not pause for longer than `idle`.
+    pub async fn receive(
+        &self,
+        body: Body,
+        (most, idle): (usize, Duration),
+    ) -> Result<Whole, WholeError> {
+        let (mut place, unwanted) = self.enter();
+        let received = tokio::select! {
+            biased;
+            _ = unwanted => return Err(WholeError::GivenUp),
+            received = tokio::time::timeout(idle * PATIENCE, collect(body, &mut place, (most, idle))) => received,
+        };
+        let bytes = received.unwrap_or(Err(WholeError::Stalled))?;
+        place.arrived();
+        Ok(Whole { bytes: bytes.into(), _place: place })
+    }
+
+    fn enter(&self) -> (Place, oneshot::Receiver<()>) {
+        let (wanted, unwanted) = oneshot::channel();
+        let mut state = self.state();
+        let id = state.next;
+        state.next += 1;
+        state.coming.insert(id, Coming { bytes: 0, _wanted: wanted });
+        drop(state);
+        (Place { bodies: self.clone(), id, arrived: 0 }, unwanted)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn collect(
+    body: Body,
+    place: &mut Place,
+    (most, idle): (usize, Duration),
+) -> Result<Vec<u8>, WholeError> {
+    let mut frames = with_idle_timeout(body, idle);
+    let mut bytes = Vec::new();
+    while let Some(frame) = frames.frame().await {
+        let frame = frame.map_err(|error| match error.is::<StallError>() {
+            true => WholeError::Stalled,
+            false => WholeError::Closed,
+        })?;
+        // Trailers say nothing that we read.
+        let Ok(data) = frame.into_data() else { continue };
+        if bytes.len() + data.len() > most {
+            return Err(WholeError::TooLarge);
+        }
+        place.take(data.len())?;
+        bytes.extend_from_slice(&data);
+    }
+    Ok(bytes)
+}
+
+/// A body's part of the memory, given back when dropped.
+struct Place {
+    bodies: Bodies,
+    id: u64,
+    /// How much it is, once the body is complete.
+    arrived: usize,
+}
+
+impl Place {
+    /// Takes more, from others if need be.
+    fn take(&self, bytes: usize) -> Result<(), WholeError> {
+        let mut state = self.bodies.state();
+        while state.left < bytes
+            && let Some((_, oldest)) = state.coming.pop_first()
+        {
+            state.left += oldest.bytes;
+        }
+        let State { left, coming, .. } = &mut *state;
+        match (left.checked_sub(bytes), coming.get_mut(&self.id)) {
+            (Some(rest), Some(own)) => {
+                *left = rest;
+                own.bytes += bytes;
+                Ok(())
+            }
+            _ => Err(WholeError::GivenUp),
+        }
+    }
+
+    /// The body is complete: from now on, its memory is its own.
+    fn arrived(&mut self) {
+        if let Some(own) = self.bodies.state().coming.remove(&self.id) {
+            self.arrived = own.bytes;
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut state = self.bodies.state();
+        let coming = state.coming.remove(&self.id).map_or(0, |own| own.bytes);
+        state.left += coming + self.arrived;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_that_is_not_complete_makes_room() {
+        let bodies = Bodies::new(100);
+        let (mut complete, _wanted) = bodies.enter();
+        let ((old, mut unwanted), (young, mut wanted)) = (bodies.enter(), bodies.enter());
+        complete.take(40).expect("room");
+        complete.arrived();
+        old.take(40).expect("room");
+        young.take(30).expect("made");
+        assert_eq!(old.take(1), Err(WholeError::GivenUp));
+        unwanted.try_recv().expect_err("told");
+        assert_eq!(unwanted.try_recv(), Err(oneshot::error::TryRecvError::Closed));
+        assert_eq!(wanted.try_recv(), Err(oneshot::error::TryRecvError::Empty));
+        young.take(30).expect("exactly");
+        assert_eq!(young.take(1), Err(WholeError::GivenUp), "nobody else is left to give way");
+        drop((complete, old, young));
+        assert_eq!(bodies.state().left, 100);
+    }
+}

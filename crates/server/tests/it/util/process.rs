@@ -1,0 +1,114 @@
+//! The `berth` command as a process, whose log and signals a test is about.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal};
+use serde_json::Value;
+
+use super::{Backend, Client, bounded};
+
+/// A process, killed when it is dropped.
+pub(crate) struct Process(pub(crate) Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+impl Process {
+    /// SIGKILL: nothing is written down, nothing is closed.
+    pub(crate) fn kill(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid =
+            i32::try_from(self.0.id()).ok().and_then(Pid::from_raw).expect("a running process");
+        rustix::process::kill_process(pid, signal).expect("ours");
+    }
+}
+
+/// A server in a process of its own.
+pub(crate) struct Berth {
+    pub(crate) process: Process,
+    pub(crate) client: Client,
+    /// What it says of itself.
+    pub(crate) addresses: Value,
+    /// Where it says so.
+    pub(crate) run: PathBuf,
+}
+
+pub(crate) fn berth(arguments: &[&str]) -> Command {
+    #[expect(clippy::disallowed_methods, reason = "the test is about processes")]
+    let mut command = Command::new(env!("CARGO_BIN_EXE_berth"));
+    command.args(arguments).env_remove("BERTH_CONFIG");
+    command
+}
+
+pub(crate) fn run(arguments: &[&str]) -> Output {
+    berth(arguments).output().expect("it runs")
+}
+
+impl Berth {
+    pub(crate) async fn start(data: &Path, database: &Backend) -> Self {
+        let mut command = berth(&["serve", "--dev"]);
+        if let Backend::Postgres(url) = database {
+            command.args(["--database", url]);
+        }
+        Self::spawn(data, command.stderr(Stdio::null())).await
+    }
+
+    pub(crate) async fn spawn(data: &Path, command: &mut Command) -> Self {
+        command.args(["--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--data"]);
+        let child = command.arg(data).stdout(Stdio::null()).spawn().expect("it starts");
+        let mut process = Process(child);
+        let (run, addresses) = wait_for(|| {
+            let ended = process.0.try_wait().expect("ours");
+            assert!(ended.is_none(), "the server did not start: {ended:?}");
+            run_of(data, process.0.id())
+        })
+        .await;
+        let client = Client::new(address(&addresses["listen"]));
+        Self { process, client, addresses, run }
+    }
+
+    pub(crate) fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    pub(crate) fn listen(&self) -> SocketAddr {
+        address(&self.addresses["listen"])
+    }
+}
+
+pub(crate) fn address(text: &Value) -> SocketAddr {
+    text.as_str().expect("text").parse().expect("an address")
+}
+
+/// The folder that the process with this id keeps while it runs, and what it says there.
+fn run_of(data: &Path, pid: u32) -> Option<(PathBuf, Value)> {
+    let runs = std::fs::read_dir(data.join("run")).ok()?.flatten().map(|entry| entry.path());
+    let mut said = runs.filter_map(|run| {
+        let text = std::fs::read_to_string(run.join("addresses.json")).ok()?;
+        Some((run, serde_json::from_str::<Value>(&text).expect("JSON")))
+    });
+    said.find(|(_, addresses)| addresses["pid"] == pid)
+}
+
+/// Asks until there is an answer.
+pub(crate) async fn wait_for<T>(mut ask: impl FnMut() -> Option<T>) -> T {
+    let answered = async {
+        loop {
+            if let Some(answer) = ask() {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    bounded(answered).await
+}
