@@ -7,6 +7,7 @@ use meta::{Id, MetaError, Tx, packages, tags};
 use model::digest::Digest;
 use model::name::{Location, RepositoryName};
 use model::permission::Permission;
+use model::resource::Resource;
 
 use crate::{Caller, Engine, EngineError, Pull, RepoAccess};
 
@@ -109,7 +110,13 @@ impl Engine {
         caller: &Caller,
         name: &RepositoryName,
     ) -> Result<Vec<String>, EngineError> {
-        let repository = self.authorize::<Pull>(caller, name).await?;
+        let repository = self
+            .authorize::<Pull>(
+                caller,
+                name,
+                &format!("{}/{}", name.project.path(), name.repository),
+            )
+            .await?;
         let repository = repository.ok_or_else(|| EngineError::RepositoryUnknown(name.clone()))?;
         self.meta.read(move |tx| Ok(children(tx, &repository.id, "")?)).await
     }
@@ -144,7 +151,7 @@ impl Engine {
                 }
                 looked += 1;
                 last = entry.path;
-                if may_list(caller, location, (&entry.project, &entry.repository)) {
+                if self.may_list(caller, location, (&entry.project, &entry.repository)).await? {
                     page.paths.push(last.clone());
                 }
             }
@@ -153,12 +160,17 @@ impl Engine {
             }
         }
     }
-}
 
-fn may_list(caller: &Caller, location: &Location, (project, repository): (&str, &str)) -> bool {
-    let (Ok(project), Ok(repository)) = (project.parse(), repository.parse()) else {
-        return false;
-    };
-    let name = RepositoryName { project, location: location.clone(), repository };
-    caller.may(Permission::DownloadArtifacts, &name)
+    async fn may_list(
+        &self,
+        caller: &Caller,
+        location: &Location,
+        (project, repository): (&str, &str),
+    ) -> Result<bool, EngineError> {
+        let (Ok(project), Ok(repository)) = (project.parse(), repository.parse()) else {
+            return Ok(false);
+        };
+        let name = RepositoryName { project, location: location.clone(), repository };
+        self.may(caller, Permission::DOWNLOAD_ARTIFACTS, &Resource::Repository(name)).await
+    }
 }

@@ -7,13 +7,14 @@ use blob::faulty::{Faults, FaultyStore, Step};
 use blob::{BlobError, MemoryStore};
 use bytes::Bytes;
 use engine::{
-    Body, Caller, Engine, EngineError, GcMode, Grants, Pull, Push, RepoAccess, Settings,
-    SystemClock, Target,
+    Body, Caller, Engine, EngineError, GcMode, MasterKey, Proof, Pull, Push, RepoAccess, Rights,
+    Settings, SystemClock, Target,
 };
 use futures_util::StreamExt;
 use meta::{Database, Meta};
 use model::digest::{Algorithm, Digest};
 use model::name::ImagePath;
+use model::scope::Scope;
 
 struct Registry {
     engine: Engine,
@@ -31,14 +32,19 @@ impl Registry {
             trash_retention: Duration::ZERO,
             ..Settings::default()
         };
-        let engine = Engine::new(meta, Arc::new(store), Arc::new(SystemClock), settings);
+        let engine = Engine::new(
+            meta,
+            Arc::new(store),
+            Arc::new(SystemClock),
+            (settings, MasterKey::new(&MasterKey::generate())),
+        );
         Self { engine, faults }
     }
 
     async fn open<K: engine::Kind>(&self) -> RepoAccess<K> {
-        let principal = "user:somebody@example.com".to_owned();
+        let principal = "user:somebody@example.com".parse().expect("a principal");
         let caller =
-            Caller { principal, anonymous: false, grants: Grants::All, scope: Grants::All };
+            Caller { principal, rights: Rights::All, scope: Scope::All, proof: Proof::default() };
         let path = ImagePath::parse("p/r/image", None).expect("a path");
         let target = Target { location: "us-west1".parse().expect("a location"), path };
         self.engine.open(&caller, &target).await.expect("everything is allowed")

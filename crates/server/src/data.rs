@@ -3,11 +3,12 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use engine::MasterKey;
 use rustix::fs::{FlockOperation, flock};
 use serde_json::json;
 
@@ -68,6 +69,53 @@ impl DataFolder {
         &self.path
     }
 
+    /// The key that seals private keys in the database, made where it is missing. Whoever has it and the
+    /// database can sign for everybody.
+    pub fn master_key(&self) -> anyhow::Result<MasterKey> {
+        let path = self.path.join("master.key");
+        let context = || format!("cannot use the master key {}", path.display());
+        if !path.exists() {
+            // Written whole before it has its name: another process may be looking for it.
+            let new = self.path.join(format!("master.key.{}", std::process::id()));
+            let _ = fs::remove_file(&new);
+            let mut file = private_file(&new).with_context(context)?;
+            file.write_all(&MasterKey::generate()).and_then(|()| file.sync_all())?;
+            match fs::hard_link(&new, &path) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                    return Err(error).with_context(context);
+                }
+                Ok(()) | Err(_) => fs::remove_file(&new)?,
+            }
+            File::open(&self.path)?.sync_all()?;
+        }
+        let mode = fs::metadata(&path).with_context(context)?.permissions().mode();
+        if mode & 0o077 != 0 {
+            bail!("{} can be read by others; chmod 600 it", path.display());
+        }
+        let bytes = fs::read(&path).with_context(context)?;
+        let bytes = bytes.try_into().map_err(|_| anyhow::anyhow!("it has another length"));
+        Ok(MasterKey::new(&bytes.with_context(context)?))
+    }
+
+    /// Writes the key file of an account that is about to be the first, for its owner alone. Should the process
+    /// end before [`DataFolder::publish_owner_key`], the file is still there.
+    pub fn write_owner_key(&self, key_file: &str) -> io::Result<PathBuf> {
+        let path = self.path.join(format!("owner-key.{}", std::process::id()));
+        let _ = fs::remove_file(&path);
+        let mut file = private_file(&path)?;
+        file.write_all(key_file.as_bytes())?;
+        file.sync_all()?;
+        File::open(&self.path)?.sync_all()?;
+        Ok(path)
+    }
+
+    /// Gives the key file of the account that is the first now its name.
+    pub fn publish_owner_key(&self, written: &Path) -> io::Result<PathBuf> {
+        let path = self.path.join("owner-key.json");
+        fs::rename(written, &path)?;
+        Ok(path)
+    }
+
     /// The operator's socket.
     pub fn socket(&self) -> PathBuf {
         self.run.join("admin.sock")
@@ -107,6 +155,11 @@ pub fn sockets(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     })?;
     let sockets = entries.filter_map(|entry| Some(entry.ok()?.path().join("admin.sock")));
     Ok(sockets.filter(|socket| UnixStream::connect(socket).is_ok()).collect())
+}
+
+/// A new file that only its owner may read.
+fn private_file(path: &Path) -> io::Result<File> {
+    fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
 fn private_folder(path: &Path) -> io::Result<()> {

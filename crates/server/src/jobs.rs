@@ -13,6 +13,9 @@ use crate::config::Gc;
 /// How often pulls are written down and sizes are folded.
 const COUNT_EVERY: Duration = Duration::from_secs(30);
 
+/// How often it is looked whether another process changed who may do what.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
 /// Starts the jobs. They end when `stop` says so, each after the step that it is at.
 pub(crate) fn start(app: &App, gc: &Gc, stop: &watch::Receiver<bool>) -> JoinSet<()> {
     // An interval of zero would never rest.
@@ -22,6 +25,14 @@ pub(crate) fn start(app: &App, gc: &Gc, stop: &watch::Receiver<bool>) -> JoinSet
     jobs.spawn(async move {
         while ticks.next().await {
             count(&counting).await;
+        }
+    });
+    let (looking, mut ticks) = (app.clone(), Ticks::new(LOOK_EVERY, stop));
+    jobs.spawn(async move {
+        while ticks.next().await {
+            if let Err(error) = looking.engine.poll_epoch().await {
+                tracing::warn!(%error, "cannot see whether rights have changed: {error}");
+            }
         }
     });
     let (collecting, mut ticks) = (app.clone(), Ticks::new(gc_every, stop));

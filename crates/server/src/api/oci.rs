@@ -14,8 +14,8 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use engine::{Caller, Target};
-use http::header::HOST;
+use engine::{Caller, Surface, Target};
+use http::header::{AUTHORIZATION, HOST};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use model::host::Place;
@@ -40,14 +40,18 @@ struct Context {
 }
 
 impl Context {
-    fn new(app: App, parts: Parts) -> Result<Self, OciError> {
+    async fn new(app: App, parts: Parts) -> Result<Self, OciError> {
         let info = parts
             .extensions
             .get::<Arc<RequestInfo>>()
             .cloned()
             .expect("every request comes through the layer that adds this");
-        let caller = app.authenticate.caller(&parts.headers)?;
-        info.set_principal(&caller.principal);
+        let caller = app.authenticate.caller(&app.engine, &parts.headers, Surface::Registry).await;
+        let caller = caller.map_err(|error| match is_basic(&parts.headers) {
+            true => OciError::from(error).without_challenge(),
+            false => error.into(),
+        })?;
+        info.set_principal(&caller.principal.to_string());
         let place = app.domains.place(&host(&parts));
         let query = Query::new(parts.uri.query());
         let (method, headers) = (parts.method, parts.headers);
@@ -78,6 +82,11 @@ pub(crate) fn host(parts: &Parts) -> String {
         .to_owned()
 }
 
+fn is_basic(headers: &HeaderMap) -> bool {
+    let scheme = headers.get(AUTHORIZATION).and_then(|header| header.as_bytes().get(..6));
+    scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"basic "))
+}
+
 /// Runs a handler, and completes its answer with what every answer has.
 async fn answer<F, Answered>(
     (app, request): (App, Request),
@@ -91,9 +100,9 @@ where
     let path = request.uri().path().to_owned();
     let info = request.extensions().get::<Arc<RequestInfo>>().cloned();
     let method = request.method().clone();
-    let host = request.headers().get(HOST).cloned();
     let (parts, body) = request.into_parts();
-    let outcome = match Context::new(app, parts) {
+    let base_url = app.base_url(&host(&parts));
+    let outcome = match Context::new(app, parts).await {
         Ok(context) => handler(context, body).await,
         Err(error) => Err(error),
     };
@@ -101,7 +110,7 @@ where
         info.set_route(label);
     }
     let mut response =
-        outcome.unwrap_or_else(|error| error.into_response_for((&method, &path), host));
+        outcome.unwrap_or_else(|error| error.into_response_for((&method, &path), &base_url));
     response
         .headers_mut()
         .insert("docker-distribution-api-version", HeaderValue::from_static("registry/2.0"));
@@ -112,7 +121,7 @@ where
 pub async fn ping(State(app): State<App>, request: Request) -> Response {
     answer((app, request), "ping", |context, _| async move {
         allow(&context, &[Method::GET, Method::HEAD])?;
-        if context.caller.anonymous {
+        if context.caller.is_anonymous() {
             return Err(OciError::no_credential());
         }
         Ok(axum::Json(serde_json::json!({})).into_response())

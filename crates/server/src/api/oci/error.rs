@@ -1,7 +1,7 @@
 //! The only place where an [`EngineError`] meets OCI's HTTP.
 
 use axum::response::{IntoResponse, Response};
-use engine::{BodyError, EngineError, ErrorKind};
+use engine::{BodyError, CredentialError, EngineError, ErrorKind};
 use http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use model::digest::DigestError;
@@ -12,7 +12,6 @@ use model::reference::ReferenceError;
 use serde_json::{Value, json};
 
 use super::path::Route;
-use crate::auth::Refused;
 
 /// An error as OCI Distribution has it: `{"errors":[{"code","message","detail"}]}`.
 #[derive(Debug)]
@@ -23,14 +22,14 @@ pub struct OciError {
     /// A hint, or what is missing.
     detail: Option<Value>,
     headers: Vec<(HeaderName, HeaderValue)>,
-    /// Whether a credential would help.
-    challenge: bool,
+    /// The challenge's `error`, empty for none, where another credential would help.
+    challenge: Option<&'static str>,
 }
 
 impl OciError {
     pub(super) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         let message = message.into();
-        Self { status, code, message, detail: None, headers: Vec::new(), challenge: false }
+        Self { status, code, message, detail: None, headers: Vec::new(), challenge: None }
     }
 
     pub(super) fn bad_request(code: &'static str, message: impl Into<String>) -> Self {
@@ -47,9 +46,42 @@ impl OciError {
         self
     }
 
+    /// Without its challenge: a credential in every request's header would only be sent again.
+    pub(super) fn without_challenge(self) -> Self {
+        Self { challenge: None, ..self }
+    }
+
     pub(super) fn no_credential() -> Self {
         let message = "not authenticated: No credential was supplied.";
-        Self { challenge: true, ..Self::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message) }
+        Self { challenge: Some(""), ..Self::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message) }
+    }
+
+    /// A credential that was sent and is not accepted. One whose time is over is asked for anew; for any other
+    /// the answer has no challenge, so that clients do not ask again and again.
+    fn refused(error: CredentialError) -> Self {
+        tracing::info!(%error, "a credential was refused: {error}");
+        let message = "not authenticated: No valid credential was supplied.";
+        let refused = Self::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message);
+        match error {
+            CredentialError::Expired | CredentialError::Revoked => Self {
+                challenge: Some("invalid_token"),
+                ..refused.hint("sign in again: the token has expired or was revoked")
+            },
+            CredentialError::KeyDisabled
+            | CredentialError::AccountDisabled
+            | CredentialError::KeyFile
+            | CredentialError::OtherKey
+            | CredentialError::UserName
+            | CredentialError::Token(_) => refused.hint(
+                "sign in with oauth2accesstoken, _json_key or _json_key_base64 as the user name",
+            ),
+        }
+    }
+
+    fn insufficient_scope() -> Self {
+        let message = "insufficient scope: the token does not cover this image and action";
+        let error = Self::new(StatusCode::UNAUTHORIZED, "DENIED", message);
+        Self { challenge: Some("insufficient_scope"), ..error }
     }
 
     pub(super) fn no_such_path() -> Self {
@@ -72,7 +104,7 @@ impl OciError {
     pub(super) fn into_response_for(
         self,
         (method, path): (&Method, &str),
-        host: Option<HeaderValue>,
+        base_url: &str,
     ) -> Response {
         let mut error = json!({ "code": self.code, "message": self.message });
         if let Some(detail) = self.detail {
@@ -85,8 +117,8 @@ impl OciError {
             (self.status, axum::Json(body)).into_response()
         };
         response.headers_mut().extend(self.headers);
-        if self.challenge {
-            let challenge = challenge((method, path), host.as_ref());
+        if let Some(problem) = self.challenge {
+            let challenge = challenge((method, path), (base_url, problem));
             response.headers_mut().extend(challenge.map(|value| (WWW_AUTHENTICATE, value)));
         }
         response
@@ -94,9 +126,12 @@ impl OciError {
 }
 
 /// Where a token is to be had, and for what.
-fn challenge((method, path): (&Method, &str), host: Option<&HeaderValue>) -> Option<HeaderValue> {
-    let host = host?.to_str().ok()?;
-    let mut challenge = format!("Bearer realm=\"http://{host}/v2/token\",service=\"{host}\"");
+fn challenge(
+    (method, path): (&Method, &str),
+    (base_url, problem): (&str, &str),
+) -> Option<HeaderValue> {
+    let service = base_url.split_once("://").map_or(base_url, |(_, host)| host);
+    let mut challenge = format!("Bearer realm=\"{base_url}/v2/token\",service=\"{service}\"");
     let route = path.strip_prefix("/v2/").and_then(Route::parse);
     let name = route.as_ref().map(|route| match route {
         Route::Blob { image, .. }
@@ -114,17 +149,10 @@ fn challenge((method, path): (&Method, &str), host: Option<&HeaderValue>) -> Opt
         };
         challenge.push_str(&format!(",scope=\"repository:{name}:{actions}\""));
     }
-    HeaderValue::from_str(&challenge).ok()
-}
-
-impl From<Refused> for OciError {
-    fn from(_: Refused) -> Self {
-        Self::new(
-            StatusCode::UNAUTHORIZED,
-            "UNAUTHORIZED",
-            "not authenticated: No valid credential was supplied.",
-        )
+    if !problem.is_empty() {
+        challenge.push_str(&format!(",error=\"{problem}\""));
     }
+    HeaderValue::from_str(&challenge).ok()
 }
 
 impl From<NameError> for OciError {
@@ -195,9 +223,21 @@ impl From<EngineError> for OciError {
                     "Unauthenticated request. Unauthenticated requests do not have permission \"{permission}\" on resource \"{resource}\" (or it may not exist)"
                 );
                 let error = Self::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message);
-                Self { challenge: true, ..error }
+                Self { challenge: Some(""), ..error }
             }
             EngineError::Denied { .. } => Self::new(StatusCode::FORBIDDEN, "DENIED", message),
+            EngineError::InsufficientScope => Self::insufficient_scope(),
+            EngineError::Credential(error) => Self::refused(error),
+            EngineError::ModeNotServed(_) => {
+                Self::new(StatusCode::NOT_IMPLEMENTED, "UNSUPPORTED", message)
+                    .hint("push to and pull from a standard repository")
+            }
+            // What only the APIs say.
+            EngineError::ResourceUnknown(_)
+            | EngineError::AlreadyExists(_)
+            | EngineError::Conflict(_)
+            | EngineError::Precondition(_)
+            | EngineError::InvalidArgument { .. } => Self::bad_request("UNSUPPORTED", message),
             EngineError::RepositoryUnknown(_) => {
                 Self::new(StatusCode::NOT_FOUND, "NAME_UNKNOWN", message)
                     .hint("a repository appears with the first push to it")

@@ -6,11 +6,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use engine::{Caller, Clock, Grant, Grants, SystemClock};
+use engine::{Caller, Clock, Grant, Proof, Rights, SystemClock};
 use model::name::RepositoryName;
-use model::permission::Permission::{
-    CreateOnPush, DeleteArtifacts, DownloadArtifacts, UploadArtifacts,
-};
+use model::permission::Permission;
+use model::scope::{Action, Entry, Scope};
 use server::auth::Authenticate;
 use server::config::{Config, OpsListen};
 use server::run::{Server, Setup};
@@ -70,29 +69,40 @@ pub(crate) struct TestServer {
 
 /// The callers of every test: who may do what in `p/r1` and `p/r2`.
 fn callers() -> HashMap<String, Caller> {
-    let read: &[_] = &[DownloadArtifacts];
-    let write: &[_] = &[DownloadArtifacts, UploadArtifacts, CreateOnPush];
-    let all: &[_] = &[DownloadArtifacts, UploadArtifacts, CreateOnPush, DeleteArtifacts];
-    let caller = |name: &str, grants: Grants, scope: Grants| {
-        let principal = format!("user:{name}@example.com");
-        (name.to_owned(), Caller { principal, anonymous: false, grants, scope })
+    let read: &[_] = &[Permission::DOWNLOAD_ARTIFACTS];
+    let write: &[_] =
+        &[Permission::DOWNLOAD_ARTIFACTS, Permission::UPLOAD_ARTIFACTS, Permission::CREATE_ON_PUSH];
+    let all: &[_] = &[
+        Permission::DOWNLOAD_ARTIFACTS,
+        Permission::UPLOAD_ARTIFACTS,
+        Permission::CREATE_ON_PUSH,
+        Permission::DELETE_ARTIFACTS,
+    ];
+    let caller = |name: &str, rights: Rights, scope: Scope| {
+        let principal = format!("user:{name}@example.com").parse().expect("a principal");
+        (name.to_owned(), Caller { principal, rights, scope, proof: Proof::default() })
     };
     let on = |repositories: &[(&str, &[_])]| {
         let grant = |(repository, permissions): &(&str, &[_])| Grant {
             repository: repository_name(repository),
             permissions: permissions.to_vec(),
         };
-        Grants::Listed(repositories.iter().map(grant).collect())
+        Rights::Listed(repositories.iter().map(grant).collect())
     };
+    let writing_in_2 = Scope::Listed(vec![Entry {
+        location: "us-west1".to_owned(),
+        path: "p/r2/image".to_owned(),
+        actions: vec![Action::Pull, Action::Push],
+    }]);
     HashMap::from([
-        caller("admin", Grants::All, Grants::All),
-        caller("other-admin", Grants::All, Grants::All),
-        caller("nobody", on(&[]), Grants::All),
-        caller("reader-1", on(&[("r1", read)]), Grants::All),
-        caller("writer-2", on(&[("r2", write)]), Grants::All),
-        caller("owner-2", on(&[("r2", all)]), Grants::All),
-        caller("reader-1-writer-2", on(&[("r1", read), ("r2", write)]), Grants::All),
-        caller("scoped-to-2", on(&[("r1", read), ("r2", write)]), on(&[("r2", write)])),
+        caller("admin", Rights::All, Scope::All),
+        caller("other-admin", Rights::All, Scope::All),
+        caller("nobody", on(&[]), Scope::All),
+        caller("reader-1", on(&[("r1", read)]), Scope::All),
+        caller("writer-2", on(&[("r2", write)]), Scope::All),
+        caller("owner-2", on(&[("r2", all)]), Scope::All),
+        caller("reader-1-writer-2", on(&[("r1", read), ("r2", write)]), Scope::All),
+        caller("scoped-to-2", on(&[("r1", read), ("r2", write)]), writing_in_2),
     ])
 }
 
