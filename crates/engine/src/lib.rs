@@ -9,6 +9,7 @@ mod delete;
 mod error;
 mod gc;
 mod identity;
+mod operations;
 mod pull;
 mod push;
 mod receive;
@@ -29,6 +30,7 @@ pub use identity::{
     AccountChange, Admitted, Chain, CredentialError, Exchanged, Introspection, IssuedToken,
     JwtError, KeyKind, MasterKey, NewKey, NewProject, Owner, Project, Proof, StoredPolicy, Surface,
 };
+pub use operations::new_operation_id;
 pub use pull::{BlobContent, PulledManifest};
 pub use push::{NewManifest, PushedManifest};
 pub use receive::Body;

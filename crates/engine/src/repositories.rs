@@ -106,6 +106,12 @@ impl Engine {
         self.meta.read(move |tx| find(tx, &name)).await
     }
 
+    /// What a repository that is to be changed is.
+    pub async fn described(&self, admitted: &Admitted) -> Result<Described, EngineError> {
+        let name = name_of(admitted.to("artifactregistry.repositories.update")?)?;
+        self.meta.read(move |tx| find(tx, &name)).await
+    }
+
     /// The repositories of a location after `last`, and whether there are more.
     pub async fn repositories(
         &self,

@@ -248,23 +248,18 @@ impl Engine {
         self.meta.point(move |tx| find_key(tx, &email, &id)).await
     }
 
-    /// Switches a key off or on.
-    pub async fn set_key_disabled(
-        &self,
-        admitted: &Admitted,
-        id: &str,
-        disabled: bool,
-    ) -> Result<(), EngineError> {
-        let permission = if disabled {
-            "iam.serviceAccountKeys.disable"
-        } else {
-            "iam.serviceAccountKeys.enable"
-        };
-        let email = account_of(admitted.to(permission)?)?;
-        self.change_key(admitted, (email, id), move |tx, id| {
-            accounts::set_key_disabled(tx, id, disabled)
-        })
-        .await
+    /// Switches a key off: neither it nor a token that was got with it proves anything.
+    pub async fn disable_key(&self, admitted: &Admitted, id: &str) -> Result<(), EngineError> {
+        let email = account_of(admitted.to("iam.serviceAccountKeys.disable")?)?;
+        self.change_key(admitted, (email, id), |tx, id| accounts::set_key_disabled(tx, id, true))
+            .await
+    }
+
+    /// Switches a key on again.
+    pub async fn enable_key(&self, admitted: &Admitted, id: &str) -> Result<(), EngineError> {
+        let email = account_of(admitted.to("iam.serviceAccountKeys.enable")?)?;
+        self.change_key(admitted, (email, id), |tx, id| accounts::set_key_disabled(tx, id, false))
+            .await
     }
 
     /// Removes a key. Tokens that were got with it go with it.
