@@ -1,6 +1,7 @@
 //! All routes on one page.
 
 pub mod admin;
+pub mod google;
 pub mod oci;
 pub mod ops;
 
