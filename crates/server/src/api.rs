@@ -1,6 +1,7 @@
 //! All routes on one page.
 
 pub mod admin;
+pub mod google;
 pub mod oci;
 pub mod ops;
 pub mod token;
@@ -77,8 +78,11 @@ impl std::ops::Deref for App {
 }
 
 /// What clients of the registry reach.
-pub fn registry(app: App) -> Router {
-    Router::new()
+pub fn registry(app: App) -> anyhow::Result<Router> {
+    let google = Router::new()
+        .fallback(google::entry::answer)
+        .with_state(google::entry::Entry::new(&app)?);
+    Ok(Router::new()
         .route("/v2", any(oci::ping))
         .route("/v2/", any(oci::ping))
         .route("/v2/_catalog", any(oci::catalog))
@@ -89,8 +93,8 @@ pub fn registry(app: App) -> Router {
         .route("/oauth2/v3/certs", get(token::keys))
         // Names may hold slashes, so that what stands in the middle is found from the end.
         .route("/v2/{*path}", any(oci::by_path))
-        .fallback(oci::nothing_here)
-        .with_state(app)
+        .fallback_service(google)
+        .with_state(app))
 }
 
 /// What operators reach.

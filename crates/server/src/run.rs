@@ -90,7 +90,7 @@ impl Server {
         });
         let (stop, stopped) = watch::channel(false);
         let mut listeners = JoinSet::new();
-        let registry = (app.clone(), api::registry(app.clone()));
+        let registry = (app.clone(), api::registry(app.clone())?);
         listeners.spawn(listen::serve(listener, registry, stopped.clone()));
         let ops = match config.ops_listen {
             OpsListen::Off => None,

@@ -45,6 +45,10 @@ pub struct Services {
 #[derive(Debug, Clone)]
 pub struct BaseUrl(pub String);
 
+/// A credential that was sent and not accepted, on its way to the gate.
+#[derive(Debug, Clone)]
+pub struct Refused(pub GoogleError);
+
 /// Every service that is served.
 pub fn routes(app: &App) -> Routes {
     let services = Services { app: app.clone() };
@@ -75,6 +79,9 @@ impl Gate for EngineGate {
         extensions: &mut http::Extensions,
         access: &Access,
     ) -> Result<(), GoogleError> {
+        if let Some(Refused(error)) = extensions.get() {
+            return Err(error.clone());
+        }
         let caller = extensions.get::<Caller>().cloned().unwrap_or_else(Caller::anonymous);
         let Some(permission) = &access.permission else {
             return if caller.is_anonymous() { Err(GoogleError::no_credential()) } else { Ok(()) };

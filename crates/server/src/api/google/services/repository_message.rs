@@ -215,6 +215,7 @@ fn check_remote(config: &RemoteRepositoryConfig) -> Result<(), Status> {
             use proto::google::devtools::artifactregistry::v1::remote_repository_config::docker_repository::Upstream;
             match &docker.upstream {
                 Some(Upstream::CustomRepository(custom)) => &custom.uri,
+                Some(Upstream::ArtifactRegistryRepository(own)) => &own.repository,
                 Some(Upstream::PublicRepository(1)) => return Ok(()),
                 Some(Upstream::PublicRepository(_)) | None => {
                     return Err(bad_field(
