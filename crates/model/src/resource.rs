@@ -94,7 +94,8 @@ impl FromStr for Resource {
     type Err = ResourceError;
 
     /// Reads the name of the resource, or of something within it: what lies in a repository or belongs to an
-    /// account is decided about with it. The project of an account may be `-`, and must otherwise be its own.
+    /// account is decided about with it. An account's address says its project: what stands before it is `-`, or
+    /// the project that gcloud is set to, whatever that is.
     fn from_str(text: &str) -> Result<Self, ResourceError> {
         let unknown = || ResourceError::Unknown(text.chars().take(200).collect());
         if text == ORGANIZATION {
@@ -109,13 +110,7 @@ impl FromStr for Resource {
                 Ok(Self::Project(project.parse()?))
             }
             (Some("serviceAccounts"), Some(account), ..) => {
-                let email: AccountEmail = account.parse()?;
-                let own = email.project();
-                if project == "-" || project == own.as_str() {
-                    Ok(Self::ServiceAccount(email))
-                } else {
-                    Err(unknown())
-                }
+                Ok(Self::ServiceAccount(account.parse()?))
             }
             (Some("locations"), Some(location), Some("repositories"), Some(repository)) => {
                 Ok(Self::Repository(RepositoryName {
@@ -161,7 +156,7 @@ mod tests {
         check(account, account);
         check(&format!("{account}/keys/x"), account);
         check(&account.replacen("my-project", "-", 1), account);
-        check(&account.replacen("my-project", "other", 1), "none");
+        check(&account.replacen("my-project", "other", 1), account);
         check("projects/p/serviceAccounts", "none");
         check("folders/1", "none");
         check("", "none");
