@@ -23,6 +23,7 @@ use std::sync::Arc;
 use model::digest::Digest;
 
 pub use accounts::{AccountChange, KeyKind, NewKey};
+pub use assertions::self_signed_token;
 pub use bootstrap::Owner;
 pub use credentials::{CredentialError, Proof, Surface};
 pub use crypto::MasterKey;

@@ -67,7 +67,10 @@ mod tests {
     async fn migrate(db: &TestDatabase, list: &'static [Migration]) -> Result<(), String> {
         let run = move |tx: &mut Tx<'_>| {
             // As if the database had been made by these.
-            tx.exec("DELETE FROM migrations WHERE name IN ('0001_content', '0002_identity')", params![])?;
+            tx.exec(
+                "DELETE FROM migrations WHERE name IN ('0001_content', '0002_identity')",
+                params![],
+            )?;
             run_list(tx, list)
         };
         db.meta.write(run).await.map_err(|error| error.to_string())

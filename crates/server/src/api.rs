@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod google;
+pub mod metadata_server;
 pub mod oci;
 pub mod ops;
 pub mod token;
@@ -79,9 +80,8 @@ impl std::ops::Deref for App {
 
 /// What clients of the registry reach.
 pub fn registry(app: App) -> anyhow::Result<Router> {
-    let google = Router::new()
-        .fallback(google::entry::answer)
-        .with_state(google::entry::Entry::new(&app)?);
+    let google =
+        Router::new().fallback(google::entry::answer).with_state(google::entry::Entry::new(&app)?);
     Ok(Router::new()
         .route("/v2", any(oci::ping))
         .route("/v2/", any(oci::ping))

@@ -36,6 +36,8 @@ pub struct Config {
     pub domains: Vec<String>,
     /// Encrypted connections.
     pub tls: Tls,
+    /// The metadata server.
+    pub metadata: Metadata,
     /// The log.
     pub log: Log,
     /// What one client can take.
@@ -85,6 +87,22 @@ pub struct Tls {
     pub certificate: PathBuf,
     /// A file with the certificate's private key, in PEM.
     pub key: PathBuf,
+}
+
+/// The metadata server.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Metadata {
+    /// Where it listens, if it does. Whoever reaches it is the account.
+    pub listen: OpsListen,
+    /// The service account that it speaks for.
+    pub account: String,
+}
+
+impl Default for Metadata {
+    fn default() -> Self {
+        Self { listen: OpsListen::Off, account: String::new() }
+    }
 }
 
 /// The log.
@@ -165,6 +183,7 @@ impl Default for Config {
             default_location: "us-west1".to_owned(),
             domains: Vec::new(),
             tls: Tls::default(),
+            metadata: Metadata::default(),
             log: Log::default(),
             limits: Limits::default(),
             gc: Gc::default(),
@@ -221,6 +240,8 @@ pub const KEYS: &[&str] = &[
     "domains",
     "tls.certificate",
     "tls.key",
+    "metadata.listen",
+    "metadata.account",
     "log.format",
     "log.level",
     "limits.connections",

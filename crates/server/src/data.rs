@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use engine::MasterKey;
 use rustix::fs::{FlockOperation, flock};
+use serde::Deserialize;
 use serde_json::json;
 
 /// How a process shares its folder with others.
@@ -124,13 +125,16 @@ impl DataFolder {
     /// Says where the process listens, once it does.
     pub fn write_addresses(
         &self,
-        listen: SocketAddr,
-        ops: Option<SocketAddr>,
+        (listen, url, domain): (SocketAddr, &str, &str),
+        (ops, metadata): (Option<SocketAddr>, Option<SocketAddr>),
     ) -> anyhow::Result<()> {
         let addresses = json!({
             "pid": std::process::id(),
             "listen": listen.to_string(),
+            "url": url,
+            "domain": domain,
             "ops": ops.map(|ops| ops.to_string()),
+            "metadata": metadata.map(|metadata| metadata.to_string()),
         });
         // Under another name first, so that nobody reads half of it.
         let (new, last) = (self.run.join("addresses.new"), self.run.join("addresses.json"));
@@ -145,6 +149,23 @@ impl Drop for DataFolder {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.run);
     }
+}
+
+/// How a running process is reached.
+#[derive(Debug, Deserialize)]
+pub struct Addresses {
+    /// Where clients reach it.
+    pub url: String,
+    /// The domain that images are named under.
+    pub domain: String,
+}
+
+/// How the process that runs on this folder is reached; one of them, where there are several.
+pub fn addresses(path: &Path) -> anyhow::Result<Addresses> {
+    let nobody = || format!("no berth runs on {}; name it with --url", path.display());
+    let socket = sockets(path)?.into_iter().next().with_context(nobody)?;
+    let text = fs::read_to_string(socket.with_file_name("addresses.json")).with_context(nobody)?;
+    Ok(serde_json::from_str(&text)?)
 }
 
 /// The sockets of the processes that run on this folder.

@@ -1,5 +1,7 @@
 //! Sockets: accepting connections, what a slow client may cost, and stopping gently.
 
+pub mod tls;
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,6 +14,8 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
+use tls::Tls;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -26,10 +30,20 @@ const READER_PATIENCE: u32 = 4;
 const WINDOW: u32 = 2 << 20;
 const CONNECTION_WINDOW: u32 = 8 << 20;
 
+/// What a listener serves.
+pub struct Served {
+    /// What every handler shares.
+    pub app: App,
+    /// The routes.
+    pub router: Router,
+    /// What encrypts the connections, if anything.
+    pub tls: Option<Tls>,
+}
+
 /// Serves a router until `stop` says so, and then until what runs is over or `drain` has passed.
 pub async fn serve(
     listener: TcpListener,
-    (app, router): (App, Router),
+    Served { app, router, tls }: Served,
     mut stop: watch::Receiver<bool>,
 ) {
     let limits = app.limits.clone();
@@ -43,8 +57,13 @@ pub async fn serve(
             accepted = accept(&listener, &room) => accepted,
         };
         let Some((stream, peer, place)) = accepted else { continue };
-        let connection =
-            Connection { app: app.clone(), router: router.clone(), peer, stop: stop.clone() };
+        let connection = Connection {
+            app: app.clone(),
+            router: router.clone(),
+            tls: tls.clone(),
+            peer,
+            stop: stop.clone(),
+        };
         connections.spawn(async move {
             let _open = connection.app.metrics.connection_opened();
             if let Err(error) = connection.run(stream).await {
@@ -80,6 +99,7 @@ async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> Option<Accepte
 struct Connection {
     app: App,
     router: Router,
+    tls: Option<Tls>,
     peer: SocketAddr,
     stop: watch::Receiver<bool>,
 }
@@ -95,11 +115,29 @@ impl Connection {
         let patience = u32::try_from(patience.as_millis()).unwrap_or(u32::MAX);
         rustix::net::sockopt::set_tcp_user_timeout(&stream, patience)?;
         let header_timeout = limits.header_timeout.get();
+        if let Some(tls) = self.tls.clone() {
+            let handshake = tokio::time::timeout(header_timeout, tls.acceptor().accept(stream));
+            let stream = tokio::select! {
+                stream = handshake => stream??,
+                _ = self.stop.wait_for(|stop| *stop) => return Ok(()),
+            };
+            let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            return self.serve(stream, http2).await;
+        }
         let version = tokio::time::timeout(header_timeout, is_http2(&stream));
         let http2 = tokio::select! {
             version = version => version??,
             _ = self.stop.wait_for(|stop| *stop) => return Ok(()),
         };
+        self.serve(stream, http2).await
+    }
+
+    /// Serves a connection whose version is known.
+    async fn serve<S>(mut self, stream: S, http2: bool) -> Result<(), Failure>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let header_timeout = self.app.limits.header_timeout.get();
         let (app, router, peer) = (self.app.clone(), self.router.clone(), self.peer);
         let service = service_fn(move |request: Request<Incoming>| {
             let (app, router) = (app.clone(), router.clone());

@@ -10,15 +10,19 @@ use blob::{BlobStore, DiskStore, MemoryStore};
 use engine::{Clock, Engine, EngineError, MasterKey};
 use meta::{Database, Meta};
 use model::host::Domains;
+use model::principal::AccountEmail;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
+use crate::api::metadata_server::{self, Metadata};
 use crate::api::{self, App, Origin, Shared, admin};
 use crate::auth::Authenticate;
 use crate::config::{Config, OpsListen};
 use crate::data::{DataFolder, Sharing};
-use crate::{jobs, listen};
+use crate::jobs;
+use crate::listen::tls::Tls;
+use crate::listen::{self, Served};
 
 /// What a server is started with.
 pub struct Setup {
@@ -90,23 +94,38 @@ impl Server {
         });
         let (stop, stopped) = watch::channel(false);
         let mut listeners = JoinSet::new();
-        let registry = (app.clone(), api::registry(app.clone())?);
+        let tls = Tls::read(&config.tls)?;
+        let router = api::registry(app.clone())?;
+        let registry = Served { app: app.clone(), router, tls: tls.clone() };
         listeners.spawn(listen::serve(listener, registry, stopped.clone()));
         let ops = match config.ops_listen {
             OpsListen::Off => None,
             OpsListen::At(address) => {
                 let listener = bind(address).await?;
                 let address = listener.local_addr()?;
-                let ops = (app.clone(), api::ops(app.clone()));
+                let router = api::ops(app.clone());
+                let ops = Served { app: app.clone(), router, tls: None };
                 listeners.spawn(listen::serve(listener, ops, stopped.clone()));
                 Some(address)
             }
         };
-        let jobs = jobs::start(&app, &config.gc, &stopped);
+        let metadata = match config.metadata.listen {
+            OpsListen::Off => None,
+            OpsListen::At(address) => {
+                let router = metadata_server::router(metadata(&app, &config.metadata.account)?);
+                let listener = bind(address).await?;
+                let address = listener.local_addr()?;
+                let served = Served { app: app.clone(), router, tls: None };
+                listeners.spawn(listen::serve(listener, served, stopped.clone()));
+                Some(address)
+            }
+        };
+        let jobs = jobs::start((&app, tls), &config.gc, &stopped);
         let admin = match &data {
             Some(data) => {
                 let admin = admin::listen(&data.socket(), app.clone())?;
-                data.write_addresses(listen, ops)?;
+                let url = (listen, origin.external_url.as_str(), app.domains.main());
+                data.write_addresses(url, (ops, metadata))?;
                 Some(tokio::spawn(admin))
             }
             None => None,
@@ -163,6 +182,13 @@ async fn open_stores(config: &Config, ephemeral: bool) -> anyhow::Result<Stores>
     let blobs = tokio::task::spawn_blocking(move || DiskStore::open(&path)).await?;
     let blobs = Arc::new(blobs.context("cannot open the blob store")?);
     Ok(Stores { data: Some(data), meta, blobs, master })
+}
+
+/// What the metadata server speaks for.
+fn metadata(app: &App, account: &str) -> anyhow::Result<Metadata> {
+    let email: AccountEmail = account.parse().context("metadata.account")?;
+    let project = email.project().to_string();
+    Ok(Metadata { app: app.clone(), account: account.to_owned(), project })
 }
 
 async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {

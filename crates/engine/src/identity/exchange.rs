@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use meta::{epochs, signing_keys};
 use model::principal::Principal;
-use model::scope::Entry;
+use model::scope::{Entry, Scope};
 use serde::Serialize;
 
 use super::jwt::{JwtError, Unverified};
 use super::tokens::{Bearer, Claims, IssuedToken, Limits, Purpose};
-use crate::{Caller, Engine, EngineError};
+use crate::{Caller, CredentialError, Engine, EngineError, Proof, Rights};
 
 /// How long tokens live.
 pub(crate) const LIFETIME: Duration = Duration::from_secs(3600);
@@ -135,6 +135,34 @@ impl Engine {
             email_verified: email.map(|_| true),
         };
         self.sign("JWT", &claims).await
+    }
+
+    /// A caller that stands for a service account of this registry, without a credential: for the metadata
+    /// server, which its operator gave that account to.
+    pub async fn caller_by_account(&self, email: &str) -> Result<Caller, EngineError> {
+        let wanted = email.to_owned();
+        let account = self
+            .meta
+            .point(move |tx| Ok::<_, EngineError>(meta::accounts::find(tx, &wanted)?))
+            .await?
+            .filter(|account| !account.disabled)
+            .ok_or(CredentialError::AccountDisabled)?;
+        let principal = Principal::ServiceAccount(
+            account.email.parse().map_err(|_| CredentialError::AccountDisabled)?,
+        );
+        let proof = Proof { uid: Some(account.unique_id), ..Proof::default() };
+        Ok(Caller { principal, rights: Rights::Policies, scope: Scope::All, proof })
+    }
+
+    /// Who a caller is, for somebody else to check.
+    pub async fn identity_token(
+        &self,
+        caller: &Caller,
+        (audience, issuer): (&str, &str),
+        include_email: bool,
+    ) -> Result<String, EngineError> {
+        let include = if include_email { IncludeEmail::Yes } else { IncludeEmail::No };
+        self.id_token(&bearer(caller), (audience, issuer), include).await
     }
 
     /// What an access token is. `None`: nothing that is good now.

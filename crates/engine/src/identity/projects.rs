@@ -98,6 +98,15 @@ impl Engine {
         found.map(Project::from).ok_or(unknown)
     }
 
+    /// The number of a project, for the metadata server.
+    pub async fn project_number(&self, id: &str) -> Result<i64, EngineError> {
+        let wanted = id.to_owned();
+        let found =
+            self.meta.point(move |tx| Ok::<_, EngineError>(projects::find(tx, &wanted)?)).await?;
+        let unknown = || EngineError::ResourceUnknown(format!("projects/{id}"));
+        found.map(|project| project.number).ok_or_else(unknown)
+    }
+
     /// The projects after `last` that the caller may see, and where to go on.
     pub async fn projects(
         &self,

@@ -59,7 +59,8 @@ pub async fn answer(State(entry): State<Entry>, request: Request) -> Response {
     }
     match app.authenticate.caller(&app.engine, &parts.headers, surface).await {
         Ok(caller) => {
-            if let Some(info) = parts.extensions.get::<std::sync::Arc<crate::layer::RequestInfo>>() {
+            if let Some(info) = parts.extensions.get::<std::sync::Arc<crate::layer::RequestInfo>>()
+            {
                 info.set_principal(&caller.principal.to_string());
             }
             parts.extensions.insert(caller);

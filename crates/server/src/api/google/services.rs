@@ -90,9 +90,9 @@ impl Gate for EngineGate {
             "" => Resource::Organization,
             name => name.parse().map_err(|problem| GoogleError::bad_field("name", problem))?,
         };
-        let permission = permission
-            .parse()
-            .map_err(|_| GoogleError::new(Code::Internal, "a method asks for no known permission"))?;
+        let permission = permission.parse().map_err(|_| {
+            GoogleError::new(Code::Internal, "a method asks for no known permission")
+        })?;
         extensions.insert(self.0.engine.admit(&caller, permission, resource).await?);
         Ok(())
     }

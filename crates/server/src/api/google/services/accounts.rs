@@ -78,7 +78,8 @@ impl Iam for Services {
         let new = service_account.unwrap_or_default();
         check_names(&new)?;
         let mask = update_mask.map(|mask| mask.paths);
-        let masked = |field: &str| mask.as_ref().is_none_or(|paths| paths.iter().any(|path| path == field));
+        let masked =
+            |field: &str| mask.as_ref().is_none_or(|paths| paths.iter().any(|path| path == field));
         for path in mask.iter().flatten() {
             if !["display_name", "description", "etag"].contains(&path.as_str()) {
                 return Err(bad_field("update_mask", format!("{path} cannot be changed")));

@@ -1,10 +1,10 @@
 //! Policies as messages, for every resource that carries one.
 
-use engine::{StoredPolicy, Caller};
+use engine::{Caller, StoredPolicy};
 use model::policy::{Policy, RawBinding};
 use proto::google::iam::v1::{
-    Binding, GetIamPolicyRequest, Policy as Message, SetIamPolicyRequest, TestIamPermissionsRequest,
-    TestIamPermissionsResponse,
+    Binding, GetIamPolicyRequest, Policy as Message, SetIamPolicyRequest,
+    TestIamPermissionsRequest, TestIamPermissionsResponse,
 };
 use tonic::{Request, Response, Status};
 

@@ -117,8 +117,7 @@ impl Organizations for Services {
 }
 
 fn message(found: Found) -> Project {
-    let state =
-        if found.active { LifecycleState::Active } else { LifecycleState::DeleteRequested };
+    let state = if found.active { LifecycleState::Active } else { LifecycleState::DeleteRequested };
     Project {
         project_number: found.number,
         project_id: found.id,

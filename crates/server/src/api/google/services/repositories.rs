@@ -6,8 +6,9 @@ use model::resource::Resource;
 use prost_types::Any;
 use proto::google::devtools::artifactregistry::v1::artifact_registry_server::ArtifactRegistry;
 use proto::google::devtools::artifactregistry::v1::{
-    CreateRepositoryRequest, DeleteRepositoryRequest, GetRepositoryRequest, ListRepositoriesRequest,
-    ListRepositoriesResponse, OperationMetadata, Repository, UpdateRepositoryRequest,
+    CreateRepositoryRequest, DeleteRepositoryRequest, GetRepositoryRequest,
+    ListRepositoriesRequest, ListRepositoriesResponse, OperationMetadata, Repository,
+    UpdateRepositoryRequest,
 };
 use proto::google::iam::v1::{
     GetIamPolicyRequest, Policy, SetIamPolicyRequest, TestIamPermissionsRequest,
@@ -68,8 +69,7 @@ impl ArtifactRegistry for Services {
             change: message::change(&repository, &Mask::everything())?,
         };
         let created = self.app.engine.create_repository(&admitted, new).await.map_err(failed)?;
-        let response =
-            Any::from_msg(&message::write(&created, &self.app)).expect("a Vec grows");
+        let response = Any::from_msg(&message::write(&created, &self.app)).expect("a Vec grows");
         let name = created.name;
         let place = Place::Location(name.project, name.location);
         self.finished(admitted.caller(), place, (Some(metadata()), response)).await

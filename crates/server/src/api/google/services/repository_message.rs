@@ -38,8 +38,16 @@ const MUTABLE: [&str; 9] = [
 ];
 /// The fields that every client sends back, and nobody changes.
 const FIXED: [&str; 10] = [
-    "name", "format", "mode", "create_time", "update_time", "kms_key_name", "size_bytes",
-    "satisfies_pzs", "satisfies_pzi", "registry_uri",
+    "name",
+    "format",
+    "mode",
+    "create_time",
+    "update_time",
+    "kms_key_name",
+    "size_bytes",
+    "satisfies_pzs",
+    "satisfies_pzi",
+    "registry_uri",
 ];
 
 /// What an update touches: everything, or the fields named, each by the first part of its path.
@@ -63,7 +71,10 @@ impl Mask {
                 return Err(bad_field("update_mask", format!("{field} cannot be changed")));
             }
             if !MUTABLE.contains(&field) {
-                return Err(bad_field("update_mask", format!("{field} is no field of a repository")));
+                return Err(bad_field(
+                    "update_mask",
+                    format!("{field} is no field of a repository"),
+                ));
             }
             fields.insert(field.to_owned());
         }
@@ -261,7 +272,11 @@ pub(super) fn upstreams(repository: &Repository) -> Result<Vec<RepositoryName>, 
 }
 
 /// Refuses to change what a repository is.
-pub(super) fn check_unchanged(current: &Found, new: &Repository, mask: &Mask) -> Result<(), Status> {
+pub(super) fn check_unchanged(
+    current: &Found,
+    new: &Repository,
+    mask: &Mask,
+) -> Result<(), Status> {
     let fixed = [
         ("mode", new.mode, Mode::from_str_name(&current.mode).unwrap_or_default() as i32),
         ("format", new.format, Format::Docker as i32),

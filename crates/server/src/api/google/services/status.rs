@@ -67,7 +67,9 @@ impl From<EngineError> for GoogleError {
             EngineError::UploadBusy => Self::new(Code::Aborted, message),
             EngineError::StorageFull => Self::new(Code::ResourceExhausted, message),
             EngineError::Database(error) => match error.kind() {
-                ErrorKind::Unavailable | ErrorKind::Retry | ErrorKind::Lost => unavailable(&message),
+                ErrorKind::Unavailable | ErrorKind::Retry | ErrorKind::Lost => {
+                    unavailable(&message)
+                }
                 ErrorKind::Unique
                 | ErrorKind::ForeignKey
                 | ErrorKind::Check

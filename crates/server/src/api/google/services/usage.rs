@@ -49,8 +49,7 @@ impl ServiceUsage for Services {
 }
 
 fn service(name: String) -> Service {
-    let state =
-        if SERVED.contains(&names::last(&name)) { State::Enabled } else { State::Disabled };
+    let state = if SERVED.contains(&names::last(&name)) { State::Enabled } else { State::Disabled };
     let parent = name.split("/services/").next().unwrap_or_default().to_owned();
     Service { name, parent, state: state as i32 }
 }
