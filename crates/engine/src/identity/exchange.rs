@@ -72,6 +72,10 @@ impl Engine {
         caller: &Caller,
         access: Vec<Entry>,
     ) -> Result<IssuedToken, EngineError> {
+        // Otherwise one that was made for a single image would be good for everything.
+        if caller.scope != Scope::All {
+            return Err(JwtError("a token that is limited makes no other").into());
+        }
         let rest = caller.proof.expires_at.map(|end| end - self.clock.now() / 1_000_000);
         let lifetime = match rest {
             None => LIFETIME,

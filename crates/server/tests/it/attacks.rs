@@ -3,6 +3,7 @@
 
 mod authorization;
 mod documents;
+mod forgery;
 mod protocol;
 
 /// Attacks of the same list whose surface is not built yet. They come with it.

@@ -16,7 +16,7 @@ use server::run::{Server, Setup};
 use tempfile::TempDir;
 use tokio_postgres::NoTls;
 
-use super::Client;
+use super::{Client, Start};
 
 /// Which database a test runs on.
 #[derive(Clone)]
@@ -40,19 +40,41 @@ impl Backend {
     }
 }
 
-/// A clock that tests move. It starts at the real time and runs with it.
+/// A clock that tests move. It starts at the real time and runs with it, until it is frozen.
 #[derive(Default)]
-pub(crate) struct TestClock(AtomicI64);
+pub(crate) struct TestClock {
+    ahead: AtomicI64,
+    /// Where it stands; 0 while it runs.
+    frozen: AtomicI64,
+}
 
 impl Clock for TestClock {
     fn now(&self) -> i64 {
-        SystemClock.now() + self.0.load(Ordering::Relaxed)
+        let ahead = self.ahead.load(Ordering::Relaxed);
+        match self.frozen.load(Ordering::Relaxed) {
+            0 => SystemClock.now() + ahead,
+            frozen => frozen + ahead,
+        }
     }
 }
 
 impl TestClock {
     pub(crate) fn advance_hours(&self, hours: i64) {
-        self.0.fetch_add(hours * 3_600_000_000, Ordering::Relaxed);
+        self.advance_seconds(hours * 3_600);
+    }
+
+    pub(crate) fn advance_seconds(&self, seconds: i64) {
+        self.ahead.fetch_add(seconds * 1_000_000, Ordering::Relaxed);
+    }
+
+    /// From now on it moves only when it is moved: for what depends on one second.
+    pub(crate) fn freeze(&self) {
+        self.frozen.store(SystemClock.now(), Ordering::Relaxed);
+    }
+
+    /// Whole seconds since 1970, as tokens have them.
+    pub(crate) fn seconds(&self) -> i64 {
+        self.now() / 1_000_000
     }
 }
 
@@ -64,7 +86,14 @@ pub(crate) struct TestServer {
     pub(crate) backend: Backend,
     pub(crate) data: PathBuf,
     server: Option<Server>,
-    _folder: TempDir,
+    folder: Arc<TempDir>,
+}
+
+/// What a server is started with.
+struct New {
+    authenticate: Authenticate,
+    folder: Arc<TempDir>,
+    clock: Arc<TestClock>,
 }
 
 /// The callers of every test: who may do what in `p/r1` and `p/r2`.
@@ -114,6 +143,12 @@ fn repository_name(repository: &str) -> RepositoryName {
     }
 }
 
+impl Start for TestServer {
+    async fn start(backend: Backend) -> Self {
+        Self::start_with(backend, |_| ()).await
+    }
+}
+
 impl TestServer {
     pub(crate) async fn start(backend: Backend) -> Self {
         Self::start_with(backend, |_| ()).await
@@ -121,7 +156,36 @@ impl TestServer {
 
     /// Starts with settings that the test changes.
     pub(crate) async fn start_with(backend: Backend, change: impl FnOnce(&mut Config)) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
+        let new = New {
+            authenticate: Authenticate::Listed(callers()),
+            folder: Arc::new(tempfile::tempdir().expect("a temporary folder")),
+            clock: Arc::default(),
+        };
+        Self::start_as(backend, new, change).await
+    }
+
+    /// Starts as `berth serve` does: callers are told apart by accounts, keys and tokens.
+    pub(crate) async fn start_with_accounts(backend: Backend) -> Self {
+        let new = New {
+            authenticate: Authenticate::Accounts,
+            folder: Arc::new(tempfile::tempdir().expect("a temporary folder")),
+            clock: Arc::default(),
+        };
+        Self::start_as(backend, new, |_| ()).await
+    }
+
+    /// A second server with accounts, on this one's folder, clock and database, which is a PostgreSQL.
+    pub(crate) async fn beside(&self) -> Self {
+        let new = New {
+            authenticate: Authenticate::Accounts,
+            folder: self.folder.clone(),
+            clock: self.clock.clone(),
+        };
+        Self::start_as(self.backend.clone(), new, |_| ()).await
+    }
+
+    async fn start_as(backend: Backend, new: New, change: impl FnOnce(&mut Config)) -> Self {
+        let New { authenticate, folder, clock } = new;
         let local = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut config = Config {
             listen: local,
@@ -133,18 +197,13 @@ impl TestServer {
             config.database.clone_from(url);
         }
         change(&mut config);
-        let (data, clock) = (config.data.clone(), Arc::new(TestClock::default()));
-        let setup = Setup {
-            config,
-            authenticate: Authenticate::Listed(callers()),
-            dev_hosts: None,
-            ephemeral: false,
-            clock: clock.clone(),
-        };
+        let data = config.data.clone();
+        let setup =
+            Setup { config, authenticate, dev_hosts: None, ephemeral: false, clock: clock.clone() };
         let server = Server::start(setup).await.expect("a server that starts");
         let ops = server.ops.expect("asked for");
         let address = server.listen;
-        Self { address, ops, clock, backend, data, server: Some(server), _folder: folder }
+        Self { address, ops, clock, backend, data, server: Some(server), folder }
     }
 
     /// Somebody who may do everything.
