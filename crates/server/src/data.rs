@@ -94,8 +94,13 @@ impl DataFolder {
             bail!("{} can be read by others; chmod 600 it", path.display());
         }
         let bytes = fs::read(&path).with_context(context)?;
-        let bytes = bytes.try_into().map_err(|_| anyhow::anyhow!("it has another length"));
-        Ok(MasterKey::new(&bytes.with_context(context)?))
+        let bytes: Result<[u8; MasterKey::LENGTH], _> =
+            bytes.try_into().map_err(|_| anyhow::anyhow!("it has another length"));
+        let bytes = bytes.with_context(context)?;
+        if bytes.iter().all(|byte| *byte == bytes[0]) {
+            bail!("{} is blank, and everybody knows that key", path.display());
+        }
+        Ok(MasterKey::new(&bytes))
     }
 
     /// Writes the key file of an account that is about to be the first, for its owner alone. Should the process

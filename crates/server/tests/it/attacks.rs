@@ -2,6 +2,7 @@
 //! one test; what it must come to is asserted as the attacker sees it.
 
 mod authorization;
+mod credentials;
 mod documents;
 mod forgery;
 mod protocol;

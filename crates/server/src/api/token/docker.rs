@@ -124,13 +124,23 @@ fn refused(message: &str, status: StatusCode) -> Response {
     (status, axum::Json(body)).into_response()
 }
 
-/// The images that are asked for: `scope` may come several times, and hold several.
+/// The images that are asked for: `scope` may come several times, and hold several. What does not fit into a
+/// token that a header can carry is left out: it would make the token good for nothing at all.
 fn scopes(app: &App, host: &str, fields: &[(String, String)]) -> Vec<Entry> {
+    const LONGEST: usize = 8 << 10;
     let place = app.domains.place(host);
     let values = fields.iter().filter(|(name, _)| name == "scope");
-    values
+    let asked = values
         .flat_map(|(_, value)| value.split(' '))
         .take(MAX_SCOPES)
-        .filter_map(|scope| parse(scope, &place))
-        .collect()
+        .filter_map(|scope| parse(scope, &place));
+    let (mut entries, mut room) = (Vec::new(), LONGEST);
+    for entry in asked.filter(|entry| !entry.actions.is_empty()) {
+        let length = serde_json::to_string(&entry).map_or(usize::MAX, |json| json.len());
+        if !entries.contains(&entry) && length <= room {
+            room -= length;
+            entries.push(entry);
+        }
+    }
+    entries
 }
