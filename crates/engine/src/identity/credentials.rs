@@ -83,6 +83,8 @@ impl Caller {
 pub struct Proof {
     pub(crate) uid: Option<String>,
     pub(crate) key: Option<String>,
+    /// Our own token, by its id.
+    pub(crate) token: Option<String>,
     /// Until when the credential is good, in seconds since 1970; `None` for one without an end.
     pub(crate) expires_at: Option<i64>,
 }
@@ -155,7 +157,8 @@ impl Engine {
             (Purpose::Access, _) => Scope::All,
         };
         let principal = claims.sub.parse().map_err(|_| JwtError("its subject is no principal"))?;
-        let proof = Proof { uid: claims.uid, key: claims.key, expires_at: Some(claims.exp) };
+        let Claims { uid, key, jti, exp, .. } = claims;
+        let proof = Proof { uid, key, token: Some(jti), expires_at: Some(exp) };
         Ok(Caller { principal, rights: Rights::Policies, scope, proof })
     }
 
@@ -164,8 +167,10 @@ impl Engine {
         let (claims, now) = (claims.clone(), self.clock.now());
         self.meta
             .read(move |tx| {
-                if meta::signing_keys::is_revoked(tx, &claims.jti)? {
-                    return Err(CredentialError::Revoked.into());
+                for id in std::iter::once(&claims.jti).chain(&claims.from) {
+                    if meta::signing_keys::is_revoked(tx, id)? {
+                        return Err(CredentialError::Revoked.into());
+                    }
                 }
                 if let Some(id) = &claims.key {
                     let key = meta::accounts::find_key(tx, id)?
@@ -217,7 +222,7 @@ fn is_served_api(audience: &str) -> bool {
 
 fn of_account(bearer: Bearer, expires_at: Option<i64>) -> Caller {
     let Bearer { principal, uid, key } = bearer;
-    let proof = Proof { uid, key, expires_at };
+    let proof = Proof { uid, key, token: None, expires_at };
     Caller { principal, rights: Rights::Policies, scope: Scope::All, proof }
 }
 

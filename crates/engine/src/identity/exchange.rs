@@ -81,7 +81,8 @@ impl Engine {
             None => LIFETIME,
             Some(rest) => Duration::from_secs(rest.max(1).unsigned_abs()).min(LIFETIME),
         };
-        let limits = Limits { scope: None, access: Some(access) };
+        let from = caller.proof.token.clone();
+        let limits = Limits { from, access: Some(access), ..Limits::default() };
         self.issue((Purpose::Registry, &bearer(caller)), lifetime, limits).await
     }
 
@@ -91,7 +92,7 @@ impl Engine {
         caller: &Caller,
         scope: String,
     ) -> Result<IssuedToken, EngineError> {
-        let limits = Limits { scope: Some(scope), access: None };
+        let limits = Limits { scope: Some(scope), ..Limits::default() };
         self.issue((Purpose::Access, &bearer(caller)), LIFETIME, limits).await
     }
 
@@ -113,7 +114,7 @@ impl Engine {
             return Ok(Exchanged::Id { token });
         }
         let scope = assertion.scope.unwrap_or_default();
-        let limits = Limits { scope: Some(scope.clone()), access: None };
+        let limits = Limits { scope: Some(scope.clone()), ..Limits::default() };
         let token = self.issue((Purpose::Access, &bearer), LIFETIME, limits).await?;
         Ok(Exchanged::Access { token, scope })
     }

@@ -47,7 +47,7 @@ impl Engine {
         }
         let (bearer, _) =
             self.impersonate(caller, chain, "iam.serviceAccounts.getAccessToken").await?;
-        let limits = Limits { scope: Some(scope.join(" ")), access: None };
+        let limits = Limits { scope: Some(scope.join(" ")), ..Limits::default() };
         self.issue((Purpose::Access, &bearer), lifetime, limits).await
     }
 

@@ -62,6 +62,9 @@ pub(crate) struct Claims {
     /// The account's key that it was got with, and goes with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) key: Option<String>,
+    /// The token that it was made from, and goes with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) from: Option<String>,
     /// The scopes of OAuth that were asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) scope: Option<String>,
@@ -188,6 +191,7 @@ impl Engine {
             purpose,
             uid: bearer.uid.clone(),
             key: bearer.key.clone(),
+            from: limits.from,
             scope: limits.scope,
             access: limits.access,
         };
@@ -243,6 +247,8 @@ impl Engine {
 /// What a token is limited to.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Limits {
+    /// The standing of another token.
+    pub(crate) from: Option<String>,
     /// Scopes of OAuth.
     pub(crate) scope: Option<String>,
     /// Images.

@@ -6,6 +6,7 @@ mod credentials;
 mod documents;
 mod forgery;
 mod protocol;
+mod revocation;
 
 /// Attacks of the same list whose surface is not built yet. They come with it.
 #[test]
