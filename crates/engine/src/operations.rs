@@ -27,11 +27,15 @@ impl Engine {
 
     /// An operation that the caller started. Anybody else's is as unknown as one that never was.
     pub async fn operation(&self, caller: &Caller, name: &str) -> Result<Vec<u8>, EngineError> {
+        let unknown = || EngineError::ResourceUnknown(format!("Operation {name}"));
+        // No name of ours holds anything else, and PostgreSQL takes no NUL.
+        if !name.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(unknown());
+        }
         let (wanted, principal) = (name.to_owned(), caller.principal.to_string());
         let found =
             self.meta.point(move |tx| Ok::<_, EngineError>(operations::find(tx, &wanted)?)).await?;
         let found = found.filter(|operation| operation.principal == principal);
-        let unknown = || EngineError::ResourceUnknown(format!("Operation {name}"));
         found.map(|operation| operation.content).ok_or_else(unknown)
     }
 }

@@ -36,7 +36,7 @@ pub struct RepositoryChange {
 impl RepositoryChange {
     fn apply(self, to: &mut Described) -> Result<(), EngineError> {
         if let Some(labels) = self.labels {
-            check_labels(&labels)?;
+            check_labels("repository.labels", &labels)?;
             to.labels = serde_json::to_string(&labels).expect("texts are always JSON");
         }
         if let Some(description) = self.description {
@@ -212,9 +212,11 @@ fn check_description(description: &str) -> Result<(), EngineError> {
 }
 
 /// Labels as Google Cloud has them: at most 64, keys and values of lower-case letters, digits, `_` and `-`.
-fn check_labels(labels: &BTreeMap<String, String>) -> Result<(), EngineError> {
-    let refused =
-        |problem: String| Err(EngineError::InvalidArgument { field: "repository.labels", problem });
+pub(crate) fn check_labels(
+    field: &'static str,
+    labels: &BTreeMap<String, String>,
+) -> Result<(), EngineError> {
+    let refused = |problem: String| Err(EngineError::InvalidArgument { field, problem });
     let plain = |text: &str| {
         text.chars().count() <= 63
             && text.chars().all(|c| {
@@ -250,7 +252,7 @@ mod tests {
     #[track_caller]
     fn check(key: &str, value: &str, valid: bool) {
         let labels = BTreeMap::from([(key.to_owned(), value.to_owned())]);
-        assert_eq!(check_labels(&labels).is_ok(), valid, "{key}={value}");
+        assert_eq!(check_labels("labels", &labels).is_ok(), valid, "{key}={value}");
     }
 
     #[test]
@@ -267,6 +269,6 @@ mod tests {
         check(&"a".repeat(64), "x", false);
         check("a", &"x".repeat(64), false);
         let many: BTreeMap<_, _> = (0..65).map(|n| (format!("k{n}"), String::new())).collect();
-        assert!(check_labels(&many).is_err());
+        assert!(check_labels("labels", &many).is_err());
     }
 }

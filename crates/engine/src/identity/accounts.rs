@@ -330,7 +330,13 @@ fn find(tx: &mut Tx<'_>, email: &AccountEmail) -> Result<Account, EngineError> {
         .ok_or_else(|| EngineError::ResourceUnknown(format!("Service account {email}")))
 }
 
+/// Whether a key could have this id. What clients send goes into no query before.
+pub(super) fn is_key_id(id: &str) -> bool {
+    id.len() == 40 && id.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 fn find_key(tx: &mut Tx<'_>, email: &AccountEmail, id: &str) -> Result<Key, EngineError> {
-    let found = accounts::find_key(tx, id)?.filter(|key| key.account == email.as_str());
+    let found = if is_key_id(id) { accounts::find_key(tx, id)? } else { None };
+    let found = found.filter(|key| key.account == email.as_str());
     found.ok_or_else(|| EngineError::ResourceUnknown(format!("Service account key {id}")))
 }

@@ -4,6 +4,7 @@ use meta::accounts::{self, Key};
 use model::principal::{AccountEmail, Principal};
 use serde::Deserialize;
 
+use super::accounts::is_key_id;
 use super::crypto::verify_rs256;
 use super::jwt::{self, Header, JwtError, Unverified};
 use super::key_file;
@@ -67,7 +68,7 @@ impl Engine {
         let (wanted, id, now) = (email.clone(), id.to_owned(), self.clock.now());
         self.meta
             .read(move |tx| {
-                let key = accounts::find_key(tx, &id)?;
+                let key = if is_key_id(&id) { accounts::find_key(tx, &id)? } else { None };
                 let key = key
                     .filter(|key| key.account == wanted.as_str())
                     .ok_or(JwtError("its key is unknown"))?;

@@ -13,7 +13,7 @@ use super::crypto::AccountKey;
 use super::exchange::{IncludeEmail, LIFETIME};
 use super::jwt::{self, Header};
 use super::tokens::{Bearer, IssuedToken, Limits, Purpose};
-use crate::{Caller, CredentialError, Engine, EngineError, Rights};
+use crate::{Caller, Engine, EngineError, Rights};
 
 /// An account, and those through whom the caller acts as it.
 #[derive(Debug, Clone)]
@@ -147,7 +147,10 @@ impl Engine {
                     EngineError::ResourceUnknown(format!("Service account {wanted}"))
                 })?;
                 if account.disabled {
-                    return Err(CredentialError::AccountDisabled.into());
+                    // Not the caller's credential: signing in again would change nothing.
+                    return Err(EngineError::Precondition(format!(
+                        "Service account {wanted} is disabled."
+                    )));
                 }
                 let key = accounts::keys_of(tx, wanted.as_str())?
                     .into_iter()

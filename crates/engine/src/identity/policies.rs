@@ -6,7 +6,7 @@ use meta::policies::{self, Stored};
 use meta::{Id, Tx, epochs, events, repositories};
 use model::permission::Permission;
 use model::policy::Policy;
-use model::principal::Principal;
+use model::principal::{Member, Principal};
 use model::resource::Resource;
 
 use crate::{Caller, Engine, EngineError, Rights};
@@ -165,9 +165,6 @@ impl Engine {
         (policy, etag): (Policy, Vec<u8>),
     ) -> Result<StoredPolicy, EngineError> {
         let resource = admitted.to(permission)?.clone();
-        if resource == Resource::Organization {
-            keeps_an_administrator(&policy)?;
-        }
         let (admitted, now) = (admitted.clone(), self.clock.now());
         let stored = self
             .meta
@@ -178,6 +175,9 @@ impl Engine {
                     return Err(EngineError::Conflict(
                         "There were concurrent policy changes. Please retry the whole read-modify-write with exponential backoff.".to_owned(),
                     ));
+                }
+                if resource == Resource::Organization {
+                    keeps_an_administrator(tx, &policy)?;
                 }
                 write(tx, &name, &policy, now)?;
                 events::insert(tx, &admitted.event("set-policy", &name, now))?;
@@ -243,18 +243,23 @@ fn check_exists(tx: &mut Tx<'_>, resource: &Resource) -> Result<(), EngineError>
     if exists { Ok(()) } else { Err(EngineError::ResourceUnknown(resource.to_string())) }
 }
 
-/// Nobody could ever change anything again.
-fn keeps_an_administrator(policy: &Policy) -> Result<(), EngineError> {
+/// Otherwise nobody could ever change anything again. Only accounts can sign in: a group, a domain or a person is
+/// nobody yet.
+fn keeps_an_administrator(tx: &mut Tx<'_>, policy: &Policy) -> Result<(), EngineError> {
     let needed = "resourcemanager.organizations.setIamPolicy";
-    let kept = policy.bindings().iter().any(|binding| {
-        !binding.members.is_empty()
-            && binding.role.permissions().iter().any(|held| held.as_str() == needed)
-    });
-    if kept {
-        return Ok(());
+    let bindings = policy
+        .bindings()
+        .iter()
+        .filter(|binding| binding.role.permissions().iter().any(|held| held.as_str() == needed));
+    for member in bindings.flat_map(|binding| &binding.members) {
+        if let Member::ServiceAccount(email) = member
+            && meta::accounts::find(tx, email.as_str())?.is_some_and(|account| !account.disabled)
+        {
+            return Ok(());
+        }
     }
     Err(EngineError::Precondition(
-        "the organization's policy must leave somebody with roles/resourcemanager.organizationAdmin"
+        "the organization's policy must leave an account that is switched on with roles/resourcemanager.organizationAdmin"
             .to_owned(),
     ))
 }

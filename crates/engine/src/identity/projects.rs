@@ -12,6 +12,7 @@ use model::role;
 
 use super::policies;
 use super::policies::Admitted;
+use crate::repositories::check_labels;
 use crate::{Caller, Engine, EngineError};
 
 /// A project.
@@ -59,6 +60,8 @@ impl Engine {
     ) -> Result<Project, EngineError> {
         admitted.to("resourcemanager.projects.create")?;
         let id = check_id(&new.id)?;
+        check_name(&new.name)?;
+        check_labels("project.labels", &new.labels)?;
         let row = Row {
             id: id.as_str().to_owned(),
             number: projects::new_number(),
@@ -174,6 +177,17 @@ pub(super) fn owned_by(principal: &Principal) -> Policy {
         }
     }
     policy
+}
+
+fn check_name(name: &str) -> Result<(), EngineError> {
+    const LONGEST: usize = 100;
+    if name.chars().count() <= LONGEST && !name.contains(char::is_control) {
+        return Ok(());
+    }
+    Err(EngineError::InvalidArgument {
+        field: "project.name",
+        problem: format!("at most {LONGEST} characters, none of which controls a terminal"),
+    })
 }
 
 /// The ids that Resource Manager takes.

@@ -4,9 +4,12 @@
 mod authorization;
 mod credentials;
 mod documents;
+mod doors;
 mod forgery;
+mod policies;
 mod protocol;
 mod revocation;
+mod visibility;
 
 /// Attacks of the same list whose surface is not built yet. They come with it.
 #[test]

@@ -5,6 +5,7 @@ pub(crate) mod client;
 pub(crate) mod google;
 pub(crate) mod image;
 pub(crate) mod key;
+pub(crate) mod routes;
 pub(crate) mod server;
 pub(crate) mod wire;
 

@@ -88,7 +88,12 @@ impl Gate for EngineGate {
         };
         let resource = match access.resource.as_str() {
             "" => Resource::Organization,
-            name => name.parse().map_err(|problem| GoogleError::bad_field("name", problem))?,
+            name => match name.parse() {
+                Ok(resource) => resource,
+                // Whoever is nobody is asked who they are first.
+                Err(_) if caller.is_anonymous() => return Err(GoogleError::no_credential()),
+                Err(problem) => return Err(GoogleError::bad_field("name", problem)),
+            },
         };
         let permission = permission.parse().map_err(|_| {
             GoogleError::new(Code::Internal, "a method asks for no known permission")
@@ -126,6 +131,11 @@ fn bad_field(field: &str, problem: impl std::fmt::Display) -> Status {
 fn timestamp(micros: i64) -> Timestamp {
     let (seconds, rest) = (micros.div_euclid(1_000_000), micros.rem_euclid(1_000_000));
     Timestamp { seconds, nanos: rest as i32 * 1_000 }
+}
+
+/// Where a list goes on. No name holds NUL, which PostgreSQL does not take.
+fn page_token(token: &str) -> Result<&str, Status> {
+    if token.contains('\0') { Err(bad_field("page_token", "is none of ours")) } else { Ok(token) }
 }
 
 /// How many entries a page may have: the client's wish, within bounds.

@@ -111,6 +111,7 @@ on_both! {
             ("numbers", key.with("private_key_id", 5).file.to_string()),
             ("a person's", key.with("type", "authorized_user").file.to_string()),
             ("a path", key.with("private_key_id", "../../x").file.to_string()),
+            ("NUL", key.with("private_key_id", "x\0").file.to_string()),
             ("SQL", key.with("client_email", "x' OR 1=1 --").file.to_string()),
         ];
         for user in ["_json_key", "_json_key_base64"] {

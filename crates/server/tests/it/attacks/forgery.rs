@@ -71,6 +71,7 @@ on_both! {
             ("no kid", json!({ "alg": "RS256" })),
             ("a path as kid", json!({ "alg": "RS256", "kid": "../../../../dev/null" })),
             ("SQL as kid", json!({ "alg": "RS256", "kid": "' OR '1'='1" })),
+            ("NUL as kid", json!({ "alg": "RS256", "kid": "\0" })),
             ("kid is a list", json!({ "alg": "RS256", "kid": [kid] })),
             ("jwk", json!({ "alg": "RS256", "kid": kid, "jwk": { "kty": "RSA", "n": modulus, "e": "AQAB" } })),
             ("jku", json!({ "alg": "RS256", "kid": kid, "jku": "http://127.0.0.1:1/keys" })),

@@ -12,7 +12,9 @@ use proto::google::iam::v1::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{Services, admitted, bad_field, base_url, failed, names, page_size, timestamp};
+use super::{
+    Services, admitted, bad_field, base_url, failed, names, page_size, page_token, timestamp,
+};
 
 #[tonic::async_trait]
 impl Iam for Services {
@@ -21,8 +23,9 @@ impl Iam for Services {
         request: Request<ListServiceAccountsRequest>,
     ) -> Result<Response<ListServiceAccountsResponse>, Status> {
         let admitted = admitted(&request)?;
-        let ListServiceAccountsRequest { page_size: wanted, page_token, .. } = request.into_inner();
-        let page = (page_token.as_str(), page_size(wanted, 100)?);
+        let ListServiceAccountsRequest { page_size: wanted, page_token: token, .. } =
+            request.into_inner();
+        let page = (page_token(&token)?, page_size(wanted, 100)?);
         let (found, more) = self.app.engine.accounts(&admitted, page).await.map_err(failed)?;
         let next = found.last().filter(|_| more).map(|account| account.email.clone());
         Ok(Response::new(ListServiceAccountsResponse {

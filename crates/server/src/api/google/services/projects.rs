@@ -16,7 +16,7 @@ use proto::google::longrunning::Operation;
 use tonic::{Request, Response, Status};
 
 use super::operations::Place;
-use super::{Services, admitted, bad_field, caller, failed, page_size, timestamp};
+use super::{Services, admitted, bad_field, caller, failed, page_size, page_token, timestamp};
 
 #[tonic::async_trait]
 impl Projects for Services {
@@ -39,13 +39,14 @@ impl Projects for Services {
         request: Request<ListProjectsRequest>,
     ) -> Result<Response<ListProjectsResponse>, Status> {
         let caller = caller(&request);
-        let ListProjectsRequest { filter, page_size: wanted, page_token } = request.into_inner();
+        let ListProjectsRequest { filter, page_size: wanted, page_token: token } =
+            request.into_inner();
         let active_only = match filter.trim() {
             "" => false,
             "lifecycleState:ACTIVE" | "lifecycleState=ACTIVE" => true,
             _ => return Err(bad_field("filter", "only lifecycleState:ACTIVE is understood")),
         };
-        let page = (page_token.as_str(), page_size(wanted, 500)?);
+        let page = (page_token(&token)?, page_size(wanted, 500)?);
         let (found, next) = self.app.engine.projects(&caller, page).await.map_err(failed)?;
         let shown = found.into_iter().filter(|project| project.active || !active_only);
         Ok(Response::new(ListProjectsResponse {

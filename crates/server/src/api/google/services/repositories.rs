@@ -19,7 +19,7 @@ use tonic::{Request, Response, Status};
 
 use super::operations::Place;
 use super::repository_message::{self as message, Mask};
-use super::{Services, admitted, bad_field, caller, failed, names, page_size};
+use super::{Services, admitted, bad_field, caller, failed, names, page_size, page_token};
 
 #[tonic::async_trait]
 impl ArtifactRegistry for Services {
@@ -28,15 +28,16 @@ impl ArtifactRegistry for Services {
         request: Request<ListRepositoriesRequest>,
     ) -> Result<Response<ListRepositoriesResponse>, Status> {
         let admitted = admitted(&request)?;
-        let ListRepositoriesRequest { page_size: wanted, page_token, filter, order_by, .. } =
-            request.into_inner();
+        let ListRepositoriesRequest {
+            page_size: wanted, page_token: token, filter, order_by, ..
+        } = request.into_inner();
         if !filter.is_empty() {
             return Err(bad_field("filter", "filters are not understood yet"));
         }
         if !["", "name"].contains(&order_by.trim()) {
             return Err(bad_field("order_by", "repositories are ordered by name"));
         }
-        let page = (page_token.as_str(), page_size(wanted, 500)?);
+        let page = (page_token(&token)?, page_size(wanted, 500)?);
         let (found, more) = self.app.engine.repositories(&admitted, page).await.map_err(failed)?;
         let last = found.last().filter(|_| more);
         let next = last.map(|repository| repository.name.repository.to_string());

@@ -1,0 +1,4 @@
+//! Accounts, policies and projects, as clients of Google's APIs meet them.
+
+mod bad_input;
+mod tokens;
