@@ -23,12 +23,12 @@ pub fn ensure(
     if let Some(id) = find(tx, repository, path.image.as_str())? {
         return Ok(id);
     }
-    // The path of a repository's image that is being removed is free again.
-    tx.exec(
-        "UPDATE packages SET path = '.' || path || '.' || name WHERE location = ?1 AND path = ?2 AND repository_id <> ?3",
-        params![location.as_str(), path.path().as_str(), repository],
-    )?;
     let id = Id::new();
+    // The path of a repository's image that is being removed is free again, as often as that happens.
+    tx.exec(
+        "UPDATE packages SET path = ?4 WHERE location = ?1 AND path = ?2 AND repository_id <> ?3",
+        params![location.as_str(), path.path().as_str(), repository, format!(".{id}").as_str()],
+    )?;
     tx.exec(
         "INSERT INTO packages (id, repository_id, name, location, path, created_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6)",

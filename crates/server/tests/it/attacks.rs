@@ -6,6 +6,7 @@ mod credentials;
 mod documents;
 mod doors;
 mod forgery;
+mod matrix;
 mod policies;
 mod protocol;
 mod revocation;

@@ -195,7 +195,7 @@ on_both! {
             let path = names.fill(&route.template);
             let reply = nobody.send(route.verb.clone(), &path, "{}").await;
             assert_eq!(reply.google(), "401 UNAUTHENTICATED", "{} {path}", route.verb);
-            let message = route.message(&route.resource(&names));
+            let message = route.message(&route.resource(&names), &json!({}));
             let reply = wire.call(&route.method.path, HeaderMap::new(), &message).await;
             assert_eq!(reply.header("grpc-status"), "16", "{}", route.method.path);
         }
@@ -226,7 +226,7 @@ on_both! {
             for who in [&viewer, &reader, &stranger] {
                 let headers = bearer(Some(&who.token));
                 let rest = wire.send((route.verb.clone(), &path), headers.clone(), "{}").await;
-                let message = route.message(&route.resource(&names));
+                let message = route.message(&route.resource(&names), &json!({}));
                 let grpc = wire.call(&route.method.path, headers, &message).await;
                 let refused = grpc.header("grpc-status") == "7";
                 assert_eq!(rest.status == 403, refused, "{} {path}: {grpc:?}", who.email);

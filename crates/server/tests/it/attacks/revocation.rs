@@ -205,6 +205,22 @@ on_both! {
         refused.expect_error("400 MANIFEST_BLOB_UNKNOWN");
     }
 
+    async fn attack_28_again_and_again(accounts: Accounts) {
+        let name = repository(PROJECT, "r1");
+        for n in 0..4 {
+            accounts.repository(PROJECT, "r1").await;
+            let image = Image::new(n);
+            image.push(&accounts.owner.client, (IMAGE, "latest")).await;
+            let pulled = accounts.owner.get(MANIFEST).await.expect(200);
+            assert_eq!(pulled.header("docker-content-digest"), image.digest());
+            assert_eq!(accounts.owner.get("/v2/_catalog").await.json()["repositories"], json!([IMAGE]));
+            accounts.owner.delete(&format!("/v1/{name}")).await.expect(200);
+        }
+        crate::gc::collect(&accounts.server).await;
+        assert_eq!(accounts.owner.get("/v2/_catalog").await.json()["repositories"], json!([]));
+        accounts.owner.get(MANIFEST).await.expect(404);
+    }
+
     async fn attack_28_an_account_of_an_old_name_is_a_new_one(accounts: Accounts) {
         let (owner, thief) = (&accounts.owner, accounts.actor("thief-of-names").await);
         let robot = accounts.actor("robot-1").await;

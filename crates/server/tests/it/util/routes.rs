@@ -97,9 +97,10 @@ impl Route {
         pattern.map(|(pattern, _)| names.fill(pattern)).unwrap_or_default()
     }
 
-    /// The method's message with `resource` in the field that names it.
-    pub(crate) fn message(&self, resource: &str) -> DynamicMessage {
-        let mut message = DynamicMessage::new(self.method.input.clone());
+    /// The method's message: what `body` says, and `resource` in the field that names it.
+    pub(crate) fn message(&self, resource: &str, body: &serde_json::Value) -> DynamicMessage {
+        let message = DynamicMessage::deserialize(self.method.input.clone(), body);
+        let mut message = message.expect("a body of this method");
         if let Some(field) = self.field() {
             set(&mut message, field, resource);
         }
