@@ -93,8 +93,31 @@ impl Record {
 /// Cut to what a line can bear. URIs hold no control characters, so nothing can break the line.
 fn path_and_query(uri: &http::Uri) -> String {
     const LONGEST: usize = 512;
-    let text = uri.path_and_query().map_or(uri.path(), |whole| whole.as_str());
-    text.chars().take(LONGEST).collect()
+    let query = uri.query().map(|query| {
+        let shown: Vec<_> = query.split('&').map(without_secret).collect();
+        format!("?{}", shown.join("&"))
+    });
+    uri.path().chars().chain(query.iter().flat_map(|query| query.chars())).take(LONGEST).collect()
+}
+
+/// A parameter, without its value where it is one of those that people and Google's clients put secrets into. None
+/// of them means anything here.
+fn without_secret(pair: &str) -> &str {
+    const SECRETS: [&str; 9] = [
+        "access_token",
+        "oauth_token",
+        "id_token",
+        "refresh_token",
+        "token",
+        "password",
+        "assertion",
+        "client_secret",
+        "key",
+    ];
+    match pair.split_once('=') {
+        Some((name, _)) if SECRETS.iter().any(|secret| secret.eq_ignore_ascii_case(name)) => name,
+        Some(_) | None => pair,
+    }
 }
 
 fn user_agent(headers: &HeaderMap) -> String {

@@ -10,6 +10,7 @@ mod matrix;
 mod policies;
 mod protocol;
 mod revocation;
+mod secrets;
 mod visibility;
 
 /// Attacks of the same list whose surface is not built yet. They come with it.

@@ -13,9 +13,10 @@ use crate::util::{Backend, Client, Image, digest_of, random_bytes};
 const IMAGE: &str = "p/r1/image";
 
 /// A process, killed when it is dropped.
-struct Berth {
+pub(crate) struct Berth {
     child: Child,
-    client: Client,
+    pub(crate) client: Client,
+    pub(crate) ops: Option<SocketAddr>,
 }
 
 impl Drop for Berth {
@@ -24,7 +25,7 @@ impl Drop for Berth {
     }
 }
 
-fn berth(arguments: &[&str]) -> Command {
+pub(crate) fn berth(arguments: &[&str]) -> Command {
     #[expect(clippy::disallowed_methods, reason = "the test is about processes")]
     let mut command = Command::new(env!("CARGO_BIN_EXE_berth"));
     command.args(arguments).env_remove("BERTH_CONFIG");
@@ -44,7 +45,7 @@ impl Berth {
         Self::spawn(data, command.stderr(Stdio::null())).await
     }
 
-    async fn spawn(data: &Path, command: &mut Command) -> Self {
+    pub(crate) async fn spawn(data: &Path, command: &mut Command) -> Self {
         command.args(["--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--data"]);
         let child = command.arg(data).stdout(Stdio::null()).spawn().expect("it starts");
         let addresses = data.join(format!("run/{}/addresses.json", child.id()));
@@ -55,9 +56,9 @@ impl Berth {
             tokio::time::sleep(Duration::from_millis(10)).await;
         };
         let addresses: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-        let listen: SocketAddr =
-            addresses["listen"].as_str().expect("text").parse().expect("an address");
-        Self { child, client: Client::new(listen) }
+        let address = |name: &str| addresses[name].as_str()?.parse::<SocketAddr>().ok();
+        let client = Client::new(address("listen").expect("an address"));
+        Self { child, client, ops: address("ops") }
     }
 
     /// SIGKILL: nothing is written down, nothing is closed.
@@ -235,7 +236,8 @@ async fn an_ephemeral_server_leaves_nothing() {
         std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().expect("piped")));
     let banner = lines.next().expect("a banner").expect("text");
     let (_, address) = banner.split_once("http://").expect("an address");
-    let berth = Berth { child, client: Client::new(address.parse().expect("an address")) };
+    let berth =
+        Berth { child, client: Client::new(address.parse().expect("an address")), ops: None };
     let image = Image::new(1);
     image.push(&berth.client, (IMAGE, "latest")).await;
     let pulled = berth.client.get(&format!("/v2/{IMAGE}/manifests/latest")).await.expect(200);

@@ -80,6 +80,10 @@ impl Client {
         Self { address, headers: Vec::new() }
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub(crate) fn token(self, token: &str) -> Self {
         self.with("authorization", &format!("Bearer {token}"))
     }
