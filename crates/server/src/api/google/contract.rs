@@ -324,9 +324,12 @@ mod tests {
         let method =
             contract.at("/google.iam.credentials.v1.IAMCredentials/SignJwt").expect("there");
         assert_eq!(method.name, "google.iam.credentials.v1.IAMCredentials.SignJwt");
+        // The chain of delegates decides who is asked for the permission.
+        assert!(matches!(&method.access, AccessRule::Open { why } if why.contains("delegates")));
+        let get = contract.at("/google.iam.admin.v1.IAM/GetServiceAccountKey").expect("there");
         let (permission, resource) =
-            ("iam.serviceAccounts.signJwt".to_owned(), Some("name".to_owned()));
-        assert_eq!(method.access, AccessRule::Permission { permission, resource });
+            ("iam.serviceAccountKeys.get".to_owned(), Some("name".to_owned()));
+        assert_eq!(get.access, AccessRule::Permission { permission, resource });
         let template = "/v1/{name=projects/*/serviceAccounts/*}:signJwt".to_owned();
         assert_eq!(
             method.rules,

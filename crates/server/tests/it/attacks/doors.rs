@@ -80,6 +80,33 @@ async fn tenant(accounts: &Accounts, project: &str) -> (Google, Names) {
     (owner, Names::new(project, "r1", (&robot.email, key.id())))
 }
 
+/// Other ways to write a path in `tenant-b`, of which a careless server might take one for another's.
+fn other_spellings(path: &str) -> Vec<String> {
+    vec![
+        path.to_owned(),
+        format!("{path}/"),
+        format!("{path};x"),
+        format!("{path}?x=/../y"),
+        format!("{path}%20"),
+        path.replace("tenant-b", "TENANT-B"),
+        path.replace("/r1", "/R1"),
+        path.replacen('/', "//", 1),
+        path.replace("/r1", "//r1"),
+        path.replace("/r1", "/./r1"),
+        path.replace("/r1", "/%2e/r1"),
+        path.replace("tenant-b", "tenant-a/../tenant-b"),
+        path.replace("tenant-b", "tenant-a%2f..%2ftenant-b"),
+        path.replace("tenant-b", "tenant%2Db"),
+        path.replace("tenant-b/", "tenant-b%2F"),
+        path.replace("/r1", "/%72%31"),
+        path.replace("/v1/", "/V1/").replace("/v2/", "/V2/"),
+        path.replace("/v1/", "/v1beta2/"),
+        path.replace("/v1/", "/v1/v1/"),
+        path.replace("r1", "r1%00"),
+        path.replace("tenant-b", "tenant-b%00tenant-a"),
+    ]
+}
+
 on_both! {
     async fn attack_10_a_token_for_pushing_deletes_nothing(accounts: Accounts) {
         accounts.repository(PROJECT, "r1").await;
@@ -100,7 +127,12 @@ on_both! {
         let upload = pushing.start_upload("my-project/r1/image").await;
         pushing.delete(&upload).await.expect(204);
         let deleting = accounts.owner.registry_token(&[&scope("pull,push,delete")]).await;
-        accounts.anonymous().token(&deleting).delete(&format!("{manifest}/latest")).await.expect(202);
+        accounts
+            .anonymous()
+            .token(&deleting)
+            .delete(&format!("{manifest}/latest"))
+            .await
+            .expect(202);
     }
 
     /// Whatever a body or a query names, the path decides; whatever a path names, its permission is asked.
@@ -117,7 +149,8 @@ on_both! {
             }
             let named = |resource: &str| {
                 let fields = ["name", "parent", "resource", "project", "repositoryId", "accountId"];
-                let mut body: Value = fields.map(|field| (field.to_owned(), json!(resource))).into_iter().collect();
+                let mut body: Value =
+                    fields.map(|field| (field.to_owned(), json!(resource))).into_iter().collect();
                 for inner in ["repository", "service_account", "serviceAccount"] {
                     body[inner] = json!({ "name": resource, "description": "stolen", "displayName": "stolen" });
                 }
@@ -125,12 +158,22 @@ on_both! {
                 body
             };
             let query = |resource: &str| {
-                let fields = ["name", "parent", "resource", "repository.name", "service_account.name", "serviceAccount.name", "package.name"];
+                let fields = [
+                    "name",
+                    "parent",
+                    "resource",
+                    "repository.name",
+                    "service_account.name",
+                    "serviceAccount.name",
+                    "package.name",
+                ];
                 let pairs = fields.map(|field| format!("{field}={resource}"));
                 pairs.join("&")
             };
             let (own_resource, victims) = (route.resource(&own), route.resource(&victim));
-            for (path, resource) in [(&ours, &victims), (&theirs, &own_resource), (&theirs, &victims)] {
+            for (path, resource) in
+                [(&ours, &victims), (&theirs, &own_resource), (&theirs, &victims)]
+            {
                 let body = named(resource).to_string();
                 let uri = format!("{path}?{}", query(resource));
                 let reply = attacker.client.send(route.verb.clone(), &uri, body).await;
@@ -140,7 +183,10 @@ on_both! {
                     assert_eq!(reply.google(), "403 PERMISSION_DENIED", "{} {uri}", route.verb);
                 }
                 let text = String::from_utf8_lossy(&reply.body);
-                assert!(!text.contains("accessToken") && !text.contains("signedJwt"), "{uri}: {text}");
+                assert!(
+                    !text.contains("accessToken") && !text.contains("signedJwt"),
+                    "{uri}: {text}"
+                );
             }
         }
         assert!(tried > 150, "{tried}");
@@ -162,7 +208,9 @@ on_both! {
             let reply = attacker.client.send(route.verb.clone(), &path, "{}").await;
             assert_eq!(reply.google(), "403 PERMISSION_DENIED", "{} {path}", route.verb);
         }
-        for route in routes::all().iter().filter(|route| route.template.contains("/serviceAccounts/*") && route.field().is_some()) {
+        for route in routes::all().iter().filter(|route| {
+            route.template.contains("/serviceAccounts/*") && route.field().is_some()
+        }) {
             // An account's address says its project, whatever stands before it.
             for project in ["tenant-a", "-"] {
                 let mixed = Names { project: project.to_owned(), ..victim.clone() };
@@ -202,14 +250,18 @@ on_both! {
         for (method, path) in oci_paths(&image.digest()) {
             let reply = nobody.send(method.clone(), &path, "").await;
             assert_eq!(reply.status, 401, "{method} {path}");
-            assert!(reply.header("www-authenticate").starts_with("Bearer realm="), "{method} {path}");
+            assert!(
+                reply.header("www-authenticate").starts_with("Bearer realm="),
+                "{method} {path}"
+            );
         }
         for path in PUBLIC {
             for method in [Method::GET, Method::POST] {
                 assert_ne!(nobody.send(method, path, "").await.status, 401, "{path}");
             }
         }
-        let unknown = wire.call("/google.iam.admin.v1.IAM/SignBlob", HeaderMap::new(), &String::new()).await;
+        let unknown =
+            wire.call("/google.iam.admin.v1.IAM/SignBlob", HeaderMap::new(), &String::new()).await;
         assert_eq!(unknown.header("grpc-status"), "12");
     }
 
@@ -221,7 +273,10 @@ on_both! {
         let reader = accounts.actor_with("reader", ("roles/artifactregistry.reader", &name)).await;
         let stranger = accounts.actor("stranger").await;
         let mut outcomes = BTreeSet::new();
-        for route in routes::all().iter().filter(|route| !matches!(route.method.access, AccessRule::Open { .. })) {
+        for route in routes::all()
+            .iter()
+            .filter(|route| !matches!(route.method.access, AccessRule::Open { .. }))
+        {
             let path = names.fill(&route.template);
             for who in [&viewer, &reader, &stranger] {
                 let headers = bearer(Some(&who.token));
@@ -233,7 +288,10 @@ on_both! {
                 outcomes.insert((route.method.path.clone(), refused));
             }
         }
-        assert!(outcomes.iter().filter(|(_, refused)| !refused).count() > 20, "viewers see something");
+        assert!(
+            outcomes.iter().filter(|(_, refused)| !refused).count() > 20,
+            "viewers see something"
+        );
         // REST's other version.
         for version in ["v1", "v1beta2"] {
             let path = format!("/{version}/projects/tenant-a/locations");
@@ -245,41 +303,58 @@ on_both! {
     async fn attack_16_another_spelling_opens_nothing(accounts: Accounts) {
         for project in ["tenant-a", "tenant-b"] {
             accounts.repository(project, "r1").await;
-            Image::new(1).push(&accounts.owner.client, (&format!("{project}/r1/image"), "latest")).await;
+            Image::new(1)
+                .push(&accounts.owner.client, (&format!("{project}/r1/image"), "latest"))
+                .await;
         }
         let role = "roles/artifactregistry.repoAdmin";
         let writer = accounts.actor_with("writer", (role, &repository("tenant-a", "r1"))).await;
         let hidden = "/v1/projects/tenant-b/locations/us-west1/repositories/r1";
         let content = "/v2/tenant-b/r1/image/manifests/latest";
-        let mut spellings = Vec::new();
-        for path in [hidden, content] {
-            spellings.extend([
-                path.to_owned(), format!("{path}/"), format!("{path};x"), format!("{path}?x=/../y"), format!("{path}%20"),
-                path.replace("tenant-b", "TENANT-B"), path.replace("/r1", "/R1"), path.replacen('/', "//", 1),
-                path.replace("/r1", "//r1"), path.replace("/r1", "/./r1"), path.replace("/r1", "/%2e/r1"),
-                path.replace("tenant-b", "tenant-a/../tenant-b"), path.replace("tenant-b", "tenant-a%2f..%2ftenant-b"),
-                path.replace("tenant-b", "tenant%2Db"), path.replace("tenant-b/", "tenant-b%2F"), path.replace("/r1", "/%72%31"),
-                path.replace("/v1/", "/V1/").replace("/v2/", "/V2/"), path.replace("/v1/", "/v1beta2/"), path.replace("/v1/", "/v1/v1/"),
-                path.replace("r1", "r1%00"), path.replace("tenant-b", "tenant-b%00tenant-a"),
-            ]);
-        }
-        for path in &spellings {
-            for method in [Method::GET, Method::HEAD, Method::DELETE, Method::PUT, Method::PATCH, Method::POST] {
-                let reply = writer.client.send(method.clone(), path, "{}").await;
+        let spellings = [hidden, content].into_iter().flat_map(other_spellings);
+        for path in spellings {
+            for method in [
+                Method::GET,
+                Method::HEAD,
+                Method::DELETE,
+                Method::PUT,
+                Method::PATCH,
+                Method::POST,
+            ] {
+                let reply = writer.client.send(method.clone(), &path, "{}").await;
                 assert!(reply.status.as_u16() >= 400, "{method} {path}: {reply:?}");
                 assert!(reply.status.as_u16() < 500, "{method} {path}: {reply:?}");
             }
         }
-        // A GET stays one, and HEAD is refused where GET is.
+    }
+
+    async fn attack_16_headers_open_nothing(accounts: Accounts) {
+        for project in ["tenant-a", "tenant-b"] {
+            accounts.repository(project, "r1").await;
+            let image = format!("{project}/r1/image");
+            Image::new(1).push(&accounts.owner.client, (&image, "latest")).await;
+        }
+        let role = "roles/artifactregistry.repoAdmin";
+        let writer = accounts.actor_with("writer", (role, &repository("tenant-a", "r1"))).await;
+        let hidden = "/v1/projects/tenant-b/locations/us-west1/repositories/r1";
+        let content = "/v2/tenant-b/r1/image/manifests/latest";
+        // A GET stays one.
         for header in ["x-http-method-override", "x-method-override", "x-http-method"] {
             let disguised = writer.client.clone().with(header, "DELETE");
             disguised.get("/v2/tenant-a/r1/image/manifests/latest").await.expect(200);
-            disguised.get("/v1/projects/tenant-a/locations/us-west1/repositories/r1").await.expect(200);
+            disguised
+                .get("/v1/projects/tenant-a/locations/us-west1/repositories/r1")
+                .await
+                .expect(200);
         }
         writer.get("/v2/tenant-a/r1/image/manifests/latest").await.expect(200);
         for (name, value) in [
-            ("x-forwarded-host", "gcr.io"), ("x-forwarded-user", "berth-owner"), ("x-goog-authenticated-user-email", "x"),
-            ("x-original-url", "/v2/"), ("x-rewrite-url", "/v2/"), ("authorization", "Bearer x"),
+            ("x-forwarded-host", "gcr.io"),
+            ("x-forwarded-user", "berth-owner"),
+            ("x-goog-authenticated-user-email", "x"),
+            ("x-original-url", "/v2/"),
+            ("x-rewrite-url", "/v2/"),
+            ("authorization", "Bearer x"),
         ] {
             let with = accounts.anonymous().with(name, value);
             assert_eq!(with.get(content).await.status, 401, "{name}");

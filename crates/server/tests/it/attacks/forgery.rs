@@ -73,7 +73,10 @@ on_both! {
             ("SQL as kid", json!({ "alg": "RS256", "kid": "' OR '1'='1" })),
             ("NUL as kid", json!({ "alg": "RS256", "kid": "\0" })),
             ("kid is a list", json!({ "alg": "RS256", "kid": [kid] })),
-            ("jwk", json!({ "alg": "RS256", "kid": kid, "jwk": { "kty": "RSA", "n": modulus, "e": "AQAB" } })),
+            (
+                "jwk",
+                json!({ "alg": "RS256", "kid": kid, "jwk": { "kty": "RSA", "n": modulus, "e": "AQAB" } }),
+            ),
             ("jku", json!({ "alg": "RS256", "kid": kid, "jku": "http://127.0.0.1:1/keys" })),
             ("x5u", json!({ "alg": "RS256", "kid": kid, "x5u": "http://127.0.0.1:1/cert" })),
             ("x5c", json!({ "alg": "RS256", "kid": kid, "x5c": ["MIIB"] })),
@@ -111,9 +114,10 @@ on_both! {
             refused_everywhere(&accounts, &format!("{message}."), alg).await;
             refused_everywhere(&accounts, &message, alg).await;
         }
-        let stored = aws_lc_rs::encoding::AsDer::<aws_lc_rs::encoding::PublicKeyX509Der<'_>>::as_der(
-            aws_lc_rs::signature::KeyPair::public_key(&key.pair()),
-        );
+        let stored =
+            aws_lc_rs::encoding::AsDer::<aws_lc_rs::encoding::PublicKeyX509Der<'_>>::as_der(
+                aws_lc_rs::signature::KeyPair::public_key(&key.pair()),
+            );
         let header = json!({ "alg": "HS256", "kid": key.id() }).to_string();
         let message = format!("{}.{}", part(header), part(&claims));
         let forged = with_hmac(&message, stored.expect("a public key").as_ref());
@@ -124,13 +128,16 @@ on_both! {
         let (_, signature) = token.rsplit_once('.').expect("three parts");
         for secret in public_secrets(&accounts).await {
             for typ in ["at+jwt", "JWT"] {
-                let header = json!({ "alg": "HS256", "typ": typ, "kid": header["kid"] }).to_string();
-                let forged = with_hmac(&format!("{}.{}", part(header), part(claims.to_string())), &secret);
+                let header =
+                    json!({ "alg": "HS256", "typ": typ, "kid": header["kid"] }).to_string();
+                let forged =
+                    with_hmac(&format!("{}.{}", part(header), part(claims.to_string())), &secret);
                 refused_everywhere(&accounts, &forged, "HS256 with a public key").await;
             }
         }
         claims["exp"] = json!(now + 1_000_000);
-        let longer = format!("{}.{}.{signature}", part(header.to_string()), part(claims.to_string()));
+        let longer =
+            format!("{}.{}.{signature}", part(header.to_string()), part(claims.to_string()));
         refused_everywhere(&accounts, &longer, "a longer life under the old signature").await;
         refused_everywhere(&accounts, &format!("{token}.{signature}"), "two signatures").await;
         for changed in [format!("{token}A"), token.replacen('.', "..", 1), token.replace('.', "")] {
@@ -159,13 +166,30 @@ on_both! {
             claims
         };
         for exp in [
-            json!("9999999999"), json!((now + 600).to_string()), Value::Null, json!(now as f64 + 600.5),
-            json!(1e300), json!(-1), json!(0), json!(i64::MIN), json!(i64::MAX), json!(u64::MAX),
-            json!([now + 600]), json!(true), json!(now + 3601), json!(now + 86_400 * 365),
+            json!("9999999999"),
+            json!((now + 600).to_string()),
+            Value::Null,
+            json!(now as f64 + 600.5),
+            json!(1e300),
+            json!(-1),
+            json!(0),
+            json!(i64::MIN),
+            json!(i64::MAX),
+            json!(u64::MAX),
+            json!([now + 600]),
+            json!(true),
+            json!(now + 3601),
+            json!(now + 86_400 * 365),
         ] {
             assert!(!exchanged(&with(&[("exp", exp.clone())])).await, "exp {exp}");
         }
-        for iat in [json!(now.to_string()), Value::Null, json!(-1), json!(i64::MAX), json!(now as f64 + 0.5)] {
+        for iat in [
+            json!(now.to_string()),
+            Value::Null,
+            json!(-1),
+            json!(i64::MAX),
+            json!(now as f64 + 0.5),
+        ] {
             assert!(!exchanged(&with(&[("iat", iat.clone())])).await, "iat {iat}");
         }
         for name in ["exp", "iat", "iss"] {
@@ -263,7 +287,8 @@ on_both! {
         // An ID token is signed by the same keys, for an audience that the caller chooses.
         for audience in ["berth/api", "berth/v2", "https://oauth2.googleapis.com/token"] {
             let path = format!("/v1/{}:generateIdToken", owner.account());
-            let made = owner.post(&path, &json!({ "audience": audience, "includeEmail": true })).await;
+            let made =
+                owner.post(&path, &json!({ "audience": audience, "includeEmail": true })).await;
             let token = made.expect(200).json()["token"].as_str().expect("text").to_owned();
             refused_everywhere(&accounts, &token, "an ID token").await;
         }
@@ -280,10 +305,17 @@ on_both! {
         owner.client.push_blob("my-project/r1/image", "x").await;
         let registry = owner.registry_token(&["repository:my-project/r1/image:pull"]).await;
         let nobody = accounts.anonymous();
-        nobody.clone().token(&registry).get("/v2/my-project/r1/image/tags/list").await.expect_error("404 NAME_UNKNOWN");
+        nobody
+            .clone()
+            .token(&registry)
+            .get("/v2/my-project/r1/image/tags/list")
+            .await
+            .expect_error("404 NAME_UNKNOWN");
         let wider = "/v2/token?scope=repository:my-project/r1/image:pull,push,delete";
         let form = [
-            ("grant_type", "password"), ("username", "oauth2accesstoken"), ("password", &registry),
+            ("grant_type", "password"),
+            ("username", "oauth2accesstoken"),
+            ("password", &registry),
             ("scope", "repository:my-project/r1/image:pull,push,delete"),
         ];
         for reply in [

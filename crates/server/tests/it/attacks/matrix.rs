@@ -259,6 +259,15 @@ impl Matrix {
         }
     }
 
+    #[expect(clippy::print_stdout, reason = "how many cases there were is part of the result")]
+    fn conclude(&self) {
+        let Self { cases, told, wrong, .. } = self;
+        let requests = cases - told;
+        println!("{requests} requests, and {told} things that were told");
+        assert!(wrong.is_empty(), "{} of {cases}:\n{}", wrong.len(), wrong.join("\n"));
+        assert!(requests > 3_000, "{requests}");
+    }
+
     /// Puts back what an allowed request took away, the cell's binding with it.
     async fn mend(&self, leaves: Leaves, (caller, relation): (&Caller, Option<&str>)) {
         let owner = &self.accounts.owner;
@@ -355,9 +364,6 @@ on_both! {
                 }
             }
         }
-        let requests = matrix.cases - matrix.told;
-        println!("{requests} requests, and {} things that were told", matrix.told);
-        assert!(matrix.wrong.is_empty(), "{} of {}:\n{}", matrix.wrong.len(), matrix.cases, matrix.wrong.join("\n"));
-        assert!(requests > 3_000, "{requests}");
+        matrix.conclude();
     }
 }

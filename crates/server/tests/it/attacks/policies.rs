@@ -13,7 +13,12 @@ on_both! {
     async fn attack_20_two_administrators_at_once(accounts: Accounts) {
         let owner = &accounts.owner;
         accounts.repository(PROJECT, "r1").await;
-        for resource in [repository(PROJECT, "r1"), format!("projects/{PROJECT}"), format!("projects/{PROJECT}/serviceAccounts/{}", owner.email), ORGANIZATION.to_owned()] {
+        for resource in [
+            repository(PROJECT, "r1"),
+            format!("projects/{PROJECT}"),
+            format!("projects/{PROJECT}/serviceAccounts/{}", owner.email),
+            ORGANIZATION.to_owned(),
+        ] {
             let read = owner.policy(&resource).await;
             let changed = |n: u8| {
                 let mut policy = read.clone();
@@ -30,7 +35,11 @@ on_both! {
             });
             let mut outcomes = futures_util::future::join_all(both).await;
             outcomes.sort();
-            assert_eq!(outcomes, ["200", "409 ABORTED", "409 ABORTED", "409 ABORTED"], "{resource}");
+            assert_eq!(
+                outcomes,
+                ["200", "409 ABORTED", "409 ABORTED", "409 ABORTED"],
+                "{resource}"
+            );
             let now = owner.policy(&resource).await;
             assert_ne!(now["etag"], read["etag"]);
             owner.set_policy(&resource, &read).await.expect_google("409 ABORTED");
@@ -42,7 +51,8 @@ on_both! {
         let keep = owner.policy(ORGANIZATION).await;
         let only = |role: &str, members: Value| json!({ "bindings": [{ "role": role, "members": members }] });
         for policy in [
-            json!({}), json!({ "bindings": [] }),
+            json!({}),
+            json!({ "bindings": [] }),
             only("roles/owner", json!([owner.member()])),
             only("roles/resourcemanager.projectIamAdmin", json!([owner.member()])),
             only("roles/resourcemanager.organizationAdmin", json!([])),
@@ -64,13 +74,24 @@ on_both! {
         let (name, project) = (repository(PROJECT, "r1"), format!("projects/{PROJECT}"));
         let admin = accounts.actor_with("admin-of-r1", (ADMIN, &name)).await;
         let editor = accounts.actor_with("editor", ("roles/editor", &project)).await;
-        let repo_admin = accounts.actor_with("repo-admin", ("roles/artifactregistry.repoAdmin", &name)).await;
+        let repo_admin =
+            accounts.actor_with("repo-admin", ("roles/artifactregistry.repoAdmin", &name)).await;
         let account = format!("projects/{PROJECT}/serviceAccounts/{}", accounts.owner.email);
         for who in [&editor, &repo_admin, &admin] {
-            let owned = json!({ "bindings": [{ "role": "roles/owner", "members": [who.member()] }] });
+            let owned =
+                json!({ "bindings": [{ "role": "roles/owner", "members": [who.member()] }] });
             for resource in [ORGANIZATION, project.as_str(), account.as_str(), name.as_str()] {
-                let expected = if who.email == admin.email && resource == name { "200" } else { "403 PERMISSION_DENIED" };
-                assert_eq!(who.set_policy(resource, &owned).await.google(), expected, "{} {resource}", who.email);
+                let expected = if who.email == admin.email && resource == name {
+                    "200"
+                } else {
+                    "403 PERMISSION_DENIED"
+                };
+                assert_eq!(
+                    who.set_policy(resource, &owned).await.google(),
+                    expected,
+                    "{} {resource}",
+                    who.email
+                );
             }
         }
         // Owning a repository is owning no more than it.
@@ -98,7 +119,11 @@ on_both! {
         owner.patch(&format!("/v1/{name}?updateMask=description"), &changed).await.expect(200);
         let victim = owner.get(&format!("/v1/{}", repository("b-project", "victim"))).await.json();
         assert!(victim["description"].is_null(), "{victim}");
+    }
 
+    async fn attack_21_fields_of_accounts_and_projects(accounts: Accounts) {
+        let owner = &accounts.owner;
+        owner.create_project("b-project").await.expect(200);
         let account = json!({
             "accountId": "robot-1", "name": "projects/b-project",
             "serviceAccount": {
@@ -107,9 +132,16 @@ on_both! {
                 "displayName": "Robot", "admin": true,
             },
         });
-        let made = owner.post(&format!("/v1/projects/{PROJECT}/serviceAccounts"), &account).await.expect(200).json();
+        let made = owner
+            .post(&format!("/v1/projects/{PROJECT}/serviceAccounts"), &account)
+            .await
+            .expect(200)
+            .json();
         let email = "robot-1@my-project.iam.gserviceaccount.com";
-        assert_eq!((&made["email"], &made["projectId"], &made["displayName"]), (&json!(email), &json!(PROJECT), &json!("Robot")));
+        assert_eq!(
+            (&made["email"], &made["projectId"], &made["displayName"]),
+            (&json!(email), &json!(PROJECT), &json!("Robot"))
+        );
         assert_eq!(made["uniqueId"].as_str().expect("text").len(), 21);
         assert!(made["disabled"].is_null());
         let renamed = json!({ "email": "other@b-project.iam.gserviceaccount.com", "uniqueId": "7", "disabled": true, "displayName": "Two" });
@@ -124,7 +156,13 @@ on_both! {
         let body = json!({ "projectId": "new-project", "projectNumber": "1", "lifecycleState": "DELETE_REQUESTED", "createTime": "1999-01-01T00:00:00Z", "parent": { "type": "organization", "id": "2" } });
         owner.post("/v1/projects", &body).await.expect(200);
         let made = owner.get("/v1/projects/new-project").await.expect(200).json();
-        assert_eq!((&made["lifecycleState"], &made["parent"]["id"]), (&json!("ACTIVE"), &json!("1")));
-        assert!(made["projectNumber"].as_str().expect("text").len() == 12 && !made.to_string().contains("1999"));
+        assert_eq!(
+            (&made["lifecycleState"], &made["parent"]["id"]),
+            (&json!("ACTIVE"), &json!("1"))
+        );
+        assert!(
+            made["projectNumber"].as_str().expect("text").len() == 12
+                && !made.to_string().contains("1999")
+        );
     }
 }

@@ -76,14 +76,18 @@ on_both! {
         let now = accounts.server.clock.seconds();
         let claims = json!({ "iss": key.email(), "iat": now, "exp": now + 600 });
         let tokens = [reader.token.clone(), registry, by_key.token.clone(), key.signed(&claims)];
-        let mut everywhere = tokens.map(|token| everywhere(&accounts, second.as_ref(), &token)).concat();
+        let mut everywhere =
+            tokens.map(|token| everywhere(&accounts, second.as_ref(), &token)).concat();
         everywhere.push(accounts.basic("_json_key", &key.file.to_string()));
         until_everywhere(&everywhere, 200).await;
         act(&accounts.owner, &format!("{}:disable", reader.account())).await;
         until_everywhere(&everywhere, 401).await;
-        let refused = crate::util::accounts::exchange(&accounts.anonymous(), &key.signed(&key.claims(now))).await;
+        let refused =
+            crate::util::accounts::exchange(&accounts.anonymous(), &key.signed(&key.claims(now)))
+                .await;
         assert_eq!(refused.json()["error"], "invalid_grant");
-        let known = post_form(&accounts.anonymous(), "/introspect", &[("token", &reader.token)]).await;
+        let known =
+            post_form(&accounts.anonymous(), "/introspect", &[("token", &reader.token)]).await;
         assert_eq!(known.json()["active"], false);
         act(&accounts.owner, &format!("{}:enable", reader.account())).await;
         until_everywhere(&everywhere, 200).await;
@@ -100,10 +104,14 @@ on_both! {
         let reader = with_reader(&accounts).await;
         let second = second(&accounts).await;
         let owner = &accounts.owner;
-        let (key, other) = (owner.create_key(&reader.email).await, owner.create_key(&reader.email).await);
-        let (one, two) = (sign_in(&accounts.server, &key).await, sign_in(&accounts.server, &other).await);
+        let (key, other) =
+            (owner.create_key(&reader.email).await, owner.create_key(&reader.email).await);
+        let (one, two) =
+            (sign_in(&accounts.server, &key).await, sign_in(&accounts.server, &other).await);
         let registry = one.registry_token(&["repository:my-project/r1/image:pull"]).await;
-        let mut with_key = [one.token, registry].map(|token| everywhere(&accounts, second.as_ref(), &token)).concat();
+        let mut with_key = [one.token, registry]
+            .map(|token| everywhere(&accounts, second.as_ref(), &token))
+            .concat();
         with_key.push(accounts.basic("_json_key", &key.file.to_string()));
         let with_other = everywhere(&accounts, second.as_ref(), &two.token);
         until_everywhere(&with_key, 200).await;
@@ -149,7 +157,8 @@ on_both! {
         let second = second(&accounts).await;
         let everywhere = everywhere(&accounts, second.as_ref(), &accounts.owner.token);
         let manifest = |id: &str| format!("/v2/{PROJECT}/{id}/image/manifests/{}", image.digest());
-        let blob = |id: &str| format!("/v2/{PROJECT}/{id}/image/blobs/{}", digest_of(&image.blobs[1]));
+        let blob =
+            |id: &str| format!("/v2/{PROJECT}/{id}/image/blobs/{}", digest_of(&image.blobs[1]));
         for client in &everywhere {
             for path in [manifest("r1"), blob("r1"), manifest("r2"), blob("r2")] {
                 client.get(&path).await.expect(200);
@@ -172,11 +181,18 @@ on_both! {
         let second = second(&accounts).await;
         let name = repository(PROJECT, "r1");
         let writer = accounts.actor_with("writer", ("roles/artifactregistry.writer", &name)).await;
-        let heir = accounts.actor_with("heir-apparent", ("roles/artifactregistry.admin", &format!("projects/{PROJECT}"))).await;
+        let heir = accounts
+            .actor_with(
+                "heir-apparent",
+                ("roles/artifactregistry.admin", &format!("projects/{PROJECT}")),
+            )
+            .await;
         let upload = writer.client.start_upload(IMAGE).await;
         writer.client.patch(&upload, "begun before").await.expect(202);
         let registry = reader.registry_token(&["repository:my-project/r1/image:pull"]).await;
-        let old = [&reader.token, &registry].map(|token| everywhere(&accounts, second.as_ref(), token)).concat();
+        let old = [&reader.token, &registry]
+            .map(|token| everywhere(&accounts, second.as_ref(), token))
+            .concat();
         let blob = format!("/v2/{IMAGE}/blobs/{}", digest_of(&Image::new(1).blobs[1]));
         let referrers = format!("/v2/{IMAGE}/referrers/{}", Image::new(1).digest());
         until_everywhere(&old, 200).await;
@@ -194,14 +210,18 @@ on_both! {
             client.get(&blob).await.expect_error("404 BLOB_UNKNOWN");
             client.get(&upload).await.expect_error("404 BLOB_UPLOAD_UNKNOWN");
             client.patch(&upload, "more").await.expect_error("404 BLOB_UPLOAD_UNKNOWN");
-            client.put(&format!("{upload}?digest={}", digest_of("begun before")), "").await.expect(404);
+            client
+                .put(&format!("{upload}?digest={}", digest_of("begun before")), "")
+                .await
+                .expect(404);
             client.get(&format!("/v2/{IMAGE}/tags/list")).await.expect_error("404 NAME_UNKNOWN");
             let listed = client.get(&referrers).await.json();
             assert_eq!(listed["manifests"].as_array().map_or(0, Vec::len), 0);
             assert_eq!(client.get("/v2/_catalog").await.json()["repositories"], json!([]));
         }
         // The same bytes are not there until they are pushed again.
-        let refused = again.client.push_manifest((IMAGE, "x"), OCI_MANIFEST, Image::new(1).manifest).await;
+        let refused =
+            again.client.push_manifest((IMAGE, "x"), OCI_MANIFEST, Image::new(1).manifest).await;
         refused.expect_error("400 MANIFEST_BLOB_UNKNOWN");
     }
 
@@ -213,7 +233,10 @@ on_both! {
             image.push(&accounts.owner.client, (IMAGE, "latest")).await;
             let pulled = accounts.owner.get(MANIFEST).await.expect(200);
             assert_eq!(pulled.header("docker-content-digest"), image.digest());
-            assert_eq!(accounts.owner.get("/v2/_catalog").await.json()["repositories"], json!([IMAGE]));
+            assert_eq!(
+                accounts.owner.get("/v2/_catalog").await.json()["repositories"],
+                json!([IMAGE])
+            );
             accounts.owner.delete(&format!("/v1/{name}")).await.expect(200);
         }
         crate::gc::collect(&accounts.server).await;
@@ -236,7 +259,8 @@ on_both! {
         assert!(owner.policy(&name).await["bindings"].is_null());
         robot.get("/v1/projects").await.expect_google("401 UNAUTHENTICATED");
         accounts.basic("_json_key", &key.file.to_string()).get("/v2/").await.expect(401);
-        let keys = owner.get(&format!("/v1/{}/keys?keyTypes=USER_MANAGED", account(&robot.email))).await;
+        let keys =
+            owner.get(&format!("/v1/{}/keys?keyTypes=USER_MANAGED", account(&robot.email))).await;
         assert!(keys.expect(200).json()["keys"].is_null());
         // A project's id stays taken: nobody inherits what was bound to it.
         owner.create_project("short-lived").await.expect(200);

@@ -110,7 +110,7 @@ async fn good_requests(secrets: &mut Secrets, client: &Client, key: &Key) -> Goo
 }
 
 /// Sends secrets to where they are not accepted.
-async fn bad_requests(secrets: &Secrets, client: &Client, (owner, key): (&Google, &Key)) {
+async fn bad_requests(secrets: &Secrets, client: &Client, key: &Key) {
     let file = key.file.to_string();
     let broken = [
         file.replacen("{", "", 1),
@@ -145,6 +145,10 @@ async fn bad_requests(secrets: &Secrets, client: &Client, (owner, key): (&Google
             refused(secrets, &post_form(client, "/v2/token", &fields).await, "the form");
         }
     }
+}
+
+/// Sends tokens, forms and bodies that are refused.
+async fn more_bad_requests(secrets: &Secrets, client: &Client, (owner, key): (&Google, &Key)) {
     let cut = &owner.token[..owner.token.len() - 8];
     for token in [
         cut,
@@ -193,8 +197,7 @@ async fn bad_requests(secrets: &Secrets, client: &Client, (owner, key): (&Google
 
 async fn run(backend: Backend, format: &str) {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let (data, log, out) =
-        (folder.path().join("data"), folder.path().join("log"), folder.path().join("out"));
+    let (data, log) = (folder.path().join("data"), folder.path().join("log"));
     let file = |path: &Path| Stdio::from(std::fs::File::create(path).expect("writable"));
     let mut command = berth(&["serve"]);
     if let Backend::Postgres(url) = &backend {
@@ -214,7 +217,8 @@ async fn run(backend: Backend, format: &str) {
         secrets.keep("the master key", &text);
     }
     let owner = good_requests(&mut secrets, &berth.client, &key).await;
-    bad_requests(&secrets, &berth.client, (&owner, &key)).await;
+    bad_requests(&secrets, &berth.client, &key).await;
+    more_bad_requests(&secrets, &berth.client, (&owner, &key)).await;
     let metrics = Client::new(berth.ops.expect("asked for")).get("/metrics").await.expect(200);
     secrets.are_not_in("the metrics", &metrics.body);
     // The last line of the last request is written a moment after its answer.

@@ -50,8 +50,8 @@ async fn a_colon_in_a_name_is_not_a_verb() {
         ),
         ("GET /v1beta2/projects/p/locations", "ListLocations", "projects/p"),
         (
-            "POST /v1/projects/-/serviceAccounts/a@p.iam.gserviceaccount.com:generateAccessToken",
-            "GenerateAccessToken",
+            "POST /v1/projects/-/serviceAccounts/a@p.iam.gserviceaccount.com:getIamPolicy",
+            "GetIamPolicy",
             "projects/-/serviceAccounts/a@p.iam.gserviceaccount.com",
         ),
     ] {
