@@ -106,19 +106,23 @@ gcrane() { "$(go_tool gcrane github.com/google/go-containerregistry/cmd/gcrane v
 oras() { "$(go_tool oras oras.land/oras/cmd/oras v1.3.6)" "$@"; }
 regctl() { "$(go_tool regctl github.com/regclient/regclient/cmd/regctl v0.11.7)" "$@"; }
 
-# server_start [ARGUMENT…]: a server on free ports. Sets address (HOST:PORT) and server_pid.
-server_start() {
-  local bin=${TEST_SERVER_BIN:-${CARGO_TARGET_DIR:-$root/target}/debug/berth}
+server_bin=${TEST_SERVER_BIN:-${CARGO_TARGET_DIR:-$root/target}/debug/berth}
+
+# server_start [ARGUMENT…]: a development server on free ports. Sets address (HOST:PORT) and server_pid.
+server_start() { server_start_with --dev --listen 127.0.0.1:0 "$@"; }
+
+# server_start_with ARGUMENT…: a server. Sets address (HOST:PORT), server_pid and data, its folder.
+server_start_with() {
   [[ -n ${TEST_SERVER_BIN:-} ]] || server_build
-  local data
   data=$(mktemp -d "$work/data.XXXXXX")
-  "$bin" serve --dev --data "$data" --listen 127.0.0.1:0 --ops-listen off "$@" \
-    >>"$work/server.log" 2>&1 &
+  "$server_bin" serve --data "$data" --ops-listen off "$@" >>"$work/server.log" 2>&1 &
   server_pid=$!
   pids+=("$server_pid")
   wait_for 30 server_listen "$data" || { tail -n 25 "$work/server.log"; return 1; }
   address=$(server_listen "$data")
 }
+
+berth() { "$server_bin" "$@"; }
 
 # Where the server on a data folder listens; fails until it does.
 server_listen() {

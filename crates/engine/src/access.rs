@@ -5,19 +5,24 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use meta::repositories::{self, Repository};
-use meta::{epochs, events};
+use meta::{MetaError, Tx, epochs, events, projects};
 use model::name::{ImagePath, Location, RepositoryName};
 use model::permission::Permission;
+use model::principal::Principal;
+use model::resource::Resource;
+use model::scope::{Action, Scope};
 
-use crate::{Engine, EngineError};
+use crate::{Engine, EngineError, Proof};
 
-/// A set of permissions on repositories.
+/// What decides about a caller.
 #[derive(Debug, Clone)]
-pub enum Grants {
-    /// Everything, everywhere: what `--dev` gives to every caller.
+pub enum Rights {
+    /// Nothing: everything is allowed, everywhere. It is what `--dev` gives to every caller.
     All,
-    /// Just these.
+    /// These grants, and no policy: for tests that need callers without making accounts.
     Listed(Vec<Grant>),
+    /// The policies of what is asked for.
+    Policies,
 }
 
 /// Permissions on one repository.
@@ -29,34 +34,23 @@ pub struct Grant {
     pub permissions: Vec<Permission>,
 }
 
-impl Grants {
-    fn allow(&self, permission: Permission, repository: &RepositoryName) -> bool {
-        match self {
-            Self::All => true,
-            Self::Listed(grants) => grants.iter().any(|grant| {
-                grant.repository == *repository && grant.permissions.contains(&permission)
-            }),
-        }
-    }
-}
-
 /// Who makes a request.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    /// The principal, as audit and history show it.
-    pub principal: String,
-    /// Whether the request carried no credential.
-    pub anonymous: bool,
-    /// What the principal may do.
-    pub grants: Grants,
+    /// The principal, as policies, audit and history show it.
+    pub principal: Principal,
+    /// What decides what the principal may do.
+    pub rights: Rights,
     /// What the credential is limited to. A request needs both.
-    pub scope: Grants,
+    pub scope: Scope,
+    /// What the principal was recognised by.
+    pub proof: Proof,
 }
 
 impl Caller {
-    /// Whether policy and credential both allow this.
-    pub fn may(&self, permission: Permission, repository: &RepositoryName) -> bool {
-        self.grants.allow(permission, repository) && self.scope.allow(permission, repository)
+    /// Whether the request carried no credential.
+    pub fn is_anonymous(&self) -> bool {
+        self.principal == Principal::Anonymous
     }
 }
 
@@ -97,13 +91,13 @@ pub trait Kind {
 }
 
 impl Kind for Pull {
-    const PERMISSION: Permission = Permission::DownloadArtifacts;
+    const PERMISSION: Permission = Permission::DOWNLOAD_ARTIFACTS;
 }
 impl Kind for Push {
-    const PERMISSION: Permission = Permission::UploadArtifacts;
+    const PERMISSION: Permission = Permission::UPLOAD_ARTIFACTS;
 }
 impl Kind for Delete {
-    const PERMISSION: Permission = Permission::DeleteArtifacts;
+    const PERMISSION: Permission = Permission::DELETE_ARTIFACTS;
 }
 
 /// Proof that the caller may do `K` in a repository that exists. Only [`Engine::open`] and
@@ -121,6 +115,8 @@ pub(crate) struct Opened {
     pub(crate) name: RepositoryName,
     pub(crate) target: Target,
     pub(crate) caller: Caller,
+    /// The caller's principal as rows hold it.
+    pub(crate) principal: String,
 }
 
 impl Opened {
@@ -136,7 +132,7 @@ impl Opened {
     pub(crate) fn event(&self, action: &str, now: i64) -> events::Event {
         events::Event {
             action: action.to_owned(),
-            principal: self.caller.principal.clone(),
+            principal: self.principal.clone(),
             resource: format!("{}/{}", self.name, self.image()),
             tag: None,
             digest: None,
@@ -170,8 +166,8 @@ impl Engine {
         match self.open_existing(caller, target).await? {
             Some(access) => Ok(access),
             None => {
-                let repository = self.create_repository(caller, &target.repository()).await?;
-                Ok(self.access(repository, caller, target))
+                let repository = self.create_on_push(caller, &target.repository()).await?;
+                self.access(repository, caller, target)
             }
         }
     }
@@ -183,10 +179,11 @@ impl Engine {
         target: &Target,
     ) -> Result<Option<RepoAccess<K>>, EngineError> {
         let name = target.repository();
-        match self.authorize::<K>(caller, &name).await? {
-            Some(repository) => Ok(Some(self.access(repository, caller, target))),
-            None if K::PERMISSION == Permission::UploadArtifacts
-                && caller.may(Permission::CreateOnPush, &name) =>
+        let path = target.path.path();
+        match self.authorize::<K>(caller, &name, &path).await? {
+            Some(repository) => Ok(Some(self.access(repository, caller, target)?)),
+            None if K::PERMISSION == Permission::UPLOAD_ARTIFACTS
+                && self.may_create_on_push(caller, &name).await? =>
             {
                 Ok(None)
             }
@@ -194,38 +191,71 @@ impl Engine {
         }
     }
 
-    fn access<K>(&self, repository: Repository, caller: &Caller, target: &Target) -> RepoAccess<K> {
-        let (name, target) = (target.repository(), target.clone());
-        let at = Opened { repository, name, target, caller: caller.clone() };
-        RepoAccess { engine: self.clone(), at: Arc::new(at), kind: PhantomData }
+    fn access<K>(
+        &self,
+        repository: Repository,
+        caller: &Caller,
+        target: &Target,
+    ) -> Result<RepoAccess<K>, EngineError> {
+        let name = target.repository();
+        if repository.mode != STANDARD {
+            return Err(EngineError::ModeNotServed(name));
+        }
+        let principal = caller.principal.to_string();
+        let (target, caller) = (target.clone(), caller.clone());
+        let at = Opened { repository, name, target, caller, principal };
+        Ok(RepoAccess { engine: self.clone(), at: Arc::new(at), kind: PhantomData })
     }
 
-    /// Proves that the caller may do `K` there, and loads the repository if it exists.
+    /// Proves that the caller may do `K` there, and loads the repository if it exists. `path` is what the
+    /// credential must cover.
     pub(crate) async fn authorize<K: Kind>(
         &self,
         caller: &Caller,
         name: &RepositoryName,
+        path: &str,
     ) -> Result<Option<Repository>, EngineError> {
-        if !caller.may(K::PERMISSION, name) {
+        if !self.may(caller, K::PERMISSION, &Resource::Repository(name.clone())).await? {
             return Err(EngineError::Denied {
                 permission: K::PERMISSION,
                 resource: name.to_string(),
-                anonymous: caller.anonymous,
+                anonymous: caller.is_anonymous(),
             });
+        }
+        if !caller.scope.covers(Action::of(K::PERMISSION), &name.location, path) {
+            return Err(EngineError::InsufficientScope);
         }
         let name = name.clone();
         self.meta.point(move |tx| Ok(repositories::find(tx, &name)?)).await
     }
 
-    async fn create_repository(
+    async fn may_create_on_push(
+        &self,
+        caller: &Caller,
+        name: &RepositoryName,
+    ) -> Result<bool, EngineError> {
+        let resource = Resource::Repository(name.clone());
+        self.may(caller, Permission::CREATE_ON_PUSH, &resource).await
+    }
+
+    async fn create_on_push(
         &self,
         caller: &Caller,
         name: &RepositoryName,
     ) -> Result<Repository, EngineError> {
-        let (name, principal) = (name.clone(), caller.principal.clone());
+        let (name, principal) = (name.clone(), caller.principal.to_string());
+        let rights = caller.rights.clone();
         let (sparse, now) = (self.settings.new_repositories_sparse, self.clock.now());
         self.meta
             .write(move |tx| {
+                match rights {
+                    Rights::All => projects::ensure(tx, name.project.as_str(), now)?,
+                    // A project is made by who may make one, not by a push to it.
+                    Rights::Policies if !is_active(tx, &name)? => {
+                        return Err(EngineError::RepositoryUnknown(name.clone()));
+                    }
+                    Rights::Policies | Rights::Listed(_) => {}
+                }
                 if repositories::insert(tx, &name, sparse, now)? {
                     epochs::bump(tx, epochs::ACCESS)?;
                     let event = events::Event {
@@ -245,15 +275,25 @@ impl Engine {
     }
 }
 
-impl Opened {
-    /// Whether the caller may read another repository of the same project and location.
-    pub(crate) fn may_read_sibling(&self, repository: &str) -> bool {
-        let Ok(repository) = repository.parse() else { return false };
-        let sibling = RepositoryName {
-            project: self.name.project.clone(),
-            location: self.name.location.clone(),
-            repository,
-        };
-        self.caller.may(Permission::DownloadArtifacts, &sibling)
+fn is_active(tx: &mut Tx<'_>, name: &RepositoryName) -> Result<bool, MetaError> {
+    Ok(projects::find(tx, name.project.as_str())?.is_some_and(|project| project.active))
+}
+
+/// The only mode that is served yet.
+const STANDARD: &str = "STANDARD_REPOSITORY";
+
+impl RepoAccess<Push> {
+    /// Whether the caller may read another repository of the same project and location, and the credential
+    /// covers some image of it.
+    pub(crate) async fn may_read_sibling(&self, repository: &str) -> Result<bool, EngineError> {
+        let Ok(repository) = repository.parse() else { return Ok(false) };
+        let RepositoryName { project, location, .. } = &self.at.name;
+        let (project, location) = (project.clone(), location.clone());
+        let path = format!("{}/{repository}", project.path());
+        if !self.at.caller.scope.covers_some_of(Action::Pull, &location, &path) {
+            return Ok(false);
+        }
+        let sibling = Resource::Repository(RepositoryName { project, location, repository });
+        self.engine.may(&self.at.caller, Permission::DOWNLOAD_ARTIFACTS, &sibling).await
     }
 }

@@ -3,6 +3,7 @@
 use meta::packages::{self, CatalogEntry};
 use model::name::{Location, RepositoryName};
 use model::permission::Permission;
+use model::resource::Resource;
 
 use crate::tags::{NamePage, STEP};
 use crate::{Caller, Engine, EngineError};
@@ -35,8 +36,7 @@ impl Engine {
             let end = entries.len() < STEP;
             for entry in entries {
                 let name = repository(location, &entry);
-                let readable = |name| caller.may(Permission::DownloadArtifacts, name);
-                if !name.as_ref().is_some_and(readable) {
+                if !self.may_list(caller, name.as_ref()).await? {
                     from = name.map_or(entry.path, |hidden| past(&hidden));
                     continue;
                 }
@@ -54,6 +54,22 @@ impl Engine {
     }
 }
 
+impl Engine {
+    async fn may_list(
+        &self,
+        caller: &Caller,
+        name: Option<&RepositoryName>,
+    ) -> Result<bool, EngineError> {
+        let Some(name) = name else { return Ok(false) };
+        // A token for some images lists those of the repositories that it is for.
+        if !caller.scope.lists(&name.location, &name.path()) {
+            return Ok(false);
+        }
+        let resource = Resource::Repository(name.clone());
+        self.may(caller, Permission::DOWNLOAD_ARTIFACTS, &resource).await
+    }
+}
+
 fn repository(location: &Location, entry: &CatalogEntry) -> Option<RepositoryName> {
     Some(RepositoryName {
         project: entry.project.parse().ok()?,
@@ -64,5 +80,5 @@ fn repository(location: &Location, entry: &CatalogEntry) -> Option<RepositoryNam
 
 /// What stands after all images of a repository: '0' follows '/' in ASCII.
 fn past(name: &RepositoryName) -> String {
-    format!("{}/{}0", name.project.path(), name.repository)
+    format!("{}0", name.path())
 }

@@ -75,7 +75,7 @@ fn remove_tag(
         tag: tag.to_owned(),
         from: Some(digest.clone()),
         to: None,
-        principal: at.caller.principal.clone(),
+        principal: at.principal.clone(),
         changed_at: now,
     };
     tags::record(tx, package, &change)?;

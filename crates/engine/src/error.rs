@@ -7,6 +7,8 @@ use model::name::RepositoryName;
 use model::permission::Permission;
 use model::reference::Reference;
 
+use crate::CredentialError;
+
 /// Why an operation was refused or failed. Carries what the message needs, and no status code.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
@@ -20,6 +22,35 @@ pub enum EngineError {
         /// Whether the request carried no credential.
         anonymous: bool,
     },
+    /// The credential is limited to other images or actions than this.
+    #[error("the token's scope does not cover this")]
+    InsufficientScope,
+    /// A credential that was sent and is not accepted. The text is for the log.
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
+    /// Something named by the APIs does not exist.
+    #[error("{0} was not found")]
+    ResourceUnknown(String),
+    /// Something of that name exists.
+    #[error("{0}")]
+    AlreadyExists(String),
+    /// Somebody else changed it meanwhile.
+    #[error("{0}")]
+    Conflict(String),
+    /// It cannot be done in the state that things are in.
+    #[error("{0}")]
+    Precondition(String),
+    /// A field does not hold what it should.
+    #[error("{field}: {problem}")]
+    InvalidArgument {
+        /// The field.
+        field: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// Remote and virtual repositories are kept, but not served.
+    #[error("{0} is a remote or virtual repository, and these are not served yet")]
+    ModeNotServed(RepositoryName),
     /// The caller may do this in the project, but there is no such repository.
     #[error("Repository \"{}\" not found", .0.repository)]
     RepositoryUnknown(RepositoryName),

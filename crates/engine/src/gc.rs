@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use blob::CopyId;
 use meta::gc_queue::{self, Review};
-use meta::{ErrorKind, Id, Tx, blobs, leases, uploads, usage, versions};
+use meta::{ErrorKind, Id, Tx, blobs, leases, removal, uploads, usage, versions};
 use model::digest::Digest;
 
 use crate::{Engine, EngineError, micros};
@@ -23,6 +23,8 @@ pub(crate) const BLOB: &str = "blob";
 pub(crate) const CONTENT: &str = "content";
 /// An upload session; the id is its own.
 pub(crate) const UPLOAD: &str = "upload";
+/// A repository that is being removed; the id is its own.
+pub(crate) const REPOSITORY: &str = "repository";
 /// A copy in the trash; the id is its own.
 pub(crate) const COPY: &str = "copy";
 
@@ -73,6 +75,7 @@ enum Verdict {
     Blob,
     Manifest,
     Upload,
+    Repository,
     File,
 }
 
@@ -80,7 +83,7 @@ impl GcReport {
     fn add(&mut self, verdict: Verdict) {
         self.reviewed += 1;
         match verdict {
-            Verdict::Kept => {}
+            Verdict::Kept | Verdict::Repository => {}
             Verdict::Link { bytes } => {
                 self.links += 1;
                 self.bytes += bytes;
@@ -246,6 +249,10 @@ fn judge(tx: &mut Tx<'_>, review: &Review, times: Times) -> Result<Verdict, Engi
             Some((expires_at, _)) if expires_at <= times.now => Ok(Verdict::Upload),
             Some(_) | None => Ok(Verdict::Kept),
         },
+        REPOSITORY => {
+            let due = removal::is_due(tx, &parse_id(&review.id)?)?;
+            Ok(if due { Verdict::Repository } else { Verdict::Kept })
+        }
         kind => Err(EngineError::Internal(format!("nobody reviews {kind}"))),
     }
 }
@@ -283,6 +290,7 @@ fn carry_out(
                 trash_former(tx, &copy, times.trash_due)?;
             }
         }
+        Verdict::Repository => remove_some(tx, review, times)?,
         Verdict::Manifest => {
             versions::delete_content(tx, &parse_id(&review.id)?)?;
         }
@@ -294,6 +302,22 @@ fn carry_out(
                 trash_unfinished(tx, &copy, times.trash_due)?;
             }
         }
+    }
+    Ok(())
+}
+
+/// Removes a slice of a repository, and comes back for the next one.
+fn remove_some(tx: &mut Tx<'_>, review: &Review, times: Times) -> Result<(), EngineError> {
+    const SLICE: i64 = 250;
+    let removed = removal::remove_some(tx, &parse_id(&review.id)?, SLICE)?;
+    let texts = |digests: &[Digest]| digests.iter().map(Digest::to_string).collect::<Vec<_>>();
+    gc_queue::enqueue(tx, CONTENT, &texts(&removed.contents), times.now)?;
+    gc_queue::enqueue(tx, BLOB, &texts(&removed.blobs), times.now)?;
+    for copy in &removed.copies {
+        trash_unfinished(tx, copy, times.trash_due)?;
+    }
+    if !removed.done {
+        gc_queue::enqueue(tx, REPOSITORY, std::slice::from_ref(&review.id), times.now)?;
     }
     Ok(())
 }

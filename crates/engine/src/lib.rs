@@ -9,10 +9,13 @@ mod clock;
 mod delete;
 mod error;
 mod gc;
+mod identity;
+mod operations;
 mod pull;
 mod push;
 mod receive;
 mod referrers;
+mod repositories;
 mod tags;
 mod uploads;
 mod usage;
@@ -20,20 +23,29 @@ mod usage;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use access::{Caller, Delete, Grant, Grants, Kind, Pull, Push, RepoAccess, Target};
+pub use access::{Caller, Delete, Grant, Kind, Pull, Push, RepoAccess, Rights, Target};
 pub use clock::{Clock, Micros, SystemClock, micros};
 pub use error::{BodyError, EngineError};
 pub use gc::{GcMode, GcReport};
+pub use identity::{
+    AccountChange, Admitted, Chain, CredentialError, Exchanged, Introspection, IssuedToken,
+    JwtError, KeyKind, MasterKey, NewKey, NewProject, Owner, Project, Proof, StoredPolicy, Surface,
+    self_signed_token,
+};
+pub use operations::new_operation_id;
 pub use pull::{BlobContent, PulledManifest};
 pub use push::{NewManifest, PushedManifest};
 pub use receive::Body;
 pub use referrers::ReferrersPage;
+pub use repositories::{NewRepository, RepositoryChange};
 pub use tags::{NamePage, TagPage};
 pub use uploads::{MountFrom, UploadProgress};
 
 use blob::{BlobStore, UploadBudget};
 pub use meta::ErrorKind;
 use meta::Meta;
+pub use meta::accounts::{Account, Key};
+pub use meta::repositories::Described as Repository;
 pub use meta::tags::Listed;
 pub use meta::versions::Referrer;
 
@@ -80,6 +92,7 @@ pub struct Inner {
     settings: Settings,
     budget: UploadBudget,
     pulls: usage::PullCounter,
+    identity: identity::Identity,
     /// Names this process in leases.
     holder: String,
 }
@@ -97,7 +110,7 @@ impl Engine {
         meta: Meta,
         blobs: Arc<dyn BlobStore>,
         clock: Arc<dyn Clock>,
-        settings: Settings,
+        (settings, master): (Settings, MasterKey),
     ) -> Self {
         Self(Arc::new(Inner {
             meta,
@@ -106,6 +119,7 @@ impl Engine {
             budget: UploadBudget::new(settings.upload_memory),
             settings,
             pulls: usage::PullCounter::default(),
+            identity: identity::Identity::new(master),
             holder: meta::Id::new().to_string(),
         }))
     }

@@ -289,7 +289,7 @@ impl Write {
             tag: tag.as_str().to_owned(),
             from: current,
             to: Some(self.digest.clone()),
-            principal: self.access.caller.principal.clone(),
+            principal: self.access.principal.clone(),
             changed_at: self.now,
         };
         tags::record(tx, package, &change)?;

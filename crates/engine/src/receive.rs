@@ -128,7 +128,7 @@ mod tests {
     use model::digest::{Algorithm, Digest};
 
     use super::*;
-    use crate::{Settings, SystemClock};
+    use crate::{MasterKey, Settings, SystemClock};
 
     /// The memory of so many bytes of uploads, and somewhere to write to.
     async fn registry(upload_memory: usize) -> (Engine, Box<dyn BlobWriter>) {
@@ -137,7 +137,8 @@ mod tests {
         let claim = blobs.claim(CopyId::from([7; 16])).await.expect("free");
         let writer = claim.open(Algorithm::Sha256, &Checkpoint::default()).await.expect("empty");
         let settings = Settings { upload_memory, ..Settings::default() };
-        (Engine::new(meta, blobs, Arc::new(SystemClock), settings), writer)
+        let master = MasterKey::new(&MasterKey::generate());
+        (Engine::new(meta, blobs, Arc::new(SystemClock), (settings, master)), writer)
     }
 
     #[tokio::test]

@@ -84,7 +84,7 @@ impl Engine {
         name: &RepositoryName,
         (last, limit): (&str, usize),
     ) -> Result<NamePage, EngineError> {
-        let repository = self.authorize::<Pull>(caller, name).await?;
+        let repository = self.authorize::<Pull>(caller, name, &name.path()).await?;
         let repository = repository.ok_or_else(|| EngineError::RepositoryUnknown(name.clone()))?;
         let last = last.to_owned();
         self.meta

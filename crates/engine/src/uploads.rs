@@ -46,11 +46,7 @@ enum Found<'a> {
 
 impl Opened {
     pub(crate) fn owner(&self) -> Owner<'_> {
-        Owner {
-            repository: &self.repository.id,
-            image: self.image(),
-            principal: &self.caller.principal,
-        }
+        Owner { repository: &self.repository.id, image: self.image(), principal: &self.principal }
     }
 }
 
@@ -165,18 +161,21 @@ impl RepoAccess<Push> {
     async fn readable_holders(&self, digest: &Digest) -> Result<Vec<Id>, EngineError> {
         const LOOK_AT_MOST: i64 = 100;
         let (at, digest) = (self.at.clone(), digest.clone());
-        self.engine
+        let holders = self
+            .engine
             .meta
             .point(move |tx| {
                 let place = (at.name.project.as_str(), at.name.location.as_str());
-                let holders = blobs::holders(tx, place, &digest, LOOK_AT_MOST)?;
-                Ok(holders
-                    .into_iter()
-                    .filter(|(_, name)| at.may_read_sibling(name))
-                    .map(|(id, _)| id)
-                    .collect())
+                Ok::<_, EngineError>(blobs::holders(tx, place, &digest, LOOK_AT_MOST)?)
             })
-            .await
+            .await?;
+        let mut readable = Vec::new();
+        for (id, name) in holders {
+            if self.may_read_sibling(&name).await? {
+                readable.push(id);
+            }
+        }
+        Ok(readable)
     }
 
     fn upload_expiry(&self) -> i64 {

@@ -24,6 +24,11 @@ pub fn ensure(
         return Ok(id);
     }
     let id = Id::new();
+    // The path of a repository's image that is being removed is free again, as often as that happens.
+    tx.exec(
+        "UPDATE packages SET path = ?4 WHERE location = ?1 AND path = ?2 AND repository_id <> ?3",
+        params![location.as_str(), path.path().as_str(), repository, format!(".{id}").as_str()],
+    )?;
     tx.exec(
         "INSERT INTO packages (id, repository_id, name, location, path, created_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
@@ -46,7 +51,7 @@ pub struct CatalogEntry {
 /// The statement of [`catalog`], for the test that looks at its plan.
 pub const CATALOG_SQL: &str = "SELECT p.path, r.project, r.name FROM packages p
      JOIN repositories r ON r.id = p.repository_id
-     WHERE p.location = ?1 AND p.path > ?2 ORDER BY p.path LIMIT ?3";
+     WHERE p.location = ?1 AND p.path > ?2 AND r.state = 'live' ORDER BY p.path LIMIT ?3";
 
 /// The images of a location after `last`, in byte order of their paths.
 pub fn catalog(

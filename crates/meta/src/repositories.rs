@@ -1,6 +1,6 @@
 //! Table `repositories`: what a repository is and how it is set. Content is in the other tables.
 
-use model::name::RepositoryName;
+use model::name::{Location, ProjectId, RepositoryName};
 
 use crate::{Id, MetaError, Row, Tx, params};
 
@@ -11,16 +11,18 @@ pub struct Repository {
     pub id: Id,
     /// Whether manifests may name content that is not here.
     pub sparse: bool,
+    /// `STANDARD_REPOSITORY`, `REMOTE_REPOSITORY` or `VIRTUAL_REPOSITORY`.
+    pub mode: String,
 }
 
 fn repository(row: &Row<'_>) -> Result<Repository, MetaError> {
-    Ok(Repository { id: row.id(0)?, sparse: row.bool(1)? })
+    Ok(Repository { id: row.id(0)?, sparse: row.bool(1)?, mode: row.text(2)? })
 }
 
 /// The repository of that name.
 pub fn find(tx: &mut Tx<'_>, name: &RepositoryName) -> Result<Option<Repository>, MetaError> {
     tx.opt(
-        "SELECT id, sparse FROM repositories WHERE project = ?1 AND location = ?2 AND name = ?3",
+        "SELECT id, sparse, mode FROM repositories WHERE project = ?1 AND location = ?2 AND name = ?3",
         params![name.project.as_str(), name.location.as_str(), name.repository.as_str()],
         repository,
     )
@@ -55,5 +57,111 @@ pub fn size_bytes(tx: &mut Tx<'_>, id: &Id) -> Result<Option<i64>, MetaError> {
          FROM repositories WHERE id = ?1",
         params![id],
         |row| row.int(0),
+    )
+}
+
+/// A repository as it is administered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Described {
+    /// The row's id.
+    pub id: Id,
+    /// Its name.
+    pub name: RepositoryName,
+    /// How it gets its content.
+    pub mode: String,
+    /// For people.
+    pub description: String,
+    /// A JSON object of texts.
+    pub labels: String,
+    /// Whether tags stay where they are.
+    pub immutable_tags: bool,
+    /// A JSON object of what nothing here acts on.
+    pub settings: String,
+    /// How many bytes it holds.
+    pub size_bytes: i64,
+    /// When it was created.
+    pub created_at: i64,
+    /// When it was last set.
+    pub updated_at: i64,
+}
+
+fn described(row: &Row<'_>) -> Result<Described, MetaError> {
+    let corrupt = |_| MetaError::corrupt("a repository's name");
+    let name = RepositoryName {
+        project: row.text(1)?.parse().map_err(corrupt)?,
+        location: row.text(2)?.parse().map_err(corrupt)?,
+        repository: row.text(3)?.parse().map_err(corrupt)?,
+    };
+    Ok(Described {
+        id: row.id(0)?,
+        name,
+        mode: row.text(4)?,
+        description: row.text(5)?,
+        labels: row.text(6)?,
+        immutable_tags: row.bool(7)?,
+        settings: row.text(8)?,
+        size_bytes: row.int(9)?,
+        created_at: row.int(10)?,
+        updated_at: row.int(11)?,
+    })
+}
+
+/// What a repository is.
+pub fn describe(tx: &mut Tx<'_>, name: &RepositoryName) -> Result<Option<Described>, MetaError> {
+    tx.opt(
+        "SELECT r.id, r.project, r.location, r.name, r.mode, r.description, r.labels, r.immutable_tags, r.settings,
+           r.size_bytes + (SELECT CAST(coalesce(sum(bytes), 0) AS BIGINT) FROM usage_deltas WHERE repository_id = r.id),
+           r.created_at, r.updated_at
+         FROM repositories r WHERE r.project = ?1 AND r.location = ?2 AND r.name = ?3",
+        params![name.project.as_str(), name.location.as_str(), name.repository.as_str()],
+        described,
+    )
+}
+
+/// The statement of [`list`], for the test that looks at its plan.
+pub const LIST_SQL: &str =
+    "SELECT r.id, r.project, r.location, r.name, r.mode, r.description, r.labels, r.immutable_tags, r.settings,
+       r.size_bytes + (SELECT CAST(coalesce(sum(bytes), 0) AS BIGINT) FROM usage_deltas WHERE repository_id = r.id),
+       r.created_at, r.updated_at
+     FROM repositories r WHERE r.project = ?1 AND r.location = ?2 AND r.name > ?3 AND r.state = 'live'
+     ORDER BY r.name LIMIT ?4";
+
+/// The repositories of a project's location after `last`, by name.
+pub fn list(
+    tx: &mut Tx<'_>,
+    (project, location): (&ProjectId, &Location),
+    last: &str,
+    limit: i64,
+) -> Result<Vec<Described>, MetaError> {
+    tx.query(LIST_SQL, params![project.as_str(), location.as_str(), last, limit], described)
+}
+
+/// Writes what is set on a repository.
+pub fn set(tx: &mut Tx<'_>, repository: &Described) -> Result<u64, MetaError> {
+    tx.exec(
+        "UPDATE repositories SET mode = ?4, description = ?5, labels = ?6, immutable_tags = ?7, settings = ?8,
+           updated_at = ?9
+         WHERE project = ?1 AND location = ?2 AND name = ?3",
+        params![
+            repository.name.project.as_str(),
+            repository.name.location.as_str(),
+            repository.name.repository.as_str(),
+            repository.mode.as_str(),
+            repository.description.as_str(),
+            repository.labels.as_str(),
+            repository.immutable_tags,
+            repository.settings.as_str(),
+            repository.updated_at
+        ],
+    )
+}
+
+/// Makes a repository invisible and its name free. What it holds is removed afterwards, some at a time.
+pub fn hide(tx: &mut Tx<'_>, id: &Id, now: i64) -> Result<u64, MetaError> {
+    // No name that parses begins with a dot.
+    let hidden = format!(".{id}");
+    tx.exec(
+        "UPDATE repositories SET state = 'deleting', name = ?2, updated_at = ?3 WHERE id = ?1",
+        params![id, hidden.as_str(), now],
     )
 }

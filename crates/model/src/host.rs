@@ -29,6 +29,26 @@ impl Domains {
         Self { domains, default_location }
     }
 
+    /// The location of hosts that name none.
+    pub fn default_location(&self) -> &Location {
+        &self.default_location
+    }
+
+    /// The domain that images are shown under: the first that was configured.
+    pub fn main(&self) -> &str {
+        self.domains.first().map_or("localhost", String::as_str)
+    }
+
+    /// Whether a name is one of ours: a domain itself, a location's host in it, or one of Container Registry's.
+    pub fn knows(&self, host: &str) -> bool {
+        let name = without_port(host).to_ascii_lowercase();
+        container_registry(&name).is_some()
+            || self
+                .domains
+                .iter()
+                .any(|domain| name == *domain || location_in(&name, domain).is_some())
+    }
+
     /// The place that a Host header names, with or without a port.
     pub fn place(&self, host: &str) -> Place {
         let name = without_port(host).to_ascii_lowercase();

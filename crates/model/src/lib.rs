@@ -6,11 +6,16 @@
 pub mod config;
 pub mod digest;
 pub mod host;
-mod json;
+pub mod json;
 pub mod manifest;
 pub mod media_type;
 pub mod name;
 pub mod paging;
 pub mod permission;
+pub mod policy;
+pub mod principal;
 pub mod range;
 pub mod reference;
+pub mod resource;
+pub mod role;
+pub mod scope;

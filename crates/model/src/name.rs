@@ -151,6 +151,13 @@ pub struct RepositoryName {
     pub repository: RepositoryId,
 }
 
+impl RepositoryName {
+    /// As the paths of its images begin: `PROJECT/REPOSITORY`.
+    pub fn path(&self) -> String {
+        format!("{}/{}", self.project.path(), self.repository)
+    }
+}
+
 impl fmt::Display for RepositoryName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { project, location, repository } = self;

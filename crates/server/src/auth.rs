@@ -1,51 +1,86 @@
 //! Finds out who makes a request.
 //!
-//! Knows credentials, not repositories: what the caller may do is the engine's question, asked with the
-//! [`Caller`] that comes from here.
+//! Knows how credentials travel, not what they prove: that is the engine's, and so is what the caller may do.
+
+mod credential;
 
 use std::collections::HashMap;
 
-use engine::{Caller, Grants};
+use engine::{Caller, CredentialError, Engine, EngineError, Proof, Rights, Surface};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use model::principal::Principal;
+use model::scope::Scope;
+
+pub use credential::Credential;
 
 /// How callers are told apart.
 #[derive(Debug, Clone)]
 pub enum Authenticate {
     /// `--dev`: any credential, or none, is the developer, who may do everything.
     Dev,
+    /// By accounts, keys and tokens; what they may do is in policies.
+    Accounts,
     /// Bearer tokens from a fixed list, for tests; a request without one is anonymous.
     Listed(HashMap<String, Caller>),
 }
 
-/// A credential was sent and is not accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Refused;
-
 impl Authenticate {
-    /// Who sent these headers.
-    pub fn caller(&self, headers: &HeaderMap) -> Result<Caller, Refused> {
+    /// Who sent these headers. No credential is nobody; one that is not accepted is an error.
+    pub async fn caller(
+        &self,
+        engine: &Engine,
+        headers: &HeaderMap,
+        surface: Surface<'_>,
+    ) -> Result<Caller, EngineError> {
+        let header = headers.get(AUTHORIZATION);
+        match (self, header) {
+            (Self::Dev, _) => Ok(developer()),
+            (_, None) => Ok(Caller::anonymous()),
+            (Self::Listed(callers), Some(header)) => {
+                let token = header.to_str().ok().and_then(|text| text.strip_prefix("Bearer "));
+                let caller = token.and_then(|token| callers.get(token)).cloned();
+                caller.ok_or_else(|| CredentialError::UserName.into())
+            }
+            (Self::Accounts, Some(header)) => {
+                by_credential(engine, &Credential::parse(header)?, surface).await
+            }
+        }
+    }
+
+    /// Who presents this credential, however it came.
+    pub async fn caller_with(
+        &self,
+        engine: &Engine,
+        credential: &Credential,
+    ) -> Result<Caller, EngineError> {
         match self {
-            Self::Dev => Ok(Caller {
-                principal: "user:dev@localhost".to_owned(),
-                anonymous: false,
-                grants: Grants::All,
-                scope: Grants::All,
-            }),
-            Self::Listed(callers) => {
-                let Some(credential) = headers.get(AUTHORIZATION) else { return Ok(anonymous()) };
-                let token = credential.to_str().ok().and_then(|text| text.strip_prefix("Bearer "));
-                token.and_then(|token| callers.get(token)).cloned().ok_or(Refused)
+            Self::Dev => Ok(developer()),
+            Self::Listed(_) | Self::Accounts => {
+                by_credential(engine, credential, Surface::Registry).await
             }
         }
     }
 }
 
-fn anonymous() -> Caller {
+async fn by_credential(
+    engine: &Engine,
+    credential: &Credential,
+    surface: Surface<'_>,
+) -> Result<Caller, EngineError> {
+    match (credential, surface) {
+        (Credential::Token(token), _) => engine.caller_by_token(token, surface).await,
+        (Credential::KeyFile(file), Surface::Registry) => engine.caller_by_key_file(file).await,
+        // The APIs take tokens: a key file that travels with every request is for Docker alone.
+        (Credential::KeyFile(_), Surface::Api { .. }) => Err(CredentialError::UserName.into()),
+    }
+}
+
+fn developer() -> Caller {
     Caller {
-        principal: "allUsers".to_owned(),
-        anonymous: true,
-        grants: Grants::Listed(Vec::new()),
-        scope: Grants::All,
+        principal: Principal::User("dev@localhost".into()),
+        rights: Rights::All,
+        scope: Scope::All,
+        proof: Proof::default(),
     }
 }

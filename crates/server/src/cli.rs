@@ -1,7 +1,9 @@
 //! The commands of `berth`.
 
+mod env;
 mod gc;
 mod serve;
+mod token;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -24,6 +26,10 @@ enum Command {
     Serve(serve::Serve),
     /// Collect what nothing refers to, now.
     Gc(gc::Gc),
+    /// Print what points gcloud at this registry.
+    Env(env::Env),
+    /// Print a token for a service account.
+    Token(token::Token),
 }
 
 /// Where settings come from.
@@ -55,6 +61,8 @@ pub fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Serve(serve) => serve.run(),
         Command::Gc(gc) => gc.run(),
+        Command::Env(env) => env.run(),
+        Command::Token(token) => token.run(),
     };
     match outcome {
         Ok(code) => code,

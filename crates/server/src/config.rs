@@ -26,10 +26,18 @@ pub struct Config {
     pub data: PathBuf,
     /// `sqlite`, or a `postgres://` URL.
     pub database: String,
+    /// Where clients reach the server, as `https://registry.example.com`; empty: where it listens.
+    pub external_url: String,
+    /// The project that the first start makes, with the account that owns everything.
+    pub first_project: String,
     /// The location of hosts that name none.
     pub default_location: String,
     /// Domains whose hosts name a location, as `us-west1-docker.DOMAIN`.
     pub domains: Vec<String>,
+    /// Encrypted connections.
+    pub tls: Tls,
+    /// The metadata server.
+    pub metadata: Metadata,
     /// The log.
     pub log: Log,
     /// What one client can take.
@@ -68,6 +76,32 @@ impl TryFrom<String> for OpsListen {
 
     fn try_from(text: String) -> Result<Self, String> {
         text.parse()
+    }
+}
+
+/// Encrypted connections.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tls {
+    /// A file with the certificate and those that vouch for it, in PEM. Empty: connections are not encrypted.
+    pub certificate: PathBuf,
+    /// A file with the certificate's private key, in PEM.
+    pub key: PathBuf,
+}
+
+/// The metadata server.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Metadata {
+    /// Where it listens, if it does. Whoever reaches it is the account.
+    pub listen: OpsListen,
+    /// The service account that it speaks for.
+    pub account: String,
+}
+
+impl Default for Metadata {
+    fn default() -> Self {
+        Self { listen: OpsListen::Off, account: String::new() }
     }
 }
 
@@ -144,8 +178,12 @@ impl Default for Config {
             ops_listen: OpsListen::At(SocketAddr::from(([127, 0, 0, 1], 5051))),
             data: PathBuf::from("berth-data"),
             database: "sqlite".to_owned(),
+            external_url: String::new(),
+            first_project: "my-project".to_owned(),
             default_location: "us-west1".to_owned(),
             domains: Vec::new(),
+            tls: Tls::default(),
+            metadata: Metadata::default(),
             log: Log::default(),
             limits: Limits::default(),
             gc: Gc::default(),
@@ -196,8 +234,14 @@ pub const KEYS: &[&str] = &[
     "ops_listen",
     "data",
     "database",
+    "external_url",
+    "first_project",
     "default_location",
     "domains",
+    "tls.certificate",
+    "tls.key",
+    "metadata.listen",
+    "metadata.account",
     "log.format",
     "log.level",
     "limits.connections",

@@ -4,12 +4,14 @@ use std::fs::{self, File};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use engine::MasterKey;
 use rustix::fs::{FlockOperation, flock};
+use serde::Deserialize;
 use serde_json::json;
 
 /// How a process shares its folder with others.
@@ -59,6 +61,58 @@ impl DataFolder {
         &self.path
     }
 
+    /// The key that seals private keys in the database, made where it is missing. Whoever has it and the
+    /// database can sign for everybody.
+    pub fn master_key(&self) -> anyhow::Result<MasterKey> {
+        let path = self.path.join("master.key");
+        let context = || format!("cannot use the master key {}", path.display());
+        if !path.exists() {
+            // Written whole before it has its name: another process may be looking for it.
+            let new = self.path.join(format!("master.key.{}", std::process::id()));
+            let _ = fs::remove_file(&new);
+            let mut file = private_file(&new).with_context(context)?;
+            file.write_all(&MasterKey::generate()).and_then(|()| file.sync_all())?;
+            match fs::hard_link(&new, &path) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                    return Err(error).with_context(context);
+                }
+                Ok(()) | Err(_) => fs::remove_file(&new)?,
+            }
+            File::open(&self.path)?.sync_all()?;
+        }
+        let mode = fs::metadata(&path).with_context(context)?.permissions().mode();
+        if mode & 0o077 != 0 {
+            bail!("{} can be read by others; chmod 600 it", path.display());
+        }
+        let bytes = fs::read(&path).with_context(context)?;
+        let bytes: Result<[u8; MasterKey::LENGTH], _> =
+            bytes.try_into().map_err(|_| anyhow::anyhow!("it has another length"));
+        let bytes = bytes.with_context(context)?;
+        if bytes.iter().all(|byte| *byte == bytes[0]) {
+            bail!("{} is blank, and everybody knows that key", path.display());
+        }
+        Ok(MasterKey::new(&bytes))
+    }
+
+    /// Writes the key file of an account that is about to be the first, for its owner alone. Should the process
+    /// end before [`DataFolder::publish_owner_key`], the file is still there.
+    pub fn write_owner_key(&self, key_file: &str) -> io::Result<PathBuf> {
+        let path = self.path.join(format!("owner-key.{}", std::process::id()));
+        let _ = fs::remove_file(&path);
+        let mut file = private_file(&path)?;
+        file.write_all(key_file.as_bytes())?;
+        file.sync_all()?;
+        File::open(&self.path)?.sync_all()?;
+        Ok(path)
+    }
+
+    /// Gives the key file of the account that is the first now its name.
+    pub fn publish_owner_key(&self, written: &Path) -> io::Result<PathBuf> {
+        let path = self.path.join("owner-key.json");
+        fs::rename(written, &path)?;
+        Ok(path)
+    }
+
     /// The operator's socket.
     pub fn socket(&self) -> PathBuf {
         self.run.path.join("admin.sock")
@@ -67,13 +121,16 @@ impl DataFolder {
     /// Says where the process listens, once it does.
     pub fn write_addresses(
         &self,
-        listen: SocketAddr,
-        ops: Option<SocketAddr>,
+        (listen, url, domain): (SocketAddr, &str, &str),
+        (ops, metadata): (Option<SocketAddr>, Option<SocketAddr>),
     ) -> anyhow::Result<()> {
         let addresses = json!({
             "pid": std::process::id(),
             "listen": listen.to_string(),
+            "url": url,
+            "domain": domain,
             "ops": ops.map(|ops| ops.to_string()),
+            "metadata": metadata.map(|metadata| metadata.to_string()),
         });
         // Under another name first, so that nobody reads half of it.
         let (new, last) =
@@ -119,6 +176,23 @@ impl Drop for RunFolder {
     }
 }
 
+/// How a running process is reached.
+#[derive(Debug, Deserialize)]
+pub struct Addresses {
+    /// Where clients reach it.
+    pub url: String,
+    /// The domain that images are named under.
+    pub domain: String,
+}
+
+/// How the process that runs on this folder is reached; one of them, where there are several.
+pub fn addresses(path: &Path) -> anyhow::Result<Addresses> {
+    let nobody = || format!("no berth runs on {}; name it with --url", path.display());
+    let socket = sockets(path)?.into_iter().next().with_context(nobody)?;
+    let text = fs::read_to_string(socket.with_file_name("addresses.json")).with_context(nobody)?;
+    Ok(serde_json::from_str(&text)?)
+}
+
 /// The sockets of the processes that run on this folder.
 pub fn sockets(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let runs = path.join("run");
@@ -127,6 +201,11 @@ pub fn sockets(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     })?;
     let sockets = entries.filter_map(|entry| Some(entry.ok()?.path().join("admin.sock")));
     Ok(sockets.filter(|socket| UnixStream::connect(socket).is_ok()).collect())
+}
+
+/// A new file that only its owner may read.
+fn private_file(path: &Path) -> io::Result<File> {
+    fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
 fn private_folder(path: &Path) -> io::Result<()> {

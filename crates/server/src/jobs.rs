@@ -10,12 +10,23 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::api::App;
 use crate::config::Gc;
+use crate::listen::tls::Tls;
 
 /// How often pulls are written down and sizes are folded.
 const COUNT_EVERY: Duration = Duration::from_secs(30);
 
+/// How often it is looked whether another process changed who may do what.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How often the certificate's files are looked at.
+const RENEW_EVERY: Duration = Duration::from_secs(2);
+
 /// Starts the jobs. They end when `stop` says so, each after the step that it is at.
-pub(crate) fn start(app: &App, gc: &Gc, stop: &watch::Receiver<bool>) -> JoinSet<()> {
+pub(crate) fn start(
+    (app, tls): (&App, Option<Tls>),
+    gc: &Gc,
+    stop: &watch::Receiver<bool>,
+) -> JoinSet<()> {
     // An interval of zero would never rest.
     let gc_every = gc.interval.get().max(Duration::from_millis(100));
     let mut jobs = JoinSet::new();
@@ -23,6 +34,23 @@ pub(crate) fn start(app: &App, gc: &Gc, stop: &watch::Receiver<bool>) -> JoinSet
     jobs.spawn(async move {
         while ticks.next().await {
             count(&counting).await;
+        }
+    });
+    if let Some(tls) = tls {
+        let mut ticks = Ticks::new(RENEW_EVERY, stop);
+        jobs.spawn(async move {
+            while ticks.next().await {
+                let tls = tls.clone();
+                let _ = tokio::task::spawn_blocking(move || tls.reload()).await;
+            }
+        });
+    }
+    let (looking, mut ticks) = (app.clone(), Ticks::new(LOOK_EVERY, stop));
+    jobs.spawn(async move {
+        while ticks.next().await {
+            if let Err(error) = looking.engine.poll_epoch().await {
+                tracing::warn!(%error, "cannot see whether rights have changed: {error}");
+            }
         }
     });
     let (collecting, mut ticks) = (app.clone(), Ticks::new(gc_every, stop));

@@ -130,7 +130,8 @@ fn refuse_foreign<B>(request: &http::Request<B>, names: &[String]) -> Option<Res
     Some((StatusCode::FORBIDDEN, "requests from other origins are refused\n").into_response())
 }
 
-fn is_local(host: &str, names: &[String]) -> bool {
+/// Whether a name means this machine.
+pub fn is_local(host: &str, names: &[String]) -> bool {
     let host = host.to_ascii_lowercase();
     let address = host.trim_start_matches('[').trim_end_matches(']');
     address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())

@@ -1,6 +1,7 @@
 //! Sockets: accepting connections, what a slow client may cost, and stopping gently.
 
 mod readers;
+pub mod tls;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -14,6 +15,8 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
+use tls::Tls;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -32,10 +35,20 @@ const GOODBYE: u32 = 2;
 const WINDOW: u32 = 2 << 20;
 const CONNECTION_WINDOW: u32 = 8 << 20;
 
+/// What a listener serves.
+pub struct Served {
+    /// What every handler shares.
+    pub app: App,
+    /// The routes.
+    pub router: Router,
+    /// What encrypts the connections, if anything.
+    pub tls: Option<Tls>,
+}
+
 /// Serves a router until `stop` says so, and then until what runs is over or `drain` has passed.
 pub async fn serve(
     listener: TcpListener,
-    (app, router): (App, Router),
+    Served { app, router, tls }: Served,
     mut stop: watch::Receiver<bool>,
 ) {
     let limits = app.limits.clone();
@@ -49,8 +62,13 @@ pub async fn serve(
             accepted = accept(&listener, &room) => accepted,
         };
         let Some((stream, peer, place)) = accepted else { continue };
-        let connection =
-            Connection { app: app.clone(), router: router.clone(), peer, stop: stop.clone() };
+        let connection = Connection {
+            app: app.clone(),
+            router: router.clone(),
+            tls: tls.clone(),
+            peer,
+            stop: stop.clone(),
+        };
         connections.spawn(async move {
             let _open = connection.app.metrics.connection_opened();
             if let Err(error) = connection.run(stream).await {
@@ -86,6 +104,7 @@ async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> Option<Accepte
 struct Connection {
     app: App,
     router: Router,
+    tls: Option<Tls>,
     peer: SocketAddr,
     stop: watch::Receiver<bool>,
 }
@@ -107,11 +126,29 @@ impl Connection {
         stream.set_nodelay(true)?;
         set_patience(&stream, limits.idle_timeout.get() * READER_PATIENCE)?;
         let header_timeout = limits.header_timeout.get();
+        if let Some(tls) = self.tls.clone() {
+            let handshake = tokio::time::timeout(header_timeout, tls.acceptor().accept(stream));
+            let stream = tokio::select! {
+                stream = handshake => stream??,
+                _ = self.stop.wait_for(|stop| *stop) => return Ok(()),
+            };
+            let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            return self.serve(stream, http2).await;
+        }
         let version = tokio::time::timeout(header_timeout, is_http2(&stream));
         let http2 = tokio::select! {
             version = version => version??,
             _ = self.stop.wait_for(|stop| *stop) => return Ok(()),
         };
+        self.serve(stream, http2).await
+    }
+
+    /// Serves a connection whose version is known.
+    async fn serve<S>(mut self, stream: S, http2: bool) -> Result<(), Failure>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let header_timeout = self.app.limits.header_timeout.get();
         let io = TokioIo::new(stream);
         let watch = Arc::new(Watch::default());
         let (app, router, peer) = (self.app.clone(), self.router.clone(), self.peer);

@@ -1,25 +1,30 @@
 //! Puts the parts together, and takes them apart again gently.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use blob::{BlobStore, DiskStore, MemoryStore};
-use engine::{Clock, Engine};
+use engine::{Clock, Engine, EngineError, MasterKey};
 use meta::{Database, Meta};
 use model::host::Domains;
 use model::manifest;
+use model::principal::AccountEmail;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
-use crate::api::{self, App, Shared, admin};
+use crate::api::metadata_server::{self, Metadata};
+use crate::api::{self, App, Origin, Shared, admin};
 use crate::auth::Authenticate;
 use crate::config::{Config, OpsListen};
 use crate::data::{DataFolder, Sharing};
+use crate::jobs;
 use crate::layer::whole::Bodies;
-use crate::{jobs, listen};
+use crate::listen::tls::Tls;
+use crate::listen::{self, Served};
 
 /// What a server is started with.
 pub struct Setup {
@@ -41,6 +46,10 @@ pub struct Server {
     pub listen: SocketAddr,
     /// Where health and metrics are served.
     pub ops: Option<SocketAddr>,
+    /// How clients reach it.
+    pub origin: Origin,
+    /// The account that the first start made.
+    pub owner: Option<FirstOwner>,
     app: App,
     stop: watch::Sender<bool>,
     listeners: JoinSet<()>,
@@ -50,16 +59,37 @@ pub struct Server {
     _data: Option<DataFolder>,
 }
 
+/// The account that the first start made, for whoever started it.
+pub struct FirstOwner {
+    /// Its address.
+    pub email: String,
+    /// Its project.
+    pub project: String,
+    /// Where its key file is.
+    pub key_file: PathBuf,
+}
+
 impl Server {
     /// Opens the stores, then listens: who connects finds a registry that is ready.
     pub async fn start(setup: Setup) -> anyhow::Result<Self> {
         let Setup { config, authenticate, dev_hosts, ephemeral, clock } = setup;
-        let (data, meta, blobs) = open_stores(&config, ephemeral).await?;
-        let engine = Engine::new(meta, blobs, clock, config.engine());
+        let Stores { data, meta, blobs, master } = open_stores(&config, ephemeral).await?;
+        let engine = Engine::new(meta, blobs, clock, (config.engine(), master));
+        // The address is known, and nobody is answered yet.
+        let listener = bind(config.listen).await?;
+        let listen = listener.local_addr()?;
+        let origin = origin(&config, listen);
+        let owner = match (&authenticate, &data) {
+            (Authenticate::Accounts, Some(data)) => {
+                first_owner(&engine, data, (&config.first_project, &origin)).await?
+            }
+            _ => None,
+        };
         let app = App::new(Shared {
             engine,
             authenticate,
             domains: Domains::new(config.domains.clone(), config.location()?),
+            origin: origin.clone(),
             dev_hosts,
             limits: config.limits.clone(),
             // As much again as for blobs; and one has to fit in.
@@ -68,25 +98,48 @@ impl Server {
         });
         let (stop, stopped) = watch::channel(false);
         let mut listeners = JoinSet::new();
-        let registry = (app.clone(), api::registry(app.clone()));
-        let listen = listen_on(&mut listeners, config.listen, registry, &stopped).await?;
+        let tls = Tls::read(&config.tls)?;
+        let router = api::registry(app.clone())?;
+        let registry = Served { app: app.clone(), router, tls: tls.clone() };
+        listeners.spawn(listen::serve(listener, registry, stopped.clone()));
         let ops = match config.ops_listen {
             OpsListen::Off => None,
             OpsListen::At(address) => {
-                let ops = (app.clone(), api::ops(app.clone()));
-                Some(listen_on(&mut listeners, address, ops, &stopped).await?)
+                let listener = bind(address).await?;
+                let address = listener.local_addr()?;
+                let router = api::ops(app.clone());
+                let ops = Served { app: app.clone(), router, tls: None };
+                listeners.spawn(listen::serve(listener, ops, stopped.clone()));
+                Some(address)
             }
         };
-        let jobs = jobs::start(&app, &config.gc, &stopped);
+        let metadata = match config.metadata.listen {
+            OpsListen::Off => None,
+            OpsListen::At(address) => {
+                let router = metadata_server::router(metadata(&app, &config.metadata.account)?);
+                let listener = bind(address).await?;
+                let address = listener.local_addr()?;
+                let served = Served { app: app.clone(), router, tls: None };
+                listeners.spawn(listen::serve(listener, served, stopped.clone()));
+                Some(address)
+            }
+        };
+        let jobs = jobs::start((&app, tls), &config.gc, &stopped);
         let admin = match &data {
             Some(data) => {
                 let admin = admin::listen(&data.socket(), (app.clone(), stopped.clone()))?;
-                data.write_addresses(listen, ops)?;
+                let url = (listen, origin.external_url.as_str(), app.domains.main());
+                data.write_addresses(url, (ops, metadata))?;
                 Some(tokio::spawn(admin))
             }
             None => None,
         };
-        Ok(Self { listen, ops, app, stop, listeners, jobs, admin, _data: data })
+        Ok(Self { listen, ops, origin, owner, app, stop, listeners, jobs, admin, _data: data })
+    }
+
+    /// Whether everybody may do everything.
+    pub fn is_dev(&self) -> bool {
+        matches!(self.app.authenticate, Authenticate::Dev)
     }
 
     /// Takes no more connections, lets running requests end, and writes down what is only in memory.
@@ -103,12 +156,19 @@ impl Server {
     }
 }
 
-type Stores = (Option<DataFolder>, Meta, Arc<dyn BlobStore>);
+/// What everything is kept in.
+struct Stores {
+    data: Option<DataFolder>,
+    meta: Meta,
+    blobs: Arc<dyn BlobStore>,
+    master: MasterKey,
+}
 
 async fn open_stores(config: &Config, ephemeral: bool) -> anyhow::Result<Stores> {
     if ephemeral {
         let meta = Meta::open(Database::SqliteMemory).await.context("cannot make a database")?;
-        return Ok((None, meta, Arc::new(MemoryStore::default())));
+        let master = MasterKey::new(&MasterKey::generate());
+        return Ok(Stores { data: None, meta, blobs: Arc::new(MemoryStore::default()), master });
     }
     let postgres = match config.database.as_str() {
         "sqlite" => None,
@@ -117,6 +177,7 @@ async fn open_stores(config: &Config, ephemeral: bool) -> anyhow::Result<Stores>
     };
     let sharing = if postgres.is_some() { Sharing::Shared } else { Sharing::Alone };
     let data = DataFolder::open(&config.data, sharing)?;
+    let master = data.master_key()?;
     let database = match postgres {
         Some(url) => Database::Postgres(url.to_owned()),
         None => Database::SqliteFile(data.database()),
@@ -125,18 +186,55 @@ async fn open_stores(config: &Config, ephemeral: bool) -> anyhow::Result<Stores>
     let meta = Meta::open(database).await.context("cannot open the database")?;
     let path = data.path().to_owned();
     let blobs = tokio::task::spawn_blocking(move || DiskStore::open(&path)).await?;
-    Ok((Some(data), meta, Arc::new(blobs.context("cannot open the blob store")?)))
+    let blobs = Arc::new(blobs.context("cannot open the blob store")?);
+    Ok(Stores { data: Some(data), meta, blobs, master })
 }
 
-async fn listen_on(
-    listeners: &mut JoinSet<()>,
-    address: SocketAddr,
-    app: (App, axum::Router),
-    stop: &watch::Receiver<bool>,
-) -> anyhow::Result<SocketAddr> {
-    let listener = TcpListener::bind(address).await;
-    let listener = listener.with_context(|| format!("cannot listen on {address}"))?;
-    let address = listener.local_addr()?;
-    listeners.spawn(listen::serve(listener, app, stop.clone()));
-    Ok(address)
+/// What the metadata server speaks for.
+fn metadata(app: &App, account: &str) -> anyhow::Result<Metadata> {
+    let email: AccountEmail = account.parse().context("metadata.account")?;
+    let project = email.project().to_string();
+    Ok(Metadata { app: app.clone(), account: account.to_owned(), project })
+}
+
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+}
+
+fn origin(config: &Config, listen: SocketAddr) -> Origin {
+    let encrypted = !config.tls.certificate.as_os_str().is_empty()
+        || config.external_url.starts_with("https://");
+    let scheme = if encrypted { "https" } else { "http" };
+    let external_url = match config.external_url.trim_end_matches('/') {
+        "" => format!("{scheme}://{listen}"),
+        url => url.to_owned(),
+    };
+    Origin { scheme, external_url }
+}
+
+/// Makes the first account where nobody could sign in, and keeps its key file in the data folder.
+async fn first_owner(
+    engine: &Engine,
+    data: &DataFolder,
+    (project, origin): (&str, &Origin),
+) -> anyhow::Result<Option<FirstOwner>> {
+    if !engine.needs_owner().await? {
+        return Ok(None);
+    }
+    let project = project.parse().context("first_project")?;
+    let token_uri = format!("{}/token", origin.external_url);
+    let mut written = PathBuf::new();
+    let owner = engine.create_owner(&project, &token_uri, |owner| {
+        written = data.write_owner_key(&owner.key_file).map_err(|error| {
+            EngineError::Internal(format!("cannot write the owner's key file: {error}"))
+        })?;
+        Ok(())
+    });
+    let Some(owner) = owner.await? else {
+        // Another process was quicker, and has the key that opens something.
+        std::fs::remove_file(written)?;
+        return Ok(None);
+    };
+    let key_file = data.publish_owner_key(&written).context("cannot keep the owner's key file")?;
+    Ok(Some(FirstOwner { email: owner.email, project: owner.project, key_file }))
 }

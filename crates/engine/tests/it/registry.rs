@@ -12,14 +12,15 @@ use blob::faulty::{Faults, FaultyStore, Step};
 use blob::{DiskStore, MemoryStore};
 use bytes::Bytes;
 use engine::{
-    Body, BodyError, Caller, Clock, Engine, EngineError, GcMode, Grants, NewManifest, Push,
-    RepoAccess, Settings, SystemClock, Target,
+    Body, BodyError, Caller, Clock, Engine, EngineError, GcMode, MasterKey, NewManifest, Proof,
+    Push, RepoAccess, Rights, Settings, SystemClock, Target,
 };
 use futures_util::StreamExt;
 use meta::{Database, Id, Meta};
 use model::digest::{Algorithm, Digest};
 use model::name::ImagePath;
 use model::reference::Reference;
+use model::scope::Scope;
 use tempfile::TempDir;
 
 /// A clock that tests move. It starts at the real time and runs with it.
@@ -81,14 +82,15 @@ impl Registry {
         let mut settings = Settings { trash_retention: Duration::ZERO, ..Settings::default() };
         change(&mut settings);
         let clock = Arc::new(TestClock::default());
-        let engine = Engine::new(meta.clone(), store, clock.clone(), settings);
+        let master = MasterKey::new(&MasterKey::generate());
+        let engine = Engine::new(meta.clone(), store, clock.clone(), (settings, master));
         Self { engine, faults, meta, clock, _folder: folder }
     }
 
     pub(crate) async fn open<K: engine::Kind>(&self) -> RepoAccess<K> {
-        let principal = "user:somebody@example.com".to_owned();
+        let principal = "user:somebody@example.com".parse().expect("a principal");
         let caller =
-            Caller { principal, anonymous: false, grants: Grants::All, scope: Grants::All };
+            Caller { principal, rights: Rights::All, scope: Scope::All, proof: Proof::default() };
         let path = ImagePath::parse("p/r/image", None).expect("a path");
         let target = Target { location: "us-west1".parse().expect("a location"), path };
         self.engine.open(&caller, &target).await.expect("everything is allowed")

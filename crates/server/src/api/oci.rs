@@ -14,11 +14,11 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use engine::{Caller, Target};
-use http::header::HOST;
+use engine::{Caller, Surface, Target};
+use http::header::{AUTHORIZATION, HOST};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use model::host::{Place, is_host};
+use model::host::{Place, is_host, without_port};
 
 pub use error::OciError;
 use path::Route;
@@ -34,13 +34,15 @@ struct Context {
     app: App,
     caller: Caller,
     place: Place,
+    /// Whether the host is the one of Google's own images.
+    marketplace: bool,
     query: Query,
     method: Method,
     headers: HeaderMap,
 }
 
 impl Context {
-    fn new(app: App, parts: Parts, host: &str) -> Result<Self, OciError> {
+    async fn new(app: App, parts: Parts, host: &str) -> Result<Self, OciError> {
         let info = parts
             .extensions
             .get::<Arc<RequestInfo>>()
@@ -49,15 +51,23 @@ impl Context {
         if !is_host(host) {
             return Err(OciError::no_host());
         }
-        let caller = app.authenticate.caller(&parts.headers)?;
-        info.set_principal(&caller.principal);
+        let caller = app.authenticate.caller(&app.engine, &parts.headers, Surface::Registry).await;
+        let caller = caller.map_err(|error| match is_basic(&parts.headers) {
+            true => OciError::from(error).without_challenge(),
+            false => error.into(),
+        })?;
+        info.set_principal(&caller.principal.to_string());
         let place = app.domains.place(host);
+        let marketplace = without_port(host).eq_ignore_ascii_case("marketplace.gcr.io");
         let query = Query::new(parts.uri.query());
         let (method, headers) = (parts.method, parts.headers);
-        Ok(Self { app, caller, place, query, method, headers })
+        Ok(Self { app, caller, place, marketplace, query, method, headers })
     }
 
     fn target(&self, image: &str) -> Result<Target, OciError> {
+        if self.marketplace {
+            return Err(OciError::marketplace());
+        }
         Ok(Target {
             location: self.place.location.clone(),
             path: model::name::ImagePath::parse(image, self.place.repository.as_ref())?,
@@ -78,6 +88,11 @@ pub(crate) fn host(parts: &Parts) -> String {
     }
 }
 
+fn is_basic(headers: &HeaderMap) -> bool {
+    let scheme = headers.get(AUTHORIZATION).and_then(|header| header.as_bytes().get(..6));
+    scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"basic "))
+}
+
 /// Runs a handler, and completes its answer with what every answer has.
 async fn answer<F, Answered>(
     (app, request): (App, Request),
@@ -96,12 +111,13 @@ where
     let method = request.method().clone();
     let (parts, body) = request.into_parts();
     let host = host(&parts);
-    let outcome = match Context::new(app, parts, &host) {
+    let base_url = app.base_url(&host);
+    let outcome = match Context::new(app, parts, &host).await {
         Ok(context) => handler(context, body).await,
         Err(error) => Err(error),
     };
     let mut response =
-        outcome.unwrap_or_else(|error| error.into_response_for((&method, &path), &host));
+        outcome.unwrap_or_else(|error| error.into_response_for((&method, &path), &base_url));
     response
         .headers_mut()
         .insert("docker-distribution-api-version", HeaderValue::from_static("registry/2.0"));
@@ -112,7 +128,7 @@ where
 pub async fn ping(State(app): State<App>, request: Request) -> Response {
     answer((app, request), "ping", |context, _| async move {
         allow(&context, &[Method::GET, Method::HEAD])?;
-        if context.caller.anonymous {
+        if context.caller.is_anonymous() {
             return Err(OciError::no_credential());
         }
         Ok(axum::Json(serde_json::json!({})).into_response())

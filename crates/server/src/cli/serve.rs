@@ -14,7 +14,7 @@ use super::Source;
 use crate::auth::Authenticate;
 use crate::config::{Config, OpsListen};
 use crate::layer::log;
-use crate::run::{Server, Setup};
+use crate::run::{FirstOwner, Server, Setup};
 
 /// Run the registry.
 ///
@@ -22,6 +22,7 @@ use crate::run::{Server, Setup};
 /// by flags.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
+  berth serve                               with accounts; the first start says how to sign in
   berth serve --dev                         a registry for this machine, without any set-up
   berth serve --dev --ephemeral             the same, kept in memory only: for tests and CI
   berth serve --dev --listen 127.0.0.1:0    on a free port; <data>/run/*/addresses.json names it
@@ -41,6 +42,9 @@ pub(super) struct Serve {
     /// Let --dev listen on addresses that other machines reach; --dev-host says by which names they may.
     #[arg(long, requires = "dev")]
     dev_unsafe_network: bool,
+    /// Serve other machines without TLS: passwords and tokens then travel in the clear.
+    #[arg(long, conflicts_with = "dev")]
+    insecure_http: bool,
     /// Where to serve the registry [default: 127.0.0.1:5050].
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
@@ -81,16 +85,21 @@ impl Serve {
     }
 
     fn check(&self, config: &Config) -> anyhow::Result<()> {
-        if !self.dev {
-            bail!(
-                "accounts, keys and roles are not built yet, so there is nobody whom this registry could let in.\n\
-                 Until they are, run it for yourself alone: berth serve --dev"
-            );
+        if config.listen.ip().is_loopback() {
+            return Ok(());
         }
-        if !config.listen.ip().is_loopback() && !self.dev_unsafe_network {
+        if self.dev && !self.dev_unsafe_network {
             bail!(
                 "--dev lets everybody do everything, and {} can be reached by other machines; \
                  add --dev-unsafe-network if that is what you want",
+                config.listen
+            );
+        }
+        let encrypted = !config.tls.certificate.as_os_str().is_empty();
+        if !self.dev && !encrypted && !self.insecure_http {
+            bail!(
+                "{} can be reached by other machines, and passwords would travel in the clear; set tls.certificate \
+                 and tls.key, or add --insecure-http where something in front encrypts",
                 config.listen
             );
         }
@@ -108,15 +117,16 @@ impl Serve {
         };
         let lower = |name: &String| name.to_ascii_lowercase();
         let dev_hosts: Vec<_> = self.dev_host.iter().map(lower).collect();
+        let location = config.default_location.clone();
         let server = Server::start(Setup {
             config,
-            authenticate: Authenticate::Dev,
-            dev_hosts: Some(dev_hosts.clone()),
+            authenticate: if self.dev { Authenticate::Dev } else { Authenticate::Accounts },
+            dev_hosts: self.dev.then(|| dev_hosts.clone()),
             ephemeral: self.ephemeral,
             clock: Arc::new(SystemClock),
         })
         .await?;
-        banner(&server, &dev_hosts, &kept)?;
+        banner(&server, &dev_hosts, (&kept, &location))?;
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
@@ -132,12 +142,10 @@ impl Serve {
     }
 }
 
-fn banner(server: &Server, names: &[String], kept: &str) -> std::io::Result<()> {
-    let address = reachable(server.listen);
-    let image = format!("{address}/my-project/my-repository/my-image");
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "Berth {} serves http://{address}", env!("CARGO_PKG_VERSION"))?;
-    if server.listen.ip().is_loopback() {
+/// What a server for everybody says of itself.
+fn development(out: &mut impl Write, listen: SocketAddr, names: &[String]) -> std::io::Result<()> {
+    let image = format!("{}/my-project/my-repository/my-image", reachable(listen));
+    if listen.ip().is_loopback() {
         writeln!(out, "Development mode: everybody on this machine may do everything.\n")?;
     } else {
         writeln!(out, "Development mode: everybody who reaches this machine may do everything.")?;
@@ -151,7 +159,47 @@ fn banner(server: &Server, names: &[String], kept: &str) -> std::io::Result<()> 
     }
     writeln!(out, "  docker tag IMAGE {image}")?;
     writeln!(out, "  docker push {image}")?;
-    writeln!(out, "  docker pull {image}\n")?;
+    writeln!(out, "  docker pull {image}\n")
+}
+
+/// How whoever started it first signs in.
+fn first_start(
+    out: &mut impl Write,
+    owner: &FirstOwner,
+    (base, location): (&str, &str),
+) -> std::io::Result<()> {
+    let host = base.split_once("://").map_or(base, |(_, host)| host);
+    let (key, project) = (owner.key_file.display(), &owner.project);
+    writeln!(out, "\nThis is the first start. {} owns everything; its key is in", owner.email)?;
+    writeln!(out, "{key}: keep it safe, it is nowhere else. Next:\n")?;
+    writeln!(
+        out,
+        "  eval \"$(berth env)\" && gcloud auth activate-service-account --key-file={key}"
+    )?;
+    writeln!(
+        out,
+        "  gcloud artifacts repositories create my-repository --repository-format=docker --location={location} --project={project}"
+    )?;
+    writeln!(out, "  docker login --username _json_key --password-stdin {host} <{key}\n")
+}
+
+/// What was started, and the next commands to type.
+fn banner(
+    server: &Server,
+    names: &[String],
+    (kept, location): (&str, &str),
+) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    let version = env!("CARGO_PKG_VERSION");
+    if server.is_dev() {
+        writeln!(out, "Berth {version} serves http://{}", reachable(server.listen))?;
+        development(&mut out, server.listen, names)?;
+    } else {
+        writeln!(out, "Berth {version} serves {}", server.origin.external_url)?;
+    }
+    if let Some(owner) = &server.owner {
+        first_start(&mut out, owner, (&server.origin.external_url, location))?;
+    }
     if let Some(ops) = server.ops.map(reachable) {
         writeln!(out, "Health and metrics: http://{ops}/readyz, http://{ops}/metrics")?;
     }

@@ -104,8 +104,32 @@ impl Record {
 
 /// Cut to what a line can bear.
 fn path_and_query(uri: &http::Uri) -> String {
-    let text = uri.path_and_query().map_or(uri.path(), |whole| whole.as_str());
+    let query = uri.query().map(|query| {
+        let shown: Vec<_> = query.split('&').map(without_secret).collect();
+        format!("?{}", shown.join("&"))
+    });
+    let text = format!("{}{}", uri.path(), query.unwrap_or_default());
     readable(text.as_bytes(), 512)
+}
+
+/// A parameter, without its value where it is one of those that people and Google's clients put secrets into. None
+/// of them means anything here.
+fn without_secret(pair: &str) -> &str {
+    const SECRETS: [&str; 9] = [
+        "access_token",
+        "oauth_token",
+        "id_token",
+        "refresh_token",
+        "token",
+        "password",
+        "assertion",
+        "client_secret",
+        "key",
+    ];
+    match pair.split_once('=') {
+        Some((name, _)) if SECRETS.iter().any(|secret| secret.eq_ignore_ascii_case(name)) => name,
+        Some(_) | None => pair,
+    }
 }
 
 fn user_agent(headers: &HeaderMap) -> String {

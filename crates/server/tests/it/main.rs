@@ -6,6 +6,7 @@
 mod attacks;
 mod gc;
 mod house;
+mod identity;
 mod limits;
 mod oci;
 mod ops;

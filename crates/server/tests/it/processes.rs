@@ -239,7 +239,7 @@ fn what_cannot_be_started_says_why() {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && said.contains(why), "{said}");
     };
-    fails(&mut berth(&["serve"]), "berth serve --dev");
+    fails(&mut berth(&["serve", "--listen", "0.0.0.0:0"]), "--insecure-http");
     fails(&mut berth(&["serve", "--ephemeral"]), "--dev");
     fails(&mut berth(&["serve", "--dev", "--listen", "0.0.0.0:0"]), "--dev-unsafe-network");
     fails(berth(&["serve", "--dev"]).env("BERTH_LISEN", "x"), "BERTH_LISEN");

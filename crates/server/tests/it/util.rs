@@ -1,15 +1,36 @@
 //! Servers, clients and images for tests.
 
+pub(crate) mod accounts;
 pub(crate) mod client;
+pub(crate) mod google;
 pub(crate) mod image;
+pub(crate) mod key;
 pub(crate) mod process;
+pub(crate) mod routes;
 pub(crate) mod server;
+pub(crate) mod wire;
 
+pub(crate) use accounts::Accounts;
 pub(crate) use client::{Client, Reply};
+pub(crate) use google::Google;
 pub(crate) use image::{Image, digest_of, random_bytes};
+pub(crate) use key::Key;
 pub(crate) use server::{Backend, TestServer, wait_for_metrics};
 
-/// Makes of `async fn name(server: TestServer)` one test on each database.
+/// What a test can be handed, started on a database.
+pub(crate) trait Start {
+    async fn start(backend: Backend) -> Self;
+}
+
+/// Starts what the test takes, and runs it.
+pub(crate) async fn run_on<S: Start, Running: Future<Output = ()>>(
+    backend: Backend,
+    test: impl FnOnce(S) -> Running,
+) {
+    test(S::start(backend).await).await;
+}
+
+/// Makes of `async fn name(server: TestServer)`, or of one that takes [`Accounts`], one test on each database.
 macro_rules! on_both {
     ($($(#[$meta:meta])* async fn $name:ident($server:ident: $type:ty) $body:block)*) => {
         $(
@@ -20,8 +41,7 @@ macro_rules! on_both {
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $name() {
-                    let server = $crate::util::TestServer::start($crate::util::Backend::Sqlite).await;
-                    super::$name(server).await;
+                    $crate::util::run_on($crate::util::Backend::Sqlite, super::$name).await;
                 }
             )*
         }
@@ -30,9 +50,7 @@ macro_rules! on_both {
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $name() {
                     match $crate::util::Backend::postgres().await {
-                        Some(backend) => {
-                            super::$name($crate::util::TestServer::start(backend).await).await;
-                        }
+                        Some(backend) => $crate::util::run_on(backend, super::$name).await,
                         None => println!("SKIPPED: TEST_POSTGRES_URL is not set"),
                     }
                 }

@@ -1,7 +1,7 @@
 //! The only place where an [`EngineError`] meets OCI's HTTP.
 
 use axum::response::{IntoResponse, Response};
-use engine::{BodyError, EngineError, ErrorKind};
+use engine::{BodyError, CredentialError, EngineError, ErrorKind};
 use http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use model::digest::DigestError;
@@ -12,7 +12,6 @@ use model::reference::ReferenceError;
 use serde_json::{Value, json};
 
 use super::path::Route;
-use crate::auth::Refused;
 use crate::layer::request_id;
 
 /// An error as OCI Distribution has it: `{"errors":[{"code","message","detail"}]}`. The detail always has a hint:
@@ -24,8 +23,8 @@ pub struct OciError {
     message: String,
     detail: Value,
     headers: Vec<(HeaderName, HeaderValue)>,
-    /// Whether a credential would help.
-    challenge: bool,
+    /// The challenge's `error`, empty for none, where another credential would help.
+    challenge: Option<&'static str>,
 }
 
 impl OciError {
@@ -36,7 +35,7 @@ impl OciError {
         hint: &'static str,
     ) -> Self {
         let (message, detail) = (message.into(), json!({ "hint": hint }));
-        Self { status, code, message, detail, headers: Vec::new(), challenge: false }
+        Self { status, code, message, detail, headers: Vec::new(), challenge: None }
     }
 
     pub(super) fn bad_request(
@@ -55,7 +54,7 @@ impl OciError {
     fn unauthorized(message: impl Into<String>) -> Self {
         let hint = "log in, for example with docker login";
         let error = Self::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message, hint);
-        Self { challenge: true, ..error }
+        Self { challenge: Some(""), ..error }
     }
 
     pub(super) fn header(mut self, name: HeaderName, value: impl Into<HeaderValue>) -> Self {
@@ -63,8 +62,49 @@ impl OciError {
         self
     }
 
+    /// Without its challenge: a credential in every request's header would only be sent again.
+    pub(super) fn without_challenge(self) -> Self {
+        Self { challenge: None, ..self }
+    }
+
     pub(super) fn no_credential() -> Self {
         Self::unauthorized("not authenticated: No credential was supplied.")
+    }
+
+    /// A credential that was sent and is not accepted. One whose time is over is asked for anew; for any other
+    /// the answer has no challenge, so that clients do not ask again and again.
+    fn refused(error: CredentialError) -> Self {
+        tracing::info!(%error, "a credential was refused: {error}");
+        let message = "not authenticated: No valid credential was supplied.";
+        let (hint, challenge) = match error {
+            CredentialError::Expired | CredentialError::Revoked => {
+                ("log in again: the token has expired or was revoked", Some("invalid_token"))
+            }
+            CredentialError::KeyDisabled
+            | CredentialError::AccountDisabled
+            | CredentialError::KeyFile
+            | CredentialError::OtherKey
+            | CredentialError::UserName
+            | CredentialError::Token(_) => (
+                "log in with oauth2accesstoken, _json_key or _json_key_base64 as the user name",
+                None,
+            ),
+        };
+        let error = Self::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message, hint);
+        Self { challenge, ..error }
+    }
+
+    fn insufficient_scope() -> Self {
+        let message = "insufficient scope: the token does not cover this image and action";
+        let hint = "ask for a token with the scope that the challenge names";
+        let error = Self::new(StatusCode::UNAUTHORIZED, "DENIED", message, hint);
+        Self { challenge: Some("insufficient_scope"), ..error }
+    }
+
+    pub(super) fn marketplace() -> Self {
+        let message = "marketplace.gcr.io has images of Google's own, which are not here";
+        let hint = "pull them from Google, and push them to a repository of this registry";
+        Self::not_found("NAME_UNKNOWN", message.to_owned(), hint)
     }
 
     pub(super) fn no_such_path() -> Self {
@@ -92,8 +132,12 @@ impl OciError {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", message, hint).header(ALLOW, allow)
     }
 
-    /// The whole answer to a request for `path` of `host`.
-    pub(super) fn into_response_for(self, (method, path): (&Method, &str), host: &str) -> Response {
+    /// The whole answer to a request for `path`.
+    pub(super) fn into_response_for(
+        self,
+        (method, path): (&Method, &str),
+        base_url: &str,
+    ) -> Response {
         let error = json!({ "code": self.code, "message": self.message, "detail": self.detail });
         let body = json!({ "errors": [error] });
         let mut response = if method == Method::HEAD {
@@ -102,20 +146,21 @@ impl OciError {
             (self.status, axum::Json(body)).into_response()
         };
         response.headers_mut().extend(self.headers);
-        if self.challenge {
-            let challenge = challenge((method, path), host);
+        if let Some(problem) = self.challenge {
+            let challenge = challenge((method, path), (base_url, problem));
             response.headers_mut().extend(challenge.map(|value| (WWW_AUTHENTICATE, value)));
         }
         response
     }
 }
 
-/// Where a token is to be had, and for what. Somebody who names no host can be told nowhere.
-fn challenge((method, path): (&Method, &str), host: &str) -> Option<HeaderValue> {
-    if host.is_empty() {
-        return None;
-    }
-    let mut challenge = format!("Bearer realm=\"http://{host}/v2/token\",service=\"{host}\"");
+/// Where a token is to be had, and for what.
+fn challenge(
+    (method, path): (&Method, &str),
+    (base_url, problem): (&str, &str),
+) -> Option<HeaderValue> {
+    let service = base_url.split_once("://").map_or(base_url, |(_, host)| host);
+    let mut challenge = format!("Bearer realm=\"{base_url}/v2/token\",service=\"{service}\"");
     let route = path.strip_prefix("/v2/").and_then(Route::parse);
     let name = route.as_ref().map(|route| match route {
         Route::Blob { image, .. }
@@ -133,15 +178,13 @@ fn challenge((method, path): (&Method, &str), host: &str) -> Option<HeaderValue>
         };
         challenge.push_str(&format!(",scope=\"repository:{name}:{actions}\""));
     }
-    HeaderValue::from_str(&challenge).ok()
-}
-
-impl From<Refused> for OciError {
-    fn from(_: Refused) -> Self {
-        let message = "not authenticated: No valid credential was supplied.";
-        let hint = "the credential is wrong or has expired: log in again";
-        Self::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message, hint)
+    if path == "/v2/_catalog" {
+        challenge.push_str(",scope=\"registry:catalog:*\"");
     }
+    if !problem.is_empty() {
+        challenge.push_str(&format!(",error=\"{problem}\""));
+    }
+    HeaderValue::from_str(&challenge).ok()
 }
 
 impl From<NameError> for OciError {
@@ -233,8 +276,23 @@ impl From<EngineError> for OciError {
                     "check the name, or ask for a role on the repository that has the permission";
                 Self::new(StatusCode::FORBIDDEN, "DENIED", message, hint)
             }
+            EngineError::InsufficientScope => Self::insufficient_scope(),
+            EngineError::Credential(error) => Self::refused(error),
+            EngineError::ModeNotServed(_) => {
+                let hint = "push to and pull from a standard repository";
+                Self::new(StatusCode::NOT_IMPLEMENTED, "UNSUPPORTED", message, hint)
+            }
+            // What only the APIs say.
+            EngineError::ResourceUnknown(_)
+            | EngineError::AlreadyExists(_)
+            | EngineError::Conflict(_)
+            | EngineError::Precondition(_)
+            | EngineError::InvalidArgument { .. } => {
+                Self::bad_request("UNSUPPORTED", message, "use the API that has this")
+            }
             EngineError::RepositoryUnknown(_) => {
-                let hint = "a repository appears with the first push to it";
+                let hint =
+                    "create the repository first, or push with a role that creates it on push";
                 Self::not_found("NAME_UNKNOWN", message, hint)
             }
             EngineError::ImageUnknown(_) => {

@@ -40,6 +40,24 @@ impl Reply {
         format!("{} {}", self.status.as_u16(), code.as_str().unwrap_or_default()).trim().to_owned()
     }
 
+    /// The status and the name in an error of Google's, as in `403 PERMISSION_DENIED`.
+    pub(crate) fn google(&self) -> String {
+        let name = &self.json()["error"]["status"];
+        format!("{} {}", self.status.as_u16(), name.as_str().unwrap_or_default()).trim().to_owned()
+    }
+
+    /// Asserts status and name of an error of Google's.
+    #[track_caller]
+    pub(crate) fn expect_google(self, outcome: &str) -> Self {
+        assert_eq!(self.google(), outcome, "{self:#?}");
+        self
+    }
+
+    /// Whether the caller was turned away: for who it is, or for what it may do.
+    pub(crate) fn is_refused(&self) -> bool {
+        [401, 403].contains(&self.status.as_u16())
+    }
+
     /// Asserts the status, and shows the whole answer where it is another.
     #[track_caller]
     pub(crate) fn expect(self, status: u16) -> Self {
@@ -74,6 +92,10 @@ impl Client {
     /// Speaks HTTP/2 from now on.
     pub(crate) fn http2(self) -> Self {
         Self { http2: true, ..self }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     pub(crate) fn token(self, token: &str) -> Self {

@@ -7,18 +7,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use engine::{Caller, Clock, Grant, Grants, SystemClock};
+use engine::{Caller, Clock, Grant, Proof, Rights, SystemClock};
 use model::name::RepositoryName;
-use model::permission::Permission::{
-    CreateOnPush, DeleteArtifacts, DownloadArtifacts, UploadArtifacts,
-};
+use model::permission::Permission;
+use model::scope::{Action, Entry, Scope};
 use server::auth::Authenticate;
 use server::config::{Config, OpsListen};
 use server::run::{Server, Setup};
 use tempfile::TempDir;
 use tokio_postgres::NoTls;
 
-use super::{Client, bounded};
+use super::{Client, Start, bounded};
 
 /// Which database a test runs on.
 #[derive(Clone)]
@@ -42,19 +41,41 @@ impl Backend {
     }
 }
 
-/// A clock that tests move. It starts at the real time and runs with it.
+/// A clock that tests move. It starts at the real time and runs with it, until it is frozen.
 #[derive(Default)]
-pub(crate) struct TestClock(AtomicI64);
+pub(crate) struct TestClock {
+    ahead: AtomicI64,
+    /// Where it stands; 0 while it runs.
+    frozen: AtomicI64,
+}
 
 impl Clock for TestClock {
     fn now(&self) -> i64 {
-        SystemClock.now() + self.0.load(Ordering::Relaxed)
+        let ahead = self.ahead.load(Ordering::Relaxed);
+        match self.frozen.load(Ordering::Relaxed) {
+            0 => SystemClock.now() + ahead,
+            frozen => frozen + ahead,
+        }
     }
 }
 
 impl TestClock {
     pub(crate) fn advance_hours(&self, hours: i64) {
-        self.0.fetch_add(hours * 3_600_000_000, Ordering::Relaxed);
+        self.advance_seconds(hours * 3_600);
+    }
+
+    pub(crate) fn advance_seconds(&self, seconds: i64) {
+        self.ahead.fetch_add(seconds * 1_000_000, Ordering::Relaxed);
+    }
+
+    /// From now on it moves only when it is moved: for what depends on one second.
+    pub(crate) fn freeze(&self) {
+        self.frozen.store(SystemClock.now(), Ordering::Relaxed);
+    }
+
+    /// Whole seconds since 1970, as tokens have them.
+    pub(crate) fn seconds(&self) -> i64 {
+        self.now() / 1_000_000
     }
 }
 
@@ -66,34 +87,52 @@ pub(crate) struct TestServer {
     pub(crate) backend: Backend,
     pub(crate) data: PathBuf,
     server: Option<Server>,
-    _folder: TempDir,
+    folder: Arc<TempDir>,
+}
+
+/// What a server is started with.
+struct New {
+    authenticate: Authenticate,
+    folder: Arc<TempDir>,
+    clock: Arc<TestClock>,
 }
 
 /// The callers of every test: who may do what in `p/r1` and `p/r2`.
 fn callers() -> HashMap<String, Caller> {
-    let read: &[_] = &[DownloadArtifacts];
-    let write: &[_] = &[DownloadArtifacts, UploadArtifacts, CreateOnPush];
-    let all: &[_] = &[DownloadArtifacts, UploadArtifacts, CreateOnPush, DeleteArtifacts];
-    let caller = |name: &str, grants: Grants, scope: Grants| {
-        let principal = format!("user:{name}@example.com");
-        (name.to_owned(), Caller { principal, anonymous: false, grants, scope })
+    let read: &[_] = &[Permission::DOWNLOAD_ARTIFACTS];
+    let write: &[_] =
+        &[Permission::DOWNLOAD_ARTIFACTS, Permission::UPLOAD_ARTIFACTS, Permission::CREATE_ON_PUSH];
+    let all: &[_] = &[
+        Permission::DOWNLOAD_ARTIFACTS,
+        Permission::UPLOAD_ARTIFACTS,
+        Permission::CREATE_ON_PUSH,
+        Permission::DELETE_ARTIFACTS,
+    ];
+    let caller = |name: &str, rights: Rights, scope: Scope| {
+        let principal = format!("user:{name}@example.com").parse().expect("a principal");
+        (name.to_owned(), Caller { principal, rights, scope, proof: Proof::default() })
     };
     let on = |repositories: &[(&str, &[_])]| {
         let grant = |(repository, permissions): &(&str, &[_])| Grant {
             repository: repository_name(repository),
             permissions: permissions.to_vec(),
         };
-        Grants::Listed(repositories.iter().map(grant).collect())
+        Rights::Listed(repositories.iter().map(grant).collect())
     };
+    let writing_in_2 = Scope::Listed(vec![Entry {
+        location: "us-west1".to_owned(),
+        path: "p/r2/image".to_owned(),
+        actions: vec![Action::Pull, Action::Push],
+    }]);
     HashMap::from([
-        caller("admin", Grants::All, Grants::All),
-        caller("other-admin", Grants::All, Grants::All),
-        caller("nobody", on(&[]), Grants::All),
-        caller("reader-1", on(&[("r1", read)]), Grants::All),
-        caller("writer-2", on(&[("r2", write)]), Grants::All),
-        caller("owner-2", on(&[("r2", all)]), Grants::All),
-        caller("reader-1-writer-2", on(&[("r1", read), ("r2", write)]), Grants::All),
-        caller("scoped-to-2", on(&[("r1", read), ("r2", write)]), on(&[("r2", write)])),
+        caller("admin", Rights::All, Scope::All),
+        caller("other-admin", Rights::All, Scope::All),
+        caller("nobody", on(&[]), Scope::All),
+        caller("reader-1", on(&[("r1", read)]), Scope::All),
+        caller("writer-2", on(&[("r2", write)]), Scope::All),
+        caller("owner-2", on(&[("r2", all)]), Scope::All),
+        caller("reader-1-writer-2", on(&[("r1", read), ("r2", write)]), Scope::All),
+        caller("scoped-to-2", on(&[("r1", read), ("r2", write)]), writing_in_2),
     ])
 }
 
@@ -105,6 +144,12 @@ fn repository_name(repository: &str) -> RepositoryName {
     }
 }
 
+impl Start for TestServer {
+    async fn start(backend: Backend) -> Self {
+        Self::start_with(backend, |_| ()).await
+    }
+}
+
 impl TestServer {
     pub(crate) async fn start(backend: Backend) -> Self {
         Self::start_with(backend, |_| ()).await
@@ -112,7 +157,36 @@ impl TestServer {
 
     /// Starts with settings that the test changes.
     pub(crate) async fn start_with(backend: Backend, change: impl FnOnce(&mut Config)) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
+        let new = New {
+            authenticate: Authenticate::Listed(callers()),
+            folder: Arc::new(tempfile::tempdir().expect("a temporary folder")),
+            clock: Arc::default(),
+        };
+        Self::start_as(backend, new, change).await
+    }
+
+    /// Starts as `berth serve` does: callers are told apart by accounts, keys and tokens.
+    pub(crate) async fn start_with_accounts(backend: Backend) -> Self {
+        let new = New {
+            authenticate: Authenticate::Accounts,
+            folder: Arc::new(tempfile::tempdir().expect("a temporary folder")),
+            clock: Arc::default(),
+        };
+        Self::start_as(backend, new, |_| ()).await
+    }
+
+    /// A second server with accounts, on this one's folder, clock and database, which is a PostgreSQL.
+    pub(crate) async fn beside(&self) -> Self {
+        let new = New {
+            authenticate: Authenticate::Accounts,
+            folder: self.folder.clone(),
+            clock: self.clock.clone(),
+        };
+        Self::start_as(self.backend.clone(), new, |_| ()).await
+    }
+
+    async fn start_as(backend: Backend, new: New, change: impl FnOnce(&mut Config)) -> Self {
+        let New { authenticate, folder, clock } = new;
         let local = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut config = Config {
             listen: local,
@@ -124,18 +198,13 @@ impl TestServer {
             config.database.clone_from(url);
         }
         change(&mut config);
-        let (data, clock) = (config.data.clone(), Arc::new(TestClock::default()));
-        let setup = Setup {
-            config,
-            authenticate: Authenticate::Listed(callers()),
-            dev_hosts: None,
-            ephemeral: false,
-            clock: clock.clone(),
-        };
+        let data = config.data.clone();
+        let setup =
+            Setup { config, authenticate, dev_hosts: None, ephemeral: false, clock: clock.clone() };
         let server = Server::start(setup).await.expect("a server that starts");
         let ops = server.ops.expect("asked for");
         let address = server.listen;
-        Self { address, ops, clock, backend, data, server: Some(server), _folder: folder }
+        Self { address, ops, clock, backend, data, server: Some(server), folder }
     }
 
     /// Somebody who may do everything.

@@ -1,0 +1,58 @@
+//! Who callers are, and what they may do: accounts and keys, tokens, policies, projects.
+//!
+//! Knows credentials, not how they travel: which header or form they came in is the server's business. What a
+//! caller may do is always asked here, of policies; [`Engine::admit`] answers with the proof of it that every
+//! administrative function takes.
+
+mod accounts;
+mod assertions;
+mod bootstrap;
+mod credentials;
+mod crypto;
+mod exchange;
+mod fresh;
+mod impersonation;
+mod jwt;
+mod key_file;
+mod policies;
+mod projects;
+mod tokens;
+
+use std::sync::Arc;
+
+use model::digest::Digest;
+
+pub use accounts::{AccountChange, KeyKind, NewKey};
+pub use assertions::self_signed_token;
+pub use bootstrap::Owner;
+pub use credentials::{CredentialError, Proof, Surface};
+pub use crypto::MasterKey;
+pub use exchange::{Exchanged, Introspection};
+pub use impersonation::Chain;
+pub use jwt::JwtError;
+pub use policies::{Admitted, StoredPolicy};
+pub use projects::{NewProject, Project};
+pub use tokens::IssuedToken;
+
+/// What this process holds of identities.
+pub(crate) struct Identity {
+    /// Opens the private keys that are in the database.
+    master: MasterKey,
+    epoch: fresh::Epoch,
+    ring: fresh::Cache<(), Arc<tokens::Ring>>,
+    policies: fresh::Cache<String, policies::Loaded>,
+    /// By the hash of the credential, so that no credential is kept.
+    callers: fresh::Cache<Digest, credentials::Known>,
+}
+
+impl Identity {
+    pub(crate) fn new(master: MasterKey) -> Self {
+        Self {
+            master,
+            epoch: fresh::Epoch::default(),
+            ring: fresh::Cache::default(),
+            policies: fresh::Cache::default(),
+            callers: fresh::Cache::default(),
+        }
+    }
+}

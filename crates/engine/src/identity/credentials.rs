@@ -1,0 +1,258 @@
+//! From what a client sent to who it is. Every positive answer is remembered for as long as nobody's rights
+//! change, so that a request costs one look into memory.
+
+use model::digest::{Algorithm, Digest, Hasher};
+use model::principal::Principal;
+use model::scope::Scope;
+
+use super::jwt::{JwtError, Unverified};
+use super::key_file;
+use super::tokens::{Bearer, Claims, Purpose};
+use crate::{Caller, Engine, EngineError, Rights};
+
+/// Why a credential was refused. The texts are for the log; a client learns that it was refused, and where
+/// it can do something about it, what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum CredentialError {
+    /// Its time is over: a new one will do.
+    #[error("the credential has expired")]
+    Expired,
+    /// It was taken back.
+    #[error("the credential was revoked")]
+    Revoked,
+    /// The key that it rests on is switched off, deleted, or past its time.
+    #[error("the key is disabled, deleted or expired")]
+    KeyDisabled,
+    /// The account is switched off or deleted.
+    #[error("the account is disabled or deleted")]
+    AccountDisabled,
+    /// Not a key file.
+    #[error("the key file cannot be read")]
+    KeyFile,
+    /// A key file whose private key is not the one of that id.
+    #[error("the private key is not that of the key it names")]
+    OtherKey,
+    /// Not a token, or not one for this.
+    #[error(transparent)]
+    Token(#[from] JwtError),
+    /// A user name that stands for no kind of credential.
+    #[error("the user name stands for no kind of credential")]
+    UserName,
+}
+
+impl From<JwtError> for EngineError {
+    fn from(error: JwtError) -> Self {
+        Self::Credential(CredentialError::Token(error))
+    }
+}
+
+/// Where a credential was sent to, which decides what a self-signed token may name as its audience.
+#[derive(Debug, Clone, Copy)]
+pub enum Surface<'a> {
+    /// `/v2/` and its token endpoint.
+    Registry,
+    /// The Google APIs, by their own address.
+    Api {
+        /// Where clients reach them.
+        external_url: &'a str,
+    },
+}
+
+/// A caller that is remembered.
+#[derive(Clone)]
+pub(crate) struct Known {
+    caller: Caller,
+    /// In seconds since 1970.
+    expires_at: i64,
+}
+
+impl Caller {
+    /// Somebody who sent no credential.
+    pub fn anonymous() -> Self {
+        Self {
+            principal: Principal::Anonymous,
+            rights: Rights::Policies,
+            scope: Scope::All,
+            proof: Proof::default(),
+        }
+    }
+}
+
+/// What a caller was recognised by, as far as tokens that are made from it need to know.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Proof {
+    pub(crate) uid: Option<String>,
+    pub(crate) key: Option<String>,
+    /// Our own token, by its id.
+    pub(crate) token: Option<String>,
+    /// Until when the credential is good, in seconds since 1970; `None` for one without an end.
+    pub(crate) expires_at: Option<i64>,
+}
+
+impl Engine {
+    /// Who holds this token: one of ours, or one that a service account signed itself.
+    pub async fn caller_by_token(
+        &self,
+        token: &str,
+        surface: Surface<'_>,
+    ) -> Result<Caller, EngineError> {
+        let kind = match surface {
+            Surface::Registry => "token of /v2/",
+            Surface::Api { .. } => "token of the APIs",
+        };
+        let remembered = remembered_as(kind, token);
+        let epoch = self.epoch().await?;
+        if let Some(known) = self.remembered(&remembered, epoch) {
+            return Ok(known);
+        }
+        let unverified = Unverified::parse(token)?;
+        let caller = match unverified.header.alg.as_str() {
+            "ES256" => self.caller_by_own_token(&unverified, surface).await?,
+            _ => self.caller_by_self_signed(&unverified, surface).await?,
+        };
+        Ok(self.remember((remembered, epoch), caller))
+    }
+
+    /// Who holds this key file.
+    pub async fn caller_by_key_file(&self, text: &str) -> Result<Caller, EngineError> {
+        let remembered = remembered_as("key file", text);
+        let epoch = self.epoch().await?;
+        if let Some(known) = self.remembered(&remembered, epoch) {
+            return Ok(known);
+        }
+        let file = key_file::read(text)?;
+        let (key, bearer) = self.account_key(&file.client_email, &file.private_key_id).await?;
+        // The id and the address prove nothing: anybody may write them down.
+        if file.private_key.public_key().map_err(|_| CredentialError::KeyFile)? != key.public_key {
+            return Err(CredentialError::OtherKey.into());
+        }
+        let caller = of_account(bearer, None);
+        Ok(self.remember((remembered, epoch), caller))
+    }
+
+    fn remembered(&self, hash: &Digest, epoch: i64) -> Option<Caller> {
+        let known = self.identity.callers.get(hash, epoch)?;
+        (known.expires_at > self.clock.now() / 1_000_000).then_some(known.caller)
+    }
+
+    fn remember(&self, (hash, epoch): (Digest, i64), caller: Caller) -> Caller {
+        let expires_at = caller.proof.expires_at.unwrap_or(i64::MAX);
+        self.identity.callers.put(hash, epoch, Known { caller: caller.clone(), expires_at });
+        caller
+    }
+
+    async fn caller_by_own_token(
+        &self,
+        unverified: &Unverified<'_>,
+        surface: Surface<'_>,
+    ) -> Result<Caller, EngineError> {
+        let purpose = match (surface, unverified.header.typ.as_deref()) {
+            (Surface::Registry, Some("registry+jwt")) => Purpose::Registry,
+            (Surface::Registry | Surface::Api { .. }, _) => Purpose::Access,
+        };
+        let claims = self.check_token(unverified, purpose).await?;
+        self.check_standing(&claims).await?;
+        let scope = match (purpose, claims.access) {
+            (Purpose::Registry, access) => Scope::Listed(access.unwrap_or_default()),
+            (Purpose::Access, _) => Scope::All,
+        };
+        let principal = claims.sub.parse().map_err(|_| JwtError("its subject is no principal"))?;
+        let Claims { uid, key, jti, exp, .. } = claims;
+        let proof = Proof { uid, key, token: Some(jti), expires_at: Some(exp) };
+        Ok(Caller { principal, rights: Rights::Policies, scope, proof })
+    }
+
+    /// Whether what a token rests on still stands: itself, its key, its account.
+    pub(crate) async fn check_standing(&self, claims: &Claims) -> Result<(), EngineError> {
+        let (claims, now) = (claims.clone(), self.clock.now());
+        self.meta
+            .read(move |tx| {
+                for id in std::iter::once(&claims.jti).chain(&claims.from) {
+                    if meta::signing_keys::is_revoked(tx, id)? {
+                        return Err(CredentialError::Revoked.into());
+                    }
+                }
+                if let Some(id) = &claims.key {
+                    let key = meta::accounts::find_key(tx, id)?
+                        .filter(|key| !key.disabled && key.valid_before > now);
+                    key.ok_or(CredentialError::KeyDisabled)?;
+                }
+                if let Some(email) = claims.sub.strip_prefix("serviceAccount:") {
+                    let account = meta::accounts::find(tx, email)?.filter(|account| {
+                        !account.disabled && Some(&account.unique_id) == claims.uid.as_ref()
+                    });
+                    account.ok_or(CredentialError::AccountDisabled)?;
+                }
+                Ok(())
+            })
+            .await
+    }
+
+    async fn caller_by_self_signed(
+        &self,
+        unverified: &Unverified<'_>,
+        surface: Surface<'_>,
+    ) -> Result<Caller, EngineError> {
+        let (assertion, bearer) = self.check_assertion(unverified).await?;
+        let audience = assertion.aud.as_deref().unwrap_or_default();
+        let meant_for_us = match surface {
+            Surface::Registry => audience.is_empty(),
+            Surface::Api { external_url } => {
+                let ours = audience.trim_end_matches('/') == external_url.trim_end_matches('/');
+                (audience.is_empty() && assertion.scope.is_some())
+                    || (!audience.is_empty() && (ours || is_served_api(audience)))
+            }
+        };
+        if !meant_for_us || assertion.target_audience.is_some() {
+            return Err(JwtError("it is for something else").into());
+        }
+        Ok(of_account(bearer, Some(assertion.exp)))
+    }
+}
+
+/// What Google's client libraries name when they sign for an API by its usual address.
+fn is_served_api(audience: &str) -> bool {
+    const SERVED: [&str; 5] =
+        ["artifactregistry", "iam", "iamcredentials", "cloudresourcemanager", "serviceusage"];
+    let name = audience
+        .strip_prefix("https://")
+        .and_then(|rest| rest.trim_end_matches('/').strip_suffix(".googleapis.com"));
+    name.is_some_and(|name| SERVED.contains(&name))
+}
+
+fn of_account(bearer: Bearer, expires_at: Option<i64>) -> Caller {
+    let Bearer { principal, uid, key } = bearer;
+    let proof = Proof { uid, key, token: None, expires_at };
+    Caller { principal, rights: Rights::Policies, scope: Scope::All, proof }
+}
+
+/// What a credential is remembered as: not the credential.
+fn remembered_as(kind: &str, credential: &str) -> Digest {
+    let mut hasher = Hasher::new(Algorithm::Sha256);
+    hasher.update(kind.as_bytes());
+    hasher.update(b"\0");
+    hasher.update(credential.as_bytes());
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn apis_that_are_served() {
+        assert!(is_served_api("https://artifactregistry.googleapis.com/"));
+        assert!(is_served_api("https://iam.googleapis.com"));
+        assert!(!is_served_api("https://storage.googleapis.com/"));
+        assert!(!is_served_api("https://artifactregistry.googleapis.com.evil.example/"));
+        assert!(!is_served_api("http://artifactregistry.googleapis.com/"));
+        assert!(!is_served_api(""));
+    }
+
+    #[test]
+    fn credentials_of_two_kinds_are_two() {
+        assert_ne!(remembered_as("a", "x"), remembered_as("b", "x"));
+        assert_ne!(remembered_as("a", "x"), remembered_as("a", "y"));
+        assert_eq!(remembered_as("a", "x"), remembered_as("a", "x"));
+    }
+}

@@ -1,0 +1,172 @@
+//! Keys: made, sealed, signing and verifying. The only module that knows the cryptographic library.
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _,
+    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair, UnparsedPublicKey,
+};
+
+/// Why a key could not be used. Says nothing of the key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a key cannot be used")]
+pub(crate) struct KeyError;
+
+impl From<aws_lc_rs::error::Unspecified> for KeyError {
+    fn from(_: aws_lc_rs::error::Unspecified) -> Self {
+        Self
+    }
+}
+
+impl From<aws_lc_rs::error::KeyRejected> for KeyError {
+    fn from(_: aws_lc_rs::error::KeyRejected) -> Self {
+        Self
+    }
+}
+
+/// The secret that seals every private key in the database. It is in a file beside the blobs, never in the
+/// database itself.
+pub struct MasterKey(RandomizedNonceKey);
+
+impl std::fmt::Debug for MasterKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("MasterKey")
+    }
+}
+
+impl MasterKey {
+    /// How many bytes it has.
+    pub const LENGTH: usize = 32;
+
+    /// From the bytes of the file.
+    pub fn new(bytes: &[u8; Self::LENGTH]) -> Self {
+        Self(RandomizedNonceKey::new(&AES_256_GCM, bytes).expect("of the right length"))
+    }
+
+    /// New bytes for a file.
+    pub fn generate() -> [u8; Self::LENGTH] {
+        let mut bytes = [0; Self::LENGTH];
+        aws_lc_rs::rand::fill(&mut bytes).expect("the system has randomness");
+        bytes
+    }
+
+    /// Seals a secret that belongs to `owner`: it opens for nobody else's row.
+    pub(crate) fn seal(&self, owner: &str, secret: &[u8]) -> Result<Vec<u8>, KeyError> {
+        let mut sealed = secret.to_vec();
+        let nonce = self.0.seal_in_place_append_tag(Aad::from(owner.as_bytes()), &mut sealed)?;
+        Ok([&nonce.as_ref()[..], &sealed].concat())
+    }
+
+    /// Opens what [`MasterKey::seal`] sealed for `owner`.
+    pub(crate) fn open(&self, owner: &str, sealed: &[u8]) -> Result<Vec<u8>, KeyError> {
+        let (nonce, text) = sealed.split_at_checked(NONCE_LEN).ok_or(KeyError)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce)?;
+        let mut text = text.to_vec();
+        let length = self.0.open_in_place(nonce, Aad::from(owner.as_bytes()), &mut text)?.len();
+        text.truncate(length);
+        Ok(text)
+    }
+}
+
+/// A key that signs our own tokens (ES256).
+pub(crate) struct TokenKey(EcdsaKeyPair);
+
+impl TokenKey {
+    /// A new one, as PKCS #8.
+    pub(crate) fn generate() -> Result<Vec<u8>, KeyError> {
+        let random = SystemRandom::new();
+        let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random)?;
+        Ok(document.as_ref().to_vec())
+    }
+
+    pub(crate) fn from_pkcs8(der: &[u8]) -> Result<Self, KeyError> {
+        Ok(Self(EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der)?))
+    }
+
+    /// The point on the curve, uncompressed.
+    pub(crate) fn public_key(&self) -> Vec<u8> {
+        self.0.public_key().as_ref().to_vec()
+    }
+
+    pub(crate) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+        Ok(self.0.sign(&SystemRandom::new(), message)?.as_ref().to_vec())
+    }
+}
+
+/// Checks a signature of a [`TokenKey`].
+pub(crate) fn verify_es256(public_key: &[u8], message: &[u8], signature: &[u8]) -> bool {
+    UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, public_key).verify(message, signature).is_ok()
+}
+
+/// A service account's key (RS256).
+pub(crate) struct AccountKey(RsaKeyPair);
+
+impl AccountKey {
+    /// A new one, and its PKCS #8.
+    pub(crate) fn generate() -> Result<(Self, Vec<u8>), KeyError> {
+        let pair = RsaKeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048)?;
+        let der: Pkcs8V1Der<'_> = pair.as_der()?;
+        let der = der.as_ref().to_vec();
+        Ok((Self(pair), der))
+    }
+
+    pub(crate) fn from_pkcs8(der: &[u8]) -> Result<Self, KeyError> {
+        Ok(Self(RsaKeyPair::from_pkcs8(der)?))
+    }
+
+    /// As SubjectPublicKeyInfo.
+    pub(crate) fn public_key(&self) -> Result<Vec<u8>, KeyError> {
+        let der: PublicKeyX509Der<'_> = self.0.public_key().as_der()?;
+        Ok(der.as_ref().to_vec())
+    }
+
+    pub(crate) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+        let mut signature = vec![0; self.0.public_modulus_len()];
+        self.0.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature)?;
+        Ok(signature)
+    }
+}
+
+/// Checks a signature of an [`AccountKey`].
+pub(crate) fn verify_rs256(public_key: &[u8], message: &[u8], signature: &[u8]) -> bool {
+    UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, public_key)
+        .verify(message, signature)
+        .is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sealed_secret_opens_for_its_owner_only() {
+        let master = MasterKey::new(&MasterKey::generate());
+        let sealed = master.seal("row 1", b"secret").expect("it seals");
+        assert_eq!(master.open("row 1", &sealed), Ok(b"secret".to_vec()));
+        assert_eq!(master.open("row 2", &sealed), Err(KeyError));
+        let other = MasterKey::new(&MasterKey::generate());
+        assert_eq!(other.open("row 1", &sealed), Err(KeyError));
+        let mut changed = sealed.clone();
+        changed[NONCE_LEN] ^= 1;
+        assert_eq!(master.open("row 1", &changed), Err(KeyError));
+        assert_eq!(master.open("row 1", &sealed[..5]), Err(KeyError));
+        assert_eq!(format!("{master:?}"), "MasterKey");
+    }
+
+    #[test]
+    fn signatures() {
+        let token = TokenKey::from_pkcs8(&TokenKey::generate().expect("made")).expect("read");
+        let signature = token.sign(b"message").expect("signed");
+        assert!(verify_es256(&token.public_key(), b"message", &signature));
+        assert!(!verify_es256(&token.public_key(), b"another", &signature));
+        let (account, der) = AccountKey::generate().expect("made");
+        let same = AccountKey::from_pkcs8(&der).expect("read");
+        assert_eq!(account.public_key(), same.public_key());
+        let signature = same.sign(b"message").expect("signed");
+        let public = account.public_key().expect("it has one");
+        assert!(verify_rs256(&public, b"message", &signature));
+        assert!(!verify_rs256(&public, b"another", &signature));
+        assert!(!verify_rs256(b"", b"message", &signature));
+    }
+}

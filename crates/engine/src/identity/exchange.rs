@@ -1,0 +1,235 @@
+//! Tokens in exchange for other proofs: registry tokens, access tokens and ID tokens; and what others ask
+//! about tokens.
+
+use std::time::Duration;
+
+use meta::{epochs, signing_keys};
+use model::principal::Principal;
+use model::scope::{Entry, Scope};
+use serde::Serialize;
+
+use super::jwt::{JwtError, Unverified};
+use super::tokens::{Bearer, Claims, IssuedToken, Limits, Purpose};
+use crate::{Caller, CredentialError, Engine, EngineError, Proof, Rights};
+
+/// How long tokens live.
+pub(crate) const LIFETIME: Duration = Duration::from_secs(3600);
+
+/// The audience that gcloud always names, whatever a key file says.
+const GOOGLE_TOKEN_URI: &str = "https://oauth2.googleapis.com/token";
+
+/// What an assertion was exchanged for.
+pub enum Exchanged {
+    /// It asked for access.
+    Access {
+        /// The token.
+        token: IssuedToken,
+        /// What it asked for.
+        scope: String,
+    },
+    /// It asked to be introduced to somebody.
+    Id {
+        /// The ID token.
+        token: String,
+    },
+}
+
+/// What a token is, for those who ask.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Introspection {
+    /// Whose it is.
+    pub email: String,
+    /// The account's number.
+    pub subject: Option<String>,
+    /// The scopes of OAuth.
+    pub scope: String,
+    /// When it ends, in seconds since 1970.
+    pub expires_at: i64,
+    /// For how many more seconds it is good.
+    pub expires_in: i64,
+}
+
+/// An ID token as Google makes them.
+#[derive(Serialize)]
+struct IdClaims<'a> {
+    iss: &'a str,
+    aud: &'a str,
+    azp: &'a str,
+    sub: &'a str,
+    iat: i64,
+    exp: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email_verified: Option<bool>,
+}
+
+impl Engine {
+    /// A token for `/v2/`, limited to what was asked for. It carries no right: every use asks the policies.
+    /// It lives as long as the credential, at most an hour; Docker wants at least a minute.
+    pub async fn registry_token(
+        &self,
+        caller: &Caller,
+        access: Vec<Entry>,
+    ) -> Result<IssuedToken, EngineError> {
+        // Otherwise one that was made for a single image would be good for everything.
+        if caller.scope != Scope::All {
+            return Err(JwtError("a token that is limited makes no other").into());
+        }
+        let rest = caller.proof.expires_at.map(|end| end - self.clock.now() / 1_000_000);
+        let lifetime = match rest {
+            None => LIFETIME,
+            Some(rest) => Duration::from_secs(rest.max(1).unsigned_abs()).min(LIFETIME),
+        };
+        let from = caller.proof.token.clone();
+        let limits = Limits { from, access: Some(access), ..Limits::default() };
+        self.issue((Purpose::Registry, &bearer(caller)), lifetime, limits).await
+    }
+
+    /// An access token for a caller who proved it by a key.
+    pub async fn access_token(
+        &self,
+        caller: &Caller,
+        scope: String,
+    ) -> Result<IssuedToken, EngineError> {
+        let limits = Limits { scope: Some(scope), ..Limits::default() };
+        self.issue((Purpose::Access, &bearer(caller)), LIFETIME, limits).await
+    }
+
+    /// What a service account gets for an assertion that it signed: RFC 7523 as Google has it.
+    pub async fn exchange_assertion(
+        &self,
+        assertion: &str,
+        external_url: &str,
+    ) -> Result<Exchanged, EngineError> {
+        let unverified = Unverified::parse(assertion)?;
+        let (assertion, bearer) = self.check_assertion(&unverified).await?;
+        let audience = assertion.aud.as_deref().unwrap_or_default();
+        let own = format!("{}/token", external_url.trim_end_matches('/'));
+        if audience != GOOGLE_TOKEN_URI && audience != own {
+            return Err(JwtError("it is for another token endpoint").into());
+        }
+        if let Some(audience) = &assertion.target_audience {
+            let token = self.id_token(&bearer, (audience, external_url), IncludeEmail::Yes).await?;
+            return Ok(Exchanged::Id { token });
+        }
+        let scope = assertion.scope.unwrap_or_default();
+        let limits = Limits { scope: Some(scope.clone()), ..Limits::default() };
+        let token = self.issue((Purpose::Access, &bearer), LIFETIME, limits).await?;
+        Ok(Exchanged::Access { token, scope })
+    }
+
+    /// An ID token: who the account is, for somebody else to check.
+    pub(crate) async fn id_token(
+        &self,
+        bearer: &Bearer,
+        (audience, issuer): (&str, &str),
+        include_email: IncludeEmail,
+    ) -> Result<String, EngineError> {
+        let now = self.clock.now() / 1_000_000;
+        let subject = bearer.uid.as_deref().unwrap_or_default();
+        let email = bearer.principal.email().filter(|_| include_email == IncludeEmail::Yes);
+        let claims = IdClaims {
+            iss: issuer,
+            aud: audience,
+            azp: subject,
+            sub: subject,
+            iat: now,
+            exp: now + LIFETIME.as_secs() as i64,
+            email,
+            email_verified: email.map(|_| true),
+        };
+        self.sign("JWT", &claims).await
+    }
+
+    /// A caller that stands for a service account of this registry, without a credential: for the metadata
+    /// server, which its operator gave that account to.
+    pub async fn caller_by_account(&self, email: &str) -> Result<Caller, EngineError> {
+        let wanted = email.to_owned();
+        let account = self
+            .meta
+            .point(move |tx| Ok::<_, EngineError>(meta::accounts::find(tx, &wanted)?))
+            .await?
+            .filter(|account| !account.disabled)
+            .ok_or(CredentialError::AccountDisabled)?;
+        let principal = Principal::ServiceAccount(
+            account.email.parse().map_err(|_| CredentialError::AccountDisabled)?,
+        );
+        let proof = Proof { uid: Some(account.unique_id), ..Proof::default() };
+        Ok(Caller { principal, rights: Rights::Policies, scope: Scope::All, proof })
+    }
+
+    /// Who a caller is, for somebody else to check.
+    pub async fn identity_token(
+        &self,
+        caller: &Caller,
+        (audience, issuer): (&str, &str),
+        include_email: bool,
+    ) -> Result<String, EngineError> {
+        let include = if include_email { IncludeEmail::Yes } else { IncludeEmail::No };
+        self.id_token(&bearer(caller), (audience, issuer), include).await
+    }
+
+    /// What an access token is. `None`: nothing that is good now.
+    pub async fn introspect(&self, token: &str) -> Result<Option<Introspection>, EngineError> {
+        let claims = match self.own_access_token(token).await {
+            Ok(claims) => claims,
+            Err(EngineError::Credential(_)) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let principal: Option<Principal> = claims.sub.parse().ok();
+        let email = principal.as_ref().and_then(Principal::email).unwrap_or_default().to_owned();
+        Ok(Some(Introspection {
+            email,
+            subject: claims.uid,
+            scope: claims.scope.unwrap_or_default(),
+            expires_at: claims.exp,
+            expires_in: claims.exp - self.clock.now() / 1_000_000,
+        }))
+    }
+
+    /// Takes an access token back. One that is good for nothing needs no taking back.
+    pub async fn revoke_token(&self, token: &str) -> Result<(), EngineError> {
+        let claims = match self.own_access_token(token).await {
+            Ok(claims) => claims,
+            Err(EngineError::Credential(_)) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let now = self.clock.now();
+        self.meta
+            .write(move |tx| {
+                signing_keys::revoke(tx, &claims.jti, (now, claims.exp * 1_000_000))?;
+                Ok::<_, EngineError>(epochs::bump(tx, epochs::ACCESS)?)
+            })
+            .await?;
+        self.poll_epoch().await?;
+        Ok(())
+    }
+
+    async fn own_access_token(&self, token: &str) -> Result<Claims, EngineError> {
+        let claims = self.check_token(&Unverified::parse(token)?, Purpose::Access).await?;
+        self.check_standing(&claims).await?;
+        Ok(claims)
+    }
+
+    /// The public halves of the keys that sign ID tokens: id, and the point's coordinates.
+    pub async fn public_keys(&self) -> Result<Vec<(String, Vec<u8>)>, EngineError> {
+        let ring = self.ring().await?;
+        Ok(ring.public_keys().map(|(id, point)| (id.to_owned(), point.to_vec())).collect())
+    }
+}
+
+/// Whether an ID token says the account's address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum IncludeEmail {
+    Yes,
+    No,
+}
+
+fn bearer(caller: &Caller) -> Bearer {
+    Bearer {
+        principal: caller.principal.clone(),
+        uid: caller.proof.uid.clone(),
+        key: caller.proof.key.clone(),
+    }
+}

@@ -1,0 +1,265 @@
+//! Policies: asked for every request, and read and written by those who may.
+
+use std::sync::Arc;
+
+use meta::policies::{self, Stored};
+use meta::{Id, Tx, epochs, events, repositories};
+use model::permission::Permission;
+use model::policy::Policy;
+use model::principal::{Member, Principal};
+use model::resource::Resource;
+
+use crate::{Caller, Engine, EngineError, Rights};
+
+/// A resource's policy as this process remembers it.
+#[derive(Clone)]
+pub(crate) struct Loaded {
+    policy: Arc<Policy>,
+    /// Whether the resource is a project whose end was asked for.
+    gone: bool,
+}
+
+/// A policy, and what tells it from the one before.
+#[derive(Debug, Clone)]
+pub struct StoredPolicy {
+    /// The policy.
+    pub policy: Policy,
+    /// Changes with each change.
+    pub etag: Vec<u8>,
+}
+
+/// Proof that a caller may do something with a resource. Only [`Engine::admit`] makes one.
+#[derive(Debug, Clone)]
+pub struct Admitted {
+    caller: Caller,
+    permission: Permission,
+    resource: Resource,
+}
+
+impl Admitted {
+    /// Who was admitted.
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// The resource, for a function that takes just this permission: a route that declares another one is
+    /// a fault of ours, not a way around the check.
+    pub(crate) fn to(&self, permission: &str) -> Result<&Resource, EngineError> {
+        if self.permission.as_str() == permission {
+            return Ok(&self.resource);
+        }
+        Err(EngineError::Internal(format!(
+            "admitted to {}, but {permission} is needed",
+            self.permission
+        )))
+    }
+
+    /// What happened, written with the change.
+    pub(crate) fn event(&self, action: &str, resource: &str, now: i64) -> events::Event {
+        events::Event {
+            action: action.to_owned(),
+            principal: self.caller.principal.to_string(),
+            resource: resource.to_owned(),
+            tag: None,
+            digest: None,
+            occurred_at: now,
+        }
+    }
+}
+
+impl Engine {
+    /// Proves that the caller may do something with a resource, whether it exists or not.
+    pub async fn admit(
+        &self,
+        caller: &Caller,
+        permission: Permission,
+        resource: Resource,
+    ) -> Result<Admitted, EngineError> {
+        if self.may(caller, permission, &resource).await? {
+            return Ok(Admitted { caller: caller.clone(), permission, resource });
+        }
+        Err(EngineError::Denied {
+            permission,
+            resource: resource.to_string(),
+            anonymous: caller.is_anonymous(),
+        })
+    }
+
+    /// Whether policies let the caller do something. What a token is limited to is another question.
+    pub async fn may(
+        &self,
+        caller: &Caller,
+        permission: Permission,
+        resource: &Resource,
+    ) -> Result<bool, EngineError> {
+        match &caller.rights {
+            Rights::All => Ok(true),
+            Rights::Listed(grants) => Ok(grants.iter().any(|grant| {
+                *resource == Resource::Repository(grant.repository.clone())
+                    && grant.permissions.contains(&permission)
+            })),
+            Rights::Policies => self.policies_allow(&caller.principal, permission, resource).await,
+        }
+    }
+
+    async fn policies_allow(
+        &self,
+        principal: &Principal,
+        permission: Permission,
+        resource: &Resource,
+    ) -> Result<bool, EngineError> {
+        let epoch = self.epoch().await?;
+        let mut allowed = false;
+        for name in resource.policies() {
+            let loaded = match self.identity.policies.get(&name, epoch) {
+                Some(loaded) => loaded,
+                None => self.load_policy(name, epoch).await?,
+            };
+            if loaded.gone {
+                return Ok(false);
+            }
+            allowed = allowed || loaded.policy.allows(principal, permission);
+        }
+        Ok(allowed)
+    }
+
+    async fn load_policy(&self, name: String, epoch: i64) -> Result<Loaded, EngineError> {
+        let wanted = name.clone();
+        let loaded = self
+            .meta
+            .read(move |tx| {
+                let stored = policies::find(tx, &wanted)?;
+                let gone = match wanted.strip_prefix("projects/").filter(|id| !id.contains('/')) {
+                    Some(id) => {
+                        meta::projects::find(tx, id)?.is_some_and(|project| !project.active)
+                    }
+                    None => false,
+                };
+                Ok::<_, EngineError>(Loaded { policy: Arc::new(read(stored)?.policy), gone })
+            })
+            .await?;
+        self.identity.policies.put(name, epoch, loaded.clone());
+        Ok(loaded)
+    }
+
+    /// A resource's own policy.
+    pub async fn policy(
+        &self,
+        admitted: &Admitted,
+        permission: &'static str,
+    ) -> Result<StoredPolicy, EngineError> {
+        let resource = admitted.to(permission)?.clone();
+        self.meta
+            .read(move |tx| {
+                check_exists(tx, &resource)?;
+                read(policies::find(tx, &resource.to_string())?)
+            })
+            .await
+    }
+
+    /// Replaces a resource's policy. With an etag, only the one that it belongs to.
+    pub async fn set_policy(
+        &self,
+        admitted: &Admitted,
+        permission: &'static str,
+        (policy, etag): (Policy, Vec<u8>),
+    ) -> Result<StoredPolicy, EngineError> {
+        let resource = admitted.to(permission)?.clone();
+        let (admitted, now) = (admitted.clone(), self.clock.now());
+        let stored = self
+            .meta
+            .write(move |tx| {
+                check_exists(tx, &resource)?;
+                let name = resource.to_string();
+                if !etag.is_empty() && etag != read(policies::find(tx, &name)?)?.etag {
+                    return Err(EngineError::Conflict(
+                        "There were concurrent policy changes. Please retry the whole read-modify-write with exponential backoff.".to_owned(),
+                    ));
+                }
+                if resource == Resource::Organization {
+                    keeps_an_administrator(tx, &policy)?;
+                }
+                write(tx, &name, &policy, now)?;
+                events::insert(tx, &admitted.event("set-policy", &name, now))?;
+                read(policies::find(tx, &name)?)
+            })
+            .await?;
+        self.poll_epoch().await?;
+        Ok(stored)
+    }
+
+    /// Which of these permissions the caller has on a resource. Unknown ones nobody has.
+    pub async fn test_permissions(
+        &self,
+        caller: &Caller,
+        resource: &Resource,
+        permissions: &[String],
+    ) -> Result<Vec<String>, EngineError> {
+        let mut held = Vec::new();
+        for name in permissions {
+            let Ok(permission) = name.parse() else { continue };
+            if self.may(caller, permission, resource).await? {
+                held.push(name.clone());
+            }
+        }
+        Ok(held)
+    }
+}
+
+/// The etag of a resource that carries no policy.
+const NO_POLICY: &[u8] = b"none";
+
+fn read(stored: Option<Stored>) -> Result<StoredPolicy, EngineError> {
+    let Some(stored) = stored else {
+        return Ok(StoredPolicy { policy: Policy::default(), etag: NO_POLICY.to_vec() });
+    };
+    let policy = Policy::from_json(&stored.bindings)
+        .map_err(|error| EngineError::Internal(format!("a stored policy: {error}")))?;
+    Ok(StoredPolicy { policy, etag: stored.etag })
+}
+
+/// Writes a policy, and voids what every process remembers.
+pub(super) fn write(
+    tx: &mut Tx<'_>,
+    resource: &str,
+    policy: &Policy,
+    now: i64,
+) -> Result<(), EngineError> {
+    let stored = Stored { bindings: policy.to_json(), etag: Id::random().to_bytes()[..8].to_vec() };
+    policies::set(tx, resource, &stored, now)?;
+    Ok(epochs::bump(tx, epochs::ACCESS)?)
+}
+
+/// Whoever may ask is told whether the resource is there.
+fn check_exists(tx: &mut Tx<'_>, resource: &Resource) -> Result<(), EngineError> {
+    let exists = match resource {
+        Resource::Organization => true,
+        Resource::Project(project) | Resource::Location(project, _) => {
+            meta::projects::find(tx, project.as_str())?.is_some_and(|project| project.active)
+        }
+        Resource::Repository(name) => repositories::find(tx, name)?.is_some(),
+        Resource::ServiceAccount(email) => meta::accounts::find(tx, email.as_str())?.is_some(),
+    };
+    if exists { Ok(()) } else { Err(EngineError::ResourceUnknown(resource.to_string())) }
+}
+
+/// Otherwise nobody could ever change anything again. Only accounts can sign in: a group, a domain or a person is
+/// nobody yet.
+fn keeps_an_administrator(tx: &mut Tx<'_>, policy: &Policy) -> Result<(), EngineError> {
+    let needed = "resourcemanager.organizations.setIamPolicy";
+    let bindings = policy
+        .bindings()
+        .iter()
+        .filter(|binding| binding.role.permissions().iter().any(|held| held.as_str() == needed));
+    for member in bindings.flat_map(|binding| &binding.members) {
+        if let Member::ServiceAccount(email) = member
+            && meta::accounts::find(tx, email.as_str())?.is_some_and(|account| !account.disabled)
+        {
+            return Ok(());
+        }
+    }
+    Err(EngineError::Precondition(
+        "the organization's policy must leave an account that is switched on with roles/resourcemanager.organizationAdmin"
+            .to_owned(),
+    ))
+}

@@ -1,0 +1,256 @@
+//! Our own tokens: signed by keys that rotate, checked against what has changed since.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use meta::signing_keys::{self, SigningKey};
+use meta::{Id, epochs};
+use model::principal::Principal;
+use model::scope::Entry;
+use serde::{Deserialize, Serialize};
+
+use super::crypto::{TokenKey, verify_es256};
+use super::jwt::{self, Header, JwtError, Unverified};
+use crate::{CredentialError, Engine, EngineError, micros};
+
+const ISSUER: &str = "berth";
+/// How long a key signs, and how much longer what it signed is good: longer than any token lives.
+const SIGNS_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
+const VERIFIES_LONGER: Duration = Duration::from_secs(24 * 3600);
+
+/// What a token is for. One for one purpose proves nothing for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Purpose {
+    /// The Google APIs, and the password of `docker login`.
+    Access,
+    /// `/v2/`, for the images that it names.
+    Registry,
+}
+
+impl Purpose {
+    fn media_type(self) -> &'static str {
+        match self {
+            Self::Access => "at+jwt",
+            Self::Registry => "registry+jwt",
+        }
+    }
+
+    fn audience(self) -> &'static str {
+        match self {
+            Self::Access => "berth/api",
+            Self::Registry => "berth/v2",
+        }
+    }
+}
+
+/// What our own tokens say. Times are whole seconds since 1970.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Claims {
+    iss: String,
+    aud: String,
+    /// The principal, as policies name it.
+    pub(crate) sub: String,
+    pub(crate) iat: i64,
+    pub(crate) exp: i64,
+    pub(crate) jti: String,
+    pub(crate) purpose: Purpose,
+    /// The account's number: another account of the same address is not meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) uid: Option<String>,
+    /// The account's key that it was got with, and goes with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<String>,
+    /// The token that it was made from, and goes with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) from: Option<String>,
+    /// The scopes of OAuth that were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) scope: Option<String>,
+    /// The images that a registry token is limited to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) access: Option<Vec<Entry>>,
+}
+
+/// Who a token is for, and what it was got with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Bearer {
+    pub(crate) principal: Principal,
+    pub(crate) uid: Option<String>,
+    pub(crate) key: Option<String>,
+}
+
+/// A token, and how long it lives.
+#[derive(Clone)]
+pub struct IssuedToken {
+    /// The token.
+    pub token: String,
+    /// When it was made, in seconds since 1970.
+    pub issued_at: i64,
+    /// For how many seconds it is good.
+    pub expires_in: i64,
+}
+
+/// The keys of this instance.
+pub(crate) struct Ring(Vec<(SigningKey, TokenKey)>);
+
+impl Ring {
+    fn signing(&self, now: i64) -> Option<&(SigningKey, TokenKey)> {
+        self.0.iter().find(|(key, _)| key.signs_until > now)
+    }
+
+    /// The keys that verify: their ids and points.
+    pub(crate) fn public_keys(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.0.iter().map(|(key, _)| (key.id.as_str(), key.public_key.as_slice()))
+    }
+}
+
+impl Engine {
+    /// The keys that sign and verify, and a new one where none signs any more.
+    pub(crate) async fn ring(&self) -> Result<Arc<Ring>, EngineError> {
+        let (epoch, now) = (self.epoch().await?, self.clock.now());
+        if let Some(ring) = self.identity.ring.get(&(), epoch)
+            && ring.signing(now).is_some()
+        {
+            return Ok(ring);
+        }
+        let ring = self.load_ring().await?;
+        let ring = if ring.signing(now).is_some() {
+            ring
+        } else {
+            self.add_signing_key().await?;
+            self.load_ring().await?
+        };
+        let ring = Arc::new(ring);
+        self.identity.ring.put((), self.epoch().await?, ring.clone());
+        Ok(ring)
+    }
+
+    async fn load_ring(&self) -> Result<Ring, EngineError> {
+        let now = self.clock.now();
+        let stored =
+            self.meta.read(move |tx| Ok::<_, EngineError>(signing_keys::all(tx, now)?)).await?;
+        let open = |key: SigningKey| {
+            let private = self.identity.master.open(&key.id, &key.sealed_private_key)?;
+            Ok((key, TokenKey::from_pkcs8(&private)?))
+        };
+        let keys: Result<Vec<_>, super::crypto::KeyError> = stored.into_iter().map(open).collect();
+        keys.map(Ring).map_err(|_| {
+            EngineError::Internal("the signing keys do not open with this master key".to_owned())
+        })
+    }
+
+    async fn add_signing_key(&self) -> Result<(), EngineError> {
+        let broken = |_| EngineError::Internal("cannot make a signing key".to_owned());
+        let private = TokenKey::generate().map_err(broken)?;
+        let public_key = TokenKey::from_pkcs8(&private).map_err(broken)?.public_key();
+        let (id, now) = (Id::new().to_string(), self.clock.now());
+        let sealed_private_key = self.identity.master.seal(&id, &private).map_err(broken)?;
+        let signs_until = now + micros(SIGNS_FOR);
+        let verifies_until = signs_until + micros(VERIFIES_LONGER);
+        let new = SigningKey {
+            id,
+            public_key,
+            sealed_private_key,
+            created_at: now,
+            signs_until,
+            verifies_until,
+        };
+        self.meta
+            .write(move |tx| {
+                // Another process may have been quicker.
+                let keys = signing_keys::all(tx, now)?;
+                if !keys.iter().any(|key| key.signs_until > now) {
+                    signing_keys::insert(tx, &new)?;
+                    epochs::bump(tx, epochs::ACCESS)?;
+                }
+                Ok::<_, EngineError>(())
+            })
+            .await?;
+        self.poll_epoch().await?;
+        Ok(())
+    }
+
+    /// Makes a token for somebody who has proven who they are.
+    pub(crate) async fn issue(
+        &self,
+        (purpose, bearer): (Purpose, &Bearer),
+        lifetime: Duration,
+        limits: Limits,
+    ) -> Result<IssuedToken, EngineError> {
+        let issued_at = self.clock.now() / 1_000_000;
+        let expires_in = i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX / 2);
+        let claims = Claims {
+            iss: ISSUER.to_owned(),
+            aud: purpose.audience().to_owned(),
+            sub: bearer.principal.to_string(),
+            iat: issued_at,
+            exp: issued_at.saturating_add(expires_in),
+            jti: Id::random().to_string(),
+            purpose,
+            uid: bearer.uid.clone(),
+            key: bearer.key.clone(),
+            from: limits.from,
+            scope: limits.scope,
+            access: limits.access,
+        };
+        let token = self.sign(purpose.media_type(), &claims).await?;
+        Ok(IssuedToken { token, issued_at, expires_in })
+    }
+
+    /// Signs claims with the newest key.
+    pub(crate) async fn sign<C: Serialize>(
+        &self,
+        media_type: &str,
+        claims: &C,
+    ) -> Result<String, EngineError> {
+        let ring = self.ring().await?;
+        let (key, pair) = ring
+            .signing(self.clock.now())
+            .ok_or_else(|| EngineError::Internal("no key signs".to_owned()))?;
+        let header = Header {
+            alg: "ES256".to_owned(),
+            typ: Some(media_type.to_owned()),
+            kid: Some(key.id.clone()),
+        };
+        jwt::encode(&header, claims, |message| pair.sign(message))
+            .map_err(|_| EngineError::Internal("a token could not be signed".to_owned()))
+    }
+
+    /// Checks a token by itself: that it is ours, for this purpose, and good now.
+    pub(crate) async fn check_token(
+        &self,
+        unverified: &Unverified<'_>,
+        purpose: Purpose,
+    ) -> Result<Claims, EngineError> {
+        let header = &unverified.header;
+        if header.alg != "ES256" || header.typ.as_deref() != Some(purpose.media_type()) {
+            return Err(JwtError("it is not one of ours").into());
+        }
+        let ring = self.ring().await?;
+        let kid = header.kid.as_deref().unwrap_or_default();
+        let (_, public) =
+            ring.public_keys().find(|(id, _)| *id == kid).ok_or(JwtError("its key is unknown"))?;
+        let claims: Claims =
+            unverified.verified(|message, signature| verify_es256(public, message, signature))?;
+        if claims.iss != ISSUER || claims.aud != purpose.audience() || claims.purpose != purpose {
+            return Err(JwtError("it is for something else").into());
+        }
+        if claims.exp <= self.clock.now() / 1_000_000 {
+            return Err(CredentialError::Expired.into());
+        }
+        Ok(claims)
+    }
+}
+
+/// What a token is limited to.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Limits {
+    /// The standing of another token.
+    pub(crate) from: Option<String>,
+    /// Scopes of OAuth.
+    pub(crate) scope: Option<String>,
+    /// Images.
+    pub(crate) access: Option<Vec<Entry>>,
+}

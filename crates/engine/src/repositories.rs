@@ -1,0 +1,274 @@
+//! Repositories as they are administered: created, described, listed, changed and deleted.
+
+use std::collections::BTreeMap;
+
+use meta::repositories::{self, Described};
+use meta::{Id, Tx, epochs, events, policies};
+use model::name::{Location, ProjectId, RepositoryName};
+use model::resource::Resource;
+
+use crate::{Admitted, Engine, EngineError, Rights, gc};
+
+/// A repository that is to be.
+#[derive(Debug, Clone)]
+pub struct NewRepository {
+    /// Its id.
+    pub id: String,
+    /// `STANDARD_REPOSITORY`, `REMOTE_REPOSITORY` or `VIRTUAL_REPOSITORY`.
+    pub mode: String,
+    /// What else is set.
+    pub change: RepositoryChange,
+}
+
+/// What is to be set on a repository. What is `None` stays as it is.
+#[derive(Debug, Clone, Default)]
+pub struct RepositoryChange {
+    /// For people.
+    pub description: Option<String>,
+    /// Key and value.
+    pub labels: Option<BTreeMap<String, String>>,
+    /// Whether tags stay where they are.
+    pub immutable_tags: Option<bool>,
+    /// What the API sets and nothing here acts on yet, as JSON.
+    pub settings: Option<String>,
+}
+
+impl RepositoryChange {
+    fn apply(self, to: &mut Described) -> Result<(), EngineError> {
+        if let Some(labels) = self.labels {
+            check_labels("repository.labels", &labels)?;
+            to.labels = serde_json::to_string(&labels).expect("texts are always JSON");
+        }
+        if let Some(description) = self.description {
+            check_description(&description)?;
+            to.description = description;
+        }
+        to.immutable_tags = self.immutable_tags.unwrap_or(to.immutable_tags);
+        if let Some(settings) = self.settings {
+            to.settings = settings;
+        }
+        Ok(())
+    }
+}
+
+impl Engine {
+    /// Creates a repository in the location that the caller was admitted to.
+    pub async fn create_repository(
+        &self,
+        admitted: &Admitted,
+        new: NewRepository,
+    ) -> Result<Described, EngineError> {
+        let (project, location) = place(admitted.to("artifactregistry.repositories.create")?)?;
+        let repository = new.id.parse().map_err(|error: model::name::NameError| {
+            EngineError::InvalidArgument { field: "repository_id", problem: error.to_string() }
+        })?;
+        let now = self.clock.now();
+        let mut described = Described {
+            id: Id::new(),
+            name: RepositoryName { project, location, repository },
+            mode: new.mode,
+            description: String::new(),
+            labels: "{}".to_owned(),
+            immutable_tags: false,
+            settings: "{}".to_owned(),
+            size_bytes: 0,
+            created_at: now,
+            updated_at: now,
+        };
+        new.change.apply(&mut described)?;
+        let (admitted, row) = (admitted.clone(), described.clone());
+        let sparse = self.settings.new_repositories_sparse;
+        self.meta
+            .write(move |tx| {
+                match admitted.caller().rights {
+                    // In development mode projects appear with what is created in them.
+                    Rights::All => meta::projects::ensure(tx, row.name.project.as_str(), now)?,
+                    Rights::Listed(_) | Rights::Policies => check_project(tx, &row.name.project)?,
+                }
+                if !repositories::insert(tx, &row.name, sparse, now)? {
+                    return Err(EngineError::AlreadyExists(
+                        "the repository already exists".to_owned(),
+                    ));
+                }
+                repositories::set(tx, &row)?;
+                epochs::bump(tx, epochs::ACCESS)?;
+                let event = admitted.event("create", &row.name.to_string(), now);
+                Ok(events::insert(tx, &event)?)
+            })
+            .await?;
+        self.poll_epoch().await?;
+        Ok(described)
+    }
+
+    /// What a repository is.
+    pub async fn repository(&self, admitted: &Admitted) -> Result<Described, EngineError> {
+        let name = name_of(admitted.to("artifactregistry.repositories.get")?)?;
+        self.meta.read(move |tx| find(tx, &name)).await
+    }
+
+    /// What a repository that is to be changed is.
+    pub async fn described(&self, admitted: &Admitted) -> Result<Described, EngineError> {
+        let name = name_of(admitted.to("artifactregistry.repositories.update")?)?;
+        self.meta.read(move |tx| find(tx, &name)).await
+    }
+
+    /// The repositories of a location after `last`, and whether there are more.
+    pub async fn repositories(
+        &self,
+        admitted: &Admitted,
+        (last, limit): (&str, usize),
+    ) -> Result<(Vec<Described>, bool), EngineError> {
+        let place = place(admitted.to("artifactregistry.repositories.list")?)?;
+        let last = last.to_owned();
+        let mut found = self
+            .meta
+            .read(move |tx| {
+                let limit = limit as i64 + 1;
+                Ok::<_, EngineError>(repositories::list(tx, (&place.0, &place.1), &last, limit)?)
+            })
+            .await?;
+        let more = found.len() > limit;
+        found.truncate(limit);
+        Ok((found, more))
+    }
+
+    /// Changes what is set on a repository.
+    pub async fn update_repository(
+        &self,
+        admitted: &Admitted,
+        change: RepositoryChange,
+    ) -> Result<Described, EngineError> {
+        let name = name_of(admitted.to("artifactregistry.repositories.update")?)?;
+        let (admitted, now) = (admitted.clone(), self.clock.now());
+        let changed = self
+            .meta
+            .write(move |tx| {
+                let mut described = find(tx, &name)?;
+                change.clone().apply(&mut described)?;
+                described.updated_at = now;
+                repositories::set(tx, &described)?;
+                epochs::bump(tx, epochs::ACCESS)?;
+                events::insert(tx, &admitted.event("update", &name.to_string(), now))?;
+                Ok::<_, EngineError>(described)
+            })
+            .await?;
+        self.poll_epoch().await?;
+        Ok(changed)
+    }
+
+    /// Deletes a repository: it is gone at once and its name is free; its content goes afterwards.
+    pub async fn delete_repository(&self, admitted: &Admitted) -> Result<(), EngineError> {
+        let name = name_of(admitted.to("artifactregistry.repositories.delete")?)?;
+        let (admitted, now) = (admitted.clone(), self.clock.now());
+        self.meta
+            .write(move |tx| {
+                let described = find(tx, &name)?;
+                repositories::hide(tx, &described.id, now)?;
+                policies::delete(tx, &name.to_string())?;
+                meta::gc_queue::enqueue(tx, gc::REPOSITORY, &[described.id.to_string()], now)?;
+                epochs::bump(tx, epochs::ACCESS)?;
+                let event = admitted.event("delete-repository", &name.to_string(), now);
+                Ok::<_, EngineError>(events::insert(tx, &event)?)
+            })
+            .await?;
+        self.poll_epoch().await?;
+        Ok(())
+    }
+}
+
+fn find(tx: &mut Tx<'_>, name: &RepositoryName) -> Result<Described, EngineError> {
+    repositories::describe(tx, name)?
+        .ok_or_else(|| EngineError::ResourceUnknown(format!("Repository \"{name}\"")))
+}
+
+fn check_project(tx: &mut Tx<'_>, project: &ProjectId) -> Result<(), EngineError> {
+    let found = meta::projects::find(tx, project.as_str())?.filter(|project| project.active);
+    found.map(|_| ()).ok_or_else(|| EngineError::ResourceUnknown(format!("Project {project}")))
+}
+
+fn name_of(resource: &Resource) -> Result<RepositoryName, EngineError> {
+    match resource {
+        Resource::Repository(name) => Ok(name.clone()),
+        other => Err(EngineError::ResourceUnknown(other.to_string())),
+    }
+}
+
+fn place(resource: &Resource) -> Result<(ProjectId, Location), EngineError> {
+    match resource {
+        Resource::Location(project, location) => Ok((project.clone(), location.clone())),
+        other => Err(EngineError::ResourceUnknown(other.to_string())),
+    }
+}
+
+fn check_description(description: &str) -> Result<(), EngineError> {
+    const LONGEST: usize = 1_024;
+    if description.chars().count() <= LONGEST && !description.contains('\0') {
+        return Ok(());
+    }
+    Err(EngineError::InvalidArgument {
+        field: "repository.description",
+        problem: format!("at most {LONGEST} characters"),
+    })
+}
+
+/// Labels as Google Cloud has them: at most 64, keys and values of lower-case letters, digits, `_` and `-`.
+pub(crate) fn check_labels(
+    field: &'static str,
+    labels: &BTreeMap<String, String>,
+) -> Result<(), EngineError> {
+    let refused = |problem: String| Err(EngineError::InvalidArgument { field, problem });
+    let plain = |text: &str| {
+        text.chars().count() <= 63
+            && text.chars().all(|c| {
+                c.is_ascii_digit()
+                    || c == '_'
+                    || c == '-'
+                    || (c.is_alphabetic() && !c.is_uppercase())
+            })
+    };
+    if labels.len() > 64 {
+        return refused("at most 64 labels".to_owned());
+    }
+    for (key, value) in labels {
+        if !key.starts_with(char::is_lowercase) || !plain(key) {
+            return refused(format!(
+                "key {:?} is not valid: up to 63 lower-case letters, digits, _ and -, beginning with a letter",
+                key.chars().take(70).collect::<String>()
+            ));
+        }
+        if !plain(value) {
+            return refused(format!(
+                "value of {key:?} is not valid: up to 63 lower-case letters, digits, _ and -"
+            ));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(key: &str, value: &str, valid: bool) {
+        let labels = BTreeMap::from([(key.to_owned(), value.to_owned())]);
+        assert_eq!(check_labels("labels", &labels).is_ok(), valid, "{key}={value}");
+    }
+
+    #[test]
+    fn labels() {
+        check("team", "platform", true);
+        check("team", "", true);
+        check("a-b_c9", "9-_x", true);
+        check("", "x", false);
+        check("9team", "x", false);
+        check("Team", "x", false);
+        check("team", "Platform", false);
+        check("team", "a b", false);
+        check(&"a".repeat(63), &"a".repeat(63), true);
+        check(&"a".repeat(64), "x", false);
+        check("a", &"x".repeat(64), false);
+        let many: BTreeMap<_, _> = (0..65).map(|n| (format!("k{n}"), String::new())).collect();
+        assert!(check_labels("labels", &many).is_err());
+    }
+}

@@ -1,0 +1,77 @@
+//! Tables `signing_keys` and `revoked_tokens`: what our own tokens rest on.
+
+use crate::{MetaError, Tx, params};
+
+/// A key that signs our own tokens.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SigningKey {
+    /// Its id, which stands in each token.
+    pub id: String,
+    /// The public half.
+    pub public_key: Vec<u8>,
+    /// The private half, sealed.
+    pub sealed_private_key: Vec<u8>,
+    /// When it was made.
+    pub created_at: i64,
+    /// Until when it signs.
+    pub signs_until: i64,
+    /// Until when tokens that it signed are good.
+    pub verifies_until: i64,
+}
+
+/// The keys that still verify, newest first.
+pub fn all(tx: &mut Tx<'_>, now: i64) -> Result<Vec<SigningKey>, MetaError> {
+    tx.query(
+        "SELECT id, public_key, sealed_private_key, created_at, signs_until, verifies_until
+         FROM signing_keys WHERE verifies_until > ?1 ORDER BY created_at DESC, id",
+        params![now],
+        |row| {
+            Ok(SigningKey {
+                id: row.text(0)?,
+                public_key: row.bytes(1)?,
+                sealed_private_key: row.bytes(2)?,
+                created_at: row.int(3)?,
+                signs_until: row.int(4)?,
+                verifies_until: row.int(5)?,
+            })
+        },
+    )
+}
+
+/// Stores a key.
+pub fn insert(tx: &mut Tx<'_>, new: &SigningKey) -> Result<(), MetaError> {
+    tx.exec(
+        "INSERT INTO signing_keys (id, public_key, sealed_private_key, created_at, signs_until, verifies_until)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        params![
+            new.id.as_str(),
+            new.public_key.as_slice(),
+            new.sealed_private_key.as_slice(),
+            new.created_at,
+            new.signs_until,
+            new.verifies_until
+        ],
+    )?;
+    Ok(())
+}
+
+/// Takes a token back until it would have expired anyway, and forgets those that have.
+pub fn revoke(
+    tx: &mut Tx<'_>,
+    token: &str,
+    (now, expires_at): (i64, i64),
+) -> Result<(), MetaError> {
+    tx.exec("DELETE FROM revoked_tokens WHERE expires_at < ?1", params![now])?;
+    tx.exec(
+        "INSERT INTO revoked_tokens (id, expires_at) VALUES (?1, ?2) ON CONFLICT (id) DO NOTHING",
+        params![token, expires_at],
+    )?;
+    Ok(())
+}
+
+/// Whether a token was taken back.
+pub fn is_revoked(tx: &mut Tx<'_>, token: &str) -> Result<bool, MetaError> {
+    let found =
+        tx.opt("SELECT 1 FROM revoked_tokens WHERE id = ?1", params![token], |row| row.int(0))?;
+    Ok(found.is_some())
+}

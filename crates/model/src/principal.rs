@@ -1,0 +1,300 @@
+//! Who may be named in a policy, and who can make a request.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::name::{NameError, ProjectId};
+
+/// Why a member or an account was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PrincipalError {
+    /// Not one of the kinds that exist.
+    #[error(
+        "member {0:?} is not valid: user:EMAIL, serviceAccount:EMAIL, group:EMAIL, domain:DOMAIN, allUsers and allAuthenticatedUsers are"
+    )]
+    Member(String),
+    /// Not a service account's address.
+    #[error("{0:?} is no service account: NAME@PROJECT.iam.gserviceaccount.com is one")]
+    Account(String),
+    /// Not a service account's id.
+    #[error(
+        "account id {0:?} is not valid: 6 to 30 lower-case letters, digits and hyphens, beginning with a letter and ending with a letter or digit"
+    )]
+    AccountId(String),
+}
+
+/// A service account's address: `NAME@PROJECT.iam.gserviceaccount.com`, or for a domain-scoped project
+/// `NAME@PROJECT.DOMAIN.iam.gserviceaccount.com`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AccountEmail(Box<str>);
+
+const ACCOUNT_SUFFIX: &str = ".iam.gserviceaccount.com";
+
+impl AccountEmail {
+    /// The address of the account `id` in a project.
+    pub fn new(id: &str, project: &ProjectId) -> Result<Self, PrincipalError> {
+        let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        let valid = (6..=30).contains(&id.len())
+            && id.bytes().all(inner)
+            && id.as_bytes()[0].is_ascii_lowercase()
+            && !id.ends_with('-');
+        if !valid {
+            return Err(PrincipalError::AccountId(id.to_owned()));
+        }
+        let host = match project.as_str().split_once(':') {
+            Some((domain, project)) => format!("{project}.{domain}"),
+            None => project.as_str().to_owned(),
+        };
+        Ok(Self(format!("{id}@{host}{ACCOUNT_SUFFIX}").into()))
+    }
+
+    /// The address as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The project that the account belongs to.
+    pub fn project(&self) -> ProjectId {
+        project_of(&self.0).expect("checked when it was parsed")
+    }
+}
+
+fn project_of(email: &str) -> Option<ProjectId> {
+    let (_, host) = email.split_once('@')?;
+    let host = host.strip_suffix(ACCOUNT_SUFFIX)?;
+    let project: Result<ProjectId, NameError> = match host.split_once('.') {
+        Some((project, domain)) => format!("{domain}:{project}").parse(),
+        None => host.parse(),
+    };
+    project.ok()
+}
+
+impl FromStr for AccountEmail {
+    type Err = PrincipalError;
+
+    fn from_str(text: &str) -> Result<Self, PrincipalError> {
+        let refused = || PrincipalError::Account(text.to_owned());
+        let (id, _) = text.split_once('@').ok_or_else(refused)?;
+        let project = project_of(text).ok_or_else(refused)?;
+        let email = Self::new(id, &project).map_err(|_| refused())?;
+        if email.as_str() == text { Ok(email) } else { Err(refused()) }
+    }
+}
+
+impl fmt::Display for AccountEmail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Who makes a request.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Principal {
+    /// Nobody who said who they are.
+    Anonymous,
+    /// A person, by address in lower case.
+    User(Box<str>),
+    /// A program.
+    ServiceAccount(AccountEmail),
+}
+
+impl Principal {
+    /// The address, if there is one.
+    pub fn email(&self) -> Option<&str> {
+        match self {
+            Self::Anonymous => None,
+            Self::User(email) => Some(email),
+            Self::ServiceAccount(email) => Some(email.as_str()),
+        }
+    }
+}
+
+impl fmt::Display for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Anonymous => f.write_str("allUsers"),
+            Self::User(email) => write!(f, "user:{email}"),
+            Self::ServiceAccount(email) => write!(f, "serviceAccount:{email}"),
+        }
+    }
+}
+
+impl FromStr for Principal {
+    type Err = PrincipalError;
+
+    /// Reads what [`Principal`] prints.
+    fn from_str(text: &str) -> Result<Self, PrincipalError> {
+        match text.parse()? {
+            Member::AllUsers => Ok(Self::Anonymous),
+            Member::User(email) => Ok(Self::User(email)),
+            Member::ServiceAccount(email) => Ok(Self::ServiceAccount(email)),
+            Member::AllAuthenticatedUsers | Member::Group(_) | Member::Domain(_) => {
+                Err(PrincipalError::Member(text.to_owned()))
+            }
+        }
+    }
+}
+
+/// Whom a binding names.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Member {
+    /// Everybody.
+    AllUsers,
+    /// Everybody who said who they are.
+    AllAuthenticatedUsers,
+    /// A person.
+    User(Box<str>),
+    /// A program.
+    ServiceAccount(AccountEmail),
+    /// The people of a group.
+    Group(Box<str>),
+    /// The people whose addresses end with it.
+    Domain(Box<str>),
+}
+
+impl Member {
+    /// Whether the principal is meant. Who is in a group is not known here: nobody.
+    pub fn includes(&self, principal: &Principal) -> bool {
+        match self {
+            Self::AllUsers => true,
+            Self::AllAuthenticatedUsers => *principal != Principal::Anonymous,
+            Self::User(email) => matches!(principal, Principal::User(own) if own == email),
+            Self::ServiceAccount(email) => {
+                matches!(principal, Principal::ServiceAccount(own) if own == email)
+            }
+            Self::Group(_) => false,
+            Self::Domain(domain) => matches!(
+                principal,
+                Principal::User(own) if own.rsplit_once('@').is_some_and(|(_, host)| *host == **domain)
+            ),
+        }
+    }
+}
+
+impl fmt::Display for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AllUsers => f.write_str("allUsers"),
+            Self::AllAuthenticatedUsers => f.write_str("allAuthenticatedUsers"),
+            Self::User(email) => write!(f, "user:{email}"),
+            Self::ServiceAccount(email) => write!(f, "serviceAccount:{email}"),
+            Self::Group(email) => write!(f, "group:{email}"),
+            Self::Domain(domain) => write!(f, "domain:{domain}"),
+        }
+    }
+}
+
+impl FromStr for Member {
+    type Err = PrincipalError;
+
+    fn from_str(text: &str) -> Result<Self, PrincipalError> {
+        let refused = || PrincipalError::Member(text.chars().take(100).collect());
+        match text {
+            "allUsers" => return Ok(Self::AllUsers),
+            "allAuthenticatedUsers" => return Ok(Self::AllAuthenticatedUsers),
+            _ => {}
+        }
+        let (kind, name) = text.split_once(':').ok_or_else(refused)?;
+        let lower = name.to_ascii_lowercase();
+        match kind {
+            "user" if is_email(&lower) => Ok(Self::User(lower.into())),
+            "group" if is_email(&lower) => Ok(Self::Group(lower.into())),
+            "domain" if is_host(&lower) => Ok(Self::Domain(lower.into())),
+            "serviceAccount" => lower.parse().map(Self::ServiceAccount),
+            _ => Err(refused()),
+        }
+    }
+}
+
+/// One `@` between a name and a host, nothing that would need escaping anywhere.
+fn is_email(text: &str) -> bool {
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b".-_+'".contains(&byte);
+    text.len() <= 254
+        && text.split_once('@').is_some_and(|(name, host)| {
+            !name.is_empty() && name.bytes().all(is_name) && is_host(host)
+        })
+}
+
+fn is_host(text: &str) -> bool {
+    let is_part = |part: &str| {
+        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    !text.is_empty() && text.len() <= 253 && text.split('.').all(is_part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, valid: bool) {
+        let parsed = text.parse::<Member>();
+        assert_eq!(parsed.is_ok(), valid, "{text}: {parsed:?}");
+        if let Ok(member) = parsed {
+            assert_eq!(member.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn members() {
+        check("allUsers", true);
+        check("allAuthenticatedUsers", true);
+        check("user:a.b+c@example.com", true);
+        check("group:team@example.com", true);
+        check("domain:example.com", true);
+        check("serviceAccount:builder@my-project.iam.gserviceaccount.com", true);
+        check("serviceAccount:builder@my-project.example.com.iam.gserviceaccount.com", true);
+        check("serviceAccount:short@my-project.iam.gserviceaccount.com", false);
+        check("serviceAccount:builder@iam.gserviceaccount.com", false);
+        check("serviceAccount:builder@my-project.evil.com", false);
+        check("user:", false);
+        check("user:a@b@c", false);
+        check("user:a b@example.com", false);
+        check("user:a@exa\nmple.com", false);
+        check("allusers", false);
+        check("projectOwner:p", false);
+        check("", false);
+    }
+
+    #[test]
+    fn addresses_are_compared_in_lower_case() {
+        let member: Member = "user:Somebody@Example.com".parse().expect("valid");
+        assert!(member.includes(&Principal::User("somebody@example.com".into())));
+    }
+
+    #[test]
+    fn an_account_belongs_to_a_project() {
+        let project =
+            |text: &str| text.parse::<AccountEmail>().expect("valid").project().to_string();
+        assert_eq!(project("builder@my-project.iam.gserviceaccount.com"), "my-project");
+        assert_eq!(
+            project("builder@my-project.example.com.iam.gserviceaccount.com"),
+            "example.com:my-project"
+        );
+        let domain: ProjectId = "example.com:my-project".parse().expect("valid");
+        let made = AccountEmail::new("builder", &domain).expect("valid");
+        assert_eq!(made.as_str(), "builder@my-project.example.com.iam.gserviceaccount.com");
+    }
+
+    #[track_caller]
+    fn check_includes(member: &str, principal: &str, expected: bool) {
+        let principal: Principal = principal.parse().expect("valid");
+        let member: Member = member.parse().expect("valid");
+        assert_eq!(member.includes(&principal), expected, "{member} {principal}");
+    }
+
+    #[test]
+    fn whom_a_member_means() {
+        let account = "serviceAccount:builder@my-project.iam.gserviceaccount.com";
+        check_includes("allUsers", "allUsers", true);
+        check_includes("allAuthenticatedUsers", "allUsers", false);
+        check_includes("allAuthenticatedUsers", account, true);
+        check_includes(account, account, true);
+        check_includes("domain:example.com", "user:a@example.com", true);
+        check_includes("domain:example.com", "user:a@sub.example.com", false);
+        check_includes("domain:example.com", "user:a@notexample.com", false);
+        check_includes("domain:my-project.iam.gserviceaccount.com", account, false);
+        check_includes("user:a@example.com", "user:b@example.com", false);
+        check_includes("group:a@example.com", "user:a@example.com", false);
+    }
+}

@@ -1,0 +1,184 @@
+//! Resources that permissions are checked on, by the names of Google's APIs, and which lie above them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::name::{Location, NameError, ProjectId, RepositoryName};
+use crate::principal::{AccountEmail, PrincipalError};
+
+/// The one organization: everything lies in it.
+pub const ORGANIZATION: &str = "organizations/1";
+
+/// Why a resource's name was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ResourceError {
+    /// One of its parts.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// Its service account.
+    #[error(transparent)]
+    Account(#[from] PrincipalError),
+    /// Its shape.
+    #[error("{0:?} names no resource that this registry knows")]
+    Unknown(String),
+}
+
+/// Something that a permission is checked on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Resource {
+    /// Everything.
+    Organization,
+    /// A project.
+    Project(ProjectId),
+    /// What a project has in a place; it carries no policy of its own.
+    Location(ProjectId, Location),
+    /// A repository, with everything in it.
+    Repository(RepositoryName),
+    /// A service account, with its keys.
+    ServiceAccount(AccountEmail),
+}
+
+impl Resource {
+    /// The names of the policies that decide about it, its own first.
+    pub fn policies(&self) -> Vec<String> {
+        let mut names = match self {
+            Self::Organization => vec![],
+            Self::Project(project) | Self::Location(project, _) => {
+                vec![format!("projects/{project}")]
+            }
+            Self::Repository(name) => {
+                vec![name.to_string(), format!("projects/{}", name.project)]
+            }
+            Self::ServiceAccount(_) => {
+                let project = self.project().expect("an account has one");
+                vec![self.to_string(), format!("projects/{project}")]
+            }
+        };
+        names.push(ORGANIZATION.to_owned());
+        names
+    }
+
+    /// The project that it lies in.
+    pub fn project(&self) -> Option<ProjectId> {
+        match self {
+            Self::Organization => None,
+            Self::Project(project) | Self::Location(project, _) => Some(project.clone()),
+            Self::Repository(name) => Some(name.project.clone()),
+            Self::ServiceAccount(email) => Some(email.project()),
+        }
+    }
+
+    /// Whether it may carry a policy.
+    pub fn carries_policy(&self) -> bool {
+        !matches!(self, Self::Location(..))
+    }
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Organization => f.write_str(ORGANIZATION),
+            Self::Project(project) => write!(f, "projects/{project}"),
+            Self::Location(project, location) => {
+                write!(f, "projects/{project}/locations/{location}")
+            }
+            Self::Repository(name) => fmt::Display::fmt(name, f),
+            Self::ServiceAccount(email) => {
+                write!(f, "projects/{}/serviceAccounts/{email}", email.project())
+            }
+        }
+    }
+}
+
+impl FromStr for Resource {
+    type Err = ResourceError;
+
+    /// Reads the name of the resource, or of something within it: what lies in a repository or belongs to an
+    /// account is decided about with it. An account's address says its project: what stands before it is `-`, or
+    /// the project that gcloud is set to, whatever that is.
+    fn from_str(text: &str) -> Result<Self, ResourceError> {
+        let unknown = || ResourceError::Unknown(text.chars().take(200).collect());
+        if text == ORGANIZATION {
+            return Ok(Self::Organization);
+        }
+        let mut parts = text.split('/');
+        let (Some("projects"), Some(project)) = (parts.next(), parts.next()) else {
+            return Err(unknown());
+        };
+        match (parts.next(), parts.next(), parts.next(), parts.next()) {
+            (None, ..) | (Some("projectSettings" | "services"), ..) => {
+                Ok(Self::Project(project.parse()?))
+            }
+            (Some("serviceAccounts"), Some(account), ..) => {
+                Ok(Self::ServiceAccount(account.parse()?))
+            }
+            (Some("locations"), Some(location), Some("repositories"), Some(repository)) => {
+                Ok(Self::Repository(RepositoryName {
+                    project: project.parse()?,
+                    location: location.parse()?,
+                    repository: repository.parse()?,
+                }))
+            }
+            (Some("locations"), Some(location), ..) => {
+                Ok(Self::Location(project.parse()?, location.parse()?))
+            }
+            _ => Err(unknown()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: &str) {
+        let actual = text.parse::<Resource>().map_or("none".to_owned(), |name| name.to_string());
+        assert_eq!(actual, expected, "{text}");
+    }
+
+    #[test]
+    fn names() {
+        check("organizations/1", "organizations/1");
+        check("organizations/2", "none");
+        check("projects/p", "projects/p");
+        check("projects/example.com:p", "projects/example.com:p");
+        check("projects/P", "none");
+        check("projects/p/projectSettings", "projects/p");
+        check("projects/p/locations/us", "projects/p/locations/us");
+        check("projects/p/locations/us/operations/x", "projects/p/locations/us");
+        let repository = "projects/p/locations/us/repositories/r";
+        check(repository, repository);
+        check("projects/p/locations/us/repositories/r/packages/a%2Fb", repository);
+        check("projects/p/locations/us/repositories/R", "none");
+        let account =
+            "projects/my-project/serviceAccounts/builder@my-project.iam.gserviceaccount.com";
+        check(account, account);
+        check(&format!("{account}/keys/x"), account);
+        check(&account.replacen("my-project", "-", 1), account);
+        check(&account.replacen("my-project", "other", 1), account);
+        check("projects/p/serviceAccounts", "none");
+        check("folders/1", "none");
+        check("", "none");
+    }
+
+    #[test]
+    fn policies_are_asked_from_the_inside_out() {
+        let repository: Resource = "projects/p/locations/us/repositories/r".parse().expect("valid");
+        assert_eq!(
+            repository.policies(),
+            ["projects/p/locations/us/repositories/r", "projects/p", "organizations/1"]
+        );
+        let account: Resource =
+            "projects/-/serviceAccounts/builder@p1.iam.gserviceaccount.com".parse().expect("valid");
+        assert_eq!(
+            account.policies(),
+            [
+                "projects/p1/serviceAccounts/builder@p1.iam.gserviceaccount.com",
+                "projects/p1",
+                "organizations/1"
+            ]
+        );
+        assert_eq!(Resource::Organization.policies(), ["organizations/1"]);
+    }
+}

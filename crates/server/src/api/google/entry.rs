@@ -1,0 +1,77 @@
+//! The way into both doors: who calls is found out here, before anything is looked at.
+
+use anyhow::{Context, bail};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use engine::Surface;
+use model::permission::Permission;
+use tower::ServiceExt;
+
+use super::services::{BaseUrl, EngineGate, Refused, routes};
+use super::{AccessRule, doors, methods};
+use crate::api::{App, oci};
+use crate::layer::body::with_idle_timeout;
+
+/// What is served beside the registry.
+#[derive(Clone)]
+pub struct Entry {
+    app: App,
+    doors: Router,
+}
+
+impl Entry {
+    /// Opens the doors. Fails where a method asks for a permission that no role holds: nobody could call it.
+    pub fn new(app: &App) -> anyhow::Result<Self> {
+        let doors = doors(routes(app), EngineGate::new(app)).context("the contract is broken")?;
+        for method in methods() {
+            if let AccessRule::Permission { permission, .. } = &method.access
+                && permission.parse::<Permission>().is_err()
+            {
+                bail!("{} asks for {permission}, which no role holds", method.name);
+            }
+        }
+        Ok(Self { app: app.clone(), doors })
+    }
+}
+
+/// Whether a request is for the APIs.
+fn is_api(request: &Request) -> bool {
+    let path = request.uri().path();
+    let content_type = request.headers().get(http::header::CONTENT_TYPE);
+    path.starts_with("/v1/")
+        || path.starts_with("/v1beta2/")
+        || content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+}
+
+/// Answers whatever is no path of the registry.
+pub async fn answer(State(entry): State<Entry>, request: Request) -> Response {
+    let Entry { app, doors } = entry;
+    if !is_api(&request) {
+        return oci::nothing_here(State(app), request).await;
+    }
+    let (mut parts, body) = request.into_parts();
+    let base_url = app.base_url(&oci::host(&parts));
+    let surface = Surface::Api { external_url: &base_url };
+    if let Some(info) = parts.extensions.get::<std::sync::Arc<crate::layer::RequestInfo>>() {
+        info.set_route("api");
+    }
+    match app.authenticate.caller(&app.engine, &parts.headers, surface).await {
+        Ok(caller) => {
+            if let Some(info) = parts.extensions.get::<std::sync::Arc<crate::layer::RequestInfo>>()
+            {
+                info.set_principal(&caller.principal.to_string());
+            }
+            parts.extensions.insert(caller);
+        }
+        // Said by the gate, in the words of the door that was taken.
+        Err(error) => {
+            parts.extensions.insert(Refused(error.into()));
+        }
+    }
+    parts.extensions.insert(BaseUrl(base_url));
+    let body = Body::new(with_idle_timeout(body, app.limits.idle_timeout.get()));
+    let Ok(response) = doors.oneshot(Request::from_parts(parts, body)).await;
+    response
+}

@@ -1,0 +1,149 @@
+//! What the APIs do: each method once, over the engine.
+//!
+//! A method finds in its request what the gate left there: the caller, and the proof that the caller may do what
+//! the contract says the method asks. It turns messages into the engine's words and back, and decides nothing.
+
+mod accounts;
+mod credentials;
+mod locations;
+mod names;
+mod operations;
+mod policies;
+mod projects;
+mod repositories;
+mod repository_message;
+mod status;
+mod usage;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use engine::{Admitted, Caller, EngineError};
+use model::resource::Resource;
+use prost_types::Timestamp;
+use proto::google::api::serviceusage::v1::service_usage_server::ServiceUsageServer;
+use proto::google::cloud::location::locations_server::LocationsServer;
+use proto::google::cloud::resourcemanager::v1::organizations_server::OrganizationsServer;
+use proto::google::cloud::resourcemanager::v1::projects_server::ProjectsServer;
+use proto::google::devtools::artifactregistry::v1::artifact_registry_server::ArtifactRegistryServer;
+use proto::google::iam::admin::v1::iam_server::IamServer;
+use proto::google::iam::credentials::v1::iam_credentials_server::IamCredentialsServer;
+use proto::google::longrunning::operations_server::OperationsServer;
+use tonic::service::Routes;
+use tonic::{Code, Request, Status};
+
+use super::{Access, Gate, GoogleError};
+use crate::api::App;
+
+/// The services, all of them over the same engine.
+#[derive(Clone)]
+pub struct Services {
+    app: App,
+}
+
+/// Where clients reached this server; links in answers begin with it.
+#[derive(Debug, Clone)]
+pub struct BaseUrl(pub String);
+
+/// A credential that was sent and not accepted, on its way to the gate.
+#[derive(Debug, Clone)]
+pub struct Refused(pub GoogleError);
+
+/// Every service that is served.
+pub fn routes(app: &App) -> Routes {
+    let services = Services { app: app.clone() };
+    Routes::new(ArtifactRegistryServer::new(services.clone()))
+        .add_service(IamServer::new(services.clone()))
+        .add_service(IamCredentialsServer::new(services.clone()))
+        .add_service(LocationsServer::new(services.clone()))
+        .add_service(OperationsServer::new(services.clone()))
+        .add_service(OrganizationsServer::new(services.clone()))
+        .add_service(ProjectsServer::new(services.clone()))
+        .add_service(ServiceUsageServer::new(services))
+}
+
+/// Asks the engine's policies.
+pub struct EngineGate(App);
+
+impl EngineGate {
+    /// For the doors.
+    pub fn new(app: &App) -> Arc<Self> {
+        Arc::new(Self(app.clone()))
+    }
+}
+
+#[async_trait]
+impl Gate for EngineGate {
+    async fn admit(
+        &self,
+        extensions: &mut http::Extensions,
+        access: &Access,
+    ) -> Result<(), GoogleError> {
+        if let Some(Refused(error)) = extensions.get() {
+            return Err(error.clone());
+        }
+        let caller = extensions.get::<Caller>().cloned().unwrap_or_else(Caller::anonymous);
+        let Some(permission) = &access.permission else {
+            return if caller.is_anonymous() { Err(GoogleError::no_credential()) } else { Ok(()) };
+        };
+        let resource = match access.resource.as_str() {
+            "" => Resource::Organization,
+            name => match name.parse() {
+                Ok(resource) => resource,
+                // Whoever is nobody is asked who they are first.
+                Err(_) if caller.is_anonymous() => return Err(GoogleError::no_credential()),
+                Err(problem) => return Err(GoogleError::bad_field("name", problem)),
+            },
+        };
+        let permission = permission.parse().map_err(|_| {
+            GoogleError::new(Code::Internal, "a method asks for no known permission")
+        })?;
+        extensions.insert(self.0.engine.admit(&caller, permission, resource).await?);
+        Ok(())
+    }
+}
+
+/// The proof that the gate left.
+fn admitted<T>(request: &Request<T>) -> Result<Admitted, Status> {
+    let admitted = request.extensions().get::<Admitted>().cloned();
+    admitted.ok_or_else(|| Status::internal("a method without a gate"))
+}
+
+fn caller<T>(request: &Request<T>) -> Caller {
+    request.extensions().get::<Caller>().cloned().unwrap_or_else(Caller::anonymous)
+}
+
+fn base_url<T>(request: &Request<T>, app: &App) -> String {
+    let found = request.extensions().get::<BaseUrl>().map(|base| base.0.clone());
+    found.unwrap_or_else(|| app.origin.external_url.clone())
+}
+
+/// An error of the engine as a status.
+fn failed(error: EngineError) -> Status {
+    GoogleError::from(error).into()
+}
+
+fn bad_field(field: &str, problem: impl std::fmt::Display) -> Status {
+    GoogleError::bad_field(field, problem).into()
+}
+
+/// Microseconds since 1970 as the APIs have times.
+fn timestamp(micros: i64) -> Timestamp {
+    let (seconds, rest) = (micros.div_euclid(1_000_000), micros.rem_euclid(1_000_000));
+    Timestamp { seconds, nanos: rest as i32 * 1_000 }
+}
+
+/// Where a list goes on. No name holds NUL, which PostgreSQL does not take.
+fn page_token(token: &str) -> Result<&str, Status> {
+    if token.contains('\0') { Err(bad_field("page_token", "is none of ours")) } else { Ok(token) }
+}
+
+/// How many entries a page may have: the client's wish, within bounds.
+fn page_size(wanted: i32, usual: usize) -> Result<usize, Status> {
+    const MOST: usize = 1_000;
+    match usize::try_from(wanted) {
+        Ok(0) => Ok(usual),
+        Ok(wanted) => Ok(wanted.min(MOST)),
+        Err(_) => Err(bad_field("page_size", "must not be negative")),
+    }
+}

@@ -1,0 +1,350 @@
+//! IAM: service accounts, their keys, and the predefined roles.
+
+use engine::{Account, AccountChange, Key, KeyKind};
+use model::role::{self, Role as Predefined};
+use proto::google::iam::admin::v1::iam_server::Iam;
+use proto::google::iam::admin::v1::list_service_account_keys_request::KeyType;
+use proto::google::iam::admin::v1::role::RoleLaunchStage;
+use proto::google::iam::admin::v1::*;
+use proto::google::iam::v1::{
+    GetIamPolicyRequest, Policy, SetIamPolicyRequest, TestIamPermissionsRequest,
+    TestIamPermissionsResponse,
+};
+use tonic::{Request, Response, Status};
+
+use super::{
+    Services, admitted, bad_field, base_url, failed, names, page_size, page_token, timestamp,
+};
+
+#[tonic::async_trait]
+impl Iam for Services {
+    async fn list_service_accounts(
+        &self,
+        request: Request<ListServiceAccountsRequest>,
+    ) -> Result<Response<ListServiceAccountsResponse>, Status> {
+        let admitted = admitted(&request)?;
+        let ListServiceAccountsRequest { page_size: wanted, page_token: token, .. } =
+            request.into_inner();
+        let page = (page_token(&token)?, page_size(wanted, 100)?);
+        let (found, more) = self.app.engine.accounts(&admitted, page).await.map_err(failed)?;
+        let next = found.last().filter(|_| more).map(|account| account.email.clone());
+        Ok(Response::new(ListServiceAccountsResponse {
+            accounts: found.into_iter().map(account).collect(),
+            next_page_token: next.unwrap_or_default(),
+        }))
+    }
+
+    async fn get_service_account(
+        &self,
+        request: Request<GetServiceAccountRequest>,
+    ) -> Result<Response<ServiceAccount>, Status> {
+        let found = self.app.engine.account(&admitted(&request)?).await.map_err(failed)?;
+        Ok(Response::new(account(found)))
+    }
+
+    async fn create_service_account(
+        &self,
+        request: Request<CreateServiceAccountRequest>,
+    ) -> Result<Response<ServiceAccount>, Status> {
+        let admitted = admitted(&request)?;
+        let CreateServiceAccountRequest { account_id, service_account, .. } = request.into_inner();
+        let new = service_account.unwrap_or_default();
+        check_names(&new)?;
+        let names = (account_id.as_str(), new.display_name.as_str(), new.description.as_str());
+        let created = self.app.engine.create_account(&admitted, names).await.map_err(failed)?;
+        Ok(Response::new(account(created)))
+    }
+
+    async fn update_service_account(
+        &self,
+        request: Request<ServiceAccount>,
+    ) -> Result<Response<ServiceAccount>, Status> {
+        let admitted = admitted(&request)?;
+        let new = request.into_inner();
+        check_names(&new)?;
+        let change = AccountChange {
+            display_name: Some(new.display_name),
+            description: Some(new.description),
+            disabled: None,
+        };
+        let changed =
+            self.app.engine.update_account(&admitted, "iam.serviceAccounts.update", change).await;
+        Ok(Response::new(account(changed.map_err(failed)?)))
+    }
+
+    async fn patch_service_account(
+        &self,
+        request: Request<PatchServiceAccountRequest>,
+    ) -> Result<Response<ServiceAccount>, Status> {
+        let admitted = admitted(&request)?;
+        let PatchServiceAccountRequest { service_account, update_mask } = request.into_inner();
+        let new = service_account.unwrap_or_default();
+        check_names(&new)?;
+        let mask = update_mask.map(|mask| mask.paths);
+        let masked =
+            |field: &str| mask.as_ref().is_none_or(|paths| paths.iter().any(|path| path == field));
+        for path in mask.iter().flatten() {
+            if !["display_name", "description", "etag"].contains(&path.as_str()) {
+                return Err(bad_field("update_mask", format!("{path} cannot be changed")));
+            }
+        }
+        let change = AccountChange {
+            display_name: masked("display_name").then_some(new.display_name),
+            description: masked("description").then_some(new.description),
+            disabled: None,
+        };
+        let changed =
+            self.app.engine.update_account(&admitted, "iam.serviceAccounts.update", change).await;
+        Ok(Response::new(account(changed.map_err(failed)?)))
+    }
+
+    async fn delete_service_account(
+        &self,
+        request: Request<DeleteServiceAccountRequest>,
+    ) -> Result<Response<()>, Status> {
+        self.app.engine.delete_account(&admitted(&request)?).await.map_err(failed)?;
+        Ok(Response::new(()))
+    }
+
+    async fn enable_service_account(
+        &self,
+        request: Request<EnableServiceAccountRequest>,
+    ) -> Result<Response<()>, Status> {
+        self.switch(&request, ("iam.serviceAccounts.enable", false)).await
+    }
+
+    async fn disable_service_account(
+        &self,
+        request: Request<DisableServiceAccountRequest>,
+    ) -> Result<Response<()>, Status> {
+        self.switch(&request, ("iam.serviceAccounts.disable", true)).await
+    }
+
+    async fn list_service_account_keys(
+        &self,
+        request: Request<ListServiceAccountKeysRequest>,
+    ) -> Result<Response<ListServiceAccountKeysResponse>, Status> {
+        let found = self.app.engine.keys(&admitted(&request)?).await.map_err(failed)?;
+        let wanted = request.into_inner().key_types;
+        let mut keys: Vec<_> = found.into_iter().map(key).collect();
+        keys.retain(|key| wanted.is_empty() || wanted.contains(&key.key_type));
+        Ok(Response::new(ListServiceAccountKeysResponse { keys }))
+    }
+
+    async fn get_service_account_key(
+        &self,
+        request: Request<GetServiceAccountKeyRequest>,
+    ) -> Result<Response<ServiceAccountKey>, Status> {
+        let admitted = admitted(&request)?;
+        let request = request.into_inner();
+        let id = names::last(&request.name);
+        let found = self.app.engine.key(&admitted, id).await.map_err(failed)?;
+        let public = found.public_key.clone();
+        let mut message = key(found);
+        if request.public_key_type == ServiceAccountPublicKeyType::TypeRawPublicKey as i32 {
+            message.public_key_data = pem("PUBLIC KEY", &public).into_bytes();
+        }
+        Ok(Response::new(message))
+    }
+
+    async fn create_service_account_key(
+        &self,
+        request: Request<CreateServiceAccountKeyRequest>,
+    ) -> Result<Response<ServiceAccountKey>, Status> {
+        let admitted = admitted(&request)?;
+        let token_uri = format!("{}/token", base_url(&request, &self.app));
+        let CreateServiceAccountKeyRequest { private_key_type, key_algorithm, .. } =
+            request.into_inner();
+        let file = ServiceAccountPrivateKeyType::TypeGoogleCredentialsFile as i32;
+        if private_key_type != file && private_key_type != 0 {
+            return Err(bad_field("private_key_type", "only TYPE_GOOGLE_CREDENTIALS_FILE is made"));
+        }
+        let rsa_2048 = ServiceAccountKeyAlgorithm::KeyAlgRsa2048 as i32;
+        if key_algorithm != rsa_2048 && key_algorithm != 0 {
+            return Err(bad_field("key_algorithm", "only KEY_ALG_RSA_2048 is made"));
+        }
+        let new = self.app.engine.create_key(&admitted, &token_uri).await.map_err(failed)?;
+        let mut message = key(new.key);
+        message.private_key_type = file;
+        message.private_key_data = new.file.into_bytes();
+        Ok(Response::new(message))
+    }
+
+    async fn delete_service_account_key(
+        &self,
+        request: Request<DeleteServiceAccountKeyRequest>,
+    ) -> Result<Response<()>, Status> {
+        let admitted = admitted(&request)?;
+        let name = request.into_inner().name;
+        self.app.engine.delete_key(&admitted, names::last(&name)).await.map_err(failed)?;
+        Ok(Response::new(()))
+    }
+
+    async fn disable_service_account_key(
+        &self,
+        request: Request<DisableServiceAccountKeyRequest>,
+    ) -> Result<Response<()>, Status> {
+        let admitted = admitted(&request)?;
+        let name = request.into_inner().name;
+        let switched = self.app.engine.disable_key(&admitted, names::last(&name)).await;
+        switched.map(Response::new).map_err(failed)
+    }
+
+    async fn enable_service_account_key(
+        &self,
+        request: Request<EnableServiceAccountKeyRequest>,
+    ) -> Result<Response<()>, Status> {
+        let admitted = admitted(&request)?;
+        let name = request.into_inner().name;
+        let switched = self.app.engine.enable_key(&admitted, names::last(&name)).await;
+        switched.map(Response::new).map_err(failed)
+    }
+
+    async fn get_iam_policy(
+        &self,
+        request: Request<GetIamPolicyRequest>,
+    ) -> Result<Response<Policy>, Status> {
+        self.get_policy(request, "iam.serviceAccounts.getIamPolicy").await
+    }
+
+    async fn set_iam_policy(
+        &self,
+        request: Request<SetIamPolicyRequest>,
+    ) -> Result<Response<Policy>, Status> {
+        self.set_policy(request, "iam.serviceAccounts.setIamPolicy").await
+    }
+
+    async fn test_iam_permissions(
+        &self,
+        request: Request<TestIamPermissionsRequest>,
+    ) -> Result<Response<TestIamPermissionsResponse>, Status> {
+        self.test_permissions(request).await
+    }
+
+    async fn list_roles(
+        &self,
+        request: Request<ListRolesRequest>,
+    ) -> Result<Response<ListRolesResponse>, Status> {
+        let ListRolesRequest { parent, view, .. } = request.into_inner();
+        // A project or organization has no roles of its own: custom ones are not made yet.
+        let found = role::all().filter(|_| parent.is_empty());
+        let full = view == RoleView::Full as i32;
+        let roles = found.map(|found| role_message(found, full)).collect();
+        Ok(Response::new(ListRolesResponse { roles, next_page_token: String::new() }))
+    }
+
+    async fn get_role(&self, request: Request<GetRoleRequest>) -> Result<Response<Role>, Status> {
+        let name = request.into_inner().name;
+        match role::find(&name) {
+            Some(found) => Ok(Response::new(role_message(found, true))),
+            None => Err(Status::not_found(format!("The role named {name} was not found."))),
+        }
+    }
+
+    async fn create_role(
+        &self,
+        _request: Request<CreateRoleRequest>,
+    ) -> Result<Response<Role>, Status> {
+        Err(Status::unimplemented(
+            "Custom roles are not made here yet; grant one of the predefined roles, which `gcloud iam roles list` shows.",
+        ))
+    }
+
+    async fn query_grantable_roles(
+        &self,
+        request: Request<QueryGrantableRolesRequest>,
+    ) -> Result<Response<QueryGrantableRolesResponse>, Status> {
+        let full = request.into_inner().view == RoleView::Full as i32;
+        let roles = role::all().map(|found| role_message(found, full)).collect();
+        Ok(Response::new(QueryGrantableRolesResponse { roles, next_page_token: String::new() }))
+    }
+
+    async fn query_testable_permissions(
+        &self,
+        _request: Request<QueryTestablePermissionsRequest>,
+    ) -> Result<Response<QueryTestablePermissionsResponse>, Status> {
+        let permission = |known: &model::permission::Permission| Permission {
+            name: known.as_str().to_owned(),
+            ..Permission::default()
+        };
+        let permissions = role::all_permissions().iter().map(permission).collect();
+        let next_page_token = String::new();
+        Ok(Response::new(QueryTestablePermissionsResponse { permissions, next_page_token }))
+    }
+}
+
+impl Services {
+    async fn switch<T>(
+        &self,
+        request: &Request<T>,
+        (permission, disabled): (&'static str, bool),
+    ) -> Result<Response<()>, Status> {
+        let change = AccountChange { disabled: Some(disabled), ..AccountChange::default() };
+        let admitted = admitted(request)?;
+        self.app.engine.update_account(&admitted, permission, change).await.map_err(failed)?;
+        Ok(Response::new(()))
+    }
+}
+
+fn check_names(account: &ServiceAccount) -> Result<(), Status> {
+    for (field, text, longest) in [
+        ("service_account.display_name", &account.display_name, 100),
+        ("service_account.description", &account.description, 256),
+    ] {
+        if text.chars().count() > longest || text.contains('\0') {
+            return Err(bad_field(field, format!("at most {longest} characters")));
+        }
+    }
+    Ok(())
+}
+
+fn account(found: Account) -> ServiceAccount {
+    ServiceAccount {
+        name: format!("projects/{}/serviceAccounts/{}", found.project, found.email),
+        project_id: found.project,
+        oauth2_client_id: found.unique_id.clone(),
+        unique_id: found.unique_id,
+        email: found.email,
+        display_name: found.display_name,
+        description: found.description,
+        etag: found.updated_at.to_be_bytes().to_vec(),
+        disabled: found.disabled,
+    }
+}
+
+fn key(found: Key) -> ServiceAccountKey {
+    let project = found.account.parse::<model::principal::AccountEmail>();
+    let project = project.map(|email| email.project().to_string()).unwrap_or_default();
+    let kind = match KeyKind::of(&found) {
+        KeyKind::UserManaged => KeyType::UserManaged,
+        KeyKind::SystemManaged => KeyType::SystemManaged,
+    };
+    ServiceAccountKey {
+        name: format!("projects/{project}/serviceAccounts/{}/keys/{}", found.account, found.id),
+        key_algorithm: ServiceAccountKeyAlgorithm::KeyAlgRsa2048 as i32,
+        key_origin: ServiceAccountKeyOrigin::GoogleProvided as i32,
+        key_type: kind as i32,
+        valid_after_time: Some(timestamp(found.valid_after)),
+        valid_before_time: Some(timestamp(found.valid_before)),
+        disabled: found.disabled,
+        ..ServiceAccountKey::default()
+    }
+}
+
+fn role_message(found: &Predefined, full: bool) -> Role {
+    let permissions = found.permissions().iter().filter(|_| full);
+    Role {
+        name: found.name.to_owned(),
+        title: found.title.to_owned(),
+        included_permissions: permissions.map(|held| held.as_str().to_owned()).collect(),
+        stage: RoleLaunchStage::Ga as i32,
+        ..Role::default()
+    }
+}
+
+fn pem(label: &str, der: &[u8]) -> String {
+    use base64::Engine as _;
+    let text = base64::engine::general_purpose::STANDARD.encode(der);
+    let lines: Vec<_> = text.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
+}

@@ -1,0 +1,79 @@
+//! IAM Credentials: acting as a service account.
+
+use std::time::Duration;
+
+use engine::Chain;
+use proto::google::iam::credentials::v1::iam_credentials_server::IamCredentials;
+use proto::google::iam::credentials::v1::{
+    GenerateAccessTokenRequest, GenerateAccessTokenResponse, GenerateIdTokenRequest,
+    GenerateIdTokenResponse, SignBlobRequest, SignBlobResponse, SignJwtRequest, SignJwtResponse,
+};
+use tonic::{Request, Response, Status};
+
+use super::{Services, bad_field, base_url, caller, failed, names, timestamp};
+
+fn chain(name: &str, delegates: &[String]) -> Result<Chain, Status> {
+    let delegates: Result<_, _> =
+        delegates.iter().map(|delegate| names::account("delegates", delegate)).collect();
+    Ok(Chain { delegates: delegates?, account: names::account("name", name)? })
+}
+
+#[tonic::async_trait]
+impl IamCredentials for Services {
+    async fn generate_access_token(
+        &self,
+        request: Request<GenerateAccessTokenRequest>,
+    ) -> Result<Response<GenerateAccessTokenResponse>, Status> {
+        let caller = caller(&request);
+        let GenerateAccessTokenRequest { name, delegates, scope, lifetime } = request.into_inner();
+        let chain = chain(&name, &delegates)?;
+        let lifetime: Option<Duration> = lifetime
+            .map(|lifetime| lifetime.try_into().map_err(|_| bad_field("lifetime", "is negative")))
+            .transpose()?;
+        let limits = (scope.as_slice(), lifetime);
+        let issued = self.app.engine.generate_access_token(&caller, &chain, limits).await;
+        let issued = issued.map_err(failed)?;
+        let expires_at = issued.issued_at.saturating_add(issued.expires_in);
+        Ok(Response::new(GenerateAccessTokenResponse {
+            access_token: issued.token,
+            expire_time: Some(timestamp(expires_at.saturating_mul(1_000_000))),
+        }))
+    }
+
+    async fn generate_id_token(
+        &self,
+        request: Request<GenerateIdTokenRequest>,
+    ) -> Result<Response<GenerateIdTokenResponse>, Status> {
+        let (caller, issuer) = (caller(&request), base_url(&request, &self.app));
+        let GenerateIdTokenRequest { name, delegates, audience, include_email } =
+            request.into_inner();
+        let chain = chain(&name, &delegates)?;
+        let asked = (audience.as_str(), issuer.as_str(), include_email);
+        let token = self.app.engine.generate_id_token(&caller, &chain, asked).await;
+        Ok(Response::new(GenerateIdTokenResponse { token: token.map_err(failed)? }))
+    }
+
+    async fn sign_blob(
+        &self,
+        request: Request<SignBlobRequest>,
+    ) -> Result<Response<SignBlobResponse>, Status> {
+        let caller = caller(&request);
+        let SignBlobRequest { name, delegates, payload } = request.into_inner();
+        let chain = chain(&name, &delegates)?;
+        let signed = self.app.engine.sign_blob(&caller, &chain, &payload).await;
+        let (key_id, signed_blob) = signed.map_err(failed)?;
+        Ok(Response::new(SignBlobResponse { key_id, signed_blob }))
+    }
+
+    async fn sign_jwt(
+        &self,
+        request: Request<SignJwtRequest>,
+    ) -> Result<Response<SignJwtResponse>, Status> {
+        let caller = caller(&request);
+        let SignJwtRequest { name, delegates, payload } = request.into_inner();
+        let chain = chain(&name, &delegates)?;
+        let signed = self.app.engine.sign_jwt(&caller, &chain, &payload).await;
+        let (key_id, signed_jwt) = signed.map_err(failed)?;
+        Ok(Response::new(SignJwtResponse { key_id, signed_jwt }))
+    }
+}

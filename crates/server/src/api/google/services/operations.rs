@@ -1,0 +1,59 @@
+//! Long-running operations. All are over before their first answer; they are kept so that clients that ask again
+//! are told the same.
+
+use engine::Caller;
+use model::name::{Location, ProjectId};
+use prost::Message;
+use prost_types::Any;
+use proto::google::longrunning::operation::Result as Outcome;
+use proto::google::longrunning::operations_server::Operations;
+use proto::google::longrunning::{GetOperationRequest, Operation};
+use tonic::{Request, Response, Status};
+
+use super::{Services, caller, failed};
+
+/// Where an operation's name begins.
+pub(super) enum Place {
+    /// `operations/`.
+    Global,
+    /// `projects/P/locations/L/operations/`.
+    Location(ProjectId, Location),
+}
+
+impl Services {
+    /// An operation that is over, with what it came to.
+    pub(super) async fn finished(
+        &self,
+        caller: &Caller,
+        place: Place,
+        (metadata, response): (Option<Any>, Any),
+    ) -> Result<Response<Operation>, Status> {
+        let id = engine::new_operation_id();
+        let name = match place {
+            Place::Global => format!("operations/{id}"),
+            Place::Location(project, location) => {
+                format!("projects/{project}/locations/{location}/operations/{id}")
+            }
+        };
+        let result = Some(Outcome::Response(response));
+        let operation = Operation { name: name.clone(), metadata, done: true, result };
+        let content = operation.encode_to_vec();
+        self.app.engine.keep_operation(caller, name, content).await.map_err(failed)?;
+        Ok(Response::new(operation))
+    }
+}
+
+#[tonic::async_trait]
+impl Operations for Services {
+    async fn get_operation(
+        &self,
+        request: Request<GetOperationRequest>,
+    ) -> Result<Response<Operation>, Status> {
+        let caller = caller(&request);
+        let name = request.into_inner().name;
+        let content = self.app.engine.operation(&caller, &name).await.map_err(failed)?;
+        let operation = Operation::decode(content.as_slice())
+            .map_err(|_| Status::internal("a stored operation cannot be read"))?;
+        Ok(Response::new(operation))
+    }
+}

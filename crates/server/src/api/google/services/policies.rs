@@ -1,0 +1,72 @@
+//! Policies as messages, for every resource that carries one.
+
+use engine::{Caller, StoredPolicy};
+use model::policy::{Policy, RawBinding};
+use proto::google::iam::v1::{
+    Binding, GetIamPolicyRequest, Policy as Message, SetIamPolicyRequest,
+    TestIamPermissionsRequest, TestIamPermissionsResponse,
+};
+use tonic::{Request, Response, Status};
+
+use super::{Services, admitted, bad_field, caller, failed, names};
+
+impl Services {
+    pub(super) async fn get_policy(
+        &self,
+        request: Request<GetIamPolicyRequest>,
+        permission: &'static str,
+    ) -> Result<Response<Message>, Status> {
+        let admitted = admitted(&request)?;
+        let stored = self.app.engine.policy(&admitted, permission).await.map_err(failed)?;
+        Ok(Response::new(message(&stored)))
+    }
+
+    pub(super) async fn set_policy(
+        &self,
+        request: Request<SetIamPolicyRequest>,
+        permission: &'static str,
+    ) -> Result<Response<Message>, Status> {
+        let admitted = admitted(&request)?;
+        let new = request.into_inner().policy.unwrap_or_default();
+        let raw: Vec<_> = new.bindings.into_iter().map(raw).collect();
+        let policy = Policy::new(&raw).map_err(|problem| bad_field("policy", problem))?;
+        let set = self.app.engine.set_policy(&admitted, permission, (policy, new.etag)).await;
+        Ok(Response::new(message(&set.map_err(failed)?)))
+    }
+
+    pub(super) async fn test_permissions(
+        &self,
+        request: Request<TestIamPermissionsRequest>,
+    ) -> Result<Response<TestIamPermissionsResponse>, Status> {
+        const MOST: usize = 100;
+        let caller: Caller = caller(&request);
+        let TestIamPermissionsRequest { resource, permissions } = request.into_inner();
+        if permissions.len() > MOST {
+            return Err(bad_field("permissions", format!("at most {MOST} at once")));
+        }
+        let resource = names::resource("resource", &resource)?;
+        let held = self.app.engine.test_permissions(&caller, &resource, &permissions).await;
+        let permissions = held.map_err(failed)?;
+        Ok(Response::new(TestIamPermissionsResponse { permissions }))
+    }
+}
+
+fn raw(binding: Binding) -> RawBinding {
+    let Binding { role, members, condition } = binding;
+    RawBinding { role, members, conditional: condition.is_some() }
+}
+
+fn message(stored: &StoredPolicy) -> Message {
+    let bindings = stored.policy.bindings().iter().filter(|binding| !binding.members.is_empty());
+    let bindings = bindings.map(|binding| Binding {
+        role: binding.role.name.to_owned(),
+        members: binding.members.iter().map(ToString::to_string).collect(),
+        condition: None,
+    });
+    Message {
+        version: 1,
+        etag: stored.etag.clone(),
+        bindings: bindings.collect(),
+        ..Message::default()
+    }
+}

@@ -1,0 +1,131 @@
+//! Resource Manager: projects, and the policies of projects and of the organization.
+
+use engine::{NewProject, Project as Found};
+use prost_types::Any;
+use proto::google::cloud::resourcemanager::v1::organizations_server::Organizations;
+use proto::google::cloud::resourcemanager::v1::projects_server::Projects;
+use proto::google::cloud::resourcemanager::v1::{
+    CreateProjectRequest, DeleteProjectRequest, GetProjectRequest, LifecycleState,
+    ListProjectsRequest, ListProjectsResponse, Project, ResourceId,
+};
+use proto::google::iam::v1::{
+    GetIamPolicyRequest, Policy, SetIamPolicyRequest, TestIamPermissionsRequest,
+    TestIamPermissionsResponse,
+};
+use proto::google::longrunning::Operation;
+use tonic::{Request, Response, Status};
+
+use super::operations::Place;
+use super::{Services, admitted, bad_field, caller, failed, page_size, page_token, timestamp};
+
+#[tonic::async_trait]
+impl Projects for Services {
+    async fn create_project(
+        &self,
+        request: Request<CreateProjectRequest>,
+    ) -> Result<Response<Operation>, Status> {
+        let admitted = admitted(&request)?;
+        let Project { project_id, name, labels, .. } =
+            request.into_inner().project.unwrap_or_default();
+        let labels = labels.into_iter().collect();
+        let new = NewProject { id: project_id, name, labels };
+        let created = self.app.engine.create_project(&admitted, new).await.map_err(failed)?;
+        let response = Any::from_msg(&message(created)).expect("a Vec grows");
+        self.finished(admitted.caller(), Place::Global, (None, response)).await
+    }
+
+    async fn list_projects(
+        &self,
+        request: Request<ListProjectsRequest>,
+    ) -> Result<Response<ListProjectsResponse>, Status> {
+        let caller = caller(&request);
+        let ListProjectsRequest { filter, page_size: wanted, page_token: token } =
+            request.into_inner();
+        let active_only = match filter.trim() {
+            "" => false,
+            "lifecycleState:ACTIVE" | "lifecycleState=ACTIVE" => true,
+            _ => return Err(bad_field("filter", "only lifecycleState:ACTIVE is understood")),
+        };
+        let page = (page_token(&token)?, page_size(wanted, 500)?);
+        let (found, next) = self.app.engine.projects(&caller, page).await.map_err(failed)?;
+        let shown = found.into_iter().filter(|project| project.active || !active_only);
+        Ok(Response::new(ListProjectsResponse {
+            projects: shown.map(message).collect(),
+            next_page_token: next.unwrap_or_default(),
+        }))
+    }
+
+    async fn get_project(
+        &self,
+        request: Request<GetProjectRequest>,
+    ) -> Result<Response<Project>, Status> {
+        let found = self.app.engine.project(&admitted(&request)?).await.map_err(failed)?;
+        Ok(Response::new(message(found)))
+    }
+
+    async fn delete_project(
+        &self,
+        request: Request<DeleteProjectRequest>,
+    ) -> Result<Response<()>, Status> {
+        self.app.engine.delete_project(&admitted(&request)?).await.map_err(failed)?;
+        Ok(Response::new(()))
+    }
+
+    async fn get_iam_policy(
+        &self,
+        request: Request<GetIamPolicyRequest>,
+    ) -> Result<Response<Policy>, Status> {
+        self.get_policy(request, "resourcemanager.projects.getIamPolicy").await
+    }
+
+    async fn set_iam_policy(
+        &self,
+        request: Request<SetIamPolicyRequest>,
+    ) -> Result<Response<Policy>, Status> {
+        self.set_policy(request, "resourcemanager.projects.setIamPolicy").await
+    }
+
+    async fn test_iam_permissions(
+        &self,
+        request: Request<TestIamPermissionsRequest>,
+    ) -> Result<Response<TestIamPermissionsResponse>, Status> {
+        self.test_permissions(request).await
+    }
+}
+
+#[tonic::async_trait]
+impl Organizations for Services {
+    async fn get_iam_policy(
+        &self,
+        request: Request<GetIamPolicyRequest>,
+    ) -> Result<Response<Policy>, Status> {
+        self.get_policy(request, "resourcemanager.organizations.getIamPolicy").await
+    }
+
+    async fn set_iam_policy(
+        &self,
+        request: Request<SetIamPolicyRequest>,
+    ) -> Result<Response<Policy>, Status> {
+        self.set_policy(request, "resourcemanager.organizations.setIamPolicy").await
+    }
+
+    async fn test_iam_permissions(
+        &self,
+        request: Request<TestIamPermissionsRequest>,
+    ) -> Result<Response<TestIamPermissionsResponse>, Status> {
+        self.test_permissions(request).await
+    }
+}
+
+fn message(found: Found) -> Project {
+    let state = if found.active { LifecycleState::Active } else { LifecycleState::DeleteRequested };
+    Project {
+        project_number: found.number,
+        project_id: found.id,
+        lifecycle_state: state as i32,
+        name: found.name,
+        create_time: Some(timestamp(found.created_at)),
+        labels: found.labels,
+        parent: Some(ResourceId { r#type: "organization".to_owned(), id: "1".to_owned() }),
+    }
+}

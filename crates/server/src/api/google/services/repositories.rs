@@ -1,0 +1,157 @@
+//! Artifact Registry: repositories and their policies. What is in them comes with its own methods.
+
+use engine::{NewRepository, Rights};
+use model::permission::Permission;
+use model::resource::Resource;
+use prost_types::Any;
+use proto::google::devtools::artifactregistry::v1::artifact_registry_server::ArtifactRegistry;
+use proto::google::devtools::artifactregistry::v1::{
+    CreateRepositoryRequest, DeleteRepositoryRequest, GetRepositoryRequest,
+    ListRepositoriesRequest, ListRepositoriesResponse, OperationMetadata, Repository,
+    UpdateRepositoryRequest,
+};
+use proto::google::iam::v1::{
+    GetIamPolicyRequest, Policy, SetIamPolicyRequest, TestIamPermissionsRequest,
+    TestIamPermissionsResponse,
+};
+use proto::google::longrunning::Operation;
+use tonic::{Request, Response, Status};
+
+use super::operations::Place;
+use super::repository_message::{self as message, Mask};
+use super::{Services, admitted, bad_field, caller, failed, names, page_size, page_token};
+
+#[tonic::async_trait]
+impl ArtifactRegistry for Services {
+    async fn list_repositories(
+        &self,
+        request: Request<ListRepositoriesRequest>,
+    ) -> Result<Response<ListRepositoriesResponse>, Status> {
+        let admitted = admitted(&request)?;
+        let ListRepositoriesRequest {
+            page_size: wanted, page_token: token, filter, order_by, ..
+        } = request.into_inner();
+        if !filter.is_empty() {
+            return Err(bad_field("filter", "filters are not understood yet"));
+        }
+        if !["", "name"].contains(&order_by.trim()) {
+            return Err(bad_field("order_by", "repositories are ordered by name"));
+        }
+        let page = (page_token(&token)?, page_size(wanted, 500)?);
+        let (found, more) = self.app.engine.repositories(&admitted, page).await.map_err(failed)?;
+        let last = found.last().filter(|_| more);
+        let next = last.map(|repository| repository.name.repository.to_string());
+        Ok(Response::new(ListRepositoriesResponse {
+            repositories: found.iter().map(|found| message::write(found, &self.app)).collect(),
+            next_page_token: next.unwrap_or_default(),
+        }))
+    }
+
+    async fn get_repository(
+        &self,
+        request: Request<GetRepositoryRequest>,
+    ) -> Result<Response<Repository>, Status> {
+        let found = self.app.engine.repository(&admitted(&request)?).await.map_err(failed)?;
+        Ok(Response::new(message::write(&found, &self.app)))
+    }
+
+    async fn create_repository(
+        &self,
+        request: Request<CreateRepositoryRequest>,
+    ) -> Result<Response<Operation>, Status> {
+        let admitted = admitted(&request)?;
+        let CreateRepositoryRequest { parent, repository_id, repository } = request.into_inner();
+        let repository = repository.unwrap_or_default();
+        message::check_new(&parent, &repository_id, &repository)?;
+        self.check_upstreams(admitted.caller(), &repository).await?;
+        let new = NewRepository {
+            id: repository_id,
+            mode: message::mode(&repository)?.as_str_name().to_owned(),
+            change: message::change(&repository, &Mask::everything())?,
+        };
+        let created = self.app.engine.create_repository(&admitted, new).await.map_err(failed)?;
+        let response = Any::from_msg(&message::write(&created, &self.app)).expect("a Vec grows");
+        let name = created.name;
+        let place = Place::Location(name.project, name.location);
+        self.finished(admitted.caller(), place, (Some(metadata()), response)).await
+    }
+
+    async fn update_repository(
+        &self,
+        request: Request<UpdateRepositoryRequest>,
+    ) -> Result<Response<Repository>, Status> {
+        let admitted = admitted(&request)?;
+        let UpdateRepositoryRequest { repository, update_mask } = request.into_inner();
+        let repository = repository.unwrap_or_default();
+        let mask = Mask::new(update_mask)?;
+        self.check_upstreams(admitted.caller(), &repository).await?;
+        let engine = &self.app.engine;
+        // What the mask leaves out stays as it is, also within what is stored as one document.
+        let current = engine.described(&admitted).await.map_err(failed)?;
+        message::check_unchanged(&current, &repository, &mask)?;
+        let merged = message::merge(message::write(&current, &self.app), repository, &mask);
+        let change = message::change(&merged, &mask)?;
+        let changed = engine.update_repository(&admitted, change).await.map_err(failed)?;
+        Ok(Response::new(message::write(&changed, &self.app)))
+    }
+
+    async fn delete_repository(
+        &self,
+        request: Request<DeleteRepositoryRequest>,
+    ) -> Result<Response<Operation>, Status> {
+        let admitted = admitted(&request)?;
+        let name = names::resource("name", &request.into_inner().name)?;
+        self.app.engine.delete_repository(&admitted).await.map_err(failed)?;
+        let Resource::Repository(name) = name else {
+            return Err(bad_field("name", "names no repository"));
+        };
+        let response = Any::from_msg(&()).expect("a Vec grows");
+        let place = Place::Location(name.project, name.location);
+        self.finished(admitted.caller(), place, (Some(metadata()), response)).await
+    }
+
+    async fn get_iam_policy(
+        &self,
+        request: Request<GetIamPolicyRequest>,
+    ) -> Result<Response<Policy>, Status> {
+        self.get_policy(request, "artifactregistry.repositories.getIamPolicy").await
+    }
+
+    async fn set_iam_policy(
+        &self,
+        request: Request<SetIamPolicyRequest>,
+    ) -> Result<Response<Policy>, Status> {
+        self.set_policy(request, "artifactregistry.repositories.setIamPolicy").await
+    }
+
+    async fn test_iam_permissions(
+        &self,
+        request: Request<TestIamPermissionsRequest>,
+    ) -> Result<Response<TestIamPermissionsResponse>, Status> {
+        let _ = caller(&request);
+        self.test_permissions(request).await
+    }
+}
+
+impl Services {
+    /// Whoever adds an upstream must be able to read it: a virtual repository shows it to others.
+    async fn check_upstreams(
+        &self,
+        caller: &engine::Caller,
+        repository: &Repository,
+    ) -> Result<(), Status> {
+        for upstream in message::upstreams(repository)? {
+            if matches!(caller.rights, Rights::All) {
+                continue;
+            }
+            let resource = Resource::Repository(upstream);
+            let read = Permission::DOWNLOAD_ARTIFACTS;
+            self.app.engine.admit(caller, read, resource).await.map_err(failed)?;
+        }
+        Ok(())
+    }
+}
+
+fn metadata() -> Any {
+    Any::from_msg(&OperationMetadata {}).expect("a Vec grows")
+}

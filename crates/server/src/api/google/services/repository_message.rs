@@ -1,0 +1,333 @@
+//! A repository as a message, and what of one may be changed.
+//!
+//! What nothing here acts on yet (cleanup policies, upstreams) is kept as the JSON of the message itself, so that
+//! it comes back exactly as it was set: Terraform compares.
+
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
+use engine::{Repository as Found, RepositoryChange};
+use model::name::RepositoryName;
+use model::resource::Resource;
+use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor};
+use prost_types::FieldMask;
+use proto::google::devtools::artifactregistry::v1::remote_repository_config::RemoteSource;
+use proto::google::devtools::artifactregistry::v1::repository::vulnerability_scanning_config::{
+    EnablementConfig, EnablementState,
+};
+use proto::google::devtools::artifactregistry::v1::repository::{
+    DockerRepositoryConfig, Format, FormatConfig, Mode, ModeConfig,
+};
+use proto::google::devtools::artifactregistry::v1::{RemoteRepositoryConfig, Repository};
+use tonic::Status;
+
+use super::{bad_field, timestamp};
+use crate::api::App;
+
+/// The fields that an update may name.
+const MUTABLE: [&str; 9] = [
+    "description",
+    "labels",
+    "docker_config",
+    "cleanup_policies",
+    "cleanup_policy_dry_run",
+    "vulnerability_scanning_config",
+    "remote_repository_config",
+    "virtual_repository_config",
+    "disallow_unspecified_mode",
+];
+/// The fields that every client sends back, and nobody changes.
+const FIXED: [&str; 10] = [
+    "name",
+    "format",
+    "mode",
+    "create_time",
+    "update_time",
+    "kms_key_name",
+    "size_bytes",
+    "satisfies_pzs",
+    "satisfies_pzi",
+    "registry_uri",
+];
+
+/// What an update touches: everything, or the fields named, each by the first part of its path.
+pub(super) struct Mask(Option<BTreeSet<String>>);
+
+impl Mask {
+    pub(super) fn everything() -> Self {
+        Self(None)
+    }
+
+    /// An absent mask is everything; so is an empty one, which clients cannot tell from it.
+    pub(super) fn new(mask: Option<FieldMask>) -> Result<Self, Status> {
+        let paths = mask.map(|mask| mask.paths).unwrap_or_default();
+        let mut fields = BTreeSet::new();
+        for path in &paths {
+            let field = path.split('.').next().unwrap_or_default();
+            if field == "*" {
+                return Ok(Self(None));
+            }
+            if FIXED.contains(&field) {
+                return Err(bad_field("update_mask", format!("{field} cannot be changed")));
+            }
+            if !MUTABLE.contains(&field) {
+                return Err(bad_field(
+                    "update_mask",
+                    format!("{field} is no field of a repository"),
+                ));
+            }
+            fields.insert(field.to_owned());
+        }
+        Ok(Self((!paths.is_empty()).then_some(fields)))
+    }
+
+    fn has(&self, field: &str) -> bool {
+        self.0.as_ref().is_none_or(|fields| fields.contains(field))
+    }
+}
+
+/// What is kept as one document: the fields that no column holds.
+fn kept(repository: &Repository) -> Repository {
+    Repository {
+        kms_key_name: repository.kms_key_name.clone(),
+        cleanup_policies: repository.cleanup_policies.clone(),
+        cleanup_policy_dry_run: repository.cleanup_policy_dry_run,
+        vulnerability_scanning_config: repository.vulnerability_scanning_config.clone(),
+        mode_config: repository.mode_config.clone(),
+        format_config: repository.format_config,
+        disallow_unspecified_mode: repository.disallow_unspecified_mode,
+        ..Repository::default()
+    }
+}
+
+fn descriptor() -> MessageDescriptor {
+    static DESCRIPTOR: LazyLock<MessageDescriptor> = LazyLock::new(|| {
+        let pool = DescriptorPool::decode(proto::DESCRIPTORS).expect("compiled with the program");
+        pool.get_message_by_name("google.devtools.artifactregistry.v1.Repository")
+            .expect("part of the contract")
+    });
+    DESCRIPTOR.clone()
+}
+
+fn to_json(repository: &Repository) -> Result<String, Status> {
+    let mut message = DynamicMessage::new(descriptor());
+    let unreadable = |_| Status::internal("a repository cannot be written as JSON");
+    message.transcode_from(repository).map_err(unreadable)?;
+    serde_json::to_string(&message).map_err(|_| Status::internal("a repository cannot be stored"))
+}
+
+fn from_json(json: &str) -> Repository {
+    let mut reader = serde_json::Deserializer::from_str(json);
+    let message = DynamicMessage::deserialize(descriptor(), &mut reader);
+    message.ok().and_then(|message| message.transcode_to().ok()).unwrap_or_default()
+}
+
+/// A repository as clients see it.
+pub(super) fn write(found: &Found, app: &App) -> Repository {
+    let mut message = from_json(&found.settings);
+    message.name = found.name.to_string();
+    message.format = Format::Docker as i32;
+    message.description.clone_from(&found.description);
+    message.labels = serde_json::from_str(&found.labels).unwrap_or_default();
+    message.create_time = Some(timestamp(found.created_at));
+    message.update_time = Some(timestamp(found.updated_at));
+    message.mode = Mode::from_str_name(&found.mode).unwrap_or_default() as i32;
+    message.size_bytes = found.size_bytes;
+    message.registry_uri = registry_uri(&found.name, app);
+    if found.immutable_tags || message.format_config.is_some() {
+        let config = DockerRepositoryConfig { immutable_tags: found.immutable_tags };
+        message.format_config = Some(FormatConfig::DockerConfig(config));
+    }
+    if let Some(config) = &mut message.vulnerability_scanning_config {
+        let disabled = config.enablement_config == EnablementConfig::Disabled as i32;
+        let state = if disabled {
+            EnablementState::ScanningDisabled
+        } else {
+            EnablementState::ScanningUnsupported
+        };
+        config.enablement_state = state as i32;
+    }
+    message
+}
+
+/// `LOCATION-docker.DOMAIN[:PORT]/PROJECT/REPOSITORY`: the location's own host, with our own port.
+fn registry_uri(name: &RepositoryName, app: &App) -> String {
+    let external = app.origin.external_url.split_once("://").map_or("", |(_, host)| host);
+    let port = external.rsplit_once(':').map(|(_, port)| port);
+    let port = port.filter(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
+    let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+    let domain = app.domains.main();
+    let RepositoryName { project, location, repository } = name;
+    format!("{location}-docker.{domain}{port}/{}/{repository}", project.path())
+}
+
+/// The mode that a new repository has.
+pub(super) fn mode(repository: &Repository) -> Result<Mode, Status> {
+    match Mode::try_from(repository.mode) {
+        Ok(Mode::Unspecified) => Ok(Mode::StandardRepository),
+        Ok(mode) => Ok(mode),
+        Err(_) => Err(bad_field("repository.mode", "is no mode of a repository")),
+    }
+}
+
+/// Checks what only a new repository can have wrong.
+pub(super) fn check_new(parent: &str, id: &str, repository: &Repository) -> Result<(), Status> {
+    match Format::try_from(repository.format) {
+        Ok(Format::Docker) => {}
+        Ok(Format::Unspecified) => {
+            return Err(bad_field("repository.format", "a format must be given: DOCKER"));
+        }
+        Ok(other) => {
+            return Err(Status::unimplemented(format!(
+                "repositories of format {} are not served; DOCKER ones are",
+                other.as_str_name()
+            )));
+        }
+        Err(_) => return Err(bad_field("repository.format", "is no format of a repository")),
+    }
+    let location = parent.rsplit('/').next().unwrap_or_default();
+    let place = match id {
+        "gcr.io" | "us.gcr.io" => "us",
+        "eu.gcr.io" => "europe",
+        "asia.gcr.io" => "asia",
+        _ => location,
+    };
+    if place != location {
+        let problem =
+            format!("GCR repository {id} can only be created in the {place} multi-region.");
+        return Err(bad_field("repository_id", problem));
+    }
+    match (mode(repository)?, &repository.mode_config) {
+        (Mode::RemoteRepository, Some(ModeConfig::RemoteRepositoryConfig(config))) => {
+            check_remote(config)
+        }
+        (Mode::RemoteRepository, _) => Err(bad_field(
+            "repository.remote_repository_config",
+            "a remote repository needs an upstream",
+        )),
+        (Mode::VirtualRepository, None | Some(ModeConfig::VirtualRepositoryConfig(_)))
+        | (Mode::StandardRepository | Mode::Unspecified, None) => Ok(()),
+        (Mode::VirtualRepository | Mode::StandardRepository | Mode::Unspecified, Some(_)) => {
+            Err(bad_field("repository.mode", "does not go with the configuration of another mode"))
+        }
+    }
+}
+
+fn check_remote(config: &RemoteRepositoryConfig) -> Result<(), Status> {
+    let uri = match &config.remote_source {
+        None => {
+            return Err(bad_field(
+                "repository.remote_repository_config",
+                "a remote repository needs an upstream",
+            ));
+        }
+        Some(RemoteSource::CommonRepository(common)) => &common.uri,
+        Some(RemoteSource::DockerRepository(docker)) => {
+            use proto::google::devtools::artifactregistry::v1::remote_repository_config::docker_repository::Upstream;
+            match &docker.upstream {
+                Some(Upstream::CustomRepository(custom)) => &custom.uri,
+                Some(Upstream::ArtifactRegistryRepository(own)) => &own.repository,
+                Some(Upstream::PublicRepository(1)) => return Ok(()),
+                Some(Upstream::PublicRepository(_)) | None => {
+                    return Err(bad_field(
+                        "repository.remote_repository_config.docker_repository",
+                        "DOCKER_HUB is the one public repository",
+                    ));
+                }
+            }
+        }
+    };
+    if ["https://", "http://", "projects/"].iter().any(|start| uri.starts_with(start)) {
+        return Ok(());
+    }
+    Err(bad_field(
+        "repository.remote_repository_config",
+        format!(
+            "Invalid repo upstream for remote repository: '{uri}'. If you intended to enter a custom upstream URI, this value must start with 'https://' or 'http://'."
+        ),
+    ))
+}
+
+/// The repositories that a virtual repository shows.
+pub(super) fn upstreams(repository: &Repository) -> Result<Vec<RepositoryName>, Status> {
+    const MOST: usize = 30;
+    const FIELD: &str = "repository.virtual_repository_config.upstream_policies";
+    let Some(ModeConfig::VirtualRepositoryConfig(config)) = &repository.mode_config else {
+        return Ok(Vec::new());
+    };
+    if config.upstream_policies.len() > MOST {
+        return Err(bad_field(FIELD, format!("at most {MOST}")));
+    }
+    let (mut ids, mut found) = (BTreeSet::new(), Vec::new());
+    for policy in &config.upstream_policies {
+        if policy.id.is_empty() || !ids.insert(&policy.id) {
+            return Err(bad_field(FIELD, "each needs an id of its own"));
+        }
+        match policy.repository.parse() {
+            Ok(Resource::Repository(name)) => found.push(name),
+            _ => return Err(bad_field(FIELD, format!("{:?} is no repository", policy.repository))),
+        }
+    }
+    Ok(found)
+}
+
+/// Refuses to change what a repository is.
+pub(super) fn check_unchanged(
+    current: &Found,
+    new: &Repository,
+    mask: &Mask,
+) -> Result<(), Status> {
+    let fixed = [
+        ("mode", new.mode, Mode::from_str_name(&current.mode).unwrap_or_default() as i32),
+        ("format", new.format, Format::Docker as i32),
+    ];
+    for (field, wanted, is) in fixed {
+        if mask.0.is_none() && wanted != 0 && wanted != is {
+            return Err(bad_field(&format!("repository.{field}"), "cannot be changed"));
+        }
+    }
+    Ok(())
+}
+
+/// The new repository where the mask says so, and the current one elsewhere.
+pub(super) fn merge(mut current: Repository, new: Repository, mask: &Mask) -> Repository {
+    if mask.has("description") {
+        current.description = new.description;
+    }
+    if mask.has("labels") {
+        current.labels = new.labels;
+    }
+    if mask.has("docker_config") {
+        current.format_config = new.format_config;
+    }
+    if mask.has("cleanup_policies") {
+        current.cleanup_policies = new.cleanup_policies;
+    }
+    if mask.has("cleanup_policy_dry_run") {
+        current.cleanup_policy_dry_run = new.cleanup_policy_dry_run;
+    }
+    if mask.has("vulnerability_scanning_config") {
+        current.vulnerability_scanning_config = new.vulnerability_scanning_config;
+    }
+    if mask.has("remote_repository_config") || mask.has("virtual_repository_config") {
+        current.mode_config = new.mode_config;
+    }
+    if mask.has("disallow_unspecified_mode") {
+        current.disallow_unspecified_mode = new.disallow_unspecified_mode;
+    }
+    current
+}
+
+/// What is to be set.
+pub(super) fn change(new: &Repository, mask: &Mask) -> Result<RepositoryChange, Status> {
+    let immutable = matches!(
+        &new.format_config,
+        Some(FormatConfig::DockerConfig(DockerRepositoryConfig { immutable_tags: true }))
+    );
+    Ok(RepositoryChange {
+        description: mask.has("description").then(|| new.description.clone()),
+        labels: mask.has("labels").then(|| new.labels.clone()),
+        immutable_tags: mask.has("docker_config").then_some(immutable),
+        settings: Some(to_json(&kept(new))?),
+    })
+}

@@ -1,0 +1,105 @@
+//! The only place where an [`EngineError`] meets google.rpc.Status.
+
+use engine::{EngineError, ErrorKind};
+use tonic::Code;
+
+use crate::api::google::GoogleError;
+
+const UNAUTHENTICATED: &str = "Request is missing required authentication credential. Expected OAuth 2 access token, login cookie or other valid authentication credential. See https://developers.google.com/identity/sign-in/web/devconsole-project.";
+const INVALID: &str = "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or other valid authentication credential. See https://developers.google.com/identity/sign-in/web/devconsole-project.";
+
+impl GoogleError {
+    /// Nobody signed in.
+    pub(super) fn no_credential() -> Self {
+        Self::new(Code::Unauthenticated, UNAUTHENTICATED).with_info(
+            "CREDENTIALS_MISSING",
+            "googleapis.com",
+            [("service", "artifactregistry.googleapis.com")],
+        )
+    }
+}
+
+impl From<EngineError> for GoogleError {
+    fn from(error: EngineError) -> Self {
+        let message = error.to_string();
+        match error {
+            EngineError::Denied { anonymous: true, .. } => Self::no_credential(),
+            EngineError::Denied { permission, resource, .. } => {
+                let service = service_of(permission.as_str());
+                let message = format!(
+                    "Permission '{permission}' denied on resource '//{service}/{resource}' (or it may not exist)."
+                );
+                Self::new(Code::PermissionDenied, message).with_info(
+                    "IAM_PERMISSION_DENIED",
+                    service,
+                    [("permission", permission.as_str()), ("resource", &resource)],
+                )
+            }
+            EngineError::Credential(error) => {
+                tracing::info!(%error, "a credential was refused: {error}");
+                Self::new(Code::Unauthenticated, INVALID).with_info(
+                    "ACCESS_TOKEN_EXPIRED",
+                    "googleapis.com",
+                    [("service", "artifactregistry.googleapis.com")],
+                )
+            }
+            EngineError::ResourceUnknown(_)
+            | EngineError::RepositoryUnknown(_)
+            | EngineError::ImageUnknown(_)
+            | EngineError::BlobUnknown(_)
+            | EngineError::ManifestUnknown(_)
+            | EngineError::UploadUnknown => Self::new(Code::NotFound, message),
+            EngineError::AlreadyExists(_) => Self::new(Code::AlreadyExists, message),
+            EngineError::Conflict(_) => Self::new(Code::Aborted, message),
+            EngineError::Precondition(_) | EngineError::InUse { .. } => {
+                Self::new(Code::FailedPrecondition, message)
+            }
+            EngineError::InvalidArgument { field, problem } => Self::bad_field(field, problem),
+            EngineError::ModeNotServed(_) => Self::new(Code::Unimplemented, message),
+            EngineError::InsufficientScope => Self::new(Code::PermissionDenied, message),
+            EngineError::ManifestInvalid(_)
+            | EngineError::ReferencesUnknown(_)
+            | EngineError::SizeMismatch { .. }
+            | EngineError::DigestMismatch { .. }
+            | EngineError::ChunkOutOfOrder { .. }
+            | EngineError::BlobTooLarge { .. }
+            | EngineError::Body(_) => Self::new(Code::InvalidArgument, message),
+            EngineError::UploadBusy => Self::new(Code::Aborted, message),
+            EngineError::StorageFull => Self::new(Code::ResourceExhausted, message),
+            EngineError::Database(error) => match error.kind() {
+                ErrorKind::Unavailable | ErrorKind::Retry | ErrorKind::Lost => {
+                    unavailable(&message)
+                }
+                ErrorKind::Unique
+                | ErrorKind::ForeignKey
+                | ErrorKind::Check
+                | ErrorKind::Corrupt
+                | ErrorKind::Other => internal(&message),
+            },
+            EngineError::Unavailable(_) => unavailable(&message),
+            EngineError::Internal(_) => internal(&message),
+        }
+    }
+}
+
+/// The API that a permission belongs to.
+fn service_of(permission: &str) -> &'static str {
+    match permission.split('.').next() {
+        Some("iam") => "iam.googleapis.com",
+        Some("resourcemanager") => "cloudresourcemanager.googleapis.com",
+        Some("serviceusage") => "serviceusage.googleapis.com",
+        _ => "artifactregistry.googleapis.com",
+    }
+}
+
+/// The text is for the log.
+fn unavailable(message: &str) -> GoogleError {
+    tracing::warn!("answering UNAVAILABLE: {message}");
+    GoogleError::new(Code::Unavailable, "The service is currently unavailable.")
+}
+
+/// The text is for the log.
+fn internal(message: &str) -> GoogleError {
+    tracing::error!("answering INTERNAL: {message}");
+    GoogleError::new(Code::Internal, "Internal error encountered.")
+}

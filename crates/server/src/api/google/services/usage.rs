@@ -1,0 +1,55 @@
+//! Service Usage: as much as gcloud asks before it goes on.
+
+use prost_types::Any;
+use proto::google::api::serviceusage::v1::service_usage_server::ServiceUsage;
+use proto::google::api::serviceusage::v1::{
+    EnableServiceRequest, EnableServiceResponse, GetServiceRequest, Service, State,
+};
+use proto::google::longrunning::Operation;
+use tonic::{Request, Response, Status};
+
+use super::operations::Place;
+use super::{Services, admitted, names};
+
+/// What is always on. Everything else is off, and enabling it changes nothing.
+const SERVED: [&str; 6] = [
+    "artifactregistry.googleapis.com",
+    "cloudapis.googleapis.com",
+    "cloudresourcemanager.googleapis.com",
+    "iam.googleapis.com",
+    "iamcredentials.googleapis.com",
+    "serviceusage.googleapis.com",
+];
+
+#[tonic::async_trait]
+impl ServiceUsage for Services {
+    async fn get_service(
+        &self,
+        request: Request<GetServiceRequest>,
+    ) -> Result<Response<Service>, Status> {
+        Ok(Response::new(service(request.into_inner().name)))
+    }
+
+    async fn enable_service(
+        &self,
+        request: Request<EnableServiceRequest>,
+    ) -> Result<Response<Operation>, Status> {
+        let admitted = admitted(&request)?;
+        let service = service(request.into_inner().name);
+        if service.state != State::Enabled as i32 {
+            return Err(Status::failed_precondition(format!(
+                "{} is not one of the services of this registry",
+                names::last(&service.name)
+            )));
+        }
+        let response = EnableServiceResponse { service: Some(service) };
+        let response = Any::from_msg(&response).expect("a Vec grows");
+        self.finished(admitted.caller(), Place::Global, (None, response)).await
+    }
+}
+
+fn service(name: String) -> Service {
+    let state = if SERVED.contains(&names::last(&name)) { State::Enabled } else { State::Disabled };
+    let parent = name.split("/services/").next().unwrap_or_default().to_owned();
+    Service { name, parent, state: state as i32 }
+}

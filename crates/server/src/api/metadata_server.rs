@@ -1,0 +1,173 @@
+//! The metadata server's few paths, as on a machine of Google's: tokens for whoever runs beside it.
+//!
+//! It has a listener of its own, only where one is configured, and speaks for the one account that the operator
+//! named. Whoever reaches the listener is that account, so two things are refused that a browser or a proxy would
+//! do on somebody else's behalf: requests without `Metadata-Flavor: Google`, and forwarded ones.
+
+use axum::Router;
+use axum::extract::{Path, Query, Request, State};
+use axum::middleware::{Next, from_fn, map_response};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use engine::{Caller, EngineError};
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, StatusCode};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::App;
+
+/// What the metadata server speaks for.
+#[derive(Clone)]
+pub struct Metadata {
+    /// What every handler shares.
+    pub app: App,
+    /// The account's address.
+    pub account: String,
+    /// The project's id.
+    pub project: String,
+}
+
+/// Every path that is served.
+pub fn router(metadata: Metadata) -> Router {
+    let accounts = "/computeMetadata/v1/instance/service-accounts";
+    Router::new()
+        .route("/", get(|| async { "computeMetadata/\n" }))
+        .route("/computeMetadata/v1/project/project-id", get(project_id))
+        .route("/computeMetadata/v1/project/numeric-project-id", get(project_number))
+        .route("/computeMetadata/v1/universe/universe-domain", get(|| async { "googleapis.com" }))
+        .route("/computeMetadata/v1/instance/zone", get(zone))
+        .route(&format!("{accounts}/"), get(list))
+        .route(&format!("{accounts}/{{account}}/"), get(describe))
+        .route(&format!("{accounts}/{{account}}/email"), get(email))
+        .route(&format!("{accounts}/{{account}}/scopes"), get(scopes))
+        .route(&format!("{accounts}/{{account}}/token"), get(token))
+        .route(&format!("{accounts}/{{account}}/identity"), get(identity))
+        .layer(from_fn(refuse_foreign))
+        .layer(map_response(flavoured))
+        .with_state(metadata)
+}
+
+const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
+
+/// A page in a browser cannot set the header without asking; a proxy says that it is one.
+async fn refuse_foreign(request: Request, next: Next) -> Response {
+    let flavour = request.headers().get("metadata-flavor");
+    let asked = request.uri().path() == "/" || flavour.is_some_and(|value| value == "Google");
+    if request.headers().contains_key("x-forwarded-for") || !asked {
+        let text = "Missing Metadata-Flavor:Google header, or the request was forwarded.\n";
+        return (StatusCode::FORBIDDEN, text).into_response();
+    }
+    next.run(request).await
+}
+
+async fn flavoured(mut response: Response) -> Response {
+    response.headers_mut().insert("metadata-flavor", HeaderValue::from_static("Google"));
+    response
+}
+
+async fn project_id(State(metadata): State<Metadata>) -> String {
+    metadata.project
+}
+
+async fn project_number(State(metadata): State<Metadata>) -> Response {
+    match metadata.app.engine.project_number(&metadata.project).await {
+        Ok(number) => number.to_string().into_response(),
+        Err(error) => failed(&error),
+    }
+}
+
+async fn zone(State(metadata): State<Metadata>) -> String {
+    let location = metadata.app.domains.default_location();
+    format!("projects/{}/zones/{location}-a", metadata.project)
+}
+
+async fn list(State(metadata): State<Metadata>) -> String {
+    format!("default/\n{}/\n", metadata.account)
+}
+
+impl Metadata {
+    /// The one account, by either of its names.
+    async fn caller(&self, account: &str) -> Result<Caller, Response> {
+        if account != "default" && account != self.account {
+            return Err(
+                (StatusCode::NOT_FOUND, "there is no such service account\n").into_response()
+            );
+        }
+        self.app.engine.caller_by_account(&self.account).await.map_err(|error| failed(&error))
+    }
+}
+
+async fn describe(State(metadata): State<Metadata>, Path(account): Path<String>) -> Response {
+    if let Err(refused) = metadata.caller(&account).await {
+        return refused;
+    }
+    let body = json!({ "aliases": ["default"], "email": metadata.account, "scopes": [SCOPE] });
+    axum::Json(body).into_response()
+}
+
+async fn email(State(metadata): State<Metadata>, Path(account): Path<String>) -> Response {
+    match metadata.caller(&account).await {
+        Ok(_) => metadata.account.into_response(),
+        Err(refused) => refused,
+    }
+}
+
+async fn scopes(State(metadata): State<Metadata>, Path(account): Path<String>) -> Response {
+    match metadata.caller(&account).await {
+        Ok(_) => format!("{SCOPE}\n").into_response(),
+        Err(refused) => refused,
+    }
+}
+
+async fn token(State(metadata): State<Metadata>, Path(account): Path<String>) -> Response {
+    let caller = match metadata.caller(&account).await {
+        Ok(caller) => caller,
+        Err(refused) => return refused,
+    };
+    match metadata.app.engine.access_token(&caller, SCOPE.to_owned()).await {
+        Ok(issued) => axum::Json(json!({
+            "access_token": issued.token,
+            "expires_in": issued.expires_in - 1,
+            "token_type": "Bearer",
+        }))
+        .into_response(),
+        Err(error) => failed(&error),
+    }
+}
+
+#[derive(Deserialize)]
+struct Asked {
+    #[serde(default)]
+    audience: String,
+    #[serde(default)]
+    format: String,
+}
+
+async fn identity(
+    State(metadata): State<Metadata>,
+    Path(account): Path<String>,
+    Query(asked): Query<Asked>,
+) -> Response {
+    if asked.audience.is_empty() {
+        return (StatusCode::BAD_REQUEST, "non-empty audience parameter required\n")
+            .into_response();
+    }
+    let caller = match metadata.caller(&account).await {
+        Ok(caller) => caller,
+        Err(refused) => return refused,
+    };
+    let issuer = metadata.app.origin.external_url.clone();
+    let include_email = asked.format == "full";
+    let meant = (asked.audience.as_str(), issuer.as_str());
+    match metadata.app.engine.identity_token(&caller, meant, include_email).await {
+        Ok(token) => ([(CONTENT_TYPE, "text/html")], token).into_response(),
+        Err(error) => failed(&error),
+    }
+}
+
+fn failed(error: &EngineError) -> Response {
+    tracing::warn!(%error, "the metadata server cannot answer: {error}");
+    let text = "the metadata server's account cannot be used; the registry's log says why\n";
+    (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
+}

@@ -1,0 +1,139 @@
+//! OAuth 2.0: assertions for tokens (RFC 7523), introspection (RFC 7662), revocation (RFC 7009), and the keys
+//! that ID tokens are checked with. Errors are those of RFC 6749.
+
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use engine::{CredentialError, EngineError, Exchanged};
+use http::StatusCode;
+use http::header::{CACHE_CONTROL, RETRY_AFTER};
+use serde_json::{Value, json};
+
+use super::{field, read_form};
+use crate::api::{App, oci};
+
+const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+
+/// `POST /token`.
+pub async fn token(State(app): State<App>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let base = app.base_url(&oci::host(&parts));
+    let Some(form) = read_form(&app, Request::from_parts(parts, body)).await else {
+        return error("invalid_request", "the form cannot be read");
+    };
+    match field(&form, "grant_type") {
+        Some(JWT_BEARER) => {}
+        Some(_) => {
+            return error("unsupported_grant_type", "only JWT assertions are exchanged here");
+        }
+        None => return error("invalid_request", "Required parameter is missing: grant_type"),
+    }
+    let Some(assertion) = field(&form, "assertion") else {
+        return error("invalid_request", "Required parameter is missing: assertion");
+    };
+    match app.engine.exchange_assertion(assertion, &base).await {
+        Ok(Exchanged::Access { token, scope }) => success(json!({
+            "access_token": token.token,
+            "expires_in": token.expires_in - 1,
+            "token_type": "Bearer",
+            "scope": scope,
+        })),
+        Ok(Exchanged::Id { token }) => success(json!({ "id_token": token })),
+        Err(EngineError::Credential(refused)) => {
+            tracing::info!(error = %refused, "an assertion was refused: {refused}");
+            error("invalid_grant", explain(refused))
+        }
+        Err(error) => failed(&error),
+    }
+}
+
+fn explain(refused: CredentialError) -> &'static str {
+    match refused {
+        CredentialError::Expired => {
+            "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe. Check your iat and exp values in the JWT claim."
+        }
+        CredentialError::Revoked
+        | CredentialError::KeyDisabled
+        | CredentialError::AccountDisabled
+        | CredentialError::KeyFile
+        | CredentialError::OtherKey
+        | CredentialError::UserName
+        | CredentialError::Token(_) => {
+            "Invalid JWT Signature, or an account or key that is not good now."
+        }
+    }
+}
+
+/// `POST /introspect`: whether an access token is good, and whose it is.
+pub async fn introspect(State(app): State<App>, request: Request) -> Response {
+    let Some(form) = read_form(&app, request).await else {
+        return error("invalid_request", "the form cannot be read");
+    };
+    let Some(token) = field(&form, "token") else {
+        return error("invalid_request", "Required parameter is missing: token");
+    };
+    match app.engine.introspect(token).await {
+        Ok(None) => success(json!({ "active": false })),
+        Ok(Some(known)) => success(json!({
+            "active": true,
+            "username": known.email,
+            "sub": known.subject,
+            "scope": known.scope,
+            "exp": known.expires_at,
+            "token_type": "Bearer",
+        })),
+        Err(error) => failed(&error),
+    }
+}
+
+/// `POST /revoke`: a token that is good for nothing is as good as revoked.
+pub async fn revoke(State(app): State<App>, request: Request) -> Response {
+    let Some(form) = read_form(&app, request).await else {
+        return error("invalid_request", "the form cannot be read");
+    };
+    let Some(token) = field(&form, "token") else {
+        return error("invalid_request", "Required parameter is missing: token");
+    };
+    match app.engine.revoke_token(token).await {
+        Ok(()) => success(json!({})),
+        Err(error) => failed(&error),
+    }
+}
+
+/// `GET /oauth2/v3/certs`: a JSON Web Key Set.
+pub async fn keys(State(app): State<App>) -> Response {
+    match app.engine.public_keys().await {
+        Ok(keys) => {
+            let keys: Vec<Value> = keys.iter().filter_map(|(id, point)| key(id, point)).collect();
+            let body = axum::Json(json!({ "keys": keys }));
+            ([(CACHE_CONTROL, "public, max-age=300")], body).into_response()
+        }
+        Err(error) => failed(&error),
+    }
+}
+
+/// A point in its uncompressed form: 4, x, y.
+fn key(id: &str, point: &[u8]) -> Option<Value> {
+    let (x, y) = point.strip_prefix(&[4])?.split_at_checked(32)?;
+    let text = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+    Some(json!({
+        "kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig",
+        "kid": id, "x": text(x), "y": text(y),
+    }))
+}
+
+fn success(body: Value) -> Response {
+    ([(CACHE_CONTROL, "no-store")], axum::Json(body)).into_response()
+}
+
+fn error(code: &str, description: &str) -> Response {
+    let body = json!({ "error": code, "error_description": description });
+    (StatusCode::BAD_REQUEST, [(CACHE_CONTROL, "no-store")], axum::Json(body)).into_response()
+}
+
+fn failed(error: &EngineError) -> Response {
+    tracing::warn!(%error, "a token endpoint failed: {error}");
+    let body = json!({ "error": "temporarily_unavailable" });
+    (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "1")], axum::Json(body)).into_response()
+}

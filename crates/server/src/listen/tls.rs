@@ -1,0 +1,117 @@
+//! Encrypted connections: a certificate from files, read again when they change.
+//!
+//! Connections that are open keep what they began with; the next one gets the new certificate. Files that cannot
+//! be used are said in the log, and the certificate before them stays.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::SystemTime;
+
+use anyhow::{Context, bail};
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use tokio_rustls::TlsAcceptor;
+
+use crate::config;
+
+/// What encrypts connections.
+#[derive(Clone)]
+pub struct Tls {
+    acceptor: TlsAcceptor,
+    current: Arc<Current>,
+}
+
+/// The certificate in use, and the files that it came from.
+#[derive(Debug)]
+struct Current {
+    certificate: PathBuf,
+    key: PathBuf,
+    loaded: RwLock<Loaded>,
+}
+
+#[derive(Debug, Clone)]
+struct Loaded {
+    key: Arc<CertifiedKey>,
+    /// When the two files were last changed.
+    changed: [SystemTime; 2],
+}
+
+impl Tls {
+    /// Reads the files that the settings name. `None`: they name none.
+    pub fn read(settings: &config::Tls) -> anyhow::Result<Option<Self>> {
+        let config::Tls { certificate, key } = settings;
+        match (certificate.as_os_str().is_empty(), key.as_os_str().is_empty()) {
+            (true, true) => return Ok(None),
+            (false, false) => {}
+            _ => bail!("tls.certificate and tls.key go together"),
+        }
+        let loaded = RwLock::new(load(certificate, key)?);
+        let current =
+            Arc::new(Current { certificate: certificate.clone(), key: key.clone(), loaded });
+        let mut config =
+            ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+                .with_safe_default_protocol_versions()
+                .context("TLS")?
+                .with_no_client_auth()
+                .with_cert_resolver(current.clone());
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(Some(Self { acceptor: TlsAcceptor::from(Arc::new(config)), current }))
+    }
+
+    pub(super) fn acceptor(&self) -> &TlsAcceptor {
+        &self.acceptor
+    }
+
+    /// Reads the files again if they were changed.
+    pub(crate) fn reload(&self) {
+        let Current { certificate, key, loaded } = &*self.current;
+        let known = loaded.read().unwrap_or_else(PoisonError::into_inner).changed;
+        if changed(certificate, key).is_ok_and(|changed| changed == known) {
+            return;
+        }
+        match load(certificate, key) {
+            Ok(new) => {
+                tracing::info!("a new certificate is in use: {}", certificate.display());
+                *loaded.write().unwrap_or_else(PoisonError::into_inner) = new;
+            }
+            Err(error) => {
+                tracing::error!(
+                    "the new certificate cannot be used, and the one before stays: {error:#}"
+                );
+            }
+        }
+    }
+}
+
+impl ResolvesServerCert for Current {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.loaded.read().unwrap_or_else(PoisonError::into_inner).key.clone())
+    }
+}
+
+fn changed(certificate: &Path, key: &Path) -> std::io::Result<[SystemTime; 2]> {
+    Ok([fs::metadata(certificate)?.modified()?, fs::metadata(key)?.modified()?])
+}
+
+fn load(certificate: &Path, key: &Path) -> anyhow::Result<Loaded> {
+    let name = |path: &Path| path.display().to_string();
+    let changed = changed(certificate, key)
+        .with_context(|| format!("cannot read {} and {}", name(certificate), name(key)))?;
+    let chain: Result<Vec<_>, _> =
+        CertificateDer::pem_file_iter(certificate).and_then(|certificates| certificates.collect());
+    let chain = chain.with_context(|| format!("{} is no certificate", name(certificate)))?;
+    let private = PrivateKeyDer::from_pem_file(key)
+        .with_context(|| format!("{} is no private key", name(key)))?;
+    let signing = aws_lc_rs::sign::any_supported_type(&private)
+        .with_context(|| format!("{} cannot be used", name(key)))?;
+    let key = CertifiedKey::new(chain, signing);
+    key.keys_match().with_context(|| {
+        format!("the private key is not that of the certificate {}", name(certificate))
+    })?;
+    Ok(Loaded { key: Arc::new(key), changed })
+}

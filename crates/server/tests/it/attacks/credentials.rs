@@ -1,0 +1,308 @@
+//! Attacks 33 to 35 and 38: scopes without end, key files that are none, secrets that everybody has, and keys
+//! that change under use.
+
+use std::os::unix::fs::PermissionsExt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use server::data::{DataFolder, Sharing};
+
+use crate::util::accounts::{PROJECT, key_name, post_form, sign_in};
+use crate::util::google::repository;
+use crate::util::key::taken_apart;
+use crate::util::{Accounts, Backend, Client, Image, Key, TestServer, on_both};
+
+const IMAGE: &str = "my-project/r1/image";
+
+/// What a reader of `r1` must not be able to do, whatever its token says.
+async fn reads_and_nothing_else(client: &Client) {
+    client.get(&format!("/v2/{IMAGE}/manifests/latest")).await.expect(200);
+    for reply in [
+        client.post(&format!("/v2/{IMAGE}/blobs/uploads/"), "").await,
+        client.put(&format!("/v2/{IMAGE}/manifests/latest"), "{}").await,
+        client.delete(&format!("/v2/{IMAGE}/manifests/latest")).await,
+        client.get("/v2/my-project/r2/image/manifests/latest").await,
+        client.post("/v2/my-project/r2/image/blobs/uploads/", "").await,
+        client.post("/v2/my-project/r3/image/blobs/uploads/", "").await,
+    ] {
+        assert!(reply.is_refused(), "{reply:#?}");
+    }
+}
+
+async fn two_repositories(accounts: &Accounts) {
+    for id in ["r1", "r2"] {
+        accounts.repository(PROJECT, id).await;
+        let image = format!("{PROJECT}/{id}/image");
+        Image::new(1).push(&accounts.owner.client, (&image, "latest")).await;
+    }
+}
+
+/// Key files and texts like them: of a victim's, of an attacker's own, of another project's and a deleted one.
+fn files_that_prove_nothing(
+    key: &Key,
+    (own, foreign, deleted): (&Key, &Key, &Key),
+) -> Vec<(&'static str, String)> {
+    let nested = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
+    let text = key.file.to_string();
+    vec![
+        ("nothing", String::new()),
+        ("an empty object", "{}".to_owned()),
+        ("no JSON", "client_email".to_owned()),
+        ("a list", "[]".to_owned()),
+        ("deep", format!("{{\"type\":{nested}}}")),
+        ("huge", key.with("padding", "x".repeat(1 << 20)).file.to_string()),
+        ("broken base64", STANDARD.encode(&text)[1..].to_owned()),
+        ("base64 of base64", STANDARD.encode(STANDARD.encode(&text))),
+        (
+            "two addresses",
+            text.replacen('{', &format!("{{\"client_email\":\"{}\",", own.email()), 1),
+        ),
+        ("another's address", own.with("client_email", key.email()).file.to_string()),
+        ("another's key id", own.with("private_key_id", key.id()).file.to_string()),
+        (
+            "both",
+            own.with("client_email", key.email()).with("private_key_id", key.id()).file.to_string(),
+        ),
+        ("the key of another project", foreign.with("client_email", own.email()).file.to_string()),
+        ("its id", foreign.with("private_key_id", own.id()).file.to_string()),
+        ("a deleted key", deleted.file.to_string()),
+        ("no private key", key.with("private_key", "").file.to_string()),
+        (
+            "a public one",
+            key.with(
+                "private_key",
+                "-----BEGIN PRIVATE KEY-----\nMIIB\n-----END PRIVATE KEY-----\n",
+            )
+            .file
+            .to_string(),
+        ),
+        ("numbers", key.with("private_key_id", 5).file.to_string()),
+        ("a person's", key.with("type", "authorized_user").file.to_string()),
+        ("a path", key.with("private_key_id", "../../x").file.to_string()),
+        ("NUL", key.with("private_key_id", "x\0").file.to_string()),
+        ("SQL", key.with("client_email", "x' OR 1=1 --").file.to_string()),
+    ]
+}
+
+on_both! {
+    async fn attack_33_scopes_without_end_give_no_more_than_the_caller_has(accounts: Accounts) {
+        two_repositories(&accounts).await;
+        let role = ("roles/artifactregistry.reader", repository(PROJECT, "r1"));
+        let reader = accounts.actor_with("reader", (role.0, &role.1)).await;
+        let wanted = format!("repository:{IMAGE}:*");
+        let numbered = |n: usize| format!("repository:{IMAGE}-{n}:pull,push");
+        let thousand: Vec<_> = (0..1_000).map(numbered).collect();
+        let thousand_long: Vec<_> = (0..1_000)
+            .map(|n| format!("repository:my-project/r1/{}{n}:*", "a".repeat(200)))
+            .collect();
+        let other = "repository:my-project/r2/image:*";
+        for (what, scopes) in [
+            ("once", wanted.clone()),
+            ("a thousand times", vec![wanted.as_str(); 1_000].join(" ")),
+            ("and a thousand others", format!("{wanted} {}", thousand.join(" "))),
+            ("and a thousand long ones", format!("{wanted} {}", thousand_long.join(" "))),
+            (
+                "and all",
+                format!(
+                    "{wanted} repository:*:* registry:catalog:* repository:my-project/*:* {other}"
+                ),
+            ),
+            ("and 64 KB", format!("{wanted} repository:{}:pull", "a".repeat(64 << 10))),
+            ("and nonsense", format!("{wanted} :: repository: repository:: x:y:z \0 ../..")),
+        ] {
+            let fields = [
+                ("grant_type", "password"),
+                ("username", "oauth2accesstoken"),
+                ("password", &reader.token),
+                ("scope", &scopes),
+            ];
+            let reply = post_form(&accounts.anonymous(), "/v2/token", &fields).await.expect(200);
+            let token = reply.json()["token"].as_str().expect("text").to_owned();
+            let (_, claims) = taken_apart(&token);
+            assert!(claims["access"].as_array().expect("a list").len() <= 100, "{what}");
+            reads_and_nothing_else(&accounts.anonymous().token(&token)).await;
+        }
+        for scopes in [
+            &[][..],
+            &["repository:*:*"],
+            &["registry:catalog:*"],
+            &["repository:my-project/*/*:*"],
+        ] {
+            let token = accounts.anonymous().token(&reader.registry_token(scopes).await);
+            token.get("/v2/").await.expect(200);
+            let refused = token.get(&format!("/v2/{IMAGE}/manifests/latest")).await.expect(401);
+            assert!(refused.header("www-authenticate").contains("error=\"insufficient_scope\""));
+        }
+        // The form that asks for it is bounded too.
+        let endless = "x".repeat(300 << 10);
+        let reply = post_form(&accounts.anonymous(), "/v2/token", &[("scope", &endless)]).await;
+        assert_eq!(reply.status, 400);
+    }
+
+    async fn attack_34_key_files_that_prove_nothing(accounts: Accounts) {
+        let (owner, key) = (&accounts.owner, &accounts.owner_key);
+        let attacker = accounts.actor("attacker").await;
+        let own = owner.create_key(&attacker.email).await;
+        owner.create_project("other-project").await.expect(200);
+        let stranger = accounts.actor_in("other-project", "attacker").await;
+        let foreign = owner.create_key(&stranger.email).await;
+        let deleted = owner.create_key(&attacker.email).await;
+        owner.delete(&format!("/v1/{}", key_name(&deleted))).await.expect(200);
+        let files = files_that_prove_nothing(key, (&own, &foreign, &deleted));
+        let text = key.file.to_string();
+        for user in ["_json_key", "_json_key_base64"] {
+            for shape in [text.clone(), STANDARD.encode(&text)] {
+                accounts.basic(user, &shape).get("/v2/").await.expect(200);
+            }
+            for (what, file) in &files {
+                for sent in [file.clone(), STANDARD.encode(file)] {
+                    // What is longer than any head of a request goes by the form, as everything may.
+                    if sent.len() < 100_000 {
+                        let refused = accounts.basic(user, &sent).get("/v2/").await;
+                        assert_eq!(refused.outcome(), "401 UNAUTHORIZED", "{what}");
+                        assert_eq!(refused.header("www-authenticate"), "", "{what}");
+                    }
+                    let fields =
+                        [("grant_type", "password"), ("username", user), ("password", &sent)];
+                    let refused = post_form(&accounts.anonymous(), "/v2/token", &fields).await;
+                    assert!([400, 401].contains(&refused.status.as_u16()), "{what}: {refused:#?}");
+                    let said = String::from_utf8_lossy(&refused.body);
+                    assert!(sent.is_empty() || !said.contains(&key.secret()[..40]), "{what}");
+                }
+            }
+        }
+    }
+
+    /// A key file says where tokens are to be had. Who reads it here already knows.
+    async fn attack_34_what_a_key_file_points_to_is_never_asked(accounts: Accounts) {
+        let trap = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        trap.set_nonblocking(true).expect("a socket");
+        let url = format!("http://{}/token", trap.local_addr().expect("bound"));
+        let mut key = accounts.owner_key.clone();
+        for field in ["token_uri", "auth_uri", "universe_domain", "client_x509_cert_url"] {
+            key = key.with(field, url.as_str());
+        }
+        accounts.basic("_json_key", &key.file.to_string()).get("/v2/").await.expect(200);
+        let other = key.with("private_key_id", "0".repeat(40));
+        accounts.basic("_json_key", &other.file.to_string()).get("/v2/").await.expect(401);
+        let nobody = trap.accept().expect_err("nobody may have come");
+        assert_eq!(nobody.kind(), std::io::ErrorKind::WouldBlock);
+    }
+
+    async fn attack_38_the_signing_key_changes_under_use(accounts: Accounts) {
+        let (server, key) = (&accounts.server, &accounts.owner_key);
+        let kid = |token: &str| taken_apart(token).0["kid"].as_str().expect("text").to_owned();
+        let published = async || {
+            let keys = accounts.anonymous().get("/oauth2/v3/certs").await.expect(200).json();
+            let keys = keys["keys"].as_array().expect("a list").clone();
+            keys.iter().map(|key| key["kid"].as_str().expect("text").to_owned()).collect::<Vec<_>>()
+        };
+        let old = kid(&accounts.owner.token);
+        assert!(published().await.iter().eq([&old]));
+        // Ten minutes before it stops to sign.
+        server.clock.advance_seconds(30 * 24 * 3600 - 600);
+        let last = sign_in(server, key).await;
+        assert_eq!(kid(&last.token), old);
+        server.clock.advance_seconds(1200);
+        let requests = (0..40).map(|n| {
+            let last = &last;
+            async move {
+                match n % 2 {
+                    0 => last.get("/v1/projects").await.expect(200),
+                    _ => last.client.get("/v2/token").await.expect(200),
+                }
+            }
+        });
+        let replies = futures_util::future::join_all(requests).await;
+        let new = sign_in(server, key).await;
+        let new_kid = kid(&new.token);
+        assert_ne!(new_kid, old);
+        let tokens = replies.iter().filter_map(|reply| reply.json()["token"].as_str().map(kid));
+        let kids: std::collections::BTreeSet<_> = tokens.collect();
+        assert!(kids.iter().eq([&new_kid]), "all made one key: {kids:?}");
+        assert_eq!(published().await.len(), 2, "the old one still verifies");
+        server.clock.advance_seconds(2400);
+        last.get("/v1/projects").await.expect_google("401 UNAUTHENTICATED");
+        new.get("/v1/projects").await.expect(200);
+        server.clock.advance_hours(24);
+        let newest = sign_in(server, key).await;
+        newest.get("/v1/projects").await.expect(200);
+        // Any change makes the server look again at what it remembers.
+        newest.create_account(PROJECT, "anybody").await.expect(200);
+        assert_eq!(published().await, [new_kid], "the old one is forgotten");
+    }
+}
+
+/// Two first starts have no secret in common, and keep theirs from other users of the machine.
+#[tokio::test]
+async fn attack_35_every_instance_makes_its_own_secrets() {
+    let secrets = async || {
+        let server = TestServer::start_with_accounts(Backend::Sqlite).await;
+        let read = |name: &str| {
+            let path = server.data.join(name);
+            let mode = std::fs::metadata(&path).expect("there").permissions().mode();
+            assert_eq!(mode & 0o077, 0, "{name} is its owner's alone");
+            std::fs::read(path).expect("readable")
+        };
+        let (key, master) = (Key::new(&read("owner-key.json")), read("master.key"));
+        let mode = std::fs::metadata(&server.data).expect("there").permissions().mode();
+        assert_eq!(mode & 0o077, 0, "the folder too");
+        let keys = server.anonymous().get("/oauth2/v3/certs").await.expect(200).json();
+        [
+            key.id().to_owned(),
+            key.secret(),
+            STANDARD.encode(master),
+            keys["keys"][0]["x"].to_string(),
+        ]
+    };
+    let (one, two) = (secrets().await, secrets().await);
+    for (one, two) in one.iter().zip(&two) {
+        assert_ne!(one, two);
+    }
+}
+
+#[test]
+fn attack_35_a_master_key_that_is_none_is_refused() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let check = |bytes: &[u8], mode: u32, valid: bool| {
+        let path = folder.path().join("master.key");
+        std::fs::write(&path, bytes).expect("writable");
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).expect("ours");
+        let data = DataFolder::open(folder.path(), Sharing::Alone).expect("a folder");
+        assert_eq!(data.master_key().is_ok(), valid, "{} bytes, {mode:o}", bytes.len());
+    };
+    let good: Vec<u8> = (0..32).collect();
+    check(&good, 0o600, true);
+    check(&good, 0o640, false);
+    check(&good, 0o604, false);
+    check(b"", 0o600, false);
+    check(&good[..31], 0o600, false);
+    check(&[&good[..], b"\n"].concat(), 0o600, false);
+    check(&[0; 32], 0o600, false);
+    check(&[b' '; 32], 0o600, false);
+}
+
+/// Nothing that is shipped holds a key, a password or the beginning of one.
+#[test]
+fn attack_35_no_key_is_part_of_the_program() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut folders = vec![root.join("crates"), root.join("clients"), root.join("docs")];
+    let mut looked = 0;
+    while let Some(folder) = folders.pop() {
+        for path in std::fs::read_dir(&folder).into_iter().flatten().flatten().map(|e| e.path()) {
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let text =
+                String::from_utf8_lossy(&std::fs::read(&path).expect("readable")).into_owned();
+            // A private key of any kind in PEM, and Google's API keys and client secrets.
+            for begin in ["PRIVATE KEY-----\nMII", "PRIVATE KEY-----\\nMII", "AIza", "GOCSPX-"] {
+                let quoted = text.contains(&format!("{begin}\""));
+                assert!(!text.contains(begin) || quoted, "{} holds {begin}", path.display());
+            }
+            looked += 1;
+        }
+    }
+    assert!(looked > 100, "the sources were found");
+}

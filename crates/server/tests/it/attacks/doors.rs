@@ -1,0 +1,370 @@
+//! Attacks 9, 10, 13, 15 and 16: one permission through every door, and children under somebody else's parent.
+
+use std::collections::BTreeSet;
+
+use http::{HeaderMap, Method};
+use serde_json::{Value, json};
+use server::api::google::AccessRule;
+
+use crate::util::accounts::{PROJECT, repositories};
+use crate::util::google::repository;
+use crate::util::routes::{self, Names};
+use crate::util::wire::{Wire, bearer};
+use crate::util::{Accounts, Google, Image, digest_of, on_both};
+
+/// Nobody may upload without also moving tags: an uploader that only creates needs a role of its own, and custom
+/// roles are not built. Until then there is nobody to whom attack 9 could be tried.
+#[test]
+fn attack_09_whoever_uploads_may_also_move_tags() {
+    let may = |role: &model::role::Role, name: &str| role.holds(name.parse().expect("known"));
+    for role in model::role::all() {
+        if may(role, "artifactregistry.repositories.uploadArtifacts") {
+            assert!(may(role, "artifactregistry.tags.update"), "{}", role.name);
+        }
+    }
+}
+
+/// Paths that answer without a credential, on purpose.
+const PUBLIC: [&str; 5] = ["/token", "/introspect", "/revoke", "/oauth2/v3/certs", "/v2/token"];
+
+/// Every path under `/v2/`, with the names of an image that is there.
+fn oci_paths(digest: &str) -> Vec<(Method, String)> {
+    let image = "/v2/my-project/r1/image";
+    let mut paths = Vec::new();
+    for (path, methods) in [
+        ("/v2/".to_owned(), "GET HEAD"),
+        (format!("{image}/manifests/latest"), "GET HEAD PUT DELETE"),
+        (format!("{image}/manifests/{digest}"), "GET HEAD PUT DELETE"),
+        (format!("{image}/blobs/{digest}"), "GET HEAD DELETE"),
+        (format!("{image}/blobs/uploads/"), "POST"),
+        (format!("{image}/blobs/uploads/x"), "GET PATCH PUT DELETE"),
+        (format!("{image}/tags/list"), "GET HEAD"),
+        (format!("{image}/referrers/{digest}"), "GET HEAD"),
+        ("/v2/my-project/r1/tags/list".to_owned(), "GET HEAD"),
+    ] {
+        let methods = methods.split(' ').map(|method| method.parse().expect("a method"));
+        paths.extend(methods.map(|method| (method, path.clone())));
+    }
+    paths
+}
+
+/// What a victim has, as its owner sees it.
+async fn snapshot(owner: &Google, victim: &Names) -> Vec<Value> {
+    let Names { project, account, .. } = victim;
+    let account = format!("projects/{project}/serviceAccounts/{account}");
+    let mut seen = Vec::new();
+    for path in [
+        format!("/v1/projects/{project}"),
+        repositories(project),
+        format!("/v1/{account}"),
+        format!("/v1/{account}/keys"),
+        format!("/v1/projects/{project}/serviceAccounts"),
+    ] {
+        seen.push(owner.get(&path).await.expect(200).json());
+    }
+    for resource in
+        [format!("projects/{project}"), repository(project, &victim.repository), account]
+    {
+        seen.push(owner.policy(&resource).await);
+    }
+    seen
+}
+
+/// A project with everything in it that a path can name.
+async fn tenant(accounts: &Accounts, project: &str) -> (Google, Names) {
+    accounts.repository(project, "r1").await;
+    let robot = accounts.actor_in(project, "robot-1").await;
+    let key = accounts.owner.create_key(&robot.email).await;
+    let owner = accounts.actor_in(project, "owner-1").await;
+    accounts.owner.bind(&format!("projects/{project}"), "roles/owner", &owner.member()).await;
+    (owner, Names::new(project, "r1", (&robot.email, key.id())))
+}
+
+/// Other ways to write a path in `tenant-b`, of which a careless server might take one for another's.
+fn other_spellings(path: &str) -> Vec<String> {
+    vec![
+        path.to_owned(),
+        format!("{path}/"),
+        format!("{path};x"),
+        format!("{path}?x=/../y"),
+        format!("{path}%20"),
+        path.replace("tenant-b", "TENANT-B"),
+        path.replace("/r1", "/R1"),
+        path.replacen('/', "//", 1),
+        path.replace("/r1", "//r1"),
+        path.replace("/r1", "/./r1"),
+        path.replace("/r1", "/%2e/r1"),
+        path.replace("tenant-b", "tenant-a/../tenant-b"),
+        path.replace("tenant-b", "tenant-a%2f..%2ftenant-b"),
+        path.replace("tenant-b", "tenant%2Db"),
+        path.replace("tenant-b/", "tenant-b%2F"),
+        path.replace("/r1", "/%72%31"),
+        path.replace("/v1/", "/V1/").replace("/v2/", "/V2/"),
+        path.replace("/v1/", "/v1beta2/"),
+        path.replace("/v1/", "/v1/v1/"),
+        path.replace("r1", "r1%00"),
+        path.replace("tenant-b", "tenant-b%00tenant-a"),
+    ]
+}
+
+on_both! {
+    async fn attack_10_a_token_for_pushing_deletes_nothing(accounts: Accounts) {
+        accounts.repository(PROJECT, "r1").await;
+        let image = Image::new(1);
+        image.push(&accounts.owner.client, ("my-project/r1/image", "latest")).await;
+        let scope = |actions: &str| format!("repository:my-project/r1/image:{actions}");
+        let pushing = accounts.owner.registry_token(&[&scope("pull,push")]).await;
+        let pushing = accounts.anonymous().token(&pushing);
+        let blob = format!("/v2/my-project/r1/image/blobs/{}", digest_of(&image.blobs[1]));
+        let manifest = "/v2/my-project/r1/image/manifests";
+        for path in [format!("{manifest}/latest"), format!("{manifest}/{}", image.digest()), blob] {
+            let refused = pushing.delete(&path).await.expect_error("401 DENIED");
+            let challenge = refused.header("www-authenticate");
+            assert!(challenge.contains("error=\"insufficient_scope\""), "{challenge}");
+            assert!(challenge.contains(":pull,push,delete\""), "{challenge}");
+            pushing.get(&path).await.expect(200);
+        }
+        let upload = pushing.start_upload("my-project/r1/image").await;
+        pushing.delete(&upload).await.expect(204);
+        let deleting = accounts.owner.registry_token(&[&scope("pull,push,delete")]).await;
+        accounts
+            .anonymous()
+            .token(&deleting)
+            .delete(&format!("{manifest}/latest"))
+            .await
+            .expect(202);
+    }
+
+    /// Whatever a body or a query names, the path decides; whatever a path names, its permission is asked.
+    async fn attack_13_what_the_body_names_is_not_what_the_path_opens(accounts: Accounts) {
+        let (attacker, own) = tenant(&accounts, "tenant-a").await;
+        let (_, victim) = tenant(&accounts, "tenant-b").await;
+        let before = snapshot(&accounts.owner, &victim).await;
+        let mut tried = 0;
+        for route in routes::all() {
+            let (ours, theirs) = (own.fill(&route.template), victim.fill(&route.template));
+            // The end of the own project would end the attack.
+            if route.name() == "DeleteProject" || ours == theirs {
+                continue;
+            }
+            let named = |resource: &str| {
+                let fields = ["name", "parent", "resource", "project", "repositoryId", "accountId"];
+                let mut body: Value =
+                    fields.map(|field| (field.to_owned(), json!(resource))).into_iter().collect();
+                for inner in ["repository", "service_account", "serviceAccount"] {
+                    body[inner] = json!({ "name": resource, "description": "stolen", "displayName": "stolen" });
+                }
+                body["policy"] = json!({ "bindings": [{ "role": "roles/owner", "members": [attacker.member()] }], "etag": "" });
+                body
+            };
+            let query = |resource: &str| {
+                let fields = [
+                    "name",
+                    "parent",
+                    "resource",
+                    "repository.name",
+                    "service_account.name",
+                    "serviceAccount.name",
+                    "package.name",
+                ];
+                let pairs = fields.map(|field| format!("{field}={resource}"));
+                pairs.join("&")
+            };
+            let (own_resource, victims) = (route.resource(&own), route.resource(&victim));
+            for (path, resource) in
+                [(&ours, &victims), (&theirs, &own_resource), (&theirs, &victims)]
+            {
+                let body = named(resource).to_string();
+                let uri = format!("{path}?{}", query(resource));
+                let reply = attacker.client.send(route.verb.clone(), &uri, body).await;
+                tried += 1;
+                let open = matches!(route.method.access, AccessRule::Open { .. });
+                if path == &theirs && !open {
+                    assert_eq!(reply.google(), "403 PERMISSION_DENIED", "{} {uri}", route.verb);
+                }
+                let text = String::from_utf8_lossy(&reply.body);
+                assert!(
+                    !text.contains("accessToken") && !text.contains("signedJwt"),
+                    "{uri}: {text}"
+                );
+            }
+        }
+        assert!(tried > 150, "{tried}");
+        assert_eq!(snapshot(&accounts.owner, &victim).await, before);
+    }
+
+    async fn attack_13_children_under_somebody_elses_parent(accounts: Accounts) {
+        let (attacker, own) = tenant(&accounts, "tenant-a").await;
+        let (other, victim) = tenant(&accounts, "tenant-b").await;
+        let before = snapshot(&accounts.owner, &victim).await;
+        for route in routes::all().iter().filter(|route| route.template.contains("/keys/*")) {
+            // The key of another account, under the own one.
+            let mixed = Names { key: victim.key.clone(), ..own.clone() };
+            let path = mixed.fill(&route.template);
+            let reply = attacker.client.send(route.verb.clone(), &path, "{}").await;
+            assert_eq!(reply.google(), "404 NOT_FOUND", "{} {path}", route.verb);
+            let mixed = Names { key: own.key.clone(), ..victim.clone() };
+            let path = mixed.fill(&route.template);
+            let reply = attacker.client.send(route.verb.clone(), &path, "{}").await;
+            assert_eq!(reply.google(), "403 PERMISSION_DENIED", "{} {path}", route.verb);
+        }
+        for route in routes::all().iter().filter(|route| {
+            route.template.contains("/serviceAccounts/*") && route.field().is_some()
+        }) {
+            // An account's address says its project, whatever stands before it.
+            for project in ["tenant-a", "-"] {
+                let mixed = Names { project: project.to_owned(), ..victim.clone() };
+                let path = mixed.fill(&route.template);
+                let reply = attacker.client.send(route.verb.clone(), &path, "{}").await;
+                assert_eq!(reply.google(), "403 PERMISSION_DENIED", "{} {path}", route.verb);
+            }
+        }
+        assert_eq!(snapshot(&accounts.owner, &victim).await, before);
+        let made = other.create_repository("tenant-b", "r2").await.expect(200).json();
+        let operation = format!("/v1/{}", made["name"].as_str().expect("text"));
+        other.get(&operation).await.expect(200);
+        attacker.get(&operation).await.expect_google("404 NOT_FOUND");
+        let moved = operation.replace("tenant-b", "tenant-a");
+        for who in [&attacker, &other] {
+            who.get(&moved).await.expect_google("404 NOT_FOUND");
+        }
+    }
+
+    /// No path but the few that are meant to answers somebody without a credential. (That a method which says
+    /// nothing of its caller keeps the server from starting is tested beside the contract.)
+    async fn attack_15_nothing_is_open_by_accident(accounts: Accounts) {
+        accounts.repository(PROJECT, "r1").await;
+        let image = Image::new(1);
+        image.push(&accounts.owner.client, ("my-project/r1/image", "latest")).await;
+        let nobody = accounts.anonymous();
+        let names = Names::new(PROJECT, "r1", (&accounts.owner.email, accounts.owner_key.id()));
+        let wire = Wire::connect(accounts.server.address).await;
+        for route in routes::all() {
+            let path = names.fill(&route.template);
+            let reply = nobody.send(route.verb.clone(), &path, "{}").await;
+            assert_eq!(reply.google(), "401 UNAUTHENTICATED", "{} {path}", route.verb);
+            let message = route.message(&route.resource(&names), &json!({}));
+            let reply = wire.call(&route.method.path, HeaderMap::new(), &message).await;
+            assert_eq!(reply.header("grpc-status"), "16", "{}", route.method.path);
+        }
+        for (method, path) in oci_paths(&image.digest()) {
+            let reply = nobody.send(method.clone(), &path, "").await;
+            assert_eq!(reply.status, 401, "{method} {path}");
+            assert!(
+                reply.header("www-authenticate").starts_with("Bearer realm="),
+                "{method} {path}"
+            );
+        }
+        for path in PUBLIC {
+            for method in [Method::GET, Method::POST] {
+                assert_ne!(nobody.send(method, path, "").await.status, 401, "{path}");
+            }
+        }
+        let unknown =
+            wire.call("/google.iam.admin.v1.IAM/SignBlob", HeaderMap::new(), &String::new()).await;
+        assert_eq!(unknown.header("grpc-status"), "12");
+    }
+
+    async fn attack_16_every_door_asks_for_the_same(accounts: Accounts) {
+        let (_, names) = tenant(&accounts, "tenant-a").await;
+        let name = repository("tenant-a", "r1");
+        let wire = Wire::connect(accounts.server.address).await;
+        let viewer = accounts.actor_with("viewer", ("roles/viewer", "projects/tenant-a")).await;
+        let reader = accounts.actor_with("reader", ("roles/artifactregistry.reader", &name)).await;
+        let stranger = accounts.actor("stranger").await;
+        let mut outcomes = BTreeSet::new();
+        for route in routes::all()
+            .iter()
+            .filter(|route| !matches!(route.method.access, AccessRule::Open { .. }))
+        {
+            let path = names.fill(&route.template);
+            for who in [&viewer, &reader, &stranger] {
+                let headers = bearer(Some(&who.token));
+                let rest = wire.send((route.verb.clone(), &path), headers.clone(), "{}").await;
+                let message = route.message(&route.resource(&names), &json!({}));
+                let grpc = wire.call(&route.method.path, headers, &message).await;
+                let refused = grpc.header("grpc-status") == "7";
+                assert_eq!(rest.status == 403, refused, "{} {path}: {grpc:?}", who.email);
+                outcomes.insert((route.method.path.clone(), refused));
+            }
+        }
+        assert!(
+            outcomes.iter().filter(|(_, refused)| !refused).count() > 20,
+            "viewers see something"
+        );
+        // REST's other version.
+        for version in ["v1", "v1beta2"] {
+            let path = format!("/{version}/projects/tenant-a/locations");
+            viewer.get(&path).await.expect(200);
+            stranger.get(&path).await.expect_google("403 PERMISSION_DENIED");
+        }
+    }
+
+    async fn attack_16_another_spelling_opens_nothing(accounts: Accounts) {
+        for project in ["tenant-a", "tenant-b"] {
+            accounts.repository(project, "r1").await;
+            Image::new(1)
+                .push(&accounts.owner.client, (&format!("{project}/r1/image"), "latest"))
+                .await;
+        }
+        let role = "roles/artifactregistry.repoAdmin";
+        let writer = accounts.actor_with("writer", (role, &repository("tenant-a", "r1"))).await;
+        let hidden = "/v1/projects/tenant-b/locations/us-west1/repositories/r1";
+        let content = "/v2/tenant-b/r1/image/manifests/latest";
+        let spellings = [hidden, content].into_iter().flat_map(other_spellings);
+        for path in spellings {
+            for method in [
+                Method::GET,
+                Method::HEAD,
+                Method::DELETE,
+                Method::PUT,
+                Method::PATCH,
+                Method::POST,
+            ] {
+                let reply = writer.client.send(method.clone(), &path, "{}").await;
+                assert!(reply.status.as_u16() >= 400, "{method} {path}: {reply:?}");
+                assert!(reply.status.as_u16() < 500, "{method} {path}: {reply:?}");
+            }
+        }
+    }
+
+    async fn attack_16_headers_open_nothing(accounts: Accounts) {
+        for project in ["tenant-a", "tenant-b"] {
+            accounts.repository(project, "r1").await;
+            let image = format!("{project}/r1/image");
+            Image::new(1).push(&accounts.owner.client, (&image, "latest")).await;
+        }
+        let role = "roles/artifactregistry.repoAdmin";
+        let writer = accounts.actor_with("writer", (role, &repository("tenant-a", "r1"))).await;
+        let hidden = "/v1/projects/tenant-b/locations/us-west1/repositories/r1";
+        let content = "/v2/tenant-b/r1/image/manifests/latest";
+        // A GET stays one.
+        for header in ["x-http-method-override", "x-method-override", "x-http-method"] {
+            let disguised = writer.client.clone().with(header, "DELETE");
+            disguised.get("/v2/tenant-a/r1/image/manifests/latest").await.expect(200);
+            disguised
+                .get("/v1/projects/tenant-a/locations/us-west1/repositories/r1")
+                .await
+                .expect(200);
+        }
+        writer.get("/v2/tenant-a/r1/image/manifests/latest").await.expect(200);
+        for (name, value) in [
+            ("x-forwarded-host", "gcr.io"),
+            ("x-forwarded-user", "berth-owner"),
+            ("x-goog-authenticated-user-email", "x"),
+            ("x-original-url", "/v2/"),
+            ("x-rewrite-url", "/v2/"),
+            ("authorization", "Bearer x"),
+        ] {
+            let with = accounts.anonymous().with(name, value);
+            assert_eq!(with.get(content).await.status, 401, "{name}");
+            assert_eq!(with.get(hidden).await.status, 401, "{name}");
+        }
+        // Another host is another place: what may be done in one is not what may be done there.
+        let elsewhere = writer.client.clone().with("host", "europe-docker.localhost");
+        elsewhere.get("/v2/tenant-a/r1/image/manifests/latest").await.expect_error("403 DENIED");
+        let narrow = writer.registry_token(&["repository:tenant-a/r1/image:pull"]).await;
+        let narrow = accounts.anonymous().token(&narrow).with("host", "europe-docker.localhost");
+        assert!(narrow.get("/v2/tenant-a/r1/image/manifests/latest").await.is_refused());
+    }
+}

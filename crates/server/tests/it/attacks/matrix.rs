@@ -1,0 +1,373 @@
+//! Attack 14: every route, by every kind of caller, in every relation to what is asked for; allowed or denied as a
+//! second evaluator says.
+
+mod cases;
+mod evaluator;
+
+use std::collections::BTreeSet;
+
+use http::{HeaderMap, Method};
+use meta::{epochs, params};
+use serde_json::{Value, json};
+use server::api::google::AccessRule;
+
+use self::cases::{Case, Leaves, OTHER, PROJECT, REPOSITORY, SIBLING, TARGET, absent, email};
+use self::evaluator::{Evaluator, ORGANIZATION, Who};
+use crate::util::accounts::{ORGANIZATION as OURS, held};
+use crate::util::google::repository;
+use crate::util::wire::{Wire, bearer};
+use crate::util::{Accounts, Image, Reply, digest_of, on_both};
+
+/// The callers: a name, a role, and whom the binding names if not the caller.
+const CALLERS: [(&str, &str, &str); 17] = [
+    ("nobody", "", ""),
+    ("stranger", "", ""),
+    ("nobody", "roles/artifactregistry.reader", "allUsers"),
+    ("stranger", "roles/artifactregistry.writer", "allAuthenticatedUsers"),
+    ("reader", "roles/artifactregistry.reader", ""),
+    ("writer", "roles/artifactregistry.writer", ""),
+    ("repo-admin", "roles/artifactregistry.repoAdmin", ""),
+    ("creator", "roles/artifactregistry.createOnPushWriter", ""),
+    ("administrator", "roles/artifactregistry.admin", ""),
+    ("viewer", "roles/viewer", ""),
+    ("editor", "roles/editor", ""),
+    ("owner-1", "roles/owner", ""),
+    ("switched-off", "roles/owner", ""),
+    ("token-creator", "roles/iam.serviceAccountTokenCreator", ""),
+    ("key-admin", "roles/iam.serviceAccountKeyAdmin", ""),
+    ("account-admin", "roles/iam.serviceAccountAdmin", ""),
+    ("org-admin", "roles/resourcemanager.organizationAdmin", ""),
+];
+
+/// Where the role is bound, if anywhere.
+fn relations() -> [Option<String>; 7] {
+    [
+        Some(repository(PROJECT, REPOSITORY)),
+        Some(repository(PROJECT, SIBLING)),
+        Some(format!("projects/{PROJECT}")),
+        Some(format!("projects/{OTHER}")),
+        Some(ORGANIZATION.to_owned()),
+        Some(format!("projects/{PROJECT}/serviceAccounts/{}", email(TARGET))),
+        None,
+    ]
+}
+
+/// A caller with its tokens.
+struct Caller {
+    who: Who,
+    access: Option<String>,
+    /// None for nobody, who does not need one.
+    registry: Option<String>,
+    role: &'static str,
+    member: String,
+}
+
+struct Matrix {
+    accounts: Accounts,
+    evaluator: Evaluator,
+    wire: Wire,
+    image: Image,
+    google: Vec<Case>,
+    oci: Vec<Case>,
+    cases: usize,
+    /// How many of them are what a list or `testIamPermissions` shows, and no request of their own.
+    told: usize,
+    wrong: Vec<String>,
+}
+
+impl Matrix {
+    async fn new(accounts: Accounts) -> Self {
+        assert_eq!(OURS, ORGANIZATION);
+        let image = Image::new(1);
+        for (project, id) in [(PROJECT, REPOSITORY), (PROJECT, SIBLING), (OTHER, REPOSITORY)] {
+            accounts.repository(project, id).await;
+            image.push(&accounts.owner.client, (&format!("{project}/{id}/image"), "latest")).await;
+        }
+        let sibling = format!("{PROJECT}/{SIBLING}/image");
+        accounts.owner.client.push_blob(&sibling, "only there").await;
+        accounts.owner.create_account(PROJECT, TARGET).await.expect(200);
+        let wire = Wire::connect(accounts.server.address).await;
+        let (google, oci) = (cases::google(), cases::oci(&image));
+        let evaluator = Evaluator::new();
+        Self { accounts, evaluator, wire, image, google, oci, cases: 0, told: 0, wrong: Vec::new() }
+    }
+
+    async fn callers(&self) -> Vec<Caller> {
+        let mut callers = Vec::new();
+        for (name, role, member) in CALLERS {
+            if name == "nobody" {
+                let member = member.to_owned();
+                callers.push(Caller {
+                    who: Who::Nobody,
+                    access: None,
+                    registry: None,
+                    role,
+                    member,
+                });
+                continue;
+            }
+            let actor = self.accounts.actor(name).await;
+            let scopes = cases::scopes();
+            let scopes: Vec<_> = scopes.iter().map(String::as_str).collect();
+            let registry = Some(actor.registry_token(&scopes).await);
+            let disabled = name == "switched-off";
+            if disabled {
+                let path = format!("/v1/{}:disable", actor.account());
+                self.accounts.owner.post(&path, &json!({})).await.expect(200);
+            }
+            let member = if member.is_empty() { actor.member() } else { member.to_owned() };
+            let who = Who::Account { email: actor.email, disabled };
+            callers.push(Caller { who, access: Some(actor.token), registry, role, member });
+        }
+        callers
+    }
+
+    /// Judges one answer.
+    fn judge(&mut self, (expected, refused): (bool, bool), what: impl FnOnce() -> String) {
+        self.cases += 1;
+        if expected == refused {
+            let kind = if expected { "unexpected deny" } else { "unexpected allow" };
+            self.wrong.push(format!("{kind}: {}", what()));
+        }
+    }
+
+    async fn send(&self, headers: &HeaderMap, (method, path): (Method, &str), body: &str) -> Reply {
+        let reply = self.wire.send((method, path), headers.clone(), body.to_owned()).await;
+        let status = reply.status.as_u16();
+        assert!(status < 500 || status == 501, "{path}: {reply:?}");
+        assert!(!String::from_utf8_lossy(&reply.body).contains("no method at this path"), "{path}");
+        reply
+    }
+
+    /// Every request by one caller in one relation.
+    async fn cell(&mut self, caller: &Caller, relation: Option<&str>) {
+        let at = format!("{:?} with {} on {relation:?}", caller.who, caller.role);
+        let access = bearer(caller.access.as_deref());
+        for case in self.google.clone() {
+            let expected = case.needs.allowed(&self.evaluator, &caller.who);
+            let reply = self.send(&access, (case.method.clone(), &case.path), &case.body).await;
+            let line = || format!("{at}: {} {}: {}", case.method, case.path, reply.google());
+            self.judge((expected, reply.is_refused()), line);
+            if expected {
+                self.mend(case.leaves, (caller, relation)).await;
+            }
+            if let Some((path, message)) = &case.grpc {
+                let reply = self.wire.call(path, access.clone(), message).await;
+                let refused = ["7", "16"].contains(&reply.header("grpc-status"));
+                self.judge((expected, refused), || format!("{at}: gRPC {path}: {reply:?}"));
+            }
+        }
+        let mut doors = vec![access];
+        doors.extend(caller.registry.as_deref().map(|token| bearer(Some(token))));
+        for headers in doors {
+            for case in self.oci.clone() {
+                let expected = case.needs.allowed(&self.evaluator, &caller.who);
+                let reply =
+                    self.send(&headers, (case.method.clone(), &case.path), &case.body).await;
+                let line = || format!("{at}: {} {}: {}", case.method, case.path, reply.outcome());
+                self.judge((expected, reply.is_refused()), line);
+            }
+            self.pushes(&headers, (caller, relation), &at).await;
+        }
+        let requests = self.cases;
+        self.lists(caller, &at).await;
+        self.own_permissions(caller, &at).await;
+        self.told += self.cases - requests;
+    }
+
+    /// What takes two permissions: creating a repository by a push, and taking a blob from a sibling.
+    async fn pushes(
+        &mut self,
+        headers: &HeaderMap,
+        (caller, relation): (&Caller, Option<&str>),
+        at: &str,
+    ) {
+        let may = |evaluator: &Evaluator, action: &str, name: &str| {
+            evaluator.allows(&caller.who, &format!("artifactregistry.repositories.{action}"), name)
+        };
+        let absent_name = absent();
+        let upload = may(&self.evaluator, "uploadArtifacts", &absent_name);
+        let create = may(&self.evaluator, "createOnPush", &absent_name);
+        let path = format!("/v2/{PROJECT}/absent/image/blobs/uploads/");
+        let reply = self.send(headers, (Method::POST, &path), "").await;
+        self.judge((upload, reply.is_refused()), || format!("{at}: {path}: {}", reply.outcome()));
+        self.judge((upload && create, reply.status != 202), || format!("{at}: creates {path}"));
+        if reply.status == 202 {
+            self.mend(Leaves::NewRepository, (caller, relation)).await;
+        }
+        let (own, sibling) = (repository(PROJECT, REPOSITORY), repository(PROJECT, SIBLING));
+        let upload = may(&self.evaluator, "uploadArtifacts", &own);
+        let read = may(&self.evaluator, "downloadArtifacts", &sibling);
+        let path = format!(
+            "/v2/{PROJECT}/{REPOSITORY}/image/blobs/uploads/?mount={}&from={PROJECT}/{SIBLING}/image",
+            digest_of("only there")
+        );
+        let reply = self.send(headers, (Method::POST, &path), "").await;
+        self.judge((upload, reply.is_refused()), || format!("{at}: {path}: {}", reply.outcome()));
+        self.judge((upload && read, reply.status != 201), || format!("{at}: mounts {path}"));
+    }
+
+    /// Lists hold what the caller may see, and nothing else.
+    async fn lists(&mut self, caller: &Caller, at: &str) {
+        let headers = bearer(caller.access.as_deref());
+        let may = |evaluator: &Evaluator, permission: &str, name: &str| {
+            evaluator.allows(&caller.who, permission, name)
+        };
+        let token = (Method::GET, "/v2/token?scope=registry:catalog:*");
+        let token = self.send(&headers, token, "").await.json();
+        // A disabled account gets no token: it asks with what it has.
+        let token = token["token"].as_str().map_or(headers.clone(), |token| bearer(Some(token)));
+        let catalog = self.send(&token, (Method::GET, "/v2/_catalog"), "").await.json();
+        let projects = self.send(&headers, (Method::GET, "/v1/projects"), "").await.json();
+        for (project, id) in [(PROJECT, REPOSITORY), (PROJECT, SIBLING), (OTHER, REPOSITORY)] {
+            let read = "artifactregistry.repositories.downloadArtifacts";
+            let expected = may(&self.evaluator, read, &repository(project, id));
+            let listed = catalog["repositories"].as_array().into_iter().flatten();
+            let shown = listed.into_iter().any(|path| *path == format!("{project}/{id}/image"));
+            self.judge((expected, !shown), || format!("{at}: the catalog shows {project}/{id}"));
+        }
+        for project in [PROJECT, OTHER, "my-project"] {
+            let name = format!("projects/{project}");
+            // The list is for those who are somebody.
+            let expected = Evaluator::knows(&caller.who)
+                && may(&self.evaluator, "resourcemanager.projects.get", &name);
+            let listed = projects["projects"].as_array().into_iter().flatten();
+            let shown = listed.into_iter().any(|one| one["projectId"] == project);
+            self.judge((expected, !shown), || {
+                format!("{at}: the list of projects shows {project}")
+            });
+        }
+    }
+
+    /// What `testIamPermissions` says is what the evaluator says, permission by permission.
+    async fn own_permissions(&mut self, caller: &Caller, at: &str) {
+        if !Evaluator::knows(&caller.who) {
+            return;
+        }
+        let headers = bearer(caller.access.as_deref());
+        let all: Vec<_> = self.evaluator.permissions().into_iter().collect();
+        let target = format!("projects/{PROJECT}/serviceAccounts/{}", email(TARGET));
+        let project = format!("projects/{PROJECT}");
+        for name in [repository(PROJECT, REPOSITORY), target, project, ORGANIZATION.to_owned()] {
+            let mut told = BTreeSet::new();
+            for some in all.chunks(100) {
+                let body = json!({ "permissions": some }).to_string();
+                let path = format!("/v1/{name}:testIamPermissions");
+                told.extend(held(&self.send(&headers, (Method::POST, &path), &body).await));
+            }
+            for permission in &all {
+                let expected = self.evaluator.allows(&caller.who, permission, &name);
+                let told = told.contains(permission);
+                self.judge((expected, !told), || format!("{at}: is told {permission} on {name}"));
+            }
+        }
+    }
+
+    #[expect(clippy::print_stdout, reason = "how many cases there were is part of the result")]
+    fn conclude(&self) {
+        let Self { cases, told, wrong, .. } = self;
+        let requests = cases - told;
+        println!("{requests} requests, and {told} things that were told");
+        assert!(wrong.is_empty(), "{} of {cases}:\n{}", wrong.len(), wrong.join("\n"));
+        assert!(requests > 3_000, "{requests}");
+    }
+
+    /// Puts back what an allowed request took away, the cell's binding with it.
+    async fn mend(&self, leaves: Leaves, (caller, relation): (&Caller, Option<&str>)) {
+        let owner = &self.accounts.owner;
+        match leaves {
+            Leaves::Nothing => {}
+            Leaves::NewRepository => {
+                owner.delete(&format!("/v1/{}", absent())).await.expect(200);
+            }
+            Leaves::NoRepository => {
+                owner.create_repository(PROJECT, REPOSITORY).await.expect(200);
+                let image = format!("{PROJECT}/{REPOSITORY}/image");
+                self.image.push(&owner.client, (&image, "latest")).await;
+                let name = repository(PROJECT, REPOSITORY);
+                if relation == Some(&name) {
+                    owner.bind(&name, caller.role, &caller.member).await;
+                }
+            }
+            Leaves::NoProject => {
+                let meta = self.accounts.server.meta().await;
+                let revived = meta.write(|tx| {
+                    tx.exec(
+                        "UPDATE projects SET state = 'ACTIVE' WHERE id = ?1",
+                        params![PROJECT],
+                    )?;
+                    epochs::bump(tx, epochs::ACCESS)
+                });
+                revived.await.expect("writable");
+                // The server looks at the epoch after each change of its own.
+                let policy: Value = owner.policy(ORGANIZATION).await;
+                owner.set_policy(ORGANIZATION, &policy).await.expect(200);
+            }
+        }
+    }
+}
+
+/// The contract names the permission of each method. It has the method's own verb and noun, whatever the contract's
+/// author may have copied from the method above.
+#[test]
+fn attack_14_permissions_are_those_of_the_method() {
+    for method in server::api::google::methods() {
+        let AccessRule::Permission { permission, resource } = &method.access else { continue };
+        let name = method.name.rsplit('.').next().expect("never empty");
+        let verbs = [
+            ("BatchDelete", "delete"),
+            ("Delete", "delete"),
+            ("Undelete", "undelete"),
+            ("List", "list"),
+            ("GetIamPolicy", "getIamPolicy"),
+            ("SetIamPolicy", "setIamPolicy"),
+            ("Get", "get"),
+            ("Create", "create"),
+            ("Upload", "create"),
+            ("Update", "update"),
+            ("Patch", "update"),
+            ("Enable", "enable"),
+            ("Disable", "disable"),
+        ];
+        let (begins, verb) = verbs.iter().find(|(begins, _)| name.starts_with(begins)).expect(name);
+        assert!(permission.ends_with(&format!(".{verb}")), "{name} asks for {permission}");
+        let noun = name.trim_start_matches(begins).trim_end_matches('s').to_lowercase();
+        let noun = match (noun.as_str(), method.name.as_str()) {
+            ("repositorie" | "repository", _) => "repositories",
+            ("", name) if name.contains("artifactregistry") => "repositories",
+            ("", name) if name.contains("iam.admin") => "serviceaccounts",
+            ("", name) if name.contains("Organizations") => "organizations",
+            ("", name) if name.contains("Projects") => "projects",
+            (noun, _) => &format!("{noun}s"),
+        };
+        let asked = permission.split('.').nth(1).expect("three parts").to_lowercase();
+        assert_eq!(asked.trim_end_matches('s'), noun.trim_end_matches('s'), "{name}: {permission}");
+        // What is created is not there yet: the permission is on what it will be in, and so for lists.
+        let parent =
+            ["Create", "List", "BatchDelete"].iter().any(|begins| name.starts_with(begins));
+        let field = resource.as_deref().unwrap_or("parent");
+        assert!(!field.ends_with("parent") || parent, "{name}: {field}");
+    }
+}
+
+on_both! {
+    async fn attack_14_every_route_by_every_caller_in_every_relation(accounts: Accounts) {
+        let mut matrix = Matrix::new(accounts).await;
+        let callers = matrix.callers().await;
+        for caller in &callers {
+            for relation in relations() {
+                let bound = relation.as_deref().filter(|_| !caller.role.is_empty());
+                matrix.evaluator.forget_bindings();
+                if let Some(resource) = bound {
+                    matrix.evaluator.bind(resource, caller.role, &caller.member);
+                    matrix.accounts.owner.bind(resource, caller.role, &caller.member).await;
+                }
+                matrix.cell(caller, bound).await;
+                if let Some(resource) = bound {
+                    matrix.accounts.owner.unbind(resource, caller.role, &caller.member).await;
+                }
+            }
+        }
+        matrix.conclude();
+    }
+}

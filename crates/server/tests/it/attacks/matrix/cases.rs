@@ -1,0 +1,196 @@
+//! Every request of the matrix, and what it takes.
+
+use http::Method;
+use serde_json::{Value, json};
+use server::api::google::AccessRule;
+
+use crate::util::google::{LOCATION, repository};
+use crate::util::routes::{self, Names};
+use crate::util::{Image, digest_of};
+
+use super::evaluator::{Evaluator, ORGANIZATION, Who};
+
+/// What a request takes to be allowed.
+#[derive(Debug, Clone)]
+pub(crate) enum Needs {
+    /// To be somebody.
+    Somebody,
+    /// A permission on what has this name.
+    Permission(String, String),
+}
+
+impl Needs {
+    fn on(permission: &str, name: &str) -> Self {
+        Self::Permission(permission.to_owned(), name.to_owned())
+    }
+
+    pub(crate) fn allowed(&self, evaluator: &Evaluator, who: &Who) -> bool {
+        match self {
+            Self::Somebody => Evaluator::knows(who),
+            Self::Permission(permission, name) => evaluator.allows(who, permission, name),
+        }
+    }
+}
+
+/// What an allowed request leaves to be mended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Leaves {
+    Nothing,
+    NoRepository,
+    NoProject,
+    NewRepository,
+}
+
+/// A request.
+#[derive(Debug, Clone)]
+pub(crate) struct Case {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) body: String,
+    pub(crate) needs: Needs,
+    pub(crate) leaves: Leaves,
+    /// The same over gRPC, for methods of the APIs: the path and the message.
+    pub(crate) grpc: Option<(String, prost_reflect::DynamicMessage)>,
+}
+
+/// The names of the matrix.
+pub(crate) const PROJECT: &str = "matrix-project";
+pub(crate) const OTHER: &str = "other-project";
+pub(crate) const REPOSITORY: &str = "r1";
+pub(crate) const SIBLING: &str = "r2";
+pub(crate) const TARGET: &str = "target-robot";
+
+pub(crate) fn email(id: &str) -> String {
+    format!("{id}@{PROJECT}.iam.gserviceaccount.com")
+}
+
+/// Every method of the contract, in every way in which REST has it.
+pub(crate) fn google() -> Vec<Case> {
+    let names = |account: &str| Names::new(PROJECT, REPOSITORY, (&email(account), &"0".repeat(40)));
+    let (there, absent) = (names(TARGET), names("absent-robot"));
+    let cases = routes::all().into_iter().map(|route| {
+        // What would switch the target off is aimed at an account that is not there.
+        let names = match route.name() {
+            "DeleteServiceAccount" | "DisableServiceAccount" => &absent,
+            _ => &there,
+        };
+        let needs = match &route.method.access {
+            AccessRule::Permission { permission, resource: None } => {
+                Needs::on(permission, ORGANIZATION)
+            }
+            AccessRule::Permission { permission, resource: Some(_) } => {
+                Needs::on(permission, &route.resource(names))
+            }
+            AccessRule::Open { .. } => opened(route.name()),
+        };
+        let leaves = match route.name() {
+            "DeleteRepository" => Leaves::NoRepository,
+            "DeleteProject" => Leaves::NoProject,
+            _ => Leaves::Nothing,
+        };
+        let callable = leaves == Leaves::Nothing
+            && matches!(route.method.access, AccessRule::Permission { .. });
+        Case {
+            method: route.verb.clone(),
+            path: names.fill(&route.template),
+            body: body(route.name()).to_string(),
+            needs,
+            leaves,
+            grpc: callable.then(|| {
+                (
+                    route.method.path.clone(),
+                    route.message(&route.resource(names), &body(route.name())),
+                )
+            }),
+        }
+    });
+    cases.collect()
+}
+
+/// What methods ask that the contract leaves open. A new one of them has to be judged here.
+fn opened(method: &str) -> Needs {
+    let target = format!("projects/{PROJECT}/serviceAccounts/{}", email(TARGET));
+    let on_target =
+        |permission: &str| Needs::on(&format!("iam.serviceAccounts.{permission}"), &target);
+    match method {
+        "GenerateAccessToken" => on_target("getAccessToken"),
+        "GenerateIdToken" => on_target("getOpenIdToken"),
+        "SignBlob" => on_target("signBlob"),
+        "SignJwt" => on_target("signJwt"),
+        "TestIamPermissions"
+        | "ListProjects"
+        | "GetOperation"
+        | "ListRoles"
+        | "GetRole"
+        | "QueryGrantableRoles"
+        | "QueryTestablePermissions" => Needs::Somebody,
+        other => panic!("{other} is open, and nobody said here what it takes"),
+    }
+}
+
+/// A body with which an allowed request changes nothing that another one needs.
+fn body(method: &str) -> Value {
+    match method {
+        "SetIamPolicy" => json!({ "policy": { "etag": "AAAA" } }),
+        "CreateServiceAccountKey" => json!({ "keyAlgorithm": "KEY_ALG_RSA_1024" }),
+        "GenerateAccessToken" => json!({ "scope": ["x"] }),
+        "GenerateIdToken" => json!({ "audience": "x" }),
+        "SignJwt" => json!({ "payload": "{}" }),
+        _ => json!({}),
+    }
+}
+
+/// Every path under `/v2/` with every method that it takes.
+pub(crate) fn oci(image: &Image) -> Vec<Case> {
+    let (digest, blob) = (image.digest(), digest_of(&image.blobs[1]));
+    let unknown = digest_of("never pushed");
+    let name = repository(PROJECT, REPOSITORY);
+    let base = format!("/v2/{PROJECT}/{REPOSITORY}");
+    let needs = |action: &str| {
+        Needs::on(&format!("artifactregistry.repositories.{action}Artifacts"), &name)
+    };
+    let mut cases = vec![case(Method::GET, "/v2/".to_owned(), Needs::Somebody)];
+    cases.push(case(Method::HEAD, "/v2/".to_owned(), Needs::Somebody));
+    for (path, methods, action) in [
+        (format!("{base}/image/manifests/latest"), "GET HEAD", "download"),
+        (format!("{base}/image/manifests/{digest}"), "GET HEAD", "download"),
+        (format!("{base}/image/blobs/{blob}"), "GET HEAD", "download"),
+        (format!("{base}/image/tags/list"), "GET HEAD", "download"),
+        (format!("{base}/tags/list"), "GET HEAD", "download"),
+        (format!("{base}/image/referrers/{digest}"), "GET HEAD", "download"),
+        (format!("{base}/image/manifests/x"), "PUT", "upload"),
+        (format!("{base}/image/manifests/{unknown}"), "PUT", "upload"),
+        (format!("{base}/image/blobs/uploads/"), "POST", "upload"),
+        (format!("{base}/image/blobs/uploads/?digest={blob}"), "POST", "upload"),
+        (format!("{base}/image/blobs/uploads/?mount={unknown}"), "POST", "upload"),
+        (format!("{base}/image/blobs/uploads/x"), "GET PATCH PUT DELETE", "upload"),
+        (format!("{base}/image/blobs/uploads/x?digest={blob}"), "PUT", "upload"),
+        (format!("{base}/image/manifests/absent"), "DELETE", "delete"),
+        (format!("{base}/image/manifests/{unknown}"), "DELETE", "delete"),
+        (format!("{base}/image/blobs/{unknown}"), "DELETE", "delete"),
+    ] {
+        let methods = methods.split(' ').map(|method| method.parse().expect("a method"));
+        cases.extend(methods.map(|method| case(method, path.clone(), needs(action))));
+    }
+    cases
+}
+
+fn case(method: Method, path: String, needs: Needs) -> Case {
+    Case { method, path, body: String::new(), needs, leaves: Leaves::Nothing, grpc: None }
+}
+
+/// The scopes of a registry token that covers all of it.
+pub(crate) fn scopes() -> Vec<String> {
+    let paths = [
+        format!("{PROJECT}/{REPOSITORY}/image"),
+        format!("{PROJECT}/{REPOSITORY}"),
+        format!("{PROJECT}/{SIBLING}/image"),
+        format!("{PROJECT}/absent/image"),
+    ];
+    paths.iter().map(|path| format!("repository:{path}:*")).collect()
+}
+
+/// The name of a repository of the project that is not there.
+pub(crate) fn absent() -> String {
+    format!("projects/{PROJECT}/locations/{LOCATION}/repositories/absent")
+}

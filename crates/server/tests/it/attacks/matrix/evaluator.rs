@@ -1,0 +1,115 @@
+//! A second opinion on who may do what. It shares nothing with the server's: it reads the role data in its own way,
+//! and has its own idea of which policies decide about a name.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+const ROLES: &str = include_str!("../../../../../model/data/roles.txt");
+pub(crate) const ORGANIZATION: &str = "organizations/1";
+
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Who {
+    Nobody,
+    Account { email: String, disabled: bool },
+}
+
+/// Roles, and who has which where.
+pub(crate) struct Evaluator {
+    roles: BTreeMap<String, BTreeSet<String>>,
+    /// Resource, role and member of each binding.
+    bindings: Vec<(String, String, String)>,
+}
+
+impl Evaluator {
+    pub(crate) fn new() -> Self {
+        let mut lines: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut current = String::new();
+        for words in ROLES.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()) {
+            match words.as_slice() {
+                [] | ["#", ..] => {}
+                ["role", name, ..] => current = (*name).to_owned(),
+                ["+", other] => lines.entry(current.clone()).or_default().push(format!("+{other}")),
+                [permission] => {
+                    lines.entry(current.clone()).or_default().push((*permission).to_owned());
+                }
+                other => panic!("a line of the role data: {other:?}"),
+            }
+        }
+        let roles = lines.keys().map(|role| (role.clone(), expand(role, &lines))).collect();
+        Self { roles, bindings: Vec::new() }
+    }
+
+    /// Every permission that some role holds.
+    pub(crate) fn permissions(&self) -> BTreeSet<String> {
+        self.roles.values().flatten().cloned().collect()
+    }
+
+    pub(crate) fn bind(&mut self, resource: &str, role: &str, member: &str) {
+        assert!(self.roles.contains_key(role), "{role} is no role");
+        self.bindings.push((resource.to_owned(), role.to_owned(), member.to_owned()));
+    }
+
+    pub(crate) fn forget_bindings(&mut self) {
+        self.bindings.clear();
+    }
+
+    /// Whether `who` may use a permission on what has this name.
+    pub(crate) fn allows(&self, who: &Who, permission: &str, name: &str) -> bool {
+        if matches!(who, Who::Account { disabled: true, .. }) {
+            return false;
+        }
+        let above = above(name);
+        self.bindings.iter().any(|(resource, role, member)| {
+            let meant = match (member.as_str(), who) {
+                ("allUsers", _) => true,
+                (_, Who::Nobody) => false,
+                ("allAuthenticatedUsers", Who::Account { .. }) => true,
+                (member, Who::Account { email, .. }) => member == format!("serviceAccount:{email}"),
+            };
+            meant && above.contains(resource) && self.roles[role].contains(permission)
+        })
+    }
+
+    /// Whether `who` is somebody.
+    pub(crate) fn knows(who: &Who) -> bool {
+        matches!(who, Who::Account { disabled: false, .. })
+    }
+}
+
+/// What a role holds, by itself and by the roles that it takes up.
+fn expand(role: &str, lines: &BTreeMap<String, Vec<String>>) -> BTreeSet<String> {
+    let mut held = BTreeSet::new();
+    for line in &lines[role] {
+        match line.strip_prefix('+') {
+            Some(other) => held.extend(expand(other, lines)),
+            None => {
+                held.insert(line.clone());
+            }
+        }
+    }
+    held
+}
+
+/// The resources whose policies decide about a name: what it is or lies in, and all above.
+fn above(name: &str) -> Vec<String> {
+    let words: Vec<_> = name.split('/').collect();
+    let mut above = vec![ORGANIZATION.to_owned()];
+    match words.as_slice() {
+        ["projects", _, "serviceAccounts", email, ..] => {
+            // An account lies in the project that its address names.
+            let (_, host) = email.split_once('@').expect("an address");
+            let project = host.strip_suffix(".iam.gserviceaccount.com").expect("an account's");
+            above.push(format!("projects/{project}"));
+            above.push(format!("projects/{project}/serviceAccounts/{email}"));
+        }
+        ["projects", project, "locations", location, "repositories", repository, ..] => {
+            above.push(format!("projects/{project}"));
+            above
+                .push(format!("projects/{project}/locations/{location}/repositories/{repository}"));
+        }
+        ["projects", project, ..] => above.push(format!("projects/{project}")),
+        ["organizations", "1"] => {}
+        other => panic!("a name that nothing is known of: {other:?}"),
+    }
+    above
+}

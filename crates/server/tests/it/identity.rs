@@ -1,0 +1,5 @@
+//! Accounts, policies and projects, as clients of Google's APIs meet them.
+
+mod bad_input;
+mod bad_names;
+mod tokens;

@@ -1,0 +1,132 @@
+//! Somebody who is signed in to the Google APIs, and what they do there most.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::Method;
+use serde_json::{Value, json};
+
+use super::{Client, Key, Reply};
+
+/// Where every repository of these tests is.
+pub(crate) const LOCATION: &str = "us-west1";
+
+/// The resource name of a repository.
+pub(crate) fn repository(project: &str, id: &str) -> String {
+    format!("projects/{project}/locations/{LOCATION}/repositories/{id}")
+}
+
+/// The resource name of an account.
+pub(crate) fn account(email: &str) -> String {
+    format!("projects/-/serviceAccounts/{email}")
+}
+
+/// A caller with an access token.
+#[derive(Clone)]
+pub(crate) struct Google {
+    pub(crate) client: Client,
+    pub(crate) token: String,
+    pub(crate) email: String,
+}
+
+impl Google {
+    pub(crate) fn new(client: &Client, token: &str, email: &str) -> Self {
+        let client = client.clone().token(token);
+        Self { client, token: token.to_owned(), email: email.to_owned() }
+    }
+
+    /// As policies name the caller.
+    pub(crate) fn member(&self) -> String {
+        format!("serviceAccount:{}", self.email)
+    }
+
+    /// The account's own resource name.
+    pub(crate) fn account(&self) -> String {
+        account(&self.email)
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Reply {
+        self.client.get(path).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Reply {
+        self.client.delete(path).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Reply {
+        self.client.post(path, body.to_string()).await
+    }
+
+    pub(crate) async fn patch(&self, path: &str, body: &Value) -> Reply {
+        self.client.patch(path, body.to_string()).await
+    }
+
+    pub(crate) async fn create_project(&self, id: &str) -> Reply {
+        self.post("/v1/projects", &json!({ "projectId": id })).await
+    }
+
+    pub(crate) async fn create_repository(&self, project: &str, id: &str) -> Reply {
+        let path =
+            format!("/v1/projects/{project}/locations/{LOCATION}/repositories?repositoryId={id}");
+        self.post(&path, &json!({ "format": "DOCKER" })).await
+    }
+
+    pub(crate) async fn create_account(&self, project: &str, id: &str) -> Reply {
+        let body = json!({ "accountId": id });
+        self.post(&format!("/v1/projects/{project}/serviceAccounts"), &body).await
+    }
+
+    /// Makes a key and answers its file.
+    pub(crate) async fn create_key(&self, email: &str) -> Key {
+        let path = format!("/v1/{}/keys", account(email));
+        let made = self.post(&path, &json!({})).await.expect(200).json();
+        let file = made["privateKeyData"].as_str().expect("the one copy of the file");
+        Key::new(&STANDARD.decode(file).expect("bytes are base64"))
+    }
+
+    /// A resource's policy.
+    pub(crate) async fn policy(&self, resource: &str) -> Value {
+        let method = if resource.contains("/repositories/") { Method::GET } else { Method::POST };
+        let path = format!("/v1/{resource}:getIamPolicy");
+        self.client.send(method, &path, "").await.expect(200).json()
+    }
+
+    pub(crate) async fn set_policy(&self, resource: &str, policy: &Value) -> Reply {
+        self.post(&format!("/v1/{resource}:setIamPolicy"), &json!({ "policy": policy })).await
+    }
+
+    /// Gives a role to a member, as `add-iam-policy-binding` does.
+    pub(crate) async fn bind(&self, resource: &str, role: &str, member: &str) {
+        let mut policy = self.policy(resource).await;
+        if policy["bindings"].is_null() {
+            policy["bindings"] = json!([]);
+        }
+        let bindings = policy["bindings"].as_array_mut().expect("a list");
+        bindings.push(json!({ "role": role, "members": [member] }));
+        self.set_policy(resource, &policy).await.expect(200);
+    }
+
+    /// Takes a role from a member.
+    pub(crate) async fn unbind(&self, resource: &str, role: &str, member: &str) {
+        let mut policy = self.policy(resource).await;
+        for binding in policy["bindings"].as_array_mut().into_iter().flatten() {
+            if binding["role"] == role {
+                binding["members"].as_array_mut().expect("a list").retain(|own| own != member);
+            }
+        }
+        self.set_policy(resource, &policy).await.expect(200);
+    }
+
+    /// An access token of another account, for who may make one.
+    pub(crate) async fn impersonate(&self, email: &str) -> Reply {
+        let path = format!("/v1/{}:generateAccessToken", account(email));
+        self.post(&path, &json!({ "scope": ["https://www.googleapis.com/auth/cloud-platform"] }))
+            .await
+    }
+
+    /// A registry token for these scopes, from the access token.
+    pub(crate) async fn registry_token(&self, scopes: &[&str]) -> String {
+        let query: Vec<_> = scopes.iter().map(|scope| format!("scope={scope}")).collect();
+        let reply = self.get(&format!("/v2/token?{}", query.join("&"))).await.expect(200);
+        reply.json()["token"].as_str().expect("text").to_owned()
+    }
+}

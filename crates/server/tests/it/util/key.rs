@@ -1,0 +1,87 @@
+//! A service account's key file, and what can be signed with it.
+
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use serde_json::{Value, json};
+
+/// A part of a token: base64 of text.
+pub(crate) fn part(bytes: impl AsRef<[u8]>) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// Header and claims of a token, as JSON.
+pub(crate) fn taken_apart(token: &str) -> (Value, Value) {
+    let mut parts = token.split('.').map(|part| {
+        let bytes = URL_SAFE_NO_PAD.decode(part).expect("base64");
+        serde_json::from_slice(&bytes).unwrap_or_default()
+    });
+    (parts.next().expect("a header"), parts.next().expect("claims"))
+}
+
+/// A key file.
+#[derive(Clone)]
+pub(crate) struct Key {
+    pub(crate) file: Value,
+}
+
+impl Key {
+    pub(crate) fn new(file: &[u8]) -> Self {
+        Self { file: serde_json::from_slice(file).expect("a key file is JSON") }
+    }
+
+    fn field(&self, name: &str) -> &str {
+        self.file[name].as_str().expect("every key file has it")
+    }
+
+    pub(crate) fn email(&self) -> &str {
+        self.field("client_email")
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        self.field("private_key_id")
+    }
+
+    /// The private half, as it stands in the file without line breaks.
+    pub(crate) fn secret(&self) -> String {
+        self.field("private_key").lines().filter(|line| !line.starts_with('-')).collect()
+    }
+
+    pub(crate) fn pair(&self) -> RsaKeyPair {
+        let der = STANDARD.decode(self.secret()).expect("base64");
+        RsaKeyPair::from_pkcs8(&der).expect("a private key")
+    }
+
+    /// The same file with one field changed.
+    pub(crate) fn with(&self, name: &str, value: impl Into<Value>) -> Self {
+        let mut file = self.file.clone();
+        file[name] = value.into();
+        Self { file }
+    }
+
+    /// A token with this header and these claims, signed.
+    pub(crate) fn sign(&self, header: &str, claims: &str) -> String {
+        let message = format!("{}.{}", part(header), part(claims));
+        let pair = self.pair();
+        let mut signature = vec![0; pair.public_modulus_len()];
+        pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message.as_bytes(), &mut signature)
+            .expect("it signs");
+        format!("{message}.{}", part(signature))
+    }
+
+    /// A token with these claims and the header that goes with this key.
+    pub(crate) fn signed(&self, claims: &Value) -> String {
+        let header = json!({ "alg": "RS256", "typ": "JWT", "kid": self.id() });
+        self.sign(&header.to_string(), &claims.to_string())
+    }
+
+    /// What is exchanged for an access token: the claims that gcloud sends, at `now`.
+    pub(crate) fn claims(&self, now: i64) -> Value {
+        json!({
+            "iss": self.email(), "sub": self.email(), "iat": now, "exp": now + 3600,
+            "aud": "https://oauth2.googleapis.com/token",
+            "scope": "https://www.googleapis.com/auth/cloud-platform",
+        })
+    }
+}

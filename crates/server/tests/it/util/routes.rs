@@ -1,0 +1,119 @@
+//! Requests made from the route table: every path with names in it, and every message with a resource.
+
+use http::Method;
+use prost_reflect::{DynamicMessage, Value};
+use server::api::google::{AccessRule, MethodInfo};
+
+use super::google::LOCATION;
+
+/// What the wildcards of paths stand for.
+#[derive(Debug, Clone)]
+pub(crate) struct Names {
+    pub(crate) project: String,
+    pub(crate) repository: String,
+    pub(crate) account: String,
+    pub(crate) key: String,
+}
+
+impl Names {
+    pub(crate) fn new(project: &str, repository: &str, (account, key): (&str, &str)) -> Self {
+        let [project, repository] = [project, repository].map(str::to_owned);
+        Self { project, repository, account: account.to_owned(), key: key.to_owned() }
+    }
+
+    /// The path of a template, `/v1/{name=projects/*/locations/*}`, with names for its wildcards.
+    pub(crate) fn fill(&self, template: &str) -> String {
+        let (mut plain, mut rest) = (String::new(), template);
+        while let Some((before, inner)) = rest.split_once('{') {
+            let (variable, after) = inner.split_once('}').expect("templates are checked");
+            let pattern = variable.split_once('=').map_or("*", |(_, pattern)| pattern);
+            plain = plain + before + pattern;
+            rest = after;
+        }
+        plain.push_str(rest);
+        let mut collection = "";
+        let mut filled = Vec::new();
+        for segment in plain.split('/') {
+            filled.push(match segment.strip_prefix('*') {
+                Some(rest) => format!("{}{}", self.of(collection), rest.trim_start_matches('*')),
+                None => segment.to_owned(),
+            });
+            collection = segment;
+        }
+        filled.join("/")
+    }
+
+    fn of(&self, collection: &str) -> &str {
+        match collection {
+            "projects" => &self.project,
+            "locations" => LOCATION,
+            "repositories" => &self.repository,
+            "serviceAccounts" => &self.account,
+            "keys" => &self.key,
+            "organizations" => "1",
+            _ => "x",
+        }
+    }
+}
+
+/// A method of the contract, reached in one way over REST.
+pub(crate) struct Route {
+    pub(crate) method: MethodInfo,
+    pub(crate) verb: Method,
+    pub(crate) template: String,
+}
+
+/// Every method in every way.
+pub(crate) fn all() -> Vec<Route> {
+    let mut routes = Vec::new();
+    for method in server::api::google::methods() {
+        for rule in &method.rules {
+            let (verb, template) = (rule.method.clone(), rule.template.clone());
+            routes.push(Route { method: method.clone(), verb, template });
+        }
+    }
+    routes
+}
+
+impl Route {
+    /// The last part of the method's name.
+    pub(crate) fn name(&self) -> &str {
+        self.method.name.rsplit('.').next().expect("never empty")
+    }
+
+    /// The field that names what the permission is asked on.
+    pub(crate) fn field(&self) -> Option<&str> {
+        match &self.method.access {
+            AccessRule::Permission { resource, .. } => resource.as_deref(),
+            AccessRule::Open { .. } => None,
+        }
+    }
+
+    /// The name of what the permission is asked on, as the path has it.
+    pub(crate) fn resource(&self, names: &Names) -> String {
+        let variable = format!("{{{}=", self.field().unwrap_or_default());
+        let pattern =
+            self.template.split_once(&variable).and_then(|(_, rest)| rest.split_once('}'));
+        pattern.map(|(pattern, _)| names.fill(pattern)).unwrap_or_default()
+    }
+
+    /// The method's message: what `body` says, and `resource` in the field that names it.
+    pub(crate) fn message(&self, resource: &str, body: &serde_json::Value) -> DynamicMessage {
+        let message = DynamicMessage::deserialize(self.method.input.clone(), body);
+        let mut message = message.expect("a body of this method");
+        if let Some(field) = self.field() {
+            set(&mut message, field, resource);
+        }
+        message
+    }
+}
+
+fn set(message: &mut DynamicMessage, path: &str, text: &str) {
+    match path.split_once('.') {
+        None => message.set_field_by_name(path, Value::String(text.to_owned())),
+        Some((first, rest)) => {
+            let inner = message.get_field_by_name_mut(first).expect("a field");
+            set(inner.as_message_mut().expect("a message"), rest, text);
+        }
+    }
+}
