@@ -49,6 +49,17 @@ pub fn find(tx: &mut Tx<'_>, email: &str) -> Result<Option<Account>, MetaError> 
     )
 }
 
+/// The account of that address, if it may do anything: it is switched on, and its project can be used.
+pub fn standing(tx: &mut Tx<'_>, email: &str) -> Result<Option<Account>, MetaError> {
+    tx.opt(
+        "SELECT a.email, a.project, a.unique_id, a.display_name, a.description, a.disabled, a.updated_at
+         FROM service_accounts a JOIN projects p ON p.id = a.project
+         WHERE a.email = ?1 AND NOT a.disabled AND p.state = 'ACTIVE'",
+        params![email],
+        account,
+    )
+}
+
 /// Creates an account. `false`: the address is taken.
 pub fn insert(tx: &mut Tx<'_>, new: &Account) -> Result<bool, MetaError> {
     let inserted = tx.exec(

@@ -7,7 +7,7 @@ use model::principal::AccountEmail;
 use model::resource::Resource;
 
 use super::crypto::{AccountKey, KeyError};
-use super::policies::Admitted;
+use super::policies::{Admitted, check_administrator};
 use super::{key_file, projects};
 use crate::{Engine, EngineError};
 
@@ -176,6 +176,9 @@ impl Engine {
                 account.disabled = disabled.unwrap_or(account.disabled);
                 account.updated_at = now;
                 accounts::update(tx, &account)?;
+                if account.disabled {
+                    check_administrator(tx)?;
+                }
                 epochs::bump(tx, epochs::ACCESS)?;
                 events::insert(tx, &admitted.event("update-account", email.as_str(), now))?;
                 Ok::<_, EngineError>(account)
@@ -195,6 +198,7 @@ impl Engine {
                 find(tx, &email)?;
                 policies::delete(tx, &resource.to_string())?;
                 accounts::delete(tx, email.as_str())?;
+                check_administrator(tx)?;
                 epochs::bump(tx, epochs::ACCESS)?;
                 let event = admitted.event("delete-account", email.as_str(), now);
                 Ok::<_, EngineError>(events::insert(tx, &event)?)
@@ -284,6 +288,7 @@ impl Engine {
                     ));
                 }
                 change(tx, &id)?;
+                check_administrator(tx)?;
                 epochs::bump(tx, epochs::ACCESS)?;
                 Ok(events::insert(tx, &admitted.event("change-key", email.as_str(), now))?)
             })
@@ -325,7 +330,7 @@ fn account_of(resource: &Resource) -> Result<AccountEmail, EngineError> {
     }
 }
 
-fn find(tx: &mut Tx<'_>, email: &AccountEmail) -> Result<Account, EngineError> {
+pub(super) fn find(tx: &mut Tx<'_>, email: &AccountEmail) -> Result<Account, EngineError> {
     accounts::find(tx, email.as_str())?
         .ok_or_else(|| EngineError::ResourceUnknown(format!("Service account {email}")))
 }

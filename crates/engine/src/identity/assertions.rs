@@ -78,8 +78,7 @@ impl Engine {
                 {
                     return Err(CredentialError::KeyDisabled.into());
                 }
-                let account = accounts::find(tx, wanted.as_str())?
-                    .filter(|account| !account.disabled)
+                let account = accounts::standing(tx, wanted.as_str())?
                     .ok_or(CredentialError::AccountDisabled)?;
                 let bearer = Bearer {
                     principal: Principal::ServiceAccount(wanted.clone()),

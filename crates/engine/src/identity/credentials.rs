@@ -178,9 +178,8 @@ impl Engine {
                     key.ok_or(CredentialError::KeyDisabled)?;
                 }
                 if let Some(email) = claims.sub.strip_prefix("serviceAccount:") {
-                    let account = meta::accounts::find(tx, email)?.filter(|account| {
-                        !account.disabled && Some(&account.unique_id) == claims.uid.as_ref()
-                    });
+                    let account = meta::accounts::standing(tx, email)?
+                        .filter(|account| Some(&account.unique_id) == claims.uid.as_ref());
                     account.ok_or(CredentialError::AccountDisabled)?;
                 }
                 Ok(())

@@ -148,9 +148,8 @@ impl Engine {
         let wanted = email.to_owned();
         let account = self
             .meta
-            .point(move |tx| Ok::<_, EngineError>(meta::accounts::find(tx, &wanted)?))
+            .point(move |tx| Ok::<_, EngineError>(meta::accounts::standing(tx, &wanted)?))
             .await?
-            .filter(|account| !account.disabled)
             .ok_or(CredentialError::AccountDisabled)?;
         let principal = Principal::ServiceAccount(
             account.email.parse().map_err(|_| CredentialError::AccountDisabled)?,

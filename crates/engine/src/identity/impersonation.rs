@@ -143,15 +143,11 @@ impl Engine {
         let wanted = email.clone();
         self.meta
             .read(move |tx| {
-                let account = accounts::find(tx, wanted.as_str())?.ok_or_else(|| {
-                    EngineError::ResourceUnknown(format!("Service account {wanted}"))
+                super::accounts::find(tx, &wanted)?;
+                // Not the caller's credential: signing in again would change nothing.
+                let account = accounts::standing(tx, wanted.as_str())?.ok_or_else(|| {
+                    EngineError::Precondition(format!("Service account {wanted} is disabled."))
                 })?;
-                if account.disabled {
-                    // Not the caller's credential: signing in again would change nothing.
-                    return Err(EngineError::Precondition(format!(
-                        "Service account {wanted} is disabled."
-                    )));
-                }
                 let key = accounts::keys_of(tx, wanted.as_str())?
                     .into_iter()
                     .find(|key| KeyKind::of(key) == KeyKind::SystemManaged)

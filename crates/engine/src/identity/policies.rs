@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use meta::policies::{self, Stored};
-use meta::{Id, Tx, epochs, events, repositories};
+use meta::{Id, Tx, accounts, epochs, events, repositories};
 use model::permission::Permission;
 use model::policy::Policy;
 use model::principal::{Member, Principal};
-use model::resource::Resource;
+use model::resource::{ORGANIZATION, Resource};
+
+use super::accounts::KeyKind;
 
 use crate::{Caller, Engine, EngineError, Rights};
 
@@ -176,10 +178,10 @@ impl Engine {
                         "There were concurrent policy changes. Please retry the whole read-modify-write with exponential backoff.".to_owned(),
                     ));
                 }
-                if resource == Resource::Organization {
-                    keeps_an_administrator(tx, &policy)?;
-                }
                 write(tx, &name, &policy, now)?;
+                if resource == Resource::Organization {
+                    check_administrator(tx)?;
+                }
                 events::insert(tx, &admitted.event("set-policy", &name, now))?;
                 read(policies::find(tx, &name)?)
             })
@@ -238,28 +240,34 @@ fn check_exists(tx: &mut Tx<'_>, resource: &Resource) -> Result<(), EngineError>
             meta::projects::find(tx, project.as_str())?.is_some_and(|project| project.active)
         }
         Resource::Repository(name) => repositories::find(tx, name)?.is_some(),
-        Resource::ServiceAccount(email) => meta::accounts::find(tx, email.as_str())?.is_some(),
+        Resource::ServiceAccount(email) => accounts::find(tx, email.as_str())?.is_some(),
     };
     if exists { Ok(()) } else { Err(EngineError::ResourceUnknown(resource.to_string())) }
 }
 
-/// Otherwise nobody could ever change anything again. Only accounts can sign in: a group, a domain or a person is
-/// nobody yet.
-fn keeps_an_administrator(tx: &mut Tx<'_>, policy: &Policy) -> Result<(), EngineError> {
+/// Refuses what the transaction has done if it leaves nobody who could ever change anything again. Only accounts
+/// with a key can sign in: a group, a domain or a person is nobody yet.
+pub(super) fn check_administrator(tx: &mut Tx<'_>) -> Result<(), EngineError> {
     let needed = "resourcemanager.organizations.setIamPolicy";
+    // In development mode there is none, and nobody who could be shut out.
+    let Some(stored) = policies::find(tx, ORGANIZATION)? else { return Ok(()) };
+    let policy = read(Some(stored))?.policy;
     let bindings = policy
         .bindings()
         .iter()
         .filter(|binding| binding.role.permissions().iter().any(|held| held.as_str() == needed));
     for member in bindings.flat_map(|binding| &binding.members) {
-        if let Member::ServiceAccount(email) = member
-            && meta::accounts::find(tx, email.as_str())?.is_some_and(|account| !account.disabled)
+        let Member::ServiceAccount(email) = member else { continue };
+        if accounts::standing(tx, email.as_str())?.is_some()
+            && accounts::keys_of(tx, email.as_str())?
+                .iter()
+                .any(|key| KeyKind::of(key) == KeyKind::UserManaged && !key.disabled)
         {
             return Ok(());
         }
     }
     Err(EngineError::Precondition(
-        "the organization's policy must leave an account that is switched on with roles/resourcemanager.organizationAdmin"
+        "an account that is enabled, and has a key that is, must be left with roles/resourcemanager.organizationAdmin on the organization"
             .to_owned(),
     ))
 }

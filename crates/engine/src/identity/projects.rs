@@ -155,6 +155,7 @@ impl Engine {
                 if projects::request_delete(tx, id.as_str())? == 0 {
                     return Err(EngineError::ResourceUnknown(resource.to_string()));
                 }
+                policies::check_administrator(tx)?;
                 epochs::bump(tx, epochs::ACCESS)?;
                 let event = admitted.event("delete-project", &resource.to_string(), now);
                 Ok(events::insert(tx, &event)?)

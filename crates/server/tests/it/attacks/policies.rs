@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::util::accounts::{ORGANIZATION, PROJECT, repositories};
+use crate::util::accounts::{ORGANIZATION, PROJECT, key_name, repositories};
 use crate::util::google::repository;
-use crate::util::{Accounts, on_both};
+use crate::util::{Accounts, Reply, on_both};
 
 const READER: &str = "roles/artifactregistry.reader";
 const ADMIN: &str = "roles/artifactregistry.admin";
@@ -66,6 +66,30 @@ on_both! {
         let admin = "roles/resourcemanager.organizationAdmin";
         owner.set_policy(ORGANIZATION, &only(admin, json!([owner.member()]))).await.expect(200);
         owner.set_policy(ORGANIZATION, &keep).await.expect_google("409 ABORTED");
+    }
+
+    /// The last one who could let others in cannot be shut out, by any door.
+    async fn attack_20_the_last_administrator_stays(accounts: Accounts) {
+        let owner = &accounts.owner;
+        let account = format!("/v1/{}", owner.account());
+        let key = format!("/v1/{}", key_name(&accounts.owner_key));
+        let refused = async |reply: Reply| {
+            reply.expect_google("400 FAILED_PRECONDITION");
+        };
+        let nothing = json!({});
+        refused(owner.post(&format!("{account}:disable"), &nothing).await).await;
+        refused(owner.delete(&account).await).await;
+        refused(owner.post(&format!("{key}:disable"), &nothing).await).await;
+        refused(owner.delete(&key).await).await;
+        refused(owner.delete(&format!("/v1/projects/{PROJECT}")).await).await;
+        // Another one is somebody as soon as there is a key to sign in with.
+        owner.create_account(PROJECT, "second-owner").await.expect(200);
+        let second = format!("second-owner@{PROJECT}.iam.gserviceaccount.com");
+        let admin = "roles/resourcemanager.organizationAdmin";
+        owner.bind(ORGANIZATION, admin, &format!("serviceAccount:{second}")).await;
+        refused(owner.post(&format!("{key}:disable"), &nothing).await).await;
+        owner.create_key(&second).await;
+        owner.post(&format!("{key}:disable"), &nothing).await.expect(200);
     }
 
     /// Whoever may not set a policy grants nothing, not even what is their own; whoever may, grants what they want.

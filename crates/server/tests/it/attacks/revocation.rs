@@ -28,11 +28,15 @@ fn everywhere(accounts: &Accounts, second: Option<&TestServer>, token: &str) -> 
 }
 
 /// Asks each until the status is as wanted, and then once more: it must stay so.
-async fn until_everywhere(clients: &[Client], status: u16) {
+async fn until(clients: &[Client], path: &str, status: u16) {
     for client in clients {
-        Accounts::until(async || client.get(MANIFEST).await, status).await;
-        client.get(MANIFEST).await.expect(status);
+        Accounts::until(async || client.get(path).await, status).await;
+        client.get(path).await.expect(status);
     }
+}
+
+async fn until_everywhere(clients: &[Client], status: u16) {
+    until(clients, MANIFEST, status).await;
 }
 
 /// A repository with an image, and a reader of it.
@@ -61,10 +65,28 @@ on_both! {
         until_everywhere(&everywhere, 403).await;
         accounts.owner.bind(&name, READER, &reader.member()).await;
         until_everywhere(&everywhere, 200).await;
-        // The whole project goes.
-        let project = format!("/v1/projects/{PROJECT}");
-        accounts.owner.delete(&project).await.expect(200);
-        until_everywhere(&everywhere, 403).await;
+    }
+
+    /// Nobody may do anything in a project that is gone, nor may its accounts do anything elsewhere.
+    async fn attack_19_a_project_that_was_deleted(accounts: Accounts) {
+        const GONE: &str = "gone-soon";
+        let second = second(&accounts).await;
+        accounts.repository(GONE, "r1").await;
+        Image::new(1).push(&accounts.owner.client, ("gone-soon/r1/image", "latest")).await;
+        let manifest = "/v2/gone-soon/r1/image/manifests/latest";
+        let reader = accounts.actor_with("reader", (READER, &repository(GONE, "r1"))).await;
+        let inside = everywhere(&accounts, second.as_ref(), &reader.token);
+        until(&inside, manifest, 200).await;
+        accounts.repository(PROJECT, "r1").await;
+        Image::new(2).push(&accounts.owner.client, (IMAGE, "latest")).await;
+        let guest = accounts.actor_in(GONE, "guest-account").await;
+        accounts.owner.bind(&repository(PROJECT, "r1"), READER, &guest.member()).await;
+        let outside = everywhere(&accounts, second.as_ref(), &guest.token);
+        until_everywhere(&outside, 200).await;
+        accounts.owner.delete(&format!("/v1/projects/{GONE}")).await.expect(200);
+        until(&inside, manifest, 403).await;
+        until_everywhere(&outside, 401).await;
+        accounts.owner.get(&format!("/v1/{}", repository(GONE, "r1"))).await.expect(403);
     }
 
     async fn attack_19_an_account_that_was_switched_off(accounts: Accounts) {
