@@ -3,6 +3,7 @@
 //! What is wrong in a `.proto` file is found here, when the server starts, and not by the first request.
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use http::Method;
 use prost_reflect::{
@@ -106,6 +107,10 @@ pub struct MethodInfo {
     pub output: MessageDescriptor,
 }
 
+/// The types of the contract that is compiled in: some megabytes, so there is one for all who need them.
+pub(super) static POOL: LazyLock<DescriptorPool> =
+    LazyLock::new(|| DescriptorPool::decode(proto::DESCRIPTORS).expect("the compiler wrote it"));
+
 /// All methods.
 #[derive(Debug)]
 pub(super) struct Contract {
@@ -117,8 +122,7 @@ pub(super) struct Contract {
 impl Contract {
     /// Reads the contract that is compiled in.
     pub(super) fn read() -> Result<Self, DoorsError> {
-        let pool = DescriptorPool::decode(proto::DESCRIPTORS).expect("the compiler wrote it");
-        Self::of(pool)
+        Self::of(POOL.clone())
     }
 
     pub(super) fn of(pool: DescriptorPool) -> Result<Self, DoorsError> {
@@ -256,13 +260,9 @@ mod tests {
 
     use super::*;
 
-    fn pool() -> DescriptorPool {
-        DescriptorPool::decode(proto::DESCRIPTORS).expect("compiled")
-    }
-
     /// The contract and one more method, which has no options.
     fn with_method(streams: bool) -> Result<Contract, DoorsError> {
-        let mut pool = pool();
+        let mut pool = POOL.clone();
         let empty = || Some(".google.protobuf.Empty".to_owned());
         let method = MethodDescriptorProto {
             name: Some("Forgotten".to_owned()),
@@ -300,7 +300,7 @@ mod tests {
     #[test]
     fn access_is_a_permission_or_a_reason() {
         let name = "google.devtools.artifactregistry.v1.UpdateRepositoryRequest";
-        let input = pool().get_message_by_name(name).expect("there");
+        let input = POOL.get_message_by_name(name).expect("there");
         let read = |permission: &str, resource: &str, open: &str| {
             let [permission, resource, open] = [permission, resource, open].map(str::to_owned);
             AccessRule::read(Access { permission, resource, open }, &input)

@@ -145,15 +145,14 @@ fn mend_mask(value: &mut Value) {
 
 #[cfg(test)]
 mod tests {
-    use prost_reflect::DescriptorPool;
     use serde_json::json;
 
     use super::*;
+    use crate::api::google::contract::POOL;
 
     fn repository() -> MessageDescriptor {
-        let pool = DescriptorPool::decode(proto::DESCRIPTORS).expect("compiled");
         let name = "google.devtools.artifactregistry.v1.UpdateRepositoryRequest";
-        pool.get_message_by_name(name).expect("there")
+        POOL.get_message_by_name(name).expect("there")
     }
 
     /// The request to update a repository, read from `json` and written again.

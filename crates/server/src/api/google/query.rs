@@ -80,15 +80,14 @@ fn value(field: &FieldDescriptor, text: &str) -> Result<Value, &'static str> {
 
 #[cfg(test)]
 mod tests {
-    use prost_reflect::DescriptorPool;
     use serde_json::json;
 
     use super::*;
+    use crate::api::google::contract::POOL;
 
     #[track_caller]
     fn check(message: &str, query: &str, expected: Result<Value, &str>) {
-        let pool = DescriptorPool::decode(proto::DESCRIPTORS).expect("compiled");
-        let descriptor = pool.get_message_by_name(message).expect("there");
+        let descriptor = POOL.get_message_by_name(message).expect("there");
         let mut fields = Map::new();
         let read =
             fill(&descriptor, query, &mut fields).and_then(|()| json::read(&descriptor, fields));

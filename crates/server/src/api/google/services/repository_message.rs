@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use engine::{Repository as Found, RepositoryChange};
 use model::name::RepositoryName;
 use model::resource::Resource;
-use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor};
+use prost_reflect::{DynamicMessage, MessageDescriptor};
 use prost_types::FieldMask;
 use proto::google::devtools::artifactregistry::v1::remote_repository_config::RemoteSource;
 use proto::google::devtools::artifactregistry::v1::repository::vulnerability_scanning_config::{
@@ -23,6 +23,7 @@ use tonic::Status;
 
 use super::{bad_field, timestamp};
 use crate::api::App;
+use crate::api::google::contract::POOL;
 
 /// The fields that an update may name.
 const MUTABLE: [&str; 9] = [
@@ -102,8 +103,7 @@ fn kept(repository: &Repository) -> Repository {
 
 fn descriptor() -> MessageDescriptor {
     static DESCRIPTOR: LazyLock<MessageDescriptor> = LazyLock::new(|| {
-        let pool = DescriptorPool::decode(proto::DESCRIPTORS).expect("compiled with the program");
-        pool.get_message_by_name("google.devtools.artifactregistry.v1.Repository")
+        POOL.get_message_by_name("google.devtools.artifactregistry.v1.Repository")
             .expect("part of the contract")
     });
     DESCRIPTOR.clone()
