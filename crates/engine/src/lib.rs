@@ -75,7 +75,7 @@ impl Default for Settings {
             trash_retention: HOUR,
             upload_expiry: 24 * HOUR,
             verify_after: 7 * 24 * HOUR,
-            upload_memory: 32 << 20,
+            upload_memory: 24 << 20,
         }
     }
 }

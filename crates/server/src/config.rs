@@ -206,7 +206,7 @@ impl Default for Limits {
             header_timeout: Span::seconds(10),
             idle_timeout: Span::seconds(30),
             drain_timeout: Span::seconds(60),
-            upload_memory: Bytes::mebibytes(32),
+            upload_memory: Bytes::mebibytes(24),
         }
     }
 }
