@@ -49,6 +49,6 @@ TOML
   printf 'runtime-endpoint: unix://%s\nimage-endpoint: unix://%s\ntimeout: 120\n' \
     "$work/containerd.sock" "$work/containerd.sock" >"$work/crictl.yaml"
   containerd --config "$work/containerd.toml" >"$work/containerd.log" 2>&1 &
-  pids+=($!)
+  ends_with_suite $!
   wait_for 30 crictl info || { tail "$work/containerd.log"; return 1; }
 }

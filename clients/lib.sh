@@ -14,10 +14,10 @@ suite=$(basename "$0")
 tools=${TEST_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/berth-tools}
 work=$(mktemp -d "${TMPDIR:-/tmp}/berth-$suite.XXXXXX")
 passed=0 failed=0
-pids=()
 # Clients must not find the machine's own credentials and settings; builds need its caches.
 real_home=$HOME
 export HOME=$work/home DOCKER_CONFIG=$work/docker-config
+touch "$work/pids"
 mkdir -p "$HOME" "$DOCKER_CONFIG" "$tools"
 
 # Ends what was started, by its own pid, and removes what was written, however the suite ends.
@@ -30,13 +30,15 @@ cleanup() {
   fi
   declare -F suite_cleanup >/dev/null && suite_cleanup
   local pid
-  for pid in "${pids[@]}"; do stop_pid "$pid"; done
+  while read -r pid; do stop_pid "$pid"; done <"$work/pids"
   rm -rf "$work"
   exit "$status"
 }
 trap cleanup EXIT
 trap 'exit 130' INT TERM
 
+# ends_with_suite PID: remembered in a file, because a check runs in a subshell.
+ends_with_suite() { echo "$1" >>"$work/pids"; }
 stop_pid() {
   kill "$1" 2>/dev/null || return 0
   for _ in $(seq 100); do
@@ -117,7 +119,7 @@ server_start_with() {
   data=$(mktemp -d "$work/data.XXXXXX")
   "$server_bin" serve --data "$data" --ops-listen off "$@" >>"$work/server.log" 2>&1 &
   server_pid=$!
-  pids+=("$server_pid")
+  ends_with_suite "$server_pid"
   wait_for 30 server_listen "$data" || { tail -n 25 "$work/server.log"; return 1; }
   address=$(server_listen "$data")
 }
