@@ -14,6 +14,7 @@ use axum::routing::{any, get, post};
 use engine::Engine;
 use model::host::{Domains, without_port};
 
+use crate::audit::Audit;
 use crate::auth::Authenticate;
 use crate::config::Limits;
 use crate::layer::is_local;
@@ -42,6 +43,8 @@ pub struct Shared {
     pub manifests: Bodies,
     /// What is counted.
     pub metrics: Metrics,
+    /// Where it is written down who did what.
+    pub audit: Audit,
 }
 
 /// How clients reach this server.

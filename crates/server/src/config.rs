@@ -40,6 +40,8 @@ pub struct Config {
     pub metadata: Metadata,
     /// The log.
     pub log: Log,
+    /// The audit log.
+    pub audit: Audit,
     /// What one client can take.
     pub limits: Limits,
     /// Collecting what nothing refers to.
@@ -125,6 +127,41 @@ pub enum LogFormat {
     Json,
 }
 
+/// The audit log.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Audit {
+    /// Where it goes.
+    pub file: AuditFile,
+    /// Whether reads are written down too.
+    pub reads: bool,
+}
+
+/// Where the audit log goes.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum AuditFile {
+    /// Nowhere.
+    Off,
+    /// To standard error, between the log's lines.
+    StandardError,
+    /// To a file; a relative path is one within the data folder.
+    At(PathBuf),
+}
+
+impl TryFrom<String> for AuditFile {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        match text.as_str() {
+            "" => Err("audit.file must name a file, or be - or off"),
+            "off" => Ok(Self::Off),
+            "-" => Ok(Self::StandardError),
+            path => Ok(Self::At(PathBuf::from(path))),
+        }
+    }
+}
+
 /// What one client can take.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -185,6 +222,7 @@ impl Default for Config {
             tls: Tls::default(),
             metadata: Metadata::default(),
             log: Log::default(),
+            audit: Audit::default(),
             limits: Limits::default(),
             gc: Gc::default(),
             blobs: Blobs { verify_after: Span::days(7) },
@@ -196,6 +234,12 @@ impl Default for Config {
 impl Default for Log {
     fn default() -> Self {
         Self { format: LogFormat::Text, level: "info".to_owned() }
+    }
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self { file: AuditFile::At(PathBuf::from("audit.log")), reads: false }
     }
 }
 
@@ -244,6 +288,8 @@ pub const KEYS: &[&str] = &[
     "metadata.account",
     "log.format",
     "log.level",
+    "audit.file",
+    "audit.reads",
     "limits.connections",
     "limits.header_timeout",
     "limits.idle_timeout",
@@ -373,6 +419,9 @@ mod tests {
         assert!(config.new_repositories.sparse);
         let config = read("", &[("BERTH_OPS_LISTEN", "off")]).expect("valid");
         assert_eq!(config.ops_listen, OpsListen::Off);
+        let variables = [("BERTH_AUDIT_FILE", "-"), ("BERTH_AUDIT_READS", "true")];
+        let config = read("[audit]\nfile = \"off\"", &variables).expect("valid");
+        assert_eq!((config.audit.file, config.audit.reads), (AuditFile::StandardError, true));
     }
 
     #[test]
@@ -393,6 +442,7 @@ mod tests {
             ("limits", "header_timeout", "\"0s\""),
             ("limits", "idle_timeout", "\"0ms\""),
             ("gc", "upload_expiry", "\"0s\""),
+            ("audit", "file", "\"\""),
         ] {
             let error = read(&format!("[{table}]\n{key} = {value}"), &[]).expect_err("refused");
             assert!(error.contains(&format!("{table}.{key}")), "{error}");

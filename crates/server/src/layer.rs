@@ -32,13 +32,24 @@ tokio::task_local! {
 #[derive(Debug)]
 pub struct RequestInfo {
     id: String,
+    peer: SocketAddr,
     principal: OnceLock<String>,
     route: OnceLock<&'static str>,
 }
 
 impl RequestInfo {
-    fn new(id: String) -> Self {
-        Self { id, principal: OnceLock::new(), route: OnceLock::new() }
+    fn new(id: String, peer: SocketAddr) -> Self {
+        Self { id, peer, principal: OnceLock::new(), route: OnceLock::new() }
+    }
+
+    /// What its answer names as `X-Request-Id`.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Where it came from.
+    pub fn peer(&self) -> SocketAddr {
+        self.peer
     }
 
     /// Who asks.
@@ -68,7 +79,7 @@ pub async fn observe(
     request: http::Request<hyper::body::Incoming>,
     began: impl FnOnce(&Arc<Exchange>),
 ) -> http::Response<Answer> {
-    let info = Arc::new(RequestInfo::new(id_of(request.headers())));
+    let info = Arc::new(RequestInfo::new(id_of(request.headers()), peer));
     let id = HeaderValue::from_str(&info.id).expect("letters, digits and dashes");
     let exchange = Exchange::new(log::Record::new(peer, &request, info.clone()), &app.metrics);
     began(&exchange);

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use blob::{BlobStore, DiskStore, MemoryStore};
@@ -18,10 +19,12 @@ use tokio::time::Instant;
 
 use crate::api::metadata_server::{self, Metadata};
 use crate::api::{self, App, Origin, Shared, admin};
+use crate::audit::Audit;
 use crate::auth::Authenticate;
 use crate::config::{Config, OpsListen};
 use crate::data::{DataFolder, Sharing};
 use crate::jobs;
+use crate::layer::metrics::Metrics;
 use crate::layer::whole::Bodies;
 use crate::listen::tls::Tls;
 use crate::listen::{self, Served};
@@ -74,6 +77,9 @@ impl Server {
     pub async fn start(setup: Setup) -> anyhow::Result<Self> {
         let Setup { config, authenticate, dev_hosts, ephemeral, clock } = setup;
         let Stores { data, meta, blobs, master } = open_stores(&config, ephemeral).await?;
+        let metrics = Metrics::default();
+        let folder = data.as_ref().map(DataFolder::path);
+        let audit = Audit::start(&config.audit, folder, (&metrics, clock.clone()))?;
         let engine = Engine::new(meta, blobs, clock, (config.engine(), master));
         // The address is known, and nobody is answered yet.
         let listener = bind(config.listen).await?;
@@ -94,7 +100,8 @@ impl Server {
             limits: config.limits.clone(),
             // As much again as for blobs; and one has to fit in.
             manifests: Bodies::new(config.limits.upload_memory.get().max(manifest::MAX_BYTES)),
-            metrics: Default::default(),
+            metrics,
+            audit,
         });
         let (stop, stopped) = watch::channel(false);
         let mut listeners = JoinSet::new();
@@ -152,6 +159,9 @@ impl Server {
         if let Some(admin) = &self.admin {
             admin.abort();
         }
+        // A disk that hangs must not keep the process; one that works needs no second.
+        let rest = deadline.saturating_duration_since(Instant::now());
+        self.app.audit.flush(rest.max(Duration::from_secs(1))).await;
         self.app.engine.close().await;
     }
 }

@@ -89,6 +89,13 @@ pub struct Proof {
     pub(crate) expires_at: Option<i64>,
 }
 
+impl Proof {
+    /// The account's key that it rests on.
+    pub fn key(&self) -> Option<&str> {
+        self.key.as_deref()
+    }
+}
+
 impl Engine {
     /// Who holds this token: one of ours, or one that a service account signed itself.
     pub async fn caller_by_token(

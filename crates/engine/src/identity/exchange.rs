@@ -187,14 +187,14 @@ impl Engine {
         }))
     }
 
-    /// Takes an access token back. One that is good for nothing needs no taking back.
-    pub async fn revoke_token(&self, token: &str) -> Result<(), EngineError> {
+    /// Takes an access token back, and answers whose it was. One that is good for nothing needs no taking back.
+    pub async fn revoke_token(&self, token: &str) -> Result<Option<Principal>, EngineError> {
         let claims = match self.own_access_token(token).await {
             Ok(claims) => claims,
-            Err(EngineError::Credential(_)) => return Ok(()),
+            Err(EngineError::Credential(_)) => return Ok(None),
             Err(error) => return Err(error),
         };
-        let now = self.clock.now();
+        let (now, holder) = (self.clock.now(), claims.sub.parse().ok());
         self.meta
             .write(move |tx| {
                 signing_keys::revoke(tx, &claims.jti, (now, claims.exp * 1_000_000))?;
@@ -202,7 +202,7 @@ impl Engine {
             })
             .await?;
         self.poll_epoch().await?;
-        Ok(())
+        Ok(holder)
     }
 
     async fn own_access_token(&self, token: &str) -> Result<Claims, EngineError> {

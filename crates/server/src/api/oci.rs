@@ -14,17 +14,19 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use engine::{Caller, Surface, Target};
+use engine::{Caller, EngineError, Kind, RepoAccess, Surface, Target};
 use http::header::{AUTHORIZATION, HOST};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use model::host::{Place, is_host, without_port};
+use tonic::Code;
 
 pub use error::OciError;
 use path::Route;
 use query::Query;
 
 use crate::api::App;
+use crate::audit::{Operation, RepositoryOf, Trail};
 use crate::layer::RequestInfo;
 
 type Answer = Result<Response, OciError>;
@@ -39,10 +41,12 @@ struct Context {
     query: Query,
     method: Method,
     headers: HeaderMap,
+    /// Where handlers note for the audit log what they find out.
+    trail: Trail,
 }
 
 impl Context {
-    async fn new(app: App, parts: Parts, host: &str) -> Result<Self, OciError> {
+    async fn new(app: App, parts: Parts, (host, trail): (&str, &Trail)) -> Result<Self, OciError> {
         let info = parts
             .extensions
             .get::<Arc<RequestInfo>>()
@@ -52,16 +56,21 @@ impl Context {
             return Err(OciError::no_host());
         }
         let caller = app.authenticate.caller(&app.engine, &parts.headers, Surface::Registry).await;
-        let caller = caller.map_err(|error| match is_basic(&parts.headers) {
-            true => OciError::from(error).without_challenge(),
-            false => error.into(),
+        let caller = caller.map_err(|error| {
+            trail.refused(&error);
+            match is_basic(&parts.headers) {
+                true => OciError::from(error).without_challenge(),
+                false => error.into(),
+            }
         })?;
+        trail.caller(&caller);
         info.set_principal(&caller.principal.to_string());
         let place = app.domains.place(host);
         let marketplace = without_port(host).eq_ignore_ascii_case("marketplace.gcr.io");
         let query = Query::new(parts.uri.query());
         let (method, headers) = (parts.method, parts.headers);
-        Ok(Self { app, caller, place, marketplace, query, method, headers })
+        let trail = trail.clone();
+        Ok(Self { app, caller, place, marketplace, query, method, headers, trail })
     }
 
     fn target(&self, image: &str) -> Result<Target, OciError> {
@@ -72,6 +81,23 @@ impl Context {
             location: self.place.location.clone(),
             path: model::name::ImagePath::parse(image, self.place.repository.as_ref())?,
         })
+    }
+
+    /// [`engine::Engine::open`], noted.
+    async fn open<K: Kind>(&self, target: &Target) -> Result<RepoAccess<K>, EngineError> {
+        let opened = self.app.engine.open(&self.caller, target).await;
+        self.trail.asked((K::PERMISSION, &RepositoryOf(target)), &opened);
+        opened
+    }
+
+    /// [`engine::Engine::open_existing`], noted.
+    async fn open_existing<K: Kind>(
+        &self,
+        target: &Target,
+    ) -> Result<Option<RepoAccess<K>>, EngineError> {
+        let opened = self.app.engine.open_existing(&self.caller, target).await;
+        self.trail.asked((K::PERMISSION, &RepositoryOf(target)), &opened);
+        opened
     }
 
     fn header(&self, name: impl http::header::AsHeaderName) -> Option<&str> {
@@ -96,7 +122,7 @@ fn is_basic(headers: &HeaderMap) -> bool {
 /// Runs a handler, and completes its answer with what every answer has.
 async fn answer<F, Answered>(
     (app, request): (App, Request),
-    label: &'static str,
+    (label, operation): (&'static str, Option<Operation>),
     handler: F,
 ) -> Response
 where
@@ -105,17 +131,20 @@ where
 {
     let path = request.uri().path().to_owned();
     // Before the handler runs: a client may leave while it does.
-    if let Some(info) = request.extensions().get::<Arc<RequestInfo>>() {
+    let info = request.extensions().get::<Arc<RequestInfo>>();
+    if let Some(info) = info {
         info.set_route(label);
     }
+    let attempt = app.audit.attempt(operation, (info, request.headers()));
     let method = request.method().clone();
     let (parts, body) = request.into_parts();
     let host = host(&parts);
     let base_url = app.base_url(&host);
-    let outcome = match Context::new(app, parts, &host).await {
+    let outcome = match Context::new(app, parts, (&host, attempt.trail())).await {
         Ok(context) => handler(context, body).await,
         Err(error) => Err(error),
     };
+    note(attempt.trail(), &outcome);
     let mut response =
         outcome.unwrap_or_else(|error| error.into_response_for((&method, &path), &base_url));
     response
@@ -124,28 +153,52 @@ where
     response
 }
 
+/// Notes how a request ended, and of which content it was.
+fn note(trail: &Trail, outcome: &Answer) {
+    match outcome {
+        _ if !trail.is_kept() => {}
+        Ok(response) => {
+            let digest = response.headers().get("docker-content-digest");
+            if let Some(digest) = digest.and_then(|digest| digest.to_str().ok()) {
+                trail.digest(&digest);
+            }
+            trail.ended(Code::Ok, "");
+        }
+        Err(error) => {
+            let (status, message) = error.summary();
+            trail.failed(status, message);
+        }
+    }
+}
+
 /// `GET /v2/`: whether this is a registry, and whether the credential is good.
 pub async fn ping(State(app): State<App>, request: Request) -> Response {
-    answer((app, request), "ping", |context, _| async move {
-        allow(&context, &[Method::GET, Method::HEAD])?;
-        if context.caller.is_anonymous() {
-            return Err(OciError::no_credential());
-        }
-        Ok(axum::Json(serde_json::json!({})).into_response())
-    })
+    answer(
+        (app, request),
+        ("ping", Some(Operation::door("Docker-Ping"))),
+        |context, _| async move {
+            allow(&context, &[Method::GET, Method::HEAD])?;
+            if context.caller.is_anonymous() {
+                return Err(OciError::no_credential());
+            }
+            Ok(axum::Json(serde_json::json!({})).into_response())
+        },
+    )
     .await
 }
 
 /// `GET /v2/_catalog`: the images that the caller may read.
 pub async fn catalog(State(app): State<App>, request: Request) -> Response {
-    answer((app, request), "catalog", |context, _| tags::catalog(context)).await
+    let operation = Operation::read("Docker-Catalog");
+    answer((app, request), ("catalog", Some(operation)), |context, _| tags::catalog(context)).await
 }
 
 /// Everything that has a name in it.
 pub async fn by_path(State(app): State<App>, request: Request) -> Response {
     let path = request.uri().path().strip_prefix("/v2/").unwrap_or_default().to_owned();
     let Some(route) = Route::parse(&path) else { return nothing_here(State(app), request).await };
-    answer((app, request), route.label(), |context, body| async move {
+    let described = (route.label(), route.operation(request.method()));
+    answer((app, request), described, |context, body| async move {
         match route {
             Route::Blob { image, digest } => blobs::by_method(context, image, &digest).await,
             Route::Uploads { image } => uploads::start((context, body), image).await,
@@ -162,7 +215,7 @@ pub async fn by_path(State(app): State<App>, request: Request) -> Response {
 
 /// A path that means nothing here.
 pub async fn nothing_here(State(app): State<App>, request: Request) -> Response {
-    answer((app, request), "other", |_, _| async { Err(OciError::no_such_path()) }).await
+    answer((app, request), ("other", None), |_, _| async { Err(OciError::no_such_path()) }).await
 }
 
 fn allow(context: &Context, methods: &[Method]) -> Result<(), OciError> {

@@ -6,11 +6,15 @@ mod oauth;
 pub use docker::{get, post};
 pub use oauth::{introspect, keys, revoke, token};
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::extract::Request;
+use http::request::Parts;
 use http_body_util::{BodyExt, Limited};
 
 use crate::api::App;
+use crate::layer::RequestInfo;
 use crate::layer::body::with_idle_timeout;
 
 /// The longest form that is read.
@@ -22,6 +26,11 @@ async fn read_form(app: &App, request: Request) -> Option<Vec<(String, String)>>
     let body = with_idle_timeout(body, app.limits.idle_timeout.get());
     let bytes = Limited::new(body, LONGEST_FORM).collect().await.ok()?.to_bytes();
     Some(form_urlencoded::parse(&bytes).into_owned().collect())
+}
+
+/// What is known of a request, for the audit log.
+fn info(parts: &Parts) -> Option<&Arc<RequestInfo>> {
+    parts.extensions.get()
 }
 
 /// The first field of that name.

@@ -25,6 +25,7 @@ struct Inner {
     running: Gauge<i64>,
     connections: Gauge<i64>,
     collected: Counter<u64, AtomicU64>,
+    audit_dropped: Counter<u64, AtomicU64>,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -65,6 +66,7 @@ impl Default for Metrics {
             running: Gauge::default(),
             connections: Gauge::default(),
             collected: Counter::default(),
+            audit_dropped: Counter::default(),
         };
         let registry = &mut inner.registry;
         registry.register("http_requests", "Requests by route and status", inner.requests.clone());
@@ -84,6 +86,11 @@ impl Default for Metrics {
             "gc_files",
             "Files that this process removed from the trash",
             inner.collected.clone(),
+        );
+        registry.register(
+            "audit_dropped",
+            "Entries of the audit log that did not fit into its queue, or could not be written",
+            inner.audit_dropped.clone(),
         );
         Self(Arc::new(inner))
     }
@@ -112,6 +119,11 @@ impl Metrics {
     /// Counts files that a collection removed.
     pub fn files_collected(&self, files: u64) {
         self.0.collected.inc_by(files);
+    }
+
+    /// Counts entries that the audit log lost.
+    pub fn audit_dropped(&self, entries: u64) {
+        self.0.audit_dropped.inc_by(entries);
     }
 
     /// Everything as text.

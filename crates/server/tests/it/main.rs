@@ -4,6 +4,7 @@
 //! administrator's URL, which `./test` sets; without it these tests say that they were skipped.
 
 mod attacks;
+mod audit;
 mod gc;
 mod house;
 mod identity;

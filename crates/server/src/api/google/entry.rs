@@ -1,5 +1,7 @@
 //! The way into both doors: who calls is found out here, before anything is looked at.
 
+use std::sync::Arc;
+
 use anyhow::{Context, bail};
 use axum::Router;
 use axum::body::Body;
@@ -12,6 +14,7 @@ use tower::ServiceExt;
 use super::services::{BaseUrl, EngineGate, Refused, routes};
 use super::{AccessRule, doors, methods};
 use crate::api::{App, oci};
+use crate::layer::RequestInfo;
 use crate::layer::body::with_idle_timeout;
 
 /// What is served beside the registry.
@@ -53,24 +56,29 @@ pub async fn answer(State(entry): State<Entry>, request: Request) -> Response {
     }
     let (mut parts, body) = request.into_parts();
     let base_url = app.base_url(&oci::host(&parts));
+    let info = parts.extensions.get::<Arc<RequestInfo>>().cloned();
+    let attempt = app.audit.attempt_at_something((info.as_ref(), &parts.headers));
     let surface = Surface::Api { external_url: &base_url };
-    if let Some(info) = parts.extensions.get::<std::sync::Arc<crate::layer::RequestInfo>>() {
+    if let Some(info) = &info {
         info.set_route("api");
     }
     match app.authenticate.caller(&app.engine, &parts.headers, surface).await {
         Ok(caller) => {
-            if let Some(info) = parts.extensions.get::<std::sync::Arc<crate::layer::RequestInfo>>()
-            {
+            attempt.trail().caller(&caller);
+            if let Some(info) = &info {
                 info.set_principal(&caller.principal.to_string());
             }
             parts.extensions.insert(caller);
         }
         // Said by the gate, in the words of the door that was taken.
         Err(error) => {
+            attempt.trail().refused(&error);
             parts.extensions.insert(Refused(error.into()));
         }
     }
     parts.extensions.insert(BaseUrl(base_url));
+    // The gate finds out what is asked for, and how it ends.
+    parts.extensions.insert(attempt.trail().clone());
     let body = Body::new(with_idle_timeout(body, app.limits.idle_timeout.get()));
     let Ok(response) = doors.oneshot(Request::from_parts(parts, body)).await;
     response

@@ -16,6 +16,7 @@ use tonic::{Code, Status};
 use super::contract::{AccessRule, Contract, MethodInfo, string_at};
 use super::error::GoogleError;
 use super::{MESSAGE_LIMIT, collect, frame};
+use crate::audit::Trail;
 
 /// What a call asks of its caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,10 +72,19 @@ impl Guard {
 }
 
 pub(super) async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> Response {
-    match guard.admit(request).await {
+    let trail = request.extensions().get::<Trail>().cloned().unwrap_or_default();
+    let response = match guard.admit(request).await {
         Ok(request) => next.run(request).await,
         Err(error) => Status::from(error).into_http(),
+    };
+    if trail.is_kept() {
+        // A call that failed has its status among the headers.
+        let status = Status::from_header_map(response.headers());
+        let ended =
+            status.as_ref().map_or((Code::Ok, ""), |status| (status.code(), status.message()));
+        trail.ended(ended.0, ended.1);
     }
+    response
 }
 
 /// What this call of the method asks.

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use engine::{Admitted, Caller, EngineError};
-use model::resource::Resource;
+use model::resource::{ORGANIZATION, Resource};
 use prost_types::Timestamp;
 use proto::google::api::serviceusage::v1::service_usage_server::ServiceUsageServer;
 use proto::google::cloud::location::locations_server::LocationsServer;
@@ -34,6 +34,7 @@ use tonic::{Code, Request, Status};
 
 use super::{Access, Gate, GoogleError};
 use crate::api::App;
+use crate::audit::{Operation, Trail};
 
 /// The services, all of them over the same engine.
 #[derive(Clone)]
@@ -79,6 +80,8 @@ impl Gate for EngineGate {
         extensions: &mut http::Extensions,
         access: &Access,
     ) -> Result<(), GoogleError> {
+        let trail = extensions.get::<Trail>().cloned().unwrap_or_default();
+        trail.operation(Operation::rpc(&access.method, access.permission.as_deref()));
         if let Some(Refused(error)) = extensions.get() {
             return Err(error.clone());
         }
@@ -98,7 +101,12 @@ impl Gate for EngineGate {
         let permission = permission.parse().map_err(|_| {
             GoogleError::new(Code::Internal, "a method asks for no known permission")
         })?;
-        extensions.insert(self.0.engine.admit(&caller, permission, resource).await?);
+        // In full where there is more of it: what lies in a repository is decided about with it.
+        let named = if access.resource.is_empty() { ORGANIZATION } else { &access.resource };
+        trail.resource(&named);
+        let admitted = self.0.engine.admit(&caller, permission, resource.clone()).await;
+        trail.asked((permission, &resource), &admitted);
+        extensions.insert(admitted?);
         Ok(())
     }
 }
@@ -111,6 +119,11 @@ fn admitted<T>(request: &Request<T>) -> Result<Admitted, Status> {
 
 fn caller<T>(request: &Request<T>) -> Caller {
     request.extensions().get::<Caller>().cloned().unwrap_or_else(Caller::anonymous)
+}
+
+/// Where to note for the audit log what a method finds out.
+fn trail<T>(request: &Request<T>) -> Trail {
+    request.extensions().get::<Trail>().cloned().unwrap_or_default()
 }
 
 fn base_url<T>(request: &Request<T>, app: &App) -> String {

@@ -15,20 +15,21 @@ use super::{Answer, Context, OciError, empty, finish};
 pub(super) async fn by_method(context: Context, image: &str, digest: &str) -> Answer {
     let target = context.target(image)?;
     let digest: Digest = digest.parse()?;
-    let engine = context.app.engine.clone();
+    context.trail.image(&target);
+    context.trail.digest(&digest);
     match context.method {
         Method::HEAD => {
-            let access = engine.open::<Pull>(&context.caller, &target).await?;
+            let access = context.open::<Pull>(&target).await?;
             let size = access.stat_blob(&digest).await?;
             let head = described(StatusCode::OK, &digest).header(CONTENT_LENGTH, size);
             Ok(finish(head, Body::empty()))
         }
         Method::GET => {
-            let access = engine.open::<Pull>(&context.caller, &target).await?;
+            let access = context.open::<Pull>(&target).await?;
             get(&context, access.blob(&digest).await?, &digest).await
         }
         Method::DELETE => {
-            let access = engine.open::<Delete>(&context.caller, &target).await?;
+            let access = context.open::<Delete>(&target).await?;
             access.delete_blob(&digest).await?;
             Ok(finish(empty(StatusCode::ACCEPTED), Body::empty()))
         }

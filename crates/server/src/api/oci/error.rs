@@ -132,6 +132,11 @@ impl OciError {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", message, hint).header(ALLOW, allow)
     }
 
+    /// Status and message, for the audit log.
+    pub(super) fn summary(&self) -> (StatusCode, &str) {
+        (self.status, &self.message)
+    }
+
     /// The whole answer to a request for `path`.
     pub(super) fn into_response_for(
         self,

@@ -21,19 +21,23 @@ pub(super) async fn by_method(
 ) -> Answer {
     let target = context.target(image)?;
     let reference: Reference = reference.parse()?;
-    let engine = context.app.engine.clone();
+    context.trail.image(&target);
+    match &reference {
+        Reference::Tag(tag) => context.trail.tag(tag),
+        Reference::Digest(digest) => context.trail.digest(digest),
+    }
     match context.method {
         Method::HEAD => {
-            let access = engine.open::<Pull>(&context.caller, &target).await?;
+            let access = context.open::<Pull>(&target).await?;
             Ok(content(&context, access.stat_manifest(&reference).await?))
         }
         Method::GET => {
-            let access = engine.open::<Pull>(&context.caller, &target).await?;
+            let access = context.open::<Pull>(&target).await?;
             Ok(content(&context, access.manifest(&reference).await?))
         }
         Method::PUT => put((context, body), (image, &target), reference).await,
         Method::DELETE => {
-            let access = engine.open::<Delete>(&context.caller, &target).await?;
+            let access = context.open::<Delete>(&target).await?;
             access.delete_manifest(&reference).await?;
             Ok(finish(empty(StatusCode::ACCEPTED), Body::empty()))
         }
@@ -64,10 +68,10 @@ async fn put(
     (image, target): (&str, &Target),
     reference: Reference,
 ) -> Answer {
-    let engine = &context.app.engine;
     // Who may not push is refused before the body is read; only what is good makes a repository.
-    let existing = engine.open_existing::<Push>(&context.caller, target).await?;
+    let existing = context.open_existing::<Push>(target).await?;
     let tags: Vec<Tag> = context.query.all("tag").map(str::parse).collect::<Result<_, _>>()?;
+    tags.iter().take(MAX_TAGS).for_each(|tag| context.trail.tag(tag));
     if tags.len() > MAX_TAGS {
         let message = format!("a manifest takes at most {MAX_TAGS} tags at once");
         return Err(OciError::bad_request(
@@ -83,7 +87,7 @@ async fn put(
     let new = NewManifest::parse(bytes, context.header(CONTENT_TYPE), (&reference, tags))?;
     let access = match existing {
         Some(access) => access,
-        None => engine.open(&context.caller, target).await?,
+        None => context.open(target).await?,
     };
     let pushed = access.put_manifest(new).await?;
     let mut head = empty(StatusCode::CREATED)

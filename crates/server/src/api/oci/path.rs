@@ -3,7 +3,10 @@
 //! Image names may hold slashes and any word, `blobs` and `tags` among them. What is asked for is therefore
 //! found from the end of the path, where it has one shape; what stands before it is the name.
 
+use http::Method;
 use percent_encoding::percent_decode_str;
+
+use crate::audit::Operation;
 
 /// What a path asks for. Names and references are not parsed yet.
 #[derive(Debug, PartialEq, Eq)]
@@ -47,6 +50,34 @@ impl<'a> Route<'a> {
             Self::Tags { .. } => "tags",
             Self::Referrers { .. } => "referrers",
         }
+    }
+}
+
+impl Route<'_> {
+    /// What the audit log calls it; `None` is what the path does not take.
+    pub(super) fn operation(&self, method: &Method) -> Option<Operation> {
+        let is_tag = |reference: &str| !reference.contains(':');
+        Some(match (self, method.as_str()) {
+            (Self::Manifest { .. }, "GET") => Operation::read("Docker-GetManifest"),
+            (Self::Manifest { .. }, "HEAD") => Operation::read("Docker-HeadManifest"),
+            (Self::Manifest { .. }, "PUT") => Operation::write("Docker-PutManifest"),
+            (Self::Manifest { reference, .. }, "DELETE") if is_tag(reference) => {
+                Operation::write("Docker-DeleteTag")
+            }
+            (Self::Manifest { .. }, "DELETE") => Operation::write("Docker-DeleteManifest"),
+            (Self::Blob { .. }, "GET") => Operation::read("Docker-ServeBlob"),
+            (Self::Blob { .. }, "HEAD") => Operation::read("Docker-HeadBlob"),
+            (Self::Blob { .. }, "DELETE") => Operation::write("Docker-DeleteBlob"),
+            (Self::Uploads { .. }, "POST") => Operation::write("Docker-StartUpload"),
+            // One entry for each blob, and not for each piece of it.
+            (Self::Upload { .. }, "PATCH") => Operation::part("Docker-PatchUpload"),
+            (Self::Upload { .. }, "PUT") => Operation::write("Docker-FinishUpload"),
+            (Self::Upload { .. }, "DELETE") => Operation::write("Docker-CancelUpload"),
+            (Self::Upload { .. }, "GET") => Operation::read("Docker-GetUpload"),
+            (Self::Tags { .. }, "GET" | "HEAD") => Operation::read("Docker-GetTags"),
+            (Self::Referrers { .. }, "GET" | "HEAD") => Operation::read("Docker-GetReferrers"),
+            _ => return None,
+        })
     }
 }
 

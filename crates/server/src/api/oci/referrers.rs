@@ -18,7 +18,9 @@ pub(super) async fn list(context: Context, image: &str, digest: &str) -> Answer 
     let subject: Digest = digest.parse()?;
     let artifact_type = context.query.get("artifactType").filter(|text| !text.is_empty());
     let last: Option<Digest> = context.query.get("last").map(str::parse).transpose()?;
-    let page = match context.app.engine.open::<Pull>(&context.caller, &target).await {
+    context.trail.image(&target);
+    context.trail.digest(&subject);
+    let page = match context.open::<Pull>(&target).await {
         Ok(access) => access.referrers(&subject, artifact_type, last.as_ref()).await?,
         // Nothing refers to anything there yet; a registry with referrers says so without an error.
         Err(EngineError::RepositoryUnknown(_)) => ReferrersPage::default(),

@@ -1,7 +1,7 @@
 //! `/v2/NAME/tags/list` and `/v2/_catalog`.
 
 use axum::response::{IntoResponse, Response};
-use engine::{Listed, Pull, TagPage};
+use engine::{Kind, Listed, Pull, TagPage};
 use form_urlencoded::byte_serialize;
 use http::header::{AUTHORIZATION, LINK};
 use http::{HeaderValue, Method};
@@ -29,7 +29,8 @@ pub(super) async fn list(context: Context, image: &str) -> Answer {
     let target = context.target(image)?;
     let limit = page_size(context.query.get("n"))?;
     let last = context.query.last();
-    let access = context.app.engine.open::<Pull>(&context.caller, &target).await?;
+    context.trail.image(&target);
+    let access = context.open::<Pull>(&target).await?;
     let page = access.tags(last, limit).await?;
     let response = axum::Json(TagList {
         name: image,
@@ -51,7 +52,10 @@ async fn list_repository(context: &Context, path: &str) -> Result<Option<Respons
     let name = RepositoryName { project, location: context.place.location.clone(), repository };
     let limit = page_size(context.query.get("n"))?;
     let from = (context.query.last(), limit);
-    let page = context.app.engine.images(&context.caller, &name, from).await?;
+    let page = context.app.engine.images(&context.caller, &name, from).await;
+    context.trail.resource(&name);
+    context.trail.asked((Pull::PERMISSION, &name), &page);
+    let page = page?;
     let list = TagList { name: path, tags: Vec::new(), child: page.names, manifest: Map::new() };
     let list_path = format!("/v2/{path}/tags/list");
     let response = axum::Json(list).into_response();

@@ -9,7 +9,11 @@ use model::digest::{Algorithm, Digest};
 use model::range::{ContentRange, MAX_BLOB_BYTES};
 
 use super::{Answer, Context, OciError, allow, empty, finish};
+use crate::audit::Operation;
 use crate::layer::body::upload_body;
+
+/// What a POST is that brings in a whole blob: the audit log has one such entry for each.
+const WHOLE: Operation = Operation::write("Docker-FinishUpload");
 
 /// `POST`: mount a blob, send one at once, or start a session.
 pub(super) async fn start((context, body): (Context, Body), image: &str) -> Answer {
@@ -17,12 +21,14 @@ pub(super) async fn start((context, body): (Context, Body), image: &str) -> Answ
     refuse_encoding(&context)?;
     refuse_too_large(&context)?;
     let target = context.target(image)?;
+    context.trail.image(&target);
     let digest = |name: &str| context.query.get(name).map(str::parse::<Digest>).transpose();
     let (mount, digest, algorithm) = (digest("mount")?, digest("digest")?, algorithm(&context)?);
-    let access = context.app.engine.open::<Push>(&context.caller, &target).await?;
+    let access = context.open::<Push>(&target).await?;
     match (mount, digest) {
         (Some(digest), _) => {
             if mounted(&context, &access, &digest).await? {
+                context.trail.operation(Some(WHOLE));
                 return Ok(created(image, &digest));
             }
         }
@@ -30,6 +36,7 @@ pub(super) async fn start((context, body): (Context, Body), image: &str) -> Answ
             let upload = access.start_upload(digest.algorithm()).await?;
             let body = upload_body(body, context.app.limits.idle_timeout.get());
             access.finish_upload(&upload.id, &digest, (None, body)).await?;
+            context.trail.operation(Some(WHOLE));
             return Ok(created(image, &digest));
         }
         (None, None) => {}
@@ -48,7 +55,7 @@ async fn mounted(
         return Ok(access.mount(digest, MountFrom::Project).await?);
     };
     let Ok(source) = context.target(from) else { return Ok(false) };
-    match context.app.engine.open::<Pull>(&context.caller, &source).await {
+    match context.open::<Pull>(&source).await {
         Ok(source) => Ok(access.mount(digest, MountFrom::Repository(&source)).await?),
         Err(_) => Ok(false),
     }
@@ -66,7 +73,8 @@ pub(super) async fn by_method((context, body): (Context, Body), image: &str, id:
     let methods = [Method::GET, Method::PATCH, Method::PUT, Method::DELETE];
     allow(&context, &methods)?;
     let target: Target = context.target(image)?;
-    let access = context.app.engine.open_existing::<Push>(&context.caller, &target).await?;
+    context.trail.image(&target);
+    let access = context.open_existing::<Push>(&target).await?;
     let access = access.ok_or(EngineError::UploadUnknown)?;
     match context.method {
         Method::PATCH => append((context, body), &access, (image, id)).await,
@@ -103,6 +111,7 @@ async fn finish_upload(
         OciError::bad_request("DIGEST_INVALID", "the last PUT of an upload needs ?digest=", hint)
     })?;
     let digest: Digest = digest.parse()?;
+    request.0.trail.digest(&digest);
     let (range, body) = chunk(request, access, (image, id)).await?;
     let outcome = access.finish_upload(id, &digest, (range, body)).await;
     outcome.map_err(|error| located(error, image, id))?;

@@ -5,28 +5,32 @@ use axum::response::{IntoResponse, Response};
 use engine::{Caller, CredentialError, EngineError, Surface};
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, RETRY_AFTER};
+use http::request::Parts;
 use model::scope::{Entry, MAX_SCOPES, parse};
 use serde_json::json;
 
-use super::{field, read_form};
+use super::{field, info, read_form};
 use crate::api::{App, oci};
+use crate::audit::{Attempt, Operation, Trail};
 use crate::auth::Credential;
 
 /// The credential is in the header, what is asked for in the query.
 pub async fn get(State(app): State<App>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
+    let attempt = attempt(&app, &parts);
     let host = oci::host(&parts);
     let caller = app.authenticate.caller(&app.engine, &parts.headers, Surface::Registry).await;
     let query: Vec<(String, String)> =
         form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes())
             .into_owned()
             .collect();
-    answer(&app, caller, (&host, &query)).await
+    answer((&app, attempt.trail()), caller, (&host, &query)).await
 }
 
 /// Everything is in the form.
 pub async fn post(State(app): State<App>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
+    let attempt = attempt(&app, &parts);
     let host = oci::host(&parts);
     let headers = parts.headers.clone();
     let request = Request::from_parts(parts, body);
@@ -40,7 +44,12 @@ pub async fn post(State(app): State<App>, request: Request) -> Response {
         Some("refresh_token") => Err(CredentialError::Expired.into()),
         _ => app.authenticate.caller(&app.engine, &headers, Surface::Registry).await,
     };
-    answer(&app, caller, (&host, &form)).await
+    answer((&app, attempt.trail()), caller, (&host, &form)).await
+}
+
+/// Only credentials that are refused are written down.
+fn attempt(app: &App, parts: &Parts) -> Attempt {
+    app.audit.attempt(Some(Operation::door("Docker-Token")), (info(parts), &parts.headers))
 }
 
 async fn by_password(app: &App, form: &[(String, String)]) -> Result<Caller, EngineError> {
@@ -60,13 +69,16 @@ async fn by_password(app: &App, form: &[(String, String)]) -> Result<Caller, Eng
 }
 
 async fn answer(
-    app: &App,
+    (app, trail): (&App, &Trail),
     caller: Result<Caller, EngineError>,
     (host, fields): (&str, &[(String, String)]),
 ) -> Response {
     let issued = match caller {
         Ok(caller) => app.engine.registry_token(&caller, scopes(app, host, fields)).await,
-        Err(error) => Err(error),
+        Err(error) => {
+            trail.refused(&error);
+            Err(error)
+        }
     };
     match issued {
         Ok(issued) => {

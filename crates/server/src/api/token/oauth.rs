@@ -9,9 +9,11 @@ use engine::{CredentialError, EngineError, Exchanged};
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, RETRY_AFTER};
 use serde_json::{Value, json};
+use tonic::Code;
 
-use super::{field, read_form};
+use super::{field, info, read_form};
 use crate::api::{App, oci};
+use crate::audit::{Operation, When};
 
 const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
@@ -19,6 +21,9 @@ const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 pub async fn token(State(app): State<App>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let base = app.base_url(&oci::host(&parts));
+    // An assertion that is refused is written down.
+    let operation = Operation::oauth("Token", When::Refused);
+    let attempt = app.audit.attempt(Some(operation), (info(&parts), &parts.headers));
     let Some(form) = read_form(&app, Request::from_parts(parts, body)).await else {
         return error("invalid_request", "the form cannot be read");
     };
@@ -32,7 +37,11 @@ pub async fn token(State(app): State<App>, request: Request) -> Response {
     let Some(assertion) = field(&form, "assertion") else {
         return error("invalid_request", "Required parameter is missing: assertion");
     };
-    match app.engine.exchange_assertion(assertion, &base).await {
+    let exchanged = app.engine.exchange_assertion(assertion, &base).await;
+    if let Err(error) = &exchanged {
+        attempt.trail().refused(error);
+    }
+    match exchanged {
         Ok(Exchanged::Access { token, scope }) => success(json!({
             "access_token": token.token,
             "expires_in": token.expires_in - 1,
@@ -89,14 +98,24 @@ pub async fn introspect(State(app): State<App>, request: Request) -> Response {
 
 /// `POST /revoke`: a token that is good for nothing is as good as revoked.
 pub async fn revoke(State(app): State<App>, request: Request) -> Response {
-    let Some(form) = read_form(&app, request).await else {
+    let (parts, body) = request.into_parts();
+    let attempt = app.audit.attempt_at_something((info(&parts), &parts.headers));
+    let Some(form) = read_form(&app, Request::from_parts(parts, body)).await else {
         return error("invalid_request", "the form cannot be read");
     };
     let Some(token) = field(&form, "token") else {
         return error("invalid_request", "Required parameter is missing: token");
     };
     match app.engine.revoke_token(token).await {
-        Ok(()) => success(json!({})),
+        Ok(holder) => {
+            if let Some(holder) = holder {
+                let trail = attempt.trail();
+                trail.operation(Some(Operation::oauth("RevokeToken", When::Always)));
+                trail.principal(&holder);
+                trail.ended(Code::Ok, "");
+            }
+            success(json!({}))
+        }
         Err(error) => failed(&error),
     }
 }

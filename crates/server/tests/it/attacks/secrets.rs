@@ -10,7 +10,7 @@ use http::Method;
 use serde_json::json;
 
 use crate::util::accounts::{PROJECT, exchange, post_form};
-use crate::util::process::{Berth, address, berth};
+use crate::util::process::{Berth, address, berth, wait_for};
 use crate::util::wire::{Wire, bearer};
 use crate::util::{Backend, Client, Google, Image, Key, Reply};
 
@@ -105,6 +105,10 @@ async fn good_requests(secrets: &mut Secrets, client: &Client, key: &Key) -> Goo
         post_form(client, "/v2/token", &fields).await.expect(200);
     }
     post_form(client, "/introspect", &[("token", &owner.token)]).await.expect(200);
+    let made = owner.impersonate(&robot).await.expect(200).json();
+    let revoked = made["accessToken"].as_str().expect("text");
+    secrets.keep_token("a revoked token", revoked);
+    post_form(client, "/revoke", &[("token", revoked)]).await.expect(200);
     post_form(client, "/revoke", &[("token", &registry)]).await.expect(200);
     owner
 }
@@ -204,6 +208,7 @@ async fn run(backend: Backend, format: &str) {
         command.args(["--database", url]);
     }
     command.env("BERTH_LOG_FORMAT", format).env("BERTH_LOG_LEVEL", "trace").stderr(file(&log));
+    command.env("BERTH_AUDIT_READS", "true");
     let berth = Berth::spawn(&data, &mut command).await;
     let key = Key::new(&std::fs::read(data.join("owner-key.json")).expect("the first start's"));
     let mut secrets = Secrets(vec![("a canary".to_owned(), CANARY.to_owned())]);
@@ -227,7 +232,21 @@ async fn run(backend: Backend, format: &str) {
     {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+    // The last read's entry is behind all others.
+    let audit = data.join("audit.log");
+    let last = owner.client.clone().with("x-request-id", "the-last-read");
+    last.get("/v2/my-project/r1/image/tags/list").await.expect(200);
+    wait_for(|| {
+        let audited = std::fs::read_to_string(&audit).expect("readable");
+        audited.contains("the-last-read").then_some(())
+    })
+    .await;
     drop(berth);
+    let audited = std::fs::read(&audit).expect("readable");
+    for method in ["Docker-Token", "\"Token\"", "RevokeToken", "SignJwt", "Docker-GetManifest"] {
+        assert!(String::from_utf8_lossy(&audited).contains(method), "{method} was written down");
+    }
+    secrets.are_not_in("the audit log", &audited);
     let written = std::fs::read(&log).expect("readable");
     assert!(written.len() > 100_000, "everything was logged");
     secrets.are_not_in("the log", &written);

@@ -185,6 +185,16 @@ impl TestServer {
         Self::start_as(self.backend.clone(), new, |_| ()).await
     }
 
+    /// Starts once more on the folder and database of this one, which has stopped.
+    pub(crate) async fn again(&self, change: impl FnOnce(&mut Config)) -> Self {
+        let new = New {
+            authenticate: Authenticate::Listed(callers()),
+            folder: self.folder.clone(),
+            clock: self.clock.clone(),
+        };
+        Self::start_as(self.backend.clone(), new, change).await
+    }
+
     async fn start_as(backend: Backend, new: New, change: impl FnOnce(&mut Config)) -> Self {
         let New { authenticate, folder, clock } = new;
         let local = SocketAddr::from(([127, 0, 0, 1], 0));

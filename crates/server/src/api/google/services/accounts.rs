@@ -13,7 +13,7 @@ use proto::google::iam::v1::{
 use tonic::{Request, Response, Status};
 
 use super::{
-    Services, admitted, bad_field, base_url, failed, names, page_size, page_token, timestamp,
+    Services, admitted, bad_field, base_url, failed, names, page_size, page_token, timestamp, trail,
 };
 
 #[tonic::async_trait]
@@ -46,13 +46,15 @@ impl Iam for Services {
         &self,
         request: Request<CreateServiceAccountRequest>,
     ) -> Result<Response<ServiceAccount>, Status> {
-        let admitted = admitted(&request)?;
+        let (admitted, trail) = (admitted(&request)?, trail(&request));
         let CreateServiceAccountRequest { account_id, service_account, .. } = request.into_inner();
         let new = service_account.unwrap_or_default();
         check_names(&new)?;
         let names = (account_id.as_str(), new.display_name.as_str(), new.description.as_str());
         let created = self.app.engine.create_account(&admitted, names).await.map_err(failed)?;
-        Ok(Response::new(account(created)))
+        let created = account(created);
+        trail.resource(&created.name);
+        Ok(Response::new(created))
     }
 
     async fn update_service_account(
@@ -151,7 +153,7 @@ impl Iam for Services {
         &self,
         request: Request<CreateServiceAccountKeyRequest>,
     ) -> Result<Response<ServiceAccountKey>, Status> {
-        let admitted = admitted(&request)?;
+        let (admitted, trail) = (admitted(&request)?, trail(&request));
         let token_uri = format!("{}/token", base_url(&request, &self.app));
         let CreateServiceAccountKeyRequest { private_key_type, key_algorithm, .. } =
             request.into_inner();
@@ -165,6 +167,7 @@ impl Iam for Services {
         }
         let new = self.app.engine.create_key(&admitted, &token_uri).await.map_err(failed)?;
         let mut message = key(new.key);
+        trail.resource(&message.name);
         message.private_key_type = file;
         message.private_key_data = new.file.into_bytes();
         Ok(Response::new(message))

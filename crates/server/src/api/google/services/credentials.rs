@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use engine::Chain;
+use engine::{Chain, EngineError};
+use model::permission::Permission;
+use model::resource::Resource;
 use proto::google::iam::credentials::v1::iam_credentials_server::IamCredentials;
 use proto::google::iam::credentials::v1::{
     GenerateAccessTokenRequest, GenerateAccessTokenResponse, GenerateIdTokenRequest,
@@ -10,12 +12,30 @@ use proto::google::iam::credentials::v1::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{Services, bad_field, base_url, caller, failed, names, timestamp};
+use super::{Services, bad_field, base_url, caller, failed, names, timestamp, trail};
+use crate::audit::Trail;
 
 fn chain(name: &str, delegates: &[String]) -> Result<Chain, Status> {
     let delegates: Result<_, _> =
         delegates.iter().map(|delegate| names::account("delegates", delegate)).collect();
     Ok(Chain { delegates: delegates?, account: names::account("name", name)? })
+}
+
+/// Notes as whom the caller acted, through whom, and by which permission. The engine asks for it, link by link.
+fn noted<T>(
+    trail: &Trail,
+    (chain, permission): (&Chain, &str),
+    outcome: Result<T, EngineError>,
+) -> Result<T, Status> {
+    let resource = Resource::ServiceAccount(chain.account.clone());
+    trail.resource(&resource);
+    for delegate in chain.delegates.iter().filter(|_| outcome.is_ok()) {
+        let delegate = Resource::ServiceAccount(delegate.clone());
+        trail.asked((Permission::IMPLICIT_DELEGATION, &delegate), &outcome);
+    }
+    let permission = permission.parse().expect("a permission of the role data");
+    trail.asked((permission, &resource), &outcome);
+    outcome.map_err(failed)
 }
 
 #[tonic::async_trait]
@@ -24,7 +44,7 @@ impl IamCredentials for Services {
         &self,
         request: Request<GenerateAccessTokenRequest>,
     ) -> Result<Response<GenerateAccessTokenResponse>, Status> {
-        let caller = caller(&request);
+        let (caller, trail) = (caller(&request), trail(&request));
         let GenerateAccessTokenRequest { name, delegates, scope, lifetime } = request.into_inner();
         let chain = chain(&name, &delegates)?;
         let lifetime: Option<Duration> = lifetime
@@ -32,7 +52,7 @@ impl IamCredentials for Services {
             .transpose()?;
         let limits = (scope.as_slice(), lifetime);
         let issued = self.app.engine.generate_access_token(&caller, &chain, limits).await;
-        let issued = issued.map_err(failed)?;
+        let issued = noted(&trail, (&chain, "iam.serviceAccounts.getAccessToken"), issued)?;
         let expires_at = issued.issued_at.saturating_add(issued.expires_in);
         Ok(Response::new(GenerateAccessTokenResponse {
             access_token: issued.token,
@@ -44,24 +64,27 @@ impl IamCredentials for Services {
         &self,
         request: Request<GenerateIdTokenRequest>,
     ) -> Result<Response<GenerateIdTokenResponse>, Status> {
-        let (caller, issuer) = (caller(&request), base_url(&request, &self.app));
+        let (caller, trail) = (caller(&request), trail(&request));
+        let issuer = base_url(&request, &self.app);
         let GenerateIdTokenRequest { name, delegates, audience, include_email } =
             request.into_inner();
         let chain = chain(&name, &delegates)?;
         let asked = (audience.as_str(), issuer.as_str(), include_email);
         let token = self.app.engine.generate_id_token(&caller, &chain, asked).await;
-        Ok(Response::new(GenerateIdTokenResponse { token: token.map_err(failed)? }))
+        let token = noted(&trail, (&chain, "iam.serviceAccounts.getOpenIdToken"), token)?;
+        Ok(Response::new(GenerateIdTokenResponse { token }))
     }
 
     async fn sign_blob(
         &self,
         request: Request<SignBlobRequest>,
     ) -> Result<Response<SignBlobResponse>, Status> {
-        let caller = caller(&request);
+        let (caller, trail) = (caller(&request), trail(&request));
         let SignBlobRequest { name, delegates, payload } = request.into_inner();
         let chain = chain(&name, &delegates)?;
         let signed = self.app.engine.sign_blob(&caller, &chain, &payload).await;
-        let (key_id, signed_blob) = signed.map_err(failed)?;
+        let signed = noted(&trail, (&chain, "iam.serviceAccounts.signBlob"), signed);
+        let (key_id, signed_blob) = signed?;
         Ok(Response::new(SignBlobResponse { key_id, signed_blob }))
     }
 
@@ -69,11 +92,12 @@ impl IamCredentials for Services {
         &self,
         request: Request<SignJwtRequest>,
     ) -> Result<Response<SignJwtResponse>, Status> {
-        let caller = caller(&request);
+        let (caller, trail) = (caller(&request), trail(&request));
         let SignJwtRequest { name, delegates, payload } = request.into_inner();
         let chain = chain(&name, &delegates)?;
         let signed = self.app.engine.sign_jwt(&caller, &chain, &payload).await;
-        let (key_id, signed_jwt) = signed.map_err(failed)?;
+        let signed = noted(&trail, (&chain, "iam.serviceAccounts.signJwt"), signed);
+        let (key_id, signed_jwt) = signed?;
         Ok(Response::new(SignJwtResponse { key_id, signed_jwt }))
     }
 }

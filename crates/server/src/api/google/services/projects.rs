@@ -16,7 +16,9 @@ use proto::google::longrunning::Operation;
 use tonic::{Request, Response, Status};
 
 use super::operations::Place;
-use super::{Services, admitted, bad_field, caller, failed, page_size, page_token, timestamp};
+use super::{
+    Services, admitted, bad_field, caller, failed, page_size, page_token, timestamp, trail,
+};
 
 #[tonic::async_trait]
 impl Projects for Services {
@@ -24,12 +26,13 @@ impl Projects for Services {
         &self,
         request: Request<CreateProjectRequest>,
     ) -> Result<Response<Operation>, Status> {
-        let admitted = admitted(&request)?;
+        let (admitted, trail) = (admitted(&request)?, trail(&request));
         let Project { project_id, name, labels, .. } =
             request.into_inner().project.unwrap_or_default();
         let labels = labels.into_iter().collect();
         let new = NewProject { id: project_id, name, labels };
         let created = self.app.engine.create_project(&admitted, new).await.map_err(failed)?;
+        trail.resource(&format_args!("projects/{}", created.id));
         let response = Any::from_msg(&message(created)).expect("a Vec grows");
         self.finished(admitted.caller(), Place::Global, (None, response)).await
     }

@@ -19,7 +19,8 @@ use tonic::{Request, Response, Status};
 
 use super::operations::Place;
 use super::repository_message::{self as message, Mask};
-use super::{Services, admitted, bad_field, caller, failed, names, page_size, page_token};
+use super::{Services, admitted, bad_field, caller, failed, names, page_size, page_token, trail};
+use crate::audit::Trail;
 
 #[tonic::async_trait]
 impl ArtifactRegistry for Services {
@@ -59,17 +60,18 @@ impl ArtifactRegistry for Services {
         &self,
         request: Request<CreateRepositoryRequest>,
     ) -> Result<Response<Operation>, Status> {
-        let admitted = admitted(&request)?;
+        let (admitted, trail) = (admitted(&request)?, trail(&request));
         let CreateRepositoryRequest { parent, repository_id, repository } = request.into_inner();
         let repository = repository.unwrap_or_default();
         message::check_new(&parent, &repository_id, &repository)?;
-        self.check_upstreams(admitted.caller(), &repository).await?;
+        self.check_upstreams((admitted.caller(), &trail), &repository).await?;
         let new = NewRepository {
             id: repository_id,
             mode: message::mode(&repository)?.as_str_name().to_owned(),
             change: message::change(&repository, &Mask::everything())?,
         };
         let created = self.app.engine.create_repository(&admitted, new).await.map_err(failed)?;
+        trail.resource(&created.name);
         let response = Any::from_msg(&message::write(&created, &self.app)).expect("a Vec grows");
         let name = created.name;
         let place = Place::Location(name.project, name.location);
@@ -80,11 +82,11 @@ impl ArtifactRegistry for Services {
         &self,
         request: Request<UpdateRepositoryRequest>,
     ) -> Result<Response<Repository>, Status> {
-        let admitted = admitted(&request)?;
+        let (admitted, trail) = (admitted(&request)?, trail(&request));
         let UpdateRepositoryRequest { repository, update_mask } = request.into_inner();
         let repository = repository.unwrap_or_default();
         let mask = Mask::new(update_mask)?;
-        self.check_upstreams(admitted.caller(), &repository).await?;
+        self.check_upstreams((admitted.caller(), &trail), &repository).await?;
         let engine = &self.app.engine;
         // What the mask leaves out stays as it is, also within what is stored as one document.
         let current = engine.described(&admitted).await.map_err(failed)?;
@@ -137,7 +139,7 @@ impl Services {
     /// Whoever adds an upstream must be able to read it: a virtual repository shows it to others.
     async fn check_upstreams(
         &self,
-        caller: &engine::Caller,
+        (caller, trail): (&engine::Caller, &Trail),
         repository: &Repository,
     ) -> Result<(), Status> {
         for upstream in message::upstreams(repository)? {
@@ -146,7 +148,9 @@ impl Services {
             }
             let resource = Resource::Repository(upstream);
             let read = Permission::DOWNLOAD_ARTIFACTS;
-            self.app.engine.admit(caller, read, resource).await.map_err(failed)?;
+            let admitted = self.app.engine.admit(caller, read, resource.clone()).await;
+            trail.asked((read, &resource), &admitted);
+            admitted.map_err(failed)?;
         }
         Ok(())
     }
