@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use axum::Router;
 use blob::{BlobStore, DiskStore, MemoryStore};
 use engine::{Clock, Engine, EngineError, MasterKey};
 use meta::{Database, Meta};
@@ -21,7 +22,7 @@ use crate::api::metadata_server::{self, Metadata};
 use crate::api::{self, App, Origin, Shared, admin};
 use crate::audit::Audit;
 use crate::auth::Authenticate;
-use crate::config::{Config, OpsListen};
+use crate::config::{self, Config, OpsListen};
 use crate::data::{DataFolder, Sharing};
 use crate::jobs;
 use crate::layer::metrics::Metrics;
@@ -109,28 +110,17 @@ impl Server {
         let router = api::registry(app.clone())?;
         let registry = Served { app: app.clone(), router, tls: tls.clone() };
         listeners.spawn(listen::serve(listener, registry, stopped.clone()));
-        let ops = match config.ops_listen {
-            OpsListen::Off => None,
-            OpsListen::At(address) => {
-                let listener = bind(address).await?;
-                let address = listener.local_addr()?;
-                let router = api::ops(app.clone());
-                let ops = Served { app: app.clone(), router, tls: None };
-                listeners.spawn(listen::serve(listener, ops, stopped.clone()));
-                Some(address)
-            }
+        let mut serve_plain = async |at, router| {
+            let OpsListen::At(address) = at else { return anyhow::Ok(None) };
+            let listener = bind(address).await?;
+            let address = listener.local_addr()?;
+            let served = Served { app: app.clone(), router, tls: None };
+            listeners.spawn(listen::serve(listener, served, stopped.clone()));
+            Ok(Some(address))
         };
-        let metadata = match config.metadata.listen {
-            OpsListen::Off => None,
-            OpsListen::At(address) => {
-                let router = metadata_server::router(metadata(&app, &config.metadata.account)?);
-                let listener = bind(address).await?;
-                let address = listener.local_addr()?;
-                let served = Served { app: app.clone(), router, tls: None };
-                listeners.spawn(listen::serve(listener, served, stopped.clone()));
-                Some(address)
-            }
-        };
+        let ops = serve_plain(config.ops_listen, api::ops(app.clone())).await?;
+        let metadata = metadata_router(&app, &config.metadata)?;
+        let metadata = serve_plain(config.metadata.listen, metadata).await?;
         let jobs = jobs::start((&app, tls), &config.gc, &stopped);
         let admin = match &data {
             Some(data) => {
@@ -200,11 +190,15 @@ async fn open_stores(config: &Config, ephemeral: bool) -> anyhow::Result<Stores>
     Ok(Stores { data: Some(data), meta, blobs, master })
 }
 
-/// What the metadata server speaks for.
-fn metadata(app: &App, account: &str) -> anyhow::Result<Metadata> {
-    let email: AccountEmail = account.parse().context("metadata.account")?;
-    let project = email.project().to_string();
-    Ok(Metadata { app: app.clone(), account: account.to_owned(), project })
+/// The metadata server, which nobody reaches where it is off.
+fn metadata_router(app: &App, config: &config::Metadata) -> anyhow::Result<Router> {
+    if config.listen == OpsListen::Off {
+        return Ok(Router::new());
+    }
+    let account: AccountEmail = config.account.parse().context("metadata.account")?;
+    let project = account.project().to_string();
+    let account = config.account.clone();
+    Ok(metadata_server::router(Metadata { app: app.clone(), account, project }))
 }
 
 async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {

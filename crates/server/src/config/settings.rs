@@ -1,0 +1,266 @@
+//! The settings and their defaults, in the order in which the README lists them.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::units::{Bytes, Span};
+
+/// All settings.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where `/v2/` is served.
+    pub listen: SocketAddr,
+    /// Where health and metrics are served.
+    pub ops_listen: OpsListen,
+    /// The folder that holds everything.
+    pub data: PathBuf,
+    /// `sqlite`, or a `postgres://` URL.
+    pub database: String,
+    /// Where clients reach the server, as `https://registry.example.com`; empty: where it listens.
+    pub external_url: String,
+    /// The project that the first start makes, with the account that owns everything.
+    pub first_project: String,
+    /// The location of hosts that name none.
+    pub default_location: String,
+    /// Domains whose hosts name a location, as `us-west1-docker.DOMAIN`.
+    pub domains: Vec<String>,
+    /// Encrypted connections.
+    pub tls: Tls,
+    /// The metadata server.
+    pub metadata: Metadata,
+    /// The log.
+    pub log: Log,
+    /// The audit log.
+    pub audit: Audit,
+    /// What one client can take.
+    pub limits: Limits,
+    /// Collecting what nothing refers to.
+    pub gc: Gc,
+    /// Stored bytes.
+    pub blobs: Blobs,
+    /// Repositories that appear on push.
+    pub new_repositories: NewRepositories,
+}
+
+/// Where health and metrics are served, if at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum OpsListen {
+    /// Nowhere.
+    Off,
+    /// On a listener of their own.
+    At(SocketAddr),
+}
+
+impl std::str::FromStr for OpsListen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "off" {
+            return Ok(Self::Off);
+        }
+        text.parse().map(Self::At).map_err(|_| format!("{text:?} is no ADDRESS:PORT, nor off"))
+    }
+}
+
+impl TryFrom<String> for OpsListen {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+/// Encrypted connections.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tls {
+    /// A file with the certificate and those that vouch for it, in PEM. Empty: connections are not encrypted.
+    pub certificate: PathBuf,
+    /// A file with the certificate's private key, in PEM.
+    pub key: PathBuf,
+}
+
+/// The metadata server.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Metadata {
+    /// Where it listens, if it does. Whoever reaches it is the account.
+    pub listen: OpsListen,
+    /// The service account that it speaks for.
+    pub account: String,
+}
+
+impl Default for Metadata {
+    fn default() -> Self {
+        Self { listen: OpsListen::Off, account: String::new() }
+    }
+}
+
+/// The log.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// How lines look.
+    pub format: LogFormat,
+    /// What is written: `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,engine=debug`.
+    pub level: String,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One object a line.
+    Json,
+}
+
+/// The audit log.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Audit {
+    /// Where it goes.
+    pub file: AuditFile,
+    /// Whether reads are written down too.
+    pub reads: bool,
+}
+
+/// Where the audit log goes.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum AuditFile {
+    /// Nowhere.
+    Off,
+    /// To standard error, between the log's lines.
+    StandardError,
+    /// To a file; a relative path is one within the data folder.
+    At(PathBuf),
+}
+
+impl TryFrom<String> for AuditFile {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        match text.as_str() {
+            "" => Err("audit.file must name a file, or be - or off"),
+            "off" => Ok(Self::Off),
+            "-" => Ok(Self::StandardError),
+            path => Ok(Self::At(PathBuf::from(path))),
+        }
+    }
+}
+
+/// What one client can take.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Connections at once.
+    pub connections: usize,
+    /// How long a request's head may take.
+    pub header_timeout: Span,
+    /// How long a request's body may pause; a response waits four times as long for its reader.
+    pub idle_timeout: Span,
+    /// How long a shutdown waits for running requests.
+    pub drain_timeout: Span,
+    /// Memory that all uploads of blobs share, and as much again that those of manifests share.
+    pub upload_memory: Bytes,
+}
+
+/// Collecting what nothing refers to.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Gc {
+    /// How long something that nothing refers to is kept.
+    pub grace: Span,
+    /// How long a removed file stays in the trash.
+    pub retention: Span,
+    /// How often it is looked for.
+    pub interval: Span,
+    /// How long an upload without a request lives.
+    pub upload_expiry: Span,
+}
+
+/// Stored bytes.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Blobs {
+    /// After how long a blob is hashed again while it is read.
+    pub verify_after: Span,
+}
+
+/// Repositories that appear on push.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NewRepositories {
+    /// Whether they accept manifests that name missing content.
+    pub sparse: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 5050)),
+            ops_listen: OpsListen::At(SocketAddr::from(([127, 0, 0, 1], 5051))),
+            data: PathBuf::from("berth-data"),
+            database: "sqlite".to_owned(),
+            external_url: String::new(),
+            first_project: "my-project".to_owned(),
+            default_location: "us-west1".to_owned(),
+            domains: Vec::new(),
+            tls: Tls::default(),
+            metadata: Metadata::default(),
+            log: Log::default(),
+            audit: Audit::default(),
+            limits: Limits::default(),
+            gc: Gc::default(),
+            blobs: Blobs { verify_after: Span::days(7) },
+            new_repositories: NewRepositories::default(),
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, level: "info".to_owned() }
+    }
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self { file: AuditFile::At(PathBuf::from("audit.log")), reads: false }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 10_000,
+            header_timeout: Span::seconds(10),
+            idle_timeout: Span::seconds(30),
+            drain_timeout: Span::seconds(60),
+            upload_memory: Bytes::mebibytes(24),
+        }
+    }
+}
+
+impl Default for Gc {
+    fn default() -> Self {
+        Self {
+            grace: Span::days(1),
+            retention: Span::seconds(3600),
+            interval: Span::seconds(300),
+            upload_expiry: Span::days(1),
+        }
+    }
+}
+
+impl Default for Blobs {
+    fn default() -> Self {
+        Config::default().blobs
+    }
+}
