@@ -243,6 +243,8 @@ impl Engine {
         caller: &Caller,
         name: &RepositoryName,
     ) -> Result<Repository, EngineError> {
+        // A manifest may have taken its time to come.
+        self.check_again(caller).await?;
         let (name, principal) = (name.clone(), caller.principal.to_string());
         let rights = caller.rights.clone();
         let (sparse, now) = (self.settings.new_repositories_sparse, self.clock.now());
@@ -283,6 +285,16 @@ fn is_active(tx: &mut Tx<'_>, name: &RepositoryName) -> Result<bool, MetaError> 
 const STANDARD: &str = "STANDARD_REPOSITORY";
 
 impl RepoAccess<Push> {
+    /// Asks again whether the caller may write here, for a request that took its time and is about to commit: what
+    /// was taken away since counts.
+    pub(crate) async fn confirm(&self) -> Result<(), EngineError> {
+        let caller = &self.at.caller;
+        self.engine.check_again(caller).await?;
+        let repository = Resource::Repository(self.at.name.clone());
+        self.engine.admit(caller, Push::PERMISSION, repository).await?;
+        Ok(())
+    }
+
     /// Whether the caller may read another repository of the same project and location, and the credential
     /// covers some image of it.
     pub(crate) async fn may_read_sibling(&self, repository: &str) -> Result<bool, EngineError> {

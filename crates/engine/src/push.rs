@@ -80,6 +80,7 @@ impl RepoAccess<Push> {
             now: self.engine.clock.now(),
         };
         let sizes = write.sizes.clone();
+        self.confirm().await?;
         match self.engine.meta.write(move |tx| write.run(tx)).await {
             Ok(()) => Ok(PushedManifest { digest, subject }),
             Err(EngineError::Database(error)) if error.kind() == ErrorKind::ForeignKey => {

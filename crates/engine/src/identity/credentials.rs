@@ -8,7 +8,7 @@ use model::scope::Scope;
 use super::jwt::{JwtError, Unverified};
 use super::key_file;
 use super::tokens::{Bearer, Claims, Purpose};
-use crate::{Caller, Engine, EngineError, Rights};
+use crate::{Caller, Engine, EngineError, Micros, Rights};
 
 /// Why a credential was refused. The texts are for the log; a client learns that it was refused, and where
 /// it can do something about it, what.
@@ -83,10 +83,14 @@ impl Caller {
 pub struct Proof {
     pub(crate) uid: Option<String>,
     pub(crate) key: Option<String>,
-    /// Our own token, by its id.
+    /// Our own token, by its id..
     pub(crate) token: Option<String>,
+    /// ..and the one that it was made from.
+    pub(crate) from: Option<String>,
     /// Until when the credential is good, in seconds since 1970; `None` for one without an end.
     pub(crate) expires_at: Option<i64>,
+    /// The epoch under which all of this stood.
+    pub(crate) epoch: i64,
 }
 
 impl Proof {
@@ -142,7 +146,8 @@ impl Engine {
         (known.expires_at > self.clock.now() / 1_000_000).then_some(known.caller)
     }
 
-    fn remember(&self, (hash, epoch): (Digest, i64), caller: Caller) -> Caller {
+    fn remember(&self, (hash, epoch): (Digest, i64), mut caller: Caller) -> Caller {
+        caller.proof.epoch = epoch;
         let expires_at = caller.proof.expires_at.unwrap_or(i64::MAX);
         self.identity.callers.put(hash, epoch, Known { caller: caller.clone(), expires_at });
         caller
@@ -157,36 +162,51 @@ impl Engine {
             (Surface::Registry, Some("registry+jwt")) => Purpose::Registry,
             (Surface::Registry | Surface::Api { .. }, _) => Purpose::Access,
         };
-        let claims = self.check_token(unverified, purpose).await?;
-        self.check_standing(&claims).await?;
-        let scope = match (purpose, claims.access) {
+        let mut claims = self.check_token(unverified, purpose).await?;
+        let scope = match (purpose, claims.access.take()) {
             (Purpose::Registry, access) => Scope::Listed(access.unwrap_or_default()),
             (Purpose::Access, _) => Scope::All,
         };
-        let principal = claims.sub.parse().map_err(|_| JwtError("its subject is no principal"))?;
-        let Claims { uid, key, jti, exp, .. } = claims;
-        let proof = Proof { uid, key, token: Some(jti), expires_at: Some(exp) };
+        let (principal, proof) = proven(claims)?;
+        self.check_standing((&principal, &proof), self.clock.now()).await?;
         Ok(Caller { principal, rights: Rights::Policies, scope, proof })
     }
 
-    /// Whether what a token rests on still stands: itself, its key, its account.
-    pub(crate) async fn check_standing(&self, claims: &Claims) -> Result<(), EngineError> {
-        let (claims, now) = (claims.clone(), self.clock.now());
+    /// Checks once more that a caller who was recognised some time ago would be now, if anything changed since.
+    pub(crate) async fn check_again(&self, caller: &Caller) -> Result<(), EngineError> {
+        /// Expiry never stops a request that has begun: what counts is what was taken away.
+        const NO_KEY_IS_OVER: Micros = Micros::MIN;
+        match &caller.rights {
+            Rights::Policies if caller.proof.epoch != self.epoch().await? => {
+                self.check_standing((&caller.principal, &caller.proof), NO_KEY_IS_OVER).await
+            }
+            Rights::Policies | Rights::All | Rights::Listed(_) => Ok(()),
+        }
+    }
+
+    /// Whether what a credential rests on still stands: our own tokens, the key, the account. A key whose own
+    /// time was over at `at` does not.
+    pub(crate) async fn check_standing(
+        &self,
+        (principal, proof): (&Principal, &Proof),
+        at: Micros,
+    ) -> Result<(), EngineError> {
+        let (principal, proof) = (principal.clone(), proof.clone());
         self.meta
             .read(move |tx| {
-                for id in std::iter::once(&claims.jti).chain(&claims.from) {
+                for id in proof.token.iter().chain(&proof.from) {
                     if meta::signing_keys::is_revoked(tx, id)? {
                         return Err(CredentialError::Revoked.into());
                     }
                 }
-                if let Some(id) = &claims.key {
+                if let Some(id) = &proof.key {
                     let key = meta::accounts::find_key(tx, id)?
-                        .filter(|key| !key.disabled && key.valid_before > now);
+                        .filter(|key| !key.disabled && key.valid_before > at);
                     key.ok_or(CredentialError::KeyDisabled)?;
                 }
-                if let Some(email) = claims.sub.strip_prefix("serviceAccount:") {
-                    let account = meta::accounts::standing(tx, email)?
-                        .filter(|account| Some(&account.unique_id) == claims.uid.as_ref());
+                if let Principal::ServiceAccount(email) = &principal {
+                    let account = meta::accounts::standing(tx, email.as_str())?
+                        .filter(|account| Some(&account.unique_id) == proof.uid.as_ref());
                     account.ok_or(CredentialError::AccountDisabled)?;
                 }
                 Ok(())
@@ -226,9 +246,16 @@ fn is_served_api(audience: &str) -> bool {
     name.is_some_and(|name| SERVED.contains(&name))
 }
 
+/// Whom the claims of one of our own tokens speak for, and by what.
+pub(crate) fn proven(claims: Claims) -> Result<(Principal, Proof), JwtError> {
+    let principal = claims.sub.parse().map_err(|_| JwtError("its subject is no principal"))?;
+    let Claims { uid, key, jti, from, exp, .. } = claims;
+    Ok((principal, Proof { uid, key, token: Some(jti), from, expires_at: Some(exp), epoch: 0 }))
+}
+
 fn of_account(bearer: Bearer, expires_at: Option<i64>) -> Caller {
     let Bearer { principal, uid, key } = bearer;
-    let proof = Proof { uid, key, token: None, expires_at };
+    let proof = Proof { uid, key, expires_at, ..Proof::default() };
     Caller { principal, rights: Rights::Policies, scope: Scope::All, proof }
 }
 

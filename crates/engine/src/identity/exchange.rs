@@ -8,6 +8,7 @@ use model::principal::Principal;
 use model::scope::{Entry, Scope};
 use serde::Serialize;
 
+use super::credentials::proven;
 use super::jwt::{JwtError, Unverified};
 use super::tokens::{Bearer, Claims, IssuedToken, Limits, Purpose};
 use crate::{Caller, CredentialError, Engine, EngineError, Proof, Rights};
@@ -207,7 +208,8 @@ impl Engine {
 
     async fn own_access_token(&self, token: &str) -> Result<Claims, EngineError> {
         let claims = self.check_token(&Unverified::parse(token)?, Purpose::Access).await?;
-        self.check_standing(&claims).await?;
+        let (principal, proof) = proven(claims.clone())?;
+        self.check_standing((&principal, &proof), self.clock.now()).await?;
         Ok(claims)
     }
 

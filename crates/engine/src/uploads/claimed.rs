@@ -91,6 +91,7 @@ impl Claimed<'_> {
             }
             Err(FinishError::Blob(error)) => return Err(access.failed(&upload, error).await),
         };
+        access.confirm().await?;
         let (at, digest) = (access.at.clone(), digest.clone());
         let times = CommitTimes::of(&access.engine);
         let commit = move |tx: &mut meta::Tx<'_>| {

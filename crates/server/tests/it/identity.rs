@@ -2,4 +2,5 @@
 
 mod bad_input;
 mod bad_names;
+mod long_uploads;
 mod tokens;

@@ -1,6 +1,7 @@
 //! Servers, clients and images for tests.
 
 pub(crate) mod accounts;
+pub(crate) mod begun;
 pub(crate) mod client;
 pub(crate) mod google;
 pub(crate) mod image;
@@ -11,6 +12,7 @@ pub(crate) mod server;
 pub(crate) mod wire;
 
 pub(crate) use accounts::Accounts;
+pub(crate) use begun::Begun;
 pub(crate) use client::{Client, Reply};
 pub(crate) use google::Google;
 pub(crate) use image::{Image, digest_of, random_bytes};

@@ -98,6 +98,10 @@ impl Client {
         self.address
     }
 
+    pub(crate) fn headers(&self) -> &[(String, String)] {
+        &self.headers
+    }
+
     pub(crate) fn token(self, token: &str) -> Self {
         self.with("authorization", &format!("Bearer {token}"))
     }
