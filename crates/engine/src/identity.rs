@@ -25,7 +25,7 @@ use model::digest::Digest;
 pub use accounts::{AccountChange, KeyKind, NewKey};
 pub use assertions::self_signed_token;
 pub use bootstrap::Owner;
-pub use credentials::{CredentialError, Proof, Surface};
+pub use credentials::{CredentialError, Proof, Surface, claimed_account};
 pub use crypto::MasterKey;
 pub use exchange::{Exchanged, Introspection};
 pub use impersonation::Chain;

@@ -30,7 +30,7 @@ pub use gc::{GcMode, GcReport};
 pub use identity::{
     AccountChange, Admitted, Chain, CredentialError, Exchanged, Introspection, IssuedToken,
     JwtError, KeyKind, MasterKey, NewKey, NewProject, Owner, Project, Proof, StoredPolicy, Surface,
-    self_signed_token,
+    claimed_account, self_signed_token,
 };
 pub use operations::new_operation_id;
 pub use pull::{BlobContent, PulledManifest};

@@ -3,29 +3,36 @@
 //! Knows how credentials travel, not what they prove: that is the engine's, and so is what the caller may do.
 
 mod credential;
+mod throttle;
 
 use std::collections::HashMap;
 
-use engine::{Caller, CredentialError, Engine, EngineError, Proof, Rights, Surface};
+use engine::{Caller, CredentialError, Engine, EngineError, Exchanged, Proof, Rights, Surface};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use model::principal::Principal;
 use model::scope::Scope;
 
 pub use credential::Credential;
+use throttle::Throttle;
 
 /// How callers are told apart.
 #[derive(Debug, Clone)]
 pub enum Authenticate {
     /// `--dev`: any credential, or none, is the developer, who may do everything.
     Dev,
-    /// By accounts, keys and tokens; what they may do is in policies.
-    Accounts,
+    /// By accounts, keys and tokens; what they may do is in policies. Wrong ones are counted.
+    Accounts(Throttle),
     /// Bearer tokens from a fixed list, for tests; a request without one is anonymous.
     Listed(HashMap<String, Caller>),
 }
 
 impl Authenticate {
+    /// By accounts, with nothing counted yet.
+    pub fn accounts() -> Self {
+        Self::Accounts(Throttle::default())
+    }
+
     /// Who sent these headers. No credential is nobody; one that is not accepted is an error.
     pub async fn caller(
         &self,
@@ -33,32 +40,44 @@ impl Authenticate {
         headers: &HeaderMap,
         surface: Surface<'_>,
     ) -> Result<Caller, EngineError> {
-        let header = headers.get(AUTHORIZATION);
-        match (self, header) {
+        match (self, headers.get(AUTHORIZATION)) {
+            (Self::Listed(_) | Self::Accounts(_), None) => Ok(Caller::anonymous()),
+            (Self::Dev, None) => Ok(developer()),
+            (_, Some(header)) => self.caller_with(engine, Credential::parse(header), surface).await,
+        }
+    }
+
+    /// Who presents this credential, however it came, and if it is one.
+    pub async fn caller_with(
+        &self,
+        engine: &Engine,
+        credential: Result<Credential, CredentialError>,
+        surface: Surface<'_>,
+    ) -> Result<Caller, EngineError> {
+        match (self, &credential) {
             (Self::Dev, _) => Ok(developer()),
-            (_, None) => Ok(Caller::anonymous()),
-            (Self::Listed(callers), Some(header)) => {
-                let token = header.to_str().ok().and_then(|text| text.strip_prefix("Bearer "));
-                let caller = token.and_then(|token| callers.get(token)).cloned();
-                caller.ok_or_else(|| CredentialError::UserName.into())
+            (Self::Listed(callers), Ok(Credential::Token(token))) => {
+                callers.get(token).cloned().ok_or(CredentialError::UserName.into())
             }
-            (Self::Accounts, Some(header)) => {
-                by_credential(engine, &Credential::parse(header)?, surface).await
+            (Self::Listed(_), _) => Err(CredentialError::UserName.into()),
+            (Self::Accounts(throttle), Err(error)) => throttle.judge("", Err((*error).into())),
+            (Self::Accounts(throttle), Ok(credential)) => {
+                let caller = by_credential(engine, credential, surface).await;
+                throttle.judge(credential.text(), caller)
             }
         }
     }
 
-    /// Who presents this credential, however it came.
-    pub async fn caller_with(
+    /// Exchanges an assertion of a service account.
+    pub async fn exchange(
         &self,
         engine: &Engine,
-        credential: &Credential,
-    ) -> Result<Caller, EngineError> {
+        (assertion, url): (&str, &str),
+    ) -> Result<Exchanged, EngineError> {
+        let exchanged = engine.exchange_assertion(assertion, url).await;
         match self {
-            Self::Dev => Ok(developer()),
-            Self::Listed(_) | Self::Accounts => {
-                by_credential(engine, credential, Surface::Registry).await
-            }
+            Self::Accounts(throttle) => throttle.judge(assertion, exchanged),
+            Self::Dev | Self::Listed(_) => exchanged,
         }
     }
 }

@@ -72,6 +72,11 @@ pub(crate) fn request_id() -> String {
     CURRENT.try_with(|info| info.id.clone()).unwrap_or_default()
 }
 
+/// Where the request that runs here came from.
+pub(crate) fn peer() -> Option<IpAddr> {
+    CURRENT.try_with(|info| info.peer.ip().to_canonical()).ok()
+}
+
 /// Runs one request from its first header to the last byte of its answer. `began` hears of it first.
 pub async fn observe(
     app: App,

@@ -87,7 +87,7 @@ impl Server {
         let listen = listener.local_addr()?;
         let origin = origin(&config, listen);
         let owner = match (&authenticate, &data) {
-            (Authenticate::Accounts, Some(data)) => {
+            (Authenticate::Accounts(_), Some(data)) => {
                 first_owner(&engine, data, (&config.first_project, &origin)).await?
             }
             _ => None,

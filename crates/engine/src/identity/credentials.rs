@@ -38,6 +38,33 @@ pub enum CredentialError {
     /// A user name that stands for no kind of credential.
     #[error("the user name stands for no kind of credential")]
     UserName,
+    /// A wrong one, and not the first.
+    #[error("it is wrong, as too many before it from that address or for that account")]
+    TooMany,
+}
+
+impl CredentialError {
+    /// Whether it never was a credential. Others were good once, and clients send them until they learn better.
+    pub fn is_guess(&self) -> bool {
+        match self {
+            Self::KeyFile | Self::OtherKey | Self::Token(_) | Self::UserName => true,
+            Self::Expired
+            | Self::Revoked
+            | Self::KeyDisabled
+            | Self::AccountDisabled
+            | Self::TooMany => false,
+        }
+    }
+}
+
+/// The account that a token or key file says it is of, proven by nothing.
+pub fn claimed_account(credential: &str) -> Option<String> {
+    if let Some(email) = key_file::claimed_account(credential) {
+        return Some(email);
+    }
+    let claims: serde_json::Value = Unverified::parse(credential).ok()?.claims().ok()?;
+    let subject = claims.get("sub").or_else(|| claims.get("iss"))?.as_str()?;
+    Some(subject.trim_start_matches("serviceAccount:").to_owned())
 }
 
 impl From<JwtError> for EngineError {

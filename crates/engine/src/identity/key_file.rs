@@ -51,6 +51,17 @@ pub(crate) fn write(account: &Account, id: &str, (private, token_uri): (&[u8], &
 
 /// Reads a key file: JSON, or base64 of it in either alphabet, with line breaks, a byte order mark, CRLF.
 pub(crate) fn read(text: &str) -> Result<KeyFile, CredentialError> {
+    let Raw { client_email, private_key_id, private_key, .. } = fields(text)?;
+    let private_key = read_pem(&private_key).ok_or(CredentialError::KeyFile)?;
+    Ok(KeyFile { client_email, private_key_id, private_key })
+}
+
+/// Whose key file it says it is.
+pub(super) fn claimed_account(text: &str) -> Option<String> {
+    fields(text).ok().map(|raw| raw.client_email)
+}
+
+fn fields(text: &str) -> Result<Raw, CredentialError> {
     let malformed = CredentialError::KeyFile;
     if text.len() > LONGEST {
         return Err(malformed);
@@ -76,8 +87,7 @@ pub(crate) fn read(text: &str) -> Result<KeyFile, CredentialError> {
     if raw.kind != "service_account" {
         return Err(malformed);
     }
-    let private_key = read_pem(&raw.private_key).ok_or(malformed)?;
-    Ok(KeyFile { client_email: raw.client_email, private_key_id: raw.private_key_id, private_key })
+    Ok(raw)
 }
 
 fn read_pem(pem: &str) -> Option<AccountKey> {

@@ -15,6 +15,13 @@ pub enum Credential {
 }
 
 impl Credential {
+    /// As it was sent.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Token(text) | Self::KeyFile(text) => text,
+        }
+    }
+
     /// Reads an `Authorization` header.
     pub fn parse(header: &HeaderValue) -> Result<Self, CredentialError> {
         let text = header.to_str().map_err(|_| CredentialError::UserName)?;

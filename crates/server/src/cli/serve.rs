@@ -120,7 +120,7 @@ impl Serve {
         let location = config.default_location.clone();
         let server = Server::start(Setup {
             config,
-            authenticate: if self.dev { Authenticate::Dev } else { Authenticate::Accounts },
+            authenticate: if self.dev { Authenticate::Dev } else { Authenticate::accounts() },
             dev_hosts: self.dev.then(|| dev_hosts.clone()),
             ephemeral: self.ephemeral,
             clock: Arc::new(SystemClock),

@@ -7,6 +7,7 @@ mod credentials;
 mod documents;
 mod doors;
 mod forgery;
+mod guesses;
 mod matrix;
 mod policies;
 mod protocol;

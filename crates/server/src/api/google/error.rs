@@ -85,7 +85,7 @@ impl GoogleError {
             let realm = "Bearer realm=\"https://accounts.google.com/\"";
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(realm));
         }
-        if status == StatusCode::SERVICE_UNAVAILABLE {
+        if [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS].contains(&status) {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(1));
         }
         response

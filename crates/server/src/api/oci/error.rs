@@ -80,6 +80,7 @@ impl OciError {
             CredentialError::Expired | CredentialError::Revoked => {
                 ("log in again: the token has expired or was revoked", Some("invalid_token"))
             }
+            CredentialError::TooMany => return Self::too_many_credentials(),
             CredentialError::KeyDisabled
             | CredentialError::AccountDisabled
             | CredentialError::KeyFile
@@ -92,6 +93,14 @@ impl OciError {
         };
         let error = Self::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message, hint);
         Self { challenge, ..error }
+    }
+
+    fn too_many_credentials() -> Self {
+        let message = "not authenticated: No valid credential was supplied, as too often before from this address or for this account.";
+        let hint =
+            "log in with a credential that is right: it is not refused for those that were wrong";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS", message, hint)
+            .header(RETRY_AFTER, HeaderValue::from(1))
     }
 
     fn insufficient_scope() -> Self {

@@ -55,17 +55,8 @@ fn attempt(app: &App, parts: &Parts) -> Attempt {
 async fn by_password(app: &App, form: &[(String, String)]) -> Result<Caller, EngineError> {
     let user = field(form, "username").unwrap_or_default();
     let password = field(form, "password").unwrap_or_default();
-    match Credential::of_user(user, password) {
-        Ok(credential) => app.authenticate.caller_with(&app.engine, &credential).await,
-        // A development server accepts anything.
-        Err(error) => match &app.authenticate {
-            crate::auth::Authenticate::Dev => {
-                let any = Credential::Token(String::new());
-                app.authenticate.caller_with(&app.engine, &any).await
-            }
-            _ => Err(error.into()),
-        },
-    }
+    let credential = Credential::of_user(user, password);
+    app.authenticate.caller_with(&app.engine, credential, Surface::Registry).await
 }
 
 async fn answer(
@@ -93,16 +84,24 @@ async fn answer(
         }
         Err(EngineError::Credential(error)) => {
             tracing::info!(%error, "a credential was refused: {error}");
-            refused(explain(error), StatusCode::UNAUTHORIZED)
+            match error {
+                CredentialError::TooMany => {
+                    soon(refused(explain(error), StatusCode::TOO_MANY_REQUESTS))
+                }
+                _ => refused(explain(error), StatusCode::UNAUTHORIZED),
+            }
         }
         Err(error) => {
             tracing::warn!(%error, "no token could be made: {error}");
             let text = ("the registry cannot answer now", "try again in a moment");
-            let mut response = refused(text, StatusCode::SERVICE_UNAVAILABLE);
-            response.headers_mut().insert(RETRY_AFTER, http::HeaderValue::from_static("1"));
-            response
+            soon(refused(text, StatusCode::SERVICE_UNAVAILABLE))
         }
     }
+}
+
+/// Asks the client to come again in a second.
+fn soon(response: Response) -> Response {
+    ([(RETRY_AFTER, "1")], response).into_response()
 }
 
 /// What is wrong, and what a person can do about it. Nothing here tells whether an account exists.
@@ -120,6 +119,10 @@ fn explain(error: CredentialError) -> (&'static str, &'static str) {
             "authentication failed: the user name must be oauth2accesstoken, _json_key or _json_key_base64",
             "the user name says what the password is: a token, or a key file",
         ),
+        CredentialError::TooMany => (
+            "authentication failed, as it did too often lately from this address or for this account",
+            "sign in with a credential that is right: it is not refused for those that were wrong",
+        ),
         CredentialError::Revoked
         | CredentialError::KeyDisabled
         | CredentialError::AccountDisabled
@@ -135,6 +138,7 @@ fn refused((message, hint): (&str, &str), status: StatusCode) -> Response {
     let code = match status {
         StatusCode::UNAUTHORIZED => "UNAUTHORIZED",
         StatusCode::BAD_REQUEST => "UNSUPPORTED",
+        StatusCode::TOO_MANY_REQUESTS => "TOOMANYREQUESTS",
         _ => "UNAVAILABLE",
     };
     let body =

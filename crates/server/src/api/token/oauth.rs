@@ -37,7 +37,7 @@ pub async fn token(State(app): State<App>, request: Request) -> Response {
     let Some(assertion) = field(&form, "assertion") else {
         return error("invalid_request", "Required parameter is missing: assertion");
     };
-    let exchanged = app.engine.exchange_assertion(assertion, &base).await;
+    let exchanged = app.authenticate.exchange(&app.engine, (assertion, &base)).await;
     if let Err(error) = &exchanged {
         attempt.trail().refused(error);
     }
@@ -51,7 +51,10 @@ pub async fn token(State(app): State<App>, request: Request) -> Response {
         Ok(Exchanged::Id { token }) => success(json!({ "id_token": token })),
         Err(EngineError::Credential(refused)) => {
             tracing::info!(error = %refused, "an assertion was refused: {refused}");
-            error("invalid_grant", explain(refused))
+            match refused {
+                CredentialError::TooMany => too_many(),
+                _ => error("invalid_grant", explain(refused)),
+            }
         }
         Err(error) => failed(&error),
     }
@@ -68,6 +71,7 @@ fn explain(refused: CredentialError) -> &'static str {
         | CredentialError::KeyFile
         | CredentialError::OtherKey
         | CredentialError::UserName
+        | CredentialError::TooMany
         | CredentialError::Token(_) => {
             "Invalid JWT Signature, or an account or key that is not good now."
         }
@@ -149,6 +153,12 @@ fn success(body: Value) -> Response {
 fn error(code: &str, description: &str) -> Response {
     let body = json!({ "error": code, "error_description": description });
     (StatusCode::BAD_REQUEST, [(CACHE_CONTROL, "no-store")], axum::Json(body)).into_response()
+}
+
+fn too_many() -> Response {
+    let description = "Too many wrong assertions came from this address, or for this account.";
+    let body = json!({ "error": "rate_limit_exceeded", "error_description": description });
+    (StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, "1")], axum::Json(body)).into_response()
 }
 
 fn failed(error: &EngineError) -> Response {

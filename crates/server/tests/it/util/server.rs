@@ -168,7 +168,7 @@ impl TestServer {
     /// Starts as `berth serve` does: callers are told apart by accounts, keys and tokens.
     pub(crate) async fn start_with_accounts(backend: Backend) -> Self {
         let new = New {
-            authenticate: Authenticate::Accounts,
+            authenticate: Authenticate::accounts(),
             folder: Arc::new(tempfile::tempdir().expect("a temporary folder")),
             clock: Arc::default(),
         };
@@ -178,7 +178,7 @@ impl TestServer {
     /// A second server with accounts, on this one's folder, clock and database, which is a PostgreSQL.
     pub(crate) async fn beside(&self) -> Self {
         let new = New {
-            authenticate: Authenticate::Accounts,
+            authenticate: Authenticate::accounts(),
             folder: self.folder.clone(),
             clock: self.clock.clone(),
         };

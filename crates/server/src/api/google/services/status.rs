@@ -1,6 +1,6 @@
 //! The only place where an [`EngineError`] meets google.rpc.Status.
 
-use engine::{EngineError, ErrorKind};
+use engine::{CredentialError, EngineError, ErrorKind};
 use tonic::Code;
 
 use crate::api::google::GoogleError;
@@ -35,6 +35,10 @@ impl From<EngineError> for GoogleError {
                     [("permission", permission.as_str()), ("resource", &resource)],
                 )
             }
+            EngineError::Credential(CredentialError::TooMany) => Self::new(
+                Code::ResourceExhausted,
+                "Too many invalid credentials came from this address, or for this account.",
+            ),
             EngineError::Credential(error) => {
                 tracing::info!(%error, "a credential was refused: {error}");
                 Self::new(Code::Unauthenticated, INVALID).with_info(

@@ -1,0 +1,99 @@
+//! Attack 36: guessing.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::util::accounts::{PROJECT, exchange, post_form, sign_in};
+use crate::util::{Accounts, Client, Key, Reply, on_both};
+
+/// Asks until the answer is that there were too many, which may take as many wrong ones as may be sent at once.
+async fn until_too_many<Asked: Future<Output = Reply>>(ask: impl Fn() -> Asked) -> Reply {
+    for _ in 0..2_000 {
+        let reply = ask().await;
+        if reply.status == 429 {
+            assert_eq!(reply.header("retry-after"), "1");
+            assert_eq!(reply.header("www-authenticate"), "");
+            return reply;
+        }
+        // 400 is OAuth's.
+        assert!([400, 401].contains(&reply.status.as_u16()), "{reply:#?}");
+    }
+    panic!("nobody was slowed down");
+}
+
+/// Signs in by each way that there is, with a key that nobody has seen before.
+async fn gets_in(accounts: &Accounts, key: &Key) {
+    accounts.basic("_json_key", &key.file.to_string()).get("/v2/").await.expect(200);
+    let account = sign_in(&accounts.server, key).await;
+    account.client.get("/v2/").await.expect(200);
+    let self_signed = key.signed(&key.claims(accounts.server.clock.seconds()));
+    exchange(&accounts.anonymous(), &self_signed).await.expect(200);
+    let token = account.registry_token(&[]).await;
+    accounts.anonymous().token(&token).get("/v2/").await.expect(200);
+}
+
+/// The file of a key, with another's private key.
+fn forged(key: &Key, own: &Key) -> Key {
+    key.with("private_key", own.file["private_key"].clone())
+}
+
+async fn log_in(client: &Client, key: &Key) -> Reply {
+    let file = key.file.to_string();
+    let fields = [("grant_type", "password"), ("username", "_json_key"), ("password", &file)];
+    post_form(client, "/v2/token", &fields).await
+}
+
+on_both! {
+    async fn attack_36_guesses_for_an_account_are_slowed_down_and_do_not_lock_it_out(accounts: Accounts) {
+        let (owner, somebody) = (&accounts.owner, accounts.anonymous());
+        let attacker = accounts.actor("attacker").await;
+        let own = owner.create_key(&attacker.email).await;
+        let guess = forged(&accounts.owner_key, &own);
+        let claims = guess.claims(accounts.server.clock.seconds());
+        let assertion = guess.signed(&claims);
+
+        log_in(&somebody, &guess).await.expect_error("401 UNAUTHORIZED");
+        until_too_many(|| log_in(&somebody, &guess)).await.expect_error("429 TOOMANYREQUESTS");
+        let basic = accounts.basic("_json_key", &guess.file.to_string());
+        until_too_many(|| basic.get("/v2/")).await.expect_error("429 TOOMANYREQUESTS");
+        let refused = until_too_many(|| exchange(&somebody, &assertion)).await;
+        assert_eq!(refused.json()["error"], "rate_limit_exceeded");
+        let by_token = somebody.clone().token(&assertion);
+        let projects = || by_token.get("/v1/projects");
+        until_too_many(projects).await.expect_google("429 RESOURCE_EXHAUSTED");
+
+        // From the same address: the account itself, and guesses for others.
+        gets_in(&accounts, &owner.create_key(&owner.email).await).await;
+        let other = accounts.actor_in(PROJECT, "bystander").await;
+        let other = owner.create_key(&other.email).await;
+        log_in(&somebody, &forged(&other, &own)).await.expect_error("401 UNAUTHORIZED");
+        gets_in(&accounts, &other).await;
+    }
+
+    async fn attack_36_guesses_from_an_address_are_slowed_down(accounts: Accounts) {
+        let (owner, somebody) = (&accounts.owner, accounts.anonymous());
+        accounts.server.clock.freeze();
+        let short = owner.create_key(&owner.email).await;
+        let expiring = sign_in(&accounts.server, &short).await.registry_token(&[]).await;
+        let number = AtomicU32::new(0);
+        // Each for another account, which nobody has.
+        let guess = || {
+            let n = number.fetch_add(1, Ordering::Relaxed);
+            let email = format!("account-{n}@my-project.iam.gserviceaccount.com");
+            let guess = short.with("client_email", email);
+            let somebody = somebody.clone();
+            async move { log_in(&somebody, &guess).await }
+        };
+        until_too_many(guess).await.expect_error("429 TOOMANYREQUESTS");
+        let nonsense = accounts.basic("nobody", "nothing");
+        until_too_many(|| nonsense.get("/v2/")).await.expect_error("429 TOOMANYREQUESTS");
+
+        gets_in(&accounts, &owner.create_key(&owner.email).await).await;
+        somebody.get("/v2/").await.expect(401);
+        // What was good once is no guess: docker learns from the challenge that it needs a new token.
+        let expired = somebody.clone().token(&expiring);
+        expired.get("/v2/").await.expect(200);
+        accounts.server.clock.advance_seconds(3_601);
+        let refused = expired.get("/v2/").await.expect_error("401 UNAUTHORIZED");
+        assert!(refused.header("www-authenticate").contains("error=\"invalid_token\""));
+    }
+}
