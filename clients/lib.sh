@@ -28,9 +28,10 @@ cleanup() {
     echo "--- the end of the server's log:"
     tail -n 25 "$work/server.log"
   fi
-  declare -F suite_cleanup >/dev/null && suite_cleanup
   local pid
   while read -r pid; do stop_pid "$pid"; done <"$work/pids"
+  # What these used ends after them.
+  declare -F suite_cleanup >/dev/null && suite_cleanup
   rm -rf "$work"
   exit "$status"
 }

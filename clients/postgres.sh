@@ -4,8 +4,8 @@
 
 postgres_bin=/usr/lib/postgresql/15/bin
 
-# As nobody, in a folder that nobody may enter.
-as_nobody() { (cd / && runuser -u nobody -- "$@"); }
+# As the user nobody, in a folder that nobody may enter.
+postgres_run() { (cd / && runuser -u nobody -- "$@"); }
 
 # Settings are the defaults, and text sorts by a language, as on most servers: keys must not rely on it.
 postgres_start() {
@@ -13,10 +13,10 @@ postgres_start() {
   chown nobody "$postgres_folder"
   local port
   port=$(free_port)
-  as_nobody "$postgres_bin/initdb" --pgdata="$postgres_folder/data" --username=postgres \
+  postgres_run "$postgres_bin/initdb" --pgdata="$postgres_folder/data" --username=postgres \
     --auth=trust --encoding=UTF8 --locale=C.UTF-8 --locale-provider=icu --icu-locale=en-US \
     >"$postgres_folder/initdb.log" 2>&1 || { cat "$postgres_folder/initdb.log" >&2; return 1; }
-  as_nobody "$postgres_bin/pg_ctl" start --wait --silent --pgdata="$postgres_folder/data" \
+  postgres_run "$postgres_bin/pg_ctl" start --wait --silent --pgdata="$postgres_folder/data" \
     --log="$postgres_folder/log" \
     --options="-p $port -c listen_addresses=127.0.0.1 -c unix_socket_directories=$postgres_folder" ||
     { cat "$postgres_folder/log" >&2; return 1; }
@@ -25,7 +25,7 @@ postgres_start() {
 
 postgres_stop() {
   [[ -n ${postgres_folder:-} ]] || return 0
-  as_nobody "$postgres_bin/pg_ctl" stop --mode=immediate --silent \
+  postgres_run "$postgres_bin/pg_ctl" stop --mode=immediate --silent \
     --pgdata="$postgres_folder/data" || true
   rm -rf "$postgres_folder"
   postgres_folder=

@@ -64,6 +64,8 @@ pub struct Settings {
     pub verify_after: Duration,
     /// How much memory all uploads share.
     pub upload_memory: usize,
+    /// How long a registry token lives, unless the credential ends sooner.
+    pub registry_token_lifetime: Duration,
 }
 
 impl Default for Settings {
@@ -76,6 +78,7 @@ impl Default for Settings {
             upload_expiry: 24 * HOUR,
             verify_after: 7 * 24 * HOUR,
             upload_memory: 24 << 20,
+            registry_token_lifetime: HOUR,
         }
     }
 }

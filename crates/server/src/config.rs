@@ -13,7 +13,7 @@ use model::name::Location;
 
 pub use settings::{
     Audit, AuditFile, Blobs, Config, Gc, Limits, Log, LogFormat, Metadata, NewRepositories,
-    OpsListen, Tls,
+    OpsListen, Tls, Tokens,
 };
 pub use units::{Bytes, Span};
 
@@ -29,6 +29,7 @@ pub const KEYS: &[&str] = &[
     "domains",
     "tls.certificate",
     "tls.key",
+    "tokens.registry_lifetime",
     "metadata.listen",
     "metadata.account",
     "log.format",
@@ -80,10 +81,14 @@ impl Config {
 
     /// Refuses values that parse and can only break something later.
     fn check(&self) -> anyhow::Result<()> {
-        let Self { limits, gc, .. } = self;
+        let Self { limits, gc, tokens, .. } = self;
         let connections = 1..=MOST_CONNECTIONS;
         if !connections.contains(&limits.connections) {
             bail!("limits.connections must be between 1 and {MOST_CONNECTIONS}");
+        }
+        // Docker takes a shorter one for one of a minute, and fails when that ends.
+        if !(60..=3600).contains(&tokens.registry_lifetime.get().as_secs()) {
+            bail!("tokens.registry_lifetime must be between 60s and 1h");
         }
         let positive = [
             ("limits.header_timeout", limits.header_timeout),
@@ -111,6 +116,7 @@ impl Config {
             upload_expiry: self.gc.upload_expiry.get(),
             verify_after: self.blobs.verify_after.get(),
             upload_memory: self.limits.upload_memory.get(),
+            registry_token_lifetime: self.tokens.registry_lifetime.get(),
         }
     }
 }
@@ -188,6 +194,8 @@ mod tests {
             ("limits", "idle_timeout", "\"0ms\""),
             ("gc", "upload_expiry", "\"0s\""),
             ("audit", "file", "\"\""),
+            ("tokens", "registry_lifetime", "\"59s\""),
+            ("tokens", "registry_lifetime", "\"2h\""),
         ] {
             let error = read(&format!("[{table}]\n{key} = {value}"), &[]).expect_err("refused");
             assert!(error.contains(&format!("{table}.{key}")), "{error}");

@@ -67,7 +67,7 @@ struct IdClaims<'a> {
 
 impl Engine {
     /// A token for `/v2/`, limited to what was asked for. It carries no right: every use asks the policies.
-    /// It lives as long as the credential, at most an hour; Docker wants at least a minute.
+    /// It lives as long as the credential, at most as long as is set.
     pub async fn registry_token(
         &self,
         caller: &Caller,
@@ -78,10 +78,9 @@ impl Engine {
             return Err(JwtError("a token that is limited makes no other").into());
         }
         let rest = caller.proof.expires_at.map(|end| end - self.clock.now() / 1_000_000);
-        let lifetime = match rest {
-            None => LIFETIME,
-            Some(rest) => Duration::from_secs(rest.max(1).unsigned_abs()).min(LIFETIME),
-        };
+        let rest =
+            rest.map_or(Duration::MAX, |rest| Duration::from_secs(rest.max(1).unsigned_abs()));
+        let lifetime = self.settings.registry_token_lifetime.min(rest);
         let from = caller.proof.token.clone();
         let limits = Limits { from, access: Some(access), ..Limits::default() };
         self.issue((Purpose::Registry, &bearer(caller)), lifetime, limits).await

@@ -29,6 +29,8 @@ pub struct Config {
     pub domains: Vec<String>,
     /// Encrypted connections.
     pub tls: Tls,
+    /// The tokens that it makes.
+    pub tokens: Tokens,
     /// The metadata server.
     pub metadata: Metadata,
     /// The log.
@@ -82,6 +84,20 @@ pub struct Tls {
     pub certificate: PathBuf,
     /// A file with the certificate's private key, in PEM.
     pub key: PathBuf,
+}
+
+/// The tokens that it makes.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tokens {
+    /// How long what `/v2/token` answers lives, unless the credential ends sooner.
+    pub registry_lifetime: Span,
+}
+
+impl Default for Tokens {
+    fn default() -> Self {
+        Self { registry_lifetime: Span::seconds(3600) }
+    }
 }
 
 /// The metadata server.
@@ -213,6 +229,7 @@ impl Default for Config {
             default_location: "us-west1".to_owned(),
             domains: Vec::new(),
             tls: Tls::default(),
+            tokens: Tokens::default(),
             metadata: Metadata::default(),
             log: Log::default(),
             audit: Audit::default(),
