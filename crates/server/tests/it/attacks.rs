@@ -9,6 +9,7 @@ mod doors;
 mod forgery;
 mod guesses;
 mod matrix;
+mod metadata;
 mod policies;
 mod protocol;
 mod revocation;
