@@ -14,6 +14,7 @@ mod fresh;
 mod impersonation;
 mod jwt;
 mod key_file;
+mod places;
 mod policies;
 mod projects;
 mod tokens;
