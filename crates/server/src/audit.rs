@@ -24,7 +24,7 @@ use http::HeaderMap;
 use http::header::USER_AGENT;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 
 pub use operation::{Kind, Operation, When};
 pub use trail::{RepositoryOf, Trail};
@@ -135,12 +135,12 @@ impl Audit {
         Attempt { sink: Some(sink.clone()), trail: Trail::of(facts) }
     }
 
-    /// Waits until everything so far is written, but no longer than that.
-    pub async fn flush(&self, longest: Duration) {
+    /// Waits until everything so far is written, but not beyond the deadline.
+    pub async fn flush(&self, deadline: Instant) {
         let Some(sink) = &self.0 else { return };
         let (done, written) = oneshot::channel();
         sink.say_left_out();
-        let flushed = timeout(longest, async {
+        let flushed = timeout_at(deadline, async {
             sink.queue.send(Message::Flush(done)).await.ok();
             written.await.ok();
         });
