@@ -39,8 +39,14 @@ use trail::Facts;
 /// How many entries wait at most. Each is cut to a few KiB, so that this bounds the memory.
 const QUEUE: usize = 4096;
 
-/// How many entries of refused requests without an account an address has at once. It has one a second after that.
-const NOBODYS: NonZeroU32 = NonZeroU32::new(100).expect("more than nothing");
+/// How many entries of refused requests without an account an address has at once, and a second after that..
+const OF_AN_ADDRESS: (NonZeroU32, NonZeroU32) =
+    (NonZeroU32::new(1000).expect("more than nothing"), NonZeroU32::MIN);
+/// ..and how many all addresses together have: some have very many.
+const OF_ALL: (NonZeroU32, NonZeroU32) = (
+    NonZeroU32::new(10_000).expect("more than nothing"),
+    NonZeroU32::new(10).expect("more than nothing"),
+);
 
 /// How often it is said how many more there were.
 const SAID_EVERY: Duration = Duration::from_secs(1);
@@ -55,7 +61,8 @@ struct Sink {
     reads: bool,
     metrics: Metrics,
     clock: Arc<dyn Clock>,
-    nobodys: Rate<IpAddr>,
+    of_an_address: Rate<IpAddr>,
+    of_all: Rate<()>,
     /// How many of those were left out since it was said.
     left_out: AtomicU64,
 }
@@ -155,19 +162,25 @@ impl Sink {
         (queue, reads): (mpsc::Sender<Message>, bool),
         (metrics, clock): (Metrics, Arc<dyn Clock>),
     ) -> Self {
-        let (nobodys, left_out) = (Rate::new(NOBODYS), AtomicU64::new(0));
-        Self { queue, reads, metrics, clock, nobodys, left_out }
+        let of_an_address = Rate::new(OF_AN_ADDRESS.0, OF_AN_ADDRESS.1);
+        let (of_all, left_out) = (Rate::new(OF_ALL.0, OF_ALL.1), AtomicU64::new(0));
+        Self { queue, reads, metrics, clock, of_an_address, of_all, left_out }
     }
 
     /// Never waits.
     fn take(self: &Arc<Self>, facts: Box<Facts>) {
         let peer = facts.caller_ip.map(network).filter(|_| facts.are_nobodys());
-        // Where very many addresses are counted, it is no time to write more.
-        if peer.is_none_or(|peer| self.nobodys.one_more(&peer).unwrap_or(false)) {
+        if peer.is_none_or(|peer| self.takes_one_more_of(peer)) {
             self.send(facts);
         } else {
             self.leave_out();
         }
+    }
+
+    /// Where addresses are too many to be told apart, none has one more.
+    fn takes_one_more_of(&self, peer: IpAddr) -> bool {
+        self.of_an_address.one_more(&peer).unwrap_or(false)
+            && self.of_all.one_more(&()).unwrap_or(false)
     }
 
     /// The first one that is left out has it said a little later how many it was.

@@ -12,9 +12,11 @@ use engine::{CredentialError, EngineError, claimed_account};
 use crate::layer;
 use crate::layer::rate::{Rate, network};
 
-/// So many at once.
+/// So many at once..
 const ADDRESS_BURST: NonZeroU32 = NonZeroU32::new(1000).expect("more than nothing");
 const ACCOUNT_BURST: NonZeroU32 = NonZeroU32::new(300).expect("more than nothing");
+/// ..and one each second after that.
+const REFILL: NonZeroU32 = NonZeroU32::MIN;
 /// The longest address of an account that is counted by itself.
 const LONGEST_ACCOUNT: usize = 256;
 
@@ -30,7 +32,8 @@ struct Counts {
 
 impl Default for Throttle {
     fn default() -> Self {
-        let (addresses, accounts) = (Rate::new(ADDRESS_BURST), Rate::new(ACCOUNT_BURST));
+        let addresses = Rate::new(ADDRESS_BURST, REFILL);
+        let accounts = Rate::new(ACCOUNT_BURST, REFILL);
         Self(Arc::new(Counts { addresses, accounts }))
     }
 }

@@ -6,19 +6,17 @@ use std::num::NonZeroU32;
 
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
-/// One more each second.
-const REFILL: NonZeroU32 = NonZeroU32::MIN;
 /// The most that are told apart.
 const MOST: usize = 10_000;
 
-/// Lets each do something so many times at once, and then once a second.
+/// Lets each do something so many times at once, and then so many times a second.
 #[derive(Debug)]
 pub struct Rate<K: Clone + Eq + Hash>(DefaultKeyedRateLimiter<K>);
 
 impl<K: Clone + Eq + Hash> Rate<K> {
-    /// So many times at once.
-    pub fn new(burst: NonZeroU32) -> Self {
-        Self(RateLimiter::keyed(Quota::per_second(REFILL).allow_burst(burst)))
+    /// So many times at once, and so many times a second after that.
+    pub fn new(at_once: NonZeroU32, a_second: NonZeroU32) -> Self {
+        Self(RateLimiter::keyed(Quota::per_second(a_second).allow_burst(at_once)))
     }
 
     /// Whether there may be one more. `None`: there are so many that they cannot be told apart.
