@@ -12,6 +12,7 @@ use engine::{Clock, Engine, EngineError, MasterKey};
 use meta::{Database, Meta};
 use model::host::Domains;
 use model::manifest;
+use model::name::ProjectId;
 use model::principal::AccountEmail;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -67,7 +68,7 @@ pub struct Server {
 pub struct FirstOwner {
     /// Its address.
     pub email: String,
-    /// Its project.
+    /// The project that was made beside its own.
     pub project: String,
     /// Where its key file is.
     pub key_file: PathBuf,
@@ -225,7 +226,7 @@ async fn first_owner(
     if !engine.needs_owner().await? {
         return Ok(None);
     }
-    let project = project.parse().context("first_project")?;
+    let project: ProjectId = project.parse().context("first_project")?;
     let token_uri = format!("{}/token", origin.external_url);
     let mut written = PathBuf::new();
     let owner = engine.create_owner(&project, &token_uri, |owner| {
@@ -240,5 +241,5 @@ async fn first_owner(
         return Ok(None);
     };
     let key_file = data.publish_owner_key(&written).context("cannot keep the owner's key file")?;
-    Ok(Some(FirstOwner { email: owner.email, project: owner.project, key_file }))
+    Ok(Some(FirstOwner { email: owner.email, project: project.to_string(), key_file }))
 }

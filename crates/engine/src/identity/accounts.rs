@@ -7,7 +7,7 @@ use model::principal::AccountEmail;
 use model::resource::Resource;
 
 use super::crypto::{AccountKey, KeyError};
-use super::policies::{Admitted, check_administrator};
+use super::policies::{Admitted, check_administrator, forget};
 use super::{key_file, projects};
 use crate::{Engine, EngineError};
 
@@ -62,9 +62,7 @@ impl Engine {
         admitted: &Admitted,
         (id, display_name, description): (&str, &str, &str),
     ) -> Result<Account, EngineError> {
-        let resource = admitted.to("iam.serviceAccounts.create")?.clone();
-        let unknown = || EngineError::ResourceUnknown(resource.to_string());
-        let project = resource.project().ok_or_else(unknown)?;
+        let project = admitted.to_project("iam.serviceAccounts.create")?.clone();
         let email = AccountEmail::new(id, &project).map_err(|error| {
             EngineError::InvalidArgument { field: "account_id", problem: error.to_string() }
         })?;
@@ -141,9 +139,8 @@ impl Engine {
         admitted: &Admitted,
         (last, limit): (&str, usize),
     ) -> Result<(Vec<Account>, bool), EngineError> {
-        let resource = admitted.to("iam.serviceAccounts.list")?.clone();
-        let unknown = || EngineError::ResourceUnknown(resource.to_string());
-        let (project, last) = (resource.project().ok_or_else(unknown)?, last.to_owned());
+        let project = admitted.to_project("iam.serviceAccounts.list")?.clone();
+        let last = last.to_owned();
         let mut found = self
             .meta
             .read(move |tx| {
@@ -188,7 +185,7 @@ impl Engine {
         Ok(changed)
     }
 
-    /// Removes an account with its keys and its policy.
+    /// Removes an account with its keys, its policy, and all roles that it has.
     pub async fn delete_account(&self, admitted: &Admitted) -> Result<(), EngineError> {
         let resource = admitted.to("iam.serviceAccounts.delete")?.clone();
         let email = account_of(&resource)?;
@@ -197,6 +194,7 @@ impl Engine {
             .write(move |tx| {
                 find(tx, &email)?;
                 policies::delete(tx, &resource.to_string())?;
+                forget(tx, &email, now)?;
                 accounts::delete(tx, email.as_str())?;
                 check_administrator(tx)?;
                 epochs::bump(tx, epochs::ACCESS)?;

@@ -91,9 +91,8 @@ impl Engine {
 
     /// What a project is.
     pub async fn project(&self, admitted: &Admitted) -> Result<Project, EngineError> {
-        let resource = admitted.to("resourcemanager.projects.get")?.clone();
-        let unknown = EngineError::ResourceUnknown(resource.to_string());
-        let Some(id) = resource.project() else { return Err(unknown) };
+        let id = admitted.to_project("resourcemanager.projects.get")?.clone();
+        let unknown = EngineError::ResourceUnknown(format!("projects/{id}"));
         let found = self
             .meta
             .point(move |tx| Ok::<_, EngineError>(projects::find(tx, id.as_str())?))
@@ -146,18 +145,17 @@ impl Engine {
 
     /// Asks for a project's end: from now on nobody may do anything in it.
     pub async fn delete_project(&self, admitted: &Admitted) -> Result<(), EngineError> {
-        let resource = admitted.to("resourcemanager.projects.delete")?.clone();
-        let id =
-            resource.project().ok_or_else(|| EngineError::ResourceUnknown(resource.to_string()))?;
+        let id = admitted.to_project("resourcemanager.projects.delete")?.clone();
+        let resource = format!("projects/{id}");
         let (admitted, now) = (admitted.clone(), self.clock.now());
         self.meta
             .write(move |tx| {
                 if projects::request_delete(tx, id.as_str())? == 0 {
-                    return Err(EngineError::ResourceUnknown(resource.to_string()));
+                    return Err(EngineError::ResourceUnknown(resource.clone()));
                 }
                 policies::check_administrator(tx)?;
                 epochs::bump(tx, epochs::ACCESS)?;
-                let event = admitted.event("delete-project", &resource.to_string(), now);
+                let event = admitted.event("delete-project", &resource, now);
                 Ok(events::insert(tx, &event)?)
             })
             .await?;

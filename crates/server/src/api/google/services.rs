@@ -34,7 +34,7 @@ use tonic::{Code, Request, Status};
 
 use super::{Access, Gate, GoogleError};
 use crate::api::App;
-use crate::audit::{Operation, Trail};
+use crate::audit::Trail;
 
 /// The services, all of them over the same engine.
 #[derive(Clone)]
@@ -45,10 +45,6 @@ pub struct Services {
 /// Where clients reached this server; links in answers begin with it.
 #[derive(Debug, Clone)]
 pub struct BaseUrl(pub String);
-
-/// A credential that was sent and not accepted, on its way to the gate.
-#[derive(Debug, Clone)]
-pub struct Refused(pub GoogleError);
 
 /// Every service that is served.
 pub fn routes(app: &App) -> Routes {
@@ -81,10 +77,6 @@ impl Gate for EngineGate {
         access: &Access,
     ) -> Result<(), GoogleError> {
         let trail = extensions.get::<Trail>().cloned().unwrap_or_default();
-        trail.operation(Operation::rpc(&access.method, access.permission.as_deref()));
-        if let Some(Refused(error)) = extensions.get() {
-            return Err(error.clone());
-        }
         let caller = extensions.get::<Caller>().cloned().unwrap_or_else(Caller::anonymous);
         let Some(permission) = &access.permission else {
             return if caller.is_anonymous() { Err(GoogleError::no_credential()) } else { Ok(()) };

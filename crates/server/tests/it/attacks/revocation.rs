@@ -247,6 +247,33 @@ on_both! {
         refused.expect_error("400 MANIFEST_BLOB_UNKNOWN");
     }
 
+    /// Whoever may create accounts must not become one that was there before.
+    async fn attack_28_roles_of_an_old_name_are_gone(accounts: Accounts) {
+        let name = repository(PROJECT, "r1");
+        accounts.repository(PROJECT, "r1").await;
+        Image::new(1).push(&accounts.owner.client, (IMAGE, "latest")).await;
+        let first = accounts.actor_with("builder", ("roles/artifactregistry.reader", &name)).await;
+        let bystander = accounts.actor("bystander").await;
+        accounts.owner.bind(&name, "roles/artifactregistry.reader", &bystander.member()).await;
+        let project = format!("projects/{PROJECT}");
+        accounts.owner.bind(&project, "roles/owner", &first.member()).await;
+        first.get(MANIFEST).await.expect(200);
+        accounts.owner.delete(&format!("/v1/{}", first.account())).await.expect(200);
+
+        // Nobody may give it roles before it is there again.
+        let ahead = json!({ "bindings": [{ "role": "roles/viewer", "members": [first.member()] }] });
+        let refused = accounts.owner.set_policy(&name, &ahead).await.expect_google("400 INVALID_ARGUMENT");
+        let message = refused.json()["error"]["message"].as_str().expect("text").to_owned();
+        assert!(message.contains(&format!("Service account {} does not exist", first.email)), "{message}");
+
+        let second = accounts.actor("builder").await;
+        second.get(MANIFEST).await.expect(403);
+        second.get(&format!("/v1/{project}")).await.expect(403);
+        first.get(MANIFEST).await.expect(401);
+        bystander.get(MANIFEST).await.expect(200);
+        assert!(accounts.owner.policy(&project).await["bindings"].is_null());
+    }
+
     async fn attack_28_again_and_again(accounts: Accounts) {
         let name = repository(PROJECT, "r1");
         for n in 0..4 {

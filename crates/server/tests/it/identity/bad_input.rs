@@ -53,6 +53,7 @@ on_both! {
         for id in ["r1", "r2", "r3"] {
             owner.create_repository(PROJECT, id).await.expect(200);
         }
+        owner.create_account(PROJECT, "account-0").await.expect(200);
         let lists = [
             (repositories(PROJECT), "repositories"),
             (format!("/v1/projects/{PROJECT}/serviceAccounts"), "accounts"),

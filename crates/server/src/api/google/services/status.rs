@@ -10,7 +10,7 @@ const INVALID: &str = "Request had invalid authentication credentials. Expected 
 
 impl GoogleError {
     /// Nobody signed in.
-    pub(super) fn no_credential() -> Self {
+    pub(in crate::api::google) fn no_credential() -> Self {
         Self::new(Code::Unauthenticated, UNAUTHENTICATED).with_info(
             "CREDENTIALS_MISSING",
             "googleapis.com",
