@@ -10,6 +10,7 @@ mod delete;
 mod error;
 mod gc;
 mod identity;
+mod immutability;
 mod operations;
 mod pull;
 mod push;

@@ -8,6 +8,7 @@ mod documents;
 mod doors;
 mod forgery;
 mod guesses;
+mod immutability;
 mod matrix;
 mod policies;
 mod protocol;

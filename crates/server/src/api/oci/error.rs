@@ -345,6 +345,11 @@ impl From<EngineError> for OciError {
                 let hint = "state the size of the content as it was pushed";
                 Self::bad_request("SIZE_INVALID", message, hint)
             }
+            EngineError::TagImmutable { .. } => {
+                let hint =
+                    "push under a new tag; dockerConfig.immutableTags of the repository decides";
+                Self::bad_request("MANIFEST_INVALID", message, hint)
+            }
             EngineError::InUse { .. } => {
                 let hint = "delete what needs it first";
                 Self::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", message, hint)

@@ -55,9 +55,9 @@ impl From<EngineError> for GoogleError {
             | EngineError::UploadUnknown => Self::new(Code::NotFound, message),
             EngineError::AlreadyExists(_) => Self::new(Code::AlreadyExists, message),
             EngineError::Conflict(_) => Self::new(Code::Aborted, message),
-            EngineError::Precondition(_) | EngineError::InUse { .. } => {
-                Self::new(Code::FailedPrecondition, message)
-            }
+            EngineError::Precondition(_)
+            | EngineError::InUse { .. }
+            | EngineError::TagImmutable { .. } => Self::new(Code::FailedPrecondition, message),
             EngineError::InvalidArgument { field, problem } => Self::bad_field(field, problem),
             EngineError::ModeNotServed(_) => Self::new(Code::Unimplemented, message),
             EngineError::InsufficientScope => Self::new(Code::PermissionDenied, message),
