@@ -11,6 +11,7 @@ mod operations;
 mod policies;
 mod projects;
 mod repositories;
+mod repository_checks;
 mod repository_message;
 mod status;
 mod usage;

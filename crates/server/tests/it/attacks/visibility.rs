@@ -80,6 +80,40 @@ fn seen(reply: &Reply) -> (u16, String, BTreeSet<String>, String) {
 }
 
 on_both! {
+    /// What a repository shows or fetches for others must be open to whoever sets it up.
+    async fn attack_25_an_upstream_must_be_readable(accounts: Accounts) {
+        accounts.repository("tenant-b", "hidden").await;
+        accounts.repository(PROJECT, "r1").await;
+        let role = "roles/artifactregistry.admin";
+        let admin = accounts.actor_with("admin-of-a", (role, &format!("projects/{PROJECT}"))).await;
+        let path = |id: &str| format!("{}?repositoryId={id}", repositories(PROJECT));
+        let show = |name: &str| {
+            json!({ "format": "DOCKER", "mode": "VIRTUAL_REPOSITORY", "virtualRepositoryConfig":
+                { "upstreamPolicies": [{ "id": "a", "repository": name }] } })
+        };
+        let fetch = |name: &str| {
+            json!({ "format": "DOCKER", "mode": "REMOTE_REPOSITORY",
+                "remoteRepositoryConfig": { "commonRepository": { "uri": name } } })
+        };
+        // Whether there is one or not.
+        for name in ["hidden", "absent"].map(|id| repository("tenant-b", id)) {
+            for body in [show(&name), fetch(&name)] {
+                let refused = admin.post(&path("new"), &body).await;
+                refused.expect_google("403 PERMISSION_DENIED");
+            }
+        }
+        let own = repository(PROJECT, "r1");
+        admin.post(&path("shown"), &show(&own)).await.expect(200);
+        admin.post(&path("fetched"), &fetch(&own)).await.expect(200);
+        let shown = format!("/v1/{}", repository(PROJECT, "shown"));
+        let change = show(&repository("tenant-b", "hidden"));
+        admin.patch(&shown, &change).await.expect_google("403 PERMISSION_DENIED");
+        // An upstream that went does not keep the rest from being set.
+        admin.delete(&format!("/v1/{own}")).await.expect(200);
+        let described = json!({ "description": "changed" });
+        admin.patch(&format!("{shown}?updateMask=description"), &described).await.expect(200);
+    }
+
     async fn attack_17_lists_show_what_the_caller_may_see(accounts: Accounts) {
         let owner = &accounts.owner;
         for (project, id) in
