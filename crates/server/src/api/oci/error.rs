@@ -75,7 +75,7 @@ impl OciError {
     /// the answer has no challenge, so that clients do not ask again and again.
     fn refused(error: CredentialError) -> Self {
         tracing::info!(%error, "a credential was refused: {error}");
-        let message = "not authenticated: No valid credential was supplied.";
+        let message = "No valid credential was supplied.";
         let (hint, challenge) = match error {
             CredentialError::Expired | CredentialError::Revoked => {
                 ("log in again: the token has expired or was revoked", Some("invalid_token"))
@@ -96,7 +96,7 @@ impl OciError {
     }
 
     fn too_many_credentials() -> Self {
-        let message = "not authenticated: No valid credential was supplied, as too often before from this address or for this account.";
+        let message = "No valid credential was supplied, as too often before from this address or for this account.";
         let hint =
             "log in with a credential that is right: it is not refused for those that were wrong";
         Self::new(StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS", message, hint)
