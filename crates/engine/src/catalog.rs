@@ -8,12 +8,17 @@ use model::resource::Resource;
 use crate::tags::{NamePage, STEP};
 use crate::{Caller, Engine, EngineError};
 
+/// How many repositories that stay hidden one request asks for..
+const MOST_HIDDEN: usize = 2_000;
+/// ..and how many of their images it passes over.
+const MOST_PASSED: usize = 10 * STEP;
+
 impl Engine {
     /// The images of a location that the caller may read, as PROJECT/REPOSITORY/IMAGE in byte order, after
     /// `last`, at most `limit`.
     ///
-    /// Repositories that the caller may not read are passed over whole, however many there are: a page that
-    /// ended among them would tell of one.
+    /// Repositories that the caller may not read are passed over whole. Where there are very many, the page ends among
+    /// them, perhaps without a name, and what goes on does not tell where.
     pub async fn catalog(
         &self,
         caller: &Caller,
@@ -21,11 +26,13 @@ impl Engine {
         (last, limit): (&str, usize),
     ) -> Result<NamePage, EngineError> {
         let mut page = NamePage::default();
-        let mut from = last.to_owned();
         if limit == 0 {
             return Ok(page);
         }
-        loop {
+        let list = format!("catalog of {location}");
+        let mut from = self.hidden_place(&list, last).unwrap_or_else(|| last.to_owned());
+        let (mut hidden, mut passed) = (0, 0);
+        'looking: while passed < MOST_PASSED {
             let (place, after) = (location.clone(), from.clone());
             let entries = self
                 .meta
@@ -35,8 +42,16 @@ impl Engine {
                 .await?;
             let end = entries.len() < STEP;
             for entry in entries {
+                if entry.path <= from {
+                    passed += 1;
+                    continue;
+                }
                 let name = repository(location, &entry);
                 if !self.may_list(caller, name.as_ref()).await? {
+                    if hidden == MOST_HIDDEN {
+                        break 'looking;
+                    }
+                    hidden += 1;
                     from = name.map_or(entry.path, |hidden| past(&hidden));
                     continue;
                 }
@@ -51,6 +66,8 @@ impl Engine {
                 return Ok(page);
             }
         }
+        page.next = Some(self.hide_place(&list, &from)?);
+        Ok(page)
     }
 }
 

@@ -133,6 +133,7 @@ impl Engine {
             }
         }
         if mode == GcMode::Collect {
+            while !self.forget_operations().await? && progress(&report).is_continue() {}
             self.release_lease().await?;
         }
         Ok(report)

@@ -14,6 +14,7 @@ mod fresh;
 mod impersonation;
 mod jwt;
 mod key_file;
+mod places;
 mod policies;
 mod projects;
 mod tokens;
@@ -41,8 +42,9 @@ pub(crate) struct Identity {
     epoch: fresh::Epoch,
     ring: fresh::Cache<(), Arc<tokens::Ring>>,
     policies: fresh::Cache<String, policies::Loaded>,
-    /// By the hash of the credential, so that no credential is kept.
-    callers: fresh::Cache<Digest, credentials::Known>,
+    /// By the hash of the credential, so that no credential is kept. Fewer than of the others: a token that anybody
+    /// may have made can name very many images, which take some 20 KiB.
+    callers: fresh::Cache<Digest, credentials::Known, 1_000>,
 }
 
 impl Identity {

@@ -1,9 +1,14 @@
 //! Long-running operations, kept for those who ask again.
 
+use std::time::Duration;
+
 use meta::Id;
 use meta::operations::{self, Operation};
 
-use crate::{Caller, Engine, EngineError};
+use crate::{Caller, Engine, EngineError, micros};
+
+/// How long an operation is kept: clients ask for it while they wait, and those who come back the next day.
+const KEPT_FOR: Duration = Duration::from_secs(24 * 3600);
 
 /// The last part of a new operation's name.
 pub fn new_operation_id() -> String {
@@ -23,6 +28,17 @@ impl Engine {
         self.meta
             .write(move |tx| Ok::<_, EngineError>(operations::insert(tx, &operation, now)?))
             .await
+    }
+
+    /// Forgets some that are old. Answers whether that was all.
+    pub(crate) async fn forget_operations(&self) -> Result<bool, EngineError> {
+        const SLICE: i64 = 500;
+        let before = self.clock.now() - micros(KEPT_FOR);
+        let forgotten = self
+            .meta
+            .write(move |tx| Ok::<_, EngineError>(operations::forget(tx, before, SLICE)?))
+            .await?;
+        Ok(forgotten < SLICE as u64)
     }
 
     /// An operation that the caller started. Anybody else's is as unknown as one that never was.

@@ -27,6 +27,15 @@ pub fn insert(tx: &mut Tx<'_>, operation: &Operation, now: i64) -> Result<(), Me
     Ok(())
 }
 
+/// The statement of [`forget`], for the test that looks at its plan.
+pub const FORGET_SQL: &str = "DELETE FROM operations WHERE name IN
+     (SELECT name FROM operations WHERE created_at < ?1 ORDER BY created_at, name LIMIT ?2)";
+
+/// Removes the oldest of those that were written before a time, and answers how many.
+pub fn forget(tx: &mut Tx<'_>, before: i64, limit: i64) -> Result<u64, MetaError> {
+    tx.exec(FORGET_SQL, params![before, limit])
+}
+
 /// The operation of that name.
 pub fn find(tx: &mut Tx<'_>, name: &str) -> Result<Option<Operation>, MetaError> {
     tx.opt(

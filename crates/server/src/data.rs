@@ -1,10 +1,10 @@
 //! The data folder: its lock, and the place where a running process says how to reach it.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
@@ -36,6 +36,7 @@ impl DataFolder {
     pub fn open(path: &Path, sharing: Sharing) -> anyhow::Result<Self> {
         let context = || format!("cannot use the data folder {}", path.display());
         private_folder(path).with_context(context)?;
+        shut(path).with_context(context)?;
         let lock = lock_file(&path.join("lock")).with_context(context)?;
         let operation = match sharing {
             Sharing::Alone => FlockOperation::NonBlockingLockExclusive,
@@ -206,6 +207,25 @@ pub fn sockets(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
 /// A new file that only its owner may read.
 fn private_file(path: &Path) -> io::Result<File> {
     fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+}
+
+/// Keeps others out of a folder that was there before: what is in it is not for them, whatever its own mode.
+fn shut(path: &Path) -> io::Result<()> {
+    let metadata = fs::metadata(path)?;
+    let mode = metadata.permissions().mode();
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    // A sticky one, as /tmp is, was made for everybody.
+    let is_ours = metadata.uid() == rustix::process::geteuid().as_raw() && mode & 0o1000 == 0;
+    if !is_ours {
+        tracing::warn!(
+            "other users may read what is in {}: use a folder of its own",
+            path.display()
+        );
+        return Ok(());
+    }
+    fs::set_permissions(path, Permissions::from_mode(mode & !0o077))
 }
 
 fn private_folder(path: &Path) -> io::Result<()> {

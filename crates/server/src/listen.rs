@@ -4,6 +4,7 @@ mod readers;
 pub mod tls;
 
 use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -90,8 +91,14 @@ type Accepted = (TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit);
 /// Waits for room, then for a connection. `None`: this one failed, others may come.
 async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> Option<Accepted> {
     let place = room.clone().acquire_owned().await.expect("this semaphore is never closed");
-    match listener.accept().await {
-        Ok((stream, peer)) => Some((stream, peer, place)),
+    let (stream, peer) = or_pause(listener.accept()).await?;
+    Some((stream, peer, place))
+}
+
+/// What was accepted. `None`: this connection failed, others may come.
+pub(crate) async fn or_pause<T>(accepted: impl Future<Output = io::Result<T>>) -> Option<T> {
+    match accepted.await {
+        Ok(connection) => Some(connection),
         Err(error) => {
             // Out of file descriptors, most likely: without a pause this would spin.
             tracing::warn!(%error, "cannot accept a connection: {error}");
@@ -221,7 +228,7 @@ impl Connection {
 }
 
 /// Has TCP end the connection when its reader takes nothing: it would keep a buffer for ever.
-fn set_patience(stream: &TcpStream, patience: Duration) -> std::io::Result<()> {
+fn set_patience(stream: &TcpStream, patience: Duration) -> io::Result<()> {
     // The kernel takes a signed number.
     let most = i32::MAX.unsigned_abs();
     let millis = u32::try_from(patience.as_millis()).unwrap_or(most).min(most);
@@ -229,7 +236,7 @@ fn set_patience(stream: &TcpStream, patience: Duration) -> std::io::Result<()> {
 }
 
 /// Looks at a connection's first bytes without taking them.
-async fn is_http2(stream: &TcpStream) -> std::io::Result<bool> {
+async fn is_http2(stream: &TcpStream) -> io::Result<bool> {
     let mut start = [0; PREFACE.len()];
     loop {
         let length = stream.peek(&mut start).await?;

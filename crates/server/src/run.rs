@@ -193,13 +193,16 @@ async fn open_stores(config: &Config, ephemeral: bool) -> anyhow::Result<Stores>
 
 /// The metadata server, which nobody reaches where it is off.
 fn metadata_router(app: &App, config: &config::Metadata) -> anyhow::Result<Router> {
-    if config.listen == OpsListen::Off {
-        return Ok(Router::new());
-    }
+    let OpsListen::At(listen) = config.listen else { return Ok(Router::new()) };
     let account: AccountEmail = config.account.parse().context("metadata.account")?;
     let project = account.project().to_string();
     let account = config.account.clone();
-    Ok(metadata_server::router(Metadata { app: app.clone(), account, project }))
+    Ok(metadata_server::router(Metadata {
+        app: app.clone(),
+        listen: listen.ip(),
+        account,
+        project,
+    }))
 }
 
 async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {

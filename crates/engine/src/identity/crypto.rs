@@ -2,6 +2,7 @@
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
+use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _,
@@ -27,7 +28,14 @@ impl From<aws_lc_rs::error::KeyRejected> for KeyError {
 
 /// The secret that seals every private key in the database. It is in a file beside the blobs, never in the
 /// database itself.
-pub struct MasterKey(RandomizedNonceKey);
+pub struct MasterKey {
+    sealing: SealingKey,
+    /// A key of its own, made from the same bytes: places are sealed as often as somebody asks for a list.
+    places: SealingKey,
+}
+
+/// A key that seals and opens.
+pub(crate) struct SealingKey(RandomizedNonceKey);
 
 impl std::fmt::Debug for MasterKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -41,7 +49,8 @@ impl MasterKey {
 
     /// From the bytes of the file.
     pub fn new(bytes: &[u8; Self::LENGTH]) -> Self {
-        Self(RandomizedNonceKey::new(&AES_256_GCM, bytes).expect("of the right length"))
+        let places = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, bytes), b"places in lists");
+        Self { sealing: SealingKey::new(bytes), places: SealingKey::new(places.as_ref()) }
     }
 
     /// New bytes for a file.
@@ -51,14 +60,35 @@ impl MasterKey {
         bytes
     }
 
+    /// What places in lists are sealed with.
+    pub(crate) fn places(&self) -> &SealingKey {
+        &self.places
+    }
+
     /// Seals a secret that belongs to `owner`: it opens for nobody else's row.
+    pub(crate) fn seal(&self, owner: &str, secret: &[u8]) -> Result<Vec<u8>, KeyError> {
+        self.sealing.seal(owner, secret)
+    }
+
+    /// Opens what [`MasterKey::seal`] sealed for `owner`.
+    pub(crate) fn open(&self, owner: &str, sealed: &[u8]) -> Result<Vec<u8>, KeyError> {
+        self.sealing.open(owner, sealed)
+    }
+}
+
+impl SealingKey {
+    fn new(bytes: &[u8]) -> Self {
+        Self(RandomizedNonceKey::new(&AES_256_GCM, bytes).expect("of the right length"))
+    }
+
+    /// Seals a text that belongs to `owner`: it opens as nobody else's.
     pub(crate) fn seal(&self, owner: &str, secret: &[u8]) -> Result<Vec<u8>, KeyError> {
         let mut sealed = secret.to_vec();
         let nonce = self.0.seal_in_place_append_tag(Aad::from(owner.as_bytes()), &mut sealed)?;
         Ok([&nonce.as_ref()[..], &sealed].concat())
     }
 
-    /// Opens what [`MasterKey::seal`] sealed for `owner`.
+    /// Opens what [`SealingKey::seal`] sealed for `owner`.
     pub(crate) fn open(&self, owner: &str, sealed: &[u8]) -> Result<Vec<u8>, KeyError> {
         let (nonce, text) = sealed.split_at_checked(NONCE_LEN).ok_or(KeyError)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce)?;

@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::App;
 use crate::jobs::unless_stopped;
+use crate::listen::or_pause;
 
 /// What an operator asks for.
 #[derive(Debug, Serialize, Deserialize)]
@@ -78,15 +79,11 @@ pub fn listen(
     fs::set_permissions(path, Permissions::from_mode(0o600))?;
     Ok(async move {
         loop {
-            match listener.accept().await {
-                Ok((stream, _)) if is_operator(&stream) => {
-                    tokio::spawn(answer(stream, app.clone(), stop.clone()));
-                }
-                Ok(_) => tracing::warn!("somebody else's user knocked at the operator's socket"),
-                Err(error) => {
-                    tracing::warn!(%error, "the operator's socket is closed: {error}");
-                    return;
-                }
+            let Some((stream, _)) = or_pause(listener.accept()).await else { continue };
+            if is_operator(&stream) {
+                tokio::spawn(answer(stream, app.clone(), stop.clone()));
+            } else {
+                tracing::warn!("somebody else's user knocked at the operator's socket");
             }
         }
     })

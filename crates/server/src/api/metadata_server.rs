@@ -1,17 +1,21 @@
 //! The metadata server's few paths, as on a machine of Google's: tokens for whoever runs beside it.
 //!
 //! It has a listener of its own, only where one is configured, and speaks for the one account that the operator
-//! named. Whoever reaches the listener is that account, so two things are refused that a browser or a proxy would
-//! do on somebody else's behalf: requests without `Metadata-Flavor: Google`, and forwarded ones.
+//! named. Whoever reaches the listener is that account, so that what a browser or a proxy would do on somebody
+//! else's behalf is refused: requests without `Metadata-Flavor: Google`, from a web page, under a name that is not
+//! the metadata server's own, and forwarded ones.
+
+use std::net::IpAddr;
 
 use axum::Router;
 use axum::extract::{Path, Query, Request, State};
-use axum::middleware::{Next, from_fn, map_response};
+use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use engine::{Caller, EngineError};
-use http::header::CONTENT_TYPE;
-use http::{HeaderValue, StatusCode};
+use http::header::{CONTENT_TYPE, FORWARDED, HOST, ORIGIN, VIA};
+use http::{HeaderName, HeaderValue, StatusCode};
+use model::host::without_port;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -22,6 +26,8 @@ use super::App;
 pub struct Metadata {
     /// What every handler shares.
     pub app: App,
+    /// The address that it listens on.
+    pub listen: IpAddr,
     /// The account's address.
     pub account: String,
     /// The project's id.
@@ -43,22 +49,53 @@ pub fn router(metadata: Metadata) -> Router {
         .route(&format!("{accounts}/{{account}}/scopes"), get(scopes))
         .route(&format!("{accounts}/{{account}}/token"), get(token))
         .route(&format!("{accounts}/{{account}}/identity"), get(identity))
-        .layer(from_fn(refuse_foreign))
+        .layer(from_fn_with_state(metadata.listen, refuse_foreign))
         .layer(map_response(flavoured))
         .with_state(metadata)
 }
 
 const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
 
-/// A page in a browser cannot set the header without asking; a proxy says that it is one.
-async fn refuse_foreign(request: Request, next: Next) -> Response {
-    let flavour = request.headers().get("metadata-flavor");
+/// What proxies say of themselves, and browsers of the page that asks.
+const FOREIGN: [HeaderName; 4] =
+    [ORIGIN, FORWARDED, VIA, HeaderName::from_static("x-forwarded-for")];
+
+/// The names that clients know a metadata server by.
+const NAMES: [&str; 3] = ["localhost", "metadata", "metadata.google.internal"];
+
+/// A page in a browser cannot set the flavour of another origin's request without asking. One whose own name was made
+/// to lead here could, but it sends that name; and a proxy says that it is one.
+async fn refuse_foreign(State(listen): State<IpAddr>, request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    let flavour = headers.get("metadata-flavor");
     let asked = request.uri().path() == "/" || flavour.is_some_and(|value| value == "Google");
-    if request.headers().contains_key("x-forwarded-for") || !asked {
-        let text = "Missing Metadata-Flavor:Google header, or the request was forwarded.\n";
+    let header = headers.get(HOST).and_then(|host| host.to_str().ok());
+    let host = request.uri().authority().map(|authority| authority.as_str()).or(header);
+    let foreign = FOREIGN.iter().any(|name| headers.contains_key(name));
+    if foreign || !asked || !host.is_some_and(|host| is_own(host, listen)) {
+        let text = "Missing Metadata-Flavor:Google header, or the request was forwarded, comes from a web page \
+                    or names another host.\n";
         return (StatusCode::FORBIDDEN, text).into_response();
     }
     next.run(request).await
+}
+
+/// Whether a `Host` means a metadata server that listens there.
+fn is_own(host: &str, listen: IpAddr) -> bool {
+    let host = without_port(host);
+    match host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+        // Who listens everywhere has addresses that are not known here. None of them is a name that a page could have.
+        Ok(address) => is_near(address) || address == listen || listen.is_unspecified(),
+        Err(_) => NAMES.iter().any(|name| host.eq_ignore_ascii_case(name)),
+    }
+}
+
+/// Whether an address is this machine's own, or one that no router passes on, as that of Google's metadata server is.
+pub fn is_near(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.is_loopback() || address.is_link_local(),
+        IpAddr::V6(address) => address.is_loopback() || address.is_unicast_link_local(),
+    }
 }
 
 async fn flavoured(mut response: Response) -> Response {

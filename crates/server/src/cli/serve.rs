@@ -11,6 +11,7 @@ use engine::SystemClock;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Source;
+use crate::api::metadata_server;
 use crate::auth::Authenticate;
 use crate::config::{Config, OpsListen};
 use crate::layer::log;
@@ -45,6 +46,9 @@ pub(super) struct Serve {
     /// Serve other machines without TLS: passwords and tokens then travel in the clear.
     #[arg(long, conflicts_with = "dev")]
     insecure_http: bool,
+    /// Let the metadata server listen on addresses that other machines reach: whoever does is its account.
+    #[arg(long)]
+    metadata_unsafe_network: bool,
     /// Where to serve the registry [default: 127.0.0.1:5050].
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
@@ -61,6 +65,13 @@ impl Serve {
         let config = self.settings()?;
         self.check(&config)?;
         log::start(&config.log)?;
+        if let OpsListen::At(ops) = config.ops_listen
+            && !ops.ip().is_loopback()
+        {
+            tracing::warn!(
+                "{ops} can be reached by other machines, and tells everybody of health and traffic"
+            );
+        }
         /// Threads that hash and wait for disks: as many as keep them busy, not one for every upload.
         const BLOCKING_THREADS: usize = 64;
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -85,6 +96,15 @@ impl Serve {
     }
 
     fn check(&self, config: &Config) -> anyhow::Result<()> {
+        if let OpsListen::At(metadata) = config.metadata.listen
+            && !metadata_server::is_near(metadata.ip())
+            && !self.metadata_unsafe_network
+        {
+            bail!(
+                "metadata.listen: {metadata} can be reached by other machines, and whoever reaches it is the \
+                 account; add --metadata-unsafe-network if that is what you want"
+            );
+        }
         if config.listen.ip().is_loopback() {
             return Ok(());
         }

@@ -10,6 +10,7 @@ mod forgery;
 mod guesses;
 mod immutability;
 mod matrix;
+mod metadata;
 mod policies;
 mod protocol;
 mod revocation;

@@ -1,10 +1,13 @@
 //! Deleting and collecting, by the operator's socket.
 
+use engine::Clock;
+use meta::operations::{self, Operation};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 
-use crate::util::{Image, TestServer, digest_of, on_both};
+use crate::util::accounts::{PROJECT, sign_in};
+use crate::util::{Accounts, Image, TestServer, digest_of, on_both};
 
 const IMAGE: &str = "p/r1/image";
 
@@ -102,6 +105,29 @@ on_both! {
             collect(&server).await;
         }
         assert_eq!(server.blob_files(), 0, "the blob, too, was never named by a manifest");
+    }
+
+    /// Whoever may start operations can start very many.
+    async fn operations_are_forgotten_after_a_day(accounts: Accounts) {
+        let server = &accounts.server;
+        let enabled = format!("/v1/projects/{PROJECT}/services/iam.googleapis.com:enable");
+        let enabled = accounts.owner.post(&enabled, &json!({})).await.expect(200).json();
+        let made = accounts.owner.create_repository(PROJECT, "r1").await.expect(200).json();
+        let names = [enabled, made].map(|operation| operation["name"].as_str().expect("text").to_owned());
+        let (meta, now) = (server.meta().await, server.clock.now());
+        let older = |n| Operation { name: format!("n{n}"), principal: "user:x".to_owned(), content: vec![] };
+        let inserted = meta.write(move |tx| (0..1_700).try_for_each(|n| operations::insert(tx, &older(n), now - 1)));
+        inserted.await.expect("writable");
+        for (hours, status) in [(23, 200), (2, 404)] {
+            server.clock.advance_hours(hours);
+            collect(server).await;
+            let owner = sign_in(server, &accounts.owner_key).await;
+            for name in &names {
+                owner.get(&format!("/v1/{name}")).await.expect(status);
+            }
+        }
+        let left = meta.write(|tx| operations::forget(tx, i64::MAX, 10_000)).await;
+        assert_eq!(left.expect("writable"), 0);
     }
 
     async fn commands_that_are_none(server: TestServer) {

@@ -1,5 +1,6 @@
 //! The `berth` command as a process: started, stopped, killed, and two of them on one database.
 
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 
@@ -230,6 +231,22 @@ async fn the_operator_collects() {
         let said = String::from_utf8_lossy(&collected.stdout);
         assert!(collected.status.success() && said.contains("reviewed"), "{collected:?}");
     }
+}
+
+/// A connection that cannot be taken does not close the operator's socket.
+#[tokio::test]
+async fn the_operator_is_heard_again_when_there_are_files_again() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (data, log) = (folder.path().join("data"), folder.path().join("log"));
+    let file = std::fs::File::create(&log).expect("writable");
+    let berth = Berth::spawn(&data, berth(&["serve", "--dev"]).stderr(file)).await;
+    let before = berth.process.let_have_files(1);
+    let knock = UnixStream::connect(berth.run.join("admin.sock")).expect("it is there");
+    line_of(&log, "cannot accept a connection").await;
+    berth.process.let_have_files(before);
+    drop(knock);
+    let collected = run(&["gc", "--data", data.to_str().expect("plain")]);
+    assert!(collected.status.success(), "{collected:?}");
 }
 
 #[test]

@@ -233,11 +233,31 @@ on_both! {
     }
 }
 
+/// Nobody else enters a folder that was made for the server with the usual mode, nor one that it had before.
+#[tokio::test]
+async fn a_data_folder_that_others_may_enter_is_shut() {
+    let open = std::fs::Permissions::from_mode(0o2755);
+    let is_shut = |server: &TestServer| {
+        let mode = std::fs::metadata(&server.data).expect("there").permissions().mode();
+        assert_eq!(mode & 0o7777, 0o2700);
+    };
+    let made = open.clone();
+    let mut server = TestServer::start_with(Backend::Sqlite, |config| {
+        std::fs::create_dir(&config.data).expect("writable");
+        std::fs::set_permissions(&config.data, made).expect("ours");
+    })
+    .await;
+    is_shut(&server);
+    server.stop().await;
+    std::fs::set_permissions(&server.data, open).expect("ours");
+    is_shut(&server.again(|_| ()).await);
+}
+
 /// Two first starts have no secret in common, and keep theirs from other users of the machine.
 #[tokio::test]
 async fn attack_35_every_instance_makes_its_own_secrets() {
     let secrets = async || {
-        let server = TestServer::start_with_accounts(Backend::Sqlite).await;
+        let server = TestServer::start_with_accounts(Backend::Sqlite, |_| ()).await;
         let read = |name: &str| {
             let path = server.data.join(name);
             let mode = std::fs::metadata(&path).expect("there").permissions().mode();

@@ -1,12 +1,52 @@
 use std::collections::BTreeSet;
+use std::ops::Range;
 
-use meta::{Id, Param, repositories};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use meta::{Id, MetaError, Param, Tx, repositories};
 use model::name::{Location, RepositoryName};
 use serde_json::json;
 
 use crate::util::{Image, TestServer, next_page, on_both};
 
 const IMAGE: &str = "p/r1/image";
+
+fn repository(location: &Location, name: &str) -> RepositoryName {
+    RepositoryName {
+        project: "p".parse().expect("a project"),
+        location: location.clone(),
+        repository: name.parse().expect("a repository"),
+    }
+}
+
+/// Adds images to a repository, past the server.
+fn add_images(tx: &mut Tx<'_>, name: &RepositoryName, count: usize) -> Result<(), MetaError> {
+    let (location, path) = (name.location.as_str(), name.path());
+    let repository = repositories::find(tx, name)?.expect("it is there").id;
+    let images: Vec<_> =
+        (0..count).map(|n| (Id::new(), format!("i{n:05}"), format!("{path}/i{n:05}"))).collect();
+    let rows: Vec<Vec<Param<'_>>> = images
+        .iter()
+        .map(|(id, name, path)| {
+            let texts = [name.as_str(), location, path.as_str()].map(Param::from);
+            [&[Param::from(id), Param::from(&repository)], &texts[..], &[Param::from(0)]].concat()
+        })
+        .collect();
+    let table = "INSERT INTO packages (id, repository_id, name, location, path, created_at)";
+    tx.exec_values(table, "", &rows)?;
+    Ok(())
+}
+
+/// Makes repositories with images that only administrators may read.
+fn hide(tx: &mut Tx<'_>, repositories: Range<usize>, images: usize) -> Result<(), MetaError> {
+    let location = "us-west1".parse().expect("a location");
+    for n in repositories {
+        let name = repository(&location, &format!("h{n:04}"));
+        repositories::insert(tx, &name, false, 0)?;
+        add_images(tx, &name, images)?;
+    }
+    Ok(())
+}
 
 on_both! {
     async fn tags_in_byte_order_and_in_pages(server: TestServer) {
@@ -110,27 +150,12 @@ on_both! {
             Image::new(1).push(&admin, (image, "x")).await;
         }
         let location: Location = "us-west1".parse().expect("a location");
-        let hidden = RepositoryName {
-            project: "p".parse().expect("a project"),
-            location: location.clone(),
-            repository: "r10".parse().expect("a repository"),
-        };
         let meta = server.meta().await;
         let written = meta.write(move |tx| {
-            let repository = repositories::find(tx, &hidden)?.expect("pushed to").id;
-            let images: Vec<_> = (0..10_500)
-                .map(|n| (Id::new(), format!("i{n:05}"), format!("p/r10/i{n:05}")))
-                .collect();
-            let rows: Vec<Vec<Param<'_>>> = images
-                .iter()
-                .map(|(id, name, path)| {
-                    let texts = [name.as_str(), location.as_str(), path.as_str()].map(Param::from);
-                    [&[Param::from(id), Param::from(&repository)], &texts[..], &[Param::from(0)]].concat()
-                })
-                .collect();
-            tx.exec_values("INSERT INTO packages (id, repository_id, name, location, path, created_at)", "", &rows)
+            let hidden = repository(&location, "r10");
+            add_images(tx, &hidden, 10_500)
         });
-        assert_eq!(written.await.expect("writable"), 10_500);
+        written.await.expect("writable");
         let caller = server.by("reader-1-writer-2");
         let whole = caller.get("/v2/_catalog").await.expect(200);
         assert_eq!(whole.json()["repositories"], json!(["p/r1/a", "p/r2/a"]));
@@ -145,6 +170,37 @@ on_both! {
         assert_eq!((nothing.json()["repositories"].clone(), next_page(&nothing)), (json!([]), None));
         let stranger = server.anonymous().get("/v2/_catalog").await.expect_error("401 UNAUTHORIZED");
         assert!(stranger.header("www-authenticate").starts_with("Bearer realm="));
+    }
+
+    /// However many there are that the caller may not read, one request looks at a bounded number of them. Where it
+    /// stopped is for the server alone.
+    async fn the_catalog_goes_on_where_it_stopped_among_what_is_hidden(server: TestServer) {
+        Image::new(1).push(&server.admin(), ("p/r1/a", "x")).await;
+        let meta = server.meta().await;
+        for (repositories, images) in [(0..2_100, 1), (2_100..2_112, 1_000)] {
+            let written = meta.write(move |tx| hide(tx, repositories.clone(), images));
+            written.await.expect("writable");
+        }
+        let reader = server.by("reader-1");
+        let (mut places, mut page) = (Vec::new(), reader.get("/v2/_catalog").await.expect(200));
+        while let Some(next) = next_page(&page) {
+            assert_eq!(page.json()["repositories"], json!([]));
+            let (_, place) = next.split_once("?n=1000&last=.").expect("a place that is no name");
+            places.push(URL_SAFE_NO_PAD.decode(place).expect("base64"));
+            page = reader.get(&next).await.expect(200);
+        }
+        assert_eq!(page.json()["repositories"], json!(["p/r1/a"]));
+        assert_eq!(places.len(), 2, "after 2,000 repositories, and after some thousand images of few");
+        for mut place in places {
+            assert!(!place.windows(3).any(|part| part == b"p/h"), "{place:?}");
+            // Nobody else makes one: this is no place, and the list begins anew.
+            place[20] ^= 1;
+            let made = format!("/v2/_catalog?last=.{}", URL_SAFE_NO_PAD.encode(&place));
+            let page = reader.get(&made).await.expect(200);
+            assert_eq!((page.json()["repositories"].clone(), next_page(&page).is_some()), (json!([]), true));
+        }
+        let all = server.admin().get("/v2/_catalog").await.expect(200);
+        assert_eq!(all.json()["repositories"].as_array().map(Vec::len), Some(1_000));
     }
 
     async fn the_catalog_shows_what_the_caller_may_read(server: TestServer) {

@@ -23,7 +23,7 @@ pub(crate) struct Accounts {
 impl Start for Accounts {
     /// The owner may also make tokens for every account, so that tests need no key for each.
     async fn start(backend: Backend) -> Self {
-        let server = TestServer::start_with_accounts(backend).await;
+        let server = TestServer::start_with_accounts(backend, |_| ()).await;
         let file = std::fs::read(server.data.join("owner-key.json")).expect("the first start's");
         let owner_key = Key::new(&file);
         let owner = sign_in(&server, &owner_key).await;

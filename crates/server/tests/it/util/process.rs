@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, Resource, Rlimit, Signal};
 use serde_json::Value;
 
 use super::{Backend, Client, bounded};
@@ -26,10 +26,21 @@ impl Process {
         let _ = self.0.wait();
     }
 
+    fn pid(&self) -> Pid {
+        i32::try_from(self.0.id()).ok().and_then(Pid::from_raw).expect("a running process")
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
-        let pid =
-            i32::try_from(self.0.id()).ok().and_then(Pid::from_raw).expect("a running process");
-        rustix::process::kill_process(pid, signal).expect("ours");
+        rustix::process::kill_process(self.pid(), signal).expect("ours");
+    }
+
+    /// Lets it have so many files; those that it has beyond that stay open. Answers how many it was let have.
+    pub(crate) fn let_have_files(&self, most: u64) -> u64 {
+        // What it may be let have at most, it has from us.
+        let inherited = rustix::process::getrlimit(Resource::Nofile);
+        let limit = Rlimit { current: Some(most), ..inherited };
+        let before = rustix::process::prlimit(Some(self.pid()), Resource::Nofile, limit);
+        before.expect("ours").current.unwrap_or(most)
     }
 }
 

@@ -166,13 +166,16 @@ impl TestServer {
     }
 
     /// Starts as `berth serve` does: callers are told apart by accounts, keys and tokens.
-    pub(crate) async fn start_with_accounts(backend: Backend) -> Self {
+    pub(crate) async fn start_with_accounts(
+        backend: Backend,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
         let new = New {
             authenticate: Authenticate::accounts(),
             folder: Arc::new(tempfile::tempdir().expect("a temporary folder")),
             clock: Arc::default(),
         };
-        Self::start_as(backend, new, |_| ()).await
+        Self::start_as(backend, new, change).await
     }
 
     /// A second server with accounts, on this one's folder, clock and database, which is a PostgreSQL.

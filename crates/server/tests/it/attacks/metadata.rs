@@ -1,0 +1,105 @@
+//! The metadata server, by way of somebody who can reach it and is not meant to: a page in a browser, a proxy.
+
+use std::net::SocketAddr;
+
+use serde_json::Value;
+use server::config::{Metadata, OpsListen};
+
+use crate::util::process::{address, berth};
+use crate::util::{Backend, Client, TestServer};
+
+const TOKEN: &str = "/computeMetadata/v1/instance/service-accounts/default/token";
+
+/// A server whose metadata server listens there, and speaks for the account that owns everything.
+async fn listening(listen: &str) -> (TestServer, Client) {
+    let listen = OpsListen::At(listen.parse().expect("an address"));
+    let account = "berth-owner@my-project.iam.gserviceaccount.com".to_owned();
+    let metadata = Metadata { listen, account };
+    let server =
+        TestServer::start_with_accounts(Backend::Sqlite, |config| config.metadata = metadata).await;
+    let said = std::fs::read(server.run().join("addresses.json")).expect("it runs");
+    let said: Value = serde_json::from_slice(&said).expect("JSON");
+    let port = address(&said["metadata"]).port();
+    let local = SocketAddr::from(([127, 0, 0, 1], port));
+    (server, Client::new(local).with("metadata-flavor", "Google"))
+}
+
+#[tokio::test]
+async fn a_name_that_was_made_to_lead_here_gets_no_token() {
+    let (server, client) = listening("127.0.0.1:0").await;
+    let port = client.address().port();
+    let answered = [
+        "localhost",
+        "LOCALHOST:8080",
+        "127.0.0.1",
+        "127.1.2.3:80",
+        "[::1]:8080",
+        "169.254.169.254",
+        "[fe80::1]:80",
+        "metadata",
+        "metadata.google.internal",
+        "Metadata.Google.Internal:80",
+    ];
+    for host in answered.map(str::to_owned).into_iter().chain([format!("127.0.0.1:{port}")]) {
+        let reply = client.clone().with("host", &host).get(TOKEN).await.expect(200);
+        let token = reply.json()["access_token"].as_str().expect("text").to_owned();
+        server.anonymous().token(&token).get("/v1/projects").await.expect(200);
+    }
+    let refused = [
+        "evil.example",
+        "evil.example:8080",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example",
+        "evil.localhost",
+        "metadata.evil.example",
+        "metadata.google.internal.evil.example",
+        "10.0.0.1",
+        "[2001:db8::1]:80",
+        "0.0.0.0",
+        "",
+    ];
+    for host in refused {
+        for path in [TOKEN, "/"] {
+            let foreign = client.clone().with("host", host);
+            let reply = foreign.get(path).await.expect(403);
+            assert!(!reply.text().contains("access_token"), "{host}");
+        }
+    }
+    client.clone().with("host", "evil.example:80").http2().get(TOKEN).await.expect(403);
+    let nameless = format!("GET {TOKEN} HTTP/1.0\r\nmetadata-flavor: Google\r\n\r\n");
+    let answer = client.raw(nameless.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.0 403"), "{answer}");
+}
+
+#[tokio::test]
+async fn pages_and_proxies_get_no_token() {
+    let (_server, client) = listening("127.0.0.1:0").await;
+    let own = format!("http://{}", client.address());
+    for (name, value) in [
+        ("origin", "http://evil.example:8080"),
+        ("origin", "null"),
+        ("origin", &own),
+        ("forwarded", "for=10.0.0.1"),
+        ("via", "1.1 proxy"),
+        ("x-forwarded-for", "10.0.0.1"),
+    ] {
+        client.clone().with(name, value).get(TOKEN).await.expect(403);
+    }
+    client.get(TOKEN).await.expect(200);
+    Client::new(client.address()).get(TOKEN).await.expect(403);
+}
+
+/// Where it listens everywhere, it has addresses that it does not know, and no other names.
+#[tokio::test]
+async fn listening_everywhere_is_asked_for_and_answers_no_other_names() {
+    let (_server, client) = listening("0.0.0.0:0").await;
+    client.clone().with("host", "172.17.0.1:8080").get(TOKEN).await.expect(200);
+    client.clone().with("host", "evil.example:8080").get(TOKEN).await.expect(403);
+    for listen in ["0.0.0.0:0", "10.0.0.1:8080", "[::]:0", "[2001:db8::1]:80"] {
+        let mut command = berth(&["serve", "--dev", "--ephemeral"]);
+        let output = command.env("BERTH_METADATA_LISTEN", listen).output().expect("it runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        let refused = !output.status.success() && said.contains("--metadata-unsafe-network");
+        assert!(refused, "{listen}: {said}");
+    }
+}
