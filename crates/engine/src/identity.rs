@@ -16,6 +16,7 @@ mod jwt;
 mod key_file;
 mod policies;
 mod projects;
+mod revocations;
 mod tokens;
 
 use std::sync::Arc;
@@ -32,6 +33,7 @@ pub use impersonation::Chain;
 pub use jwt::JwtError;
 pub use policies::{Admitted, StoredPolicy};
 pub use projects::{NewProject, Project};
+pub use revocations::Revocation;
 pub use tokens::IssuedToken;
 
 /// What this process holds of identities.
@@ -43,6 +45,7 @@ pub(crate) struct Identity {
     policies: fresh::Cache<String, policies::Loaded>,
     /// By the hash of the credential, so that no credential is kept.
     callers: fresh::Cache<Digest, credentials::Known>,
+    revocations: revocations::Revocations,
 }
 
 impl Identity {
@@ -53,6 +56,7 @@ impl Identity {
             ring: fresh::Cache::default(),
             policies: fresh::Cache::default(),
             callers: fresh::Cache::default(),
+            revocations: revocations::Revocations::default(),
         }
     }
 }

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use meta::{epochs, signing_keys};
 use model::principal::Principal;
 use model::scope::{Entry, Scope};
 use serde::Serialize;
@@ -185,24 +184,6 @@ impl Engine {
             expires_at: claims.exp,
             expires_in: claims.exp - self.clock.now() / 1_000_000,
         }))
-    }
-
-    /// Takes an access token back, and answers whose it was. One that is good for nothing needs no taking back.
-    pub async fn revoke_token(&self, token: &str) -> Result<Option<Principal>, EngineError> {
-        let claims = match self.own_access_token(token).await {
-            Ok(claims) => claims,
-            Err(EngineError::Credential(_)) => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let (now, holder) = (self.clock.now(), claims.sub.parse().ok());
-        self.meta
-            .write(move |tx| {
-                signing_keys::revoke(tx, &claims.jti, (now, claims.exp * 1_000_000))?;
-                Ok::<_, EngineError>(epochs::bump(tx, epochs::ACCESS)?)
-            })
-            .await?;
-        self.poll_epoch().await?;
-        Ok(holder)
     }
 
     async fn own_access_token(&self, token: &str) -> Result<Claims, EngineError> {

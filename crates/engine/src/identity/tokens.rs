@@ -73,6 +73,13 @@ pub(crate) struct Claims {
     pub(crate) access: Option<Vec<Entry>>,
 }
 
+impl Claims {
+    /// Whom the token speaks for.
+    pub(crate) fn principal(&self) -> Result<Principal, JwtError> {
+        self.sub.parse().map_err(|_| JwtError("its subject is no principal"))
+    }
+}
+
 /// Who a token is for, and what it was got with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Bearer {
@@ -224,6 +231,19 @@ impl Engine {
         unverified: &Unverified<'_>,
         purpose: Purpose,
     ) -> Result<Claims, EngineError> {
+        let claims = self.check_signed(unverified, purpose).await?;
+        if claims.exp <= self.clock.now() / 1_000_000 {
+            return Err(CredentialError::Expired.into());
+        }
+        Ok(claims)
+    }
+
+    /// Checks that a token is ours, and for this purpose.
+    pub(crate) async fn check_signed(
+        &self,
+        unverified: &Unverified<'_>,
+        purpose: Purpose,
+    ) -> Result<Claims, EngineError> {
         let header = &unverified.header;
         if header.alg != "ES256" || header.typ.as_deref() != Some(purpose.media_type()) {
             return Err(JwtError("it is not one of ours").into());
@@ -236,9 +256,6 @@ impl Engine {
             unverified.verified(|message, signature| verify_es256(public, message, signature))?;
         if claims.iss != ISSUER || claims.aud != purpose.audience() || claims.purpose != purpose {
             return Err(JwtError("it is for something else").into());
-        }
-        if claims.exp <= self.clock.now() / 1_000_000 {
-            return Err(CredentialError::Expired.into());
         }
         Ok(claims)
     }
