@@ -5,6 +5,7 @@
 //! administrative function takes.
 
 mod accounts;
+mod ancestry;
 mod assertions;
 mod bootstrap;
 mod credentials;

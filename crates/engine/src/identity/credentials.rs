@@ -5,6 +5,7 @@ use model::digest::{Algorithm, Digest, Hasher};
 use model::principal::Principal;
 use model::scope::Scope;
 
+use super::ancestry::Ancestry;
 use super::jwt::{JwtError, Unverified};
 use super::key_file;
 use super::tokens::{Bearer, Claims, Purpose};
@@ -114,6 +115,8 @@ pub struct Proof {
     pub(crate) token: Option<String>,
     /// ..and the one that it was made from.
     pub(crate) from: Option<String>,
+    /// Whom that token comes down from.
+    pub(crate) ancestry: Ancestry,
     /// Until when the credential is good, in seconds since 1970; `None` for one without an end.
     pub(crate) expires_at: Option<i64>,
     /// When all of this stood.
@@ -130,7 +133,7 @@ pub(crate) struct Moment {
 impl Proof {
     /// Our own tokens that it rests on.
     pub(crate) fn tokens(&self) -> impl Iterator<Item = &str> {
-        self.token.iter().chain(&self.from).map(String::as_str)
+        self.token.iter().chain(&self.from).chain(&self.ancestry.tokens).map(String::as_str)
     }
 
     /// The account's key that it rests on.
@@ -233,8 +236,8 @@ impl Engine {
         }
     }
 
-    /// Whether what a credential rests on still stands: our own tokens, the key, the account. A key whose own
-    /// time was over at `at` does not.
+    /// Whether what a credential rests on still stands: our own tokens, keys, accounts. A key whose own time was
+    /// over at `at` does not.
     pub(crate) async fn check_standing(
         &self,
         (principal, proof): (&Principal, &Proof),
@@ -248,7 +251,7 @@ impl Engine {
                         return Err(CredentialError::Revoked.into());
                     }
                 }
-                if let Some(id) = &proof.key {
+                for id in proof.key.iter().chain(&proof.ancestry.keys) {
                     let key = meta::accounts::find_key(tx, id)?
                         .filter(|key| !key.disabled && key.valid_before > at);
                     key.ok_or(CredentialError::KeyDisabled)?;
@@ -257,6 +260,11 @@ impl Engine {
                     let account = meta::accounts::standing(tx, email.as_str())?
                         .filter(|account| Some(&account.unique_id) == proof.uid.as_ref());
                     account.ok_or(CredentialError::AccountDisabled)?;
+                }
+                for number in &proof.ancestry.accounts {
+                    if !meta::accounts::is_standing(tx, number)? {
+                        return Err(CredentialError::AccountDisabled.into());
+                    }
                 }
                 Ok(())
             })
@@ -298,14 +306,14 @@ fn is_served_api(audience: &str) -> bool {
 /// Whom the claims of one of our own tokens speak for, and by what.
 pub(crate) fn proven(claims: Claims) -> Result<(Principal, Proof), JwtError> {
     let principal = claims.principal()?;
-    let Claims { uid, key, jti, from, exp, .. } = claims;
+    let Claims { uid, key, jti, from, via: ancestry, exp, .. } = claims;
     let (token, expires_at) = (Some(jti), Some(exp));
-    Ok((principal, Proof { uid, key, token, from, expires_at, ..Proof::default() }))
+    Ok((principal, Proof { uid, key, token, from, ancestry, expires_at, ..Proof::default() }))
 }
 
 fn of_account(bearer: Bearer, expires_at: Option<i64>) -> Caller {
-    let Bearer { principal, uid, key } = bearer;
-    let proof = Proof { uid, key, expires_at, ..Proof::default() };
+    let Bearer { principal, uid, key, ancestry } = bearer;
+    let proof = Proof { uid, key, ancestry, expires_at, ..Proof::default() };
     Caller { principal, rights: Rights::Policies, scope: Scope::All, proof }
 }
 

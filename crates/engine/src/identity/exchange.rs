@@ -212,5 +212,6 @@ fn bearer(caller: &Caller) -> Bearer {
         principal: caller.principal.clone(),
         uid: caller.proof.uid.clone(),
         key: caller.proof.key.clone(),
+        ancestry: caller.proof.ancestry.clone(),
     }
 }

@@ -9,6 +9,7 @@ use model::principal::Principal;
 use model::scope::Entry;
 use serde::{Deserialize, Serialize};
 
+use super::ancestry::Ancestry;
 use super::crypto::{TokenKey, verify_es256};
 use super::jwt::{self, Header, JwtError, Unverified};
 use crate::{CredentialError, Engine, EngineError, micros};
@@ -65,6 +66,9 @@ pub(crate) struct Claims {
     /// The token that it was made from, and goes with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) from: Option<String>,
+    /// Whom it comes down from, if it was made by acting as somebody else.
+    #[serde(default, skip_serializing_if = "Ancestry::is_empty")]
+    pub(crate) via: Ancestry,
     /// The scopes of OAuth that were asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) scope: Option<String>,
@@ -86,6 +90,7 @@ pub(crate) struct Bearer {
     pub(crate) principal: Principal,
     pub(crate) uid: Option<String>,
     pub(crate) key: Option<String>,
+    pub(crate) ancestry: Ancestry,
 }
 
 /// A token, and how long it lives.
@@ -199,6 +204,7 @@ impl Engine {
             uid: bearer.uid.clone(),
             key: bearer.key.clone(),
             from: limits.from,
+            via: bearer.ancestry.clone(),
             scope: limits.scope,
             access: limits.access,
         };
@@ -270,4 +276,18 @@ pub(crate) struct Limits {
     pub(crate) scope: Option<String>,
     /// Images.
     pub(crate) access: Option<Vec<Entry>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Those that were made before tokens knew whom they come down from, and most that are made now.
+    #[test]
+    fn a_token_without_ancestors_says_nothing_of_them() {
+        let said = r#"{"iss":"berth","aud":"berth/api","sub":"user:a@example.com","iat":1,"exp":2,"jti":"x","purpose":"access"}"#;
+        let claims: Claims = serde_json::from_str(said).expect("claims");
+        assert!(claims.via.is_empty());
+        assert_eq!(serde_json::to_string(&claims).expect("JSON"), said);
+    }
 }

@@ -15,7 +15,7 @@ const MANIFEST: &str = "/v2/my-project/r1/image/manifests/latest";
 const READER: &str = "roles/artifactregistry.reader";
 
 /// Every server on this database: with PostgreSQL there are two.
-async fn second(accounts: &Accounts) -> Option<TestServer> {
+pub(super) async fn second(accounts: &Accounts) -> Option<TestServer> {
     match accounts.server.backend {
         Backend::Sqlite => None,
         Backend::Postgres(_) => Some(accounts.server.beside().await),
@@ -23,7 +23,11 @@ async fn second(accounts: &Accounts) -> Option<TestServer> {
 }
 
 /// The same credential at each server.
-fn everywhere(accounts: &Accounts, second: Option<&TestServer>, token: &str) -> Vec<Client> {
+pub(super) fn everywhere(
+    accounts: &Accounts,
+    second: Option<&TestServer>,
+    token: &str,
+) -> Vec<Client> {
     let servers = std::iter::once(&accounts.server).chain(second);
     servers.map(|server| server.anonymous().token(token)).collect()
 }
@@ -47,7 +51,7 @@ async fn with_reader(accounts: &Accounts) -> Google {
     accounts.actor_with("reader", (READER, &repository(PROJECT, "r1"))).await
 }
 
-async fn act(owner: &Google, action: &str) -> Reply {
+pub(super) async fn act(owner: &Google, action: &str) -> Reply {
     owner.post(&format!("/v1/{action}"), &json!({})).await.expect(200)
 }
 
