@@ -81,8 +81,8 @@ pub enum Surface<'a> {
     Registry,
     /// The Google APIs, by their own address.
     Api {
-        /// Where clients reach them.
-        external_url: &'a str,
+        /// Where clients reach them, and no other server, each without a slash at the end.
+        urls: [&'a str; 2],
     },
 }
 
@@ -280,8 +280,8 @@ impl Engine {
         let audience = assertion.aud.as_deref().unwrap_or_default();
         let meant_for_us = match surface {
             Surface::Registry => audience.is_empty(),
-            Surface::Api { external_url } => {
-                let ours = audience.trim_end_matches('/') == external_url.trim_end_matches('/');
+            Surface::Api { urls } => {
+                let ours = urls.contains(&audience.trim_end_matches('/'));
                 (audience.is_empty() && assertion.scope.is_some())
                     || (!audience.is_empty() && (ours || is_served_api(audience)))
             }

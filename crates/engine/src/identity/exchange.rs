@@ -95,21 +95,22 @@ impl Engine {
         self.issue((Purpose::Access, &bearer(caller)), LIFETIME, limits).await
     }
 
-    /// What a service account gets for an assertion that it signed: RFC 7523 as Google has it.
+    /// What a service account gets for an assertion that it signed: RFC 7523 as Google has it. `urls` are ours, the
+    /// first of them the one that we are known by.
     pub async fn exchange_assertion(
         &self,
         assertion: &str,
-        external_url: &str,
+        urls: [&str; 2],
     ) -> Result<Exchanged, EngineError> {
         let unverified = Unverified::parse(assertion)?;
         let (assertion, bearer) = self.check_assertion(&unverified).await?;
         let audience = assertion.aud.as_deref().unwrap_or_default();
-        let own = format!("{}/token", external_url.trim_end_matches('/'));
-        if audience != GOOGLE_TOKEN_URI && audience != own {
+        let own = urls.iter().any(|url| audience.strip_suffix("/token") == Some(url));
+        if audience != GOOGLE_TOKEN_URI && !own {
             return Err(JwtError("it is for another token endpoint").into());
         }
         if let Some(audience) = &assertion.target_audience {
-            let token = self.id_token(&bearer, (audience, external_url), IncludeEmail::Yes).await?;
+            let token = self.id_token(&bearer, (audience, urls[0]), IncludeEmail::Yes).await?;
             return Ok(Exchanged::Id { token });
         }
         let scope = assertion.scope.unwrap_or_default();

@@ -20,7 +20,7 @@ const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 /// `POST /token`.
 pub async fn token(State(app): State<App>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let base = app.base_url(&oci::host(&parts));
+    let own_url = app.own_url(&oci::host(&parts));
     // An assertion that is refused is written down.
     let operation = Operation::oauth("Token", When::Refused);
     let attempt = app.audit.attempt(Some(operation), (info(&parts), &parts.headers));
@@ -37,7 +37,8 @@ pub async fn token(State(app): State<App>, request: Request) -> Response {
     let Some(assertion) = field(&form, "assertion") else {
         return error("invalid_request", "Required parameter is missing: assertion");
     };
-    let exchanged = app.authenticate.exchange(&app.engine, (assertion, &base)).await;
+    let urls = [app.origin.external_url.as_str(), &own_url];
+    let exchanged = app.authenticate.exchange(&app.engine, (assertion, urls)).await;
     if let Err(error) = &exchanged {
         attempt.trail().refused(error);
     }
