@@ -5,6 +5,7 @@
 //! administrative function takes.
 
 mod accounts;
+mod ancestry;
 mod assertions;
 mod bootstrap;
 mod credentials;
@@ -17,6 +18,7 @@ mod key_file;
 mod places;
 mod policies;
 mod projects;
+mod revocations;
 mod tokens;
 
 use std::sync::Arc;
@@ -33,6 +35,7 @@ pub use impersonation::Chain;
 pub use jwt::JwtError;
 pub use policies::{Admitted, StoredPolicy};
 pub use projects::{NewProject, Project};
+pub use revocations::Revocation;
 pub use tokens::IssuedToken;
 
 /// What this process holds of identities.
@@ -45,6 +48,7 @@ pub(crate) struct Identity {
     /// By the hash of the credential, so that no credential is kept. Fewer than of the others: a token that anybody
     /// may have made can name very many images, which take some 20 KiB.
     callers: fresh::Cache<Digest, credentials::Known, 1_000>,
+    revocations: revocations::Revocations,
 }
 
 impl Identity {
@@ -55,6 +59,7 @@ impl Identity {
             ring: fresh::Cache::default(),
             policies: fresh::Cache::default(),
             callers: fresh::Cache::default(),
+            revocations: revocations::Revocations::default(),
         }
     }
 }

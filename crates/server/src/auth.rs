@@ -72,9 +72,9 @@ impl Authenticate {
     pub async fn exchange(
         &self,
         engine: &Engine,
-        (assertion, url): (&str, &str),
+        (assertion, urls): (&str, [&str; 2]),
     ) -> Result<Exchanged, EngineError> {
-        let exchanged = engine.exchange_assertion(assertion, url).await;
+        let exchanged = engine.exchange_assertion(assertion, urls).await;
         match self {
             Self::Accounts(throttle) => throttle.judge(assertion, exchanged),
             Self::Dev | Self::Listed(_) => exchanged,

@@ -217,7 +217,7 @@ fn origin(config: &Config, listen: SocketAddr) -> Origin {
         "" => format!("{scheme}://{listen}"),
         url => url.to_owned(),
     };
-    Origin { scheme, external_url }
+    Origin { scheme, external_url, listen }
 }
 
 /// Makes the first account where nobody could sign in, and keeps its key file in the data folder.

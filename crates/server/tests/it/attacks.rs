@@ -4,6 +4,7 @@
 
 mod authorization;
 mod credentials;
+mod derivation;
 mod documents;
 mod doors;
 mod forgery;

@@ -58,10 +58,10 @@ pub async fn answer(State(entry): State<Entry>, request: Request) -> Response {
         return oci::nothing_here(State(app), request).await;
     }
     let (mut parts, body) = request.into_parts();
-    let base_url = app.base_url(&oci::host(&parts));
+    let own_url = app.own_url(&oci::host(&parts));
     let info = parts.extensions.get::<Arc<RequestInfo>>().cloned();
     let attempt = app.audit.attempt_at_something((info.as_ref(), &parts.headers));
-    let surface = Surface::Api { external_url: &base_url };
+    let surface = Surface::Api { urls: [&app.origin.external_url, &own_url] };
     if let Some(info) = &info {
         info.set_route("api");
     }
@@ -83,7 +83,7 @@ pub async fn answer(State(entry): State<Entry>, request: Request) -> Response {
             parts.extensions.insert(Refused(error.into()));
         }
     }
-    parts.extensions.insert(BaseUrl(base_url));
+    parts.extensions.insert(BaseUrl(own_url));
     // The gate finds out what is asked for, and how it ends.
     parts.extensions.insert(attempt.trail().clone());
     let Ok(response) = doors.oneshot(Request::from_parts(parts, body)).await;

@@ -179,6 +179,22 @@ on_both! {
         push.end(owner, 201).await;
     }
 
+    /// Also when others were taken back since, and the time of all of them is over.
+    async fn a_push_does_not_outlive_what_was_taken_away_long_ago(accounts: Accounts) {
+        accounts.repository(PROJECT, "r1").await;
+        let (writer, _) = writer(&accounts, "loses-its-token").await;
+        accounts.server.clock.freeze();
+        let push = Push::begin(&accounts.anonymous().token(&for_image(&writer).await), "old").await;
+        let revoke = async |token: &str| {
+            post_form(&accounts.anonymous(), "/revoke", &[("token", token)]).await.expect(200);
+        };
+        revoke(&writer.token).await;
+        accounts.server.clock.advance_hours(20);
+        let owner = sign_in(&accounts.server, &accounts.owner_key).await;
+        revoke(&sign_in(&accounts.server, &accounts.owner_key).await.token).await;
+        push.end(&owner, 401).await;
+    }
+
     async fn a_repository_is_not_made_by_who_is_switched_off_meanwhile(accounts: Accounts) {
         let role = ("roles/artifactregistry.createOnPushWriter", format!("projects/{PROJECT}"));
         let writer = accounts.actor_with("writer-1", (role.0, &role.1)).await;
