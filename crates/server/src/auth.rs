@@ -11,6 +11,7 @@ use engine::{Caller, CredentialError, Engine, EngineError, Exchanged, Proof, Rig
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use model::principal::Principal;
+use model::reach::Reach;
 use model::scope::Scope;
 
 pub use credential::Credential;
@@ -100,6 +101,7 @@ fn developer() -> Caller {
         principal: Principal::User("dev@localhost".into()),
         rights: Rights::All,
         scope: Scope::All,
+        reach: Reach::ALL,
         proof: Proof::default(),
     }
 }

@@ -3,6 +3,7 @@
 
 use model::digest::{Algorithm, Digest, Hasher};
 use model::principal::Principal;
+use model::reach::Reach;
 use model::scope::Scope;
 
 use super::ancestry::Ancestry;
@@ -101,6 +102,7 @@ impl Caller {
             principal: Principal::Anonymous,
             rights: Rights::Policies,
             scope: Scope::All,
+            reach: Reach::ALL,
             proof: Proof::default(),
         }
     }
@@ -214,9 +216,10 @@ impl Engine {
             (Purpose::Registry, access) => Scope::Listed(access.unwrap_or_default()),
             (Purpose::Access, _) => Scope::All,
         };
+        let reach = claims.scope.as_deref().map_or(Reach::ALL, Reach::of);
         let (principal, proof) = proven(claims)?;
         self.check_standing((&principal, &proof), self.clock.now()).await?;
-        Ok(Caller { principal, rights: Rights::Policies, scope, proof })
+        Ok(Caller { principal, rights: Rights::Policies, scope, reach, proof })
     }
 
     /// Checks once more that a caller who was recognised some time ago would be now, if anything changed since.
@@ -289,7 +292,8 @@ impl Engine {
         if !meant_for_us || assertion.target_audience.is_some() {
             return Err(JwtError("it is for something else").into());
         }
-        Ok(of_account(bearer, Some(assertion.exp)))
+        let reach = assertion.scope.as_deref().map_or(Reach::ALL, Reach::of);
+        Ok(Caller { reach, ..of_account(bearer, Some(assertion.exp)) })
     }
 }
 
@@ -314,7 +318,7 @@ pub(crate) fn proven(claims: Claims) -> Result<(Principal, Proof), JwtError> {
 fn of_account(bearer: Bearer, expires_at: Option<i64>) -> Caller {
     let Bearer { principal, uid, key, ancestry } = bearer;
     let proof = Proof { uid, key, ancestry, expires_at, ..Proof::default() };
-    Caller { principal, rights: Rights::Policies, scope: Scope::All, proof }
+    Caller { principal, rights: Rights::Policies, scope: Scope::All, reach: Reach::ALL, proof }
 }
 
 /// What a credential is remembered as: not the credential.

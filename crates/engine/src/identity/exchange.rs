@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use model::principal::Principal;
+use model::reach::Reach;
 use model::scope::{Entry, Scope};
 use serde::Serialize;
 
@@ -81,7 +82,8 @@ impl Engine {
             rest.map_or(Duration::MAX, |rest| Duration::from_secs(rest.max(1).unsigned_abs()));
         let lifetime = self.settings.registry_token_lifetime.min(rest);
         let from = caller.proof.token.clone();
-        let limits = Limits { from, access: Some(access), ..Limits::default() };
+        let (scope, access) = (caller.reach.scopes(), Some(access));
+        let limits = Limits { from, scope, access };
         self.issue((Purpose::Registry, &bearer(caller)), lifetime, limits).await
     }
 
@@ -113,7 +115,11 @@ impl Engine {
             let token = self.id_token(&bearer, (audience, urls[0]), IncludeEmail::Yes).await?;
             return Ok(Exchanged::Id { token });
         }
-        let scope = assertion.scope.unwrap_or_default();
+        let scope = assertion.scope.filter(|scope| !scope.trim().is_empty());
+        let scope = scope.ok_or_else(|| EngineError::InvalidArgument {
+            field: "scope",
+            problem: "Invalid OAuth scope or ID token audience provided.".to_owned(),
+        })?;
         let limits = Limits { scope: Some(scope.clone()), ..Limits::default() };
         let token = self.issue((Purpose::Access, &bearer), LIFETIME, limits).await?;
         Ok(Exchanged::Access { token, scope })
@@ -155,7 +161,13 @@ impl Engine {
             account.email.parse().map_err(|_| CredentialError::AccountDisabled)?,
         );
         let proof = Proof { uid: Some(account.unique_id), ..Proof::default() };
-        Ok(Caller { principal, rights: Rights::Policies, scope: Scope::All, proof })
+        Ok(Caller {
+            principal,
+            rights: Rights::Policies,
+            scope: Scope::All,
+            reach: Reach::ALL,
+            proof,
+        })
     }
 
     /// Who a caller is, for somebody else to check.

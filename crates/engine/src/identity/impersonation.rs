@@ -179,6 +179,7 @@ fn as_account(bearer: &Bearer, caller: &Caller) -> Caller {
         principal: bearer.principal.clone(),
         rights,
         scope: Scope::All,
+        reach: caller.reach,
         proof: Default::default(),
     }
 }

@@ -12,6 +12,7 @@ use model::resource::{ORGANIZATION, Resource};
 
 use super::accounts::KeyKind;
 
+use crate::access::denied;
 use crate::{Caller, Engine, EngineError, Rights};
 
 /// A resource's policy as this process remembers it.
@@ -99,11 +100,7 @@ impl Engine {
         if self.may(caller, permission, &resource).await? {
             return Ok(Admitted { caller: caller.clone(), permission, resource });
         }
-        Err(EngineError::Denied {
-            permission,
-            resource: resource.to_string(),
-            anonymous: caller.is_anonymous(),
-        })
+        Err(denied(caller, permission, &resource))
     }
 
     /// Whether policies let the caller do something. What a token is limited to is another question.
@@ -119,7 +116,8 @@ impl Engine {
                 *resource == Resource::Repository(grant.repository.clone())
                     && grant.permissions.contains(&permission)
             })),
-            Rights::Policies => self.policies_allow(&caller.principal, permission, resource).await,
+            Rights::Policies => Ok(caller.reach.allows(permission)
+                && self.policies_allow(&caller.principal, permission, resource).await?),
         }
     }
 

@@ -14,6 +14,7 @@ mod matrix;
 mod metadata;
 mod policies;
 mod protocol;
+mod reach;
 mod revocation;
 mod secrets;
 mod visibility;

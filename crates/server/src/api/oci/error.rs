@@ -291,6 +291,11 @@ impl From<EngineError> for OciError {
                 Self::new(StatusCode::FORBIDDEN, "DENIED", message, hint)
             }
             EngineError::InsufficientScope => Self::insufficient_scope(),
+            EngineError::OutOfReach => {
+                let hint =
+                    "ask for a token with the scope https://www.googleapis.com/auth/cloud-platform";
+                Self::new(StatusCode::FORBIDDEN, "DENIED", message, hint)
+            }
             EngineError::Credential(error) => Self::refused(error),
             EngineError::ModeNotServed(_) => {
                 let hint = "push to and pull from a standard repository";

@@ -57,6 +57,9 @@ pub async fn token(State(app): State<App>, request: Request) -> Response {
                 _ => error("invalid_grant", explain(refused)),
             }
         }
+        Err(EngineError::InvalidArgument { field: "scope", problem }) => {
+            error("invalid_scope", &problem)
+        }
         Err(error) => failed(&error),
     }
 }

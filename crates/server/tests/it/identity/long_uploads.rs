@@ -7,7 +7,7 @@ use model::media_type::OCI_INDEX;
 use serde_json::json;
 
 use crate::util::accounts::{PROJECT, key_name, post_form, sign_in};
-use crate::util::google::repository;
+use crate::util::google::{CLOUD_PLATFORM, repository};
 use crate::util::{Accounts, Begun, Client, Google, Key, digest_of, on_both, random_bytes};
 
 const IMAGE: &str = "my-project/r1/image";
@@ -18,7 +18,7 @@ const INDEX: &str = r#"{"schemaVersion":2,"manifests":[]}"#;
 /// A client with a token that is good for two seconds: an access token, or the registry token that Docker gets for it.
 async fn two_seconds(accounts: &Accounts, (email, token): (&str, Token)) -> Client {
     let path = format!("/v1/projects/-/serviceAccounts/{email}:generateAccessToken");
-    let body = json!({ "scope": ["x"], "lifetime": "2s" });
+    let body = json!({ "scope": [CLOUD_PLATFORM], "lifetime": "2s" });
     let made = accounts.owner.post(&path, &body).await.expect(200).json();
     let access = made["accessToken"].as_str().expect("text");
     let access = Google::new(&accounts.anonymous(), access, email);

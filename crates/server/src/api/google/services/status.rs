@@ -60,6 +60,11 @@ impl From<EngineError> for GoogleError {
             | EngineError::TagImmutable { .. } => Self::new(Code::FailedPrecondition, message),
             EngineError::InvalidArgument { field, problem } => Self::bad_field(field, problem),
             EngineError::ModeNotServed(_) => Self::new(Code::Unimplemented, message),
+            EngineError::OutOfReach => Self::new(Code::PermissionDenied, message).with_info(
+                "ACCESS_TOKEN_SCOPE_INSUFFICIENT",
+                "googleapis.com",
+                [("service", "artifactregistry.googleapis.com")],
+            ),
             EngineError::InsufficientScope => Self::new(Code::PermissionDenied, message),
             EngineError::ManifestInvalid(_)
             | EngineError::ReferencesUnknown(_)
