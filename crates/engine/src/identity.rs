@@ -23,6 +23,7 @@ mod tokens;
 use std::sync::Arc;
 
 use model::digest::Digest;
+use tokio::sync::Semaphore;
 
 pub use accounts::{AccountChange, KeyKind, NewKey};
 pub use assertions::self_signed_token;
@@ -47,6 +48,8 @@ pub(crate) struct Identity {
     /// By the hash of the credential, so that no credential is kept.
     callers: fresh::Cache<Digest, credentials::Known>,
     revocations: revocations::Revocations,
+    /// Two at a time: the threads that make keys read files and sync them as well.
+    making_keys: Semaphore,
 }
 
 impl Identity {
@@ -58,6 +61,7 @@ impl Identity {
             policies: fresh::Cache::default(),
             callers: fresh::Cache::default(),
             revocations: revocations::Revocations::default(),
+            making_keys: Semaphore::new(2),
         }
     }
 }
