@@ -24,6 +24,7 @@ mod tokens;
 use std::sync::Arc;
 
 use model::digest::Digest;
+use tokio::sync::Semaphore;
 
 pub use accounts::{AccountChange, KeyKind, NewKey};
 pub use assertions::self_signed_token;
@@ -49,6 +50,8 @@ pub(crate) struct Identity {
     /// may have made can name very many images, which take some 20 KiB.
     callers: fresh::Cache<Digest, credentials::Known, 1_000>,
     revocations: revocations::Revocations,
+    /// Two at a time: the threads that make keys read files and sync them as well.
+    making_keys: Semaphore,
 }
 
 impl Identity {
@@ -60,6 +63,7 @@ impl Identity {
             policies: fresh::Cache::default(),
             callers: fresh::Cache::default(),
             revocations: revocations::Revocations::default(),
+            making_keys: Semaphore::new(2),
         }
     }
 }

@@ -66,6 +66,8 @@ impl Engine {
         let email = AccountEmail::new(id, &project).map_err(|error| {
             EngineError::InvalidArgument { field: "account_id", problem: error.to_string() }
         })?;
+        let (wanted, place) = (email.clone(), project.clone());
+        self.meta.point(move |tx| check_free(tx, (&place, wanted.as_str()))).await?;
         let names = (display_name.to_owned(), description.to_owned());
         let (account, key) = self.new_account(&email, names).await?;
         let (admitted, created) = (admitted.clone(), account.clone());
@@ -110,8 +112,16 @@ impl Engine {
         &self,
         email: &AccountEmail,
     ) -> Result<(Key, Vec<u8>), EngineError> {
-        let (pair, private) = generate().await?;
+        let (pair, private) = self.generate().await?;
         Ok((self.key_row(email, &pair)?, private))
+    }
+
+    /// Making an RSA key takes a tenth of a second of a processor, on threads that others need as well.
+    async fn generate(&self) -> Result<(AccountKey, Vec<u8>), EngineError> {
+        let making = self.identity.making_keys.acquire().await;
+        let _making = making.expect("it is never closed");
+        let made = tokio::task::spawn_blocking(AccountKey::generate).await;
+        made.map_err(|_| broken(KeyError))?.map_err(broken)
     }
 
     fn key_row(&self, email: &AccountEmail, pair: &AccountKey) -> Result<Key, EngineError> {
@@ -213,20 +223,18 @@ impl Engine {
         token_uri: &str,
     ) -> Result<NewKey, EngineError> {
         let email = account_of(admitted.to("iam.serviceAccountKeys.create")?)?;
+        let wanted = email.clone();
+        self.meta.point(move |tx| with_room_for_a_key(tx, &wanted).map(drop)).await?;
         let (key, private) = self.new_key(&email).await?;
         let (admitted, now, row) = (admitted.clone(), self.clock.now(), key.clone());
         let account = self
             .meta
             .write(move |tx| {
-                let account = find(tx, &email)?;
-                if accounts::keys_of(tx, email.as_str())?.len() > MAX_KEYS {
-                    return Err(EngineError::Precondition(format!(
-                        "an account has at most {MAX_KEYS} keys; delete one that is not used"
-                    )));
-                }
+                // Once more: others may have been quicker.
+                let account = with_room_for_a_key(tx, &email)?;
                 accounts::insert_key(tx, &row)?;
                 events::insert(tx, &admitted.event("create-key", email.as_str(), now))?;
-                Ok(account)
+                Ok::<_, EngineError>(account)
             })
             .await?;
         let file = key_file::write(&account, &key.id, (&private, token_uri));
@@ -296,12 +304,6 @@ impl Engine {
     }
 }
 
-/// Making an RSA key takes a tenth of a second of a processor.
-async fn generate() -> Result<(AccountKey, Vec<u8>), EngineError> {
-    let made = tokio::task::spawn_blocking(AccountKey::generate).await;
-    made.map_err(|_| broken(KeyError))?.map_err(broken)
-}
-
 /// Stores an account with its own key in a project that can be used.
 pub(super) fn insert_account(
     tx: &mut Tx<'_>,
@@ -309,13 +311,36 @@ pub(super) fn insert_account(
 ) -> Result<(), EngineError> {
     projects::active(tx, project)?;
     if !accounts::insert(tx, account)? {
-        return Err(EngineError::AlreadyExists(format!(
-            "Service account {} already exists within project projects/{project}.",
-            account.email
-        )));
+        return Err(taken(project, &account.email));
     }
     accounts::insert_key(tx, key)?;
     Ok(epochs::bump(tx, epochs::ACCESS)?)
+}
+
+/// Checks that an account can be made, before there is a key for it, which costs.
+fn check_free(tx: &mut Tx<'_>, (project, email): (&ProjectId, &str)) -> Result<(), EngineError> {
+    projects::active(tx, project)?;
+    match accounts::find(tx, email)? {
+        Some(_) => Err(taken(project, email)),
+        None => Ok(()),
+    }
+}
+
+fn taken(project: &ProjectId, email: &str) -> EngineError {
+    EngineError::AlreadyExists(format!(
+        "Service account {email} already exists within project projects/{project}."
+    ))
+}
+
+/// The account, if it may have one more key.
+fn with_room_for_a_key(tx: &mut Tx<'_>, email: &AccountEmail) -> Result<Account, EngineError> {
+    let account = find(tx, email)?;
+    if accounts::keys_of(tx, email.as_str())?.len() > MAX_KEYS {
+        return Err(EngineError::Precondition(format!(
+            "an account has at most {MAX_KEYS} keys; delete one that is not used"
+        )));
+    }
+    Ok(account)
 }
 
 fn account_of(resource: &Resource) -> Result<AccountEmail, EngineError> {
@@ -342,4 +367,82 @@ fn find_key(tx: &mut Tx<'_>, email: &AccountEmail, id: &str) -> Result<Key, Engi
     let found = if is_key_id(id) { accounts::find_key(tx, id)? } else { None };
     let found = found.filter(|key| key.account == email.as_str());
     found.ok_or_else(|| EngineError::ResourceUnknown(format!("Service account key {id}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{Caller, MasterKey, Rights, Settings, SystemClock};
+
+    const PROJECT: &str = "my-project";
+    const FULL: &str = "full-account@my-project.iam.gserviceaccount.com";
+
+    /// An engine with an account that has as many keys as one can have.
+    async fn engine() -> Engine {
+        let meta = meta::Meta::open(meta::Database::SqliteMemory).await.expect("a database");
+        let master = MasterKey::new(&MasterKey::generate());
+        let blobs = Arc::new(blob::MemoryStore::default());
+        let engine = Engine::new(meta, blobs, Arc::new(SystemClock), (Settings::default(), master));
+        let email: AccountEmail = FULL.parse().expect("an address");
+        let names = (String::new(), String::new());
+        let (account, own) = engine.new_account(&email, names).await.expect("made");
+        let written = engine.meta.write(move |tx| {
+            meta::projects::ensure(tx, PROJECT, 1)?;
+            insert_account(tx, (&email.project(), &account, &own))?;
+            for n in 0..MAX_KEYS {
+                let key = Key { id: format!("{n:040}"), sealed_private_key: None, ..own.clone() };
+                accounts::insert_key(tx, &key)?;
+            }
+            Ok::<_, EngineError>(())
+        });
+        written.await.expect("written");
+        engine
+    }
+
+    async fn admitted(engine: &Engine, permission: &str, resource: &str) -> Admitted {
+        let caller = Caller { rights: Rights::All, ..Caller::anonymous() };
+        let (permission, resource) = (permission.parse(), resource.parse());
+        engine
+            .admit(&caller, permission.expect("a permission"), resource.expect("a resource"))
+            .await
+            .expect("who may do everything")
+    }
+
+    /// While no key can be made at all, whoever is refused hears of it all the same.
+    #[tokio::test]
+    async fn what_is_refused_costs_no_key() {
+        let engine = engine().await;
+        let busy = engine.identity.making_keys.acquire_many(2).await.expect("open");
+        let refused = async {
+            let create = async |project: &str, id: &str| {
+                let permission = "iam.serviceAccounts.create";
+                let admitted = admitted(&engine, permission, &format!("projects/{project}")).await;
+                engine.create_account(&admitted, (id, "", "")).await.expect_err("it is refused")
+            };
+            let key = async |email: &str| {
+                let permission = "iam.serviceAccountKeys.create";
+                let resource = format!("projects/{PROJECT}/serviceAccounts/{email}");
+                let admitted = admitted(&engine, permission, &resource).await;
+                engine.create_key(&admitted, "x").await.err().expect("it is refused")
+            };
+            let unknown = "nobody-here@my-project.iam.gserviceaccount.com";
+            assert!(matches!(
+                create("no-project", "robot-1").await,
+                EngineError::ResourceUnknown(_)
+            ));
+            let twice = create(PROJECT, "full-account").await;
+            assert!(matches!(twice, EngineError::AlreadyExists(_)));
+            assert!(matches!(key(unknown).await, EngineError::ResourceUnknown(_)));
+            assert!(matches!(key(FULL).await, EngineError::Precondition(_)));
+        };
+        let heard = tokio::time::timeout(Duration::from_secs(60), refused).await;
+        heard.expect("nobody waits for a key that is not to be made");
+        drop(busy);
+        let admitted =
+            admitted(&engine, "iam.serviceAccounts.create", &format!("projects/{PROJECT}")).await;
+        engine.create_account(&admitted, ("robot-1", "", "")).await.expect("a new one");
+    }
 }

@@ -101,6 +101,7 @@ impl Engine {
 /// What a key file's owner can say for an hour, without asking anybody.
 pub fn self_signed_token(file: &str, now: Micros) -> Result<String, CredentialError> {
     let file = key_file::read(file)?;
+    let key = file.private_key()?;
     let now = now / 1_000_000;
     let claims = serde_json::json!({
         "iss": file.client_email,
@@ -114,7 +115,7 @@ pub fn self_signed_token(file: &str, now: Micros) -> Result<String, CredentialEr
         typ: Some("JWT".to_owned()),
         kid: Some(file.private_key_id),
     };
-    let signed = jwt::encode(&header, &claims, |message| file.private_key.sign(message));
+    let signed = jwt::encode(&header, &claims, |message| key.sign(message));
     signed.map_err(|_| CredentialError::KeyFile)
 }
 

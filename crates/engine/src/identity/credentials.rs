@@ -176,7 +176,8 @@ impl Engine {
         let file = key_file::read(text)?;
         let (key, bearer) = self.account_key(&file.client_email, &file.private_key_id).await?;
         // The id and the address prove nothing: anybody may write them down.
-        if file.private_key.public_key().map_err(|_| CredentialError::KeyFile)? != key.public_key {
+        let public_key = file.private_key()?.public_key().map_err(|_| CredentialError::OtherKey)?;
+        if public_key != key.public_key {
             return Err(CredentialError::OtherKey.into());
         }
         let caller = of_account(bearer, None);
