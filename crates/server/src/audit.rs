@@ -3,23 +3,28 @@
 //! A request that is to be written down holds an [`Attempt`]. Whoever finds something out notes it on its [`Trail`];
 //! when the attempt is dropped, what was noted becomes one entry, also where the client left before the answer. Entries
 //! go through a bounded queue to one thread. What does not fit, or cannot be written, is dropped and counted: no request
-//! waits for its entry or fails with it. Nothing here decides who may do what, and no credential comes this far.
+//! waits for its entry or fails with it. Of those that anybody can bring about there is a bounded number from each
+//! address, so that nobody fills the disk. Nothing here decides who may do what, and no credential comes this far.
 
 mod file;
 mod line;
 mod operation;
 mod trail;
 
+use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
 use engine::Clock;
 use http::HeaderMap;
 use http::header::USER_AGENT;
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout_at};
 
 pub use operation::{Kind, Operation, When};
 pub use trail::{RepositoryOf, Trail};
@@ -27,11 +32,18 @@ pub use trail::{RepositoryOf, Trail};
 use crate::config::{self, AuditFile};
 use crate::layer::RequestInfo;
 use crate::layer::metrics::Metrics;
+use crate::layer::rate::{Rate, network};
 use file::{Output, Writer};
 use trail::Facts;
 
 /// How many entries wait at most. Each is cut to a few KiB, so that this bounds the memory.
 const QUEUE: usize = 4096;
+
+/// How many entries of refused requests without an account an address has at once. It has one a second after that.
+const NOBODYS: NonZeroU32 = NonZeroU32::new(100).expect("more than nothing");
+
+/// How often it is said how many more there were.
+const SAID_EVERY: Duration = Duration::from_secs(1);
 
 /// Where entries go. Cheap to clone; every clone is the same log.
 #[derive(Clone, Default)]
@@ -43,6 +55,9 @@ struct Sink {
     reads: bool,
     metrics: Metrics,
     clock: Arc<dyn Clock>,
+    nobodys: Rate<IpAddr>,
+    /// How many of those were left out since it was said.
+    left_out: AtomicU64,
 }
 
 /// What the thread is told.
@@ -78,7 +93,7 @@ impl Audit {
             .spawn(move || writer.run(entries))
             .context("cannot start the thread that writes the audit log")?;
         let (reads, metrics) = (settings.reads, metrics.clone());
-        Ok(Self(Some(Arc::new(Sink { queue, reads, metrics, clock }))))
+        Ok(Self(Some(Arc::new(Sink::new((queue, reads), (metrics, clock))))))
     }
 
     /// Begins to write down what a request does; nothing where that is not asked for.
@@ -115,16 +130,17 @@ impl Audit {
             facts.caller_ip = Some(info.peer().ip());
         }
         if let Some(agent) = headers.get(USER_AGENT) {
-            facts.user_agent = trail::cut(&String::from_utf8_lossy(agent.as_bytes()));
+            facts.set_user_agent(agent.as_bytes());
         }
         Attempt { sink: Some(sink.clone()), trail: Trail::of(facts) }
     }
 
-    /// Waits until everything so far is written, but no longer than that.
-    pub async fn flush(&self, longest: Duration) {
+    /// Waits until everything so far is written, but not beyond the deadline.
+    pub async fn flush(&self, deadline: Instant) {
         let Some(sink) = &self.0 else { return };
         let (done, written) = oneshot::channel();
-        let flushed = timeout(longest, async {
+        sink.say_left_out();
+        let flushed = timeout_at(deadline, async {
             sink.queue.send(Message::Flush(done)).await.ok();
             written.await.ok();
         });
@@ -135,8 +151,47 @@ impl Audit {
 }
 
 impl Sink {
+    fn new(
+        (queue, reads): (mpsc::Sender<Message>, bool),
+        (metrics, clock): (Metrics, Arc<dyn Clock>),
+    ) -> Self {
+        let (nobodys, left_out) = (Rate::new(NOBODYS), AtomicU64::new(0));
+        Self { queue, reads, metrics, clock, nobodys, left_out }
+    }
+
     /// Never waits.
-    fn take(&self, facts: Box<Facts>) {
+    fn take(self: &Arc<Self>, facts: Box<Facts>) {
+        let peer = facts.caller_ip.map(network).filter(|_| facts.are_nobodys());
+        // Where very many addresses are counted, it is no time to write more.
+        if peer.is_none_or(|peer| self.nobodys.one_more(&peer).unwrap_or(false)) {
+            self.send(facts);
+        } else {
+            self.leave_out();
+        }
+    }
+
+    /// The first one that is left out has it said a little later how many it was.
+    fn leave_out(self: &Arc<Self>) {
+        self.metrics.audit_left_out();
+        if self.left_out.fetch_add(1, Ordering::Relaxed) == 0
+            && let Ok(runtime) = Handle::try_current()
+        {
+            let sink = self.clone();
+            runtime.spawn(async move {
+                sleep(SAID_EVERY).await;
+                sink.say_left_out();
+            });
+        }
+    }
+
+    fn say_left_out(&self) {
+        let count = self.left_out.swap(0, Ordering::Relaxed);
+        if count > 0 {
+            self.send(Box::new(Facts::left_out(self.clock.now(), count)));
+        }
+    }
+
+    fn send(&self, facts: Box<Facts>) {
         if self.queue.try_send(Message::Entry(facts)).is_err() {
             self.metrics.audit_dropped(1);
         }

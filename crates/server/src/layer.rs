@@ -4,6 +4,7 @@ pub mod body;
 pub mod exchange;
 pub mod log;
 pub mod metrics;
+pub mod rate;
 pub mod whole;
 
 use std::net::{IpAddr, SocketAddr};

@@ -17,7 +17,7 @@ use model::principal::AccountEmail;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use crate::api::metadata_server::{self, Metadata};
 use crate::api::{self, App, Origin, Shared, admin};
@@ -150,10 +150,14 @@ impl Server {
         if let Some(admin) = &self.admin {
             admin.abort();
         }
-        // A disk that hangs must not keep the process; one that works needs no second.
-        let rest = deadline.saturating_duration_since(Instant::now());
-        self.app.audit.flush(rest.max(Duration::from_secs(1))).await;
-        self.app.engine.close().await;
+        // A disk or a database that hangs must not keep the process; one that works needs no second.
+        let rest = || deadline.max(Instant::now() + Duration::from_secs(1));
+        self.app.audit.flush(rest()).await;
+        if timeout_at(rest(), self.app.engine.close()).await.is_err() {
+            tracing::warn!(
+                "the database was not closed within the drain time: pull counts of the last seconds may be lost"
+            );
+        }
     }
 }
 

@@ -100,6 +100,9 @@ fn payload(facts: &Facts, operation: &Operation, (code, message): (Code, &str)) 
         }
         payload["metadata"] = metadata;
     }
+    if facts.left_out > 0 {
+        payload["metadata"] = json!({ "entriesLeftOut": facts.left_out });
+    }
     payload
 }
 

@@ -88,6 +88,11 @@ impl Operation {
         Self::docker(method, Kind::DataRead, When::Refused)
     }
 
+    /// What stands for entries that were left out.
+    pub(super) const fn left_out() -> Self {
+        Self::docker("EntriesLeftOut", Kind::DataWrite, When::Always)
+    }
+
     /// A token endpoint of OAuth.
     pub const fn oauth(method: &'static str, when: When) -> Self {
         Self { service: OAUTH, method: Cow::Borrowed(method), kind: Kind::DataRead, when }

@@ -19,7 +19,7 @@ const PUT: Operation = Operation::write("Docker-PutManifest");
 fn stuck(places: usize, reads: bool) -> (Audit, Metrics, mpsc::Receiver<Message>) {
     let (queue, entries) = mpsc::channel(places);
     let (metrics, clock) = (Metrics::default(), Arc::new(SystemClock));
-    let sink = Sink { queue, reads, metrics: metrics.clone(), clock };
+    let sink = Sink::new((queue, reads), (metrics.clone(), clock));
     (Audit(Some(Arc::new(sink))), metrics, entries)
 }
 
@@ -85,6 +85,42 @@ fn what_becomes_an_entry() {
         check(reads, Operation::door("Docker-Token"), |trail| trail.ended(Code::Ok, ""), false);
         check(reads, Operation::door("Docker-Token"), refused, true);
     }
+}
+
+/// What anybody can bring about, and what nobody can without a right or an account.
+#[test]
+fn what_may_be_left_out() {
+    let check = |note: &dyn Fn(&Trail), expected: bool| {
+        let trail = Trail::of(Facts::at(0));
+        trail.operation(Some(PUT));
+        note(&trail);
+        assert_eq!(trail.close().expect("kept").are_nobodys(), expected);
+    };
+    let asked = |trail: &Trail, outcome: Result<(), EngineError>| {
+        trail.asked((Permission::UPLOAD_ARTIFACTS, &"r"), &outcome);
+    };
+    let account = |trail: &Trail| trail.principal(&"user:a@example.com".parse().expect("one"));
+    let denied = || Err(EngineError::InsufficientScope);
+    check(&|trail| trail.refused(&engine::CredentialError::Expired.into()), true);
+    check(&|trail| trail.failed(http::StatusCode::BAD_REQUEST, "no name"), true);
+    check(&|trail| asked(trail, denied()), true);
+    check(&|_| (), true);
+    check(&|trail| asked(trail, Ok(())), false);
+    check(&|trail| trail.ended(Code::Ok, ""), false);
+    check(
+        &|trail| {
+            asked(trail, Ok(()));
+            trail.failed(http::StatusCode::NOT_FOUND, "not there");
+        },
+        false,
+    );
+    check(
+        &|trail| {
+            account(trail);
+            asked(trail, denied());
+        },
+        false,
+    );
 }
 
 #[test]

@@ -12,8 +12,10 @@ use tonic::Code;
 
 use super::{Operation, When};
 
-/// The longest text that an entry takes from a client.
+/// The longest text that an entry takes from a client..
 const LONGEST: usize = 1024;
+/// ..and the most characters of what it says of itself.
+const LONGEST_AGENT: usize = 256;
 
 /// Notes of one request. Cheap to clone; where nothing is to be written down, noting does nothing.
 #[derive(Clone, Default)]
@@ -38,6 +40,8 @@ pub(super) struct Facts {
     /// Whether a credential was sent and not accepted.
     pub(super) refused: bool,
     pub(super) outcome: Option<(Code, String)>,
+    /// How many entries this one stands for.
+    pub(super) left_out: u64,
 }
 
 /// A permission that was asked for.
@@ -59,6 +63,28 @@ pub(super) struct Image {
 impl Facts {
     pub(super) fn at(began: i64) -> Self {
         Self { began, ..Self::default() }
+    }
+
+    /// Says how many entries were left out.
+    pub(super) fn left_out(now: i64, count: u64) -> Self {
+        let text = format!("{count} entries of refused requests without an account were left out");
+        Self {
+            operation: Some(Operation::left_out()),
+            resource: "organizations/1".to_owned(),
+            outcome: Some((Code::ResourceExhausted, text)),
+            left_out: count,
+            ..Self::at(now)
+        }
+    }
+
+    pub(super) fn set_user_agent(&mut self, agent: &[u8]) {
+        self.user_agent = String::from_utf8_lossy(agent).chars().take(LONGEST_AGENT).collect();
+    }
+
+    /// Whether somebody without an account was allowed nothing: anybody can bring that about, as often as they like.
+    pub(super) fn are_nobodys(&self) -> bool {
+        let worked = matches!(self.outcome, Some((Code::Ok, _)));
+        self.email.is_none() && !worked && self.asked.iter().all(|asked| !asked.granted)
     }
 
     /// Whether this becomes an entry. What never got as far as an operation does not.
@@ -236,6 +262,6 @@ impl Display for RepositoryOf<'_> {
 }
 
 /// As much of a text as an entry takes.
-pub(super) fn cut(text: &str) -> String {
+fn cut(text: &str) -> String {
     text[..text.floor_char_boundary(LONGEST)].to_owned()
 }

@@ -3,23 +3,18 @@
 //! Only the answer to a wrong credential changes. A right one is never refused for the wrong ones that others sent,
 //! so that nobody can lock an account out.
 
-use std::hash::Hash;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use engine::{CredentialError, EngineError, claimed_account};
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
 use crate::layer;
+use crate::layer::rate::{Rate, network};
 
-/// So many at once..
+/// So many at once.
 const ADDRESS_BURST: NonZeroU32 = NonZeroU32::new(1000).expect("more than nothing");
 const ACCOUNT_BURST: NonZeroU32 = NonZeroU32::new(300).expect("more than nothing");
-/// ..and one each second after that.
-const REFILL: NonZeroU32 = NonZeroU32::MIN;
-/// The most addresses and the most accounts that are remembered.
-const MOST: usize = 10_000;
 /// The longest address of an account that is counted by itself.
 const LONGEST_ACCOUNT: usize = 256;
 
@@ -29,15 +24,13 @@ pub struct Throttle(Arc<Counts>);
 
 #[derive(Debug)]
 struct Counts {
-    addresses: DefaultKeyedRateLimiter<IpAddr>,
-    accounts: DefaultKeyedRateLimiter<String>,
+    addresses: Rate<IpAddr>,
+    accounts: Rate<String>,
 }
 
 impl Default for Throttle {
     fn default() -> Self {
-        let keyed = |burst| Quota::per_second(REFILL).allow_burst(burst);
-        let addresses = RateLimiter::keyed(keyed(ADDRESS_BURST));
-        let accounts = RateLimiter::keyed(keyed(ACCOUNT_BURST));
+        let (addresses, accounts) = (Rate::new(ADDRESS_BURST), Rate::new(ACCOUNT_BURST));
         Self(Arc::new(Counts { addresses, accounts }))
     }
 }
@@ -58,31 +51,15 @@ impl Throttle {
         }
     }
 
+    /// Where too many are counted, everybody goes free.
     fn one_more_here(&self) -> bool {
-        layer::peer().is_none_or(|peer| count(&self.0.addresses, network(peer)))
+        let peer = layer::peer().map(network);
+        peer.and_then(|peer| self.0.addresses.one_more(&peer)).unwrap_or(true)
     }
 
     /// Asked after the address: one that sends too many fills no memory with accounts that it thought of.
     fn one_more_of(&self, credential: &str) -> bool {
         let account = claimed_account(credential).filter(|email| email.len() <= LONGEST_ACCOUNT);
-        account.is_none_or(|account| count(&self.0.accounts, account))
-    }
-}
-
-/// Whether there may be one more. Where very many are counted, new ones go free.
-fn count<K: Clone + Eq + Hash>(counts: &DefaultKeyedRateLimiter<K>, key: K) -> bool {
-    if counts.len() >= MOST {
-        counts.retain_recent();
-    }
-    counts.len() >= MOST || counts.check_key(&key).is_ok()
-}
-
-/// Who has one address of IPv6 has all of its network.
-fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(address) => {
-            Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into()
-        }
+        account.and_then(|account| self.0.accounts.one_more(&account)).unwrap_or(true)
     }
 }

@@ -26,6 +26,7 @@ struct Inner {
     connections: Gauge<i64>,
     collected: Counter<u64, AtomicU64>,
     audit_dropped: Counter<u64, AtomicU64>,
+    audit_left_out: Counter<u64, AtomicU64>,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -67,6 +68,7 @@ impl Default for Metrics {
             connections: Gauge::default(),
             collected: Counter::default(),
             audit_dropped: Counter::default(),
+            audit_left_out: Counter::default(),
         };
         let registry = &mut inner.registry;
         registry.register("http_requests", "Requests by route and status", inner.requests.clone());
@@ -91,6 +93,11 @@ impl Default for Metrics {
             "audit_dropped",
             "Entries of the audit log that did not fit into its queue, or could not be written",
             inner.audit_dropped.clone(),
+        );
+        registry.register(
+            "audit_left_out",
+            "Entries of the audit log that were too many of refused requests without an account",
+            inner.audit_left_out.clone(),
         );
         Self(Arc::new(inner))
     }
@@ -124,6 +131,11 @@ impl Metrics {
     /// Counts entries that the audit log lost.
     pub fn audit_dropped(&self, entries: u64) {
         self.0.audit_dropped.inc_by(entries);
+    }
+
+    /// Counts an entry that the audit log left out.
+    pub fn audit_left_out(&self) {
+        self.0.audit_left_out.inc();
     }
 
     /// Everything as text.

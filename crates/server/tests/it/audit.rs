@@ -98,6 +98,45 @@ async fn a_stop_writes_what_waits() {
     assert_eq!(seen, (0..50).map(|n| (format!("n{n}"), 1)).collect());
 }
 
+/// Anybody can be refused as often as they like, and the disk is the operator's.
+#[tokio::test]
+async fn an_address_without_an_account_fills_no_disk() {
+    const EACH: usize = 400;
+    let mut server = TestServer::start(Backend::Sqlite).await;
+    let path = "/v2/p/r1/image/manifests/x";
+    let long = "x".repeat(1_000);
+    let nobody = server.anonymous().with("user-agent", &long);
+    for (client, status) in [(nobody, 401), (server.by("nobody"), 403), (server.admin(), 404)] {
+        for _ in 0..EACH / 20 {
+            let twenty = (0..20).map(|_| async { client.delete(path).await.expect(status) });
+            futures_util::future::join_all(twenty).await;
+        }
+    }
+    server.stop().await;
+    let entries = lines(&server.data.join("audit.log"));
+    let (summaries, entries): (Vec<_>, Vec<_>) = entries
+        .into_iter()
+        .partition(|entry| entry["protoPayload"]["methodName"] == "EntriesLeftOut");
+    let by = |code: u64| {
+        let of_code = |entry: &&Value| entry["protoPayload"]["status"]["code"] == code;
+        entries.iter().filter(of_code).collect::<Vec<_>>()
+    };
+    let left_out = summaries.iter().map(|summary| {
+        let payload = &summary["protoPayload"];
+        assert_eq!(payload["resourceName"], "organizations/1");
+        payload["metadata"]["entriesLeftOut"].as_u64().expect("a number")
+    });
+    let left_out = usize::try_from(left_out.sum::<u64>()).expect("few");
+    let nobodys = by(16);
+    assert!(left_out > 0 && nobodys.len() >= 100, "{left_out} and {}", nobodys.len());
+    assert_eq!(left_out + nobodys.len(), EACH, "each is written or counted");
+    for entry in nobodys {
+        let agent = &entry["protoPayload"]["requestMetadata"]["callerSuppliedUserAgent"];
+        assert_eq!(agent, &long[..256]);
+    }
+    assert_eq!((by(7).len(), by(5).len()), (EACH, EACH), "of accounts, none is left out");
+}
+
 #[tokio::test]
 async fn where_the_log_goes() {
     let folder = tempfile::tempdir().expect("a temporary folder");

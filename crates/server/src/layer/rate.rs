@@ -1,0 +1,41 @@
+//! How often somebody does something, counted by who it is.
+
+use std::hash::Hash;
+use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroU32;
+
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+
+/// One more each second.
+const REFILL: NonZeroU32 = NonZeroU32::MIN;
+/// The most that are told apart.
+const MOST: usize = 10_000;
+
+/// Lets each do something so many times at once, and then once a second.
+#[derive(Debug)]
+pub struct Rate<K: Clone + Eq + Hash>(DefaultKeyedRateLimiter<K>);
+
+impl<K: Clone + Eq + Hash> Rate<K> {
+    /// So many times at once.
+    pub fn new(burst: NonZeroU32) -> Self {
+        Self(RateLimiter::keyed(Quota::per_second(REFILL).allow_burst(burst)))
+    }
+
+    /// Whether there may be one more. `None`: there are so many that they cannot be told apart.
+    pub fn one_more(&self, key: &K) -> Option<bool> {
+        if self.0.len() >= MOST {
+            self.0.retain_recent();
+        }
+        (self.0.len() < MOST).then(|| self.0.check_key(key).is_ok())
+    }
+}
+
+/// Who has one address of IPv6 has all of its network.
+pub fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into()
+        }
+        address @ IpAddr::V4(_) => address,
+    }
+}
