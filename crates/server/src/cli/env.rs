@@ -17,7 +17,7 @@ use crate::data::addresses;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   eval \"$(berth env)\"
-  eval \"$(berth env --url https://registry.example.com --ca ca.pem)\"")]
+  eval \"$(berth env --url https://us-west1-docker.example.com --ca ca.pem)\"")]
 pub(super) struct Env {
     #[command(flatten)]
     source: Source,
