@@ -93,6 +93,18 @@ pub fn is_host(host: &str) -> bool {
     host.bytes().all(is_plain)
 }
 
+/// The domain of a location's host: of `us-west1-docker.example.com`, that is `example.com`.
+pub fn domain_of(host: &str) -> Option<&str> {
+    let (first, rest) = without_port(host).split_once('.')?;
+    let (location, domain) = match first.strip_suffix("-docker") {
+        Some(location) => (location, rest),
+        None if first == "docker" => rest.split_once(".rep.")?,
+        None => return None,
+    };
+    location.parse::<Location>().ok()?;
+    Some(domain)
+}
+
 fn location_in(name: &str, domain: &str) -> Option<Location> {
     let below = name.strip_suffix(domain)?.strip_suffix('.')?;
     let location = match below.strip_suffix("-docker") {
@@ -142,6 +154,26 @@ mod tests {
         check("eu.gcr.io", "europe eu.gcr.io");
         check("", "us-west1");
         check("localhost", "us-west1");
+    }
+
+    #[test]
+    fn domains_of_locations_hosts() {
+        for (host, domain) in [
+            ("us-west1-docker.example.com", Some("example.com")),
+            ("us-west1-docker.example.com:8443", Some("example.com")),
+            ("europe-docker.localhost", Some("localhost")),
+            ("docker.us-west1.rep.example.com", Some("example.com")),
+            ("docker.us-west1.example.com", None),
+            ("docker..rep.example.com", None),
+            ("registry.example.com", None),
+            ("Us_West-docker.example.com", None),
+            ("-docker.example.com", None),
+            ("us-west1-docker", None),
+            ("127.0.0.1:5050", None),
+            ("[::1]:5050", None),
+        ] {
+            assert_eq!(domain_of(host), domain, "{host}");
+        }
     }
 
     #[test]
