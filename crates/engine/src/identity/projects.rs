@@ -116,8 +116,10 @@ impl Engine {
         (last, limit): (&str, usize),
     ) -> Result<(Vec<Project>, Option<String>), EngineError> {
         const STEP: i64 = 500;
+        /// Most of them may be hidden, and nobody may make one request look at all.
+        const MOST: usize = 2_000;
         let get = "resourcemanager.projects.get".parse().expect("a known permission");
-        let (mut found, mut last) = (Vec::new(), last.to_owned());
+        let (mut found, mut last, mut seen) = (Vec::new(), last.to_owned(), 0);
         loop {
             let after = last.clone();
             let rows = self
@@ -126,9 +128,10 @@ impl Engine {
                 .await?;
             let end = rows.len() < STEP as usize;
             for row in rows {
-                if found.len() == limit {
+                if found.len() == limit || seen == MOST {
                     return Ok((found, Some(last)));
                 }
+                seen += 1;
                 last.clone_from(&row.id);
                 let resource = format!("projects/{}", row.id).parse::<Resource>();
                 if let Ok(resource) = resource

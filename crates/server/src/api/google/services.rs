@@ -139,9 +139,33 @@ fn timestamp(micros: i64) -> Timestamp {
     Timestamp { seconds, nanos: rest as i32 * 1_000 }
 }
 
-/// Where a list goes on. No name holds NUL, which PostgreSQL does not take.
-fn page_token(token: &str) -> Result<&str, Status> {
-    if token.contains('\0') { Err(bad_field("page_token", "is none of ours")) } else { Ok(token) }
+/// A list as one caller sees it, with its parent, filter and order: its page tokens are good for no other.
+struct List(String);
+
+impl List {
+    fn new(caller: &Caller, parts: &[&str]) -> Self {
+        Self(format!("{}\n{}", caller.principal, parts.join("\n")))
+    }
+}
+
+impl Services {
+    /// Where a page begins.
+    fn page_start(&self, list: &List, token: &str) -> Result<String, Status> {
+        match token {
+            "" => Ok(String::new()),
+            token => self
+                .app
+                .engine
+                .hidden_place(&list.0, token)
+                .ok_or_else(|| bad_field("page_token", "is none of this list")),
+        }
+    }
+
+    /// Where the next page begins, if there is one.
+    fn page_token(&self, list: &List, next: Option<&str>) -> Result<String, Status> {
+        let token = next.map(|next| self.app.engine.hide_place(&list.0, next));
+        Ok(token.transpose().map_err(failed)?.unwrap_or_default())
+    }
 }
 
 /// How many entries a page may have: the client's wish, within bounds.

@@ -20,7 +20,7 @@ use tonic::{Request, Response, Status};
 use super::operations::Place;
 use super::repository_checks as checks;
 use super::repository_message::{self as message, Mask};
-use super::{Services, admitted, bad_field, caller, failed, names, page_size, page_token, trail};
+use super::{List, Services, admitted, bad_field, caller, failed, names, page_size, trail};
 use crate::audit::Trail;
 
 #[tonic::async_trait]
@@ -31,7 +31,11 @@ impl ArtifactRegistry for Services {
     ) -> Result<Response<ListRepositoriesResponse>, Status> {
         let admitted = admitted(&request)?;
         let ListRepositoriesRequest {
-            page_size: wanted, page_token: token, filter, order_by, ..
+            parent,
+            page_size: wanted,
+            page_token: token,
+            filter,
+            order_by,
         } = request.into_inner();
         if !filter.is_empty() {
             return Err(bad_field("filter", "filters are not understood yet"));
@@ -39,14 +43,15 @@ impl ArtifactRegistry for Services {
         if !["", "name"].contains(&order_by.trim()) {
             return Err(bad_field("order_by", "repositories are ordered by name"));
         }
-        let page = (page_token(&token)?, page_size(wanted, 500)?);
-        let (found, more) = self.app.engine.repositories(&admitted, page).await.map_err(failed)?;
+        let list = List::new(admitted.caller(), &["repositories", &parent]);
+        let (start, size) = (self.page_start(&list, &token)?, page_size(wanted, 500)?);
+        let repositories = self.app.engine.repositories(&admitted, (&start, size));
+        let (found, more) = repositories.await.map_err(failed)?;
         let last = found.last().filter(|_| more);
         let next = last.map(|repository| repository.name.repository.to_string());
-        Ok(Response::new(ListRepositoriesResponse {
-            repositories: found.iter().map(|found| message::write(found, &self.app)).collect(),
-            next_page_token: next.unwrap_or_default(),
-        }))
+        let repositories = found.iter().map(|found| message::write(found, &self.app)).collect();
+        let next_page_token = self.page_token(&list, next.as_deref())?;
+        Ok(Response::new(ListRepositoriesResponse { repositories, next_page_token }))
     }
 
     async fn get_repository(
