@@ -4,6 +4,7 @@
 //! caller may do is always asked here, of policies; [`Engine::admit`] answers with the proof of it that every
 //! administrative function takes.
 
+mod account_keys;
 mod accounts;
 mod ancestry;
 mod assertions;
@@ -26,7 +27,8 @@ use std::sync::Arc;
 use model::digest::Digest;
 use tokio::sync::Semaphore;
 
-pub use accounts::{AccountChange, KeyKind, NewKey};
+pub use account_keys::{KeyKind, NewKey};
+pub use accounts::AccountChange;
 pub use assertions::self_signed_token;
 pub use bootstrap::Owner;
 pub use credentials::{CredentialError, Proof, Surface, claimed_account};

@@ -4,7 +4,7 @@ use meta::accounts::{self, Key};
 use model::principal::{AccountEmail, Principal};
 use serde::Deserialize;
 
-use super::accounts::{KeyKind, is_key_id};
+use super::account_keys::{KeyKind, is_key_id};
 use super::ancestry::Ancestry;
 use super::crypto::verify_rs256;
 use super::jwt::{self, Header, JwtError, Unverified};

@@ -8,7 +8,7 @@ use model::principal::{AccountEmail, Principal};
 use model::resource::Resource;
 use model::scope::Scope;
 
-use super::accounts::KeyKind;
+use super::account_keys::KeyKind;
 use super::ancestry::Ancestry;
 use super::crypto::AccountKey;
 use super::exchange::{IncludeEmail, LIFETIME};

@@ -10,7 +10,7 @@ use model::policy::Policy;
 use model::principal::{AccountEmail, Member, Principal};
 use model::resource::{ORGANIZATION, Resource};
 
-use super::accounts::KeyKind;
+use super::account_keys::KeyKind;
 
 use crate::access::denied;
 use crate::{Caller, Engine, EngineError, Rights};
