@@ -9,6 +9,7 @@ use meta::{MetaError, Tx, epochs, events, projects};
 use model::name::{ImagePath, Location, RepositoryName};
 use model::permission::Permission;
 use model::principal::Principal;
+use model::reach::Reach;
 use model::resource::Resource;
 use model::scope::{Action, Scope};
 
@@ -43,6 +44,8 @@ pub struct Caller {
     pub rights: Rights,
     /// What the credential is limited to. A request needs both.
     pub scope: Scope,
+    /// How far the credential's OAuth scopes reach. A request needs all three.
+    pub reach: Reach,
     /// What the principal was recognised by.
     pub proof: Proof,
 }
@@ -153,6 +156,15 @@ impl<K> fmt::Debug for RepoAccess<K> {
     }
 }
 
+/// Why a caller may not do something.
+pub(crate) fn denied(caller: &Caller, permission: Permission, resource: &Resource) -> EngineError {
+    if !caller.reach.allows(permission) {
+        return EngineError::OutOfReach;
+    }
+    let (resource, anonymous) = (resource.to_string(), caller.is_anonymous());
+    EngineError::Denied { permission, resource, anonymous }
+}
+
 impl Engine {
     /// Loads the target's repository and proves that the caller may do `K` there.
     ///
@@ -215,12 +227,9 @@ impl Engine {
         name: &RepositoryName,
         path: &str,
     ) -> Result<Option<Repository>, EngineError> {
-        if !self.may(caller, K::PERMISSION, &Resource::Repository(name.clone())).await? {
-            return Err(EngineError::Denied {
-                permission: K::PERMISSION,
-                resource: name.to_string(),
-                anonymous: caller.is_anonymous(),
-            });
+        let resource = Resource::Repository(name.clone());
+        if !self.may(caller, K::PERMISSION, &resource).await? {
+            return Err(denied(caller, K::PERMISSION, &resource));
         }
         if !caller.scope.covers(Action::of(K::PERMISSION), &name.location, path) {
             return Err(EngineError::InsufficientScope);

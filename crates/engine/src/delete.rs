@@ -5,6 +5,7 @@ use model::digest::Digest;
 use model::reference::{Reference, Tag};
 
 use crate::access::Opened;
+use crate::immutability::check_mutable;
 use crate::{Delete, EngineError, RepoAccess, gc, micros};
 
 impl RepoAccess<Delete> {
@@ -61,6 +62,7 @@ fn delete_tag(tx: &mut Tx<'_>, at: &Opened, tag: &Tag, now: i64) -> Result<(), E
     let unknown = || EngineError::ManifestUnknown(Reference::Tag(tag.clone()));
     let package = packages::find(tx, &at.repository.id, at.image())?.ok_or_else(unknown)?;
     let current = tags::find(tx, &package, tag.as_str())?.ok_or_else(unknown)?;
+    check_mutable(tx, &at.repository.id, (tag, &current.digest))?;
     remove_tag(tx, at, (&package, tag.as_str()), (&current.digest, now))
 }
 
@@ -105,6 +107,10 @@ fn delete_version(
         return Err(EngineError::InUse { digest: digest.clone(), by });
     }
     let tags = tags::of_version(tx, &version.id, TAGS_AT_ONCE as i64)?;
+    for tag in &tags {
+        let tag: Tag = tag.parse().map_err(|_| EngineError::Internal("a tag's name".to_owned()))?;
+        check_mutable(tx, repository, (&tag, digest))?;
+    }
     for tag in &tags {
         remove_tag(tx, at, (&version.package_id, tag), (digest, now))?;
     }

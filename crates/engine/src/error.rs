@@ -105,6 +105,19 @@ pub enum EngineError {
         /// What is stored.
         actual: u64,
     },
+    /// The token was made for less. The words are Google's.
+    #[error("Request had insufficient authentication scopes.")]
+    OutOfReach,
+    /// A tag would move, or go, where tags stay. The words are Artifact Registry's, which clients look for.
+    #[error(
+        "cannot update tag {tag}. The repository has enabled tag immutability; {tag} is {digest}"
+    )]
+    TagImmutable {
+        /// The tag.
+        tag: String,
+        /// What it names, and goes on naming.
+        digest: Digest,
+    },
     /// The object is needed by another and cannot be deleted.
     #[error("{digest} is needed by manifest {by}")]
     InUse {

@@ -4,7 +4,9 @@
 //! caller may do is always asked here, of policies; [`Engine::admit`] answers with the proof of it that every
 //! administrative function takes.
 
+mod account_keys;
 mod accounts;
+mod ancestry;
 mod assertions;
 mod bootstrap;
 mod credentials;
@@ -17,13 +19,16 @@ mod key_file;
 mod places;
 mod policies;
 mod projects;
+mod revocations;
 mod tokens;
 
 use std::sync::Arc;
 
 use model::digest::Digest;
+use tokio::sync::Semaphore;
 
-pub use accounts::{AccountChange, KeyKind, NewKey};
+pub use account_keys::{KeyKind, NewKey};
+pub use accounts::AccountChange;
 pub use assertions::self_signed_token;
 pub use bootstrap::Owner;
 pub use credentials::{CredentialError, Proof, Surface, claimed_account};
@@ -33,6 +38,7 @@ pub use impersonation::Chain;
 pub use jwt::JwtError;
 pub use policies::{Admitted, StoredPolicy};
 pub use projects::{NewProject, Project};
+pub use revocations::Revocation;
 pub use tokens::IssuedToken;
 
 /// What this process holds of identities.
@@ -45,6 +51,9 @@ pub(crate) struct Identity {
     /// By the hash of the credential, so that no credential is kept. Fewer than of the others: a token that anybody
     /// may have made can name very many images, which take some 20 KiB.
     callers: fresh::Cache<Digest, credentials::Known, 1_000>,
+    revocations: revocations::Revocations,
+    /// Two at a time: the threads that make keys read files and sync them as well.
+    making_keys: Semaphore,
 }
 
 impl Identity {
@@ -55,6 +64,8 @@ impl Identity {
             ring: fresh::Cache::default(),
             policies: fresh::Cache::default(),
             callers: fresh::Cache::default(),
+            revocations: revocations::Revocations::default(),
+            making_keys: Semaphore::new(2),
         }
     }
 }

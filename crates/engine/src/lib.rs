@@ -10,6 +10,7 @@ mod delete;
 mod error;
 mod gc;
 mod identity;
+mod immutability;
 mod operations;
 mod pull;
 mod push;
@@ -29,8 +30,8 @@ pub use error::{BodyError, EngineError};
 pub use gc::{GcMode, GcReport};
 pub use identity::{
     AccountChange, Admitted, Chain, CredentialError, Exchanged, Introspection, IssuedToken,
-    JwtError, KeyKind, MasterKey, NewKey, NewProject, Owner, Project, Proof, StoredPolicy, Surface,
-    claimed_account, self_signed_token,
+    JwtError, KeyKind, MasterKey, NewKey, NewProject, Owner, Project, Proof, Revocation,
+    StoredPolicy, Surface, claimed_account, self_signed_token,
 };
 pub use operations::new_operation_id;
 pub use pull::{BlobContent, PulledManifest};

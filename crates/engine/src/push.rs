@@ -13,6 +13,7 @@ use model::media_type::Kind;
 use model::reference::{Reference, Tag};
 
 use crate::access::Opened;
+use crate::immutability::check_mutable;
 use crate::{EngineError, Push, RepoAccess};
 
 /// A config larger than this is not read for what lists show.
@@ -280,10 +281,13 @@ impl Write {
         tx: &mut Tx<'_>,
         (package, version): (&Id, &Id),
         tag: &Tag,
-    ) -> Result<(), MetaError> {
+    ) -> Result<(), EngineError> {
         let current = tags::find(tx, package, tag.as_str())?.map(|current| current.digest);
         if current.as_ref() == Some(&self.digest) {
             return Ok(());
+        }
+        if let Some(current) = &current {
+            check_mutable(tx, &self.access.repository.id, (tag, current))?;
         }
         tags::set(tx, package, (tag.as_str(), version), self.now)?;
         let change = tags::Change {
@@ -294,7 +298,7 @@ impl Write {
             changed_at: self.now,
         };
         tags::record(tx, package, &change)?;
-        self.record(tx, "tag", Some(tag))
+        Ok(self.record(tx, "tag", Some(tag))?)
     }
 
     fn record(&self, tx: &mut Tx<'_>, action: &str, tag: Option<&Tag>) -> Result<(), MetaError> {

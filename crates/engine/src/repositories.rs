@@ -106,6 +106,14 @@ impl Engine {
         self.meta.read(move |tx| find(tx, &name)).await
     }
 
+    /// Whether there is a repository of that name.
+    pub async fn has_repository(&self, name: &RepositoryName) -> Result<bool, EngineError> {
+        let name = name.clone();
+        self.meta
+            .point(move |tx| Ok::<_, EngineError>(repositories::find(tx, &name)?.is_some()))
+            .await
+    }
+
     /// What a repository that is to be changed is.
     pub async fn described(&self, admitted: &Admitted) -> Result<Described, EngineError> {
         let name = name_of(admitted.to("artifactregistry.repositories.update")?)?;

@@ -60,6 +60,17 @@ pub fn standing(tx: &mut Tx<'_>, email: &str) -> Result<Option<Account>, MetaErr
     )
 }
 
+/// Whether the account of that number may do anything, as in [`standing`].
+pub fn is_standing(tx: &mut Tx<'_>, unique_id: &str) -> Result<bool, MetaError> {
+    let found = tx.opt(
+        "SELECT 1 FROM service_accounts a JOIN projects p ON p.id = a.project
+         WHERE a.unique_id = ?1 AND NOT a.disabled AND p.state = 'ACTIVE'",
+        params![unique_id],
+        |row| row.int(0),
+    )?;
+    Ok(found.is_some())
+}
+
 /// Creates an account. `false`: the address is taken.
 pub fn insert(tx: &mut Tx<'_>, new: &Account) -> Result<bool, MetaError> {
     let inserted = tx.exec(

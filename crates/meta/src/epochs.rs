@@ -4,6 +4,8 @@ use crate::{MetaError, Tx, params};
 
 /// The epoch of repositories and who may use them.
 pub const ACCESS: &str = "access";
+/// The number of the token that was taken back last.
+pub const REVOCATIONS: &str = "revocations";
 
 /// The epoch's value; one that was never bumped is 0.
 pub fn get(tx: &mut Tx<'_>, name: &str) -> Result<i64, MetaError> {

@@ -27,6 +27,7 @@ pub mod policies;
 pub mod projects;
 pub mod removal;
 pub mod repositories;
+pub mod revoked_tokens;
 pub mod signing_keys;
 pub mod tags;
 pub mod uploads;

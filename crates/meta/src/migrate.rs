@@ -13,6 +13,7 @@ struct Migration {
 const MIGRATIONS: &[Migration] = &[
     Migration { name: "0001_content", sql: include_str!("../migrations/0001_content.sql") },
     Migration { name: "0002_identity", sql: include_str!("../migrations/0002_identity.sql") },
+    Migration { name: "0003_revocations", sql: include_str!("../migrations/0003_revocations.sql") },
     Migration { name: "0004_operations", sql: include_str!("../migrations/0004_operations.sql") },
 ];
 

@@ -33,3 +33,13 @@ pub fn set(tx: &mut Tx<'_>, resource: &str, policy: &Stored, now: i64) -> Result
 pub fn delete(tx: &mut Tx<'_>, resource: &str) -> Result<u64, MetaError> {
     tx.exec("DELETE FROM policies WHERE resource = ?1", params![resource])
 }
+
+/// The policies that name a member, with the names of their resources. Reads them all: for what happens rarely.
+pub fn naming(tx: &mut Tx<'_>, member: &str) -> Result<Vec<(String, Stored)>, MetaError> {
+    let quoted = format!("%\"{member}\"%");
+    tx.query(
+        "SELECT resource, bindings, etag FROM policies WHERE bindings LIKE ?1",
+        params![quoted.as_str()],
+        |row| Ok((row.text(0)?, Stored { bindings: row.text(1)?, etag: row.bytes(2)? })),
+    )
+}

@@ -50,6 +50,12 @@ pub fn insert(
     Ok(created == 1)
 }
 
+/// Whether its tags stay where they are. Asked in the transaction that would move one.
+pub fn has_immutable_tags(tx: &mut Tx<'_>, id: &Id) -> Result<bool, MetaError> {
+    let sql = "SELECT immutable_tags FROM repositories WHERE id = ?1";
+    Ok(tx.opt(sql, params![id], |row| row.bool(0))?.unwrap_or(false))
+}
+
 /// The bytes that the repository holds: the folded sum and the deltas that wait to be folded.
 pub fn size_bytes(tx: &mut Tx<'_>, id: &Id) -> Result<Option<i64>, MetaError> {
     tx.opt(

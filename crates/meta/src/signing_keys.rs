@@ -1,4 +1,4 @@
-//! Tables `signing_keys` and `revoked_tokens`: what our own tokens rest on.
+//! Table `signing_keys`: what our own tokens are signed with.
 
 use crate::{MetaError, Tx, params};
 
@@ -53,25 +53,4 @@ pub fn insert(tx: &mut Tx<'_>, new: &SigningKey) -> Result<(), MetaError> {
         ],
     )?;
     Ok(())
-}
-
-/// Takes a token back until it would have expired anyway, and forgets those that have.
-pub fn revoke(
-    tx: &mut Tx<'_>,
-    token: &str,
-    (now, expires_at): (i64, i64),
-) -> Result<(), MetaError> {
-    tx.exec("DELETE FROM revoked_tokens WHERE expires_at < ?1", params![now])?;
-    tx.exec(
-        "INSERT INTO revoked_tokens (id, expires_at) VALUES (?1, ?2) ON CONFLICT (id) DO NOTHING",
-        params![token, expires_at],
-    )?;
-    Ok(())
-}
-
-/// Whether a token was taken back.
-pub fn is_revoked(tx: &mut Tx<'_>, token: &str) -> Result<bool, MetaError> {
-    let found =
-        tx.opt("SELECT 1 FROM revoked_tokens WHERE id = ?1", params![token], |row| row.int(0))?;
-    Ok(found.is_some())
 }

@@ -5,6 +5,9 @@
 
 use crate::name::{Location, RepositoryId};
 
+/// The domain that everybody has, and everybody for something else.
+const LOCAL: &str = "localhost";
+
 /// The domains that name locations, and the location of every other host.
 #[derive(Debug, Clone)]
 pub struct Domains {
@@ -25,7 +28,7 @@ impl Domains {
     /// `localhost` is always one of the domains.
     pub fn new(domains: impl IntoIterator<Item = String>, default_location: Location) -> Self {
         let mut domains: Vec<_> = domains.into_iter().collect();
-        domains.push("localhost".to_owned());
+        domains.push(LOCAL.to_owned());
         Self { domains, default_location }
     }
 
@@ -36,7 +39,7 @@ impl Domains {
 
     /// The domain that images are shown under: the first that was configured.
     pub fn main(&self) -> &str {
-        self.domains.first().map_or("localhost", String::as_str)
+        self.domains.first().map_or(LOCAL, String::as_str)
     }
 
     /// Whether a name is one of ours: a domain itself, a location's host in it, or one of Container Registry's.
@@ -47,6 +50,14 @@ impl Domains {
                 .domains
                 .iter()
                 .any(|domain| name == *domain || location_in(&name, domain).is_some())
+    }
+
+    /// Whether a name is of a domain that was configured: the domain itself, or a location's host in it.
+    pub fn are_set_for(&self, host: &str) -> bool {
+        let name = without_port(host).to_ascii_lowercase();
+        let set = self.domains.iter().filter(|domain| *domain != LOCAL);
+        let mut set = set.filter(|domain| name == **domain || location_in(&name, domain).is_some());
+        set.next().is_some()
     }
 
     /// The place that a Host header names, with or without a port.
@@ -80,6 +91,18 @@ pub fn is_host(host: &str) -> bool {
         byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'[' | b']')
     };
     host.bytes().all(is_plain)
+}
+
+/// The domain of a location's host: of `us-west1-docker.example.com`, that is `example.com`.
+pub fn domain_of(host: &str) -> Option<&str> {
+    let (first, rest) = without_port(host).split_once('.')?;
+    let (location, domain) = match first.strip_suffix("-docker") {
+        Some(location) => (location, rest),
+        None if first == "docker" => rest.split_once(".rep.")?,
+        None => return None,
+    };
+    location.parse::<Location>().ok()?;
+    Some(domain)
 }
 
 fn location_in(name: &str, domain: &str) -> Option<Location> {
@@ -131,6 +154,26 @@ mod tests {
         check("eu.gcr.io", "europe eu.gcr.io");
         check("", "us-west1");
         check("localhost", "us-west1");
+    }
+
+    #[test]
+    fn domains_of_locations_hosts() {
+        for (host, domain) in [
+            ("us-west1-docker.example.com", Some("example.com")),
+            ("us-west1-docker.example.com:8443", Some("example.com")),
+            ("europe-docker.localhost", Some("localhost")),
+            ("docker.us-west1.rep.example.com", Some("example.com")),
+            ("docker.us-west1.example.com", None),
+            ("docker..rep.example.com", None),
+            ("registry.example.com", None),
+            ("Us_West-docker.example.com", None),
+            ("-docker.example.com", None),
+            ("us-west1-docker", None),
+            ("127.0.0.1:5050", None),
+            ("[::1]:5050", None),
+        ] {
+            assert_eq!(domain_of(host), domain, "{host}");
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub mod permission;
 pub mod policy;
 pub mod principal;
 pub mod range;
+pub mod reach;
 pub mod reference;
 pub mod resource;
 pub mod role;

@@ -36,6 +36,12 @@ impl Permission {
         Self(name)
     }
 
+    /// `iam` and `get` of `iam.roles.get`.
+    pub fn service_and_verb(self) -> (&'static str, &'static str) {
+        let (service, rest) = self.0.split_once('.').unwrap_or((self.0, ""));
+        (service, rest.rsplit('.').next().unwrap_or_default())
+    }
+
     /// The permission's name in policies, roles and error texts.
     pub fn as_str(self) -> &'static str {
         self.0

@@ -34,6 +34,18 @@ pub enum PolicyError {
         /// Which binding.
         position: usize,
     },
+    /// Everybody, where that could not be meant.
+    #[error(
+        "bindings[{position}].members: {member} may hold Artifact Registry's roles but admin, and not {role}"
+    )]
+    Public {
+        /// Which binding.
+        position: usize,
+        /// Who is everybody.
+        member: Member,
+        /// The role.
+        role: &'static str,
+    },
     /// More than [`MAX_MEMBERS`].
     #[error("bindings: a policy names at most {MAX_MEMBERS} members")]
     TooManyMembers,
@@ -85,8 +97,11 @@ impl Policy {
                 role: binding.role.chars().take(100).collect(),
             })?;
             for member in &binding.members {
-                let member =
+                let member: Member =
                     member.parse().map_err(|problem| PolicyError::Member { position, problem })?;
+                if member.is_public() && !may_be_public(role) {
+                    return Err(PolicyError::Public { position, member, role: role.name });
+                }
                 policy.bind(role, member);
             }
         }
@@ -106,6 +121,14 @@ impl Policy {
         if let Err(place) = members.binary_search(&member) {
             members.insert(place, member);
         }
+    }
+
+    /// Takes all roles from a member. A role without any member is left out.
+    pub fn unbind(&mut self, member: &Member) {
+        for binding in &mut self.bindings {
+            binding.members.retain(|own| own != member);
+        }
+        self.bindings.retain(|binding| !binding.members.is_empty());
     }
 
     /// Whether this policy alone allows it.
@@ -138,6 +161,12 @@ impl Policy {
             serde_json::from_str(json).map_err(|_| PolicyError::Unreadable)?;
         Self::new(&raw)
     }
+}
+
+/// Whether a role is one for images, and makes nobody who gives roles to others.
+fn may_be_public(role: &Role) -> bool {
+    role.name.starts_with("roles/artifactregistry.")
+        && !role.permissions().iter().any(|held| held.as_str().ends_with(".setIamPolicy"))
 }
 
 #[cfg(test)]
@@ -188,6 +217,20 @@ mod tests {
     }
 
     #[test]
+    fn who_is_unbound_is_in_no_binding() {
+        let mut policy = Policy::new(&[
+            binding("roles/owner", &["user:a@example.com"]),
+            binding("roles/viewer", &["user:b@example.com", "user:a@example.com"]),
+        ])
+        .expect("valid");
+        policy.unbind(&"user:a@example.com".parse().expect("valid"));
+        assert_eq!(
+            policy.to_json(),
+            r#"[{"role":"roles/viewer","members":["user:b@example.com"]}]"#
+        );
+    }
+
+    #[test]
     fn what_is_refused_is_named() {
         let refused =
             |binding: RawBinding| Policy::new(&[binding]).expect_err("not valid").to_string();
@@ -195,6 +238,13 @@ mod tests {
         assert!(refused(binding("roles/viewer", &["nobody"])).contains("bindings[0].members"));
         let conditional = RawBinding { conditional: true, ..binding("roles/viewer", &[]) };
         assert!(refused(conditional).contains("condition"));
+        for everybody in ["allUsers", "allAuthenticatedUsers"] {
+            for role in ["roles/owner", "roles/viewer", "roles/artifactregistry.admin"] {
+                assert!(refused(binding(role, &[everybody])).contains(everybody), "{role}");
+            }
+            let reader = binding("roles/artifactregistry.reader", &[everybody]);
+            assert!(Policy::new(&[reader]).is_ok());
+        }
         let many: Vec<_> = (0..1_501).map(|n| format!("user:u{n}@example.com")).collect();
         let many: Vec<_> = many.iter().map(String::as_str).collect();
         assert!(refused(binding("roles/viewer", &many)).contains("1500"));

@@ -153,6 +153,11 @@ pub enum Member {
 }
 
 impl Member {
+    /// Whether it is everybody.
+    pub fn is_public(&self) -> bool {
+        matches!(self, Self::AllUsers | Self::AllAuthenticatedUsers)
+    }
+
     /// Whether the principal is meant. Who is in a group is not known here: nobody.
     pub fn includes(&self, principal: &Principal) -> bool {
         match self {

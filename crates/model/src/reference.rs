@@ -29,6 +29,18 @@ impl Tag {
     }
 }
 
+impl Tag {
+    /// Whether it is how clients refer to something where a registry has no referrers: `sha256-` and the digest's hex,
+    /// and what more there may be (`.sig`). They rewrite it with each signature.
+    pub fn is_referrers_fallback(&self) -> bool {
+        let hex = self.0.strip_prefix("sha256-").and_then(|rest| rest.split_at_checked(64));
+        hex.is_some_and(|(hex, rest)| {
+            hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+                && (rest.is_empty() || rest.starts_with(['.', '-']))
+        })
+    }
+}
+
 impl FromStr for Tag {
     type Err = ReferenceError;
 
@@ -91,6 +103,25 @@ mod tests {
             Err(ReferenceError::Tag | ReferenceError::Digest(_)) => "error",
         };
         assert_eq!(actual, expected, "{text}");
+    }
+
+    #[test]
+    fn tags_instead_of_referrers() {
+        let hex = "0123456789abcdef".repeat(4);
+        for (tag, expected) in [
+            (format!("sha256-{hex}"), true),
+            (format!("sha256-{hex}.sig"), true),
+            (format!("sha256-{hex}-att"), true),
+            (format!("sha256-{hex}0"), false),
+            (format!("sha256-{}", &hex[1..]), false),
+            (format!("sha256-{}", hex.to_uppercase()), false),
+            (format!("sha512-{hex}"), false),
+            (hex.clone(), false),
+            ("latest".to_owned(), false),
+        ] {
+            let parsed: Tag = tag.parse().expect("a tag");
+            assert_eq!(parsed.is_referrers_fallback(), expected, "{tag}");
+        }
     }
 
     #[test]

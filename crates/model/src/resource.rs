@@ -68,9 +68,15 @@ impl Resource {
         }
     }
 
-    /// Whether it may carry a policy.
-    pub fn carries_policy(&self) -> bool {
-        !matches!(self, Self::Location(..))
+    /// What permissions to read and write its policy begin with, where it carries one.
+    pub fn policy_service(&self) -> Option<&'static str> {
+        match self {
+            Self::Organization => Some("resourcemanager.organizations"),
+            Self::Project(_) => Some("resourcemanager.projects"),
+            Self::Location(..) => None,
+            Self::Repository(_) => Some("artifactregistry.repositories"),
+            Self::ServiceAccount(_) => Some("iam.serviceAccounts"),
+        }
     }
 }
 

@@ -7,6 +7,7 @@ pub mod oci;
 pub mod ops;
 pub mod token;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -54,6 +55,33 @@ pub struct Origin {
     pub scheme: &'static str,
     /// Where they reach it under no name of ours, without a slash at the end.
     pub external_url: String,
+    /// Where it listens.
+    pub listen: SocketAddr,
+}
+
+impl Origin {
+    /// The address of that host, if the host can mean no other server than this one: a host of a domain that is set, or
+    /// this machine, where nobody else comes from. Under `localhost` everybody has something else. Whoever sends the
+    /// request chooses the host, but not what this answers for it.
+    fn url_of(&self, host: &str, (domains, local): (&Domains, &[String])) -> Option<String> {
+        let Self { scheme, external_url, listen } = self;
+        let external = external_url.split_once("://").map_or("", |(_, rest)| rest);
+        let port = self.port(host)?;
+        let local = listen.ip().is_loopback()
+            && is_local(without_port(host), local)
+            && port == listen.port();
+        let ports = [self.port(""), self.port(external), Some(listen.port())];
+        let configured = domains.are_set_for(host) && ports.contains(&Some(port));
+        (is_plain(host) && (local || configured)).then(|| format!("{scheme}://{host}"))
+    }
+
+    fn port(&self, host: &str) -> Option<u16> {
+        match host.strip_prefix(without_port(host))?.strip_prefix(':') {
+            Some(port) => port.parse().ok(),
+            None if self.scheme == "https" => Some(443),
+            None => Some(80),
+        }
+    }
 }
 
 impl App {
@@ -65,15 +93,25 @@ impl App {
     /// The address that links and challenges begin with. A request's host only picks among our own names:
     /// whoever could choose it freely could send clients, and their passwords, elsewhere.
     pub fn base_url(&self, host: &str) -> String {
-        let Origin { scheme, external_url } = &self.origin;
+        let Origin { scheme, external_url, .. } = &self.origin;
         let name = without_port(host);
-        let plain =
-            host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte));
         let names = self.dev_hosts.as_deref().unwrap_or_default();
         let external = external_url.split_once("://").map(|(_, rest)| rest);
         let ours = is_local(name, names) || self.domains.knows(host) || external == Some(host);
-        if plain && ours { format!("{scheme}://{host}") } else { external_url.clone() }
+        if is_plain(host) && ours { format!("{scheme}://{host}") } else { external_url.clone() }
     }
+
+    /// The address that a request's host is of, if it can be of no other server; otherwise the one that is set. What
+    /// somebody signed for it was meant for us.
+    pub fn own_url(&self, host: &str) -> String {
+        let names = self.dev_hosts.as_deref().unwrap_or_default();
+        let url = self.origin.url_of(host, (&self.domains, names));
+        url.unwrap_or_else(|| self.origin.external_url.clone())
+    }
+}
+
+fn is_plain(host: &str) -> bool {
+    host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte))
 }
 
 impl std::ops::Deref for App {
@@ -110,4 +148,54 @@ pub fn ops(app: App) -> Router {
         .route("/readyz", get(ops::ready))
         .route("/metrics", get(ops::metrics))
         .with_state(app)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check((url, listen): (&str, &str), host: &str, own: bool) {
+        let location = "us-west1".parse().expect("a location");
+        let domains = Domains::new(["example.com".to_owned()], location);
+        let scheme = if url.starts_with("https") { "https" } else { "http" };
+        let listen = listen.parse().expect("an address");
+        let origin = Origin { scheme, external_url: url.to_owned(), listen };
+        let expected = own.then(|| format!("{scheme}://{host}"));
+        assert_eq!(
+            origin.url_of(host, (&domains, &["registry.test".to_owned()])),
+            expected,
+            "{host}"
+        );
+    }
+
+    #[test]
+    fn hosts_that_can_mean_no_other_server() {
+        let here = ("http://127.0.0.1:5050", "127.0.0.1:5050");
+        let everywhere = ("https://us-west1-docker.example.com:8443", "0.0.0.0:5050");
+        for host in ["localhost:5050", "127.0.0.1:5050", "[::1]:5050", "registry.test:5050"] {
+            check(here, host, true);
+            check(everywhere, host, false);
+        }
+        for host in ["localhost", "localhost:3000", "127.0.0.1:80", "a\"b.localhost:5050", ""] {
+            check(here, host, false);
+            check(everywhere, host, false);
+        }
+        for host in
+            ["eu-west1-docker.example.com", "docker.eu-west1.rep.example.com", "example.com"]
+        {
+            check(everywhere, host, true);
+            check(everywhere, &format!("{host}:8443"), true);
+            check(everywhere, &format!("{host}:5050"), true);
+            check(everywhere, &format!("{host}:3000"), false);
+            check(here, host, true);
+        }
+        for host in
+            ["gcr.io", "eu.gcr.io", "www.example.com", "evil.example", "example.com.evil.example"]
+        {
+            check(here, host, false);
+            check(everywhere, host, false);
+        }
+        check(("http://localhost", "127.0.0.1:80"), "localhost", true);
+    }
 }

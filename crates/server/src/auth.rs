@@ -11,6 +11,7 @@ use engine::{Caller, CredentialError, Engine, EngineError, Exchanged, Proof, Rig
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use model::principal::Principal;
+use model::reach::Reach;
 use model::scope::Scope;
 
 pub use credential::Credential;
@@ -72,9 +73,9 @@ impl Authenticate {
     pub async fn exchange(
         &self,
         engine: &Engine,
-        (assertion, url): (&str, &str),
+        (assertion, urls): (&str, [&str; 2]),
     ) -> Result<Exchanged, EngineError> {
-        let exchanged = engine.exchange_assertion(assertion, url).await;
+        let exchanged = engine.exchange_assertion(assertion, urls).await;
         match self {
             Self::Accounts(throttle) => throttle.judge(assertion, exchanged),
             Self::Dev | Self::Listed(_) => exchanged,
@@ -100,6 +101,7 @@ fn developer() -> Caller {
         principal: Principal::User("dev@localhost".into()),
         rights: Rights::All,
         scope: Scope::All,
+        reach: Reach::ALL,
         proof: Proof::default(),
     }
 }

@@ -15,7 +15,7 @@ use crate::listen::tls::Tls;
 /// How often pulls are written down and sizes are folded.
 const COUNT_EVERY: Duration = Duration::from_secs(30);
 
-/// How often it is looked whether another process changed who may do what.
+/// How often it is looked whether another process changed who may do what, or took tokens back.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How often the certificate's files are looked at.
@@ -48,7 +48,8 @@ pub(crate) fn start(
     let (looking, mut ticks) = (app.clone(), Ticks::new(LOOK_EVERY, stop));
     jobs.spawn(async move {
         while ticks.next().await {
-            if let Err(error) = looking.engine.poll_epoch().await {
+            let looked = looking.engine.poll_epoch().await.map(drop);
+            if let Err(error) = looked.and(looking.engine.poll_revocations().await) {
                 tracing::warn!(%error, "cannot see whether rights have changed: {error}");
             }
         }

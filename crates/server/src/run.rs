@@ -12,6 +12,7 @@ use engine::{Clock, Engine, EngineError, MasterKey};
 use meta::{Database, Meta};
 use model::host::Domains;
 use model::manifest;
+use model::name::ProjectId;
 use model::principal::AccountEmail;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -67,7 +68,7 @@ pub struct Server {
 pub struct FirstOwner {
     /// Its address.
     pub email: String,
-    /// Its project.
+    /// The project that was made beside its own.
     pub project: String,
     /// Where its key file is.
     pub key_file: PathBuf,
@@ -220,7 +221,7 @@ fn origin(config: &Config, listen: SocketAddr) -> Origin {
         "" => format!("{scheme}://{listen}"),
         url => url.to_owned(),
     };
-    Origin { scheme, external_url }
+    Origin { scheme, external_url, listen }
 }
 
 /// Makes the first account where nobody could sign in, and keeps its key file in the data folder.
@@ -232,7 +233,7 @@ async fn first_owner(
     if !engine.needs_owner().await? {
         return Ok(None);
     }
-    let project = project.parse().context("first_project")?;
+    let project: ProjectId = project.parse().context("first_project")?;
     let token_uri = format!("{}/token", origin.external_url);
     let mut written = PathBuf::new();
     let owner = engine.create_owner(&project, &token_uri, |owner| {
@@ -247,5 +248,5 @@ async fn first_owner(
         return Ok(None);
     };
     let key_file = data.publish_owner_key(&written).context("cannot keep the owner's key file")?;
-    Ok(Some(FirstOwner { email: owner.email, project: owner.project, key_file }))
+    Ok(Some(FirstOwner { email: owner.email, project: project.to_string(), key_file }))
 }

@@ -1,44 +1,15 @@
-//! Service accounts and their keys.
+//! Service accounts.
 
 use meta::accounts::{self, Account, Key};
-use meta::{Id, MetaError, Tx, epochs, events, policies};
+use meta::{Tx, epochs, events, policies};
 use model::name::ProjectId;
 use model::principal::AccountEmail;
 use model::resource::Resource;
 
-use super::crypto::{AccountKey, KeyError};
-use super::policies::{Admitted, check_administrator};
-use super::{key_file, projects};
+use super::account_keys::broken;
+use super::policies::{Admitted, check_administrator, forget};
+use super::projects;
 use crate::{Engine, EngineError};
-
-/// How many keys an account has at most, as in Google's IAM, and the one that never leaves.
-const MAX_KEYS: usize = 10;
-/// A key without an end has this one, in seconds since 1970: 9999-12-31T23:59:59Z.
-const FOREVER: i64 = 253_402_300_799;
-
-/// Who holds a key's private half.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeyKind {
-    /// Whoever was given the file.
-    UserManaged,
-    /// This registry, for signing on the account's behalf.
-    SystemManaged,
-}
-
-impl KeyKind {
-    /// The kind of a stored key.
-    pub fn of(key: &Key) -> Self {
-        if key.sealed_private_key.is_some() { Self::SystemManaged } else { Self::UserManaged }
-    }
-}
-
-/// A key that was just made, with the one copy of its file.
-pub struct NewKey {
-    /// The stored key.
-    pub key: Key,
-    /// The key file in Google's format.
-    pub file: String,
-}
 
 /// What is to be different about an account.
 #[derive(Debug, Clone, Default)]
@@ -51,10 +22,6 @@ pub struct AccountChange {
     pub disabled: Option<bool>,
 }
 
-fn broken(_: KeyError) -> EngineError {
-    EngineError::Internal("cannot make a key".to_owned())
-}
-
 impl Engine {
     /// Creates an account, and the key that signs for it here.
     pub async fn create_account(
@@ -62,12 +29,12 @@ impl Engine {
         admitted: &Admitted,
         (id, display_name, description): (&str, &str, &str),
     ) -> Result<Account, EngineError> {
-        let resource = admitted.to("iam.serviceAccounts.create")?.clone();
-        let unknown = || EngineError::ResourceUnknown(resource.to_string());
-        let project = resource.project().ok_or_else(unknown)?;
+        let project = admitted.to_project("iam.serviceAccounts.create")?.clone();
         let email = AccountEmail::new(id, &project).map_err(|error| {
             EngineError::InvalidArgument { field: "account_id", problem: error.to_string() }
         })?;
+        let (wanted, place) = (email.clone(), project.clone());
+        self.meta.point(move |tx| check_free(tx, (&place, wanted.as_str()))).await?;
         let names = (display_name.to_owned(), description.to_owned());
         let (account, key) = self.new_account(&email, names).await?;
         let (admitted, created) = (admitted.clone(), account.clone());
@@ -107,28 +74,6 @@ impl Engine {
         Ok((account, key))
     }
 
-    /// The row of a new key, and its private half.
-    pub(super) async fn new_key(
-        &self,
-        email: &AccountEmail,
-    ) -> Result<(Key, Vec<u8>), EngineError> {
-        let (pair, private) = generate().await?;
-        Ok((self.key_row(email, &pair)?, private))
-    }
-
-    fn key_row(&self, email: &AccountEmail, pair: &AccountKey) -> Result<Key, EngineError> {
-        let [a, b] = [Id::random().to_string(), Id::random().to_string()];
-        Ok(Key {
-            id: format!("{a}{}", &b[..8]),
-            account: email.as_str().to_owned(),
-            public_key: pair.public_key().map_err(broken)?,
-            sealed_private_key: None,
-            disabled: false,
-            valid_after: self.clock.now(),
-            valid_before: FOREVER * 1_000_000,
-        })
-    }
-
     /// What an account is.
     pub async fn account(&self, admitted: &Admitted) -> Result<Account, EngineError> {
         let email = account_of(admitted.to("iam.serviceAccounts.get")?)?;
@@ -141,9 +86,8 @@ impl Engine {
         admitted: &Admitted,
         (last, limit): (&str, usize),
     ) -> Result<(Vec<Account>, bool), EngineError> {
-        let resource = admitted.to("iam.serviceAccounts.list")?.clone();
-        let unknown = || EngineError::ResourceUnknown(resource.to_string());
-        let (project, last) = (resource.project().ok_or_else(unknown)?, last.to_owned());
+        let project = admitted.to_project("iam.serviceAccounts.list")?.clone();
+        let last = last.to_owned();
         let mut found = self
             .meta
             .read(move |tx| {
@@ -188,7 +132,7 @@ impl Engine {
         Ok(changed)
     }
 
-    /// Removes an account with its keys and its policy.
+    /// Removes an account with its keys, its policy, and all roles that it has.
     pub async fn delete_account(&self, admitted: &Admitted) -> Result<(), EngineError> {
         let resource = admitted.to("iam.serviceAccounts.delete")?.clone();
         let email = account_of(&resource)?;
@@ -197,6 +141,7 @@ impl Engine {
             .write(move |tx| {
                 find(tx, &email)?;
                 policies::delete(tx, &resource.to_string())?;
+                forget(tx, &email, now)?;
                 accounts::delete(tx, email.as_str())?;
                 check_administrator(tx)?;
                 epochs::bump(tx, epochs::ACCESS)?;
@@ -207,101 +152,6 @@ impl Engine {
         self.poll_epoch().await?;
         Ok(())
     }
-
-    /// Makes a key. Its private half leaves with the answer; only the public one stays.
-    pub async fn create_key(
-        &self,
-        admitted: &Admitted,
-        token_uri: &str,
-    ) -> Result<NewKey, EngineError> {
-        let email = account_of(admitted.to("iam.serviceAccountKeys.create")?)?;
-        let (key, private) = self.new_key(&email).await?;
-        let (admitted, now, row) = (admitted.clone(), self.clock.now(), key.clone());
-        let account = self
-            .meta
-            .write(move |tx| {
-                let account = find(tx, &email)?;
-                if accounts::keys_of(tx, email.as_str())?.len() > MAX_KEYS {
-                    return Err(EngineError::Precondition(format!(
-                        "an account has at most {MAX_KEYS} keys; delete one that is not used"
-                    )));
-                }
-                accounts::insert_key(tx, &row)?;
-                events::insert(tx, &admitted.event("create-key", email.as_str(), now))?;
-                Ok(account)
-            })
-            .await?;
-        let file = key_file::write(&account, &key.id, (&private, token_uri));
-        Ok(NewKey { key, file })
-    }
-
-    /// The keys of an account.
-    pub async fn keys(&self, admitted: &Admitted) -> Result<Vec<Key>, EngineError> {
-        let email = account_of(admitted.to("iam.serviceAccountKeys.list")?)?;
-        self.meta
-            .read(move |tx| {
-                find(tx, &email)?;
-                Ok::<_, EngineError>(accounts::keys_of(tx, email.as_str())?)
-            })
-            .await
-    }
-
-    /// One key of an account.
-    pub async fn key(&self, admitted: &Admitted, id: &str) -> Result<Key, EngineError> {
-        let (email, id) = (account_of(admitted.to("iam.serviceAccountKeys.get")?)?, id.to_owned());
-        self.meta.point(move |tx| find_key(tx, &email, &id)).await
-    }
-
-    /// Switches a key off: neither it nor a token that was got with it proves anything.
-    pub async fn disable_key(&self, admitted: &Admitted, id: &str) -> Result<(), EngineError> {
-        let email = account_of(admitted.to("iam.serviceAccountKeys.disable")?)?;
-        self.change_key(admitted, (email, id), |tx, id| accounts::set_key_disabled(tx, id, true))
-            .await
-    }
-
-    /// Switches a key on again.
-    pub async fn enable_key(&self, admitted: &Admitted, id: &str) -> Result<(), EngineError> {
-        let email = account_of(admitted.to("iam.serviceAccountKeys.enable")?)?;
-        self.change_key(admitted, (email, id), |tx, id| accounts::set_key_disabled(tx, id, false))
-            .await
-    }
-
-    /// Removes a key. Tokens that were got with it go with it.
-    pub async fn delete_key(&self, admitted: &Admitted, id: &str) -> Result<(), EngineError> {
-        let email = account_of(admitted.to("iam.serviceAccountKeys.delete")?)?;
-        self.change_key(admitted, (email, id), accounts::delete_key).await
-    }
-
-    async fn change_key(
-        &self,
-        admitted: &Admitted,
-        (email, id): (AccountEmail, &str),
-        change: impl Fn(&mut Tx<'_>, &str) -> Result<u64, MetaError> + Send + 'static,
-    ) -> Result<(), EngineError> {
-        let (admitted, id, now) = (admitted.clone(), id.to_owned(), self.clock.now());
-        self.meta
-            .write(move |tx| {
-                let key = find_key(tx, &email, &id)?;
-                if KeyKind::of(&key) == KeyKind::SystemManaged {
-                    return Err(EngineError::Precondition(
-                        "a system-managed key cannot be changed".to_owned(),
-                    ));
-                }
-                change(tx, &id)?;
-                check_administrator(tx)?;
-                epochs::bump(tx, epochs::ACCESS)?;
-                Ok(events::insert(tx, &admitted.event("change-key", email.as_str(), now))?)
-            })
-            .await?;
-        self.poll_epoch().await?;
-        Ok(())
-    }
-}
-
-/// Making an RSA key takes a tenth of a second of a processor.
-async fn generate() -> Result<(AccountKey, Vec<u8>), EngineError> {
-    let made = tokio::task::spawn_blocking(AccountKey::generate).await;
-    made.map_err(|_| broken(KeyError))?.map_err(broken)
 }
 
 /// Stores an account with its own key in a project that can be used.
@@ -311,16 +161,29 @@ pub(super) fn insert_account(
 ) -> Result<(), EngineError> {
     projects::active(tx, project)?;
     if !accounts::insert(tx, account)? {
-        return Err(EngineError::AlreadyExists(format!(
-            "Service account {} already exists within project projects/{project}.",
-            account.email
-        )));
+        return Err(taken(project, &account.email));
     }
     accounts::insert_key(tx, key)?;
     Ok(epochs::bump(tx, epochs::ACCESS)?)
 }
 
-fn account_of(resource: &Resource) -> Result<AccountEmail, EngineError> {
+/// Checks that an account can be made, before there is a key for it, which costs.
+fn check_free(tx: &mut Tx<'_>, (project, email): (&ProjectId, &str)) -> Result<(), EngineError> {
+    projects::active(tx, project)?;
+    match accounts::find(tx, email)? {
+        Some(_) => Err(taken(project, email)),
+        None => Ok(()),
+    }
+}
+
+fn taken(project: &ProjectId, email: &str) -> EngineError {
+    EngineError::AlreadyExists(format!(
+        "Service account {email} already exists within project projects/{project}."
+    ))
+}
+
+/// The account that something is about.
+pub(super) fn account_of(resource: &Resource) -> Result<AccountEmail, EngineError> {
     match resource {
         Resource::ServiceAccount(email) => Ok(email.clone()),
         Resource::Organization
@@ -335,13 +198,81 @@ pub(super) fn find(tx: &mut Tx<'_>, email: &AccountEmail) -> Result<Account, Eng
         .ok_or_else(|| EngineError::ResourceUnknown(format!("Service account {email}")))
 }
 
-/// Whether a key could have this id. What clients send goes into no query before.
-pub(super) fn is_key_id(id: &str) -> bool {
-    id.len() == 40 && id.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
 
-fn find_key(tx: &mut Tx<'_>, email: &AccountEmail, id: &str) -> Result<Key, EngineError> {
-    let found = if is_key_id(id) { accounts::find_key(tx, id)? } else { None };
-    let found = found.filter(|key| key.account == email.as_str());
-    found.ok_or_else(|| EngineError::ResourceUnknown(format!("Service account key {id}")))
+    use super::super::account_keys::MAX_KEYS;
+    use super::*;
+    use crate::{Caller, MasterKey, Rights, Settings, SystemClock};
+
+    const PROJECT: &str = "my-project";
+    const FULL: &str = "full-account@my-project.iam.gserviceaccount.com";
+
+    /// An engine with an account that has as many keys as one can have.
+    async fn engine() -> Engine {
+        let meta = meta::Meta::open(meta::Database::SqliteMemory).await.expect("a database");
+        let master = MasterKey::new(&MasterKey::generate());
+        let blobs = Arc::new(blob::MemoryStore::default());
+        let engine = Engine::new(meta, blobs, Arc::new(SystemClock), (Settings::default(), master));
+        let email: AccountEmail = FULL.parse().expect("an address");
+        let names = (String::new(), String::new());
+        let (account, own) = engine.new_account(&email, names).await.expect("made");
+        let written = engine.meta.write(move |tx| {
+            meta::projects::ensure(tx, PROJECT, 1)?;
+            insert_account(tx, (&email.project(), &account, &own))?;
+            for n in 0..MAX_KEYS {
+                let key = Key { id: format!("{n:040}"), sealed_private_key: None, ..own.clone() };
+                accounts::insert_key(tx, &key)?;
+            }
+            Ok::<_, EngineError>(())
+        });
+        written.await.expect("written");
+        engine
+    }
+
+    async fn admitted(engine: &Engine, permission: &str, resource: &str) -> Admitted {
+        let caller = Caller { rights: Rights::All, ..Caller::anonymous() };
+        let (permission, resource) = (permission.parse(), resource.parse());
+        engine
+            .admit(&caller, permission.expect("a permission"), resource.expect("a resource"))
+            .await
+            .expect("who may do everything")
+    }
+
+    /// While no key can be made at all, whoever is refused hears of it all the same.
+    #[tokio::test]
+    async fn what_is_refused_costs_no_key() {
+        let engine = engine().await;
+        let busy = engine.identity.making_keys.acquire_many(2).await.expect("open");
+        let refused = async {
+            let create = async |project: &str, id: &str| {
+                let permission = "iam.serviceAccounts.create";
+                let admitted = admitted(&engine, permission, &format!("projects/{project}")).await;
+                engine.create_account(&admitted, (id, "", "")).await.expect_err("it is refused")
+            };
+            let key = async |email: &str| {
+                let permission = "iam.serviceAccountKeys.create";
+                let resource = format!("projects/{PROJECT}/serviceAccounts/{email}");
+                let admitted = admitted(&engine, permission, &resource).await;
+                engine.create_key(&admitted, "x").await.err().expect("it is refused")
+            };
+            let unknown = "nobody-here@my-project.iam.gserviceaccount.com";
+            assert!(matches!(
+                create("no-project", "robot-1").await,
+                EngineError::ResourceUnknown(_)
+            ));
+            let twice = create(PROJECT, "full-account").await;
+            assert!(matches!(twice, EngineError::AlreadyExists(_)));
+            assert!(matches!(key(unknown).await, EngineError::ResourceUnknown(_)));
+            assert!(matches!(key(FULL).await, EngineError::Precondition(_)));
+        };
+        let heard = tokio::time::timeout(Duration::from_secs(60), refused).await;
+        heard.expect("nobody waits for a key that is not to be made");
+        drop(busy);
+        let admitted =
+            admitted(&engine, "iam.serviceAccounts.create", &format!("projects/{PROJECT}")).await;
+        engine.create_account(&admitted, ("robot-1", "", "")).await.expect("a new one");
+    }
 }

@@ -4,7 +4,8 @@ use meta::accounts::{self, Key};
 use model::principal::{AccountEmail, Principal};
 use serde::Deserialize;
 
-use super::accounts::is_key_id;
+use super::account_keys::{KeyKind, is_key_id};
+use super::ancestry::Ancestry;
 use super::crypto::verify_rs256;
 use super::jwt::{self, Header, JwtError, Unverified};
 use super::key_file;
@@ -72,6 +73,11 @@ impl Engine {
                 let key = key
                     .filter(|key| key.account == wanted.as_str())
                     .ok_or(JwtError("its key is unknown"))?;
+                // It signs on behalf of the account, for others to check. Here its signature would be good for as long as
+                // it says, whatever becomes of whoever had it signed; and nobody can delete this key.
+                if KeyKind::of(&key) == KeyKind::SystemManaged {
+                    return Err(JwtError("its key is not one that the account holds").into());
+                }
                 if key.disabled
                     || key.valid_after > now + SKEW * 1_000_000
                     || key.valid_before <= now
@@ -84,6 +90,7 @@ impl Engine {
                     principal: Principal::ServiceAccount(wanted.clone()),
                     uid: Some(account.unique_id),
                     key: Some(key.id.clone()),
+                    ancestry: Ancestry::default(),
                 };
                 Ok((key, bearer))
             })
@@ -94,6 +101,7 @@ impl Engine {
 /// What a key file's owner can say for an hour, without asking anybody.
 pub fn self_signed_token(file: &str, now: Micros) -> Result<String, CredentialError> {
     let file = key_file::read(file)?;
+    let key = file.private_key()?;
     let now = now / 1_000_000;
     let claims = serde_json::json!({
         "iss": file.client_email,
@@ -107,7 +115,7 @@ pub fn self_signed_token(file: &str, now: Micros) -> Result<String, CredentialEr
         typ: Some("JWT".to_owned()),
         kid: Some(file.private_key_id),
     };
-    let signed = jwt::encode(&header, &claims, |message| file.private_key.sign(message));
+    let signed = jwt::encode(&header, &claims, |message| key.sign(message));
     signed.map_err(|_| CredentialError::KeyFile)
 }
 

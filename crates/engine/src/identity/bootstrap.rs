@@ -16,12 +16,14 @@ const ROLES: [&str; 3] = [
     "roles/resourcemanager.projectCreator",
 ];
 
+/// The owner's own project. Whoever administers a project has its accounts, by making keys for them: in one that
+/// people work in, an editor would be everybody's owner.
+const OWNERS_PROJECT: &str = "berth-admin";
+
 /// The first account, with the only copy of its key file.
 pub struct Owner {
     /// Its address.
     pub email: String,
-    /// The project that it is in.
-    pub project: String,
     /// The key file in Google's format.
     pub key_file: String,
 }
@@ -32,7 +34,7 @@ impl Engine {
         self.meta.read(|tx| Ok::<_, EngineError>(policies::find(tx, ORGANIZATION)?.is_none())).await
     }
 
-    /// Makes the first project and its owner, and gives the owner everything. `keep` is handed the key file
+    /// Makes the first project, and an owner who has everything. `keep` is handed the key file
     /// before anything is committed: a crash in between leaves a file that opens nothing, not an account
     /// that nobody can use. `None`: another process was quicker.
     pub async fn create_owner(
@@ -41,15 +43,13 @@ impl Engine {
         token_uri: &str,
         keep: impl FnOnce(&Owner) -> Result<(), EngineError>,
     ) -> Result<Option<Owner>, EngineError> {
-        let email = AccountEmail::new("berth-owner", project).map_err(|error| {
-            EngineError::InvalidArgument { field: "project", problem: error.to_string() }
-        })?;
+        let owners: ProjectId = OWNERS_PROJECT.parse().expect("an id");
+        let email = AccountEmail::new("berth-owner", &owners).expect("an address");
         let names = ("Owner".to_owned(), "Made by the first start.".to_owned());
         let (account, own_key) = self.new_account(&email, names).await?;
         let (key, private) = self.new_key(&email).await?;
         let key_file = key_file::write(&account, &key.id, (&private, token_uri));
-        let owner =
-            Owner { email: account.email.clone(), project: account.project.clone(), key_file };
+        let owner = Owner { email: account.email.clone(), key_file };
         keep(&owner)?;
         let (project, now) = (project.clone(), self.clock.now());
         let created = self
@@ -59,7 +59,8 @@ impl Engine {
                     return Ok(false);
                 }
                 meta::projects::ensure(tx, project.as_str(), now)?;
-                own::insert_account(tx, (&project, &account, &own_key))?;
+                meta::projects::ensure(tx, owners.as_str(), now)?;
+                own::insert_account(tx, (&owners, &account, &own_key))?;
                 accounts::insert_key(tx, &key)?;
                 own_policies::write(tx, ORGANIZATION, &everything(&email), now)?;
                 let event = events::Event {

@@ -3,8 +3,10 @@
 
 use model::digest::{Algorithm, Digest, Hasher};
 use model::principal::Principal;
+use model::reach::Reach;
 use model::scope::Scope;
 
+use super::ancestry::Ancestry;
 use super::jwt::{JwtError, Unverified};
 use super::key_file;
 use super::tokens::{Bearer, Claims, Purpose};
@@ -80,8 +82,8 @@ pub enum Surface<'a> {
     Registry,
     /// The Google APIs, by their own address.
     Api {
-        /// Where clients reach them.
-        external_url: &'a str,
+        /// Where clients reach them, and no other server, each without a slash at the end.
+        urls: [&'a str; 2],
     },
 }
 
@@ -100,6 +102,7 @@ impl Caller {
             principal: Principal::Anonymous,
             rights: Rights::Policies,
             scope: Scope::All,
+            reach: Reach::ALL,
             proof: Proof::default(),
         }
     }
@@ -114,13 +117,27 @@ pub struct Proof {
     pub(crate) token: Option<String>,
     /// ..and the one that it was made from.
     pub(crate) from: Option<String>,
+    /// Whom that token comes down from.
+    pub(crate) ancestry: Ancestry,
     /// Until when the credential is good, in seconds since 1970; `None` for one without an end.
     pub(crate) expires_at: Option<i64>,
-    /// The epoch under which all of this stood.
+    /// When all of this stood.
+    pub(crate) moment: Moment,
+}
+
+/// A moment, by what this process had seen of changes to rights and of tokens that were taken back.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Moment {
     pub(crate) epoch: i64,
+    pub(crate) generation: u64,
 }
 
 impl Proof {
+    /// Our own tokens that it rests on.
+    pub(crate) fn tokens(&self) -> impl Iterator<Item = &str> {
+        self.token.iter().chain(&self.from).chain(&self.ancestry.tokens).map(String::as_str)
+    }
+
     /// The account's key that it rests on.
     pub fn key(&self) -> Option<&str> {
         self.key.as_deref()
@@ -138,9 +155,8 @@ impl Engine {
             Surface::Registry => "token of /v2/",
             Surface::Api { .. } => "token of the APIs",
         };
-        let remembered = remembered_as(kind, token);
-        let epoch = self.epoch().await?;
-        if let Some(known) = self.remembered(&remembered, epoch) {
+        let (remembered, moment) = (remembered_as(kind, token), self.moment().await?);
+        if let Some(known) = self.remembered(&remembered, moment) {
             return Ok(known);
         }
         let unverified = Unverified::parse(token)?;
@@ -148,35 +164,42 @@ impl Engine {
             "ES256" => self.caller_by_own_token(&unverified, surface).await?,
             _ => self.caller_by_self_signed(&unverified, surface).await?,
         };
-        Ok(self.remember((remembered, epoch), caller))
+        Ok(self.remember((remembered, moment), caller))
     }
 
     /// Who holds this key file.
     pub async fn caller_by_key_file(&self, text: &str) -> Result<Caller, EngineError> {
-        let remembered = remembered_as("key file", text);
-        let epoch = self.epoch().await?;
-        if let Some(known) = self.remembered(&remembered, epoch) {
+        let (remembered, moment) = (remembered_as("key file", text), self.moment().await?);
+        if let Some(known) = self.remembered(&remembered, moment) {
             return Ok(known);
         }
         let file = key_file::read(text)?;
         let (key, bearer) = self.account_key(&file.client_email, &file.private_key_id).await?;
         // The id and the address prove nothing: anybody may write them down.
-        if file.private_key.public_key().map_err(|_| CredentialError::KeyFile)? != key.public_key {
+        let public_key = file.private_key()?.public_key().map_err(|_| CredentialError::OtherKey)?;
+        if public_key != key.public_key {
             return Err(CredentialError::OtherKey.into());
         }
         let caller = of_account(bearer, None);
-        Ok(self.remember((remembered, epoch), caller))
+        Ok(self.remember((remembered, moment), caller))
     }
 
-    fn remembered(&self, hash: &Digest, epoch: i64) -> Option<Caller> {
-        let known = self.identity.callers.get(hash, epoch)?;
-        (known.expires_at > self.clock.now() / 1_000_000).then_some(known.caller)
+    /// What is looked up now is remembered under this.
+    async fn moment(&self) -> Result<Moment, EngineError> {
+        Ok(Moment { epoch: self.epoch().await?, generation: self.revocations().await? })
     }
 
-    fn remember(&self, (hash, epoch): (Digest, i64), mut caller: Caller) -> Caller {
-        caller.proof.epoch = epoch;
+    fn remembered(&self, hash: &Digest, moment: Moment) -> Option<Caller> {
+        let known = self.identity.callers.get(hash, moment.epoch)?;
+        let good = known.expires_at > self.clock.now() / 1_000_000
+            && self.identity.revocations.spare(&known.caller.proof);
+        good.then_some(known.caller)
+    }
+
+    fn remember(&self, (hash, moment): (Digest, Moment), mut caller: Caller) -> Caller {
+        caller.proof.moment = moment;
         let expires_at = caller.proof.expires_at.unwrap_or(i64::MAX);
-        self.identity.callers.put(hash, epoch, Known { caller: caller.clone(), expires_at });
+        self.identity.callers.put(hash, moment.epoch, Known { caller: caller.clone(), expires_at });
         caller
     }
 
@@ -194,25 +217,31 @@ impl Engine {
             (Purpose::Registry, access) => Scope::Listed(access.unwrap_or_default()),
             (Purpose::Access, _) => Scope::All,
         };
+        let reach = claims.scope.as_deref().map_or(Reach::ALL, Reach::of);
         let (principal, proof) = proven(claims)?;
         self.check_standing((&principal, &proof), self.clock.now()).await?;
-        Ok(Caller { principal, rights: Rights::Policies, scope, proof })
+        Ok(Caller { principal, rights: Rights::Policies, scope, reach, proof })
     }
 
     /// Checks once more that a caller who was recognised some time ago would be now, if anything changed since.
     pub(crate) async fn check_again(&self, caller: &Caller) -> Result<(), EngineError> {
         /// Expiry never stops a request that has begun: what counts is what was taken away.
         const NO_KEY_IS_OVER: Micros = Micros::MIN;
-        match &caller.rights {
-            Rights::Policies if caller.proof.epoch != self.epoch().await? => {
-                self.check_standing((&caller.principal, &caller.proof), NO_KEY_IS_OVER).await
+        let Caller { principal, rights, proof, .. } = caller;
+        match rights {
+            Rights::All | Rights::Listed(_) => Ok(()),
+            Rights::Policies => {
+                let now = self.moment().await?;
+                if proof.moment == now && self.identity.revocations.spare(proof) {
+                    return Ok(());
+                }
+                self.check_standing((principal, proof), NO_KEY_IS_OVER).await
             }
-            Rights::Policies | Rights::All | Rights::Listed(_) => Ok(()),
         }
     }
 
-    /// Whether what a credential rests on still stands: our own tokens, the key, the account. A key whose own
-    /// time was over at `at` does not.
+    /// Whether what a credential rests on still stands: our own tokens, keys, accounts. A key whose own time was
+    /// over at `at` does not.
     pub(crate) async fn check_standing(
         &self,
         (principal, proof): (&Principal, &Proof),
@@ -221,12 +250,12 @@ impl Engine {
         let (principal, proof) = (principal.clone(), proof.clone());
         self.meta
             .read(move |tx| {
-                for id in proof.token.iter().chain(&proof.from) {
-                    if meta::signing_keys::is_revoked(tx, id)? {
+                for id in proof.tokens() {
+                    if meta::revoked_tokens::is_revoked(tx, id)? {
                         return Err(CredentialError::Revoked.into());
                     }
                 }
-                if let Some(id) = &proof.key {
+                for id in proof.key.iter().chain(&proof.ancestry.keys) {
                     let key = meta::accounts::find_key(tx, id)?
                         .filter(|key| !key.disabled && key.valid_before > at);
                     key.ok_or(CredentialError::KeyDisabled)?;
@@ -235,6 +264,11 @@ impl Engine {
                     let account = meta::accounts::standing(tx, email.as_str())?
                         .filter(|account| Some(&account.unique_id) == proof.uid.as_ref());
                     account.ok_or(CredentialError::AccountDisabled)?;
+                }
+                for number in &proof.ancestry.accounts {
+                    if !meta::accounts::is_standing(tx, number)? {
+                        return Err(CredentialError::AccountDisabled.into());
+                    }
                 }
                 Ok(())
             })
@@ -250,8 +284,8 @@ impl Engine {
         let audience = assertion.aud.as_deref().unwrap_or_default();
         let meant_for_us = match surface {
             Surface::Registry => audience.is_empty(),
-            Surface::Api { external_url } => {
-                let ours = audience.trim_end_matches('/') == external_url.trim_end_matches('/');
+            Surface::Api { urls } => {
+                let ours = urls.contains(&audience.trim_end_matches('/'));
                 (audience.is_empty() && assertion.scope.is_some())
                     || (!audience.is_empty() && (ours || is_served_api(audience)))
             }
@@ -259,7 +293,8 @@ impl Engine {
         if !meant_for_us || assertion.target_audience.is_some() {
             return Err(JwtError("it is for something else").into());
         }
-        Ok(of_account(bearer, Some(assertion.exp)))
+        let reach = assertion.scope.as_deref().map_or(Reach::ALL, Reach::of);
+        Ok(Caller { reach, ..of_account(bearer, Some(assertion.exp)) })
     }
 }
 
@@ -275,15 +310,16 @@ fn is_served_api(audience: &str) -> bool {
 
 /// Whom the claims of one of our own tokens speak for, and by what.
 pub(crate) fn proven(claims: Claims) -> Result<(Principal, Proof), JwtError> {
-    let principal = claims.sub.parse().map_err(|_| JwtError("its subject is no principal"))?;
-    let Claims { uid, key, jti, from, exp, .. } = claims;
-    Ok((principal, Proof { uid, key, token: Some(jti), from, expires_at: Some(exp), epoch: 0 }))
+    let principal = claims.principal()?;
+    let Claims { uid, key, jti, from, via: ancestry, exp, .. } = claims;
+    let (token, expires_at) = (Some(jti), Some(exp));
+    Ok((principal, Proof { uid, key, token, from, ancestry, expires_at, ..Proof::default() }))
 }
 
 fn of_account(bearer: Bearer, expires_at: Option<i64>) -> Caller {
-    let Bearer { principal, uid, key } = bearer;
-    let proof = Proof { uid, key, expires_at, ..Proof::default() };
-    Caller { principal, rights: Rights::Policies, scope: Scope::All, proof }
+    let Bearer { principal, uid, key, ancestry } = bearer;
+    let proof = Proof { uid, key, ancestry, expires_at, ..Proof::default() };
+    Caller { principal, rights: Rights::Policies, scope: Scope::All, reach: Reach::ALL, proof }
 }
 
 /// What a credential is remembered as: not the credential.

@@ -141,8 +141,14 @@ impl AccountKey {
         Ok((Self(pair), der))
     }
 
+    /// Takes keys of the size that we make, and looks at no others: larger ones cost many times as much.
     pub(crate) fn from_pkcs8(der: &[u8]) -> Result<Self, KeyError> {
-        Ok(Self(RsaKeyPair::from_pkcs8(der)?))
+        const LONGEST: usize = 1300;
+        if der.len() > LONGEST {
+            return Err(KeyError);
+        }
+        let pair = RsaKeyPair::from_pkcs8(der)?;
+        if pair.public_modulus_len() != 2048 / 8 { Err(KeyError) } else { Ok(Self(pair)) }
     }
 
     /// As SubjectPublicKeyInfo.
@@ -198,5 +204,13 @@ mod tests {
         assert!(verify_rs256(&public, b"message", &signature));
         assert!(!verify_rs256(&public, b"another", &signature));
         assert!(!verify_rs256(b"", b"message", &signature));
+    }
+
+    #[test]
+    fn keys_of_another_size_are_not_looked_at() {
+        let larger = RsaKeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa3072).expect("made");
+        let der: Pkcs8V1Der<'_> = larger.as_der().expect("written");
+        assert!(RsaKeyPair::from_pkcs8(der.as_ref()).is_ok());
+        assert!(AccountKey::from_pkcs8(der.as_ref()).is_err());
     }
 }

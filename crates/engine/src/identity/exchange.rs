@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use meta::{epochs, signing_keys};
 use model::principal::Principal;
+use model::reach::Reach;
 use model::scope::{Entry, Scope};
 use serde::Serialize;
 
@@ -82,7 +82,8 @@ impl Engine {
             rest.map_or(Duration::MAX, |rest| Duration::from_secs(rest.max(1).unsigned_abs()));
         let lifetime = self.settings.registry_token_lifetime.min(rest);
         let from = caller.proof.token.clone();
-        let limits = Limits { from, access: Some(access), ..Limits::default() };
+        let (scope, access) = (caller.reach.scopes(), Some(access));
+        let limits = Limits { from, scope, access };
         self.issue((Purpose::Registry, &bearer(caller)), lifetime, limits).await
     }
 
@@ -96,24 +97,29 @@ impl Engine {
         self.issue((Purpose::Access, &bearer(caller)), LIFETIME, limits).await
     }
 
-    /// What a service account gets for an assertion that it signed: RFC 7523 as Google has it.
+    /// What a service account gets for an assertion that it signed: RFC 7523 as Google has it. `urls` are ours, the
+    /// first of them the one that we are known by.
     pub async fn exchange_assertion(
         &self,
         assertion: &str,
-        external_url: &str,
+        urls: [&str; 2],
     ) -> Result<Exchanged, EngineError> {
         let unverified = Unverified::parse(assertion)?;
         let (assertion, bearer) = self.check_assertion(&unverified).await?;
         let audience = assertion.aud.as_deref().unwrap_or_default();
-        let own = format!("{}/token", external_url.trim_end_matches('/'));
-        if audience != GOOGLE_TOKEN_URI && audience != own {
+        let own = urls.iter().any(|url| audience.strip_suffix("/token") == Some(url));
+        if audience != GOOGLE_TOKEN_URI && !own {
             return Err(JwtError("it is for another token endpoint").into());
         }
         if let Some(audience) = &assertion.target_audience {
-            let token = self.id_token(&bearer, (audience, external_url), IncludeEmail::Yes).await?;
+            let token = self.id_token(&bearer, (audience, urls[0]), IncludeEmail::Yes).await?;
             return Ok(Exchanged::Id { token });
         }
-        let scope = assertion.scope.unwrap_or_default();
+        let scope = assertion.scope.filter(|scope| !scope.trim().is_empty());
+        let scope = scope.ok_or_else(|| EngineError::InvalidArgument {
+            field: "scope",
+            problem: "Invalid OAuth scope or ID token audience provided.".to_owned(),
+        })?;
         let limits = Limits { scope: Some(scope.clone()), ..Limits::default() };
         let token = self.issue((Purpose::Access, &bearer), LIFETIME, limits).await?;
         Ok(Exchanged::Access { token, scope })
@@ -155,7 +161,13 @@ impl Engine {
             account.email.parse().map_err(|_| CredentialError::AccountDisabled)?,
         );
         let proof = Proof { uid: Some(account.unique_id), ..Proof::default() };
-        Ok(Caller { principal, rights: Rights::Policies, scope: Scope::All, proof })
+        Ok(Caller {
+            principal,
+            rights: Rights::Policies,
+            scope: Scope::All,
+            reach: Reach::ALL,
+            proof,
+        })
     }
 
     /// Who a caller is, for somebody else to check.
@@ -187,24 +199,6 @@ impl Engine {
         }))
     }
 
-    /// Takes an access token back, and answers whose it was. One that is good for nothing needs no taking back.
-    pub async fn revoke_token(&self, token: &str) -> Result<Option<Principal>, EngineError> {
-        let claims = match self.own_access_token(token).await {
-            Ok(claims) => claims,
-            Err(EngineError::Credential(_)) => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let (now, holder) = (self.clock.now(), claims.sub.parse().ok());
-        self.meta
-            .write(move |tx| {
-                signing_keys::revoke(tx, &claims.jti, (now, claims.exp * 1_000_000))?;
-                Ok::<_, EngineError>(epochs::bump(tx, epochs::ACCESS)?)
-            })
-            .await?;
-        self.poll_epoch().await?;
-        Ok(holder)
-    }
-
     async fn own_access_token(&self, token: &str) -> Result<Claims, EngineError> {
         let claims = self.check_token(&Unverified::parse(token)?, Purpose::Access).await?;
         let (principal, proof) = proven(claims.clone())?;
@@ -231,5 +225,6 @@ fn bearer(caller: &Caller) -> Bearer {
         principal: caller.principal.clone(),
         uid: caller.proof.uid.clone(),
         key: caller.proof.key.clone(),
+        ancestry: caller.proof.ancestry.clone(),
     }
 }

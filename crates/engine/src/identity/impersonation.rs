@@ -8,7 +8,8 @@ use model::principal::{AccountEmail, Principal};
 use model::resource::Resource;
 use model::scope::Scope;
 
-use super::accounts::KeyKind;
+use super::account_keys::KeyKind;
+use super::ancestry::Ancestry;
 use super::crypto::AccountKey;
 use super::exchange::{IncludeEmail, LIFETIME};
 use super::jwt::{self, Header};
@@ -112,7 +113,8 @@ impl Engine {
         AccountKey::from_pkcs8(&private).map_err(|_| unusable())
     }
 
-    /// Checks every link of the chain: each may hand on the right to the next, and the last one may use it.
+    /// Checks every link of the chain: each may hand on the right to the next, and the last one may use it. What the
+    /// account's bearer gets rests on all of them.
     async fn impersonate(
         &self,
         caller: &Caller,
@@ -126,16 +128,19 @@ impl Engine {
                 problem: format!("a chain has at most {LONGEST} delegates"),
             });
         }
-        let mut acting = caller.clone();
+        let (mut acting, mut delegates) = (caller.clone(), Vec::new());
         for delegate in &chain.delegates {
             let resource = Resource::ServiceAccount(delegate.clone());
             self.admit(&acting, Permission::IMPLICIT_DELEGATION, resource).await?;
             let (bearer, _) = self.own_key(delegate).await?;
             acting = as_account(&bearer, caller);
+            delegates.extend(bearer.uid);
         }
         let permission = permission.parse().expect("a permission of the role data");
         self.admit(&acting, permission, Resource::ServiceAccount(chain.account.clone())).await?;
-        self.own_key(&chain.account).await
+        let (bearer, key) = self.own_key(&chain.account).await?;
+        let ancestry = Ancestry::after(&caller.proof, delegates)?;
+        Ok((Bearer { ancestry, ..bearer }, key))
     }
 
     /// An account that is switched on, and the key that never leaves.
@@ -156,6 +161,7 @@ impl Engine {
                     principal: Principal::ServiceAccount(wanted.clone()),
                     uid: Some(account.unique_id),
                     key: None,
+                    ancestry: Ancestry::default(),
                 };
                 Ok((bearer, key))
             })
@@ -173,6 +179,7 @@ fn as_account(bearer: &Bearer, caller: &Caller) -> Caller {
         principal: bearer.principal.clone(),
         rights,
         scope: Scope::All,
+        reach: caller.reach,
         proof: Default::default(),
     }
 }

@@ -12,7 +12,7 @@ const LENGTH: usize = 256;
 
 impl Engine {
     /// Hides a place in a list.
-    pub(crate) fn hide_place(&self, list: &str, place: &str) -> Result<String, EngineError> {
+    pub fn hide_place(&self, list: &str, place: &str) -> Result<String, EngineError> {
         let filled = format!("{place:<LENGTH$}");
         let sealed = self.identity.master.places().seal(list, filled.as_bytes());
         let broken = |_| EngineError::Internal("a place in a list could not be sealed".to_owned());
@@ -20,7 +20,7 @@ impl Engine {
     }
 
     /// The place that was hidden. `None`: it is none of this list.
-    pub(crate) fn hidden_place(&self, list: &str, text: &str) -> Option<String> {
+    pub fn hidden_place(&self, list: &str, text: &str) -> Option<String> {
         let sealed = URL_SAFE_NO_PAD.decode(text.strip_prefix(MARK)?).ok()?;
         let filled = self.identity.master.places().open(list, &sealed).ok()?;
         Some(String::from_utf8(filled).ok()?.trim_end().to_owned())

@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use meta::policies::{self, Stored};
 use meta::{Id, Tx, accounts, epochs, events, repositories};
+use model::name::ProjectId;
 use model::permission::Permission;
 use model::policy::Policy;
-use model::principal::{Member, Principal};
+use model::principal::{AccountEmail, Member, Principal};
 use model::resource::{ORGANIZATION, Resource};
 
-use super::accounts::KeyKind;
+use super::account_keys::KeyKind;
 
+use crate::access::denied;
 use crate::{Caller, Engine, EngineError, Rights};
 
 /// A resource's policy as this process remembers it.
@@ -56,6 +58,24 @@ impl Admitted {
         )))
     }
 
+    /// As [`Admitted::to`], of a project and nothing in it.
+    pub(crate) fn to_project(&self, permission: &str) -> Result<&ProjectId, EngineError> {
+        match self.to(permission)? {
+            Resource::Project(project) => Ok(project),
+            other => Err(EngineError::ResourceUnknown(other.to_string())),
+        }
+    }
+
+    /// As [`Admitted::to`], of something whose own policy the permission is about: one on a repository must not
+    /// become one on its project.
+    fn to_policy(&self, permission: &str) -> Result<&Resource, EngineError> {
+        let resource = self.to(permission)?;
+        match resource.policy_service() {
+            Some(service) if permission.starts_with(&format!("{service}.")) => Ok(resource),
+            _ => Err(EngineError::ResourceUnknown(resource.to_string())),
+        }
+    }
+
     /// What happened, written with the change.
     pub(crate) fn event(&self, action: &str, resource: &str, now: i64) -> events::Event {
         events::Event {
@@ -80,11 +100,7 @@ impl Engine {
         if self.may(caller, permission, &resource).await? {
             return Ok(Admitted { caller: caller.clone(), permission, resource });
         }
-        Err(EngineError::Denied {
-            permission,
-            resource: resource.to_string(),
-            anonymous: caller.is_anonymous(),
-        })
+        Err(denied(caller, permission, &resource))
     }
 
     /// Whether policies let the caller do something. What a token is limited to is another question.
@@ -100,7 +116,8 @@ impl Engine {
                 *resource == Resource::Repository(grant.repository.clone())
                     && grant.permissions.contains(&permission)
             })),
-            Rights::Policies => self.policies_allow(&caller.principal, permission, resource).await,
+            Rights::Policies => Ok(caller.reach.allows(permission)
+                && self.policies_allow(&caller.principal, permission, resource).await?),
         }
     }
 
@@ -150,7 +167,7 @@ impl Engine {
         admitted: &Admitted,
         permission: &'static str,
     ) -> Result<StoredPolicy, EngineError> {
-        let resource = admitted.to(permission)?.clone();
+        let resource = admitted.to_policy(permission)?.clone();
         self.meta
             .read(move |tx| {
                 check_exists(tx, &resource)?;
@@ -166,7 +183,7 @@ impl Engine {
         permission: &'static str,
         (policy, etag): (Policy, Vec<u8>),
     ) -> Result<StoredPolicy, EngineError> {
-        let resource = admitted.to(permission)?.clone();
+        let resource = admitted.to_policy(permission)?.clone();
         let (admitted, now) = (admitted.clone(), self.clock.now());
         let stored = self
             .meta
@@ -178,6 +195,7 @@ impl Engine {
                         "There were concurrent policy changes. Please retry the whole read-modify-write with exponential backoff.".to_owned(),
                     ));
                 }
+                check_members(tx, &policy)?;
                 write(tx, &name, &policy, now)?;
                 if resource == Resource::Organization {
                     check_administrator(tx)?;
@@ -230,6 +248,32 @@ pub(super) fn write(
     let stored = Stored { bindings: policy.to_json(), etag: Id::random().to_bytes()[..8].to_vec() };
     policies::set(tx, resource, &stored, now)?;
     Ok(epochs::bump(tx, epochs::ACCESS)?)
+}
+
+/// Refuses accounts that are not there: whoever made one later would find roles waiting.
+fn check_members(tx: &mut Tx<'_>, policy: &Policy) -> Result<(), EngineError> {
+    for member in policy.bindings().iter().flat_map(|binding| &binding.members) {
+        if let Member::ServiceAccount(email) = member
+            && accounts::find(tx, email.as_str())?.is_none()
+        {
+            return Err(EngineError::InvalidArgument {
+                field: "policy",
+                problem: format!("Service account {email} does not exist."),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Takes all that an account may do from it, everywhere: the next account of this name is another one.
+pub(super) fn forget(tx: &mut Tx<'_>, email: &AccountEmail, now: i64) -> Result<(), EngineError> {
+    let member = Member::ServiceAccount(email.clone());
+    for (resource, stored) in policies::naming(tx, &member.to_string())? {
+        let mut policy = read(Some(stored))?.policy;
+        policy.unbind(&member);
+        write(tx, &resource, &policy, now)?;
+    }
+    Ok(())
 }
 
 /// Whoever may ask is told whether the resource is there.

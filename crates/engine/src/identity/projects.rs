@@ -91,9 +91,8 @@ impl Engine {
 
     /// What a project is.
     pub async fn project(&self, admitted: &Admitted) -> Result<Project, EngineError> {
-        let resource = admitted.to("resourcemanager.projects.get")?.clone();
-        let unknown = EngineError::ResourceUnknown(resource.to_string());
-        let Some(id) = resource.project() else { return Err(unknown) };
+        let id = admitted.to_project("resourcemanager.projects.get")?.clone();
+        let unknown = EngineError::ResourceUnknown(format!("projects/{id}"));
         let found = self
             .meta
             .point(move |tx| Ok::<_, EngineError>(projects::find(tx, id.as_str())?))
@@ -117,8 +116,10 @@ impl Engine {
         (last, limit): (&str, usize),
     ) -> Result<(Vec<Project>, Option<String>), EngineError> {
         const STEP: i64 = 500;
+        /// Most of them may be hidden, and nobody may make one request look at all.
+        const MOST: usize = 2_000;
         let get = "resourcemanager.projects.get".parse().expect("a known permission");
-        let (mut found, mut last) = (Vec::new(), last.to_owned());
+        let (mut found, mut last, mut seen) = (Vec::new(), last.to_owned(), 0);
         loop {
             let after = last.clone();
             let rows = self
@@ -127,9 +128,10 @@ impl Engine {
                 .await?;
             let end = rows.len() < STEP as usize;
             for row in rows {
-                if found.len() == limit {
+                if found.len() == limit || seen == MOST {
                     return Ok((found, Some(last)));
                 }
+                seen += 1;
                 last.clone_from(&row.id);
                 let resource = format!("projects/{}", row.id).parse::<Resource>();
                 if let Ok(resource) = resource
@@ -146,18 +148,17 @@ impl Engine {
 
     /// Asks for a project's end: from now on nobody may do anything in it.
     pub async fn delete_project(&self, admitted: &Admitted) -> Result<(), EngineError> {
-        let resource = admitted.to("resourcemanager.projects.delete")?.clone();
-        let id =
-            resource.project().ok_or_else(|| EngineError::ResourceUnknown(resource.to_string()))?;
+        let id = admitted.to_project("resourcemanager.projects.delete")?.clone();
+        let resource = format!("projects/{id}");
         let (admitted, now) = (admitted.clone(), self.clock.now());
         self.meta
             .write(move |tx| {
                 if projects::request_delete(tx, id.as_str())? == 0 {
-                    return Err(EngineError::ResourceUnknown(resource.to_string()));
+                    return Err(EngineError::ResourceUnknown(resource.clone()));
                 }
                 policies::check_administrator(tx)?;
                 epochs::bump(tx, epochs::ACCESS)?;
-                let event = admitted.event("delete-project", &resource.to_string(), now);
+                let event = admitted.event("delete-project", &resource, now);
                 Ok(events::insert(tx, &event)?)
             })
             .await?;

@@ -9,6 +9,7 @@ use model::principal::Principal;
 use model::scope::Entry;
 use serde::{Deserialize, Serialize};
 
+use super::ancestry::Ancestry;
 use super::crypto::{TokenKey, verify_es256};
 use super::jwt::{self, Header, JwtError, Unverified};
 use crate::{CredentialError, Engine, EngineError, micros};
@@ -65,6 +66,9 @@ pub(crate) struct Claims {
     /// The token that it was made from, and goes with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) from: Option<String>,
+    /// Whom it comes down from, if it was made by acting as somebody else.
+    #[serde(default, skip_serializing_if = "Ancestry::is_empty")]
+    pub(crate) via: Ancestry,
     /// The scopes of OAuth that were asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) scope: Option<String>,
@@ -73,12 +77,20 @@ pub(crate) struct Claims {
     pub(crate) access: Option<Vec<Entry>>,
 }
 
+impl Claims {
+    /// Whom the token speaks for.
+    pub(crate) fn principal(&self) -> Result<Principal, JwtError> {
+        self.sub.parse().map_err(|_| JwtError("its subject is no principal"))
+    }
+}
+
 /// Who a token is for, and what it was got with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Bearer {
     pub(crate) principal: Principal,
     pub(crate) uid: Option<String>,
     pub(crate) key: Option<String>,
+    pub(crate) ancestry: Ancestry,
 }
 
 /// A token, and how long it lives.
@@ -192,6 +204,7 @@ impl Engine {
             uid: bearer.uid.clone(),
             key: bearer.key.clone(),
             from: limits.from,
+            via: bearer.ancestry.clone(),
             scope: limits.scope,
             access: limits.access,
         };
@@ -224,6 +237,19 @@ impl Engine {
         unverified: &Unverified<'_>,
         purpose: Purpose,
     ) -> Result<Claims, EngineError> {
+        let claims = self.check_signed(unverified, purpose).await?;
+        if claims.exp <= self.clock.now() / 1_000_000 {
+            return Err(CredentialError::Expired.into());
+        }
+        Ok(claims)
+    }
+
+    /// Checks that a token is ours, and for this purpose.
+    pub(crate) async fn check_signed(
+        &self,
+        unverified: &Unverified<'_>,
+        purpose: Purpose,
+    ) -> Result<Claims, EngineError> {
         let header = &unverified.header;
         if header.alg != "ES256" || header.typ.as_deref() != Some(purpose.media_type()) {
             return Err(JwtError("it is not one of ours").into());
@@ -236,9 +262,6 @@ impl Engine {
             unverified.verified(|message, signature| verify_es256(public, message, signature))?;
         if claims.iss != ISSUER || claims.aud != purpose.audience() || claims.purpose != purpose {
             return Err(JwtError("it is for something else").into());
-        }
-        if claims.exp <= self.clock.now() / 1_000_000 {
-            return Err(CredentialError::Expired.into());
         }
         Ok(claims)
     }
@@ -253,4 +276,18 @@ pub(crate) struct Limits {
     pub(crate) scope: Option<String>,
     /// Images.
     pub(crate) access: Option<Vec<Entry>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Those that were made before tokens knew whom they come down from, and most that are made now.
+    #[test]
+    fn a_token_without_ancestors_says_nothing_of_them() {
+        let said = r#"{"iss":"berth","aud":"berth/api","sub":"user:a@example.com","iat":1,"exp":2,"jti":"x","purpose":"access"}"#;
+        let claims: Claims = serde_json::from_str(said).expect("claims");
+        assert!(claims.via.is_empty());
+        assert_eq!(serde_json::to_string(&claims).expect("JSON"), said);
+    }
 }

@@ -19,6 +19,7 @@ use futures_util::StreamExt;
 use meta::{Database, Id, Meta};
 use model::digest::{Algorithm, Digest};
 use model::name::ImagePath;
+use model::reach::Reach;
 use model::reference::Reference;
 use model::scope::Scope;
 use tempfile::TempDir;
@@ -89,8 +90,13 @@ impl Registry {
 
     pub(crate) async fn open<K: engine::Kind>(&self) -> RepoAccess<K> {
         let principal = "user:somebody@example.com".parse().expect("a principal");
-        let caller =
-            Caller { principal, rights: Rights::All, scope: Scope::All, proof: Proof::default() };
+        let caller = Caller {
+            principal,
+            rights: Rights::All,
+            scope: Scope::All,
+            reach: Reach::ALL,
+            proof: Proof::default(),
+        };
         let path = ImagePath::parse("p/r/image", None).expect("a path");
         let target = Target { location: "us-west1".parse().expect("a location"), path };
         self.engine.open(&caller, &target).await.expect("everything is allowed")

@@ -1,7 +1,7 @@
 //! Lists follow an index: no scan of a table and no sort, whatever the database holds.
 
 use super::{NOW, TestDatabase, add_manifest, on_each, place};
-use crate::{Database, Id, Param, gc_queue, operations, packages, tags, versions};
+use crate::{Database, Id, Param, gc_queue, operations, packages, revoked_tokens, tags, versions};
 
 async fn check(db: &TestDatabase, sql: &'static str, params: &[Param<'static>]) {
     let params = params.to_vec();
@@ -38,6 +38,8 @@ on_each! {
         check(db, versions::REFERRERS_SQL, &[id, text, text, text, text]).await;
         check(db, tags::LIST_SQL, &[id, text, limit]).await;
         check(db, operations::FORGET_SQL, &[limit, limit]).await;
+        check(db, revoked_tokens::SINCE_SQL, &[limit, limit]).await;
+        check(db, revoked_tokens::FORGET_SQL, &[limit]).await;
         check(db, gc_queue::DUE_SQL, &[limit, limit, text, text, limit]).await;
     }
 }

@@ -11,8 +11,8 @@ use crate::gc_queue::Review;
 use crate::tags::Change;
 use crate::versions::{Address, Binding};
 use crate::{
-    Id, MetaError, Tx, epochs, events, gc_queue, leases, packages, repositories, tags, usage,
-    versions,
+    Id, MetaError, Tx, epochs, events, gc_queue, leases, packages, repositories, revoked_tokens,
+    tags, usage, versions,
 };
 
 /// An image with manifests `m0`, `m1`, …, which name nothing.
@@ -311,6 +311,24 @@ on_each! {
                 epochs::bump(tx, epochs::ACCESS)?;
             }
             assert_eq!(epochs::get(tx, "other")?, 0);
+            Ok(())
+        }).await;
+    }
+
+    async fn a_revocation_is_remembered_for_longer_than_its_token_lives(db: &TestDatabase) {
+        const HOUR: i64 = 3_600_000_000;
+        const DAY: i64 = 24 * HOUR;
+        db.write(|tx| {
+            assert!(revoked_tokens::insert(tx, "a", (0, HOUR))?);
+            assert!(!revoked_tokens::insert(tx, "a", (1, HOUR))?, "once is enough");
+            assert!(revoked_tokens::insert(tx, "b", (2 * DAY, HOUR))?, "one that is over is known to others");
+            assert!(revoked_tokens::is_revoked(tx, "a")?, "an upload that it began may still be running");
+            assert_eq!(revoked_tokens::since(tx, 0, 10)?, [(1, "a".to_owned()), (2, "b".to_owned())]);
+            assert_eq!(revoked_tokens::since(tx, 0, 1)?, [(1, "a".to_owned())]);
+            assert_eq!(revoked_tokens::since(tx, 1, 10)?, [(2, "b".to_owned())]);
+            assert!(!revoked_tokens::insert(tx, "c", (8 * DAY, HOUR))?, "nothing rests on it any more");
+            assert!(revoked_tokens::insert(tx, "d", (8 * DAY, 8 * DAY))?);
+            assert_eq!(revoked_tokens::since(tx, 0, 10)?, [(3, "d".to_owned())], "the others are forgotten");
             Ok(())
         }).await;
     }

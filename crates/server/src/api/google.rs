@@ -14,19 +14,20 @@ mod path;
 mod query;
 mod rest;
 pub mod services;
+mod template;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
-use bytes::Bytes;
+use http::Extensions;
 use http::header::CONTENT_TYPE;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tonic::Code;
 use tonic::service::Routes;
 use tower::ServiceExt;
@@ -35,6 +36,7 @@ pub use contract::{AccessRule, DoorsError, HttpRule, MethodInfo};
 pub use error::GoogleError;
 pub use gate::{Access, Gate};
 
+use crate::layer::whole::{Bodies, Whole, WholeError};
 use contract::Contract;
 use rest::Transcoder;
 
@@ -44,11 +46,11 @@ const MESSAGE_LIMIT: usize = 4 << 20;
 /// Opens both doors to the services of `routes`: the router answers every path, unknown ones with Google's 404.
 ///
 /// Fails if a method of the contract does not say what it asks of its caller, or if two methods share a path.
-pub fn doors(routes: Routes, gate: Arc<dyn Gate>) -> Result<Router, DoorsError> {
+pub fn doors(routes: Routes, gate: Arc<dyn Gate>, intake: Intake) -> Result<Router, DoorsError> {
     let contract = Arc::new(Contract::read()?);
-    let guard = gate::Guard::new(contract.clone(), gate);
+    let guard = gate::Guard::new(contract.clone(), gate, intake.clone());
     let grpc = routes.prepare().into_axum_router().layer(from_fn_with_state(guard, gate::guard));
-    let rest = Arc::new(Transcoder::new(contract, grpc.clone())?);
+    let rest = Arc::new(Transcoder::new(contract, grpc.clone(), intake)?);
     Ok(Router::new().fallback(choose).with_state(Doors { grpc, rest }))
 }
 
@@ -76,14 +78,61 @@ async fn choose(State(doors): State<Doors>, request: Request) -> Response {
     doors.rest.answer(request).await
 }
 
-/// The whole of a request's body, unless there is more than `limit`.
-async fn collect(body: Body, limit: usize) -> Result<Bytes, GoogleError> {
-    match Limited::new(body, limit).collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(GoogleError::new(
-            Code::InvalidArgument,
-            format!("Request payload size exceeds the limit: {MESSAGE_LIMIT} bytes."),
-        )),
-        Err(_) => Err(GoogleError::new(Code::Cancelled, "the request's body was cut short")),
+/// A credential that was sent and not accepted: what is sent with it is not read.
+#[derive(Debug, Clone)]
+pub struct Refused(pub GoogleError);
+
+/// That less than usual is taken from this caller.
+#[derive(Debug, Clone)]
+pub struct AtMost {
+    /// The largest message.
+    pub bytes: usize,
+    /// What is said to more.
+    pub otherwise: GoogleError,
+}
+
+/// Takes the messages of both doors in, within the memory that they share.
+#[derive(Clone)]
+pub struct Intake {
+    bodies: Bodies,
+    /// How long a body may pause.
+    idle: Duration,
+}
+
+impl Intake {
+    /// With room for a few of the largest messages.
+    pub fn new(idle: Duration) -> Self {
+        Self { bodies: Bodies::new(4 * MESSAGE_LIMIT), idle }
+    }
+
+    /// The whole of a request's body.
+    async fn take(&self, extensions: &Extensions, body: Body) -> Result<Whole, GoogleError> {
+        let limited = extensions.get::<AtMost>();
+        // What is announced need not come first.
+        if let Some(limited) = limited
+            && body.size_hint().lower() > limited.bytes as u64
+        {
+            return Err(limited.otherwise.clone());
+        }
+        let most = limited.map_or(MESSAGE_LIMIT, |limited| limited.bytes);
+        let taken = self.bodies.receive(body, (most + frame::PREFIX, self.idle)).await;
+        taken.map_err(|error| match error {
+            WholeError::TooLarge => match limited {
+                Some(limited) => limited.otherwise.clone(),
+                None => GoogleError::new(
+                    Code::InvalidArgument,
+                    format!("Request payload size exceeds the limit: {MESSAGE_LIMIT} bytes."),
+                ),
+            },
+            WholeError::Stalled => {
+                GoogleError::new(Code::DeadlineExceeded, "the request's body did not come in time")
+            }
+            WholeError::Closed => {
+                GoogleError::new(Code::Cancelled, "the request's body was cut short")
+            }
+            WholeError::GivenUp => {
+                GoogleError::new(Code::Unavailable, "too much is sent at once; try again")
+            }
+        })
     }
 }

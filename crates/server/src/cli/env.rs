@@ -6,8 +6,9 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
+use model::host::{domain_of, without_port};
 
-use super::Source;
+use super::{Source, quoted};
 use crate::data::addresses;
 
 /// Print what points gcloud at this registry, for a shell to read.
@@ -16,7 +17,7 @@ use crate::data::addresses;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   eval \"$(berth env)\"
-  eval \"$(berth env --url https://registry.example.com --ca ca.pem)\"")]
+  eval \"$(berth env --url https://us-west1-docker.example.com --ca ca.pem)\"")]
 pub(super) struct Env {
     #[command(flatten)]
     source: Source,
@@ -35,17 +36,18 @@ const APIS: [&str; 5] =
 impl Env {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let config = self.source.read()?;
-        let own = config.domains.first().map_or("localhost", String::as_str).to_owned();
         let (url, domain) = match self.url {
-            Some(url) => (url, own),
+            // What the settings of this machine say is of another registry, perhaps.
+            Some(url) => (url, None),
             None => {
                 let running = addresses(&config.data)?;
-                (running.url, running.domain)
+                (running.url, Some(running.domain))
             }
         };
         let url = url.trim_end_matches('/');
-        let (_, host) =
-            url.split_once("://").context("--url must begin with http:// or https://")?;
+        let host = host_of(url)?.to_ascii_lowercase();
+        let own = || config.domains.first().map_or("localhost", String::as_str);
+        let domain = domain.as_deref().or_else(|| domain_of(&host)).unwrap_or_else(own);
         let mut lines = Vec::new();
         for api in APIS {
             lines.push(format!(
@@ -54,7 +56,7 @@ impl Env {
             ));
         }
         // Images are named by a location's host; gcloud takes what stands behind it for the domain.
-        let port = host.rsplit_once(':').map(|(_, port)| format!(":{port}")).unwrap_or_default();
+        let port = &host[without_port(&host).len()..];
         lines.push(format!("CLOUDSDK_ARTIFACTS_DOMAIN={}", quoted(&format!("{domain}{port}"))));
         lines.push("CLOUDSDK_ARTIFACTS_ALLOW_UNRECOGNIZED_REGISTRY=true".to_owned());
         let introspect = quoted(&format!("{url}/introspect"));
@@ -74,7 +76,9 @@ impl Env {
     }
 }
 
-/// For a shell, whatever it holds.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "'\\''"))
+/// The host that a URL names, with its port.
+fn host_of(url: &str) -> anyhow::Result<&str> {
+    let behind = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    let behind = behind.context("--url must begin with http:// or https://")?;
+    Ok(behind.split_once('/').map_or(behind, |(host, _)| host))
 }

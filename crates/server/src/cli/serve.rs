@@ -10,7 +10,7 @@ use clap::Args;
 use engine::SystemClock;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::Source;
+use super::{Source, word};
 use crate::api::metadata_server;
 use crate::auth::Authenticate;
 use crate::config::{Config, OpsListen};
@@ -137,7 +137,7 @@ impl Serve {
         };
         let lower = |name: &String| name.to_ascii_lowercase();
         let dev_hosts: Vec<_> = self.dev_host.iter().map(lower).collect();
-        let location = config.default_location.clone();
+        let (location, env) = (config.default_location.clone(), env_command(&config));
         let server = Server::start(Setup {
             config,
             authenticate: if self.dev { Authenticate::Dev } else { Authenticate::accounts() },
@@ -146,7 +146,7 @@ impl Serve {
             clock: Arc::new(SystemClock),
         })
         .await?;
-        banner(&server, &dev_hosts, (&kept, &location))?;
+        banner(&server, &dev_hosts, (&kept, &location, &env))?;
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
@@ -182,20 +182,25 @@ fn development(out: &mut impl Write, listen: SocketAddr, names: &[String]) -> st
     writeln!(out, "  docker pull {image}\n")
 }
 
+/// The command that points gcloud at this registry. It looks for it in the folder that it has by itself.
+fn env_command(config: &Config) -> String {
+    if config.data == Config::default().data {
+        return "berth env".to_owned();
+    }
+    format!("berth env --data {}", word(&config.data.display().to_string()))
+}
+
 /// How whoever started it first signs in.
 fn first_start(
     out: &mut impl Write,
     owner: &FirstOwner,
-    (base, location): (&str, &str),
+    (base, location, env): (&str, &str, &str),
 ) -> std::io::Result<()> {
     let host = base.split_once("://").map_or(base, |(_, host)| host);
-    let (key, project) = (owner.key_file.display(), &owner.project);
+    let (key, project) = (word(&owner.key_file.display().to_string()), &owner.project);
     writeln!(out, "\nThis is the first start. {} owns everything; its key is in", owner.email)?;
     writeln!(out, "{key}: keep it safe, it is nowhere else. Next:\n")?;
-    writeln!(
-        out,
-        "  eval \"$(berth env)\" && gcloud auth activate-service-account --key-file={key}"
-    )?;
+    writeln!(out, "  eval \"$({env})\" && gcloud auth activate-service-account --key-file={key}")?;
     writeln!(
         out,
         "  gcloud artifacts repositories create my-repository --repository-format=docker --location={location} --project={project}"
@@ -207,7 +212,7 @@ fn first_start(
 fn banner(
     server: &Server,
     names: &[String],
-    (kept, location): (&str, &str),
+    (kept, location, env): (&str, &str, &str),
 ) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     let version = env!("CARGO_PKG_VERSION");
@@ -218,7 +223,7 @@ fn banner(
         writeln!(out, "Berth {version} serves {}", server.origin.external_url)?;
     }
     if let Some(owner) = &server.owner {
-        first_start(&mut out, owner, (&server.origin.external_url, location))?;
+        first_start(&mut out, owner, (&server.origin.external_url, location, env))?;
     }
     if let Some(ops) = server.ops.map(reachable) {
         writeln!(out, "Health and metrics: http://{ops}/readyz, http://{ops}/metrics")?;

@@ -21,7 +21,7 @@ pub struct Config {
     pub database: String,
     /// Where clients reach the server, as `https://registry.example.com`; empty: where it listens.
     pub external_url: String,
-    /// The project that the first start makes, with the account that owns everything.
+    /// The project that the first start makes, beside the one of the account that owns everything.
     pub first_project: String,
     /// The location of hosts that name none.
     pub default_location: String,

@@ -105,6 +105,9 @@ fn load(certificate: &Path, key: &Path) -> anyhow::Result<Loaded> {
     let chain: Result<Vec<_>, _> =
         CertificateDer::pem_file_iter(certificate).and_then(|certificates| certificates.collect());
     let chain = chain.with_context(|| format!("{} is no certificate", name(certificate)))?;
+    if chain.is_empty() {
+        bail!("{} has no certificate in it", name(certificate));
+    }
     let private = PrivateKeyDer::from_pem_file(key)
         .with_context(|| format!("{} is no private key", name(key)))?;
     let signing = aws_lc_rs::sign::any_supported_type(&private)

@@ -4,14 +4,17 @@
 
 mod authorization;
 mod credentials;
+mod derivation;
 mod documents;
 mod doors;
 mod forgery;
 mod guesses;
+mod immutability;
 mod matrix;
 mod metadata;
 mod policies;
 mod protocol;
+mod reach;
 mod revocation;
 mod secrets;
 mod visibility;

@@ -377,3 +377,20 @@ async fn an_error_is_found_by_its_id() {
     assert_eq!(line["level"], "ERROR");
     assert_eq!(line["request.id"], failed.header("x-request-id"));
 }
+
+/// gcloud finds images by what stands behind the location in their host, and refuses every other.
+#[test]
+fn the_domain_in_the_url_of_another_machine() {
+    for (url, domain) in [
+        ("https://us-west1-docker.example.com/", "example.com"),
+        ("https://US-west1-docker.example.com", "example.com"),
+        ("https://docker.us-west1.rep.example.com:8443", "example.com:8443"),
+        ("https://registry.example.com", "localhost"),
+        ("http://127.0.0.1:5050", "localhost:5050"),
+        ("http://[::1]", "localhost"),
+    ] {
+        let said = String::from_utf8(run(&["env", "--url", url]).stdout).expect("text");
+        let expected = format!("export CLOUDSDK_ARTIFACTS_DOMAIN='{domain}'\n");
+        assert!(said.contains(&expected), "{url}: {said}");
+    }
+}

@@ -13,7 +13,7 @@ use prost_reflect::{
 use proto::google::api::HttpRule as RawRule;
 use proto::google::api::http_rule::Pattern;
 
-use super::path::TemplateError;
+use super::template::{Template, TemplateError};
 
 /// Why the doors stay closed.
 #[derive(Debug, thiserror::Error)]
@@ -101,6 +101,9 @@ pub struct MethodInfo {
     pub rules: Vec<HttpRule>,
     /// What it asks of its caller.
     pub access: AccessRule,
+    /// What the resource of `access` is named like. gRPC takes any text, and a right on one kind of resource must not
+    /// become a right on another.
+    shapes: Vec<Template>,
     /// The type of its request.
     pub input: MessageDescriptor,
     /// The type of its reply.
@@ -165,12 +168,30 @@ impl MethodInfo {
             .map_err(|problem| DoorsError::Access { method: name.clone(), problem })?;
         let rule: Option<RawRule> = option(method, "google.api.http");
         let rules = rule.map(http_rules).unwrap_or_default();
+        let shapes = match &access {
+            AccessRule::Permission { resource: Some(field), .. } => shapes(&name, &rules, field)?,
+            AccessRule::Permission { resource: None, .. } | AccessRule::Open { .. } => Vec::new(),
+        };
         let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
-        Ok(Self { name, path, rules, access, input: method.input(), output: method.output() })
+        let (input, output) = (method.input(), method.output());
+        Ok(Self { name, path, rules, access, shapes, input, output })
+    }
+
+    /// Whether this names a resource of the kind that the method is about.
+    pub(super) fn is_about(&self, resource: &str) -> bool {
+        self.shapes.iter().any(|shape| shape.fits(resource))
     }
 }
 
 impl AccessRule {
+    /// The permission, if one is asked for.
+    pub(super) fn permission(&self) -> Option<&str> {
+        match self {
+            Self::Permission { permission, .. } => Some(permission),
+            Self::Open { .. } => None,
+        }
+    }
+
     /// Looks whether the option decides anything, and names a field that there is.
     pub(super) fn read(
         access: proto::berth::Access,
@@ -191,6 +212,19 @@ impl AccessRule {
             (false, true) => Ok(Self::Permission { permission, resource: Some(resource) }),
         }
     }
+}
+
+/// What the rules put into a field, which each of them must fill.
+fn shapes(method: &str, rules: &[HttpRule], field: &str) -> Result<Vec<Template>, DoorsError> {
+    let problem = "the resource is not in the path of an HTTP rule";
+    let unknown = || DoorsError::Access { method: method.to_owned(), problem };
+    if rules.is_empty() {
+        return Err(unknown());
+    }
+    let shape = |rule: &HttpRule| {
+        Template::read(method, &rule.template)?.of_variable(field).ok_or_else(unknown)
+    };
+    rules.iter().map(shape).collect()
 }
 
 /// A method's option, if it has it.

@@ -4,18 +4,19 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use axum::Router;
-use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use engine::Surface;
 use model::permission::Permission;
 use tower::ServiceExt;
 
-use super::services::{BaseUrl, EngineGate, Refused, routes};
-use super::{AccessRule, doors, methods};
+use super::services::{BaseUrl, EngineGate, routes};
+use super::{AccessRule, AtMost, GoogleError, Intake, Refused, doors, methods};
 use crate::api::{App, oci};
 use crate::layer::RequestInfo;
-use crate::layer::body::with_idle_timeout;
+
+/// The largest message of somebody who is nobody: enough for all that they could be let in for.
+const ANONYMOUS_LIMIT: usize = 16 << 10;
 
 /// What is served beside the registry.
 #[derive(Clone)]
@@ -27,7 +28,9 @@ pub struct Entry {
 impl Entry {
     /// Opens the doors. Fails where a method asks for a permission that no role holds: nobody could call it.
     pub fn new(app: &App) -> anyhow::Result<Self> {
-        let doors = doors(routes(app), EngineGate::new(app)).context("the contract is broken")?;
+        let intake = Intake::new(app.limits.idle_timeout.get());
+        let doors = doors(routes(app), EngineGate::new(app), intake);
+        let doors = doors.context("the contract is broken")?;
         for method in methods() {
             if let AccessRule::Permission { permission, .. } = &method.access
                 && permission.parse::<Permission>().is_err()
@@ -55,10 +58,10 @@ pub async fn answer(State(entry): State<Entry>, request: Request) -> Response {
         return oci::nothing_here(State(app), request).await;
     }
     let (mut parts, body) = request.into_parts();
-    let base_url = app.base_url(&oci::host(&parts));
+    let own_url = app.own_url(&oci::host(&parts));
     let info = parts.extensions.get::<Arc<RequestInfo>>().cloned();
     let attempt = app.audit.attempt_at_something((info.as_ref(), &parts.headers));
-    let surface = Surface::Api { external_url: &base_url };
+    let surface = Surface::Api { urls: [&app.origin.external_url, &own_url] };
     if let Some(info) = &info {
         info.set_route("api");
     }
@@ -68,6 +71,10 @@ pub async fn answer(State(entry): State<Entry>, request: Request) -> Response {
             if let Some(info) = &info {
                 info.set_principal(&caller.principal.to_string());
             }
+            if caller.is_anonymous() {
+                let otherwise = GoogleError::no_credential();
+                parts.extensions.insert(AtMost { bytes: ANONYMOUS_LIMIT, otherwise });
+            }
             parts.extensions.insert(caller);
         }
         // Said by the gate, in the words of the door that was taken.
@@ -76,10 +83,9 @@ pub async fn answer(State(entry): State<Entry>, request: Request) -> Response {
             parts.extensions.insert(Refused(error.into()));
         }
     }
-    parts.extensions.insert(BaseUrl(base_url));
+    parts.extensions.insert(BaseUrl(own_url));
     // The gate finds out what is asked for, and how it ends.
     parts.extensions.insert(attempt.trail().clone());
-    let body = Body::new(with_idle_timeout(body, app.limits.idle_timeout.get()));
     let Ok(response) = doors.oneshot(Request::from_parts(parts, body)).await;
     response
 }

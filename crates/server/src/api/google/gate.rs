@@ -15,8 +15,8 @@ use tonic::{Code, Status};
 
 use super::contract::{AccessRule, Contract, MethodInfo, string_at};
 use super::error::GoogleError;
-use super::{MESSAGE_LIMIT, collect, frame};
-use crate::audit::Trail;
+use super::{Intake, Refused, frame};
+use crate::audit::{Operation, Trail};
 
 /// What a call asks of its caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,11 +45,12 @@ pub trait Gate: Send + Sync + 'static {
 pub(super) struct Guard {
     contract: Arc<Contract>,
     gate: Arc<dyn Gate>,
+    intake: Intake,
 }
 
 impl Guard {
-    pub(super) fn new(contract: Arc<Contract>, gate: Arc<dyn Gate>) -> Self {
-        Self { contract, gate }
+    pub(super) fn new(contract: Arc<Contract>, gate: Arc<dyn Gate>, intake: Intake) -> Self {
+        Self { contract, gate, intake }
     }
 
     async fn admit(&self, request: Request) -> Result<Request, GoogleError> {
@@ -58,7 +59,13 @@ impl Guard {
             .contract
             .at(parts.uri.path())
             .ok_or_else(|| GoogleError::new(Code::Unimplemented, "there is no such method"))?;
-        let frame = collect(body, MESSAGE_LIMIT + frame::PREFIX).await?;
+        if let Some(trail) = parts.extensions.get::<Trail>() {
+            trail.operation(Operation::rpc(&method.name, method.access.permission()));
+        }
+        if let Some(Refused(error)) = parts.extensions.get() {
+            return Err(error.clone());
+        }
+        let frame = self.intake.take(&parts.extensions, body).await?.bytes;
         let message = frame::unwrap(&frame).map_err(|error| match error {
             frame::FrameError::Compressed => {
                 GoogleError::new(Code::Unimplemented, error.to_string())
@@ -99,9 +106,13 @@ fn access(method: &MethodInfo, message: bytes::Bytes) -> Result<Access, GoogleEr
                 GoogleError::new(Code::InvalidArgument, "the message is not of the method's type")
             })?;
             let resource = string_at(&message, field);
-            // Nothing must not turn into the organization.
-            if resource.is_empty() {
-                return Err(GoogleError::bad_field(field, "has to name a resource"));
+            if !method.is_about(&resource) {
+                // Nothing must not turn into the organization.
+                let problem = match resource.as_str() {
+                    "" => "has to name a resource",
+                    _ => "names no resource of the kind that the method is about",
+                };
+                return Err(GoogleError::bad_field(field, problem));
             }
             (Some(permission.clone()), resource)
         }

@@ -22,7 +22,7 @@ use super::contract::{Contract, DoorsError, MethodInfo};
 use super::error::GoogleError;
 use super::json::{self, FieldError};
 use super::path::{Found, Rules};
-use super::{MESSAGE_LIMIT, collect, frame, query};
+use super::{Intake, Refused, frame, query};
 
 /// Headers of the connection or of the body that was JSON: the call inside has its own.
 const NOT_INWARD: [&str; 13] = [
@@ -46,13 +46,18 @@ pub(super) struct Transcoder {
     contract: Arc<Contract>,
     rules: Rules,
     grpc: Router,
+    intake: Intake,
 }
 
 impl Transcoder {
     /// Makes its calls to `grpc`.
-    pub(super) fn new(contract: Arc<Contract>, grpc: Router) -> Result<Self, DoorsError> {
+    pub(super) fn new(
+        contract: Arc<Contract>,
+        grpc: Router,
+        intake: Intake,
+    ) -> Result<Self, DoorsError> {
         let rules = Rules::new(contract.methods())?;
-        Ok(Self { contract, rules, grpc })
+        Ok(Self { contract, rules, grpc, intake })
     }
 
     pub(super) async fn answer(&self, request: Request) -> Response {
@@ -70,11 +75,16 @@ impl Transcoder {
         let method = &self.contract.methods()[found.method];
         let query = parts.uri.query().unwrap_or_default();
         let enums = query::enums(query);
-        let body = match found.body {
-            "" => Map::new(),
-            _ => object(&collect(body, MESSAGE_LIMIT).await?)?,
+        let message = if parts.extensions.get::<Refused>().is_some() {
+            // The gate answers, and reads no further.
+            DynamicMessage::new(method.input.clone())
+        } else {
+            let body = match found.body {
+                "" => Map::new(),
+                _ => object(&self.intake.take(&parts.extensions, body).await?.bytes)?,
+            };
+            message(&method.input, found, (query, body))?
         };
-        let message = message(&method.input, found, (query, body))?;
         let reply = self.send(method, parts, frame::wrap(&message)).await?;
         let reply = json::write(&reply, enums).map_err(|error| internal(method, &error))?;
         Ok(axum::Json(reply).into_response())

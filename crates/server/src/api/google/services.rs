@@ -11,6 +11,7 @@ mod operations;
 mod policies;
 mod projects;
 mod repositories;
+mod repository_checks;
 mod repository_message;
 mod status;
 mod usage;
@@ -34,7 +35,7 @@ use tonic::{Code, Request, Status};
 
 use super::{Access, Gate, GoogleError};
 use crate::api::App;
-use crate::audit::{Operation, Trail};
+use crate::audit::Trail;
 
 /// The services, all of them over the same engine.
 #[derive(Clone)]
@@ -45,10 +46,6 @@ pub struct Services {
 /// Where clients reached this server; links in answers begin with it.
 #[derive(Debug, Clone)]
 pub struct BaseUrl(pub String);
-
-/// A credential that was sent and not accepted, on its way to the gate.
-#[derive(Debug, Clone)]
-pub struct Refused(pub GoogleError);
 
 /// Every service that is served.
 pub fn routes(app: &App) -> Routes {
@@ -81,10 +78,6 @@ impl Gate for EngineGate {
         access: &Access,
     ) -> Result<(), GoogleError> {
         let trail = extensions.get::<Trail>().cloned().unwrap_or_default();
-        trail.operation(Operation::rpc(&access.method, access.permission.as_deref()));
-        if let Some(Refused(error)) = extensions.get() {
-            return Err(error.clone());
-        }
         let caller = extensions.get::<Caller>().cloned().unwrap_or_else(Caller::anonymous);
         let Some(permission) = &access.permission else {
             return if caller.is_anonymous() { Err(GoogleError::no_credential()) } else { Ok(()) };
@@ -146,9 +139,33 @@ fn timestamp(micros: i64) -> Timestamp {
     Timestamp { seconds, nanos: rest as i32 * 1_000 }
 }
 
-/// Where a list goes on. No name holds NUL, which PostgreSQL does not take.
-fn page_token(token: &str) -> Result<&str, Status> {
-    if token.contains('\0') { Err(bad_field("page_token", "is none of ours")) } else { Ok(token) }
+/// A list as one caller sees it, with its parent, filter and order: its page tokens are good for no other.
+struct List(String);
+
+impl List {
+    fn new(caller: &Caller, parts: &[&str]) -> Self {
+        Self(format!("{}\n{}", caller.principal, parts.join("\n")))
+    }
+}
+
+impl Services {
+    /// Where a page begins.
+    fn page_start(&self, list: &List, token: &str) -> Result<String, Status> {
+        match token {
+            "" => Ok(String::new()),
+            token => self
+                .app
+                .engine
+                .hidden_place(&list.0, token)
+                .ok_or_else(|| bad_field("page_token", "is none of this list")),
+        }
+    }
+
+    /// Where the next page begins, if there is one.
+    fn page_token(&self, list: &List, next: Option<&str>) -> Result<String, Status> {
+        let token = next.map(|next| self.app.engine.hide_place(&list.0, next));
+        Ok(token.transpose().map_err(failed)?.unwrap_or_default())
+    }
 }
 
 /// How many entries a page may have: the client's wish, within bounds.

@@ -7,6 +7,7 @@ mod leniencies;
 use std::sync::Mutex;
 
 use http::{Method, Response, StatusCode};
+use http_body_util::BodyExt;
 use prost_types::{Any, Timestamp};
 use proto::google::devtools::artifactregistry::v1::artifact_registry_client::ArtifactRegistryClient;
 use proto::google::devtools::artifactregistry::v1::artifact_registry_server::{
@@ -161,7 +162,8 @@ impl TestDoors {
     fn new() -> Self {
         let gate = Arc::new(Recorder::default());
         let routes = Routes::new(ArtifactRegistryServer::new(Echo));
-        let router = doors(routes, gate.clone()).expect("the contract is complete");
+        let router = doors(routes, gate.clone(), Intake::new(Duration::from_secs(5)))
+            .expect("the contract is complete");
         Self { router, gate }
     }
 

@@ -75,7 +75,7 @@ impl OciError {
     /// the answer has no challenge, so that clients do not ask again and again.
     fn refused(error: CredentialError) -> Self {
         tracing::info!(%error, "a credential was refused: {error}");
-        let message = "not authenticated: No valid credential was supplied.";
+        let message = "No valid credential was supplied.";
         let (hint, challenge) = match error {
             CredentialError::Expired | CredentialError::Revoked => {
                 ("log in again: the token has expired or was revoked", Some("invalid_token"))
@@ -96,7 +96,7 @@ impl OciError {
     }
 
     fn too_many_credentials() -> Self {
-        let message = "not authenticated: No valid credential was supplied, as too often before from this address or for this account.";
+        let message = "No valid credential was supplied, as too often before from this address or for this account.";
         let hint =
             "log in with a credential that is right: it is not refused for those that were wrong";
         Self::new(StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS", message, hint)
@@ -291,6 +291,11 @@ impl From<EngineError> for OciError {
                 Self::new(StatusCode::FORBIDDEN, "DENIED", message, hint)
             }
             EngineError::InsufficientScope => Self::insufficient_scope(),
+            EngineError::OutOfReach => {
+                let hint =
+                    "ask for a token with the scope https://www.googleapis.com/auth/cloud-platform";
+                Self::new(StatusCode::FORBIDDEN, "DENIED", message, hint)
+            }
             EngineError::Credential(error) => Self::refused(error),
             EngineError::ModeNotServed(_) => {
                 let hint = "push to and pull from a standard repository";
@@ -344,6 +349,11 @@ impl From<EngineError> for OciError {
             EngineError::SizeMismatch { .. } => {
                 let hint = "state the size of the content as it was pushed";
                 Self::bad_request("SIZE_INVALID", message, hint)
+            }
+            EngineError::TagImmutable { .. } => {
+                let hint =
+                    "push under a new tag; dockerConfig.immutableTags of the repository decides";
+                Self::bad_request("MANIFEST_INVALID", message, hint)
             }
             EngineError::InUse { .. } => {
                 let hint = "delete what needs it first";

@@ -5,7 +5,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use engine::{CredentialError, EngineError, Exchanged};
+use engine::{CredentialError, EngineError, Exchanged, Revocation};
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, RETRY_AFTER};
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 /// `POST /token`.
 pub async fn token(State(app): State<App>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let base = app.base_url(&oci::host(&parts));
+    let own_url = app.own_url(&oci::host(&parts));
     // An assertion that is refused is written down.
     let operation = Operation::oauth("Token", When::Refused);
     let attempt = app.audit.attempt(Some(operation), (info(&parts), &parts.headers));
@@ -37,7 +37,8 @@ pub async fn token(State(app): State<App>, request: Request) -> Response {
     let Some(assertion) = field(&form, "assertion") else {
         return error("invalid_request", "Required parameter is missing: assertion");
     };
-    let exchanged = app.authenticate.exchange(&app.engine, (assertion, &base)).await;
+    let urls = [app.origin.external_url.as_str(), &own_url];
+    let exchanged = app.authenticate.exchange(&app.engine, (assertion, urls)).await;
     if let Err(error) = &exchanged {
         attempt.trail().refused(error);
     }
@@ -55,6 +56,9 @@ pub async fn token(State(app): State<App>, request: Request) -> Response {
                 CredentialError::TooMany => too_many(),
                 _ => error("invalid_grant", explain(refused)),
             }
+        }
+        Err(EngineError::InvalidArgument { field: "scope", problem }) => {
+            error("invalid_scope", &problem)
         }
         Err(error) => failed(&error),
     }
@@ -100,7 +104,7 @@ pub async fn introspect(State(app): State<App>, request: Request) -> Response {
     }
 }
 
-/// `POST /revoke`: a token that is good for nothing is as good as revoked.
+/// `POST /revoke`: a token that is good for nothing is as good as revoked. One that stays good is not.
 pub async fn revoke(State(app): State<App>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let attempt = app.audit.attempt_at_something((info(&parts), &parts.headers));
@@ -111,15 +115,15 @@ pub async fn revoke(State(app): State<App>, request: Request) -> Response {
         return error("invalid_request", "Required parameter is missing: token");
     };
     match app.engine.revoke_token(token).await {
-        Ok(holder) => {
-            if let Some(holder) = holder {
-                let trail = attempt.trail();
-                trail.operation(Some(Operation::oauth("RevokeToken", When::Always)));
-                trail.principal(&holder);
-                trail.ended(Code::Ok, "");
-            }
+        Ok(Revocation::Done(holder)) => {
+            let trail = attempt.trail();
+            trail.operation(Some(Operation::oauth("RevokeToken", When::Always)));
+            trail.principal(&holder);
+            trail.ended(Code::Ok, "");
             success(json!({}))
         }
+        Ok(Revocation::Needless) => success(json!({})),
+        Ok(Revocation::Unsupported(reason)) => error("unsupported_token_type", reason),
         Err(error) => failed(&error),
     }
 }

@@ -173,6 +173,18 @@ on_both! {
         }
     }
 
+    /// Reading a key is work that nobody gets done who names no key that is there; and what they are told is the same.
+    async fn attack_34_a_key_is_read_when_there_is_one_of_its_name(accounts: Accounts) {
+        let body = STANDARD.encode([0x30; 1217]);
+        let pem = format!("-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n");
+        let broken = accounts.owner_key.with("private_key", pem);
+        for file in [broken.with("private_key_id", "0".repeat(40)), broken] {
+            let client = accounts.basic("_json_key", &file.file.to_string());
+            let refused = client.get("/v2/token").await.expect_error("401 UNAUTHORIZED").json();
+            assert_eq!(refused["errors"][0]["message"], "authentication failed");
+        }
+    }
+
     /// A key file says where tokens are to be had. Who reads it here already knows.
     async fn attack_34_what_a_key_file_points_to_is_never_asked(accounts: Accounts) {
         let trap = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");

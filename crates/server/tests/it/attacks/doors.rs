@@ -300,6 +300,51 @@ on_both! {
         }
     }
 
+    /// gRPC takes any text for a name. Who administers a repository must not administer its project by it.
+    async fn attack_16_a_right_on_one_kind_of_resource_is_none_on_another(accounts: Accounts) {
+        let (_, names) = tenant(&accounts, "tenant-a").await;
+        let (_, keeper) = tenant(&accounts, "tenant-b").await;
+        let before = (snapshot(&accounts.owner, &names).await, snapshot(&accounts.owner, &keeper).await);
+        let wire = Wire::connect(accounts.server.address).await;
+        let account = format!("projects/tenant-a/serviceAccounts/{}", names.account);
+        let resources = [
+            "organizations/1".to_owned(),
+            "projects/tenant-a".to_owned(),
+            "projects/tenant-a/projectSettings".to_owned(),
+            "projects/tenant-a/locations/us-west1".to_owned(),
+            repository("tenant-a", "r1"),
+            format!("{}/packages/image", repository("tenant-a", "r1")),
+            format!("{account}/keys/{}", names.key),
+            account,
+        ];
+        // A name without what is special in it: projects/*/locations/*.
+        let shape = |name: &str| {
+            let parts = name.split('/').enumerate();
+            parts.map(|(n, part)| if n % 2 == 1 { "*" } else { part }).collect::<Vec<_>>().join("/")
+        };
+        let methods = routes::all().into_iter().filter(|route| route.field().is_some());
+        let mut refused = 0;
+        for route in methods {
+            let field = route.field().expect("filtered");
+            for resource in &resources {
+                let variable = format!("{{{field}={}}}", shape(resource));
+                if route.method.rules.iter().any(|rule| rule.template.contains(&variable)) {
+                    continue;
+                }
+                let body = json!({});
+                let message = route.message(resource, &body);
+                let headers = bearer(Some(&accounts.owner.token));
+                let reply = wire.call(&route.method.path, headers, &message).await;
+                // Even the owner of everything.
+                assert_eq!(reply.header("grpc-status"), "3", "{} {resource}", route.method.path);
+                refused += 1;
+            }
+        }
+        assert!(refused > 200, "{refused}");
+        let after = (snapshot(&accounts.owner, &names).await, snapshot(&accounts.owner, &keeper).await);
+        assert_eq!(after, before);
+    }
+
     async fn attack_16_another_spelling_opens_nothing(accounts: Accounts) {
         for project in ["tenant-a", "tenant-b"] {
             accounts.repository(project, "r1").await;

@@ -2,7 +2,7 @@
 
 use aws_lc_rs::hmac;
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use crate::util::accounts::{PROJECT, exchange, post_form};
@@ -263,6 +263,52 @@ on_both! {
         let keys = format!("/v1/{}/keys", accounts.owner.account());
         anonymous.post(&keys, "{}").await.expect_google("401 UNAUTHENTICATED");
         anonymous.get("/v2/").await.expect_error("401 UNAUTHORIZED");
+    }
+
+    /// What an account signed for something else that it talks to is not made ours by a request that calls us so.
+    async fn attack_31_the_request_does_not_choose_whom_a_token_is_for(accounts: Accounts) {
+        let (key, now) = (&accounts.owner_key, accounts.server.clock.seconds());
+        let at = |host: &str| accounts.anonymous().with("host", host);
+        let signed = |aud: String| {
+            let mut claims = key.claims(now);
+            claims["aud"] = json!(aud);
+            key.signed(&claims)
+        };
+        let port = accounts.server.address.port();
+        for host in [format!("127.0.0.1:{port}"), format!("localhost:{port}")] {
+            let token = signed(format!("http://{host}/"));
+            at(&host).token(&token).get("/v1/projects").await.expect(200);
+            exchange(&at(&host), &signed(format!("http://{host}/token"))).await.expect(200);
+        }
+        for host in [
+            "localhost",
+            "localhost:3000",
+            "127.0.0.1:9999",
+            "[::1]:80",
+            "us-west1-docker.localhost:1",
+            "gcr.io",
+            "eu.gcr.io",
+            "other.example",
+        ] {
+            for scheme in ["http", "https"] {
+                let token = signed(format!("{scheme}://{host}"));
+                let used = at(host).token(&token).get("/v1/projects").await;
+                assert_eq!(used.google(), "401 UNAUTHENTICATED", "{host}");
+                let reply = exchange(&at(host), &signed(format!("{scheme}://{host}/token"))).await;
+                assert_eq!(reply.json()["error"], "invalid_grant", "{host}");
+            }
+            // Nor does it choose in whose name we introduce somebody, and where keys are to be sent.
+            let account = accounts.owner.account();
+            let path = format!("/v1/{account}:generateIdToken");
+            let owner = at(host).token(&accounts.owner.token);
+            let made = owner.post(&path, json!({ "audience": "x" }).to_string()).await.expect(200);
+            let (_, said) = taken_apart(made.json()["token"].as_str().expect("text"));
+            assert_eq!(said["iss"], json!(format!("http://127.0.0.1:{port}")), "{host}");
+            let made = owner.post(&format!("/v1/{account}/keys"), "{}").await.expect(200).json();
+            let file = made["privateKeyData"].as_str().expect("base64");
+            let file = Key::new(&STANDARD.decode(file).expect("base64"));
+            assert_eq!(file.file["token_uri"], json!(format!("http://127.0.0.1:{port}/token")));
+        }
     }
 
     async fn attack_32_a_token_is_good_in_its_own_place_only(accounts: Accounts) {

@@ -13,7 +13,7 @@ const TOKEN: &str = "/computeMetadata/v1/instance/service-accounts/default/token
 /// A server whose metadata server listens there, and speaks for the account that owns everything.
 async fn listening(listen: &str) -> (TestServer, Client) {
     let listen = OpsListen::At(listen.parse().expect("an address"));
-    let account = "berth-owner@my-project.iam.gserviceaccount.com".to_owned();
+    let account = "berth-owner@berth-admin.iam.gserviceaccount.com".to_owned();
     let metadata = Metadata { listen, account };
     let server =
         TestServer::start_with_accounts(Backend::Sqlite, |config| config.metadata = metadata).await;

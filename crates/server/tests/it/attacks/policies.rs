@@ -81,7 +81,7 @@ on_both! {
         refused(owner.delete(&account).await).await;
         refused(owner.post(&format!("{key}:disable"), &nothing).await).await;
         refused(owner.delete(&key).await).await;
-        refused(owner.delete(&format!("/v1/projects/{PROJECT}")).await).await;
+        refused(owner.delete("/v1/projects/berth-admin").await).await;
         // Another one is somebody as soon as there is a key to sign in with.
         owner.create_account(PROJECT, "second-owner").await.expect(200);
         let second = format!("second-owner@{PROJECT}.iam.gserviceaccount.com");
@@ -90,6 +90,25 @@ on_both! {
         refused(owner.post(&format!("{key}:disable"), &nothing).await).await;
         owner.create_key(&second).await;
         owner.post(&format!("{key}:disable"), &nothing).await.expect(200);
+    }
+
+    /// Who has everything in the project that people work in has not the owner of everything.
+    async fn attack_20_owners_of_the_first_project_do_not_become_the_owner(accounts: Accounts) {
+        let (owner, project) = (&accounts.owner, format!("projects/{PROJECT}"));
+        let deputy = accounts.actor_with("deputy", ("roles/owner", &project)).await;
+        let own = deputy.account();
+        deputy.post(&format!("/v1/{own}/keys"), &json!({})).await.expect(200);
+        let account = owner.account();
+        for path in ["keys", ":disable", ":getIamPolicy", ":signJwt"].map(|end| match end {
+            "keys" => format!("/v1/{account}/keys"),
+            verb => format!("/v1/{account}{verb}"),
+        }) {
+            deputy.post(&path, &json!({})).await.expect_google("403 PERMISSION_DENIED");
+        }
+        deputy.impersonate(&owner.email).await.expect_google("403 PERMISSION_DENIED");
+        deputy.delete(&format!("/v1/{account}")).await.expect_google("403 PERMISSION_DENIED");
+        let taken = deputy.create_account("berth-admin", "berth-owner").await;
+        taken.expect_google("403 PERMISSION_DENIED");
     }
 
     /// Whoever may not set a policy grants nothing, not even what is their own; whoever may, grants what they want.

@@ -1,5 +1,6 @@
 //! Attacks 19, 27 and 28: what was taken away stays away, also at another process, and under an old name.
 
+use meta::epochs;
 use model::media_type::OCI_MANIFEST;
 use serde_json::json;
 
@@ -14,7 +15,7 @@ const MANIFEST: &str = "/v2/my-project/r1/image/manifests/latest";
 const READER: &str = "roles/artifactregistry.reader";
 
 /// Every server on this database: with PostgreSQL there are two.
-async fn second(accounts: &Accounts) -> Option<TestServer> {
+pub(super) async fn second(accounts: &Accounts) -> Option<TestServer> {
     match accounts.server.backend {
         Backend::Sqlite => None,
         Backend::Postgres(_) => Some(accounts.server.beside().await),
@@ -22,7 +23,11 @@ async fn second(accounts: &Accounts) -> Option<TestServer> {
 }
 
 /// The same credential at each server.
-fn everywhere(accounts: &Accounts, second: Option<&TestServer>, token: &str) -> Vec<Client> {
+pub(super) fn everywhere(
+    accounts: &Accounts,
+    second: Option<&TestServer>,
+    token: &str,
+) -> Vec<Client> {
     let servers = std::iter::once(&accounts.server).chain(second);
     servers.map(|server| server.anonymous().token(token)).collect()
 }
@@ -46,7 +51,7 @@ async fn with_reader(accounts: &Accounts) -> Google {
     accounts.actor_with("reader", (READER, &repository(PROJECT, "r1"))).await
 }
 
-async fn act(owner: &Google, action: &str) -> Reply {
+pub(super) async fn act(owner: &Google, action: &str) -> Reply {
     owner.post(&format!("/v1/{action}"), &json!({})).await.expect(200)
 }
 
@@ -170,6 +175,51 @@ on_both! {
         }
     }
 
+    /// Of a token for images, nothing but itself.
+    async fn attack_19_a_registry_token_that_was_taken_back(accounts: Accounts) {
+        let reader = with_reader(&accounts).await;
+        let second = second(&accounts).await;
+        let scope = "repository:my-project/r1/image:pull";
+        let registry = reader.registry_token(&[scope]).await;
+        let other = accounts.anonymous().token(&reader.registry_token(&[scope]).await);
+        let revoked = everywhere(&accounts, second.as_ref(), &registry);
+        until_everywhere(&revoked, 200).await;
+        post_form(&accounts.anonymous(), "/revoke", &[("token", &registry)]).await.expect(200);
+        revoked[0].get(MANIFEST).await.expect(401);
+        until_everywhere(&revoked, 401).await;
+        other.get(MANIFEST).await.expect(200);
+        reader.get("/v1/projects").await.expect(200);
+    }
+
+    /// Everybody may take their own tokens back, as often as they like: others lose nothing by it.
+    async fn attack_19_taking_tokens_back_makes_nobody_else_be_looked_up(accounts: Accounts) {
+        let meta = accounts.server.meta().await;
+        let epoch = async || meta.read(|tx| epochs::get(tx, epochs::ACCESS)).await.expect("readable");
+        let nobody_special = accounts.actor("nobody-special").await;
+        let before = epoch().await;
+        for _ in 0..3 {
+            let token = nobody_special.registry_token(&[]).await;
+            post_form(&accounts.anonymous(), "/revoke", &[("token", &token)]).await.expect(200);
+        }
+        post_form(&accounts.anonymous(), "/revoke", &[("token", &nobody_special.token)])
+            .await
+            .expect(200);
+        nobody_special.get("/v1/projects").await.expect_google("401 UNAUTHENTICATED");
+        assert_eq!(epoch().await, before);
+    }
+
+    /// Who took a token back and has it again, when its key is, would have been told a lie.
+    async fn attack_19_a_token_that_was_taken_back_while_its_key_was_off(accounts: Accounts) {
+        let reader = with_reader(&accounts).await;
+        let key = accounts.owner.create_key(&reader.email).await;
+        let token = sign_in(&accounts.server, &key).await.token;
+        act(&accounts.owner, &format!("{}:disable", key_name(&key))).await;
+        post_form(&accounts.anonymous(), "/revoke", &[("token", &token)]).await.expect(200);
+        act(&accounts.owner, &format!("{}:enable", key_name(&key))).await;
+        accounts.anonymous().token(&token).get(MANIFEST).await.expect(401);
+        sign_in(&accounts.server, &key).await.get(MANIFEST).await.expect(200);
+    }
+
     async fn attack_27_what_is_deleted_here_is_not_read_from_there(accounts: Accounts) {
         let image = Image::new(1);
         for id in ["r1", "r2"] {
@@ -245,6 +295,33 @@ on_both! {
         let refused =
             again.client.push_manifest((IMAGE, "x"), OCI_MANIFEST, Image::new(1).manifest).await;
         refused.expect_error("400 MANIFEST_BLOB_UNKNOWN");
+    }
+
+    /// Whoever may create accounts must not become one that was there before.
+    async fn attack_28_roles_of_an_old_name_are_gone(accounts: Accounts) {
+        let name = repository(PROJECT, "r1");
+        accounts.repository(PROJECT, "r1").await;
+        Image::new(1).push(&accounts.owner.client, (IMAGE, "latest")).await;
+        let first = accounts.actor_with("builder", ("roles/artifactregistry.reader", &name)).await;
+        let bystander = accounts.actor("bystander").await;
+        accounts.owner.bind(&name, "roles/artifactregistry.reader", &bystander.member()).await;
+        let project = format!("projects/{PROJECT}");
+        accounts.owner.bind(&project, "roles/owner", &first.member()).await;
+        first.get(MANIFEST).await.expect(200);
+        accounts.owner.delete(&format!("/v1/{}", first.account())).await.expect(200);
+
+        // Nobody may give it roles before it is there again.
+        let ahead = json!({ "bindings": [{ "role": "roles/viewer", "members": [first.member()] }] });
+        let refused = accounts.owner.set_policy(&name, &ahead).await.expect_google("400 INVALID_ARGUMENT");
+        let message = refused.json()["error"]["message"].as_str().expect("text").to_owned();
+        assert!(message.contains(&format!("Service account {} does not exist", first.email)), "{message}");
+
+        let second = accounts.actor("builder").await;
+        second.get(MANIFEST).await.expect(403);
+        second.get(&format!("/v1/{project}")).await.expect(403);
+        first.get(MANIFEST).await.expect(401);
+        bystander.get(MANIFEST).await.expect(200);
+        assert!(accounts.owner.policy(&project).await["bindings"].is_null());
     }
 
     async fn attack_28_again_and_again(accounts: Accounts) {

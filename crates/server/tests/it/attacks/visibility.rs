@@ -80,6 +80,40 @@ fn seen(reply: &Reply) -> (u16, String, BTreeSet<String>, String) {
 }
 
 on_both! {
+    /// What a repository shows or fetches for others must be open to whoever sets it up.
+    async fn attack_25_an_upstream_must_be_readable(accounts: Accounts) {
+        accounts.repository("tenant-b", "hidden").await;
+        accounts.repository(PROJECT, "r1").await;
+        let role = "roles/artifactregistry.admin";
+        let admin = accounts.actor_with("admin-of-a", (role, &format!("projects/{PROJECT}"))).await;
+        let path = |id: &str| format!("{}?repositoryId={id}", repositories(PROJECT));
+        let show = |name: &str| {
+            json!({ "format": "DOCKER", "mode": "VIRTUAL_REPOSITORY", "virtualRepositoryConfig":
+                { "upstreamPolicies": [{ "id": "a", "repository": name }] } })
+        };
+        let fetch = |name: &str| {
+            json!({ "format": "DOCKER", "mode": "REMOTE_REPOSITORY",
+                "remoteRepositoryConfig": { "commonRepository": { "uri": name } } })
+        };
+        // Whether there is one or not.
+        for name in ["hidden", "absent"].map(|id| repository("tenant-b", id)) {
+            for body in [show(&name), fetch(&name)] {
+                let refused = admin.post(&path("new"), &body).await;
+                refused.expect_google("403 PERMISSION_DENIED");
+            }
+        }
+        let own = repository(PROJECT, "r1");
+        admin.post(&path("shown"), &show(&own)).await.expect(200);
+        admin.post(&path("fetched"), &fetch(&own)).await.expect(200);
+        let shown = format!("/v1/{}", repository(PROJECT, "shown"));
+        let change = show(&repository("tenant-b", "hidden"));
+        admin.patch(&shown, &change).await.expect_google("403 PERMISSION_DENIED");
+        // An upstream that went does not keep the rest from being set.
+        admin.delete(&format!("/v1/{own}")).await.expect(200);
+        let described = json!({ "description": "changed" });
+        admin.patch(&format!("{shown}?updateMask=description"), &described).await.expect(200);
+    }
+
     async fn attack_17_lists_show_what_the_caller_may_see(accounts: Accounts) {
         let owner = &accounts.owner;
         for (project, id) in
@@ -147,12 +181,16 @@ on_both! {
         let (first, next) = projects(owner, "?pageSize=2").await;
         assert_eq!(first, set(&["a-project", "b-project"]));
         let next = next.expect("there are more");
-        for who in [&viewer, &stranger] {
-            let all = projects(who, "").await.0;
-            for token in [next.as_str(), "a", "%25", "c-project", "'"] {
-                assert!(projects(who, &format!("?pageToken={token}")).await.0.is_subset(&all));
-            }
+        // A place in a list tells nothing, and is one in nobody else's list, nor in another one.
+        assert!(!next.contains("project"), "{next}");
+        for (who, token) in [(&viewer, next.as_str()), (&stranger, &next), (owner, "c-project")] {
+            let reply = who.get(&format!("/v1/projects?pageToken={token}")).await;
+            reply.expect_google("400 INVALID_ARGUMENT");
         }
+        let other = format!("{}?pageToken={next}", repositories("a-project"));
+        owner.get(&other).await.expect_google("400 INVALID_ARGUMENT");
+        let rest = projects(owner, &format!("?pageToken={next}")).await.0;
+        assert!(rest.contains("c-project") && rest.is_disjoint(&first), "{rest:?}");
         for path in [repositories("a-project"), "/v1/projects/a-project/serviceAccounts".to_owned()]
         {
             for who in [&reader, &viewer, &stranger] {

@@ -62,7 +62,7 @@ on_both! {
         assert_eq!(payload["authenticationInfo"], json!({
             "principalEmail": owner.email,
             "serviceAccountKeyName": format!(
-                "//iam.googleapis.com/projects/{PROJECT}/serviceAccounts/{}/keys/{}",
+                "//iam.googleapis.com/projects/berth-admin/serviceAccounts/{}/keys/{}",
                 owner.email, owner_key.id()
             ),
         }));

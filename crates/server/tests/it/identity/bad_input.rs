@@ -53,6 +53,7 @@ on_both! {
         for id in ["r1", "r2", "r3"] {
             owner.create_repository(PROJECT, id).await.expect(200);
         }
+        owner.create_account(PROJECT, "account-0").await.expect(200);
         let lists = [
             (repositories(PROJECT), "repositories"),
             (format!("/v1/projects/{PROJECT}/serviceAccounts"), "accounts"),
@@ -63,13 +64,14 @@ on_both! {
             for size in ["many", "1.5", "99999999999", "0x1", "[]"] {
                 names_field(owner.get(&format!("{path}?pageSize={size}")).await, "pageSize", size);
             }
-            names_field(owner.get(&format!("{path}?pageToken=%00")).await, "page_token", path);
+            for token in ["%00", "zzzz", "%F0%9F%90%B3", "..", "my-project"] {
+                let reply = owner.get(&format!("{path}?pageToken={token}")).await;
+                names_field(reply, "page_token", token);
+            }
             for query in [
                 "pageSize=0",
                 "pageSize=2147483647",
                 "page_size=1",
-                "pageToken=zzzz",
-                "pageToken=%F0%9F%90%B3",
                 "nonsense=1",
             ] {
                 owner.get(&format!("{path}?{query}")).await.expect(200);

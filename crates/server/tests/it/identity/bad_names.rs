@@ -8,7 +8,7 @@ use crate::util::google::repository;
 use crate::util::{Accounts, on_both};
 
 /// The field that is wrong, and the repository.
-const REPOSITORIES: [(&str, &str); 15] = [
+const REPOSITORIES: [(&str, &str); 24] = [
     ("repository.format", "{}"),
     ("format", r#"{"format":"BOGUS"}"#),
     ("mode", r#"{"format":"DOCKER","mode":"BOGUS"}"#),
@@ -28,6 +28,36 @@ const REPOSITORIES: [(&str, &str); 15] = [
     (
         "repository.mode",
         r#"{"format":"DOCKER","remoteRepositoryConfig":{"commonRepository":{"uri":"https://registry.example"}}}"#,
+    ),
+    ("repository.mode", r#"{"format":"DOCKER","disallowUnspecifiedMode":true}"#),
+    (
+        "repository.kms_key_name",
+        r#"{"format":"DOCKER","kmsKeyName":"projects/p/locations/l/keyRings/r/cryptoKeys/k"}"#,
+    ),
+    (
+        "repository.cleanup_policies",
+        r#"{"format":"DOCKER","cleanupPolicies":{"a":{"id":"b","action":"KEEP"}}}"#,
+    ),
+    ("repository.cleanup_policies", r#"{"format":"DOCKER","cleanupPolicies":{"a":{"id":"a"}}}"#),
+    (
+        "repository.cleanup_policies",
+        r#"{"format":"DOCKER","cleanupPolicies":{"a":{"id":"a","action":"DELETE","mostRecentVersions":{"keepCount":1}}}}"#,
+    ),
+    (
+        "remote_repository_config",
+        r#"{"format":"DOCKER","mode":"REMOTE_REPOSITORY","remoteRepositoryConfig":{"commonRepository":{"uri":"projects/p"}}}"#,
+    ),
+    (
+        "repository",
+        r#"{"format":"DOCKER","mode":"REMOTE_REPOSITORY","remoteRepositoryConfig":{"commonRepository":{"uri":"projects/my-project/locations/us-west1/repositories/absent"}}}"#,
+    ),
+    (
+        "repository",
+        r#"{"format":"DOCKER","mode":"VIRTUAL_REPOSITORY","virtualRepositoryConfig":{"upstreamPolicies":[{"id":"a","repository":"projects/my-project/locations/us-west1/repositories/absent"}]}}"#,
+    ),
+    (
+        "repository",
+        r#"{"format":"DOCKER","mode":"VIRTUAL_REPOSITORY","virtualRepositoryConfig":{"upstreamPolicies":[{"id":"a","repository":"projects/my-project/locations/us-west1/repositories/new"}]}}"#,
     ),
     (
         "upstream_policies",
@@ -95,6 +125,8 @@ on_both! {
         create(json!({ "format": "DOCKER" })).await.expect(200);
         create(json!({ "format": "DOCKER" })).await.expect_google("409 ALREADY_EXISTS");
         owner.create_repository("absent-project", "r1").await.expect_google("404 NOT_FOUND");
+        let nowhere = format!("/v1/projects/{PROJECT}/locations/mars/repositories?repositoryId=new");
+        names_field(owner.post(&nowhere, &json!({ "format": "DOCKER" })).await, "parent", "mars");
         for (project, place) in [(PROJECT, "US"), ("My-Project", "us-west1")] {
             let path = format!("/v1/projects/{project}/locations/{place}/repositories");
             names_field(owner.get(&path).await, "name", &path);

@@ -7,7 +7,7 @@ use model::media_type::OCI_INDEX;
 use serde_json::json;
 
 use crate::util::accounts::{PROJECT, key_name, post_form, sign_in};
-use crate::util::google::repository;
+use crate::util::google::{CLOUD_PLATFORM, repository};
 use crate::util::{Accounts, Begun, Client, Google, Key, digest_of, on_both, random_bytes};
 
 const IMAGE: &str = "my-project/r1/image";
@@ -18,7 +18,7 @@ const INDEX: &str = r#"{"schemaVersion":2,"manifests":[]}"#;
 /// A client with a token that is good for two seconds: an access token, or the registry token that Docker gets for it.
 async fn two_seconds(accounts: &Accounts, (email, token): (&str, Token)) -> Client {
     let path = format!("/v1/projects/-/serviceAccounts/{email}:generateAccessToken");
-    let body = json!({ "scope": ["x"], "lifetime": "2s" });
+    let body = json!({ "scope": [CLOUD_PLATFORM], "lifetime": "2s" });
     let made = accounts.owner.post(&path, &body).await.expect(200).json();
     let access = made["accessToken"].as_str().expect("text");
     let access = Google::new(&accounts.anonymous(), access, email);
@@ -177,6 +177,22 @@ on_both! {
         let push = begin(&bystander, "and-nothing-of-it").await;
         owner.unbind(&name, WRITER, &by_file.member()).await;
         push.end(owner, 201).await;
+    }
+
+    /// Also when others were taken back since, and the time of all of them is over.
+    async fn a_push_does_not_outlive_what_was_taken_away_long_ago(accounts: Accounts) {
+        accounts.repository(PROJECT, "r1").await;
+        let (writer, _) = writer(&accounts, "loses-its-token").await;
+        accounts.server.clock.freeze();
+        let push = Push::begin(&accounts.anonymous().token(&for_image(&writer).await), "old").await;
+        let revoke = async |token: &str| {
+            post_form(&accounts.anonymous(), "/revoke", &[("token", token)]).await.expect(200);
+        };
+        revoke(&writer.token).await;
+        accounts.server.clock.advance_hours(20);
+        let owner = sign_in(&accounts.server, &accounts.owner_key).await;
+        revoke(&sign_in(&accounts.server, &accounts.owner_key).await.token).await;
+        push.end(&owner, 401).await;
     }
 
     async fn a_repository_is_not_made_by_who_is_switched_off_meanwhile(accounts: Accounts) {

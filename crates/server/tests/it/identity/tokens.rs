@@ -52,6 +52,31 @@ on_both! {
         }
     }
 
+    async fn what_cannot_be_taken_back_is_said(accounts: Accounts) {
+        let (key, nobody) = (&accounts.owner_key, accounts.anonymous());
+        let revoke = async |token: &str| post_form(&nobody, "/revoke", &[("token", token)]).await;
+        let now = accounts.server.clock.seconds();
+        let mut claims = key.claims(now);
+        claims.as_object_mut().expect("an object").remove("aud");
+        let signed = key.signed(&claims);
+        let refused = revoke(&signed).await;
+        assert!(String::from_utf8_lossy(&refused.body).contains("disable or delete the key"));
+        oauth_error(refused, "unsupported_token_type", "signed by its account");
+        nobody.clone().token(&signed).get("/v1/projects").await.expect(200);
+        let anonymous = nobody.get("/v2/token").await.expect(200).json();
+        let anonymous = anonymous["token"].as_str().expect("text");
+        oauth_error(revoke(anonymous).await, "unsupported_token_type", "nobody's");
+        let path = format!("/v1/{}:generateIdToken", accounts.owner.account());
+        let made = accounts.owner.post(&path, &json!({ "audience": "x" })).await.expect(200).json();
+        let id_token = made["token"].as_str().expect("text");
+        oauth_error(revoke(id_token).await, "unsupported_token_type", "an ID token");
+        // Nothing of these is good for anything.
+        claims["exp"] = json!(now - 3600);
+        for token in [&key.signed(&claims), &format!("{signed}x"), &key.file.to_string()] {
+            assert_eq!(revoke(token).await.expect(200).json(), json!({}));
+        }
+    }
+
     async fn an_assertion_becomes_an_access_token_or_an_id_token(accounts: Accounts) {
         let (key, now) = (&accounts.owner_key, accounts.server.clock.seconds());
         let nobody = accounts.anonymous();

@@ -10,6 +10,9 @@ use super::{Client, Key, Reply};
 /// Where every repository of these tests is.
 pub(crate) const LOCATION: &str = "us-west1";
 
+/// The scope of OAuth that keeps nothing out.
+pub(crate) const CLOUD_PLATFORM: &str = "https://www.googleapis.com/auth/cloud-platform";
+
 /// The resource name of a repository.
 pub(crate) fn repository(project: &str, id: &str) -> String {
     format!("projects/{project}/locations/{LOCATION}/repositories/{id}")
@@ -119,8 +122,7 @@ impl Google {
     /// An access token of another account, for who may make one.
     pub(crate) async fn impersonate(&self, email: &str) -> Reply {
         let path = format!("/v1/{}:generateAccessToken", account(email));
-        self.post(&path, &json!({ "scope": ["https://www.googleapis.com/auth/cloud-platform"] }))
-            .await
+        self.post(&path, &json!({ "scope": [CLOUD_PLATFORM] })).await
     }
 
     /// A registry token for these scopes, from the access token.

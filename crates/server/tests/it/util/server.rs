@@ -10,6 +10,7 @@ use std::time::Duration;
 use engine::{Caller, Clock, Grant, Proof, Rights, SystemClock};
 use model::name::RepositoryName;
 use model::permission::Permission;
+use model::reach::Reach;
 use model::scope::{Action, Entry, Scope};
 use server::auth::Authenticate;
 use server::config::{Config, OpsListen};
@@ -110,7 +111,10 @@ fn callers() -> HashMap<String, Caller> {
     ];
     let caller = |name: &str, rights: Rights, scope: Scope| {
         let principal = format!("user:{name}@example.com").parse().expect("a principal");
-        (name.to_owned(), Caller { principal, rights, scope, proof: Proof::default() })
+        (
+            name.to_owned(),
+            Caller { principal, rights, scope, reach: Reach::ALL, proof: Proof::default() },
+        )
     };
     let on = |repositories: &[(&str, &[_])]| {
         let grant = |(repository, permissions): &(&str, &[_])| Grant {

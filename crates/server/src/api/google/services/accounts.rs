@@ -13,7 +13,7 @@ use proto::google::iam::v1::{
 use tonic::{Request, Response, Status};
 
 use super::{
-    Services, admitted, bad_field, base_url, failed, names, page_size, page_token, timestamp, trail,
+    List, Services, admitted, bad_field, base_url, failed, names, page_size, timestamp, trail,
 };
 
 #[tonic::async_trait]
@@ -23,15 +23,16 @@ impl Iam for Services {
         request: Request<ListServiceAccountsRequest>,
     ) -> Result<Response<ListServiceAccountsResponse>, Status> {
         let admitted = admitted(&request)?;
-        let ListServiceAccountsRequest { page_size: wanted, page_token: token, .. } =
+        let ListServiceAccountsRequest { name, page_size: wanted, page_token: token } =
             request.into_inner();
-        let page = (page_token(&token)?, page_size(wanted, 100)?);
-        let (found, more) = self.app.engine.accounts(&admitted, page).await.map_err(failed)?;
-        let next = found.last().filter(|_| more).map(|account| account.email.clone());
-        Ok(Response::new(ListServiceAccountsResponse {
-            accounts: found.into_iter().map(account).collect(),
-            next_page_token: next.unwrap_or_default(),
-        }))
+        let list = List::new(admitted.caller(), &["accounts", &name]);
+        let (start, size) = (self.page_start(&list, &token)?, page_size(wanted, 100)?);
+        let accounts = self.app.engine.accounts(&admitted, (&start, size));
+        let (found, more) = accounts.await.map_err(failed)?;
+        let next = found.last().filter(|_| more).map(|account| account.email.as_str());
+        let next_page_token = self.page_token(&list, next)?;
+        let accounts = found.into_iter().map(account).collect();
+        Ok(Response::new(ListServiceAccountsResponse { accounts, next_page_token }))
     }
 
     async fn get_service_account(

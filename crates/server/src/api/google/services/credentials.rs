@@ -12,7 +12,7 @@ use proto::google::iam::credentials::v1::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{Services, bad_field, base_url, caller, failed, names, timestamp, trail};
+use super::{Services, bad_field, caller, failed, names, timestamp, trail};
 use crate::audit::Trail;
 
 fn chain(name: &str, delegates: &[String]) -> Result<Chain, Status> {
@@ -65,11 +65,12 @@ impl IamCredentials for Services {
         request: Request<GenerateIdTokenRequest>,
     ) -> Result<Response<GenerateIdTokenResponse>, Status> {
         let (caller, trail) = (caller(&request), trail(&request));
-        let issuer = base_url(&request, &self.app);
+        // Whoever checks the token expects one name, whatever the request called us.
+        let issuer = self.app.origin.external_url.as_str();
         let GenerateIdTokenRequest { name, delegates, audience, include_email } =
             request.into_inner();
         let chain = chain(&name, &delegates)?;
-        let asked = (audience.as_str(), issuer.as_str(), include_email);
+        let asked = (audience.as_str(), issuer, include_email);
         let token = self.app.engine.generate_id_token(&caller, &chain, asked).await;
         let token = noted(&trail, (&chain, "iam.serviceAccounts.getOpenIdToken"), token)?;
         Ok(Response::new(GenerateIdTokenResponse { token }))

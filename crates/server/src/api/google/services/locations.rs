@@ -35,12 +35,19 @@ impl Locations for Services {
     ) -> Result<Response<Location>, Status> {
         let name = request.into_inner().name;
         let id = names::last(&name);
-        let own = self.app.domains.default_location().as_str();
-        if id != own && !LOCATIONS.split(' ').any(|known| known == id) {
+        if !self.is_location(id) {
             return Err(Status::not_found(format!("Location {id} was not found")));
         }
         let parent = name.split("/locations/").next().unwrap_or_default();
         Ok(Response::new(location(parent, id)))
+    }
+}
+
+impl Services {
+    /// Whether repositories can be there.
+    pub(super) fn is_location(&self, id: &str) -> bool {
+        id == self.app.domains.default_location().as_str()
+            || LOCATIONS.split(' ').any(|known| known == id)
     }
 }
 

@@ -16,9 +16,7 @@ use proto::google::longrunning::Operation;
 use tonic::{Request, Response, Status};
 
 use super::operations::Place;
-use super::{
-    Services, admitted, bad_field, caller, failed, page_size, page_token, timestamp, trail,
-};
+use super::{List, Services, admitted, bad_field, caller, failed, page_size, timestamp, trail};
 
 #[tonic::async_trait]
 impl Projects for Services {
@@ -49,13 +47,14 @@ impl Projects for Services {
             "lifecycleState:ACTIVE" | "lifecycleState=ACTIVE" => true,
             _ => return Err(bad_field("filter", "only lifecycleState:ACTIVE is understood")),
         };
-        let page = (page_token(&token)?, page_size(wanted, 500)?);
-        let (found, next) = self.app.engine.projects(&caller, page).await.map_err(failed)?;
+        let list = List::new(&caller, &["projects", &filter]);
+        let (start, size) = (self.page_start(&list, &token)?, page_size(wanted, 500)?);
+        let projects = self.app.engine.projects(&caller, (&start, size));
+        let (found, next) = projects.await.map_err(failed)?;
         let shown = found.into_iter().filter(|project| project.active || !active_only);
-        Ok(Response::new(ListProjectsResponse {
-            projects: shown.map(message).collect(),
-            next_page_token: next.unwrap_or_default(),
-        }))
+        let projects = shown.map(message).collect();
+        let next_page_token = self.page_token(&list, next.as_deref())?;
+        Ok(Response::new(ListProjectsResponse { projects, next_page_token }))
     }
 
     async fn get_project(

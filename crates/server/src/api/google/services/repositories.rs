@@ -1,6 +1,6 @@
 //! Artifact Registry: repositories and their policies. What is in them comes with its own methods.
 
-use engine::{NewRepository, Rights};
+use engine::NewRepository;
 use model::permission::Permission;
 use model::resource::Resource;
 use prost_types::Any;
@@ -18,8 +18,9 @@ use proto::google::longrunning::Operation;
 use tonic::{Request, Response, Status};
 
 use super::operations::Place;
+use super::repository_checks as checks;
 use super::repository_message::{self as message, Mask};
-use super::{Services, admitted, bad_field, caller, failed, names, page_size, page_token, trail};
+use super::{List, Services, admitted, bad_field, caller, failed, names, page_size, trail};
 use crate::audit::Trail;
 
 #[tonic::async_trait]
@@ -30,7 +31,11 @@ impl ArtifactRegistry for Services {
     ) -> Result<Response<ListRepositoriesResponse>, Status> {
         let admitted = admitted(&request)?;
         let ListRepositoriesRequest {
-            page_size: wanted, page_token: token, filter, order_by, ..
+            parent,
+            page_size: wanted,
+            page_token: token,
+            filter,
+            order_by,
         } = request.into_inner();
         if !filter.is_empty() {
             return Err(bad_field("filter", "filters are not understood yet"));
@@ -38,14 +43,15 @@ impl ArtifactRegistry for Services {
         if !["", "name"].contains(&order_by.trim()) {
             return Err(bad_field("order_by", "repositories are ordered by name"));
         }
-        let page = (page_token(&token)?, page_size(wanted, 500)?);
-        let (found, more) = self.app.engine.repositories(&admitted, page).await.map_err(failed)?;
+        let list = List::new(admitted.caller(), &["repositories", &parent]);
+        let (start, size) = (self.page_start(&list, &token)?, page_size(wanted, 500)?);
+        let repositories = self.app.engine.repositories(&admitted, (&start, size));
+        let (found, more) = repositories.await.map_err(failed)?;
         let last = found.last().filter(|_| more);
         let next = last.map(|repository| repository.name.repository.to_string());
-        Ok(Response::new(ListRepositoriesResponse {
-            repositories: found.iter().map(|found| message::write(found, &self.app)).collect(),
-            next_page_token: next.unwrap_or_default(),
-        }))
+        let repositories = found.iter().map(|found| message::write(found, &self.app)).collect();
+        let next_page_token = self.page_token(&list, next.as_deref())?;
+        Ok(Response::new(ListRepositoriesResponse { repositories, next_page_token }))
     }
 
     async fn get_repository(
@@ -63,8 +69,14 @@ impl ArtifactRegistry for Services {
         let (admitted, trail) = (admitted(&request)?, trail(&request));
         let CreateRepositoryRequest { parent, repository_id, repository } = request.into_inner();
         let repository = repository.unwrap_or_default();
-        message::check_new(&parent, &repository_id, &repository)?;
-        self.check_upstreams((admitted.caller(), &trail), &repository).await?;
+        let location = names::last(&parent);
+        if !self.is_location(location) {
+            return Err(bad_field("parent", format!("Location {location} was not found")));
+        }
+        checks::check_new(&parent, &repository_id, &repository)?;
+        let name = format!("{parent}/repositories/{repository_id}");
+        checks::check_cleanup(&repository)?;
+        self.check_upstreams((admitted.caller(), &trail), (&name, &repository)).await?;
         let new = NewRepository {
             id: repository_id,
             mode: message::mode(&repository)?.as_str_name().to_owned(),
@@ -86,12 +98,18 @@ impl ArtifactRegistry for Services {
         let UpdateRepositoryRequest { repository, update_mask } = request.into_inner();
         let repository = repository.unwrap_or_default();
         let mask = Mask::new(update_mask)?;
-        self.check_upstreams((admitted.caller(), &trail), &repository).await?;
         let engine = &self.app.engine;
         // What the mask leaves out stays as it is, also within what is stored as one document.
         let current = engine.described(&admitted).await.map_err(failed)?;
         message::check_unchanged(&current, &repository, &mask)?;
-        let merged = message::merge(message::write(&current, &self.app), repository, &mask);
+        let before = message::write(&current, &self.app);
+        let merged = message::merge(before.clone(), repository, &mask);
+        checks::check_cleanup(&merged)?;
+        // An upstream that has gone since it was added does not keep the rest from being set.
+        if merged.mode_config != before.mode_config {
+            checks::check_mode(&merged)?;
+            self.check_upstreams((admitted.caller(), &trail), (&merged.name, &merged)).await?;
+        }
         let change = message::change(&merged, &mask)?;
         let changed = engine.update_repository(&admitted, change).await.map_err(failed)?;
         Ok(Response::new(message::write(&changed, &self.app)))
@@ -136,21 +154,25 @@ impl ArtifactRegistry for Services {
 }
 
 impl Services {
-    /// Whoever adds an upstream must be able to read it: a virtual repository shows it to others.
+    /// Whoever adds an upstream must be able to read it: its content is shown to others by this repository.
     async fn check_upstreams(
         &self,
         (caller, trail): (&engine::Caller, &Trail),
-        repository: &Repository,
+        (name, repository): (&str, &Repository),
     ) -> Result<(), Status> {
-        for upstream in message::upstreams(repository)? {
-            if matches!(caller.rights, Rights::All) {
-                continue;
-            }
-            let resource = Resource::Repository(upstream);
+        for upstream in checks::upstreams(repository)? {
+            let resource = Resource::Repository(upstream.clone());
             let read = Permission::DOWNLOAD_ARTIFACTS;
             let admitted = self.app.engine.admit(caller, read, resource.clone()).await;
             trail.asked((read, &resource), &admitted);
             admitted.map_err(failed)?;
+            let found = upstream.to_string() != name
+                && self.app.engine.has_repository(&upstream).await.map_err(failed)?;
+            if !found {
+                let problem =
+                    format!("Upstream repository {upstream} is not there, or is this one");
+                return Err(bad_field("repository", problem));
+            }
         }
         Ok(())
     }

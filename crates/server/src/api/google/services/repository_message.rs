@@ -8,17 +8,15 @@ use std::sync::LazyLock;
 
 use engine::{Repository as Found, RepositoryChange};
 use model::name::RepositoryName;
-use model::resource::Resource;
 use prost_reflect::{DynamicMessage, MessageDescriptor};
 use prost_types::FieldMask;
-use proto::google::devtools::artifactregistry::v1::remote_repository_config::RemoteSource;
+use proto::google::devtools::artifactregistry::v1::Repository;
 use proto::google::devtools::artifactregistry::v1::repository::vulnerability_scanning_config::{
     EnablementConfig, EnablementState,
 };
 use proto::google::devtools::artifactregistry::v1::repository::{
-    DockerRepositoryConfig, Format, FormatConfig, Mode, ModeConfig,
+    DockerRepositoryConfig, Format, FormatConfig, Mode,
 };
-use proto::google::devtools::artifactregistry::v1::{RemoteRepositoryConfig, Repository};
 use tonic::Status;
 
 use super::{bad_field, timestamp};
@@ -168,107 +166,6 @@ pub(super) fn mode(repository: &Repository) -> Result<Mode, Status> {
         Ok(mode) => Ok(mode),
         Err(_) => Err(bad_field("repository.mode", "is no mode of a repository")),
     }
-}
-
-/// Checks what only a new repository can have wrong.
-pub(super) fn check_new(parent: &str, id: &str, repository: &Repository) -> Result<(), Status> {
-    match Format::try_from(repository.format) {
-        Ok(Format::Docker) => {}
-        Ok(Format::Unspecified) => {
-            return Err(bad_field("repository.format", "a format must be given: DOCKER"));
-        }
-        Ok(other) => {
-            return Err(Status::unimplemented(format!(
-                "repositories of format {} are not served; DOCKER ones are",
-                other.as_str_name()
-            )));
-        }
-        Err(_) => return Err(bad_field("repository.format", "is no format of a repository")),
-    }
-    let location = parent.rsplit('/').next().unwrap_or_default();
-    let place = match id {
-        "gcr.io" | "us.gcr.io" => "us",
-        "eu.gcr.io" => "europe",
-        "asia.gcr.io" => "asia",
-        _ => location,
-    };
-    if place != location {
-        let problem =
-            format!("GCR repository {id} can only be created in the {place} multi-region.");
-        return Err(bad_field("repository_id", problem));
-    }
-    match (mode(repository)?, &repository.mode_config) {
-        (Mode::RemoteRepository, Some(ModeConfig::RemoteRepositoryConfig(config))) => {
-            check_remote(config)
-        }
-        (Mode::RemoteRepository, _) => Err(bad_field(
-            "repository.remote_repository_config",
-            "a remote repository needs an upstream",
-        )),
-        (Mode::VirtualRepository, None | Some(ModeConfig::VirtualRepositoryConfig(_)))
-        | (Mode::StandardRepository | Mode::Unspecified, None) => Ok(()),
-        (Mode::VirtualRepository | Mode::StandardRepository | Mode::Unspecified, Some(_)) => {
-            Err(bad_field("repository.mode", "does not go with the configuration of another mode"))
-        }
-    }
-}
-
-fn check_remote(config: &RemoteRepositoryConfig) -> Result<(), Status> {
-    let uri = match &config.remote_source {
-        None => {
-            return Err(bad_field(
-                "repository.remote_repository_config",
-                "a remote repository needs an upstream",
-            ));
-        }
-        Some(RemoteSource::CommonRepository(common)) => &common.uri,
-        Some(RemoteSource::DockerRepository(docker)) => {
-            use proto::google::devtools::artifactregistry::v1::remote_repository_config::docker_repository::Upstream;
-            match &docker.upstream {
-                Some(Upstream::CustomRepository(custom)) => &custom.uri,
-                Some(Upstream::ArtifactRegistryRepository(own)) => &own.repository,
-                Some(Upstream::PublicRepository(1)) => return Ok(()),
-                Some(Upstream::PublicRepository(_)) | None => {
-                    return Err(bad_field(
-                        "repository.remote_repository_config.docker_repository",
-                        "DOCKER_HUB is the one public repository",
-                    ));
-                }
-            }
-        }
-    };
-    if ["https://", "http://", "projects/"].iter().any(|start| uri.starts_with(start)) {
-        return Ok(());
-    }
-    Err(bad_field(
-        "repository.remote_repository_config",
-        format!(
-            "Invalid repo upstream for remote repository: '{uri}'. If you intended to enter a custom upstream URI, this value must start with 'https://' or 'http://'."
-        ),
-    ))
-}
-
-/// The repositories that a virtual repository shows.
-pub(super) fn upstreams(repository: &Repository) -> Result<Vec<RepositoryName>, Status> {
-    const MOST: usize = 30;
-    const FIELD: &str = "repository.virtual_repository_config.upstream_policies";
-    let Some(ModeConfig::VirtualRepositoryConfig(config)) = &repository.mode_config else {
-        return Ok(Vec::new());
-    };
-    if config.upstream_policies.len() > MOST {
-        return Err(bad_field(FIELD, format!("at most {MOST}")));
-    }
-    let (mut ids, mut found) = (BTreeSet::new(), Vec::new());
-    for policy in &config.upstream_policies {
-        if policy.id.is_empty() || !ids.insert(&policy.id) {
-            return Err(bad_field(FIELD, "each needs an id of its own"));
-        }
-        match policy.repository.parse() {
-            Ok(Resource::Repository(name)) => found.push(name),
-            _ => return Err(bad_field(FIELD, format!("{:?} is no repository", policy.repository))),
-        }
-    }
-    Ok(found)
 }
 
 /// Refuses to change what a repository is.

@@ -10,7 +10,7 @@ const INVALID: &str = "Request had invalid authentication credentials. Expected 
 
 impl GoogleError {
     /// Nobody signed in.
-    pub(super) fn no_credential() -> Self {
+    pub(in crate::api::google) fn no_credential() -> Self {
         Self::new(Code::Unauthenticated, UNAUTHENTICATED).with_info(
             "CREDENTIALS_MISSING",
             "googleapis.com",
@@ -55,11 +55,16 @@ impl From<EngineError> for GoogleError {
             | EngineError::UploadUnknown => Self::new(Code::NotFound, message),
             EngineError::AlreadyExists(_) => Self::new(Code::AlreadyExists, message),
             EngineError::Conflict(_) => Self::new(Code::Aborted, message),
-            EngineError::Precondition(_) | EngineError::InUse { .. } => {
-                Self::new(Code::FailedPrecondition, message)
-            }
+            EngineError::Precondition(_)
+            | EngineError::InUse { .. }
+            | EngineError::TagImmutable { .. } => Self::new(Code::FailedPrecondition, message),
             EngineError::InvalidArgument { field, problem } => Self::bad_field(field, problem),
             EngineError::ModeNotServed(_) => Self::new(Code::Unimplemented, message),
+            EngineError::OutOfReach => Self::new(Code::PermissionDenied, message).with_info(
+                "ACCESS_TOKEN_SCOPE_INSUFFICIENT",
+                "googleapis.com",
+                [("service", "artifactregistry.googleapis.com")],
+            ),
             EngineError::InsufficientScope => Self::new(Code::PermissionDenied, message),
             EngineError::ManifestInvalid(_)
             | EngineError::ReferencesUnknown(_)
