@@ -10,6 +10,7 @@ mod doors;
 mod forgery;
 mod guesses;
 mod immutability;
+mod lures;
 mod matrix;
 mod metadata;
 mod policies;
