@@ -2,6 +2,7 @@
 //! one test; what it must come to is asserted as the attacker sees it. `./test unit` prints those whose surface is not
 //! built yet.
 
+mod apart;
 mod authorization;
 mod credentials;
 mod derivation;
