@@ -18,6 +18,7 @@ mod policies;
 mod protocol;
 mod reach;
 mod revocation;
+mod rotation;
 mod secrets;
 mod visibility;
 
