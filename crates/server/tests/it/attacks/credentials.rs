@@ -285,6 +285,27 @@ fn attack_35_a_master_key_that_is_none_is_refused() {
     check(&[b' '; 32], 0o600, false);
 }
 
+/// How a private key of any kind begins in PEM, and how Google's API keys and client secrets do.
+const KEYS: [&str; 4] = ["PRIVATE KEY-----\nMII", "PRIVATE KEY-----\\nMII", "AIzaSy", "GOCSPX-"];
+
+/// What is shipped is the program: what was built into it is in it, wherever it came from.
+#[test]
+fn attack_35_no_key_is_built_in() {
+    let program = std::fs::read(env!("CARGO_BIN_EXE_berth")).expect("it was built");
+    let program = String::from_utf8_lossy(&program);
+    assert!(
+        program.contains("-----BEGIN PRIVATE KEY-----"),
+        "the search finds what key files begin with"
+    );
+    for secret in KEYS {
+        assert!(!program.contains(secret), "the program holds {secret}");
+    }
+    // Passwords that other registries came with.
+    for password in ["Harbor12345", "admin:admin", "zot:zot"] {
+        assert!(!program.contains(password), "the program holds {password}");
+    }
+}
+
 /// Nothing that is shipped holds a key, a password or the beginning of one.
 #[test]
 fn attack_35_no_key_is_part_of_the_program() {
@@ -299,8 +320,7 @@ fn attack_35_no_key_is_part_of_the_program() {
             }
             let text =
                 String::from_utf8_lossy(&std::fs::read(&path).expect("readable")).into_owned();
-            // A private key of any kind in PEM, and Google's API keys and client secrets.
-            for begin in ["PRIVATE KEY-----\nMII", "PRIVATE KEY-----\\nMII", "AIza", "GOCSPX-"] {
+            for begin in KEYS {
                 let quoted = text.contains(&format!("{begin}\""));
                 assert!(!text.contains(begin) || quoted, "{} holds {begin}", path.display());
             }
