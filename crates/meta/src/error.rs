@@ -115,6 +115,8 @@ fn kind_of_state(state: &str) -> ErrorKind {
         "23502" | "23514" => ErrorKind::Check,
         // Serialization failure, deadlock, lock not available.
         "40001" | "40P01" | "55P03" => ErrorKind::Retry,
+        // An operator lets nobody connect to this database.
+        "55000" => ErrorKind::Unavailable,
         // Connection trouble, too little of something, an operator at work.
         _ if ["08", "53", "57"].iter().any(|class| state.starts_with(class)) => {
             ErrorKind::Unavailable

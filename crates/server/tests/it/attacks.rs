@@ -2,6 +2,7 @@
 //! one test; what it must come to is asserted as the attacker sees it. `./test unit` prints those whose surface is not
 //! built yet.
 
+mod apart;
 mod authorization;
 mod credentials;
 mod derivation;
@@ -10,12 +11,14 @@ mod doors;
 mod forgery;
 mod guesses;
 mod immutability;
+mod lures;
 mod matrix;
 mod metadata;
 mod policies;
 mod protocol;
 mod reach;
 mod revocation;
+mod rotation;
 mod secrets;
 mod visibility;
 

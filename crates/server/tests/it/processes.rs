@@ -6,10 +6,10 @@ use std::process::{Command, ExitStatus, Stdio};
 
 use rustix::process::Signal;
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
+use crate::util::database::that_falls_silent;
 use crate::util::process::{Berth, Process, address, berth, run, wait_for};
 use crate::util::{Backend, Client, Image, bounded, digest_of, random_bytes, wait_for_metrics};
 
@@ -156,30 +156,6 @@ async fn a_second_interrupt_ends_it_at_once() {
     berth.process.signal(Signal::INT);
     assert!(wait_for_end(&mut berth.process).await.success());
     assert!(!berth.run.exists(), "nothing is left of it");
-}
-
-/// A database by way of connections that fall silent when they are told to, and stay open.
-async fn that_falls_silent(url: &str) -> (String, watch::Sender<bool>) {
-    let (server, name) = url.rsplit_once('/').expect("a URL with a database");
-    let (user, server) = server.rsplit_once('@').expect("a URL with a user");
-    let (server, (silent, silence)) = (server.to_owned(), watch::channel(false));
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let address = listener.local_addr().expect("it listens");
-    tokio::spawn(async move {
-        while let Ok((mut client, _)) = listener.accept().await {
-            let (server, mut silence) = (server.clone(), silence.clone());
-            tokio::spawn(async move {
-                let mut server = TcpStream::connect(server).await.expect("it runs");
-                let silent = async { drop(silence.wait_for(|silent| *silent).await) };
-                tokio::select! {
-                    _ = copy_bidirectional(&mut client, &mut server) => return,
-                    () = silent => {}
-                }
-                std::future::pending().await
-            });
-        }
-    });
-    (format!("{user}@{address}/{name}"), silent)
 }
 
 /// Pulls wait to be written down, and it says nothing for longer than anybody would wait.

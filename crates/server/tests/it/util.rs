@@ -3,6 +3,7 @@
 pub(crate) mod accounts;
 pub(crate) mod begun;
 pub(crate) mod client;
+pub(crate) mod database;
 pub(crate) mod google;
 pub(crate) mod image;
 pub(crate) mod key;

@@ -1,8 +1,15 @@
 //! Attack 36: guessing.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use futures_util::{StreamExt, stream};
+use http::{HeaderMap, Method};
+
 use crate::util::accounts::{PROJECT, exchange, post_form, sign_in};
+use crate::util::wire::Wire;
 use crate::util::{Accounts, Client, Key, Reply, on_both};
 
 /// Asks until the answer is that there were too many, which may take as many wrong ones as may be sent at once.
@@ -95,5 +102,30 @@ on_both! {
         accounts.server.clock.advance_seconds(3_601);
         let refused = expired.get("/v2/").await.expect_error("401 UNAUTHORIZED");
         assert!(refused.header("www-authenticate").contains("error=\"invalid_token\""));
+    }
+
+    /// By one connection, which costs the attacker least. Nothing here takes passwords yet, whose hashes would be work.
+    async fn attack_36_ten_thousand_guesses(accounts: Accounts) {
+        let attacker = accounts.actor("attacker").await;
+        let own = accounts.owner.create_key(&attacker.email).await;
+        let guess = forged(&accounts.owner_key, &own).file.to_string();
+        let credential = STANDARD.encode(format!("_json_key:{guess}"));
+        let mut headers = HeaderMap::new();
+        headers.insert("authorization", format!("Basic {credential}").parse().expect("a header"));
+        let wire = Wire::connect(accounts.server.address).await;
+        let statuses = stream::iter(0..10_000)
+            .map(|_| wire.send((Method::GET, "/v2/"), headers.clone(), ""))
+            .buffer_unordered(50)
+            .map(|reply| reply.status.as_u16());
+        let counts = statuses
+            .fold(BTreeMap::<u16, u32>::new(), async |mut counts, status| {
+                *counts.entry(status).or_default() += 1;
+                counts
+            })
+            .await;
+        assert!(counts.keys().all(|status| [401, 429].contains(status)), "{counts:?}");
+        assert!(counts[&429] > 9_000, "{counts:?}");
+        // Neither the account nor the address is locked out.
+        gets_in(&accounts, &accounts.owner_key).await;
     }
 }

@@ -7,7 +7,9 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use http::Method;
+use prost_reflect::DynamicMessage;
 use serde_json::json;
+use server::api::google::MethodInfo;
 
 use crate::util::accounts::{PROJECT, exchange, post_form};
 use crate::util::process::{Berth, address, berth, wait_for};
@@ -199,6 +201,67 @@ async fn more_bad_requests(secrets: &Secrets, client: &Client, (owner, key): (&G
     }
 }
 
+/// Asks the APIs for secrets over gRPC, with a token that is good and with some that are not.
+async fn grpc_requests(secrets: &mut Secrets, client: &Client, owner: &Google) {
+    let wire = Wire::connect(client.address()).await;
+    let robot = format!("projects/-/serviceAccounts/robot-1@{PROJECT}.iam.gserviceaccount.com");
+    let blob = STANDARD.encode(format!("{CANARY}-blob"));
+    let payload = format!("{{\"secret\":\"{CANARY}-claims\"}}");
+    let refused_tokens =
+        [owner.token[..owner.token.len() - 8].to_owned(), format!("{CANARY}-token")];
+    for (name, body, field) in [
+        ("GenerateAccessToken", json!({ "name": robot, "scope": ["x"] }), "accessToken"),
+        ("GenerateIdToken", json!({ "name": robot, "audience": "x" }), "token"),
+        ("SignJwt", json!({ "name": robot, "payload": payload }), "signedJwt"),
+        ("SignBlob", json!({ "name": robot, "payload": blob }), "signedBlob"),
+        ("CreateServiceAccountKey", json!({ "name": robot }), "privateKeyData"),
+    ] {
+        let is_named = |method: &MethodInfo| method.name.ends_with(&format!(".{name}"));
+        let method = server::api::google::methods().find(is_named).expect("in the contract");
+        let message = DynamicMessage::deserialize(method.input.clone(), body).expect("its request");
+        let reply = wire.call(&method.path, bearer(Some(&owner.token)), &message).await;
+        assert_eq!(reply.header("grpc-status"), "0", "{name}: {reply:?}");
+        // Behind the frame's head.
+        let answer = DynamicMessage::decode(method.output.clone(), &reply.body[5..]);
+        let answer = serde_json::to_value(answer.expect("its answer")).expect("JSON");
+        let secret = answer[field].as_str().expect("text");
+        match name {
+            "CreateServiceAccountKey" => {
+                let file = STANDARD.decode(secret).expect("base64");
+                secrets.keep_key("a key by gRPC", &Key::new(&file));
+            }
+            "SignBlob" => secrets.keep("a signature by gRPC", &secret[..60]),
+            _ => secrets.keep_token(name, secret),
+        }
+        for token in &refused_tokens {
+            let reply = wire.call(&method.path, bearer(Some(token)), &message).await;
+            assert_eq!(reply.header("grpc-status"), "16", "{name}: {reply:?}");
+            secrets.are_not_in(name, &reply.body);
+            secrets.are_not_in(name, format!("{:?}", reply.headers).as_bytes());
+        }
+        // A message whose second field ends before it should.
+        let torn = [b"\x12\x7f", CANARY.as_bytes()].concat();
+        let reply = wire.call_with(&method.path, bearer(Some(&owner.token)), &torn).await;
+        assert_ne!(reply.header("grpc-status"), "0", "{name}: {reply:?}");
+        secrets.are_not_in(name, format!("{reply:?}").as_bytes());
+    }
+}
+
+/// Asks the metadata server for what it gives away, and for what it does not.
+async fn metadata_requests(secrets: &mut Secrets, metadata: &Client) {
+    const ACCOUNTS: &str = "/computeMetadata/v1/instance/service-accounts";
+    let flavoured = metadata.clone().with("metadata-flavor", "Google");
+    let token = flavoured.get(&format!("{ACCOUNTS}/default/token")).await.expect(200).json();
+    secrets.keep_token("the metadata token", token["access_token"].as_str().expect("text"));
+    let path = format!("{ACCOUNTS}/default/identity?audience=x&format=full");
+    let identity = flavoured.get(&path).await.expect(200);
+    secrets.keep_token("the metadata identity", &identity.text());
+    for client in [metadata.clone(), flavoured.clone().with("x-forwarded-for", "10.0.0.1")] {
+        let client = client.token(&format!("{CANARY}-token"));
+        refused(secrets, &client.get(&format!("{ACCOUNTS}/default/token")).await, "metadata");
+    }
+}
+
 async fn run(backend: Backend, format: &str) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (data, log) = (folder.path().join("data"), folder.path().join("log"));
@@ -208,7 +271,8 @@ async fn run(backend: Backend, format: &str) {
         command.args(["--database", url]);
     }
     command.env("BERTH_LOG_FORMAT", format).env("BERTH_LOG_LEVEL", "trace").stderr(file(&log));
-    command.env("BERTH_AUDIT_READS", "true");
+    command.env("BERTH_AUDIT_READS", "true").env("BERTH_METADATA_LISTEN", "127.0.0.1:0");
+    command.env("BERTH_METADATA_ACCOUNT", "berth-owner@berth-admin.iam.gserviceaccount.com");
     let berth = Berth::spawn(&data, &mut command).await;
     let key = Key::new(&std::fs::read(data.join("owner-key.json")).expect("the first start's"));
     let mut secrets = Secrets(vec![("a canary".to_owned(), CANARY.to_owned())]);
@@ -222,8 +286,12 @@ async fn run(backend: Backend, format: &str) {
         secrets.keep("the master key", &text);
     }
     let owner = good_requests(&mut secrets, &berth.client, &key).await;
-    bad_requests(&secrets, &berth.client, &key).await;
+    // In this order: of one address without an account, only so many refusals are written down.
     more_bad_requests(&secrets, &berth.client, (&owner, &key)).await;
+    bad_requests(&secrets, &berth.client, &key).await;
+    grpc_requests(&mut secrets, &berth.client, &owner).await;
+    let metadata = Client::new(address(&berth.addresses["metadata"]));
+    metadata_requests(&mut secrets, &metadata).await;
     let metrics = Client::new(address(&berth.addresses["ops"])).get("/metrics").await.expect(200);
     secrets.are_not_in("the metrics", &metrics.body);
     // The last line of the last request is written a moment after its answer.

@@ -63,11 +63,17 @@ impl Key {
     /// A token with this header and these claims, signed.
     pub(crate) fn sign(&self, header: &str, claims: &str) -> String {
         let message = format!("{}.{}", part(header), part(claims));
+        let signature = self.signature(message.as_bytes());
+        format!("{message}.{}", part(signature))
+    }
+
+    /// RS256 over these bytes.
+    pub(crate) fn signature(&self, message: &[u8]) -> Vec<u8> {
         let pair = self.pair();
         let mut signature = vec![0; pair.public_modulus_len()];
-        pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message.as_bytes(), &mut signature)
+        pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature)
             .expect("it signs");
-        format!("{message}.{}", part(signature))
+        signature
     }
 
     /// A token with these claims and the header that goes with this key.

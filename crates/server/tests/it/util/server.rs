@@ -16,9 +16,8 @@ use server::auth::Authenticate;
 use server::config::{Config, OpsListen};
 use server::run::{Server, Setup};
 use tempfile::TempDir;
-use tokio_postgres::NoTls;
 
-use super::{Client, Start, bounded};
+use super::{Client, Start, bounded, database};
 
 /// Which database a test runs on.
 #[derive(Clone)]
@@ -30,13 +29,9 @@ pub(crate) enum Backend {
 impl Backend {
     /// A new, empty database, if there is a PostgreSQL to make it on.
     pub(crate) async fn postgres() -> Option<Self> {
-        let admin = std::env::var("TEST_POSTGRES_URL").ok()?;
+        let admin = database::administrator()?;
         let name = format!("t{}", meta::Id::new());
-        let (client, connection) = tokio_postgres::connect(&admin, NoTls).await.expect("it runs");
-        let connection = tokio::spawn(connection);
-        client.batch_execute(&format!("CREATE DATABASE {name}")).await.expect("an administrator");
-        drop(client);
-        let _ = connection.await;
+        database::administer(&[format!("CREATE DATABASE {name}")]).await;
         let (server, _) = admin.rsplit_once('/').expect("a URL with a database");
         Some(Self::Postgres(format!("{server}/{name}")))
     }

@@ -52,12 +52,21 @@ impl Wire {
     pub(crate) async fn call(
         &self,
         path: &str,
-        mut headers: HeaderMap,
+        headers: HeaderMap,
         message: &impl Message,
     ) -> Reply {
-        let message = message.encode_to_vec();
+        self.call_with(path, headers, &message.encode_to_vec()).await
+    }
+
+    /// As [`Wire::call`], with a message that may be none.
+    pub(crate) async fn call_with(
+        &self,
+        path: &str,
+        mut headers: HeaderMap,
+        message: &[u8],
+    ) -> Reply {
         let length = u32::try_from(message.len()).expect("a small message");
-        let frame = [&[0][..], &length.to_be_bytes(), &message].concat();
+        let frame = [&[0][..], &length.to_be_bytes(), message].concat();
         headers.insert("content-type", "application/grpc".parse().expect("a header"));
         headers.insert("te", "trailers".parse().expect("a header"));
         self.send((Method::POST, path), headers, frame).await
