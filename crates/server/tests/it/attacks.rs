@@ -9,6 +9,7 @@ mod credentials;
 mod derivation;
 mod documents;
 mod doors;
+mod enumeration;
 mod forgery;
 mod guesses;
 mod immutability;

@@ -13,7 +13,8 @@ use crate::util::wire::{Wire, bearer};
 use crate::util::{Accounts, Google, Image, digest_of, on_both};
 
 /// Nobody may upload without also moving tags: an uploader that only creates needs a role of its own, and custom
-/// roles are not built. Until then there is nobody to whom attack 9 could be tried.
+/// roles are not built. Until then there is nobody to whom attack 9 could be tried, and what is asserted is just that:
+/// no role lets somebody upload and not move tags. Tags that nobody moves are attack 12.
 #[test]
 fn attack_09_whoever_uploads_may_also_move_tags() {
     let may = |role: &model::role::Role, name: &str| role.holds(name.parse().expect("known"));
