@@ -5,7 +5,9 @@
 //! and comparing public keys; keys and accounts are looked up by names that are no secrets. What can be looked at is
 //! that it stays so: in the sources, nothing that is called like a secret stands beside `==`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use crate::house::sources;
 
 /// What secrets, and what is made of them, are called.
 const SECRETS: [&str; 10] = [
@@ -20,13 +22,6 @@ const SECRETS: [&str; 10] = [
     "private_key",
     "key_file",
 ];
-
-/// The Rust files of a folder.
-fn sources(folder: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder).expect("readable").flatten().map(|entry| entry.path());
-    let found = entries.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] });
-    found.filter(|path| path.extension().is_some_and(|end| end == "rs")).collect()
-}
 
 /// What stands left and right of each comparison in a line: the last name of each side, however it is borrowed.
 fn compared(line: &str) -> Vec<&str> {
