@@ -5,6 +5,7 @@ pub mod google;
 pub mod metadata_server;
 pub mod oci;
 pub mod ops;
+pub mod routes;
 pub mod token;
 
 use std::net::SocketAddr;
@@ -15,6 +16,7 @@ use axum::routing::{any, get, post};
 use engine::Engine;
 use model::host::{Domains, without_port};
 
+use self::routes::{Asks, Routes};
 use crate::audit::Audit;
 use crate::auth::Authenticate;
 use crate::config::Limits;
@@ -122,32 +124,54 @@ impl std::ops::Deref for App {
     }
 }
 
-/// What clients of the registry reach.
+/// What clients of the registry reach, besides the Google APIs.
+pub fn registry_routes() -> Routes<App> {
+    const OWN: &str = "what is good for something is in the form";
+    Routes::new()
+        .with(("GET HEAD", "/v2"), Asks::Somebody, any(oci::ping))
+        .with(("GET HEAD", "/v2/"), Asks::Somebody, any(oci::ping))
+        .with(
+            ("GET HEAD", "/v2/_catalog"),
+            Asks::Credential("it lists what the caller may read"),
+            any(oci::catalog),
+        )
+        .with(
+            ("GET HEAD POST", "/v2/token"),
+            Asks::NoMore("nobody's token is good for what everybody may do"),
+            get(token::get).post(token::post),
+        )
+        .with(("POST", "/token"), Asks::Nothing(OWN), post(token::token))
+        .with(("POST", "/introspect"), Asks::Nothing(OWN), post(token::introspect))
+        .with(("POST", "/revoke"), Asks::Nothing(OWN), post(token::revoke))
+        .with(
+            ("GET HEAD", "/oauth2/v3/certs"),
+            Asks::Nothing("public keys are public"),
+            get(token::keys),
+        )
+        // Names may hold slashes, so that what stands in the middle is found from the end.
+        .below("/v2/{*path}", &oci::ROUTES, any(oci::by_path))
+}
+
+/// What clients of the registry reach. The Google APIs have their routes from the contract, which says of each method
+/// what it asks.
 pub fn registry(app: App) -> anyhow::Result<Router> {
     let google =
         Router::new().fallback(google::entry::answer).with_state(google::entry::Entry::new(&app)?);
-    Ok(Router::new()
-        .route("/v2", any(oci::ping))
-        .route("/v2/", any(oci::ping))
-        .route("/v2/_catalog", any(oci::catalog))
-        .route("/v2/token", get(token::get).post(token::post))
-        .route("/token", post(token::token))
-        .route("/introspect", post(token::introspect))
-        .route("/revoke", post(token::revoke))
-        .route("/oauth2/v3/certs", get(token::keys))
-        // Names may hold slashes, so that what stands in the middle is found from the end.
-        .route("/v2/{*path}", any(oci::by_path))
-        .fallback_service(google)
-        .with_state(app))
+    Ok(registry_routes().into_router().fallback_service(google).with_state(app))
 }
 
 /// What operators reach.
+pub fn ops_routes() -> Routes<App> {
+    const OPERATORS: Asks = Asks::Nothing("the listener is for those who run the server");
+    Routes::new()
+        .with(("GET HEAD", "/healthz"), OPERATORS, get(ops::alive))
+        .with(("GET HEAD", "/readyz"), OPERATORS, get(ops::ready))
+        .with(("GET HEAD", "/metrics"), OPERATORS, get(ops::metrics))
+}
+
+/// See [`ops_routes`].
 pub fn ops(app: App) -> Router {
-    Router::new()
-        .route("/healthz", get(ops::alive))
-        .route("/readyz", get(ops::ready))
-        .route("/metrics", get(ops::metrics))
-        .with_state(app)
+    ops_routes().into_router().with_state(app)
 }
 
 #[cfg(test)]

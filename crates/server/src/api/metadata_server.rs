@@ -20,6 +20,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::App;
+use super::routes::{Asks, Routes};
 
 /// What the metadata server speaks for.
 #[derive(Clone)]
@@ -35,20 +36,31 @@ pub struct Metadata {
 }
 
 /// Every path that is served.
+pub fn routes() -> Routes<Metadata> {
+    const ACCOUNT: Asks = Asks::Nothing("whoever reaches the listener is the account");
+    let mut routes = Routes::new();
+    for (path, handler) in [
+        ("/", get(|| async { "computeMetadata/\n" })),
+        ("/computeMetadata/v1/project/project-id", get(project_id)),
+        ("/computeMetadata/v1/project/numeric-project-id", get(project_number)),
+        ("/computeMetadata/v1/universe/universe-domain", get(|| async { "googleapis.com" })),
+        ("/computeMetadata/v1/instance/zone", get(zone)),
+        ("/computeMetadata/v1/instance/service-accounts/", get(list)),
+        ("/computeMetadata/v1/instance/service-accounts/{account}/", get(describe)),
+        ("/computeMetadata/v1/instance/service-accounts/{account}/email", get(email)),
+        ("/computeMetadata/v1/instance/service-accounts/{account}/scopes", get(scopes)),
+        ("/computeMetadata/v1/instance/service-accounts/{account}/token", get(token)),
+        ("/computeMetadata/v1/instance/service-accounts/{account}/identity", get(identity)),
+    ] {
+        routes = routes.with(("GET HEAD", path), ACCOUNT, handler);
+    }
+    routes
+}
+
+/// The routes, for those who may be meant.
 pub fn router(metadata: Metadata) -> Router {
-    let accounts = "/computeMetadata/v1/instance/service-accounts";
-    Router::new()
-        .route("/", get(|| async { "computeMetadata/\n" }))
-        .route("/computeMetadata/v1/project/project-id", get(project_id))
-        .route("/computeMetadata/v1/project/numeric-project-id", get(project_number))
-        .route("/computeMetadata/v1/universe/universe-domain", get(|| async { "googleapis.com" }))
-        .route("/computeMetadata/v1/instance/zone", get(zone))
-        .route(&format!("{accounts}/"), get(list))
-        .route(&format!("{accounts}/{{account}}/"), get(describe))
-        .route(&format!("{accounts}/{{account}}/email"), get(email))
-        .route(&format!("{accounts}/{{account}}/scopes"), get(scopes))
-        .route(&format!("{accounts}/{{account}}/token"), get(token))
-        .route(&format!("{accounts}/{{account}}/identity"), get(identity))
+    routes()
+        .into_router()
         .layer(from_fn_with_state(metadata.listen, refuse_foreign))
         .layer(map_response(flavoured))
         .with_state(metadata)

@@ -22,6 +22,7 @@ use model::host::{Place, is_host, without_port};
 use tonic::Code;
 
 pub use error::OciError;
+pub use path::ROUTES;
 use path::Route;
 use query::Query;
 
@@ -199,6 +200,8 @@ pub async fn by_path(State(app): State<App>, request: Request) -> Response {
     let Some(route) = Route::parse(&path) else { return nothing_here(State(app), request).await };
     let described = (route.label(), route.operation(request.method()));
     answer((app, request), described, |context, body| async move {
+        // Nothing is served that did not say what it asks of the caller.
+        allow(&context, &route.methods())?;
         match route {
             Route::Blob { image, digest } => blobs::by_method(context, image, &digest).await,
             Route::Uploads { image } => uploads::start((context, body), image).await,

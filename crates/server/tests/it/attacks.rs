@@ -4,10 +4,12 @@
 
 mod apart;
 mod authorization;
+mod comparisons;
 mod credentials;
 mod derivation;
 mod documents;
 mod doors;
+mod enumeration;
 mod forgery;
 mod guesses;
 mod immutability;
@@ -21,8 +23,3 @@ mod revocation;
 mod rotation;
 mod secrets;
 mod visibility;
-
-// Attack 37 measures how long it takes to compare a secret. There is nothing to measure: no secret is compared.
-// A token of ours is found by the SHA-256 of what was sent, and its signature is checked with a public key; a key
-// file is proven by deriving the public key from the private one and comparing public keys; keys and accounts are
-// looked up by names that are no secrets. A test of times would be one that cannot fail honestly.

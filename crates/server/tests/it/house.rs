@@ -1,7 +1,7 @@
 //! The arrows between the rooms: which crate may use which.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 #[test]
 fn arrows_go_one_way() {
@@ -40,28 +40,40 @@ fn arrows_go_one_way() {
     }
 }
 
+/// The Rust files of a folder, and of those in it.
+pub(crate) fn sources(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).expect("readable").flatten().map(|entry| entry.path());
+    let found = entries.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] });
+    found.filter(|path| path.extension().is_some_and(|end| end == "rs")).collect()
+}
+
 /// Handlers speak to the engine: neither the database nor the store is theirs.
 #[test]
 fn handlers_do_not_reach_past_the_engine() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut folders = vec![source.join("api"), source.join("layer"), source.join("listen")];
-    while let Some(folder) = folders.pop() {
-        let Ok(entries) = std::fs::read_dir(&folder) else { continue };
-        for path in entries.flatten().map(|entry| entry.path()) {
-            if path.is_dir() {
-                folders.push(path);
-                continue;
-            }
-            let text = std::fs::read_to_string(&path).expect("readable");
-            for word in ["meta::", "blob::"] {
-                let used = text.lines().any(|line| {
-                    line.trim_start().starts_with(&format!("use {word}"))
-                        || line.contains(&format!("({word}"))
-                });
-                assert!(!used, "{} uses {word}", path.display());
-            }
+    for path in ["api", "layer", "listen"].iter().flat_map(|room| sources(&source.join(room))) {
+        let text = std::fs::read_to_string(&path).expect("readable");
+        for word in ["meta::", "blob::"] {
+            let used = text.lines().any(|line| {
+                line.trim_start().starts_with(&format!("use {word}"))
+                    || line.contains(&format!("({word}"))
+            });
+            assert!(!used, "{} uses {word}", path.display());
         }
     }
+}
+
+/// A route says what it asks of its caller, or there is no way to it: one file adds them to routers.
+#[test]
+fn routes_are_declared() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let adds = |path: &PathBuf| {
+        let text = std::fs::read_to_string(path).expect("readable");
+        let called = |name: &str| text.split(name).skip(1).any(|rest| !rest.starts_with(')'));
+        [".route(", ".route_service(", ".nest(", ".nest_service("].into_iter().any(called)
+    };
+    let adding: Vec<_> = sources(&source).into_iter().filter(adds).collect();
+    assert_eq!(adding, [source.join("api/routes.rs")]);
 }
 
 /// The README shows every setting with its default.

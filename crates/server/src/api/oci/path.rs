@@ -4,9 +4,35 @@
 //! found from the end of the path, where it has one shape; what stands before it is the name.
 
 use http::Method;
+use model::permission::Permission;
 use percent_encoding::percent_decode_str;
 
+use crate::api::routes::{Asks, Declared};
 use crate::audit::Operation;
+
+/// Everything that has a name in it, and what it asks for on the repository of that name.
+pub const ROUTES: [Declared; 9] = [
+    on(Permission::DOWNLOAD_ARTIFACTS, "GET HEAD", MANIFEST),
+    on(Permission::UPLOAD_ARTIFACTS, "PUT", MANIFEST),
+    on(Permission::DELETE_ARTIFACTS, "DELETE", MANIFEST),
+    on(Permission::DOWNLOAD_ARTIFACTS, "GET HEAD", BLOB),
+    on(Permission::DELETE_ARTIFACTS, "DELETE", BLOB),
+    on(Permission::UPLOAD_ARTIFACTS, "POST", UPLOADS),
+    on(Permission::UPLOAD_ARTIFACTS, "GET PATCH PUT DELETE", UPLOAD),
+    on(Permission::DOWNLOAD_ARTIFACTS, "GET HEAD", TAGS),
+    on(Permission::DOWNLOAD_ARTIFACTS, "GET HEAD", REFERRERS),
+];
+
+const MANIFEST: &str = "/v2/{image}/manifests/{reference}";
+const BLOB: &str = "/v2/{image}/blobs/{digest}";
+const UPLOADS: &str = "/v2/{image}/blobs/uploads/";
+const UPLOAD: &str = "/v2/{image}/blobs/uploads/{id}";
+const TAGS: &str = "/v2/{image}/tags/list";
+const REFERRERS: &str = "/v2/{image}/referrers/{digest}";
+
+const fn on(permission: Permission, methods: &'static str, path: &'static str) -> Declared {
+    Declared { methods, path, asks: Asks::Permission(permission) }
+}
 
 /// What a path asks for. Names and references are not parsed yet.
 #[derive(Debug, PartialEq, Eq)]
@@ -39,6 +65,21 @@ impl<'a> Route<'a> {
             ("referrers", digest) => Some(Self::Referrers { image, digest: decoded(digest) }),
             _ => None,
         }
+    }
+
+    /// The methods of [`ROUTES`] that it takes.
+    pub(super) fn methods(&self) -> Vec<Method> {
+        let path = match self {
+            Self::Blob { .. } => BLOB,
+            Self::Uploads { .. } => UPLOADS,
+            Self::Upload { .. } => UPLOAD,
+            Self::Manifest { .. } => MANIFEST,
+            Self::Tags { .. } => TAGS,
+            Self::Referrers { .. } => REFERRERS,
+        };
+        let declared = ROUTES.iter().filter(|declared| declared.path == path);
+        let methods = declared.flat_map(|declared| declared.methods.split(' '));
+        methods.map(|method| method.parse().expect("a method")).collect()
     }
 
     /// The route's name in metrics.

@@ -10,10 +10,11 @@ use crate::util::accounts::{PROJECT, repositories};
 use crate::util::google::repository;
 use crate::util::routes::{self, Names};
 use crate::util::wire::{Wire, bearer};
-use crate::util::{Accounts, Google, Image, digest_of, on_both};
+use crate::util::{Accounts, Client, Google, Image, digest_of, on_both};
 
 /// Nobody may upload without also moving tags: an uploader that only creates needs a role of its own, and custom
-/// roles are not built. Until then there is nobody to whom attack 9 could be tried.
+/// roles are not built. Until then there is nobody to whom attack 9 could be tried, and what is asserted is just that:
+/// no role lets somebody upload and not move tags. Tags that nobody moves are attack 12.
 #[test]
 fn attack_09_whoever_uploads_may_also_move_tags() {
     let may = |role: &model::role::Role, name: &str| role.holds(name.parse().expect("known"));
@@ -25,27 +26,12 @@ fn attack_09_whoever_uploads_may_also_move_tags() {
 }
 
 /// Paths that answer without a credential, on purpose.
-const PUBLIC: [&str; 5] = ["/token", "/introspect", "/revoke", "/oauth2/v3/certs", "/v2/token"];
+const PUBLIC: [&str; 5] = ["/v2/token", "/token", "/introspect", "/revoke", "/oauth2/v3/certs"];
 
-/// Every path under `/v2/`, with the names of an image that is there.
-fn oci_paths(digest: &str) -> Vec<(Method, String)> {
-    let image = "/v2/my-project/r1/image";
-    let mut paths = Vec::new();
-    for (path, methods) in [
-        ("/v2/".to_owned(), "GET HEAD"),
-        (format!("{image}/manifests/latest"), "GET HEAD PUT DELETE"),
-        (format!("{image}/manifests/{digest}"), "GET HEAD PUT DELETE"),
-        (format!("{image}/blobs/{digest}"), "GET HEAD DELETE"),
-        (format!("{image}/blobs/uploads/"), "POST"),
-        (format!("{image}/blobs/uploads/x"), "GET PATCH PUT DELETE"),
-        (format!("{image}/tags/list"), "GET HEAD"),
-        (format!("{image}/referrers/{digest}"), "GET HEAD"),
-        ("/v2/my-project/r1/tags/list".to_owned(), "GET HEAD"),
-    ] {
-        let methods = methods.split(' ').map(|method| method.parse().expect("a method"));
-        paths.extend(methods.map(|method| (method, path.clone())));
-    }
-    paths
+/// The path of a route, with the names of an image that is there.
+fn filled(path: &str, digest: &str) -> String {
+    let image = path.replace("{image}", "my-project/r1/image").replace("{digest}", digest);
+    image.replace("{reference}", "latest").replace("{id}", "x")
 }
 
 /// What a victim has, as its owner sees it.
@@ -230,8 +216,9 @@ on_both! {
         }
     }
 
-    /// No path but the few that are meant to answers somebody without a credential. (That a method which says
-    /// nothing of its caller keeps the server from starting is tested beside the contract.)
+    /// No path but the few that are meant to answers somebody without a credential, nor a method that no route says it
+    /// takes. (That a method of the contract which says nothing of its caller keeps the server from starting is tested
+    /// beside the contract; that other routes say something is what they are made of, and tested with the house.)
     async fn attack_15_nothing_is_open_by_accident(accounts: Accounts) {
         accounts.repository(PROJECT, "r1").await;
         let image = Image::new(1);
@@ -247,18 +234,31 @@ on_both! {
             let reply = wire.call(&route.method.path, HeaderMap::new(), &message).await;
             assert_eq!(reply.header("grpc-status"), "16", "{}", route.method.path);
         }
-        for (method, path) in oci_paths(&image.digest()) {
-            let reply = nobody.send(method.clone(), &path, "").await;
-            assert_eq!(reply.status, 401, "{method} {path}");
-            assert!(
-                reply.header("www-authenticate").starts_with("Bearer realm="),
-                "{method} {path}"
-            );
-        }
-        for path in PUBLIC {
-            for method in [Method::GET, Method::POST] {
-                assert_ne!(nobody.send(method, path, "").await.status, 401, "{path}");
+        let routes = server::api::registry_routes();
+        for route in routes.declared() {
+            let path = filled(route.path, &image.digest());
+            let own = routes.declared().iter().filter(|other| other.path == route.path);
+            let taken: Vec<_> = own.flat_map(|other| other.methods.split(' ')).collect();
+            for method in ["GET", "HEAD", "PUT", "PATCH", "POST", "DELETE"] {
+                let reply = nobody.send(method.parse().expect("a method"), &path, "").await;
+                let challenge = reply.header("www-authenticate").starts_with("Bearer realm=");
+                match reply.status.as_u16() {
+                    405 => assert!(!taken.contains(&method), "{method} {path} is declared"),
+                    401 => assert!(challenge && !PUBLIC.contains(&route.path), "{method} {path}"),
+                    _ => assert!(PUBLIC.contains(&route.path), "{method} {path} is open: {reply:?}"),
+                }
+                assert_eq!(taken.contains(&method), reply.status != 405, "{method} {path}");
             }
+        }
+        // Operators have a listener of their own, and what clients reach is not there.
+        let operators = Client::new(accounts.server.ops);
+        for route in server::api::ops_routes().declared() {
+            operators.get(route.path).await.expect(200);
+            assert_eq!(nobody.get(route.path).await.status, 404, "{}", route.path);
+        }
+        for route in routes.declared() {
+            let path = filled(route.path, &image.digest());
+            assert_eq!(operators.get(&path).await.status, 404, "{path}");
         }
         let unknown =
             wire.call("/google.iam.admin.v1.IAM/SignBlob", HeaderMap::new(), &String::new()).await;

@@ -71,6 +71,26 @@ async fn a_name_that_was_made_to_lead_here_gets_no_token() {
     assert!(answer.starts_with("HTTP/1.0 403"), "{answer}");
 }
 
+/// Everything that it serves says so, and nothing of it is to be had where the registry listens.
+#[tokio::test]
+async fn its_routes_are_its_listeners_own() {
+    let (server, client) = listening("127.0.0.1:0").await;
+    for route in server::api::metadata_server::routes().declared() {
+        let path = route.path.replace("{account}", "default");
+        let asked = format!("{path}?audience=x");
+        client.get(&asked).await.expect(200);
+        client.post(&asked, "").await.expect(405);
+        let elsewhere = server.anonymous().with("metadata-flavor", "Google");
+        assert!(elsewhere.get(&asked).await.status.as_u16() >= 400, "{path}");
+        if path != "/" {
+            Client::new(client.address()).get(&asked).await.expect(403);
+        }
+    }
+    for route in server::api::registry_routes().declared() {
+        client.get(route.path).await.expect(404);
+    }
+}
+
 #[tokio::test]
 async fn pages_and_proxies_get_no_token() {
     let (_server, client) = listening("127.0.0.1:0").await;

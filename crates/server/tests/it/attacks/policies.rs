@@ -1,4 +1,7 @@
 //! Attacks 20 and 21: who grants what to whom, and fields that are not the caller's to set.
+//!
+//! Of attack 20, all is here but that `allUsers` is refused where the organization forbids it: there is no such setting
+//! yet, and whoever may set a policy may let everybody in.
 
 use serde_json::{Value, json};
 

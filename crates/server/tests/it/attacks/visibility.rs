@@ -1,4 +1,4 @@
-//! Attacks 17, 18 and 22 to 24: what lists show, what readers learn, and names and filters that are meant to be
+//! Attacks 17, 18, 22 and 23: what lists show, what readers learn, and names and filters that are meant to be
 //! taken for something else.
 
 use std::collections::BTreeSet;
@@ -6,12 +6,10 @@ use std::collections::BTreeSet;
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::util::accounts::{
-    ORGANIZATION, PROJECT, exchange, held, post_form, repositories, test_permissions,
-};
+use crate::util::accounts::{ORGANIZATION, PROJECT, held, repositories, test_permissions};
 use crate::util::google::repository;
 use crate::util::routes::Names;
-use crate::util::{Accounts, Google, Image, Reply, on_both};
+use crate::util::{Accounts, Google, Image, on_both};
 
 const READER: &str = "roles/artifactregistry.reader";
 
@@ -23,60 +21,6 @@ fn names(list: &Value, field: &str) -> BTreeSet<String> {
 
 fn set(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
-}
-
-/// Paths of what is there and hidden, and of what is not there.
-const HIDDEN_AND_ABSENT: [(&str, &str); 8] = [
-    ("/v1/projects/hidden-project", "/v1/projects/absent-project"),
-    (
-        "/v1/projects/hidden-project/locations/us-west1/repositories",
-        "/v1/projects/absent-project/locations/us-west1/repositories",
-    ),
-    (
-        "/v1/projects/hidden-project/locations/us-west1/repositories/hidden-repository",
-        "/v1/projects/hidden-project/locations/us-west1/repositories/absent-repository",
-    ),
-    (
-        "/v1/projects/hidden-project/locations/us-west1/repositories/hidden-repository",
-        "/v1/projects/absent-project/locations/us-west1/repositories/hidden-repository",
-    ),
-    (
-        "/v2/hidden-project/hidden-repository/image/tags/list",
-        "/v2/hidden-project/absent-repository/image/tags/list",
-    ),
-    (
-        "/v2/hidden-project/hidden-repository/image/manifests/latest",
-        "/v2/absent-project/hidden-repository/image/manifests/latest",
-    ),
-    (
-        "/v2/hidden-project/hidden-repository/image/manifests/latest",
-        "/v2/hidden-project/hidden-repository/absent/manifests/latest",
-    ),
-    ("/v2/my-project/r1/image/manifests/latest", "/v2/my-project/r1/image/manifests/absent"),
-];
-
-/// A text without the names that were asked for.
-fn plain(text: &str) -> String {
-    let words = [
-        "hidden-project",
-        "absent-project",
-        "hidden-repository",
-        "absent-repository",
-        "hidden-robot",
-        "absent-robot",
-        "/absent",
-        "absent",
-        "latest",
-        "/image",
-    ];
-    words.iter().fold(text.to_owned(), |text, word| text.replace(word, ""))
-}
-
-/// What a client can see of an answer, but for the names that it asked for itself.
-fn seen(reply: &Reply) -> (u16, String, BTreeSet<String>, String) {
-    let headers = reply.headers.keys().map(|name| name.as_str().to_owned()).collect();
-    let body = plain(&String::from_utf8_lossy(&reply.body));
-    (reply.status.as_u16(), body, headers, plain(reply.header("www-authenticate")))
 }
 
 on_both! {
@@ -336,74 +280,5 @@ on_both! {
                 assert!(!String::from_utf8_lossy(&seen.body).contains("tenant-b"), "{path} {page}");
             }
         }
-    }
-
-    async fn attack_24_what_is_hidden_looks_like_what_is_not_there(accounts: Accounts) {
-        accounts.repository("hidden-project", "hidden-repository").await;
-        Image::new(1)
-            .push(&accounts.owner.client, ("hidden-project/hidden-repository/image", "latest"))
-            .await;
-        accounts.actor_in("hidden-project", "hidden-robot").await;
-        accounts.repository(PROJECT, "r1").await;
-        let stranger = accounts.actor_with("stranger", (READER, &repository(PROJECT, "r1"))).await;
-        let mut pairs: Vec<_> = HIDDEN_AND_ABSENT
-            .iter()
-            .map(|(hidden, absent)| ((*hidden).to_owned(), (*absent).to_owned()))
-            .collect();
-        let email = |name: &str, project: &str| format!("{name}@{project}.iam.gserviceaccount.com");
-        let account = |email: String| format!("/v1/projects/-/serviceAccounts/{email}");
-        let hidden = account(email("hidden-robot", "hidden-project"));
-        pairs.push((hidden.clone(), account(email("absent-robot", "hidden-project"))));
-        pairs.push((hidden.clone(), account(email("hidden-robot", "absent-project"))));
-        for verb in [":generateAccessToken", ":signJwt", ":disable", ":getIamPolicy", "/keys"] {
-            pairs.push((
-                format!("{hidden}{verb}"),
-                account(email("absent-robot", "hidden-project")) + verb,
-            ));
-        }
-        for (hidden, absent) in &pairs {
-            for client in [&stranger.client, &accounts.anonymous()] {
-                for method in [
-                    Method::GET,
-                    Method::HEAD,
-                    Method::POST,
-                    Method::PUT,
-                    Method::PATCH,
-                    Method::DELETE,
-                ] {
-                    let body = r#"{"scope":["x"],"payload":"{}"}"#;
-                    let one = client.send(method.clone(), hidden, body).await;
-                    let two = client.send(method.clone(), absent, body).await;
-                    assert_eq!(seen(&one), seen(&two), "{method} {hidden}");
-                }
-            }
-        }
-    }
-
-    async fn attack_24_neither_does_the_token_endpoint_tell_who_is_there(accounts: Accounts) {
-        let email = |name: &str, project: &str| format!("{name}@{project}.iam.gserviceaccount.com");
-        accounts.owner.create_project("hidden-project").await.expect(200);
-        accounts.actor_in("hidden-project", "hidden-robot").await;
-        let stranger = accounts.actor("stranger").await;
-        let key = accounts.owner.create_key(&stranger.email).await;
-        let now = accounts.server.clock.seconds();
-        let mut answers = BTreeSet::new();
-        for email in [
-            email("hidden-robot", "hidden-project"),
-            email("absent-robot", "hidden-project"),
-            "nobody".to_owned(),
-        ] {
-            let mut claims = key.claims(now);
-            claims["iss"] = json!(email);
-            claims["sub"] = json!(email);
-            let reply = exchange(&accounts.anonymous(), &key.signed(&claims)).await;
-            answers.insert((reply.status.as_u16(), reply.body.to_vec()));
-            let file = key.with("client_email", email).file.to_string();
-            let fields =
-                [("grant_type", "password"), ("username", "_json_key"), ("password", &file)];
-            let reply = post_form(&accounts.anonymous(), "/v2/token", &fields).await;
-            answers.insert((reply.status.as_u16(), reply.body.to_vec()));
-        }
-        assert_eq!(answers.len(), 2, "one answer of each endpoint, whoever is named");
     }
 }

@@ -3,6 +3,7 @@
 use http::Method;
 use serde_json::{Value, json};
 use server::api::google::AccessRule;
+use server::api::routes::Asks;
 
 use crate::util::google::{LOCATION, repository};
 use crate::util::routes::{self, Names};
@@ -13,6 +14,10 @@ use super::evaluator::{Evaluator, ORGANIZATION, Who};
 /// What a request takes to be allowed.
 #[derive(Debug, Clone)]
 pub(crate) enum Needs {
+    /// Nothing at all.
+    Nothing,
+    /// No credential that is not good.
+    NoMore,
     /// To be somebody.
     Somebody,
     /// A permission on what has this name.
@@ -26,6 +31,8 @@ impl Needs {
 
     pub(crate) fn allowed(&self, evaluator: &Evaluator, who: &Who) -> bool {
         match self {
+            Self::Nothing => true,
+            Self::NoMore => *who == Who::Nobody || Evaluator::knows(who),
             Self::Somebody => Evaluator::knows(who),
             Self::Permission(permission, name) => evaluator.allows(who, permission, name),
         }
@@ -140,39 +147,81 @@ fn body(method: &str) -> Value {
     }
 }
 
-/// Every path under `/v2/` with every method that it takes.
-pub(crate) fn oci(image: &Image) -> Vec<Case> {
-    let (digest, blob) = (image.digest(), digest_of(&image.blobs[1]));
-    let unknown = digest_of("never pushed");
+/// Every route that the contract does not have, with every method that it takes.
+pub(crate) fn declared(image: &Image) -> Vec<Case> {
     let name = repository(PROJECT, REPOSITORY);
-    let base = format!("/v2/{PROJECT}/{REPOSITORY}");
-    let needs = |action: &str| {
-        Needs::on(&format!("artifactregistry.repositories.{action}Artifacts"), &name)
-    };
-    let mut cases = vec![case(Method::GET, "/v2/".to_owned(), Needs::Somebody)];
-    cases.push(case(Method::HEAD, "/v2/".to_owned(), Needs::Somebody));
-    for (path, methods, action) in [
-        (format!("{base}/image/manifests/latest"), "GET HEAD", "download"),
-        (format!("{base}/image/manifests/{digest}"), "GET HEAD", "download"),
-        (format!("{base}/image/blobs/{blob}"), "GET HEAD", "download"),
-        (format!("{base}/image/tags/list"), "GET HEAD", "download"),
-        (format!("{base}/tags/list"), "GET HEAD", "download"),
-        (format!("{base}/image/referrers/{digest}"), "GET HEAD", "download"),
-        (format!("{base}/image/manifests/x"), "PUT", "upload"),
-        (format!("{base}/image/manifests/{unknown}"), "PUT", "upload"),
-        (format!("{base}/image/blobs/uploads/"), "POST", "upload"),
-        (format!("{base}/image/blobs/uploads/?digest={blob}"), "POST", "upload"),
-        (format!("{base}/image/blobs/uploads/?mount={unknown}"), "POST", "upload"),
-        (format!("{base}/image/blobs/uploads/x"), "GET PATCH PUT DELETE", "upload"),
-        (format!("{base}/image/blobs/uploads/x?digest={blob}"), "PUT", "upload"),
-        (format!("{base}/image/manifests/absent"), "DELETE", "delete"),
-        (format!("{base}/image/manifests/{unknown}"), "DELETE", "delete"),
-        (format!("{base}/image/blobs/{unknown}"), "DELETE", "delete"),
-    ] {
-        let methods = methods.split(' ').map(|method| method.parse().expect("a method"));
-        cases.extend(methods.map(|method| case(method, path.clone(), needs(action))));
+    let mut cases = Vec::new();
+    for route in server::api::registry_routes().declared() {
+        let needs = match route.asks {
+            Asks::Nothing(_) => Needs::Nothing,
+            Asks::NoMore(_) => Needs::NoMore,
+            // Nobody sends none, here.
+            Asks::Credential(_) | Asks::Somebody => Needs::Somebody,
+            Asks::Permission(permission) => Needs::on(permission.as_str(), &name),
+        };
+        for method in route.methods.split(' ') {
+            let paths = paths((method, route.path), image).into_iter();
+            let method: Method = method.parse().expect("a method");
+            cases.extend(paths.map(|path| case(method.clone(), path, needs.clone())));
+        }
     }
     cases
+}
+
+/// Requests of a route by which nothing is changed that another one needs. A new route has to be judged here.
+fn paths((method, route): (&str, &str), image: &Image) -> Vec<String> {
+    let (digest, blob) = (image.digest(), digest_of(&image.blobs[1]));
+    let unknown = digest_of("never pushed");
+    let (start, ends) = match (method, route) {
+        (
+            _,
+            "/v2" | "/v2/" | "/v2/_catalog" | "/v2/token" | "/token" | "/introspect" | "/revoke"
+            | "/oauth2/v3/certs",
+        ) => return vec![route.to_owned()],
+        (_, "/v2/{image}/tags/list") => {
+            ("", vec!["tags/list".to_owned(), "image/tags/list".to_owned()])
+        }
+        (_, "/v2/{image}/referrers/{digest}") => ("image/referrers/", vec![digest]),
+        ("GET" | "HEAD", "/v2/{image}/manifests/{reference}") => {
+            ("image/manifests/", vec!["latest".to_owned(), digest])
+        }
+        ("PUT", "/v2/{image}/manifests/{reference}") => {
+            ("image/manifests/", vec!["x".to_owned(), unknown])
+        }
+        ("DELETE", "/v2/{image}/manifests/{reference}") => {
+            ("image/manifests/", vec!["absent".to_owned(), unknown])
+        }
+        ("GET" | "HEAD", "/v2/{image}/blobs/{digest}") => ("image/blobs/", vec![blob]),
+        ("DELETE", "/v2/{image}/blobs/{digest}") => ("image/blobs/", vec![unknown]),
+        ("POST", "/v2/{image}/blobs/uploads/") => (
+            "image/blobs/uploads/",
+            vec![String::new(), format!("?digest={blob}"), format!("?mount={unknown}")],
+        ),
+        (_, "/v2/{image}/blobs/uploads/{id}") => {
+            ("image/blobs/uploads/", vec!["x".to_owned(), format!("x?digest={blob}")])
+        }
+        _ => panic!("{method} {route} is new, and nobody said here how to ask for it"),
+    };
+    ends.iter().map(|end| format!("/v2/{PROJECT}/{REPOSITORY}/{start}{end}")).collect()
+}
+
+/// The routes name the permissions themselves: they are those that the method has by its meaning.
+#[test]
+fn attack_14_permissions_are_those_of_the_verb() {
+    for route in server::api::registry_routes().declared() {
+        let Asks::Permission(permission) = route.asks else { continue };
+        for method in route.methods.split(' ') {
+            let action = match method {
+                _ if route.path.contains("/blobs/uploads/") => "upload",
+                "GET" | "HEAD" => "download",
+                "PUT" => "upload",
+                "DELETE" => "delete",
+                other => panic!("{other} {}", route.path),
+            };
+            let expected = format!("artifactregistry.repositories.{action}Artifacts");
+            assert_eq!(permission.as_str(), expected, "{method} {}", route.path);
+        }
+    }
 }
 
 fn case(method: Method, path: String, needs: Needs) -> Case {
