@@ -35,6 +35,9 @@ const READER_PATIENCE: u32 = 4;
 const GOODBYE: u32 = 2;
 const WINDOW: u32 = 2 << 20;
 const CONNECTION_WINDOW: u32 = 8 << 20;
+/// The most that one read of HTTP/1 takes room for. Part of a read keeps all of its room: with larger ones, uploads
+/// hold several times what they sent. A request's headers must fit in as well.
+const READ_BUFFER: usize = 128 << 10;
 
 /// What a listener serves.
 pub struct Served {
@@ -182,6 +185,7 @@ impl Connection {
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(header_timeout)
+                .max_buf_size(READ_BUFFER)
                 .serve_connection(io, service);
             self.until_over((connection, Idle::Waits), &watch).await
         }

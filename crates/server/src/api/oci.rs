@@ -200,7 +200,7 @@ pub async fn by_path(State(app): State<App>, request: Request) -> Response {
     let Some(route) = Route::parse(&path) else { return nothing_here(State(app), request).await };
     let described = (route.label(), route.operation(request.method()));
     answer((app, request), described, |context, body| async move {
-        // Nothing is served that did not say what it asks of the caller.
+        // Nothing is served that did not say what it asks of the caller: handlers get no other method.
         allow(&context, &route.methods())?;
         match route {
             Route::Blob { image, digest } => blobs::by_method(context, image, &digest).await,

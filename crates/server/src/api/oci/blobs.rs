@@ -33,7 +33,7 @@ pub(super) async fn by_method(context: Context, image: &str, digest: &str) -> An
             access.delete_blob(&digest).await?;
             Ok(finish(empty(StatusCode::ACCEPTED), Body::empty()))
         }
-        _ => Err(OciError::wrong_method(&[Method::GET, Method::HEAD, Method::DELETE])),
+        _ => Err(OciError::no_such_path()),
     }
 }
 

@@ -41,10 +41,7 @@ pub(super) async fn by_method(
             access.delete_manifest(&reference).await?;
             Ok(finish(empty(StatusCode::ACCEPTED), Body::empty()))
         }
-        _ => {
-            let methods = [Method::GET, Method::HEAD, Method::PUT, Method::DELETE];
-            Err(OciError::wrong_method(&methods))
-        }
+        _ => Err(OciError::no_such_path()),
     }
 }
 

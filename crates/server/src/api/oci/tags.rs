@@ -22,7 +22,6 @@ struct TagList<'a> {
 }
 
 pub(super) async fn list(context: Context, image: &str) -> Answer {
-    allow(&context, &[Method::GET, Method::HEAD])?;
     if let Some(listed) = list_repository(&context, image).await? {
         return Ok(listed);
     }

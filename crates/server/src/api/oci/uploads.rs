@@ -8,7 +8,7 @@ use http::{HeaderValue, Method, StatusCode};
 use model::digest::{Algorithm, Digest};
 use model::range::{ContentRange, MAX_BLOB_BYTES};
 
-use super::{Answer, Context, OciError, allow, empty, finish};
+use super::{Answer, Context, OciError, empty, finish};
 use crate::audit::Operation;
 use crate::layer::body::upload_body;
 
@@ -17,7 +17,6 @@ const WHOLE: Operation = Operation::write("Docker-FinishUpload");
 
 /// `POST`: mount a blob, send one at once, or start a session.
 pub(super) async fn start((context, body): (Context, Body), image: &str) -> Answer {
-    allow(&context, &[Method::POST])?;
     refuse_encoding(&context)?;
     refuse_too_large(&context)?;
     let target = context.target(image)?;
@@ -70,8 +69,6 @@ fn algorithm(context: &Context) -> Result<Algorithm, OciError> {
 }
 
 pub(super) async fn by_method((context, body): (Context, Body), image: &str, id: &str) -> Answer {
-    let methods = [Method::GET, Method::PATCH, Method::PUT, Method::DELETE];
-    allow(&context, &methods)?;
     let target: Target = context.target(image)?;
     context.trail.image(&target);
     let access = context.open_existing::<Push>(&target).await?;
