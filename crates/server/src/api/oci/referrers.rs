@@ -3,8 +3,8 @@
 use axum::response::IntoResponse;
 use engine::{EngineError, Pull, ReferrersPage};
 use form_urlencoded::byte_serialize;
-use http::header::{CONTENT_TYPE, LINK};
 use http::HeaderValue;
+use http::header::{CONTENT_TYPE, LINK};
 use model::digest::Digest;
 use model::media_type::OCI_INDEX;
 use serde::Serialize;
