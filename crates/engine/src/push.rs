@@ -192,6 +192,7 @@ impl Write {
         versions::insert(
             tx,
             &NewVersion {
+                repository_id: &self.access.repository.id,
                 package_id: package,
                 digest: &self.digest,
                 bytes: &self.bytes,

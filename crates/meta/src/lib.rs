@@ -20,6 +20,7 @@ pub mod blobs;
 pub mod epochs;
 pub mod events;
 pub mod gc_queue;
+pub mod images;
 pub mod leases;
 pub mod operations;
 pub mod packages;

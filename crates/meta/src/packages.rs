@@ -2,7 +2,7 @@
 
 use model::name::{ImagePath, Location};
 
-use crate::{Id, MetaError, Tx, params};
+use crate::{Id, MetaError, Row, Tx, params};
 
 /// The image of that name.
 pub fn find(tx: &mut Tx<'_>, repository: &Id, image: &str) -> Result<Option<Id>, MetaError> {
@@ -63,6 +63,54 @@ pub fn catalog(
     tx.query(CATALOG_SQL, params![location.as_str(), last, limit], |row| {
         Ok(CatalogEntry { path: row.text(0)?, project: row.text(1)?, repository: row.text(2)? })
     })
+}
+
+/// An image as the APIs list it.
+#[derive(Debug, Clone)]
+pub struct Package {
+    /// The row's id.
+    pub id: Id,
+    /// The image's name.
+    pub name: String,
+    /// When the first manifest came.
+    pub created_at: i64,
+    /// When a manifest last came, or a tag moved.
+    pub updated_at: i64,
+}
+
+/// The statement of [`list`], for the test that looks at its plan.
+pub const LIST_SQL: &str = "SELECT p.id, p.name, p.created_at,
+       coalesce((SELECT v.updated_at FROM versions v WHERE v.package_id = p.id ORDER BY v.updated_at DESC, v.id DESC LIMIT 1), p.created_at)
+     FROM packages p WHERE p.repository_id = ?1 AND p.name > ?2 ORDER BY p.name LIMIT ?3";
+
+fn package(row: &Row<'_>) -> Result<Package, MetaError> {
+    let (name, created_at, updated_at) = (row.text(1)?, row.int(2)?, row.int(3)?);
+    Ok(Package { id: row.id(0)?, name, created_at, updated_at })
+}
+
+/// The images of a repository after `last`, in byte order.
+pub fn list(
+    tx: &mut Tx<'_>,
+    repository: &Id,
+    last: &str,
+    limit: i64,
+) -> Result<Vec<Package>, MetaError> {
+    tx.query(LIST_SQL, params![repository, last, limit], package)
+}
+
+/// The image of that name, as the APIs describe it.
+pub fn describe(
+    tx: &mut Tx<'_>,
+    repository: &Id,
+    image: &str,
+) -> Result<Option<Package>, MetaError> {
+    tx.opt(
+        "SELECT p.id, p.name, p.created_at,
+           coalesce((SELECT v.updated_at FROM versions v WHERE v.package_id = p.id ORDER BY v.updated_at DESC, v.id DESC LIMIT 1), p.created_at)
+         FROM packages p WHERE p.repository_id = ?1 AND p.name = ?2",
+        params![repository, image],
+        package,
+    )
 }
 
 /// The statement of [`between`], for the test that looks at its plan.

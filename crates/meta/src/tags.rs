@@ -104,6 +104,34 @@ pub fn history(tx: &mut Tx<'_>, package: &Id, tag: &str) -> Result<Vec<Change>, 
     )
 }
 
+/// The statement of [`names`], for the test that looks at its plan.
+pub const NAMES_SQL: &str = "SELECT t.name, v.digest FROM tags t JOIN versions v ON v.id = t.version_id
+     WHERE t.package_id = ?1 AND t.name > ?2 ORDER BY t.name LIMIT ?3";
+
+/// The statement of [`names_of_version`], for the test that looks at its plan.
+pub const NAMES_OF_VERSION_SQL: &str =
+    "SELECT name FROM tags WHERE version_id = ?1 AND name > ?2 ORDER BY name LIMIT ?3";
+
+/// The tags of an image after `last`, in byte order, and the digests that they name.
+pub fn names(
+    tx: &mut Tx<'_>,
+    package: &Id,
+    last: &str,
+    limit: i64,
+) -> Result<Vec<(String, Digest)>, MetaError> {
+    tx.query(NAMES_SQL, params![package, last, limit], |row| Ok((row.text(0)?, digest_at(row, 1)?)))
+}
+
+/// The tags of a version after `last`, in byte order.
+pub fn names_of_version(
+    tx: &mut Tx<'_>,
+    version: &Id,
+    last: &str,
+    limit: i64,
+) -> Result<Vec<String>, MetaError> {
+    tx.query(NAMES_OF_VERSION_SQL, params![version, last, limit], |row| row.text(0))
+}
+
 /// The statement of [`list`], for the test that looks at its plan.
 pub const LIST_SQL: &str =
     "SELECT t.name, v.digest, v.media_type, v.image_bytes, v.uploaded_at, v.built_at

@@ -164,6 +164,7 @@ pub(crate) fn add_manifest(
     references: &[Reference],
 ) -> Result<Option<Id>, MetaError> {
     let new = NewVersion {
+        repository_id: &place.repository,
         package_id: &place.package,
         digest: &Digest::of(bytes),
         bytes,

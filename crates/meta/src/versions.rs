@@ -121,6 +121,8 @@ pub fn id_in_package(
 /// A manifest that is about to be stored.
 #[derive(Debug)]
 pub struct NewVersion<'a> {
+    /// The repository it is pushed to.
+    pub repository_id: &'a Id,
     /// The image it is pushed to.
     pub package_id: &'a Id,
     /// The digest of its bytes.
@@ -157,8 +159,8 @@ pub fn insert(tx: &mut Tx<'_>, new: &NewVersion<'_>) -> Result<Option<Id>, MetaE
     let id = Id::random();
     let inserted = tx.exec(
         "INSERT INTO versions (id, package_id, digest, media_type, manifest_bytes, image_bytes, artifact_type,
-           subject, annotations, platforms, built_at, uploaded_at, updated_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12)
+           subject, annotations, platforms, built_at, uploaded_at, updated_at, repository_id)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12, ?13)
          ON CONFLICT (package_id, digest) DO NOTHING",
         params![
             &id,
@@ -172,7 +174,8 @@ pub fn insert(tx: &mut Tx<'_>, new: &NewVersion<'_>) -> Result<Option<Id>, MetaE
             new.annotations,
             new.platforms,
             new.built_at,
-            new.now
+            new.now,
+            new.repository_id
         ],
     )?;
     Ok((inserted == 1).then_some(id))
