@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use meta::repositories::{self, Repository};
 use meta::{MetaError, Tx, epochs, events, projects};
+use model::artifact::PackageName;
 use model::name::{ImagePath, Location, RepositoryName};
 use model::permission::Permission;
 use model::principal::Principal;
@@ -13,7 +14,7 @@ use model::reach::Reach;
 use model::resource::Resource;
 use model::scope::{Action, Scope};
 
-use crate::{Engine, EngineError, Proof};
+use crate::{Admitted, Engine, EngineError, Proof};
 
 /// What decides about a caller.
 #[derive(Debug, Clone)]
@@ -283,6 +284,32 @@ impl Engine {
                     .ok_or_else(|| EngineError::RepositoryUnknown(name.clone()))
             })
             .await
+    }
+}
+
+impl Engine {
+    /// What a method of the APIs works on: an image of a repository that the caller was admitted to.
+    pub(crate) async fn opened(
+        &self,
+        admitted: &Admitted,
+        permission: &str,
+        package: &PackageName,
+    ) -> Result<Arc<Opened>, EngineError> {
+        let PackageName { repository: name, image } = package;
+        admitted.to_repository(permission, name)?;
+        let wanted = name.clone();
+        let found = self
+            .meta
+            .point(move |tx| Ok::<_, EngineError>(repositories::find(tx, &wanted)?))
+            .await?;
+        let unknown = || EngineError::ResourceUnknown(format!("Repository \"{name}\""));
+        let RepositoryName { project, location, repository } = name.clone();
+        let target =
+            Target { location, path: ImagePath { project, repository, image: image.clone() } };
+        let caller = admitted.caller().clone();
+        let principal = caller.principal.to_string();
+        let repository = found.ok_or_else(unknown)?;
+        Ok(Arc::new(Opened { repository, name: name.clone(), target, caller, principal }))
     }
 }
 

@@ -25,6 +25,8 @@ pub(crate) const CONTENT: &str = "content";
 pub(crate) const UPLOAD: &str = "upload";
 /// A repository that is being removed; the id is its own.
 pub(crate) const REPOSITORY: &str = "repository";
+/// An image that is being removed; the id is its own.
+pub(crate) const PACKAGE: &str = "package";
 /// A copy in the trash; the id is its own.
 pub(crate) const COPY: &str = "copy";
 
@@ -75,6 +77,7 @@ enum Verdict {
     Blob,
     Manifest,
     Upload,
+    Package,
     Repository,
     File,
 }
@@ -83,7 +86,7 @@ impl GcReport {
     fn add(&mut self, verdict: Verdict) {
         self.reviewed += 1;
         match verdict {
-            Verdict::Kept | Verdict::Repository => {}
+            Verdict::Kept | Verdict::Package | Verdict::Repository => {}
             Verdict::Link { bytes } => {
                 self.links += 1;
                 self.bytes += bytes;
@@ -162,6 +165,7 @@ impl Engine {
     async fn review(&self, review: &Review, mode: GcMode) -> Result<Verdict, EngineError> {
         let times = Times {
             now: self.clock.now(),
+            review_due: self.clock.now() + micros(self.settings.gc_grace),
             trash_due: self.clock.now() + micros(self.settings.trash_retention),
         };
         if review.kind == COPY {
@@ -220,6 +224,7 @@ impl Engine {
 #[derive(Debug, Clone, Copy)]
 struct Times {
     now: i64,
+    review_due: i64,
     trash_due: i64,
 }
 
@@ -250,6 +255,10 @@ fn judge(tx: &mut Tx<'_>, review: &Review, times: Times) -> Result<Verdict, Engi
             Some((expires_at, _)) if expires_at <= times.now => Ok(Verdict::Upload),
             Some(_) | None => Ok(Verdict::Kept),
         },
+        PACKAGE => {
+            let due = removal::is_package_due(tx, &parse_id(&review.id)?)?;
+            Ok(if due { Verdict::Package } else { Verdict::Kept })
+        }
         REPOSITORY => {
             let due = removal::is_due(tx, &parse_id(&review.id)?)?;
             Ok(if due { Verdict::Repository } else { Verdict::Kept })
@@ -291,6 +300,7 @@ fn carry_out(
                 trash_former(tx, &copy, times.trash_due)?;
             }
         }
+        Verdict::Package => remove_some_of_package(tx, review, times)?,
         Verdict::Repository => remove_some(tx, review, times)?,
         Verdict::Manifest => {
             versions::delete_content(tx, &parse_id(&review.id)?)?;
@@ -320,6 +330,27 @@ fn remove_some(tx: &mut Tx<'_>, review: &Review, times: Times) -> Result<(), Eng
     if !removed.done {
         gc_queue::enqueue(tx, REPOSITORY, std::slice::from_ref(&review.id), times.now)?;
     }
+    Ok(())
+}
+
+/// Removes a slice of an image, and comes back for the next one.
+fn remove_some_of_package(
+    tx: &mut Tx<'_>,
+    review: &Review,
+    times: Times,
+) -> Result<(), EngineError> {
+    const SLICE: i64 = 250;
+    let package = parse_id(&review.id)?;
+    let Some(removed) = removal::remove_some_of_package(tx, &package, SLICE)? else {
+        return Ok(());
+    };
+    let contents: Vec<String> = removed.contents.iter().map(Digest::to_string).collect();
+    let links: Vec<String> =
+        removed.blobs.iter().map(|blob| link_id(&removed.repository, blob)).collect();
+    gc_queue::enqueue(tx, CONTENT, &contents, times.now)?;
+    gc_queue::enqueue(tx, LINK, &links, times.review_due)?;
+    usage::add_delta(tx, &removed.repository, -removed.bytes)?;
+    gc_queue::enqueue(tx, PACKAGE, std::slice::from_ref(&review.id), times.now)?;
     Ok(())
 }
 

@@ -10,6 +10,7 @@ mod delete;
 mod error;
 mod gc;
 mod identity;
+mod images;
 mod immutability;
 mod operations;
 mod pull;
@@ -17,6 +18,7 @@ mod push;
 mod receive;
 mod referrers;
 mod repositories;
+mod tagging;
 mod tags;
 mod uploads;
 mod usage;
@@ -26,6 +28,7 @@ use std::time::Duration;
 
 pub use access::{Caller, Delete, Grant, Kind, Pull, Push, RepoAccess, Rights, Target};
 pub use clock::{Clock, Micros, SystemClock, micros};
+pub use delete::{DeleteMode, Tagged};
 pub use error::{BodyError, EngineError};
 pub use gc::{GcMode, GcReport};
 pub use identity::{
@@ -33,6 +36,7 @@ pub use identity::{
     JwtError, KeyKind, MasterKey, NewKey, NewProject, Owner, Project, Proof, Revocation,
     StoredPolicy, Surface, claimed_account, self_signed_token,
 };
+pub use images::{ImageOrder, ListPage, TagOf, VersionOrder};
 pub use operations::new_operation_id;
 pub use pull::{BlobContent, PulledManifest};
 pub use push::{NewManifest, PushedManifest};
@@ -46,6 +50,8 @@ use blob::{BlobStore, UploadBudget};
 pub use meta::ErrorKind;
 use meta::Meta;
 pub use meta::accounts::{Account, Key};
+pub use meta::images::Image;
+pub use meta::packages::Package;
 pub use meta::repositories::Described as Repository;
 pub use meta::tags::Listed;
 pub use meta::versions::Referrer;

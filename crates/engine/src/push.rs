@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 use blob::CopyId;
 use bytes::Bytes;
 use meta::versions::{self, Binding, NewVersion, Reference as StoredReference};
-use meta::{ErrorKind, Id, MetaError, Tx, blobs, events, packages, tags, usage};
-use model::config::ImageConfig;
+use meta::{ErrorKind, Id, MetaError, Tx, blobs, events, packages, usage};
+use model::config::{ImageConfig, Shown};
 use model::digest::Digest;
 use model::manifest::{Descriptor, Manifest};
 use model::media_type::Kind;
 use model::reference::{Reference, Tag};
 
 use crate::access::Opened;
-use crate::immutability::check_mutable;
+use crate::tagging::point_tag;
 use crate::{EngineError, Push, RepoAccess};
 
 /// A config larger than this is not read for what lists show.
@@ -173,7 +173,7 @@ impl Write {
                 let size = self.bytes.len() as i64;
                 versions::bind_child(tx, (repository, &package), (&self.digest, size), &version)?;
                 usage::add_delta(tx, repository, size)?;
-                self.record(tx, "push", None)?;
+                self.record(tx)?;
                 version
             }
             None => versions::id_in_package(tx, &package, &self.digest)?
@@ -181,7 +181,7 @@ impl Write {
                 .ok_or_else(|| EngineError::Internal("version vanished".into()))?,
         };
         for tag in &self.tags {
-            self.point_tag(tx, (&package, &version), tag)?;
+            point_tag(tx, at, (&package, &version), (tag, &self.digest, self.now))?;
         }
         Ok(())
     }
@@ -221,15 +221,20 @@ impl Write {
         }
     }
 
-    /// The platforms of the image, or those that an index names, as JSON.
+    /// The platform of the image, or what an index names, as rows keep it.
     fn platforms(&self) -> String {
-        let platforms: Vec<_> = match self.manifest.kind {
-            Kind::Image => self.shown.platform.iter().collect(),
-            Kind::Index => {
-                self.manifest.manifests.iter().filter_map(|child| child.platform.as_ref()).collect()
-            }
-        };
-        serde_json::to_string(&platforms).expect("a list of platforms is always JSON")
+        match self.manifest.kind {
+            Kind::Image => Shown::write(self.shown.platform.clone().map(|platform| Shown {
+                digest: None,
+                media_type: None,
+                platform: Some(platform),
+            })),
+            Kind::Index => Shown::write(self.manifest.manifests.iter().map(|child| Shown {
+                digest: Some(child.digest.to_string()),
+                media_type: Some(child.media_type.clone()),
+                platform: child.platform.clone(),
+            })),
+        }
     }
 
     /// Everything that the manifest names, bound to what is here. A missing blob is found by its foreign
@@ -277,38 +282,9 @@ impl Write {
         Ok(references)
     }
 
-    fn point_tag(
-        &self,
-        tx: &mut Tx<'_>,
-        (package, version): (&Id, &Id),
-        tag: &Tag,
-    ) -> Result<(), EngineError> {
-        let current = tags::find(tx, package, tag.as_str())?.map(|current| current.digest);
-        if current.as_ref() == Some(&self.digest) {
-            return Ok(());
-        }
-        if let Some(current) = &current {
-            check_mutable(tx, &self.access.repository.id, (tag, current))?;
-        }
-        tags::set(tx, package, (tag.as_str(), version), self.now)?;
-        let change = tags::Change {
-            tag: tag.as_str().to_owned(),
-            from: current,
-            to: Some(self.digest.clone()),
-            principal: self.access.principal.clone(),
-            changed_at: self.now,
-        };
-        tags::record(tx, package, &change)?;
-        Ok(self.record(tx, "tag", Some(tag))?)
-    }
-
-    fn record(&self, tx: &mut Tx<'_>, action: &str, tag: Option<&Tag>) -> Result<(), MetaError> {
-        let event = events::Event {
-            tag: tag.map(|tag| tag.as_str().to_owned()),
-            digest: Some(self.digest.clone()),
-            ..self.access.event(action, self.now)
-        };
-        events::insert(tx, &event)
+    fn record(&self, tx: &mut Tx<'_>) -> Result<(), MetaError> {
+        let digest = Some(self.digest.clone());
+        events::insert(tx, &events::Event { digest, ..self.access.event("push", self.now) })
     }
 }
 

@@ -1,10 +1,11 @@
 //! Manifests as lists show them: table `versions`, with the image that each belongs to and its tags.
 
 use model::digest::Digest;
+use model::filter::Direction;
 
 use crate::{Id, MetaError, Row, Tx, digest_at, opt_digest_at, params};
 
-/// Everything that lists show of a manifest.
+/// What lists show of a manifest.
 #[derive(Debug, Clone)]
 pub struct Image {
     /// The row's id.
@@ -21,8 +22,8 @@ pub struct Image {
     pub artifact_type: Option<String>,
     /// What it refers to.
     pub subject: Option<Digest>,
-    /// A JSON object.
-    pub annotations: String,
+    /// A JSON array: of an image its platform, of an index what it names.
+    pub platforms: String,
     /// When the image was built, by its config.
     pub built_at: Option<i64>,
     /// When it came.
@@ -35,17 +36,58 @@ pub struct Image {
 
 /// What is selected of each, from `versions v` and `packages p`.
 macro_rules! select {
-    ($from:literal) => {
+    ($($rest:literal),+) => {
         concat!(
-            "SELECT v.id, p.name, v.digest, v.media_type, v.image_bytes, v.artifact_type, v.subject, v.annotations,
+            "SELECT v.id, p.name, v.digest, v.media_type, v.image_bytes, v.artifact_type, v.subject, v.platforms,
                v.built_at, v.uploaded_at, v.updated_at,
                (SELECT string_agg(few.name, ' ') FROM
                  (SELECT name FROM tags WHERE version_id = v.id ORDER BY name LIMIT 100) few)
              FROM versions v JOIN packages p ON p.id = v.package_id ",
-            $from
+            $($rest),+
         )
     };
 }
+
+/// A list by a time, as two statements: from the newest on, and from the oldest on.
+macro_rules! by_time {
+    ($scope:literal, $time:literal) => {
+        [by_time!($scope, $time, "<", "DESC"), by_time!($scope, $time, ">", "ASC")]
+    };
+    ($scope:literal, $time:literal, $after:literal, $direction:literal) => {
+        select!(
+            "WHERE v.",
+            $scope,
+            " = ?1 AND (v.",
+            $time,
+            ", v.id) ",
+            $after,
+            " (?2, ?3) ORDER BY v.",
+            $time,
+            " ",
+            $direction,
+            ", v.id ",
+            $direction,
+            " LIMIT ?4"
+        )
+    };
+}
+
+/// Which manifests a list by time shows, and by which time: its statements.
+#[derive(Debug, Clone, Copy)]
+pub struct ByTime(pub [&'static str; 2]);
+
+/// The manifests of a repository by when they came.
+pub const OF_REPOSITORY_BY_UPLOAD: ByTime = ByTime(by_time!("repository_id", "uploaded_at"));
+/// The manifests of a repository by when they came or were last tagged.
+pub const OF_REPOSITORY_BY_UPDATE: ByTime = ByTime(by_time!("repository_id", "updated_at"));
+/// The manifests of an image by when they came or were last tagged.
+pub const OF_PACKAGE_BY_UPDATE: ByTime = ByTime(by_time!("package_id", "updated_at"));
+
+/// The statements of [`of_package`]: upwards and downwards.
+pub const OF_PACKAGE_SQL: [&str; 2] = [
+    select!("WHERE v.package_id = ?1 AND v.digest > ?2 ORDER BY v.digest LIMIT ?3"),
+    select!("WHERE v.package_id = ?1 AND v.digest < ?2 ORDER BY v.digest DESC LIMIT ?3"),
+];
 
 fn image(row: &Row<'_>) -> Result<Image, MetaError> {
     // No tag holds a space.
@@ -58,7 +100,7 @@ fn image(row: &Row<'_>) -> Result<Image, MetaError> {
         image_bytes: row.int(4)?,
         artifact_type: row.opt_text(5)?,
         subject: opt_digest_at(row, 6)?,
-        annotations: row.text(7)?,
+        platforms: row.text(7)?,
         built_at: row.opt_int(8)?,
         uploaded_at: row.int(9)?,
         updated_at: row.int(10)?,
@@ -66,77 +108,47 @@ fn image(row: &Row<'_>) -> Result<Image, MetaError> {
     })
 }
 
+impl Image {
+    /// Whether the image that it belongs to is being removed.
+    pub fn is_hidden(&self) -> bool {
+        self.package.starts_with('.')
+    }
+}
+
 /// The manifest of that digest in an image.
-pub fn find(
-    tx: &mut Tx<'_>,
-    (repository, package): (&Id, &str),
-    digest: &Digest,
-) -> Result<Option<Image>, MetaError> {
-    let sql = select!("WHERE p.repository_id = ?1 AND p.name = ?2 AND v.digest = ?3");
-    tx.opt(sql, params![repository, package, digest.as_str()], image)
+pub fn find(tx: &mut Tx<'_>, package: &Id, digest: &Digest) -> Result<Option<Image>, MetaError> {
+    let sql = select!("WHERE v.package_id = ?1 AND v.digest = ?2");
+    tx.opt(sql, params![package, digest.as_str()], image)
 }
 
-/// The statement of [`of_repository_by_upload`], for the test that looks at its plan.
-pub const BY_UPLOAD_SQL: &str = select!(
-    "WHERE v.repository_id = ?1 AND (v.uploaded_at, v.id) < (?2, ?3)
-     ORDER BY v.uploaded_at DESC, v.id DESC LIMIT ?4"
-);
-
-/// The statement of [`of_repository_by_update`], for the test that looks at its plan.
-pub const BY_UPDATE_SQL: &str = select!(
-    "WHERE v.repository_id = ?1 AND (v.updated_at, v.id) < (?2, ?3)
-     ORDER BY v.updated_at DESC, v.id DESC LIMIT ?4"
-);
-
-/// The statement of [`of_package_by_update`], for the test that looks at its plan.
-pub const OF_PACKAGE_BY_UPDATE_SQL: &str = select!(
-    "WHERE v.package_id = ?1 AND (v.updated_at, v.id) < (?2, ?3)
-     ORDER BY v.updated_at DESC, v.id DESC LIMIT ?4"
-);
-
-/// The statement of [`of_package`], for the test that looks at its plan.
-pub const OF_PACKAGE_SQL: &str =
-    select!("WHERE v.package_id = ?1 AND v.digest > ?2 ORDER BY v.digest LIMIT ?3");
-
-/// Where a list by time goes on: at those before this one.
-pub type Before<'a> = (i64, &'a Id);
-
-/// The manifests of a repository, the newest first.
-pub fn of_repository_by_upload(
+/// The manifests of a repository or an image that stand after a time and an id.
+pub fn by_time(
     tx: &mut Tx<'_>,
-    repository: &Id,
-    (time, id): Before<'_>,
+    (list, direction): (ByTime, Direction),
+    scope: &Id,
+    (time, id): (i64, &Id),
     limit: i64,
 ) -> Result<Vec<Image>, MetaError> {
-    tx.query(BY_UPLOAD_SQL, params![repository, time, id, limit], image)
+    let [newest_first, oldest_first] = list.0;
+    let sql = match direction {
+        Direction::Down => newest_first,
+        Direction::Up => oldest_first,
+    };
+    tx.query(sql, params![scope, time, id, limit], image)
 }
 
-/// The manifests of a repository, the last changed first.
-pub fn of_repository_by_update(
-    tx: &mut Tx<'_>,
-    repository: &Id,
-    (time, id): Before<'_>,
-    limit: i64,
-) -> Result<Vec<Image>, MetaError> {
-    tx.query(BY_UPDATE_SQL, params![repository, time, id, limit], image)
-}
-
-/// The manifests of an image, the last changed first.
-pub fn of_package_by_update(
-    tx: &mut Tx<'_>,
-    package: &Id,
-    (time, id): Before<'_>,
-    limit: i64,
-) -> Result<Vec<Image>, MetaError> {
-    tx.query(OF_PACKAGE_BY_UPDATE_SQL, params![package, time, id, limit], image)
-}
-
-/// The manifests of an image after `last`, by digest.
+/// The manifests of an image that stand after a digest, or a text in its place.
 pub fn of_package(
     tx: &mut Tx<'_>,
+    direction: Direction,
     package: &Id,
     last: &str,
     limit: i64,
 ) -> Result<Vec<Image>, MetaError> {
-    tx.query(OF_PACKAGE_SQL, params![package, last, limit], image)
+    let [upwards, downwards] = OF_PACKAGE_SQL;
+    let sql = match direction {
+        Direction::Up => upwards,
+        Direction::Down => downwards,
+    };
+    tx.query(sql, params![package, last, limit], image)
 }

@@ -1,5 +1,6 @@
 //! Table `packages`: the images of a repository.
 
+use model::filter::Direction;
 use model::name::{ImagePath, Location};
 
 use crate::{Id, MetaError, Row, Tx, params};
@@ -37,6 +38,17 @@ pub fn ensure(
     Ok(id)
 }
 
+/// Makes an image invisible and its name free. What it holds is removed afterwards, some at a time.
+pub fn hide(tx: &mut Tx<'_>, id: &Id) -> Result<u64, MetaError> {
+    // No name that parses begins with a dot, and '.' stands before '/' and all that names begin with.
+    let hidden = format!(".{id}");
+    let sql = "UPDATE packages SET name = ?2, path = ?2 WHERE id = ?1";
+    tx.exec(sql, params![id, hidden.as_str()])
+}
+
+/// What stands before all images but those that are hidden.
+const BEFORE_ALL: &str = "/";
+
 /// One line of the catalog: the image's path and the repository it belongs to.
 #[derive(Debug, Clone)]
 pub struct CatalogEntry {
@@ -60,7 +72,7 @@ pub fn catalog(
     last: &str,
     limit: i64,
 ) -> Result<Vec<CatalogEntry>, MetaError> {
-    tx.query(CATALOG_SQL, params![location.as_str(), last, limit], |row| {
+    tx.query(CATALOG_SQL, params![location.as_str(), last.max(BEFORE_ALL), limit], |row| {
         Ok(CatalogEntry { path: row.text(0)?, project: row.text(1)?, repository: row.text(2)? })
     })
 }
@@ -78,24 +90,43 @@ pub struct Package {
     pub updated_at: i64,
 }
 
-/// The statement of [`list`], for the test that looks at its plan.
-pub const LIST_SQL: &str = "SELECT p.id, p.name, p.created_at,
-       coalesce((SELECT v.updated_at FROM versions v WHERE v.package_id = p.id ORDER BY v.updated_at DESC, v.id DESC LIMIT 1), p.created_at)
-     FROM packages p WHERE p.repository_id = ?1 AND p.name > ?2 ORDER BY p.name LIMIT ?3";
+/// What is selected of each, from `packages p`.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT p.id, p.name, p.created_at, coalesce((SELECT v.updated_at FROM versions v
+               WHERE v.package_id = p.id ORDER BY v.updated_at DESC, v.id DESC LIMIT 1), p.created_at)
+             FROM packages p WHERE p.repository_id = ?1 AND ",
+            $rest
+        )
+    };
+}
+
+/// The statements of [`list`]: upwards and downwards.
+pub const LIST_SQL: [&str; 2] = [
+    select!("p.name > ?2 ORDER BY p.name LIMIT ?3"),
+    select!("p.name < ?2 AND p.name > '/' ORDER BY p.name DESC LIMIT ?3"),
+];
 
 fn package(row: &Row<'_>) -> Result<Package, MetaError> {
     let (name, created_at, updated_at) = (row.text(1)?, row.int(2)?, row.int(3)?);
     Ok(Package { id: row.id(0)?, name, created_at, updated_at })
 }
 
-/// The images of a repository after `last`, in byte order.
+/// The images of a repository that stand after `last`.
 pub fn list(
     tx: &mut Tx<'_>,
+    direction: Direction,
     repository: &Id,
     last: &str,
     limit: i64,
 ) -> Result<Vec<Package>, MetaError> {
-    tx.query(LIST_SQL, params![repository, last, limit], package)
+    let [upwards, downwards] = LIST_SQL;
+    let (sql, last) = match direction {
+        Direction::Up => (upwards, last.max(BEFORE_ALL)),
+        Direction::Down => (downwards, last),
+    };
+    tx.query(sql, params![repository, last, limit], package)
 }
 
 /// The image of that name, as the APIs describe it.
@@ -104,13 +135,7 @@ pub fn describe(
     repository: &Id,
     image: &str,
 ) -> Result<Option<Package>, MetaError> {
-    tx.opt(
-        "SELECT p.id, p.name, p.created_at,
-           coalesce((SELECT v.updated_at FROM versions v WHERE v.package_id = p.id ORDER BY v.updated_at DESC, v.id DESC LIMIT 1), p.created_at)
-         FROM packages p WHERE p.repository_id = ?1 AND p.name = ?2",
-        params![repository, image],
-        package,
-    )
+    tx.opt(select!("p.name = ?2"), params![repository, image], package)
 }
 
 /// The statement of [`between`], for the test that looks at its plan.
@@ -125,5 +150,5 @@ pub fn between(
     (from, to): (&str, &str),
     limit: i64,
 ) -> Result<Vec<String>, MetaError> {
-    tx.query(BETWEEN_SQL, params![repository, from, to, limit], |row| row.text(0))
+    tx.query(BETWEEN_SQL, params![repository, from.max(BEFORE_ALL), to, limit], |row| row.text(0))
 }

@@ -1,10 +1,12 @@
-//! The rows of a repository that is being removed, some at a time.
+//! The rows of a repository or an image that is being removed, some at a time.
 //!
 //! Rows go in the order in which foreign keys let them: what refers, before what is referred to.
 
+use std::collections::BTreeSet;
+
 use model::digest::Digest;
 
-use crate::{Id, MetaError, Tx, digest_at, params};
+use crate::{Id, MetaError, Tx, digest_at, opt_digest_at, params};
 
 /// What a slice of a removal let go, for the reviews that follow.
 #[derive(Debug, Default)]
@@ -85,4 +87,82 @@ pub fn is_due(tx: &mut Tx<'_>, repository: &Id) -> Result<bool, MetaError> {
         |row| row.int(0),
     )?;
     Ok(found.is_some())
+}
+
+/// What a slice of an image's removal let go.
+#[derive(Debug)]
+pub struct RemovedOfPackage {
+    /// The repository that the image was in.
+    pub repository: Id,
+    /// Manifests whose bytes may be needed by nobody now.
+    pub contents: Vec<Digest>,
+    /// Blobs that the repository may need no more.
+    pub blobs: BTreeSet<Digest>,
+    /// The bytes of its manifests.
+    pub bytes: i64,
+}
+
+/// Whether the image is being removed.
+pub fn is_package_due(tx: &mut Tx<'_>, package: &Id) -> Result<bool, MetaError> {
+    let name =
+        tx.opt("SELECT name FROM packages WHERE id = ?1", params![package], |row| row.text(0))?;
+    Ok(name.is_some_and(|name| name.starts_with('.')))
+}
+
+/// Removes some of an image: one version after the other, with all that it names, until `limit` rows went. `None`:
+/// nothing is left.
+pub fn remove_some_of_package(
+    tx: &mut Tx<'_>,
+    package: &Id,
+    limit: i64,
+) -> Result<Option<RemovedOfPackage>, MetaError> {
+    let found =
+        tx.opt("SELECT repository_id FROM packages WHERE id = ?1", params![package], |row| {
+            row.id(0)
+        })?;
+    let Some(repository) = found else { return Ok(None) };
+    let mut removed =
+        RemovedOfPackage { repository, contents: Vec::new(), blobs: BTreeSet::new(), bytes: 0 };
+    let mut rows = 0;
+    while rows < limit {
+        let version = tx.opt(
+            "SELECT id, digest, manifest_bytes FROM versions WHERE package_id = ?1 ORDER BY digest LIMIT 1",
+            params![package],
+            |row| Ok((row.id(0)?, digest_at(row, 1)?, row.int(2)?)),
+        )?;
+        let Some((version, digest, bytes)) = version else {
+            let history = tx.exec(
+                "DELETE FROM tag_history WHERE id IN (SELECT id FROM tag_history WHERE package_id = ?1 LIMIT ?2)",
+                params![package, limit],
+            )?;
+            if history == 0 {
+                tx.exec("DELETE FROM packages WHERE id = ?1", params![package])?;
+            }
+            return Ok(Some(removed));
+        };
+        let tags = tx.exec(
+            "DELETE FROM tags WHERE (package_id, name) IN (SELECT package_id, name FROM tags WHERE version_id = ?1 LIMIT ?2)",
+            params![&version, limit],
+        )?;
+        rows += tags as i64;
+        if tags as i64 == limit {
+            break;
+        }
+        // An index of the same image, which goes too.
+        rows += tx.exec(
+            "UPDATE manifest_refs SET child_id = NULL WHERE child_id = ?1",
+            params![&version],
+        )? as i64;
+        let blobs = tx.query(
+            "DELETE FROM manifest_refs WHERE version_id = ?1 RETURNING blob_digest",
+            params![&version],
+            |row| opt_digest_at(row, 0),
+        )?;
+        rows += blobs.len() as i64 + 1;
+        removed.blobs.extend(blobs.into_iter().flatten());
+        tx.exec("DELETE FROM versions WHERE id = ?1", params![&version])?;
+        removed.bytes += bytes;
+        removed.contents.push(digest);
+    }
+    Ok(Some(removed))
 }

@@ -105,7 +105,8 @@ pub fn history(tx: &mut Tx<'_>, package: &Id, tag: &str) -> Result<Vec<Change>, 
 }
 
 /// The statement of [`names`], for the test that looks at its plan.
-pub const NAMES_SQL: &str = "SELECT t.name, v.digest FROM tags t JOIN versions v ON v.id = t.version_id
+pub const NAMES_SQL: &str =
+    "SELECT t.name, v.digest FROM tags t JOIN versions v ON v.id = t.version_id
      WHERE t.package_id = ?1 AND t.name > ?2 ORDER BY t.name LIMIT ?3";
 
 /// The statement of [`names_of_version`], for the test that looks at its plan.

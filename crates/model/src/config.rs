@@ -55,6 +55,47 @@ impl ImageConfig {
     }
 }
 
+/// What lists show of what a manifest holds: of an image its platform, of an index each of its manifests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shown {
+    /// The digest of an index's manifest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// What an index's manifest is.
+    #[serde(rename = "mediaType", default, skip_serializing_if = "Option::is_none")]
+    pub media_type: Option<String>,
+    /// What it runs on.
+    #[serde(flatten)]
+    pub platform: Option<Platform>,
+}
+
+/// How long the text may be: a thousand of them come on one page.
+const MAX_SHOWN_BYTES: usize = 8 << 10;
+
+impl Shown {
+    /// As rows keep it, the first ones if there are very many.
+    pub fn write(all: impl IntoIterator<Item = Self>) -> String {
+        let mut text = String::from("[");
+        for shown in all {
+            let one = serde_json::to_string(&shown).expect("texts are always JSON");
+            if text.len() + one.len() + 2 > MAX_SHOWN_BYTES {
+                break;
+            }
+            if text.len() > 1 {
+                text.push(',');
+            }
+            text.push_str(&one);
+        }
+        text.push(']');
+        text
+    }
+
+    /// Reads what a row keeps.
+    pub fn read(text: &str) -> Vec<Self> {
+        serde_json::from_str(text).unwrap_or_default()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,5 +118,23 @@ mod tests {
         }
         let zero = ImageConfig::read(br#"{"created":"0001-01-01T00:00:00Z"}"#);
         assert_eq!(zero.created, Some(-62_135_596_800_000_000));
+    }
+
+    #[test]
+    fn what_is_shown_is_read_as_it_was_written() {
+        let platform =
+            ImageConfig::read(br#"{"architecture":"arm64","os":"linux","variant":"v8"}"#);
+        let of_index = Shown {
+            digest: Some("sha256:00".to_owned()),
+            media_type: Some("application/x".to_owned()),
+            platform: platform.platform.clone(),
+        };
+        let of_image = Shown { digest: None, media_type: None, ..of_index.clone() };
+        let bare = Shown { platform: None, ..of_index.clone() };
+        let all = [of_index, of_image, bare];
+        assert_eq!(Shown::read(&Shown::write(all.clone())), all);
+        assert_eq!(Shown::read("[]"), []);
+        let many = Shown::write(std::iter::repeat_n(all[0].clone(), 1_000));
+        assert!(many.len() <= MAX_SHOWN_BYTES && Shown::read(&many).len() > 50, "{}", many.len());
     }
 }

@@ -3,8 +3,10 @@
 //! Every name that a client sends is parsed here, once, into a type that cannot hold anything else. This crate
 //! does no IO, reads no clock and keeps no state.
 
+pub mod artifact;
 pub mod config;
 pub mod digest;
+pub mod filter;
 pub mod host;
 pub mod json;
 pub mod manifest;

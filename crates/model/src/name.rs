@@ -165,6 +165,23 @@ impl fmt::Display for RepositoryName {
     }
 }
 
+impl FromStr for RepositoryName {
+    type Err = NameError;
+
+    /// Reads `projects/P/locations/L/repositories/R`.
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let parts: Vec<&str> = text.split('/').collect();
+        match parts[..] {
+            ["projects", project, "locations", location, "repositories", repository] => Ok(Self {
+                project: project.parse()?,
+                location: location.parse()?,
+                repository: repository.parse()?,
+            }),
+            _ => Err(NameError::TooFewComponents(parts.len())),
+        }
+    }
+}
+
 /// Project, repository and image: the name under `/v2/` without the place that the host gives.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ImagePath {

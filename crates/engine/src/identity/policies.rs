@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use meta::policies::{self, Stored};
 use meta::{Id, Tx, accounts, epochs, events, repositories};
-use model::name::ProjectId;
+use model::name::{ProjectId, RepositoryName};
 use model::permission::Permission;
 use model::policy::Policy;
 use model::principal::{AccountEmail, Member, Principal};
@@ -63,6 +63,18 @@ impl Admitted {
         match self.to(permission)? {
             Resource::Project(project) => Ok(project),
             other => Err(EngineError::ResourceUnknown(other.to_string())),
+        }
+    }
+
+    /// As [`Admitted::to`], of just this repository: what lies in another one was not asked about.
+    pub(crate) fn to_repository(
+        &self,
+        permission: &str,
+        name: &RepositoryName,
+    ) -> Result<(), EngineError> {
+        match self.to(permission)? {
+            Resource::Repository(admitted) if admitted == name => Ok(()),
+            other => Err(EngineError::Internal(format!("admitted to {other}, but not to {name}"))),
         }
     }
 

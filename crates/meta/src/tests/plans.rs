@@ -1,7 +1,9 @@
 //! Lists follow an index: no scan of a table and no sort, whatever the database holds.
 
 use super::{NOW, TestDatabase, add_manifest, on_each, place};
-use crate::{Database, Id, Param, gc_queue, images, operations, packages, revoked_tokens, tags, versions};
+use crate::{
+    Database, Id, Param, gc_queue, images, operations, packages, revoked_tokens, tags, versions,
+};
 
 async fn check(db: &TestDatabase, sql: &'static str, params: &[Param<'static>]) {
     let params = params.to_vec();
@@ -36,11 +38,17 @@ on_each! {
         let (id, text, limit) = (Param::from(id), Param::from("a"), Param::from(10));
         check(db, packages::CATALOG_SQL, &[text, text, limit]).await;
         check(db, packages::BETWEEN_SQL, &[id, text, text, limit]).await;
-        check(db, packages::LIST_SQL, &[id, text, limit]).await;
-        for sql in [images::BY_UPLOAD_SQL, images::BY_UPDATE_SQL, images::OF_PACKAGE_BY_UPDATE_SQL] {
+        for sql in packages::LIST_SQL {
+            check(db, sql, &[id, text, limit]).await;
+        }
+        let by_time =
+            [images::OF_REPOSITORY_BY_UPLOAD, images::OF_REPOSITORY_BY_UPDATE, images::OF_PACKAGE_BY_UPDATE];
+        for sql in by_time.iter().flat_map(|list| list.0) {
             check(db, sql, &[id, limit, id, limit]).await;
         }
-        check(db, images::OF_PACKAGE_SQL, &[id, text, limit]).await;
+        for sql in images::OF_PACKAGE_SQL {
+            check(db, sql, &[id, text, limit]).await;
+        }
         check(db, tags::NAMES_SQL, &[id, text, limit]).await;
         check(db, tags::NAMES_OF_VERSION_SQL, &[id, text, limit]).await;
         check(db, versions::REFERRER_SIZES_SQL, &[id, text, text, limit]).await;

@@ -8,6 +8,7 @@ mod audit;
 mod gc;
 mod house;
 mod identity;
+mod images;
 mod limits;
 mod oci;
 mod ops;

@@ -4,38 +4,48 @@
 //! the contract says the method asks. It turns messages into the engine's words and back, and decides nothing.
 
 mod accounts;
+mod artifact_registry;
 mod credentials;
+mod image_message;
+mod images;
 mod locations;
 mod names;
 mod operations;
+mod packages;
 mod policies;
 mod projects;
 mod repositories;
 mod repository_checks;
 mod repository_message;
 mod status;
+mod tags;
 mod usage;
+mod versions;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use engine::{Admitted, Caller, EngineError};
 use model::resource::{ORGANIZATION, Resource};
-use prost_types::Timestamp;
+use prost_types::{Any, Timestamp};
 use proto::google::api::serviceusage::v1::service_usage_server::ServiceUsageServer;
 use proto::google::cloud::location::locations_server::LocationsServer;
 use proto::google::cloud::resourcemanager::v1::organizations_server::OrganizationsServer;
 use proto::google::cloud::resourcemanager::v1::projects_server::ProjectsServer;
+use proto::google::devtools::artifactregistry::v1::OperationMetadata;
 use proto::google::devtools::artifactregistry::v1::artifact_registry_server::ArtifactRegistryServer;
 use proto::google::iam::admin::v1::iam_server::IamServer;
 use proto::google::iam::credentials::v1::iam_credentials_server::IamCredentialsServer;
 use proto::google::longrunning::operations_server::OperationsServer;
 use tonic::service::Routes;
-use tonic::{Code, Request, Status};
+use tonic::{Code, Request, Response, Status};
 
 use super::{Access, Gate, GoogleError};
 use crate::api::App;
 use crate::audit::Trail;
+
+/// What a method answers.
+type Answer<T> = Result<Response<T>, Status>;
 
 /// The services, all of them over the same engine.
 #[derive(Clone)]
@@ -131,6 +141,11 @@ fn failed(error: EngineError) -> Status {
 
 fn bad_field(field: &str, problem: impl std::fmt::Display) -> Status {
     GoogleError::bad_field(field, problem).into()
+}
+
+/// The metadata of an operation that has nothing to say in it.
+fn metadata() -> Any {
+    Any::from_msg(&OperationMetadata {}).expect("a Vec grows")
 }
 
 /// Microseconds since 1970 as the APIs have times.

@@ -178,7 +178,7 @@ on_both! {
             }
         }
         // A method that the contract has and nobody wrote yet says so.
-        let packages = format!("/v1/{}/packages", repository(PROJECT, "r1"));
-        accounts.owner.get(&packages).await.expect_google("501 UNIMPLEMENTED");
+        let files = format!("/v1/{}/files", repository(PROJECT, "r1"));
+        accounts.owner.get(&files).await.expect_google("501 UNIMPLEMENTED");
     }
 }

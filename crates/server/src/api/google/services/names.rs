@@ -1,10 +1,14 @@
 //! Resource names as requests carry them.
 
+use std::fmt::Display;
+use std::str::FromStr;
+
 use model::principal::AccountEmail;
 use model::resource::Resource;
-use tonic::Status;
+use tonic::{Code, Status};
 
 use super::bad_field;
+use crate::api::google::GoogleError;
 
 /// The resource that a field names.
 pub(super) fn resource(field: &str, name: &str) -> Result<Resource, Status> {
@@ -20,4 +24,14 @@ pub(super) fn account(field: &str, name: &str) -> Result<AccountEmail, Status> {
 /// What stands behind the last `/`.
 pub(super) fn last(name: &str) -> &str {
     name.rsplit('/').next().unwrap_or_default()
+}
+
+/// What a field names that has to be there. What cannot be anything's name is not there.
+pub(super) fn found<T>(name: &str) -> Result<T, Status>
+where
+    T: FromStr<Err: Display>,
+{
+    name.parse().map_err(|problem| {
+        GoogleError::new(Code::NotFound, format!("{name} was not found: {problem}")).into()
+    })
 }

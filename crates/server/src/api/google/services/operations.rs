@@ -10,7 +10,7 @@ use proto::google::longrunning::operations_server::Operations;
 use proto::google::longrunning::{GetOperationRequest, Operation};
 use tonic::{Request, Response, Status};
 
-use super::{Services, caller, failed};
+use super::{Answer, Services, caller, failed};
 
 /// Where an operation's name begins.
 pub(super) enum Place {
@@ -21,13 +21,23 @@ pub(super) enum Place {
 }
 
 impl Services {
-    /// An operation that is over, with what it came to.
+    /// An operation that did what it should, with what it came to.
     pub(super) async fn finished(
         &self,
         caller: &Caller,
         place: Place,
         (metadata, response): (Option<Any>, Any),
-    ) -> Result<Response<Operation>, Status> {
+    ) -> Answer<Operation> {
+        self.over(caller, place, (metadata, Outcome::Response(response))).await
+    }
+
+    /// An operation that is over.
+    pub(super) async fn over(
+        &self,
+        caller: &Caller,
+        place: Place,
+        (metadata, outcome): (Option<Any>, Outcome),
+    ) -> Answer<Operation> {
         let id = engine::new_operation_id();
         let name = match place {
             Place::Global => format!("operations/{id}"),
@@ -35,7 +45,7 @@ impl Services {
                 format!("projects/{project}/locations/{location}/operations/{id}")
             }
         };
-        let result = Some(Outcome::Response(response));
+        let result = Some(outcome);
         let operation = Operation { name: name.clone(), metadata, done: true, result };
         let content = operation.encode_to_vec();
         self.app.engine.keep_operation(caller, name, content).await.map_err(failed)?;

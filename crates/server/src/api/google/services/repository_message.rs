@@ -149,7 +149,7 @@ pub(super) fn write(found: &Found, app: &App) -> Repository {
 }
 
 /// `LOCATION-docker.DOMAIN[:PORT]/PROJECT/REPOSITORY`: the location's own host, with our own port.
-fn registry_uri(name: &RepositoryName, app: &App) -> String {
+pub(super) fn registry_uri(name: &RepositoryName, app: &App) -> String {
     let external = app.origin.external_url.split_once("://").map_or("", |(_, host)| host);
     let port = external.rsplit_once(':').map(|(_, port)| port);
     let port = port.filter(|port| port.bytes().all(|byte| byte.is_ascii_digit()));

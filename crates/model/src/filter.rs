@@ -1,0 +1,264 @@
+//! How lists are asked for: filters and orders, as Google's APIs write them.
+
+/// Which way a list goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// From the least on.
+    Up,
+    /// From the greatest on.
+    Down,
+}
+
+/// Why a filter was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FilterError {
+    /// A field that this list is not filtered by.
+    #[error("cannot filter by {field:?}; this list is filtered by {known}")]
+    Field {
+        /// What was asked for.
+        field: String,
+        /// What there is.
+        known: String,
+    },
+    /// Its shape.
+    #[error("is not of the form FIELD=\"VALUE\", with AND between several")]
+    Shape,
+    /// More than anybody needs.
+    #[error("has more than {MAX_LENGTH} bytes")]
+    TooLong,
+}
+
+/// The longest filter.
+const MAX_LENGTH: usize = 4_096;
+
+/// Terms that must all hold: `name="projects/…/tags/v1*" AND version="…"`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter(Vec<Term>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Term {
+    field: String,
+    pattern: Pattern,
+}
+
+/// A text, with a `*` at either end for anything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pattern {
+    text: String,
+    begins_anyhow: bool,
+    ends_anyhow: bool,
+}
+
+impl Pattern {
+    fn new(text: &str) -> Self {
+        let (text, begins_anyhow) = match text.strip_prefix('*') {
+            Some(rest) => (rest, true),
+            None => (text, false),
+        };
+        let (text, ends_anyhow) = match text.strip_suffix('*') {
+            Some(rest) => (rest, true),
+            None => (text, false),
+        };
+        Self { text: text.to_owned(), begins_anyhow, ends_anyhow }
+    }
+
+    fn matches(&self, text: &str) -> bool {
+        match (self.begins_anyhow, self.ends_anyhow) {
+            (false, false) => text == self.text,
+            (false, true) => text.starts_with(&self.text),
+            (true, false) => text.ends_with(&self.text),
+            (true, true) => text.contains(&self.text),
+        }
+    }
+
+    /// The one text that it matches, if it is just one.
+    pub fn exact(&self) -> Option<&str> {
+        (!self.begins_anyhow && !self.ends_anyhow).then_some(self.text.as_str())
+    }
+
+    /// What every text that it matches begins with.
+    pub fn beginning(&self) -> &str {
+        if self.begins_anyhow { "" } else { &self.text }
+    }
+}
+
+impl Filter {
+    /// Reads a filter of these fields.
+    pub fn parse(text: &str, fields: &[&str]) -> Result<Self, FilterError> {
+        if text.len() > MAX_LENGTH {
+            return Err(FilterError::TooLong);
+        }
+        let mut terms = Vec::new();
+        let mut rest = text.trim();
+        while !rest.is_empty() {
+            let (field, value) = rest.split_once('=').ok_or(FilterError::Shape)?;
+            let field = field.trim_end();
+            let known = fields.iter().find(|known| is_same_field(known, field));
+            let field = known.copied().ok_or_else(|| FilterError::Field {
+                field: field.chars().take(100).collect(),
+                known: fields.join(", "),
+            })?;
+            let (value, after) = take_value(value.trim_start())?;
+            terms.push(Term { field: field.to_owned(), pattern: Pattern::new(value) });
+            rest = after.trim_start();
+            if !rest.is_empty() {
+                let next = rest.strip_prefix("AND").ok_or(FilterError::Shape)?;
+                if next.trim_start().len() == next.len() || next.trim_start().is_empty() {
+                    return Err(FilterError::Shape);
+                }
+                rest = next.trim_start();
+            }
+        }
+        Ok(Self(terms))
+    }
+
+    /// Whether everything matches it.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What is asked of a field first.
+    pub fn pattern(&self, field: &str) -> Option<&Pattern> {
+        self.0.iter().find(|term| term.field == field).map(|term| &term.pattern)
+    }
+
+    /// Whether something matches it whose fields have these values.
+    pub fn matches(&self, value: impl Fn(&str) -> String) -> bool {
+        self.0.iter().all(|term| term.pattern.matches(&value(&term.field)))
+    }
+}
+
+/// A value at the beginning of a text, in quotes or up to the next space, and what follows it.
+fn take_value(text: &str) -> Result<(&str, &str), FilterError> {
+    if let Some(quoted) = text.strip_prefix('"') {
+        // No name of ours holds a quote.
+        return quoted.split_once('"').ok_or(FilterError::Shape);
+    }
+    let end = text.find(char::is_whitespace).unwrap_or(text.len());
+    let (value, rest) = text.split_at(end);
+    if value.is_empty() || value.contains(['"', '=']) {
+        Err(FilterError::Shape)
+    } else {
+        Ok((value, rest))
+    }
+}
+
+/// `update_time`, `updateTime` and `UPDATE_TIME` are one field.
+fn is_same_field(known: &str, wanted: &str) -> bool {
+    let letters = |text: &str| -> String {
+        text.chars().filter(|c| *c != '_').map(|c| c.to_ascii_lowercase()).collect()
+    };
+    letters(known) == letters(wanted)
+}
+
+/// Why an order was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "cannot order by {wanted:?}; this list is ordered by one of {known}, with or without asc or desc behind it"
+)]
+pub struct OrderError {
+    wanted: String,
+    known: String,
+}
+
+/// Reads an order by one of these fields. `None`: none was asked for.
+pub fn order<'a>(
+    text: &str,
+    fields: &[&'a str],
+) -> Result<Option<(&'a str, Direction)>, OrderError> {
+    let refused =
+        || OrderError { wanted: text.chars().take(100).collect(), known: fields.join(", ") };
+    let mut words = text.split_whitespace();
+    let Some(field) = words.next() else { return Ok(None) };
+    let field = fields.iter().find(|known| is_same_field(known, field)).ok_or_else(refused)?;
+    let direction = match words.next() {
+        None => Direction::Up,
+        Some(word) if word.eq_ignore_ascii_case("asc") => Direction::Up,
+        Some(word) if word.eq_ignore_ascii_case("desc") => Direction::Down,
+        Some(_) => return Err(refused()),
+    };
+    if words.next().is_some() { Err(refused()) } else { Ok(Some((field, direction))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(filter: &str, name: &str, expected: &str) {
+        let actual = match Filter::parse(filter, &["name", "version"]) {
+            Ok(filter) => filter.matches(|field| format!("{field}:{name}")).to_string(),
+            Err(error) => match error {
+                FilterError::Field { field, .. } => format!("no {field}"),
+                FilterError::Shape => "shape".to_owned(),
+                FilterError::TooLong => "too long".to_owned(),
+            },
+        };
+        assert_eq!(actual, expected, "{filter}");
+    }
+
+    #[test]
+    fn filters() {
+        check("", "a", "true");
+        check(r#"name="name:a""#, "a", "true");
+        check(r#"name="name:b""#, "a", "false");
+        check("name=name:a", "a", "true");
+        check(r#" NAME = "name:a" "#, "a", "true");
+        check(r#"name="name:*""#, "a", "true");
+        check(r#"name="*:a""#, "a", "true");
+        check(r#"name="*me*""#, "a", "true");
+        check(r#"name="*x*""#, "a", "false");
+        check(r#"name="*""#, "a", "true");
+        check(r#"name="n*a""#, "na", "false");
+        check(r#"name="%""#, "a", "false");
+        check(r#"name="name:a" AND version="version:*""#, "a", "true");
+        check(r#"name="name:a" AND version="x""#, "a", "false");
+        check(r#"name="name:a" AND name="x""#, "a", "false");
+        check(r#"owner="x""#, "a", "no owner");
+        check(r#"name:"x""#, "a", "shape");
+        check(r#"name!="x""#, "a", "no name!");
+        check(r#"name=""#, "a", "shape");
+        check(r#"name="x"#, "a", "shape");
+        check(r#"name="x" OR name="y""#, "a", "shape");
+        check(r#"name="x" AND"#, "a", "shape");
+        check(r#"name="x" ANDname="y""#, "a", "shape");
+        check(r#"name="x" name="y""#, "a", "shape");
+        check("x", "a", "shape");
+        check(&format!("name={}", "x".repeat(MAX_LENGTH)), "a", "too long");
+    }
+
+    #[test]
+    fn what_a_pattern_begins_with() {
+        let filter = Filter::parse(r#"name="ab*" AND version="*ab""#, &["name", "version"]);
+        let filter = filter.expect("valid");
+        let name = filter.pattern("name").expect("asked for");
+        assert_eq!((name.beginning(), name.exact()), ("ab", None));
+        let version = filter.pattern("version").expect("asked for");
+        assert_eq!((version.beginning(), version.exact()), ("", None));
+        assert_eq!(Pattern::new("ab").exact(), Some("ab"));
+    }
+
+    #[track_caller]
+    fn check_order(text: &str, expected: Option<&str>) {
+        let actual = order(text, &["name", "update_time"]).map(|order| match order {
+            Some((field, Direction::Up)) => format!("{field} up"),
+            Some((field, Direction::Down)) => format!("{field} down"),
+            None => "any".to_owned(),
+        });
+        assert_eq!(actual.ok().as_deref(), expected, "{text}");
+    }
+
+    #[test]
+    fn orders() {
+        check_order("", Some("any"));
+        check_order("name", Some("name up"));
+        check_order("NAME asc", Some("name up"));
+        check_order("update_time desc", Some("update_time down"));
+        check_order("updateTime DESC", Some("update_time down"));
+        check_order("UPDATE_TIME  desc ", Some("update_time down"));
+        check_order("size", None);
+        check_order("name down", None);
+        check_order("name,update_time", None);
+        check_order("name desc update_time", None);
+    }
+}

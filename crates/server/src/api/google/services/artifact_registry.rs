@@ -1,0 +1,141 @@
+//! Artifact Registry: every method that is served, and where it is.
+
+use proto::google::devtools::artifactregistry::v1::artifact_registry_server::ArtifactRegistry;
+use proto::google::devtools::artifactregistry::v1::{
+    BatchDeleteVersionsRequest, CreateRepositoryRequest, CreateTagRequest, DeletePackageRequest,
+    DeleteRepositoryRequest, DeleteTagRequest, DeleteVersionRequest, DockerImage,
+    GetDockerImageRequest, GetPackageRequest, GetRepositoryRequest, GetTagRequest,
+    GetVersionRequest, ListDockerImagesRequest, ListDockerImagesResponse, ListPackagesRequest,
+    ListPackagesResponse, ListRepositoriesRequest, ListRepositoriesResponse, ListTagsRequest,
+    ListTagsResponse, ListVersionsRequest, ListVersionsResponse, Package, Repository, Tag,
+    UpdateRepositoryRequest, UpdateTagRequest, Version,
+};
+use proto::google::iam::v1::{
+    GetIamPolicyRequest, Policy, SetIamPolicyRequest, TestIamPermissionsRequest,
+    TestIamPermissionsResponse,
+};
+use proto::google::longrunning::Operation;
+use tonic::Request;
+
+use super::{Answer, Services, images, packages, repositories, tags, versions};
+
+#[tonic::async_trait]
+impl ArtifactRegistry for Services {
+    async fn list_repositories(
+        &self,
+        request: Request<ListRepositoriesRequest>,
+    ) -> Answer<ListRepositoriesResponse> {
+        repositories::list(self, request).await
+    }
+
+    async fn get_repository(&self, request: Request<GetRepositoryRequest>) -> Answer<Repository> {
+        repositories::get(self, request).await
+    }
+
+    async fn create_repository(
+        &self,
+        request: Request<CreateRepositoryRequest>,
+    ) -> Answer<Operation> {
+        repositories::create(self, request).await
+    }
+
+    async fn update_repository(
+        &self,
+        request: Request<UpdateRepositoryRequest>,
+    ) -> Answer<Repository> {
+        repositories::update(self, request).await
+    }
+
+    async fn delete_repository(
+        &self,
+        request: Request<DeleteRepositoryRequest>,
+    ) -> Answer<Operation> {
+        repositories::delete(self, request).await
+    }
+
+    async fn get_iam_policy(&self, request: Request<GetIamPolicyRequest>) -> Answer<Policy> {
+        self.get_policy(request, "artifactregistry.repositories.getIamPolicy").await
+    }
+
+    async fn set_iam_policy(&self, request: Request<SetIamPolicyRequest>) -> Answer<Policy> {
+        self.set_policy(request, "artifactregistry.repositories.setIamPolicy").await
+    }
+
+    async fn test_iam_permissions(
+        &self,
+        request: Request<TestIamPermissionsRequest>,
+    ) -> Answer<TestIamPermissionsResponse> {
+        self.test_permissions(request).await
+    }
+
+    async fn list_docker_images(
+        &self,
+        request: Request<ListDockerImagesRequest>,
+    ) -> Answer<ListDockerImagesResponse> {
+        images::list(self, request).await
+    }
+
+    async fn get_docker_image(
+        &self,
+        request: Request<GetDockerImageRequest>,
+    ) -> Answer<DockerImage> {
+        images::get(self, request).await
+    }
+
+    async fn list_packages(
+        &self,
+        request: Request<ListPackagesRequest>,
+    ) -> Answer<ListPackagesResponse> {
+        packages::list(self, request).await
+    }
+
+    async fn get_package(&self, request: Request<GetPackageRequest>) -> Answer<Package> {
+        packages::get(self, request).await
+    }
+
+    async fn delete_package(&self, request: Request<DeletePackageRequest>) -> Answer<Operation> {
+        packages::delete(self, request).await
+    }
+
+    async fn list_versions(
+        &self,
+        request: Request<ListVersionsRequest>,
+    ) -> Answer<ListVersionsResponse> {
+        versions::list(self, request).await
+    }
+
+    async fn get_version(&self, request: Request<GetVersionRequest>) -> Answer<Version> {
+        versions::get(self, request).await
+    }
+
+    async fn delete_version(&self, request: Request<DeleteVersionRequest>) -> Answer<Operation> {
+        versions::delete(self, request).await
+    }
+
+    async fn batch_delete_versions(
+        &self,
+        request: Request<BatchDeleteVersionsRequest>,
+    ) -> Answer<Operation> {
+        versions::delete_several(self, request).await
+    }
+
+    async fn list_tags(&self, request: Request<ListTagsRequest>) -> Answer<ListTagsResponse> {
+        tags::list(self, request).await
+    }
+
+    async fn get_tag(&self, request: Request<GetTagRequest>) -> Answer<Tag> {
+        tags::get(self, request).await
+    }
+
+    async fn create_tag(&self, request: Request<CreateTagRequest>) -> Answer<Tag> {
+        tags::create(self, request).await
+    }
+
+    async fn update_tag(&self, request: Request<UpdateTagRequest>) -> Answer<Tag> {
+        tags::update(self, request).await
+    }
+
+    async fn delete_tag(&self, request: Request<DeleteTagRequest>) -> Answer<()> {
+        tags::delete(self, request).await
+    }
+}

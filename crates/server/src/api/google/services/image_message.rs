@@ -1,0 +1,112 @@
+//! Images, versions, packages and tags as messages.
+
+use std::collections::BTreeMap;
+
+use engine::{Image, Package as FoundPackage, TagOf};
+use model::artifact::PackageName;
+use model::config::Shown;
+use model::name::RepositoryName;
+use prost_types::value::Kind;
+use prost_types::{Struct, Value};
+use proto::google::devtools::artifactregistry::v1::{
+    DockerImage, ImageManifest, Package, Tag, Version, VersionView,
+};
+
+use super::repository_message::registry_uri;
+use super::timestamp;
+use crate::api::App;
+
+/// An image's name as resource names hold it.
+fn escaped(image: &str) -> String {
+    image.replace('/', "%2F")
+}
+
+fn docker_image_name(repository: &RepositoryName, image: &Image) -> String {
+    format!("{repository}/dockerImages/{}@{}", escaped(&image.package), image.digest)
+}
+
+pub(super) fn docker_image(repository: &RepositoryName, image: &Image, app: &App) -> DockerImage {
+    DockerImage {
+        name: docker_image_name(repository, image),
+        uri: format!("{}/{}@{}", registry_uri(repository, app), image.package, image.digest),
+        tags: image.tags.clone(),
+        image_size_bytes: image.image_bytes,
+        upload_time: Some(timestamp(image.uploaded_at)),
+        media_type: image.media_type.clone(),
+        build_time: image.built_at.map(timestamp),
+        update_time: Some(timestamp(image.updated_at)),
+        artifact_type: image.artifact_type.clone().unwrap_or_default(),
+        image_manifests: Shown::read(&image.platforms).into_iter().filter_map(manifest).collect(),
+        subject_digest: image.subject.as_ref().map(ToString::to_string).unwrap_or_default(),
+    }
+}
+
+/// What an index names. An image itself names none.
+fn manifest(shown: Shown) -> Option<ImageManifest> {
+    let Shown { digest, media_type, platform } = shown;
+    let mut manifest = ImageManifest {
+        digest: digest?,
+        media_type: media_type.unwrap_or_default(),
+        ..ImageManifest::default()
+    };
+    if let Some(platform) = platform {
+        manifest.architecture = platform.architecture;
+        manifest.os = platform.os;
+        manifest.os_version = platform.os_version.unwrap_or_default();
+        manifest.os_features = platform.os_features.unwrap_or_default();
+        manifest.variant = platform.variant.unwrap_or_default();
+    }
+    Some(manifest)
+}
+
+pub(super) fn version(repository: &RepositoryName, image: &Image, view: VersionView) -> Version {
+    let package = format!("{repository}/packages/{}", escaped(&image.package));
+    let name = format!("{package}/versions/{}", image.digest);
+    let tag = |tag: &String| Tag { name: format!("{package}/tags/{tag}"), version: name.clone() };
+    let related_tags = match view {
+        VersionView::Full => image.tags.iter().map(tag).collect(),
+        VersionView::Basic | VersionView::Unspecified => Vec::new(),
+    };
+    Version {
+        related_tags,
+        create_time: Some(timestamp(image.uploaded_at)),
+        update_time: Some(timestamp(image.updated_at)),
+        metadata: Some(metadata(repository, image)),
+        name,
+        ..Version::default()
+    }
+}
+
+/// What a Docker image says of itself, all of it as text. gcloud takes sizes from here.
+fn metadata(repository: &RepositoryName, image: &Image) -> Struct {
+    let built_at = image.built_at.map(|built_at| timestamp(built_at).to_string());
+    let texts = [
+        ("name", Some(docker_image_name(repository, image))),
+        ("imageSizeBytes", Some(image.image_bytes.to_string())),
+        ("mediaType", Some(image.media_type.clone())),
+        ("buildTime", built_at),
+        ("artifactType", image.artifact_type.clone()),
+        ("subjectDigest", image.subject.as_ref().map(ToString::to_string)),
+    ];
+    let text = |text| Value { kind: Some(Kind::StringValue(text)) };
+    let fields: BTreeMap<_, _> =
+        texts.into_iter().filter_map(|(key, value)| Some((key.to_owned(), text(value?)))).collect();
+    Struct { fields }
+}
+
+pub(super) fn package(repository: &RepositoryName, found: &FoundPackage) -> Package {
+    Package {
+        name: format!("{repository}/packages/{}", escaped(&found.name)),
+        display_name: found.name.clone(),
+        create_time: Some(timestamp(found.created_at)),
+        update_time: Some(timestamp(found.updated_at)),
+        ..Package::default()
+    }
+}
+
+pub(super) fn tag(package: &PackageName, tag: &TagOf) -> Tag {
+    Tag {
+        name: format!("{package}/tags/{}", tag.tag),
+        version: format!("{package}/versions/{}", tag.digest),
+    }
+}

@@ -1,0 +1,97 @@
+//! Tags of an image.
+
+use engine::TagOf;
+use model::artifact::{PackageName, TagName, VersionName};
+use model::filter::Filter;
+use prost_types::FieldMask;
+use proto::google::devtools::artifactregistry::v1::{
+    CreateTagRequest, DeleteTagRequest, GetTagRequest, ListTagsRequest, ListTagsResponse, Tag,
+    UpdateTagRequest,
+};
+use tonic::{Request, Response, Status};
+
+use super::{
+    Answer, List, Services, admitted, bad_field, failed, image_message as message, names, page_size,
+};
+
+pub(super) async fn list(
+    services: &Services,
+    request: Request<ListTagsRequest>,
+) -> Answer<ListTagsResponse> {
+    let admitted = admitted(&request)?;
+    let ListTagsRequest { parent, page_size: wanted, page_token, filter } = request.into_inner();
+    let package: PackageName = names::found(&parent)?;
+    let list = List::new(admitted.caller(), &["tags", &parent, &filter]);
+    let filter = Filter::parse(&filter, &["name", "version"]);
+    let filter = filter.map_err(|error| bad_field("filter", error))?;
+    let (start, size) = (services.page_start(&list, &page_token)?, page_size(wanted, 1_000)?);
+    let page = services.app.engine.tags_of(&admitted, &package, &filter, (&start, size));
+    let page = page.await.map_err(failed)?;
+    Ok(Response::new(ListTagsResponse {
+        tags: page.found.iter().map(|tag| message::tag(&package, tag)).collect(),
+        next_page_token: services.page_token(&list, page.next.as_deref())?,
+    }))
+}
+
+pub(super) async fn get(services: &Services, request: Request<GetTagRequest>) -> Answer<Tag> {
+    let admitted = admitted(&request)?;
+    let name: TagName = names::found(&request.into_inner().name)?;
+    let digest = services.app.engine.tag(&admitted, &name).await.map_err(failed)?;
+    Ok(Response::new(shown(&name, digest)))
+}
+
+pub(super) async fn create(services: &Services, request: Request<CreateTagRequest>) -> Answer<Tag> {
+    let admitted = admitted(&request)?;
+    let CreateTagRequest { parent, tag_id, tag } = request.into_inner();
+    let package: PackageName = names::found(&parent)?;
+    let tag_id = tag_id.parse().map_err(|problem| bad_field("tag_id", problem))?;
+    let version = version_of(&package, &tag.unwrap_or_default())?;
+    let name = TagName { package, tag: tag_id };
+    services.app.engine.create_tag(&admitted, (&name, &version)).await.map_err(failed)?;
+    Ok(Response::new(shown(&name, version.digest)))
+}
+
+pub(super) async fn update(services: &Services, request: Request<UpdateTagRequest>) -> Answer<Tag> {
+    let admitted = admitted(&request)?;
+    let UpdateTagRequest { tag, update_mask } = request.into_inner();
+    let tag = tag.unwrap_or_default();
+    let name: TagName = names::found(&tag.name)?;
+    check_mask(update_mask)?;
+    let version = version_of(&name.package, &tag)?;
+    services.app.engine.move_tag(&admitted, (&name, &version)).await.map_err(failed)?;
+    Ok(Response::new(shown(&name, version.digest)))
+}
+
+pub(super) async fn delete(services: &Services, request: Request<DeleteTagRequest>) -> Answer<()> {
+    let admitted = admitted(&request)?;
+    let name: TagName = names::found(&request.into_inner().name)?;
+    services.app.engine.remove_tag(&admitted, &name).await.map_err(failed)?;
+    Ok(Response::new(()))
+}
+
+fn shown(name: &TagName, digest: model::digest::Digest) -> Tag {
+    message::tag(&name.package, &TagOf { tag: name.tag.to_string(), digest })
+}
+
+/// The version that a tag shall name: one of the same image.
+fn version_of(package: &PackageName, tag: &Tag) -> Result<VersionName, Status> {
+    let version: VersionName =
+        tag.version.parse().map_err(|problem| bad_field("tag.version", problem))?;
+    if version.package != *package {
+        let problem = format!("a tag of {package} names a version of it");
+        return Err(bad_field("tag.version", problem));
+    }
+    Ok(version)
+}
+
+/// A tag has one field that can be set. An absent or empty mask is everything.
+fn check_mask(mask: Option<FieldMask>) -> Result<(), Status> {
+    let paths = mask.map(|mask| mask.paths).unwrap_or_default();
+    match paths.iter().find(|path| !["version", "*"].contains(&path.as_str())) {
+        None => Ok(()),
+        Some(path) => Err(bad_field(
+            "update_mask",
+            format!("{path} is not a field of a tag that can be changed; version is"),
+        )),
+    }
+}

@@ -1,0 +1,141 @@
+//! Versions: the manifests of an image.
+
+use engine::{DeleteMode, Tagged, VersionOrder};
+use model::artifact::{PackageName, VersionName};
+use model::filter::{Direction, Filter, order};
+use model::name::RepositoryName;
+use prost_types::Any;
+use proto::google::devtools::artifactregistry::v1::{
+    BatchDeleteVersionsMetadata, BatchDeleteVersionsRequest, DeleteVersionRequest,
+    GetVersionRequest, ListVersionsRequest, ListVersionsResponse, Version, VersionView,
+};
+use proto::google::longrunning::Operation;
+use proto::google::longrunning::operation::Result as Outcome;
+use proto::google::rpc;
+use tonic::{Code, Request, Response, Status};
+
+use super::operations::Place;
+use super::{
+    Answer, List, Services, admitted, bad_field, failed, image_message as message, metadata, names,
+    page_size,
+};
+
+/// How many versions one call deletes at most.
+const MOST_AT_ONCE: usize = 1_000;
+
+fn view(view: i32) -> Result<VersionView, Status> {
+    VersionView::try_from(view).map_err(|_| bad_field("view", "is neither BASIC nor FULL"))
+}
+
+pub(super) async fn list(
+    services: &Services,
+    request: Request<ListVersionsRequest>,
+) -> Answer<ListVersionsResponse> {
+    let admitted = admitted(&request)?;
+    let ListVersionsRequest {
+        parent,
+        page_size: wanted,
+        page_token,
+        view: shown,
+        order_by,
+        filter,
+    } = request.into_inner();
+    let (package, shown): (PackageName, _) = (names::found(&parent)?, view(shown)?);
+    let order =
+        order(&order_by, &["name", "update_time"]).map_err(|error| bad_field("order_by", error))?;
+    let (order, direction) = match order {
+        None => (VersionOrder::Name, Direction::Up),
+        Some(("name", direction)) => (VersionOrder::Name, direction),
+        Some((_, direction)) => (VersionOrder::Updated, direction),
+    };
+    let way = format!("{order:?} {direction:?}");
+    let list = List::new(admitted.caller(), &["versions", &parent, &filter, &way]);
+    let filter = Filter::parse(&filter, &["name"]).map_err(|error| bad_field("filter", error))?;
+    let (start, size) = (services.page_start(&list, &page_token)?, page_size(wanted, 500)?);
+    let wanted = (&filter, order, direction);
+    let page = services.app.engine.versions(&admitted, &package, wanted, (&start, size));
+    let page = page.await.map_err(failed)?;
+    let shown = |image| message::version(&package.repository, image, shown);
+    Ok(Response::new(ListVersionsResponse {
+        versions: page.found.iter().map(shown).collect(),
+        next_page_token: services.page_token(&list, page.next.as_deref())?,
+    }))
+}
+
+pub(super) async fn get(
+    services: &Services,
+    request: Request<GetVersionRequest>,
+) -> Answer<Version> {
+    let admitted = admitted(&request)?;
+    let GetVersionRequest { name, view: shown } = request.into_inner();
+    let name: VersionName = names::found(&name)?;
+    // gcloud asks for none and shows the tags.
+    let shown = match view(shown)? {
+        VersionView::Unspecified => VersionView::Full,
+        shown => shown,
+    };
+    let image = services.app.engine.version(&admitted, &name).await.map_err(failed)?;
+    Ok(Response::new(message::version(&name.package.repository, &image, shown)))
+}
+
+pub(super) async fn delete(
+    services: &Services,
+    request: Request<DeleteVersionRequest>,
+) -> Answer<Operation> {
+    let admitted = admitted(&request)?;
+    let DeleteVersionRequest { name, force } = request.into_inner();
+    let name: VersionName = names::found(&name)?;
+    let tagged = if force { Tagged::TakeAlong } else { Tagged::Keep };
+    services.app.engine.remove_version(&admitted, &name, tagged).await.map_err(failed)?;
+    let response = Any::from_msg(&()).expect("a Vec grows");
+    let RepositoryName { project, location, .. } = name.package.repository;
+    let place = Place::Location(project, location);
+    services.finished(admitted.caller(), place, (Some(metadata()), response)).await
+}
+
+pub(super) async fn delete_several(
+    services: &Services,
+    request: Request<BatchDeleteVersionsRequest>,
+) -> Answer<Operation> {
+    let admitted = admitted(&request)?;
+    let BatchDeleteVersionsRequest { parent, names, validate_only } = request.into_inner();
+    let package: PackageName = names::found(&parent)?;
+    if names.is_empty() || names.len() > MOST_AT_ONCE {
+        return Err(bad_field("names", format!("between 1 and {MOST_AT_ONCE} names")));
+    }
+    let digest = |name: &String| match name.parse::<VersionName>() {
+        Ok(version) if version.package == package => Ok(version.digest),
+        Ok(_) => Err(bad_field("names", format!("{name} is not in {package}"))),
+        Err(problem) => Err(bad_field("names", problem)),
+    };
+    let digests = names.iter().map(digest).collect::<Result<Vec<_>, _>>()?;
+    let (mode, count) = match validate_only {
+        true => (DeleteMode::Validate, digests.len()),
+        false => (DeleteMode::Delete, digests.len()),
+    };
+    let versions = services.app.engine.remove_versions(&admitted, &package, (digests, mode));
+    let undone = versions.await.map_err(failed)?;
+    let failed_versions: Vec<String> =
+        undone.iter().map(|(digest, _)| format!("{package}/versions/{digest}")).collect();
+    let outcome = match undone.into_iter().next() {
+        None => Outcome::Response(Any::from_msg(&()).expect("a Vec grows")),
+        Some((_, first)) => {
+            let why = failed(first);
+            let message = format!(
+                "{} of {count} versions cannot be deleted; the first: {}",
+                failed_versions.len(),
+                why.message()
+            );
+            let code = match why.code() {
+                Code::Ok => Code::FailedPrecondition,
+                code => code,
+            };
+            Outcome::Error(rpc::Status { code: code as i32, message, details: Vec::new() })
+        }
+    };
+    let metadata = BatchDeleteVersionsMetadata { failed_versions };
+    let metadata = Any::from_msg(&metadata).expect("a Vec grows");
+    let RepositoryName { project, location, .. } = package.repository;
+    let place = Place::Location(project, location);
+    services.over(admitted.caller(), place, (Some(metadata), outcome)).await
+}
