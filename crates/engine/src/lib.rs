@@ -12,6 +12,7 @@ mod gc;
 mod identity;
 mod images;
 mod immutability;
+mod listing;
 mod operations;
 mod pull;
 mod push;
@@ -36,7 +37,8 @@ pub use identity::{
     JwtError, KeyKind, MasterKey, NewKey, NewProject, Owner, Project, Proof, Revocation,
     StoredPolicy, Surface, claimed_account, self_signed_token,
 };
-pub use images::{ImageOrder, ListPage, TagOf, VersionOrder};
+pub use images::{ImageOrder, TagOf, VersionOrder};
+pub use listing::ListPage;
 pub use operations::new_operation_id;
 pub use pull::{BlobContent, PulledManifest};
 pub use push::{NewManifest, PushedManifest};

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use meta::repositories::{self, Described};
 use meta::{Id, Tx, epochs, events, policies};
+use model::filter::{Direction, Filter};
 use model::name::{Location, ProjectId, RepositoryName};
 use model::resource::Resource;
 
+use crate::listing::{ListPage, Names, fill};
 use crate::{Admitted, Engine, EngineError, Rights, gc};
 
 /// A repository that is to be.
@@ -120,24 +122,30 @@ impl Engine {
         self.meta.read(move |tx| find(tx, &name)).await
     }
 
-    /// The repositories of a location after `last`, and whether there are more.
+    /// The repositories of a location whose names match, by name.
     pub async fn repositories(
         &self,
         admitted: &Admitted,
-        (last, limit): (&str, usize),
-    ) -> Result<(Vec<Described>, bool), EngineError> {
-        let place = place(admitted.to("artifactregistry.repositories.list")?)?;
-        let last = last.to_owned();
-        let mut found = self
-            .meta
+        filter: &Filter,
+        (start, limit): (&str, usize),
+    ) -> Result<ListPage<Described>, EngineError> {
+        let parent = admitted.to("artifactregistry.repositories.list")?;
+        let place = place(parent)?;
+        let names = Names::new(filter, &format!("{parent}/repositories/"));
+        let (filter, start) = (filter.clone(), names.start(start, Direction::Up));
+        self.meta
             .read(move |tx| {
-                let limit = limit as i64 + 1;
-                Ok::<_, EngineError>(repositories::list(tx, (&place.0, &place.1), &last, limit)?)
+                fill(
+                    (start.clone(), limit),
+                    |last, step| Ok(repositories::list(tx, (&place.0, &place.1), last, step)?),
+                    |found| found.name.repository.to_string(),
+                    |found| {
+                        let matches = filter.matches(|_| found.name.to_string());
+                        names.look(found.name.repository.as_str(), Direction::Up, matches)
+                    },
+                )
             })
-            .await?;
-        let more = found.len() > limit;
-        found.truncate(limit);
-        Ok((found, more))
+            .await
     }
 
     /// Changes what is set on a repository.

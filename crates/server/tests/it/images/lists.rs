@@ -167,6 +167,25 @@ on_both! {
         }
     }
 
+    async fn repositories_are_filtered_by_name(accounts: Accounts) {
+        let owner = begin(&accounts).await;
+        for id in ["api", "api-v2", "web"] {
+            owner.create_repository(PROJECT, id).await.expect(200);
+        }
+        let location = format!("/v1/projects/{PROJECT}/locations/us-west1/repositories");
+        let parent = location.trim_start_matches("/v1/");
+        let field = ("repositories", "name");
+        for (pattern, expected) in
+            [("api*", vec!["api", "api-v2"]), ("api", vec!["api"]), ("*", vec!["api", "api-v2", "r1", "web"]), ("x*", vec![])]
+        {
+            let filter = encoded(&format!("name=\"{parent}/{pattern}\""));
+            let list = format!("{location}?pageSize=1&filter={filter}");
+            assert_eq!(texts(owner, &list, field).await, expected, "{pattern}");
+        }
+        owner.get(&format!("{location}?filter=format%3DDOCKER")).await.expect_google("400 INVALID_ARGUMENT");
+        owner.get(&format!("{location}?orderBy=size")).await.expect_google("400 INVALID_ARGUMENT");
+    }
+
     async fn a_page_token_is_good_for_its_own_list(accounts: Accounts) {
         let owner = begin(&accounts).await;
         for image in ["a", "b"] {

@@ -2,8 +2,9 @@
 
 use serde_json::json;
 
-use super::{at, begin, name, push, version_of};
+use super::{R1, at, begin, push, version_of};
 use crate::util::accounts::PROJECT;
+use crate::util::google::repository;
 use crate::util::{Accounts, Image, on_both};
 
 /// What is asked of each name, and how it is refused where there is nothing of that name.
@@ -73,7 +74,7 @@ on_both! {
         let image = Image::new(1);
         push(owner, "image", "v1", &image).await;
         let (reader, nobody) = (accounts.actor("reader").await, accounts.actor("nobody").await);
-        owner.bind(&name("").trim_end_matches('/').to_owned(), "roles/artifactregistry.reader", &reader.member()).await;
+        owner.bind(&repository(PROJECT, R1), "roles/artifactregistry.reader", &reader.member()).await;
         let version = at(&format!("packages/image/versions/{}", image.digest()));
         for rest in ["dockerImages", "packages", "packages/image", "packages/image/versions", "packages/image/tags/v1", "packages/none"] {
             let denied = nobody.get(&at(rest)).await.expect_google("403 PERMISSION_DENIED");

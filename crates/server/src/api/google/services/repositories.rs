@@ -1,6 +1,7 @@
 //! Repositories: what is asked of them and answered.
 
 use engine::NewRepository;
+use model::filter::Filter;
 use model::permission::Permission;
 use model::resource::Resource;
 use prost_types::Any;
@@ -26,21 +27,18 @@ pub(super) async fn list(
     let admitted = admitted(&request)?;
     let ListRepositoriesRequest { parent, page_size: wanted, page_token: token, filter, order_by } =
         request.into_inner();
-    if !filter.is_empty() {
-        return Err(bad_field("filter", "filters are not understood yet"));
-    }
-    if !["", "name"].contains(&order_by.trim()) {
+    if !["", "name", "name asc"].contains(&order_by.trim()) {
         return Err(bad_field("order_by", "repositories are ordered by name"));
     }
-    let list = List::new(admitted.caller(), &["repositories", &parent]);
+    let list = List::new(admitted.caller(), &["repositories", &parent, &filter]);
+    let filter = Filter::parse(&filter, &["name"]).map_err(|error| bad_field("filter", error))?;
     let (start, size) = (services.page_start(&list, &token)?, page_size(wanted, 500)?);
-    let repositories = services.app.engine.repositories(&admitted, (&start, size));
-    let (found, more) = repositories.await.map_err(failed)?;
-    let last = found.last().filter(|_| more);
-    let next = last.map(|repository| repository.name.repository.to_string());
-    let repositories = found.iter().map(|found| message::write(found, &services.app)).collect();
-    let next_page_token = services.page_token(&list, next.as_deref())?;
-    Ok(Response::new(ListRepositoriesResponse { repositories, next_page_token }))
+    let page = services.app.engine.repositories(&admitted, &filter, (&start, size));
+    let page = page.await.map_err(failed)?;
+    Ok(Response::new(ListRepositoriesResponse {
+        repositories: page.found.iter().map(|found| message::write(found, &services.app)).collect(),
+        next_page_token: services.page_token(&list, page.next.as_deref())?,
+    }))
 }
 
 pub(super) async fn get(
