@@ -132,6 +132,14 @@ impl Opened {
         meta::versions::Address { repository: &self.repository.id, image: self.image() }
     }
 
+    /// Refuses to put anything into a repository that was deleted since it was opened.
+    pub(crate) fn check_live(&self, tx: &mut Tx<'_>) -> Result<(), EngineError> {
+        match repositories::is_live(tx, &self.repository.id)? {
+            true => Ok(()),
+            false => Err(EngineError::RepositoryUnknown(self.name.clone())),
+        }
+    }
+
     /// The event row of something that the caller does to this image.
     pub(crate) fn event(&self, action: &str, now: i64) -> events::Event {
         events::Event {

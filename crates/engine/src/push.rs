@@ -164,6 +164,7 @@ impl Write {
     fn run(&self, tx: &mut Tx<'_>) -> Result<(), EngineError> {
         let at = &self.access;
         let repository = &at.repository.id;
+        at.check_live(tx)?;
         let place = (&at.target.path, &at.target.location);
         let package = packages::ensure(tx, repository, place, self.now)?;
         let version = match self.insert_version(tx, &package)? {

@@ -88,6 +88,7 @@ fn find_version(
     at: &Opened,
     version: &VersionName,
 ) -> Result<(Id, Id), EngineError> {
+    at.check_live(tx)?;
     let package = find_package(tx, at)?;
     let found = versions::id_in_package(tx, &package, &version.digest)?;
     let (id, _) = found.ok_or_else(|| unknown_version(version))?;

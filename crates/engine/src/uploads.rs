@@ -67,6 +67,7 @@ impl RepoAccess<Push> {
         self.engine
             .meta
             .write(move |tx| {
+                at.check_live(tx)?;
                 if let Some(copy) = &upload.copy_id {
                     blobs::insert_copy(tx, copy, now)?;
                 }

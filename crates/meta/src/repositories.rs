@@ -50,6 +50,12 @@ pub fn insert(
     Ok(created == 1)
 }
 
+/// Whether it is there, and not being removed. Asked in the transaction that would put something into it.
+pub fn is_live(tx: &mut Tx<'_>, id: &Id) -> Result<bool, MetaError> {
+    let sql = "SELECT 1 FROM repositories WHERE id = ?1 AND state = 'live'";
+    Ok(tx.opt(sql, params![id], |row| row.int(0))?.is_some())
+}
+
 /// Whether its tags stay where they are. Asked in the transaction that would move one.
 pub fn has_immutable_tags(tx: &mut Tx<'_>, id: &Id) -> Result<bool, MetaError> {
     let sql = "SELECT immutable_tags FROM repositories WHERE id = ?1";

@@ -72,6 +72,7 @@ pub(super) fn link(
     (now, review_after): (i64, i64),
 ) -> Result<(), EngineError> {
     let repository = &at.repository.id;
+    at.check_live(tx)?;
     if blobs::link(tx, repository, (digest, size), now)? {
         usage::add_delta(tx, repository, size)?;
     }

@@ -1,6 +1,7 @@
 //! Images by the API: what is listed and described, and how tags and versions are changed.
 
 mod deletes;
+mod documented;
 mod lists;
 mod names;
 mod tags;

@@ -2,13 +2,14 @@
 
 use serde_json::json;
 
-use model::media_type::OCI_INDEX;
+use http::Method;
+use model::media_type::{OCI_INDEX, OCI_MANIFEST};
 
 use super::{R1, all, at, begin, name, path, push, tag, texts, version_of};
 use crate::gc::collect;
 use crate::util::accounts::PROJECT;
 use crate::util::google::repository;
-use crate::util::{Accounts, Google, Image, digest_of, on_both};
+use crate::util::{Accounts, Begun, Google, Image, digest_of, on_both, random_bytes};
 
 async fn size(owner: &Google) -> u64 {
     let shown = owner.get(&format!("/v1/{}", repository(PROJECT, R1))).await.expect(200).json();
@@ -118,5 +119,31 @@ on_both! {
         }
         let blob = digest_of(&images[5].blobs[1]);
         owner.client.get(&format!("/v2/{}/blobs/{blob}", path("kept"))).await.expect_error("404 BLOB_UNKNOWN");
+    }
+
+    async fn what_is_pushed_to_a_repository_that_goes_meanwhile_is_refused(accounts: Accounts) {
+        let owner = begin(&accounts).await;
+        let client = &owner.client;
+        let image = Image::new(1);
+        image.push_blobs(client, &path("a")).await;
+        let bytes = random_bytes(100_000, 7);
+        let upload = client.start_upload(&path("a")).await;
+        let last = format!("{upload}?digest={}", digest_of(&bytes));
+        let blob = Begun::new(client, (Method::PUT, &last), bytes.len()).await;
+        let tag = format!("/v2/{}/manifests/v1", path("a"));
+        let manifest = client.clone().with("content-type", OCI_MANIFEST);
+        let manifest = Begun::new(&manifest, (Method::PUT, &tag), image.manifest.len()).await;
+        owner.delete(&format!("/v1/{}", repository(PROJECT, R1))).await.expect(200);
+        // The name is free at once, and what comes then belongs to nobody there.
+        owner.create_repository(PROJECT, R1).await.expect(200);
+        manifest.finish(image.manifest.clone()).await.expect_error("404 NAME_UNKNOWN");
+        blob.finish(bytes.clone()).await.expect_error("404 NAME_UNKNOWN");
+        assert_eq!(texts(owner, &at("packages"), ("packages", "name")).await, Vec::<String>::new());
+        client.get(&format!("/v2/{}/blobs/{}", path("a"), digest_of(&bytes))).await.expect_error("404 BLOB_UNKNOWN");
+        for _ in 0..4 {
+            collect(&accounts.server).await;
+            accounts.server.clock.advance_hours(25);
+        }
+        assert_eq!(accounts.server.blob_files(), 0, "nothing is left of it");
     }
 }
