@@ -36,6 +36,9 @@ enum Command {
     Tags { address: String, name: String, seconds: u64 },
     /// Push blobs at once.
     Uploads { address: String, count: u64, mebibytes: usize },
+    /// Create, get, list and delete tags by Google's API for some seconds, one call after the other. PACKAGE is the
+    /// resource name of an image, DIGEST one of its manifests.
+    Calls { address: String, package: String, digest: String, seconds: u64 },
     /// Ask for a path again and again, one at a time.
     Latency { address: String, path: String, requests: usize },
 }
@@ -47,6 +50,9 @@ fn main() -> Result<()> {
         Command::Image { address, name } => image(&address, &name).map(|_| ()),
         Command::Tags { address, name, seconds } => tags(&address, &name, seconds),
         Command::Uploads { address, count, mebibytes } => uploads(&address, count, mebibytes),
+        Command::Calls { address, package, digest, seconds } => {
+            calls(&address, (&package, &digest), seconds)
+        }
         Command::Latency { address, path, requests } => latency(&address, &path, requests),
     }
 }
@@ -232,6 +238,29 @@ fn uploads(address: &str, count: u64, mebibytes: usize) -> Result<()> {
     Ok(())
 }
 
+fn calls(address: &str, (package, digest): (&str, &str), seconds: u64) -> Result<()> {
+    let mut connection = Connection::open(address)?;
+    let tags = format!("/v1/{package}/tags");
+    let body = format!(r#"{{"version":"{package}/versions/{digest}"}}"#);
+    let headers = [("content-type", "application/json")];
+    let (started, mut rounds) = (Instant::now(), 0_u32);
+    while started.elapsed() < Duration::from_secs(seconds) {
+        let tag = format!("{tags}/call{rounds}");
+        for (method, path, body) in [
+            ("POST", &format!("{tags}?tagId=call{rounds}"), body.as_str()),
+            ("GET", &tag, ""),
+            ("GET", &format!("{tags}?pageSize=10"), ""),
+            ("DELETE", &tag, ""),
+        ] {
+            let reply = connection.request(method, path, (&headers, body.as_bytes()))?;
+            ensure!(reply.status == 200, "{method} {path}: {}", reply.status);
+        }
+        rounds += 1;
+    }
+    print("calls_s", f64::from(4 * rounds) / started.elapsed().as_secs_f64());
+    Ok(())
+}
+
 fn latency(address: &str, path: &str, requests: usize) -> Result<()> {
     let mut connection = Connection::open(address)?;
     let mut took = Vec::with_capacity(requests);
@@ -243,6 +272,7 @@ fn latency(address: &str, path: &str, requests: usize) -> Result<()> {
     }
     took.sort_by(f64::total_cmp);
     print("p50_ms", took[requests / 2]);
+    print("p95_ms", took[requests * 95 / 100]);
     print("p99_ms", took[requests * 99 / 100]);
     Ok(())
 }

@@ -4,6 +4,7 @@ mod deletes;
 mod documented;
 mod lists;
 mod names;
+mod race;
 mod tags;
 
 use form_urlencoded::byte_serialize;
