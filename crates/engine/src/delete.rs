@@ -1,18 +1,19 @@
 //! Deleting hides an object at once, and asks for a review of what it alone may have needed.
 
+pub(crate) mod several;
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use meta::versions::Version;
-use meta::{
-    ErrorKind, Id, Tx, blobs, events, gc_queue, packages, repositories, tags, usage, versions,
-};
+use meta::{ErrorKind, Tx, blobs, events, gc_queue, packages, tags, usage, versions};
 use model::artifact::{PackageName, VersionName};
 use model::digest::Digest;
-use model::reference::{Reference, Tag};
+use model::reference::Reference;
 
 use crate::access::Opened;
-use crate::immutability::check_mutable;
-use crate::tagging::{delete_tag, find_package, remove_tag};
+use crate::immutability::check_removable;
+use crate::tagging::{delete_tag, find_package, remove_tag, unknown_version};
 use crate::{Admitted, Delete, Engine, EngineError, RepoAccess, gc, micros};
 
 impl RepoAccess<Delete> {
@@ -64,57 +65,11 @@ impl Engine {
         name: &VersionName,
         tagged: Tagged,
     ) -> Result<(), EngineError> {
-        let at = self.opened(admitted, VERSIONS_DELETE, &name.package).await?;
-        self.delete_by_digest(&at, &name.digest, tagged).await
-    }
-
-    /// Deletes versions of an image that have no tags, or looks which of them could be. Answers those that could not,
-    /// and why.
-    pub async fn remove_versions(
-        &self,
-        admitted: &Admitted,
-        package: &PackageName,
-        (mut digests, mode): (Vec<Digest>, DeleteMode),
-    ) -> Result<Vec<(Digest, EngineError)>, EngineError> {
-        let at = self.opened(admitted, VERSIONS_DELETE, package).await?;
-        if mode == DeleteMode::Validate {
-            return self.undeletable(&at, digests).await;
-        }
-        // An index goes before what it names, in whatever order they were given.
-        loop {
-            let mut failed = Vec::new();
-            for digest in &digests {
-                if let Err(error) = self.delete_by_digest(&at, digest, Tagged::Keep).await {
-                    failed.push((digest.clone(), error));
-                }
-            }
-            let held = failed.iter().any(|(_, error)| matches!(error, EngineError::InUse { .. }));
-            if !held || failed.len() == digests.len() {
-                return Ok(failed);
-            }
-            digests = failed.into_iter().map(|(digest, _)| digest).collect();
-        }
-    }
-
-    async fn undeletable(
-        &self,
-        at: &Arc<Opened>,
-        digests: Vec<Digest>,
-    ) -> Result<Vec<(Digest, EngineError)>, EngineError> {
-        let at = at.clone();
-        self.meta
-            .read(move |tx| {
-                let mut failed = Vec::new();
-                for digest in &digests {
-                    match deletable(tx, &at, (digest, Tagged::Keep), &digests) {
-                        Ok(_) => {}
-                        Err(error @ EngineError::Database(_)) => return Err(error),
-                        Err(error) => failed.push((digest.clone(), error)),
-                    }
-                }
-                Ok(failed)
-            })
-            .await
+        let at = self.opened(admitted, "artifactregistry.versions.delete", &name.package).await?;
+        self.delete_by_digest(&at, &name.digest, tagged).await.map_err(|error| match error {
+            EngineError::ManifestUnknown(_) => unknown_version(name),
+            error => error,
+        })
     }
 
     /// Deletes an image with everything in it: it is gone at once, and its rows go afterwards.
@@ -128,7 +83,7 @@ impl Engine {
         self.meta
             .write(move |tx| {
                 let package = find_package(tx, &at)?;
-                check_all_mutable(tx, &at, &package)?;
+                check_removable(tx, &at.repository.id, tags::Of::Package(&package))?;
                 packages::hide(tx, &package)?;
                 gc_queue::enqueue(tx, gc::PACKAGE, &[package.to_string()], now)?;
                 Ok::<_, EngineError>(events::insert(tx, &at.event("delete-package", now))?)
@@ -157,37 +112,6 @@ impl Engine {
     }
 }
 
-const VERSIONS_DELETE: &str = "artifactregistry.versions.delete";
-
-/// Whether something is done, or only looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DeleteMode {
-    /// Look whether it could be deleted.
-    Validate,
-    /// Delete it.
-    Delete,
-}
-
-/// Refuses to delete an image of which a tag must stay.
-fn check_all_mutable(tx: &mut Tx<'_>, at: &Opened, package: &Id) -> Result<(), EngineError> {
-    const STEP: i64 = 500;
-    if !repositories::has_immutable_tags(tx, &at.repository.id)? {
-        return Ok(());
-    }
-    let mut last = String::new();
-    loop {
-        let tags = tags::names(tx, package, &last, STEP)?;
-        for (tag, digest) in &tags {
-            let tag = tag.parse().map_err(|_| EngineError::Internal("a tag's name".to_owned()))?;
-            check_mutable(tx, &at.repository.id, (&tag, digest))?;
-        }
-        match tags.into_iter().next_back() {
-            Some((tag, _)) => last = tag,
-            None => return Ok(()),
-        }
-    }
-}
-
 /// What becomes of the tags of a version that is to be deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tagged {
@@ -200,48 +124,50 @@ pub enum Tagged {
 /// Each tag takes three rows: itself, its history and an event.
 const TAGS_AT_ONCE: usize = 300;
 
-/// A version that may be deleted, and the first of its tags. `known_to_go` are manifests that go before it.
-pub(crate) fn deletable(
+/// A version that may be deleted once `gone` are.
+fn deletable(
     tx: &mut Tx<'_>,
     at: &Opened,
     (digest, tagged): (&Digest, Tagged),
-    known_to_go: &[Digest],
-) -> Result<(Version, Vec<String>), EngineError> {
+    gone: &BTreeSet<Digest>,
+) -> Result<Version, EngineError> {
     let version = versions::by_digest(tx, at.address(), digest)?
         .ok_or_else(|| EngineError::ManifestUnknown(Reference::Digest(digest.clone())))?;
-    if let Some(by) = versions::parent_of(tx, &version.id)?
-        && !known_to_go.contains(&by)
-    {
+    let parents = versions::parents(tx, &at.repository.id, &version, gone.len() as i64 + 1)?;
+    if let Some(by) = parents.into_iter().find(|parent| !gone.contains(parent)) {
         return Err(EngineError::InUse { digest: digest.clone(), by });
     }
-    let tags = tags::of_version(tx, &version.id, TAGS_AT_ONCE as i64)?;
-    if let (Tagged::Keep, [first, ..]) = (tagged, tags.as_slice()) {
-        return Err(EngineError::Precondition(format!(
-            "{digest} is tagged ({first}{}): delete its tags first, or ask to take them along by force",
-            if tags.len() > 1 { ", …" } else { "" }
-        )));
+    match tagged {
+        Tagged::TakeAlong => {
+            check_removable(tx, &at.repository.id, tags::Of::Version(&version.id))?;
+        }
+        Tagged::Keep => {
+            if let [first, rest @ ..] = tags::of_version(tx, &version.id, 2)?.as_slice() {
+                let more = if rest.is_empty() { "" } else { ", …" };
+                return Err(EngineError::Precondition(format!(
+                    "{digest} is tagged ({first}{more}): delete its tags first, or ask to take them along by force"
+                )));
+            }
+        }
     }
-    for tag in &tags {
-        let tag: Tag = tag.parse().map_err(|_| EngineError::Internal("a tag's name".to_owned()))?;
-        check_mutable(tx, &at.repository.id, (&tag, digest))?;
-    }
-    Ok((version, tags))
+    Ok(version)
 }
 
 /// Deletes the version, if few tags are left; of many, only the first ones go. Answers whether it is gone.
-pub(crate) fn delete_version(
+fn delete_version(
     tx: &mut Tx<'_>,
     at: &Opened,
     (digest, tagged): (&Digest, Tagged),
     (now, review_after): (i64, i64),
 ) -> Result<bool, EngineError> {
     let repository = &at.repository.id;
-    // What names it and came before it is found by what it is bound to.
+    // What named it before it came keeps it from now on.
     if let Some(version) = versions::by_digest(tx, at.address(), digest)? {
         let place = (repository, &version.package_id);
         versions::bind_child(tx, place, (digest, version.manifest_bytes), &version.id)?;
     }
-    let (version, tags) = deletable(tx, at, (digest, tagged), &[])?;
+    let version = deletable(tx, at, (digest, tagged), &BTreeSet::new())?;
+    let tags = tags::of_version(tx, &version.id, TAGS_AT_ONCE as i64)?;
     for tag in &tags {
         remove_tag(tx, at, (&version.package_id, tag), (digest, now))?;
     }

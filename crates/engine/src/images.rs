@@ -8,7 +8,7 @@ use model::digest::Digest;
 use model::filter::{Direction, Filter, Pattern};
 use model::name::RepositoryName;
 
-use crate::listing::{ListPage, Look, Names, fill, first};
+use crate::listing::{ListPage, Look, Names, fill};
 use crate::tagging::{find_package, find_tag, unknown_version};
 use crate::{Admitted, Engine, EngineError};
 
@@ -26,8 +26,17 @@ pub enum ImageOrder {
 pub enum VersionOrder {
     /// Their digests.
     Name,
-    /// When they came or were last tagged.
-    Updated,
+    /// A time.
+    Time(ImageOrder),
+}
+
+/// Whether what is listed shows its tags in full, which may be the most of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tags {
+    /// Not at all.
+    Hidden,
+    /// Each with its own name and the name of what it names.
+    InFull,
 }
 
 /// A tag, and what it names.
@@ -57,7 +66,14 @@ impl Engine {
         self.meta
             .read(move |tx| {
                 let repository = find_repository(tx, &name)?;
-                let look = |image: &Image| Look::wanted(!image.is_hidden());
+                // The name is shown twice, and tags as they are.
+                let bytes = |image: &Image| {
+                    2 * image.package.len()
+                        + image.tags.iter().map(|tag| tag.len() + 4).sum::<usize>()
+                };
+                let look = |image: &Image| {
+                    Look::wanted(!image.is_hidden(), image_bytes(image) + bytes(image))
+                };
                 by_time(tx, (list, order, direction), &repository, (&start, limit), look)
             })
             .await
@@ -92,7 +108,9 @@ impl Engine {
         self.meta
             .point(move |tx| {
                 let package = find_package(tx, &at)?;
-                images::find(tx, &package, &name.digest)?.ok_or_else(|| unknown_version(&name))
+                // It may have been deleted between the two questions.
+                let found = images::find(tx, &package, &name.digest)?;
+                found.filter(|image| !image.is_hidden()).ok_or_else(|| unknown_version(&name))
             })
             .await
     }
@@ -102,26 +120,41 @@ impl Engine {
         &self,
         admitted: &Admitted,
         name: &PackageName,
-        (filter, order, direction): (&Filter, VersionOrder, Direction),
+        (filter, order, direction, tags): (&Filter, VersionOrder, Direction, Tags),
         (start, limit): (&str, usize),
     ) -> Result<ListPage<Image>, EngineError> {
         let at = self.opened(admitted, "artifactregistry.versions.list", name).await?;
         let (name, filter, start) = (name.clone(), filter.clone(), start.to_owned());
+        let names = Names::new(&filter, &format!("{name}/versions/"));
+        let own_bytes = name.to_string().len();
         self.meta
             .read(move |tx| {
                 let package = find_package(tx, &at)?;
                 let shown = |image: &Image| format!("{name}/versions/{}", image.digest);
-                let look = |image: &Image| Look::wanted(filter.matches(|_| shown(image)));
+                let bytes = |image: &Image| match tags {
+                    Tags::Hidden => image_bytes(image) + own_bytes,
+                    Tags::InFull => {
+                        image.tags.iter().fold(image_bytes(image) + own_bytes, |sum, tag| {
+                            sum + tag.len() + 2 * own_bytes + 130
+                        })
+                    }
+                };
+                let look =
+                    |image: &Image| Look::wanted(filter.matches(|_| shown(image)), bytes(image));
                 match order {
-                    VersionOrder::Updated => {
-                        let list = (images::OF_PACKAGE_BY_UPDATE, ImageOrder::Updated, direction);
+                    VersionOrder::Time(order) => {
+                        let list = match order {
+                            ImageOrder::Uploaded => images::OF_PACKAGE_BY_UPLOAD,
+                            ImageOrder::Updated => images::OF_PACKAGE_BY_UPDATE,
+                        };
+                        let list = (list, order, direction);
                         by_time(tx, list, &package, (&start, limit), look)
                     }
                     VersionOrder::Name => fill(
-                        (first(&start, direction), limit),
+                        (names.start(&start, direction), limit),
                         |last, step| Ok(images::of_package(tx, direction, &package, last, step)?),
                         |image| image.digest.to_string(),
-                        look,
+                        |image| names.look(image.digest.as_str(), direction, look(image)),
                     ),
                 }
             })
@@ -150,7 +183,9 @@ impl Engine {
                     |package| {
                         let image = package.name.replace('/', "%2F");
                         let shown = |_: &str| format!("{name}/packages/{image}");
-                        range.look(&package.name, direction, filter.matches(shown))
+                        let bytes = 2 * package.name.len() + 300;
+                        let look = Look::wanted(filter.matches(shown), bytes);
+                        range.look(&package.name, direction, look)
                     },
                 )
             })
@@ -184,6 +219,7 @@ impl Engine {
     ) -> Result<ListPage<TagOf>, EngineError> {
         let at = self.opened(admitted, "artifactregistry.tags.list", name).await?;
         let range = Names::new(filter, &format!("{name}/tags/"));
+        let own_bytes = name.to_string().len();
         let start = range.start(start, Direction::Up);
         let (name, filter) = (name.clone(), filter.clone());
         // Of one version there is an index.
@@ -196,8 +232,7 @@ impl Engine {
                     Some(version) => match version.parse::<VersionName>() {
                         Ok(version) if version.package == name => {
                             meta::versions::id_in_package(tx, &package, &version.digest)?
-                                .map(|(id, _)| Some((id, version.digest)))
-                                .unwrap_or_default()
+                                .map(|(id, _)| (id, version.digest))
                         }
                         Ok(_) | Err(_) => None,
                     },
@@ -228,7 +263,8 @@ impl Engine {
                     |tag| tag.tag.clone(),
                     |tag| {
                         let matches = filter.matches(|field| shown(field, tag));
-                        range.look(&tag.tag, Direction::Up, matches)
+                        let look = Look::wanted(matches, 2 * (own_bytes + tag.tag.len()) + 130);
+                        range.look(&tag.tag, Direction::Up, look)
                     },
                 )
             })
@@ -246,6 +282,12 @@ impl Engine {
             })
             .await
     }
+}
+
+/// How long an image is on a list at least, besides its own names and tags.
+fn image_bytes(image: &Image) -> usize {
+    const FIELDS: usize = 700;
+    FIELDS + image.platforms.len() + image.artifact_type.as_ref().map_or(0, String::len)
 }
 
 fn find_repository(tx: &mut Tx<'_>, name: &RepositoryName) -> Result<Id, EngineError> {

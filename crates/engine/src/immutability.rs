@@ -1,6 +1,6 @@
 //! Tags that stay where they are, in repositories that say so.
 
-use meta::{Id, Tx, repositories};
+use meta::{Id, Tx, repositories, tags};
 use model::digest::Digest;
 use model::reference::Tag;
 
@@ -17,4 +17,19 @@ pub(crate) fn check_mutable(
         return Ok(());
     }
     Err(EngineError::TagImmutable { tag: tag.to_string(), digest: digest.clone() })
+}
+
+/// Refuses to remove an image or a version that has a tag, where tags stay.
+pub(crate) fn check_removable(
+    tx: &mut Tx<'_>,
+    repository: &Id,
+    of: tags::Of<'_>,
+) -> Result<(), EngineError> {
+    if !repositories::has_immutable_tags(tx, repository)? {
+        return Ok(());
+    }
+    match tags::other_than_fallback(tx, of)? {
+        Some((tag, digest)) => Err(EngineError::TagImmutable { tag, digest }),
+        None => Ok(()),
+    }
 }

@@ -29,7 +29,8 @@ use std::time::Duration;
 
 pub use access::{Caller, Delete, Grant, Kind, Pull, Push, RepoAccess, Rights, Target};
 pub use clock::{Clock, Micros, SystemClock, micros};
-pub use delete::{DeleteMode, Tagged};
+pub use delete::Tagged;
+pub use delete::several::DeleteMode;
 pub use error::{BodyError, EngineError};
 pub use gc::{GcMode, GcReport};
 pub use identity::{
@@ -37,7 +38,7 @@ pub use identity::{
     JwtError, KeyKind, MasterKey, NewKey, NewProject, Owner, Project, Proof, Revocation,
     StoredPolicy, Surface, claimed_account, self_signed_token,
 };
-pub use images::{ImageOrder, TagOf, VersionOrder};
+pub use images::{ImageOrder, TagOf, Tags, VersionOrder};
 pub use listing::ListPage;
 pub use operations::new_operation_id;
 pub use pull::{BlobContent, PulledManifest};

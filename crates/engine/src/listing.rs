@@ -1,6 +1,6 @@
 //! Pages of lists: where they begin and end, and which rows come on them.
 
-use model::filter::{Direction, Filter, Pattern};
+use model::filter::{Direction, Filter};
 
 use crate::EngineError;
 
@@ -8,6 +8,9 @@ use crate::EngineError;
 const MOST_LOOKED_AT: usize = 5_000;
 /// ..and how many it reads at once.
 const STEP: usize = 1_000;
+
+/// How long a page may be: less than the 4 MiB that clients of gRPC take.
+const PAGE_BYTES: usize = 3 << 20;
 
 /// What stands behind all names and digests.
 const BEHIND_ALL: &str = "~";
@@ -21,51 +24,59 @@ pub struct ListPage<T> {
     pub next: Option<String>,
 }
 
-/// Where a list begins that has no place yet.
-pub(crate) fn first(start: &str, direction: Direction) -> String {
-    match (start, direction) {
-        ("", Direction::Down) => BEHIND_ALL.to_owned(),
-        (start, _) => start.to_owned(),
-    }
+/// The names that can match a filter: one, or those that begin with a text.
+pub(crate) struct Names {
+    beginning: String,
+    is_one: bool,
 }
-
-/// The names that can match a filter: those that begin with a text.
-pub(crate) struct Names(String);
 
 impl Names {
     /// `parent` is what all full names of the list begin with.
     pub(crate) fn new(filter: &Filter, parent: &str) -> Self {
-        let wanted = filter.pattern("name").map_or("", Pattern::beginning);
-        Self(wanted.strip_prefix(parent).unwrap_or_default().replace("%2F", "/"))
+        let any = Self { beginning: String::new(), is_one: false };
+        let Some(pattern) = filter.pattern("name") else { return any };
+        let Some(wanted) = pattern.beginning().strip_prefix(parent) else { return any };
+        let is_one = pattern.exact().is_some();
+        // The beginning of an escape says nothing of what follows.
+        let wanted = wanted.strip_suffix("%2").or(wanted.strip_suffix('%')).unwrap_or(wanted);
+        Self { beginning: wanted.replace("%2F", "/"), is_one }
     }
 
-    /// Where a page begins: the first one not before the first name that can match.
+    /// Where a page begins: right before the first name that can match.
     pub(crate) fn start(&self, start: &str, direction: Direction) -> String {
         match (start, direction) {
-            // The name itself stands behind what it is without its last character.
             ("", Direction::Up) => {
-                let mut before = self.0.clone();
-                before.pop();
-                before
+                let mut before = self.beginning.clone();
+                match before.pop() {
+                    Some(last @ '!'..='~') => {
+                        before.push(char::from(last as u8 - 1));
+                        before.push_str(BEHIND_ALL);
+                        before
+                    }
+                    // No name has another letter, and where there is no beginning all can match.
+                    Some(_) | None => before,
+                }
             }
-            ("", Direction::Down) => format!("{}{BEHIND_ALL}", self.0),
+            ("", Direction::Down) => format!("{}{BEHIND_ALL}", self.beginning),
             (start, _) => start.to_owned(),
         }
     }
 
-    pub(crate) fn look(&self, name: &str, direction: Direction, matches: bool) -> Look {
+    /// What a row is whose name this is, and which otherwise would be `look`.
+    pub(crate) fn look(&self, name: &str, direction: Direction, look: Look) -> Look {
         let is_past = match direction {
-            Direction::Up => name > self.0.as_str() && !name.starts_with(&self.0),
-            Direction::Down => name < self.0.as_str(),
+            Direction::Up if self.is_one => name > self.beginning.as_str(),
+            Direction::Up => name > self.beginning.as_str() && !name.starts_with(&self.beginning),
+            Direction::Down => name < self.beginning.as_str(),
         };
-        if is_past { Look::Behind } else { Look::wanted(matches) }
+        if is_past { Look::Behind } else { look }
     }
 }
 
 /// What a row is to a page.
 pub(crate) enum Look {
-    /// It comes on it.
-    Wanted,
+    /// It comes on it, and is about so many bytes long.
+    Wanted(usize),
     /// It does not.
     Other,
     /// Neither it nor any that follows.
@@ -73,8 +84,8 @@ pub(crate) enum Look {
 }
 
 impl Look {
-    pub(crate) fn wanted(wanted: bool) -> Self {
-        if wanted { Self::Wanted } else { Self::Other }
+    pub(crate) fn wanted(wanted: bool, bytes: usize) -> Self {
+        if wanted { Self::Wanted(bytes) } else { Self::Other }
     }
 }
 
@@ -86,7 +97,8 @@ pub(crate) fn fill<T>(
     look: impl Fn(&T) -> Look,
 ) -> Result<ListPage<T>, EngineError> {
     let mut page = ListPage { found: Vec::new(), next: None };
-    let (mut from, mut step, mut looked_at) = (start, limit + 1, 0);
+    let (mut from, mut step) = (start, limit + 1);
+    let (mut looked_at, mut length) = (0, 0);
     loop {
         let some = rows(&from, step as i64)?;
         let is_last = some.len() < step;
@@ -94,11 +106,13 @@ pub(crate) fn fill<T>(
         for row in some {
             match look(&row) {
                 Look::Behind => return Ok(page),
-                Look::Wanted if page.found.len() == limit => {
-                    page.next = Some(from);
-                    return Ok(page);
-                }
-                Look::Wanted => {
+                Look::Wanted(bytes) => {
+                    length += bytes;
+                    let is_full = page.found.len() == limit || length > PAGE_BYTES;
+                    if is_full && !page.found.is_empty() {
+                        page.next = Some(from);
+                        return Ok(page);
+                    }
                     from = place(&row);
                     page.found.push(row);
                 }
@@ -131,7 +145,7 @@ mod tests {
                     Ok((from..below).take(step as usize).collect())
                 },
                 usize::to_string,
-                |number| Look::wanted(wanted(*number)),
+                |number| Look::wanted(wanted(*number), 1),
             );
             let page = page.expect("nothing fails");
             assert!(page.found.len() <= limit);
@@ -162,28 +176,60 @@ mod tests {
         assert!(count > 2, "{count} pages");
     }
 
+    #[test]
+    fn a_page_is_no_longer_than_clients_take() {
+        let lengths = [PAGE_BYTES / 2, PAGE_BYTES / 2, 1, PAGE_BYTES * 2, 1, 1];
+        let (mut start, mut pages) = (String::new(), Vec::new());
+        loop {
+            let page = fill(
+                (start, 10),
+                |last, step| {
+                    let from = last.parse().map_or(0, |last: usize| last + 1);
+                    Ok((from..lengths.len()).take(step as usize).collect())
+                },
+                usize::to_string,
+                |number| Look::wanted(true, lengths[*number]),
+            );
+            let page = page.expect("nothing fails");
+            pages.push(page.found);
+            match page.next {
+                Some(next) => start = next,
+                None => break,
+            }
+        }
+        assert_eq!(pages, [vec![0, 1], vec![2], vec![3], vec![4, 5]]);
+    }
+
+    /// Where the list begins, and which of the names come on it, are passed over, or end it.
     #[track_caller]
-    fn check_names(filter: &str, expected: (&str, &str, &str)) {
+    fn check_names(filter: &str, expected: (&str, &str)) {
         let filter = Filter::parse(filter, &["name", "version"]).expect("valid");
         let names = Names::new(&filter, "r/packages/");
         let looks: String = ["a", "ab", "abc", "ac", "b"]
             .iter()
-            .map(|name| match names.look(name, Direction::Up, true) {
-                Look::Wanted => 'w',
+            .map(|name| match names.look(name, Direction::Up, Look::wanted(true, 1)) {
+                Look::Wanted(_) => 'w',
                 Look::Other => 'o',
                 Look::Behind => 'b',
             })
             .collect();
         let start = names.start("", Direction::Up);
-        assert_eq!((start.as_str(), names.0.as_str(), looks.as_str()), expected);
+        assert_eq!((start.as_str(), looks.as_str()), expected);
+        for name in ["a", "ab", "abc", "ac", "b"] {
+            let matches = filter.matches(|_| format!("r/packages/{name}"));
+            assert!(!matches || *name > *start, "{name} is before {start}");
+        }
     }
 
     #[test]
     fn names_that_can_match() {
-        check_names("", ("", "", "wwwww"));
-        check_names(r#"name="r/packages/ab*""#, ("a", "ab", "wwwbb"));
-        check_names(r#"name="r/packages/a%2Fb""#, ("a/", "a/b", "wbbbb"));
-        check_names(r#"name="*ab""#, ("", "", "wwwww"));
-        check_names(r#"name="x/packages/ab""#, ("", "", "wwwww"));
+        check_names("", ("", "wwwww"));
+        check_names(r#"name="r/packages/ab*""#, ("aa~", "wwwbb"));
+        check_names(r#"name="r/packages/ab""#, ("aa~", "wwbbb"));
+        check_names(r#"name="r/packages/a%2Fb""#, ("a/a~", "wbbbb"));
+        check_names(r#"name="r/packages/a%2*""#, ("`~", "wwwwb"));
+        check_names(r#"name="r/packages/a%*""#, ("`~", "wwwwb"));
+        check_names(r#"name="*ab""#, ("", "wwwww"));
+        check_names(r#"name="x/packages/ab""#, ("", "wwwww"));
     }
 }

@@ -8,7 +8,7 @@ use model::filter::{Direction, Filter};
 use model::name::{Location, ProjectId, RepositoryName};
 use model::resource::Resource;
 
-use crate::listing::{ListPage, Names, fill};
+use crate::listing::{ListPage, Look, Names, fill};
 use crate::{Admitted, Engine, EngineError, Rights, gc};
 
 /// A repository that is to be.
@@ -141,7 +141,9 @@ impl Engine {
                     |found| found.name.repository.to_string(),
                     |found| {
                         let matches = filter.matches(|_| found.name.to_string());
-                        names.look(found.name.repository.as_str(), Direction::Up, matches)
+                        let look =
+                            Look::wanted(matches, 500 + found.settings.len() + found.labels.len());
+                        names.look(found.name.repository.as_str(), Direction::Up, look)
                     },
                 )
             })

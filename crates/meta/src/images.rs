@@ -48,10 +48,10 @@ macro_rules! select {
     };
 }
 
-/// A list by a time, as two statements: from the newest on, and from the oldest on.
+/// A list by a time, as two statements: upwards, from the oldest on, and downwards.
 macro_rules! by_time {
     ($scope:literal, $time:literal) => {
-        [by_time!($scope, $time, "<", "DESC"), by_time!($scope, $time, ">", "ASC")]
+        [by_time!($scope, $time, ">", "ASC"), by_time!($scope, $time, "<", "DESC")]
     };
     ($scope:literal, $time:literal, $after:literal, $direction:literal) => {
         select!(
@@ -80,6 +80,8 @@ pub struct ByTime(pub [&'static str; 2]);
 pub const OF_REPOSITORY_BY_UPLOAD: ByTime = ByTime(by_time!("repository_id", "uploaded_at"));
 /// The manifests of a repository by when they came or were last tagged.
 pub const OF_REPOSITORY_BY_UPDATE: ByTime = ByTime(by_time!("repository_id", "updated_at"));
+/// The manifests of an image by when they came.
+pub const OF_PACKAGE_BY_UPLOAD: ByTime = ByTime(by_time!("package_id", "uploaded_at"));
 /// The manifests of an image by when they came or were last tagged.
 pub const OF_PACKAGE_BY_UPDATE: ByTime = ByTime(by_time!("package_id", "updated_at"));
 
@@ -129,10 +131,10 @@ pub fn by_time(
     (time, id): (i64, &Id),
     limit: i64,
 ) -> Result<Vec<Image>, MetaError> {
-    let [newest_first, oldest_first] = list.0;
+    let [upwards, downwards] = list.0;
     let sql = match direction {
-        Direction::Down => newest_first,
-        Direction::Up => oldest_first,
+        Direction::Up => upwards,
+        Direction::Down => downwards,
     };
     tx.query(sql, params![scope, time, id, limit], image)
 }

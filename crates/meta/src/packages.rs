@@ -28,7 +28,7 @@ pub fn ensure(
     // The path of a repository's image that is being removed is free again, as often as that happens.
     tx.exec(
         "UPDATE packages SET path = ?4 WHERE location = ?1 AND path = ?2 AND repository_id <> ?3",
-        params![location.as_str(), path.path().as_str(), repository, format!(".{id}").as_str()],
+        params![location.as_str(), path.path().as_str(), repository, format!("..{id}").as_str()],
     )?;
     tx.exec(
         "INSERT INTO packages (id, repository_id, name, location, path, created_at)

@@ -33,6 +33,9 @@ pub fn remove_some(tx: &mut Tx<'_>, repository: &Id, limit: i64) -> Result<Remov
            FROM packages p JOIN tag_history h ON h.package_id = p.id WHERE p.repository_id = ?1 LIMIT ?2)",
         "DELETE FROM usage_deltas WHERE id IN (SELECT id
            FROM usage_deltas WHERE repository_id = ?1 LIMIT ?2)",
+        "DELETE FROM pull_counts WHERE (version_id, day) IN (SELECT c.version_id, c.day FROM packages p
+           JOIN versions v ON v.package_id = p.id JOIN pull_counts c ON c.version_id = v.id
+           WHERE p.repository_id = ?1 LIMIT ?2)",
     ] {
         if tx.exec(rows, params![repository, limit])? > 0 {
             return Ok(removed);
@@ -109,22 +112,19 @@ pub fn is_package_due(tx: &mut Tx<'_>, package: &Id) -> Result<bool, MetaError> 
     Ok(name.is_some_and(|name| name.starts_with('.')))
 }
 
-/// Removes some of an image: one version after the other, with all that it names, until `limit` rows went. `None`:
+/// Removes some of an image, at most about `limit` rows: one version after the other, with all that it names. `None`:
 /// nothing is left.
 pub fn remove_some_of_package(
     tx: &mut Tx<'_>,
     package: &Id,
     limit: i64,
 ) -> Result<Option<RemovedOfPackage>, MetaError> {
-    let found =
-        tx.opt("SELECT repository_id FROM packages WHERE id = ?1", params![package], |row| {
-            row.id(0)
-        })?;
-    let Some(repository) = found else { return Ok(None) };
+    let sql = "SELECT repository_id FROM packages WHERE id = ?1";
+    let Some(repository) = tx.opt(sql, params![package], |row| row.id(0))? else { return Ok(None) };
     let mut removed =
         RemovedOfPackage { repository, contents: Vec::new(), blobs: BTreeSet::new(), bytes: 0 };
-    let mut rows = 0;
-    while rows < limit {
+    let mut left = limit;
+    while left > 0 {
         let version = tx.opt(
             "SELECT id, digest, manifest_bytes FROM versions WHERE package_id = ?1 ORDER BY digest LIMIT 1",
             params![package],
@@ -133,36 +133,54 @@ pub fn remove_some_of_package(
         let Some((version, digest, bytes)) = version else {
             let history = tx.exec(
                 "DELETE FROM tag_history WHERE id IN (SELECT id FROM tag_history WHERE package_id = ?1 LIMIT ?2)",
-                params![package, limit],
+                params![package, left],
             )?;
             if history == 0 {
                 tx.exec("DELETE FROM packages WHERE id = ?1", params![package])?;
             }
             return Ok(Some(removed));
         };
-        let tags = tx.exec(
-            "DELETE FROM tags WHERE (package_id, name) IN (SELECT package_id, name FROM tags WHERE version_id = ?1 LIMIT ?2)",
-            params![&version, limit],
-        )?;
-        rows += tags as i64;
-        if tags as i64 == limit {
-            break;
+        left -= let_go(tx, &version, &mut removed.blobs, left)?;
+        if left > 0 {
+            tx.exec("DELETE FROM versions WHERE id = ?1", params![&version])?;
+            removed.bytes += bytes;
+            removed.contents.push(digest);
+            left -= 1;
         }
-        // An index of the same image, which goes too.
-        rows += tx.exec(
-            "UPDATE manifest_refs SET child_id = NULL WHERE child_id = ?1",
-            params![&version],
-        )? as i64;
-        let blobs = tx.query(
-            "DELETE FROM manifest_refs WHERE version_id = ?1 RETURNING blob_digest",
-            params![&version],
-            |row| opt_digest_at(row, 0),
-        )?;
-        rows += blobs.len() as i64 + 1;
-        removed.blobs.extend(blobs.into_iter().flatten());
-        tx.exec("DELETE FROM versions WHERE id = ?1", params![&version])?;
-        removed.bytes += bytes;
-        removed.contents.push(digest);
     }
     Ok(Some(removed))
+}
+
+/// Removes up to `limit` rows that a version has elsewhere. Answers how many there were: fewer are all.
+fn let_go(
+    tx: &mut Tx<'_>,
+    version: &Id,
+    blobs: &mut BTreeSet<Digest>,
+    limit: i64,
+) -> Result<i64, MetaError> {
+    let mut left = limit;
+    for rows in [
+        "DELETE FROM tags WHERE (package_id, name) IN
+           (SELECT package_id, name FROM tags WHERE version_id = ?1 LIMIT ?2)",
+        "DELETE FROM pull_counts WHERE (version_id, day) IN
+           (SELECT version_id, day FROM pull_counts WHERE version_id = ?1 LIMIT ?2)",
+        // By indexes of the same image, which go too.
+        "UPDATE manifest_refs SET child_id = NULL WHERE (version_id, position) IN
+           (SELECT version_id, position FROM manifest_refs WHERE child_id = ?1 LIMIT ?2)",
+    ] {
+        left -= tx.exec(rows, params![version, left])? as i64;
+        if left == 0 {
+            return Ok(limit);
+        }
+    }
+    let named = tx.query(
+        "DELETE FROM manifest_refs WHERE (version_id, position) IN
+           (SELECT version_id, position FROM manifest_refs WHERE version_id = ?1 LIMIT ?2)
+         RETURNING blob_digest",
+        params![version, left],
+        |row| opt_digest_at(row, 0),
+    )?;
+    left -= named.len() as i64;
+    blobs.extend(named.into_iter().flatten());
+    Ok(limit - left)
 }

@@ -53,6 +53,42 @@ pub fn of_version(tx: &mut Tx<'_>, version: &Id, limit: i64) -> Result<Vec<Strin
     )
 }
 
+/// All but the tags by which clients refer to an image, as `model::reference::Tag::is_referrers_fallback` has them:
+/// `sha256-`, 64 hex digits, and what more there may be.
+macro_rules! select_staying {
+    ($scope:literal) => {
+        concat!(
+            "SELECT t.name, v.digest FROM tags t JOIN versions v ON v.id = t.version_id WHERE ",
+            $scope,
+            " = ?1
+               AND NOT (substr(t.name, 1, 7) = 'sha256-' AND length(t.name) >= 71
+                 AND trim(substr(t.name, 8, 64), '0123456789abcdef') = ''
+                 AND substr(t.name, 72, 1) IN ('', '.', '-')) LIMIT 1"
+        )
+    };
+}
+
+/// Of what a tag is looked for.
+#[derive(Debug, Clone, Copy)]
+pub enum Of<'a> {
+    /// An image.
+    Package(&'a Id),
+    /// A version.
+    Version(&'a Id),
+}
+
+/// A tag that is not one of those by which clients refer to an image, if there is one, and what it names.
+pub fn other_than_fallback(
+    tx: &mut Tx<'_>,
+    of: Of<'_>,
+) -> Result<Option<(String, Digest)>, MetaError> {
+    let (sql, id) = match of {
+        Of::Package(id) => (select_staying!("t.package_id"), id),
+        Of::Version(id) => (select_staying!("t.version_id"), id),
+    };
+    tx.opt(sql, params![id], |row| Ok((row.text(0)?, digest_at(row, 1)?)))
+}
+
 /// One change of a tag.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {

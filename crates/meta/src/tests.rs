@@ -6,6 +6,7 @@ mod guards;
 mod outcomes;
 mod plans;
 mod pushes;
+mod removals;
 mod tables;
 mod transactions;
 

@@ -7,7 +7,7 @@ use model::digest::Digest;
 use crate::{Id, MetaError, Row, Tx, digest_at, opt_digest_at, params};
 
 pub use references::{
-    Binding, Reference, bind_blob, bind_child, blobs_of, insert_refs, parent_of, user_of_blob,
+    Binding, Reference, bind_blob, bind_child, blobs_of, insert_refs, parents, user_of_blob,
     waits_for_blob,
 };
 

@@ -1,5 +1,7 @@
 //! What lists show of an image, read from its config: when it was built, and for which platform.
 
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
 
 use crate::media_type::{DOCKER_CONFIG, OCI_CONFIG};
@@ -21,6 +23,9 @@ pub struct Platform {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variant: Option<String>,
 }
+
+/// From the year 1 to the year 9999: what Google's timestamps can hold. Configs say anything.
+const SHOWABLE: RangeInclusive<i64> = -62_135_596_800_000_000..=253_402_300_799_999_999;
 
 /// The few fields of an image's config that we show.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -49,7 +54,9 @@ impl ImageConfig {
             .and_then(|Created { created }| created.parse::<jiff::Timestamp>().ok());
         let platform: Option<Platform> = serde_json::from_slice(bytes).ok();
         Self {
-            created: created.map(jiff::Timestamp::as_microsecond),
+            created: created
+                .map(jiff::Timestamp::as_microsecond)
+                .filter(|at| SHOWABLE.contains(at)),
             platform: platform.filter(|platform| !platform.architecture.is_empty()),
         }
     }
@@ -118,6 +125,24 @@ mod tests {
         }
         let zero = ImageConfig::read(br#"{"created":"0001-01-01T00:00:00Z"}"#);
         assert_eq!(zero.created, Some(-62_135_596_800_000_000));
+    }
+
+    #[track_caller]
+    fn check_created(created: &str, shown: bool) {
+        let config = ImageConfig::read(format!(r#"{{"created":"{created}"}}"#).as_bytes());
+        assert_eq!(config.created.is_some(), shown, "{created}");
+    }
+
+    #[test]
+    fn times_that_are_shown() {
+        check_created("2024-02-29T12:00:00Z", true);
+        check_created("1970-01-01T00:00:00Z", true);
+        check_created("0001-01-01T00:00:00Z", true);
+        check_created("0001-01-01T00:00:00+01:00", false);
+        check_created("0000-01-01T00:00:00Z", false);
+        check_created("-009999-01-02T00:00:00Z", false);
+        check_created("9999-12-30T22:00:00Z", true);
+        check_created("yesterday", false);
     }
 
     #[test]

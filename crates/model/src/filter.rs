@@ -88,6 +88,10 @@ impl Filter {
         if text.len() > MAX_LENGTH {
             return Err(FilterError::TooLong);
         }
+        // No name holds one, and PostgreSQL takes no NUL.
+        if text.contains(char::is_control) {
+            return Err(FilterError::Shape);
+        }
         let mut terms = Vec::new();
         let mut rest = text.trim();
         while !rest.is_empty() {
@@ -102,11 +106,11 @@ impl Filter {
             terms.push(Term { field: field.to_owned(), pattern: Pattern::new(value) });
             rest = after.trim_start();
             if !rest.is_empty() {
-                let next = rest.strip_prefix("AND").ok_or(FilterError::Shape)?;
-                if next.trim_start().len() == next.len() || next.trim_start().is_empty() {
+                let (and, next) = rest.split_once(char::is_whitespace).ok_or(FilterError::Shape)?;
+                rest = next.trim_start();
+                if !and.eq_ignore_ascii_case("AND") || rest.is_empty() {
                     return Err(FilterError::Shape);
                 }
-                rest = next.trim_start();
             }
         }
         Ok(Self(terms))
@@ -214,6 +218,9 @@ mod tests {
         check(r#"name="name:a" AND version="version:*""#, "a", "true");
         check(r#"name="name:a" AND version="x""#, "a", "false");
         check(r#"name="name:a" AND name="x""#, "a", "false");
+        check(r#"name="name:a" and version="version:a""#, "a", "true");
+        check("name=\"a\0\"", "a", "shape");
+        check("name=\"a\nb\"", "a", "shape");
         check(r#"owner="x""#, "a", "no owner");
         check(r#"name:"x""#, "a", "shape");
         check(r#"name!="x""#, "a", "no name!");

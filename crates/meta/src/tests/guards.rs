@@ -143,7 +143,9 @@ on_each! {
             assert_eq!(versions::bind_child(tx, at, (&digest, 5), &child)?, 1);
             assert_eq!(open_references(tx, &index)?, 0);
             assert_eq!(open_references(tx, &elsewhere)?, 1);
-            assert_eq!(versions::parent_of(tx, &child)?, Some(Digest::of(b"index")));
+            let image = versions::Address { repository: &here.repository, image: "i" };
+            let child = versions::by_digest(tx, image, &digest)?.expect("there");
+            assert_eq!(versions::parents(tx, &here.repository, &child, 5)?, [Digest::of(b"index")]);
             Ok(())
         }).await;
     }

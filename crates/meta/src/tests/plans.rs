@@ -42,7 +42,7 @@ on_each! {
             check(db, sql, &[id, text, limit]).await;
         }
         let by_time =
-            [images::OF_REPOSITORY_BY_UPLOAD, images::OF_REPOSITORY_BY_UPDATE, images::OF_PACKAGE_BY_UPDATE];
+            [images::OF_REPOSITORY_BY_UPLOAD, images::OF_REPOSITORY_BY_UPDATE, images::OF_PACKAGE_BY_UPLOAD, images::OF_PACKAGE_BY_UPDATE];
         for sql in by_time.iter().flat_map(|list| list.0) {
             check(db, sql, &[id, limit, id, limit]).await;
         }

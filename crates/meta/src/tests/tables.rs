@@ -359,8 +359,18 @@ on_each! {
             let image = add_manifest(tx, &place, (b"image", None), &references)?.expect("new");
             let child = [reference(b"image", Binding::Child(image))];
             let index = add_manifest(tx, &place, (b"index", None), &child)?.expect("new");
-            assert_eq!(versions::parent_of(tx, &image)?, Some(Digest::of(b"index")));
-            assert_eq!(versions::parent_of(tx, &index)?, None);
+            let at = Address { repository: &place.repository, image: "i" };
+            let parents = |tx: &mut Tx<'_>, bytes: &[u8]| {
+                let version = versions::by_digest(tx, at, &Digest::of(bytes))?.expect("there");
+                versions::parents(tx, &place.repository, &version, 5)
+            };
+            assert_eq!(parents(tx, b"image")?, [Digest::of(b"index")]);
+            assert_eq!(parents(tx, b"index")?, []);
+            // One that named it before it came.
+            let open = [reference(b"image", Binding::OpenChild)];
+            let early = add_manifest(tx, &place, (b"early", None), &open)?.expect("new");
+            assert_eq!(parents(tx, b"image")?, [Digest::of(b"index"), Digest::of(b"early")]);
+            assert_eq!(versions::delete(tx, &early)?, 1);
             let layer = Digest::of(b"layer");
             assert_eq!(versions::user_of_blob(tx, &place.repository, &layer)?, Some(Digest::of(b"image")));
             let mut kept = versions::blobs_of(tx, &image)?;

@@ -2,6 +2,7 @@
 
 use model::digest::Digest;
 
+use super::Version;
 use crate::{Id, MetaError, Param, Tx, digest_at, params};
 
 /// What a reference is bound to.
@@ -132,13 +133,33 @@ pub fn bind_child(
     Ok(waiting.len() as u64)
 }
 
-/// An index of the same image that names this version.
-pub fn parent_of(tx: &mut Tx<'_>, version: &Id) -> Result<Option<Digest>, MetaError> {
-    tx.opt(
-        "SELECT v.digest FROM manifest_refs r JOIN versions v ON v.id = r.version_id WHERE r.child_id = ?1 LIMIT 1",
-        params![version],
+/// Indexes of the same image that name this version, those included that named it before it came.
+pub fn parents(
+    tx: &mut Tx<'_>,
+    repository: &Id,
+    version: &Version,
+    limit: i64,
+) -> Result<Vec<Digest>, MetaError> {
+    let mut parents = tx.query(
+        "SELECT v.digest FROM manifest_refs r JOIN versions v ON v.id = r.version_id WHERE r.child_id = ?1 LIMIT ?2",
+        params![&version.id, limit],
         |row| digest_at(row, 0),
-    )
+    )?;
+    let waiting = tx.query(
+        "SELECT v.digest FROM manifest_refs r JOIN versions v ON v.id = r.version_id
+         WHERE r.repository_id = ?1 AND r.digest = ?3 AND r.size = ?4 AND r.blob_digest IS NULL AND r.child_id IS NULL
+           AND r.is_manifest AND r.package_id = ?2 LIMIT ?5",
+        params![
+            repository,
+            &version.package_id,
+            version.digest.as_str(),
+            version.manifest_bytes,
+            limit
+        ],
+        |row| digest_at(row, 0),
+    )?;
+    parents.extend(waiting);
+    Ok(parents)
 }
 
 /// A manifest of the repository that needs this blob.

@@ -65,6 +65,13 @@ on_both! {
         assert!(done["error"]["message"].as_str().expect("text").starts_with("1 of 4 versions"), "{done}");
         assert_eq!(texts(owner, &at("packages/a/versions"), ("versions", "name")).await, [images[2].digest()]);
 
+        // Twice the same is once.
+        let once = Image::new(9);
+        push(owner, "a", &once.digest(), &once).await;
+        let twice = json!({ "names": [version(&once), version(&once)] });
+        let done = owner.post(&batch, &twice).await.expect(200).json();
+        assert!(done["error"].is_null() && done["metadata"]["failedVersions"].is_null(), "{done}");
+
         let elsewhere = json!({ "names": [name(&format!("packages/b/versions/{}", images[2].digest()))] });
         for refused in [elsewhere, json!({ "names": [] }), json!({ "names": ["x"] }), json!({})] {
             owner.post(&batch, &refused).await.expect_google("400 INVALID_ARGUMENT");
@@ -119,6 +126,20 @@ on_both! {
         }
         let blob = digest_of(&images[5].blobs[1]);
         owner.client.get(&format!("/v2/{}/blobs/{blob}", path("kept"))).await.expect_error("404 BLOB_UNKNOWN");
+    }
+
+    async fn an_image_goes_while_an_old_repository_of_the_name_is_still_going(accounts: Accounts) {
+        let owner = begin(&accounts).await;
+        for _ in 0..2 {
+            push(owner, "a", "v1", &Image::new(1)).await;
+            owner.delete(&format!("/v1/{}", repository(PROJECT, R1))).await.expect(200);
+            owner.create_repository(PROJECT, R1).await.expect(200);
+            for _ in 0..2 {
+                push(owner, "a", "v1", &Image::new(1)).await;
+                owner.delete(&at("packages/a")).await.expect(200);
+            }
+        }
+        assert_eq!(texts(owner, &at("packages"), ("packages", "name")).await, Vec::<String>::new());
     }
 
     async fn what_is_pushed_to_a_repository_that_goes_meanwhile_is_refused(accounts: Accounts) {

@@ -25,6 +25,7 @@ on_both! {
         assert_eq!(shown["imageSizeBytes"], size.to_string());
         assert_eq!(shown["mediaType"], OCI_MANIFEST);
         assert_eq!(shown["buildTime"], "2024-02-29T12:00:00Z");
+        assert!(shown["artifactType"].is_null() && shown["subjectDigest"].is_null(), "{shown}");
         assert!(shown["uploadTime"].as_str() < shown["updateTime"].as_str(), "{shown}");
         // Encoded once and twice, as clients do.
         for image in ["a%2Fb", "a%252Fb"] {
@@ -106,6 +107,8 @@ on_both! {
         assert_eq!(texts(owner, &downwards, packages).await, ["b", "a%2Fc", "a"]);
         let versions = texts(owner, &at("packages/b/versions?orderBy=UPDATE_TIME%20desc&pageSize=2"), ("versions", "name")).await;
         assert_eq!(versions, digests(&[0, 6, 3]));
+        let list = at("packages/b/versions?orderBy=CREATE_TIME%20desc&pageSize=2");
+        assert_eq!(texts(owner, &list, ("versions", "name")).await, digests(&[6, 3, 0]));
         let mut by_digest = digests(&[0, 3, 6]);
         by_digest.sort();
         for order in ["", "name", "name%20asc"] {
@@ -152,13 +155,14 @@ on_both! {
             (format!("name=\"{}\"", name("packages/web/tags/v1*")), vec!["v1", "v10"]),
             (format!("name=\"{}\"", name("packages/web/tags/v1")), vec!["v1"]),
             ("version=\"nothing\"".to_owned(), vec![]),
+            (format!("name=\"{}\"", name("packages/web/tags/v1 0*")), vec![]),
         ] {
             let list = filtered("packages/web/tags", &filter);
             assert_eq!(texts(owner, &list, ("tags", "name")).await, expected, "{filter}");
         }
         let list = filtered("packages/web/versions", &format!("name=\"{}\"", version(&first)));
         assert_eq!(texts(owner, &list, ("versions", "name")).await, [first.digest()]);
-        for list in ["packages?filter=owner%3Dx", "packages/web/versions?filter=x", "packages/web/tags?filter=size%3D1"] {
+        for list in ["packages?filter=name%3Da%00b*", "packages?filter=owner%3Dx", "packages/web/versions?filter=x", "packages/web/tags?filter=size%3D1"] {
             owner.get(&at(list)).await.expect_google("400 INVALID_ARGUMENT");
         }
         for list in ["dockerImages", "packages", "packages/web/versions"] {

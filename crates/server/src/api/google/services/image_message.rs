@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use engine::{Image, Package as FoundPackage, TagOf};
 use model::artifact::PackageName;
-use model::config::Shown;
+use model::config::{ImageConfig, Shown};
 use model::name::RepositoryName;
 use prost_types::value::Kind;
 use prost_types::{Struct, Value};
@@ -35,10 +35,17 @@ pub(super) fn docker_image(repository: &RepositoryName, image: &Image, app: &App
         media_type: image.media_type.clone(),
         build_time: image.built_at.map(timestamp),
         update_time: Some(timestamp(image.updated_at)),
-        artifact_type: image.artifact_type.clone().unwrap_or_default(),
+        artifact_type: artifact_type(image).unwrap_or_default(),
         image_manifests: Shown::read(&image.platforms).into_iter().filter_map(manifest).collect(),
         subject_digest: image.subject.as_ref().map(ToString::to_string).unwrap_or_default(),
     }
+}
+
+/// What kind of artifact it is. What every image is, is not shown.
+fn artifact_type(image: &Image) -> Option<String> {
+    let shown =
+        |kind: &String| image.subject.is_some() || !ImageConfig::is_media_type(kind.as_str());
+    image.artifact_type.clone().filter(shown)
 }
 
 /// What an index names. An image itself names none.
@@ -85,7 +92,7 @@ fn metadata(repository: &RepositoryName, image: &Image) -> Struct {
         ("imageSizeBytes", Some(image.image_bytes.to_string())),
         ("mediaType", Some(image.media_type.clone())),
         ("buildTime", built_at),
-        ("artifactType", image.artifact_type.clone()),
+        ("artifactType", artifact_type(image)),
         ("subjectDigest", image.subject.as_ref().map(ToString::to_string)),
     ];
     let text = |text| Value { kind: Some(Kind::StringValue(text)) };

@@ -1,7 +1,7 @@
 //! Repositories: what is asked of them and answered.
 
 use engine::NewRepository;
-use model::filter::Filter;
+use model::filter::{Direction, Filter, order};
 use model::permission::Permission;
 use model::resource::Resource;
 use prost_types::Any;
@@ -27,8 +27,11 @@ pub(super) async fn list(
     let admitted = admitted(&request)?;
     let ListRepositoriesRequest { parent, page_size: wanted, page_token: token, filter, order_by } =
         request.into_inner();
-    if !["", "name", "name asc"].contains(&order_by.trim()) {
-        return Err(bad_field("order_by", "repositories are ordered by name"));
+    match order(&order_by, &["name"]).map_err(|error| bad_field("order_by", error))? {
+        None | Some((_, Direction::Up)) => {}
+        Some((_, Direction::Down)) => {
+            return Err(bad_field("order_by", "repositories are ordered by name, upwards"));
+        }
     }
     let list = List::new(admitted.caller(), &["repositories", &parent, &filter]);
     let filter = Filter::parse(&filter, &["name"]).map_err(|error| bad_field("filter", error))?;

@@ -1,6 +1,6 @@
 //! Versions: the manifests of an image.
 
-use engine::{DeleteMode, Tagged, VersionOrder};
+use engine::{DeleteMode, ImageOrder, Tagged, Tags, VersionOrder};
 use model::artifact::{PackageName, VersionName};
 use model::filter::{Direction, Filter, order};
 use model::name::RepositoryName;
@@ -12,7 +12,7 @@ use proto::google::devtools::artifactregistry::v1::{
 use proto::google::longrunning::Operation;
 use proto::google::longrunning::operation::Result as Outcome;
 use proto::google::rpc;
-use tonic::{Code, Request, Response, Status};
+use tonic::{Request, Response, Status};
 
 use super::operations::Place;
 use super::{
@@ -41,18 +41,20 @@ pub(super) async fn list(
         filter,
     } = request.into_inner();
     let (package, shown): (PackageName, _) = (names::found(&parent)?, view(shown)?);
-    let order =
-        order(&order_by, &["name", "update_time"]).map_err(|error| bad_field("order_by", error))?;
+    let order = order(&order_by, &["name", "create_time", "update_time"])
+        .map_err(|error| bad_field("order_by", error))?;
     let (order, direction) = match order {
         None => (VersionOrder::Name, Direction::Up),
         Some(("name", direction)) => (VersionOrder::Name, direction),
-        Some((_, direction)) => (VersionOrder::Updated, direction),
+        Some(("create_time", direction)) => (VersionOrder::Time(ImageOrder::Uploaded), direction),
+        Some((_, direction)) => (VersionOrder::Time(ImageOrder::Updated), direction),
     };
+    let tags = if shown == VersionView::Full { Tags::InFull } else { Tags::Hidden };
     let way = format!("{order:?} {direction:?}");
     let list = List::new(admitted.caller(), &["versions", &parent, &filter, &way]);
     let filter = Filter::parse(&filter, &["name"]).map_err(|error| bad_field("filter", error))?;
     let (start, size) = (services.page_start(&list, &page_token)?, page_size(wanted, 500)?);
-    let wanted = (&filter, order, direction);
+    let wanted = (&filter, order, direction, tags);
     let page = services.app.engine.versions(&admitted, &package, wanted, (&start, size));
     let page = page.await.map_err(failed)?;
     let shown = |image| message::version(&package.repository, image, shown);
@@ -109,10 +111,7 @@ pub(super) async fn delete_several(
         Err(problem) => Err(bad_field("names", problem)),
     };
     let digests = names.iter().map(digest).collect::<Result<Vec<_>, _>>()?;
-    let (mode, count) = match validate_only {
-        true => (DeleteMode::Validate, digests.len()),
-        false => (DeleteMode::Delete, digests.len()),
-    };
+    let mode = if validate_only { DeleteMode::Validate } else { DeleteMode::Delete };
     let versions = services.app.engine.remove_versions(&admitted, &package, (digests, mode));
     let undone = versions.await.map_err(failed)?;
     let failed_versions: Vec<String> =
@@ -122,19 +121,22 @@ pub(super) async fn delete_several(
         Some((_, first)) => {
             let why = failed(first);
             let message = format!(
-                "{} of {count} versions cannot be deleted; the first: {}",
+                "{} of {} versions cannot be deleted; the first: {}",
                 failed_versions.len(),
+                names.len(),
                 why.message()
             );
-            let code = match why.code() {
-                Code::Ok => Code::FailedPrecondition,
-                code => code,
-            };
-            Outcome::Error(rpc::Status { code: code as i32, message, details: Vec::new() })
+            Outcome::Error(rpc::Status { code: why.code() as i32, message, details: Vec::new() })
         }
     };
     let metadata = BatchDeleteVersionsMetadata { failed_versions };
     let metadata = Any::from_msg(&metadata).expect("a Vec grows");
+    if validate_only {
+        // Nothing was done that anybody could ask for again.
+        let (metadata, result) = (Some(metadata), Some(outcome));
+        let operation = Operation { name: String::new(), metadata, done: true, result };
+        return Ok(Response::new(operation));
+    }
     let RepositoryName { project, location, .. } = package.repository;
     let place = Place::Location(project, location);
     services.over(admitted.caller(), place, (Some(metadata), outcome)).await
