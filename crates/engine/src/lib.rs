@@ -56,7 +56,7 @@ pub use meta::accounts::{Account, Key};
 pub use meta::images::Image;
 pub use meta::packages::Package;
 pub use meta::repositories::Described as Repository;
-pub use meta::tags::Listed;
+pub use meta::tags::{Listed, ListedVersion};
 pub use meta::versions::Referrer;
 
 /// How the registry is set.

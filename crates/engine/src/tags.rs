@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use meta::tags::Listed;
+use meta::tags::{Listed, ListedVersion};
 use meta::{Id, MetaError, Tx, packages, tags};
 use model::digest::Digest;
 use model::name::RepositoryName;
@@ -12,11 +12,16 @@ use crate::{Caller, Engine, EngineError, Pull, RepoAccess};
 /// How many rows of a list are read at once.
 pub(crate) const STEP: usize = 1_000;
 
+/// Among how many versions those without a tag are looked for: cleaners come again.
+const MOST_UNTAGGED: i64 = 5_000;
+
 /// A page of an image's tags.
 #[derive(Debug)]
 pub struct TagPage {
     /// The tags, in byte order, with what they name.
     pub tags: Vec<Listed>,
+    /// On the first page, versions without a tag.
+    pub untagged: Vec<ListedVersion>,
     /// What the names of images below this one go on with.
     pub children: Vec<String>,
     /// Where the next page begins, if there is one.
@@ -28,7 +33,7 @@ impl TagPage {
     pub fn versions(&self) -> BTreeMap<&Digest, Vec<&Listed>> {
         let mut versions: BTreeMap<&Digest, Vec<&Listed>> = BTreeMap::new();
         for tag in &self.tags {
-            versions.entry(&tag.digest).or_default().push(tag);
+            versions.entry(&tag.version.digest).or_default().push(tag);
         }
         versions
     }
@@ -54,8 +59,15 @@ impl RepoAccess<Pull> {
                 let repository = &at.repository.id;
                 let below = Below { repository, prefix: format!("{}/", at.image()) };
                 let mut children = below.page(tx, &last, limit)?;
+                let mut untagged = Vec::new();
                 let mut tags = match packages::find(tx, repository, at.image())? {
-                    Some(package) => tags::list(tx, &package, &last, limit as i64 + 1)?,
+                    Some(package) => {
+                        if last.is_empty() {
+                            let few = (MOST_UNTAGGED, limit as i64);
+                            untagged = tags::untagged(tx, &package, few)?;
+                        }
+                        tags::list(tx, &package, &last, limit as i64 + 1)?
+                    }
                     None if below.is_empty(tx)? => {
                         return Err(EngineError::ImageUnknown(at.target.path.path()));
                     }
@@ -69,7 +81,7 @@ impl RepoAccess<Pull> {
                     tags.retain(|tag| tag.name <= *next);
                     children.places.retain(|place| place <= next);
                 }
-                Ok(TagPage { tags, children: children.names(), next })
+                Ok(TagPage { tags, untagged, children: children.names(), next })
             })
             .await
     }

@@ -2,7 +2,7 @@
 
 use model::digest::Digest;
 
-use crate::{Id, MetaError, Tx, digest_at, opt_digest_at, params};
+use crate::{Id, MetaError, Row, Tx, digest_at, opt_digest_at, params};
 
 /// What a tag points at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -175,12 +175,19 @@ pub const LIST_SQL: &str =
      FROM tags t JOIN versions v ON v.id = t.version_id
      WHERE t.package_id = ?1 AND t.name > ?2 ORDER BY t.name LIMIT ?3";
 
-/// A tag with what the extended list shows of its version.
+/// A tag, with what the extended list shows of its version.
 #[derive(Debug, Clone)]
 pub struct Listed {
     /// The tag.
     pub name: String,
     /// The version it names.
+    pub version: ListedVersion,
+}
+
+/// What the extended list shows of a version.
+#[derive(Debug, Clone)]
+pub struct ListedVersion {
+    /// Its digest.
     pub digest: Digest,
     /// The version's media type.
     pub media_type: String,
@@ -200,13 +207,31 @@ pub fn list(
     limit: i64,
 ) -> Result<Vec<Listed>, MetaError> {
     tx.query(LIST_SQL, params![package, last, limit], |row| {
-        Ok(Listed {
-            name: row.text(0)?,
-            digest: digest_at(row, 1)?,
-            media_type: row.text(2)?,
-            image_bytes: row.int(3)?,
-            uploaded_at: row.int(4)?,
-            built_at: row.opt_int(5)?,
-        })
+        Ok(Listed { name: row.text(0)?, version: listed(row, 1)? })
     })
+}
+
+fn listed(row: &Row<'_>, from: usize) -> Result<ListedVersion, MetaError> {
+    Ok(ListedVersion {
+        digest: digest_at(row, from)?,
+        media_type: row.text(from + 1)?,
+        image_bytes: row.int(from + 2)?,
+        uploaded_at: row.int(from + 3)?,
+        built_at: row.opt_int(from + 4)?,
+    })
+}
+
+/// The statement of [`untagged`], for the test that looks at its plan.
+pub const UNTAGGED_SQL: &str =
+    "SELECT few.digest, few.media_type, few.image_bytes, few.uploaded_at, few.built_at
+     FROM (SELECT * FROM versions WHERE package_id = ?1 ORDER BY digest LIMIT ?2) few
+     WHERE NOT EXISTS (SELECT 1 FROM tags t WHERE t.version_id = few.id) LIMIT ?3";
+
+/// Versions of an image without a tag, at most `limit` among the first `most` of all.
+pub fn untagged(
+    tx: &mut Tx<'_>,
+    package: &Id,
+    (most, limit): (i64, i64),
+) -> Result<Vec<ListedVersion>, MetaError> {
+    tx.query(UNTAGGED_SQL, params![package, most, limit], |row| listed(row, 0))
 }

@@ -45,7 +45,8 @@ async fn an_index_has_no_size_and_its_pull_is_a_use_of_what_it_names() {
         })
         .await
         .expect("readable");
-    let sizes: Vec<_> = listed.iter().map(|tag| (tag.name.as_str(), tag.image_bytes)).collect();
+    let sizes: Vec<_> =
+        listed.iter().map(|tag| (tag.name.as_str(), tag.version.image_bytes)).collect();
     assert_eq!(sizes, [("image", 2 + 5 + length as i64), ("index", 0)]);
     let [(image_used, 0), (index_used, 1)] = pulls[..] else { panic!("{pulls:?}") };
     assert_eq!(image_used, index_used);

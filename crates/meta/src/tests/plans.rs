@@ -54,6 +54,7 @@ on_each! {
         check(db, versions::REFERRER_SIZES_SQL, &[id, text, text, limit]).await;
         check(db, versions::REFERRERS_SQL, &[id, text, text, text, text]).await;
         check(db, tags::LIST_SQL, &[id, text, limit]).await;
+        check(db, tags::UNTAGGED_SQL, &[id, limit, limit]).await;
         check(db, operations::FORGET_SQL, &[limit, limit]).await;
         check(db, revoked_tokens::SINCE_SQL, &[limit, limit]).await;
         check(db, revoked_tokens::FORGET_SQL, &[limit]).await;

@@ -43,10 +43,27 @@ pub(super) fn read(
 pub(super) fn write(message: &DynamicMessage, enums: Enums) -> serde_json::Result<Value> {
     let options = SerializeOptions::new().use_enum_numbers(enums == Enums::Numbers);
     let mut value = message.serialize_with_options(serde_json::value::Serializer, &options)?;
+    tidy(&mut value);
     // Maps are hash maps until here. The order must not depend on which features of serde_json somebody switches on.
     value.sort_all_objects();
     Ok(value)
 }
+
+/// Takes the `value` from each `Any` of nothing: it has no fields, and Google's client refuses one of that name.
+fn tidy(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            if fields.get("@type").is_some_and(|name| name == EMPTY) {
+                fields.remove("value");
+            }
+            fields.values_mut().for_each(tidy);
+        }
+        Value::Array(values) => values.iter_mut().for_each(tidy),
+        _ => {}
+    }
+}
+
+const EMPTY: &str = "type.googleapis.com/google.protobuf.Empty";
 
 /// The field of this name, in either spelling.
 pub(super) fn field(message: &MessageDescriptor, name: &str) -> Option<FieldDescriptor> {

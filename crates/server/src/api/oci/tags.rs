@@ -1,7 +1,7 @@
 //! `/v2/NAME/tags/list` and `/v2/_catalog`.
 
 use axum::response::{IntoResponse, Response};
-use engine::{Kind, Listed, Pull, TagPage};
+use engine::{Kind, Listed, ListedVersion, Pull, TagPage};
 use form_urlencoded::byte_serialize;
 use http::header::{AUTHORIZATION, LINK};
 use http::{HeaderValue, Method};
@@ -61,19 +61,24 @@ async fn list_repository(context: &Context, path: &str) -> Result<Option<Respons
     Ok(Some(linked(response, &list_path, (page.next.as_deref(), limit))))
 }
 
-/// What each digest is, for `gcrane ls` and for cleaners: sizes and times are texts there.
+/// What each digest is, for `gcrane` and for cleaners, which look for what has no tag: sizes and times are texts there.
 fn manifests(page: &TagPage) -> Map<String, Value> {
-    let entry = |tags: Vec<&Listed>| {
-        let first = tags.first().expect("a version is listed by its tags");
-        json!({
-            "imageSizeBytes": first.image_bytes.to_string(),
-            "mediaType": first.media_type,
-            "timeCreatedMs": (first.built_at.unwrap_or_default() / 1000).to_string(),
-            "timeUploadedMs": (first.uploaded_at / 1000).to_string(),
+    let entry = |version: &ListedVersion, tags: &[&Listed]| {
+        let entry = json!({
+            "imageSizeBytes": version.image_bytes.to_string(),
+            "mediaType": version.media_type,
+            "timeCreatedMs": (version.built_at.unwrap_or_default() / 1000).to_string(),
+            "timeUploadedMs": (version.uploaded_at / 1000).to_string(),
             "tag": tags.iter().map(|tag| tag.name.as_str()).collect::<Vec<_>>(),
-        })
+        });
+        (version.digest.to_string(), entry)
     };
-    page.versions().into_iter().map(|(digest, tags)| (digest.to_string(), entry(tags))).collect()
+    let tagged = page.versions();
+    let tagged = tagged.values().map(|tags| {
+        let first = tags.first().expect("a version is listed by its tags");
+        entry(&first.version, tags)
+    });
+    tagged.chain(page.untagged.iter().map(|version| entry(version, &[]))).collect()
 }
 
 /// `GET /v2/_catalog`.

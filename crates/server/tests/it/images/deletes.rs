@@ -25,7 +25,7 @@ on_both! {
         push(owner, "a", &untagged.digest(), &untagged).await;
         let version = |image: &Image| at(&format!("packages/a/versions/{}", image.digest()));
         let gone = owner.delete(&version(&untagged)).await.expect(200).json();
-        assert_eq!((&gone["done"], &gone["response"]["@type"]), (&json!(true), &json!("type.googleapis.com/google.protobuf.Empty")));
+        assert_eq!((&gone["done"], &gone["response"]), (&json!(true), &json!({ "@type": "type.googleapis.com/google.protobuf.Empty" })));
         let again = owner.get(&format!("/v1/{}", gone["name"].as_str().expect("text"))).await.expect(200);
         assert_eq!(again.json(), gone);
         let refused = owner.delete(&version(&tagged)).await.expect_google("400 FAILED_PRECONDITION");

@@ -93,6 +93,14 @@ on_both! {
         assert_eq!(entry["imageSizeBytes"], size.to_string());
         assert_eq!(entry["mediaType"], model::media_type::OCI_MANIFEST);
         assert_eq!(entry["timeCreatedMs"], "1709208000000");
+        // Cleaners look for what has lost its tags; the first page has them.
+        let untagged = Image::new(2);
+        untagged.push(&admin, (IMAGE, &untagged.digest())).await;
+        for (page, shown) in [("", true), ("?n=1", true), ("?last=one", false)] {
+            let list = admin.get(&format!("/v2/{IMAGE}/tags/list{page}")).await.expect(200).json();
+            let entry = &list["manifest"][untagged.digest()];
+            assert_eq!(entry["tag"].as_array().map(Vec::len), shown.then_some(0), "{page}: {list}");
+        }
         let repository = admin.get("/v2/p/r1/tags/list").await.expect(200).json();
         assert_eq!(repository["child"], json!(["image", "other"]));
         assert_eq!(repository["name"], "p/r1");
