@@ -5,6 +5,7 @@ mod documented;
 mod lists;
 mod names;
 mod race;
+mod sizes;
 mod tags;
 
 use form_urlencoded::byte_serialize;
