@@ -71,9 +71,7 @@ impl Engine {
                     2 * image.package.len()
                         + image.tags.iter().map(|tag| tag.len() + 4).sum::<usize>()
                 };
-                let look = |image: &Image| {
-                    Look::wanted(!image.is_hidden(), image_bytes(image) + bytes(image))
-                };
+                let look = |image: &Image| Look::Wanted(image_bytes(image) + bytes(image));
                 by_time(tx, (list, order, direction), &repository, (&start, limit), look)
             })
             .await
@@ -108,9 +106,7 @@ impl Engine {
         self.meta
             .point(move |tx| {
                 let package = find_package(tx, &at)?;
-                // It may have been deleted between the two questions.
-                let found = images::find(tx, &package, &name.digest)?;
-                found.filter(|image| !image.is_hidden()).ok_or_else(|| unknown_version(&name))
+                images::find(tx, &package, &name.digest)?.ok_or_else(|| unknown_version(&name))
             })
             .await
     }

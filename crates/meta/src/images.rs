@@ -34,7 +34,7 @@ pub struct Image {
     pub tags: Vec<String>,
 }
 
-/// What is selected of each, from `versions v` and `packages p`.
+/// What is selected of each, from `versions v` and `packages p`: not of images that are being removed.
 macro_rules! select {
     ($($rest:literal),+) => {
         concat!(
@@ -42,7 +42,7 @@ macro_rules! select {
                v.built_at, v.uploaded_at, v.updated_at,
                (SELECT string_agg(few.name, ' ') FROM
                  (SELECT name FROM tags WHERE version_id = v.id ORDER BY name LIMIT 100) few)
-             FROM versions v JOIN packages p ON p.id = v.package_id ",
+             FROM versions v JOIN packages p ON p.id = v.package_id AND p.name > '/' ",
             $($rest),+
         )
     };
@@ -108,13 +108,6 @@ fn image(row: &Row<'_>) -> Result<Image, MetaError> {
         updated_at: row.int(10)?,
         tags: tags.split_ascii_whitespace().map(str::to_owned).collect(),
     })
-}
-
-impl Image {
-    /// Whether the image that it belongs to is being removed.
-    pub fn is_hidden(&self) -> bool {
-        self.package.starts_with('.')
-    }
 }
 
 /// The manifest of that digest in an image.
