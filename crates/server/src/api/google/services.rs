@@ -17,6 +17,7 @@ mod projects;
 mod repositories;
 mod repository_checks;
 mod repository_message;
+mod settings;
 mod status;
 mod tags;
 mod usage;

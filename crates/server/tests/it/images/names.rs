@@ -69,6 +69,22 @@ on_both! {
         owner.get(&view).await.expect_google("400 INVALID_ARGUMENT");
     }
 
+    async fn settings_say_what_is_so(accounts: Accounts) {
+        let owner = begin(&accounts).await;
+        let project = format!("projects/{PROJECT}/projectSettings");
+        let settings = owner.get(&format!("/v1/{project}")).await.expect(200).json();
+        assert_eq!(settings, json!({ "name": project, "legacyRedirectionState": "REDIRECTION_FROM_GCR_IO_FINALIZED" }));
+        let place = format!("projects/{PROJECT}/locations/us-west1/vpcscConfig");
+        let config = owner.get(&format!("/v1/{place}")).await.expect(200).json();
+        assert_eq!(config, json!({ "name": place, "vpcscPolicy": "ALLOW" }));
+        owner.get(&format!("/v1/{}", place.replace("us-west1", "moon"))).await.expect_google("404 NOT_FOUND");
+        for path in [project, place] {
+            owner.patch(&format!("/v1/{path}"), &json!({})).await.expect_google("501 UNIMPLEMENTED");
+            let nobody = accounts.actor("nobody").await;
+            nobody.get(&format!("/v1/{path}")).await.expect_google("403 PERMISSION_DENIED");
+        }
+    }
+
     async fn who_may_not_is_told_so_before_what_there_is(accounts: Accounts) {
         let owner = begin(&accounts).await;
         let image = Image::new(1);

@@ -4,11 +4,12 @@ use proto::google::devtools::artifactregistry::v1::artifact_registry_server::Art
 use proto::google::devtools::artifactregistry::v1::{
     BatchDeleteVersionsRequest, CreateRepositoryRequest, CreateTagRequest, DeletePackageRequest,
     DeleteRepositoryRequest, DeleteTagRequest, DeleteVersionRequest, DockerImage,
-    GetDockerImageRequest, GetPackageRequest, GetRepositoryRequest, GetTagRequest,
-    GetVersionRequest, ListDockerImagesRequest, ListDockerImagesResponse, ListPackagesRequest,
-    ListPackagesResponse, ListRepositoriesRequest, ListRepositoriesResponse, ListTagsRequest,
-    ListTagsResponse, ListVersionsRequest, ListVersionsResponse, Package, Repository, Tag,
-    UpdateRepositoryRequest, UpdateTagRequest, Version,
+    GetDockerImageRequest, GetPackageRequest, GetProjectSettingsRequest, GetRepositoryRequest,
+    GetTagRequest, GetVersionRequest, GetVpcscConfigRequest, ListDockerImagesRequest,
+    ListDockerImagesResponse, ListPackagesRequest, ListPackagesResponse, ListRepositoriesRequest,
+    ListRepositoriesResponse, ListTagsRequest, ListTagsResponse, ListVersionsRequest,
+    ListVersionsResponse, Package, ProjectSettings, Repository, Tag, UpdateRepositoryRequest,
+    UpdateTagRequest, Version, VpcscConfig,
 };
 use proto::google::iam::v1::{
     GetIamPolicyRequest, Policy, SetIamPolicyRequest, TestIamPermissionsRequest,
@@ -17,7 +18,7 @@ use proto::google::iam::v1::{
 use proto::google::longrunning::Operation;
 use tonic::Request;
 
-use super::{Answer, Services, images, packages, repositories, tags, versions};
+use super::{Answer, Services, images, packages, repositories, settings, tags, versions};
 
 #[tonic::async_trait]
 impl ArtifactRegistry for Services {
@@ -137,5 +138,19 @@ impl ArtifactRegistry for Services {
 
     async fn delete_tag(&self, request: Request<DeleteTagRequest>) -> Answer<()> {
         tags::delete(self, request).await
+    }
+
+    async fn get_project_settings(
+        &self,
+        request: Request<GetProjectSettingsRequest>,
+    ) -> Answer<ProjectSettings> {
+        settings::of_project(request)
+    }
+
+    async fn get_vpcsc_config(
+        &self,
+        request: Request<GetVpcscConfigRequest>,
+    ) -> Answer<VpcscConfig> {
+        settings::of_place(self, request)
     }
 }
