@@ -8,7 +8,7 @@ use model::digest::Digest;
 use model::filter::{Direction, Filter, Pattern};
 use model::name::RepositoryName;
 
-use crate::listing::{ListPage, Look, Names, fill};
+use crate::listing::{ListPage, Look, MOST_SORTED, Names, fill, sorted};
 use crate::tagging::{find_package, find_tag, unknown_version};
 use crate::{Admitted, Engine, EngineError};
 
@@ -37,6 +37,27 @@ pub enum Tags {
     Hidden,
     /// Each with its own name and the name of what it names.
     InFull,
+}
+
+/// What a list of named things goes by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NameOrder {
+    /// Their names.
+    Name,
+    /// When they were created.
+    Created,
+    /// When they last changed.
+    Updated,
+}
+
+impl NameOrder {
+    pub(crate) fn time(self, created_at: i64, updated_at: i64) -> i64 {
+        match self {
+            Self::Name => 0,
+            Self::Created => created_at,
+            Self::Updated => updated_at,
+        }
+    }
 }
 
 /// A tag, and what it names.
@@ -162,28 +183,32 @@ impl Engine {
         &self,
         admitted: &Admitted,
         repository: &RepositoryName,
-        (filter, direction): (&Filter, Direction),
+        (filter, order, direction): (&Filter, NameOrder, Direction),
         (start, limit): (&str, usize),
     ) -> Result<ListPage<Package>, EngineError> {
         admitted.to_repository("artifactregistry.packages.list", repository)?;
-        let (name, filter) = (repository.clone(), filter.clone());
+        let (name, filter, start) = (repository.clone(), filter.clone(), start.to_owned());
         let range = Names::new(&filter, &format!("{repository}/packages/"));
-        let start = range.start(start, direction);
         self.meta
             .read(move |tx| {
                 let id = find_repository(tx, &name)?;
-                fill(
-                    (start.clone(), limit),
-                    |last, step| Ok(packages::list(tx, direction, &id, last, step)?),
-                    |package| package.name.clone(),
-                    |package| {
-                        let image = package.name.replace('/', "%2F");
-                        let shown = |_: &str| format!("{name}/packages/{image}");
-                        let bytes = 2 * package.name.len() + 300;
-                        let look = Look::wanted(filter.matches(shown), bytes);
-                        range.look(&package.name, direction, look)
-                    },
-                )
+                let look = |package: &Package| {
+                    let image = package.name.replace('/', "%2F");
+                    let matches = filter.matches(|_| format!("{name}/packages/{image}"));
+                    Look::wanted(matches, 2 * package.name.len() + 300)
+                };
+                let own_name = |package: &Package| package.name.clone();
+                if order == NameOrder::Name {
+                    return fill(
+                        (range.start(&start, direction), limit),
+                        |last, step| Ok(packages::list(tx, direction, &id, last, step)?),
+                        own_name,
+                        |package| range.look(&package.name, direction, look(package)),
+                    );
+                }
+                let all = packages::list(tx, Direction::Up, &id, "", MOST_SORTED as i64 + 1)?;
+                let time = |package: &Package| order.time(package.created_at, package.updated_at);
+                sorted(all, (time, own_name), direction, ((&start, limit), look))
             })
             .await
     }

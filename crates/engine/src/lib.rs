@@ -38,7 +38,7 @@ pub use identity::{
     JwtError, KeyKind, MasterKey, NewKey, NewProject, Owner, Project, Proof, Revocation,
     StoredPolicy, Surface, claimed_account, self_signed_token,
 };
-pub use images::{ImageOrder, TagOf, Tags, VersionOrder};
+pub use images::{ImageOrder, NameOrder, TagOf, Tags, VersionOrder};
 pub use listing::ListPage;
 pub use operations::new_operation_id;
 pub use pull::{BlobContent, PulledManifest};

@@ -8,7 +8,8 @@ use model::filter::{Direction, Filter};
 use model::name::{Location, ProjectId, RepositoryName};
 use model::resource::Resource;
 
-use crate::listing::{ListPage, Look, Names, fill};
+use crate::images::NameOrder;
+use crate::listing::{ListPage, Look, MOST_SORTED, Names, fill, sorted};
 use crate::{Admitted, Engine, EngineError, Rights, gc};
 
 /// A repository that is to be.
@@ -122,30 +123,36 @@ impl Engine {
         self.meta.read(move |tx| find(tx, &name)).await
     }
 
-    /// The repositories of a location whose names match, by name.
+    /// The repositories of a location whose names match.
     pub async fn repositories(
         &self,
         admitted: &Admitted,
-        filter: &Filter,
+        (filter, order, direction): (&Filter, NameOrder, Direction),
         (start, limit): (&str, usize),
     ) -> Result<ListPage<Described>, EngineError> {
         let parent = admitted.to("artifactregistry.repositories.list")?;
         let place = place(parent)?;
         let names = Names::new(filter, &format!("{parent}/repositories/"));
-        let (filter, start) = (filter.clone(), names.start(start, Direction::Up));
+        let (filter, start) = (filter.clone(), start.to_owned());
         self.meta
             .read(move |tx| {
-                fill(
-                    (start.clone(), limit),
-                    |last, step| Ok(repositories::list(tx, (&place.0, &place.1), last, step)?),
-                    |found| found.name.repository.to_string(),
-                    |found| {
-                        let matches = filter.matches(|_| found.name.to_string());
-                        let look =
-                            Look::wanted(matches, 500 + found.settings.len() + found.labels.len());
-                        names.look(found.name.repository.as_str(), Direction::Up, look)
-                    },
-                )
+                let place = (&place.0, &place.1);
+                let look = |found: &Described| {
+                    let matches = filter.matches(|_| found.name.to_string());
+                    Look::wanted(matches, 500 + found.settings.len() + found.labels.len())
+                };
+                let own_name = |found: &Described| found.name.repository.to_string();
+                if (order, direction) == (NameOrder::Name, Direction::Up) {
+                    return fill(
+                        (names.start(&start, direction), limit),
+                        |last, step| Ok(repositories::list(tx, place, last, step)?),
+                        own_name,
+                        |found| names.look(found.name.repository.as_str(), direction, look(found)),
+                    );
+                }
+                let all = repositories::list(tx, place, "", MOST_SORTED as i64 + 1)?;
+                let time = |found: &Described| order.time(found.created_at, found.updated_at);
+                sorted(all, (time, own_name), direction, ((&start, limit), look))
             })
             .await
     }

@@ -26,7 +26,8 @@ mod versions;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use engine::{Admitted, Caller, EngineError};
+use engine::{Admitted, Caller, EngineError, NameOrder};
+use model::filter::{Direction, order};
 use model::resource::{ORGANIZATION, Resource};
 use prost_types::{Any, Timestamp};
 use proto::google::api::serviceusage::v1::service_usage_server::ServiceUsageServer;
@@ -182,6 +183,17 @@ impl Services {
         let token = next.map(|next| self.app.engine.hide_place(&list.0, next));
         Ok(token.transpose().map_err(failed)?.unwrap_or_default())
     }
+}
+
+/// The order of a list of things that have a name and two times.
+fn name_order(order_by: &str) -> Result<(NameOrder, Direction), Status> {
+    let fields = ["name", "create_time", "update_time"];
+    Ok(match order(order_by, &fields).map_err(|error| bad_field("order_by", error))? {
+        None => (NameOrder::Name, Direction::Up),
+        Some(("name", direction)) => (NameOrder::Name, direction),
+        Some(("create_time", direction)) => (NameOrder::Created, direction),
+        Some((_, direction)) => (NameOrder::Updated, direction),
+    })
 }
 
 /// How many entries a page may have: the client's wish, within bounds.

@@ -71,6 +71,7 @@ on_both! {
             "digest": child.digest(), "mediaType": OCI_MANIFEST,
         }]);
         assert_eq!(index["imageManifests"], expected);
+        assert_eq!(index["imageSizeBytes"], "0", "gcloud shows None where there is nothing");
         assert!(index["buildTime"].is_null() && index["tags"] == json!(["multi"]), "{index}");
         let about = find("application/spdx+json").expect("listed");
         assert_eq!(about["subjectDigest"], child.digest());
@@ -103,6 +104,17 @@ on_both! {
         }
         let packages = ("packages", "name");
         assert_eq!(texts(owner, &at("packages?pageSize=2"), packages).await, ["a", "a%2Fc", "b"]);
+        for (order, expected) in [
+            ("create_time", ["b", "a", "a%2Fc"]),
+            ("create_time%20desc", ["a%2Fc", "a", "b"]),
+            ("update_time", ["a", "a%2Fc", "b"]),
+            ("UPDATE_TIME%20desc", ["b", "a%2Fc", "a"]),
+        ] {
+            for size in [1, 2, 100] {
+                let list = at(&format!("packages?pageSize={size}&orderBy={order}"));
+                assert_eq!(texts(owner, &list, packages).await, expected, "{order} by {size}");
+            }
+        }
         let downwards = at("packages?pageSize=1&orderBy=name%20desc");
         assert_eq!(texts(owner, &downwards, packages).await, ["b", "a%2Fc", "a"]);
         let versions = texts(owner, &at("packages/b/versions?orderBy=UPDATE_TIME%20desc&pageSize=2"), ("versions", "name")).await;
@@ -174,6 +186,7 @@ on_both! {
     async fn repositories_are_filtered_by_name(accounts: Accounts) {
         let owner = begin(&accounts).await;
         for id in ["api", "api-v2", "web"] {
+            accounts.server.clock.advance_seconds(1);
             owner.create_repository(PROJECT, id).await.expect(200);
         }
         let location = format!("/v1/projects/{PROJECT}/locations/us-west1/repositories");
@@ -185,6 +198,14 @@ on_both! {
             let filter = encoded(&format!("name=\"{parent}/{pattern}\""));
             let list = format!("{location}?pageSize=1&filter={filter}");
             assert_eq!(texts(owner, &list, field).await, expected, "{pattern}");
+        }
+        for (order, expected) in [
+            ("name%20desc", ["web", "r1", "api-v2", "api"]),
+            ("create_time", ["r1", "api", "api-v2", "web"]),
+            ("CREATE_TIME%20desc", ["web", "api-v2", "api", "r1"]),
+        ] {
+            let list = format!("{location}?pageSize=3&orderBy={order}");
+            assert_eq!(texts(owner, &list, field).await, expected, "{order}");
         }
         owner.get(&format!("{location}?filter=format%3DDOCKER")).await.expect_google("400 INVALID_ARGUMENT");
         owner.get(&format!("{location}?orderBy=size")).await.expect_google("400 INVALID_ARGUMENT");

@@ -30,7 +30,7 @@ pub(super) fn docker_image(repository: &RepositoryName, image: &Image, app: &App
         name: docker_image_name(repository, image),
         uri: format!("{}/{}@{}", registry_uri(repository, app), image.package, image.digest),
         tags: image.tags.clone(),
-        image_size_bytes: image.image_bytes,
+        image_size_bytes: Some(image.image_bytes),
         upload_time: Some(timestamp(image.uploaded_at)),
         media_type: image.media_type.clone(),
         build_time: image.built_at.map(timestamp),

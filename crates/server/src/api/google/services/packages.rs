@@ -1,7 +1,7 @@
 //! Packages: what Docker calls the name of an image.
 
 use model::artifact::PackageName;
-use model::filter::{Direction, Filter, order};
+use model::filter::Filter;
 use model::name::RepositoryName;
 use prost_types::Any;
 use proto::google::devtools::artifactregistry::v1::{
@@ -12,8 +12,8 @@ use tonic::{Request, Response};
 
 use super::operations::Place;
 use super::{
-    Answer, List, Services, admitted, bad_field, failed, image_message as message, metadata, names,
-    page_size,
+    Answer, List, Services, admitted, bad_field, failed, image_message as message, metadata,
+    name_order, names, page_size,
 };
 
 pub(super) async fn list(
@@ -24,13 +24,12 @@ pub(super) async fn list(
     let ListPackagesRequest { parent, page_size: wanted, page_token, filter, order_by } =
         request.into_inner();
     let repository: RepositoryName = names::found(&parent)?;
-    let order = order(&order_by, &["name"]).map_err(|error| bad_field("order_by", error))?;
-    let direction = order.map_or(Direction::Up, |(_, direction)| direction);
-    let list =
-        List::new(admitted.caller(), &["packages", &parent, &filter, &format!("{direction:?}")]);
+    let (order, direction) = name_order(&order_by)?;
+    let way = format!("{order:?} {direction:?}");
+    let list = List::new(admitted.caller(), &["packages", &parent, &filter, &way]);
     let filter = Filter::parse(&filter, &["name"]).map_err(|error| bad_field("filter", error))?;
     let (start, size) = (services.page_start(&list, &page_token)?, page_size(wanted, 500)?);
-    let wanted = (&filter, direction);
+    let wanted = (&filter, order, direction);
     let page = services.app.engine.packages(&admitted, &repository, wanted, (&start, size));
     let page = page.await.map_err(failed)?;
     Ok(Response::new(ListPackagesResponse {

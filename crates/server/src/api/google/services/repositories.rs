@@ -1,7 +1,7 @@
 //! Repositories: what is asked of them and answered.
 
 use engine::NewRepository;
-use model::filter::{Direction, Filter, order};
+use model::filter::Filter;
 use model::permission::Permission;
 use model::resource::Resource;
 use prost_types::Any;
@@ -16,7 +16,8 @@ use super::operations::Place;
 use super::repository_checks as checks;
 use super::repository_message::{self as message, Mask};
 use super::{
-    Answer, List, Services, admitted, bad_field, failed, metadata, names, page_size, trail,
+    Answer, List, Services, admitted, bad_field, failed, metadata, name_order, names, page_size,
+    trail,
 };
 use crate::audit::Trail;
 
@@ -27,16 +28,13 @@ pub(super) async fn list(
     let admitted = admitted(&request)?;
     let ListRepositoriesRequest { parent, page_size: wanted, page_token: token, filter, order_by } =
         request.into_inner();
-    match order(&order_by, &["name"]).map_err(|error| bad_field("order_by", error))? {
-        None | Some((_, Direction::Up)) => {}
-        Some((_, Direction::Down)) => {
-            return Err(bad_field("order_by", "repositories are ordered by name, upwards"));
-        }
-    }
-    let list = List::new(admitted.caller(), &["repositories", &parent, &filter]);
+    let (order, direction) = name_order(&order_by)?;
+    let way = format!("{order:?} {direction:?}");
+    let list = List::new(admitted.caller(), &["repositories", &parent, &filter, &way]);
     let filter = Filter::parse(&filter, &["name"]).map_err(|error| bad_field("filter", error))?;
     let (start, size) = (services.page_start(&list, &token)?, page_size(wanted, 500)?);
-    let page = services.app.engine.repositories(&admitted, &filter, (&start, size));
+    let page =
+        services.app.engine.repositories(&admitted, (&filter, order, direction), (&start, size));
     let page = page.await.map_err(failed)?;
     Ok(Response::new(ListRepositoriesResponse {
         repositories: page.found.iter().map(|found| message::write(found, &services.app)).collect(),
