@@ -20,15 +20,18 @@ commands_of() {
     { echo "$1 has no such command: $2 ${3:-}" >&2; return 1; }
 }
 
-# run_page HEADING [TEXT]: does what docs/authentication.md says there, with a name for what it has in capitals.
+# The page that is run, and what its project is called here.
+page=docs/authentication.md documented_project=team-one
+
+# run_page HEADING [TEXT]: does what the page says there, with a name for what it has in capitals.
 run_page() {
   local commands
-  commands=$(commands_of docs/authentication.md "$@")
+  commands=$(commands_of "$page" "$@")
   echo "$commands" >>"$work/ran"
-  commands=$(sed -e "s/\bHOST\b/$host/g" -e "s/\bOWN-ACCOUNT\b/$owner/" -e "s/\bACCOUNT\b/${account:-}/" \
+  commands=$(sed -e "s/\bHOST\b/$host/g" -e "s/\bOWN-ACCOUNT\b/${owner:-}/" -e "s/\bACCOUNT\b/${account:-}/" \
     -e "s/\bKEY-ID\b/${key_id:-}/" -e "s/\bMEMBER\b/${member:-}/" -e "s|\bROLE\b|${role:-}|" \
-    -e "s/\bTOKEN\b/${token:-}/" <<<"$commands")
+    -e "s/\bTOKEN\b/${token:-}/" -e "s/\bDIGEST\b/${digest:-}/" -e "s/\bteam-one\b/$documented_project/g" <<<"$commands")
   eval "$commands"
 }
 # All that the page shows was run by some check.
-whole_page_ran() { diff <(commands_in docs/authentication.md | cut -f 2- | sort -u) <(sort -u "$work/ran"); }
+whole_page_ran() { diff <(commands_in "$page" | cut -f 2- | sort -u) <(sort -u "$work/ran"); }

@@ -18,6 +18,10 @@ repository_checks() {
   beside "policies" iam_policies
   beside "a whole policy" whole_iam_policy
   beside "locations list" lists_locations
+  beside "settings describe" prints "legacyRedirectionState: REDIRECTION_FROM_GCR_IO_FINALIZED" \
+    gcloud artifacts settings describe
+  beside "vpcsc-config describe" prints "vpcscPolicy: ALLOW" \
+    gcloud artifacts vpcsc-config describe --location=us-west1
 }
 
 new_repository() { gcloud artifacts repositories create "$1" --repository-format=docker "${@:2}"; }

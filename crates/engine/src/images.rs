@@ -3,7 +3,7 @@
 use meta::images::{self, ByTime, Image};
 use meta::packages::{self, Package};
 use meta::{Id, Tx, repositories, tags};
-use model::artifact::{PackageName, TagName, VersionName};
+use model::artifact::{PackageName, TagName, VersionName, escaped};
 use model::digest::Digest;
 use model::filter::{Direction, Filter, Pattern};
 use model::name::RepositoryName;
@@ -193,7 +193,7 @@ impl Engine {
             .read(move |tx| {
                 let id = find_repository(tx, &name)?;
                 let look = |package: &Package| {
-                    let image = package.name.replace('/', "%2F");
+                    let image = escaped(&package.name);
                     let matches = filter.matches(|_| format!("{name}/packages/{image}"));
                     Look::wanted(matches, 2 * package.name.len() + 300)
                 };

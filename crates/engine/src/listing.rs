@@ -1,5 +1,6 @@
 //! Pages of lists: where they begin and end, and which rows come on them.
 
+use model::artifact::unescaped;
 use model::filter::{Direction, Filter};
 
 use crate::EngineError;
@@ -42,7 +43,7 @@ impl Names {
         let is_one = pattern.exact().is_some();
         // The beginning of an escape says nothing of what follows.
         let wanted = wanted.strip_suffix("%2").or(wanted.strip_suffix('%')).unwrap_or(wanted);
-        Self { beginning: wanted.replace("%2F", "/"), is_one }
+        Self { beginning: unescaped(wanted), is_one }
     }
 
     /// Where a page begins: right before the first name that can match.

@@ -55,9 +55,10 @@ impl Engine {
         let (name, now) = (name.clone(), self.clock.now());
         self.meta
             .write(move |tx| {
-                let package = find_package(tx, &at)?;
-                find_tag(tx, &package, &name)?;
-                delete_tag(tx, &at, &name.tag, now)
+                delete_tag(tx, &at, &name.tag, now).map_err(|error| match error {
+                    EngineError::ManifestUnknown(_) => EngineError::ResourceUnknown(quoted(&name)),
+                    error => error,
+                })
             })
             .await
     }

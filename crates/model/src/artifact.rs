@@ -67,9 +67,14 @@ fn split<'a>(text: &'a str, collection: &str) -> Option<(&'a str, &'a str)> {
     Some((parent, last))
 }
 
-fn image(text: &str) -> Result<ImageName, NameError> {
-    // With the slashes as they are it would be something else's name.
-    text.replace("%2F", "/").replace("%2f", "/").parse()
+/// An image's name as the names of resources hold it.
+pub fn escaped(image: &str) -> String {
+    image.replace('/', "%2F")
+}
+
+/// What was [`escaped`], or begins as that does.
+pub fn unescaped(text: &str) -> String {
+    text.replace("%2F", "/").replace("%2f", "/")
 }
 
 impl FromStr for PackageName {
@@ -77,7 +82,7 @@ impl FromStr for PackageName {
 
     fn from_str(text: &str) -> Result<Self, ArtifactError> {
         let (repository, last) = split(text, "packages").ok_or(ArtifactError::Shape(PACKAGE))?;
-        Ok(Self { repository: repository.parse()?, image: image(last)? })
+        Ok(Self { repository: repository.parse()?, image: unescaped(last).parse()? })
     }
 }
 
@@ -106,14 +111,15 @@ impl FromStr for DockerImageName {
         let shape = ArtifactError::Shape(DOCKER_IMAGE);
         let (repository, last) = split(text, "dockerImages").ok_or(shape.clone())?;
         let (name, digest) = last.split_once('@').ok_or(shape)?;
-        let package = PackageName { repository: repository.parse()?, image: image(name)? };
+        let package =
+            PackageName { repository: repository.parse()?, image: unescaped(name).parse()? };
         Ok(Self(VersionName { package, digest: digest.parse()? }))
     }
 }
 
 impl fmt::Display for PackageName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let image = self.image.as_str().replace('/', "%2F");
+        let image = escaped(self.image.as_str());
         write!(f, "{}/packages/{image}", self.repository)
     }
 }
@@ -133,7 +139,7 @@ impl fmt::Display for TagName {
 impl fmt::Display for DockerImageName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let VersionName { package, digest } = &self.0;
-        let image = package.image.as_str().replace('/', "%2F");
+        let image = escaped(package.image.as_str());
         write!(f, "{}/dockerImages/{image}@{digest}", package.repository)
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use engine::{Image, Package as FoundPackage, TagOf};
-use model::artifact::PackageName;
+use model::artifact::{PackageName, escaped};
 use model::config::{ImageConfig, Shown};
 use model::name::RepositoryName;
 use prost_types::value::Kind;
@@ -15,11 +15,6 @@ use proto::google::devtools::artifactregistry::v1::{
 use super::repository_message::registry_uri;
 use super::timestamp;
 use crate::api::App;
-
-/// An image's name as resource names hold it.
-fn escaped(image: &str) -> String {
-    image.replace('/', "%2F")
-}
 
 fn docker_image_name(repository: &RepositoryName, image: &Image) -> String {
     format!("{repository}/dockerImages/{}@{}", escaped(&image.package), image.digest)

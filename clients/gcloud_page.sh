@@ -1,0 +1,50 @@
+# shellcheck shell=bash
+# docs/images.md, from top to bottom, in a project of its own. Sourced by clients/gcloud.
+
+page=docs/images.md documented_project=team-two
+
+# The page's commands follow each other, so they are one check.
+page_runs() (
+  set -e
+  export CLOUDSDK_CORE_PROJECT=$documented_project
+  images=$host/$documented_project/images
+  api projects --data "{\"projectId\":\"$documented_project\"}"
+  api "projects/$documented_project/locations/us-west1/repositories?repositoryId=images" --data '{"format":"DOCKER"}'
+  crane push layout10 "$images/web:1.0"
+  crane tag "$images/web:1.0" latest
+  crane push layout11 "$images/web:2.0"
+  crane push layout12 "$images/old:1"
+
+  digest=$(digest_of layout10)
+  said=$(run_page Look)
+  [[ $(grep -c "$images/web *$digest" <<<"$said") -ge 3 ]]
+  has "fully_qualified_digest: $images/web@$digest" <<<"$said"
+
+  run_page Tag "web:1.0 HOST"
+  is "$images/web:stable" layout10
+  digest=$(digest_of layout11)
+  run_page Tag @DIGEST
+  is "$images/web:stable" layout11
+  run_page Tag "tags delete"
+  gone "$images/web:stable"
+  run_page Tag "tags update"
+  is "$images/web:latest" layout11
+
+  run_page Delete web:2.0
+  gone "$images/web:2.0" "$images/web:latest" "$images/web@$digest"
+  crane push layout11 "$images/web:passing"
+  crane push layout13 "$images/web:passing"
+  run_page Delete @DIGEST
+  gone "$images/web@$digest"
+  run_page Delete old
+  gone "$images/old:1"
+
+  run_page "Tags that stay" " --immutable-tags"
+  said=$(run_page "Tags that stay" describe)
+  has "immutableTags: true" <<<"$said"
+  said=$(crane push layout12 "$images/web:1.0" 2>&1) && return 1
+  has "cannot update tag 1.0. The repository has enabled tag immutability; 1.0 is $(digest_of layout10)" <<<"$said"
+  run_page "Tags that stay" " --no-immutable-tags"
+  crane push layout12 "$images/web:1.0"
+  whole_page_ran
+)
