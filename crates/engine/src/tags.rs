@@ -12,8 +12,9 @@ use crate::{Caller, Engine, EngineError, Pull, RepoAccess};
 /// How many rows of a list are read at once.
 pub(crate) const STEP: usize = 1_000;
 
-/// Among how many versions those without a tag are looked for: cleaners come again.
-const MOST_UNTAGGED: i64 = 5_000;
+/// Among how many versions those without a tag are looked for: cleaners come again. Everybody else who lists tags waits
+/// for it, so that it is not more where there are very many.
+const MOST_UNTAGGED: i64 = 1_000;
 
 /// A page of an image's tags.
 #[derive(Debug)]

@@ -223,11 +223,13 @@ fn listed(row: &Row<'_>, from: usize) -> Result<ListedVersion, MetaError> {
 
 /// The statement of [`untagged`], for the test that looks at its plan.
 pub const UNTAGGED_SQL: &str =
-    "SELECT few.digest, few.media_type, few.image_bytes, few.uploaded_at, few.built_at
-     FROM (SELECT * FROM versions WHERE package_id = ?1 ORDER BY digest LIMIT ?2) few
+    "SELECT v.digest, v.media_type, v.image_bytes, v.uploaded_at, v.built_at
+     FROM (SELECT id FROM versions WHERE package_id = ?1 ORDER BY uploaded_at, id LIMIT ?2) few
+     JOIN versions v ON v.id = few.id
      WHERE NOT EXISTS (SELECT 1 FROM tags t WHERE t.version_id = few.id) LIMIT ?3";
 
-/// Versions of an image without a tag, at most `limit` among the first `most` of all.
+/// Versions of an image without a tag, at most `limit` among the `most` that came first. To find them, indexes alone are
+/// read.
 pub fn untagged(
     tx: &mut Tx<'_>,
     package: &Id,
