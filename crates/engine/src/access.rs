@@ -307,19 +307,26 @@ impl Engine {
         let PackageName { repository: name, image } = package;
         admitted.to_repository(permission, name)?;
         let wanted = name.clone();
-        let found = self
-            .meta
-            .point(move |tx| Ok::<_, EngineError>(repositories::find(tx, &wanted)?))
-            .await?;
-        let unknown = || EngineError::ResourceUnknown(format!("Repository \"{name}\""));
-        let RepositoryName { project, location, repository } = name.clone();
-        let target =
-            Target { location, path: ImagePath { project, repository, image: image.clone() } };
+        let repository = self.meta.point(move |tx| find_repository(tx, &wanted)).await?;
+        let path = ImagePath {
+            project: name.project.clone(),
+            repository: name.repository.clone(),
+            image: image.clone(),
+        };
+        let target = Target { location: name.location.clone(), path };
         let caller = admitted.caller().clone();
         let principal = caller.principal.to_string();
-        let repository = found.ok_or_else(unknown)?;
         Ok(Arc::new(Opened { repository, name: name.clone(), target, caller, principal }))
     }
+}
+
+/// A repository, by the name that the APIs have for it.
+pub(crate) fn find_repository(
+    tx: &mut Tx<'_>,
+    name: &RepositoryName,
+) -> Result<Repository, EngineError> {
+    let unknown = || EngineError::ResourceUnknown(format!("Repository \"{name}\""));
+    repositories::find(tx, name)?.ok_or_else(unknown)
 }
 
 fn is_active(tx: &mut Tx<'_>, name: &RepositoryName) -> Result<bool, MetaError> {

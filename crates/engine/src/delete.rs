@@ -161,11 +161,6 @@ fn delete_version(
     (now, review_after): (i64, i64),
 ) -> Result<bool, EngineError> {
     let repository = &at.repository.id;
-    // What named it before it came keeps it from now on.
-    if let Some(version) = versions::by_digest(tx, at.address(), digest)? {
-        let place = (repository, &version.package_id);
-        versions::bind_child(tx, place, (digest, version.manifest_bytes), &version.id)?;
-    }
     let version = deletable(tx, at, (digest, tagged), &BTreeSet::new())?;
     let tags = tags::of_version(tx, &version.id, TAGS_AT_ONCE as i64)?;
     for tag in &tags {

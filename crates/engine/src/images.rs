@@ -2,14 +2,15 @@
 
 use meta::images::{self, ByTime, Image};
 use meta::packages::{self, Package};
-use meta::{Id, Tx, repositories, tags};
+use meta::{Id, Tx, tags};
 use model::artifact::{PackageName, TagName, VersionName, escaped};
 use model::digest::Digest;
 use model::filter::{Direction, Filter, Pattern};
 use model::name::RepositoryName;
 
+use crate::access::find_repository;
 use crate::listing::{ListPage, Look, MOST_SORTED, Names, fill, sorted};
-use crate::tagging::{find_package, find_tag, unknown_version};
+use crate::tagging::{find_package, find_tag, unknown_package, unknown_version};
 use crate::{Admitted, Engine, EngineError};
 
 /// What a list of manifests goes by.
@@ -86,7 +87,7 @@ impl Engine {
         let (name, start) = (repository.clone(), start.to_owned());
         self.meta
             .read(move |tx| {
-                let repository = find_repository(tx, &name)?;
+                let repository = find_repository(tx, &name)?.id;
                 // The name is shown twice, and tags as they are.
                 let bytes = |image: &Image| {
                     2 * image.package.len()
@@ -191,7 +192,7 @@ impl Engine {
         let range = Names::new(&filter, &format!("{repository}/packages/"));
         self.meta
             .read(move |tx| {
-                let id = find_repository(tx, &name)?;
+                let id = find_repository(tx, &name)?.id;
                 let look = |package: &Package| {
                     let image = escaped(&package.name);
                     let matches = filter.matches(|_| format!("{name}/packages/{image}"));
@@ -223,9 +224,7 @@ impl Engine {
         self.meta
             .point(move |tx| {
                 let found = packages::describe(tx, &at.repository.id, at.image())?;
-                let unknown =
-                    || EngineError::ResourceUnknown(format!("Package \"{}\"", at.image()));
-                found.ok_or_else(unknown)
+                found.ok_or_else(|| unknown_package(&at))
             })
             .await
     }
@@ -309,11 +308,6 @@ impl Engine {
 fn image_bytes(image: &Image) -> usize {
     const FIELDS: usize = 700;
     FIELDS + image.platforms.len() + image.artifact_type.as_ref().map_or(0, String::len)
-}
-
-fn find_repository(tx: &mut Tx<'_>, name: &RepositoryName) -> Result<Id, EngineError> {
-    let found = repositories::find(tx, name)?.map(|repository| repository.id);
-    found.ok_or_else(|| EngineError::ResourceUnknown(format!("Repository \"{name}\"")))
 }
 
 /// A page of a list by time: its places are a time and an id.

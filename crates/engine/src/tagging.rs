@@ -67,7 +67,11 @@ impl Engine {
 /// The row of the image that was opened.
 pub(crate) fn find_package(tx: &mut Tx<'_>, at: &Opened) -> Result<Id, EngineError> {
     let found = packages::find(tx, &at.repository.id, at.image())?;
-    found.ok_or_else(|| EngineError::ResourceUnknown(format!("Package \"{}\"", at.image())))
+    found.ok_or_else(|| unknown_package(at))
+}
+
+pub(crate) fn unknown_package(at: &Opened) -> EngineError {
+    EngineError::ResourceUnknown(format!("Package \"{}\"", at.image()))
 }
 
 /// What a tag names.

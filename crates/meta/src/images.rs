@@ -124,12 +124,7 @@ pub fn by_time(
     (time, id): (i64, &Id),
     limit: i64,
 ) -> Result<Vec<Image>, MetaError> {
-    let [upwards, downwards] = list.0;
-    let sql = match direction {
-        Direction::Up => upwards,
-        Direction::Down => downwards,
-    };
-    tx.query(sql, params![scope, time, id, limit], image)
+    tx.query(direction.choose(list.0), params![scope, time, id, limit], image)
 }
 
 /// The manifests of an image that stand after a digest, or a text in its place.
@@ -140,10 +135,5 @@ pub fn of_package(
     last: &str,
     limit: i64,
 ) -> Result<Vec<Image>, MetaError> {
-    let [upwards, downwards] = OF_PACKAGE_SQL;
-    let sql = match direction {
-        Direction::Up => upwards,
-        Direction::Down => downwards,
-    };
-    tx.query(sql, params![package, last, limit], image)
+    tx.query(direction.choose(OF_PACKAGE_SQL), params![package, last, limit], image)
 }

@@ -121,12 +121,8 @@ pub fn list(
     last: &str,
     limit: i64,
 ) -> Result<Vec<Package>, MetaError> {
-    let [upwards, downwards] = LIST_SQL;
-    let (sql, last) = match direction {
-        Direction::Up => (upwards, last.max(BEFORE_ALL)),
-        Direction::Down => (downwards, last),
-    };
-    tx.query(sql, params![repository, last, limit], package)
+    let last = direction.choose([last.max(BEFORE_ALL), last]);
+    tx.query(direction.choose(LIST_SQL), params![repository, last, limit], package)
 }
 
 /// The image of that name, as the APIs describe it.

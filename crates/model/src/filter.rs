@@ -9,6 +9,16 @@ pub enum Direction {
     Down,
 }
 
+impl Direction {
+    /// The first of two for the one way, the second for the other.
+    pub fn choose<T>(self, [up, down]: [T; 2]) -> T {
+        match self {
+            Self::Up => up,
+            Self::Down => down,
+        }
+    }
+}
+
 /// Why a filter was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FilterError {

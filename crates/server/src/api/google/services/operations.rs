@@ -2,7 +2,7 @@
 //! are told the same.
 
 use engine::Caller;
-use model::name::{Location, ProjectId};
+use model::name::{Location, ProjectId, RepositoryName};
 use prost::Message;
 use prost_types::Any;
 use proto::google::longrunning::operation::Result as Outcome;
@@ -10,7 +10,7 @@ use proto::google::longrunning::operations_server::Operations;
 use proto::google::longrunning::{GetOperationRequest, Operation};
 use tonic::{Request, Response, Status};
 
-use super::{Answer, Services, caller, failed};
+use super::{Answer, Services, caller, failed, metadata};
 
 /// Where an operation's name begins.
 pub(super) enum Place {
@@ -29,6 +29,13 @@ impl Services {
         (metadata, response): (Option<Any>, Any),
     ) -> Answer<Operation> {
         self.over(caller, place, (metadata, Outcome::Response(response))).await
+    }
+
+    /// A deletion in a repository, or of it: there is nothing to say of what is gone.
+    pub(super) async fn deleted(&self, caller: &Caller, from: RepositoryName) -> Answer<Operation> {
+        let nothing = Any::from_msg(&()).expect("a Vec grows");
+        let place = Place::Location(from.project, from.location);
+        self.finished(caller, place, (Some(metadata()), nothing)).await
     }
 
     /// An operation that is over.

@@ -3,17 +3,15 @@
 use model::artifact::PackageName;
 use model::filter::Filter;
 use model::name::RepositoryName;
-use prost_types::Any;
 use proto::google::devtools::artifactregistry::v1::{
     DeletePackageRequest, GetPackageRequest, ListPackagesRequest, ListPackagesResponse, Package,
 };
 use proto::google::longrunning::Operation;
 use tonic::{Request, Response};
 
-use super::operations::Place;
 use super::{
-    Answer, List, Services, admitted, bad_field, failed, image_message as message, metadata,
-    name_order, names, page_size,
+    Answer, List, Services, admitted, bad_field, failed, image_message as message, name_order,
+    names, page_size,
 };
 
 pub(super) async fn list(
@@ -55,8 +53,5 @@ pub(super) async fn delete(
     let admitted = admitted(&request)?;
     let name: PackageName = names::found(&request.into_inner().name)?;
     services.app.engine.remove_package(&admitted, &name).await.map_err(failed)?;
-    let RepositoryName { project, location, .. } = name.repository;
-    let response = Any::from_msg(&()).expect("a Vec grows");
-    let place = Place::Location(project, location);
-    services.finished(admitted.caller(), place, (Some(metadata()), response)).await
+    services.deleted(admitted.caller(), name.repository).await
 }

@@ -108,14 +108,9 @@ pub(super) async fn delete(
     request: Request<DeleteRepositoryRequest>,
 ) -> Answer<Operation> {
     let admitted = admitted(&request)?;
-    let name = names::resource("name", &request.into_inner().name)?;
+    let name = names::found(&request.into_inner().name)?;
     services.app.engine.delete_repository(&admitted).await.map_err(failed)?;
-    let Resource::Repository(name) = name else {
-        return Err(bad_field("name", "names no repository"));
-    };
-    let response = Any::from_msg(&()).expect("a Vec grows");
-    let place = Place::Location(name.project, name.location);
-    services.finished(admitted.caller(), place, (Some(metadata()), response)).await
+    services.deleted(admitted.caller(), name).await
 }
 
 impl Services {

@@ -16,8 +16,7 @@ use tonic::{Request, Response, Status};
 
 use super::operations::Place;
 use super::{
-    Answer, List, Services, admitted, bad_field, failed, image_message as message, metadata, names,
-    page_size,
+    Answer, List, Services, admitted, bad_field, failed, image_message as message, names, page_size,
 };
 
 /// How many versions one call deletes at most.
@@ -89,10 +88,7 @@ pub(super) async fn delete(
     let name: VersionName = names::found(&name)?;
     let tagged = if force { Tagged::TakeAlong } else { Tagged::Keep };
     services.app.engine.remove_version(&admitted, &name, tagged).await.map_err(failed)?;
-    let response = Any::from_msg(&()).expect("a Vec grows");
-    let RepositoryName { project, location, .. } = name.package.repository;
-    let place = Place::Location(project, location);
-    services.finished(admitted.caller(), place, (Some(metadata()), response)).await
+    services.deleted(admitted.caller(), name.package.repository).await
 }
 
 pub(super) async fn delete_several(
