@@ -14,6 +14,7 @@ use model::reach::Reach;
 use model::resource::Resource;
 use model::scope::{Action, Scope};
 
+use crate::identity::Answers;
 use crate::{Admitted, Engine, EngineError, Proof};
 
 /// What decides about a caller.
@@ -48,10 +49,18 @@ pub struct Caller {
     /// How far the credential's OAuth scopes reach. A request needs all three.
     pub reach: Reach,
     /// What the principal was recognised by.
-    pub proof: Proof,
+    pub proof: Arc<Proof>,
+    /// What policies allowed lately.
+    pub(crate) answers: Answers,
 }
 
 impl Caller {
+    /// Somebody whose credential is limited to nothing.
+    pub fn new(principal: Principal, rights: Rights) -> Self {
+        let (proof, answers) = (Arc::default(), Answers::default());
+        Self { principal, rights, scope: Scope::All, reach: Reach::ALL, proof, answers }
+    }
+
     /// Whether the request carried no credential.
     pub fn is_anonymous(&self) -> bool {
         self.principal == Principal::Anonymous

@@ -7,6 +7,7 @@
 mod account_keys;
 mod accounts;
 mod ancestry;
+mod answers;
 mod assertions;
 mod bootstrap;
 mod credentials;
@@ -29,6 +30,7 @@ use tokio::sync::Semaphore;
 
 pub use account_keys::{KeyKind, NewKey};
 pub use accounts::AccountChange;
+pub(crate) use answers::Answers;
 pub use assertions::self_signed_token;
 pub use bootstrap::Owner;
 pub use credentials::{CredentialError, Proof, Surface, claimed_account};

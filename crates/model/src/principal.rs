@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use crate::name::{NameError, ProjectId};
 
@@ -26,7 +27,7 @@ pub enum PrincipalError {
 /// A service account's address: `NAME@PROJECT.iam.gserviceaccount.com`, or for a domain-scoped project
 /// `NAME@PROJECT.DOMAIN.iam.gserviceaccount.com`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct AccountEmail(Box<str>);
+pub struct AccountEmail(Arc<str>);
 
 const ACCOUNT_SUFFIX: &str = ".iam.gserviceaccount.com";
 
@@ -93,7 +94,7 @@ pub enum Principal {
     /// Nobody who said who they are.
     Anonymous,
     /// A person, by address in lower case.
-    User(Box<str>),
+    User(Arc<str>),
     /// A program.
     ServiceAccount(AccountEmail),
 }
@@ -143,7 +144,7 @@ pub enum Member {
     /// Everybody who said who they are.
     AllAuthenticatedUsers,
     /// A person.
-    User(Box<str>),
+    User(Arc<str>),
     /// A program.
     ServiceAccount(AccountEmail),
     /// The people of a group.

@@ -1,6 +1,7 @@
 //! What a registry token is limited to: images, and what may be done with them.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -71,8 +72,8 @@ pub struct Entry {
 pub enum Scope {
     /// Nothing: it may do all that its principal may.
     All,
-    /// These.
-    Listed(Vec<Entry>),
+    /// These. Shared, as every request of the credential has them.
+    Listed(Arc<[Entry]>),
 }
 
 impl Scope {
@@ -176,7 +177,8 @@ mod tests {
     #[test]
     fn what_a_scope_covers() {
         let place = Place { location: "us".parse().expect("valid"), repository: None };
-        let scope = Scope::Listed(vec![parse("repository:p/r/i:pull", &place).expect("an image")]);
+        let scope =
+            Scope::Listed([parse("repository:p/r/i:pull", &place).expect("an image")].into());
         let (us, eu) = (place.location, "eu".parse().expect("valid"));
         assert!(scope.covers(Action::Pull, &us, "p/r/i"));
         assert!(!scope.covers(Action::Push, &us, "p/r/i"));
@@ -187,10 +189,10 @@ mod tests {
         assert!(scope.lists(&us, "p/r") && !scope.lists(&us, "p/r2") && !scope.lists(&eu, "p/r"));
         assert!(!scope.covers(Action::Pull, &us, ""));
         let place = Place { location: us.clone(), repository: None };
-        let catalog = Scope::Listed(vec![parse("registry:catalog:*", &place).expect("known")]);
+        let catalog = Scope::Listed([parse("registry:catalog:*", &place).expect("known")].into());
         assert!(catalog.lists(&us, "p/r") && !catalog.lists(&eu, "p/r"));
         assert!(!catalog.covers(Action::Pull, &us, "p/r/i"));
         assert!(Scope::All.covers(Action::Delete, &us, "anything"));
-        assert!(!Scope::Listed(Vec::new()).covers(Action::Pull, &us, "p/r/i"));
+        assert!(!Scope::Listed([].into()).covers(Action::Pull, &us, "p/r/i"));
     }
 }

@@ -6,13 +6,12 @@ mod credential;
 mod throttle;
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
-use engine::{Caller, CredentialError, Engine, EngineError, Exchanged, Proof, Rights, Surface};
+use engine::{Caller, CredentialError, Engine, EngineError, Exchanged, Rights, Surface};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use model::principal::Principal;
-use model::reach::Reach;
-use model::scope::Scope;
 
 pub use credential::Credential;
 use throttle::Throttle;
@@ -97,11 +96,7 @@ async fn by_credential(
 }
 
 fn developer() -> Caller {
-    Caller {
-        principal: Principal::User("dev@localhost".into()),
-        rights: Rights::All,
-        scope: Scope::All,
-        reach: Reach::ALL,
-        proof: Proof::default(),
-    }
+    static DEVELOPER: LazyLock<Caller> =
+        LazyLock::new(|| Caller::new(Principal::User("dev@localhost".into()), Rights::All));
+    DEVELOPER.clone()
 }

@@ -1,6 +1,8 @@
 //! From what a client sent to who it is. Every positive answer is remembered for as long as nobody's rights
 //! change, so that a request costs one look into memory.
 
+use std::sync::Arc;
+
 use model::digest::{Algorithm, Digest, Hasher};
 use model::principal::Principal;
 use model::reach::Reach;
@@ -98,13 +100,7 @@ pub(crate) struct Known {
 impl Caller {
     /// Somebody who sent no credential.
     pub fn anonymous() -> Self {
-        Self {
-            principal: Principal::Anonymous,
-            rights: Rights::Policies,
-            scope: Scope::All,
-            reach: Reach::ALL,
-            proof: Proof::default(),
-        }
+        Self::new(Principal::Anonymous, Rights::Policies)
     }
 }
 
@@ -197,7 +193,7 @@ impl Engine {
     }
 
     fn remember(&self, (hash, moment): (Digest, Moment), mut caller: Caller) -> Caller {
-        caller.proof.moment = moment;
+        Arc::make_mut(&mut caller.proof).moment = moment;
         let expires_at = caller.proof.expires_at.unwrap_or(i64::MAX);
         self.identity.callers.put(hash, moment.epoch, Known { caller: caller.clone(), expires_at });
         caller
@@ -214,13 +210,14 @@ impl Engine {
         };
         let mut claims = self.check_token(unverified, purpose).await?;
         let scope = match (purpose, claims.access.take()) {
-            (Purpose::Registry, access) => Scope::Listed(access.unwrap_or_default()),
+            (Purpose::Registry, access) => Scope::Listed(access.unwrap_or_default().into()),
             (Purpose::Access, _) => Scope::All,
         };
         let reach = claims.scope.as_deref().map_or(Reach::ALL, Reach::of);
         let (principal, proof) = proven(claims)?;
         self.check_standing((&principal, &proof), self.clock.now()).await?;
-        Ok(Caller { principal, rights: Rights::Policies, scope, reach, proof })
+        let proof = Arc::new(proof);
+        Ok(Caller { scope, reach, proof, ..Caller::new(principal, Rights::Policies) })
     }
 
     /// Checks once more that a caller who was recognised some time ago would be now, if anything changed since.
@@ -319,7 +316,7 @@ pub(crate) fn proven(claims: Claims) -> Result<(Principal, Proof), JwtError> {
 fn of_account(bearer: Bearer, expires_at: Option<i64>) -> Caller {
     let Bearer { principal, uid, key, ancestry } = bearer;
     let proof = Proof { uid, key, ancestry, expires_at, ..Proof::default() };
-    Caller { principal, rights: Rights::Policies, scope: Scope::All, reach: Reach::ALL, proof }
+    Caller { proof: Arc::new(proof), ..Caller::new(principal, Rights::Policies) }
 }
 
 /// What a credential is remembered as: not the credential.

@@ -1,10 +1,10 @@
 //! Tokens in exchange for other proofs: registry tokens, access tokens and ID tokens; and what others ask
 //! about tokens.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use model::principal::Principal;
-use model::reach::Reach;
 use model::scope::{Entry, Scope};
 use serde::Serialize;
 
@@ -161,13 +161,7 @@ impl Engine {
             account.email.parse().map_err(|_| CredentialError::AccountDisabled)?,
         );
         let proof = Proof { uid: Some(account.unique_id), ..Proof::default() };
-        Ok(Caller {
-            principal,
-            rights: Rights::Policies,
-            scope: Scope::All,
-            reach: Reach::ALL,
-            proof,
-        })
+        Ok(Caller { proof: Arc::new(proof), ..Caller::new(principal, Rights::Policies) })
     }
 
     /// Who a caller is, for somebody else to check.

@@ -6,7 +6,6 @@ use meta::accounts::{self, Key};
 use model::permission::Permission;
 use model::principal::{AccountEmail, Principal};
 use model::resource::Resource;
-use model::scope::Scope;
 
 use super::account_keys::KeyKind;
 use super::ancestry::Ancestry;
@@ -175,13 +174,7 @@ fn as_account(bearer: &Bearer, caller: &Caller) -> Caller {
         Rights::All => Rights::All,
         Rights::Listed(_) | Rights::Policies => Rights::Policies,
     };
-    Caller {
-        principal: bearer.principal.clone(),
-        rights,
-        scope: Scope::All,
-        reach: caller.reach,
-        proof: Default::default(),
-    }
+    Caller { reach: caller.reach, ..Caller::new(bearer.principal.clone(), rights) }
 }
 
 fn unusable() -> EngineError {

@@ -128,18 +128,28 @@ impl Engine {
                 *resource == Resource::Repository(grant.repository.clone())
                     && grant.permissions.contains(&permission)
             })),
-            Rights::Policies => Ok(caller.reach.allows(permission)
-                && self.policies_allow(&caller.principal, permission, resource).await?),
+            Rights::Policies if !caller.reach.allows(permission) => Ok(false),
+            Rights::Policies => {
+                let epoch = self.epoch().await?;
+                if caller.answers.hold(epoch, permission, resource) {
+                    return Ok(true);
+                }
+                let allowed =
+                    self.policies_allow((&caller.principal, epoch), permission, resource).await?;
+                if allowed {
+                    caller.answers.note(epoch, permission, resource);
+                }
+                Ok(allowed)
+            }
         }
     }
 
     async fn policies_allow(
         &self,
-        principal: &Principal,
+        (principal, epoch): (&Principal, i64),
         permission: Permission,
         resource: &Resource,
     ) -> Result<bool, EngineError> {
-        let epoch = self.epoch().await?;
         let mut allowed = false;
         for name in resource.policies() {
             let loaded = match self.identity.policies.get(&name, epoch) {

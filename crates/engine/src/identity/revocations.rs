@@ -68,6 +68,11 @@ impl Revocations {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn trusted(&self) -> Option<u64> {
+        let listed = self.listed();
+        listed.at.filter(|at| at.elapsed() < TRUSTED_FOR).map(|_| listed.generation)
+    }
+
     /// Whether none of the tokens that a caller rests on was taken back since it was looked up.
     pub(crate) fn spare(&self, proof: &Proof) -> bool {
         let listed = self.listed();
@@ -100,10 +105,10 @@ impl Engine {
 
     /// The generation of the list that callers who are looked up now are remembered under.
     pub(crate) async fn revocations(&self) -> Result<u64, EngineError> {
-        let at = self.identity.revocations.listed().at;
-        if at.is_none_or(|at| at.elapsed() >= TRUSTED_FOR) {
-            self.poll_revocations().await?;
+        if let Some(generation) = self.identity.revocations.trusted() {
+            return Ok(generation);
         }
+        self.poll_revocations().await?;
         Ok(self.identity.revocations.listed().generation)
     }
 

@@ -12,16 +12,14 @@ use blob::faulty::{Faults, FaultyStore, Step};
 use blob::{DiskStore, MemoryStore};
 use bytes::Bytes;
 use engine::{
-    Body, BodyError, Caller, Clock, Engine, EngineError, GcMode, MasterKey, NewManifest, Proof,
-    Push, RepoAccess, Rights, Settings, SystemClock, Target,
+    Body, BodyError, Caller, Clock, Engine, EngineError, GcMode, MasterKey, NewManifest, Push,
+    RepoAccess, Rights, Settings, SystemClock, Target,
 };
 use futures_util::StreamExt;
 use meta::{Database, Id, Meta};
 use model::digest::{Algorithm, Digest};
 use model::name::ImagePath;
-use model::reach::Reach;
 use model::reference::Reference;
-use model::scope::Scope;
 use tempfile::TempDir;
 
 /// A clock that tests move. It starts at the real time and runs with it.
@@ -90,13 +88,7 @@ impl Registry {
 
     pub(crate) async fn open<K: engine::Kind>(&self) -> RepoAccess<K> {
         let principal = "user:somebody@example.com".parse().expect("a principal");
-        let caller = Caller {
-            principal,
-            rights: Rights::All,
-            scope: Scope::All,
-            reach: Reach::ALL,
-            proof: Proof::default(),
-        };
+        let caller = Caller::new(principal, Rights::All);
         let path = ImagePath::parse("p/r/image", None).expect("a path");
         let target = Target { location: "us-west1".parse().expect("a location"), path };
         self.engine.open(&caller, &target).await.expect("everything is allowed")

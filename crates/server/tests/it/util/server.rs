@@ -7,10 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use engine::{Caller, Clock, Grant, Proof, Rights, SystemClock};
+use engine::{Caller, Clock, Grant, Rights, SystemClock};
 use model::name::RepositoryName;
 use model::permission::Permission;
-use model::reach::Reach;
 use model::scope::{Action, Entry, Scope};
 use server::auth::Authenticate;
 use server::config::{Config, OpsListen};
@@ -106,10 +105,9 @@ fn callers() -> HashMap<String, Caller> {
     ];
     let caller = |name: &str, rights: Rights, scope: Scope| {
         let principal = format!("user:{name}@example.com").parse().expect("a principal");
-        (
-            name.to_owned(),
-            Caller { principal, rights, scope, reach: Reach::ALL, proof: Proof::default() },
-        )
+        let mut caller = Caller::new(principal, rights);
+        caller.scope = scope;
+        (name.to_owned(), caller)
     };
     let on = |repositories: &[(&str, &[_])]| {
         let grant = |(repository, permissions): &(&str, &[_])| Grant {
@@ -118,11 +116,14 @@ fn callers() -> HashMap<String, Caller> {
         };
         Rights::Listed(repositories.iter().map(grant).collect())
     };
-    let writing_in_2 = Scope::Listed(vec![Entry {
-        location: "us-west1".to_owned(),
-        path: "p/r2/image".to_owned(),
-        actions: vec![Action::Pull, Action::Push],
-    }]);
+    let writing_in_2 = Scope::Listed(
+        [Entry {
+            location: "us-west1".to_owned(),
+            path: "p/r2/image".to_owned(),
+            actions: vec![Action::Pull, Action::Push],
+        }]
+        .into(),
+    );
     HashMap::from([
         caller("admin", Rights::All, Scope::All),
         caller("other-admin", Rights::All, Scope::All),
