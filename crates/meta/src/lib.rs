@@ -23,6 +23,7 @@ pub mod gc_queue;
 pub mod images;
 pub mod leases;
 pub mod operations;
+pub mod outbox;
 pub mod packages;
 pub mod policies;
 pub mod projects;

@@ -3,6 +3,7 @@
 
 mod content;
 mod guards;
+mod outbox;
 mod outcomes;
 mod plans;
 mod pushes;

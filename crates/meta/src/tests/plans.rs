@@ -2,7 +2,8 @@
 
 use super::{NOW, TestDatabase, add_manifest, on_each, place};
 use crate::{
-    Database, Id, Param, gc_queue, images, operations, packages, revoked_tokens, tags, versions,
+    Database, Id, Param, gc_queue, images, operations, outbox, packages, revoked_tokens, tags,
+    versions,
 };
 
 async fn check(db: &TestDatabase, sql: &'static str, params: &[Param<'static>]) {
@@ -58,6 +59,9 @@ on_each! {
         check(db, operations::FORGET_SQL, &[limit, limit]).await;
         check(db, revoked_tokens::SINCE_SQL, &[limit, limit]).await;
         check(db, revoked_tokens::FORGET_SQL, &[limit]).await;
+        check(db, outbox::DUE_SQL, &[text, limit, limit]).await;
+        check(db, outbox::WAITING_SQL, &[text, limit]).await;
+        check(db, outbox::FORGET_SQL, &[limit, limit]).await;
         check(db, gc_queue::DUE_SQL, &[limit, limit, text, text, limit]).await;
     }
 }
