@@ -131,6 +131,8 @@ pub(crate) struct Opened {
     pub(crate) caller: Caller,
     /// The caller's principal as rows hold it.
     pub(crate) principal: String,
+    /// Who is told of what changes here.
+    pub(crate) webhooks: Arc<[String]>,
 }
 
 impl Opened {
@@ -234,7 +236,8 @@ impl Engine {
         }
         let principal = caller.principal.to_string();
         let (target, caller) = (target.clone(), caller.clone());
-        let at = Opened { repository, name, target, caller, principal };
+        let webhooks = self.webhooks_of(&name);
+        let at = Opened { repository, name, target, caller, principal, webhooks };
         Ok(RepoAccess { engine: self.clone(), at: Arc::new(at), kind: PhantomData })
     }
 
@@ -325,7 +328,8 @@ impl Engine {
         let target = Target { location: name.location.clone(), path };
         let caller = admitted.caller().clone();
         let principal = caller.principal.to_string();
-        Ok(Arc::new(Opened { repository, name: name.clone(), target, caller, principal }))
+        let (name, webhooks) = (name.clone(), self.webhooks_of(name));
+        Ok(Arc::new(Opened { repository, name, target, caller, principal, webhooks }))
     }
 }
 

@@ -121,8 +121,8 @@ pub enum Tagged {
     TakeAlong,
 }
 
-/// Each tag takes three rows: itself, its history and an event.
-const TAGS_AT_ONCE: usize = 300;
+/// How many rows a slice of tags may take.
+const ROWS_AT_ONCE: usize = 900;
 
 /// A version that may be deleted once `gone` are.
 fn deletable(
@@ -162,11 +162,13 @@ fn delete_version(
 ) -> Result<bool, EngineError> {
     let repository = &at.repository.id;
     let version = deletable(tx, at, (digest, tagged), &BTreeSet::new())?;
-    let tags = tags::of_version(tx, &version.id, TAGS_AT_ONCE as i64)?;
+    // Each takes three rows, itself, its history and an event, and one for each webhook.
+    let at_once = (ROWS_AT_ONCE / (3 + at.webhooks.len())).max(1);
+    let tags = tags::of_version(tx, &version.id, at_once as i64)?;
     for tag in &tags {
         remove_tag(tx, at, (&version.package_id, tag), (digest, now))?;
     }
-    if tags.len() == TAGS_AT_ONCE {
+    if tags.len() == at_once {
         return Ok(false);
     }
     let links: Vec<String> = versions::blobs_of(tx, &version.id)?
@@ -179,6 +181,7 @@ fn delete_version(
     usage::add_delta(tx, repository, -version.manifest_bytes)?;
     let event = events::Event { digest: Some(digest.clone()), ..at.event("delete", now) };
     events::insert(tx, &event)?;
+    at.tell_deleted(tx, (None, Some(digest), now))?;
     Ok(true)
 }
 

@@ -8,6 +8,7 @@ mod catalog;
 mod clock;
 mod delete;
 mod error;
+mod events;
 mod gc;
 mod identity;
 mod images;
@@ -32,6 +33,7 @@ pub use clock::{Clock, Micros, SystemClock, micros};
 pub use delete::Tagged;
 pub use delete::several::DeleteMode;
 pub use error::{BodyError, EngineError};
+pub use events::{Settled, Webhook};
 pub use gc::{GcMode, GcReport};
 pub use identity::{
     AccountChange, Admitted, Chain, CredentialError, Exchanged, Introspection, IssuedToken,
@@ -54,6 +56,7 @@ pub use meta::ErrorKind;
 use meta::Meta;
 pub use meta::accounts::{Account, Key};
 pub use meta::images::Image;
+pub use meta::outbox::Message as Notification;
 pub use meta::packages::Package;
 pub use meta::repositories::Described as Repository;
 pub use meta::tags::{Listed, ListedVersion};
@@ -76,6 +79,8 @@ pub struct Settings {
     pub upload_memory: usize,
     /// How long a registry token lives, unless the credential ends sooner.
     pub registry_token_lifetime: Duration,
+    /// Who is told of changes.
+    pub webhooks: Vec<Webhook>,
 }
 
 impl Default for Settings {
@@ -89,6 +94,7 @@ impl Default for Settings {
             verify_after: 7 * 24 * HOUR,
             upload_memory: 24 << 20,
             registry_token_lifetime: HOUR,
+            webhooks: Vec::new(),
         }
     }
 }
@@ -146,6 +152,11 @@ impl Engine {
         }
         self.meta.ping().await?;
         Ok(())
+    }
+
+    /// What time it is.
+    pub fn now(&self) -> Micros {
+        self.clock.now()
     }
 
     /// Writes down what is only in memory, and closes the database.

@@ -167,7 +167,8 @@ impl Write {
         at.check_live(tx)?;
         let place = (&at.target.path, &at.target.location);
         let package = packages::ensure(tx, repository, place, self.now)?;
-        let version = match self.insert_version(tx, &package)? {
+        let inserted = self.insert_version(tx, &package)?;
+        let version = match inserted {
             Some(version) => {
                 let references = self.references(tx, &package)?;
                 versions::insert_refs(tx, &version, (repository, &package), &references)?;
@@ -181,10 +182,16 @@ impl Write {
                 .map(|(id, _)| id)
                 .ok_or_else(|| EngineError::Internal("version vanished".into()))?,
         };
+        let mut told = Vec::new();
         for tag in &self.tags {
-            point_tag(tx, at, (&package, &version), (tag, &self.digest, self.now))?;
+            if point_tag(tx, at, (&package, &version), (tag, &self.digest, self.now))? {
+                told.push(Some(tag.as_str()));
+            }
         }
-        Ok(())
+        if inserted.is_some() && told.is_empty() {
+            told.push(None);
+        }
+        Ok(at.tell_inserted(tx, (&self.digest, &told, self.now))?)
     }
 
     fn insert_version(&self, tx: &mut Tx<'_>, package: &Id) -> Result<Option<Id>, MetaError> {

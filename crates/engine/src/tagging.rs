@@ -27,7 +27,7 @@ impl Engine {
                         quoted(&name)
                     )));
                 }
-                point_tag(tx, &at, (&package, &id), (&name.tag, &version.digest, now))
+                point_and_tell(tx, &at, (&package, &id), (&name.tag, &version.digest, now))
             })
             .await
     }
@@ -44,7 +44,7 @@ impl Engine {
             .write(move |tx| {
                 let (package, id) = find_version(tx, &at, &version)?;
                 find_tag(tx, &package, &name)?;
-                point_tag(tx, &at, (&package, &id), (&name.tag, &version.digest, now))
+                point_and_tell(tx, &at, (&package, &id), (&name.tag, &version.digest, now))
             })
             .await
     }
@@ -105,16 +105,29 @@ pub(crate) fn unknown_version(version: &VersionName) -> EngineError {
     EngineError::ResourceUnknown(format!("Version \"{digest}\" of package \"{}\"", package.image))
 }
 
-/// Points a tag at a version, unless it is there already.
+/// Points a tag at a version for its own sake.
+fn point_and_tell(
+    tx: &mut Tx<'_>,
+    at: &Opened,
+    place: (&Id, &Id),
+    (tag, digest, now): (&Tag, &Digest, i64),
+) -> Result<(), EngineError> {
+    if point_tag(tx, at, place, (tag, digest, now))? {
+        at.tell_inserted(tx, (digest, &[Some(tag.as_str())], now))?;
+    }
+    Ok(())
+}
+
+/// Points a tag at a version. `false`: it was there already.
 pub(crate) fn point_tag(
     tx: &mut Tx<'_>,
     at: &Opened,
     (package, version): (&Id, &Id),
     (tag, digest, now): (&Tag, &Digest, i64),
-) -> Result<(), EngineError> {
+) -> Result<bool, EngineError> {
     let current = tags::find(tx, package, tag.as_str())?.map(|current| current.digest);
     if current.as_ref() == Some(digest) {
-        return Ok(());
+        return Ok(false);
     }
     if let Some(current) = &current {
         check_mutable(tx, &at.repository.id, (tag, current))?;
@@ -127,7 +140,8 @@ pub(crate) fn point_tag(
         principal: at.principal.clone(),
         changed_at: now,
     };
-    Ok(record(tx, at, package, ("tag", &change, digest))?)
+    record(tx, at, package, ("tag", &change, digest))?;
+    Ok(true)
 }
 
 /// Takes a tag away that there is, unless tags stay.
@@ -159,7 +173,8 @@ pub(crate) fn remove_tag(
         principal: at.principal.clone(),
         changed_at: now,
     };
-    Ok(record(tx, at, package, ("untag", &change, digest))?)
+    record(tx, at, package, ("untag", &change, digest))?;
+    Ok(at.tell_deleted(tx, (Some(tag), None, now))?)
 }
 
 fn record(

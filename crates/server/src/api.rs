@@ -15,6 +15,7 @@ use axum::Router;
 use axum::routing::{any, get, post};
 use engine::Engine;
 use model::host::{Domains, without_port};
+use model::name::RepositoryName;
 
 use self::routes::{Asks, Routes};
 use crate::audit::Audit;
@@ -109,6 +110,16 @@ impl App {
         let names = self.dev_hosts.as_deref().unwrap_or_default();
         let url = self.origin.url_of(host, (&self.domains, names));
         url.unwrap_or_else(|| self.origin.external_url.clone())
+    }
+
+    /// `LOCATION-docker.DOMAIN[:PORT]/PROJECT/REPOSITORY`: the location's own host, with our own port.
+    pub fn registry_uri(&self, name: &RepositoryName) -> String {
+        let external = self.origin.external_url.split_once("://").map_or("", |(_, host)| host);
+        let port = external.rsplit_once(':').map(|(_, port)| port);
+        let port = port.filter(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
+        let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+        let (domain, location) = (self.domains.main(), &name.location);
+        format!("{location}-docker.{domain}{port}/{}", name.path())
     }
 }
 

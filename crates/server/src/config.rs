@@ -12,8 +12,8 @@ use anyhow::{Context, bail};
 use model::name::Location;
 
 pub use settings::{
-    Audit, AuditFile, Blobs, Config, Gc, Limits, Log, LogFormat, Metadata, NewRepositories,
-    OpsListen, Tls, Tokens,
+    Audit, AuditFile, Blobs, Config, Egress, Gc, Limits, Log, LogFormat, Metadata, NewRepositories,
+    Notification, OpsListen, Tls, Tokens,
 };
 pub use units::{Bytes, Span};
 
@@ -47,6 +47,8 @@ pub const KEYS: &[&str] = &[
     "gc.upload_expiry",
     "blobs.verify_after",
     "new_repositories.sparse",
+    "notifications",
+    "egress.allow",
 ];
 
 /// More than any machine has ports, and as much as a semaphore counts on every machine.
@@ -117,6 +119,7 @@ impl Config {
             verify_after: self.blobs.verify_after.get(),
             upload_memory: self.limits.upload_memory.get(),
             registry_token_lifetime: self.tokens.registry_lifetime.get(),
+            webhooks: Vec::new(),
         }
     }
 }

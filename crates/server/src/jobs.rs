@@ -1,5 +1,6 @@
 //! What runs beside the requests: collecting, and writing down what was counted.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use crate::api::App;
 use crate::config::Gc;
 use crate::listen::tls::Tls;
+use crate::notifications::{self, Receiver};
 
 /// How often pulls are written down and sizes are folded.
 const COUNT_EVERY: Duration = Duration::from_secs(30);
@@ -23,7 +25,7 @@ const RENEW_EVERY: Duration = Duration::from_secs(2);
 
 /// Starts the jobs. They end when `stop` says so, each after the step that it is at.
 pub(crate) fn start(
-    (app, tls): (&App, Option<Tls>),
+    (app, tls, receivers): (&App, Option<Tls>, Vec<Receiver>),
     gc: &Gc,
     stop: &watch::Receiver<bool>,
 ) -> JoinSet<()> {
@@ -60,22 +62,23 @@ pub(crate) fn start(
             collect(&collecting, &ticks.stop).await;
         }
     });
+    notifications::start((app, receivers), stop, &mut jobs);
     jobs
 }
 
 /// When a job is due, until it is to stop.
-struct Ticks {
+pub(crate) struct Ticks {
     period: Duration,
     stop: watch::Receiver<bool>,
 }
 
 impl Ticks {
-    fn new(period: Duration, stop: &watch::Receiver<bool>) -> Self {
+    pub(crate) fn new(period: Duration, stop: &watch::Receiver<bool>) -> Self {
         Self { period, stop: stop.clone() }
     }
 
     /// Waits for one period after the last run. `false`: stop now.
-    async fn next(&mut self) -> bool {
+    pub(crate) async fn next(&mut self) -> bool {
         tokio::select! {
             _ = self.stop.wait_for(|stop| *stop) => false,
             () = sleep(self.period) => true,
@@ -112,6 +115,31 @@ async fn collect(app: &App, stop: &watch::Receiver<bool>) {
         Ok(report) => app.metrics.files_collected(report.files),
         Err(error) => tracing::warn!(%error, "collection stopped and will be repeated: {error}"),
     }
+    while unless_stopped(stop).is_continue() && forget_notifications(app).await {}
+}
+
+/// Forgets some messages that nobody took in time. Answers whether there may be more.
+async fn forget_notifications(app: &App) -> bool {
+    let forgotten = match app.engine.forget_notifications().await {
+        Ok(forgotten) => forgotten,
+        Err(error) => {
+            tracing::warn!(%error, "old messages for webhooks could not be forgotten yet: {error}");
+            return false;
+        }
+    };
+    let mut counts = BTreeMap::<_, u64>::new();
+    for webhook in &forgotten {
+        *counts.entry(webhook).or_default() += 1;
+    }
+    for (webhook, count) in counts {
+        app.metrics.notifications_dropped(webhook, count);
+        tracing::warn!(
+            webhook,
+            count,
+            "webhook {webhook}: {count} messages are lost that it did not take for seven days"
+        );
+    }
+    !forgotten.is_empty()
 }
 
 #[cfg(test)]

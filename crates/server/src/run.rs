@@ -25,11 +25,13 @@ use crate::audit::Audit;
 use crate::auth::Authenticate;
 use crate::config::{self, Config, OpsListen};
 use crate::data::{DataFolder, Sharing};
+use crate::egress::Allow;
 use crate::jobs;
 use crate::layer::metrics::Metrics;
 use crate::layer::whole::Bodies;
 use crate::listen::tls::Tls;
 use crate::listen::{self, Served};
+use crate::notifications::Receiver;
 
 /// What a server is started with.
 pub struct Setup {
@@ -78,11 +80,14 @@ impl Server {
     /// Opens the stores, then listens: who connects finds a registry that is ready.
     pub async fn start(setup: Setup) -> anyhow::Result<Self> {
         let Setup { config, authenticate, dev_hosts, ephemeral, clock } = setup;
+        let receivers = receivers(&config, &authenticate)?;
         let Stores { data, meta, blobs, master } = open_stores(&config, ephemeral).await?;
         let metrics = Metrics::default();
         let folder = data.as_ref().map(DataFolder::path);
         let audit = Audit::start(&config.audit, folder, (&metrics, clock.clone()))?;
-        let engine = Engine::new(meta, blobs, clock, (config.engine(), master));
+        let webhooks = receivers.iter().map(Receiver::webhook).collect();
+        let settings = engine::Settings { webhooks, ..config.engine() };
+        let engine = Engine::new(meta, blobs, clock, (settings, master));
         // The address is known, and nobody is answered yet.
         let listener = bind(config.listen).await?;
         let listen = listener.local_addr()?;
@@ -122,7 +127,7 @@ impl Server {
         let ops = serve_plain(config.ops_listen, api::ops(app.clone())).await?;
         let metadata = metadata_router(&app, &config.metadata)?;
         let metadata = serve_plain(config.metadata.listen, metadata).await?;
-        let jobs = jobs::start((&app, tls), &config.gc, &stopped);
+        let jobs = jobs::start((&app, tls, receivers), &config.gc, &stopped);
         let admin = match &data {
             Some(data) => {
                 let admin = admin::listen(&data.socket(), (app.clone(), stopped.clone()))?;
@@ -159,6 +164,16 @@ impl Server {
             );
         }
     }
+}
+
+/// Who is told of changes. This machine is told only where it was opened, or everybody may do everything anyway.
+fn receivers(config: &Config, authenticate: &Authenticate) -> anyhow::Result<Vec<Receiver>> {
+    let allow = Allow::new(&config.egress.allow)?;
+    let allow = match authenticate {
+        Authenticate::Dev => allow.and_loopback(),
+        Authenticate::Accounts(_) | Authenticate::Listed(_) => allow,
+    };
+    Receiver::all(config, &Arc::new(allow))
 }
 
 /// What everything is kept in.

@@ -1,5 +1,6 @@
 //! The settings and their defaults, in the order in which the README lists them.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -45,6 +46,10 @@ pub struct Config {
     pub blobs: Blobs,
     /// Repositories that appear on push.
     pub new_repositories: NewRepositories,
+    /// Who is told of changes.
+    pub notifications: Vec<Notification>,
+    /// What the server may reach.
+    pub egress: Egress,
 }
 
 /// Where health and metrics are served, if at all.
@@ -217,6 +222,40 @@ pub struct NewRepositories {
     pub sparse: bool,
 }
 
+/// Who is told of changes.
+#[derive(Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Notification {
+    /// What it is called, in the log and where messages wait for it.
+    pub name: String,
+    /// Where messages are posted to. It may hold a secret.
+    pub url: String,
+    /// A file with the token that is sent along. Empty: none.
+    pub token_file: PathBuf,
+    /// A variable of the environment with the token. Empty: none.
+    pub token_variable: String,
+    /// What messages say that they come from. Empty: `projects/PROJECT/subscriptions/NAME`.
+    pub subscription: String,
+    /// Only what happens in these projects, …
+    pub projects: Vec<String>,
+    /// … or in these repositories, `projects/P/locations/L/repositories/R`.
+    pub repositories: Vec<String>,
+}
+
+impl fmt::Debug for Notification {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Notification").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// What the server may reach.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Egress {
+    /// Networks, addresses and host names, besides public addresses.
+    pub allow: Vec<String>,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -237,6 +276,8 @@ impl Default for Config {
             gc: Gc::default(),
             blobs: Blobs { verify_after: Span::days(7) },
             new_repositories: NewRepositories::default(),
+            notifications: Vec::new(),
+            egress: Egress::default(),
         }
     }
 }

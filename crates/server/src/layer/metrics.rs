@@ -27,6 +27,10 @@ struct Inner {
     collected: Counter<u64, AtomicU64>,
     audit_dropped: Counter<u64, AtomicU64>,
     audit_left_out: Counter<u64, AtomicU64>,
+    delivered: Family<WebhookLabel, Counter>,
+    failed: Family<WebhookLabel, Counter>,
+    dropped: Family<WebhookLabel, Counter>,
+    waiting: Family<WebhookLabel, Gauge>,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -38,6 +42,17 @@ struct Labels {
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct RouteLabel {
     route: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct WebhookLabel {
+    webhook: String,
+}
+
+impl WebhookLabel {
+    fn of(webhook: &str) -> Self {
+        Self { webhook: webhook.to_owned() }
+    }
 }
 
 /// Lowers its gauge when it is dropped.
@@ -69,6 +84,10 @@ impl Default for Metrics {
             collected: Counter::default(),
             audit_dropped: Counter::default(),
             audit_left_out: Counter::default(),
+            delivered: Family::default(),
+            failed: Family::default(),
+            dropped: Family::default(),
+            waiting: Family::default(),
         };
         let registry = &mut inner.registry;
         registry.register("http_requests", "Requests by route and status", inner.requests.clone());
@@ -98,6 +117,26 @@ impl Default for Metrics {
             "audit_left_out",
             "Entries of the audit log that were too many of refused requests without an account",
             inner.audit_left_out.clone(),
+        );
+        registry.register(
+            "notifications_delivered",
+            "Messages that a webhook's receiver took",
+            inner.delivered.clone(),
+        );
+        registry.register(
+            "notifications_failed",
+            "Attempts at which a webhook's receiver did not take a message",
+            inner.failed.clone(),
+        );
+        registry.register(
+            "notifications_dropped",
+            "Messages that a webhook's receiver did not take in time, and never will",
+            inner.dropped.clone(),
+        );
+        registry.register(
+            "notifications_waiting",
+            "Messages that wait for a webhook's receiver, up to a thousand",
+            inner.waiting.clone(),
         );
         Self(Arc::new(inner))
     }
@@ -136,6 +175,26 @@ impl Metrics {
     /// Counts an entry that the audit log left out.
     pub fn audit_left_out(&self) {
         self.0.audit_left_out.inc();
+    }
+
+    /// Counts a message that a webhook's receiver took.
+    pub fn notification_delivered(&self, webhook: &str) {
+        self.0.delivered.get_or_create(&WebhookLabel::of(webhook)).inc();
+    }
+
+    /// Counts an attempt at which it did not.
+    pub fn notification_failed(&self, webhook: &str) {
+        self.0.failed.get_or_create(&WebhookLabel::of(webhook)).inc();
+    }
+
+    /// Counts messages that waited too long for a webhook's receiver.
+    pub fn notifications_dropped(&self, webhook: &str, messages: u64) {
+        self.0.dropped.get_or_create(&WebhookLabel::of(webhook)).inc_by(messages);
+    }
+
+    /// Says how many messages wait for a webhook's receiver.
+    pub fn notifications_waiting(&self, webhook: &str, messages: i64) {
+        self.0.waiting.get_or_create(&WebhookLabel::of(webhook)).set(messages);
     }
 
     /// Everything as text.

@@ -9,6 +9,7 @@ mod credentials;
 mod derivation;
 mod documents;
 mod doors;
+mod egress;
 mod enumeration;
 mod forgery;
 mod guesses;

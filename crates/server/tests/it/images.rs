@@ -4,6 +4,7 @@ mod deletes;
 mod documented;
 mod lists;
 mod names;
+mod notifications;
 mod race;
 mod sizes;
 mod tags;

@@ -8,6 +8,7 @@ pub(crate) mod google;
 pub(crate) mod image;
 pub(crate) mod key;
 pub(crate) mod process;
+pub(crate) mod receiver;
 pub(crate) mod routes;
 pub(crate) mod server;
 pub(crate) mod wire;
@@ -18,6 +19,7 @@ pub(crate) use client::{Client, Reply};
 pub(crate) use google::Google;
 pub(crate) use image::{Image, digest_of, random_bytes};
 pub(crate) use key::Key;
+pub(crate) use receiver::{Answer, Receiver};
 pub(crate) use server::{Backend, TestServer, wait_for_metrics};
 
 /// What a test can be handed, started on a database.

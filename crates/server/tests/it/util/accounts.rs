@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use server::config::Config;
 
 use super::google::{LOCATION, account};
 use super::{Backend, Client, Google, Key, Reply, Start, TestServer};
@@ -23,7 +24,14 @@ pub(crate) struct Accounts {
 impl Start for Accounts {
     /// The owner may also make tokens for every account, so that tests need no key for each.
     async fn start(backend: Backend) -> Self {
-        let server = TestServer::start_with_accounts(backend, |_| ()).await;
+        Self::start_with(backend, |_| ()).await
+    }
+}
+
+impl Accounts {
+    /// Starts with settings that the test changes.
+    pub(crate) async fn start_with(backend: Backend, change: impl FnOnce(&mut Config)) -> Self {
+        let server = TestServer::start_with_accounts(backend, change).await;
         let file = std::fs::read(server.data.join("owner-key.json")).expect("the first start's");
         let owner_key = Key::new(&file);
         let owner = sign_in(&server, &owner_key).await;

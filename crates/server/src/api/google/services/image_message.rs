@@ -12,7 +12,6 @@ use proto::google::devtools::artifactregistry::v1::{
     DockerImage, ImageManifest, Package, Tag, Version, VersionView,
 };
 
-use super::repository_message::registry_uri;
 use super::timestamp;
 use crate::api::App;
 
@@ -23,7 +22,7 @@ fn docker_image_name(repository: &RepositoryName, image: &Image) -> String {
 pub(super) fn docker_image(repository: &RepositoryName, image: &Image, app: &App) -> DockerImage {
     DockerImage {
         name: docker_image_name(repository, image),
-        uri: format!("{}/{}@{}", registry_uri(repository, app), image.package, image.digest),
+        uri: format!("{}/{}@{}", app.registry_uri(repository), image.package, image.digest),
         tags: image.tags.clone(),
         image_size_bytes: Some(image.image_bytes),
         upload_time: Some(timestamp(image.uploaded_at)),

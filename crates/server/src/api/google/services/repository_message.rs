@@ -7,7 +7,6 @@ use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use engine::{Repository as Found, RepositoryChange};
-use model::name::RepositoryName;
 use prost_reflect::{DynamicMessage, MessageDescriptor};
 use prost_types::FieldMask;
 use proto::google::devtools::artifactregistry::v1::Repository;
@@ -131,7 +130,7 @@ pub(super) fn write(found: &Found, app: &App) -> Repository {
     message.update_time = Some(timestamp(found.updated_at));
     message.mode = Mode::from_str_name(&found.mode).unwrap_or_default() as i32;
     message.size_bytes = found.size_bytes;
-    message.registry_uri = registry_uri(&found.name, app);
+    message.registry_uri = app.registry_uri(&found.name);
     if found.immutable_tags || message.format_config.is_some() {
         let config = DockerRepositoryConfig { immutable_tags: found.immutable_tags };
         message.format_config = Some(FormatConfig::DockerConfig(config));
@@ -146,17 +145,6 @@ pub(super) fn write(found: &Found, app: &App) -> Repository {
         config.enablement_state = state as i32;
     }
     message
-}
-
-/// `LOCATION-docker.DOMAIN[:PORT]/PROJECT/REPOSITORY`: the location's own host, with our own port.
-pub(super) fn registry_uri(name: &RepositoryName, app: &App) -> String {
-    let external = app.origin.external_url.split_once("://").map_or("", |(_, host)| host);
-    let port = external.rsplit_once(':').map(|(_, port)| port);
-    let port = port.filter(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
-    let port = port.map(|port| format!(":{port}")).unwrap_or_default();
-    let domain = app.domains.main();
-    let RepositoryName { project, location, repository } = name;
-    format!("{location}-docker.{domain}{port}/{}/{repository}", project.path())
 }
 
 /// The mode that a new repository has.

@@ -1,0 +1,187 @@
+//! What changes say to webhooks: written down in the transaction of the change, for each webhook that wants to know,
+//! and kept until its receiver has taken it.
+//!
+//! How it travels is not known here. One process at a time works for a webhook, by a lease.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use meta::outbox::{self, Change};
+use meta::{Id, MetaError, Tx, leases};
+use model::digest::Digest;
+use model::name::{ProjectId, RepositoryName};
+
+use crate::access::Opened;
+use crate::{Engine, EngineError, Notification, micros};
+
+/// How long a process keeps a webhook to itself without a sign of life. One message takes less.
+const LEASE: Duration = Duration::from_secs(15);
+
+/// How long a message waits for its receiver, as in Pub/Sub.
+const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// How many messages are read, and forgotten, at once.
+const BATCH: i64 = 50;
+
+/// More of those that wait are not counted.
+const MOST_COUNTED: i64 = 1_000;
+
+/// Who is told of changes.
+#[derive(Debug, Clone)]
+pub struct Webhook {
+    /// Its name, under which messages wait for it.
+    pub name: String,
+    /// The projects that it wants to know of.
+    pub projects: Vec<ProjectId>,
+    /// The repositories that it wants to know of. Where there are no projects either: of all.
+    pub repositories: Vec<RepositoryName>,
+}
+
+impl Webhook {
+    fn wants(&self, repository: &RepositoryName) -> bool {
+        let Self { projects, repositories, .. } = self;
+        (projects.is_empty() && repositories.is_empty())
+            || projects.contains(&repository.project)
+            || repositories.contains(repository)
+    }
+}
+
+/// What a webhook's messages are to become.
+#[derive(Debug, Default)]
+pub struct Settled {
+    /// Those that its receiver took.
+    pub taken: Vec<Id>,
+    /// Those that let others go before them, and until when.
+    pub put_off: Vec<(Id, i64)>,
+}
+
+impl Engine {
+    /// The names of the webhooks that want to know of a repository.
+    pub(crate) fn webhooks_of(&self, repository: &RepositoryName) -> Arc<[String]> {
+        let wanting = self.settings.webhooks.iter().filter(|webhook| webhook.wants(repository));
+        wanting.map(|webhook| webhook.name.clone()).collect()
+    }
+
+    /// How many messages wait for a webhook, up to a thousand, and whether one is due.
+    pub async fn waiting_notifications(&self, webhook: &str) -> Result<(i64, bool), EngineError> {
+        let (webhook, now) = (webhook.to_owned(), self.clock.now());
+        self.meta
+            .point(move |tx| {
+                let (count, first) = outbox::waiting(tx, &webhook, MOST_COUNTED)?;
+                Ok((count, first.is_some_and(|due_at| due_at <= now)))
+            })
+            .await
+    }
+
+    /// What a webhook is to be told next. Nothing, where another process is at it.
+    pub async fn due_notifications(&self, webhook: &str) -> Result<Vec<Notification>, EngineError> {
+        let (lease, holder, now) = (lease(webhook), self.holder.clone(), self.clock.now());
+        let held = self
+            .meta
+            .write(move |tx| {
+                Ok::<_, EngineError>(leases::acquire(
+                    tx,
+                    &lease,
+                    &holder,
+                    (now, now + micros(LEASE)),
+                )?)
+            })
+            .await?;
+        if held.is_none() {
+            return Ok(Vec::new());
+        }
+        let webhook = webhook.to_owned();
+        // Only what the one before has left: read after the lease was taken, and not in its transaction, which
+        // would get in the way of pushes.
+        self.meta.read(move |tx| Ok(outbox::due(tx, &webhook, now, BATCH)?)).await
+    }
+
+    /// Writes down what became of messages.
+    pub async fn settle_notifications(&self, settled: Settled) -> Result<(), EngineError> {
+        self.meta
+            .write(move |tx| {
+                for id in &settled.taken {
+                    outbox::delete(tx, id)?;
+                }
+                for (id, due_at) in &settled.put_off {
+                    outbox::put_off(tx, id, *due_at)?;
+                }
+                Ok(())
+            })
+            .await
+    }
+
+    /// Leaves a webhook to whoever comes next.
+    pub async fn release_notifications(&self, webhook: &str) -> Result<(), EngineError> {
+        let (lease, holder) = (lease(webhook), self.holder.clone());
+        self.meta
+            .write(move |tx| Ok::<_, EngineError>(leases::release(tx, &lease, &holder)?))
+            .await?;
+        Ok(())
+    }
+
+    /// Forgets messages that waited too long, also for webhooks that nobody knows any more. Answers whom they were for.
+    pub async fn forget_notifications(&self) -> Result<Vec<String>, EngineError> {
+        let before = self.clock.now() - micros(KEPT_FOR);
+        self.meta.write(move |tx| Ok(outbox::forget(tx, before, BATCH)?)).await
+    }
+}
+
+fn lease(webhook: &str) -> String {
+    format!("webhook {webhook}")
+}
+
+impl Opened {
+    /// Tells those who want to know that the image has something new.
+    pub(crate) fn tell_inserted(
+        &self,
+        tx: &mut Tx<'_>,
+        (digest, tags, now): (&Digest, &[Option<&str>], i64),
+    ) -> Result<(), MetaError> {
+        let (action, image) = ("INSERT", self.image());
+        let changes: Vec<_> = tags
+            .iter()
+            .map(|tag| Change { action, image, tag: *tag, digest: Some(digest) })
+            .collect();
+        outbox::insert(tx, &self.webhooks, (&self.name, now), &changes)
+    }
+
+    /// Tells those who want to know that a tag, or a version, is gone.
+    pub(crate) fn tell_deleted(
+        &self,
+        tx: &mut Tx<'_>,
+        (tag, digest, now): (Option<&str>, Option<&Digest>, i64),
+    ) -> Result<(), MetaError> {
+        let change = Change { action: "DELETE", image: self.image(), tag, digest };
+        outbox::insert(tx, &self.webhooks, (&self.name, now), &[change])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check((projects, repositories): (&[&str], &[&str]), repository: &str, wants: bool) {
+        let name = |id: &str| -> RepositoryName {
+            let (project, id) = id.split_once('/').expect("PROJECT/REPOSITORY");
+            format!("projects/{project}/locations/us/repositories/{id}").parse().expect("a name")
+        };
+        let webhook = Webhook {
+            name: "w".to_owned(),
+            projects: projects.iter().map(|id| id.parse().expect("a project")).collect(),
+            repositories: repositories.iter().map(|id| name(id)).collect(),
+        };
+        assert_eq!(webhook.wants(&name(repository)), wants, "{webhook:?} {repository}");
+    }
+
+    #[test]
+    fn who_wants_to_know() {
+        check((&[], &[]), "p/r", true);
+        check((&["p"], &[]), "p/r", true);
+        check((&["q"], &[]), "p/r", false);
+        check((&[], &["p/r"]), "p/r", true);
+        check((&[], &["q/r", "p/s"]), "p/r", false);
+        check((&["q"], &["p/r"]), "p/r", true);
+    }
+}

@@ -1,0 +1,141 @@
+//! What an operator opened on purpose, though it is not public or not encrypted.
+
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use ipnet::IpNet;
+use model::host::is_host;
+
+/// What may be reached besides public addresses.
+#[derive(Debug, Default)]
+pub(crate) struct Allow(Vec<Entry>);
+
+/// `10.0.0.0/8`, `10.1.2.3`, `[fd00::1]:8080`, `hooks.internal`, `hooks.internal:8080`.
+#[derive(Debug, PartialEq, Eq)]
+struct Entry {
+    place: Place,
+    /// Any, where none is named.
+    port: Option<u16>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Place {
+    Network(IpNet),
+    /// Whatever address it has.
+    Name(String),
+}
+
+impl Allow {
+    /// Reads entries, and names the one that is none.
+    pub(crate) fn new(entries: &[String]) -> anyhow::Result<Self> {
+        let parse = |entry: &String| {
+            let parsed = entry.parse();
+            parsed.map_err(|()| {
+                anyhow::anyhow!("egress.allow: {entry:?} is no network, address or host name, alone or with :PORT")
+            })
+        };
+        entries.iter().map(parse).collect::<anyhow::Result<_>>().map(Self)
+    }
+
+    /// This machine besides.
+    #[must_use]
+    pub(crate) fn and_loopback(mut self) -> Self {
+        let networks = ["127.0.0.0/8", "::1/128"];
+        let entry = |net: &str| Entry {
+            place: Place::Network(net.parse().expect("a network")),
+            port: None,
+        };
+        self.0.extend(networks.map(entry));
+        self
+    }
+
+    /// Whether that address, of that name where it has one, is open.
+    pub(super) fn opens(&self, name: &str, (ip, port): (IpAddr, u16)) -> bool {
+        self.0.iter().any(|entry| {
+            let there = match &entry.place {
+                Place::Network(network) => network.contains(&ip),
+                Place::Name(allowed) => name.eq_ignore_ascii_case(allowed),
+            };
+            there && entry.port.is_none_or(|own| own == port)
+        })
+    }
+}
+
+impl FromStr for Entry {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (place, port) = match text.rsplit_once(':') {
+            // The colons of an address of IPv6 are its own, unless it stands in brackets.
+            Some((place, port)) if !place.contains(':') || place.ends_with(']') => {
+                (place, Some(port.parse().map_err(drop)?))
+            }
+            _ => (text, None),
+        };
+        let place =
+            place.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(place);
+        let place = if let Ok(network) = place.parse::<IpNet>() {
+            Place::Network(network.trunc())
+        } else if let Ok(ip) = place.parse::<IpAddr>() {
+            Place::Network(ip.into())
+        } else if !place.is_empty() && is_host(place) && !place.contains([':', '[', ']']) {
+            Place::Name(place.to_owned())
+        } else {
+            return Err(());
+        };
+        Ok(Self { place, port })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(entry: &str, (name, ip, port): (&str, &str, u16), opens: bool) {
+        let allow = Allow::new(&[entry.to_owned()]).expect("an entry");
+        let ip = ip.parse().expect("an address");
+        assert_eq!(allow.opens(name, (ip, port)), opens, "{entry}: {name} {ip} {port}");
+    }
+
+    #[test]
+    fn what_an_entry_opens() {
+        check("10.0.0.0/8", ("", "10.255.0.1", 80), true);
+        check("10.1.2.3/8", ("", "10.255.0.1", 80), true);
+        check("10.0.0.0/8", ("", "11.0.0.1", 80), false);
+        check("10.0.0.0/8:443", ("", "10.0.0.1", 80), false);
+        check("10.0.0.0/8:443", ("", "10.0.0.1", 443), true);
+        check("127.0.0.1", ("localhost", "127.0.0.1", 9), true);
+        check("127.0.0.1", ("", "127.0.0.2", 9), false);
+        check("127.0.0.1:8080", ("", "127.0.0.1", 9), false);
+        check("::1", ("", "::1", 9), true);
+        check("[::1]:8080", ("", "::1", 8080), true);
+        check("[::1]:8080", ("", "::1", 9), false);
+        check("fd00::/8", ("", "fd12::1", 9), true);
+        check("[fd00::/8]:9", ("", "fd12::1", 9), true);
+        check("hooks.internal", ("hooks.internal", "10.0.0.1", 9), true);
+        check("hooks.internal", ("HOOKS.internal", "10.0.0.1", 9), true);
+        check("hooks.internal", ("a.hooks.internal", "10.0.0.1", 9), false);
+        check("hooks.internal", ("", "10.0.0.1", 9), false);
+        check("hooks.internal:8080", ("hooks.internal", "10.0.0.1", 9), false);
+    }
+
+    #[test]
+    fn what_is_no_entry_is_named() {
+        for entry in [
+            "",
+            ":80",
+            "a b",
+            "10.0.0.0/33",
+            "host:port",
+            "host:",
+            "http://host",
+            "[::1",
+            "a/b",
+            "host:65536",
+        ] {
+            let error = Allow::new(&["::1".to_owned(), entry.to_owned()]).expect_err(entry);
+            assert!(error.to_string().contains(&format!("egress.allow: {entry:?}")), "{error}");
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! Tells webhooks what happened: pushes, tags and deletes, as Pub/Sub tells of changes in Artifact Registry.
+//!
+//! What there is to tell is in the database, written with each change; here it travels. Messages of a webhook go one
+//! after the other, by one process at a time. What its receiver took is forgotten afterwards: a process that dies in
+//! between leaves it to be sent again. Webhooks know nothing of each other.
+
+mod course;
+mod message;
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use engine::{EngineError, Notification, Settled, Webhook, micros};
+use http::{HeaderValue, StatusCode};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use self::course::{Cause, Course};
+use crate::api::App;
+use crate::config::{self, Config};
+use crate::egress::{Allow, SendError, Target};
+use crate::jobs::Ticks;
+
+/// How often it is looked for something to tell.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// After how long it is written down what was taken, and that this process still lives: well within its lease.
+const SETTLE_EVERY: Duration = Duration::from_secs(2);
+
+/// Webhooks beyond that would make each change a large one.
+const MOST: usize = 100;
+
+/// Somebody who is told, and how.
+pub(crate) struct Receiver {
+    webhook: Webhook,
+    /// What messages say that they come from, where the settings say so.
+    subscription: Option<String>,
+    authorization: Option<HeaderValue>,
+    target: Target,
+}
+
+impl Receiver {
+    /// All of the settings. What cannot work is refused by the setting's name.
+    pub(crate) fn all(config: &Config, allow: &Arc<Allow>) -> anyhow::Result<Vec<Self>> {
+        if config.notifications.len() > MOST {
+            bail!("notifications: there are more than {MOST}");
+        }
+        let mut names = BTreeSet::new();
+        let receiver = |(number, notification): (usize, &config::Notification)| {
+            let receiver = Self::new(notification, allow);
+            let name = &notification.name;
+            let receiver = receiver
+                .with_context(|| format!("notifications, number {}, {name:?}", number + 1))?;
+            if !names.insert(name.clone()) {
+                bail!("notifications.name {name:?} is there twice");
+            }
+            Ok(receiver)
+        };
+        config.notifications.iter().enumerate().map(receiver).collect()
+    }
+
+    fn new(notification: &config::Notification, allow: &Arc<Allow>) -> anyhow::Result<Self> {
+        let config::Notification { name, url, subscription, projects, repositories, .. } =
+            notification;
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        if name.is_empty() || name.len() > 255 || !name.bytes().all(is_plain) {
+            bail!("name must have 1 to 255 letters, digits, -, _ or .");
+        }
+        // The URL may hold a secret: the error says what is wrong, not where.
+        let target = Target::new(url, allow).context("url")?;
+        let webhook = Webhook {
+            name: name.clone(),
+            projects: parse_all("projects", projects)?,
+            repositories: parse_all("repositories", repositories)?,
+        };
+        let subscription = Some(subscription.clone()).filter(|text| !text.is_empty());
+        Ok(Self { webhook, subscription, authorization: authorization(notification)?, target })
+    }
+
+    /// What the engine has to know of it.
+    pub(crate) fn webhook(&self) -> Webhook {
+        self.webhook.clone()
+    }
+
+    fn name(&self) -> &str {
+        &self.webhook.name
+    }
+}
+
+fn parse_all<T>(setting: &str, texts: &[String]) -> anyhow::Result<Vec<T>>
+where
+    T: std::str::FromStr<Err: std::error::Error + Send + Sync + 'static>,
+{
+    let parse = |text: &String| text.parse().with_context(|| format!("{setting}: {text:?}"));
+    texts.iter().map(parse).collect()
+}
+
+/// The header with the token, which nothing prints.
+fn authorization(notification: &config::Notification) -> anyhow::Result<Option<HeaderValue>> {
+    let config::Notification { token_file, token_variable, .. } = notification;
+    let token = match (token_file.as_path(), token_variable.as_str()) {
+        (file, "") if file == Path::new("") => return Ok(None),
+        (file, "") => std::fs::read_to_string(file)
+            .with_context(|| format!("token_file: cannot read {}", file.display()))?,
+        (file, variable) if file == Path::new("") => std::env::var(variable)
+            .with_context(|| format!("token_variable: {variable:?} is not set"))?,
+        _ => bail!("token_file and token_variable: there is one token"),
+    };
+    let value = HeaderValue::try_from(format!("Bearer {}", token.trim()));
+    // Not with the reason, which could show the token.
+    let Ok(mut value) = value else { bail!("token: it holds what cannot stand in a header") };
+    value.set_sensitive(true);
+    Ok(Some(value))
+}
+
+/// Starts telling everybody. It ends when `stop` says so.
+pub(crate) fn start(
+    (app, receivers): (&App, Vec<Receiver>),
+    stop: &watch::Receiver<bool>,
+    jobs: &mut JoinSet<()>,
+) {
+    for receiver in receivers {
+        let (app, stop) = (app.clone(), stop.clone());
+        jobs.spawn(async move { Telling::new(app, receiver).run(stop).await });
+    }
+}
+
+/// The work for one webhook.
+struct Telling {
+    app: App,
+    receiver: Receiver,
+    course: Course,
+}
+
+impl Telling {
+    fn new(app: App, receiver: Receiver) -> Self {
+        Self { app, receiver, course: Course::default() }
+    }
+
+    async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        let mut ticks = Ticks::new(LOOK_EVERY, &stop);
+        while ticks.next().await {
+            // A message that is on its way when it is to stop is sent again by whoever comes next.
+            let told = tokio::select! {
+                told = self.tell() => told,
+                _ = stop.wait_for(|stop| *stop) => break,
+            };
+            if let Err(error) = told {
+                let name = self.receiver.name();
+                tracing::warn!(webhook = name, %error, "webhook {name}: cannot see what there is to tell: {error}");
+            }
+        }
+        let _ = self.app.engine.release_notifications(self.receiver.name()).await;
+    }
+
+    /// Tells everything that is due, or until the receiver is to be left alone for a while.
+    async fn tell(&mut self) -> Result<(), EngineError> {
+        let engine = self.app.engine.clone();
+        loop {
+            let (waiting, due) = engine.waiting_notifications(self.receiver.name()).await?;
+            self.app.metrics.notifications_waiting(self.receiver.name(), waiting);
+            if !due || self.course.rests(Instant::now()) {
+                return Ok(());
+            }
+            let messages = engine.due_notifications(self.receiver.name()).await?;
+            if messages.is_empty() {
+                return Ok(());
+            }
+            let settled = self.send_all(messages).await;
+            engine.settle_notifications(settled).await?;
+        }
+    }
+
+    /// Sends messages one after the other, until one is not taken or it is time to write down which were.
+    async fn send_all(&mut self, messages: Vec<Notification>) -> Settled {
+        let (mut settled, began) = (Settled::default(), Instant::now());
+        let mut left = messages;
+        while !left.is_empty() && began.elapsed() < SETTLE_EVERY {
+            let chosen = self.course.choose(left.len());
+            let message = left.remove(chosen);
+            match self.send(&message).await {
+                Ok(()) => {
+                    settled.taken.push(message.id);
+                    self.taken(chosen);
+                }
+                Err((cause, why)) => {
+                    // One that was put off before has had its patience.
+                    let again = cause == Cause::Refused && message.put_off > 0;
+                    if self.failed(cause, &why) || again {
+                        settled.put_off.push((message.id, self.put_off(&message)));
+                    }
+                    break;
+                }
+            }
+        }
+        settled
+    }
+
+    async fn send(&self, message: &Notification) -> Result<(), (Cause, String)> {
+        let Receiver { subscription, authorization, target, .. } = &self.receiver;
+        let subscription = subscription.clone().unwrap_or_else(|| {
+            let (project, name) = (&message.repository.project, self.receiver.name());
+            format!("projects/{project}/subscriptions/{name}")
+        });
+        let uri = self.app.registry_uri(&message.repository);
+        let envelope = message::envelope(message, &uri, &subscription).to_string();
+        match target.post(envelope.into(), authorization.as_ref()).await {
+            Ok(status) if status.is_success() => Ok(()),
+            Ok(status) => {
+                let followed =
+                    if status.is_redirection() { "; redirects are not followed" } else { "" };
+                Err((cause(status), format!("it answered {}{followed}", status.as_u16())))
+            }
+            Err(error @ SendError::Late) => Err((Cause::Refused, error.to_string())),
+            Err(error @ (SendError::Refused(_) | SendError::Broken(_))) => {
+                Err((Cause::Absent, error.to_string()))
+            }
+        }
+    }
+
+    fn taken(&mut self, chosen: usize) {
+        let name = self.receiver.name();
+        self.app.metrics.notification_delivered(name);
+        if let ControlFlow::Break(failures) = self.course.taken(chosen) {
+            tracing::info!(
+                webhook = name,
+                "webhook {name} takes messages again, after {failures} attempts"
+            );
+        }
+    }
+
+    /// Answers whether the others are to go before the message.
+    fn failed(&mut self, cause: Cause, why: &str) -> bool {
+        let name = self.receiver.name();
+        self.app.metrics.notification_failed(name);
+        let others_first = self.course.failed(cause, Instant::now());
+        if self.course.has_just_begun_to_fail() {
+            tracing::warn!(
+                webhook = name,
+                "webhook {name} does not take messages, which wait and are sent again: {why}"
+            );
+        }
+        others_first
+    }
+
+    /// Until when a message is put off.
+    fn put_off(&self, message: &Notification) -> i64 {
+        let (name, id) = (self.receiver.name(), message.id);
+        if message.put_off == 0 {
+            tracing::warn!(
+                webhook = name, message.id = %id,
+                "webhook {name} takes other messages than {id}, which is sent again later"
+            );
+        }
+        self.app.engine.now() + micros(course::later(message.put_off))
+    }
+}
+
+/// Whether an answer tells of the message, or only that its receiver is not there or busy.
+fn cause(status: StatusCode) -> Cause {
+    match status.as_u16() {
+        429 | 502..=504 => Cause::Absent,
+        _ => Cause::Refused,
+    }
+}

@@ -1,0 +1,114 @@
+//! Attack 51, by way of attack 41's rules: webhooks that point at this machine, at the network around it or at what
+//! hands out a cloud machine's credentials, that turn out to do so, or that show what was answered.
+
+use std::path::Path;
+
+use crate::util::process::{Berth, address, berth, wait_for};
+use crate::util::{Answer, Client, Image, Receiver, TestServer, on_both, wait_for_metrics};
+
+const IMAGE: &str = "p/r1/image";
+
+/// The setting that tells a URL.
+fn webhook(url: &str) -> String {
+    format!("[{{ name = \"w\", url = {url:?}, token_variable = \"WEBHOOK_TOKEN\" }}]")
+}
+
+/// Waits until a message was not taken.
+const FAILED: &str = "berth_notifications_failed_total{webhook=\"w\"} 1";
+
+on_both! {
+    async fn attack_51_a_name_is_what_it_turns_out_to_be(server: TestServer) {
+        let receiver = Receiver::start().await;
+        let port = receiver.address.port();
+        // Another name and another port are open, and this one is not.
+        let server = TestServer::start_with(server.backend.clone(), |config| {
+            receiver.configure(config);
+            config.notifications[0].url = format!("http://localhost:{port}/");
+            config.egress.allow = vec!["localhost:1".to_owned(), "127.0.0.2".to_owned()];
+        })
+        .await;
+        Image::new(1).push(&server.admin(), (IMAGE, "1")).await;
+        server.wait_for_metrics(FAILED).await;
+        assert_eq!(receiver.heard().len(), 0);
+    }
+
+    async fn attack_51_no_redirect_is_followed(server: TestServer) {
+        let (open, within) = (Receiver::start().await, Receiver::start().await);
+        let server = TestServer::start_with(server.backend.clone(), |config| {
+            open.configure(config);
+            config.egress.allow.push(within.address.to_string());
+        })
+        .await;
+        open.answer(Answer::Redirect(format!("http://{}/", within.address)));
+        Image::new(1).push(&server.admin(), (IMAGE, "1")).await;
+        server.wait_for_metrics(FAILED).await;
+        assert_eq!((open.heard().len(), within.heard().len()), (1, 0));
+    }
+}
+
+/// Whatever way an address is written in. Nothing is opened before that is known.
+#[test]
+fn attack_51_addresses_within_are_refused_at_the_start() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let data = folder.path().join("data");
+    for url in [
+        "http://127.0.0.1:5051/",
+        "https://127.1/",
+        "https://0x7f000001/",
+        "https://2130706433/",
+        "https://[::1]/",
+        "http://169.254.169.254/computeMetadata/v1/",
+        "https://[::ffff:169.254.169.254]/",
+        "https://[fd00:ec2::254]/",
+        "https://[64:ff9b::a9fe:a9fe]/",
+        "https://10.0.0.1/",
+        "https://user:secret@hooks.example.com/",
+        "http://1.1.1.1/",
+        "ftp://hooks.example.com/",
+    ] {
+        let mut command = berth(&["serve", "--listen", "127.0.0.1:0", "--ops-listen", "off"]);
+        command.arg("--data").arg(&data).env("BERTH_NOTIFICATIONS", webhook(url));
+        let refused = command.env("WEBHOOK_TOKEN", "x").output().expect("it runs");
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert!(!refused.status.success(), "{url}");
+        assert!(said.contains("notifications, number 1, \"w\": url"), "{url}: {said}");
+        assert!(!said.contains("secret"), "{said}");
+        assert!(!data.exists());
+    }
+}
+
+fn read(log: &Path) -> String {
+    std::fs::read_to_string(log).expect("readable")
+}
+
+/// Neither the log nor metrics show what was answered, the token, or the URL, which may be a secret; and no proxy that the
+/// environment names hears anything.
+#[tokio::test]
+async fn attack_51_nothing_is_shown() {
+    let (receiver, proxy) = (Receiver::start().await, Receiver::start().await);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let log = folder.path().join("log");
+    let mut command = berth(&["serve", "--dev"]);
+    command.stderr(std::fs::File::create(&log).expect("writable"));
+    let url = format!("http://{}/a-secret-path?key=a-secret", receiver.address);
+    command.env("BERTH_NOTIFICATIONS", webhook(&url)).env("WEBHOOK_TOKEN", "a-secret-token");
+    for name in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"] {
+        command.env(name, format!("http://{}", proxy.address));
+    }
+    receiver.answer(Answer::Status(500));
+    let berth = Berth::spawn(&folder.path().join("data"), &mut command).await;
+    Image::new(1).push(&berth.client, (IMAGE, "1")).await;
+    let ops = address(&berth.addresses["ops"]);
+    wait_for_metrics(ops, FAILED).await;
+    wait_for(|| read(&log).contains("webhook w does not take messages").then_some(())).await;
+    receiver.answer(Answer::Take);
+    let taken = receiver.taken(1).await;
+    assert_eq!(taken[0].headers["authorization"], "Bearer a-secret-token");
+    wait_for(|| read(&log).contains("webhook w takes messages again").then_some(())).await;
+    let metrics = Client::new(ops).get("/metrics").await.expect(200);
+    for shown in [read(&log), metrics.text().into_owned()] {
+        assert!(shown.contains("webhook"), "{shown}");
+        assert!(!shown.contains("secret"), "{shown}");
+    }
+    assert_eq!(proxy.heard().len(), 0);
+}

@@ -1,0 +1,229 @@
+//! What webhooks are told: what was pushed, tagged, untagged and deleted, in the shape in which Pub/Sub pushes it.
+
+mod documented;
+mod processes;
+
+use engine::Clock;
+use meta::outbox;
+use model::media_type::OCI_MANIFEST;
+use serde_json::json;
+
+use super::{R1, at, begin, path, push, tag, version_of};
+use crate::util::accounts::PROJECT;
+use crate::util::receiver::Heard;
+use crate::util::{Accounts, Answer, Backend, Image, Receiver, Start, TestServer, on_both};
+
+const IMAGE: &str = "p/r1/image";
+
+/// A server that tells a receiver of everything.
+struct Told {
+    accounts: Accounts,
+    receiver: Receiver,
+}
+
+impl Start for Told {
+    async fn start(backend: Backend) -> Self {
+        let receiver = Receiver::start().await;
+        let accounts = Accounts::start_with(backend, |config| receiver.configure(config)).await;
+        Self { accounts, receiver }
+    }
+}
+
+/// The same without accounts.
+struct Plain {
+    server: TestServer,
+    receiver: Receiver,
+}
+
+impl Start for Plain {
+    async fn start(backend: Backend) -> Self {
+        let receiver = Receiver::start().await;
+        let server = TestServer::start_with(backend, |config| {
+            receiver.configure(config);
+            config.gc.interval = "100ms".parse().expect("a span");
+        })
+        .await;
+        Self { server, receiver }
+    }
+}
+
+impl Plain {
+    /// Pushes images under the tags `1`, `2`, ….
+    async fn push(&self, count: u64) {
+        for seed in 1..=count {
+            Image::new(seed).push(&self.server.admin(), (IMAGE, &seed.to_string())).await;
+        }
+    }
+}
+
+/// The tags that messages tell of.
+fn tags(heard: &[Heard]) -> Vec<String> {
+    let tag = |heard: &Heard| {
+        let data = heard.data();
+        data["tag"].as_str().and_then(|tag| tag.rsplit(':').next()).unwrap_or_default().to_owned()
+    };
+    heard.iter().map(tag).collect()
+}
+
+on_both! {
+    async fn each_change_is_told_as_artifact_registry_does(told: Told) {
+        let Told { accounts, receiver } = &told;
+        let owner = begin(accounts).await;
+        let (first, second, third) = (Image::new(1), Image::new(2), Image::new(3));
+        let uri = format!("us-west1-docker.localhost:{}/{PROJECT}/{R1}/a/b", accounts.server.address.port());
+        let digest = |image: &Image| format!("{uri}@{}", image.digest());
+        let named = |tag: &str| format!("{uri}:{tag}");
+        let inserted = |image, tag| json!({ "action": "INSERT", "digest": digest(image), "tag": named(tag) });
+        let mut expected = Vec::new();
+
+        push(owner, "a/b", "1.0", &first).await;
+        expected.push(inserted(&first, "1.0"));
+        // Nothing is new.
+        push(owner, "a/b", "1.0", &first).await;
+        push(owner, "a/b", &first.digest(), &first).await;
+        tag(owner, "a/b", "2.0", &first).await.expect(201);
+        expected.push(inserted(&first, "2.0"));
+        push(owner, "a/b", &second.digest(), &second).await;
+        expected.push(json!({ "action": "INSERT", "digest": digest(&second) }));
+        third.push_blobs(&owner.client, &path("a/b")).await;
+        let both = format!("{}?tag=3.0&tag=3.1", third.digest());
+        owner.client.push_manifest((&path("a/b"), &both), OCI_MANIFEST, third.manifest.clone()).await.expect(201);
+        expected.extend([inserted(&third, "3.0"), inserted(&third, "3.1")]);
+        // A tag that is moved says where it is now.
+        tag(owner, "a/b", "2.0", &second).await.expect(201);
+        expected.push(inserted(&second, "2.0"));
+
+        let tags = at("packages/a%2Fb/tags");
+        owner.post(&format!("{tags}?tagId=stable"), &version_of("a%2Fb", &first)).await.expect(200);
+        expected.push(inserted(&first, "stable"));
+        for _ in 0..2 {
+            let moved = owner.patch(&format!("{tags}/stable?updateMask=version"), &version_of("a%2Fb", &second)).await;
+            moved.expect(200);
+        }
+        expected.push(inserted(&second, "stable"));
+        owner.delete(&format!("{tags}/stable")).await.expect(200);
+        expected.push(json!({ "action": "DELETE", "tag": named("stable") }));
+        let manifests = format!("/v2/{}/manifests", path("a/b"));
+        owner.client.delete(&format!("{manifests}/3.1")).await.expect(202);
+        expected.push(json!({ "action": "DELETE", "tag": named("3.1") }));
+        owner.client.delete(&format!("{manifests}/{}", first.digest())).await.expect(202);
+        expected.push(json!({ "action": "DELETE", "tag": named("1.0") }));
+        expected.push(json!({ "action": "DELETE", "digest": digest(&first) }));
+        owner.delete(&format!("{}?force=true", at(&format!("packages/a%2Fb/versions/{}", second.digest())))).await.expect(200);
+        expected.push(json!({ "action": "DELETE", "tag": named("2.0") }));
+        expected.push(json!({ "action": "DELETE", "digest": digest(&second) }));
+        // What was refused is not told.
+        owner.client.delete(&format!("{manifests}/4.0")).await.expect(404);
+        tag(owner, "a/b", "9", &third).await.expect(201);
+        expected.push(inserted(&third, "9"));
+
+        let heard = receiver.taken(expected.len()).await;
+        assert_eq!(heard.iter().map(Heard::data).collect::<Vec<_>>(), expected);
+        for heard in &heard {
+            let message = &heard.body["message"];
+            assert_eq!(heard.body["subscription"], format!("projects/{PROJECT}/subscriptions/w"));
+            assert_eq!(message["message_id"], message["messageId"]);
+            assert_eq!(message["publish_time"], message["publishTime"]);
+            let time: jiff::Timestamp = message["publishTime"].as_str().expect("text").parse().expect("a time");
+            assert!((accounts.server.clock.now() - time.as_microsecond()).abs() < 60_000_000);
+            assert_eq!(heard.headers["content-type"], "application/json");
+            assert!(!heard.headers.contains_key("authorization"));
+        }
+        let ids: std::collections::BTreeSet<_> =
+            heard.iter().map(|heard| heard.body["message"]["messageId"].to_string()).collect();
+        assert_eq!(ids.len(), heard.len());
+    }
+
+    async fn a_receiver_that_was_down_misses_nothing(told: Plain) {
+        let Plain { server, receiver } = &told;
+        receiver.answer(Answer::Status(500));
+        told.push(3).await;
+        server.wait_for_metrics("berth_notifications_failed_total{webhook=\"w\"} 1").await;
+        receiver.answer(Answer::Cut);
+        server.wait_for_metrics("berth_notifications_failed_total{webhook=\"w\"} 2").await;
+        server.wait_for_metrics("berth_notifications_waiting{webhook=\"w\"} 3").await;
+        receiver.answer(Answer::Take);
+        assert_eq!(tags(&receiver.taken(3).await), ["1", "2", "3"]);
+        server.wait_for_metrics("berth_notifications_delivered_total{webhook=\"w\"} 3").await;
+        server.wait_for_metrics("berth_notifications_waiting{webhook=\"w\"} 0").await;
+        let heard = receiver.heard();
+        assert_eq!(tags(&heard), ["1", "1", "1", "2", "3"]);
+        assert_eq!(heard[0].body, heard[2].body, "it is the same message, as often as it is sent");
+    }
+
+    async fn one_refused_message_does_not_keep_the_others(told: Plain) {
+        let Plain { server, receiver } = &told;
+        receiver.answer(Answer::Refuse(":2\""));
+        told.push(4).await;
+        assert_eq!(tags(&receiver.taken(3).await), ["1", "3", "4"]);
+        // Put off, and not forgotten.
+        server.wait_for_metrics("berth_notifications_waiting{webhook=\"w\"} 1").await;
+        receiver.answer(Answer::Take);
+        server.clock.advance_seconds(601);
+        assert_eq!(tags(&receiver.taken(4).await), ["1", "3", "4", "2"]);
+    }
+
+    async fn one_that_says_nothing_or_too_much(told: Plain) {
+        let Plain { server, receiver } = &told;
+        receiver.answer(Answer::Hang);
+        told.push(2).await;
+        server.wait_for_metrics("berth_notifications_failed_total{webhook=\"w\"} 1").await;
+        receiver.answer(Answer::Endless);
+        assert_eq!(tags(&receiver.taken(2).await), ["1", "2"]);
+        server.wait_for_metrics("berth_notifications_waiting{webhook=\"w\"} 0").await;
+    }
+
+    async fn what_nobody_takes_is_dropped_after_a_week(told: Plain) {
+        let Plain { server, receiver } = &told;
+        receiver.answer(Answer::Status(503));
+        told.push(2).await;
+        server.wait_for_metrics("berth_notifications_waiting{webhook=\"w\"} 2").await;
+        server.clock.advance_hours(7 * 24 - 1);
+        Image::new(3).push(&server.admin(), (IMAGE, "3")).await;
+        server.clock.advance_hours(2);
+        server.wait_for_metrics("berth_notifications_dropped_total{webhook=\"w\"} 2").await;
+        receiver.answer(Answer::Take);
+        assert_eq!(tags(&receiver.taken(1).await), ["3"]);
+    }
+
+    async fn nothing_is_written_down_where_nobody_listens(server: TestServer) {
+        Image::new(1).push(&server.admin(), (IMAGE, "1")).await;
+        server.admin().delete(&format!("/v2/{IMAGE}/manifests/{}", Image::new(1).digest())).await.expect(202);
+        let rows = server.meta().await.write(|tx| outbox::forget(tx, i64::MAX, 10)).await;
+        assert_eq!(rows.expect("writable"), Vec::<String>::new());
+    }
+}
+
+/// Each webhook hears of what it wants to know, and only of that; one that is down keeps none of the others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_webhook_by_itself() {
+    let (all, some, down) =
+        (Receiver::start().await, Receiver::start().await, Receiver::start().await);
+    down.answer(Answer::Status(503));
+    let secret = tempfile::NamedTempFile::new().expect("a temporary file");
+    std::fs::write(&secret, "one-of-ours\n").expect("writable");
+    let server = TestServer::start_with(Backend::Sqlite, |config| {
+        all.configure(config);
+        down.configure(config);
+        config.notifications[1].name = "down".to_owned();
+        config.notifications[1].projects = vec!["other".to_owned(), "p".to_owned()];
+        some.configure(config);
+        let some = &mut config.notifications[2];
+        some.name = "some".to_owned();
+        some.repositories = vec!["projects/p/locations/us-west1/repositories/r2".to_owned()];
+        some.subscription = "projects/p/subscriptions/mine".to_owned();
+        some.token_file = secret.path().to_owned();
+    })
+    .await;
+    let admin = server.admin();
+    Image::new(1).push(&admin, ("p/r1/image", "1")).await;
+    Image::new(2).push(&admin, ("p/r2/image", "2")).await;
+    Image::new(3).push(&admin, ("q/r2/image", "3")).await;
+    assert_eq!(tags(&all.taken(3).await), ["1", "2", "3"]);
+    let heard = some.taken(1).await;
+    assert_eq!(tags(&heard), ["2"]);
+    assert_eq!(heard[0].body["subscription"], "projects/p/subscriptions/mine");
+    assert_eq!(heard[0].headers["authorization"], "Bearer one-of-ours");
+    server.wait_for_metrics("berth_notifications_waiting{webhook=\"down\"} 2").await;
+    assert_eq!(some.heard().len(), 1);
+}
