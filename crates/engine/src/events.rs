@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use meta::outbox::{self, Change};
-use meta::{Id, MetaError, Tx, leases};
+use meta::removal::Gone;
+use meta::{Id, MetaError, Tx, leases, packages, repositories, tags, versions};
 use model::digest::Digest;
 use model::name::{ProjectId, RepositoryName};
 
@@ -20,8 +21,11 @@ const LEASE: Duration = Duration::from_secs(15);
 /// How long a message waits for its receiver, as in Pub/Sub.
 const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// How many messages are read, and forgotten, at once.
+/// How many messages are read at once.
 const BATCH: i64 = 50;
+
+/// How many are forgotten at once.
+const FORGOTTEN: i64 = 500;
 
 /// More of those that wait are not counted.
 const MOST_COUNTED: i64 = 1_000;
@@ -51,17 +55,11 @@ impl Webhook {
 pub struct Settled {
     /// Those that its receiver took.
     pub taken: Vec<Id>,
-    /// Those that let others go before them, and until when.
-    pub put_off: Vec<(Id, i64)>,
+    /// Those that let others go before them, and for how long.
+    pub put_off: Vec<(Id, Duration)>,
 }
 
 impl Engine {
-    /// The names of the webhooks that want to know of a repository.
-    pub(crate) fn webhooks_of(&self, repository: &RepositoryName) -> Arc<[String]> {
-        let wanting = self.settings.webhooks.iter().filter(|webhook| webhook.wants(repository));
-        wanting.map(|webhook| webhook.name.clone()).collect()
-    }
-
     /// How many messages wait for a webhook, up to a thousand, and whether one is due.
     pub async fn waiting_notifications(&self, webhook: &str) -> Result<(i64, bool), EngineError> {
         let (webhook, now) = (webhook.to_owned(), self.clock.now());
@@ -76,16 +74,10 @@ impl Engine {
     /// What a webhook is to be told next. Nothing, where another process is at it.
     pub async fn due_notifications(&self, webhook: &str) -> Result<Vec<Notification>, EngineError> {
         let (lease, holder, now) = (lease(webhook), self.holder.clone(), self.clock.now());
+        let times = (now, now + micros(LEASE));
         let held = self
             .meta
-            .write(move |tx| {
-                Ok::<_, EngineError>(leases::acquire(
-                    tx,
-                    &lease,
-                    &holder,
-                    (now, now + micros(LEASE)),
-                )?)
-            })
+            .write(move |tx| Ok::<_, EngineError>(leases::acquire(tx, &lease, &holder, times)?))
             .await?;
         if held.is_none() {
             return Ok(Vec::new());
@@ -98,13 +90,14 @@ impl Engine {
 
     /// Writes down what became of messages.
     pub async fn settle_notifications(&self, settled: Settled) -> Result<(), EngineError> {
+        let now = self.clock.now();
         self.meta
             .write(move |tx| {
                 for id in &settled.taken {
                     outbox::delete(tx, id)?;
                 }
-                for (id, due_at) in &settled.put_off {
-                    outbox::put_off(tx, id, *due_at)?;
+                for (id, wait) in &settled.put_off {
+                    outbox::put_off(tx, id, now + micros(*wait))?;
                 }
                 Ok(())
             })
@@ -123,8 +116,57 @@ impl Engine {
     /// Forgets messages that waited too long, also for webhooks that nobody knows any more. Answers whom they were for.
     pub async fn forget_notifications(&self) -> Result<Vec<String>, EngineError> {
         let before = self.clock.now() - micros(KEPT_FOR);
-        self.meta.write(move |tx| Ok(outbox::forget(tx, before, BATCH)?)).await
+        self.meta.write(move |tx| Ok(outbox::forget(tx, before, FORGOTTEN)?)).await
     }
+}
+
+impl Engine {
+    /// The names of the webhooks that want to know of a repository.
+    pub(crate) fn webhooks_of(&self, repository: &RepositoryName) -> Arc<[String]> {
+        let wanting = self.settings.webhooks.iter().filter(|webhook| webhook.wants(repository));
+        wanting.map(|webhook| webhook.name.clone()).collect()
+    }
+
+    /// How much of something large goes at once, if each piece is told to every webhook.
+    pub(crate) fn slice(&self, pieces: i64) -> i64 {
+        (pieces / (1 + self.settings.webhooks.len() as i64)).max(8)
+    }
+
+    /// Tells those who want to know what a whole image or repository took along, as far as it is not there again.
+    pub(crate) fn tell_removed(
+        &self,
+        tx: &mut Tx<'_>,
+        (repository, now): (&Id, i64),
+        gone: &[Gone],
+    ) -> Result<(), MetaError> {
+        if gone.is_empty() || self.settings.webhooks.is_empty() {
+            return Ok(());
+        }
+        let Some(name) = repositories::shown(tx, repository)? else { return Ok(()) };
+        let (webhooks, mut changes) = (self.webhooks_of(&name), Vec::new());
+        for gone in gone {
+            if !webhooks.is_empty() && !is_there(tx, &name, gone)? {
+                let Gone { image, tag, digest } = gone;
+                let (tag, digest) = (tag.as_deref(), digest.as_ref());
+                changes.push(Change { action: "DELETE", image, tag, digest });
+            }
+        }
+        outbox::insert(tx, &webhooks, (&name, now), &changes)
+    }
+}
+
+/// Whether it came back under its name meanwhile, or nobody knows its name.
+fn is_there(tx: &mut Tx<'_>, name: &RepositoryName, gone: &Gone) -> Result<bool, MetaError> {
+    if gone.image.is_empty() {
+        return Ok(true);
+    }
+    let Some(repository) = repositories::find(tx, name)? else { return Ok(false) };
+    let Some(package) = packages::find(tx, &repository.id, &gone.image)? else { return Ok(false) };
+    Ok(match (&gone.tag, &gone.digest) {
+        (Some(tag), _) => tags::find(tx, &package, tag)?.is_some(),
+        (None, Some(digest)) => versions::id_in_package(tx, &package, digest)?.is_some(),
+        (None, None) => false,
+    })
 }
 
 fn lease(webhook: &str) -> String {

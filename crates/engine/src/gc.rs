@@ -5,12 +5,14 @@
 //! blob, its copy (to the trash), and at last the file. Foreign keys guard each step against a push that runs
 //! at the same time. A review that fails or is cut short stays in the queue.
 
+mod removal;
+
 use std::ops::ControlFlow;
 use std::time::Duration;
 
 use blob::CopyId;
 use meta::gc_queue::{self, Review};
-use meta::{ErrorKind, Id, Tx, blobs, leases, removal, uploads, usage, versions};
+use meta::{ErrorKind, Id, Tx, blobs, leases, uploads, usage, versions};
 use model::digest::Digest;
 
 use crate::{Engine, EngineError, micros};
@@ -171,7 +173,7 @@ impl Engine {
         if review.kind == COPY {
             return self.review_copy(review, mode).await;
         }
-        let wanted = review.clone();
+        let (wanted, engine) = (review.clone(), self.clone());
         if mode == GcMode::DryRun {
             return self.meta.read(move |tx| judge(tx, &wanted, times)).await;
         }
@@ -182,7 +184,7 @@ impl Engine {
                     return Ok(Verdict::Kept);
                 }
                 let verdict = judge(tx, &wanted, times)?;
-                carry_out(tx, &wanted, verdict, times)?;
+                carry_out(&engine, tx, (&wanted, verdict), times)?;
                 Ok(verdict)
             })
             .await;
@@ -256,11 +258,11 @@ fn judge(tx: &mut Tx<'_>, review: &Review, times: Times) -> Result<Verdict, Engi
             Some(_) | None => Ok(Verdict::Kept),
         },
         PACKAGE => {
-            let due = removal::is_package_due(tx, &parse_id(&review.id)?)?;
+            let due = meta::removal::is_package_due(tx, &parse_id(&review.id)?)?;
             Ok(if due { Verdict::Package } else { Verdict::Kept })
         }
         REPOSITORY => {
-            let due = removal::is_due(tx, &parse_id(&review.id)?)?;
+            let due = meta::removal::is_due(tx, &parse_id(&review.id)?)?;
             Ok(if due { Verdict::Repository } else { Verdict::Kept })
         }
         kind => Err(EngineError::Internal(format!("nobody reviews {kind}"))),
@@ -269,9 +271,9 @@ fn judge(tx: &mut Tx<'_>, review: &Review, times: Times) -> Result<Verdict, Engi
 
 /// Removes what [`judge`] found to be needed by nothing, and asks for the reviews that follow from it.
 fn carry_out(
+    engine: &Engine,
     tx: &mut Tx<'_>,
-    review: &Review,
-    verdict: Verdict,
+    (review, verdict): (&Review, Verdict),
     times: Times,
 ) -> Result<(), EngineError> {
     match verdict {
@@ -300,8 +302,8 @@ fn carry_out(
                 trash_former(tx, &copy, times.trash_due)?;
             }
         }
-        Verdict::Package => remove_some_of_package(tx, review, times)?,
-        Verdict::Repository => remove_some(tx, review, times)?,
+        Verdict::Package => removal::remove_some_of_package(engine, tx, review, times)?,
+        Verdict::Repository => removal::remove_some(engine, tx, review, times)?,
         Verdict::Manifest => {
             versions::delete_content(tx, &parse_id(&review.id)?)?;
         }
@@ -314,43 +316,6 @@ fn carry_out(
             }
         }
     }
-    Ok(())
-}
-
-/// Removes a slice of a repository, and comes back for the next one.
-fn remove_some(tx: &mut Tx<'_>, review: &Review, times: Times) -> Result<(), EngineError> {
-    const SLICE: i64 = 250;
-    let removed = removal::remove_some(tx, &parse_id(&review.id)?, SLICE)?;
-    let texts = |digests: &[Digest]| digests.iter().map(Digest::to_string).collect::<Vec<_>>();
-    gc_queue::enqueue(tx, CONTENT, &texts(&removed.contents), times.now)?;
-    gc_queue::enqueue(tx, BLOB, &texts(&removed.blobs), times.now)?;
-    for copy in &removed.copies {
-        trash_unfinished(tx, copy, times.trash_due)?;
-    }
-    if !removed.done {
-        gc_queue::enqueue(tx, REPOSITORY, std::slice::from_ref(&review.id), times.now)?;
-    }
-    Ok(())
-}
-
-/// Removes a slice of an image, and comes back for the next one.
-fn remove_some_of_package(
-    tx: &mut Tx<'_>,
-    review: &Review,
-    times: Times,
-) -> Result<(), EngineError> {
-    const SLICE: i64 = 250;
-    let package = parse_id(&review.id)?;
-    let Some(removed) = removal::remove_some_of_package(tx, &package, SLICE)? else {
-        return Ok(());
-    };
-    let contents: Vec<String> = removed.contents.iter().map(Digest::to_string).collect();
-    let links: Vec<String> =
-        removed.blobs.iter().map(|blob| link_id(&removed.repository, blob)).collect();
-    gc_queue::enqueue(tx, CONTENT, &contents, times.now)?;
-    gc_queue::enqueue(tx, LINK, &links, times.review_due)?;
-    usage::add_delta(tx, &removed.repository, -removed.bytes)?;
-    gc_queue::enqueue(tx, PACKAGE, std::slice::from_ref(&review.id), times.now)?;
     Ok(())
 }
 

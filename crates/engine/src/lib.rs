@@ -154,11 +154,6 @@ impl Engine {
         Ok(())
     }
 
-    /// What time it is.
-    pub fn now(&self) -> Micros {
-        self.clock.now()
-    }
-
     /// Writes down what is only in memory, and closes the database.
     pub async fn close(&self) {
         if let Err(error) = self.flush_pulls().await {

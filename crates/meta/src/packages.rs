@@ -40,10 +40,25 @@ pub fn ensure(
 
 /// Makes an image invisible and its name free. What it holds is removed afterwards, some at a time.
 pub fn hide(tx: &mut Tx<'_>, id: &Id) -> Result<u64, MetaError> {
+    let sql = "SELECT name FROM packages WHERE id = ?1";
+    let Some(name) = tx.opt(sql, params![id], |row| row.text(0))? else { return Ok(0) };
     // No name that parses begins with a dot, and '.' stands before '/' and all that names begin with.
-    let hidden = format!(".{id}");
+    let hidden = hidden_name(id, &name);
     let sql = "UPDATE packages SET name = ?2, path = ?2 WHERE id = ?1";
     tx.exec(sql, params![id, hidden.as_str()])
+}
+
+/// What is called otherwise from now on: nothing that anybody can name, and what it was.
+pub(crate) fn hidden_name(id: &Id, name: &str) -> String {
+    format!(".{id}/{name}")
+}
+
+/// What an image or a repository is called, or was before it was hidden.
+pub(crate) fn shown_name(name: &str) -> &str {
+    match name.strip_prefix('.') {
+        Some(hidden) => hidden.split_once('/').map_or("", |(_, name)| name),
+        None => name,
+    }
 }
 
 /// What stands before all images but those that are hidden.

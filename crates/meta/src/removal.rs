@@ -6,13 +6,37 @@ use std::collections::BTreeSet;
 
 use model::digest::Digest;
 
+use crate::packages::shown_name;
 use crate::{Id, MetaError, Tx, digest_at, opt_digest_at, params};
+
+/// A tag, or a version, that is gone.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Gone {
+    /// The image that had it.
+    pub image: String,
+    /// The tag.
+    pub tag: Option<String>,
+    /// The version's digest.
+    pub digest: Option<Digest>,
+}
+
+impl Gone {
+    fn tag(image: &str, tag: String) -> Self {
+        Self { image: shown_name(image).to_owned(), tag: Some(tag), digest: None }
+    }
+
+    fn version(image: &str, digest: Digest) -> Self {
+        Self { image: shown_name(image).to_owned(), tag: None, digest: Some(digest) }
+    }
+}
 
 /// What a slice of a removal let go, for the reviews that follow.
 #[derive(Debug, Default)]
 pub struct Removed {
     /// Whether nothing is left, the repository's own row included.
     pub done: bool,
+    /// Tags and versions.
+    pub gone: Vec<Gone>,
     /// Manifests whose bytes may be needed by nobody now.
     pub contents: Vec<Digest>,
     /// Blobs that may be needed by nobody now.
@@ -24,11 +48,23 @@ pub struct Removed {
 /// Removes up to `limit` rows of one kind.
 pub fn remove_some(tx: &mut Tx<'_>, repository: &Id, limit: i64) -> Result<Removed, MetaError> {
     let mut removed = Removed::default();
-    for rows in [
+    let references =
         "DELETE FROM manifest_refs WHERE (version_id, position) IN (SELECT version_id, position
-           FROM manifest_refs WHERE repository_id = ?1 LIMIT ?2)",
+           FROM manifest_refs WHERE repository_id = ?1 LIMIT ?2)";
+    if tx.exec(references, params![repository, limit])? > 0 {
+        return Ok(removed);
+    }
+    removed.gone = tx.query(
         "DELETE FROM tags WHERE (package_id, name) IN (SELECT t.package_id, t.name
-           FROM packages p JOIN tags t ON t.package_id = p.id WHERE p.repository_id = ?1 LIMIT ?2)",
+           FROM packages p JOIN tags t ON t.package_id = p.id WHERE p.repository_id = ?1 LIMIT ?2)
+         RETURNING (SELECT p.name FROM packages p WHERE p.id = tags.package_id), name",
+        params![repository, limit],
+        |row| Ok(Gone::tag(&row.text(0)?, row.text(1)?)),
+    )?;
+    if !removed.gone.is_empty() {
+        return Ok(removed);
+    }
+    for rows in [
         "DELETE FROM tag_history WHERE id IN (SELECT h.id
            FROM packages p JOIN tag_history h ON h.package_id = p.id WHERE p.repository_id = ?1 LIMIT ?2)",
         "DELETE FROM usage_deltas WHERE id IN (SELECT id
@@ -41,14 +77,15 @@ pub fn remove_some(tx: &mut Tx<'_>, repository: &Id, limit: i64) -> Result<Remov
             return Ok(removed);
         }
     }
-    removed.contents = tx.query(
+    removed.gone = tx.query(
         "DELETE FROM versions WHERE id IN (SELECT v.id
            FROM packages p JOIN versions v ON v.package_id = p.id WHERE p.repository_id = ?1 LIMIT ?2)
-         RETURNING digest",
+         RETURNING (SELECT p.name FROM packages p WHERE p.id = versions.package_id), digest",
         params![repository, limit],
-        |row| digest_at(row, 0),
+        |row| Ok(Gone::version(&row.text(0)?, digest_at(row, 1)?)),
     )?;
-    if !removed.contents.is_empty() {
+    removed.contents = removed.gone.iter().filter_map(|gone| gone.digest.clone()).collect();
+    if !removed.gone.is_empty() {
         return Ok(removed);
     }
     removed.blobs = tx.query(
@@ -97,6 +134,8 @@ pub fn is_due(tx: &mut Tx<'_>, repository: &Id) -> Result<bool, MetaError> {
 pub struct RemovedOfPackage {
     /// The repository that the image was in.
     pub repository: Id,
+    /// Tags and versions.
+    pub gone: Vec<Gone>,
     /// Manifests whose bytes may be needed by nobody now.
     pub contents: Vec<Digest>,
     /// Blobs that the repository may need no more.
@@ -119,10 +158,16 @@ pub fn remove_some_of_package(
     package: &Id,
     limit: i64,
 ) -> Result<Option<RemovedOfPackage>, MetaError> {
-    let sql = "SELECT repository_id FROM packages WHERE id = ?1";
-    let Some(repository) = tx.opt(sql, params![package], |row| row.id(0))? else { return Ok(None) };
-    let mut removed =
-        RemovedOfPackage { repository, contents: Vec::new(), blobs: BTreeSet::new(), bytes: 0 };
+    let sql = "SELECT repository_id, name FROM packages WHERE id = ?1";
+    let found = tx.opt(sql, params![package], |row| Ok((row.id(0)?, row.text(1)?)))?;
+    let Some((repository, image)) = found else { return Ok(None) };
+    let mut removed = RemovedOfPackage {
+        repository,
+        gone: Vec::new(),
+        contents: Vec::new(),
+        blobs: BTreeSet::new(),
+        bytes: 0,
+    };
     let mut left = limit;
     while left > 0 {
         let version = tx.opt(
@@ -140,11 +185,12 @@ pub fn remove_some_of_package(
             }
             return Ok(Some(removed));
         };
-        left -= let_go(tx, &version, &mut removed.blobs, left)?;
+        left -= let_go(tx, (&version, &image), &mut removed, left)?;
         if left > 0 {
             tx.exec("DELETE FROM versions WHERE id = ?1", params![&version])?;
             removed.bytes += bytes;
-            removed.contents.push(digest);
+            removed.contents.push(digest.clone());
+            removed.gone.push(Gone::version(&image, digest));
             left -= 1;
         }
     }
@@ -154,14 +200,23 @@ pub fn remove_some_of_package(
 /// Removes up to `limit` rows that a version has elsewhere. Answers how many there were: fewer are all.
 fn let_go(
     tx: &mut Tx<'_>,
-    version: &Id,
-    blobs: &mut BTreeSet<Digest>,
+    (version, image): (&Id, &str),
+    removed: &mut RemovedOfPackage,
     limit: i64,
 ) -> Result<i64, MetaError> {
-    let mut left = limit;
-    for rows in [
+    let tags = tx.query(
         "DELETE FROM tags WHERE (package_id, name) IN
-           (SELECT package_id, name FROM tags WHERE version_id = ?1 LIMIT ?2)",
+           (SELECT package_id, name FROM tags WHERE version_id = ?1 LIMIT ?2)
+         RETURNING name",
+        params![version, limit],
+        |row| row.text(0),
+    )?;
+    let mut left = limit - tags.len() as i64;
+    removed.gone.extend(tags.into_iter().map(|tag| Gone::tag(image, tag)));
+    if left == 0 {
+        return Ok(limit);
+    }
+    for rows in [
         "DELETE FROM pull_counts WHERE (version_id, day) IN
            (SELECT version_id, day FROM pull_counts WHERE version_id = ?1 LIMIT ?2)",
         // By indexes of the same image, which go too.
@@ -181,6 +236,6 @@ fn let_go(
         |row| opt_digest_at(row, 0),
     )?;
     left -= named.len() as i64;
-    blobs.extend(named.into_iter().flatten());
+    removed.blobs.extend(named.into_iter().flatten());
     Ok(limit - left)
 }

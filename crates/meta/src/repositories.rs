@@ -2,6 +2,7 @@
 
 use model::name::{Location, ProjectId, RepositoryName};
 
+use crate::packages::{hidden_name, shown_name};
 use crate::{Id, MetaError, Row, Tx, params};
 
 /// A repository as it is loaded for every request.
@@ -168,10 +169,29 @@ pub fn set(tx: &mut Tx<'_>, repository: &Described) -> Result<u64, MetaError> {
     )
 }
 
+/// What a repository is called, or was before it was hidden.
+pub fn shown(tx: &mut Tx<'_>, id: &Id) -> Result<Option<RepositoryName>, MetaError> {
+    let name = tx.opt(
+        "SELECT project, location, name FROM repositories WHERE id = ?1",
+        params![id],
+        |row| Ok((row.text(0)?, row.text(1)?, row.text(2)?)),
+    )?;
+    // One that an older berth has hidden forgot its name.
+    Ok(name.and_then(|(project, location, name)| {
+        Some(RepositoryName {
+            project: project.parse().ok()?,
+            location: location.parse().ok()?,
+            repository: shown_name(&name).parse().ok()?,
+        })
+    }))
+}
+
 /// Makes a repository invisible and its name free. What it holds is removed afterwards, some at a time.
 pub fn hide(tx: &mut Tx<'_>, id: &Id, now: i64) -> Result<u64, MetaError> {
+    let sql = "SELECT name FROM repositories WHERE id = ?1";
+    let Some(name) = tx.opt(sql, params![id], |row| row.text(0))? else { return Ok(0) };
     // No name that parses begins with a dot.
-    let hidden = format!(".{id}");
+    let hidden = hidden_name(id, &name);
     tx.exec(
         "UPDATE repositories SET state = 'deleting', name = ?2, updated_at = ?3 WHERE id = ?1",
         params![id, hidden.as_str(), now],

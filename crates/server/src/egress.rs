@@ -29,8 +29,9 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// How long a request may take, with its answer.
 const WHOLE: Duration = Duration::from_secs(10);
 
-/// How much of an answer is read, so that its connection can be used again.
+/// How much of what follows a status is read, so that its connection can be used again, and how long it may take.
 const MOST_READ: usize = 4 << 10;
+const REST: Duration = Duration::from_secs(1);
 
 /// Why a target was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -113,13 +114,17 @@ impl Target {
         }
         let request = self.client.post(self.url.clone()).headers(headers).body(body);
         let mut answer = request.send().await.map_err(send_error)?;
-        let (status, mut read) = (answer.status(), 0);
-        while let Ok(Some(chunk)) = answer.chunk().await {
-            read += chunk.len();
-            if read > MOST_READ {
-                break;
+        let status = answer.status();
+        let rest = async {
+            let mut read = 0;
+            while let Ok(Some(chunk)) = answer.chunk().await {
+                read += chunk.len();
+                if read > MOST_READ {
+                    break;
+                }
             }
-        }
+        };
+        let _ = tokio::time::timeout(REST, rest).await;
         Ok(status)
     }
 }

@@ -115,31 +115,32 @@ async fn collect(app: &App, stop: &watch::Receiver<bool>) {
         Ok(report) => app.metrics.files_collected(report.files),
         Err(error) => tracing::warn!(%error, "collection stopped and will be repeated: {error}"),
     }
-    while unless_stopped(stop).is_continue() && forget_notifications(app).await {}
+    forget_notifications(app, stop).await;
 }
 
-/// Forgets some messages that nobody took in time. Answers whether there may be more.
-async fn forget_notifications(app: &App) -> bool {
-    let forgotten = match app.engine.forget_notifications().await {
-        Ok(forgotten) => forgotten,
-        Err(error) => {
-            tracing::warn!(%error, "old messages for webhooks could not be forgotten yet: {error}");
-            return false;
+/// Forgets messages that nobody took in time.
+async fn forget_notifications(app: &App, stop: &watch::Receiver<bool>) {
+    let mut counts = BTreeMap::<String, u64>::new();
+    while unless_stopped(stop).is_continue() {
+        match app.engine.forget_notifications().await {
+            Ok(forgotten) if forgotten.is_empty() => break,
+            Ok(forgotten) => {
+                forgotten.into_iter().for_each(|webhook| *counts.entry(webhook).or_default() += 1);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "old messages for webhooks could not be forgotten yet: {error}");
+                break;
+            }
         }
-    };
-    let mut counts = BTreeMap::<_, u64>::new();
-    for webhook in &forgotten {
-        *counts.entry(webhook).or_default() += 1;
     }
     for (webhook, count) in counts {
-        app.metrics.notifications_dropped(webhook, count);
+        app.metrics.notifications_dropped(&webhook, count);
         tracing::warn!(
-            webhook,
+            webhook.name = webhook.as_str(),
             count,
             "webhook {webhook}: {count} messages are lost that it did not take for seven days"
         );
     }
-    !forgotten.is_empty()
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use engine::{EngineError, Notification, Settled, Webhook, micros};
+use engine::{EngineError, Notification, Settled, Webhook};
 use http::{HeaderValue, StatusCode};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -126,7 +126,7 @@ pub(crate) fn start(
 ) {
     for receiver in receivers {
         let (app, stop) = (app.clone(), stop.clone());
-        jobs.spawn(async move { Telling::new(app, receiver).run(stop).await });
+        jobs.spawn(Telling { app, receiver, course: Course::default(), stop }.run());
     }
 }
 
@@ -135,24 +135,16 @@ struct Telling {
     app: App,
     receiver: Receiver,
     course: Course,
+    stop: watch::Receiver<bool>,
 }
 
 impl Telling {
-    fn new(app: App, receiver: Receiver) -> Self {
-        Self { app, receiver, course: Course::default() }
-    }
-
-    async fn run(mut self, mut stop: watch::Receiver<bool>) {
-        let mut ticks = Ticks::new(LOOK_EVERY, &stop);
+    async fn run(mut self) {
+        let mut ticks = Ticks::new(LOOK_EVERY, &self.stop);
         while ticks.next().await {
-            // A message that is on its way when it is to stop is sent again by whoever comes next.
-            let told = tokio::select! {
-                told = self.tell() => told,
-                _ = stop.wait_for(|stop| *stop) => break,
-            };
-            if let Err(error) = told {
+            if let Err(error) = self.tell().await {
                 let name = self.receiver.name();
-                tracing::warn!(webhook = name, %error, "webhook {name}: cannot see what there is to tell: {error}");
+                tracing::warn!(webhook.name = name, %error, "webhook {name}: cannot see what there is to tell: {error}");
             }
         }
         let _ = self.app.engine.release_notifications(self.receiver.name()).await;
@@ -164,7 +156,7 @@ impl Telling {
         loop {
             let (waiting, due) = engine.waiting_notifications(self.receiver.name()).await?;
             self.app.metrics.notifications_waiting(self.receiver.name(), waiting);
-            if !due || self.course.rests(Instant::now()) {
+            if !due || self.course.rests(Instant::now()) || *self.stop.borrow() {
                 return Ok(());
             }
             let messages = engine.due_notifications(self.receiver.name()).await?;
@@ -177,13 +169,18 @@ impl Telling {
     }
 
     /// Sends messages one after the other, until one is not taken or it is time to write down which were.
-    async fn send_all(&mut self, messages: Vec<Notification>) -> Settled {
+    async fn send_all(&mut self, mut left: Vec<Notification>) -> Settled {
         let (mut settled, began) = (Settled::default(), Instant::now());
-        let mut left = messages;
+        let mut stop = self.stop.clone();
         while !left.is_empty() && began.elapsed() < SETTLE_EVERY {
             let chosen = self.course.choose(left.len());
             let message = left.remove(chosen);
-            match self.send(&message).await {
+            let sent = tokio::select! {
+                sent = self.send(&message) => sent,
+                // It is sent again by whoever comes next.
+                _ = stop.wait_for(|stop| *stop) => break,
+            };
+            match sent {
                 Ok(()) => {
                     settled.taken.push(message.id);
                     self.taken(chosen);
@@ -228,7 +225,7 @@ impl Telling {
         self.app.metrics.notification_delivered(name);
         if let ControlFlow::Break(failures) = self.course.taken(chosen) {
             tracing::info!(
-                webhook = name,
+                webhook.name = name,
                 "webhook {name} takes messages again, after {failures} attempts"
             );
         }
@@ -241,23 +238,23 @@ impl Telling {
         let others_first = self.course.failed(cause, Instant::now());
         if self.course.has_just_begun_to_fail() {
             tracing::warn!(
-                webhook = name,
+                webhook.name = name,
                 "webhook {name} does not take messages, which wait and are sent again: {why}"
             );
         }
         others_first
     }
 
-    /// Until when a message is put off.
-    fn put_off(&self, message: &Notification) -> i64 {
+    /// How long a message is put off.
+    fn put_off(&self, message: &Notification) -> Duration {
         let (name, id) = (self.receiver.name(), message.id);
         if message.put_off == 0 {
             tracing::warn!(
-                webhook = name, message.id = %id,
+                webhook.name = name, message.id = %id,
                 "webhook {name} takes other messages than {id}, which is sent again later"
             );
         }
-        self.app.engine.now() + micros(course::later(message.put_off))
+        course::later(message.put_off)
     }
 }
 

@@ -71,7 +71,7 @@ on_each! {
                 while removal::remove_some_of_package(tx, &again.package, 10)?.is_some() {}
                 Ok((before, gone.package))
             }).await;
-            let (mut slices, mut contents, mut bytes) = (0, Vec::new(), 0);
+            let (mut slices, mut contents, mut bytes, mut names) = (0, Vec::new(), 0, Vec::new());
             loop {
                 let slice = db.write(move |tx| {
                     assert_eq!(removal::is_package_due(tx, &gone)?, packages_has(tx, &gone)?);
@@ -79,6 +79,7 @@ on_each! {
                 }).await;
                 let Some(slice) = slice else { break };
                 contents.extend(slice.contents);
+                names.extend(slice.gone);
                 bytes += slice.bytes;
                 slices += 1;
                 assert!(slices < 500, "it comes to an end");
@@ -87,6 +88,9 @@ on_each! {
             contents.sort();
             contents.dedup();
             assert_eq!((contents.len(), bytes), (6, 5 * 6 + 5), "by {limit}");
+            assert!(names.iter().all(|gone| gone.image == "gone"), "{names:?}");
+            assert_eq!(names.iter().filter(|gone| gone.tag.is_some()).count(), 15);
+            assert_eq!(names.iter().filter(|gone| gone.digest.is_some()).count(), 6);
             // 6 versions with 15 tags, 20 days, 5 layers, 5 children twice, and 7 changes.
             assert!(slices >= 50 / limit, "{slices} slices by {limit}");
         }

@@ -69,7 +69,12 @@ impl Course {
         self.rest_until = Some(now + jittered(rest, getrandom::u32().unwrap_or_default()));
         let refused = cause == Cause::Refused;
         self.refusals = self.refusals.saturating_add(refused.into());
-        refused && std::mem::take(&mut self.doubtful)
+        let put_off = refused && std::mem::take(&mut self.doubtful);
+        if put_off {
+            // The next one has patience of its own.
+            self.refusals = 0;
+        }
+        put_off
     }
 
     /// Whether the last attempt was the first one that failed.

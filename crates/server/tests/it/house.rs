@@ -63,6 +63,21 @@ fn handlers_do_not_reach_past_the_engine() {
     }
 }
 
+/// What leaves goes by one way, where addresses are vetted.
+#[test]
+fn requests_leave_by_one_way() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let leaves = |path: &PathBuf| {
+        let text = std::fs::read_to_string(path).expect("readable");
+        ["reqwest::", "TcpStream::connect", "lookup_host("]
+            .into_iter()
+            .any(|way| text.contains(way))
+    };
+    let mut leaving: Vec<_> = sources(&source).into_iter().filter(leaves).collect();
+    leaving.retain(|path| !path.starts_with(source.join("egress")));
+    assert_eq!(leaving, [source.join("egress.rs")]);
+}
+
 /// A route says what it asks of its caller, or there is no way to it: one file adds them to routers.
 #[test]
 fn routes_are_declared() {

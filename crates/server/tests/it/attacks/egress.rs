@@ -2,9 +2,23 @@
 //! hands out a cloud machine's credentials, that turn out to do so, or that show what was answered.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use server::config::Notification;
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+use super::lures::self_signed_certificate;
 use crate::util::process::{Berth, address, berth, wait_for};
-use crate::util::{Answer, Client, Image, Receiver, TestServer, on_both, wait_for_metrics};
+use crate::util::{
+    Accounts, Answer, Backend, Client, Image, Receiver, Start, TestServer, on_both,
+    wait_for_metrics,
+};
 
 const IMAGE: &str = "p/r1/image";
 
@@ -16,12 +30,21 @@ fn webhook(url: &str) -> String {
 /// Waits until a message was not taken.
 const FAILED: &str = "berth_notifications_failed_total{webhook=\"w\"} 1";
 
+/// Where the test starts its server.
+struct On(Backend);
+
+impl Start for On {
+    async fn start(backend: Backend) -> Self {
+        Self(backend)
+    }
+}
+
 on_both! {
-    async fn attack_51_a_name_is_what_it_turns_out_to_be(server: TestServer) {
+    async fn attack_51_a_name_is_what_it_turns_out_to_be(on: On) {
         let receiver = Receiver::start().await;
         let port = receiver.address.port();
         // Another name and another port are open, and this one is not.
-        let server = TestServer::start_with(server.backend.clone(), |config| {
+        let server = TestServer::start_with(on.0, |config| {
             receiver.configure(config);
             config.notifications[0].url = format!("http://localhost:{port}/");
             config.egress.allow = vec!["localhost:1".to_owned(), "127.0.0.2".to_owned()];
@@ -32,9 +55,9 @@ on_both! {
         assert_eq!(receiver.heard().len(), 0);
     }
 
-    async fn attack_51_no_redirect_is_followed(server: TestServer) {
+    async fn attack_51_no_redirect_is_followed(on: On) {
         let (open, within) = (Receiver::start().await, Receiver::start().await);
-        let server = TestServer::start_with(server.backend.clone(), |config| {
+        let server = TestServer::start_with(on.0, |config| {
             open.configure(config);
             config.egress.allow.push(within.address.to_string());
         })
@@ -44,6 +67,36 @@ on_both! {
         server.wait_for_metrics(FAILED).await;
         assert_eq!((open.heard().len(), within.heard().len()), (1, 0));
     }
+}
+
+/// Who cannot prove to be the receiver hears nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn attack_51_an_unknown_certificate_is_refused() {
+    let key = Accounts::start(Backend::Sqlite).await.owner_key;
+    let certificate = CertificateDer::from(self_signed_certificate(&key));
+    let private = PrivatePkcs8KeyDer::from(STANDARD.decode(key.secret()).expect("base64"));
+    let tls = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("the provider's")
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], private.into())
+        .expect("they belong together");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("it listens");
+    let met = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.expect("a client");
+        TlsAcceptor::from(Arc::new(tls)).accept(stream).await.map(drop)
+    });
+    let server = TestServer::start_with(Backend::Sqlite, |config| {
+        let (name, url) = ("w".to_owned(), format!("https://{address}/"));
+        config.notifications = vec![Notification { name, url, ..Notification::default() }];
+        config.egress.allow = vec![address.to_string()];
+    })
+    .await;
+    Image::new(1).push(&server.admin(), (IMAGE, "1")).await;
+    server.wait_for_metrics(FAILED).await;
+    let refused = met.await.expect("it ends").expect_err("the client leaves");
+    assert!(refused.to_string().contains("alert"), "{refused}");
 }
 
 /// Whatever way an address is written in. Nothing is opened before that is known.

@@ -9,7 +9,9 @@ use model::media_type::OCI_MANIFEST;
 use serde_json::json;
 
 use super::{R1, at, begin, path, push, tag, version_of};
+use crate::gc::collect;
 use crate::util::accounts::PROJECT;
+use crate::util::google::repository;
 use crate::util::receiver::Heard;
 use crate::util::{Accounts, Answer, Backend, Image, Receiver, Start, TestServer, on_both};
 
@@ -132,6 +134,36 @@ on_both! {
         let ids: std::collections::BTreeSet<_> =
             heard.iter().map(|heard| heard.body["message"]["messageId"].to_string()).collect();
         assert_eq!(ids.len(), heard.len());
+    }
+
+    async fn a_whole_image_or_repository_is_told_piece_by_piece(told: Told) {
+        let Told { accounts, receiver } = &told;
+        let owner = begin(accounts).await;
+        let (first, second, third) = (Image::new(1), Image::new(2), Image::new(3));
+        push(owner, "a/b", "1", &first).await;
+        push(owner, "a/b", &second.digest(), &second).await;
+        push(owner, "other", "2", &third).await;
+        receiver.taken(3).await;
+        owner.delete(&at("packages/a%2Fb")).await.expect(200);
+        // Here again before its rows are gone: it would be told as if it were not.
+        push(owner, "a/b", &second.digest(), &second).await;
+        receiver.taken(4).await;
+        collect(&accounts.server).await;
+        let uri = format!("us-west1-docker.localhost:{}/{PROJECT}/{R1}", accounts.server.address.port());
+        let tag = |name: &str| json!({ "action": "DELETE", "tag": format!("{uri}/{name}") });
+        let digest = |name: &str, image: &Image| {
+            json!({ "action": "DELETE", "digest": format!("{uri}/{name}@{}", image.digest()) })
+        };
+        let heard = receiver.taken(6).await;
+        let data: Vec<_> = heard[4..].iter().map(Heard::data).collect();
+        assert_eq!(data, [tag("a/b:1"), digest("a/b", &first)]);
+        owner.delete(&format!("/v1/{}", repository(PROJECT, R1))).await.expect(200);
+        collect(&accounts.server).await;
+        let heard = receiver.taken(9).await;
+        let mut data: Vec<_> = heard[6..].iter().map(Heard::data).collect();
+        assert_eq!(data.remove(0), tag("other:2"));
+        data.sort_by_key(|data| data["digest"].to_string());
+        assert_eq!(data, [digest("a/b", &second), digest("other", &third)]);
     }
 
     async fn a_receiver_that_was_down_misses_nothing(told: Plain) {
