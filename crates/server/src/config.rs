@@ -173,6 +173,10 @@ mod tests {
         assert!(config.new_repositories.sparse);
         let config = read("", &[("BERTH_OPS_LISTEN", "off")]).expect("valid");
         assert_eq!(config.ops_listen, OpsListen::Off);
+        let webhook = "[{ name = \"w\", url = \"https://hooks.example.com/secret\" }]";
+        let config = read("", &[("BERTH_NOTIFICATIONS", webhook)]).expect("valid");
+        assert_eq!(config.notifications[0].name, "w");
+        assert!(!format!("{config:?}").contains("secret"), "a URL may be one");
         let variables = [("BERTH_AUDIT_FILE", "-"), ("BERTH_AUDIT_READS", "true")];
         let config = read("[audit]\nfile = \"off\"", &variables).expect("valid");
         assert_eq!((config.audit.file, config.audit.reads), (AuditFile::StandardError, true));
@@ -182,6 +186,9 @@ mod tests {
     fn unknown_keys_are_named() {
         assert!(read("lisen = 5", &[]).expect_err("misspelt").contains("lisen"));
         assert!(read("[gc]\ngrase = \"1s\"", &[]).expect_err("misspelt").contains("grase"));
+        assert!(
+            read("[[notifications]]\nurll = \"x\"", &[]).expect_err("misspelt").contains("urll")
+        );
         let error = read("", &[("BERTH_LISEN", "x")]).expect_err("misspelt");
         assert!(error.contains("BERTH_LISEN"));
         assert!(read("[gc]\ngrace = \"soon\"", &[]).expect_err("no span").contains("soon"));

@@ -265,3 +265,41 @@ fn cause(status: StatusCode) -> Cause {
         _ => Cause::Refused,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(settings: &str, expected: &str) {
+        let config: Config = toml::from_str(settings).expect("settings");
+        let refused = Receiver::all(&config, &Arc::default()).err().expect("it cannot work");
+        let refused = format!("{refused:#}");
+        assert!(refused.starts_with("notifications") && refused.contains(expected), "{refused}");
+    }
+
+    #[test]
+    fn what_cannot_work_is_named() {
+        let with = |rest: &str| {
+            format!(
+                "[[notifications]]\nname = \"w\"\nurl = \"https://hooks.example.com\"\n{rest}\n"
+            )
+        };
+        for name in ["", "a b", "a/b", &"a".repeat(256)] {
+            check(&format!("[[notifications]]\nname = \"{name}\""), "name must have");
+        }
+        check("[[notifications]]\nname = \"w\"", "\"w\": url: is no URL");
+        check(&with("token_file = \"/no/such/file\""), "token_file: cannot read /no/such/file");
+        check(
+            &with("token_variable = \"NO_SUCH_VARIABLE\""),
+            "token_variable: \"NO_SUCH_VARIABLE\"",
+        );
+        check(&with("token_file = \"a\"\ntoken_variable = \"B\""), "there is one token");
+        check(&with("projects = [\"A B\"]"), "projects: \"A B\"");
+        check(&with("repositories = [\"p/r\"]"), "repositories: \"p/r\"");
+        check(&with("").repeat(2), "notifications.name \"w\" is there twice");
+        let many: String =
+            (0..=MOST).map(|n| with("").replace("\"w\"", &format!("\"w{n}\""))).collect();
+        check(&many, "more than 100");
+    }
+}
