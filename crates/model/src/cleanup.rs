@@ -120,9 +120,14 @@ impl Policies {
         self.policies.is_empty()
     }
 
+    /// Whether nothing is ever deleted by them.
+    pub fn delete_nothing(&self) -> bool {
+        self.policies.iter().all(|policy| policy.action == Action::Keep)
+    }
+
     /// Whether there are some, and none that deletes: a common mistake, because nothing happens.
     pub fn only_keep(&self) -> bool {
-        !self.is_empty() && self.policies.iter().all(|policy| policy.action == Action::Keep)
+        !self.is_empty() && self.delete_nothing()
     }
 
     /// What the policies want with a manifest, at a time.
