@@ -46,5 +46,23 @@ page_runs() (
   has "cannot update tag 1.0. The repository has enabled tag immutability; 1.0 is $(digest_of layout10)" <<<"$said"
   run_page "Tags that stay" " --no-immutable-tags"
   crane push layout12 "$images/web:1.0"
+
+  local build
+  for build in 0 1 2; do crane push "layout1$build" "$images/job:ci-$build"; done
+  awk '/^```/ { inside = $0 == "```json"; next } inside' "$root/$page" >policy.json
+  said=$(run_page Cleanup "policy.json --dry-run" 2>&1)
+  has "Dry run is enabled." <<<"$said"
+  said=$(run_page Cleanup list-cleanup-policies)
+  has mostRecentVersions <<<"$said"
+  export BERTH_DATA=$data
+  said=$(run_page Cleanup "berth cleanup --dry-run")
+  has "job@$(digest_of layout10)  ci-0  " <<<"$said"
+  has "1 of " <<<"$said"
+  run_page Cleanup "policy.json --no-dry-run"
+  said=$(run_page Cleanup "berth cleanup team-one")
+  has " versions deleted" <<<"$said"
+  gone "$images/job:ci-0"
+  is "$images/job:ci-1" layout11
+  run_page Cleanup delete-cleanup-policies
   whole_page_ran
 )

@@ -91,7 +91,7 @@ impl Engine {
             .await
     }
 
-    async fn delete_by_digest(
+    pub(crate) async fn delete_by_digest(
         &self,
         at: &Arc<Opened>,
         digest: &Digest,
@@ -154,7 +154,7 @@ fn deletable(
 }
 
 /// Deletes the version, if few tags are left; of many, only the first ones go. Answers whether it is gone.
-fn delete_version(
+pub(crate) fn delete_version(
     tx: &mut Tx<'_>,
     at: &Opened,
     (digest, tagged): (&Digest, Tagged),

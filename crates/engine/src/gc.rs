@@ -32,6 +32,9 @@ pub(crate) const PACKAGE: &str = "package";
 /// A copy in the trash; the id is its own.
 pub(crate) const COPY: &str = "copy";
 
+/// The lease of collecting.
+const GC: &str = "gc";
+
 /// How long one process keeps the work to itself without a sign of life.
 const LEASE: Duration = Duration::from_secs(60);
 const BATCH: i64 = 200;
@@ -112,7 +115,7 @@ impl Engine {
         let mut report = GcReport::default();
         let mut last = Review { kind: String::new(), id: String::new(), review_after: i64::MIN };
         loop {
-            if mode == GcMode::Collect && !self.hold_lease().await? {
+            if mode == GcMode::Collect && !self.hold_lease(GC).await? {
                 report.busy = true;
                 return Ok(report);
             }
@@ -139,27 +142,28 @@ impl Engine {
         }
         if mode == GcMode::Collect {
             while !self.forget_operations().await? && progress(&report).is_continue() {}
-            self.release_lease().await?;
+            self.release_lease(GC).await?;
         }
         Ok(report)
     }
 
-    async fn hold_lease(&self) -> Result<bool, EngineError> {
+    /// Takes or renews the lease of some work. `false`: another process is at it.
+    pub(crate) async fn hold_lease(&self, work: &'static str) -> Result<bool, EngineError> {
         let (holder, now) = (self.holder.clone(), self.clock.now());
         let fence = self
             .meta
             .write(move |tx| {
                 let times = (now, now + micros(LEASE));
-                Ok::<_, EngineError>(leases::acquire(tx, "gc", &holder, times)?)
+                Ok::<_, EngineError>(leases::acquire(tx, work, &holder, times)?)
             })
             .await?;
         Ok(fence.is_some())
     }
 
-    async fn release_lease(&self) -> Result<(), EngineError> {
+    pub(crate) async fn release_lease(&self, work: &'static str) -> Result<(), EngineError> {
         let holder = self.holder.clone();
         self.meta
-            .write(move |tx| Ok::<_, EngineError>(leases::release(tx, "gc", &holder)?))
+            .write(move |tx| Ok::<_, EngineError>(leases::release(tx, work, &holder)?))
             .await?;
         Ok(())
     }

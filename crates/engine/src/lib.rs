@@ -5,6 +5,7 @@
 
 mod access;
 mod catalog;
+mod cleanup;
 mod clock;
 mod delete;
 mod error;
@@ -29,6 +30,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use access::{Caller, Delete, Grant, Kind, Pull, Push, RepoAccess, Rights, Target};
+pub use cleanup::{
+    Cleaned, CleanupMode, CleanupReport, CleanupRun, CleanupStep, PRINCIPAL as CLEANUP_PRINCIPAL,
+};
 pub use clock::{Clock, Micros, SystemClock, micros};
 pub use delete::Tagged;
 pub use delete::several::DeleteMode;

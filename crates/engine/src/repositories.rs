@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use meta::repositories::{self, Described};
-use meta::{Id, Tx, epochs, events, policies};
+use meta::{Id, Tx, cleanups, epochs, events, policies};
+use model::cleanup::Policies;
 use model::filter::{Direction, Filter};
 use model::name::{Location, ProjectId, RepositoryName};
 use model::resource::Resource;
 
+use crate::access::find_repository;
 use crate::images::NameOrder;
 use crate::listing::{ListPage, Look, MOST_SORTED, Names, fill, sorted};
 use crate::{Admitted, Engine, EngineError, Rights, gc};
@@ -32,7 +34,7 @@ pub struct RepositoryChange {
     pub labels: Option<BTreeMap<String, String>>,
     /// Whether tags stay where they are.
     pub immutable_tags: Option<bool>,
-    /// What the API sets and nothing here acts on yet, as JSON.
+    /// What else the API sets, as its own JSON. Of this, cleanup policies are acted on.
     pub settings: Option<String>,
 }
 
@@ -47,7 +49,8 @@ impl RepositoryChange {
             to.description = description;
         }
         to.immutable_tags = self.immutable_tags.unwrap_or(to.immutable_tags);
-        if let Some(settings) = self.settings {
+        if let Some(settings) = self.settings.filter(|settings| *settings != to.settings) {
+            check_policies(&settings)?;
             to.settings = settings;
         }
         Ok(())
@@ -94,12 +97,14 @@ impl Engine {
                     ));
                 }
                 repositories::set(tx, &row)?;
+                enlist(tx, &row.name, (&row.settings, now))?;
                 epochs::bump(tx, epochs::ACCESS)?;
                 let event = admitted.event("create", &row.name.to_string(), now);
                 Ok(events::insert(tx, &event)?)
             })
             .await?;
         self.poll_epoch().await?;
+        warn_of_idle_policies(&described);
         Ok(described)
     }
 
@@ -165,19 +170,27 @@ impl Engine {
     ) -> Result<Described, EngineError> {
         let name = name_of(admitted.to("artifactregistry.repositories.update")?)?;
         let (admitted, now) = (admitted.clone(), self.clock.now());
-        let changed = self
+        let (changed, is_set) = self
             .meta
             .write(move |tx| {
                 let mut described = find(tx, &name)?;
+                let before = described.settings.clone();
                 change.clone().apply(&mut described)?;
                 described.updated_at = now;
                 repositories::set(tx, &described)?;
+                let is_set = described.settings != before;
+                if is_set {
+                    enlist(tx, &name, (&described.settings, now))?;
+                }
                 epochs::bump(tx, epochs::ACCESS)?;
                 events::insert(tx, &admitted.event("update", &name.to_string(), now))?;
-                Ok::<_, EngineError>(described)
+                Ok::<_, EngineError>((described, is_set))
             })
             .await?;
         self.poll_epoch().await?;
+        if is_set {
+            warn_of_idle_policies(&changed);
+        }
         Ok(changed)
     }
 
@@ -189,6 +202,7 @@ impl Engine {
             .write(move |tx| {
                 let described = find(tx, &name)?;
                 repositories::hide(tx, &described.id, now)?;
+                cleanups::strike(tx, &described.id)?;
                 policies::delete(tx, &name.to_string())?;
                 meta::gc_queue::enqueue(tx, gc::REPOSITORY, &[described.id.to_string()], now)?;
                 epochs::bump(tx, epochs::ACCESS)?;
@@ -204,6 +218,36 @@ impl Engine {
 fn find(tx: &mut Tx<'_>, name: &RepositoryName) -> Result<Described, EngineError> {
     repositories::describe(tx, name)?
         .ok_or_else(|| EngineError::ResourceUnknown(format!("Repository \"{name}\"")))
+}
+
+fn check_policies(settings: &str) -> Result<Policies, EngineError> {
+    Policies::parse(settings).map_err(|error| EngineError::InvalidArgument {
+        field: "repository.cleanup_policies",
+        problem: error.to_string(),
+    })
+}
+
+/// Says so where cleanup policies delete nothing, because there are only some that keep.
+fn warn_of_idle_policies(repository: &Described) {
+    if check_policies(&repository.settings).is_ok_and(|policies| policies.only_keep()) {
+        let name = &repository.name;
+        tracing::warn!(repo.name = %name, "the cleanup policies of {name} delete nothing: all of them keep");
+    }
+}
+
+/// Puts a repository on the list of those that are cleaned, or takes it from there.
+fn enlist(
+    tx: &mut Tx<'_>,
+    name: &RepositoryName,
+    (settings, now): (&str, i64),
+) -> Result<(), EngineError> {
+    let repository = find_repository(tx, name)?.id;
+    if check_policies(settings)?.is_empty() {
+        cleanups::strike(tx, &repository)?;
+    } else {
+        cleanups::enlist(tx, &repository, now)?;
+    }
+    Ok(())
 }
 
 fn check_project(tx: &mut Tx<'_>, project: &ProjectId) -> Result<(), EngineError> {

@@ -17,6 +17,7 @@ mod tx;
 
 pub mod accounts;
 pub mod blobs;
+pub mod cleanups;
 pub mod epochs;
 pub mod events;
 pub mod gc_queue;

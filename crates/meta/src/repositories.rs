@@ -98,16 +98,20 @@ pub struct Described {
     pub updated_at: i64,
 }
 
-fn described(row: &Row<'_>) -> Result<Described, MetaError> {
+/// The name that stands in three columns.
+pub(crate) fn name_at(row: &Row<'_>, column: usize) -> Result<RepositoryName, MetaError> {
     let corrupt = |_| MetaError::corrupt("a repository's name");
-    let name = RepositoryName {
-        project: row.text(1)?.parse().map_err(corrupt)?,
-        location: row.text(2)?.parse().map_err(corrupt)?,
-        repository: row.text(3)?.parse().map_err(corrupt)?,
-    };
+    Ok(RepositoryName {
+        project: row.text(column)?.parse().map_err(corrupt)?,
+        location: row.text(column + 1)?.parse().map_err(corrupt)?,
+        repository: row.text(column + 2)?.parse().map_err(corrupt)?,
+    })
+}
+
+fn described(row: &Row<'_>) -> Result<Described, MetaError> {
     Ok(Described {
         id: row.id(0)?,
-        name,
+        name: name_at(row, 1)?,
         mode: row.text(4)?,
         description: row.text(5)?,
         labels: row.text(6)?,

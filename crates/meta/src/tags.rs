@@ -53,6 +53,16 @@ pub fn of_version(tx: &mut Tx<'_>, version: &Id, limit: i64) -> Result<Vec<Strin
     )
 }
 
+/// The statement of [`has_beginning`], for the test that looks at its plan.
+pub const BEGINNING_SQL: &str =
+    "SELECT name FROM tags WHERE version_id = ?1 AND name >= ?2 ORDER BY name LIMIT 1";
+
+/// Whether a version has a tag that begins so.
+pub fn has_beginning(tx: &mut Tx<'_>, version: &Id, beginning: &str) -> Result<bool, MetaError> {
+    let first = tx.opt(BEGINNING_SQL, params![version, beginning], |row| row.text(0))?;
+    Ok(first.is_some_and(|first| first.starts_with(beginning)))
+}
+
 /// All but the tags by which clients refer to an image, as `model::reference::Tag::is_referrers_fallback` has them:
 /// `sha256-`, 64 hex digits, and what more there may be.
 macro_rules! select_staying {

@@ -1,6 +1,7 @@
 //! One contract, which every database passes: a file, memory, and PostgreSQL where `TEST_POSTGRES_URL` names
 //! a server and an administrator's database. Each test has a database of its own.
 
+mod cleanups;
 mod content;
 mod guards;
 mod outbox;

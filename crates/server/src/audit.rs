@@ -19,9 +19,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
-use engine::Clock;
+use engine::{CleanupStep, Clock};
 use http::HeaderMap;
 use http::header::USER_AGENT;
+use model::name::RepositoryName;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout_at};
@@ -125,6 +126,14 @@ impl Audit {
         request: (Option<&Arc<RequestInfo>>, &HeaderMap),
     ) -> Attempt {
         self.0.as_ref().map_or_else(Attempt::default, |sink| Self::begin(sink, request))
+    }
+
+    /// Writes down what cleanup policies have deleted, which no request did.
+    pub fn cleaned(&self, repository: &RepositoryName, step: &CleanupStep) {
+        let Some(sink) = self.0.as_ref().filter(|_| !step.dry_run) else { return };
+        for cleaned in &step.cleaned {
+            sink.send(Box::new(Facts::cleaned(sink.clock.now(), (repository, cleaned))));
+        }
     }
 
     fn begin(

@@ -1,7 +1,9 @@
 //! The commands of `berth`.
 
+mod cleanup;
 mod env;
 mod gc;
+mod operator;
 mod serve;
 mod token;
 
@@ -26,6 +28,8 @@ enum Command {
     Serve(serve::Serve),
     /// Collect what nothing refers to, now.
     Gc(gc::Gc),
+    /// Delete what the cleanup policies of a repository say, now.
+    Cleanup(cleanup::Cleanup),
     /// Print what points gcloud at this registry.
     Env(env::Env),
     /// Print a token for a service account.
@@ -72,6 +76,7 @@ pub fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Serve(serve) => serve.run(),
         Command::Gc(gc) => gc.run(),
+        Command::Cleanup(cleanup) => cleanup.run(),
         Command::Env(env) => env.run(),
         Command::Token(token) => token.run(),
     };

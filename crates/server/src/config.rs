@@ -12,8 +12,8 @@ use anyhow::{Context, bail};
 use model::name::Location;
 
 pub use settings::{
-    Audit, AuditFile, Blobs, Config, Egress, Gc, Limits, Log, LogFormat, Metadata, NewRepositories,
-    Notification, OpsListen, Tls, Tokens,
+    Audit, AuditFile, Blobs, Cleanup, Config, Egress, Gc, Limits, Log, LogFormat, Metadata,
+    NewRepositories, Notification, OpsListen, Tls, Tokens,
 };
 pub use units::{Bytes, Span};
 
@@ -45,6 +45,7 @@ pub const KEYS: &[&str] = &[
     "gc.retention",
     "gc.interval",
     "gc.upload_expiry",
+    "cleanup.interval",
     "blobs.verify_after",
     "new_repositories.sparse",
     "notifications",

@@ -1,4 +1,4 @@
-//! What runs beside the requests: collecting, and writing down what was counted.
+//! What runs beside the requests: collecting, cleaning, and writing down what was counted.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::api::App;
-use crate::config::Gc;
+use crate::config::{Config, Span};
 use crate::listen::tls::Tls;
 use crate::notifications::{self, Receiver};
 
@@ -26,11 +26,13 @@ const RENEW_EVERY: Duration = Duration::from_secs(2);
 /// Starts the jobs. They end when `stop` says so, each after the step that it is at.
 pub(crate) fn start(
     (app, tls, receivers): (&App, Option<Tls>, Vec<Receiver>),
-    gc: &Gc,
+    config: &Config,
     stop: &watch::Receiver<bool>,
 ) -> JoinSet<()> {
     // An interval of zero would never rest.
-    let gc_every = gc.interval.get().max(Duration::from_millis(100));
+    let at_least = |interval: Span| interval.get().max(Duration::from_millis(100));
+    let (gc_every, cleanup_every) =
+        (at_least(config.gc.interval), at_least(config.cleanup.interval));
     let mut jobs = JoinSet::new();
     let (counting, mut ticks) = (app.clone(), Ticks::new(COUNT_EVERY, stop));
     jobs.spawn(async move {
@@ -60,6 +62,12 @@ pub(crate) fn start(
     jobs.spawn(async move {
         while ticks.next().await {
             collect(&collecting, &ticks.stop).await;
+        }
+    });
+    let (cleaning, mut ticks) = (app.clone(), Ticks::new(cleanup_every, stop));
+    jobs.spawn(async move {
+        while ticks.next().await {
+            clean(&cleaning, cleanup_every, &ticks.stop).await;
         }
     });
     notifications::start((app, receivers), stop, &mut jobs);
@@ -140,6 +148,16 @@ async fn forget_notifications(app: &App, stop: &watch::Receiver<bool>) {
             count,
             "webhook {webhook}: {count} messages are lost that it did not take for seven days"
         );
+    }
+}
+
+async fn clean(app: &App, interval: Duration, stop: &watch::Receiver<bool>) {
+    let cleaned = app.engine.clean_due(interval, |repository, step| {
+        app.audit.cleaned(repository, step);
+        unless_stopped(stop)
+    });
+    if let Err(error) = cleaned.await {
+        tracing::warn!(%error, "cleanup stopped and will be repeated: {error}");
     }
 }
 

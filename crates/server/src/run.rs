@@ -127,7 +127,7 @@ impl Server {
         let ops = serve_plain(config.ops_listen, api::ops(app.clone())).await?;
         let metadata = metadata_router(&app, &config.metadata)?;
         let metadata = serve_plain(config.metadata.listen, metadata).await?;
-        let jobs = jobs::start((&app, tls, receivers), &config.gc, &stopped);
+        let jobs = jobs::start((&app, tls, receivers), &config, &stopped);
         let admin = match &data {
             Some(data) => {
                 let admin = admin::listen(&data.socket(), (app.clone(), stopped.clone()))?;

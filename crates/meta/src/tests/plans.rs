@@ -2,8 +2,8 @@
 
 use super::{NOW, TestDatabase, add_manifest, on_each, place};
 use crate::{
-    Database, Id, Param, gc_queue, images, operations, outbox, packages, revoked_tokens, tags,
-    versions,
+    Database, Id, Param, cleanups, gc_queue, images, operations, outbox, packages, revoked_tokens,
+    tags, versions,
 };
 
 async fn check(db: &TestDatabase, sql: &'static str, params: &[Param<'static>]) {
@@ -54,6 +54,11 @@ on_each! {
         check(db, tags::NAMES_OF_VERSION_SQL, &[id, text, limit]).await;
         check(db, versions::REFERRER_SIZES_SQL, &[id, text, text, limit]).await;
         check(db, versions::REFERRERS_SQL, &[id, text, text, text, text]).await;
+        check(db, tags::BEGINNING_SQL, &[id, text]).await;
+        check(db, cleanups::DUE_SQL, &[limit]).await;
+        check(db, cleanups::NEXT_PACKAGE_SQL, &[id, text]).await;
+        check(db, cleanups::CANDIDATES_SQL, &[id, limit, id, limit]).await;
+        check(db, cleanups::NEWER_SQL, &[id, limit, id, limit]).await;
         check(db, tags::LIST_SQL, &[id, text, limit]).await;
         check(db, tags::UNTAGGED_SQL, &[id, limit, limit]).await;
         check(db, operations::FORGET_SQL, &[limit, limit]).await;

@@ -2,17 +2,22 @@
 //!
 //! Only the user that runs the server, and root, are heard.
 
+mod cleanup;
+
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use anyhow::Context;
-use engine::{GcMode, GcReport};
+use engine::{CleanupMode, GcMode, GcReport};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::unix::OwnedWriteHalf;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, watch};
+
+pub use cleanup::{CleanedUp, CleanedVersion};
 
 use super::App;
 use crate::jobs::unless_stopped;
@@ -27,16 +32,23 @@ pub enum Command {
         /// Only say what would be collected.
         dry_run: bool,
     },
+    /// Do what the cleanup policies of a repository say.
+    Cleanup {
+        /// The repository's resource name.
+        repository: String,
+        /// Only say what would be deleted.
+        dry_run: bool,
+    },
 }
 
 /// One line of the answer.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Line {
+pub enum Line<T> {
     /// How far it is.
-    Progress(Collected),
+    Progress(T),
     /// It is over.
-    Done(Collected),
+    Done(T),
     /// It went wrong.
     Error(String),
 }
@@ -102,23 +114,38 @@ async fn answer(stream: UnixStream, app: App, stop: watch::Receiver<bool>) {
     if read.is_err() || line.is_empty() {
         return;
     }
+    match serde_json::from_str(&line) {
+        Ok(Command::Gc { dry_run }) => answer_gc(&mut write, (app, stop), dry_run).await,
+        Ok(Command::Cleanup { repository, dry_run }) => {
+            let mode = if dry_run { CleanupMode::DryRun } else { CleanupMode::Clean };
+            cleanup::answer(&mut write, (&app, &stop), (&repository, mode)).await;
+        }
+        Err(error) => {
+            let problem = format!("this server does not know the command: {error}");
+            let _ = send(&mut write, &Line::<()>::Error(problem)).await;
+        }
+    }
+}
+
+async fn answer_gc(
+    write: &mut OwnedWriteHalf,
+    (app, stop): (App, watch::Receiver<bool>),
+    dry_run: bool,
+) {
     let (lines, mut queue) = mpsc::unbounded_channel();
     tokio::spawn(async move {
-        let last = match serde_json::from_str(&line) {
-            Ok(Command::Gc { dry_run }) => collect((&app, &stop), dry_run, &lines).await,
-            Err(error) => Line::Error(format!("this server does not know the command: {error}")),
-        };
+        let last = collect((&app, &stop), dry_run, &lines).await;
         let _ = lines.send(last);
     });
     // An operator who leaves does not stop the work.
     while let Some(line) = queue.recv().await {
-        if send(&mut write, &line).await.is_err() {
+        if send(write, &line).await.is_err() {
             return;
         }
     }
 }
 
-async fn send<W: AsyncWriteExt + Unpin>(write: &mut W, line: &Line) -> io::Result<()> {
+async fn send<T: Serialize>(write: &mut OwnedWriteHalf, line: &Line<T>) -> io::Result<()> {
     let mut text = serde_json::to_string(line).map_err(io::Error::other)?;
     text.push('\n');
     write.write_all(text.as_bytes()).await
@@ -127,8 +154,8 @@ async fn send<W: AsyncWriteExt + Unpin>(write: &mut W, line: &Line) -> io::Resul
 async fn collect(
     (app, stop): (&App, &watch::Receiver<bool>),
     dry_run: bool,
-    lines: &mpsc::UnboundedSender<Line>,
-) -> Line {
+    lines: &mpsc::UnboundedSender<Line<Collected>>,
+) -> Line<Collected> {
     let mode = if dry_run { GcMode::DryRun } else { GcMode::Collect };
     let (progress, stop) = (lines.clone(), stop.clone());
     let collected = app

@@ -4,8 +4,9 @@ use std::fmt::{self, Display};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use engine::{Caller, EngineError, Target};
+use engine::{CLEANUP_PRINCIPAL, Caller, Cleaned, EngineError, Target};
 use http::StatusCode;
+use model::name::RepositoryName;
 use model::permission::Permission;
 use model::principal::Principal;
 use tonic::Code;
@@ -73,6 +74,23 @@ impl Facts {
             resource: "organizations/1".to_owned(),
             outcome: Some((Code::ResourceExhausted, text)),
             left_out: count,
+            ..Self::at(now)
+        }
+    }
+
+    /// Says what a cleanup policy has deleted.
+    pub(super) fn cleaned(now: i64, (repository, cleaned): (&RepositoryName, &Cleaned)) -> Self {
+        let image = Image {
+            name: cleaned.package.clone(),
+            tags: cleaned.tags.clone(),
+            digest: Some(cleaned.digest.to_string()),
+        };
+        Self {
+            operation: Some(Operation::write("Cleanup-DeleteManifest")),
+            email: Some(CLEANUP_PRINCIPAL.to_owned()),
+            resource: repository.to_string(),
+            image: Some(image),
+            outcome: Some((Code::Ok, String::new())),
             ..Self::at(now)
         }
     }

@@ -1,15 +1,13 @@
 //! `berth gc`: asks running servers to collect.
 
-use std::io::{BufRead, BufReader, IsTerminal, Write, stderr};
-use std::os::unix::net::UnixStream;
+use std::io::Write;
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
 use clap::Args;
 
 use super::Source;
-use crate::api::admin::{Collected, Command, Line};
-use crate::data::sockets;
+use super::operator::{ask, watched};
+use crate::api::admin::{Collected, Command};
 
 /// Collect what nothing refers to, now.
 ///
@@ -28,33 +26,19 @@ pub(super) struct Gc {
 impl Gc {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let config = self.source.read()?;
-        let sockets = sockets(&config.data)?;
-        let Some(socket) = sockets.first() else {
-            bail!("no berth is running on {}; start it first", config.data.display());
-        };
-        let mut stream = UnixStream::connect(socket)
-            .with_context(|| format!("cannot reach {}", socket.display()))?;
-        let command = serde_json::to_string(&Command::Gc { dry_run: self.dry_run })?;
-        writeln!(stream, "{command}")?;
-        for line in BufReader::new(stream).lines() {
-            match serde_json::from_str(&line?)? {
-                Line::Progress(collected) => show_progress(&collected)?,
-                Line::Done(collected) => {
-                    self.report(&collected)?;
-                    return Ok(ExitCode::SUCCESS);
-                }
-                Line::Error(error) => bail!("{error}"),
-            }
-        }
-        bail!("the server went away before it was done; what it did is kept")
+        let command = Command::Gc { dry_run: self.dry_run };
+        let done = ask(&config, &command, |so_far: Collected| {
+            let Collected { reviewed, files, .. } = so_far;
+            watched(&format!("{reviewed} reviewed, {files} files removed"))
+        })?;
+        self.report(&done)?;
+        Ok(ExitCode::SUCCESS)
     }
 
     fn report(&self, collected: &Collected) -> anyhow::Result<()> {
         let Collected { reviewed, links, blobs, manifests, uploads, files, bytes, busy } =
             collected;
-        if stderr().is_terminal() {
-            eprint!("\r\x1b[K");
-        }
+        watched("")?;
         let mut out = std::io::stdout();
         if *busy {
             writeln!(out, "Another berth is collecting; nothing was done here.")?;
@@ -68,15 +52,4 @@ impl Gc {
         )?;
         Ok(())
     }
-}
-
-/// One line that is written over, where somebody watches.
-fn show_progress(collected: &Collected) -> anyhow::Result<()> {
-    let mut out = stderr();
-    if out.is_terminal() {
-        let Collected { reviewed, files, .. } = collected;
-        write!(out, "\r\x1b[K{reviewed} reviewed, {files} files removed")?;
-        out.flush()?;
-    }
-    Ok(())
 }

@@ -42,6 +42,8 @@ pub struct Config {
     pub limits: Limits,
     /// Collecting what nothing refers to.
     pub gc: Gc,
+    /// Cleanup policies.
+    pub cleanup: Cleanup,
     /// Stored bytes.
     pub blobs: Blobs,
     /// Repositories that appear on push.
@@ -206,6 +208,14 @@ pub struct Gc {
     pub upload_expiry: Span,
 }
 
+/// Cleanup policies.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Cleanup {
+    /// How often each repository is cleaned.
+    pub interval: Span,
+}
+
 /// Stored bytes.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -274,6 +284,7 @@ impl Default for Config {
             audit: Audit::default(),
             limits: Limits::default(),
             gc: Gc::default(),
+            cleanup: Cleanup { interval: Span::seconds(3600) },
             blobs: Blobs { verify_after: Span::days(7) },
             new_repositories: NewRepositories::default(),
             notifications: Vec::new(),
@@ -314,6 +325,12 @@ impl Default for Gc {
             interval: Span::seconds(300),
             upload_expiry: Span::days(1),
         }
+    }
+}
+
+impl Default for Cleanup {
+    fn default() -> Self {
+        Config::default().cleanup
     }
 }
 

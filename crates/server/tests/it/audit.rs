@@ -25,7 +25,7 @@ fn id(entry: &Value) -> &str {
 }
 
 /// Everything that was written so far: entries are in order, so that one more comes behind all others.
-async fn written(server: &TestServer) -> Vec<Value> {
+pub(crate) async fn written(server: &TestServer) -> Vec<Value> {
     static ASKED: AtomicU32 = AtomicU32::new(0);
     let last = format!("the-end-{}", ASKED.fetch_add(1, Ordering::Relaxed));
     let client = server.anonymous().with("x-request-id", &last);

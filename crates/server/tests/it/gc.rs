@@ -13,14 +13,19 @@ const IMAGE: &str = "p/r1/image";
 
 /// Says a command on the socket and answers the last line.
 async fn command(server: &TestServer, command: Value) -> Value {
+    answers(server, command).await.pop().expect("an answer")
+}
+
+/// Says a command on the socket and answers all lines.
+pub(crate) async fn answers(server: &TestServer, command: Value) -> Vec<Value> {
     let stream = UnixStream::connect(server.run().join("admin.sock")).await.expect("it listens");
     let (read, mut write) = stream.into_split();
     write.write_all(format!("{command}\n").as_bytes()).await.expect("open");
-    let (mut lines, mut last) = (BufReader::new(read).lines(), Value::Null);
+    let (mut lines, mut all) = (BufReader::new(read).lines(), Vec::new());
     while let Some(line) = lines.next_line().await.expect("readable") {
-        last = serde_json::from_str(&line).expect("JSON");
+        all.push(serde_json::from_str(&line).expect("JSON"));
     }
-    last
+    all
 }
 
 /// Collects now.

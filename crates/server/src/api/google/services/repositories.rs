@@ -63,7 +63,6 @@ pub(super) async fn create(
     }
     checks::check_new(&parent, &repository_id, &repository)?;
     let name = format!("{parent}/repositories/{repository_id}");
-    checks::check_cleanup(&repository)?;
     services.check_upstreams((admitted.caller(), &trail), (&name, &repository)).await?;
     let new = NewRepository {
         id: repository_id,
@@ -92,7 +91,6 @@ pub(super) async fn update(
     message::check_unchanged(&current, &repository, &mask)?;
     let before = message::write(&current, &services.app);
     let merged = message::merge(before.clone(), repository, &mask);
-    checks::check_cleanup(&merged)?;
     // An upstream that has gone since it was added does not keep the rest from being set.
     if merged.mode_config != before.mode_config {
         checks::check_mode(&merged)?;

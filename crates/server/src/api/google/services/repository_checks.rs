@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use model::name::RepositoryName;
 use model::resource::Resource;
-use proto::google::devtools::artifactregistry::v1::cleanup_policy::{Action, ConditionType};
 use proto::google::devtools::artifactregistry::v1::remote_repository_config::RemoteSource;
 use proto::google::devtools::artifactregistry::v1::remote_repository_config::docker_repository::{
     PublicRepository, Upstream,
@@ -111,36 +110,6 @@ fn upstream(config: &RemoteRepositoryConfig) -> Option<&str> {
             }
         },
     }
-}
-
-/// Checks the cleanup policies of a repository.
-pub(super) fn check_cleanup(repository: &Repository) -> Result<(), Status> {
-    const FIELD: &str = "repository.cleanup_policies";
-    const MOST: usize = 10;
-    if repository.cleanup_policies.len() > MOST {
-        return Err(bad_field(FIELD, format!("at most {MOST}")));
-    }
-    for (key, policy) in &repository.cleanup_policies {
-        if *key != policy.id || key.is_empty() || key.chars().count() >= 128 {
-            return Err(bad_field(
-                FIELD,
-                "each has its own id, of less than 128 characters, as its key",
-            ));
-        }
-        let most_recent =
-            matches!(policy.condition_type, Some(ConditionType::MostRecentVersions(_)));
-        match Action::try_from(policy.action) {
-            Ok(Action::Keep) => {}
-            Ok(Action::Delete) if !most_recent => {}
-            Ok(Action::Delete) => {
-                return Err(bad_field(FIELD, "most_recent_versions goes with KEEP only"));
-            }
-            Ok(Action::Unspecified) | Err(_) => {
-                return Err(bad_field(FIELD, "each needs an action: DELETE or KEEP"));
-            }
-        }
-    }
-    Ok(())
 }
 
 /// The repositories of ours that a virtual repository shows, or a remote one fetches from.

@@ -1,7 +1,7 @@
 //! A repository as a message, and what of one may be changed.
 //!
-//! What nothing here acts on yet (cleanup policies, upstreams) is kept as the JSON of the message itself, so that
-//! it comes back exactly as it was set: Terraform compares.
+//! What no column holds (cleanup policies, upstreams) is kept as the JSON of the message itself, so that it comes back
+//! exactly as it was set: Terraform compares. Cleanup reads its policies from there.
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;

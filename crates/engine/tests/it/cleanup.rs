@@ -1,0 +1,181 @@
+//! Cleanup in the background: step by step, from wherever it was cut; and what comes between a decision and a delete.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use engine::{CleanupMode, EngineError, Pull};
+use meta::{Id, Tx, cleanups, usage};
+use model::digest::Digest;
+use model::name::RepositoryName;
+use model::reference::Reference;
+use serde_json::{Value, json};
+
+use crate::registry::{Registry, begin};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn image(number: u64) -> Value {
+    let descriptor = |bytes: &[u8]| json!({ "mediaType": "application/x", "digest": Digest::of(bytes).as_str(), "size": bytes.len() });
+    json!({
+        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "config": descriptor(b"{}"),
+        "layers": [], "annotations": { "number": number.to_string() },
+    })
+}
+
+/// A registry with so many manifests, and a condition on which they go.
+async fn registry(count: u64, condition: Value) -> (Registry, Vec<Digest>) {
+    let registry = Registry::new().await;
+    registry.push_blob(b"{}").await;
+    let mut digests = Vec::new();
+    for number in 0..count {
+        digests.push(registry.push_manifest(image(number), &[]).await);
+    }
+    set(&registry, condition).await;
+    (registry, digests)
+}
+
+/// Sets the one policy, as the API does.
+async fn set(registry: &Registry, condition: Value) {
+    let repository = registry.repository().await;
+    let policy = json!({ "id": "p", "action": "DELETE", "condition": condition });
+    let settings = json!({ "cleanupPolicies": { "p": policy } }).to_string();
+    let set = move |tx: &mut Tx<'_>| {
+        let params = [meta::Param::from(&repository), meta::Param::from(settings.as_str())];
+        tx.exec("UPDATE repositories SET settings = ?2 WHERE id = ?1", &params)?;
+        cleanups::enlist(tx, &repository, 0)
+    };
+    registry.meta.write(set).await.expect("ours");
+}
+
+async fn count(registry: &Registry) -> i64 {
+    let sql = "SELECT count(*) FROM versions";
+    let count = registry.meta.read(move |tx| tx.opt(sql, &[], |row| row.int(0)));
+    count.await.expect("readable").expect("a number")
+}
+
+fn name() -> RepositoryName {
+    "projects/p/locations/us-west1/repositories/r".parse().expect("a name")
+}
+
+#[tokio::test]
+async fn a_run_that_is_cut_goes_on_where_it_was() {
+    let (registry, digests) = registry(
+        250,
+        json!({ "versionNamePrefixes": ["sha256:0", "sha256:1", "sha256:2", "sha256:3"] }),
+    )
+    .await;
+    let (mut runs, mut cursors) = (0, Vec::new());
+    loop {
+        // Each is cut after its first step, as a process that ends would.
+        registry.engine.clean_due(HOUR, |_, _| ControlFlow::Break(())).await.expect("writable");
+        runs += 1;
+        let due = registry.meta.read(|tx| cleanups::due(tx, 0)).await.expect("readable");
+        let Some(due) = due else { break };
+        assert!(!cursors.contains(&due.cursor), "it did not get on");
+        cursors.push(due.cursor);
+    }
+    assert_eq!(runs, 3, "250 manifests and their image, a hundred at once");
+    let stays =
+        |digest: &&Digest| digest.as_str()["sha256:".len()..].starts_with(|letter| letter > '3');
+    assert_eq!(count(&registry).await, digests.iter().filter(stays).count() as i64);
+    // It is due again when its time has come.
+    set(&registry, json!({ "tagState": "ANY" })).await;
+    registry.engine.clean_due(HOUR, |_, _| ControlFlow::Continue(())).await.expect("writable");
+    assert_eq!(count(&registry).await, 0);
+    registry.push_manifest(image(0), &[]).await;
+    registry.engine.clean_due(HOUR, |_, _| ControlFlow::Continue(())).await.expect("writable");
+    assert_eq!(count(&registry).await, 1);
+    registry.clock.advance(61);
+    registry.engine.clean_due(HOUR, |_, _| ControlFlow::Continue(())).await.expect("writable");
+    assert_eq!(count(&registry).await, 0);
+}
+
+/// What a manifest was when it was looked at does not count when it is deleted. The first one is changed between the
+/// two; of the second one nothing has changed.
+async fn check_meanwhile(
+    condition: Value,
+    change: impl FnOnce(Id) -> Box<dyn FnMut(&mut Tx<'_>) -> Result<(), EngineError> + Send>,
+) {
+    let (registry, digests) = registry(2, condition).await;
+    registry.clock.advance(60);
+    let wanted = digests[0].clone();
+    let id = registry.meta.read(move |tx| {
+        let sql = "SELECT id FROM versions WHERE digest = ?1";
+        tx.opt(sql, &[meta::Param::from(wanted.as_str())], |row| row.id(0))
+    });
+    let change = change(id.await.expect("readable").expect("pushed"));
+    let mut run = registry.engine.cleanup(&name(), CleanupMode::Clean).await.expect("there");
+    let held = registry.hold_database().await;
+    let change = begin(registry.meta.write(change)).await;
+    let step = tokio::spawn(async move { run.step().await });
+    // Time to look, before the change is made: what it deletes waits behind the change. Were this too short, it would see
+    // the change at once.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    drop(held);
+    change.await.expect("writable");
+    let step = step.await.expect("no panic").expect("writable");
+    let cleaned: Vec<_> = step.cleaned.iter().map(|one| one.digest.clone()).collect();
+    assert_eq!((cleaned, step.done), (digests[1..].to_vec(), true));
+    let left = Reference::Digest(digests[0].clone());
+    registry.open::<Pull>().await.stat_manifest(&left).await.expect("it is still there");
+}
+
+#[tokio::test]
+async fn what_is_tagged_between_decision_and_delete_stays() {
+    check_meanwhile(json!({ "tagState": "UNTAGGED" }), |version| {
+        Box::new(move |tx| {
+            let sql = "SELECT package_id FROM versions WHERE id = ?1";
+            let package = tx.opt(sql, &[meta::Param::from(&version)], |row| row.id(0))?;
+            Ok(meta::tags::set(tx, &package.expect("its own"), ("v1", &version), 1)?)
+        })
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_pulled_between_decision_and_delete_stays() {
+    check_meanwhile(json!({ "moreStaleThan": "60s" }), |version| {
+        let later = i64::MAX / 2;
+        Box::new(move |tx| Ok(usage::add_pulls(tx, &version, (1, 1), later)?))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_the_policies_want_no_more_stays() {
+    let (registry, digests) = registry(1, json!({ "tagState": "ANY" })).await;
+    let mut run = registry.engine.cleanup(&name(), CleanupMode::Clean).await.expect("there");
+    let held = registry.hold_database().await;
+    let change = begin(registry.meta.write(|tx| {
+        Ok::<_, EngineError>(tx.exec("UPDATE repositories SET settings = '{}'", &[])?)
+    }))
+    .await;
+    let step = tokio::spawn(async move { run.step().await });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    drop(held);
+    change.await.expect("writable");
+    assert!(step.await.expect("no panic").expect("writable").cleaned.is_empty());
+    assert_eq!(count(&registry).await, digests.len() as i64);
+}
+
+/// A pull that only this process knows of yet counts, too.
+#[tokio::test]
+async fn a_pull_that_is_not_written_down_counts() {
+    let (registry, digests) = registry(2, json!({ "moreStaleThan": "60s" })).await;
+    registry.clock.advance(60);
+    let pulled = Reference::Digest(digests[0].clone());
+    registry.open::<Pull>().await.manifest(&pulled).await.expect("pushed");
+    registry.engine.clean_due(HOUR, |_, _| ControlFlow::Continue(())).await.expect("writable");
+    assert_eq!(count(&registry).await, 1);
+    registry.open::<Pull>().await.stat_manifest(&pulled).await.expect("it is still there");
+}
+
+/// Policies that cannot be read keep no other repository waiting, and delete nothing.
+#[tokio::test]
+async fn policies_that_cannot_be_read_delete_nothing() {
+    let (registry, _) = registry(1, json!({})).await;
+    registry.engine.clean_due(HOUR, |_, _| ControlFlow::Continue(())).await.expect("writable");
+    assert_eq!(count(&registry).await, 1);
+    let due = registry.meta.read(|tx| cleanups::due(tx, 0)).await.expect("readable");
+    assert!(due.is_none(), "it is looked at again later");
+}

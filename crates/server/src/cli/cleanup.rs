@@ -1,0 +1,115 @@
+//! `berth cleanup`: asks a running server to do what the cleanup policies of a repository say.
+
+use std::io::{Write, stdout};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Args;
+use model::name::{Location, RepositoryName, parse_repository_path};
+
+use super::Source;
+use super::operator::{ask, watched};
+use crate::api::admin::{CleanedUp, CleanedVersion, Command};
+
+/// Delete what the cleanup policies of a repository say, now.
+///
+/// The server does this by itself from time to time (the setting cleanup.interval). Each line is a version that goes: its
+/// image and digest, its first tags, its size and the policy that deletes it. What was deleted does not come back; its layers
+/// are collected later, where nothing else needs them.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    berth cleanup --dry-run team-one/images\n  \
+    berth cleanup --dry-run projects/team-one/locations/us-west1/repositories/images\n  \
+    berth cleanup team-one/images --location europe-west1 --data /var/lib/berth")]
+pub(super) struct Cleanup {
+    #[command(flatten)]
+    source: Source,
+    /// Only say what would be deleted.
+    #[arg(long)]
+    dry_run: bool,
+    /// Where a repository is that is given as PROJECT/REPOSITORY. By default the setting default_location.
+    #[arg(long, value_name = "LOCATION")]
+    location: Option<Location>,
+    /// The repository: PROJECT/REPOSITORY, or projects/P/locations/L/repositories/R.
+    #[arg(value_name = "REPOSITORY")]
+    repository: String,
+}
+
+impl Cleanup {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let config = self.source.read()?;
+        let location = self.location.clone().map_or_else(|| config.location(), Ok)?;
+        let repository = name(&self.repository, location)?.to_string();
+        let command = Command::Cleanup { repository, dry_run: self.dry_run };
+        let done = ask(&config, &command, |so_far: CleanedUp| {
+            show(&so_far)?;
+            watched(&format!("{} versions reviewed", so_far.reviewed))
+        })?;
+        show(&done)?;
+        for warning in &done.warnings {
+            eprintln!("warning: {warning}");
+        }
+        let CleanedUp { dry_run, reviewed, versions, bytes, kept, held, .. } = done;
+        let would = if dry_run { "would be deleted" } else { "deleted" };
+        writeln!(
+            stdout(),
+            "{versions} of {reviewed} versions {would}, {bytes} bytes; {kept} kept by a policy, {held} by a tag that stays, \
+             an index or their subject"
+        )?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn name(text: &str, location: Location) -> anyhow::Result<RepositoryName> {
+    if text.starts_with("projects/") {
+        return text.parse().with_context(|| format!("{text:?} is no repository"));
+    }
+    let wanted = || format!("{text:?} is no repository: PROJECT/REPOSITORY is one");
+    let found = parse_repository_path(text, None).with_context(wanted)?;
+    let (project, repository) = found.with_context(wanted)?;
+    Ok(RepositoryName { project, location, repository })
+}
+
+/// A line for each version. Ids of policies are whatever somebody chose, and shown as text that harms no terminal.
+fn show(so_far: &CleanedUp) -> anyhow::Result<()> {
+    if so_far.cleaned.is_empty() {
+        return Ok(());
+    }
+    watched("")?;
+    let mut out = stdout().lock();
+    for CleanedVersion { image, digest, tags, bytes, policy } in &so_far.cleaned {
+        let tags = if tags.is_empty() { "-".to_owned() } else { tags.join(",") };
+        writeln!(out, "{image}@{digest}  {tags}  {bytes} bytes  {policy:?}")?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: Option<&str>) {
+        let location = "us-west1".parse().expect("a location");
+        let name = name(text, location).ok().map(|name| name.to_string());
+        assert_eq!(name.as_deref(), expected);
+    }
+
+    #[test]
+    fn repositories() {
+        check("p/r", Some("projects/p/locations/us-west1/repositories/r"));
+        check("example.com/p/r", Some("projects/example.com:p/locations/us-west1/repositories/r"));
+        let full = "projects/p/locations/us/repositories/r";
+        check(full, Some(full));
+        for none in [
+            "",
+            "p",
+            "p/r/image",
+            "p/R",
+            "projects/p",
+            "projects/p/locations/us/repositories/r/packages/a",
+        ] {
+            check(none, None);
+        }
+    }
+}

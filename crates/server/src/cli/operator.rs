@@ -1,0 +1,44 @@
+//! Asks a running server by the operator's socket.
+
+use std::io::{BufRead, BufReader, IsTerminal, Write, stderr};
+use std::os::unix::net::UnixStream;
+
+use anyhow::{Context, bail};
+use serde::de::DeserializeOwned;
+
+use crate::api::admin::{Command, Line};
+use crate::config::Config;
+use crate::data::sockets;
+
+/// Says a command, and hears how far it is until it is done.
+pub(super) fn ask<T: DeserializeOwned>(
+    config: &Config,
+    command: &Command,
+    mut progress: impl FnMut(T) -> anyhow::Result<()>,
+) -> anyhow::Result<T> {
+    let sockets = sockets(&config.data)?;
+    let Some(socket) = sockets.first() else {
+        bail!("no berth is running on {}; start it first", config.data.display());
+    };
+    let mut stream = UnixStream::connect(socket)
+        .with_context(|| format!("cannot reach {}", socket.display()))?;
+    writeln!(stream, "{}", serde_json::to_string(command)?)?;
+    for line in BufReader::new(stream).lines() {
+        match serde_json::from_str(&line?)? {
+            Line::Progress(so_far) => progress(so_far)?,
+            Line::Done(done) => return Ok(done),
+            Line::Error(error) => bail!("{error}"),
+        }
+    }
+    bail!("the server went away before it was done; what it did is kept")
+}
+
+/// One line that is written over, where somebody watches; an empty one takes it away.
+pub(super) fn watched(text: &str) -> anyhow::Result<()> {
+    let mut out = stderr();
+    if out.is_terminal() {
+        write!(out, "\r\x1b[K{text}")?;
+        out.flush()?;
+    }
+    Ok(())
+}
