@@ -94,6 +94,7 @@ impl From<EngineError> for GoogleError {
 /// The API that a permission belongs to.
 fn service_of(permission: &str) -> &'static str {
     match permission.split('.').next() {
+        Some("containeranalysis") => "containeranalysis.googleapis.com",
         Some("iam") => "iam.googleapis.com",
         Some("resourcemanager") => "cloudresourcemanager.googleapis.com",
         Some("serviceusage") => "serviceusage.googleapis.com",
