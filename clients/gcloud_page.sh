@@ -46,5 +46,16 @@ page_runs() (
   has "cannot update tag 1.0. The repository has enabled tag immutability; 1.0 is $(digest_of layout10)" <<<"$said"
   run_page "Tags that stay" " --no-immutable-tags"
   crane push layout12 "$images/web:1.0"
+
+  digest=$(digest_of layout11)
+  crane push layout11 "$images/web:1.1"
+  run_page Rules "rules create"
+  said=$(crane manifest "$images/web:1.0" 2>&1) && return 1
+  has DENIED <<<"$said"
+  said=$(run_page Rules "rules list")
+  has no-old <<<"$said"
+  run_page Rules "rules update"
+  is "$images/web:1.0" layout12
+  run_page Rules "rules delete"
   whole_page_ran
 )

@@ -19,6 +19,7 @@ mod push;
 mod receive;
 mod referrers;
 mod repositories;
+mod rules;
 mod tagging;
 mod tags;
 mod uploads;
@@ -46,6 +47,7 @@ pub use push::{NewManifest, PushedManifest};
 pub use receive::Body;
 pub use referrers::ReferrersPage;
 pub use repositories::{NewRepository, RepositoryChange};
+pub use rules::RuleChange;
 pub use tags::{NamePage, TagPage};
 pub use uploads::{MountFrom, UploadProgress};
 
@@ -56,6 +58,7 @@ pub use meta::accounts::{Account, Key};
 pub use meta::images::Image;
 pub use meta::packages::Package;
 pub use meta::repositories::Described as Repository;
+pub use meta::rules::Rule;
 pub use meta::tags::{Listed, ListedVersion};
 pub use meta::versions::Referrer;
 

@@ -4,6 +4,7 @@
 //! does no IO, reads no clock and keeps no state.
 
 pub mod artifact;
+pub mod condition;
 pub mod config;
 pub mod digest;
 pub mod filter;
@@ -21,4 +22,5 @@ pub mod reach;
 pub mod reference;
 pub mod resource;
 pub mod role;
+pub mod rule;
 pub mod scope;

@@ -2,7 +2,8 @@
 
 use super::{NOW, TestDatabase, add_manifest, on_each, place};
 use crate::{
-    Database, Id, Param, gc_queue, images, operations, packages, revoked_tokens, tags, versions,
+    Database, Id, Param, gc_queue, images, operations, packages, revoked_tokens, rules, tags,
+    versions,
 };
 
 async fn check(db: &TestDatabase, sql: &'static str, params: &[Param<'static>]) {
@@ -58,6 +59,8 @@ on_each! {
         check(db, operations::FORGET_SQL, &[limit, limit]).await;
         check(db, revoked_tokens::SINCE_SQL, &[limit, limit]).await;
         check(db, revoked_tokens::FORGET_SQL, &[limit]).await;
+        check(db, rules::LIST_SQL, &[id, text, limit]).await;
+        check(db, rules::OF_SQL, &[id, text, text]).await;
         check(db, gc_queue::DUE_SQL, &[limit, limit, text, text, limit]).await;
     }
 }

@@ -5,8 +5,10 @@ mod documented;
 mod lists;
 mod names;
 mod race;
+mod rules;
 mod sizes;
 mod tags;
+mod toggled;
 
 use form_urlencoded::byte_serialize;
 use model::media_type::OCI_MANIFEST;

@@ -18,6 +18,7 @@ mod projects;
 mod repositories;
 mod repository_checks;
 mod repository_message;
+mod rules;
 mod settings;
 mod status;
 mod tags;

@@ -2,14 +2,15 @@
 
 use proto::google::devtools::artifactregistry::v1::artifact_registry_server::ArtifactRegistry;
 use proto::google::devtools::artifactregistry::v1::{
-    BatchDeleteVersionsRequest, CreateRepositoryRequest, CreateTagRequest, DeletePackageRequest,
-    DeleteRepositoryRequest, DeleteTagRequest, DeleteVersionRequest, DockerImage,
-    GetDockerImageRequest, GetPackageRequest, GetProjectSettingsRequest, GetRepositoryRequest,
-    GetTagRequest, GetVersionRequest, GetVpcscConfigRequest, ListDockerImagesRequest,
-    ListDockerImagesResponse, ListPackagesRequest, ListPackagesResponse, ListRepositoriesRequest,
-    ListRepositoriesResponse, ListTagsRequest, ListTagsResponse, ListVersionsRequest,
-    ListVersionsResponse, Package, ProjectSettings, Repository, Tag, UpdateRepositoryRequest,
-    UpdateTagRequest, Version, VpcscConfig,
+    BatchDeleteVersionsRequest, CreateRepositoryRequest, CreateRuleRequest, CreateTagRequest,
+    DeletePackageRequest, DeleteRepositoryRequest, DeleteRuleRequest, DeleteTagRequest,
+    DeleteVersionRequest, DockerImage, GetDockerImageRequest, GetPackageRequest,
+    GetProjectSettingsRequest, GetRepositoryRequest, GetRuleRequest, GetTagRequest,
+    GetVersionRequest, GetVpcscConfigRequest, ListDockerImagesRequest, ListDockerImagesResponse,
+    ListPackagesRequest, ListPackagesResponse, ListRepositoriesRequest, ListRepositoriesResponse,
+    ListRulesRequest, ListRulesResponse, ListTagsRequest, ListTagsResponse, ListVersionsRequest,
+    ListVersionsResponse, Package, ProjectSettings, Repository, Rule, Tag, UpdateRepositoryRequest,
+    UpdateRuleRequest, UpdateTagRequest, Version, VpcscConfig,
 };
 use proto::google::iam::v1::{
     GetIamPolicyRequest, Policy, SetIamPolicyRequest, TestIamPermissionsRequest,
@@ -18,7 +19,7 @@ use proto::google::iam::v1::{
 use proto::google::longrunning::Operation;
 use tonic::Request;
 
-use super::{Answer, Services, images, packages, repositories, settings, tags, versions};
+use super::{Answer, Services, images, packages, repositories, rules, settings, tags, versions};
 
 #[tonic::async_trait]
 impl ArtifactRegistry for Services {
@@ -138,6 +139,26 @@ impl ArtifactRegistry for Services {
 
     async fn delete_tag(&self, request: Request<DeleteTagRequest>) -> Answer<()> {
         tags::delete(self, request).await
+    }
+
+    async fn list_rules(&self, request: Request<ListRulesRequest>) -> Answer<ListRulesResponse> {
+        rules::list(self, request).await
+    }
+
+    async fn get_rule(&self, request: Request<GetRuleRequest>) -> Answer<Rule> {
+        rules::get(self, request).await
+    }
+
+    async fn create_rule(&self, request: Request<CreateRuleRequest>) -> Answer<Rule> {
+        rules::create(self, request).await
+    }
+
+    async fn update_rule(&self, request: Request<UpdateRuleRequest>) -> Answer<Rule> {
+        rules::update(self, request).await
+    }
+
+    async fn delete_rule(&self, request: Request<DeleteRuleRequest>) -> Answer<()> {
+        rules::delete(self, request).await
     }
 
     async fn get_project_settings(
