@@ -107,7 +107,7 @@ images_are_pushed() {
   date +%s >changed
   # Of these each is for one check, which changes it.
   for name in deleted/alone deleted/several deleted/by-digest deleted/whole deleted/later tags/added tags/moved \
-    tags/own versions/own package/gone; do
+    tags/own versions/own versions/own-notes package/gone; do
     push layout10 "$changes/$name:1"
     push layout11 "$changes/$name:2"
     crane tag "$changes/$name:2" also

@@ -57,5 +57,8 @@ page_runs() (
   run_page Rules "rules update"
   is "$images/web:1.0" layout12
   run_page Rules "rules delete"
+  run_page Annotations
+  said=$(gcloud artifacts packages describe web --repository=images --location=us-west1)
+  has "team: shop" <<<"$said"
   whole_page_ran
 )

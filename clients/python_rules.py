@@ -65,3 +65,20 @@ def obeyed(world):
     denied = world.registry.send("GET", f"/v2/{repository.path}/a/manifests/bad").expect(403).json()
     same(denied["errors"][0]["code"], "DENIED")
     same(repository.pulled("a", "v1"), first.digest)
+
+
+@check("annotations: of packages and versions, replaced as a whole")
+def annotated(world):
+    library = world.library
+    repository = world.repository("annotated")
+    pushed = repository.push("a/b", Image(1), "v1")
+    package = library.Package(name=repository.package("a/b"), annotations={"team": "web"})
+    shown = world.owner.update_package(package=package, update_mask={"paths": ["annotations"]})
+    same((shown.name, dict(shown.annotations)), (package.name, {"team": "web"}))
+    same(world.owner.get_package(name=package.name), shown)
+    version = library.Version(name=repository.version("a/b", pushed), annotations={"checked": "yes"})
+    shown = world.owner.update_version(version=version)
+    same(dict(shown.annotations), {"checked": "yes"})
+    same(world.owner.get_version(name=version.name), shown)
+    world.refused(InvalidArgument, "update_mask", world.owner.update_version, version=version,
+                  update_mask={"paths": ["metadata"]})

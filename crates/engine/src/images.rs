@@ -196,7 +196,7 @@ impl Engine {
                 let look = |package: &Package| {
                     let image = escaped(&package.name);
                     let matches = filter.matches(|_| format!("{name}/packages/{image}"));
-                    Look::wanted(matches, 2 * package.name.len() + 300)
+                    Look::wanted(matches, 2 * package.name.len() + package.annotations.len() + 300)
                 };
                 let own_name = |package: &Package| package.name.clone();
                 if order == NameOrder::Name {
@@ -307,7 +307,10 @@ impl Engine {
 /// How long an image is on a list at least, besides its own names and tags.
 fn image_bytes(image: &Image) -> usize {
     const FIELDS: usize = 700;
-    FIELDS + image.platforms.len() + image.artifact_type.as_ref().map_or(0, String::len)
+    FIELDS
+        + image.platforms.len()
+        + image.annotations.len()
+        + image.artifact_type.as_ref().map_or(0, String::len)
 }
 
 /// A page of a list by time: its places are a time and an id.

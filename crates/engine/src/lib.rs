@@ -4,6 +4,7 @@
 //! content starts at [`Engine::open`], which hands out a [`RepoAccess`] when the caller may do what it asks.
 
 mod access;
+mod annotations;
 mod catalog;
 mod clock;
 mod delete;
@@ -29,6 +30,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use access::{Caller, Delete, Grant, Kind, Pull, Push, RepoAccess, Rights, Target};
+pub use annotations::Annotations;
 pub use clock::{Clock, Micros, SystemClock, micros};
 pub use delete::Tagged;
 pub use delete::several::DeleteMode;

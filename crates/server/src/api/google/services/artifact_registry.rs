@@ -9,8 +9,9 @@ use proto::google::devtools::artifactregistry::v1::{
     GetVersionRequest, GetVpcscConfigRequest, ListDockerImagesRequest, ListDockerImagesResponse,
     ListPackagesRequest, ListPackagesResponse, ListRepositoriesRequest, ListRepositoriesResponse,
     ListRulesRequest, ListRulesResponse, ListTagsRequest, ListTagsResponse, ListVersionsRequest,
-    ListVersionsResponse, Package, ProjectSettings, Repository, Rule, Tag, UpdateRepositoryRequest,
-    UpdateRuleRequest, UpdateTagRequest, Version, VpcscConfig,
+    ListVersionsResponse, Package, ProjectSettings, Repository, Rule, Tag, UpdatePackageRequest,
+    UpdateRepositoryRequest, UpdateRuleRequest, UpdateTagRequest, UpdateVersionRequest, Version,
+    VpcscConfig,
 };
 use proto::google::iam::v1::{
     GetIamPolicyRequest, Policy, SetIamPolicyRequest, TestIamPermissionsRequest,
@@ -95,6 +96,10 @@ impl ArtifactRegistry for Services {
         packages::get(self, request).await
     }
 
+    async fn update_package(&self, request: Request<UpdatePackageRequest>) -> Answer<Package> {
+        packages::update(self, request).await
+    }
+
     async fn delete_package(&self, request: Request<DeletePackageRequest>) -> Answer<Operation> {
         packages::delete(self, request).await
     }
@@ -108,6 +113,10 @@ impl ArtifactRegistry for Services {
 
     async fn get_version(&self, request: Request<GetVersionRequest>) -> Answer<Version> {
         versions::get(self, request).await
+    }
+
+    async fn update_version(&self, request: Request<UpdateVersionRequest>) -> Answer<Version> {
+        versions::update(self, request).await
     }
 
     async fn delete_version(&self, request: Request<DeleteVersionRequest>) -> Answer<Operation> {

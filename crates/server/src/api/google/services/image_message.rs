@@ -74,6 +74,7 @@ pub(super) fn version(repository: &RepositoryName, image: &Image, view: VersionV
         create_time: Some(timestamp(image.uploaded_at)),
         update_time: Some(timestamp(image.updated_at)),
         metadata: Some(metadata(repository, image)),
+        annotations: annotations(&image.annotations),
         name,
         ..Version::default()
     }
@@ -102,8 +103,13 @@ pub(super) fn package(repository: &RepositoryName, found: &FoundPackage) -> Pack
         display_name: found.name.clone(),
         create_time: Some(timestamp(found.created_at)),
         update_time: Some(timestamp(found.updated_at)),
-        ..Package::default()
+        annotations: annotations(&found.annotations),
     }
+}
+
+/// What rows have as JSON, which is always an object of texts.
+fn annotations(json: &str) -> BTreeMap<String, String> {
+    serde_json::from_str(json).unwrap_or_default()
 }
 
 pub(super) fn tag(package: &PackageName, tag: &TagOf) -> Tag {
