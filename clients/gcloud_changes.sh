@@ -218,6 +218,8 @@ annotates() {
   matches "$(within changes packages describe tags/own --format=json)" '.annotations == {team: "web", stage: "test"}'
   said=$(within changes packages list --format='csv[no-heading](name,annotations)')
   has 'tags/own,stage=test;team=web' <<<"$said"
+  equal "$(within changes packages list --filter=annotations.team:web --format='value(name)')" tags/own
+  equal "$(within changes packages list --filter='annotations.`stage`:te*' --format='value(name)')" tags/own
   prints "Updated version [$version]." within changes versions update "$version" --package=versions/own-notes \
     --annotations=checked=yes
   matches "$(within changes versions describe "$version" --package=versions/own-notes --format=json)" \

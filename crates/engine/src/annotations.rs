@@ -74,6 +74,11 @@ fn version(tx: &mut Tx<'_>, at: &Opened, name: &VersionName) -> Result<Image, En
     images::find(tx, &package, &name.digest)?.ok_or_else(|| unknown_version(name))
 }
 
+/// What rows have as JSON, which is always an object of texts.
+pub fn annotations(json: &str) -> BTreeMap<String, String> {
+    serde_json::from_str(json).unwrap_or_default()
+}
+
 /// As rows have them, unless there are too many.
 fn written(field: &'static str, annotations: Annotations) -> Result<Option<String>, EngineError> {
     let Some(annotations) = annotations else { return Ok(None) };

@@ -9,6 +9,7 @@ use model::filter::{Direction, Filter, Pattern};
 use model::name::RepositoryName;
 
 use crate::access::find_repository;
+use crate::annotations::annotations;
 use crate::listing::{ListPage, Look, MOST_SORTED, Names, fill, sorted};
 use crate::tagging::{find_package, find_tag, unknown_package, unknown_version};
 use crate::{Admitted, Engine, EngineError};
@@ -157,8 +158,11 @@ impl Engine {
                         })
                     }
                 };
-                let look =
-                    |image: &Image| Look::wanted(filter.matches(|_| shown(image)), bytes(image));
+                let look = |image: &Image| {
+                    let matches = filter.matches(|_| shown(image))
+                        && filter.matches_annotations(|| annotations(&image.annotations));
+                    Look::wanted(matches, bytes(image))
+                };
                 match order {
                     VersionOrder::Time(order) => {
                         let list = match order {
@@ -195,7 +199,8 @@ impl Engine {
                 let id = find_repository(tx, &name)?.id;
                 let look = |package: &Package| {
                     let image = escaped(&package.name);
-                    let matches = filter.matches(|_| format!("{name}/packages/{image}"));
+                    let matches = filter.matches(|_| format!("{name}/packages/{image}"))
+                        && filter.matches_annotations(|| annotations(&package.annotations));
                     Look::wanted(matches, 2 * package.name.len() + package.annotations.len() + 300)
                 };
                 let own_name = |package: &Package| package.name.clone();

@@ -30,7 +30,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use access::{Caller, Delete, Grant, Kind, Pull, Push, RepoAccess, Rights, Target};
-pub use annotations::Annotations;
+pub use annotations::{Annotations, annotations};
 pub use clock::{Clock, Micros, SystemClock, micros};
 pub use delete::Tagged;
 pub use delete::several::DeleteMode;

@@ -59,6 +59,7 @@ on_each! {
         check(db, operations::FORGET_SQL, &[limit, limit]).await;
         check(db, revoked_tokens::SINCE_SQL, &[limit, limit]).await;
         check(db, revoked_tokens::FORGET_SQL, &[limit]).await;
+        check(db, versions::ADOPT_SQL, &[limit]).await;
         check(db, rules::LIST_SQL, &[id, text, limit]).await;
         check(db, rules::OF_SQL, &[id, text, text]).await;
         check(db, gc_queue::DUE_SQL, &[limit, limit, text, text, limit]).await;

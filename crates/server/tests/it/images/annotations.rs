@@ -1,9 +1,11 @@
 //! Annotations of images and of versions: set, shown, and what they may be.
 
+use meta::params;
 use model::media_type::OCI_MANIFEST;
 use serde_json::{Value, json};
 
-use super::{R1, all, at, begin, path, push};
+use super::{R1, all, at, begin, encoded, path, push, texts};
+use crate::gc::collect;
 use crate::util::accounts::PROJECT;
 use crate::util::google::repository;
 use crate::util::{Accounts, Google, Image, digest_of, on_both};
@@ -41,6 +43,36 @@ on_both! {
         assert_eq!(changed["annotations"], json!({ "team": "api" }));
         let cleared = owner.patch(&masked, &json!({})).await.expect(200).json();
         assert!(cleared["annotations"].is_null(), "{cleared}");
+    }
+
+    async fn lists_are_filtered_by_annotations(accounts: Accounts) {
+        let owner = begin(&accounts).await;
+        for (image, team) in [("a", "web"), ("b", "api"), ("c", "")] {
+            let image_of = Image::new(1);
+            push(owner, image, "v1", &image_of).await;
+            let annotations = if team.is_empty() { json!({}) } else { json!({ "team": team }) };
+            let version = format!("packages/{image}/versions/{}", image_of.digest());
+            for rest in [format!("packages/{image}"), version] {
+                owner.patch(&at(&rest), &set(annotations.clone())).await.expect(200);
+            }
+        }
+        for (filter, expected) in [
+            ("annotations:*", vec!["a", "b"]),
+            ("annotations.team:web", vec!["a"]),
+            ("annotations.team:*", vec!["a", "b"]),
+            ("annotations.`team`:`*i`", vec!["b"]),
+            ("annotations.other", vec![]),
+        ] {
+            for more in ["", "&pageSize=1", "&orderBy=create_time"] {
+                let list = at(&format!("packages?filter={}{more}", encoded(filter)));
+                assert_eq!(texts(owner, &list, ("packages", "name")).await, expected, "{filter}{more}");
+            }
+            let versions = at(&format!("packages/a/versions?filter={}", encoded(filter)));
+            let found = all(owner, &versions, "versions").await.0.len();
+            assert_eq!(found, usize::from(expected.contains(&"a")), "{filter}");
+        }
+        let odd = at(&format!("packages?filter={}", encoded("annotations.team:")));
+        owner.get(&odd).await.expect_google("400 INVALID_ARGUMENT");
     }
 
     async fn those_of_a_version_stand_in_place_of_its_manifests(accounts: Accounts) {
@@ -91,4 +123,17 @@ on_both! {
         writer.patch(&at(&version), &set(json!({}))).await.expect_google("403 PERMISSION_DENIED");
     }
 
+    /// A process of the last release does not know the column by which a repository's images are listed.
+    async fn what_the_last_release_pushed_is_listed_after_a_collection(accounts: Accounts) {
+        let owner = begin(&accounts).await;
+        for seed in 0..3 {
+            push(owner, "a", &format!("v{seed}"), &Image::new(seed)).await;
+        }
+        let meta = accounts.server.meta().await;
+        meta.write(|tx| tx.exec("UPDATE versions SET repository_id = NULL", params![])).await.expect("writable");
+        let listed = async || all(owner, &at("dockerImages"), "dockerImages").await.0.len();
+        assert_eq!(listed().await, 0);
+        collect(&accounts.server).await;
+        assert_eq!(listed().await, 3);
+    }
 }

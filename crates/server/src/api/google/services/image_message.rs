@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use engine::{Image, Package as FoundPackage, TagOf};
+use engine::{Image, Package as FoundPackage, TagOf, annotations};
 use model::artifact::{PackageName, escaped};
 use model::config::{ImageConfig, Shown};
 use model::name::RepositoryName;
@@ -105,11 +105,6 @@ pub(super) fn package(repository: &RepositoryName, found: &FoundPackage) -> Pack
         update_time: Some(timestamp(found.updated_at)),
         annotations: annotations(&found.annotations),
     }
-}
-
-/// What rows have as JSON, which is always an object of texts.
-fn annotations(json: &str) -> BTreeMap<String, String> {
-    serde_json::from_str(json).unwrap_or_default()
 }
 
 pub(super) fn tag(package: &PackageName, tag: &TagOf) -> Tag {

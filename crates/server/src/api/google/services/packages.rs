@@ -30,7 +30,8 @@ pub(super) async fn list(
     let (order, direction) = name_order(&order_by)?;
     let way = format!("{order:?} {direction:?}");
     let list = List::new(admitted.caller(), &["packages", &parent, &filter, &way]);
-    let filter = Filter::parse(&filter, &["name"]).map_err(|error| bad_field("filter", error))?;
+    let filter = Filter::parse(&filter, &["name", "annotations"])
+        .map_err(|error| bad_field("filter", error))?;
     let (start, size) = (services.page_start(&list, &page_token)?, page_size(wanted, 500)?);
     let wanted = (&filter, order, direction);
     let page = services.app.engine.packages(&admitted, &repository, wanted, (&start, size));

@@ -53,7 +53,8 @@ pub(super) async fn list(
     let tags = if shown == VersionView::Full { Tags::InFull } else { Tags::Hidden };
     let way = format!("{order:?} {direction:?}");
     let list = List::new(admitted.caller(), &["versions", &parent, &filter, &way]);
-    let filter = Filter::parse(&filter, &["name"]).map_err(|error| bad_field("filter", error))?;
+    let filter = Filter::parse(&filter, &["name", "annotations"])
+        .map_err(|error| bad_field("filter", error))?;
     let (start, size) = (services.page_start(&list, &page_token)?, page_size(wanted, 500)?);
     let wanted = (&filter, order, direction, tags);
     let page = services.app.engine.versions(&admitted, &package, wanted, (&start, size));
