@@ -21,6 +21,7 @@ change_checks() {
   beside "versions describe: an image is no artifact" image_is_no_artifact
   beside "versions delete" deletes_versions
   beside "versions delete with tags" deletes_versions_with_tags
+  beside "packages update, versions update" annotates
   beside "tags list" lists_package_tags
   beside "tags create, update and delete" tag_comes_and_goes
 }
@@ -208,6 +209,26 @@ deletes_versions_with_tags() {
     within changes versions delete "$(digest_of layout11)" --package=versions/own --delete-tags
   gone "$image:2" "$image:also" "$image@$(digest_of layout11)"
   is "$image:1" layout10
+}
+# The table and what is described show annotations; each update replaces all of them.
+annotates() {
+  local said version
+  version=$(digest_of layout11)
+  prints "Updated package [tags/own]." within changes packages update tags/own --annotations=team=web,stage=test
+  matches "$(within changes packages describe tags/own --format=json)" '.annotations == {team: "web", stage: "test"}'
+  said=$(within changes packages list --format='csv[no-heading](name,annotations)')
+  has 'tags/own,stage=test;team=web' <<<"$said"
+  equal "$(within changes packages list --filter=annotations.team:web --format='value(name)')" tags/own
+  equal "$(within changes packages list --filter='annotations.`stage`:te*' --format='value(name)')" tags/own
+  prints "Updated version [$version]." within changes versions update "$version" --package=versions/own-notes \
+    --annotations=checked=yes
+  matches "$(within changes versions describe "$version" --package=versions/own-notes --format=json)" \
+    '.annotations.additionalProperties == [{key: "checked", value: "yes"}]'
+  within changes versions update "$version" --package=versions/own-notes --annotations={}
+  matches "$(within changes versions describe "$version" --package=versions/own-notes --format=json)" \
+    'has("annotations") | not'
+  says NOT_FOUND within changes packages update none --annotations=a=b
+  may_not artifactregistry.packages.update as reader within images packages update app --annotations=a=b
 }
 
 lists_package_tags() {

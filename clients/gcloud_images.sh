@@ -107,7 +107,7 @@ images_are_pushed() {
   date +%s >changed
   # Of these each is for one check, which changes it.
   for name in deleted/alone deleted/several deleted/by-digest deleted/whole deleted/later tags/added tags/moved \
-    tags/own versions/own package/gone; do
+    tags/own versions/own versions/own-notes package/gone; do
     push layout10 "$changes/$name:1"
     push layout11 "$changes/$name:2"
     crane tag "$changes/$name:2" also
@@ -198,6 +198,10 @@ list_checks() {
   beside "images describe without a tag" describes_latest
   beside "images describe an index" describes_index
   beside "images describe what is not there" describes_nothing
+  beside "images list with what is known of images" lists_with_occurrences
+  beside "images describe with all that is known of it" describes_with_metadata
+  beside "images describe with some of what is known of it" describes_with_some_metadata
+  beside "scans, which are not served" scans_are_not_served
   beside "docker tags list of a repository" lists_tags
   beside "docker tags list of an image" lists_tags_of_image
   beside "docker tags list in pages of two" lists_tags_in_pages
@@ -253,12 +257,12 @@ lists_as_json() {
 }
 
 describe() { gcloud artifacts docker images describe "$@"; }
-# described NAME IMAGE LAYOUT: NAME is this image.
+# described NAME IMAGE LAYOUT [FLAG…]: NAME is this image, of which nothing more is known.
 described() {
   local said
-  said=$(describe "$1" --format=json)
-  matches "$said" '.image_summary == {digest: $digest, fully_qualified_digest: "\($image)@\($digest)",
-      registry: $host, repository: "images", slsa_build_level: "unknown"}' \
+  said=$(describe "$1" --format=json "${@:4}")
+  matches "$said" '. == {image_summary: {digest: $digest, fully_qualified_digest: "\($image)@\($digest)",
+      registry: $host, repository: "images", slsa_build_level: "unknown"}}' \
     --arg digest "$(digest_of "$3")" --arg image "$2" --arg host "$host"
 }
 describes_by_tag() { described "$images/team/web/front:1" "$images/team/web/front" layout13; }
@@ -268,6 +272,31 @@ describes_index() { described "$images/multi:1" "$images/multi" layout17; }
 describes_nothing() {
   says "Image not found." describe "$images/app:none"
   says "Image not found." describe "$images/team-two/app@$(digest_of layout10)"
+}
+# There is nothing that looks into images, and no way out of here: what gcloud asks it asks this registry.
+lists_with_occurrences() {
+  local said
+  said=$(list "$images" --show-occurrences --include-tags --format=json)
+  matches "$said" 'length == 9 and (map(select(.tags == ["1.0", "moving"])) | length == 1)
+      and all(has("vuln_counts") or has("DISCOVERY") | not)'
+  equal "$(list "$images" --show-occurrences --show-occurrences-from=1 --format='value(version)')" \
+    "$(digest_of layout12)"
+  equal "$(list "$images/app" --occurrence-filter='kind="VULNERABILITY"' --format='value(version)' | wc -l)" 3
+  may_not containeranalysis.occurrences.list as reader list "$images/app" --show-occurrences
+}
+describes_with_metadata() {
+  described "$images/app" "$images/app" layout12 --show-all-metadata
+  described "$images/app" "$images/app" layout12 --show-package-vulnerability
+}
+describes_with_some_metadata() {
+  described "$images/app@$(digest_of layout10)" "$images/app" layout10 --show-provenance --show-sbom-references \
+    --show-build-details --show-deployment --show-image-basis
+  described "$images/multi:1" "$images/multi" layout17 --metadata-filter='kind="BUILD"'
+}
+scans_are_not_served() {
+  local place=projects/$project/locations/us
+  says NOT_FOUND gcloud artifacts docker images get-operation "$place/operations/none"
+  says NOT_FOUND gcloud artifacts docker images list-vulnerabilities "$place/scans/none"
 }
 
 tags_list() { gcloud artifacts docker tags list "$@"; }

@@ -64,5 +64,18 @@ page_runs() (
   gone "$images/job:ci-0"
   is "$images/job:ci-1" layout11
   run_page Cleanup delete-cleanup-policies
+  digest=$(digest_of layout11)
+  crane push layout11 "$images/web:1.1"
+  run_page Rules "rules create"
+  said=$(crane manifest "$images/web:1.0" 2>&1) && return 1
+  has DENIED <<<"$said"
+  said=$(run_page Rules "rules list")
+  has no-old <<<"$said"
+  run_page Rules "rules update"
+  is "$images/web:1.0" layout12
+  run_page Rules "rules delete"
+  run_page Annotations
+  said=$(gcloud artifacts packages describe web --repository=images --location=us-west1)
+  has "team: shop" <<<"$said"
   whole_page_ran
 )

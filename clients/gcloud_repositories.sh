@@ -8,11 +8,15 @@ repository_checks() {
   beside "repositories create and describe" creates_and_describes
   beside "repositories create for later, and its operation" creates_later
   beside "repositories create: remote and virtual" creates_remote_and_virtual
+  beside "repositories create: remote ones, with credentials, and of this registry" creates_other_remotes
   beside "repositories and their size" shows_sizes
   beside "repositories list" lists_repositories
+  beside "repositories list: order, limit, filter" lists_some_repositories
   beside "repositories list everywhere" lists_everywhere
   beside "repositories update" updates
+  beside "repositories update: labels and scanning" updates_labels_and_scanning
   beside "repositories delete" deletes_repository
+  beside "repositories delete for later" deletes_repository_later
   beside "repositories that are not there" no_such_repository
   beside "cleanup policies" cleanup_policies
   beside "policies" iam_policies
@@ -59,6 +63,27 @@ creates_remote_and_virtual() {
   said=$(repositories update virtual --upstream-policy-file=upstreams-two.json --format=json)
   matches "$said" '.virtualRepositoryConfig.upstreamPolicies | map(.id) == ["two"]'
 }
+creates_other_remotes() {
+  local said secret=projects/$project/secrets/upstream/versions repository=$in_east/repositories/described-upstream
+  new_repository private --location=us-east1 --mode=remote-repository --remote-docker-repo=https://registry.example.com \
+    --remote-username=one --remote-password-secret-version="$secret/1"
+  credentials() {
+    matches "$(repositories describe private --format=json)" '.remoteRepositoryConfig == {
+        commonRepository: {uri: "https://registry.example.com"}, upstreamCredentials: {usernamePasswordCredentials:
+          {username: $user, passwordSecretVersion: $secret}}} + $more' \
+      --arg user "$1" --arg secret "$secret/$2" --argjson more "$3"
+  }
+  credentials one 1 '{}'
+  said=$(repositories update private --remote-username=two --remote-password-secret-version="$secret/2" \
+    --disable-remote-validation 2>&1)
+  has "Updated repository [private]." <<<"$said"
+  credentials two 2 '{"disableUpstreamValidation": true}'
+  a_repository described-upstream us-east1
+  new_repository chained --location=us-east1 --mode=remote-repository --remote-docker-repo="$repository" \
+    --disable-remote-validation
+  matches "$(repositories describe chained --format=json)" '.remoteRepositoryConfig ==
+      {commonRepository: {uri: $repository}, disableUpstreamValidation: true}' --arg repository "$repository"
+}
 # In bytes in the one list, in thousands of thousands in the other: what both images of `locked` have.
 shows_sizes() {
   local bytes
@@ -99,6 +124,19 @@ $(for name in first second third; do
 second
 third"
 }
+# In a place of their own, as well. What is not by name, gcloud sorts itself.
+lists_some_repositories() {
+  local name
+  list_some() { gcloud artifacts repositories list --location=europe-west4 --format='value(name.basename())' "$@"; }
+  for name in one other another; do a_repository "$name" europe-west4; done
+  equal "$(list_some --sort-by=~name --limit=2)" "other
+one"
+  equal "$(list_some --sort-by=~createTime --limit=1)" another
+  equal "$(list_some --filter='name~other' --sort-by=name)" "another
+other"
+  equal "$(list_some --filter="name=\"projects/$project/locations/europe-west4/repositories/o*\"" --sort-by=name)" "one
+other"
+}
 lists_everywhere() {
   a_repository elsewhere asia-east1
   gcloud artifacts repositories list --format='csv[no-heading](name.segment(3),name.basename())' >everywhere
@@ -116,6 +154,23 @@ updates() {
   repositories update updated --no-immutable-tags
   matches "$(repositories describe updated --format=json)" '.description == "After"
       and (.dockerConfig.immutableTags | not) and .labels == {stays: "yes", comes: "yes"}'
+}
+updates_labels_and_scanning() {
+  new_repository scanned --location=us-east1 --labels=a=b --allow-vulnerability-scanning
+  matches "$(repositories describe scanned --format=json)" '.labels == {a: "b"}
+      and .vulnerabilityScanningConfig.enablementConfig == "INHERITED"'
+  repositories update scanned --clear-labels --disable-vulnerability-scanning
+  matches "$(repositories describe scanned --format=json)" '(has("labels") | not)
+      and .vulnerabilityScanningConfig.enablementConfig == "DISABLED"'
+  repositories update scanned --allow-vulnerability-scanning
+  matches "$(repositories describe scanned --format=json)" '.vulnerabilityScanningConfig.enablementConfig == "INHERITED"'
+  # Of other formats gcloud prints settings; of this one it has none.
+  says "Invalid repository type DOCKER." gcloud artifacts print-settings npm --repository=scanned --location=us-east1
+}
+deletes_repository_later() {
+  a_repository deleted-later us-east1
+  prints "Delete request issued for: [deleted-later]" repositories delete deleted-later --async
+  says NOT_FOUND repositories describe deleted-later
 }
 deletes_repository() {
   local image=$host/$project/deleted/deep/app

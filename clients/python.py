@@ -8,6 +8,7 @@ from python_world import Server, World
 import python_images
 import python_packages
 import python_repositories
+import python_rules
 import python_tags
 
 server = Server(*sys.argv[1:])

@@ -5,14 +5,16 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 /// The files with the services. What they import comes along.
-const SERVICES: [&str; 8] = [
+const SERVICES: [&str; 10] = [
     "google/devtools/artifactregistry/v1/service.proto",
     "google/longrunning/operations.proto",
     "google/cloud/location/locations.proto",
     "google/cloud/resourcemanager/v1/resourcemanager.proto",
     "google/api/serviceusage/v1/serviceusage.proto",
+    "google/devtools/containeranalysis/v1/containeranalysis.proto",
     "google/iam/admin/v1/iam.proto",
     "google/iam/credentials/v1/iamcredentials.proto",
+    "grafeas/v1/grafeas.proto",
     // No service: what errors carry is imported by nobody, but has to be in the set to be printed as JSON.
     "google/rpc/error_details.proto",
 ];

@@ -211,9 +211,12 @@ impl CleanupRun {
         };
         match removed {
             Err(EngineError::InUse { by, .. }) => Ok(Outcome::HeldBy(by)),
-            Err(EngineError::TagImmutable { .. } | EngineError::ManifestUnknown(_)) => {
-                Ok(Outcome::Stays)
-            }
+            Err(
+                EngineError::TagImmutable { .. }
+                | EngineError::ManifestUnknown(_)
+                // It has too many tags for the rules about them.
+                | EngineError::Precondition(_),
+            ) => Ok(Outcome::Stays),
             // An index that was pushed meanwhile names it.
             Err(EngineError::Database(error)) if error.kind() == ErrorKind::ForeignKey => {
                 Ok(Outcome::Stays)

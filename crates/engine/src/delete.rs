@@ -83,7 +83,7 @@ impl Engine {
         self.meta
             .write(move |tx| {
                 let package = find_package(tx, &at)?;
-                check_removable(tx, &at.repository.id, tags::Of::Package(&package))?;
+                check_removable(tx, (&at.repository.id, at.image()), tags::Of::Package(&package))?;
                 packages::hide(tx, &package)?;
                 gc_queue::enqueue(tx, gc::PACKAGE, &[package.to_string()], now)?;
                 Ok::<_, EngineError>(events::insert(tx, &at.event("delete-package", now))?)
@@ -139,7 +139,7 @@ fn deletable(
     }
     match tagged {
         Tagged::TakeAlong => {
-            check_removable(tx, &at.repository.id, tags::Of::Version(&version.id))?;
+            check_removable(tx, (&at.repository.id, at.image()), tags::Of::Version(&version.id))?;
         }
         Tagged::Keep => {
             if let [first, rest @ ..] = tags::of_version(tx, &version.id, 2)?.as_slice() {

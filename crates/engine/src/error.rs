@@ -118,6 +118,9 @@ pub enum EngineError {
         /// What it names, and goes on naming.
         digest: Digest,
     },
+    /// A rule of the repository keeps a manifest back.
+    #[error("a rule of the repository denies downloads of {0}")]
+    DownloadDenied(Digest),
     /// The object is needed by another and cannot be deleted.
     #[error("{digest} is needed by manifest {by}")]
     InUse {

@@ -142,9 +142,16 @@ impl Engine {
         }
         if mode == GcMode::Collect {
             while !self.forget_operations().await? && progress(&report).is_continue() {}
+            while !self.adopt_versions().await? && progress(&report).is_continue() {}
             self.release_lease(GC).await?;
         }
         Ok(report)
+    }
+
+    /// Completes some rows of the last release's. Answers whether all are.
+    async fn adopt_versions(&self) -> Result<bool, EngineError> {
+        let some = self.meta.write(|tx| Ok::<_, EngineError>(versions::adopt(tx, BATCH)?)).await?;
+        Ok(some < BATCH as u64)
     }
 
     /// Takes or renews the lease of some work. `false`: another process is at it.

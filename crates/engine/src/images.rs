@@ -9,6 +9,7 @@ use model::filter::{Direction, Filter, Pattern};
 use model::name::RepositoryName;
 
 use crate::access::find_repository;
+use crate::annotations::annotations;
 use crate::listing::{ListPage, Look, MOST_SORTED, Names, fill, sorted};
 use crate::tagging::{find_package, find_tag, unknown_package, unknown_version};
 use crate::{Admitted, Engine, EngineError};
@@ -157,8 +158,11 @@ impl Engine {
                         })
                     }
                 };
-                let look =
-                    |image: &Image| Look::wanted(filter.matches(|_| shown(image)), bytes(image));
+                let look = |image: &Image| {
+                    let matches = filter.matches(|_| shown(image))
+                        && filter.matches_annotations(|| annotations(&image.annotations));
+                    Look::wanted(matches, bytes(image))
+                };
                 match order {
                     VersionOrder::Time(order) => {
                         let list = match order {
@@ -195,8 +199,9 @@ impl Engine {
                 let id = find_repository(tx, &name)?.id;
                 let look = |package: &Package| {
                     let image = escaped(&package.name);
-                    let matches = filter.matches(|_| format!("{name}/packages/{image}"));
-                    Look::wanted(matches, 2 * package.name.len() + 300)
+                    let matches = filter.matches(|_| format!("{name}/packages/{image}"))
+                        && filter.matches_annotations(|| annotations(&package.annotations));
+                    Look::wanted(matches, 2 * package.name.len() + package.annotations.len() + 300)
                 };
                 let own_name = |package: &Package| package.name.clone();
                 if order == NameOrder::Name {
@@ -307,7 +312,10 @@ impl Engine {
 /// How long an image is on a list at least, besides its own names and tags.
 fn image_bytes(image: &Image) -> usize {
     const FIELDS: usize = 700;
-    FIELDS + image.platforms.len() + image.artifact_type.as_ref().map_or(0, String::len)
+    FIELDS
+        + image.platforms.len()
+        + image.annotations.len()
+        + image.artifact_type.as_ref().map_or(0, String::len)
 }
 
 /// A page of a list by time: its places are a time and an id.

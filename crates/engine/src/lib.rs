@@ -4,6 +4,7 @@
 //! content starts at [`Engine::open`], which hands out a [`RepoAccess`] when the caller may do what it asks.
 
 mod access;
+mod annotations;
 mod catalog;
 mod cleanup;
 mod clock;
@@ -21,6 +22,7 @@ mod push;
 mod receive;
 mod referrers;
 mod repositories;
+mod rules;
 mod tagging;
 mod tags;
 mod uploads;
@@ -30,6 +32,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use access::{Caller, Delete, Grant, Kind, Pull, Push, RepoAccess, Rights, Target};
+pub use annotations::{Annotations, annotations};
 pub use cleanup::{
     Cleaned, CleanupMode, CleanupReport, CleanupRun, CleanupStep, PRINCIPAL as CLEANUP_PRINCIPAL,
 };
@@ -52,6 +55,7 @@ pub use push::{NewManifest, PushedManifest};
 pub use receive::Body;
 pub use referrers::ReferrersPage;
 pub use repositories::{NewRepository, RepositoryChange};
+pub use rules::RuleChange;
 pub use tags::{NamePage, TagPage};
 pub use uploads::{MountFrom, UploadProgress};
 
@@ -63,6 +67,7 @@ pub use meta::images::Image;
 pub use meta::outbox::Message as Notification;
 pub use meta::packages::Package;
 pub use meta::repositories::Described as Repository;
+pub use meta::rules::Rule;
 pub use meta::tags::{Listed, ListedVersion};
 pub use meta::versions::Referrer;
 

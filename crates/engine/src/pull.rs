@@ -11,6 +11,7 @@ use meta::{Id, gc_queue};
 use model::digest::Digest;
 use model::reference::Reference;
 
+use crate::rules::check_download;
 use crate::{Engine, EngineError, Pull, RepoAccess, gc, micros};
 
 /// A manifest as it is served.
@@ -56,10 +57,14 @@ impl RepoAccess<Pull> {
             .engine
             .meta
             .point(move |tx| {
-                Ok::<_, EngineError>(match &wanted {
+                let found = match &wanted {
                     Reference::Tag(tag) => versions::by_tag(tx, at.address(), tag.as_str())?,
                     Reference::Digest(digest) => versions::by_digest(tx, at.address(), digest)?,
-                })
+                };
+                if let Some(version) = &found {
+                    check_download(tx, &at, version)?;
+                }
+                Ok::<_, EngineError>(found)
             })
             .await?;
         let version = found.ok_or_else(|| EngineError::ManifestUnknown(reference.clone()))?;
@@ -73,14 +78,18 @@ impl RepoAccess<Pull> {
             .engine
             .meta
             .point(move |tx| {
-                Ok::<_, EngineError>(match &wanted {
+                let found = match &wanted {
                     Reference::Tag(tag) => {
                         versions::content_by_tag(tx, at.address(), tag.as_str())?
                     }
                     Reference::Digest(digest) => {
                         versions::content_by_digest(tx, at.address(), digest)?
                     }
-                })
+                };
+                if let Some((version, _)) = &found {
+                    check_download(tx, &at, version)?;
+                }
+                Ok::<_, EngineError>(found)
             })
             .await?;
         let (version, bytes) =

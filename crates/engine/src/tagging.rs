@@ -130,7 +130,7 @@ pub(crate) fn point_tag(
         return Ok(false);
     }
     if let Some(current) = &current {
-        check_mutable(tx, &at.repository.id, (tag, current))?;
+        check_mutable(tx, at, (tag, current))?;
     }
     tags::set(tx, package, (tag.as_str(), version), now)?;
     let change = tags::Change {
@@ -154,7 +154,7 @@ pub(crate) fn delete_tag(
     let unknown = || EngineError::ManifestUnknown(Reference::Tag(tag.clone()));
     let package = packages::find(tx, &at.repository.id, at.image())?.ok_or_else(unknown)?;
     let current = tags::find(tx, &package, tag.as_str())?.ok_or_else(unknown)?;
-    check_mutable(tx, &at.repository.id, (tag, &current.digest))?;
+    check_mutable(tx, at, (tag, &current.digest))?;
     remove_tag(tx, at, (&package, tag.as_str()), (&current.digest, now))
 }
 

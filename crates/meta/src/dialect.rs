@@ -26,6 +26,15 @@ pub(crate) fn ddl(dialect: Dialect, migration: &str) -> String {
     replacements.iter().fold(migration.to_owned(), replace)
 }
 
+/// Behind a SELECT: keeps others from changing its rows until the transaction is decided, and refuses to go on where
+/// somebody has since it began. SQLite's writers are one after the other anyway.
+pub(crate) fn for_share(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Sqlite => "",
+        Dialect::Postgres => " FOR SHARE",
+    }
+}
+
 /// `?N` is `$N` in PostgreSQL. No text of ours holds a question mark.
 pub(crate) fn numbered(sql: &str) -> String {
     sql.replace('?', "$")

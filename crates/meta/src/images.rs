@@ -32,6 +32,8 @@ pub struct Image {
     pub updated_at: i64,
     /// The first hundred of its tags, in byte order.
     pub tags: Vec<String>,
+    /// A JSON object of texts: what was set, or else what the manifest says, where that is not very long.
+    pub annotations: String,
 }
 
 /// What is selected of each, from `versions v` and `packages p`: not of images that are being removed.
@@ -41,7 +43,8 @@ macro_rules! select {
             "SELECT v.id, p.name, v.digest, v.media_type, v.image_bytes, v.artifact_type, v.subject, v.platforms,
                v.built_at, v.uploaded_at, v.updated_at,
                (SELECT string_agg(few.name, ' ') FROM
-                 (SELECT name FROM tags WHERE version_id = v.id ORDER BY name LIMIT 100) few)
+                 (SELECT name FROM tags WHERE version_id = v.id ORDER BY name LIMIT 100) few),
+               coalesce(v.set_annotations, CASE WHEN length(v.annotations) <= 8192 THEN v.annotations ELSE '{}' END)
              FROM versions v JOIN packages p ON p.id = v.package_id AND p.name > '/' ",
             $($rest),+
         )
@@ -107,6 +110,7 @@ fn image(row: &Row<'_>) -> Result<Image, MetaError> {
         uploaded_at: row.int(9)?,
         updated_at: row.int(10)?,
         tags: tags.split_ascii_whitespace().map(str::to_owned).collect(),
+        annotations: row.text(12)?,
     })
 }
 
@@ -114,6 +118,12 @@ fn image(row: &Row<'_>) -> Result<Image, MetaError> {
 pub fn find(tx: &mut Tx<'_>, package: &Id, digest: &Digest) -> Result<Option<Image>, MetaError> {
     let sql = select!("WHERE v.package_id = ?1 AND v.digest = ?2");
     tx.opt(sql, params![package, digest.as_str()], image)
+}
+
+/// Sets the annotations of a manifest, instead of those that it has itself.
+pub fn annotate(tx: &mut Tx<'_>, version: &Id, annotations: &str) -> Result<u64, MetaError> {
+    let sql = "UPDATE versions SET set_annotations = ?2 WHERE id = ?1";
+    tx.exec(sql, params![version, annotations])
 }
 
 /// The manifests of a repository or an image that stand after a time and an id.

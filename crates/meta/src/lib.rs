@@ -31,6 +31,7 @@ pub mod projects;
 pub mod removal;
 pub mod repositories;
 pub mod revoked_tokens;
+pub mod rules;
 pub mod signing_keys;
 pub mod tags;
 pub mod uploads;

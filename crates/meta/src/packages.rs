@@ -103,6 +103,8 @@ pub struct Package {
     pub created_at: i64,
     /// When a manifest last came, or a tag moved.
     pub updated_at: i64,
+    /// A JSON object of texts.
+    pub annotations: String,
 }
 
 /// What is selected of each, from `packages p`.
@@ -110,7 +112,8 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT p.id, p.name, p.created_at, coalesce((SELECT v.updated_at FROM versions v
-               WHERE v.package_id = p.id ORDER BY v.updated_at DESC, v.id DESC LIMIT 1), p.created_at)
+               WHERE v.package_id = p.id ORDER BY v.updated_at DESC, v.id DESC LIMIT 1), p.created_at),
+               p.annotations
              FROM packages p WHERE p.repository_id = ?1 AND ",
             $rest
         )
@@ -125,7 +128,7 @@ pub const LIST_SQL: [&str; 2] = [
 
 fn package(row: &Row<'_>) -> Result<Package, MetaError> {
     let (name, created_at, updated_at) = (row.text(1)?, row.int(2)?, row.int(3)?);
-    Ok(Package { id: row.id(0)?, name, created_at, updated_at })
+    Ok(Package { id: row.id(0)?, name, created_at, updated_at, annotations: row.text(4)? })
 }
 
 /// The images of a repository that stand after `last`.
@@ -147,6 +150,12 @@ pub fn describe(
     image: &str,
 ) -> Result<Option<Package>, MetaError> {
     tx.opt(select!("p.name = ?2"), params![repository, image], package)
+}
+
+/// Sets the annotations of an image.
+pub fn annotate(tx: &mut Tx<'_>, package: &Id, annotations: &str) -> Result<u64, MetaError> {
+    let sql = "UPDATE packages SET annotations = ?2 WHERE id = ?1";
+    tx.exec(sql, params![package, annotations])
 }
 
 /// The statement of [`between`], for the test that looks at its plan.

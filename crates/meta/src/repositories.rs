@@ -2,6 +2,7 @@
 
 use model::name::{Location, ProjectId, RepositoryName};
 
+use crate::dialect::for_share;
 use crate::packages::{hidden_name, shown_name};
 use crate::{Id, MetaError, Row, Tx, params};
 
@@ -14,16 +15,24 @@ pub struct Repository {
     pub sparse: bool,
     /// `STANDARD_REPOSITORY`, `REMOTE_REPOSITORY` or `VIRTUAL_REPOSITORY`.
     pub mode: String,
+    /// Whether there are rules about downloads.
+    pub has_download_rules: bool,
 }
 
 fn repository(row: &Row<'_>) -> Result<Repository, MetaError> {
-    Ok(Repository { id: row.id(0)?, sparse: row.bool(1)?, mode: row.text(2)? })
+    Ok(Repository {
+        id: row.id(0)?,
+        sparse: row.bool(1)?,
+        mode: row.text(2)?,
+        has_download_rules: row.int(3)? > 0,
+    })
 }
 
 /// The repository of that name.
 pub fn find(tx: &mut Tx<'_>, name: &RepositoryName) -> Result<Option<Repository>, MetaError> {
     tx.opt(
-        "SELECT id, sparse, mode FROM repositories WHERE project = ?1 AND location = ?2 AND name = ?3",
+        "SELECT id, sparse, mode, download_rules FROM repositories
+         WHERE project = ?1 AND location = ?2 AND name = ?3",
         params![name.project.as_str(), name.location.as_str(), name.repository.as_str()],
         repository,
     )
@@ -57,10 +66,14 @@ pub fn is_live(tx: &mut Tx<'_>, id: &Id) -> Result<bool, MetaError> {
     Ok(tx.opt(sql, params![id], |row| row.int(0))?.is_some())
 }
 
-/// Whether its tags stay where they are. Asked in the transaction that would move one.
-pub fn has_immutable_tags(tx: &mut Tx<'_>, id: &Id) -> Result<bool, MetaError> {
-    let sql = "SELECT immutable_tags FROM repositories WHERE id = ?1";
-    Ok(tx.opt(sql, params![id], |row| row.bool(0))?.unwrap_or(false))
+/// Whether its tags stay where they are, and whether there are rules about that. Asked in the transaction that would
+/// move one, and so until that is decided: serializable transactions alone may be put before a change that was answered
+/// while they ran, and whoever made it would see a tag move afterwards.
+pub fn tag_mutability(tx: &mut Tx<'_>, id: &Id) -> Result<(bool, bool), MetaError> {
+    let lock = for_share(tx.dialect());
+    let sql = format!("SELECT immutable_tags, tag_rules FROM repositories WHERE id = ?1{lock}");
+    let found = tx.opt(&sql, params![id], |row| Ok((row.bool(0)?, row.int(1)? > 0)))?;
+    Ok(found.unwrap_or_default())
 }
 
 /// The bytes that the repository holds: the folded sum and the deltas that wait to be folded.

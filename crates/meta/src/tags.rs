@@ -73,7 +73,7 @@ macro_rules! select_staying {
             " = ?1
                AND NOT (substr(t.name, 1, 7) = 'sha256-' AND length(t.name) >= 71
                  AND trim(substr(t.name, 8, 64), '0123456789abcdef') = ''
-                 AND substr(t.name, 72, 1) IN ('', '.', '-')) LIMIT 1"
+                 AND substr(t.name, 72, 1) IN ('', '.', '-')) LIMIT ?2"
         )
     };
 }
@@ -87,16 +87,17 @@ pub enum Of<'a> {
     Version(&'a Id),
 }
 
-/// A tag that is not one of those by which clients refer to an image, if there is one, and what it names.
+/// Tags that are not of those by which clients refer to an image, and what they name.
 pub fn other_than_fallback(
     tx: &mut Tx<'_>,
     of: Of<'_>,
-) -> Result<Option<(String, Digest)>, MetaError> {
+    limit: i64,
+) -> Result<Vec<(String, Digest)>, MetaError> {
     let (sql, id) = match of {
         Of::Package(id) => (select_staying!("t.package_id"), id),
         Of::Version(id) => (select_staying!("t.version_id"), id),
     };
-    tx.opt(sql, params![id], |row| Ok((row.text(0)?, digest_at(row, 1)?)))
+    tx.query(sql, params![id, limit], |row| Ok((row.text(0)?, digest_at(row, 1)?)))
 }
 
 /// One change of a tag.

@@ -181,6 +181,17 @@ pub fn insert(tx: &mut Tx<'_>, new: &NewVersion<'_>) -> Result<Option<Id>, MetaE
     Ok((inserted == 1).then_some(id))
 }
 
+/// The statement of [`adopt`], for the test that looks at its plan.
+pub const ADOPT_SQL: &str =
+    "UPDATE versions SET repository_id = (SELECT p.repository_id FROM packages p WHERE p.id = versions.package_id)
+     WHERE id IN (SELECT id FROM versions WHERE repository_id IS NULL LIMIT ?1)";
+
+/// Gives up to `limit` versions their repository that were pushed by a process which did not know that they have one:
+/// of the last release, beside this one. Answers how many there were.
+pub fn adopt(tx: &mut Tx<'_>, limit: i64) -> Result<u64, MetaError> {
+    tx.exec(ADOPT_SQL, params![limit])
+}
+
 /// Removes a version and what it names. Its tags must be gone.
 pub fn delete(tx: &mut Tx<'_>, version: &Id) -> Result<u64, MetaError> {
     tx.exec("DELETE FROM versions WHERE id = ?1", params![version])

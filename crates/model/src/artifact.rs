@@ -6,6 +6,7 @@ use std::str::FromStr;
 use crate::digest::{Digest, DigestError};
 use crate::name::{ImageName, NameError, RepositoryName};
 use crate::reference::{ReferenceError, Tag};
+use crate::rule::{RuleId, RuleIdError};
 
 /// Why a name was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -19,6 +20,9 @@ pub enum ArtifactError {
     /// The tag.
     #[error(transparent)]
     Tag(#[from] ReferenceError),
+    /// The rule.
+    #[error(transparent)]
+    Rule(#[from] RuleIdError),
     /// Its shape.
     #[error("has not the form {0}")]
     Shape(&'static str),
@@ -27,6 +31,7 @@ pub enum ArtifactError {
 const PACKAGE: &str = "projects/P/locations/L/repositories/R/packages/IMAGE";
 const VERSION: &str = "projects/P/locations/L/repositories/R/packages/IMAGE/versions/sha256:HEX";
 const TAG: &str = "projects/P/locations/L/repositories/R/packages/IMAGE/tags/TAG";
+const RULE: &str = "projects/P/locations/L/repositories/R/rules/ID";
 const DOCKER_IMAGE: &str = "projects/P/locations/L/repositories/R/dockerImages/IMAGE@sha256:HEX";
 
 /// An image: `…/packages/IMAGE`.
@@ -59,6 +64,15 @@ pub struct TagName {
 /// The same manifest as a Docker image: `…/dockerImages/IMAGE@sha256:HEX`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct DockerImageName(pub VersionName);
+
+/// A rule of a repository: `…/rules/ID`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RuleName {
+    /// The repository that it is for.
+    pub repository: RepositoryName,
+    /// Its id there.
+    pub id: RuleId,
+}
 
 /// Takes the last part from a name, and the collection that it is in.
 fn split<'a>(text: &'a str, collection: &str) -> Option<(&'a str, &'a str)> {
@@ -104,6 +118,15 @@ impl FromStr for TagName {
     }
 }
 
+impl FromStr for RuleName {
+    type Err = ArtifactError;
+
+    fn from_str(text: &str) -> Result<Self, ArtifactError> {
+        let (repository, last) = split(text, "rules").ok_or(ArtifactError::Shape(RULE))?;
+        Ok(Self { repository: repository.parse()?, id: last.parse()? })
+    }
+}
+
 impl FromStr for DockerImageName {
     type Err = ArtifactError;
 
@@ -133,6 +156,12 @@ impl fmt::Display for VersionName {
 impl fmt::Display for TagName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/tags/{}", self.package, self.tag)
+    }
+}
+
+impl fmt::Display for RuleName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/rules/{}", self.repository, self.id)
     }
 }
 
@@ -197,6 +226,14 @@ mod tests {
         check::<TagName>("packages/a/tags/a%2Fb", false);
         check::<TagName>("packages/a/tags/", false);
         check::<TagName>("packages/a/tags/'; DROP TABLE tags; --", false);
+    }
+
+    #[test]
+    fn rules() {
+        check::<RuleName>("rules/dev.tags_may-move", true);
+        check::<RuleName>("rules/Dev", false);
+        check::<RuleName>("rules/", false);
+        check::<RuleName>("packages/a/rules/b", false);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 pub mod artifact;
 pub mod cleanup;
+pub mod condition;
 pub mod config;
 pub mod digest;
 pub mod filter;
@@ -22,4 +23,5 @@ pub mod reach;
 pub mod reference;
 pub mod resource;
 pub mod role;
+pub mod rule;
 pub mod scope;

@@ -15,7 +15,7 @@ mod contract {
     include!(concat!(env!("OUT_DIR"), "/contract.rs"));
 }
 
-pub use contract::{berth, google};
+pub use contract::{berth, google, grafeas};
 
 /// The encoded descriptors of the whole contract, with the options that say how a method is reached and by whom.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/contract.bin"));

@@ -92,9 +92,12 @@ impl<'a> Judge<'a> {
             Decision::Keep { .. } => return Ok(Fate::Kept),
             Decision::Delete { by } => by.to_owned(),
         };
-        match check_removable(tx, self.repository, tags::Of::Version(&candidate.version.id)) {
+        let place = (self.repository, self.package);
+        match check_removable(tx, place, tags::Of::Version(&candidate.version.id)) {
             Ok(()) => {}
-            Err(EngineError::TagImmutable { .. }) => return Ok(Fate::Held),
+            Err(EngineError::TagImmutable { .. } | EngineError::Precondition(_)) => {
+                return Ok(Fate::Held);
+            }
             Err(error) => return Err(error),
         }
         let mut going = BTreeSet::new();

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use model::artifact::PackageName;
+use model::artifact::{PackageName, VersionName};
 use model::digest::Digest;
 
 use super::{Tagged, deletable};
 use crate::access::Opened;
+use crate::tagging::unknown_version;
 use crate::{Admitted, Engine, EngineError};
 
 /// Whether something is done, or only looked at.
@@ -75,17 +76,26 @@ impl Engine {
         (digests, mode): (Vec<Digest>, DeleteMode),
     ) -> Result<Vec<(Digest, EngineError)>, EngineError> {
         let at = self.opened(admitted, "artifactregistry.versions.delete", package).await?;
-        match mode {
-            DeleteMode::Validate => self.undeletable(at, digests).await,
+        let failed = match mode {
+            DeleteMode::Validate => self.undeletable(at, digests).await?,
             DeleteMode::Delete => {
                 let mut batch = Batch::new(digests);
                 while let Some(digest) = batch.next() {
                     let outcome = self.delete_by_digest(&at, &digest, Tagged::Keep).await;
                     batch.settle(digest, outcome)?;
                 }
-                Ok(batch.failed)
+                batch.failed
             }
-        }
+        };
+        // In the words of the API, not in those of a registry.
+        let told = |(digest, error): (Digest, EngineError)| match error {
+            EngineError::ManifestUnknown(_) => {
+                let version = VersionName { package: package.clone(), digest: digest.clone() };
+                (digest, unknown_version(&version))
+            }
+            error => (digest, error),
+        };
+        Ok(failed.into_iter().map(told).collect())
     }
 
     async fn undeletable(

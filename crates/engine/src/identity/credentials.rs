@@ -297,8 +297,14 @@ impl Engine {
 
 /// What Google's client libraries name when they sign for an API by its usual address.
 fn is_served_api(audience: &str) -> bool {
-    const SERVED: [&str; 5] =
-        ["artifactregistry", "iam", "iamcredentials", "cloudresourcemanager", "serviceusage"];
+    const SERVED: [&str; 6] = [
+        "artifactregistry",
+        "cloudresourcemanager",
+        "containeranalysis",
+        "iam",
+        "iamcredentials",
+        "serviceusage",
+    ];
     let name = audience
         .strip_prefix("https://")
         .and_then(|rest| rest.trim_end_matches('/').strip_suffix(".googleapis.com"));

@@ -3,7 +3,7 @@
 use super::{NOW, TestDatabase, add_manifest, on_each, place};
 use crate::{
     Database, Id, Param, cleanups, gc_queue, images, operations, outbox, packages, revoked_tokens,
-    tags, versions,
+    rules, tags, versions,
 };
 
 async fn check(db: &TestDatabase, sql: &'static str, params: &[Param<'static>]) {
@@ -67,6 +67,9 @@ on_each! {
         check(db, outbox::DUE_SQL, &[text, limit, limit]).await;
         check(db, outbox::WAITING_SQL, &[text, limit]).await;
         check(db, outbox::FORGET_SQL, &[limit, limit]).await;
+        check(db, versions::ADOPT_SQL, &[limit]).await;
+        check(db, rules::LIST_SQL, &[id, text, limit]).await;
+        check(db, rules::OF_SQL, &[id, text, text]).await;
         check(db, gc_queue::DUE_SQL, &[limit, limit, text, text, limit]).await;
     }
 }

@@ -109,6 +109,9 @@ impl Operation {
         let (package, _) = rest.rsplit_once('.')?;
         let service = match package {
             "google.longrunning" | "google.cloud.location" => return None,
+            "google.devtools.containeranalysis.v1" | "grafeas.v1" => {
+                "containeranalysis.googleapis.com"
+            }
             "google.iam.admin.v1" => "iam.googleapis.com",
             "google.iam.credentials.v1" => "iamcredentials.googleapis.com",
             "google.cloud.resourcemanager.v1" => "cloudresourcemanager.googleapis.com",

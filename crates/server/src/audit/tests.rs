@@ -376,7 +376,7 @@ fn methods_of_the_apis() {
     let expected = [
         (
             "ADMIN_READ WithReads",
-            "GetIamPolicy GetProject GetProjectSettings GetRepository GetRole GetRule GetService GetServiceAccount GetServiceAccountKey GetVPCSCConfig ListProjects ListRepositories ListRoles ListRules ListServiceAccountKeys ListServiceAccounts QueryGrantableRoles QueryTestablePermissions",
+            "GetIamPolicy GetProject GetProjectSettings GetRepository GetRole GetRule GetService GetServiceAccount GetServiceAccountKey GetVPCSCConfig GetVulnerabilityOccurrencesSummary ListOccurrences ListProjects ListRepositories ListRoles ListRules ListServiceAccountKeys ListServiceAccounts QueryGrantableRoles QueryTestablePermissions",
         ),
         (
             "ADMIN_WRITE Always",
@@ -401,8 +401,10 @@ fn methods_of_the_apis() {
         "google.cloud.resourcemanager.v1.Organizations cloudresourcemanager.googleapis.com",
         "google.cloud.resourcemanager.v1.Projects cloudresourcemanager.googleapis.com",
         "google.devtools.artifactregistry.v1.ArtifactRegistry artifactregistry.googleapis.com",
+        "google.devtools.containeranalysis.v1.ContainerAnalysis containeranalysis.googleapis.com",
         "google.iam.admin.v1.IAM iam.googleapis.com",
         "google.iam.credentials.v1.IAMCredentials iamcredentials.googleapis.com",
+        "grafeas.v1.Grafeas containeranalysis.googleapis.com",
     ];
     assert_eq!(Vec::from_iter(services), expected);
 }

@@ -29,9 +29,17 @@ pub(super) struct Env {
     ca: Option<PathBuf>,
 }
 
-/// The APIs that are served, as gcloud's overrides name them.
-const APIS: [&str; 5] =
-    ["ARTIFACTREGISTRY", "CLOUDRESOURCEMANAGER", "IAM", "IAMCREDENTIALS", "SERVICEUSAGE"];
+/// The APIs that gcloud asks about images and accounts, as its overrides name them. Without an override it sends the
+/// caller's token to Google: of On-Demand Scanning nothing is served but operations, and it must not go there either.
+const APIS: [&str; 7] = [
+    "ARTIFACTREGISTRY",
+    "CLOUDRESOURCEMANAGER",
+    "CONTAINERANALYSIS",
+    "IAM",
+    "IAMCREDENTIALS",
+    "ONDEMANDSCANNING",
+    "SERVICEUSAGE",
+];
 
 impl Env {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {

@@ -1,5 +1,6 @@
 //! Images by the API: what is listed and described, and how tags and versions are changed.
 
+mod annotations;
 mod cleanup;
 mod deletes;
 mod documented;
@@ -7,8 +8,10 @@ mod lists;
 mod names;
 mod notifications;
 mod race;
+mod rules;
 mod sizes;
 mod tags;
+mod toggled;
 
 use form_urlencoded::byte_serialize;
 use model::media_type::OCI_MANIFEST;

@@ -4,6 +4,7 @@
 //! the contract says the method asks. It turns messages into the engine's words and back, and decides nothing.
 
 mod accounts;
+mod analysis;
 mod artifact_registry;
 mod credentials;
 mod image_message;
@@ -17,6 +18,7 @@ mod projects;
 mod repositories;
 mod repository_checks;
 mod repository_message;
+mod rules;
 mod settings;
 mod status;
 mod tags;
@@ -36,9 +38,11 @@ use proto::google::cloud::resourcemanager::v1::organizations_server::Organizatio
 use proto::google::cloud::resourcemanager::v1::projects_server::ProjectsServer;
 use proto::google::devtools::artifactregistry::v1::OperationMetadata;
 use proto::google::devtools::artifactregistry::v1::artifact_registry_server::ArtifactRegistryServer;
+use proto::google::devtools::containeranalysis::v1::container_analysis_server::ContainerAnalysisServer;
 use proto::google::iam::admin::v1::iam_server::IamServer;
 use proto::google::iam::credentials::v1::iam_credentials_server::IamCredentialsServer;
 use proto::google::longrunning::operations_server::OperationsServer;
+use proto::grafeas::v1::grafeas_server::GrafeasServer;
 use tonic::service::Routes;
 use tonic::{Code, Request, Response, Status};
 
@@ -63,6 +67,8 @@ pub struct BaseUrl(pub String);
 pub fn routes(app: &App) -> Routes {
     let services = Services { app: app.clone() };
     Routes::new(ArtifactRegistryServer::new(services.clone()))
+        .add_service(ContainerAnalysisServer::new(services.clone()))
+        .add_service(GrafeasServer::new(services.clone()))
         .add_service(IamServer::new(services.clone()))
         .add_service(IamCredentialsServer::new(services.clone()))
         .add_service(LocationsServer::new(services.clone()))

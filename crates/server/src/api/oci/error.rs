@@ -290,6 +290,11 @@ impl From<EngineError> for OciError {
                     "check the name, or ask for a role on the repository that has the permission";
                 Self::new(StatusCode::FORBIDDEN, "DENIED", message, hint)
             }
+            EngineError::DownloadDenied(_) => {
+                let hint =
+                    "pull another version; whoever administers the repository sets its rules";
+                Self::new(StatusCode::FORBIDDEN, "DENIED", message, hint)
+            }
             EngineError::InsufficientScope => Self::insufficient_scope(),
             EngineError::OutOfReach => {
                 let hint =

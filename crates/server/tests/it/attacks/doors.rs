@@ -137,7 +137,8 @@ on_both! {
                 let fields = ["name", "parent", "resource", "project", "repositoryId", "accountId"];
                 let mut body: Value =
                     fields.map(|field| (field.to_owned(), json!(resource))).into_iter().collect();
-                for inner in ["repository", "service_account", "serviceAccount"] {
+                let own = route.field().and_then(|field| Some(field.split_once('.')?.0));
+                for inner in ["repository", "service_account", "serviceAccount"].into_iter().chain(own) {
                     body[inner] = json!({ "name": resource, "description": "stolen", "displayName": "stolen" });
                 }
                 body["policy"] = json!({ "bindings": [{ "role": "roles/owner", "members": [attacker.member()] }], "etag": "" });
@@ -153,7 +154,8 @@ on_both! {
                     "serviceAccount.name",
                     "package.name",
                 ];
-                let pairs = fields.map(|field| format!("{field}={resource}"));
+                let fields = fields.into_iter().chain(route.field());
+                let pairs: Vec<_> = fields.map(|field| format!("{field}={resource}")).collect();
                 pairs.join("&")
             };
             let (own_resource, victims) = (route.resource(&own), route.resource(&victim));

@@ -332,6 +332,8 @@ fn attack_14_permissions_are_those_of_the_method() {
             ("List", "list"),
             ("GetIamPolicy", "getIamPolicy"),
             ("SetIamPolicy", "setIamPolicy"),
+            // It counts what the list has.
+            ("GetVulnerabilityOccurrencesSummary", "list"),
             ("Get", "get"),
             ("Create", "create"),
             ("Upload", "create"),
@@ -347,6 +349,7 @@ fn attack_14_permissions_are_those_of_the_method() {
             ("repositorie" | "repository", _) => "repositories",
             ("", name) if name.contains("artifactregistry") => "repositories",
             ("", name) if name.contains("iam.admin") => "serviceaccounts",
+            ("", name) if name.contains("containeranalysis") => "occurrences",
             ("", name) if name.contains("Organizations") => "organizations",
             ("", name) if name.contains("Projects") => "projects",
             (noun, _) => &format!("{noun}s"),
@@ -354,8 +357,9 @@ fn attack_14_permissions_are_those_of_the_method() {
         let asked = permission.split('.').nth(1).expect("three parts").to_lowercase();
         assert_eq!(asked.trim_end_matches('s'), noun.trim_end_matches('s'), "{name}: {permission}");
         // What is created is not there yet: the permission is on what it will be in, and so for lists.
-        let parent =
-            ["Create", "List", "BatchDelete"].iter().any(|begins| name.starts_with(begins));
+        let parent = ["Create", "List", "BatchDelete", "GetVulnerability"]
+            .iter()
+            .any(|begins| name.starts_with(begins));
         let field = resource.as_deref().unwrap_or("parent");
         assert!(!field.ends_with("parent") || parent, "{name}: {field}");
     }

@@ -72,6 +72,15 @@ on_both! {
         let done = owner.post(&batch, &twice).await.expect(200).json();
         assert!(done["error"].is_null() && done["metadata"]["failedVersions"].is_null(), "{done}");
 
+        // What is not there is told of as this API does.
+        let gone = json!({ "names": [version(&once)] });
+        for body in [gone.clone(), json!({ "names": gone["names"], "validateOnly": true })] {
+            let done = owner.post(&batch, &body).await.expect(200).json();
+            let said = format!("Version \"{}\" of package \"a\" was not found", once.digest());
+            assert_eq!(done["error"]["code"], 5, "{done}");
+            assert!(done["error"]["message"].as_str().expect("text").ends_with(&said), "{done}");
+        }
+
         let elsewhere = json!({ "names": [name(&format!("packages/b/versions/{}", images[2].digest()))] });
         for refused in [elsewhere, json!({ "names": [] }), json!({ "names": ["x"] }), json!({})] {
             owner.post(&batch, &refused).await.expect_google("400 INVALID_ARGUMENT");

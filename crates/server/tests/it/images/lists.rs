@@ -117,6 +117,10 @@ on_both! {
         }
         let downwards = at("packages?pageSize=1&orderBy=name%20desc");
         assert_eq!(texts(owner, &downwards, packages).await, ["b", "a%2Fc", "a"]);
+        // No two have one name: what stands behind it changes nothing.
+        let several = at("packages?orderBy=name%20desc,update_time");
+        assert_eq!(texts(owner, &several, packages).await, ["b", "a%2Fc", "a"]);
+        owner.get(&at("packages?orderBy=update_time,name")).await.expect_google("400 INVALID_ARGUMENT");
         let versions = texts(owner, &at("packages/b/versions?orderBy=UPDATE_TIME%20desc&pageSize=2"), ("versions", "name")).await;
         assert_eq!(versions, digests(&[0, 6, 3]));
         let list = at("packages/b/versions?orderBy=CREATE_TIME%20desc&pageSize=2");

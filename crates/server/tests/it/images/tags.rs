@@ -8,9 +8,9 @@ use crate::util::google::repository;
 use crate::util::{Accounts, Google, Image, on_both};
 
 /// Words that clients look for.
-const SENTENCE: &str = "The repository has enabled tag immutability";
+pub(super) const SENTENCE: &str = "The repository has enabled tag immutability";
 
-async fn set_immutable(owner: &Google, immutable: bool) {
+pub(super) async fn set_immutable(owner: &Google, immutable: bool) {
     let path = format!("/v1/{}?updateMask=dockerConfig.immutableTags", repository(PROJECT, R1));
     owner
         .patch(&path, &json!({ "dockerConfig": { "immutableTags": immutable } }))

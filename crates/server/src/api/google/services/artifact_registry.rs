@@ -2,14 +2,16 @@
 
 use proto::google::devtools::artifactregistry::v1::artifact_registry_server::ArtifactRegistry;
 use proto::google::devtools::artifactregistry::v1::{
-    BatchDeleteVersionsRequest, CreateRepositoryRequest, CreateTagRequest, DeletePackageRequest,
-    DeleteRepositoryRequest, DeleteTagRequest, DeleteVersionRequest, DockerImage,
-    GetDockerImageRequest, GetPackageRequest, GetProjectSettingsRequest, GetRepositoryRequest,
-    GetTagRequest, GetVersionRequest, GetVpcscConfigRequest, ListDockerImagesRequest,
-    ListDockerImagesResponse, ListPackagesRequest, ListPackagesResponse, ListRepositoriesRequest,
-    ListRepositoriesResponse, ListTagsRequest, ListTagsResponse, ListVersionsRequest,
-    ListVersionsResponse, Package, ProjectSettings, Repository, Tag, UpdateRepositoryRequest,
-    UpdateTagRequest, Version, VpcscConfig,
+    BatchDeleteVersionsRequest, CreateRepositoryRequest, CreateRuleRequest, CreateTagRequest,
+    DeletePackageRequest, DeleteRepositoryRequest, DeleteRuleRequest, DeleteTagRequest,
+    DeleteVersionRequest, DockerImage, GetDockerImageRequest, GetPackageRequest,
+    GetProjectSettingsRequest, GetRepositoryRequest, GetRuleRequest, GetTagRequest,
+    GetVersionRequest, GetVpcscConfigRequest, ListDockerImagesRequest, ListDockerImagesResponse,
+    ListPackagesRequest, ListPackagesResponse, ListRepositoriesRequest, ListRepositoriesResponse,
+    ListRulesRequest, ListRulesResponse, ListTagsRequest, ListTagsResponse, ListVersionsRequest,
+    ListVersionsResponse, Package, ProjectSettings, Repository, Rule, Tag, UpdatePackageRequest,
+    UpdateRepositoryRequest, UpdateRuleRequest, UpdateTagRequest, UpdateVersionRequest, Version,
+    VpcscConfig,
 };
 use proto::google::iam::v1::{
     GetIamPolicyRequest, Policy, SetIamPolicyRequest, TestIamPermissionsRequest,
@@ -18,7 +20,7 @@ use proto::google::iam::v1::{
 use proto::google::longrunning::Operation;
 use tonic::Request;
 
-use super::{Answer, Services, images, packages, repositories, settings, tags, versions};
+use super::{Answer, Services, images, packages, repositories, rules, settings, tags, versions};
 
 #[tonic::async_trait]
 impl ArtifactRegistry for Services {
@@ -94,6 +96,10 @@ impl ArtifactRegistry for Services {
         packages::get(self, request).await
     }
 
+    async fn update_package(&self, request: Request<UpdatePackageRequest>) -> Answer<Package> {
+        packages::update(self, request).await
+    }
+
     async fn delete_package(&self, request: Request<DeletePackageRequest>) -> Answer<Operation> {
         packages::delete(self, request).await
     }
@@ -107,6 +113,10 @@ impl ArtifactRegistry for Services {
 
     async fn get_version(&self, request: Request<GetVersionRequest>) -> Answer<Version> {
         versions::get(self, request).await
+    }
+
+    async fn update_version(&self, request: Request<UpdateVersionRequest>) -> Answer<Version> {
+        versions::update(self, request).await
     }
 
     async fn delete_version(&self, request: Request<DeleteVersionRequest>) -> Answer<Operation> {
@@ -138,6 +148,26 @@ impl ArtifactRegistry for Services {
 
     async fn delete_tag(&self, request: Request<DeleteTagRequest>) -> Answer<()> {
         tags::delete(self, request).await
+    }
+
+    async fn list_rules(&self, request: Request<ListRulesRequest>) -> Answer<ListRulesResponse> {
+        rules::list(self, request).await
+    }
+
+    async fn get_rule(&self, request: Request<GetRuleRequest>) -> Answer<Rule> {
+        rules::get(self, request).await
+    }
+
+    async fn create_rule(&self, request: Request<CreateRuleRequest>) -> Answer<Rule> {
+        rules::create(self, request).await
+    }
+
+    async fn update_rule(&self, request: Request<UpdateRuleRequest>) -> Answer<Rule> {
+        rules::update(self, request).await
+    }
+
+    async fn delete_rule(&self, request: Request<DeleteRuleRequest>) -> Answer<()> {
+        rules::delete(self, request).await
     }
 
     async fn get_project_settings(

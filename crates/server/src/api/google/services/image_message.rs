@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use engine::{Image, Package as FoundPackage, TagOf};
+use engine::{Image, Package as FoundPackage, TagOf, annotations};
 use model::artifact::{PackageName, escaped};
 use model::config::{ImageConfig, Shown};
 use model::name::RepositoryName;
@@ -73,6 +73,7 @@ pub(super) fn version(repository: &RepositoryName, image: &Image, view: VersionV
         create_time: Some(timestamp(image.uploaded_at)),
         update_time: Some(timestamp(image.updated_at)),
         metadata: Some(metadata(repository, image)),
+        annotations: annotations(&image.annotations),
         name,
         ..Version::default()
     }
@@ -101,7 +102,7 @@ pub(super) fn package(repository: &RepositoryName, found: &FoundPackage) -> Pack
         display_name: found.name.clone(),
         create_time: Some(timestamp(found.created_at)),
         update_time: Some(timestamp(found.updated_at)),
-        ..Package::default()
+        annotations: annotations(&found.annotations),
     }
 }
 

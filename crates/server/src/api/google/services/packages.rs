@@ -1,13 +1,18 @@
 //! Packages: what Docker calls the name of an image.
 
+use std::collections::BTreeMap;
+
+use engine::Annotations;
 use model::artifact::PackageName;
 use model::filter::Filter;
 use model::name::RepositoryName;
+use prost_types::FieldMask;
 use proto::google::devtools::artifactregistry::v1::{
     DeletePackageRequest, GetPackageRequest, ListPackagesRequest, ListPackagesResponse, Package,
+    UpdatePackageRequest,
 };
 use proto::google::longrunning::Operation;
-use tonic::{Request, Response};
+use tonic::{Request, Response, Status};
 
 use super::{
     Answer, List, Services, admitted, bad_field, failed, image_message as message, name_order,
@@ -25,7 +30,8 @@ pub(super) async fn list(
     let (order, direction) = name_order(&order_by)?;
     let way = format!("{order:?} {direction:?}");
     let list = List::new(admitted.caller(), &["packages", &parent, &filter, &way]);
-    let filter = Filter::parse(&filter, &["name"]).map_err(|error| bad_field("filter", error))?;
+    let filter = Filter::parse(&filter, &["name", "annotations"])
+        .map_err(|error| bad_field("filter", error))?;
     let (start, size) = (services.page_start(&list, &page_token)?, page_size(wanted, 500)?);
     let wanted = (&filter, order, direction);
     let page = services.app.engine.packages(&admitted, &repository, wanted, (&start, size));
@@ -44,6 +50,34 @@ pub(super) async fn get(
     let name: PackageName = names::found(&request.into_inner().name)?;
     let found = services.app.engine.package(&admitted, &name).await.map_err(failed)?;
     Ok(Response::new(message::package(&name.repository, &found)))
+}
+
+pub(super) async fn update(
+    services: &Services,
+    request: Request<UpdatePackageRequest>,
+) -> Answer<Package> {
+    let admitted = admitted(&request)?;
+    let UpdatePackageRequest { package, update_mask } = request.into_inner();
+    let package = package.unwrap_or_default();
+    let name: PackageName = names::found(&package.name)?;
+    let annotations = annotations(update_mask, package.annotations)?;
+    let changed = services.app.engine.annotate_package(&admitted, &name, annotations).await;
+    Ok(Response::new(message::package(&name.repository, &changed.map_err(failed)?)))
+}
+
+/// What is to be set, of the one field that can be. An absent or empty mask is everything.
+pub(super) fn annotations(
+    mask: Option<FieldMask>,
+    annotations: BTreeMap<String, String>,
+) -> Result<Annotations, Status> {
+    let paths = mask.map(|mask| mask.paths).unwrap_or_default();
+    match paths.iter().find(|path| !["annotations", "*"].contains(&path.as_str())) {
+        None => Ok(Some(annotations)),
+        Some(path) => {
+            let problem = format!("{path} cannot be changed; annotations can");
+            Err(bad_field("update_mask", problem))
+        }
+    }
 }
 
 pub(super) async fn delete(

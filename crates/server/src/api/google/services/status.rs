@@ -53,6 +53,7 @@ impl From<EngineError> for GoogleError {
             | EngineError::BlobUnknown(_)
             | EngineError::ManifestUnknown(_)
             | EngineError::UploadUnknown => Self::new(Code::NotFound, message),
+            EngineError::DownloadDenied(_) => Self::new(Code::PermissionDenied, message),
             EngineError::AlreadyExists(_) => Self::new(Code::AlreadyExists, message),
             EngineError::Conflict(_) => Self::new(Code::Aborted, message),
             EngineError::Precondition(_)
@@ -94,6 +95,7 @@ impl From<EngineError> for GoogleError {
 /// The API that a permission belongs to.
 fn service_of(permission: &str) -> &'static str {
     match permission.split('.').next() {
+        Some("containeranalysis") => "containeranalysis.googleapis.com",
         Some("iam") => "iam.googleapis.com",
         Some("resourcemanager") => "cloudresourcemanager.googleapis.com",
         Some("serviceusage") => "serviceusage.googleapis.com",

@@ -7,7 +7,8 @@ use model::name::RepositoryName;
 use prost_types::Any;
 use proto::google::devtools::artifactregistry::v1::{
     BatchDeleteVersionsMetadata, BatchDeleteVersionsRequest, DeleteVersionRequest,
-    GetVersionRequest, ListVersionsRequest, ListVersionsResponse, Version, VersionView,
+    GetVersionRequest, ListVersionsRequest, ListVersionsResponse, UpdateVersionRequest, Version,
+    VersionView,
 };
 use proto::google::longrunning::Operation;
 use proto::google::longrunning::operation::Result as Outcome;
@@ -15,6 +16,7 @@ use proto::google::rpc;
 use tonic::{Request, Response, Status};
 
 use super::operations::Place;
+use super::packages::annotations;
 use super::{
     Answer, List, Services, admitted, bad_field, failed, image_message as message, names, page_size,
 };
@@ -51,7 +53,8 @@ pub(super) async fn list(
     let tags = if shown == VersionView::Full { Tags::InFull } else { Tags::Hidden };
     let way = format!("{order:?} {direction:?}");
     let list = List::new(admitted.caller(), &["versions", &parent, &filter, &way]);
-    let filter = Filter::parse(&filter, &["name"]).map_err(|error| bad_field("filter", error))?;
+    let filter = Filter::parse(&filter, &["name", "annotations"])
+        .map_err(|error| bad_field("filter", error))?;
     let (start, size) = (services.page_start(&list, &page_token)?, page_size(wanted, 500)?);
     let wanted = (&filter, order, direction, tags);
     let page = services.app.engine.versions(&admitted, &package, wanted, (&start, size));
@@ -77,6 +80,20 @@ pub(super) async fn get(
     };
     let image = services.app.engine.version(&admitted, &name).await.map_err(failed)?;
     Ok(Response::new(message::version(&name.package.repository, &image, shown)))
+}
+
+pub(super) async fn update(
+    services: &Services,
+    request: Request<UpdateVersionRequest>,
+) -> Answer<Version> {
+    let admitted = admitted(&request)?;
+    let UpdateVersionRequest { version, update_mask } = request.into_inner();
+    let version = version.unwrap_or_default();
+    let name: VersionName = names::found(&version.name)?;
+    let annotations = annotations(update_mask, version.annotations)?;
+    let changed = services.app.engine.annotate_version(&admitted, &name, annotations).await;
+    let changed = changed.map_err(failed)?;
+    Ok(Response::new(message::version(&name.package.repository, &changed, VersionView::Full)))
 }
 
 pub(super) async fn delete(

@@ -1,0 +1,152 @@
+//! Rules of a repository: exceptions to tags that stay, and what may be downloaded.
+
+use engine::{Rule as Found, RuleChange};
+use model::artifact::RuleName;
+use model::name::RepositoryName;
+use model::rule::{Action, Operation};
+use prost_types::FieldMask;
+use proto::google::devtools::artifactregistry::v1::rule::{
+    Action as ActionMessage, Operation as OperationMessage,
+};
+use proto::google::devtools::artifactregistry::v1::{
+    CreateRuleRequest, DeleteRuleRequest, GetRuleRequest, ListRulesRequest, ListRulesResponse,
+    Rule, UpdateRuleRequest,
+};
+use proto::google::r#type::Expr;
+use tonic::{Request, Response, Status};
+
+use super::{Answer, List, Services, admitted, bad_field, failed, names, page_size};
+
+pub(super) async fn list(
+    services: &Services,
+    request: Request<ListRulesRequest>,
+) -> Answer<ListRulesResponse> {
+    let admitted = admitted(&request)?;
+    let ListRulesRequest { parent, page_size: wanted, page_token } = request.into_inner();
+    let repository: RepositoryName = names::found(&parent)?;
+    let list = List::new(admitted.caller(), &["rules", &parent]);
+    let (start, size) = (services.page_start(&list, &page_token)?, page_size(wanted, 500)?);
+    let page = services.app.engine.rules(&admitted, &repository, (&start, size));
+    let page = page.await.map_err(failed)?;
+    Ok(Response::new(ListRulesResponse {
+        rules: page.found.into_iter().map(|found| shown(&repository, found)).collect(),
+        next_page_token: services.page_token(&list, page.next.as_deref())?,
+    }))
+}
+
+pub(super) async fn get(services: &Services, request: Request<GetRuleRequest>) -> Answer<Rule> {
+    let admitted = admitted(&request)?;
+    let name: RuleName = names::found(&request.into_inner().name)?;
+    let found = services.app.engine.rule(&admitted, &name).await.map_err(failed)?;
+    Ok(Response::new(shown(&name.repository, found)))
+}
+
+pub(super) async fn create(
+    services: &Services,
+    request: Request<CreateRuleRequest>,
+) -> Answer<Rule> {
+    let admitted = admitted(&request)?;
+    let CreateRuleRequest { parent, rule_id, rule } = request.into_inner();
+    let repository: RepositoryName = names::found(&parent)?;
+    let id = rule_id.parse().map_err(|problem| bad_field("rule_id", problem))?;
+    let change = change(rule.unwrap_or_default(), None)?;
+    let created = services.app.engine.create_rule(&admitted, (&repository, &id), change);
+    Ok(Response::new(shown(&repository, created.await.map_err(failed)?)))
+}
+
+pub(super) async fn update(
+    services: &Services,
+    request: Request<UpdateRuleRequest>,
+) -> Answer<Rule> {
+    let admitted = admitted(&request)?;
+    let UpdateRuleRequest { rule, update_mask } = request.into_inner();
+    let rule = rule.unwrap_or_default();
+    let name: RuleName = names::found(&rule.name)?;
+    let changed =
+        services.app.engine.update_rule(&admitted, &name, change(rule, update_mask)?).await;
+    Ok(Response::new(shown(&name.repository, changed.map_err(failed)?)))
+}
+
+pub(super) async fn delete(services: &Services, request: Request<DeleteRuleRequest>) -> Answer<()> {
+    let admitted = admitted(&request)?;
+    let name: RuleName = names::found(&request.into_inner().name)?;
+    services.app.engine.delete_rule(&admitted, &name).await.map_err(failed)?;
+    Ok(Response::new(()))
+}
+
+fn shown(repository: &RepositoryName, found: Found) -> Rule {
+    let Found { name, action, operation, package, expression, title, description, location } =
+        found;
+    let action = match action {
+        Action::Allow => ActionMessage::Allow,
+        Action::Deny => ActionMessage::Deny,
+    };
+    let operation = match operation {
+        Operation::Download => OperationMessage::Download,
+        Operation::TagMutation => OperationMessage::TagMutation,
+    };
+    let condition = Expr { expression, title, description, location };
+    Rule {
+        name: format!("{repository}/rules/{name}"),
+        action: action as i32,
+        operation: operation as i32,
+        condition: (condition != Expr::default()).then_some(condition),
+        package_id: package,
+    }
+}
+
+/// The fields that an update may name, and those within the condition.
+const MUTABLE: [&str; 8] = [
+    "action",
+    "operation",
+    "package_id",
+    "condition",
+    "condition.expression",
+    "condition.title",
+    "condition.description",
+    "condition.location",
+];
+
+/// What is to be set. An absent or empty mask is everything.
+fn change(rule: Rule, mask: Option<FieldMask>) -> Result<RuleChange, Status> {
+    let paths = mask.map(|mask| mask.paths).unwrap_or_default();
+    let known = |path: &&String| path.as_str() == "*" || MUTABLE.contains(&path.as_str());
+    if let Some(path) = paths.iter().find(|path| !known(path)) {
+        let problem = format!("{path} is not a field of a rule that can be changed");
+        return Err(bad_field("update_mask", problem));
+    }
+    let is_all = paths.is_empty() || paths.iter().any(|path| path == "*");
+    let has = |field: &str| {
+        let parent = field.split('.').next().unwrap_or_default();
+        is_all || paths.iter().any(|path| path == field || path == parent)
+    };
+    let condition = rule.condition.unwrap_or_default();
+    Ok(RuleChange {
+        action: has("action").then(|| action(rule.action)).transpose()?,
+        operation: has("operation").then(|| operation(rule.operation)).transpose()?,
+        package: has("package_id").then_some(rule.package_id),
+        expression: has("condition.expression").then_some(condition.expression),
+        title: has("condition.title").then_some(condition.title),
+        description: has("condition.description").then_some(condition.description),
+        location: has("condition.location").then_some(condition.location),
+    })
+}
+
+fn action(value: i32) -> Result<Action, Status> {
+    match ActionMessage::try_from(value) {
+        Ok(ActionMessage::Allow) => Ok(Action::Allow),
+        Ok(ActionMessage::Deny) => Ok(Action::Deny),
+        Ok(ActionMessage::Unspecified) | Err(_) => {
+            Err(bad_field("rule.action", "is neither ALLOW nor DENY"))
+        }
+    }
+}
+
+/// Who names none means the one that there was first.
+fn operation(value: i32) -> Result<Operation, Status> {
+    match OperationMessage::try_from(value) {
+        Ok(OperationMessage::Download | OperationMessage::Unspecified) => Ok(Operation::Download),
+        Ok(OperationMessage::TagMutation) => Ok(Operation::TagMutation),
+        Err(_) => Err(bad_field("rule.operation", "is neither DOWNLOAD nor TAG_MUTATION")),
+    }
+}
