@@ -19,6 +19,7 @@ pub mod accounts;
 pub mod blobs;
 pub mod epochs;
 pub mod events;
+pub mod files;
 pub mod gc_queue;
 pub mod images;
 pub mod leases;

@@ -16,6 +16,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { name: "0003_revocations", sql: include_str!("../migrations/0003_revocations.sql") },
     Migration { name: "0004_operations", sql: include_str!("../migrations/0004_operations.sql") },
     Migration { name: "0005_images", sql: include_str!("../migrations/0005_images.sql") },
+    Migration { name: "0007_files", sql: include_str!("../migrations/0007_files.sql") },
 ];
 
 /// Runs the migrations that were not run yet. The caller holds a lock that keeps others out.

@@ -13,7 +13,7 @@ pub enum ArtifactError {
     /// The repository, or the image.
     #[error(transparent)]
     Name(#[from] NameError),
-    /// The version.
+    /// The version, or the file.
     #[error(transparent)]
     Digest(#[from] DigestError),
     /// The tag.
@@ -27,6 +27,7 @@ pub enum ArtifactError {
 const PACKAGE: &str = "projects/P/locations/L/repositories/R/packages/IMAGE";
 const VERSION: &str = "projects/P/locations/L/repositories/R/packages/IMAGE/versions/sha256:HEX";
 const TAG: &str = "projects/P/locations/L/repositories/R/packages/IMAGE/tags/TAG";
+const FILE: &str = "projects/P/locations/L/repositories/R/files/sha256:HEX";
 const DOCKER_IMAGE: &str = "projects/P/locations/L/repositories/R/dockerImages/IMAGE@sha256:HEX";
 
 /// An image: `…/packages/IMAGE`.
@@ -59,6 +60,15 @@ pub struct TagName {
 /// The same manifest as a Docker image: `…/dockerImages/IMAGE@sha256:HEX`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct DockerImageName(pub VersionName);
+
+/// A blob or a manifest of a repository: `…/files/sha256:HEX`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct FileName {
+    /// The repository that it is in.
+    pub repository: RepositoryName,
+    /// The digest of its bytes.
+    pub digest: Digest,
+}
 
 /// Takes the last part from a name, and the collection that it is in.
 fn split<'a>(text: &'a str, collection: &str) -> Option<(&'a str, &'a str)> {
@@ -117,6 +127,17 @@ impl FromStr for DockerImageName {
     }
 }
 
+impl FromStr for FileName {
+    type Err = ArtifactError;
+
+    fn from_str(text: &str) -> Result<Self, ArtifactError> {
+        let (repository, last) = split(text, "files").ok_or(ArtifactError::Shape(FILE))?;
+        // Clients that make files of files name them like this, and ask for them by that name.
+        let digest = last.replace("%3A", ":").replace("%3a", ":");
+        Ok(Self { repository: repository.parse()?, digest: digest.parse()? })
+    }
+}
+
 impl fmt::Display for PackageName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let image = escaped(self.image.as_str());
@@ -141,6 +162,12 @@ impl fmt::Display for DockerImageName {
         let VersionName { package, digest } = &self.0;
         let image = escaped(package.image.as_str());
         write!(f, "{}/dockerImages/{image}@{digest}", package.repository)
+    }
+}
+
+impl fmt::Display for FileName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/files/{}", self.repository, self.digest)
     }
 }
 
@@ -197,6 +224,19 @@ mod tests {
         check::<TagName>("packages/a/tags/a%2Fb", false);
         check::<TagName>("packages/a/tags/", false);
         check::<TagName>("packages/a/tags/'; DROP TABLE tags; --", false);
+    }
+
+    #[test]
+    fn files() {
+        check::<FileName>("files/DIGEST", true);
+        check::<FileName>("files/sha256:e3b0", false);
+        check::<FileName>("files/a/DIGEST", false);
+        check::<FileName>("files/..%2FDIGEST", false);
+        check::<FileName>("files/", false);
+        check::<FileName>("packages/a/files/DIGEST", false);
+        let escaped = format!("{REPOSITORY}/files/{}", DIGEST.replace(':', "%3A"));
+        let name: FileName = escaped.parse().expect("valid");
+        assert_eq!(name.to_string(), format!("{REPOSITORY}/files/{DIGEST}"));
     }
 
     #[test]

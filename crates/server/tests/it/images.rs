@@ -2,6 +2,7 @@
 
 mod deletes;
 mod documented;
+mod files;
 mod lists;
 mod names;
 mod race;

@@ -6,6 +6,7 @@
 mod accounts;
 mod artifact_registry;
 mod credentials;
+mod files;
 mod image_message;
 mod images;
 mod locations;

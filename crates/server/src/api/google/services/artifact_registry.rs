@@ -4,12 +4,13 @@ use proto::google::devtools::artifactregistry::v1::artifact_registry_server::Art
 use proto::google::devtools::artifactregistry::v1::{
     BatchDeleteVersionsRequest, CreateRepositoryRequest, CreateTagRequest, DeletePackageRequest,
     DeleteRepositoryRequest, DeleteTagRequest, DeleteVersionRequest, DockerImage,
-    GetDockerImageRequest, GetPackageRequest, GetProjectSettingsRequest, GetRepositoryRequest,
-    GetTagRequest, GetVersionRequest, GetVpcscConfigRequest, ListDockerImagesRequest,
-    ListDockerImagesResponse, ListPackagesRequest, ListPackagesResponse, ListRepositoriesRequest,
-    ListRepositoriesResponse, ListTagsRequest, ListTagsResponse, ListVersionsRequest,
-    ListVersionsResponse, Package, ProjectSettings, Repository, Tag, UpdateRepositoryRequest,
-    UpdateTagRequest, Version, VpcscConfig,
+    DownloadFileRequest, DownloadFileResponse, File, GetDockerImageRequest, GetFileRequest,
+    GetPackageRequest, GetProjectSettingsRequest, GetRepositoryRequest, GetTagRequest,
+    GetVersionRequest, GetVpcscConfigRequest, ListDockerImagesRequest, ListDockerImagesResponse,
+    ListFilesRequest, ListFilesResponse, ListPackagesRequest, ListPackagesResponse,
+    ListRepositoriesRequest, ListRepositoriesResponse, ListTagsRequest, ListTagsResponse,
+    ListVersionsRequest, ListVersionsResponse, Package, ProjectSettings, Repository, Tag,
+    UpdateRepositoryRequest, UpdateTagRequest, Version, VpcscConfig,
 };
 use proto::google::iam::v1::{
     GetIamPolicyRequest, Policy, SetIamPolicyRequest, TestIamPermissionsRequest,
@@ -18,7 +19,7 @@ use proto::google::iam::v1::{
 use proto::google::longrunning::Operation;
 use tonic::Request;
 
-use super::{Answer, Services, images, packages, repositories, settings, tags, versions};
+use super::{Answer, Services, files, images, packages, repositories, settings, tags, versions};
 
 #[tonic::async_trait]
 impl ArtifactRegistry for Services {
@@ -138,6 +139,21 @@ impl ArtifactRegistry for Services {
 
     async fn delete_tag(&self, request: Request<DeleteTagRequest>) -> Answer<()> {
         tags::delete(self, request).await
+    }
+
+    async fn list_files(&self, request: Request<ListFilesRequest>) -> Answer<ListFilesResponse> {
+        files::list(self, request).await
+    }
+
+    async fn get_file(&self, request: Request<GetFileRequest>) -> Answer<File> {
+        files::get(self, request).await
+    }
+
+    async fn download_file(
+        &self,
+        request: Request<DownloadFileRequest>,
+    ) -> Answer<DownloadFileResponse> {
+        files::download(self, request).await
     }
 
     async fn get_project_settings(
