@@ -13,6 +13,10 @@ file_checks() {
   beside "files describe" describes_files
   beside "files download" downloads_files
   beside "files download in pieces" downloads_in_pieces
+  beside "files delete" deletes_files
+  beside "attachments list and describe" lists_attachments
+  beside "attachments download" downloads_attachment
+  beside "attachments delete" deletes_attachment
   beside "files that are not there, or are somebody else's" no_such_files
 }
 
@@ -86,6 +90,70 @@ downloads_in_pieces() {
     cmp "piece-$size" "came-$size"
   done
 }
+delete_file() { gcloud artifacts files delete "$1" --repository=changes --location=us-west1; }
+deletes_files() {
+  local digest
+  head -c 1000 /dev/urandom >of-nobody
+  digest=sha256:$(sha256sum of-nobody | cut -d ' ' -f 1)
+  a_blob "$changes/files" of-nobody
+  delete_file "$digest"
+  says NOT_FOUND delete_file "$digest"
+  crane push layout16 "$changes/files/own:1"
+  says FAILED_PRECONDITION delete_file "$(digest_of layout16)"
+  crane delete "$changes/files/own:1"
+  delete_file "$(digest_of layout16)"
+  refused crane digest "$changes/files/own@$(digest_of layout16)"
+  says PERMISSION_DENIED as nobody delete_file "$digest"
+}
+
+# attached IMAGE TEXT: what oras attaches to it, as the name of the attachment.
+attached() {
+  echo "$2" >"attached-$2.json"
+  oras attach "$1" "attached-$2.json:application/spdx+json" --artifact-type application/spdx+json \
+    --annotation "org.example.about=$2" --format json | jq -er '.digest | sub(":"; "-")'
+}
+attachments() { gcloud artifacts attachments "$@" --repository=changes --location=us-west1; }
+in_changes=projects/$project/locations/us-west1/repositories/changes
+# target IMAGE LAYOUT: its version's full name.
+target() { echo "$in_changes/packages/${1//\//%2F}/versions/$(digest_of "$2")"; }
+lists_attachments() {
+  local name said
+  crane push layout13 "$changes/attached/listed:1"
+  name=$(attached "$changes/attached/listed:1" listed)
+  said=$(attachments describe "$name" --format=json)
+  matches "$said" '.name == $name and .target == $target and .type == "application/spdx+json"
+      and .annotations["org.example.about"] == "listed" and .files == [$file]
+      and .ociVersionName == "\($image)/versions/\($digest)"' \
+    --arg name "$in_changes/attachments/$name" --arg target "$(target attached/listed layout13)" \
+    --arg file "$in_changes/files/sha256:$(sha256sum attached-listed.json | cut -d ' ' -f 1)" \
+    --arg image "$in_changes/packages/attached%2Flisted" --arg digest "${name/-/:}"
+  equal "$(attachments list --target="$(target attached/listed layout13)" --format='value(name.basename())')" "$name"
+  attachments list --format='value(name.basename())' | has "$name"
+  says NOT_FOUND attachments describe my-sbom
+  says PERMISSION_DENIED as nobody attachments describe "$name"
+}
+downloads_attachment() {
+  local name file
+  crane push layout14 "$changes/attached/downloaded:1"
+  name=$(attached "$changes/attached/downloaded:1" downloaded)
+  file=$(sha256sum attached-downloaded.json | cut -d ' ' -f 1)
+  mkdir by-name by-version
+  attachments download "$name" --destination=by-name
+  cmp attached-downloaded.json "by-name/$file"
+  gcloud artifacts attachments download --destination=by-version \
+    --oci-version-name="$in_changes/packages/attached%2Fdownloaded/versions/${name/-/:}"
+  cmp attached-downloaded.json "by-version/$file"
+}
+deletes_attachment() {
+  local name
+  crane push layout15 "$changes/attached/deleted:1"
+  name=$(attached "$changes/attached/deleted:1" deleted)
+  attachments delete "$name"
+  says NOT_FOUND attachments describe "$name"
+  refused crane digest "$changes/attached/deleted@${name/-/:}"
+  is "$changes/attached/deleted:1" layout15
+}
+
 # a_blob IMAGE FILE: pushed, and named by nothing.
 a_blob() {
   curl --silent --show-error --fail --cacert ca.pem -u "oauth2accesstoken:$(cat owner-token)" -o /dev/null \

@@ -1,13 +1,15 @@
 //! Files: the blobs and manifests of a repository, each by its digest, as the APIs show and hand them out.
 
+use std::sync::Arc;
+
 use meta::files::{self, File, Of};
 use meta::{Id, Tx, packages, versions};
 use model::artifact::{FileName, PackageName, VersionName, escaped};
 use model::digest::Digest;
 use model::filter::{Direction, Filter, Pattern};
-use model::name::RepositoryName;
+use model::name::{NameError, RepositoryName};
 
-use crate::access::find_repository;
+use crate::access::{Opened, find_repository};
 use crate::listing::{ListPage, Look, Names, fill};
 use crate::pull::Content;
 use crate::{Admitted, Engine, EngineError};
@@ -135,6 +137,64 @@ impl Engine {
             Err(EngineError::BlobUnknown(digest)) => Err(unknown_file(&digest)),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// How many images a manifest is deleted from at once.
+const MOST_IMAGES: usize = 100;
+
+impl Engine {
+    /// Deletes a file that nothing needs: a blob that no manifest of the repository names, or a manifest from every image
+    /// that holds it, as a version is deleted that must have no tags.
+    pub async fn remove_file(
+        &self,
+        admitted: &Admitted,
+        name: &FileName,
+    ) -> Result<(), EngineError> {
+        let FileName { repository, digest } = name;
+        let permission = "artifactregistry.files.delete";
+        let images = self.holders(admitted, permission, (repository, digest)).await?;
+        self.delete_everywhere(&images, digest).await?;
+        let wanted = repository.clone();
+        let found = self.meta.point(move |tx| find_repository(tx, &wanted)).await?;
+        match self.remove_blob(&found.id, digest).await {
+            Err(EngineError::BlobUnknown(_)) if !images.is_empty() => Ok(()),
+            Err(EngineError::BlobUnknown(digest)) => Err(unknown_file(&digest)),
+            removed => removed,
+        }
+    }
+
+    /// The images of a repository that hold a manifest, for who may delete it from all of them.
+    pub(crate) async fn holders(
+        &self,
+        admitted: &Admitted,
+        permission: &str,
+        (repository, digest): (&RepositoryName, &Digest),
+    ) -> Result<Vec<Arc<Opened>>, EngineError> {
+        admitted.to_repository(permission, repository)?;
+        let (name, wanted) = (repository.clone(), digest.clone());
+        let images = self
+            .meta
+            .point(move |tx| {
+                let repository = find_repository(tx, &name)?.id;
+                let limit = MOST_IMAGES as i64 + 1;
+                Ok::<_, EngineError>(files::holders(tx, &repository, &wanted, limit)?)
+            })
+            .await?;
+        if images.len() > MOST_IMAGES {
+            return Err(EngineError::Precondition(format!(
+                "more than {MOST_IMAGES} images hold {digest}: delete its versions first"
+            )));
+        }
+        let mut opened = Vec::new();
+        for image in images {
+            let unreadable =
+                |error: NameError| EngineError::Internal(format!("image {image}: {error}"));
+            let image = image.parse().map_err(unreadable)?;
+            let package = PackageName { repository: repository.clone(), image };
+            opened.push(self.opened(admitted, permission, &package).await?);
+        }
+        Ok(opened)
     }
 }
 

@@ -4,6 +4,7 @@
 //! content starts at [`Engine::open`], which hands out a [`RepoAccess`] when the caller may do what it asks.
 
 mod access;
+mod attachments;
 mod catalog;
 mod clock;
 mod delete;
@@ -54,6 +55,7 @@ use blob::{BlobStore, UploadBudget};
 pub use meta::ErrorKind;
 use meta::Meta;
 pub use meta::accounts::{Account, Key};
+pub use meta::attachments::Attachment;
 pub use meta::files::{File, Owner as FileOwner};
 pub use meta::images::Image;
 pub use meta::packages::Package;

@@ -143,6 +143,21 @@ pub fn find(tx: &mut Tx<'_>, repository: &Id, digest: &Digest) -> Result<Option<
     }
 }
 
+/// The images of a repository that hold the manifest of that digest.
+pub fn holders(
+    tx: &mut Tx<'_>,
+    repository: &Id,
+    digest: &Digest,
+    limit: i64,
+) -> Result<Vec<String>, MetaError> {
+    tx.query(
+        "SELECT p.name FROM versions v JOIN packages p ON p.id = v.package_id AND p.name > '/'
+         WHERE v.repository_id = ?1 AND v.digest = ?2 ORDER BY v.id LIMIT ?3",
+        params![repository, digest.as_str(), limit],
+        |row| row.text(0),
+    )
+}
+
 /// The bytes of the manifest of that digest in a repository.
 pub fn manifest(
     tx: &mut Tx<'_>,

@@ -16,6 +16,7 @@ mod sqlite;
 mod tx;
 
 pub mod accounts;
+pub mod attachments;
 pub mod blobs;
 pub mod epochs;
 pub mod events;

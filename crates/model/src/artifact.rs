@@ -28,6 +28,7 @@ const PACKAGE: &str = "projects/P/locations/L/repositories/R/packages/IMAGE";
 const VERSION: &str = "projects/P/locations/L/repositories/R/packages/IMAGE/versions/sha256:HEX";
 const TAG: &str = "projects/P/locations/L/repositories/R/packages/IMAGE/tags/TAG";
 const FILE: &str = "projects/P/locations/L/repositories/R/files/sha256:HEX";
+const ATTACHMENT: &str = "projects/P/locations/L/repositories/R/attachments/sha256-HEX";
 const DOCKER_IMAGE: &str = "projects/P/locations/L/repositories/R/dockerImages/IMAGE@sha256:HEX";
 
 /// An image: `…/packages/IMAGE`.
@@ -67,6 +68,15 @@ pub struct FileName {
     /// The repository that it is in.
     pub repository: RepositoryName,
     /// The digest of its bytes.
+    pub digest: Digest,
+}
+
+/// A manifest that refers to another one of its image: `…/attachments/sha256-HEX`. An id has no colon.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct AttachmentName {
+    /// The repository that it is in.
+    pub repository: RepositoryName,
+    /// The digest of the manifest that refers.
     pub digest: Digest,
 }
 
@@ -138,6 +148,18 @@ impl FromStr for FileName {
     }
 }
 
+impl FromStr for AttachmentName {
+    type Err = ArtifactError;
+
+    fn from_str(text: &str) -> Result<Self, ArtifactError> {
+        let shape = ArtifactError::Shape(ATTACHMENT);
+        let (repository, last) = split(text, "attachments").ok_or(shape.clone())?;
+        let (algorithm, hex) = last.split_once('-').ok_or(shape)?;
+        let digest = format!("{algorithm}:{hex}").parse()?;
+        Ok(Self { repository: repository.parse()?, digest })
+    }
+}
+
 impl fmt::Display for PackageName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let image = escaped(self.image.as_str());
@@ -168,6 +190,13 @@ impl fmt::Display for DockerImageName {
 impl fmt::Display for FileName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/files/{}", self.repository, self.digest)
+    }
+}
+
+impl fmt::Display for AttachmentName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let id = self.digest.as_str().replacen(':', "-", 1);
+        write!(f, "{}/attachments/{id}", self.repository)
     }
 }
 
@@ -237,6 +266,17 @@ mod tests {
         let escaped = format!("{REPOSITORY}/files/{}", DIGEST.replace(':', "%3A"));
         let name: FileName = escaped.parse().expect("valid");
         assert_eq!(name.to_string(), format!("{REPOSITORY}/files/{DIGEST}"));
+    }
+
+    #[test]
+    fn attachments() {
+        let id = DIGEST.replace(':', "-");
+        check::<AttachmentName>(&format!("attachments/{id}"), true);
+        check::<AttachmentName>("attachments/DIGEST", false);
+        check::<AttachmentName>("attachments/sha256-", false);
+        check::<AttachmentName>("attachments/my-sbom", false);
+        check::<AttachmentName>(&format!("attachments/a/{id}"), false);
+        check::<AttachmentName>(&format!("files/{id}"), false);
     }
 
     #[test]

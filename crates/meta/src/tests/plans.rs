@@ -2,8 +2,8 @@
 
 use super::{NOW, TestDatabase, add_manifest, on_each, place};
 use crate::{
-    Database, Id, Param, files, gc_queue, images, operations, packages, revoked_tokens, tags,
-    versions,
+    Database, Id, Param, attachments, files, gc_queue, images, operations, packages,
+    revoked_tokens, tags, versions,
 };
 
 async fn check(db: &TestDatabase, sql: &'static str, params: &[Param<'static>]) {
@@ -55,6 +55,8 @@ on_each! {
             check(db, sql, &[id, text, limit]).await;
         }
         check(db, files::OF_VERSION_SQL, &[id]).await;
+        check(db, attachments::OF_REPOSITORY_SQL, &[id, text, limit]).await;
+        check(db, attachments::OF_TARGET_SQL, &[id, text, limit, text]).await;
         check(db, tags::NAMES_SQL, &[id, text, limit]).await;
         check(db, tags::NAMES_OF_VERSION_SQL, &[id, text, limit]).await;
         check(db, versions::REFERRER_SIZES_SQL, &[id, text, text, limit]).await;

@@ -1,5 +1,6 @@
 //! Images by the API: what is listed and described, and how tags and versions are changed.
 
+mod attachments;
 mod deletes;
 mod documented;
 mod files;

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod artifact_registry;
+mod attachments;
 mod credentials;
 mod files;
 mod image_message;

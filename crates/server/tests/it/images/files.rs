@@ -269,4 +269,55 @@ on_both! {
         let left: BTreeSet<_> = digests(&kept).union(&digests(&shared)).cloned().collect();
         assert_eq!(listed(owner, &at("files")).await, sorted(left));
     }
+
+    async fn a_file_is_deleted_when_nothing_needs_it(accounts: Accounts) {
+        let owner = begin(&accounts).await;
+        let (tagged, untagged) = (Image::new(1), Image::new(2));
+        push(owner, "a", "v1", &tagged).await;
+        push(owner, "a", &untagged.digest(), &untagged).await;
+        push(owner, "b", &untagged.digest(), &untagged).await;
+        let refused = |digest: String| async move { owner.delete(&file(&digest)).await.expect_google("400 FAILED_PRECONDITION") };
+        // Each blob is named by a manifest, and the one manifest by a tag.
+        let needed = refused(digest_of(&untagged.blobs[1])).await;
+        assert!(needed.text().contains(&untagged.digest()), "{needed:#?}");
+        let needed = refused(tagged.digest()).await;
+        assert!(needed.text().contains("v1"), "{needed:#?}");
+        // One image needs it, so that it stays in the other as well.
+        let index = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [untagged.descriptor()] }).to_string();
+        owner.client.push_manifest((&path("b"), "multi"), OCI_INDEX, index.clone()).await.expect(201);
+        let needed = refused(untagged.digest()).await;
+        assert!(needed.text().contains(&digest_of(&index)), "{needed:#?}");
+        owner.get(&at(&format!("packages/a/versions/{}", untagged.digest()))).await.expect(200);
+        owner.delete(&at("packages/b/tags/multi")).await.expect(200);
+        owner.delete(&file(&digest_of(&index))).await.expect(200);
+
+        let gone = owner.delete(&file(&untagged.digest())).await.expect(200).json();
+        assert_eq!((&gone["done"], &gone["response"]["@type"]), (&json!(true), &json!("type.googleapis.com/google.protobuf.Empty")));
+        for image in ["a", "b"] {
+            owner.get(&at(&format!("packages/{image}/versions/{}", untagged.digest()))).await.expect_google("404 NOT_FOUND");
+        }
+        owner.delete(&file(&untagged.digest())).await.expect_google("404 NOT_FOUND");
+        for blob in &untagged.blobs {
+            owner.delete(&file(&digest_of(blob))).await.expect(200);
+            owner.client.head(&format!("/v2/{}/blobs/{}", path("a"), digest_of(blob))).await.expect(404);
+        }
+        assert_eq!(listed(owner, &at("files")).await, sorted(digests(&tagged)));
+        let writer = accounts.actor_with("writer", ("roles/artifactregistry.writer", &repository(PROJECT, R1))).await;
+        for nobody in [writer, accounts.actor("stranger").await] {
+            nobody.delete(&file(&digest_of(&tagged.blobs[1]))).await.expect_google("403 PERMISSION_DENIED");
+        }
+    }
+
+    /// Attack 11, through this door.
+    async fn what_a_tag_that_stays_names_is_not_deleted(accounts: Accounts) {
+        let owner = begin(&accounts).await;
+        let image = Image::new(1);
+        push(owner, "a", "v1", &image).await;
+        let settings = json!({ "dockerConfig": { "immutableTags": true } });
+        owner.patch(&format!("/v1/{}?updateMask=dockerConfig.immutableTags", repository(PROJECT, R1)), &settings).await.expect(200);
+        for digest in digests(&image) {
+            owner.delete(&file(&digest)).await.expect_google("400 FAILED_PRECONDITION");
+        }
+        owner.client.get(&format!("/v2/{}/manifests/v1", path("a"))).await.expect(200);
+    }
 }

@@ -2,15 +2,17 @@
 
 use proto::google::devtools::artifactregistry::v1::artifact_registry_server::ArtifactRegistry;
 use proto::google::devtools::artifactregistry::v1::{
-    BatchDeleteVersionsRequest, CreateRepositoryRequest, CreateTagRequest, DeletePackageRequest,
-    DeleteRepositoryRequest, DeleteTagRequest, DeleteVersionRequest, DockerImage,
-    DownloadFileRequest, DownloadFileResponse, File, GetDockerImageRequest, GetFileRequest,
-    GetPackageRequest, GetProjectSettingsRequest, GetRepositoryRequest, GetTagRequest,
-    GetVersionRequest, GetVpcscConfigRequest, ListDockerImagesRequest, ListDockerImagesResponse,
-    ListFilesRequest, ListFilesResponse, ListPackagesRequest, ListPackagesResponse,
-    ListRepositoriesRequest, ListRepositoriesResponse, ListTagsRequest, ListTagsResponse,
-    ListVersionsRequest, ListVersionsResponse, Package, ProjectSettings, Repository, Tag,
-    UpdateRepositoryRequest, UpdateTagRequest, Version, VpcscConfig,
+    Attachment, BatchDeleteVersionsRequest, CreateRepositoryRequest, CreateTagRequest,
+    DeleteAttachmentRequest, DeleteFileRequest, DeletePackageRequest, DeleteRepositoryRequest,
+    DeleteTagRequest, DeleteVersionRequest, DockerImage, DownloadFileRequest, DownloadFileResponse,
+    File, GetAttachmentRequest, GetDockerImageRequest, GetFileRequest, GetPackageRequest,
+    GetProjectSettingsRequest, GetRepositoryRequest, GetTagRequest, GetVersionRequest,
+    GetVpcscConfigRequest, ListAttachmentsRequest, ListAttachmentsResponse,
+    ListDockerImagesRequest, ListDockerImagesResponse, ListFilesRequest, ListFilesResponse,
+    ListPackagesRequest, ListPackagesResponse, ListRepositoriesRequest, ListRepositoriesResponse,
+    ListTagsRequest, ListTagsResponse, ListVersionsRequest, ListVersionsResponse, Package,
+    ProjectSettings, Repository, Tag, UpdateRepositoryRequest, UpdateTagRequest, Version,
+    VpcscConfig,
 };
 use proto::google::iam::v1::{
     GetIamPolicyRequest, Policy, SetIamPolicyRequest, TestIamPermissionsRequest,
@@ -19,7 +21,9 @@ use proto::google::iam::v1::{
 use proto::google::longrunning::Operation;
 use tonic::Request;
 
-use super::{Answer, Services, files, images, packages, repositories, settings, tags, versions};
+use super::{
+    Answer, Services, attachments, files, images, packages, repositories, settings, tags, versions,
+};
 
 #[tonic::async_trait]
 impl ArtifactRegistry for Services {
@@ -154,6 +158,28 @@ impl ArtifactRegistry for Services {
         request: Request<DownloadFileRequest>,
     ) -> Answer<DownloadFileResponse> {
         files::download(self, request).await
+    }
+
+    async fn delete_file(&self, request: Request<DeleteFileRequest>) -> Answer<Operation> {
+        files::delete(self, request).await
+    }
+
+    async fn list_attachments(
+        &self,
+        request: Request<ListAttachmentsRequest>,
+    ) -> Answer<ListAttachmentsResponse> {
+        attachments::list(self, request).await
+    }
+
+    async fn get_attachment(&self, request: Request<GetAttachmentRequest>) -> Answer<Attachment> {
+        attachments::get(self, request).await
+    }
+
+    async fn delete_attachment(
+        &self,
+        request: Request<DeleteAttachmentRequest>,
+    ) -> Answer<Operation> {
+        attachments::delete(self, request).await
     }
 
     async fn get_project_settings(

@@ -7,9 +7,10 @@ use model::filter::{Direction, Filter, order};
 use model::name::RepositoryName;
 use proto::google::devtools::artifactregistry::v1::hash::HashType;
 use proto::google::devtools::artifactregistry::v1::{
-    DownloadFileRequest, DownloadFileResponse, File, GetFileRequest, Hash, ListFilesRequest,
-    ListFilesResponse,
+    DeleteFileRequest, DownloadFileRequest, DownloadFileResponse, File, GetFileRequest, Hash,
+    ListFilesRequest, ListFilesResponse,
 };
+use proto::google::longrunning::Operation;
 use tonic::{Request, Response};
 
 use super::{Answer, List, Services, admitted, bad_field, failed, names, page_size, timestamp};
@@ -56,6 +57,16 @@ pub(super) async fn download(
     let mut response = Response::new(DownloadFileResponse {});
     response.extensions_mut().insert(Media { digest: name.digest, content });
     Ok(response)
+}
+
+pub(super) async fn delete(
+    services: &Services,
+    request: Request<DeleteFileRequest>,
+) -> Answer<Operation> {
+    let admitted = admitted(&request)?;
+    let name: FileName = names::found(&request.into_inner().name)?;
+    services.app.engine.remove_file(&admitted, &name).await.map_err(failed)?;
+    services.deleted(admitted.caller(), name.repository).await
 }
 
 fn message(repository: &RepositoryName, found: &FoundFile) -> File {
