@@ -22,6 +22,12 @@ page_runs() (
 
   run_page Tag "web:1.0 HOST"
   is "$images/web:stable" layout10
+  said=$(run_page Files "files list")
+  [[ $(grep -c "/packages/web/versions/$digest" <<<"$said") -ge 3 ]]
+  has "sizeBytes: " < <(run_page Files describe)
+  run_page Files download
+  cmp "sha256%3A${digest#sha256:}" "layout10/blobs/sha256/${digest#sha256:}"
+
   digest=$(digest_of layout11)
   run_page Tag @DIGEST
   is "$images/web:stable" layout11

@@ -114,8 +114,8 @@ impl Kind for Delete {
 }
 
 /// Proof that the caller may do `K` in a repository that exists. Only [`Engine::open`] and
-/// [`Engine::open_existing`] make one; it is the only way to bytes. What the APIs show and change without touching bytes
-/// goes by [`Admitted`].
+/// [`Engine::open_existing`] make one; it is the only way to bytes, besides the download of a file. What the APIs show and
+/// change without touching bytes goes by [`Admitted`], and so does that one.
 pub struct RepoAccess<K> {
     pub(crate) engine: Engine,
     pub(crate) at: Arc<Opened>,

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use meta::versions::Version;
-use meta::{ErrorKind, Tx, blobs, events, gc_queue, packages, tags, usage, versions};
+use meta::{ErrorKind, Id, Tx, blobs, events, gc_queue, packages, tags, usage, versions};
 use model::artifact::{PackageName, VersionName};
 use model::digest::Digest;
 use model::reference::Reference;
@@ -32,28 +32,7 @@ impl RepoAccess<Delete> {
 
     /// Takes a blob from the repository, unless a manifest there needs it.
     pub async fn delete_blob(&self, digest: &Digest) -> Result<(), EngineError> {
-        let (at, wanted) = (self.at.clone(), digest.clone());
-        let now = self.engine.clock.now();
-        let deleted = self.engine.meta.write(move |tx| delete_blob(tx, &at, &wanted, now)).await;
-        match deleted {
-            // A manifest that came between the question and the delete: its foreign key held the blob.
-            Err(EngineError::Database(error)) if error.kind() == ErrorKind::ForeignKey => {
-                let (at, wanted) = (self.at.clone(), digest.clone());
-                let by = self
-                    .engine
-                    .meta
-                    .point(move |tx| {
-                        let user = versions::user_of_blob(tx, &at.repository.id, &wanted)?;
-                        Ok::<_, EngineError>(user)
-                    })
-                    .await?;
-                Err(EngineError::InUse {
-                    digest: digest.clone(),
-                    by: by.unwrap_or_else(|| digest.clone()),
-                })
-            }
-            deleted => deleted,
-        }
+        self.engine.remove_blob(&self.at.repository.id, digest).await
     }
 }
 
@@ -89,6 +68,55 @@ impl Engine {
                 Ok::<_, EngineError>(events::insert(tx, &at.event("delete-package", now))?)
             })
             .await
+    }
+
+    /// Takes a blob from a repository, unless a manifest there needs it.
+    pub(crate) async fn remove_blob(
+        &self,
+        repository: &Id,
+        digest: &Digest,
+    ) -> Result<(), EngineError> {
+        let (repository, wanted, now) = (*repository, digest.clone(), self.clock.now());
+        let deleted = self.meta.write(move |tx| delete_blob(tx, &repository, &wanted, now)).await;
+        match deleted {
+            // A manifest that came between the question and the delete: its foreign key held the blob.
+            Err(EngineError::Database(error)) if error.kind() == ErrorKind::ForeignKey => {
+                let wanted = digest.clone();
+                let by = self
+                    .meta
+                    .point(move |tx| {
+                        let user = versions::user_of_blob(tx, &repository, &wanted)?;
+                        Ok::<_, EngineError>(user)
+                    })
+                    .await?;
+                Err(EngineError::InUse {
+                    digest: digest.clone(),
+                    by: by.unwrap_or_else(|| digest.clone()),
+                })
+            }
+            deleted => deleted,
+        }
+    }
+
+    /// Deletes a manifest from several images, from none where one of them needs it or has a tag for it.
+    pub(crate) async fn delete_everywhere(
+        &self,
+        images: &[Arc<Opened>],
+        digest: &Digest,
+    ) -> Result<(), EngineError> {
+        let (all, wanted) = (images.to_vec(), digest.clone());
+        self.meta
+            .read(move |tx| {
+                for at in &all {
+                    deletable(tx, at, (&wanted, Tagged::Keep), &BTreeSet::new())?;
+                }
+                Ok::<_, EngineError>(())
+            })
+            .await?;
+        for at in images {
+            self.delete_by_digest(at, digest, Tagged::Keep).await?;
+        }
+        Ok(())
     }
 
     pub(crate) async fn delete_by_digest(
@@ -185,8 +213,12 @@ pub(crate) fn delete_version(
     Ok(true)
 }
 
-fn delete_blob(tx: &mut Tx<'_>, at: &Opened, digest: &Digest, now: i64) -> Result<(), EngineError> {
-    let repository = &at.repository.id;
+fn delete_blob(
+    tx: &mut Tx<'_>,
+    repository: &Id,
+    digest: &Digest,
+    now: i64,
+) -> Result<(), EngineError> {
     if let Some(size) = blobs::size_in(tx, repository, digest)? {
         versions::bind_blob(tx, repository, (digest, size))?;
     }

@@ -5,12 +5,14 @@
 
 mod access;
 mod annotations;
+mod attachments;
 mod catalog;
 mod cleanup;
 mod clock;
 mod delete;
 mod error;
 mod events;
+mod files;
 mod gc;
 mod identity;
 mod images;
@@ -50,7 +52,7 @@ pub use identity::{
 pub use images::{ImageOrder, NameOrder, TagOf, Tags, VersionOrder};
 pub use listing::ListPage;
 pub use operations::new_operation_id;
-pub use pull::{BlobContent, PulledManifest};
+pub use pull::{Content, PulledManifest};
 pub use push::{NewManifest, PushedManifest};
 pub use receive::Body;
 pub use referrers::ReferrersPage;
@@ -63,6 +65,8 @@ use blob::{BlobStore, UploadBudget};
 pub use meta::ErrorKind;
 use meta::Meta;
 pub use meta::accounts::{Account, Key};
+pub use meta::attachments::Attachment;
+pub use meta::files::{File, Owner as FileOwner};
 pub use meta::images::Image;
 pub use meta::outbox::Message as Notification;
 pub use meta::packages::Package;

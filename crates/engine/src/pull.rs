@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use blob::{BlobError, BlobReader, BlobStream, CopyId, Stamp};
 use bytes::Bytes;
+use futures_util::stream;
 use meta::blobs::{self, Blob};
 use meta::versions::{self, Version};
 use meta::{Id, gc_queue};
@@ -39,11 +40,50 @@ impl PulledManifest {
 }
 
 /// A blob, open for reading.
+#[derive(Clone)]
 pub struct BlobContent {
     engine: Engine,
     digest: Digest,
     row: Blob,
     reader: Arc<dyn BlobReader>,
+}
+
+/// A blob or a manifest: of its bytes as much as is asked for.
+#[derive(Clone)]
+pub enum Content {
+    /// A blob, open for reading.
+    Blob(BlobContent),
+    /// A manifest's bytes.
+    Manifest(Bytes),
+}
+
+impl Content {
+    /// How long it is.
+    pub fn size(&self) -> u64 {
+        match self {
+            Self::Blob(blob) => blob.size(),
+            Self::Manifest(bytes) => bytes.len() as u64,
+        }
+    }
+
+    /// All of it.
+    pub fn whole(self) -> BlobStream {
+        match self {
+            Self::Blob(blob) => blob.whole(),
+            Self::Manifest(bytes) => Box::pin(stream::iter([Ok(bytes)])),
+        }
+    }
+
+    /// A part that it has.
+    pub async fn part(self, start: u64, length: u64) -> Result<BlobStream, EngineError> {
+        match self {
+            Self::Blob(blob) => blob.part(start, length).await,
+            Self::Manifest(bytes) => {
+                let part = bytes.slice(start as usize..(start + length) as usize);
+                Ok(Box::pin(stream::iter([Ok(part)])))
+            }
+        }
+    }
 }
 
 impl RepoAccess<Pull> {
@@ -102,43 +142,12 @@ impl RepoAccess<Pull> {
     pub async fn stat_blob(&self, digest: &Digest) -> Result<u64, EngineError> {
         // In this order: what is there after its review was put off stays until then.
         self.put_off_review(digest).await?;
-        Ok(self.find_blob(digest).await?.size as u64)
+        Ok(self.engine.find_blob(&self.at.repository.id, digest).await?.size as u64)
     }
 
     /// Opens the blob for reading.
     pub async fn blob(&self, digest: &Digest) -> Result<BlobContent, EngineError> {
-        let mut row = self.find_blob(digest).await?;
-        let reader = match self.open_copy(&row).await {
-            Err(BlobError::NotFound) => {
-                // It may have been replaced by a new copy between the two questions.
-                let again = self.find_blob(digest).await?;
-                if again.copy_id == row.copy_id {
-                    self.engine.quarantine(row.copy_id, digest, "its file is missing").await?;
-                    return Err(EngineError::BlobUnknown(digest.clone()));
-                }
-                row = again;
-                self.open_copy(&row).await?
-            }
-            opened => opened?,
-        };
-        if reader.size() != row.size as u64 {
-            self.engine.quarantine(row.copy_id, digest, "its file has another size").await?;
-            return Err(EngineError::BlobUnknown(digest.clone()));
-        }
-        Ok(BlobContent { engine: self.engine.clone(), digest: digest.clone(), row, reader })
-    }
-
-    async fn find_blob(&self, digest: &Digest) -> Result<Blob, EngineError> {
-        let (at, wanted) = (self.at.clone(), digest.clone());
-        self.engine
-            .meta
-            .point(move |tx| Ok::<_, EngineError>(blobs::find(tx, &at.repository.id, &wanted)?))
-            .await?
-            .ok_or_else(|| EngineError::BlobUnknown(digest.clone()))
-    }
-
-    async fn open_copy(&self, row: &Blob) -> Result<Arc<dyn BlobReader>, BlobError> {
-        self.engine.blobs.open(CopyId::from(row.copy_id.to_bytes())).await
+        self.engine.open_blob(&self.at.repository.id, digest).await
     }
 
     /// Moves a waiting review of the blob's link on, at most once in a 24th of the grace.
@@ -166,6 +175,45 @@ impl RepoAccess<Pull> {
 }
 
 impl Engine {
+    /// Opens a blob that the repository may read. Whoever asks has proved that the caller may do so there.
+    pub(crate) async fn open_blob(
+        &self,
+        repository: &Id,
+        digest: &Digest,
+    ) -> Result<BlobContent, EngineError> {
+        let mut row = self.find_blob(repository, digest).await?;
+        let reader = match self.open_copy(&row).await {
+            Err(BlobError::NotFound) => {
+                // It may have been replaced by a new copy between the two questions.
+                let again = self.find_blob(repository, digest).await?;
+                if again.copy_id == row.copy_id {
+                    self.quarantine(row.copy_id, digest, "its file is missing").await?;
+                    return Err(EngineError::BlobUnknown(digest.clone()));
+                }
+                row = again;
+                self.open_copy(&row).await?
+            }
+            opened => opened?,
+        };
+        if reader.size() != row.size as u64 {
+            self.quarantine(row.copy_id, digest, "its file has another size").await?;
+            return Err(EngineError::BlobUnknown(digest.clone()));
+        }
+        Ok(BlobContent { engine: self.clone(), digest: digest.clone(), row, reader })
+    }
+
+    async fn find_blob(&self, repository: &Id, digest: &Digest) -> Result<Blob, EngineError> {
+        let (repository, wanted) = (*repository, digest.clone());
+        self.meta
+            .point(move |tx| Ok::<_, EngineError>(blobs::find(tx, &repository, &wanted)?))
+            .await?
+            .ok_or_else(|| EngineError::BlobUnknown(digest.clone()))
+    }
+
+    async fn open_copy(&self, row: &Blob) -> Result<Arc<dyn BlobReader>, BlobError> {
+        self.blobs.open(CopyId::from(row.copy_id.to_bytes())).await
+    }
+
     /// Takes a copy out of service: the blob answers 404, so that clients push it again.
     async fn quarantine(
         &self,

@@ -16,10 +16,12 @@ mod sqlite;
 mod tx;
 
 pub mod accounts;
+pub mod attachments;
 pub mod blobs;
 pub mod cleanups;
 pub mod epochs;
 pub mod events;
+pub mod files;
 pub mod gc_queue;
 pub mod images;
 pub mod leases;

@@ -17,6 +17,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { name: "0004_operations", sql: include_str!("../migrations/0004_operations.sql") },
     Migration { name: "0005_images", sql: include_str!("../migrations/0005_images.sql") },
     Migration { name: "0006_cleanup", sql: include_str!("../migrations/0006_cleanup.sql") },
+    Migration { name: "0007_files", sql: include_str!("../migrations/0007_files.sql") },
     Migration { name: "0008_rules", sql: include_str!("../migrations/0008_rules.sql") },
     Migration { name: "0009_outbox", sql: include_str!("../migrations/0009_outbox.sql") },
 ];

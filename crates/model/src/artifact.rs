@@ -14,7 +14,7 @@ pub enum ArtifactError {
     /// The repository, or the image.
     #[error(transparent)]
     Name(#[from] NameError),
-    /// The version.
+    /// The version, or the file.
     #[error(transparent)]
     Digest(#[from] DigestError),
     /// The tag.
@@ -32,6 +32,8 @@ const PACKAGE: &str = "projects/P/locations/L/repositories/R/packages/IMAGE";
 const VERSION: &str = "projects/P/locations/L/repositories/R/packages/IMAGE/versions/sha256:HEX";
 const TAG: &str = "projects/P/locations/L/repositories/R/packages/IMAGE/tags/TAG";
 const RULE: &str = "projects/P/locations/L/repositories/R/rules/ID";
+const FILE: &str = "projects/P/locations/L/repositories/R/files/sha256:HEX";
+const ATTACHMENT: &str = "projects/P/locations/L/repositories/R/attachments/sha256-HEX";
 const DOCKER_IMAGE: &str = "projects/P/locations/L/repositories/R/dockerImages/IMAGE@sha256:HEX";
 
 /// An image: `…/packages/IMAGE`.
@@ -72,6 +74,24 @@ pub struct RuleName {
     pub repository: RepositoryName,
     /// Its id there.
     pub id: RuleId,
+}
+
+/// A blob or a manifest of a repository: `…/files/sha256:HEX`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct FileName {
+    /// The repository that it is in.
+    pub repository: RepositoryName,
+    /// The digest of its bytes.
+    pub digest: Digest,
+}
+
+/// A manifest that refers to another one of its image: `…/attachments/sha256-HEX`. An id has no colon.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct AttachmentName {
+    /// The repository that it is in.
+    pub repository: RepositoryName,
+    /// The digest of the manifest that refers.
+    pub digest: Digest,
 }
 
 /// Takes the last part from a name, and the collection that it is in.
@@ -140,6 +160,29 @@ impl FromStr for DockerImageName {
     }
 }
 
+impl FromStr for FileName {
+    type Err = ArtifactError;
+
+    fn from_str(text: &str) -> Result<Self, ArtifactError> {
+        let (repository, last) = split(text, "files").ok_or(ArtifactError::Shape(FILE))?;
+        // Clients that make files of files name them like this, and ask for them by that name.
+        let digest = last.replace("%3A", ":").replace("%3a", ":");
+        Ok(Self { repository: repository.parse()?, digest: digest.parse()? })
+    }
+}
+
+impl FromStr for AttachmentName {
+    type Err = ArtifactError;
+
+    fn from_str(text: &str) -> Result<Self, ArtifactError> {
+        let shape = ArtifactError::Shape(ATTACHMENT);
+        let (repository, last) = split(text, "attachments").ok_or(shape.clone())?;
+        let (algorithm, hex) = last.split_once('-').ok_or(shape)?;
+        let digest = format!("{algorithm}:{hex}").parse()?;
+        Ok(Self { repository: repository.parse()?, digest })
+    }
+}
+
 impl fmt::Display for PackageName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let image = escaped(self.image.as_str());
@@ -170,6 +213,19 @@ impl fmt::Display for DockerImageName {
         let VersionName { package, digest } = &self.0;
         let image = escaped(package.image.as_str());
         write!(f, "{}/dockerImages/{image}@{digest}", package.repository)
+    }
+}
+
+impl fmt::Display for FileName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/files/{}", self.repository, self.digest)
+    }
+}
+
+impl fmt::Display for AttachmentName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let id = self.digest.as_str().replacen(':', "-", 1);
+        write!(f, "{}/attachments/{id}", self.repository)
     }
 }
 
@@ -234,6 +290,30 @@ mod tests {
         check::<RuleName>("rules/Dev", false);
         check::<RuleName>("rules/", false);
         check::<RuleName>("packages/a/rules/b", false);
+    }
+
+    #[test]
+    fn files() {
+        check::<FileName>("files/DIGEST", true);
+        check::<FileName>("files/sha256:e3b0", false);
+        check::<FileName>("files/a/DIGEST", false);
+        check::<FileName>("files/..%2FDIGEST", false);
+        check::<FileName>("files/", false);
+        check::<FileName>("packages/a/files/DIGEST", false);
+        let escaped = format!("{REPOSITORY}/files/{}", DIGEST.replace(':', "%3A"));
+        let name: FileName = escaped.parse().expect("valid");
+        assert_eq!(name.to_string(), format!("{REPOSITORY}/files/{DIGEST}"));
+    }
+
+    #[test]
+    fn attachments() {
+        let id = DIGEST.replace(':', "-");
+        check::<AttachmentName>(&format!("attachments/{id}"), true);
+        check::<AttachmentName>("attachments/DIGEST", false);
+        check::<AttachmentName>("attachments/sha256-", false);
+        check::<AttachmentName>("attachments/my-sbom", false);
+        check::<AttachmentName>(&format!("attachments/a/{id}"), false);
+        check::<AttachmentName>(&format!("files/{id}"), false);
     }
 
     #[test]

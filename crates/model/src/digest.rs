@@ -87,6 +87,16 @@ impl Digest {
         if self.0.starts_with("sha512") { Algorithm::Sha512 } else { Algorithm::Sha256 }
     }
 
+    /// The hash itself.
+    pub fn hash(&self) -> Vec<u8> {
+        let (_, hex) = self.0.split_once(':').expect("made with one");
+        let value = |digit: u8| match digit {
+            b'0'..=b'9' => digit - b'0',
+            _ => digit - b'a' + 10,
+        };
+        hex.as_bytes().chunks(2).map(|pair| value(pair[0]) << 4 | value(pair[1])).collect()
+    }
+
     fn from_hash(algorithm: Algorithm, hash: &[u8]) -> Self {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut text = String::with_capacity(7 + hash.len() * 2);

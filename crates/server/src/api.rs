@@ -1,6 +1,7 @@
 //! All routes on one page.
 
 pub mod admin;
+mod content;
 pub mod google;
 pub mod metadata_server;
 pub mod oci;

@@ -10,6 +10,7 @@ mod error;
 mod frame;
 mod gate;
 mod json;
+mod media;
 mod path;
 mod query;
 mod rest;
@@ -35,6 +36,7 @@ use tower::ServiceExt;
 pub use contract::{AccessRule, DoorsError, HttpRule, MethodInfo};
 pub use error::GoogleError;
 pub use gate::{Access, Gate};
+pub use media::Media;
 
 use crate::layer::whole::{Bodies, Whole, WholeError};
 use contract::Contract;

@@ -122,7 +122,7 @@ impl Operation {
         if begins_with(&["TestIamPermissions"]) {
             return None;
         }
-        let is_read = begins_with(&["Get", "List", "Query"]);
+        let is_read = begins_with(&["Get", "List", "Query", "Download"]);
         let (kind, when) = match (is_data(permission), is_read) {
             // A credential of somebody else's: to Google a read, to whoever looks for misuse the first thing to see.
             _ if package == "google.iam.credentials.v1" => (Kind::DataRead, When::Always),

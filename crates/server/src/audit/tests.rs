@@ -385,7 +385,7 @@ fn methods_of_the_apis() {
         ("DATA_READ Always", "GenerateAccessToken GenerateIdToken SignBlob SignJwt"),
         (
             "DATA_READ WithReads",
-            "GetAttachment GetDockerImage GetFile GetPackage GetTag GetVersion ListAttachments ListDockerImages ListFiles ListPackages ListTags ListVersions",
+            "DownloadFile GetAttachment GetDockerImage GetFile GetPackage GetTag GetVersion ListAttachments ListDockerImages ListFiles ListPackages ListTags ListVersions",
         ),
         (
             "DATA_WRITE Always",

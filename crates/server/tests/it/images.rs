@@ -1,9 +1,11 @@
 //! Images by the API: what is listed and described, and how tags and versions are changed.
 
 mod annotations;
+mod attachments;
 mod cleanup;
 mod deletes;
 mod documented;
+mod files;
 mod lists;
 mod names;
 mod notifications;

@@ -31,6 +31,12 @@ pub(super) fn enums(query: &str) -> Enums {
     if numbers { Enums::Numbers } else { Enums::Names }
 }
 
+/// Whether the caller wants bytes and no JSON, where a method has some.
+pub(super) fn wants_media(query: &str) -> bool {
+    let mut pairs = form_urlencoded::parse(query.as_bytes());
+    pairs.any(|(name, value)| matches!(&*name, "$alt" | "alt") && value == "media")
+}
+
 fn set(
     message: &MessageDescriptor,
     name: &str,
@@ -144,6 +150,15 @@ mod tests {
         }
         for query in ["", "alt=json", "$alt=json", "filter=enum-encoding%3Dint"] {
             assert_eq!(enums(query), Enums::Names, "{query}");
+        }
+    }
+
+    #[test]
+    fn bytes_are_asked_for_in_alt() {
+        for (query, wanted) in
+            [("alt=media", true), ("x=1&%24alt=media", true), ("alt=json", false), ("", false)]
+        {
+            assert_eq!(wants_media(query), wanted, "{query}");
         }
     }
 }

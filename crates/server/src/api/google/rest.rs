@@ -22,7 +22,7 @@ use super::contract::{Contract, DoorsError, MethodInfo};
 use super::error::GoogleError;
 use super::json::{self, FieldError};
 use super::path::{Found, Rules};
-use super::{Intake, Refused, frame, query};
+use super::{Intake, Media, Refused, frame, query};
 
 /// Headers of the connection or of the body that was JSON: the call inside has its own.
 const NOT_INWARD: [&str; 13] = [
@@ -85,25 +85,31 @@ impl Transcoder {
             };
             message(&method.input, found, (query, body))?
         };
-        let reply = self.send(method, parts, frame::wrap(&message)).await?;
+        let wants_media = query::wants_media(query);
+        let headers = if wants_media { parts.headers.clone() } else { HeaderMap::new() };
+        let (reply, media) = self.send(method, parts, frame::wrap(&message)).await?;
+        if let Some(media) = media.filter(|_| wants_media) {
+            return media.answer(&headers, self.contract.pool()).await;
+        }
         let reply = json::write(&reply, enums).map_err(|error| internal(method, &error))?;
         Ok(axum::Json(reply).into_response())
     }
 
-    /// Makes the call, and waits for its one reply.
+    /// Makes the call, and waits for its one reply, and for the bytes that it is about.
     async fn send(
         &self,
         method: &MethodInfo,
         outer: Parts,
         frame: bytes::Bytes,
-    ) -> Result<DynamicMessage, GoogleError> {
+    ) -> Result<(DynamicMessage, Option<Media>), GoogleError> {
         let mut call = Request::new(Body::from(frame));
         *call.method_mut() = Method::POST;
         *call.version_mut() = Version::HTTP_2;
         *call.uri_mut() = Uri::try_from(&method.path).expect("names of methods are plain");
         *call.headers_mut() = inward(outer.headers);
         *call.extensions_mut() = outer.extensions;
-        let Ok(answer) = self.grpc.clone().oneshot(call).await;
+        let Ok(mut answer) = self.grpc.clone().oneshot(call).await;
+        let media = answer.extensions_mut().remove::<Media>();
         // A call that failed at once has its status among the headers, any other behind the body.
         refused(answer.headers())?;
         let body = answer.into_body().collect().await.map_err(|error| internal(method, &error))?;
@@ -111,8 +117,8 @@ impl Transcoder {
             refused(trailers)?;
         }
         let reply = frame::unwrap(&body.to_bytes()).map_err(|error| internal(method, &error))?;
-        DynamicMessage::decode(method.output.clone(), reply)
-            .map_err(|error| internal(method, &error))
+        let reply = DynamicMessage::decode(method.output.clone(), reply);
+        Ok((reply.map_err(|error| internal(method, &error))?, media))
     }
 }
 

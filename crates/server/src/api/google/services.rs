@@ -6,7 +6,9 @@
 mod accounts;
 mod analysis;
 mod artifact_registry;
+mod attachments;
 mod credentials;
+mod files;
 mod image_message;
 mod images;
 mod locations;

@@ -337,6 +337,7 @@ fn attack_14_permissions_are_those_of_the_method() {
             ("Get", "get"),
             ("Create", "create"),
             ("Upload", "create"),
+            ("Download", "download"),
             ("Update", "update"),
             ("Patch", "update"),
             ("Enable", "enable"),

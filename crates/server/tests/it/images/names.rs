@@ -8,7 +8,7 @@ use crate::util::google::repository;
 use crate::util::{Accounts, Image, on_both};
 
 /// What is asked of each name, and how it is refused where there is nothing of that name.
-const RESTS: [&str; 12] = [
+const RESTS: [&str; 16] = [
     "packages/NAME",
     "packages/NAME/versions",
     "packages/NAME/tags",
@@ -21,6 +21,10 @@ const RESTS: [&str; 12] = [
     "dockerImages/NAME@DIGEST",
     "dockerImages/image@NAME",
     "dockerImages/image@DIGEST",
+    "files/NAME",
+    "files/DIGEST",
+    "files/NAME:download?alt=media",
+    "attachments/NAME",
 ];
 
 const NAMES: [&str; 14] = [
@@ -52,7 +56,7 @@ on_both! {
                 assert_eq!(reply.google(), "404 NOT_FOUND", "{rest}: {reply:#?}");
             }
         }
-        for list in ["dockerImages", "packages"] {
+        for list in ["dockerImages", "packages", "files", "attachments"] {
             let elsewhere = format!("/v1/projects/{PROJECT}/locations/us-west1/repositories/none/{list}");
             let unknown = owner.get(&elsewhere).await.expect_google("404 NOT_FOUND");
             assert!(unknown.text().contains("repositories/none"), "{unknown:#?}");

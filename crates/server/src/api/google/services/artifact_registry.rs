@@ -2,13 +2,16 @@
 
 use proto::google::devtools::artifactregistry::v1::artifact_registry_server::ArtifactRegistry;
 use proto::google::devtools::artifactregistry::v1::{
-    BatchDeleteVersionsRequest, CreateRepositoryRequest, CreateRuleRequest, CreateTagRequest,
-    DeletePackageRequest, DeleteRepositoryRequest, DeleteRuleRequest, DeleteTagRequest,
-    DeleteVersionRequest, DockerImage, GetDockerImageRequest, GetPackageRequest,
-    GetProjectSettingsRequest, GetRepositoryRequest, GetRuleRequest, GetTagRequest,
-    GetVersionRequest, GetVpcscConfigRequest, ListDockerImagesRequest, ListDockerImagesResponse,
-    ListPackagesRequest, ListPackagesResponse, ListRepositoriesRequest, ListRepositoriesResponse,
-    ListRulesRequest, ListRulesResponse, ListTagsRequest, ListTagsResponse, ListVersionsRequest,
+    Attachment, BatchDeleteVersionsRequest, CreateRepositoryRequest, CreateRuleRequest,
+    CreateTagRequest, DeleteAttachmentRequest, DeleteFileRequest, DeletePackageRequest,
+    DeleteRepositoryRequest, DeleteRuleRequest, DeleteTagRequest, DeleteVersionRequest,
+    DockerImage, DownloadFileRequest, DownloadFileResponse, File, GetAttachmentRequest,
+    GetDockerImageRequest, GetFileRequest, GetPackageRequest, GetProjectSettingsRequest,
+    GetRepositoryRequest, GetRuleRequest, GetTagRequest, GetVersionRequest, GetVpcscConfigRequest,
+    ListAttachmentsRequest, ListAttachmentsResponse, ListDockerImagesRequest,
+    ListDockerImagesResponse, ListFilesRequest, ListFilesResponse, ListPackagesRequest,
+    ListPackagesResponse, ListRepositoriesRequest, ListRepositoriesResponse, ListRulesRequest,
+    ListRulesResponse, ListTagsRequest, ListTagsResponse, ListVersionsRequest,
     ListVersionsResponse, Package, ProjectSettings, Repository, Rule, Tag, UpdatePackageRequest,
     UpdateRepositoryRequest, UpdateRuleRequest, UpdateTagRequest, UpdateVersionRequest, Version,
     VpcscConfig,
@@ -20,7 +23,10 @@ use proto::google::iam::v1::{
 use proto::google::longrunning::Operation;
 use tonic::Request;
 
-use super::{Answer, Services, images, packages, repositories, rules, settings, tags, versions};
+use super::{
+    Answer, Services, attachments, files, images, packages, repositories, rules, settings, tags,
+    versions,
+};
 
 #[tonic::async_trait]
 impl ArtifactRegistry for Services {
@@ -168,6 +174,43 @@ impl ArtifactRegistry for Services {
 
     async fn delete_rule(&self, request: Request<DeleteRuleRequest>) -> Answer<()> {
         rules::delete(self, request).await
+    }
+
+    async fn list_files(&self, request: Request<ListFilesRequest>) -> Answer<ListFilesResponse> {
+        files::list(self, request).await
+    }
+
+    async fn get_file(&self, request: Request<GetFileRequest>) -> Answer<File> {
+        files::get(self, request).await
+    }
+
+    async fn download_file(
+        &self,
+        request: Request<DownloadFileRequest>,
+    ) -> Answer<DownloadFileResponse> {
+        files::download(self, request).await
+    }
+
+    async fn delete_file(&self, request: Request<DeleteFileRequest>) -> Answer<Operation> {
+        files::delete(self, request).await
+    }
+
+    async fn list_attachments(
+        &self,
+        request: Request<ListAttachmentsRequest>,
+    ) -> Answer<ListAttachmentsResponse> {
+        attachments::list(self, request).await
+    }
+
+    async fn get_attachment(&self, request: Request<GetAttachmentRequest>) -> Answer<Attachment> {
+        attachments::get(self, request).await
+    }
+
+    async fn delete_attachment(
+        &self,
+        request: Request<DeleteAttachmentRequest>,
+    ) -> Answer<Operation> {
+        attachments::delete(self, request).await
     }
 
     async fn get_project_settings(

@@ -1,0 +1,117 @@
+"""Files: the blobs and manifests of a repository, and what is attached to its images."""
+from google.api_core.exceptions import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
+
+from python_registry import Image, check, digest_of, same
+from python_world import EMPTY, every_page, finished, names
+
+
+def digests(*images):
+    """Of all that is pushed of them, in order."""
+    return sorted({image.digest for image in images} | {digest_of(blob) for image in images for blob in image.blobs})
+
+
+def files(repository, *images):
+    return [f"{repository.name}/files/{digest}" for digest in digests(*images)]
+
+
+@check("files: each once, in the order of their digests, in pages of 1, 2, 3 and 1000")
+def pages(world):
+    repository = world.repository("file-pages")
+    first, second = repository.push("a/b", Image(1), "v1"), repository.push("c", Image(2), "v1")
+    repository.push("c", first, "same")
+    for size in 1, 2, 3, 1000:
+        found = names(every_page(world.owner.list_files, size, parent=repository.name))
+        same(found, files(repository, first, second))
+    request = {"parent": repository.name, "order_by": "name desc"}
+    same(names(every_page(world.owner.list_files, 2, **request)), files(repository, first, second)[::-1])
+    for request in {"order_by": "size"}, {"filter": "size=1"}, {"page_token": "x"}:
+        world.refused(InvalidArgument, "", world.owner.list_files, request={"parent": repository.name, **request})
+
+
+@check("files: of an image, of a version, and by name")
+def owners(world):
+    repository = world.repository("file-owners")
+    first, second = repository.push("a/b", Image(1), "v1"), repository.push("a/b", Image(2), "v1")
+    repository.push("c", Image(3), "v1")
+    for owner, expected in (
+        (repository.package("a/b"), (first, second)),
+        (repository.version("a/b", first), (first,)),
+        (repository.package("none"), ()),
+    ):
+        request = {"parent": repository.name, "filter": f'owner="{owner}"'}
+        found = every_page(world.owner.list_files, 2, **request)
+        same(names(found), files(repository, *expected))
+        for file in found:
+            assert file.owner.startswith(owner), file
+    name = files(repository, first)[0]
+    request = {"parent": repository.name, "filter": f'name="{name}"'}
+    same(names(world.owner.list_files(request=request)), [name])
+
+
+@check("files: one of them")
+def one(world):
+    repository = world.repository("file-one")
+    pushed = repository.push("a/b", Image(1), "v1")
+    for data in pushed.manifest, *pushed.blobs:
+        name = f"{repository.name}/files/{digest_of(data)}"
+        file = world.owner.get_file(name=name)
+        same((file.name, file.size_bytes, file.owner), (name, len(data), repository.version("a/b", pushed)))
+        kind = world.library.Hash.HashType.SHA256
+        same([(hash.type_, hash.value.hex()) for hash in file.hashes], [(kind, digest_of(data).split(":")[1])])
+        same(file.create_time, file.update_time)
+        # The library has no method for the bytes.
+        same(world.registry.send("GET", f"/v1/{name}:download?alt=media").expect(200).body, data)
+
+
+@check("files: what is not there, and who may not")
+def refused(world):
+    repository, other = world.repository("file-none"), world.repository("file-other")
+    repository.push("a", Image(1), "v1")
+    elsewhere = files(other, Image(1))[0]
+    world.refused(NotFound, "was not found", world.owner.get_file, name=elsewhere)
+    world.refused(NotFound, "", world.owner.get_file, name=f"{repository.name}/files/x")
+    name = files(repository, Image(1))[0]
+    world.refused(PermissionDenied, "files.get", world.nobody.get_file, name=name)
+    world.refused(PermissionDenied, "files.list", world.nobody.list_files, parent=repository.name)
+    repository.grant("reader")
+    same(world.reader.get_file(name=name).name, name)
+
+
+@check("files: deleted when nothing needs them")
+def deleted(world):
+    repository = world.repository("file-deleted")
+    tagged, untagged = repository.push("a", Image(1), "v1"), repository.push("a", Image(2))
+    name = lambda data: f"{repository.name}/files/{digest_of(data)}"
+    for needed in tagged.manifest, tagged.blobs[0], untagged.blobs[1]:
+        world.refused(FailedPrecondition, "", world.owner.delete_file, name=name(needed))
+    for data in untagged.manifest, *untagged.blobs:
+        operation = world.owner.delete_file(name=name(data))
+        same(operation.operation.response.type_url, EMPTY)
+        finished(operation)
+        world.refused(NotFound, "", world.owner.delete_file, name=name(data))
+    same(repository.pulled("a", untagged.digest), None)
+    same(names(world.owner.list_files(parent=repository.name)), files(repository, tagged))
+    world.refused(PermissionDenied, "files.delete", world.nobody.delete_file, name=name(tagged.manifest))
+
+
+@check("attachments: what was pushed as referring to an image")
+def attachments(world):
+    repository = world.repository("attached")
+    image = repository.push("a/b", Image(1), "v1")
+    kind, said = "application/spdx+json", {"org.example.about": "it"}
+    about = Image(2, layers=1, artifactType=kind, subject=image.described(), annotations=said)
+    repository.push("a/b", about)
+    name = f"{repository.name}/attachments/{about.digest.replace(':', '-')}"
+    for filter_ in "", f'target="{repository.version("a/b", image)}"', f'oci_version_name="{repository.version("a/b", about)}"':
+        request = {"parent": repository.name, "filter": filter_}
+        same(names(every_page(world.owner.list_attachments, 1, **request)), [name])
+    request = {"parent": repository.name, "filter": f'target="{repository.version("a/b", about)}"'}
+    same(names(world.owner.list_attachments(request=request)), [])
+    attachment = world.owner.get_attachment(name=name)
+    same((attachment.target, attachment.type_), (repository.version("a/b", image), kind))
+    same((attachment.oci_version_name, dict(attachment.annotations)), (repository.version("a/b", about), said))
+    same(sorted(attachment.files), [f"{repository.name}/files/{digest}" for digest in sorted(map(digest_of, about.blobs))])
+    world.refused(PermissionDenied, "attachments.get", world.nobody.get_attachment, name=name)
+    finished(world.owner.delete_attachment(name=name))
+    world.refused(NotFound, "", world.owner.get_attachment, name=name)
+    same(repository.pulled("a/b", about.digest), None)

@@ -1,0 +1,217 @@
+//! Files: the blobs and the manifests of a repository, as one list in the order of their digests.
+
+use model::digest::Digest;
+use model::filter::Direction;
+
+use crate::{Id, MetaError, Row, Tx, digest_at, params};
+
+/// A blob or a manifest of a repository.
+#[derive(Debug, Clone)]
+pub struct File {
+    /// The digest of its bytes.
+    pub digest: Digest,
+    /// How long it is.
+    pub size: i64,
+    /// When it came.
+    pub created_at: i64,
+    /// The manifest that it is, or one that names it.
+    pub owner: Option<Owner>,
+}
+
+/// A manifest of an image.
+#[derive(Debug, Clone)]
+pub struct Owner {
+    /// The image's name.
+    pub package: String,
+    /// The manifest's digest.
+    pub digest: Digest,
+}
+
+/// Which files a list shows.
+#[derive(Debug, Clone, Copy)]
+pub enum Of<'a> {
+    /// All of a repository.
+    Repository(&'a Id),
+    /// The manifests of an image, and what they name.
+    Package(&'a Id),
+    /// A manifest, and what it names.
+    Version(&'a Id),
+}
+
+/// What is selected of a blob, from `repository_blobs l`. Its owner is looked for among so many manifests that name it:
+/// those of images that are being removed are none.
+macro_rules! select_blob {
+    ($rest:literal) => {
+        concat!(
+            "SELECT l.digest, l.size, l.created_at,
+               (SELECT p.name || ' ' || v.digest FROM
+                 (SELECT version_id FROM manifest_refs
+                  WHERE repository_id = l.repository_id AND blob_digest = l.digest LIMIT 20) few
+                JOIN versions v ON v.id = few.version_id JOIN packages p ON p.id = v.package_id AND p.name > '/' LIMIT 1)
+             FROM repository_blobs l WHERE l.repository_id = ?1 AND ",
+            $rest
+        )
+    };
+}
+
+/// What is selected of a manifest, from `versions v` and `packages p`. Of several images that hold it, one is its owner.
+macro_rules! select_manifest {
+    ($rest:literal) => {
+        concat!(
+            "SELECT v.digest, v.manifest_bytes, v.uploaded_at, p.name || ' ' || v.digest
+             FROM versions v JOIN packages p ON p.id = v.package_id
+             WHERE v.repository_id = ?1 AND v.id =
+               (SELECT w.id FROM versions w JOIN packages q ON q.id = w.package_id AND q.name > '/'
+                WHERE w.repository_id = v.repository_id AND w.digest = v.digest ORDER BY w.id LIMIT 1) AND ",
+            $rest
+        )
+    };
+}
+
+/// The statements of a repository's blobs: upwards and downwards.
+pub const BLOBS_SQL: [&str; 2] = [
+    select_blob!("l.digest > ?2 ORDER BY l.digest LIMIT ?3"),
+    select_blob!("l.digest < ?2 ORDER BY l.digest DESC LIMIT ?3"),
+];
+
+/// The statements of a repository's manifests: upwards and downwards.
+pub const MANIFESTS_SQL: [&str; 2] = [
+    select_manifest!("v.digest > ?2 ORDER BY v.digest LIMIT ?3"),
+    select_manifest!("v.digest < ?2 ORDER BY v.digest DESC LIMIT ?3"),
+];
+
+/// The blobs of an image: a step from each to the next one, because any number of manifests may name the same.
+macro_rules! blobs_of_package {
+    ($next:literal, $after:literal) => {
+        concat!(
+            "WITH RECURSIVE found (digest) AS (
+               SELECT ", $next, "(blob_digest) FROM manifest_refs WHERE package_id = ?1 AND blob_digest ", $after, " ?2
+               UNION ALL SELECT
+                 (SELECT ", $next, "(r.blob_digest) FROM manifest_refs r
+                  WHERE r.package_id = ?1 AND r.blob_digest ", $after, " found.digest)
+               FROM found WHERE found.digest IS NOT NULL)
+             SELECT l.digest, l.size, l.created_at,
+               (SELECT p.name || ' ' || v.digest FROM manifest_refs r JOIN versions v ON v.id = r.version_id
+                JOIN packages p ON p.id = v.package_id WHERE r.package_id = ?1 AND r.blob_digest = few.digest LIMIT 1)
+             FROM (SELECT digest FROM found WHERE digest IS NOT NULL LIMIT ?3) few
+             JOIN packages i ON i.id = ?1
+             JOIN repository_blobs l ON l.repository_id = i.repository_id AND l.digest = few.digest"
+        )
+    };
+}
+
+/// The statements of an image's blobs: upwards and downwards.
+pub const BLOBS_OF_PACKAGE_SQL: [&str; 2] =
+    [blobs_of_package!("min", ">"), blobs_of_package!("max", "<")];
+
+/// The statements of an image's manifests: upwards and downwards.
+pub const MANIFESTS_OF_PACKAGE_SQL: [&str; 2] = [
+    "SELECT v.digest, v.manifest_bytes, v.uploaded_at, p.name || ' ' || v.digest
+     FROM packages p JOIN versions v ON v.package_id = p.id
+     WHERE p.id = ?1 AND v.digest > ?2 ORDER BY v.digest LIMIT ?3",
+    "SELECT v.digest, v.manifest_bytes, v.uploaded_at, p.name || ' ' || v.digest
+     FROM packages p JOIN versions v ON v.package_id = p.id
+     WHERE p.id = ?1 AND v.digest < ?2 ORDER BY v.digest DESC LIMIT ?3",
+];
+
+/// The statement of a manifest and what it names: all of it, as that is as much as one push may name.
+pub const OF_VERSION_SQL: &str =
+    "SELECT v.digest, v.manifest_bytes, v.uploaded_at, p.name || ' ' || v.digest
+     FROM versions v JOIN packages p ON p.id = v.package_id WHERE v.id = ?1
+     UNION ALL SELECT l.digest, l.size, l.created_at, p.name || ' ' || v.digest
+     FROM versions v JOIN packages p ON p.id = v.package_id JOIN manifest_refs r ON r.version_id = v.id
+     JOIN repository_blobs l ON l.repository_id = r.repository_id AND l.digest = r.blob_digest
+     WHERE v.id = ?1";
+
+fn file(row: &Row<'_>) -> Result<File, MetaError> {
+    let owner = row.opt_text(3)?.map(|owner| {
+        // No name holds a space.
+        let (package, digest) = owner.split_once(' ').ok_or(MetaError::corrupt("an owner"))?;
+        let digest = digest.parse().map_err(|_| MetaError::corrupt("a digest"))?;
+        Ok::<_, MetaError>(Owner { package: package.to_owned(), digest })
+    });
+    let (size, created_at) = (row.int(1)?, row.int(2)?);
+    Ok(File { digest: digest_at(row, 0)?, size, created_at, owner: owner.transpose()? })
+}
+
+/// The file of that digest in a repository.
+pub fn find(tx: &mut Tx<'_>, repository: &Id, digest: &Digest) -> Result<Option<File>, MetaError> {
+    let params = params![repository, digest.as_str()];
+    match tx.opt(select_manifest!("v.digest = ?2"), params, file)? {
+        Some(manifest) => Ok(Some(manifest)),
+        None => tx.opt(select_blob!("l.digest = ?2"), params, file),
+    }
+}
+
+/// The images of a repository that hold the manifest of that digest.
+pub fn holders(
+    tx: &mut Tx<'_>,
+    repository: &Id,
+    digest: &Digest,
+    limit: i64,
+) -> Result<Vec<String>, MetaError> {
+    tx.query(
+        "SELECT p.name FROM versions v JOIN packages p ON p.id = v.package_id AND p.name > '/'
+         WHERE v.repository_id = ?1 AND v.digest = ?2 ORDER BY v.id LIMIT ?3",
+        params![repository, digest.as_str(), limit],
+        |row| row.text(0),
+    )
+}
+
+/// The bytes of the manifest of that digest in a repository.
+pub fn manifest(
+    tx: &mut Tx<'_>,
+    repository: &Id,
+    digest: &Digest,
+) -> Result<Option<Vec<u8>>, MetaError> {
+    tx.opt(
+        "SELECT c.bytes FROM versions v JOIN packages p ON p.id = v.package_id AND p.name > '/'
+         JOIN manifest_contents c ON c.digest = v.digest WHERE v.repository_id = ?1 AND v.digest = ?2 LIMIT 1",
+        params![repository, digest.as_str()],
+        |row| row.bytes(0),
+    )
+}
+
+/// The files that stand after `last`, each digest once.
+pub fn list(
+    tx: &mut Tx<'_>,
+    (of, direction): (Of<'_>, Direction),
+    (last, limit): (&str, i64),
+) -> Result<Vec<File>, MetaError> {
+    let mut files = match of {
+        Of::Repository(id) => {
+            both(tx, direction, (BLOBS_SQL, MANIFESTS_SQL), params![id, last, limit])?
+        }
+        Of::Package(id) => {
+            let lists = (BLOBS_OF_PACKAGE_SQL, MANIFESTS_OF_PACKAGE_SQL);
+            both(tx, direction, lists, params![id, last, limit])?
+        }
+        Of::Version(id) => {
+            let mut all = tx.query(OF_VERSION_SQL, params![id], file)?;
+            all.retain(|file| {
+                let place = file.digest.as_str().cmp(last);
+                direction.choose([place.is_gt(), place.is_lt()])
+            });
+            all
+        }
+    };
+    files.sort_by(|a, b| a.digest.cmp(&b.digest));
+    files.dedup_by(|a, b| a.digest == b.digest);
+    if direction == Direction::Down {
+        files.reverse();
+    }
+    files.truncate(limit as usize);
+    Ok(files)
+}
+
+/// Of two lists each as much as is asked for, so that together they hold what comes first.
+fn both(
+    tx: &mut Tx<'_>,
+    direction: Direction,
+    (blobs, manifests): ([&str; 2], [&str; 2]),
+    params: &[crate::Param<'_>],
+) -> Result<Vec<File>, MetaError> {
+    let mut files = tx.query(direction.choose(manifests), params, file)?;
+    files.extend(tx.query(direction.choose(blobs), params, file)?);
+    Ok(files)
+}

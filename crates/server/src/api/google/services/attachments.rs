@@ -1,0 +1,81 @@
+//! Attachments: what was pushed as referring to an image.
+
+use std::collections::BTreeMap;
+
+use engine::Attachment as Found;
+use model::artifact::{AttachmentName, escaped};
+use model::digest::Digest;
+use model::filter::Filter;
+use model::name::RepositoryName;
+use proto::google::devtools::artifactregistry::v1::{
+    Attachment, DeleteAttachmentRequest, GetAttachmentRequest, ListAttachmentsRequest,
+    ListAttachmentsResponse,
+};
+use proto::google::longrunning::Operation;
+use tonic::{Request, Response};
+
+use super::{Answer, List, Services, admitted, bad_field, failed, names, page_size, timestamp};
+
+/// What stands for nothing where a manifest has to name something: `{}`.
+const EMPTY: &str = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
+
+pub(super) async fn list(
+    services: &Services,
+    request: Request<ListAttachmentsRequest>,
+) -> Answer<ListAttachmentsResponse> {
+    let admitted = admitted(&request)?;
+    let ListAttachmentsRequest { parent, filter, page_size: wanted, page_token } =
+        request.into_inner();
+    let repository: RepositoryName = names::found(&parent)?;
+    let list = List::new(admitted.caller(), &["attachments", &parent, &filter]);
+    let fields = ["name", "target", "oci_version_name", "type"];
+    let filter = Filter::parse(&filter, &fields).map_err(|error| bad_field("filter", error))?;
+    let (start, size) = (services.page_start(&list, &page_token)?, page_size(wanted, 500)?);
+    let page = services.app.engine.attachments(&admitted, &repository, &filter, (&start, size));
+    let page = page.await.map_err(failed)?;
+    Ok(Response::new(ListAttachmentsResponse {
+        attachments: page.found.iter().map(|found| message(&repository, found)).collect(),
+        next_page_token: services.page_token(&list, page.next.as_deref())?,
+    }))
+}
+
+pub(super) async fn get(
+    services: &Services,
+    request: Request<GetAttachmentRequest>,
+) -> Answer<Attachment> {
+    let admitted = admitted(&request)?;
+    let name: AttachmentName = names::found(&request.into_inner().name)?;
+    let found = services.app.engine.attachment(&admitted, &name).await.map_err(failed)?;
+    Ok(Response::new(message(&name.repository, &found)))
+}
+
+pub(super) async fn delete(
+    services: &Services,
+    request: Request<DeleteAttachmentRequest>,
+) -> Answer<Operation> {
+    let admitted = admitted(&request)?;
+    let name: AttachmentName = names::found(&request.into_inner().name)?;
+    services.app.engine.remove_attachment(&admitted, &name).await.map_err(failed)?;
+    services.deleted(admitted.caller(), name.repository).await
+}
+
+fn message(repository: &RepositoryName, found: &Found) -> Attachment {
+    let version = |digest: &Digest| {
+        format!("{repository}/packages/{}/versions/{digest}", escaped(&found.package))
+    };
+    let annotations: BTreeMap<String, String> =
+        serde_json::from_str(&found.annotations).unwrap_or_default();
+    let files = found.files.iter().filter(|digest| digest.as_str() != EMPTY);
+    let name = AttachmentName { repository: repository.clone(), digest: found.digest.clone() };
+    Attachment {
+        name: name.to_string(),
+        target: version(&found.subject),
+        r#type: found.artifact_type.clone().unwrap_or_default(),
+        annotations: annotations.into_iter().collect(),
+        create_time: Some(timestamp(found.created_at)),
+        update_time: Some(timestamp(found.created_at)),
+        files: files.map(|digest| format!("{repository}/files/{digest}")).collect(),
+        oci_version_name: version(&found.digest),
+        ..Attachment::default()
+    }
+}
