@@ -31,17 +31,18 @@ impl Engine {
                     let bytes = found.annotations.len() + files + 3 * found.package.len() + 1_000;
                     Look::wanted(matches, bytes)
                 };
-                // Of one target there is an index, and one manifest is found by its digest.
-                let exact = |field| filter.pattern(field).and_then(Pattern::exact);
-                let one = exact("oci_version_name").map(str::parse::<VersionName>);
-                let target =
-                    exact("target").map(|target| find_target(tx, (&name, &repository), target));
-                let target = target.transpose()?;
+                // Of one target there is an index, and one manifest of an image is found by its digest.
+                let mut named = |field| {
+                    let wanted = filter.pattern(field).and_then(Pattern::exact);
+                    let at = (&name, &repository);
+                    wanted.map(|wanted| find_version(tx, at, wanted)).transpose()
+                };
+                let (one, target) = (named("oci_version_name")?, named("target")?);
                 let of = match (&one, &target) {
-                    (Some(Err(_)), _) | (_, Some(None)) => {
+                    (Some(None), _) | (_, Some(None)) => {
                         return Ok(ListPage { found: Vec::new(), next: None });
                     }
-                    (Some(Ok(version)), _) => Of::Digest(&repository, &version.digest),
+                    (Some(Some((package, digest))), _) => Of::Version(package, digest),
                     (None, Some(Some((package, subject)))) => Of::Target(package, subject),
                     (None, None) => Of::Repository(&repository),
                 };
@@ -113,13 +114,13 @@ fn shown(repository: &RepositoryName, found: &Attachment, field: &str) -> String
     }
 }
 
-/// The image and the digest of what a filter wants the attachments of, if it can have any here.
-fn find_target(
+/// The image and the digest of a version that a filter names, if it can be here.
+fn find_version(
     tx: &mut Tx<'_>,
     (name, repository): (&RepositoryName, &Id),
-    target: &str,
+    version: &str,
 ) -> Result<Option<(Id, Digest)>, EngineError> {
-    match target.parse::<VersionName>() {
+    match version.parse::<VersionName>() {
         Ok(VersionName { package, digest }) if package.repository == *name => {
             let id = packages::find(tx, repository, package.image.as_str())?;
             Ok(id.map(|id| (id, digest)))

@@ -68,8 +68,8 @@ pub enum Of<'a> {
     Repository(&'a Id),
     /// Those of one manifest of an image.
     Target(&'a Id, &'a Digest),
-    /// The one of a repository that has this digest itself.
-    Digest(&'a Id, &'a Digest),
+    /// The one of an image that has this digest itself.
+    Version(&'a Id, &'a Digest),
 }
 
 fn attachment(row: &Row<'_>) -> Result<Attachment, MetaError> {
@@ -103,8 +103,11 @@ pub fn list(
             let params = params![package, last, limit, subject.as_str()];
             tx.query(OF_TARGET_SQL, params, attachment)
         }
-        Of::Digest(_, digest) if digest.as_str() <= last => Ok(Vec::new()),
-        Of::Digest(repository, digest) => Ok(find(tx, repository, digest)?.into_iter().collect()),
+        Of::Version(_, digest) if digest.as_str() <= last => Ok(Vec::new()),
+        Of::Version(package, digest) => {
+            let sql = list!("v.package_id = ?1 AND v.digest = ?2");
+            tx.query(sql, params![package, digest.as_str()], attachment)
+        }
     }
 }
 

@@ -85,6 +85,14 @@ on_both! {
         }
         assert_eq!(texts(owner, &filtered("oci_version_name", &target), listed).await, Vec::<String>::new());
         assert_eq!(texts(owner, &filtered("oci_version_name", "x"), listed).await, Vec::<String>::new());
+        // The same in another image is the same attachment, and found by either name.
+        push(owner, "c", "v1", &image).await;
+        push(owner, "c", &those[0].digest(), &those[0]).await;
+        for image in ["a%2Fb", "c"] {
+            let own = format!("packages/{image}/versions/{}", those[0].digest());
+            assert_eq!(texts(owner, &filtered("oci_version_name", &own), listed).await, [id(&those[0])], "{image}");
+        }
+        assert_eq!(texts(owner, &at("attachments"), listed).await.len(), 6);
         owner.get(&at("attachments?filter=size%3D1")).await.expect_google("400 INVALID_ARGUMENT");
         let page = owner.get(&at("attachments?pageSize=1")).await.expect(200).json();
         let token = encoded(page["nextPageToken"].as_str().expect("there is more"));
