@@ -12,6 +12,7 @@ use model::name::{NameError, RepositoryName};
 use crate::access::{Opened, find_repository};
 use crate::listing::{ListPage, Look, Names, fill};
 use crate::pull::Content;
+use crate::rules::check_file_download;
 use crate::{Admitted, Engine, EngineError};
 
 /// Whose files a list shows.
@@ -124,9 +125,12 @@ impl Engine {
         let (repository, manifest) = self
             .meta
             .point(move |tx| {
-                let repository = find_repository(tx, &wanted.repository)?.id;
-                let manifest = files::manifest(tx, &repository, &wanted.digest)?;
-                Ok::<_, EngineError>((repository, manifest))
+                let repository = find_repository(tx, &wanted.repository)?;
+                let manifest = files::manifest(tx, &repository.id, &wanted.digest)?;
+                if manifest.is_some() {
+                    check_file_download(tx, &repository, &wanted.digest)?;
+                }
+                Ok::<_, EngineError>((repository.id, manifest))
             })
             .await?;
         if let Some(bytes) = manifest {

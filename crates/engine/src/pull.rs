@@ -102,7 +102,7 @@ impl RepoAccess<Pull> {
                     Reference::Digest(digest) => versions::by_digest(tx, at.address(), digest)?,
                 };
                 if let Some(version) = &found {
-                    check_download(tx, &at, version)?;
+                    check_download(tx, (&at.repository, at.image()), version)?;
                 }
                 Ok::<_, EngineError>(found)
             })
@@ -127,7 +127,7 @@ impl RepoAccess<Pull> {
                     }
                 };
                 if let Some((version, _)) = &found {
-                    check_download(tx, &at, version)?;
+                    check_download(tx, (&at.repository, at.image()), version)?;
                 }
                 Ok::<_, EngineError>(found)
             })

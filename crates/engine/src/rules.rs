@@ -1,18 +1,23 @@
 //! Rules of a repository as they are administered, and how they decide about downloads. How they decide about tags is in
 //! `immutability`.
 
+use meta::repositories::Repository;
 use meta::rules::{self, Rule as Row};
-use meta::versions::Version;
-use meta::{Id, Tx, events, tags};
+use meta::versions::{Address, Version};
+use meta::{Id, Tx, events, files, tags, versions};
 use model::artifact::{RuleName, unescaped};
 use model::condition::Subject;
+use model::digest::Digest;
 use model::name::{ImageName, RepositoryName};
 use model::rule::{Action, Operation, Rule, RuleId, decide};
 
-use crate::access::{Opened, find_repository};
+use crate::access::find_repository;
 use crate::listing::{ListPage, Look, fill};
 use crate::tags::STEP;
 use crate::{Admitted, Engine, EngineError};
+
+/// In how many images it is looked whether a rule keeps a manifest back.
+const MOST_IMAGES: i64 = 100;
 
 /// What is to be set on a rule. What is `None` stays as it is.
 #[derive(Debug, Clone, Default)]
@@ -222,15 +227,15 @@ impl Engine {
 /// however it was asked for: by its digest, it is the same image.
 pub(crate) fn check_download(
     tx: &mut Tx<'_>,
-    at: &Opened,
+    (repository, image): (&Repository, &str),
     version: &Version,
 ) -> Result<(), EngineError> {
-    if !at.repository.has_download_rules {
+    if !repository.has_download_rules {
         return Ok(());
     }
-    let rows = rules::of(tx, &at.repository.id, (Operation::Download, at.image()))?;
+    let rows = rules::of(tx, &repository.id, (Operation::Download, image))?;
     for rule in understood(rows)? {
-        if !applies(tx, at, &rule, version)? {
+        if !applies(tx, image, &rule, version)? {
             continue;
         }
         return match rule.action {
@@ -241,14 +246,35 @@ pub(crate) fn check_download(
     Ok(())
 }
 
+/// Refuses to hand out a manifest by its digest alone, where a rule keeps it back in every image that holds it.
+pub(crate) fn check_file_download(
+    tx: &mut Tx<'_>,
+    repository: &Repository,
+    digest: &Digest,
+) -> Result<(), EngineError> {
+    if !repository.has_download_rules {
+        return Ok(());
+    }
+    let mut allowed = Ok(());
+    for image in files::holders(tx, &repository.id, digest, MOST_IMAGES)? {
+        let address = Address { repository: &repository.id, image: &image };
+        let Some(version) = versions::by_digest(tx, address, digest)? else { continue };
+        allowed = check_download(tx, (repository, &image), &version);
+        if !matches!(allowed, Err(EngineError::DownloadDenied(_))) {
+            break;
+        }
+    }
+    allowed
+}
+
 fn applies(
     tx: &mut Tx<'_>,
-    at: &Opened,
+    image: &str,
     rule: &Rule,
     version: &Version,
 ) -> Result<bool, EngineError> {
     let holds = |tag: &str| {
-        let subject = Subject { package: at.image(), version: version.digest.as_str(), tag };
+        let subject = Subject { package: image, version: version.digest.as_str(), tag };
         decide(std::slice::from_ref(rule), subject).is_some()
     };
     let asks_for_tag = rule.condition.as_ref().is_some_and(|condition| condition.asks_for_tag());
