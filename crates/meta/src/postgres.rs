@@ -179,7 +179,11 @@ impl Attempts<'_> {
             Ok(session) => session,
             Err(error) => return self.next(Err(E::from(error))),
         };
-        match Tx::postgres(&session).run(closure) {
+        let tx = match self.mode {
+            Mode::Write => Tx::postgres(&session),
+            Mode::Read | Mode::Point => Tx::postgres(&session).read_only(),
+        };
+        match tx.run(closure) {
             Ok(value) => match self.end(session, "COMMIT") {
                 Err(error) if error.kind() == ErrorKind::Retry => Next::Again(error),
                 Err(error) if self.mode == Mode::Write => Next::Answer(Err(unknown(&error).into())),

@@ -2,7 +2,6 @@
 
 use model::name::{Location, ProjectId, RepositoryName};
 
-use crate::dialect::for_share;
 use crate::packages::{hidden_name, shown_name};
 use crate::{Id, MetaError, Row, Tx, params};
 
@@ -70,7 +69,7 @@ pub fn is_live(tx: &mut Tx<'_>, id: &Id) -> Result<bool, MetaError> {
 /// move one, and so until that is decided: serializable transactions alone may be put before a change that was answered
 /// while they ran, and whoever made it would see a tag move afterwards.
 pub fn tag_mutability(tx: &mut Tx<'_>, id: &Id) -> Result<(bool, bool), MetaError> {
-    let lock = for_share(tx.dialect());
+    let lock = tx.for_share();
     let sql = format!("SELECT immutable_tags, tag_rules FROM repositories WHERE id = ?1{lock}");
     let found = tx.opt(&sql, params![id], |row| Ok((row.bool(0)?, row.int(1)? > 0)))?;
     Ok(found.unwrap_or_default())

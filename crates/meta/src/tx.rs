@@ -17,6 +17,7 @@ use crate::{ErrorKind, Id, MetaError, params};
 /// A transaction in progress.
 pub struct Tx<'c> {
     on: On<'c>,
+    read_only: bool,
     failed: Option<MetaError>,
 }
 
@@ -188,11 +189,16 @@ impl Row<'_> {
 
 impl<'c> Tx<'c> {
     pub(crate) fn sqlite(connection: &'c rusqlite::Connection) -> Self {
-        Self { on: On::Sqlite(connection), failed: None }
+        Self { on: On::Sqlite(connection), read_only: false, failed: None }
     }
 
     pub(crate) fn postgres(session: &'c Session) -> Self {
-        Self { on: On::Postgres(session), failed: None }
+        Self { on: On::Postgres(session), read_only: false, failed: None }
+    }
+
+    /// One that only reads.
+    pub(crate) fn read_only(self) -> Self {
+        Self { read_only: true, ..self }
     }
 
     /// Runs a closure. `Ok`, and only that, may be committed: not what swallowed an error or panicked.
@@ -215,6 +221,11 @@ impl<'c> Tx<'c> {
             On::Sqlite(_) => Dialect::Sqlite,
             On::Postgres(_) => Dialect::Postgres,
         }
+    }
+
+    /// Behind a SELECT, see [`dialect::for_share`]. Who only reads decides nothing, and locks nothing.
+    pub(crate) fn for_share(&self) -> &'static str {
+        if self.read_only { "" } else { dialect::for_share(self.dialect()) }
     }
 
     fn attempt<T>(

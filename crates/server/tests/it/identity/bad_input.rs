@@ -178,7 +178,7 @@ on_both! {
             }
         }
         // A method that the contract has and nobody wrote yet says so.
-        let files = format!("/v1/{}/files", repository(PROJECT, "r1"));
-        accounts.owner.get(&files).await.expect_google("501 UNIMPLEMENTED");
+        let unwritten = "/v1/projects/my-project/locations/us-west1/vpcscConfig";
+        accounts.owner.patch(unwritten, &json!({})).await.expect_google("501 UNIMPLEMENTED");
     }
 }

@@ -252,6 +252,10 @@ on_both! {
             assert!(!pulled("a", reference).await, "{reference}");
         }
         assert!(!pulled("b", "bad").await);
+        // Nor is it handed out as a file.
+        let file = |image: &Image| at(&format!("files/{}:download?alt=media", image.digest()));
+        owner.get(&file(&bad)).await.expect_google("403 PERMISSION_DENIED");
+        owner.get(&file(&good)).await.expect(200);
         // It is still shown, and tagged.
         owner.get(&at(&format!("packages/a/versions/{}", bad.digest()))).await.expect(200);
         tag(owner, "a", "third", &bad).await.expect(201);
@@ -259,6 +263,7 @@ on_both! {
         let allowed = json!({ "action": "ALLOW", "packageId": "b" });
         owner.post(&at("rules?ruleId=b"), &allowed).await.expect(200);
         assert!(pulled("b", "bad").await);
+        owner.get(&file(&bad)).await.expect(200);
         let by_version = rule(&format!("pkg.version.id == '{}'", good.digest()));
         owner.patch(&at("rules/bad?updateMask=condition"), &by_version).await.expect(200);
         assert!(!pulled("a", "good").await);
