@@ -55,7 +55,8 @@ page_runs() (
 
   local build
   for build in 0 1 2; do crane push "layout1$build" "$images/job:ci-$build"; done
-  awk '/^```/ { inside = $0 == "```json"; next } inside' "$root/$page" >policy.json
+  awk '/^## / { section = $2 } /^```/ { inside = section == "Cleanup" && $0 == "```json"; next } inside' \
+    "$root/$page" >policy.json
   said=$(run_page Cleanup "policy.json --dry-run" 2>&1)
   has "Dry run is enabled." <<<"$said"
   said=$(run_page Cleanup list-cleanup-policies)
@@ -70,6 +71,7 @@ page_runs() (
   gone "$images/job:ci-0"
   is "$images/job:ci-1" layout11
   run_page Cleanup delete-cleanup-policies
+
   digest=$(digest_of layout11)
   crane push layout11 "$images/web:1.1"
   run_page Rules "rules create"
