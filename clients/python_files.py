@@ -1,5 +1,5 @@
 """Files: the blobs and manifests of a repository, and what is attached to its images."""
-from google.api_core.exceptions import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
+from google.api_core.exceptions import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
 
 from python_registry import Image, check, digest_of, same
 from python_world import EMPTY, every_page, finished, names
@@ -115,3 +115,27 @@ def attachments(world):
     finished(world.owner.delete_attachment(name=name))
     world.refused(NotFound, "", world.owner.get_attachment, name=name)
     same(repository.pulled("a/b", about.digest), None)
+
+
+@check("attachments: made of files, by a chosen name")
+def attached(world):
+    repository = world.repository("attach")
+    image, content = repository.push("a/b", Image(1), "v1"), repository.push("files", Image(2), "v1")
+    files_ = sorted(f"{repository.name}/files/{digest_of(blob)}" for blob in content.blobs)
+    wanted = {
+        "target": repository.version("a/b", image), "type_": "application/spdx+json", "files": files_,
+        "annotations": {"about": "it"}, "attachment_namespace": "scanner.example.com",
+    }
+    request = {"parent": repository.name, "attachment": wanted, "attachment_id": "my-sbom"}
+    made = finished(world.owner.create_attachment(request=request))
+    name = f"{repository.name}/attachments/my-sbom"
+    same((made.name, made.target, made.type_), (name, wanted["target"], wanted["type_"]))
+    same((list(made.files), dict(made.annotations), made.attachment_namespace), (files_, wanted["annotations"], wanted["attachment_namespace"]))
+    same(world.owner.get_attachment(name=name), made)
+    same(list(world.owner.list_attachments(parent=repository.name)), [made])
+    world.refused(AlreadyExists, "my-sbom", world.owner.create_attachment, request=request)
+    bad = {**request, "attachment": {**wanted, "target": "x"}}
+    world.refused(InvalidArgument, "attachment.target", world.owner.create_attachment, request=bad)
+    world.refused(PermissionDenied, "attachments.create", world.nobody.create_attachment, request=request)
+    finished(world.owner.delete_attachment(name=name))
+    world.refused(NotFound, "", world.owner.get_attachment, name=name)

@@ -113,12 +113,14 @@ impl Kind for Delete {
     const PERMISSION: Permission = Permission::DELETE_ARTIFACTS;
 }
 
-/// Proof that the caller may do `K` in a repository that exists. Only [`Engine::open`] and
-/// [`Engine::open_existing`] make one; it is the only way to bytes, besides the download of a file. What the APIs show and
-/// change without touching bytes goes by [`Admitted`], and so does that one.
+/// Proof that the caller may do `K` in a repository that exists. Only [`Engine::open`], [`Engine::open_existing`] and, for
+/// what a method of the APIs pushes, `open_admitted` make one; it is the only way to bytes, besides the download of a
+/// file. What the APIs show and change without touching bytes goes by [`Admitted`], and so does that one.
 pub struct RepoAccess<K> {
     pub(crate) engine: Engine,
     pub(crate) at: Arc<Opened>,
+    /// What the caller was found to have.
+    permission: Permission,
     kind: PhantomData<fn() -> K>,
 }
 
@@ -167,7 +169,8 @@ impl Opened {
 
 impl<K> Clone for RepoAccess<K> {
     fn clone(&self) -> Self {
-        Self { engine: self.engine.clone(), at: self.at.clone(), kind: PhantomData }
+        let (engine, at, permission) = (self.engine.clone(), self.at.clone(), self.permission);
+        Self { engine, at, permission, kind: PhantomData }
     }
 }
 
@@ -224,21 +227,40 @@ impl Engine {
         }
     }
 
-    fn access<K>(
+    fn access<K: Kind>(
         &self,
         repository: Repository,
         caller: &Caller,
         target: &Target,
     ) -> Result<RepoAccess<K>, EngineError> {
         let name = target.repository();
-        if repository.mode != STANDARD {
-            return Err(EngineError::ModeNotServed(name));
-        }
         let principal = caller.principal.to_string();
         let (target, caller) = (target.clone(), caller.clone());
         let webhooks = self.webhooks_of(&name);
         let at = Opened { repository, name, target, caller, principal, webhooks };
-        Ok(RepoAccess { engine: self.clone(), at: Arc::new(at), kind: PhantomData })
+        self.access_to(Arc::new(at), K::PERMISSION)
+    }
+
+    fn access_to<K>(
+        &self,
+        at: Arc<Opened>,
+        permission: Permission,
+    ) -> Result<RepoAccess<K>, EngineError> {
+        if at.repository.mode != STANDARD {
+            return Err(EngineError::ModeNotServed(at.name.clone()));
+        }
+        Ok(RepoAccess { engine: self.clone(), at, permission, kind: PhantomData })
+    }
+
+    /// Access to push what a method of the APIs makes, by the permission of that method.
+    pub(crate) async fn open_admitted(
+        &self,
+        admitted: &Admitted,
+        permission: &str,
+        package: &PackageName,
+    ) -> Result<RepoAccess<Push>, EngineError> {
+        let at = self.opened(admitted, permission, package).await?;
+        self.access_to(at, admitted.permission())
     }
 
     /// Proves that the caller may do `K` there, and loads the repository if it exists. `path` is what the
@@ -356,7 +378,7 @@ impl RepoAccess<Push> {
         let caller = &self.at.caller;
         self.engine.check_again(caller).await?;
         let repository = Resource::Repository(self.at.name.clone());
-        self.engine.admit(caller, Push::PERMISSION, repository).await?;
+        self.engine.admit(caller, self.permission, repository).await?;
         Ok(())
     }
 

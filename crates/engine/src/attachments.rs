@@ -72,26 +72,25 @@ impl Engine {
         admitted: &Admitted,
         name: &AttachmentName,
     ) -> Result<(), EngineError> {
-        let AttachmentName { repository, digest } = name;
         let permission = "artifactregistry.attachments.delete";
-        let images = self.holders(admitted, permission, (repository, digest)).await?;
+        admitted.to_repository(permission, &name.repository)?;
         // Whoever may delete attachments may delete nothing else by this.
-        self.find_attachment(name).await?;
-        self.delete_everywhere(&images, digest).await
+        let digest = self.find_attachment(name).await?.digest;
+        let images = self.holders(admitted, permission, (&name.repository, &digest)).await?;
+        self.delete_everywhere(&images, &digest).await
     }
 
-    async fn find_attachment(&self, name: &AttachmentName) -> Result<Attachment, EngineError> {
+    pub(crate) async fn find_attachment(
+        &self,
+        name: &AttachmentName,
+    ) -> Result<Attachment, EngineError> {
         let name = name.clone();
         self.meta
             .point(move |tx| {
                 let repository = find_repository(tx, &name.repository)?.id;
-                let found = attachments::find(tx, &repository, &name.digest)?;
-                let unknown = || {
-                    EngineError::ResourceUnknown(format!(
-                        "Attachment of digest \"{}\"",
-                        name.digest
-                    ))
-                };
+                let found = attachments::find(tx, &repository, &name.id)?;
+                let unknown =
+                    || EngineError::ResourceUnknown(format!("Attachment \"{}\"", name.id));
                 found.ok_or_else(unknown)
             })
             .await
@@ -108,8 +107,8 @@ fn shown(repository: &RepositoryName, found: &Attachment, field: &str) -> String
         "oci_version_name" => version(&found.digest),
         "type" => found.artifact_type.clone().unwrap_or_default(),
         _ => {
-            let (repository, digest) = (repository.clone(), found.digest.clone());
-            AttachmentName { repository, digest }.to_string()
+            let (repository, id) = (repository.clone(), found.id.clone());
+            AttachmentName { repository, id }.to_string()
         }
     }
 }

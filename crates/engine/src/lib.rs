@@ -5,6 +5,7 @@
 
 mod access;
 mod annotations;
+mod attach;
 mod attachments;
 mod catalog;
 mod cleanup;
@@ -35,6 +36,7 @@ use std::time::Duration;
 
 pub use access::{Caller, Delete, Grant, Kind, Pull, Push, RepoAccess, Rights, Target};
 pub use annotations::{Annotations, annotations};
+pub use attach::NewAttachment;
 pub use cleanup::{
     Cleaned, CleanupMode, CleanupReport, CleanupRun, CleanupStep, PRINCIPAL as CLEANUP_PRINCIPAL,
 };

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use blob::CopyId;
 use bytes::Bytes;
 use meta::versions::{self, Binding, NewVersion, Reference as StoredReference};
-use meta::{ErrorKind, Id, MetaError, Tx, blobs, events, packages, usage};
+use meta::{ErrorKind, Id, MetaError, Tx, attachments, blobs, events, packages, usage};
+use model::attachment::AttachmentId;
 use model::config::{ImageConfig, Shown};
 use model::digest::Digest;
 use model::manifest::{Descriptor, Manifest};
@@ -64,9 +65,25 @@ pub struct PushedManifest {
     pub subject: Option<Digest>,
 }
 
+/// What a manifest is called that the API attaches to another one.
+#[derive(Debug)]
+pub(crate) struct Named {
+    pub(crate) id: AttachmentId,
+    pub(crate) namespace: String,
+}
+
 impl RepoAccess<Push> {
     /// Stores a manifest and points tags at it. It is accepted whole, with everything that it names, or not.
     pub async fn put_manifest(&self, new: NewManifest) -> Result<PushedManifest, EngineError> {
+        self.put(new, None).await
+    }
+
+    /// As [`Self::put_manifest`]. What is named must be new, and refer to what is here.
+    pub(crate) async fn put(
+        &self,
+        new: NewManifest,
+        named: Option<Named>,
+    ) -> Result<PushedManifest, EngineError> {
         let NewManifest { manifest, digest, bytes, tags } = new;
         let shown = self.shown(&manifest).await;
         let subject = manifest.subject.as_ref().map(|subject| subject.digest.clone());
@@ -77,6 +94,7 @@ impl RepoAccess<Push> {
             digest: digest.clone(),
             bytes,
             tags,
+            named,
             shown,
             now: self.engine.clock.now(),
         };
@@ -156,6 +174,7 @@ struct Write {
     digest: Digest,
     bytes: Bytes,
     tags: Vec<Tag>,
+    named: Option<Named>,
     shown: ImageConfig,
     now: i64,
 }
@@ -167,6 +186,9 @@ impl Write {
         at.check_live(tx)?;
         let place = (&at.target.path, &at.target.location);
         let package = packages::ensure(tx, repository, place, self.now)?;
+        if self.named.is_some() {
+            self.check_attachable(tx, &package)?;
+        }
         let inserted = self.insert_version(tx, &package)?;
         let version = match inserted {
             Some(version) => {
@@ -176,8 +198,15 @@ impl Write {
                 versions::bind_child(tx, (repository, &package), (&self.digest, size), &version)?;
                 usage::add_delta(tx, repository, size)?;
                 self.record(tx)?;
+                if let Some(Named { id, namespace }) = &self.named
+                    && !attachments::insert(tx, (repository, &version), (id, namespace))?
+                {
+                    return Err(self.exists(id));
+                }
                 version
             }
+            // Another request was faster.
+            None if self.named.is_some() => return Err(self.exists(&self.same())),
             None => versions::id_in_package(tx, &package, &self.digest)?
                 .map(|(id, _)| id)
                 .ok_or_else(|| EngineError::Internal("version vanished".into()))?,
@@ -192,6 +221,36 @@ impl Write {
             told.push(None);
         }
         Ok(at.tell_inserted(tx, (&self.digest, &told, self.now))?)
+    }
+
+    /// What the API attaches refers to what is there, and is there once: by its digest it is found in the repository.
+    fn check_attachable(&self, tx: &mut Tx<'_>, package: &Id) -> Result<(), EngineError> {
+        let repository = &self.access.repository.id;
+        if let Some(same) = attachments::find(tx, repository, &self.same())? {
+            return Err(self.exists(&same.id));
+        }
+        let subject = self.manifest.subject.as_ref();
+        let subject =
+            subject.ok_or_else(|| EngineError::Internal("it refers to nothing".into()))?;
+        match versions::id_in_package(tx, package, &subject.digest)? {
+            Some(_) => Ok(()),
+            None => {
+                let unknown = format!("attachment.target \"{}\"", subject.digest);
+                Err(EngineError::ResourceUnknown(unknown))
+            }
+        }
+    }
+
+    /// The attachment of this content, whatever it is called.
+    fn same(&self) -> AttachmentId {
+        AttachmentId::Digest(self.digest.clone())
+    }
+
+    fn exists(&self, id: &AttachmentId) -> EngineError {
+        let name = &self.access.name;
+        EngineError::AlreadyExists(format!(
+            "{name}/attachments/{id} exists already, by that name or with this content"
+        ))
     }
 
     fn insert_version(&self, tx: &mut Tx<'_>, package: &Id) -> Result<Option<Id>, MetaError> {

@@ -1,5 +1,6 @@
 //! Attachments: manifests that refer to another one of their image, as lists of a repository show them.
 
+use model::attachment::AttachmentId;
 use model::digest::Digest;
 
 use crate::{Id, MetaError, Row, Tx, digest_at, params};
@@ -7,6 +8,10 @@ use crate::{Id, MetaError, Row, Tx, digest_at, params};
 /// A manifest that refers to another one.
 #[derive(Debug, Clone)]
 pub struct Attachment {
+    /// What it is called in its repository.
+    pub id: AttachmentId,
+    /// Whose it is, if its maker said so.
+    pub namespace: String,
     /// Its digest.
     pub digest: Digest,
     /// The image that holds both.
@@ -33,7 +38,9 @@ macro_rules! select {
             ", v.uploaded_at,
                (SELECT string_agg(few.blob_digest, ' ') FROM
                  (SELECT blob_digest FROM manifest_refs
-                  WHERE version_id = v.id AND blob_digest IS NOT NULL ORDER BY position LIMIT 100) few)
+                  WHERE version_id = v.id AND blob_digest IS NOT NULL ORDER BY position LIMIT 100) few),
+               (SELECT a.name FROM attachments a WHERE a.version_id = v.id),
+               (SELECT a.namespace FROM attachments a WHERE a.version_id = v.id)
              FROM versions v JOIN packages p ON p.id = v.package_id AND p.name > '/' WHERE v.subject IS NOT NULL AND ",
             $rest
         )
@@ -79,8 +86,15 @@ fn attachment(row: &Row<'_>) -> Result<Attachment, MetaError> {
         files.split_ascii_whitespace().map(digest).collect::<Result<_, _>>()?;
     // Some are named twice, one behind the other.
     files.dedup();
+    let digest = digest_at(row, 0)?;
+    let id = match row.opt_text(7)? {
+        Some(name) => name.parse().map_err(|_| MetaError::corrupt("an attachment's name"))?,
+        None => AttachmentId::Digest(digest.clone()),
+    };
     Ok(Attachment {
-        digest: digest_at(row, 0)?,
+        id,
+        namespace: row.opt_text(8)?.unwrap_or_default(),
+        digest,
         package: row.text(1)?,
         subject: digest_at(row, 2)?,
         artifact_type: row.opt_text(3)?,
@@ -111,13 +125,48 @@ pub fn list(
     }
 }
 
-/// The attachment of that digest in a repository.
+/// The statement of [`find`] by what somebody chose.
+pub const BY_NAME_SQL: &str = select!(
+    "v.annotations",
+    "v.id = (SELECT version_id FROM attachments WHERE repository_id = ?1 AND name = ?2)"
+);
+
+/// The attachment of that id in a repository.
 pub fn find(
     tx: &mut Tx<'_>,
     repository: &Id,
-    digest: &Digest,
+    id: &AttachmentId,
 ) -> Result<Option<Attachment>, MetaError> {
-    let sql =
+    let by_digest =
         select!("v.annotations", "v.repository_id = ?1 AND v.digest = ?2 ORDER BY v.id LIMIT 1");
-    tx.opt(sql, params![repository, digest.as_str()], attachment)
+    match id {
+        AttachmentId::Digest(digest) => {
+            tx.opt(by_digest, params![repository, digest.as_str()], attachment)
+        }
+        AttachmentId::Chosen(name) => {
+            tx.opt(BY_NAME_SQL, params![repository, name.as_str()], attachment)
+        }
+    }
+}
+
+/// Names a version that refers to another one. Answers whether the name was free.
+pub fn insert(
+    tx: &mut Tx<'_>,
+    (repository, version): (&Id, &Id),
+    (id, namespace): (&AttachmentId, &str),
+) -> Result<bool, MetaError> {
+    let name = id.to_string();
+    // The name of what goes with its image is free, though its rows are there yet.
+    tx.exec(
+        "DELETE FROM attachments WHERE repository_id = ?1 AND name = ?2 AND EXISTS
+           (SELECT 1 FROM versions v JOIN packages p ON p.id = v.package_id
+            WHERE v.id = attachments.version_id AND p.name < '/')",
+        params![repository, name.as_str()],
+    )?;
+    let inserted = tx.exec(
+        "INSERT INTO attachments (version_id, repository_id, name, namespace) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (repository_id, name) DO NOTHING",
+        params![version, repository, name.as_str(), namespace],
+    )?;
+    Ok(inserted == 1)
 }

@@ -20,6 +20,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { name: "0007_files", sql: include_str!("../migrations/0007_files.sql") },
     Migration { name: "0008_rules", sql: include_str!("../migrations/0008_rules.sql") },
     Migration { name: "0009_outbox", sql: include_str!("../migrations/0009_outbox.sql") },
+    Migration { name: "0010_attachments", sql: include_str!("../migrations/0010_attachments.sql") },
 ];
 
 /// Runs the migrations that were not run yet. The caller holds a lock that keeps others out.

@@ -72,6 +72,9 @@ pub fn remove_some(tx: &mut Tx<'_>, repository: &Id, limit: i64) -> Result<Remov
         "DELETE FROM pull_counts WHERE (version_id, day) IN (SELECT c.version_id, c.day FROM packages p
            JOIN versions v ON v.package_id = p.id JOIN pull_counts c ON c.version_id = v.id
            WHERE p.repository_id = ?1 LIMIT ?2)",
+        "DELETE FROM attachments WHERE version_id IN (SELECT a.version_id FROM packages p
+           JOIN versions v ON v.package_id = p.id JOIN attachments a ON a.version_id = v.id
+           WHERE p.repository_id = ?1 LIMIT ?2)",
         "DELETE FROM rules WHERE (repository_id, name) IN (SELECT repository_id, name
            FROM rules WHERE repository_id = ?1 LIMIT ?2)",
     ] {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::attachment::{AttachmentId, AttachmentIdError};
 use crate::digest::{Digest, DigestError};
 use crate::name::{ImageName, NameError, RepositoryName};
 use crate::reference::{ReferenceError, Tag};
@@ -23,6 +24,9 @@ pub enum ArtifactError {
     /// The rule.
     #[error(transparent)]
     Rule(#[from] RuleIdError),
+    /// The attachment.
+    #[error(transparent)]
+    Attachment(#[from] AttachmentIdError),
     /// Its shape.
     #[error("has not the form {0}")]
     Shape(&'static str),
@@ -33,7 +37,7 @@ const VERSION: &str = "projects/P/locations/L/repositories/R/packages/IMAGE/vers
 const TAG: &str = "projects/P/locations/L/repositories/R/packages/IMAGE/tags/TAG";
 const RULE: &str = "projects/P/locations/L/repositories/R/rules/ID";
 const FILE: &str = "projects/P/locations/L/repositories/R/files/sha256:HEX";
-const ATTACHMENT: &str = "projects/P/locations/L/repositories/R/attachments/sha256-HEX";
+const ATTACHMENT: &str = "projects/P/locations/L/repositories/R/attachments/ID";
 const DOCKER_IMAGE: &str = "projects/P/locations/L/repositories/R/dockerImages/IMAGE@sha256:HEX";
 
 /// An image: `…/packages/IMAGE`.
@@ -85,13 +89,13 @@ pub struct FileName {
     pub digest: Digest,
 }
 
-/// A manifest that refers to another one of its image: `…/attachments/sha256-HEX`. An id has no colon.
+/// A manifest that refers to another one of its image: `…/attachments/ID`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct AttachmentName {
     /// The repository that it is in.
     pub repository: RepositoryName,
-    /// The digest of the manifest that refers.
-    pub digest: Digest,
+    /// Its id there.
+    pub id: AttachmentId,
 }
 
 /// Takes the last part from a name, and the collection that it is in.
@@ -176,10 +180,8 @@ impl FromStr for AttachmentName {
 
     fn from_str(text: &str) -> Result<Self, ArtifactError> {
         let shape = ArtifactError::Shape(ATTACHMENT);
-        let (repository, last) = split(text, "attachments").ok_or(shape.clone())?;
-        let (algorithm, hex) = last.split_once('-').ok_or(shape)?;
-        let digest = format!("{algorithm}:{hex}").parse()?;
-        Ok(Self { repository: repository.parse()?, digest })
+        let (repository, last) = split(text, "attachments").ok_or(shape)?;
+        Ok(Self { repository: repository.parse()?, id: last.parse()? })
     }
 }
 
@@ -224,8 +226,7 @@ impl fmt::Display for FileName {
 
 impl fmt::Display for AttachmentName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let id = self.digest.as_str().replacen(':', "-", 1);
-        write!(f, "{}/attachments/{id}", self.repository)
+        write!(f, "{}/attachments/{}", self.repository, self.id)
     }
 }
 
@@ -311,7 +312,7 @@ mod tests {
         check::<AttachmentName>(&format!("attachments/{id}"), true);
         check::<AttachmentName>("attachments/DIGEST", false);
         check::<AttachmentName>("attachments/sha256-", false);
-        check::<AttachmentName>("attachments/my-sbom", false);
+        check::<AttachmentName>("attachments/my-sbom", true);
         check::<AttachmentName>(&format!("attachments/a/{id}"), false);
         check::<AttachmentName>(&format!("files/{id}"), false);
     }

@@ -4,6 +4,7 @@
 //! does no IO, reads no clock and keeps no state.
 
 pub mod artifact;
+pub mod attachment;
 pub mod cleanup;
 pub mod condition;
 pub mod config;

@@ -30,14 +30,18 @@ impl FromStr for RuleId {
     type Err = RuleIdError;
 
     fn from_str(text: &str) -> Result<Self, RuleIdError> {
-        let is_end = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-        let is_inner = |c: char| is_end(c) || matches!(c, '.' | '_' | '-');
-        let valid = text.len() <= MAX_ID
-            && text.starts_with(|c: char| c.is_ascii_lowercase())
-            && text.ends_with(is_end)
-            && text.chars().all(is_inner);
+        let valid = text.len() <= MAX_ID && is_plain_name(text);
         if valid { Ok(Self(text.to_owned())) } else { Err(RuleIdError) }
     }
+}
+
+/// `[a-z]([a-z0-9._-]*[a-z0-9])?`
+pub(crate) fn is_plain_name(text: &str) -> bool {
+    let is_end = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let is_inner = |c: char| is_end(c) || matches!(c, '.' | '_' | '-');
+    text.starts_with(|c: char| c.is_ascii_lowercase())
+        && text.ends_with(is_end)
+        && text.chars().all(is_inner)
 }
 
 impl fmt::Display for RuleId {

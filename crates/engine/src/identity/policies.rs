@@ -46,6 +46,10 @@ impl Admitted {
         &self.caller
     }
 
+    pub(crate) fn permission(&self) -> Permission {
+        self.permission
+    }
+
     /// The resource, for a function that takes just this permission: a route that declares another one is
     /// a fault of ours, not a way around the check.
     pub(crate) fn to(&self, permission: &str) -> Result<&Resource, EngineError> {

@@ -56,6 +56,7 @@ on_each! {
         }
         check(db, files::OF_VERSION_SQL, &[id]).await;
         check(db, attachments::OF_REPOSITORY_SQL, &[id, text, limit]).await;
+        check(db, attachments::BY_NAME_SQL, &[id, text]).await;
         check(db, attachments::OF_TARGET_SQL, &[id, text, limit, text]).await;
         check(db, tags::NAMES_SQL, &[id, text, limit]).await;
         check(db, tags::NAMES_OF_VERSION_SQL, &[id, text, limit]).await;

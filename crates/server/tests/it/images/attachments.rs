@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use model::media_type::OCI_MANIFEST;
 use serde_json::{Value, json};
 
 use super::{R1, all, at, begin, encoded, name, path, push, tag, texts};
@@ -35,6 +36,19 @@ fn about(image: &Image, number: u64) -> Image {
     manifest["annotations"] = json!({ "number": number.to_string() });
     about.manifest = manifest.to_string();
     about
+}
+
+/// What the blobs of one image say of another.
+fn wanted(package: &str, image: &Image, files: &Image) -> Value {
+    let files: Vec<_> =
+        files.blobs.iter().map(|blob| name(&format!("files/{}", digest_of(blob)))).collect();
+    json!({
+        "target": name(&format!("packages/{package}/versions/{}", image.digest())),
+        "type": SPDX,
+        "attachmentNamespace": "scanner.example.com",
+        "annotations": { "about": "it" },
+        "files": files,
+    })
 }
 
 on_both! {
@@ -137,5 +151,135 @@ on_both! {
         let elsewhere = attachment(&two).replace("/repositories/r1/", "/repositories/r2/");
         owner.get(&elsewhere).await.expect_google("404 NOT_FOUND");
         owner.delete(&elsewhere).await.expect_google("404 NOT_FOUND");
+    }
+
+    async fn files_are_attached_to_an_image_by_the_api(accounts: Accounts) {
+        let owner = begin(&accounts).await;
+        let (image, files) = (Image::new(1), Image::new(2));
+        push(owner, "a/b", "v1", &image).await;
+        push(owner, "files", "v1", &files).await;
+        let here = repository(PROJECT, R1);
+        let writer = accounts.actor_with("writer", ("roles/artifactregistry.attachmentWriter", &here)).await;
+        let wanted = wanted("a%2Fb", &image, &files);
+        let created = writer.post(&at("attachments?attachmentId=my-sbom"), &wanted).await.expect(200).json();
+        assert_eq!(created["done"], true);
+        assert_eq!(created["metadata"]["@type"], "type.googleapis.com/google.devtools.artifactregistry.v1.OperationMetadata");
+        let mut made = created["response"].clone();
+        let kind = made.as_object_mut().expect("a message").remove("@type");
+        assert_eq!(kind, Some(json!("type.googleapis.com/google.devtools.artifactregistry.v1.Attachment")));
+        assert_eq!(made["name"], name("attachments/my-sbom"));
+        for field in ["target", "type", "annotations", "attachmentNamespace"] {
+            assert_eq!(made[field], wanted[field], "{field}");
+        }
+        let names: BTreeSet<_> = wanted["files"].as_array().expect("some").iter().map(|file| file.as_str().expect("text")).collect();
+        assert_eq!(made["files"], json!(names));
+        let version = made["ociVersionName"].as_str().expect("text").to_owned();
+        let digest = version.rsplit('/').next().expect("a digest");
+
+        // By the name that was chosen, by its digest, and in lists.
+        let by_digest = at(&format!("attachments/{}", digest.replace(':', "-")));
+        for path in [at("attachments/my-sbom"), by_digest.clone()] {
+            assert_eq!(writer.get(&path).await.expect(200).json(), made, "{path}");
+        }
+        let listed = ("attachments", "name");
+        for list in ["target", "name", "oci_version_name"].map(|field| {
+            let field_of_json = if field == "oci_version_name" { "ociVersionName" } else { field };
+            filtered(field, &made[field_of_json].as_str().expect("text")[here.len() + 1..])
+        }) {
+            assert_eq!(texts(owner, &list, listed).await, ["my-sbom"], "{list}");
+        }
+        assert_eq!(all(owner, &at("attachments"), "attachments").await, (vec![made.clone()], 1));
+
+        // It is what a push would have left, and what every client reads.
+        let referrers = owner.client.get(&format!("/v2/{}/referrers/{}", path("a/b"), image.digest())).await.expect(200).json();
+        assert_eq!(referrers["manifests"].as_array().map(Vec::len), Some(1));
+        assert_eq!((&referrers["manifests"][0]["digest"], &referrers["manifests"][0]["artifactType"]), (&json!(digest), &json!(SPDX)));
+        let pulled = owner.client.get(&format!("/v2/{}/manifests/{digest}", path("a/b"))).await.expect(200);
+        let manifest = pulled.json();
+        assert_eq!((&manifest["subject"], &manifest["artifactType"]), (&image.descriptor(), &json!(SPDX)));
+        assert_eq!((pulled.header("content-type"), &manifest["mediaType"]), (OCI_MANIFEST, &json!(OCI_MANIFEST)));
+        for (layer, blob) in manifest["layers"].as_array().expect("some").iter().zip(&files.blobs) {
+            assert_eq!((&layer["digest"], &layer["size"]), (&json!(digest_of(blob)), &json!(blob.len())));
+        }
+        for needed in manifest["layers"].as_array().expect("some").iter().chain([&manifest["config"]]) {
+            let digest = needed["digest"].as_str().expect("text");
+            owner.client.get(&format!("/v2/{}/blobs/{digest}", path("a/b"))).await.expect(200);
+        }
+
+        // A name is taken once, and the same is not made twice.
+        let mut second = wanted.clone();
+        let taken = writer.post(&at("attachments?attachmentId=other"), &wanted).await.expect_google("409 ALREADY_EXISTS");
+        assert!(taken.text().contains("attachments/my-sbom"), "{taken:#?}");
+        second["type"] = json!("application/vnd.other");
+        writer.post(&at("attachments?attachmentId=my-sbom"), &second).await.expect_google("409 ALREADY_EXISTS");
+        assert_eq!(texts(owner, &at("attachments"), listed).await, ["my-sbom"]);
+        let unnamed = writer.post(&at("attachments"), &second).await.expect(200).json();
+        let own = unnamed["response"]["ociVersionName"].as_str().expect("text").rsplit('/').next().expect("a digest").replace(':', "-");
+        assert_eq!(unnamed["response"]["name"], name(&format!("attachments/{own}")));
+        assert_eq!(unnamed["response"]["attachmentNamespace"], wanted["attachmentNamespace"]);
+
+        // What is gone leaves its name, however it went.
+        writer.delete(&at("attachments/my-sbom")).await.expect(200);
+        for gone in [at("attachments/my-sbom"), by_digest] {
+            writer.get(&gone).await.expect_google("404 NOT_FOUND");
+        }
+        writer.delete(&at("attachments/my-sbom")).await.expect_google("404 NOT_FOUND");
+        writer.post(&at("attachments?attachmentId=my-sbom"), &wanted).await.expect(200);
+        owner.delete(&at("packages/a%2Fb")).await.expect(200);
+        writer.get(&at("attachments/my-sbom")).await.expect_google("404 NOT_FOUND");
+        push(owner, "a/b", "v1", &image).await;
+        writer.post(&at("attachments?attachmentId=my-sbom"), &wanted).await.expect(200);
+    }
+
+    async fn nothing_is_attached_that_is_not_there_or_not_allowed(accounts: Accounts) {
+        let owner = begin(&accounts).await;
+        let (image, files, foreign) = (Image::new(1), Image::new(2), Image::new(3));
+        push(owner, "a", "v1", &image).await;
+        push(owner, "a", "v2", &files).await;
+        owner.create_repository(PROJECT, "r2").await.expect(200);
+        foreign.push(&owner.client, (&format!("{PROJECT}/r2/a"), "v1")).await;
+        let good = wanted("a", &image, &files);
+        let file = |content: &Image| name(&format!("files/{}", digest_of(&content.blobs[1])));
+        let version = |content: &Image| name(&format!("packages/a/versions/{}", content.digest()));
+        let elsewhere = |name: String| name.replace("/repositories/r1/", "/repositories/r2/");
+        for (field, value, outcome) in [
+            ("target", json!(""), "400 INVALID_ARGUMENT"),
+            ("target", json!(name("packages/a")), "400 INVALID_ARGUMENT"),
+            ("target", json!(elsewhere(version(&foreign))), "400 INVALID_ARGUMENT"),
+            ("target", json!(version(&foreign)), "404 NOT_FOUND"),
+            ("target", json!(name(&format!("packages/b/versions/{}", image.digest()))), "404 NOT_FOUND"),
+            ("type", json!(""), "400 INVALID_ARGUMENT"),
+            ("type", json!("a\u{0}"), "400 INVALID_ARGUMENT"),
+            ("type", json!("a".repeat(256)), "400 INVALID_ARGUMENT"),
+            ("files", json!([]), "400 INVALID_ARGUMENT"),
+            ("files", json!([file(&files), "x"]), "400 INVALID_ARGUMENT"),
+            ("files", json!(vec![file(&files); 101]), "400 INVALID_ARGUMENT"),
+            // By its digest nothing is opened that another repository has.
+            ("files", json!([elsewhere(file(&foreign))]), "400 INVALID_ARGUMENT"),
+            ("files", json!([file(&files), file(&foreign)]), "404 NOT_FOUND"),
+            // A manifest is a file, and no blob.
+            ("files", json!([name(&format!("files/{}", image.digest()))]), "404 NOT_FOUND"),
+            ("attachmentNamespace", json!("a\u{0}"), "400 INVALID_ARGUMENT"),
+            ("attachmentNamespace", json!("a".repeat(256)), "400 INVALID_ARGUMENT"),
+        ] {
+            let mut wanted = good.clone();
+            wanted[field] = value;
+            let refused = owner.post(&at("attachments?attachmentId=x"), &wanted).await.expect_google(outcome);
+            let named = if field == "attachmentNamespace" { "attachment_namespace" } else { field };
+            assert!(refused.text().contains(&format!("attachment.{named}")), "{refused:#?}");
+        }
+        for id in ["A", "1", "a-", "a%2Fb", &"a".repeat(64), &image.digest().replace(':', "-")] {
+            let refused = owner.post(&at(&format!("attachments?attachmentId={id}")), &good).await.expect_google("400 INVALID_ARGUMENT");
+            assert!(refused.text().contains("attachment_id"), "{refused:#?}");
+        }
+        owner.post(&at("attachments"), &json!({})).await.expect_google("400 INVALID_ARGUMENT");
+        let here = repository(PROJECT, R1);
+        let reader = accounts.actor_with("reader", ("roles/artifactregistry.attachmentReader", &here)).await;
+        reader.post(&at("attachments"), &good).await.expect_google("403 PERMISSION_DENIED");
+        let nowhere = |text: String| text.replace("/repositories/r1/", "/repositories/none/");
+        let lost: Value = serde_json::from_str(&nowhere(good.to_string())).expect("JSON");
+        owner.post(&nowhere(at("attachments")), &lost).await.expect_google("404 NOT_FOUND");
+        assert_eq!(texts(owner, &at("attachments"), ("attachments", "name")).await, Vec::<String>::new());
+        owner.get(&at("packages/b")).await.expect_google("404 NOT_FOUND");
     }
 }

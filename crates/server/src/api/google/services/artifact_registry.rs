@@ -2,16 +2,16 @@
 
 use proto::google::devtools::artifactregistry::v1::artifact_registry_server::ArtifactRegistry;
 use proto::google::devtools::artifactregistry::v1::{
-    Attachment, BatchDeleteVersionsRequest, CreateRepositoryRequest, CreateRuleRequest,
-    CreateTagRequest, DeleteAttachmentRequest, DeleteFileRequest, DeletePackageRequest,
-    DeleteRepositoryRequest, DeleteRuleRequest, DeleteTagRequest, DeleteVersionRequest,
-    DockerImage, DownloadFileRequest, DownloadFileResponse, File, GetAttachmentRequest,
-    GetDockerImageRequest, GetFileRequest, GetPackageRequest, GetProjectSettingsRequest,
-    GetRepositoryRequest, GetRuleRequest, GetTagRequest, GetVersionRequest, GetVpcscConfigRequest,
-    ListAttachmentsRequest, ListAttachmentsResponse, ListDockerImagesRequest,
-    ListDockerImagesResponse, ListFilesRequest, ListFilesResponse, ListPackagesRequest,
-    ListPackagesResponse, ListRepositoriesRequest, ListRepositoriesResponse, ListRulesRequest,
-    ListRulesResponse, ListTagsRequest, ListTagsResponse, ListVersionsRequest,
+    Attachment, BatchDeleteVersionsRequest, CreateAttachmentRequest, CreateRepositoryRequest,
+    CreateRuleRequest, CreateTagRequest, DeleteAttachmentRequest, DeleteFileRequest,
+    DeletePackageRequest, DeleteRepositoryRequest, DeleteRuleRequest, DeleteTagRequest,
+    DeleteVersionRequest, DockerImage, DownloadFileRequest, DownloadFileResponse, File,
+    GetAttachmentRequest, GetDockerImageRequest, GetFileRequest, GetPackageRequest,
+    GetProjectSettingsRequest, GetRepositoryRequest, GetRuleRequest, GetTagRequest,
+    GetVersionRequest, GetVpcscConfigRequest, ListAttachmentsRequest, ListAttachmentsResponse,
+    ListDockerImagesRequest, ListDockerImagesResponse, ListFilesRequest, ListFilesResponse,
+    ListPackagesRequest, ListPackagesResponse, ListRepositoriesRequest, ListRepositoriesResponse,
+    ListRulesRequest, ListRulesResponse, ListTagsRequest, ListTagsResponse, ListVersionsRequest,
     ListVersionsResponse, Package, ProjectSettings, Repository, Rule, Tag, UpdatePackageRequest,
     UpdateRepositoryRequest, UpdateRuleRequest, UpdateTagRequest, UpdateVersionRequest, Version,
     VpcscConfig,
@@ -204,6 +204,13 @@ impl ArtifactRegistry for Services {
 
     async fn get_attachment(&self, request: Request<GetAttachmentRequest>) -> Answer<Attachment> {
         attachments::get(self, request).await
+    }
+
+    async fn create_attachment(
+        &self,
+        request: Request<CreateAttachmentRequest>,
+    ) -> Answer<Operation> {
+        attachments::create(self, request).await
     }
 
     async fn delete_attachment(

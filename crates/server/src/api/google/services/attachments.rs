@@ -2,19 +2,24 @@
 
 use std::collections::BTreeMap;
 
-use engine::Attachment as Found;
-use model::artifact::{AttachmentName, escaped};
+use engine::{Attachment as Found, NewAttachment};
+use model::artifact::{ArtifactError, AttachmentName, escaped};
+use model::attachment::AttachmentId;
 use model::digest::Digest;
 use model::filter::Filter;
 use model::name::RepositoryName;
+use prost_types::Any;
 use proto::google::devtools::artifactregistry::v1::{
-    Attachment, DeleteAttachmentRequest, GetAttachmentRequest, ListAttachmentsRequest,
-    ListAttachmentsResponse,
+    Attachment, CreateAttachmentRequest, DeleteAttachmentRequest, GetAttachmentRequest,
+    ListAttachmentsRequest, ListAttachmentsResponse,
 };
 use proto::google::longrunning::Operation;
-use tonic::{Request, Response};
+use tonic::{Request, Response, Status};
 
-use super::{Answer, List, Services, admitted, bad_field, failed, names, page_size, timestamp};
+use super::operations::Place;
+use super::{
+    Answer, List, Services, admitted, bad_field, failed, metadata, names, page_size, timestamp,
+};
 
 /// What stands for nothing where a manifest has to name something: `{}`.
 const EMPTY: &str = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
@@ -49,6 +54,36 @@ pub(super) async fn get(
     Ok(Response::new(message(&name.repository, &found)))
 }
 
+pub(super) async fn create(
+    services: &Services,
+    request: Request<CreateAttachmentRequest>,
+) -> Answer<Operation> {
+    let admitted = admitted(&request)?;
+    let CreateAttachmentRequest { parent, attachment_id, attachment } = request.into_inner();
+    let repository: RepositoryName = names::found(&parent)?;
+    let new = new(&attachment_id, attachment.unwrap_or_default())?;
+    let created = services.app.engine.create_attachment(&admitted, &repository, new);
+    let created = message(&repository, &created.await.map_err(failed)?);
+    let response = Any::from_msg(&created).expect("a Vec grows");
+    let place = Place::Location(repository.project, repository.location);
+    services.finished(admitted.caller(), place, (Some(metadata()), response)).await
+}
+
+/// What is asked for. Without an id it is called by its digest.
+fn new(id: &str, attachment: Attachment) -> Result<NewAttachment, Status> {
+    let Attachment { target, r#type, attachment_namespace, annotations, files, .. } = attachment;
+    let id = (!id.is_empty()).then(|| AttachmentId::chosen(id)).transpose();
+    let files = files.iter().map(|file| file.parse()).collect::<Result<_, _>>();
+    Ok(NewAttachment {
+        id: id.map_err(|problem| bad_field("attachment_id", problem))?,
+        target: target.parse().map_err(|problem| bad_field("attachment.target", problem))?,
+        artifact_type: r#type,
+        namespace: attachment_namespace,
+        annotations: annotations.into_iter().collect(),
+        files: files.map_err(|problem: ArtifactError| bad_field("attachment.files", problem))?,
+    })
+}
+
 pub(super) async fn delete(
     services: &Services,
     request: Request<DeleteAttachmentRequest>,
@@ -66,16 +101,16 @@ fn message(repository: &RepositoryName, found: &Found) -> Attachment {
     let annotations: BTreeMap<String, String> =
         serde_json::from_str(&found.annotations).unwrap_or_default();
     let files = found.files.iter().filter(|digest| digest.as_str() != EMPTY);
-    let name = AttachmentName { repository: repository.clone(), digest: found.digest.clone() };
+    let name = AttachmentName { repository: repository.clone(), id: found.id.clone() };
     Attachment {
         name: name.to_string(),
         target: version(&found.subject),
         r#type: found.artifact_type.clone().unwrap_or_default(),
+        attachment_namespace: found.namespace.clone(),
         annotations: annotations.into_iter().collect(),
         create_time: Some(timestamp(found.created_at)),
         update_time: Some(timestamp(found.created_at)),
         files: files.map(|digest| format!("{repository}/files/{digest}")).collect(),
         oci_version_name: version(&found.digest),
-        ..Attachment::default()
     }
 }

@@ -1,0 +1,92 @@
+//! What an attachment is called in its repository.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::digest::Digest;
+use crate::rule::is_plain_name;
+
+/// The longest id that somebody chooses: no digest is as short.
+const MAX_ID: usize = 63;
+
+/// A text that is no attachment's id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "an attachment is sha256-HEX, or has up to {MAX_ID} lowercase letters, numbers, hyphens, underscores and dots, of which the first is a letter and the last a letter or number"
+)]
+pub struct AttachmentIdError;
+
+/// An attachment's id: the digest of its manifest with a hyphen, or what its maker chose.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum AttachmentId {
+    /// `sha256-HEX`.
+    Digest(Digest),
+    /// `[a-z]([a-z0-9._-]*[a-z0-9])?`.
+    Chosen(String),
+}
+
+impl AttachmentId {
+    /// What somebody chose.
+    pub fn chosen(text: &str) -> Result<Self, AttachmentIdError> {
+        let valid = text.len() <= MAX_ID && is_plain_name(text);
+        if valid { Ok(Self::Chosen(text.to_owned())) } else { Err(AttachmentIdError) }
+    }
+}
+
+impl FromStr for AttachmentId {
+    type Err = AttachmentIdError;
+
+    fn from_str(text: &str) -> Result<Self, AttachmentIdError> {
+        let (algorithm, hex) = text.split_once('-').unwrap_or_default();
+        match format!("{algorithm}:{hex}").parse() {
+            Ok(digest) => Ok(Self::Digest(digest)),
+            Err(_) => Self::chosen(text),
+        }
+    }
+}
+
+impl fmt::Display for AttachmentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Digest(digest) => f.write_str(&digest.as_str().replacen(':', "-", 1)),
+            Self::Chosen(text) => f.write_str(text),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids() {
+        let digest = format!("sha256-{}", "0a".repeat(32));
+        let read: AttachmentId = digest.parse().expect("valid");
+        assert_eq!(
+            (&read, read.to_string()),
+            (&AttachmentId::Digest(digest.replace('-', ":").parse().unwrap()), digest.clone())
+        );
+        assert_eq!(AttachmentId::chosen(&digest), Err(AttachmentIdError));
+        for text in ["a", "my-sbom", "v1.0_x", "sha256-abc", &"a".repeat(MAX_ID)] {
+            assert_eq!(text.parse(), Ok(AttachmentId::Chosen(text.to_owned())));
+        }
+        let long = "a".repeat(MAX_ID + 1);
+        for text in [
+            "",
+            "A",
+            "1a",
+            "-a",
+            "a-",
+            "a.",
+            "a/b",
+            "a\0",
+            "é",
+            "sha256-",
+            "sha256:",
+            &digest.replace('-', ":"),
+            &long,
+        ] {
+            assert_eq!(text.parse::<AttachmentId>(), Err(AttachmentIdError), "{text}");
+        }
+    }
+}
