@@ -15,7 +15,7 @@ use model::resource::Resource;
 use model::scope::{Action, Scope};
 
 use crate::identity::Answers;
-use crate::{Admitted, Engine, EngineError, Proof};
+use crate::{Admitted, Engine, EngineError, Proof, Webhook};
 
 /// What decides about a caller.
 #[derive(Debug, Clone)]
@@ -133,8 +133,8 @@ pub(crate) struct Opened {
     pub(crate) caller: Caller,
     /// The caller's principal as rows hold it.
     pub(crate) principal: String,
-    /// Who is told of what changes here.
-    pub(crate) webhooks: Arc<[String]>,
+    /// Who may want to be told of what changes here.
+    pub(crate) webhooks: Arc<[Webhook]>,
 }
 
 impl Opened {
@@ -236,7 +236,7 @@ impl Engine {
         let name = target.repository();
         let principal = caller.principal.to_string();
         let (target, caller) = (target.clone(), caller.clone());
-        let webhooks = self.webhooks_of(&name);
+        let webhooks = self.settings.webhooks.clone();
         let at = Opened { repository, name, target, caller, principal, webhooks };
         self.access_to(Arc::new(at), K::PERMISSION)
     }
@@ -350,7 +350,7 @@ impl Engine {
         let target = Target { location: name.location.clone(), path };
         let caller = admitted.caller().clone();
         let principal = caller.principal.to_string();
-        let (name, webhooks) = (name.clone(), self.webhooks_of(name));
+        let (name, webhooks) = (name.clone(), self.settings.webhooks.clone());
         Ok(Arc::new(Opened { repository, name, target, caller, principal, webhooks }))
     }
 }

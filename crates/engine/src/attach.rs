@@ -10,7 +10,7 @@ use meta::versions::{self, Version};
 use model::artifact::{AttachmentName, FileName, VersionName};
 use model::attachment::AttachmentId;
 use model::digest::{Algorithm, Digest};
-use model::manifest::ManifestError;
+use model::manifest::{EMPTY_BLOB, ManifestError};
 use model::media_type::{OCI_EMPTY, OCI_MANIFEST};
 use model::name::RepositoryName;
 use model::reference::Reference;
@@ -18,9 +18,6 @@ use serde_json::json;
 
 use crate::push::Named;
 use crate::{Admitted, Engine, EngineError, NewManifest, Push, RepoAccess};
-
-/// What stands for nothing where a manifest has to name something.
-const EMPTY: &[u8] = b"{}";
 
 /// How many files one may have: as many as are shown of it.
 const MOST_FILES: usize = 100;
@@ -64,7 +61,7 @@ impl Engine {
         let manifest =
             NewManifest::parse(bytes, Some(OCI_MANIFEST), place).map_err(|error| match error {
                 EngineError::ManifestInvalid(ManifestError::ArtifactType) => {
-                    invalid("attachment.type", ManifestError::ArtifactType.to_string())
+                    EngineError::invalid("attachment.type", ManifestError::ArtifactType)
                 }
                 error => error,
             })?;
@@ -99,10 +96,10 @@ impl RepoAccess<Push> {
 
     /// Makes the empty blob readable here, as a push does that names it.
     async fn write_empty(&self) -> Result<Digest, EngineError> {
-        let digest = Digest::of(EMPTY);
+        let digest = Digest::of(EMPTY_BLOB);
         if !self.holds(&digest).await? {
             let upload = self.start_upload(Algorithm::Sha256).await?;
-            let body = Box::pin(stream::iter([Ok(Bytes::from_static(EMPTY))]));
+            let body = Box::pin(stream::iter([Ok(Bytes::from_static(EMPTY_BLOB))]));
             self.finish_upload(&upload.id, &digest, (None, body)).await?;
         }
         Ok(digest)
@@ -121,26 +118,25 @@ impl RepoAccess<Push> {
 fn check(repository: &RepositoryName, new: &NewAttachment) -> Result<(), EngineError> {
     let elsewhere = || format!("must be in {repository}");
     if new.target.package.repository != *repository {
-        return Err(invalid("attachment.target", elsewhere()));
+        return Err(EngineError::invalid("attachment.target", elsewhere()));
     }
     if new.artifact_type.is_empty() {
-        return Err(invalid("attachment.type", "must not be empty".to_owned()));
+        return Err(EngineError::invalid("attachment.type", "must not be empty"));
     }
     if new.files.is_empty() || new.files.len() > MOST_FILES {
-        return Err(invalid("attachment.files", format!("must be from 1 to {MOST_FILES}")));
+        return Err(EngineError::invalid(
+            "attachment.files",
+            format!("must be from 1 to {MOST_FILES}"),
+        ));
     }
     if new.files.iter().any(|file| file.repository != *repository) {
-        return Err(invalid("attachment.files", elsewhere()));
+        return Err(EngineError::invalid("attachment.files", elsewhere()));
     }
     if new.namespace.len() > MAX_NAMESPACE || new.namespace.chars().any(char::is_control) {
         let problem = format!("must have at most {MAX_NAMESPACE} bytes, and no control characters");
-        return Err(invalid("attachment.attachment_namespace", problem));
+        return Err(EngineError::invalid("attachment.attachment_namespace", problem));
     }
     Ok(())
-}
-
-fn invalid(field: &'static str, problem: String) -> EngineError {
-    EngineError::InvalidArgument { field, problem }
 }
 
 /// The manifest of an attachment. The same is always the same bytes.
@@ -154,7 +150,7 @@ fn manifest(new: &NewAttachment, (target, sizes, empty): (&Version, &[i64], &Dig
         "schemaVersion": 2,
         "mediaType": OCI_MANIFEST,
         "artifactType": new.artifact_type,
-        "config": descriptor(OCI_EMPTY, empty, EMPTY.len() as i64),
+        "config": descriptor(OCI_EMPTY, empty, EMPTY_BLOB.len() as i64),
         "layers": layers,
         "subject": descriptor(&target.media_type, &target.digest, target.manifest_bytes),
     });

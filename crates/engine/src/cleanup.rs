@@ -234,7 +234,7 @@ impl CleanupRun {
         let target = Target { location, path: ImagePath { project, repository, image } };
         let caller = Caller::new(Principal::Anonymous, Rights::Listed(Vec::new()));
         let (repository, name) = (self.repository.clone(), self.name.clone());
-        let (principal, webhooks) = (PRINCIPAL.to_owned(), self.engine.webhooks_of(&name));
+        let (principal, webhooks) = (PRINCIPAL.to_owned(), self.engine.settings.webhooks.clone());
         Ok(Opened { repository, name, target, caller, principal, webhooks })
     }
 }

@@ -157,6 +157,13 @@ pub enum BodyError {
     Stalled,
 }
 
+impl EngineError {
+    /// A field, and what is wrong with it.
+    pub(crate) fn invalid(field: &'static str, problem: impl std::fmt::Display) -> Self {
+        Self::InvalidArgument { field, problem: problem.to_string() }
+    }
+}
+
 impl meta::RetryCause for EngineError {
     fn retry_cause(&self) -> Option<&MetaError> {
         match self {

@@ -3,12 +3,11 @@
 //!
 //! How it travels is not known here. One process at a time works for a webhook, by a lease.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use meta::outbox::{self, Change};
 use meta::removal::Gone;
-use meta::{Id, MetaError, Tx, leases, packages, repositories, tags, versions};
+use meta::{Id, MetaError, Tx, packages, repositories, tags, versions};
 use model::digest::Digest;
 use model::name::{ProjectId, RepositoryName};
 
@@ -50,6 +49,12 @@ impl Webhook {
     }
 }
 
+/// The names of those that want to know of a repository.
+fn wanting<'a>(webhooks: &'a [Webhook], repository: &RepositoryName) -> Vec<&'a str> {
+    let wanting = webhooks.iter().filter(|webhook| webhook.wants(repository));
+    wanting.map(|webhook| webhook.name.as_str()).collect()
+}
+
 /// What a webhook's messages are to become.
 #[derive(Debug, Default)]
 pub struct Settled {
@@ -73,16 +78,10 @@ impl Engine {
 
     /// What a webhook is to be told next. Nothing, where another process is at it.
     pub async fn due_notifications(&self, webhook: &str) -> Result<Vec<Notification>, EngineError> {
-        let (lease, holder, now) = (lease(webhook), self.holder.clone(), self.clock.now());
-        let times = (now, now + micros(LEASE));
-        let held = self
-            .meta
-            .write(move |tx| Ok::<_, EngineError>(leases::acquire(tx, &lease, &holder, times)?))
-            .await?;
-        if held.is_none() {
+        if !self.hold_lease(&lease(webhook), LEASE).await? {
             return Ok(Vec::new());
         }
-        let webhook = webhook.to_owned();
+        let (webhook, now) = (webhook.to_owned(), self.clock.now());
         // Only what the one before has left: read after the lease was taken, and not in its transaction, which
         // would get in the way of pushes.
         self.meta.read(move |tx| Ok(outbox::due(tx, &webhook, now, BATCH)?)).await
@@ -106,11 +105,7 @@ impl Engine {
 
     /// Leaves a webhook to whoever comes next.
     pub async fn release_notifications(&self, webhook: &str) -> Result<(), EngineError> {
-        let (lease, holder) = (lease(webhook), self.holder.clone());
-        self.meta
-            .write(move |tx| Ok::<_, EngineError>(leases::release(tx, &lease, &holder)?))
-            .await?;
-        Ok(())
+        self.release_lease(&lease(webhook)).await
     }
 
     /// Forgets messages that waited too long, also for webhooks that nobody knows any more. Answers whom they were for.
@@ -121,12 +116,6 @@ impl Engine {
 }
 
 impl Engine {
-    /// The names of the webhooks that want to know of a repository.
-    pub(crate) fn webhooks_of(&self, repository: &RepositoryName) -> Arc<[String]> {
-        let wanting = self.settings.webhooks.iter().filter(|webhook| webhook.wants(repository));
-        wanting.map(|webhook| webhook.name.clone()).collect()
-    }
-
     /// How much of something large goes at once, if each piece is told to every webhook.
     pub(crate) fn slice(&self, pieces: i64) -> i64 {
         (pieces / (1 + self.settings.webhooks.len() as i64)).max(8)
@@ -143,7 +132,7 @@ impl Engine {
             return Ok(());
         }
         let Some(name) = repositories::shown(tx, repository)? else { return Ok(()) };
-        let (webhooks, mut changes) = (self.webhooks_of(&name), Vec::new());
+        let (webhooks, mut changes) = (wanting(&self.settings.webhooks, &name), Vec::new());
         for gone in gone {
             if !webhooks.is_empty() && !is_there(tx, &name, gone)? {
                 let Gone { image, tag, digest } = gone;
@@ -185,7 +174,8 @@ impl Opened {
             .iter()
             .map(|tag| Change { action, image, tag: *tag, digest: Some(digest) })
             .collect();
-        outbox::insert(tx, &self.webhooks, (&self.name, now), &changes)
+        let webhooks = wanting(&self.webhooks, &self.name);
+        outbox::insert(tx, &webhooks, (&self.name, now), &changes)
     }
 
     /// Tells those who want to know that a tag, or a version, is gone.
@@ -195,7 +185,8 @@ impl Opened {
         (tag, digest, now): (Option<&str>, Option<&Digest>, i64),
     ) -> Result<(), MetaError> {
         let change = Change { action: "DELETE", image: self.image(), tag, digest };
-        outbox::insert(tx, &self.webhooks, (&self.name, now), &[change])
+        let webhooks = wanting(&self.webhooks, &self.name);
+        outbox::insert(tx, &webhooks, (&self.name, now), &[change])
     }
 }
 

@@ -144,8 +144,8 @@ impl Engine {
     }
 }
 
-/// How many images a manifest is deleted from at once.
-const MOST_IMAGES: usize = 100;
+/// How many images that hold a manifest are dealt with at once.
+pub(crate) const MOST_IMAGES: usize = 100;
 
 impl Engine {
     /// Deletes a file that nothing needs: a blob that no manifest of the repository names, or a manifest from every image

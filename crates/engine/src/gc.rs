@@ -8,13 +8,13 @@
 mod removal;
 
 use std::ops::ControlFlow;
-use std::time::Duration;
 
 use blob::CopyId;
 use meta::gc_queue::{self, Review};
-use meta::{ErrorKind, Id, Tx, blobs, leases, uploads, usage, versions};
+use meta::{ErrorKind, Id, Tx, blobs, uploads, usage, versions};
 use model::digest::Digest;
 
+use crate::leases::LEASE;
 use crate::{Engine, EngineError, micros};
 
 /// A repository's right to read a blob; the id is [`link_id`].
@@ -35,8 +35,6 @@ pub(crate) const COPY: &str = "copy";
 /// The lease of collecting.
 const GC: &str = "gc";
 
-/// How long one process keeps the work to itself without a sign of life.
-const LEASE: Duration = Duration::from_secs(60);
 const BATCH: i64 = 200;
 
 /// The id of a link's review.
@@ -115,7 +113,7 @@ impl Engine {
         let mut report = GcReport::default();
         let mut last = Review { kind: String::new(), id: String::new(), review_after: i64::MIN };
         loop {
-            if mode == GcMode::Collect && !self.hold_lease(GC).await? {
+            if mode == GcMode::Collect && !self.hold_lease(GC, LEASE).await? {
                 report.busy = true;
                 return Ok(report);
             }
@@ -152,27 +150,6 @@ impl Engine {
     async fn adopt_versions(&self) -> Result<bool, EngineError> {
         let some = self.meta.write(|tx| Ok::<_, EngineError>(versions::adopt(tx, BATCH)?)).await?;
         Ok(some < BATCH as u64)
-    }
-
-    /// Takes or renews the lease of some work. `false`: another process is at it.
-    pub(crate) async fn hold_lease(&self, work: &'static str) -> Result<bool, EngineError> {
-        let (holder, now) = (self.holder.clone(), self.clock.now());
-        let fence = self
-            .meta
-            .write(move |tx| {
-                let times = (now, now + micros(LEASE));
-                Ok::<_, EngineError>(leases::acquire(tx, work, &holder, times)?)
-            })
-            .await?;
-        Ok(fence.is_some())
-    }
-
-    pub(crate) async fn release_lease(&self, work: &'static str) -> Result<(), EngineError> {
-        let holder = self.holder.clone();
-        self.meta
-            .write(move |tx| Ok::<_, EngineError>(leases::release(tx, work, &holder)?))
-            .await?;
-        Ok(())
     }
 
     async fn review(&self, review: &Review, mode: GcMode) -> Result<Verdict, EngineError> {

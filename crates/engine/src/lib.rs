@@ -18,6 +18,7 @@ mod gc;
 mod identity;
 mod images;
 mod immutability;
+mod leases;
 mod listing;
 mod operations;
 mod pull;
@@ -95,7 +96,7 @@ pub struct Settings {
     /// How long a registry token lives, unless the credential ends sooner.
     pub registry_token_lifetime: Duration,
     /// Who is told of changes.
-    pub webhooks: Vec<Webhook>,
+    pub webhooks: Arc<[Webhook]>,
 }
 
 impl Default for Settings {
@@ -109,7 +110,7 @@ impl Default for Settings {
             verify_after: 7 * 24 * HOUR,
             upload_memory: 24 << 20,
             registry_token_lifetime: HOUR,
-            webhooks: Vec::new(),
+            webhooks: Arc::default(),
         }
     }
 }

@@ -12,12 +12,10 @@ use model::name::{ImageName, RepositoryName};
 use model::rule::{Action, Operation, Rule, RuleId, decide};
 
 use crate::access::find_repository;
+use crate::files::MOST_IMAGES;
 use crate::listing::{ListPage, Look, fill};
 use crate::tags::STEP;
 use crate::{Admitted, Engine, EngineError};
-
-/// In how many images it is looked whether a rule keeps a manifest back.
-const MOST_IMAGES: i64 = 100;
 
 /// What is to be set on a rule. What is `None` stays as it is.
 #[derive(Debug, Clone, Default)]
@@ -47,7 +45,7 @@ impl RuleChange {
             let parsed = to.package.parse::<ImageName>().map(|_| ());
             parsed.or_else(|problem| match to.package.as_str() {
                 "" => Ok(()),
-                _ => Err(invalid("rule.package_id", problem)),
+                _ => Err(EngineError::invalid("rule.package_id", problem)),
             })?;
         }
         if let Some(expression) = self.expression {
@@ -63,7 +61,7 @@ impl RuleChange {
         ] {
             let Some(text) = text else { continue };
             if text.chars().count() > most || text.contains('\0') {
-                return Err(invalid(field, format!("at most {most} characters")));
+                return Err(EngineError::invalid(field, format!("at most {most} characters")));
             }
             *set = text;
         }
@@ -71,12 +69,8 @@ impl RuleChange {
     }
 }
 
-fn invalid(field: &'static str, problem: impl std::fmt::Display) -> EngineError {
-    EngineError::InvalidArgument { field, problem: problem.to_string() }
-}
-
 fn condition(expression: &str) -> Result<model::condition::Condition, EngineError> {
-    expression.parse().map_err(|problem| invalid("rule.condition.expression", problem))
+    expression.parse().map_err(|problem| EngineError::invalid("rule.condition.expression", problem))
 }
 
 /// Rows as the rules that they are.
@@ -256,7 +250,7 @@ pub(crate) fn check_file_download(
         return Ok(());
     }
     let mut allowed = Ok(());
-    for image in files::holders(tx, &repository.id, digest, MOST_IMAGES)? {
+    for image in files::holders(tx, &repository.id, digest, MOST_IMAGES as i64)? {
         let address = Address { repository: &repository.id, image: &image };
         let Some(version) = versions::by_digest(tx, address, digest)? else { continue };
         allowed = check_download(tx, (repository, &image), &version);

@@ -5,8 +5,8 @@ use model::digest::Digest;
 use model::name::RepositoryName;
 
 use crate::repositories::name_at;
-use crate::versions::Version;
-use crate::{Id, MetaError, Row, Tx, digest_at, opt_digest_at, params};
+use crate::versions::{self, Version};
+use crate::{Id, MetaError, Row, Tx, params};
 
 /// How far a run has come: images by name, of each its manifests from the newest on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -142,14 +142,7 @@ macro_rules! select {
 
 fn candidate(row: &Row<'_>) -> Result<Candidate, MetaError> {
     Ok(Candidate {
-        version: Version {
-            id: row.id(0)?,
-            package_id: row.id(1)?,
-            digest: digest_at(row, 2)?,
-            media_type: row.text(3)?,
-            manifest_bytes: row.int(4)?,
-            subject: opt_digest_at(row, 5)?,
-        },
+        version: versions::version(row)?,
         image_bytes: row.int(6)?,
         uploaded_at: row.int(7)?,
     })

@@ -45,7 +45,7 @@ pub struct Change<'a> {
 /// Writes down what happened in a repository, in that order, for each of the webhooks.
 pub fn insert(
     tx: &mut Tx<'_>,
-    webhooks: &[String],
+    webhooks: &[&str],
     (repository, now): (&RepositoryName, i64),
     changes: &[Change<'_>],
 ) -> Result<(), MetaError> {
@@ -60,7 +60,7 @@ pub fn insert(
             let (tag, digest) = (change.tag, change.digest.map(Digest::as_str));
             vec![
                 Param::from(id),
-                Param::from(webhook.as_str()),
+                Param::from(*webhook),
                 Param::from(change.action),
                 Param::from(repository.as_str()),
                 Param::from(change.image),

@@ -28,7 +28,8 @@ pub struct Version {
     pub subject: Option<Digest>,
 }
 
-fn version(row: &Row<'_>) -> Result<Version, MetaError> {
+/// The version in the first columns.
+pub(crate) fn version(row: &Row<'_>) -> Result<Version, MetaError> {
     Ok(Version {
         id: row.id(0)?,
         package_id: row.id(1)?,

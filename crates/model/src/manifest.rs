@@ -23,6 +23,13 @@ pub const MAX_DESCRIPTORS: usize = 5_000;
 /// read it of many manifests at once, and PostgreSQL takes no NUL in a text.
 pub const MAX_ARTIFACT_TYPE: usize = 255;
 
+/// What stands for nothing where a manifest has to name something (image specification, "guidance for an empty
+/// descriptor").
+pub const EMPTY_BLOB: &[u8] = b"{}";
+/// Its digest.
+pub const EMPTY_BLOB_DIGEST: &str =
+    "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
+
 /// Why a manifest was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ManifestError {

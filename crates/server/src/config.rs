@@ -7,6 +7,7 @@ mod settings;
 mod units;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use model::name::Location;
@@ -120,7 +121,7 @@ impl Config {
             verify_after: self.blobs.verify_after.get(),
             upload_memory: self.limits.upload_memory.get(),
             registry_token_lifetime: self.tokens.registry_lifetime.get(),
-            webhooks: Vec::new(),
+            webhooks: Arc::default(),
         }
     }
 }

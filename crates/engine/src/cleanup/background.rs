@@ -7,6 +7,7 @@ use meta::cleanups::{self, Cursor, Due};
 use model::name::RepositoryName;
 
 use super::{Cleaned, CleanupMode, CleanupReport, CleanupStep};
+use crate::leases::LEASE;
 use crate::{Engine, EngineError, Micros, micros};
 
 /// The lease of cleaning.
@@ -23,7 +24,7 @@ impl Engine {
         interval: Duration,
         mut heard: impl FnMut(&RepositoryName, &CleanupStep) -> ControlFlow<()> + Send,
     ) -> Result<(), EngineError> {
-        while self.hold_lease(CLEANUP).await? {
+        while self.hold_lease(CLEANUP, LEASE).await? {
             let now = self.clock.now();
             let due =
                 self.meta.read(move |tx| Ok::<_, EngineError>(cleanups::due(tx, now)?)).await?;
@@ -67,7 +68,7 @@ impl Engine {
                 summarize(due, (run.report(), step.dry_run));
                 return Ok(goes_on);
             }
-            if goes_on.is_break() || !self.hold_lease(CLEANUP).await? {
+            if goes_on.is_break() || !self.hold_lease(CLEANUP, LEASE).await? {
                 return Ok(ControlFlow::Break(()));
             }
         }

@@ -12,11 +12,10 @@ fn repository() -> RepositoryName {
 }
 
 fn write(tx: &mut Tx<'_>, webhooks: &[&str], (tags, now): (&[&str], i64)) -> Result<(), MetaError> {
-    let webhooks: Vec<_> = webhooks.iter().map(|name| (*name).to_owned()).collect();
     let digest = Digest::of(b"m");
     let change = |tag| Change { action: "INSERT", image: "a/b", tag, digest: Some(&digest) };
     let changes: Vec<_> = tags.iter().map(|tag| change(Some(*tag))).collect();
-    outbox::insert(tx, &webhooks, (&repository(), now), &changes)
+    outbox::insert(tx, webhooks, (&repository(), now), &changes)
 }
 
 fn tags(messages: &[Message]) -> Vec<&str> {

@@ -173,3 +173,8 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_empty_blob_has_its_digest() {
+    assert_eq!(Digest::of(EMPTY_BLOB).as_str(), EMPTY_BLOB_DIGEST);
+}

@@ -7,6 +7,7 @@ use model::artifact::{ArtifactError, AttachmentName, escaped};
 use model::attachment::AttachmentId;
 use model::digest::Digest;
 use model::filter::Filter;
+use model::manifest::EMPTY_BLOB_DIGEST;
 use model::name::RepositoryName;
 use prost_types::Any;
 use proto::google::devtools::artifactregistry::v1::{
@@ -20,9 +21,6 @@ use super::operations::Place;
 use super::{
     Answer, List, Services, admitted, bad_field, failed, metadata, names, page_size, timestamp,
 };
-
-/// What stands for nothing where a manifest has to name something: `{}`.
-const EMPTY: &str = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
 
 pub(super) async fn list(
     services: &Services,
@@ -100,7 +98,7 @@ fn message(repository: &RepositoryName, found: &Found) -> Attachment {
     };
     let annotations: BTreeMap<String, String> =
         serde_json::from_str(&found.annotations).unwrap_or_default();
-    let files = found.files.iter().filter(|digest| digest.as_str() != EMPTY);
+    let files = found.files.iter().filter(|digest| digest.as_str() != EMPTY_BLOB_DIGEST);
     let name = AttachmentName { repository: repository.clone(), id: found.id.clone() };
     Attachment {
         name: name.to_string(),
