@@ -65,10 +65,10 @@ pub use tags::{NamePage, TagPage};
 pub use uploads::{MountFrom, UploadProgress};
 
 use blob::{BlobStore, UploadBudget};
-pub use meta::ErrorKind;
 use meta::Meta;
 pub use meta::accounts::{Account, Key};
 pub use meta::attachments::Attachment;
+pub use meta::capacity::Capacity;
 pub use meta::files::{File, Owner as FileOwner};
 pub use meta::images::Image;
 pub use meta::outbox::Message as Notification;
@@ -77,6 +77,7 @@ pub use meta::repositories::Described as Repository;
 pub use meta::rules::Rule;
 pub use meta::tags::{Listed, ListedVersion};
 pub use meta::versions::Referrer;
+pub use meta::{ErrorKind, LatencyObserver, TransactionKind};
 
 /// How the registry is set.
 #[derive(Debug, Clone)]

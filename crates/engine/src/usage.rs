@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
+use meta::capacity::Capacity;
 use meta::versions::Version;
 use meta::{Id, usage};
 use model::media_type::Kind;
@@ -116,5 +117,11 @@ impl Engine {
                 return Ok(());
             }
         }
+    }
+
+    /// Returns how much the registry holds and how much waits.
+    pub async fn capacity(&self) -> Result<Capacity, EngineError> {
+        let now = self.clock.now();
+        self.meta.read(move |tx| Ok(meta::capacity::measure(tx, now)?)).await
     }
 }

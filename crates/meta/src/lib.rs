@@ -18,6 +18,7 @@ mod tx;
 pub mod accounts;
 pub mod attachments;
 pub mod blobs;
+pub mod capacity;
 pub mod cleanups;
 pub mod epochs;
 pub mod events;
@@ -41,6 +42,8 @@ pub mod usage;
 pub mod versions;
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use model::digest::Digest;
 
@@ -70,7 +73,22 @@ pub enum Database {
 
 /// The database. Cheap to clone; every clone is the same one.
 #[derive(Clone)]
-pub struct Meta(Engine);
+pub struct Meta {
+    engine: Engine,
+    observer: Option<Arc<LatencyObserver>>,
+}
+
+/// A function that is told how long each transaction took, from the call to its answer.
+pub type LatencyObserver = dyn Fn(TransactionKind, Duration) + Send + Sync;
+
+/// The kinds of transactions that a [`LatencyObserver`] tells apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransactionKind {
+    /// A [`Meta::write`], with the time that it waited for its turn and for its commit to be durable.
+    Write,
+    /// A [`Meta::read`]. Reads of single rows by [`Meta::point`] are too many, and too short, to be observed.
+    Read,
+}
 
 #[derive(Clone)]
 enum Engine {
@@ -83,13 +101,26 @@ enum Engine {
 impl Meta {
     /// Opens the database and brings its tables up to date.
     pub async fn open(database: Database) -> Result<Self, MetaError> {
-        Ok(Self(match database {
+        let engine = match database {
             Database::SqliteFile(path) => {
                 Engine::Sqlite(blocking(move || Sqlite::open(Some(&path))).await?)
             }
             Database::SqliteMemory => Engine::Sqlite(Sqlite::open(None)?),
             Database::Postgres(url) => Engine::Postgres(Postgres::open(&url).await?),
-        }))
+        };
+        Ok(Self { engine, observer: None })
+    }
+
+    /// The same database, whose transactions by this clone `observer` is told of.
+    #[must_use]
+    pub fn observed_by(self, observer: Arc<LatencyObserver>) -> Self {
+        Self { observer: Some(observer), ..self }
+    }
+
+    fn observe(&self, kind: TransactionKind, started: Instant) {
+        if let Some(observer) = &self.observer {
+            observer(kind, started.elapsed());
+        }
     }
 
     /// Runs `closure` in a transaction that is as if it ran alone, and commits what it did if it answers `Ok`.
@@ -103,10 +134,13 @@ impl Meta {
         T: Send + 'static,
         E: From<MetaError> + RetryCause + Send + 'static,
     {
-        match &self.0 {
+        let started = Instant::now();
+        let outcome = match &self.engine {
             Engine::Sqlite(sqlite) => sqlite.write(closure).await,
             Engine::Postgres(postgres) => postgres.write(closure).await,
-        }
+        };
+        self.observe(TransactionKind::Write, started);
+        outcome
     }
 
     /// Runs `closure` on one unchanging state of the database. For lists, and whatever may take long.
@@ -116,10 +150,13 @@ impl Meta {
         T: Send + 'static,
         E: From<MetaError> + RetryCause + Send + 'static,
     {
-        match &self.0 {
+        let started = Instant::now();
+        let outcome = match &self.engine {
             Engine::Sqlite(sqlite) => sqlite.read(closure).await,
             Engine::Postgres(postgres) => postgres.read(closure).await,
-        }
+        };
+        self.observe(TransactionKind::Read, started);
+        outcome
     }
 
     /// Runs a closure of short statements that read by key: the fastest way to ask. Each sees what is committed
@@ -130,7 +167,7 @@ impl Meta {
         T: Send + 'static,
         E: From<MetaError> + RetryCause + Send + 'static,
     {
-        match &self.0 {
+        match &self.engine {
             Engine::Sqlite(sqlite) => sqlite.point(closure),
             Engine::Postgres(postgres) => postgres.point(closure).await,
         }
@@ -138,7 +175,7 @@ impl Meta {
 
     /// Whether the database answers and takes writes.
     pub async fn ping(&self) -> Result<(), MetaError> {
-        if let Engine::Sqlite(sqlite) = &self.0 {
+        if let Engine::Sqlite(sqlite) = &self.engine {
             sqlite.check_health()?;
         }
         self.point(|tx| tx.opt("SELECT 1", params![], |row| row.int(0)).map(|_| ())).await
@@ -146,7 +183,7 @@ impl Meta {
 
     /// Ends gently: what was answered is durable already. Nothing can be written afterwards.
     pub async fn close(&self) {
-        if let Engine::Sqlite(sqlite) = &self.0 {
+        if let Engine::Sqlite(sqlite) = &self.engine {
             sqlite.close().await;
         }
     }

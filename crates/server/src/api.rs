@@ -183,7 +183,8 @@ pub fn ops_routes() -> Routes<App> {
 
 /// See [`ops_routes`].
 pub fn ops(app: App) -> Router {
-    ops_routes().into_router().with_state(app)
+    let router = ops_routes().into_router().with_state(app);
+    router.layer(axum::middleware::from_fn(ops::mark_as_probe))
 }
 
 #[cfg(test)]

@@ -36,14 +36,22 @@ pub(crate) fn start(
     let mut jobs = JoinSet::new();
     let (counting, mut ticks) = (app.clone(), Ticks::new(COUNT_EVERY, stop));
     jobs.spawn(async move {
+        // The figures of a server that has just started are not nothing.
+        measure(&counting).await;
         while ticks.next().await {
             count(&counting).await;
         }
     });
     if let Some(tls) = tls {
-        let mut ticks = Ticks::new(RENEW_EVERY, stop);
+        let (metrics, mut ticks) = (app.metrics.clone(), Ticks::new(RENEW_EVERY, stop));
         jobs.spawn(async move {
-            while ticks.next().await {
+            loop {
+                if let Some(expires_at) = tls.expires_at() {
+                    metrics.set_certificate_expiry(tls.certificate(), expires_at);
+                }
+                if !ticks.next().await {
+                    break;
+                }
                 let tls = tls.clone();
                 let _ = tokio::task::spawn_blocking(move || tls.reload()).await;
             }
@@ -102,6 +110,15 @@ async fn count(app: &App) {
     if let Err(error) = engine.fold_usage().await {
         tracing::warn!(%error, "sizes could not be folded yet: {error}");
     }
+    measure(app).await;
+}
+
+/// Sets the gauges of what the registry holds.
+async fn measure(app: &App) {
+    match app.engine.capacity().await {
+        Ok(capacity) => app.metrics.set_capacity(&capacity),
+        Err(error) => tracing::warn!(%error, "what waits could not be counted: {error}"),
+    }
 }
 
 /// What a collection does next, once it is told to stop: a queue may hold work for hours.
@@ -120,7 +137,7 @@ pub(crate) async fn end(mut jobs: JoinSet<()>, deadline: Instant) {
 
 async fn collect(app: &App, stop: &watch::Receiver<bool>) {
     match app.engine.collect(GcMode::Collect, |_| unless_stopped(stop)).await {
-        Ok(report) => app.metrics.files_collected(report.files),
+        Ok(report) => app.metrics.files_collected(report.files, report.bytes),
         Err(error) => tracing::warn!(%error, "collection stopped and will be repeated: {error}"),
     }
     forget_notifications(app, stop).await;

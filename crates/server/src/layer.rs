@@ -24,6 +24,10 @@ use exchange::{Answer, Exchange};
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// The route of requests by those who run the server: they come every few seconds, and are neither counted with the
+/// requests of clients nor logged among them.
+pub(crate) const PROBE: &str = "probe";
+
 tokio::task_local! {
     /// The request that a handler is at, for what is logged meanwhile.
     static CURRENT: Arc<RequestInfo>;

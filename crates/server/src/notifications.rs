@@ -140,6 +140,7 @@ struct Telling {
 
 impl Telling {
     async fn run(mut self) {
+        self.app.metrics.webhook_known(self.receiver.name());
         let mut ticks = Ticks::new(LOOK_EVERY, &self.stop);
         while ticks.next().await {
             if let Err(error) = self.tell().await {

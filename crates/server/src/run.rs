@@ -83,6 +83,7 @@ impl Server {
         let receivers = receivers(&config, &authenticate)?;
         let Stores { data, meta, blobs, master } = open_stores(&config, ephemeral).await?;
         let metrics = Metrics::default();
+        let meta = meta.observed_by(metrics.transaction_observer());
         let folder = data.as_ref().map(DataFolder::path);
         let audit = Audit::start(&config.audit, folder, (&metrics, clock.clone()))?;
         let webhooks = receivers.iter().map(Receiver::webhook).collect();

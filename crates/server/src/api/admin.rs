@@ -168,7 +168,7 @@ async fn collect(
     match collected {
         Ok(report) => {
             if mode == GcMode::Collect {
-                app.metrics.files_collected(report.files);
+                app.metrics.files_collected(report.files, report.bytes);
             }
             Line::Done(report.into())
         }

@@ -1,11 +1,26 @@
 //! Health and metrics, on their own listener.
 
-use axum::extract::State;
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::{Request, State};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 
 use crate::api::App;
+use crate::layer::{PROBE, RequestInfo};
+
+/// Marks whatever comes to this listener, unknown paths included.
+pub(super) async fn mark_as_probe(
+    Extension(info): Extension<Arc<RequestInfo>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    info.set_route(PROBE);
+    next.run(request).await
+}
 
 /// The process runs and answers.
 pub async fn alive() -> &'static str {

@@ -15,8 +15,9 @@ use bytes::{Buf, Bytes};
 use http::StatusCode;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
+use super::PROBE;
 use super::log::Record;
-use super::metrics::{Metrics, Running};
+use super::metrics::{FinishedRequest, Metrics, Running};
 
 /// What nginx has made known as the status of requests whose client did not wait for the answer.
 pub(super) const CLIENT_LEFT: u16 = 499;
@@ -80,7 +81,12 @@ impl Drop for Exchange {
         let left = || StatusCode::from_u16(CLIENT_LEFT).expect("between 100 and 999");
         let status = status.unwrap_or_else(left);
         let took = self.started.elapsed();
-        self.metrics.observe(self.record.route(), status, (took, bytes));
+        let route = self.record.route();
+        if route != PROBE {
+            let received = self.record.received.load(Ordering::Relaxed);
+            let request = FinishedRequest { route, status, took, received, sent: bytes };
+            self.metrics.observe(&request);
+        }
         self.record.write(status, took, Outcome { bytes, complete });
     }
 }

@@ -14,8 +14,8 @@ use percent_encoding::{CONTROLS, percent_encode};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::debug_fn;
 
-use super::RequestInfo;
 use super::exchange::{CLIENT_LEFT, Outcome};
+use super::{PROBE, RequestInfo};
 use crate::config::{Log, LogFormat};
 
 /// Starts writing the log to standard error.
@@ -74,6 +74,10 @@ impl Record {
     }
 
     pub(super) fn write(&self, status: StatusCode, took: Duration, outcome: Outcome) {
+        if self.route() == PROBE {
+            tracing::debug!("{} {} {}", self.method, self.path, status.as_u16());
+            return;
+        }
         let id = self.id();
         let Self { peer, method, path, user_agent, info, received } = self;
         let status = status.as_u16();

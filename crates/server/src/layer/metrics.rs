@@ -1,9 +1,14 @@
 //! What is counted, for `/metrics`.
 
+mod capacity;
+mod process;
+
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use engine::{Capacity, LatencyObserver, TransactionKind};
 use http::StatusCode;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -11,7 +16,11 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::Registry;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+
+use capacity::CapacityGauges;
+use process::ProcessCollector;
 
 /// The counters. Cheap to clone; every clone counts into the same ones.
 #[derive(Clone)]
@@ -22,9 +31,14 @@ struct Inner {
     requests: Family<Labels, Counter>,
     durations: Family<RouteLabel, Histogram>,
     sent: Family<RouteLabel, Counter>,
+    received: Family<RouteLabel, Counter>,
     running: Gauge<i64>,
     connections: Gauge<i64>,
     collected: Counter<u64, AtomicU64>,
+    collected_bytes: Counter<u64, AtomicU64>,
+    capacity: CapacityGauges,
+    transactions: Family<TransactionLabel, Histogram>,
+    certificate_expiry: Family<CertificateLabel, Gauge>,
     audit_dropped: Counter<u64, AtomicU64>,
     audit_left_out: Counter<u64, AtomicU64>,
     delivered: Family<WebhookLabel, Counter>,
@@ -42,6 +56,31 @@ struct Labels {
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct RouteLabel {
     route: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct TransactionLabel {
+    kind: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct CertificateLabel {
+    file: String,
+}
+
+/// A request that is over.
+#[derive(Debug, Clone, Copy)]
+pub struct FinishedRequest {
+    /// The kind of thing that it asked for.
+    pub route: &'static str,
+    /// The status of its answer.
+    pub status: StatusCode,
+    /// The time from its first header to the last byte of its answer.
+    pub took: Duration,
+    /// The bytes of its body that were read.
+    pub received: u64,
+    /// The bytes of its answer's body that the connection took.
+    pub sent: u64,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -75,13 +114,22 @@ impl Default for Metrics {
     fn default() -> Self {
         let durations = || Histogram::new([0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0, 60.0, 600.0]);
         let mut inner = Inner {
-            registry: Registry::with_prefix("berth"),
+            registry: Registry::default(),
             requests: Family::default(),
             durations: Family::new_with_constructor(durations),
             sent: Family::default(),
+            received: Family::default(),
             running: Gauge::default(),
             connections: Gauge::default(),
             collected: Counter::default(),
+            collected_bytes: Counter::default(),
+            capacity: CapacityGauges::default(),
+            transactions: Family::new_with_constructor(|| {
+                Histogram::new([
+                    0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 10.0,
+                ])
+            }),
+            certificate_expiry: Family::default(),
             audit_dropped: Counter::default(),
             audit_left_out: Counter::default(),
             delivered: Family::default(),
@@ -89,7 +137,10 @@ impl Default for Metrics {
             dropped: Family::default(),
             waiting: Family::default(),
         };
-        let registry = &mut inner.registry;
+        inner.registry.register_collector(Box::new(ProcessCollector));
+        let registry = inner.registry.sub_registry_with_prefix("berth");
+        let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "The version of this program", version);
         registry.register("http_requests", "Requests by route and status", inner.requests.clone());
         registry.register(
             "http_request_duration_seconds",
@@ -97,6 +148,11 @@ impl Default for Metrics {
             inner.durations.clone(),
         );
         registry.register("http_sent_bytes", "Bytes of answers by route", inner.sent.clone());
+        registry.register(
+            "http_received_bytes",
+            "Bytes of requests by route",
+            inner.received.clone(),
+        );
         registry.register(
             "http_requests_running",
             "Requests that are not over",
@@ -107,6 +163,25 @@ impl Default for Metrics {
             "gc_files",
             "Files that this process removed from the trash",
             inner.collected.clone(),
+        );
+        registry.register_with_unit(
+            "gc",
+            "Bytes of files that this process removed from the trash",
+            Unit::Bytes,
+            inner.collected_bytes.clone(),
+        );
+        inner.capacity.register(registry);
+        registry.register_with_unit(
+            "database_transaction_duration",
+            "How long transactions took, with the time that they waited for their turn",
+            Unit::Seconds,
+            inner.transactions.clone(),
+        );
+        registry.register_with_unit(
+            "tls_certificate_expiry",
+            "When the certificate that is in use ends, in seconds since 1970",
+            Unit::Seconds,
+            inner.certificate_expiry.clone(),
         );
         registry.register(
             "audit_dropped",
@@ -154,17 +229,42 @@ impl Metrics {
     }
 
     /// Counts a request that is over.
-    pub fn observe(&self, route: &'static str, status: StatusCode, (took, bytes): (Duration, u64)) {
+    pub fn observe(&self, request: &FinishedRequest) {
+        let &FinishedRequest { route, status, took, received, sent } = request;
         let status = status.as_u16();
         self.0.requests.get_or_create(&Labels { route, status }).inc();
         let label = RouteLabel { route };
         self.0.durations.get_or_create(&label).observe(took.as_secs_f64());
-        self.0.sent.get_or_create(&label).inc_by(bytes);
+        self.0.sent.get_or_create(&label).inc_by(sent);
+        self.0.received.get_or_create(&label).inc_by(received);
     }
 
-    /// Counts files that a collection removed.
-    pub fn files_collected(&self, files: u64) {
+    /// Counts files that a collection removed, and their bytes.
+    pub fn files_collected(&self, files: u64, bytes: u64) {
         self.0.collected.inc_by(files);
+        self.0.collected_bytes.inc_by(bytes);
+    }
+
+    /// Sets the gauges of what the registry holds and what waits.
+    pub fn set_capacity(&self, capacity: &Capacity) {
+        self.0.capacity.set(capacity);
+    }
+
+    /// Returns what the database tells of its transactions.
+    pub fn transaction_observer(&self) -> Arc<LatencyObserver> {
+        let histogram =
+            |kind| self.0.transactions.get_or_create(&TransactionLabel { kind }).clone();
+        let (writes, reads) = (histogram("write"), histogram("read"));
+        Arc::new(move |kind, took| match kind {
+            TransactionKind::Write => writes.observe(took.as_secs_f64()),
+            TransactionKind::Read => reads.observe(took.as_secs_f64()),
+        })
+    }
+
+    /// Sets when the certificate in use ends, in seconds since 1970. Without TLS the gauge does not exist.
+    pub fn set_certificate_expiry(&self, file: &Path, expires_at: i64) {
+        let label = CertificateLabel { file: file.display().to_string() };
+        self.0.certificate_expiry.get_or_create(&label).set(expires_at);
     }
 
     /// Counts entries that the audit log lost.
@@ -175,6 +275,15 @@ impl Metrics {
     /// Counts an entry that the audit log left out.
     pub fn audit_left_out(&self) {
         self.0.audit_left_out.inc();
+    }
+
+    /// Makes the figures of a webhook appear, all of them nothing.
+    pub fn webhook_known(&self, webhook: &str) {
+        let label = WebhookLabel::of(webhook);
+        for counter in [&self.0.delivered, &self.0.failed, &self.0.dropped] {
+            let _ = counter.get_or_create(&label);
+        }
+        let _ = self.0.waiting.get_or_create(&label);
     }
 
     /// Counts a message that a webhook's receiver took.

@@ -16,6 +16,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio_rustls::TlsAcceptor;
+use x509_cert::der::Decode;
 
 use crate::config;
 
@@ -39,6 +40,8 @@ struct Loaded {
     key: Arc<CertifiedKey>,
     /// When the two files were last changed.
     changed: [SystemTime; 2],
+    /// When the certificate ends, in seconds since 1970.
+    expires_at: Option<i64>,
 }
 
 impl Tls {
@@ -65,6 +68,16 @@ impl Tls {
 
     pub(super) fn acceptor(&self) -> &TlsAcceptor {
         &self.acceptor
+    }
+
+    /// The file that the certificate comes from.
+    pub(crate) fn certificate(&self) -> &Path {
+        &self.current.certificate
+    }
+
+    /// When the certificate in use ends, in seconds since 1970.
+    pub(crate) fn expires_at(&self) -> Option<i64> {
+        self.current.loaded.read().unwrap_or_else(PoisonError::into_inner).expires_at
     }
 
     /// Reads the files again if they were changed.
@@ -116,5 +129,13 @@ fn load(certificate: &Path, key: &Path) -> anyhow::Result<Loaded> {
     key.keys_match().with_context(|| {
         format!("the private key is not that of the certificate {}", name(certificate))
     })?;
-    Ok(Loaded { key: Arc::new(key), changed })
+    let expires_at = key.cert.first().and_then(expiry);
+    Ok(Loaded { key: Arc::new(key), changed, expires_at })
+}
+
+/// When a certificate ends, in seconds since 1970; `None` where it says so in a way that is not understood.
+fn expiry(certificate: &CertificateDer<'_>) -> Option<i64> {
+    let certificate = x509_cert::Certificate::from_der(certificate).ok()?;
+    let ends = certificate.tbs_certificate().validity().not_after.to_unix_duration();
+    i64::try_from(ends.as_secs()).ok()
 }

@@ -24,3 +24,5 @@ mod revocation;
 mod rotation;
 mod secrets;
 mod visibility;
+
+pub(crate) use lures::self_signed_certificate;

@@ -10,6 +10,7 @@ mod house;
 mod identity;
 mod images;
 mod limits;
+mod monitoring;
 mod oci;
 mod ops;
 mod processes;

@@ -29,7 +29,7 @@ fn der(tag: u8, content: &[u8]) -> Vec<u8> {
 const SEQUENCE: u8 = 0x30;
 
 /// A certificate for a key, by that key. Its holder and issuer have no name, and it lasts from 2020 to 2049.
-pub(super) fn self_signed_certificate(key: &Key) -> Vec<u8> {
+pub(crate) fn self_signed_certificate(key: &Key) -> Vec<u8> {
     // 1.2.840.113549.1.1.11, sha256WithRSAEncryption, without parameters.
     let algorithm = b"\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0b\x05\x00";
     let pair = key.pair();

@@ -1,0 +1,57 @@
+//! The gauges of what the registry holds and what waits. A background job sets them.
+
+use engine::Capacity;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
+
+/// The gauges.
+#[derive(Default)]
+pub(super) struct CapacityGauges {
+    repositories: Gauge,
+    repository_bytes: Gauge,
+    open_uploads: Gauge,
+    waiting_reviews: Gauge,
+    due_reviews: Gauge,
+}
+
+impl CapacityGauges {
+    pub(super) fn register(&self, registry: &mut Registry) {
+        registry.register("repositories", "Repositories", self.repositories.clone());
+        registry.register_with_unit(
+            "stored",
+            "Sizes of all repositories together; a blob counts once in each that has it",
+            Unit::Bytes,
+            self.repository_bytes.clone(),
+        );
+        registry.register(
+            "uploads_open",
+            "Upload sessions that are not finished, up to a hundred thousand",
+            self.open_uploads.clone(),
+        );
+        registry.register(
+            "gc_queue",
+            "Reviews that wait in the queue of collection, up to a hundred thousand",
+            self.waiting_reviews.clone(),
+        );
+        registry.register(
+            "gc_queue_due",
+            "Reviews that are due and not done yet, up to a hundred thousand",
+            self.due_reviews.clone(),
+        );
+    }
+
+    pub(super) fn set(&self, capacity: &Capacity) {
+        let &Capacity {
+            repositories,
+            repository_bytes,
+            open_uploads,
+            waiting_reviews,
+            due_reviews,
+        } = capacity;
+        self.repositories.set(repositories);
+        self.repository_bytes.set(repository_bytes);
+        self.open_uploads.set(open_uploads);
+        self.waiting_reviews.set(waiting_reviews);
+        self.due_reviews.set(due_reviews);
+    }
+}

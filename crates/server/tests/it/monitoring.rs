@@ -1,0 +1,129 @@
+//! What `docs/monitoring` says of the figures, compared with what `/metrics` answers.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::attacks::self_signed_certificate;
+use crate::util::{Accounts, Backend, Client, Image, Receiver, Start, TestServer};
+
+fn documentation(file: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(file);
+    std::fs::read_to_string(path).expect("part of the documentation")
+}
+
+/// The figures that `/metrics` answers, as Prometheus names them.
+async fn figures(server: &TestServer) -> BTreeSet<String> {
+    let answer = Client::new(server.ops).get("/metrics").await.expect(200).text().into_owned();
+    let types = answer.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+    let named = types.map(|(name, kind)| match kind {
+        "counter" => format!("{name}_total"),
+        "info" => format!("{name}_info"),
+        "gauge" | "histogram" => name.to_owned(),
+        other => panic!("{name} is a {other}"),
+    });
+    named.collect()
+}
+
+/// Starts a server with TLS, by a certificate that ends with the year 2049.
+async fn with_tls(folder: &Path) -> TestServer {
+    let key = Accounts::start(Backend::Sqlite).await.owner_key;
+    let pem = |label: &str, der: &[u8]| {
+        format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", STANDARD.encode(der))
+    };
+    let private = STANDARD.decode(key.secret()).expect("base64");
+    let (certificate, secret) = (folder.join("tls.crt"), folder.join("tls.key"));
+    std::fs::write(&certificate, pem("CERTIFICATE", &self_signed_certificate(&key)))
+        .expect("writable");
+    std::fs::write(&secret, pem("PRIVATE KEY", &private)).expect("writable");
+    TestServer::start_with(Backend::Sqlite, |config| {
+        config.tls.certificate = certificate;
+        config.tls.key = secret;
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_page_the_rules_and_the_dashboard_name_what_is_measured() {
+    let receiver = Receiver::start().await;
+    let server = TestServer::start_with(Backend::Sqlite, |config| receiver.configure(config)).await;
+    Image::new(1).push(&server.admin(), ("p/r1/image", "1")).await;
+    receiver.taken(1).await;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let encrypted = with_tls(folder.path()).await;
+    let file = folder.path().join("tls.crt");
+    let line =
+        format!("berth_tls_certificate_expiry_seconds{{file=\"{}\"}} 2524607999", file.display());
+    encrypted.wait_for_metrics(&line).await;
+
+    let mut measured = figures(&server).await;
+    measured.extend(figures(&encrypted).await);
+    let page = documentation("monitoring.md");
+    let documented: BTreeSet<String> = page
+        .lines()
+        .filter_map(|line| Some(line.strip_prefix("| `")?.split_once('`')?.0.to_owned()))
+        .filter(|name| !name.starts_with('/'))
+        .collect();
+    assert_eq!(documented, measured);
+
+    for file in ["monitoring/alerts.yml", "monitoring/grafana-dashboard.json"] {
+        let text = documentation(file);
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let named = words.filter(|word| word.starts_with("berth_") || word.starts_with("process_"));
+        let mut found = 0;
+        for name in named {
+            let base = ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end));
+            assert!(measured.contains(base.unwrap_or(name)), "{file}: {name} is not measured");
+            found += 1;
+        }
+        assert!(found > 5, "{file} names {found} figures");
+    }
+}
+
+#[tokio::test]
+async fn figures_are_of_what_was_done() {
+    let server = TestServer::start(Backend::Sqlite).await;
+    let image = Image::new(1);
+    image.push(&server.admin(), ("p/r1/image", "1")).await;
+    server.admin().start_upload("p/r1/image").await;
+    server.admin().start_upload("p/r1/image").await;
+    let ops = Client::new(server.ops);
+    let answer = ops.get("/metrics").await.expect(200).text().into_owned();
+    let received: u64 = answer
+        .lines()
+        .find_map(|line| line.strip_prefix("berth_http_received_bytes_total{route=\"upload\"} "))
+        .expect("a push sends bytes")
+        .parse()
+        .expect("a number");
+    let pushed: usize = image.blobs.iter().map(|blob| blob.len()).sum();
+    assert_eq!(received, pushed as u64);
+    // Gauges of the whole registry are taken when a server starts, and every half minute.
+    let again = {
+        let mut server = server;
+        server.stop().await;
+        server.again(|_| ()).await
+    };
+    again.wait_for_metrics("berth_repositories 1").await;
+    again.wait_for_metrics("berth_uploads_open 2").await;
+    let version = format!("berth_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"));
+    again.wait_for_metrics(&version).await;
+}
+
+/// Whoever watches the server is not one of its clients.
+#[tokio::test]
+async fn probes_are_not_counted_with_requests() {
+    let server = TestServer::start(Backend::Sqlite).await;
+    let ops = Client::new(server.ops);
+    for path in ["/healthz", "/readyz", "/metrics"] {
+        ops.get(path).await.expect(200);
+    }
+    ops.get("/nothing").await.expect(404);
+    server.anonymous().get("/v2/").await.expect(401);
+    server.wait_for_metrics("berth_http_requests_total{route=\"ping\",status=\"401\"} 1").await;
+    let answer = ops.get("/metrics").await.expect(200).text().into_owned();
+    let counted: Vec<_> =
+        answer.lines().filter(|line| line.starts_with("berth_http_requests_total")).collect();
+    assert_eq!(counted.len(), 1, "{counted:?}");
+}
