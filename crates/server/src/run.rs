@@ -81,6 +81,7 @@ impl Server {
     pub async fn start(setup: Setup) -> anyhow::Result<Self> {
         let Setup { config, authenticate, dev_hosts, ephemeral, clock } = setup;
         let receivers = receivers(&config, &authenticate)?;
+        let tls = Tls::read(&config.tls)?;
         let Stores { data, meta, blobs, master } = open_stores(&config, ephemeral).await?;
         let metrics = Metrics::default();
         let meta = meta.observed_by(metrics.transaction_observer());
@@ -113,7 +114,6 @@ impl Server {
         });
         let (stop, stopped) = watch::channel(false);
         let mut listeners = JoinSet::new();
-        let tls = Tls::read(&config.tls)?;
         let router = api::registry(app.clone())?;
         let registry = Served { app: app.clone(), router, tls: tls.clone() };
         listeners.spawn(listen::serve(listener, registry, stopped.clone()));

@@ -14,7 +14,7 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
-use rustls::sign::CertifiedKey;
+use rustls::sign::{CertifiedKey, SigningKey};
 use tokio_rustls::TlsAcceptor;
 use x509_cert::der::Decode;
 
@@ -107,30 +107,59 @@ impl ResolvesServerCert for Current {
     }
 }
 
-fn changed(certificate: &Path, key: &Path) -> std::io::Result<[SystemTime; 2]> {
-    Ok([fs::metadata(certificate)?.modified()?, fs::metadata(key)?.modified()?])
+/// When the two files were last changed.
+fn changed(certificate: &Path, key: &Path) -> anyhow::Result<[SystemTime; 2]> {
+    let modified = |path: &Path| {
+        let modified = fs::metadata(path).and_then(|metadata| metadata.modified());
+        modified.with_context(|| format!("cannot read {}", path.display()))
+    };
+    Ok([modified(certificate)?, modified(key)?])
 }
 
 fn load(certificate: &Path, key: &Path) -> anyhow::Result<Loaded> {
-    let name = |path: &Path| path.display().to_string();
-    let changed = changed(certificate, key)
-        .with_context(|| format!("cannot read {} and {}", name(certificate), name(key)))?;
-    let chain: Result<Vec<_>, _> =
-        CertificateDer::pem_file_iter(certificate).and_then(|certificates| certificates.collect());
-    let chain = chain.with_context(|| format!("{} is no certificate", name(certificate)))?;
+    let changed = changed(certificate, key)?;
+    let name = certificate.display();
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem(certificate)?).collect();
+    let chain = chain.with_context(|| format!("{name} is no certificate"))?;
     if chain.is_empty() {
-        bail!("{} has no certificate in it", name(certificate));
+        bail!("{name} has no certificate in it");
     }
-    let private = PrivateKeyDer::from_pem_file(key)
-        .with_context(|| format!("{} is no private key", name(key)))?;
-    let signing = aws_lc_rs::sign::any_supported_type(&private)
-        .with_context(|| format!("{} cannot be used", name(key)))?;
+    let signing = private_key(key)?;
     let key = CertifiedKey::new(chain, signing);
-    key.keys_match().with_context(|| {
-        format!("the private key is not that of the certificate {}", name(certificate))
-    })?;
+    if key.keys_match().is_err() {
+        bail!("the private key is not that of the certificate {name}");
+    }
     let expires_at = key.cert.first().and_then(expiry);
     Ok(Loaded { key: Arc::new(key), changed, expires_at })
+}
+
+/// Reads a file that must be in PEM.
+fn pem(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let begins = b"-----BEGIN ";
+    if !bytes.windows(begins.len()).any(|window| window == begins) {
+        bail!(
+            "{} is not in PEM; where it is in DER, `openssl x509 -inform der` (a key: `openssl pkey -inform der`) \
+             converts it",
+            path.display()
+        );
+    }
+    Ok(bytes)
+}
+
+fn private_key(path: &Path) -> anyhow::Result<Arc<dyn SigningKey>> {
+    let name = path.display();
+    let bytes = pem(path)?;
+    let text = String::from_utf8_lossy(&bytes);
+    // PKCS #8 says it in the label, and OpenSSL's older form in a header.
+    if text.contains("BEGIN ENCRYPTED PRIVATE KEY") || text.contains("Proc-Type: 4,ENCRYPTED") {
+        bail!(
+            "{name} is encrypted with a passphrase; `openssl pkey -in {name} -out FILE` writes it without one"
+        );
+    }
+    let private = PrivateKeyDer::from_pem_slice(&bytes)
+        .map_err(|_| anyhow::anyhow!("{name} has no private key in it"))?;
+    aws_lc_rs::sign::any_supported_type(&private).with_context(|| format!("{name} cannot be used"))
 }
 
 /// When a certificate ends, in seconds since 1970; `None` where it says so in a way that is not understood.

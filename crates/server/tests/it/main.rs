@@ -15,5 +15,6 @@ mod oci;
 mod ops;
 mod processes;
 mod readers;
+mod startup;
 mod tables;
 mod util;
