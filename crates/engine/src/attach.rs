@@ -17,7 +17,7 @@ use model::reference::Reference;
 use serde_json::json;
 
 use crate::push::Named;
-use crate::{Admitted, Engine, EngineError, NewManifest, Push, RepoAccess};
+use crate::{Admitted, Engine, EngineError, Push, ReceivedManifest, RepoAccess};
 
 /// How many files one may have: as many as are shown of it.
 const MOST_FILES: usize = 100;
@@ -57,14 +57,18 @@ impl Engine {
         let empty = access.write_empty().await?;
         let bytes = manifest(&new, (&target, &sizes, &empty));
         let digest = Digest::of(&bytes);
-        let place = (&Reference::Digest(digest.clone()), Vec::new());
-        let manifest =
-            NewManifest::parse(bytes, Some(OCI_MANIFEST), place).map_err(|error| match error {
-                EngineError::ManifestInvalid(ManifestError::ArtifactType) => {
-                    EngineError::invalid("attachment.type", ManifestError::ArtifactType)
-                }
-                error => error,
-            })?;
+        let made = ReceivedManifest {
+            bytes,
+            content_type: Some(OCI_MANIFEST.to_owned()),
+            reference: Reference::Digest(digest.clone()),
+            tags: Vec::new(),
+        };
+        let manifest = self.read_manifest(made).await.map_err(|error| match error {
+            EngineError::ManifestInvalid(ManifestError::ArtifactType) => {
+                EngineError::invalid("attachment.type", ManifestError::ArtifactType)
+            }
+            error => error,
+        })?;
         let id = new.id.unwrap_or(AttachmentId::Digest(digest));
         let named = Named { id: id.clone(), namespace: new.namespace };
         access.put(manifest, Some(named)).await?;

@@ -21,6 +21,7 @@ mod immutability;
 mod leases;
 mod listing;
 mod operations;
+mod parsing;
 mod pull;
 mod push;
 mod receive;
@@ -56,7 +57,7 @@ pub use images::{ImageOrder, NameOrder, TagOf, Tags, VersionOrder};
 pub use listing::ListPage;
 pub use operations::new_operation_id;
 pub use pull::{Content, PulledManifest};
-pub use push::{NewManifest, PushedManifest};
+pub use push::{NewManifest, PushedManifest, ReceivedManifest};
 pub use receive::Body;
 pub use referrers::ReferrersPage;
 pub use repositories::{NewRepository, RepositoryChange};
@@ -127,6 +128,7 @@ pub struct Inner {
     clock: Arc<dyn Clock>,
     settings: Settings,
     budget: UploadBudget,
+    parsing: parsing::ParsingPlaces,
     pulls: usage::PullCounter,
     identity: identity::Identity,
     /// Names this process in leases.
@@ -153,6 +155,7 @@ impl Engine {
             blobs,
             clock,
             budget: UploadBudget::new(settings.upload_memory),
+            parsing: parsing::ParsingPlaces::default(),
             settings,
             pulls: usage::PullCounter::default(),
             identity: identity::Identity::new(master),

@@ -15,15 +15,30 @@ use model::reference::{Reference, Tag};
 
 use crate::access::Opened;
 use crate::tagging::point_tag;
-use crate::{EngineError, Push, RepoAccess};
+use crate::{Engine, EngineError, Push, RepoAccess};
 
 /// A config larger than this is not read for what lists show.
 const MAX_CONFIG_BYTES: u64 = 1 << 20;
+
+/// A manifest as a client sent it.
+#[derive(Debug)]
+pub struct ReceivedManifest {
+    /// Its bytes.
+    pub bytes: Bytes,
+    /// The request's Content-Type.
+    pub content_type: Option<String>,
+    /// The tag or digest that it was put under.
+    pub reference: Reference,
+    /// More tags that are to name it.
+    pub tags: Vec<Tag>,
+}
 
 /// A manifest that passed every check that needs nothing but what the client sent.
 #[derive(Debug)]
 pub struct NewManifest {
     manifest: Manifest,
+    /// Its annotations, as rows keep them.
+    annotations: String,
     digest: Digest,
     /// The bytes, which are stored as they are.
     bytes: Bytes,
@@ -32,27 +47,37 @@ pub struct NewManifest {
 }
 
 impl NewManifest {
-    /// Reads what was put under a tag or digest, with this Content-Type. `tags` are to name it too.
-    pub fn parse(
-        bytes: Bytes,
-        content_type: Option<&str>,
-        (reference, mut tags): (&Reference, Vec<Tag>),
-    ) -> Result<Self, EngineError> {
-        let manifest = Manifest::parse(&bytes, content_type)?;
+    /// Reads what a client sent. A long manifest takes a while: see [`Engine::read_manifest`].
+    pub fn parse(received: ReceivedManifest) -> Result<Self, EngineError> {
+        let ReceivedManifest { bytes, content_type, reference, mut tags } = received;
+        let mut manifest = Manifest::parse(&bytes, content_type.as_deref())?;
         let digest = match reference {
             Reference::Digest(expected) => {
                 let actual = Digest::of_with(expected.algorithm(), &bytes);
-                if actual != *expected {
-                    return Err(EngineError::DigestMismatch { expected: expected.clone(), actual });
+                if actual != expected {
+                    return Err(EngineError::DigestMismatch { expected, actual });
                 }
                 actual
             }
             Reference::Tag(tag) => {
-                tags.push(tag.clone());
+                tags.push(tag);
                 Digest::of(&bytes)
             }
         };
-        Ok(Self { manifest, digest, bytes, tags })
+        let annotations = serde_json::to_string(&std::mem::take(&mut manifest.annotations))
+            .expect("a map of strings is always JSON");
+        Ok(Self { manifest, annotations, digest, bytes, tags })
+    }
+}
+
+impl Engine {
+    /// Reads what a client sent, without keeping others waiting.
+    pub async fn read_manifest(
+        &self,
+        received: ReceivedManifest,
+    ) -> Result<NewManifest, EngineError> {
+        let length = received.bytes.len();
+        self.parsing.run(length, move || NewManifest::parse(received)).await?
     }
 }
 
@@ -84,13 +109,14 @@ impl RepoAccess<Push> {
         new: NewManifest,
         named: Option<Named>,
     ) -> Result<PushedManifest, EngineError> {
-        let NewManifest { manifest, digest, bytes, tags } = new;
+        let NewManifest { manifest, annotations, digest, bytes, tags } = new;
         let shown = self.shown(&manifest).await;
         let subject = manifest.subject.as_ref().map(|subject| subject.digest.clone());
         let write = Write {
             access: self.at.clone(),
             sizes: manifest.sizes(),
             manifest,
+            annotations,
             digest: digest.clone(),
             bytes,
             tags,
@@ -169,6 +195,7 @@ impl RepoAccess<Push> {
 struct Write {
     access: std::sync::Arc<Opened>,
     manifest: Manifest,
+    annotations: String,
     /// The blobs that it names, with the sizes that it states.
     sizes: BTreeMap<Digest, u64>,
     digest: Digest,
@@ -254,8 +281,6 @@ impl Write {
     }
 
     fn insert_version(&self, tx: &mut Tx<'_>, package: &Id) -> Result<Option<Id>, MetaError> {
-        let annotations = serde_json::to_string(&self.manifest.annotations)
-            .expect("a map of strings is always JSON");
         versions::insert(
             tx,
             &NewVersion {
@@ -267,7 +292,7 @@ impl Write {
                 image_bytes: self.image_bytes(),
                 artifact_type: self.manifest.artifact_type.as_deref(),
                 subject: self.manifest.subject.as_ref().map(|subject| &subject.digest),
-                annotations: &annotations,
+                annotations: &self.annotations,
                 platforms: &self.platforms(),
                 built_at: self.shown.created,
                 now: self.now,

@@ -3,6 +3,8 @@
 //! Bytes are stored and served as they came; what is read here serves to check them and to find what they
 //! name. A document that two readers could take for two different things is refused.
 
+mod fields;
+
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
@@ -10,7 +12,7 @@ use serde::de::IgnoredAny;
 
 use crate::config::Platform;
 use crate::digest::{Digest, DigestError};
-use crate::json::parse_strict;
+use crate::json;
 use crate::media_type::{self, Kind};
 
 /// The largest manifest: what OCI Distribution asks registries to accept at least, and clients read at most.
@@ -194,12 +196,12 @@ impl Manifest {
         if content_type.as_deref().is_some_and(media_type::is_schema_1) {
             return Err(ManifestError::Schema1);
         }
-        let raw: Raw =
-            parse_strict(bytes).map_err(|error| ManifestError::Json(error.to_string()))?;
+        let raw: Raw = json::parse_document(bytes, &fields::MANIFEST)
+            .map_err(|error| ManifestError::Json(json::describe(&error)))?;
         raw.check_schema()?;
         let media_type = raw.decide_media_type(content_type)?;
         let kind = Kind::of(&media_type)
-            .ok_or_else(|| ManifestError::UnknownMediaType(media_type.clone()))?;
+            .ok_or_else(|| ManifestError::UnknownMediaType(shown(&media_type)))?;
         raw.check_fields(kind, &media_type)?;
         let manifest = raw.convert(kind, media_type)?;
         manifest.check_descriptors()?;
@@ -259,6 +261,7 @@ impl Raw {
     fn decide_media_type(&self, content_type: Option<String>) -> Result<String, ManifestError> {
         match (content_type, self.media_type.clone().filter(|text| !text.is_empty())) {
             (Some(content_type), Some(stated)) if content_type != stated => {
+                let stated = shown(&stated);
                 Err(ManifestError::MediaTypeMismatch { stated, content_type })
             }
             (_, Some(stated)) => Ok(stated),
@@ -306,6 +309,11 @@ impl Raw {
             annotations: self.annotations.unwrap_or_default(),
         })
     }
+}
+
+/// As much of a client's text as an error repeats.
+fn shown(text: &str) -> String {
+    text.chars().take(MAX_ARTIFACT_TYPE).collect()
 }
 
 fn is_artifact_type(text: &str) -> bool {

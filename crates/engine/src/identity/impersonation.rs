@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use meta::accounts::{self, Key};
+use model::json;
 use model::permission::Permission;
 use model::principal::{AccountEmail, Principal};
 use model::resource::Resource;
@@ -91,19 +92,10 @@ impl Engine {
         payload: &str,
     ) -> Result<(String, String), EngineError> {
         let (_, key) = self.impersonate(caller, chain, "iam.serviceAccounts.signJwt").await?;
-        let claims: serde_json::Map<String, serde_json::Value> =
-            model::json::parse_strict(payload.as_bytes()).map_err(|error| {
-                EngineError::InvalidArgument { field: "payload", problem: error.to_string() }
-            })?;
-        let header = Header {
-            alg: "RS256".to_owned(),
-            typ: Some("JWT".to_owned()),
-            kid: Some(key.id.clone()),
-        };
-        let pair = self.open_key(&key)?;
-        let token =
-            jwt::encode(&header, &claims, |message| pair.sign(message)).map_err(|_| unusable())?;
-        Ok((key.id, token))
+        let (pair, key) = (self.open_key(&key)?, key.id);
+        let (length, payload, kid) = (payload.len(), payload.to_owned(), key.clone());
+        let token = self.parsing.run(length, move || sign_claims(&pair, kid, &payload)).await??;
+        Ok((key, token))
     }
 
     fn open_key(&self, key: &Key) -> Result<AccountKey, EngineError> {
@@ -166,6 +158,15 @@ impl Engine {
             })
             .await
     }
+}
+
+/// Returns a token with the claims that are in `payload`, signed by the key of that id.
+fn sign_claims(pair: &AccountKey, kid: String, payload: &str) -> Result<String, EngineError> {
+    let claims: serde_json::Map<String, serde_json::Value> =
+        json::parse_document(payload.as_bytes(), &jwt::CLAIMS)
+            .map_err(|error| EngineError::invalid("payload", json::describe(&error)))?;
+    let header = Header { alg: "RS256".to_owned(), typ: Some("JWT".to_owned()), kid: Some(kid) };
+    jwt::encode(&header, &claims, |message| pair.sign(message)).map_err(|_| unusable())
 }
 
 /// A delegate, in place of the caller. In `--dev` everybody may do everything, whoever they act as.

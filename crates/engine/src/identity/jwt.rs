@@ -6,11 +6,23 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use model::json::{ClientField, FieldTable, parse_document, parse_strict};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// The longest token that is looked at.
 const LONGEST: usize = 16 << 10;
+
+/// The registered claims (RFC 7519, section 4.1), which readers of tokens have structures for.
+pub(crate) static CLAIMS: FieldTable = FieldTable(&[
+    ClientField::plain("iss"),
+    ClientField::plain("sub"),
+    ClientField::plain("aud"),
+    ClientField::plain("exp"),
+    ClientField::plain("nbf"),
+    ClientField::plain("iat"),
+    ClientField::plain("jti"),
+]);
 
 /// Why a token was refused. The text is for the log: a client learns only that it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -45,8 +57,7 @@ impl<'t> Unverified<'t> {
         let (message, signature) = token.rsplit_once('.').ok_or(JwtError("it has no parts"))?;
         let (header, claims) = message.split_once('.').ok_or(JwtError("it has two parts"))?;
         let header = decode(header)?;
-        let header =
-            model::json::parse_strict(&header).map_err(|_| JwtError("its header is not plain"))?;
+        let header = parse_strict(&header).map_err(|_| JwtError("its header is not plain"))?;
         let signature = decode(signature)?;
         Ok(Self { header, message, claims, signature })
     }
@@ -66,7 +77,7 @@ impl<'t> Unverified<'t> {
     pub(crate) fn claims<C: DeserializeOwned>(&self) -> Result<C, JwtError> {
         let claims = decode(self.claims)?;
         // Owned types only, so that the bytes may go.
-        let value: serde_json::Value = model::json::parse_strict(&claims)
+        let value: serde_json::Value = parse_document(&claims, &CLAIMS)
             .map_err(|_| JwtError("its claims are not plain JSON"))?;
         serde_json::from_value(value).map_err(|_| JwtError("a claim is missing or of a wrong type"))
     }
@@ -137,12 +148,15 @@ mod tests {
             parsed.claims::<Claims>().is_ok()
         };
         assert!(read(r#"{"exp":9999999999}"#));
+        assert!(read(r#"{"exp":9999999999,"name":"a","Name":"b","act":{"Sub":"c"}}"#));
         for claims in [
             r#"{"exp":"9999999999"}"#,
             r#"{"exp":1e300}"#,
             r#"{"exp":1.5}"#,
             r#"{"exp":null}"#,
             r#"{"exp":1,"exp":2}"#,
+            r#"{"exp":1,"Exp":2}"#,
+            "{\"exp\":1,\"i\u{17f}s\":\"x\"}",
             "{}",
             "[]",
             "",

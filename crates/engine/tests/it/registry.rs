@@ -13,7 +13,7 @@ use blob::{DiskStore, MemoryStore};
 use bytes::Bytes;
 use engine::{
     Body, BodyError, Caller, Clock, Engine, EngineError, GcMode, MasterKey, NewManifest, Push,
-    RepoAccess, Rights, Settings, SystemClock, Target,
+    ReceivedManifest, RepoAccess, Rights, Settings, SystemClock, Target,
 };
 use futures_util::StreamExt;
 use meta::{Database, Id, Meta};
@@ -113,7 +113,8 @@ impl Registry {
         let digest = Digest::of(&bytes);
         let tags = tags.iter().map(|tag| tag.parse().expect("a tag")).collect();
         let reference = Reference::Digest(digest);
-        let new = NewManifest::parse(bytes, None, (&reference, tags)).expect("a manifest");
+        let received = ReceivedManifest { bytes, content_type: None, reference, tags };
+        let new = NewManifest::parse(received).expect("a manifest");
         self.open::<Push>().await.put_manifest(new).await.expect("all is there").digest
     }
 

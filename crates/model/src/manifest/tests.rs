@@ -59,7 +59,7 @@ fn an_image_is_no_index() {
 #[test]
 fn ambiguous_documents() {
     check(Some(OCI_MANIFEST), &image(r#","layers":[]"#), "stands twice");
-    check(Some(OCI_MANIFEST), &image(r#","Layers":[]"#), "stands twice");
+    check(Some(OCI_MANIFEST), &image(r#","Layers":[]"#), r#"must be spelled "layers""#);
     check(Some(OCI_MANIFEST), &image(r#","x":{"a":1,"a":1}"#), "stands twice");
     check(Some(OCI_MANIFEST), &image(r#","\u006cayers":[]"#), "stands twice");
     check(Some(OCI_MANIFEST), &format!("{} ", image("")), "Image");
@@ -68,6 +68,91 @@ fn ambiguous_documents() {
     check(Some(OCI_MANIFEST), "[]", "not valid");
     check(Some(OCI_MANIFEST), "", "not valid");
     check(Some(OCI_MANIFEST), "null", "not valid");
+}
+
+/// A key that clients take for a field and that is spelled otherwise is refused wherever that field stands, also where
+/// nothing stands under the right name, and where nothing here reads the field.
+#[test]
+fn fields_are_spelled_exactly() {
+    let refused = "must be spelled";
+    for key in [
+        "SchemaVersion",
+        "MediaType",
+        "ArtifactType",
+        "Config",
+        "layer\u{17f}",
+        "LAYERS",
+        "Manifests",
+        "manife\u{17f}ts",
+        "Subject",
+        "Annotation\u{17f}",
+        "Blobs",
+        "FsLayers",
+        "fSLayers",
+        "History",
+        "Signatures",
+        "Name",
+        "Tag",
+        "Architecture",
+    ] {
+        check(Some(OCI_MANIFEST), &image(&format!(r#","{key}":[]"#)), refused);
+        let index = format!(r#"{{"schemaVersion":2,"manifests":[],"{key}":[]}}"#);
+        check(Some(OCI_INDEX), &index, refused);
+    }
+    for key in [
+        "MediaType",
+        "Digest",
+        "dige\u{17f}t",
+        "Size",
+        "\u{17f}ize",
+        "URLs",
+        "Annotations",
+        "Data",
+        "Platform",
+        "ArtifactType",
+    ] {
+        let descriptor = format!(r#"{{"mediaType":"m","digest":"$D","size":5,"{key}":1}}"#);
+        let config = format!(r#"{{"schemaVersion":2,"config":{descriptor},"layers":[]}}"#);
+        check(Some(OCI_MANIFEST), &config, refused);
+        let layers = format!(r#"{{"schemaVersion":2,{CONFIG},"layers":[{descriptor}]}}"#);
+        check(Some(DOCKER_MANIFEST), &layers, refused);
+        let index = format!(r#"{{"schemaVersion":2,"manifests":[{descriptor}]}}"#);
+        check(Some(DOCKER_LIST), &index, refused);
+        check(Some(OCI_MANIFEST), &image(&format!(r#","subject":{descriptor}"#)), refused);
+    }
+    for key in
+        ["Architecture", "OS", "o\u{17f}", "OS.version", "os.Features", "Variant", "Features"]
+    {
+        let platform = format!(r#"{{"architecture":"a","os":"o","{key}":"x"}}"#);
+        let index = format!(
+            r#"{{"schemaVersion":2,"manifests":[{{"mediaType":"m","digest":"$D","size":5,"platform":{platform}}}]}}"#
+        );
+        check(Some(OCI_INDEX), &index, refused);
+    }
+}
+
+#[test]
+fn maps_are_maps() {
+    let both = r#"{"release":"1","Release":"2","relea\u017fe":"3"}"#;
+    check(Some(OCI_MANIFEST), &image(&format!(r#","annotations":{both}"#)), "Image");
+    let descriptor = format!(
+        r#"{{"mediaType":"m","digest":"$D","size":5,"annotations":{both},"x":{{"Size":1}}}}"#
+    );
+    let index = format!(r#"{{"schemaVersion":2,"manifests":[{descriptor}]}}"#);
+    check(Some(OCI_INDEX), &index, "Index");
+    // What no client reads holds any keys, those of manifests included.
+    let unknown = r#","x":{"Layers":[],"layers":[],"config":{"Digest":1}},"digest":1,"Digest":2"#;
+    check(Some(OCI_MANIFEST), &image(unknown), "Image");
+    check(Some(OCI_MANIFEST), &image(r#","annotations":{"a":"1","\u0061":"2"}"#), "stands twice");
+    check(Some(OCI_MANIFEST), &image(r#","x":[{"y":{"a":1,"a":2}}]"#), "stands twice");
+}
+
+#[test]
+fn objects_are_no_arrays() {
+    check(Some(OCI_INDEX), r#"[2,null,null,null,null,[],null,null]"#, "not valid");
+    let layer = r#"["m","$D",5,null,null]"#;
+    let layers = format!(r#"{{"schemaVersion":2,{CONFIG},"layers":[{layer}]}}"#);
+    check(Some(OCI_MANIFEST), &layers, "not valid");
 }
 
 #[test]

@@ -242,7 +242,9 @@ impl From<ManifestError> for OciError {
         let hint = match error {
             ManifestError::TooLarge => "push large annotations as a layer, or split the index",
             ManifestError::TooManyDescriptors(_) => "merge layers, or split the index",
-            ManifestError::Json(_) => "write plain JSON in UTF-8 that has no key twice",
+            ManifestError::Json(_) => {
+                "write plain JSON in UTF-8 that has no key twice, its fields spelled as specified"
+            }
             ManifestError::Schema1 => "skopeo copy --format v2s2 converts it",
             ManifestError::SchemaVersion => "set schemaVersion to 2",
             ManifestError::NoMediaType => "send the manifest's media type as Content-Type",

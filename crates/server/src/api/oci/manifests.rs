@@ -2,7 +2,9 @@
 
 use axum::body::Body;
 use axum::response::Response;
-use engine::{BodyError, Delete, EngineError, NewManifest, Pull, PulledManifest, Push, Target};
+use engine::{
+    BodyError, Delete, EngineError, Pull, PulledManifest, Push, ReceivedManifest, Target,
+};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION};
 use http::{HeaderValue, Method, StatusCode};
 use model::manifest::{MAX_BYTES, ManifestError};
@@ -81,7 +83,9 @@ async fn put(
     let whole = receive(&context, body).await?;
     let bytes = whole.bytes.clone();
     let named = tags.clone();
-    let new = NewManifest::parse(bytes, context.header(CONTENT_TYPE), (&reference, tags))?;
+    let content_type = context.header(CONTENT_TYPE).map(str::to_owned);
+    let received = ReceivedManifest { bytes, content_type, reference, tags };
+    let new = context.app.engine.read_manifest(received).await?;
     let access = match existing {
         Some(access) => access,
         None => context.open(target).await?,

@@ -76,6 +76,8 @@ on_both! {
             r#""\u006dediaType":"application/vnd.oci.image.index.v1+json","#,
             r#""annotations":{"a":"b","a":"c"},"#,
             r#""MediaType":"application/vnd.oci.image.index.v1+json","#,
+            r#""annotations":{"a":"b","\u0061":"c"},"#,
+            r#""x":[{"y":{"a":1,"a":1}}],"#,
         ] {
             let manifest = image.manifest.replacen('{', &format!("{{{extra}"), 1);
             put(&admin, OCI_MANIFEST, manifest).await.expect_error("400 MANIFEST_INVALID");
@@ -86,6 +88,89 @@ on_both! {
         let pulled = admin.get(&format!("/v2/{IMAGE}/manifests/x")).await.expect(200);
         assert_eq!(pulled.body, spaced);
         assert_eq!(pulled.header("docker-content-digest"), digest_of(&spaced));
+    }
+
+    /// Go's decoder takes `layerſ` for `layers`, and what stands last wins: the client would pull what was never looked at.
+    async fn attack_56_fields_are_spelled_as_they_are(server: TestServer) {
+        let admin = server.admin();
+        let image = Image::new(1);
+        image.push_blobs(&admin, IMAGE).await;
+        let refused = async |media_type: &str, manifest: String| {
+            let refused = put(&admin, media_type, manifest.clone()).await;
+            let message = refused.json()["errors"][0]["message"].to_string();
+            assert!(message.contains("must be spelled"), "{manifest}: {message}");
+            refused.expect_error("400 MANIFEST_INVALID");
+        };
+        let evil = r#"[{"mediaType":"x","digest":"sha256:$","size":1}]"#.replace('$', &"a".repeat(64));
+        for key in ["layer\u{17f}", r"layer\u017f", "LAYERS", "manife\u{17f}t\u{17f}", "Manifests", "fslayers", "Subject"] {
+            let first = image.manifest.replacen('{', &format!("{{\"{key}\":{evil},"), 1);
+            refused(OCI_MANIFEST, first).await;
+            let end = image.manifest.len() - 1;
+            let last = format!("{},\"{key}\":{evil}}}", &image.manifest[..end]);
+            refused(OCI_MANIFEST, last).await;
+            refused(OCI_INDEX, format!(r#"{{"schemaVersion":2,"manifests":[],"{key}":{evil}}}"#)).await;
+        }
+        // In the descriptors of an image, in those of an index and their platforms, and in a subject.
+        for key in ["dige\u{17f}t", r"Dige\u0073t", "\u{17f}ize", "URLs", "Data", "platForm"] {
+            let config = image.manifest.replacen("\"digest\"", &format!("\"{key}\":null,\"digest\""), 1);
+            refused(OCI_MANIFEST, config).await;
+            let mut named = image.descriptor();
+            named[key.replace(r"\u0073", "s")] = json!(null);
+            let index = json!({ "schemaVersion": 2, "manifests": [named] });
+            refused(OCI_INDEX, index.to_string()).await;
+            let subject = json!({ "schemaVersion": 2, "manifests": [], "subject": named });
+            refused(OCI_INDEX, subject.to_string()).await;
+        }
+        for key in ["o\u{17f}", "OS.features", "o\u{17f}.ver\u{17f}ion", "Variant", "Features"] {
+            let mut named = image.descriptor();
+            named["platform"] = json!({ "architecture": "a", "os": "b", key: null });
+            let index = json!({ "schemaVersion": 2, "manifests": [named] });
+            refused(OCI_INDEX, index.to_string()).await;
+        }
+    }
+
+    /// As `oras push --annotation` and `crane mutate` make them.
+    async fn keys_of_maps_may_differ_in_case(server: TestServer) {
+        let admin = server.admin();
+        let image = Image::new(1);
+        image.push_blobs(&admin, IMAGE).await;
+        let both = r#"{"release":"1","Release":"2","relea\u017fe":"3","Layers":"4"}"#;
+        for extra in [
+            format!(r#""annotations":{both},"#),
+            format!(r#""x-unknown":{{"layers":[],"Layers":[],"deeper":{both}}},"#),
+            r#""x-Unknown":1,"x-unknown":2,"#.to_owned(),
+        ] {
+            let manifest = image.manifest.replacen('{', &format!("{{{extra}"), 1);
+            put(&admin, OCI_MANIFEST, manifest.clone()).await.expect(201);
+            let pulled = admin.get(&format!("/v2/{IMAGE}/manifests/x")).await.expect(200);
+            assert_eq!(pulled.body, manifest);
+        }
+        let layer = image.manifest.replacen("\"size\"", &format!("\"annotations\":{both},\"size\""), 1);
+        put(&admin, OCI_MANIFEST, layer).await.expect(201);
+    }
+
+    /// To look at very many keys takes long, and nobody has a use for them.
+    async fn attack_57_a_manifest_has_a_bound_of_keys(server: TestServer) {
+        let admin = server.admin();
+        let keys = |count: usize| (0..count).map(|key| format!("\"{key}\":0")).collect::<Vec<_>>().join(",");
+        let index = |unknown: String| format!(r#"{{"schemaVersion":2,"manifests":[],"x":{unknown}}}"#);
+        put(&admin, OCI_INDEX, index(format!("{{{}}}", keys(90_000)))).await.expect(201);
+        for many in [format!("{{{}}}", keys(300_000)), format!("[{}]", vec![r#"{"a":0}"#; 300_000].join(","))] {
+            let refused = put(&admin, OCI_INDEX, index(many)).await;
+            let message = refused.json()["errors"][0]["message"].to_string();
+            assert!(message.contains("more than 100000 keys"), "{message}");
+            refused.expect_error("400 MANIFEST_INVALID");
+        }
+        // What is refused is not repeated at length.
+        let long = "a".repeat(1 << 20);
+        for manifest in [
+            format!(r#"{{"schemaVersion":"{long}"}}"#),
+            format!(r#"{{"schemaVersion":2,"mediaType":"{long}"}}"#),
+            format!(r#"{{"{long}":1,"{long}":2}}"#),
+        ] {
+            let refused = put(&admin, OCI_INDEX, manifest).await.expect_error("400 MANIFEST_INVALID");
+            assert!(refused.body.len() < 2_000, "{} bytes", refused.body.len());
+        }
     }
 
     async fn attack_57_no_document_is_too_strange(server: TestServer) {

@@ -271,10 +271,22 @@ on_both! {
                 "{what}"
             );
         }
-        let signed = owner
-            .post(&format!("/v1/{}:signJwt", name(&target.email)), &json!({ "payload": "[]" }))
-            .await;
-        signed.expect_google("400 INVALID_ARGUMENT");
+        let sign = async |payload: String| {
+            let path = format!("/v1/{}:signJwt", name(&target.email));
+            owner.post(&path, &json!({ "payload": payload })).await
+        };
+        let many: Vec<_> = (0..150_000).map(|key| format!("\"{key}\":0")).collect();
+        for payload in [
+            "[]".to_owned(),
+            r#"{"sub":"a","sub":"b"}"#.to_owned(),
+            r#"{"sub":"a","Sub":"b"}"#.to_owned(),
+            "{\"\u{17f}ub\":\"b\"}".to_owned(),
+            format!("{{{}}}", many.join(",")),
+        ] {
+            sign(payload).await.expect_google("400 INVALID_ARGUMENT");
+        }
+        let claims = format!(r#"{{"name":"a","Name":"b","x":{{"sub":1,"Sub":2}},"y":"{}"}}"#, "y".repeat(50_000));
+        sign(claims).await.expect(200);
         let blob = json!({ "payload": "aGVsbG8=" });
         let signed = owner
             .post(&format!("/v1/{}:signBlob", name(&target.email)), &blob)

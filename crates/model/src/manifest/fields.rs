@@ -1,0 +1,50 @@
+//! The fields that clients read of manifests, those that Berth does not read included.
+//!
+//! From the image specification 1.1, Docker's manifest formats, and the structures of go-containerregistry,
+//! containers/image, containerd, oras and regclient. Annotations are maps: their keys are nobody's fields.
+
+use crate::json::{ClientField, FieldTable};
+
+/// An image or an index. Readers that have to guess what it is look at all of these, those of Docker's schema 1 and
+/// of the withdrawn artifact manifest included.
+pub(super) static MANIFEST: FieldTable = FieldTable(&[
+    ClientField::plain("schemaVersion"),
+    ClientField::plain("mediaType"),
+    ClientField::plain("artifactType"),
+    ClientField::of("config", &DESCRIPTOR),
+    ClientField::of("layers", &DESCRIPTOR),
+    ClientField::of("manifests", &DESCRIPTOR),
+    ClientField::of("blobs", &DESCRIPTOR),
+    ClientField::of("subject", &DESCRIPTOR),
+    ClientField::plain("annotations"),
+    ClientField::plain("name"),
+    ClientField::plain("tag"),
+    ClientField::plain("architecture"),
+    ClientField::of("fsLayers", &SCHEMA_1_LAYER),
+    ClientField::of("history", &SCHEMA_1_HISTORY),
+    ClientField::plain("signatures"),
+]);
+
+static DESCRIPTOR: FieldTable = FieldTable(&[
+    ClientField::plain("mediaType"),
+    ClientField::plain("digest"),
+    ClientField::plain("size"),
+    ClientField::plain("urls"),
+    ClientField::plain("annotations"),
+    ClientField::plain("data"),
+    ClientField::of("platform", &PLATFORM),
+    ClientField::plain("artifactType"),
+]);
+
+static PLATFORM: FieldTable = FieldTable(&[
+    ClientField::plain("architecture"),
+    ClientField::plain("os"),
+    ClientField::plain("os.version"),
+    ClientField::plain("os.features"),
+    ClientField::plain("variant"),
+    ClientField::plain("features"),
+]);
+
+static SCHEMA_1_LAYER: FieldTable = FieldTable(&[ClientField::plain("blobSum")]);
+
+static SCHEMA_1_HISTORY: FieldTable = FieldTable(&[ClientField::plain("v1Compatibility")]);
