@@ -62,15 +62,19 @@ everybody() {
   run_page "Taking it back" remove-iam-policy-binding
   wait_for 10 as_nobody
 }
-# docker tries again, for most of a minute.
+# docker tries again for most of a minute what may pass, and says so; of this it knows that it does not.
 where_there_is_none() {
   export DOCKER_CONFIG=$work/docker-none
   login _json_key <"$data/owner-key.json"
   docker tag "$image" "$host/no-such-project/images/app:1"
-  says 'name unknown: Repository "images" not found' docker push "$host/no-such-project/images/app:1"
+  says 'name unknown: Project "no-such-project" not found' docker push "$host/no-such-project/images/app:1"
+  docker tag "$image" "$host/team-one/imagse/app:1"
+  says 'name unknown: Repository "imagse" not found' docker push "$host/team-one/imagse/app:1" >said
+  refused grep Retrying said
   docker tag "$image" "$host/team-one/images:1"
   says 'Missing image name. Pushes should be of the form docker push HOST-NAME/PROJECT-ID/REPOSITORY/IMAGE' \
-    docker push "$host/team-one/images:1"
+    docker push "$host/team-one/images:1" >said
+  refused grep Retrying said
   logout
 }
 with_what_is_no_key() {

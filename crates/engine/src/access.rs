@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use meta::repositories::{self, Repository};
-use meta::{MetaError, Tx, epochs, events, projects};
+use meta::{Tx, events};
 use model::artifact::PackageName;
 use model::name::{ImagePath, Location, RepositoryName};
 use model::permission::Permission;
@@ -74,6 +74,8 @@ pub struct Target {
     pub location: Location,
     /// Project, repository and image.
     pub path: ImagePath,
+    /// Whether the host is one of Container Registry's, which name the repository: pushes to them may make it.
+    pub on_registry_host: bool,
 }
 
 impl Target {
@@ -193,7 +195,7 @@ impl Engine {
     /// Loads the target's repository and proves that the caller may do `K` there.
     ///
     /// A repository that the caller may not see answers as one that does not exist: the same refusal.
-    /// A push by a caller who may create on push creates it.
+    /// A push creates it where pushes do, if the caller may create on push.
     pub async fn open<K: Kind>(
         &self,
         caller: &Caller,
@@ -202,7 +204,7 @@ impl Engine {
         match self.open_existing(caller, target).await? {
             Some(access) => Ok(access),
             None => {
-                let repository = self.create_on_push(caller, &target.repository()).await?;
+                let repository = self.create_on_push(caller, target).await?;
                 self.access(repository, caller, target)
             }
         }
@@ -219,11 +221,11 @@ impl Engine {
         match self.authorize::<K>(caller, &name, &path).await? {
             Some(repository) => Ok(Some(self.access(repository, caller, target)?)),
             None if K::PERMISSION == Permission::UPLOAD_ARTIFACTS
-                && self.may_create_on_push(caller, &name).await? =>
+                && self.creates_on_push(caller, target).await? =>
             {
                 Ok(None)
             }
-            None => Err(EngineError::RepositoryUnknown(name)),
+            None => Err(self.missing(name).await),
         }
     }
 
@@ -281,53 +283,6 @@ impl Engine {
         let name = name.clone();
         self.meta.point(move |tx| Ok(repositories::find(tx, &name)?)).await
     }
-
-    async fn may_create_on_push(
-        &self,
-        caller: &Caller,
-        name: &RepositoryName,
-    ) -> Result<bool, EngineError> {
-        let resource = Resource::Repository(name.clone());
-        self.may(caller, Permission::CREATE_ON_PUSH, &resource).await
-    }
-
-    async fn create_on_push(
-        &self,
-        caller: &Caller,
-        name: &RepositoryName,
-    ) -> Result<Repository, EngineError> {
-        // A manifest may have taken its time to come.
-        self.check_again(caller).await?;
-        let (name, principal) = (name.clone(), caller.principal.to_string());
-        let rights = caller.rights.clone();
-        let (sparse, now) = (self.settings.new_repositories_sparse, self.clock.now());
-        self.meta
-            .write(move |tx| {
-                match rights {
-                    Rights::All => projects::ensure(tx, name.project.as_str(), now)?,
-                    // A project is made by who may make one, not by a push to it.
-                    Rights::Policies if !is_active(tx, &name)? => {
-                        return Err(EngineError::RepositoryUnknown(name.clone()));
-                    }
-                    Rights::Policies | Rights::Listed(_) => {}
-                }
-                if repositories::insert(tx, &name, sparse, now)? {
-                    epochs::bump(tx, epochs::ACCESS)?;
-                    let event = events::Event {
-                        action: "create".to_owned(),
-                        principal: principal.clone(),
-                        resource: name.to_string(),
-                        tag: None,
-                        digest: None,
-                        occurred_at: now,
-                    };
-                    events::insert(tx, &event)?;
-                }
-                repositories::find(tx, &name)?
-                    .ok_or_else(|| EngineError::RepositoryUnknown(name.clone()))
-            })
-            .await
-    }
 }
 
 impl Engine {
@@ -347,7 +302,7 @@ impl Engine {
             repository: name.repository.clone(),
             image: image.clone(),
         };
-        let target = Target { location: name.location.clone(), path };
+        let target = Target { location: name.location.clone(), path, on_registry_host: false };
         let caller = admitted.caller().clone();
         let principal = caller.principal.to_string();
         let (name, webhooks) = (name.clone(), self.settings.webhooks.clone());
@@ -362,10 +317,6 @@ pub(crate) fn find_repository(
 ) -> Result<Repository, EngineError> {
     let unknown = || EngineError::ResourceUnknown(format!("Repository \"{name}\""));
     repositories::find(tx, name)?.ok_or_else(unknown)
-}
-
-fn is_active(tx: &mut Tx<'_>, name: &RepositoryName) -> Result<bool, MetaError> {
-    Ok(projects::find(tx, name.project.as_str())?.is_some_and(|project| project.active))
 }
 
 /// The only mode that is served yet.

@@ -231,7 +231,8 @@ impl CleanupRun {
             .parse()
             .map_err(|_| EngineError::Internal(format!("an image is named {package:?}")))?;
         let RepositoryName { project, location, repository } = self.name.clone();
-        let target = Target { location, path: ImagePath { project, repository, image } };
+        let path = ImagePath { project, repository, image };
+        let target = Target { location, path, on_registry_host: false };
         let caller = Caller::new(Principal::Anonymous, Rights::Listed(Vec::new()));
         let (repository, name) = (self.repository.clone(), self.name.clone());
         let (principal, webhooks) = (PRINCIPAL.to_owned(), self.engine.settings.webhooks.clone());

@@ -3,7 +3,7 @@
 use meta::MetaError;
 use model::digest::Digest;
 use model::manifest::ManifestError;
-use model::name::RepositoryName;
+use model::name::{ProjectId, RepositoryName};
 use model::permission::Permission;
 use model::reference::Reference;
 
@@ -54,6 +54,9 @@ pub enum EngineError {
     /// The caller may do this in the project, but there is no such repository.
     #[error("Repository \"{}\" not found", .0.repository)]
     RepositoryUnknown(RepositoryName),
+    /// The caller may do this everywhere, but there is no such project.
+    #[error("Project \"{0}\" not found")]
+    ProjectUnknown(ProjectId),
     /// The repository has no such image.
     #[error("image \"{0}\" not found")]
     ImageUnknown(String),

@@ -10,6 +10,7 @@ mod attachments;
 mod catalog;
 mod cleanup;
 mod clock;
+mod create_on_push;
 mod delete;
 mod error;
 mod events;
@@ -43,6 +44,7 @@ pub use cleanup::{
     Cleaned, CleanupMode, CleanupReport, CleanupRun, CleanupStep, PRINCIPAL as CLEANUP_PRINCIPAL,
 };
 pub use clock::{Clock, Micros, SystemClock, micros};
+pub use create_on_push::CreateOnPush;
 pub use delete::Tagged;
 pub use delete::several::DeleteMode;
 pub use error::{BodyError, EngineError};
@@ -85,6 +87,8 @@ pub use meta::{ErrorKind, LatencyObserver, TransactionKind};
 pub struct Settings {
     /// Whether a repository that appears on push accepts manifests that name missing content.
     pub new_repositories_sparse: bool,
+    /// Where a push makes the repository that it goes to.
+    pub create_on_push: CreateOnPush,
     /// How long something that nothing refers to is kept.
     pub gc_grace: Duration,
     /// How long a copy stays in the trash before its file is removed.
@@ -106,6 +110,7 @@ impl Default for Settings {
         const HOUR: Duration = Duration::from_secs(3600);
         Self {
             new_repositories_sparse: false,
+            create_on_push: CreateOnPush::default(),
             gc_grace: 24 * HOUR,
             trash_retention: HOUR,
             upload_expiry: 24 * HOUR,

@@ -98,7 +98,7 @@ impl Engine {
         (last, limit): (&str, usize),
     ) -> Result<NamePage, EngineError> {
         let repository = self.authorize::<Pull>(caller, name, &name.path()).await?;
-        let repository = repository.ok_or_else(|| EngineError::RepositoryUnknown(name.clone()))?;
+        let Some(repository) = repository else { return Err(self.missing(name.clone()).await) };
         let last = last.to_owned();
         self.meta
             .read(move |tx| {

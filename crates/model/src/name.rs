@@ -216,6 +216,13 @@ pub fn parse_repository_path(
     Ok(image.is_none().then_some((project, repository)))
 }
 
+/// Whether a path has only one or two components, as images' names have them, and names no image because of that.
+pub fn is_too_short(path: &str, implied: Option<&RepositoryId>) -> bool {
+    let is_short = path.split('/').count() <= 2;
+    let names_image = implied.is_some() && split_project(path).1.is_some();
+    is_short && !names_image && path.len() <= MAX_PATH && path.split('/').all(is_image_component)
+}
+
 type Parts<'a> = (ProjectId, RepositoryId, Option<&'a str>);
 
 fn split<'a>(path: &'a str, implied: Option<&RepositoryId>) -> Result<Parts<'a>, NameError> {
@@ -317,6 +324,34 @@ mod tests {
         let image = ImagePath::parse("p/a/b", Some(&gcr)).expect("valid");
         assert_eq!(image.path(), "p/gcr.io/a/b");
         assert_eq!(ImagePath::parse("p", Some(&gcr)), Err(NameError::MissingImage));
+    }
+
+    #[test]
+    fn paths_that_are_too_short() {
+        let gcr: RepositoryId = "gcr.io".parse().expect("one of the four");
+        for (path, anywhere, on_gcr) in [
+            ("p", true, true),
+            ("my_image", true, true),
+            ("0", true, true),
+            ("p/r", true, false),
+            ("library/my_image", true, false),
+            ("example.com/p", true, true),
+            ("p/r/i", false, false),
+            ("example.com/p/r", false, false),
+            ("", false, false),
+            ("/", false, false),
+            ("p/", false, false),
+            ("/r", false, false),
+            ("P", false, false),
+            ("p/R", false, false),
+            ("p/..", false, false),
+            ("../p", false, false),
+            ("p%2fr", false, false),
+            (&"a".repeat(256), false, false),
+        ] {
+            assert_eq!(is_too_short(path, None), anywhere, "{path}");
+            assert_eq!(is_too_short(path, Some(&gcr)), on_gcr, "{path} on gcr.io");
+        }
     }
 
     proptest! {

@@ -14,7 +14,7 @@ use model::name::Location;
 
 pub use settings::{
     Audit, AuditFile, Blobs, Cleanup, Config, Egress, Gc, Limits, Log, LogFormat, Metadata,
-    NewRepositories, Notification, OpsListen, Tls, Tokens,
+    NewRepositories, Notification, OnPush, OpsListen, Tls, Tokens,
 };
 pub use units::{Bytes, Span};
 
@@ -49,6 +49,7 @@ pub const KEYS: &[&str] = &[
     "cleanup.interval",
     "blobs.verify_after",
     "new_repositories.sparse",
+    "new_repositories.on_push",
     "notifications",
     "egress.allow",
 ];
@@ -115,6 +116,7 @@ impl Config {
     pub fn engine(&self) -> engine::Settings {
         engine::Settings {
             new_repositories_sparse: self.new_repositories.sparse,
+            create_on_push: self.new_repositories.on_push.into(),
             gc_grace: self.gc.grace.get(),
             trash_retention: self.gc.retention.get(),
             upload_expiry: self.gc.upload_expiry.get(),
@@ -173,6 +175,9 @@ mod tests {
         assert_eq!(config.gc.interval.get(), Duration::from_secs(300));
         let config = read("", &[("BERTH_NEW_REPOSITORIES_SPARSE", "true")]).expect("valid");
         assert!(config.new_repositories.sparse);
+        assert_eq!(config.new_repositories.on_push, OnPush::RegistryHosts);
+        let config = read("", &[("BERTH_NEW_REPOSITORIES_ON_PUSH", "always")]).expect("valid");
+        assert_eq!(config.new_repositories.on_push, OnPush::Always);
         let config = read("", &[("BERTH_OPS_LISTEN", "off")]).expect("valid");
         assert_eq!(config.ops_listen, OpsListen::Off);
         let webhook = "[{ name = \"w\", url = \"https://hooks.example.com/secret\" }]";
@@ -208,6 +213,8 @@ mod tests {
             ("audit", "file", "\"\""),
             ("tokens", "registry_lifetime", "\"59s\""),
             ("tokens", "registry_lifetime", "\"2h\""),
+            ("new_repositories", "on_push", "\"pkg.dev\""),
+            ("new_repositories", "on_push", "true"),
         ] {
             let error = read(&format!("[{table}]\n{key} = {value}"), &[]).expect_err("refused");
             assert!(error.contains(&format!("{table}.{key}")), "{error}");

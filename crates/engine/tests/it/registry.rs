@@ -90,7 +90,8 @@ impl Registry {
         let principal = "user:somebody@example.com".parse().expect("a principal");
         let caller = Caller::new(principal, Rights::All);
         let path = ImagePath::parse("p/r/image", None).expect("a path");
-        let target = Target { location: "us-west1".parse().expect("a location"), path };
+        let location = "us-west1".parse().expect("a location");
+        let target = Target { location, path, on_registry_host: false };
         self.engine.open(&caller, &target).await.expect("everything is allowed")
     }
 

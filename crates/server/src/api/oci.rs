@@ -6,6 +6,7 @@ mod manifests;
 mod path;
 mod query;
 mod referrers;
+mod short_path;
 mod tags;
 mod uploads;
 
@@ -19,6 +20,7 @@ use http::header::{AUTHORIZATION, HOST};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use model::host::{Place, is_host, without_port};
+use model::name::ImagePath;
 use tonic::Code;
 
 pub use error::OciError;
@@ -36,6 +38,8 @@ type Answer = Result<Response, OciError>;
 struct Context {
     app: App,
     caller: Caller,
+    /// The host that the request names.
+    host: String,
     place: Place,
     /// Whether the host is the one of Google's own images.
     marketplace: bool,
@@ -47,13 +51,17 @@ struct Context {
 }
 
 impl Context {
-    async fn new(app: App, parts: Parts, (host, trail): (&str, &Trail)) -> Result<Self, OciError> {
+    async fn new(
+        app: App,
+        parts: Parts,
+        (host, trail): (String, &Trail),
+    ) -> Result<Self, OciError> {
         let info = parts
             .extensions
             .get::<Arc<RequestInfo>>()
             .cloned()
             .expect("every request comes through the layer that adds this");
-        if !is_host(host) {
+        if !is_host(&host) {
             return Err(OciError::no_host());
         }
         let caller = app.authenticate.caller(&app.engine, &parts.headers, Surface::Registry).await;
@@ -66,21 +74,24 @@ impl Context {
         })?;
         trail.caller(&caller);
         info.set_principal(&caller.principal.to_string());
-        let place = app.domains.place(host);
-        let marketplace = without_port(host).eq_ignore_ascii_case("marketplace.gcr.io");
+        let place = app.domains.place(&host);
+        let marketplace = without_port(&host).eq_ignore_ascii_case("marketplace.gcr.io");
         let query = Query::new(parts.uri.query());
         let (method, headers) = (parts.method, parts.headers);
         let trail = trail.clone();
-        Ok(Self { app, caller, place, marketplace, query, method, headers, trail })
+        Ok(Self { app, caller, host, place, marketplace, query, method, headers, trail })
     }
 
     fn target(&self, image: &str) -> Result<Target, OciError> {
         if self.marketplace {
             return Err(OciError::marketplace());
         }
+        let implied = self.place.repository.as_ref();
         Ok(Target {
             location: self.place.location.clone(),
-            path: model::name::ImagePath::parse(image, self.place.repository.as_ref())?,
+            path: ImagePath::parse(image, implied)
+                .map_err(|error| short_path::refused(self, image, error))?,
+            on_registry_host: implied.is_some(),
         })
     }
 
@@ -141,7 +152,7 @@ where
     let (parts, body) = request.into_parts();
     let host = host(&parts);
     let base_url = app.base_url(&host);
-    let outcome = match Context::new(app, parts, (&host, attempt.trail())).await {
+    let outcome = match Context::new(app, parts, (host, attempt.trail())).await {
         Ok(context) => handler(context, body).await,
         Err(error) => Err(error),
     };

@@ -264,6 +264,7 @@ fn is_said_after(error: &EngineError) -> bool {
     matches!(
         error,
         EngineError::RepositoryUnknown(_)
+            | EngineError::ProjectUnknown(_)
             | EngineError::ResourceUnknown(_)
             | EngineError::Precondition(_)
             | EngineError::ModeNotServed(_)

@@ -230,6 +230,40 @@ pub struct Blobs {
 pub struct NewRepositories {
     /// Whether they accept manifests that name missing content.
     pub sparse: bool,
+    /// Where they appear.
+    pub on_push: OnPush,
+}
+
+/// Where repositories appear on push, by who may create them so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(try_from = "String")]
+pub enum OnPush {
+    /// On the hosts of Container Registry, as Google's do.
+    #[default]
+    RegistryHosts,
+    /// Everywhere.
+    Always,
+}
+
+impl TryFrom<String> for OnPush {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "gcr.io" => Ok(Self::RegistryHosts),
+            "always" => Ok(Self::Always),
+            _ => Err(format!("new_repositories.on_push is {text:?}, and must be gcr.io or always")),
+        }
+    }
+}
+
+impl From<OnPush> for engine::CreateOnPush {
+    fn from(setting: OnPush) -> Self {
+        match setting {
+            OnPush::RegistryHosts => Self::RegistryHosts,
+            OnPush::Always => Self::Always,
+        }
+    }
 }
 
 /// Who is told of changes.

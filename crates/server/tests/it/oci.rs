@@ -4,4 +4,5 @@ mod blobs;
 mod lists;
 mod manifests;
 mod referrers;
+mod typos;
 mod uploads;

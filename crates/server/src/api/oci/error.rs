@@ -317,8 +317,11 @@ impl From<EngineError> for OciError {
                 Self::bad_request("UNSUPPORTED", message, "use the API that has this")
             }
             EngineError::RepositoryUnknown(_) => {
-                let hint =
-                    "create the repository first, or push with a role that creates it on push";
+                let hint = "check the name, or create the repository first: only pushes to gcr.io hosts make it";
+                Self::not_found("NAME_UNKNOWN", message, hint)
+            }
+            EngineError::ProjectUnknown(_) => {
+                let hint = "check the name, or create the project first";
                 Self::not_found("NAME_UNKNOWN", message, hint)
             }
             EngineError::ImageUnknown(_) => {

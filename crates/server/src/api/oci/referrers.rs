@@ -22,7 +22,9 @@ pub(super) async fn list(context: Context, image: &str, digest: &str) -> Answer 
     let page = match context.open::<Pull>(&target).await {
         Ok(access) => access.referrers(&subject, artifact_type, last.as_ref()).await?,
         // Nothing refers to anything there yet; a registry with referrers says so without an error.
-        Err(EngineError::RepositoryUnknown(_)) => ReferrersPage::default(),
+        Err(EngineError::RepositoryUnknown(_) | EngineError::ProjectUnknown(_)) => {
+            ReferrersPage::default()
+        }
         Err(error) => return Err(error.into()),
     };
     let manifests = page.referrers.iter().map(Line::new).collect();

@@ -10,7 +10,7 @@ use model::paging::page_size;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::{Answer, Context, OciError, allow};
+use super::{Answer, Context, OciError, allow, short_path};
 
 /// Tags as OCI Distribution lists them, with the three fields more that Google's clients read.
 #[derive(Serialize)]
@@ -45,7 +45,9 @@ pub(super) async fn list(context: Context, image: &str) -> Answer {
 /// The images of a repository, where the name goes no further than it.
 async fn list_repository(context: &Context, path: &str) -> Result<Option<Response>, OciError> {
     let implied = context.place.repository.as_ref();
-    let Some((project, repository)) = parse_repository_path(path, implied)? else {
+    let parsed = parse_repository_path(path, implied);
+    let parsed = parsed.map_err(|error| short_path::refused(context, path, error))?;
+    let Some((project, repository)) = parsed else {
         return Ok(None);
     };
     let name = RepositoryName { project, location: context.place.location.clone(), repository };

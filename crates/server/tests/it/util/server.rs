@@ -12,7 +12,7 @@ use model::name::RepositoryName;
 use model::permission::Permission;
 use model::scope::{Action, Entry, Scope};
 use server::auth::Authenticate;
-use server::config::{Config, OpsListen};
+use server::config::{Config, OnPush, OpsListen};
 use server::run::{Server, Setup};
 use tempfile::TempDir;
 
@@ -207,6 +207,8 @@ impl TestServer {
             data: folder.path().join("data"),
             ..Config::default()
         };
+        // Most tests push into repositories that nobody made; `oci::typos` has those of the default.
+        config.new_repositories.on_push = OnPush::Always;
         if let Backend::Postgres(url) = &backend {
             config.database.clone_from(url);
         }

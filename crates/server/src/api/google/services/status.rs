@@ -49,6 +49,7 @@ impl From<EngineError> for GoogleError {
             }
             EngineError::ResourceUnknown(_)
             | EngineError::RepositoryUnknown(_)
+            | EngineError::ProjectUnknown(_)
             | EngineError::ImageUnknown(_)
             | EngineError::BlobUnknown(_)
             | EngineError::ManifestUnknown(_)
