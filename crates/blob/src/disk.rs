@@ -7,7 +7,7 @@ mod read;
 mod write;
 
 use std::fs::File;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,6 +16,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rustix::fs::{self, AtFlags, FileType, FlockOperation, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
 use tokio::time::{Instant, sleep};
 
 use crate::hashing::blocking;
@@ -26,6 +27,8 @@ use write::FileClaim;
 /// How long a claim waits for another writer, and how often it looks.
 const PATIENCE: Duration = Duration::from_secs(3);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Descriptors that no copy takes: clients decide how many copies are open, and the database needs some.
+const KEPT_DESCRIPTORS: RawFd = 32;
 
 /// A folder of copies.
 #[derive(Clone)]
@@ -36,6 +39,8 @@ struct Folder {
     blobs: OwnedFd,
     failed: AtomicBool,
     buffers: Buffers,
+    /// The first descriptor that no copy takes. The kernel gives the lowest that is free.
+    kept_from: RawFd,
 }
 
 impl DiskStore {
@@ -55,7 +60,8 @@ impl DiskStore {
             File::open(data)?.sync_all()?;
         }
         let (failed, buffers) = (AtomicBool::new(false), Buffers::default());
-        Ok(Self(Arc::new(Folder { blobs, failed, buffers })))
+        let kept_from = kept_from();
+        Ok(Self(Arc::new(Folder { blobs, failed, buffers, kept_from })))
     }
 }
 
@@ -123,6 +129,12 @@ impl Folder {
             if flags.contains(OFlags::CREATE) { Mode::RUSR | Mode::WUSR } else { Mode::empty() };
         let resolve = resolve | ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
         let file = fs::openat2(&self.blobs, name(id), flags, mode, resolve)?;
+        if file.as_raw_fd() >= self.kept_from {
+            if flags.contains(OFlags::CREATE) {
+                fs::unlinkat(&self.blobs, name(id), AtFlags::empty())?;
+            }
+            return Err(BlobError::TooManyFiles);
+        }
         let kind = FileType::from_raw_mode(fs::fstat(&file)?.st_mode);
         if kind == FileType::RegularFile { Ok(file.into()) } else { Err(BlobError::NotAFile) }
     }
@@ -174,6 +186,12 @@ impl Folder {
         let folder = fs::openat(&self.blobs, folder_name(id), flags, Mode::empty())?;
         self.synced(fs::fsync(folder))
     }
+}
+
+fn kept_from() -> RawFd {
+    let limit = getrlimit(Resource::Nofile).current;
+    let limit = limit.and_then(|limit| RawFd::try_from(limit).ok()).unwrap_or(RawFd::MAX);
+    (limit - KEPT_DESCRIPTORS).max(limit / 2)
 }
 
 fn folder_name(id: CopyId) -> String {

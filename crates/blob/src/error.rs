@@ -1,6 +1,7 @@
 //! What can go wrong with bytes.
 
 use model::digest::Digest;
+use rustix::io::Errno;
 
 /// Why a store could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +24,9 @@ pub enum BlobError {
     /// A sync failed, now or before.
     #[error("the store failed to sync and takes no writes until a restart")]
     Unhealthy,
+    /// The process has as many files open as it may.
+    #[error("too many files are open")]
+    TooManyFiles,
     /// Something that is not a plain file stands where the copy should be.
     #[error("the copy's place holds something that is no plain file")]
     NotAFile,
@@ -34,6 +38,10 @@ pub enum BlobError {
 impl From<std::io::Error> for BlobError {
     fn from(error: std::io::Error) -> Self {
         use std::io::ErrorKind;
+        let number = error.raw_os_error().map(Errno::from_raw_os_error);
+        if matches!(number, Some(Errno::MFILE | Errno::NFILE)) {
+            return Self::TooManyFiles;
+        }
         match error.kind() {
             ErrorKind::NotFound => Self::NotFound,
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::Full,
@@ -42,11 +50,11 @@ impl From<std::io::Error> for BlobError {
     }
 }
 
-impl From<rustix::io::Errno> for BlobError {
-    fn from(error: rustix::io::Errno) -> Self {
+impl From<Errno> for BlobError {
+    fn from(error: Errno) -> Self {
         match error {
             // A symbolic link where none may be.
-            rustix::io::Errno::LOOP => Self::NotAFile,
+            Errno::LOOP => Self::NotAFile,
             other => std::io::Error::from(other).into(),
         }
     }

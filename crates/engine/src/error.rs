@@ -181,7 +181,9 @@ impl From<blob::BlobError> for EngineError {
         match error {
             blob::BlobError::Busy => Self::UploadBusy,
             blob::BlobError::Full => Self::StorageFull,
-            blob::BlobError::Unhealthy => Self::Unavailable(error.to_string()),
+            blob::BlobError::Unhealthy | blob::BlobError::TooManyFiles => {
+                Self::Unavailable(error.to_string())
+            }
             other => Self::Internal(other.to_string()),
         }
     }

@@ -7,8 +7,11 @@ mod operator;
 mod serve;
 mod token;
 
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::mpsc;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -60,6 +63,16 @@ impl Source {
     }
 }
 
+/// Writes a text, but does not wait for ever: perhaps nobody reads it, and signals shall still end the process.
+fn said(mut out: impl Write + Send + 'static, text: Vec<u8>) -> io::Result<()> {
+    const PATIENCE: Duration = Duration::from_secs(1);
+    let (done, written) = mpsc::channel();
+    std::thread::Builder::new().name("said".to_owned()).spawn(move || {
+        let _ = done.send(out.write_all(&text).and_then(|()| out.flush()));
+    })?;
+    written.recv_timeout(PATIENCE).unwrap_or(Ok(()))
+}
+
 /// For a shell, whatever it holds.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
@@ -83,7 +96,8 @@ pub fn main() -> ExitCode {
     match outcome {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("berth: {error:#}");
+            let text = format!("berth: {error:#}\n");
+            let _ = said(io::stderr(), text.into_bytes());
             ExitCode::FAILURE
         }
     }

@@ -1,5 +1,7 @@
 //! Sockets: accepting connections, what a slow client may cost, and stopping gently.
 
+pub mod descriptors;
+mod entrance;
 mod readers;
 pub mod tls;
 
@@ -16,19 +18,22 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
+use rustix::net::{RecvFlags, recv};
 use tls::Tls;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, Interest};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::api::App;
 use crate::layer::observe;
+pub(crate) use entrance::or_pause;
+use entrance::{Accepted, Entrance};
 use readers::{Seen, Watch};
 
 /// How HTTP/2 connections begin.
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const PREFACE: [u8; 24] = *b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// A reader may pause for longer than a writer: it may be busy with what it has got.
 const READER_PATIENCE: u32 = 4;
 /// Looks that an unused connection gets to end gently.
@@ -47,25 +52,36 @@ pub struct Served {
     pub router: Router,
     /// What encrypts the connections, if anything.
     pub tls: Option<Tls>,
+    /// The people whom the listener is for.
+    pub whose: Whose,
+}
+
+/// The people whom a listener is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// Clients of the registry, strangers among them.
+    Clients,
+    /// Operators, and what runs on this machine. They have places that clients cannot take.
+    Operators,
 }
 
 /// Serves a router until `stop` says so, and then until what runs is over or `drain` has passed.
 pub async fn serve(
     listener: TcpListener,
-    Served { app, router, tls }: Served,
+    Served { app, router, tls, whose }: Served,
     mut stop: watch::Receiver<bool>,
 ) {
     let limits = app.limits.clone();
-    let room = Arc::new(Semaphore::new(limits.connections));
+    let entrance = Entrance::new(whose, &app, &listener);
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
             biased;
             _ = stop.wait_for(|stop| *stop) => break,
             Some(_) = connections.join_next() => continue,
-            accepted = accept(&listener, &room) => accepted,
+            accepted = entrance.accept(&listener) => accepted,
         };
-        let Some((stream, peer, place)) = accepted else { continue };
+        let Some(Accepted { stream, peer, place }) = accepted else { continue };
         let connection = Connection {
             app: app.clone(),
             router: router.clone(),
@@ -86,28 +102,6 @@ pub async fn serve(
     if tokio::time::timeout(limits.drain_timeout.get(), drained).await.is_err() {
         tracing::warn!("connections were cut: they did not end within the drain time");
         connections.shutdown().await;
-    }
-}
-
-type Accepted = (TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit);
-
-/// Waits for room, then for a connection. `None`: this one failed, others may come.
-async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> Option<Accepted> {
-    let place = room.clone().acquire_owned().await.expect("this semaphore is never closed");
-    let (stream, peer) = or_pause(listener.accept()).await?;
-    Some((stream, peer, place))
-}
-
-/// What was accepted. `None`: this connection failed, others may come.
-pub(crate) async fn or_pause<T>(accepted: impl Future<Output = io::Result<T>>) -> Option<T> {
-    match accepted.await {
-        Ok(connection) => Some(connection),
-        Err(error) => {
-            // Out of file descriptors, most likely: without a pause this would spin.
-            tracing::warn!(%error, "cannot accept a connection: {error}");
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            None
-        }
     }
 }
 
@@ -239,18 +233,25 @@ fn set_patience(stream: &TcpStream, patience: Duration) -> io::Result<()> {
     Ok(rustix::net::sockopt::set_tcp_user_timeout(stream, millis)?)
 }
 
-/// Looks at a connection's first bytes without taking them.
+/// Looks at a connection's first bytes without taking them. While they are only a part of the preface, this sleeps until
+/// more comes.
 async fn is_http2(stream: &TcpStream) -> io::Result<bool> {
-    let mut start = [0; PREFACE.len()];
+    let peek = || {
+        let mut start = [0; PREFACE.len()];
+        let (_, length) = recv(stream, &mut start, RecvFlags::PEEK | RecvFlags::DONTWAIT)?;
+        let is_part = (1..PREFACE.len()).contains(&length) && PREFACE.starts_with(&start[..length]);
+        // What is there would be seen again at once: so it is treated as if nothing were.
+        if is_part { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(start == PREFACE) }
+    };
     loop {
-        let length = stream.peek(&mut start).await?;
-        if length == 0 || start[..length] != PREFACE[..length] {
-            return Ok(false);
+        let ready = stream.ready(Interest::READABLE).await?;
+        match stream.try_io(Interest::READABLE, peek) {
+            // Nothing more will come.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && ready.is_read_closed() => {
+                return Ok(false);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            decided => return decided,
         }
-        if length == PREFACE.len() {
-            return Ok(true);
-        }
-        // Part of the preface: what is there would be seen again at once.
-        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

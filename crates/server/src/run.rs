@@ -30,7 +30,7 @@ use crate::jobs;
 use crate::layer::metrics::Metrics;
 use crate::layer::whole::Bodies;
 use crate::listen::tls::Tls;
-use crate::listen::{self, Served};
+use crate::listen::{self, Served, Whose};
 use crate::notifications::Receiver;
 
 /// What a server is started with.
@@ -115,13 +115,13 @@ impl Server {
         let (stop, stopped) = watch::channel(false);
         let mut listeners = JoinSet::new();
         let router = api::registry(app.clone())?;
-        let registry = Served { app: app.clone(), router, tls: tls.clone() };
+        let registry = Served { app: app.clone(), router, tls: tls.clone(), whose: Whose::Clients };
         listeners.spawn(listen::serve(listener, registry, stopped.clone()));
         let mut serve_plain = async |at, router| {
             let OpsListen::At(address) = at else { return anyhow::Ok(None) };
             let listener = bind(address).await?;
             let address = listener.local_addr()?;
-            let served = Served { app: app.clone(), router, tls: None };
+            let served = Served { app: app.clone(), router, tls: None, whose: Whose::Operators };
             listeners.spawn(listen::serve(listener, served, stopped.clone()));
             Ok(Some(address))
         };
@@ -158,7 +158,9 @@ impl Server {
         }
         // A disk or a database that hangs must not keep the process; one that works needs no second.
         let rest = || deadline.max(Instant::now() + Duration::from_secs(1));
-        self.app.audit.flush(rest()).await;
+        // A few thousand short lines: whatever takes them at all has them by then.
+        let soon = Instant::now() + Duration::from_secs(5);
+        self.app.audit.flush(rest().min(soon)).await;
         if timeout_at(rest(), self.app.engine.close()).await.is_err() {
             tracing::warn!(
                 "the database was not closed within the drain time: pull counts of the last seconds may be lost"

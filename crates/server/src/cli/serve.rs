@@ -10,11 +10,12 @@ use clap::Args;
 use engine::SystemClock;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Source, word};
+use super::{Source, said, word};
 use crate::api::metadata_server;
 use crate::auth::Authenticate;
 use crate::config::{Config, OpsListen};
 use crate::layer::log;
+use crate::listen::descriptors;
 use crate::run::{FirstOwner, Server, Setup};
 
 /// Run the registry.
@@ -64,7 +65,8 @@ impl Serve {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let config = self.settings()?;
         self.check(&config)?;
-        log::start(&config.log)?;
+        let log = log::start(&config.log)?;
+        descriptors::raise_limit();
         if let OpsListen::At(ops) = config.ops_listen
             && !ops.ip().is_loopback()
         {
@@ -82,6 +84,7 @@ impl Serve {
         let served = runtime.block_on(self.serve(config));
         // Whatever still hashes or waits for a disk would be waited for. What was answered is on disk already.
         runtime.shutdown_background();
+        log.flush();
         served.map(|()| ExitCode::SUCCESS)
     }
 
@@ -146,7 +149,9 @@ impl Serve {
             clock: Arc::new(SystemClock),
         })
         .await?;
-        banner(&server, &dev_hosts, (&kept, &location, &env))?;
+        let mut text = Vec::new();
+        banner(&mut text, (&server, &dev_hosts), (&kept, &location, &env))?;
+        said(std::io::stdout(), text)?;
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
@@ -210,27 +215,25 @@ fn first_start(
 
 /// What was started, and the next commands to type.
 fn banner(
-    server: &Server,
-    names: &[String],
+    out: &mut impl Write,
+    (server, names): (&Server, &[String]),
     (kept, location, env): (&str, &str, &str),
 ) -> std::io::Result<()> {
-    let mut out = std::io::stdout().lock();
     let version = env!("CARGO_PKG_VERSION");
     if server.is_dev() {
         writeln!(out, "Berth {version} serves http://{}", reachable(server.listen))?;
-        development(&mut out, server.listen, names)?;
+        development(out, server.listen, names)?;
     } else {
         writeln!(out, "Berth {version} serves {}", server.origin.external_url)?;
     }
     if let Some(owner) = &server.owner {
-        first_start(&mut out, owner, (&server.origin.external_url, location, env))?;
+        first_start(out, owner, (&server.origin.external_url, location, env))?;
     }
     if let Some(ops) = server.ops.map(reachable) {
         writeln!(out, "Health and metrics: http://{ops}/readyz, http://{ops}/metrics")?;
     }
     writeln!(out, "Keeps in: {kept}")?;
-    writeln!(out, "Stop it with Ctrl-C.")?;
-    out.flush()
+    writeln!(out, "Stop it with Ctrl-C.")
 }
 
 /// Where this machine reaches a listener: who listens everywhere listens on loopback too.

@@ -1,5 +1,7 @@
 //! The log: how it looks, and the one line that every request leaves in it.
 
+mod queue;
+
 use std::fmt::{self, Write};
 use std::io::IsTerminal;
 use std::net::SocketAddr;
@@ -17,13 +19,30 @@ use tracing_subscriber::fmt::format::debug_fn;
 use super::exchange::{CLIENT_LEFT, Outcome};
 use super::{PROBE, RequestInfo};
 use crate::config::{Log, LogFormat};
+use queue::LineQueue;
+pub(super) use queue::dropped_lines;
 
-/// Starts writing the log to standard error.
-pub fn start(settings: &Log) -> anyhow::Result<()> {
+/// The longest method and principal that a line shows.
+const MAX_METHOD: usize = 32;
+const MAX_PRINCIPAL: usize = 320;
+
+/// A log that was started.
+pub struct StartedLog(LineQueue);
+
+impl StartedLog {
+    /// Waits until the lines so far are written, but not for ever: perhaps nobody reads them.
+    pub fn flush(&self) {
+        self.0.flush(Duration::from_secs(1));
+    }
+}
+
+/// Starts writing the log to standard error. Panics are lines of it, too.
+pub fn start(settings: &Log) -> anyhow::Result<StartedLog> {
     let filter = EnvFilter::builder().parse(&settings.level).context("log.level")?;
+    let queue = LineQueue::start(settings.format).context("cannot start the log")?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(queue.clone())
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false);
     let started = match settings.format {
@@ -36,7 +55,10 @@ pub fn start(settings: &Log) -> anyhow::Result<()> {
             .try_init(),
         LogFormat::Json => log.json().flatten_event(true).with_current_span(false).try_init(),
     };
-    started.map_err(|error| anyhow::anyhow!("cannot start the log: {error}"))
+    started.map_err(|error| anyhow::anyhow!("cannot start the log: {error}"))?;
+    // The standard library's hook writes to standard error itself, and waits for whoever reads it.
+    std::panic::set_hook(Box::new(|panic| tracing::error!("a thread broke: {panic}")));
+    Ok(StartedLog(queue))
 }
 
 /// What is written about a request when it is over.
@@ -80,9 +102,11 @@ impl Record {
         }
         let id = self.id();
         let Self { peer, method, path, user_agent, info, received } = self;
+        let method = start_of(method.as_str(), MAX_METHOD);
         let status = status.as_u16();
         let duration_ms = took.as_secs_f64() * 1000.0;
         let principal = info.principal.get().map_or("-", String::as_str);
+        let principal = start_of(principal, MAX_PRINCIPAL);
         let cut = match (outcome.complete, status) {
             (true, _) => "",
             (false, CLIENT_LEFT) => ", client left",
@@ -90,7 +114,7 @@ impl Record {
         };
         tracing::info!(
             request.id = id,
-            http.method = %method,
+            http.method = method,
             http.path = path,
             http.status = status,
             duration_ms,
@@ -104,6 +128,10 @@ impl Record {
             bytes = outcome.bytes.max(received.load(Ordering::Relaxed)),
         );
     }
+}
+
+fn start_of(text: &str, most: usize) -> &str {
+    &text[..text.floor_char_boundary(most)]
 }
 
 /// Cut to what a line can bear.

@@ -34,6 +34,7 @@ struct Inner {
     received: Family<RouteLabel, Counter>,
     running: Gauge<i64>,
     connections: Gauge<i64>,
+    refused: Family<ReasonLabel, Counter>,
     collected: Counter<u64, AtomicU64>,
     collected_bytes: Counter<u64, AtomicU64>,
     capacity: CapacityGauges,
@@ -94,6 +95,11 @@ impl WebhookLabel {
     }
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: &'static str,
+}
+
 /// Lowers its gauge when it is dropped.
 pub struct Running(Gauge<i64>);
 
@@ -121,6 +127,7 @@ impl Default for Metrics {
             received: Family::default(),
             running: Gauge::default(),
             connections: Gauge::default(),
+            refused: Family::default(),
             collected: Counter::default(),
             collected_bytes: Counter::default(),
             capacity: CapacityGauges::default(),
@@ -160,6 +167,11 @@ impl Default for Metrics {
         );
         registry.register("http_connections", "Open connections", inner.connections.clone());
         registry.register(
+            "http_connections_refused",
+            "Connections that were closed at once, by the reason",
+            inner.refused.clone(),
+        );
+        registry.register(
             "gc_files",
             "Files that this process removed from the trash",
             inner.collected.clone(),
@@ -194,6 +206,11 @@ impl Default for Metrics {
             inner.audit_left_out.clone(),
         );
         registry.register(
+            "log_dropped",
+            "Lines of the log that were not read in time, or could not be written",
+            super::log::dropped_lines(),
+        );
+        registry.register(
             "notifications_delivered",
             "Messages that a webhook's receiver took",
             inner.delivered.clone(),
@@ -226,6 +243,11 @@ impl Metrics {
     /// Counts a connection as open until the answer is dropped.
     pub fn connection_opened(&self) -> Running {
         Running::new(&self.0.connections)
+    }
+
+    /// Counts a connection that was closed at once.
+    pub fn connection_refused(&self, reason: &'static str) {
+        self.0.refused.get_or_create(&ReasonLabel { reason }).inc();
     }
 
     /// Counts a request that is over.

@@ -16,5 +16,6 @@ mod ops;
 mod processes;
 mod readers;
 mod startup;
+mod strangers;
 mod tables;
 mod util;

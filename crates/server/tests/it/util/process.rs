@@ -61,6 +61,16 @@ pub(crate) fn berth(arguments: &[&str]) -> Command {
     command
 }
 
+/// As [`berth`], of a process that may have so many files, and no more by itself.
+pub(crate) fn berth_with_files(arguments: &[&str], (soft, hard): (u64, u64)) -> Command {
+    #[expect(clippy::disallowed_methods, reason = "the test is about processes")]
+    let mut command = Command::new("sh");
+    let script = format!("ulimit -Sn {soft}; ulimit -Hn {hard}; exec \"$@\"");
+    command.args(["-c", &script, "sh", env!("CARGO_BIN_EXE_berth")]);
+    command.args(arguments).env_remove("BERTH_CONFIG");
+    command
+}
+
 pub(crate) fn run(arguments: &[&str]) -> Output {
     berth(arguments).output().expect("it runs")
 }

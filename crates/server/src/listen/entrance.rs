@@ -1,0 +1,89 @@
+//! Who comes in: how many connections there are at once, and how many of them are one network's.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::Whose;
+use super::descriptors::{DescriptorLine, OPERATOR_PLACES, places_for};
+use crate::api::App;
+use crate::layer::metrics::Metrics;
+
+/// How long nobody is let in after descriptors ran out.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How often it is said that somebody was not let in.
+const SAID_EVERY: Duration = Duration::from_secs(10);
+
+/// The way into one listener.
+pub(super) struct Entrance {
+    places: Arc<Semaphore>,
+    line: DescriptorLine,
+    metrics: Metrics,
+}
+
+/// A connection that was let in, and its place among those that may be open.
+pub(super) struct Accepted {
+    pub(super) stream: TcpStream,
+    pub(super) peer: SocketAddr,
+    pub(super) place: ConnectionPlace,
+}
+
+/// A place, free again when dropped.
+pub(super) struct ConnectionPlace {
+    _place: OwnedSemaphorePermit,
+}
+
+impl Entrance {
+    pub(super) fn new(whose: Whose, app: &App, listener: &TcpListener) -> Self {
+        let (places, line) = match (whose, listener.local_addr()) {
+            (Whose::Clients, Ok(listen)) => {
+                (places_for(app.limits.connections, listen), DescriptorLine::of_clients())
+            }
+            (Whose::Clients, Err(_)) => (app.limits.connections, DescriptorLine::of_clients()),
+            (Whose::Operators, _) => (OPERATOR_PLACES, DescriptorLine::of_operators()),
+        };
+        Self { places: Arc::new(Semaphore::new(places)), line, metrics: app.metrics.clone() }
+    }
+
+    /// Waits for a place, then for a connection. `None`: this one failed or was not let in, others may come.
+    pub(super) async fn accept(&self, listener: &TcpListener) -> Option<Accepted> {
+        let place = self.places.clone().acquire_owned().await;
+        let place = place.expect("this semaphore is never closed");
+        let (stream, peer) = or_pause(listener.accept()).await?;
+        if !self.line.allows(&stream) {
+            drop(stream);
+            self.metrics.connection_refused("descriptors");
+            warn_seldom(&"nearly all files that this process may open are open");
+            tokio::time::sleep(PAUSE).await;
+            return None;
+        }
+        Some(Accepted { stream, peer, place: ConnectionPlace { _place: place } })
+    }
+}
+
+/// Returns what was accepted. `None`: this connection failed, others may come.
+pub(crate) async fn or_pause<T>(accepted: impl Future<Output = io::Result<T>>) -> Option<T> {
+    match accepted.await {
+        Ok(connection) => Some(connection),
+        Err(error) => {
+            // Out of file descriptors, most likely: without a pause this would spin.
+            warn_seldom(&error);
+            tokio::time::sleep(PAUSE).await;
+            None
+        }
+    }
+}
+
+/// Says it once in a while: strangers decide how often it happens.
+fn warn_seldom(error: &dyn std::fmt::Display) {
+    static LAST: Mutex<Option<Instant>> = Mutex::new(None);
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    if last.is_none_or(|last| last.elapsed() >= SAID_EVERY) {
+        *last = Some(Instant::now());
+        tracing::warn!(%error, "cannot accept a connection: {error}");
+    }
+}

@@ -1,0 +1,116 @@
+//! Connections and downloads that would take every file descriptor.
+
+use bytes::Bytes;
+use http::{Method, Request};
+use http_body_util::Empty;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use crate::util::process::{Berth, address, berth_with_files};
+use crate::util::{Client, bounded, random_bytes, wait_for_metrics};
+
+const IMAGE: &str = "p/r1/image";
+
+#[tokio::test]
+async fn the_limit_of_open_files_is_raised() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut command = berth_with_files(&["serve", "--dev"], (256, 2048));
+    let berth = Berth::spawn(folder.path(), command.stderr(std::process::Stdio::null())).await;
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", berth.process.0.id()));
+    let limits = limits.expect("it runs");
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).expect("a limit");
+    assert_eq!(line.split_whitespace().filter(|word| *word == "2048").count(), 2, "{line}");
+}
+
+/// More connections than there are descriptors: blobs can be read all the same, and operators come in.
+#[tokio::test]
+async fn connections_leave_descriptors_for_files() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let log = folder.path().join("log");
+    let mut command = berth_with_files(&["serve", "--dev"], (1024, 1024));
+    command.env("BERTH_LIMITS_HEADER_TIMEOUT", "60s");
+    command.stderr(std::fs::File::create(&log).expect("writable"));
+    let berth = Berth::spawn(&folder.path().join("data"), &mut command).await;
+    let blob = berth.client.push_blob(IMAGE, random_bytes(100_000, 1)).await;
+    let said = std::fs::read_to_string(&log).expect("text");
+    assert!(said.contains("limits.connections is 10000"), "{said}");
+    assert!(said.contains("768 connections"), "{said}");
+    let mut inside = TcpStream::connect(berth.listen()).await.expect("it listens");
+    inside.write_all(b"GET /v2/ HTTP/1.1\r\nhost: localhost\r\n\r\n").await.expect("open");
+    let mut idle = JoinSet::new();
+    for _ in 0..1100 {
+        // What is not accepted waits in the kernel, or does not even come so far.
+        let connect = TcpStream::connect(berth.listen());
+        idle.spawn(async { (connect.await, std::future::pending::<()>().await) });
+    }
+    let ops = address(&berth.addresses["ops"]);
+    // With the one that asks.
+    wait_for_metrics(ops, "berth_http_connections 769").await;
+    Client::new(ops).get("/readyz").await.expect(200);
+    let request = format!(
+        "GET /v2/{IMAGE}/blobs/{blob} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+    );
+    inside.write_all(request.as_bytes()).await.expect("open");
+    let mut answers = Vec::new();
+    bounded(inside.read_to_end(&mut answers)).await.expect("two answers");
+    let text = String::from_utf8_lossy(&answers);
+    assert_eq!(
+        text.matches("HTTP/1.1 200").count(),
+        2,
+        "{}",
+        text.lines().next().unwrap_or_default()
+    );
+    assert!(answers.len() > 100_000);
+}
+
+/// Each answer of a blob has its file open. Who asks for too many is told to come again, and the database goes on.
+#[tokio::test]
+async fn downloads_leave_descriptors_for_the_database() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut command = berth_with_files(&["serve", "--dev"], (256, 256));
+    let berth = Berth::spawn(folder.path(), command.stderr(std::process::Stdio::null())).await;
+    let blob = berth.client.push_blob(IMAGE, random_bytes(3_000_000, 1)).await;
+    let url = format!("http://{}/v2/{IMAGE}/blobs/{blob}", berth.listen());
+    let mut senders = Vec::new();
+    for _ in 0..3 {
+        let stream = TcpStream::connect(berth.listen()).await.expect("it listens");
+        let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+            .initial_stream_window_size(0)
+            .handshake(TokioIo::new(stream))
+            .await
+            .expect("it speaks HTTP/2");
+        tokio::spawn(connection);
+        senders.push(sender);
+    }
+    wait_for_metrics(address(&berth.addresses["ops"]), "berth_http_connections 4").await;
+    let mut answers = Vec::new();
+    for sender in &mut senders {
+        for _ in 0..100 {
+            let request = Request::get(&url).body(Empty::<Bytes>::new()).expect("a request");
+            answers.push(bounded(sender.send_request(request)).await.expect("an answer"));
+        }
+    }
+    let statuses: Vec<u16> = answers.iter().map(|answer| answer.status().as_u16()).collect();
+    assert!(statuses.contains(&200) && statuses.contains(&503), "{statuses:?}");
+    assert!(statuses.iter().all(|status| [200, 503].contains(status)), "{statuses:?}");
+    // What needs no file of its own works, also what writes to the database.
+    let ops = Client::new(address(&berth.addresses["ops"]));
+    ops.get("/readyz").await.expect(200);
+    let mount =
+        format!("http://{}/v2/p/r1/other/blobs/uploads/?mount={blob}&from={IMAGE}", berth.listen());
+    let mount = Request::post(mount).body(Empty::<Bytes>::new()).expect("a request");
+    let mounted = bounded(senders[0].send_request(mount)).await.expect("an answer");
+    assert_eq!(mounted.status(), 201);
+    drop((answers, senders));
+    let path = format!("/v2/{IMAGE}/blobs/{blob}");
+    let again = async {
+        while !matches!(berth.client.try_send(Method::GET, &path, "").await, Ok(reply) if reply.status == 200)
+        {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    bounded(again).await;
+}

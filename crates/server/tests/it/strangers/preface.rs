@@ -1,0 +1,80 @@
+//! Connections of which only a part of HTTP/2's preface has come.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::util::process::{Berth, berth};
+use crate::util::{Backend, TestServer, bounded};
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// An empty SETTINGS frame.
+const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+
+/// How often the threads of a process went to sleep so far: each timer that fires wakes one of them.
+fn sleeps(process: u32) -> u64 {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).expect("it runs").flatten();
+    let slept = |thread: &Path| {
+        let status = std::fs::read_to_string(thread.join("status")).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        line.and_then(|count| count.trim().parse::<u64>().ok()).unwrap_or_default()
+    };
+    threads.map(|thread| slept(&thread.path())).sum()
+}
+
+#[tokio::test]
+async fn who_sent_a_byte_of_the_preface_is_waited_for_in_sleep() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut command = berth(&["serve", "--dev"]);
+    command.env("BERTH_LIMITS_HEADER_TIMEOUT", "60s").stderr(Stdio::null());
+    let berth = Berth::spawn(folder.path(), &mut command).await;
+    let mut waiting = Vec::new();
+    for length in (1..PREFACE.len()).cycle().take(100) {
+        let mut stream = TcpStream::connect(berth.listen()).await.expect("it listens");
+        stream.write_all(&PREFACE[..length]).await.expect("open");
+        waiting.push(stream);
+    }
+    // The last one has been looked at when a later one is answered.
+    berth.client.get("/v2/").await.expect(200);
+    let before = sleeps(berth.process.0.id());
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let slept = sleeps(berth.process.0.id()) - before;
+    assert!(slept < 500, "polled some 400 times in these seconds, each of them: {slept}");
+    for (length, mut stream) in (1..PREFACE.len()).cycle().zip(waiting) {
+        stream.write_all(&PREFACE[length..]).await.expect("open");
+        stream.write_all(&SETTINGS).await.expect("open");
+        let mut frame = [0; 9];
+        bounded(stream.read_exact(&mut frame)).await.expect("an answer");
+        assert_eq!(frame[3], 4, "the server's settings");
+    }
+}
+
+/// The rest never comes, or is something else.
+#[tokio::test]
+async fn what_only_begins_like_the_preface() {
+    let server = TestServer::start(Backend::Sqlite).await;
+    for start in [&PREFACE[..1], &PREFACE[..20]] {
+        let mut stream = TcpStream::connect(server.address).await.expect("it listens");
+        stream.write_all(start).await.expect("open");
+        stream.shutdown().await.expect("open");
+        let mut answer = Vec::new();
+        bounded(stream.read_to_end(&mut answer)).await.expect("a gentle end");
+        assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 400"), "{answer:?}");
+    }
+    for pieces in [
+        ["P", "UT /v2/ HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"],
+        ["PRI", " / HTTP/1.1\r\n\r\n"],
+    ] {
+        let mut stream = TcpStream::connect(server.address).await.expect("it listens");
+        for piece in pieces {
+            stream.write_all(piece.as_bytes()).await.expect("open");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let mut answer = [0; 10];
+        bounded(stream.read_exact(&mut answer)).await.expect("an answer");
+        assert_eq!(&answer, b"HTTP/1.1 4", "read as HTTP/1");
+    }
+}
