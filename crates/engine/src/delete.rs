@@ -9,22 +9,47 @@ use meta::versions::Version;
 use meta::{ErrorKind, Id, Tx, blobs, events, gc_queue, packages, tags, usage, versions};
 use model::artifact::{PackageName, VersionName};
 use model::digest::Digest;
+use model::precondition::Precondition;
 use model::reference::Reference;
 
 use crate::access::Opened;
 use crate::immutability::check_removable;
+use crate::preconditions::{Expected, require};
 use crate::tagging::{delete_tag, find_package, remove_tag, unknown_version};
 use crate::{Admitted, Delete, Engine, EngineError, RepoAccess, gc, micros};
 
 impl RepoAccess<Delete> {
     /// Deletes a tag, or a version with its tags.
     pub async fn delete_manifest(&self, reference: &Reference) -> Result<(), EngineError> {
+        self.delete_manifest_when(reference, Precondition::default()).await
+    }
+
+    /// As [`Self::delete_manifest`], where the condition holds of what is there then.
+    pub async fn delete_manifest_when(
+        &self,
+        reference: &Reference,
+        precondition: Precondition,
+    ) -> Result<(), EngineError> {
+        let (at, now) = (self.at.clone(), self.engine.clock.now());
+        let expected = Expected { reference: reference.clone(), precondition };
         match reference {
             Reference::Tag(tag) => {
-                let (at, tag, now) = (self.at.clone(), tag.clone(), self.engine.clock.now());
-                self.engine.meta.write(move |tx| delete_tag(tx, &at, &tag, now)).await
+                let tag = tag.clone();
+                self.engine
+                    .meta
+                    .write(move |tx| {
+                        expected.check_delete(tx, &at)?;
+                        delete_tag(tx, &at, &tag, now)
+                    })
+                    .await
             }
             Reference::Digest(digest) => {
+                // What a digest names never changes: only whether it is there, which the delete finds out for itself.
+                if !expected.precondition.is_none() {
+                    let found =
+                        self.engine.meta.point(move |tx| expected.check_delete(tx, &at)).await;
+                    found?;
+                }
                 self.engine.delete_by_digest(&self.at, digest, Tagged::TakeAlong).await
             }
         }
@@ -33,6 +58,20 @@ impl RepoAccess<Delete> {
     /// Takes a blob from the repository, unless a manifest there needs it.
     pub async fn delete_blob(&self, digest: &Digest) -> Result<(), EngineError> {
         self.engine.remove_blob(&self.at.repository.id, digest).await
+    }
+
+    /// As [`Self::delete_blob`], where the condition holds.
+    pub async fn delete_blob_when(
+        &self,
+        digest: &Digest,
+        precondition: &Precondition,
+    ) -> Result<(), EngineError> {
+        if let Err(refused) = require(precondition, Some(digest)) {
+            // It holds of no such blob; whether there is one is said all the same.
+            self.engine.find_blob(&self.at.repository.id, digest).await?;
+            return Err(refused);
+        }
+        self.delete_blob(digest).await
     }
 }
 

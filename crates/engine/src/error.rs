@@ -37,6 +37,9 @@ pub enum EngineError {
     /// Somebody else changed it meanwhile.
     #[error("{0}")]
     Conflict(String),
+    /// What the request asks of the state it finds does not hold.
+    #[error("the condition of If-Match or If-None-Match does not hold")]
+    ConditionFailed,
     /// It cannot be done in the state that things are in.
     #[error("{0}")]
     Precondition(String),

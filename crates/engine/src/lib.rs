@@ -23,6 +23,7 @@ mod leases;
 mod listing;
 mod operations;
 mod parsing;
+mod preconditions;
 mod pull;
 mod push;
 mod receive;
@@ -67,6 +68,7 @@ pub use rules::RuleChange;
 pub use tags::{NamePage, TagPage};
 pub use uploads::{MountFrom, UploadProgress};
 
+pub use blob::BlobStream as ContentStream;
 use blob::{BlobStore, UploadBudget};
 use meta::Meta;
 pub use meta::accounts::{Account, Key};

@@ -10,6 +10,7 @@ use meta::blobs::{self, Blob};
 use meta::versions::{self, Version};
 use meta::{Id, gc_queue};
 use model::digest::Digest;
+use model::range::Part;
 use model::reference::Reference;
 
 use crate::rules::check_download;
@@ -74,13 +75,14 @@ impl Content {
         }
     }
 
-    /// A part that it has.
-    pub async fn part(self, start: u64, length: u64) -> Result<BlobStream, EngineError> {
+    /// Parts that it has.
+    pub async fn parts(self, parts: &[Part]) -> Result<Vec<BlobStream>, EngineError> {
         match self {
-            Self::Blob(blob) => blob.part(start, length).await,
+            Self::Blob(blob) => blob.parts(parts).await,
             Self::Manifest(bytes) => {
-                let part = bytes.slice(start as usize..(start + length) as usize);
-                Ok(Box::pin(stream::iter([Ok(part)])))
+                let slice = |part: &Part| bytes.slice(part.start as usize..=part.last() as usize);
+                let parts = parts.iter().map(|part| stream::iter([Ok(slice(part))]));
+                Ok(parts.map(|part| -> BlobStream { Box::pin(part) }).collect())
             }
         }
     }
@@ -202,7 +204,11 @@ impl Engine {
         Ok(BlobContent { engine: self.clone(), digest: digest.clone(), row, reader })
     }
 
-    async fn find_blob(&self, repository: &Id, digest: &Digest) -> Result<Blob, EngineError> {
+    pub(crate) async fn find_blob(
+        &self,
+        repository: &Id,
+        digest: &Digest,
+    ) -> Result<Blob, EngineError> {
         let (repository, wanted) = (*repository, digest.clone());
         self.meta
             .point(move |tx| Ok::<_, EngineError>(blobs::find(tx, &repository, &wanted)?))
@@ -245,20 +251,21 @@ impl BlobContent {
         Box::pin(crate::receive::on_end(stream, size, move |sound| self.settle(stamp, sound)))
     }
 
-    /// A part of the blob. A file that is not as it was left is hashed first: a part proves nothing.
-    pub async fn part(self, start: u64, length: u64) -> Result<BlobStream, EngineError> {
+    /// Parts of the blob. A file that is not as it was left is hashed first, and once: parts prove nothing.
+    pub async fn parts(self, parts: &[Part]) -> Result<Vec<BlobStream>, EngineError> {
+        let reader = self.reader.clone();
+        let stream = |part: &Part| reader.clone().stream(part.start, part.length);
         if self.changed() {
             let stamp = self.reader.stamp();
             let actual = self.reader.clone().verify(self.digest.algorithm()).await?;
             let sound = actual == self.digest;
-            let (reader, digest) = (self.reader.clone(), self.digest.clone());
+            let digest = self.digest.clone();
             self.settle(stamp, sound).await;
             if !sound {
                 return Err(EngineError::BlobUnknown(digest));
             }
-            return Ok(reader.stream(start, length));
         }
-        Ok(self.reader.stream(start, length))
+        Ok(parts.iter().map(stream).collect())
     }
 
     /// Whether the file differs from what the row remembers of it.

@@ -11,9 +11,11 @@ use model::config::{ImageConfig, Shown};
 use model::digest::Digest;
 use model::manifest::{Descriptor, Manifest};
 use model::media_type::Kind;
+use model::precondition::Precondition;
 use model::reference::{Reference, Tag};
 
 use crate::access::Opened;
+use crate::preconditions::Expected;
 use crate::tagging::point_tag;
 use crate::{Engine, EngineError, Push, RepoAccess};
 
@@ -44,6 +46,8 @@ pub struct NewManifest {
     bytes: Bytes,
     /// The tags that should name it.
     tags: Vec<Tag>,
+    /// What has to be there before.
+    expected: Expected,
 }
 
 impl NewManifest {
@@ -51,6 +55,8 @@ impl NewManifest {
     pub fn parse(received: ReceivedManifest) -> Result<Self, EngineError> {
         let ReceivedManifest { bytes, content_type, reference, mut tags } = received;
         let mut manifest = Manifest::parse(&bytes, content_type.as_deref())?;
+        let expected =
+            Expected { reference: reference.clone(), precondition: Precondition::default() };
         let digest = match reference {
             Reference::Digest(expected) => {
                 let actual = Digest::of_with(expected.algorithm(), &bytes);
@@ -66,7 +72,13 @@ impl NewManifest {
         };
         let annotations = serde_json::to_string(&std::mem::take(&mut manifest.annotations))
             .expect("a map of strings is always JSON");
-        Ok(Self { manifest, annotations, digest, bytes, tags })
+        Ok(Self { manifest, annotations, digest, bytes, tags, expected })
+    }
+
+    /// To be written only where the condition holds of what is there then.
+    pub fn when(mut self, precondition: Precondition) -> Self {
+        self.expected.precondition = precondition;
+        self
     }
 }
 
@@ -109,7 +121,7 @@ impl RepoAccess<Push> {
         new: NewManifest,
         named: Option<Named>,
     ) -> Result<PushedManifest, EngineError> {
-        let NewManifest { manifest, annotations, digest, bytes, tags } = new;
+        let NewManifest { manifest, annotations, digest, bytes, tags, expected } = new;
         let shown = self.shown(&manifest).await;
         let subject = manifest.subject.as_ref().map(|subject| subject.digest.clone());
         let write = Write {
@@ -120,6 +132,7 @@ impl RepoAccess<Push> {
             digest: digest.clone(),
             bytes,
             tags,
+            expected,
             named,
             shown,
             now: self.engine.clock.now(),
@@ -201,6 +214,7 @@ struct Write {
     digest: Digest,
     bytes: Bytes,
     tags: Vec<Tag>,
+    expected: Expected,
     named: Option<Named>,
     shown: ImageConfig,
     now: i64,
@@ -213,6 +227,7 @@ impl Write {
         at.check_live(tx)?;
         let place = (&at.target.path, &at.target.location);
         let package = packages::ensure(tx, repository, place, self.now)?;
+        self.expected.check_write(tx, &package)?;
         if self.named.is_some() {
             self.check_attachable(tx, &package)?;
         }

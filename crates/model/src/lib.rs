@@ -18,6 +18,7 @@ pub mod name;
 pub mod paging;
 pub mod permission;
 pub mod policy;
+pub mod precondition;
 pub mod principal;
 pub mod range;
 pub mod reach;

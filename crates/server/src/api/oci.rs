@@ -1,6 +1,7 @@
 //! OCI Distribution 1.1, and what 1.2-dev adds, under `/v2/`.
 
 mod blobs;
+mod conditions;
 mod error;
 mod manifests;
 mod path;

@@ -250,6 +250,7 @@ fn code(status: StatusCode) -> Code {
         404 => Code::NotFound,
         408 => Code::DeadlineExceeded,
         409 => Code::Aborted,
+        412 => Code::FailedPrecondition,
         416 => Code::OutOfRange,
         429 | 507 => Code::ResourceExhausted,
         405 | 501 => Code::Unimplemented,

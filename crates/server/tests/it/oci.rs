@@ -1,8 +1,10 @@
 //! `/v2/`, a file for each kind of thing.
 
 mod blobs;
+mod conditions;
 mod lists;
 mod manifests;
+mod parts;
 mod referrers;
 mod typos;
 mod uploads;

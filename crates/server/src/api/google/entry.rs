@@ -7,6 +7,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use engine::Surface;
+use http::Method;
 use model::permission::Permission;
 use tower::ServiceExt;
 
@@ -58,6 +59,10 @@ pub async fn answer(State(entry): State<Entry>, request: Request) -> Response {
         return oci::nothing_here(State(app), request).await;
     }
     let (mut parts, body) = request.into_parts();
+    // The same answer; its body is left out on the way to the client.
+    if parts.method == Method::HEAD {
+        parts.method = Method::GET;
+    }
     let own_url = app.own_url(&oci::host(&parts));
     let info = parts.extensions.get::<Arc<RequestInfo>>().cloned();
     let attempt = app.audit.attempt_at_something((info.as_ref(), &parts.headers));

@@ -1,7 +1,7 @@
 //! Answers that are bytes and no message: where a method has left some, and REST is asked for them by `alt=media`.
 
 use axum::response::Response;
-use engine::Content;
+use engine::{Content, EngineError};
 use http::header::CONTENT_RANGE;
 use http::{HeaderMap, StatusCode};
 use model::digest::Digest;
@@ -30,6 +30,12 @@ impl Media {
         match serve(headers, &self.digest, self.content).await {
             Ok(response) => Ok(response),
             Err(ContentError::Engine(error)) => Err(error.into()),
+            Err(ContentError::ConditionFailed) => {
+                let error = GoogleError::from(EngineError::ConditionFailed);
+                let mut response = error.into_response(pool);
+                *response.status_mut() = StatusCode::PRECONDITION_FAILED;
+                Ok(response)
+            }
             Err(ContentError::OutOfRange(range)) => {
                 let error = GoogleError::new(Code::OutOfRange, range.message());
                 let mut response = error.into_response(pool);

@@ -18,6 +18,9 @@ pub(super) async fn by_method(context: Context, image: &str, digest: &str) -> An
         Method::HEAD => {
             let access = context.open::<Pull>(&target).await?;
             let size = access.stat_blob(&digest).await?;
+            if let Some(ended) = context.ended_by_condition(&digest) {
+                return ended;
+            }
             let head = described(StatusCode::OK, &digest).header(CONTENT_LENGTH, size);
             Ok(finish(head, Body::empty()))
         }
@@ -28,7 +31,8 @@ pub(super) async fn by_method(context: Context, image: &str, digest: &str) -> An
         }
         Method::DELETE => {
             let access = context.open::<Delete>(&target).await?;
-            access.delete_blob(&digest).await?;
+            let precondition = context.precondition()?;
+            access.delete_blob_when(&digest, &precondition).await?;
             Ok(finish(empty(StatusCode::ACCEPTED), Body::empty()))
         }
         _ => Err(OciError::no_such_path()),
@@ -38,6 +42,7 @@ pub(super) async fn by_method(context: Context, image: &str, digest: &str) -> An
 fn refused(error: ContentError) -> OciError {
     match error {
         ContentError::Engine(error) => error.into(),
+        ContentError::ConditionFailed => OciError::condition_failed(),
         ContentError::OutOfRange(range) => OciError::new(
             StatusCode::RANGE_NOT_SATISFIABLE,
             "RANGE_INVALID",

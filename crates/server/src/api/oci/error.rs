@@ -186,6 +186,8 @@ fn challenge(
     });
     if let Some(name) = name {
         let actions = match *method {
+            // How far an upload is, is for who pushes.
+            _ if matches!(route, Some(Route::Upload { .. })) => "pull,push",
             Method::GET | Method::HEAD => "pull",
             Method::DELETE => "pull,push,delete",
             _ => "pull,push",
@@ -316,6 +318,7 @@ impl From<EngineError> for OciError {
             | EngineError::InvalidArgument { .. } => {
                 Self::bad_request("UNSUPPORTED", message, "use the API that has this")
             }
+            EngineError::ConditionFailed => Self::condition_failed(),
             EngineError::RepositoryUnknown(_) => {
                 let hint = "check the name, or create the repository first: only pushes to gcr.io hosts make it";
                 Self::not_found("NAME_UNKNOWN", message, hint)

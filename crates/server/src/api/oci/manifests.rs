@@ -5,9 +5,10 @@ use axum::response::Response;
 use engine::{
     BodyError, Delete, EngineError, Pull, PulledManifest, Push, ReceivedManifest, Target,
 };
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, LOCATION};
 use http::{HeaderValue, Method, StatusCode};
 use model::manifest::{MAX_BYTES, ManifestError};
+use model::precondition::Verdict;
 use model::reference::{Reference, Tag};
 
 use super::{Answer, Context, OciError, empty, finish};
@@ -31,35 +32,34 @@ pub(super) async fn by_method(
     match context.method {
         Method::HEAD => {
             let access = context.open::<Pull>(&target).await?;
-            Ok(content(&context, access.stat_manifest(&reference).await?))
+            content(&context, access.stat_manifest(&reference).await?)
         }
         Method::GET => {
             let access = context.open::<Pull>(&target).await?;
-            Ok(content(&context, access.manifest(&reference).await?))
+            content(&context, access.manifest(&reference).await?)
         }
         Method::PUT => put((context, body), (image, &target), reference).await,
         Method::DELETE => {
             let access = context.open::<Delete>(&target).await?;
-            access.delete_manifest(&reference).await?;
+            let precondition = context.precondition()?;
+            access.delete_manifest_when(&reference, precondition).await?;
             Ok(finish(empty(StatusCode::ACCEPTED), Body::empty()))
         }
         _ => Err(OciError::no_such_path()),
     }
 }
 
-fn content(context: &Context, manifest: PulledManifest) -> Response {
-    let etag = format!("\"{}\"", manifest.digest);
-    let known = context.header(IF_NONE_MATCH).is_some_and(|known| known == etag);
-    let head = Response::builder()
-        .status(if known { StatusCode::NOT_MODIFIED } else { StatusCode::OK })
-        .header("docker-content-digest", manifest.digest.as_str())
-        .header(ETAG, etag)
-        .header("x-content-type-options", "nosniff");
-    if known {
-        return finish(head, Body::empty());
+fn content(context: &Context, manifest: PulledManifest) -> Answer {
+    if let Some(ended) = context.ended_by_condition(&manifest.digest) {
+        return ended;
     }
-    let head = head.header(CONTENT_TYPE, manifest.media_type).header(CONTENT_LENGTH, manifest.size);
-    finish(head, Body::from(manifest.bytes))
+    let head = Response::builder()
+        .header("docker-content-digest", manifest.digest.as_str())
+        .header(ETAG, format!("\"{}\"", manifest.digest))
+        .header("x-content-type-options", "nosniff")
+        .header(CONTENT_TYPE, manifest.media_type)
+        .header(CONTENT_LENGTH, manifest.size);
+    Ok(finish(head, Body::from(manifest.bytes)))
 }
 
 async fn put(
@@ -69,6 +69,10 @@ async fn put(
 ) -> Answer {
     // Who may not push is refused before the body is read; only what is good makes a repository.
     let existing = context.open_existing::<Push>(target).await?;
+    let precondition = context.precondition()?;
+    if existing.is_none() && precondition.judge(None) != Verdict::Holds {
+        return Err(OciError::condition_failed());
+    }
     let tags: Vec<Tag> = context.query.all("tag").map(str::parse).collect::<Result<_, _>>()?;
     tags.iter().take(MAX_TAGS).for_each(|tag| context.trail.tag(tag));
     if tags.len() > MAX_TAGS {
@@ -85,7 +89,7 @@ async fn put(
     let named = tags.clone();
     let content_type = context.header(CONTENT_TYPE).map(str::to_owned);
     let received = ReceivedManifest { bytes, content_type, reference, tags };
-    let new = context.app.engine.read_manifest(received).await?;
+    let new = context.app.engine.read_manifest(received).await?.when(precondition);
     let access = match existing {
         Some(access) => access,
         None => context.open(target).await?,

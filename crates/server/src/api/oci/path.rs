@@ -18,7 +18,7 @@ pub const ROUTES: [Declared; 9] = [
     on(Permission::DOWNLOAD_ARTIFACTS, "GET HEAD", BLOB),
     on(Permission::DELETE_ARTIFACTS, "DELETE", BLOB),
     on(Permission::UPLOAD_ARTIFACTS, "POST", UPLOADS),
-    on(Permission::UPLOAD_ARTIFACTS, "GET PATCH PUT DELETE", UPLOAD),
+    on(Permission::UPLOAD_ARTIFACTS, "GET HEAD PATCH PUT DELETE", UPLOAD),
     on(Permission::DOWNLOAD_ARTIFACTS, "GET HEAD", TAGS),
     on(Permission::DOWNLOAD_ARTIFACTS, "GET HEAD", REFERRERS),
 ];
@@ -114,7 +114,7 @@ impl Route<'_> {
             (Self::Upload { .. }, "PATCH") => Operation::part("Docker-PatchUpload"),
             (Self::Upload { .. }, "PUT") => Operation::write("Docker-FinishUpload"),
             (Self::Upload { .. }, "DELETE") => Operation::write("Docker-CancelUpload"),
-            (Self::Upload { .. }, "GET") => Operation::read("Docker-GetUpload"),
+            (Self::Upload { .. }, "GET" | "HEAD") => Operation::read("Docker-GetUpload"),
             (Self::Tags { .. }, "GET" | "HEAD") => Operation::read("Docker-GetTags"),
             (Self::Referrers { .. }, "GET" | "HEAD") => Operation::read("Docker-GetReferrers"),
             _ => return None,

@@ -1,13 +1,17 @@
 //! The query of a request.
 
-use form_urlencoded::parse;
+use percent_encoding::percent_decode_str;
 
-/// Names and values, decoded.
+/// Names and values, decoded as a URI's: a plus is a plus, as in `application/vnd.example+json`. Only forms have spaces
+/// written so, and nothing here has spaces.
 pub(super) struct Query(Vec<(String, String)>);
 
 impl Query {
     pub(super) fn new(query: Option<&str>) -> Self {
-        Self(parse(query.unwrap_or_default().as_bytes()).into_owned().collect())
+        let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+        let pairs = query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
+        let pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+        Self(pairs.map(|(name, value)| (decoded(name), decoded(value))).collect())
     }
 
     /// The first value of that name.

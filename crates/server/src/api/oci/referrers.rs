@@ -2,11 +2,11 @@
 
 use axum::response::IntoResponse;
 use engine::{EngineError, Pull, ReferrersPage};
-use form_urlencoded::byte_serialize;
 use http::HeaderValue;
 use http::header::{CONTENT_TYPE, LINK};
 use model::digest::Digest;
 use model::media_type::OCI_INDEX;
+use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -38,7 +38,7 @@ pub(super) async fn list(context: Context, image: &str, digest: &str) -> Answer 
         let mut link = format!("</v2/{image}/referrers/{subject}?last={next}");
         if let Some(wanted) = artifact_type {
             link.push_str("&artifactType=");
-            link.extend(byte_serialize(wanted.as_bytes()));
+            link.extend(percent_encode(wanted.as_bytes(), NON_ALPHANUMERIC));
         }
         link.push_str(">; rel=\"next\"");
         let link = HeaderValue::from_str(&link).expect("names, digests and encoded text are plain");

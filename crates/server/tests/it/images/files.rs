@@ -160,6 +160,14 @@ on_both! {
             // gcloud asks for more than there is.
             let part = owner.client.clone().with("range", "bytes=100-3145827").get(&media(&digest)).await.expect(206);
             assert_eq!(part.body, bytes[100..]);
+            let parts = owner.client.clone().with("range", "bytes=0-9,20-29").get(&media(&digest)).await.expect(206);
+            assert!(parts.header("content-type").starts_with("multipart/byteranges; boundary="));
+            let etag = format!("\"{digest}\"");
+            owner.client.clone().with("if-none-match", &etag).get(&media(&digest)).await.expect(304);
+            let other = owner.client.clone().with("if-match", "\"other\"").get(&media(&digest)).await;
+            assert_eq!(other.google(), "412 FAILED_PRECONDITION");
+            let head = owner.client.head(&media(&digest)).await.expect(200);
+            assert_eq!((head.header("content-length"), head.body.len()), (&*bytes.len().to_string(), 0));
             let behind = format!("bytes={}-", bytes.len());
             let behind = owner.client.clone().with("range", &behind).get(&media(&digest)).await;
             assert_eq!(behind.google(), "416 OUT_OF_RANGE");

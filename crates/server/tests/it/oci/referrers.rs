@@ -121,4 +121,25 @@ on_both! {
         let refused = admin.get(&format!("/v2/{IMAGE}/referrers/latest")).await;
         refused.expect_error("400 DIGEST_INVALID");
     }
+
+    /// As it stands in a URI, a plus is a plus.
+    async fn types_with_a_plus(server: TestServer) {
+        let admin = server.admin();
+        let image = Image::new(1);
+        image.push(&admin, (IMAGE, "latest")).await;
+        let wanted = "application/vnd.example.bill.v1+json";
+        for artifact_type in [wanted, "application/vnd.example.bill.v1"] {
+            let referrer = Image::referring_to(&image.descriptor(), artifact_type);
+            referrer.push(&admin, (IMAGE, &referrer.digest())).await;
+        }
+        let path = format!("/v2/{IMAGE}/referrers/{}", image.digest());
+        for written in [wanted.to_owned(), wanted.replace('+', "%2B"), wanted.replace('/', "%2F")] {
+            let found = admin.get(&format!("{path}?artifactType={written}")).await.expect(200);
+            let found = found.json();
+            let types: Vec<_> = found["manifests"].as_array().expect("a list").iter().map(|one| &one["artifactType"]).collect();
+            assert_eq!(types, [wanted], "{written}");
+        }
+        let none = admin.get(&format!("{path}?artifactType={}", wanted.replace('+', "%20"))).await;
+        assert_eq!(none.expect(200).json()["manifests"], serde_json::json!([]));
+    }
 }

@@ -156,4 +156,21 @@ on_both! {
         let path = format!("/v2/{IMAGE}/blobs/uploads/?digest={}", digest_of("x"));
         admin.post(&path, "x").await.expect_error("415 UNSUPPORTED");
     }
+
+    async fn how_far_an_upload_is(server: TestServer) {
+        let admin = server.admin();
+        let upload = admin.start_upload(IMAGE).await;
+        admin.patch(&upload, "0123456789").await.expect(202);
+        let get = admin.get(&upload).await.expect(204);
+        let head = admin.head(&upload).await.expect(204);
+        for name in ["range", "location", "docker-upload-uuid"] {
+            assert_eq!((head.header(name), head.header(name).is_empty()), (get.header(name), false));
+        }
+        // It is for who pushes, so that a token for less than that would be refused again.
+        let refused = server.anonymous().head(&upload).await.expect(401);
+        let challenge = refused.header("www-authenticate");
+        assert!(challenge.ends_with(",scope=\"repository:p/r1/image:pull,push\""), "{challenge}");
+        server.by("reader-1").head(&upload).await.expect(403);
+        admin.head(&format!("/v2/{IMAGE}/blobs/uploads/none")).await.expect(404);
+    }
 }

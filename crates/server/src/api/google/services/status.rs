@@ -57,7 +57,8 @@ impl From<EngineError> for GoogleError {
             EngineError::DownloadDenied(_) => Self::new(Code::PermissionDenied, message),
             EngineError::AlreadyExists(_) => Self::new(Code::AlreadyExists, message),
             EngineError::Conflict(_) => Self::new(Code::Aborted, message),
-            EngineError::Precondition(_)
+            EngineError::ConditionFailed
+            | EngineError::Precondition(_)
             | EngineError::InUse { .. }
             | EngineError::TagImmutable { .. } => Self::new(Code::FailedPrecondition, message),
             EngineError::InvalidArgument { field, problem } => Self::bad_field(field, problem),
