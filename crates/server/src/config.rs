@@ -13,7 +13,7 @@ use anyhow::{Context, bail};
 use model::name::Location;
 
 pub use settings::{
-    Audit, AuditFile, Blobs, Cleanup, Config, Egress, Gc, Limits, Log, LogFormat, Metadata,
+    Audit, AuditFile, Blobs, Cleanup, Config, Cors, Egress, Gc, Limits, Log, LogFormat, Metadata,
     NewRepositories, Notification, OnPush, OpsListen, Tls, Tokens,
 };
 pub use units::{Bytes, Span};
@@ -52,6 +52,7 @@ pub const KEYS: &[&str] = &[
     "new_repositories.on_push",
     "notifications",
     "egress.allow",
+    "cors.origins",
 ];
 
 /// More than any machine has ports, and as much as a semaphore counts on every machine.

@@ -1,7 +1,10 @@
 //! What happens to every request, whatever it asks for: an id, limits, one log line, and counting.
 
 pub mod body;
+pub mod cors;
+pub(crate) mod drain;
 pub mod exchange;
+pub(crate) mod leftover;
 pub mod log;
 pub mod metrics;
 pub mod rate;
@@ -12,15 +15,17 @@ use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_LENGTH, HeaderName, ORIGIN};
 use http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use hyper::body::Incoming;
 use model::host::without_port;
 use tower::ServiceExt;
 
 use crate::api::App;
+use drain::Drains;
 use exchange::{Answer, Exchange};
+use leftover::{Arrivals, Leftover};
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -82,31 +87,58 @@ pub(crate) fn peer() -> Option<IpAddr> {
     CURRENT.try_with(|info| info.peer.ip().to_canonical()).ok()
 }
 
+/// The connection that a request came in by.
+#[derive(Clone)]
+pub struct Door {
+    /// What it leads to.
+    pub router: Router,
+    /// Who is at the other end.
+    pub peer: SocketAddr,
+    /// What came and was not taken in.
+    pub arrivals: Arc<Arrivals>,
+    /// How much of that may be read.
+    pub drains: Drains,
+}
+
 /// Runs one request from its first header to the last byte of its answer. `began` hears of it first.
 pub async fn observe(
     app: App,
-    (peer, router): (SocketAddr, Router),
-    request: http::Request<hyper::body::Incoming>,
+    door: Door,
+    request: http::Request<Incoming>,
     began: impl FnOnce(&Arc<Exchange>),
 ) -> http::Response<Answer> {
+    let Door { router, peer, arrivals, drains } = door;
     let info = Arc::new(RequestInfo::new(id_of(request.headers()), peer));
     let id = HeaderValue::from_str(&info.id).expect("letters, digits and dashes");
     let exchange = Exchange::new(log::Record::new(peer, &request, info.clone()), &app.metrics);
     began(&exchange);
+    let leftover = Leftover::of(&request, &arrivals);
+    let left = leftover.clone();
+    let mut request =
+        request.map(|body| Body::new(body::Received::new(body, exchange.received(), left)));
     let refused = app.dev_hosts.as_ref().and_then(|names| refuse_foreign(&request, names));
     let mut response = match refused {
-        Some(refused) => refused,
+        Some(refused) => {
+            drop(request);
+            refused
+        }
         None => {
-            let received = exchange.received();
-            let mut request = request.map(|body| Body::new(body::Received::new(body, received)));
             request.extensions_mut().insert(info.clone());
-            match CURRENT.scope(info, router.oneshot(Request::from(request))).await {
+            match CURRENT.scope(info, router.oneshot(request)).await {
                 Ok(response) => response,
                 Err(never) => match never {},
             }
         }
     };
     response.headers_mut().insert(&REQUEST_ID, id);
+    // An answer that never has a body is not to say how long it is (RFC 9110 §8.6).
+    if [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&response.status()) {
+        response.headers_mut().remove(CONTENT_LENGTH);
+    }
+    if let Some(leftover) = leftover {
+        let begin = || drains.begin(app.limits.idle_timeout.get());
+        leftover.settle(response.headers_mut(), begin);
+    }
     let head = (response.status(), content_length(response.headers()));
     response.map(|body| Answer::new(body, head, exchange))
 }

@@ -2,6 +2,7 @@
 
 pub mod descriptors;
 mod entrance;
+mod farewell;
 mod readers;
 pub mod tls;
 
@@ -27,9 +28,11 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::api::App;
-use crate::layer::observe;
+use crate::layer::drain::Drains;
+use crate::layer::{Door, observe};
 pub(crate) use entrance::or_pause;
 use entrance::{Accepted, Entrance};
+use farewell::Farewell;
 use readers::{Seen, Watch};
 
 /// How HTTP/2 connections begin.
@@ -73,6 +76,7 @@ pub async fn serve(
 ) {
     let limits = app.limits.clone();
     let entrance = Entrance::new(whose, &app, &listener);
+    let drains = Drains::new(limits.connections);
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -84,9 +88,13 @@ pub async fn serve(
         let Some(Accepted { stream, peer, place }) = accepted else { continue };
         let connection = Connection {
             app: app.clone(),
-            router: router.clone(),
+            door: Door {
+                router: router.clone(),
+                peer,
+                arrivals: Arc::default(),
+                drains: drains.clone(),
+            },
             tls: tls.clone(),
-            peer,
             stop: stop.clone(),
         };
         connections.spawn(async move {
@@ -107,9 +115,8 @@ pub async fn serve(
 
 struct Connection {
     app: App,
-    router: Router,
+    door: Door,
     tls: Option<Tls>,
-    peer: SocketAddr,
     stop: watch::Receiver<bool>,
 }
 
@@ -152,16 +159,15 @@ impl Connection {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let header_timeout = self.app.limits.header_timeout.get();
-        let io = TokioIo::new(stream);
+        let limits = &self.app.limits;
+        let (header_timeout, patience) = (limits.header_timeout.get(), limits.idle_timeout.get());
         let watch = Arc::new(Watch::default());
-        let (app, router, peer) = (self.app.clone(), self.router.clone(), self.peer);
-        let begun = watch.clone();
+        let (app, door, begun) = (self.app.clone(), self.door.clone(), watch.clone());
         let service = service_fn(move |request: Request<Incoming>| {
-            let (app, router, watch) = (app.clone(), router.clone(), begun.clone());
+            let (app, door, watch) = (app.clone(), door.clone(), begun.clone());
             async move {
                 let began = |exchange: &_| watch.add(exchange);
-                Ok::<_, Infallible>(observe(app, (peer, router), request, began).await)
+                Ok::<_, Infallible>(observe(app, door, request, began).await)
             }
         });
         if http2 {
@@ -173,14 +179,15 @@ impl Connection {
                 .max_header_list_size(64 << 10)
                 .max_send_buf_size(1 << 20)
                 .keep_alive_interval(Duration::from_secs(20))
-                .serve_connection(io, service);
+                .serve_connection(TokioIo::new(stream), service);
             self.until_over((connection, Idle::Ends), &watch).await
         } else {
+            let stream = Farewell::new(stream, &self.door, patience);
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(header_timeout)
                 .max_buf_size(READ_BUFFER)
-                .serve_connection(io, service);
+                .serve_connection(TokioIo::new(stream), service);
             self.until_over((connection, Idle::Waits), &watch).await
         }
     }

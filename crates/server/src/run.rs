@@ -27,6 +27,7 @@ use crate::config::{self, Config, OpsListen};
 use crate::data::{DataFolder, Sharing};
 use crate::egress::Allow;
 use crate::jobs;
+use crate::layer::cors::{Origins, answer_pages};
 use crate::layer::metrics::Metrics;
 use crate::layer::whole::Bodies;
 use crate::listen::tls::Tls;
@@ -114,7 +115,8 @@ impl Server {
         });
         let (stop, stopped) = watch::channel(false);
         let mut listeners = JoinSet::new();
-        let router = api::registry(app.clone())?;
+        let pages = Origins::new(&config.cors.origins)?;
+        let router = answer_pages(api::registry(app.clone())?, pages);
         let registry = Served { app: app.clone(), router, tls: tls.clone(), whose: Whose::Clients };
         listeners.spawn(listen::serve(listener, registry, stopped.clone()));
         let mut serve_plain = async |at, router| {

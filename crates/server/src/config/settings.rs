@@ -52,6 +52,8 @@ pub struct Config {
     pub notifications: Vec<Notification>,
     /// What the server may reach.
     pub egress: Egress,
+    /// Web pages of other origins.
+    pub cors: Cors,
 }
 
 /// Where health and metrics are served, if at all.
@@ -300,6 +302,14 @@ pub struct Egress {
     pub allow: Vec<String>,
 }
 
+/// Web pages of other origins.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Cors {
+    /// The origins whose pages browsers let read and write here, as `https://ui.example.com`.
+    pub origins: Vec<String>,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -323,6 +333,7 @@ impl Default for Config {
             new_repositories: NewRepositories::default(),
             notifications: Vec::new(),
             egress: Egress::default(),
+            cors: Cors::default(),
         }
     }
 }

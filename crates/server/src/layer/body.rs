@@ -12,7 +12,10 @@ use engine::BodyError;
 use futures_util::{StreamExt, stream};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
+
+use super::leftover::Leftover;
 
 /// A request body that paused for too long.
 #[derive(Debug, thiserror::Error)]
@@ -86,16 +89,19 @@ pub fn upload_body(body: Body, idle: Duration) -> engine::Body<'static> {
     )
 }
 
-/// A request body that counts what is read of it.
+/// A request body that counts what is read of it, and leaves the rest to the connection.
 pub struct Received {
-    body: hyper::body::Incoming,
+    /// There until it is dropped.
+    body: Option<Incoming>,
     bytes: Arc<AtomicU64>,
+    leftover: Option<Leftover>,
+    ended: bool,
 }
 
 impl Received {
     /// Counts into `bytes`.
-    pub fn new(body: hyper::body::Incoming, bytes: Arc<AtomicU64>) -> Self {
-        Self { body, bytes }
+    pub(super) fn new(body: Incoming, bytes: Arc<AtomicU64>, leftover: Option<Leftover>) -> Self {
+        Self { body: Some(body), bytes, leftover, ended: false }
     }
 }
 
@@ -107,20 +113,45 @@ impl HttpBody for Received {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
-        if let Poll::Ready(Some(Ok(frame))) = &polled
-            && let Some(data) = frame.data_ref()
-        {
-            self.bytes.fetch_add(data.len() as u64, Ordering::Relaxed);
+        let this = &mut *self;
+        let Some(body) = &mut this.body else { return Poll::Ready(None) };
+        if let Some(leftover) = &this.leftover {
+            leftover.asked_for();
+        }
+        let polled = Pin::new(body).poll_frame(cx);
+        match &polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Some(data) = frame.data_ref() {
+                    this.bytes.fetch_add(data.len() as u64, Ordering::Relaxed);
+                }
+            }
+            Poll::Ready(Some(Err(_)) | None) => {
+                this.ended = true;
+                if let Some(leftover) = &this.leftover {
+                    leftover.ended();
+                }
+            }
+            Poll::Pending => {}
         }
         polled
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.as_ref().is_none_or(HttpBody::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.body.as_ref().map_or_else(SizeHint::default, HttpBody::size_hint)
+    }
+}
+
+impl Drop for Received {
+    fn drop(&mut self) {
+        let (Some(body), Some(leftover)) = (self.body.take(), &self.leftover) else { return };
+        if body.is_end_stream() {
+            leftover.ended();
+        } else if !self.ended {
+            leftover.keep(body);
+        }
     }
 }

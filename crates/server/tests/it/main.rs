@@ -5,6 +5,8 @@
 
 mod attacks;
 mod audit;
+mod cors;
+mod early;
 mod gc;
 mod house;
 mod identity;

@@ -6,6 +6,7 @@ pub(crate) mod client;
 pub(crate) mod database;
 pub(crate) mod google;
 pub(crate) mod image;
+pub(crate) mod kept;
 pub(crate) mod key;
 pub(crate) mod process;
 pub(crate) mod receiver;

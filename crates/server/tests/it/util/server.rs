@@ -178,6 +178,16 @@ impl TestServer {
         Self::start_as(backend, new, change).await
     }
 
+    /// Starts as `berth serve --dev` does: everybody may do everything, by a name of this machine.
+    pub(crate) async fn start_for_development(change: impl FnOnce(&mut Config)) -> Self {
+        let new = New {
+            authenticate: Authenticate::Dev,
+            folder: Arc::new(tempfile::tempdir().expect("a temporary folder")),
+            clock: Arc::default(),
+        };
+        Self::start_as(Backend::Sqlite, new, change).await
+    }
+
     /// A second server with accounts, on this one's folder, clock and database, which is a PostgreSQL.
     pub(crate) async fn beside(&self) -> Self {
         let new = New {
@@ -214,8 +224,9 @@ impl TestServer {
         }
         change(&mut config);
         let data = config.data.clone();
+        let dev_hosts = matches!(authenticate, Authenticate::Dev).then(Vec::new);
         let setup =
-            Setup { config, authenticate, dev_hosts: None, ephemeral: false, clock: clock.clone() };
+            Setup { config, authenticate, dev_hosts, ephemeral: false, clock: clock.clone() };
         let server = Server::start(setup).await.expect("a server that starts");
         let ops = server.ops.expect("asked for");
         let address = server.listen;

@@ -1,0 +1,179 @@
+//! What web pages of other origins may do: those that the settings name, and nothing where they name none.
+//!
+//! A browser asks before it sends a page's request, and hides the answer from the page unless the answer says otherwise.
+//! So this protects people with a browser, and is no access control: every request still needs its credential.
+
+use std::sync::Arc;
+
+use anyhow::{bail, ensure};
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use http::header::{
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
+    ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
+};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+
+static METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE");
+/// What pages may send beyond what every page may.
+static SENT: HeaderValue = HeaderValue::from_static(
+    "Authorization, Accept, Content-Type, Content-Range, Range, If-Match, If-None-Match, If-Range, Cache-Control, \
+     X-Request-Id, X-HTTP-Method-Override, X-Goog-Api-Client, X-Goog-User-Project, X-Goog-FieldMask",
+);
+/// What pages may see beyond what every page may.
+static SEEN: HeaderValue = HeaderValue::from_static(
+    "Docker-Content-Digest, Docker-Distribution-Api-Version, Docker-Upload-UUID, WWW-Authenticate, Link, Location, \
+     Content-Length, Content-Range, Content-Disposition, Accept-Ranges, Range, ETag, Allow, Retry-After, OCI-Subject, OCI-Tag, \
+     OCI-Filters-Applied, Warning, X-Request-Id",
+);
+/// Seconds for which a browser need not ask again.
+static MAX_AGE: HeaderValue = HeaderValue::from_static("600");
+static ASKED: HeaderValue = HeaderValue::from_static(
+    "Origin, Access-Control-Request-Method, Access-Control-Request-Headers",
+);
+
+/// The origins whose pages are served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origins {
+    /// These, also with what the browser keeps of a person's credentials.
+    Listed(Arc<[HeaderValue]>),
+    /// All of them, never with such credentials.
+    Any,
+}
+
+impl Origins {
+    /// Reads `cors.origins`. `None`: it names none.
+    pub fn new(origins: &[String]) -> anyhow::Result<Option<Self>> {
+        match origins {
+            [] => return Ok(None),
+            [any] if any == "*" => return Ok(Some(Self::Any)),
+            _ => {}
+        }
+        let listed = origins.iter().map(|origin| {
+            check(origin)?;
+            Ok(HeaderValue::from_str(origin)?)
+        });
+        Ok(Some(Self::Listed(listed.collect::<anyhow::Result<_>>()?)))
+    }
+
+    /// What an answer to a page of that origin says of who may see it.
+    fn allow(&self, origin: &HeaderValue) -> Option<HeaderMap> {
+        let mut headers = HeaderMap::new();
+        match self {
+            Self::Any => headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")),
+            Self::Listed(origins) if origins.contains(origin) => {
+                let yes = HeaderValue::from_static("true");
+                headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, yes);
+                headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone())
+            }
+            Self::Listed(_) => return None,
+        };
+        Some(headers)
+    }
+}
+
+/// Refuses what no browser sends: it would be without effect.
+fn check(origin: &str) -> anyhow::Result<()> {
+    if origin == "*" {
+        bail!("cors.origins: \"*\" stands for all origins, and stands alone");
+    }
+    let is_origin = |uri: &Uri| {
+        let authority = uri.authority().map_or("", |authority| authority.as_str());
+        let scheme = uri.scheme_str().unwrap_or_default();
+        let is_default =
+            matches!((scheme, uri.port_u16()), ("http", Some(80)) | ("https", Some(443)));
+        origin == format!("{scheme}://{authority}")
+            && !authority.contains('@')
+            && !authority.ends_with(':')
+            && !is_default
+    };
+    let is_lower = !origin.bytes().any(|byte| byte.is_ascii_uppercase());
+    ensure!(
+        is_lower && origin.parse::<Uri>().is_ok_and(|uri| is_origin(&uri)),
+        "cors.origins: {origin:?} is no origin; write it as browsers do, https://ui.example.com or http://localhost:3000, \
+         without a path or a default port"
+    );
+    Ok(())
+}
+
+/// Has a router answer pages of these origins.
+pub fn answer_pages(router: Router, origins: Option<Origins>) -> Router {
+    match origins {
+        Some(origins) => router.layer(from_fn_with_state(origins, answer)),
+        None => router,
+    }
+}
+
+async fn answer(State(origins): State<Origins>, request: Request, next: Next) -> Response {
+    let allowed = match request.headers().get(ORIGIN) {
+        Some(origin) => origins.allow(origin),
+        None => None,
+    };
+    let is_preflight = request.method() == Method::OPTIONS
+        && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+    let mut response = match &allowed {
+        // Nothing is looked at yet, a credential least of all: browsers send none.
+        Some(_) if is_preflight => {
+            let mut response = StatusCode::NO_CONTENT.into_response();
+            let headers = response.headers_mut();
+            headers.insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS.clone());
+            headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, SENT.clone());
+            headers.insert(ACCESS_CONTROL_MAX_AGE, MAX_AGE.clone());
+            response
+        }
+        Some(_) => {
+            let mut response = next.run(request).await;
+            response.headers_mut().insert(ACCESS_CONTROL_EXPOSE_HEADERS, SEEN.clone());
+            response
+        }
+        None => next.run(request).await,
+    };
+    let vary = if is_preflight { ASKED.clone() } else { HeaderValue::from_static("Origin") };
+    response.headers_mut().append(VARY, vary);
+    response.headers_mut().extend(allowed.unwrap_or_default());
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origins_are_written_as_browsers_send_them() {
+        for origin in [
+            "https://ui.example.com",
+            "http://localhost:3000",
+            "http://[::1]:8080",
+            "https://a:8443",
+        ] {
+            let origins = Origins::new(&[origin.to_owned()]).expect(origin).expect("one");
+            assert!(origins.allow(&origin.parse().expect("a header")).is_some());
+        }
+        for origin in [
+            "",
+            "null",
+            "*.example.com",
+            "ui.example.com",
+            "https://ui.example.com/",
+            "https://ui.example.com/path",
+            "https://ui.example.com?x",
+            "https://UI.example.com",
+            "https://ui.example.com:443",
+            "http://ui.example.com:80",
+            "https://ui.example.com:",
+            "https://me@ui.example.com",
+            "https://",
+            "https://a, https://b",
+        ] {
+            let error = Origins::new(&[origin.to_owned()]).expect_err(origin).to_string();
+            assert!(error.contains("cors.origins"), "{error}");
+        }
+        assert_eq!(Origins::new(&[]).expect("none"), None);
+        assert_eq!(Origins::new(&["*".to_owned()]).expect("all"), Some(Origins::Any));
+        let both = ["*".to_owned(), "https://ui.example.com".to_owned()];
+        assert!(Origins::new(&both).expect_err("which?").to_string().contains("stands alone"));
+    }
+}

@@ -1,0 +1,105 @@
+//! Closing an HTTP/1 connection in stages, as RFC 9112 §9.6 has it: nothing more is written, then what still comes is
+//! read for a bounded while, so that the client takes the answer and not a reset.
+//!
+//! This is for connections whose client may still be sending: a body that nobody read to its end, a head that is too
+//! long. All others are closed at once.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::layer::Door;
+use crate::layer::drain::{Drain, Drains};
+use crate::layer::leftover::Arrivals;
+
+/// How much is read at once of what nobody wants.
+const READ: usize = 16 << 10;
+
+/// A connection that is closed in stages.
+pub(super) struct Farewell<S> {
+    stream: S,
+    arrivals: Arc<Arrivals>,
+    drains: Drains,
+    patience: Duration,
+    /// Once nothing more is written.
+    drain: Option<Drain>,
+}
+
+impl<S> Farewell<S> {
+    /// `patience` is the longest that closing may take.
+    pub(super) fn new(stream: S, door: &Door, patience: Duration) -> Self {
+        let (arrivals, drains) = (door.arrivals.clone(), door.drains.clone());
+        Self { stream, arrivals, drains, patience, drain: None }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Farewell<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        if buffer.filled().len() > before {
+            self.arrivals.came();
+        } else {
+            // The client's end: nothing more comes.
+            self.arrivals.taken();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Farewell<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Self { stream, arrivals, drains, patience, drain } = &mut *self;
+        if drain.is_none() {
+            ready!(Pin::new(&mut *stream).poll_shutdown(cx))?;
+            if !arrivals.are_expected() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        let drain = drain.get_or_insert_with(|| drains.begin(*patience));
+        let mut bytes = [0; READ];
+        loop {
+            if drain.poll_over(cx).is_ready() {
+                return Poll::Ready(Ok(()));
+            }
+            let mut buffer = ReadBuf::new(&mut bytes);
+            // Whatever is wrong with a connection that ends, it has ended.
+            match ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer)) {
+                Ok(()) if !buffer.filled().is_empty() => drain.came(buffer.filled().len()),
+                Ok(()) | Err(_) => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+}
