@@ -21,6 +21,7 @@ mod places;
 mod policies;
 mod projects;
 mod revocations;
+mod seals;
 mod tokens;
 
 use std::sync::Arc;
@@ -32,7 +33,7 @@ pub use account_keys::{KeyKind, NewKey};
 pub use accounts::AccountChange;
 pub(crate) use answers::Answers;
 pub use assertions::self_signed_token;
-pub use bootstrap::Owner;
+pub use bootstrap::{OPERATOR, Owner, RestoredOwner};
 pub use credentials::{CredentialError, Proof, Surface, claimed_account};
 pub use crypto::MasterKey;
 pub use exchange::{Exchanged, Introspection};
@@ -41,6 +42,7 @@ pub use jwt::JwtError;
 pub use policies::{Admitted, StoredPolicy};
 pub use projects::{NewProject, Project};
 pub use revocations::Revocation;
+pub use seals::{LostSeals, holds_sealed_keys};
 pub use tokens::IssuedToken;
 
 /// What this process holds of identities.

@@ -53,8 +53,9 @@ pub use events::{Settled, Webhook};
 pub use gc::{GcMode, GcReport};
 pub use identity::{
     AccountChange, Admitted, Chain, CredentialError, Exchanged, Introspection, IssuedToken,
-    JwtError, KeyKind, MasterKey, NewKey, NewProject, Owner, Project, Proof, Revocation,
-    StoredPolicy, Surface, claimed_account, self_signed_token,
+    JwtError, KeyKind, LostSeals, MasterKey, NewKey, NewProject, OPERATOR as OPERATOR_PRINCIPAL,
+    Owner, Project, Proof, RestoredOwner, Revocation, StoredPolicy, Surface, claimed_account,
+    holds_sealed_keys, self_signed_token,
 };
 pub use images::{ImageOrder, NameOrder, TagOf, Tags, VersionOrder};
 pub use listing::ListPage;

@@ -177,6 +177,31 @@ pub fn keys_of(tx: &mut Tx<'_>, account: &str) -> Result<Vec<Key>, MetaError> {
     )
 }
 
+/// Returns the sealed key of the last account that has one, by the account's address.
+pub fn last_sealed_key(tx: &mut Tx<'_>) -> Result<Option<Key>, MetaError> {
+    tx.opt(
+        "SELECT id, account, public_key, sealed_private_key, disabled, valid_after, valid_before
+         FROM account_keys WHERE sealed_private_key IS NOT NULL ORDER BY account DESC LIMIT 1",
+        params![],
+        key,
+    )
+}
+
+/// Returns the sealed keys of the accounts after one, by the account's address. Each account has one.
+pub fn sealed_keys_after(
+    tx: &mut Tx<'_>,
+    account: &str,
+    limit: i64,
+) -> Result<Vec<Key>, MetaError> {
+    tx.query(
+        "SELECT id, account, public_key, sealed_private_key, disabled, valid_after, valid_before
+         FROM account_keys WHERE sealed_private_key IS NOT NULL AND account > ?1
+         ORDER BY account LIMIT ?2",
+        params![account, limit],
+        key,
+    )
+}
+
 /// Stores a key.
 pub fn insert_key(tx: &mut Tx<'_>, new: &Key) -> Result<(), MetaError> {
     tx.exec(

@@ -77,6 +77,11 @@ pub fn request_delete(tx: &mut Tx<'_>, id: &str) -> Result<u64, MetaError> {
     )
 }
 
+/// Makes a project usable whose end was asked for. Returns how many there were.
+pub fn undelete(tx: &mut Tx<'_>, id: &str) -> Result<u64, MetaError> {
+    tx.exec("UPDATE projects SET state = 'ACTIVE' WHERE id = ?1 AND state <> 'ACTIVE'", params![id])
+}
+
 /// The statement of [`list`], for the test that looks at its plan.
 pub const LIST_SQL: &str =
     "SELECT id, number, name, labels, state = 'ACTIVE', created_at FROM projects

@@ -38,6 +38,11 @@ pub fn all(tx: &mut Tx<'_>, now: i64) -> Result<Vec<SigningKey>, MetaError> {
     )
 }
 
+/// Deletes all keys. Returns how many there were.
+pub fn delete_all(tx: &mut Tx<'_>) -> Result<u64, MetaError> {
+    tx.exec("DELETE FROM signing_keys", params![])
+}
+
 /// Stores a key.
 pub fn insert(tx: &mut Tx<'_>, new: &SigningKey) -> Result<(), MetaError> {
     tx.exec(

@@ -42,16 +42,6 @@ impl Domains {
         self.domains.first().map_or(LOCAL, String::as_str)
     }
 
-    /// Whether a name is one of ours: a domain itself, a location's host in it, or one of Container Registry's.
-    pub fn knows(&self, host: &str) -> bool {
-        let name = without_port(host).to_ascii_lowercase();
-        container_registry(&name).is_some()
-            || self
-                .domains
-                .iter()
-                .any(|domain| name == *domain || location_in(&name, domain).is_some())
-    }
-
     /// Whether a name is of a domain that was configured: the domain itself, or a location's host in it.
     pub fn are_set_for(&self, host: &str) -> bool {
         let name = without_port(host).to_ascii_lowercase();
@@ -82,6 +72,11 @@ pub fn without_port(host: &str) -> &str {
         }
         _ => host,
     }
+}
+
+/// Returns whether a host is one of the four of Container Registry, on the port of its scheme.
+pub fn is_container_registry(host: &str) -> bool {
+    container_registry(&host.to_ascii_lowercase()).is_some()
 }
 
 /// Whether a host has only the characters of names, addresses and ports: it is written into challenges. None at

@@ -26,6 +26,7 @@ use model::name::RepositoryName;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout_at};
+use tonic::Code;
 
 pub use operation::{Kind, Operation, When};
 pub use trail::{RepositoryOf, Trail};
@@ -136,6 +137,15 @@ impl Audit {
         }
     }
 
+    /// Writes down that the operator asked for a new key of the owner: what it is about, and how it ended.
+    pub fn owner_key(&self, resource: &str, code: Code, problem: &str) {
+        if let Some(sink) = &self.0 {
+            let facts = Facts::owner_key(sink.clock.now(), resource);
+            let outcome = Some((code, problem.to_owned()));
+            sink.send(Box::new(Facts { outcome, ..facts }));
+        }
+    }
+
     fn begin(
         sink: &Arc<Sink>,
         (info, headers): (Option<&Arc<RequestInfo>>, &HeaderMap),
@@ -143,7 +153,7 @@ impl Audit {
         let mut facts = Facts::at(sink.clock.now());
         if let Some(info) = info {
             facts.request_id = info.id().to_owned();
-            facts.caller_ip = Some(info.peer().ip());
+            facts.caller_ip = Some(info.client());
         }
         if let Some(agent) = headers.get(USER_AGENT) {
             facts.set_user_agent(agent.as_bytes());

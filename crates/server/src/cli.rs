@@ -4,6 +4,7 @@ mod cleanup;
 mod env;
 mod gc;
 mod operator;
+mod owner_key;
 mod serve;
 mod token;
 
@@ -13,6 +14,7 @@ use std::process::ExitCode;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use anyhow::bail;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, FILE_VARIABLE};
@@ -33,6 +35,8 @@ enum Command {
     Gc(gc::Gc),
     /// Delete what the cleanup policies of a repository say, now.
     Cleanup(cleanup::Cleanup),
+    /// Make a new key for the account that owns everything.
+    OwnerKey(owner_key::OwnerKey),
     /// Print what points gcloud at this registry.
     Env(env::Env),
     /// Print a token for a service account.
@@ -52,10 +56,18 @@ struct Source {
 
 impl Source {
     fn read(&self) -> anyhow::Result<Config> {
-        let variables = std::env::vars_os().filter_map(|(name, value)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        });
-        let mut config = Config::read(self.config.as_deref().map(Path::new), variables)?;
+        let mut variables = Vec::new();
+        for (name, value) in std::env::vars_os() {
+            let ours = name.as_encoded_bytes().starts_with(b"BERTH_");
+            match (name.into_string(), value.into_string()) {
+                (Ok(name), Ok(value)) => variables.push((name, value)),
+                _ if !ours => {}
+                (Ok(name), Err(_)) => bail!("{name} is no text in UTF-8"),
+                (Err(name), _) => bail!("{} is no setting", name.display()),
+            }
+        }
+        let file = self.config.as_deref().map(Path::new);
+        let mut config = Config::read(file, variables.into_iter())?;
         if let Some(data) = &self.data {
             config.data.clone_from(data);
         }
@@ -86,16 +98,28 @@ fn word(text: &str) -> String {
 
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
-    let outcome = match Cli::parse().command {
+    let arguments = Cli::try_parse().unwrap_or_else(|error| {
+        // A mistake in what was typed, and not a request for help.
+        if error.use_stderr() && std::env::args_os().nth(1).is_some_and(|name| name == "env") {
+            env::stop_the_shell();
+        }
+        error.exit()
+    });
+    let is_env = matches!(arguments.command, Command::Env(_));
+    let outcome = match arguments.command {
         Command::Serve(serve) => serve.run(),
         Command::Gc(gc) => gc.run(),
         Command::Cleanup(cleanup) => cleanup.run(),
+        Command::OwnerKey(owner_key) => owner_key.run(),
         Command::Env(env) => env.run(),
         Command::Token(token) => token.run(),
     };
     match outcome {
         Ok(code) => code,
         Err(error) => {
+            if is_env {
+                env::stop_the_shell();
+            }
             let text = format!("berth: {error:#}\n");
             let _ = said(io::stderr(), text.into_bytes());
             ExitCode::FAILURE

@@ -3,20 +3,30 @@
 //! `berth.toml` is overridden by `BERTH_…` variables, and these by flags. A key that nobody knows is an error
 //! that names it: a misspelt setting must not be silently without effect.
 
+mod check;
+mod locations;
 mod settings;
 mod units;
+mod variables;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use model::name::Location;
+use model::name::{Location, ProjectId};
+use model::principal::AccountEmail;
+use serde::Deserialize;
+use toml::de::{DeTable, DeValue};
+use tracing_subscriber::EnvFilter;
 
+use self::variables::{is_from_kubernetes, key_of, nearest_key, variable_of};
+
+pub use locations::LOCATIONS;
 pub use settings::{
     Audit, AuditFile, Blobs, Cleanup, Config, Cors, Egress, Gc, Limits, Log, LogFormat, Metadata,
-    NewRepositories, Notification, OnPush, OpsListen, Tls, Tokens,
+    NewRepositories, Notification, OnPush, OpsListen, Tls, Tokens, parse_listen,
 };
-pub use units::{Bytes, Span};
+pub use units::{Bytes, Network, Span};
 
 /// Every key, as it stands in the file. A variable is `BERTH_` and the key in capitals, `.` as `_`.
 pub const KEYS: &[&str] = &[
@@ -28,6 +38,7 @@ pub const KEYS: &[&str] = &[
     "first_project",
     "default_location",
     "domains",
+    "proxies",
     "tls.certificate",
     "tls.key",
     "tokens.registry_lifetime",
@@ -58,8 +69,79 @@ pub const KEYS: &[&str] = &[
 /// More than any machine has ports, and as much as a semaphore counts on every machine.
 const MOST_CONNECTIONS: usize = 100_000_000;
 
+/// Keys whose values may hold passwords, so that messages do not repeat them.
+const HOLD_SECRETS: [&str; 2] = ["database", "notifications"];
+
 /// Names the file, so it is no setting within it.
 pub const FILE_VARIABLE: &str = "BERTH_CONFIG";
+
+/// A value that parses, and can only break something later.
+struct Problem {
+    key: &'static str,
+    text: String,
+}
+
+/// The places where settings were made.
+struct Sources {
+    file: Option<(PathBuf, String)>,
+    /// The keys that variables set.
+    variables: Vec<&'static str>,
+}
+
+impl Sources {
+    /// Returns the place where a key was set, to begin a message with: nothing where it was not.
+    fn place_of(&self, key: &str) -> String {
+        if self.variables.contains(&key) {
+            return format!("{}: ", variable_of(key));
+        }
+        let place = self.file.as_ref().and_then(|(path, text)| {
+            let line = line_of(text, key)?;
+            Some(format!("{}, line {line}: ", path.display()))
+        });
+        place.unwrap_or_default()
+    }
+}
+
+/// Returns the line of a file that sets a key.
+fn line_of(text: &str, key: &str) -> Option<usize> {
+    let parsed = DeTable::parse(text).ok()?;
+    let mut table = parsed.into_inner();
+    let mut parts = key.split('.').peekable();
+    loop {
+        let part = parts.next()?;
+        let (name, value) = table.iter().find(|(name, _)| name.get_ref() == part)?;
+        if parts.peek().is_none() {
+            return Some(text[..name.span().start].matches('\n').count() + 1);
+        }
+        let DeValue::Table(inner) = value.get_ref() else { return None };
+        table = inner.clone();
+    }
+}
+
+/// Says which line and key of a file an error is about. What stands there is not repeated: it may be a secret.
+fn described(path: &Path, text: &str, error: &toml::de::Error) -> String {
+    let Some(start) = error.span().map(|span| span.start) else {
+        return format!("{}: {}", path.display(), error.message());
+    };
+    let line = text[..start].matches('\n').count() + 1;
+    let parsed = DeTable::parse(text).ok();
+    let key = parsed.and_then(|table| key_at(table.get_ref(), start));
+    let key = key.map(|key| format!("{key}: ")).unwrap_or_default();
+    format!("{}, line {line}: {key}{}", path.display(), error.message())
+}
+
+/// Returns the key at a place of a file's text, or of the value there.
+fn key_at(table: &DeTable<'_>, place: usize) -> Option<String> {
+    table.iter().find_map(|(name, value)| match value.get_ref() {
+        DeValue::Table(inner) if !name.span().contains(&place) => {
+            Some(format!("{}.{}", name.get_ref(), key_at(inner, place)?))
+        }
+        _ => {
+            let span = name.span().start..value.span().end;
+            span.contains(&place).then(|| name.get_ref().to_string())
+        }
+    })
+}
 
 impl Config {
     /// Reads the file, if one is named, and lays the variables over it.
@@ -67,34 +149,54 @@ impl Config {
         file: Option<&Path>,
         variables: impl Iterator<Item = (String, String)>,
     ) -> anyhow::Result<Self> {
-        let mut table = match file {
-            Some(file) => std::fs::read_to_string(file)
-                .with_context(|| format!("cannot read {}", file.display()))?
-                .parse::<toml::Table>()
-                .with_context(|| format!("{} is not valid", file.display()))?,
-            None => toml::Table::new(),
-        };
+        let mut table = toml::Table::new();
+        let mut sources = Sources { file: None, variables: Vec::new() };
+        if let Some(path) = file {
+            let text = std::fs::read_to_string(path)
+                .with_context(|| format!("cannot read {}", path.display()))?;
+            let invalid = || format!("{} is not valid", path.display());
+            table = text.parse().with_context(invalid)?;
+            // By itself: only errors of the text know their line.
+            if let Err(error) = toml::from_str::<Self>(&text) {
+                bail!("{}", described(path, &text, &error));
+            }
+            sources.file = Some((path.to_owned(), text));
+        }
         for (name, value) in variables {
-            if name.starts_with("BERTH_") && name != FILE_VARIABLE {
-                lay_over(&mut table, &name, &value)?;
+            if !name.starts_with("BERTH_") || name == FILE_VARIABLE {
+                continue;
+            }
+            if let Some(key) = key_of(&name) {
+                lay_over(&mut table, key, value_of(&name, key, &value)?)?;
+                sources.variables.push(key);
+            } else if !is_from_kubernetes(&name, &value) {
+                let key = nearest_key(&name);
+                bail!(
+                    "{name} is no setting; the nearest is {} ({key}), and the README lists all",
+                    variable_of(key)
+                );
             }
         }
         let config: Self = table.try_into().context("a setting is wrong")?;
-        config.location()?;
-        config.check()?;
-        Ok(config)
+        match config.check() {
+            Ok(()) => Ok(config),
+            Err(Problem { key, text }) => bail!("{}{key} {text}", sources.place_of(key)),
+        }
     }
 
     /// Refuses values that parse and can only break something later.
-    fn check(&self) -> anyhow::Result<()> {
+    fn check(&self) -> Result<(), Problem> {
+        let problem = |key| move |text| Problem { key, text };
+        self.check_names()?;
         let Self { limits, gc, tokens, .. } = self;
-        let connections = 1..=MOST_CONNECTIONS;
-        if !connections.contains(&limits.connections) {
-            bail!("limits.connections must be between 1 and {MOST_CONNECTIONS}");
+        if !(1..=MOST_CONNECTIONS).contains(&limits.connections) {
+            let text = format!("must be between 1 and {MOST_CONNECTIONS}");
+            return Err(problem("limits.connections")(text));
         }
         // Docker takes a shorter one for one of a minute, and fails when that ends.
         if !(60..=3600).contains(&tokens.registry_lifetime.get().as_secs()) {
-            bail!("tokens.registry_lifetime must be between 60s and 1h");
+            let text = "must be between 60s and 1h".to_owned();
+            return Err(problem("tokens.registry_lifetime")(text));
         }
         let positive = [
             ("limits.header_timeout", limits.header_timeout),
@@ -102,9 +204,40 @@ impl Config {
             ("gc.upload_expiry", gc.upload_expiry),
         ];
         match positive.iter().find(|(_, span)| span.get().is_zero()) {
-            Some((name, _)) => bail!("{name} must be more than nothing"),
+            Some((key, _)) => Err(problem(key)("must be more than nothing".to_owned())),
             None => Ok(()),
         }
+    }
+
+    /// Refuses names that cannot be what they are meant for.
+    fn check_names(&self) -> Result<(), Problem> {
+        let problem = |key| move |text| Problem { key, text };
+        check::external_url(&self.external_url).map_err(problem("external_url"))?;
+        check::location(&self.default_location).map_err(problem("default_location"))?;
+        for domain in &self.domains {
+            check::domain(domain).map_err(problem("domains"))?;
+        }
+        let first = self.first_project.parse::<ProjectId>();
+        let named = |error| format!("{:?}: {error}", self.first_project);
+        first.map_err(named).map_err(problem("first_project"))?;
+        let level = EnvFilter::builder().parse(&self.log.level);
+        let named = |error| format!("{:?}: {error}", self.log.level);
+        level.map_err(named).map_err(problem("log.level"))?;
+        let account = &self.metadata.account;
+        if !account.is_empty() {
+            let named = |error| format!("{account:?}: {error}");
+            account.parse::<AccountEmail>().map_err(named).map_err(problem("metadata.account"))?;
+        }
+        let missing = [
+            ("tls.certificate", &self.tls.certificate, &self.tls.key),
+            ("tls.key", &self.tls.key, &self.tls.certificate),
+        ];
+        let missing = missing
+            .iter()
+            .find(|(_, file, other)| file.as_os_str().is_empty() && !other.as_os_str().is_empty());
+        missing.map_or(Ok(()), |(key, ..)| {
+            Err(problem(key)("is missing: tls.certificate and tls.key go together".to_owned()))
+        })
     }
 
     /// The location of hosts that name none.
@@ -129,16 +262,29 @@ impl Config {
     }
 }
 
-fn lay_over(table: &mut toml::Table, name: &str, value: &str) -> anyhow::Result<()> {
-    let variable = |key: &str| format!("BERTH_{}", key.to_uppercase().replace('.', "_"));
-    let Some(key) = KEYS.iter().find(|key| variable(key) == name) else {
-        bail!("{name} is no setting; see `berth serve --help` for those there are");
-    };
-    // A variable is text; `true`, `5` and `["a"]` are taken for what they are in TOML.
-    let value = match format!("v = {value}").parse::<toml::Table>() {
-        Ok(mut parsed) => parsed.remove("v").expect("just written"),
-        Err(_) => toml::Value::String(value.to_owned()),
-    };
+/// Returns what a variable means. It is text; `true`, `5` and `["a"]` are taken for what they are in TOML, where the
+/// setting takes that.
+fn value_of(name: &str, key: &str, text: &str) -> anyhow::Result<toml::Value> {
+    let plain = toml::Value::String(text.to_owned());
+    let parsed = format!("v = {text}").parse::<toml::Table>().ok();
+    let parsed = parsed.and_then(|mut table| table.remove("v")).unwrap_or_else(|| plain.clone());
+    let mut problem = String::new();
+    for value in [parsed, plain] {
+        let mut alone = toml::Table::new();
+        lay_over(&mut alone, key, value.clone())?;
+        let Err(error) = Config::deserialize(alone) else { return Ok(value) };
+        // What a setting says of a text that it reads is better than that it wanted something else than a text.
+        if problem.is_empty() || !error.message().starts_with("invalid type") {
+            error.message().clone_into(&mut problem);
+        }
+    }
+    if HOLD_SECRETS.contains(&key) && problem.contains(text) {
+        "cannot be read".clone_into(&mut problem);
+    }
+    bail!("{name}: {key}: {problem}")
+}
+
+fn lay_over(table: &mut toml::Table, key: &str, value: toml::Value) -> anyhow::Result<()> {
     let mut place = table;
     let mut parts = key.split('.').peekable();
     while let Some(part) = parts.next() {
@@ -153,88 +299,4 @@ fn lay_over(table: &mut toml::Table, name: &str, value: &str) -> anyhow::Result<
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    fn read(file: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let path = folder.path().join("berth.toml");
-        std::fs::write(&path, file).expect("writable");
-        let variables = variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
-        Config::read(Some(&path), variables).map_err(|error| format!("{error:#}"))
-    }
-
-    #[test]
-    fn variables_override_the_file() {
-        let file = "listen = \"127.0.0.1:1\"\n[gc]\ngrace = \"2h\"\nretention = \"0s\"\n";
-        let config = read(file, &[("BERTH_GC_GRACE", "30m"), ("HOME", "/")]).expect("valid");
-        assert_eq!(config.listen.port(), 1);
-        assert_eq!(config.gc.grace.get(), Duration::from_secs(1800));
-        assert_eq!(config.gc.retention.get(), Duration::ZERO);
-        assert_eq!(config.gc.interval.get(), Duration::from_secs(300));
-        let config = read("", &[("BERTH_NEW_REPOSITORIES_SPARSE", "true")]).expect("valid");
-        assert!(config.new_repositories.sparse);
-        assert_eq!(config.new_repositories.on_push, OnPush::RegistryHosts);
-        let config = read("", &[("BERTH_NEW_REPOSITORIES_ON_PUSH", "always")]).expect("valid");
-        assert_eq!(config.new_repositories.on_push, OnPush::Always);
-        let config = read("", &[("BERTH_OPS_LISTEN", "off")]).expect("valid");
-        assert_eq!(config.ops_listen, OpsListen::Off);
-        let webhook = "[{ name = \"w\", url = \"https://hooks.example.com/secret\" }]";
-        let config = read("", &[("BERTH_NOTIFICATIONS", webhook)]).expect("valid");
-        assert_eq!(config.notifications[0].name, "w");
-        assert!(!format!("{config:?}").contains("secret"), "a URL may be one");
-        let variables = [("BERTH_AUDIT_FILE", "-"), ("BERTH_AUDIT_READS", "true")];
-        let config = read("[audit]\nfile = \"off\"", &variables).expect("valid");
-        assert_eq!((config.audit.file, config.audit.reads), (AuditFile::StandardError, true));
-    }
-
-    #[test]
-    fn unknown_keys_are_named() {
-        assert!(read("lisen = 5", &[]).expect_err("misspelt").contains("lisen"));
-        assert!(read("[gc]\ngrase = \"1s\"", &[]).expect_err("misspelt").contains("grase"));
-        assert!(
-            read("[[notifications]]\nurll = \"x\"", &[]).expect_err("misspelt").contains("urll")
-        );
-        let error = read("", &[("BERTH_LISEN", "x")]).expect_err("misspelt");
-        assert!(error.contains("BERTH_LISEN"));
-        assert!(read("[gc]\ngrace = \"soon\"", &[]).expect_err("no span").contains("soon"));
-        assert!(read("default_location = \"A\"", &[]).expect_err("capital").contains("\"A\""));
-    }
-
-    #[test]
-    fn values_that_break_something_are_named() {
-        for (table, key, value) in [
-            ("limits", "connections", "0"),
-            ("limits", "connections", "9223372036854775807"),
-            ("limits", "header_timeout", "\"0s\""),
-            ("limits", "idle_timeout", "\"0ms\""),
-            ("gc", "upload_expiry", "\"0s\""),
-            ("audit", "file", "\"\""),
-            ("tokens", "registry_lifetime", "\"59s\""),
-            ("tokens", "registry_lifetime", "\"2h\""),
-            ("new_repositories", "on_push", "\"pkg.dev\""),
-            ("new_repositories", "on_push", "true"),
-        ] {
-            let error = read(&format!("[{table}]\n{key} = {value}"), &[]).expect_err("refused");
-            assert!(error.contains(&format!("{table}.{key}")), "{error}");
-        }
-        read("[gc]\ngrace = \"0s\"\nretention = \"0s\"\ninterval = \"0s\"", &[]).expect("at once");
-        read("[limits]\nidle_timeout = \"36500d\"\ndrain_timeout = \"0s\"", &[]).expect("patient");
-    }
-
-    #[test]
-    fn every_key_is_listed() {
-        for key in KEYS {
-            let (table, key) = key.split_once('.').unwrap_or(("", key));
-            let toml = if table.is_empty() {
-                format!("{key} = {{}}")
-            } else {
-                format!("[{table}]\n{key} = {{}}")
-            };
-            let error = read(&toml, &[]).expect_err("a table is no value of any setting");
-            assert!(!error.contains("unknown field"), "{error}");
-        }
-    }
-}
+mod tests;

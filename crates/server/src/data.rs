@@ -1,5 +1,7 @@
 //! The data folder: its lock, and the place where a running process says how to reach it.
 
+mod owner_key;
+
 use std::fs::{self, File, Permissions};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
@@ -62,24 +64,43 @@ impl DataFolder {
         &self.path
     }
 
-    /// The key that seals private keys in the database, made where it is missing. Whoever has it and the
-    /// database can sign for everybody.
-    pub fn master_key(&self) -> anyhow::Result<MasterKey> {
-        let path = self.path.join("master.key");
+    /// Where the key is that seals private keys in the database. Whoever has it and the database can sign for everybody.
+    pub fn master_key_file(&self) -> PathBuf {
+        self.path.join("master.key")
+    }
+
+    /// Keeps a new master key, unless there is one. Returns whether it is the new one that is kept.
+    ///
+    /// # Errors
+    /// Fails if the file cannot be written.
+    pub fn keep_master_key(&self, bytes: &[u8; MasterKey::LENGTH]) -> anyhow::Result<bool> {
+        let path = self.master_key_file();
+        let context = || format!("cannot write the master key {}", path.display());
+        // Written whole before it has its name: another process may be looking for it.
+        let new = self.path.join(format!("master.key.{}", std::process::id()));
+        let _ = fs::remove_file(&new);
+        let mut file = private_file(&new).with_context(context)?;
+        file.write_all(bytes).and_then(|()| file.sync_all()).with_context(context)?;
+        let linked = fs::hard_link(&new, &path);
+        fs::remove_file(&new).with_context(context)?;
+        match linked {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
+            linked => linked.with_context(context)?,
+        }
+        File::open(&self.path)?.sync_all()?;
+        Ok(true)
+    }
+
+    /// Reads the master key. `None`: there is no such file.
+    ///
+    /// # Errors
+    /// Fails where the file cannot be read, or is no key.
+    pub fn master_key(&self) -> anyhow::Result<Option<MasterKey>> {
+        let path = self.master_key_file();
         let context = || format!("cannot use the master key {}", path.display());
-        if !path.exists() {
-            // Written whole before it has its name: another process may be looking for it.
-            let new = self.path.join(format!("master.key.{}", std::process::id()));
-            let _ = fs::remove_file(&new);
-            let mut file = private_file(&new).with_context(context)?;
-            file.write_all(&MasterKey::generate()).and_then(|()| file.sync_all())?;
-            match fs::hard_link(&new, &path) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                    return Err(error).with_context(context);
-                }
-                Ok(()) | Err(_) => fs::remove_file(&new)?,
-            }
-            File::open(&self.path)?.sync_all()?;
+        // A link that leads nowhere is not a file that is missing.
+        if fs::symlink_metadata(&path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            return Ok(None);
         }
         let mode = fs::metadata(&path).with_context(context)?.permissions().mode();
         if mode & 0o077 != 0 {
@@ -92,7 +113,7 @@ impl DataFolder {
         if bytes.iter().all(|byte| *byte == bytes[0]) {
             bail!("{} is blank, and everybody knows that key", path.display());
         }
-        Ok(MasterKey::new(&bytes))
+        Ok(Some(MasterKey::new(&bytes)))
     }
 
     /// Writes the key file of an account that is about to be the first, for its owner alone. Should the process

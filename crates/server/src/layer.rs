@@ -4,6 +4,7 @@ pub mod body;
 pub mod cors;
 pub(crate) mod drain;
 pub mod exchange;
+pub mod forwarded;
 pub(crate) mod leftover;
 pub mod log;
 pub mod metrics;
@@ -25,6 +26,7 @@ use tower::ServiceExt;
 use crate::api::App;
 use drain::Drains;
 use exchange::{Answer, Exchange};
+use forwarded::Forwarded;
 use leftover::{Arrivals, Leftover};
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -38,18 +40,29 @@ tokio::task_local! {
     static CURRENT: Arc<RequestInfo>;
 }
 
+/// A connection that requests come by.
+#[derive(Debug, Clone, Copy)]
+pub struct Connected {
+    /// The address of whoever connected.
+    pub peer: SocketAddr,
+    /// The address on this side.
+    pub local: SocketAddr,
+}
+
 /// What is known of a request while it runs. Handlers add what they find out.
 #[derive(Debug)]
 pub struct RequestInfo {
     id: String,
-    peer: SocketAddr,
+    connection: Connected,
+    forwarded: Option<Forwarded>,
     principal: OnceLock<String>,
     route: OnceLock<&'static str>,
 }
 
 impl RequestInfo {
-    fn new(id: String, peer: SocketAddr) -> Self {
-        Self { id, peer, principal: OnceLock::new(), route: OnceLock::new() }
+    fn new(id: String, connection: Connected, forwarded: Option<Forwarded>) -> Self {
+        let (principal, route) = (OnceLock::new(), OnceLock::new());
+        Self { id, connection, forwarded, principal, route }
     }
 
     /// What its answer names as `X-Request-Id`.
@@ -57,9 +70,20 @@ impl RequestInfo {
         &self.id
     }
 
-    /// Where it came from.
-    pub fn peer(&self) -> SocketAddr {
-        self.peer
+    /// Returns the address that the request came from: the one that a trusted proxy names, or else the connection's.
+    pub fn client(&self) -> IpAddr {
+        let peer = self.connection.peer.ip().to_canonical();
+        self.forwarded.as_ref().map_or(peer, |forwarded| forwarded.client)
+    }
+
+    /// Returns the connection's address on this side.
+    pub fn local(&self) -> SocketAddr {
+        self.connection.local
+    }
+
+    /// Returns what a trusted proxy says of the request.
+    pub fn forwarded(&self) -> Option<&Forwarded> {
+        self.forwarded.as_ref()
     }
 
     /// Who asks.
@@ -82,9 +106,9 @@ pub(crate) fn request_id() -> String {
     CURRENT.try_with(|info| info.id.clone()).unwrap_or_default()
 }
 
-/// Where the request that runs here came from.
-pub(crate) fn peer() -> Option<IpAddr> {
-    CURRENT.try_with(|info| info.peer.ip().to_canonical()).ok()
+/// Returns the address that the request that runs here came from: a trusted proxy's word, or the connection's.
+pub(crate) fn client() -> Option<IpAddr> {
+    CURRENT.try_with(|info| info.client()).ok()
 }
 
 /// The connection that a request came in by.
@@ -92,8 +116,8 @@ pub(crate) fn peer() -> Option<IpAddr> {
 pub struct Door {
     /// What it leads to.
     pub router: Router,
-    /// Who is at the other end.
-    pub peer: SocketAddr,
+    /// Its two ends.
+    pub connection: Connected,
     /// What came and was not taken in.
     pub arrivals: Arc<Arrivals>,
     /// How much of that may be read.
@@ -107,16 +131,20 @@ pub async fn observe(
     request: http::Request<Incoming>,
     began: impl FnOnce(&Arc<Exchange>),
 ) -> http::Response<Answer> {
-    let Door { router, peer, arrivals, drains } = door;
-    let info = Arc::new(RequestInfo::new(id_of(request.headers()), peer));
+    let Door { router, connection, arrivals, drains } = door;
+    let forwarded = Forwarded::read(connection.peer.ip(), request.headers(), &app.proxies);
+    let contradiction = forwarded.is_err().then(refuse_contradiction);
+    let forwarded = forwarded.ok().flatten();
+    let info = Arc::new(RequestInfo::new(id_of(request.headers()), connection, forwarded));
     let id = HeaderValue::from_str(&info.id).expect("letters, digits and dashes");
-    let exchange = Exchange::new(log::Record::new(peer, &request, info.clone()), &app.metrics);
+    let exchange = Exchange::new(log::Record::new(&request, info.clone()), &app.metrics);
     began(&exchange);
     let leftover = Leftover::of(&request, &arrivals);
     let left = leftover.clone();
     let mut request =
         request.map(|body| Body::new(body::Received::new(body, exchange.received(), left)));
-    let refused = app.dev_hosts.as_ref().and_then(|names| refuse_foreign(&request, names));
+    let foreign = || app.dev_hosts.as_ref().and_then(|names| refuse_foreign(&request, names));
+    let refused = contradiction.or_else(foreign);
     let mut response = match refused {
         Some(refused) => {
             drop(request);
@@ -164,6 +192,13 @@ fn new_request_id() -> String {
     static NEXT: OnceLock<AtomicU64> = OnceLock::new();
     let next = NEXT.get_or_init(|| AtomicU64::new(RandomState::new().hash_one(0_u64)));
     format!("{:016x}", next.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Whichever of the two was the client's own, the other one cannot be told from it.
+fn refuse_contradiction() -> Response {
+    let text = "the proxy sent Forwarded and X-Forwarded-… headers that contradict each other; let it send one kind \
+                and remove the other\n";
+    (StatusCode::BAD_REQUEST, text).into_response()
 }
 
 /// In `--dev`, everybody may do everything: so only this machine's own names are answered, and no web page

@@ -28,7 +28,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::api::App;
 use crate::layer::drain::Drains;
-use crate::layer::{Door, observe};
+use crate::layer::{Connected, Door, observe};
 pub(crate) use entrance::or_pause;
 use entrance::{Accepted, Entrance};
 use farewell::Farewell;
@@ -76,6 +76,8 @@ pub async fn serve(
     let limits = app.limits.clone();
     let entrance = Entrance::new(whose, &app, &listener);
     let drains = Drains::new(limits.connections);
+    // A connection that is over already cannot say which of its addresses it came to.
+    let address = listener.local_addr().unwrap_or(app.origin.listen());
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -89,7 +91,7 @@ pub async fn serve(
             app: app.clone(),
             door: Door {
                 router: router.clone(),
-                peer,
+                connection: Connected { peer, local: stream.local_addr().unwrap_or(address) },
                 arrivals: Arc::default(),
                 drains: drains.clone(),
             },

@@ -1,5 +1,7 @@
 //! Puts the parts together, and takes them apart again gently.
 
+mod seals;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use axum::Router;
 use blob::{BlobStore, DiskStore, MemoryStore};
-use engine::{Clock, Engine, EngineError, MasterKey};
+use engine::{Clock, Engine, EngineError};
 use meta::{Database, Meta};
 use model::host::Domains;
 use model::manifest;
@@ -19,8 +21,11 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, timeout_at};
 
+use self::seals::{Master, Otherwise};
+
 use crate::api::metadata_server::{self, Metadata};
-use crate::api::{self, App, Origin, Shared, admin};
+use crate::api::origin::Origin;
+use crate::api::{self, App, Shared, admin};
 use crate::audit::Audit;
 use crate::auth::Authenticate;
 use crate::config::{self, Config, OpsListen};
@@ -46,6 +51,17 @@ pub struct Setup {
     pub ephemeral: bool,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
+    /// What the operator allows besides.
+    pub permits: Permits,
+}
+
+/// What is refused unless the operator asks for it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Permits {
+    /// Making new keys in place of those that no master key opens any more.
+    pub new_master_key: bool,
+    /// Letting everybody do everything in a folder that has accounts.
+    pub dev_with_accounts: bool,
 }
 
 /// A running server.
@@ -80,33 +96,46 @@ pub struct FirstOwner {
 impl Server {
     /// Opens the stores, then listens: who connects finds a registry that is ready.
     pub async fn start(setup: Setup) -> anyhow::Result<Self> {
-        let Setup { config, authenticate, dev_hosts, ephemeral, clock } = setup;
+        let Setup { config, authenticate, dev_hosts, ephemeral, clock, permits } = setup;
         let receivers = receivers(&config, &authenticate)?;
         let tls = Tls::read(&config.tls)?;
-        let Stores { data, meta, blobs, master } = open_stores(&config, ephemeral).await?;
+        let otherwise = if permits.new_master_key { Otherwise::Renew } else { Otherwise::Refuse };
+        let stores = open_stores(&config, ephemeral, &*clock, otherwise).await?;
+        let Stores { data, meta, blobs, master } = stores;
         let metrics = Metrics::default();
         let meta = meta.observed_by(metrics.transaction_observer());
         let folder = data.as_ref().map(DataFolder::path);
         let audit = Audit::start(&config.audit, folder, (&metrics, clock.clone()))?;
         let webhooks = receivers.iter().map(Receiver::webhook).collect();
         let settings = engine::Settings { webhooks, ..config.engine() };
-        let engine = Engine::new(meta, blobs, clock, (settings, master));
+        let engine = Engine::new(meta, blobs, clock, (settings, master.key));
+        if let Some(data) = &data {
+            seals::check(&engine, data, master.unwritten, otherwise).await?;
+        }
+        if matches!(authenticate, Authenticate::Dev) && !permits.dev_with_accounts {
+            refuse_accounts(&engine).await?;
+        }
         // The address is known, and nobody is answered yet.
         let listener = bind(config.listen).await?;
         let listen = listener.local_addr()?;
-        let origin = origin(&config, listen);
+        let origin = Origin::new(&config, listen);
         let owner = match (&authenticate, &data) {
             (Authenticate::Accounts(_), Some(data)) => {
-                first_owner(&engine, data, (&config.first_project, &origin)).await?
+                let owner = first_owner(&engine, data, (&config.first_project, &origin)).await?;
+                say_where_to_ask(&origin, data);
+                owner
             }
             _ => None,
         };
+        // Hosts are compared in small letters.
+        let domains = config.domains.iter().map(|domain| domain.to_ascii_lowercase());
         let app = App::new(Shared {
             engine,
             authenticate,
-            domains: Domains::new(config.domains.clone(), config.location()?),
+            domains: Domains::new(domains, config.location()?),
             origin: origin.clone(),
             dev_hosts,
+            proxies: config.proxies.clone(),
             limits: config.limits.clone(),
             // As much again as for blobs; and one has to fit in.
             manifests: Bodies::new(config.limits.upload_memory.get().max(manifest::MAX_BYTES)),
@@ -128,13 +157,14 @@ impl Server {
             Ok(Some(address))
         };
         let ops = serve_plain(config.ops_listen, api::ops(app.clone())).await?;
-        let metadata = metadata_router(&app, &config.metadata)?;
+        let metadata = metadata_router(&app, &config.metadata).await?;
         let metadata = serve_plain(config.metadata.listen, metadata).await?;
         let jobs = jobs::start((&app, tls, receivers), &config, &stopped);
         let admin = match &data {
             Some(data) => {
                 let admin = admin::listen(&data.socket(), (app.clone(), stopped.clone()))?;
-                let url = (listen, origin.external_url.as_str(), app.domains.main());
+                let reached = origin.on_this_machine();
+                let url = (listen, reached.as_str(), app.domains.main());
                 data.write_addresses(url, (ops, metadata))?;
                 Some(tokio::spawn(admin))
             }
@@ -186,13 +216,30 @@ struct Stores {
     data: Option<DataFolder>,
     meta: Meta,
     blobs: Arc<dyn BlobStore>,
-    master: MasterKey,
+    master: Master,
 }
 
-async fn open_stores(config: &Config, ephemeral: bool) -> anyhow::Result<Stores> {
+/// Refuses a folder whose images and accounts somebody has put under roles: `--dev` asks nobody.
+async fn refuse_accounts(engine: &Engine) -> anyhow::Result<()> {
+    if engine.needs_owner().await? {
+        return Ok(());
+    }
+    bail!(
+        "this folder has accounts and roles: it was started without --dev before, and --dev lets everybody do \
+         everything with what is in it; choose another folder with --data, or add --dev-with-accounts if that is what \
+         you want"
+    )
+}
+
+async fn open_stores(
+    config: &Config,
+    ephemeral: bool,
+    clock: &dyn Clock,
+    otherwise: Otherwise,
+) -> anyhow::Result<Stores> {
     if ephemeral {
         let meta = Meta::open(Database::SqliteMemory).await.context("cannot make a database")?;
-        let master = MasterKey::new(&MasterKey::generate());
+        let master = Master::in_memory();
         return Ok(Stores { data: None, meta, blobs: Arc::new(MemoryStore::default()), master });
     }
     let postgres = match config.database.as_str() {
@@ -202,13 +249,13 @@ async fn open_stores(config: &Config, ephemeral: bool) -> anyhow::Result<Stores>
     };
     let sharing = if postgres.is_some() { Sharing::Shared } else { Sharing::Alone };
     let data = DataFolder::open(&config.data, sharing)?;
-    let master = data.master_key()?;
     let database = match postgres {
         Some(url) => Database::Postgres(url.to_owned()),
         None => Database::SqliteFile(data.database()),
     };
     // The URL may hold a password: the error says what is wrong, not where.
     let meta = Meta::open(database).await.context("cannot open the database")?;
+    let master = Master::of(&data, &meta, clock, otherwise).await?;
     let path = data.path().to_owned();
     let blobs = tokio::task::spawn_blocking(move || DiskStore::open(&path)).await?;
     let blobs = Arc::new(blobs.context("cannot open the blob store")?);
@@ -216,32 +263,29 @@ async fn open_stores(config: &Config, ephemeral: bool) -> anyhow::Result<Stores>
 }
 
 /// The metadata server, which nobody reaches where it is off.
-fn metadata_router(app: &App, config: &config::Metadata) -> anyhow::Result<Router> {
+async fn metadata_router(app: &App, config: &config::Metadata) -> anyhow::Result<Router> {
     let OpsListen::At(listen) = config.listen else { return Ok(Router::new()) };
     let account: AccountEmail = config.account.parse().context("metadata.account")?;
     let project = account.project().to_string();
     let account = config.account.clone();
-    Ok(metadata_server::router(Metadata {
-        app: app.clone(),
-        listen: listen.ip(),
-        account,
-        project,
-    }))
+    let metadata = Metadata { app: app.clone(), listen: listen.ip(), account, project };
+    metadata.say_if_missing().await?;
+    Ok(metadata_server::router(metadata))
 }
 
 async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
 }
 
-fn origin(config: &Config, listen: SocketAddr) -> Origin {
-    let encrypted = !config.tls.certificate.as_os_str().is_empty()
-        || config.external_url.starts_with("https://");
-    let scheme = if encrypted { "https" } else { "http" };
-    let external_url = match config.external_url.trim_end_matches('/') {
-        "" => format!("{scheme}://{listen}"),
-        url => url.to_owned(),
-    };
-    Origin { scheme, external_url, listen }
+/// Keeps the owner's key file pointing to where clients reach the server, or says that nobody knows where that is.
+fn say_where_to_ask(origin: &Origin, data: &DataFolder) {
+    match origin.fixed() {
+        Some(url) => data.point_owner_key(&format!("{url}/token")),
+        None => tracing::warn!(
+            "external_url is not set: clients are told the address of this machine that they connected to, which is \
+             wrong where a container's port is mapped or a proxy stands before it"
+        ),
+    }
 }
 
 /// Makes the first account where nobody could sign in, and keeps its key file in the data folder.
@@ -254,7 +298,15 @@ async fn first_owner(
         return Ok(None);
     }
     let project: ProjectId = project.parse().context("first_project")?;
-    let token_uri = format!("{}/token", origin.external_url);
+    let Some(own_url) = origin.fixed() else {
+        bail!(
+            "external_url is not set, and {} is every address of this machine: the owner's key file, which the first \
+             start writes, has to say where clients reach the server; set external_url, as \
+             \"https://registry.example.com\"",
+            origin.listen()
+        );
+    };
+    let token_uri = format!("{own_url}/token");
     let mut written = PathBuf::new();
     let owner = engine.create_owner(&project, &token_uri, |owner| {
         written = data.write_owner_key(&owner.key_file).map_err(|error| {

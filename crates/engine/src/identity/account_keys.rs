@@ -7,7 +7,7 @@ use model::principal::AccountEmail;
 use super::accounts::{account_of, find};
 use super::crypto::{AccountKey, KeyError};
 use super::key_file;
-use super::policies::{Admitted, check_administrator};
+use super::policies::{Admitted, check_administrator, is_locked_out};
 use crate::{Engine, EngineError};
 
 /// How many keys an account has at most, as in Google's IAM, and the one that never leaves.
@@ -143,7 +143,9 @@ impl Engine {
         change: impl Fn(&mut Tx<'_>, &str) -> Result<u64, MetaError> + Send + 'static,
     ) -> Result<(), EngineError> {
         let (admitted, id, now) = (admitted.clone(), id.to_owned(), self.clock.now());
-        self.meta
+        let account = email.clone();
+        let is_locked_out = self
+            .meta
             .write(move |tx| {
                 let key = find_key(tx, &email, &id)?;
                 if KeyKind::of(&key) == KeyKind::SystemManaged {
@@ -154,9 +156,15 @@ impl Engine {
                 change(tx, &id)?;
                 check_administrator(tx)?;
                 epochs::bump(tx, epochs::ACCESS)?;
-                Ok(events::insert(tx, &admitted.event("change-key", email.as_str(), now))?)
+                events::insert(tx, &admitted.event("change-key", email.as_str(), now))?;
+                is_locked_out(tx, &email)
             })
             .await?;
+        if is_locked_out {
+            tracing::warn!(
+                "{account} administers everything, and has no key left: `berth owner-key` makes a new one for the owner"
+            );
+        }
         self.poll_epoch().await?;
         Ok(())
     }

@@ -148,6 +148,16 @@ impl Engine {
         self.sign("JWT", &claims).await
     }
 
+    /// Returns whether there is a service account of that address, whether or not it may do anything.
+    pub async fn has_account(&self, email: &str) -> Result<bool, EngineError> {
+        let wanted = email.to_owned();
+        let found = self.meta.point(move |tx| {
+            let found = meta::accounts::find(tx, &wanted)?;
+            Ok::<_, EngineError>(found.is_some())
+        });
+        found.await
+    }
+
     /// A caller that stands for a service account of this registry, without a credential: for the metadata
     /// server, which its operator gave that account to.
     pub async fn caller_by_account(&self, email: &str) -> Result<Caller, EngineError> {

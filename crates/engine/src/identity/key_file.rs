@@ -42,6 +42,7 @@ pub(crate) fn write(account: &Account, id: &str, (private, token_uri): (&[u8], &
         lines.as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line)).collect();
     let pem =
         format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", lines.join("\n"));
+    let base = token_uri.strip_suffix("/token").unwrap_or(token_uri);
     let file = json!({
         "type": "service_account",
         "project_id": account.project,
@@ -49,7 +50,7 @@ pub(crate) fn write(account: &Account, id: &str, (private, token_uri): (&[u8], &
         "private_key": pem,
         "client_email": account.email,
         "client_id": account.unique_id,
-        "auth_uri": token_uri.replace("/token", "/o/oauth2/auth"),
+        "auth_uri": format!("{base}/o/oauth2/auth"),
         "token_uri": token_uri,
         "universe_domain": "googleapis.com",
     });

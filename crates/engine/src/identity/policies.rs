@@ -6,7 +6,7 @@ use meta::policies::{self, Stored};
 use meta::{Id, Tx, accounts, epochs, events, repositories};
 use model::name::{ProjectId, RepositoryName};
 use model::permission::Permission;
-use model::policy::Policy;
+use model::policy::{Binding, Policy};
 use model::principal::{AccountEmail, Member, Principal};
 use model::resource::{ORGANIZATION, Resource};
 
@@ -255,7 +255,7 @@ impl Engine {
 /// The etag of a resource that carries no policy.
 const NO_POLICY: &[u8] = b"none";
 
-fn read(stored: Option<Stored>) -> Result<StoredPolicy, EngineError> {
+pub(super) fn read(stored: Option<Stored>) -> Result<StoredPolicy, EngineError> {
     let Some(stored) = stored else {
         return Ok(StoredPolicy { policy: Policy::default(), etag: NO_POLICY.to_vec() });
     };
@@ -315,24 +315,37 @@ fn check_exists(tx: &mut Tx<'_>, resource: &Resource) -> Result<(), EngineError>
     if exists { Ok(()) } else { Err(EngineError::ResourceUnknown(resource.to_string())) }
 }
 
+/// Returns whether an account has the role by which policies of the organization are changed, and no key to use it with.
+pub(super) fn is_locked_out(tx: &mut Tx<'_>, email: &AccountEmail) -> Result<bool, EngineError> {
+    let policy = read(policies::find(tx, ORGANIZATION)?)?.policy;
+    let member = Member::ServiceAccount(email.clone());
+    let mut roles = policy.bindings().iter().filter(|binding| is_administrators(binding));
+    if !roles.any(|binding| binding.members.contains(&member)) {
+        return Ok(false);
+    }
+    Ok(!has_usable_key(tx, email)?)
+}
+
+fn has_usable_key(tx: &mut Tx<'_>, email: &AccountEmail) -> Result<bool, EngineError> {
+    let keys = accounts::keys_of(tx, email.as_str())?;
+    Ok(keys.iter().any(|key| KeyKind::of(key) == KeyKind::UserManaged && !key.disabled))
+}
+
+fn is_administrators(binding: &Binding) -> bool {
+    let needed = "resourcemanager.organizations.setIamPolicy";
+    binding.role.permissions().iter().any(|held| held.as_str() == needed)
+}
+
 /// Refuses what the transaction has done if it leaves nobody who could ever change anything again. Only accounts
 /// with a key can sign in: a group, a domain or a person is nobody yet.
 pub(super) fn check_administrator(tx: &mut Tx<'_>) -> Result<(), EngineError> {
-    let needed = "resourcemanager.organizations.setIamPolicy";
     // In development mode there is none, and nobody who could be shut out.
     let Some(stored) = policies::find(tx, ORGANIZATION)? else { return Ok(()) };
     let policy = read(Some(stored))?.policy;
-    let bindings = policy
-        .bindings()
-        .iter()
-        .filter(|binding| binding.role.permissions().iter().any(|held| held.as_str() == needed));
+    let bindings = policy.bindings().iter().filter(|binding| is_administrators(binding));
     for member in bindings.flat_map(|binding| &binding.members) {
         let Member::ServiceAccount(email) = member else { continue };
-        if accounts::standing(tx, email.as_str())?.is_some()
-            && accounts::keys_of(tx, email.as_str())?
-                .iter()
-                .any(|key| KeyKind::of(key) == KeyKind::UserManaged && !key.disabled)
-        {
+        if accounts::standing(tx, email.as_str())?.is_some() && has_usable_key(tx, email)? {
             return Ok(());
         }
     }

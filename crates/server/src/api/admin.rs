@@ -3,6 +3,7 @@
 //! Only the user that runs the server, and root, are heard.
 
 mod cleanup;
+mod owner_key;
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -18,6 +19,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, watch};
 
 pub use cleanup::{CleanedUp, CleanedVersion};
+pub use owner_key::OwnerKey;
 
 use super::App;
 use crate::jobs::unless_stopped;
@@ -38,6 +40,11 @@ pub enum Command {
         repository: String,
         /// Only say what would be deleted.
         dry_run: bool,
+    },
+    /// Make a new key for the account that owns everything.
+    OwnerKey {
+        /// Where clients reach the server, where the server does not know it.
+        url: Option<String>,
     },
 }
 
@@ -119,6 +126,13 @@ async fn answer(stream: UnixStream, app: App, stop: watch::Receiver<bool>) {
         Ok(Command::Cleanup { repository, dry_run }) => {
             let mode = if dry_run { CleanupMode::DryRun } else { CleanupMode::Clean };
             cleanup::answer(&mut write, (&app, &stop), (&repository, mode)).await;
+        }
+        Ok(Command::OwnerKey { url }) => {
+            let line = match owner_key::make(&app, url).await {
+                Ok(made) => Line::Done(made),
+                Err(error) => Line::Error(format!("{error:#}")),
+            };
+            let _ = send(&mut write, &line).await;
         }
         Err(error) => {
             let problem = format!("this server does not know the command: {error}");

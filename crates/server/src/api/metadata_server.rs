@@ -6,12 +6,13 @@
 //! the metadata server's own, and forwarded ones.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{Path, Query, Request, State};
 use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
 use engine::{Caller, EngineError};
 use http::header::{CONTENT_TYPE, FORWARDED, HOST, ORIGIN, VIA};
 use http::{HeaderName, HeaderValue, StatusCode};
@@ -21,6 +22,7 @@ use serde_json::json;
 
 use super::App;
 use super::routes::{Asks, Routes};
+use crate::layer::RequestInfo;
 
 /// What the metadata server speaks for.
 #[derive(Clone)]
@@ -122,6 +124,9 @@ async fn project_id(State(metadata): State<Metadata>) -> String {
 async fn project_number(State(metadata): State<Metadata>) -> Response {
     match metadata.app.engine.project_number(&metadata.project).await {
         Ok(number) => number.to_string().into_response(),
+        Err(EngineError::ResourceUnknown(_)) => {
+            (StatusCode::NOT_FOUND, "there is no such project\n").into_response()
+        }
         Err(error) => failed(&error),
     }
 }
@@ -131,24 +136,60 @@ async fn zone(State(metadata): State<Metadata>) -> String {
     format!("projects/{}/zones/{location}-a", metadata.project)
 }
 
-async fn list(State(metadata): State<Metadata>) -> String {
-    format!("default/\n{}/\n", metadata.account)
+async fn list(State(metadata): State<Metadata>) -> Response {
+    match metadata.exists().await {
+        Ok(true) => format!("default/\n{}/\n", metadata.account).into_response(),
+        // As on a machine without an account.
+        Ok(false) => String::new().into_response(),
+        Err(error) => failed(&error),
+    }
 }
 
 impl Metadata {
-    /// The one account, by either of its names.
+    async fn exists(&self) -> Result<bool, EngineError> {
+        self.app.engine.has_account(&self.account).await
+    }
+
+    /// Refuses every name but the account's two, and these as well while there is no such account: as on a machine without
+    /// one. gcloud takes anything else for a broken machine, and crashes.
+    async fn check(&self, account: &str) -> Result<(), Response> {
+        let ours = account == "default" || account == self.account;
+        let exists = if ours { self.exists().await } else { Ok(false) };
+        if exists.map_err(|error| failed(&error))? {
+            return Ok(());
+        }
+        Err((StatusCode::NOT_FOUND, "there is no such service account\n").into_response())
+    }
+
+    /// Returns the account as a caller, if it may do anything.
     async fn caller(&self, account: &str) -> Result<Caller, Response> {
-        if account != "default" && account != self.account {
-            return Err(
-                (StatusCode::NOT_FOUND, "there is no such service account\n").into_response()
+        self.check(account).await?;
+        let caller = self.app.engine.caller_by_account(&self.account).await;
+        caller.map_err(|error| match error {
+            EngineError::Credential(_) => {
+                let text = "the service account is disabled, or its project is deleted\n";
+                (StatusCode::FORBIDDEN, text).into_response()
+            }
+            error => failed(&error),
+        })
+    }
+
+    /// Says that the account is missing, and how it is made: once, because it is asked for all the time.
+    pub async fn say_if_missing(&self) -> Result<(), EngineError> {
+        if !self.exists().await? {
+            let Self { account, project, .. } = self;
+            let id = account.split('@').next().unwrap_or_default();
+            tracing::warn!(
+                "metadata.account {account} does not exist, and whoever asks the metadata server finds a machine without \
+                 an account: gcloud iam service-accounts create {id} --project={project}"
             );
         }
-        self.app.engine.caller_by_account(&self.account).await.map_err(|error| failed(&error))
+        Ok(())
     }
 }
 
 async fn describe(State(metadata): State<Metadata>, Path(account): Path<String>) -> Response {
-    if let Err(refused) = metadata.caller(&account).await {
+    if let Err(refused) = metadata.check(&account).await {
         return refused;
     }
     let body = json!({ "aliases": ["default"], "email": metadata.account, "scopes": [SCOPE] });
@@ -156,15 +197,15 @@ async fn describe(State(metadata): State<Metadata>, Path(account): Path<String>)
 }
 
 async fn email(State(metadata): State<Metadata>, Path(account): Path<String>) -> Response {
-    match metadata.caller(&account).await {
-        Ok(_) => metadata.account.into_response(),
+    match metadata.check(&account).await {
+        Ok(()) => metadata.account.into_response(),
         Err(refused) => refused,
     }
 }
 
 async fn scopes(State(metadata): State<Metadata>, Path(account): Path<String>) -> Response {
-    match metadata.caller(&account).await {
-        Ok(_) => format!("{SCOPE}\n").into_response(),
+    match metadata.check(&account).await {
+        Ok(()) => format!("{SCOPE}\n").into_response(),
         Err(refused) => refused,
     }
 }
@@ -195,6 +236,7 @@ struct Asked {
 
 async fn identity(
     State(metadata): State<Metadata>,
+    Extension(info): Extension<Arc<RequestInfo>>,
     Path(account): Path<String>,
     Query(asked): Query<Asked>,
 ) -> Response {
@@ -206,7 +248,7 @@ async fn identity(
         Ok(caller) => caller,
         Err(refused) => return refused,
     };
-    let issuer = metadata.app.origin.external_url.clone();
+    let issuer = metadata.app.origin.at(info.local().ip());
     let include_email = asked.format == "full";
     let meant = (asked.audience.as_str(), issuer.as_str());
     match metadata.app.engine.identity_token(&caller, meant, include_email).await {

@@ -30,6 +30,7 @@ use path::Route;
 use query::Query;
 
 use crate::api::App;
+use crate::api::origin::Arrival;
 use crate::audit::{Operation, RepositoryOf, Trail};
 use crate::layer::RequestInfo;
 
@@ -39,8 +40,8 @@ type Answer = Result<Response, OciError>;
 struct Context {
     app: App,
     caller: Caller,
-    /// The host that the request names.
-    host: String,
+    /// The way by which the request came in.
+    arrival: Arrival,
     place: Place,
     /// Whether the host is the one of Google's own images.
     marketplace: bool,
@@ -52,17 +53,13 @@ struct Context {
 }
 
 impl Context {
-    async fn new(
-        app: App,
-        parts: Parts,
-        (host, trail): (String, &Trail),
-    ) -> Result<Self, OciError> {
+    async fn new(app: App, parts: Parts, (host, trail): (&str, &Trail)) -> Result<Self, OciError> {
         let info = parts
             .extensions
             .get::<Arc<RequestInfo>>()
             .cloned()
             .expect("every request comes through the layer that adds this");
-        if !is_host(&host) {
+        if !is_host(host) {
             return Err(OciError::no_host());
         }
         let caller = app.authenticate.caller(&app.engine, &parts.headers, Surface::Registry).await;
@@ -75,12 +72,12 @@ impl Context {
         })?;
         trail.caller(&caller);
         info.set_principal(&caller.principal.to_string());
-        let place = app.domains.place(&host);
-        let marketplace = without_port(&host).eq_ignore_ascii_case("marketplace.gcr.io");
-        let query = Query::new(parts.uri.query());
+        let place = app.domains.place(host);
+        let marketplace = without_port(host).eq_ignore_ascii_case("marketplace.gcr.io");
+        let (arrival, query) = (Arrival::of(&parts), Query::new(parts.uri.query()));
         let (method, headers) = (parts.method, parts.headers);
         let trail = trail.clone();
-        Ok(Self { app, caller, host, place, marketplace, query, method, headers, trail })
+        Ok(Self { app, caller, arrival, place, marketplace, query, method, headers, trail })
     }
 
     fn target(&self, image: &str) -> Result<Target, OciError> {
@@ -118,8 +115,12 @@ impl Context {
     }
 }
 
-/// The host that a request names: HTTP/2 has it in the URI, HTTP/1 in a header.
+/// The host that a request names: HTTP/2 has it in the URI, HTTP/1 in a header, and a trusted proxy may know better.
 pub(crate) fn host(parts: &Parts) -> String {
+    let forwarded = parts.extensions.get::<Arc<RequestInfo>>().and_then(|info| info.forwarded());
+    if let Some(host) = forwarded.and_then(|forwarded| forwarded.host.clone()) {
+        return host;
+    }
     match (parts.uri.authority(), parts.headers.get(HOST)) {
         (Some(authority), _) => authority.as_str().to_owned(),
         (None, Some(header)) => String::from_utf8_lossy(header.as_bytes()).into_owned(),
@@ -152,8 +153,8 @@ where
     let method = request.method().clone();
     let (parts, body) = request.into_parts();
     let host = host(&parts);
-    let base_url = app.base_url(&host);
-    let outcome = match Context::new(app, parts, (host, attempt.trail())).await {
+    let base_url = app.base_url(&Arrival::of(&parts));
+    let outcome = match Context::new(app, parts, (&host, attempt.trail())).await {
         Ok(context) => handler(context, body).await,
         Err(error) => Err(error),
     };

@@ -4,7 +4,7 @@ use std::fmt::{self, Display};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use engine::{CLEANUP_PRINCIPAL, Caller, Cleaned, EngineError, Target};
+use engine::{CLEANUP_PRINCIPAL, Caller, Cleaned, EngineError, OPERATOR_PRINCIPAL, Target};
 use http::StatusCode;
 use model::name::RepositoryName;
 use model::permission::Permission;
@@ -91,6 +91,17 @@ impl Facts {
             resource: repository.to_string(),
             image: Some(image),
             outcome: Some((Code::Ok, String::new())),
+            ..Self::at(now)
+        }
+    }
+
+    /// Says that the operator asked for a new key of the owner.
+    pub(super) fn owner_key(now: i64, resource: &str) -> Self {
+        let method = "google.iam.admin.v1.IAM.CreateServiceAccountKey";
+        Self {
+            operation: Operation::rpc(method, Some("iam.serviceAccountKeys.create")),
+            email: Some(OPERATOR_PRINCIPAL.to_owned()),
+            resource: resource.to_owned(),
             ..Self::at(now)
         }
     }

@@ -56,8 +56,8 @@ impl Throttle {
 
     /// Where too many are counted, everybody goes free.
     fn one_more_here(&self) -> bool {
-        let peer = layer::peer().map(network);
-        peer.and_then(|peer| self.0.addresses.one_more(&peer)).unwrap_or(true)
+        let client = layer::client().map(network);
+        client.and_then(|client| self.0.addresses.one_more(&client)).unwrap_or(true)
     }
 
     /// Asked after the address: one that sends too many fills no memory with accounts that it thought of.

@@ -1,7 +1,8 @@
 //! `berth env`: what points Google's tools at a registry.
 
+use std::ffi::OsStr;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -13,10 +14,12 @@ use crate::data::addresses;
 
 /// Print what points gcloud at this registry, for a shell to read.
 ///
-/// Nothing is changed on the machine: the settings hold for the shell that reads them.
+/// Nothing is changed on the machine: the settings hold for the shell that reads them. gcloud gets a configuration of
+/// its own for each registry, unless CLOUDSDK_CONFIG names one already, so that signing in here signs nobody out
+/// elsewhere. When this command fails it prints `false`, so that what stands behind `&&` is not run.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  eval \"$(berth env)\"
+  eval \"$(berth env)\" && gcloud auth list
   eval \"$(berth env --url https://us-west1-docker.example.com --ca ca.pem)\"")]
 pub(super) struct Env {
     #[command(flatten)]
@@ -41,10 +44,23 @@ const APIS: [&str; 7] = [
     "SERVICEUSAGE",
 ];
 
+/// The variable that says where gcloud keeps who is signed in, and how it is set.
+const CONFIGURATION: &str = "CLOUDSDK_CONFIG";
+/// The variable that picks one of several named configurations in that folder.
+const ACTIVE: &str = "CLOUDSDK_ACTIVE_CONFIG_NAME";
+/// Where the configurations for registries are, in the folder that a person has for such.
+const CONFIGURATIONS: &str = "berth/gcloud";
+
+/// Prints what keeps a shell from going on: `eval "$(berth env)" && gcloud …` would go to Google otherwise, because
+/// evaluating nothing succeeds.
+pub(super) fn stop_the_shell() {
+    let _ = writeln!(std::io::stdout(), "false");
+}
+
 impl Env {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let config = self.source.read()?;
-        let (url, domain) = match self.url {
+        let (url, domain) = match self.url.clone() {
             // What the settings of this machine say is of another registry, perhaps.
             Some(url) => (url, None),
             None => {
@@ -58,30 +74,59 @@ impl Env {
         let domain = domain.as_deref().or_else(|| domain_of(&host)).unwrap_or_else(own);
         let mut lines = Vec::new();
         for api in APIS {
-            lines.push(format!(
-                "CLOUDSDK_API_ENDPOINT_OVERRIDES_{api}={}",
-                quoted(&format!("{url}/"))
-            ));
+            let setting = format!("CLOUDSDK_API_ENDPOINT_OVERRIDES_{api}");
+            lines.push(export(&setting, &format!("{url}/")));
         }
         // Images are named by a location's host; gcloud takes what stands behind it for the domain.
         let port = &host[without_port(&host).len()..];
-        lines.push(format!("CLOUDSDK_ARTIFACTS_DOMAIN={}", quoted(&format!("{domain}{port}"))));
-        lines.push("CLOUDSDK_ARTIFACTS_ALLOW_UNRECOGNIZED_REGISTRY=true".to_owned());
-        let introspect = quoted(&format!("{url}/introspect"));
-        lines.push(format!("CLOUDSDK_AUTH_TOKEN_INTROSPECTION_ENDPOINT={introspect}"));
+        lines.push(export("CLOUDSDK_ARTIFACTS_DOMAIN", &format!("{domain}{port}")));
+        lines.push("export CLOUDSDK_ARTIFACTS_ALLOW_UNRECOGNIZED_REGISTRY=true".to_owned());
+        // A key file may have been made before the registry had this address.
+        lines.push(export("CLOUDSDK_AUTH_TOKEN_HOST", &format!("{url}/token")));
+        let introspect = format!("{url}/introspect");
+        lines.push(export("CLOUDSDK_AUTH_TOKEN_INTROSPECTION_ENDPOINT", &introspect));
         if let Some(ca) = &self.ca {
             let ca = std::fs::canonicalize(ca).with_context(|| format!("{}", ca.display()))?;
-            let ca = quoted(&ca.display().to_string());
+            let ca = ca.display().to_string();
             // Where it is set, requests' own variable wins over gcloud's setting.
-            lines.push(format!("CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE={ca}"));
-            lines.push(format!("REQUESTS_CA_BUNDLE={ca}"));
+            lines.push(export("CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE", &ca));
+            lines.push(export("REQUESTS_CA_BUNDLE", &ca));
         }
-        let mut out = std::io::stdout().lock();
-        for line in lines {
-            writeln!(out, "export {line}")?;
-        }
+        lines.extend(configuration(&host)?);
+        // In one piece: half of it would point gcloud at two places.
+        std::io::stdout().lock().write_all((lines.join("\n") + "\n").as_bytes())?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn export(name: &str, value: &str) -> String {
+    format!("export {name}={}", quoted(value))
+}
+
+/// Returns the lines that give gcloud a configuration for this registry, unless the caller has chosen one. One that this
+/// command has set in the same shell before is no choice of the caller's.
+fn configuration(host: &str) -> anyhow::Result<Vec<String>> {
+    let set = std::env::var_os(CONFIGURATION).filter(|folder| !folder.is_empty());
+    let person = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from);
+    let person = person.filter(|folder| folder.is_absolute());
+    let person = person.or_else(|| Some(std::env::home_dir()?.join(".config")));
+    let ours = person.map(|folder| folder.join(CONFIGURATIONS));
+    if set.as_deref().is_some_and(|set| !is_within(set, ours.as_deref())) {
+        return Ok(Vec::new());
+    }
+    let ours = ours.context("HOME is not set; name a folder for gcloud with CLOUDSDK_CONFIG")?;
+    let folder = ours.join(host.replace(':', "_").replace(['[', ']'], ""));
+    let folder = folder.to_str().context("the home folder's name is no text in UTF-8")?;
+    let mut lines = vec![export(CONFIGURATION, folder)];
+    // It names a configuration of the folder that gcloud had before.
+    if set.is_none() && std::env::var_os(ACTIVE).is_some() {
+        lines.push(format!("unset {ACTIVE}"));
+    }
+    Ok(lines)
+}
+
+fn is_within(folder: &OsStr, ours: Option<&Path>) -> bool {
+    ours.is_some_and(|ours| Path::new(folder).starts_with(ours))
 }
 
 /// The host that a URL names, with its port.

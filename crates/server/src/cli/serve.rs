@@ -1,7 +1,7 @@
 //! `berth serve`: runs the registry until it is told to stop.
 
 use std::io::Write;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -12,11 +12,12 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Source, said, word};
 use crate::api::metadata_server;
+use crate::api::origin::reachable;
 use crate::auth::Authenticate;
-use crate::config::{Config, OpsListen};
+use crate::config::{Config, OpsListen, parse_listen};
 use crate::layer::log;
 use crate::listen::descriptors;
-use crate::run::{FirstOwner, Server, Setup};
+use crate::run::{FirstOwner, Permits, Server, Setup};
 
 /// Run the registry.
 ///
@@ -50,8 +51,14 @@ pub(super) struct Serve {
     /// Let the metadata server listen on addresses that other machines reach: whoever does is its account.
     #[arg(long)]
     metadata_unsafe_network: bool,
+    /// Let --dev serve a folder that was started without it: everybody may then do everything with what is in it.
+    #[arg(long, requires = "dev")]
+    dev_with_accounts: bool,
+    /// Start though master.key is missing or another one: new keys are made, and the log says what became void.
+    #[arg(long, conflicts_with = "ephemeral")]
+    new_master_key: bool,
     /// Where to serve the registry [default: 127.0.0.1:5050].
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_listen)]
     listen: Option<SocketAddr>,
     /// Where to serve health and metrics, or off [default: 127.0.0.1:5051].
     #[arg(long, value_name = "ADDRESS")]
@@ -147,6 +154,10 @@ impl Serve {
             dev_hosts: self.dev.then(|| dev_hosts.clone()),
             ephemeral: self.ephemeral,
             clock: Arc::new(SystemClock),
+            permits: Permits {
+                new_master_key: self.new_master_key,
+                dev_with_accounts: self.dev_with_accounts,
+            },
         })
         .await?;
         let mut text = Vec::new();
@@ -224,24 +235,14 @@ fn banner(
         writeln!(out, "Berth {version} serves http://{}", reachable(server.listen))?;
         development(out, server.listen, names)?;
     } else {
-        writeln!(out, "Berth {version} serves {}", server.origin.external_url)?;
+        writeln!(out, "Berth {version} serves {}", server.origin.on_this_machine())?;
     }
     if let Some(owner) = &server.owner {
-        first_start(out, owner, (&server.origin.external_url, location, env))?;
+        first_start(out, owner, (&server.origin.on_this_machine(), location, env))?;
     }
     if let Some(ops) = server.ops.map(reachable) {
         writeln!(out, "Health and metrics: http://{ops}/readyz, http://{ops}/metrics")?;
     }
     writeln!(out, "Keeps in: {kept}")?;
     writeln!(out, "Stop it with Ctrl-C.")
-}
-
-/// Where this machine reaches a listener: who listens everywhere listens on loopback too.
-fn reachable(mut address: SocketAddr) -> SocketAddr {
-    match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
-        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
-        IpAddr::V4(_) | IpAddr::V6(_) => {}
-    }
-    address
 }

@@ -4,15 +4,17 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use serde::Deserialize;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
 
-use super::units::{Bytes, Span};
+use super::units::{Bytes, Network, Span};
 
 /// All settings.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Where `/v2/` is served.
+    #[serde(deserialize_with = "listen_address")]
     pub listen: SocketAddr,
     /// Where health and metrics are served.
     pub ops_listen: OpsListen,
@@ -28,6 +30,8 @@ pub struct Config {
     pub default_location: String,
     /// Domains whose hosts name a location, as `us-west1-docker.DOMAIN`.
     pub domains: Vec<String>,
+    /// Proxies whose `Forwarded` or `X-Forwarded-…` headers are believed.
+    pub proxies: Vec<Network>,
     /// Encrypted connections.
     pub tls: Tls,
     /// The tokens that it makes.
@@ -56,6 +60,19 @@ pub struct Config {
     pub cors: Cors,
 }
 
+/// Reads where to listen.
+///
+/// # Errors
+/// Says what is wanted where the text is no IP address and port.
+pub fn parse_listen(text: &str) -> Result<SocketAddr, String> {
+    let wanted = |_| format!("{text:?} is no IP address and port, such as 127.0.0.1:5050");
+    text.parse().map_err(wanted)
+}
+
+fn listen_address<'de, D: Deserializer<'de>>(reader: D) -> Result<SocketAddr, D::Error> {
+    parse_listen(&String::deserialize(reader)?).map_err(D::Error::custom)
+}
+
 /// Where health and metrics are served, if at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
@@ -73,7 +90,7 @@ impl std::str::FromStr for OpsListen {
         if text == "off" {
             return Ok(Self::Off);
         }
-        text.parse().map(Self::At).map_err(|_| format!("{text:?} is no ADDRESS:PORT, nor off"))
+        parse_listen(text).map(Self::At).map_err(|problem| format!("{problem}, nor off"))
     }
 }
 
@@ -321,6 +338,7 @@ impl Default for Config {
             first_project: "my-project".to_owned(),
             default_location: "us-west1".to_owned(),
             domains: Vec::new(),
+            proxies: Vec::new(),
             tls: Tls::default(),
             tokens: Tokens::default(),
             metadata: Metadata::default(),

@@ -1,9 +1,12 @@
 //! Lengths of time and amounts of memory, as people write them: `30s`, `24h`, `7d`, `48MiB`.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
+use ipnet::IpNet;
+use serde::de::{Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
 /// A length of time: a whole number and `ms`, `s`, `m`, `h` or `d`.
@@ -13,6 +16,33 @@ pub struct Span(Duration);
 /// An amount of memory: a whole number and `KiB`, `MiB` or `GiB`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bytes(usize);
+
+/// A network, `10.0.0.0/8`, or one address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network(IpNet);
+
+impl Network {
+    /// Returns whether an address is in it.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        self.0.contains(&address.to_canonical())
+    }
+}
+
+impl FromStr for Network {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let network = text.parse::<IpNet>().ok().map(|network| network.trunc());
+        let network = network.or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+        match network {
+            None => Err(format!("{text:?} is no network such as 10.0.0.0/8, and no address")),
+            Some(network) if network.prefix_len() == 0 => Err(format!(
+                "{text:?} is everybody, and whoever is trusted may claim to be anybody"
+            )),
+            Some(network) => Ok(Self(network)),
+        }
+    }
+}
 
 impl Span {
     /// Some seconds.
@@ -74,13 +104,45 @@ impl FromStr for Bytes {
     }
 }
 
+/// Reads a value from a text. A bare number gets the message that a text without a unit gets.
+struct Parsing<T>(std::marker::PhantomData<T>);
+
+impl<T> Visitor<'_> for Parsing<T>
+where
+    T: FromStr,
+    T::Err: fmt::Display,
+{
+    type Value = T;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("a text in quotes")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<T, E> {
+        match number.to_string().parse::<T>() {
+            Err(problem) => Err(E::custom(problem)),
+            Ok(_) => Err(E::invalid_type(Unexpected::Signed(number), &self)),
+        }
+    }
+}
+
 fn parse<'de, D, T>(reader: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
     T: FromStr,
     T::Err: fmt::Display,
 {
-    String::deserialize(reader)?.parse().map_err(serde::de::Error::custom)
+    reader.deserialize_any(Parsing(std::marker::PhantomData))
+}
+
+impl<'de> Deserialize<'de> for Network {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        parse(reader)
+    }
 }
 
 impl<'de> Deserialize<'de> for Span {
@@ -117,6 +179,22 @@ mod tests {
         check("-1s", None);
         check("1.5h", None);
         check("99999999999999999999d", None);
+    }
+
+    #[test]
+    fn networks() {
+        let inside = |network: &str, address: &str| {
+            let network: Network = network.parse().expect("a network");
+            network.contains(address.parse().expect("an address"))
+        };
+        assert!(inside("10.1.2.3/8", "10.255.0.1"));
+        assert!(inside("10.0.0.0/8", "::ffff:10.0.0.1"), "as a listener on [::] sees it");
+        assert!(!inside("10.0.0.0/8", "11.0.0.1"));
+        assert!(inside("127.0.0.1", "127.0.0.1") && !inside("127.0.0.1", "127.0.0.2"));
+        assert!(inside("fd00::/8", "fd12::1") && !inside("::1", "::2"));
+        for text in ["", "10.0.0.0/33", "proxy.internal", "10.0.0.1:80", "0.0.0.0/0", "::/0"] {
+            assert!(text.parse::<Network>().is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -4,7 +4,6 @@ mod queue;
 
 use std::fmt::{self, Write};
 use std::io::IsTerminal;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -63,7 +62,6 @@ pub fn start(settings: &Log) -> anyhow::Result<StartedLog> {
 
 /// What is written about a request when it is over.
 pub(super) struct Record {
-    peer: SocketAddr,
     method: Method,
     path: String,
     user_agent: String,
@@ -72,13 +70,8 @@ pub(super) struct Record {
 }
 
 impl Record {
-    pub(super) fn new<B>(
-        peer: SocketAddr,
-        request: &http::Request<B>,
-        info: Arc<RequestInfo>,
-    ) -> Self {
+    pub(super) fn new<B>(request: &http::Request<B>, info: Arc<RequestInfo>) -> Self {
         Self {
-            peer,
             method: request.method().clone(),
             path: path_and_query(request.uri()),
             user_agent: user_agent(request.headers()),
@@ -101,7 +94,8 @@ impl Record {
             return;
         }
         let id = self.id();
-        let Self { peer, method, path, user_agent, info, received } = self;
+        let Self { method, path, user_agent, info, received } = self;
+        let (peer, client) = (info.connection.peer, info.client());
         let method = start_of(method.as_str(), MAX_METHOD);
         let status = status.as_u16();
         let duration_ms = took.as_secs_f64() * 1000.0;
@@ -123,6 +117,7 @@ impl Record {
             complete = outcome.complete,
             principal,
             peer = %peer,
+            client = %client,
             user_agent,
             "{method} {path} {status} in {duration_ms:.1} ms, {bytes} bytes{cut} - {principal} {user_agent} {id}",
             bytes = outcome.bytes.max(received.load(Ordering::Relaxed)),

@@ -1,5 +1,6 @@
 //! The `berth` command as a process: started, stopped, killed, and two of them on one database.
 
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
@@ -280,9 +281,40 @@ fn what_cannot_be_started_says_why() {
     fails(&mut berth(&["serve", "--ephemeral"]), "--dev");
     fails(&mut berth(&["serve", "--dev", "--listen", "0.0.0.0:0"]), "--dev-unsafe-network");
     fails(berth(&["serve", "--dev"]).env("BERTH_LISEN", "x"), "BERTH_LISEN");
+    let nearest = "BERTH_LISEN is no setting; the nearest is BERTH_LISTEN";
+    fails(berth(&["gc"]).env("BERTH_LISEN", "x"), nearest);
+    fails(berth(&["serve", "--dev"]).env("BERTH_PORT", "5050"), "BERTH_LISTEN");
+    fails(
+        berth(&["serve"]).env("BERTH_EXTERNAL_URL", "registry.example.com"),
+        "BERTH_EXTERNAL_URL: external_url \"registry.example.com\" has no scheme",
+    );
+    let unreadable = std::ffi::OsStr::from_bytes(b"data\xff");
+    fails(berth(&["serve", "--dev"]).env("BERTH_DATA", unreadable), "BERTH_DATA");
+    fails(&mut berth(&["serve", "--listen", "localhost:5050"]), "such as 127.0.0.1:5050");
     let mut never = berth(&["serve", "--dev"]);
     fails(never.env("BERTH_GC_UPLOAD_EXPIRY", "0s"), "gc.upload_expiry");
     fails(&mut berth(&["serve", "--dev", "--database", "mysql://x"]), "postgres://");
+}
+
+/// A pod beside Services whose names begin with `berth` gets variables that look like settings.
+#[tokio::test]
+async fn a_server_beside_services_of_kubernetes() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut command = berth(&["serve", "--dev"]);
+    command.envs([
+        ("BERTH_SERVICE_HOST", "10.96.0.17"),
+        ("BERTH_SERVICE_PORT", "5050"),
+        ("BERTH_SERVICE_PORT_REGISTRY", "5050"),
+        ("BERTH_PORT", "tcp://10.96.0.17:5050"),
+        ("BERTH_PORT_5050_TCP", "tcp://10.96.0.17:5050"),
+        ("BERTH_PORT_5050_TCP_PROTO", "tcp"),
+        ("BERTH_PORT_5050_TCP_PORT", "5050"),
+        ("BERTH_PORT_5050_TCP_ADDR", "10.96.0.17"),
+        ("BERTH_OPS_SERVICE_HOST", "10.96.0.18"),
+        ("BERTH_OPS_PORT", "tcp://10.96.0.18:5051"),
+    ]);
+    let berth = Berth::spawn(folder.path(), command.stderr(Stdio::null())).await;
+    berth.client.get("/v2/").await.expect(200);
 }
 
 /// The line of a log with some text in it, once it is there.
@@ -354,19 +386,29 @@ async fn an_error_is_found_by_its_id() {
     assert_eq!(line["request.id"], failed.header("x-request-id"));
 }
 
-/// gcloud finds images by what stands behind the location in their host, and refuses every other.
-#[test]
-fn the_domain_in_the_url_of_another_machine() {
-    for (url, domain) in [
-        ("https://us-west1-docker.example.com/", "example.com"),
-        ("https://US-west1-docker.example.com", "example.com"),
-        ("https://docker.us-west1.rep.example.com:8443", "example.com:8443"),
-        ("https://registry.example.com", "localhost"),
-        ("http://127.0.0.1:5050", "localhost:5050"),
-        ("http://[::1]", "localhost"),
-    ] {
-        let said = String::from_utf8(run(&["env", "--url", url]).stdout).expect("text");
-        let expected = format!("export CLOUDSDK_ARTIFACTS_DOMAIN='{domain}'\n");
-        assert!(said.contains(&expected), "{url}: {said}");
+/// What the metadata server cannot be yet is said at the start, with the command that changes it, and not at every question.
+#[tokio::test]
+async fn a_metadata_account_that_is_missing_is_said_once() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (data, log) = (folder.path().join("data"), folder.path().join("log"));
+    let file = std::fs::File::create(&log).expect("writable");
+    let mut command = berth(&["serve"]);
+    command.env("BERTH_METADATA_LISTEN", "127.0.0.1:0").stderr(file);
+    command.env("BERTH_METADATA_ACCOUNT", "robot-account@my-project.iam.gserviceaccount.com");
+    let berth = Berth::spawn(&data, &mut command).await;
+    let client = Client::new(address(&berth.addresses["metadata"]));
+    let client = client.with("metadata-flavor", "Google");
+    let email = "/computeMetadata/v1/instance/service-accounts/default/email";
+    for _ in 0..3 {
+        client.get(email).await.expect(404);
     }
+    // Every question before this one has its line before this one's.
+    let last = client.with("x-request-id", "the-last-one");
+    last.get("/computeMetadata/v1/nothing").await.expect(404);
+    line_of(&log, "the-last-one").await;
+    let text = std::fs::read_to_string(&log).expect("readable");
+    let said: Vec<_> = text.lines().filter(|line| line.contains("WARN")).collect();
+    assert_eq!(said.len(), 1, "{text}");
+    let command = "gcloud iam service-accounts create robot-account --project=my-project";
+    assert!(said[0].contains("does not exist") && said[0].contains(command), "{text}");
 }

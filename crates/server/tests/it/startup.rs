@@ -23,6 +23,7 @@ async fn refusal(folder: &Path, change: impl FnOnce(&mut Config)) -> String {
         dev_hosts: None,
         ephemeral: false,
         clock: std::sync::Arc::new(engine::SystemClock),
+        permits: server::run::Permits::default(),
     };
     match Server::start(setup).await {
         Ok(_) => panic!("it starts"),

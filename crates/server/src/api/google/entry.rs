@@ -13,6 +13,7 @@ use tower::ServiceExt;
 
 use super::services::{BaseUrl, EngineGate, routes};
 use super::{AccessRule, AtMost, GoogleError, Intake, Refused, doors, methods};
+use crate::api::origin::Arrival;
 use crate::api::{App, oci};
 use crate::layer::RequestInfo;
 
@@ -63,10 +64,11 @@ pub async fn answer(State(entry): State<Entry>, request: Request) -> Response {
     if parts.method == Method::HEAD {
         parts.method = Method::GET;
     }
-    let own_url = app.own_url(&oci::host(&parts));
+    let own_url = app.own_url(&Arrival::of(&parts));
+    let fixed = app.origin.fixed().unwrap_or_else(|| own_url.clone());
     let info = parts.extensions.get::<Arc<RequestInfo>>().cloned();
     let attempt = app.audit.attempt_at_something((info.as_ref(), &parts.headers));
-    let surface = Surface::Api { urls: [&app.origin.external_url, &own_url] };
+    let surface = Surface::Api { urls: [&fixed, &own_url] };
     if let Some(info) = &info {
         info.set_route("api");
     }

@@ -141,7 +141,7 @@ fn trail<T>(request: &Request<T>) -> Trail {
 
 fn base_url<T>(request: &Request<T>, app: &App) -> String {
     let found = request.extensions().get::<BaseUrl>().map(|base| base.0.clone());
-    found.unwrap_or_else(|| app.origin.external_url.clone())
+    found.unwrap_or_else(|| app.origin.on_this_machine())
 }
 
 /// An error of the engine as a status.

@@ -19,7 +19,7 @@ pub(super) fn refused(context: &Context, path: &str, error: NameError) -> OciErr
         None => "my-project/my-repository/my-image",
     };
     // Never a host that only the request names.
-    let url = context.app.base_url(&context.host);
+    let url = context.app.base_url(&context.arrival);
     let host = url.split_once("://").map_or(url.as_str(), |(_, host)| host);
     let message = format!("{}, for example docker push {host}/{image}", NameError::MissingImage);
     let hint = "an image is in a repository, and that in a project: name all three";

@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 use tonic::Code;
 
 use super::{field, info, read_form};
-use crate::api::{App, oci};
+use crate::api::App;
+use crate::api::origin::Arrival;
 use crate::audit::{Operation, When};
 
 const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
@@ -20,7 +21,8 @@ const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 /// `POST /token`.
 pub async fn token(State(app): State<App>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let own_url = app.own_url(&oci::host(&parts));
+    let own_url = app.own_url(&Arrival::of(&parts));
+    let fixed = app.origin.fixed().unwrap_or_else(|| own_url.clone());
     // An assertion that is refused is written down.
     let operation = Operation::oauth("Token", When::Refused);
     let attempt = app.audit.attempt(Some(operation), (info(&parts), &parts.headers));
@@ -37,7 +39,7 @@ pub async fn token(State(app): State<App>, request: Request) -> Response {
     let Some(assertion) = field(&form, "assertion") else {
         return error("invalid_request", "Required parameter is missing: assertion");
     };
-    let urls = [app.origin.external_url.as_str(), &own_url];
+    let urls = [fixed.as_str(), &own_url];
     let exchanged = app.authenticate.exchange(&app.engine, (assertion, urls)).await;
     if let Err(error) = &exchanged {
         attempt.trail().refused(error);

@@ -2,11 +2,11 @@
 
 use std::net::SocketAddr;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use server::config::{Metadata, OpsListen};
 
 use crate::util::process::{address, berth};
-use crate::util::{Backend, Client, TestServer};
+use crate::util::{Accounts, Backend, Client, TestServer, on_both};
 
 const TOKEN: &str = "/computeMetadata/v1/instance/service-accounts/default/token";
 
@@ -17,9 +17,7 @@ async fn listening(listen: &str) -> (TestServer, Client) {
     let metadata = Metadata { listen, account };
     let server =
         TestServer::start_with_accounts(Backend::Sqlite, |config| config.metadata = metadata).await;
-    let said = std::fs::read(server.run().join("addresses.json")).expect("it runs");
-    let said: Value = serde_json::from_slice(&said).expect("JSON");
-    let port = address(&said["metadata"]).port();
+    let port = metadata_of(&server).address().port();
     let local = SocketAddr::from(([127, 0, 0, 1], port));
     (server, Client::new(local).with("metadata-flavor", "Google"))
 }
@@ -69,6 +67,61 @@ async fn a_name_that_was_made_to_lead_here_gets_no_token() {
     let nameless = format!("GET {TOKEN} HTTP/1.0\r\nmetadata-flavor: Google\r\n\r\n");
     let answer = client.raw(nameless.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.0 403"), "{answer}");
+}
+
+const ACCOUNT: &str = "/computeMetadata/v1/instance/service-accounts";
+
+/// The metadata server of a registry, as whoever reaches it.
+fn metadata_of(server: &TestServer) -> Client {
+    let said = std::fs::read(server.run().join("addresses.json")).expect("it runs");
+    let said: Value = serde_json::from_slice(&said).expect("JSON");
+    Client::new(address(&said["metadata"])).with("metadata-flavor", "Google")
+}
+
+on_both! {
+    /// The account can only be made after the start. gcloud crashes on any other answer than that of a machine without.
+    async fn an_account_that_does_not_exist_is_none(backend: Backend) {
+        let email = "robot-account@my-project.iam.gserviceaccount.com";
+        let listen = OpsListen::At("127.0.0.1:0".parse().expect("an address"));
+        let metadata = Metadata { listen, account: email.to_owned() };
+        let accounts = Accounts::start_with(backend, |config| config.metadata = metadata).await;
+        let client = metadata_of(&accounts.server);
+        let answers = ["email", "scopes", "token", "identity?audience=x", ""];
+        for account in ["default", email] {
+            for answer in answers {
+                client.get(&format!("{ACCOUNT}/{account}/{answer}")).await.expect(404);
+            }
+        }
+        assert_eq!(client.get(&format!("{ACCOUNT}/")).await.expect(200).text(), "");
+        client.get("/computeMetadata/v1/project/project-id").await.expect(200);
+        // Once it is made, it is there.
+        let robot = accounts.actor("robot-account").await;
+        assert_eq!(robot.email, email);
+        for answer in answers {
+            client.get(&format!("{ACCOUNT}/default/{answer}")).await.expect(200);
+        }
+        let list = client.get(&format!("{ACCOUNT}/")).await.expect(200).text().into_owned();
+        assert_eq!(list, format!("default/\n{email}/\n"));
+        // Disabled, it is still there, and gets nothing.
+        let name = format!("/v1/projects/my-project/serviceAccounts/{email}");
+        accounts.owner.post(&format!("{name}:disable"), &json!({})).await.expect(200);
+        for (answer, status) in [("email", 200), ("token", 403), ("identity?audience=x", 403)] {
+            client.get(&format!("{ACCOUNT}/default/{answer}")).await.expect(status);
+        }
+        accounts.owner.delete(&name).await.expect(200);
+        client.get(&format!("{ACCOUNT}/default/email")).await.expect(404);
+    }
+}
+
+#[tokio::test]
+async fn a_project_that_does_not_exist_has_no_number() {
+    let listen = OpsListen::At("127.0.0.1:0".parse().expect("an address"));
+    let account = "robot-account@elsewhere.iam.gserviceaccount.com".to_owned();
+    let metadata = Metadata { listen, account };
+    let change = |config: &mut server::config::Config| config.metadata = metadata;
+    let server = TestServer::start_with_accounts(Backend::Sqlite, change).await;
+    let client = metadata_of(&server);
+    client.get("/computeMetadata/v1/project/numeric-project-id").await.expect(404);
 }
 
 /// Everything that it serves says so, and nothing of it is to be had where the registry listens.

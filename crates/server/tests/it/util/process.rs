@@ -75,6 +75,14 @@ pub(crate) fn run(arguments: &[&str]) -> Output {
     berth(arguments).output().expect("it runs")
 }
 
+/// Runs a script that finds the command in `$BERTH`.
+pub(crate) fn shell(script: &str, variables: &[(&str, &str)]) -> Output {
+    #[expect(clippy::disallowed_methods, reason = "the test is about what a shell does")]
+    let mut command = Command::new("sh");
+    let variables = variables.iter().copied().chain([("BERTH", env!("CARGO_BIN_EXE_berth"))]);
+    command.args(["-c", script]).envs(variables).output().expect("it runs")
+}
+
 impl Berth {
     pub(crate) async fn start(data: &Path, database: &Backend) -> Self {
         let mut command = berth(&["serve", "--dev"]);
@@ -85,7 +93,12 @@ impl Berth {
     }
 
     pub(crate) async fn spawn(data: &Path, command: &mut Command) -> Self {
-        command.args(["--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--data"]);
+        Self::spawn_at(data, "127.0.0.1:0", command).await
+    }
+
+    /// Starts a server that listens there.
+    pub(crate) async fn spawn_at(data: &Path, listen: &str, command: &mut Command) -> Self {
+        command.args(["--listen", listen, "--ops-listen", "127.0.0.1:0", "--data"]);
         let child = command.arg(data).stdout(Stdio::null()).spawn().expect("it starts");
         let mut process = Process(child);
         let (run, addresses) = wait_for(|| {

@@ -13,7 +13,7 @@ use model::permission::Permission;
 use model::scope::{Action, Entry, Scope};
 use server::auth::Authenticate;
 use server::config::{Config, OnPush, OpsListen};
-use server::run::{Server, Setup};
+use server::run::{Permits, Server, Setup};
 use tempfile::TempDir;
 
 use super::{Client, Start, bounded, database};
@@ -90,6 +90,7 @@ struct New {
     authenticate: Authenticate,
     folder: Arc<TempDir>,
     clock: Arc<TestClock>,
+    permits: Permits,
 }
 
 /// The callers of every test: who may do what in `p/r1` and `p/r2`.
@@ -144,6 +145,13 @@ fn repository_name(repository: &str) -> RepositoryName {
     }
 }
 
+/// For tests that start their servers themselves.
+impl Start for Backend {
+    async fn start(backend: Backend) -> Self {
+        backend
+    }
+}
+
 impl Start for TestServer {
     async fn start(backend: Backend) -> Self {
         Self::start_with(backend, |_| ()).await
@@ -161,6 +169,7 @@ impl TestServer {
             authenticate: Authenticate::Listed(callers()),
             folder: Arc::new(tempfile::tempdir().expect("a temporary folder")),
             clock: Arc::default(),
+            permits: Permits::default(),
         };
         Self::start_as(backend, new, change).await
     }
@@ -174,6 +183,7 @@ impl TestServer {
             authenticate: Authenticate::accounts(),
             folder: Arc::new(tempfile::tempdir().expect("a temporary folder")),
             clock: Arc::default(),
+            permits: Permits::default(),
         };
         Self::start_as(backend, new, change).await
     }
@@ -184,6 +194,7 @@ impl TestServer {
             authenticate: Authenticate::Dev,
             folder: Arc::new(tempfile::tempdir().expect("a temporary folder")),
             clock: Arc::default(),
+            permits: Permits::default(),
         };
         Self::start_as(Backend::Sqlite, new, change).await
     }
@@ -194,6 +205,7 @@ impl TestServer {
             authenticate: Authenticate::accounts(),
             folder: self.folder.clone(),
             clock: self.clock.clone(),
+            permits: Permits::default(),
         };
         Self::start_as(self.backend.clone(), new, |_| ()).await
     }
@@ -204,12 +216,24 @@ impl TestServer {
             authenticate: Authenticate::Listed(callers()),
             folder: self.folder.clone(),
             clock: self.clock.clone(),
+            permits: Permits::default(),
         };
         Self::start_as(self.backend.clone(), new, change).await
     }
 
+    /// As [`TestServer::again`], with accounts, and with what is not allowed by itself.
+    pub(crate) async fn again_with(&self, permits: Permits) -> Self {
+        let new = New {
+            authenticate: Authenticate::accounts(),
+            folder: self.folder.clone(),
+            clock: self.clock.clone(),
+            permits,
+        };
+        Self::start_as(self.backend.clone(), new, |_| ()).await
+    }
+
     async fn start_as(backend: Backend, new: New, change: impl FnOnce(&mut Config)) -> Self {
-        let New { authenticate, folder, clock } = new;
+        let New { authenticate, folder, clock, permits } = new;
         let local = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut config = Config {
             listen: local,
@@ -225,8 +249,14 @@ impl TestServer {
         change(&mut config);
         let data = config.data.clone();
         let dev_hosts = matches!(authenticate, Authenticate::Dev).then(Vec::new);
-        let setup =
-            Setup { config, authenticate, dev_hosts, ephemeral: false, clock: clock.clone() };
+        let setup = Setup {
+            config,
+            authenticate,
+            dev_hosts,
+            ephemeral: false,
+            clock: clock.clone(),
+            permits,
+        };
         let server = Server::start(setup).await.expect("a server that starts");
         let ops = server.ops.expect("asked for");
         let address = server.listen;

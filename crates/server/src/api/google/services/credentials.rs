@@ -12,7 +12,7 @@ use proto::google::iam::credentials::v1::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{Services, bad_field, caller, failed, names, timestamp, trail};
+use super::{Services, bad_field, base_url, caller, failed, names, timestamp, trail};
 use crate::audit::Trail;
 
 fn chain(name: &str, delegates: &[String]) -> Result<Chain, Status> {
@@ -66,11 +66,11 @@ impl IamCredentials for Services {
     ) -> Result<Response<GenerateIdTokenResponse>, Status> {
         let (caller, trail) = (caller(&request), trail(&request));
         // Whoever checks the token expects one name, whatever the request called us.
-        let issuer = self.app.origin.external_url.as_str();
+        let issuer = self.app.origin.fixed().unwrap_or_else(|| base_url(&request, &self.app));
         let GenerateIdTokenRequest { name, delegates, audience, include_email } =
             request.into_inner();
         let chain = chain(&name, &delegates)?;
-        let asked = (audience.as_str(), issuer, include_email);
+        let asked = (audience.as_str(), issuer.as_str(), include_email);
         let token = self.app.engine.generate_id_token(&caller, &chain, asked).await;
         let token = noted(&trail, (&chain, "iam.serviceAccounts.getOpenIdToken"), token)?;
         Ok(Response::new(GenerateIdTokenResponse { token }))

@@ -7,9 +7,7 @@ use proto::google::cloud::location::{
 use tonic::{Request, Response, Status};
 
 use super::{Services, names};
-
-/// Regions and multi-regions, in the order in which they are listed.
-const LOCATIONS: &str = "africa-south1 asia asia-east1 asia-east2 asia-northeast1 asia-northeast2 asia-northeast3 asia-south1 asia-south2 asia-southeast1 asia-southeast2 asia-southeast3 australia-southeast1 australia-southeast2 europe europe-central2 europe-north1 europe-north2 europe-southwest1 europe-west1 europe-west10 europe-west12 europe-west15 europe-west2 europe-west3 europe-west4 europe-west6 europe-west8 europe-west9 me-central1 me-central2 me-west1 northamerica-northeast1 northamerica-northeast2 northamerica-south1 southamerica-east1 southamerica-west1 us us-central1 us-central2 us-east1 us-east4 us-east5 us-east7 us-south1 us-west1 us-west2 us-west3 us-west4 us-west8";
+use crate::config::LOCATIONS;
 
 #[tonic::async_trait]
 impl Locations for Services {
@@ -20,7 +18,7 @@ impl Locations for Services {
     ) -> Result<Response<ListLocationsResponse>, Status> {
         let parent = request.into_inner().name;
         let parent = parent.strip_suffix("/locations").unwrap_or(&parent);
-        let mut ids: Vec<&str> = LOCATIONS.split(' ').collect();
+        let mut ids: Vec<&str> = LOCATIONS.to_vec();
         let own = self.app.domains.default_location().as_str();
         if !ids.contains(&own) {
             ids.push(own);
@@ -46,8 +44,7 @@ impl Locations for Services {
 impl Services {
     /// Whether repositories can be there.
     pub(super) fn is_location(&self, id: &str) -> bool {
-        id == self.app.domains.default_location().as_str()
-            || LOCATIONS.split(' ').any(|known| known == id)
+        id == self.app.domains.default_location().as_str() || LOCATIONS.contains(&id)
     }
 }
 

@@ -1,0 +1,83 @@
+//! `berth owner-key`: a new key for the account that owns everything, when its key is lost.
+
+use std::fs::{self, File, Metadata};
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Args;
+
+use super::operator::ask;
+use super::{Source, word};
+use crate::api::admin::{Command, OwnerKey as Made};
+
+/// Make a new key for the account that owns everything.
+///
+/// For a key that is lost: whoever runs the server can always get in again. The account is made anew where it is missing,
+/// and has its roles and its project back where it had lost them. Other keys stay good until they are deleted.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  berth owner-key
+  berth owner-key --data /var/lib/berth --output key.json")]
+pub(super) struct OwnerKey {
+    #[command(flatten)]
+    source: Source,
+    /// Where to write the key file [default: owner-key.json in the data folder].
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Where clients reach the registry [default: what the server knows].
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+}
+
+impl OwnerKey {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let config = self.source.read()?;
+        let url = self.url.as_deref().map(|url| url.trim_end_matches('/').to_owned());
+        let own = config.data.join("owner-key.json");
+        // Root may write for the server's user in the server's folder, and for nobody elsewhere.
+        let user = self.output.is_none().then(|| fs::metadata(&config.data).ok()).flatten();
+        let path = self.output.unwrap_or(own);
+        // Before there is a key that nobody would get.
+        let new = path.with_added_extension(format!("{}.new", std::process::id()));
+        let context = || format!("cannot write {}", new.display());
+        let file = private_file(&new, user.as_ref()).with_context(context)?;
+        let kept = ask(&config, &Command::OwnerKey { url }, |_: Made| Ok(()))
+            .and_then(|made| keep(file, &new, &path, &made).map(|old| (made, old)));
+        let (made, old) = kept.inspect_err(|_| drop(fs::remove_file(&new)))?;
+        let mut out = std::io::stdout().lock();
+        for repaired in &made.repaired {
+            writeln!(out, "{repaired}")?;
+        }
+        if let Some(old) = old {
+            writeln!(out, "The file that was there is {} now.", old.display())?;
+        }
+        let key = word(&path.display().to_string());
+        writeln!(out, "{} has a new key, {}, in {key}. Next:\n", made.email, made.key_id)?;
+        writeln!(out, "  gcloud auth activate-service-account --key-file={key}")?;
+        writeln!(out, "  gcloud iam service-accounts keys list --iam-account={}", made.email)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Writes the key file under its name. A file that was there stays, under another one.
+fn keep(mut file: File, new: &Path, path: &Path, made: &Made) -> anyhow::Result<Option<PathBuf>> {
+    let context = || format!("cannot write {}", path.display());
+    file.write_all(made.key_file.as_bytes()).with_context(context)?;
+    file.sync_all().with_context(context)?;
+    let old = path.with_added_extension("old");
+    let moved = fs::rename(path, &old).is_ok().then_some(old);
+    fs::rename(new, path).with_context(context)?;
+    Ok(moved)
+}
+
+/// Makes a file for one user alone.
+fn private_file(path: &Path, user: Option<&Metadata>) -> std::io::Result<File> {
+    let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    if let Some(user) = user.filter(|_| rustix::process::geteuid().is_root()) {
+        chown(path, Some(user.uid()), Some(user.gid()))?;
+    }
+    Ok(file)
+}

@@ -1,0 +1,236 @@
+//! Values that parse and cannot work: each check says what is wrong with one value.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use model::host::domain_of;
+use model::name::Location;
+
+use super::locations::LOCATIONS;
+
+/// The longest name that DNS has.
+const LONGEST_NAME: usize = 253;
+/// The room that `northamerica-northeast1-docker.` and its like take before a domain.
+const LONGEST_LOCATION: usize = 40;
+
+/// Checks where clients reach the server: `https://HOST` or `http://HOST`, with a port or without, or nothing.
+pub(super) fn external_url(url: &str) -> Result<(), String> {
+    if url.is_empty() {
+        return Ok(());
+    }
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return Err(format!("{url:?} has no scheme: write \"https://{url}\""));
+    };
+    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    if authority.contains('@') {
+        // Whatever stands there may be a password.
+        return Err("has a user name or a password in it, which everybody would be told".to_owned());
+    }
+    if !["http", "https"].contains(&scheme) {
+        return Err(format!("{url:?} begins with {scheme}://, and not with https:// or http://"));
+    }
+    let own = format!("{scheme}://{authority}");
+    if path.contains('?') {
+        return Err(format!("{url:?} has a query: write {own:?}"));
+    }
+    if path.contains('#') {
+        return Err(format!("{url:?} has a fragment: write {own:?}"));
+    }
+    if !path.trim_matches('/').is_empty() {
+        return Err(format!(
+            "{url:?} has a path, and clients ask for /v2/ at the root of a host: write {own:?}"
+        ));
+    }
+    self::authority(authority).map_err(|problem| format!("{url:?} {problem}"))
+}
+
+fn authority(text: &str) -> Result<(), String> {
+    if !text.starts_with('[') && text.matches(':').count() > 1 {
+        return Err(format!("has an address of IPv6 that has to stand in brackets: [{text}]"));
+    }
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (text, None),
+    };
+    if let Some(port) = port {
+        let digits = port.bytes().all(|byte| byte.is_ascii_digit());
+        if !digits || !port.parse().is_ok_and(|port: u16| port > 0) {
+            return Err(format!("has {port:?} where a port belongs"));
+        }
+    }
+    let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let address = match bracketed {
+        Some(host) => {
+            let address: Result<Ipv6Addr, _> = host.parse();
+            Some(IpAddr::V6(address.map_err(|_| format!("has no address in {text:?}"))?))
+        }
+        None => host.parse().ok(),
+    };
+    match address {
+        Some(address) if address.is_unspecified() || address.is_multicast() => {
+            Err(format!("names {address}, which is the address of no machine"))
+        }
+        Some(_) => Ok(()),
+        None => name(host).map_err(|problem| format!("has a host that {problem}")),
+    }
+}
+
+/// Checks a domain whose hosts name locations.
+pub(super) fn domain(text: &str) -> Result<(), String> {
+    let problem = if text.contains("://") || text.contains('/') {
+        Some("is a URL: write the name alone".to_owned())
+    } else if text.starts_with("*.") {
+        Some(format!("has a wildcard, which is not needed: write {:?}", &text[2..]))
+    } else if text.parse::<IpAddr>().is_ok() || text.starts_with('[') {
+        Some("is an address: below it there are no names of locations".to_owned())
+    } else if text.contains(':') {
+        Some("has a port: write the name alone".to_owned())
+    } else if let Some(domain) = domain_of(text) {
+        Some(format!("is the host of a location: its domain is {domain:?}"))
+    } else if text.len() > LONGEST_NAME - LONGEST_LOCATION {
+        Some("is too long for a location's name to stand before it".to_owned())
+    } else {
+        name(text).err().map(str::to_owned)
+    };
+    problem.map_or(Ok(()), |problem| Err(format!("{text:?} {problem}")))
+}
+
+/// Checks the name of a host, by RFC 1123.
+fn name(text: &str) -> Result<(), &'static str> {
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let last = text.rsplit('.').next().unwrap_or_default();
+    if text.is_empty() {
+        Err("is empty")
+    } else if !text.is_ascii() {
+        Err("is not in ASCII: write the form that begins with xn--")
+    } else if text.len() > LONGEST_NAME || !text.split('.').all(is_label) {
+        Err("is no name of a host: letters, digits and dashes, with dots between")
+    } else if last.bytes().all(|byte| byte.is_ascii_digit()) {
+        Err("is neither a name nor an address: only an address ends in a number")
+    } else {
+        Ok(())
+    }
+}
+
+/// Checks the location of hosts that name none.
+pub(super) fn location(text: &str) -> Result<(), String> {
+    match text.parse::<Location>() {
+        Err(error) => Err(format!("{text:?} is no location: {error}")),
+        Ok(_) if !LOCATIONS.contains(&text) => {
+            let like = |known: &&&str| known.split('-').next() == text.split('-').next();
+            let some: Vec<_> = LOCATIONS.iter().filter(like).copied().collect();
+            let some = if some.is_empty() { vec!["us-west1", "europe-west4"] } else { some };
+            Err(format!("{text:?} is no location of Artifact Registry, as {} is", some.join(", ")))
+        }
+        Ok(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(outcome: Result<(), String>, expected: &str) {
+        let said = outcome.err().unwrap_or_default();
+        let right = if expected.is_empty() { said.is_empty() } else { said.contains(expected) };
+        assert!(right, "{said:?} instead of {expected:?}");
+    }
+
+    #[test]
+    fn external_urls() {
+        for good in [
+            "",
+            "https://registry.example.com",
+            "https://registry.example.com/",
+            "https://Registry.example.com:8443",
+            "http://localhost:5050",
+            "http://127.0.0.1:5050",
+            "https://[2001:db8::1]:5050",
+            "https://[2001:db8::1]",
+            "http://registry",
+        ] {
+            check(external_url(good), "");
+        }
+        for (url, problem) in [
+            ("registry.example.com", "write \"https://registry.example.com\""),
+            ("registry.example.com:5050", "has no scheme"),
+            ("//registry.example.com", "has no scheme"),
+            ("ftp://registry.example.com", "ftp://"),
+            ("HTTPS://registry.example.com", "https://"),
+            ("https://registry.example.com/reg", "has a path"),
+            ("https://registry.example.com/reg/", "write \"https://registry.example.com\""),
+            ("https://registry.example.com/v2/", "has a path"),
+            ("https://registry.example.com?a=b", "has a query"),
+            ("https://registry.example.com/?", "has a query"),
+            ("https://registry.example.com/#a", "has a fragment"),
+            ("https://user:pass@registry.example.com", "user name"),
+            ("https://", "is empty"),
+            ("https:///", "is empty"),
+            ("https://:5050", "is empty"),
+            ("https://registry.example.com:", "where a port belongs"),
+            ("https://registry.example.com:0", "where a port belongs"),
+            ("https://registry.example.com:+80", "where a port belongs"),
+            ("https://registry.example.com:65536", "where a port belongs"),
+            ("https://registry.example.com:https", "where a port belongs"),
+            ("https://0.0.0.0:5050", "of no machine"),
+            ("https://[::]:5050", "of no machine"),
+            ("https://2001:db8::1", "[2001:db8::1]"),
+            ("https://[registry]", "no address"),
+            ("https://registry_1.example.com", "is no name of a host"),
+            ("https://registry.example.com.", "is no name of a host"),
+            ("https://regi stry", "is no name of a host"),
+            ("https://*.example.com", "is no name of a host"),
+            ("https://b\u{fc}cher.example", "xn--"),
+            ("https://10.0.0.256", "only an address ends in a number"),
+        ] {
+            check(external_url(url), problem);
+        }
+        let said = external_url("https://user:pass@host").expect_err("a password");
+        assert!(!said.contains("pass@"), "{said}");
+    }
+
+    #[test]
+    fn domains() {
+        for good in ["example.com", "Example.com", "berth.test", "test", "localhost", "pkg.dev"] {
+            check(domain(good), "");
+        }
+        for (text, problem) in [
+            ("https://example.com", "is a URL"),
+            ("example.com/", "is a URL"),
+            ("*.example.com", "write \"example.com\""),
+            ("example.com:5050", "has a port"),
+            ("10.0.0.1", "is an address"),
+            ("[::1]", "is an address"),
+            ("::1", "is an address"),
+            ("us-west1-docker.example.com", "its domain is \"example.com\""),
+            ("docker.us-west1.rep.example.com", "its domain is \"example.com\""),
+            (".example.com", "is no name"),
+            ("example.com.", "is no name"),
+            ("a b", "is no name"),
+            ("", "is empty"),
+            ("user@example.com", "is no name"),
+            ("b\u{fc}cher.example", "xn--"),
+        ] {
+            check(domain(text), problem);
+        }
+        check(domain(&vec!["a"; 110].join(".")), "too long");
+    }
+
+    #[test]
+    fn default_locations() {
+        for good in ["us-west1", "europe", "europe-west12"] {
+            check(location(good), "");
+        }
+        check(location("mars"), "us-west1");
+        check(location("europe-west7"), "europe-west4");
+        check(location("US-WEST1"), "is no location");
+        check(location("us-west1-a"), "is no location of Artifact Registry");
+        check(location(""), "is no location");
+        check(location("https://example.com"), "is no location");
+    }
+}

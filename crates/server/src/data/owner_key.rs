@@ -1,0 +1,67 @@
+//! The owner's key file, in the data folder until somebody takes it elsewhere.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use super::{DataFolder, private_file};
+
+impl DataFolder {
+    fn owner_key(&self) -> PathBuf {
+        self.path.join("owner-key.json")
+    }
+
+    /// Has the owner's key file say that tokens are to be had there, if the file is still here and says something else.
+    pub fn point_owner_key(&self, token_uri: &str) {
+        let path = self.owner_key();
+        let problem = match fs::read_to_string(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+            Err(error) => error.to_string(),
+            Ok(text) => match pointed_to(&text, token_uri) {
+                Ok(None) => return,
+                Ok(Some(new)) => match self.replace_owner_key(&new) {
+                    Ok(()) => {
+                        tracing::info!(
+                            "{} says now that tokens are at {token_uri}",
+                            path.display()
+                        );
+                        return;
+                    }
+                    Err(error) => error.to_string(),
+                },
+                Err(error) => error.to_string(),
+            },
+        };
+        tracing::warn!(
+            "{} cannot be made to say that tokens are at {token_uri}: {problem}",
+            path.display()
+        );
+    }
+
+    /// Under another name first, so that a crash leaves the one or the other.
+    fn replace_owner_key(&self, text: &str) -> io::Result<()> {
+        let new = self.path.join(format!("owner-key.{}.new", std::process::id()));
+        let _ = fs::remove_file(&new);
+        let mut file = private_file(&new)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&new, self.owner_key())?;
+        fs::File::open(&self.path)?.sync_all()
+    }
+}
+
+/// Returns a key file that says where tokens are to be had, or `None` where it says so already.
+fn pointed_to(text: &str, token_uri: &str) -> Result<Option<String>, serde_json::Error> {
+    let mut file: serde_json::Map<String, Value> = serde_json::from_str(text)?;
+    if file.get("token_uri").is_some_and(|said| said == token_uri) {
+        return Ok(None);
+    }
+    file.insert("token_uri".to_owned(), token_uri.into());
+    if file.contains_key("auth_uri") {
+        let base = token_uri.strip_suffix("/token").unwrap_or(token_uri);
+        file.insert("auth_uri".to_owned(), format!("{base}/o/oauth2/auth").into());
+    }
+    Ok(Some(format!("{:#}\n", Value::Object(file))))
+}

@@ -1,0 +1,114 @@
+//! The master key: found, made for a first start, or refused where it does not open what the database holds.
+
+use anyhow::{Context, bail};
+use engine::{Clock, Engine, LostSeals, MasterKey, holds_sealed_keys};
+use meta::Meta;
+
+use crate::data::DataFolder;
+
+/// The most accounts that are named one by one.
+const MOST_NAMED: usize = 100;
+
+/// What the operator wants done where the master key is missing or another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Otherwise {
+    /// Nothing: the server does not start.
+    Refuse,
+    /// New keys are made in place of those that nothing opens.
+    Renew,
+}
+
+/// A master key, which may still have to be written down.
+pub(super) struct Master {
+    pub(super) key: MasterKey,
+    /// The bytes of a new one whose file is missing.
+    pub(super) unwritten: Option<[u8; MasterKey::LENGTH]>,
+}
+
+impl Master {
+    /// Makes one that ends with the process.
+    pub(super) fn in_memory() -> Self {
+        Self { key: MasterKey::new(&MasterKey::generate()), unwritten: None }
+    }
+
+    /// Finds the key of a folder. One that is missing is made only where the database needs none.
+    pub(super) async fn of(
+        data: &DataFolder,
+        meta: &Meta,
+        clock: &dyn Clock,
+        otherwise: Otherwise,
+    ) -> anyhow::Result<Self> {
+        if let Some(key) = data.master_key()? {
+            return Ok(Self { key, unwritten: None });
+        }
+        let bytes = MasterKey::generate();
+        let holds =
+            holds_sealed_keys(meta, clock.now()).await.context("cannot read the database")?;
+        match (holds, otherwise) {
+            (true, Otherwise::Refuse) => refuse(data, "is missing"),
+            // Not before all is done with it: a start that is cut off leaves the question as it was.
+            (true, Otherwise::Renew) => {
+                Ok(Self { key: MasterKey::new(&bytes), unwritten: Some(bytes) })
+            }
+            (false, _) => {
+                data.keep_master_key(&bytes)?;
+                // Another process may have been quicker.
+                let key = data.master_key()?.context("the master key went away")?;
+                Ok(Self { key, unwritten: None })
+            }
+        }
+    }
+}
+
+/// Sees to it that the master key opens what the database holds.
+pub(super) async fn check(
+    engine: &Engine,
+    data: &DataFolder,
+    unwritten: Option<[u8; MasterKey::LENGTH]>,
+    otherwise: Otherwise,
+) -> anyhow::Result<()> {
+    if engine.opens_sealed_keys().await.context("cannot read the database")? {
+        if otherwise == Otherwise::Renew {
+            tracing::warn!(
+                "--new-master-key: the master key opens all there is, and nothing was changed"
+            );
+        }
+        return Ok(());
+    }
+    if otherwise == Otherwise::Refuse {
+        return refuse(data, "is not the one that the database's keys were sealed with");
+    }
+    let lost = engine.renew_sealed_keys().await.context("cannot make new keys")?;
+    if let Some(bytes) = unwritten
+        && !data.keep_master_key(&bytes)?
+    {
+        bail!("{} was made meanwhile; start again", data.master_key_file().display());
+    }
+    say(&lost);
+    Ok(())
+}
+
+fn refuse<T>(data: &DataFolder, problem: &str) -> anyhow::Result<T> {
+    bail!(
+        "{} {problem}: put it back from the copy that was made with the database's. If there is none, start with \
+         --new-master-key: every token that was made until now is void then, and so is what was signed on behalf of \
+         accounts; key files stay good",
+        data.master_key_file().display()
+    )
+}
+
+fn say(lost: &LostSeals) {
+    let LostSeals { signing_keys, accounts } = lost;
+    tracing::warn!(
+        "--new-master-key: every token that was made until now is void ({signing_keys} keys that signed them are gone): \
+         sign in again. Key files stay good. The system-managed keys of {} accounts are new, and what the old ones \
+         signed (signJwt, signBlob) cannot be checked any more",
+        accounts.len()
+    );
+    for account in accounts.iter().take(MOST_NAMED) {
+        tracing::warn!("--new-master-key: the system-managed key of {account} is a new one");
+    }
+    if let Some(more) = accounts.len().checked_sub(MOST_NAMED).filter(|more| *more > 0) {
+        tracing::warn!("--new-master-key: and those of {more} more accounts");
+    }
+}

@@ -1,0 +1,115 @@
+//! `berth env`: what a shell that reads it is told, and that it does not go on where there is nothing to tell.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::util::Backend;
+use crate::util::process::{Berth, berth, run, shell};
+
+/// What the command prints for somebody with this home folder, and these variables.
+fn printed(home: &Path, url: &str, variables: &[(&str, &str)]) -> String {
+    let mut command = berth(&["env", "--url", url]);
+    command.env("HOME", home).envs(variables.iter().copied());
+    text(&mut command)
+}
+
+fn text(command: &mut Command) -> String {
+    for variable in ["XDG_CONFIG_HOME", "CLOUDSDK_CONFIG", "CLOUDSDK_ACTIVE_CONFIG_NAME"] {
+        if !command.get_envs().any(|(name, _)| name == variable) {
+            command.env_remove(variable);
+        }
+    }
+    String::from_utf8(command.output().expect("it runs").stdout).expect("text")
+}
+
+/// gcloud finds images by what stands behind the location in their host, and refuses every other.
+#[test]
+fn the_domain_in_the_url_of_another_machine() {
+    for (url, domain) in [
+        ("https://us-west1-docker.example.com/", "example.com"),
+        ("https://US-west1-docker.example.com", "example.com"),
+        ("https://docker.us-west1.rep.example.com:8443", "example.com:8443"),
+        ("https://registry.example.com", "localhost"),
+        ("http://127.0.0.1:5050", "localhost:5050"),
+        ("http://[::1]", "localhost"),
+    ] {
+        let said = String::from_utf8(run(&["env", "--url", url]).stdout).expect("text");
+        let expected = format!("export CLOUDSDK_ARTIFACTS_DOMAIN='{domain}'\n");
+        assert!(said.contains(&expected), "{url}: {said}");
+    }
+}
+
+/// Signing in here signs nobody out elsewhere: gcloud keeps who is signed in in a folder, and gets one for each registry.
+#[test]
+fn gcloud_gets_a_configuration_of_its_own() {
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let home = home.path();
+    let folder = |line: &str| {
+        let found = line.lines().find_map(|line| line.strip_prefix("export CLOUDSDK_CONFIG="));
+        found.map(|folder| folder.trim_matches('\'').to_owned())
+    };
+    let (here, there) = ("http://127.0.0.1:5050", "https://[::1]:8443/");
+    let own = home.join(".config/berth/gcloud");
+    let first = folder(&printed(home, here, &[])).expect("one");
+    assert_eq!(Path::new(&first), own.join("127.0.0.1_5050"));
+    let second = folder(&printed(home, there, &[])).expect("another one");
+    assert_eq!(Path::new(&second), own.join("__1_8443"));
+    // In the same shell, one after the other.
+    let said = printed(home, there, &[("CLOUDSDK_CONFIG", &first)]);
+    assert_eq!(folder(&said), Some(second));
+    // Whoever has chosen one has it.
+    assert_eq!(folder(&printed(home, here, &[("CLOUDSDK_CONFIG", "/elsewhere")])), None);
+    assert_eq!(folder(&printed(home, here, &[("CLOUDSDK_CONFIG", "")])), Some(first.clone()));
+    let said = printed(home, here, &[("XDG_CONFIG_HOME", "/elsewhere")]);
+    assert_eq!(folder(&said).as_deref(), Some("/elsewhere/berth/gcloud/127.0.0.1_5050"));
+    // A name for one of the configurations that gcloud had before means nothing in a new folder.
+    let named = ("CLOUDSDK_ACTIVE_CONFIG_NAME", "work");
+    assert!(printed(home, here, &[named]).contains("\nunset CLOUDSDK_ACTIVE_CONFIG_NAME\n"));
+    let said = printed(home, here, &[named, ("CLOUDSDK_CONFIG", "/elsewhere")]);
+    assert!(!said.contains("unset"), "{said}");
+    assert!(!home.join(".config").exists(), "nothing is changed on the machine");
+}
+
+/// A key file that was made before the registry had its address would send gcloud elsewhere.
+#[test]
+fn gcloud_asks_this_registry_for_tokens() {
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let said = printed(home.path(), "https://registry.example.com/", &[]);
+    let expected = "export CLOUDSDK_AUTH_TOKEN_HOST='https://registry.example.com/token'\n";
+    assert!(said.contains(expected), "{said}");
+}
+
+/// Evaluating nothing succeeds, and gcloud would go to Google with what stands behind `&&`.
+#[tokio::test]
+async fn a_shell_does_not_go_on_where_it_fails() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let nothing = folder.path().join("nothing");
+    let nothing = nothing.to_str().expect("plain");
+    for arguments in [
+        &["env", "--data", nothing][..],
+        &["env", "--url", "registry.example.com"],
+        &["env", "--url", "https://registry.example.com", "--ca", nothing],
+        &["env", "--config", nothing],
+        &["env", "--no-such-flag"],
+        &["env", "--url"],
+        &["env", "extra"],
+    ] {
+        let output = run(arguments);
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "false\n", "{arguments:?}");
+        assert!(!output.status.success() && !output.stderr.is_empty(), "{arguments:?}");
+    }
+    let mut misspelt = berth(&["env", "--url", "https://registry.example.com"]);
+    assert_eq!(text(misspelt.env("BERTH_LISEN", "x")), "false\n");
+    let help = run(&["env", "--help"]);
+    assert!(help.status.success() && String::from_utf8_lossy(&help.stdout).contains("--ca"));
+    let script = "eval \"$(\"$BERTH\" env --data \"$DATA\" 2>/dev/null)\" && echo went on";
+    let went_on = |data: &str| {
+        let output = shell(script, &[("DATA", data)]);
+        String::from_utf8_lossy(&output.stdout).contains("went on")
+    };
+    assert!(!went_on(nothing));
+    let server = Berth::start(folder.path(), &Backend::Sqlite).await;
+    assert!(went_on(folder.path().to_str().expect("plain")));
+    drop(server);
+    assert!(!went_on(folder.path().to_str().expect("plain")), "it runs no more");
+}
