@@ -115,6 +115,7 @@ impl Engine {
         repository: &Id,
         digest: &Digest,
     ) -> Result<(), EngineError> {
+        self.await_complete_references().await?;
         let (repository, wanted, now) = (*repository, digest.clone(), self.clock.now());
         let deleted = self.meta.write(move |tx| delete_blob(tx, &repository, &wanted, now)).await;
         match deleted {

@@ -111,6 +111,13 @@ impl Engine {
         mut progress: impl FnMut(&GcReport) -> ControlFlow<()> + Send,
     ) -> Result<GcReport, EngineError> {
         let mut report = GcReport::default();
+        if mode == GcMode::Collect && self.hold_lease(GC, LEASE).await? {
+            while !self.complete_references().await? {
+                if progress(&report).is_break() || !self.hold_lease(GC, LEASE).await? {
+                    return Ok(report);
+                }
+            }
+        }
         let mut last = Review { kind: String::new(), id: String::new(), review_after: i64::MIN };
         loop {
             if mode == GcMode::Collect && !self.hold_lease(GC, LEASE).await? {
@@ -227,10 +234,13 @@ fn judge(tx: &mut Tx<'_>, review: &Review, times: Times) -> Result<Verdict, Engi
                 return Ok(Verdict::Kept);
             }
             match blobs::size_in(tx, &repository, &digest)? {
-                Some(size) if !versions::waits_for_blob(tx, &repository, (&digest, size))? => {
-                    Ok(Verdict::Link { bytes: size as u64 })
+                Some(_) if versions::waits_for_blob(tx, &repository, &digest)? => Ok(Verdict::Kept),
+                Some(_) if versions::incomplete::any_incomplete(tx)? => {
+                    let why = "a manifest was stored by an older berth, and may name it";
+                    Err(EngineError::Unavailable(why.to_owned()))
                 }
-                Some(_) | None => Ok(Verdict::Kept),
+                Some(size) => Ok(Verdict::Link { bytes: size as u64 }),
+                None => Ok(Verdict::Kept),
             }
         }
         BLOB => {

@@ -1,15 +1,18 @@
 //! Writing manifests: parse, check what they name, and commit contents, version, references and tags at once.
 
+mod complete;
+mod references;
+
 use std::collections::BTreeMap;
 
 use blob::CopyId;
 use bytes::Bytes;
-use meta::versions::{self, Binding, NewVersion, Reference as StoredReference};
+use meta::versions::{self, NewVersion, ReferenceOwner};
 use meta::{ErrorKind, Id, MetaError, Tx, attachments, blobs, events, packages, usage};
 use model::attachment::AttachmentId;
 use model::config::{ImageConfig, Shown};
 use model::digest::Digest;
-use model::manifest::{Descriptor, Manifest};
+use model::manifest::{Descriptor, Manifest, NamedContent};
 use model::media_type::Kind;
 use model::precondition::Precondition;
 use model::reference::{Reference, Tag};
@@ -18,6 +21,7 @@ use crate::access::Opened;
 use crate::preconditions::Expected;
 use crate::tagging::point_tag;
 use crate::{Engine, EngineError, Push, RepoAccess};
+use references::{FoundContent, ImageRows, MissingContent};
 
 /// A config larger than this is not read for what lists show.
 const MAX_CONFIG_BYTES: u64 = 1 << 20;
@@ -231,13 +235,20 @@ impl Write {
         if self.named.is_some() {
             self.check_attachable(tx, &package)?;
         }
-        let inserted = self.insert_version(tx, &package)?;
+        let named: Vec<_> = self.manifest.named().collect();
+        let missing = MissingContent::in_repository(at.repository.sparse);
+        let image = ImageRows { repository, package: &package };
+        let found = FoundContent::look_up(tx, image, &named, missing)?;
+        let inserted = self.insert_version(tx, image, &found)?;
         let version = match inserted {
             Some(version) => {
-                let references = self.references(tx, &package)?;
-                versions::insert_refs(tx, &version, (repository, &package), &references)?;
+                found.check(&named)?;
+                let references: Vec<_> =
+                    named.iter().flat_map(|named| found.references(named)).collect();
+                let owner = ReferenceOwner { version: &version, repository, package: &package };
+                versions::insert_refs(tx, owner, 0, &references)?;
+                versions::bind_child(tx, owner, &self.digest)?;
                 let size = self.bytes.len() as i64;
-                versions::bind_child(tx, (repository, &package), (&self.digest, size), &version)?;
                 usage::add_delta(tx, repository, size)?;
                 self.record(tx)?;
                 if let Some(Named { id, namespace }) = &self.named
@@ -295,98 +306,35 @@ impl Write {
         ))
     }
 
-    fn insert_version(&self, tx: &mut Tx<'_>, package: &Id) -> Result<Option<Id>, MetaError> {
+    fn insert_version(
+        &self,
+        tx: &mut Tx<'_>,
+        image: ImageRows<'_>,
+        found: &FoundContent,
+    ) -> Result<Option<Id>, MetaError> {
+        let shown = ShownVersion::new(&self.manifest, found, self.bytes.len() as u64);
+        let own_platform = Shown::write(self.shown.platform.clone().map(|platform| Shown {
+            digest: None,
+            media_type: None,
+            platform: Some(platform),
+        }));
         versions::insert(
             tx,
             &NewVersion {
-                repository_id: &self.access.repository.id,
-                package_id: package,
+                repository_id: image.repository,
+                package_id: image.package,
                 digest: &self.digest,
                 bytes: &self.bytes,
                 media_type: &self.manifest.media_type,
-                image_bytes: self.image_bytes(),
+                image_bytes: shown.image_bytes,
                 artifact_type: self.manifest.artifact_type.as_deref(),
                 subject: self.manifest.subject.as_ref().map(|subject| &subject.digest),
                 annotations: &self.annotations,
-                platforms: &self.platforms(),
+                platforms: shown.platforms.as_deref().unwrap_or(&own_platform),
                 built_at: self.shown.created,
                 now: self.now,
             },
         )
-    }
-
-    /// How much the image takes: what it names, each once, and its manifest. An index has no size of its own.
-    fn image_bytes(&self) -> i64 {
-        match self.manifest.kind {
-            Kind::Index => 0,
-            Kind::Image => {
-                let blobs = self.manifest.config.iter().chain(&self.manifest.layers);
-                let sizes: BTreeMap<_, _> = blobs.map(|blob| (&blob.digest, blob.size)).collect();
-                let sum = sizes.into_values().fold(self.bytes.len() as u64, u64::saturating_add);
-                i64::try_from(sum).unwrap_or(i64::MAX)
-            }
-        }
-    }
-
-    /// The platform of the image, or what an index names, as rows keep it.
-    fn platforms(&self) -> String {
-        match self.manifest.kind {
-            Kind::Image => Shown::write(self.shown.platform.clone().map(|platform| Shown {
-                digest: None,
-                media_type: None,
-                platform: Some(platform),
-            })),
-            Kind::Index => Shown::write(self.manifest.manifests.iter().map(|child| Shown {
-                digest: Some(child.digest.to_string()),
-                media_type: Some(child.media_type.clone()),
-                platform: child.platform.clone(),
-            })),
-        }
-    }
-
-    /// Everything that the manifest names, bound to what is here. A missing blob is found by its foreign
-    /// key; a missing child is refused here, unless the repository is sparse.
-    fn references(
-        &self,
-        tx: &mut Tx<'_>,
-        package: &Id,
-    ) -> Result<Vec<StoredReference>, EngineError> {
-        let sparse = self.access.repository.sparse;
-        let mut references = Vec::new();
-        let blobs = self.manifest.config.iter().chain(&self.manifest.layers);
-        for blob in blobs {
-            let elsewhere = !blob.urls.is_empty();
-            let bound = if sparse || elsewhere {
-                let held = blobs::size_in(tx, &self.access.repository.id, &blob.digest)?;
-                held == Some(blob.size as i64)
-            } else {
-                true
-            };
-            let binding = if bound { Binding::Blob } else { Binding::OpenBlob };
-            references.push(stored(blob, binding));
-        }
-        let mut missing = Vec::new();
-        for child in &self.manifest.manifests {
-            let binding = match versions::id_in_package(tx, package, &child.digest)? {
-                Some((_, actual)) if actual as u64 != child.size => {
-                    return Err(EngineError::SizeMismatch {
-                        digest: child.digest.clone(),
-                        stated: child.size,
-                        actual: actual as u64,
-                    });
-                }
-                Some((id, _)) => Binding::Child(id),
-                None => {
-                    missing.push(child.digest.clone());
-                    Binding::OpenChild
-                }
-            };
-            references.push(stored(child, binding));
-        }
-        if !sparse && !missing.is_empty() {
-            return Err(EngineError::ReferencesUnknown(missing));
-        }
-        Ok(references)
     }
 
     fn record(&self, tx: &mut Tx<'_>) -> Result<(), MetaError> {
@@ -395,6 +343,38 @@ impl Write {
     }
 }
 
-fn stored(descriptor: &Descriptor, binding: Binding) -> StoredReference {
-    StoredReference { digest: descriptor.digest.clone(), size: descriptor.size as i64, binding }
+/// What lists show of a manifest.
+struct ShownVersion {
+    /// How much it takes: the blobs that it names, each once, and its own bytes. An index of nothing but manifests has
+    /// no size of its own.
+    image_bytes: i64,
+    /// What an index names, as rows keep it. An image has none of these, but a platform.
+    platforms: Option<String>,
+}
+
+impl ShownVersion {
+    fn new(manifest: &Manifest, found: &FoundContent, own_bytes: u64) -> Self {
+        let is_blob = |named: &NamedContent<'_>| match manifest.kind {
+            Kind::Image => true,
+            Kind::Index => !found.is_manifest(named),
+        };
+        let named = || manifest.named().filter(|named| !named.is_subject);
+        let blobs: BTreeMap<_, _> = named()
+            .filter(is_blob)
+            .map(|named| (&named.descriptor.digest, named.descriptor.size))
+            .collect();
+        let own_bytes = match manifest.kind {
+            Kind::Index if blobs.is_empty() => 0,
+            Kind::Image | Kind::Index => own_bytes,
+        };
+        let sum = blobs.into_values().fold(own_bytes, u64::saturating_add);
+        let platforms = (manifest.kind == Kind::Index).then(|| {
+            Shown::write(named().filter(|named| !is_blob(named)).map(|named| Shown {
+                digest: Some(named.descriptor.digest.to_string()),
+                media_type: Some(named.descriptor.media_type.clone()),
+                platform: named.descriptor.platform.clone(),
+            }))
+        });
+        Self { image_bytes: i64::try_from(sum).unwrap_or(i64::MAX), platforms }
+    }
 }

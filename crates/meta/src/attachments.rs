@@ -38,7 +38,8 @@ macro_rules! select {
             ", v.uploaded_at,
                (SELECT string_agg(few.blob_digest, ' ') FROM
                  (SELECT blob_digest FROM manifest_refs
-                  WHERE version_id = v.id AND blob_digest IS NOT NULL ORDER BY position LIMIT 100) few),
+                  WHERE version_id = v.id AND blob_digest IS NOT NULL AND blob_digest <> v.subject
+                  ORDER BY position LIMIT 100) few),
                (SELECT a.name FROM attachments a WHERE a.version_id = v.id),
                (SELECT a.namespace FROM attachments a WHERE a.version_id = v.id)
              FROM versions v JOIN packages p ON p.id = v.package_id AND p.name > '/' WHERE v.subject IS NOT NULL AND ",

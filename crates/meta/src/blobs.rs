@@ -1,8 +1,10 @@
 //! Tables `copies`, `blobs` and `repository_blobs`: bytes, their digests, and who may read them.
 
+use std::collections::BTreeMap;
+
 use model::digest::Digest;
 
-use crate::{Id, MetaError, Tx, params};
+use crate::{Id, KeyList, MetaError, Tx, digest_at, params};
 
 /// A blob as a pull needs it: its one live copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -215,4 +217,19 @@ pub fn size_in(
         params![repository, digest.as_str()],
         |row| row.int(0),
     )
+}
+
+/// How long those of the repository's blobs are that have one of these digests.
+pub fn sizes_in(
+    tx: &mut Tx<'_>,
+    repository: &Id,
+    digests: &[&str],
+) -> Result<BTreeMap<Digest, i64>, MetaError> {
+    let list = KeyList {
+        select: "SELECT digest, size FROM repository_blobs WHERE repository_id = ?1 AND digest IN",
+        owner: repository,
+        keys: digests,
+    };
+    let found = tx.query_keys(list, |row| Ok((digest_at(row, 0)?, row.int(1)?)))?;
+    Ok(found.into_iter().collect())
 }

@@ -49,7 +49,7 @@ use model::digest::Digest;
 
 pub use error::{ErrorKind, MetaError, RetryCause};
 pub use id::{Id, IdError};
-pub use tx::{Param, Row, Tx};
+pub use tx::{KeyList, Param, Row, Tx};
 
 use postgres::Postgres;
 use sqlite::Sqlite;

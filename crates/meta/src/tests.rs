@@ -181,6 +181,11 @@ pub(crate) fn add_manifest(
         now: NOW,
     };
     let Some(id) = versions::insert(tx, &new)? else { return Ok(None) };
-    versions::insert_refs(tx, &id, (&place.repository, &place.package), references)?;
+    let owner = versions::ReferenceOwner {
+        version: &id,
+        repository: &place.repository,
+        package: &place.package,
+    };
+    versions::insert_refs(tx, owner, 0, references)?;
     Ok(Some(id))
 }

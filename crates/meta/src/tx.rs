@@ -99,6 +99,17 @@ impl ToSql for Param<'_> {
     to_sql_checked!();
 }
 
+/// Rows that are looked for by many keys.
+#[derive(Debug, Clone, Copy)]
+pub struct KeyList<'a> {
+    /// The statement, up to its list of keys. `?1` is the owner.
+    pub select: &'a str,
+    /// Whose rows are looked for.
+    pub owner: &'a Id,
+    /// The keys.
+    pub keys: &'a [&'a str],
+}
+
 /// A row of an answer.
 pub struct Row<'r>(AnyRow<'r>);
 
@@ -254,7 +265,7 @@ impl<'c> Tx<'c> {
     }
 
     /// Runs `head VALUES (…), (…) … tail` over all rows, in as few statements as the limits allow. Slices
-    /// are powers of two long, so that few different statements have to be prepared.
+    /// are powers of two long.
     pub fn exec_values(
         &mut self,
         head: &str,
@@ -265,7 +276,7 @@ impl<'c> Tx<'c> {
         while let Some(first) = rest.first() {
             let columns = first.len();
             let most = (dialect::MAX_PARAMETERS / columns).min(256);
-            let length = 1 << rest.len().min(most).ilog2();
+            let length = slice_length(rest.len(), most);
             let (slice, after) = rest.split_at(length);
             let sql = values_sql((head, tail), columns, length);
             touched += self.exec(&sql, &slice.concat())?;
@@ -296,6 +307,26 @@ impl<'c> Tx<'c> {
                 rows.iter().map(|row| read(&Row(AnyRow::Postgres(row)))).collect()
             }
         })
+    }
+
+    /// Runs `select (…)` over all keys of a list, in as few statements as the limits allow, and reads every row.
+    pub fn query_keys<T>(
+        &mut self,
+        list: KeyList<'_>,
+        read: impl Fn(&Row<'_>) -> Result<T, MetaError>,
+    ) -> Result<Vec<T>, MetaError> {
+        let (mut rest, mut found) = (list.keys, Vec::new());
+        while !rest.is_empty() {
+            let length = slice_length(rest.len(), 256);
+            let (slice, after) = rest.split_at(length);
+            let numbers: Vec<_> = (2..length + 2).map(|number| format!("?{number}")).collect();
+            let sql = format!("{} ({})", list.select, numbers.join(", "));
+            let owner = std::iter::once(Param::from(list.owner));
+            let params: Vec<_> = owner.chain(slice.iter().map(|key| Param::from(*key))).collect();
+            found.extend(self.query(&sql, &params, &read)?);
+            rest = after;
+        }
+        Ok(found)
     }
 
     /// Runs a statement and reads the first row of its answer, if there is one.
@@ -345,6 +376,11 @@ fn panicked(panic: &(dyn Any + Send)) -> MetaError {
         ErrorKind::Other,
         format!("a transaction panicked: {}", text.unwrap_or("without a message")),
     )
+}
+
+/// The longest power of two that is at most `left` and `most`, so that few different statements have to be prepared.
+fn slice_length(left: usize, most: usize) -> usize {
+    1 << left.min(most).ilog2()
 }
 
 fn values_sql((head, tail): (&str, &str), columns: usize, rows: usize) -> String {

@@ -1,14 +1,17 @@
 //! Tables `versions` and `manifest_contents`: manifests as images hold them.
 
+pub mod incomplete;
 mod references;
+
+use std::collections::BTreeMap;
 
 use model::digest::Digest;
 
-use crate::{Id, MetaError, Row, Tx, digest_at, opt_digest_at, params};
+use crate::{Id, KeyList, MetaError, Row, Tx, digest_at, opt_digest_at, params};
 
 pub use references::{
-    Binding, Reference, bind_blob, bind_child, blobs_of, insert_refs, parents, user_of_blob,
-    waits_for_blob,
+    Binding, Reference, ReferenceOwner, bind_blob, bind_child, blobs_of, insert_refs, parents,
+    user_of_blob, waits_for_blob,
 };
 
 /// A manifest as a pull sees it, without its bytes.
@@ -119,6 +122,21 @@ pub fn id_in_package(
     )
 }
 
+/// The ids and manifest lengths of those of an image's versions that have one of these digests.
+pub fn ids_in_package(
+    tx: &mut Tx<'_>,
+    package: &Id,
+    digests: &[&str],
+) -> Result<BTreeMap<Digest, (Id, i64)>, MetaError> {
+    let list = KeyList {
+        select: "SELECT digest, id, manifest_bytes FROM versions WHERE package_id = ?1 AND digest IN",
+        owner: package,
+        keys: digests,
+    };
+    let found = tx.query_keys(list, |row| Ok((digest_at(row, 0)?, (row.id(1)?, row.int(2)?))))?;
+    Ok(found.into_iter().collect())
+}
+
 /// A manifest that is about to be stored.
 #[derive(Debug)]
 pub struct NewVersion<'a> {
@@ -160,8 +178,8 @@ pub fn insert(tx: &mut Tx<'_>, new: &NewVersion<'_>) -> Result<Option<Id>, MetaE
     let id = Id::random();
     let inserted = tx.exec(
         "INSERT INTO versions (id, package_id, digest, media_type, manifest_bytes, image_bytes, artifact_type,
-           subject, annotations, platforms, built_at, uploaded_at, updated_at, repository_id)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12, ?13)
+           subject, annotations, platforms, built_at, uploaded_at, updated_at, repository_id, references_made)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12, ?13, 1)
          ON CONFLICT (package_id, digest) DO NOTHING",
         params![
             &id,

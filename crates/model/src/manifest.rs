@@ -4,6 +4,7 @@
 //! name. A document that two readers could take for two different things is refused.
 
 mod fields;
+mod named;
 
 use std::collections::BTreeMap;
 
@@ -14,6 +15,8 @@ use crate::config::Platform;
 use crate::digest::{Digest, DigestError};
 use crate::json;
 use crate::media_type::{self, Kind};
+
+pub use named::{ContentLookup, ContentNeed, NamedContent};
 
 /// The largest manifest: what OCI Distribution asks registries to accept at least, and clients read at most.
 pub const MAX_BYTES: usize = 4 << 20;
@@ -206,6 +209,15 @@ impl Manifest {
         let manifest = raw.convert(kind, media_type)?;
         manifest.check_descriptors()?;
         Ok(manifest)
+    }
+
+    /// Reads a manifest that was accepted, perhaps by an older Berth: as leniently as serde does.
+    pub fn parse_stored(bytes: &[u8], media_type: &str) -> Result<Self, ManifestError> {
+        let raw: Raw = serde_json::from_slice(bytes)
+            .map_err(|error| ManifestError::Json(json::describe(&error)))?;
+        let kind = Kind::of(media_type)
+            .ok_or_else(|| ManifestError::UnknownMediaType(shown(media_type)))?;
+        raw.convert(kind, media_type.to_owned())
     }
 
     /// The blobs that it names and that must be here, with the sizes that it states.

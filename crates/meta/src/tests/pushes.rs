@@ -5,7 +5,7 @@ use std::sync::Arc;
 use model::digest::Digest;
 
 use super::{NOW, TestDatabase, add_blob, add_manifest, on_each, place, reference};
-use crate::versions::Binding;
+use crate::versions::{Binding, ReferenceOwner};
 use crate::{MetaError, blobs, events, gc_queue, tags, usage, versions};
 
 const PUSHES: usize = 64;
@@ -32,7 +32,9 @@ on_each! {
                         layers.iter().map(|layer| reference(layer.as_bytes(), Binding::Blob)).collect();
                     let version = add_manifest(tx, &here, (bytes.as_bytes(), None), &references)?.expect("new");
                     let (digest, size) = (Digest::of(bytes.as_bytes()), bytes.len() as i64);
-                    versions::bind_child(tx, (&here.repository, &here.package), (&digest, size), &version)?;
+                    let owner =
+                        ReferenceOwner { version: &version, repository: &here.repository, package: &here.package };
+                    versions::bind_child(tx, owner, &digest)?;
                     usage::add_delta(tx, &here.repository, size)?;
                     let tag = format!("t{number}");
                     assert_eq!(tags::find(tx, &here.package, &tag)?, None);

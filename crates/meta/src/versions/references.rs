@@ -18,6 +18,13 @@ pub enum Binding {
     OpenChild,
 }
 
+impl Binding {
+    /// Whether the reference is to a manifest.
+    pub fn is_to_manifest(&self) -> bool {
+        matches!(self, Self::Child(_) | Self::OpenChild)
+    }
+}
+
 /// One thing that a manifest names.
 #[derive(Debug, Clone)]
 pub struct Reference {
@@ -29,12 +36,23 @@ pub struct Reference {
     pub binding: Binding,
 }
 
-/// Stores what a version names, in one statement a slice. A blob that the repository does not hold, or
-/// holds with another size, is refused by its foreign key.
+/// The version that references belong to, and where it is.
+#[derive(Debug, Clone, Copy)]
+pub struct ReferenceOwner<'a> {
+    /// The version.
+    pub version: &'a Id,
+    /// Its repository.
+    pub repository: &'a Id,
+    /// Its image.
+    pub package: &'a Id,
+}
+
+/// Stores what a version names, in one statement a slice, at positions from `first` on. A blob that the repository does
+/// not hold, or holds with another size, is refused by its foreign key.
 pub fn insert_refs(
     tx: &mut Tx<'_>,
-    version: &Id,
-    (repository, package): (&Id, &Id),
+    owner: ReferenceOwner<'_>,
+    first: i64,
     refs: &[Reference],
 ) -> Result<(), MetaError> {
     // In order of digest, so that two pushes of the same layers lock their blobs in the same order.
@@ -46,13 +64,13 @@ pub fn insert_refs(
         .map(|(position, Reference { digest, size, binding })| {
             let digest = digest.as_str();
             vec![
-                Param::from(version),
-                Param::from(position as i64),
-                Param::from(repository),
-                Param::from(package),
+                Param::from(owner.version),
+                Param::from(first + position as i64),
+                Param::from(owner.repository),
+                Param::from(owner.package),
                 Param::from(digest),
                 Param::from(*size),
-                Param::from(matches!(binding, Binding::Child(_) | Binding::OpenChild)),
+                Param::from(binding.is_to_manifest()),
                 Param::from(matches!(binding, Binding::Blob).then_some(digest)),
                 match binding {
                     Binding::Child(id) => Param::from(id),
@@ -73,18 +91,18 @@ pub fn insert_refs(
 /// that content binds the next ones first.
 const BOUND_AT_ONCE: i64 = 300;
 
-/// References that wait for this blob. One that states another size waits for another.
+/// References that wait for this blob, whatever size they state.
 fn waiting_for_blob(
     tx: &mut Tx<'_>,
     repository: &Id,
-    (digest, size): (&Digest, i64),
+    digest: &Digest,
     limit: i64,
 ) -> Result<Vec<(Id, i64)>, MetaError> {
     tx.query(
         "SELECT version_id, position FROM manifest_refs
-         WHERE repository_id = ?1 AND digest = ?2 AND size = ?3 AND blob_digest IS NULL AND child_id IS NULL
-           AND NOT is_manifest LIMIT ?4",
-        params![repository, digest.as_str(), size, limit],
+         WHERE repository_id = ?1 AND digest = ?2 AND blob_digest IS NULL AND child_id IS NULL
+           AND NOT is_manifest LIMIT ?3",
+        params![repository, digest.as_str(), limit],
         |row| Ok((row.id(0)?, row.int(1)?)),
     )
 }
@@ -93,47 +111,50 @@ fn waiting_for_blob(
 pub fn waits_for_blob(
     tx: &mut Tx<'_>,
     repository: &Id,
-    blob: (&Digest, i64),
+    digest: &Digest,
 ) -> Result<bool, MetaError> {
-    Ok(!waiting_for_blob(tx, repository, blob, 1)?.is_empty())
+    Ok(!waiting_for_blob(tx, repository, digest, 1)?.is_empty())
 }
 
-/// Binds references that waited for this blob. Answers how many.
-pub fn bind_blob(tx: &mut Tx<'_>, repository: &Id, blob: (&Digest, i64)) -> Result<u64, MetaError> {
-    let waiting = waiting_for_blob(tx, repository, blob, BOUND_AT_ONCE)?;
+/// Binds references that waited for this blob, under its true size. Answers how many.
+pub fn bind_blob(
+    tx: &mut Tx<'_>,
+    repository: &Id,
+    (digest, size): (&Digest, i64),
+) -> Result<u64, MetaError> {
+    let waiting = waiting_for_blob(tx, repository, digest, BOUND_AT_ONCE)?;
     for (version, position) in &waiting {
         tx.exec(
-            "UPDATE manifest_refs SET blob_digest = digest WHERE version_id = ?1 AND position = ?2",
-            params![version, *position],
+            "UPDATE manifest_refs SET blob_digest = digest, size = ?3 WHERE version_id = ?1 AND position = ?2",
+            params![version, *position, size],
         )?;
     }
     Ok(waiting.len() as u64)
 }
 
-/// Binds references of the image's indexes that waited for this manifest.
+/// Binds references of the image's manifests that waited for this one, whatever size they state. Answers how many.
 pub fn bind_child(
     tx: &mut Tx<'_>,
-    (repository, package): (&Id, &Id),
-    (digest, size): (&Digest, i64),
-    child: &Id,
+    child: ReferenceOwner<'_>,
+    digest: &Digest,
 ) -> Result<u64, MetaError> {
     let waiting = tx.query(
         "SELECT version_id, position FROM manifest_refs
-         WHERE repository_id = ?1 AND digest = ?3 AND size = ?4 AND blob_digest IS NULL AND child_id IS NULL
-           AND is_manifest AND package_id = ?2 LIMIT ?5",
-        params![repository, package, digest.as_str(), size, BOUND_AT_ONCE],
+         WHERE repository_id = ?1 AND digest = ?3 AND blob_digest IS NULL AND child_id IS NULL
+           AND is_manifest AND package_id = ?2 LIMIT ?4",
+        params![child.repository, child.package, digest.as_str(), BOUND_AT_ONCE],
         |row| Ok((row.id(0)?, row.int(1)?)),
     )?;
     for (version, position) in &waiting {
         tx.exec(
             "UPDATE manifest_refs SET child_id = ?3 WHERE version_id = ?1 AND position = ?2",
-            params![version, *position, child],
+            params![version, *position, child.version],
         )?;
     }
     Ok(waiting.len() as u64)
 }
 
-/// Indexes of the same image that name this version, those included that named it before it came.
+/// Manifests of the same image that name this version, those included that named it before it came.
 pub fn parents(
     tx: &mut Tx<'_>,
     repository: &Id,
@@ -147,15 +168,9 @@ pub fn parents(
     )?;
     let waiting = tx.query(
         "SELECT v.digest FROM manifest_refs r JOIN versions v ON v.id = r.version_id
-         WHERE r.repository_id = ?1 AND r.digest = ?3 AND r.size = ?4 AND r.blob_digest IS NULL AND r.child_id IS NULL
-           AND r.is_manifest AND r.package_id = ?2 LIMIT ?5",
-        params![
-            repository,
-            &version.package_id,
-            version.digest.as_str(),
-            version.manifest_bytes,
-            limit
-        ],
+         WHERE r.repository_id = ?1 AND r.digest = ?3 AND r.blob_digest IS NULL AND r.child_id IS NULL
+           AND r.is_manifest AND r.package_id = ?2 LIMIT ?4",
+        params![repository, &version.package_id, version.digest.as_str(), limit],
         |row| digest_at(row, 0),
     )?;
     parents.extend(waiting);

@@ -2,6 +2,8 @@
 
 mod blobs;
 mod conditions;
+mod held_content;
+mod index_of_blobs;
 mod lists;
 mod manifests;
 mod parts;

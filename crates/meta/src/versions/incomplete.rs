@@ -1,0 +1,102 @@
+//! Versions whose references were stored by an older Berth, which did not know all that a manifest names.
+
+use std::collections::BTreeSet;
+
+use model::digest::Digest;
+
+use super::{Reference, ReferenceOwner, insert_refs};
+use crate::{Id, MetaError, Tx, digest_at, params};
+
+/// A version that may name more than its references say.
+#[derive(Debug, Clone)]
+pub struct IncompleteVersion {
+    /// The row's id.
+    pub id: Id,
+    /// The repository that it is in.
+    pub repository_id: Id,
+    /// The image that it belongs to.
+    pub package_id: Id,
+    /// The digest of its manifest.
+    pub digest: Digest,
+    /// The media type of its manifest.
+    pub media_type: String,
+    /// The length of its manifest.
+    pub manifest_bytes: i64,
+}
+
+/// The statement of [`incomplete`], for the test that looks at its plan.
+pub const INCOMPLETE_SQL: &str =
+    "SELECT v.id, p.repository_id, v.package_id, v.digest, v.media_type, v.manifest_bytes
+     FROM versions v JOIN packages p ON p.id = v.package_id WHERE v.references_made = 0 ORDER BY v.id LIMIT ?1";
+
+/// Returns up to `limit` incomplete versions.
+pub fn incomplete(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<IncompleteVersion>, MetaError> {
+    tx.query(INCOMPLETE_SQL, params![limit], |row| {
+        Ok(IncompleteVersion {
+            id: row.id(0)?,
+            repository_id: row.id(1)?,
+            package_id: row.id(2)?,
+            digest: digest_at(row, 3)?,
+            media_type: row.text(4)?,
+            manifest_bytes: row.int(5)?,
+        })
+    })
+}
+
+/// Whether any version is incomplete: then no reference tells what nothing names.
+pub fn any_incomplete(tx: &mut Tx<'_>) -> Result<bool, MetaError> {
+    let sql = "SELECT 1 FROM versions WHERE references_made = 0 LIMIT 1";
+    Ok(tx.opt(sql, params![], |row| row.int(0))?.is_some())
+}
+
+/// The bytes of a manifest.
+pub fn content(tx: &mut Tx<'_>, digest: &Digest) -> Result<Option<Vec<u8>>, MetaError> {
+    let sql = "SELECT bytes FROM manifest_contents WHERE digest = ?1";
+    tx.opt(sql, params![digest.as_str()], |row| row.bytes(0))
+}
+
+/// The digests that a version has references to as manifests, or else as blobs.
+pub fn referenced(
+    tx: &mut Tx<'_>,
+    version: &Id,
+    as_manifests: bool,
+) -> Result<BTreeSet<Digest>, MetaError> {
+    let sql = "SELECT digest FROM manifest_refs WHERE version_id = ?1 AND is_manifest = ?2";
+    let found = tx.query(sql, params![version, as_manifests], |row| digest_at(row, 0))?;
+    Ok(found.into_iter().collect())
+}
+
+/// Stores more references of an incomplete version, behind those that it has.
+pub fn add_references(
+    tx: &mut Tx<'_>,
+    version: &IncompleteVersion,
+    references: &[Reference],
+) -> Result<(), MetaError> {
+    let sql =
+        "SELECT position FROM manifest_refs WHERE version_id = ?1 ORDER BY position DESC LIMIT 1";
+    let last = tx.opt(sql, params![&version.id], |row| row.int(0))?;
+    let owner = ReferenceOwner {
+        version: &version.id,
+        repository: &version.repository_id,
+        package: &version.package_id,
+    };
+    insert_refs(tx, owner, last.map_or(0, |last| last + 1), references)
+}
+
+/// Notes that a version has all its references.
+pub fn set_complete(tx: &mut Tx<'_>, version: &Id) -> Result<(), MetaError> {
+    tx.exec("UPDATE versions SET references_made = 1 WHERE id = ?1", params![version])?;
+    Ok(())
+}
+
+/// Replaces what lists show of an index.
+pub fn set_shown(
+    tx: &mut Tx<'_>,
+    version: &Id,
+    platforms: &str,
+    image_bytes: i64,
+) -> Result<(), MetaError> {
+    let sql = "UPDATE versions SET platforms = ?2, image_bytes = ?3 WHERE id = ?1";
+    tx.exec(sql, params![version, platforms, image_bytes])?;
+    Ok(())
+}
