@@ -53,8 +53,8 @@ impl From<std::io::Error> for BlobError {
 impl From<Errno> for BlobError {
     fn from(error: Errno) -> Self {
         match error {
-            // A symbolic link where none may be.
-            Errno::LOOP => Self::NotAFile,
+            // A symbolic link where none may be; a folder, or a socket.
+            Errno::LOOP | Errno::ISDIR | Errno::NXIO => Self::NotAFile,
             other => std::io::Error::from(other).into(),
         }
     }

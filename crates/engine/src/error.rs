@@ -72,6 +72,14 @@ pub enum EngineError {
     /// There is no such upload, or it is somebody else's.
     #[error("upload is unknown, finished or expired")]
     UploadUnknown,
+    /// The caller has begun very many uploads here and finished none of them.
+    #[error(
+        "{limit} uploads are open in this repository that the account began and did not finish"
+    )]
+    TooManyUploads {
+        /// As many may be.
+        limit: u32,
+    },
     /// Another request is writing to the upload.
     #[error("another request is still writing to this upload")]
     UploadBusy,

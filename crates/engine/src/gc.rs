@@ -6,6 +6,7 @@
 //! at the same time. A review that fails or is cut short stays in the queue.
 
 mod removal;
+mod several;
 
 use std::ops::ControlFlow;
 
@@ -131,7 +132,11 @@ impl Engine {
                 .await?;
             let Some(end) = due.last() else { break };
             last = end.clone();
-            for review in due {
+            let alone = match mode {
+                GcMode::DryRun => due,
+                GcMode::Collect => self.review_several(due, &mut report).await,
+            };
+            for review in alone {
                 match self.review(&review, mode).await {
                     Ok(verdict) => report.add(verdict),
                     // It stays in the queue; the others shall not wait for it.
@@ -160,11 +165,7 @@ impl Engine {
     }
 
     async fn review(&self, review: &Review, mode: GcMode) -> Result<Verdict, EngineError> {
-        let times = Times {
-            now: self.clock.now(),
-            review_due: self.clock.now() + micros(self.settings.gc_grace),
-            trash_due: self.clock.now() + micros(self.settings.trash_retention),
-        };
+        let times = Times::of(self);
         if review.kind == COPY {
             return self.review_copy(review, mode).await;
         }
@@ -172,17 +173,7 @@ impl Engine {
         if mode == GcMode::DryRun {
             return self.meta.read(move |tx| judge(tx, &wanted, times)).await;
         }
-        let carried_out = self
-            .meta
-            .write(move |tx| {
-                if !gc_queue::take(tx, &wanted)? {
-                    return Ok(Verdict::Kept);
-                }
-                let verdict = judge(tx, &wanted, times)?;
-                carry_out(&engine, tx, (&wanted, verdict), times)?;
-                Ok(verdict)
-            })
-            .await;
+        let carried_out = self.meta.write(move |tx| settle(&engine, tx, &wanted, times)).await;
         match carried_out {
             // A push came to need it while it was looked at. It won; the next review will say so.
             Err(EngineError::Database(error)) if error.kind() == ErrorKind::ForeignKey => {
@@ -223,6 +214,32 @@ struct Times {
     now: i64,
     review_due: i64,
     trash_due: i64,
+}
+
+impl Times {
+    fn of(engine: &Engine) -> Self {
+        let now = engine.clock.now();
+        Self {
+            now,
+            review_due: now + micros(engine.settings.gc_grace),
+            trash_due: now + micros(engine.settings.trash_retention),
+        }
+    }
+}
+
+/// Ends a review with what [`judge`] says, unless it was put off meanwhile.
+fn settle(
+    engine: &Engine,
+    tx: &mut Tx<'_>,
+    review: &Review,
+    times: Times,
+) -> Result<Verdict, EngineError> {
+    if !gc_queue::take(tx, review)? {
+        return Ok(Verdict::Kept);
+    }
+    let verdict = judge(tx, review, times)?;
+    carry_out(engine, tx, (review, verdict), times)?;
+    Ok(verdict)
 }
 
 /// Looks whether anything needs what the review names. The one decision of dry run and collection.

@@ -98,6 +98,8 @@ pub struct Settings {
     pub trash_retention: Duration,
     /// How long an upload without a request lives.
     pub upload_expiry: Duration,
+    /// How many uploads of a principal may be open in a repository, if that is bounded.
+    pub open_uploads: Option<u32>,
     /// After how long a blob is hashed again while it is read.
     pub verify_after: Duration,
     /// How much memory all uploads share.
@@ -117,6 +119,7 @@ impl Default for Settings {
             gc_grace: 24 * HOUR,
             trash_retention: HOUR,
             upload_expiry: 24 * HOUR,
+            open_uploads: Some(10_000),
             verify_after: 7 * 24 * HOUR,
             upload_memory: 24 << 20,
             registry_token_lifetime: HOUR,

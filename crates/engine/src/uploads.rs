@@ -6,7 +6,7 @@
 mod claimed;
 mod commit;
 
-use blob::{Checkpoint, CopyId};
+use blob::{BlobError, Checkpoint, CopyId};
 use meta::uploads::{self, Owner, Upload};
 use meta::{Id, blobs, gc_queue};
 use model::digest::{Algorithm, Digest};
@@ -53,6 +53,7 @@ impl Opened {
 impl RepoAccess<Push> {
     /// Starts a session.
     pub async fn start_upload(&self, algorithm: Algorithm) -> Result<UploadProgress, EngineError> {
+        self.check_open_uploads().await?;
         let upload = Upload {
             id: Id::random(),
             copy_id: Some(Id::new()),
@@ -80,6 +81,21 @@ impl RepoAccess<Push> {
         Ok(progress)
     }
 
+    /// Refuses one more session where too many are open: each is a row for as long as it may live.
+    async fn check_open_uploads(&self) -> Result<(), EngineError> {
+        let Some(limit) = self.engine.settings.open_uploads else { return Ok(()) };
+        let at = self.at.clone();
+        let open = move |tx: &mut meta::Tx<'_>| {
+            let whose = (&at.repository.id, at.principal.as_str());
+            Ok::<_, EngineError>(uploads::open(tx, whose, i64::from(limit))?)
+        };
+        if self.engine.meta.point(open).await? < i64::from(limit) {
+            Ok(())
+        } else {
+            Err(EngineError::TooManyUploads { limit })
+        }
+    }
+
     /// Where a session stands.
     pub async fn upload_progress(&self, id: &str) -> Result<UploadProgress, EngineError> {
         let upload = self.find_upload(id).await?;
@@ -99,7 +115,10 @@ impl RepoAccess<Push> {
         let Found::Open(mut claimed) = self.claim_upload(id, None).await? else {
             return Err(EngineError::UploadUnknown);
         };
-        let received = claimed.receive(range, &mut body).await?;
+        let received = match claimed.receive(range, &mut body).await {
+            Ok(received) => received,
+            Err(error) => return Err(claimed.broke(error).await),
+        };
         let offset = claimed.save().await?;
         received.ended?;
         Ok(UploadProgress { id: id.to_owned(), offset })
@@ -118,7 +137,10 @@ impl RepoAccess<Push> {
             Found::Finished(became) if became == *digest => return Ok(()),
             Found::Finished(_) => return Err(EngineError::UploadUnknown),
         };
-        let received = claimed.receive(range, &mut body).await?;
+        let received = match claimed.receive(range, &mut body).await {
+            Ok(received) => received,
+            Err(error) => return Err(claimed.broke(error).await),
+        };
         if let Err(broken) = received.ended {
             // Whoever does not say where its bytes belong repeats the whole request: were these kept, they
             // would be there twice.
@@ -215,7 +237,11 @@ impl RepoAccess<Push> {
         };
         let upload = self.find_upload(id).await?;
         let Some(copy) = upload.copy_id else { return finished(upload) };
-        let claim = self.engine.blobs.claim(CopyId::from(copy.to_bytes())).await?;
+        let claim = match self.engine.blobs.claim(CopyId::from(copy.to_bytes())).await {
+            Ok(claim) => claim,
+            Err(BlobError::Unhealthy) => return Err(BlobError::Unhealthy.into()),
+            Err(error) => return Err(self.failed(&upload, error).await),
+        };
         let upload = self.find_claimed(upload.id).await?;
         if upload.copy_id != Some(copy) {
             return finished(upload);
@@ -228,7 +254,10 @@ impl RepoAccess<Push> {
             offset: upload.size as u64,
             state: upload.checkpoint.clone().unwrap_or_default(),
         };
-        let writer = claim.open(algorithm.unwrap_or(announced), &from).await?;
+        let writer = match claim.open(algorithm.unwrap_or(announced), &from).await {
+            Ok(writer) => writer,
+            Err(error) => return Err(self.failed(&upload, error).await),
+        };
         Ok(Found::Open(Claimed { access: self, upload, writer }))
     }
 

@@ -25,6 +25,8 @@ pub enum ErrorKind {
     Lost,
     /// The database cannot answer now.
     Unavailable,
+    /// The disk that the database is on is full. Nothing was kept.
+    Full,
     /// A row does not hold what it should.
     Corrupt,
     /// Everything else.
@@ -76,12 +78,15 @@ impl From<rusqlite::Error> for MetaError {
             ffi::SQLITE_CONSTRAINT_FOREIGNKEY | ffi::SQLITE_CONSTRAINT_TRIGGER => {
                 ErrorKind::ForeignKey
             }
+            // The index of the log finds no room to grow.
+            ffi::SQLITE_IOERR_SHMSIZE => ErrorKind::Full,
             ffi::SQLITE_CONSTRAINT_CHECK
             | ffi::SQLITE_CONSTRAINT_NOTNULL
             | ffi::SQLITE_CONSTRAINT_DATATYPE => ErrorKind::Check,
             _ => match code & 0xff {
                 // Busy: another process held the lock for longer than the time to wait for it.
-                ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED | ffi::SQLITE_FULL => ErrorKind::Unavailable,
+                ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED => ErrorKind::Unavailable,
+                ffi::SQLITE_FULL => ErrorKind::Full,
                 ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB => ErrorKind::Corrupt,
                 _ => ErrorKind::Other,
             },
@@ -115,6 +120,7 @@ fn kind_of_state(state: &str) -> ErrorKind {
         "23502" | "23514" => ErrorKind::Check,
         // Serialization failure, deadlock, lock not available.
         "40001" | "40P01" | "55P03" => ErrorKind::Retry,
+        "53100" => ErrorKind::Full,
         // An operator lets nobody connect to this database.
         "55000" => ErrorKind::Unavailable,
         // Connection trouble, too little of something, an operator at work.

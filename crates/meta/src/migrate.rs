@@ -22,6 +22,10 @@ const MIGRATIONS: &[Migration] = &[
     Migration { name: "0009_outbox", sql: include_str!("../migrations/0009_outbox.sql") },
     Migration { name: "0010_attachments", sql: include_str!("../migrations/0010_attachments.sql") },
     Migration { name: "0011_references", sql: include_str!("../migrations/0011_references.sql") },
+    Migration {
+        name: "0012_open_uploads",
+        sql: include_str!("../migrations/0012_open_uploads.sql"),
+    },
 ];
 
 /// Runs the migrations that were not run yet. The caller holds a lock that keeps others out.

@@ -186,6 +186,8 @@ impl Attempts<'_> {
         match tx.run(closure) {
             Ok(value) => match self.end(session, "COMMIT") {
                 Err(error) if error.kind() == ErrorKind::Retry => Next::Again(error),
+                // The server said so itself: it has kept nothing.
+                Err(error) if error.kind() == ErrorKind::Full => Next::Answer(Err(error.into())),
                 Err(error) if self.mode == Mode::Write => Next::Answer(Err(unknown(&error).into())),
                 // What was read was read.
                 Ok(()) | Err(_) => Next::Answer(Ok(value)),

@@ -1,5 +1,6 @@
 //! The embedded database: one thread writes, several connections read.
 
+mod checkpoints;
 mod writer;
 
 use std::path::Path;
@@ -11,7 +12,8 @@ use rusqlite::config::DbConfig;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::{MetaError, RetryCause, Tx, blocking};
-use writer::{Checkpoints, Health, Message, Task, Writer};
+use checkpoints::Checkpoints;
+use writer::{Health, Message, Task, Writer};
 
 /// How many lists are read at once; they are short, and there is one disk.
 const LISTS_AT_ONCE: usize = 4;
@@ -43,17 +45,22 @@ enum Readers {
 impl Sqlite {
     /// Opens the file, or memory where none is named, and starts the writer.
     pub(crate) fn open(path: Option<&Path>) -> Result<Self, MetaError> {
-        let connection = Arc::new(Mutex::new(match path {
+        let mut connection = match path {
             Some(path) => connect(path, WRITER)?,
             None => configure(Connection::open_in_memory()?, WRITER)?,
-        }));
-        migrate(&locked(&connection))?;
+        };
+        migrate(&connection)?;
         let health = Health::default();
         let (queue, messages) = mpsc::channel(QUEUE);
         let checkpoints = match path {
-            Some(path) => Some(Checkpoints::start(connect(path, "PRAGMA cache_size = 0")?)?),
+            Some(path) => {
+                checkpoints::empty_log(&connection, path);
+                let second = connect(path, "PRAGMA cache_size = 0")?;
+                Some(Checkpoints::start(second, &mut connection)?)
+            }
             None => None,
         };
+        let connection = Arc::new(Mutex::new(connection));
         let readers = match path {
             Some(path) => Readers::File { path: path.into(), idle: Mutex::default() },
             None => Readers::Memory(connection.clone()),

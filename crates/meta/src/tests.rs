@@ -4,6 +4,7 @@
 mod cleanups;
 mod content;
 mod guards;
+mod log;
 mod outbox;
 mod outcomes;
 mod plans;

@@ -58,6 +58,22 @@ pub fn insert(
     Ok(())
 }
 
+/// The statement of [`open`], for the test that looks at its plan.
+pub const OPEN_SQL: &str = "SELECT count(*) FROM (SELECT 1 FROM uploads
+     WHERE repository_id = ?1 AND principal = ?2 AND copy_id IS NOT NULL LIMIT ?3) AS few";
+
+/// How many sessions of a principal in a repository are not finished, as far as they are counted. To be asked
+/// on a [`point`](crate::Meta::point): a transaction that counted could not run beside another that begins one.
+pub fn open(
+    tx: &mut Tx<'_>,
+    (repository, principal): (&Id, &str),
+    count_at_most: i64,
+) -> Result<i64, MetaError> {
+    let count =
+        tx.opt(OPEN_SQL, params![repository, principal, count_at_most], |row| row.int(0))?;
+    Ok(count.unwrap_or(0))
+}
+
 /// The owner's session of that id.
 pub fn find(tx: &mut Tx<'_>, owner: Owner<'_>, id: &Id) -> Result<Option<Upload>, MetaError> {
     tx.opt(

@@ -53,6 +53,7 @@ pub const KEYS: &[&str] = &[
     "limits.idle_timeout",
     "limits.drain_timeout",
     "limits.upload_memory",
+    "limits.open_uploads",
     "gc.grace",
     "gc.retention",
     "gc.interval",
@@ -193,6 +194,10 @@ impl Config {
             let text = format!("must be between 1 and {MOST_CONNECTIONS}");
             return Err(problem("limits.connections")(text));
         }
+        if limits.open_uploads == 0 {
+            let text = "must be more than nothing: every push begins one".to_owned();
+            return Err(problem("limits.open_uploads")(text));
+        }
         // Docker takes a shorter one for one of a minute, and fails when that ends.
         if !(60..=3600).contains(&tokens.registry_lifetime.get().as_secs()) {
             let text = "must be between 60s and 1h".to_owned();
@@ -254,6 +259,7 @@ impl Config {
             gc_grace: self.gc.grace.get(),
             trash_retention: self.gc.retention.get(),
             upload_expiry: self.gc.upload_expiry.get(),
+            open_uploads: Some(self.limits.open_uploads),
             verify_after: self.blobs.verify_after.get(),
             upload_memory: self.limits.upload_memory.get(),
             registry_token_lifetime: self.tokens.registry_lifetime.get(),

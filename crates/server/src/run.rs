@@ -107,7 +107,10 @@ impl Server {
         let folder = data.as_ref().map(DataFolder::path);
         let audit = Audit::start(&config.audit, folder, (&metrics, clock.clone()))?;
         let webhooks = receivers.iter().map(Receiver::webhook).collect();
-        let settings = engine::Settings { webhooks, ..config.engine() };
+        let mut settings = engine::Settings { webhooks, ..config.engine() };
+        if matches!(authenticate, Authenticate::Dev) {
+            settings.open_uploads = None;
+        }
         let engine = Engine::new(meta, blobs, clock, (settings, master.key));
         if let Some(data) = &data {
             seals::check(&engine, data, master.unwritten, otherwise).await?;

@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use model::digest::{Algorithm, Digest, Hasher};
 use rustix::fs::{self, Advice};
+use rustix::io::Errno;
 
 use super::{Folder, stamp};
 use crate::hashing::{self, blocking};
@@ -75,7 +76,8 @@ impl FileClaim {
         let hasher =
             hashing::resume(algorithm, &from.state, |take| read_through(&file, from.offset, take))?;
         self.new = false;
-        Ok((hasher, Output { folder, id, file, offset: from.offset, behind: from.offset }))
+        let (offset, behind, durable) = (from.offset, from.offset, from.offset);
+        Ok((hasher, Output { folder, id, file, offset, behind, durable }))
     }
 }
 
@@ -109,11 +111,13 @@ struct Output {
     offset: u64,
     /// Up to where the kernel was asked to write.
     behind: u64,
+    /// Up to where somebody was told that the bytes are durable.
+    durable: u64,
 }
 
 impl Worker for Output {
     fn take(&mut self, batch: &Batch) -> Result<(), BlobError> {
-        write_all_at(&self.file, &batch.frames, self.offset)?;
+        write_all_at(&self.file, &batch.frames, self.offset).map_err(|error| self.freed(error))?;
         self.offset += batch.length();
         if self.offset - self.behind >= WRITE_BEHIND {
             // Asks for dirty pages to be written, and returns before they are. It would also drop clean
@@ -129,8 +133,21 @@ impl Worker for Output {
 impl Output {
     fn sync(&self) -> Result<(), BlobError> {
         self.folder.check_health()?;
-        self.folder.synced(fs::fdatasync(&self.file))?;
+        match fs::fdatasync(&self.file) {
+            // The kernel found no room for bytes that it had taken. Those of this file are lost, and its upload
+            // with them; of what other files were told the kernel has said nothing.
+            Err(full @ (Errno::NOSPC | Errno::DQUOT)) => return Err(self.freed(full.into())),
+            synced => self.folder.synced(synced)?,
+        }
         self.folder.sync_folder(self.id)
+    }
+
+    /// Gives back what found no room, so that others do. The upload cannot go on.
+    fn freed(&self, error: BlobError) -> BlobError {
+        if matches!(error, BlobError::Full) {
+            let _ = self.file.set_len(self.durable);
+        }
+        error
     }
 
     fn finish(self) -> Result<Held<Stored>, BlobError> {
@@ -185,7 +202,11 @@ impl BlobWriter for FileWriter {
 
     async fn checkpoint(&mut self) -> Result<Held<Checkpoint>, BlobError> {
         let (hasher, file) = (self.hasher.finish().await?, self.file.finish().await?);
-        let file = blocking(move || file.sync().map(|()| file)).await?;
+        let synced = move || {
+            file.sync()?;
+            Ok::<_, BlobError>(Output { durable: file.offset, ..file })
+        };
+        let file = blocking(synced).await?;
         let checkpoint = Checkpoint { offset: file.offset, state: hasher.save() };
         let checkpoint = Held::new(checkpoint, file.file.clone());
         self.hasher.resume(hasher);

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use blob::{BlobError, BlobWriter, FinishError};
+use blob::{BlobError, BlobWriter, CopyId, FinishError};
 use meta::uploads::{self, Upload};
 use model::digest::Digest;
 use model::range::ContentRange;
@@ -59,6 +59,16 @@ impl Claimed<'_> {
         Ok(received)
     }
 
+    /// What a body that could not be taken leads to: where there is no room for it, what came of it goes.
+    pub(super) async fn broke(self, error: EngineError) -> EngineError {
+        let Self { access, upload, writer } = self;
+        drop(writer);
+        if matches!(error, EngineError::StorageFull) {
+            access.give_up(&upload).await;
+        }
+        error
+    }
+
     /// Makes what came durable, and says so in the row.
     pub(super) async fn save(mut self) -> Result<u64, EngineError> {
         let saved = match self.writer.checkpoint().await {
@@ -102,17 +112,49 @@ impl Claimed<'_> {
 }
 
 impl RepoAccess<Push> {
-    /// What a store that failed leads to. Bytes that a sync lost cannot be gone on from: the session ends.
-    async fn failed(&self, upload: &Upload, error: BlobError) -> EngineError {
-        if matches!(error, BlobError::Unhealthy)
-            && let Err(error) = self.abandon(upload).await
-        {
-            tracing::warn!(
-                upload.id = %upload.id, %error,
-                "upload {} was lost by the store and could not be ended: {error}", upload.id
-            );
+    /// What a store that failed leads to. Bytes that are gone cannot be gone on from, and what found no room
+    /// shall not keep any: the session ends.
+    pub(super) async fn failed(&self, upload: &Upload, error: BlobError) -> EngineError {
+        match error {
+            BlobError::Unhealthy | BlobError::Full => self.give_up(upload).await,
+            // Somebody cut the file, or took it away.
+            BlobError::Lost | BlobError::NotAFile => {
+                tracing::warn!(
+                    upload.id = %upload.id, %error,
+                    "the bytes of upload {} are gone, and it is over: {error}", upload.id
+                );
+                self.give_up(upload).await;
+                return EngineError::UploadUnknown;
+            }
+            BlobError::NotFound
+            | BlobError::Busy
+            | BlobError::Corrupt
+            | BlobError::TooManyFiles
+            | BlobError::Io(_) => {}
         }
         error.into()
+    }
+
+    /// Ends a session and gives its bytes back at once, as far as store and database can: what they cannot do
+    /// now is done when it expires.
+    async fn give_up(&self, upload: &Upload) {
+        let ended = match self.abandon(upload).await {
+            Ok(true) => upload.copy_id,
+            Ok(false) => None,
+            Err(error) => {
+                tracing::warn!(
+                    upload.id = %upload.id, %error,
+                    "upload {} is lost and could not be ended yet: {error}", upload.id
+                );
+                None
+            }
+        };
+        // The session is over, so nobody else goes on with its bytes. Their row is in the trash all the same.
+        if let Some(copy) = ended
+            && let Err(error) = self.engine.blobs.delete(CopyId::from(copy.to_bytes())).await
+        {
+            tracing::debug!(upload.id = %upload.id, %error, "removed later: {error}");
+        }
     }
 }
 

@@ -16,9 +16,9 @@ async fn a_put_that_failed_can_be_repeated() {
         let access = registry.open::<Push>().await;
         let upload = started(&access, b"content").await;
         let digest = Digest::of(b"content");
-        registry.faults.add(step, 0, || BlobError::Full);
+        registry.faults.add(step, 0, failed_to_write);
         let failed = access.finish_upload(&upload, &digest, (None, body(b""))).await;
-        assert!(matches!(failed, Err(EngineError::StorageFull)), "{step:?}: {failed:?}");
+        assert!(matches!(failed, Err(EngineError::Internal(_))), "{step:?}: {failed:?}");
         let unknown = registry.open::<Pull>().await.blob(&digest).await;
         assert!(matches!(unknown, Err(EngineError::BlobUnknown(_))), "nothing was answered yet");
         let again = access.finish_upload(&upload, &digest, (None, body(b""))).await;
@@ -33,9 +33,9 @@ async fn a_chunk_that_failed_leaves_what_was_answered() {
         let registry = Registry::new().await;
         let access = registry.open::<Push>().await;
         let upload = started(&access, b"answered").await;
-        registry.faults.add(step, 0, || BlobError::Full);
+        registry.faults.add(step, 0, failed_to_write);
         let failed = access.append(&upload, None, body(b" and lost")).await;
-        assert!(matches!(failed, Err(EngineError::StorageFull)), "{step:?}: {failed:?}");
+        assert!(matches!(failed, Err(EngineError::Internal(_))), "{step:?}: {failed:?}");
         assert_eq!(access.upload_progress(&upload).await.expect("a session").offset, 8);
         access.append(&upload, None, body(b" and more")).await.expect("it goes on");
         let digest = Digest::of(b"answered and more");
@@ -44,14 +44,45 @@ async fn a_chunk_that_failed_leaves_what_was_answered() {
     }
 }
 
+fn failed_to_write() -> BlobError {
+    BlobError::Io(std::io::Error::other("a fault of the disk"))
+}
+
+/// An upload for which there is no room keeps none.
 #[tokio::test]
-async fn bytes_that_are_gone_are_an_error_of_ours() {
-    let registry = Registry::new().await;
-    let access = registry.open::<Push>().await;
-    let upload = started(&access, b"content").await;
-    registry.faults.add(Step::Claim, 0, || BlobError::Lost);
-    let failed = access.append(&upload, None, body(b"x")).await;
-    assert!(matches!(failed, Err(EngineError::Internal(_))), "{failed:?}");
+async fn a_full_disk_ends_the_session_and_frees_its_bytes() {
+    for step in [Step::Write, Step::Checkpoint, Step::Finish] {
+        let registry = Registry::new().await;
+        let access = registry.open::<Push>().await;
+        let upload = started(&access, b"answered").await;
+        registry.faults.add(step, 0, || BlobError::Full);
+        let failed = match step {
+            Step::Finish => {
+                let whole = Digest::of(b"answered and more");
+                access.finish_upload(&upload, &whole, (None, body(b" and more"))).await
+            }
+            _ => access.append(&upload, None, body(b" and more")).await.map(|_| ()),
+        };
+        assert!(matches!(failed, Err(EngineError::StorageFull)), "{step:?}: {failed:?}");
+        let gone = access.upload_progress(&upload).await;
+        assert!(matches!(gone, Err(EngineError::UploadUnknown)), "{step:?}: {gone:?}");
+        assert_eq!(registry.faults.reached(Step::Delete), 1, "{step:?}: at once");
+    }
+}
+
+/// Somebody else cut the file or took it away: there is no such upload any more, whoever asks how often.
+#[tokio::test]
+async fn bytes_that_are_gone_end_the_session() {
+    for lost in [|| BlobError::Lost, || BlobError::NotAFile] {
+        let registry = Registry::new().await;
+        let access = registry.open::<Push>().await;
+        let upload = started(&access, b"content").await;
+        registry.faults.add(Step::Claim, 0, lost);
+        let failed = access.append(&upload, None, body(b"x")).await;
+        assert!(matches!(failed, Err(EngineError::UploadUnknown)), "{failed:?}");
+        let gone = access.upload_progress(&upload).await;
+        assert!(matches!(gone, Err(EngineError::UploadUnknown)), "{gone:?}");
+    }
 }
 
 #[tokio::test]

@@ -1,14 +1,15 @@
 //! Copies that went bad, and reviews that cross with requests.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use blob::BlobError;
 use blob::faulty::Step;
-use engine::{EngineError, Pull};
-use meta::blobs;
+use engine::{EngineError, GcMode, Pull, Push};
+use meta::{blobs, gc_queue};
 use model::digest::Digest;
 
-use crate::registry::{Registry, begin};
+use crate::registry::{Registry, begin, started};
 
 #[tokio::test]
 async fn a_bad_copy_goes_when_a_sound_one_replaces_it() {
@@ -49,4 +50,30 @@ async fn a_blob_that_goes_meanwhile_is_not_there() {
     assert_eq!(unlink.await.expect("it was first"), Some(7));
     let stat = stat.await;
     assert!(matches!(stat, Err(EngineError::BlobUnknown(_))), "{stat:?}");
+}
+
+/// They go many at a time, and one that cannot be read keeps none of the others.
+#[tokio::test]
+async fn uploads_that_expired_go_together() {
+    const UPLOADS: u64 = 230;
+    for registry in Registry::on_each_store().await {
+        let access = registry.open::<Push>().await;
+        for _ in 0..UPLOADS {
+            started(&access, b"content").await;
+        }
+        let unreadable = |tx: &mut meta::Tx<'_>| {
+            gc_queue::enqueue(tx, "upload", &["no id".to_owned()], 0)?;
+            gc_queue::enqueue(tx, "copy", &["no id".to_owned()], 0)
+        };
+        registry.meta.write(unreadable).await.expect("it is written");
+        registry.clock.advance(25 * 3600);
+        let report = registry.engine.collect(GcMode::Collect, |_| ControlFlow::Continue(())).await;
+        let report = report.expect("it works");
+        assert_eq!((report.uploads, report.files), (UPLOADS, UPLOADS));
+        let left = registry
+            .meta
+            .point(|tx| tx.opt("SELECT count(*) FROM uploads, copies", &[], |row| row.int(0)));
+        assert_eq!(left.await.expect("readable"), Some(0));
+        assert_eq!(registry.collect().await, 0);
+    }
 }

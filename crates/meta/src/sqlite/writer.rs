@@ -3,15 +3,14 @@
 //! Each runs in a savepoint of its own, so that one that fails or panics takes no other along. Nobody is
 //! answered before the commit: not even one who gets an error, which may rest on a neighbour's rows.
 
-use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc as std_mpsc;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
+use super::checkpoints::Checkpoints;
 use super::{QUEUE, locked};
 use crate::{ErrorKind, MetaError, Tx};
 
@@ -123,9 +122,10 @@ impl Writer {
         messages: &mut mpsc::Receiver<Message>,
     ) -> Option<oneshot::Sender<()>> {
         let mut stop = None;
-        let mut batch = Batch { connection: &locked(&self.connection), done: Vec::new() };
+        let connection = locked(&self.connection);
+        let mut batch = Batch { connection: &connection, done: Vec::new() };
         let mut next = Some(first);
-        let committed = self.health.check().and_then(|()| {
+        let mut committed = self.health.check().and_then(|()| {
             batch.begin()?;
             while let Some(job) = next.take() {
                 batch.run(job)?;
@@ -143,10 +143,17 @@ impl Writer {
             batch.commit()
         });
         batch.done.extend(next);
+        if committed.as_ref().is_err_and(|error| error.kind() == ErrorKind::Full) {
+            batch.undo();
+            if self.checkpoints.as_ref().is_some_and(Checkpoints::begin_anew) {
+                // Now there is room in the log's own file.
+                committed = batch.again();
+            }
+        }
         if let Err(error) = &committed {
             self.give_up(&batch, error);
         } else if let Some(checkpoints) = &self.checkpoints {
-            checkpoints.count(batch.done.len());
+            checkpoints.committed(batch.done.len());
         }
         for job in batch.done {
             job.finish(committed.as_ref().err().cloned());
@@ -157,13 +164,17 @@ impl Writer {
     /// There are no deferred constraints, so a commit fails only when the disk does.
     fn give_up(&self, batch: &Batch<'_>, error: &MetaError) {
         tracing::error!(%error, "the database could not commit: {error}");
-        if !batch.connection.is_autocommit() {
-            let _ = batch.statement("ROLLBACK");
-        }
-        if error.kind() != ErrorKind::Unavailable {
+        batch.undo();
+        if !is_undone(error) {
             self.health.fail();
         }
     }
+}
+
+/// Whether SQLite has certainly kept nothing of what failed so. Where the disk is full, it is the commit's own
+/// mark that could not be written.
+fn is_undone(error: &MetaError) -> bool {
+    matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Full)
 }
 
 struct Batch<'c> {
@@ -178,30 +189,55 @@ impl Batch<'_> {
 
     /// A commit that reached the disk by halves may still be found there after a restart.
     fn commit(&self) -> Result<(), MetaError> {
-        self.statement("COMMIT").map_err(|error| match error.kind() {
-            ErrorKind::Unavailable => error,
-            _ => MetaError::new(
-                ErrorKind::Lost,
-                format!("the outcome of a commit is unknown: {error}"),
-            ),
+        self.statement("COMMIT").map_err(|error| {
+            if is_undone(&error) {
+                return error;
+            }
+            let message = format!("the outcome of a commit is unknown: {error}");
+            MetaError::new(ErrorKind::Lost, message)
         })
     }
 
+    /// Runs everything once more, as nothing of it was kept.
+    fn again(&mut self) -> Result<(), MetaError> {
+        let jobs = std::mem::take(&mut self.done);
+        self.run_all(jobs)?;
+        self.commit()
+    }
+
+    fn undo(&self) {
+        if !self.connection.is_autocommit() {
+            let _ = self.statement("ROLLBACK");
+        }
+    }
+
+    /// Runs jobs, in a new transaction where none is open. Those that a failure keeps from running are done too.
+    fn run_all(&mut self, jobs: Vec<Box<dyn Job>>) -> Result<(), MetaError> {
+        let mut outcome = Ok(());
+        for job in jobs {
+            if outcome.is_ok() && self.connection.is_autocommit() {
+                outcome = self.begin();
+            }
+            match outcome {
+                Ok(()) => outcome = self.run(job),
+                Err(_) => self.done.push(job),
+            }
+        }
+        if outcome.is_ok() && self.connection.is_autocommit() { self.begin() } else { outcome }
+    }
+
     fn run(&mut self, mut job: Box<dyn Job>) -> Result<(), MetaError> {
-        if self.run_one(&mut *job)? {
+        let stands = self.run_one(&mut *job);
+        if !matches!(stands, Ok(false)) {
             self.done.push(job);
-            return Ok(());
+            return stands.map(|_| ());
         }
         // SQLite dropped the whole transaction, as it does when the disk is full. That is this job's
         // misfortune: those before it run again.
-        job.finish(Some(MetaError::unavailable("SQLite ended the transaction: is the disk full?")));
-        for job in std::mem::take(&mut self.done) {
-            if self.connection.is_autocommit() {
-                self.begin()?;
-            }
-            self.run(job)?;
-        }
-        if self.connection.is_autocommit() { self.begin() } else { Ok(()) }
+        let message = "SQLite ended the transaction: no room for what it changes";
+        job.finish(Some(MetaError::new(ErrorKind::Full, message)));
+        let before = std::mem::take(&mut self.done);
+        self.run_all(before)
     }
 
     /// Answers whether the transaction still stands.
@@ -224,52 +260,7 @@ impl Batch<'_> {
     }
 }
 
-/// Copies what was committed from the log to the database file, beside the writer. A checkpoint that finds
-/// readers in its way does what it can, and the next one goes on.
-pub(super) struct Checkpoints {
-    due: std_mpsc::SyncSender<()>,
-    /// How many closures were committed since the last one was asked for.
-    commits: Cell<usize>,
-}
-
-impl Checkpoints {
-    pub(super) fn start(connection: Connection) -> Result<Self, MetaError> {
-        let (due, asked) = std_mpsc::sync_channel(1);
-        let work = move || {
-            while asked.recv().is_ok() {
-                if let Err(error) = checkpoint(&connection) {
-                    tracing::warn!(%error, "a checkpoint failed and will be repeated: {error}");
-                }
-            }
-        };
-        let started = thread::Builder::new().name("checkpoints".to_owned()).spawn(work);
-        started.map(|_| Self { due, commits: Cell::new(0) }).map_err(no_thread)
-    }
-
-    fn count(&self, commits: usize) {
-        /// A checkpoint costs two syncs: many commits share one.
-        const COMMITS: usize = 256;
-        self.commits.set(self.commits.get() + commits);
-        if self.commits.get() >= COMMITS {
-            self.commits.set(0);
-            // Full: it is asked for already.
-            let _ = self.due.try_send(());
-        }
-    }
-}
-
-fn checkpoint(connection: &Connection) -> rusqlite::Result<()> {
-    /// 64 MiB. The log begins anew only when a checkpoint finds nobody writing, which may never be.
-    const LONGEST_LOG_IN_PAGES: i64 = 16_384;
-    let run = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(1));
-    if run("PRAGMA wal_checkpoint(PASSIVE)")? > LONGEST_LOG_IN_PAGES {
-        // Holds the writer up for the little that came since.
-        run("PRAGMA wal_checkpoint(RESTART)")?;
-    }
-    Ok(())
-}
-
-fn no_thread(error: std::io::Error) -> MetaError {
+pub(super) fn no_thread(error: std::io::Error) -> MetaError {
     MetaError::new(ErrorKind::Other, format!("cannot start a thread: {error}"))
 }
 

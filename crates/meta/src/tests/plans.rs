@@ -3,7 +3,7 @@
 use super::{NOW, TestDatabase, add_manifest, on_each, place};
 use crate::{
     Database, Id, Param, attachments, cleanups, files, gc_queue, images, operations, outbox,
-    packages, revoked_tokens, rules, tags, versions,
+    packages, revoked_tokens, rules, tags, uploads, versions,
 };
 
 async fn check(db: &TestDatabase, sql: &'static str, params: &[Param<'static>]) {
@@ -81,6 +81,7 @@ on_each! {
         check(db, versions::ADOPT_SQL, &[limit]).await;
         check(db, rules::LIST_SQL, &[id, text, limit]).await;
         check(db, rules::OF_SQL, &[id, text, text]).await;
+        check(db, uploads::OPEN_SQL, &[id, text, limit]).await;
         check(db, gc_queue::DUE_SQL, &[limit, limit, text, text, limit]).await;
     }
 }

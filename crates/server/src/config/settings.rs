@@ -211,6 +211,8 @@ pub struct Limits {
     pub drain_timeout: Span,
     /// Memory that all uploads of blobs share, and as much again that those of manifests share.
     pub upload_memory: Bytes,
+    /// Uploads that an account has open in a repository; all of `--dev` are one account's, and not counted.
+    pub open_uploads: u32,
 }
 
 /// Collecting what nothing refers to.
@@ -376,6 +378,7 @@ impl Default for Limits {
             idle_timeout: Span::seconds(30),
             drain_timeout: Span::seconds(60),
             upload_memory: Bytes::mebibytes(24),
+            open_uploads: 10_000,
         }
     }
 }

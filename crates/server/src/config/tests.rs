@@ -54,6 +54,7 @@ fn values_that_break_something_are_named() {
         ("limits", "connections", "9223372036854775807"),
         ("limits", "header_timeout", "\"0s\""),
         ("limits", "idle_timeout", "\"0ms\""),
+        ("limits", "open_uploads", "0"),
         ("gc", "upload_expiry", "\"0s\""),
         ("audit", "file", "\"\""),
         ("tokens", "registry_lifetime", "\"59s\""),

@@ -412,3 +412,14 @@ async fn a_metadata_account_that_is_missing_is_said_once() {
     let command = "gcloud iam service-accounts create robot-account --project=my-project";
     assert!(said[0].contains("does not exist") && said[0].contains(command), "{text}");
 }
+
+/// With --dev everybody is one account: what others began is no reason to refuse anybody.
+#[tokio::test]
+async fn a_server_for_everybody_counts_no_uploads() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut command = berth(&["serve", "--dev"]);
+    command.env("BERTH_LIMITS_OPEN_UPLOADS", "1");
+    let berth = Berth::spawn(&folder.path().join("data"), &mut command).await;
+    berth.client.start_upload(IMAGE).await;
+    berth.client.start_upload(IMAGE).await;
+}

@@ -343,6 +343,11 @@ impl From<EngineError> for OciError {
                 let hint = "start the upload again with POST …/blobs/uploads/";
                 Self::not_found("BLOB_UPLOAD_UNKNOWN", message, hint)
             }
+            EngineError::TooManyUploads { .. } => {
+                let hint = "finish uploads, or end them with DELETE; limits.open_uploads is how many may be open";
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS", message, hint)
+                    .header(RETRY_AFTER, HeaderValue::from(60))
+            }
             EngineError::UploadBusy => {
                 let hint = "wait for the other request to end, or start another upload";
                 Self::new(StatusCode::CONFLICT, "BLOB_UPLOAD_INVALID", message, hint)
@@ -373,11 +378,7 @@ impl From<EngineError> for OciError {
                 Self::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", message, hint)
             }
             EngineError::Body(error) => error.into(),
-            EngineError::StorageFull => {
-                tracing::error!("no space left for content");
-                let hint = "the registry's disk is full; its operator has to make room";
-                Self::new(StatusCode::INSUFFICIENT_STORAGE, "UNAVAILABLE", message, hint)
-            }
+            EngineError::StorageFull => disk_full(&message),
             EngineError::Database(error) => database(error.kind(), &message),
             EngineError::Unavailable(_) => unavailable(&message),
             EngineError::Internal(_) => internal(&message),
@@ -397,12 +398,22 @@ fn missing_references(message: String, missing: &[model::digest::Digest]) -> Oci
 fn database(kind: ErrorKind, message: &str) -> OciError {
     match kind {
         ErrorKind::Unavailable | ErrorKind::Retry | ErrorKind::Lost => unavailable(message),
+        ErrorKind::Full => disk_full(message),
         ErrorKind::Unique
         | ErrorKind::ForeignKey
         | ErrorKind::Check
         | ErrorKind::Corrupt
         | ErrorKind::Other => internal(message),
     }
+}
+
+/// The text is for the log. To come again does not help, so nobody is asked to.
+fn disk_full(message: &str) -> OciError {
+    let id = request_id();
+    tracing::error!(request.id = id, "answering 507: {message} {id}");
+    let (text, hint) =
+        ("the registry's disk is full", "the registry's operator has to make room on its disk");
+    OciError::new(StatusCode::INSUFFICIENT_STORAGE, "UNAVAILABLE", text, hint)
 }
 
 /// The text is for the log; the client learns that it may come again.

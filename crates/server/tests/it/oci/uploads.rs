@@ -38,6 +38,73 @@ on_both! {
         admin.patch(&upload, "more").await.expect_error("404 BLOB_UPLOAD_UNKNOWN");
     }
 
+    /// Somebody cut the file, took it away, or put something else there.
+    async fn an_upload_whose_bytes_are_gone_is_unknown(server: TestServer) {
+        use std::fs;
+        let admin = server.admin();
+        let spoil: [(&str, fn(&std::path::Path)); 5] = [
+            ("cut", |file| fs::write(file, "byte").expect("ours")),
+            ("emptied", |file| fs::write(file, "").expect("ours")),
+            ("removed", |file| fs::remove_file(file).expect("ours")),
+            ("a folder", |file| {
+                fs::remove_file(file).expect("ours");
+                fs::create_dir(file).expect("ours");
+            }),
+            ("a link", |file| {
+                fs::remove_file(file).expect("ours");
+                std::os::unix::fs::symlink("/etc/hostname", file).expect("ours");
+            }),
+        ];
+        for (what, spoil) in spoil {
+            for method in [Method::PATCH, Method::PUT] {
+                let before = server.blob_paths();
+                let upload = admin.start_upload(IMAGE).await;
+                admin.patch(&upload, "bytes").await.expect(202);
+                let mut now = server.blob_paths();
+                now.retain(|path| !before.contains(path));
+                spoil(&now[0]);
+                let path = format!("{upload}?digest={}", digest_of("bytes and more"));
+                for _ in 0..2 {
+                    let answer = admin.send(method.clone(), &path, " and more").await;
+                    println!("{what}, {method}");
+                    answer.expect_error("404 BLOB_UPLOAD_UNKNOWN");
+                }
+                admin.get(&upload).await.expect_error("404 BLOB_UPLOAD_UNKNOWN");
+            }
+        }
+        admin.push_blob(IMAGE, "bytes and more").await;
+    }
+
+    async fn uploads_that_nobody_finishes_are_bounded(started: TestServer) {
+        let mut server = started;
+        server.stop().await;
+        let server = server.again(|config| config.limits.open_uploads = 3).await;
+        let (admin, begin) = (server.admin(), format!("/v2/{IMAGE}/blobs/uploads/"));
+        let one = admin.start_upload(IMAGE).await;
+        for n in 0..5 {
+            // What is finished does not count.
+            admin.push_blob(IMAGE, format!("blob {n}")).await;
+        }
+        let two = admin.start_upload(IMAGE).await;
+        admin.patch(&two, "bytes").await.expect(202);
+        admin.start_upload("p/r1/other-image").await;
+        for path in [begin.clone(), format!("{begin}?digest={}", digest_of("whole"))] {
+            let refused = admin.post(&path, "whole").await;
+            assert!(refused.text().contains("DELETE"), "{}", refused.text());
+            let refused = refused.expect_error("429 TOOMANYREQUESTS");
+            assert!(!refused.header("retry-after").is_empty());
+        }
+        // Other repositories and other accounts are not concerned, nor is what goes on.
+        admin.start_upload("p/r2/image").await;
+        server.by("other-admin").start_upload(IMAGE).await;
+        admin.patch(&one, "bytes").await.expect(202);
+        admin.delete(&one).await.expect(204);
+        let one = admin.start_upload(IMAGE).await;
+        admin.post(&begin, "").await.expect_error("429 TOOMANYREQUESTS");
+        admin.put(&format!("{one}?digest={}", digest_of("one")), "one").await.expect(201);
+        admin.start_upload(IMAGE).await;
+    }
+
     async fn a_cancelled_upload_is_gone(server: TestServer) {
         let admin = server.admin();
         let upload = admin.start_upload(IMAGE).await;

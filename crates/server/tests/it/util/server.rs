@@ -301,8 +301,14 @@ impl TestServer {
 
     /// How many copies the store has files of.
     pub(crate) fn blob_files(&self) -> usize {
+        self.blob_paths().len()
+    }
+
+    /// The files of the store's copies.
+    pub(crate) fn blob_paths(&self) -> Vec<PathBuf> {
         let folders = std::fs::read_dir(self.data.join("blobs")).expect("the store").flatten();
-        folders.map(|folder| std::fs::read_dir(folder.path()).expect("a folder").count()).sum()
+        let files = folders.map(|folder| std::fs::read_dir(folder.path()).expect("a folder"));
+        files.flat_map(|files| files.flatten().map(|file| file.path())).collect()
     }
 
     /// Stops gently.

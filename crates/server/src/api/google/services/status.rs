@@ -77,11 +77,13 @@ impl From<EngineError> for GoogleError {
             | EngineError::BlobTooLarge { .. }
             | EngineError::Body(_) => Self::new(Code::InvalidArgument, message),
             EngineError::UploadBusy => Self::new(Code::Aborted, message),
-            EngineError::StorageFull => Self::new(Code::ResourceExhausted, message),
+            EngineError::TooManyUploads { .. } => Self::new(Code::ResourceExhausted, message),
+            EngineError::StorageFull => disk_full(&message),
             EngineError::Database(error) => match error.kind() {
                 ErrorKind::Unavailable | ErrorKind::Retry | ErrorKind::Lost => {
                     unavailable(&message)
                 }
+                ErrorKind::Full => disk_full(&message),
                 ErrorKind::Unique
                 | ErrorKind::ForeignKey
                 | ErrorKind::Check
@@ -103,6 +105,13 @@ fn service_of(permission: &str) -> &'static str {
         Some("serviceusage") => "serviceusage.googleapis.com",
         _ => "artifactregistry.googleapis.com",
     }
+}
+
+/// The text is for the log.
+fn disk_full(message: &str) -> GoogleError {
+    tracing::error!("answering RESOURCE_EXHAUSTED: {message}");
+    let said = "The registry's disk is full: its operator has to make room.";
+    GoogleError::new(Code::ResourceExhausted, said)
 }
 
 /// The text is for the log.
