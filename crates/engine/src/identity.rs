@@ -32,7 +32,7 @@ use tokio::sync::Semaphore;
 pub use account_keys::{KeyKind, NewKey};
 pub use accounts::AccountChange;
 pub(crate) use answers::Answers;
-pub use assertions::self_signed_token;
+pub use assertions::{WrongTimes, self_signed_token};
 pub use bootstrap::{OPERATOR, Owner, RestoredOwner};
 pub use credentials::{CredentialError, Proof, Surface, claimed_account};
 pub use crypto::MasterKey;

@@ -54,8 +54,8 @@ pub use gc::{GcMode, GcReport};
 pub use identity::{
     AccountChange, Admitted, Chain, CredentialError, Exchanged, Introspection, IssuedToken,
     JwtError, KeyKind, LostSeals, MasterKey, NewKey, NewProject, OPERATOR as OPERATOR_PRINCIPAL,
-    Owner, Project, Proof, RestoredOwner, Revocation, StoredPolicy, Surface, claimed_account,
-    holds_sealed_keys, self_signed_token,
+    Owner, Project, Proof, RestoredOwner, Revocation, StoredPolicy, Surface, WrongTimes,
+    claimed_account, holds_sealed_keys, self_signed_token,
 };
 pub use images::{ImageOrder, NameOrder, TagOf, Tags, VersionOrder};
 pub use listing::ListPage;

@@ -3,6 +3,7 @@
 //! Knows how credentials travel, not what they prove: that is the engine's, and so is what the caller may do.
 
 mod credential;
+pub(crate) mod refusal;
 mod throttle;
 
 use std::collections::HashMap;
@@ -47,14 +48,24 @@ impl Authenticate {
         }
     }
 
-    /// Who presents this credential, however it came, and if it is one.
+    /// Who presents this credential, however it came, and if it is one. One that is refused is in the log.
     pub async fn caller_with(
         &self,
         engine: &Engine,
         credential: Result<Credential, CredentialError>,
         surface: Surface<'_>,
     ) -> Result<Caller, EngineError> {
-        match (self, &credential) {
+        let caller = self.recognised(engine, &credential, surface).await;
+        logged(caller, credential.as_ref().map_or("", Credential::text))
+    }
+
+    async fn recognised(
+        &self,
+        engine: &Engine,
+        credential: &Result<Credential, CredentialError>,
+        surface: Surface<'_>,
+    ) -> Result<Caller, EngineError> {
+        match (self, credential) {
             (Self::Dev, _) => Ok(developer()),
             (Self::Listed(callers), Ok(Credential::Token(token))) => {
                 callers.get(token).cloned().ok_or(CredentialError::UserName.into())
@@ -75,10 +86,11 @@ impl Authenticate {
         (assertion, urls): (&str, [&str; 2]),
     ) -> Result<Exchanged, EngineError> {
         let exchanged = engine.exchange_assertion(assertion, urls).await;
-        match self {
+        let judged = match self {
             Self::Accounts(throttle) => throttle.judge(assertion, exchanged),
             Self::Dev | Self::Listed(_) => exchanged,
-        }
+        };
+        logged(judged, assertion)
     }
 }
 
@@ -93,6 +105,14 @@ async fn by_credential(
         // The APIs take tokens: a key file that travels with every request is for Docker alone.
         (Credential::KeyFile(_), Surface::Api { .. }) => Err(CredentialError::UserName.into()),
     }
+}
+
+/// The outcome, after the log has heard of it where it is a refusal.
+fn logged<T>(outcome: Result<T, EngineError>, credential: &str) -> Result<T, EngineError> {
+    if let Err(EngineError::Credential(error)) = &outcome {
+        refusal::log(*error, refusal::claimed(credential).as_deref());
+    }
+    outcome
 }
 
 fn developer() -> Caller {

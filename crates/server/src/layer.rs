@@ -57,12 +57,14 @@ pub struct RequestInfo {
     forwarded: Option<Forwarded>,
     principal: OnceLock<String>,
     route: OnceLock<&'static str>,
+    /// Set when the log has heard that its credential is refused.
+    refused: OnceLock<()>,
 }
 
 impl RequestInfo {
     fn new(id: String, connection: Connected, forwarded: Option<Forwarded>) -> Self {
-        let (principal, route) = (OnceLock::new(), OnceLock::new());
-        Self { id, connection, forwarded, principal, route }
+        let (principal, route, refused) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        Self { id, connection, forwarded, principal, route, refused }
     }
 
     /// What its answer names as `X-Request-Id`.
@@ -122,6 +124,11 @@ pub struct Door {
     pub arrivals: Arc<Arrivals>,
     /// How much of that may be read.
     pub drains: Drains,
+}
+
+/// Whether nobody has asked this before in the request that runs here.
+pub(crate) fn is_first_refusal() -> bool {
+    CURRENT.try_with(|info| info.refused.set(()).is_ok()).unwrap_or(true)
 }
 
 /// Runs one request from its first header to the last byte of its answer. `began` hears of it first.

@@ -1,5 +1,7 @@
 //! Tokens that service accounts sign themselves, with the key from their key file.
 
+use std::cmp::Ordering;
+
 use meta::accounts::{self, Key};
 use model::principal::{AccountEmail, Principal};
 use serde::Deserialize;
@@ -33,6 +35,43 @@ pub(crate) struct Assertion {
     pub(crate) scope: Option<String>,
     #[serde(default)]
     pub(crate) target_audience: Option<String>,
+}
+
+/// What is wrong with the times that a signed token states, in seconds. Only who holds the key is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum WrongTimes {
+    /// It begins later than now.
+    #[error(
+        "the token is from the future: it begins {ahead} s ahead of this registry's clock, so the clock of the machine that signed it is fast, or the registry's is slow"
+    )]
+    Future {
+        /// How much later.
+        ahead: i64,
+    },
+    /// It lives for longer than a token that an account signs itself may.
+    #[error(
+        "the token is too long: its exp is {life} s after its iat, where {LONGEST_LIFE} s are the most, and its iat is {}",
+        beside_clock(*ahead)
+    )]
+    TooLong {
+        /// From its `iat` to its `exp`.
+        life: i64,
+        /// How far its `iat` is ahead of now.
+        ahead: i64,
+    },
+    /// It ends when it begins, or before.
+    #[error("the token ends before it begins: its exp is not after its iat")]
+    Backwards,
+}
+
+/// How a time stands to now, for who has to find out which clock is off.
+fn beside_clock(ahead: i64) -> String {
+    let seconds = ahead.unsigned_abs();
+    match ahead.cmp(&0) {
+        Ordering::Equal => "the time of this registry's clock".to_owned(),
+        Ordering::Less => format!("{seconds} s behind this registry's clock"),
+        Ordering::Greater => format!("{seconds} s ahead of this registry's clock"),
+    }
 }
 
 impl Engine {
@@ -119,17 +158,21 @@ pub fn self_signed_token(file: &str, now: Micros) -> Result<String, CredentialEr
     signed.map_err(|_| CredentialError::KeyFile)
 }
 
-fn check_times(assertion: &Assertion, now: i64) -> Result<(), EngineError> {
+fn check_times(assertion: &Assertion, now: i64) -> Result<(), CredentialError> {
     let Assertion { iat, exp, nbf, .. } = *assertion;
     if exp.saturating_add(SKEW) <= now {
-        return Err(CredentialError::Expired.into());
+        return Err(CredentialError::Expired);
     }
     let begins = nbf.unwrap_or(iat).max(iat);
     if begins > now.saturating_add(SKEW) {
-        return Err(JwtError("it is not good yet").into());
+        return Err(WrongTimes::Future { ahead: begins.saturating_sub(now) }.into());
     }
-    if exp <= iat || exp.saturating_sub(iat) > LONGEST_LIFE {
-        return Err(JwtError("it lives for too long").into());
+    if exp <= iat {
+        return Err(WrongTimes::Backwards.into());
+    }
+    let life = exp.saturating_sub(iat);
+    if life > LONGEST_LIFE {
+        return Err(WrongTimes::TooLong { life, ahead: iat.saturating_sub(now) }.into());
     }
     Ok(())
 }
@@ -139,7 +182,7 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(times: (i64, i64, Option<i64>), expected: bool) {
+    fn check(times: (i64, i64, Option<i64>), expected: &str) {
         let (iat, exp, nbf) = times;
         let assertion = Assertion {
             iss: String::new(),
@@ -151,22 +194,37 @@ mod tests {
             scope: None,
             target_audience: None,
         };
-        assert_eq!(check_times(&assertion, 10_000).is_ok(), expected, "{times:?}");
+        let said = check_times(&assertion, 10_000)
+            .map_or_else(|error| error.to_string(), |()| "good".to_owned());
+        assert!(said.starts_with(expected), "{times:?}: {said}");
     }
 
     #[test]
     fn times_within_a_minute() {
-        check((10_000, 13_600, None), true);
-        check((10_000, 13_601, None), false);
-        check((10_059, 13_000, None), true);
-        check((10_061, 13_000, None), false);
-        check((6_400, 9_941, None), true);
-        check((6_400, 9_940, None), false);
-        check((9_000, 12_000, Some(10_061)), false);
-        check((10_000, 10_000, None), false);
-        check((10_000, 9_999, None), false);
-        check((i64::MIN, i64::MAX, None), false);
-        check((10_000, i64::MAX, None), false);
-        check((i64::MAX, i64::MAX, None), false);
+        check((10_000, 13_600, None), "good");
+        check((10_059, 13_000, None), "good");
+        check((6_400, 9_941, None), "good");
+        check((6_400, 9_940, None), "the credential has expired");
+        check((10_061, 13_000, None), "the token is from the future: it begins 61 s ahead");
+        check((9_000, 12_000, Some(10_061)), "the token is from the future: it begins 61 s ahead");
+        check((i64::MAX, i64::MAX, None), "the token is from the future");
+        check((10_000, 10_000, None), "the token ends before it begins");
+        check((10_000, 9_999, None), "the token ends before it begins");
+    }
+
+    /// Where `iat` agrees with our clock, it is not the clock that is off.
+    #[test]
+    fn what_is_too_long_says_which_clock_it_goes_by() {
+        let too_long = |life: &str, iat: &str| {
+            format!(
+                "the token is too long: its exp is {life} s after its iat, where 3600 s are the most, and its iat is {iat}"
+            )
+        };
+        check((10_000, 13_601, None), &too_long("3601", "the time of this registry's clock"));
+        check((2_800, 13_600, None), &too_long("10800", "7200 s behind this registry's clock"));
+        check((10_030, 20_030, None), &too_long("10000", "30 s ahead of this registry's clock"));
+        let life = i64::MAX.to_string();
+        check((i64::MIN, i64::MAX, None), &too_long(&life, "9223372036854775808 s behind"));
+        check((10_000, i64::MAX, None), "the token is too long");
     }
 }

@@ -9,6 +9,7 @@ use model::reach::Reach;
 use model::scope::Scope;
 
 use super::ancestry::Ancestry;
+use super::assertions::WrongTimes;
 use super::jwt::{JwtError, Unverified};
 use super::key_file;
 use super::tokens::{Bearer, Claims, Purpose};
@@ -36,9 +37,21 @@ pub enum CredentialError {
     /// A key file whose private key is not the one of that id.
     #[error("the private key is not that of the key it names")]
     OtherKey,
-    /// Not a token, or not one for this.
+    /// Not a token, or not one of ours.
     #[error(transparent)]
     Token(#[from] JwtError),
+    /// Signed as it should be, by who may, for times that cannot be.
+    #[error(transparent)]
+    Times(#[from] WrongTimes),
+    /// Signed as it should be, by who may, for somebody else.
+    #[error("the token names another audience than this registry")]
+    Audience,
+    /// A token for some images, where only one for all that its holder may makes another.
+    #[error("a token that is limited makes no other")]
+    Limited,
+    /// Of a kind that nobody was ever given here.
+    #[error("nobody was given a credential of this kind")]
+    Kind,
     /// A user name that stands for no kind of credential.
     #[error("the user name stands for no kind of credential")]
     UserName,
@@ -51,8 +64,11 @@ impl CredentialError {
     /// Whether it never was a credential. Others were good once, and clients send them until they learn better.
     pub fn is_guess(&self) -> bool {
         match self {
-            Self::KeyFile | Self::OtherKey | Self::Token(_) | Self::UserName => true,
+            Self::KeyFile | Self::OtherKey | Self::Token(_) | Self::UserName | Self::Kind => true,
             Self::Expired
+            | Self::Times(_)
+            | Self::Audience
+            | Self::Limited
             | Self::Revoked
             | Self::KeyDisabled
             | Self::AccountDisabled
@@ -288,7 +304,7 @@ impl Engine {
             }
         };
         if !meant_for_us || assertion.target_audience.is_some() {
-            return Err(JwtError("it is for something else").into());
+            return Err(CredentialError::Audience.into());
         }
         let reach = assertion.scope.as_deref().map_or(Reach::ALL, Reach::of);
         Ok(Caller { reach, ..of_account(bearer, Some(assertion.exp)) })

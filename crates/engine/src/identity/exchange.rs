@@ -9,7 +9,7 @@ use model::scope::{Entry, Scope};
 use serde::Serialize;
 
 use super::credentials::proven;
-use super::jwt::{JwtError, Unverified};
+use super::jwt::Unverified;
 use super::tokens::{Bearer, Claims, IssuedToken, Limits, Purpose};
 use crate::{Caller, CredentialError, Engine, EngineError, Proof, Rights};
 
@@ -75,7 +75,7 @@ impl Engine {
     ) -> Result<IssuedToken, EngineError> {
         // Otherwise one that was made for a single image would be good for everything.
         if caller.scope != Scope::All {
-            return Err(JwtError("a token that is limited makes no other").into());
+            return Err(CredentialError::Limited.into());
         }
         let rest = caller.proof.expires_at.map(|end| end - self.clock.now() / 1_000_000);
         let rest =
@@ -109,7 +109,7 @@ impl Engine {
         let audience = assertion.aud.as_deref().unwrap_or_default();
         let own = urls.iter().any(|url| audience.strip_suffix("/token") == Some(url));
         if audience != GOOGLE_TOKEN_URI && !own {
-            return Err(JwtError("it is for another token endpoint").into());
+            return Err(CredentialError::Audience.into());
         }
         if let Some(audience) = &assertion.target_audience {
             let token = self.id_token(&bearer, (audience, urls[0]), IncludeEmail::Yes).await?;

@@ -1,6 +1,7 @@
 //! OCI Distribution 1.1, and what 1.2-dev adds, under `/v2/`.
 
 mod blobs;
+mod challenge;
 mod conditions;
 mod error;
 mod manifests;
@@ -65,9 +66,9 @@ impl Context {
         let caller = app.authenticate.caller(&app.engine, &parts.headers, Surface::Registry).await;
         let caller = caller.map_err(|error| {
             trail.refused(&error);
-            match is_basic(&parts.headers) {
-                true => OciError::from(error).without_challenge(),
-                false => error.into(),
+            match is_bearer(&parts.headers) {
+                true => OciError::from(error),
+                false => OciError::from(error).of_no_token(),
             }
         })?;
         trail.caller(&caller);
@@ -128,9 +129,9 @@ pub(crate) fn host(parts: &Parts) -> String {
     }
 }
 
-fn is_basic(headers: &HeaderMap) -> bool {
-    let scheme = headers.get(AUTHORIZATION).and_then(|header| header.as_bytes().get(..6));
-    scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"basic "))
+fn is_bearer(headers: &HeaderMap) -> bool {
+    let scheme = headers.get(AUTHORIZATION).and_then(|header| header.as_bytes().get(..7));
+    scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer "))
 }
 
 /// Runs a handler, and completes its answer with what every answer has.

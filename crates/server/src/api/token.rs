@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::Request;
+use axum::response::Response;
+use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http_body_util::{BodyExt, Limited};
 
@@ -20,12 +22,50 @@ use crate::layer::body::with_idle_timeout;
 /// The longest form that is read.
 const LONGEST_FORM: usize = 256 << 10;
 
-/// The fields of a form. `None`: it is too long, not text, or did not come.
-async fn read_form(app: &App, request: Request) -> Option<Vec<(String, String)>> {
-    let body: Body = request.into_body();
+/// Why a body is not taken, in the words of RFC 6749.
+struct NoForm(&'static str);
+
+impl NoForm {
+    fn into_response(self) -> Response {
+        oauth::error("invalid_request", self.0)
+    }
+}
+
+/// The fields of a form. What is a form is said by its type and by how its fields are named: the text of another
+/// document would be one field of a strange name.
+async fn read_form(app: &App, request: Request) -> Result<Vec<(String, String)>, NoForm> {
+    const FORM: &str = "application/x-www-form-urlencoded";
+    let (parts, body): (Parts, Body) = request.into_parts();
     let body = with_idle_timeout(body, app.limits.idle_timeout.get());
-    let bytes = Limited::new(body, LONGEST_FORM).collect().await.ok()?.to_bytes();
-    Some(form_urlencoded::parse(&bytes).into_owned().collect())
+    let unread = |_| NoForm("the form is too long, or did not come");
+    let bytes = Limited::new(body, LONGEST_FORM).collect().await.map_err(unread)?.to_bytes();
+    if bytes.is_empty() {
+        return Ok(Vec::new());
+    }
+    let media_type = parts.headers.get(CONTENT_TYPE).map(|value| essence(value.as_bytes()));
+    if media_type.is_some_and(|media_type| !media_type.eq_ignore_ascii_case(FORM.as_bytes())) {
+        return Err(NoForm("send a form: application/x-www-form-urlencoded"));
+    }
+    let fields = form_fields(&bytes).ok_or(NoForm("the body is not a form"))?;
+    let twice = ONCE.iter().any(|once| fields.iter().filter(|(name, _)| name == once).count() > 1);
+    if twice { Err(NoForm("a parameter stands twice")) } else { Ok(fields) }
+}
+
+/// Parameters that decide something, and stand once (RFC 6749 §3.2). Docker's `scope` may come again and again.
+const ONCE: [&str; 5] = ["grant_type", "assertion", "username", "password", "token"];
+
+/// A media type without its parameters.
+fn essence(value: &[u8]) -> &[u8] {
+    value.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii()
+}
+
+fn form_fields(bytes: &[u8]) -> Option<Vec<(String, String)>> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"*-._~+%".contains(&byte);
+    let text = std::str::from_utf8(bytes).ok()?;
+    let mut names = text.split('&').filter_map(|field| field.split('=').next());
+    names
+        .all(|name| name.bytes().all(is_plain))
+        .then(|| form_urlencoded::parse(bytes).into_owned().collect())
 }
 
 /// What is known of a request, for the audit log.
@@ -36,4 +76,34 @@ fn info(parts: &Parts) -> Option<&Arc<RequestInfo>> {
 /// The first field of that name.
 fn field<'a>(form: &'a [(String, String)], name: &str) -> Option<&'a str> {
     form.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_a_form() {
+        let read = |text: &[u8]| form_fields(text).map(|fields| fields.len());
+        assert_eq!(read(b"grant_type=password&scope=repository:a/b:pull&scope=x"), Some(3));
+        assert_eq!(read(b"a&b="), Some(2));
+        assert_eq!(read(b"password={\"type\":\"service_account\"}"), Some(1), "as people write it");
+        for text in [
+            &b"{\"grant_type\":\"password\"}"[..],
+            b"{\"a\":\"b=c\"}",
+            b"[1]",
+            b"<a b='c'/>",
+            b"a b=c",
+            b"a=\xff",
+            b"\0",
+        ] {
+            assert_eq!(read(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn media_types_have_parameters() {
+        assert_eq!(essence(b"application/json ; charset=utf-8"), b"application/json");
+        assert_eq!(essence(b""), b"");
+    }
 }

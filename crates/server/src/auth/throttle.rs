@@ -7,8 +7,9 @@ use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use engine::{CredentialError, EngineError, claimed_account};
+use engine::{CredentialError, EngineError};
 
+use super::refusal::claimed;
 use crate::layer;
 use crate::layer::rate::{Rate, network};
 
@@ -17,8 +18,6 @@ const ADDRESS_BURST: NonZeroU32 = NonZeroU32::new(1000).expect("more than nothin
 const ACCOUNT_BURST: NonZeroU32 = NonZeroU32::new(300).expect("more than nothing");
 /// ..and one each second after that.
 const REFILL: NonZeroU32 = NonZeroU32::MIN;
-/// The longest address of an account that is counted by itself.
-const LONGEST_ACCOUNT: usize = 256;
 
 /// Counts wrong credentials.
 #[derive(Debug, Clone)]
@@ -62,7 +61,6 @@ impl Throttle {
 
     /// Asked after the address: one that sends too many fills no memory with accounts that it thought of.
     fn one_more_of(&self, credential: &str) -> bool {
-        let account = claimed_account(credential).filter(|email| email.len() <= LONGEST_ACCOUNT);
-        account.and_then(|account| self.0.accounts.one_more(&account)).unwrap_or(true)
+        claimed(credential).and_then(|account| self.0.accounts.one_more(&account)).unwrap_or(true)
     }
 }

@@ -3,4 +3,5 @@
 mod bad_input;
 mod bad_names;
 mod long_uploads;
+mod refusals;
 mod tokens;

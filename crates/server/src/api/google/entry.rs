@@ -15,6 +15,7 @@ use super::services::{BaseUrl, EngineGate, routes};
 use super::{AccessRule, AtMost, GoogleError, Intake, Refused, doors, methods};
 use crate::api::origin::Arrival;
 use crate::api::{App, oci};
+use crate::auth::refusal;
 use crate::layer::RequestInfo;
 
 /// The largest message of somebody who is nobody: enough for all that they could be let in for.
@@ -87,7 +88,9 @@ pub async fn answer(State(entry): State<Entry>, request: Request) -> Response {
         // Said by the gate, in the words of the door that was taken.
         Err(error) => {
             attempt.trail().refused(&error);
-            parts.extensions.insert(Refused(error.into()));
+            let base_url = app.base_url(&Arrival::of(&parts));
+            let error = GoogleError::refused(error, refusal::host_of(&base_url));
+            parts.extensions.insert(Refused(error));
         }
     }
     parts.extensions.insert(BaseUrl(own_url));

@@ -11,7 +11,8 @@ use model::paging::PageSizeError;
 use model::reference::ReferenceError;
 use serde_json::{Value, json};
 
-use super::path::Route;
+use super::challenge::challenge;
+use crate::auth::refusal::{self, host_of};
 use crate::layer::request_id;
 
 /// An error as OCI Distribution has it: `{"errors":[{"code","message","detail"}]}`. The detail always has a hint:
@@ -25,6 +26,8 @@ pub struct OciError {
     headers: Vec<(HeaderName, HeaderValue)>,
     /// The challenge's `error`, empty for none, where another credential would help.
     challenge: Option<&'static str>,
+    /// Why a credential was refused: what is said of it names the registry.
+    refusal: Option<CredentialError>,
 }
 
 impl OciError {
@@ -35,7 +38,8 @@ impl OciError {
         hint: &'static str,
     ) -> Self {
         let (message, detail) = (message.into(), json!({ "hint": hint }));
-        Self { status, code, message, detail, headers: Vec::new(), challenge: None }
+        let headers = Vec::new();
+        Self { status, code, message, detail, headers, challenge: None, refusal: None }
     }
 
     pub(super) fn bad_request(
@@ -62,37 +66,40 @@ impl OciError {
         self
     }
 
-    /// Without its challenge: a credential in every request's header would only be sent again.
-    pub(super) fn without_challenge(self) -> Self {
-        Self { challenge: None, ..self }
+    /// Where no token was sent, the challenge does not say what is wrong with it (RFC 6750 §3.1).
+    pub(super) fn of_no_token(self) -> Self {
+        Self { challenge: self.challenge.map(|_| ""), ..self }
     }
 
     pub(super) fn no_credential() -> Self {
         Self::unauthorized("not authenticated: No credential was supplied.")
     }
 
-    /// A credential that was sent and is not accepted. One whose time is over is asked for anew; for any other
-    /// the answer has no challenge, so that clients do not ask again and again.
+    /// A credential that was sent and is not accepted. Whoever has another one, or can get one, is told where: a client
+    /// that kept a token of a registry that is no more asks for a new one.
     fn refused(error: CredentialError) -> Self {
-        tracing::info!(%error, "a credential was refused: {error}");
-        let message = "No valid credential was supplied.";
-        let (hint, challenge) = match error {
-            CredentialError::Expired | CredentialError::Revoked => {
-                ("log in again: the token has expired or was revoked", Some("invalid_token"))
-            }
+        refusal::log(error, None);
+        let hint = match error {
             CredentialError::TooMany => return Self::too_many_credentials(),
+            CredentialError::Expired | CredentialError::Revoked => {
+                "log in again: the token has expired or was revoked"
+            }
+            CredentialError::Times(_) => "set the clock, or sign for an hour at most",
             CredentialError::KeyDisabled
             | CredentialError::AccountDisabled
             | CredentialError::KeyFile
             | CredentialError::OtherKey
             | CredentialError::UserName
-            | CredentialError::Token(_) => (
-                "log in with oauth2accesstoken, _json_key or _json_key_base64 as the user name",
-                None,
-            ),
+            | CredentialError::Audience
+            | CredentialError::Limited
+            | CredentialError::Kind
+            | CredentialError::Token(_) => {
+                "log in with oauth2accesstoken, _json_key or _json_key_base64 as the user name"
+            }
         };
-        let error = Self::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message, hint);
-        Self { challenge, ..error }
+        let message = "No valid credential was supplied";
+        let refused = Self::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message, hint);
+        Self { challenge: Some("invalid_token"), refusal: Some(error), ..refused }
     }
 
     fn too_many_credentials() -> Self {
@@ -152,7 +159,11 @@ impl OciError {
         (method, path): (&Method, &str),
         base_url: &str,
     ) -> Response {
-        let error = json!({ "code": self.code, "message": self.message, "detail": self.detail });
+        let mut message = self.message;
+        if let Some(error) = self.refusal {
+            message = format!("{message}: {}", refusal::reason(error, host_of(base_url)));
+        }
+        let error = json!({ "code": self.code, "message": message, "detail": self.detail });
         let body = json!({ "errors": [error] });
         let mut response = if method == Method::HEAD {
             self.status.into_response()
@@ -166,41 +177,6 @@ impl OciError {
         }
         response
     }
-}
-
-/// Where a token is to be had, and for what.
-fn challenge(
-    (method, path): (&Method, &str),
-    (base_url, problem): (&str, &str),
-) -> Option<HeaderValue> {
-    let service = base_url.split_once("://").map_or(base_url, |(_, host)| host);
-    let mut challenge = format!("Bearer realm=\"{base_url}/v2/token\",service=\"{service}\"");
-    let route = path.strip_prefix("/v2/").and_then(Route::parse);
-    let name = route.as_ref().map(|route| match route {
-        Route::Blob { image, .. }
-        | Route::Uploads { image }
-        | Route::Upload { image, .. }
-        | Route::Manifest { image, .. }
-        | Route::Tags { image }
-        | Route::Referrers { image, .. } => *image,
-    });
-    if let Some(name) = name {
-        let actions = match *method {
-            // How far an upload is, is for who pushes.
-            _ if matches!(route, Some(Route::Upload { .. })) => "pull,push",
-            Method::GET | Method::HEAD => "pull",
-            Method::DELETE => "pull,push,delete",
-            _ => "pull,push",
-        };
-        challenge.push_str(&format!(",scope=\"repository:{name}:{actions}\""));
-    }
-    if path == "/v2/_catalog" {
-        challenge.push_str(",scope=\"registry:catalog:*\"");
-    }
-    if !problem.is_empty() {
-        challenge.push_str(&format!(",error=\"{problem}\""));
-    }
-    HeaderValue::from_str(&challenge).ok()
 }
 
 impl From<NameError> for OciError {

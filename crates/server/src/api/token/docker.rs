@@ -3,48 +3,73 @@
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use engine::{Caller, CredentialError, EngineError, Surface};
-use http::StatusCode;
-use http::header::{CACHE_CONTROL, RETRY_AFTER};
+use http::header::{CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::request::Parts;
+use http::{HeaderValue, StatusCode};
 use model::scope::{Entry, MAX_SCOPES, parse};
 use serde_json::json;
 
-use super::{field, info, read_form};
+use super::{field, info, oauth, read_form};
+use crate::api::origin::Arrival;
 use crate::api::{App, oci};
 use crate::audit::{Attempt, Operation, Trail};
-use crate::auth::Credential;
+use crate::auth::{Credential, refusal};
 
 /// The credential is in the header, what is asked for in the query.
 pub async fn get(State(app): State<App>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let attempt = attempt(&app, &parts);
-    let host = oci::host(&parts);
+    let asked = Asked::of(&app, &parts);
     let caller = app.authenticate.caller(&app.engine, &parts.headers, Surface::Registry).await;
     let query: Vec<(String, String)> =
         form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes())
             .into_owned()
             .collect();
-    answer((&app, attempt.trail()), caller, (&host, &query)).await
+    answer((&app, attempt.trail()), caller, (&asked, &query)).await
 }
 
-/// Everything is in the form.
+/// Everything is in the form, but for clients that go on sending a header.
 pub async fn post(State(app): State<App>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let attempt = attempt(&app, &parts);
-    let host = oci::host(&parts);
+    let asked = Asked::of(&app, &parts);
     let headers = parts.headers.clone();
-    let request = Request::from_parts(parts, body);
-    let Some(form) = read_form(&app, request).await else {
-        let text = ("the form cannot be read", "send application/x-www-form-urlencoded");
-        return refused(text, StatusCode::BAD_REQUEST);
+    let form = match read_form(&app, Request::from_parts(parts, body)).await {
+        Ok(form) => form,
+        Err(refused) => return refused.into_response(),
     };
     let caller = match field(&form, "grant_type") {
-        Some("password") => by_password(&app, &form).await,
-        // Nobody was given one, so it can only be somebody else's.
-        Some("refresh_token") => Err(CredentialError::Expired.into()),
-        _ => app.authenticate.caller(&app.engine, &headers, Surface::Registry).await,
+        Some("password") => match (field(&form, "username"), field(&form, "password")) {
+            (Some(user), Some(password)) => by_password(&app, (user, password)).await,
+            (None, _) => return oauth::missing("username"),
+            (_, None) => return oauth::missing("password"),
+        },
+        // Nobody was given one, so it can only be another registry's.
+        Some("refresh_token") => {
+            let kind = Err(CredentialError::Kind);
+            app.authenticate.caller_with(&app.engine, kind, Surface::Registry).await
+        }
+        Some(_) => {
+            let text = "only grants of type password are made here, and what a header proves";
+            return oauth::error("unsupported_grant_type", text);
+        }
+        None => app.authenticate.caller(&app.engine, &headers, Surface::Registry).await,
     };
-    answer((&app, attempt.trail()), caller, (&host, &form)).await
+    answer((&app, attempt.trail()), caller, (&asked, &form)).await
+}
+
+/// Which registry is asked.
+struct Asked {
+    /// The host that the request names, which places its images.
+    host: String,
+    /// The address that clients are told.
+    base_url: String,
+}
+
+impl Asked {
+    fn of(app: &App, parts: &Parts) -> Self {
+        Self { host: oci::host(parts), base_url: app.base_url(&Arrival::of(parts)) }
+    }
 }
 
 /// Only credentials that are refused are written down.
@@ -52,9 +77,7 @@ fn attempt(app: &App, parts: &Parts) -> Attempt {
     app.audit.attempt(Some(Operation::door("Docker-Token")), (info(parts), &parts.headers))
 }
 
-async fn by_password(app: &App, form: &[(String, String)]) -> Result<Caller, EngineError> {
-    let user = field(form, "username").unwrap_or_default();
-    let password = field(form, "password").unwrap_or_default();
+async fn by_password(app: &App, (user, password): (&str, &str)) -> Result<Caller, EngineError> {
     let credential = Credential::of_user(user, password);
     app.authenticate.caller_with(&app.engine, credential, Surface::Registry).await
 }
@@ -62,10 +85,10 @@ async fn by_password(app: &App, form: &[(String, String)]) -> Result<Caller, Eng
 async fn answer(
     (app, trail): (&App, &Trail),
     caller: Result<Caller, EngineError>,
-    (host, fields): (&str, &[(String, String)]),
+    (asked, fields): (&Asked, &[(String, String)]),
 ) -> Response {
     let issued = match caller {
-        Ok(caller) => app.engine.registry_token(&caller, scopes(app, host, fields)).await,
+        Ok(caller) => app.engine.registry_token(&caller, scopes(app, &asked.host, fields)).await,
         Err(error) => {
             trail.refused(&error);
             Err(error)
@@ -83,12 +106,17 @@ async fn answer(
             ([(CACHE_CONTROL, "no-store")], axum::Json(body)).into_response()
         }
         Err(EngineError::Credential(error)) => {
-            tracing::info!(%error, "a credential was refused: {error}");
+            refusal::log(error, None);
+            let registry = refusal::host_of(&asked.base_url);
+            let text = format!("authentication failed: {}", refusal::reason(error, registry));
             match error {
                 CredentialError::TooMany => {
-                    soon(refused(explain(error), StatusCode::TOO_MANY_REQUESTS))
+                    soon(refused((&text, hint(error)), StatusCode::TOO_MANY_REQUESTS))
                 }
-                _ => refused(explain(error), StatusCode::UNAUTHORIZED),
+                _ => {
+                    let refused = refused((&text, hint(error)), StatusCode::UNAUTHORIZED);
+                    challenged(refused, registry)
+                }
             }
         }
         Err(error) => {
@@ -104,40 +132,45 @@ fn soon(response: Response) -> Response {
     ([(RETRY_AFTER, "1")], response).into_response()
 }
 
-/// What is wrong, and what a person can do about it. Nothing here tells whether an account exists.
-fn explain(error: CredentialError) -> (&'static str, &'static str) {
+/// With the scheme by which tokens are got here (RFC 6749 §5.2).
+fn challenged(response: Response, registry: &str) -> Response {
+    let challenge = HeaderValue::from_str(&format!("Basic realm=\"{registry}\""));
+    let challenge = challenge.map(|challenge| (WWW_AUTHENTICATE, challenge));
+    let mut response = response;
+    response.headers_mut().extend(challenge);
+    response
+}
+
+/// What a person can do about it. Nothing here tells whether an account exists.
+fn hint(error: CredentialError) -> &'static str {
     match error {
-        CredentialError::Expired => (
-            "authentication failed: the token has expired; sign in again, or use a service account key (_json_key_base64)",
-            "a token lives for an hour, a key until it is deleted",
-        ),
-        CredentialError::KeyFile => (
-            "authentication failed: the password is not a service account's key file, plain or in base64",
-            "send the whole file, as gcloud iam service-accounts keys create wrote it",
-        ),
-        CredentialError::UserName => (
-            "authentication failed: the user name must be oauth2accesstoken, _json_key or _json_key_base64",
-            "the user name says what the password is: a token, or a key file",
-        ),
-        CredentialError::TooMany => (
-            "authentication failed, as it did too often lately from this address or for this account",
-            "sign in with a credential that is right: it is not refused for those that were wrong",
-        ),
+        CredentialError::Expired => "a token lives for an hour, a key until it is deleted",
+        CredentialError::KeyFile => {
+            "send the whole file, as gcloud iam service-accounts keys create wrote it"
+        }
+        CredentialError::UserName => {
+            "the user name says what the password is: a token, or a key file"
+        }
+        CredentialError::TooMany => {
+            "sign in with a credential that is right: it is not refused for those that were wrong"
+        }
+        CredentialError::Times(_) => "set the clock, or sign for an hour at most",
+        CredentialError::Audience => "sign a token that names this registry, or none",
+        CredentialError::Limited => "send what the token was made from",
         CredentialError::Revoked
         | CredentialError::KeyDisabled
         | CredentialError::AccountDisabled
         | CredentialError::OtherKey
-        | CredentialError::Token(_) => (
-            "authentication failed",
-            "use a token or key of an account that is enabled, and that has not been revoked",
-        ),
+        | CredentialError::Kind
+        | CredentialError::Token(_) => {
+            "use a token or key of an account that is enabled, and that has not been revoked"
+        }
     }
 }
 
 fn refused((message, hint): (&str, &str), status: StatusCode) -> Response {
     let code = match status {
         StatusCode::UNAUTHORIZED => "UNAUTHORIZED",
-        StatusCode::BAD_REQUEST => "UNSUPPORTED",
         StatusCode::TOO_MANY_REQUESTS => "TOOMANYREQUESTS",
         _ => "UNAVAILABLE",
     };

@@ -15,29 +15,32 @@ use super::{field, info, read_form};
 use crate::api::App;
 use crate::api::origin::Arrival;
 use crate::audit::{Operation, When};
+use crate::auth::refusal;
 
 const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
 /// `POST /token`.
 pub async fn token(State(app): State<App>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let own_url = app.own_url(&Arrival::of(&parts));
+    let arrival = Arrival::of(&parts);
+    let own_url = app.own_url(&arrival);
     let fixed = app.origin.fixed().unwrap_or_else(|| own_url.clone());
     // An assertion that is refused is written down.
     let operation = Operation::oauth("Token", When::Refused);
     let attempt = app.audit.attempt(Some(operation), (info(&parts), &parts.headers));
-    let Some(form) = read_form(&app, Request::from_parts(parts, body)).await else {
-        return error("invalid_request", "the form cannot be read");
+    let form = match read_form(&app, Request::from_parts(parts, body)).await {
+        Ok(form) => form,
+        Err(refused) => return refused.into_response(),
     };
     match field(&form, "grant_type") {
         Some(JWT_BEARER) => {}
         Some(_) => {
             return error("unsupported_grant_type", "only JWT assertions are exchanged here");
         }
-        None => return error("invalid_request", "Required parameter is missing: grant_type"),
+        None => return missing("grant_type"),
     }
     let Some(assertion) = field(&form, "assertion") else {
-        return error("invalid_request", "Required parameter is missing: assertion");
+        return missing("assertion");
     };
     let urls = [fixed.as_str(), &own_url];
     let exchanged = app.authenticate.exchange(&app.engine, (assertion, urls)).await;
@@ -53,10 +56,10 @@ pub async fn token(State(app): State<App>, request: Request) -> Response {
         })),
         Ok(Exchanged::Id { token }) => success(json!({ "id_token": token })),
         Err(EngineError::Credential(refused)) => {
-            tracing::info!(error = %refused, "an assertion was refused: {refused}");
+            let base_url = app.base_url(&arrival);
             match refused {
                 CredentialError::TooMany => too_many(),
-                _ => error("invalid_grant", explain(refused)),
+                _ => error("invalid_grant", &explain(refused, refusal::host_of(&base_url))),
             }
         }
         Err(EngineError::InvalidArgument { field: "scope", problem }) => {
@@ -66,10 +69,14 @@ pub async fn token(State(app): State<App>, request: Request) -> Response {
     }
 }
 
-fn explain(refused: CredentialError) -> &'static str {
+/// What is wrong, beginning as Google's texts do.
+fn explain(refused: CredentialError, registry: &str) -> String {
     match refused {
         CredentialError::Expired => {
-            "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe. Check your iat and exp values in the JWT claim."
+            "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe. Check your iat and exp values in the JWT claim.".to_owned()
+        }
+        CredentialError::Times(_) | CredentialError::Audience => {
+            format!("Invalid JWT: {}.", refusal::reason(refused, registry))
         }
         CredentialError::Revoked
         | CredentialError::KeyDisabled
@@ -78,19 +85,22 @@ fn explain(refused: CredentialError) -> &'static str {
         | CredentialError::OtherKey
         | CredentialError::UserName
         | CredentialError::TooMany
-        | CredentialError::Token(_) => {
-            "Invalid JWT Signature, or an account or key that is not good now."
-        }
+        | CredentialError::Limited
+        | CredentialError::Kind
+        | CredentialError::Token(_) => format!(
+            "Invalid JWT Signature, or an account or key that is not known to this registry ({registry}), or not good now."
+        ),
     }
 }
 
 /// `POST /introspect`: whether an access token is good, and whose it is.
 pub async fn introspect(State(app): State<App>, request: Request) -> Response {
-    let Some(form) = read_form(&app, request).await else {
-        return error("invalid_request", "the form cannot be read");
+    let form = match read_form(&app, request).await {
+        Ok(form) => form,
+        Err(refused) => return refused.into_response(),
     };
     let Some(token) = field(&form, "token") else {
-        return error("invalid_request", "Required parameter is missing: token");
+        return missing("token");
     };
     match app.engine.introspect(token).await {
         Ok(None) => success(json!({ "active": false })),
@@ -110,11 +120,12 @@ pub async fn introspect(State(app): State<App>, request: Request) -> Response {
 pub async fn revoke(State(app): State<App>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let attempt = app.audit.attempt_at_something((info(&parts), &parts.headers));
-    let Some(form) = read_form(&app, Request::from_parts(parts, body)).await else {
-        return error("invalid_request", "the form cannot be read");
+    let form = match read_form(&app, Request::from_parts(parts, body)).await {
+        Ok(form) => form,
+        Err(refused) => return refused.into_response(),
     };
     let Some(token) = field(&form, "token") else {
-        return error("invalid_request", "Required parameter is missing: token");
+        return missing("token");
     };
     match app.engine.revoke_token(token).await {
         Ok(Revocation::Done(holder)) => {
@@ -156,7 +167,11 @@ fn success(body: Value) -> Response {
     ([(CACHE_CONTROL, "no-store")], axum::Json(body)).into_response()
 }
 
-fn error(code: &str, description: &str) -> Response {
+pub(super) fn missing(parameter: &str) -> Response {
+    error("invalid_request", &format!("Required parameter is missing: {parameter}"))
+}
+
+pub(super) fn error(code: &str, description: &str) -> Response {
     let body = json!({ "error": code, "error_description": description });
     (StatusCode::BAD_REQUEST, [(CACHE_CONTROL, "no-store")], axum::Json(body)).into_response()
 }

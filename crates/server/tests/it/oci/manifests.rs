@@ -80,7 +80,8 @@ on_both! {
             forged.expect_error("400 NAME_INVALID");
         }
         let refused = server.by("no such token").get("/v2/").await;
-        assert!(refused.header("www-authenticate").is_empty());
+        let challenge = refused.header("www-authenticate");
+        assert!(challenge.ends_with(",error=\"invalid_token\""), "{challenge}");
         refused.expect_error("401 UNAUTHORIZED");
     }
 

@@ -4,6 +4,7 @@ use engine::{CredentialError, EngineError, ErrorKind};
 use tonic::Code;
 
 use crate::api::google::GoogleError;
+use crate::auth::refusal;
 
 const UNAUTHENTICATED: &str = "Request is missing required authentication credential. Expected OAuth 2 access token, login cookie or other valid authentication credential. See https://developers.google.com/identity/sign-in/web/devconsole-project.";
 const INVALID: &str = "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or other valid authentication credential. See https://developers.google.com/identity/sign-in/web/devconsole-project.";
@@ -13,6 +14,43 @@ impl GoogleError {
     pub(in crate::api::google) fn no_credential() -> Self {
         Self::new(Code::Unauthenticated, UNAUTHENTICATED).with_info(
             "CREDENTIALS_MISSING",
+            "googleapis.com",
+            [("service", "artifactregistry.googleapis.com")],
+        )
+    }
+}
+
+impl GoogleError {
+    /// A credential that was sent to a registry and is not accepted.
+    pub(in crate::api::google) fn refused(error: EngineError, registry: &str) -> Self {
+        match error {
+            EngineError::Credential(error) if error != CredentialError::TooMany => {
+                let reason = match error {
+                    CredentialError::Expired => "the token has expired".to_owned(),
+                    // A key file that travels with every request is for Docker alone.
+                    CredentialError::KeyFile | CredentialError::UserName => {
+                        "it has to be a Bearer token".to_owned()
+                    }
+                    CredentialError::Revoked
+                    | CredentialError::KeyDisabled
+                    | CredentialError::AccountDisabled
+                    | CredentialError::OtherKey
+                    | CredentialError::Token(_)
+                    | CredentialError::Times(_)
+                    | CredentialError::Audience
+                    | CredentialError::Limited
+                    | CredentialError::Kind
+                    | CredentialError::TooMany => refusal::reason(error, registry),
+                };
+                Self::invalid_credential(&format!("{INVALID} The reason: {reason}."))
+            }
+            error => error.into(),
+        }
+    }
+
+    fn invalid_credential(text: &str) -> Self {
+        Self::new(Code::Unauthenticated, text).with_info(
+            "ACCESS_TOKEN_EXPIRED",
             "googleapis.com",
             [("service", "artifactregistry.googleapis.com")],
         )
@@ -40,12 +78,8 @@ impl From<EngineError> for GoogleError {
                 "Too many invalid credentials came from this address, or for this account.",
             ),
             EngineError::Credential(error) => {
-                tracing::info!(%error, "a credential was refused: {error}");
-                Self::new(Code::Unauthenticated, INVALID).with_info(
-                    "ACCESS_TOKEN_EXPIRED",
-                    "googleapis.com",
-                    [("service", "artifactregistry.googleapis.com")],
-                )
+                refusal::log(error, None);
+                Self::invalid_credential(INVALID)
             }
             EngineError::ResourceUnknown(_)
             | EngineError::RepositoryUnknown(_)
