@@ -139,8 +139,13 @@ impl Engine {
         let place = place(parent)?;
         let names = Names::new(filter, &format!("{parent}/repositories/"));
         let (filter, start) = (filter.clone(), start.to_owned());
+        let appears = matches!(admitted.caller().rights, Rights::All);
         self.meta
             .read(move |tx| {
+                // As where one is created.
+                if !appears {
+                    check_project(tx, &place.0)?;
+                }
                 let place = (&place.0, &place.1);
                 let look = |found: &Described| {
                     let matches = filter.matches(|_| found.name.to_string());

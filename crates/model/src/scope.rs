@@ -36,6 +36,12 @@ impl Action {
         }
     }
 
+    /// Whether a token for this may be used for that. Google's own clients ask for `push` to delete, and never again
+    /// for more; whether the caller may delete is for policies to say.
+    fn covers(self, wanted: Self) -> bool {
+        self == wanted || (self, wanted) == (Self::Push, Self::Delete)
+    }
+
     /// As challenges and scopes have it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -101,7 +107,7 @@ impl Scope {
             Self::Listed(entries) => entries.iter().any(|entry| {
                 entry.location == location.as_str()
                     && is(&entry.path)
-                    && entry.actions.contains(&action)
+                    && entry.actions.iter().any(|asked| asked.covers(action))
             }),
         }
     }
@@ -193,6 +199,18 @@ mod tests {
         assert!(catalog.lists(&us, "p/r") && !catalog.lists(&eu, "p/r"));
         assert!(!catalog.covers(Action::Pull, &us, "p/r/i"));
         assert!(Scope::All.covers(Action::Delete, &us, "anything"));
+        let of = |actions: &str| {
+            let place = Place { location: us.clone(), repository: None };
+            let entry = parse(&format!("repository:p/r/i:{actions}"), &place).expect("an image");
+            let scope = Scope::Listed([entry].into());
+            [Action::Pull, Action::Push, Action::Delete]
+                .map(|action| scope.covers(action, &us, "p/r/i"))
+        };
+        assert_eq!(of("push"), [false, true, true]);
+        assert_eq!(of("pull,push"), [true, true, true]);
+        assert_eq!(of("delete"), [false, false, true]);
+        assert_eq!(of("pull"), [true, false, false]);
+        assert_eq!(of("admin"), [false, false, false]);
         assert!(!Scope::Listed([].into()).covers(Action::Pull, &us, "p/r/i"));
     }
 }

@@ -141,16 +141,14 @@ impl DataFolder {
     }
 
     /// Says where the process listens, once it does.
-    pub fn write_addresses(
-        &self,
-        (listen, url, domain): (SocketAddr, &str, &str),
-        (ops, metadata): (Option<SocketAddr>, Option<SocketAddr>),
-    ) -> anyhow::Result<()> {
+    pub fn write_addresses(&self, running: &Running<'_>) -> anyhow::Result<()> {
+        let Running { listen, url, domain, dev, ops, metadata } = *running;
         let addresses = json!({
             "pid": std::process::id(),
             "listen": listen.to_string(),
             "url": url,
             "domain": domain,
+            "dev": dev,
             "ops": ops.map(|ops| ops.to_string()),
             "metadata": metadata.map(|metadata| metadata.to_string()),
         });
@@ -198,6 +196,22 @@ impl Drop for RunFolder {
     }
 }
 
+/// What a process that runs says of itself.
+pub struct Running<'a> {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Where clients reach it.
+    pub url: &'a str,
+    /// The domain that images are named under.
+    pub domain: &'a str,
+    /// Whether everybody may do everything.
+    pub dev: bool,
+    /// Where operators reach it.
+    pub ops: Option<SocketAddr>,
+    /// Where programs find the metadata server.
+    pub metadata: Option<SocketAddr>,
+}
+
 /// How a running process is reached.
 #[derive(Debug, Deserialize)]
 pub struct Addresses {
@@ -205,6 +219,9 @@ pub struct Addresses {
     pub url: String,
     /// The domain that images are named under.
     pub domain: String,
+    /// Whether everybody may do everything, without a credential. Unsaid by a server of before.
+    #[serde(default)]
+    pub dev: bool,
 }
 
 /// How the process that runs on this folder is reached; one of them, where there are several.

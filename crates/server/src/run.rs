@@ -29,7 +29,7 @@ use crate::api::{self, App, Shared, admin};
 use crate::audit::Audit;
 use crate::auth::Authenticate;
 use crate::config::{self, Config, OpsListen};
-use crate::data::{DataFolder, Sharing};
+use crate::data::{DataFolder, Running, Sharing};
 use crate::egress::Allow;
 use crate::jobs;
 use crate::layer::cors::{Origins, answer_pages};
@@ -166,9 +166,9 @@ impl Server {
         let admin = match &data {
             Some(data) => {
                 let admin = admin::listen(&data.socket(), (app.clone(), stopped.clone()))?;
-                let reached = origin.on_this_machine();
-                let url = (listen, reached.as_str(), app.domains.main());
-                data.write_addresses(url, (ops, metadata))?;
+                let (url, domain) = (&origin.on_this_machine(), app.domains.main());
+                let dev = matches!(app.authenticate, Authenticate::Dev);
+                data.write_addresses(&Running { listen, url, domain, dev, ops, metadata })?;
                 Some(tokio::spawn(admin))
             }
             None => None,

@@ -252,8 +252,8 @@ impl Engine {
     }
 }
 
-/// The etag of a resource that carries no policy.
-const NO_POLICY: &[u8] = b"none";
+/// The etag of a resource that carries no policy: `ACAB` in base64, as Google's is.
+const NO_POLICY: &[u8] = &[0x00, 0x20, 0x01];
 
 pub(super) fn read(stored: Option<Stored>) -> Result<StoredPolicy, EngineError> {
     let Some(stored) = stored else {

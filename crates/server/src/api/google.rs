@@ -11,6 +11,7 @@ mod frame;
 mod gate;
 mod json;
 mod media;
+mod overridden;
 mod path;
 mod query;
 mod rest;
@@ -18,6 +19,7 @@ pub mod services;
 mod template;
 #[cfg(test)]
 mod tests;
+mod unknown;
 
 use std::sync::Arc;
 use std::time::Duration;

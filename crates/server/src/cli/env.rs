@@ -60,12 +60,12 @@ pub(super) fn stop_the_shell() {
 impl Env {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let config = self.source.read()?;
-        let (url, domain) = match self.url.clone() {
+        let (url, domain, dev) = match self.url.clone() {
             // What the settings of this machine say is of another registry, perhaps.
-            Some(url) => (url, None),
+            Some(url) => (url, None, None),
             None => {
                 let running = addresses(&config.data)?;
-                (running.url, Some(running.domain))
+                (running.url, Some(running.domain), Some(running.dev))
             }
         };
         let url = url.trim_end_matches('/');
@@ -85,6 +85,10 @@ impl Env {
         lines.push(export("CLOUDSDK_AUTH_TOKEN_HOST", &format!("{url}/token")));
         let introspect = format!("{url}/introspect");
         lines.push(export("CLOUDSDK_AUTH_TOKEN_INTROSPECTION_ENDPOINT", &introspect));
+        if let Some(dev) = dev {
+            // Where nobody needs an account, gcloud asks for none; and for one again in a shell that had none before.
+            lines.push(format!("export CLOUDSDK_AUTH_DISABLE_CREDENTIALS={dev}"));
+        }
         if let Some(ca) = &self.ca {
             let ca = std::fs::canonicalize(ca).with_context(|| format!("{}", ca.display()))?;
             let ca = ca.display().to_string();

@@ -6,6 +6,7 @@ mod apart;
 mod authorization;
 mod comparisons;
 mod credentials;
+mod deletions;
 mod derivation;
 mod documents;
 mod doors;

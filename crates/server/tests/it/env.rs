@@ -1,7 +1,7 @@
 //! `berth env`: what a shell that reads it is told, and that it does not go on where there is nothing to tell.
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::util::Backend;
 use crate::util::process::{Berth, berth, run, shell};
@@ -112,4 +112,25 @@ async fn a_shell_does_not_go_on_where_it_fails() {
     assert!(went_on(folder.path().to_str().expect("plain")));
     drop(server);
     assert!(!went_on(folder.path().to_str().expect("plain")), "it runs no more");
+}
+
+/// Where nobody needs an account, gcloud asks for none.
+#[tokio::test]
+async fn the_environment_of_a_development_server_asks_for_no_account() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (name, arguments, disabled) in
+        [("dev", &["serve", "--dev"][..], "true"), ("accounts", &["serve"], "false")]
+    {
+        let data = folder.path().join(name);
+        let berth = Berth::spawn(&data, berth(arguments).stderr(Stdio::null())).await;
+        let said = run(&["env", "--data", data.to_str().expect("text")]);
+        let said = String::from_utf8(said.stdout).expect("text");
+        let expected = format!("export CLOUDSDK_AUTH_DISABLE_CREDENTIALS={disabled}\n");
+        assert!(said.contains(&expected), "{said}");
+        drop(berth);
+    }
+    // Of another machine's nothing is known.
+    let said =
+        String::from_utf8(run(&["env", "--url", "http://127.0.0.1:5050"]).stdout).expect("text");
+    assert!(!said.contains("DISABLE_CREDENTIALS"), "{said}");
 }

@@ -45,13 +45,23 @@ impl Entry {
     }
 }
 
-/// Whether a request is for the APIs.
+/// Whether a request is for the APIs, of which some are not served.
 fn is_api(request: &Request) -> bool {
-    let path = request.uri().path();
     let content_type = request.headers().get(http::header::CONTENT_TYPE);
-    path.starts_with("/v1/")
-        || path.starts_with("/v1beta2/")
+    is_googles(request.uri().path())
         || content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+}
+
+/// Whether a path is one of Google's: below a version that is not the registry's, for content that goes up or down, or
+/// for several calls in one.
+fn is_googles(path: &str) -> bool {
+    let first = path.strip_prefix('/').and_then(|path| path.split('/').next()).unwrap_or_default();
+    let version = first.strip_prefix('v').filter(|_| first != "v2").map(str::as_bytes);
+    let is_version = version.is_some_and(|version| {
+        version.first().is_some_and(u8::is_ascii_digit)
+            && version.iter().all(u8::is_ascii_alphanumeric)
+    });
+    is_version || ["upload", "download", "batch"].contains(&first)
 }
 
 /// Answers whatever is no path of the registry.
@@ -98,4 +108,47 @@ pub async fn answer(State(entry): State<Entry>, request: Request) -> Response {
     parts.extensions.insert(attempt.trail().clone());
     let Ok(response) = doors.oneshot(Request::from_parts(parts, body)).await;
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_of_googles() {
+        for path in [
+            "/v1/projects",
+            "/v1beta2/projects/p/locations",
+            "/v1beta1/x",
+            "/v1p1beta1/x",
+            "/v1alpha/x",
+            "/v3/projects",
+            "/v10/x",
+            "/v1",
+            "/v2beta1/x",
+            "/upload/v1/projects/p",
+            "/download/v1/x",
+            "/batch",
+            "/batch/artifactregistry/v1",
+        ] {
+            assert!(is_googles(path), "{path}");
+        }
+        for path in [
+            "/v2",
+            "/v2/",
+            "/v2/p/r/i/tags/list",
+            "/",
+            "",
+            "/v/x",
+            "/vx/y",
+            "/v1.5/x",
+            "/version",
+            "/uploads/x",
+            "//v1/x",
+            "/token",
+            "/x/v1/y",
+        ] {
+            assert!(!is_googles(path), "{path}");
+        }
+    }
 }

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tonic::{Code, Status};
 
 use super::json;
+use super::unknown::Unknown;
 
 /// How much of what a client sent comes back in a message: errors travel in headers.
 const ECHO_LIMIT: usize = 1000;
@@ -38,6 +39,22 @@ impl GoogleError {
         let violation = FieldViolation { field, description };
         let detail = rpc::BadRequest { field_violations: vec![violation] };
         Self::new(Code::InvalidArgument, message).with_detail(&detail)
+    }
+
+    /// Fields of the request that nobody has, each on a line of its own.
+    pub(super) fn unknown_fields(unknown: &[Unknown]) -> Self {
+        let violation = |Unknown { at, name }: &Unknown| {
+            let place = if at.is_empty() { String::new() } else { format!(" at '{at}'") };
+            let name = shortened(name.clone());
+            let description = format!(
+                "Invalid JSON payload received. Unknown name \"{name}\"{place}: Cannot find field."
+            );
+            FieldViolation { field: at.clone(), description: shortened(description) }
+        };
+        let field_violations: Vec<_> = unknown.iter().map(violation).collect();
+        let lines: Vec<_> = field_violations.iter().map(|line| line.description.as_str()).collect();
+        let message = lines.join("\n");
+        Self::new(Code::InvalidArgument, message).with_detail(&rpc::BadRequest { field_violations })
     }
 
     /// Adds why, for programs: `reason` in capitals, `domain` the service that says so.

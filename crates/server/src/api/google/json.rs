@@ -2,8 +2,8 @@
 //!
 //! What they send that proto3's JSON does not know is mended here, in one walk along the message's type, before the
 //! message is read: enums in any case or as a number's text, field masks in either spelling. What stays unknown is
-//! ignored if it is a field, as Google does, and refused if it is an enum's value: a repository of format "BOGUS" must
-//! not become one without a format.
+//! refused if it is an enum's value: a repository of format "BOGUS" must not become one without a format. Fields that are
+//! unknown in a body are refused before (`unknown.rs`); those that are taken and do nothing are left out here.
 
 use prost_reflect::{
     DeserializeOptions, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, SerializeOptions,

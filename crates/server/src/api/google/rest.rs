@@ -22,10 +22,10 @@ use super::contract::{Contract, DoorsError, MethodInfo};
 use super::error::GoogleError;
 use super::json::{self, FieldError};
 use super::path::{Found, Rules};
-use super::{Intake, Media, Refused, frame, query};
+use super::{Intake, Media, Refused, frame, overridden, query, unknown};
 
 /// Headers of the connection or of the body that was JSON: the call inside has its own.
-const NOT_INWARD: [&str; 13] = [
+const NOT_INWARD: [&str; 14] = [
     "accept-encoding",
     "connection",
     "content-encoding",
@@ -39,6 +39,7 @@ const NOT_INWARD: [&str; 13] = [
     "trailer",
     "transfer-encoding",
     "upgrade",
+    overridden::OVERRIDE,
 ];
 
 /// The door for JSON.
@@ -68,24 +69,27 @@ impl Transcoder {
     }
 
     async fn call(&self, request: Request) -> Result<Response, GoogleError> {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
+        let more = overridden::apply(&mut parts)?;
         let found = self.rules.find(&parts.method, parts.uri.path())?;
         let found = found
             .ok_or_else(|| GoogleError::new(Code::NotFound, "there is no method at this path"))?;
         let method = &self.contract.methods()[found.method];
-        let query = parts.uri.query().unwrap_or_default();
-        let enums = query::enums(query);
+        let mut query = parts.uri.query().unwrap_or_default().to_owned();
         let message = if parts.extensions.get::<Refused>().is_some() {
             // The gate answers, and reads no further.
             DynamicMessage::new(method.input.clone())
         } else {
-            let body = match found.body {
-                "" => Map::new(),
-                _ => object(&self.intake.take(&parts.extensions, body).await?.bytes)?,
-            };
-            message(&method.input, found, (query, body))?
+            let mut fields = Map::new();
+            if more == overridden::Query::InBody {
+                let form = self.intake.take(&parts.extensions, body).await?;
+                query = overridden::joined(&query, &form.bytes)?;
+            } else if !found.body.is_empty() {
+                fields = object(&self.intake.take(&parts.extensions, body).await?.bytes)?;
+            }
+            message(&method.input, found, (&query, fields))?
         };
-        let wants_media = query::wants_media(query);
+        let (enums, wants_media) = (query::enums(&query), query::wants_media(&query));
         let headers = if wants_media { parts.headers.clone() } else { HeaderMap::new() };
         let (reply, media) = self.send(method, parts, frame::wrap(&message)).await?;
         if let Some(media) = media.filter(|_| wants_media) {
@@ -150,6 +154,8 @@ fn message(
             Map::from_iter([(field.json_name().to_owned(), body.into())])
         }
     };
+    // What the query has besides speaks of the call, or is for others.
+    unknown::check(input, &fields)?;
     let named = |error: FieldError| GoogleError::bad_field(&error.field, error.problem);
     query::fill(input, query, &mut fields).map_err(named)?;
     let mut message = json::read(input, fields).map_err(named)?;

@@ -4,7 +4,7 @@ use axum::response::{IntoResponse, Response};
 use engine::{BodyError, CredentialError, EngineError, ErrorKind};
 use http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
-use model::digest::DigestError;
+use model::digest::{Digest, DigestError};
 use model::manifest::ManifestError;
 use model::name::NameError;
 use model::paging::PageSizeError;
@@ -138,6 +138,16 @@ impl OciError {
         let hint = "the Range header has what is stored: send what follows it";
         Self::new(StatusCode::RANGE_NOT_SATISFIABLE, "BLOB_UPLOAD_INVALID", message, hint)
             .header(http::header::RANGE, super::uploads::stored_range(offset))
+    }
+
+    /// A manifest that an index names. Programs that clean up look for Google's code, delete the index and come again.
+    pub(super) fn has_parent(digest: &Digest, by: &Digest) -> Self {
+        let code = "GOOGLE_MANIFEST_DANGLING_PARENT_IMAGE";
+        // Some read the digest at the end.
+        let message = format!(
+            "Manifest {digest} is still referenced by one or more parent images. Parent image: {by}"
+        );
+        Self::bad_request(code, message, "delete what needs it first")
     }
 
     pub(super) fn wrong_method(allowed: &[Method]) -> Self {
@@ -352,6 +362,7 @@ impl From<EngineError> for OciError {
             EngineError::InUse { .. } => {
                 let hint = "delete what needs it first";
                 Self::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", message, hint)
+                    .header(ALLOW, HeaderValue::from_static("GET, HEAD"))
             }
             EngineError::Body(error) => error.into(),
             EngineError::StorageFull => disk_full(&message),

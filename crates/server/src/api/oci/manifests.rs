@@ -42,7 +42,11 @@ pub(super) async fn by_method(
         Method::DELETE => {
             let access = context.open::<Delete>(&target).await?;
             let precondition = context.precondition()?;
-            access.delete_manifest_when(&reference, precondition).await?;
+            let deleted = access.delete_manifest_when(&reference, precondition).await;
+            deleted.map_err(|error| match error {
+                EngineError::InUse { digest, by } => OciError::has_parent(&digest, &by),
+                error => error.into(),
+            })?;
             Ok(finish(empty(StatusCode::ACCEPTED), Body::empty()))
         }
         _ => Err(OciError::no_such_path()),

@@ -228,7 +228,7 @@ on_both! {
     async fn what_is_not_known_here_is_said_with_the_registrys_name(accounts: Accounts) {
         let other = Accounts::start(Backend::Sqlite).await;
         let (owner, key) = (&accounts.owner, &accounts.owner_key);
-        let robot = accounts.actor("robot").await;
+        let robot = accounts.actor("robot-1").await;
         let [deleted, disabled] = [owner.create_key(&robot.email).await, owner.create_key(&robot.email).await];
         let signed_in = sign_in(&accounts.server, &disabled).await;
         owner.delete(&format!("/v1/{}", key_name(&deleted))).await.expect(200);

@@ -28,6 +28,7 @@ pub(super) async fn list(
     let admitted = admitted(&request)?;
     let ListRepositoriesRequest { parent, page_size: wanted, page_token: token, filter, order_by } =
         request.into_inner();
+    services.check_location(&parent)?;
     let (order, direction) = name_order(&order_by)?;
     let way = format!("{order:?} {direction:?}");
     let list = List::new(admitted.caller(), &["repositories", &parent, &filter, &way]);
@@ -57,10 +58,7 @@ pub(super) async fn create(
     let (admitted, trail) = (admitted(&request)?, trail(&request));
     let CreateRepositoryRequest { parent, repository_id, repository } = request.into_inner();
     let repository = repository.unwrap_or_default();
-    let location = names::last(&parent);
-    if !services.is_location(location) {
-        return Err(bad_field("parent", format!("Location {location} was not found")));
-    }
+    services.check_location(&parent)?;
     checks::check_new(&parent, &repository_id, &repository)?;
     let name = format!("{parent}/repositories/{repository_id}");
     services.check_upstreams((admitted.caller(), &trail), (&name, &repository)).await?;
@@ -112,6 +110,15 @@ pub(super) async fn delete(
 }
 
 impl Services {
+    /// Refuses a place that no repository can be in.
+    fn check_location(&self, parent: &str) -> Result<(), Status> {
+        let location = names::last(parent);
+        match self.is_location(location) {
+            true => Ok(()),
+            false => Err(bad_field("parent", format!("Location {location} was not found"))),
+        }
+    }
+
     /// Whoever adds an upstream must be able to read it: its content is shown to others by this repository.
     async fn check_upstreams(
         &self,

@@ -117,7 +117,7 @@ async fn an_update_takes_the_whole_resource_back_with_or_without_a_mask() {
         "createTime": "2024-05-06T07:08:09.123456Z",
         "dockerConfig": {"immutableTags": false},
         "registryUri": "us-docker.localhost/p/r",
-        "whatIsThis": [1, {"a": null}],
+        "sbomConfig": {"enablementConfig": "INHERITED"},
     });
     for (query, mask) in [
         ("", "none"),
@@ -140,6 +140,40 @@ async fn an_update_takes_the_whole_resource_back_with_or_without_a_mask() {
     }
     let answer = doors.ok(&format!("PATCH /v1/{REPOSITORY}"), "").await;
     assert_eq!(answer["name"], REPOSITORY, "the body may be missing");
+}
+
+/// A name that nobody has is a mistake, which would be lost without a word. Queries speak of the call as well.
+#[tokio::test]
+async fn what_nobody_has_is_refused_in_a_body_and_passed_over_in_a_query() {
+    let doors = TestDoors::new();
+    let patch = format!("PATCH /v1/{REPOSITORY}");
+    for (body, at, name) in [
+        (json!({"whatIsThis": [1, {"a": null}]}), "repository", "whatIsThis"),
+        (json!({"dockerconfig": {"immutableTags": true}}), "repository", "dockerconfig"),
+        (json!({"dockerConfig": {"x": true}}), "repository.docker_config", "x"),
+        (
+            json!({"cleanupPolicies": {"p": {"mostRecentVersions": {"keep": 1}}}}),
+            "repository.cleanup_policies[0].value.most_recent_versions",
+            "keep",
+        ),
+    ] {
+        let (status, answer) = doors.rest(&patch, &body.to_string()).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{answer}");
+        let message = format!(
+            "Invalid JSON payload received. Unknown name \"{name}\" at '{at}': Cannot find field."
+        );
+        let violation = json!({"field": at, "description": message});
+        let detail = json!({"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": [violation]});
+        let expected = json!({"code": 400, "message": message, "status": "INVALID_ARGUMENT", "details": [detail]});
+        assert_eq!(answer["error"], expected);
+    }
+    let path = format!("POST /v1/{REPOSITORY}:setIamPolicy");
+    let (_, answer) = doors.rest(&path, r#"{"polciy":{}}"#).await;
+    let message = "Invalid JSON payload received. Unknown name \"polciy\": Cannot find field.";
+    assert_eq!(answer["error"]["message"], message);
+    assert_eq!(answer["error"]["details"][0]["fieldViolations"], json!([{"description": message}]));
+    let answer = doors.ok(&format!("{patch}?whatIsThis=1&repository.x=2"), "{}").await;
+    assert_eq!(answer["name"], REPOSITORY);
 }
 
 #[tokio::test]
