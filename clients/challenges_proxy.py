@@ -1,12 +1,13 @@
 """challenges_proxy.py PORT FOLDER TODAY YESTERDAY: a registry that was another one yesterday.
 
 Passes every request on to the server at TODAY, and writes it down in FOLDER/requests. While there is a file
-FOLDER/stale, the next request for a token goes to the server at YESTERDAY instead, without its credential: what it
-answers with is a good token of another registry, as a client would still have one from the day before.
+FOLDER/stale, the next request for a token goes to the server at YESTERDAY instead, without its credential, and so does
+the next one with that token: from then on the client has a good token of another registry, which has worked before.
 """
 import http.client
 import os
 import sys
+import urllib.parse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock
 
@@ -25,17 +26,22 @@ class Handler(BaseHTTPRequestHandler):
             with open(f"{folder}/requests", "a") as requests:
                 scheme = self.headers.get("Authorization", "nothing").split(" ")[0]
                 requests.write(f"{self.command} {self.path} with {scheme}\n")
-            if self.path.startswith("/v2/token") and os.path.exists(f"{folder}/stale"):
-                os.remove(f"{folder}/stale")
+            is_stale = os.path.exists(f"{folder}/stale")
+            if is_stale and self.path.startswith("/v2/token"):
                 server = yesterday
                 headers.pop("Authorization", None)
+            elif is_stale and scheme == "Bearer":
+                server = yesterday
+                os.remove(f"{folder}/stale")
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         connection = http.client.HTTPConnection(server)
-        method, path = self.command, self.path
-        if server == yesterday:
-            # A form has its credential in the body.
+        method, path, sent = self.command, self.path, body
+        if server == yesterday and method == "POST":
+            # A form has its credential in the body, and what is asked for.
             method, body = "GET", b""
             headers.pop("Content-Type", None)
+            form = urllib.parse.parse_qs(sent.decode())
+            path += "?" + urllib.parse.urlencode([("scope", scope) for scope in form.get("scope", [])])
         connection.request(method, path, body, headers)
         answer = connection.getresponse()
         content = answer.read()
@@ -54,4 +60,9 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-ThreadingHTTPServer(("127.0.0.1", int(port)), Handler).serve_forever()
+class Proxy(ThreadingHTTPServer):
+    def handle_error(self, *_):
+        """A client that leaves is no news."""
+
+
+Proxy(("127.0.0.1", int(port)), Handler).serve_forever()

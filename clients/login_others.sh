@@ -90,6 +90,10 @@ container_registrys_hosts() {
   login _json_key <reader.json
   docker pull "$host/team-one/images/regional:1"
   logout
+  # It asks for a token to push and pull, and deletes with that.
+  gcloud container images add-tag gcr.io/team-one/app:1 gcr.io/team-one/app:doomed --quiet
+  gcloud container images untag gcr.io/team-one/app:doomed --quiet
+  gcloud container images list-tags gcr.io/team-one/app --format='value(tags)' | grep -x 1
   says "marketplace.gcr.io has images of Google's own, which are not here" \
     docker pull marketplace.gcr.io/google/anything:1
 }

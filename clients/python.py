@@ -5,6 +5,7 @@ from python_registry import run_checks
 from python_world import Server, World
 
 # Each of them remembers its checks.
+import python_discovery
 import python_files
 import python_images
 import python_packages

@@ -1,16 +1,17 @@
 # shellcheck shell=bash
-# Google's library for Python, and checks that a Python program runs. Sourced after lib.sh.
+# Google's libraries for Python, and checks that a Python program runs. Sourced after lib.sh.
 
-python_tools=$tools/python-artifact-registry-1.23.0
+python_tools=$tools/python-google-1
 # Modules that are compiled would be left in the checkout.
 export PYTHONDONTWRITEBYTECODE=1
 
 python_build() {
   [[ ! -x $python_tools/bin/python ]] || return 0
-  echo "installing Google's library for Python"
+  echo "installing Google's libraries for Python"
   HOME=$real_home python3 -m venv "$python_tools.new"
   HOME=$real_home "$python_tools.new/bin/python" -m pip install --quiet --disable-pip-version-check \
-    google-cloud-artifact-registry==1.23.0 google-auth==2.62.2 requests
+    google-cloud-artifact-registry==1.23.0 google-auth==2.62.2 requests \
+    google-api-python-client==2.202.0 google-auth-httplib2 httplib2
   mv "$python_tools.new" "$python_tools"
   ln -sf python3 "$python_tools/bin/python"
 }

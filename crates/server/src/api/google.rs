@@ -86,6 +86,10 @@ async fn choose(State(doors): State<Doors>, request: Request) -> Response {
 #[derive(Debug, Clone)]
 pub struct Refused(pub GoogleError);
 
+/// That the body has fields which nobody has: said to who may make the call.
+#[derive(Debug, Clone)]
+struct Misnamed(GoogleError);
+
 /// That less than usual is taken from this caller.
 #[derive(Debug, Clone)]
 pub struct AtMost {

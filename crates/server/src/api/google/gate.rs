@@ -15,7 +15,7 @@ use tonic::{Code, Status};
 
 use super::contract::{AccessRule, Contract, MethodInfo, string_at};
 use super::error::GoogleError;
-use super::{Intake, Refused, frame};
+use super::{Intake, Misnamed, Refused, frame};
 use crate::audit::{Operation, Trail};
 
 /// What a call asks of its caller.
@@ -74,6 +74,9 @@ impl Guard {
         })?;
         let access = access(method, message)?;
         self.gate.admit(&mut parts.extensions, &access).await?;
+        if let Some(Misnamed(error)) = parts.extensions.get() {
+            return Err(error.clone());
+        }
         Ok(Request::from_parts(parts, Body::from(frame)))
     }
 }

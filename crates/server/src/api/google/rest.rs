@@ -22,7 +22,7 @@ use super::contract::{Contract, DoorsError, MethodInfo};
 use super::error::GoogleError;
 use super::json::{self, FieldError};
 use super::path::{Found, Rules};
-use super::{Intake, Media, Refused, frame, overridden, query, unknown};
+use super::{Intake, Media, Misnamed, Refused, frame, overridden, query, unknown};
 
 /// Headers of the connection or of the body that was JSON: the call inside has its own.
 const NOT_INWARD: [&str; 14] = [
@@ -87,7 +87,12 @@ impl Transcoder {
             } else if !found.body.is_empty() {
                 fields = object(&self.intake.take(&parts.extensions, body).await?.bytes)?;
             }
-            message(&method.input, found, (&query, fields))?
+            let (message, known) = message(&method.input, found, (&query, fields))?;
+            // Whoever may not make the call hears that.
+            if let Err(error) = known {
+                parts.extensions.insert(Misnamed(error));
+            }
+            message
         };
         let (enums, wants_media) = (query::enums(&query), query::wants_media(&query));
         let headers = if wants_media { parts.headers.clone() } else { HeaderMap::new() };
@@ -139,12 +144,13 @@ fn object(body: &[u8]) -> Result<Map<String, serde_json::Value>, GoogleError> {
     }
 }
 
-/// The request's message. What the path says goes above what the body says, and is set last.
+/// The request's message, and whether its body has nothing but fields of it. What the path says goes above what the
+/// body says, and is set last.
 fn message(
     input: &MessageDescriptor,
     found: Found<'_>,
     (query, body): (&str, Map<String, serde_json::Value>),
-) -> Result<DynamicMessage, GoogleError> {
+) -> Result<(DynamicMessage, Result<(), GoogleError>), GoogleError> {
     let mut fields = match found.body {
         "" | "*" => body,
         // An empty body sets nothing, so that the field is absent.
@@ -155,14 +161,14 @@ fn message(
         }
     };
     // What the query has besides speaks of the call, or is for others.
-    unknown::check(input, &fields)?;
+    let known = unknown::check(input, &fields);
     let named = |error: FieldError| GoogleError::bad_field(&error.field, error.problem);
     query::fill(input, query, &mut fields).map_err(named)?;
     let mut message = json::read(input, fields).map_err(named)?;
     for (path, value) in found.variables {
         set(&mut message, &path, value);
     }
-    Ok(message)
+    Ok((message, known))
 }
 
 fn set(message: &mut DynamicMessage, path: &str, value: String) {

@@ -1,7 +1,7 @@
 //! Requests made from the route table: every path with names in it, and every message with a resource.
 
 use http::Method;
-use prost_reflect::{DynamicMessage, Value};
+use prost_reflect::{DynamicMessage, Kind, MessageDescriptor, Value};
 use server::api::google::{AccessRule, MethodInfo};
 
 use super::google::LOCATION;
@@ -61,6 +61,8 @@ pub(crate) struct Route {
     pub(crate) method: MethodInfo,
     pub(crate) verb: Method,
     pub(crate) template: String,
+    /// What of the message the body is: a field, or `*` for all of it.
+    body: String,
 }
 
 /// Every method in every way.
@@ -69,13 +71,24 @@ pub(crate) fn all() -> Vec<Route> {
     for method in server::api::google::methods() {
         for rule in &method.rules {
             let (verb, template) = (rule.method.clone(), rule.template.clone());
-            routes.push(Route { method: method.clone(), verb, template });
+            let body = rule.body.clone();
+            routes.push(Route { method: method.clone(), verb, template, body });
         }
     }
     routes
 }
 
 impl Route {
+    /// What of this body the method has fields for: the rest would be refused.
+    pub(crate) fn known(&self, body: &serde_json::Value) -> serde_json::Value {
+        let input = &self.method.input;
+        let message = match input.get_field_by_name(&self.body).map(|field| field.kind()) {
+            Some(Kind::Message(message)) => message,
+            _ => input.clone(),
+        };
+        known_of(&message, body)
+    }
+
     /// The last part of the method's name.
     pub(crate) fn name(&self) -> &str {
         self.method.name.rsplit('.').next().expect("never empty")
@@ -106,6 +119,19 @@ impl Route {
         }
         message
     }
+}
+
+fn known_of(message: &MessageDescriptor, body: &serde_json::Value) -> serde_json::Value {
+    let Some(fields) = body.as_object() else { return body.clone() };
+    let known = fields.iter().filter_map(|(name, value)| {
+        let field = message.get_field_by_json_name(name);
+        let value = match field.or_else(|| message.get_field_by_name(name))?.kind() {
+            Kind::Message(inner) => known_of(&inner, value),
+            _ => value.clone(),
+        };
+        Some((name.clone(), value))
+    });
+    known.collect()
 }
 
 fn set(message: &mut DynamicMessage, path: &str, text: &str) {
