@@ -107,6 +107,7 @@ go_tool() {
 crane() { "$(go_tool crane github.com/google/go-containerregistry/cmd/crane v0.22.1)" "$@"; }
 gcrane() { "$(go_tool gcrane github.com/google/go-containerregistry/cmd/gcrane v0.22.1)" "$@"; }
 oras() { "$(go_tool oras oras.land/oras/cmd/oras v1.3.6)" "$@"; }
+helm() { "$(go_tool helm helm.sh/helm/v3/cmd/helm v3.22.0)" "$@"; }
 regctl() { "$(go_tool regctl github.com/regclient/regclient/cmd/regctl v0.11.7)" "$@"; }
 
 server_bin=${TEST_SERVER_BIN:-${CARGO_TARGET_DIR:-$root/target}/debug/berth}
@@ -123,6 +124,14 @@ server_start_with() {
   ends_with_suite "$server_pid"
   wait_for 30 server_listen "$data" || { tail -n 25 "$work/server.log"; return 1; }
   address=$(server_listen "$data")
+}
+
+# server_again: the development server once more, on its folder and at its address.
+server_again() {
+  "$server_bin" serve --dev --data "$data" --listen "$address" --ops-listen off >>"$work/server.log" 2>&1 &
+  server_pid=$!
+  ends_with_suite "$server_pid"
+  wait_for 30 server_listen "$data" || { tail -n 25 "$work/server.log"; return 1; }
 }
 
 berth() { "$server_bin" "$@"; }

@@ -10,6 +10,7 @@ mod attachments;
 mod catalog;
 mod cleanup;
 mod clock;
+mod complete_list;
 mod create_on_push;
 mod delete;
 mod error;
@@ -45,6 +46,7 @@ pub use cleanup::{
     Cleaned, CleanupMode, CleanupReport, CleanupRun, CleanupStep, PRINCIPAL as CLEANUP_PRINCIPAL,
 };
 pub use clock::{Clock, Micros, SystemClock, micros};
+pub use complete_list::{CompleteList, ListPart};
 pub use create_on_push::CreateOnPush;
 pub use delete::Tagged;
 pub use delete::several::DeleteMode;
@@ -75,6 +77,7 @@ use meta::Meta;
 pub use meta::accounts::{Account, Key};
 pub use meta::attachments::Attachment;
 pub use meta::capacity::Capacity;
+pub use meta::complete_list::TaggedVersion;
 pub use meta::files::{File, Owner as FileOwner};
 pub use meta::images::Image;
 pub use meta::outbox::Message as Notification;

@@ -112,10 +112,10 @@ impl Engine {
 
 /// The images of a repository whose names begin with a prefix. What these go on with, up to the next slash, is
 /// a child.
-struct Below<'a> {
-    repository: &'a Id,
+pub(crate) struct Below<'a> {
+    pub(crate) repository: &'a Id,
     /// Nothing, or the name of an image and a slash.
-    prefix: String,
+    pub(crate) prefix: String,
 }
 
 /// A page of children, by the place where each is found first in the order of all names: `a` where there is
@@ -179,11 +179,16 @@ impl Below<'_> {
             || (before && packages::find(tx, self.repository, &image)?.is_some()))
     }
 
-    fn is_empty(&self, tx: &mut Tx<'_>) -> Result<bool, MetaError> {
+    pub(crate) fn is_empty(&self, tx: &mut Tx<'_>) -> Result<bool, MetaError> {
         Ok(self.names(tx, &self.prefix, 1)?.is_empty())
     }
 
-    fn names(&self, tx: &mut Tx<'_>, from: &str, limit: usize) -> Result<Vec<String>, MetaError> {
+    pub(crate) fn names(
+        &self,
+        tx: &mut Tx<'_>,
+        from: &str,
+        limit: usize,
+    ) -> Result<Vec<String>, MetaError> {
         // '0' follows '/' in ASCII, and '~' everything that a name may hold.
         let end = match self.prefix.strip_suffix('/') {
             Some(image) => format!("{image}0"),
@@ -194,7 +199,7 @@ impl Below<'_> {
 
     /// The least name after a place: '-' is the least of what may follow a name, and '0' stands after all that
     /// begin with it and a slash.
-    fn after(&self, place: &str) -> String {
+    pub(crate) fn after(&self, place: &str) -> String {
         match place.strip_suffix('/') {
             Some(child) => format!("{}{child}0", self.prefix),
             None => format!("{}{place}-", self.prefix),

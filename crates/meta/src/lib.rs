@@ -20,6 +20,7 @@ pub mod attachments;
 pub mod blobs;
 pub mod capacity;
 pub mod cleanups;
+pub mod complete_list;
 pub mod epochs;
 pub mod events;
 pub mod files;

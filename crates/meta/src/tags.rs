@@ -222,7 +222,7 @@ pub fn list(
     })
 }
 
-fn listed(row: &Row<'_>, from: usize) -> Result<ListedVersion, MetaError> {
+pub(crate) fn listed(row: &Row<'_>, from: usize) -> Result<ListedVersion, MetaError> {
     Ok(ListedVersion {
         digest: digest_at(row, from)?,
         media_type: row.text(from + 1)?,

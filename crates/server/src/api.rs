@@ -48,6 +48,8 @@ pub struct Shared {
     pub limits: Limits,
     /// Memory for manifests on their way in.
     pub manifests: Bodies,
+    /// Who is sent complete lists.
+    pub list_readers: Arc<oci::Readers>,
     /// What is counted.
     pub metrics: Metrics,
     /// Where it is written down who did what.

@@ -142,6 +142,7 @@ impl Server {
             limits: config.limits.clone(),
             // As much again as for blobs; and one has to fit in.
             manifests: Bodies::new(config.limits.upload_memory.get().max(manifest::MAX_BYTES)),
+            list_readers: Arc::default(),
             metrics,
             audit,
         });

@@ -2,8 +2,8 @@
 
 use super::{NOW, TestDatabase, add_manifest, on_each, place};
 use crate::{
-    Database, Id, Param, attachments, cleanups, files, gc_queue, images, operations, outbox,
-    packages, revoked_tokens, rules, tags, uploads, versions,
+    Database, Id, Param, attachments, cleanups, complete_list, files, gc_queue, images, operations,
+    outbox, packages, revoked_tokens, rules, tags, uploads, versions,
 };
 
 async fn check(db: &TestDatabase, sql: &'static str, params: &[Param<'static>]) {
@@ -72,6 +72,7 @@ on_each! {
         check(db, cleanups::NEWER_SQL, &[id, limit, id, limit]).await;
         check(db, tags::LIST_SQL, &[id, text, limit]).await;
         check(db, tags::UNTAGGED_SQL, &[id, limit, limit]).await;
+        check(db, complete_list::VERSIONS_SQL, &[id, text, limit, limit]).await;
         check(db, operations::FORGET_SQL, &[limit, limit]).await;
         check(db, revoked_tokens::SINCE_SQL, &[limit, limit]).await;
         check(db, revoked_tokens::FORGET_SQL, &[limit]).await;

@@ -2,6 +2,7 @@
 
 mod blobs;
 mod challenge;
+mod complete;
 mod conditions;
 mod error;
 mod manifests;
@@ -25,6 +26,7 @@ use model::host::{Place, is_host, without_port};
 use model::name::ImagePath;
 use tonic::Code;
 
+pub use complete::Readers;
 pub use error::OciError;
 pub use path::ROUTES;
 use path::Route;

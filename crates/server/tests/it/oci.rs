@@ -1,6 +1,7 @@
 //! `/v2/`, a file for each kind of thing.
 
 mod blobs;
+mod complete;
 mod conditions;
 mod held_content;
 mod index_of_blobs;

@@ -10,7 +10,7 @@ use model::paging::page_size;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::{Answer, Context, OciError, allow, short_path};
+use super::{Answer, Context, OciError, allow, complete, short_path};
 
 /// Tags as OCI Distribution lists them, with the three fields more that Google's clients read.
 #[derive(Serialize)]
@@ -30,6 +30,9 @@ pub(super) async fn list(context: Context, image: &str) -> Answer {
     let last = context.query.last();
     context.trail.image(&target);
     let access = context.open::<Pull>(&target).await?;
+    if complete::is_wanted(&context) {
+        return complete::answer(&context, image, access.complete_list().await?);
+    }
     let page = access.tags(last, limit).await?;
     let response = axum::Json(TagList {
         name: image,
@@ -52,6 +55,12 @@ async fn list_repository(context: &Context, path: &str) -> Result<Option<Respons
     };
     let name = RepositoryName { project, location: context.place.location.clone(), repository };
     let limit = page_size(context.query.get("n"))?;
+    if complete::is_wanted(context) {
+        let list = context.app.engine.complete_images(&context.caller, &name).await;
+        context.trail.resource(&name);
+        context.trail.asked((Pull::PERMISSION, &name), &list);
+        return complete::answer(context, path, list?).map(Some);
+    }
     let from = (context.query.last(), limit);
     let page = context.app.engine.images(&context.caller, &name, from).await;
     context.trail.resource(&name);
@@ -63,16 +72,21 @@ async fn list_repository(context: &Context, path: &str) -> Result<Option<Respons
     Ok(Some(linked(response, &list_path, (page.next.as_deref(), limit))))
 }
 
-/// What each digest is, for `gcrane` and for cleaners, which look for what has no tag: sizes and times are texts there.
+/// What a digest is, for `gcrane` and for cleaners: sizes and times are texts there.
+pub(super) fn entry(version: &ListedVersion) -> Value {
+    json!({
+        "imageSizeBytes": version.image_bytes.to_string(),
+        "mediaType": version.media_type,
+        "timeCreatedMs": (version.built_at.unwrap_or_default() / 1000).to_string(),
+        "timeUploadedMs": (version.uploaded_at / 1000).to_string(),
+    })
+}
+
+/// What each digest is. Cleaners look for what has no tag.
 fn manifests(page: &TagPage) -> Map<String, Value> {
     let entry = |version: &ListedVersion, tags: &[&Listed]| {
-        let entry = json!({
-            "imageSizeBytes": version.image_bytes.to_string(),
-            "mediaType": version.media_type,
-            "timeCreatedMs": (version.built_at.unwrap_or_default() / 1000).to_string(),
-            "timeUploadedMs": (version.uploaded_at / 1000).to_string(),
-            "tag": tags.iter().map(|tag| tag.name.as_str()).collect::<Vec<_>>(),
-        });
+        let mut entry = entry(version);
+        entry["tag"] = tags.iter().map(|tag| tag.name.as_str()).collect();
         (version.digest.to_string(), entry)
     };
     let tagged = page.versions();
