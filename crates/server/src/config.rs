@@ -4,6 +4,7 @@
 //! that names it: a misspelt setting must not be silently without effect.
 
 mod check;
+mod listening;
 mod locations;
 mod settings;
 mod units;
@@ -21,10 +22,11 @@ use tracing_subscriber::EnvFilter;
 
 use self::variables::{is_from_kubernetes, key_of, nearest_key, variable_of};
 
+pub use listening::{OpsListen, parse_listen};
 pub use locations::LOCATIONS;
 pub use settings::{
     Audit, AuditFile, Blobs, Cleanup, Config, Cors, Egress, Gc, Limits, Log, LogFormat, Metadata,
-    NewRepositories, Notification, OnPush, OpsListen, Tls, Tokens, parse_listen,
+    NewRepositories, Notification, OnPush, Tls, Tokens,
 };
 pub use units::{Bytes, Network, Span};
 

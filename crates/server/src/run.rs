@@ -102,6 +102,7 @@ impl Server {
         let otherwise = if permits.new_master_key { Otherwise::Renew } else { Otherwise::Refuse };
         let stores = open_stores(&config, ephemeral, &*clock, otherwise).await?;
         let Stores { data, meta, blobs, master } = stores;
+        let Master { key, unwritten } = master;
         let metrics = Metrics::default();
         let meta = meta.observed_by(metrics.transaction_observer());
         let folder = data.as_ref().map(DataFolder::path);
@@ -111,12 +112,13 @@ impl Server {
         if matches!(authenticate, Authenticate::Dev) {
             settings.open_uploads = None;
         }
-        let engine = Engine::new(meta, blobs, clock, (settings, master.key));
-        if let Some(data) = &data {
-            seals::check(&engine, data, master.unwritten, otherwise).await?;
-        }
+        let engine = Engine::new(meta, blobs, clock, (settings, key));
+        // Before anything is changed.
         if matches!(authenticate, Authenticate::Dev) && !permits.dev_with_accounts {
             refuse_accounts(&engine).await?;
+        }
+        if let Some(data) = &data {
+            seals::check(&engine, data, unwritten, otherwise).await?;
         }
         // The address is known, and nobody is answered yet.
         let listener = bind(config.listen).await?;
@@ -124,9 +126,7 @@ impl Server {
         let origin = Origin::new(&config, listen);
         let owner = match (&authenticate, &data) {
             (Authenticate::Accounts(_), Some(data)) => {
-                let owner = first_owner(&engine, data, (&config.first_project, &origin)).await?;
-                say_where_to_ask(&origin, data);
-                owner
+                first_owner(&engine, data, (&config.first_project, &origin)).await?
             }
             _ => None,
         };
@@ -299,6 +299,7 @@ async fn first_owner(
     (project, origin): (&str, &Origin),
 ) -> anyhow::Result<Option<FirstOwner>> {
     if !engine.needs_owner().await? {
+        say_where_to_ask(origin, data);
         return Ok(None);
     }
     let project: ProjectId = project.parse().context("first_project")?;

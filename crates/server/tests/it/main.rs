@@ -20,6 +20,7 @@ mod ops;
 mod origin;
 mod processes;
 mod readers;
+mod settings;
 mod startup;
 mod strangers;
 mod tables;

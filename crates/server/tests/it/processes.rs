@@ -296,27 +296,6 @@ fn what_cannot_be_started_says_why() {
     fails(&mut berth(&["serve", "--dev", "--database", "mysql://x"]), "postgres://");
 }
 
-/// A pod beside Services whose names begin with `berth` gets variables that look like settings.
-#[tokio::test]
-async fn a_server_beside_services_of_kubernetes() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let mut command = berth(&["serve", "--dev"]);
-    command.envs([
-        ("BERTH_SERVICE_HOST", "10.96.0.17"),
-        ("BERTH_SERVICE_PORT", "5050"),
-        ("BERTH_SERVICE_PORT_REGISTRY", "5050"),
-        ("BERTH_PORT", "tcp://10.96.0.17:5050"),
-        ("BERTH_PORT_5050_TCP", "tcp://10.96.0.17:5050"),
-        ("BERTH_PORT_5050_TCP_PROTO", "tcp"),
-        ("BERTH_PORT_5050_TCP_PORT", "5050"),
-        ("BERTH_PORT_5050_TCP_ADDR", "10.96.0.17"),
-        ("BERTH_OPS_SERVICE_HOST", "10.96.0.18"),
-        ("BERTH_OPS_PORT", "tcp://10.96.0.18:5051"),
-    ]);
-    let berth = Berth::spawn(folder.path(), command.stderr(Stdio::null())).await;
-    berth.client.get("/v2/").await.expect(200);
-}
-
 /// The line of a log with some text in it, once it is there.
 async fn line_of(log: &Path, text: &str) -> String {
     wait_for(|| {

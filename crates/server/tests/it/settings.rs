@@ -1,0 +1,26 @@
+//! Settings, as a process finds them in its environment.
+
+use std::process::Stdio;
+
+use crate::util::process::{Berth, berth};
+
+/// A pod beside Services whose names begin with `berth` gets variables that look like settings.
+#[tokio::test]
+async fn a_server_beside_services_of_kubernetes() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut command = berth(&["serve", "--dev"]);
+    command.envs([
+        ("BERTH_SERVICE_HOST", "10.96.0.17"),
+        ("BERTH_SERVICE_PORT", "5050"),
+        ("BERTH_SERVICE_PORT_REGISTRY", "5050"),
+        ("BERTH_PORT", "tcp://10.96.0.17:5050"),
+        ("BERTH_PORT_5050_TCP", "tcp://10.96.0.17:5050"),
+        ("BERTH_PORT_5050_TCP_PROTO", "tcp"),
+        ("BERTH_PORT_5050_TCP_PORT", "5050"),
+        ("BERTH_PORT_5050_TCP_ADDR", "10.96.0.17"),
+        ("BERTH_OPS_SERVICE_HOST", "10.96.0.18"),
+        ("BERTH_OPS_PORT", "tcp://10.96.0.18:5051"),
+    ]);
+    let berth = Berth::spawn(folder.path(), command.stderr(Stdio::null())).await;
+    berth.client.get("/v2/").await.expect(200);
+}
