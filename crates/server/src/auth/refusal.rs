@@ -62,13 +62,13 @@ pub(crate) fn log(error: CredentialError, account: Option<&str>) {
         return;
     }
     let (id, account) = (layer::request_id(), account.unwrap_or("-"));
-    let peer = layer::peer().map_or_else(|| "-".to_owned(), |peer| peer.to_string());
+    let client = layer::client().map_or_else(|| "-".to_owned(), |client| client.to_string());
     tracing::info!(
         request.id = id,
-        peer,
+        client,
         account,
         reason = %error,
-        "a credential was refused: {error}; it says that it is of {account}, and came from {peer} {id}"
+        "a credential was refused: {error}; it says that it is of {account}, and came from {client} {id}"
     );
 }
 
