@@ -306,7 +306,7 @@ impl From<EngineError> for OciError {
             }
             EngineError::ConditionFailed => Self::condition_failed(),
             EngineError::RepositoryUnknown(_) => {
-                let hint = "check the name, or create the repository first: only pushes to gcr.io hosts make it";
+                let hint = "check the name, or create the repository first: new_repositories.on_push decides where a push does";
                 Self::not_found("NAME_UNKNOWN", message, hint)
             }
             EngineError::ProjectUnknown(_) => {
