@@ -2,6 +2,7 @@
 
 mod annotations;
 mod attachments;
+mod build_caches;
 mod cleanup;
 mod deletes;
 mod documented;
