@@ -318,7 +318,7 @@ async fn a_dropped_transaction_takes_only_its_cause_along() {
         for neighbour in [first, second, last] {
             neighbour.await.unwrap().unwrap();
         }
-        assert_eq!(cause.await.unwrap().unwrap_err().kind(), ErrorKind::Unavailable);
+        assert_eq!(cause.await.unwrap().unwrap_err().kind(), ErrorKind::Full);
         for name in ["first", "second", "last"] {
             assert_eq!(value(&db, name).await, 1, "{name}");
         }
