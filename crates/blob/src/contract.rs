@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use model::digest::{Algorithm, Digest};
 
 use crate::{
-    Batch, BlobError, BlobReader, BlobStore, BlobWriter, Checkpoint, CopyId, FinishError,
+    Batch, BlobError, BlobReader, BlobStore, BlobWriter, Checkpoint, CopyId, FinishError, StoreId,
     UploadBudget,
 };
 
@@ -29,6 +29,7 @@ pub async fn run(reopen: impl Fn() -> Store) {
     wrong_bytes_are_not_finished(&reopen()).await;
     deleting(&reopen()).await;
     checking(&reopen()).await;
+    the_id_stays(&reopen).await;
 }
 
 fn id() -> CopyId {
@@ -211,6 +212,16 @@ async fn wrong_bytes_are_not_finished(store: &Store) {
     match writer.finish(&Digest::of(b"those")).await {
         Err(FinishError::Mismatch { actual }) => assert_eq!(actual, Digest::of(b"these")),
         other => panic!("{other:?}"),
+    }
+}
+
+async fn the_id_stays(reopen: &impl Fn() -> Store) {
+    assert_eq!(reopen().store_id().await.expect("readable"), None);
+    for byte in [1, 2] {
+        let id = StoreId::from([byte; 16]);
+        reopen().set_store_id(&id).await.expect("writable");
+        assert_eq!(reopen().store_id().await.expect("readable"), Some(id));
+        reopen().check_place().await.expect("nobody moved it");
     }
 }
 

@@ -3,11 +3,13 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream;
 use model::digest::{Algorithm, Digest};
 
 use crate::{
-    Batch, BlobError, BlobReader, BlobStore, BlobWriter, Checkpoint, Claim, CopyId, FinishError,
-    Held, Stored,
+    Batch, BlobError, BlobReader, BlobStore, BlobStream, BlobWriter, Checkpoint, Claim, CopyId,
+    FinishError, Held, Stamp, StoreId, Stored,
 };
 
 /// Where a fault strikes.
@@ -17,6 +19,10 @@ pub enum Step {
     Claim,
     /// [`BlobStore::open`].
     Open,
+    /// The first frame of [`BlobReader::stream`], or of [`BlobReader::stream_verified`], and [`BlobReader::verify`].
+    Read,
+    /// [`BlobStore::check_place`].
+    CheckPlace,
     /// [`BlobStore::delete`].
     Delete,
     /// [`BlobWriter::write`].
@@ -101,7 +107,8 @@ impl<S: BlobStore> BlobStore for FaultyStore<S> {
 
     async fn open(&self, id: CopyId) -> Result<Arc<dyn BlobReader>, BlobError> {
         self.faults.check(Step::Open)?;
-        self.store.open(id).await
+        let inner = self.store.open(id).await?;
+        Ok(Arc::new(FaultyReader { inner, faults: self.faults.clone() }))
     }
 
     async fn delete(&self, id: CopyId) -> Result<(), BlobError> {
@@ -109,8 +116,68 @@ impl<S: BlobStore> BlobStore for FaultyStore<S> {
         self.store.delete(id).await
     }
 
+    async fn check_place(&self) -> Result<(), BlobError> {
+        self.faults.check(Step::CheckPlace)?;
+        self.store.check_place().await
+    }
+
+    async fn store_id(&self) -> Result<Option<StoreId>, BlobError> {
+        self.store.store_id().await
+    }
+
+    async fn set_store_id(&self, id: &StoreId) -> Result<(), BlobError> {
+        self.store.set_store_id(id).await
+    }
+
     fn healthy(&self) -> bool {
         self.store.healthy()
+    }
+}
+
+struct FaultyReader {
+    inner: Arc<dyn BlobReader>,
+    faults: Faults,
+}
+
+impl FaultyReader {
+    /// The stream, or the fault that comes in its place.
+    fn or_fault(&self, stream: BlobStream) -> BlobStream {
+        match self.faults.check(Step::Read) {
+            Ok(()) => stream,
+            Err(fault) => Box::pin(stream::iter([Err(fault)])),
+        }
+    }
+}
+
+#[async_trait]
+impl BlobReader for FaultyReader {
+    fn size(&self) -> u64 {
+        self.inner.size()
+    }
+
+    fn stamp(&self) -> Stamp {
+        self.inner.stamp()
+    }
+
+    fn forget_cached(&self) {
+        self.inner.forget_cached();
+    }
+
+    fn stream(self: Arc<Self>, start: u64, length: u64) -> BlobStream {
+        self.or_fault(self.inner.clone().stream(start, length))
+    }
+
+    fn stream_verified(self: Arc<Self>, expected: Digest) -> BlobStream {
+        self.or_fault(self.inner.clone().stream_verified(expected))
+    }
+
+    async fn verify(self: Arc<Self>, algorithm: Algorithm) -> Result<Digest, BlobError> {
+        self.faults.check(Step::Read)?;
+        self.inner.clone().verify(algorithm).await
+    }
+
+    async fn read_all(&self) -> Result<Bytes, BlobError> {
+        self.inner.read_all().await
     }
 }
 

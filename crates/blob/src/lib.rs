@@ -20,6 +20,7 @@ mod hashing;
 mod held;
 mod lane;
 mod memory;
+mod store_id;
 
 use std::fmt;
 use std::pin::Pin;
@@ -31,10 +32,11 @@ use futures_util::Stream;
 use model::digest::{Algorithm, Digest};
 
 pub use budget::{Permit, UploadBudget};
-pub use disk::DiskStore;
-pub use error::{BlobError, FinishError};
+pub use disk::{DiskStore, Found, count_present};
+pub use error::{Blame, BlobError, FinishError};
 pub use held::Held;
 pub use memory::MemoryStore;
+pub use store_id::{StoreId, StoreIdError};
 
 /// Names a copy: 16 bytes of the caller's choice, as text 32 lower-case hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -114,8 +116,20 @@ pub trait BlobStore: Send + Sync + 'static {
     /// Opens a copy for reading. [`BlobError::NotFound`] where there is none.
     async fn open(&self, id: CopyId) -> Result<Arc<dyn BlobReader>, BlobError>;
 
-    /// Removes a copy for good. One that is gone already is no error. Who has it open reads on.
+    /// Removes a copy for good. One that is gone already is no error where the store is itself. Who has it open reads
+    /// on.
     async fn delete(&self, id: CopyId) -> Result<(), BlobError>;
+
+    /// Whether the store is the one that was opened, at its place and with its id. [`BlobError::Away`] where it is not:
+    /// until it is back, nothing can be claimed, and a copy that it does not have may be where it was. Finds a store
+    /// that came back.
+    async fn check_place(&self) -> Result<(), BlobError>;
+
+    /// The store's own id, where it has one.
+    async fn store_id(&self) -> Result<Option<StoreId>, BlobError>;
+
+    /// Gives the store its id, in place of one that it may have.
+    async fn set_store_id(&self, id: &StoreId) -> Result<(), BlobError>;
 
     /// `false` after a sync failed: what the store says of durability proves nothing any more.
     fn healthy(&self) -> bool;
@@ -159,7 +173,10 @@ pub trait BlobReader: Send + Sync {
     /// What its file looked like when it was opened.
     fn stamp(&self) -> Stamp;
 
-    /// Some of its bytes.
+    /// Lets go of what memory holds of the copy, so that what is read next is what the disk has.
+    fn forget_cached(&self);
+
+    /// Some of its bytes. The last ones come only if the copy did not change meanwhile, else [`BlobError::Changed`].
     fn stream(self: Arc<Self>, start: u64, length: u64) -> BlobStream;
 
     /// All of its bytes, hashed on the way: the last ones come only if the digest is right, else

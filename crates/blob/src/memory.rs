@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 use crate::hashing;
 use crate::{
     Batch, BlobError, BlobReader, BlobStore, BlobStream, BlobWriter, Checkpoint, Claim, CopyId,
-    FinishError, Held, Permit, Stamp, Stored,
+    FinishError, Held, Permit, Stamp, StoreId, Stored,
 };
 
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -29,6 +29,7 @@ struct Copies {
     claimed: HashSet<CopyId>,
     parts: HashMap<CopyId, Vec<Bytes>>,
     finished: HashMap<CopyId, Arc<MemoryReader>>,
+    id: Option<StoreId>,
 }
 
 impl MemoryStore {
@@ -59,6 +60,19 @@ impl BlobStore for MemoryStore {
         let mut copies = self.copies();
         copies.parts.remove(&id);
         copies.finished.remove(&id);
+        Ok(())
+    }
+
+    async fn check_place(&self) -> Result<(), BlobError> {
+        Ok(())
+    }
+
+    async fn store_id(&self) -> Result<Option<StoreId>, BlobError> {
+        Ok(self.copies().id)
+    }
+
+    async fn set_store_id(&self, id: &StoreId) -> Result<(), BlobError> {
+        self.copies().id = Some(*id);
         Ok(())
     }
 
@@ -208,6 +222,8 @@ impl BlobReader for MemoryReader {
     fn stamp(&self) -> Stamp {
         STAMP
     }
+
+    fn forget_cached(&self) {}
 
     fn stream(self: Arc<Self>, start: u64, length: u64) -> BlobStream {
         let slices = self.slices(start, start.saturating_add(length));

@@ -248,6 +248,9 @@ impl Engine {
         at: Arc<Opened>,
         permission: Permission,
     ) -> Result<RepoAccess<K>, EngineError> {
+        if permission != Permission::DOWNLOAD_ARTIFACTS {
+            self.check_present()?;
+        }
         if at.repository.mode != STANDARD {
             return Err(EngineError::ModeNotServed(at.name.clone()));
         }

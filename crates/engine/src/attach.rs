@@ -110,11 +110,11 @@ impl RepoAccess<Push> {
     }
 
     async fn holds(&self, digest: &Digest) -> Result<bool, EngineError> {
-        let (at, digest) = (self.at.clone(), digest.clone());
-        let find = move |tx: &mut meta::Tx<'_>| {
-            Ok::<_, EngineError>(blobs::find(tx, &at.repository.id, &digest)?.is_some())
-        };
-        self.engine.meta.point(find).await
+        match self.engine.open_blob(&self.at.repository.id, digest).await {
+            Ok(_) => Ok(true),
+            Err(EngineError::BlobUnknown(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 }
 

@@ -152,6 +152,9 @@ pub enum EngineError {
     /// The database refused or failed. A foreign key among the reasons is the caller's to explain.
     #[error(transparent)]
     Database(#[from] MetaError),
+    /// The folder of blobs or the database is not where it was. The text is for the log.
+    #[error("{0}")]
+    StoreAway(String),
     /// The store cannot answer now.
     #[error("temporarily unavailable: {0}")]
     Unavailable(String),
@@ -195,6 +198,7 @@ impl From<blob::BlobError> for EngineError {
             blob::BlobError::Unhealthy | blob::BlobError::TooManyFiles => {
                 Self::Unavailable(error.to_string())
             }
+            blob::BlobError::Away(problem) => Self::StoreAway(problem),
             other => Self::Internal(other.to_string()),
         }
     }

@@ -121,6 +121,9 @@ impl Engine {
         }
         let mut last = Review { kind: String::new(), id: String::new(), review_after: i64::MIN };
         loop {
+            if mode == GcMode::Collect {
+                self.look_at_stores().await?;
+            }
             if mode == GcMode::Collect && !self.hold_lease(GC, LEASE).await? {
                 report.busy = true;
                 return Ok(report);

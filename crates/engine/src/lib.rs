@@ -8,6 +8,7 @@ mod annotations;
 mod attach;
 mod attachments;
 mod catalog;
+mod checks;
 mod cleanup;
 mod clock;
 mod complete_list;
@@ -31,6 +32,8 @@ mod receive;
 mod referrers;
 mod repositories;
 mod rules;
+mod scrub;
+mod stores;
 mod tagging;
 mod tags;
 mod uploads;
@@ -42,6 +45,7 @@ use std::time::Duration;
 pub use access::{Caller, Delete, Grant, Kind, Pull, Push, RepoAccess, Rights, Target};
 pub use annotations::{Annotations, annotations};
 pub use attach::NewAttachment;
+pub use checks::{CheckCounts, CheckOutcome};
 pub use cleanup::{
     Cleaned, CleanupMode, CleanupReport, CleanupRun, CleanupStep, PRINCIPAL as CLEANUP_PRINCIPAL,
 };
@@ -68,6 +72,8 @@ pub use receive::Body;
 pub use referrers::ReferrersPage;
 pub use repositories::{NewRepository, RepositoryChange};
 pub use rules::RuleChange;
+pub use scrub::{ScrubReport, ScrubScope};
+pub use stores::{StoreFindings, StoreRefusal, StoreVerdict};
 pub use tags::{NamePage, TagPage};
 pub use uploads::{MountFrom, UploadProgress};
 
@@ -145,6 +151,8 @@ pub struct Inner {
     parsing: parsing::ParsingPlaces,
     pulls: usage::PullCounter,
     identity: identity::Identity,
+    checks: checks::Checks,
+    presence: stores::Presence,
     /// Names this process in leases.
     holder: String,
 }
@@ -173,6 +181,8 @@ impl Engine {
             settings,
             pulls: usage::PullCounter::default(),
             identity: identity::Identity::new(master),
+            checks: checks::Checks::default(),
+            presence: stores::Presence::default(),
             holder: meta::Id::new().to_string(),
         }))
     }
@@ -184,6 +194,7 @@ impl Engine {
                 "the blob store failed to sync and takes no writes until a restart".to_owned(),
             ));
         }
+        self.look_at_stores().await?;
         self.meta.ping().await?;
         Ok(())
     }

@@ -5,7 +5,6 @@ mod references;
 
 use std::collections::BTreeMap;
 
-use blob::CopyId;
 use bytes::Bytes;
 use meta::versions::{self, NewVersion, ReferenceOwner};
 use meta::{ErrorKind, Id, MetaError, Tx, attachments, blobs, events, packages, usage};
@@ -163,19 +162,12 @@ impl RepoAccess<Push> {
     }
 
     async fn read_config(&self, config: &Descriptor) -> Option<ImageConfig> {
-        let (at, digest) = (self.at.clone(), config.digest.clone());
-        let found = self
-            .engine
-            .meta
-            .point(move |tx| Ok::<_, EngineError>(blobs::find(tx, &at.repository.id, &digest)?))
-            .await
-            .ok()??;
-        if found.size as u64 > MAX_CONFIG_BYTES {
+        let repository = &self.at.repository.id;
+        let found = self.engine.open_blob(repository, &config.digest).await.ok()?;
+        if found.size() > MAX_CONFIG_BYTES {
             return None;
         }
-        let reader = self.engine.blobs.open(CopyId::from(found.copy_id.to_bytes())).await.ok()?;
-        let bytes = reader.read_all().await.ok()?;
-        Some(ImageConfig::read(&bytes))
+        Some(ImageConfig::read(&found.read_all().await.ok()?))
     }
 
     /// Finds out which content a refused manifest names in vain.

@@ -3,9 +3,9 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use blob::{Batch, BlobError, BlobStream, BlobWriter};
+use blob::{Batch, BlobWriter};
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{Stream, StreamExt};
 
 use crate::{BodyError, Engine, EngineError};
 
@@ -86,37 +86,6 @@ async fn fill(mut batch: Batch, body: &mut Body<'_>) -> (Batch, Option<Result<()
     (batch, None)
 }
 
-/// Passes a checked stream of `size` bytes on, and reports before its last frame, or its end without one,
-/// whether the bytes were right. After the last byte nobody asks for more.
-pub(crate) fn on_end<F, Reported>(
-    stream: BlobStream,
-    size: u64,
-    report: F,
-) -> impl Stream<Item = Result<Bytes, BlobError>> + Send
-where
-    F: FnOnce(bool) -> Reported + Send,
-    Reported: Future<Output = ()> + Send,
-{
-    stream::unfold((stream, size, Some(report)), |(mut stream, mut left, mut report)| async move {
-        let frame = stream.next().await?;
-        let sound = match &frame {
-            Ok(bytes) => {
-                left = left.saturating_sub(bytes.len() as u64);
-                (left == 0).then_some(true)
-            }
-            Err(BlobError::Corrupt) => Some(false),
-            // What could not be read proves nothing.
-            Err(_) => None,
-        };
-        if let Some(sound) = sound
-            && let Some(report) = report.take()
-        {
-            report(sound).await;
-        }
-        Some((frame, (stream, left, report)))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use std::pin::pin;
@@ -124,6 +93,7 @@ mod tests {
     use std::task::{Context, Waker};
 
     use blob::{BlobStore, Checkpoint, CopyId, MemoryStore};
+    use futures_util::stream;
     use meta::{Database, Meta};
     use model::digest::{Algorithm, Digest};
 

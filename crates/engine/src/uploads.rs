@@ -164,18 +164,27 @@ impl RepoAccess<Push> {
             MountFrom::Repository(source) => vec![source.at.repository.id],
             MountFrom::Project => self.readable_holders(digest).await?,
         };
+        // Whoever is told that it is there sends nothing: so it has to be.
+        let mut held = None;
+        for source in sources {
+            match self.engine.open_blob(&source, digest).await {
+                Ok(_) => {
+                    held = Some(source);
+                    break;
+                }
+                Err(EngineError::BlobUnknown(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let Some(source) = held else { return Ok(false) };
         let (at, digest, now) = (self.at.clone(), digest.clone(), self.engine.clock.now());
         let review_after = now + micros(self.engine.settings.gc_grace);
         self.engine
             .meta
             .write(move |tx| {
-                for source in &sources {
-                    if let Some(blob) = blobs::find(tx, source, &digest)? {
-                        link(tx, &at, (&digest, blob.size), (now, review_after))?;
-                        return Ok(true);
-                    }
-                }
-                Ok(false)
+                let Some(blob) = blobs::find(tx, &source, &digest)? else { return Ok(false) };
+                link(tx, &at, (&digest, blob.size), (now, review_after))?;
+                Ok(true)
             })
             .await
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use model::digest::Digest;
 
-use crate::{Id, KeyList, MetaError, Tx, digest_at, params};
+use crate::{Id, KeyList, MetaError, Row, Tx, digest_at, params};
 
 /// A blob as a pull needs it: its one live copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +21,18 @@ pub struct Blob {
     pub verified_at: i64,
 }
 
+impl Blob {
+    fn read(row: &Row<'_>) -> Result<Self, MetaError> {
+        Ok(Self {
+            copy_id: row.id(0)?,
+            size: row.int(1)?,
+            mtime_ns: row.int(2)?,
+            ctime_ns: row.int(3)?,
+            verified_at: row.int(4)?,
+        })
+    }
+}
+
 /// The blob, if this repository may read it and its copy is sound.
 pub fn find(tx: &mut Tx<'_>, repository: &Id, digest: &Digest) -> Result<Option<Blob>, MetaError> {
     tx.opt(
@@ -28,15 +40,22 @@ pub fn find(tx: &mut Tx<'_>, repository: &Id, digest: &Digest) -> Result<Option<
          JOIN blobs b ON b.digest = l.digest JOIN copies c ON c.id = b.copy_id
          WHERE l.repository_id = ?1 AND l.digest = ?2 AND c.state = 'live'",
         params![repository, digest.as_str()],
-        |row| {
-            Ok(Blob {
-                copy_id: row.id(0)?,
-                size: row.int(1)?,
-                mtime_ns: row.int(2)?,
-                ctime_ns: row.int(3)?,
-                verified_at: row.int(4)?,
-            })
-        },
+        Blob::read,
+    )
+}
+
+/// The blob, if this repository may read it and its copy was taken out of service.
+pub fn find_quarantined(
+    tx: &mut Tx<'_>,
+    repository: &Id,
+    digest: &Digest,
+) -> Result<Option<Blob>, MetaError> {
+    tx.opt(
+        "SELECT c.id, c.size, c.mtime_ns, c.ctime_ns, c.verified_at FROM repository_blobs l
+         JOIN blobs b ON b.digest = l.digest JOIN copies c ON c.id = b.copy_id
+         WHERE l.repository_id = ?1 AND l.digest = ?2 AND c.state = 'quarantined'",
+        params![repository, digest.as_str()],
+        Blob::read,
     )
 }
 
@@ -83,28 +102,14 @@ pub struct Finished<'a> {
     pub now: i64,
 }
 
-/// What became of a finished copy.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Landed {
-    /// It is the one of its digest. One that went bad before is no longer: the caller puts it to the trash.
-    Live {
-        /// The bad one.
-        replaced: Option<Id>,
-    },
-    /// A sound one is there already: the caller puts this one to the trash.
-    Superfluous,
-}
-
-/// Makes the copy the one of its digest, unless a sound one is there already.
-pub fn make_live(tx: &mut Tx<'_>, copy: &Finished<'_>) -> Result<Landed, MetaError> {
-    let current = tx.opt(
-        "SELECT c.id, c.state FROM blobs b JOIN copies c ON c.id = b.copy_id WHERE b.digest = ?1",
+/// Makes the copy the one of its digest: its bytes were hashed just now, those of another one some time ago. Answers
+/// which copy it replaces, for the caller to put to the trash.
+pub fn make_live(tx: &mut Tx<'_>, copy: &Finished<'_>) -> Result<Option<Id>, MetaError> {
+    let former = tx.opt(
+        "SELECT copy_id FROM blobs WHERE digest = ?1",
         params![copy.digest.as_str()],
-        |row| Ok((row.id(0)?, row.text(1)?)),
+        |row| row.id(0),
     )?;
-    if current.as_ref().is_some_and(|(_, state)| state == "live") {
-        return Ok(Landed::Superfluous);
-    }
     let made = tx.exec(
         "UPDATE copies SET state = 'live', digest = ?2, size = ?3, mtime_ns = ?4, ctime_ns = ?5, verified_at = ?6
          WHERE id = ?1 AND state = 'uploading'",
@@ -118,7 +123,7 @@ pub fn make_live(tx: &mut Tx<'_>, copy: &Finished<'_>) -> Result<Landed, MetaErr
          ON CONFLICT (digest) DO UPDATE SET copy_id = excluded.copy_id, size = excluded.size",
         params![copy.digest.as_str(), copy.id, copy.size],
     )?;
-    Ok(Landed::Live { replaced: current.map(|(id, _)| id) })
+    Ok(former)
 }
 
 /// Lets a repository read a blob. Answers whether that is new.
@@ -183,12 +188,16 @@ pub fn trash_former(tx: &mut Tx<'_>, id: &Id) -> Result<u64, MetaError> {
     )
 }
 
-/// Takes a live copy out of service. It stays its blob's until another replaces it.
-pub fn quarantine(tx: &mut Tx<'_>, id: &Id) -> Result<u64, MetaError> {
-    tx.exec("UPDATE copies SET state = 'quarantined' WHERE id = ?1 AND state = 'live'", params![id])
+/// Takes a live copy out of service. It stays its blob's until another replaces it, or it turns out to be right.
+pub fn quarantine(tx: &mut Tx<'_>, id: &Id, now: i64) -> Result<u64, MetaError> {
+    tx.exec(
+        "UPDATE copies SET state = 'quarantined', verified_at = ?2 WHERE id = ?1 AND state = 'live'",
+        params![id, now],
+    )
 }
 
-/// Writes down that a copy's bytes were read and are right.
+/// Writes down that a copy's bytes were read and are right. One that was out of service is back in it, as long as it is
+/// its blob's.
 pub fn set_verified(
     tx: &mut Tx<'_>,
     id: &Id,
@@ -196,14 +205,81 @@ pub fn set_verified(
     now: i64,
 ) -> Result<u64, MetaError> {
     tx.exec(
-        "UPDATE copies SET verified_at = ?2, mtime_ns = ?3, ctime_ns = ?4 WHERE id = ?1 AND state = 'live'",
+        "UPDATE copies SET state = 'live', verified_at = ?2, mtime_ns = ?3, ctime_ns = ?4
+         WHERE id = ?1 AND state IN ('live', 'quarantined')
+           AND EXISTS (SELECT 1 FROM blobs b WHERE b.copy_id = copies.id)",
         params![id, now, mtime_ns, ctime_ns],
+    )
+}
+
+/// Writes down that a copy that is out of service was looked at, and has to stay there.
+pub fn set_looked_at(tx: &mut Tx<'_>, id: &Id, now: i64) -> Result<u64, MetaError> {
+    tx.exec(
+        "UPDATE copies SET verified_at = ?2 WHERE id = ?1 AND state = 'quarantined'",
+        params![id, now],
     )
 }
 
 /// Forgets a copy whose file is gone.
 pub fn delete_copy(tx: &mut Tx<'_>, id: &Id) -> Result<u64, MetaError> {
     tx.exec("DELETE FROM copies WHERE id = ?1", params![id])
+}
+
+/// The live copies that were begun last, and their sizes.
+pub fn newest_live(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<(Id, i64)>, MetaError> {
+    tx.query(
+        "SELECT id, size FROM copies WHERE state = 'live' ORDER BY id DESC LIMIT ?1",
+        params![limit],
+        |row| Ok((row.id(0)?, row.int(1)?)),
+    )
+}
+
+/// Whether the database knows of any copy.
+pub fn has_copies(tx: &mut Tx<'_>) -> Result<bool, MetaError> {
+    let found = tx.opt("SELECT 1 FROM copies LIMIT 1", params![], |row| row.int(0))?;
+    Ok(found.is_some())
+}
+
+/// A copy whose check is due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DueCopy {
+    /// What its bytes should be.
+    pub digest: Digest,
+    /// The copy.
+    pub blob: Blob,
+}
+
+/// The statement of [`due`], for the test that looks at its plan.
+pub const DUE_SQL: &str = "SELECT id, size, mtime_ns, ctime_ns, verified_at, digest FROM copies
+     WHERE state IN ('live', 'quarantined') AND verified_at <= ?1 AND (verified_at, id) > (?2, ?3)
+     ORDER BY verified_at, id LIMIT ?4";
+
+/// The copies in service, and those that were taken out of it, that were not checked after `until`; after the one that
+/// `last` names, the longest unchecked first.
+pub fn due(
+    tx: &mut Tx<'_>,
+    until: i64,
+    last: (i64, &Id),
+    limit: i64,
+) -> Result<Vec<DueCopy>, MetaError> {
+    tx.query(DUE_SQL, params![until, last.0, last.1, limit], |row| {
+        Ok(DueCopy { digest: digest_at(row, 5)?, blob: Blob::read(row)? })
+    })
+}
+
+/// How many copies are out of service, up to `limit`, and when the longest unchecked one was checked.
+pub fn check_state(tx: &mut Tx<'_>, limit: i64) -> Result<(i64, Option<i64>), MetaError> {
+    let quarantined = tx.opt(
+        "SELECT count(*) FROM (SELECT 1 FROM copies WHERE state = 'quarantined' LIMIT ?1) q",
+        params![limit],
+        |row| row.int(0),
+    )?;
+    let oldest = tx.opt(
+        "SELECT verified_at FROM copies WHERE state IN ('live', 'quarantined') ORDER BY verified_at LIMIT 1",
+        params![],
+        |row| row.int(0),
+    )?;
+    Ok((quarantined.unwrap_or(0), oldest))
 }
 
 /// How long the repository's blob is, if it holds it.

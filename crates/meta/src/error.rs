@@ -27,6 +27,8 @@ pub enum ErrorKind {
     Unavailable,
     /// The disk that the database is on is full. Nothing was kept.
     Full,
+    /// The database's files are not where they were opened.
+    Away,
     /// A row does not hold what it should.
     Corrupt,
     /// Everything else.

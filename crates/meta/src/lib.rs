@@ -36,6 +36,7 @@ pub mod removal;
 pub mod repositories;
 pub mod revoked_tokens;
 pub mod rules;
+pub mod settings;
 pub mod signing_keys;
 pub mod tags;
 pub mod uploads;
@@ -171,6 +172,17 @@ impl Meta {
         match &self.engine {
             Engine::Sqlite(sqlite) => sqlite.point(closure),
             Engine::Postgres(postgres) => postgres.point(closure).await,
+        }
+    }
+
+    /// Whether the database's files are where they were opened. One on a server has none here.
+    pub async fn check_place(&self) -> Result<(), MetaError> {
+        match &self.engine {
+            Engine::Sqlite(sqlite) => {
+                let sqlite = sqlite.clone();
+                blocking(move || sqlite.check_place()).await
+            }
+            Engine::Postgres(_) => Ok(()),
         }
     }
 

@@ -26,6 +26,7 @@ const MIGRATIONS: &[Migration] = &[
         name: "0012_open_uploads",
         sql: include_str!("../migrations/0012_open_uploads.sql"),
     },
+    Migration { name: "0013_settings", sql: include_str!("../migrations/0013_settings.sql") },
 ];
 
 /// Runs the migrations that were not run yet. The caller holds a lock that keeps others out.

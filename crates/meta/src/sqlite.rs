@@ -1,18 +1,20 @@
 //! The embedded database: one thread writes, several connections read.
 
 mod checkpoints;
+mod place;
 mod writer;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rusqlite::Connection;
 use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::{MetaError, RetryCause, Tx, blocking};
 use checkpoints::Checkpoints;
+use place::Place;
 use writer::{Health, Message, Task, Writer};
 
 /// How many lists are read at once; they are short, and there is one disk.
@@ -33,6 +35,7 @@ struct Inner {
     lists: Arc<Semaphore>,
     queue: mpsc::Sender<Message>,
     health: Health,
+    place: Place,
 }
 
 enum Readers {
@@ -46,7 +49,7 @@ impl Sqlite {
     /// Opens the file, or memory where none is named, and starts the writer.
     pub(crate) fn open(path: Option<&Path>) -> Result<Self, MetaError> {
         let mut connection = match path {
-            Some(path) => connect(path, WRITER)?,
+            Some(path) => connect((path, OpenFlags::default()), WRITER)?,
             None => configure(Connection::open_in_memory()?, WRITER)?,
         };
         migrate(&connection)?;
@@ -55,19 +58,22 @@ impl Sqlite {
         let checkpoints = match path {
             Some(path) => {
                 checkpoints::empty_log(&connection, path);
-                let second = connect(path, "PRAGMA cache_size = 0")?;
+                let second = connect((path, existing()), "PRAGMA cache_size = 0")?;
                 Some(Checkpoints::start(second, &mut connection)?)
             }
             None => None,
         };
+        let place = path.map(Place::of).transpose()?.unwrap_or_default();
         let connection = Arc::new(Mutex::new(connection));
         let readers = match path {
             Some(path) => Readers::File { path: path.into(), idle: Mutex::default() },
             None => Readers::Memory(connection.clone()),
         };
-        Writer { connection, checkpoints, health: health.clone() }.start(messages)?;
+        let writer =
+            Writer { connection, checkpoints, health: health.clone(), place: place.clone() };
+        writer.start(messages)?;
         let lists = Arc::new(Semaphore::new(LISTS_AT_ONCE));
-        Ok(Self(Arc::new(Inner { readers, lists, queue, health })))
+        Ok(Self(Arc::new(Inner { readers, lists, queue, health, place })))
     }
 
     pub(crate) async fn write<T, E, F>(&self, closure: F) -> Result<T, E>
@@ -118,7 +124,11 @@ impl Sqlite {
                 let waiting = locked(idle).pop();
                 let connection = match waiting {
                     Some(connection) => connection,
-                    None => connect(path, "PRAGMA query_only = ON; PRAGMA cache_size = -1024")?,
+                    None => {
+                        self.check_place()?;
+                        let settings = "PRAGMA query_only = ON; PRAGMA cache_size = -1024";
+                        connect((path, existing()), settings)?
+                    }
                 };
                 let outcome = work(&connection);
                 let mut idle = locked(idle);
@@ -128,6 +138,10 @@ impl Sqlite {
                 outcome
             }
         }
+    }
+
+    pub(crate) fn check_place(&self) -> Result<(), MetaError> {
+        self.0.place.check()
     }
 
     pub(crate) fn check_health(&self) -> Result<(), MetaError> {
@@ -147,8 +161,13 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn connect(path: &Path, settings: &str) -> Result<Connection, MetaError> {
-    let connection = Connection::open(path)?;
+/// Opens a file that has to be there.
+fn existing() -> OpenFlags {
+    OpenFlags::default() - OpenFlags::SQLITE_OPEN_CREATE
+}
+
+fn connect((path, flags): (&Path, OpenFlags), settings: &str) -> Result<Connection, MetaError> {
+    let connection = Connection::open_with_flags(path, flags)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     configure(connection, settings)
 }

@@ -1,10 +1,12 @@
 //! The commands of `berth`.
 
+mod adopt;
 mod cleanup;
 mod env;
 mod gc;
 mod operator;
 mod owner_key;
+mod scrub;
 mod serve;
 mod token;
 
@@ -37,6 +39,10 @@ enum Command {
     Cleanup(cleanup::Cleanup),
     /// Make a new key for the account that owns everything.
     OwnerKey(owner_key::OwnerKey),
+    /// Read every stored blob, and check that its bytes are right, now.
+    Scrub(scrub::Scrub),
+    /// Take a folder of blobs and a database for each other's, after something was lost or put back.
+    Adopt(adopt::Adopt),
     /// Print what points gcloud at this registry.
     Env(env::Env),
     /// Print a token for a service account.
@@ -111,6 +117,8 @@ pub fn main() -> ExitCode {
         Command::Gc(gc) => gc.run(),
         Command::Cleanup(cleanup) => cleanup.run(),
         Command::OwnerKey(owner_key) => owner_key.run(),
+        Command::Scrub(scrub) => scrub.run(),
+        Command::Adopt(adopt) => adopt.run(),
         Command::Env(env) => env.run(),
         Command::Token(token) => token.run(),
     };

@@ -62,6 +62,7 @@ pub const KEYS: &[&str] = &[
     "gc.upload_expiry",
     "cleanup.interval",
     "blobs.verify_after",
+    "blobs.scrub_rate",
     "new_repositories.sparse",
     "new_repositories.on_push",
     "notifications",

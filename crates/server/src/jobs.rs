@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use engine::GcMode;
+use engine::{GcMode, ScrubScope};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -19,6 +19,9 @@ const COUNT_EVERY: Duration = Duration::from_secs(30);
 
 /// How often it is looked whether another process changed who may do what, or took tokens back.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether copies are due to be checked.
+const SCRUB_EVERY: Duration = Duration::from_secs(60);
 
 /// How often the certificate's files are looked at.
 const RENEW_EVERY: Duration = Duration::from_secs(2);
@@ -78,8 +81,29 @@ pub(crate) fn start(
             clean(&cleaning, cleanup_every, &ticks.stop).await;
         }
     });
+    start_checks(app, config, stop, &mut jobs);
     notifications::start((app, receivers), stop, &mut jobs);
     jobs
+}
+
+/// Starts what looks after the stores and the copies in them.
+fn start_checks(app: &App, config: &Config, stop: &watch::Receiver<bool>, jobs: &mut JoinSet<()>) {
+    let (watching, mut ticks) = (app.clone(), Ticks::new(LOOK_EVERY, stop));
+    jobs.spawn(async move {
+        while ticks.next().await {
+            let _ = watching.engine.look_at_stores().await;
+            watching.metrics.set_stores(watching.engine.stores_present());
+        }
+    });
+    let (scrubbing, mut ticks) = (app.clone(), Ticks::new(SCRUB_EVERY, stop));
+    let rate = config.blobs.scrub_rate.get() as u64;
+    jobs.spawn(async move {
+        count_copies(&scrubbing).await;
+        while ticks.next().await {
+            scrub(&scrubbing, rate, &ticks.stop).await;
+            count_copies(&scrubbing).await;
+        }
+    });
 }
 
 /// When a job is due, until it is to stop.
@@ -141,6 +165,25 @@ async fn collect(app: &App, stop: &watch::Receiver<bool>) {
         Err(error) => tracing::warn!(%error, "collection stopped and will be repeated: {error}"),
     }
     forget_notifications(app, stop).await;
+}
+
+/// Checks the copies that are due.
+async fn scrub(app: &App, rate: u64, stop: &watch::Receiver<bool>) {
+    if rate == 0 {
+        return;
+    }
+    let scrubbed = app.engine.scrub(ScrubScope::Due, rate, |_| unless_stopped(stop));
+    if let Err(error) = scrubbed.await {
+        tracing::warn!(%error, "the scrub stopped and will go on: {error}");
+    }
+}
+
+/// Sets the gauges of what is known of all copies.
+async fn count_copies(app: &App) {
+    match app.engine.check_state().await {
+        Ok((quarantined, oldest)) => app.metrics.set_copies(quarantined, oldest),
+        Err(error) => tracing::debug!(%error, "copies could not be counted: {error}"),
+    }
 }
 
 /// Forgets messages that nobody took in time.

@@ -16,3 +16,4 @@ pub mod layer;
 pub mod listen;
 mod notifications;
 pub mod run;
+mod stores;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use axum::Router;
-use blob::{BlobStore, DiskStore, MemoryStore};
+use blob::{BlobStore, MemoryStore};
 use engine::{Clock, Engine, EngineError};
 use meta::{Database, Meta};
 use model::host::Domains;
@@ -38,6 +38,7 @@ use crate::layer::whole::Bodies;
 use crate::listen::tls::Tls;
 use crate::listen::{self, Served, Whose};
 use crate::notifications::Receiver;
+use crate::stores;
 
 /// What a server is started with.
 pub struct Setup {
@@ -246,23 +247,13 @@ async fn open_stores(
         let master = Master::in_memory();
         return Ok(Stores { data: None, meta, blobs: Arc::new(MemoryStore::default()), master });
     }
-    let postgres = match config.database.as_str() {
-        "sqlite" => None,
-        url if url.starts_with("postgres://") || url.starts_with("postgresql://") => Some(url),
-        _ => bail!("database must be sqlite, or a URL that begins with postgres://"),
-    };
+    let postgres = stores::postgres_url(config)?;
     let sharing = if postgres.is_some() { Sharing::Shared } else { Sharing::Alone };
     let data = DataFolder::open(&config.data, sharing)?;
-    let database = match postgres {
-        Some(url) => Database::Postgres(url.to_owned()),
-        None => Database::SqliteFile(data.database()),
-    };
-    // The URL may hold a password: the error says what is wrong, not where.
-    let meta = Meta::open(database).await.context("cannot open the database")?;
+    stores::check_database(&data, postgres)?;
+    let meta = stores::open_database(&data, postgres).await?;
+    let blobs = Arc::new(stores::open_blobs(&meta, data.path()).await?);
     let master = Master::of(&data, &meta, clock, otherwise).await?;
-    let path = data.path().to_owned();
-    let blobs = tokio::task::spawn_blocking(move || DiskStore::open(&path)).await?;
-    let blobs = Arc::new(blobs.context("cannot open the blob store")?);
     Ok(Stores { data: Some(data), meta, blobs, master })
 }
 

@@ -9,10 +9,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream;
 use model::digest::{Algorithm, Digest, Hasher};
-use rustix::fs::{Advice, fadvise};
+use rustix::fs::{Advice, fadvise, fstat};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
-use super::{Folder, stamp};
+use super::{Folder, measured, stamp};
 use crate::hashing::blocking;
 use crate::{BlobError, BlobReader, BlobStream, Stamp};
 
@@ -72,6 +72,18 @@ impl FileReader {
         Ok(Self { file, folder, size, stamp })
     }
 
+    /// Whether the file is as it was when it was opened. That its name was removed meanwhile does not count.
+    fn check_unchanged(&self) -> Result<(), BlobError> {
+        let stat = fstat(&self.file)?;
+        let (size, now) = measured(&stat);
+        let same = if stat.st_nlink == 0 {
+            now.mtime_ns == self.stamp.mtime_ns
+        } else {
+            now == self.stamp
+        };
+        if same && size == self.size { Ok(()) } else { Err(BlobError::Changed) }
+    }
+
     /// The next frame at `start`, of at most `left` bytes.
     async fn frame(self: &Arc<Self>, start: u64, left: u64) -> Result<Bytes, BlobError> {
         let wanted = usize::try_from(left).map_or(FRAME, |left| left.min(FRAME));
@@ -109,6 +121,10 @@ impl BlobReader for FileReader {
         self.stamp
     }
 
+    fn forget_cached(&self) {
+        let _ = fadvise(&self.file, 0, None, Advice::DontNeed);
+    }
+
     fn stream(self: Arc<Self>, start: u64, length: u64) -> BlobStream {
         let end = start.saturating_add(length).min(self.size);
         if length > FRAME as u64 {
@@ -120,6 +136,9 @@ impl BlobReader for FileReader {
             }
             let bytes = this.frame(at, end - at).await?;
             let next = at + bytes.len() as u64;
+            if next >= end {
+                this.check_unchanged()?;
+            }
             Ok(Some((bytes, (this, next))))
         }))
     }
@@ -152,7 +171,10 @@ impl BlobReader for FileReader {
     async fn read_all(&self) -> Result<Bytes, BlobError> {
         let length = usize::try_from(self.size).map_err(|_| BlobError::Full)?;
         let mut bytes = vec![0; length];
-        self.file.read_exact_at(&mut bytes, 0).map_err(|_| BlobError::Corrupt)?;
+        self.file.read_exact_at(&mut bytes, 0).map_err(|error| match error.kind() {
+            std::io::ErrorKind::UnexpectedEof => BlobError::Corrupt,
+            _ => error.into(),
+        })?;
         Ok(bytes.into())
     }
 }

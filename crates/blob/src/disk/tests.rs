@@ -4,7 +4,7 @@ use bytes::Bytes;
 use model::digest::{Algorithm, Digest};
 
 use super::*;
-use crate::{Batch, Checkpoint, UploadBudget};
+use crate::{Batch, Blame, Checkpoint, UploadBudget};
 
 fn store() -> (tempfile::TempDir, DiskStore) {
     let data = tempfile::tempdir().expect("a temporary folder");
@@ -51,12 +51,107 @@ async fn attack_63_planted_links_are_refused() {
     assert_eq!(std::fs::read(&secret).expect("there"), b"secret");
 }
 
+/// Opening it must not wait for a writer of a FIFO either.
 #[tokio::test]
-async fn a_folder_in_the_place_of_a_copy_is_refused() {
+async fn what_is_no_file_in_the_place_of_a_copy_is_refused_and_removed() {
+    use std::os::unix::net::UnixListener;
     let (data, store) = store();
-    std::fs::create_dir(data.path().join("blobs/4c").join("4c".repeat(16))).expect("writable");
     let id = CopyId::from([0x4c; 16]);
-    assert!(matches!(store.open(id).await, Err(BlobError::NotAFile)));
+    let path = data.path().join("blobs/4c").join("4c".repeat(16));
+    let fifo = |path: &std::path::Path| {
+        fs::mknodat(fs::CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("writable");
+    };
+    let plants: [&dyn Fn(&std::path::Path); 3] =
+        [&|path| std::fs::create_dir(path).expect("writable"), &fifo, &|path| {
+            drop(UnixListener::bind(path).expect("writable"))
+        }];
+    for plant in plants {
+        plant(&path);
+        let opened = store.open(id).await.err().expect("no file");
+        assert_eq!(opened.blame(), Blame::Unreadable, "{opened:?}");
+        store.delete(id).await.expect("it is in the way");
+        assert!(!path.exists());
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_changes_while_it_is_read_does_not_come_to_its_end() {
+    use futures_util::StreamExt;
+    let (data, store) = store();
+    let id = CopyId::from([0x8a; 16]);
+    write(&store, id, b"some content").await;
+    let path = data.path().join("blobs/8a").join("8a".repeat(16));
+    for (start, length) in [(0, 12), (3, 2)] {
+        let reader = store.open(id).await.expect("there");
+        std::fs::write(&path, "s0me c0ntent").expect("writable");
+        let frames: Vec<_> = reader.stream(start, length).collect().await;
+        assert!(matches!(frames[..], [Err(BlobError::Changed)]), "{frames:?}");
+    }
+    let reader = store.open(id).await.expect("there");
+    store.delete(id).await.expect("there");
+    let frames: Vec<_> = reader.stream(0, 12).collect().await;
+    assert!(matches!(frames[..], [Ok(_)]), "only its name is gone: {frames:?}");
+}
+
+/// Writes go on when the folder is back, or one with the same id: a file system that was mounted once more.
+#[tokio::test]
+async fn a_folder_that_is_not_in_its_place_takes_nothing() {
+    let (data, store) = store();
+    store.set_store_id(&StoreId::from([7; 16])).await.expect("writable");
+    let (first, second) = (CopyId::from([0x9b; 16]), CopyId::from([0x9c; 16]));
+    write(&store, first, b"before").await;
+    let claim = store.claim(second).await.expect("free");
+    let writer = claim.open(Algorithm::Sha256, &Checkpoint::default()).await.expect("new");
+    let (at, moved) = (data.path().join("blobs"), data.path().join("elsewhere"));
+    std::fs::rename(&at, &moved).expect("ours");
+
+    let lost = writer.finish(&Digest::of(b"")).await;
+    assert!(matches!(lost, Err(crate::FinishError::Blob(BlobError::Away(_)))), "{lost:?}");
+    let away = |checked: Result<(), BlobError>| matches!(checked, Err(BlobError::Away(_)));
+    assert!(away(store.check_place().await));
+    assert!(away(store.claim(second).await.map(drop)));
+    assert!(away(store.delete(CopyId::from([0x9d; 16])).await), "nobody knows whether it is gone");
+    assert!(store.healthy() && store.open(first).await.is_ok(), "what is open is read");
+
+    let other = DiskStore::open(data.path()).expect("an empty one");
+    assert!(away(store.check_place().await), "it has no id");
+    other.set_store_id(&StoreId::from([8; 16])).await.expect("writable");
+    assert!(away(store.check_place().await), "it has another id");
+    other.set_store_id(&StoreId::from([7; 16])).await.expect("writable");
+    store.check_place().await.expect("a folder with this id");
+    assert!(matches!(store.open(first).await, Err(BlobError::NotFound)), "it is the other folder");
+    std::fs::remove_dir_all(&at).expect("ours");
+    std::fs::rename(&moved, &at).expect("ours");
+    drop(store.claim(second).await.expect("it is back"));
+    assert!(store.open(first).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_folder_of_copies_that_is_gone_is_made_anew() {
+    let (data, store) = store();
+    let (lost, new) = (CopyId::from([0xac; 16]), CopyId::from([0xac; 16]));
+    write(&store, lost, b"content").await;
+    std::fs::remove_dir_all(data.path().join("blobs/ac")).expect("ours");
+    assert!(matches!(store.claim(new).await.err(), Some(BlobError::NotFound)), "whose is it?");
+    store.set_store_id(&StoreId::from([5; 16])).await.expect("writable");
+    assert!(matches!(store.open(lost).await, Err(BlobError::NotFound)));
+    write(&store, new, b"again").await;
+    assert!(store.open(new).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_folder_is_looked_at_before_anything_is_made() {
+    let data = tempfile::tempdir().expect("a temporary folder");
+    let look = || Found::look(data.path()).expect("readable");
+    assert_eq!(look(), Found { id: None, has_copies: false });
+    assert!(!data.path().join("blobs").exists());
+    let store = DiskStore::open(data.path()).expect("writable");
+    assert_eq!(look(), Found { id: None, has_copies: false });
+    let id = StoreId::from([3; 16]);
+    store.set_store_id(&id).await.expect("writable");
+    assert_eq!(look(), Found { id: Some(id), has_copies: false });
+    write(&store, CopyId::from([0x11; 16]), b"content").await;
+    assert_eq!(look(), Found { id: Some(id), has_copies: true });
 }
 
 /// No row would name it, and start-up scans nothing.

@@ -6,6 +6,7 @@ use std::io::IoSlice;
 use std::num::NonZero;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -13,7 +14,8 @@ use model::digest::{Algorithm, Digest, Hasher};
 use rustix::fs::{self, Advice};
 use rustix::io::Errno;
 
-use super::{Folder, stamp};
+use super::place::Root;
+use super::{Folder, open_shard, remove_unused, stamp};
 use crate::hashing::{self, blocking};
 use crate::lane::{Lane, Worker};
 use crate::{Batch, BlobError, BlobWriter, Checkpoint, Claim, CopyId, FinishError, Held, Stored};
@@ -24,6 +26,7 @@ const WRITE_BEHIND: u64 = 8 << 20;
 /// The lock on a copy's file.
 pub(super) struct FileClaim {
     folder: Arc<Folder>,
+    root: Arc<Root>,
     id: CopyId,
     file: Arc<File>,
     /// Whether the file was made to be locked, and nobody wrote to it yet.
@@ -34,7 +37,7 @@ pub(super) struct FileClaim {
 impl Drop for FileClaim {
     fn drop(&mut self) {
         if self.new {
-            self.folder.remove_unused(self.id, &self.file);
+            remove_unused(&self.root, self.id, &self.file);
         }
     }
 }
@@ -56,8 +59,9 @@ impl Claim for FileClaim {
 impl FileClaim {
     /// Claims a copy, unless somebody else has it.
     pub(super) fn take(folder: Arc<Folder>, id: CopyId) -> Result<Self, BlobError> {
-        let (file, new) = folder.lock(id)?;
-        Ok(Self { folder, id, file: Arc::new(file), new })
+        let root = folder.root();
+        let (file, new) = folder.lock(&root, id)?;
+        Ok(Self { folder, root, id, file: Arc::new(file), new })
     }
 
     fn open_at(
@@ -65,7 +69,8 @@ impl FileClaim {
         algorithm: Algorithm,
         from: &Checkpoint,
     ) -> Result<(Hasher, Output), BlobError> {
-        let (folder, id, file) = (self.folder.clone(), self.id, self.file.clone());
+        let (folder, root) = (self.folder.clone(), self.root.clone());
+        let (id, file) = (self.id, self.file.clone());
         let length = fs::fstat(&file)?.st_size as u64;
         if length < from.offset {
             return Err(BlobError::Lost);
@@ -77,7 +82,7 @@ impl FileClaim {
             hashing::resume(algorithm, &from.state, |take| read_through(&file, from.offset, take))?;
         self.new = false;
         let (offset, behind, durable) = (from.offset, from.offset, from.offset);
-        Ok((hasher, Output { folder, id, file, offset, behind, durable }))
+        Ok((hasher, Output { folder, root, id, file, offset, behind, durable }))
     }
 }
 
@@ -106,6 +111,7 @@ impl Worker for Hasher {
 /// A file that is written to, and what is known of it. The lock is the file's: it goes where the file goes.
 struct Output {
     folder: Arc<Folder>,
+    root: Arc<Root>,
     id: CopyId,
     file: Arc<File>,
     offset: u64,
@@ -139,7 +145,9 @@ impl Output {
             Err(full @ (Errno::NOSPC | Errno::DQUOT)) => return Err(self.freed(full.into())),
             synced => self.folder.synced(synced)?,
         }
-        self.folder.sync_folder(self.id)
+        self.folder.synced(fs::fsync(open_shard(&self.root, self.id)?))?;
+        // What went into a folder that is no longer at its place is not where the next reader looks.
+        self.root.is_in_place().inspect_err(|_| self.folder.away.store(true, Ordering::Relaxed))
     }
 
     /// Gives back what found no room, so that others do. The upload cannot go on.

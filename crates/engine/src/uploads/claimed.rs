@@ -130,6 +130,8 @@ impl RepoAccess<Push> {
             | BlobError::Busy
             | BlobError::Corrupt
             | BlobError::TooManyFiles
+            | BlobError::Changed
+            | BlobError::Away(_)
             | BlobError::Io(_) => {}
         }
         error.into()

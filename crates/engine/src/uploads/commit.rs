@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use blob::{Held, Stored};
-use meta::blobs::Landed;
 use meta::uploads::{self, Upload};
 use meta::{Tx, blobs, gc_queue, usage, versions};
 use model::digest::Digest;
@@ -56,10 +55,8 @@ pub(super) fn commit(
         ctime_ns: stored.stamp.ctime_ns,
         now: times.now,
     };
-    match blobs::make_live(tx, &finished)? {
-        Landed::Live { replaced: Some(bad) } => gc::trash_former(tx, &bad, times.trash_due)?,
-        Landed::Live { replaced: None } => {}
-        Landed::Superfluous => gc::trash_unfinished(tx, &copy, times.trash_due)?,
+    if let Some(former) = blobs::make_live(tx, &finished)? {
+        gc::trash_former(tx, &former, times.trash_due)?;
     }
     link(tx, at, (digest, size), (times.now, times.review_after))
 }

@@ -4,7 +4,8 @@ use std::ops::ControlFlow;
 
 use blob::BlobError;
 use blob::faulty::Step;
-use engine::{EngineError, GcMode, Pull, Push};
+use engine::{CheckCounts, EngineError, GcMode, Pull, Push};
+use futures_util::StreamExt;
 use model::digest::Digest;
 
 use crate::registry::{Registry, body, started};
@@ -129,6 +130,73 @@ async fn a_store_that_takes_no_writes_ends_no_session() {
     let failed = access.append(&upload, None, body(b" and more")).await;
     assert!(matches!(failed, Err(EngineError::Unavailable(_))), "{failed:?}");
     assert_eq!(access.upload_progress(&upload).await.expect("a session").offset, 8);
+}
+
+/// A bad sector is the copy's fault: it is out of service until it can be read, or is pushed again.
+#[tokio::test]
+async fn what_cannot_be_read_is_set_aside_and_comes_back() {
+    for step in [Step::Open, Step::Read] {
+        let registry = Registry::new().await;
+        let digest = registry.push_blob(b"content").await;
+        let fail = |times: usize| {
+            let eio = || BlobError::Io(std::io::Error::from_raw_os_error(5));
+            (0..times).for_each(|_| registry.faults.add(step, 0, eio));
+        };
+        // What opens is looked for once more.
+        fail(if step == Step::Open { 2 } else { 1 });
+        let access = registry.open::<Pull>().await;
+        match access.blob(&digest).await {
+            Ok(blob) => {
+                let frames: Vec<_> = blob.whole().collect().await;
+                assert!(matches!(frames[..], [Err(BlobError::Io(_))]), "{frames:?}");
+            }
+            Err(error) => assert!(matches!(error, EngineError::BlobUnknown(_)), "{error:?}"),
+        }
+        fail(1);
+        let unknown = access.stat_blob(&digest).await;
+        assert!(matches!(unknown, Err(EngineError::BlobUnknown(_))), "{step:?}: {unknown:?}");
+        access.stat_blob(&digest).await.expect("it can be read again");
+        assert_eq!(registry.read(&digest).await, b"content");
+        let counts = registry.engine.check_counts();
+        assert_eq!((counts.unreadable, counts.restored), (1, 1), "{step:?}");
+
+        fail(if step == Step::Open { 2 } else { 1 });
+        if let Ok(blob) = access.blob(&digest).await {
+            drop(blob.whole().collect::<Vec<_>>().await);
+        }
+        registry.push_blob(b"content").await;
+        assert_eq!(registry.read(&digest).await, b"content");
+        assert_eq!(registry.collect().await, 1, "the one that could not be read");
+    }
+}
+
+/// A process that has run out of descriptors knows nothing of any copy.
+#[tokio::test]
+async fn what_the_machine_could_not_do_is_no_fault_of_the_copy() {
+    let registry = Registry::new().await;
+    let digest = registry.push_blob(b"content").await;
+    let emfile = || BlobError::Io(std::io::Error::from_raw_os_error(24));
+    registry.faults.add(Step::Open, 0, emfile);
+    let failed = registry.open::<Pull>().await.blob(&digest).await.err();
+    assert!(matches!(failed, Some(EngineError::Internal(_))), "{failed:?}");
+    assert_eq!(registry.read(&digest).await, b"content");
+    assert_eq!(registry.engine.check_counts(), CheckCounts::default());
+}
+
+/// Where the store is not itself, what it does not have may be where it was.
+#[tokio::test]
+async fn what_a_store_that_is_away_does_not_have_is_not_set_aside() {
+    let registry = Registry::new().await;
+    let digest = registry.push_blob(b"content").await;
+    registry.faults.add(Step::Open, 0, || BlobError::NotFound);
+    registry.faults.add(Step::CheckPlace, 0, || BlobError::Away("elsewhere".to_owned()));
+    let access = registry.open::<Pull>().await;
+    let failed = access.stat_blob(&digest).await;
+    assert!(matches!(failed, Err(EngineError::StoreAway(_))), "{failed:?}");
+    // What is missing is looked for twice.
+    registry.faults.add(Step::Open, 0, || BlobError::NotFound);
+    access.stat_blob(&digest).await.expect("it is there");
+    assert_eq!(registry.engine.check_counts().missing, 0);
 }
 
 #[tokio::test]

@@ -11,11 +11,17 @@ use model::digest::Digest;
 
 use crate::registry::{Registry, begin, started};
 
+/// The next copy that is opened is missing, and is however often it is looked for.
+fn lose(registry: &Registry) {
+    const LOOKS: u32 = 3;
+    (0..LOOKS).for_each(|_| registry.faults.add(Step::Open, 0, || BlobError::NotFound));
+}
+
 #[tokio::test]
 async fn a_bad_copy_goes_when_a_sound_one_replaces_it() {
     let registry = Registry::new().await;
     let digest = registry.push_blob(b"content").await;
-    registry.faults.add(Step::Open, 0, || BlobError::NotFound);
+    lose(&registry);
     let bad = registry.open::<Pull>().await.blob(&digest).await;
     assert!(matches!(bad.err(), Some(EngineError::BlobUnknown(_))));
     assert_eq!(registry.collect().await, 0, "it is all there is of the blob");
@@ -28,7 +34,7 @@ async fn a_bad_copy_goes_when_a_sound_one_replaces_it() {
 async fn a_bad_copy_goes_with_its_blob() {
     let registry = Registry::with(|settings| settings.gc_grace = Duration::ZERO).await;
     let digest = registry.push_blob(b"content").await;
-    registry.faults.add(Step::Open, 0, || BlobError::NotFound);
+    lose(&registry);
     registry.open::<Pull>().await.blob(&digest).await.err().expect("quarantined");
     assert_eq!(registry.collect().await, 1);
 }

@@ -6,4 +6,5 @@ mod delete;
 mod faults;
 mod gc;
 mod registry;
+mod scrub;
 mod uploads;

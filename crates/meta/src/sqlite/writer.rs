@@ -11,6 +11,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::checkpoints::Checkpoints;
+use super::place::Place;
 use super::{QUEUE, locked};
 use crate::{ErrorKind, MetaError, Tx};
 
@@ -92,6 +93,7 @@ pub(super) struct Writer {
     pub(super) connection: Arc<Mutex<Connection>>,
     pub(super) checkpoints: Option<Checkpoints>,
     pub(super) health: Health,
+    pub(super) place: Place,
 }
 
 impl Writer {
@@ -125,7 +127,7 @@ impl Writer {
         let connection = locked(&self.connection);
         let mut batch = Batch { connection: &connection, done: Vec::new() };
         let mut next = Some(first);
-        let mut committed = self.health.check().and_then(|()| {
+        let mut committed = self.health.check().and_then(|()| self.place.check()).and_then(|()| {
             batch.begin()?;
             while let Some(job) = next.take() {
                 batch.run(job)?;
@@ -155,6 +157,7 @@ impl Writer {
         } else if let Some(checkpoints) = &self.checkpoints {
             checkpoints.committed(batch.done.len());
         }
+        let committed = committed.and_then(|()| self.place.check().map_err(gone_meanwhile));
         for job in batch.done {
             job.finish(committed.as_ref().err().cloned());
         }
@@ -172,9 +175,14 @@ impl Writer {
 }
 
 /// Whether SQLite has certainly kept nothing of what failed so. Where the disk is full, it is the commit's own
-/// mark that could not be written.
+/// mark that could not be written; where the files are elsewhere, nothing was begun.
 fn is_undone(error: &MetaError) -> bool {
-    matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Full)
+    matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Full | ErrorKind::Away)
+}
+
+/// What was committed may be in a file that nobody finds again.
+fn gone_meanwhile(away: MetaError) -> MetaError {
+    MetaError::new(ErrorKind::Lost, format!("the outcome of a commit is unknown: {away}"))
 }
 
 struct Batch<'c> {

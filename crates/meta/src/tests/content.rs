@@ -3,7 +3,6 @@
 use model::digest::Digest;
 
 use super::{NOW, TestDatabase, add_blob, on_each, place};
-use crate::blobs::Landed;
 use crate::uploads::{Owner, Upload};
 use crate::{ErrorKind, Id, Tx, blobs, uploads};
 
@@ -17,20 +16,25 @@ on_each! {
             let found = blobs::find(tx, &repository, &digest)?.expect("linked");
             assert_eq!(found, blobs::Blob { copy_id: copy, size, mtime_ns: 1, ctime_ns: 2, verified_at: NOW });
             assert_eq!(blobs::size_in(tx, &repository, &digest)?, Some(size));
-            // A second copy of live bytes is not wanted.
+            // One that went bad is found to be so, and comes back when it was right after all.
+            assert_eq!(blobs::set_verified(tx, &copy, (5, 6), NOW + 1)?, 1);
+            assert_eq!(blobs::quarantine(tx, &copy, NOW + 2)?, 1);
+            assert_eq!(blobs::find(tx, &repository, &digest)?, None);
+            let bad = blobs::Blob { mtime_ns: 5, ctime_ns: 6, verified_at: NOW + 2, ..found };
+            assert_eq!(blobs::find_quarantined(tx, &repository, &digest)?, Some(bad));
+            assert_eq!(blobs::set_looked_at(tx, &copy, NOW + 3)?, 1);
+            assert_eq!(blobs::set_verified(tx, &copy, (5, 6), NOW + 4)?, 1);
+            assert_eq!(blobs::find(tx, &repository, &digest)?.expect("right").verified_at, NOW + 4);
+            assert_eq!((blobs::set_looked_at(tx, &copy, NOW)?, blobs::find_quarantined(tx, &repository, &digest)?), (0, None));
+            // The newest copy is the one that was hashed last, whatever the other one is.
             let second = Id::new();
             blobs::insert_copy(tx, &second, NOW)?;
             let finished = blobs::Finished { id: &second, digest: &digest, size, mtime_ns: 3, ctime_ns: 4, now: NOW };
-            assert_eq!(blobs::make_live(tx, &finished)?, Landed::Superfluous);
+            assert_eq!(blobs::make_live(tx, &finished)?, Some(copy));
             assert!(!blobs::link(tx, &repository, (&digest, size), NOW)?);
-            // It replaces one that went bad.
-            assert_eq!(blobs::set_verified(tx, &copy, (5, 6), NOW + 1)?, 1);
-            assert_eq!(blobs::quarantine(tx, &copy)?, 1);
-            assert_eq!(blobs::find(tx, &repository, &digest)?, None);
-            assert_eq!(blobs::set_verified(tx, &copy, (5, 6), NOW + 1)?, 0);
-            assert_eq!(blobs::make_live(tx, &finished)?, Landed::Live { replaced: Some(copy) });
-            assert_eq!(blobs::find(tx, &repository, &digest)?.expect("sound again").copy_id, second);
-            assert_eq!(blobs::copy_state(tx, &copy)?.as_deref(), Some("quarantined"));
+            assert_eq!(blobs::find(tx, &repository, &digest)?.expect("sound").copy_id, second);
+            assert_eq!(blobs::copy_state(tx, &copy)?.as_deref(), Some("live"));
+            assert_eq!(blobs::set_verified(tx, &copy, (5, 6), NOW)?, 0, "it is no blob's any more");
             assert_eq!(blobs::trash_former(tx, &copy)?, 1);
             assert_eq!(blobs::delete_copy(tx, &copy)?, 1);
             assert_eq!(blobs::copy_state(tx, &copy)?, None);
@@ -48,10 +52,10 @@ on_each! {
             assert_eq!(state(tx, &live)?, "live");
             let unfinished = Id::new();
             blobs::insert_copy(tx, &unfinished, NOW)?;
-            assert_eq!((blobs::trash_former(tx, &unfinished)?, blobs::quarantine(tx, &unfinished)?), (0, 0));
+            assert_eq!((blobs::trash_former(tx, &unfinished)?, blobs::quarantine(tx, &unfinished, NOW)?), (0, 0));
             assert_eq!(blobs::trash_unfinished(tx, &unfinished)?, 1);
             assert_eq!(blobs::trash_unfinished(tx, &unfinished)?, 0);
-            assert_eq!((blobs::trash_former(tx, &unfinished)?, blobs::quarantine(tx, &unfinished)?), (0, 0));
+            assert_eq!((blobs::trash_former(tx, &unfinished)?, blobs::quarantine(tx, &unfinished, NOW)?), (0, 0));
             assert_eq!(state(tx, &unfinished)?, "trash");
             Ok(())
         }).await;

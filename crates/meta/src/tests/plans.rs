@@ -2,8 +2,8 @@
 
 use super::{NOW, TestDatabase, add_manifest, on_each, place};
 use crate::{
-    Database, Id, Param, attachments, cleanups, complete_list, files, gc_queue, images, operations,
-    outbox, packages, revoked_tokens, rules, tags, uploads, versions,
+    Database, Id, Param, attachments, blobs, cleanups, complete_list, files, gc_queue, images,
+    operations, outbox, packages, revoked_tokens, rules, tags, uploads, versions,
 };
 
 async fn check(db: &TestDatabase, sql: &'static str, params: &[Param<'static>]) {
@@ -83,6 +83,7 @@ on_each! {
         check(db, rules::LIST_SQL, &[id, text, limit]).await;
         check(db, rules::OF_SQL, &[id, text, text]).await;
         check(db, uploads::OPEN_SQL, &[id, text, limit]).await;
+        check(db, blobs::DUE_SQL, &[limit, limit, id, limit]).await;
         check(db, gc_queue::DUE_SQL, &[limit, limit, text, text, limit]).await;
     }
 }

@@ -4,6 +4,7 @@
 
 mod cleanup;
 mod owner_key;
+mod scrub;
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -20,6 +21,7 @@ use tokio::sync::{mpsc, watch};
 
 pub use cleanup::{CleanedUp, CleanedVersion};
 pub use owner_key::OwnerKey;
+pub use scrub::Scrubbed;
 
 use super::App;
 use crate::jobs::unless_stopped;
@@ -45,6 +47,11 @@ pub enum Command {
     OwnerKey {
         /// Where clients reach the server, where the server does not know it.
         url: Option<String>,
+    },
+    /// Read every copy, and check that its bytes are right.
+    Scrub {
+        /// How many bytes a second are read; 0 is as fast as it can.
+        rate: u64,
     },
 }
 
@@ -134,6 +141,7 @@ async fn answer(stream: UnixStream, app: App, stop: watch::Receiver<bool>) {
             };
             let _ = send(&mut write, &line).await;
         }
+        Ok(Command::Scrub { rate }) => scrub::answer(&mut write, (app, stop), rate).await,
         Err(error) => {
             let problem = format!("this server does not know the command: {error}");
             let _ = send(&mut write, &Line::<()>::Error(problem)).await;

@@ -42,5 +42,6 @@ pub async fn ready(State(app): State<App>) -> Response {
 /// Everything that is counted, in the OpenMetrics text format.
 pub async fn metrics(State(app): State<App>) -> Response {
     const TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    app.metrics.set_checks(&app.engine.check_counts());
     ([(CONTENT_TYPE, TYPE)], app.metrics.encode()).into_response()
 }

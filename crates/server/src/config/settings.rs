@@ -199,8 +199,10 @@ pub struct Cleanup {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Blobs {
-    /// After how long a blob is hashed again while it is read.
+    /// After how long a blob is hashed again: by the scrub, or while it is read.
     pub verify_after: Span,
+    /// How many bytes a second the scrub reads; none: it does not run by itself.
+    pub scrub_rate: Bytes,
 }
 
 /// Repositories that appear on push.
@@ -307,7 +309,7 @@ impl Default for Config {
             limits: Limits::default(),
             gc: Gc::default(),
             cleanup: Cleanup { interval: Span::seconds(3600) },
-            blobs: Blobs { verify_after: Span::days(7) },
+            blobs: Blobs { verify_after: Span::days(7), scrub_rate: Bytes::mebibytes(16) },
             new_repositories: NewRepositories::default(),
             notifications: Vec::new(),
             egress: Egress::default(),

@@ -1,6 +1,7 @@
 //! What is counted, for `/metrics`.
 
 mod capacity;
+mod copies;
 mod process;
 
 use std::path::Path;
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use engine::{Capacity, LatencyObserver, TransactionKind};
+use engine::{Capacity, CheckCounts, LatencyObserver, TransactionKind};
 use http::StatusCode;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -20,6 +21,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use capacity::CapacityGauges;
+use copies::CopyFigures;
 use process::ProcessCollector;
 
 /// The counters. Cheap to clone; every clone counts into the same ones.
@@ -38,6 +40,7 @@ struct Inner {
     collected: Counter<u64, AtomicU64>,
     collected_bytes: Counter<u64, AtomicU64>,
     capacity: CapacityGauges,
+    copies: CopyFigures,
     transactions: Family<TransactionLabel, Histogram>,
     certificate_expiry: Family<CertificateLabel, Gauge>,
     audit_dropped: Counter<u64, AtomicU64>,
@@ -131,6 +134,7 @@ impl Default for Metrics {
             collected: Counter::default(),
             collected_bytes: Counter::default(),
             capacity: CapacityGauges::default(),
+            copies: CopyFigures::default(),
             transactions: Family::new_with_constructor(|| {
                 Histogram::new([
                     0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 10.0,
@@ -183,6 +187,7 @@ impl Default for Metrics {
             inner.collected_bytes.clone(),
         );
         inner.capacity.register(registry);
+        inner.copies.register(registry);
         registry.register_with_unit(
             "database_transaction_duration",
             "How long transactions took, with the time that they waited for their turn",
@@ -270,6 +275,21 @@ impl Metrics {
     /// Sets the gauges of what the registry holds and what waits.
     pub fn set_capacity(&self, capacity: &Capacity) {
         self.0.capacity.set(capacity);
+    }
+
+    /// Sets whether the database and the folder of blobs are where they belong.
+    pub fn set_stores(&self, is_present: bool) {
+        self.0.copies.set_present(is_present);
+    }
+
+    /// Sets how many copies are out of service, and when the longest unchecked one was checked.
+    pub fn set_copies(&self, quarantined: i64, oldest: Option<i64>) {
+        self.0.copies.set_state(quarantined, oldest);
+    }
+
+    /// Sets what this process has found copies to be.
+    pub fn set_checks(&self, counts: &CheckCounts) {
+        self.0.copies.set_counts(counts);
     }
 
     /// Returns what the database tells of its transactions.

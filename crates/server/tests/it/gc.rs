@@ -12,7 +12,7 @@ use crate::util::{Accounts, Image, TestServer, digest_of, on_both};
 const IMAGE: &str = "p/r1/image";
 
 /// Says a command on the socket and answers the last line.
-async fn command(server: &TestServer, command: Value) -> Value {
+pub(crate) async fn command(server: &TestServer, command: Value) -> Value {
     answers(server, command).await.pop().expect("an answer")
 }
 

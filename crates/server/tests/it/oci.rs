@@ -3,6 +3,7 @@
 mod blobs;
 mod complete;
 mod conditions;
+mod copies;
 mod held_content;
 mod index_of_blobs;
 mod lists;

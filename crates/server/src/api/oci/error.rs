@@ -368,6 +368,7 @@ impl From<EngineError> for OciError {
             EngineError::StorageFull => disk_full(&message),
             EngineError::Database(error) => database(error.kind(), &message),
             EngineError::Unavailable(_) => unavailable(&message),
+            EngineError::StoreAway(_) => store_away(&message),
             EngineError::Internal(_) => internal(&message),
         }
     }
@@ -386,6 +387,7 @@ fn database(kind: ErrorKind, message: &str) -> OciError {
     match kind {
         ErrorKind::Unavailable | ErrorKind::Retry | ErrorKind::Lost => unavailable(message),
         ErrorKind::Full => disk_full(message),
+        ErrorKind::Away => store_away(message),
         ErrorKind::Unique
         | ErrorKind::ForeignKey
         | ErrorKind::Check
@@ -410,6 +412,16 @@ fn unavailable(message: &str) -> OciError {
     let (text, hint) = ("the registry cannot answer now", "try again in a moment");
     OciError::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", text, hint)
         .header(RETRY_AFTER, HeaderValue::from(1))
+}
+
+/// What is missing is for the log. It may be back soon, or need somebody.
+fn store_away(message: &str) -> OciError {
+    let id = request_id();
+    tracing::warn!(request.id = id, "answering 503: {message} {id}");
+    let text = "the registry's storage is not where it was: nothing is written until it is back";
+    let hint = "the server's log says what is missing: tell its operator, or try again later";
+    OciError::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", text, hint)
+        .header(RETRY_AFTER, HeaderValue::from(10))
 }
 
 /// The text is for the log.

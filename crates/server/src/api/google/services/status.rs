@@ -118,6 +118,7 @@ impl From<EngineError> for GoogleError {
                     unavailable(&message)
                 }
                 ErrorKind::Full => disk_full(&message),
+                ErrorKind::Away => store_away(&message),
                 ErrorKind::Unique
                 | ErrorKind::ForeignKey
                 | ErrorKind::Check
@@ -125,6 +126,7 @@ impl From<EngineError> for GoogleError {
                 | ErrorKind::Other => internal(&message),
             },
             EngineError::Unavailable(_) => unavailable(&message),
+            EngineError::StoreAway(_) => store_away(&message),
             EngineError::Internal(_) => internal(&message),
         }
     }
@@ -152,6 +154,13 @@ fn disk_full(message: &str) -> GoogleError {
 fn unavailable(message: &str) -> GoogleError {
     tracing::warn!("answering UNAVAILABLE: {message}");
     GoogleError::new(Code::Unavailable, "The service is currently unavailable.")
+}
+
+/// What is missing is for the log.
+fn store_away(message: &str) -> GoogleError {
+    tracing::warn!("answering UNAVAILABLE: {message}");
+    let text = "The registry's storage is not where it was: nothing is written until it is back.";
+    GoogleError::new(Code::Unavailable, text)
 }
 
 /// The text is for the log.

@@ -1,0 +1,275 @@
+//! Whether the folder of blobs and the database belong together, at the start and while the server runs.
+//!
+//! They share an id. Without it, a folder that is not mounted, or another one, would make every copy look lost, and a
+//! database that is missing would be taken for a first start.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use blob::{BlobStore, CopyId, Found, StoreId, count_present};
+use meta::{ErrorKind, Id, Meta, MetaError, Tx, blobs, settings};
+
+use crate::{Engine, EngineError};
+
+/// How many of the newest copies a folder has to have that is given its id.
+const NEWEST: i64 = 16;
+
+/// What a folder of blobs and a database say of each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreFindings {
+    /// The folder.
+    pub folder: Found,
+    /// The id in the database.
+    pub database: Option<StoreId>,
+    /// The id that both were about to share when a process ended.
+    pub next: Option<StoreId>,
+    /// Whether the database knows of any copy.
+    pub knows_copies: bool,
+    /// How many of its newest copies were looked for.
+    pub newest: usize,
+    /// How many of these are in the folder.
+    pub present: usize,
+}
+
+/// Whether a folder and a database are used together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreVerdict {
+    /// They share an id.
+    Agreed,
+    /// They are to share this one, or a new one.
+    Join(Option<StoreId>),
+    /// They are not.
+    Refused(StoreRefusal),
+}
+
+/// Why a folder and a database are not used together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum StoreRefusal {
+    /// The folder has no id, and the database has one.
+    #[error("the database belongs to a folder of blobs with the id {0}, and this one has none")]
+    FolderWithoutId(StoreId),
+    /// The database has no id, and the folder has one.
+    #[error(
+        "the folder of blobs has the id {0} of another database, and this one is new, or an old one put back"
+    )]
+    DatabaseWithoutId(StoreId),
+    /// They have different ids.
+    #[error("the folder of blobs has the id {folder}, and the database belongs to {database}")]
+    Different {
+        /// The folder's.
+        folder: StoreId,
+        /// The database's.
+        database: StoreId,
+    },
+    /// Blobs that the database does not know.
+    #[error("the folder of blobs holds blobs, and the database knows of none")]
+    UnknownCopies,
+    /// The newest blobs are missing.
+    #[error(
+        "the folder of blobs has {present} of the {newest} newest blobs that the database knows"
+    )]
+    MissingCopies {
+        /// How many are there.
+        present: usize,
+        /// How many were looked for.
+        newest: usize,
+    },
+}
+
+impl StoreFindings {
+    /// Looks at the folder in `data`, in which nothing is made, and at the database.
+    pub async fn of(meta: &Meta, data: &Path) -> Result<Self, EngineError> {
+        let known = meta
+            .point(|tx| {
+                let ids = [settings::STORE_ID, settings::NEXT_STORE_ID];
+                let ids = [id_of(tx, ids[0])?, id_of(tx, ids[1])?];
+                Ok::<_, EngineError>((ids, blobs::has_copies(tx)?, blobs::newest_live(tx, NEWEST)?))
+            })
+            .await?;
+        let ([database, next], knows_copies, newest) = known;
+        let copy = |(id, size): &(Id, i64)| (CopyId::from(id.to_bytes()), *size as u64);
+        let newest: Vec<_> = newest.iter().map(copy).collect();
+        Ok(Self {
+            folder: Found::look(data)?,
+            database,
+            next,
+            knows_copies,
+            present: count_present(data, &newest),
+            newest: newest.len(),
+        })
+    }
+
+    /// Whether they are used together.
+    pub fn verdict(&self) -> StoreVerdict {
+        let Self { present, newest, .. } = *self;
+        let refusal = match (self.folder.id, self.database) {
+            (Some(folder), Some(database)) if folder == database => return StoreVerdict::Agreed,
+            (Some(folder), Some(database)) => StoreRefusal::Different { folder, database },
+            (None, Some(database)) => StoreRefusal::FolderWithoutId(database),
+            (Some(folder), None) if self.next == Some(folder) => {
+                return StoreVerdict::Join(self.next);
+            }
+            (Some(folder), None) => StoreRefusal::DatabaseWithoutId(folder),
+            (None, None) if self.folder.has_copies && !self.knows_copies => {
+                StoreRefusal::UnknownCopies
+            }
+            (None, None) if present < newest => StoreRefusal::MissingCopies { present, newest },
+            (None, None) => return StoreVerdict::Join(self.next),
+        };
+        StoreVerdict::Refused(refusal)
+    }
+
+    /// Lets both share an id: the database's, the folder's, or a new one. A process that ends meanwhile leaves what the
+    /// next one takes up.
+    pub async fn join(&self, meta: &Meta, blobs: &dyn BlobStore) -> Result<StoreId, EngineError> {
+        let id = self.database.or(self.folder.id).or(self.next);
+        let id = id.unwrap_or_else(|| StoreId::from(Id::random().to_bytes()));
+        let text = id.to_string();
+        let announced = text.clone();
+        meta.write(move |tx| {
+            Ok::<_, EngineError>(settings::set(tx, settings::NEXT_STORE_ID, &announced)?)
+        })
+        .await?;
+        blobs.set_store_id(&id).await?;
+        meta.write(move |tx| {
+            settings::set(tx, settings::STORE_ID, &text)?;
+            Ok::<_, EngineError>(settings::unset(tx, settings::NEXT_STORE_ID)?)
+        })
+        .await?;
+        Ok(id)
+    }
+}
+
+fn id_of(tx: &mut Tx<'_>, name: &str) -> Result<Option<StoreId>, EngineError> {
+    let unreadable = |_| EngineError::Internal(format!("the setting {name} is no id of a store"));
+    settings::get(tx, name)?.map(|text| text.parse().map_err(unreadable)).transpose()
+}
+
+/// Whether the stores were where they belong when they were last looked at.
+#[derive(Default)]
+pub(crate) struct Presence {
+    away: AtomicBool,
+    problem: Mutex<Option<String>>,
+}
+
+impl Engine {
+    /// Looks whether the folder of blobs and the database are where they were and still belong together. While they do
+    /// not, nothing is written.
+    pub async fn look_at_stores(&self) -> Result<(), EngineError> {
+        let looked = self.find_stores().await;
+        let problem = match &looked {
+            Ok(()) => None,
+            Err(EngineError::StoreAway(problem)) => Some(problem.clone()),
+            // A database that does not answer has not gone elsewhere.
+            Err(_) => return Ok(()),
+        };
+        let mut last = self.presence.problem.lock().unwrap_or_else(PoisonError::into_inner);
+        match (&*last, &problem) {
+            (Some(_), None) => {
+                tracing::info!("the stores are where they belong: writes are taken again")
+            }
+            (last, Some(problem)) if last.as_ref() != Some(problem) => {
+                tracing::error!("nothing is written until this is mended: {problem}");
+            }
+            (None | Some(_), Some(_)) | (None, None) => {}
+        }
+        self.presence.away.store(problem.is_some(), Ordering::Relaxed);
+        *last = problem;
+        looked
+    }
+
+    async fn find_stores(&self) -> Result<(), EngineError> {
+        self.meta.check_place().await.map_err(away)?;
+        self.blobs.check_place().await?;
+        let Some(folder) = self.blobs.store_id().await? else { return Ok(()) };
+        let database = self.meta.point(|tx| id_of(tx, settings::STORE_ID)).await?;
+        match database {
+            Some(database) if database == folder => Ok(()),
+            Some(database) => {
+                let refusal = StoreRefusal::Different { folder, database };
+                Err(EngineError::StoreAway(refusal.to_string()))
+            }
+            None => {
+                let refusal = StoreRefusal::DatabaseWithoutId(folder);
+                Err(EngineError::StoreAway(refusal.to_string()))
+            }
+        }
+    }
+
+    /// Whether the stores were there when they were last looked at: what every write asks.
+    pub(crate) fn check_present(&self) -> Result<(), EngineError> {
+        if !self.presence.away.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let problem = self.presence.problem.lock().unwrap_or_else(PoisonError::into_inner);
+        Err(EngineError::StoreAway(problem.clone().unwrap_or_default()))
+    }
+
+    /// Whether the stores were there when they were last looked at.
+    pub fn stores_present(&self) -> bool {
+        !self.presence.away.load(Ordering::Relaxed)
+    }
+}
+
+fn away(error: MetaError) -> EngineError {
+    match error.kind() {
+        ErrorKind::Away => EngineError::StoreAway(error.to_string()),
+        _ => error.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn findings(folder: Option<u8>, database: Option<u8>) -> StoreFindings {
+        let id = |byte: u8| StoreId::from([byte; 16]);
+        StoreFindings {
+            folder: Found { id: folder.map(id), has_copies: false },
+            database: database.map(id),
+            next: None,
+            knows_copies: false,
+            newest: 0,
+            present: 0,
+        }
+    }
+
+    #[track_caller]
+    fn check(findings: &StoreFindings, expected: &str) {
+        let verdict = match findings.verdict() {
+            StoreVerdict::Agreed => "agreed".to_owned(),
+            StoreVerdict::Join(_) => "join".to_owned(),
+            StoreVerdict::Refused(refusal) => refusal.to_string(),
+        };
+        assert!(verdict.contains(expected), "{findings:?}: {verdict}");
+    }
+
+    #[test]
+    fn both_have_the_same_id_or_none() {
+        check(&findings(Some(1), Some(1)), "agreed");
+        check(&findings(Some(1), Some(2)), "the folder of blobs has the id 0101");
+        check(&findings(None, Some(1)), "this one has none");
+        check(&findings(Some(1), None), "of another database");
+        check(&findings(None, None), "join");
+    }
+
+    #[test]
+    fn a_first_start_that_was_cut_short_is_taken_up() {
+        let next = Some(StoreId::from([1; 16]));
+        check(&StoreFindings { next, ..findings(Some(1), None) }, "join");
+        check(&StoreFindings { next, ..findings(None, None) }, "join");
+        check(&StoreFindings { next, ..findings(Some(2), None) }, "of another database");
+    }
+
+    #[test]
+    fn stores_of_the_last_release_are_joined_where_they_belong_together() {
+        let has_copies = Found { id: None, has_copies: true };
+        let old = StoreFindings { folder: has_copies, knows_copies: true, ..findings(None, None) };
+        check(&StoreFindings { newest: 16, present: 16, ..old.clone() }, "join");
+        check(&StoreFindings { newest: 16, present: 15, ..old.clone() }, "15 of the 16 newest");
+        check(&StoreFindings { newest: 1, present: 0, ..old.clone() }, "0 of the 1 newest");
+        check(&StoreFindings { newest: 0, present: 0, ..old.clone() }, "join");
+        check(&StoreFindings { knows_copies: false, ..old }, "the database knows of none");
+    }
+}

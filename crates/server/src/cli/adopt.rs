@@ -1,0 +1,100 @@
+//! `berth adopt`: lets a database and a folder of blobs belong together that do not say so themselves.
+
+use std::io::{Write, stdout};
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use engine::{StoreFindings, StoreVerdict};
+
+use super::Source;
+use crate::data::{DataFolder, Sharing};
+use crate::stores;
+
+/// Take a folder of blobs and a database for each other's, after something was lost or put back.
+///
+/// Both carry the same id, and the server does not start where these differ or one is missing. This says what is found,
+/// and with --yes gives both one id. Blobs that are missing are then missing when they are read, until somebody pushes them
+/// again; files that the database does not know stay where they are, and are never served. No berth may run on the folder.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  berth adopt --data /var/lib/berth\n  berth adopt --data /var/lib/berth --yes"
+)]
+pub(super) struct Adopt {
+    #[command(flatten)]
+    source: Source,
+    /// sqlite, or a postgres:// URL [default: sqlite].
+    #[arg(long, value_name = "URL")]
+    database: Option<String>,
+    /// Do it; otherwise only say what is found.
+    #[arg(long)]
+    yes: bool,
+}
+
+impl Adopt {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .context("cannot start threads")?;
+        runtime.block_on(self.adopt())
+    }
+
+    async fn adopt(self) -> anyhow::Result<ExitCode> {
+        let mut config = self.source.read()?;
+        if let Some(database) = &self.database {
+            config.database.clone_from(database);
+        }
+        let postgres = stores::postgres_url(&config)?;
+        if !config.data.is_dir() {
+            bail!("there is no folder {}; name it with --data", config.data.display());
+        }
+        let data = DataFolder::open(&config.data, Sharing::Alone)?;
+        if postgres.is_none() && !data.database().exists() && !self.yes {
+            println!(
+                "{} is missing. With --yes, an empty database is made for the blobs: it knows none of them.",
+                data.database().display()
+            );
+            return Ok(ExitCode::FAILURE);
+        }
+        let meta = stores::open_database(&data, postgres).await?;
+        let findings = StoreFindings::of(&meta, data.path()).await?;
+        describe(&findings, &data)?;
+        if findings.verdict() == StoreVerdict::Agreed {
+            println!("They belong together: there is nothing to do.");
+            return Ok(ExitCode::SUCCESS);
+        }
+        if !self.yes {
+            println!("Nothing was changed. With --yes, both get one id and are used together.");
+            return Ok(ExitCode::FAILURE);
+        }
+        let blobs = stores::make_blobs(data.path()).await?;
+        let id = findings.join(&meta, &blobs).await?;
+        meta.close().await;
+        println!("Both have the id {id} now.");
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn describe(findings: &StoreFindings, data: &DataFolder) -> anyhow::Result<()> {
+    let StoreFindings { folder, database, knows_copies, newest, present, .. } = findings;
+    let named = |id: &Option<blob::StoreId>| match id {
+        Some(id) => format!("the id {id}"),
+        None => "no id".to_owned(),
+    };
+    let mut out = stdout().lock();
+    let folder_holds = if folder.has_copies { "holds blobs" } else { "is empty" };
+    writeln!(
+        out,
+        "The folder {} {folder_holds} and has {}.",
+        data.path().join("blobs").display(),
+        named(&folder.id)
+    )?;
+    let database_knows = if *knows_copies { "knows of blobs" } else { "knows of no blobs" };
+    writeln!(out, "The database {database_knows} and has {}.", named(database))?;
+    if *newest > 0 {
+        writeln!(out, "Of its {newest} newest blobs, {present} are in the folder.")?;
+    }
+    Ok(())
+}

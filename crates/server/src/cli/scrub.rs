@@ -1,0 +1,63 @@
+//! `berth scrub`: asks a running server to read every copy and check its bytes.
+
+use std::io::{Write, stdout};
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::Source;
+use super::operator::{ask, watched};
+use crate::api::admin::{Command, Scrubbed};
+use crate::config::Bytes;
+
+/// Read every stored blob from the disk, and check that its bytes are right, now.
+///
+/// The server does this by itself, slowly (the settings blobs.verify_after and blobs.scrub_rate). What is not right is not
+/// served any more until it is pushed again; what was set aside before and is right is served again. Interrupting it
+/// stops the server's work. Ends with status 1 where something is not right.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  berth scrub\n  berth scrub --rate 200MiB --data /var/lib/berth"
+)]
+pub(super) struct Scrub {
+    #[command(flatten)]
+    source: Source,
+    /// How much is read a second; 0KiB is as fast as it can [default: the setting blobs.scrub_rate].
+    #[arg(long, value_name = "BYTES")]
+    rate: Option<Bytes>,
+}
+
+impl Scrub {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let config = self.source.read()?;
+        let rate = self.rate.unwrap_or(config.blobs.scrub_rate).get() as u64;
+        let done = ask(&config, &Command::Scrub { rate }, |so_far: Scrubbed| {
+            let Scrubbed { checked, bytes, .. } = so_far;
+            watched(&format!(
+                "{checked} blobs checked, {} MiB read, {} not right",
+                bytes >> 20,
+                so_far.bad()
+            ))
+        })?;
+        watched("")?;
+        report(&done)
+    }
+}
+
+fn report(done: &Scrubbed) -> anyhow::Result<ExitCode> {
+    let Scrubbed { checked, bytes, sound, corrupt, missing, unreadable, unknown, .. } = done;
+    let mut out = stdout();
+    if done.busy {
+        writeln!(out, "Another berth is scrubbing; this one stopped.")?;
+    }
+    writeln!(
+        out,
+        "{checked} blobs checked ({bytes} bytes): {sound} are right, {corrupt} have other bytes, {missing} are missing, \
+         {unreadable} cannot be read, {unknown} could not be checked now"
+    )?;
+    if !done.complete {
+        writeln!(out, "It did not come to its end.")?;
+    }
+    let is_good = done.complete && done.bad() == 0 && *unknown == 0;
+    Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

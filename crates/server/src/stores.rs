@@ -1,0 +1,96 @@
+//! Opening the database and the folder of blobs: what is missing is not made anew beside what is there.
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use blob::{DiskStore, Found};
+use engine::{StoreFindings, StoreRefusal, StoreVerdict};
+use meta::{Database, Meta};
+
+use crate::config::Config;
+use crate::data::DataFolder;
+
+/// The URL of the database, where it is a PostgreSQL.
+pub(crate) fn postgres_url(config: &Config) -> anyhow::Result<Option<&str>> {
+    match config.database.as_str() {
+        "sqlite" => Ok(None),
+        url if url.starts_with("postgres://") || url.starts_with("postgresql://") => Ok(Some(url)),
+        _ => bail!("database must be sqlite, or a URL that begins with postgres://"),
+    }
+}
+
+/// Refuses to begin anew where a database was.
+pub(crate) fn check_database(data: &DataFolder, postgres: Option<&str>) -> anyhow::Result<()> {
+    let path = data.database();
+    if postgres.is_some() || path.exists() {
+        return Ok(());
+    }
+    let found = Found::look(data.path()).context("cannot look into the folder of blobs")?;
+    let left = if found.id.is_some() || found.has_copies {
+        "blobs"
+    } else if data.path().join("owner-key.json").exists() {
+        "the owner's key"
+    } else {
+        return Ok(());
+    };
+    bail!(
+        "{} is missing, and {} still holds {left}: this is no first start. Put the database back, or correct the \
+         settings data and database. If it is lost for good, what is left cannot be served: move it away, or begin \
+         with another folder",
+        path.display(),
+        data.path().display()
+    )
+}
+
+/// Opens the database, and makes it where it is missing.
+pub(crate) async fn open_database(
+    data: &DataFolder,
+    postgres: Option<&str>,
+) -> anyhow::Result<Meta> {
+    let database = match postgres {
+        Some(url) => Database::Postgres(url.to_owned()),
+        None => Database::SqliteFile(data.database()),
+    };
+    // The URL may hold a password: the error says what is wrong, not where.
+    Meta::open(database).await.context("cannot open the database")
+}
+
+/// Opens the folder of blobs, if it belongs to the database.
+pub(crate) async fn open_blobs(meta: &Meta, data: &Path) -> anyhow::Result<DiskStore> {
+    let findings = StoreFindings::of(meta, data).await.context("cannot look at the stores")?;
+    match findings.verdict() {
+        StoreVerdict::Agreed => make_blobs(data).await,
+        StoreVerdict::Join(_) => {
+            let blobs = make_blobs(data).await?;
+            let id = findings.join(meta, &blobs).await.context("cannot name the stores")?;
+            tracing::info!(store.id = %id, "the database and its folder of blobs share the id {id}");
+            Ok(blobs)
+        }
+        StoreVerdict::Refused(refusal) => {
+            bail!("{refusal}. {}: {}", data.join("blobs").display(), advice(refusal))
+        }
+    }
+}
+
+/// Opens the folder of blobs, and makes it where it is missing.
+pub(crate) async fn make_blobs(data: &Path) -> anyhow::Result<DiskStore> {
+    let path = data.to_owned();
+    let opened = tokio::task::spawn_blocking(move || DiskStore::open(&path)).await?;
+    opened.context("cannot open the blob store")
+}
+
+fn advice(refusal: StoreRefusal) -> &'static str {
+    match refusal {
+        StoreRefusal::FolderWithoutId(_) | StoreRefusal::MissingCopies { .. } => {
+            "mount the folder that belongs here, or correct the setting data; berth adopt looks closer, and takes this \
+             folder as it is"
+        }
+        StoreRefusal::DatabaseWithoutId(_) | StoreRefusal::UnknownCopies => {
+            "correct the settings data and database, or put the right database back; berth adopt looks closer, and \
+             takes this database for these blobs"
+        }
+        StoreRefusal::Different { .. } => {
+            "correct the settings data and database; berth adopt looks closer, and takes this folder as it is"
+        }
+    }
+}

@@ -1,0 +1,375 @@
+//! A database and a folder of blobs that are not where they were, at the start and under a running server: nothing is
+//! made anew in silence, nothing is taken for lost, and everything goes on when they are back.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use meta::{Id, blobs, settings};
+use model::digest::Digest;
+use serde_json::json;
+
+use crate::gc::{collect, command};
+use crate::util::process::{Berth, berth, run, wait_for};
+use crate::util::{Backend, Client, TestServer, on_both, random_bytes};
+
+const IMAGE: &str = "p/r1/image";
+
+fn path(digest: &Digest) -> String {
+    format!("/v2/{IMAGE}/blobs/{digest}")
+}
+
+/// Starts a server that is to refuse, and answers what it says.
+async fn refused(data: &Path, database: &Backend) -> String {
+    let mut command = berth(&["serve", "--dev", "--listen", "127.0.0.1:0", "--ops-listen", "off"]);
+    if let Backend::Postgres(url) = database {
+        command.args(["--database", url]);
+    }
+    command.arg("--data").arg(data).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("it runs");
+    let status = wait_for(|| child.try_wait().expect("ours")).await;
+    let mut said = String::new();
+    let mut stderr = child.stderr.take().expect("asked for");
+    std::io::Read::read_to_string(&mut stderr, &mut said).expect("text");
+    assert!(!status.success(), "{said}");
+    said
+}
+
+/// A registry that has run, and holds a blob.
+async fn used(database: &Backend) -> (tempfile::TempDir, Vec<u8>, Digest) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let bytes = random_bytes(100_000, 21);
+    let mut server = Berth::start(folder.path(), database).await;
+    let digest = server.client.push_blob(IMAGE, bytes.clone()).await;
+    server.kill();
+    (folder, bytes.to_vec(), digest)
+}
+
+async fn serves(data: &Path, database: &Backend, (digest, bytes): (&Digest, &[u8])) {
+    let mut server = Berth::start(data, database).await;
+    assert_eq!(server.client.get(&path(digest)).await.expect(200).body, bytes);
+    server.kill();
+}
+
+/// The files of the database.
+fn database_files(data: &Path) -> Vec<PathBuf> {
+    let files = fs::read_dir(data).expect("the data folder").flatten().map(|file| file.path());
+    let is_database = |file: &PathBuf| file.to_string_lossy().contains("berth.db");
+    files.filter(is_database).collect()
+}
+
+/// The empty folder in the folder of blobs whose name is the id.
+fn marker(data: &Path) -> Option<PathBuf> {
+    let mut entries = fs::read_dir(data.join("blobs")).ok()?.flatten();
+    let is_marker = |name: &str| name.starts_with("store-");
+    entries.find(|entry| entry.file_name().to_str().is_some_and(is_marker)).map(|e| e.path())
+}
+
+async fn open(data: &Path, database: &Backend) -> meta::Meta {
+    let database = match database {
+        Backend::Sqlite => meta::Database::SqliteFile(data.join("berth.db")),
+        Backend::Postgres(url) => meta::Database::Postgres(url.clone()),
+    };
+    meta::Meta::open(database).await.expect("the server's own")
+}
+
+fn adopt(data: &Path, database: &Backend, yes: &[&str]) -> (bool, String) {
+    let data = data.to_str().expect("text");
+    let mut arguments = vec!["adopt", "--data", data];
+    if let Backend::Postgres(url) = database {
+        arguments.extend(["--database", url]);
+    }
+    arguments.extend(yes);
+    let output = run(&arguments);
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(text).expect("text"))
+}
+
+#[tokio::test]
+async fn a_missing_database_beside_blobs_is_no_first_start() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let data = folder.path();
+    let mut server = Berth::spawn(data, berth(&["serve"]).stderr(Stdio::null())).await;
+    server.kill();
+    let key = fs::read(data.join("owner-key.json")).expect("the first start makes it");
+    let away = data.join("away");
+    fs::create_dir(&away).expect("ours");
+    for file in database_files(data) {
+        fs::rename(&file, away.join(file.file_name().expect("a name"))).expect("ours");
+    }
+    let said = refused(data, &Backend::Sqlite).await;
+    assert!(said.contains("berth.db is missing") && said.contains("no first start"), "{said}");
+    assert_eq!(fs::read(data.join("owner-key.json")).expect("still there"), key);
+    assert!(database_files(data).is_empty(), "none was made");
+    for file in database_files(&away) {
+        fs::rename(&file, data.join(file.file_name().expect("a name"))).expect("ours");
+    }
+    Berth::spawn(data, berth(&["serve"]).stderr(Stdio::null())).await.kill();
+    assert_eq!(fs::read(data.join("owner-key.json")).expect("still there"), key);
+}
+
+/// Without any id, as the last release left it, the key and blobs say that there was a database.
+#[tokio::test]
+async fn a_missing_database_is_missed_after_an_upgrade_too() {
+    for what in ["owner-key.json", "blobs/ab/x"] {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let left = folder.path().join(what);
+        fs::create_dir_all(left.parent().expect("a folder")).expect("ours");
+        fs::write(&left, "x").expect("ours");
+        let said = refused(folder.path(), &Backend::Sqlite).await;
+        assert!(said.contains("no first start"), "{what}: {said}");
+        assert_eq!(fs::read(&left).expect("still there"), b"x");
+    }
+}
+
+async fn wrong_folders(database: &Backend) {
+    let (folder, bytes, digest) = used(database).await;
+    let data = folder.path();
+    let (blobs, away) = (data.join("blobs"), data.join("away"));
+    fs::rename(&blobs, &away).expect("ours");
+    let said = refused(data, database).await;
+    assert!(said.contains("this one has none") && said.contains("berth adopt"), "{said}");
+    assert!(!blobs.exists(), "nothing is made where a file system may be mounted");
+    fs::create_dir(&blobs).expect("ours");
+    refused(data, database).await;
+    assert_eq!(fs::read_dir(&blobs).expect("ours").count(), 0);
+    fs::remove_dir(&blobs).expect("empty");
+    // The blobs of another registry.
+    let (other, ..) = used(&Backend::Sqlite).await;
+    fs::rename(other.path().join("blobs"), &blobs).expect("one file system");
+    let said = refused(data, database).await;
+    assert!(said.contains("and the database belongs to"), "{said}");
+    fs::remove_dir_all(&blobs).expect("ours");
+    fs::rename(&away, &blobs).expect("ours");
+    serves(data, database, (&digest, &bytes)).await;
+    // A copy of the folder is as good.
+    let copied = data.join("copied");
+    copy_folder(&blobs, &copied);
+    fs::remove_dir_all(&blobs).expect("ours");
+    fs::rename(&copied, &blobs).expect("ours");
+    serves(data, database, (&digest, &bytes)).await;
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir(to).expect("ours");
+    for entry in fs::read_dir(from).expect("ours").flatten() {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).expect("ours");
+        }
+    }
+}
+
+/// What the last release left: no id on either side.
+async fn upgrades(database: &Backend) {
+    let (folder, bytes, digest) = used(database).await;
+    let data = folder.path();
+    let forget = async || {
+        if let Some(marker) = marker(data) {
+            fs::remove_dir(marker).expect("ours");
+        }
+        let meta = open(data, database).await;
+        let forgotten = meta.write(|tx| settings::unset(tx, settings::STORE_ID)).await;
+        forgotten.expect("writable");
+        meta.close().await;
+    };
+    forget().await;
+    serves(data, database, (&digest, &bytes)).await;
+    assert!(marker(data).is_some());
+    serves(data, database, (&digest, &bytes)).await;
+
+    forget().await;
+    let (blobs, away) = (data.join("blobs"), data.join("away"));
+    fs::rename(&blobs, &away).expect("ours");
+    let said = refused(data, database).await;
+    assert!(said.contains("0 of the 1 newest"), "{said}");
+    assert!(!blobs.exists());
+    let (done, said) = adopt(data, database, &[]);
+    assert!(!done && said.contains("Of its 1 newest blobs, 0 are"), "{said}");
+    refused(data, database).await;
+    let (done, said) = adopt(data, database, &["--yes"]);
+    assert!(done, "{said}");
+    let mut server = Berth::start(data, database).await;
+    server.client.get(&path(&digest)).await.expect_error("404 BLOB_UNKNOWN");
+    server.client.push_blob(IMAGE, bytes.clone()).await;
+    assert_eq!(server.client.get(&path(&digest)).await.expect(200).body, bytes);
+    let (done, said) = adopt(data, &Backend::Sqlite, &[]);
+    assert!(!done && said.contains("in use by another berth"), "{said}");
+    server.kill();
+    let (done, said) = adopt(data, database, &[]);
+    assert!(done && said.contains("nothing to do"), "{said}");
+}
+
+#[tokio::test]
+async fn a_folder_that_is_not_the_databases_is_not_used() {
+    for database in [Some(Backend::Sqlite), Backend::postgres().await].into_iter().flatten() {
+        wrong_folders(&database).await;
+    }
+}
+
+#[tokio::test]
+async fn stores_without_an_id_get_one_where_they_belong_together() {
+    for database in [Some(Backend::Sqlite), Backend::postgres().await].into_iter().flatten() {
+        upgrades(&database).await;
+    }
+}
+
+/// One GET by a process that sees none of the files took the content from all of them.
+#[tokio::test]
+async fn a_second_process_with_another_folder_does_not_start() {
+    let Some(database) = Backend::postgres().await else {
+        println!("SKIPPED: TEST_POSTGRES_URL is not set");
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut first = Berth::start(&folder.path().join("first"), &database).await;
+    let digest = first.client.push_blob(IMAGE, "content").await;
+    let other = folder.path().join("other");
+    let said = refused(&other, &database).await;
+    assert!(said.contains("this one has none"), "{said}");
+    assert!(!other.join("blobs").exists());
+    first.client.get(&path(&digest)).await.expect(200);
+    first.kill();
+}
+
+/// Asks for a line of the metrics, and for readiness.
+async fn wait_until_present(server: &TestServer, is_present: bool) {
+    let line = format!("berth_stores_present {}", u8::from(is_present));
+    server.wait_for_metrics(&line).await;
+    let status = if is_present { 200 } else { 503 };
+    Client::new(server.ops).get("/readyz").await.expect(status);
+}
+
+/// Every file counts: what is committed to a log without a name is lost as well.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_moved_under_a_server_takes_no_writes() {
+    let server = TestServer::start(Backend::Sqlite).await;
+    let admin = server.admin();
+    let digest = admin.push_blob(IMAGE, "content").await;
+    for file in ["berth.db", "berth.db-wal", "berth.db-shm"] {
+        let (file, away) = (server.data.join(file), server.data.join("away"));
+        fs::rename(&file, &away).expect("ours");
+        let refused = admin.post(&format!("/v2/{IMAGE}/blobs/uploads/"), "").await;
+        let refused = refused.expect_error("503 UNAVAILABLE");
+        let message = refused.json()["errors"][0]["message"].to_string();
+        assert!(message.contains("storage is not where it was"), "{message}");
+        wait_until_present(&server, false).await;
+        let reads = (0..32).map(|_| async { admin.get(&path(&digest)).await.status });
+        for status in futures_util::future::join_all(reads).await {
+            assert!([200, 503].contains(&status.as_u16()), "{status}");
+        }
+        assert!(!file.exists(), "no empty one was made in its place");
+        fs::write(&file, "").expect("ours");
+        admin.post(&format!("/v2/{IMAGE}/blobs/uploads/"), "").await.expect(503);
+        fs::remove_file(&file).expect("ours");
+        fs::rename(&away, &file).expect("ours");
+        wait_until_present(&server, true).await;
+        admin.push_blob(IMAGE, "content").await;
+        admin.get(&path(&digest)).await.expect(200);
+    }
+}
+
+/// What has no name any more does not come back: what was written to it since would be lost.
+#[tokio::test]
+async fn a_database_that_is_unlinked_acknowledges_nothing() {
+    let mut server = TestServer::start(Backend::Sqlite).await;
+    let admin = server.admin();
+    let begun = admin.start_upload(IMAGE).await;
+    for file in database_files(&server.data) {
+        fs::remove_file(file).expect("ours");
+    }
+    admin.put(&format!("{begun}?digest={}", Digest::of(b"x")), "x").await.expect(503);
+    let manifest = admin.push_manifest((IMAGE, "x"), "application/json", "{}").await;
+    assert!(manifest.status.is_client_error() || manifest.status == 503, "{}", manifest.status);
+    wait_until_present(&server, false).await;
+    assert!(database_files(&server.data).is_empty());
+    server.stop().await;
+}
+
+on_both! {
+    async fn a_folder_that_is_gone_is_said_and_waited_for(server: TestServer) {
+        let admin = server.admin();
+        let digest = admin.push_blob(IMAGE, "content").await;
+        let (blobs, away) = (server.data.join("blobs"), server.data.join("away"));
+        let gone = || fs::rename(&blobs, &away).expect("ours");
+        let lost = fs::remove_dir;
+        let marker = marker(&server.data).expect("it has an id");
+        let cases: [(&dyn Fn(), &dyn Fn()); 3] = [
+            (&gone, &|| ()),
+            // Something else is mounted there.
+            (&|| { gone(); fs::create_dir(&blobs).expect("ours") }, &|| fs::remove_dir(&blobs).expect("empty")),
+            (&|| lost(&marker).expect("empty"), &|| fs::create_dir(&marker).expect("ours")),
+        ];
+        for (break_it, mend_it) in cases {
+            break_it();
+            wait_until_present(&server, false).await;
+            admin.post(&format!("/v2/{IMAGE}/blobs/uploads/"), "").await.expect_error("503 UNAVAILABLE");
+            let manifest = admin.push_manifest((IMAGE, "x"), "application/json", "{}").await;
+            manifest.expect_error("503 UNAVAILABLE");
+            admin.delete(&path(&digest)).await.expect_error("503 UNAVAILABLE");
+            mend_it();
+            if away.exists() {
+                fs::rename(&away, &blobs).expect("ours");
+            }
+            wait_until_present(&server, true).await;
+            admin.get(&path(&digest)).await.expect(200);
+            admin.push_blob(IMAGE, "content").await;
+        }
+    }
+
+    /// A database that was made anew, or put back from before, under a running server.
+    async fn a_database_that_forgot_the_id_takes_no_writes(server: TestServer) {
+        let admin = server.admin();
+        let digest = admin.push_blob(IMAGE, "content").await;
+        let meta = server.meta().await;
+        let id = meta.point(|tx| settings::get(tx, settings::STORE_ID)).await.expect("readable").expect("set");
+        for other in [None, Some("0".repeat(32))] {
+            let wanted = other.clone();
+            let changed = meta.write(move |tx| match &wanted {
+                Some(other) => settings::set(tx, settings::STORE_ID, other),
+                None => settings::unset(tx, settings::STORE_ID),
+            });
+            changed.await.expect("writable");
+            wait_until_present(&server, false).await;
+            admin.post(&format!("/v2/{IMAGE}/blobs/uploads/"), "").await.expect_error("503 UNAVAILABLE");
+            admin.get(&path(&digest)).await.expect(200);
+            let id = id.clone();
+            let restored = meta.write(move |tx| settings::set(tx, settings::STORE_ID, &id)).await;
+            restored.expect("writable");
+            wait_until_present(&server, true).await;
+        }
+    }
+
+    /// The row of a file goes when the file is gone, not when nobody can see it.
+    async fn collection_waits_for_the_folder(server: TestServer) {
+        let admin = server.admin();
+        let upload = admin.start_upload(IMAGE).await;
+        admin.patch(&upload, "bytes").await.expect(202);
+        let file = {
+            let folders = fs::read_dir(server.data.join("blobs")).expect("the store").flatten();
+            let mut files = folders.flat_map(|folder| fs::read_dir(folder.path()).expect("a folder"));
+            files.next().expect("one").expect("readable").path()
+        };
+        let copy: Id = file.file_name().and_then(|name| name.to_str()).expect("hex").parse().expect("an id");
+        admin.delete(&upload).await.expect(204);
+        server.clock.advance_hours(2);
+        let (blobs, away) = (server.data.join("blobs"), server.data.join("away"));
+        let meta = server.meta().await;
+        let state = async || {
+            meta.point(move |tx| blobs::copy_state(tx, &copy)).await.expect("readable")
+        };
+        fs::rename(&blobs, &away).expect("ours");
+        fs::create_dir_all(blobs.join("ab")).expect("ours");
+        let answer = command(&server, json!({ "command": "gc", "dry_run": false })).await;
+        assert!(answer["error"].is_string() || answer["done"]["files"] == 0, "{answer}");
+        assert_eq!(state().await.as_deref(), Some("trash"));
+        fs::remove_dir_all(&blobs).expect("ours");
+        fs::rename(&away, &blobs).expect("ours");
+        wait_until_present(&server, true).await;
+        assert_eq!(collect(&server).await["files"], 1);
+        assert_eq!(state().await, None);
+        assert!(!file.exists());
+    }
+}
