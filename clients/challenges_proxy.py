@@ -33,7 +33,7 @@ class Handler(BaseHTTPRequestHandler):
             elif is_stale and scheme == "Bearer":
                 server = yesterday
                 os.remove(f"{folder}/stale")
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = self.body()
         connection = http.client.HTTPConnection(server)
         method, path, sent = self.command, self.path, body
         if server == yesterday and method == "POST":
@@ -53,6 +53,16 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
         connection.close()
+
+    def body(self):
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        chunks = []
+        while length := int(self.rfile.readline(), 16):
+            chunks.append(self.rfile.read(length))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(chunks)
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = forward
 
