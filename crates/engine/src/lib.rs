@@ -33,6 +33,7 @@ mod referrers;
 mod repositories;
 mod rules;
 mod scrub;
+mod shared_manifests;
 mod stores;
 mod tagging;
 mod tags;
@@ -73,12 +74,13 @@ pub use referrers::ReferrersPage;
 pub use repositories::{NewRepository, RepositoryChange};
 pub use rules::RuleChange;
 pub use scrub::{ScrubReport, ScrubScope};
+pub use shared_manifests::SHARED_FROM;
 pub use stores::{StoreFindings, StoreRefusal, StoreVerdict};
 pub use tags::{NamePage, TagPage};
 pub use uploads::{MountFrom, UploadProgress};
 
-pub use blob::BlobStream as ContentStream;
 use blob::{BlobStore, UploadBudget};
+pub use blob::{BlobStream as ContentStream, with_frame_room};
 use meta::Meta;
 pub use meta::accounts::{Account, Key};
 pub use meta::attachments::Attachment;
@@ -150,6 +152,7 @@ pub struct Inner {
     budget: UploadBudget,
     parsing: parsing::ParsingPlaces,
     pulls: usage::PullCounter,
+    shared_manifests: shared_manifests::SharedManifests,
     identity: identity::Identity,
     checks: checks::Checks,
     presence: stores::Presence,
@@ -180,6 +183,7 @@ impl Engine {
             parsing: parsing::ParsingPlaces::default(),
             settings,
             pulls: usage::PullCounter::default(),
+            shared_manifests: Default::default(),
             identity: identity::Identity::new(master),
             checks: checks::Checks::default(),
             presence: stores::Presence::default(),

@@ -28,12 +28,12 @@ pub struct PulledManifest {
 }
 
 impl PulledManifest {
-    fn new(version: Version, bytes: Vec<u8>) -> Self {
+    fn new(version: Version, bytes: Bytes) -> Self {
         Self {
             digest: version.digest,
             media_type: version.media_type,
             size: version.manifest_bytes as u64,
-            bytes: bytes.into(),
+            bytes,
         }
     }
 }
@@ -60,7 +60,7 @@ impl RepoAccess<Pull> {
             })
             .await?;
         let version = found.ok_or_else(|| EngineError::ManifestUnknown(reference.clone()))?;
-        Ok(PulledManifest::new(version, Vec::new()))
+        Ok(PulledManifest::new(version, Bytes::new()))
     }
 
     /// A manifest with its bytes; counts as a pull.
@@ -87,6 +87,7 @@ impl RepoAccess<Pull> {
         let (version, bytes) =
             found.ok_or_else(|| EngineError::ManifestUnknown(reference.clone()))?;
         self.engine.pulls.count(&version, self.engine.clock.now());
+        let bytes = self.engine.shared_manifests.share(&version.digest, bytes)?;
         Ok(PulledManifest::new(version, bytes))
     }
 

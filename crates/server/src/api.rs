@@ -24,6 +24,8 @@ use crate::audit::Audit;
 use crate::auth::Authenticate;
 use crate::config::{Limits, Network};
 use crate::layer::metrics::Metrics;
+use crate::layer::networks::Networks;
+use crate::layer::sending::SendMemory;
 use crate::layer::whole::Bodies;
 
 /// What every handler shares.
@@ -50,6 +52,12 @@ pub struct Shared {
     pub manifests: Bodies,
     /// Who is sent complete lists.
     pub list_readers: Arc<oci::Readers>,
+    /// Memory for the forms of the token endpoints, which strangers send.
+    pub forms: Bodies,
+    /// Requests by way of trusted proxies, by the network that they came from.
+    pub forwarded: Networks,
+    /// Memory for answers on their way out.
+    pub sending: SendMemory,
     /// What is counted.
     pub metrics: Metrics,
     /// Where it is written down who did what.

@@ -51,11 +51,13 @@ pub const KEYS: &[&str] = &[
     "audit.file",
     "audit.reads",
     "limits.connections",
+    "limits.connections_per_network",
     "limits.header_timeout",
     "limits.idle_timeout",
     "limits.drain_timeout",
     "limits.upload_memory",
     "limits.open_uploads",
+    "limits.download_memory",
     "gc.grace",
     "gc.retention",
     "gc.interval",
@@ -200,6 +202,13 @@ impl Config {
         if limits.open_uploads == 0 {
             let text = "must be more than nothing: every push begins one".to_owned();
             return Err(problem("limits.open_uploads")(text));
+        }
+        if limits.connections_per_network == 0 {
+            return Err(problem("limits.connections_per_network")("must be at least 1".to_owned()));
+        }
+        // A frame has to fit in, and small ones have to be left when it is taken.
+        if limits.download_memory.get() < 1 << 20 {
+            return Err(problem("limits.download_memory")("must be at least 1MiB".to_owned()));
         }
         // Docker takes a shorter one for one of a minute, and fails when that ends.
         if !(60..=3600).contains(&tokens.registry_lifetime.get().as_secs()) {

@@ -8,7 +8,9 @@ pub mod forwarded;
 pub(crate) mod leftover;
 pub mod log;
 pub mod metrics;
+pub mod networks;
 pub mod rate;
+pub mod sending;
 pub mod whole;
 
 use std::net::{IpAddr, SocketAddr};
@@ -17,15 +19,15 @@ use std::sync::{Arc, OnceLock};
 use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_LENGTH, HeaderName, ORIGIN};
-use http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use http::header::{CONTENT_LENGTH, HeaderName, ORIGIN, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, Version};
 use hyper::body::Incoming;
 use model::host::without_port;
 use tower::ServiceExt;
 
 use crate::api::App;
 use drain::Drains;
-use exchange::{Answer, Exchange};
+use exchange::{Answer, Exchange, Sending};
 use forwarded::Forwarded;
 use leftover::{Arrivals, Leftover};
 
@@ -142,16 +144,21 @@ pub async fn observe(
     let forwarded = Forwarded::read(connection.peer.ip(), request.headers(), &app.proxies);
     let contradiction = forwarded.is_err().then(refuse_contradiction);
     let forwarded = forwarded.ok().flatten();
+    let of_network = forwarded.as_ref().map(|forwarded| app.forwarded.enter(forwarded.client));
+    let crowded = matches!(of_network, Some(None)).then(refuse_network);
     let info = Arc::new(RequestInfo::new(id_of(request.headers()), connection, forwarded));
     let id = HeaderValue::from_str(&info.id).expect("letters, digits and dashes");
-    let exchange = Exchange::new(log::Record::new(&request, info.clone()), &app.metrics);
+    let record = log::Record::new(&request, info.clone());
+    let exchange = Exchange::new(record, (&app.metrics, &app.sending));
+    let several = request.version() == Version::HTTP_2;
+    exchange.keep_place(of_network.flatten());
     began(&exchange);
     let leftover = Leftover::of(&request, &arrivals);
     let left = leftover.clone();
     let mut request =
         request.map(|body| Body::new(body::Received::new(body, exchange.received(), left)));
     let foreign = || app.dev_hosts.as_ref().and_then(|names| refuse_foreign(&request, names));
-    let refused = contradiction.or_else(foreign);
+    let refused = contradiction.or(crowded).or_else(foreign);
     let mut response = match refused {
         Some(refused) => {
             drop(request);
@@ -175,8 +182,19 @@ pub async fn observe(
         leftover.settle(response.headers_mut(), begin);
     }
     let head = (response.status(), content_length(response.headers()));
-    response.map(|body| Answer::new(body, head, exchange))
+    let shared = response.extensions().get::<SharedBytes>().is_some();
+    response.map(|body| Answer::new(body, head, (exchange, Sending { several, shared })))
 }
+
+/// Refuses a request of a network that has as many as it may, all by way of proxies.
+fn refuse_network() -> Response {
+    let text = "too many requests of this network are running\n";
+    (StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, "1")], text).into_response()
+}
+
+/// An extension of responses whose bytes are in memory once for all who read them.
+#[derive(Debug, Clone, Copy)]
+pub struct SharedBytes;
 
 fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()

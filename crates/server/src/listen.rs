@@ -40,8 +40,8 @@ const PREFACE: [u8; 24] = *b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const READER_PATIENCE: u32 = 4;
 /// Looks that an unused connection gets to end gently.
 const GOODBYE: u32 = 2;
-const WINDOW: u32 = 2 << 20;
-const CONNECTION_WINDOW: u32 = 8 << 20;
+/// What waits of one HTTP/2 answer in the library's buffers, before it asks for no more.
+const SEND_BUFFER: usize = 256 << 10;
 /// The most that one read of HTTP/1 takes room for. Part of a read keeps all of its room: with larger ones, uploads
 /// hold several times what they sent. A request's headers must fit in as well.
 const READ_BUFFER: usize = 128 << 10;
@@ -174,11 +174,11 @@ impl Connection {
         if http2 {
             let connection = http2::Builder::new(TokioExecutor::new())
                 .timer(TokioTimer::new())
-                .initial_stream_window_size(WINDOW)
-                .initial_connection_window_size(CONNECTION_WINDOW)
+                // It grows with what was read lately: who sends what nobody reads yet has little memory for it.
+                .adaptive_window(true)
                 .max_concurrent_streams(128)
                 .max_header_list_size(64 << 10)
-                .max_send_buf_size(1 << 20)
+                .max_send_buf_size(SEND_BUFFER)
                 .keep_alive_interval(Duration::from_secs(20))
                 .serve_connection(TokioIo::new(stream), service);
             self.until_over((connection, Idle::Ends), &watch).await
@@ -215,6 +215,9 @@ impl Connection {
                 _ = self.stop.wait_for(|stop| *stop), if !ending => {
                     ending = true;
                     connection.as_mut().graceful_shutdown();
+                }
+                () = watch.end_is_wanted() => {
+                    return Err("its reader does not read, and others need the memory".into());
                 }
                 _ = looks.tick() => match watch.look() {
                     Seen::Stuck => return Err("its reader does not read".into()),

@@ -34,11 +34,16 @@ use crate::egress::Allow;
 use crate::jobs;
 use crate::layer::cors::{Origins, answer_pages};
 use crate::layer::metrics::Metrics;
+use crate::layer::networks::Networks;
+use crate::layer::sending::SendMemory;
 use crate::layer::whole::Bodies;
 use crate::listen::tls::Tls;
 use crate::listen::{self, Served, Whose};
 use crate::notifications::Receiver;
 use crate::stores;
+
+/// Memory for all forms of strangers: a form is a few KiB, and a hundred of the longest fit in.
+const FORM_MEMORY: usize = 24 << 20;
 
 /// What a server is started with.
 pub struct Setup {
@@ -144,6 +149,9 @@ impl Server {
             // As much again as for blobs; and one has to fit in.
             manifests: Bodies::new(config.limits.upload_memory.get().max(manifest::MAX_BYTES)),
             list_readers: Arc::default(),
+            forms: Bodies::new(FORM_MEMORY),
+            forwarded: Networks::new(config.limits.connections_per_network),
+            sending: SendMemory::new(config.limits.download_memory.get()),
             metrics,
             audit,
         });

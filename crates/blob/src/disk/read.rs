@@ -13,26 +13,45 @@ use rustix::fs::{Advice, fadvise, fstat};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
 use super::{Folder, measured, stamp};
+use crate::frame_room::frame_room;
 use crate::hashing::blocking;
 use crate::{BlobError, BlobReader, BlobStream, Stamp};
 
-/// What one frame of a download holds. It stays in a processor's cache between disk and socket.
+/// What one frame of a download holds at most. It stays in a processor's cache between disk and socket.
 const FRAME: usize = 256 << 10;
+/// The buffers of smaller frames.
+const HALF_FRAME: usize = FRAME / 2;
+/// Up to this, buffers are made anew.
+const QUARTER_FRAME: usize = FRAME / 4;
 /// How many buffers wait for the next download.
 const IDLE_BUFFERS: usize = 16;
 
 /// Buffers that were used before: making a new one costs as much as filling it.
 #[derive(Default)]
-pub(super) struct Buffers(Mutex<Vec<Vec<u8>>>);
+pub(super) struct Buffers {
+    whole: Mutex<Vec<Vec<u8>>>,
+    half: Mutex<Vec<Vec<u8>>>,
+}
 
 impl Buffers {
-    fn take(&self) -> Vec<u8> {
-        let idle = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        idle.unwrap_or_else(|| vec![0; FRAME])
+    /// A buffer for so many bytes, and not for many more: it waits as long as its reader does.
+    fn take(&self, wanted: usize) -> Vec<u8> {
+        let (idle, length) = match wanted {
+            ..=QUARTER_FRAME => return vec![0; wanted],
+            ..=HALF_FRAME => (&self.half, HALF_FRAME),
+            _ => (&self.whole, FRAME),
+        };
+        let idle = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        idle.unwrap_or_else(|| vec![0; length])
     }
 
     fn give_back(&self, buffer: Vec<u8>) {
-        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let idle = match buffer.len() {
+            FRAME => &self.whole,
+            HALF_FRAME => &self.half,
+            _ => return,
+        };
+        let mut idle = idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < IDLE_BUFFERS {
             idle.push(buffer);
         }
@@ -86,9 +105,10 @@ impl FileReader {
 
     /// The next frame at `start`, of at most `left` bytes.
     async fn frame(self: &Arc<Self>, start: u64, left: u64) -> Result<Bytes, BlobError> {
-        let wanted = usize::try_from(left).map_or(FRAME, |left| left.min(FRAME));
-        let mut frame =
-            Frame { folder: self.folder.clone(), buffer: self.folder.buffers.take(), length: 0 };
+        let most = FRAME.min(frame_room());
+        let wanted = usize::try_from(left).map_or(most, |left| left.min(most));
+        let buffer = self.folder.buffers.take(wanted);
+        let mut frame = Frame { folder: self.folder.clone(), buffer, length: 0 };
         let mut slices = [IoSliceMut::new(&mut frame.buffer[..wanted])];
         match preadv2(&self.file, &mut slices, start, ReadWriteFlags::NOWAIT) {
             Ok(length) if length > 0 => frame.length = length,

@@ -103,6 +103,8 @@ pub struct AtMost {
 #[derive(Clone)]
 pub struct Intake {
     bodies: Bodies,
+    /// Of callers from whom less than usual is taken: their messages drive nobody else's out of memory.
+    small: Bodies,
     /// How long a body may pause.
     idle: Duration,
 }
@@ -110,7 +112,7 @@ pub struct Intake {
 impl Intake {
     /// With room for a few of the largest messages.
     pub fn new(idle: Duration) -> Self {
-        Self { bodies: Bodies::new(4 * MESSAGE_LIMIT), idle }
+        Self { bodies: Bodies::new(4 * MESSAGE_LIMIT), small: Bodies::new(MESSAGE_LIMIT), idle }
     }
 
     /// The whole of a request's body.
@@ -123,7 +125,8 @@ impl Intake {
             return Err(limited.otherwise.clone());
         }
         let most = limited.map_or(MESSAGE_LIMIT, |limited| limited.bytes);
-        let taken = self.bodies.receive(body, (most + frame::PREFIX, self.idle)).await;
+        let bodies = if limited.is_some() { &self.small } else { &self.bodies };
+        let taken = bodies.receive(body, (most + frame::PREFIX, self.idle)).await;
         taken.map_err(|error| match error {
             WholeError::TooLarge => match limited {
                 Some(limited) => limited.otherwise.clone(),

@@ -13,42 +13,61 @@ use axum::extract::Request;
 use axum::response::Response;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
-use http_body_util::{BodyExt, Limited};
 
 use crate::api::App;
 use crate::layer::RequestInfo;
-use crate::layer::body::with_idle_timeout;
+use crate::layer::whole::{BodyBounds, WholeError};
 
 /// The longest form that is read.
 const LONGEST_FORM: usize = 256 << 10;
+/// What a request takes besides its form and its headers.
+const REQUEST_BYTES: usize = 8 << 10;
 
-/// Why a body is not taken, in the words of RFC 6749.
-struct NoForm(&'static str);
+/// Why a body is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum FormError {
+    /// The body is wrong, as the text says.
+    Invalid(&'static str),
+    /// The forms that are being sent take all the memory that there is for them.
+    TooMany,
+}
 
-impl NoForm {
+impl FormError {
+    /// Returns the answer that RFC 6749 has for it.
     fn into_response(self) -> Response {
-        oauth::error("invalid_request", self.0)
+        match self {
+            Self::Invalid(problem) => oauth::error("invalid_request", problem),
+            Self::TooMany => oauth::unavailable(),
+        }
     }
 }
 
-/// The fields of a form. What is a form is said by its type and by how its fields are named: the text of another
+/// The fields of a form. Anybody may send one, so that all of them together have little memory and each little time. What is a form is said by its type and by how its fields are named: the text of another
 /// document would be one field of a strange name.
-async fn read_form(app: &App, request: Request) -> Result<Vec<(String, String)>, NoForm> {
+async fn read_form(app: &App, request: Request) -> Result<Vec<(String, String)>, FormError> {
     const FORM: &str = "application/x-www-form-urlencoded";
     let (parts, body): (Parts, Body) = request.into_parts();
-    let body = with_idle_timeout(body, app.limits.idle_timeout.get());
-    let unread = |_| NoForm("the form is too long, or did not come");
-    let bytes = Limited::new(body, LONGEST_FORM).collect().await.map_err(unread)?.to_bytes();
+    let headers = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
+    let head = headers.sum::<usize>() + parts.uri.query().map_or(0, str::len) + REQUEST_BYTES;
+    let idle = app.limits.idle_timeout.get();
+    let bounds = BodyBounds { most: LONGEST_FORM, idle, total: idle, head };
+    let whole = app.forms.receive_within(body, bounds).await.map_err(|error| match error {
+        WholeError::TooLarge | WholeError::Stalled | WholeError::Closed => {
+            FormError::Invalid("the form is too long, or did not come")
+        }
+        WholeError::GivenUp => FormError::TooMany,
+    })?;
+    let bytes = &whole.bytes;
     if bytes.is_empty() {
         return Ok(Vec::new());
     }
     let media_type = parts.headers.get(CONTENT_TYPE).map(|value| essence(value.as_bytes()));
     if media_type.is_some_and(|media_type| !media_type.eq_ignore_ascii_case(FORM.as_bytes())) {
-        return Err(NoForm("send a form: application/x-www-form-urlencoded"));
+        return Err(FormError::Invalid("send a form: application/x-www-form-urlencoded"));
     }
-    let fields = form_fields(&bytes).ok_or(NoForm("the body is not a form"))?;
+    let fields = form_fields(bytes).ok_or(FormError::Invalid("the body is not a form"))?;
     let twice = ONCE.iter().any(|once| fields.iter().filter(|(name, _)| name == once).count() > 1);
-    if twice { Err(NoForm("a parameter stands twice")) } else { Ok(fields) }
+    if twice { Err(FormError::Invalid("a parameter stands twice")) } else { Ok(fields) }
 }
 
 /// Parameters that decide something, and stand once (RFC 6749 §3.2). Docker's `scope` may come again and again.

@@ -161,6 +161,8 @@ impl TryFrom<String> for AuditFile {
 pub struct Limits {
     /// Connections at once.
     pub connections: usize,
+    /// Connections at once from one address, or from one /64 of IPv6.
+    pub connections_per_network: usize,
     /// How long a request's head may take.
     pub header_timeout: Span,
     /// How long a request's body may pause; a response waits four times as long for its reader.
@@ -171,6 +173,8 @@ pub struct Limits {
     pub upload_memory: Bytes,
     /// Uploads that an account has open in a repository; all of `--dev` are one account's, and not counted.
     pub open_uploads: u32,
+    /// Memory that all answers share while their readers do not take them.
+    pub download_memory: Bytes,
 }
 
 /// Collecting what nothing refers to.
@@ -334,11 +338,13 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 10_000,
+            connections_per_network: 1000,
             header_timeout: Span::seconds(10),
             idle_timeout: Span::seconds(30),
             drain_timeout: Span::seconds(60),
             upload_memory: Bytes::mebibytes(24),
             open_uploads: 10_000,
+            download_memory: Bytes::mebibytes(64),
         }
     }
 }

@@ -7,17 +7,22 @@
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
-use std::time::Instant;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use bytes::{Buf, Bytes};
+use futures_util::task::AtomicWaker;
 use http::StatusCode;
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use tokio::sync::Notify;
+use tokio::time::Sleep;
 
 use super::PROBE;
 use super::log::Record;
 use super::metrics::{FinishedRequest, Metrics, Running};
+use super::networks::NetworkPlace;
+use super::sending::{FIRST_FRAME, FramePace, MAX_WAITING, SendMemory};
 
 /// What nginx has made known as the status of requests whose client did not wait for the answer.
 pub(super) const CLIENT_LEFT: u16 = 499;
@@ -45,11 +50,19 @@ pub struct Exchange {
     handed: AtomicU64,
     /// ..and how many of them were written to the socket.
     taken: AtomicU64,
+    /// The memory that answers share.
+    memory: SendMemory,
+    /// The answer's body, while it waits for its reader to take some.
+    waiting: AtomicWaker,
+    /// The connection, as far as it can be told to end.
+    connection: OnceLock<Arc<Notify>>,
+    /// The request's place among those of its network.
+    place: OnceLock<NetworkPlace>,
 }
 
 impl Exchange {
     /// A request that has just come.
-    pub(super) fn new(record: Record, metrics: &Metrics) -> Arc<Self> {
+    pub(super) fn new(record: Record, (metrics, memory): (&Metrics, &SendMemory)) -> Arc<Self> {
         Arc::new(Self {
             record,
             started: Instant::now(),
@@ -59,7 +72,42 @@ impl Exchange {
             ended: AtomicBool::new(false),
             handed: AtomicU64::new(0),
             taken: AtomicU64::new(0),
+            memory: memory.clone(),
+            waiting: AtomicWaker::new(),
+            connection: OnceLock::new(),
+            place: OnceLock::new(),
         })
+    }
+
+    /// Keeps the request's place, if it has one, until the exchange is over.
+    pub(super) fn keep_place(&self, place: Option<NetworkPlace>) {
+        if let Some(place) = place {
+            let _ = self.place.set(place);
+        }
+    }
+
+    /// Names what ends the exchange's connection.
+    pub(crate) fn set_connection(&self, connection: Arc<Notify>) {
+        let _ = self.connection.set(connection);
+    }
+
+    /// Ends the connection: its reader does not read, and others need the memory.
+    pub(super) fn end_connection(&self) {
+        if let Some(connection) = self.connection.get() {
+            connection.notify_one();
+        }
+    }
+
+    /// Returns how many bytes were taken, and whether more of them wait.
+    pub(super) fn progress(&self) -> (u64, bool) {
+        let taken = self.taken.load(Ordering::Relaxed);
+        (taken, taken < self.handed.load(Ordering::Relaxed))
+    }
+
+    /// How many bytes wait for the reader.
+    fn waiting_bytes(&self) -> u64 {
+        let taken = self.taken.load(Ordering::Acquire);
+        self.handed.load(Ordering::Relaxed).saturating_sub(taken)
     }
 
     /// Where the bytes that are read of the request are counted.
@@ -91,12 +139,34 @@ impl Drop for Exchange {
     }
 }
 
-/// A response body that tells its exchange how far it is.
+/// When memory is looked for again.
+const MEMORY_PAUSE: Duration = Duration::from_millis(50);
+
+/// A response body that tells its exchange how far it is, and keeps to the memory that answers share.
 pub struct Answer {
     body: Body,
     /// How many bytes were announced. A connection that sent them all does not ask for more.
     expected: Option<u64>,
     exchange: Arc<Exchange>,
+    sending: Sending,
+    /// How frames grow; nothing where the whole answer is no larger than the first.
+    pace: Option<FramePace>,
+    /// What the next frame may be.
+    room: Option<usize>,
+    /// The rest of a frame that was larger than that.
+    rest: Bytes,
+    /// How many bytes of the memory this has, for what was not handed over yet.
+    held: u64,
+    pause: Option<Pin<Box<Sleep>>>,
+}
+
+/// How an answer is sent.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sending {
+    /// Whether the connection has several streams.
+    pub(super) several: bool,
+    /// Whether the bytes are there once for all who read them, so that this answer has only what it hands over.
+    pub(super) shared: bool,
 }
 
 impl Answer {
@@ -104,11 +174,107 @@ impl Answer {
     pub(super) fn new(
         body: Body,
         (status, expected): (StatusCode, Option<u64>),
-        exchange: Arc<Exchange>,
+        (exchange, sending): (Arc<Exchange>, Sending),
     ) -> Self {
         let _ = exchange.status.set(status);
         exchange.ended.store(body.is_end_stream(), Ordering::Relaxed);
-        Self { body, expected, exchange }
+        let most = HttpBody::size_hint(&body).upper().or(expected);
+        let small = most.is_some_and(|most| most <= FIRST_FRAME as u64);
+        if sending.several || !small {
+            exchange.memory.watch(&exchange);
+        }
+        let pace = (!small).then(|| FramePace::new(sending.several));
+        let (rest, held) = (Bytes::new(), 0);
+        Self { body, expected, exchange, sending, pace, room: None, rest, held, pause: None }
+    }
+
+    /// Waits until the reader has taken enough for another frame, and there is memory for it. Returns how large it may be.
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<usize> {
+        let Some(pace) = &mut self.pace else { return Poll::Ready(usize::MAX) };
+        if let Some(room) = self.room {
+            return Poll::Ready(room);
+        }
+        let exchange = &self.exchange;
+        if self.sending.several {
+            let most = MAX_WAITING - pace.next() as u64;
+            if exchange.waiting_bytes() > most {
+                exchange.waiting.register(cx.waker());
+                // It may have been taken meanwhile.
+                if exchange.waiting_bytes() > most {
+                    return Poll::Pending;
+                }
+            }
+        }
+        if !self.rest.is_empty() && !self.sending.shared {
+            // The memory is taken.
+            let room = pace.next();
+            pace.grow();
+            return Poll::Ready(room);
+        }
+        if !self.sending.several && exchange.handed.load(Ordering::Relaxed) == 0 {
+            // A connection that has one answer at a time always has its first frame.
+            exchange.memory.force(FIRST_FRAME as u64);
+            return Poll::Ready(self.grant(FIRST_FRAME));
+        }
+        loop {
+            if let Some(pause) = &mut self.pause {
+                ready!(pause.as_mut().poll(cx));
+                self.pause = None;
+            }
+            if let Some(room) = self.exchange.memory.take(pace.next()) {
+                return Poll::Ready(self.grant(room));
+            }
+            self.pause = Some(Box::pin(tokio::time::sleep(MEMORY_PAUSE)));
+        }
+    }
+
+    fn grant(&mut self, room: usize) -> usize {
+        self.held += room as u64;
+        self.room = Some(room);
+        if let Some(pace) = self.pace.as_mut().filter(|pace| pace.next() == room) {
+            pace.grow();
+        }
+        room
+    }
+
+    /// Reads the next frame, unless there is some of the last one, and passes on as much as there is room for.
+    fn poll_body(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: usize,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if self.rest.is_empty() {
+            let body = Pin::new(&mut self.body);
+            match ready!(engine::with_frame_room(room, || body.poll_frame(cx))) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(bytes) => self.rest = bytes,
+                    Err(other) => return Poll::Ready(Some(Ok(other))),
+                },
+                end => return Poll::Ready(end),
+            }
+        }
+        let bytes = self.rest.split_to(self.rest.len().min(room));
+        self.room = None;
+        self.hold(bytes.len(), if self.sending.shared { 0 } else { self.rest.len() });
+        Poll::Ready(Some(Ok(Frame::data(bytes))))
+    }
+
+    /// Has the memory for what is handed over, which goes with it, and for what stays here.
+    fn hold(&mut self, handed: usize, stays: usize) {
+        let (handed, stays) = (handed as u64, stays as u64);
+        let needed = handed + stays;
+        if needed > self.held {
+            self.exchange.memory.force(needed - self.held);
+        } else {
+            self.exchange.memory.give_back(self.held - needed);
+        }
+        self.held = stays;
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        self.exchange.memory.give_back(self.held);
     }
 }
 
@@ -120,13 +286,15 @@ impl HttpBody for Answer {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Chunk>, axum::Error>>> {
-        let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(cx));
-        let exchange = &self.exchange;
+        let this = &mut *self;
+        let room = ready!(this.poll_room(cx));
+        let frame = ready!(this.poll_body(cx, room));
+        let exchange = &this.exchange;
         match &frame {
             Some(Ok(frame)) => {
                 let length = frame.data_ref().map_or(0, |data| data.len() as u64);
                 let handed = exchange.handed.fetch_add(length, Ordering::Relaxed) + length;
-                if self.expected == Some(handed) || self.body.is_end_stream() {
+                if this.expected == Some(handed) || HttpBody::is_end_stream(this) {
                     exchange.ended.store(true, Ordering::Relaxed);
                 }
             }
@@ -141,11 +309,17 @@ impl HttpBody for Answer {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        HttpBody::size_hint(&self.body)
+        let (body, rest) = (HttpBody::size_hint(&self.body), self.rest.len() as u64);
+        let mut hint = SizeHint::new();
+        if let Some(most) = body.upper() {
+            hint.set_upper(most + rest);
+        }
+        hint.set_lower(body.lower() + rest);
+        hint
     }
 }
 
@@ -166,6 +340,14 @@ impl Buf for Chunk {
 
     fn advance(&mut self, count: usize) {
         self.bytes.advance(count);
-        self.exchange.taken.fetch_add(count as u64, Ordering::Relaxed);
+        self.exchange.taken.fetch_add(count as u64, Ordering::Release);
+        self.exchange.memory.give_back(count as u64);
+        self.exchange.waiting.wake();
+    }
+}
+
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        self.exchange.memory.give_back(self.bytes.len() as u64);
     }
 }

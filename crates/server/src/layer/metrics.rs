@@ -170,6 +170,9 @@ impl Default for Metrics {
             inner.running.clone(),
         );
         registry.register("http_connections", "Open connections", inner.connections.clone());
+        for reason in ["descriptors", "network"] {
+            let _ = inner.refused.get_or_create(&ReasonLabel { reason });
+        }
         registry.register(
             "http_connections_refused",
             "Connections that were closed at once, by the reason",

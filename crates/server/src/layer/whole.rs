@@ -34,6 +34,19 @@ struct Coming {
     _wanted: oneshot::Sender<()>,
 }
 
+/// What a body may take.
+#[derive(Debug, Clone, Copy)]
+pub struct BodyBounds {
+    /// How many bytes.
+    pub most: usize,
+    /// How long it may pause.
+    pub idle: Duration,
+    /// How long it may take.
+    pub total: Duration,
+    /// Bytes that its request takes besides.
+    pub head: usize,
+}
+
 /// A body, and the memory that it takes.
 pub struct Whole {
     /// All of it.
@@ -66,11 +79,22 @@ impl Bodies {
         body: Body,
         (most, idle): (usize, Duration),
     ) -> Result<Whole, WholeError> {
+        self.receive_within(body, BodyBounds { most, idle, total: idle * PATIENCE, head: 0 }).await
+    }
+
+    /// Receives a body within its bounds.
+    pub async fn receive_within(
+        &self,
+        body: Body,
+        bounds: BodyBounds,
+    ) -> Result<Whole, WholeError> {
+        let BodyBounds { most, idle, total, head } = bounds;
         let (mut place, unwanted) = self.enter();
+        place.take(head)?;
         let received = tokio::select! {
             biased;
             _ = unwanted => return Err(WholeError::GivenUp),
-            received = tokio::time::timeout(idle * PATIENCE, collect(body, &mut place, (most, idle))) => received,
+            received = tokio::time::timeout(total, collect(body, &mut place, (most, idle))) => received,
         };
         let bytes = received.unwrap_or(Err(WholeError::Stalled))?;
         place.arrived();

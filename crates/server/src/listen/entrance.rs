@@ -11,7 +11,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::Whose;
 use super::descriptors::{DescriptorLine, OPERATOR_PLACES, places_for};
 use crate::api::App;
+use crate::config::Network;
 use crate::layer::metrics::Metrics;
+use crate::layer::networks::{NetworkPlace, Networks};
 
 /// How long nobody is let in after descriptors ran out.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -22,6 +24,8 @@ const SAID_EVERY: Duration = Duration::from_secs(10);
 pub(super) struct Entrance {
     places: Arc<Semaphore>,
     line: DescriptorLine,
+    networks: Option<Networks>,
+    proxies: Vec<Network>,
     metrics: Metrics,
 }
 
@@ -35,18 +39,29 @@ pub(super) struct Accepted {
 /// A place, free again when dropped.
 pub(super) struct ConnectionPlace {
     _place: OwnedSemaphorePermit,
+    _of_network: Option<NetworkPlace>,
 }
 
 impl Entrance {
     pub(super) fn new(whose: Whose, app: &App, listener: &TcpListener) -> Self {
-        let (places, line) = match (whose, listener.local_addr()) {
-            (Whose::Clients, Ok(listen)) => {
-                (places_for(app.limits.connections, listen), DescriptorLine::of_clients())
+        let limits = &app.limits;
+        let (places, line, networks) = match whose {
+            Whose::Clients => {
+                let places = match listener.local_addr() {
+                    Ok(listen) => places_for(limits.connections, listen),
+                    Err(_) => limits.connections,
+                };
+                // Where there are fewer places than wished for, one network still does not take them all.
+                let most = match places < limits.connections {
+                    true => limits.connections_per_network.min(places.div_ceil(2)),
+                    false => limits.connections_per_network,
+                };
+                (places, DescriptorLine::of_clients(), Some(Networks::new(most)))
             }
-            (Whose::Clients, Err(_)) => (app.limits.connections, DescriptorLine::of_clients()),
-            (Whose::Operators, _) => (OPERATOR_PLACES, DescriptorLine::of_operators()),
+            Whose::Operators => (OPERATOR_PLACES, DescriptorLine::of_operators(), None),
         };
-        Self { places: Arc::new(Semaphore::new(places)), line, metrics: app.metrics.clone() }
+        let (places, metrics) = (Arc::new(Semaphore::new(places)), app.metrics.clone());
+        Self { places, line, networks, proxies: app.proxies.clone(), metrics }
     }
 
     /// Waits for a place, then for a connection. `None`: this one failed or was not let in, others may come.
@@ -61,7 +76,20 @@ impl Entrance {
             tokio::time::sleep(PAUSE).await;
             return None;
         }
-        Some(Accepted { stream, peer, place: ConnectionPlace { _place: place } })
+        let of_network = match &self.networks {
+            None => None,
+            // Of a proxy, each request is counted with the network that it came from.
+            Some(_) if self.proxies.iter().any(|proxy| proxy.contains(peer.ip())) => None,
+            Some(networks) => {
+                let Some(of_network) = networks.enter(peer.ip()) else {
+                    self.metrics.connection_refused("network");
+                    return None;
+                };
+                Some(of_network)
+            }
+        };
+        let place = ConnectionPlace { _place: place, _of_network: of_network };
+        Some(Accepted { stream, peer, place })
     }
 }
 

@@ -7,6 +7,8 @@
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use tokio::sync::Notify;
+
 use crate::layer::exchange::Exchange;
 
 /// An answer that has not got on by as much as this in [`PATIENCE`] looks is stuck. About half a kilobyte a second
@@ -36,7 +38,11 @@ pub(super) enum Seen {
 
 /// The exchanges of one connection.
 #[derive(Debug, Default)]
-pub(super) struct Watch(Mutex<State>);
+pub(super) struct Watch {
+    state: Mutex<State>,
+    /// Told when the memory of answers that are not read is needed.
+    end: Arc<Notify>,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -59,7 +65,8 @@ struct Open {
 impl Watch {
     /// Adds an exchange that begins.
     pub(super) fn add(&self, exchange: &Arc<Exchange>) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        exchange.set_connection(self.end.clone());
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.asked = true;
         // Those that are over go when there is no room: a connection without parallel requests never grows.
         if state.open.len() == state.open.capacity() {
@@ -68,9 +75,14 @@ impl Watch {
         state.open.push(Open { exchange: Arc::downgrade(exchange), taken: 0, looks: 0 });
     }
 
+    /// Waits until the connection has to end, because others need what its readers do not read.
+    pub(super) async fn end_is_wanted(&self) {
+        self.end.notified().await;
+    }
+
     /// Looks again.
     pub(super) fn look(&self) -> Seen {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.open.retain_mut(|open| {
             let Some(exchange) = open.exchange.upgrade() else { return false };
             open.look(exchange.taken());
@@ -132,7 +144,7 @@ mod tests {
         let watch = Watch::default();
         let looks = |count: u32| (0..count).map(|_| watch.look()).collect::<Vec<_>>();
         assert_eq!(looks(3), [Seen::InUse, Seen::Idle, Seen::Idle]);
-        watch.0.lock().expect("not poisoned").asked = true;
+        watch.state.lock().expect("not poisoned").asked = true;
         assert_eq!(looks(3), [Seen::InUse, Seen::InUse, Seen::Idle]);
     }
 }

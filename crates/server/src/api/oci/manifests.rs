@@ -3,7 +3,8 @@
 use axum::body::Body;
 use axum::response::Response;
 use engine::{
-    BodyError, Delete, EngineError, Pull, PulledManifest, Push, ReceivedManifest, Target,
+    BodyError, Delete, EngineError, Pull, PulledManifest, Push, ReceivedManifest, SHARED_FROM,
+    Target,
 };
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, LOCATION};
 use http::{HeaderValue, Method, StatusCode};
@@ -12,6 +13,7 @@ use model::precondition::Verdict;
 use model::reference::{Reference, Tag};
 
 use super::{Answer, Context, OciError, empty, finish};
+use crate::layer::SharedBytes;
 use crate::layer::whole::{Whole, WholeError};
 
 /// How many tags one PUT may set, so that its transaction stays small.
@@ -57,12 +59,15 @@ fn content(context: &Context, manifest: PulledManifest) -> Answer {
     if let Some(ended) = context.ended_by_condition(&manifest.digest) {
         return ended;
     }
-    let head = Response::builder()
+    let mut head = Response::builder()
         .header("docker-content-digest", manifest.digest.as_str())
         .header(ETAG, format!("\"{}\"", manifest.digest))
         .header("x-content-type-options", "nosniff")
         .header(CONTENT_TYPE, manifest.media_type)
         .header(CONTENT_LENGTH, manifest.size);
+    if manifest.bytes.len() >= SHARED_FROM {
+        head = head.extension(SharedBytes);
+    }
     Ok(finish(head, Body::from(manifest.bytes)))
 }
 

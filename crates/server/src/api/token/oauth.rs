@@ -184,6 +184,10 @@ fn too_many() -> Response {
 
 fn failed(error: &EngineError) -> Response {
     tracing::warn!(%error, "a token endpoint failed: {error}");
+    unavailable()
+}
+
+pub(super) fn unavailable() -> Response {
     let body = json!({ "error": "temporarily_unavailable" });
     (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "1")], axum::Json(body)).into_response()
 }

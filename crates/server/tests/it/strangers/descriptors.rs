@@ -1,12 +1,14 @@
 //! Connections and downloads that would take every file descriptor.
 
+use std::net::SocketAddr;
+
 use bytes::Bytes;
 use http::{Method, Request};
 use http_body_util::Empty;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::util::process::{Berth, address, berth_with_files};
@@ -41,9 +43,12 @@ async fn connections_leave_descriptors_for_files() {
     let mut inside = TcpStream::connect(berth.listen()).await.expect("it listens");
     inside.write_all(b"GET /v2/ HTTP/1.1\r\nhost: localhost\r\n\r\n").await.expect("open");
     let mut idle = JoinSet::new();
-    for _ in 0..1100 {
-        // What is not accepted waits in the kernel, or does not even come so far.
-        let connect = TcpStream::connect(berth.listen());
+    for number in 0..1100_u16 {
+        // What is not accepted waits in the kernel, or does not even come so far. One network has half of the places.
+        let from = SocketAddr::from(([127, 0, 0, 1 + (number % 3) as u8], 0));
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind(from).expect("ours");
+        let connect = socket.connect(berth.listen());
         idle.spawn(async { (connect.await, std::future::pending::<()>().await) });
     }
     let ops = address(&berth.addresses["ops"]);
