@@ -51,6 +51,11 @@ impl UploadBudget {
         let permit = self.units.clone().acquire_many_owned(units).await;
         Permit(permit.expect("this semaphore is never closed"))
     }
+
+    /// How many bytes are taken.
+    pub fn taken(&self) -> u64 {
+        ((self.most - self.units.available_permits()) * UNIT) as u64
+    }
 }
 
 #[cfg(test)]
@@ -73,7 +78,7 @@ mod tests {
         let budget = UploadBudget::new(8 << 10);
         let mut part = budget.acquire(1).await;
         assert!(part.grow_to(1 << 10) && part.grow_to(5 << 10));
-        assert_eq!(budget.units.available_permits(), 3);
+        assert_eq!((budget.units.available_permits(), budget.taken()), (3, 5 << 10));
         assert!(!part.grow_to(9 << 10) && part.grow_to(8 << 10));
         assert_eq!(budget.units.available_permits(), 0);
         drop(part);

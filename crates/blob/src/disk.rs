@@ -21,7 +21,7 @@ use rustix::process::{Resource, getrlimit};
 use tokio::time::{Instant, sleep};
 
 use crate::hashing::blocking;
-use crate::{BlobError, BlobReader, BlobStore, Claim, CopyId, Stamp, StoreId};
+use crate::{BlobError, BlobReader, BlobStore, Claim, CopyId, DiskSpace, Stamp, StoreId};
 use place::Root;
 pub use place::{Found, count_present};
 use read::{Buffers, FileReader};
@@ -141,6 +141,11 @@ impl BlobStore for DiskStore {
     fn healthy(&self) -> bool {
         self.0.check_health().is_ok()
     }
+
+    async fn disk_space(&self) -> Result<Option<DiskSpace>, BlobError> {
+        let folder = self.0.clone();
+        blocking(move || folder.disk_space()).await
+    }
 }
 
 impl Folder {
@@ -208,6 +213,13 @@ impl Folder {
             Err(error) => return Err(error.into()),
         }
         self.synced(fs::fsync(shard))
+    }
+
+    /// The room of the disk with less of it: blobs may be on one of their own.
+    fn disk_space(&self) -> Result<Option<DiskSpace>, BlobError> {
+        let data = self.path.parent().map(DiskSpace::of).transpose()?.flatten();
+        let blobs = DiskSpace::of_open(&self.root().blobs)?;
+        Ok(data.into_iter().chain(blobs).min_by_key(|space| space.free))
     }
 }
 

@@ -9,7 +9,7 @@ use model::digest::{Algorithm, Digest};
 
 use crate::{
     Batch, BlobError, BlobReader, BlobStore, BlobStream, BlobWriter, Checkpoint, Claim, CopyId,
-    FinishError, Held, Stamp, StoreId, Stored,
+    DiskSpace, FinishError, Held, Stamp, StoreId, Stored,
 };
 
 /// Where a fault strikes.
@@ -45,6 +45,7 @@ pub struct Faults(Arc<Mutex<Steps>>);
 struct Steps {
     reached: Vec<Step>,
     faults: Vec<Fault>,
+    disk_space: Option<DiskSpace>,
 }
 
 struct Fault {
@@ -58,6 +59,11 @@ impl Faults {
     /// Lets a step fail once, after it succeeded `after` times more.
     pub fn add(&self, step: Step, after: u32, error: fn() -> BlobError) {
         self.steps().faults.push(Fault { step, after, error });
+    }
+
+    /// Says how much room the disk has, from now on.
+    pub fn set_disk_space(&self, space: DiskSpace) {
+        self.steps().disk_space = Some(space);
     }
 
     /// How often a step was reached, whether it failed or not.
@@ -131,6 +137,11 @@ impl<S: BlobStore> BlobStore for FaultyStore<S> {
 
     fn healthy(&self) -> bool {
         self.store.healthy()
+    }
+
+    async fn disk_space(&self) -> Result<Option<DiskSpace>, BlobError> {
+        let set = self.faults.steps().disk_space;
+        if set.is_some() { Ok(set) } else { self.store.disk_space().await }
     }
 }
 

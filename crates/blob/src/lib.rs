@@ -21,6 +21,7 @@ mod hashing;
 mod held;
 mod lane;
 mod memory;
+mod space;
 mod store_id;
 
 use std::fmt;
@@ -38,6 +39,7 @@ pub use error::{Blame, BlobError, FinishError};
 pub use frame_room::with_frame_room;
 pub use held::Held;
 pub use memory::MemoryStore;
+pub use space::DiskSpace;
 pub use store_id::{StoreId, StoreIdError};
 
 /// Names a copy: 16 bytes of the caller's choice, as text 32 lower-case hex digits.
@@ -135,6 +137,9 @@ pub trait BlobStore: Send + Sync + 'static {
 
     /// `false` after a sync failed: what the store says of durability proves nothing any more.
     fn healthy(&self) -> bool;
+
+    /// The room of the disk that the store is on. `None`: it is on none, or the disk does not say.
+    async fn disk_space(&self) -> Result<Option<DiskSpace>, BlobError>;
 }
 
 /// The right to write a copy. One that is dropped unopened leaves the store as it was.

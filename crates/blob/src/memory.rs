@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 use crate::hashing;
 use crate::{
     Batch, BlobError, BlobReader, BlobStore, BlobStream, BlobWriter, Checkpoint, Claim, CopyId,
-    FinishError, Held, Permit, Stamp, StoreId, Stored,
+    DiskSpace, FinishError, Held, Permit, Stamp, StoreId, Stored,
 };
 
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -78,6 +78,10 @@ impl BlobStore for MemoryStore {
 
     fn healthy(&self) -> bool {
         true
+    }
+
+    async fn disk_space(&self) -> Result<Option<DiskSpace>, BlobError> {
+        Ok(None)
     }
 }
 

@@ -7,7 +7,7 @@ use model::name::{ProjectId, RepositoryName};
 use model::permission::Permission;
 use model::reference::Reference;
 
-use crate::CredentialError;
+use crate::{CredentialError, DiskRoom};
 
 /// Why an operation was refused or failed. Carries what the message needs, and no status code.
 #[derive(Debug, thiserror::Error)]
@@ -149,6 +149,9 @@ pub enum EngineError {
     /// The disk is full.
     #[error("no space left for content")]
     StorageFull,
+    /// What is left on the disk is kept for what frees some.
+    #[error("the registry's disk is nearly full and takes no pushes: {0}")]
+    DiskNearlyFull(DiskRoom),
     /// The database refused or failed. A foreign key among the reasons is the caller's to explain.
     #[error(transparent)]
     Database(#[from] MetaError),

@@ -31,6 +31,7 @@ mod push;
 mod receive;
 mod referrers;
 mod repositories;
+mod reserve;
 mod rules;
 mod scrub;
 mod shared_manifests;
@@ -72,6 +73,7 @@ pub use push::{NewManifest, PushedManifest, ReceivedManifest};
 pub use receive::Body;
 pub use referrers::ReferrersPage;
 pub use repositories::{NewRepository, RepositoryChange};
+pub use reserve::{DiskReserve, DiskRoom};
 pub use rules::RuleChange;
 pub use scrub::{ScrubReport, ScrubScope};
 pub use shared_manifests::SHARED_FROM;
@@ -111,6 +113,8 @@ pub struct Settings {
     pub upload_expiry: Duration,
     /// How many uploads of a principal may be open in a repository, if that is bounded.
     pub open_uploads: Option<u32>,
+    /// How much of the disk uploads and manifests may not use.
+    pub disk_reserve: DiskReserve,
     /// After how long a blob is hashed again while it is read.
     pub verify_after: Duration,
     /// How much memory all uploads share.
@@ -131,6 +135,7 @@ impl Default for Settings {
             trash_retention: HOUR,
             upload_expiry: 24 * HOUR,
             open_uploads: Some(10_000),
+            disk_reserve: DiskReserve { bytes: 256 << 20, percent: 10 },
             verify_after: 7 * 24 * HOUR,
             upload_memory: 24 << 20,
             registry_token_lifetime: HOUR,
@@ -150,6 +155,7 @@ pub struct Inner {
     clock: Arc<dyn Clock>,
     settings: Settings,
     budget: UploadBudget,
+    disk: reserve::DiskWatch,
     parsing: parsing::ParsingPlaces,
     pulls: usage::PullCounter,
     shared_manifests: shared_manifests::SharedManifests,
@@ -180,6 +186,7 @@ impl Engine {
             blobs,
             clock,
             budget: UploadBudget::new(settings.upload_memory),
+            disk: reserve::DiskWatch::default(),
             parsing: parsing::ParsingPlaces::default(),
             settings,
             pulls: usage::PullCounter::default(),

@@ -125,6 +125,7 @@ impl RepoAccess<Push> {
         named: Option<Named>,
     ) -> Result<PushedManifest, EngineError> {
         let NewManifest { manifest, annotations, digest, bytes, tags, expected } = new;
+        self.engine.check_room(bytes.len() as u64).await?;
         let shown = self.shown(&manifest).await;
         let subject = manifest.subject.as_ref().map(|subject| subject.digest.clone());
         let write = Write {

@@ -50,6 +50,7 @@ impl Engine {
             if writer.offset() + length > limit {
                 return Err(EngineError::BlobTooLarge { limit });
             }
+            self.check_room(length).await?;
             writer.write(batch).await?;
             bytes += length;
             if let Some(ended) = end {

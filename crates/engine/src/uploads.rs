@@ -53,6 +53,7 @@ impl Opened {
 impl RepoAccess<Push> {
     /// Starts a session.
     pub async fn start_upload(&self, algorithm: Algorithm) -> Result<UploadProgress, EngineError> {
+        self.engine.check_room(0).await?;
         self.check_open_uploads().await?;
         let upload = Upload {
             id: Id::random(),

@@ -28,7 +28,7 @@ pub use settings::{
     Audit, AuditFile, Blobs, Cleanup, Config, Cors, Egress, Gc, Limits, Log, LogFormat, Metadata,
     NewRepositories, Notification, OnPush, Tls, Tokens,
 };
-pub use units::{Bytes, Network, Span};
+pub use units::{Bytes, Network, Reserve, Span};
 
 /// Every key, as it stands in the file. A variable is `BERTH_` and the key in capitals, `.` as `_`.
 pub const KEYS: &[&str] = &[
@@ -58,6 +58,7 @@ pub const KEYS: &[&str] = &[
     "limits.upload_memory",
     "limits.open_uploads",
     "limits.download_memory",
+    "limits.disk_reserve",
     "gc.grace",
     "gc.retention",
     "gc.interval",
@@ -272,6 +273,7 @@ impl Config {
             trash_retention: self.gc.retention.get(),
             upload_expiry: self.gc.upload_expiry.get(),
             open_uploads: Some(self.limits.open_uploads),
+            disk_reserve: self.limits.disk_reserve.get(),
             verify_after: self.blobs.verify_after.get(),
             upload_memory: self.limits.upload_memory.get(),
             registry_token_lifetime: self.tokens.registry_lifetime.get(),

@@ -11,6 +11,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use blob::DiskSpace;
 use engine::MasterKey;
 use rustix::fs::{FlockOperation, flock};
 use serde::Deserialize;
@@ -159,6 +160,25 @@ impl DataFolder {
         writeln!(file, "{addresses}")?;
         fs::rename(new, last)?;
         Ok(())
+    }
+}
+
+/// Refuses a disk that has hardly any room. SQLite maps memory from it, and where a page of that cannot be had, the
+/// process is killed.
+pub fn check_disk(path: &Path) -> anyhow::Result<()> {
+    const LEAST: u64 = 1 << 20;
+    // The folder may not be there yet.
+    let there = path.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("."));
+    match DiskSpace::of(there) {
+        Ok(Some(space)) if space.free < LEAST => bail!(
+            "the disk of {} is full: {} KiB are free, and a start needs {}; make room on it, outside of the folder \
+             (or of its old audit logs), and start again",
+            path.display(),
+            space.free >> 10,
+            LEAST >> 10
+        ),
+        // Whoever opens what is there says more about it.
+        Ok(_) | Err(_) => Ok(()),
     }
 }
 

@@ -137,8 +137,11 @@ async fn count(app: &App) {
     measure(app).await;
 }
 
-/// Sets the gauges of what the registry holds.
+/// Sets the gauges of what the registry holds, and of its disk.
 async fn measure(app: &App) {
+    if let Some(room) = app.engine.disk_room().await {
+        app.metrics.set_disk(&room);
+    }
     match app.engine.capacity().await {
         Ok(capacity) => app.metrics.set_capacity(&capacity),
         Err(error) => tracing::warn!(%error, "what waits could not be counted: {error}"),

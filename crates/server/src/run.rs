@@ -29,7 +29,7 @@ use crate::api::{self, App, Shared, admin};
 use crate::audit::Audit;
 use crate::auth::Authenticate;
 use crate::config::{self, Config, OpsListen};
-use crate::data::{DataFolder, Running, Sharing};
+use crate::data::{self, DataFolder, Running, Sharing};
 use crate::egress::Allow;
 use crate::jobs;
 use crate::layer::cors::{Origins, answer_pages};
@@ -257,6 +257,7 @@ async fn open_stores(
     }
     let postgres = stores::postgres_url(config)?;
     let sharing = if postgres.is_some() { Sharing::Shared } else { Sharing::Alone };
+    data::check_disk(&config.data)?;
     let data = DataFolder::open(&config.data, sharing)?;
     stores::check_database(&data, postgres)?;
     let meta = stores::open_database(&data, postgres).await?;

@@ -63,7 +63,7 @@ impl Claimed<'_> {
     pub(super) async fn broke(self, error: EngineError) -> EngineError {
         let Self { access, upload, writer } = self;
         drop(writer);
-        if matches!(error, EngineError::StorageFull) {
+        if matches!(error, EngineError::StorageFull | EngineError::DiskNearlyFull(_)) {
             access.give_up(&upload).await;
         }
         error

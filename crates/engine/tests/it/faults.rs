@@ -2,11 +2,12 @@
 
 use std::ops::ControlFlow;
 
-use blob::BlobError;
 use blob::faulty::Step;
+use blob::{BlobError, DiskSpace};
+use bytes::Bytes;
 use engine::{CheckCounts, EngineError, GcMode, Pull, Push};
-use futures_util::StreamExt;
-use model::digest::Digest;
+use futures_util::{StreamExt, stream};
+use model::digest::{Algorithm, Digest};
 
 use crate::registry::{Registry, body, started};
 
@@ -69,6 +70,37 @@ async fn a_full_disk_ends_the_session_and_frees_its_bytes() {
         assert!(matches!(gone, Err(EngineError::UploadUnknown)), "{step:?}: {gone:?}");
         assert_eq!(registry.faults.reached(Step::Delete), 1, "{step:?}: at once");
     }
+}
+
+/// What is kept of the disk is looked at with every batch, and no restart is needed when there is room again.
+#[tokio::test]
+async fn an_upload_that_reaches_the_reserve_ends_and_frees_its_bytes() {
+    const MIB: u64 = 1 << 20;
+    let space = |free| DiskSpace { size: 1000 * MIB, free: free * MIB, free_files: None };
+    let registry = Registry::new().await;
+    registry.faults.set_disk_space(space(105));
+    let access = registry.open::<Push>().await;
+    let kept = registry.push_blob(b"kept").await;
+    let upload = started(&access, b"answered").await;
+    let faults = registry.faults.clone();
+    let frames = stream::iter([2 * MIB, 4 * MIB]).map(move |length| {
+        // Somebody else writes to the disk meanwhile.
+        faults.set_disk_space(space(if length == 4 * MIB { 100 } else { 105 }));
+        Ok(Bytes::from(vec![0; length as usize]))
+    });
+    let refused = access.append(&upload, None, Box::pin(frames)).await;
+    assert!(matches!(refused, Err(EngineError::DiskNearlyFull(_))), "{refused:?}");
+    let gone = access.upload_progress(&upload).await;
+    assert!(matches!(gone, Err(EngineError::UploadUnknown)), "{gone:?}");
+    assert_eq!(registry.faults.reached(Step::Delete), 1, "at once");
+    let refused = access.start_upload(Algorithm::Sha256).await;
+    assert!(matches!(refused, Err(EngineError::DiskNearlyFull(_))), "{refused:?}");
+    assert_eq!(registry.read(&kept).await, b"kept");
+    registry.faults.set_disk_space(DiskSpace { free_files: Some(63), ..space(900) });
+    let refused = access.start_upload(Algorithm::Sha256).await;
+    assert!(matches!(refused, Err(EngineError::DiskNearlyFull(_))), "no file can be made");
+    registry.faults.set_disk_space(space(105));
+    registry.push_blob(b"after").await;
 }
 
 /// Somebody else cut the file or took it away: there is no such upload any more, whoever asks how often.

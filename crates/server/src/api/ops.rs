@@ -27,10 +27,18 @@ pub async fn alive() -> &'static str {
     "ok\n"
 }
 
-/// Both stores work. What is wrong with them is in the log: the probe is not told.
+/// Both stores work. What is wrong with them is in the log: the probe is not told. A disk that is nearly full takes
+/// no uploads, but pulls and deletes are served: whoever stops asking would have neither.
 pub async fn ready(State(app): State<App>) -> Response {
     match app.engine.ready().await {
-        Ok(()) => "ready\n".into_response(),
+        Ok(()) => {
+            let Some(room) = app.engine.disk_room().await else {
+                return "ready\n".into_response();
+            };
+            app.metrics.set_disk(&room);
+            let nearly_full = "ready, but the disk is nearly full: uploads are refused\n";
+            if room.is_short() { nearly_full } else { "ready\n" }.into_response()
+        }
         Err(error) => {
             tracing::warn!(%error, "not ready: {error}");
             (StatusCode::SERVICE_UNAVAILABLE, "not ready; the server's log says why\n")

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::listening::{OpsListen, listen_address};
-use super::units::{Bytes, Network, Span};
+use super::units::{Bytes, Network, Reserve, Span};
 
 /// All settings.
 #[derive(Debug, Clone, Deserialize)]
@@ -175,6 +175,8 @@ pub struct Limits {
     pub open_uploads: u32,
     /// Memory that all answers share while their readers do not take them.
     pub download_memory: Bytes,
+    /// Room on the disk that uploads and manifests may not use.
+    pub disk_reserve: Reserve,
 }
 
 /// Collecting what nothing refers to.
@@ -345,6 +347,7 @@ impl Default for Limits {
             upload_memory: Bytes::mebibytes(24),
             open_uploads: 10_000,
             download_memory: Bytes::mebibytes(64),
+            disk_reserve: Reserve::mebibytes_or_percent(256, 10),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
+use engine::DiskReserve;
 use ipnet::IpNet;
 use serde::de::{Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -16,6 +17,10 @@ pub struct Span(Duration);
 /// An amount of memory: a whole number and `KiB`, `MiB` or `GiB`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bytes(usize);
+
+/// Room that is kept on a disk: an amount, a part as `10%`, or the smaller of both, as `256MiB or 10%`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reserve(DiskReserve);
 
 /// A network, `10.0.0.0/8`, or one address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +78,18 @@ impl Bytes {
     }
 }
 
+impl Reserve {
+    /// Some MiB or a part of the disk, the smaller of both.
+    pub const fn mebibytes_or_percent(count: u64, percent: u8) -> Self {
+        Self(DiskReserve { bytes: count << 20, percent })
+    }
+
+    /// How much.
+    pub fn get(self) -> DiskReserve {
+        self.0
+    }
+}
+
 /// Splits `12ab` into 12 and the factor that `units` gives for `ab`, and multiplies.
 fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -101,6 +118,39 @@ impl FromStr for Bytes {
         const UNITS: &[(&str, u64)] = &[("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
         let bytes = scaled(text, UNITS).and_then(|bytes| usize::try_from(bytes).ok());
         bytes.map(Self).ok_or_else(|| format!("{text:?} is no amount of memory such as 48MiB"))
+    }
+}
+
+impl FromStr for Reserve {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        const MOST_PERCENT: u64 = 90;
+        let problem = || {
+            format!(
+                "{text:?} is neither an amount such as 256MiB, nor up to {MOST_PERCENT}% of the disk, nor the \
+                 smaller of both, as \"256MiB or 10%\""
+            )
+        };
+        let (mut amount, mut part) = (None, None);
+        for piece in text.split(" or ").map(str::trim) {
+            let (place, value) = match scaled(piece, &[("%", 1)]) {
+                Some(percent) if percent <= MOST_PERCENT => (&mut part, percent),
+                Some(_) => return Err(problem()),
+                None => {
+                    let bytes: Bytes = piece.parse().map_err(|_| problem())?;
+                    (&mut amount, bytes.get() as u64)
+                }
+            };
+            if place.replace(value).is_some() {
+                return Err(problem());
+            }
+        }
+        let percent = part.and_then(|percent| u8::try_from(percent).ok());
+        Ok(Self(DiskReserve {
+            bytes: amount.unwrap_or(u64::MAX),
+            percent: percent.unwrap_or(DiskReserve::WHOLE),
+        }))
     }
 }
 
@@ -151,6 +201,12 @@ impl<'de> Deserialize<'de> for Span {
     }
 }
 
+impl<'de> Deserialize<'de> for Reserve {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        parse(reader)
+    }
+}
+
 impl<'de> Deserialize<'de> for Bytes {
     fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
         parse(reader)
@@ -194,6 +250,39 @@ mod tests {
         assert!(inside("fd00::/8", "fd12::1") && !inside("::1", "::2"));
         for text in ["", "10.0.0.0/33", "proxy.internal", "10.0.0.1:80", "0.0.0.0/0", "::/0"] {
             assert!(text.parse::<Network>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn reserves() {
+        let of = |text: &str| text.parse::<Reserve>().ok().map(|reserve| reserve.get().of(1 << 30));
+        assert_eq!(of("256MiB"), Some(256 << 20));
+        assert_eq!(of("2GiB"), Some(2 << 30), "more than there is: nothing is taken");
+        assert_eq!(of("2%"), Some((1 << 30) / 100 * 2));
+        assert_eq!(of("256MiB or 10%"), Some((1 << 30) / 100 * 10));
+        assert_eq!(of("90 % or 64 MiB"), Some(64 << 20));
+        assert_eq!((of("0MiB"), of("0%")), (Some(0), Some(0)));
+        for text in [
+            "",
+            "256",
+            "256MB",
+            "91%",
+            "100%",
+            "-1%",
+            "1.5%",
+            "%",
+            "10% or",
+            "or",
+            "10% or 20%",
+            "1MiB or 2MiB",
+            "1MiB or 2% or 3%",
+            "10%,1MiB",
+            "300%",
+            "18446744073709551616%",
+            "1MiB OR 2%",
+            "99999999999999GiB",
+        ] {
+            assert_eq!(of(text), None, "{text}");
         }
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use engine::{Capacity, CheckCounts, LatencyObserver, TransactionKind};
+use engine::{Capacity, CheckCounts, DiskRoom, LatencyObserver, TransactionKind};
 use http::StatusCode;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -20,7 +20,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-use capacity::CapacityGauges;
+use capacity::{CapacityGauges, DiskGauges};
 use copies::CopyFigures;
 use process::ProcessCollector;
 
@@ -41,6 +41,7 @@ struct Inner {
     collected_bytes: Counter<u64, AtomicU64>,
     capacity: CapacityGauges,
     copies: CopyFigures,
+    disk: DiskGauges,
     transactions: Family<TransactionLabel, Histogram>,
     certificate_expiry: Family<CertificateLabel, Gauge>,
     audit_dropped: Counter<u64, AtomicU64>,
@@ -135,6 +136,7 @@ impl Default for Metrics {
             collected_bytes: Counter::default(),
             capacity: CapacityGauges::default(),
             copies: CopyFigures::default(),
+            disk: DiskGauges::default(),
             transactions: Family::new_with_constructor(|| {
                 Histogram::new([
                     0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 10.0,
@@ -191,6 +193,7 @@ impl Default for Metrics {
         );
         inner.capacity.register(registry);
         inner.copies.register(registry);
+        inner.disk.register(registry);
         registry.register_with_unit(
             "database_transaction_duration",
             "How long transactions took, with the time that they waited for their turn",
@@ -293,6 +296,11 @@ impl Metrics {
     /// Sets what this process has found copies to be.
     pub fn set_checks(&self, counts: &CheckCounts) {
         self.0.copies.set_counts(counts);
+    }
+
+    /// Sets the gauges of the disk.
+    pub fn set_disk(&self, room: &DiskRoom) {
+        self.0.disk.set(room);
     }
 
     /// Returns what the database tells of its transactions.

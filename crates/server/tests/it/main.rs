@@ -6,6 +6,7 @@
 mod attacks;
 mod audit;
 mod cors;
+mod disk;
 mod early;
 mod env;
 mod gc;

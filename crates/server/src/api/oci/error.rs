@@ -366,6 +366,10 @@ impl From<EngineError> for OciError {
             }
             EngineError::Body(error) => error.into(),
             EngineError::StorageFull => disk_full(&message),
+            EngineError::DiskNearlyFull(_) => {
+                let hint = "delete images, or let the registry's operator make room";
+                Self::new(StatusCode::FORBIDDEN, "DENIED", message, hint)
+            }
             EngineError::Database(error) => database(error.kind(), &message),
             EngineError::Unavailable(_) => unavailable(&message),
             EngineError::StoreAway(_) => store_away(&message),

@@ -140,7 +140,13 @@ async fn chunk(
 
 /// An error that says where the upload can go on, unless the upload is over.
 fn located(error: EngineError, image: &str, id: &str) -> OciError {
-    let over = matches!(error, EngineError::UploadUnknown | EngineError::DigestMismatch { .. });
+    let over = matches!(
+        error,
+        EngineError::UploadUnknown
+            | EngineError::DigestMismatch { .. }
+            | EngineError::StorageFull
+            | EngineError::DiskNearlyFull(_)
+    );
     let error = OciError::from(error);
     if over { error } else { error.header(LOCATION, upload_path(image, id)) }
 }

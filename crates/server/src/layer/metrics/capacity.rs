@@ -1,6 +1,6 @@
-//! The gauges of what the registry holds and what waits. A background job sets them.
+//! The gauges of what the registry holds, what waits, and how much room there is. A background job sets them.
 
-use engine::Capacity;
+use engine::{Capacity, DiskRoom};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
@@ -53,5 +53,32 @@ impl CapacityGauges {
         self.open_uploads.set(open_uploads);
         self.waiting_reviews.set(waiting_reviews);
         self.due_reviews.set(due_reviews);
+    }
+}
+
+/// The gauges of the disk.
+#[derive(Default)]
+pub(super) struct DiskGauges {
+    free: Gauge,
+    size: Gauge,
+    reserve: Gauge,
+}
+
+impl DiskGauges {
+    pub(super) fn register(&self, registry: &mut Registry) {
+        for (name, help, gauge) in [
+            ("disk_free", "Bytes of the data folder's disk that are free", &self.free),
+            ("disk_size", "Bytes of the data folder's disk", &self.size),
+            ("disk_reserve", "Bytes of the disk that uploads may not use", &self.reserve),
+        ] {
+            registry.register_with_unit(name, help, Unit::Bytes, gauge.clone());
+        }
+    }
+
+    pub(super) fn set(&self, room: &DiskRoom) {
+        let count = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.free.set(count(room.space.free));
+        self.size.set(count(room.space.size));
+        self.reserve.set(count(room.reserve));
     }
 }

@@ -111,7 +111,9 @@ impl From<EngineError> for GoogleError {
             | EngineError::BlobTooLarge { .. }
             | EngineError::Body(_) => Self::new(Code::InvalidArgument, message),
             EngineError::UploadBusy => Self::new(Code::Aborted, message),
-            EngineError::TooManyUploads { .. } => Self::new(Code::ResourceExhausted, message),
+            EngineError::TooManyUploads { .. } | EngineError::DiskNearlyFull(_) => {
+                Self::new(Code::ResourceExhausted, message)
+            }
             EngineError::StorageFull => disk_full(&message),
             EngineError::Database(error) => match error.kind() {
                 ErrorKind::Unavailable | ErrorKind::Retry | ErrorKind::Lost => {
