@@ -139,9 +139,9 @@ impl Engine {
         // What is in memory was admitted, perhaps, and is not on the disk.
         let left = room.left().and_then(|left| left.checked_sub(self.budget.taken() + bytes));
         self.disk.tell(&room, left.is_none());
-        let Some(left) = left else { return Err(EngineError::DiskNearlyFull(room)) };
-        self.disk.keep(left);
-        Ok(())
+        // Who comes after a refusal looks again, whatever an older look had left.
+        self.disk.keep(left.unwrap_or(0));
+        left.map(|_| ()).ok_or(EngineError::DiskNearlyFull(room))
     }
 
     async fn look_at_disk(&self) -> Option<DiskRoom> {

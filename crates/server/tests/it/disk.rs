@@ -83,6 +83,7 @@ on_both! {
         admin.post(&format!("/v2/p/r2/image/blobs/uploads/?mount={here}&from={IMAGE}"), "").await.expect(201);
         admin.delete(&format!("/v2/{IMAGE}/manifests/{}", image.digest())).await.expect(202);
         for _ in 0..3 {
+            server.clock.advance_hours(25);
             collect(&server).await;
         }
         assert_eq!(server.blob_files(), 0, "nothing needs them, and they are gone");
