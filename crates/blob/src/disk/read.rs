@@ -36,11 +36,11 @@ pub(super) struct Buffers {
 impl Buffers {
     /// A buffer for so many bytes, and not for many more: it waits as long as its reader does.
     fn take(&self, wanted: usize) -> Vec<u8> {
-        let (idle, length) = match wanted {
-            ..=QUARTER_FRAME => return vec![0; wanted],
-            ..=HALF_FRAME => (&self.half, HALF_FRAME),
-            _ => (&self.whole, FRAME),
-        };
+        if wanted <= QUARTER_FRAME {
+            return vec![0; wanted];
+        }
+        let is_half = wanted <= HALF_FRAME;
+        let (idle, length) = if is_half { (&self.half, HALF_FRAME) } else { (&self.whole, FRAME) };
         let idle = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         idle.unwrap_or_else(|| vec![0; length])
     }
