@@ -52,27 +52,31 @@ impl Adopt {
         }
         let data = DataFolder::open(&config.data, Sharing::Alone)?;
         if postgres.is_none() && !data.database().exists() && !self.yes {
-            println!(
+            writeln!(
+                stdout(),
                 "{} is missing. With --yes, an empty database is made for the blobs: it knows none of them.",
                 data.database().display()
-            );
+            )?;
             return Ok(ExitCode::FAILURE);
         }
         let meta = stores::open_database(&data, postgres).await?;
         let findings = StoreFindings::of(&meta, data.path()).await?;
         describe(&findings, &data)?;
         if findings.verdict() == StoreVerdict::Agreed {
-            println!("They belong together: there is nothing to do.");
+            writeln!(stdout(), "They belong together: there is nothing to do.")?;
             return Ok(ExitCode::SUCCESS);
         }
         if !self.yes {
-            println!("Nothing was changed. With --yes, both get one id and are used together.");
+            writeln!(
+                stdout(),
+                "Nothing was changed. With --yes, both get one id and are used together."
+            )?;
             return Ok(ExitCode::FAILURE);
         }
         let blobs = stores::make_blobs(data.path()).await?;
         let id = findings.join(&meta, &blobs).await?;
         meta.close().await;
-        println!("Both have the id {id} now.");
+        writeln!(stdout(), "Both have the id {id} now.")?;
         Ok(ExitCode::SUCCESS)
     }
 }

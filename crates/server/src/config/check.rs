@@ -78,8 +78,8 @@ fn authority(text: &str) -> Result<(), String> {
 pub(super) fn domain(text: &str) -> Result<(), String> {
     let problem = if text.contains("://") || text.contains('/') {
         Some("is a URL: write the name alone".to_owned())
-    } else if text.starts_with("*.") {
-        Some(format!("has a wildcard, which is not needed: write {:?}", &text[2..]))
+    } else if let Some(domain) = text.strip_prefix("*.") {
+        Some(format!("has a wildcard, which is not needed: write {domain:?}"))
     } else if text.parse::<IpAddr>().is_ok() || text.starts_with('[') {
         Some("is an address: below it there are no names of locations".to_owned())
     } else if text.contains(':') {

@@ -38,9 +38,9 @@ on_both! {
 
         let refused = async |path: &str, reply: Reply| {
             let text = reply.text().into_owned();
-            println!("{path}: {text}");
             reply.expect_error("403 DENIED");
-            assert!(text.contains("limits.disk_reserve keeps") && text.contains("MiB are free"));
+            assert!(text.contains("limits.disk_reserve keeps"), "{path}: {text}");
+            assert!(text.contains("MiB are free"), "{path}: {text}");
         };
         let start = format!("/v2/{IMAGE}/blobs/uploads/");
         let digest = digest_of(&blob);

@@ -302,7 +302,8 @@ on_both! {
         let gone = || fs::rename(&blobs, &away).expect("ours");
         let lost = fs::remove_dir;
         let marker = marker(&server.data).expect("it has an id");
-        let cases: [(&dyn Fn(), &dyn Fn()); 3] = [
+        type Change<'c> = &'c dyn Fn();
+        let cases: [(Change<'_>, Change<'_>); 3] = [
             (&gone, &|| ()),
             // Something else is mounted there.
             (&|| { gone(); fs::create_dir(&blobs).expect("ours") }, &|| fs::remove_dir(&blobs).expect("empty")),

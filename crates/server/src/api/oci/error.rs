@@ -21,13 +21,14 @@ use crate::layer::request_id;
 pub struct OciError {
     status: StatusCode,
     code: &'static str,
-    message: String,
+    /// Boxed, as what follows is: every answer has room for an error.
+    message: Box<str>,
     detail: Value,
     headers: Vec<(HeaderName, HeaderValue)>,
     /// The challenge's `error`, empty for none, where another credential would help.
     challenge: Option<&'static str>,
     /// Why a credential was refused: what is said of it names the registry.
-    refusal: Option<CredentialError>,
+    refusal: Option<Box<CredentialError>>,
 }
 
 impl OciError {
@@ -37,7 +38,7 @@ impl OciError {
         message: impl Into<String>,
         hint: &'static str,
     ) -> Self {
-        let (message, detail) = (message.into(), json!({ "hint": hint }));
+        let (message, detail) = (message.into().into_boxed_str(), json!({ "hint": hint }));
         let headers = Vec::new();
         Self { status, code, message, detail, headers, challenge: None, refusal: None }
     }
@@ -99,7 +100,7 @@ impl OciError {
         };
         let message = "No valid credential was supplied";
         let refused = Self::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message, hint);
-        Self { challenge: Some("invalid_token"), refusal: Some(error), ..refused }
+        Self { challenge: Some("invalid_token"), refusal: Some(Box::new(error)), ..refused }
     }
 
     fn too_many_credentials() -> Self {
@@ -169,9 +170,9 @@ impl OciError {
         (method, path): (&Method, &str),
         base_url: &str,
     ) -> Response {
-        let mut message = self.message;
+        let mut message = String::from(self.message);
         if let Some(error) = self.refusal {
-            message = format!("{message}: {}", refusal::reason(error, host_of(base_url)));
+            message = format!("{message}: {}", refusal::reason(*error, host_of(base_url)));
         }
         let error = json!({ "code": self.code, "message": message, "detail": self.detail });
         let body = json!({ "errors": [error] });

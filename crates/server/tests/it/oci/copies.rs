@@ -64,9 +64,12 @@ async fn wait_until_unknown(client: &Client, digest: &Digest) {
     bounded(unknown).await;
 }
 
+/// Puts something where a copy with these bytes was.
+type Plant = fn(&Path, &[u8]);
+
 /// What may stand where a copy was.
-fn plants() -> Vec<(&'static str, fn(&Path, &[u8]))> {
-    let another: fn(&Path, &[u8]) = |file, bytes| {
+fn plants() -> Vec<(&'static str, Plant)> {
+    let another: Plant = |file, bytes| {
         let beside = file.with_extension("right");
         fs::write(&beside, bytes).expect("writable");
         symlink(beside, file).expect("writable");

@@ -42,7 +42,8 @@ on_both! {
     async fn an_upload_whose_bytes_are_gone_is_unknown(server: TestServer) {
         use std::fs;
         let admin = server.admin();
-        let spoil: [(&str, fn(&std::path::Path)); 5] = [
+        type Spoil = fn(&std::path::Path);
+        let spoil: [(&str, Spoil); 5] = [
             ("cut", |file| fs::write(file, "byte").expect("ours")),
             ("emptied", |file| fs::write(file, "").expect("ours")),
             ("removed", |file| fs::remove_file(file).expect("ours")),
@@ -66,7 +67,7 @@ on_both! {
                 let path = format!("{upload}?digest={}", digest_of("bytes and more"));
                 for _ in 0..2 {
                     let answer = admin.send(method.clone(), &path, " and more").await;
-                    println!("{what}, {method}");
+                    assert_eq!(answer.status, 404, "{what}, {method}");
                     answer.expect_error("404 BLOB_UPLOAD_UNKNOWN");
                 }
                 admin.get(&upload).await.expect_error("404 BLOB_UPLOAD_UNKNOWN");
