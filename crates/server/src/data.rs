@@ -37,7 +37,7 @@ pub struct DataFolder {
 impl DataFolder {
     /// Makes the folder where it is missing, and takes its lock.
     pub fn open(path: &Path, sharing: Sharing) -> anyhow::Result<Self> {
-        let context = || format!("cannot use the data folder {}", path.display());
+        let context = || cannot_use(path);
         private_folder(path).with_context(context)?;
         shut(path).with_context(context)?;
         let lock = lock_file(&path.join("lock")).with_context(context)?;
@@ -255,11 +255,34 @@ pub fn addresses(path: &Path) -> anyhow::Result<Addresses> {
 /// The sockets of the processes that run on this folder.
 pub fn sockets(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let runs = path.join("run");
-    let entries = fs::read_dir(&runs).with_context(|| {
-        format!("no berth has run on {}; name the folder with --data", path.display())
+    let entries = fs::read_dir(&runs).map_err(|error| match error.kind() {
+        io::ErrorKind::PermissionDenied => anyhow::anyhow!(
+            "cannot look into {}: {error}; run this as the user that the server runs as",
+            path.display()
+        ),
+        _ => anyhow::anyhow!(
+            "no berth has run on {}: {error}; name the folder with --data",
+            path.display()
+        ),
     })?;
     let sockets = entries.filter_map(|entry| Some(entry.ok()?.path().join("admin.sock")));
     Ok(sockets.filter(|socket| UnixStream::connect(socket).is_ok()).collect())
+}
+
+/// Says of a data folder that it cannot be used, and what is special about it: a name below the current folder, a file,
+/// a folder of somebody else.
+fn cannot_use(path: &Path) -> String {
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let name = whole.display();
+    let user = rustix::process::geteuid().as_raw();
+    match fs::metadata(path) {
+        Ok(found) if !found.is_dir() => format!("cannot use the data folder {name}: it is a file"),
+        Ok(found) if found.uid() != user => format!(
+            "cannot use the data folder {name}, which belongs to user {}: this is user {user}",
+            found.uid()
+        ),
+        Ok(_) | Err(_) => format!("cannot use the data folder {name} (--data names another)"),
+    }
 }
 
 /// A new file that only its owner may read.

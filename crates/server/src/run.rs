@@ -2,6 +2,7 @@
 
 mod seals;
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -127,7 +128,7 @@ impl Server {
             seals::check(&engine, data, unwritten, otherwise).await?;
         }
         // The address is known, and nobody is answered yet.
-        let listener = bind(config.listen).await?;
+        let listener = bind(config.listen, "--listen").await?;
         let listen = listener.local_addr()?;
         let origin = Origin::new(&config, listen);
         let owner = match (&authenticate, &data) {
@@ -163,7 +164,7 @@ impl Server {
         listeners.spawn(listen::serve(listener, registry, stopped.clone()));
         let mut serve_plain = async |at, router| {
             let OpsListen::At(address) = at else { return anyhow::Ok(None) };
-            let listener = bind(address).await?;
+            let listener = bind(address, "ops_listen or metadata.listen").await?;
             let address = listener.local_addr()?;
             let served = Served { app: app.clone(), router, tls: None, whose: Whose::Operators };
             listeners.spawn(listen::serve(listener, served, stopped.clone()));
@@ -277,8 +278,18 @@ async fn metadata_router(app: &App, config: &config::Metadata) -> anyhow::Result
     Ok(metadata_server::router(metadata))
 }
 
-async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+/// Listens on an address, which `setting` chooses.
+async fn bind(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let advice = match error.kind() {
+            ErrorKind::AddrInUse => format!("; choose another address with {setting}"),
+            ErrorKind::PermissionDenied => {
+                "; ports below 1024 need root, or CAP_NET_BIND_SERVICE".to_owned()
+            }
+            _ => String::new(),
+        };
+        anyhow::anyhow!("cannot listen on {address}: {error}{advice}")
+    })
 }
 
 /// Keeps the owner's key file pointing to where clients reach the server, or says that nobody knows where that is.

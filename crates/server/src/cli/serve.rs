@@ -14,7 +14,7 @@ use super::{Source, said, word};
 use crate::api::metadata_server;
 use crate::api::origin::reachable;
 use crate::auth::Authenticate;
-use crate::config::{Config, OpsListen, parse_listen};
+use crate::config::{Config, LogFormat, OpsListen, parse_listen};
 use crate::layer::log;
 use crate::listen::descriptors;
 use crate::run::{FirstOwner, Permits, Server, Setup};
@@ -148,6 +148,7 @@ impl Serve {
         let lower = |name: &String| name.to_ascii_lowercase();
         let dev_hosts: Vec<_> = self.dev_host.iter().map(lower).collect();
         let (location, env) = (config.default_location.clone(), env_command(&config));
+        let log_format = config.log.format;
         let server = Server::start(Setup {
             config,
             authenticate: if self.dev { Authenticate::Dev } else { Authenticate::accounts() },
@@ -160,9 +161,15 @@ impl Serve {
             },
         })
         .await?;
-        let mut text = Vec::new();
-        banner(&mut text, (&server, &dev_hosts), (&kept, &location, &env))?;
-        said(std::io::stdout(), text)?;
+        match log_format {
+            LogFormat::Text => {
+                let mut text = Vec::new();
+                banner(&mut text, (&server, &dev_hosts), (&kept, &location, &env))?;
+                said(std::io::stdout(), text)?;
+            }
+            // What collects the log expects nothing but objects.
+            LogFormat::Json => log_start(&server, &kept),
+        }
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
@@ -176,6 +183,28 @@ impl Serve {
         }
         Ok(())
     }
+}
+
+/// Writes a line of the log that says what was started.
+fn log_start(server: &Server, kept: &str) {
+    let version = env!("CARGO_PKG_VERSION");
+    let url = server.origin.on_this_machine();
+    let ops = server.ops.map_or_else(|| "off".to_owned(), |ops| ops.to_string());
+    if let Some(FirstOwner { email, key_file, .. }) = &server.owner {
+        let key_file = key_file.display();
+        tracing::warn!(
+            principal = email,
+            "this is the first start: {email} owns everything, and its key is in {key_file}"
+        );
+    }
+    tracing::info!(
+        version,
+        url,
+        ops,
+        data = kept,
+        development = server.is_dev(),
+        "Berth {version} serves {url}"
+    );
 }
 
 /// What a server for everybody says of itself.

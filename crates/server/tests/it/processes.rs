@@ -402,3 +402,23 @@ async fn a_server_for_everybody_counts_no_uploads() {
     berth.client.start_upload(IMAGE).await;
     berth.client.start_upload(IMAGE).await;
 }
+
+/// Whatever collects the log of a container gets objects, from the first line on.
+#[tokio::test]
+async fn a_log_of_objects_has_no_other_lines() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let log = folder.path().join("log");
+    let open = || std::fs::File::options().create(true).append(true).open(&log).expect("writable");
+    let arguments =
+        ["serve", "--dev", "--ephemeral", "--listen", "127.0.0.1:0", "--ops-listen", "off"];
+    let mut command = berth(&arguments);
+    command.env("BERTH_LOG_FORMAT", "json").stdout(open()).stderr(open());
+    let _process = Process(command.current_dir(&folder).spawn().expect("it starts"));
+    let said = || std::fs::read_to_string(&log).expect("readable");
+    let said =
+        wait_for(|| Some(said()).filter(|said| said.contains("serves http://127.0.0.1:"))).await;
+    for line in said.lines() {
+        let object: Value = serde_json::from_str(line).expect(line);
+        assert!(object["message"].is_string(), "{line}");
+    }
+}

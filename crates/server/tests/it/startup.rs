@@ -31,6 +31,38 @@ async fn refusal(folder: &Path, change: impl FnOnce(&mut Config)) -> String {
     }
 }
 
+/// Who cannot listen hears which setting chooses where.
+#[tokio::test]
+async fn addresses_that_are_taken() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("it listens");
+    let said = refusal(folder.path(), |config| config.listen = address).await;
+    assert!(
+        said.starts_with(&format!("cannot listen on {address}: Address already in use")),
+        "{said}"
+    );
+    assert!(said.ends_with("; choose another address with --listen"), "{said}");
+    let said = refusal(folder.path(), |config| config.ops_listen = OpsListen::At(address)).await;
+    assert!(
+        said.ends_with("; choose another address with ops_listen or metadata.listen"),
+        "{said}"
+    );
+}
+
+/// The data folder is named whole, with what is wrong about it.
+#[tokio::test]
+async fn data_folders_that_cannot_be_used() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("data");
+    std::fs::write(&file, "").expect("writable");
+    let said = refusal(folder.path(), |_| ()).await;
+    assert!(
+        said.starts_with(&format!("cannot use the data folder {}: it is a file", file.display())),
+        "{said}"
+    );
+}
+
 fn pem(label: &str, der: &[u8]) -> String {
     format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", STANDARD.encode(der))
 }

@@ -123,13 +123,17 @@ fn request(client: &Client, path: &str) -> Request<Empty<Bytes>> {
 
 /// An answer of which nothing is read before it is asked for: the client has room for a kilobyte.
 async fn begun(client: &Client, path: &str) -> Response<Incoming> {
+    over_http2(client, path).await.expect("an answer")
+}
+
+async fn over_http2(client: &Client, path: &str) -> hyper::Result<Response<Incoming>> {
     let stream = TcpStream::connect(client.address()).await.expect("it listens");
     let mut handshake = http2::Builder::new(TokioExecutor::new());
     handshake.initial_stream_window_size(1_024);
     let (mut sender, connection) =
         handshake.handshake(TokioIo::new(stream)).await.expect("it speaks HTTP/2");
     tokio::spawn(connection);
-    sender.send_request(request(client, path)).await.expect("an answer")
+    sender.send_request(request(client, path)).await
 }
 
 async fn over_http1(client: &Client, path: &str) -> Response<Incoming> {
@@ -279,7 +283,11 @@ on_both! {
             tx.exec(sql, &[])
         });
         assert_eq!(broken.await.expect("writable"), 1);
-        for answer in [begun(&gcrane, &list).await, over_http1(&gcrane, &list).await] {
+        let answer = over_http1(&gcrane, &list).await;
+        assert_eq!(answer.status(), 200);
+        assert!(whole(answer).await.is_err(), "it has no end");
+        // The reset of a stream may overtake the head of its answer.
+        if let Ok(answer) = over_http2(&gcrane, &list).await {
             assert_eq!(answer.status(), 200);
             assert!(whole(answer).await.is_err(), "it has no end");
         }
