@@ -104,11 +104,16 @@ async fn downloads_leave_descriptors_for_the_database() {
     // What needs no file of its own works, also what writes to the database.
     let ops = Client::new(address(&berth.addresses["ops"]));
     ops.get("/readyz").await.expect(200);
+    let upload = format!("http://{}/v2/p/r1/other/blobs/uploads/", berth.listen());
+    let upload = Request::post(upload).body(Empty::<Bytes>::new()).expect("a request");
+    let started = bounded(senders[0].send_request(upload)).await.expect("an answer");
+    assert_eq!(started.status(), 202);
+    // A mount looks at the blob's file, and comes again as a download does.
     let mount =
         format!("http://{}/v2/p/r1/other/blobs/uploads/?mount={blob}&from={IMAGE}", berth.listen());
     let mount = Request::post(mount).body(Empty::<Bytes>::new()).expect("a request");
-    let mounted = bounded(senders[0].send_request(mount)).await.expect("an answer");
-    assert_eq!(mounted.status(), 201);
+    let refused = bounded(senders[0].send_request(mount)).await.expect("an answer");
+    assert_eq!(refused.status(), 503);
     drop((answers, senders));
     let path = format!("/v2/{IMAGE}/blobs/{blob}");
     let again = async {
