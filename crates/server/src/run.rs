@@ -17,7 +17,7 @@ use model::host::Domains;
 use model::manifest;
 use model::name::ProjectId;
 use model::principal::AccountEmail;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, timeout_at};
@@ -128,7 +128,7 @@ impl Server {
             seals::check(&engine, data, unwritten, otherwise).await?;
         }
         // The address is known, and nobody is answered yet.
-        let listener = bind(config.listen, "--listen").await?;
+        let listener = bind(config.listen, "--listen")?;
         let listen = listener.local_addr()?;
         let origin = Origin::new(&config, listen);
         let owner = match (&authenticate, &data) {
@@ -164,7 +164,7 @@ impl Server {
         listeners.spawn(listen::serve(listener, registry, stopped.clone()));
         let mut serve_plain = async |at, router| {
             let OpsListen::At(address) = at else { return anyhow::Ok(None) };
-            let listener = bind(address, "ops_listen or metadata.listen").await?;
+            let listener = bind(address, "ops_listen or metadata.listen")?;
             let address = listener.local_addr()?;
             let served = Served { app: app.clone(), router, tls: None, whose: Whose::Operators };
             listeners.spawn(listen::serve(listener, served, stopped.clone()));
@@ -278,9 +278,22 @@ async fn metadata_router(app: &App, config: &config::Metadata) -> anyhow::Result
     Ok(metadata_server::router(metadata))
 }
 
+/// Connections that wait to be accepted. Beyond them the kernel drops what comes, and clients wait in vain: a burst of
+/// strangers' connections shall not do that to others.
+const BACKLOG: u32 = 4096;
+
 /// Listens on an address, which `setting` chooses.
-async fn bind(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.map_err(|error| {
+fn bind(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
+    let listen = || {
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    listen().map_err(|error| {
         let advice = match error.kind() {
             ErrorKind::AddrInUse => format!("; choose another address with {setting}"),
             ErrorKind::PermissionDenied => {

@@ -15,6 +15,9 @@ use crate::util::process::{Berth, address, berth_with_files};
 use crate::util::{Client, bounded, random_bytes, wait_for_metrics};
 
 const IMAGE: &str = "p/r1/image";
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+/// A tag that is deleted, which writes to the database and needs no file of a blob.
+const TAG: &str = "/v2/p/r1/image/manifests/deleted";
 
 #[tokio::test]
 async fn the_limit_of_open_files_is_raised() {
@@ -78,6 +81,8 @@ async fn downloads_leave_descriptors_for_the_database() {
     let mut command = berth_with_files(&["serve", "--dev"], (256, 256));
     let berth = Berth::spawn(folder.path(), command.stderr(std::process::Stdio::null())).await;
     let blob = berth.client.push_blob(IMAGE, random_bytes(3_000_000, 1)).await;
+    let pusher = berth.client.clone().with("content-type", INDEX);
+    pusher.put(TAG, "{\"schemaVersion\":2,\"manifests\":[]}").await.expect(201);
     let url = format!("http://{}/v2/{IMAGE}/blobs/{blob}", berth.listen());
     let mut senders = Vec::new();
     for _ in 0..3 {
