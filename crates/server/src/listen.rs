@@ -145,14 +145,15 @@ impl Connection {
                 _ = self.stop.wait_for(|stop| *stop) => return Ok(()),
             };
             let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-            return self.serve(stream, http2).await;
+            // In memory of its own: what the handshake took is not kept for as long as the connection lasts.
+            return Box::pin(self.serve(stream, http2)).await;
         }
         let version = tokio::time::timeout(header_timeout, is_http2(&stream));
         let http2 = tokio::select! {
             version = version => version??,
             _ = self.stop.wait_for(|stop| *stop) => return Ok(()),
         };
-        self.serve(stream, http2).await
+        Box::pin(self.serve(stream, http2)).await
     }
 
     /// Serves a connection whose version is known.
@@ -202,7 +203,8 @@ impl Connection {
     where
         C: GracefulConnection<Error: Into<Failure>>,
     {
-        tokio::pin!(connection);
+        // A connection has the memory of its own version of HTTP, and not that of the larger one.
+        let mut connection = Box::pin(connection);
         let mut looks = interval(readers::period(self.app.limits.idle_timeout.get()));
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // The first one comes at once.
