@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use anyhow::{Context, bail};
@@ -33,6 +33,8 @@ struct Current {
     certificate: PathBuf,
     key: PathBuf,
     loaded: RwLock<Loaded>,
+    /// Why the files could not be read again, as it was last said.
+    problem: Mutex<Option<String>>,
 }
 
 #[derive(Debug, Clone)]
@@ -54,8 +56,12 @@ impl Tls {
             _ => bail!("tls.certificate and tls.key go together"),
         }
         let loaded = RwLock::new(load(certificate, key)?);
-        let current =
-            Arc::new(Current { certificate: certificate.clone(), key: key.clone(), loaded });
+        let current = Arc::new(Current {
+            certificate: certificate.clone(),
+            key: key.clone(),
+            loaded,
+            problem: Mutex::default(),
+        });
         let mut config =
             ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
                 .with_safe_default_protocol_versions()
@@ -82,7 +88,7 @@ impl Tls {
 
     /// Reads the files again if they were changed.
     pub(crate) fn reload(&self) {
-        let Current { certificate, key, loaded } = &*self.current;
+        let Current { certificate, key, loaded, problem } = &*self.current;
         let known = loaded.read().unwrap_or_else(PoisonError::into_inner).changed;
         if changed(certificate, key).is_ok_and(|changed| changed == known) {
             return;
@@ -90,12 +96,18 @@ impl Tls {
         match load(certificate, key) {
             Ok(new) => {
                 tracing::info!("a new certificate is in use: {}", certificate.display());
+                problem.lock().unwrap_or_else(PoisonError::into_inner).take();
                 *loaded.write().unwrap_or_else(PoisonError::into_inner) = new;
             }
             Err(error) => {
-                tracing::error!(
-                    "the new certificate cannot be used, and the one before stays: {error:#}"
-                );
+                let text = format!("{error:#}");
+                let said =
+                    problem.lock().unwrap_or_else(PoisonError::into_inner).replace(text.clone());
+                if said.as_ref() != Some(&text) {
+                    tracing::error!(
+                        "the new certificate cannot be used, and the one before stays: {text}"
+                    );
+                }
             }
         }
     }
@@ -119,7 +131,8 @@ fn changed(certificate: &Path, key: &Path) -> anyhow::Result<[SystemTime; 2]> {
 fn load(certificate: &Path, key: &Path) -> anyhow::Result<Loaded> {
     let changed = changed(certificate, key)?;
     let name = certificate.display();
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem(certificate)?).collect();
+    let chain: Result<Vec<_>, _> =
+        CertificateDer::pem_slice_iter(&pem(certificate, "certificate", "x509")?).collect();
     let chain = chain.with_context(|| format!("{name} is no certificate"))?;
     if chain.is_empty() {
         bail!("{name} has no certificate in it");
@@ -133,14 +146,13 @@ fn load(certificate: &Path, key: &Path) -> anyhow::Result<Loaded> {
     Ok(Loaded { key: Arc::new(key), changed, expires_at })
 }
 
-/// Reads a file that must be in PEM.
-fn pem(path: &Path) -> anyhow::Result<Vec<u8>> {
+/// Reads a file that must be in PEM and hold `content`, which `converter` of OpenSSL brings there from DER.
+fn pem(path: &Path, content: &str, converter: &str) -> anyhow::Result<Vec<u8>> {
     let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let begins = b"-----BEGIN ";
     if !bytes.windows(begins.len()).any(|window| window == begins) {
         bail!(
-            "{} is not in PEM; where it is in DER, `openssl x509 -inform der` (a key: `openssl pkey -inform der`) \
-             converts it",
+            "{} has no {content} in it: it is not in PEM; `openssl {converter} -inform der` converts one that is in DER",
             path.display()
         );
     }
@@ -149,7 +161,7 @@ fn pem(path: &Path) -> anyhow::Result<Vec<u8>> {
 
 fn private_key(path: &Path) -> anyhow::Result<Arc<dyn SigningKey>> {
     let name = path.display();
-    let bytes = pem(path)?;
+    let bytes = pem(path, "private key", "pkey")?;
     let text = String::from_utf8_lossy(&bytes);
     // PKCS #8 says it in the label, and OpenSSL's older form in a header.
     if text.contains("BEGIN ENCRYPTED PRIVATE KEY") || text.contains("Proc-Type: 4,ENCRYPTED") {

@@ -101,9 +101,9 @@ async fn files_for_tls_that_cannot_be_used() {
         ("good.crt", "good.crt", "{}/good.crt has no private key in it"),
         ("good.crt", "sealed.key", "{}/sealed.key is encrypted with a passphrase"),
         ("good.crt", "sealed-old.key", "{}/sealed-old.key is encrypted with a passphrase"),
-        ("der.crt", "good.key", "{}/der.crt is not in PEM"),
-        ("good.crt", "der.key", "{}/der.key is not in PEM"),
-        ("empty", "good.key", "{}/empty is not in PEM"),
+        ("der.crt", "good.key", "{}/der.crt has no certificate in it: it is not in PEM"),
+        ("good.crt", "der.key", "{}/der.key has no private key in it: it is not in PEM"),
+        ("empty", "good.key", "{}/empty has no certificate in it: it is not in PEM"),
         ("good.crt", "", "tls.certificate and tls.key go together"),
     ] {
         let said = refusal(folder.path(), |config| {
