@@ -13,26 +13,36 @@ const SIZES: [usize; 5] = [1, 64 << 10, 1 << 20, (1 << 20) + 1, 30 << 20];
 async fn check(client: &Client, line: &str, (status, more): (u16, &str)) {
     for length in SIZES {
         for framing in [Framing::Length, Framing::Chunked] {
-            let with = more.split_once(": ");
-            let client = with
-                .into_iter()
-                .fold(client.clone(), |client, (name, value)| client.with(name, value));
-            let mut connection = Kept::new(&client).await;
-            connection.send(line, framing, length).await;
-            let answer = connection.answer().await;
-            let what = format!("{line}, {framing:?}, {length}: {answer:?}");
-            assert_eq!(answer.status.as_u16(), status, "{what}");
-            if answer.header("connection") == "close" {
-                assert!(connection.ended().await.expect("no reset"), "{what}");
-            } else {
-                connection.head("GET /v2/", "").await;
-                let next = connection.answer().await.status.as_u16();
-                assert!([200, 401, 403, 421, 429].contains(&next), "{next} after {what}");
-            }
-            let is_little = matches!(framing, Framing::Length) && length <= 1 << 20;
-            assert!(!is_little || answer.header("connection").is_empty(), "{what}");
+            let answered = answered(client, (line, more), framing, length).await;
+            assert_eq!(answered, status, "{line}, {framing:?}, {length}");
         }
     }
+}
+
+/// The status of one such request, after which the connection goes on or is closed as the answer said.
+async fn answered(
+    client: &Client,
+    (line, more): (&str, &str),
+    framing: Framing,
+    length: usize,
+) -> u16 {
+    let with = more.split_once(": ");
+    let client =
+        with.into_iter().fold(client.clone(), |client, (name, value)| client.with(name, value));
+    let mut connection = Kept::new(&client).await;
+    connection.send(line, framing, length).await;
+    let answer = connection.answer().await;
+    let what = format!("{line}, {framing:?}, {length}: {answer:?}");
+    if answer.header("connection") == "close" {
+        assert!(connection.ended().await.expect("no reset"), "{what}");
+    } else {
+        connection.head("GET /v2/", "").await;
+        let next = connection.answer().await.status.as_u16();
+        assert!([200, 401, 403, 421, 429].contains(&next), "{next} after {what}");
+    }
+    let is_little = matches!(framing, Framing::Length) && length <= 1 << 20;
+    assert!(!is_little || answer.header("connection").is_empty(), "{what}");
+    answer.status.as_u16()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -86,8 +96,22 @@ async fn who_sends_too_much_hears_it() {
 async fn who_guesses_too_often_hears_it() {
     let server = TestServer::start_with_accounts(Backend::Sqlite, |_| ()).await;
     let guess = server.anonymous().with("authorization", "Basic X2pzb25fa2V5Ong=");
-    bounded(async { while guess.get("/v2/").await.status != 429 {} }).await;
-    check(&guess, &format!("PUT /v2/{IMAGE}/manifests/x"), (429, "")).await;
+    let put = format!("PUT /v2/{IMAGE}/manifests/x");
+    for length in SIZES {
+        for framing in [Framing::Length, Framing::Chunked] {
+            // One more guess is free each second, and a long body may take one to be written.
+            bounded(async {
+                loop {
+                    while guess.get("/v2/").await.status != 429 {}
+                    match answered(&guess, (&put, ""), framing, length).await {
+                        401 => (),
+                        status => break assert_eq!(status, 429, "{framing:?}, {length}"),
+                    }
+                }
+            })
+            .await;
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
