@@ -68,6 +68,7 @@ pub use identity::{
 pub use images::{ImageOrder, NameOrder, TagOf, Tags, VersionOrder};
 pub use listing::ListPage;
 pub use operations::new_operation_id;
+pub use parsing::ParsingPlaces;
 pub use pull::{Content, PulledManifest};
 pub use push::{NewManifest, PushedManifest, ReceivedManifest};
 pub use receive::Body;
@@ -196,6 +197,11 @@ impl Engine {
             presence: stores::Presence::default(),
             holder: meta::Id::new().to_string(),
         }))
+    }
+
+    /// The places where long documents of strangers are read.
+    pub fn parsing(&self) -> ParsingPlaces {
+        self.parsing.clone()
     }
 
     /// Whether both stores work: the answer of the readiness probe.

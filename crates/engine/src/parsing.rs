@@ -12,7 +12,8 @@ use crate::EngineError;
 const SHORT_DOCUMENT: usize = 32 << 10;
 
 /// The places for long documents that are being read: half of the processors, so that the others serve requests.
-pub(crate) struct ParsingPlaces(Arc<Semaphore>);
+#[derive(Clone)]
+pub struct ParsingPlaces(Arc<Semaphore>);
 
 impl Default for ParsingPlaces {
     fn default() -> Self {
@@ -23,7 +24,7 @@ impl Default for ParsingPlaces {
 
 impl ParsingPlaces {
     /// Returns what `parse` makes of a document of `length` bytes.
-    pub(crate) async fn run<T: Send + 'static>(
+    pub async fn run<T: Send + 'static>(
         &self,
         length: usize,
         parse: impl FnOnce() -> T + Send + 'static,

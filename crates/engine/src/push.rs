@@ -168,7 +168,9 @@ impl RepoAccess<Push> {
         if found.size() > MAX_CONFIG_BYTES {
             return None;
         }
-        Some(ImageConfig::read(&found.read_all().await.ok()?))
+        let bytes = found.read_all().await.ok()?;
+        let length = bytes.len();
+        self.engine.parsing.run(length, move || ImageConfig::read(&bytes)).await.ok()
     }
 
     /// Finds out which content a refused manifest names in vain.

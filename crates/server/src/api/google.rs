@@ -29,6 +29,7 @@ use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
+use engine::ParsingPlaces;
 use http::Extensions;
 use http::header::CONTENT_TYPE;
 use tonic::Code;
@@ -107,12 +108,15 @@ pub struct Intake {
     small: Bodies,
     /// How long a body may pause.
     idle: Duration,
+    /// Where long ones are read.
+    parsing: ParsingPlaces,
 }
 
 impl Intake {
     /// With room for a few of the largest messages.
-    pub fn new(idle: Duration) -> Self {
-        Self { bodies: Bodies::new(4 * MESSAGE_LIMIT), small: Bodies::new(MESSAGE_LIMIT), idle }
+    pub fn new(idle: Duration, parsing: ParsingPlaces) -> Self {
+        let (bodies, small) = (Bodies::new(4 * MESSAGE_LIMIT), Bodies::new(MESSAGE_LIMIT));
+        Self { bodies, small, idle, parsing }
     }
 
     /// The whole of a request's body.

@@ -31,7 +31,7 @@ pub struct Entry {
 impl Entry {
     /// Opens the doors. Fails where a method asks for a permission that no role holds: nobody could call it.
     pub fn new(app: &App) -> anyhow::Result<Self> {
-        let intake = Intake::new(app.limits.idle_timeout.get());
+        let intake = Intake::new(app.limits.idle_timeout.get(), app.engine.parsing());
         let doors = doors(routes(app), EngineGate::new(app), intake);
         let doors = doors.context("the contract is broken")?;
         for method in methods() {

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::sync::Arc;
 
 use http::Method;
 use percent_encoding::percent_decode_str;
@@ -20,11 +21,11 @@ const DECODINGS: usize = 3;
 
 /// What a request is for.
 #[derive(Debug)]
-pub(super) struct Found<'a> {
+pub(super) struct Found {
     /// The method, as its place in the contract.
     pub(super) method: usize,
     /// Which field the body fills.
-    pub(super) body: &'a str,
+    pub(super) body: Arc<str>,
     /// The fields that the path fills, as dotted paths, and their values.
     pub(super) variables: Vec<(String, String)>,
 }
@@ -33,7 +34,7 @@ pub(super) struct Found<'a> {
 struct Rule {
     template: Template,
     method: usize,
-    body: String,
+    body: Arc<str>,
 }
 
 /// All rules, by HTTP method and verb.
@@ -66,7 +67,10 @@ impl Rules {
                     }
                     Entry::Vacant(entry) => entry.insert(method.name.clone()),
                 };
-                rules.add(&rule.method, Rule { template, method: index, body: rule.body.clone() });
+                rules.add(
+                    &rule.method,
+                    Rule { template, method: index, body: rule.body.as_str().into() },
+                );
             }
         }
         Ok(rules)
@@ -80,11 +84,7 @@ impl Rules {
     }
 
     /// The rule that a request follows.
-    pub(super) fn find(
-        &self,
-        method: &Method,
-        path: &str,
-    ) -> Result<Option<Found<'_>>, GoogleError> {
+    pub(super) fn find(&self, method: &Method, path: &str) -> Result<Option<Found>, GoogleError> {
         let Some(by_verb) = self.0.get(method) else { return Ok(None) };
         // Digests and projects with a domain have colons too: only a verb that this HTTP method knows is one. In
         // the raw path, because an encoded colon is never a verb's.
@@ -99,7 +99,7 @@ impl Rules {
         let segments = path.split('/').map(segment).collect::<Result<Vec<_>, _>>()?;
         Ok(rules.iter().find_map(|rule| {
             let variables = rule.template.take(&segments)?;
-            Some(Found { method: rule.method, body: &rule.body, variables })
+            Some(Found { method: rule.method, body: rule.body.clone(), variables })
         }))
     }
 }
@@ -157,7 +157,7 @@ mod tests {
             let (method, template) = rule.split_once(' ').expect("method and template");
             let template = Template::parse(template).expect("valid");
             let method = method.parse().expect("a method");
-            table.add(&method, Rule { template, method: index, body: String::new() });
+            table.add(&method, Rule { template, method: index, body: "".into() });
         }
         let (method, path) = request.split_once(' ').expect("method and path");
         let found = table.find(&method.parse().expect("a method"), path).expect("UTF-8");

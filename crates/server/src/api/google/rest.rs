@@ -13,6 +13,7 @@ use http::header::{CONNECTION, CONTENT_TYPE, TE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
 use http_body_util::BodyExt;
+use model::json::{describe, parse_strict};
 use prost_reflect::{DynamicMessage, MessageDescriptor, Value};
 use serde_json::Map;
 use tonic::{Code, Status};
@@ -23,6 +24,7 @@ use super::error::GoogleError;
 use super::json::{self, FieldError};
 use super::path::{Found, Rules};
 use super::{Intake, Media, Misnamed, Refused, frame, overridden, query, unknown};
+use crate::layer::whole::Whole;
 
 /// Headers of the connection or of the body that was JSON: the call inside has its own.
 const NOT_INWARD: [&str; 14] = [
@@ -80,14 +82,17 @@ impl Transcoder {
             // The gate answers, and reads no further.
             DynamicMessage::new(method.input.clone())
         } else {
-            let mut fields = Map::new();
+            let mut document = None;
             if more == overridden::Query::InBody {
                 let form = self.intake.take(&parts.extensions, body).await?;
                 query = overridden::joined(&query, &form.bytes)?;
             } else if !found.body.is_empty() {
-                fields = object(&self.intake.take(&parts.extensions, body).await?.bytes)?;
+                document = Some(self.intake.take(&parts.extensions, body).await?);
             }
-            let (message, known) = message(&method.input, found, (&query, fields))?;
+            let length = document.as_ref().map_or(0, |document| document.bytes.len());
+            let (input, query) = (method.input.clone(), query.clone());
+            let parse = move || message(&input, found, (&query, document));
+            let (message, known) = self.intake.parsing.run(length, parse).await??;
             // Whoever may not make the call hears that.
             if let Err(error) = known {
                 parts.extensions.insert(Misnamed(error));
@@ -137,10 +142,12 @@ fn object(body: &[u8]) -> Result<Map<String, serde_json::Value>, GoogleError> {
         return Ok(Map::new());
     }
     let refused = |problem: String| GoogleError::new(Code::InvalidArgument, problem);
-    match serde_json::from_slice(body) {
+    match parse_strict(body) {
         Ok(serde_json::Value::Object(fields)) => Ok(fields),
         Ok(_) => Err(refused("the request's body is not a JSON object".to_owned())),
-        Err(error) => Err(refused(format!("the request's body is not JSON: {error}"))),
+        Err(error) => {
+            Err(refused(format!("the request's body cannot be read: {}", describe(&error))))
+        }
     }
 }
 
@@ -148,10 +155,11 @@ fn object(body: &[u8]) -> Result<Map<String, serde_json::Value>, GoogleError> {
 /// body says, and is set last.
 fn message(
     input: &MessageDescriptor,
-    found: Found<'_>,
-    (query, body): (&str, Map<String, serde_json::Value>),
+    found: Found,
+    (query, document): (&str, Option<Whole>),
 ) -> Result<(DynamicMessage, Result<(), GoogleError>), GoogleError> {
-    let mut fields = match found.body {
+    let body = document.map_or_else(|| Ok(Map::new()), |document| object(&document.bytes))?;
+    let mut fields = match &*found.body {
         "" | "*" => body,
         // An empty body sets nothing, so that the field is absent.
         _ if body.is_empty() => Map::new(),

@@ -162,8 +162,12 @@ impl TestDoors {
     fn new() -> Self {
         let gate = Arc::new(Recorder::default());
         let routes = Routes::new(ArtifactRegistryServer::new(Echo));
-        let router = doors(routes, gate.clone(), Intake::new(Duration::from_secs(5)))
-            .expect("the contract is complete");
+        let router = doors(
+            routes,
+            gate.clone(),
+            Intake::new(Duration::from_secs(5), ParsingPlaces::default()),
+        )
+        .expect("the contract is complete");
         Self { router, gate }
     }
 

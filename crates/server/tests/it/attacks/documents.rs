@@ -173,6 +173,28 @@ on_both! {
         }
     }
 
+    /// The bodies of Google's APIs are read by the same rules.
+    async fn attack_57_a_call_has_a_bound_of_keys(server: TestServer) {
+        let admin = server.admin();
+        let create = "/v1/projects/p/locations/us-west1/repositories?repositoryId=keys";
+        let keys = |count: usize| (0..count).map(|key| format!("\"k{key}\":\"\"")).collect::<Vec<_>>().join(",");
+        let long = "a".repeat(1 << 20);
+        for (body, text) in [
+            (format!(r#"{{"labels":{{{}}}}}"#, keys(200_000)), "more than 100000 keys"),
+            (format!(r#"{{"x":[{}]}}"#, vec![r#"{"a":0}"#; 200_000].join(",")), "more than 100000 keys"),
+            (r#"{"description":"one","description":"two"}"#.to_owned(), "stands twice"),
+            (format!(r#"{{"{long}":1,"{long}":2}}"#), "stands twice"),
+            (format!(r#"{{"format":"{long}"}}"#), "format"),
+            (format!(r#"{{"{long}":1}}"#), "Unknown name"),
+        ] {
+            let refused = admin.post(create, body).await.expect_google("400 INVALID_ARGUMENT");
+            let message = refused.json()["error"]["message"].to_string();
+            assert!(message.contains(text), "{message}");
+            assert!(refused.body.len() < 4_000, "{} bytes", refused.body.len());
+        }
+        admin.get("/v1/projects/p/locations/us-west1/repositories/keys").await.expect(404);
+    }
+
     async fn attack_57_no_document_is_too_strange(server: TestServer) {
         let admin = server.admin();
         let valid = r#"{"schemaVersion":2,"manifests":[]}"#;
