@@ -44,7 +44,7 @@ struct Context {
     app: App,
     caller: Caller,
     /// The way by which the request came in.
-    arrival: Arrival,
+    arrival: Arc<Arrival>,
     place: Place,
     /// Whether the host is the one of Google's own images.
     marketplace: bool,
@@ -56,12 +56,17 @@ struct Context {
 }
 
 impl Context {
-    async fn new(app: App, parts: Parts, (host, trail): (&str, &Trail)) -> Result<Self, OciError> {
+    async fn new(
+        app: App,
+        parts: Parts,
+        (arrival, trail): (&Arc<Arrival>, &Trail),
+    ) -> Result<Self, OciError> {
         let info = parts
             .extensions
             .get::<Arc<RequestInfo>>()
             .cloned()
             .expect("every request comes through the layer that adds this");
+        let host = arrival.host();
         if !is_host(host) {
             return Err(OciError::no_host());
         }
@@ -77,7 +82,7 @@ impl Context {
         info.set_principal(&caller.principal.to_string());
         let place = app.domains.place(host);
         let marketplace = without_port(host).eq_ignore_ascii_case("marketplace.gcr.io");
-        let (arrival, query) = (Arrival::of(&parts), Query::new(parts.uri.query()));
+        let (arrival, query) = (arrival.clone(), Query::new(parts.uri.query()));
         let (method, headers) = (parts.method, parts.headers);
         let trail = trail.clone();
         Ok(Self { app, caller, arrival, place, marketplace, query, method, headers, trail })
@@ -155,15 +160,14 @@ where
     let attempt = app.audit.attempt(operation, (info, request.headers()));
     let method = request.method().clone();
     let (parts, body) = request.into_parts();
-    let host = host(&parts);
-    let base_url = app.base_url(&Arrival::of(&parts));
-    let outcome = match Context::new(app, parts, (&host, attempt.trail())).await {
+    let arrival = Arc::new(Arrival::of(&parts));
+    let outcome = match Context::new(app.clone(), parts, (&arrival, attempt.trail())).await {
         Ok(context) => handler(context, body).await,
         Err(error) => Err(error),
     };
     note(attempt.trail(), &outcome);
-    let mut response =
-        outcome.unwrap_or_else(|error| error.into_response_for((&method, &path), &base_url));
+    let mut response = outcome
+        .unwrap_or_else(|error| error.into_response_for((&method, &path), &app.base_url(&arrival)));
     response
         .headers_mut()
         .insert("docker-distribution-api-version", HeaderValue::from_static("registry/2.0"));
@@ -218,15 +222,22 @@ pub async fn by_path(State(app): State<App>, request: Request) -> Response {
     answer((app, request), described, |context, body| async move {
         // Nothing is served that did not say what it asks of the caller: handlers get no other method.
         allow(&context, &route.methods())?;
+        // Each in a box: without, every request would be as large as the largest handler, and is moved on its way.
         match route {
-            Route::Blob { image, digest } => blobs::by_method(context, image, &digest).await,
-            Route::Uploads { image } => uploads::start((context, body), image).await,
-            Route::Upload { image, id } => uploads::by_method((context, body), image, id).await,
-            Route::Manifest { image, reference } => {
-                manifests::by_method((context, body), image, &reference).await
+            Route::Blob { image, digest } => {
+                Box::pin(blobs::by_method(context, image, &digest)).await
             }
-            Route::Tags { image } => tags::list(context, image).await,
-            Route::Referrers { image, digest } => referrers::list(context, image, &digest).await,
+            Route::Uploads { image } => Box::pin(uploads::start((context, body), image)).await,
+            Route::Upload { image, id } => {
+                Box::pin(uploads::by_method((context, body), image, id)).await
+            }
+            Route::Manifest { image, reference } => {
+                Box::pin(manifests::by_method((context, body), image, &reference)).await
+            }
+            Route::Tags { image } => Box::pin(tags::list(context, image)).await,
+            Route::Referrers { image, digest } => {
+                Box::pin(referrers::list(context, image, &digest)).await
+            }
         }
     })
     .await

@@ -53,6 +53,11 @@ impl Arrival {
             forwarded: info.and_then(|info| info.forwarded().cloned()),
         }
     }
+
+    /// Returns the host that the client named.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
 }
 
 /// The names that are ours: domains, and what `--dev` answers besides loopback.

@@ -40,7 +40,8 @@ pub(super) async fn by_method(
             let access = context.open::<Pull>(&target).await?;
             content(&context, access.manifest(&reference).await?)
         }
-        Method::PUT => put((context, body), (image, &target), reference).await,
+        // In a box, because it is larger than all others.
+        Method::PUT => Box::pin(put((context, body), (image, &target), reference)).await,
         Method::DELETE => {
             let access = context.open::<Delete>(&target).await?;
             let precondition = context.precondition()?;
