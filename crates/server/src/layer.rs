@@ -59,8 +59,8 @@ pub struct RequestInfo {
     forwarded: Option<Forwarded>,
     principal: OnceLock<String>,
     route: OnceLock<&'static str>,
-    /// Set when the log has heard that its credential is refused.
-    refused: OnceLock<()>,
+    /// Why its credential is refused, once the log has heard of it.
+    refused: OnceLock<&'static str>,
 }
 
 impl RequestInfo {
@@ -128,9 +128,9 @@ pub struct Door {
     pub drains: Drains,
 }
 
-/// Whether nobody has asked this before in the request that runs here.
-pub(crate) fn is_first_refusal() -> bool {
-    CURRENT.try_with(|info| info.refused.set(()).is_ok()).unwrap_or(true)
+/// Notes that the credential of the request that runs here is refused, and why. Returns whether this is the first time.
+pub(crate) fn is_first_refusal(reason: &'static str) -> bool {
+    CURRENT.try_with(|info| info.refused.set(reason).is_ok()).unwrap_or(true)
 }
 
 /// Runs one request from its first header to the last byte of its answer. `began` hears of it first.

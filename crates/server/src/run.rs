@@ -28,7 +28,7 @@ use crate::api::metadata_server::{self, Metadata};
 use crate::api::origin::Origin;
 use crate::api::{self, App, Shared, admin};
 use crate::audit::Audit;
-use crate::auth::Authenticate;
+use crate::auth::{Authenticate, refusal};
 use crate::config::{self, Config, OpsListen};
 use crate::data::{self, DataFolder, Running, Sharing};
 use crate::egress::Allow;
@@ -112,6 +112,7 @@ impl Server {
         let Master { key, unwritten } = master;
         let metrics = Metrics::default();
         let meta = meta.observed_by(metrics.transaction_observer());
+        metrics.refusals_known(&refusal::REASONS);
         let folder = data.as_ref().map(DataFolder::path);
         let audit = Audit::start(&config.audit, folder, (&metrics, clock.clone()))?;
         let webhooks = receivers.iter().map(Receiver::webhook).collect();

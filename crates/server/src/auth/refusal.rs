@@ -8,6 +8,22 @@ use engine::{CredentialError, claimed_account};
 
 use crate::layer;
 
+/// The reasons by which refused credentials are counted.
+pub(crate) const REASONS: [&str; 12] = [
+    "account_disabled",
+    "audience",
+    "expired",
+    "key_disabled",
+    "key_file",
+    "limited",
+    "other_key",
+    "revoked",
+    "times",
+    "too_many",
+    "unknown",
+    "user_name",
+];
+
 /// The longest address of an account that is looked at.
 pub(super) const LONGEST_ACCOUNT: usize = 256;
 
@@ -43,6 +59,24 @@ pub(crate) fn reason(error: CredentialError, registry: &str) -> String {
     }
 }
 
+/// Why, for the figures: one of [`REASONS`].
+fn counted(error: CredentialError) -> &'static str {
+    match error {
+        CredentialError::AccountDisabled => "account_disabled",
+        CredentialError::Audience => "audience",
+        CredentialError::Expired => "expired",
+        CredentialError::KeyDisabled => "key_disabled",
+        CredentialError::KeyFile => "key_file",
+        CredentialError::Limited => "limited",
+        CredentialError::OtherKey => "other_key",
+        CredentialError::Revoked => "revoked",
+        CredentialError::Times(_) => "times",
+        CredentialError::TooMany => "too_many",
+        CredentialError::Token(_) | CredentialError::Kind => "unknown",
+        CredentialError::UserName => "user_name",
+    }
+}
+
 /// The host that a registry's address names.
 pub(crate) fn host_of(base_url: &str) -> &str {
     base_url.split_once("://").map_or(base_url, |(_, host)| host)
@@ -58,7 +92,7 @@ pub(super) fn claimed(credential: &str) -> Option<String> {
 
 /// Writes the line. Who finds it out first knows best, and the request has no other one.
 pub(crate) fn log(error: CredentialError, account: Option<&str>) {
-    if !layer::is_first_refusal() {
+    if !layer::is_first_refusal(counted(error)) {
         return;
     }
     let (id, account) = (layer::request_id(), account.unwrap_or("-"));

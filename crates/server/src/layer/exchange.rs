@@ -134,6 +134,9 @@ impl Drop for Exchange {
             let received = self.record.received.load(Ordering::Relaxed);
             let request = FinishedRequest { route, status, took, received, sent: bytes };
             self.metrics.observe(&request);
+            if let Some(reason) = self.record.refusal() {
+                self.metrics.credential_refused(reason);
+            }
         }
         self.record.write(status, took, Outcome { bytes, complete });
     }

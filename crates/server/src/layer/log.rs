@@ -88,6 +88,11 @@ impl Record {
         self.info.route()
     }
 
+    /// Why the request's credential was refused, if it was.
+    pub(super) fn refusal(&self) -> Option<&'static str> {
+        self.info.refused.get().copied()
+    }
+
     pub(super) fn write(&self, status: StatusCode, took: Duration, outcome: Outcome) {
         if self.route() == PROBE {
             tracing::debug!("{} {} {}", self.method, self.path, status.as_u16());

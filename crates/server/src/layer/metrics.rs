@@ -37,6 +37,7 @@ struct Inner {
     running: Gauge<i64>,
     connections: Gauge<i64>,
     refused: Family<ReasonLabel, Counter>,
+    refused_credentials: Family<ReasonLabel, Counter>,
     collected: Counter<u64, AtomicU64>,
     collected_bytes: Counter<u64, AtomicU64>,
     capacity: CapacityGauges,
@@ -132,6 +133,7 @@ impl Default for Metrics {
             running: Gauge::default(),
             connections: Gauge::default(),
             refused: Family::default(),
+            refused_credentials: Family::default(),
             collected: Counter::default(),
             collected_bytes: Counter::default(),
             capacity: CapacityGauges::default(),
@@ -179,6 +181,11 @@ impl Default for Metrics {
             "http_connections_refused",
             "Connections that were closed at once, by the reason",
             inner.refused.clone(),
+        );
+        registry.register(
+            "auth_refused",
+            "Requests whose credential was refused, by the reason",
+            inner.refused_credentials.clone(),
         );
         registry.register(
             "gc_files",
@@ -259,6 +266,18 @@ impl Metrics {
     /// Counts a connection that was closed at once.
     pub fn connection_refused(&self, reason: &'static str) {
         self.0.refused.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    /// Makes the figures of refused credentials appear, all of them nothing.
+    pub fn refusals_known(&self, reasons: &[&'static str]) {
+        for &reason in reasons {
+            let _ = self.0.refused_credentials.get_or_create(&ReasonLabel { reason });
+        }
+    }
+
+    /// Counts a request whose credential was refused.
+    pub fn credential_refused(&self, reason: &'static str) {
+        self.0.refused_credentials.get_or_create(&ReasonLabel { reason }).inc();
     }
 
     /// Counts a request that is over.
