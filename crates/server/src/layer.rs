@@ -10,6 +10,7 @@ pub mod log;
 pub mod metrics;
 pub mod networks;
 pub mod rate;
+pub(crate) mod seldom;
 pub mod sending;
 pub mod whole;
 
@@ -232,7 +233,10 @@ fn refuse_foreign<B>(request: &http::Request<B>, names: &[String]) -> Option<Res
     let header = request.headers().get(http::header::HOST).and_then(|host| host.to_str().ok());
     let host = request.uri().authority().map(|authority| authority.as_str()).or(header);
     if !host.is_some_and(|host| is_local(without_port(host), names)) {
-        let text = "this development server answers only localhost; start it with --dev-host NAME to add a name\n";
+        let known = [&["localhost".to_owned()], names].concat().join(" and ");
+        let text = format!(
+            "this development server answers only {known}; start it with --dev-host NAME to add a name\n"
+        );
         return Some((StatusCode::MISDIRECTED_REQUEST, text).into_response());
     }
     let origin = request.headers().get(ORIGIN)?;

@@ -3,6 +3,7 @@
 pub mod descriptors;
 mod entrance;
 mod farewell;
+mod protocol;
 mod readers;
 pub mod tls;
 
@@ -18,13 +19,13 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
-use rustix::net::{RecvFlags, recv};
 use tls::Tls;
-use tokio::io::{AsyncRead, AsyncWrite, Interest};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
+use tokio_rustls::server::TlsStream;
 
 use crate::api::App;
 use crate::layer::drain::Drains;
@@ -32,10 +33,9 @@ use crate::layer::{Connected, Door, observe};
 pub(crate) use entrance::or_pause;
 use entrance::{Accepted, Entrance};
 use farewell::Farewell;
+use protocol::Protocol;
 use readers::{Seen, Watch};
 
-/// How HTTP/2 connections begin.
-const PREFACE: [u8; 24] = *b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// A reader may pause for longer than a writer: it may be busy with what it has got.
 const READER_PATIENCE: u32 = 4;
 /// Looks that an unused connection gets to end gently.
@@ -133,27 +133,49 @@ enum Idle {
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 impl Connection {
-    async fn run(mut self, stream: TcpStream) -> Result<(), Failure> {
-        let limits = &self.app.limits;
+    async fn run(self, stream: TcpStream) -> Result<(), Failure> {
+        let (limits, mut stop) = (&self.app.limits, self.stop.clone());
         stream.set_nodelay(true)?;
         set_patience(&stream, limits.idle_timeout.get() * READER_PATIENCE)?;
         let header_timeout = limits.header_timeout.get();
         if let Some(tls) = self.tls.clone() {
-            let handshake = tokio::time::timeout(header_timeout, tls.acceptor().accept(stream));
+            let handshake = tokio::time::timeout(header_timeout, self.handshake(tls, stream));
             let stream = tokio::select! {
                 stream = handshake => stream??,
-                _ = self.stop.wait_for(|stop| *stop) => return Ok(()),
+                _ = stop.wait_for(|stop| *stop) => return Ok(()),
             };
+            let Some(stream) = stream else { return Ok(()) };
             let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
             // In memory of its own: what the handshake took is not kept for as long as the connection lasts.
             return Box::pin(self.serve(stream, http2)).await;
         }
-        let version = tokio::time::timeout(header_timeout, is_http2(&stream));
-        let http2 = tokio::select! {
-            version = version => version??,
-            _ = self.stop.wait_for(|stop| *stop) => return Ok(()),
+        let protocol = tokio::time::timeout(header_timeout, Protocol::of(&stream));
+        let protocol = tokio::select! {
+            protocol = protocol => protocol??,
+            _ = stop.wait_for(|stop| *stop) => return Ok(()),
         };
-        Box::pin(self.serve(stream, http2)).await
+        if protocol == Protocol::Tls {
+            protocol::note_tls(self.door.connection);
+        }
+        Box::pin(self.serve(stream, protocol == Protocol::Http2)).await
+    }
+
+    /// Begins TLS. `None`: the client speaks http, and was told that this is wrong here.
+    async fn handshake(
+        &self,
+        tls: Tls,
+        stream: TcpStream,
+    ) -> io::Result<Option<TlsStream<TcpStream>>> {
+        match Protocol::of(&stream).await? {
+            Protocol::Tls | Protocol::Unknown => tls.acceptor().accept(stream).await.map(Some),
+            Protocol::Http1 | Protocol::Http2 => {
+                // Its request was not read, and more of it may come.
+                self.door.arrivals.came();
+                let patience = self.app.limits.idle_timeout.get();
+                let stream = Farewell::new(stream, &self.door, patience);
+                protocol::turn_away(stream, self.door.connection).await.map(|()| None)
+            }
+        }
     }
 
     /// Serves a connection whose version is known.
@@ -244,27 +266,4 @@ fn set_patience(stream: &TcpStream, patience: Duration) -> io::Result<()> {
     let most = i32::MAX.unsigned_abs();
     let millis = u32::try_from(patience.as_millis()).unwrap_or(most).min(most);
     Ok(rustix::net::sockopt::set_tcp_user_timeout(stream, millis)?)
-}
-
-/// Looks at a connection's first bytes without taking them. While they are only a part of the preface, this sleeps until
-/// more comes.
-async fn is_http2(stream: &TcpStream) -> io::Result<bool> {
-    let peek = || {
-        let mut start = [0; PREFACE.len()];
-        let (_, length) = recv(stream, &mut start, RecvFlags::PEEK | RecvFlags::DONTWAIT)?;
-        let is_part = (1..PREFACE.len()).contains(&length) && PREFACE.starts_with(&start[..length]);
-        // What is there would be seen again at once: so it is treated as if nothing were.
-        if is_part { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(start == PREFACE) }
-    };
-    loop {
-        let ready = stream.ready(Interest::READABLE).await?;
-        match stream.try_io(Interest::READABLE, peek) {
-            // Nothing more will come.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock && ready.is_read_closed() => {
-                return Ok(false);
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            decided => return decided,
-        }
-    }
 }

@@ -2,8 +2,8 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -14,11 +14,10 @@ use crate::api::App;
 use crate::config::Network;
 use crate::layer::metrics::Metrics;
 use crate::layer::networks::{NetworkPlace, Networks};
+use crate::layer::seldom::Seldom;
 
 /// How long nobody is let in after descriptors ran out.
 const PAUSE: Duration = Duration::from_millis(100);
-/// How often it is said that somebody was not let in.
-const SAID_EVERY: Duration = Duration::from_secs(10);
 
 /// The way into one listener.
 pub(super) struct Entrance {
@@ -108,10 +107,8 @@ pub(crate) async fn or_pause<T>(accepted: impl Future<Output = io::Result<T>>) -
 
 /// Says it once in a while: strangers decide how often it happens.
 fn warn_seldom(error: &dyn std::fmt::Display) {
-    static LAST: Mutex<Option<Instant>> = Mutex::new(None);
-    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
-    if last.is_none_or(|last| last.elapsed() >= SAID_EVERY) {
-        *last = Some(Instant::now());
+    static SAID: Seldom = Seldom::new();
+    if SAID.is_time() {
         tracing::warn!(%error, "cannot accept a connection: {error}");
     }
 }
