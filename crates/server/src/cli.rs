@@ -1,6 +1,7 @@
 //! The commands of `berth`.
 
 mod adopt;
+mod banner;
 mod cleanup;
 mod env;
 mod gc;
@@ -8,6 +9,7 @@ mod operator;
 mod owner_key;
 mod scrub;
 mod serve;
+mod signals;
 mod token;
 
 use std::io::{self, Write};
@@ -55,7 +57,7 @@ struct Source {
     /// The file with the settings.
     #[arg(long, value_name = "FILE", env = FILE_VARIABLE)]
     config: Option<PathBuf>,
-    /// The folder that holds everything.
+    /// The folder that holds everything [default: berth-data].
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
 }

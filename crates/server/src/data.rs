@@ -261,7 +261,8 @@ pub fn sockets(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
             path.display()
         ),
         _ => anyhow::anyhow!(
-            "no berth has run on {}: {error}; name the folder with --data",
+            "no berth has run on {}: {error}; name the folder with --data (a server with --ephemeral has none, and is \
+             reached by `berth env --url` alone)",
             path.display()
         ),
     })?;

@@ -81,6 +81,7 @@ pub struct Server {
     pub origin: Origin,
     /// The account that the first start made.
     pub owner: Option<FirstOwner>,
+    tls: Option<Tls>,
     app: App,
     stop: watch::Sender<bool>,
     listeners: JoinSet<()>,
@@ -111,8 +112,8 @@ impl Server {
         let Stores { data, meta, blobs, master } = stores;
         let Master { key, unwritten } = master;
         let metrics = Metrics::default();
-        let meta = meta.observed_by(metrics.transaction_observer());
         metrics.refusals_known(&refusal::REASONS);
+        let meta = meta.observed_by(metrics.transaction_observer());
         let folder = data.as_ref().map(DataFolder::path);
         let audit = Audit::start(&config.audit, folder, (&metrics, clock.clone()))?;
         let webhooks = receivers.iter().map(Receiver::webhook).collect();
@@ -174,7 +175,7 @@ impl Server {
         let ops = serve_plain(config.ops_listen, api::ops(app.clone())).await?;
         let metadata = metadata_router(&app, &config.metadata).await?;
         let metadata = serve_plain(config.metadata.listen, metadata).await?;
-        let jobs = jobs::start((&app, tls, receivers), &config, &stopped);
+        let jobs = jobs::start((&app, tls.clone(), receivers), &config, &stopped);
         let admin = match &data {
             Some(data) => {
                 let admin = admin::listen(&data.socket(), (app.clone(), stopped.clone()))?;
@@ -185,7 +186,12 @@ impl Server {
             }
             None => None,
         };
-        Ok(Self { listen, ops, origin, owner, app, stop, listeners, jobs, admin, _data: data })
+        Ok(Self { listen, ops, origin, owner, tls, app, stop, listeners, jobs, admin, _data: data })
+    }
+
+    /// What encrypts connections, if anything.
+    pub(crate) fn tls(&self) -> Option<&Tls> {
+        self.tls.as_ref()
     }
 
     /// Whether everybody may do everything.

@@ -81,6 +81,11 @@ impl Origin {
         Self { scheme: if encrypted { "https" } else { "http" }, listen, external }
     }
 
+    /// Returns `http` or `https`, as the listener speaks.
+    pub fn scheme(&self) -> &'static str {
+        self.scheme
+    }
+
     /// Returns where the server listens.
     pub fn listen(&self) -> SocketAddr {
         self.listen

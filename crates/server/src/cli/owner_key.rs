@@ -57,7 +57,11 @@ impl OwnerKey {
         let key = word(&path.display().to_string());
         writeln!(out, "{} has a new key, {}, in {key}. Next:\n", made.email, made.key_id)?;
         writeln!(out, "  gcloud auth activate-service-account --key-file={key}")?;
-        writeln!(out, "  gcloud iam service-accounts keys list --iam-account={}", made.email)?;
+        writeln!(
+            out,
+            "  gcloud iam service-accounts keys list --managed-by=user --iam-account={}",
+            made.email
+        )?;
         Ok(ExitCode::SUCCESS)
     }
 }

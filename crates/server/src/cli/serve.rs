@@ -1,23 +1,23 @@
 //! `berth serve`: runs the registry until it is told to stop.
 
-use std::io::Write;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::Args;
 use engine::SystemClock;
-use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Source, said, word};
+use super::banner::Banner;
+use super::signals::Signals;
+use super::{Source, said};
 use crate::api::metadata_server;
-use crate::api::origin::reachable;
 use crate::auth::Authenticate;
 use crate::config::{Config, LogFormat, OpsListen, parse_listen};
 use crate::layer::log;
 use crate::listen::descriptors;
-use crate::run::{FirstOwner, Permits, Server, Setup};
+use crate::run::{Permits, Server, Setup};
 
 /// Run the registry.
 ///
@@ -29,6 +29,8 @@ use crate::run::{FirstOwner, Permits, Server, Setup};
   berth serve --dev                         a registry for this machine, without any set-up
   berth serve --dev --ephemeral             the same, kept in memory only: for tests and CI
   berth serve --dev --listen 127.0.0.1:0    on a free port; <data>/run/*/addresses.json names it
+  berth serve --listen 0.0.0.0:443 --tls-certificate tls.crt --tls-key tls.key
+                                            with TLS, for other machines; external_url says by which name
   docker push 127.0.0.1:5050/my-project/my-repository/my-image")]
 pub(super) struct Serve {
     #[command(flatten)]
@@ -63,6 +65,12 @@ pub(super) struct Serve {
     /// Where to serve health and metrics, or off [default: 127.0.0.1:5051].
     #[arg(long, value_name = "ADDRESS")]
     ops_listen: Option<OpsListen>,
+    /// Encrypt connections with this certificate: a PEM file, with those that vouch for it behind it.
+    #[arg(long, value_name = "FILE")]
+    tls_certificate: Option<PathBuf>,
+    /// The certificate's private key, a PEM file. Both files may be renewed while the server runs.
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<PathBuf>,
     /// sqlite, or a postgres:// URL [default: sqlite].
     #[arg(long, value_name = "URL")]
     database: Option<String>,
@@ -99,6 +107,12 @@ impl Serve {
         let mut config = self.source.read()?;
         config.listen = self.listen.unwrap_or(config.listen);
         config.ops_listen = self.ops_listen.unwrap_or(config.ops_listen);
+        if let Some(certificate) = &self.tls_certificate {
+            config.tls.certificate.clone_from(certificate);
+        }
+        if let Some(key) = &self.tls_key {
+            config.tls.key.clone_from(key);
+        }
         if let Some(database) = &self.database {
             config.database.clone_from(database);
         }
@@ -128,8 +142,8 @@ impl Serve {
         let encrypted = !config.tls.certificate.as_os_str().is_empty();
         if !self.dev && !encrypted && !self.insecure_http {
             bail!(
-                "{} can be reached by other machines, and passwords would travel in the clear; set tls.certificate \
-                 and tls.key, or add --insecure-http where something in front encrypts",
+                "{} can be reached by other machines, and passwords would travel in the clear; name a certificate with \
+                 --tls-certificate and --tls-key, or add --insecure-http where something in front encrypts",
                 config.listen
             );
         }
@@ -138,8 +152,7 @@ impl Serve {
 
     async fn serve(self, config: Config) -> anyhow::Result<()> {
         // Before anything is opened: a signal during the start must not be lost.
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut signals = Signals::new()?;
         let kept = if self.ephemeral {
             "nothing: it ends with this process".to_owned()
         } else {
@@ -147,8 +160,7 @@ impl Serve {
         };
         let lower = |name: &String| name.to_ascii_lowercase();
         let dev_hosts: Vec<_> = self.dev_host.iter().map(lower).collect();
-        let (location, env) = (config.default_location.clone(), env_command(&config));
-        let log_format = config.log.format;
+        let settings = config.clone();
         let server = Server::start(Setup {
             config,
             authenticate: if self.dev { Authenticate::Dev } else { Authenticate::accounts() },
@@ -161,117 +173,20 @@ impl Serve {
             },
         })
         .await?;
-        match log_format {
-            LogFormat::Text => {
-                let mut text = Vec::new();
-                banner(&mut text, (&server, &dev_hosts), (&kept, &location, &env))?;
-                said(std::io::stdout(), text)?;
-            }
+        let banner =
+            Banner { server: &server, settings: &settings, dev_hosts: &dev_hosts, kept: &kept };
+        match settings.log.format {
+            LogFormat::Text => said(std::io::stdout(), banner.text()?)?,
             // What collects the log expects nothing but objects.
-            LogFormat::Json => log_start(&server, &kept),
+            LogFormat::Json => banner.log(),
         }
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+        signals.end().await;
         tracing::info!("stopping: running requests may end");
         tokio::select! {
-            () = server.stop() => {}
+            () = server.stop() => tracing::info!("stopped"),
             // A second one means now; what was answered is on disk.
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+            () = signals.end() => tracing::info!("stopped at once, by a second signal"),
         }
         Ok(())
     }
-}
-
-/// Writes a line of the log that says what was started.
-fn log_start(server: &Server, kept: &str) {
-    let version = env!("CARGO_PKG_VERSION");
-    let url = server.origin.on_this_machine();
-    let ops = server.ops.map_or_else(|| "off".to_owned(), |ops| ops.to_string());
-    if let Some(FirstOwner { email, key_file, .. }) = &server.owner {
-        let key_file = key_file.display();
-        tracing::warn!(
-            principal = email,
-            "this is the first start: {email} owns everything, and its key is in {key_file}"
-        );
-    }
-    tracing::info!(
-        version,
-        url,
-        ops,
-        data = kept,
-        development = server.is_dev(),
-        "Berth {version} serves {url}"
-    );
-}
-
-/// What a server for everybody says of itself.
-fn development(out: &mut impl Write, listen: SocketAddr, names: &[String]) -> std::io::Result<()> {
-    let image = format!("{}/my-project/my-repository/my-image", reachable(listen));
-    if listen.ip().is_loopback() {
-        writeln!(out, "Development mode: everybody on this machine may do everything.\n")?;
-    } else {
-        writeln!(out, "Development mode: everybody who reaches this machine may do everything.")?;
-        match names {
-            [] => writeln!(
-                out,
-                "It answers localhost only; --dev-host NAME adds a name or an address.\n"
-            )?,
-            names => writeln!(out, "It answers localhost and {}.\n", names.join(", "))?,
-        }
-    }
-    writeln!(out, "  docker tag IMAGE {image}")?;
-    writeln!(out, "  docker push {image}")?;
-    writeln!(out, "  docker pull {image}\n")
-}
-
-/// The command that points gcloud at this registry. It looks for it in the folder that it has by itself.
-fn env_command(config: &Config) -> String {
-    if config.data == Config::default().data {
-        return "berth env".to_owned();
-    }
-    format!("berth env --data {}", word(&config.data.display().to_string()))
-}
-
-/// How whoever started it first signs in.
-fn first_start(
-    out: &mut impl Write,
-    owner: &FirstOwner,
-    (base, location, env): (&str, &str, &str),
-) -> std::io::Result<()> {
-    let host = base.split_once("://").map_or(base, |(_, host)| host);
-    let (key, project) = (word(&owner.key_file.display().to_string()), &owner.project);
-    writeln!(out, "\nThis is the first start. {} owns everything; its key is in", owner.email)?;
-    writeln!(out, "{key}: keep it safe, it is nowhere else. Next:\n")?;
-    writeln!(out, "  eval \"$({env})\" && gcloud auth activate-service-account --key-file={key}")?;
-    writeln!(
-        out,
-        "  gcloud artifacts repositories create my-repository --repository-format=docker --location={location} --project={project}"
-    )?;
-    writeln!(out, "  docker login --username _json_key --password-stdin {host} <{key}\n")
-}
-
-/// What was started, and the next commands to type.
-fn banner(
-    out: &mut impl Write,
-    (server, names): (&Server, &[String]),
-    (kept, location, env): (&str, &str, &str),
-) -> std::io::Result<()> {
-    let version = env!("CARGO_PKG_VERSION");
-    if server.is_dev() {
-        writeln!(out, "Berth {version} serves http://{}", reachable(server.listen))?;
-        development(out, server.listen, names)?;
-    } else {
-        writeln!(out, "Berth {version} serves {}", server.origin.on_this_machine())?;
-    }
-    if let Some(owner) = &server.owner {
-        first_start(out, owner, (&server.origin.on_this_machine(), location, env))?;
-    }
-    if let Some(ops) = server.ops.map(reachable) {
-        writeln!(out, "Health and metrics: http://{ops}/readyz, http://{ops}/metrics")?;
-    }
-    writeln!(out, "Keeps in: {kept}")?;
-    writeln!(out, "Stop it with Ctrl-C.")
 }

@@ -11,7 +11,8 @@ use engine::{Clock, SystemClock};
 /// Print a token for a service account, good for an hour.
 ///
 /// The token is signed with the account's own key, so no server is asked: it is a password for the user
-/// oauth2accesstoken, and a bearer token for the APIs.
+/// oauth2accesstoken, and a bearer token for the APIs. It cannot be taken back by itself: it ends with its hour, with
+/// the key, or with the account.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   berth token --key key.json | docker login -u oauth2accesstoken --password-stdin registry.example.com

@@ -3,6 +3,8 @@
 //! Connections that are open keep what they began with; the next one gets the new certificate. Files that cannot
 //! be used are said in the log, and the certificate before them stays.
 
+mod authority;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -19,6 +21,8 @@ use tokio_rustls::TlsAcceptor;
 use x509_cert::der::Decode;
 
 use crate::config;
+
+pub(crate) use authority::Authority;
 
 /// What encrypts connections.
 #[derive(Clone)]
@@ -53,7 +57,9 @@ impl Tls {
         match (certificate.as_os_str().is_empty(), key.as_os_str().is_empty()) {
             (true, true) => return Ok(None),
             (false, false) => {}
-            _ => bail!("tls.certificate and tls.key go together"),
+            _ => bail!(
+                "tls.certificate and tls.key go together, and so do --tls-certificate and --tls-key"
+            ),
         }
         let loaded = RwLock::new(load(certificate, key)?);
         let current = Arc::new(Current {
@@ -79,6 +85,12 @@ impl Tls {
     /// The file that the certificate comes from.
     pub(crate) fn certificate(&self) -> &Path {
         &self.current.certificate
+    }
+
+    /// Returns who vouches for the certificate in use.
+    pub(crate) fn authority(&self) -> Authority {
+        let loaded = self.current.loaded.read().unwrap_or_else(PoisonError::into_inner);
+        Authority::of(&loaded.key.cert)
     }
 
     /// When the certificate in use ends, in seconds since 1970.

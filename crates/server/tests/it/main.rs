@@ -23,6 +23,7 @@ mod processes;
 mod readers;
 mod scrub;
 mod settings;
+mod signals;
 mod startup;
 mod stores;
 mod strangers;

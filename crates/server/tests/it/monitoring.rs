@@ -6,7 +6,7 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::attacks::self_signed_certificate;
+use crate::util::certificate::CertificateFiles;
 use crate::util::{Accounts, Backend, Client, Image, Receiver, Start, TestServer};
 
 fn documentation(file: &str) -> String {
@@ -29,18 +29,10 @@ async fn figures(server: &TestServer) -> BTreeSet<String> {
 
 /// Starts a server with TLS, by a certificate that ends with the year 2049.
 async fn with_tls(folder: &Path) -> TestServer {
-    let key = Accounts::start(Backend::Sqlite).await.owner_key;
-    let pem = |label: &str, der: &[u8]| {
-        format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", STANDARD.encode(der))
-    };
-    let private = STANDARD.decode(key.secret()).expect("base64");
-    let (certificate, secret) = (folder.join("tls.crt"), folder.join("tls.key"));
-    std::fs::write(&certificate, pem("CERTIFICATE", &self_signed_certificate(&key)))
-        .expect("writable");
-    std::fs::write(&secret, pem("PRIVATE KEY", &private)).expect("writable");
+    let files = CertificateFiles::write(folder).await;
     TestServer::start_with(Backend::Sqlite, |config| {
-        config.tls.certificate = certificate;
-        config.tls.key = secret;
+        config.tls.certificate = files.certificate;
+        config.tls.key = files.key;
     })
     .await
 }
@@ -126,4 +118,23 @@ async fn probes_are_not_counted_with_requests() {
     let counted: Vec<_> =
         answer.lines().filter(|line| line.starts_with("berth_http_requests_total")).collect();
     assert_eq!(counted.len(), 1, "{counted:?}");
+}
+
+/// Each request counts once, whoever looks at its credential how often.
+#[tokio::test]
+async fn refused_credentials_are_counted_by_their_reason() {
+    let accounts = Accounts::start(Backend::Sqlite).await;
+    let server = &accounts.server;
+    let anonymous = server.anonymous();
+    anonymous.get("/v2/").await.expect(401);
+    let with = |value: String| anonymous.clone().with("authorization", &value);
+    let basic = |pair: &str| format!("Basic {}", STANDARD.encode(pair));
+    with("Bearer nonsense".to_owned()).get("/v2/").await.expect(401);
+    with(basic("somebody:secret")).get("/v2/").await.expect(401);
+    with(basic("somebody:secret")).get("/v2/token").await.expect(401);
+    with(basic("_json_key:{}")).get("/v2/").await.expect(401);
+    for (reason, count) in [("unknown", 1), ("user_name", 2), ("key_file", 1), ("expired", 0)] {
+        let line = format!("berth_auth_refused_total{{reason=\"{reason}\"}} {count}");
+        server.wait_for_metrics(&line).await;
+    }
 }

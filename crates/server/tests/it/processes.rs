@@ -232,10 +232,15 @@ async fn a_server_that_listens_everywhere() {
             lines.by_ref().take_while(|line| !line.contains("docker pull")).collect();
         assert!(said.iter().any(|line| line.contains(hint)), "{said:?}");
         let push = said.iter().find_map(|line| line.trim().strip_prefix("docker push "));
-        let (address, _) = push.expect("a command").split_once('/').expect("an image");
-        let client = Client::new(address.parse().expect("an address"));
-        client.get("/v2/").await.expect(200);
-        client.with("host", "registry.test").get("/v2/").await.expect(host.map_or(421, |_| 200));
+        let (named, _) = push.expect("a command").split_once('/').expect("an image");
+        let (name, port) = named.split_once(':').expect("a port");
+        assert_eq!(name, host.unwrap_or("127.0.0.1"));
+        let client = Client::new(([127, 0, 0, 1], port.parse().expect("a number")).into());
+        client.clone().with("host", named).get("/v2/").await.expect(200);
+        let other = client.clone().with("host", "registry.test").get("/v2/").await;
+        other.expect(host.map_or(421, |_| 200));
+        let refused = client.with("host", "evil.example").get("/v2/").await.expect(421);
+        assert!(refused.text().contains(host.unwrap_or("localhost")), "{refused:?}");
     }
 }
 
@@ -244,6 +249,7 @@ async fn the_operator_collects() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let data = folder.path().to_str().expect("plain");
     let nobody = run(&["gc", "--data", data]);
+    assert!(String::from_utf8_lossy(&nobody.stderr).contains("--ephemeral"), "{nobody:?}");
     assert!(!nobody.status.success());
     let berth = Berth::start(folder.path(), &Backend::Sqlite).await;
     berth.client.push_blob(IMAGE, "content").await;

@@ -1,6 +1,7 @@
 //! What a server that cannot start says.
 
 use std::path::Path;
+use std::process::Stdio;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,6 +10,8 @@ use server::config::{Config, OpsListen};
 use server::run::{Server, Setup};
 
 use crate::attacks::self_signed_certificate;
+use crate::util::certificate::{CertificateFiles, pem};
+use crate::util::process::{Process, berth, wait_for};
 use crate::util::{Accounts, Backend, Start};
 
 /// Why a server with these settings does not start.
@@ -63,10 +66,6 @@ async fn data_folders_that_cannot_be_used() {
     );
 }
 
-fn pem(label: &str, der: &[u8]) -> String {
-    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", STANDARD.encode(der))
-}
-
 /// Each wrong file is named, with what is wrong about it and nothing that only a programmer understands.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn files_for_tls_that_cannot_be_used() {
@@ -115,4 +114,52 @@ async fn files_for_tls_that_cannot_be_used() {
         assert!(said.starts_with(&expected), "{certificate} {private}: {said}");
         assert!(!said.contains("KeyMismatch") && !said.contains("InvalidCharacter"), "{said}");
     }
+}
+
+/// What a server that starts prints for whoever started it.
+async fn printed(folder: &Path, arguments: &[&str], listen: &str) -> String {
+    let out = std::fs::File::create(folder.join("out")).expect("writable");
+    let mut command = berth(&["serve"]);
+    command.args(arguments).args(["--listen", listen, "--ops-listen", "off", "--data"]);
+    command.env("BERTH_EXTERNAL_URL", "https://registry.example.com").current_dir(folder);
+    let child = command.arg("kept").stdout(out).stderr(Stdio::null()).spawn();
+    let _process = Process(child.expect("it starts"));
+    wait_for(|| {
+        let text = std::fs::read_to_string(folder.join("out")).expect("text");
+        text.contains("Ctrl-C").then_some(text)
+    })
+    .await
+}
+
+/// gcloud and docker trust no authority of one's own by themselves: what is printed says which file they need.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_start_names_an_authority_of_ones_own() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let files = CertificateFiles::write(folder.path()).await;
+    let [_, own, ..] = files.flags();
+    let said = printed(folder.path(), &files.flags(), "127.0.0.1:0").await;
+    assert!(said.contains(&format!("\"$(berth env --data kept --ca {own})\" && gcloud")), "{said}");
+    assert!(said.contains("/etc/docker/certs.d/registry.example.com/ca.crt"), "{said}");
+
+    // One that another has signed: whose file that is, nobody knows here.
+    let other = tempfile::tempdir().expect("a temporary folder");
+    let files = CertificateFiles::write_of_somebody(other.path()).await;
+    let said = printed(other.path(), &files.flags(), "127.0.0.1:0").await;
+    assert!(said.contains("--ca CA.pem)\" && gcloud"), "{said}");
+
+    // Without TLS there is nothing to trust.
+    let plain = tempfile::tempdir().expect("a temporary folder");
+    let said = printed(plain.path(), &[], "127.0.0.1:0").await;
+    assert!(said.contains("$(berth env --data kept)\"") && !said.contains("certs.d"), "{said}");
+}
+
+/// Others reach it by the name that it was given, and commands to copy have that one.
+#[tokio::test]
+async fn a_development_server_prints_the_name_that_others_call_it() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let flags = ["--dev", "--dev-unsafe-network", "--dev-host", "build1"];
+    let said = printed(folder.path(), &flags, "0.0.0.0:0").await;
+    assert!(said.contains(" serves http://build1:") && said.contains("push build1:"), "{said}");
+    let said = printed(folder.path(), &["--dev", "--dev-host", "build1"], "127.0.0.1:0").await;
+    assert!(said.contains("docker push 127.0.0.1:"), "{said}");
 }

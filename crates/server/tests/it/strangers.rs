@@ -5,4 +5,5 @@ mod connections;
 mod descriptors;
 mod forms;
 mod log;
+mod ports;
 mod preface;

@@ -28,17 +28,30 @@ fn der(tag: u8, content: &[u8]) -> Vec<u8> {
 
 const SEQUENCE: u8 = 0x30;
 
+/// The name in DER of nobody.
+const NOBODY: &[u8] = b"\x30\x00";
+/// The name in DER whose common name is `CA`.
+const SOMEBODY: &[u8] = b"\x30\x0d\x31\x0b\x30\x09\x06\x03\x55\x04\x03\x0c\x02CA";
+
 /// A certificate for a key, by that key. Its holder and issuer have no name, and it lasts from 2020 to 2049.
 pub(crate) fn self_signed_certificate(key: &Key) -> Vec<u8> {
+    certificate(key, NOBODY)
+}
+
+/// As [`self_signed_certificate`], but it says that somebody else has signed it.
+pub(crate) fn certificate_of_somebody(key: &Key) -> Vec<u8> {
+    certificate(key, SOMEBODY)
+}
+
+fn certificate(key: &Key, issuer: &[u8]) -> Vec<u8> {
     // 1.2.840.113549.1.1.11, sha256WithRSAEncryption, without parameters.
     let algorithm = b"\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0b\x05\x00";
     let pair = key.pair();
     let public = AsDer::<PublicKeyX509Der<'_>>::as_der(pair.public_key()).expect("a public key");
-    let nobody = b"\x30\x00";
     let validity = der(SEQUENCE, b"\x17\x0d200101000000Z\x17\x0d491231235959Z");
     let version_and_serial = b"\xa0\x03\x02\x01\x02\x02\x01\x01";
     let fields =
-        [&version_and_serial[..], algorithm, nobody, &validity, nobody, public.as_ref()].concat();
+        [&version_and_serial[..], algorithm, issuer, &validity, NOBODY, public.as_ref()].concat();
     let certified = der(SEQUENCE, &fields);
     let signature = der(0x03, &[&[0], &key.signature(&certified)[..]].concat());
     let certificate = der(SEQUENCE, &[&certified[..], algorithm, &signature].concat());

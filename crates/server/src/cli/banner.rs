@@ -1,0 +1,153 @@
+//! What a server says of itself when it has started, and the next commands to type.
+
+use std::io::{self, Write};
+
+use super::word;
+use crate::api::origin::reachable;
+use crate::config::Config;
+use crate::listen::tls::Authority;
+use crate::run::{FirstOwner, Server};
+
+/// The file that a person puts in its place, where only they know it.
+const OWN_AUTHORITY: &str = "CA.pem";
+
+/// A server that has started, for whoever started it.
+pub(super) struct Banner<'a> {
+    pub(super) server: &'a Server,
+    pub(super) settings: &'a Config,
+    /// The names that `--dev-host` adds.
+    pub(super) dev_hosts: &'a [String],
+    /// Where everything is kept.
+    pub(super) kept: &'a str,
+}
+
+impl Banner<'_> {
+    /// Writes lines of the log that say what was started.
+    pub(super) fn log(&self) {
+        let Self { server, kept, .. } = self;
+        let version = env!("CARGO_PKG_VERSION");
+        let url = server.origin.on_this_machine();
+        let ops = server.ops.map_or_else(|| "off".to_owned(), |ops| ops.to_string());
+        if let Some(FirstOwner { email, key_file, .. }) = &server.owner {
+            let key_file = key_file.display();
+            tracing::warn!(
+                principal = email,
+                "this is the first start: {email} owns everything, and its key is in {key_file}"
+            );
+        }
+        tracing::info!(
+            version,
+            url,
+            ops,
+            data = kept,
+            development = server.is_dev(),
+            "Berth {version} serves {url}"
+        );
+    }
+
+    /// Returns the lines for people.
+    pub(super) fn text(&self) -> io::Result<Vec<u8>> {
+        let Self { server, kept, .. } = self;
+        let mut out = Vec::new();
+        let version = env!("CARGO_PKG_VERSION");
+        if server.is_dev() {
+            self.development(&mut out)?;
+        } else {
+            writeln!(out, "Berth {version} serves {}", server.origin.on_this_machine())?;
+        }
+        if let Some(owner) = &server.owner {
+            self.first_start(&mut out, owner)?;
+        }
+        if let Some(ops) = server.ops.map(reachable) {
+            writeln!(out, "Health and metrics: http://{ops}/readyz, http://{ops}/metrics")?;
+        }
+        writeln!(out, "Keeps in: {kept}")?;
+        writeln!(out, "Stop it with Ctrl-C.")?;
+        Ok(out)
+    }
+
+    /// Where a server for everybody is reached: by the name that others call it, where it has one and they reach it.
+    fn development_host(&self) -> String {
+        let listen = self.server.listen;
+        match self.dev_hosts.first() {
+            Some(name) if !listen.ip().is_loopback() => format!("{name}:{}", listen.port()),
+            Some(_) | None => reachable(listen).to_string(),
+        }
+    }
+
+    /// What a server for everybody says of itself.
+    fn development(&self, out: &mut impl Write) -> io::Result<()> {
+        let (host, listen) = (self.development_host(), self.server.listen);
+        let (version, scheme) = (env!("CARGO_PKG_VERSION"), self.server.origin.scheme());
+        writeln!(out, "Berth {version} serves {scheme}://{host}")?;
+        if listen.ip().is_loopback() {
+            writeln!(out, "Development mode: everybody on this machine may do everything.\n")?;
+        } else {
+            writeln!(
+                out,
+                "Development mode: everybody who reaches this machine may do everything."
+            )?;
+            match self.dev_hosts {
+                [] => writeln!(
+                    out,
+                    "It answers localhost only; --dev-host NAME adds a name or an address.\n"
+                )?,
+                names => writeln!(out, "It answers localhost and {}.\n", names.join(", "))?,
+            }
+        }
+        let image = format!("{host}/my-project/my-repository/my-image");
+        writeln!(out, "  docker tag IMAGE {image}")?;
+        writeln!(out, "  docker push {image}")?;
+        writeln!(out, "  docker pull {image}\n")
+    }
+
+    /// How whoever started it first signs in.
+    fn first_start(&self, out: &mut impl Write, owner: &FirstOwner) -> io::Result<()> {
+        let base = self.server.origin.on_this_machine();
+        let host = base.split_once("://").map_or(base.as_str(), |(_, host)| host);
+        let (key, project) = (word(&owner.key_file.display().to_string()), &owner.project);
+        let (location, ca) = (&self.settings.default_location, self.own_authority());
+        writeln!(out, "\nThis is the first start. {} owns everything; its key is in", owner.email)?;
+        writeln!(out, "{key}: keep it safe, it is nowhere else.")?;
+        if let Some(ca) = &ca {
+            writeln!(
+                out,
+                "Clients have to be told whom to trust: {ca} is the authority's certificate,"
+            )?;
+            writeln!(out, "and docker needs it as /etc/docker/certs.d/{host}/ca.crt.")?;
+        }
+        let env = self.env_command(ca.as_deref());
+        writeln!(out, "Next:\n")?;
+        writeln!(
+            out,
+            "  eval \"$({env})\" && gcloud auth activate-service-account --key-file={key}"
+        )?;
+        writeln!(
+            out,
+            "  gcloud artifacts repositories create my-repository --repository-format=docker --location={location} --project={project}"
+        )?;
+        writeln!(out, "  docker login --username _json_key --password-stdin {host} <{key}\n")
+    }
+
+    /// Returns the file that clients need to trust the server, as a word for a shell; `None` where they need none.
+    fn own_authority(&self) -> Option<String> {
+        let tls = self.server.tls()?;
+        match tls.authority() {
+            Authority::Public => None,
+            Authority::InTheFile => Some(word(&tls.certificate().display().to_string())),
+            Authority::Elsewhere => Some(OWN_AUTHORITY.to_owned()),
+        }
+    }
+
+    /// Returns the command that points gcloud at this registry. It looks for it in the folder that it has by itself.
+    fn env_command(&self, ca: Option<&str>) -> String {
+        let mut command = "berth env".to_owned();
+        if self.settings.data != Config::default().data {
+            command += &format!(" --data {}", word(&self.settings.data.display().to_string()));
+        }
+        if let Some(ca) = ca {
+            command += &format!(" --ca {ca}");
+        }
+        command
+    }
+}

@@ -1,0 +1,49 @@
+//! Certificates in files, for servers with TLS.
+
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::{Accounts, Backend, Key, Start};
+use crate::attacks::{certificate_of_somebody, self_signed_certificate};
+
+/// A certificate that vouches for itself until the year 2049 ends, and its private key.
+pub(crate) struct CertificateFiles {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
+}
+
+impl CertificateFiles {
+    /// Writes them into a folder.
+    pub(crate) async fn write(folder: &Path) -> Self {
+        Self::write_made_by(folder, self_signed_certificate).await
+    }
+
+    /// As [`CertificateFiles::write`], with a certificate that somebody else has signed.
+    pub(crate) async fn write_of_somebody(folder: &Path) -> Self {
+        Self::write_made_by(folder, certificate_of_somebody).await
+    }
+
+    async fn write_made_by(folder: &Path, make: fn(&Key) -> Vec<u8>) -> Self {
+        let key = Accounts::start(Backend::Sqlite).await.owner_key;
+        let private = STANDARD.decode(key.secret()).expect("base64");
+        let files = Self { certificate: folder.join("tls.crt"), key: folder.join("tls.key") };
+        let certificate = pem("CERTIFICATE", &make(&key));
+        std::fs::write(&files.certificate, certificate).expect("writable");
+        std::fs::write(&files.key, pem("PRIVATE KEY", &private)).expect("writable");
+        files
+    }
+
+    /// The flags that have a server use them.
+    pub(crate) fn flags(&self) -> [&str; 4] {
+        let [certificate, key] =
+            [&self.certificate, &self.key].map(|path| path.to_str().expect("plain"));
+        ["--tls-certificate", certificate, "--tls-key", key]
+    }
+}
+
+/// DER as PEM.
+pub(crate) fn pem(label: &str, der: &[u8]) -> String {
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", STANDARD.encode(der))
+}
