@@ -51,6 +51,13 @@ impl OciError {
         Self::new(StatusCode::BAD_REQUEST, code, message, hint)
     }
 
+    /// Says the hint in the message too, for clients that show only that one. For messages whose words are ours: those
+    /// of Google's are looked for.
+    fn advised(self) -> Self {
+        let hint = self.detail["hint"].as_str().unwrap_or_default();
+        Self { message: format!("{}; {hint}", self.message).into_boxed_str(), ..self }
+    }
+
     fn not_found(code: &'static str, message: String, hint: &'static str) -> Self {
         Self::new(StatusCode::NOT_FOUND, code, message, hint)
     }
@@ -284,7 +291,7 @@ impl From<EngineError> for OciError {
             EngineError::DownloadDenied(_) => {
                 let hint =
                     "pull another version; whoever administers the repository sets its rules";
-                Self::new(StatusCode::FORBIDDEN, "DENIED", message, hint)
+                Self::new(StatusCode::FORBIDDEN, "DENIED", message, hint).advised()
             }
             EngineError::InsufficientScope => Self::insufficient_scope(),
             EngineError::OutOfReach => {
@@ -295,7 +302,7 @@ impl From<EngineError> for OciError {
             EngineError::Credential(error) => Self::refused(error),
             EngineError::ModeNotServed(_) => {
                 let hint = "push to and pull from a standard repository";
-                Self::new(StatusCode::NOT_IMPLEMENTED, "UNSUPPORTED", message, hint)
+                Self::new(StatusCode::NOT_IMPLEMENTED, "UNSUPPORTED", message, hint).advised()
             }
             // What only the APIs say.
             EngineError::ResourceUnknown(_)
@@ -306,7 +313,9 @@ impl From<EngineError> for OciError {
                 Self::bad_request("UNSUPPORTED", message, "use the API that has this")
             }
             EngineError::ConditionFailed => Self::condition_failed(),
-            EngineError::RepositoryUnknown(_) => {
+            EngineError::RepositoryUnknown(name) => {
+                // The host names the location, and a wrong one is not seen in the repository's name.
+                let message = format!("{message} in {}", name.location);
                 let hint = "check the name, or create the repository first: new_repositories.on_push decides where a push does";
                 Self::not_found("NAME_UNKNOWN", message, hint)
             }
@@ -333,6 +342,7 @@ impl From<EngineError> for OciError {
             EngineError::TooManyUploads { .. } => {
                 let hint = "finish uploads, or end them with DELETE; limits.open_uploads is how many may be open";
                 Self::new(StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS", message, hint)
+                    .advised()
                     .header(RETRY_AFTER, HeaderValue::from(60))
             }
             EngineError::UploadBusy => {

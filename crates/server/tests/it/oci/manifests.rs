@@ -59,7 +59,7 @@ on_both! {
         assert!(message(&no_image).starts_with("Missing image name. Pushes should be of the form"));
         no_image.expect_error("404 NAME_UNKNOWN");
         let no_repository = admin.get("/v2/p/nothing/image/manifests/x").await;
-        assert_eq!(message(&no_repository), "Repository \"nothing\" not found");
+        assert_eq!(message(&no_repository), "Repository \"nothing\" not found in us-west1");
         no_repository.expect_error("404 NAME_UNKNOWN");
         let denied = server.by("nobody").get(&format!("/v2/{IMAGE}/manifests/latest")).await;
         assert_eq!(

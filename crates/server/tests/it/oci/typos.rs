@@ -87,7 +87,7 @@ on_both! {
         let image = format!("{PROJECT}/typo/image");
         for client in [&accounts.owner.client, &writer.client] {
             for reply in beginnings(client, &image).await {
-                assert_eq!(message(&reply), "Repository \"typo\" not found");
+                assert_eq!(message(&reply), "Repository \"typo\" not found in us-west1");
                 reply.expect_error("404 NAME_UNKNOWN");
             }
         }
@@ -169,7 +169,7 @@ on_both! {
                 reply.expect_error("404 NAME_UNKNOWN");
             }
             for reply in beginnings(&on(&writer.client, host), &image).await {
-                assert_eq!(message(&reply), format!("Repository \"{name}\" not found"));
+                assert_eq!(message(&reply), format!("Repository \"{name}\" not found in {location}"));
                 reply.expect_error("404 NAME_UNKNOWN");
             }
             Image::new(1).push(&on(&creator.client, host), (&image, "latest")).await;

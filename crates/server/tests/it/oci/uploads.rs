@@ -91,7 +91,8 @@ on_both! {
         admin.start_upload("p/r1/other-image").await;
         for path in [begin.clone(), format!("{begin}?digest={}", digest_of("whole"))] {
             let refused = admin.post(&path, "whole").await;
-            assert!(refused.text().contains("DELETE"), "{}", refused.text());
+            let message = refused.json()["errors"][0]["message"].to_string();
+            assert!(message.contains("end them with DELETE"), "clients show no hint: {message}");
             let refused = refused.expect_error("429 TOOMANYREQUESTS");
             assert!(!refused.header("retry-after").is_empty());
         }

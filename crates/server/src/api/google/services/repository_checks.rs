@@ -26,11 +26,10 @@ pub(super) fn check_new(parent: &str, id: &str, repository: &Repository) -> Resu
         Ok(Format::Unspecified) => {
             return Err(bad_field("repository.format", "a format must be given: DOCKER"));
         }
+        // Not `UNIMPLEMENTED`: clients take that for something that may pass, and gcloud asks again for half a minute.
         Ok(other) => {
-            return Err(Status::unimplemented(format!(
-                "repositories of format {} are not served; DOCKER ones are",
-                other.as_str_name()
-            )));
+            let problem = format!("{} is not served; DOCKER is", other.as_str_name());
+            return Err(bad_field("repository.format", problem));
         }
         Err(_) => return Err(bad_field("repository.format", "is no format of a repository")),
     }
