@@ -31,23 +31,16 @@ struct Cli {
     command: Command,
 }
 
+/// The commands. What `--help` says of each stands at its own type, in full: a comment here would take its place.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the registry.
     Serve(serve::Serve),
-    /// Collect what nothing refers to, now.
     Gc(gc::Gc),
-    /// Delete what the cleanup policies of a repository say, now.
     Cleanup(cleanup::Cleanup),
-    /// Make a new key for the account that owns everything.
     OwnerKey(owner_key::OwnerKey),
-    /// Read every stored blob, and check that its bytes are right, now.
     Scrub(scrub::Scrub),
-    /// Take a folder of blobs and a database for each other's, after something was lost or put back.
     Adopt(adopt::Adopt),
-    /// Print what points gcloud at this registry.
     Env(env::Env),
-    /// Print a token for a service account.
     Token(token::Token),
 }
 

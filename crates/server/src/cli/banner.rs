@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::word;
+use super::{env, word};
 use crate::api::origin::reachable;
 use crate::config::Config;
 use crate::listen::tls::Authority;
@@ -109,14 +109,18 @@ impl Banner<'_> {
         let (location, ca) = (&self.settings.default_location, self.own_authority());
         writeln!(out, "\nThis is the first start. {} owns everything; its key is in", owner.email)?;
         writeln!(out, "{key}: keep it safe, it is nowhere else.")?;
-        if let Some(ca) = &ca {
-            writeln!(
+        match ca.as_deref() {
+            Some(OWN_AUTHORITY) => writeln!(
                 out,
-                "Clients have to be told whom to trust: {ca} is the authority's certificate,"
-            )?;
-            writeln!(out, "and docker needs it as /etc/docker/certs.d/{host}/ca.crt.")?;
+                "Clients have to be told whom to trust: {OWN_AUTHORITY} stands for your authority's certificate,"
+            )?,
+            Some(ca) => writeln!(out, "Clients have to be told to trust the certificate in {ca},")?,
+            None => {}
         }
-        let env = self.env_command(ca.as_deref());
+        if ca.is_some() {
+            writeln!(out, "which docker needs as /etc/docker/certs.d/{host}/ca.crt.")?;
+        }
+        let env = env::command(&self.settings.data, ca.as_deref());
         writeln!(out, "Next:\n")?;
         writeln!(
             out,
@@ -137,17 +141,5 @@ impl Banner<'_> {
             Authority::InTheFile => Some(word(&tls.certificate().display().to_string())),
             Authority::Elsewhere => Some(OWN_AUTHORITY.to_owned()),
         }
-    }
-
-    /// Returns the command that points gcloud at this registry. It looks for it in the folder that it has by itself.
-    fn env_command(&self, ca: Option<&str>) -> String {
-        let mut command = "berth env".to_owned();
-        if self.settings.data != Config::default().data {
-            command += &format!(" --data {}", word(&self.settings.data.display().to_string()));
-        }
-        if let Some(ca) = ca {
-            command += &format!(" --ca {ca}");
-        }
-        command
     }
 }

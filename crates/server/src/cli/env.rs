@@ -9,7 +9,8 @@ use anyhow::Context;
 use clap::Args;
 use model::host::{domain_of, without_port};
 
-use super::{Source, quoted};
+use super::{Source, quoted, word};
+use crate::config::Config;
 use crate::data::addresses;
 
 /// Print what points gcloud at this registry, for a shell to read.
@@ -55,6 +56,19 @@ const CONFIGURATIONS: &str = "berth/gcloud";
 /// evaluating nothing succeeds.
 pub(super) fn stop_the_shell() {
     let _ = writeln!(std::io::stdout(), "false");
+}
+
+/// Returns the command that points gcloud at the registry on a data folder: it looks for it in the folder that it has by
+/// itself. `ca` is a word for a shell.
+pub(super) fn command(data: &Path, ca: Option<&str>) -> String {
+    let mut command = "berth env".to_owned();
+    if data != Config::default().data {
+        command += &format!(" --data {}", word(&data.display().to_string()));
+    }
+    if let Some(ca) = ca {
+        command += &format!(" --ca {ca}");
+    }
+    command
 }
 
 impl Env {

@@ -10,7 +10,7 @@ use anyhow::Context;
 use clap::Args;
 
 use super::operator::ask;
-use super::{Source, word};
+use super::{Source, env, word};
 use crate::api::admin::{Command, OwnerKey as Made};
 
 /// Make a new key for the account that owns everything.
@@ -56,7 +56,11 @@ impl OwnerKey {
         }
         let key = word(&path.display().to_string());
         writeln!(out, "{} has a new key, {}, in {key}. Next:\n", made.email, made.key_id)?;
-        writeln!(out, "  gcloud auth activate-service-account --key-file={key}")?;
+        let env = env::command(&config.data, None);
+        writeln!(
+            out,
+            "  eval \"$({env})\" && gcloud auth activate-service-account --key-file={key}"
+        )?;
         writeln!(
             out,
             "  gcloud iam service-accounts keys list --managed-by=user --iam-account={}",

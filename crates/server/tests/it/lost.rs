@@ -62,6 +62,7 @@ async fn an_owner_key_that_is_lost_is_made_anew() {
     assert!(opens(&server.client, &first).await, "others stay good until they are deleted");
     let said = String::from_utf8_lossy(&made.stdout).into_owned();
     assert!(said.contains(second.id()) && said.contains("activate-service-account"), "{said}");
+    assert!(said.contains(&format!("$(berth env --data {text})\" && gcloud auth")), "{said}");
     // A file that is there stays, under another name.
     assert!(run(&["owner-key", "--data", text]).status.success());
     let old = key_in(&data.join("owner-key.json.old"));

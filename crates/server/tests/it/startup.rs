@@ -11,7 +11,7 @@ use server::run::{Server, Setup};
 
 use crate::attacks::self_signed_certificate;
 use crate::util::certificate::{CertificateFiles, pem};
-use crate::util::process::{Process, berth, wait_for};
+use crate::util::process::{Process, berth, run, wait_for};
 use crate::util::{Accounts, Backend, Start};
 
 /// Why a server with these settings does not start.
@@ -162,4 +162,20 @@ async fn a_development_server_prints_the_name_that_others_call_it() {
     assert!(said.contains(" serves http://build1:") && said.contains("push build1:"), "{said}");
     let said = printed(folder.path(), &["--dev", "--dev-host", "build1"], "127.0.0.1:0").await;
     assert!(said.contains("docker push 127.0.0.1:"), "{said}");
+}
+
+/// What a command's page says in full is shown, and where things are by themselves.
+#[test]
+fn help_says_all_of_it() {
+    for (arguments, said) in [
+        (&["token", "--help"][..], "cannot be taken back by itself"),
+        (&["env", "--help"], "the settings hold for the shell"),
+        (&["serve", "--help"], "[default: berth-data]"),
+        (&["serve", "--help"], "--tls-certificate tls.crt --tls-key tls.key"),
+        (&["--help"], "token"),
+    ] {
+        let help = String::from_utf8(run(arguments).stdout).expect("text");
+        let one_line = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(one_line.contains(said), "{arguments:?}: {help}");
+    }
 }
