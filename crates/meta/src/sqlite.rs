@@ -52,6 +52,10 @@ impl Sqlite {
             Some(path) => connect((path, OpenFlags::default()), WRITER)?,
             None => configure(Connection::open_in_memory()?, WRITER)?,
         };
+        if let Some(path) = path {
+            // Before the migrations too: on a full disk they need the room.
+            checkpoints::empty_log(&connection, path);
+        }
         migrate(&connection)?;
         let health = Health::default();
         let (queue, messages) = mpsc::channel(QUEUE);
@@ -59,7 +63,7 @@ impl Sqlite {
             Some(path) => {
                 checkpoints::empty_log(&connection, path);
                 let second = connect((path, existing()), "PRAGMA cache_size = 0")?;
-                Some(Checkpoints::start(second, &mut connection)?)
+                Some(Checkpoints::start(second, &mut connection, path)?)
             }
             None => None,
         };
