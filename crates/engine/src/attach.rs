@@ -17,6 +17,7 @@ use model::reference::Reference;
 use serde_json::json;
 
 use crate::push::Named;
+use crate::receive::Body;
 use crate::{Admitted, Engine, EngineError, Push, ReceivedManifest, RepoAccess};
 
 /// How many files one may have: as many as are shown of it.
@@ -103,8 +104,8 @@ impl RepoAccess<Push> {
         let digest = Digest::of(EMPTY_BLOB);
         if !self.holds(&digest).await? {
             let upload = self.start_upload(Algorithm::Sha256).await?;
-            let body = Box::pin(stream::iter([Ok(Bytes::from_static(EMPTY_BLOB))]));
-            self.finish_upload(&upload.id, &digest, (None, body)).await?;
+            let body: Body<'_> = Box::pin(stream::iter([Ok(Bytes::from_static(EMPTY_BLOB))]));
+            self.finish_upload(&upload.id, &digest, body.into()).await?;
         }
         Ok(digest)
     }

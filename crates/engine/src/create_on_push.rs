@@ -56,6 +56,9 @@ impl Engine {
     ) -> Result<Repository, EngineError> {
         // A manifest may have taken its time to come.
         self.check_again(caller).await?;
+        // What could not be stored in it makes no repository.
+        self.check_present()?;
+        self.check_announced(0).await?;
         let (name, principal) = (target.repository(), caller.principal.to_string());
         let rights = caller.rights.clone();
         let (sparse, now) = (self.settings.new_repositories_sparse, self.clock.now());

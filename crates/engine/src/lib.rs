@@ -71,7 +71,7 @@ pub use operations::new_operation_id;
 pub use parsing::ParsingPlaces;
 pub use pull::{Content, PulledManifest};
 pub use push::{NewManifest, PushedManifest, ReceivedManifest};
-pub use receive::Body;
+pub use receive::{Body, Chunk};
 pub use referrers::ReferrersPage;
 pub use repositories::{NewRepository, RepositoryChange};
 pub use reserve::{DiskReserve, DiskRoom};

@@ -3,7 +3,7 @@
 mod complete;
 mod references;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use meta::versions::{self, NewVersion, ReferenceOwner};
@@ -11,7 +11,7 @@ use meta::{ErrorKind, Id, MetaError, Tx, attachments, blobs, events, packages, u
 use model::attachment::AttachmentId;
 use model::config::{ImageConfig, Shown};
 use model::digest::Digest;
-use model::manifest::{Descriptor, Manifest, NamedContent};
+use model::manifest::{ContentNeed, Descriptor, Manifest, NamedContent};
 use model::media_type::Kind;
 use model::precondition::Precondition;
 use model::reference::{Reference, Tag};
@@ -93,6 +93,21 @@ impl Engine {
     ) -> Result<NewManifest, EngineError> {
         let length = received.bytes.len();
         self.parsing.run(length, move || NewManifest::parse(received)).await?
+    }
+
+    /// Refuses what a repository cannot take that this manifest would make: there is nothing in it that the manifest
+    /// could name.
+    pub async fn check_first_manifest(&self, new: &NewManifest) -> Result<(), EngineError> {
+        self.check_announced(new.bytes.len() as u64).await?;
+        if self.settings.new_repositories_sparse {
+            return Ok(());
+        }
+        let needed = new.manifest.named().filter(|named| named.need != ContentNeed::Nothing);
+        let needed: BTreeSet<_> = needed.map(|named| named.descriptor.digest.clone()).collect();
+        if needed.is_empty() {
+            return Ok(());
+        }
+        Err(EngineError::ReferencesUnknown(needed.into_iter().collect()))
     }
 }
 

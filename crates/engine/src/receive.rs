@@ -6,11 +6,29 @@ use std::time::Duration;
 use blob::{Batch, BlobWriter};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
+use model::range::ContentRange;
 
 use crate::{BodyError, Engine, EngineError};
 
 /// The bytes of a request, as they come.
 pub type Body<'a> = Pin<Box<dyn Stream<Item = Result<Bytes, BodyError>> + Send + 'a>>;
+
+/// The bytes of a request, and what it says of them.
+pub struct Chunk<'a> {
+    /// Where they belong, if it says so.
+    pub range: Option<ContentRange>,
+    /// How many they are, if it says so.
+    pub announced: Option<u64>,
+    /// The bytes.
+    pub body: Body<'a>,
+}
+
+impl<'a> From<Body<'a>> for Chunk<'a> {
+    /// Bytes that nothing is said of.
+    fn from(body: Body<'a>) -> Self {
+        Self { range: None, announced: None, body }
+    }
+}
 
 /// A batch goes to the hashing pool when it has this many bytes..
 const BATCH_BYTES: usize = 1 << 20;

@@ -100,6 +100,12 @@ impl DiskWatch {
         }
     }
 
+    /// Answers whether the last look is good enough, and had room for `bytes`, which are not taken.
+    fn has(&self, bytes: u64) -> bool {
+        let look = self.look();
+        look.as_ref().is_some_and(|look| look.at.elapsed() < KEPT_FOR && look.left >= bytes)
+    }
+
     fn keep(&self, left: u64) {
         *self.look() = Some(Look { at: Instant::now(), left });
     }
@@ -142,6 +148,22 @@ impl Engine {
         // Who comes after a refusal looks again, whatever an older look had left.
         self.disk.keep(left.unwrap_or(0));
         left.map(|_| ()).ok_or(EngineError::DiskNearlyFull(room))
+    }
+
+    /// Refuses a body of so many bytes before it is read, where it would use what is kept. Nothing is taken by that:
+    /// what comes is checked as it comes.
+    pub async fn check_announced(&self, bytes: u64) -> Result<(), EngineError> {
+        let bytes = bytes.max(SMALLEST);
+        if self.disk.has(bytes) {
+            return Ok(());
+        }
+        let Some(room) = self.look_at_disk().await else { return Ok(()) };
+        // That a large body finds no room does not mean that the disk is nearly full.
+        self.disk.tell(&room, room.is_short());
+        match room.left() {
+            Some(left) if left >= self.budget.taken().saturating_add(bytes) => Ok(()),
+            Some(_) | None => Err(EngineError::DiskNearlyFull(room)),
+        }
     }
 
     async fn look_at_disk(&self) -> Option<DiskRoom> {

@@ -10,10 +10,9 @@ use blob::{BlobError, Checkpoint, CopyId};
 use meta::uploads::{self, Owner, Upload};
 use meta::{Id, blobs, gc_queue};
 use model::digest::{Algorithm, Digest};
-use model::range::ContentRange;
 
 use crate::access::Opened;
-use crate::receive::Body;
+use crate::receive::Chunk;
 use crate::{EngineError, Pull, Push, RepoAccess, gc, micros};
 use claimed::Claimed;
 use commit::link;
@@ -110,13 +109,12 @@ impl RepoAccess<Push> {
     pub async fn append(
         &self,
         id: &str,
-        range: Option<ContentRange>,
-        mut body: Body<'_>,
+        mut chunk: Chunk<'_>,
     ) -> Result<UploadProgress, EngineError> {
         let Found::Open(mut claimed) = self.claim_upload(id, None).await? else {
             return Err(EngineError::UploadUnknown);
         };
-        let received = match claimed.receive(range, &mut body).await {
+        let received = match claimed.receive(&mut chunk).await {
             Ok(received) => received,
             Err(error) => return Err(claimed.broke(error).await),
         };
@@ -130,7 +128,7 @@ impl RepoAccess<Push> {
         &self,
         id: &str,
         digest: &Digest,
-        (range, mut body): (Option<ContentRange>, Body<'_>),
+        mut chunk: Chunk<'_>,
     ) -> Result<(), EngineError> {
         // The digest decides by which hash the blob is known; bytes hashed otherwise are hashed again.
         let mut claimed = match self.claim_upload(id, Some(digest.algorithm())).await? {
@@ -138,14 +136,14 @@ impl RepoAccess<Push> {
             Found::Finished(became) if became == *digest => return Ok(()),
             Found::Finished(_) => return Err(EngineError::UploadUnknown),
         };
-        let received = match claimed.receive(range, &mut body).await {
+        let received = match claimed.receive(&mut chunk).await {
             Ok(received) => received,
             Err(error) => return Err(claimed.broke(error).await),
         };
         if let Err(broken) = received.ended {
             // Whoever does not say where its bytes belong repeats the whole request: were these kept, they
             // would be there twice.
-            if range.is_some() {
+            if chunk.range.is_some() {
                 claimed.save().await?;
             }
             return Err(broken.into());

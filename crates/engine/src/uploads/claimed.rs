@@ -11,7 +11,7 @@ use model::digest::Digest;
 use model::range::ContentRange;
 
 use super::commit::{self, CommitTimes};
-use crate::receive::{Body, Received};
+use crate::receive::{Chunk, Received};
 use crate::{BodyError, EngineError, Push, RepoAccess};
 
 /// A session as its row stood when this request claimed it.
@@ -23,18 +23,19 @@ pub(super) struct Claimed<'a> {
 
 impl Claimed<'_> {
     /// Receives the body, and keeps the session from expiring while it runs.
-    pub(super) async fn receive(
-        &mut self,
-        range: Option<ContentRange>,
-        body: &mut Body<'_>,
-    ) -> Result<Received, EngineError> {
+    pub(super) async fn receive(&mut self, chunk: &mut Chunk<'_>) -> Result<Received, EngineError> {
         /// However short sessions live.
         const AT_MOST_EVERY: Duration = Duration::from_secs(1);
-        let offset = self.upload.size as u64;
+        let Chunk { range, announced, body } = chunk;
+        let (range, offset) = (*range, self.upload.size as u64);
         if range.is_some_and(|range| range.start != offset) {
             return Err(EngineError::ChunkOutOfOrder { offset });
         }
         let engine = &self.access.engine;
+        // A last PUT without bytes needs no room.
+        if let Some(bytes @ 1..) = *announced {
+            engine.check_announced(bytes).await?;
+        }
         let mut touch =
             tokio::time::interval((engine.settings.upload_expiry / 4).max(AT_MOST_EVERY));
         touch.tick().await;

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use blob::faulty::Step;
 use blob::{BlobError, DiskSpace};
 use bytes::Bytes;
-use engine::{CheckCounts, EngineError, GcMode, Pull, Push};
+use engine::{Body, CheckCounts, EngineError, GcMode, Pull, Push};
 use futures_util::{StreamExt, stream};
 use model::digest::{Algorithm, Digest};
 
@@ -19,11 +19,11 @@ async fn a_put_that_failed_can_be_repeated() {
         let upload = started(&access, b"content").await;
         let digest = Digest::of(b"content");
         registry.faults.add(step, 0, failed_to_write);
-        let failed = access.finish_upload(&upload, &digest, (None, body(b""))).await;
+        let failed = access.finish_upload(&upload, &digest, body(b"").into()).await;
         assert!(matches!(failed, Err(EngineError::Internal(_))), "{step:?}: {failed:?}");
         let unknown = registry.open::<Pull>().await.blob(&digest).await;
         assert!(matches!(unknown, Err(EngineError::BlobUnknown(_))), "nothing was answered yet");
-        let again = access.finish_upload(&upload, &digest, (None, body(b""))).await;
+        let again = access.finish_upload(&upload, &digest, body(b"").into()).await;
         again.expect("the bytes are still there");
         assert_eq!(registry.read(&digest).await, b"content");
     }
@@ -36,12 +36,12 @@ async fn a_chunk_that_failed_leaves_what_was_answered() {
         let access = registry.open::<Push>().await;
         let upload = started(&access, b"answered").await;
         registry.faults.add(step, 0, failed_to_write);
-        let failed = access.append(&upload, None, body(b" and lost")).await;
+        let failed = access.append(&upload, body(b" and lost").into()).await;
         assert!(matches!(failed, Err(EngineError::Internal(_))), "{step:?}: {failed:?}");
         assert_eq!(access.upload_progress(&upload).await.expect("a session").offset, 8);
-        access.append(&upload, None, body(b" and more")).await.expect("it goes on");
+        access.append(&upload, body(b" and more").into()).await.expect("it goes on");
         let digest = Digest::of(b"answered and more");
-        access.finish_upload(&upload, &digest, (None, body(b""))).await.expect("complete");
+        access.finish_upload(&upload, &digest, body(b"").into()).await.expect("complete");
         assert_eq!(registry.read(&digest).await, b"answered and more");
     }
 }
@@ -61,9 +61,9 @@ async fn a_full_disk_ends_the_session_and_frees_its_bytes() {
         let failed = match step {
             Step::Finish => {
                 let whole = Digest::of(b"answered and more");
-                access.finish_upload(&upload, &whole, (None, body(b" and more"))).await
+                access.finish_upload(&upload, &whole, body(b" and more").into()).await
             }
-            _ => access.append(&upload, None, body(b" and more")).await.map(|_| ()),
+            _ => access.append(&upload, body(b" and more").into()).await.map(|_| ()),
         };
         assert!(matches!(failed, Err(EngineError::StorageFull)), "{step:?}: {failed:?}");
         let gone = access.upload_progress(&upload).await;
@@ -88,7 +88,8 @@ async fn an_upload_that_reaches_the_reserve_ends_and_frees_its_bytes() {
         faults.set_disk_space(space(if length == 4 * MIB { 100 } else { 105 }));
         Ok(Bytes::from(vec![0; length as usize]))
     });
-    let refused = access.append(&upload, None, Box::pin(frames)).await;
+    let frames: Body<'_> = Box::pin(frames);
+    let refused = access.append(&upload, frames.into()).await;
     assert!(matches!(refused, Err(EngineError::DiskNearlyFull(_))), "{refused:?}");
     let gone = access.upload_progress(&upload).await;
     assert!(matches!(gone, Err(EngineError::UploadUnknown)), "{gone:?}");
@@ -111,7 +112,7 @@ async fn bytes_that_are_gone_end_the_session() {
         let access = registry.open::<Push>().await;
         let upload = started(&access, b"content").await;
         registry.faults.add(Step::Claim, 0, lost);
-        let failed = access.append(&upload, None, body(b"x")).await;
+        let failed = access.append(&upload, body(b"x").into()).await;
         assert!(matches!(failed, Err(EngineError::UploadUnknown)), "{failed:?}");
         let gone = access.upload_progress(&upload).await;
         assert!(matches!(gone, Err(EngineError::UploadUnknown)), "{gone:?}");
@@ -139,10 +140,10 @@ async fn a_failed_sync_ends_the_session() {
         let upload = started(&access, b"answered").await;
         registry.faults.add(step, 0, || BlobError::Unhealthy);
         let failed = match step {
-            Step::Checkpoint => access.append(&upload, None, body(b" and lost")).await.map(|_| ()),
+            Step::Checkpoint => access.append(&upload, body(b" and lost").into()).await.map(|_| ()),
             _ => {
                 let whole = Digest::of(b"answered and lost");
-                access.finish_upload(&upload, &whole, (None, body(b" and lost"))).await
+                access.finish_upload(&upload, &whole, body(b" and lost").into()).await
             }
         };
         assert!(matches!(failed, Err(EngineError::Unavailable(_))), "{step:?}: {failed:?}");
@@ -159,7 +160,7 @@ async fn a_store_that_takes_no_writes_ends_no_session() {
     let access = registry.open::<Push>().await;
     let upload = started(&access, b"answered").await;
     registry.faults.add(Step::Claim, 0, || BlobError::Unhealthy);
-    let failed = access.append(&upload, None, body(b" and more")).await;
+    let failed = access.append(&upload, body(b" and more").into()).await;
     assert!(matches!(failed, Err(EngineError::Unavailable(_))), "{failed:?}");
     assert_eq!(access.upload_progress(&upload).await.expect("a session").offset, 8);
 }

@@ -104,7 +104,7 @@ impl Registry {
     pub(crate) async fn push_blob(&self, bytes: &'static [u8]) -> Digest {
         let (access, digest) = (self.open::<Push>().await, Digest::of(bytes));
         let upload = start(&access).await;
-        access.finish_upload(&upload, &digest, (None, body(bytes))).await.expect("room enough");
+        access.finish_upload(&upload, &digest, body(bytes).into()).await.expect("room enough");
         digest
     }
 
@@ -178,7 +178,7 @@ pub(crate) async fn start(access: &RepoAccess<Push>) -> String {
 
 pub(crate) async fn started(access: &RepoAccess<Push>, bytes: &'static [u8]) -> String {
     let upload = start(access).await;
-    access.append(&upload, None, body(bytes)).await.expect("room enough");
+    access.append(&upload, body(bytes).into()).await.expect("room enough");
     upload
 }
 

@@ -8,14 +8,15 @@ use std::time::Duration;
 
 use blob::faulty::Step;
 use bytes::Bytes;
-use engine::{Body, EngineError, GcMode, Push, RepoAccess};
+use engine::{Body, Chunk, EngineError, GcMode, Push, RepoAccess};
 use model::digest::Digest;
 use model::range::ContentRange;
 
 use crate::registry::{Registry, begin, body, broken, start, started};
 
-fn range(start: u64, end: u64) -> Option<ContentRange> {
-    Some(ContentRange { start, end })
+/// Bytes that say where they belong.
+fn placed((start, end): (u64, u64), body: Body<'static>) -> Chunk<'static> {
+    Chunk { range: Some(ContentRange { start, end }), ..body.into() }
 }
 
 /// A PUT that runs beside the test.
@@ -25,7 +26,7 @@ fn put(
     body: Body<'static>,
 ) -> tokio::task::JoinHandle<Result<(), EngineError>> {
     let (access, upload, digest) = (access.clone(), upload.to_owned(), digest.clone());
-    tokio::spawn(async move { access.finish_upload(&upload, &digest, (None, body)).await })
+    tokio::spawn(async move { access.finish_upload(&upload, &digest, body.into()).await })
 }
 
 /// The row, when it is written at last, tells of the bytes that the client was about to be told of.
@@ -37,18 +38,18 @@ async fn a_chunk_is_its_requests_until_the_row_is_written() {
         let held = registry.hold_database().await;
         let chunk = tokio::spawn({
             let (access, upload) = (access.clone(), upload.clone());
-            async move { access.append(&upload, None, body(b"these")).await }
+            async move { access.append(&upload, body(b"these").into()).await }
         });
         registry.reached(Step::AfterCheckpoint, 1).await;
         // The client is gone, and so is its request; the transaction goes on.
         chunk.abort();
         assert!(chunk.await.is_err_and(|error| error.is_cancelled()));
         // As long as it says, and one byte more: it would be forgotten, but not the file's bytes.
-        let crossing = access.append(&upload, range(0, 4), body(b"others")).await;
+        let crossing = access.append(&upload, placed((0, 4), body(b"others"))).await;
         assert!(matches!(crossing, Err(EngineError::UploadBusy)), "{crossing:?}");
         drop(held);
         let digest = Digest::of(b"these");
-        access.finish_upload(&upload, &digest, (None, body(b""))).await.expect("all bytes came");
+        access.finish_upload(&upload, &digest, body(b"").into()).await.expect("all bytes came");
         assert_eq!(registry.read(&digest).await, b"these");
     }
 }
@@ -62,7 +63,7 @@ async fn a_copy_is_its_requests_until_it_is_live() {
         let held = registry.hold_database().await;
         let put = put(&access, (&upload, &digest), body(b"content"));
         registry.reached(Step::AfterFinish, 1).await;
-        let crossing = access.append(&upload, range(0, 0), body(b"xx")).await;
+        let crossing = access.append(&upload, placed((0, 0), body(b"xx"))).await;
         assert!(matches!(crossing, Err(EngineError::UploadBusy)), "{crossing:?}");
         drop(held);
         put.await.expect("no panic").expect("nobody was in the way");
@@ -130,20 +131,20 @@ async fn a_put_whose_body_broke_is_repeated() {
     let access = registry.open::<Push>().await;
     let upload = started(&access, b"some ").await;
     let digest = Digest::of(b"some content");
-    let failed = access.finish_upload(&upload, &digest, (None, broken(b"con"))).await;
+    let failed = access.finish_upload(&upload, &digest, broken(b"con").into()).await;
     assert!(matches!(failed, Err(EngineError::Body(_))), "{failed:?}");
     assert_eq!(access.upload_progress(&upload).await.expect("a session").offset, 5);
     // One that does goes on from what is there.
-    let failed = access.finish_upload(&upload, &digest, (range(5, 11), broken(b"con"))).await;
+    let failed = access.finish_upload(&upload, &digest, placed((5, 11), broken(b"con"))).await;
     assert!(matches!(failed, Err(EngineError::Body(_))), "{failed:?}");
     assert_eq!(access.upload_progress(&upload).await.expect("a session").offset, 8);
-    let rest = (range(8, 11), body(b"tent"));
+    let rest = placed((8, 11), body(b"tent"));
     access.finish_upload(&upload, &digest, rest).await.expect("it goes on");
     assert_eq!(registry.read(&digest).await, b"some content");
 
     let whole = start(&access).await;
-    access.finish_upload(&whole, &digest, (None, broken(b"some con"))).await.unwrap_err();
-    let again = access.finish_upload(&whole, &digest, (None, body(b"some content"))).await;
+    access.finish_upload(&whole, &digest, broken(b"some con").into()).await.unwrap_err();
+    let again = access.finish_upload(&whole, &digest, body(b"some content").into()).await;
     again.expect("the same request, once more");
 }
 
@@ -164,7 +165,7 @@ async fn a_request_that_has_begun_outlives_the_session() {
         assert_eq!(report.uploads, 0);
         Ok(Bytes::from_static(b"content"))
     }));
-    access.append(&upload, None, slow).await.expect("it had begun");
+    access.append(&upload, (slow as Body<'_>).into()).await.expect("it had begun");
     assert_eq!(access.upload_progress(&upload).await.expect("a session").offset, 12);
 }
 

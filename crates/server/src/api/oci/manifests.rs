@@ -102,7 +102,10 @@ async fn put(
     let new = context.app.engine.read_manifest(received).await?.when(precondition);
     let access = match existing {
         Some(access) => access,
-        None => context.open(target).await?,
+        None => {
+            context.app.engine.check_first_manifest(&new).await?;
+            context.open(target).await?
+        }
     };
     let pushed = access.put_manifest(new).await?;
     let mut head = empty(StatusCode::CREATED)

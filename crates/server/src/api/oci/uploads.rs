@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::response::Response;
-use engine::{EngineError, MountFrom, Pull, Push, RepoAccess, Target, UploadProgress};
+use engine::{Chunk, EngineError, MountFrom, Pull, Push, RepoAccess, Target, UploadProgress};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, LOCATION, RANGE};
 use http::{HeaderValue, Method, StatusCode};
 use model::digest::{Algorithm, Digest};
@@ -23,7 +23,15 @@ pub(super) async fn start((context, body): (Context, Body), image: &str) -> Answ
     context.trail.image(&target);
     let digest = |name: &str| context.query.get(name).map(str::parse::<Digest>).transpose();
     let (mount, digest, algorithm) = (digest("mount")?, digest("digest")?, algorithm(&context)?);
-    let access = context.open::<Push>(&target).await?;
+    let access = match context.open_existing::<Push>(&target).await? {
+        Some(access) => access,
+        None => {
+            // A blob that comes along and finds no room makes no repository.
+            let length = digest.as_ref().filter(|_| mount.is_none()).and(length(&context));
+            context.app.engine.check_announced(length.unwrap_or(0)).await?;
+            context.open::<Push>(&target).await?
+        }
+    };
     match (mount, digest) {
         (Some(digest), _) => {
             if mounted(&context, &access, &digest).await? {
@@ -33,8 +41,8 @@ pub(super) async fn start((context, body): (Context, Body), image: &str) -> Answ
         }
         (None, Some(digest)) => {
             let upload = access.start_upload(digest.algorithm()).await?;
-            let body = upload_body(body, context.app.limits.idle_timeout.get());
-            access.finish_upload(&upload.id, &digest, (None, body)).await?;
+            let chunk = unplaced(&context, body);
+            access.finish_upload(&upload.id, &digest, chunk).await?;
             context.trail.operation(Some(WHOLE));
             return Ok(created(image, &digest));
         }
@@ -92,8 +100,8 @@ async fn append(
     access: &RepoAccess<Push>,
     (image, id): (&str, &str),
 ) -> Answer {
-    let (range, body) = chunk(request, access, (image, id)).await?;
-    let outcome = access.append(id, range, body).await;
+    let chunk = chunk(request, access, (image, id)).await?;
+    let outcome = access.append(id, chunk).await;
     let upload = outcome.map_err(|error| located(error, image, id))?;
     Ok(progress(StatusCode::ACCEPTED, image, &upload))
 }
@@ -109,8 +117,8 @@ async fn finish_upload(
     })?;
     let digest: Digest = digest.parse()?;
     request.0.trail.digest(&digest);
-    let (range, body) = chunk(request, access, (image, id)).await?;
-    let outcome = access.finish_upload(id, &digest, (range, body)).await;
+    let chunk = chunk(request, access, (image, id)).await?;
+    let outcome = access.finish_upload(id, &digest, chunk).await;
     outcome.map_err(|error| located(error, image, id))?;
     Ok(created(image, &digest))
 }
@@ -120,7 +128,7 @@ async fn chunk(
     (context, body): (Context, Body),
     access: &RepoAccess<Push>,
     (image, id): (&str, &str),
-) -> Result<(Option<ContentRange>, engine::Body<'static>), OciError> {
+) -> Result<Chunk<'static>, OciError> {
     refuse_encoding(&context)?;
     refuse_too_large(&context)?;
     let range = match context.headers.get(CONTENT_RANGE) {
@@ -135,7 +143,13 @@ async fn chunk(
         },
         None => None,
     };
-    Ok((range, upload_body(body, context.app.limits.idle_timeout.get())))
+    Ok(Chunk { range, ..unplaced(&context, body) })
+}
+
+/// A request's bytes, which do not say where they belong.
+fn unplaced(context: &Context, body: Body) -> Chunk<'static> {
+    let body = upload_body(body, context.app.limits.idle_timeout.get());
+    Chunk { range: None, announced: length(context), body }
 }
 
 /// An error that says where the upload can go on, unless the upload is over.
@@ -157,13 +171,17 @@ fn upload_path(image: &str, id: &str) -> HeaderValue {
 
 /// A body that says that it is larger than a blob may be is not read.
 fn refuse_too_large(context: &Context) -> Result<(), OciError> {
-    let announced = context.header(CONTENT_LENGTH).and_then(|text| text.parse::<u64>().ok());
-    match announced {
+    match length(context) {
         Some(length) if length > MAX_BLOB_BYTES => {
             Err(EngineError::BlobTooLarge { limit: MAX_BLOB_BYTES }.into())
         }
         Some(_) | None => Ok(()),
     }
+}
+
+/// How long a body says that it is.
+fn length(context: &Context) -> Option<u64> {
+    context.header(CONTENT_LENGTH).and_then(|text| text.parse().ok())
 }
 
 /// Digests are of the bytes as they are stored, so nothing may be packed for the way.
