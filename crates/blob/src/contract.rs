@@ -217,10 +217,10 @@ async fn wrong_bytes_are_not_finished(store: &Store) {
 
 async fn the_id_stays(reopen: &impl Fn() -> Store) {
     assert_eq!(reopen().store_id().await.expect("readable"), None);
-    for byte in [1, 2] {
-        let id = StoreId::from([byte; 16]);
-        reopen().set_store_id(&id).await.expect("writable");
-        assert_eq!(reopen().store_id().await.expect("readable"), Some(id));
+    for id in [Some(1), Some(2), None, Some(3)] {
+        let id = id.map(|byte| StoreId::from([byte; 16]));
+        reopen().set_store_id(id).await.expect("writable");
+        assert_eq!(reopen().store_id().await.expect("readable"), id);
         reopen().check_place().await.expect("nobody moved it");
     }
 }

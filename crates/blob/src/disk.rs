@@ -95,6 +95,11 @@ impl BlobStore for DiskStore {
                     looked = true;
                 }
                 Err(BlobError::Busy) if Instant::now() < deadline => sleep(LOOK_EVERY).await,
+                Err(error @ (BlobError::NotAFile | BlobError::Io(_))) => {
+                    // It may be the folder that something else stands in the place of.
+                    self.check_place().await?;
+                    return Err(error);
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -128,11 +133,11 @@ impl BlobStore for DiskStore {
         blocking(move || folder.root().id()).await
     }
 
-    async fn set_store_id(&self, id: &StoreId) -> Result<(), BlobError> {
-        let (folder, id) = (self.0.clone(), *id);
+    async fn set_store_id(&self, id: Option<StoreId>) -> Result<(), BlobError> {
+        let folder = self.0.clone();
         blocking(move || {
-            folder.root().set_id(&id)?;
-            *folder.id.lock().unwrap_or_else(PoisonError::into_inner) = Some(id);
+            folder.root().set_id(id)?;
+            *folder.id.lock().unwrap_or_else(PoisonError::into_inner) = id;
             Ok(())
         })
         .await
@@ -181,7 +186,7 @@ impl Folder {
         }
     }
 
-    /// Whether the folder is where it was and is itself. One that took its place with the same id is taken for it:
+    /// Whether the folder is where it was, is itself, and can be written to. One that took its place with the same id is taken for it:
     /// a file system may have been mounted once more.
     fn check_place(&self) -> Result<(), BlobError> {
         let (root, id) = (self.root(), *self.id.lock().unwrap_or_else(PoisonError::into_inner));
@@ -197,6 +202,7 @@ impl Folder {
             },
             (Err(away), None) => Err(away),
         };
+        let checked = checked.and_then(|()| self.root().check_shards());
         self.away.store(checked.is_err(), Ordering::Relaxed);
         checked
     }

@@ -131,7 +131,7 @@ impl<S: BlobStore> BlobStore for FaultyStore<S> {
         self.store.store_id().await
     }
 
-    async fn set_store_id(&self, id: &StoreId) -> Result<(), BlobError> {
+    async fn set_store_id(&self, id: Option<StoreId>) -> Result<(), BlobError> {
         self.store.set_store_id(id).await
     }
 

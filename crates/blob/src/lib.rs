@@ -132,8 +132,8 @@ pub trait BlobStore: Send + Sync + 'static {
     /// The store's own id, where it has one.
     async fn store_id(&self) -> Result<Option<StoreId>, BlobError>;
 
-    /// Gives the store its id, in place of one that it may have.
-    async fn set_store_id(&self, id: &StoreId) -> Result<(), BlobError>;
+    /// Gives the store its id, or none, in place of one that it may have.
+    async fn set_store_id(&self, id: Option<StoreId>) -> Result<(), BlobError>;
 
     /// `false` after a sync failed: what the store says of durability proves nothing any more.
     fn healthy(&self) -> bool;

@@ -71,8 +71,8 @@ impl BlobStore for MemoryStore {
         Ok(self.copies().id)
     }
 
-    async fn set_store_id(&self, id: &StoreId) -> Result<(), BlobError> {
-        self.copies().id = Some(*id);
+    async fn set_store_id(&self, id: Option<StoreId>) -> Result<(), BlobError> {
+        self.copies().id = id;
         Ok(())
     }
 

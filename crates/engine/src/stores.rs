@@ -37,8 +37,8 @@ pub struct StoreFindings {
 pub enum StoreVerdict {
     /// They share an id.
     Agreed,
-    /// They are to share this one, or a new one.
-    Join(Option<StoreId>),
+    /// They are to share the folder's, or a new one.
+    Join,
     /// They are not.
     Refused(StoreRefusal),
 }
@@ -108,32 +108,53 @@ impl StoreFindings {
             (Some(folder), Some(database)) => StoreRefusal::Different { folder, database },
             (None, Some(database)) => StoreRefusal::FolderWithoutId(database),
             (Some(folder), None) if self.next == Some(folder) => {
-                return StoreVerdict::Join(self.next);
+                return StoreVerdict::Join;
             }
             (Some(folder), None) => StoreRefusal::DatabaseWithoutId(folder),
             (None, None) if self.folder.has_copies && !self.knows_copies => {
                 StoreRefusal::UnknownCopies
             }
             (None, None) if present < newest => StoreRefusal::MissingCopies { present, newest },
-            (None, None) => return StoreVerdict::Join(self.next),
+            (None, None) => return StoreVerdict::Join,
         };
         StoreVerdict::Refused(refusal)
     }
 
-    /// Lets both share an id: the database's, the folder's, or a new one. A process that ends meanwhile leaves what the
-    /// next one takes up.
-    pub async fn join(&self, meta: &Meta, blobs: &dyn BlobStore) -> Result<StoreId, EngineError> {
-        let id = self.database.or(self.folder.id).or(self.next);
-        let id = id.unwrap_or_else(|| StoreId::from(Id::random().to_bytes()));
+    /// Lets both share an id at the start: the folder's, or a new one. Of processes that start at once with folders of
+    /// their own, the first one gives the database its id; the others are refused, and their folders stay without.
+    /// A process that ends meanwhile leaves what the next one takes up.
+    pub async fn join(
+        &self,
+        meta: &Meta,
+        blobs: &dyn BlobStore,
+    ) -> Result<Result<StoreId, StoreRefusal>, EngineError> {
+        let id = self.folder.id.unwrap_or_else(new_id);
+        announce(meta, id).await?;
+        blobs.set_store_id(Some(id)).await?;
         let text = id.to_string();
-        let announced = text.clone();
+        let stands = meta.write(move |tx| {
+            let stands = settings::set_first(tx, settings::STORE_ID, &text)?;
+            settings::unset(tx, settings::NEXT_STORE_ID)?;
+            parse_id(settings::STORE_ID, &stands)
+        });
+        let database = stands.await?;
+        if database == id {
+            return Ok(Ok(id));
+        }
+        if self.folder.id.is_some() {
+            return Ok(Err(StoreRefusal::Different { folder: id, database }));
+        }
+        blobs.set_store_id(None).await?;
+        Ok(Err(StoreRefusal::FolderWithoutId(database)))
+    }
+
+    /// Lets both share an id, whatever they have: the database's, the folder's, or a new one.
+    pub async fn adopt(&self, meta: &Meta, blobs: &dyn BlobStore) -> Result<StoreId, EngineError> {
+        let id = self.database.or(self.folder.id).unwrap_or_else(new_id);
+        announce(meta, id).await?;
+        blobs.set_store_id(Some(id)).await?;
         meta.write(move |tx| {
-            Ok::<_, EngineError>(settings::set(tx, settings::NEXT_STORE_ID, &announced)?)
-        })
-        .await?;
-        blobs.set_store_id(&id).await?;
-        meta.write(move |tx| {
-            settings::set(tx, settings::STORE_ID, &text)?;
+            settings::set(tx, settings::STORE_ID, &id.to_string())?;
             Ok::<_, EngineError>(settings::unset(tx, settings::NEXT_STORE_ID)?)
         })
         .await?;
@@ -141,9 +162,24 @@ impl StoreFindings {
     }
 }
 
+fn new_id() -> StoreId {
+    StoreId::from(Id::random().to_bytes())
+}
+
+/// Writes down which id a folder is about to have: a database that does not know it would refuse the folder.
+async fn announce(meta: &Meta, id: StoreId) -> Result<(), EngineError> {
+    let announced =
+        move |tx: &mut Tx<'_>| settings::set(tx, settings::NEXT_STORE_ID, &id.to_string());
+    Ok(meta.write(announced).await?)
+}
+
 fn id_of(tx: &mut Tx<'_>, name: &str) -> Result<Option<StoreId>, EngineError> {
+    settings::get(tx, name)?.map(|text| parse_id(name, &text)).transpose()
+}
+
+fn parse_id(name: &str, text: &str) -> Result<StoreId, EngineError> {
     let unreadable = |_| EngineError::Internal(format!("the setting {name} is no id of a store"));
-    settings::get(tx, name)?.map(|text| text.parse().map_err(unreadable)).transpose()
+    text.parse().map_err(unreadable)
 }
 
 /// Whether the stores were where they belong when they were last looked at.
@@ -239,7 +275,7 @@ mod tests {
     fn check(findings: &StoreFindings, expected: &str) {
         let verdict = match findings.verdict() {
             StoreVerdict::Agreed => "agreed".to_owned(),
-            StoreVerdict::Join(_) => "join".to_owned(),
+            StoreVerdict::Join => "join".to_owned(),
             StoreVerdict::Refused(refusal) => refusal.to_string(),
         };
         assert!(verdict.contains(expected), "{findings:?}: {verdict}");

@@ -22,6 +22,15 @@ pub fn set(tx: &mut Tx<'_>, name: &str, value: &str) -> Result<(), MetaError> {
     Ok(())
 }
 
+/// Sets the value where there is none. Answers the one that stands then.
+pub fn set_first(tx: &mut Tx<'_>, name: &str, value: &str) -> Result<String, MetaError> {
+    tx.exec(
+        "INSERT INTO settings (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO NOTHING",
+        params![name, value],
+    )?;
+    Ok(get(tx, name)?.unwrap_or_else(|| value.to_owned()))
+}
+
 /// Forgets the value.
 pub fn unset(tx: &mut Tx<'_>, name: &str) -> Result<(), MetaError> {
     tx.exec("DELETE FROM settings WHERE name = ?1", params![name])?;

@@ -55,6 +55,12 @@ impl DataFolder {
         Ok(Self { path: path.to_owned(), run, _lock: lock })
     }
 
+    /// Waits until no other process looks what is in the folder, or makes what is missing, and keeps others from it
+    /// for as long as the answer lives.
+    pub(crate) fn take_turn(&self) -> anyhow::Result<File> {
+        take_turn(&self.path.join("run")).with_context(|| cannot_use(&self.path))
+    }
+
     /// Where the embedded database is.
     pub fn database(&self) -> PathBuf {
         self.path.join("berth.db")
@@ -199,8 +205,7 @@ impl RunFolder {
     fn create(runs: &Path) -> io::Result<Self> {
         private_folder(runs)?;
         // One process at a time: a folder without its lock yet would look dead to others.
-        let turn = lock_file(&runs.join("lock"))?;
-        flock(&turn, FlockOperation::LockExclusive)?;
+        let _turn = take_turn(runs)?;
         remove_dead(runs)?;
         let path = runs.join(format!("{:016x}", RandomState::new().hash_one(std::process::id())));
         fs::DirBuilder::new().mode(0o700).create(&path)?;
@@ -308,6 +313,12 @@ fn shut(path: &Path) -> io::Result<()> {
         return Ok(());
     }
     fs::set_permissions(path, Permissions::from_mode(mode & !0o077))
+}
+
+fn take_turn(runs: &Path) -> io::Result<File> {
+    let turn = lock_file(&runs.join("lock"))?;
+    flock(&turn, FlockOperation::LockExclusive)?;
+    Ok(turn)
 }
 
 fn private_folder(path: &Path) -> io::Result<()> {

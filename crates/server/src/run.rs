@@ -269,7 +269,7 @@ async fn open_stores(
     let data = DataFolder::open(&config.data, sharing)?;
     stores::check_database(&data, postgres)?;
     let meta = stores::open_database(&data, postgres).await?;
-    let blobs = Arc::new(stores::open_blobs(&meta, data.path()).await?);
+    let blobs = Arc::new(stores::open_blobs(&meta, &data).await?);
     let master = Master::of(&data, &meta, clock, otherwise).await?;
     Ok(Stores { data: Some(data), meta, blobs, master })
 }

@@ -56,20 +56,26 @@ pub(crate) async fn open_database(
 }
 
 /// Opens the folder of blobs, if it belongs to the database.
-pub(crate) async fn open_blobs(meta: &Meta, data: &Path) -> anyhow::Result<DiskStore> {
-    let findings = StoreFindings::of(meta, data).await.context("cannot look at the stores")?;
-    match findings.verdict() {
-        StoreVerdict::Agreed => make_blobs(data).await,
-        StoreVerdict::Join(_) => {
-            let blobs = make_blobs(data).await?;
-            let id = findings.join(meta, &blobs).await.context("cannot name the stores")?;
-            tracing::info!(store.id = %id, "the database and its folder of blobs share the id {id}");
-            Ok(blobs)
+pub(crate) async fn open_blobs(meta: &Meta, data: &DataFolder) -> anyhow::Result<DiskStore> {
+    // Processes that share the folder look one after the other: the next one finds what this one makes.
+    let _turn = data.take_turn()?;
+    let path = data.path();
+    let findings = StoreFindings::of(meta, path).await.context("cannot look at the stores")?;
+    let refusal = match findings.verdict() {
+        StoreVerdict::Agreed => return make_blobs(path).await,
+        StoreVerdict::Join => {
+            let blobs = make_blobs(path).await?;
+            match findings.join(meta, &blobs).await.context("cannot name the stores")? {
+                Ok(id) => {
+                    tracing::info!(store.id = %id, "the database and its folder of blobs share the id {id}");
+                    return Ok(blobs);
+                }
+                Err(refusal) => refusal,
+            }
         }
-        StoreVerdict::Refused(refusal) => {
-            bail!("{refusal}. {}: {}", data.join("blobs").display(), advice(refusal))
-        }
-    }
+        StoreVerdict::Refused(refusal) => refusal,
+    };
+    bail!("{refusal}. {}: {}", path.join("blobs").display(), advice(refusal))
 }
 
 /// Opens the folder of blobs, and makes it where it is missing.

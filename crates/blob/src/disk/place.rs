@@ -7,7 +7,7 @@ use std::fs;
 use std::os::fd::{OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{self as raw, AtFlags, Mode, OFlags, Stat};
+use rustix::fs::{self as raw, Access, AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use crate::{BlobError, CopyId, StoreId};
@@ -50,6 +50,31 @@ impl Root {
         }
     }
 
+    /// Whether copies can be made in each of the 256 folders. One that is missing is made when it is needed.
+    pub(super) fn check_shards(&self) -> Result<(), BlobError> {
+        (0..=255_u8).try_for_each(|number| {
+            let shard = format!("{number:02x}");
+            let path = self.path.join(&shard);
+            let problem = match self.shard_problem(&shard) {
+                Ok(None) | Err(Errno::NOENT) => return Ok(()),
+                Ok(Some(problem)) => problem.to_owned(),
+                Err(error) => format!("cannot be used: {error}"),
+            };
+            Err(BlobError::Away(format!("in the folder of blobs, {} {problem}", path.display())))
+        })
+    }
+
+    fn shard_problem(&self, shard: &str) -> Result<Option<&'static str>, Errno> {
+        let stat = raw::statat(&self.blobs, shard, AtFlags::SYMLINK_NOFOLLOW)?;
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => {}
+            FileType::Symlink => return Ok(Some("is a symbolic link, and must be a folder")),
+            _ => return Ok(Some("is no folder")),
+        }
+        let access = Access::WRITE_OK | Access::EXEC_OK;
+        raw::accessat(&self.blobs, shard, access, AtFlags::EACCESS).map(|()| None)
+    }
+
     /// The folder's id, where it has one.
     pub(super) fn id(&self) -> Result<Option<StoreId>, BlobError> {
         let mut found = None;
@@ -64,16 +89,16 @@ impl Root {
         Ok(found)
     }
 
-    /// Gives the folder its id, in place of others.
-    pub(super) fn set_id(&self, id: &StoreId) -> Result<(), BlobError> {
-        match raw::mkdirat(&self.blobs, name(id), Mode::RWXU) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(error) => return Err(error.into()),
+    /// Gives the folder its id, or none, in place of others.
+    pub(super) fn set_id(&self, id: Option<StoreId>) -> Result<(), BlobError> {
+        match id.map(|id| raw::mkdirat(&self.blobs, name(&id), Mode::RWXU)) {
+            None | Some(Ok(()) | Err(Errno::EXIST)) => {}
+            Some(Err(error)) => return Err(error.into()),
         }
         for entry in raw::Dir::read_from(&self.blobs)? {
             let entry = entry?;
             let former = entry.file_name().to_str().ok().and_then(parse);
-            if let Some(former) = former.filter(|former| former != id) {
+            if let Some(former) = former.filter(|former| Some(*former) != id) {
                 raw::unlinkat(&self.blobs, name(&former), AtFlags::REMOVEDIR)?;
             }
         }

@@ -97,7 +97,7 @@ async fn a_file_that_changes_while_it_is_read_does_not_come_to_its_end() {
 #[tokio::test]
 async fn a_folder_that_is_not_in_its_place_takes_nothing() {
     let (data, store) = store();
-    store.set_store_id(&StoreId::from([7; 16])).await.expect("writable");
+    store.set_store_id(Some(StoreId::from([7; 16]))).await.expect("writable");
     let (first, second) = (CopyId::from([0x9b; 16]), CopyId::from([0x9c; 16]));
     write(&store, first, b"before").await;
     let claim = store.claim(second).await.expect("free");
@@ -115,9 +115,9 @@ async fn a_folder_that_is_not_in_its_place_takes_nothing() {
 
     let other = DiskStore::open(data.path()).expect("an empty one");
     assert!(away(store.check_place().await), "it has no id");
-    other.set_store_id(&StoreId::from([8; 16])).await.expect("writable");
+    other.set_store_id(Some(StoreId::from([8; 16]))).await.expect("writable");
     assert!(away(store.check_place().await), "it has another id");
-    other.set_store_id(&StoreId::from([7; 16])).await.expect("writable");
+    other.set_store_id(Some(StoreId::from([7; 16]))).await.expect("writable");
     store.check_place().await.expect("a folder with this id");
     assert!(matches!(store.open(first).await, Err(BlobError::NotFound)), "it is the other folder");
     std::fs::remove_dir_all(&at).expect("ours");
@@ -133,10 +133,39 @@ async fn a_folder_of_copies_that_is_gone_is_made_anew() {
     write(&store, lost, b"content").await;
     std::fs::remove_dir_all(data.path().join("blobs/ac")).expect("ours");
     assert!(matches!(store.claim(new).await.err(), Some(BlobError::NotFound)), "whose is it?");
-    store.set_store_id(&StoreId::from([5; 16])).await.expect("writable");
+    store.set_store_id(Some(StoreId::from([5; 16]))).await.expect("writable");
     assert!(matches!(store.open(lost).await, Err(BlobError::NotFound)));
     write(&store, new, b"again").await;
     assert!(store.open(new).await.is_ok());
+}
+
+/// What is in the other 255 is read.
+#[tokio::test]
+async fn a_folder_of_copies_that_is_none_is_named() {
+    let (data, store) = store();
+    let (inside, other) = (CopyId::from([0xac; 16]), CopyId::from([0xad; 16]));
+    write(&store, inside, b"content").await;
+    write(&store, other, b"content").await;
+    let (shard, moved) = (data.path().join("blobs/ac"), data.path().join("moved"));
+    std::fs::rename(&shard, &moved).expect("ours");
+    for is_link in [true, false] {
+        match is_link {
+            true => symlink(&moved, &shard).expect("writable"),
+            false => std::fs::write(&shard, "").expect("writable"),
+        }
+        for refused in [store.check_place().await, store.claim(inside).await.map(drop)] {
+            let said = refused.expect_err("it is no folder");
+            assert!(
+                matches!(&said, BlobError::Away(said) if said.contains("blobs/ac is ")),
+                "{said}"
+            );
+        }
+        assert!(store.open(inside).await.is_err() && store.open(other).await.is_ok());
+        std::fs::remove_file(&shard).expect("ours");
+    }
+    std::fs::rename(&moved, &shard).expect("ours");
+    store.check_place().await.expect("mended");
+    drop(store.claim(inside).await.expect("mended"));
 }
 
 #[tokio::test]
@@ -148,7 +177,7 @@ async fn a_folder_is_looked_at_before_anything_is_made() {
     let store = DiskStore::open(data.path()).expect("writable");
     assert_eq!(look(), Found { id: None, has_copies: false });
     let id = StoreId::from([3; 16]);
-    store.set_store_id(&id).await.expect("writable");
+    store.set_store_id(Some(id)).await.expect("writable");
     assert_eq!(look(), Found { id: Some(id), has_copies: false });
     write(&store, CopyId::from([0x11; 16]), b"content").await;
     assert_eq!(look(), Found { id: Some(id), has_copies: true });

@@ -74,7 +74,7 @@ impl Adopt {
             return Ok(ExitCode::FAILURE);
         }
         let blobs = stores::make_blobs(data.path()).await?;
-        let id = findings.join(&meta, &blobs).await?;
+        let id = findings.adopt(&meta, &blobs).await?;
         meta.close().await;
         writeln!(stdout(), "Both have the id {id} now.")?;
         Ok(ExitCode::SUCCESS)

@@ -10,7 +10,7 @@ use model::digest::Digest;
 use serde_json::json;
 
 use crate::gc::{collect, command};
-use crate::util::process::{Berth, berth, run, wait_for};
+use crate::util::process::{Berth, Process, berth, run, run_of, wait_for};
 use crate::util::{Backend, Client, TestServer, on_both, random_bytes};
 
 const IMAGE: &str = "p/r1/image";
@@ -240,6 +240,79 @@ async fn a_second_process_with_another_folder_does_not_start() {
     first.kill();
 }
 
+/// The first one gives the database its id; the others would write to folders that nobody else sees.
+#[tokio::test]
+async fn of_processes_with_folders_of_their_own_the_first_one_starts() {
+    const ROUNDS: usize = 6;
+    const PROCESSES: usize = 4;
+    if Backend::postgres().await.is_none() {
+        println!("SKIPPED: TEST_POSTGRES_URL is not set");
+        return;
+    }
+    for round in 0..ROUNDS {
+        let database = Backend::postgres().await.expect("as before");
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let folders = (0..PROCESSES).map(|n| folder.path().join(n.to_string()));
+        let starts = folders.map(|data| starts(data, &database));
+        let started = futures_util::future::join_all(starts).await;
+        let mut refused = Vec::new();
+        let mut serving = Vec::new();
+        for (data, outcome) in started {
+            match outcome {
+                Ok(process) => serving.push((data, process)),
+                Err(said) => refused.push((data, said)),
+            }
+        }
+        assert_eq!(serving.len(), 1, "round {round}: {refused:?}");
+        for (data, said) in refused {
+            assert!(said.contains("belongs to a folder of blobs with the id"), "{said}");
+            assert_eq!(marker(&data), None, "its folder has no id");
+        }
+        let (data, mut process) = serving.pop().expect("one");
+        process.kill();
+        let bytes = b"content";
+        let mut server = Berth::start(&data, &database).await;
+        let digest = server.client.push_blob(IMAGE, &bytes[..]).await;
+        server.kill();
+        serves(&data, &database, (&digest, bytes)).await;
+    }
+}
+
+#[tokio::test]
+async fn processes_that_share_a_new_folder_all_start() {
+    const PROCESSES: usize = 4;
+    let Some(database) = Backend::postgres().await else {
+        println!("SKIPPED: TEST_POSTGRES_URL is not set");
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let all = (0..PROCESSES).map(|_| starts(folder.path().to_owned(), &database));
+    let started = futures_util::future::join_all(all).await;
+    for (_, outcome) in &started {
+        assert!(outcome.is_ok(), "{:?}", outcome.as_ref().err());
+    }
+    assert!(marker(folder.path()).is_some());
+}
+
+/// Starts a server, and answers it once it serves, or else what it says.
+async fn starts(data: PathBuf, database: &Backend) -> (PathBuf, Result<Process, String>) {
+    let Backend::Postgres(url) = database else { panic!("these share a database") };
+    let mut command = berth(&["serve", "--dev", "--listen", "127.0.0.1:0", "--ops-listen", "off"]);
+    command.args(["--database", url, "--data"]).arg(&data);
+    let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it runs");
+    let mut process = Process(child);
+    let status = wait_for(|| match process.0.try_wait().expect("ours") {
+        Some(status) => Some(Some(status)),
+        None => run_of(&data, process.0.id()).map(|_| None),
+    });
+    let Some(status) = status.await else { return (data, Ok(process)) };
+    let mut said = String::new();
+    let mut stderr = process.0.stderr.take().expect("asked for");
+    std::io::Read::read_to_string(&mut stderr, &mut said).expect("text");
+    assert!(!status.success(), "{said}");
+    (data, Err(said))
+}
+
 /// Asks for a line of the metrics, and for readiness.
 async fn wait_until_present(server: &TestServer, is_present: bool) {
     let line = format!("berth_stores_present {}", u8::from(is_present));
@@ -324,6 +397,33 @@ on_both! {
             admin.get(&path(&digest)).await.expect(200);
             admin.push_blob(IMAGE, "content").await;
         }
+    }
+
+    /// One upload in 256 would go there.
+    async fn one_of_the_folders_in_it_is_a_link(server: TestServer) {
+        let admin = server.admin();
+        let digest = admin.push_blob(IMAGE, "content").await;
+        let folders = fs::read_dir(server.data.join("blobs")).expect("the store").flatten();
+        let is_used = |folder: &PathBuf| fs::read_dir(folder).is_ok_and(|mut files| files.next().is_some());
+        let used = folders.map(|folder| folder.path()).find(is_used).expect("one has the copy");
+        let away = server.data.join("away");
+        fs::rename(&used, &away).expect("ours");
+        for is_link in [true, false] {
+            let _ = fs::remove_dir_all(&used);
+            match is_link {
+                true => std::os::unix::fs::symlink(&away, &used).expect("writable"),
+                false => fs::write(&used, "").expect("writable"),
+            }
+            admin.get(&path(&digest)).await.expect_error("503 UNAVAILABLE");
+            wait_until_present(&server, false).await;
+            admin.post(&format!("/v2/{IMAGE}/blobs/uploads/"), "").await.expect_error("503 UNAVAILABLE");
+            fs::remove_file(&used).expect("ours");
+            wait_until_present(&server, true).await;
+            admin.push_blob(IMAGE, format!("{is_link}")).await;
+        }
+        let _ = fs::remove_dir_all(&used);
+        fs::rename(&away, &used).expect("ours");
+        admin.get(&path(&digest)).await.expect(200);
     }
 
     /// A database that was made anew, or put back from before, under a running server.

@@ -125,7 +125,7 @@ pub(crate) fn address(text: &Value) -> SocketAddr {
 }
 
 /// The folder that the process with this id keeps while it runs, and what it says there.
-fn run_of(data: &Path, pid: u32) -> Option<(PathBuf, Value)> {
+pub(crate) fn run_of(data: &Path, pid: u32) -> Option<(PathBuf, Value)> {
     let runs = std::fs::read_dir(data.join("run")).ok()?.flatten().map(|entry| entry.path());
     let mut said = runs.filter_map(|run| {
         let text = std::fs::read_to_string(run.join("addresses.json")).ok()?;
