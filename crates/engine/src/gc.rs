@@ -71,6 +71,9 @@ pub struct GcReport {
     pub bytes: u64,
     /// Whether another process is collecting, so that this one did nothing.
     pub busy: bool,
+    /// Whether a dry run knows of no blob that a repository no longer needs: manifests of an older release are still
+    /// being looked through.
+    pub links_unknown: bool,
 }
 
 /// What one review came to.
@@ -118,6 +121,11 @@ impl Engine {
                     return Ok(report);
                 }
             }
+        }
+        if mode == GcMode::DryRun {
+            let any =
+                |tx: &mut Tx<'_>| Ok::<_, EngineError>(versions::incomplete::any_incomplete(tx)?);
+            report.links_unknown = self.meta.point(any).await?;
         }
         let mut last = Review { kind: String::new(), id: String::new(), review_after: i64::MIN };
         loop {

@@ -86,12 +86,25 @@ pub struct Collected {
     pub bytes: u64,
     /// Whether another process was at it.
     pub busy: bool,
+    /// Whether a dry run does not know yet which blobs repositories no longer need.
+    #[serde(default)]
+    pub links_unknown: bool,
 }
 
 impl From<GcReport> for Collected {
     fn from(report: GcReport) -> Self {
-        let GcReport { reviewed, links, blobs, manifests, uploads, files, bytes, busy } = report;
-        Self { reviewed, links, blobs, manifests, uploads, files, bytes, busy }
+        let GcReport {
+            reviewed,
+            links,
+            blobs,
+            manifests,
+            uploads,
+            files,
+            bytes,
+            busy,
+            links_unknown,
+        } = report;
+        Self { reviewed, links, blobs, manifests, uploads, files, bytes, busy, links_unknown }
     }
 }
 

@@ -36,8 +36,17 @@ impl Gc {
     }
 
     fn report(&self, collected: &Collected) -> anyhow::Result<()> {
-        let Collected { reviewed, links, blobs, manifests, uploads, files, bytes, busy } =
-            collected;
+        let Collected {
+            reviewed,
+            links,
+            blobs,
+            manifests,
+            uploads,
+            files,
+            bytes,
+            busy,
+            links_unknown,
+        } = collected;
         watched("")?;
         let mut out = std::io::stdout();
         if *busy {
@@ -50,6 +59,13 @@ impl Gc {
             "{reviewed} reviewed; {would}collected: {links} blobs from repositories ({bytes} bytes), {blobs} blobs, \
              {manifests} manifests, {uploads} uploads, {files} files"
         )?;
+        if *links_unknown {
+            writeln!(
+                out,
+                "Blobs of repositories are not counted yet: the server still looks through what manifests of an older \
+                 berth name. Ask again later, or collect: that looks through all of them first."
+            )?;
+        }
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use meta::Tx;
 use model::media_type::{OCI_INDEX, OCI_MANIFEST};
 use serde_json::{Value, json};
 
-use crate::gc::collect;
+use crate::gc::{collect, command};
 use crate::util::{Backend, Client, Image, TestServer, digest_of, on_both, random_bytes};
 
 const IMAGE: &str = "p/r1/cache";
@@ -143,7 +143,10 @@ on_both! {
         // Who deletes a blob before the first collection learns what needs it.
         admin.delete(&blob(&blobs[0])).await.expect_error("405 UNSUPPORTED");
         forget_blobs_of_indexes(&server).await;
+        let dry = async || command(&server, json!({ "command": "gc", "dry_run": true })).await;
+        assert_eq!(dry().await["done"]["links_unknown"], true, "before they are looked through");
         collect_later(&server).await;
+        assert_eq!(dry().await["done"]["links_unknown"], false);
         for bytes in blobs.iter().chain(&other_blobs) {
             admin.get(&blob(bytes)).await.expect(200);
             admin.delete(&blob(bytes)).await.expect_error("405 UNSUPPORTED");
