@@ -184,6 +184,10 @@ impl RepoAccess<Push> {
             return None;
         }
         let bytes = found.read_all().await.ok()?;
+        // What is no object says nothing, and is not worth another thread.
+        if bytes.trim_ascii_start().first() != Some(&b'{') {
+            return None;
+        }
         let length = bytes.len();
         self.engine.parsing.run(length, move || ImageConfig::read(&bytes)).await.ok()
     }
