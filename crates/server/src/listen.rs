@@ -9,6 +9,7 @@ pub mod tls;
 
 use std::convert::Infallible;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -139,14 +140,15 @@ impl Connection {
         set_patience(&stream, limits.idle_timeout.get() * READER_PATIENCE)?;
         let header_timeout = limits.header_timeout.get();
         if let Some(tls) = self.tls.clone() {
-            let handshake = tokio::time::timeout(header_timeout, self.handshake(tls, stream));
+            // In memory of its own: what it took is not kept for as long as the connection lasts.
+            let handshake = Box::pin(self.handshake(tls, stream));
+            let handshake = tokio::time::timeout(header_timeout, handshake);
             let stream = tokio::select! {
                 stream = handshake => stream??,
                 _ = stop.wait_for(|stop| *stop) => return Ok(()),
             };
             let Some(stream) = stream else { return Ok(()) };
             let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-            // In memory of its own: what the handshake took is not kept for as long as the connection lasts.
             return Box::pin(self.serve(stream, http2)).await;
         }
         let protocol = tokio::time::timeout(header_timeout, Protocol::of(&stream));
@@ -204,7 +206,7 @@ impl Connection {
                 .max_send_buf_size(SEND_BUFFER)
                 .keep_alive_interval(Duration::from_secs(20))
                 .serve_connection(TokioIo::new(stream), service);
-            self.until_over((connection, Idle::Ends), &watch).await
+            self.until_over((Box::pin(connection), Idle::Ends), &watch).await
         } else {
             let stream = Farewell::new(stream, &self.door, patience);
             let connection = http1::Builder::new()
@@ -212,21 +214,20 @@ impl Connection {
                 .header_read_timeout(header_timeout)
                 .max_buf_size(READ_BUFFER)
                 .serve_connection(TokioIo::new(stream), service);
-            self.until_over((connection, Idle::Waits), &watch).await
+            self.until_over((Box::pin(connection), Idle::Waits), &watch).await
         }
     }
 
-    /// Serves a connection to its end, which is near once the server stops, or the client is of no use.
+    /// Serves a connection to its end, which is near once the server stops, or the client is of no use. It comes in a
+    /// box: it has the memory of its own version of HTTP, and not that of the larger one.
     async fn until_over<C>(
         &mut self,
-        (connection, idle): (C, Idle),
+        (mut connection, idle): (Pin<Box<C>>, Idle),
         watch: &Watch,
     ) -> Result<(), Failure>
     where
         C: GracefulConnection<Error: Into<Failure>>,
     {
-        // A connection has the memory of its own version of HTTP, and not that of the larger one.
-        let mut connection = Box::pin(connection);
         let mut looks = interval(readers::period(self.app.limits.idle_timeout.get()));
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // The first one comes at once.
