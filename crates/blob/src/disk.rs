@@ -186,8 +186,8 @@ impl Folder {
         }
     }
 
-    /// Whether the folder is where it was, is itself, and can be written to. One that took its place with the same id is taken for it:
-    /// a file system may have been mounted once more.
+    /// Whether the folder is where it was, is itself, and can be written to. One that took its place with the same id
+    /// is taken for it: a file system may have been mounted once more.
     fn check_place(&self) -> Result<(), BlobError> {
         let (root, id) = (self.root(), *self.id.lock().unwrap_or_else(PoisonError::into_inner));
         let checked = match (root.is_in_place(), id) {

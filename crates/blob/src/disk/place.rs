@@ -54,12 +54,12 @@ impl Root {
     pub(super) fn check_shards(&self) -> Result<(), BlobError> {
         (0..=255_u8).try_for_each(|number| {
             let shard = format!("{number:02x}");
-            let path = self.path.join(&shard);
             let problem = match self.shard_problem(&shard) {
                 Ok(None) | Err(Errno::NOENT) => return Ok(()),
                 Ok(Some(problem)) => problem.to_owned(),
                 Err(error) => format!("cannot be used: {error}"),
             };
+            let path = self.path.join(&shard);
             Err(BlobError::Away(format!("in the folder of blobs, {} {problem}", path.display())))
         })
     }
