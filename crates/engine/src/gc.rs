@@ -114,18 +114,14 @@ impl Engine {
         mode: GcMode,
         mut progress: impl FnMut(&GcReport) -> ControlFlow<()> + Send,
     ) -> Result<GcReport, EngineError> {
-        let mut report = GcReport::default();
+        let links_unknown = mode == GcMode::DryRun && !self.are_references_complete().await?;
+        let mut report = GcReport { links_unknown, ..GcReport::default() };
         if mode == GcMode::Collect && self.hold_lease(GC, LEASE).await? {
             while !self.complete_references().await? {
                 if progress(&report).is_break() || !self.hold_lease(GC, LEASE).await? {
                     return Ok(report);
                 }
             }
-        }
-        if mode == GcMode::DryRun {
-            let any =
-                |tx: &mut Tx<'_>| Ok::<_, EngineError>(versions::incomplete::any_incomplete(tx)?);
-            report.links_unknown = self.meta.point(any).await?;
         }
         let mut last = Review { kind: String::new(), id: String::new(), review_after: i64::MIN };
         loop {

@@ -35,11 +35,16 @@ struct Allowance {
 impl Engine {
     /// Completes some versions. Answers whether all are complete.
     pub(crate) async fn complete_references(&self) -> Result<bool, EngineError> {
-        let all_complete = |tx: &mut Tx<'_>| Ok::<_, EngineError>(!incomplete::any_incomplete(tx)?);
-        if self.meta.point(all_complete).await? {
+        if self.are_references_complete().await? {
             return Ok(true);
         }
         self.meta.write(complete_some).await
+    }
+
+    /// Returns whether all versions are complete.
+    pub(crate) async fn are_references_complete(&self) -> Result<bool, EngineError> {
+        let all_complete = |tx: &mut Tx<'_>| Ok::<_, EngineError>(!incomplete::any_incomplete(tx)?);
+        self.meta.point(all_complete).await
     }
 
     /// Completes all versions, if that takes not too long: who deletes a blob must know whether anything names it.
