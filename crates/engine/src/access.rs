@@ -4,68 +4,19 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use identity::{Admitted, Caller};
 use meta::repositories::{self, Repository};
 use meta::{Tx, events};
 use model::artifact::PackageName;
-use model::name::{ImagePath, Location, RepositoryName};
+use model::name::{ImageName, ImagePath, Location, RepositoryName};
 use model::permission::Permission;
-use model::principal::Principal;
-use model::reach::Reach;
+use model::repository::RepositoryMode;
 use model::resource::Resource;
-use model::scope::{Action, Scope};
+use model::scope::Action;
 
-use crate::identity::Answers;
-use crate::{Admitted, Engine, EngineError, Proof, Webhook};
-
-/// What decides about a caller.
-#[derive(Debug, Clone)]
-pub enum Rights {
-    /// Nothing: everything is allowed, everywhere. It is what `--dev` gives to every caller.
-    All,
-    /// These grants, and no policy: for tests that need callers without making accounts.
-    Listed(Vec<Grant>),
-    /// The policies of what is asked for.
-    Policies,
-}
-
-/// Permissions on one repository.
-#[derive(Debug, Clone)]
-pub struct Grant {
-    /// The repository, whether it exists or not.
-    pub repository: RepositoryName,
-    /// What is allowed there.
-    pub permissions: Vec<Permission>,
-}
-
-/// Who makes a request.
-#[derive(Debug, Clone)]
-pub struct Caller {
-    /// The principal, as policies, audit and history show it.
-    pub principal: Principal,
-    /// What decides what the principal may do.
-    pub rights: Rights,
-    /// What the credential is limited to. A request needs both.
-    pub scope: Scope,
-    /// How far the credential's OAuth scopes reach. A request needs all three.
-    pub reach: Reach,
-    /// What the principal was recognised by.
-    pub proof: Arc<Proof>,
-    /// What policies allowed lately.
-    pub(crate) answers: Answers,
-}
-
-impl Caller {
-    /// Somebody whose credential is limited to nothing.
-    pub fn new(principal: Principal, rights: Rights) -> Self {
-        let (proof, answers) = (Arc::default(), Answers::default());
-        Self { principal, rights, scope: Scope::All, reach: Reach::ALL, proof, answers }
-    }
-
-    /// Whether the request carried no credential.
-    pub fn is_anonymous(&self) -> bool {
-        self.principal == Principal::Anonymous
-    }
-}
+use crate::engine::Engine;
+use crate::error::EngineError;
+use crate::webhook::Webhook;
 
 /// An image at a location: what a path under `/v2/` names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,16 +71,34 @@ impl Kind for Delete {
 /// file. What the APIs show and change without touching bytes goes by [`Admitted`], and so does that one.
 pub struct RepoAccess<K> {
     pub(crate) engine: Engine,
-    pub(crate) at: Arc<Opened>,
+    pub(crate) at: Arc<ImageContext>,
     /// What the caller was found to have.
     permission: Permission,
     kind: PhantomData<fn() -> K>,
 }
 
-/// What was opened: shared with the transactions that a request runs.
+/// The rows that a read is answered from: those of one image in one repository.
 #[derive(Debug)]
-pub(crate) struct Opened {
+pub(crate) struct Holding {
     pub(crate) repository: Repository,
+    pub(crate) image: ImageName,
+}
+
+impl Holding {
+    pub(crate) fn image(&self) -> &str {
+        self.image.as_str()
+    }
+
+    pub(crate) fn address(&self) -> meta::versions::Address<'_> {
+        meta::versions::Address { repository: &self.repository.id, image: self.image() }
+    }
+}
+
+/// The image that a request is about, and its caller. Transactions of the request share it.
+#[derive(Debug)]
+pub(crate) struct ImageContext {
+    /// The rows of the image in the repository that the request names.
+    pub(crate) holding: Arc<Holding>,
     pub(crate) name: RepositoryName,
     pub(crate) target: Target,
     pub(crate) caller: Caller,
@@ -139,18 +108,43 @@ pub(crate) struct Opened {
     pub(crate) webhooks: Arc<[Webhook]>,
 }
 
-impl Opened {
+impl ImageContext {
+    pub(crate) fn new(
+        repository: Repository,
+        target: Target,
+        caller: Caller,
+        webhooks: Arc<[Webhook]>,
+    ) -> Self {
+        let holding = Arc::new(Holding { repository, image: target.path.image.clone() });
+        let (name, principal) = (target.repository(), caller.principal.to_string());
+        Self { holding, name, target, caller, principal, webhooks }
+    }
+
+    pub(crate) fn repository(&self) -> &Repository {
+        &self.holding.repository
+    }
+
     pub(crate) fn image(&self) -> &str {
-        self.target.path.image.as_str()
+        self.holding.image()
     }
 
     pub(crate) fn address(&self) -> meta::versions::Address<'_> {
-        meta::versions::Address { repository: &self.repository.id, image: self.image() }
+        self.holding.address()
+    }
+
+    /// Refuses a repository that only reads from others.
+    pub(crate) fn check_standard(&self) -> Result<(), EngineError> {
+        match self.repository().mode {
+            RepositoryMode::Standard => Ok(()),
+            RepositoryMode::Remote(_) | RepositoryMode::Virtual(_) => {
+                Err(EngineError::ModeNotServed(self.name.clone()))
+            }
+        }
     }
 
     /// Refuses to put anything into a repository that was deleted since it was opened.
     pub(crate) fn check_live(&self, tx: &mut Tx<'_>) -> Result<(), EngineError> {
-        match repositories::is_live(tx, &self.repository.id)? {
+        match repositories::is_live(tx, &self.repository().id)? {
             true => Ok(()),
             false => Err(EngineError::RepositoryUnknown(self.name.clone())),
         }
@@ -180,15 +174,6 @@ impl<K> fmt::Debug for RepoAccess<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RepoAccess").field("at", &self.at).finish_non_exhaustive()
     }
-}
-
-/// Why a caller may not do something.
-pub(crate) fn denied(caller: &Caller, permission: Permission, resource: &Resource) -> EngineError {
-    if !caller.reach.allows(permission) {
-        return EngineError::OutOfReach;
-    }
-    let (resource, anonymous) = (resource.to_string(), caller.is_anonymous());
-    EngineError::Denied { permission, resource, anonymous }
 }
 
 impl Engine {
@@ -235,24 +220,19 @@ impl Engine {
         caller: &Caller,
         target: &Target,
     ) -> Result<RepoAccess<K>, EngineError> {
-        let name = target.repository();
-        let principal = caller.principal.to_string();
-        let (target, caller) = (target.clone(), caller.clone());
         let webhooks = self.settings.webhooks.clone();
-        let at = Opened { repository, name, target, caller, principal, webhooks };
+        let at = ImageContext::new(repository, target.clone(), caller.clone(), webhooks);
         self.access_to(Arc::new(at), K::PERMISSION)
     }
 
     fn access_to<K>(
         &self,
-        at: Arc<Opened>,
+        at: Arc<ImageContext>,
         permission: Permission,
     ) -> Result<RepoAccess<K>, EngineError> {
         if permission != Permission::DOWNLOAD_ARTIFACTS {
             self.check_present()?;
-        }
-        if at.repository.mode != STANDARD {
-            return Err(EngineError::ModeNotServed(at.name.clone()));
+            at.check_standard()?;
         }
         Ok(RepoAccess { engine: self.clone(), at, permission, kind: PhantomData })
     }
@@ -277,8 +257,8 @@ impl Engine {
         path: &str,
     ) -> Result<Option<Repository>, EngineError> {
         let resource = Resource::Repository(name.clone());
-        if !self.may(caller, K::PERMISSION, &resource).await? {
-            return Err(denied(caller, K::PERMISSION, &resource));
+        if !self.identity.may(caller, K::PERMISSION, &resource).await? {
+            return Err(caller.denied(K::PERMISSION, &resource).into());
         }
         if !caller.scope.covers(Action::of(K::PERMISSION), &name.location, path) {
             return Err(EngineError::InsufficientScope);
@@ -295,7 +275,7 @@ impl Engine {
         admitted: &Admitted,
         permission: &str,
         package: &PackageName,
-    ) -> Result<Arc<Opened>, EngineError> {
+    ) -> Result<Arc<ImageContext>, EngineError> {
         let PackageName { repository: name, image } = package;
         admitted.to_repository(permission, name)?;
         let wanted = name.clone();
@@ -306,10 +286,8 @@ impl Engine {
             image: image.clone(),
         };
         let target = Target { location: name.location.clone(), path, on_registry_host: false };
-        let caller = admitted.caller().clone();
-        let principal = caller.principal.to_string();
-        let (name, webhooks) = (name.clone(), self.settings.webhooks.clone());
-        Ok(Arc::new(Opened { repository, name, target, caller, principal, webhooks }))
+        let (caller, webhooks) = (admitted.caller().clone(), self.settings.webhooks.clone());
+        Ok(Arc::new(ImageContext::new(repository, target, caller, webhooks)))
     }
 }
 
@@ -322,17 +300,14 @@ pub(crate) fn find_repository(
     repositories::find(tx, name)?.ok_or_else(unknown)
 }
 
-/// The only mode that is served yet.
-const STANDARD: &str = "STANDARD_REPOSITORY";
-
 impl RepoAccess<Push> {
     /// Asks again whether the caller may write here, for a request that took its time and is about to commit: what
     /// was taken away since counts.
     pub(crate) async fn confirm(&self) -> Result<(), EngineError> {
         let caller = &self.at.caller;
-        self.engine.check_again(caller).await?;
+        self.engine.identity.check_again(caller).await?;
         let repository = Resource::Repository(self.at.name.clone());
-        self.engine.admit(caller, self.permission, repository).await?;
+        self.engine.identity.admit(caller, self.permission, repository).await?;
         Ok(())
     }
 
@@ -347,6 +322,7 @@ impl RepoAccess<Push> {
             return Ok(false);
         }
         let sibling = Resource::Repository(RepositoryName { project, location, repository });
-        self.engine.may(&self.at.caller, Permission::DOWNLOAD_ARTIFACTS, &sibling).await
+        let identity = &self.engine.identity;
+        Ok(identity.may(&self.at.caller, Permission::DOWNLOAD_ARTIFACTS, &sibling).await?)
     }
 }

@@ -3,23 +3,17 @@
 //! Google's do on the hosts of Container Registry alone. Elsewhere a misspelt name would be a new repository, and
 //! nobody would hear of it.
 
+use identity::{Caller, Rights};
 use meta::repositories::{self, Repository};
 use meta::{MetaError, Tx, epochs, events, projects};
 use model::name::RepositoryName;
 use model::permission::Permission;
 use model::resource::Resource;
 
-use crate::{Caller, Engine, EngineError, Rights, Target};
-
-/// Where a push to a repository that is missing makes it, for who may create on push.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum CreateOnPush {
-    /// On the hosts of Container Registry, `gcr.io` and the like.
-    #[default]
-    RegistryHosts,
-    /// Everywhere.
-    Always,
-}
+use crate::access::Target;
+use crate::engine::Engine;
+use crate::error::EngineError;
+use crate::settings::CreateOnPush;
 
 impl Engine {
     /// Whether a push by the caller creates the repository, which is missing. In development mode every push does.
@@ -33,7 +27,7 @@ impl Engine {
             || matches!(caller.rights, Rights::All);
         let name = target.repository();
         let resource = Resource::Repository(name.clone());
-        if !here || !self.may(caller, Permission::CREATE_ON_PUSH, &resource).await? {
+        if !here || !self.identity.may(caller, Permission::CREATE_ON_PUSH, &resource).await? {
             return Ok(false);
         }
         match (self.missing(name).await, &caller.rights) {
@@ -55,7 +49,7 @@ impl Engine {
         target: &Target,
     ) -> Result<Repository, EngineError> {
         // A manifest may have taken its time to come.
-        self.check_again(caller).await?;
+        self.identity.check_again(caller).await?;
         // What could not be stored in it makes no repository.
         self.check_present()?;
         self.check_announced(0).await?;

@@ -1,5 +1,6 @@
 //! What can go wrong, in registry words. `server` chooses status and code; nothing here knows HTTP.
 
+use identity::{CredentialError, IdentityError};
 use meta::MetaError;
 use model::digest::Digest;
 use model::manifest::ManifestError;
@@ -7,7 +8,7 @@ use model::name::{ProjectId, RepositoryName};
 use model::permission::Permission;
 use model::reference::Reference;
 
-use crate::{CredentialError, DiskRoom};
+use crate::disk_room::DiskRoom;
 
 /// Why an operation was refused or failed. Carries what the message needs, and no status code.
 #[derive(Debug, thiserror::Error)]
@@ -181,6 +182,27 @@ impl EngineError {
     /// A field, and what is wrong with it.
     pub(crate) fn invalid(field: &'static str, problem: impl std::fmt::Display) -> Self {
         Self::InvalidArgument { field, problem: problem.to_string() }
+    }
+}
+
+impl From<IdentityError> for EngineError {
+    fn from(error: IdentityError) -> Self {
+        match error {
+            IdentityError::Denied { permission, resource, anonymous } => {
+                Self::Denied { permission, resource, anonymous }
+            }
+            IdentityError::OutOfReach => Self::OutOfReach,
+            IdentityError::Credential(error) => Self::Credential(error),
+            IdentityError::ResourceUnknown(name) => Self::ResourceUnknown(name),
+            IdentityError::AlreadyExists(text) => Self::AlreadyExists(text),
+            IdentityError::Conflict(text) => Self::Conflict(text),
+            IdentityError::Precondition(text) => Self::Precondition(text),
+            IdentityError::InvalidArgument { field, problem } => {
+                Self::InvalidArgument { field, problem }
+            }
+            IdentityError::Database(error) => Self::Database(error),
+            IdentityError::Internal(text) => Self::Internal(text),
+        }
     }
 }
 

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use identity::micros;
 use meta::leases;
 
-use crate::{Engine, EngineError, micros};
+use crate::engine::Engine;
+use crate::error::EngineError;
 
 /// How long work in the background is kept.
 pub(crate) const LEASE: Duration = Duration::from_secs(60);

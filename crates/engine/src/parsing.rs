@@ -6,7 +6,7 @@ use std::thread::available_parallelism;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
-use crate::EngineError;
+use crate::error::EngineError;
 
 /// A document up to this long is read where it is: to change threads would take longer.
 const SHORT_DOCUMENT: usize = 32 << 10;

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use bytes::Bytes;
 use model::digest::Digest;
 
-use crate::EngineError;
+use crate::error::EngineError;
 
 /// Manifests from this length on are shared.
 pub const SHARED_FROM: usize = 64 << 10;

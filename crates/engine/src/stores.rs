@@ -4,13 +4,14 @@
 //! database that is missing would be taken for a first start.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 
 use blob::{BlobStore, CopyId, Found, StoreId, count_present};
 use meta::{ErrorKind, Id, Meta, MetaError, Tx, blobs, settings};
 
-use crate::{Engine, EngineError};
+use crate::engine::Engine;
+use crate::error::EngineError;
 
 /// How many of the newest copies a folder has to have that is given its id.
 const NEWEST: i64 = 16;
@@ -180,13 +181,6 @@ fn id_of(tx: &mut Tx<'_>, name: &str) -> Result<Option<StoreId>, EngineError> {
 fn parse_id(name: &str, text: &str) -> Result<StoreId, EngineError> {
     let unreadable = |_| EngineError::Internal(format!("the setting {name} is no id of a store"));
     text.parse().map_err(unreadable)
-}
-
-/// Whether the stores were where they belong when they were last looked at.
-#[derive(Default)]
-pub(crate) struct Presence {
-    away: AtomicBool,
-    problem: Mutex<Option<String>>,
 }
 
 impl Engine {

@@ -1,6 +1,7 @@
 //! Table `repositories`: what a repository is and how it is set. Content is in the other tables.
 
 use model::name::{Location, ProjectId, RepositoryName};
+use model::repository::{ModeName, RepositoryMode};
 
 use crate::packages::{hidden_name, shown_name};
 use crate::{Id, MetaError, Row, Tx, params};
@@ -12,8 +13,8 @@ pub struct Repository {
     pub id: Id,
     /// Whether manifests may name content that is not here.
     pub sparse: bool,
-    /// `STANDARD_REPOSITORY`, `REMOTE_REPOSITORY` or `VIRTUAL_REPOSITORY`.
-    pub mode: String,
+    /// The mode, with the upstreams that it reads from.
+    pub mode: RepositoryMode,
     /// Whether there are rules about downloads.
     pub has_download_rules: bool,
 }
@@ -22,15 +23,30 @@ fn repository(row: &Row<'_>) -> Result<Repository, MetaError> {
     Ok(Repository {
         id: row.id(0)?,
         sparse: row.bool(1)?,
-        mode: row.text(2)?,
-        has_download_rules: row.int(3)? > 0,
+        mode: mode_at(row, 2)?,
+        has_download_rules: row.int(4)? > 0,
     })
+}
+
+/// The mode that stands in two columns: its name, and the document that it is read from.
+fn mode_at(row: &Row<'_>, column: usize) -> Result<RepositoryMode, MetaError> {
+    match mode_name_at(row, column)? {
+        ModeName::Standard => Ok(RepositoryMode::Standard),
+        mode => RepositoryMode::parse(mode, &row.text(column + 1)?)
+            .map_err(|_| MetaError::corrupt("a repository's upstreams")),
+    }
+}
+
+fn mode_name_at(row: &Row<'_>, column: usize) -> Result<ModeName, MetaError> {
+    let mode = ModeName::parse(&row.text(column)?);
+    mode.ok_or_else(|| MetaError::corrupt("a repository's mode"))
 }
 
 /// The repository of that name.
 pub fn find(tx: &mut Tx<'_>, name: &RepositoryName) -> Result<Option<Repository>, MetaError> {
     tx.opt(
-        "SELECT id, sparse, mode, download_rules FROM repositories
+        "SELECT id, sparse, mode, CASE mode WHEN 'STANDARD_REPOSITORY' THEN '' ELSE settings END, download_rules
+         FROM repositories
          WHERE project = ?1 AND location = ?2 AND name = ?3",
         params![name.project.as_str(), name.location.as_str(), name.repository.as_str()],
         repository,
@@ -92,8 +108,8 @@ pub struct Described {
     pub id: Id,
     /// Its name.
     pub name: RepositoryName,
-    /// How it gets its content.
-    pub mode: String,
+    /// The name of its mode.
+    pub mode: ModeName,
     /// For people.
     pub description: String,
     /// A JSON object of texts.
@@ -124,7 +140,7 @@ fn described(row: &Row<'_>) -> Result<Described, MetaError> {
     Ok(Described {
         id: row.id(0)?,
         name: name_at(row, 1)?,
-        mode: row.text(4)?,
+        mode: mode_name_at(row, 4)?,
         description: row.text(5)?,
         labels: row.text(6)?,
         immutable_tags: row.bool(7)?,

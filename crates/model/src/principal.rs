@@ -97,13 +97,15 @@ pub enum Principal {
     User(Arc<str>),
     /// A program.
     ServiceAccount(AccountEmail),
+    /// The registry itself, by a name such as `system:cleanup-policy`. No policy names it.
+    System(&'static str),
 }
 
 impl Principal {
     /// The address, if there is one.
     pub fn email(&self) -> Option<&str> {
         match self {
-            Self::Anonymous => None,
+            Self::Anonymous | Self::System(_) => None,
             Self::User(email) => Some(email),
             Self::ServiceAccount(email) => Some(email.as_str()),
         }
@@ -116,6 +118,7 @@ impl fmt::Display for Principal {
             Self::Anonymous => f.write_str("allUsers"),
             Self::User(email) => write!(f, "user:{email}"),
             Self::ServiceAccount(email) => write!(f, "serviceAccount:{email}"),
+            Self::System(name) => f.write_str(name),
         }
     }
 }
@@ -162,8 +165,10 @@ impl Member {
     /// Whether the principal is meant. Who is in a group is not known here: nobody.
     pub fn includes(&self, principal: &Principal) -> bool {
         match self {
-            Self::AllUsers => true,
-            Self::AllAuthenticatedUsers => *principal != Principal::Anonymous,
+            Self::AllUsers => !matches!(principal, Principal::System(_)),
+            Self::AllAuthenticatedUsers => {
+                matches!(principal, Principal::User(_) | Principal::ServiceAccount(_))
+            }
             Self::User(email) => matches!(principal, Principal::User(own) if own == email),
             Self::ServiceAccount(email) => {
                 matches!(principal, Principal::ServiceAccount(own) if own == email)

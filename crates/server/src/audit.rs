@@ -19,9 +19,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
-use engine::{CleanupStep, Clock};
+use engine::CleanupStep;
 use http::HeaderMap;
 use http::header::USER_AGENT;
+use identity::Clock;
 use model::name::RepositoryName;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};

@@ -1,6 +1,6 @@
 //! Finds out who makes a request.
 //!
-//! Knows how credentials travel, not what they prove: that is the engine's, and so is what the caller may do.
+//! Knows how credentials travel, not what they prove: that is `identity`'s business, and so is what the caller may do.
 
 mod credential;
 pub(crate) mod refusal;
@@ -9,9 +9,9 @@ mod throttle;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use engine::{Caller, CredentialError, Engine, EngineError, Exchanged, Rights, Surface};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use identity::{Caller, CredentialError, Exchanged, Identity, IdentityError, Rights, Surface};
 use model::principal::Principal;
 
 pub use credential::Credential;
@@ -37,34 +37,36 @@ impl Authenticate {
     /// Who sent these headers. No credential is nobody; one that is not accepted is an error.
     pub async fn caller(
         &self,
-        engine: &Engine,
+        identity: &Identity,
         headers: &HeaderMap,
         surface: Surface<'_>,
-    ) -> Result<Caller, EngineError> {
+    ) -> Result<Caller, IdentityError> {
         match (self, headers.get(AUTHORIZATION)) {
             (Self::Listed(_) | Self::Accounts(_), None) => Ok(Caller::anonymous()),
             (Self::Dev, None) => Ok(developer()),
-            (_, Some(header)) => self.caller_with(engine, Credential::parse(header), surface).await,
+            (_, Some(header)) => {
+                self.caller_with(identity, Credential::parse(header), surface).await
+            }
         }
     }
 
     /// Who presents this credential, however it came, and if it is one. One that is refused is in the log.
     pub async fn caller_with(
         &self,
-        engine: &Engine,
+        identity: &Identity,
         credential: Result<Credential, CredentialError>,
         surface: Surface<'_>,
-    ) -> Result<Caller, EngineError> {
-        let caller = self.recognised(engine, &credential, surface).await;
+    ) -> Result<Caller, IdentityError> {
+        let caller = self.recognised(identity, &credential, surface).await;
         logged(caller, credential.as_ref().map_or("", Credential::text))
     }
 
     async fn recognised(
         &self,
-        engine: &Engine,
+        identity: &Identity,
         credential: &Result<Credential, CredentialError>,
         surface: Surface<'_>,
-    ) -> Result<Caller, EngineError> {
+    ) -> Result<Caller, IdentityError> {
         match (self, credential) {
             (Self::Dev, _) => Ok(developer()),
             (Self::Listed(callers), Ok(Credential::Token(token))) => {
@@ -73,7 +75,7 @@ impl Authenticate {
             (Self::Listed(_), _) => Err(CredentialError::UserName.into()),
             (Self::Accounts(throttle), Err(error)) => throttle.judge("", Err((*error).into())),
             (Self::Accounts(throttle), Ok(credential)) => {
-                let caller = by_credential(engine, credential, surface).await;
+                let caller = by_credential(identity, credential, surface).await;
                 throttle.judge(credential.text(), caller)
             }
         }
@@ -82,10 +84,10 @@ impl Authenticate {
     /// Exchanges an assertion of a service account.
     pub async fn exchange(
         &self,
-        engine: &Engine,
+        identity: &Identity,
         (assertion, urls): (&str, [&str; 2]),
-    ) -> Result<Exchanged, EngineError> {
-        let exchanged = engine.exchange_assertion(assertion, urls).await;
+    ) -> Result<Exchanged, IdentityError> {
+        let exchanged = identity.exchange_assertion(assertion, urls).await;
         let judged = match self {
             Self::Accounts(throttle) => throttle.judge(assertion, exchanged),
             Self::Dev | Self::Listed(_) => exchanged,
@@ -95,21 +97,21 @@ impl Authenticate {
 }
 
 async fn by_credential(
-    engine: &Engine,
+    identity: &Identity,
     credential: &Credential,
     surface: Surface<'_>,
-) -> Result<Caller, EngineError> {
+) -> Result<Caller, IdentityError> {
     match (credential, surface) {
-        (Credential::Token(token), _) => engine.caller_by_token(token, surface).await,
-        (Credential::KeyFile(file), Surface::Registry) => engine.caller_by_key_file(file).await,
+        (Credential::Token(token), _) => identity.caller_by_token(token, surface).await,
+        (Credential::KeyFile(file), Surface::Registry) => identity.caller_by_key_file(file).await,
         // The APIs take tokens: a key file that travels with every request is for Docker alone.
         (Credential::KeyFile(_), Surface::Api { .. }) => Err(CredentialError::UserName.into()),
     }
 }
 
 /// The outcome, after the log has heard of it where it is a refusal.
-fn logged<T>(outcome: Result<T, EngineError>, credential: &str) -> Result<T, EngineError> {
-    if let Err(EngineError::Credential(error)) = &outcome {
+fn logged<T>(outcome: Result<T, IdentityError>, credential: &str) -> Result<T, IdentityError> {
+    if let Err(IdentityError::Credential(error)) = &outcome {
         refusal::log(*error, refusal::claimed(credential).as_deref());
     }
     outcome

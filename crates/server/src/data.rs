@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use blob::DiskSpace;
-use engine::MasterKey;
+use identity::MasterKey;
 use rustix::fs::{FlockOperation, flock};
 use serde::Deserialize;
 use serde_json::json;

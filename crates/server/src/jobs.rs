@@ -1,18 +1,20 @@
 //! What runs beside the requests: collecting, cleaning, and writing down what was counted.
 
+pub(crate) mod ticks;
+
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 use std::time::Duration;
 
 use engine::{GcMode, ScrubScope};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use crate::api::App;
 use crate::config::{Config, Span};
 use crate::listen::tls::Tls;
 use crate::notifications::{self, Receiver};
+use ticks::{Ticks, unless_stopped};
 
 /// How often pulls are written down and sizes are folded.
 const COUNT_EVERY: Duration = Duration::from_secs(30);
@@ -63,8 +65,8 @@ pub(crate) fn start(
     let (looking, mut ticks) = (app.clone(), Ticks::new(LOOK_EVERY, stop));
     jobs.spawn(async move {
         while ticks.next().await {
-            let looked = looking.engine.poll_epoch().await.map(drop);
-            if let Err(error) = looked.and(looking.engine.poll_revocations().await) {
+            let looked = looking.engine.identity().poll_epoch().await.map(drop);
+            if let Err(error) = looked.and(looking.engine.identity().poll_revocations().await) {
                 tracing::warn!(%error, "cannot see whether rights have changed: {error}");
             }
         }
@@ -104,53 +106,6 @@ fn start_checks(app: &App, config: &Config, stop: &watch::Receiver<bool>, jobs: 
             count_copies(&scrubbing).await;
         }
     });
-}
-
-/// When a job is due, until it is to stop.
-pub(crate) struct Ticks {
-    period: Duration,
-    stop: watch::Receiver<bool>,
-}
-
-impl Ticks {
-    pub(crate) fn new(period: Duration, stop: &watch::Receiver<bool>) -> Self {
-        Self { period, stop: stop.clone() }
-    }
-
-    /// Waits for one period after the last run. `false`: stop now.
-    pub(crate) async fn next(&mut self) -> bool {
-        tokio::select! {
-            _ = self.stop.wait_for(|stop| *stop) => false,
-            () = sleep(self.period) => true,
-        }
-    }
-}
-
-async fn count(app: &App) {
-    let engine = &app.engine;
-    if let Err(error) = engine.flush_pulls().await {
-        tracing::warn!(%error, "pulls could not be written down yet: {error}");
-    }
-    if let Err(error) = engine.fold_usage().await {
-        tracing::warn!(%error, "sizes could not be folded yet: {error}");
-    }
-    measure(app).await;
-}
-
-/// Sets the gauges of what the registry holds, and of its disk.
-async fn measure(app: &App) {
-    if let Some(room) = app.engine.disk_room().await {
-        app.metrics.set_disk(&room);
-    }
-    match app.engine.capacity().await {
-        Ok(capacity) => app.metrics.set_capacity(&capacity),
-        Err(error) => tracing::warn!(%error, "what waits could not be counted: {error}"),
-    }
-}
-
-/// What a collection does next, once it is told to stop: a queue may hold work for hours.
-pub(crate) fn unless_stopped(stop: &watch::Receiver<bool>) -> ControlFlow<()> {
-    if *stop.borrow() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
 }
 
 /// Waits for jobs that were told to stop, but not for ever. They can be cut anywhere, as a crash could.
@@ -221,6 +176,28 @@ async fn clean(app: &App, interval: Duration, stop: &watch::Receiver<bool>) {
     });
     if let Err(error) = cleaned.await {
         tracing::warn!(%error, "cleanup stopped and will be repeated: {error}");
+    }
+}
+
+async fn count(app: &App) {
+    let engine = &app.engine;
+    if let Err(error) = engine.flush_pulls().await {
+        tracing::warn!(%error, "pulls could not be written down yet: {error}");
+    }
+    if let Err(error) = engine.fold_usage().await {
+        tracing::warn!(%error, "sizes could not be folded yet: {error}");
+    }
+    measure(app).await;
+}
+
+/// Sets the gauges of what the registry holds, and of its disk.
+async fn measure(app: &App) {
+    if let Some(room) = app.engine.disk_room().await {
+        app.metrics.set_disk(&room);
+    }
+    match app.engine.capacity().await {
+        Ok(capacity) => app.metrics.set_capacity(&capacity),
+        Err(error) => tracing::warn!(%error, "what waits could not be counted: {error}"),
     }
 }
 

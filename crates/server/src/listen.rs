@@ -29,8 +29,9 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_rustls::server::TlsStream;
 
 use crate::api::App;
+use crate::layer::Connected;
 use crate::layer::drain::Drains;
-use crate::layer::{Connected, Door, observe};
+use crate::layer::observe::{Door, observe};
 pub(crate) use entrance::or_pause;
 use entrance::{Accepted, Entrance};
 use farewell::Farewell;

@@ -24,7 +24,7 @@ use self::course::{Cause, Course};
 use crate::api::App;
 use crate::config::{self, Config};
 use crate::egress::{Allow, SendError, Target};
-use crate::jobs::Ticks;
+use crate::jobs::ticks::Ticks;
 
 /// How often it is looked for something to tell.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

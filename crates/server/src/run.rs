@@ -11,7 +11,8 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use axum::Router;
 use blob::{BlobStore, MemoryStore};
-use engine::{Clock, Engine, EngineError};
+use engine::Engine;
+use identity::{Clock, IdentityError};
 use meta::{Database, Meta};
 use model::host::Domains;
 use model::manifest;
@@ -242,7 +243,7 @@ struct Stores {
 
 /// Refuses a folder whose images and accounts somebody has put under roles: `--dev` asks nobody.
 async fn refuse_accounts(engine: &Engine) -> anyhow::Result<()> {
-    if engine.needs_owner().await? {
+    if engine.identity().needs_owner().await? {
         return Ok(());
     }
     bail!(
@@ -329,7 +330,7 @@ async fn first_owner(
     data: &DataFolder,
     (project, origin): (&str, &Origin),
 ) -> anyhow::Result<Option<FirstOwner>> {
-    if !engine.needs_owner().await? {
+    if !engine.identity().needs_owner().await? {
         say_where_to_ask(origin, data);
         return Ok(None);
     }
@@ -344,9 +345,9 @@ async fn first_owner(
     };
     let token_uri = format!("{own_url}/token");
     let mut written = PathBuf::new();
-    let owner = engine.create_owner(&project, &token_uri, |owner| {
+    let owner = engine.identity().create_owner(&project, &token_uri, |owner| {
         written = data.write_owner_key(&owner.key_file).map_err(|error| {
-            EngineError::Internal(format!("cannot write the owner's key file: {error}"))
+            IdentityError::Internal(format!("cannot write the owner's key file: {error}"))
         })?;
         Ok(())
     });

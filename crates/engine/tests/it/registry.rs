@@ -12,10 +12,11 @@ use blob::faulty::{Faults, FaultyStore, Step};
 use blob::{DiskStore, MemoryStore};
 use bytes::Bytes;
 use engine::{
-    Body, BodyError, Caller, Clock, Engine, EngineError, GcMode, MasterKey, NewManifest, Push,
-    ReceivedManifest, RepoAccess, Rights, Settings, SystemClock, Target,
+    Body, BodyError, Engine, EngineError, GcMode, NewManifest, Push, ReceivedManifest, RepoAccess,
+    Settings, Target,
 };
 use futures_util::StreamExt;
+use identity::{Caller, Clock, MasterKey, Rights, SystemClock};
 use meta::{Database, Id, Meta};
 use model::digest::{Algorithm, Digest};
 use model::name::ImagePath;

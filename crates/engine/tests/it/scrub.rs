@@ -71,7 +71,7 @@ async fn one_process_at_a_time() {
     let registry = Registry::new().await;
     registry.push_blob(b"content").await;
     registry.clock.advance(8 * 24 * 60);
-    let now = engine::Clock::now(&*registry.clock);
+    let now = identity::Clock::now(&*registry.clock);
     let taken = registry.meta.write(move |tx| {
         meta::leases::acquire(tx, "scrub", "another process", (now, now + 60_000_000))
     });

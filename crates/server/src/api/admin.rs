@@ -24,7 +24,7 @@ pub use owner_key::OwnerKey;
 pub use scrub::Scrubbed;
 
 use super::App;
-use crate::jobs::unless_stopped;
+use crate::jobs::ticks::unless_stopped;
 use crate::listen::or_pause;
 
 /// What an operator asks for.

@@ -13,9 +13,9 @@ use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
-use engine::{Caller, EngineError};
 use http::header::{CONTENT_TYPE, FORWARDED, HOST, ORIGIN, VIA};
 use http::{HeaderName, HeaderValue, StatusCode};
+use identity::{Caller, IdentityError};
 use model::host::without_port;
 use serde::Deserialize;
 use serde_json::json;
@@ -122,9 +122,9 @@ async fn project_id(State(metadata): State<Metadata>) -> String {
 }
 
 async fn project_number(State(metadata): State<Metadata>) -> Response {
-    match metadata.app.engine.project_number(&metadata.project).await {
+    match metadata.app.engine.identity().project_number(&metadata.project).await {
         Ok(number) => number.to_string().into_response(),
-        Err(EngineError::ResourceUnknown(_)) => {
+        Err(IdentityError::ResourceUnknown(_)) => {
             (StatusCode::NOT_FOUND, "there is no such project\n").into_response()
         }
         Err(error) => failed(&error),
@@ -146,8 +146,8 @@ async fn list(State(metadata): State<Metadata>) -> Response {
 }
 
 impl Metadata {
-    async fn exists(&self) -> Result<bool, EngineError> {
-        self.app.engine.has_account(&self.account).await
+    async fn exists(&self) -> Result<bool, IdentityError> {
+        self.app.engine.identity().has_account(&self.account).await
     }
 
     /// Refuses every name but the account's two, and these as well while there is no such account: as on a machine without
@@ -164,9 +164,9 @@ impl Metadata {
     /// Returns the account as a caller, if it may do anything.
     async fn caller(&self, account: &str) -> Result<Caller, Response> {
         self.check(account).await?;
-        let caller = self.app.engine.caller_by_account(&self.account).await;
+        let caller = self.app.engine.identity().caller_by_account(&self.account).await;
         caller.map_err(|error| match error {
-            EngineError::Credential(_) => {
+            IdentityError::Credential(_) => {
                 let text = "the service account is disabled, or its project is deleted\n";
                 (StatusCode::FORBIDDEN, text).into_response()
             }
@@ -175,7 +175,7 @@ impl Metadata {
     }
 
     /// Says that the account is missing, and how it is made: once, because it is asked for all the time.
-    pub async fn say_if_missing(&self) -> Result<(), EngineError> {
+    pub async fn say_if_missing(&self) -> Result<(), IdentityError> {
         if !self.exists().await? {
             let Self { account, project, .. } = self;
             let id = account.split('@').next().unwrap_or_default();
@@ -215,7 +215,7 @@ async fn token(State(metadata): State<Metadata>, Path(account): Path<String>) ->
         Ok(caller) => caller,
         Err(refused) => return refused,
     };
-    match metadata.app.engine.access_token(&caller, SCOPE.to_owned()).await {
+    match metadata.app.engine.identity().access_token(&caller, SCOPE.to_owned()).await {
         Ok(issued) => axum::Json(json!({
             "access_token": issued.token,
             "expires_in": issued.expires_in - 1,
@@ -251,13 +251,13 @@ async fn identity(
     let issuer = metadata.app.origin.at(info.local().ip());
     let include_email = asked.format == "full";
     let meant = (asked.audience.as_str(), issuer.as_str());
-    match metadata.app.engine.identity_token(&caller, meant, include_email).await {
+    match metadata.app.engine.identity().identity_token(&caller, meant, include_email).await {
         Ok(token) => ([(CONTENT_TYPE, "text/html")], token).into_response(),
         Err(error) => failed(&error),
     }
 }
 
-fn failed(error: &EngineError) -> Response {
+fn failed(error: &IdentityError) -> Response {
     tracing::warn!(%error, "the metadata server cannot answer: {error}");
     let text = "the metadata server's account cannot be used; the registry's log says why\n";
     (StatusCode::SERVICE_UNAVAILABLE, text).into_response()

@@ -8,20 +8,23 @@ mod error;
 mod manifests;
 mod path;
 mod query;
+mod range;
 mod referrers;
 mod short_path;
 mod tags;
 mod uploads;
+mod version_entry;
 
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use engine::{Caller, EngineError, Kind, RepoAccess, Surface, Target};
+use engine::{EngineError, Kind, RepoAccess, Target};
 use http::header::{AUTHORIZATION, HOST};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use identity::{Caller, Surface};
 use model::host::{Place, is_host, without_port};
 use model::name::ImagePath;
 use tonic::Code;
@@ -70,7 +73,8 @@ impl Context {
         if !is_host(host) {
             return Err(OciError::no_host());
         }
-        let caller = app.authenticate.caller(&app.engine, &parts.headers, Surface::Registry).await;
+        let caller =
+            app.authenticate.caller(app.engine.identity(), &parts.headers, Surface::Registry).await;
         let caller = caller.map_err(|error| {
             trail.refused(&error);
             match is_bearer(&parts.headers) {

@@ -11,8 +11,9 @@ use model::host::{Domains, is_container_registry, without_port};
 
 use super::oci;
 use crate::config::Config;
+use crate::layer::RequestInfo;
 use crate::layer::forwarded::Forwarded;
-use crate::layer::{RequestInfo, is_local};
+use crate::layer::own_names::is_local;
 
 /// How clients reach this server.
 #[derive(Debug, Clone)]

@@ -5,7 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
-use engine::{Caller, EngineError, SystemClock};
+use engine::EngineError;
+use identity::{Caller, SystemClock};
 use model::permission::Permission;
 use serde_json::{Value, json};
 use tonic::Code;
@@ -72,7 +73,7 @@ fn what_becomes_an_entry() {
         trail.asked((Permission::UPLOAD_ARTIFACTS, &"r"), &denied);
     };
     let granted = |trail: &Trail| trail.asked((Permission::UPLOAD_ARTIFACTS, &"r"), &Ok(()));
-    let refused = |trail: &Trail| trail.refused(&engine::CredentialError::Expired.into());
+    let refused = |trail: &Trail| trail.refused(&identity::CredentialError::Expired.into());
     check(false, PUT, |_| (), true);
     check(false, PUT, denied, true);
     check(false, get(), denied, false);
@@ -101,7 +102,7 @@ fn what_may_be_left_out() {
     };
     let account = |trail: &Trail| trail.principal(&"user:a@example.com".parse().expect("one"));
     let denied = || Err(EngineError::InsufficientScope);
-    check(&|trail| trail.refused(&engine::CredentialError::Expired.into()), true);
+    check(&|trail| trail.refused(&identity::CredentialError::Expired.into()), true);
     check(&|trail| trail.failed(http::StatusCode::BAD_REQUEST, "no name"), true);
     check(&|trail| asked(trail, denied()), true);
     check(&|_| (), true);

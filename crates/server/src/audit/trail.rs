@@ -4,8 +4,9 @@ use std::fmt::{self, Display};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use engine::{CLEANUP_PRINCIPAL, Caller, Cleaned, EngineError, OPERATOR_PRINCIPAL, Target};
+use engine::{CLEANUP_PRINCIPAL, Cleaned, EngineError, Target};
 use http::StatusCode;
+use identity::{Caller, IdentityError, OPERATOR_PRINCIPAL};
 use model::name::RepositoryName;
 use model::permission::Permission;
 use model::principal::Principal;
@@ -174,9 +175,9 @@ impl Trail {
     }
 
     /// A credential that was sent and is not accepted: why, and not what.
-    pub fn refused(&self, error: &EngineError) {
+    pub fn refused(&self, error: &IdentityError) {
         self.note(|facts| {
-            if let EngineError::Credential(error) = error {
+            if let IdentityError::Credential(error) = error {
                 facts.refused = true;
                 facts.outcome = Some((Code::Unauthenticated, error.to_string()));
             }

@@ -2,8 +2,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
-use engine::CredentialError;
 use http::HeaderValue;
+use identity::CredentialError;
 
 /// Something that proves who the caller is.
 #[derive(Clone, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 //! Whether there is such a key or account, whether it is switched off and whether only the signature is wrong is for the
 //! log alone. What is said of times and audiences is said to who holds the key: the signature was looked at first.
 
-use engine::{CredentialError, claimed_account};
+use identity::{CredentialError, claimed_account};
 
 use crate::layer;
 

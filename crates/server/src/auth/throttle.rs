@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use engine::{CredentialError, EngineError};
+use identity::{CredentialError, IdentityError};
 
 use super::refusal::claimed;
 use crate::layer;
@@ -42,10 +42,10 @@ impl Throttle {
     pub fn judge<T>(
         &self,
         credential: &str,
-        outcome: Result<T, EngineError>,
-    ) -> Result<T, EngineError> {
+        outcome: Result<T, IdentityError>,
+    ) -> Result<T, IdentityError> {
         match outcome {
-            Err(EngineError::Credential(error)) if error.is_guess() => {
+            Err(IdentityError::Credential(error)) if error.is_guess() => {
                 let one_more = self.one_more_here() && self.one_more_of(credential);
                 Err(if one_more { error } else { CredentialError::TooMany }.into())
             }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use engine::SystemClock;
+use identity::SystemClock;
 
 use super::banner::Banner;
 use super::signals::Signals;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
-use engine::{Clock, SystemClock};
+use identity::{Clock, SystemClock};
 
 /// Print a token for a service account, good for an hour.
 ///
@@ -28,7 +28,7 @@ impl Token {
         let name = self.key.display();
         let text =
             std::fs::read_to_string(&self.key).with_context(|| format!("cannot read {name}"))?;
-        let token = engine::self_signed_token(&text, SystemClock.now())
+        let token = identity::self_signed_token(&text, SystemClock.now())
             .with_context(|| format!("{name} is no service account's key file"))?;
         writeln!(std::io::stdout(), "{token}")?;
         Ok(ExitCode::SUCCESS)

@@ -6,7 +6,7 @@
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -19,22 +19,10 @@ use tokio::sync::Notify;
 use tokio::time::Sleep;
 
 use super::PROBE;
-use super::log::Record;
+use super::log::{CLIENT_LEFT, Outcome, Record};
 use super::metrics::{FinishedRequest, Metrics, Running};
 use super::networks::NetworkPlace;
-use super::sending::{FIRST_FRAME, FramePace, MAX_WAITING, SendMemory};
-
-/// What nginx has made known as the status of requests whose client did not wait for the answer.
-pub(super) const CLIENT_LEFT: u16 = 499;
-
-/// How an answer ended.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Outcome {
-    /// How many bytes of its body the connection took.
-    pub(super) bytes: u64,
-    /// Whether that was all of it.
-    pub(super) complete: bool,
-}
+use super::sending::{AnswerReader, FIRST_FRAME, FramePace, MAX_WAITING, SendMemory};
 
 /// See the module.
 pub struct Exchange {
@@ -91,19 +79,6 @@ impl Exchange {
         let _ = self.connection.set(connection);
     }
 
-    /// Ends the connection: its reader does not read, and others need the memory.
-    pub(super) fn end_connection(&self) {
-        if let Some(connection) = self.connection.get() {
-            connection.notify_one();
-        }
-    }
-
-    /// Returns how many bytes were taken, and whether more of them wait.
-    pub(super) fn progress(&self) -> (u64, bool) {
-        let taken = self.taken.load(Ordering::Relaxed);
-        (taken, taken < self.handed.load(Ordering::Relaxed))
-    }
-
     /// How many bytes wait for the reader.
     fn waiting_bytes(&self) -> u64 {
         let taken = self.taken.load(Ordering::Acquire);
@@ -118,6 +93,19 @@ impl Exchange {
     /// How many bytes of the answer were taken; `None` while there is no answer.
     pub(crate) fn taken(&self) -> Option<u64> {
         self.status.get().map(|_| self.taken.load(Ordering::Relaxed))
+    }
+}
+
+impl AnswerReader for Exchange {
+    fn end_connection(&self) {
+        if let Some(connection) = self.connection.get() {
+            connection.notify_one();
+        }
+    }
+
+    fn progress(&self) -> (u64, bool) {
+        let taken = self.taken.load(Ordering::Relaxed);
+        (taken, taken < self.handed.load(Ordering::Relaxed))
     }
 }
 
@@ -184,7 +172,8 @@ impl Answer {
         let most = HttpBody::size_hint(&body).upper().or(expected);
         let small = most.is_some_and(|most| most <= FIRST_FRAME as u64);
         if sending.several || !small {
-            exchange.memory.watch(&exchange);
+            let reader: Weak<Exchange> = Arc::downgrade(&exchange);
+            exchange.memory.watch(reader);
         }
         let pace = (!small).then(|| FramePace::new(sending.several));
         let (rest, held) = (Bytes::new(), 0);

@@ -15,7 +15,6 @@ use percent_encoding::{CONTROLS, percent_encode};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::debug_fn;
 
-use super::exchange::{CLIENT_LEFT, Outcome};
 use super::{PROBE, RequestInfo};
 use crate::config::{Log, LogFormat};
 use queue::LineQueue;
@@ -58,6 +57,18 @@ pub fn start(settings: &Log) -> anyhow::Result<StartedLog> {
     // The standard library's hook writes to standard error itself, and waits for whoever reads it.
     std::panic::set_hook(Box::new(|panic| tracing::error!("a thread broke: {panic}")));
     Ok(StartedLog(queue))
+}
+
+/// What nginx has made known as the status of requests whose client did not wait for the answer.
+pub(super) const CLIENT_LEFT: u16 = 499;
+
+/// How an answer ended.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Outcome {
+    /// How many bytes of its body the connection took.
+    pub(super) bytes: u64,
+    /// Whether that was all of it.
+    pub(super) complete: bool,
 }
 
 /// What is written about a request when it is over.

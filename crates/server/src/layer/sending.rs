@@ -8,8 +8,6 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
-use super::exchange::Exchange;
-
 /// The smallest frame, and the first one of each answer.
 pub(super) const FIRST_FRAME: usize = 16 << 10;
 /// The largest frame of a connection with one answer at a time.
@@ -41,8 +39,17 @@ struct Readers {
     open: Vec<Reader>,
 }
 
+/// The reader of an answer that is being sent.
+pub(super) trait AnswerReader: Send + Sync {
+    /// Returns how many bytes were taken, and whether more of them wait.
+    fn progress(&self) -> (u64, bool);
+
+    /// Ends the connection: its reader does not read, and others need the memory.
+    fn end_connection(&self);
+}
+
 struct Reader {
-    exchange: Weak<Exchange>,
+    answer: Weak<dyn AnswerReader>,
     taken: u64,
     /// Looks since he took something.
     looks: u32,
@@ -56,12 +63,12 @@ impl SendMemory {
     }
 
     /// Has a reader looked at where memory is short.
-    pub(super) fn watch(&self, exchange: &Arc<Exchange>) {
+    pub(super) fn watch(&self, answer: Weak<dyn AnswerReader>) {
         let mut readers = self.0.readers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if readers.open.len() == readers.open.capacity() {
-            readers.open.retain(|reader| reader.exchange.strong_count() > 0);
+            readers.open.retain(|reader| reader.answer.strong_count() > 0);
         }
-        readers.open.push(Reader { exchange: Arc::downgrade(exchange), taken: 0, looks: 0 });
+        readers.open.push(Reader { answer, taken: 0, looks: 0 });
     }
 
     /// Takes the memory for a frame of at most `wanted` bytes, or for a smaller one. `None`: there is not even that.
@@ -107,19 +114,19 @@ impl SendMemory {
         readers.looked = Some(Instant::now());
         let mut unread = Vec::new();
         readers.open.retain_mut(|reader| {
-            let Some(exchange) = reader.exchange.upgrade() else { return false };
-            let (taken, waits) = exchange.progress();
+            let Some(answer) = reader.answer.upgrade() else { return false };
+            let (taken, waits) = answer.progress();
             let idle = waits && taken.saturating_sub(reader.taken) < PROGRESS;
             reader.looks = if idle { reader.looks + 1 } else { 0 };
             reader.taken = taken;
-            unread.push((reader.looks >= PATIENCE, exchange));
+            unread.push((reader.looks >= PATIENCE, answer));
             true
         });
         drop(readers);
-        // Dropped here and not above: the last one who has an exchange writes its line.
-        for (is_unread, exchange) in unread {
+        // Dropped here and not above: the last one who holds an exchange writes its line.
+        for (is_unread, answer) in unread {
             if short && is_unread {
-                exchange.end_connection();
+                answer.end_connection();
             }
         }
     }

@@ -1,7 +1,8 @@
 //! The master key: found, made for a first start, or refused where it does not open what the database holds.
 
 use anyhow::{Context, bail};
-use engine::{Clock, Engine, LostSeals, MasterKey, holds_sealed_keys};
+use engine::Engine;
+use identity::{Clock, LostSeals, MasterKey, holds_sealed_keys};
 use meta::Meta;
 
 use crate::data::DataFolder;
@@ -67,7 +68,7 @@ pub(super) async fn check(
     unwritten: Option<[u8; MasterKey::LENGTH]>,
     otherwise: Otherwise,
 ) -> anyhow::Result<()> {
-    if engine.opens_sealed_keys().await.context("cannot read the database")? {
+    if engine.identity().opens_sealed_keys().await.context("cannot read the database")? {
         if otherwise == Otherwise::Renew {
             tracing::warn!(
                 "--new-master-key: the master key opens all there is, and nothing was changed"
@@ -78,7 +79,7 @@ pub(super) async fn check(
     if otherwise == Otherwise::Refuse {
         return refuse(data, "is not the one that the database's keys were sealed with");
     }
-    let lost = engine.renew_sealed_keys().await.context("cannot make new keys")?;
+    let lost = engine.identity().renew_sealed_keys().await.context("cannot make new keys")?;
     if let Some(bytes) = unwritten
         && !data.keep_master_key(&bytes)?
     {

@@ -1,6 +1,6 @@
 //! Deleting and collecting, by the operator's socket.
 
-use engine::Clock;
+use identity::Clock;
 use meta::operations::{self, Operation};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use engine::{Clock, SystemClock};
+use identity::{Clock, SystemClock};
 use serde_json::{Value, json};
 use server::run::Permits;
 
@@ -97,7 +97,7 @@ async fn whoever_has_the_server_gets_in_again_whatever_was_taken_away() {
     let server = Berth::spawn(data, &mut quiet(&["serve"])).await;
     let path = data.join("owner-key.json");
     let owner = key_in(&path);
-    let token = engine::self_signed_token(&owner.file.to_string(), SystemClock.now());
+    let token = identity::self_signed_token(&owner.file.to_string(), SystemClock.now());
     let client = server.client.clone().token(&token.expect("a key file"));
     // Somebody else administers everything, and takes it from the owner.
     let post = async |path: &str, body: Value| {
@@ -115,7 +115,7 @@ async fn whoever_has_the_server_gets_in_again_whatever_was_taken_away() {
     let bindings = roles.map(|role| json!({ "role": role, "members": [member] }));
     let policy = json!({ "policy": { "bindings": bindings } });
     post("/v1/organizations/1:setIamPolicy", policy).await;
-    let token = engine::self_signed_token(&heir_key.file.to_string(), SystemClock.now());
+    let token = identity::self_signed_token(&heir_key.file.to_string(), SystemClock.now());
     let heirs = server.client.clone().token(&token.expect("a key file"));
     let own = format!("/v1/projects/-/serviceAccounts/{}", owner.email());
     heirs.delete(&own).await.expect(200);
@@ -126,7 +126,7 @@ async fn whoever_has_the_server_gets_in_again_whatever_was_taken_away() {
     assert!(made.status.success() && said.contains("made anew"), "{made:?}");
     let restored = key_in(&path);
     assert_eq!(restored.email(), owner.email());
-    let token = engine::self_signed_token(&restored.file.to_string(), SystemClock.now());
+    let token = identity::self_signed_token(&restored.file.to_string(), SystemClock.now());
     let client = server.client.clone().token(&token.expect("a key file"));
     client.post("/v1/organizations/1:getIamPolicy", "{}").await.expect(200);
     heirs.get("/v1/projects").await.expect(200);
@@ -169,7 +169,7 @@ async fn the_last_key_of_the_owner_goes_with_a_warning() {
     let file = std::fs::File::create(&log).expect("writable");
     let server = Berth::spawn(&data, berth(&["serve"]).stderr(file)).await;
     let owner = key_in(&data.join("owner-key.json"));
-    let token = engine::self_signed_token(&owner.file.to_string(), SystemClock.now());
+    let token = identity::self_signed_token(&owner.file.to_string(), SystemClock.now());
     let client = server.client.clone().token(&token.expect("a key file"));
     // The last one of the last administrator stays.
     let key = format!("/v1/{}", key_name(&owner));

@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use engine::{Clock, SystemClock};
+use identity::{Clock, SystemClock};
 use serde_json::Value;
 
 use crate::audit::written;
@@ -181,7 +181,7 @@ async fn key_files_say_where_the_registry_is_reached() {
     let port = server.listen().port();
     assert_eq!(server.addresses["url"], format!("http://127.0.0.1:{port}"));
     let text = owner_key(data).to_string();
-    let token = engine::self_signed_token(&text, SystemClock.now()).expect("a key file");
+    let token = identity::self_signed_token(&text, SystemClock.now()).expect("a key file");
     let client = Client::new(SocketAddr::from(([127, 0, 0, 2], port))).token(&token);
     let email = before["client_email"].as_str().expect("text");
     let keys = format!("/v1/projects/-/serviceAccounts/{email}/keys");

@@ -25,7 +25,7 @@ async fn refusal(folder: &Path, change: impl FnOnce(&mut Config)) -> String {
         authenticate: Authenticate::accounts(),
         dev_hosts: None,
         ephemeral: false,
-        clock: std::sync::Arc::new(engine::SystemClock),
+        clock: std::sync::Arc::new(identity::SystemClock),
         permits: server::run::Permits::default(),
     };
     match Server::start(setup).await {

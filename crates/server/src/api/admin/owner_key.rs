@@ -30,7 +30,7 @@ pub(super) async fn make(app: &App, url: Option<String>) -> anyhow::Result<Owner
             "external_url is not set, and the key file has to say where clients reach the server: name it with --url"
         );
     };
-    let made = app.engine.restore_owner(&format!("{url}/token")).await;
+    let made = app.engine.identity().restore_owner(&format!("{url}/token")).await;
     match &made {
         Ok(made) => {
             let key = format!("projects/-/serviceAccounts/{}/keys/{}", made.email, made.key_id);

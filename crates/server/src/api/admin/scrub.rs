@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::{Line, send};
 use crate::api::App;
-use crate::jobs::unless_stopped;
+use crate::jobs::ticks::unless_stopped;
 
 /// What a scrub has checked so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,8 +6,8 @@ use anyhow::{Context, bail};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use engine::Surface;
 use http::Method;
+use identity::Surface;
 use model::permission::Permission;
 use tower::ServiceExt;
 
@@ -83,7 +83,7 @@ pub async fn answer(State(entry): State<Entry>, request: Request) -> Response {
     if let Some(info) = &info {
         info.set_route("api");
     }
-    match app.authenticate.caller(&app.engine, &parts.headers, surface).await {
+    match app.authenticate.caller(app.engine.identity(), &parts.headers, surface).await {
         Ok(caller) => {
             attempt.trail().caller(&caller);
             if let Some(info) = &info {

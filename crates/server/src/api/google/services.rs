@@ -30,7 +30,8 @@ mod versions;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use engine::{Admitted, Caller, EngineError, NameOrder};
+use engine::{EngineError, NameOrder};
+use identity::{Admitted, Caller};
 use model::filter::{Direction, order};
 use model::resource::{ORGANIZATION, Resource};
 use prost_types::{Any, Timestamp};
@@ -117,7 +118,8 @@ impl Gate for EngineGate {
         // In full where there is more of it: what lies in a repository is decided about with it.
         let named = if access.resource.is_empty() { ORGANIZATION } else { &access.resource };
         trail.resource(&named);
-        let admitted = self.0.engine.admit(&caller, permission, resource.clone()).await;
+        let admitted = self.0.engine.identity().admit(&caller, permission, resource.clone()).await;
+        let admitted = admitted.map_err(EngineError::from);
         trail.asked((permission, &resource), &admitted);
         extensions.insert(admitted?);
         Ok(())
@@ -145,8 +147,8 @@ fn base_url<T>(request: &Request<T>, app: &App) -> String {
 }
 
 /// An error of the engine as a status.
-fn failed(error: EngineError) -> Status {
-    GoogleError::from(error).into()
+fn failed(error: impl Into<EngineError>) -> Status {
+    GoogleError::from(error.into()).into()
 }
 
 fn bad_field(field: &str, problem: impl std::fmt::Display) -> Status {
@@ -181,6 +183,7 @@ impl Services {
             token => self
                 .app
                 .engine
+                .identity()
                 .hidden_place(&list.0, token)
                 .ok_or_else(|| bad_field("page_token", "is none of this list")),
         }
@@ -188,7 +191,7 @@ impl Services {
 
     /// Where the next page begins, if there is one.
     fn page_token(&self, list: &List, next: Option<&str>) -> Result<String, Status> {
-        let token = next.map(|next| self.app.engine.hide_place(&list.0, next));
+        let token = next.map(|next| self.app.engine.identity().hide_place(&list.0, next));
         Ok(token.transpose().map_err(failed)?.unwrap_or_default())
     }
 }

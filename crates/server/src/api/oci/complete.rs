@@ -12,7 +12,7 @@ use futures_util::stream;
 use http::header::{CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
 use http::{HeaderValue, Method, StatusCode};
 
-use super::tags::entry;
+use super::version_entry::entry;
 use super::{Answer, Context, OciError};
 
 /// How many complete lists are sent at once..

@@ -1,9 +1,10 @@
 //! The only place where an [`EngineError`] meets OCI's HTTP.
 
 use axum::response::{IntoResponse, Response};
-use engine::{BodyError, CredentialError, EngineError, ErrorKind};
+use engine::{BodyError, EngineError, ErrorKind};
 use http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
+use identity::{CredentialError, IdentityError};
 use model::digest::{Digest, DigestError};
 use model::manifest::ManifestError;
 use model::name::NameError;
@@ -145,7 +146,7 @@ impl OciError {
     pub(super) fn chunk_out_of_order(message: impl Into<String>, offset: u64) -> Self {
         let hint = "the Range header has what is stored: send what follows it";
         Self::new(StatusCode::RANGE_NOT_SATISFIABLE, "BLOB_UPLOAD_INVALID", message, hint)
-            .header(http::header::RANGE, super::uploads::stored_range(offset))
+            .header(http::header::RANGE, super::range::stored_range(offset))
     }
 
     /// A manifest that an index names. Programs that clean up look for Google's code, delete the index and come again.
@@ -270,6 +271,12 @@ impl From<BodyError> for OciError {
         };
         let message = format!("request body ended early: {error}");
         Self::new(status, "BLOB_UPLOAD_INVALID", message, hint)
+    }
+}
+
+impl From<IdentityError> for OciError {
+    fn from(error: IdentityError) -> Self {
+        EngineError::from(error).into()
     }
 }
 

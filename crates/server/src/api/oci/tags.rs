@@ -10,6 +10,7 @@ use model::paging::page_size;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use super::version_entry::entry;
 use super::{Answer, Context, OciError, allow, complete, short_path};
 
 /// Tags as OCI Distribution lists them, with the three fields more that Google's clients read.
@@ -70,16 +71,6 @@ async fn list_repository(context: &Context, path: &str) -> Result<Option<Respons
     let list_path = format!("/v2/{path}/tags/list");
     let response = axum::Json(list).into_response();
     Ok(Some(linked(response, &list_path, (page.next.as_deref(), limit))))
-}
-
-/// What a digest is, for `gcrane` and for cleaners: sizes and times are texts there.
-pub(super) fn entry(version: &ListedVersion) -> Value {
-    json!({
-        "imageSizeBytes": version.image_bytes.to_string(),
-        "mediaType": version.media_type,
-        "timeCreatedMs": (version.built_at.unwrap_or_default() / 1000).to_string(),
-        "timeUploadedMs": (version.uploaded_at / 1000).to_string(),
-    })
 }
 
 /// What each digest is. Cleaners look for what has no tag.

@@ -8,6 +8,7 @@ use http::{HeaderValue, Method, StatusCode};
 use model::digest::{Algorithm, Digest};
 use model::range::{ContentRange, MAX_BLOB_BYTES};
 
+use super::range::stored_range;
 use super::{Answer, Context, OciError, empty, finish};
 use crate::audit::Operation;
 use crate::layer::body::upload_body;
@@ -211,10 +212,4 @@ fn progress(status: StatusCode, image: &str, upload: &UploadProgress) -> Respons
         .header(RANGE, stored_range(upload.offset))
         .header("docker-upload-uuid", &upload.id);
     finish(head, Body::empty())
-}
-
-/// The stored bytes as a range whose end counts; that of nothing is `0-0`, as registries have always said.
-pub(super) fn stored_range(offset: u64) -> HeaderValue {
-    let end = offset.saturating_sub(1);
-    HeaderValue::from_str(&format!("0-{end}")).expect("a number")
 }

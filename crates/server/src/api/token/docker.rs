@@ -2,10 +2,10 @@
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use engine::{Caller, CredentialError, EngineError, Surface};
 use http::header::{CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
+use identity::{Caller, CredentialError, IdentityError, Surface};
 use model::scope::{Entry, MAX_SCOPES, parse};
 use serde_json::json;
 
@@ -20,7 +20,8 @@ pub async fn get(State(app): State<App>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let attempt = attempt(&app, &parts);
     let asked = Asked::of(&app, &parts);
-    let caller = app.authenticate.caller(&app.engine, &parts.headers, Surface::Registry).await;
+    let caller =
+        app.authenticate.caller(app.engine.identity(), &parts.headers, Surface::Registry).await;
     let query: Vec<(String, String)> =
         form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes())
             .into_owned()
@@ -47,13 +48,13 @@ pub async fn post(State(app): State<App>, request: Request) -> Response {
         // Nobody was given one, so it can only be another registry's.
         Some("refresh_token") => {
             let kind = Err(CredentialError::Kind);
-            app.authenticate.caller_with(&app.engine, kind, Surface::Registry).await
+            app.authenticate.caller_with(app.engine.identity(), kind, Surface::Registry).await
         }
         Some(_) => {
             let text = "only grants of type password are made here, and what a header proves";
             return oauth::error("unsupported_grant_type", text);
         }
-        None => app.authenticate.caller(&app.engine, &headers, Surface::Registry).await,
+        None => app.authenticate.caller(app.engine.identity(), &headers, Surface::Registry).await,
     };
     answer((&app, attempt.trail()), caller, (&asked, &form)).await
 }
@@ -77,18 +78,20 @@ fn attempt(app: &App, parts: &Parts) -> Attempt {
     app.audit.attempt(Some(Operation::door("Docker-Token")), (info(parts), &parts.headers))
 }
 
-async fn by_password(app: &App, (user, password): (&str, &str)) -> Result<Caller, EngineError> {
+async fn by_password(app: &App, (user, password): (&str, &str)) -> Result<Caller, IdentityError> {
     let credential = Credential::of_user(user, password);
-    app.authenticate.caller_with(&app.engine, credential, Surface::Registry).await
+    app.authenticate.caller_with(app.engine.identity(), credential, Surface::Registry).await
 }
 
 async fn answer(
     (app, trail): (&App, &Trail),
-    caller: Result<Caller, EngineError>,
+    caller: Result<Caller, IdentityError>,
     (asked, fields): (&Asked, &[(String, String)]),
 ) -> Response {
     let issued = match caller {
-        Ok(caller) => app.engine.registry_token(&caller, scopes(app, &asked.host, fields)).await,
+        Ok(caller) => {
+            app.engine.identity().registry_token(&caller, scopes(app, &asked.host, fields)).await
+        }
         Err(error) => {
             trail.refused(&error);
             Err(error)
@@ -105,7 +108,7 @@ async fn answer(
             });
             ([(CACHE_CONTROL, "no-store")], axum::Json(body)).into_response()
         }
-        Err(EngineError::Credential(error)) => {
+        Err(IdentityError::Credential(error)) => {
             refusal::log(error, None);
             let registry = refusal::host_of(&asked.base_url);
             let text = format!("authentication failed: {}", refusal::reason(error, registry));

@@ -5,9 +5,9 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use engine::{CredentialError, EngineError, Exchanged, Revocation};
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, RETRY_AFTER};
+use identity::{CredentialError, Exchanged, IdentityError, Revocation};
 use serde_json::{Value, json};
 use tonic::Code;
 
@@ -43,7 +43,7 @@ pub async fn token(State(app): State<App>, request: Request) -> Response {
         return missing("assertion");
     };
     let urls = [fixed.as_str(), &own_url];
-    let exchanged = app.authenticate.exchange(&app.engine, (assertion, urls)).await;
+    let exchanged = app.authenticate.exchange(app.engine.identity(), (assertion, urls)).await;
     if let Err(error) = &exchanged {
         attempt.trail().refused(error);
     }
@@ -55,14 +55,14 @@ pub async fn token(State(app): State<App>, request: Request) -> Response {
             "scope": scope,
         })),
         Ok(Exchanged::Id { token }) => success(json!({ "id_token": token })),
-        Err(EngineError::Credential(refused)) => {
+        Err(IdentityError::Credential(refused)) => {
             let base_url = app.base_url(&arrival);
             match refused {
                 CredentialError::TooMany => too_many(),
                 _ => error("invalid_grant", &explain(refused, refusal::host_of(&base_url))),
             }
         }
-        Err(EngineError::InvalidArgument { field: "scope", problem }) => {
+        Err(IdentityError::InvalidArgument { field: "scope", problem }) => {
             error("invalid_scope", &problem)
         }
         Err(error) => failed(&error),
@@ -102,7 +102,7 @@ pub async fn introspect(State(app): State<App>, request: Request) -> Response {
     let Some(token) = field(&form, "token") else {
         return missing("token");
     };
-    match app.engine.introspect(token).await {
+    match app.engine.identity().introspect(token).await {
         Ok(None) => success(json!({ "active": false })),
         Ok(Some(known)) => success(json!({
             "active": true,
@@ -127,7 +127,7 @@ pub async fn revoke(State(app): State<App>, request: Request) -> Response {
     let Some(token) = field(&form, "token") else {
         return missing("token");
     };
-    match app.engine.revoke_token(token).await {
+    match app.engine.identity().revoke_token(token).await {
         Ok(Revocation::Done(holder)) => {
             let trail = attempt.trail();
             trail.operation(Some(Operation::oauth("RevokeToken", When::Always)));
@@ -143,7 +143,7 @@ pub async fn revoke(State(app): State<App>, request: Request) -> Response {
 
 /// `GET /oauth2/v3/certs`: a JSON Web Key Set.
 pub async fn keys(State(app): State<App>) -> Response {
-    match app.engine.public_keys().await {
+    match app.engine.identity().public_keys().await {
         Ok(keys) => {
             let keys: Vec<Value> = keys.iter().filter_map(|(id, point)| key(id, point)).collect();
             let body = axum::Json(json!({ "keys": keys }));
@@ -182,7 +182,7 @@ fn too_many() -> Response {
     (StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, "1")], axum::Json(body)).into_response()
 }
 
-fn failed(error: &EngineError) -> Response {
+fn failed(error: &IdentityError) -> Response {
     tracing::warn!(%error, "a token endpoint failed: {error}");
     unavailable()
 }

@@ -3,7 +3,7 @@
 mod documented;
 mod processes;
 
-use engine::Clock;
+use identity::Clock;
 use meta::outbox;
 use model::media_type::OCI_MANIFEST;
 use serde_json::json;

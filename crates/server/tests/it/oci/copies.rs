@@ -48,7 +48,7 @@ async fn rot(server: &TestServer, file: &Path) {
     let times = (nanos(stat.mtime(), stat.mtime_nsec()), nanos(stat.ctime(), stat.ctime_nsec()));
     let copy = file.file_name().and_then(|name| name.to_str()).expect("hex");
     let copy: Id = copy.parse().expect("an id");
-    let now = engine::Clock::now(&*server.clock);
+    let now = identity::Clock::now(&*server.clock);
     let meta = server.meta().await;
     let changed = meta.write(move |tx| blobs::set_verified(tx, &copy, times, now)).await;
     assert_eq!(changed.expect("writable"), 1);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use engine::{Caller, Clock, Grant, Rights, SystemClock};
+use identity::{Caller, Clock, Grant, Rights, SystemClock};
 use model::name::RepositoryName;
 use model::permission::Permission;
 use model::scope::{Action, Entry, Scope};

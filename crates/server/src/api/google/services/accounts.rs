@@ -1,6 +1,6 @@
 //! IAM: service accounts, their keys, and the predefined roles.
 
-use engine::{Account, AccountChange, Key, KeyKind};
+use identity::{Account, AccountChange, Key, KeyKind};
 use model::role::{self, Role as Predefined};
 use proto::google::iam::admin::v1::iam_server::Iam;
 use proto::google::iam::admin::v1::list_service_account_keys_request::KeyType;
@@ -27,7 +27,7 @@ impl Iam for Services {
             request.into_inner();
         let list = List::new(admitted.caller(), &["accounts", &name]);
         let (start, size) = (self.page_start(&list, &token)?, page_size(wanted, 100)?);
-        let accounts = self.app.engine.accounts(&admitted, (&start, size));
+        let accounts = self.app.engine.identity().accounts(&admitted, (&start, size));
         let (found, more) = accounts.await.map_err(failed)?;
         let next = found.last().filter(|_| more).map(|account| account.email.as_str());
         let next_page_token = self.page_token(&list, next)?;
@@ -39,7 +39,8 @@ impl Iam for Services {
         &self,
         request: Request<GetServiceAccountRequest>,
     ) -> Result<Response<ServiceAccount>, Status> {
-        let found = self.app.engine.account(&admitted(&request)?).await.map_err(failed)?;
+        let found =
+            self.app.engine.identity().account(&admitted(&request)?).await.map_err(failed)?;
         Ok(Response::new(account(found)))
     }
 
@@ -52,7 +53,8 @@ impl Iam for Services {
         let new = service_account.unwrap_or_default();
         check_names(&new)?;
         let names = (account_id.as_str(), new.display_name.as_str(), new.description.as_str());
-        let created = self.app.engine.create_account(&admitted, names).await.map_err(failed)?;
+        let created =
+            self.app.engine.identity().create_account(&admitted, names).await.map_err(failed)?;
         let created = account(created);
         trail.resource(&created.name);
         Ok(Response::new(created))
@@ -70,8 +72,12 @@ impl Iam for Services {
             description: Some(new.description),
             disabled: None,
         };
-        let changed =
-            self.app.engine.update_account(&admitted, "iam.serviceAccounts.update", change).await;
+        let changed = self
+            .app
+            .engine
+            .identity()
+            .update_account(&admitted, "iam.serviceAccounts.update", change)
+            .await;
         Ok(Response::new(account(changed.map_err(failed)?)))
     }
 
@@ -96,8 +102,12 @@ impl Iam for Services {
             description: masked("description").then_some(new.description),
             disabled: None,
         };
-        let changed =
-            self.app.engine.update_account(&admitted, "iam.serviceAccounts.update", change).await;
+        let changed = self
+            .app
+            .engine
+            .identity()
+            .update_account(&admitted, "iam.serviceAccounts.update", change)
+            .await;
         Ok(Response::new(account(changed.map_err(failed)?)))
     }
 
@@ -105,7 +115,7 @@ impl Iam for Services {
         &self,
         request: Request<DeleteServiceAccountRequest>,
     ) -> Result<Response<()>, Status> {
-        self.app.engine.delete_account(&admitted(&request)?).await.map_err(failed)?;
+        self.app.engine.identity().delete_account(&admitted(&request)?).await.map_err(failed)?;
         Ok(Response::new(()))
     }
 
@@ -127,7 +137,7 @@ impl Iam for Services {
         &self,
         request: Request<ListServiceAccountKeysRequest>,
     ) -> Result<Response<ListServiceAccountKeysResponse>, Status> {
-        let found = self.app.engine.keys(&admitted(&request)?).await.map_err(failed)?;
+        let found = self.app.engine.identity().keys(&admitted(&request)?).await.map_err(failed)?;
         let wanted = request.into_inner().key_types;
         let mut keys: Vec<_> = found.into_iter().map(key).collect();
         keys.retain(|key| wanted.is_empty() || wanted.contains(&key.key_type));
@@ -141,7 +151,7 @@ impl Iam for Services {
         let admitted = admitted(&request)?;
         let request = request.into_inner();
         let id = names::last(&request.name);
-        let found = self.app.engine.key(&admitted, id).await.map_err(failed)?;
+        let found = self.app.engine.identity().key(&admitted, id).await.map_err(failed)?;
         let public = found.public_key.clone();
         let mut message = key(found);
         if request.public_key_type == ServiceAccountPublicKeyType::TypeRawPublicKey as i32 {
@@ -166,7 +176,8 @@ impl Iam for Services {
         if key_algorithm != rsa_2048 && key_algorithm != 0 {
             return Err(bad_field("key_algorithm", "only KEY_ALG_RSA_2048 is made"));
         }
-        let new = self.app.engine.create_key(&admitted, &token_uri).await.map_err(failed)?;
+        let new =
+            self.app.engine.identity().create_key(&admitted, &token_uri).await.map_err(failed)?;
         let mut message = key(new.key);
         trail.resource(&message.name);
         message.private_key_type = file;
@@ -180,7 +191,12 @@ impl Iam for Services {
     ) -> Result<Response<()>, Status> {
         let admitted = admitted(&request)?;
         let name = request.into_inner().name;
-        self.app.engine.delete_key(&admitted, names::last(&name)).await.map_err(failed)?;
+        self.app
+            .engine
+            .identity()
+            .delete_key(&admitted, names::last(&name))
+            .await
+            .map_err(failed)?;
         Ok(Response::new(()))
     }
 
@@ -190,7 +206,7 @@ impl Iam for Services {
     ) -> Result<Response<()>, Status> {
         let admitted = admitted(&request)?;
         let name = request.into_inner().name;
-        let switched = self.app.engine.disable_key(&admitted, names::last(&name)).await;
+        let switched = self.app.engine.identity().disable_key(&admitted, names::last(&name)).await;
         switched.map(Response::new).map_err(failed)
     }
 
@@ -200,7 +216,7 @@ impl Iam for Services {
     ) -> Result<Response<()>, Status> {
         let admitted = admitted(&request)?;
         let name = request.into_inner().name;
-        let switched = self.app.engine.enable_key(&admitted, names::last(&name)).await;
+        let switched = self.app.engine.identity().enable_key(&admitted, names::last(&name)).await;
         switched.map(Response::new).map_err(failed)
     }
 
@@ -285,7 +301,12 @@ impl Services {
     ) -> Result<Response<()>, Status> {
         let change = AccountChange { disabled: Some(disabled), ..AccountChange::default() };
         let admitted = admitted(request)?;
-        self.app.engine.update_account(&admitted, permission, change).await.map_err(failed)?;
+        self.app
+            .engine
+            .identity()
+            .update_account(&admitted, permission, change)
+            .await
+            .map_err(failed)?;
         Ok(Response::new(()))
     }
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use engine::{Chain, EngineError};
+use engine::EngineError;
+use identity::{Caller, Chain};
 use model::permission::Permission;
 use model::resource::Resource;
 use proto::google::iam::credentials::v1::iam_credentials_server::IamCredentials;
@@ -25,8 +26,9 @@ fn chain(name: &str, delegates: &[String]) -> Result<Chain, Status> {
 fn noted<T>(
     trail: &Trail,
     (chain, permission): (&Chain, &str),
-    outcome: Result<T, EngineError>,
+    outcome: Result<T, impl Into<EngineError>>,
 ) -> Result<T, Status> {
+    let outcome = outcome.map_err(Into::into);
     let resource = Resource::ServiceAccount(chain.account.clone());
     trail.resource(&resource);
     for delegate in chain.delegates.iter().filter(|_| outcome.is_ok()) {
@@ -36,6 +38,23 @@ fn noted<T>(
     let permission = permission.parse().expect("a permission of the role data");
     trail.asked((permission, &resource), &outcome);
     outcome.map_err(failed)
+}
+
+impl Services {
+    /// Signs the claims in `payload` as an account. Returns the id of its key and the token.
+    async fn sign_claims(
+        &self,
+        caller: &Caller,
+        chain: &Chain,
+        payload: String,
+    ) -> Result<(String, String), EngineError> {
+        let engine = &self.app.engine;
+        let signer = engine.identity().jwt_signer(caller, chain).await?;
+        let key_id = signer.key_id.clone();
+        let length = payload.len();
+        let token = engine.parsing().run(length, move || signer.sign(&payload)).await??;
+        Ok((key_id, token))
+    }
 }
 
 #[tonic::async_trait]
@@ -51,7 +70,8 @@ impl IamCredentials for Services {
             .map(|lifetime| lifetime.try_into().map_err(|_| bad_field("lifetime", "is negative")))
             .transpose()?;
         let limits = (scope.as_slice(), lifetime);
-        let issued = self.app.engine.generate_access_token(&caller, &chain, limits).await;
+        let issued =
+            self.app.engine.identity().generate_access_token(&caller, &chain, limits).await;
         let issued = noted(&trail, (&chain, "iam.serviceAccounts.getAccessToken"), issued)?;
         let expires_at = issued.issued_at.saturating_add(issued.expires_in);
         Ok(Response::new(GenerateAccessTokenResponse {
@@ -71,7 +91,7 @@ impl IamCredentials for Services {
             request.into_inner();
         let chain = chain(&name, &delegates)?;
         let asked = (audience.as_str(), issuer.as_str(), include_email);
-        let token = self.app.engine.generate_id_token(&caller, &chain, asked).await;
+        let token = self.app.engine.identity().generate_id_token(&caller, &chain, asked).await;
         let token = noted(&trail, (&chain, "iam.serviceAccounts.getOpenIdToken"), token)?;
         Ok(Response::new(GenerateIdTokenResponse { token }))
     }
@@ -83,7 +103,7 @@ impl IamCredentials for Services {
         let (caller, trail) = (caller(&request), trail(&request));
         let SignBlobRequest { name, delegates, payload } = request.into_inner();
         let chain = chain(&name, &delegates)?;
-        let signed = self.app.engine.sign_blob(&caller, &chain, &payload).await;
+        let signed = self.app.engine.identity().sign_blob(&caller, &chain, &payload).await;
         let signed = noted(&trail, (&chain, "iam.serviceAccounts.signBlob"), signed);
         let (key_id, signed_blob) = signed?;
         Ok(Response::new(SignBlobResponse { key_id, signed_blob }))
@@ -96,7 +116,7 @@ impl IamCredentials for Services {
         let (caller, trail) = (caller(&request), trail(&request));
         let SignJwtRequest { name, delegates, payload } = request.into_inner();
         let chain = chain(&name, &delegates)?;
-        let signed = self.app.engine.sign_jwt(&caller, &chain, &payload).await;
+        let signed = self.sign_claims(&caller, &chain, payload).await;
         let signed = noted(&trail, (&chain, "iam.serviceAccounts.signJwt"), signed);
         let (key_id, signed_jwt) = signed?;
         Ok(Response::new(SignJwtResponse { key_id, signed_jwt }))

@@ -1,7 +1,7 @@
 //! Long-running operations. All are over before their first answer; they are kept so that clients that ask again
 //! are told the same.
 
-use engine::Caller;
+use identity::Caller;
 use model::name::{Location, ProjectId, RepositoryName};
 use prost::Message;
 use prost_types::Any;

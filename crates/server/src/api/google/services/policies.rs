@@ -1,6 +1,6 @@
 //! Policies as messages, for every resource that carries one.
 
-use engine::{Caller, StoredPolicy};
+use identity::{Caller, StoredPolicy};
 use model::policy::{Policy, RawBinding};
 use proto::google::iam::v1::{
     Binding, GetIamPolicyRequest, Policy as Message, SetIamPolicyRequest,
@@ -17,7 +17,8 @@ impl Services {
         permission: &'static str,
     ) -> Result<Response<Message>, Status> {
         let admitted = admitted(&request)?;
-        let stored = self.app.engine.policy(&admitted, permission).await.map_err(failed)?;
+        let stored =
+            self.app.engine.identity().policy(&admitted, permission).await.map_err(failed)?;
         Ok(Response::new(message(&stored)))
     }
 
@@ -30,7 +31,8 @@ impl Services {
         let new = request.into_inner().policy.unwrap_or_default();
         let raw: Vec<_> = new.bindings.into_iter().map(raw).collect();
         let policy = Policy::new(&raw).map_err(|problem| bad_field("policy", problem))?;
-        let set = self.app.engine.set_policy(&admitted, permission, (policy, new.etag)).await;
+        let set =
+            self.app.engine.identity().set_policy(&admitted, permission, (policy, new.etag)).await;
         Ok(Response::new(message(&set.map_err(failed)?)))
     }
 
@@ -45,7 +47,8 @@ impl Services {
             return Err(bad_field("permissions", format!("at most {MOST} at once")));
         }
         let resource = names::resource("resource", &resource)?;
-        let held = self.app.engine.test_permissions(&caller, &resource, &permissions).await;
+        let held =
+            self.app.engine.identity().test_permissions(&caller, &resource, &permissions).await;
         let permissions = held.map_err(failed)?;
         Ok(Response::new(TestIamPermissionsResponse { permissions }))
     }

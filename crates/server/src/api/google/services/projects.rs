@@ -1,6 +1,6 @@
 //! Resource Manager: projects, and the policies of projects and of the organization.
 
-use engine::{NewProject, Project as Found};
+use identity::{NewProject, Project as Found};
 use prost_types::Any;
 use proto::google::cloud::resourcemanager::v1::organizations_server::Organizations;
 use proto::google::cloud::resourcemanager::v1::projects_server::Projects;
@@ -29,7 +29,8 @@ impl Projects for Services {
             request.into_inner().project.unwrap_or_default();
         let labels = labels.into_iter().collect();
         let new = NewProject { id: project_id, name, labels };
-        let created = self.app.engine.create_project(&admitted, new).await.map_err(failed)?;
+        let created =
+            self.app.engine.identity().create_project(&admitted, new).await.map_err(failed)?;
         trail.resource(&format_args!("projects/{}", created.id));
         let response = Any::from_msg(&message(created)).expect("a Vec grows");
         self.finished(admitted.caller(), Place::Global, (None, response)).await
@@ -49,7 +50,7 @@ impl Projects for Services {
         };
         let list = List::new(&caller, &["projects", &filter]);
         let (start, size) = (self.page_start(&list, &token)?, page_size(wanted, 500)?);
-        let projects = self.app.engine.projects(&caller, (&start, size));
+        let projects = self.app.engine.identity().projects(&caller, (&start, size));
         let (found, next) = projects.await.map_err(failed)?;
         let shown = found.into_iter().filter(|project| project.active || !active_only);
         let projects = shown.map(message).collect();
@@ -61,7 +62,8 @@ impl Projects for Services {
         &self,
         request: Request<GetProjectRequest>,
     ) -> Result<Response<Project>, Status> {
-        let found = self.app.engine.project(&admitted(&request)?).await.map_err(failed)?;
+        let found =
+            self.app.engine.identity().project(&admitted(&request)?).await.map_err(failed)?;
         Ok(Response::new(message(found)))
     }
 
@@ -69,7 +71,7 @@ impl Projects for Services {
         &self,
         request: Request<DeleteProjectRequest>,
     ) -> Result<Response<()>, Status> {
-        self.app.engine.delete_project(&admitted(&request)?).await.map_err(failed)?;
+        self.app.engine.identity().delete_project(&admitted(&request)?).await.map_err(failed)?;
         Ok(Response::new(()))
     }
 

@@ -1,6 +1,6 @@
 //! Repositories: what is asked of them and answered.
 
-use engine::NewRepository;
+use engine::{EngineError, NewRepository};
 use model::filter::Filter;
 use model::permission::Permission;
 use model::resource::Resource;
@@ -64,7 +64,7 @@ pub(super) async fn create(
     services.check_upstreams((admitted.caller(), &trail), (&name, &repository)).await?;
     let new = NewRepository {
         id: repository_id,
-        mode: message::mode(&repository)?.as_str_name().to_owned(),
+        mode: message::mode(&repository)?,
         change: message::change(&repository, &Mask::everything())?,
     };
     let created = services.app.engine.create_repository(&admitted, new).await.map_err(failed)?;
@@ -91,7 +91,6 @@ pub(super) async fn update(
     let merged = message::merge(before.clone(), repository, &mask);
     // An upstream that has gone since it was added does not keep the rest from being set.
     if merged.mode_config != before.mode_config {
-        checks::check_mode(&merged)?;
         services.check_upstreams((admitted.caller(), &trail), (&merged.name, &merged)).await?;
     }
     let change = message::change(&merged, &mask)?;
@@ -122,17 +121,19 @@ impl Services {
     /// Whoever adds an upstream must be able to read it: its content is shown to others by this repository.
     async fn check_upstreams(
         &self,
-        (caller, trail): (&engine::Caller, &Trail),
+        (caller, trail): (&identity::Caller, &Trail),
         (name, repository): (&str, &Repository),
     ) -> Result<(), Status> {
-        for upstream in checks::upstreams(repository)? {
+        let mode = message::upstreams(repository)?;
+        for upstream in mode.own_upstreams() {
             let resource = Resource::Repository(upstream.clone());
             let read = Permission::DOWNLOAD_ARTIFACTS;
-            let admitted = self.app.engine.admit(caller, read, resource.clone()).await;
+            let admitted = self.app.engine.identity().admit(caller, read, resource.clone()).await;
+            let admitted = admitted.map_err(EngineError::from);
             trail.asked((read, &resource), &admitted);
             admitted.map_err(failed)?;
             let found = upstream.to_string() != name
-                && self.app.engine.has_repository(&upstream).await.map_err(failed)?;
+                && self.app.engine.has_repository(upstream).await.map_err(failed)?;
             if !found {
                 let problem =
                     format!("Upstream repository {upstream} is not there, or is this one");

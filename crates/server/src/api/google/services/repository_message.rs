@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use engine::{Repository as Found, RepositoryChange};
+use model::repository::{ModeName, RepositoryMode};
 use prost_reflect::{DynamicMessage, MessageDescriptor};
 use prost_types::FieldMask;
 use proto::google::devtools::artifactregistry::v1::Repository;
@@ -128,7 +129,7 @@ pub(super) fn write(found: &Found, app: &App) -> Repository {
     message.labels = serde_json::from_str(&found.labels).unwrap_or_default();
     message.create_time = Some(timestamp(found.created_at));
     message.update_time = Some(timestamp(found.updated_at));
-    message.mode = Mode::from_str_name(&found.mode).unwrap_or_default() as i32;
+    message.mode = proto_mode(found.mode) as i32;
     message.size_bytes = found.size_bytes;
     message.registry_uri = app.registry_uri(&found.name);
     if found.immutable_tags || message.format_config.is_some() {
@@ -148,12 +149,31 @@ pub(super) fn write(found: &Found, app: &App) -> Repository {
 }
 
 /// The mode that a new repository has.
-pub(super) fn mode(repository: &Repository) -> Result<Mode, Status> {
+pub(super) fn mode(repository: &Repository) -> Result<ModeName, Status> {
     match Mode::try_from(repository.mode) {
-        Ok(Mode::Unspecified) => Ok(Mode::StandardRepository),
-        Ok(mode) => Ok(mode),
+        Ok(Mode::Unspecified | Mode::StandardRepository) => Ok(ModeName::Standard),
+        Ok(Mode::RemoteRepository) => Ok(ModeName::Remote),
+        Ok(Mode::VirtualRepository) => Ok(ModeName::Virtual),
         Err(_) => Err(bad_field("repository.mode", "is no mode of a repository")),
     }
+}
+
+fn proto_mode(mode: ModeName) -> Mode {
+    match mode {
+        ModeName::Standard => Mode::StandardRepository,
+        ModeName::Remote => Mode::RemoteRepository,
+        ModeName::Virtual => Mode::VirtualRepository,
+    }
+}
+
+/// The mode of a repository, with the upstreams that its message names.
+///
+/// # Errors
+/// Fails if the configuration does not go with the mode.
+pub(super) fn upstreams(repository: &Repository) -> Result<RepositoryMode, Status> {
+    let document = to_json(&kept(repository))?;
+    RepositoryMode::parse(mode(repository)?, &document)
+        .map_err(|error| bad_field(error.field, error.problem))
 }
 
 /// Refuses to change what a repository is.
@@ -163,7 +183,7 @@ pub(super) fn check_unchanged(
     mask: &Mask,
 ) -> Result<(), Status> {
     let fixed = [
-        ("mode", new.mode, Mode::from_str_name(&current.mode).unwrap_or_default() as i32),
+        ("mode", new.mode, proto_mode(current.mode) as i32),
         ("format", new.format, Format::Docker as i32),
     ];
     for (field, wanted, is) in fixed {

@@ -1,6 +1,7 @@
 //! The only place where an [`EngineError`] meets google.rpc.Status.
 
-use engine::{CredentialError, EngineError, ErrorKind};
+use engine::{EngineError, ErrorKind};
+use identity::{CredentialError, IdentityError};
 use tonic::Code;
 
 use crate::api::google::GoogleError;
@@ -22,9 +23,9 @@ impl GoogleError {
 
 impl GoogleError {
     /// A credential that was sent to a registry and is not accepted.
-    pub(in crate::api::google) fn refused(error: EngineError, registry: &str) -> Self {
+    pub(in crate::api::google) fn refused(error: IdentityError, registry: &str) -> Self {
         match error {
-            EngineError::Credential(error) if error != CredentialError::TooMany => {
+            IdentityError::Credential(error) if error != CredentialError::TooMany => {
                 let reason = match error {
                     CredentialError::Expired => "the token has expired".to_owned(),
                     // A key file that travels with every request is for Docker alone.
@@ -54,6 +55,12 @@ impl GoogleError {
             "googleapis.com",
             [("service", "artifactregistry.googleapis.com")],
         )
+    }
+}
+
+impl From<IdentityError> for GoogleError {
+    fn from(error: IdentityError) -> Self {
+        EngineError::from(error).into()
     }
 }
 

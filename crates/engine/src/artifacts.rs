@@ -1,0 +1,11 @@
+//! Artifacts as Google's APIs have them: repositories, packages, versions, tags, files, attachments and rules.
+
+pub(crate) mod annotations;
+pub(crate) mod attachment_create;
+pub(crate) mod attachments;
+pub(crate) mod delete;
+pub(crate) mod files;
+pub(crate) mod image_list;
+pub(crate) mod listing;
+pub(crate) mod repositories;
+pub(crate) mod rules;

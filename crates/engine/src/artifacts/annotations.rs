@@ -1,0 +1,97 @@
+//! Annotations of images and of their versions, as the APIs set them.
+
+use std::collections::BTreeMap;
+
+use identity::Admitted;
+use meta::images::{self, Image};
+use meta::packages::{self, Package};
+use meta::{Tx, events};
+use model::artifact::{PackageName, VersionName};
+
+use crate::access::ImageContext;
+use crate::engine::Engine;
+use crate::error::EngineError;
+use crate::tags::tag_write::{find_package, unknown_package, unknown_version};
+
+/// How many there may be, ..
+const MOST: usize = 64;
+/// ..and how long all of them, keys and values.
+const LONGEST: usize = 4_096;
+
+/// Texts under keys. `None`: they stay as they are.
+pub type Annotations = Option<BTreeMap<String, String>>;
+
+impl Engine {
+    /// Sets the annotations of an image; these replace all that it had.
+    pub async fn annotate_package(
+        &self,
+        admitted: &Admitted,
+        name: &PackageName,
+        annotations: Annotations,
+    ) -> Result<Package, EngineError> {
+        let at = self.opened(admitted, "artifactregistry.packages.update", name).await?;
+        let annotations = written("package.annotations", annotations)?;
+        let now = self.clock.now();
+        self.meta
+            .write(move |tx| {
+                let package = find_package(tx, &at)?;
+                if let Some(annotations) = &annotations {
+                    packages::annotate(tx, &package, annotations)?;
+                    events::insert(tx, &at.event("annotate-package", now))?;
+                }
+                let found = packages::describe(tx, &at.repository().id, at.image())?;
+                found.ok_or_else(|| unknown_package(&at))
+            })
+            .await
+    }
+
+    /// Sets the annotations of a version. They stand in place of those in its manifest, which stay what they are.
+    pub async fn annotate_version(
+        &self,
+        admitted: &Admitted,
+        name: &VersionName,
+        annotations: Annotations,
+    ) -> Result<Image, EngineError> {
+        let at = self.opened(admitted, "artifactregistry.versions.update", &name.package).await?;
+        let annotations = written("version.annotations", annotations)?;
+        let (name, now) = (name.clone(), self.clock.now());
+        self.meta
+            .write(move |tx| {
+                let mut found = version(tx, &at, &name)?;
+                if let Some(annotations) = &annotations {
+                    images::annotate(tx, &found.id, annotations)?;
+                    let digest = Some(name.digest.clone());
+                    let event = events::Event { digest, ..at.event("annotate", now) };
+                    events::insert(tx, &event)?;
+                    found.annotations.clone_from(annotations);
+                }
+                Ok(found)
+            })
+            .await
+    }
+}
+
+fn version(tx: &mut Tx<'_>, at: &ImageContext, name: &VersionName) -> Result<Image, EngineError> {
+    let package = find_package(tx, at)?;
+    images::find(tx, &package, &name.digest)?.ok_or_else(|| unknown_version(name))
+}
+
+/// What rows have as JSON, which is always an object of texts.
+pub fn annotations(json: &str) -> BTreeMap<String, String> {
+    serde_json::from_str(json).unwrap_or_default()
+}
+
+/// As rows have them, unless there are too many.
+fn written(field: &'static str, annotations: Annotations) -> Result<Option<String>, EngineError> {
+    let Some(annotations) = annotations else { return Ok(None) };
+    let length: usize = annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
+    let is_odd = |key: &String| key.is_empty() || key.contains(char::is_control);
+    let problem = if annotations.len() > MOST || length > LONGEST {
+        format!("at most {MOST}, of {LONGEST} bytes together")
+    } else if annotations.keys().any(is_odd) {
+        "a key must not be empty, nor have control characters".to_owned()
+    } else {
+        return Ok(Some(serde_json::to_string(&annotations).expect("texts are always JSON")));
+    };
+    Err(EngineError::InvalidArgument { field, problem })
+}

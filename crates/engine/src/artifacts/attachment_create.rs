@@ -1,0 +1,169 @@
+//! Making attachments: files of a repository become a manifest that refers to one of its images, by the way of a push.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use futures_util::stream;
+use identity::Admitted;
+use meta::attachments::Attachment;
+use meta::blobs;
+use meta::versions::{self, Version};
+use model::artifact::{AttachmentName, FileName, VersionName};
+use model::attachment::AttachmentId;
+use model::digest::{Algorithm, Digest};
+use model::manifest::{EMPTY_BLOB, ManifestError};
+use model::media_type::{OCI_EMPTY, OCI_MANIFEST};
+use model::name::RepositoryName;
+use model::reference::Reference;
+use serde_json::json;
+
+use crate::access::{Push, RepoAccess};
+use crate::content::push::{Named, ReceivedManifest};
+use crate::content::receive::Body;
+use crate::engine::Engine;
+use crate::error::EngineError;
+
+/// How many files one may have: as many as are shown of it.
+const MOST_FILES: usize = 100;
+
+/// The longest namespace.
+const MAX_NAMESPACE: usize = 255;
+
+/// An attachment that is to be made.
+#[derive(Debug)]
+pub struct NewAttachment {
+    /// What it shall be called; else its digest is its name.
+    pub id: Option<AttachmentId>,
+    /// What it refers to.
+    pub target: VersionName,
+    /// What it is.
+    pub artifact_type: String,
+    /// Whose it is.
+    pub namespace: String,
+    /// What its maker wants to say.
+    pub annotations: BTreeMap<String, String>,
+    /// What it consists of.
+    pub files: Vec<FileName>,
+}
+
+impl Engine {
+    /// Attaches files of a repository to a version in it.
+    pub async fn create_attachment(
+        &self,
+        admitted: &Admitted,
+        repository: &RepositoryName,
+        new: NewAttachment,
+    ) -> Result<Attachment, EngineError> {
+        check(repository, &new)?;
+        let permission = "artifactregistry.attachments.create";
+        let access = self.open_admitted(admitted, permission, &new.target.package).await?;
+        let (target, sizes) = access.attachable(&new).await?;
+        let empty = access.write_empty().await?;
+        let bytes = manifest(&new, (&target, &sizes, &empty));
+        let digest = Digest::of(&bytes);
+        let made = ReceivedManifest {
+            bytes,
+            content_type: Some(OCI_MANIFEST.to_owned()),
+            reference: Reference::Digest(digest.clone()),
+            tags: Vec::new(),
+        };
+        let manifest = self.read_manifest(made).await.map_err(|error| match error {
+            EngineError::ManifestInvalid(ManifestError::ArtifactType) => {
+                EngineError::invalid("attachment.type", ManifestError::ArtifactType)
+            }
+            error => error,
+        })?;
+        let id = new.id.unwrap_or(AttachmentId::Digest(digest));
+        let named = Named { id: id.clone(), namespace: new.namespace };
+        access.put(manifest, Some(named)).await?;
+        self.find_attachment(&AttachmentName { repository: repository.clone(), id }).await
+    }
+}
+
+impl RepoAccess<Push> {
+    /// What an attachment shall refer to, and how long its files are: all of it is in this repository.
+    async fn attachable(&self, new: &NewAttachment) -> Result<(Version, Vec<i64>), EngineError> {
+        let (at, target, files) = (self.at.clone(), new.target.clone(), new.files.clone());
+        self.engine
+            .meta
+            .read(move |tx| {
+                let unknown = |field: &str, name: &dyn std::fmt::Display| {
+                    EngineError::ResourceUnknown(format!("{field} \"{name}\""))
+                };
+                let version = versions::by_digest(tx, at.address(), &target.digest)?;
+                let version = version.ok_or_else(|| unknown("attachment.target", &target))?;
+                let mut sizes = Vec::new();
+                for file in &files {
+                    let size = blobs::size_in(tx, &at.repository().id, &file.digest)?;
+                    sizes.push(size.ok_or_else(|| unknown("the blob of attachment.files", file))?);
+                }
+                Ok((version, sizes))
+            })
+            .await
+    }
+
+    /// Makes the empty blob readable here, as a push does that names it.
+    async fn write_empty(&self) -> Result<Digest, EngineError> {
+        let digest = Digest::of(EMPTY_BLOB);
+        if !self.holds(&digest).await? {
+            let upload = self.start_upload(Algorithm::Sha256).await?;
+            let body: Body<'_> = Box::pin(stream::iter([Ok(Bytes::from_static(EMPTY_BLOB))]));
+            self.finish_upload(&upload.id, &digest, body.into()).await?;
+        }
+        Ok(digest)
+    }
+
+    async fn holds(&self, digest: &Digest) -> Result<bool, EngineError> {
+        match self.engine.open_blob(&self.at.repository().id, digest).await {
+            Ok(_) => Ok(true),
+            Err(EngineError::BlobUnknown(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// What can be refused without looking into the repository.
+fn check(repository: &RepositoryName, new: &NewAttachment) -> Result<(), EngineError> {
+    let elsewhere = || format!("must be in {repository}");
+    if new.target.package.repository != *repository {
+        return Err(EngineError::invalid("attachment.target", elsewhere()));
+    }
+    if new.artifact_type.is_empty() {
+        return Err(EngineError::invalid("attachment.type", "must not be empty"));
+    }
+    if new.files.is_empty() || new.files.len() > MOST_FILES {
+        return Err(EngineError::invalid(
+            "attachment.files",
+            format!("must be from 1 to {MOST_FILES}"),
+        ));
+    }
+    if new.files.iter().any(|file| file.repository != *repository) {
+        return Err(EngineError::invalid("attachment.files", elsewhere()));
+    }
+    if new.namespace.len() > MAX_NAMESPACE || new.namespace.chars().any(char::is_control) {
+        let problem = format!("must have at most {MAX_NAMESPACE} bytes, and no control characters");
+        return Err(EngineError::invalid("attachment.attachment_namespace", problem));
+    }
+    Ok(())
+}
+
+/// The manifest of an attachment. The same is always the same bytes.
+fn manifest(new: &NewAttachment, (target, sizes, empty): (&Version, &[i64], &Digest)) -> Bytes {
+    let descriptor = |media_type: &str, digest: &Digest, size: i64| json!({ "mediaType": media_type, "digest": digest.as_str(), "size": size });
+    let files = new.files.iter().zip(sizes);
+    let layers: Vec<_> = files
+        .map(|(file, size)| descriptor("application/octet-stream", &file.digest, *size))
+        .collect();
+    let mut manifest = json!({
+        "schemaVersion": 2,
+        "mediaType": OCI_MANIFEST,
+        "artifactType": new.artifact_type,
+        "config": descriptor(OCI_EMPTY, empty, EMPTY_BLOB.len() as i64),
+        "layers": layers,
+        "subject": descriptor(&target.media_type, &target.digest, target.manifest_bytes),
+    });
+    if !new.annotations.is_empty() {
+        manifest["annotations"] = json!(new.annotations);
+    }
+    manifest.to_string().into()
+}

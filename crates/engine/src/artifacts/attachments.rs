@@ -1,0 +1,131 @@
+//! Attachments: what was pushed about an image and refers to it, such as its bill of materials, as the APIs show it.
+
+use identity::Admitted;
+use meta::attachments::{self, Attachment, Of};
+use meta::{Id, Tx, packages};
+use model::artifact::{AttachmentName, VersionName, escaped};
+use model::digest::Digest;
+use model::filter::{Filter, Pattern};
+use model::name::RepositoryName;
+
+use crate::access::find_repository;
+use crate::artifacts::listing::{ListPage, Look, fill};
+use crate::engine::Engine;
+use crate::error::EngineError;
+
+impl Engine {
+    /// The attachments of a repository that match, in the order of their digests.
+    pub async fn attachments(
+        &self,
+        admitted: &Admitted,
+        repository: &RepositoryName,
+        filter: &Filter,
+        (start, limit): (&str, usize),
+    ) -> Result<ListPage<Attachment>, EngineError> {
+        admitted.to_repository("artifactregistry.attachments.list", repository)?;
+        let (name, filter, start) = (repository.clone(), filter.clone(), start.to_owned());
+        self.meta
+            .read(move |tx| {
+                let repository = find_repository(tx, &name)?.id;
+                let look = |found: &Attachment| {
+                    let matches = filter.matches(|field| shown(&name, found, field));
+                    let files = found.files.len() * (name.to_string().len() + 90);
+                    let bytes = found.annotations.len() + files + 3 * found.package.len() + 1_000;
+                    Look::wanted(matches, bytes)
+                };
+                // Of one target there is an index, and one manifest of an image is found by its digest.
+                let mut named = |field| {
+                    let wanted = filter.pattern(field).and_then(Pattern::exact);
+                    let at = (&name, &repository);
+                    wanted.map(|wanted| find_version(tx, at, wanted)).transpose()
+                };
+                let (one, target) = (named("oci_version_name")?, named("target")?);
+                let of = match (&one, &target) {
+                    (Some(None), _) | (_, Some(None)) => {
+                        return Ok(ListPage { found: Vec::new(), next: None });
+                    }
+                    (Some(Some((package, digest))), _) => Of::Version(package, digest),
+                    (None, Some(Some((package, subject)))) => Of::Target(package, subject),
+                    (None, None) => Of::Repository(&repository),
+                };
+                fill(
+                    (start.clone(), limit),
+                    |last, step| Ok(attachments::list(tx, of, last, step)?),
+                    |found| found.digest.to_string(),
+                    look,
+                )
+            })
+            .await
+    }
+
+    /// One attachment.
+    pub async fn attachment(
+        &self,
+        admitted: &Admitted,
+        name: &AttachmentName,
+    ) -> Result<Attachment, EngineError> {
+        admitted.to_repository("artifactregistry.attachments.get", &name.repository)?;
+        self.find_attachment(name).await
+    }
+
+    /// Deletes an attachment, as a version is deleted that must have no tags: what refers, and not what it refers to.
+    pub async fn remove_attachment(
+        &self,
+        admitted: &Admitted,
+        name: &AttachmentName,
+    ) -> Result<(), EngineError> {
+        let permission = "artifactregistry.attachments.delete";
+        admitted.to_repository(permission, &name.repository)?;
+        // Whoever may delete attachments may delete nothing else by this.
+        let digest = self.find_attachment(name).await?.digest;
+        let images = self.holders(admitted, permission, (&name.repository, &digest)).await?;
+        self.delete_everywhere(&images, &digest).await
+    }
+
+    pub(crate) async fn find_attachment(
+        &self,
+        name: &AttachmentName,
+    ) -> Result<Attachment, EngineError> {
+        let name = name.clone();
+        self.meta
+            .point(move |tx| {
+                let repository = find_repository(tx, &name.repository)?.id;
+                let found = attachments::find(tx, &repository, &name.id)?;
+                let unknown =
+                    || EngineError::ResourceUnknown(format!("Attachment \"{}\"", name.id));
+                found.ok_or_else(unknown)
+            })
+            .await
+    }
+}
+
+/// A field of an attachment as filters compare it.
+fn shown(repository: &RepositoryName, found: &Attachment, field: &str) -> String {
+    let version = |digest: &Digest| {
+        format!("{repository}/packages/{}/versions/{digest}", escaped(&found.package))
+    };
+    match field {
+        "target" => version(&found.subject),
+        "oci_version_name" => version(&found.digest),
+        "type" => found.artifact_type.clone().unwrap_or_default(),
+        _ => {
+            let (repository, id) = (repository.clone(), found.id.clone());
+            AttachmentName { repository, id }.to_string()
+        }
+    }
+}
+
+/// The image and the digest of a version that a filter names, if it can be here.
+fn find_version(
+    tx: &mut Tx<'_>,
+    (name, repository): (&RepositoryName, &Id),
+    version: &str,
+) -> Result<Option<(Id, Digest)>, EngineError> {
+    match version.parse::<VersionName>() {
+        Ok(VersionName { package, digest }) if package.repository == *name => {
+            let id = packages::find(tx, repository, package.image.as_str())?;
+            Ok(id.map(|id| (id, digest)))
+        }
+        Ok(_) | Err(_) => Ok(None),
+    }
+}

@@ -1,0 +1,173 @@
+//! Many versions of an image, deleted by one call: an index before what it names, in whatever order they were given.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use model::artifact::{PackageName, VersionName};
+use model::digest::Digest;
+
+use super::{Tagged, deletable};
+use identity::Admitted;
+
+use crate::access::ImageContext;
+use crate::engine::Engine;
+use crate::error::EngineError;
+use crate::tags::tag_write::unknown_version;
+
+/// Whether something is done, or only looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeleteMode {
+    /// Look whether it could be deleted.
+    Validate,
+    /// Delete it.
+    Delete,
+}
+
+/// Versions that are to be deleted.
+struct Batch {
+    /// Those that no attempt was made for.
+    left: BTreeSet<Digest>,
+    /// Those that wait, each for the one behind it.
+    waiting: Vec<Digest>,
+    gone: BTreeSet<Digest>,
+    failed: Vec<(Digest, EngineError)>,
+}
+
+impl Batch {
+    fn new(digests: Vec<Digest>) -> Self {
+        let (gone, left) = (BTreeSet::new(), digests.into_iter().collect());
+        Self { left, waiting: Vec::new(), gone, failed: Vec::new() }
+    }
+
+    /// The one to try now.
+    fn next(&mut self) -> Option<Digest> {
+        self.waiting.pop().or_else(|| self.left.pop_first())
+    }
+
+    /// What came of it. What tells nothing of the version ends the whole call.
+    fn settle(
+        &mut self,
+        digest: Digest,
+        outcome: Result<(), EngineError>,
+    ) -> Result<(), EngineError> {
+        match outcome {
+            Ok(()) => {
+                self.gone.insert(digest);
+            }
+            Err(EngineError::InUse { by, .. }) if self.left.remove(&by) => {
+                self.waiting.extend([digest, by]);
+            }
+            Err(
+                error @ (EngineError::InUse { .. }
+                | EngineError::ManifestUnknown(_)
+                | EngineError::Precondition(_)
+                | EngineError::TagImmutable { .. }),
+            ) => self.failed.push((digest, error)),
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+}
+
+impl Engine {
+    /// Deletes versions of an image that have no tags, or looks which of them could be. Answers those that could not,
+    /// and why.
+    pub async fn remove_versions(
+        &self,
+        admitted: &Admitted,
+        package: &PackageName,
+        (digests, mode): (Vec<Digest>, DeleteMode),
+    ) -> Result<Vec<(Digest, EngineError)>, EngineError> {
+        let at = self.opened(admitted, "artifactregistry.versions.delete", package).await?;
+        let failed = match mode {
+            DeleteMode::Validate => self.undeletable(at, digests).await?,
+            DeleteMode::Delete => {
+                let mut batch = Batch::new(digests);
+                while let Some(digest) = batch.next() {
+                    let outcome = self.delete_by_digest(&at, &digest, Tagged::Keep).await;
+                    batch.settle(digest, outcome)?;
+                }
+                batch.failed
+            }
+        };
+        // In the words of the API, not in those of a registry.
+        let told = |(digest, error): (Digest, EngineError)| match error {
+            EngineError::ManifestUnknown(_) => {
+                let version = VersionName { package: package.clone(), digest: digest.clone() };
+                (digest, unknown_version(&version))
+            }
+            error => (digest, error),
+        };
+        Ok(failed.into_iter().map(told).collect())
+    }
+
+    async fn undeletable(
+        &self,
+        at: Arc<ImageContext>,
+        digests: Vec<Digest>,
+    ) -> Result<Vec<(Digest, EngineError)>, EngineError> {
+        self.meta
+            .read(move |tx| {
+                let mut batch = Batch::new(digests.clone());
+                while let Some(digest) = batch.next() {
+                    let outcome = deletable(tx, &at, (&digest, Tagged::Keep), &batch.gone);
+                    batch.settle(digest, outcome.map(|_| ()))?;
+                }
+                Ok(batch.failed)
+            })
+            .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn digest(letter: char) -> Digest {
+        Digest::of(letter.to_string().as_bytes())
+    }
+
+    /// Deletes `given`, where each of `needs` says that its first is named by its second, and some stay for another
+    /// reason. Answers what went and what stayed, and how many attempts there were.
+    #[track_caller]
+    fn check(given: &str, needs: &[&str], stays: &str, (gone, failed): (&str, &str)) {
+        let mut batch = Batch::new(given.chars().map(digest).collect());
+        let mut attempts = 0;
+        while let Some(next) = batch.next() {
+            attempts += 1;
+            let parent = needs.iter().map(|pair| pair.split_at(1)).find_map(|(child, parent)| {
+                let (child, parent) = (child.parse().map(digest), parent.parse().map(digest));
+                let (child, parent) = (child.expect("a letter"), parent.expect("a letter"));
+                (child == next && !batch.gone.contains(&parent)).then_some(parent)
+            });
+            let outcome = match parent {
+                Some(by) => Err(EngineError::InUse { digest: next.clone(), by }),
+                None if stays.chars().any(|letter| digest(letter) == next) => {
+                    Err(EngineError::Precondition("it stays".to_owned()))
+                }
+                None => Ok(()),
+            };
+            batch.settle(next, outcome).expect("nothing else goes wrong");
+        }
+        let went: BTreeSet<_> = gone.chars().map(digest).collect();
+        let stayed: BTreeSet<_> = failed.chars().map(digest).collect();
+        assert_eq!(batch.gone, went, "{given}");
+        assert_eq!(
+            batch.failed.into_iter().map(|(digest, _)| digest).collect::<BTreeSet<_>>(),
+            stayed
+        );
+        assert!(attempts <= 2 * given.len(), "{attempts} attempts for {given}");
+    }
+
+    #[test]
+    fn an_index_goes_before_what_it_names() {
+        check("abc", &[], "", ("abc", ""));
+        check("aaa", &[], "", ("a", ""));
+        check("abc", &["ab", "bc"], "", ("abc", ""));
+        check("cba", &["ab", "ac"], "", ("abc", ""));
+        check("ab", &["ab", "bc"], "", ("", "ab"));
+        check("abc", &["ab", "bc"], "c", ("", "abc"));
+        check("abc", &["ab"], "b", ("c", "ab"));
+        check("abcdefgh", &["ab", "bc", "cd", "de", "ef", "fg", "gh"], "", ("abcdefgh", ""));
+    }
+}

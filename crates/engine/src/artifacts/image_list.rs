@@ -1,0 +1,351 @@
+//! Images as the APIs show them: lists of manifests, of images and of tags, and each of these.
+
+use identity::Admitted;
+use meta::images::{self, ByTime, Image};
+use meta::packages::{self, Package};
+use meta::{Id, Tx, tags};
+use model::artifact::{PackageName, TagName, VersionName, escaped};
+use model::digest::Digest;
+use model::filter::{Direction, Filter, Pattern};
+use model::name::RepositoryName;
+
+use crate::access::find_repository;
+use crate::artifacts::annotations::annotations;
+use crate::artifacts::listing::{ListPage, Look, MOST_SORTED, Names, fill, sorted};
+use crate::engine::Engine;
+use crate::error::EngineError;
+use crate::tags::tag_write::{find_package, find_tag, unknown_package, unknown_version};
+
+/// What a list of manifests goes by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ImageOrder {
+    /// When they came.
+    Uploaded,
+    /// When they came or were last tagged.
+    Updated,
+}
+
+/// What a list of an image's manifests goes by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VersionOrder {
+    /// Their digests.
+    Name,
+    /// A time.
+    Time(ImageOrder),
+}
+
+/// Whether what is listed shows its tags in full, which may be the most of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tags {
+    /// Not at all.
+    Hidden,
+    /// Each with its own name and the name of what it names.
+    InFull,
+}
+
+/// What a list of named things goes by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NameOrder {
+    /// Their names.
+    Name,
+    /// When they were created.
+    Created,
+    /// When they last changed.
+    Updated,
+}
+
+impl NameOrder {
+    pub(crate) fn time(self, created_at: i64, updated_at: i64) -> i64 {
+        match self {
+            Self::Name => 0,
+            Self::Created => created_at,
+            Self::Updated => updated_at,
+        }
+    }
+}
+
+/// A tag, and what it names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TagOf {
+    /// The tag.
+    pub tag: String,
+    /// The digest.
+    pub digest: Digest,
+}
+
+impl Engine {
+    /// The manifests of a repository, whatever their images.
+    pub async fn docker_images(
+        &self,
+        admitted: &Admitted,
+        repository: &RepositoryName,
+        (order, direction): (ImageOrder, Direction),
+        (start, limit): (&str, usize),
+    ) -> Result<ListPage<Image>, EngineError> {
+        admitted.to_repository("artifactregistry.dockerimages.list", repository)?;
+        let list = match order {
+            ImageOrder::Uploaded => images::OF_REPOSITORY_BY_UPLOAD,
+            ImageOrder::Updated => images::OF_REPOSITORY_BY_UPDATE,
+        };
+        let (name, start) = (repository.clone(), start.to_owned());
+        self.meta
+            .read(move |tx| {
+                let repository = find_repository(tx, &name)?.id;
+                // The name is shown twice, and tags as they are.
+                let bytes = |image: &Image| {
+                    2 * image.package.len()
+                        + image.tags.iter().map(|tag| tag.len() + 4).sum::<usize>()
+                };
+                let look = |image: &Image| Look::Wanted(image_bytes(image) + bytes(image));
+                by_time(tx, (list, order, direction), &repository, (&start, limit), look)
+            })
+            .await
+    }
+
+    /// One manifest, by the permission to see Docker images.
+    pub async fn docker_image(
+        &self,
+        admitted: &Admitted,
+        name: &VersionName,
+    ) -> Result<Image, EngineError> {
+        self.image(admitted, "artifactregistry.dockerimages.get", name).await
+    }
+
+    /// One manifest, by the permission to see versions.
+    pub async fn version(
+        &self,
+        admitted: &Admitted,
+        name: &VersionName,
+    ) -> Result<Image, EngineError> {
+        self.image(admitted, "artifactregistry.versions.get", name).await
+    }
+
+    async fn image(
+        &self,
+        admitted: &Admitted,
+        permission: &str,
+        name: &VersionName,
+    ) -> Result<Image, EngineError> {
+        let at = self.opened(admitted, permission, &name.package).await?;
+        let name = name.clone();
+        self.meta
+            .point(move |tx| {
+                let package = find_package(tx, &at)?;
+                images::find(tx, &package, &name.digest)?.ok_or_else(|| unknown_version(&name))
+            })
+            .await
+    }
+
+    /// The manifests of an image whose names match.
+    pub async fn versions(
+        &self,
+        admitted: &Admitted,
+        name: &PackageName,
+        (filter, order, direction, tags): (&Filter, VersionOrder, Direction, Tags),
+        (start, limit): (&str, usize),
+    ) -> Result<ListPage<Image>, EngineError> {
+        let at = self.opened(admitted, "artifactregistry.versions.list", name).await?;
+        let (name, filter, start) = (name.clone(), filter.clone(), start.to_owned());
+        let names = Names::new(&filter, &format!("{name}/versions/"));
+        let own_bytes = name.to_string().len();
+        self.meta
+            .read(move |tx| {
+                let package = find_package(tx, &at)?;
+                let shown = |image: &Image| format!("{name}/versions/{}", image.digest);
+                let bytes = |image: &Image| match tags {
+                    Tags::Hidden => image_bytes(image) + own_bytes,
+                    Tags::InFull => {
+                        image.tags.iter().fold(image_bytes(image) + own_bytes, |sum, tag| {
+                            sum + tag.len() + 2 * own_bytes + 130
+                        })
+                    }
+                };
+                let look = |image: &Image| {
+                    let matches = filter.matches(|_| shown(image))
+                        && filter.matches_annotations(|| annotations(&image.annotations));
+                    Look::wanted(matches, bytes(image))
+                };
+                match order {
+                    VersionOrder::Time(order) => {
+                        let list = match order {
+                            ImageOrder::Uploaded => images::OF_PACKAGE_BY_UPLOAD,
+                            ImageOrder::Updated => images::OF_PACKAGE_BY_UPDATE,
+                        };
+                        let list = (list, order, direction);
+                        by_time(tx, list, &package, (&start, limit), look)
+                    }
+                    VersionOrder::Name => fill(
+                        (names.start(&start, direction), limit),
+                        |last, step| Ok(images::of_package(tx, direction, &package, last, step)?),
+                        |image| image.digest.to_string(),
+                        |image| names.look(image.digest.as_str(), direction, look(image)),
+                    ),
+                }
+            })
+            .await
+    }
+
+    /// The images of a repository whose names match.
+    pub async fn packages(
+        &self,
+        admitted: &Admitted,
+        repository: &RepositoryName,
+        (filter, order, direction): (&Filter, NameOrder, Direction),
+        (start, limit): (&str, usize),
+    ) -> Result<ListPage<Package>, EngineError> {
+        admitted.to_repository("artifactregistry.packages.list", repository)?;
+        let (name, filter, start) = (repository.clone(), filter.clone(), start.to_owned());
+        let range = Names::new(&filter, &format!("{repository}/packages/"));
+        self.meta
+            .read(move |tx| {
+                let id = find_repository(tx, &name)?.id;
+                let look = |package: &Package| {
+                    let image = escaped(&package.name);
+                    let matches = filter.matches(|_| format!("{name}/packages/{image}"))
+                        && filter.matches_annotations(|| annotations(&package.annotations));
+                    Look::wanted(matches, 2 * package.name.len() + package.annotations.len() + 300)
+                };
+                let own_name = |package: &Package| package.name.clone();
+                if order == NameOrder::Name {
+                    return fill(
+                        (range.start(&start, direction), limit),
+                        |last, step| Ok(packages::list(tx, direction, &id, last, step)?),
+                        own_name,
+                        |package| range.look(&package.name, direction, look(package)),
+                    );
+                }
+                let all = packages::list(tx, Direction::Up, &id, "", MOST_SORTED as i64 + 1)?;
+                let time = |package: &Package| order.time(package.created_at, package.updated_at);
+                sorted(all, (time, own_name), direction, ((&start, limit), look))
+            })
+            .await
+    }
+
+    /// One image.
+    pub async fn package(
+        &self,
+        admitted: &Admitted,
+        name: &PackageName,
+    ) -> Result<Package, EngineError> {
+        let at = self.opened(admitted, "artifactregistry.packages.get", name).await?;
+        self.meta
+            .point(move |tx| {
+                let found = packages::describe(tx, &at.repository().id, at.image())?;
+                found.ok_or_else(|| unknown_package(&at))
+            })
+            .await
+    }
+
+    /// The tags of an image whose names, and what they name, match.
+    pub async fn tags_of(
+        &self,
+        admitted: &Admitted,
+        name: &PackageName,
+        filter: &Filter,
+        (start, limit): (&str, usize),
+    ) -> Result<ListPage<TagOf>, EngineError> {
+        let at = self.opened(admitted, "artifactregistry.tags.list", name).await?;
+        let range = Names::new(filter, &format!("{name}/tags/"));
+        let own_bytes = name.to_string().len();
+        let start = range.start(start, Direction::Up);
+        let (name, filter) = (name.clone(), filter.clone());
+        // Of one version there is an index.
+        let version = filter.pattern("version").and_then(Pattern::exact).map(str::to_owned);
+        self.meta
+            .read(move |tx| {
+                let package = find_package(tx, &at)?;
+                let of_version = match &version {
+                    None => None,
+                    Some(version) => match version.parse::<VersionName>() {
+                        Ok(version) if version.package == name => {
+                            meta::versions::id_in_package(tx, &package, &version.digest)?
+                                .map(|(id, _)| (id, version.digest))
+                        }
+                        Ok(_) | Err(_) => None,
+                    },
+                };
+                if version.is_some() && of_version.is_none() {
+                    return Ok(ListPage { found: Vec::new(), next: None });
+                }
+                let shown = |field: &str, tag: &TagOf| match field {
+                    "version" => format!("{name}/versions/{}", tag.digest),
+                    _ => format!("{name}/tags/{}", tag.tag),
+                };
+                fill(
+                    (start.clone(), limit),
+                    |last, step| match &of_version {
+                        Some((id, digest)) => {
+                            let names = tags::names_of_version(tx, id, last, step)?;
+                            let tag = |tag| TagOf { tag, digest: digest.clone() };
+                            Ok(names.into_iter().map(tag).collect())
+                        }
+                        None => {
+                            let names = tags::names(tx, &package, last, step)?;
+                            Ok(names
+                                .into_iter()
+                                .map(|(tag, digest)| TagOf { tag, digest })
+                                .collect())
+                        }
+                    },
+                    |tag| tag.tag.clone(),
+                    |tag| {
+                        let matches = filter.matches(|field| shown(field, tag));
+                        let look = Look::wanted(matches, 2 * (own_bytes + tag.tag.len()) + 130);
+                        range.look(&tag.tag, Direction::Up, look)
+                    },
+                )
+            })
+            .await
+    }
+
+    /// What a tag names.
+    pub async fn tag(&self, admitted: &Admitted, name: &TagName) -> Result<Digest, EngineError> {
+        let at = self.opened(admitted, "artifactregistry.tags.get", &name.package).await?;
+        let name = name.clone();
+        self.meta
+            .point(move |tx| {
+                let package = find_package(tx, &at)?;
+                Ok(find_tag(tx, &package, &name)?.digest)
+            })
+            .await
+    }
+}
+
+/// How long an image is on a list at least, besides its own names and tags.
+fn image_bytes(image: &Image) -> usize {
+    const FIELDS: usize = 700;
+    FIELDS
+        + image.platforms.len()
+        + image.annotations.len()
+        + image.artifact_type.as_ref().map_or(0, String::len)
+}
+
+/// A page of a list by time: its places are a time and an id.
+fn by_time(
+    tx: &mut Tx<'_>,
+    (list, order, direction): (ByTime, ImageOrder, Direction),
+    scope: &Id,
+    (start, limit): (&str, usize),
+    look: impl Fn(&Image) -> Look,
+) -> Result<ListPage<Image>, EngineError> {
+    let place = |image: &Image| {
+        let time = match order {
+            ImageOrder::Uploaded => image.uploaded_at,
+            ImageOrder::Updated => image.updated_at,
+        };
+        format!("{time} {}", image.id)
+    };
+    let edge = match direction {
+        Direction::Down => format!("{} {}", i64::MAX, Id::from([u8::MAX; 16])),
+        Direction::Up => format!("{} {}", i64::MIN, Id::from([0; 16])),
+    };
+    let start = if start.is_empty() { edge } else { start.to_owned() };
+    let rows = |last: &str, step| {
+        let broken = || EngineError::Internal("a place in a list by time".to_owned());
+        let (time, id) = last.split_once(' ').ok_or_else(broken)?;
+        let time: i64 = time.parse().map_err(|_| broken())?;
+        let id: Id = id.parse().map_err(|_| broken())?;
+        Ok(images::by_time(tx, (list, direction), scope, (time, &id), step)?)
+    };
+    fill((start, limit), rows, place, look)
+}

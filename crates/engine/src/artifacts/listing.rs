@@ -1,0 +1,265 @@
+//! Pages of lists: where they begin and end, and which rows come on them.
+
+use model::artifact::unescaped;
+use model::filter::{Direction, Filter};
+
+use crate::error::EngineError;
+
+/// How many rows one page looks at where few of them are wanted..
+const MOST_LOOKED_AT: usize = 5_000;
+/// ..and how many it reads at once.
+const STEP: usize = 1_000;
+
+/// How many rows are put in an order that has no index.
+pub(crate) const MOST_SORTED: usize = 10_000;
+
+/// How long a page may be: less than the 4 MiB that clients of gRPC take.
+const PAGE_BYTES: usize = 3 << 20;
+
+/// What stands behind all names and digests.
+const BEHIND_ALL: &str = "~";
+
+/// A page of a list.
+#[derive(Debug)]
+pub struct ListPage<T> {
+    /// What is on it.
+    pub found: Vec<T>,
+    /// Where the next page begins, if there is one.
+    pub next: Option<String>,
+}
+
+/// The names that can match a filter: one, or those that begin with a text.
+pub(crate) struct Names {
+    beginning: String,
+    is_one: bool,
+}
+
+impl Names {
+    /// `parent` is what all full names of the list begin with.
+    pub(crate) fn new(filter: &Filter, parent: &str) -> Self {
+        let any = Self { beginning: String::new(), is_one: false };
+        let Some(pattern) = filter.pattern("name") else { return any };
+        let Some(wanted) = pattern.beginning().strip_prefix(parent) else { return any };
+        let is_one = pattern.exact().is_some();
+        // The beginning of an escape says nothing of what follows.
+        let wanted = wanted.strip_suffix("%2").or(wanted.strip_suffix('%')).unwrap_or(wanted);
+        Self { beginning: unescaped(wanted), is_one }
+    }
+
+    /// Where a page begins: right before the first name that can match.
+    pub(crate) fn start(&self, start: &str, direction: Direction) -> String {
+        match (start, direction) {
+            ("", Direction::Up) => {
+                let mut before = self.beginning.clone();
+                match before.pop() {
+                    Some(last @ '!'..='~') => {
+                        before.push(char::from(last as u8 - 1));
+                        before.push_str(BEHIND_ALL);
+                        before
+                    }
+                    // No name has another letter, and where there is no beginning all can match.
+                    Some(_) | None => before,
+                }
+            }
+            ("", Direction::Down) => format!("{}{BEHIND_ALL}", self.beginning),
+            (start, _) => start.to_owned(),
+        }
+    }
+
+    /// What a row is whose name this is, and which otherwise would be `look`.
+    pub(crate) fn look(&self, name: &str, direction: Direction, look: Look) -> Look {
+        let is_past = match direction {
+            Direction::Up if self.is_one => name > self.beginning.as_str(),
+            Direction::Up => name > self.beginning.as_str() && !name.starts_with(&self.beginning),
+            Direction::Down => name < self.beginning.as_str(),
+        };
+        if is_past { Look::Behind } else { look }
+    }
+}
+
+/// A page of a list in an order by time that has no index: all of its rows are read, where they are not too many.
+pub(crate) fn sorted<T>(
+    mut rows: Vec<T>,
+    (time, name): (impl Fn(&T) -> i64, impl Fn(&T) -> String),
+    direction: Direction,
+    ((start, limit), look): ((&str, usize), impl Fn(&T) -> Look),
+) -> Result<ListPage<T>, EngineError> {
+    if rows.len() > MOST_SORTED {
+        let problem = format!("a list of more than {MOST_SORTED} is ordered by name only");
+        return Err(EngineError::InvalidArgument { field: "order_by", problem });
+    }
+    // So many digits that texts are in the order of times, which none is before 1970.
+    let place = |row: &T| format!("{:020} {}", time(row), name(row));
+    rows.sort_by_cached_key(&place);
+    if direction == Direction::Down {
+        rows.reverse();
+    }
+    let is_behind = |row: &T, start: &str| match direction {
+        Direction::Up => place(row).as_str() > start,
+        Direction::Down => start.is_empty() || place(row).as_str() < start,
+    };
+    let mut rows: Vec<T> = rows.into_iter().filter(|row| is_behind(row, start)).collect();
+    let more = |_: &str, step: i64| Ok(rows.drain(..rows.len().min(step as usize)).collect());
+    fill((start.to_owned(), limit), more, place, look)
+}
+
+/// What a row is to a page.
+pub(crate) enum Look {
+    /// It comes on it, and is about so many bytes long.
+    Wanted(usize),
+    /// It does not.
+    Other,
+    /// Neither it nor any that follows.
+    Behind,
+}
+
+impl Look {
+    pub(crate) fn wanted(wanted: bool, bytes: usize) -> Self {
+        if wanted { Self::Wanted(bytes) } else { Self::Other }
+    }
+}
+
+/// A page of at most `limit` rows that are wanted, of those that stand after a place. `rows` reads some of them.
+pub(crate) fn fill<T>(
+    (start, limit): (String, usize),
+    mut rows: impl FnMut(&str, i64) -> Result<Vec<T>, EngineError>,
+    place: impl Fn(&T) -> String,
+    look: impl Fn(&T) -> Look,
+) -> Result<ListPage<T>, EngineError> {
+    let mut page = ListPage { found: Vec::new(), next: None };
+    let (mut from, mut step) = (start, limit + 1);
+    let (mut looked_at, mut length) = (0, 0);
+    loop {
+        let some = rows(&from, step as i64)?;
+        let is_last = some.len() < step;
+        looked_at += some.len();
+        for row in some {
+            match look(&row) {
+                Look::Behind => return Ok(page),
+                Look::Wanted(bytes) => {
+                    length += bytes;
+                    let is_full = page.found.len() == limit || length > PAGE_BYTES;
+                    if is_full && !page.found.is_empty() {
+                        page.next = Some(from);
+                        return Ok(page);
+                    }
+                    from = place(&row);
+                    page.found.push(row);
+                }
+                Look::Other => from = place(&row),
+            }
+        }
+        if is_last {
+            return Ok(page);
+        }
+        if looked_at >= MOST_LOOKED_AT {
+            page.next = Some(from);
+            return Ok(page);
+        }
+        step = STEP;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The numbers that are wanted of those below a bound, a page after the other.
+    fn pages(below: usize, limit: usize, wanted: impl Fn(usize) -> bool) -> (Vec<usize>, usize) {
+        let (mut all, mut start, mut count) = (Vec::new(), String::new(), 0);
+        loop {
+            let page = fill(
+                (start, limit),
+                |last, step| {
+                    let from = last.parse().map_or(0, |last: usize| last + 1);
+                    Ok((from..below).take(step as usize).collect())
+                },
+                usize::to_string,
+                |number| Look::wanted(wanted(*number), 1),
+            );
+            let page = page.expect("nothing fails");
+            assert!(page.found.len() <= limit);
+            all.extend(page.found);
+            count += 1;
+            match page.next {
+                Some(next) => start = next,
+                None => return (all, count),
+            }
+        }
+    }
+
+    #[test]
+    fn pages_hold_everything_once() {
+        for below in [0, 1, 9, 10, 11, 99, 100, 101] {
+            let (all, count) = pages(below, 10, |_| true);
+            assert_eq!(all, (0..below).collect::<Vec<_>>());
+            assert_eq!(count, below.div_ceil(10).max(1), "pages of {below}");
+        }
+        let (thirds, _) = pages(10_000, 10, |number| number % 3 == 0);
+        assert_eq!(thirds, (0..10_000).step_by(3).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_page_looks_at_no_more_than_so_many_rows() {
+        let (found, count) = pages(20_000, 10, |number| number == 19_999);
+        assert_eq!(found, [19_999]);
+        assert!(count > 2, "{count} pages");
+    }
+
+    #[test]
+    fn a_page_is_no_longer_than_clients_take() {
+        let lengths = [PAGE_BYTES / 2, PAGE_BYTES / 2, 1, PAGE_BYTES * 2, 1, 1];
+        let (mut start, mut pages) = (String::new(), Vec::new());
+        loop {
+            let page = fill(
+                (start, 10),
+                |last, step| {
+                    let from = last.parse().map_or(0, |last: usize| last + 1);
+                    Ok((from..lengths.len()).take(step as usize).collect())
+                },
+                usize::to_string,
+                |number| Look::wanted(true, lengths[*number]),
+            );
+            let page = page.expect("nothing fails");
+            pages.push(page.found);
+            match page.next {
+                Some(next) => start = next,
+                None => break,
+            }
+        }
+        assert_eq!(pages, [vec![0, 1], vec![2], vec![3], vec![4, 5]]);
+    }
+
+    /// Where the list begins, and which of the names come on it, are passed over, or end it.
+    #[track_caller]
+    fn check_names(filter: &str, expected: (&str, &str)) {
+        let filter = Filter::parse(filter, &["name", "version"]).expect("valid");
+        let names = Names::new(&filter, "r/packages/");
+        let looks: String = ["a", "ab", "abc", "ac", "b"]
+            .iter()
+            .map(|name| match names.look(name, Direction::Up, Look::wanted(true, 1)) {
+                Look::Wanted(_) => 'w',
+                Look::Other => 'o',
+                Look::Behind => 'b',
+            })
+            .collect();
+        let start = names.start("", Direction::Up);
+        assert_eq!((start.as_str(), looks.as_str()), expected);
+        for name in ["a", "ab", "abc", "ac", "b"] {
+            let matches = filter.matches(|_| format!("r/packages/{name}"));
+            assert!(!matches || *name > *start, "{name} is before {start}");
+        }
+    }
+
+    #[test]
+    fn names_that_can_match() {
+        check_names("", ("", "wwwww"));
+        check_names(r#"name="r/packages/ab*""#, ("aa~", "wwwbb"));
+        check_names(r#"name="r/packages/ab""#, ("aa~", "wwbbb"));
+        check_names(r#"name="r/packages/a%2Fb""#, ("a/a~", "wbbbb"));
+        check_names(r#"name="r/packages/a%2*""#, ("`~", "wwwwb"));
+        check_names(r#"name="r/packages/a%*""#, ("`~", "wwwwb"));
+        check_names(r#"name="*ab""#, ("", "wwwww"));
+        check_names(r#"name="x/packages/ab""#, ("", "wwwww"));
+    }
+}

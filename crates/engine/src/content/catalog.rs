@@ -1,0 +1,103 @@
+//! The images of a location that a caller may read.
+
+use identity::Caller;
+use meta::packages::{self, CatalogEntry};
+use model::name::{Location, RepositoryName};
+use model::permission::Permission;
+use model::resource::Resource;
+
+use crate::content::tag_list::{NamePage, STEP};
+use crate::engine::Engine;
+use crate::error::EngineError;
+
+/// How many repositories that stay hidden one request asks for..
+const MOST_HIDDEN: usize = 2_000;
+/// ..and how many of their images it passes over.
+const MOST_PASSED: usize = 10 * STEP;
+
+impl Engine {
+    /// The images of a location that the caller may read, as PROJECT/REPOSITORY/IMAGE in byte order, after
+    /// `last`, at most `limit`.
+    ///
+    /// Repositories that the caller may not read are passed over whole. Where there are very many, the page ends among
+    /// them, perhaps without a name, and what goes on does not tell where.
+    pub async fn catalog(
+        &self,
+        caller: &Caller,
+        location: &Location,
+        (last, limit): (&str, usize),
+    ) -> Result<NamePage, EngineError> {
+        let mut page = NamePage::default();
+        if limit == 0 {
+            return Ok(page);
+        }
+        let list = format!("catalog of {location}");
+        let mut from = self.identity.hidden_place(&list, last).unwrap_or_else(|| last.to_owned());
+        let (mut hidden, mut passed) = (0, 0);
+        'looking: while passed < MOST_PASSED {
+            let (place, after) = (location.clone(), from.clone());
+            let entries = self
+                .meta
+                .read(move |tx| {
+                    Ok::<_, EngineError>(packages::catalog(tx, &place, &after, STEP as i64)?)
+                })
+                .await?;
+            let end = entries.len() < STEP;
+            for entry in entries {
+                if entry.path <= from {
+                    passed += 1;
+                    continue;
+                }
+                let name = repository(location, &entry);
+                if !self.may_list(caller, name.as_ref()).await? {
+                    if hidden == MOST_HIDDEN {
+                        break 'looking;
+                    }
+                    hidden += 1;
+                    from = name.map_or(entry.path, |hidden| past(&hidden));
+                    continue;
+                }
+                if page.names.len() == limit {
+                    page.next = page.names.last().cloned();
+                    return Ok(page);
+                }
+                from.clone_from(&entry.path);
+                page.names.push(entry.path);
+            }
+            if end {
+                return Ok(page);
+            }
+        }
+        page.next = Some(self.identity.hide_place(&list, &from)?);
+        Ok(page)
+    }
+}
+
+impl Engine {
+    async fn may_list(
+        &self,
+        caller: &Caller,
+        name: Option<&RepositoryName>,
+    ) -> Result<bool, EngineError> {
+        let Some(name) = name else { return Ok(false) };
+        // A token for some images lists those of the repositories that it is for.
+        if !caller.scope.lists(&name.location, &name.path()) {
+            return Ok(false);
+        }
+        let resource = Resource::Repository(name.clone());
+        Ok(self.identity.may(caller, Permission::DOWNLOAD_ARTIFACTS, &resource).await?)
+    }
+}
+
+fn repository(location: &Location, entry: &CatalogEntry) -> Option<RepositoryName> {
+    Some(RepositoryName {
+        project: entry.project.parse().ok()?,
+        location: location.clone(),
+        repository: entry.repository.parse().ok()?,
+    })
+}
+
+/// What stands after all images of a repository: '0' follows '/' in ASCII.
+fn past(name: &RepositoryName) -> String {
+    format!("{}0", name.path())
+}

@@ -1,0 +1,93 @@
+//! Reading manifests. Every read asks the database whether this image holds the manifest; a digest alone opens nothing.
+
+use bytes::Bytes;
+use meta::versions::{self, Version};
+use model::digest::Digest;
+use model::reference::Reference;
+
+use crate::access::{Pull, RepoAccess};
+use crate::content::source::Source;
+use crate::error::EngineError;
+use crate::tags::download_rules::check_download;
+
+/// A manifest as it is served.
+#[derive(Debug)]
+pub struct PulledManifest {
+    /// Its digest.
+    pub digest: Digest,
+    /// The media type it was pushed with.
+    pub media_type: String,
+    /// How long it is.
+    pub size: u64,
+    /// Its bytes; empty where only its properties were asked for.
+    pub bytes: Bytes,
+}
+
+impl PulledManifest {
+    fn new(version: Version, bytes: Bytes) -> Self {
+        Self {
+            digest: version.digest,
+            media_type: version.media_type,
+            size: version.manifest_bytes as u64,
+            bytes,
+        }
+    }
+}
+
+impl RepoAccess<Pull> {
+    /// A manifest's properties, without counting a pull.
+    pub async fn stat_manifest(
+        &self,
+        reference: &Reference,
+    ) -> Result<PulledManifest, EngineError> {
+        let Source::Local(holding) = self.source()?;
+        let wanted = reference.clone();
+        let found = self
+            .engine
+            .meta
+            .point(move |tx| {
+                let found = match &wanted {
+                    Reference::Tag(tag) => versions::by_tag(tx, holding.address(), tag.as_str())?,
+                    Reference::Digest(digest) => {
+                        versions::by_digest(tx, holding.address(), digest)?
+                    }
+                };
+                if let Some(version) = &found {
+                    check_download(tx, (&holding.repository, holding.image()), version)?;
+                }
+                Ok::<_, EngineError>(found)
+            })
+            .await?;
+        let version = found.ok_or_else(|| EngineError::ManifestUnknown(reference.clone()))?;
+        Ok(PulledManifest::new(version, Bytes::new()))
+    }
+
+    /// A manifest with its bytes; counts as a pull.
+    pub async fn manifest(&self, reference: &Reference) -> Result<PulledManifest, EngineError> {
+        let Source::Local(holding) = self.source()?;
+        let wanted = reference.clone();
+        let found = self
+            .engine
+            .meta
+            .point(move |tx| {
+                let found = match &wanted {
+                    Reference::Tag(tag) => {
+                        versions::content_by_tag(tx, holding.address(), tag.as_str())?
+                    }
+                    Reference::Digest(digest) => {
+                        versions::content_by_digest(tx, holding.address(), digest)?
+                    }
+                };
+                if let Some((version, _)) = &found {
+                    check_download(tx, (&holding.repository, holding.image()), version)?;
+                }
+                Ok::<_, EngineError>(found)
+            })
+            .await?;
+        let (version, bytes) =
+            found.ok_or_else(|| EngineError::ManifestUnknown(reference.clone()))?;
+        self.engine.pulls.count(&version, self.engine.clock.now());
+        let bytes = self.engine.shared_manifests.share(&version.digest, bytes)?;
+        Ok(PulledManifest::new(version, bytes))
+    }
+}

@@ -1,0 +1,132 @@
+//! Completing the references of manifests that an older Berth stored.
+//!
+//! It looked for every entry of an index among manifests only, so that nothing held the blobs that indexes name. A
+//! version is completed in as many transactions as its references need. Until all are complete, nothing is collected.
+
+use std::collections::BTreeSet;
+
+use meta::Tx;
+use meta::versions::Reference;
+use meta::versions::incomplete::{self, IncompleteVersion};
+use model::digest::Digest;
+use model::manifest::Manifest;
+use model::media_type::Kind;
+
+use super::ShownVersion;
+use super::references::{FoundContent, ImageRows, MissingContent};
+
+use crate::engine::Engine;
+use crate::error::EngineError;
+
+/// How many versions are looked at in one transaction,
+const VERSIONS_AT_ONCE: i64 = 100;
+/// how long their manifests may be together, unless one alone is longer,
+const BYTES_AT_ONCE: i64 = 1 << 20;
+/// and how many references are made.
+const REFERENCES_AT_ONCE: usize = 400;
+
+/// How many transactions a request waits for.
+const WORTH_WAITING_FOR: usize = 50;
+
+/// What a transaction may still do.
+struct Allowance {
+    references: usize,
+    bytes: i64,
+}
+
+impl Engine {
+    /// Completes some versions. Answers whether all are complete.
+    pub(crate) async fn complete_references(&self) -> Result<bool, EngineError> {
+        if self.are_references_complete().await? {
+            return Ok(true);
+        }
+        self.meta.write(complete_some).await
+    }
+
+    /// Returns whether all versions are complete.
+    pub(crate) async fn are_references_complete(&self) -> Result<bool, EngineError> {
+        let all_complete = |tx: &mut Tx<'_>| Ok::<_, EngineError>(!incomplete::any_incomplete(tx)?);
+        self.meta.point(all_complete).await
+    }
+
+    /// Completes all versions, if that takes not too long: who deletes a blob must know whether anything names it.
+    pub(crate) async fn await_complete_references(&self) -> Result<(), EngineError> {
+        for _ in 0..WORTH_WAITING_FOR {
+            if self.complete_references().await? {
+                return Ok(());
+            }
+        }
+        let why = "what manifests of the last release name is still being looked up";
+        Err(EngineError::Unavailable(why.to_owned()))
+    }
+}
+
+/// Answers whether nothing is left.
+fn complete_some(tx: &mut Tx<'_>) -> Result<bool, EngineError> {
+    let versions = incomplete::incomplete(tx, VERSIONS_AT_ONCE)?;
+    let mut allowance = Allowance { references: REFERENCES_AT_ONCE, bytes: BYTES_AT_ONCE };
+    for version in &versions {
+        if allowance.bytes < BYTES_AT_ONCE && version.manifest_bytes > allowance.bytes {
+            return Ok(false);
+        }
+        allowance.bytes -= version.manifest_bytes;
+        if !complete(tx, version, &mut allowance)? {
+            return Ok(false);
+        }
+    }
+    Ok((versions.len() as i64) < VERSIONS_AT_ONCE)
+}
+
+/// Answers whether the version is complete now.
+fn complete(
+    tx: &mut Tx<'_>,
+    version: &IncompleteVersion,
+    allowance: &mut Allowance,
+) -> Result<bool, EngineError> {
+    let bytes = incomplete::content(tx, &version.digest)?.unwrap_or_default();
+    let manifest = match Manifest::parse_stored(&bytes, &version.media_type) {
+        Ok(manifest) => manifest,
+        Err(error) => {
+            let digest = version.digest.as_str();
+            tracing::warn!(manifest.digest = digest, %error, "stored manifest {digest} cannot be read");
+            incomplete::set_complete(tx, &version.id)?;
+            return Ok(true);
+        }
+    };
+    let named: Vec<_> = manifest.named().filter(|named| !named.was_always_known()).collect();
+    if !named.is_empty() {
+        let image = ImageRows { repository: &version.repository_id, package: &version.package_id };
+        let found = FoundContent::look_up(tx, image, &named, MissingContent::Accepted)?;
+        let references = named.iter().flat_map(|named| found.references(named));
+        let mut missing = without_stored(tx, version, references)?;
+        let is_last = missing.len() <= allowance.references;
+        missing.truncate(allowance.references);
+        allowance.references -= missing.len();
+        incomplete::add_references(tx, version, &missing)?;
+        if !is_last {
+            return Ok(false);
+        }
+        if manifest.kind == Kind::Index {
+            let shown = ShownVersion::new(&manifest, &found, bytes.len() as u64);
+            let platforms = shown.platforms.unwrap_or_default();
+            incomplete::set_shown(tx, &version.id, &platforms, shown.image_bytes)?;
+        }
+    }
+    incomplete::set_complete(tx, &version.id)?;
+    Ok(true)
+}
+
+/// Those of `references` that are not stored, each once.
+fn without_stored(
+    tx: &mut Tx<'_>,
+    version: &IncompleteVersion,
+    references: impl Iterator<Item = Reference>,
+) -> Result<Vec<Reference>, EngineError> {
+    let mut blobs: BTreeSet<Digest> = incomplete::referenced(tx, &version.id, false)?;
+    let mut manifests: BTreeSet<Digest> = incomplete::referenced(tx, &version.id, true)?;
+    let is_new = |reference: &Reference| {
+        let stored = if reference.binding.is_to_manifest() { &mut manifests } else { &mut blobs };
+        stored.insert(reference.digest.clone())
+    };
+    Ok(references.filter(is_new).collect())
+}

@@ -1,0 +1,27 @@
+//! The source of a read: the rows that answer for manifests, tags, referrers and blobs of an image.
+//!
+//! A standard repository answers from its own rows. Reads name a [`Source`] and not a repository, so that a remote
+//! repository (which fetches first) and a virtual one (which picks an upstream) become two more variants here, and every
+//! read that does not handle them stops compiling.
+
+use std::sync::Arc;
+
+use crate::access::{Holding, Pull, RepoAccess};
+use crate::error::EngineError;
+
+/// The source of a read.
+pub(crate) enum Source {
+    /// Rows of this registry.
+    Local(Arc<Holding>),
+}
+
+impl RepoAccess<Pull> {
+    /// Returns the source of the image's content.
+    ///
+    /// # Errors
+    /// Fails for a remote or virtual repository: these are kept, and not served yet.
+    pub(crate) fn source(&self) -> Result<Source, EngineError> {
+        self.at.check_standard()?;
+        Ok(Source::Local(self.at.holding.clone()))
+    }
+}

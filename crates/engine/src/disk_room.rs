@@ -1,0 +1,152 @@
+//! The room on the disk, the part of it that is kept, and the last look at both.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use blob::DiskSpace;
+
+/// How long a look at the disk is good for.
+const KEPT_FOR: Duration = Duration::from_millis(100);
+/// Files that uploads may not make, where their number is bounded.
+const KEPT_FILES: u64 = 64;
+
+/// How much of the disk is kept: an amount or a part, the smaller of both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DiskReserve {
+    /// The amount.
+    pub bytes: u64,
+    /// The part, in per cent.
+    pub percent: u8,
+}
+
+impl DiskReserve {
+    /// The part where only the amount counts.
+    pub const WHOLE: u8 = 100;
+
+    /// Returns what is kept of a disk of so many bytes.
+    pub fn of(self, size: u64) -> u64 {
+        let part = size / 100 * u64::from(self.percent);
+        if self.percent == Self::WHOLE { self.bytes } else { self.bytes.min(part) }
+    }
+}
+
+/// The room on the disk, and how much of it is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DiskRoom {
+    /// What the disk says.
+    pub space: DiskSpace,
+    /// The bytes that uploads and manifests may not use.
+    pub reserve: u64,
+}
+
+impl DiskRoom {
+    /// Returns whether there is less than what is kept.
+    pub fn is_short(&self) -> bool {
+        self.left().is_none()
+    }
+
+    /// Returns how much uploads may use. `None`: less than nothing is left.
+    pub(crate) fn left(&self) -> Option<u64> {
+        let files = self.reserve == 0 || self.space.free_files.is_none_or(|n| n >= KEPT_FILES);
+        self.space.free.checked_sub(self.reserve).filter(|_| files)
+    }
+}
+
+impl fmt::Display for DiskRoom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+        let (free, kept) = (mebibytes(self.space.free), mebibytes(self.reserve));
+        write!(f, "{free:.1} MiB are free, and limits.disk_reserve keeps {kept:.1} MiB")?;
+        match self.space.free_files {
+            Some(files) if files < KEPT_FILES => {
+                write!(f, "; {files} files can be made, and {KEPT_FILES} are kept")
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+/// What is known of the disk.
+#[derive(Default)]
+pub(crate) struct DiskWatch {
+    look: Mutex<Option<Look>>,
+    short: AtomicBool,
+}
+
+/// A look at the disk, and how much may be used until the next.
+struct Look {
+    at: Instant,
+    left: u64,
+}
+
+impl DiskWatch {
+    /// Answers whether the last look is good enough, and has room for `bytes`.
+    pub(crate) fn admit(&self, bytes: u64) -> bool {
+        match &mut *self.look() {
+            Some(look) if look.at.elapsed() < KEPT_FOR && look.left >= bytes => {
+                look.left -= bytes;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Answers whether the last look is good enough, and had room for `bytes`, which are not taken.
+    pub(crate) fn has(&self, bytes: u64) -> bool {
+        let look = self.look();
+        look.as_ref().is_some_and(|look| look.at.elapsed() < KEPT_FOR && look.left >= bytes)
+    }
+
+    /// Keeps a look that left so many bytes.
+    pub(crate) fn keep(&self, left: u64) {
+        *self.look() = Some(Look { at: Instant::now(), left });
+    }
+
+    fn look(&self) -> MutexGuard<'_, Option<Look>> {
+        self.look.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says so where this begins or ends.
+    pub(crate) fn tell(&self, room: &DiskRoom, short: bool) {
+        if self.short.swap(short, Ordering::Relaxed) == short {
+            return;
+        }
+        if short {
+            tracing::error!("the disk is nearly full, and uploads are refused: {room}");
+        } else {
+            tracing::info!("the disk has room again, and uploads are taken: {room}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_smaller_of_both_is_kept() {
+        const MIB: u64 = 1 << 20;
+        let check = |reserve: (u64, u8), size: u64, expected: u64| {
+            let reserve = DiskReserve { bytes: reserve.0, percent: reserve.1 };
+            assert_eq!(reserve.of(size), expected, "{reserve:?} of {size}");
+        };
+        check((256 * MIB, 10), 100 * MIB, 10 * MIB);
+        check((256 * MIB, 10), 100_000 * MIB, 256 * MIB);
+        check((u64::MAX, 2), 1000 * MIB, 20 * MIB);
+        check((256 * MIB, DiskReserve::WHOLE), 200 * MIB, 256 * MIB);
+        check((0, DiskReserve::WHOLE), 200 * MIB, 0);
+        check((u64::MAX, 90), u64::MAX, u64::MAX / 100 * 90);
+    }
+
+    #[test]
+    fn a_disk_is_short_of_bytes_or_of_files() {
+        let short = |free, free_files, reserve| {
+            DiskRoom { space: DiskSpace { size: 1000, free, free_files }, reserve }.is_short()
+        };
+        assert!(!short(100, None, 100) && short(99, None, 100));
+        assert!(!short(100, Some(64), 100) && short(100, Some(63), 100));
+        assert!(!short(0, Some(0), 0), "nothing is kept");
+    }
+}

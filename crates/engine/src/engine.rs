@@ -1,0 +1,82 @@
+//! [`Engine`]: the stores, and the state that requests of one process share.
+
+use std::sync::Arc;
+
+use blob::{BlobStore, UploadBudget};
+use identity::{Clock, Identity, MasterKey};
+use meta::Meta;
+
+use crate::copy_checks::Checks;
+use crate::disk_room::DiskWatch;
+use crate::parsing::ParsingPlaces;
+use crate::pull_counter::PullCounter;
+use crate::settings::Settings;
+use crate::shared_manifests::SharedManifests;
+use crate::store_presence::Presence;
+
+/// The registry. Cheap to clone; every clone is the same one.
+#[derive(Clone)]
+pub struct Engine(Arc<Inner>);
+
+/// What an engine is made of.
+pub struct Inner {
+    pub(crate) meta: Meta,
+    pub(crate) blobs: Arc<dyn BlobStore>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) settings: Settings,
+    pub(crate) budget: UploadBudget,
+    pub(crate) disk: DiskWatch,
+    pub(crate) parsing: ParsingPlaces,
+    pub(crate) pulls: PullCounter,
+    pub(crate) shared_manifests: SharedManifests,
+    pub(crate) identity: Identity,
+    pub(crate) checks: Checks,
+    pub(crate) presence: Presence,
+    /// Names this process in leases.
+    pub(crate) holder: String,
+}
+
+impl std::ops::Deref for Engine {
+    type Target = Inner;
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl Engine {
+    /// Puts a registry together from its stores.
+    pub fn new(
+        meta: Meta,
+        blobs: Arc<dyn BlobStore>,
+        clock: Arc<dyn Clock>,
+        (settings, master): (Settings, MasterKey),
+    ) -> Self {
+        let lifetime = settings.registry_token_lifetime;
+        let identity = Identity::new(meta.clone(), clock.clone(), master, lifetime);
+        Self(Arc::new(Inner {
+            meta,
+            blobs,
+            clock,
+            budget: UploadBudget::new(settings.upload_memory),
+            disk: DiskWatch::default(),
+            parsing: ParsingPlaces::default(),
+            settings,
+            pulls: PullCounter::default(),
+            shared_manifests: Default::default(),
+            identity,
+            checks: Checks::default(),
+            presence: Presence::default(),
+            holder: meta::Id::new().to_string(),
+        }))
+    }
+
+    /// The places where long documents of strangers are read.
+    pub fn parsing(&self) -> ParsingPlaces {
+        self.parsing.clone()
+    }
+
+    /// Who callers are, and what they may do.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+}

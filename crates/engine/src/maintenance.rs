@@ -1,0 +1,8 @@
+//! Work in the background: collection, cleanup policies, the scrub of stored bytes, usage and operations.
+
+pub(crate) mod cleanup;
+pub(crate) mod gc;
+pub(crate) mod health;
+pub(crate) mod operations;
+pub(crate) mod scrub;
+pub(crate) mod usage;

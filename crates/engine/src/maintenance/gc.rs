@@ -1,0 +1,340 @@
+//! Collecting what nothing refers to: online, one review at a time, never by a scan.
+//!
+//! Whatever may have become unreferenced was put into `gc_queue` by the transaction that let it go. A review
+//! looks once more inside a transaction of its own, and only then removes: a repository's link to a blob, the
+//! blob, its copy (to the trash), and at last the file. Foreign keys guard each step against a push that runs
+//! at the same time. A review that fails or is cut short stays in the queue.
+
+mod removal;
+mod several;
+
+use std::ops::ControlFlow;
+
+use blob::CopyId;
+use identity::micros;
+use meta::gc_queue::{self, Review};
+use meta::{ErrorKind, Id, Tx, blobs, uploads, usage, versions};
+use model::digest::Digest;
+
+use crate::engine::Engine;
+use crate::error::EngineError;
+use crate::leases::LEASE;
+use crate::reviews::{
+    BLOB, CONTENT, COPY, LINK, PACKAGE, REPOSITORY, UPLOAD, trash_former, trash_unfinished,
+};
+
+/// The lease of collecting.
+const GC: &str = "gc";
+
+const BATCH: i64 = 200;
+
+/// Whether a collection removes anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GcMode {
+    /// Look only.
+    DryRun,
+    /// Remove what nothing refers to.
+    Collect,
+}
+
+/// What a collection did, or would do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct GcReport {
+    /// Reviews that were due.
+    pub reviewed: u64,
+    /// Blobs taken from a repository that no longer needs them.
+    pub links: u64,
+    /// Blobs that no repository holds any more.
+    pub blobs: u64,
+    /// Manifests that no image holds any more.
+    pub manifests: u64,
+    /// Uploads that expired.
+    pub uploads: u64,
+    /// Files removed from the trash.
+    pub files: u64,
+    /// Bytes taken from repositories.
+    pub bytes: u64,
+    /// Whether another process is collecting, so that this one did nothing.
+    pub busy: bool,
+    /// Whether a dry run knows of no blob that a repository no longer needs: manifests of an older release are still
+    /// being looked through.
+    pub links_unknown: bool,
+}
+
+/// What one review came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Kept,
+    Link { bytes: u64 },
+    Blob,
+    Manifest,
+    Upload,
+    Package,
+    Repository,
+    File,
+}
+
+impl GcReport {
+    fn add(&mut self, verdict: Verdict) {
+        self.reviewed += 1;
+        match verdict {
+            Verdict::Kept | Verdict::Package | Verdict::Repository => {}
+            Verdict::Link { bytes } => {
+                self.links += 1;
+                self.bytes += bytes;
+            }
+            Verdict::Blob => self.blobs += 1,
+            Verdict::Manifest => self.manifests += 1,
+            Verdict::Upload => self.uploads += 1,
+            Verdict::File => self.files += 1,
+        }
+    }
+}
+
+impl Engine {
+    /// Reviews everything that is due, unless another process is at it. `progress` hears of each batch, and says
+    /// whether to go on: what is left then stays in the queue.
+    pub async fn collect(
+        &self,
+        mode: GcMode,
+        mut progress: impl FnMut(&GcReport) -> ControlFlow<()> + Send,
+    ) -> Result<GcReport, EngineError> {
+        let links_unknown = mode == GcMode::DryRun && !self.are_references_complete().await?;
+        let mut report = GcReport { links_unknown, ..GcReport::default() };
+        if mode == GcMode::Collect && self.hold_lease(GC, LEASE).await? {
+            while !self.complete_references().await? {
+                if progress(&report).is_break() || !self.hold_lease(GC, LEASE).await? {
+                    return Ok(report);
+                }
+            }
+        }
+        let mut last = Review { kind: String::new(), id: String::new(), review_after: i64::MIN };
+        loop {
+            if mode == GcMode::Collect {
+                self.look_at_stores().await?;
+            }
+            if mode == GcMode::Collect && !self.hold_lease(GC, LEASE).await? {
+                report.busy = true;
+                return Ok(report);
+            }
+            let (now, after) = (self.clock.now(), last.clone());
+            let due = self
+                .meta
+                .read(move |tx| Ok::<_, EngineError>(gc_queue::due(tx, now, &after, BATCH)?))
+                .await?;
+            let Some(end) = due.last() else { break };
+            last = end.clone();
+            let alone = match mode {
+                GcMode::DryRun => due,
+                GcMode::Collect => self.review_several(due, &mut report).await,
+            };
+            for review in alone {
+                match self.review(&review, mode).await {
+                    Ok(verdict) => report.add(verdict),
+                    // It stays in the queue; the others shall not wait for it.
+                    Err(error) => tracing::warn!(
+                        gc.kind = review.kind, gc.id = review.id, %error,
+                        "review of {} {} failed and will be repeated", review.kind, review.id
+                    ),
+                }
+            }
+            if progress(&report).is_break() {
+                break;
+            }
+        }
+        if mode == GcMode::Collect {
+            while !self.forget_operations().await? && progress(&report).is_continue() {}
+            while !self.adopt_versions().await? && progress(&report).is_continue() {}
+            self.release_lease(GC).await?;
+        }
+        Ok(report)
+    }
+
+    /// Completes some rows of the last release's. Answers whether all are.
+    async fn adopt_versions(&self) -> Result<bool, EngineError> {
+        let some = self.meta.write(|tx| Ok::<_, EngineError>(versions::adopt(tx, BATCH)?)).await?;
+        Ok(some < BATCH as u64)
+    }
+
+    async fn review(&self, review: &Review, mode: GcMode) -> Result<Verdict, EngineError> {
+        let times = Times::of(self);
+        if review.kind == COPY {
+            return self.review_copy(review, mode).await;
+        }
+        let (wanted, engine) = (review.clone(), self.clone());
+        if mode == GcMode::DryRun {
+            return self.meta.read(move |tx| judge(tx, &wanted, times)).await;
+        }
+        let carried_out = self.meta.write(move |tx| settle(&engine, tx, &wanted, times)).await;
+        match carried_out {
+            // A push came to need it while it was looked at. It won; the next review will say so.
+            Err(EngineError::Database(error)) if error.kind() == ErrorKind::ForeignKey => {
+                Ok(Verdict::Kept)
+            }
+            carried_out => carried_out,
+        }
+    }
+
+    /// The file goes first, then the row: a crash between the two leaves a row to look at again.
+    async fn review_copy(&self, review: &Review, mode: GcMode) -> Result<Verdict, EngineError> {
+        let copy: Id = parse_id(&review.id)?;
+        let state =
+            self.meta.point(move |tx| Ok::<_, EngineError>(blobs::copy_state(tx, &copy)?)).await?;
+        let in_trash = state.as_deref() == Some("trash");
+        if mode == GcMode::DryRun {
+            return Ok(if in_trash { Verdict::File } else { Verdict::Kept });
+        }
+        if in_trash {
+            self.blobs.delete(CopyId::from(copy.to_bytes())).await?;
+        }
+        let wanted = review.clone();
+        self.meta
+            .write(move |tx| {
+                gc_queue::take(tx, &wanted)?;
+                if in_trash {
+                    blobs::delete_copy(tx, &copy)?;
+                }
+                Ok::<_, EngineError>(())
+            })
+            .await?;
+        Ok(if in_trash { Verdict::File } else { Verdict::Kept })
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Times {
+    now: i64,
+    review_due: i64,
+    trash_due: i64,
+}
+
+impl Times {
+    fn of(engine: &Engine) -> Self {
+        let now = engine.clock.now();
+        Self {
+            now,
+            review_due: now + micros(engine.settings.gc_grace),
+            trash_due: now + micros(engine.settings.trash_retention),
+        }
+    }
+}
+
+/// Ends a review with what [`judge`] says, unless it was put off meanwhile.
+fn settle(
+    engine: &Engine,
+    tx: &mut Tx<'_>,
+    review: &Review,
+    times: Times,
+) -> Result<Verdict, EngineError> {
+    if !gc_queue::take(tx, review)? {
+        return Ok(Verdict::Kept);
+    }
+    let verdict = judge(tx, review, times)?;
+    carry_out(engine, tx, (review, verdict), times)?;
+    Ok(verdict)
+}
+
+/// Looks whether anything needs what the review names. The one decision of dry run and collection.
+fn judge(tx: &mut Tx<'_>, review: &Review, times: Times) -> Result<Verdict, EngineError> {
+    match review.kind.as_str() {
+        LINK => {
+            let (repository, digest) = parse_link(&review.id)?;
+            if versions::user_of_blob(tx, &repository, &digest)?.is_some() {
+                return Ok(Verdict::Kept);
+            }
+            match blobs::size_in(tx, &repository, &digest)? {
+                Some(_) if versions::waits_for_blob(tx, &repository, &digest)? => Ok(Verdict::Kept),
+                Some(_) if versions::incomplete::any_incomplete(tx)? => {
+                    let why = "a manifest was stored by an older berth, and may name it";
+                    Err(EngineError::Unavailable(why.to_owned()))
+                }
+                Some(size) => Ok(Verdict::Link { bytes: size as u64 }),
+                None => Ok(Verdict::Kept),
+            }
+        }
+        BLOB => {
+            let linked = blobs::is_linked(tx, &parse_id(&review.id)?)?;
+            Ok(if linked { Verdict::Kept } else { Verdict::Blob })
+        }
+        CONTENT => {
+            let used = versions::content_in_use(tx, &parse_id(&review.id)?)?;
+            Ok(if used { Verdict::Kept } else { Verdict::Manifest })
+        }
+        UPLOAD => match uploads::expiry(tx, &parse_id(&review.id)?)? {
+            Some((expires_at, _)) if expires_at <= times.now => Ok(Verdict::Upload),
+            Some(_) | None => Ok(Verdict::Kept),
+        },
+        PACKAGE => {
+            let due = meta::removal::is_package_due(tx, &parse_id(&review.id)?)?;
+            Ok(if due { Verdict::Package } else { Verdict::Kept })
+        }
+        REPOSITORY => {
+            let due = meta::removal::is_due(tx, &parse_id(&review.id)?)?;
+            Ok(if due { Verdict::Repository } else { Verdict::Kept })
+        }
+        kind => Err(EngineError::Internal(format!("nobody reviews {kind}"))),
+    }
+}
+
+/// Removes what [`judge`] found to be needed by nothing, and asks for the reviews that follow from it.
+fn carry_out(
+    engine: &Engine,
+    tx: &mut Tx<'_>,
+    (review, verdict): (&Review, Verdict),
+    times: Times,
+) -> Result<(), EngineError> {
+    match verdict {
+        Verdict::Kept if review.kind == UPLOAD => {
+            // A session that was used since: look again when it expires now.
+            if let Some((expires_at, _)) = uploads::expiry(tx, &parse_id(&review.id)?)? {
+                gc_queue::enqueue(tx, UPLOAD, std::slice::from_ref(&review.id), expires_at)?;
+            }
+        }
+        Verdict::Kept if review.kind == LINK => {
+            // When these go, there is a review again, and it binds the next ones.
+            let (repository, digest) = parse_link(&review.id)?;
+            if let Some(size) = blobs::size_in(tx, &repository, &digest)? {
+                versions::bind_blob(tx, &repository, (&digest, size))?;
+            }
+        }
+        Verdict::Kept | Verdict::File => {}
+        Verdict::Link { bytes } => {
+            let (repository, digest) = parse_link(&review.id)?;
+            blobs::unlink(tx, &repository, &digest)?;
+            usage::add_delta(tx, &repository, -(bytes as i64))?;
+            gc_queue::enqueue(tx, BLOB, &[digest.to_string()], times.now)?;
+        }
+        Verdict::Blob => {
+            if let Some(copy) = blobs::delete(tx, &parse_id(&review.id)?)? {
+                trash_former(tx, &copy, times.trash_due)?;
+            }
+        }
+        Verdict::Package => removal::remove_some_of_package(engine, tx, review, times)?,
+        Verdict::Repository => removal::remove_some(engine, tx, review, times)?,
+        Verdict::Manifest => {
+            versions::delete_content(tx, &parse_id(&review.id)?)?;
+        }
+        Verdict::Upload => {
+            let id = parse_id(&review.id)?;
+            let copy = uploads::expiry(tx, &id)?.and_then(|(_, copy)| copy);
+            uploads::delete(tx, &id)?;
+            if let Some(copy) = copy {
+                trash_unfinished(tx, &copy, times.trash_due)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn parse_link(id: &str) -> Result<(Id, Digest), EngineError> {
+    let (repository, digest) = id.split_once('/').ok_or_else(|| unreadable(id))?;
+    Ok((parse_id(repository)?, parse_id(digest)?))
+}
+
+fn parse_id<T: std::str::FromStr>(id: &str) -> Result<T, EngineError> {
+    id.parse().map_err(|_| unreadable(id))
+}
+
+fn unreadable(id: &str) -> EngineError {
+    EngineError::Internal(format!("review names {id}, which is no id"))
+}

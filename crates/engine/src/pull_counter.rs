@@ -1,0 +1,56 @@
+//! Pulls that this process saw since its last flush.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use identity::Micros;
+use meta::Id;
+use meta::versions::Version;
+use model::media_type::Kind;
+
+const DAY: Micros = 24 * 3600 * 1_000_000;
+
+/// Pulls that this process saw since its last flush, by version and day.
+#[derive(Debug, Default)]
+pub(crate) struct PullCounter {
+    seen: Mutex<HashMap<(Id, i64), Seen>>,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Seen {
+    pub(crate) pulls: i64,
+    pub(crate) last: Micros,
+    /// Whether it names manifests, for which its pull counts as a use.
+    pub(crate) is_index: bool,
+}
+
+impl PullCounter {
+    pub(crate) fn count(&self, version: &Version, now: Micros) {
+        let is_index = Kind::of(&version.media_type) == Some(Kind::Index);
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.entry((version.id, now / DAY)).or_default().add(Seen {
+            pulls: 1,
+            last: now,
+            is_index,
+        });
+    }
+
+    pub(crate) fn take(&self) -> HashMap<(Id, i64), Seen> {
+        std::mem::take(&mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn give_back(&self, taken: Vec<((Id, i64), Seen)>) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        for (key, lost) in taken {
+            seen.entry(key).or_default().add(lost);
+        }
+    }
+}
+
+impl Seen {
+    fn add(&mut self, more: Self) {
+        self.pulls += more.pulls;
+        self.last = self.last.max(more.last);
+        self.is_index |= more.is_index;
+    }
+}

@@ -1,0 +1,58 @@
+//! Webhooks, as far as the registry has to know them: which repositories each wants to hear of.
+
+use model::name::{ProjectId, RepositoryName};
+
+/// Who is told of changes.
+#[derive(Debug, Clone)]
+pub struct Webhook {
+    /// Its name, under which messages wait for it.
+    pub name: String,
+    /// The projects that it wants to know of.
+    pub projects: Vec<ProjectId>,
+    /// The repositories that it wants to know of. Where there are no projects either: of all.
+    pub repositories: Vec<RepositoryName>,
+}
+
+impl Webhook {
+    fn wants(&self, repository: &RepositoryName) -> bool {
+        let Self { projects, repositories, .. } = self;
+        (projects.is_empty() && repositories.is_empty())
+            || projects.contains(&repository.project)
+            || repositories.contains(repository)
+    }
+}
+
+/// The names of those that want to know of a repository.
+pub(crate) fn wanting<'a>(webhooks: &'a [Webhook], repository: &RepositoryName) -> Vec<&'a str> {
+    let wanting = webhooks.iter().filter(|webhook| webhook.wants(repository));
+    wanting.map(|webhook| webhook.name.as_str()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check((projects, repositories): (&[&str], &[&str]), repository: &str, wants: bool) {
+        let name = |id: &str| -> RepositoryName {
+            let (project, id) = id.split_once('/').expect("PROJECT/REPOSITORY");
+            format!("projects/{project}/locations/us/repositories/{id}").parse().expect("a name")
+        };
+        let webhook = Webhook {
+            name: "w".to_owned(),
+            projects: projects.iter().map(|id| id.parse().expect("a project")).collect(),
+            repositories: repositories.iter().map(|id| name(id)).collect(),
+        };
+        assert_eq!(webhook.wants(&name(repository)), wants, "{webhook:?} {repository}");
+    }
+
+    #[test]
+    fn who_wants_to_know() {
+        check((&[], &[]), "p/r", true);
+        check((&["p"], &[]), "p/r", true);
+        check((&["q"], &[]), "p/r", false);
+        check((&[], &["p/r"]), "p/r", true);
+        check((&[], &["q/r", "p/s"]), "p/r", false);
+        check((&["q"], &["p/r"]), "p/r", true);
+    }
+}

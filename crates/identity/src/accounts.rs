@@ -1,0 +1,7 @@
+//! Service accounts and their keys, projects, and the first owner.
+
+pub(crate) mod first_owner;
+pub(crate) mod projects;
+pub(crate) mod sealed_keys;
+pub(crate) mod service_account_keys;
+pub(crate) mod service_accounts;

@@ -1,0 +1,90 @@
+//! The proof of a permission: who was admitted to what.
+
+use meta::events;
+use model::name::{ProjectId, RepositoryName};
+use model::permission::Permission;
+use model::resource::Resource;
+
+use crate::caller::Caller;
+use crate::error::IdentityError;
+
+/// Proof that a caller may do something with a resource. Only [`Identity::admit`] makes one.
+#[derive(Debug, Clone)]
+pub struct Admitted {
+    caller: Caller,
+    permission: Permission,
+    resource: Resource,
+}
+
+impl Admitted {
+    /// The proof that [`Identity::admit`](crate::Identity::admit) hands out.
+    pub(crate) fn new(caller: Caller, permission: Permission, resource: Resource) -> Self {
+        Self { caller, permission, resource }
+    }
+
+    /// Who was admitted.
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// The permission that was proven.
+    pub fn permission(&self) -> Permission {
+        self.permission
+    }
+
+    /// The resource, for a function that takes just this permission: a route that declares another one is
+    /// a fault of ours, not a way around the check.
+    pub fn to(&self, permission: &str) -> Result<&Resource, IdentityError> {
+        if self.permission.as_str() == permission {
+            return Ok(&self.resource);
+        }
+        Err(IdentityError::Internal(format!(
+            "admitted to {}, but {permission} is needed",
+            self.permission
+        )))
+    }
+
+    /// As [`Admitted::to`], of a project and nothing in it.
+    pub fn to_project(&self, permission: &str) -> Result<&ProjectId, IdentityError> {
+        match self.to(permission)? {
+            Resource::Project(project) => Ok(project),
+            other => Err(IdentityError::ResourceUnknown(other.to_string())),
+        }
+    }
+
+    /// As [`Admitted::to`], of just this repository: what lies in another one was not asked about.
+    pub fn to_repository(
+        &self,
+        permission: &str,
+        name: &RepositoryName,
+    ) -> Result<(), IdentityError> {
+        match self.to(permission)? {
+            Resource::Repository(admitted) if admitted == name => Ok(()),
+            other => {
+                Err(IdentityError::Internal(format!("admitted to {other}, but not to {name}")))
+            }
+        }
+    }
+
+    /// As [`Admitted::to`], of something whose own policy the permission is about: one on a repository must not
+    /// become one on its project.
+    pub(crate) fn to_policy(&self, permission: &str) -> Result<&Resource, IdentityError> {
+        let resource = self.to(permission)?;
+        match resource.policy_service() {
+            Some(service) if permission.starts_with(&format!("{service}.")) => Ok(resource),
+            _ => Err(IdentityError::ResourceUnknown(resource.to_string())),
+        }
+    }
+
+    /// What happened, written with the change.
+    pub fn event(&self, action: &str, resource: &str, now: i64) -> events::Event {
+        events::Event {
+            action: action.to_owned(),
+            principal: self.caller.principal.to_string(),
+            resource: resource.to_owned(),
+            tag: None,
+            digest: None,
+            occurred_at: now,
+        }
+    }
+}

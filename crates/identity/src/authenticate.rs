@@ -1,0 +1,241 @@
+//! From what a client sent to who it is. Every positive answer is remembered for as long as nobody's rights
+//! change, so that a request costs one look into memory.
+
+use std::sync::Arc;
+
+use model::digest::{Algorithm, Digest, Hasher};
+use model::principal::Principal;
+use model::reach::Reach;
+use model::scope::Scope;
+
+use crate::caller::{Caller, Known, Moment, Proof, Rights};
+use crate::clock::Micros;
+use crate::credentials::jwt::Unverified;
+use crate::credentials::key_file;
+use crate::error::{CredentialError, IdentityError};
+use crate::identity::Identity;
+use crate::tokens::issue::Purpose;
+
+/// The account that a token or key file says it is of, proven by nothing.
+pub fn claimed_account(credential: &str) -> Option<String> {
+    if let Some(email) = key_file::claimed_account(credential) {
+        return Some(email);
+    }
+    let claims: serde_json::Value = Unverified::parse(credential).ok()?.claims().ok()?;
+    let subject = claims.get("sub").or_else(|| claims.get("iss"))?.as_str()?;
+    Some(subject.trim_start_matches("serviceAccount:").to_owned())
+}
+
+/// Where a credential was sent to, which decides what a self-signed token may name as its audience.
+#[derive(Debug, Clone, Copy)]
+pub enum Surface<'a> {
+    /// `/v2/` and its token endpoint.
+    Registry,
+    /// The Google APIs, by their own address.
+    Api {
+        /// Where clients reach them, and no other server, each without a slash at the end.
+        urls: [&'a str; 2],
+    },
+}
+
+impl Identity {
+    /// Who holds this token: one of ours, or one that a service account signed itself.
+    pub async fn caller_by_token(
+        &self,
+        token: &str,
+        surface: Surface<'_>,
+    ) -> Result<Caller, IdentityError> {
+        let kind = match surface {
+            Surface::Registry => "token of /v2/",
+            Surface::Api { .. } => "token of the APIs",
+        };
+        let (remembered, moment) = (remembered_as(kind, token), self.moment().await?);
+        if let Some(known) = self.remembered(&remembered, moment) {
+            return Ok(known);
+        }
+        let unverified = Unverified::parse(token)?;
+        let caller = match unverified.header.alg.as_str() {
+            "ES256" => self.caller_by_own_token(&unverified, surface).await?,
+            _ => self.caller_by_self_signed(&unverified, surface).await?,
+        };
+        Ok(self.remember((remembered, moment), caller))
+    }
+
+    /// Who holds this key file.
+    pub async fn caller_by_key_file(&self, text: &str) -> Result<Caller, IdentityError> {
+        let (remembered, moment) = (remembered_as("key file", text), self.moment().await?);
+        if let Some(known) = self.remembered(&remembered, moment) {
+            return Ok(known);
+        }
+        let file = key_file::read(text)?;
+        let (key, bearer) = self.account_key(&file.client_email, &file.private_key_id).await?;
+        // The id and the address prove nothing: anybody may write them down.
+        let public_key = file.private_key()?.public_key().map_err(|_| CredentialError::OtherKey)?;
+        if public_key != key.public_key {
+            return Err(CredentialError::OtherKey.into());
+        }
+        let caller = Caller::of_account(bearer, None);
+        Ok(self.remember((remembered, moment), caller))
+    }
+
+    /// What is looked up now is remembered under this.
+    async fn moment(&self) -> Result<Moment, IdentityError> {
+        Ok(Moment { epoch: self.epoch().await?, generation: self.revocations().await? })
+    }
+
+    fn remembered(&self, hash: &Digest, moment: Moment) -> Option<Caller> {
+        let known = self.callers.get(hash, moment.epoch)?;
+        let good = known.expires_at > self.clock.now() / 1_000_000
+            && self.revoked.spare(&known.caller.proof);
+        good.then_some(known.caller)
+    }
+
+    fn remember(&self, (hash, moment): (Digest, Moment), mut caller: Caller) -> Caller {
+        Arc::make_mut(&mut caller.proof).moment = moment;
+        let expires_at = caller.proof.expires_at.unwrap_or(i64::MAX);
+        self.callers.put(hash, moment.epoch, Known { caller: caller.clone(), expires_at });
+        caller
+    }
+
+    async fn caller_by_own_token(
+        &self,
+        unverified: &Unverified<'_>,
+        surface: Surface<'_>,
+    ) -> Result<Caller, IdentityError> {
+        let purpose = match (surface, unverified.header.typ.as_deref()) {
+            (Surface::Registry, Some("registry+jwt")) => Purpose::Registry,
+            (Surface::Registry | Surface::Api { .. }, _) => Purpose::Access,
+        };
+        let mut claims = self.check_token(unverified, purpose).await?;
+        let scope = match (purpose, claims.access.take()) {
+            (Purpose::Registry, access) => Scope::Listed(access.unwrap_or_default().into()),
+            (Purpose::Access, _) => Scope::All,
+        };
+        let reach = claims.scope.as_deref().map_or(Reach::ALL, Reach::of);
+        let (principal, proof) = claims.authenticated()?;
+        self.check_standing((&principal, &proof), self.clock.now()).await?;
+        let proof = Arc::new(proof);
+        Ok(Caller { scope, reach, proof, ..Caller::new(principal, Rights::Policies) })
+    }
+
+    /// Checks once more that a caller who was recognised some time ago would be now, if anything changed since.
+    pub async fn check_again(&self, caller: &Caller) -> Result<(), IdentityError> {
+        /// Expiry never stops a request that has begun: what counts is what was taken away.
+        const NO_KEY_IS_OVER: Micros = Micros::MIN;
+        let Caller { principal, rights, proof, .. } = caller;
+        match rights {
+            Rights::All | Rights::Listed(_) => Ok(()),
+            Rights::Policies => {
+                let now = self.moment().await?;
+                if proof.moment == now && self.revoked.spare(proof) {
+                    return Ok(());
+                }
+                self.check_standing((principal, proof), NO_KEY_IS_OVER).await
+            }
+        }
+    }
+
+    /// Whether what a credential rests on still stands: our own tokens, keys, accounts. A key whose own time was
+    /// over at `at` does not.
+    pub(crate) async fn check_standing(
+        &self,
+        (principal, proof): (&Principal, &Proof),
+        at: Micros,
+    ) -> Result<(), IdentityError> {
+        let (principal, proof) = (principal.clone(), proof.clone());
+        self.meta
+            .read(move |tx| {
+                for id in proof.tokens() {
+                    if meta::revoked_tokens::is_revoked(tx, id)? {
+                        return Err(CredentialError::Revoked.into());
+                    }
+                }
+                for id in proof.key.iter().chain(&proof.ancestry.keys) {
+                    let key = meta::accounts::find_key(tx, id)?
+                        .filter(|key| !key.disabled && key.valid_before > at);
+                    key.ok_or(CredentialError::KeyDisabled)?;
+                }
+                if let Principal::ServiceAccount(email) = &principal {
+                    let account = meta::accounts::standing(tx, email.as_str())?
+                        .filter(|account| Some(&account.unique_id) == proof.uid.as_ref());
+                    account.ok_or(CredentialError::AccountDisabled)?;
+                }
+                for number in &proof.ancestry.accounts {
+                    if !meta::accounts::is_standing(tx, number)? {
+                        return Err(CredentialError::AccountDisabled.into());
+                    }
+                }
+                Ok(())
+            })
+            .await
+    }
+
+    async fn caller_by_self_signed(
+        &self,
+        unverified: &Unverified<'_>,
+        surface: Surface<'_>,
+    ) -> Result<Caller, IdentityError> {
+        let (assertion, bearer) = self.check_assertion(unverified).await?;
+        let audience = assertion.aud.as_deref().unwrap_or_default();
+        let meant_for_us = match surface {
+            Surface::Registry => audience.is_empty(),
+            Surface::Api { urls } => {
+                let ours = urls.contains(&audience.trim_end_matches('/'));
+                (audience.is_empty() && assertion.scope.is_some())
+                    || (!audience.is_empty() && (ours || is_served_api(audience)))
+            }
+        };
+        if !meant_for_us || assertion.target_audience.is_some() {
+            return Err(CredentialError::Audience.into());
+        }
+        let reach = assertion.scope.as_deref().map_or(Reach::ALL, Reach::of);
+        Ok(Caller { reach, ..Caller::of_account(bearer, Some(assertion.exp)) })
+    }
+}
+
+/// What Google's client libraries name when they sign for an API by its usual address.
+fn is_served_api(audience: &str) -> bool {
+    const SERVED: [&str; 6] = [
+        "artifactregistry",
+        "cloudresourcemanager",
+        "containeranalysis",
+        "iam",
+        "iamcredentials",
+        "serviceusage",
+    ];
+    let name = audience
+        .strip_prefix("https://")
+        .and_then(|rest| rest.trim_end_matches('/').strip_suffix(".googleapis.com"));
+    name.is_some_and(|name| SERVED.contains(&name))
+}
+
+/// What a credential is remembered as: not the credential.
+fn remembered_as(kind: &str, credential: &str) -> Digest {
+    let mut hasher = Hasher::new(Algorithm::Sha256);
+    hasher.update(kind.as_bytes());
+    hasher.update(b"\0");
+    hasher.update(credential.as_bytes());
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn apis_that_are_served() {
+        assert!(is_served_api("https://artifactregistry.googleapis.com/"));
+        assert!(is_served_api("https://iam.googleapis.com"));
+        assert!(!is_served_api("https://storage.googleapis.com/"));
+        assert!(!is_served_api("https://artifactregistry.googleapis.com.evil.example/"));
+        assert!(!is_served_api("http://artifactregistry.googleapis.com/"));
+        assert!(!is_served_api(""));
+    }
+
+    #[test]
+    fn credentials_of_two_kinds_are_two() {
+        assert_ne!(remembered_as("a", "x"), remembered_as("b", "x"));
+        assert_ne!(remembered_as("a", "x"), remembered_as("a", "y"));
+        assert_eq!(remembered_as("a", "x"), remembered_as("a", "x"));
+    }
+}

@@ -1,0 +1,193 @@
+//! Tokens that service accounts sign themselves, with the key from their key file.
+
+use meta::accounts::{self, Key};
+use model::principal::{AccountEmail, Principal};
+use serde::Deserialize;
+
+use crate::caller::Bearer;
+use crate::clock::Micros;
+use crate::credentials::account_key::{KeyKind, is_key_id};
+use crate::credentials::crypto::verify_rs256;
+use crate::credentials::jwt::{self, Header, Unverified};
+use crate::credentials::key_file;
+use crate::error::{CredentialError, IdentityError, JwtError, WrongTimes};
+use crate::identity::Identity;
+use crate::tokens::provenance::Ancestry;
+
+/// How far two clocks may be apart, in seconds.
+const SKEW: i64 = 60;
+/// How long a self-signed token may live, in seconds.
+const LONGEST_LIFE: i64 = 3600;
+
+/// What a service account says. Times are whole seconds since 1970.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Assertion {
+    pub(crate) iss: String,
+    #[serde(default)]
+    pub(crate) sub: Option<String>,
+    #[serde(default)]
+    pub(crate) aud: Option<String>,
+    pub(crate) iat: i64,
+    pub(crate) exp: i64,
+    #[serde(default)]
+    pub(crate) nbf: Option<i64>,
+    #[serde(default)]
+    pub(crate) scope: Option<String>,
+    #[serde(default)]
+    pub(crate) target_audience: Option<String>,
+}
+
+impl Identity {
+    /// Checks a token that a service account signed itself: key, account, signature and times. What it is
+    /// meant for, its `aud`, is the caller's to check.
+    pub(crate) async fn check_assertion(
+        &self,
+        unverified: &Unverified<'_>,
+    ) -> Result<(Assertion, Bearer), IdentityError> {
+        let header = &unverified.header;
+        if header.alg != "RS256" {
+            return Err(JwtError("its algorithm is not that of its key").into());
+        }
+        let kid = header.kid.clone().ok_or(JwtError("it names no key"))?;
+        let claimed: Assertion = unverified.claims()?;
+        let (key, bearer) = self.account_key(&claimed.iss, &kid).await?;
+        let assertion: Assertion = unverified
+            .verified(|message, signature| verify_rs256(&key.public_key, message, signature))?;
+        if assertion.sub.as_ref().is_some_and(|sub| *sub != assertion.iss) {
+            return Err(JwtError("it speaks for somebody else").into());
+        }
+        check_times(&assertion, self.clock.now() / 1_000_000)?;
+        Ok((assertion, bearer))
+    }
+
+    /// The key of that id, if it belongs to that account and both are good now.
+    pub(crate) async fn account_key(
+        &self,
+        email: &str,
+        id: &str,
+    ) -> Result<(Key, Bearer), IdentityError> {
+        let email: AccountEmail =
+            email.parse().map_err(|_| JwtError("its issuer is no service account"))?;
+        let (wanted, id, now) = (email.clone(), id.to_owned(), self.clock.now());
+        self.meta
+            .read(move |tx| {
+                let key = if is_key_id(&id) { accounts::find_key(tx, &id)? } else { None };
+                let key = key
+                    .filter(|key| key.account == wanted.as_str())
+                    .ok_or(JwtError("its key is unknown"))?;
+                // It signs on behalf of the account, for others to check. Here its signature would be good for as long as
+                // it says, whatever becomes of whoever had it signed; and nobody can delete this key.
+                if KeyKind::of(&key) == KeyKind::SystemManaged {
+                    return Err(JwtError("its key is not one that the account holds").into());
+                }
+                if key.disabled
+                    || key.valid_after > now + SKEW * 1_000_000
+                    || key.valid_before <= now
+                {
+                    return Err(CredentialError::KeyDisabled.into());
+                }
+                let account = accounts::standing(tx, wanted.as_str())?
+                    .ok_or(CredentialError::AccountDisabled)?;
+                let bearer = Bearer {
+                    principal: Principal::ServiceAccount(wanted.clone()),
+                    uid: Some(account.unique_id),
+                    key: Some(key.id.clone()),
+                    ancestry: Ancestry::default(),
+                };
+                Ok((key, bearer))
+            })
+            .await
+    }
+}
+
+/// What a key file's owner can say for an hour, without asking anybody.
+pub fn self_signed_token(file: &str, now: Micros) -> Result<String, CredentialError> {
+    let file = key_file::read(file)?;
+    let key = file.private_key()?;
+    let now = now / 1_000_000;
+    let claims = serde_json::json!({
+        "iss": file.client_email,
+        "sub": file.client_email,
+        "iat": now,
+        "exp": now + LONGEST_LIFE,
+        "scope": "https://www.googleapis.com/auth/cloud-platform",
+    });
+    let header = Header {
+        alg: "RS256".to_owned(),
+        typ: Some("JWT".to_owned()),
+        kid: Some(file.private_key_id),
+    };
+    let signed = jwt::encode(&header, &claims, |message| key.sign(message));
+    signed.map_err(|_| CredentialError::KeyFile)
+}
+
+fn check_times(assertion: &Assertion, now: i64) -> Result<(), CredentialError> {
+    let Assertion { iat, exp, nbf, .. } = *assertion;
+    if exp.saturating_add(SKEW) <= now {
+        return Err(CredentialError::Expired);
+    }
+    let begins = nbf.unwrap_or(iat).max(iat);
+    if begins > now.saturating_add(SKEW) {
+        return Err(WrongTimes::Future { ahead: begins.saturating_sub(now) }.into());
+    }
+    if exp <= iat {
+        return Err(WrongTimes::Backwards.into());
+    }
+    let life = exp.saturating_sub(iat);
+    if life > LONGEST_LIFE {
+        return Err(WrongTimes::TooLong { life, ahead: iat.saturating_sub(now) }.into());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(times: (i64, i64, Option<i64>), expected: &str) {
+        let (iat, exp, nbf) = times;
+        let assertion = Assertion {
+            iss: String::new(),
+            sub: None,
+            aud: None,
+            iat,
+            exp,
+            nbf,
+            scope: None,
+            target_audience: None,
+        };
+        let said = check_times(&assertion, 10_000)
+            .map_or_else(|error| error.to_string(), |()| "good".to_owned());
+        assert!(said.starts_with(expected), "{times:?}: {said}");
+    }
+
+    #[test]
+    fn times_within_a_minute() {
+        check((10_000, 13_600, None), "good");
+        check((10_059, 13_000, None), "good");
+        check((6_400, 9_941, None), "good");
+        check((6_400, 9_940, None), "the credential has expired");
+        check((10_061, 13_000, None), "the token is from the future: it begins 61 s ahead");
+        check((9_000, 12_000, Some(10_061)), "the token is from the future: it begins 61 s ahead");
+        check((i64::MAX, i64::MAX, None), "the token is from the future");
+        check((10_000, 10_000, None), "the token ends before it begins");
+        check((10_000, 9_999, None), "the token ends before it begins");
+    }
+
+    /// Where `iat` agrees with our clock, it is not the clock that is off.
+    #[test]
+    fn what_is_too_long_says_which_clock_it_goes_by() {
+        let too_long = |life: &str, iat: &str| {
+            format!(
+                "the token is too long: its exp is {life} s after its iat, where 3600 s are the most, and its iat is {iat}"
+            )
+        };
+        check((10_000, 13_601, None), &too_long("3601", "the time of this registry's clock"));
+        check((2_800, 13_600, None), &too_long("10800", "7200 s behind this registry's clock"));
+        check((10_030, 20_030, None), &too_long("10000", "30 s ahead of this registry's clock"));
+        let life = i64::MAX.to_string();
+        check((i64::MIN, i64::MAX, None), &too_long(&life, "9223372036854775808 s behind"));
+        check((10_000, i64::MAX, None), "the token is too long");
+    }
+}

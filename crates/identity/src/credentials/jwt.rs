@@ -1,0 +1,179 @@
+//! JSON Web Tokens in their compact form, read strictly.
+//!
+//! The algorithm follows from the key, never from the token: a header that says another is refused. So is
+//! everything in a header that could choose a key (`jwk`, `jku`, `x5c`, `x5u`), critical extensions, and
+//! duplicate names anywhere. Claims have types: `exp` as text is no `exp`.
+
+use crate::error::JwtError;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use model::json::{ClientField, FieldTable, parse_document, parse_strict};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// The longest token that is looked at.
+const LONGEST: usize = 16 << 10;
+
+/// The registered claims (RFC 7519, section 4.1), which readers of tokens have structures for.
+pub(crate) static CLAIMS: FieldTable = FieldTable(&[
+    ClientField::plain("iss"),
+    ClientField::plain("sub"),
+    ClientField::plain("aud"),
+    ClientField::plain("exp"),
+    ClientField::plain("nbf"),
+    ClientField::plain("iat"),
+    ClientField::plain("jti"),
+]);
+
+/// What may stand in a header.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Header {
+    pub(crate) alg: String,
+    #[serde(default)]
+    pub(crate) typ: Option<String>,
+    #[serde(default)]
+    pub(crate) kid: Option<String>,
+}
+
+/// A token whose signature was not checked yet.
+pub(crate) struct Unverified<'t> {
+    pub(crate) header: Header,
+    message: &'t str,
+    claims: &'t str,
+    signature: Vec<u8>,
+}
+
+impl<'t> Unverified<'t> {
+    /// Takes a token apart.
+    pub(crate) fn parse(token: &'t str) -> Result<Self, JwtError> {
+        if token.len() > LONGEST {
+            return Err(JwtError("it is too long"));
+        }
+        let (message, signature) = token.rsplit_once('.').ok_or(JwtError("it has no parts"))?;
+        let (header, claims) = message.split_once('.').ok_or(JwtError("it has two parts"))?;
+        let header = decode(header)?;
+        let header = parse_strict(&header).map_err(|_| JwtError("its header is not plain"))?;
+        let signature = decode(signature)?;
+        Ok(Self { header, message, claims, signature })
+    }
+
+    /// The claims, once `verify` has said that the signature over the message is right.
+    pub(crate) fn verified<C: DeserializeOwned>(
+        &self,
+        verify: impl FnOnce(&[u8], &[u8]) -> bool,
+    ) -> Result<C, JwtError> {
+        if !verify(self.message.as_bytes(), &self.signature) {
+            return Err(JwtError("its signature is wrong"));
+        }
+        self.claims()
+    }
+
+    /// The claims, proven by nothing: good for finding the key, and for nothing else.
+    pub(crate) fn claims<C: DeserializeOwned>(&self) -> Result<C, JwtError> {
+        let claims = decode(self.claims)?;
+        // Owned types only, so that the bytes may go.
+        let value: serde_json::Value = parse_document(&claims, &CLAIMS)
+            .map_err(|_| JwtError("its claims are not plain JSON"))?;
+        serde_json::from_value(value).map_err(|_| JwtError("a claim is missing or of a wrong type"))
+    }
+}
+
+/// Puts a token together.
+pub(crate) fn encode<C: Serialize, E>(
+    header: &Header,
+    claims: &C,
+    sign: impl FnOnce(&[u8]) -> Result<Vec<u8>, E>,
+) -> Result<String, E> {
+    let part = |json: String| URL_SAFE_NO_PAD.encode(json);
+    let header = serde_json::to_string(header).expect("texts are always JSON");
+    let claims = serde_json::to_string(claims).expect("claims are always JSON");
+    let message = format!("{}.{}", part(header), part(claims));
+    let signature = sign(message.as_bytes())?;
+    Ok(format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature)))
+}
+
+fn decode(part: &str) -> Result<Vec<u8>, JwtError> {
+    URL_SAFE_NO_PAD.decode(part).map_err(|_| JwtError("a part is not base64"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(header: &str, claims: &str) -> String {
+        let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+        format!("{}.{}.{}", part(header), part(claims), part("signature"))
+    }
+
+    #[track_caller]
+    fn check_header(header: &str, valid: bool) {
+        let token = token(header, "{}");
+        assert_eq!(Unverified::parse(&token).is_ok(), valid, "{header}");
+    }
+
+    #[test]
+    fn headers_choose_nothing() {
+        check_header(r#"{"alg":"RS256","typ":"JWT","kid":"x"}"#, true);
+        check_header(r#"{"alg":"none"}"#, true);
+        check_header(r#"{"typ":"JWT"}"#, false);
+        for extra in [
+            r#""jwk":{}"#,
+            r#""jku":"https://evil.example""#,
+            r#""x5u":"https://evil.example""#,
+            r#""x5c":[]"#,
+            r#""crit":["x"]"#,
+            r#""b64":false"#,
+            r#""alg":"none""#,
+            r#""Alg":"none""#,
+        ] {
+            check_header(&format!(r#"{{"alg":"RS256",{extra}}}"#), false);
+        }
+    }
+
+    #[test]
+    fn claims_have_types() {
+        #[derive(Debug, Deserialize)]
+        struct Claims {
+            #[expect(dead_code, reason = "read by serde")]
+            exp: i64,
+        }
+        let read = |claims: &str| {
+            let token = token(r#"{"alg":"RS256"}"#, claims);
+            let parsed = Unverified::parse(&token).expect("three parts");
+            parsed.claims::<Claims>().is_ok()
+        };
+        assert!(read(r#"{"exp":9999999999}"#));
+        assert!(read(r#"{"exp":9999999999,"name":"a","Name":"b","act":{"Sub":"c"}}"#));
+        for claims in [
+            r#"{"exp":"9999999999"}"#,
+            r#"{"exp":1e300}"#,
+            r#"{"exp":1.5}"#,
+            r#"{"exp":null}"#,
+            r#"{"exp":1,"exp":2}"#,
+            r#"{"exp":1,"Exp":2}"#,
+            "{\"exp\":1,\"i\u{17f}s\":\"x\"}",
+            "{}",
+            "[]",
+            "",
+        ] {
+            assert!(!read(claims), "{claims}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_signature_shows_no_claims() {
+        let header = Header { alg: "X".to_owned(), typ: None, kid: None };
+        let token =
+            encode(&header, &serde_json::json!({"a": 1}), |message| Ok::<_, ()>(message.to_vec()));
+        let token = token.expect("signed");
+        let parsed = Unverified::parse(&token).expect("three parts");
+        let claims: serde_json::Value =
+            parsed.verified(|message, signature| message == signature).expect("right");
+        assert_eq!(claims["a"], 1);
+        assert!(parsed.verified::<serde_json::Value>(|_, _| false).is_err());
+        for token in ["", ".", "..", "a.b", "a.b.c.d", "!.!.!", &"a".repeat(20_000)] {
+            assert!(Unverified::parse(token).is_err(), "{token:.10}");
+        }
+    }
+}

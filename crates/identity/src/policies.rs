@@ -1,0 +1,7 @@
+//! Policies: whether a caller has a permission, and the caches of the answer.
+
+pub(crate) mod access_epoch;
+pub(crate) mod cached;
+pub(crate) mod epoch_cache;
+pub(crate) mod evaluate;
+pub(crate) mod recent_grants;

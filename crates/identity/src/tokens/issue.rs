@@ -1,0 +1,282 @@
+//! Our own tokens: signed by keys that rotate, checked against what has changed since.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use meta::signing_keys::{self, SigningKey};
+use meta::{Id, epochs};
+use model::principal::Principal;
+use model::scope::Entry;
+use serde::{Deserialize, Serialize};
+
+use crate::caller::{Bearer, Proof};
+use crate::clock::micros;
+use crate::credentials::crypto::{KeyError, TokenKey, verify_es256};
+use crate::credentials::jwt::{self, Header, Unverified};
+use crate::error::{CredentialError, IdentityError, JwtError};
+use crate::identity::Identity;
+use crate::tokens::provenance::Ancestry;
+use crate::tokens::signing_keys::Ring;
+
+const ISSUER: &str = "berth";
+/// How long a key signs, and how much longer what it signed is good: longer than any token lives.
+const SIGNS_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
+const VERIFIES_LONGER: Duration = Duration::from_secs(24 * 3600);
+
+/// What a token is for. One for one purpose proves nothing for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Purpose {
+    /// The Google APIs, and the password of `docker login`.
+    Access,
+    /// `/v2/`, for the images that it names.
+    Registry,
+}
+
+impl Purpose {
+    fn media_type(self) -> &'static str {
+        match self {
+            Self::Access => "at+jwt",
+            Self::Registry => "registry+jwt",
+        }
+    }
+
+    fn audience(self) -> &'static str {
+        match self {
+            Self::Access => "berth/api",
+            Self::Registry => "berth/v2",
+        }
+    }
+}
+
+/// What our own tokens say. Times are whole seconds since 1970.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Claims {
+    iss: String,
+    aud: String,
+    /// The principal, as policies name it.
+    pub(crate) sub: String,
+    pub(crate) iat: i64,
+    pub(crate) exp: i64,
+    pub(crate) jti: String,
+    pub(crate) purpose: Purpose,
+    /// The account's number: another account of the same address is not meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) uid: Option<String>,
+    /// The account's key that it was got with, and goes with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<String>,
+    /// The token that it was made from, and goes with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) from: Option<String>,
+    /// Whom it comes down from, if it was made by acting as somebody else.
+    #[serde(default, skip_serializing_if = "Ancestry::is_empty")]
+    pub(crate) via: Ancestry,
+    /// The scopes of OAuth that were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) scope: Option<String>,
+    /// The images that a registry token is limited to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) access: Option<Vec<Entry>>,
+}
+
+impl Claims {
+    /// Whom the token speaks for.
+    pub(crate) fn principal(&self) -> Result<Principal, JwtError> {
+        self.sub.parse().map_err(|_| JwtError("its subject is no principal"))
+    }
+
+    /// The principal that the token speaks for, and the ids that it was authenticated by.
+    pub(crate) fn authenticated(self) -> Result<(Principal, Proof), JwtError> {
+        let principal = self.principal()?;
+        let Self { uid, key, jti, from, via: ancestry, exp, .. } = self;
+        let (token, expires_at) = (Some(jti), Some(exp));
+        Ok((principal, Proof { uid, key, token, from, ancestry, expires_at, ..Proof::default() }))
+    }
+}
+
+/// A token, and how long it lives.
+#[derive(Clone)]
+pub struct IssuedToken {
+    /// The token.
+    pub token: String,
+    /// When it was made, in seconds since 1970.
+    pub issued_at: i64,
+    /// For how many seconds it is good.
+    pub expires_in: i64,
+}
+
+impl Identity {
+    /// The keys that sign and verify, and a new one where none signs any more.
+    pub(crate) async fn ring(&self) -> Result<Arc<Ring>, IdentityError> {
+        let (epoch, now) = (self.epoch().await?, self.clock.now());
+        if let Some(ring) = self.ring.get(&(), epoch)
+            && ring.signing(now).is_some()
+        {
+            return Ok(ring);
+        }
+        let ring = self.load_ring().await?;
+        let ring = if ring.signing(now).is_some() {
+            ring
+        } else {
+            self.add_signing_key().await?;
+            self.load_ring().await?
+        };
+        let ring = Arc::new(ring);
+        self.ring.put((), self.epoch().await?, ring.clone());
+        Ok(ring)
+    }
+
+    async fn load_ring(&self) -> Result<Ring, IdentityError> {
+        let now = self.clock.now();
+        let stored =
+            self.meta.read(move |tx| Ok::<_, IdentityError>(signing_keys::all(tx, now)?)).await?;
+        let open = |key: SigningKey| {
+            let private = self.master.open(&key.id, &key.sealed_private_key)?;
+            Ok((key, TokenKey::from_pkcs8(&private)?))
+        };
+        let keys: Result<Vec<_>, KeyError> = stored.into_iter().map(open).collect();
+        keys.map(Ring).map_err(|_| {
+            IdentityError::Internal("the signing keys do not open with this master key".to_owned())
+        })
+    }
+
+    async fn add_signing_key(&self) -> Result<(), IdentityError> {
+        let broken = |_| IdentityError::Internal("cannot make a signing key".to_owned());
+        let private = TokenKey::generate().map_err(broken)?;
+        let public_key = TokenKey::from_pkcs8(&private).map_err(broken)?.public_key();
+        let (id, now) = (Id::new().to_string(), self.clock.now());
+        let sealed_private_key = self.master.seal(&id, &private).map_err(broken)?;
+        let signs_until = now + micros(SIGNS_FOR);
+        let verifies_until = signs_until + micros(VERIFIES_LONGER);
+        let new = SigningKey {
+            id,
+            public_key,
+            sealed_private_key,
+            created_at: now,
+            signs_until,
+            verifies_until,
+        };
+        self.meta
+            .write(move |tx| {
+                // Another process may have been quicker.
+                let keys = signing_keys::all(tx, now)?;
+                if !keys.iter().any(|key| key.signs_until > now) {
+                    signing_keys::insert(tx, &new)?;
+                    epochs::bump(tx, epochs::ACCESS)?;
+                }
+                Ok::<_, IdentityError>(())
+            })
+            .await?;
+        self.poll_epoch().await?;
+        Ok(())
+    }
+
+    /// Makes a token for somebody who has proven who they are.
+    pub(crate) async fn issue(
+        &self,
+        (purpose, bearer): (Purpose, &Bearer),
+        lifetime: Duration,
+        limits: Limits,
+    ) -> Result<IssuedToken, IdentityError> {
+        let issued_at = self.clock.now() / 1_000_000;
+        let expires_in = i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX / 2);
+        let claims = Claims {
+            iss: ISSUER.to_owned(),
+            aud: purpose.audience().to_owned(),
+            sub: bearer.principal.to_string(),
+            iat: issued_at,
+            exp: issued_at.saturating_add(expires_in),
+            jti: Id::random().to_string(),
+            purpose,
+            uid: bearer.uid.clone(),
+            key: bearer.key.clone(),
+            from: limits.from,
+            via: bearer.ancestry.clone(),
+            scope: limits.scope,
+            access: limits.access,
+        };
+        let token = self.sign(purpose.media_type(), &claims).await?;
+        Ok(IssuedToken { token, issued_at, expires_in })
+    }
+
+    /// Signs claims with the newest key.
+    pub(crate) async fn sign<C: Serialize>(
+        &self,
+        media_type: &str,
+        claims: &C,
+    ) -> Result<String, IdentityError> {
+        let ring = self.ring().await?;
+        let (key, pair) = ring
+            .signing(self.clock.now())
+            .ok_or_else(|| IdentityError::Internal("no key signs".to_owned()))?;
+        let header = Header {
+            alg: "ES256".to_owned(),
+            typ: Some(media_type.to_owned()),
+            kid: Some(key.id.clone()),
+        };
+        jwt::encode(&header, claims, |message| pair.sign(message))
+            .map_err(|_| IdentityError::Internal("a token could not be signed".to_owned()))
+    }
+
+    /// Checks a token by itself: that it is ours, for this purpose, and good now.
+    pub(crate) async fn check_token(
+        &self,
+        unverified: &Unverified<'_>,
+        purpose: Purpose,
+    ) -> Result<Claims, IdentityError> {
+        let claims = self.check_signed(unverified, purpose).await?;
+        if claims.exp <= self.clock.now() / 1_000_000 {
+            return Err(CredentialError::Expired.into());
+        }
+        Ok(claims)
+    }
+
+    /// Checks that a token is ours, and for this purpose.
+    pub(crate) async fn check_signed(
+        &self,
+        unverified: &Unverified<'_>,
+        purpose: Purpose,
+    ) -> Result<Claims, IdentityError> {
+        let header = &unverified.header;
+        if header.alg != "ES256" || header.typ.as_deref() != Some(purpose.media_type()) {
+            return Err(JwtError("it is not one of ours").into());
+        }
+        let ring = self.ring().await?;
+        let kid = header.kid.as_deref().unwrap_or_default();
+        let (_, public) =
+            ring.public_keys().find(|(id, _)| *id == kid).ok_or(JwtError("its key is unknown"))?;
+        let claims: Claims =
+            unverified.verified(|message, signature| verify_es256(public, message, signature))?;
+        if claims.iss != ISSUER || claims.aud != purpose.audience() || claims.purpose != purpose {
+            return Err(JwtError("it is for something else").into());
+        }
+        Ok(claims)
+    }
+}
+
+/// What a token is limited to.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Limits {
+    /// The standing of another token.
+    pub(crate) from: Option<String>,
+    /// Scopes of OAuth.
+    pub(crate) scope: Option<String>,
+    /// Images.
+    pub(crate) access: Option<Vec<Entry>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Those that were made before tokens knew whom they come down from, and most that are made now.
+    #[test]
+    fn a_token_without_ancestors_says_nothing_of_them() {
+        let said = r#"{"iss":"berth","aud":"berth/api","sub":"user:a@example.com","iat":1,"exp":2,"jti":"x","purpose":"access"}"#;
+        let claims: Claims = serde_json::from_str(said).expect("claims");
+        assert!(claims.via.is_empty());
+        assert_eq!(serde_json::to_string(&claims).expect("JSON"), said);
+    }
+}

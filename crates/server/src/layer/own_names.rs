@@ -1,0 +1,73 @@
+//! The names of this machine, and the refusal of others in `--dev`.
+
+use std::net::IpAddr;
+
+use axum::response::{IntoResponse, Response};
+use http::header::ORIGIN;
+use http::{StatusCode, Uri};
+use model::host::without_port;
+
+/// In `--dev`, everybody may do everything: so only this machine's own names are answered, and no web page
+/// of another origin. A page that makes its name resolve to 127.0.0.1 still sends its own name.
+pub(super) fn refuse_foreign<B>(request: &http::Request<B>, names: &[String]) -> Option<Response> {
+    let header = request.headers().get(http::header::HOST).and_then(|host| host.to_str().ok());
+    let host = request.uri().authority().map(|authority| authority.as_str()).or(header);
+    if !host.is_some_and(|host| is_local(without_port(host), names)) {
+        let known = [&["localhost".to_owned()], names].concat().join(" and ");
+        let text = format!(
+            "this development server answers only {known}; start it with --dev-host NAME to add a name\n"
+        );
+        return Some((StatusCode::MISDIRECTED_REQUEST, text).into_response());
+    }
+    let origin = request.headers().get(ORIGIN)?;
+    let origin: Option<Uri> = origin.to_str().ok().and_then(|origin| origin.parse().ok());
+    if origin.as_ref().and_then(Uri::host).is_some_and(|host| is_local(host, names)) {
+        return None;
+    }
+    Some((StatusCode::FORBIDDEN, "requests from other origins are refused\n").into_response())
+}
+
+/// Whether a name means this machine.
+pub fn is_local(host: &str, names: &[String]) -> bool {
+    let host = host.to_ascii_lowercase();
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+        || host == "localhost"
+        || host.ends_with(".localhost")
+        || names.contains(&host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(host: &str, origin: Option<&str>, expected: u16) {
+        let mut request = http::Request::get("/v2/");
+        if !host.is_empty() {
+            request = request.header("host", host);
+        }
+        if let Some(origin) = origin {
+            request = request.header("origin", origin);
+        }
+        let request = request.body(()).expect("valid");
+        let refused = refuse_foreign(&request, &["registry.test".to_owned()]);
+        assert_eq!(refused.map_or(200, |refused| refused.status().as_u16()), expected, "{host}");
+    }
+
+    #[test]
+    fn a_development_server_answers_only_its_own_names() {
+        check("127.0.0.1:5050", None, 200);
+        check("[::1]:5050", None, 200);
+        check("localhost", None, 200);
+        check("us-west1-docker.localhost:5050", None, 200);
+        check("Registry.test:80", None, 200);
+        check("evil.example:5050", None, 421);
+        check("127.0.0.1.evil.example", None, 421);
+        check("10.0.0.1", None, 421);
+        check("", None, 421);
+        check("localhost:5050", Some("http://localhost:3000"), 200);
+        check("localhost:5050", Some("https://evil.example"), 403);
+        check("localhost:5050", Some("null"), 403);
+    }
+}
