@@ -13,6 +13,7 @@ pub mod filter;
 pub mod host;
 pub mod json;
 pub mod labels;
+pub mod locations;
 pub mod manifest;
 pub mod media_type;
 pub mod name;

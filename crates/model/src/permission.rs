@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use crate::role;
-
 /// A permission that some predefined role holds. No other exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Permission(&'static str);
@@ -48,46 +46,8 @@ impl Permission {
     }
 }
 
-impl std::str::FromStr for Permission {
-    type Err = UnknownPermission;
-
-    fn from_str(text: &str) -> Result<Self, UnknownPermission> {
-        let all = role::all_permissions();
-        match all.binary_search_by(|known| known.as_str().cmp(text)) {
-            Ok(position) => Ok(all[position]),
-            Err(_) => Err(UnknownPermission(text.to_owned())),
-        }
-    }
-}
-
 impl fmt::Display for Permission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn permissions_are_those_of_the_roles() {
-        for known in [
-            Permission::DOWNLOAD_ARTIFACTS,
-            Permission::UPLOAD_ARTIFACTS,
-            Permission::DELETE_ARTIFACTS,
-            Permission::CREATE_ON_PUSH,
-            Permission::GET_REPOSITORY,
-            Permission::GET_PROJECT,
-            Permission::GET_ACCESS_TOKEN,
-            Permission::IMPLICIT_DELEGATION,
-        ] {
-            assert_eq!(known.as_str().parse(), Ok(known));
-        }
-        for unknown in
-            ["", "artifactregistry.repositories.downloadartifacts", "storage.objects.get"]
-        {
-            assert_eq!(unknown.parse::<Permission>(), Err(UnknownPermission(unknown.to_owned())));
-        }
     }
 }

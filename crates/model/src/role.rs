@@ -1,9 +1,10 @@
 //! Predefined roles: which permissions each holds. The table is data, in `data/roles.txt`.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 use std::sync::LazyLock;
 
-use crate::permission::Permission;
+use crate::permission::{Permission, UnknownPermission};
 
 /// A role that everybody may grant.
 #[derive(Debug)]
@@ -47,6 +48,18 @@ pub fn all() -> impl Iterator<Item = &'static Role> {
 /// Every permission that some role holds, in byte order.
 pub fn all_permissions() -> &'static [Permission] {
     &TABLE.permissions
+}
+
+impl FromStr for Permission {
+    type Err = UnknownPermission;
+
+    fn from_str(text: &str) -> Result<Self, UnknownPermission> {
+        let all = all_permissions();
+        match all.binary_search_by(|known| known.as_str().cmp(text)) {
+            Ok(position) => Ok(all[position]),
+            Err(_) => Err(UnknownPermission(text.to_owned())),
+        }
+    }
 }
 
 /// Reads the data. It is part of the program, and a test reads it too: what is wrong with it ends both.
@@ -141,5 +154,26 @@ mod tests {
         check("roles/owner", "iam.serviceAccounts.getAccessToken", false);
         check("roles/iam.serviceAccountTokenCreator", "iam.serviceAccounts.getAccessToken", true);
         assert!(find("roles/none").is_none());
+    }
+
+    #[test]
+    fn permissions_are_those_of_the_roles() {
+        for known in [
+            Permission::DOWNLOAD_ARTIFACTS,
+            Permission::UPLOAD_ARTIFACTS,
+            Permission::DELETE_ARTIFACTS,
+            Permission::CREATE_ON_PUSH,
+            Permission::GET_REPOSITORY,
+            Permission::GET_PROJECT,
+            Permission::GET_ACCESS_TOKEN,
+            Permission::IMPLICIT_DELEGATION,
+        ] {
+            assert_eq!(known.as_str().parse(), Ok(known));
+        }
+        for unknown in
+            ["", "artifactregistry.repositories.downloadartifacts", "storage.objects.get"]
+        {
+            assert_eq!(unknown.parse::<Permission>(), Err(UnknownPermission(unknown.to_owned())));
+        }
     }
 }

@@ -5,9 +5,7 @@
 
 mod check;
 mod listening;
-mod locations;
 mod settings;
-mod units;
 mod variables;
 
 use std::path::{Path, PathBuf};
@@ -23,12 +21,13 @@ use tracing_subscriber::EnvFilter;
 use self::variables::{is_from_kubernetes, key_of, nearest_key, variable_of};
 
 pub use listening::{OpsListen, parse_listen};
-pub use locations::LOCATIONS;
+pub use model::locations::LOCATIONS;
 pub use settings::{
-    Audit, AuditFile, Blobs, Cleanup, Config, Cors, Egress, Gc, Limits, Log, LogFormat, Metadata,
-    NewRepositories, Notification, OnPush, Tls, Tokens,
+    Blobs, Cleanup, Config, Cors, Egress, Gc, Metadata, NewRepositories, Notification, OnPush, Tls,
+    Tokens,
 };
-pub use units::{Bytes, Network, Reserve, Span};
+pub use web::settings::{Audit, AuditFile, Limits, Log, LogFormat};
+pub use web::units::{Bytes, Network, Reserve, Span};
 
 /// Every key, as it stands in the file. A variable is `BERTH_` and the key in capitals, `.` as `_`.
 pub const KEYS: &[&str] = &[
@@ -151,6 +150,11 @@ fn key_at(table: &DeTable<'_>, place: usize) -> Option<String> {
 }
 
 impl Config {
+    /// Returns `http` or `https`, as the listener speaks.
+    pub fn scheme(&self) -> &'static str {
+        if self.tls.certificate.as_os_str().is_empty() { "http" } else { "https" }
+    }
+
     /// Reads the file, if one is named, and lays the variables over it.
     pub fn read(
         file: Option<&Path>,

@@ -10,11 +10,11 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
-use crate::api::App;
 use crate::config::{Config, Span};
 use crate::listen::tls::Tls;
 use crate::notifications::{self, Receiver};
 use ticks::{Ticks, unless_stopped};
+use web::app::App;
 
 /// How often pulls are written down and sizes are folded.
 const COUNT_EVERY: Duration = Duration::from_secs(30);

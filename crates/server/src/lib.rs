@@ -1,19 +1,19 @@
-//! The `berth` server: the only crate that knows HTTP, signals and settings.
+//! The `berth` server: listeners, settings, jobs and the `berth` command.
 //!
-//! The tree tells the story of a request: [`listen`] accepts the connection, [`layer`] gives the request an id,
-//! a log line and its limits, [`auth`] finds out who asks, and [`api`] answers by one call of the engine. What was done
-//! or refused goes to [`audit`].
+//! The tree tells the story of a request: [`listen`] accepts the connection, `web::layer` gives the request an id, a log
+//! line and its limits, `web::auth` finds out who asks, and the doors (`oci`, `google`) answer by one call of `engine` or
+//! `identity`. What was done or refused goes to `web::audit`. [`routes`] puts the doors together.
 
-pub mod api;
-pub mod audit;
-pub mod auth;
 pub mod cli;
 pub mod config;
 pub mod data;
 mod egress;
 mod jobs;
-pub mod layer;
 pub mod listen;
+pub mod metadata_server;
 mod notifications;
+mod operator;
+mod ops;
+pub mod routes;
 pub mod run;
 mod stores;

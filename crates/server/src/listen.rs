@@ -28,15 +28,15 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_rustls::server::TlsStream;
 
-use crate::api::App;
-use crate::layer::Connected;
-use crate::layer::drain::Drains;
-use crate::layer::observe::{Door, observe};
 pub(crate) use entrance::or_pause;
 use entrance::{Accepted, Entrance};
 use farewell::Farewell;
 use protocol::Protocol;
 use readers::{Seen, Watch};
+use web::app::App;
+use web::layer::Connected;
+use web::layer::drain::Drains;
+use web::layer::observe::{Door, observe};
 
 /// A reader may pause for longer than a writer: it may be busy with what it has got.
 const READER_PATIENCE: u32 = 4;

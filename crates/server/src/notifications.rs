@@ -21,10 +21,10 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use self::course::{Cause, Course};
-use crate::api::App;
 use crate::config::{self, Config};
 use crate::egress::{Allow, SendError, Target};
 use crate::jobs::ticks::Ticks;
+use web::app::App;
 
 /// How often it is looked for something to tell.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

@@ -25,24 +25,25 @@ use tokio::time::{Instant, timeout_at};
 
 use self::seals::{Master, Otherwise};
 
-use crate::api::metadata_server::{self, Metadata};
-use crate::api::origin::Origin;
-use crate::api::{self, App, Shared, admin};
-use crate::audit::Audit;
-use crate::auth::{Authenticate, refusal};
 use crate::config::{self, Config, OpsListen};
 use crate::data::{self, DataFolder, Running, Sharing};
 use crate::egress::Allow;
 use crate::jobs;
-use crate::layer::cors::{Origins, answer_pages};
-use crate::layer::metrics::Metrics;
-use crate::layer::networks::Networks;
-use crate::layer::sending::SendMemory;
-use crate::layer::whole::Bodies;
 use crate::listen::tls::Tls;
 use crate::listen::{self, Served, Whose};
+use crate::metadata_server::{self, Metadata};
 use crate::notifications::Receiver;
+use crate::routes;
 use crate::stores;
+use web::app::{App, Shared};
+use web::audit::Audit;
+use web::auth::{Authenticate, refusal};
+use web::layer::cors::{Origins, answer_pages};
+use web::layer::metrics::Metrics;
+use web::layer::networks::Networks;
+use web::layer::sending::SendMemory;
+use web::layer::whole::Bodies;
+use web::server_url::Origin;
 
 /// Memory for all forms of strangers: a form is a few KiB, and a hundred of the longest fit in.
 const FORM_MEMORY: usize = 24 << 20;
@@ -133,7 +134,7 @@ impl Server {
         // The address is known, and nobody is answered yet.
         let listener = bind(config.listen, "--listen")?;
         let listen = listener.local_addr()?;
-        let origin = Origin::new(&config, listen);
+        let origin = Origin::new(&config.external_url, config.scheme(), listen);
         let owner = match (&authenticate, &data) {
             (Authenticate::Accounts(_), Some(data)) => {
                 first_owner(&engine, data, (&config.first_project, &origin)).await?
@@ -162,7 +163,7 @@ impl Server {
         let (stop, stopped) = watch::channel(false);
         let mut listeners = JoinSet::new();
         let pages = Origins::new(&config.cors.origins)?;
-        let router = answer_pages(api::registry(app.clone())?, pages);
+        let router = answer_pages(routes::registry(app.clone())?, pages);
         let registry = Served { app: app.clone(), router, tls: tls.clone(), whose: Whose::Clients };
         listeners.spawn(listen::serve(listener, registry, stopped.clone()));
         let mut serve_plain = async |at, router| {
@@ -173,13 +174,14 @@ impl Server {
             listeners.spawn(listen::serve(listener, served, stopped.clone()));
             Ok(Some(address))
         };
-        let ops = serve_plain(config.ops_listen, api::ops(app.clone())).await?;
+        let ops = serve_plain(config.ops_listen, routes::ops(app.clone())).await?;
         let metadata = metadata_router(&app, &config.metadata).await?;
         let metadata = serve_plain(config.metadata.listen, metadata).await?;
         let jobs = jobs::start((&app, tls.clone(), receivers), &config, &stopped);
         let admin = match &data {
             Some(data) => {
-                let admin = admin::listen(&data.socket(), (app.clone(), stopped.clone()))?;
+                let admin =
+                    crate::operator::listen(&data.socket(), (app.clone(), stopped.clone()))?;
                 let (url, domain) = (&origin.on_this_machine(), app.domains.main());
                 let dev = matches!(app.authenticate, Authenticate::Dev);
                 data.write_addresses(&Running { listen, url, domain, dev, ops, metadata })?;

@@ -3,10 +3,10 @@
 use std::io::{self, Write};
 
 use super::{env, word};
-use crate::api::origin::reachable;
 use crate::config::Config;
 use crate::listen::tls::Authority;
 use crate::run::{FirstOwner, Server};
+use web::server_url::reachable;
 
 /// The file that a person puts in its place, where only they know it.
 const OWN_AUTHORITY: &str = "CA.pem";

@@ -9,7 +9,7 @@ use model::name::{Location, RepositoryName, parse_repository_path};
 
 use super::Source;
 use super::operator::{ask, watched};
-use crate::api::admin::{CleanedUp, CleanedVersion, Command};
+use crate::operator::{CleanedUp, CleanedVersion, Command};
 
 /// Delete what the cleanup policies of a repository say, now.
 ///

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::Source;
 use super::operator::{ask, watched};
-use crate::api::admin::{Collected, Command};
+use crate::operator::{Collected, Command};
 
 /// Collect what nothing refers to, now.
 ///

@@ -6,9 +6,9 @@ use std::os::unix::net::UnixStream;
 use anyhow::{Context, bail};
 use serde::de::DeserializeOwned;
 
-use crate::api::admin::{Command, Line};
 use crate::config::Config;
 use crate::data::sockets;
+use crate::operator::{Command, Line};
 
 /// Says a command, and hears how far it is until it is done.
 pub(super) fn ask<T: DeserializeOwned>(

@@ -11,7 +11,7 @@ use clap::Args;
 
 use super::operator::ask;
 use super::{Source, env, word};
-use crate::api::admin::{Command, OwnerKey as Made};
+use crate::operator::{Command, OwnerKey as Made};
 
 /// Make a new key for the account that owns everything.
 ///

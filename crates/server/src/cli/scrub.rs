@@ -7,8 +7,8 @@ use clap::Args;
 
 use super::Source;
 use super::operator::{ask, watched};
-use crate::api::admin::{Command, Scrubbed};
 use crate::config::Bytes;
+use crate::operator::{Command, Scrubbed};
 
 /// Read every stored blob from the disk, and check that its bytes are right, now.
 ///

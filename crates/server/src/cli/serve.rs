@@ -12,12 +12,12 @@ use identity::SystemClock;
 use super::banner::Banner;
 use super::signals::Signals;
 use super::{Source, said};
-use crate::api::metadata_server;
-use crate::auth::Authenticate;
 use crate::config::{Config, LogFormat, OpsListen, parse_listen};
-use crate::layer::log;
 use crate::listen::descriptors;
+use crate::metadata_server;
 use crate::run::{Permits, Server, Setup};
+use web::auth::Authenticate;
+use web::layer::log;
 
 /// Run the registry.
 ///

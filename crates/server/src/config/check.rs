@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use model::host::domain_of;
 use model::name::Location;
 
-use super::locations::LOCATIONS;
+use model::locations::LOCATIONS;
 
 /// The longest name that DNS has.
 const LONGEST_NAME: usize = 253;

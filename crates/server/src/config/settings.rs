@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::listening::{OpsListen, listen_address};
-use super::units::{Bytes, Network, Reserve, Span};
+use web::settings::{Audit, Limits, Log};
+use web::units::{Bytes, Network, Span};
 
 /// All settings.
 #[derive(Debug, Clone, Deserialize)]
@@ -98,85 +99,6 @@ impl Default for Metadata {
     fn default() -> Self {
         Self { listen: OpsListen::Off, account: String::new() }
     }
-}
-
-/// The log.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Log {
-    /// How lines look.
-    pub format: LogFormat,
-    /// What is written: `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,engine=debug`.
-    pub level: String,
-}
-
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One object a line.
-    Json,
-}
-
-/// The audit log.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Audit {
-    /// Where it goes.
-    pub file: AuditFile,
-    /// Whether reads are written down too.
-    pub reads: bool,
-}
-
-/// Where the audit log goes.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub enum AuditFile {
-    /// Nowhere.
-    Off,
-    /// To standard error, between the log's lines.
-    StandardError,
-    /// To a file; a relative path is one within the data folder.
-    At(PathBuf),
-}
-
-impl TryFrom<String> for AuditFile {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        match text.as_str() {
-            "" => Err("audit.file must name a file, or be - or off"),
-            "off" => Ok(Self::Off),
-            "-" => Ok(Self::StandardError),
-            path => Ok(Self::At(PathBuf::from(path))),
-        }
-    }
-}
-
-/// What one client can take.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Limits {
-    /// Connections at once.
-    pub connections: usize,
-    /// Connections at once from one address, or from one /64 of IPv6.
-    pub connections_per_network: usize,
-    /// How long a request's head may take.
-    pub header_timeout: Span,
-    /// How long a request's body may pause; a response waits four times as long for its reader.
-    pub idle_timeout: Span,
-    /// How long a shutdown waits for running requests.
-    pub drain_timeout: Span,
-    /// Memory that all uploads of blobs share, and as much again that those of manifests share.
-    pub upload_memory: Bytes,
-    /// Uploads that an account has open in a repository; all of `--dev` are one account's, and not counted.
-    pub open_uploads: u32,
-    /// Memory that all answers share while their readers do not take them.
-    pub download_memory: Bytes,
-    /// Room on the disk that uploads and manifests may not use.
-    pub disk_reserve: Reserve,
 }
 
 /// Collecting what nothing refers to.
@@ -320,34 +242,6 @@ impl Default for Config {
             notifications: Vec::new(),
             egress: Egress::default(),
             cors: Cors::default(),
-        }
-    }
-}
-
-impl Default for Log {
-    fn default() -> Self {
-        Self { format: LogFormat::Text, level: "info".to_owned() }
-    }
-}
-
-impl Default for Audit {
-    fn default() -> Self {
-        Self { file: AuditFile::At(PathBuf::from("audit.log")), reads: false }
-    }
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connections: 10_000,
-            connections_per_network: 1000,
-            header_timeout: Span::seconds(10),
-            idle_timeout: Span::seconds(30),
-            drain_timeout: Span::seconds(60),
-            upload_memory: Bytes::mebibytes(24),
-            open_uploads: 10_000,
-            download_memory: Bytes::mebibytes(64),
-            disk_reserve: Reserve::mebibytes_or_percent(256, 10),
         }
     }
 }

@@ -10,11 +10,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Whose;
 use super::descriptors::{DescriptorLine, OPERATOR_PLACES, places_for};
-use crate::api::App;
 use crate::config::Network;
-use crate::layer::metrics::Metrics;
-use crate::layer::networks::{NetworkPlace, Networks};
-use crate::layer::seldom::Seldom;
+use web::app::App;
+use web::layer::metrics::Metrics;
+use web::layer::networks::{NetworkPlace, Networks};
+use web::layer::seldom::Seldom;
 
 /// How long nobody is let in after descriptors ran out.
 const PAUSE: Duration = Duration::from_millis(100);

@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::layer::drain::{Drain, Drains};
-use crate::layer::leftover::Arrivals;
-use crate::layer::observe::Door;
+use web::layer::drain::{Drain, Drains};
+use web::layer::leftover::Arrivals;
+use web::layer::observe::Door;
 
 /// How much is read at once of what nobody wants.
 const READ: usize = 16 << 10;

@@ -7,8 +7,8 @@ use rustix::net::{RecvFlags, recv};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 
-use crate::layer::Connected;
-use crate::layer::seldom::Seldom;
+use web::layer::Connected;
+use web::layer::seldom::Seldom;
 
 /// How HTTP/2 connections begin.
 const PREFACE: [u8; 24] = *b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

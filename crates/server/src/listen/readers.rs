@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::layer::exchange::Exchange;
+use web::layer::exchange::Exchange;
 
 /// An answer that has not got on by as much as this in [`PATIENCE`] looks is stuck. About half a kilobyte a second
 /// with the default settings: slower than any line, and than any disk that unpacks meanwhile.

@@ -5,9 +5,9 @@ use std::process::Stdio;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use server::auth::Authenticate;
 use server::config::{Config, OpsListen};
 use server::run::{Server, Setup};
+use web::auth::Authenticate;
 
 use crate::attacks::self_signed_certificate;
 use crate::util::certificate::{CertificateFiles, pem};

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use google::AccessRule;
 use http::{HeaderMap, Method};
 use serde_json::{Value, json};
-use server::api::google::AccessRule;
 
 use crate::util::accounts::{PROJECT, repositories};
 use crate::util::google::repository;
@@ -212,7 +212,7 @@ on_both! {
             let reply = wire.call(&route.method.path, HeaderMap::new(), &message).await;
             assert_eq!(reply.header("grpc-status"), "16", "{}", route.method.path);
         }
-        let routes = server::api::registry_routes();
+        let routes = server::routes::registry_routes();
         for route in routes.declared() {
             let path = filled(route.path, &image.digest());
             let own = routes.declared().iter().filter(|other| other.path == route.path);
@@ -234,7 +234,7 @@ on_both! {
         }
         // Operators have a listener of their own, and what clients reach is not there.
         let operators = Client::new(accounts.server.ops);
-        for route in server::api::ops_routes().declared() {
+        for route in server::routes::ops_routes().declared() {
             operators.get(route.path).await.expect(200);
             assert_eq!(nobody.get(route.path).await.status, 404, "{}", route.path);
         }

@@ -6,10 +6,10 @@ mod evaluator;
 
 use std::collections::BTreeSet;
 
+use google::AccessRule;
 use http::{HeaderMap, Method};
 use meta::{epochs, params};
 use serde_json::{Value, json};
-use server::api::google::AccessRule;
 
 use self::cases::{Case, Leaves, OTHER, PROJECT, REPOSITORY, SIBLING, TARGET, absent, email};
 use self::evaluator::{Evaluator, ORGANIZATION, Who};
@@ -322,7 +322,7 @@ impl Matrix {
 /// author may have copied from the method above.
 #[test]
 fn attack_14_permissions_are_those_of_the_method() {
-    for method in server::api::google::methods() {
+    for method in google::methods() {
         let AccessRule::Permission { permission, resource } = &method.access else { continue };
         let name = method.name.rsplit('.').next().expect("never empty");
         let verbs = [

@@ -128,7 +128,7 @@ async fn a_project_that_does_not_exist_has_no_number() {
 #[tokio::test]
 async fn its_routes_are_its_listeners_own() {
     let (server, client) = listening("127.0.0.1:0").await;
-    for route in server::api::metadata_server::routes().declared() {
+    for route in server::metadata_server::routes().declared() {
         let path = route.path.replace("{account}", "default");
         let asked = format!("{path}?audience=x");
         client.get(&asked).await.expect(200);
@@ -139,7 +139,7 @@ async fn its_routes_are_its_listeners_own() {
             Client::new(client.address()).get(&asked).await.expect(403);
         }
     }
-    for route in server::api::registry_routes().declared() {
+    for route in server::routes::registry_routes().declared() {
         client.get(route.path).await.expect(404);
     }
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use google::MethodInfo;
 use http::Method;
 use prost_reflect::DynamicMessage;
 use serde_json::json;
-use server::api::google::MethodInfo;
 
 use crate::util::accounts::{PROJECT, exchange, post_form};
 use crate::util::process::{Berth, address, berth, wait_for};
@@ -217,7 +217,7 @@ async fn grpc_requests(secrets: &mut Secrets, client: &Client, owner: &Google) {
         ("CreateServiceAccountKey", json!({ "name": robot }), "privateKeyData"),
     ] {
         let is_named = |method: &MethodInfo| method.name.ends_with(&format!(".{name}"));
-        let method = server::api::google::methods().find(is_named).expect("in the contract");
+        let method = google::methods().find(is_named).expect("in the contract");
         let message = DynamicMessage::deserialize(method.input.clone(), body).expect("its request");
         let reply = wire.call(&method.path, bearer(Some(&owner.token)), &message).await;
         assert_eq!(reply.header("grpc-status"), "0", "{name}: {reply:?}");

@@ -153,7 +153,7 @@ on_both! {
         let key = accounts.owner.create_key(&viewer.email).await;
         let names = Names::new(PROJECT, "r1", (key.email(), key.id()));
         let mut read = 0;
-        for method in server::api::google::methods() {
+        for method in google::methods() {
             for rule in method.rules.iter().filter(|rule| rule.method == Method::GET) {
                 let path = names.fill(&rule.template);
                 for query in

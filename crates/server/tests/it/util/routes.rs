@@ -1,8 +1,8 @@
 //! Requests made from the route table: every path with names in it, and every message with a resource.
 
+use google::{AccessRule, MethodInfo};
 use http::Method;
 use prost_reflect::{DynamicMessage, Kind, MessageDescriptor, Value};
-use server::api::google::{AccessRule, MethodInfo};
 
 use super::google::LOCATION;
 
@@ -68,7 +68,7 @@ pub(crate) struct Route {
 /// Every method in every way.
 pub(crate) fn all() -> Vec<Route> {
     let mut routes = Vec::new();
-    for method in server::api::google::methods() {
+    for method in google::methods() {
         for rule in &method.rules {
             let (verb, template) = (rule.method.clone(), rule.template.clone());
             let body = rule.body.clone();

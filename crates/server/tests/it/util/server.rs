@@ -11,10 +11,10 @@ use identity::{Caller, Clock, Grant, Rights, SystemClock};
 use model::name::RepositoryName;
 use model::permission::Permission;
 use model::scope::{Action, Entry, Scope};
-use server::auth::Authenticate;
 use server::config::{Config, OnPush, OpsListen};
 use server::run::{Permits, Server, Setup};
 use tempfile::TempDir;
+use web::auth::Authenticate;
 
 use super::{Client, Start, bounded, database};
 

@@ -1,9 +1,9 @@
 //! Every request of the matrix, and what it takes.
 
+use google::AccessRule;
 use http::Method;
 use serde_json::{Value, json};
-use server::api::google::AccessRule;
-use server::api::routes::Asks;
+use web::routes::Asks;
 
 use crate::util::google::{LOCATION, repository};
 use crate::util::routes::{self, Names};
@@ -151,7 +151,7 @@ fn body(method: &str) -> Value {
 pub(crate) fn declared(image: &Image) -> Vec<Case> {
     let name = repository(PROJECT, REPOSITORY);
     let mut cases = Vec::new();
-    for route in server::api::registry_routes().declared() {
+    for route in server::routes::registry_routes().declared() {
         let needs = match route.asks {
             Asks::Nothing(_) => Needs::Nothing,
             Asks::NoMore(_) => Needs::NoMore,
@@ -208,7 +208,7 @@ fn paths((method, route): (&str, &str), image: &Image) -> Vec<String> {
 /// The routes name the permissions themselves: they are those that the method has by its meaning.
 #[test]
 fn attack_14_permissions_are_those_of_the_verb() {
-    for route in server::api::registry_routes().declared() {
+    for route in server::routes::registry_routes().declared() {
         let Asks::Permission(permission) = route.asks else { continue };
         for method in route.methods.split(' ') {
             let action = match method {

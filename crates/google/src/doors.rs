@@ -1,0 +1,51 @@
+//! The two doors, as one router.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::from_fn_with_state;
+use axum::response::Response;
+use http::header::CONTENT_TYPE;
+use tonic::service::Routes;
+use tower::ServiceExt;
+
+use crate::contract::{Contract, DoorsError, MethodInfo};
+use crate::gate::{self, Gate};
+use crate::intake::Intake;
+use crate::rest::Transcoder;
+
+/// Opens both doors to the services of `routes`: the router answers every path, unknown ones with Google's 404.
+///
+/// Fails if a method of the contract does not say what it asks of its caller, or if two methods share a path.
+pub fn doors(routes: Routes, gate: Arc<dyn Gate>, intake: Intake) -> Result<Router, DoorsError> {
+    let contract = Arc::new(Contract::read()?);
+    let guard = gate::Guard::new(contract.clone(), gate, intake.clone());
+    let grpc = routes.prepare().into_axum_router().layer(from_fn_with_state(guard, gate::guard));
+    let rest = Arc::new(Transcoder::new(contract, grpc.clone(), intake)?);
+    Ok(Router::new().fallback(choose).with_state(Doors { grpc, rest }))
+}
+
+/// Every served method, with how it is reached and by whom.
+///
+/// # Panics
+/// If the contract is one with which [`doors`] fails.
+pub fn methods() -> impl Iterator<Item = MethodInfo> {
+    let contract = Contract::read().expect("with a broken contract no server starts");
+    contract.into_methods().into_iter()
+}
+
+#[derive(Clone)]
+struct Doors {
+    grpc: Router,
+    rest: Arc<Transcoder>,
+}
+
+async fn choose(State(doors): State<Doors>, request: Request) -> Response {
+    let content_type = request.headers().get(CONTENT_TYPE);
+    if content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc")) {
+        let Ok(response) = doors.grpc.oneshot(request).await;
+        return response;
+    }
+    doors.rest.answer(request).await
+}

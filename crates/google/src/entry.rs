@@ -1,0 +1,154 @@
+//! The way into both doors: who calls is found out here, before anything is looked at.
+
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::Method;
+use identity::Surface;
+use model::permission::Permission;
+use tower::ServiceExt;
+
+use crate::contract::AccessRule;
+use crate::doors::{doors, methods};
+use crate::error::GoogleError;
+use crate::intake::{AtMost, Intake, Refused};
+use crate::services::{BaseUrl, EngineGate, routes};
+use web::app::App;
+use web::auth::refusal;
+use web::layer::RequestInfo;
+use web::server_url::Arrival;
+
+/// The largest message of somebody who is nobody: enough for all that they could be let in for.
+const ANONYMOUS_LIMIT: usize = 16 << 10;
+
+/// What is served beside the registry.
+#[derive(Clone)]
+pub struct Entry {
+    app: App,
+    doors: Router,
+}
+
+impl Entry {
+    /// Opens the doors. Fails where a method asks for a permission that no role holds: nobody could call it.
+    pub fn new(app: &App) -> anyhow::Result<Self> {
+        let intake = Intake::new(app.limits.idle_timeout.get(), app.engine.parsing());
+        let doors = doors(routes(app), EngineGate::new(app), intake);
+        let doors = doors.context("the contract is broken")?;
+        for method in methods() {
+            if let AccessRule::Permission { permission, .. } = &method.access
+                && permission.parse::<Permission>().is_err()
+            {
+                bail!("{} asks for {permission}, which no role holds", method.name);
+            }
+        }
+        Ok(Self { app: app.clone(), doors })
+    }
+}
+
+/// Returns whether a request is for Google's APIs, of which some are not served.
+pub fn is_api(request: &Request) -> bool {
+    let content_type = request.headers().get(http::header::CONTENT_TYPE);
+    is_googles(request.uri().path())
+        || content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+}
+
+/// Whether a path is one of Google's: below a version that is not the registry's, for content that goes up or down, or
+/// for several calls in one.
+fn is_googles(path: &str) -> bool {
+    let first = path.strip_prefix('/').and_then(|path| path.split('/').next()).unwrap_or_default();
+    let version = first.strip_prefix('v').filter(|_| first != "v2").map(str::as_bytes);
+    let is_version = version.is_some_and(|version| {
+        version.first().is_some_and(u8::is_ascii_digit)
+            && version.iter().all(u8::is_ascii_alphanumeric)
+    });
+    is_version || ["upload", "download", "batch"].contains(&first)
+}
+
+/// Answers a request for Google's APIs.
+pub async fn answer(State(entry): State<Entry>, request: Request) -> Response {
+    let Entry { app, doors } = entry;
+    let (mut parts, body) = request.into_parts();
+    // The same answer; its body is left out on the way to the client.
+    if parts.method == Method::HEAD {
+        parts.method = Method::GET;
+    }
+    let own_url = app.own_url(&Arrival::of(&parts));
+    let fixed = app.origin.fixed().unwrap_or_else(|| own_url.clone());
+    let info = parts.extensions.get::<Arc<RequestInfo>>().cloned();
+    let attempt = app.audit.attempt_at_something((info.as_ref(), &parts.headers));
+    let surface = Surface::Api { urls: [&fixed, &own_url] };
+    if let Some(info) = &info {
+        info.set_route("api");
+    }
+    match app.authenticate.caller(app.engine.identity(), &parts.headers, surface).await {
+        Ok(caller) => {
+            attempt.trail().caller(&caller);
+            if let Some(info) = &info {
+                info.set_principal(&caller.principal.to_string());
+            }
+            if caller.is_anonymous() {
+                let otherwise = GoogleError::no_credential();
+                parts.extensions.insert(AtMost { bytes: ANONYMOUS_LIMIT, otherwise });
+            }
+            parts.extensions.insert(caller);
+        }
+        // Said by the gate, in the words of the door that was taken.
+        Err(error) => {
+            attempt.trail().refused(&error);
+            let base_url = app.base_url(&Arrival::of(&parts));
+            let error = GoogleError::refused(error, refusal::host_of(&base_url));
+            parts.extensions.insert(Refused(error));
+        }
+    }
+    parts.extensions.insert(BaseUrl(own_url));
+    // The gate finds out what is asked for, and how it ends.
+    parts.extensions.insert(attempt.trail().clone());
+    let Ok(response) = doors.oneshot(Request::from_parts(parts, body)).await;
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_of_googles() {
+        for path in [
+            "/v1/projects",
+            "/v1beta2/projects/p/locations",
+            "/v1beta1/x",
+            "/v1p1beta1/x",
+            "/v1alpha/x",
+            "/v3/projects",
+            "/v10/x",
+            "/v1",
+            "/v2beta1/x",
+            "/upload/v1/projects/p",
+            "/download/v1/x",
+            "/batch",
+            "/batch/artifactregistry/v1",
+        ] {
+            assert!(is_googles(path), "{path}");
+        }
+        for path in [
+            "/v2",
+            "/v2/",
+            "/v2/p/r/i/tags/list",
+            "/",
+            "",
+            "/v/x",
+            "/vx/y",
+            "/v1.5/x",
+            "/version",
+            "/uploads/x",
+            "//v1/x",
+            "/token",
+            "/x/v1/y",
+        ] {
+            assert!(!is_googles(path), "{path}");
+        }
+    }
+}

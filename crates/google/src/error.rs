@@ -1,0 +1,208 @@
+//! The only place that makes an error of Google's: one error, as gRPC and as REST show it.
+
+use axum::response::{IntoResponse, Response};
+use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, StatusCode};
+use prost::Message;
+use prost_reflect::{DescriptorPool, DynamicMessage};
+use prost_types::Any;
+use proto::google::rpc;
+use proto::google::rpc::bad_request::FieldViolation;
+use serde_json::{Value, json};
+use tonic::{Code, Status};
+
+use super::json;
+
+/// How much of what a client sent comes back in a message: errors travel in headers.
+const ECHO_LIMIT: usize = 1000;
+
+/// An error as Google's clients know it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GoogleError {
+    code: Code,
+    message: String,
+    details: Vec<Any>,
+}
+
+/// A field of a request that its message does not have.
+pub(super) struct UnknownField {
+    /// `repository.docker_config`, or nothing for the request itself.
+    pub(super) at: String,
+    /// As it was sent.
+    pub(super) name: String,
+}
+
+impl GoogleError {
+    /// An error without details.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: shortened(message.into()), details: Vec::new() }
+    }
+
+    /// A field of the request that is wrong; `field` is a dotted path.
+    pub fn bad_field(field: &str, problem: impl std::fmt::Display) -> Self {
+        let field = shortened(field.to_owned());
+        let description = shortened(problem.to_string());
+        let message = format!("Invalid value at '{field}': {description}");
+        let violation = FieldViolation { field, description };
+        let detail = rpc::BadRequest { field_violations: vec![violation] };
+        Self::new(Code::InvalidArgument, message).with_detail(&detail)
+    }
+
+    /// Fields of the request that nobody has, each on a line of its own.
+    pub(super) fn unknown_fields(unknown: &[UnknownField]) -> Self {
+        let violation = |UnknownField { at, name }: &UnknownField| {
+            let place = if at.is_empty() { String::new() } else { format!(" at '{at}'") };
+            let name = shortened(name.clone());
+            let description = format!(
+                "Invalid JSON payload received. Unknown name \"{name}\"{place}: Cannot find field."
+            );
+            FieldViolation { field: at.clone(), description: shortened(description) }
+        };
+        let field_violations: Vec<_> = unknown.iter().map(violation).collect();
+        let lines: Vec<_> = field_violations.iter().map(|line| line.description.as_str()).collect();
+        let message = lines.join("\n");
+        Self::new(Code::InvalidArgument, message).with_detail(&rpc::BadRequest { field_violations })
+    }
+
+    /// Adds why, for programs: `reason` in capitals, `domain` the service that says so.
+    pub fn with_info<const N: usize>(
+        self,
+        reason: &str,
+        domain: &str,
+        metadata: [(&str, &str); N],
+    ) -> Self {
+        let metadata = metadata.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        self.with_detail(&rpc::ErrorInfo {
+            reason: reason.to_owned(),
+            domain: domain.to_owned(),
+            metadata: metadata.into(),
+        })
+    }
+
+    /// Adds a message of the contract.
+    fn with_detail(mut self, detail: &impl prost::Name) -> Self {
+        self.details.push(Any::from_msg(detail).expect("a Vec grows"));
+        self
+    }
+
+    /// What kind of error it is.
+    pub fn code(&self) -> Code {
+        self.code
+    }
+
+    /// What it says.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The answer over REST.
+    pub(super) fn into_response(self, pool: &DescriptorPool) -> Response {
+        let (status, name) = on_rest(self.code);
+        let mut error = json!({ "code": status.as_u16(), "message": self.message, "status": name });
+        let details: Vec<_> = self.details.iter().filter_map(|any| printed(any, pool)).collect();
+        if !details.is_empty() {
+            error["details"] = details.into();
+        }
+        let mut response = (status, axum::Json(json!({ "error": error }))).into_response();
+        if status == StatusCode::UNAUTHORIZED {
+            // gcloud looks at the status only; others want the scheme that Google names.
+            let realm = "Bearer realm=\"https://accounts.google.com/\"";
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(realm));
+        }
+        if [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS].contains(&status) {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(1));
+        }
+        response
+    }
+}
+
+impl From<GoogleError> for Status {
+    /// The message stands twice, and must be the same: Google's Python client refuses the answer otherwise.
+    fn from(error: GoogleError) -> Self {
+        let GoogleError { code, message, details } = error;
+        if details.is_empty() {
+            return Self::new(code, message);
+        }
+        let status = rpc::Status { code: code as i32, message: message.clone(), details };
+        Self::with_details(code, message, status.encode_to_vec().into())
+    }
+}
+
+impl From<Status> for GoogleError {
+    /// What a service answered, on its way to REST.
+    fn from(status: Status) -> Self {
+        let details = rpc::Status::decode(status.details()).unwrap_or_default().details;
+        Self { code: status.code(), message: status.message().to_owned(), details }
+    }
+}
+
+/// HTTP's number, and the name in the body.
+fn on_rest(code: Code) -> (StatusCode, &'static str) {
+    match code {
+        Code::Ok => (StatusCode::OK, "OK"),
+        Code::Cancelled => (StatusCode::from_u16(499).expect("three digits"), "CANCELLED"),
+        Code::Unknown => (StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN"),
+        Code::InvalidArgument => (StatusCode::BAD_REQUEST, "INVALID_ARGUMENT"),
+        Code::DeadlineExceeded => (StatusCode::GATEWAY_TIMEOUT, "DEADLINE_EXCEEDED"),
+        Code::NotFound => (StatusCode::NOT_FOUND, "NOT_FOUND"),
+        Code::AlreadyExists => (StatusCode::CONFLICT, "ALREADY_EXISTS"),
+        Code::PermissionDenied => (StatusCode::FORBIDDEN, "PERMISSION_DENIED"),
+        Code::ResourceExhausted => (StatusCode::TOO_MANY_REQUESTS, "RESOURCE_EXHAUSTED"),
+        Code::FailedPrecondition => (StatusCode::BAD_REQUEST, "FAILED_PRECONDITION"),
+        Code::Aborted => (StatusCode::CONFLICT, "ABORTED"),
+        Code::OutOfRange => (StatusCode::BAD_REQUEST, "OUT_OF_RANGE"),
+        Code::Unimplemented => (StatusCode::NOT_IMPLEMENTED, "UNIMPLEMENTED"),
+        Code::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL"),
+        Code::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE"),
+        Code::DataLoss => (StatusCode::INTERNAL_SERVER_ERROR, "DATA_LOSS"),
+        Code::Unauthenticated => (StatusCode::UNAUTHORIZED, "UNAUTHENTICATED"),
+    }
+}
+
+/// A detail as JSON. One of a type outside the contract is left out, rather than the whole error lost.
+fn printed(any: &Any, pool: &DescriptorPool) -> Option<Value> {
+    let mut detail = DynamicMessage::new(pool.get_message_by_name("google.protobuf.Any")?);
+    detail.transcode_from(any).ok()?;
+    match json::write(&detail, json::Enums::Names) {
+        Ok(value) => Some(value),
+        Err(error) => {
+            tracing::warn!(detail = any.type_url, %error, "an error's detail cannot be printed: {error}");
+            None
+        }
+    }
+}
+
+fn shortened(mut text: String) -> String {
+    if text.len() > ECHO_LIMIT {
+        text.truncate(text.floor_char_boundary(ECHO_LIMIT));
+        text.push('…');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_message_is_the_same_in_both_places() {
+        let error = GoogleError::new(Code::NotFound, "no such thing: ü").with_info(
+            "NOT_THERE",
+            "artifactregistry.googleapis.com",
+            [("resource", "r")],
+        );
+        let status = Status::from(error.clone());
+        let inner = rpc::Status::decode(status.details()).expect("readable");
+        assert_eq!(inner.message, status.message());
+        assert_eq!(inner.code, Code::NotFound as i32);
+        assert_eq!(GoogleError::from(status), error);
+    }
+
+    #[test]
+    fn what_clients_sent_comes_back_shortened() {
+        let error = GoogleError::bad_field(&"é".repeat(10_000), "é".repeat(10_000));
+        assert!(error.message().len() < 2 * ECHO_LIMIT, "{}", error.message().len());
+        let size = Status::from(error).details().len();
+        assert!(size < 4 * ECHO_LIMIT, "{size}");
+    }
+}

@@ -1,0 +1,148 @@
+//! Who may call what: the layer that both doors pass before a method runs.
+//!
+//! It knows which permission a method asks for and on which resource, because the contract says so, and hands both to
+//! the [`Gate`]. It does not know who calls, nor what a permission is. A path that is not in the contract leads nowhere.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use prost_reflect::DynamicMessage;
+use tonic::{Code, Status};
+
+use super::contract::{AccessRule, Contract, MethodInfo, string_at};
+use super::error::GoogleError;
+use super::{Intake, Refused, frame};
+use crate::intake::Misnamed;
+use web::audit::{AuditCode, Operation, Trail};
+
+/// What a call asks of its caller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Access {
+    /// The method's full name: `google.longrunning.Operations.GetOperation`.
+    pub method: String,
+    /// The permission; `None` is for methods that everybody who is signed in may call.
+    pub permission: Option<String>,
+    /// The name of the resource that the permission is asked on; empty is the organization.
+    pub resource: String,
+}
+
+/// Decides whether a call goes through.
+#[async_trait]
+pub trait Gate: Send + Sync + 'static {
+    /// Asks whether the caller, who is in the extensions, may do this; may leave in them what handlers need.
+    async fn admit(
+        &self,
+        extensions: &mut http::Extensions,
+        access: &Access,
+    ) -> Result<(), GoogleError>;
+}
+
+/// What the layer works with.
+#[derive(Clone)]
+pub(super) struct Guard {
+    contract: Arc<Contract>,
+    gate: Arc<dyn Gate>,
+    intake: Intake,
+}
+
+impl Guard {
+    pub(super) fn new(contract: Arc<Contract>, gate: Arc<dyn Gate>, intake: Intake) -> Self {
+        Self { contract, gate, intake }
+    }
+
+    async fn admit(&self, request: Request) -> Result<Request, GoogleError> {
+        let (mut parts, body) = request.into_parts();
+        let method = self
+            .contract
+            .at(parts.uri.path())
+            .ok_or_else(|| GoogleError::new(Code::Unimplemented, "there is no such method"))?;
+        if let Some(trail) = parts.extensions.get::<Trail>() {
+            trail.operation(Operation::rpc(&method.name, method.access.permission()));
+        }
+        if let Some(Refused(error)) = parts.extensions.get() {
+            return Err(error.clone());
+        }
+        let frame = self.intake.take(&parts.extensions, body).await?.bytes;
+        let message = frame::unwrap(&frame).map_err(|error| match error {
+            frame::FrameError::Compressed => {
+                GoogleError::new(Code::Unimplemented, error.to_string())
+            }
+            frame::FrameError::NotOne => GoogleError::new(Code::InvalidArgument, error.to_string()),
+        })?;
+        let access = access(method, message)?;
+        self.gate.admit(&mut parts.extensions, &access).await?;
+        if let Some(Misnamed(error)) = parts.extensions.get() {
+            return Err(error.clone());
+        }
+        Ok(Request::from_parts(parts, Body::from(frame)))
+    }
+}
+
+pub(super) async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+    let trail = request.extensions().get::<Trail>().cloned().unwrap_or_default();
+    let response = match guard.admit(request).await {
+        Ok(request) => next.run(request).await,
+        Err(error) => Status::from(error).into_http(),
+    };
+    if trail.is_kept() {
+        // A call that failed has its status among the headers.
+        let status = Status::from_header_map(response.headers());
+        match &status {
+            None => trail.ended(AuditCode::Ok, ""),
+            Some(status) => trail.ended(audit_code(status.code()), status.message()),
+        }
+    }
+    response
+}
+
+fn audit_code(code: Code) -> AuditCode {
+    match code {
+        Code::Ok => AuditCode::Ok,
+        Code::Cancelled => AuditCode::Cancelled,
+        Code::Unknown => AuditCode::Unknown,
+        Code::InvalidArgument => AuditCode::InvalidArgument,
+        Code::DeadlineExceeded => AuditCode::DeadlineExceeded,
+        Code::NotFound => AuditCode::NotFound,
+        Code::AlreadyExists => AuditCode::AlreadyExists,
+        Code::PermissionDenied => AuditCode::PermissionDenied,
+        Code::ResourceExhausted => AuditCode::ResourceExhausted,
+        Code::FailedPrecondition => AuditCode::FailedPrecondition,
+        Code::Aborted => AuditCode::Aborted,
+        Code::OutOfRange => AuditCode::OutOfRange,
+        Code::Unimplemented => AuditCode::Unimplemented,
+        Code::Internal => AuditCode::Internal,
+        Code::Unavailable => AuditCode::Unavailable,
+        Code::DataLoss => AuditCode::DataLoss,
+        Code::Unauthenticated => AuditCode::Unauthenticated,
+    }
+}
+
+/// What this call of the method asks.
+fn access(method: &MethodInfo, message: bytes::Bytes) -> Result<Access, GoogleError> {
+    let (permission, resource) = match &method.access {
+        AccessRule::Open { .. } => (None, String::new()),
+        AccessRule::Permission { permission, resource: None } => {
+            (Some(permission.clone()), String::new())
+        }
+        AccessRule::Permission { permission, resource: Some(field) } => {
+            let message = DynamicMessage::decode(method.input.clone(), message).map_err(|_| {
+                GoogleError::new(Code::InvalidArgument, "the message is not of the method's type")
+            })?;
+            let resource = string_at(&message, field);
+            if !method.is_about(&resource) {
+                // Nothing must not turn into the organization.
+                let problem = match resource.as_str() {
+                    "" => "has to name a resource",
+                    _ => "names no resource of the kind that the method is about",
+                };
+                return Err(GoogleError::bad_field(field, problem));
+            }
+            (Some(permission.clone()), resource)
+        }
+    };
+    Ok(Access { method: method.name.clone(), permission, resource })
+}

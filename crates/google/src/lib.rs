@@ -1,0 +1,32 @@
+//! Google's APIs: one contract, two doors.
+//!
+//! A method is implemented once, as a tonic service over the engine. gRPC reaches it directly; the transcoder
+//! (`rest.rs`) makes the same call out of JSON, by the HTTP rules in the contract (`crates/proto`). Both doors pass the
+//! [`Gate`], which asks what the contract says of each method. Nothing here knows a method by name.
+
+mod contract;
+mod doors;
+mod entry;
+mod error;
+mod frame;
+mod gate;
+mod intake;
+mod json;
+mod media;
+mod overridden;
+mod path;
+mod query;
+mod rest;
+mod services;
+mod template;
+#[cfg(test)]
+mod tests;
+mod unknown;
+
+pub use contract::{AccessRule, DoorsError, HttpRule, MethodInfo};
+pub use doors::{doors, methods};
+pub use entry::{Entry, answer, is_api};
+pub use error::GoogleError;
+pub use gate::{Access, Gate};
+pub use intake::{AtMost, Intake, Refused};
+pub use media::Media;

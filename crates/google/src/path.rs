@@ -1,0 +1,215 @@
+//! Paths of requests and of HTTP rules: which rule a request follows, and what its variables are.
+//!
+//! A path is split before it is decoded, because names hold slashes: packages/a%2Fb is one package, which clients send
+//! encoded once or twice. Names come out as Google writes them, with `%2F` for a slash; whether they are names of
+//! anything is for `model` to say.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+
+use http::Method;
+use percent_encoding::percent_decode_str;
+
+use super::contract::{DoorsError, MethodInfo, read_template, string_field};
+use super::error::GoogleError;
+use super::template::Template;
+
+/// How often a segment is decoded at most. Clients encode a slash once or twice, and something between us and them
+/// perhaps once more; without a bound, a long path of `%2525…` would cost the square of its length.
+const DECODINGS: usize = 3;
+
+/// What a request is for.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// The method, as its place in the contract.
+    pub(super) method: usize,
+    /// Which field the body fills.
+    pub(super) body: Arc<str>,
+    /// The fields that the path fills, as dotted paths, and their values.
+    pub(super) variables: Vec<(String, String)>,
+}
+
+#[derive(Debug)]
+struct Rule {
+    template: Template,
+    method: usize,
+    body: Arc<str>,
+}
+
+/// All rules, by HTTP method and verb.
+#[derive(Debug, Default)]
+pub(super) struct Rules(HashMap<Method, HashMap<String, Vec<Rule>>>);
+
+impl Rules {
+    pub(super) fn new(methods: &[MethodInfo]) -> Result<Self, DoorsError> {
+        let mut rules = Self::default();
+        let mut taken: HashMap<String, String> = HashMap::new();
+        for (index, method) in methods.iter().enumerate() {
+            for rule in &method.rules {
+                let template = read_template(&method.name, rule)?;
+                let unknown = template
+                    .fields()
+                    .filter(|field| string_field(&method.input, field).is_none())
+                    .chain(unknown_body(&rule.body, &method.input))
+                    .next();
+                if let Some(field) = unknown {
+                    let (method, field) = (method.name.clone(), field.to_owned());
+                    return Err(DoorsError::Field { method, field });
+                }
+                match taken.entry(format!("{} {}", rule.method, template.shape())) {
+                    Entry::Occupied(entry) => {
+                        return Err(DoorsError::Duplicate {
+                            template: entry.key().clone(),
+                            first: entry.get().clone(),
+                            second: method.name.clone(),
+                        });
+                    }
+                    Entry::Vacant(entry) => entry.insert(method.name.clone()),
+                };
+                rules.add(
+                    &rule.method,
+                    Rule { template, method: index, body: rule.body.as_str().into() },
+                );
+            }
+        }
+        Ok(rules)
+    }
+
+    fn add(&mut self, method: &Method, rule: Rule) {
+        let by_verb = self.0.entry(method.clone()).or_default();
+        let rules = by_verb.entry(rule.template.verb().to_owned()).or_default();
+        rules.push(rule);
+        rules.sort_by_key(|rule| rule.template.vagueness());
+    }
+
+    /// The rule that a request follows.
+    pub(super) fn find(&self, method: &Method, path: &str) -> Result<Option<Found>, GoogleError> {
+        let Some(by_verb) = self.0.get(method) else { return Ok(None) };
+        // Digests and projects with a domain have colons too: only a verb that this HTTP method knows is one. In
+        // the raw path, because an encoded colon is never a verb's.
+        let (path, rules) = match path.rsplit_once(':') {
+            Some((before, verb)) if by_verb.contains_key(verb) => (before, &by_verb[verb]),
+            _ => match by_verb.get("") {
+                Some(rules) => (path, rules),
+                None => return Ok(None),
+            },
+        };
+        let Some(path) = path.strip_prefix('/') else { return Ok(None) };
+        let segments = path.split('/').map(segment).collect::<Result<Vec<_>, _>>()?;
+        Ok(rules.iter().find_map(|rule| {
+            let variables = rule.template.take(&segments)?;
+            Some(Found { method: rule.method, body: rule.body.clone(), variables })
+        }))
+    }
+}
+
+/// The body's field, if the request has no such one.
+fn unknown_body<'a>(body: &'a str, input: &prost_reflect::MessageDescriptor) -> Option<&'a str> {
+    (!matches!(body, "" | "*") && input.get_field_by_name(body).is_none()).then_some(body)
+}
+
+/// One segment as it stands in names.
+fn segment(raw: &str) -> Result<String, GoogleError> {
+    let mut text = raw.to_owned();
+    for _ in 0..DECODINGS {
+        let decoded = percent_decode_str(&text)
+            .decode_utf8()
+            .map_err(|_| GoogleError::new(tonic::Code::InvalidArgument, "the path is not UTF-8"))?;
+        text = decoded.into_owned();
+        if !["%2F", "%2f", "%252"].iter().any(|slash| text.contains(slash)) {
+            break;
+        }
+    }
+    Ok(text.replace('/', "%2F"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn segments_are_decoded_once_and_slashes_stay_inside() {
+        for (raw, expected) in [
+            ("us", "us"),
+            ("a%2Fb", "a%2Fb"),
+            ("a%2fb", "a%2Fb"),
+            ("a%252Fb", "a%2Fb"),
+            ("a%252fb%252Fc", "a%2Fb%2Fc"),
+            ("a%25252Fb", "a%2Fb"),
+            ("img%40sha256%3Aaaa", "img@sha256:aaa"),
+            ("img@sha256:aaa", "img@sha256:aaa"),
+            ("a%252Bb", "a%2Bb"),
+            ("100%25", "100%"),
+            ("%C3%BC", "ü"),
+            ("..%2F..", "..%2F.."),
+        ] {
+            assert_eq!(segment(raw).expect(raw), expected, "{raw}");
+        }
+        assert!(segment("%FF").is_err());
+    }
+
+    /// The table of templates `rules`, asked for `method path`; `expected` is the place of the one that is found.
+    #[track_caller]
+    fn check_rules(rules: &[&str], request: &str, expected: Option<usize>) {
+        let mut table = Rules::default();
+        for (index, rule) in rules.iter().enumerate() {
+            let (method, template) = rule.split_once(' ').expect("method and template");
+            let template = Template::parse(template).expect("valid");
+            let method = method.parse().expect("a method");
+            table.add(&method, Rule { template, method: index, body: "".into() });
+        }
+        let (method, path) = request.split_once(' ').expect("method and path");
+        let found = table.find(&method.parse().expect("a method"), path).expect("UTF-8");
+        assert_eq!(found.map(|found| found.method), expected, "{request}");
+    }
+
+    #[test]
+    fn a_colon_is_a_verbs_only_where_the_verb_is_known() {
+        let rules = [
+            "GET /v1/{name=projects/*}",
+            "POST /v1/{resource=projects/*}:getIamPolicy",
+            "GET /v1/{resource=things/*}:getIamPolicy",
+            "GET /v1/{name=things/*}",
+        ];
+        check_rules(&rules, "GET /v1/projects/example.com:my-project", Some(0));
+        check_rules(&rules, "POST /v1/projects/p:getIamPolicy", Some(1));
+        check_rules(&rules, "POST /v1/projects/example.com:p:getIamPolicy", Some(1));
+        check_rules(&rules, "POST /v1/projects/example.com%3Ap:getIamPolicy", Some(1));
+        check_rules(&rules, "POST /v1/projects/p%3AgetIamPolicy", None);
+        check_rules(&rules, "POST /v1/projects/p:setIamPolicy", None);
+        check_rules(&rules, "GET /v1/things/sha256:aaaa", Some(3));
+        check_rules(&rules, "GET /v1/things/sha256:aaaa:getIamPolicy", Some(2));
+        check_rules(&rules, "GET /v1/things/sha256%3AgetIamPolicy", Some(3));
+        check_rules(&rules, "DELETE /v1/things/a", None);
+    }
+
+    #[test]
+    fn rules_that_cannot_work_are_found_at_the_start() {
+        let methods: Vec<_> = crate::methods().take(1).collect();
+        assert!(Rules::new(&methods).is_ok());
+        let twice = [methods[0].clone(), methods[0].clone()];
+        assert!(matches!(Rules::new(&twice), Err(DoorsError::Duplicate { .. })));
+        let with = |template: &str, body: &str| {
+            let mut method = methods[0].clone();
+            method.rules[0].template = template.to_owned();
+            method.rules[0].body = body.to_owned();
+            Rules::new(&[method])
+        };
+        assert!(matches!(with("/v1/{nothing=x/*}", ""), Err(DoorsError::Field { .. })));
+        assert!(matches!(with("/v1/{parent=x/*}", "nothing"), Err(DoorsError::Field { .. })));
+        assert!(matches!(with("v1", ""), Err(DoorsError::Template { .. })));
+    }
+
+    #[test]
+    fn the_narrowest_rule_wins() {
+        let rules = [
+            "POST /v1/{resource=**}:setIamPolicy",
+            "POST /v1/{resource=projects/*/x/*}:setIamPolicy",
+            "POST /v1/{resource=projects/*/x/me}:setIamPolicy",
+        ];
+        check_rules(&rules, "POST /v1/projects/p/x/r:setIamPolicy", Some(1));
+        check_rules(&rules, "POST /v1/projects/p/x/me:setIamPolicy", Some(2));
+        check_rules(&rules, "POST /v1/folders/1:setIamPolicy", Some(0));
+    }
+}

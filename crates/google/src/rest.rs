@@ -1,0 +1,269 @@
+//! REST: a call made of a path, a query and a JSON body, and its answer as JSON.
+//!
+//! The call goes to the gRPC router in this process, as one frame, so that the gate and every other layer sees it as it
+//! sees gRPC's own. It takes the request's extensions along: who calls is known from them and never from a header.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use http::header::{CONNECTION, CONTENT_TYPE, TE};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
+use http_body_util::BodyExt;
+use model::json::{describe, parse_strict};
+use prost_reflect::{DynamicMessage, MessageDescriptor, Value};
+use serde_json::Map;
+use tonic::{Code, Status};
+use tower::ServiceExt;
+
+use super::contract::{Contract, DoorsError, MethodInfo};
+use super::error::GoogleError;
+use super::json::{self, FieldError};
+use super::path::{Found, Rules};
+use super::{Intake, Media, Refused, frame, overridden, query, unknown};
+use crate::intake::Misnamed;
+use web::layer::whole::Whole;
+
+/// Headers of the connection or of the body that was JSON: the call inside has its own.
+const NOT_INWARD: [&str; 14] = [
+    "accept-encoding",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "expect",
+    "keep-alive",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    overridden::OVERRIDE,
+];
+
+/// The door for JSON.
+pub(super) struct Transcoder {
+    contract: Arc<Contract>,
+    rules: Rules,
+    grpc: Router,
+    intake: Intake,
+}
+
+impl Transcoder {
+    /// Makes its calls to `grpc`.
+    pub(super) fn new(
+        contract: Arc<Contract>,
+        grpc: Router,
+        intake: Intake,
+    ) -> Result<Self, DoorsError> {
+        let rules = Rules::new(contract.methods())?;
+        Ok(Self { contract, rules, grpc, intake })
+    }
+
+    pub(super) async fn answer(&self, request: Request) -> Response {
+        match self.call(request).await {
+            Ok(response) => response,
+            Err(error) => error.into_response(self.contract.pool()),
+        }
+    }
+
+    async fn call(&self, request: Request) -> Result<Response, GoogleError> {
+        let (mut parts, body) = request.into_parts();
+        let more = overridden::apply(&mut parts)?;
+        let found = self.rules.find(&parts.method, parts.uri.path())?;
+        let found = found
+            .ok_or_else(|| GoogleError::new(Code::NotFound, "there is no method at this path"))?;
+        let method = &self.contract.methods()[found.method];
+        let mut query = parts.uri.query().unwrap_or_default().to_owned();
+        let message = if parts.extensions.get::<Refused>().is_some() {
+            // The gate answers, and reads no further.
+            DynamicMessage::new(method.input.clone())
+        } else {
+            let mut document = None;
+            if more == overridden::Query::InBody {
+                let form = self.intake.take(&parts.extensions, body).await?;
+                query = overridden::joined(&query, &form.bytes)?;
+            } else if !found.body.is_empty() {
+                document = Some(self.intake.take(&parts.extensions, body).await?);
+            }
+            let length = document.as_ref().map_or(0, |document| document.bytes.len());
+            let (input, query) = (method.input.clone(), query.clone());
+            let parse = move || message(&input, found, (&query, document));
+            let (message, known) = self.intake.parsing.run(length, parse).await??;
+            // Whoever may not make the call hears that.
+            if let Err(error) = known {
+                parts.extensions.insert(Misnamed(error));
+            }
+            message
+        };
+        let (enums, wants_media) = (query::enums(&query), query::wants_media(&query));
+        let headers = if wants_media { parts.headers.clone() } else { HeaderMap::new() };
+        let (reply, media) = self.send(method, parts, frame::wrap(&message)).await?;
+        if let Some(media) = media.filter(|_| wants_media) {
+            return media.answer(&headers, self.contract.pool()).await;
+        }
+        let reply = json::write(&reply, enums).map_err(|error| internal(method, &error))?;
+        Ok(axum::Json(reply).into_response())
+    }
+
+    /// Makes the call, and waits for its one reply, and for the bytes that it is about.
+    async fn send(
+        &self,
+        method: &MethodInfo,
+        outer: Parts,
+        frame: bytes::Bytes,
+    ) -> Result<(DynamicMessage, Option<Media>), GoogleError> {
+        let mut call = Request::new(Body::from(frame));
+        *call.method_mut() = Method::POST;
+        *call.version_mut() = Version::HTTP_2;
+        *call.uri_mut() = Uri::try_from(&method.path).expect("names of methods are plain");
+        *call.headers_mut() = inward(outer.headers);
+        *call.extensions_mut() = outer.extensions;
+        let Ok(mut answer) = self.grpc.clone().oneshot(call).await;
+        let media = answer.extensions_mut().remove::<Media>();
+        // A call that failed at once has its status among the headers, any other behind the body.
+        refused(answer.headers())?;
+        let body = answer.into_body().collect().await.map_err(|error| internal(method, &error))?;
+        if let Some(trailers) = body.trailers() {
+            refused(trailers)?;
+        }
+        let reply = frame::unwrap(&body.to_bytes()).map_err(|error| internal(method, &error))?;
+        let reply = DynamicMessage::decode(method.output.clone(), reply);
+        Ok((reply.map_err(|error| internal(method, &error))?, media))
+    }
+}
+
+/// The JSON object in a body; an empty body is an empty object.
+fn object(body: &[u8]) -> Result<Map<String, serde_json::Value>, GoogleError> {
+    if body.trim_ascii().is_empty() {
+        return Ok(Map::new());
+    }
+    let refused = |problem: String| GoogleError::new(Code::InvalidArgument, problem);
+    match parse_strict(body) {
+        Ok(serde_json::Value::Object(fields)) => Ok(fields),
+        Ok(_) => Err(refused("the request's body is not a JSON object".to_owned())),
+        Err(error) => {
+            Err(refused(format!("the request's body cannot be read: {}", describe(&error))))
+        }
+    }
+}
+
+/// The request's message, and whether its body has nothing but fields of it. What the path says goes above what the
+/// body says, and is set last.
+fn message(
+    input: &MessageDescriptor,
+    found: Found,
+    (query, document): (&str, Option<Whole>),
+) -> Result<(DynamicMessage, Result<(), GoogleError>), GoogleError> {
+    let body = document.map_or_else(|| Ok(Map::new()), |document| object(&document.bytes))?;
+    let mut fields = match &*found.body {
+        "" | "*" => body,
+        // An empty body sets nothing, so that the field is absent.
+        _ if body.is_empty() => Map::new(),
+        name => {
+            let field = input.get_field_by_name(name).expect("checked when the rules were read");
+            Map::from_iter([(field.json_name().to_owned(), body.into())])
+        }
+    };
+    // What the query has besides speaks of the call, or is for others.
+    let known = unknown::check(input, &fields);
+    let named = |error: FieldError| GoogleError::bad_field(&error.field, error.problem);
+    query::fill(input, query, &mut fields).map_err(named)?;
+    let mut message = json::read(input, fields).map_err(named)?;
+    for (path, value) in found.variables {
+        set(&mut message, &path, value);
+    }
+    Ok((message, known))
+}
+
+fn set(message: &mut DynamicMessage, path: &str, value: String) {
+    match path.split_once('.') {
+        None => message.set_field_by_name(path, Value::String(value)),
+        Some((first, rest)) => {
+            let inner = message.get_field_by_name_mut(first).and_then(Value::as_message_mut);
+            set(inner.expect("checked when the rules were read"), rest, value);
+        }
+    }
+}
+
+/// The headers of the call inside.
+fn inward(outer: HeaderMap) -> HeaderMap {
+    // A connection may name more headers that are its own.
+    let connection: Vec<HeaderName> = outer
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|names| names.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    let stays_outside = |name: &HeaderName| {
+        NOT_INWARD.contains(&name.as_str())
+            || name.as_str().starts_with("grpc-")
+            || connection.contains(name)
+    };
+    let mut inner = outer;
+    let names: Vec<HeaderName> = inner.keys().filter(|name| stays_outside(name)).cloned().collect();
+    for name in names {
+        inner.remove(name);
+    }
+    inner.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    inner.insert(TE, HeaderValue::from_static("trailers"));
+    inner
+}
+
+/// The error in headers or trailers, if they hold one.
+fn refused(headers: &HeaderMap) -> Result<(), GoogleError> {
+    match Status::from_header_map(headers) {
+        Some(status) if status.code() != Code::Ok => Err(status.into()),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// What must not happen. The caller learns no more than that it did.
+fn internal(method: &MethodInfo, error: &dyn std::fmt::Display) -> GoogleError {
+    tracing::error!(rpc.method = method.name, %error, "the reply of {} is not usable: {error}", method.name);
+    GoogleError::new(Code::Internal, "internal error")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_of_the_connection_and_of_grpc_stay_outside() {
+        let outer = [
+            ("authorization", "Bearer t"),
+            ("user-agent", "gcloud"),
+            ("grpc-encoding", "gzip"),
+            ("grpc-timeout", "1n"),
+            ("content-encoding", "gzip"),
+            ("content-length", "5"),
+            ("content-type", "application/json"),
+            ("accept-encoding", "gzip"),
+            ("transfer-encoding", "chunked"),
+            ("connection", "close, X-Mine"),
+            ("x-mine", "1"),
+        ];
+        let outer = outer
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+        let inner = inward(HeaderMap::from_iter(outer));
+        let mut names: Vec<_> = inner.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["authorization", "content-type", "te", "user-agent"]);
+        assert_eq!(inner[CONTENT_TYPE], "application/grpc");
+    }
+
+    #[test]
+    fn a_body_is_an_object_or_nothing() {
+        assert!(object(b"").expect("nothing").is_empty());
+        assert!(object(b" \r\n").expect("nothing").is_empty());
+        assert_eq!(object(b"{\"a\":1}").expect("an object").len(), 1);
+        for body in ["null", "[]", "1", "\"x\"", "{", "{}x", "\u{feff}{}"] {
+            assert_eq!(object(body.as_bytes()).expect_err(body).code(), Code::InvalidArgument);
+        }
+    }
+}

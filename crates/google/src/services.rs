@@ -1,0 +1,218 @@
+//! What the APIs do: each method once, over the engine.
+//!
+//! A method finds in its request what the gate left there: the caller, and the proof that the caller may do what
+//! the contract says the method asks. It turns messages into the engine's words and back, and decides nothing.
+
+mod accounts;
+mod analysis;
+mod artifact_registry;
+mod attachments;
+mod credentials;
+mod files;
+mod image_message;
+mod images;
+mod locations;
+mod names;
+mod operations;
+mod packages;
+mod policies;
+mod projects;
+mod repositories;
+mod repository_checks;
+mod repository_message;
+mod rules;
+mod settings;
+mod status;
+mod tags;
+mod usage;
+mod versions;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use engine::{EngineError, NameOrder};
+use identity::{Admitted, Caller};
+use model::filter::{Direction, order};
+use model::resource::{ORGANIZATION, Resource};
+use prost_types::{Any, Timestamp};
+use proto::google::api::serviceusage::v1::service_usage_server::ServiceUsageServer;
+use proto::google::cloud::location::locations_server::LocationsServer;
+use proto::google::cloud::resourcemanager::v1::organizations_server::OrganizationsServer;
+use proto::google::cloud::resourcemanager::v1::projects_server::ProjectsServer;
+use proto::google::devtools::artifactregistry::v1::OperationMetadata;
+use proto::google::devtools::artifactregistry::v1::artifact_registry_server::ArtifactRegistryServer;
+use proto::google::devtools::containeranalysis::v1::container_analysis_server::ContainerAnalysisServer;
+use proto::google::iam::admin::v1::iam_server::IamServer;
+use proto::google::iam::credentials::v1::iam_credentials_server::IamCredentialsServer;
+use proto::google::longrunning::operations_server::OperationsServer;
+use proto::grafeas::v1::grafeas_server::GrafeasServer;
+use tonic::service::Routes;
+use tonic::{Code, Request, Response, Status};
+
+use super::{Access, Gate, GoogleError};
+use web::app::App;
+use web::audit::Trail;
+
+/// What a method answers.
+type Answer<T> = Result<Response<T>, Status>;
+
+/// The services, all of them over the same engine.
+#[derive(Clone)]
+pub(crate) struct Services {
+    app: App,
+}
+
+/// Where clients reached this server; links in answers begin with it.
+#[derive(Debug, Clone)]
+pub(crate) struct BaseUrl(pub String);
+
+/// Every service that is served.
+pub(crate) fn routes(app: &App) -> Routes {
+    let services = Services { app: app.clone() };
+    Routes::new(ArtifactRegistryServer::new(services.clone()))
+        .add_service(ContainerAnalysisServer::new(services.clone()))
+        .add_service(GrafeasServer::new(services.clone()))
+        .add_service(IamServer::new(services.clone()))
+        .add_service(IamCredentialsServer::new(services.clone()))
+        .add_service(LocationsServer::new(services.clone()))
+        .add_service(OperationsServer::new(services.clone()))
+        .add_service(OrganizationsServer::new(services.clone()))
+        .add_service(ProjectsServer::new(services.clone()))
+        .add_service(ServiceUsageServer::new(services))
+}
+
+/// Asks the engine's policies.
+pub(crate) struct EngineGate(App);
+
+impl EngineGate {
+    /// For the doors.
+    pub(crate) fn new(app: &App) -> Arc<Self> {
+        Arc::new(Self(app.clone()))
+    }
+}
+
+#[async_trait]
+impl Gate for EngineGate {
+    async fn admit(
+        &self,
+        extensions: &mut http::Extensions,
+        access: &Access,
+    ) -> Result<(), GoogleError> {
+        let trail = extensions.get::<Trail>().cloned().unwrap_or_default();
+        let caller = extensions.get::<Caller>().cloned().unwrap_or_else(Caller::anonymous);
+        let Some(permission) = &access.permission else {
+            return if caller.is_anonymous() { Err(GoogleError::no_credential()) } else { Ok(()) };
+        };
+        let resource = match access.resource.as_str() {
+            "" => Resource::Organization,
+            name => match name.parse() {
+                Ok(resource) => resource,
+                // Whoever is nobody is asked who they are first.
+                Err(_) if caller.is_anonymous() => return Err(GoogleError::no_credential()),
+                Err(problem) => return Err(GoogleError::bad_field("name", problem)),
+            },
+        };
+        let permission = permission.parse().map_err(|_| {
+            GoogleError::new(Code::Internal, "a method asks for no known permission")
+        })?;
+        // In full where there is more of it: what lies in a repository is decided about with it.
+        let named = if access.resource.is_empty() { ORGANIZATION } else { &access.resource };
+        trail.resource(&named);
+        let admitted = self.0.engine.identity().admit(&caller, permission, resource.clone()).await;
+        let admitted = admitted.map_err(EngineError::from);
+        trail.asked((permission, &resource), &admitted);
+        extensions.insert(admitted?);
+        Ok(())
+    }
+}
+
+/// The proof that the gate left.
+fn admitted<T>(request: &Request<T>) -> Result<Admitted, Status> {
+    let admitted = request.extensions().get::<Admitted>().cloned();
+    admitted.ok_or_else(|| Status::internal("a method without a gate"))
+}
+
+fn caller<T>(request: &Request<T>) -> Caller {
+    request.extensions().get::<Caller>().cloned().unwrap_or_else(Caller::anonymous)
+}
+
+/// Where to note for the audit log what a method finds out.
+fn trail<T>(request: &Request<T>) -> Trail {
+    request.extensions().get::<Trail>().cloned().unwrap_or_default()
+}
+
+fn base_url<T>(request: &Request<T>, app: &App) -> String {
+    let found = request.extensions().get::<BaseUrl>().map(|base| base.0.clone());
+    found.unwrap_or_else(|| app.origin.on_this_machine())
+}
+
+/// An error of the engine as a status.
+fn failed(error: impl Into<EngineError>) -> Status {
+    GoogleError::from(error.into()).into()
+}
+
+fn bad_field(field: &str, problem: impl std::fmt::Display) -> Status {
+    GoogleError::bad_field(field, problem).into()
+}
+
+/// The metadata of an operation that has nothing to say in it.
+fn metadata() -> Any {
+    Any::from_msg(&OperationMetadata {}).expect("a Vec grows")
+}
+
+/// Microseconds since 1970 as the APIs have times.
+fn timestamp(micros: i64) -> Timestamp {
+    let (seconds, rest) = (micros.div_euclid(1_000_000), micros.rem_euclid(1_000_000));
+    Timestamp { seconds, nanos: rest as i32 * 1_000 }
+}
+
+/// A list as one caller sees it, with its parent, filter and order: its page tokens are good for no other.
+struct List(String);
+
+impl List {
+    fn new(caller: &Caller, parts: &[&str]) -> Self {
+        Self(format!("{}\n{}", caller.principal, parts.join("\n")))
+    }
+}
+
+impl Services {
+    /// Where a page begins.
+    fn page_start(&self, list: &List, token: &str) -> Result<String, Status> {
+        match token {
+            "" => Ok(String::new()),
+            token => self
+                .app
+                .engine
+                .identity()
+                .hidden_place(&list.0, token)
+                .ok_or_else(|| bad_field("page_token", "is none of this list")),
+        }
+    }
+
+    /// Where the next page begins, if there is one.
+    fn page_token(&self, list: &List, next: Option<&str>) -> Result<String, Status> {
+        let token = next.map(|next| self.app.engine.identity().hide_place(&list.0, next));
+        Ok(token.transpose().map_err(failed)?.unwrap_or_default())
+    }
+}
+
+/// The order of a list of things that have a name and two times.
+fn name_order(order_by: &str) -> Result<(NameOrder, Direction), Status> {
+    let fields = ["name", "create_time", "update_time"];
+    Ok(match order(order_by, &fields).map_err(|error| bad_field("order_by", error))? {
+        None => (NameOrder::Name, Direction::Up),
+        Some(("name", direction)) => (NameOrder::Name, direction),
+        Some(("create_time", direction)) => (NameOrder::Created, direction),
+        Some((_, direction)) => (NameOrder::Updated, direction),
+    })
+}
+
+/// How many entries a page may have: the client's wish, within bounds.
+fn page_size(wanted: i32, usual: usize) -> Result<usize, Status> {
+    const MOST: usize = 1_000;
+    match usize::try_from(wanted) {
+        Ok(0) => Ok(usual),
+        Ok(wanted) => Ok(wanted.min(MOST)),
+        Err(_) => Err(bad_field("page_size", "must not be negative")),
+    }
+}

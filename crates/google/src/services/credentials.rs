@@ -1,0 +1,124 @@
+//! IAM Credentials: acting as a service account.
+
+use std::time::Duration;
+
+use engine::EngineError;
+use identity::{Caller, Chain};
+use model::permission::Permission;
+use model::resource::Resource;
+use proto::google::iam::credentials::v1::iam_credentials_server::IamCredentials;
+use proto::google::iam::credentials::v1::{
+    GenerateAccessTokenRequest, GenerateAccessTokenResponse, GenerateIdTokenRequest,
+    GenerateIdTokenResponse, SignBlobRequest, SignBlobResponse, SignJwtRequest, SignJwtResponse,
+};
+use tonic::{Request, Response, Status};
+
+use super::{Services, bad_field, base_url, caller, failed, names, timestamp, trail};
+use web::audit::Trail;
+
+fn chain(name: &str, delegates: &[String]) -> Result<Chain, Status> {
+    let delegates: Result<_, _> =
+        delegates.iter().map(|delegate| names::account("delegates", delegate)).collect();
+    Ok(Chain { delegates: delegates?, account: names::account("name", name)? })
+}
+
+/// Notes as whom the caller acted, through whom, and by which permission. The engine asks for it, link by link.
+fn noted<T>(
+    trail: &Trail,
+    (chain, permission): (&Chain, &str),
+    outcome: Result<T, impl Into<EngineError>>,
+) -> Result<T, Status> {
+    let outcome = outcome.map_err(Into::into);
+    let resource = Resource::ServiceAccount(chain.account.clone());
+    trail.resource(&resource);
+    for delegate in chain.delegates.iter().filter(|_| outcome.is_ok()) {
+        let delegate = Resource::ServiceAccount(delegate.clone());
+        trail.asked((Permission::IMPLICIT_DELEGATION, &delegate), &outcome);
+    }
+    let permission = permission.parse().expect("a permission of the role data");
+    trail.asked((permission, &resource), &outcome);
+    outcome.map_err(failed)
+}
+
+impl Services {
+    /// Signs the claims in `payload` as an account. Returns the id of its key and the token.
+    async fn sign_claims(
+        &self,
+        caller: &Caller,
+        chain: &Chain,
+        payload: String,
+    ) -> Result<(String, String), EngineError> {
+        let engine = &self.app.engine;
+        let signer = engine.identity().jwt_signer(caller, chain).await?;
+        let key_id = signer.key_id.clone();
+        let length = payload.len();
+        let token = engine.parsing().run(length, move || signer.sign(&payload)).await??;
+        Ok((key_id, token))
+    }
+}
+
+#[tonic::async_trait]
+impl IamCredentials for Services {
+    async fn generate_access_token(
+        &self,
+        request: Request<GenerateAccessTokenRequest>,
+    ) -> Result<Response<GenerateAccessTokenResponse>, Status> {
+        let (caller, trail) = (caller(&request), trail(&request));
+        let GenerateAccessTokenRequest { name, delegates, scope, lifetime } = request.into_inner();
+        let chain = chain(&name, &delegates)?;
+        let lifetime: Option<Duration> = lifetime
+            .map(|lifetime| lifetime.try_into().map_err(|_| bad_field("lifetime", "is negative")))
+            .transpose()?;
+        let limits = (scope.as_slice(), lifetime);
+        let issued =
+            self.app.engine.identity().generate_access_token(&caller, &chain, limits).await;
+        let issued = noted(&trail, (&chain, "iam.serviceAccounts.getAccessToken"), issued)?;
+        let expires_at = issued.issued_at.saturating_add(issued.expires_in);
+        Ok(Response::new(GenerateAccessTokenResponse {
+            access_token: issued.token,
+            expire_time: Some(timestamp(expires_at.saturating_mul(1_000_000))),
+        }))
+    }
+
+    async fn generate_id_token(
+        &self,
+        request: Request<GenerateIdTokenRequest>,
+    ) -> Result<Response<GenerateIdTokenResponse>, Status> {
+        let (caller, trail) = (caller(&request), trail(&request));
+        // Whoever checks the token expects one name, whatever the request called us.
+        let issuer = self.app.origin.fixed().unwrap_or_else(|| base_url(&request, &self.app));
+        let GenerateIdTokenRequest { name, delegates, audience, include_email } =
+            request.into_inner();
+        let chain = chain(&name, &delegates)?;
+        let asked = (audience.as_str(), issuer.as_str(), include_email);
+        let token = self.app.engine.identity().generate_id_token(&caller, &chain, asked).await;
+        let token = noted(&trail, (&chain, "iam.serviceAccounts.getOpenIdToken"), token)?;
+        Ok(Response::new(GenerateIdTokenResponse { token }))
+    }
+
+    async fn sign_blob(
+        &self,
+        request: Request<SignBlobRequest>,
+    ) -> Result<Response<SignBlobResponse>, Status> {
+        let (caller, trail) = (caller(&request), trail(&request));
+        let SignBlobRequest { name, delegates, payload } = request.into_inner();
+        let chain = chain(&name, &delegates)?;
+        let signed = self.app.engine.identity().sign_blob(&caller, &chain, &payload).await;
+        let signed = noted(&trail, (&chain, "iam.serviceAccounts.signBlob"), signed);
+        let (key_id, signed_blob) = signed?;
+        Ok(Response::new(SignBlobResponse { key_id, signed_blob }))
+    }
+
+    async fn sign_jwt(
+        &self,
+        request: Request<SignJwtRequest>,
+    ) -> Result<Response<SignJwtResponse>, Status> {
+        let (caller, trail) = (caller(&request), trail(&request));
+        let SignJwtRequest { name, delegates, payload } = request.into_inner();
+        let chain = chain(&name, &delegates)?;
+        let signed = self.sign_claims(&caller, &chain, payload).await;
+        let signed = noted(&trail, (&chain, "iam.serviceAccounts.signJwt"), signed);
+        let (key_id, signed_jwt) = signed?;
+        Ok(Response::new(SignJwtResponse { key_id, signed_jwt }))
+    }
+}

@@ -1,0 +1,145 @@
+//! Repositories: what is asked of them and answered.
+
+use engine::{EngineError, NewRepository};
+use model::filter::Filter;
+use model::permission::Permission;
+use model::resource::Resource;
+use prost_types::Any;
+use proto::google::devtools::artifactregistry::v1::{
+    CreateRepositoryRequest, DeleteRepositoryRequest, GetRepositoryRequest,
+    ListRepositoriesRequest, ListRepositoriesResponse, Repository, UpdateRepositoryRequest,
+};
+use proto::google::longrunning::Operation;
+use tonic::{Request, Response, Status};
+
+use super::operations::Place;
+use super::repository_checks as checks;
+use super::repository_message::{self as message, Mask};
+use super::{
+    Answer, List, Services, admitted, bad_field, failed, metadata, name_order, names, page_size,
+    trail,
+};
+use web::audit::Trail;
+
+pub(super) async fn list(
+    services: &Services,
+    request: Request<ListRepositoriesRequest>,
+) -> Answer<ListRepositoriesResponse> {
+    let admitted = admitted(&request)?;
+    let ListRepositoriesRequest { parent, page_size: wanted, page_token: token, filter, order_by } =
+        request.into_inner();
+    services.check_location(&parent)?;
+    let (order, direction) = name_order(&order_by)?;
+    let way = format!("{order:?} {direction:?}");
+    let list = List::new(admitted.caller(), &["repositories", &parent, &filter, &way]);
+    let filter = Filter::parse(&filter, &["name"]).map_err(|error| bad_field("filter", error))?;
+    let (start, size) = (services.page_start(&list, &token)?, page_size(wanted, 500)?);
+    let page =
+        services.app.engine.repositories(&admitted, (&filter, order, direction), (&start, size));
+    let page = page.await.map_err(failed)?;
+    Ok(Response::new(ListRepositoriesResponse {
+        repositories: page.found.iter().map(|found| message::write(found, &services.app)).collect(),
+        next_page_token: services.page_token(&list, page.next.as_deref())?,
+    }))
+}
+
+pub(super) async fn get(
+    services: &Services,
+    request: Request<GetRepositoryRequest>,
+) -> Answer<Repository> {
+    let found = services.app.engine.repository(&admitted(&request)?).await.map_err(failed)?;
+    Ok(Response::new(message::write(&found, &services.app)))
+}
+
+pub(super) async fn create(
+    services: &Services,
+    request: Request<CreateRepositoryRequest>,
+) -> Answer<Operation> {
+    let (admitted, trail) = (admitted(&request)?, trail(&request));
+    let CreateRepositoryRequest { parent, repository_id, repository } = request.into_inner();
+    let repository = repository.unwrap_or_default();
+    services.check_location(&parent)?;
+    checks::check_new(&parent, &repository_id, &repository)?;
+    let name = format!("{parent}/repositories/{repository_id}");
+    services.check_upstreams((admitted.caller(), &trail), (&name, &repository)).await?;
+    let new = NewRepository {
+        id: repository_id,
+        mode: message::mode(&repository)?,
+        change: message::change(&repository, &Mask::everything())?,
+    };
+    let created = services.app.engine.create_repository(&admitted, new).await.map_err(failed)?;
+    trail.resource(&created.name);
+    let response = Any::from_msg(&message::write(&created, &services.app)).expect("a Vec grows");
+    let name = created.name;
+    let place = Place::Location(name.project, name.location);
+    services.finished(admitted.caller(), place, (Some(metadata()), response)).await
+}
+
+pub(super) async fn update(
+    services: &Services,
+    request: Request<UpdateRepositoryRequest>,
+) -> Answer<Repository> {
+    let (admitted, trail) = (admitted(&request)?, trail(&request));
+    let UpdateRepositoryRequest { repository, update_mask } = request.into_inner();
+    let repository = repository.unwrap_or_default();
+    let mask = Mask::new(update_mask)?;
+    let engine = &services.app.engine;
+    // What the mask leaves out stays as it is, also within what is stored as one document.
+    let current = engine.described(&admitted).await.map_err(failed)?;
+    message::check_unchanged(&current, &repository, &mask)?;
+    let before = message::write(&current, &services.app);
+    let merged = message::merge(before.clone(), repository, &mask);
+    // An upstream that has gone since it was added does not keep the rest from being set.
+    if merged.mode_config != before.mode_config {
+        services.check_upstreams((admitted.caller(), &trail), (&merged.name, &merged)).await?;
+    }
+    let change = message::change(&merged, &mask)?;
+    let changed = engine.update_repository(&admitted, change).await.map_err(failed)?;
+    Ok(Response::new(message::write(&changed, &services.app)))
+}
+
+pub(super) async fn delete(
+    services: &Services,
+    request: Request<DeleteRepositoryRequest>,
+) -> Answer<Operation> {
+    let admitted = admitted(&request)?;
+    let name = names::found(&request.into_inner().name)?;
+    services.app.engine.delete_repository(&admitted).await.map_err(failed)?;
+    services.deleted(admitted.caller(), name).await
+}
+
+impl Services {
+    /// Refuses a place that no repository can be in.
+    fn check_location(&self, parent: &str) -> Result<(), Status> {
+        let location = names::last(parent);
+        match self.is_location(location) {
+            true => Ok(()),
+            false => Err(bad_field("parent", format!("Location {location} was not found"))),
+        }
+    }
+
+    /// Whoever adds an upstream must be able to read it: its content is shown to others by this repository.
+    async fn check_upstreams(
+        &self,
+        (caller, trail): (&identity::Caller, &Trail),
+        (name, repository): (&str, &Repository),
+    ) -> Result<(), Status> {
+        let mode = message::upstreams(repository)?;
+        for upstream in mode.own_upstreams() {
+            let resource = Resource::Repository(upstream.clone());
+            let read = Permission::DOWNLOAD_ARTIFACTS;
+            let admitted = self.app.engine.identity().admit(caller, read, resource.clone()).await;
+            let admitted = admitted.map_err(EngineError::from);
+            trail.asked((read, &resource), &admitted);
+            admitted.map_err(failed)?;
+            let found = upstream.to_string() != name
+                && self.app.engine.has_repository(upstream).await.map_err(failed)?;
+            if !found {
+                let problem =
+                    format!("Upstream repository {upstream} is not there, or is this one");
+                return Err(bad_field("repository", problem));
+            }
+        }
+        Ok(())
+    }
+}

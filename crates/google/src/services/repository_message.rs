@@ -1,0 +1,238 @@
+//! A repository as a message, and what of one may be changed.
+//!
+//! What no column holds (cleanup policies, upstreams) is kept as the JSON of the message itself, so that it comes back
+//! exactly as it was set: Terraform compares. Cleanup reads its policies from there.
+
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
+use engine::{Repository as Found, RepositoryChange};
+use model::repository::{ModeName, RepositoryMode};
+use prost_reflect::{DynamicMessage, MessageDescriptor};
+use prost_types::FieldMask;
+use proto::google::devtools::artifactregistry::v1::Repository;
+use proto::google::devtools::artifactregistry::v1::repository::vulnerability_scanning_config::{
+    EnablementConfig, EnablementState,
+};
+use proto::google::devtools::artifactregistry::v1::repository::{
+    DockerRepositoryConfig, Format, FormatConfig, Mode,
+};
+use tonic::Status;
+
+use super::{bad_field, timestamp};
+use crate::contract::POOL;
+use web::app::App;
+
+/// The fields that an update may name.
+const MUTABLE: [&str; 9] = [
+    "description",
+    "labels",
+    "docker_config",
+    "cleanup_policies",
+    "cleanup_policy_dry_run",
+    "vulnerability_scanning_config",
+    "remote_repository_config",
+    "virtual_repository_config",
+    "disallow_unspecified_mode",
+];
+/// The fields that every client sends back, and nobody changes.
+const FIXED: [&str; 10] = [
+    "name",
+    "format",
+    "mode",
+    "create_time",
+    "update_time",
+    "kms_key_name",
+    "size_bytes",
+    "satisfies_pzs",
+    "satisfies_pzi",
+    "registry_uri",
+];
+
+/// What an update touches: everything, or the fields named, each by the first part of its path.
+pub(super) struct Mask(Option<BTreeSet<String>>);
+
+impl Mask {
+    pub(super) fn everything() -> Self {
+        Self(None)
+    }
+
+    /// An absent mask is everything; so is an empty one, which clients cannot tell from it.
+    pub(super) fn new(mask: Option<FieldMask>) -> Result<Self, Status> {
+        let paths = mask.map(|mask| mask.paths).unwrap_or_default();
+        let mut fields = BTreeSet::new();
+        for path in &paths {
+            let field = path.split('.').next().unwrap_or_default();
+            if field == "*" {
+                return Ok(Self(None));
+            }
+            if FIXED.contains(&field) {
+                return Err(bad_field("update_mask", format!("{field} cannot be changed")));
+            }
+            if !MUTABLE.contains(&field) {
+                return Err(bad_field(
+                    "update_mask",
+                    format!("{field} is no field of a repository"),
+                ));
+            }
+            fields.insert(field.to_owned());
+        }
+        Ok(Self((!paths.is_empty()).then_some(fields)))
+    }
+
+    fn has(&self, field: &str) -> bool {
+        self.0.as_ref().is_none_or(|fields| fields.contains(field))
+    }
+}
+
+/// What is kept as one document: the fields that no column holds.
+fn kept(repository: &Repository) -> Repository {
+    Repository {
+        kms_key_name: repository.kms_key_name.clone(),
+        cleanup_policies: repository.cleanup_policies.clone(),
+        cleanup_policy_dry_run: repository.cleanup_policy_dry_run,
+        vulnerability_scanning_config: repository.vulnerability_scanning_config.clone(),
+        mode_config: repository.mode_config.clone(),
+        format_config: repository.format_config,
+        disallow_unspecified_mode: repository.disallow_unspecified_mode,
+        ..Repository::default()
+    }
+}
+
+fn descriptor() -> MessageDescriptor {
+    static DESCRIPTOR: LazyLock<MessageDescriptor> = LazyLock::new(|| {
+        POOL.get_message_by_name("google.devtools.artifactregistry.v1.Repository")
+            .expect("part of the contract")
+    });
+    DESCRIPTOR.clone()
+}
+
+fn to_json(repository: &Repository) -> Result<String, Status> {
+    let mut message = DynamicMessage::new(descriptor());
+    let unreadable = |_| Status::internal("a repository cannot be written as JSON");
+    message.transcode_from(repository).map_err(unreadable)?;
+    serde_json::to_string(&message).map_err(|_| Status::internal("a repository cannot be stored"))
+}
+
+fn from_json(json: &str) -> Repository {
+    let mut reader = serde_json::Deserializer::from_str(json);
+    let message = DynamicMessage::deserialize(descriptor(), &mut reader);
+    message.ok().and_then(|message| message.transcode_to().ok()).unwrap_or_default()
+}
+
+/// A repository as clients see it.
+pub(super) fn write(found: &Found, app: &App) -> Repository {
+    let mut message = from_json(&found.settings);
+    message.name = found.name.to_string();
+    message.format = Format::Docker as i32;
+    message.description.clone_from(&found.description);
+    message.labels = serde_json::from_str(&found.labels).unwrap_or_default();
+    message.create_time = Some(timestamp(found.created_at));
+    message.update_time = Some(timestamp(found.updated_at));
+    message.mode = proto_mode(found.mode) as i32;
+    message.size_bytes = found.size_bytes;
+    message.registry_uri = app.registry_uri(&found.name);
+    if found.immutable_tags || message.format_config.is_some() {
+        let config = DockerRepositoryConfig { immutable_tags: found.immutable_tags };
+        message.format_config = Some(FormatConfig::DockerConfig(config));
+    }
+    if let Some(config) = &mut message.vulnerability_scanning_config {
+        let disabled = config.enablement_config == EnablementConfig::Disabled as i32;
+        let state = if disabled {
+            EnablementState::ScanningDisabled
+        } else {
+            EnablementState::ScanningUnsupported
+        };
+        config.enablement_state = state as i32;
+    }
+    message
+}
+
+/// The mode that a new repository has.
+pub(super) fn mode(repository: &Repository) -> Result<ModeName, Status> {
+    match Mode::try_from(repository.mode) {
+        Ok(Mode::Unspecified | Mode::StandardRepository) => Ok(ModeName::Standard),
+        Ok(Mode::RemoteRepository) => Ok(ModeName::Remote),
+        Ok(Mode::VirtualRepository) => Ok(ModeName::Virtual),
+        Err(_) => Err(bad_field("repository.mode", "is no mode of a repository")),
+    }
+}
+
+fn proto_mode(mode: ModeName) -> Mode {
+    match mode {
+        ModeName::Standard => Mode::StandardRepository,
+        ModeName::Remote => Mode::RemoteRepository,
+        ModeName::Virtual => Mode::VirtualRepository,
+    }
+}
+
+/// The mode of a repository, with the upstreams that its message names.
+///
+/// # Errors
+/// Fails if the configuration does not go with the mode.
+pub(super) fn upstreams(repository: &Repository) -> Result<RepositoryMode, Status> {
+    let document = to_json(&kept(repository))?;
+    RepositoryMode::parse(mode(repository)?, &document)
+        .map_err(|error| bad_field(error.field, error.problem))
+}
+
+/// Refuses to change what a repository is.
+pub(super) fn check_unchanged(
+    current: &Found,
+    new: &Repository,
+    mask: &Mask,
+) -> Result<(), Status> {
+    let fixed = [
+        ("mode", new.mode, proto_mode(current.mode) as i32),
+        ("format", new.format, Format::Docker as i32),
+    ];
+    for (field, wanted, is) in fixed {
+        if mask.0.is_none() && wanted != 0 && wanted != is {
+            return Err(bad_field(&format!("repository.{field}"), "cannot be changed"));
+        }
+    }
+    Ok(())
+}
+
+/// The new repository where the mask says so, and the current one elsewhere.
+pub(super) fn merge(mut current: Repository, new: Repository, mask: &Mask) -> Repository {
+    if mask.has("description") {
+        current.description = new.description;
+    }
+    if mask.has("labels") {
+        current.labels = new.labels;
+    }
+    if mask.has("docker_config") {
+        current.format_config = new.format_config;
+    }
+    if mask.has("cleanup_policies") {
+        current.cleanup_policies = new.cleanup_policies;
+    }
+    if mask.has("cleanup_policy_dry_run") {
+        current.cleanup_policy_dry_run = new.cleanup_policy_dry_run;
+    }
+    if mask.has("vulnerability_scanning_config") {
+        current.vulnerability_scanning_config = new.vulnerability_scanning_config;
+    }
+    if mask.has("remote_repository_config") || mask.has("virtual_repository_config") {
+        current.mode_config = new.mode_config;
+    }
+    if mask.has("disallow_unspecified_mode") {
+        current.disallow_unspecified_mode = new.disallow_unspecified_mode;
+    }
+    current
+}
+
+/// What is to be set.
+pub(super) fn change(new: &Repository, mask: &Mask) -> Result<RepositoryChange, Status> {
+    let immutable = matches!(
+        &new.format_config,
+        Some(FormatConfig::DockerConfig(DockerRepositoryConfig { immutable_tags: true }))
+    );
+    Ok(RepositoryChange {
+        description: mask.has("description").then(|| new.description.clone()),
+        labels: mask.has("labels").then(|| new.labels.clone()),
+        immutable_tags: mask.has("docker_config").then_some(immutable),
+        settings: Some(to_json(&kept(new))?),
+    })
+}

@@ -1,0 +1,179 @@
+//! The only place where an [`EngineError`] meets google.rpc.Status.
+
+use engine::{EngineError, ErrorKind};
+use identity::{CredentialError, IdentityError};
+use tonic::Code;
+
+use crate::GoogleError;
+use web::auth::refusal;
+
+const UNAUTHENTICATED: &str = "Request is missing required authentication credential. Expected OAuth 2 access token, login cookie or other valid authentication credential. See https://developers.google.com/identity/sign-in/web/devconsole-project.";
+const INVALID: &str = "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or other valid authentication credential. See https://developers.google.com/identity/sign-in/web/devconsole-project.";
+
+impl GoogleError {
+    /// Nobody signed in.
+    pub(crate) fn no_credential() -> Self {
+        Self::new(Code::Unauthenticated, UNAUTHENTICATED).with_info(
+            "CREDENTIALS_MISSING",
+            "googleapis.com",
+            [("service", "artifactregistry.googleapis.com")],
+        )
+    }
+}
+
+impl GoogleError {
+    /// A credential that was sent to a registry and is not accepted.
+    pub(crate) fn refused(error: IdentityError, registry: &str) -> Self {
+        match error {
+            IdentityError::Credential(error) if error != CredentialError::TooMany => {
+                let reason = match error {
+                    CredentialError::Expired => "the token has expired".to_owned(),
+                    // A key file that travels with every request is for Docker alone.
+                    CredentialError::KeyFile | CredentialError::UserName => {
+                        "it has to be a Bearer token".to_owned()
+                    }
+                    CredentialError::Revoked
+                    | CredentialError::KeyDisabled
+                    | CredentialError::AccountDisabled
+                    | CredentialError::OtherKey
+                    | CredentialError::Token(_)
+                    | CredentialError::Times(_)
+                    | CredentialError::Audience
+                    | CredentialError::Limited
+                    | CredentialError::Kind
+                    | CredentialError::TooMany => refusal::reason(error, registry),
+                };
+                Self::invalid_credential(&format!("{INVALID} The reason: {reason}."))
+            }
+            error => error.into(),
+        }
+    }
+
+    fn invalid_credential(text: &str) -> Self {
+        Self::new(Code::Unauthenticated, text).with_info(
+            "ACCESS_TOKEN_EXPIRED",
+            "googleapis.com",
+            [("service", "artifactregistry.googleapis.com")],
+        )
+    }
+}
+
+impl From<IdentityError> for GoogleError {
+    fn from(error: IdentityError) -> Self {
+        EngineError::from(error).into()
+    }
+}
+
+impl From<EngineError> for GoogleError {
+    fn from(error: EngineError) -> Self {
+        let message = error.to_string();
+        match error {
+            EngineError::Denied { anonymous: true, .. } => Self::no_credential(),
+            EngineError::Denied { permission, resource, .. } => {
+                let service = service_of(permission.as_str());
+                let message = format!(
+                    "Permission '{permission}' denied on resource '//{service}/{resource}' (or it may not exist)."
+                );
+                Self::new(Code::PermissionDenied, message).with_info(
+                    "IAM_PERMISSION_DENIED",
+                    service,
+                    [("permission", permission.as_str()), ("resource", &resource)],
+                )
+            }
+            EngineError::Credential(CredentialError::TooMany) => Self::new(
+                Code::ResourceExhausted,
+                "Too many invalid credentials came from this address, or for this account.",
+            ),
+            EngineError::Credential(error) => {
+                refusal::log(error, None);
+                Self::invalid_credential(INVALID)
+            }
+            EngineError::ResourceUnknown(_)
+            | EngineError::RepositoryUnknown(_)
+            | EngineError::ProjectUnknown(_)
+            | EngineError::ImageUnknown(_)
+            | EngineError::BlobUnknown(_)
+            | EngineError::ManifestUnknown(_)
+            | EngineError::UploadUnknown => Self::new(Code::NotFound, message),
+            EngineError::DownloadDenied(_) => Self::new(Code::PermissionDenied, message),
+            EngineError::AlreadyExists(_) => Self::new(Code::AlreadyExists, message),
+            EngineError::Conflict(_) => Self::new(Code::Aborted, message),
+            EngineError::ConditionFailed
+            | EngineError::Precondition(_)
+            | EngineError::InUse { .. }
+            | EngineError::TagImmutable { .. } => Self::new(Code::FailedPrecondition, message),
+            EngineError::InvalidArgument { field, problem } => Self::bad_field(field, problem),
+            EngineError::ModeNotServed(_) => Self::new(Code::Unimplemented, message),
+            EngineError::OutOfReach => Self::new(Code::PermissionDenied, message).with_info(
+                "ACCESS_TOKEN_SCOPE_INSUFFICIENT",
+                "googleapis.com",
+                [("service", "artifactregistry.googleapis.com")],
+            ),
+            EngineError::InsufficientScope => Self::new(Code::PermissionDenied, message),
+            EngineError::ManifestInvalid(_)
+            | EngineError::ReferencesUnknown(_)
+            | EngineError::SizeMismatch { .. }
+            | EngineError::DigestMismatch { .. }
+            | EngineError::ChunkOutOfOrder { .. }
+            | EngineError::BlobTooLarge { .. }
+            | EngineError::Body(_) => Self::new(Code::InvalidArgument, message),
+            EngineError::UploadBusy => Self::new(Code::Aborted, message),
+            EngineError::TooManyUploads { .. } | EngineError::DiskNearlyFull(_) => {
+                Self::new(Code::ResourceExhausted, message)
+            }
+            EngineError::StorageFull => disk_full(&message),
+            EngineError::Database(error) => match error.kind() {
+                ErrorKind::Unavailable | ErrorKind::Retry | ErrorKind::Lost => {
+                    unavailable(&message)
+                }
+                ErrorKind::Full => disk_full(&message),
+                ErrorKind::Away => store_away(&message),
+                ErrorKind::Unique
+                | ErrorKind::ForeignKey
+                | ErrorKind::Check
+                | ErrorKind::Corrupt
+                | ErrorKind::Other => internal(&message),
+            },
+            EngineError::Unavailable(_) => unavailable(&message),
+            EngineError::StoreAway(_) => store_away(&message),
+            EngineError::Internal(_) => internal(&message),
+        }
+    }
+}
+
+/// The API that a permission belongs to.
+fn service_of(permission: &str) -> &'static str {
+    match permission.split('.').next() {
+        Some("containeranalysis") => "containeranalysis.googleapis.com",
+        Some("iam") => "iam.googleapis.com",
+        Some("resourcemanager") => "cloudresourcemanager.googleapis.com",
+        Some("serviceusage") => "serviceusage.googleapis.com",
+        _ => "artifactregistry.googleapis.com",
+    }
+}
+
+/// The text is for the log.
+fn disk_full(message: &str) -> GoogleError {
+    tracing::error!("answering RESOURCE_EXHAUSTED: {message}");
+    let said = "The registry's disk is full: its operator has to make room.";
+    GoogleError::new(Code::ResourceExhausted, said)
+}
+
+/// The text is for the log.
+fn unavailable(message: &str) -> GoogleError {
+    tracing::warn!("answering UNAVAILABLE: {message}");
+    GoogleError::new(Code::Unavailable, "The service is currently unavailable.")
+}
+
+/// What is missing is for the log.
+fn store_away(message: &str) -> GoogleError {
+    tracing::warn!("answering UNAVAILABLE: {message}");
+    let text = "The registry's storage is not where it was: nothing is written until it is back.";
+    GoogleError::new(Code::Unavailable, text)
+}
+
+/// The text is for the log.
+fn internal(message: &str) -> GoogleError {
+    tracing::error!("answering INTERNAL: {message}");
+    GoogleError::new(Code::Internal, "Internal error encountered.")
+}

@@ -1,0 +1,247 @@
+//! The paths of HTTP rules, and the shapes of names in them: `/v1/{name=projects/*/locations/*}:verb`.
+
+use std::borrow::Borrow;
+
+/// Why a template cannot be read.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TemplateError {
+    /// All paths do.
+    #[error("does not start with a slash")]
+    NoSlash,
+    /// `{name` or `name}`
+    #[error("has an unmatched brace")]
+    Brace,
+    /// Between slashes.
+    #[error("has an empty segment")]
+    Empty,
+    /// What stands behind it could never be told from what it takes.
+    #[error("has something behind **")]
+    NotLast,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Segment {
+    Literal(String),
+    /// `*`
+    One,
+    /// `**`: one or more, the last of a template.
+    Rest,
+}
+
+/// A field of the request, and the segments that fill it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Variable {
+    field: String,
+    from: usize,
+    to: usize,
+}
+
+/// The path of an HTTP rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Template {
+    segments: Vec<Segment>,
+    variables: Vec<Variable>,
+    /// `getIamPolicy`, or empty.
+    verb: String,
+}
+
+impl Template {
+    pub(super) fn parse(text: &str) -> Result<Self, TemplateError> {
+        let mut rest = text.strip_prefix('/').ok_or(TemplateError::NoSlash)?;
+        let mut template =
+            Self { segments: Vec::new(), variables: Vec::new(), verb: String::new() };
+        // No template of ours has a colon before its verb.
+        if let Some((path, verb)) = rest.rsplit_once(':') {
+            (rest, template.verb) = (path, verb.to_owned());
+        }
+        while !rest.is_empty() {
+            if let Some(inner) = rest.strip_prefix('{') {
+                let (variable, after) = inner.split_once('}').ok_or(TemplateError::Brace)?;
+                let (field, pattern) = variable.split_once('=').unwrap_or((variable, "*"));
+                let from = template.segments.len();
+                pattern.split('/').try_for_each(|segment| template.push(segment))?;
+                let to = template.segments.len();
+                template.variables.push(Variable { field: field.to_owned(), from, to });
+                rest = after;
+            } else {
+                let end = rest.find('/').unwrap_or(rest.len());
+                template.push(&rest[..end])?;
+                rest = &rest[end..];
+            }
+            rest = match rest.strip_prefix('/') {
+                Some("") => return Err(TemplateError::Empty),
+                Some(rest) => rest,
+                None if rest.is_empty() => rest,
+                None => return Err(TemplateError::Brace),
+            };
+        }
+        Ok(template)
+    }
+
+    /// What a variable takes, as a template of its own.
+    pub(super) fn of_variable(&self, field: &str) -> Option<Self> {
+        let variable = self.variables.iter().find(|variable| variable.field == field)?;
+        let segments = self.segments[variable.from..variable.to].to_vec();
+        Some(Self { segments, variables: Vec::new(), verb: String::new() })
+    }
+
+    /// Whether a name is one of this template's.
+    pub(super) fn fits(&self, name: &str) -> bool {
+        self.take(&name.split('/').collect::<Vec<_>>()).is_some()
+    }
+
+    /// The fields that the path fills, as dotted paths.
+    pub(super) fn fields(&self) -> impl Iterator<Item = &str> {
+        self.variables.iter().map(|variable| variable.field.as_str())
+    }
+
+    pub(super) fn verb(&self) -> &str {
+        &self.verb
+    }
+
+    fn push(&mut self, segment: &str) -> Result<(), TemplateError> {
+        if self.segments.last() == Some(&Segment::Rest) {
+            return Err(TemplateError::NotLast);
+        }
+        self.segments.push(match segment {
+            "" => return Err(TemplateError::Empty),
+            "*" => Segment::One,
+            "**" => Segment::Rest,
+            literal if literal.contains(['{', '}']) => return Err(TemplateError::Brace),
+            literal => Segment::Literal(literal.to_owned()),
+        });
+        Ok(())
+    }
+
+    /// The path without the names of its variables: what two rules must not share.
+    pub(super) fn shape(&self) -> String {
+        let segments = self.segments.iter().map(|segment| match segment {
+            Segment::Literal(text) => text,
+            Segment::One => "*",
+            Segment::Rest => "**",
+        });
+        segments.flat_map(|segment| ["/", segment]).collect::<String>() + ":" + &self.verb
+    }
+
+    /// Rules with fewer wildcards come first, those with `**` last.
+    pub(super) fn vagueness(&self) -> (bool, usize) {
+        let wildcards = self.segments.iter().filter(|segment| **segment == Segment::One).count();
+        (self.segments.last() == Some(&Segment::Rest), wildcards)
+    }
+
+    /// The variables' values, if the path is one of this template's.
+    pub(super) fn take<Part>(&self, path: &[Part]) -> Option<Vec<(String, String)>>
+    where
+        Part: AsRef<str> + Borrow<str>,
+    {
+        let open = self.segments.last() == Some(&Segment::Rest);
+        if path.len() < self.segments.len() || (path.len() > self.segments.len() && !open) {
+            return None;
+        }
+        let fits = self.segments.iter().zip(path).all(|(segment, part)| match segment {
+            Segment::Literal(text) => text == part.as_ref(),
+            Segment::One | Segment::Rest => !part.as_ref().is_empty(),
+        });
+        fits.then(|| {
+            let values = self.variables.iter().map(|variable| {
+                let to = if open && variable.to == self.segments.len() {
+                    path.len()
+                } else {
+                    variable.to
+                };
+                (variable.field.clone(), path[variable.from..to].join("/"))
+            });
+            values.collect()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn templates_are_read() {
+        for (text, shape) in [
+            ("/v1/projects", "/v1/projects:"),
+            ("/v1/{name}", "/v1/*:"),
+            ("/v1/{name=projects/*}/locations", "/v1/projects/*/locations:"),
+            ("/v1/{a.b=x/*/y/**}", "/v1/x/*/y/**:"),
+            ("/v1/{name=x/*}:undo", "/v1/x/*:undo"),
+            ("/v1/{name=x/*}/y:undo", "/v1/x/*/y:undo"),
+            ("/v1/roles:ask", "/v1/roles:ask"),
+        ] {
+            let template = Template::parse(text).expect(text);
+            assert_eq!(template.shape(), shape, "{text}");
+        }
+        for (text, expected) in [
+            ("v1", TemplateError::NoSlash),
+            ("/v1/{name", TemplateError::Brace),
+            ("/v1/name}", TemplateError::Brace),
+            ("/v1/{name}x", TemplateError::Brace),
+            ("/v1//x", TemplateError::Empty),
+            ("/v1/x/", TemplateError::Empty),
+            ("/v1/{name=**}/x", TemplateError::NotLast),
+        ] {
+            assert_eq!(Template::parse(text), Err(expected), "{text}");
+        }
+    }
+
+    /// `path` follows `template`, and `expected` is what the variables are then; `-` is that it does not.
+    #[track_caller]
+    fn check(template: &str, path: &str, expected: &str) {
+        let template = Template::parse(template).expect("valid");
+        let path: Vec<_> = path.split('/').skip(1).collect();
+        let taken = template.take(&path).map(|variables| {
+            let pairs = variables.into_iter().map(|(field, value)| format!("{field}={value}"));
+            pairs.collect::<Vec<_>>().join(" ")
+        });
+        assert_eq!(taken.as_deref().unwrap_or("-"), expected);
+    }
+
+    #[test]
+    fn paths_fill_variables() {
+        let one = "/v1/{name=projects/*/locations/*}";
+        check(one, "/v1/projects/p/locations/us", "name=projects/p/locations/us");
+        check(one, "/v1/projects/p/locations", "-");
+        check(one, "/v1/projects/p/locations/", "-");
+        check(one, "/v1/projects/p/locations/us/x", "-");
+        check(one, "/v2/projects/p/locations/us", "-");
+        check(one, "/v1/projects//locations/us", "-");
+        check(
+            one,
+            "/v1/projects/example.com:p/locations/us",
+            "name=projects/example.com:p/locations/us",
+        );
+        check("/v1/{a=x/*}/{b=y/*}", "/v1/x/1/y/2", "a=x/1 b=y/2");
+        check("/v1/{p}/files", "/v1/a%2Fb/files", "p=a%2Fb");
+        let rest = "/v1/{name=files/**}";
+        check(rest, "/v1/files/a/b%2Fc", "name=files/a/b%2Fc");
+        check(rest, "/v1/files/a", "name=files/a");
+        check(rest, "/v1/files", "-");
+    }
+
+    #[test]
+    fn names_have_the_shape_of_their_variable() {
+        let template =
+            Template::parse("/v1/{a.b=projects/*/things/*}/{rest=x/**}:verb").expect("valid");
+        let thing = template.of_variable("a.b").expect("there");
+        for (name, expected) in [
+            ("projects/p/things/t", true),
+            ("projects/example.com:p/things/t", true),
+            ("projects/p/things/a%2Fb", true),
+            ("projects/p", false),
+            ("projects/p/things", false),
+            ("projects/p/things/", false),
+            ("projects/p/things/t/x/1", false),
+            ("projects//things/t", false),
+            ("/projects/p/things/t", false),
+            ("organizations/1", false),
+            ("", false),
+        ] {
+            assert_eq!(thing.fits(name), expected, "{name}");
+        }
+        assert!(template.of_variable("rest").expect("there").fits("x/1/2"));
+        assert!(template.of_variable("a").is_none());
+    }
+}

@@ -1,0 +1,249 @@
+//! Fields of a body that nobody has: refused in Google's words, so that a setting that is misspelt is not lost.
+//!
+//! What Google's API has and nothing here acts on is taken and does nothing: `accepted_fields.json` says what that is.
+//! `accepted` has it by message: a field with its own fields, or `null` where these are not known. `open` has the
+//! packages of which not all fields are known: there, every name is taken.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::error::{GoogleError, UnknownField};
+use super::json;
+
+/// How many names one answer tells of.
+const MOST: usize = 10;
+
+/// What is taken besides the fields of the contract.
+#[derive(Deserialize)]
+struct Accepted {
+    open: Vec<String>,
+    accepted: HashMap<String, HashMap<String, Option<Vec<String>>>>,
+}
+
+static ACCEPTED: LazyLock<Accepted> = LazyLock::new(|| {
+    serde_json::from_str(include_str!("accepted_fields.json")).expect("a test reads it")
+});
+
+impl Accepted {
+    fn is_open(&self, message: &MessageDescriptor) -> bool {
+        self.open.iter().any(|package| package == message.package_name())
+    }
+
+    /// A field of the message that does nothing, with its own fields where these are known.
+    fn field(&self, message: &MessageDescriptor, name: &str) -> Option<Option<&[String]>> {
+        let fields = self.accepted.get(message.full_name())?;
+        let mut known = fields.iter().filter(|(field, _)| is_called(field, name));
+        known.next().map(|(_, inner)| inner.as_deref())
+    }
+}
+
+/// Whether a name is the field's, in either spelling.
+fn is_called(field: &str, name: &str) -> bool {
+    name == field || name == snake(field)
+}
+
+/// `dockerConfig` as `docker_config`.
+fn snake(name: &str) -> String {
+    let mut snake = String::with_capacity(name.len() + 4);
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() {
+            snake.push('_');
+        }
+        snake.push(letter.to_ascii_lowercase());
+    }
+    snake
+}
+
+/// Refuses a message's JSON where it has fields that the message does not have.
+pub(super) fn check(
+    message: &MessageDescriptor,
+    fields: &Map<String, Value>,
+) -> Result<(), GoogleError> {
+    let mut found = Found(Vec::new());
+    found.look(message, fields, "");
+    if found.0.is_empty() { Ok(()) } else { Err(GoogleError::unknown_fields(&found.0)) }
+}
+
+struct Found(Vec<UnknownField>);
+
+impl Found {
+    fn look(&mut self, message: &MessageDescriptor, fields: &Map<String, Value>, at: &str) {
+        // These have a JSON of their own: a Struct takes every name.
+        if message.package_name() == "google.protobuf" {
+            return;
+        }
+        for (name, value) in fields {
+            if self.0.len() >= MOST {
+                return;
+            }
+            match json::field(message, name) {
+                Some(field) => self.look_into(&field, value, &inside(at, field.name())),
+                None if ACCEPTED.is_open(message) => {}
+                None => match ACCEPTED.field(message, name) {
+                    Some(inner) => self.look_at_names(inner, value, &inside(at, &snake(name))),
+                    None => self.add(at, name),
+                },
+            }
+        }
+    }
+
+    fn look_into(&mut self, field: &FieldDescriptor, value: &Value, at: &str) {
+        match (field.kind(), value) {
+            (Kind::Message(entry), Value::Object(entries)) if field.is_map() => {
+                if let Kind::Message(inner) = entry.map_entry_value_field().kind() {
+                    // Google counts the entries of a map, and calls what stands in one its value.
+                    for (index, value) in entries.values().enumerate() {
+                        self.look_at(&inner, value, &format!("{at}[{index}].value"));
+                    }
+                }
+            }
+            (Kind::Message(inner), Value::Array(items)) if field.is_list() => {
+                for (index, item) in items.iter().enumerate() {
+                    self.look_at(&inner, item, &format!("{at}[{index}]"));
+                }
+            }
+            (Kind::Message(inner), value) => self.look_at(&inner, value, at),
+            _ => {}
+        }
+    }
+
+    /// Anything but an object is refused when the message is read.
+    fn look_at(&mut self, message: &MessageDescriptor, value: &Value, at: &str) {
+        if let Value::Object(fields) = value {
+            self.look(message, fields, at);
+        }
+    }
+
+    fn look_at_names(&mut self, known: Option<&[String]>, value: &Value, at: &str) {
+        let (Some(known), Value::Object(fields)) = (known, value) else { return };
+        for name in fields.keys() {
+            if !known.iter().any(|field| is_called(field, name)) {
+                self.add(at, name);
+            }
+        }
+    }
+
+    fn add(&mut self, at: &str, name: &str) {
+        if self.0.len() < MOST {
+            self.0.push(UnknownField { at: at.to_owned(), name: name.to_owned() });
+        }
+    }
+}
+
+fn inside(at: &str, field: &str) -> String {
+    if at.is_empty() { field.to_owned() } else { format!("{at}.{field}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::contract::POOL;
+
+    #[track_caller]
+    fn check_unknown(message: &str, json: Value, expected: &[(&str, &str)]) {
+        let descriptor = POOL.get_message_by_name(message).expect("there");
+        let Value::Object(fields) = json else { panic!("not an object") };
+        let mut found = Found(Vec::new());
+        found.look(&descriptor, &fields, "");
+        let found: Vec<_> =
+            found.0.iter().map(|unknown| (unknown.at.as_str(), unknown.name.as_str())).collect();
+        assert_eq!(found, expected, "{fields:?}");
+    }
+
+    const UPDATE: &str = "google.devtools.artifactregistry.v1.UpdateRepositoryRequest";
+
+    #[track_caller]
+    fn check_repository(json: Value, expected: &[(&str, &str)]) {
+        check_unknown(UPDATE, json!({ "repository": json }), expected);
+    }
+
+    #[test]
+    fn what_no_message_has_is_found_with_its_place() {
+        check_unknown(UPDATE, json!({ "y": [] }), &[("", "y")]);
+        check_repository(json!({ "dockerconfig": {} }), &[("repository", "dockerconfig")]);
+        check_repository(json!({ "DockerConfig": {} }), &[("repository", "DockerConfig")]);
+        check_repository(json!({ "x": null }), &[("repository", "x")]);
+        for name in ["dockerConfig", "docker_config"] {
+            let config = json!({ name: { "immutableTags": true, "immutable_tag": true } });
+            check_repository(config, &[("repository.docker_config", "immutable_tag")]);
+        }
+        let policies =
+            json!({ "cleanupPolicies": { "p": { "condition": { "olderthan": "1d" } } } });
+        let at = "repository.cleanup_policies[0].value.condition";
+        check_repository(policies, &[(at, "olderthan")]);
+        let upstreams = json!({ "upstreamPolicies": [{ "id": "a" }, { "id": "b", "prio": 1 }] });
+        let at = "repository.virtual_repository_config.upstream_policies[1]";
+        check_repository(json!({ "virtualRepositoryConfig": upstreams }), &[(at, "prio")]);
+        let policy = json!({ "policy": { "bindings": [{ "role": "r", "member": "x" }] } });
+        check_unknown(
+            "google.iam.v1.SetIamPolicyRequest",
+            policy,
+            &[("policy.bindings[0]", "member")],
+        );
+        let condition = json!({ "policy": { "bindings": [{ "condition": { "expr": "true" } }] } });
+        let at = "policy.bindings[0].condition";
+        check_unknown("google.iam.v1.SetIamPolicyRequest", condition, &[(at, "expr")]);
+    }
+
+    #[test]
+    fn what_google_has_and_nothing_acts_on_is_taken() {
+        check_repository(
+            json!({
+                "mavenConfig": { "versionPolicy": "RELEASE" },
+                "maven_config": { "allow_snapshot_overwrites": true },
+                "sbomConfig": { "enablementConfig": "INHERITED", "gcsBucket": "b" },
+                "networkConfig": { "alternativeHostname": "h", "prefix": "p", "isDefault": true },
+                "remoteRepositoryConfig": { "npmRepository": { "anything": [] }, "remote_type": "x" },
+                "labels": { "any": "label" },
+            }),
+            &[],
+        );
+        check_repository(json!({ "sbomConfig": { "x": 1 } }), &[("repository.sbom_config", "x")]);
+        check_repository(json!({ "npmRepository": {} }), &[("repository", "npmRepository")]);
+    }
+
+    #[test]
+    fn where_not_all_is_known_everything_is_taken() {
+        let project = "google.cloud.resourcemanager.v1.CreateProjectRequest";
+        check_unknown(project, json!({ "project": { "etag": "x" } }), &[]);
+        let version = "google.devtools.artifactregistry.v1.Version";
+        let metadata =
+            json!({ "metadata": { "any": { "thing": 1 } }, "annotations": { "a": "b" } });
+        check_unknown(version, metadata, &[]);
+    }
+
+    /// A line of the data that names no message, or a field that the contract has, does nothing.
+    #[test]
+    fn the_data_is_about_the_contract() {
+        for package in &ACCEPTED.open {
+            let mut messages = POOL.all_messages();
+            assert!(messages.any(|message| message.package_name() == package), "{package}");
+        }
+        for (message, fields) in &ACCEPTED.accepted {
+            let descriptor = POOL.get_message_by_name(message).expect(message);
+            for name in fields.keys() {
+                assert!(json::field(&descriptor, name).is_none(), "{message}.{name} is acted on");
+                assert_eq!(
+                    snake(name).matches('_').count(),
+                    name.matches(char::is_uppercase).count()
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn an_answer_tells_of_some() {
+        let many: Map<_, _> = (0..1000).map(|n| (format!("x{n}"), json!({}))).collect();
+        let descriptor = POOL.get_message_by_name(UPDATE).expect("there");
+        let error = check(&descriptor, &many).expect_err("refused");
+        assert_eq!(error.message().lines().count(), MOST);
+        let begins = "Invalid JSON payload received. Unknown name \"x0\": Cannot find field.\n";
+        assert!(error.message().starts_with(begins), "{}", error.message());
+    }
+}

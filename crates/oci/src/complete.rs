@@ -1,0 +1,226 @@
+//! Complete lists, for Google's own clients, which follow no `Link`: what they are not told is not there for them, and
+//! cleaners delete by that.
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use engine::{CompleteList, EngineError, ListPart, TaggedVersion};
+use futures_util::stream;
+use http::header::{CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
+use http::{HeaderValue, Method, StatusCode};
+use web::list_readers::ListPlace;
+
+use crate::context::{Answer, Context};
+use crate::error::OciError;
+use crate::version_entry::entry;
+
+/// Whether the client takes what it is answered for the whole list, and asks for that.
+pub(super) fn is_wanted(context: &Context) -> bool {
+    let (query, agent) = (&context.query, context.header(USER_AGENT).unwrap_or_default());
+    query.get("last").is_none() && asks_for_all(query.get("n")) && follows_no_link(agent)
+}
+
+/// What the package of Google's clients sends: 1000, of hosts that it takes for Google's 10000, and once nothing.
+fn asks_for_all(n: Option<&str>) -> bool {
+    matches!(n, None | Some("1000" | "10000"))
+}
+
+/// Of programs that are made with go-containerregistry, crane is known to follow links. Of others nobody can tell which
+/// of its packages asks: both read a complete list, and only one of them pages.
+fn follows_no_link(agent: &str) -> bool {
+    let mut products =
+        agent.split(' ').map(|product| product.split('/').next().unwrap_or_default());
+    match products.next() {
+        Some("crane") => false,
+        Some("gcrane" | "gcr-cleaner" | "go-containerregistry") => true,
+        _ => products.any(|product| product == "go-containerregistry"),
+    }
+}
+
+/// Answers a list while it is read: the client's reading sets the pace. Where that fails, the connection ends before the
+/// list does, so that nobody takes a part for the whole.
+pub(super) fn answer(context: &Context, path: &str, list: CompleteList) -> Answer {
+    let place = context.app.list_readers.enter(context.caller.principal.to_string());
+    let place = place.ok_or_else(too_many)?;
+    let body = match context.method {
+        Method::HEAD => Body::empty(),
+        _ => {
+            let sending = Sending { list, text: Text::new(path), _place: place };
+            Body::from_stream(stream::try_unfold(Some(sending), Sending::next))
+        }
+    };
+    let mut response = Response::new(body);
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(CONTENT_TYPE, json);
+    Ok(response)
+}
+
+fn too_many() -> OciError {
+    let message = "as many complete lists as the registry sends at once are being read";
+    let hint = "read those that were begun to their end, or ask in pages: ?n=100";
+    OciError::new(StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS", message, hint)
+        .header(RETRY_AFTER, HeaderValue::from(5))
+}
+
+/// A list on its way.
+struct Sending {
+    list: CompleteList,
+    text: Text,
+    _place: ListPlace,
+}
+
+impl Sending {
+    async fn next(sending: Option<Self>) -> Result<Option<(Bytes, Option<Self>)>, EngineError> {
+        let Some(mut sending) = sending else { return Ok(None) };
+        let part = sending.list.next().await?;
+        let text = match &part {
+            Some(part) => sending.text.part(part),
+            None => sending.text.end(),
+        };
+        Ok(Some((text.into(), part.map(|_| sending))))
+    }
+}
+
+/// The JSON of a list, part by part.
+struct Text {
+    /// What was not handed on yet.
+    text: String,
+    at: Section,
+}
+
+/// Where the text is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Section {
+    Children {
+        any: bool,
+    },
+    Tags {
+        any: bool,
+    },
+    /// Whether there is a version, whose tags are open, and whether it has some.
+    Versions {
+        open: Option<bool>,
+    },
+}
+
+impl Text {
+    fn new(name: &str) -> Self {
+        let name = serde_json::Value::from(name);
+        Self {
+            text: format!("{{\"name\":{name},\"child\":["),
+            at: Section::Children { any: false },
+        }
+    }
+
+    fn part(&mut self, part: &ListPart) -> String {
+        match part {
+            ListPart::Children(names) => names.iter().for_each(|name| self.name(name)),
+            ListPart::Tags(names) => {
+                self.begin_tags();
+                names.iter().for_each(|name| self.name(name));
+            }
+            ListPart::Versions(versions) => {
+                self.begin_versions();
+                versions.iter().for_each(|version| self.version(version));
+            }
+            ListPart::MoreTags(names) => names.iter().for_each(|name| self.name(name)),
+        }
+        std::mem::take(&mut self.text)
+    }
+
+    fn end(&mut self) -> String {
+        self.begin_versions();
+        self.end_version();
+        self.text.push_str("}}");
+        std::mem::take(&mut self.text)
+    }
+
+    fn begin_tags(&mut self) {
+        if let Section::Children { .. } = self.at {
+            self.text.push_str("],\"tags\":[");
+            self.at = Section::Tags { any: false };
+        }
+    }
+
+    fn begin_versions(&mut self) {
+        self.begin_tags();
+        if let Section::Tags { .. } = self.at {
+            self.text.push_str("],\"manifest\":{");
+            self.at = Section::Versions { open: None };
+        }
+    }
+
+    /// The next name of the list that is open. Those of children and tags need no escape.
+    fn name(&mut self, name: &str) {
+        let (Section::Children { any }
+        | Section::Tags { any }
+        | Section::Versions { open: Some(any) }) = &mut self.at
+        else {
+            return;
+        };
+        let separator = if std::mem::replace(any, true) { "," } else { "" };
+        self.text.extend([separator, "\"", name, "\""]);
+    }
+
+    fn version(&mut self, version: &TaggedVersion) {
+        if self.end_version() {
+            self.text.push(',');
+        }
+        // Its tags are its last field, and may go on with the next part.
+        let entry = entry(&version.version).to_string();
+        let fields = entry.strip_suffix('}').unwrap_or(&entry);
+        let digest = version.version.digest.as_str();
+        self.text.extend(["\"", digest, "\":", fields, ",\"tag\":["]);
+        self.at = Section::Versions { open: Some(false) };
+        version.tags.iter().for_each(|tag| self.name(tag));
+    }
+
+    /// Whether there was one.
+    fn end_version(&mut self) -> bool {
+        let is_open = matches!(self.at, Section::Versions { open: Some(_) });
+        if is_open {
+            self.text.push_str("]}");
+        }
+        is_open
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(agent: &str, n: Option<&str>, complete: bool) {
+        assert_eq!(follows_no_link(agent) && asks_for_all(n), complete, "{agent}, {n:?}");
+    }
+
+    #[test]
+    fn who_is_sent_all() {
+        const CLEANER: &str = "gcr-cleaner/source (+https://github.com/GoogleCloudPlatform/gcr-cleaner) \
+                               go-containerregistry/v0.20.2";
+        for n in [None, Some("1000"), Some("10000")] {
+            check("gcrane/v0.22.1 go-containerregistry/v0.22.1", n, true);
+            check("gcrane go-containerregistry/v0.5.0", n, true);
+            check("go-containerregistry/v0.22.1", n, true);
+            check("go-containerregistry", n, true);
+            check("my-cleaner/1.0 go-containerregistry/v0.19.0", n, true);
+            check(CLEANER, n, true);
+            for agent in [
+                "crane/v0.22.1 go-containerregistry/v0.22.1",
+                "oras/1.3.6",
+                "Helm/3.22",
+                "regclient/regctl (v0.11.7)",
+                "skopeo/1.9.3",
+                "docker/20.10.24 go/go1.18",
+                "curl/7.88.1",
+                "Mozilla/5.0 (not go-containerregistry)",
+                "",
+            ] {
+                check(agent, n, false);
+            }
+        }
+        for n in ["0", "1", "999", "1001", "100000", "x", ""] {
+            check("gcrane/v0.22.1 go-containerregistry/v0.22.1", Some(n), false);
+        }
+    }
+}

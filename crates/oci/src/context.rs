@@ -1,0 +1,186 @@
+//! A request below `/v2/`, with what every handler asks of it, and the answer that every handler gives.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
+use engine::{EngineError, Kind, RepoAccess, Target};
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use identity::{Caller, Surface};
+use model::host::{Place, is_host, without_port};
+use model::name::{ImagePath, NameError};
+use web::app::App;
+use web::audit::{AuditCode, Operation, RepositoryOf, Trail};
+use web::layer::RequestInfo;
+use web::server_url::Arrival;
+
+use crate::error::OciError;
+use crate::query::Query;
+use crate::short_path::{self, ShortPath};
+
+pub(crate) type Answer = Result<Response, OciError>;
+
+/// A request, with what every handler asks of it.
+pub(crate) struct Context {
+    pub(crate) app: App,
+    pub(crate) caller: Caller,
+    /// The way by which the request came in.
+    pub(crate) arrival: Arc<Arrival>,
+    pub(crate) place: Place,
+    /// Whether the host is the one of Google's own images.
+    pub(crate) marketplace: bool,
+    pub(crate) query: Query,
+    pub(crate) method: Method,
+    pub(crate) headers: HeaderMap,
+    /// Where handlers note for the audit log what they find out.
+    pub(crate) trail: Trail,
+}
+
+impl Context {
+    pub(crate) async fn new(
+        app: App,
+        parts: Parts,
+        (arrival, trail): (&Arc<Arrival>, &Trail),
+    ) -> Result<Self, OciError> {
+        let info = parts
+            .extensions
+            .get::<Arc<RequestInfo>>()
+            .cloned()
+            .expect("every request comes through the layer that adds this");
+        let host = arrival.host();
+        if !is_host(host) {
+            return Err(OciError::no_host());
+        }
+        let caller =
+            app.authenticate.caller(app.engine.identity(), &parts.headers, Surface::Registry).await;
+        let caller = caller.map_err(|error| {
+            trail.refused(&error);
+            match is_bearer(&parts.headers) {
+                true => OciError::from(error),
+                false => OciError::from(error).of_no_token(),
+            }
+        })?;
+        trail.caller(&caller);
+        info.set_principal(&caller.principal.to_string());
+        let place = app.domains.place(host);
+        let marketplace = without_port(host).eq_ignore_ascii_case("marketplace.gcr.io");
+        let (arrival, query) = (arrival.clone(), Query::new(parts.uri.query()));
+        let (method, headers) = (parts.method, parts.headers);
+        let trail = trail.clone();
+        Ok(Self { app, caller, arrival, place, marketplace, query, method, headers, trail })
+    }
+
+    pub(crate) fn target(&self, image: &str) -> Result<Target, OciError> {
+        if self.marketplace {
+            return Err(OciError::marketplace());
+        }
+        let implied = self.place.repository.as_ref();
+        Ok(Target {
+            location: self.place.location.clone(),
+            path: ImagePath::parse(image, implied).map_err(|error| self.no_image(image, error))?,
+            on_registry_host: implied.is_some(),
+        })
+    }
+
+    pub(crate) fn no_image(&self, path: &str, error: NameError) -> OciError {
+        let (implied, url) = (self.place.repository.as_ref(), self.app.base_url(&self.arrival));
+        short_path::refused(ShortPath { path, implied, url: &url }, error)
+    }
+
+    /// [`engine::Engine::open`], noted.
+    pub(crate) async fn open<K: Kind>(
+        &self,
+        target: &Target,
+    ) -> Result<RepoAccess<K>, EngineError> {
+        let opened = self.app.engine.open(&self.caller, target).await;
+        self.trail.asked((K::PERMISSION, &RepositoryOf(target)), &opened);
+        opened
+    }
+
+    /// [`engine::Engine::open_existing`], noted.
+    pub(crate) async fn open_existing<K: Kind>(
+        &self,
+        target: &Target,
+    ) -> Result<Option<RepoAccess<K>>, EngineError> {
+        let opened = self.app.engine.open_existing(&self.caller, target).await;
+        self.trail.asked((K::PERMISSION, &RepositoryOf(target)), &opened);
+        opened
+    }
+
+    pub(crate) fn header(&self, name: impl http::header::AsHeaderName) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+}
+
+fn is_bearer(headers: &HeaderMap) -> bool {
+    let scheme = headers.get(AUTHORIZATION).and_then(|header| header.as_bytes().get(..7));
+    scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer "))
+}
+
+/// Runs a handler, and completes its answer with what every answer has.
+pub(crate) async fn answer<F, Answered>(
+    (app, request): (App, Request),
+    (label, operation): (&'static str, Option<Operation>),
+    handler: F,
+) -> Response
+where
+    F: FnOnce(Context, Body) -> Answered,
+    Answered: Future<Output = Answer>,
+{
+    let path = request.uri().path().to_owned();
+    // Before the handler runs: a client may leave while it does.
+    let info = request.extensions().get::<Arc<RequestInfo>>();
+    if let Some(info) = info {
+        info.set_route(label);
+    }
+    let attempt = app.audit.attempt(operation, (info, request.headers()));
+    let method = request.method().clone();
+    let (parts, body) = request.into_parts();
+    let arrival = Arc::new(Arrival::of(&parts));
+    let outcome = match Context::new(app.clone(), parts, (&arrival, attempt.trail())).await {
+        Ok(context) => handler(context, body).await,
+        Err(error) => Err(error),
+    };
+    note(attempt.trail(), &outcome);
+    let mut response = outcome
+        .unwrap_or_else(|error| error.into_response_for((&method, &path), &app.base_url(&arrival)));
+    response
+        .headers_mut()
+        .insert("docker-distribution-api-version", HeaderValue::from_static("registry/2.0"));
+    response
+}
+
+/// Notes how a request ended, and of which content it was.
+fn note(trail: &Trail, outcome: &Answer) {
+    match outcome {
+        _ if !trail.is_kept() => {}
+        Ok(response) => {
+            let digest = response.headers().get("docker-content-digest");
+            if let Some(digest) = digest.and_then(|digest| digest.to_str().ok()) {
+                trail.digest(&digest);
+            }
+            trail.ended(AuditCode::Ok, "");
+        }
+        Err(error) => {
+            let (status, message) = error.summary();
+            trail.failed(status, message);
+        }
+    }
+}
+
+pub(crate) fn allow(context: &Context, methods: &[Method]) -> Result<(), OciError> {
+    if methods.contains(&context.method) { Ok(()) } else { Err(OciError::wrong_method(methods)) }
+}
+
+/// An answer without a body.
+pub(crate) fn empty(status: StatusCode) -> http::response::Builder {
+    Response::builder().status(status).header(http::header::CONTENT_LENGTH, 0)
+}
+
+/// Completes an answer whose headers are all digests, numbers and names that parsed.
+pub(crate) fn finish(builder: http::response::Builder, body: Body) -> Response {
+    builder.body(body).expect("headers are made of names and numbers that were checked")
+}

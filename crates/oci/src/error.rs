@@ -1,0 +1,456 @@
+//! The only place where an [`EngineError`] meets OCI's HTTP.
+
+use axum::response::{IntoResponse, Response};
+use engine::{BodyError, EngineError, ErrorKind};
+use http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
+use identity::{CredentialError, IdentityError};
+use model::digest::{Digest, DigestError};
+use model::manifest::ManifestError;
+use model::name::NameError;
+use model::paging::PageSizeError;
+use model::reference::ReferenceError;
+use serde_json::{Value, json};
+
+use web::auth::refusal::{self, host_of};
+use web::layer::request_id;
+
+use crate::challenge::challenge;
+
+/// An error as OCI Distribution has it: `{"errors":[{"code","message","detail"}]}`. The detail always has a hint:
+/// what the person at the client can do about it.
+#[derive(Debug)]
+pub struct OciError {
+    status: StatusCode,
+    code: &'static str,
+    /// Boxed, as what follows is: every answer has room for an error.
+    message: Box<str>,
+    detail: Value,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    /// The challenge's `error`, empty for none, where another credential would help.
+    challenge: Option<&'static str>,
+    /// Why a credential was refused: what is said of it names the registry.
+    refusal: Option<Box<CredentialError>>,
+}
+
+impl OciError {
+    pub(super) fn new(
+        status: StatusCode,
+        code: &'static str,
+        message: impl Into<String>,
+        hint: &'static str,
+    ) -> Self {
+        let (message, detail) = (message.into().into_boxed_str(), json!({ "hint": hint }));
+        let headers = Vec::new();
+        Self { status, code, message, detail, headers, challenge: None, refusal: None }
+    }
+
+    pub(super) fn bad_request(
+        code: &'static str,
+        message: impl Into<String>,
+        hint: &'static str,
+    ) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, message, hint)
+    }
+
+    /// Says the hint in the message too, for clients that show only that one. For messages whose words are ours: those
+    /// of Google's are looked for.
+    fn advised(self) -> Self {
+        let hint = self.detail["hint"].as_str().unwrap_or_default();
+        Self { message: format!("{}; {hint}", self.message).into_boxed_str(), ..self }
+    }
+
+    fn not_found(code: &'static str, message: String, hint: &'static str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, code, message, hint)
+    }
+
+    /// A credential is missing, and would help.
+    fn unauthorized(message: impl Into<String>) -> Self {
+        let hint = "log in, for example with docker login";
+        let error = Self::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message, hint);
+        Self { challenge: Some(""), ..error }
+    }
+
+    pub(super) fn header(mut self, name: HeaderName, value: impl Into<HeaderValue>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// Where no token was sent, the challenge does not say what is wrong with it (RFC 6750 §3.1).
+    pub(super) fn of_no_token(self) -> Self {
+        Self { challenge: self.challenge.map(|_| ""), ..self }
+    }
+
+    pub(super) fn no_credential() -> Self {
+        Self::unauthorized("not authenticated: No credential was supplied.")
+    }
+
+    /// A credential that was sent and is not accepted. Whoever has another one, or can get one, is told where: a client
+    /// that kept a token of a registry that is no more asks for a new one.
+    fn refused(error: CredentialError) -> Self {
+        refusal::log(error, None);
+        let hint = match error {
+            CredentialError::TooMany => return Self::too_many_credentials(),
+            CredentialError::Expired | CredentialError::Revoked => {
+                "log in again: the token has expired or was revoked"
+            }
+            CredentialError::Times(_) => "set the clock, or sign for an hour at most",
+            CredentialError::KeyDisabled
+            | CredentialError::AccountDisabled
+            | CredentialError::KeyFile
+            | CredentialError::OtherKey
+            | CredentialError::UserName
+            | CredentialError::Audience
+            | CredentialError::Limited
+            | CredentialError::Kind
+            | CredentialError::Token(_) => {
+                "log in with oauth2accesstoken, _json_key or _json_key_base64 as the user name"
+            }
+        };
+        let message = "No valid credential was supplied";
+        let refused = Self::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message, hint);
+        Self { challenge: Some("invalid_token"), refusal: Some(Box::new(error)), ..refused }
+    }
+
+    fn too_many_credentials() -> Self {
+        let message = "No valid credential was supplied, as too often before from this address or for this account.";
+        let hint =
+            "log in with a credential that is right: it is not refused for those that were wrong";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS", message, hint)
+            .header(RETRY_AFTER, HeaderValue::from(1))
+    }
+
+    fn insufficient_scope() -> Self {
+        let message = "insufficient scope: the token does not cover this image and action";
+        let hint = "ask for a token with the scope that the challenge names";
+        let error = Self::new(StatusCode::UNAUTHORIZED, "DENIED", message, hint);
+        Self { challenge: Some("insufficient_scope"), ..error }
+    }
+
+    pub(super) fn marketplace() -> Self {
+        let message = "marketplace.gcr.io has images of Google's own, which are not here";
+        let hint = "pull them from Google, and push them to a repository of this registry";
+        Self::not_found("NAME_UNKNOWN", message.to_owned(), hint)
+    }
+
+    pub(super) fn no_such_path() -> Self {
+        let hint = "images are addressed as /v2/PROJECT/REPOSITORY/IMAGE/…";
+        Self::not_found("NOT_FOUND", "there is nothing at this path".to_owned(), hint)
+    }
+
+    pub(super) fn no_host() -> Self {
+        let hint = "address the registry by its name or IP address, and its port";
+        Self::bad_request("NAME_INVALID", "the request names no valid host", hint)
+    }
+
+    /// A chunk that does not begin at `offset`, or does not say where it does.
+    pub(super) fn chunk_out_of_order(message: impl Into<String>, offset: u64) -> Self {
+        let hint = "the Range header has what is stored: send what follows it";
+        Self::new(StatusCode::RANGE_NOT_SATISFIABLE, "BLOB_UPLOAD_INVALID", message, hint)
+            .header(http::header::RANGE, super::range::stored_range(offset))
+    }
+
+    /// A manifest that an index names. Programs that clean up look for Google's code, delete the index and come again.
+    pub(super) fn has_parent(digest: &Digest, by: &Digest) -> Self {
+        let code = "GOOGLE_MANIFEST_DANGLING_PARENT_IMAGE";
+        // Some read the digest at the end.
+        let message = format!(
+            "Manifest {digest} is still referenced by one or more parent images. Parent image: {by}"
+        );
+        Self::bad_request(code, message, "delete what needs it first")
+    }
+
+    pub(super) fn wrong_method(allowed: &[Method]) -> Self {
+        let allowed: Vec<_> = allowed.iter().map(Method::as_str).collect();
+        let allow = HeaderValue::from_str(&allowed.join(", ")).expect("methods are plain words");
+        let (message, hint) =
+            ("this path does not take that method", "the Allow header has those that it takes");
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", message, hint).header(ALLOW, allow)
+    }
+
+    /// Status and message, for the audit log.
+    pub(super) fn summary(&self) -> (StatusCode, &str) {
+        (self.status, &self.message)
+    }
+
+    /// The whole answer to a request for `path`.
+    pub(super) fn into_response_for(
+        self,
+        (method, path): (&Method, &str),
+        base_url: &str,
+    ) -> Response {
+        let mut message = String::from(self.message);
+        if let Some(error) = self.refusal {
+            message = format!("{message}: {}", refusal::reason(*error, host_of(base_url)));
+        }
+        let error = json!({ "code": self.code, "message": message, "detail": self.detail });
+        let body = json!({ "errors": [error] });
+        let mut response = if method == Method::HEAD {
+            self.status.into_response()
+        } else {
+            (self.status, axum::Json(body)).into_response()
+        };
+        response.headers_mut().extend(self.headers);
+        if let Some(problem) = self.challenge {
+            let challenge = challenge((method, path), (base_url, problem));
+            response.headers_mut().extend(challenge.map(|value| (WWW_AUTHENTICATE, value)));
+        }
+        response
+    }
+}
+
+impl From<NameError> for OciError {
+    fn from(error: NameError) -> Self {
+        let hint = "images are addressed as HOST/PROJECT/REPOSITORY/IMAGE";
+        Self::bad_request("NAME_INVALID", error.to_string(), hint)
+    }
+}
+
+impl From<ReferenceError> for OciError {
+    fn from(error: ReferenceError) -> Self {
+        match error {
+            ReferenceError::Tag => Self::bad_request(
+                "TAG_INVALID",
+                error.to_string(),
+                "choose a tag such as 1.0 or latest",
+            ),
+            ReferenceError::Digest(error) => error.into(),
+        }
+    }
+}
+
+impl From<DigestError> for OciError {
+    fn from(error: DigestError) -> Self {
+        let hint = "copy the whole digest, as the push of the content printed it";
+        Self::bad_request("DIGEST_INVALID", error.to_string(), hint)
+    }
+}
+
+impl From<PageSizeError> for OciError {
+    fn from(error: PageSizeError) -> Self {
+        let hint = "leave n out, and follow the Link header to the next page";
+        Self::bad_request("PAGINATION_NUMBER_INVALID", error.to_string(), hint)
+    }
+}
+
+impl From<ManifestError> for OciError {
+    fn from(error: ManifestError) -> Self {
+        let is_large = matches!(error, ManifestError::TooLarge);
+        let status = if is_large { StatusCode::PAYLOAD_TOO_LARGE } else { StatusCode::BAD_REQUEST };
+        let hint = match error {
+            ManifestError::TooLarge => "push large annotations as a layer, or split the index",
+            ManifestError::TooManyDescriptors(_) => "merge layers, or split the index",
+            ManifestError::Json(_) => {
+                "write plain JSON in UTF-8 that has no key twice, its fields spelled as specified"
+            }
+            ManifestError::Schema1 => "skopeo copy --format v2s2 converts it",
+            ManifestError::SchemaVersion => "set schemaVersion to 2",
+            ManifestError::NoMediaType => "send the manifest's media type as Content-Type",
+            ManifestError::MediaTypeMismatch { .. } => {
+                "send as Content-Type what the manifest has as mediaType"
+            }
+            ManifestError::UnknownMediaType(_) => "push it as an OCI manifest with an artifactType",
+            ManifestError::ForeignField { .. } | ManifestError::MissingField { .. } => {
+                "an image has config and layers, an index has manifests, and none has both"
+            }
+            ManifestError::Digest { .. } => "name the content by its sha256 or sha512 digest",
+            ManifestError::Size { .. } => "state the content's length in bytes",
+            ManifestError::TwoSizes(_) => "state the same size wherever that digest stands",
+            ManifestError::ArtifactType => "use a media type such as application/vnd.example.sbom",
+        };
+        Self::new(status, "MANIFEST_INVALID", error.to_string(), hint)
+    }
+}
+
+impl From<BodyError> for OciError {
+    fn from(error: BodyError) -> Self {
+        let (status, hint) = match error {
+            BodyError::Closed => (StatusCode::BAD_REQUEST, "the connection broke: push again"),
+            BodyError::Stalled => {
+                (StatusCode::REQUEST_TIMEOUT, "the connection was stuck: push again")
+            }
+        };
+        let message = format!("request body ended early: {error}");
+        Self::new(status, "BLOB_UPLOAD_INVALID", message, hint)
+    }
+}
+
+impl From<IdentityError> for OciError {
+    fn from(error: IdentityError) -> Self {
+        EngineError::from(error).into()
+    }
+}
+
+impl From<EngineError> for OciError {
+    // Longer than a function should be: it is a table, with a line for each error.
+    fn from(error: EngineError) -> Self {
+        let message = error.to_string();
+        match error {
+            EngineError::Denied { permission, resource, anonymous: true } => {
+                Self::unauthorized(format!(
+                    "Unauthenticated request. Unauthenticated requests do not have permission \"{permission}\" on resource \"{resource}\" (or it may not exist)"
+                ))
+            }
+            EngineError::Denied { .. } => {
+                let hint =
+                    "check the name, or ask for a role on the repository that has the permission";
+                Self::new(StatusCode::FORBIDDEN, "DENIED", message, hint)
+            }
+            EngineError::DownloadDenied(_) => {
+                let hint =
+                    "pull another version; whoever administers the repository sets its rules";
+                Self::new(StatusCode::FORBIDDEN, "DENIED", message, hint).advised()
+            }
+            EngineError::InsufficientScope => Self::insufficient_scope(),
+            EngineError::OutOfReach => {
+                let hint =
+                    "ask for a token with the scope https://www.googleapis.com/auth/cloud-platform";
+                Self::new(StatusCode::FORBIDDEN, "DENIED", message, hint)
+            }
+            EngineError::Credential(error) => Self::refused(error),
+            EngineError::ModeNotServed(_) => {
+                let hint = "push to and pull from a standard repository";
+                Self::new(StatusCode::NOT_IMPLEMENTED, "UNSUPPORTED", message, hint).advised()
+            }
+            // What only the APIs say.
+            EngineError::ResourceUnknown(_)
+            | EngineError::AlreadyExists(_)
+            | EngineError::Conflict(_)
+            | EngineError::Precondition(_)
+            | EngineError::InvalidArgument { .. } => {
+                Self::bad_request("UNSUPPORTED", message, "use the API that has this")
+            }
+            EngineError::ConditionFailed => Self::condition_failed(),
+            EngineError::RepositoryUnknown(name) => {
+                // The host names the location, and a wrong one is not seen in the repository's name.
+                let message = format!("{message} in {}", name.location);
+                let hint = "check the name, or create the repository first: new_repositories.on_push decides where a push does";
+                Self::not_found("NAME_UNKNOWN", message, hint)
+            }
+            EngineError::ProjectUnknown(_) => {
+                let hint = "check the name, or create the project first";
+                Self::not_found("NAME_UNKNOWN", message, hint)
+            }
+            EngineError::ImageUnknown(_) => {
+                let hint = "check the name; /v2/_catalog lists the images that there are";
+                Self::not_found("NAME_UNKNOWN", message, hint)
+            }
+            EngineError::BlobUnknown(_) => {
+                let hint = "push the image to this repository again: its blobs are its own";
+                Self::not_found("BLOB_UNKNOWN", message, hint)
+            }
+            EngineError::ManifestUnknown(_) => {
+                let hint = "check the tag or digest; …/tags/list lists the image's tags";
+                Self::not_found("MANIFEST_UNKNOWN", message, hint)
+            }
+            EngineError::UploadUnknown => {
+                let hint = "start the upload again with POST …/blobs/uploads/";
+                Self::not_found("BLOB_UPLOAD_UNKNOWN", message, hint)
+            }
+            EngineError::TooManyUploads { .. } => {
+                let hint = "finish uploads, or end them with DELETE; limits.open_uploads is how many may be open";
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS", message, hint)
+                    .advised()
+                    .header(RETRY_AFTER, HeaderValue::from(60))
+            }
+            EngineError::UploadBusy => {
+                let hint = "wait for the other request to end, or start another upload";
+                Self::new(StatusCode::CONFLICT, "BLOB_UPLOAD_INVALID", message, hint)
+            }
+            EngineError::ChunkOutOfOrder { offset } => Self::chunk_out_of_order(message, offset),
+            EngineError::BlobTooLarge { .. } => {
+                let hint = "split the content into several layers";
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "SIZE_INVALID", message, hint)
+            }
+            EngineError::DigestMismatch { .. } => {
+                let hint =
+                    "the content arrived changed, or was hashed before it changed: push again";
+                Self::bad_request("DIGEST_INVALID", message, hint)
+            }
+            EngineError::ManifestInvalid(error) => error.into(),
+            EngineError::ReferencesUnknown(missing) => missing_references(message, &missing),
+            EngineError::SizeMismatch { .. } => {
+                let hint = "state the size of the content as it was pushed";
+                Self::bad_request("SIZE_INVALID", message, hint)
+            }
+            EngineError::TagImmutable { .. } => {
+                let hint =
+                    "push under a new tag; dockerConfig.immutableTags of the repository decides";
+                Self::bad_request("MANIFEST_INVALID", message, hint)
+            }
+            EngineError::InUse { .. } => {
+                let hint = "delete what needs it first";
+                Self::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", message, hint)
+                    .header(ALLOW, HeaderValue::from_static("GET, HEAD"))
+            }
+            EngineError::Body(error) => error.into(),
+            EngineError::StorageFull => disk_full(&message),
+            EngineError::DiskNearlyFull(_) => {
+                let hint = "delete images, or let the registry's operator make room";
+                Self::new(StatusCode::FORBIDDEN, "DENIED", message, hint)
+            }
+            EngineError::Database(error) => database(error.kind(), &message),
+            EngineError::Unavailable(_) => unavailable(&message),
+            EngineError::StoreAway(_) => store_away(&message),
+            EngineError::Internal(_) => internal(&message),
+        }
+    }
+}
+
+fn missing_references(message: String, missing: &[model::digest::Digest]) -> OciError {
+    const NAMED: usize = 20;
+    let digests: Vec<_> = missing.iter().take(NAMED).map(|digest| digest.as_str()).collect();
+    let hint = "push blobs to this repository, and an index's manifests to this image, before what names them";
+    let mut error = OciError::bad_request("MANIFEST_BLOB_UNKNOWN", message, hint);
+    error.detail["missing"] = json!(digests);
+    error
+}
+
+fn database(kind: ErrorKind, message: &str) -> OciError {
+    match kind {
+        ErrorKind::Unavailable | ErrorKind::Retry | ErrorKind::Lost => unavailable(message),
+        ErrorKind::Full => disk_full(message),
+        ErrorKind::Away => store_away(message),
+        ErrorKind::Unique
+        | ErrorKind::ForeignKey
+        | ErrorKind::Check
+        | ErrorKind::Corrupt
+        | ErrorKind::Other => internal(message),
+    }
+}
+
+/// The text is for the log. To come again does not help, so nobody is asked to.
+fn disk_full(message: &str) -> OciError {
+    let id = request_id();
+    tracing::error!(request.id = id, "answering 507: {message} {id}");
+    let (text, hint) =
+        ("the registry's disk is full", "the registry's operator has to make room on its disk");
+    OciError::new(StatusCode::INSUFFICIENT_STORAGE, "UNAVAILABLE", text, hint)
+}
+
+/// The text is for the log; the client learns that it may come again.
+fn unavailable(message: &str) -> OciError {
+    let id = request_id();
+    tracing::warn!(request.id = id, "answering 503: {message} {id}");
+    let (text, hint) = ("the registry cannot answer now", "try again in a moment");
+    OciError::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", text, hint)
+        .header(RETRY_AFTER, HeaderValue::from(1))
+}
+
+/// What is missing is for the log. It may be back soon, or need somebody.
+fn store_away(message: &str) -> OciError {
+    let id = request_id();
+    tracing::warn!(request.id = id, "answering 503: {message} {id}");
+    let text = "the registry's storage is not where it was: nothing is written until it is back";
+    let hint = "the server's log says what is missing: tell its operator, or try again later";
+    OciError::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", text, hint)
+        .header(RETRY_AFTER, HeaderValue::from(10))
+}
+
+/// The text is for the log.
+fn internal(message: &str) -> OciError {
+    let id = request_id();
+    tracing::error!(request.id = id, "answering 500: {message} {id}");
+    let hint = "the server's log has it under this answer's X-Request-Id: tell its operator";
+    OciError::new(StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN", "internal error", hint)
+}

@@ -1,0 +1,137 @@
+//! `/v2/NAME/manifests/REFERENCE`: read, write and delete.
+
+use axum::body::Body;
+use axum::response::Response;
+use engine::{
+    BodyError, Delete, EngineError, Pull, PulledManifest, Push, ReceivedManifest, SHARED_FROM,
+    Target,
+};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, LOCATION};
+use http::{HeaderValue, Method, StatusCode};
+use model::manifest::{MAX_BYTES, ManifestError};
+use model::precondition::Verdict;
+use model::reference::{Reference, Tag};
+
+use web::layer::SharedBytes;
+use web::layer::whole::{Whole, WholeError};
+
+use crate::context::{Answer, Context, empty, finish};
+use crate::error::OciError;
+
+/// How many tags one PUT may set, so that its transaction stays small.
+const MAX_TAGS: usize = 100;
+
+pub(super) async fn by_method(
+    (context, body): (Context, Body),
+    image: &str,
+    reference: &str,
+) -> Answer {
+    let target = context.target(image)?;
+    let reference: Reference = reference.parse()?;
+    context.trail.image(&target);
+    match &reference {
+        Reference::Tag(tag) => context.trail.tag(tag),
+        Reference::Digest(digest) => context.trail.digest(digest),
+    }
+    match context.method {
+        Method::HEAD => {
+            let access = context.open::<Pull>(&target).await?;
+            content(&context, access.stat_manifest(&reference).await?)
+        }
+        Method::GET => {
+            let access = context.open::<Pull>(&target).await?;
+            content(&context, access.manifest(&reference).await?)
+        }
+        // In a box, because it is larger than all others.
+        Method::PUT => Box::pin(put((context, body), (image, &target), reference)).await,
+        Method::DELETE => {
+            let access = context.open::<Delete>(&target).await?;
+            let precondition = context.precondition()?;
+            let deleted = access.delete_manifest_when(&reference, precondition).await;
+            deleted.map_err(|error| match error {
+                EngineError::InUse { digest, by } => OciError::has_parent(&digest, &by),
+                error => error.into(),
+            })?;
+            Ok(finish(empty(StatusCode::ACCEPTED), Body::empty()))
+        }
+        _ => Err(OciError::no_such_path()),
+    }
+}
+
+fn content(context: &Context, manifest: PulledManifest) -> Answer {
+    if let Some(ended) = context.ended_by_condition(&manifest.digest) {
+        return ended;
+    }
+    let mut head = Response::builder()
+        .header("docker-content-digest", manifest.digest.as_str())
+        .header(ETAG, format!("\"{}\"", manifest.digest))
+        .header("x-content-type-options", "nosniff")
+        .header(CONTENT_TYPE, manifest.media_type)
+        .header(CONTENT_LENGTH, manifest.size);
+    if manifest.bytes.len() >= SHARED_FROM {
+        head = head.extension(SharedBytes);
+    }
+    Ok(finish(head, Body::from(manifest.bytes)))
+}
+
+async fn put(
+    (context, body): (Context, Body),
+    (image, target): (&str, &Target),
+    reference: Reference,
+) -> Answer {
+    // Who may not push is refused before the body is read; only what is good makes a repository.
+    let existing = context.open_existing::<Push>(target).await?;
+    let precondition = context.precondition()?;
+    if existing.is_none() && precondition.judge(None) != Verdict::Holds {
+        return Err(OciError::condition_failed());
+    }
+    let tags: Vec<Tag> = context.query.all("tag").map(str::parse).collect::<Result<_, _>>()?;
+    tags.iter().take(MAX_TAGS).for_each(|tag| context.trail.tag(tag));
+    if tags.len() > MAX_TAGS {
+        let message = format!("a manifest takes at most {MAX_TAGS} tags at once");
+        return Err(OciError::bad_request(
+            "TAG_INVALID",
+            message,
+            "set the others with another PUT",
+        ));
+    }
+    // Kept until the manifest is stored: so long, the memory is taken.
+    let whole = receive(&context, body).await?;
+    let bytes = whole.bytes.clone();
+    let named = tags.clone();
+    let content_type = context.header(CONTENT_TYPE).map(str::to_owned);
+    let received = ReceivedManifest { bytes, content_type, reference, tags };
+    let new = context.app.engine.read_manifest(received).await?.when(precondition);
+    let access = match existing {
+        Some(access) => access,
+        None => {
+            context.app.engine.check_first_manifest(&new).await?;
+            context.open(target).await?
+        }
+    };
+    let pushed = access.put_manifest(new).await?;
+    let mut head = empty(StatusCode::CREATED)
+        .header(LOCATION, format!("/v2/{image}/manifests/{}", pushed.digest))
+        .header("docker-content-digest", pushed.digest.as_str());
+    if let Some(subject) = &pushed.subject {
+        head = head.header("oci-subject", subject.as_str());
+    }
+    for tag in &named {
+        head = head.header("oci-tag", HeaderValue::from_str(tag.as_str()).expect("tags are plain"));
+    }
+    Ok(finish(head, Body::empty()))
+}
+
+/// The whole body, which must not be larger than a manifest may be.
+async fn receive(context: &Context, body: Body) -> Result<Whole, OciError> {
+    let limits = (MAX_BYTES, context.app.limits.idle_timeout.get());
+    context.app.manifests.receive(body, limits).await.map_err(|error| match error {
+        WholeError::TooLarge => ManifestError::TooLarge.into(),
+        WholeError::Stalled => BodyError::Stalled.into(),
+        WholeError::Closed => BodyError::Closed.into(),
+        WholeError::GivenUp => {
+            let why = "there is no memory for as many manifests as are being pushed";
+            EngineError::Unavailable(why.to_owned()).into()
+        }
+    })
+}

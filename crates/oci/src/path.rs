@@ -1,0 +1,176 @@
+//! Paths under `/v2/`.
+//!
+//! Image names may hold slashes and any word, `blobs` and `tags` among them. What is asked for is therefore
+//! found from the end of the path, where it has one shape; what stands before it is the name.
+
+use http::Method;
+use model::permission::Permission;
+use percent_encoding::percent_decode_str;
+
+use web::audit::Operation;
+use web::routes::{Asks, Declared};
+
+/// Everything that has a name in it, and what it asks for on the repository of that name.
+pub const ROUTES: [Declared; 9] = [
+    on(Permission::DOWNLOAD_ARTIFACTS, "GET HEAD", MANIFEST),
+    on(Permission::UPLOAD_ARTIFACTS, "PUT", MANIFEST),
+    on(Permission::DELETE_ARTIFACTS, "DELETE", MANIFEST),
+    on(Permission::DOWNLOAD_ARTIFACTS, "GET HEAD", BLOB),
+    on(Permission::DELETE_ARTIFACTS, "DELETE", BLOB),
+    on(Permission::UPLOAD_ARTIFACTS, "POST", UPLOADS),
+    on(Permission::UPLOAD_ARTIFACTS, "GET HEAD PATCH PUT DELETE", UPLOAD),
+    on(Permission::DOWNLOAD_ARTIFACTS, "GET HEAD", TAGS),
+    on(Permission::DOWNLOAD_ARTIFACTS, "GET HEAD", REFERRERS),
+];
+
+const MANIFEST: &str = "/v2/{image}/manifests/{reference}";
+const BLOB: &str = "/v2/{image}/blobs/{digest}";
+const UPLOADS: &str = "/v2/{image}/blobs/uploads/";
+const UPLOAD: &str = "/v2/{image}/blobs/uploads/{id}";
+const TAGS: &str = "/v2/{image}/tags/list";
+const REFERRERS: &str = "/v2/{image}/referrers/{digest}";
+
+const fn on(permission: Permission, methods: &'static str, path: &'static str) -> Declared {
+    Declared { methods, path, asks: Asks::Permission(permission) }
+}
+
+/// What a path asks for. Names and references are not parsed yet.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Route<'a> {
+    Blob { image: &'a str, digest: String },
+    Uploads { image: &'a str },
+    Upload { image: &'a str, id: &'a str },
+    Manifest { image: &'a str, reference: String },
+    Tags { image: &'a str },
+    Referrers { image: &'a str, digest: String },
+}
+
+impl<'a> Route<'a> {
+    /// Finds the route of what stands behind `/v2/`.
+    pub(super) fn parse(path: &'a str) -> Option<Self> {
+        let path = path.strip_suffix("/blobs/uploads/").map_or(path, |_| &path[..path.len() - 1]);
+        let (rest, last) = path.rsplit_once('/')?;
+        let (image, kind) = rest.rsplit_once('/').unwrap_or(("", rest));
+        match (kind, last) {
+            ("blobs", "uploads") => Some(Self::Uploads { image }),
+            ("blobs", digest) => Some(Self::Blob { image, digest: decoded(digest) }),
+            ("uploads", id) => {
+                let image = image.strip_suffix("/blobs").or((image == "blobs").then_some(""))?;
+                Some(Self::Upload { image, id })
+            }
+            ("manifests", reference) => {
+                Some(Self::Manifest { image, reference: decoded(reference) })
+            }
+            ("tags", "list") => Some(Self::Tags { image }),
+            ("referrers", digest) => Some(Self::Referrers { image, digest: decoded(digest) }),
+            _ => None,
+        }
+    }
+
+    /// The methods of [`ROUTES`] that it takes.
+    pub(super) fn methods(&self) -> Vec<Method> {
+        let path = match self {
+            Self::Blob { .. } => BLOB,
+            Self::Uploads { .. } => UPLOADS,
+            Self::Upload { .. } => UPLOAD,
+            Self::Manifest { .. } => MANIFEST,
+            Self::Tags { .. } => TAGS,
+            Self::Referrers { .. } => REFERRERS,
+        };
+        let declared = ROUTES.iter().filter(|declared| declared.path == path);
+        let methods = declared.flat_map(|declared| declared.methods.split(' '));
+        methods.map(|method| method.parse().expect("a method")).collect()
+    }
+
+    /// The route's name in metrics.
+    pub(super) fn label(&self) -> &'static str {
+        match self {
+            Self::Blob { .. } => "blob",
+            Self::Uploads { .. } | Self::Upload { .. } => "upload",
+            Self::Manifest { .. } => "manifest",
+            Self::Tags { .. } => "tags",
+            Self::Referrers { .. } => "referrers",
+        }
+    }
+}
+
+impl Route<'_> {
+    /// What the audit log calls it; `None` is what the path does not take.
+    pub(super) fn operation(&self, method: &Method) -> Option<Operation> {
+        let is_tag = |reference: &str| !reference.contains(':');
+        Some(match (self, method.as_str()) {
+            (Self::Manifest { .. }, "GET") => Operation::read("Docker-GetManifest"),
+            (Self::Manifest { .. }, "HEAD") => Operation::read("Docker-HeadManifest"),
+            (Self::Manifest { .. }, "PUT") => Operation::write("Docker-PutManifest"),
+            (Self::Manifest { reference, .. }, "DELETE") if is_tag(reference) => {
+                Operation::write("Docker-DeleteTag")
+            }
+            (Self::Manifest { .. }, "DELETE") => Operation::write("Docker-DeleteManifest"),
+            (Self::Blob { .. }, "GET") => Operation::read("Docker-ServeBlob"),
+            (Self::Blob { .. }, "HEAD") => Operation::read("Docker-HeadBlob"),
+            (Self::Blob { .. }, "DELETE") => Operation::write("Docker-DeleteBlob"),
+            (Self::Uploads { .. }, "POST") => Operation::write("Docker-StartUpload"),
+            // One entry for each blob, and not for each piece of it.
+            (Self::Upload { .. }, "PATCH") => Operation::part("Docker-PatchUpload"),
+            (Self::Upload { .. }, "PUT") => Operation::write("Docker-FinishUpload"),
+            (Self::Upload { .. }, "DELETE") => Operation::write("Docker-CancelUpload"),
+            (Self::Upload { .. }, "GET" | "HEAD") => Operation::read("Docker-GetUpload"),
+            (Self::Tags { .. }, "GET" | "HEAD") => Operation::read("Docker-GetTags"),
+            (Self::Referrers { .. }, "GET" | "HEAD") => Operation::read("Docker-GetReferrers"),
+            _ => return None,
+        })
+    }
+}
+
+/// Some clients write the colon of a digest as `%3A`. Decoded once; what comes of it must still parse.
+fn decoded(segment: &str) -> String {
+    percent_decode_str(segment).decode_utf8_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(path: &str, expected: &str) {
+        let actual = match Route::parse(path) {
+            Some(Route::Blob { image, digest }) => format!("blob {digest} of {image}"),
+            Some(Route::Uploads { image }) => format!("uploads of {image}"),
+            Some(Route::Upload { image, id }) => format!("upload {id} of {image}"),
+            Some(Route::Manifest { image, reference }) => {
+                format!("manifest {reference} of {image}")
+            }
+            Some(Route::Tags { image }) => format!("tags of {image}"),
+            Some(Route::Referrers { image, digest }) => format!("referrers of {digest} of {image}"),
+            None => "nothing".to_owned(),
+        };
+        assert_eq!(actual, expected, "{path}");
+    }
+
+    #[test]
+    fn routes() {
+        check("p/r/i/blobs/sha256:a", "blob sha256:a of p/r/i");
+        check("p/r/i/blobs/sha256%3Aa", "blob sha256:a of p/r/i");
+        check("p/r/i/blobs/uploads/", "uploads of p/r/i");
+        check("p/r/i/blobs/uploads", "uploads of p/r/i");
+        check("p/r/i/blobs/uploads/x", "upload x of p/r/i");
+        check("p/r/a/b/manifests/latest", "manifest latest of p/r/a/b");
+        check("p/r/i/tags/list", "tags of p/r/i");
+        check("p/r/i/referrers/sha256:a", "referrers of sha256:a of p/r/i");
+        check("p/manifests/x", "manifest x of p");
+        check("manifests/x", "manifest x of ");
+    }
+
+    #[test]
+    fn words_of_the_protocol_may_be_names() {
+        check("p/r/blobs/uploads/manifests/x", "manifest x of p/r/blobs/uploads");
+        check("p/r/manifests/tags/list", "tags of p/r/manifests");
+        check("p/r/tags/list/blobs/uploads/", "uploads of p/r/tags/list");
+        check("p/r/uploads/blobs/uploads/x", "upload x of p/r/uploads");
+        check("p/r/uploads/x", "nothing");
+        check("p/r/i/manifests/", "manifest  of p/r/i");
+        check("p/r/i/tags/list/", "nothing");
+        check("p/r/i", "nothing");
+        check("", "nothing");
+    }
+}

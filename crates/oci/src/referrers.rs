@@ -1,0 +1,83 @@
+//! `/v2/NAME/referrers/DIGEST`: what refers to a manifest.
+
+use axum::response::IntoResponse;
+use engine::{EngineError, Pull, ReferrersPage};
+use http::HeaderValue;
+use http::header::{CONTENT_TYPE, LINK};
+use model::digest::Digest;
+use model::media_type::OCI_INDEX;
+use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::context::{Answer, Context};
+
+pub(super) async fn list(context: Context, image: &str, digest: &str) -> Answer {
+    let target = context.target(image)?;
+    let subject: Digest = digest.parse()?;
+    let artifact_type = context.query.get("artifactType").filter(|text| !text.is_empty());
+    let last: Option<Digest> = context.query.get("last").map(str::parse).transpose()?;
+    context.trail.image(&target);
+    context.trail.digest(&subject);
+    let page = match context.open::<Pull>(&target).await {
+        Ok(access) => access.referrers(&subject, artifact_type, last.as_ref()).await?,
+        // Nothing refers to anything there yet; a registry with referrers says so without an error.
+        Err(EngineError::RepositoryUnknown(_) | EngineError::ProjectUnknown(_)) => {
+            ReferrersPage::default()
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let manifests = page.referrers.iter().map(Line::new).collect();
+    let index = Index { schema_version: 2, media_type: OCI_INDEX, manifests };
+    let mut response = ([(CONTENT_TYPE, OCI_INDEX)], axum::Json(index)).into_response();
+    if artifact_type.is_some() {
+        let applied = HeaderValue::from_static("artifactType");
+        response.headers_mut().insert("oci-filters-applied", applied);
+    }
+    if let Some(next) = &page.next {
+        let mut link = format!("</v2/{image}/referrers/{subject}?last={next}");
+        if let Some(wanted) = artifact_type {
+            link.push_str("&artifactType=");
+            link.extend(percent_encode(wanted.as_bytes(), NON_ALPHANUMERIC));
+        }
+        link.push_str(">; rel=\"next\"");
+        let link = HeaderValue::from_str(&link).expect("names, digests and encoded text are plain");
+        response.headers_mut().insert(LINK, link);
+    }
+    Ok(response)
+}
+
+/// The answer: an index of what refers to the subject.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Index<'a> {
+    schema_version: u8,
+    media_type: &'a str,
+    manifests: Vec<Line<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Line<'a> {
+    media_type: &'a str,
+    digest: &'a str,
+    size: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    artifact_type: Option<&'a str>,
+    /// As the row has them: they may be as long as a manifest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    annotations: Option<&'a RawValue>,
+}
+
+impl<'a> Line<'a> {
+    fn new(referrer: &'a engine::Referrer) -> Self {
+        let annotations = Some(referrer.annotations.as_str()).filter(|json| *json != "{}");
+        Self {
+            media_type: &referrer.media_type,
+            digest: referrer.digest.as_str(),
+            size: referrer.size,
+            artifact_type: referrer.artifact_type.as_deref(),
+            annotations: annotations.and_then(|json| serde_json::from_str(json).ok()),
+        }
+    }
+}

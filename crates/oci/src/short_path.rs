@@ -1,0 +1,36 @@
+//! Paths that are too short to name an image: `HOST/my-image`, and `HOST/PROJECT/REPOSITORY`.
+//!
+//! Everybody's first mistake. Docker asks for 50 seconds again what is answered by `NAME_INVALID`, and stops at once
+//! at `NAME_UNKNOWN`.
+
+use http::StatusCode;
+use model::name::{NameError, RepositoryId, is_too_short};
+
+use crate::error::OciError;
+
+/// A path that names no image.
+pub(super) struct ShortPath<'a> {
+    /// The path, without `/v2/`.
+    pub(super) path: &'a str,
+    /// The project and repository that the host implies.
+    pub(super) implied: Option<&'a RepositoryId>,
+    /// The address that the client is told.
+    pub(super) url: &'a str,
+}
+
+/// Why a path names no image. What is wrong with it besides its length stays an invalid name.
+pub(super) fn refused(short: ShortPath<'_>, error: NameError) -> OciError {
+    let ShortPath { path, implied, url } = short;
+    if !is_too_short(path, implied) {
+        return error.into();
+    }
+    let image = match implied {
+        Some(_) => "my-project/my-image",
+        None => "my-project/my-repository/my-image",
+    };
+    // Never a host that only the request names.
+    let host = url.split_once("://").map_or(url, |(_, host)| host);
+    let message = format!("{}, for example docker push {host}/{image}", NameError::MissingImage);
+    let hint = "an image is in a repository, and that in a project: name all three";
+    OciError::new(StatusCode::NOT_FOUND, "NAME_UNKNOWN", message, hint)
+}

@@ -1,0 +1,121 @@
+//! `/v2/NAME/tags/list` and `/v2/_catalog`.
+
+use axum::response::{IntoResponse, Response};
+use engine::{Kind, Listed, ListedVersion, Pull, TagPage};
+use form_urlencoded::byte_serialize;
+use http::header::{AUTHORIZATION, LINK};
+use http::{HeaderValue, Method};
+use model::name::{RepositoryName, parse_repository_path};
+use model::paging::page_size;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::complete;
+use crate::context::{Answer, Context, allow};
+use crate::error::OciError;
+use crate::version_entry::entry;
+
+/// Tags as OCI Distribution lists them, with the three fields more that Google's clients read.
+#[derive(Serialize)]
+struct TagList<'a> {
+    name: &'a str,
+    tags: Vec<&'a str>,
+    child: Vec<String>,
+    manifest: Map<String, Value>,
+}
+
+pub(super) async fn list(context: Context, image: &str) -> Answer {
+    if let Some(listed) = list_repository(&context, image).await? {
+        return Ok(listed);
+    }
+    let target = context.target(image)?;
+    let limit = page_size(context.query.get("n"))?;
+    let last = context.query.last();
+    context.trail.image(&target);
+    let access = context.open::<Pull>(&target).await?;
+    if complete::is_wanted(&context) {
+        return complete::answer(&context, image, access.complete_list().await?);
+    }
+    let page = access.tags(last, limit).await?;
+    let response = axum::Json(TagList {
+        name: image,
+        tags: page.tags.iter().map(|tag| tag.name.as_str()).collect(),
+        child: page.children.clone(),
+        manifest: manifests(&page),
+    })
+    .into_response();
+    let path = format!("/v2/{image}/tags/list");
+    Ok(linked(response, &path, (page.next.as_deref(), limit)))
+}
+
+/// The images of a repository, where the name goes no further than it.
+async fn list_repository(context: &Context, path: &str) -> Result<Option<Response>, OciError> {
+    let implied = context.place.repository.as_ref();
+    let parsed = parse_repository_path(path, implied);
+    let parsed = parsed.map_err(|error| context.no_image(path, error))?;
+    let Some((project, repository)) = parsed else {
+        return Ok(None);
+    };
+    let name = RepositoryName { project, location: context.place.location.clone(), repository };
+    let limit = page_size(context.query.get("n"))?;
+    if complete::is_wanted(context) {
+        let list = context.app.engine.complete_images(&context.caller, &name).await;
+        context.trail.resource(&name);
+        context.trail.asked((Pull::PERMISSION, &name), &list);
+        return complete::answer(context, path, list?).map(Some);
+    }
+    let from = (context.query.last(), limit);
+    let page = context.app.engine.images(&context.caller, &name, from).await;
+    context.trail.resource(&name);
+    context.trail.asked((Pull::PERMISSION, &name), &page);
+    let page = page?;
+    let list = TagList { name: path, tags: Vec::new(), child: page.names, manifest: Map::new() };
+    let list_path = format!("/v2/{path}/tags/list");
+    let response = axum::Json(list).into_response();
+    Ok(Some(linked(response, &list_path, (page.next.as_deref(), limit))))
+}
+
+/// What each digest is. Cleaners look for what has no tag.
+fn manifests(page: &TagPage) -> Map<String, Value> {
+    let entry = |version: &ListedVersion, tags: &[&Listed]| {
+        let mut entry = entry(version);
+        entry["tag"] = tags.iter().map(|tag| tag.name.as_str()).collect();
+        (version.digest.to_string(), entry)
+    };
+    let tagged = page.versions();
+    let tagged = tagged.values().map(|tags| {
+        let first = tags.first().expect("a version is listed by its tags");
+        entry(&first.version, tags)
+    });
+    tagged.chain(page.untagged.iter().map(|version| entry(version, &[]))).collect()
+}
+
+/// `GET /v2/_catalog`.
+pub(super) async fn catalog(context: Context) -> Answer {
+    allow(&context, &[Method::GET, Method::HEAD])?;
+    // Nobody's token suffices: who has one sees what everybody may.
+    if context.caller.is_anonymous() && context.header(AUTHORIZATION).is_none() {
+        return Err(OciError::no_credential());
+    }
+    let limit = page_size(context.query.get("n"))?;
+    let last = context.query.last();
+    let location = &context.place.location;
+    let page = context.app.engine.catalog(&context.caller, location, (last, limit)).await?;
+    let response = axum::Json(json!({ "repositories": page.names })).into_response();
+    Ok(linked(response, "/v2/_catalog", (page.next.as_deref(), limit)))
+}
+
+/// Adds the link to the next page, if there is one.
+pub(super) fn linked(
+    mut response: Response,
+    path: &str,
+    (next, limit): (Option<&str>, usize),
+) -> Response {
+    if let Some(last) = next {
+        let last: String = byte_serialize(last.as_bytes()).collect();
+        let link = format!("<{path}?n={limit}&last={last}>; rel=\"next\"");
+        let link = HeaderValue::from_str(&link).expect("names and encoded text are plain");
+        response.headers_mut().insert(LINK, link);
+    }
+    response
+}

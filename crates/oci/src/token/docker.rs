@@ -1,0 +1,204 @@
+//! `/v2/token`: a registry token for a credential, or for nobody.
+
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use http::header::{CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::request::Parts;
+use http::{HeaderValue, StatusCode};
+use identity::{Caller, CredentialError, IdentityError, Surface};
+use model::scope::{Entry, MAX_SCOPES, parse};
+use serde_json::json;
+
+use super::{field, info, oauth, read_form};
+use web::app::App;
+use web::audit::{Attempt, Operation, Trail};
+use web::auth::{Credential, refusal};
+use web::server_url::Arrival;
+
+/// The credential is in the header, what is asked for in the query.
+pub async fn get(State(app): State<App>, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    let attempt = attempt(&app, &parts);
+    let asked = Asked::of(&app, &parts);
+    let caller =
+        app.authenticate.caller(app.engine.identity(), &parts.headers, Surface::Registry).await;
+    let query: Vec<(String, String)> =
+        form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes())
+            .into_owned()
+            .collect();
+    answer((&app, attempt.trail()), caller, (&asked, &query)).await
+}
+
+/// Everything is in the form, but for clients that go on sending a header.
+pub async fn post(State(app): State<App>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let attempt = attempt(&app, &parts);
+    let asked = Asked::of(&app, &parts);
+    let headers = parts.headers.clone();
+    let form = match read_form(&app, Request::from_parts(parts, body)).await {
+        Ok(form) => form,
+        Err(refused) => return refused.into_response(),
+    };
+    let caller = match field(&form, "grant_type") {
+        Some("password") => match (field(&form, "username"), field(&form, "password")) {
+            (Some(user), Some(password)) => by_password(&app, (user, password)).await,
+            (None, _) => return oauth::missing("username"),
+            (_, None) => return oauth::missing("password"),
+        },
+        // Nobody was given one, so it can only be another registry's.
+        Some("refresh_token") => {
+            let kind = Err(CredentialError::Kind);
+            app.authenticate.caller_with(app.engine.identity(), kind, Surface::Registry).await
+        }
+        Some(_) => {
+            let text = "only grants of type password are made here, and what a header proves";
+            return oauth::error("unsupported_grant_type", text);
+        }
+        None => app.authenticate.caller(app.engine.identity(), &headers, Surface::Registry).await,
+    };
+    answer((&app, attempt.trail()), caller, (&asked, &form)).await
+}
+
+/// Which registry is asked.
+struct Asked {
+    /// The host that the request names, which places its images.
+    host: String,
+    /// The address that clients are told.
+    base_url: String,
+}
+
+impl Asked {
+    fn of(app: &App, parts: &Parts) -> Self {
+        Self { host: web::host::host(parts), base_url: app.base_url(&Arrival::of(parts)) }
+    }
+}
+
+/// Only credentials that are refused are written down.
+fn attempt(app: &App, parts: &Parts) -> Attempt {
+    app.audit.attempt(Some(Operation::door("Docker-Token")), (info(parts), &parts.headers))
+}
+
+async fn by_password(app: &App, (user, password): (&str, &str)) -> Result<Caller, IdentityError> {
+    let credential = Credential::of_user(user, password);
+    app.authenticate.caller_with(app.engine.identity(), credential, Surface::Registry).await
+}
+
+async fn answer(
+    (app, trail): (&App, &Trail),
+    caller: Result<Caller, IdentityError>,
+    (asked, fields): (&Asked, &[(String, String)]),
+) -> Response {
+    let issued = match caller {
+        Ok(caller) => {
+            app.engine.identity().registry_token(&caller, scopes(app, &asked.host, fields)).await
+        }
+        Err(error) => {
+            trail.refused(&error);
+            Err(error)
+        }
+    };
+    match issued {
+        Ok(issued) => {
+            let issued_at = jiff::Timestamp::from_second(issued.issued_at).unwrap_or_default();
+            let body = json!({
+                "token": issued.token,
+                "access_token": issued.token,
+                "expires_in": issued.expires_in,
+                "issued_at": issued_at.to_string(),
+            });
+            ([(CACHE_CONTROL, "no-store")], axum::Json(body)).into_response()
+        }
+        Err(IdentityError::Credential(error)) => {
+            refusal::log(error, None);
+            let registry = refusal::host_of(&asked.base_url);
+            let text = format!("authentication failed: {}", refusal::reason(error, registry));
+            match error {
+                CredentialError::TooMany => {
+                    soon(refused((&text, hint(error)), StatusCode::TOO_MANY_REQUESTS))
+                }
+                _ => {
+                    let refused = refused((&text, hint(error)), StatusCode::UNAUTHORIZED);
+                    challenged(refused, registry)
+                }
+            }
+        }
+        Err(error) => {
+            tracing::warn!(%error, "no token could be made: {error}");
+            let text = ("the registry cannot answer now", "try again in a moment");
+            soon(refused(text, StatusCode::SERVICE_UNAVAILABLE))
+        }
+    }
+}
+
+/// Asks the client to come again in a second.
+fn soon(response: Response) -> Response {
+    ([(RETRY_AFTER, "1")], response).into_response()
+}
+
+/// With the scheme by which tokens are got here (RFC 6749 §5.2).
+fn challenged(response: Response, registry: &str) -> Response {
+    let challenge = HeaderValue::from_str(&format!("Basic realm=\"{registry}\""));
+    let challenge = challenge.map(|challenge| (WWW_AUTHENTICATE, challenge));
+    let mut response = response;
+    response.headers_mut().extend(challenge);
+    response
+}
+
+/// What a person can do about it. Nothing here tells whether an account exists.
+fn hint(error: CredentialError) -> &'static str {
+    match error {
+        CredentialError::Expired => "a token lives for an hour, a key until it is deleted",
+        CredentialError::KeyFile => {
+            "send the whole file, as gcloud iam service-accounts keys create wrote it"
+        }
+        CredentialError::UserName => {
+            "the user name says what the password is: a token, or a key file"
+        }
+        CredentialError::TooMany => {
+            "sign in with a credential that is right: it is not refused for those that were wrong"
+        }
+        CredentialError::Times(_) => "set the clock, or sign for an hour at most",
+        CredentialError::Audience => "sign a token that names this registry, or none",
+        CredentialError::Limited => "send what the token was made from",
+        CredentialError::Revoked
+        | CredentialError::KeyDisabled
+        | CredentialError::AccountDisabled
+        | CredentialError::OtherKey
+        | CredentialError::Kind
+        | CredentialError::Token(_) => {
+            "use a token or key of an account that is enabled, and that has not been revoked"
+        }
+    }
+}
+
+fn refused((message, hint): (&str, &str), status: StatusCode) -> Response {
+    let code = match status {
+        StatusCode::UNAUTHORIZED => "UNAUTHORIZED",
+        StatusCode::TOO_MANY_REQUESTS => "TOOMANYREQUESTS",
+        _ => "UNAVAILABLE",
+    };
+    let body =
+        json!({ "errors": [{ "code": code, "message": message, "detail": { "hint": hint } }] });
+    (status, axum::Json(body)).into_response()
+}
+
+/// The images that are asked for: `scope` may come several times, and hold several. What does not fit into a
+/// token that a header can carry is left out: it would make the token good for nothing at all.
+fn scopes(app: &App, host: &str, fields: &[(String, String)]) -> Vec<Entry> {
+    const LONGEST: usize = 8 << 10;
+    let place = app.domains.place(host);
+    let values = fields.iter().filter(|(name, _)| name == "scope");
+    let asked = values
+        .flat_map(|(_, value)| value.split(' '))
+        .take(MAX_SCOPES)
+        .filter_map(|scope| parse(scope, &place));
+    let (mut entries, mut room) = (Vec::new(), LONGEST);
+    for entry in asked.filter(|entry| !entry.actions.is_empty()) {
+        let length = serde_json::to_string(&entry).map_or(usize::MAX, |json| json.len());
+        if !entries.contains(&entry) && length <= room {
+            room -= length;
+            entries.push(entry);
+        }
+    }
+    entries
+}

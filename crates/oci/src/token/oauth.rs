@@ -1,0 +1,193 @@
+//! OAuth 2.0: assertions for tokens (RFC 7523), introspection (RFC 7662), revocation (RFC 7009), and the keys
+//! that ID tokens are checked with. Errors are those of RFC 6749.
+
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::StatusCode;
+use http::header::{CACHE_CONTROL, RETRY_AFTER};
+use identity::{CredentialError, Exchanged, IdentityError, Revocation};
+use serde_json::{Value, json};
+use web::audit::AuditCode;
+
+use super::{field, info, read_form};
+use web::app::App;
+use web::audit::{Operation, When};
+use web::auth::refusal;
+use web::server_url::Arrival;
+
+const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+
+/// `POST /token`.
+pub async fn token(State(app): State<App>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let arrival = Arrival::of(&parts);
+    let own_url = app.own_url(&arrival);
+    let fixed = app.origin.fixed().unwrap_or_else(|| own_url.clone());
+    // An assertion that is refused is written down.
+    let operation = Operation::oauth("Token", When::Refused);
+    let attempt = app.audit.attempt(Some(operation), (info(&parts), &parts.headers));
+    let form = match read_form(&app, Request::from_parts(parts, body)).await {
+        Ok(form) => form,
+        Err(refused) => return refused.into_response(),
+    };
+    match field(&form, "grant_type") {
+        Some(JWT_BEARER) => {}
+        Some(_) => {
+            return error("unsupported_grant_type", "only JWT assertions are exchanged here");
+        }
+        None => return missing("grant_type"),
+    }
+    let Some(assertion) = field(&form, "assertion") else {
+        return missing("assertion");
+    };
+    let urls = [fixed.as_str(), &own_url];
+    let exchanged = app.authenticate.exchange(app.engine.identity(), (assertion, urls)).await;
+    if let Err(error) = &exchanged {
+        attempt.trail().refused(error);
+    }
+    match exchanged {
+        Ok(Exchanged::Access { token, scope }) => success(json!({
+            "access_token": token.token,
+            "expires_in": token.expires_in - 1,
+            "token_type": "Bearer",
+            "scope": scope,
+        })),
+        Ok(Exchanged::Id { token }) => success(json!({ "id_token": token })),
+        Err(IdentityError::Credential(refused)) => {
+            let base_url = app.base_url(&arrival);
+            match refused {
+                CredentialError::TooMany => too_many(),
+                _ => error("invalid_grant", &explain(refused, refusal::host_of(&base_url))),
+            }
+        }
+        Err(IdentityError::InvalidArgument { field: "scope", problem }) => {
+            error("invalid_scope", &problem)
+        }
+        Err(error) => failed(&error),
+    }
+}
+
+/// What is wrong, beginning as Google's texts do.
+fn explain(refused: CredentialError, registry: &str) -> String {
+    match refused {
+        CredentialError::Expired => {
+            "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe. Check your iat and exp values in the JWT claim.".to_owned()
+        }
+        CredentialError::Times(_) | CredentialError::Audience => {
+            format!("Invalid JWT: {}.", refusal::reason(refused, registry))
+        }
+        CredentialError::Revoked
+        | CredentialError::KeyDisabled
+        | CredentialError::AccountDisabled
+        | CredentialError::KeyFile
+        | CredentialError::OtherKey
+        | CredentialError::UserName
+        | CredentialError::TooMany
+        | CredentialError::Limited
+        | CredentialError::Kind
+        | CredentialError::Token(_) => format!(
+            "Invalid JWT Signature, or an account or key that is not known to this registry ({registry}), or not good now."
+        ),
+    }
+}
+
+/// `POST /introspect`: whether an access token is good, and whose it is.
+pub async fn introspect(State(app): State<App>, request: Request) -> Response {
+    let form = match read_form(&app, request).await {
+        Ok(form) => form,
+        Err(refused) => return refused.into_response(),
+    };
+    let Some(token) = field(&form, "token") else {
+        return missing("token");
+    };
+    match app.engine.identity().introspect(token).await {
+        Ok(None) => success(json!({ "active": false })),
+        Ok(Some(known)) => success(json!({
+            "active": true,
+            "username": known.email,
+            "sub": known.subject,
+            "scope": known.scope,
+            "exp": known.expires_at,
+            "token_type": "Bearer",
+        })),
+        Err(error) => failed(&error),
+    }
+}
+
+/// `POST /revoke`: a token that is good for nothing is as good as revoked. One that stays good is not.
+pub async fn revoke(State(app): State<App>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let attempt = app.audit.attempt_at_something((info(&parts), &parts.headers));
+    let form = match read_form(&app, Request::from_parts(parts, body)).await {
+        Ok(form) => form,
+        Err(refused) => return refused.into_response(),
+    };
+    let Some(token) = field(&form, "token") else {
+        return missing("token");
+    };
+    match app.engine.identity().revoke_token(token).await {
+        Ok(Revocation::Done(holder)) => {
+            let trail = attempt.trail();
+            trail.operation(Some(Operation::oauth("RevokeToken", When::Always)));
+            trail.principal(&holder);
+            trail.ended(AuditCode::Ok, "");
+            success(json!({}))
+        }
+        Ok(Revocation::Needless) => success(json!({})),
+        Ok(Revocation::Unsupported(reason)) => error("unsupported_token_type", reason),
+        Err(error) => failed(&error),
+    }
+}
+
+/// `GET /oauth2/v3/certs`: a JSON Web Key Set.
+pub async fn keys(State(app): State<App>) -> Response {
+    match app.engine.identity().public_keys().await {
+        Ok(keys) => {
+            let keys: Vec<Value> = keys.iter().filter_map(|(id, point)| key(id, point)).collect();
+            let body = axum::Json(json!({ "keys": keys }));
+            ([(CACHE_CONTROL, "public, max-age=300")], body).into_response()
+        }
+        Err(error) => failed(&error),
+    }
+}
+
+/// A point in its uncompressed form: 4, x, y.
+fn key(id: &str, point: &[u8]) -> Option<Value> {
+    let (x, y) = point.strip_prefix(&[4])?.split_at_checked(32)?;
+    let text = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+    Some(json!({
+        "kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig",
+        "kid": id, "x": text(x), "y": text(y),
+    }))
+}
+
+fn success(body: Value) -> Response {
+    ([(CACHE_CONTROL, "no-store")], axum::Json(body)).into_response()
+}
+
+pub(super) fn missing(parameter: &str) -> Response {
+    error("invalid_request", &format!("Required parameter is missing: {parameter}"))
+}
+
+pub(super) fn error(code: &str, description: &str) -> Response {
+    let body = json!({ "error": code, "error_description": description });
+    (StatusCode::BAD_REQUEST, [(CACHE_CONTROL, "no-store")], axum::Json(body)).into_response()
+}
+
+fn too_many() -> Response {
+    let description = "Too many wrong assertions came from this address, or for this account.";
+    let body = json!({ "error": "rate_limit_exceeded", "error_description": description });
+    (StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, "1")], axum::Json(body)).into_response()
+}
+
+fn failed(error: &IdentityError) -> Response {
+    tracing::warn!(%error, "a token endpoint failed: {error}");
+    unavailable()
+}
+
+pub(super) fn unavailable() -> Response {
+    let body = json!({ "error": "temporarily_unavailable" });
+    (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "1")], axum::Json(body)).into_response()
+}

@@ -1,0 +1,217 @@
+//! `/v2/NAME/blobs/uploads/`: upload sessions, from POST to PUT.
+
+use axum::body::Body;
+use axum::response::Response;
+use engine::{Chunk, EngineError, MountFrom, Pull, Push, RepoAccess, Target, UploadProgress};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, LOCATION, RANGE};
+use http::{HeaderValue, Method, StatusCode};
+use model::digest::{Algorithm, Digest};
+use model::range::{ContentRange, MAX_BLOB_BYTES};
+
+use web::audit::Operation;
+use web::layer::body::upload_body;
+
+use crate::context::{Answer, Context, empty, finish};
+use crate::error::OciError;
+use crate::range::stored_range;
+
+/// What a POST is that brings in a whole blob: the audit log has one such entry for each.
+const WHOLE: Operation = Operation::write("Docker-FinishUpload");
+
+/// `POST`: mount a blob, send one at once, or start a session.
+pub(super) async fn start((context, body): (Context, Body), image: &str) -> Answer {
+    refuse_encoding(&context)?;
+    refuse_too_large(&context)?;
+    let target = context.target(image)?;
+    context.trail.image(&target);
+    let digest = |name: &str| context.query.get(name).map(str::parse::<Digest>).transpose();
+    let (mount, digest, algorithm) = (digest("mount")?, digest("digest")?, algorithm(&context)?);
+    let access = match context.open_existing::<Push>(&target).await? {
+        Some(access) => access,
+        None => {
+            // A blob that comes along and finds no room makes no repository.
+            let length = digest.as_ref().filter(|_| mount.is_none()).and(length(&context));
+            context.app.engine.check_announced(length.unwrap_or(0)).await?;
+            context.open::<Push>(&target).await?
+        }
+    };
+    match (mount, digest) {
+        (Some(digest), _) => {
+            if mounted(&context, &access, &digest).await? {
+                context.trail.operation(Some(WHOLE));
+                return Ok(created(image, &digest));
+            }
+        }
+        (None, Some(digest)) => {
+            let upload = access.start_upload(digest.algorithm()).await?;
+            let chunk = unplaced(&context, body);
+            access.finish_upload(&upload.id, &digest, chunk).await?;
+            context.trail.operation(Some(WHOLE));
+            return Ok(created(image, &digest));
+        }
+        (None, None) => {}
+    }
+    let upload = access.start_upload(algorithm).await?;
+    Ok(progress(StatusCode::ACCEPTED, image, &upload))
+}
+
+/// Whether the blob is now in this repository too. A source that cannot be used means an upload, not an error.
+async fn mounted(
+    context: &Context,
+    access: &RepoAccess<Push>,
+    digest: &Digest,
+) -> Result<bool, OciError> {
+    let Some(from) = context.query.get("from") else {
+        return Ok(access.mount(digest, MountFrom::Project).await?);
+    };
+    let Ok(source) = context.target(from) else { return Ok(false) };
+    match context.open::<Pull>(&source).await {
+        Ok(source) => Ok(access.mount(digest, MountFrom::Repository(&source)).await?),
+        Err(_) => Ok(false),
+    }
+}
+
+/// The hash that a client announces for a session, or else SHA-256.
+fn algorithm(context: &Context) -> Result<Algorithm, OciError> {
+    match context.query.get("digest-algorithm") {
+        Some(name) => Ok(name.parse()?),
+        None => Ok(Algorithm::default()),
+    }
+}
+
+pub(super) async fn by_method((context, body): (Context, Body), image: &str, id: &str) -> Answer {
+    let target: Target = context.target(image)?;
+    context.trail.image(&target);
+    let access = context.open_existing::<Push>(&target).await?;
+    let access = access.ok_or(EngineError::UploadUnknown)?;
+    match context.method {
+        Method::PATCH => append((context, body), &access, (image, id)).await,
+        Method::PUT => finish_upload((context, body), &access, (image, id)).await,
+        Method::DELETE => {
+            access.cancel_upload(id).await?;
+            Ok(finish(empty(StatusCode::NO_CONTENT), Body::empty()))
+        }
+        _ => {
+            let upload = access.upload_progress(id).await?;
+            Ok(progress(StatusCode::NO_CONTENT, image, &upload))
+        }
+    }
+}
+
+async fn append(
+    request: (Context, Body),
+    access: &RepoAccess<Push>,
+    (image, id): (&str, &str),
+) -> Answer {
+    let chunk = chunk(request, access, (image, id)).await?;
+    let outcome = access.append(id, chunk).await;
+    let upload = outcome.map_err(|error| located(error, image, id))?;
+    Ok(progress(StatusCode::ACCEPTED, image, &upload))
+}
+
+async fn finish_upload(
+    request: (Context, Body),
+    access: &RepoAccess<Push>,
+    (image, id): (&str, &str),
+) -> Answer {
+    let digest = request.0.query.get("digest").ok_or_else(|| {
+        let hint = "add ?digest= and the digest of the whole blob";
+        OciError::bad_request("DIGEST_INVALID", "the last PUT of an upload needs ?digest=", hint)
+    })?;
+    let digest: Digest = digest.parse()?;
+    request.0.trail.digest(&digest);
+    let chunk = chunk(request, access, (image, id)).await?;
+    let outcome = access.finish_upload(id, &digest, chunk).await;
+    outcome.map_err(|error| located(error, image, id))?;
+    Ok(created(image, &digest))
+}
+
+/// A request's bytes, and where they belong if it says so.
+async fn chunk(
+    (context, body): (Context, Body),
+    access: &RepoAccess<Push>,
+    (image, id): (&str, &str),
+) -> Result<Chunk<'static>, OciError> {
+    refuse_encoding(&context)?;
+    refuse_too_large(&context)?;
+    let range = match context.headers.get(CONTENT_RANGE) {
+        Some(text) => match text.to_str().ok().and_then(ContentRange::parse) {
+            Some(range) => Some(range),
+            None => {
+                let offset = access.upload_progress(id).await?.offset;
+                let message = "Content-Range must be START-END, both counted from 0 and inclusive";
+                return Err(OciError::chunk_out_of_order(message, offset)
+                    .header(LOCATION, upload_path(image, id)));
+            }
+        },
+        None => None,
+    };
+    Ok(Chunk { range, ..unplaced(&context, body) })
+}
+
+/// A request's bytes, which do not say where they belong.
+fn unplaced(context: &Context, body: Body) -> Chunk<'static> {
+    let body = upload_body(body, context.app.limits.idle_timeout.get());
+    Chunk { range: None, announced: length(context), body }
+}
+
+/// An error that says where the upload can go on, unless the upload is over.
+fn located(error: EngineError, image: &str, id: &str) -> OciError {
+    let over = matches!(
+        error,
+        EngineError::UploadUnknown
+            | EngineError::DigestMismatch { .. }
+            | EngineError::StorageFull
+            | EngineError::DiskNearlyFull(_)
+    );
+    let error = OciError::from(error);
+    if over { error } else { error.header(LOCATION, upload_path(image, id)) }
+}
+
+fn upload_path(image: &str, id: &str) -> HeaderValue {
+    HeaderValue::from_str(&format!("/v2/{image}/blobs/uploads/{id}")).expect("name and id parsed")
+}
+
+/// A body that says that it is larger than a blob may be is not read.
+fn refuse_too_large(context: &Context) -> Result<(), OciError> {
+    match length(context) {
+        Some(length) if length > MAX_BLOB_BYTES => {
+            Err(EngineError::BlobTooLarge { limit: MAX_BLOB_BYTES }.into())
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// How long a body says that it is.
+fn length(context: &Context) -> Option<u64> {
+    context.header(CONTENT_LENGTH).and_then(|text| text.parse().ok())
+}
+
+/// Digests are of the bytes as they are stored, so nothing may be packed for the way.
+fn refuse_encoding(context: &Context) -> Result<(), OciError> {
+    match context.header(CONTENT_ENCODING) {
+        None | Some("identity") => Ok(()),
+        Some(_) => Err(OciError::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "UNSUPPORTED",
+            "Content-Encoding is not understood",
+            "send the content as it is to be stored",
+        )),
+    }
+}
+
+fn created(image: &str, digest: &Digest) -> Response {
+    let head = empty(StatusCode::CREATED)
+        .header(LOCATION, format!("/v2/{image}/blobs/{digest}"))
+        .header("docker-content-digest", digest.as_str());
+    finish(head, Body::empty())
+}
+
+fn progress(status: StatusCode, image: &str, upload: &UploadProgress) -> Response {
+    let head = Response::builder()
+        .status(status)
+        .header(LOCATION, format!("/v2/{image}/blobs/uploads/{}", upload.id))
+        .header(RANGE, stored_range(upload.offset))
+        .header("docker-upload-uuid", &upload.id);
+    finish(head, Body::empty())
+}

@@ -1,0 +1,212 @@
+//! The operator's socket: one JSON object in, one JSON object a line out.
+//!
+//! Only the user that runs the server, and root, are heard.
+
+mod cleanup;
+mod owner_key;
+mod scrub;
+
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use anyhow::Context;
+use engine::{CleanupMode, GcMode, GcReport};
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::unix::OwnedWriteHalf;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{mpsc, watch};
+
+pub(crate) use cleanup::{CleanedUp, CleanedVersion};
+pub(crate) use owner_key::OwnerKey;
+pub(crate) use scrub::Scrubbed;
+
+use crate::jobs::ticks::unless_stopped;
+use crate::listen::or_pause;
+use web::app::App;
+
+/// What an operator asks for.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
+pub(crate) enum Command {
+    /// Collect what nothing refers to.
+    Gc {
+        /// Only say what would be collected.
+        dry_run: bool,
+    },
+    /// Do what the cleanup policies of a repository say.
+    Cleanup {
+        /// The repository's resource name.
+        repository: String,
+        /// Only say what would be deleted.
+        dry_run: bool,
+    },
+    /// Make a new key for the account that owns everything.
+    OwnerKey {
+        /// Where clients reach the server, where the server does not know it.
+        url: Option<String>,
+    },
+    /// Read every copy, and check that its bytes are right.
+    Scrub {
+        /// How many bytes a second are read; 0 is as fast as it can.
+        rate: u64,
+    },
+}
+
+/// One line of the answer.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Line<T> {
+    /// How far it is.
+    Progress(T),
+    /// It is over.
+    Done(T),
+    /// It went wrong.
+    Error(String),
+}
+
+/// What a collection did so far, or would do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Collected {
+    /// Reviews that were due.
+    pub reviewed: u64,
+    /// Blobs taken from a repository that no longer needs them.
+    pub links: u64,
+    /// Blobs that no repository holds any more.
+    pub blobs: u64,
+    /// Manifests that no image holds any more.
+    pub manifests: u64,
+    /// Uploads that expired.
+    pub uploads: u64,
+    /// Files removed from the trash.
+    pub files: u64,
+    /// Bytes taken from repositories.
+    pub bytes: u64,
+    /// Whether another process was at it.
+    pub busy: bool,
+    /// Whether a dry run does not know yet which blobs repositories no longer need.
+    #[serde(default)]
+    pub links_unknown: bool,
+}
+
+impl From<GcReport> for Collected {
+    fn from(report: GcReport) -> Self {
+        let GcReport {
+            reviewed,
+            links,
+            blobs,
+            manifests,
+            uploads,
+            files,
+            bytes,
+            busy,
+            links_unknown,
+        } = report;
+        Self { reviewed, links, blobs, manifests, uploads, files, bytes, busy, links_unknown }
+    }
+}
+
+/// Opens the socket, and answers on it for as long as the future runs.
+pub(crate) fn listen(
+    path: &Path,
+    (app, stop): (App, watch::Receiver<bool>),
+) -> anyhow::Result<impl Future<Output = ()> + use<>> {
+    let listener = UnixListener::bind(path)
+        .with_context(|| format!("cannot open the operator's socket {}", path.display()))?;
+    fs::set_permissions(path, Permissions::from_mode(0o600))?;
+    Ok(async move {
+        loop {
+            let Some((stream, _)) = or_pause(listener.accept()).await else { continue };
+            if is_operator(&stream) {
+                tokio::spawn(answer(stream, app.clone(), stop.clone()));
+            } else {
+                tracing::warn!("somebody else's user knocked at the operator's socket");
+            }
+        }
+    })
+}
+
+fn is_operator(stream: &UnixStream) -> bool {
+    let own = rustix::process::geteuid().as_raw();
+    stream.peer_cred().is_ok_and(|peer| peer.uid() == own || peer.uid() == 0)
+}
+
+async fn answer(stream: UnixStream, app: App, stop: watch::Receiver<bool>) {
+    const LONGEST: u64 = 64 << 10;
+    let (read, mut write) = stream.into_split();
+    let mut line = String::new();
+    let read = BufReader::new(read.take(LONGEST)).read_line(&mut line).await;
+    if read.is_err() || line.is_empty() {
+        return;
+    }
+    match serde_json::from_str(&line) {
+        Ok(Command::Gc { dry_run }) => answer_gc(&mut write, (app, stop), dry_run).await,
+        Ok(Command::Cleanup { repository, dry_run }) => {
+            let mode = if dry_run { CleanupMode::DryRun } else { CleanupMode::Clean };
+            cleanup::answer(&mut write, (&app, &stop), (&repository, mode)).await;
+        }
+        Ok(Command::OwnerKey { url }) => {
+            let line = match owner_key::make(&app, url).await {
+                Ok(made) => Line::Done(made),
+                Err(error) => Line::Error(format!("{error:#}")),
+            };
+            let _ = send(&mut write, &line).await;
+        }
+        Ok(Command::Scrub { rate }) => scrub::answer(&mut write, (app, stop), rate).await,
+        Err(error) => {
+            let problem = format!("this server does not know the command: {error}");
+            let _ = send(&mut write, &Line::<()>::Error(problem)).await;
+        }
+    }
+}
+
+async fn answer_gc(
+    write: &mut OwnedWriteHalf,
+    (app, stop): (App, watch::Receiver<bool>),
+    dry_run: bool,
+) {
+    let (lines, mut queue) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        let last = collect((&app, &stop), dry_run, &lines).await;
+        let _ = lines.send(last);
+    });
+    // An operator who leaves does not stop the work.
+    while let Some(line) = queue.recv().await {
+        if send(write, &line).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn send<T: Serialize>(write: &mut OwnedWriteHalf, line: &Line<T>) -> io::Result<()> {
+    let mut text = serde_json::to_string(line).map_err(io::Error::other)?;
+    text.push('\n');
+    write.write_all(text.as_bytes()).await
+}
+
+async fn collect(
+    (app, stop): (&App, &watch::Receiver<bool>),
+    dry_run: bool,
+    lines: &mpsc::UnboundedSender<Line<Collected>>,
+) -> Line<Collected> {
+    let mode = if dry_run { GcMode::DryRun } else { GcMode::Collect };
+    let (progress, stop) = (lines.clone(), stop.clone());
+    let collected = app
+        .engine
+        .collect(mode, move |report| {
+            let _ = progress.send(Line::Progress((*report).into()));
+            unless_stopped(&stop)
+        })
+        .await;
+    match collected {
+        Ok(report) => {
+            if mode == GcMode::Collect {
+                app.metrics.files_collected(report.files, report.bytes);
+            }
+            Line::Done(report.into())
+        }
+        Err(error) => Line::Error(error.to_string()),
+    }
+}

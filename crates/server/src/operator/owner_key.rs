@@ -1,0 +1,47 @@
+//! A new key for the owner, as an operator asks for it.
+
+use anyhow::bail;
+use serde::{Deserialize, Serialize};
+use web::audit::AuditCode;
+
+use web::app::App;
+use web::auth::Authenticate;
+
+/// A new key of the account that owns everything.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct OwnerKey {
+    /// The account's address.
+    pub email: String,
+    /// The id of the key.
+    pub key_id: String,
+    /// The key file in Google's format.
+    pub key_file: String,
+    /// What had to be mended besides.
+    pub repaired: Vec<String>,
+}
+
+/// Makes the key, and writes down that it was made.
+pub(super) async fn make(app: &App, url: Option<String>) -> anyhow::Result<OwnerKey> {
+    if matches!(app.authenticate, Authenticate::Dev) {
+        bail!("this server runs with --dev, and lets everybody do everything without a key");
+    }
+    let Some(url) = url.or_else(|| app.origin.fixed()) else {
+        bail!(
+            "external_url is not set, and the key file has to say where clients reach the server: name it with --url"
+        );
+    };
+    let made = app.engine.identity().restore_owner(&format!("{url}/token")).await;
+    match &made {
+        Ok(made) => {
+            let key = format!("projects/-/serviceAccounts/{}/keys/{}", made.email, made.key_id);
+            app.audit.owner_key(&key, AuditCode::Ok, "");
+            tracing::warn!("the operator made a new key of {}: {}", made.email, made.key_id);
+        }
+        Err(error) => {
+            app.audit.owner_key("organizations/1", AuditCode::Internal, &error.to_string())
+        }
+    }
+    let made = made?;
+    let repaired = made.repaired.into_iter().map(str::to_owned).collect();
+    Ok(OwnerKey { email: made.email, key_id: made.key_id, key_file: made.key_file, repaired })
+}

@@ -1,0 +1,76 @@
+//! The scrub, as an operator asks for it: every copy is checked now. An operator who leaves stops it.
+
+use std::ops::ControlFlow;
+
+use engine::{ScrubReport, ScrubScope};
+use serde::{Deserialize, Serialize};
+use tokio::net::unix::OwnedWriteHalf;
+use tokio::sync::{mpsc, watch};
+
+use super::{Line, send};
+use crate::jobs::ticks::unless_stopped;
+use web::app::App;
+
+/// What a scrub has checked so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Scrubbed {
+    /// Copies that were checked.
+    pub checked: u64,
+    /// Bytes that were read.
+    pub bytes: u64,
+    /// Copies that are right.
+    pub sound: u64,
+    /// Copies with other bytes.
+    pub corrupt: u64,
+    /// Copies without a file.
+    pub missing: u64,
+    /// Copies that cannot be read.
+    pub unreadable: u64,
+    /// Copies that could not be checked now.
+    pub unknown: u64,
+    /// Whether another process was at it.
+    pub busy: bool,
+    /// Whether it came to its end.
+    pub complete: bool,
+}
+
+impl Scrubbed {
+    fn new(report: ScrubReport, complete: bool) -> Self {
+        let ScrubReport { checked, bytes, sound, corrupt, missing, unreadable, unknown, busy } =
+            report;
+        Self { checked, bytes, sound, corrupt, missing, unreadable, unknown, busy, complete }
+    }
+
+    /// How many copies are not what they should be.
+    pub(crate) fn bad(&self) -> u64 {
+        self.corrupt + self.missing + self.unreadable
+    }
+}
+
+/// Checks every copy and says how far it is.
+pub(super) async fn answer(
+    write: &mut OwnedWriteHalf,
+    (app, stop): (App, watch::Receiver<bool>),
+    rate: u64,
+) {
+    let (lines, mut queue) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        let (told, mut stopped) = (lines.clone(), false);
+        let progress = |report: &ScrubReport| {
+            let left = told.send(Line::Progress(Scrubbed::new(*report, false))).is_err();
+            stopped = left || unless_stopped(&stop).is_break();
+            if stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let scrubbed = app.engine.scrub(ScrubScope::All, rate, progress).await;
+        let last = match scrubbed {
+            Ok(report) => Line::Done(Scrubbed::new(report, !stopped && !report.busy)),
+            Err(error) => Line::Error(error.to_string()),
+        };
+        let _ = lines.send(last);
+    });
+    while let Some(line) = queue.recv().await {
+        if send(write, &line).await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! The audit log: who did what, or was refused it, one JSON line each in the shape of Google's Cloud Audit Logs.
+//!
+//! A request that is to be written down holds an [`Attempt`]. Whoever finds something out notes it on its [`Trail`];
+//! when the attempt is dropped, what was noted becomes one entry, also where the client left before the answer. Entries
+//! go through a bounded queue to one thread. What does not fit, or cannot be written, is dropped and counted: no request
+//! waits for its entry or fails with it. Of those that anybody can bring about there is a bounded number from each
+//! address, so that nobody fills the disk. Nothing here decides who may do what, and no credential comes this far.
+
+mod code;
+mod file;
+mod line;
+mod operation;
+mod trail;
+
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::Context;
+use engine::CleanupStep;
+use http::HeaderMap;
+use http::header::USER_AGENT;
+use identity::Clock;
+use model::name::RepositoryName;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep, timeout_at};
+
+pub use code::AuditCode;
+pub use operation::{Kind, Operation, When};
+pub use trail::{RepositoryOf, Trail};
+
+use crate::layer::RequestInfo;
+use crate::layer::metrics::Metrics;
+use crate::layer::rate::{Rate, network};
+use crate::settings::{self, AuditFile};
+use file::{Output, Writer};
+use trail::Facts;
+
+/// How many entries wait at most. Each is cut to a few KiB, so that this bounds the memory.
+const QUEUE: usize = 4096;
+
+/// How many entries of refused requests without an account an address has at once, and a second after that..
+const OF_AN_ADDRESS: (NonZeroU32, NonZeroU32) =
+    (NonZeroU32::new(1000).expect("more than nothing"), NonZeroU32::MIN);
+/// ..and how many all addresses together have: some have very many.
+const OF_ALL: (NonZeroU32, NonZeroU32) = (
+    NonZeroU32::new(10_000).expect("more than nothing"),
+    NonZeroU32::new(10).expect("more than nothing"),
+);
+
+/// How often it is said how many more there were.
+const SAID_EVERY: Duration = Duration::from_secs(1);
+
+/// Where entries go. Cheap to clone; every clone is the same log.
+#[derive(Clone, Default)]
+pub struct Audit(Option<Arc<Sink>>);
+
+struct Sink {
+    queue: mpsc::Sender<Message>,
+    /// Whether reads are written down too.
+    reads: bool,
+    metrics: Metrics,
+    clock: Arc<dyn Clock>,
+    of_an_address: Rate<IpAddr>,
+    of_all: Rate<()>,
+    /// How many of those were left out since it was said.
+    left_out: AtomicU64,
+}
+
+/// What the thread is told.
+enum Message {
+    /// To be written.
+    Entry(Box<Facts>),
+    /// To be answered when all before it is written.
+    Flush(oneshot::Sender<()>),
+}
+
+impl Audit {
+    /// Opens the file, and starts the thread that writes to it. A path that is not absolute is in `folder`; where
+    /// nothing is kept, there is no such file.
+    pub fn start(
+        settings: &settings::Audit,
+        folder: Option<&Path>,
+        (metrics, clock): (&Metrics, Arc<dyn Clock>),
+    ) -> anyhow::Result<Self> {
+        let output = match (&settings.file, folder) {
+            (AuditFile::Off, _) => return Ok(Self::default()),
+            (AuditFile::StandardError, _) => Output::StandardError,
+            (AuditFile::At(path), None) if path.is_relative() => return Ok(Self::default()),
+            (AuditFile::At(path), folder) => {
+                let path = folder.unwrap_or(Path::new("")).join(path);
+                let opened = Output::open(&path);
+                opened.with_context(|| format!("audit.file: cannot open {}", path.display()))?
+            }
+        };
+        let (queue, entries) = mpsc::channel(QUEUE);
+        let writer = Writer::new(output, metrics.clone());
+        std::thread::Builder::new()
+            .name("audit".to_owned())
+            .spawn(move || writer.run(entries))
+            .context("cannot start the thread that writes the audit log")?;
+        let (reads, metrics) = (settings.reads, metrics.clone());
+        Ok(Self(Some(Arc::new(Sink::new((queue, reads), (metrics, clock))))))
+    }
+
+    /// Begins to write down what a request does; nothing where that is not asked for.
+    pub fn attempt(
+        &self,
+        operation: Option<Operation>,
+        request: (Option<&Arc<RequestInfo>>, &HeaderMap),
+    ) -> Attempt {
+        match (operation, &self.0) {
+            (Some(operation), Some(sink)) if operation.when.may_be(sink.reads) => {
+                let attempt = Self::begin(sink, request);
+                attempt.trail.operation(Some(operation));
+                attempt
+            }
+            _ => Attempt::default(),
+        }
+    }
+
+    /// As [`Audit::attempt`], of a request that does not say yet what it is going to do.
+    pub fn attempt_at_something(
+        &self,
+        request: (Option<&Arc<RequestInfo>>, &HeaderMap),
+    ) -> Attempt {
+        self.0.as_ref().map_or_else(Attempt::default, |sink| Self::begin(sink, request))
+    }
+
+    /// Writes down what cleanup policies have deleted, which no request did.
+    pub fn cleaned(&self, repository: &RepositoryName, step: &CleanupStep) {
+        let Some(sink) = self.0.as_ref().filter(|_| !step.dry_run) else { return };
+        for cleaned in &step.cleaned {
+            sink.send(Box::new(Facts::cleaned(sink.clock.now(), (repository, cleaned))));
+        }
+    }
+
+    /// Writes down that the operator asked for a new key of the owner: what it is about, and how it ended.
+    pub fn owner_key(&self, resource: &str, code: AuditCode, problem: &str) {
+        if let Some(sink) = &self.0 {
+            let facts = Facts::owner_key(sink.clock.now(), resource);
+            let outcome = Some((code, problem.to_owned()));
+            sink.send(Box::new(Facts { outcome, ..facts }));
+        }
+    }
+
+    fn begin(
+        sink: &Arc<Sink>,
+        (info, headers): (Option<&Arc<RequestInfo>>, &HeaderMap),
+    ) -> Attempt {
+        let mut facts = Facts::at(sink.clock.now());
+        if let Some(info) = info {
+            facts.request_id = info.id().to_owned();
+            facts.caller_ip = Some(info.client());
+        }
+        if let Some(agent) = headers.get(USER_AGENT) {
+            facts.set_user_agent(agent.as_bytes());
+        }
+        Attempt { sink: Some(sink.clone()), trail: Trail::of(facts) }
+    }
+
+    /// Waits until everything so far is written, but not beyond the deadline.
+    pub async fn flush(&self, deadline: Instant) {
+        let Some(sink) = &self.0 else { return };
+        let (done, written) = oneshot::channel();
+        sink.say_left_out();
+        let flushed = timeout_at(deadline, async {
+            sink.queue.send(Message::Flush(done)).await.ok();
+            written.await.ok();
+        });
+        if flushed.await.is_err() {
+            tracing::warn!("the audit log's last entries could not be written in time");
+        }
+    }
+}
+
+impl Sink {
+    fn new(
+        (queue, reads): (mpsc::Sender<Message>, bool),
+        (metrics, clock): (Metrics, Arc<dyn Clock>),
+    ) -> Self {
+        let of_an_address = Rate::new(OF_AN_ADDRESS.0, OF_AN_ADDRESS.1);
+        let (of_all, left_out) = (Rate::new(OF_ALL.0, OF_ALL.1), AtomicU64::new(0));
+        Self { queue, reads, metrics, clock, of_an_address, of_all, left_out }
+    }
+
+    /// Never waits.
+    fn take(self: &Arc<Self>, facts: Box<Facts>) {
+        let peer = facts.caller_ip.map(network).filter(|_| facts.are_nobodys());
+        if peer.is_none_or(|peer| self.takes_one_more_of(peer)) {
+            self.send(facts);
+        } else {
+            self.leave_out();
+        }
+    }
+
+    /// Where addresses are too many to be told apart, none has one more.
+    fn takes_one_more_of(&self, peer: IpAddr) -> bool {
+        self.of_an_address.one_more(&peer).unwrap_or(false)
+            && self.of_all.one_more(&()).unwrap_or(false)
+    }
+
+    /// The first one that is left out has it said a little later how many it was.
+    fn leave_out(self: &Arc<Self>) {
+        self.metrics.audit_left_out();
+        if self.left_out.fetch_add(1, Ordering::Relaxed) == 0
+            && let Ok(runtime) = Handle::try_current()
+        {
+            let sink = self.clone();
+            runtime.spawn(async move {
+                sleep(SAID_EVERY).await;
+                sink.say_left_out();
+            });
+        }
+    }
+
+    fn say_left_out(&self) {
+        let count = self.left_out.swap(0, Ordering::Relaxed);
+        if count > 0 {
+            self.send(Box::new(Facts::left_out(self.clock.now(), count)));
+        }
+    }
+
+    fn send(&self, facts: Box<Facts>) {
+        if self.queue.try_send(Message::Entry(facts)).is_err() {
+            self.metrics.audit_dropped(1);
+        }
+    }
+}
+
+/// What one request does, written down when this is dropped.
+#[derive(Default)]
+pub struct Attempt {
+    sink: Option<Arc<Sink>>,
+    trail: Trail,
+}
+
+impl Attempt {
+    /// Where to note what becomes known.
+    pub fn trail(&self) -> &Trail {
+        &self.trail
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        let Some(sink) = &self.sink else { return };
+        if let Some(facts) = self.trail.close().filter(|facts| facts.are_wanted(sink.reads)) {
+            sink.take(facts);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

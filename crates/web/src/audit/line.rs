@@ -1,0 +1,158 @@
+//! An entry as a line: `LogEntry` with an `AuditLog` in it, as Cloud Logging exports them.
+
+use std::io;
+
+use super::code::AuditCode;
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Serializer;
+use serde_json::ser::Formatter;
+use serde_json::{Value, json};
+
+use super::trail::Facts;
+use super::{Kind, Operation};
+
+/// What Google's tools tell the message by.
+const AUDIT_LOG: &str = "type.googleapis.com/google.cloud.audit.AuditLog";
+
+/// Appends the entry and a line feed; nothing where no operation was noted.
+pub(super) fn write(out: &mut Vec<u8>, facts: &Facts, insert_id: &str) -> io::Result<()> {
+    let Some(operation) = &facts.operation else { return Ok(()) };
+    let entry = entry(facts, operation, insert_id);
+    entry.serialize(&mut Serializer::with_formatter(&mut *out, OneLine))?;
+    out.push(b'\n');
+    Ok(())
+}
+
+fn entry(facts: &Facts, operation: &Operation, insert_id: &str) -> Value {
+    let (code, message) = match &facts.outcome {
+        Some((code, message)) => (*code, message.as_str()),
+        None => (AuditCode::Cancelled, "the client did not wait for the answer"),
+    };
+    let (log, severity) = match (operation.kind, code) {
+        (Kind::AdminWrite, AuditCode::Ok) => ("activity", "NOTICE"),
+        (Kind::AdminWrite, _) => ("activity", "ERROR"),
+        (_, AuditCode::Ok) => ("data_access", "INFO"),
+        (_, _) => ("data_access", "ERROR"),
+    };
+    let project = project(facts);
+    let parent = project.map_or("organizations/1".to_owned(), |id| format!("projects/{id}"));
+    let mut labels = json!({ "service": operation.service, "method": operation.method });
+    if let Some(project) = project {
+        labels["project_id"] = project.into();
+    }
+    json!({
+        "insertId": insert_id,
+        "timestamp": Timestamp::from_microsecond(facts.began).unwrap_or_default().to_string(),
+        "severity": severity,
+        "logName": format!("{parent}/logs/cloudaudit.googleapis.com%2F{log}"),
+        "resource": { "type": "audited_resource", "labels": labels },
+        "protoPayload": payload(facts, operation, (code, message)),
+    })
+}
+
+/// What is not known is left out, as in proto3's JSON: an operation that succeeded has an empty status.
+fn payload(facts: &Facts, operation: &Operation, (code, message): (AuditCode, &str)) -> Value {
+    let mut authentication = json!({});
+    if let Some(email) = &facts.email {
+        authentication["principalEmail"] = email.as_str().into();
+    }
+    if let Some(key) = &facts.key {
+        authentication["serviceAccountKeyName"] = key.as_str().into();
+    }
+    let asked = facts.asked.iter().map(|asked| {
+        let kind = operation.kind.of(asked.permission);
+        json!({
+            "resource": asked.resource,
+            "permission": asked.permission.as_str(),
+            "granted": asked.granted,
+            "permissionType": kind.as_str(),
+        })
+    });
+    let mut request = json!({ "requestAttributes": { "id": facts.request_id } });
+    if let Some(ip) = facts.caller_ip {
+        request["callerIp"] = ip.to_canonical().to_string().into();
+    }
+    if !facts.user_agent.is_empty() {
+        request["callerSuppliedUserAgent"] = facts.user_agent.as_str().into();
+    }
+    let status = match code {
+        AuditCode::Ok => json!({}),
+        code => json!({ "code": code as i32, "message": message }),
+    };
+    let mut payload = json!({
+        "@type": AUDIT_LOG,
+        "serviceName": operation.service,
+        "methodName": operation.method,
+        "resourceName": resource_name(facts, operation),
+        "authenticationInfo": authentication,
+        "authorizationInfo": asked.collect::<Vec<_>>(),
+        "requestMetadata": request,
+        "status": status,
+    });
+    if let Some(image) = &facts.image {
+        let mut metadata = json!({ "image": image.name });
+        if !image.tags.is_empty() {
+            metadata["tags"] = image.tags.clone().into();
+        }
+        if let Some(digest) = &image.digest {
+            metadata["digest"] = digest.as_str().into();
+        }
+        payload["metadata"] = metadata;
+    }
+    if facts.left_out > 0 {
+        payload["metadata"] = json!({ "entriesLeftOut": facts.left_out });
+    }
+    payload
+}
+
+/// Manifests by their image, everything else of a registry by the repository, as Google has it.
+fn resource_name(facts: &Facts, operation: &Operation) -> String {
+    let name = &facts.resource;
+    let is_manifest = operation.method.ends_with("Manifest") || operation.method.ends_with("Tag");
+    match &facts.image {
+        Some(image) if is_manifest => {
+            let tag = image.tags.first();
+            let reference = match (&image.digest, tag) {
+                (Some(digest), _) => format!("@{digest}"),
+                (None, Some(tag)) => format!(":{tag}"),
+                (None, None) => String::new(),
+            };
+            format!("{name}/dockerImages/{}{reference}", image.name)
+        }
+        Some(_) | None => name.clone(),
+    }
+}
+
+/// The project that an entry belongs to. An account may be named without its own, so that what was asked says it first.
+fn project(facts: &Facts) -> Option<&str> {
+    let asked = facts.asked.first().map(|asked| asked.resource.as_str());
+    let names = asked.into_iter().chain([facts.resource.as_str()]);
+    names
+        .filter_map(|name| name.strip_prefix("projects/")?.split('/').next())
+        .find(|id| !id.is_empty() && *id != "-")
+}
+
+/// JSON without anything that could end a line or command a terminal, whatever clients put into names.
+struct OneLine;
+
+impl Formatter for OneLine {
+    fn write_string_fragment<W: ?Sized + io::Write>(
+        &mut self,
+        out: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        let is_unsafe = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+        for piece in fragment.split_inclusive(is_unsafe) {
+            match piece.chars().next_back().filter(|last| is_unsafe(*last)) {
+                None => out.write_all(piece.as_bytes())?,
+                Some(last) => {
+                    out.write_all(&piece.as_bytes()[..piece.len() - last.len_utf8()])?;
+                    // None of them lies beyond the first 65,536.
+                    write!(out, "\\u{:04x}", u32::from(last))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}

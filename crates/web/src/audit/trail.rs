@@ -1,0 +1,299 @@
+//! What is known of one request, noted by those who find it out.
+
+use std::fmt::{self, Display};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::code::AuditCode;
+use engine::{CLEANUP_PRINCIPAL, Cleaned, EngineError, Target};
+use http::StatusCode;
+use identity::{Caller, IdentityError, OPERATOR_PRINCIPAL};
+use model::name::RepositoryName;
+use model::permission::Permission;
+use model::principal::Principal;
+
+use super::{Operation, When};
+
+/// The longest text that an entry takes from a client..
+const LONGEST: usize = 1024;
+/// ..and the most characters of what it says of itself.
+const LONGEST_AGENT: usize = 256;
+
+/// Notes of one request. Cheap to clone; where nothing is to be written down, noting does nothing.
+#[derive(Clone, Default)]
+pub struct Trail(Option<Arc<Mutex<Option<Box<Facts>>>>>);
+
+/// What an entry is made of.
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    /// When the request came, in microseconds since 1970.
+    pub(super) began: i64,
+    pub(super) operation: Option<Operation>,
+    pub(super) caller_ip: Option<IpAddr>,
+    pub(super) user_agent: String,
+    pub(super) request_id: String,
+    /// The caller's address; none for who is anonymous or was not recognised.
+    pub(super) email: Option<String>,
+    /// The full name of the key that the caller was recognised by.
+    pub(super) key: Option<String>,
+    pub(super) resource: String,
+    pub(super) image: Option<Image>,
+    pub(super) asked: Vec<Asked>,
+    /// Whether a credential was sent and not accepted.
+    pub(super) refused: bool,
+    pub(super) outcome: Option<(AuditCode, String)>,
+    /// How many entries this one stands for.
+    pub(super) left_out: u64,
+}
+
+/// A permission that was asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Asked {
+    pub(super) permission: Permission,
+    pub(super) resource: String,
+    pub(super) granted: bool,
+}
+
+/// What of a repository is meant.
+#[derive(Debug)]
+pub(super) struct Image {
+    pub(super) name: String,
+    pub(super) tags: Vec<String>,
+    pub(super) digest: Option<String>,
+}
+
+impl Facts {
+    pub(super) fn at(began: i64) -> Self {
+        Self { began, ..Self::default() }
+    }
+
+    /// Says how many entries were left out.
+    pub(super) fn left_out(now: i64, count: u64) -> Self {
+        let text = format!("{count} entries of refused requests without an account were left out");
+        Self {
+            operation: Some(Operation::left_out()),
+            resource: "organizations/1".to_owned(),
+            outcome: Some((AuditCode::ResourceExhausted, text)),
+            left_out: count,
+            ..Self::at(now)
+        }
+    }
+
+    /// Says what a cleanup policy has deleted.
+    pub(super) fn cleaned(now: i64, (repository, cleaned): (&RepositoryName, &Cleaned)) -> Self {
+        let image = Image {
+            name: cleaned.package.clone(),
+            tags: cleaned.tags.clone(),
+            digest: Some(cleaned.digest.to_string()),
+        };
+        Self {
+            operation: Some(Operation::write("Cleanup-DeleteManifest")),
+            email: Some(CLEANUP_PRINCIPAL.to_owned()),
+            resource: repository.to_string(),
+            image: Some(image),
+            outcome: Some((AuditCode::Ok, String::new())),
+            ..Self::at(now)
+        }
+    }
+
+    /// Says that the operator asked for a new key of the owner.
+    pub(super) fn owner_key(now: i64, resource: &str) -> Self {
+        let method = "google.iam.admin.v1.IAM.CreateServiceAccountKey";
+        Self {
+            operation: Operation::rpc(method, Some("iam.serviceAccountKeys.create")),
+            email: Some(OPERATOR_PRINCIPAL.to_owned()),
+            resource: resource.to_owned(),
+            ..Self::at(now)
+        }
+    }
+
+    pub(super) fn set_user_agent(&mut self, agent: &[u8]) {
+        self.user_agent = String::from_utf8_lossy(agent).chars().take(LONGEST_AGENT).collect();
+    }
+
+    /// Whether somebody without an account was allowed nothing: anybody can bring that about, as often as they like.
+    pub(super) fn are_nobodys(&self) -> bool {
+        let worked = matches!(self.outcome, Some((AuditCode::Ok, _)));
+        self.email.is_none() && !worked && self.asked.iter().all(|asked| !asked.granted)
+    }
+
+    /// Whether this becomes an entry. What never got as far as an operation does not.
+    pub(super) fn are_wanted(&self, reads: bool) -> bool {
+        match self.operation.as_ref().map(|operation| operation.when) {
+            None => false,
+            Some(When::Refused) => self.refused || self.asked.iter().any(|asked| !asked.granted),
+            Some(when) => when.may_be(reads),
+        }
+    }
+}
+
+impl Trail {
+    pub(super) fn of(facts: Facts) -> Self {
+        Self(Some(Arc::new(Mutex::new(Some(Box::new(facts))))))
+    }
+
+    /// Ends the notes: whatever comes later is lost, so that there is one entry.
+    pub(super) fn close(&self) -> Option<Box<Facts>> {
+        self.0.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Whether anything is to be written down.
+    pub fn is_kept(&self) -> bool {
+        self.0.is_some()
+    }
+
+    fn note(&self, change: impl FnOnce(&mut Facts)) {
+        let Some(facts) = &self.0 else { return };
+        if let Some(facts) = facts.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            change(facts);
+        }
+    }
+
+    /// What is done, if it is something that is written down.
+    pub fn operation(&self, operation: Option<Operation>) {
+        self.note(|facts| facts.operation = operation);
+    }
+
+    /// Who does it.
+    pub fn caller(&self, caller: &Caller) {
+        self.note(|facts| {
+            facts.email = caller.principal.email().map(str::to_owned);
+            facts.key = match (&caller.principal, caller.proof.key()) {
+                (Principal::ServiceAccount(email), Some(key)) => {
+                    let project = email.project();
+                    let account = format!("projects/{project}/serviceAccounts/{email}");
+                    Some(format!("//iam.googleapis.com/{account}/keys/{key}"))
+                }
+                _ => None,
+            };
+        });
+    }
+
+    /// Who does it, where no more than that is known.
+    pub fn principal(&self, principal: &Principal) {
+        self.note(|facts| facts.email = principal.email().map(str::to_owned));
+    }
+
+    /// A credential that was sent and is not accepted: why, and not what.
+    pub fn refused(&self, error: &IdentityError) {
+        self.note(|facts| {
+            if let IdentityError::Credential(error) = error {
+                facts.refused = true;
+                facts.outcome = Some((AuditCode::Unauthenticated, error.to_string()));
+            }
+        });
+    }
+
+    /// What it is done to.
+    pub fn resource(&self, name: &dyn Display) {
+        self.note(|facts| facts.resource = cut(&name.to_string()));
+    }
+
+    /// The image that it is done to, in the target's repository.
+    pub fn image(&self, target: &Target) {
+        self.note(|facts| {
+            facts.resource = target.repository().to_string();
+            let name = target.path.image.to_string();
+            facts.image = Some(Image { name, tags: Vec::new(), digest: None });
+        });
+    }
+
+    /// A tag of the image.
+    pub fn tag(&self, tag: &dyn Display) {
+        self.note(|facts| {
+            if let Some(image) = &mut facts.image {
+                image.tags.push(tag.to_string());
+            }
+        });
+    }
+
+    /// A digest of the image.
+    pub fn digest(&self, digest: &dyn Display) {
+        self.note(|facts| {
+            if let Some(image) = &mut facts.image {
+                image.digest = Some(digest.to_string());
+            }
+        });
+    }
+
+    /// What came of a question for a permission on a resource, as far as it was answered.
+    pub fn asked<T>(
+        &self,
+        (permission, resource): (Permission, &dyn Display),
+        outcome: &Result<T, EngineError>,
+    ) {
+        self.note(|facts| {
+            let resource = resource.to_string();
+            let asked = match outcome.as_ref().err() {
+                // Names what was really missing: the first link of a chain, for one.
+                Some(EngineError::Denied { permission, resource, .. }) => {
+                    Asked { permission: *permission, resource: resource.clone(), granted: false }
+                }
+                Some(EngineError::InsufficientScope) => {
+                    Asked { permission, resource, granted: false }
+                }
+                Some(error) if !is_said_after(error) => return,
+                Some(_) | None => Asked { permission, resource, granted: true },
+            };
+            if !facts.asked.contains(&asked) {
+                facts.asked.push(asked);
+            }
+        });
+    }
+
+    /// How a registry refused it.
+    pub fn failed(&self, status: StatusCode, message: &str) {
+        self.ended(code(status), message);
+    }
+
+    /// How it ended. The first who knows says it best.
+    pub fn ended(&self, code: AuditCode, message: &str) {
+        self.note(|facts| {
+            facts.outcome.get_or_insert_with(|| (code, cut(message)));
+        });
+    }
+}
+
+/// What Google calls the status of an error.
+fn code(status: StatusCode) -> AuditCode {
+    match status.as_u16() {
+        401 => AuditCode::Unauthenticated,
+        403 => AuditCode::PermissionDenied,
+        404 => AuditCode::NotFound,
+        408 => AuditCode::DeadlineExceeded,
+        409 => AuditCode::Aborted,
+        412 => AuditCode::FailedPrecondition,
+        416 => AuditCode::OutOfRange,
+        429 | 507 => AuditCode::ResourceExhausted,
+        405 | 501 => AuditCode::Unimplemented,
+        503 => AuditCode::Unavailable,
+        400..=499 => AuditCode::InvalidArgument,
+        _ => AuditCode::Internal,
+    }
+}
+
+/// Whether only those who have the permission are told this. Other failures may have come before the question.
+fn is_said_after(error: &EngineError) -> bool {
+    matches!(
+        error,
+        EngineError::RepositoryUnknown(_)
+            | EngineError::ProjectUnknown(_)
+            | EngineError::ResourceUnknown(_)
+            | EngineError::Precondition(_)
+            | EngineError::ModeNotServed(_)
+    )
+}
+
+/// An image's repository by its name, which is not made before somebody wants it.
+pub struct RepositoryOf<'a>(pub &'a Target);
+
+impl Display for RepositoryOf<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.repository().fmt(f)
+    }
+}
+
+/// As much of a text as an entry takes.
+fn cut(text: &str) -> String {
+    text[..text.floor_char_boundary(LONGEST)].to_owned()
+}

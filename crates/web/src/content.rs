@@ -1,0 +1,131 @@
+//! Bytes as answers: all of them, the parts that a client asks for, or none where it has them already.
+
+mod multipart;
+
+use axum::body::Body;
+use axum::response::Response;
+use engine::{Content, EngineError};
+use http::header::{
+    ACCEPT_RANGES, AsHeaderName, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_MATCH,
+    IF_NONE_MATCH, IF_RANGE, RANGE,
+};
+use http::response::Builder;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use model::digest::Digest;
+use model::precondition::{Precondition, PreconditionError, Verdict};
+use model::range::{ByteRanges, Part, byte_ranges};
+use multipart::serve_several;
+
+/// What all content is to HTTP.
+const TYPE: &str = "application/octet-stream";
+
+/// Why content is not answered.
+pub enum ContentError {
+    /// It could not be read.
+    Engine(EngineError),
+    /// The range asks for nothing that it has.
+    OutOfRange(OutOfRange),
+    /// It is not what the request says it should be.
+    ConditionFailed,
+}
+
+/// How long the content is that a range asks for nothing of.
+pub struct OutOfRange(pub(super) u64);
+
+impl OutOfRange {
+    /// What it says.
+    pub fn message(&self) -> String {
+        format!("the content has {} bytes; the range asks for none of them", self.0)
+    }
+
+    /// `Content-Range`.
+    pub fn header(&self) -> HeaderValue {
+        HeaderValue::from_str(&format!("bytes */{}", self.0)).expect("a number")
+    }
+}
+
+/// Answers content, or the parts of it that the headers of the request ask for.
+pub async fn serve(
+    headers: &HeaderMap,
+    digest: &Digest,
+    content: Content,
+) -> Result<Response, ContentError> {
+    match judge(headers, digest) {
+        Verdict::Holds => {}
+        Verdict::Known => {
+            let head = unchanged(digest);
+            return Ok(head.body(Body::empty()).expect("headers are made of digests"));
+        }
+        Verdict::Fails => return Err(ContentError::ConditionFailed),
+    }
+    let size = content.size();
+    let (head, body) = match byte_ranges(range(headers, digest), size) {
+        ByteRanges::Whole => {
+            (described(StatusCode::OK, digest).header(CONTENT_LENGTH, size), content.whole())
+        }
+        ByteRanges::One(part) => {
+            let mut streams = content.parts(&[part]).await.map_err(ContentError::Engine)?;
+            let head = described(StatusCode::PARTIAL_CONTENT, digest)
+                .header(CONTENT_LENGTH, part.length)
+                .header(CONTENT_RANGE, content_range(&part, size));
+            (head, streams.remove(0))
+        }
+        ByteRanges::Several(parts) => return serve_several(digest, content, &parts).await,
+        ByteRanges::Unsatisfiable => return Err(ContentError::OutOfRange(OutOfRange(size))),
+    };
+    Ok(head.body(Body::from_stream(body)).expect("headers are made of digests and numbers"))
+}
+
+fn content_range(part: &Part, size: u64) -> String {
+    format!("bytes {}-{}/{size}", part.start, part.last())
+}
+
+/// What a request asks of the state it finds. Several lines of a header are one list.
+pub fn precondition(headers: &HeaderMap) -> Result<Precondition, PreconditionError> {
+    let list = |name| {
+        let lines: Vec<_> = headers.get_all(name).iter().map(HeaderValue::to_str).collect();
+        let lines: Result<Vec<_>, _> = lines.into_iter().collect();
+        lines.map_err(|_| PreconditionError)
+    };
+    let joined = |lines: Vec<&str>| (!lines.is_empty()).then(|| lines.join(","));
+    let (matches, differs) = (joined(list(IF_MATCH)?), joined(list(IF_NONE_MATCH)?));
+    Precondition::read(matches.as_deref(), differs.as_deref())
+}
+
+/// What the conditions of a read say of content. Who reads under a condition that is none reads without.
+pub fn judge(headers: &HeaderMap, digest: &Digest) -> Verdict {
+    precondition(headers).unwrap_or_default().judge(Some(digest))
+}
+
+/// The range, unless it holds only for other content than this.
+fn range<'a>(headers: &'a HeaderMap, digest: &Digest) -> Option<&'a str> {
+    match header(headers, IF_RANGE) {
+        Some(etag) if etag.trim_matches('"') != digest.as_str() => None,
+        Some(_) | None => header(headers, RANGE),
+    }
+}
+
+fn header(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// The headers of content that the client has already.
+pub fn unchanged(digest: &Digest) -> Builder {
+    Response::builder()
+        .status(StatusCode::NOT_MODIFIED)
+        .header("docker-content-digest", digest.as_str())
+        .header(ETAG, format!("\"{digest}\""))
+        .header("x-content-type-options", "nosniff")
+}
+
+/// The headers that say what this is. Content is for the clients of a registry, not for a browser to show.
+pub fn described(status: StatusCode, digest: &Digest) -> Builder {
+    Response::builder()
+        .status(status)
+        .header(CONTENT_TYPE, TYPE)
+        .header("docker-content-digest", digest.as_str())
+        .header(ETAG, format!("\"{digest}\""))
+        .header(ACCEPT_RANGES, "bytes")
+        .header("x-content-type-options", "nosniff")
+        .header("content-disposition", "attachment")
+}

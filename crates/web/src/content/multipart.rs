@@ -1,0 +1,48 @@
+//! Several parts of some content as one answer, `multipart/byteranges` (RFC 9110 §14.6).
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use engine::{Content, ContentStream};
+use futures_util::{StreamExt, stream};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderValue, StatusCode};
+use model::digest::Digest;
+use model::range::Part;
+
+use super::{ContentError, TYPE, content_range, described};
+
+/// Answers parts, in their order, each with its place.
+pub(crate) async fn serve_several(
+    digest: &Digest,
+    content: Content,
+    parts: &[Part],
+) -> Result<Response, ContentError> {
+    let size = content.size();
+    // Nobody can have pushed what a page would take for the end of a part.
+    let random = || getrandom::u64().expect("the system has random numbers");
+    let boundary = format!("{:016x}{:016x}", random(), random());
+    let mut heads: Vec<_> = parts.iter().map(|part| head(part, size, &boundary)).collect();
+    // The line's end belongs to what stands before it.
+    heads[0] = heads[0].slice(2..);
+    let end = Bytes::from(format!("\r\n--{boundary}--\r\n"));
+    let length = heads.iter().chain([&end]).map(|frame| frame.len() as u64).sum::<u64>()
+        + parts.iter().map(|part| part.length).sum::<u64>();
+    let streams = content.parts(parts).await.map_err(ContentError::Engine)?;
+    let frame = |bytes: Bytes| -> ContentStream { Box::pin(stream::iter([Ok(bytes)])) };
+    let pieces = heads.into_iter().zip(streams).flat_map(|(head, part)| [frame(head), part]);
+    let pieces: Vec<_> = pieces.chain([frame(end)]).collect();
+    let mut response = described(StatusCode::PARTIAL_CONTENT, digest)
+        .header(CONTENT_LENGTH, length)
+        .body(Body::from_stream(stream::iter(pieces).flatten()))
+        .expect("headers are made of digests and numbers");
+    let media_type = HeaderValue::try_from(format!("multipart/byteranges; boundary={boundary}"));
+    response.headers_mut().insert(CONTENT_TYPE, media_type.expect("a number"));
+    Ok(response)
+}
+
+/// What stands before a part.
+fn head(part: &Part, size: u64, boundary: &str) -> Bytes {
+    let range = content_range(part, size);
+    format!("\r\n--{boundary}\r\nContent-Type: {TYPE}\r\nContent-Range: {range}\r\n\r\n").into()
+}

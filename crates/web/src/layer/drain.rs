@@ -1,0 +1,156 @@
+//! Reading what nobody wants any more, so that its sender hears the answer: for a bounded while, and by a bounded
+//! number of connections.
+//!
+//! Closing a connection while bytes are on their way resets it, and a client that is still writing loses the answer
+//! that waits for it. So these bytes are taken and thrown away. Who sends them for ever holds a place: there are few,
+//! nobody waits for one, and where none is left, the one that was taken first is given up.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http_body::Body as HttpBody;
+use hyper::body::Incoming;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, Sleep, sleep};
+
+/// The most that is thrown away of one request. A line that brings more in the time there is, is no slow one.
+const MOST_BYTES: u64 = 256 << 20;
+/// The longest that a sender may pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// One connection in so many may be read for nothing.
+const SHARE: usize = 8;
+
+/// The connections of a listener that are read for nothing.
+#[derive(Debug, Clone)]
+pub struct Drains(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+struct State {
+    places: usize,
+    next: u64,
+    /// What is dropped to give one up, the oldest first.
+    open: BTreeMap<u64, oneshot::Sender<()>>,
+}
+
+impl Drains {
+    /// Room for a part of the connections that there may be.
+    pub fn new(connections: usize) -> Self {
+        let places = (connections / SHARE).max(1);
+        Self(Arc::new(Mutex::new(State { places, next: 0, open: BTreeMap::new() })))
+    }
+
+    /// Takes a place, from the oldest if need be, for as long as `patience` at most.
+    pub fn begin(&self, patience: Duration) -> Drain {
+        let (wanted, given_up) = oneshot::channel();
+        let mut state = self.state();
+        while state.open.len() >= state.places {
+            state.open.pop_first();
+        }
+        let id = state.next;
+        state.next += 1;
+        state.open.insert(id, wanted);
+        drop(state);
+        let pause = patience.min(LONGEST_PAUSE);
+        Drain {
+            drains: self.clone(),
+            id,
+            given_up,
+            left: MOST_BYTES,
+            end: Box::pin(sleep(patience)),
+            pause,
+            paused: Box::pin(sleep(pause)),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One connection that is read for nothing, and for how long it still is.
+#[derive(Debug)]
+pub struct Drain {
+    drains: Drains,
+    id: u64,
+    given_up: oneshot::Receiver<()>,
+    left: u64,
+    end: Pin<Box<Sleep>>,
+    pause: Duration,
+    paused: Pin<Box<Sleep>>,
+}
+
+impl Drain {
+    /// Ready when it is enough.
+    pub fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let is_over = self.left == 0
+            || Pin::new(&mut self.given_up).poll(cx).is_ready()
+            || self.end.as_mut().poll(cx).is_ready()
+            || self.paused.as_mut().poll(cx).is_ready();
+        if is_over { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Counts what came.
+    pub fn came(&mut self, bytes: usize) {
+        self.left = self.left.saturating_sub(bytes as u64);
+        self.paused.as_mut().reset(Instant::now() + self.pause);
+    }
+
+    /// Reads a body to its end. `false`: that was too far away.
+    pub async fn read_to_end(mut self, mut body: Incoming) -> bool {
+        std::future::poll_fn(|cx| {
+            loop {
+                if self.poll_over(cx).is_ready() {
+                    return Poll::Ready(false);
+                }
+                match std::task::ready!(Pin::new(&mut body).poll_frame(cx)) {
+                    Some(Ok(frame)) => self.came(frame.data_ref().map_or(0, bytes::Bytes::len)),
+                    Some(Err(_)) | None => return Poll::Ready(true),
+                }
+            }
+        })
+        .await
+    }
+}
+
+impl Drop for Drain {
+    fn drop(&mut self) {
+        self.drains.state().open.remove(&self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    fn is_over(drain: &mut Drain) -> bool {
+        drain.poll_over(&mut Context::from_waker(Waker::noop())).is_ready()
+    }
+
+    #[tokio::test]
+    async fn the_oldest_gives_way_and_nobody_waits() {
+        let drains = Drains::new(2 * SHARE);
+        let begin = || drains.begin(Duration::from_secs(3_600));
+        let [mut first, mut second] = [begin(), begin()];
+        assert!(!is_over(&mut first) && !is_over(&mut second));
+        let mut third = begin();
+        assert!(is_over(&mut first) && !is_over(&mut second) && !is_over(&mut third));
+        // A place that was given up is not given back a second time.
+        drop((first, third));
+        let mut fourth = begin();
+        assert!(!is_over(&mut second) && !is_over(&mut fourth));
+    }
+
+    #[tokio::test]
+    async fn bytes_are_bounded() {
+        let mut drain = Drains::new(1).begin(Duration::from_secs(3_600));
+        drain.came(MOST_BYTES as usize - 1);
+        assert!(!is_over(&mut drain));
+        drain.came(1);
+        assert!(is_over(&mut drain));
+    }
+}

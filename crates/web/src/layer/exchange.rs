@@ -1,0 +1,345 @@
+//! One request and its answer, from the first header to the last byte that the connection took.
+//!
+//! Whoever is at it holds the exchange: the handler, then the answer's body, then each of its chunks for as long
+//! as it waits in the connection's buffers. The last one that lets go writes the log line. So the line says what
+//! the client's side took, not what was handed over, and whoever leaves before the answer leaves a line too.
+
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use bytes::{Buf, Bytes};
+use futures_util::task::AtomicWaker;
+use http::StatusCode;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use tokio::sync::Notify;
+use tokio::time::Sleep;
+
+use super::PROBE;
+use super::log::{CLIENT_LEFT, Outcome, Record};
+use super::metrics::{FinishedRequest, Metrics, Running};
+use super::networks::NetworkPlace;
+use super::sending::{AnswerReader, FIRST_FRAME, FramePace, MAX_WAITING, SendMemory};
+
+/// See the module.
+pub struct Exchange {
+    record: Record,
+    started: Instant,
+    metrics: Metrics,
+    _running: Running,
+    /// Of the answer, once there is one.
+    status: OnceLock<StatusCode>,
+    /// Whether all of the body was handed over..
+    ended: AtomicBool,
+    /// ..how many bytes that was..
+    handed: AtomicU64,
+    /// ..and how many of them were written to the socket.
+    taken: AtomicU64,
+    /// The memory that answers share.
+    memory: SendMemory,
+    /// The answer's body, while it waits for its reader to take some.
+    waiting: AtomicWaker,
+    /// The connection, as far as it can be told to end.
+    connection: OnceLock<Arc<Notify>>,
+    /// The request's place among those of its network.
+    place: OnceLock<NetworkPlace>,
+}
+
+impl Exchange {
+    /// A request that has just come.
+    pub(super) fn new(record: Record, (metrics, memory): (&Metrics, &SendMemory)) -> Arc<Self> {
+        Arc::new(Self {
+            record,
+            started: Instant::now(),
+            metrics: metrics.clone(),
+            _running: metrics.request_started(),
+            status: OnceLock::new(),
+            ended: AtomicBool::new(false),
+            handed: AtomicU64::new(0),
+            taken: AtomicU64::new(0),
+            memory: memory.clone(),
+            waiting: AtomicWaker::new(),
+            connection: OnceLock::new(),
+            place: OnceLock::new(),
+        })
+    }
+
+    /// Keeps the request's place, if it has one, until the exchange is over.
+    pub(super) fn keep_place(&self, place: Option<NetworkPlace>) {
+        if let Some(place) = place {
+            let _ = self.place.set(place);
+        }
+    }
+
+    /// Names what ends the exchange's connection.
+    pub fn set_connection(&self, connection: Arc<Notify>) {
+        let _ = self.connection.set(connection);
+    }
+
+    /// How many bytes wait for the reader.
+    fn waiting_bytes(&self) -> u64 {
+        let taken = self.taken.load(Ordering::Acquire);
+        self.handed.load(Ordering::Relaxed).saturating_sub(taken)
+    }
+
+    /// Where the bytes that are read of the request are counted.
+    pub(super) fn received(&self) -> Arc<AtomicU64> {
+        self.record.received.clone()
+    }
+
+    /// How many bytes of the answer were taken; `None` while there is no answer.
+    pub fn taken(&self) -> Option<u64> {
+        self.status.get().map(|_| self.taken.load(Ordering::Relaxed))
+    }
+}
+
+impl AnswerReader for Exchange {
+    fn end_connection(&self) {
+        if let Some(connection) = self.connection.get() {
+            connection.notify_one();
+        }
+    }
+
+    fn progress(&self) -> (u64, bool) {
+        let taken = self.taken.load(Ordering::Relaxed);
+        (taken, taken < self.handed.load(Ordering::Relaxed))
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        let bytes = *self.taken.get_mut();
+        let status = self.status.get().copied();
+        let complete = status.is_some() && *self.ended.get_mut() && bytes == *self.handed.get_mut();
+        let left = || StatusCode::from_u16(CLIENT_LEFT).expect("between 100 and 999");
+        let status = status.unwrap_or_else(left);
+        let took = self.started.elapsed();
+        let route = self.record.route();
+        if route != PROBE {
+            let received = self.record.received.load(Ordering::Relaxed);
+            let request = FinishedRequest { route, status, took, received, sent: bytes };
+            self.metrics.observe(&request);
+            if let Some(reason) = self.record.refusal() {
+                self.metrics.credential_refused(reason);
+            }
+        }
+        self.record.write(status, took, Outcome { bytes, complete });
+    }
+}
+
+/// When memory is looked for again.
+const MEMORY_PAUSE: Duration = Duration::from_millis(50);
+
+/// A response body that tells its exchange how far it is, and keeps to the memory that answers share.
+pub struct Answer {
+    body: Body,
+    /// How many bytes were announced. A connection that sent them all does not ask for more.
+    expected: Option<u64>,
+    exchange: Arc<Exchange>,
+    sending: Sending,
+    /// How frames grow; nothing where the whole answer is no larger than the first.
+    pace: Option<FramePace>,
+    /// What the next frame may be.
+    room: Option<usize>,
+    /// The rest of a frame that was larger than that.
+    rest: Bytes,
+    /// How many bytes of the memory this has, for what was not handed over yet.
+    held: u64,
+    pause: Option<Pin<Box<Sleep>>>,
+}
+
+/// How an answer is sent.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sending {
+    /// Whether the connection has several streams.
+    pub(super) several: bool,
+    /// Whether the bytes are there once for all who read them, so that this answer has only what it hands over.
+    pub(super) shared: bool,
+}
+
+impl Answer {
+    /// The answer's body. From here on, the client is waited for.
+    pub(super) fn new(
+        body: Body,
+        (status, expected): (StatusCode, Option<u64>),
+        (exchange, sending): (Arc<Exchange>, Sending),
+    ) -> Self {
+        let _ = exchange.status.set(status);
+        exchange.ended.store(body.is_end_stream(), Ordering::Relaxed);
+        let most = HttpBody::size_hint(&body).upper().or(expected);
+        let small = most.is_some_and(|most| most <= FIRST_FRAME as u64);
+        if sending.several || !small {
+            let reader: Weak<Exchange> = Arc::downgrade(&exchange);
+            exchange.memory.watch(reader);
+        }
+        let pace = (!small).then(|| FramePace::new(sending.several));
+        let (rest, held) = (Bytes::new(), 0);
+        Self { body, expected, exchange, sending, pace, room: None, rest, held, pause: None }
+    }
+
+    /// Waits until the reader has taken enough for another frame, and there is memory for it. Returns how large it may be.
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<usize> {
+        let Some(pace) = &mut self.pace else { return Poll::Ready(usize::MAX) };
+        if let Some(room) = self.room {
+            return Poll::Ready(room);
+        }
+        let exchange = &self.exchange;
+        if self.sending.several {
+            let most = MAX_WAITING - pace.next() as u64;
+            if exchange.waiting_bytes() > most {
+                exchange.waiting.register(cx.waker());
+                // It may have been taken meanwhile.
+                if exchange.waiting_bytes() > most {
+                    return Poll::Pending;
+                }
+            }
+        }
+        if !self.rest.is_empty() && !self.sending.shared {
+            // The memory is taken.
+            let room = pace.next();
+            pace.grow();
+            return Poll::Ready(room);
+        }
+        if !self.sending.several && exchange.handed.load(Ordering::Relaxed) == 0 {
+            // A connection that has one answer at a time always has its first frame.
+            exchange.memory.force(FIRST_FRAME as u64);
+            return Poll::Ready(self.grant(FIRST_FRAME));
+        }
+        loop {
+            if let Some(pause) = &mut self.pause {
+                ready!(pause.as_mut().poll(cx));
+                self.pause = None;
+            }
+            if let Some(room) = self.exchange.memory.take(pace.next()) {
+                return Poll::Ready(self.grant(room));
+            }
+            self.pause = Some(Box::pin(tokio::time::sleep(MEMORY_PAUSE)));
+        }
+    }
+
+    fn grant(&mut self, room: usize) -> usize {
+        self.held += room as u64;
+        self.room = Some(room);
+        if let Some(pace) = self.pace.as_mut().filter(|pace| pace.next() == room) {
+            pace.grow();
+        }
+        room
+    }
+
+    /// Reads the next frame, unless there is some of the last one, and passes on as much as there is room for.
+    fn poll_body(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: usize,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if self.rest.is_empty() {
+            let body = Pin::new(&mut self.body);
+            match ready!(engine::with_frame_room(room, || body.poll_frame(cx))) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(bytes) => self.rest = bytes,
+                    Err(other) => return Poll::Ready(Some(Ok(other))),
+                },
+                end => return Poll::Ready(end),
+            }
+        }
+        let bytes = self.rest.split_to(self.rest.len().min(room));
+        self.room = None;
+        self.hold(bytes.len(), if self.sending.shared { 0 } else { self.rest.len() });
+        Poll::Ready(Some(Ok(Frame::data(bytes))))
+    }
+
+    /// Has the memory for what is handed over, which goes with it, and for what stays here.
+    fn hold(&mut self, handed: usize, stays: usize) {
+        let (handed, stays) = (handed as u64, stays as u64);
+        let needed = handed + stays;
+        if needed > self.held {
+            self.exchange.memory.force(needed - self.held);
+        } else {
+            self.exchange.memory.give_back(self.held - needed);
+        }
+        self.held = stays;
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        self.exchange.memory.give_back(self.held);
+    }
+}
+
+impl HttpBody for Answer {
+    type Data = Chunk;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Chunk>, axum::Error>>> {
+        let this = &mut *self;
+        let room = ready!(this.poll_room(cx));
+        let frame = ready!(this.poll_body(cx, room));
+        let exchange = &this.exchange;
+        match &frame {
+            Some(Ok(frame)) => {
+                let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+                let handed = exchange.handed.fetch_add(length, Ordering::Relaxed) + length;
+                if this.expected == Some(handed) || HttpBody::is_end_stream(this) {
+                    exchange.ended.store(true, Ordering::Relaxed);
+                }
+            }
+            None => exchange.ended.store(true, Ordering::Relaxed),
+            Some(Err(error)) => {
+                let id = exchange.record.id();
+                tracing::warn!(request.id = id, %error, "an answer was cut short: {error} {id}");
+            }
+        }
+        let chunk = |bytes| Chunk { bytes, exchange: exchange.clone() };
+        Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(chunk))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let (body, rest) = (HttpBody::size_hint(&self.body), self.rest.len() as u64);
+        let mut hint = SizeHint::new();
+        if let Some(most) = body.upper() {
+            hint.set_upper(most + rest);
+        }
+        hint.set_lower(body.lower() + rest);
+        hint
+    }
+}
+
+/// Bytes of an answer on their way through the connection's buffers.
+pub struct Chunk {
+    bytes: Bytes,
+    exchange: Arc<Exchange>,
+}
+
+impl Buf for Chunk {
+    fn remaining(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.bytes.advance(count);
+        self.exchange.taken.fetch_add(count as u64, Ordering::Release);
+        self.exchange.memory.give_back(count as u64);
+        self.exchange.waiting.wake();
+    }
+}
+
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        self.exchange.memory.give_back(self.bytes.len() as u64);
+    }
+}

@@ -1,0 +1,293 @@
+//! The headers by which proxies say where a request came from: `Forwarded` (RFC 7239) and `X-Forwarded-…`.
+//!
+//! They count only from proxies that the operator named, because everybody can send them. Each proxy adds to the right;
+//! the address that the last trusted one saw is the client's, and what stands left of it is the client's own claim.
+
+use std::net::{IpAddr, SocketAddr};
+
+use http::header::FORWARDED;
+use http::{HeaderMap, HeaderName};
+use model::host::is_host;
+
+use crate::units::Network;
+
+const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// The longest host that is believed.
+const LONGEST_HOST: usize = 255;
+
+/// What a trusted proxy says of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forwarded {
+    /// The address that the request came from.
+    pub client: IpAddr,
+    /// The scheme of the address that the client used, where the proxy says so.
+    pub scheme: Option<&'static str>,
+    /// The host that the client named, where the proxy says so.
+    pub host: Option<String>,
+}
+
+/// A proxy sent both kinds of headers, and they say different things: one of them is the client's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Contradiction;
+
+/// One proxy's words about one request.
+#[derive(Debug, Default)]
+struct Hop {
+    address: String,
+    scheme: String,
+    host: String,
+}
+
+impl Forwarded {
+    /// Reads what the proxy at `peer` says, if it is one of `proxies` and says something.
+    ///
+    /// # Errors
+    /// Fails where the two kinds of headers contradict each other.
+    pub fn read(
+        peer: IpAddr,
+        headers: &HeaderMap,
+        proxies: &[Network],
+    ) -> Result<Option<Self>, Contradiction> {
+        let is_trusted = |address| proxies.iter().any(|network| network.contains(address));
+        if !is_trusted(peer) {
+            return Ok(None);
+        }
+        let standard = standard_hops(headers);
+        let standard = standard.map(|hops| Self::of(peer, &hops, is_trusted));
+        let usual = usual_hops(headers).map(|hops| Self::of(peer, &hops, is_trusted));
+        match (standard, usual) {
+            (Some(one), Some(other)) => one.agreed(other).map(Some).ok_or(Contradiction),
+            (one, other) => Ok(one.or(other)),
+        }
+    }
+
+    /// Follows the hops from the right as far as they are trusted.
+    fn of(peer: IpAddr, hops: &[Hop], is_trusted: impl Fn(IpAddr) -> bool) -> Self {
+        let mut found = Self { client: peer.to_canonical(), scheme: None, host: None };
+        for hop in hops.iter().rev() {
+            // A proxy that says nothing of one of them leaves what the one behind it says.
+            found.scheme = scheme(&hop.scheme).or(found.scheme);
+            found.host = host(&hop.host).or(found.host);
+            match address(&hop.address) {
+                Some(address) => found.client = address,
+                None => break,
+            }
+            if !is_trusted(found.client) {
+                break;
+            }
+        }
+        found
+    }
+
+    /// Returns what two kinds of headers say together, unless they contradict each other.
+    fn agreed(self, other: Self) -> Option<Self> {
+        fn one<T: PartialEq>(a: Option<T>, b: Option<T>) -> Option<Option<T>> {
+            match (a, b) {
+                (Some(a), Some(b)) if a != b => None,
+                (a, b) => Some(a.or(b)),
+            }
+        }
+        let scheme = one(self.scheme, other.scheme)?;
+        let host = one(self.host, other.host)?;
+        (self.client == other.client).then_some(Self { client: self.client, scheme, host })
+    }
+}
+
+/// Returns the hops of `X-Forwarded-…`, whose three lists belong together only where they are of one length: many
+/// proxies add to the first, and write the others anew.
+fn usual_hops(headers: &HeaderMap) -> Option<Vec<Hop>> {
+    let list = |name: &HeaderName| -> Vec<String> {
+        let lines = headers.get_all(name).iter().filter_map(|line| line.to_str().ok());
+        lines.flat_map(|line| line.split(',')).map(|entry| entry.trim().to_owned()).collect()
+    };
+    let (addresses, schemes, hosts) = (list(&FOR), list(&PROTO), list(&HOST));
+    if addresses.is_empty() && schemes.is_empty() && hosts.is_empty() {
+        return None;
+    }
+    let count = addresses.len().max(1);
+    let at = |list: &[String], index: usize| {
+        let aligned = list.len() == count;
+        // What the last proxy wrote, where it is one for all.
+        let found =
+            if aligned { list.get(index) } else { list.last().filter(|_| index + 1 == count) };
+        found.cloned().unwrap_or_default()
+    };
+    let hop = |index| Hop {
+        address: at(&addresses, index),
+        scheme: at(&schemes, index),
+        host: at(&hosts, index),
+    };
+    Some((0..count).map(hop).collect())
+}
+
+/// Returns the hops of `Forwarded`.
+fn standard_hops(headers: &HeaderMap) -> Option<Vec<Hop>> {
+    let lines = headers.get_all(FORWARDED).iter().filter_map(|line| line.to_str().ok());
+    let hops: Vec<Hop> =
+        lines.flat_map(|line| split(line, ',')).map(|element| hop(&element)).collect();
+    (!hops.is_empty()).then_some(hops)
+}
+
+fn hop(element: &str) -> Hop {
+    let mut hop = Hop::default();
+    for pair in split(element, ';') {
+        let Some((name, value)) = pair.split_once('=') else { continue };
+        let value = unquoted(value.trim());
+        match name.trim().to_ascii_lowercase().as_str() {
+            "for" => hop.address = value,
+            "proto" => hop.scheme = value,
+            "host" => hop.host = value,
+            _ => {}
+        }
+    }
+    hop
+}
+
+/// Splits a text where a separator stands outside of quotes.
+fn split(text: &str, separator: char) -> Vec<String> {
+    let (mut parts, mut quoted, mut escaped) = (vec![String::new()], false, false);
+    for letter in text.chars() {
+        let ends = letter == separator && !quoted;
+        if ends {
+            parts.push(String::new());
+            continue;
+        }
+        (quoted, escaped) = match letter {
+            '"' if !escaped => (!quoted, false),
+            '\\' if quoted && !escaped => (true, true),
+            _ => (quoted, false),
+        };
+        parts.last_mut().expect("there is always one").push(letter);
+    }
+    parts
+}
+
+fn unquoted(value: &str) -> String {
+    let Some(inner) = value.strip_prefix('"').and_then(|value| value.strip_suffix('"')) else {
+        return value.to_owned();
+    };
+    let mut letters = inner.chars();
+    let mut text = String::new();
+    while let Some(letter) = letters.next() {
+        text.extend(if letter == '\\' { letters.next() } else { Some(letter) });
+    }
+    text
+}
+
+/// Returns the address of `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:80`.
+fn address(text: &str) -> Option<IpAddr> {
+    let bracketed = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+    let alone = bracketed.unwrap_or(text).parse::<IpAddr>().ok();
+    let found = alone.or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()));
+    found.map(|address| address.to_canonical())
+}
+
+fn scheme(text: &str) -> Option<&'static str> {
+    ["https", "http"].into_iter().find(|scheme| text.eq_ignore_ascii_case(scheme))
+}
+
+fn host(text: &str) -> Option<String> {
+    let plausible = (1..=LONGEST_HOST).contains(&text.len()) && is_host(text);
+    plausible.then(|| text.to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PROXY: &str = "10.0.0.1";
+
+    fn read(peer: &str, lines: &[(&str, &str)]) -> Result<Option<Forwarded>, Contradiction> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            let name: HeaderName = name.parse().expect("a name");
+            headers.append(name, value.parse().expect("a value"));
+        }
+        let proxies = ["10.0.0.0/8".parse().expect("a network")];
+        Forwarded::read(peer.parse().expect("an address"), &headers, &proxies)
+    }
+
+    /// Says what is believed as `CLIENT SCHEME HOST`, with `-` for what is not said.
+    #[track_caller]
+    fn check(lines: &[(&str, &str)], expected: &str) {
+        let said = match read(PROXY, lines) {
+            Err(Contradiction) => "contradiction".to_owned(),
+            Ok(None) => "nothing".to_owned(),
+            Ok(Some(Forwarded { client, scheme, host })) => {
+                format!("{client} {} {}", scheme.unwrap_or("-"), host.as_deref().unwrap_or("-"))
+            }
+        };
+        assert_eq!(said, expected, "{lines:?}");
+    }
+
+    #[test]
+    fn who_is_not_trusted_says_nothing() {
+        let lines = [("x-forwarded-for", "192.0.2.1"), ("forwarded", "host=evil.example")];
+        for peer in ["11.0.0.1", "127.0.0.1", "::1", "192.0.2.1"] {
+            assert_eq!(read(peer, &lines), Ok(None), "{peer}");
+        }
+        let mapped = read("::ffff:10.0.0.1", &[("x-forwarded-for", "192.0.2.1")]);
+        assert_eq!(mapped.map(|said| said.map(|said| said.client)), Ok("192.0.2.1".parse().ok()));
+    }
+
+    #[test]
+    fn the_usual_headers() {
+        let (address, proto, host) = ("x-forwarded-for", "x-forwarded-proto", "x-forwarded-host");
+        check(&[], "nothing");
+        check(&[(address, "192.0.2.1")], "192.0.2.1 - -");
+        check(&[(address, "192.0.2.1:4711")], "192.0.2.1 - -");
+        check(&[(address, "[2001:db8::1]:4711")], "2001:db8::1 - -");
+        check(&[(address, "2001:db8::1")], "2001:db8::1 - -");
+        check(&[(proto, "https")], "10.0.0.1 https -");
+        check(
+            &[(proto, "HTTPS"), (host, "Registry.example.com")],
+            "10.0.0.1 https registry.example.com",
+        );
+        check(&[(proto, "gopher"), (host, "a b")], "10.0.0.1 - -");
+        // What the client sent itself stands to the left of what the proxy saw.
+        check(&[(address, "203.0.113.9, 192.0.2.1"), (proto, "https")], "192.0.2.1 https -");
+        check(&[(address, "203.0.113.9"), (address, "192.0.2.1")], "192.0.2.1 - -");
+        check(
+            &[(address, "203.0.113.9, 192.0.2.1"), (proto, "http, https"), (host, "evil, good")],
+            "192.0.2.1 https good",
+        );
+        // Several trusted proxies.
+        check(
+            &[(address, "203.0.113.9, 192.0.2.1, 10.0.0.2"), (proto, "http, https, http")],
+            "192.0.2.1 https -",
+        );
+        check(&[(address, "192.0.2.1, 10.0.0.2"), (host, "good")], "192.0.2.1 - good");
+        check(&[(address, "10.0.0.3, 10.0.0.2")], "10.0.0.3 - -");
+        check(&[(address, "192.0.2.1, unknown")], "10.0.0.1 - -");
+        check(&[(address, "")], "10.0.0.1 - -");
+    }
+
+    #[test]
+    fn the_standard_header() {
+        check(&[("forwarded", "for=192.0.2.1;proto=https;host=h:8443")], "192.0.2.1 https h:8443");
+        check(&[("forwarded", "For=\"[2001:db8::1]:4711\"; Proto=http")], "2001:db8::1 http -");
+        check(&[("forwarded", "for=203.0.113.9;host=evil, for=192.0.2.1;host=h")], "192.0.2.1 - h");
+        check(
+            &[("forwarded", "for=192.0.2.1;host=h;proto=https"), ("forwarded", "for=10.0.0.2")],
+            "192.0.2.1 https h",
+        );
+        check(&[("forwarded", "for=\"a\\\",for=203.0.113.9;b\";proto=https")], "10.0.0.1 https -");
+        check(&[("forwarded", "for=_hidden;proto=https")], "10.0.0.1 https -");
+        check(&[("forwarded", "for=unknown, for=10.0.0.2")], "10.0.0.2 - -");
+        check(&[("forwarded", "host=\"a\\b\"")], "10.0.0.1 - ab");
+    }
+
+    #[test]
+    fn both_kinds_have_to_agree() {
+        let usual = [("x-forwarded-for", "192.0.2.1"), ("x-forwarded-proto", "https")];
+        let with = |forwarded| [&usual[..], &[("forwarded", forwarded)]].concat();
+        check(&with("for=192.0.2.1"), "192.0.2.1 https -");
+        check(&with("for=192.0.2.1;host=h"), "192.0.2.1 https h");
+        check(&with("for=203.0.113.9"), "contradiction");
+        check(&with("for=192.0.2.1;proto=http"), "contradiction");
+        check(&with("host=evil"), "contradiction");
+    }
+}

@@ -1,0 +1,223 @@
+//! The log: how it looks, and the one line that every request leaves in it.
+
+mod queue;
+
+use std::fmt::{self, Write};
+use std::io::IsTerminal;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::Context;
+use http::header::USER_AGENT;
+use http::{HeaderMap, Method, StatusCode};
+use percent_encoding::{CONTROLS, percent_encode};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::debug_fn;
+
+use super::{PROBE, RequestInfo};
+use crate::settings::{Log, LogFormat};
+use queue::LineQueue;
+pub(super) use queue::dropped_lines;
+
+/// The longest method and principal that a line shows.
+const MAX_METHOD: usize = 32;
+const MAX_PRINCIPAL: usize = 320;
+
+/// A log that was started.
+pub struct StartedLog(LineQueue);
+
+impl StartedLog {
+    /// Waits until the lines so far are written, but not for ever: perhaps nobody reads them.
+    pub fn flush(&self) {
+        self.0.flush(Duration::from_secs(1));
+    }
+}
+
+/// Starts writing the log to standard error. Panics are lines of it, too.
+pub fn start(settings: &Log) -> anyhow::Result<StartedLog> {
+    let filter = EnvFilter::builder().parse(&settings.level).context("log.level")?;
+    let queue = LineQueue::start(settings.format).context("cannot start the log")?;
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(queue.clone())
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false);
+    let started = match settings.format {
+        // Messages say everything that a person wants to know; the fields are for machines.
+        LogFormat::Text => log
+            .fmt_fields(debug_fn(|out, field, value| match field.name() {
+                "message" => write!(Printable(out), "{value:?}"),
+                _ => Ok(()),
+            }))
+            .try_init(),
+        LogFormat::Json => log.json().flatten_event(true).with_current_span(false).try_init(),
+    };
+    started.map_err(|error| anyhow::anyhow!("cannot start the log: {error}"))?;
+    // The standard library's hook writes to standard error itself, and waits for whoever reads it.
+    std::panic::set_hook(Box::new(|panic| tracing::error!("a thread broke: {panic}")));
+    Ok(StartedLog(queue))
+}
+
+/// What nginx has made known as the status of requests whose client did not wait for the answer.
+pub(super) const CLIENT_LEFT: u16 = 499;
+
+/// How an answer ended.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Outcome {
+    /// How many bytes of its body the connection took.
+    pub(super) bytes: u64,
+    /// Whether that was all of it.
+    pub(super) complete: bool,
+}
+
+/// What is written about a request when it is over.
+pub(super) struct Record {
+    method: Method,
+    path: String,
+    user_agent: String,
+    info: Arc<RequestInfo>,
+    pub(super) received: Arc<AtomicU64>,
+}
+
+impl Record {
+    pub(super) fn new<B>(request: &http::Request<B>, info: Arc<RequestInfo>) -> Self {
+        Self {
+            method: request.method().clone(),
+            path: path_and_query(request.uri()),
+            user_agent: user_agent(request.headers()),
+            info,
+            received: Arc::default(),
+        }
+    }
+
+    pub(super) fn id(&self) -> &str {
+        &self.info.id
+    }
+
+    pub(super) fn route(&self) -> &'static str {
+        self.info.route()
+    }
+
+    /// Why the request's credential was refused, if it was.
+    pub(super) fn refusal(&self) -> Option<&'static str> {
+        self.info.refused.get().copied()
+    }
+
+    pub(super) fn write(&self, status: StatusCode, took: Duration, outcome: Outcome) {
+        if self.route() == PROBE {
+            tracing::debug!("{} {} {}", self.method, self.path, status.as_u16());
+            return;
+        }
+        let id = self.id();
+        let Self { method, path, user_agent, info, received } = self;
+        let (peer, client) = (info.connection.peer, info.client());
+        let method = start_of(method.as_str(), MAX_METHOD);
+        let status = status.as_u16();
+        let duration_ms = took.as_secs_f64() * 1000.0;
+        let principal = info.principal.get().map_or("-", String::as_str);
+        let principal = start_of(principal, MAX_PRINCIPAL);
+        let cut = match (outcome.complete, status) {
+            (true, _) => "",
+            (false, CLIENT_LEFT) => ", client left",
+            (false, _) => ", cut short",
+        };
+        tracing::info!(
+            request.id = id,
+            http.method = method,
+            http.path = path,
+            http.status = status,
+            duration_ms,
+            bytes_in = received.load(Ordering::Relaxed),
+            bytes_out = outcome.bytes,
+            complete = outcome.complete,
+            principal,
+            peer = %peer,
+            client = %client,
+            user_agent,
+            "{method} {path} {status} in {duration_ms:.1} ms, {bytes} bytes{cut} - {principal} {user_agent} {id}",
+            bytes = outcome.bytes.max(received.load(Ordering::Relaxed)),
+        );
+    }
+}
+
+fn start_of(text: &str, most: usize) -> &str {
+    &text[..text.floor_char_boundary(most)]
+}
+
+/// Cut to what a line can bear.
+fn path_and_query(uri: &http::Uri) -> String {
+    let query = uri.query().map(|query| {
+        let shown: Vec<_> = query.split('&').map(without_secret).collect();
+        format!("?{}", shown.join("&"))
+    });
+    let text = format!("{}{}", uri.path(), query.unwrap_or_default());
+    readable(text.as_bytes(), 512)
+}
+
+/// A parameter, without its value where it is one of those that people and Google's clients put secrets into. None
+/// of them means anything here.
+fn without_secret(pair: &str) -> &str {
+    const SECRETS: [&str; 9] = [
+        "access_token",
+        "oauth_token",
+        "id_token",
+        "refresh_token",
+        "token",
+        "password",
+        "assertion",
+        "client_secret",
+        "key",
+    ];
+    match pair.split_once('=') {
+        Some((name, _)) if SECRETS.iter().any(|secret| secret.eq_ignore_ascii_case(name)) => name,
+        Some(_) | None => pair,
+    }
+}
+
+fn user_agent(headers: &HeaderMap) -> String {
+    headers.get(USER_AGENT).map_or_else(|| "-".to_owned(), |value| readable(value.as_bytes(), 60))
+}
+
+/// Everything but visible ASCII percent-encoded, as clients should have sent it: URIs and header values may hold
+/// more, and a terminal takes U+009B for the beginning of a command.
+fn readable(text: &[u8], longest: usize) -> String {
+    percent_encode(text, CONTROLS).flat_map(str::chars).take(longest).collect()
+}
+
+/// Writes characters that would do something to a terminal as what they are called. Lines that a program writes
+/// may hold what a client, a database or a disk said.
+struct Printable<W>(W);
+
+impl<W: fmt::Write> fmt::Write for Printable<W> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for piece in text.split_inclusive(char::is_control) {
+            let control = piece.chars().next_back().filter(|last| last.is_control());
+            self.0.write_str(&piece[..piece.len() - control.map_or(0, char::len_utf8)])?;
+            if let Some(control) = control {
+                write!(self.0, "{}", control.escape_default())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: &str) {
+        let mut written = String::new();
+        write!(Printable(&mut written), "{text}").expect("a string takes everything");
+        assert_eq!(written, expected);
+    }
+
+    #[test]
+    fn nothing_commands_the_terminal() {
+        check("plain, grün", "plain, grün");
+        check("a\u{9b}2Jb\x1b[2J\x7f", "a\\u{9b}2Jb\\u{1b}[2J\\u{7f}");
+        check("two\r\nlines\n", "two\\r\\nlines\\n");
+        check("", "");
+    }
+}

@@ -1,0 +1,205 @@
+//! The queue between all who log and the one thread that writes to standard error.
+//!
+//! A pipe that nobody reads blocks whoever writes to it. That must be nobody who answers a request or ends the process.
+//! So lines wait here, and those that find no room are dropped and counted.
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use prometheus_client::metrics::counter::Counter;
+use serde_json::Value;
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::settings::LogFormat;
+
+/// How many bytes of lines wait at most. A second buffer of as many is being written.
+const MAX_WAITING: usize = 1 << 20;
+/// The longest line.
+const MAX_LINE: usize = 4 << 10;
+/// The longest text in a line that was too long, where lines are JSON.
+const MAX_TEXT: usize = 512;
+
+/// Lines that were dropped since the process began.
+static DROPPED: LazyLock<Counter<u64, AtomicU64>> = LazyLock::new(Counter::default);
+
+/// The counter of lines that were dropped.
+pub(crate) fn dropped_lines() -> Counter<u64, AtomicU64> {
+    DROPPED.clone()
+}
+
+/// Takes lines, and never waits.
+#[derive(Clone)]
+pub(super) struct LineQueue {
+    format: LogFormat,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: Vec<u8>,
+    /// Lines that were dropped since it was last said.
+    dropped: u64,
+    /// Whether the thread is at it.
+    writing: bool,
+}
+
+impl LineQueue {
+    /// Starts the thread that writes to standard error.
+    pub(super) fn start(format: LogFormat) -> io::Result<Self> {
+        // A file of its own: the standard library's has a lock, which whoever panics would wait for.
+        let out = File::from(io::stderr().as_fd().try_clone_to_owned()?);
+        let queue = Self { format, shared: Arc::default() };
+        let shared = queue.shared.clone();
+        std::thread::Builder::new().name("log".to_owned()).spawn(move || shared.write_to(out))?;
+        Ok(queue)
+    }
+
+    /// Waits until everything so far is written, but not for longer than `most`.
+    pub(super) fn flush(&self, most: Duration) {
+        let until = Instant::now() + most;
+        let mut state = self.shared.lock();
+        while state.writing || !state.waiting.is_empty() {
+            let Some(left) = until.checked_duration_since(Instant::now()) else { return };
+            let waited = self.shared.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, line: &[u8]) {
+        let mut state = self.lock();
+        if state.waiting.len() + line.len() > MAX_WAITING {
+            state.dropped += 1;
+            DROPPED.inc();
+        } else {
+            state.waiting.extend_from_slice(line);
+            self.changed.notify_all();
+        }
+    }
+
+    fn write_to(&self, mut out: impl Write) {
+        let mut lines = Vec::new();
+        loop {
+            let mut state = self.lock();
+            state.writing = false;
+            self.changed.notify_all();
+            while state.waiting.is_empty() {
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+            std::mem::swap(&mut lines, &mut state.waiting);
+            state.writing = true;
+            drop(state);
+            if out.write_all(&lines).is_err() {
+                let lost = lines.iter().filter(|byte| **byte == b'\n').count() as u64;
+                self.lock().dropped += lost;
+                DROPPED.inc_by(lost);
+            }
+            lines.clear();
+            let dropped = std::mem::take(&mut self.lock().dropped);
+            if dropped > 0 {
+                tracing::warn!(
+                    log.dropped = dropped,
+                    "{dropped} lines of the log were dropped: they were not read in time, or could not be written"
+                );
+            }
+        }
+    }
+}
+
+impl<'a> MakeWriter<'a> for LineQueue {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+impl Write for LineQueue {
+    /// Takes one line, as the subscriber writes them.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.shared.push(&shortened(line, self.format));
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Returns the line, cut where it is too long. What clients choose is cut before: this is for the texts of errors.
+fn shortened(line: &[u8], format: LogFormat) -> Cow<'_, [u8]> {
+    if line.len() <= MAX_LINE {
+        return line.into();
+    }
+    let text = String::from_utf8_lossy(line);
+    let start = |text: &str, most: usize| text[..text.floor_char_boundary(most)].to_owned();
+    let cut = match (format, serde_json::from_str(&text)) {
+        (LogFormat::Json, Ok(Value::Object(mut fields))) => {
+            for value in fields.values_mut() {
+                if let Value::String(text) = value {
+                    *text = start(text, MAX_TEXT);
+                }
+            }
+            Value::Object(fields).to_string()
+        }
+        (LogFormat::Json | LogFormat::Text, _) => start(&text, MAX_LINE),
+    };
+    (cut + "\n").into_bytes().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(line: &str, format: LogFormat, longest: usize) {
+        let cut = shortened(line.as_bytes(), format).into_owned();
+        let cut = String::from_utf8(cut).expect("text");
+        assert!(cut.len() <= longest && cut.ends_with('\n'), "{} bytes", cut.len());
+        assert_eq!(cut.matches('\n').count(), 1);
+        if format == LogFormat::Json {
+            let fields: Value = serde_json::from_str(&cut).expect("still JSON");
+            assert_eq!(fields["level"], "INFO");
+        }
+    }
+
+    #[test]
+    fn long_lines_are_cut_and_stay_lines() {
+        check("short\n", LogFormat::Text, 6);
+        check(&format!("{}\n", "ü".repeat(MAX_LINE)), LogFormat::Text, MAX_LINE + 1);
+        let json = |text: &str| format!("{{\"level\":\"INFO\",\"message\":\"{text}\"}}\n");
+        check(&json("a"), LogFormat::Json, 40);
+        check(&json(&"\\u0001".repeat(MAX_LINE)), LogFormat::Json, MAX_LINE);
+    }
+
+    #[test]
+    fn what_finds_no_room_is_dropped_and_counted() {
+        let queue = LineQueue { format: LogFormat::Text, shared: Arc::default() };
+        let mut line = vec![b'x'; MAX_LINE - 1];
+        line.push(b'\n');
+        for _ in 0..MAX_WAITING / MAX_LINE + 3 {
+            queue.clone().write_all(&line).expect("never refused");
+        }
+        let state = queue.shared.lock();
+        assert_eq!((state.waiting.len(), state.dropped), (MAX_WAITING, 3));
+        drop(state);
+        // Nobody writes, so that it ends by the clock.
+        queue.flush(Duration::from_millis(1));
+    }
+}

@@ -1,0 +1,78 @@
+//! What each network has at once: an address of IPv4, or a /64 of IPv6.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::rate::network;
+
+/// How many connections, or requests by way of a proxy, each network has. Cheap to clone; every clone is the same count.
+#[derive(Debug, Clone)]
+pub struct Networks {
+    most: usize,
+    open: Arc<Mutex<HashMap<IpAddr, usize>>>,
+}
+
+/// A part of what a network may have, given back when dropped.
+#[derive(Debug)]
+pub struct NetworkPlace {
+    networks: Networks,
+    network: IpAddr,
+}
+
+impl Networks {
+    /// So many for each.
+    pub fn new(most: usize) -> Self {
+        Self { most, open: Arc::default() }
+    }
+
+    /// Takes a place of the network that the address is in. `None`: it has all that it may have.
+    pub fn enter(&self, peer: IpAddr) -> Option<NetworkPlace> {
+        let network = network(peer);
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = open.entry(network).or_default();
+        if *count >= self.most {
+            return None;
+        }
+        *count += 1;
+        Some(NetworkPlace { networks: self.clone(), network })
+    }
+}
+
+impl Drop for NetworkPlace {
+    fn drop(&mut self) {
+        let mut open = self.networks.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = open.get_mut(&self.network) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(&self.network);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_have_their_part_each() {
+        let networks = Networks::new(2);
+        let enter = |address: &str| networks.enter(address.parse().expect("an address"));
+        let first = enter("2001:db8:1:2::1").expect("a place");
+        let _second = enter("2001:db8:1:2:ffff::9").expect("a place");
+        assert!(enter("2001:db8:1:2::1").is_none(), "the same /64");
+        let _other = enter("2001:db8:1:3::1").expect("another /64");
+        let _v4 =
+            [enter("10.0.0.1"), enter("::ffff:10.0.0.1")].map(|place| place.expect("a place"));
+        assert!(enter("10.0.0.1").is_none(), "however it is written");
+        drop(enter("10.0.0.2").expect("another address"));
+        drop(first);
+        let _again = enter("2001:db8:1:2::2").expect("free again");
+        assert_eq!(
+            networks.open.lock().expect("not poisoned").len(),
+            3,
+            "nothing is kept of who left"
+        );
+    }
+}

@@ -1,0 +1,124 @@
+//! The way of one request through all that happens to every request.
+
+use std::sync::{Arc, OnceLock};
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::header::{CONTENT_LENGTH, HeaderName, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, StatusCode, Version};
+use hyper::body::Incoming;
+use tower::ServiceExt;
+
+use super::body::Received;
+use super::drain::Drains;
+use super::exchange::{Answer, Exchange, Sending};
+use super::forwarded::Forwarded;
+use super::leftover::{Arrivals, Leftover};
+use super::log::Record;
+use super::own_names::refuse_foreign;
+use super::{CURRENT, Connected, RequestInfo, SharedBytes};
+use crate::app::App;
+
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The connection that a request came in by.
+#[derive(Clone)]
+pub struct Door {
+    /// What it leads to.
+    pub router: Router,
+    /// Its two ends.
+    pub connection: Connected,
+    /// What came and was not taken in.
+    pub arrivals: Arc<Arrivals>,
+    /// How much of that may be read.
+    pub drains: Drains,
+}
+
+/// Runs one request from its first header to the last byte of its answer. `began` hears of it first.
+pub async fn observe(
+    app: App,
+    door: Door,
+    request: http::Request<Incoming>,
+    began: impl FnOnce(&Arc<Exchange>),
+) -> http::Response<Answer> {
+    let Door { router, connection, arrivals, drains } = door;
+    let forwarded = Forwarded::read(connection.peer.ip(), request.headers(), &app.proxies);
+    let contradiction = forwarded.is_err().then(refuse_contradiction);
+    let forwarded = forwarded.ok().flatten();
+    let of_network = forwarded.as_ref().map(|forwarded| app.forwarded.enter(forwarded.client));
+    let crowded = matches!(of_network, Some(None)).then(refuse_network);
+    let info = Arc::new(RequestInfo::new(id_of(request.headers()), connection, forwarded));
+    let id = HeaderValue::from_str(&info.id).expect("letters, digits and dashes");
+    let record = Record::new(&request, info.clone());
+    let exchange = Exchange::new(record, (&app.metrics, &app.sending));
+    let several = request.version() == Version::HTTP_2;
+    exchange.keep_place(of_network.flatten());
+    began(&exchange);
+    let leftover = Leftover::of(&request, &arrivals);
+    let left = leftover.clone();
+    let mut request = request.map(|body| Body::new(Received::new(body, exchange.received(), left)));
+    let foreign = || app.dev_hosts.as_ref().and_then(|names| refuse_foreign(&request, names));
+    let refused = contradiction.or(crowded).or_else(foreign);
+    let mut response = match refused {
+        Some(refused) => {
+            drop(request);
+            refused
+        }
+        None => {
+            request.extensions_mut().insert(info.clone());
+            match CURRENT.scope(info, router.oneshot(request)).await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            }
+        }
+    };
+    response.headers_mut().insert(&REQUEST_ID, id);
+    // An answer that never has a body is not to say how long it is (RFC 9110 §8.6).
+    if [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&response.status()) {
+        response.headers_mut().remove(CONTENT_LENGTH);
+    }
+    if let Some(leftover) = leftover {
+        let begin = || drains.begin(app.limits.idle_timeout.get());
+        leftover.settle(response.headers_mut(), begin);
+    }
+    let head = (response.status(), content_length(response.headers()));
+    let shared = response.extensions().get::<SharedBytes>().is_some();
+    response.map(|body| Answer::new(body, head, (exchange, Sending { several, shared })))
+}
+
+/// Refuses a request of a network that has as many as it may, all by way of proxies.
+fn refuse_network() -> Response {
+    let text = "too many requests of this network are running\n";
+    (StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, "1")], text).into_response()
+}
+
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// The client's own id, if it is harmless, or a new one.
+fn id_of(headers: &HeaderMap) -> String {
+    let sent = headers.get(&REQUEST_ID).and_then(|id| id.to_str().ok());
+    let harmless = |id: &&str| {
+        (1..=64).contains(&id.len())
+            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    sent.filter(harmless).map_or_else(new_request_id, str::to_owned)
+}
+
+/// Unique within all processes of a data folder: a random start, then counting.
+fn new_request_id() -> String {
+    use std::hash::{BuildHasher, RandomState};
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static NEXT: OnceLock<AtomicU64> = OnceLock::new();
+    let next = NEXT.get_or_init(|| AtomicU64::new(RandomState::new().hash_one(0_u64)));
+    format!("{:016x}", next.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Whichever of the two was the client's own, the other one cannot be told from it.
+fn refuse_contradiction() -> Response {
+    let text = "the proxy sent Forwarded and X-Forwarded-… headers that contradict each other; let it send one kind \
+                and remove the other\n";
+    (StatusCode::BAD_REQUEST, text).into_response()
+}

@@ -1,0 +1,71 @@
+//! The routes that the contract does not have. Each says what it asks of its caller: a router takes no other.
+
+use axum::Router;
+use axum::routing::MethodRouter;
+use model::permission::Permission;
+
+/// What a route asks of its caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asks {
+    /// Nothing, for a reason: credentials are not even looked at.
+    Nothing(&'static str),
+    /// As little; but a credential that is sent must be good.
+    NoMore(&'static str),
+    /// A credential, which may be nobody's token, as it opens nothing by itself.
+    Credential(&'static str),
+    /// To be somebody.
+    Somebody,
+    /// A permission on the repository that the path names.
+    Permission(Permission),
+}
+
+/// What a route says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Declared {
+    /// The methods that it takes, with spaces between them.
+    pub methods: &'static str,
+    /// `/v2/{image}/tags/list`
+    pub path: &'static str,
+    /// What it asks of its caller.
+    pub asks: Asks,
+}
+
+/// Routes, and what each says of itself.
+pub struct Routes<S> {
+    declared: Vec<Declared>,
+    router: Router<S>,
+}
+
+impl<S: Clone + Send + Sync + 'static> Routes<S> {
+    /// No routes.
+    pub fn new() -> Self {
+        Self { declared: Vec::new(), router: Router::new() }
+    }
+
+    /// Adds a route.
+    pub fn with(
+        mut self,
+        (methods, path): (&'static str, &'static str),
+        asks: Asks,
+        handler: MethodRouter<S>,
+    ) -> Self {
+        self.declared.push(Declared { methods, path, asks });
+        Self { router: self.router.route(path, handler), ..self }
+    }
+
+    /// Adds what is below a path, where the handler tells these routes apart and serves no others.
+    pub fn below(mut self, path: &str, declared: &[Declared], handler: MethodRouter<S>) -> Self {
+        self.declared.extend(declared);
+        Self { router: self.router.route(path, handler), ..self }
+    }
+
+    /// The router of these routes.
+    pub fn into_router(self) -> Router<S> {
+        self.router
+    }
+
+    /// What they say of themselves.
+    pub fn declared(&self) -> &[Declared] {
+        &self.declared
+    }
+}

@@ -1,0 +1,377 @@
+//! The address that clients are told: in challenges, links and key files.
+//!
+//! It is a name that is configured, or the address and port at which the request came in. The request's own host only
+//! picks among these: whoever could choose it freely could send clients, and their passwords, elsewhere.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+use http::request::Parts;
+use model::host::{Domains, is_container_registry, without_port};
+
+use crate::host::host;
+use crate::layer::RequestInfo;
+use crate::layer::forwarded::Forwarded;
+use crate::layer::own_names::is_local;
+
+/// How clients reach this server.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    /// `http` or `https`, of the listener.
+    scheme: &'static str,
+    /// Where it listens.
+    listen: SocketAddr,
+    /// The address that is configured.
+    external: Option<External>,
+}
+
+/// A scheme and a host, with its port where that is not the scheme's own.
+#[derive(Debug, Clone)]
+struct External {
+    scheme: &'static str,
+    host: String,
+}
+
+/// The way by which one request came in.
+#[derive(Debug, Clone)]
+pub struct Arrival {
+    /// The host that the client named.
+    host: String,
+    /// The connection's address on this side; unknown within tests that have no connection.
+    local: Option<SocketAddr>,
+    /// What a trusted proxy says.
+    forwarded: Option<Forwarded>,
+}
+
+impl Arrival {
+    /// Returns the way of a request.
+    pub fn of(parts: &Parts) -> Self {
+        let info = parts.extensions.get::<Arc<RequestInfo>>();
+        Self {
+            host: host(parts),
+            local: info.map(|info| info.local()),
+            forwarded: info.and_then(|info| info.forwarded().cloned()),
+        }
+    }
+
+    /// Returns the host that the client named.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+}
+
+/// The names that are ours: domains, and what `--dev` answers besides loopback.
+#[derive(Debug, Clone, Copy)]
+pub struct OwnNames<'a> {
+    /// The domains whose hosts name locations.
+    pub domains: &'a Domains,
+    /// The names that `--dev-host` adds.
+    pub dev_hosts: &'a [String],
+}
+
+impl Origin {
+    /// Returns the address of a server that listens there, with the `external_url` of its settings.
+    pub fn new(external_url: &str, scheme: &'static str, listen: SocketAddr) -> Self {
+        let external = external_url.trim_end_matches('/').split_once("://");
+        let external = external.map(|(scheme, host)| External {
+            scheme: if scheme == "https" { "https" } else { "http" },
+            host: host.to_ascii_lowercase(),
+        });
+        Self { scheme, listen, external }
+    }
+
+    /// Returns `http` or `https`, as the listener speaks.
+    pub fn scheme(&self) -> &'static str {
+        self.scheme
+    }
+
+    /// Returns where the server listens.
+    pub fn listen(&self) -> SocketAddr {
+        self.listen
+    }
+
+    /// Returns the one address of the server, if it has one: the configured one, or the one that it listens on. A server
+    /// that listens on every address of the machine has none by itself.
+    pub fn fixed(&self) -> Option<String> {
+        match &self.external {
+            Some(External { scheme, host }) => Some(format!("{scheme}://{host}")),
+            None if self.listen.ip().is_unspecified() => None,
+            None => Some(url(self.scheme, self.listen)),
+        }
+    }
+
+    /// Returns where this machine itself reaches the server: who listens everywhere listens on loopback too.
+    pub fn on_this_machine(&self) -> String {
+        self.fixed().unwrap_or_else(|| url(self.scheme, reachable(self.listen)))
+    }
+
+    /// Returns the server's address for whoever reached this machine at that one.
+    pub fn at(&self, address: IpAddr) -> String {
+        let here = SocketAddr::new(address.to_canonical(), self.listen.port());
+        self.fixed().unwrap_or_else(|| url(self.scheme, here))
+    }
+
+    /// Returns the port that stands behind names of the server, `:5050`, or nothing where it is the scheme's own.
+    pub fn port_suffix(&self) -> String {
+        match &self.external {
+            Some(External { host, .. }) => host[without_port(host).len()..].to_owned(),
+            None => format!(":{}", self.listen.port()),
+        }
+    }
+
+    /// Returns the address to tell whoever sent a request.
+    pub fn told(&self, arrival: &Arrival, names: OwnNames<'_>) -> String {
+        let Arrival { host, local, forwarded } = arrival;
+        let local = local.unwrap_or_else(|| reachable(self.listen));
+        let said = forwarded.as_ref();
+        let host = said.and_then(|said| said.host.as_ref()).unwrap_or(host).to_ascii_lowercase();
+        let proxied = said.and_then(|said| said.scheme);
+        if let Some(scheme) = self.configured(&host, local, names) {
+            return format!("{}://{host}", proxied.unwrap_or(scheme));
+        }
+        if let Some(external) = &self.external {
+            return format!("{}://{}", external.scheme, external.host);
+        }
+        match said.and_then(|said| said.host.as_ref()) {
+            // A proxy that is trusted knows by which name it is reached.
+            Some(host) => format!("{}://{host}", proxied.unwrap_or(self.scheme)),
+            None if self.is_local_name(&host, local, names) => {
+                format!("{}://{host}", self.scheme)
+            }
+            None => url(self.scheme, local),
+        }
+    }
+
+    /// Returns the address to name in a challenge: [`Origin::told`], and the hosts of Container Registry as they are.
+    pub fn challenged(&self, arrival: &Arrival, names: OwnNames<'_>) -> String {
+        let said = arrival.forwarded.as_ref();
+        let host = said.and_then(|said| said.host.as_ref()).unwrap_or(&arrival.host);
+        if !is_container_registry(host) {
+            return self.told(arrival, names);
+        }
+        let outside = self.external.as_ref().map_or(self.scheme, |external| external.scheme);
+        let proxied = said.and_then(|said| said.scheme);
+        format!("{}://{}", proxied.unwrap_or(outside), host.to_ascii_lowercase())
+    }
+
+    /// Returns the scheme of a host that is configured, or `None` where it is not.
+    fn configured(
+        &self,
+        host: &str,
+        local: SocketAddr,
+        names: OwnNames<'_>,
+    ) -> Option<&'static str> {
+        if let Some(external) = self.external.as_ref().filter(|external| external.host == host) {
+            return Some(external.scheme);
+        }
+        if !is_plain(host) {
+            return None;
+        }
+        let location = host.contains(".localhost") && self.is_local_name(host, local, names);
+        if !names.domains.are_set_for(host) && !location {
+            return None;
+        }
+        // Straight to the listener, or by way of what stands before it.
+        if port_of(host, self.scheme) == Some(local.port()) {
+            return Some(self.scheme);
+        }
+        let outside = self.external.as_ref().map_or(self.scheme, |external| external.scheme);
+        let external = self.external.as_ref().and_then(|it| port_of(&it.host, it.scheme));
+        let port = port_of(host, outside)?;
+        [external, port_of("", outside)].contains(&Some(port)).then_some(outside)
+    }
+
+    /// Returns whether a host is a name of the address at which the request came in.
+    fn is_local_name(&self, host: &str, local: SocketAddr, names: OwnNames<'_>) -> bool {
+        let name = without_port(host);
+        let is_address = name.starts_with('[') || name.parse::<IpAddr>().is_ok();
+        let is_named = names.dev_hosts.iter().any(|known| known == name)
+            || (local.ip().to_canonical().is_loopback() && !is_address && is_local(name, &[]));
+        is_plain(host) && is_named && port_of(host, self.scheme) == Some(local.port())
+    }
+}
+
+/// Returns where this machine reaches a listener.
+pub fn reachable(mut address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        IpAddr::V4(_) | IpAddr::V6(_) => {}
+    }
+    address
+}
+
+/// Without what only this machine knows of an address: its zone, and that it came by a socket for both families.
+fn url(scheme: &str, address: SocketAddr) -> String {
+    format!("{scheme}://{}", SocketAddr::new(address.ip().to_canonical(), address.port()))
+}
+
+fn port_of(host: &str, scheme: &str) -> Option<u16> {
+    match host.strip_prefix(without_port(host))?.strip_prefix(':') {
+        Some(port) => port.parse().ok(),
+        None if scheme == "https" => Some(443),
+        None => Some(80),
+    }
+}
+
+pub(super) fn is_plain(host: &str) -> bool {
+    host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A server, and where a request came in.
+    #[derive(Clone, Copy)]
+    struct Server {
+        external_url: &'static str,
+        listen: &'static str,
+        local: &'static str,
+    }
+
+    fn told(server: Server, host: &str, said: Option<Forwarded>) -> String {
+        let Server { external_url, listen, local } = server;
+        let domains = Domains::new(["example.com".to_owned()], "us-west1".parse().expect("one"));
+        let listen = listen.parse().expect("an address");
+        let names = OwnNames { domains: &domains, dev_hosts: &["registry.test".to_owned()] };
+        let local = Some(local.parse().expect("an address"));
+        let arrival = Arrival { host: host.to_owned(), local, forwarded: said };
+        Origin::new(external_url, "http", listen).told(&arrival, names)
+    }
+
+    #[track_caller]
+    fn check(server: Server, host: &str, expected: &str) {
+        assert_eq!(told(server, host, None), expected, "{host}");
+    }
+
+    const HERE: Server =
+        Server { external_url: "", listen: "127.0.0.1:5050", local: "127.0.0.1:5050" };
+    const EVERYWHERE: Server =
+        Server { external_url: "", listen: "0.0.0.0:5050", local: "10.1.2.3:5050" };
+    const BOTH_FAMILIES: Server =
+        Server { external_url: "", listen: "[::]:5050", local: "[::ffff:10.1.2.3]:5050" };
+    const NAMED: Server = Server {
+        external_url: "https://us-west1-docker.example.com:8443",
+        listen: "0.0.0.0:5050",
+        local: "10.1.2.3:5050",
+    };
+
+    #[test]
+    fn without_a_configured_name_it_is_where_the_request_came_in() {
+        for host in
+            ["localhost:5050", "127.0.0.1:5050", "us-docker.localhost:5050", "registry.test:5050"]
+        {
+            check(HERE, host, &format!("http://{host}"));
+        }
+        for host in [
+            "localhost",
+            "localhost:3000",
+            "127.0.0.1:80",
+            "127.0.0.2:5050",
+            "[::1]:5050",
+            "0.0.0.0:5050",
+            "a\"b.localhost:5050",
+            "evil.example",
+            "evil.example:5050",
+            "localhost.evil.example:5050",
+            "",
+            "gcr.io",
+            "www.example.com",
+            "example.com.evil.example",
+        ] {
+            check(HERE, host, "http://127.0.0.1:5050");
+            check(EVERYWHERE, host, "http://10.1.2.3:5050");
+            check(BOTH_FAMILIES, host, "http://10.1.2.3:5050");
+        }
+        for host in ["localhost:5050", "us-docker.localhost:5050"] {
+            check(EVERYWHERE, host, "http://10.1.2.3:5050");
+        }
+        check(
+            Server { external_url: "", listen: "[::]:5050", local: "[fe80::1%2]:5050" },
+            "x",
+            "http://[fe80::1]:5050",
+        );
+        check(
+            Server { external_url: "", listen: "127.0.0.1:80", local: "127.0.0.1:80" },
+            "localhost",
+            "http://localhost",
+        );
+        check(
+            Server { external_url: "", listen: "[::1]:5050", local: "[::1]:5050" },
+            "[::1]:5050",
+            "http://[::1]:5050",
+        );
+    }
+
+    #[test]
+    fn a_configured_name_is_told_with_the_scheme_of_its_port() {
+        for host in
+            ["eu-west1-docker.example.com", "docker.eu-west1.rep.example.com", "example.com"]
+        {
+            check(NAMED, host, &format!("https://{host}"));
+            check(NAMED, &format!("{host}:8443"), &format!("https://{host}:8443"));
+            check(NAMED, &format!("{host}:5050"), &format!("http://{host}:5050"));
+            check(NAMED, &format!("{host}:3000"), NAMED.external_url);
+            check(HERE, host, &format!("http://{host}"));
+            check(HERE, &format!("{host}:5050"), &format!("http://{host}:5050"));
+        }
+        check(NAMED, "US-west1-docker.EXAMPLE.com:8443", NAMED.external_url);
+    }
+
+    /// A proxy on the same machine may call the server by the address that it knows.
+    #[test]
+    fn the_configured_address_wins() {
+        let proxied = Server {
+            external_url: "https://registry.example.net",
+            listen: "127.0.0.1:5050",
+            local: "127.0.0.1:5050",
+        };
+        for host in
+            ["127.0.0.1:5050", "localhost:5050", "evil.example", "", "registry.example.net:80"]
+        {
+            check(proxied, host, "https://registry.example.net");
+        }
+        check(proxied, "Registry.example.net", "https://registry.example.net");
+        check(proxied, "us-docker.localhost:5050", "http://us-docker.localhost:5050");
+        check(
+            Server { external_url: "https://h/", listen: "127.0.0.1:1", local: "127.0.0.1:1" },
+            "x",
+            "https://h",
+        );
+    }
+
+    #[test]
+    fn a_trusted_proxy_knows_how_it_is_reached() {
+        let said = |scheme: Option<&'static str>, host: Option<&str>| {
+            let client = IpAddr::from([192, 0, 2, 1]);
+            Some(Forwarded { client, scheme, host: host.map(str::to_owned) })
+        };
+        let proxied = |server, host, said| told(server, host, said);
+        let both = said(Some("https"), Some("r.example.org"));
+        assert_eq!(proxied(EVERYWHERE, "10.1.2.3:5050", both.clone()), "https://r.example.org");
+        assert_eq!(
+            proxied(NAMED, "10.1.2.3:5050", both),
+            NAMED.external_url,
+            "what is configured wins"
+        );
+        let host = said(None, Some("r.example.org:5050"));
+        assert_eq!(proxied(EVERYWHERE, "x", host), "http://r.example.org:5050");
+        let domain = said(Some("https"), Some("us-docker.example.com"));
+        assert_eq!(proxied(EVERYWHERE, "x", domain), "https://us-docker.example.com");
+        // Without a host, the request's own is no better than anybody's.
+        assert_eq!(proxied(EVERYWHERE, "evil", said(Some("https"), None)), "http://10.1.2.3:5050");
+    }
+
+    #[test]
+    fn who_listens_everywhere_has_no_address_by_itself() {
+        let origin = |listen: &str| Origin::new("", "http", listen.parse().expect("an address"));
+        assert_eq!(origin("127.0.0.1:5050").fixed().as_deref(), Some("http://127.0.0.1:5050"));
+        for (listen, here) in [("0.0.0.0:5050", "127.0.0.1:5050"), ("[::]:5050", "[::1]:5050")] {
+            assert_eq!(origin(listen).fixed(), None);
+            assert_eq!(origin(listen).on_this_machine(), format!("http://{here}"));
+            assert_eq!(origin(listen).at([10, 0, 0, 1].into()), "http://10.0.0.1:5050");
+            assert_eq!(origin(listen).port_suffix(), ":5050");
+        }
+    }
+}
