@@ -1,5 +1,5 @@
-//! Puts a registry under load and measures it from outside: the same bytes over plain sockets for every peer,
-//! so that what differs is the registry. Each command prints `name value` lines.
+//! Puts a registry under load and measures it from outside. Every registry gets the same bytes over plain sockets, so
+//! that only the registries differ. Each command prints lines of `name value`.
 
 mod http;
 
@@ -14,7 +14,7 @@ use clap::{Parser, Subcommand};
 use http::Connection;
 use model::digest::{Algorithm, Digest, Hasher};
 
-const MIB: usize = 1 << 20;
+const MEBIBYTE: usize = 1 << 20;
 const MEDIA_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 
 /// Measures a registry on HOST:PORT.
@@ -26,53 +26,55 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Write, hash and fdatasync alone: what no registry can beat.
+    /// Write a file, hash it and call fdatasync, without a registry. No registry can be faster.
     Disk { folder: PathBuf, mebibytes: usize },
-    /// Push one blob (POST, PATCH, PUT), then pull it.
+    /// Push one blob (POST, PATCH, PUT), then pull it twice. PID is the process of the registry.
     Blob { address: String, pid: u32, mebibytes: usize },
-    /// Push an image under `name:latest`, for those who read it.
-    Image { address: String, name: String },
-    /// Write tags one after the other for some seconds.
-    Tags { address: String, name: String, seconds: u64 },
-    /// Push blobs at once.
+    /// Push an image as IMAGE:latest, for other commands to read. This measures nothing.
+    Image { address: String, image: String },
+    /// Write tags of IMAGE one after the other for some seconds.
+    Tags { address: String, image: String, seconds: u64 },
+    /// Push several blobs at the same time.
     Uploads { address: String, count: u64, mebibytes: usize },
     /// Create, get, list and delete tags by Google's API for some seconds, one call after the other. PACKAGE is the
-    /// resource name of an image, DIGEST one of its manifests.
+    /// resource name of an image, and DIGEST is one of its manifests.
     Calls { address: String, package: String, digest: String, seconds: u64 },
-    /// Ask for a path again and again, one at a time.
+    /// Send GET requests for one path, one after the other.
     Latency { address: String, path: String, requests: usize },
 }
 
 fn main() -> Result<()> {
     match Cli::parse().command {
-        Command::Disk { folder, mebibytes } => disk(&folder, mebibytes),
-        Command::Blob { address, pid, mebibytes } => blob(&address, pid, mebibytes),
-        Command::Image { address, name } => image(&address, &name).map(|_| ()),
-        Command::Tags { address, name, seconds } => tags(&address, &name, seconds),
-        Command::Uploads { address, count, mebibytes } => uploads(&address, count, mebibytes),
-        Command::Calls { address, package, digest, seconds } => {
-            calls(&address, (&package, &digest), seconds)
+        Command::Disk { folder, mebibytes } => measure_disk(&folder, mebibytes),
+        Command::Blob { address, pid, mebibytes } => measure_blob(&address, pid, mebibytes),
+        Command::Image { address, image } => push_image(&address, &image).map(|_| ()),
+        Command::Tags { address, image, seconds } => measure_tags(&address, &image, seconds),
+        Command::Uploads { address, count, mebibytes } => {
+            measure_uploads(&address, count, mebibytes)
         }
-        Command::Latency { address, path, requests } => latency(&address, &path, requests),
+        Command::Calls { address, package, digest, seconds } => {
+            measure_calls(&address, &package, &digest, seconds)
+        }
+        Command::Latency { address, path, requests } => measure_latency(&address, &path, requests),
     }
 }
 
 fn print(name: &str, value: f64) {
-    // A closed pipe ends the run anyway.
+    // An error is ignored: if the pipe is closed, the script that reads the lines has ended.
     let _ = writeln!(std::io::stdout(), "{name} {value:.3}");
 }
 
-/// Content that is another for each seed: a MiB of noise, numbered.
-struct Content {
+/// Content of some MiB that depends on a seed: one MiB of noise again and again, each with a number at its start.
+struct NoiseContent {
     block: Vec<u8>,
     mebibytes: usize,
 }
 
-impl Content {
+impl NoiseContent {
     fn new(seed: u64, mebibytes: usize) -> Self {
         let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-        let mut block = Vec::with_capacity(MIB);
-        while block.len() < MIB {
+        let mut block = Vec::with_capacity(MEBIBYTE);
+        while block.len() < MEBIBYTE {
             state ^= state << 13;
             state ^= state >> 7;
             state ^= state << 17;
@@ -81,7 +83,7 @@ impl Content {
         Self { block, mebibytes }
     }
 
-    fn each(&mut self, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    fn for_each_block(&mut self, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
         for number in 0..self.mebibytes {
             self.block[..8].copy_from_slice(&(number as u64).to_le_bytes());
             take(&self.block)?;
@@ -91,94 +93,99 @@ impl Content {
 
     fn digest(&mut self) -> Result<Digest> {
         let mut hasher = Hasher::new(Algorithm::Sha256);
-        self.each(|block| {
+        self.for_each_block(|block| {
             hasher.update(block);
             Ok(())
         })?;
         Ok(hasher.finish())
     }
 
-    fn bytes(&self) -> usize {
-        self.mebibytes * MIB
+    fn length(&self) -> usize {
+        self.mebibytes * MEBIBYTE
     }
 }
 
-/// No two runs push the same.
-fn seed() -> u64 {
+/// Returns a random seed, so that no two runs push the same content.
+fn random_seed() -> u64 {
     use std::hash::{BuildHasher, RandomState};
     RandomState::new().hash_one(0)
 }
 
-fn disk(folder: &Path, mebibytes: usize) -> Result<()> {
+fn measure_disk(folder: &Path, mebibytes: usize) -> Result<()> {
     let path = folder.join("bench-disk");
-    let mut content = Content::new(seed(), mebibytes);
+    let mut content = NoiseContent::new(random_seed(), mebibytes);
     let started = Instant::now();
     let mut file = File::create(&path)?;
     let mut hasher = Hasher::new(Algorithm::Sha256);
-    content.each(|block| {
+    content.for_each_block(|block| {
         hasher.update(block);
         Ok(file.write_all(block)?)
     })?;
     file.sync_data()?;
     hasher.finish();
-    print("disk_mb_s", content.bytes() as f64 / 1e6 / started.elapsed().as_secs_f64());
+    print("disk_mb_s", content.length() as f64 / 1e6 / started.elapsed().as_secs_f64());
     Ok(std::fs::remove_file(path)?)
 }
 
-/// A blob from POST to PUT, as docker does it.
-fn push_blob(connection: &mut Connection, name: &str, content: &mut Content) -> Result<Digest> {
+/// Hashes and pushes a blob, by the requests that docker sends: POST, PATCH and PUT.
+fn push_blob(
+    connection: &mut Connection,
+    image: &str,
+    content: &mut NoiseContent,
+) -> Result<Digest> {
     let digest = content.digest()?;
-    push_hashed(connection, name, (content, &digest))?;
+    push_hashed_blob(connection, image, content, &digest)?;
     Ok(digest)
 }
 
-fn push_hashed(
+fn push_hashed_blob(
     connection: &mut Connection,
-    name: &str,
-    (content, digest): (&mut Content, &Digest),
+    image: &str,
+    content: &mut NoiseContent,
+    digest: &Digest,
 ) -> Result<()> {
-    let post = connection.request("POST", &format!("/v2/{name}/blobs/uploads/"), (&[], b""))?;
+    let post = connection.request("POST", &format!("/v2/{image}/blobs/uploads/"), &[], b"")?;
     ensure!(post.status == 202, "POST: {}", post.status);
-    let length = content.bytes();
-    connection.begin("PATCH", &post.location()?, length)?;
-    content.each(|block| connection.send(block))?;
-    let patch = connection.answer()?;
+    connection.send_head("PATCH", &post.location()?, &[], content.length())?;
+    content.for_each_block(|block| connection.send(block))?;
+    let patch = connection.read_response()?;
     ensure!(patch.status == 202, "PATCH: {}", patch.status);
     let location = patch.location()?;
     let separator = if location.contains('?') { '&' } else { '?' };
     let put =
-        connection.request("PUT", &format!("{location}{separator}digest={digest}"), (&[], b""))?;
+        connection.request("PUT", &format!("{location}{separator}digest={digest}"), &[], b"")?;
     ensure!(put.status == 201, "PUT: {}", put.status);
     Ok(())
 }
 
-/// Seconds of processor time that a process has taken.
+/// Returns the processor time that a process has used, in seconds.
 fn cpu_seconds(pid: u32) -> Result<f64> {
-    const TICKS: f64 = 100.0;
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).context("is it running?")?;
-    let (_, fields) = stat.rsplit_once(')').context("a process's state")?;
+    const TICKS_PER_SECOND: f64 = 100.0;
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))
+        .context("the process is not running")?;
+    let (_, fields) = stat.rsplit_once(')').context("the state of the process cannot be read")?;
     let fields: Vec<_> = fields.split_whitespace().collect();
     let ticks: f64 = fields[11].parse::<f64>()? + fields[12].parse::<f64>()?;
-    Ok(ticks / TICKS)
+    Ok(ticks / TICKS_PER_SECOND)
 }
 
-fn blob(address: &str, pid: u32, mebibytes: usize) -> Result<()> {
-    let mut content = Content::new(seed(), mebibytes);
+fn measure_blob(address: &str, pid: u32, mebibytes: usize) -> Result<()> {
+    let mut content = NoiseContent::new(random_seed(), mebibytes);
     let digest = content.digest()?;
-    let megabytes = content.bytes() as f64 / 1e6;
+    let megabytes = content.length() as f64 / 1e6;
     let gibibytes = mebibytes as f64 / 1024.0;
     let mut connection = Connection::open(address)?;
     let (started, cpu) = (Instant::now(), cpu_seconds(pid)?);
-    let own_cpu = cpu_seconds(std::process::id())?;
-    push_hashed(&mut connection, "bench/blobs/image", (&mut content, &digest))?;
+    let client_cpu = cpu_seconds(std::process::id())?;
+    push_hashed_blob(&mut connection, "bench/blobs/image", &mut content, &digest)?;
     print("push_mb_s", megabytes / started.elapsed().as_secs_f64());
     print("push_cpu_s_gib", (cpu_seconds(pid)? - cpu) / gibibytes);
-    print("push_client_cpu_s_gib", (cpu_seconds(std::process::id())? - own_cpu) / gibibytes);
-    // The second pull finds what the first brought into memory, at every registry alike.
+    print("push_client_cpu_s_gib", (cpu_seconds(std::process::id())? - client_cpu) / gibibytes);
+    // Only the second pull is printed: the first one has brought the blob into the page cache, at every registry.
     for warm in [false, true] {
         let (started, cpu) = (Instant::now(), cpu_seconds(pid)?);
-        let length = connection.discard(&format!("/v2/bench/blobs/image/blobs/{digest}"))?;
-        ensure!(length == content.bytes() as u64, "GET: {length} bytes");
+        let length = connection.download(&format!("/v2/bench/blobs/image/blobs/{digest}"))?;
+        ensure!(length == content.length() as u64, "GET: {length} bytes");
         if warm {
             print("pull_mb_s", megabytes / started.elapsed().as_secs_f64());
             print("pull_cpu_s_gib", (cpu_seconds(pid)? - cpu) / gibibytes);
@@ -187,58 +194,58 @@ fn blob(address: &str, pid: u32, mebibytes: usize) -> Result<()> {
     Ok(())
 }
 
-/// A manifest of a config and one layer, pushed under `latest`.
-fn image(address: &str, name: &str) -> Result<String> {
+/// Pushes an image of a config and one layer as `latest`. Returns the manifest.
+fn push_image(address: &str, image: &str) -> Result<String> {
     let mut connection = Connection::open(address)?;
-    let layer = push_blob(&mut connection, name, &mut Content::new(1, 1))?;
+    let layer = push_blob(&mut connection, image, &mut NoiseContent::new(1, 1))?;
     let manifest = format!(
-        r#"{{"schemaVersion":2,"mediaType":"{MEDIA_TYPE}","config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{layer}","size":{MIB}}},"layers":[{{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":"{layer}","size":{MIB}}}]}}"#
+        r#"{{"schemaVersion":2,"mediaType":"{MEDIA_TYPE}","config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{layer}","size":{MEBIBYTE}}},"layers":[{{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":"{layer}","size":{MEBIBYTE}}}]}}"#
     );
-    put_manifest(&mut connection, &format!("/v2/{name}/manifests/latest"), &manifest)?;
+    put_manifest(&mut connection, &format!("/v2/{image}/manifests/latest"), &manifest)?;
     Ok(manifest)
 }
 
 fn put_manifest(connection: &mut Connection, path: &str, manifest: &str) -> Result<()> {
     let headers = [("content-type", MEDIA_TYPE)];
-    let put = connection.request("PUT", path, (&headers, manifest.as_bytes()))?;
+    let put = connection.request("PUT", path, &headers, manifest.as_bytes())?;
     ensure!(put.status == 201, "PUT manifest: {}", put.status);
     Ok(())
 }
 
-fn tags(address: &str, name: &str, seconds: u64) -> Result<()> {
-    let manifest = image(address, name)?;
+fn measure_tags(address: &str, image: &str, seconds: u64) -> Result<()> {
+    let manifest = push_image(address, image)?;
     let mut connection = Connection::open(address)?;
     let (started, mut written) = (Instant::now(), 0);
     while started.elapsed() < Duration::from_secs(seconds) {
-        put_manifest(&mut connection, &format!("/v2/{name}/manifests/t{written}"), &manifest)?;
+        put_manifest(&mut connection, &format!("/v2/{image}/manifests/t{written}"), &manifest)?;
         written += 1;
     }
     print("tags_s", f64::from(written) / started.elapsed().as_secs_f64());
     Ok(())
 }
 
-fn uploads(address: &str, count: u64, mebibytes: usize) -> Result<()> {
-    let base = seed();
-    let upload = |n: u64| {
+fn measure_uploads(address: &str, count: u64, mebibytes: usize) -> Result<()> {
+    let seed = random_seed();
+    let upload = |number: u64| {
         let address = address.to_owned();
         move || -> Result<()> {
             let mut connection = Connection::open(&address)?;
-            let mut content = Content::new(base.wrapping_add(n), mebibytes);
-            push_blob(&mut connection, &format!("bench/uploads/image{n}"), &mut content)?;
+            let mut content = NoiseContent::new(seed.wrapping_add(number), mebibytes);
+            push_blob(&mut connection, &format!("bench/uploads/image{number}"), &mut content)?;
             Ok(())
         }
     };
     let started = Instant::now();
-    let running: Vec<_> = (0..count).map(|n| thread::spawn(upload(n))).collect();
+    let running: Vec<_> = (0..count).map(|number| thread::spawn(upload(number))).collect();
     for upload in running {
         upload.join().map_err(|_| anyhow::anyhow!("an upload panicked"))??;
     }
-    let megabytes = count as f64 * (mebibytes * MIB) as f64 / 1e6;
+    let megabytes = count as f64 * (mebibytes * MEBIBYTE) as f64 / 1e6;
     print("uploads_mb_s", megabytes / started.elapsed().as_secs_f64());
     Ok(())
 }
 
-fn calls(address: &str, (package, digest): (&str, &str), seconds: u64) -> Result<()> {
+fn measure_calls(address: &str, package: &str, digest: &str, seconds: u64) -> Result<()> {
     let mut connection = Connection::open(address)?;
     let tags = format!("/v1/{package}/tags");
     let body = format!(r#"{{"version":"{package}/versions/{digest}"}}"#);
@@ -252,8 +259,8 @@ fn calls(address: &str, (package, digest): (&str, &str), seconds: u64) -> Result
             ("GET", &format!("{tags}?pageSize=10"), ""),
             ("DELETE", &tag, ""),
         ] {
-            let reply = connection.request(method, path, (&headers, body.as_bytes()))?;
-            ensure!(reply.status == 200, "{method} {path}: {}", reply.status);
+            let response = connection.request(method, path, &headers, body.as_bytes())?;
+            ensure!(response.status == 200, "{method} {path}: {}", response.status);
         }
         rounds += 1;
     }
@@ -261,18 +268,18 @@ fn calls(address: &str, (package, digest): (&str, &str), seconds: u64) -> Result
     Ok(())
 }
 
-fn latency(address: &str, path: &str, requests: usize) -> Result<()> {
+fn measure_latency(address: &str, path: &str, requests: usize) -> Result<()> {
     let mut connection = Connection::open(address)?;
-    let mut took = Vec::with_capacity(requests);
+    let mut latencies_ms = Vec::with_capacity(requests);
     for _ in 0..requests {
         let started = Instant::now();
-        let reply = connection.request("GET", path, (&[], b""))?;
-        ensure!(reply.status == 200, "GET {path}: {}", reply.status);
-        took.push(started.elapsed().as_secs_f64() * 1e3);
+        let response = connection.request("GET", path, &[], b"")?;
+        ensure!(response.status == 200, "GET {path}: {}", response.status);
+        latencies_ms.push(started.elapsed().as_secs_f64() * 1e3);
     }
-    took.sort_by(f64::total_cmp);
-    print("p50_ms", took[requests / 2]);
-    print("p95_ms", took[requests * 95 / 100]);
-    print("p99_ms", took[requests * 99 / 100]);
+    latencies_ms.sort_by(f64::total_cmp);
+    print("p50_ms", latencies_ms[requests / 2]);
+    print("p95_ms", latencies_ms[requests * 95 / 100]);
+    print("p99_ms", latencies_ms[requests * 99 / 100]);
     Ok(())
 }

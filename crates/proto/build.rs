@@ -1,11 +1,11 @@
-//! Compiles the contract: Rust types and service traits, and the descriptors that carry our options.
+//! Compiles the contract into Rust types, service traits, and descriptors with the options of our own.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-/// The files with the services. What they import comes along.
-const SERVICES: [&str; 10] = [
+/// The files to compile. The files that they import are compiled too.
+const ROOT_FILES: [&str; 10] = [
     "google/devtools/artifactregistry/v1/service.proto",
     "google/longrunning/operations.proto",
     "google/cloud/location/locations.proto",
@@ -15,24 +15,25 @@ const SERVICES: [&str; 10] = [
     "google/iam/admin/v1/iam.proto",
     "google/iam/credentials/v1/iamcredentials.proto",
     "grafeas/v1/grafeas.proto",
-    // No service: what errors carry is imported by nobody, but has to be in the set to be printed as JSON.
+    // This file has no service, and no other file imports it. The descriptors need it to print the details of errors as
+    // JSON.
     "google/rpc/error_details.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=proto");
     let mut compiler = protox::Compiler::new([Path::new("proto")])?;
-    compiler.include_imports(true).include_source_info(false).open_files(SERVICES)?;
-    // Encoded by the compiler itself: a set of prost's types would lose the options, which are extensions.
+    compiler.include_imports(true).include_source_info(false).open_files(ROOT_FILES)?;
+    // The compiler itself encodes the set. A set of prost's types would lose our options, because they are extensions.
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("contract.bin"), compiler.encode_file_descriptor_set())?;
 
-    // With source info, comments become documentation.
+    // With source info, the comments become the documentation of the Rust types.
     let files = compiler.include_source_info(true).file_descriptor_set();
     let mut config = prost_build::Config::new();
-    // An Any has to name its type exactly as Google's clients know it.
+    // An `Any` names its type by this domain, as Google's clients expect.
     config.enable_type_names().type_name_domain(["."], "type.googleapis.com");
-    // In order, so that equal messages are equal bytes.
+    // Ordered maps, so that equal messages have equal bytes.
     config.btree_map(["."]);
     tonic_prost_build::configure()
         .build_transport(false)

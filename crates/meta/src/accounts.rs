@@ -1,27 +1,27 @@
-//! Tables `service_accounts` and `account_keys`.
+//! The service accounts and their keys (tables `service_accounts` and `account_keys`).
 
 use crate::{Id, MetaError, Row, Tx, params};
 
 /// A service account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
-    /// Its address.
+    /// The email address, which is the key of the account.
     pub email: String,
-    /// The project that it belongs to.
+    /// The id of the project of the account.
     pub project: String,
-    /// Twenty-one digits that no other account ever has.
+    /// A number of 21 digits. Unlike an address, it is never used for another account.
     pub unique_id: String,
-    /// For people.
+    /// A name for people to read.
     pub display_name: String,
-    /// For people.
+    /// A text for people to read.
     pub description: String,
-    /// Whether it may do nothing for now.
+    /// True if the account is switched off: it may do nothing.
     pub disabled: bool,
-    /// When it was last changed.
+    /// The time of the last change.
     pub updated_at: i64,
 }
 
-fn account(row: &Row<'_>) -> Result<Account, MetaError> {
+fn read_account(row: &Row<'_>) -> Result<Account, MetaError> {
     Ok(Account {
         email: row.text(0)?,
         project: row.text(1)?,
@@ -33,34 +33,34 @@ fn account(row: &Row<'_>) -> Result<Account, MetaError> {
     })
 }
 
-/// Twenty-one digits, the first of them a 1.
+/// Makes a random `unique_id` of 21 digits, whose first digit is 1.
 pub fn new_unique_id() -> String {
     let random = u128::from_le_bytes(Id::random().to_bytes());
     format!("1{:020}", random % 100_000_000_000_000_000_000)
 }
 
-/// The account of that address.
+/// Returns the account with this address.
 pub fn find(tx: &mut Tx<'_>, email: &str) -> Result<Option<Account>, MetaError> {
     tx.opt(
         "SELECT email, project, unique_id, display_name, description, disabled, updated_at
          FROM service_accounts WHERE email = ?1",
         params![email],
-        account,
+        read_account,
     )
 }
 
-/// The account of that address, if it may do anything: it is switched on, and its project can be used.
+/// Returns the account with this address if it is usable: the account is not disabled, and its project is active.
 pub fn standing(tx: &mut Tx<'_>, email: &str) -> Result<Option<Account>, MetaError> {
     tx.opt(
         "SELECT a.email, a.project, a.unique_id, a.display_name, a.description, a.disabled, a.updated_at
          FROM service_accounts a JOIN projects p ON p.id = a.project
          WHERE a.email = ?1 AND NOT a.disabled AND p.state = 'ACTIVE'",
         params![email],
-        account,
+        read_account,
     )
 }
 
-/// Whether the account of that number may do anything, as in [`standing`].
+/// Returns whether the account with this `unique_id` is usable, as in [`standing`].
 pub fn is_standing(tx: &mut Tx<'_>, unique_id: &str) -> Result<bool, MetaError> {
     let found = tx.opt(
         "SELECT 1 FROM service_accounts a JOIN projects p ON p.id = a.project
@@ -71,7 +71,7 @@ pub fn is_standing(tx: &mut Tx<'_>, unique_id: &str) -> Result<bool, MetaError> 
     Ok(found.is_some())
 }
 
-/// Creates an account. `false`: the address is taken.
+/// Creates an account. Returns `false` if the address is taken.
 pub fn insert(tx: &mut Tx<'_>, new: &Account) -> Result<bool, MetaError> {
     let inserted = tx.exec(
         "INSERT INTO service_accounts
@@ -90,7 +90,8 @@ pub fn insert(tx: &mut Tx<'_>, new: &Account) -> Result<bool, MetaError> {
     Ok(inserted == 1)
 }
 
-/// Writes an account's names and whether it is disabled.
+/// Writes the display name, the description and the state of an account. Returns the number of accounts changed, 0 or
+/// 1.
 pub fn update(tx: &mut Tx<'_>, account: &Account) -> Result<u64, MetaError> {
     tx.exec(
         "UPDATE service_accounts SET display_name = ?2, description = ?3, disabled = ?4, updated_at = ?5
@@ -105,47 +106,48 @@ pub fn update(tx: &mut Tx<'_>, account: &Account) -> Result<u64, MetaError> {
     )
 }
 
-/// Removes an account and its keys.
+/// Deletes an account and its keys. Returns the number of accounts deleted, 0 or 1.
 pub fn delete(tx: &mut Tx<'_>, email: &str) -> Result<u64, MetaError> {
     tx.exec("DELETE FROM account_keys WHERE account = ?1", params![email])?;
     tx.exec("DELETE FROM service_accounts WHERE email = ?1", params![email])
 }
 
-/// The statement of [`list`], for the test that looks at its plan.
-pub const LIST_SQL: &str =
+/// The statement of [`list`]. A test checks its query plan.
+pub(crate) const LIST_SQL: &str =
     "SELECT email, project, unique_id, display_name, description, disabled, updated_at
      FROM service_accounts WHERE project = ?1 AND email > ?2 ORDER BY email LIMIT ?3";
 
-/// The accounts of a project after `last`, by address.
+/// Returns the accounts of a project whose addresses sort after `last`, in the order of their addresses.
 pub fn list(
     tx: &mut Tx<'_>,
     project: &str,
     last: &str,
     limit: i64,
 ) -> Result<Vec<Account>, MetaError> {
-    tx.query(LIST_SQL, params![project, last, limit], account)
+    tx.query(LIST_SQL, params![project, last, limit], read_account)
 }
 
 /// A key of an account.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Key {
-    /// Its id, forty hex digits.
+    /// The id of the key: 40 hex digits.
     pub id: String,
-    /// The account.
+    /// The address of the account.
     pub account: String,
-    /// The public half, as SubjectPublicKeyInfo.
+    /// The public key, as SubjectPublicKeyInfo.
     pub public_key: Vec<u8>,
-    /// The private half, sealed, of a key that never leaves.
+    /// The sealed private key. Each account has at most one key with a private key: the one with which the server itself
+    /// signs.
     pub sealed_private_key: Option<Vec<u8>>,
-    /// Whether it proves nothing for now.
+    /// True if the key is switched off: it does not authenticate anybody.
     pub disabled: bool,
-    /// From when it is good.
+    /// The time from which the key is valid.
     pub valid_after: i64,
-    /// Until when it is good.
+    /// The time until which the key is valid.
     pub valid_before: i64,
 }
 
-fn key(row: &Row<'_>) -> Result<Key, MetaError> {
+fn read_key(row: &Row<'_>) -> Result<Key, MetaError> {
     Ok(Key {
         id: row.text(0)?,
         account: row.text(1)?,
@@ -157,37 +159,39 @@ fn key(row: &Row<'_>) -> Result<Key, MetaError> {
     })
 }
 
-/// The key of that id, with whatever account it belongs to.
+/// Returns the key with this id, whichever account has it.
 pub fn find_key(tx: &mut Tx<'_>, id: &str) -> Result<Option<Key>, MetaError> {
     tx.opt(
         "SELECT id, account, public_key, sealed_private_key, disabled, valid_after, valid_before
          FROM account_keys WHERE id = ?1",
         params![id],
-        key,
+        read_key,
     )
 }
 
-/// The keys of an account, by id. It has a handful: their number is limited when they are made.
+/// Returns all keys of an account, in the order of their ids. They are few, because an account may only have a limited
+/// number of keys.
 pub fn keys_of(tx: &mut Tx<'_>, account: &str) -> Result<Vec<Key>, MetaError> {
     tx.query(
         "SELECT id, account, public_key, sealed_private_key, disabled, valid_after, valid_before
          FROM account_keys WHERE account = ?1 ORDER BY id",
         params![account],
-        key,
+        read_key,
     )
 }
 
-/// Returns the sealed key of the last account that has one, by the account's address.
+/// Returns the sealed key of the account that sorts last by its address.
 pub fn last_sealed_key(tx: &mut Tx<'_>) -> Result<Option<Key>, MetaError> {
     tx.opt(
         "SELECT id, account, public_key, sealed_private_key, disabled, valid_after, valid_before
          FROM account_keys WHERE sealed_private_key IS NOT NULL ORDER BY account DESC LIMIT 1",
         params![],
-        key,
+        read_key,
     )
 }
 
-/// Returns the sealed keys of the accounts after one, by the account's address. Each account has one.
+/// Returns the sealed keys of the accounts whose addresses sort after `account`, in the order of the addresses. Each
+/// account has at most one.
 pub fn sealed_keys_after(
     tx: &mut Tx<'_>,
     account: &str,
@@ -198,7 +202,7 @@ pub fn sealed_keys_after(
          FROM account_keys WHERE sealed_private_key IS NOT NULL AND account > ?1
          ORDER BY account LIMIT ?2",
         params![account, limit],
-        key,
+        read_key,
     )
 }
 
@@ -220,12 +224,12 @@ pub fn insert_key(tx: &mut Tx<'_>, new: &Key) -> Result<(), MetaError> {
     Ok(())
 }
 
-/// Switches a key off or on.
+/// Switches a key off or on. Returns the number of keys changed, 0 or 1.
 pub fn set_key_disabled(tx: &mut Tx<'_>, id: &str, disabled: bool) -> Result<u64, MetaError> {
     tx.exec("UPDATE account_keys SET disabled = ?2 WHERE id = ?1", params![id, disabled])
 }
 
-/// Removes a key.
+/// Deletes a key. Returns the number of keys deleted, 0 or 1.
 pub fn delete_key(tx: &mut Tx<'_>, id: &str) -> Result<u64, MetaError> {
     tx.exec("DELETE FROM account_keys WHERE id = ?1", params![id])
 }

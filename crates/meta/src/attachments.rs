@@ -1,35 +1,37 @@
-//! Attachments: manifests that refer to another one of their image, as lists of a repository show them.
+//! Attachments: the manifests with a subject, as the lists of a repository show them.
+//!
+//! Every version that refers to another one is an attachment. The table `attachments` holds the names of those that the
+//! API made; the others are named by their digests.
 
 use model::attachment::AttachmentId;
 use model::digest::Digest;
 
 use crate::{Id, MetaError, Row, Tx, digest_at, params};
 
-/// A manifest that refers to another one.
+/// A manifest with a subject.
 #[derive(Debug, Clone)]
 pub struct Attachment {
-    /// What it is called in its repository.
+    /// The id in the repository.
     pub id: AttachmentId,
-    /// Whose it is, if its maker said so.
+    /// The namespace that the creator chose, or an empty text.
     pub namespace: String,
-    /// Its digest.
+    /// The digest of the manifest.
     pub digest: Digest,
-    /// The image that holds both.
+    /// The name of the image that holds the manifest and its subject.
     pub package: String,
-    /// The digest of what it refers to.
+    /// The digest of the subject.
     pub subject: Digest,
-    /// What it is.
+    /// The artifact type of the manifest.
     pub artifact_type: Option<String>,
-    /// A JSON object.
+    /// The annotations as a JSON object. In lists, annotations of more than 16 KiB are left out.
     pub annotations: String,
-    /// When it came.
+    /// The time at which the manifest was pushed.
     pub created_at: i64,
-    /// The first hundred blobs that it names, in the order of their digests.
+    /// The first 100 blobs of the manifest, in the order of their digests.
     pub files: Vec<Digest>,
 }
 
-/// What is selected of each, from `versions v` and `packages p`: not of images that are being removed, and of several
-/// images that hold the same one, from one. In lists, long annotations are left out.
+/// Makes a query for attachments, from `versions v` and `packages p`. Images that are being deleted are left out.
 macro_rules! select {
     ($annotations:literal, $rest:literal) => {
         concat!(
@@ -48,7 +50,8 @@ macro_rules! select {
     };
 }
 
-macro_rules! list {
+/// Makes a query for a list of attachments, without long annotations.
+macro_rules! select_list {
     ($rest:literal) => {
         select!(
             "CASE WHEN octet_length(v.annotations) <= 16384 THEN v.annotations ELSE '{}' END",
@@ -57,35 +60,37 @@ macro_rules! list {
     };
 }
 
-/// The statement of a repository's attachments.
-pub const OF_REPOSITORY_SQL: &str = list!(
+/// The statement of the attachments of a repository. If several images hold the same manifest, it returns one of them.
+/// A test checks its query plan.
+pub(crate) const OF_REPOSITORY_SQL: &str = select_list!(
     "v.repository_id = ?1 AND v.id =
        (SELECT w.id FROM versions w JOIN packages q ON q.id = w.package_id AND q.name > '/'
         WHERE w.repository_id = v.repository_id AND w.digest = v.digest ORDER BY w.id LIMIT 1)
      AND v.digest > ?2 ORDER BY v.digest LIMIT ?3"
 );
 
-/// The statement of what is attached to one version.
-pub const OF_TARGET_SQL: &str =
-    list!("v.package_id = ?1 AND v.subject = ?4 AND v.digest > ?2 ORDER BY v.digest LIMIT ?3");
+/// The statement of the attachments of one version. A test checks its query plan.
+pub(crate) const OF_TARGET_SQL: &str = select_list!(
+    "v.package_id = ?1 AND v.subject = ?4 AND v.digest > ?2 ORDER BY v.digest LIMIT ?3"
+);
 
-/// Which attachments a list shows.
+/// The scope of a list of attachments.
 #[derive(Debug, Clone, Copy)]
 pub enum Of<'a> {
-    /// All of a repository.
+    /// All attachments of a repository.
     Repository(&'a Id),
-    /// Those of one manifest of an image.
+    /// The attachments whose subject is this manifest of an image.
     Target(&'a Id, &'a Digest),
-    /// The one of an image that has this digest itself.
+    /// The one attachment of an image that has this digest.
     Version(&'a Id, &'a Digest),
 }
 
-fn attachment(row: &Row<'_>) -> Result<Attachment, MetaError> {
+fn read_attachment(row: &Row<'_>) -> Result<Attachment, MetaError> {
     let files = row.opt_text(6)?.unwrap_or_default();
     let digest = |text: &str| text.parse().map_err(|_| MetaError::corrupt("a digest"));
     let mut files: Vec<Digest> =
         files.split_ascii_whitespace().map(digest).collect::<Result<_, _>>()?;
-    // Some are named twice, one behind the other.
+    // A manifest may name a blob twice. The two are neighbours, because the list is sorted.
     files.dedup();
     let digest = digest_at(row, 0)?;
     let id = match row.opt_text(7)? {
@@ -105,7 +110,7 @@ fn attachment(row: &Row<'_>) -> Result<Attachment, MetaError> {
     })
 }
 
-/// The attachments that stand after `last`.
+/// Returns the attachments whose digests sort after `last`, in the order of their digests.
 pub fn list(
     tx: &mut Tx<'_>,
     of: Of<'_>,
@@ -113,26 +118,28 @@ pub fn list(
     limit: i64,
 ) -> Result<Vec<Attachment>, MetaError> {
     match of {
-        Of::Repository(id) => tx.query(OF_REPOSITORY_SQL, params![id, last, limit], attachment),
+        Of::Repository(id) => {
+            tx.query(OF_REPOSITORY_SQL, params![id, last, limit], read_attachment)
+        }
         Of::Target(package, subject) => {
             let params = params![package, last, limit, subject.as_str()];
-            tx.query(OF_TARGET_SQL, params, attachment)
+            tx.query(OF_TARGET_SQL, params, read_attachment)
         }
         Of::Version(_, digest) if digest.as_str() <= last => Ok(Vec::new()),
         Of::Version(package, digest) => {
-            let sql = list!("v.package_id = ?1 AND v.digest = ?2");
-            tx.query(sql, params![package, digest.as_str()], attachment)
+            let sql = select_list!("v.package_id = ?1 AND v.digest = ?2");
+            tx.query(sql, params![package, digest.as_str()], read_attachment)
         }
     }
 }
 
-/// The statement of [`find`] by what somebody chose.
-pub const BY_NAME_SQL: &str = select!(
+/// The statement of [`find`] for an id that the creator chose. A test checks its query plan.
+pub(crate) const BY_NAME_SQL: &str = select!(
     "v.annotations",
     "v.id = (SELECT version_id FROM attachments WHERE repository_id = ?1 AND name = ?2)"
 );
 
-/// The attachment of that id in a repository.
+/// Returns the attachment with this id in a repository.
 pub fn find(
     tx: &mut Tx<'_>,
     repository: &Id,
@@ -142,22 +149,22 @@ pub fn find(
         select!("v.annotations", "v.repository_id = ?1 AND v.digest = ?2 ORDER BY v.id LIMIT 1");
     match id {
         AttachmentId::Digest(digest) => {
-            tx.opt(by_digest, params![repository, digest.as_str()], attachment)
+            tx.opt(by_digest, params![repository, digest.as_str()], read_attachment)
         }
         AttachmentId::Chosen(name) => {
-            tx.opt(BY_NAME_SQL, params![repository, name.as_str()], attachment)
+            tx.opt(BY_NAME_SQL, params![repository, name.as_str()], read_attachment)
         }
     }
 }
 
-/// Names a version that refers to another one. Answers whether the name was free.
+/// Gives a version with a subject a name and a namespace. Returns `false` if the name is taken.
 pub fn insert(
     tx: &mut Tx<'_>,
     (repository, version): (&Id, &Id),
     (id, namespace): (&AttachmentId, &str),
 ) -> Result<bool, MetaError> {
     let name = id.to_string();
-    // The name of what goes with its image is free, though its rows are there yet.
+    // A name is free if its image is being deleted, even if the rows still exist.
     tx.exec(
         "DELETE FROM attachments WHERE repository_id = ?1 AND name = ?2 AND EXISTS
            (SELECT 1 FROM versions v JOIN packages p ON p.id = v.package_id

@@ -1,4 +1,7 @@
-//! Tables `copies`, `blobs` and `repository_blobs`: bytes, their digests, and who may read them.
+//! Blobs (tables `copies`, `blobs` and `repository_blobs`).
+//!
+//! A copy is a stored file. A blob is a digest and its one copy in service. A link (a row of `repository_blobs`) lets a
+//! repository read a blob.
 
 use std::collections::BTreeMap;
 
@@ -6,18 +9,18 @@ use model::digest::Digest;
 
 use crate::{Id, KeyList, MetaError, Row, Tx, digest_at, params};
 
-/// A blob as a pull needs it: its one live copy.
+/// The copy of a blob, as a pull needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Blob {
-    /// Names the file.
+    /// The id of the copy, which names its file.
     pub copy_id: Id,
-    /// How long it is.
+    /// The length in bytes.
     pub size: i64,
-    /// The file's modification time when its bytes were last right.
+    /// The modification time of the file, in nanoseconds, when its bytes were last found right.
     pub mtime_ns: i64,
-    /// The file's change time when its bytes were last right.
+    /// The change time of the file, in nanoseconds, when its bytes were last found right.
     pub ctime_ns: i64,
-    /// When its bytes were last read and found right.
+    /// The time of the last check of the bytes.
     pub verified_at: i64,
 }
 
@@ -33,7 +36,7 @@ impl Blob {
     }
 }
 
-/// The blob, if this repository may read it and its copy is sound.
+/// Returns a blob if this repository may read it and its copy is live.
 pub fn find(tx: &mut Tx<'_>, repository: &Id, digest: &Digest) -> Result<Option<Blob>, MetaError> {
     tx.opt(
         "SELECT c.id, c.size, c.mtime_ns, c.ctime_ns, c.verified_at FROM repository_blobs l
@@ -44,7 +47,7 @@ pub fn find(tx: &mut Tx<'_>, repository: &Id, digest: &Digest) -> Result<Option<
     )
 }
 
-/// The blob, if this repository may read it and its copy was taken out of service.
+/// Returns a blob if this repository may read it and its copy is quarantined.
 pub fn find_quarantined(
     tx: &mut Tx<'_>,
     repository: &Id,
@@ -59,7 +62,8 @@ pub fn find_quarantined(
     )
 }
 
-/// A repository of the project that holds the blob, and its name: where a mount without `from` may look.
+/// Returns the ids and names of the repositories of a project and location that hold a blob. A mount without `from`
+/// takes the blob from one of them.
 pub fn holders(
     tx: &mut Tx<'_>,
     (project, location): (&str, &str),
@@ -75,7 +79,7 @@ pub fn holders(
     )
 }
 
-/// Announces a copy before its file exists.
+/// Inserts a copy in the state `uploading`. This happens before its file exists.
 pub fn insert_copy(tx: &mut Tx<'_>, id: &Id, now: i64) -> Result<(), MetaError> {
     tx.exec(
         "INSERT INTO copies (id, state, digest, size, mtime_ns, ctime_ns, verified_at, created_at)
@@ -85,25 +89,25 @@ pub fn insert_copy(tx: &mut Tx<'_>, id: &Id, now: i64) -> Result<(), MetaError> 
     Ok(())
 }
 
-/// What is known of a finished copy.
+/// A copy whose bytes are complete and hashed.
 #[derive(Debug, Clone)]
 pub struct Finished<'a> {
-    /// The copy.
+    /// The id of the copy.
     pub id: &'a Id,
-    /// What its bytes hash to.
+    /// The digest of the bytes.
     pub digest: &'a Digest,
-    /// How long it is.
+    /// The length in bytes.
     pub size: i64,
-    /// The file's modification time.
+    /// The modification time of the file, in nanoseconds.
     pub mtime_ns: i64,
-    /// The file's change time.
+    /// The change time of the file, in nanoseconds.
     pub ctime_ns: i64,
-    /// When it was hashed.
+    /// The time at which the bytes were hashed.
     pub now: i64,
 }
 
-/// Makes the copy the one of its digest: its bytes were hashed just now, those of another one some time ago. Answers
-/// which copy it replaces, for the caller to put to the trash.
+/// Makes the copy the live one of its digest. It replaces an older copy, because its bytes were hashed more recently.
+/// Returns the id of the replaced copy, which the caller moves to the trash.
 pub fn make_live(tx: &mut Tx<'_>, copy: &Finished<'_>) -> Result<Option<Id>, MetaError> {
     let former = tx.opt(
         "SELECT copy_id FROM blobs WHERE digest = ?1",
@@ -126,7 +130,7 @@ pub fn make_live(tx: &mut Tx<'_>, copy: &Finished<'_>) -> Result<Option<Id>, Met
     Ok(former)
 }
 
-/// Lets a repository read a blob. Answers whether that is new.
+/// Lets a repository read a blob. Returns whether the link is new.
 pub fn link(
     tx: &mut Tx<'_>,
     repository: &Id,
@@ -141,8 +145,8 @@ pub fn link(
     Ok(linked == 1)
 }
 
-/// Takes a blob from a repository, and answers its size if the repository held it.
-/// The foreign key refuses it while a manifest there needs it.
+/// Deletes the link of a repository to a blob. Returns the size of the blob if there was a link.
+/// The foreign key refuses the deletion while a manifest of the repository needs the blob.
 pub fn unlink(tx: &mut Tx<'_>, repository: &Id, digest: &Digest) -> Result<Option<i64>, MetaError> {
     tx.opt(
         "DELETE FROM repository_blobs WHERE repository_id = ?1 AND digest = ?2 RETURNING size",
@@ -151,7 +155,7 @@ pub fn unlink(tx: &mut Tx<'_>, repository: &Id, digest: &Digest) -> Result<Optio
     )
 }
 
-/// Whether any repository can read the blob.
+/// Returns whether any repository has a link to the blob.
 pub fn is_linked(tx: &mut Tx<'_>, digest: &Digest) -> Result<bool, MetaError> {
     let found = tx.opt(
         "SELECT 1 FROM repository_blobs WHERE digest = ?1 LIMIT 1",
@@ -161,7 +165,7 @@ pub fn is_linked(tx: &mut Tx<'_>, digest: &Digest) -> Result<bool, MetaError> {
     Ok(found.is_some())
 }
 
-/// Forgets a blob that nothing links, and answers which copy it had.
+/// Deletes a blob without links. Returns the id of its copy.
 pub fn delete(tx: &mut Tx<'_>, digest: &Digest) -> Result<Option<Id>, MetaError> {
     tx.opt(
         "DELETE FROM blobs WHERE digest = ?1 RETURNING copy_id",
@@ -170,17 +174,17 @@ pub fn delete(tx: &mut Tx<'_>, digest: &Digest) -> Result<Option<Id>, MetaError>
     )
 }
 
-/// A copy's state and digest, as far as known.
+/// Returns the state of a copy: `uploading`, `live`, `quarantined` or `trash`.
 pub fn copy_state(tx: &mut Tx<'_>, id: &Id) -> Result<Option<String>, MetaError> {
     tx.opt("SELECT state FROM copies WHERE id = ?1", params![id], |row| row.text(0))
 }
 
-/// Puts a copy to the trash that no blob came of. One that a blob came of stays what it is.
+/// Moves a copy in the state `uploading` to the trash. A copy in another state stays as it is.
 pub fn trash_unfinished(tx: &mut Tx<'_>, id: &Id) -> Result<u64, MetaError> {
     tx.exec("UPDATE copies SET state = 'trash' WHERE id = ?1 AND state = 'uploading'", params![id])
 }
 
-/// Puts a copy to the trash that its blob has no more.
+/// Moves a live or quarantined copy to the trash, after another copy replaced it or its blob was deleted.
 pub fn trash_former(tx: &mut Tx<'_>, id: &Id) -> Result<u64, MetaError> {
     tx.exec(
         "UPDATE copies SET state = 'trash' WHERE id = ?1 AND state IN ('live', 'quarantined')",
@@ -188,7 +192,8 @@ pub fn trash_former(tx: &mut Tx<'_>, id: &Id) -> Result<u64, MetaError> {
     )
 }
 
-/// Takes a live copy out of service. It stays its blob's until another replaces it, or it turns out to be right.
+/// Quarantines a live copy: no pull reads it. The blob keeps the copy until another one replaces it, or until a check
+/// finds its bytes right.
 pub fn quarantine(tx: &mut Tx<'_>, id: &Id, now: i64) -> Result<u64, MetaError> {
     tx.exec(
         "UPDATE copies SET state = 'quarantined', verified_at = ?2 WHERE id = ?1 AND state = 'live'",
@@ -196,8 +201,8 @@ pub fn quarantine(tx: &mut Tx<'_>, id: &Id, now: i64) -> Result<u64, MetaError> 
     )
 }
 
-/// Writes down that a copy's bytes were read and are right. One that was out of service is back in it, as long as it is
-/// its blob's.
+/// Records that a check found the bytes of a copy right. A quarantined copy becomes live again, if it still is the copy
+/// of its blob.
 pub fn set_verified(
     tx: &mut Tx<'_>,
     id: &Id,
@@ -212,7 +217,7 @@ pub fn set_verified(
     )
 }
 
-/// Writes down that a copy that is out of service was looked at, and has to stay there.
+/// Records the time of a check that did not find the bytes of a quarantined copy right. The copy stays quarantined.
 pub fn set_looked_at(tx: &mut Tx<'_>, id: &Id, now: i64) -> Result<u64, MetaError> {
     tx.exec(
         "UPDATE copies SET verified_at = ?2 WHERE id = ?1 AND state = 'quarantined'",
@@ -220,12 +225,12 @@ pub fn set_looked_at(tx: &mut Tx<'_>, id: &Id, now: i64) -> Result<u64, MetaErro
     )
 }
 
-/// Forgets a copy whose file is gone.
+/// Deletes a copy whose file has been deleted.
 pub fn delete_copy(tx: &mut Tx<'_>, id: &Id) -> Result<u64, MetaError> {
     tx.exec("DELETE FROM copies WHERE id = ?1", params![id])
 }
 
-/// The live copies that were begun last, and their sizes.
+/// Returns the ids and sizes of the live copies that were begun last, the newest first.
 pub fn newest_live(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<(Id, i64)>, MetaError> {
     tx.query(
         "SELECT id, size FROM copies WHERE state = 'live' ORDER BY id DESC LIMIT ?1",
@@ -234,7 +239,7 @@ pub fn newest_live(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<(Id, i64)>, MetaEr
     )
 }
 
-/// Whether the database knows of any copy.
+/// Returns whether there is any copy.
 pub fn has_copies(tx: &mut Tx<'_>) -> Result<bool, MetaError> {
     let found = tx.opt("SELECT 1 FROM copies LIMIT 1", params![], |row| row.int(0))?;
     Ok(found.is_some())
@@ -243,19 +248,20 @@ pub fn has_copies(tx: &mut Tx<'_>) -> Result<bool, MetaError> {
 /// A copy whose check is due.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DueCopy {
-    /// What its bytes should be.
+    /// The digest that the bytes must have.
     pub digest: Digest,
-    /// The copy.
+    /// The copy to check.
     pub blob: Blob,
 }
 
-/// The statement of [`due`], for the test that looks at its plan.
-pub const DUE_SQL: &str = "SELECT id, size, mtime_ns, ctime_ns, verified_at, digest FROM copies
+/// The statement of [`due`]. A test checks its query plan.
+pub(crate) const DUE_SQL: &str =
+    "SELECT id, size, mtime_ns, ctime_ns, verified_at, digest FROM copies
      WHERE state IN ('live', 'quarantined') AND verified_at <= ?1 AND (verified_at, id) > (?2, ?3)
      ORDER BY verified_at, id LIMIT ?4";
 
-/// The copies in service, and those that were taken out of it, that were not checked after `until`; after the one that
-/// `last` names, the longest unchecked first.
+/// Returns the live and quarantined copies whose last check was at `until` or before, the longest unchecked first.
+/// `last` is the time of the last check and the id of the copy after which the list continues.
 pub fn due(
     tx: &mut Tx<'_>,
     until: i64,
@@ -267,7 +273,7 @@ pub fn due(
     })
 }
 
-/// How many copies are out of service, up to `limit`, and when the longest unchecked one was checked.
+/// Returns the number of quarantined copies, up to `limit`, and the time of the oldest last check of a copy.
 pub fn check_state(tx: &mut Tx<'_>, limit: i64) -> Result<(i64, Option<i64>), MetaError> {
     let quarantined = tx.opt(
         "SELECT count(*) FROM (SELECT 1 FROM copies WHERE state = 'quarantined' LIMIT ?1) q",
@@ -282,7 +288,7 @@ pub fn check_state(tx: &mut Tx<'_>, limit: i64) -> Result<(i64, Option<i64>), Me
     Ok((quarantined.unwrap_or(0), oldest))
 }
 
-/// How long the repository's blob is, if it holds it.
+/// Returns the size of a blob if the repository holds it.
 pub fn size_in(
     tx: &mut Tx<'_>,
     repository: &Id,
@@ -295,7 +301,7 @@ pub fn size_in(
     )
 }
 
-/// How long those of the repository's blobs are that have one of these digests.
+/// Returns the sizes of those of the digests that are blobs of the repository.
 pub fn sizes_in(
     tx: &mut Tx<'_>,
     repository: &Id,

@@ -1,26 +1,27 @@
-//! How much the registry holds and how much waits, in a few numbers for its operator.
+//! The numbers of repositories, bytes, uploads and reviews, which the operator's metrics show.
 
 use crate::{MetaError, Tx, params};
 
-/// The most rows that one number counts: a scrape must not cost more with every row that waits.
+/// The largest number of rows that one of the numbers counts. The cost of a scrape must not grow with every row that
+/// waits.
 pub const MAX_COUNTED: i64 = 100_000;
 
-/// The numbers of one look.
+/// The numbers of one measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capacity {
-    /// The number of repositories, those that are being deleted included.
+    /// The number of repositories, including those that are being deleted.
     pub repositories: i64,
-    /// The sizes of all repositories together. A blob counts once in each repository that has it.
+    /// The sum of the sizes of all repositories. A blob counts once in each repository that holds it.
     pub repository_bytes: i64,
-    /// The number of upload sessions that are not finished, up to [`MAX_COUNTED`].
+    /// The number of unfinished upload sessions, up to [`MAX_COUNTED`].
     pub open_uploads: i64,
-    /// The number of reviews in the queue of collection, up to [`MAX_COUNTED`].
+    /// The number of reviews in the queue of garbage collection, up to [`MAX_COUNTED`].
     pub waiting_reviews: i64,
-    /// The number of those that are due at the time of the look, up to [`MAX_COUNTED`].
+    /// The number of reviews that are due, up to [`MAX_COUNTED`].
     pub due_reviews: i64,
 }
 
-/// Counts what there is at the time `now`.
+/// Counts the rows. A review is due if its time is `now` or earlier.
 pub fn measure(tx: &mut Tx<'_>, now: i64) -> Result<Capacity, MetaError> {
     let (repositories, repository_bytes) = tx
         .opt(

@@ -1,50 +1,52 @@
-//! Table `cleanups`: repositories that have cleanup policies, when each is due and how far a run has come. And what a run
-//! reads of the manifests that it comes by.
+//! The runs of cleanup policies (table `cleanups`): the repositories that have policies, when each is due, and how far
+//! its run has come. This module also reads the manifests that a run evaluates.
 
 use model::digest::Digest;
 use model::name::RepositoryName;
 
-use crate::repositories::name_at;
+use crate::repositories::repository_name_at;
 use crate::versions::{self, Version};
 use crate::{Id, MetaError, Row, Tx, params};
 
-/// How far a run has come: images by name, of each its manifests from the newest on.
+/// The position of a run. A run goes through the images by name, and through the manifests of each image from the
+/// newest to the oldest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor {
-    /// The image's name.
+    /// The name of the image.
     pub package: String,
-    /// When the last manifest that was seen there came.
+    /// The push time of the last manifest that the run has evaluated there.
     pub uploaded_at: i64,
-    /// Its id.
+    /// The id of that manifest.
     pub version: Id,
 }
 
 impl Cursor {
-    /// Before everything.
+    /// Returns the position before all images.
     pub fn start() -> Self {
         Self::before(String::new())
     }
 
-    /// Before all manifests of an image.
+    /// Returns the position before all manifests of an image.
     pub fn before(package: String) -> Self {
         Self { package, uploaded_at: i64::MAX, version: Id::from([0; 16]) }
     }
 }
 
-/// A repository whose time has come.
+/// A repository whose cleanup is due.
 #[derive(Debug, Clone)]
 pub struct Due {
-    /// Its id.
+    /// The id of the repository.
     pub repository: Id,
-    /// Its name.
+    /// The name of the repository.
     pub name: RepositoryName,
-    /// Since when it is due. It tells this run from one that was asked for later.
+    /// The time since which the cleanup is due. It distinguishes this run from one that was scheduled later.
     pub due_at: i64,
-    /// Where the run goes on.
+    /// The position from which the run continues.
     pub cursor: Cursor,
 }
 
-/// Puts a repository on the list, or to its beginning once more: its policies were set.
+/// Schedules the cleanup of a repository, because its policies were set. A run in progress starts again from the
+/// beginning.
 pub fn enlist(tx: &mut Tx<'_>, repository: &Id, due_at: i64) -> Result<u64, MetaError> {
     let start = Cursor::start();
     tx.exec(
@@ -55,30 +57,31 @@ pub fn enlist(tx: &mut Tx<'_>, repository: &Id, due_at: i64) -> Result<u64, Meta
     )
 }
 
-/// Takes a repository from the list.
+/// Deletes a repository from the schedule.
 pub fn strike(tx: &mut Tx<'_>, repository: &Id) -> Result<u64, MetaError> {
     tx.exec("DELETE FROM cleanups WHERE repository_id = ?1", params![repository])
 }
 
-/// The statement of [`due`], for the test that looks at its plan.
-pub const DUE_SQL: &str =
+/// The statement of [`due`]. A test checks its query plan.
+pub(crate) const DUE_SQL: &str =
     "SELECT c.repository_id, r.project, r.location, r.name, c.due_at, c.package, c.uploaded_at, c.version_id
      FROM cleanups c JOIN repositories r ON r.id = c.repository_id
      WHERE c.due_at <= ?1 ORDER BY c.due_at, c.repository_id LIMIT 1";
 
-/// The repository that is due for the longest time.
+/// Returns the repository that has been due for the longest time.
 pub fn due(tx: &mut Tx<'_>, now: i64) -> Result<Option<Due>, MetaError> {
     tx.opt(DUE_SQL, params![now], |row| {
         Ok(Due {
             repository: row.id(0)?,
-            name: name_at(row, 1)?,
+            name: repository_name_at(row, 1)?,
             due_at: row.int(4)?,
             cursor: Cursor { package: row.text(5)?, uploaded_at: row.int(6)?, version: row.id(7)? },
         })
     })
 }
 
-/// Writes down how far a run has come, and when the repository is due again. Nothing where its policies were set meanwhile.
+/// Records the position of a run and the next due time of its repository. If the repository was scheduled again in the
+/// meantime, nothing changes. Returns the number of rows changed, 0 or 1.
 pub fn advance(
     tx: &mut Tx<'_>,
     run: &Due,
@@ -98,38 +101,39 @@ pub fn advance(
     )
 }
 
-/// The settings of a repository, if it is there and not being removed.
+/// Returns the settings of a repository, unless it is being deleted or does not exist.
 pub fn settings(tx: &mut Tx<'_>, repository: &Id) -> Result<Option<String>, MetaError> {
     let sql = "SELECT settings FROM repositories WHERE id = ?1 AND state = 'live'";
     tx.opt(sql, params![repository], |row| row.text(0))
 }
 
-/// The statement of [`next_package`], for the test that looks at its plan.
-pub const NEXT_PACKAGE_SQL: &str =
+/// The statement of [`next_package`]. A test checks its query plan.
+pub(crate) const NEXT_PACKAGE_SQL: &str =
     "SELECT id, name FROM packages WHERE repository_id = ?1 AND name > ?2 ORDER BY name LIMIT 1";
 
-/// The image that comes after a name.
+/// Returns the id and the name of the first image whose name sorts after `last`.
 pub fn next_package(
     tx: &mut Tx<'_>,
     repository: &Id,
     last: &str,
 ) -> Result<Option<(Id, String)>, MetaError> {
-    // Images that are being removed stand before '/', all others behind it.
+    // The names of images that are being deleted sort before '/', all other names after it.
     let last = last.max("/");
     tx.opt(NEXT_PACKAGE_SQL, params![repository, last], |row| Ok((row.id(0)?, row.text(1)?)))
 }
 
-/// A manifest as policies judge it.
+/// A manifest as the policies evaluate it.
 #[derive(Debug, Clone)]
 pub struct Candidate {
     /// The manifest.
     pub version: Version,
-    /// The size that lists show of it.
+    /// The size of the image as the lists show it.
     pub image_bytes: i64,
-    /// When it came.
+    /// The time at which the manifest was pushed.
     pub uploaded_at: i64,
 }
 
+/// Makes a query for the manifests of an image.
 macro_rules! select {
     ($rest:literal) => {
         concat!(
@@ -140,19 +144,19 @@ macro_rules! select {
     };
 }
 
-fn candidate(row: &Row<'_>) -> Result<Candidate, MetaError> {
+fn read_candidate(row: &Row<'_>) -> Result<Candidate, MetaError> {
     Ok(Candidate {
-        version: versions::version(row)?,
+        version: versions::read_version(row)?,
         image_bytes: row.int(6)?,
         uploaded_at: row.int(7)?,
     })
 }
 
-/// The statement of [`candidates`], for the test that looks at its plan.
-pub const CANDIDATES_SQL: &str =
+/// The statement of [`candidates`]. A test checks its query plan.
+pub(crate) const CANDIDATES_SQL: &str =
     select!("(uploaded_at, id) < (?2, ?3) ORDER BY uploaded_at DESC, id DESC LIMIT ?4");
 
-/// The manifests of an image that came before the one that the cursor names, the newest first.
+/// Returns the manifests of an image that were pushed before the one at the cursor, the newest first.
 pub fn candidates(
     tx: &mut Tx<'_>,
     package: &Id,
@@ -160,23 +164,24 @@ pub fn candidates(
     limit: i64,
 ) -> Result<Vec<Candidate>, MetaError> {
     let params = params![package, cursor.uploaded_at, &cursor.version, limit];
-    tx.query(CANDIDATES_SQL, params, candidate)
+    tx.query(CANDIDATES_SQL, params, read_candidate)
 }
 
-/// The manifest of that digest in an image.
+/// Returns the manifest with this digest in an image.
 pub fn find(
     tx: &mut Tx<'_>,
     package: &Id,
     digest: &Digest,
 ) -> Result<Option<Candidate>, MetaError> {
-    tx.opt(select!("digest = ?2"), params![package, digest.as_str()], candidate)
+    tx.opt(select!("digest = ?2"), params![package, digest.as_str()], read_candidate)
 }
 
-/// The statement of [`has_newer`], for the test that looks at its plan.
-pub const NEWER_SQL: &str = "SELECT count(*) FROM (SELECT 1 FROM versions WHERE package_id = ?1
+/// The statement of [`has_newer`]. A test checks its query plan.
+pub(crate) const NEWER_SQL: &str =
+    "SELECT count(*) FROM (SELECT 1 FROM versions WHERE package_id = ?1
        AND (uploaded_at, id) > (?2, ?3) ORDER BY uploaded_at, id LIMIT ?4) few";
 
-/// Whether the image has at least so many manifests that came after this one.
+/// Returns whether the image has at least `count` manifests that were pushed after this one.
 pub fn has_newer(tx: &mut Tx<'_>, of: &Candidate, count: i64) -> Result<bool, MetaError> {
     let params = params![&of.version.package_id, of.uploaded_at, &of.version.id, count];
     Ok(tx.opt(NEWER_SQL, params, |row| row.int(0))? == Some(count))

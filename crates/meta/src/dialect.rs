@@ -1,17 +1,17 @@
-//! The closed list of what the two databases want said differently.
+//! The complete list of differences between the SQL of the two databases.
 
-/// Which SQL is spoken.
+/// The SQL dialect of a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Dialect {
     Sqlite,
     Postgres,
 }
 
-/// How many parameters one statement may have, well under both limits (32,766 and 65,535).
+/// The largest number of parameters of one statement, well below the limits of both databases (32,766 and 65,535).
 pub(crate) const MAX_PARAMETERS: usize = 4_096;
 
-/// A migration as this database wants it. Columns hold what they say (which SQLite checks only in a strict
-/// table), and text sorts byte by byte, as the keys of pages need it.
+/// Translates the SQL of a migration into a dialect. Columns accept only values of their type, which SQLite checks only
+/// in STRICT tables. Text sorts byte by byte, because pages of lists continue after a key.
 pub(crate) fn ddl(dialect: Dialect, migration: &str) -> String {
     let replacements: &[(&str, &str)] = match dialect {
         Dialect::Sqlite => &[
@@ -26,8 +26,9 @@ pub(crate) fn ddl(dialect: Dialect, migration: &str) -> String {
     replacements.iter().fold(migration.to_owned(), replace)
 }
 
-/// Behind a SELECT: keeps others from changing its rows until the transaction is decided, and refuses to go on where
-/// somebody has since it began. SQLite's writers are one after the other anyway.
+/// Returns the suffix of a SELECT that locks its rows: no other transaction can change them until this one ends. The
+/// statement fails if a row was changed after this transaction began. SQLite needs no suffix, because its writers run
+/// one after the other.
 pub(crate) fn for_share(dialect: Dialect) -> &'static str {
     match dialect {
         Dialect::Sqlite => "",
@@ -35,12 +36,12 @@ pub(crate) fn for_share(dialect: Dialect) -> &'static str {
     }
 }
 
-/// `?N` is `$N` in PostgreSQL. No text of ours holds a question mark.
+/// Writes the parameters `?N` as `$N`, as PostgreSQL expects them. No SQL of ours has a question mark elsewhere.
 pub(crate) fn numbered(sql: &str) -> String {
     sql.replace('?', "$")
 }
 
-/// Asks for a statement's plan, and says which column of the answer has it.
+/// Returns the statement that asks for the plan of `sql`, and the column of its result that holds the plan.
 pub(crate) fn explain(dialect: Dialect, sql: &str) -> (String, usize) {
     match dialect {
         Dialect::Sqlite => (format!("EXPLAIN QUERY PLAN {sql}"), 3),

@@ -1,20 +1,20 @@
-//! Table `epochs`: counters that tell every process when what it remembers is out of date.
+//! Epochs (table `epochs`): counters by which every process learns that its cache is out of date.
 
 use crate::{MetaError, Tx, params};
 
-/// The epoch of repositories and who may use them.
+/// The epoch of repositories, accounts and policies: it changes with everything that decides about access.
 pub const ACCESS: &str = "access";
-/// The number of the token that was taken back last.
+/// The number of the last revocation of a token.
 pub const REVOCATIONS: &str = "revocations";
 
-/// The epoch's value; one that was never bumped is 0.
+/// Returns the value of an epoch, which is 0 until the first [`bump`].
 pub fn get(tx: &mut Tx<'_>, name: &str) -> Result<i64, MetaError> {
     let value =
         tx.opt("SELECT value FROM epochs WHERE name = ?1", params![name], |row| row.int(0))?;
     Ok(value.unwrap_or(0))
 }
 
-/// Makes everything that was remembered under this epoch void.
+/// Increases an epoch by one, so that no process uses what it cached under the old value.
 pub fn bump(tx: &mut Tx<'_>, name: &str) -> Result<(), MetaError> {
     tx.exec(
         "INSERT INTO epochs (name, value) VALUES (?1, 1) ON CONFLICT (name) DO UPDATE SET value = epochs.value + 1",

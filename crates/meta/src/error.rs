@@ -1,8 +1,8 @@
-//! What can go wrong in a database, in words that both share: no driver's type and no constraint's name.
+//! The errors of both databases under common kinds, without types of a driver or names of constraints.
 
 use std::io;
 
-/// An error of the database. The text is for the log.
+/// An error of the database. Its text is meant for the log.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{message}")]
 pub struct MetaError {
@@ -10,34 +10,34 @@ pub struct MetaError {
     message: String,
 }
 
-/// What a caller can do about it.
+/// The kind of an error, by which a caller decides what to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// A row of that key is there.
+    /// A row with the same key exists already.
     Unique,
-    /// A row that is referred to is missing, or a row is still referred to.
+    /// A row that another one refers to is missing, or would be deleted.
     ForeignKey,
-    /// A value that its column does not take.
+    /// A column does not accept the value.
     Check,
-    /// Another transaction was in the way: run the closure again.
+    /// Another transaction was in conflict with this one. The closure has to run again.
     Retry,
-    /// Whether the transaction was committed is not known.
+    /// The outcome of the commit is not known.
     Lost,
     /// The database cannot answer now.
     Unavailable,
-    /// The disk that the database is on is full. Nothing was kept.
+    /// The disk of the database is full. The transaction is rolled back.
     Full,
-    /// The database's files are not where they were opened.
+    /// The files of the database are not where they were opened.
     Away,
-    /// A row does not hold what it should.
+    /// A row holds a value that this version of Berth cannot read.
     Corrupt,
-    /// Everything else.
+    /// An error of no other kind.
     Other,
 }
 
 /// Tells whether a closure's error came from the database, so that its transaction can be run again.
 pub trait RetryCause {
-    /// The database's error, if that is what it is.
+    /// Returns the error of the database, if the closure failed because of one.
     fn retry_cause(&self) -> Option<&MetaError>;
 }
 
@@ -60,12 +60,12 @@ impl MetaError {
         Self::new(ErrorKind::Unavailable, message)
     }
 
-    /// Whether the same transaction may go well when it is run again.
-    pub(crate) fn may_pass(&self) -> bool {
+    /// Returns whether the same transaction may succeed when it runs again.
+    pub(crate) fn is_transient(&self) -> bool {
         matches!(self.kind, ErrorKind::Retry | ErrorKind::Unavailable)
     }
 
-    /// What a caller can do about it.
+    /// Returns the kind, by which a caller decides what to do.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
@@ -80,13 +80,13 @@ impl From<rusqlite::Error> for MetaError {
             ffi::SQLITE_CONSTRAINT_FOREIGNKEY | ffi::SQLITE_CONSTRAINT_TRIGGER => {
                 ErrorKind::ForeignKey
             }
-            // The index of the log finds no room to grow.
+            // The log's index (the `-shm` file) cannot grow.
             ffi::SQLITE_IOERR_SHMSIZE => ErrorKind::Full,
             ffi::SQLITE_CONSTRAINT_CHECK
             | ffi::SQLITE_CONSTRAINT_NOTNULL
             | ffi::SQLITE_CONSTRAINT_DATATYPE => ErrorKind::Check,
             _ => match code & 0xff {
-                // Busy: another process held the lock for longer than the time to wait for it.
+                // Another process held the lock for longer than the busy timeout.
                 ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED => ErrorKind::Unavailable,
                 ffi::SQLITE_FULL => ErrorKind::Full,
                 ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB => ErrorKind::Corrupt,
@@ -102,7 +102,7 @@ impl From<tokio_postgres::Error> for MetaError {
         let source = std::error::Error::source(&error);
         let kind = match error.code() {
             Some(state) => kind_of_state(state.code()),
-            // The connection is gone, or never came to be.
+            // The connection was lost, or could not be made.
             None if error.is_closed() || source.is_some_and(|source| source.is::<io::Error>()) => {
                 ErrorKind::Unavailable
             }
@@ -114,7 +114,7 @@ impl From<tokio_postgres::Error> for MetaError {
     }
 }
 
-/// The kinds of PostgreSQL's error codes (its manual, appendix A).
+/// Returns the kind of a PostgreSQL error code (PostgreSQL's manual, appendix A).
 fn kind_of_state(state: &str) -> ErrorKind {
     match state {
         "23505" => ErrorKind::Unique,
@@ -123,9 +123,9 @@ fn kind_of_state(state: &str) -> ErrorKind {
         // Serialization failure, deadlock, lock not available.
         "40001" | "40P01" | "55P03" => ErrorKind::Retry,
         "53100" => ErrorKind::Full,
-        // An operator lets nobody connect to this database.
+        // An operator has set the database to accept no connections.
         "55000" => ErrorKind::Unavailable,
-        // Connection trouble, too little of something, an operator at work.
+        // The classes of connection errors, of insufficient resources and of an operator's intervention.
         _ if ["08", "53", "57"].iter().any(|class| state.starts_with(class)) => {
             ErrorKind::Unavailable
         }

@@ -1,27 +1,27 @@
-//! Table `events`: what happened, written in the transaction of the change itself.
+//! Audit events (table `events`), each of which is written in the transaction of the change itself.
 
 use model::digest::Digest;
 
 use crate::{Id, MetaError, Tx, opt_digest_at, params};
 
-/// Something that happened to a repository's content.
+/// A change of a resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// `push`, `tag`, `untag`, `delete` or `create`.
+    /// The kind of change, such as `push`, `tag`, `untag`, `delete`, `create` or `update`.
     pub action: String,
-    /// Who did it.
+    /// The principal that made the change.
     pub principal: String,
-    /// The resource's name.
+    /// The name of the resource.
     pub resource: String,
-    /// The tag, where one is concerned.
+    /// The tag, if the change is about a tag.
     pub tag: Option<String>,
-    /// The digest, where one is concerned.
+    /// The digest, if the change is about a manifest.
     pub digest: Option<Digest>,
-    /// When.
+    /// The time of the change.
     pub occurred_at: i64,
 }
 
-/// Writes an event down.
+/// Records an event.
 pub fn insert(tx: &mut Tx<'_>, event: &Event) -> Result<(), MetaError> {
     tx.exec(
         "INSERT INTO events (id, action, principal, resource, tag, digest, occurred_at)
@@ -39,7 +39,7 @@ pub fn insert(tx: &mut Tx<'_>, event: &Event) -> Result<(), MetaError> {
     Ok(())
 }
 
-/// The events after `last` in the order they were written, with their ids.
+/// Returns the events that were written after the event `last`, in their order and with their ids.
 pub fn after(tx: &mut Tx<'_>, last: &Id, limit: i64) -> Result<Vec<(Id, Event)>, MetaError> {
     tx.query(
         "SELECT id, action, principal, resource, tag, digest, occurred_at FROM events

@@ -10,36 +10,36 @@ use crate::{Id, MetaError, Row, Tx, digest_at, params};
 pub struct File {
     /// The digest of its bytes.
     pub digest: Digest,
-    /// How long it is.
+    /// The length in bytes.
     pub size: i64,
-    /// When it came.
+    /// The time at which the file was uploaded.
     pub created_at: i64,
-    /// The manifest that it is, or one that names it.
+    /// The manifest that the file is, or one of the manifests that name the blob.
     pub owner: Option<Owner>,
 }
 
-/// A manifest of an image.
+/// The manifest to which a file belongs.
 #[derive(Debug, Clone)]
 pub struct Owner {
-    /// The image's name.
+    /// The name of the image.
     pub package: String,
-    /// The manifest's digest.
+    /// The digest of the manifest.
     pub digest: Digest,
 }
 
-/// Which files a list shows.
+/// The scope of a list of files.
 #[derive(Debug, Clone, Copy)]
 pub enum Of<'a> {
-    /// All of a repository.
+    /// All files of a repository.
     Repository(&'a Id),
-    /// The manifests of an image, and what they name.
+    /// The manifests of an image and the blobs that they name.
     Package(&'a Id),
-    /// A manifest, and what it names.
+    /// One manifest and the blobs that it names.
     Version(&'a Id),
 }
 
-/// What is selected of a blob, from `repository_blobs l`. Its owner is looked for among so many manifests that name it:
-/// those of images that are being removed are none.
+/// Makes a query for blobs, from `repository_blobs l`. The owner is one of the first 20 manifests that name the blob. A
+/// manifest of an image that is being deleted is never the owner.
 macro_rules! select_blob {
     ($rest:literal) => {
         concat!(
@@ -54,7 +54,8 @@ macro_rules! select_blob {
     };
 }
 
-/// What is selected of a manifest, from `versions v` and `packages p`. Of several images that hold it, one is its owner.
+/// Makes a query for manifests, from `versions v` and `packages p`. If several images hold a manifest, one of them is
+/// the owner.
 macro_rules! select_manifest {
     ($rest:literal) => {
         concat!(
@@ -68,19 +69,20 @@ macro_rules! select_manifest {
     };
 }
 
-/// The statements of a repository's blobs: upwards and downwards.
-pub const BLOBS_SQL: [&str; 2] = [
+/// The ascending and the descending statement of the blobs of a repository. A test checks their query plans.
+pub(crate) const BLOBS_SQL: [&str; 2] = [
     select_blob!("l.digest > ?2 ORDER BY l.digest LIMIT ?3"),
     select_blob!("l.digest < ?2 ORDER BY l.digest DESC LIMIT ?3"),
 ];
 
-/// The statements of a repository's manifests: upwards and downwards.
-pub const MANIFESTS_SQL: [&str; 2] = [
+/// The ascending and the descending statement of the manifests of a repository. A test checks their query plans.
+pub(crate) const MANIFESTS_SQL: [&str; 2] = [
     select_manifest!("v.digest > ?2 ORDER BY v.digest LIMIT ?3"),
     select_manifest!("v.digest < ?2 ORDER BY v.digest DESC LIMIT ?3"),
 ];
 
-/// The blobs of an image: a step from each to the next one, because any number of manifests may name the same.
+/// Makes the query for the blobs of an image. It steps from each blob to the next one, because any number of manifests
+/// may name the same blob.
 macro_rules! blobs_of_package {
     ($next:literal, $after:literal) => {
         concat!(
@@ -100,12 +102,12 @@ macro_rules! blobs_of_package {
     };
 }
 
-/// The statements of an image's blobs: upwards and downwards.
-pub const BLOBS_OF_PACKAGE_SQL: [&str; 2] =
+/// The ascending and the descending statement of the blobs of an image. A test checks their query plans.
+pub(crate) const BLOBS_OF_PACKAGE_SQL: [&str; 2] =
     [blobs_of_package!("min", ">"), blobs_of_package!("max", "<")];
 
-/// The statements of an image's manifests: upwards and downwards.
-pub const MANIFESTS_OF_PACKAGE_SQL: [&str; 2] = [
+/// The ascending and the descending statement of the manifests of an image. A test checks their query plans.
+pub(crate) const MANIFESTS_OF_PACKAGE_SQL: [&str; 2] = [
     "SELECT v.digest, v.manifest_bytes, v.uploaded_at, p.name || ' ' || v.digest
      FROM packages p JOIN versions v ON v.package_id = p.id
      WHERE p.id = ?1 AND v.digest > ?2 ORDER BY v.digest LIMIT ?3",
@@ -114,8 +116,9 @@ pub const MANIFESTS_OF_PACKAGE_SQL: [&str; 2] = [
      WHERE p.id = ?1 AND v.digest < ?2 ORDER BY v.digest DESC LIMIT ?3",
 ];
 
-/// The statement of a manifest and what it names: all of it, as that is as much as one push may name.
-pub const OF_VERSION_SQL: &str =
+/// The statement of a manifest and all blobs that it names. It needs no limit, because the manifest's size limits the
+/// number of blobs. A test checks its query plan.
+pub(crate) const OF_VERSION_SQL: &str =
     "SELECT v.digest, v.manifest_bytes, v.uploaded_at, p.name || ' ' || v.digest
      FROM versions v JOIN packages p ON p.id = v.package_id WHERE v.id = ?1
      UNION ALL SELECT l.digest, l.size, l.created_at, p.name || ' ' || v.digest
@@ -123,9 +126,9 @@ pub const OF_VERSION_SQL: &str =
      JOIN repository_blobs l ON l.repository_id = r.repository_id AND l.digest = r.blob_digest
      WHERE v.id = ?1";
 
-fn file(row: &Row<'_>) -> Result<File, MetaError> {
+fn read_file(row: &Row<'_>) -> Result<File, MetaError> {
     let owner = row.opt_text(3)?.map(|owner| {
-        // No name holds a space.
+        // No name contains a space.
         let (package, digest) = owner.split_once(' ').ok_or(MetaError::corrupt("an owner"))?;
         let digest = digest.parse().map_err(|_| MetaError::corrupt("a digest"))?;
         Ok::<_, MetaError>(Owner { package: package.to_owned(), digest })
@@ -134,16 +137,16 @@ fn file(row: &Row<'_>) -> Result<File, MetaError> {
     Ok(File { digest: digest_at(row, 0)?, size, created_at, owner: owner.transpose()? })
 }
 
-/// The file of that digest in a repository.
+/// Returns the file with this digest in a repository.
 pub fn find(tx: &mut Tx<'_>, repository: &Id, digest: &Digest) -> Result<Option<File>, MetaError> {
     let params = params![repository, digest.as_str()];
-    match tx.opt(select_manifest!("v.digest = ?2"), params, file)? {
+    match tx.opt(select_manifest!("v.digest = ?2"), params, read_file)? {
         Some(manifest) => Ok(Some(manifest)),
-        None => tx.opt(select_blob!("l.digest = ?2"), params, file),
+        None => tx.opt(select_blob!("l.digest = ?2"), params, read_file),
     }
 }
 
-/// The images of a repository that hold the manifest of that digest.
+/// Returns the names of the images of a repository that hold the manifest with this digest.
 pub fn holders(
     tx: &mut Tx<'_>,
     repository: &Id,
@@ -158,7 +161,7 @@ pub fn holders(
     )
 }
 
-/// The bytes of the manifest of that digest in a repository.
+/// Returns the bytes of the manifest with this digest in a repository.
 pub fn manifest(
     tx: &mut Tx<'_>,
     repository: &Id,
@@ -172,7 +175,7 @@ pub fn manifest(
     )
 }
 
-/// The files that stand after `last`, each digest once.
+/// Returns the files whose digests come after `last` in the given direction, each digest once.
 pub fn list(
     tx: &mut Tx<'_>,
     (of, direction): (Of<'_>, Direction),
@@ -180,17 +183,18 @@ pub fn list(
 ) -> Result<Vec<File>, MetaError> {
     let mut files = match of {
         Of::Repository(id) => {
-            both(tx, direction, (BLOBS_SQL, MANIFESTS_SQL), params![id, last, limit])?
+            blobs_and_manifests(tx, direction, BLOBS_SQL, MANIFESTS_SQL, params![id, last, limit])?
         }
         Of::Package(id) => {
-            let lists = (BLOBS_OF_PACKAGE_SQL, MANIFESTS_OF_PACKAGE_SQL);
-            both(tx, direction, lists, params![id, last, limit])?
+            let params = params![id, last, limit];
+            let (blobs, manifests) = (BLOBS_OF_PACKAGE_SQL, MANIFESTS_OF_PACKAGE_SQL);
+            blobs_and_manifests(tx, direction, blobs, manifests, params)?
         }
         Of::Version(id) => {
-            let mut all = tx.query(OF_VERSION_SQL, params![id], file)?;
+            let mut all = tx.query(OF_VERSION_SQL, params![id], read_file)?;
             all.retain(|file| {
-                let place = file.digest.as_str().cmp(last);
-                direction.choose([place.is_gt(), place.is_lt()])
+                let order = file.digest.as_str().cmp(last);
+                direction.choose([order.is_gt(), order.is_lt()])
             });
             all
         }
@@ -204,14 +208,15 @@ pub fn list(
     Ok(files)
 }
 
-/// Of two lists each as much as is asked for, so that together they hold what comes first.
-fn both(
+/// Reads a full page of each of the two lists, so that together they contain the first page of the combined list.
+fn blobs_and_manifests(
     tx: &mut Tx<'_>,
     direction: Direction,
-    (blobs, manifests): ([&str; 2], [&str; 2]),
+    blobs: [&str; 2],
+    manifests: [&str; 2],
     params: &[crate::Param<'_>],
 ) -> Result<Vec<File>, MetaError> {
-    let mut files = tx.query(direction.choose(manifests), params, file)?;
-    files.extend(tx.query(direction.choose(blobs), params, file)?);
+    let mut files = tx.query(direction.choose(manifests), params, read_file)?;
+    files.extend(tx.query(direction.choose(blobs), params, read_file)?);
     Ok(files)
 }

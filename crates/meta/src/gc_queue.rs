@@ -1,19 +1,21 @@
-//! Table `gc_queue`: what may have become unreferenced, and when to look again.
+//! The queue of garbage collection (table `gc_queue`): the content that may have become unreferenced, and the time at
+//! which to review it.
 
 use crate::{MetaError, Param, Tx, params};
 
 /// A waiting review.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Review {
-    /// What sort of thing `id` names.
+    /// The kind of content to review.
     pub kind: String,
-    /// What to look at.
+    /// The id of that content. Its form depends on the kind.
     pub id: String,
-    /// Not before this time.
+    /// The time before which the review must not run.
     pub review_after: i64,
 }
 
-/// Asks for reviews of one kind, or puts waiting ones off. Never brings one forward.
+/// Adds reviews of one kind to the queue. A review that waits already is postponed if `review_after` is later than its
+/// time. The time of a review never becomes earlier.
 pub fn enqueue(
     tx: &mut Tx<'_>,
     kind: &'static str,
@@ -27,8 +29,8 @@ pub fn enqueue(
         .iter()
         .map(|id| vec![Param::from(kind), Param::from(*id), Param::from(review_after)])
         .collect();
-    // A waiting row is written even where its time stays: a review that has just read it would otherwise end
-    // it on PostgreSQL, without having seen what this transaction asks it to look at.
+    // A waiting row is written even if its time stays the same. Otherwise, on PostgreSQL, a review that has just read
+    // the row could delete it without having seen the changes of this transaction.
     tx.exec_values(
         "INSERT INTO gc_queue (kind, id, review_after)",
         "ON CONFLICT (kind, id) DO UPDATE SET review_after =
@@ -39,7 +41,8 @@ pub fn enqueue(
     Ok(())
 }
 
-/// Puts one waiting review off, if it is due before `unless_after`.
+/// Postpones a waiting review to `review_after`, if its time is before `unless_after`. Returns the number of reviews
+/// postponed, 0 or 1.
 pub fn put_off(
     tx: &mut Tx<'_>,
     (kind, id): (&'static str, &str),
@@ -52,7 +55,7 @@ pub fn put_off(
     )
 }
 
-/// When a review waits for this id.
+/// Returns the time of the waiting review of this content, if there is one.
 pub fn waiting(tx: &mut Tx<'_>, kind: &'static str, id: &str) -> Result<Option<i64>, MetaError> {
     tx.opt(
         "SELECT review_after FROM gc_queue WHERE kind = ?1 AND id = ?2",
@@ -61,12 +64,12 @@ pub fn waiting(tx: &mut Tx<'_>, kind: &'static str, id: &str) -> Result<Option<i
     )
 }
 
-/// The statement of [`due`], for the test that looks at its plan.
-pub const DUE_SQL: &str = "SELECT kind, id, review_after FROM gc_queue
+/// The statement of [`due`]. A test checks its query plan.
+pub(crate) const DUE_SQL: &str = "SELECT kind, id, review_after FROM gc_queue
      WHERE review_after <= ?1 AND (review_after, kind, id) > (?2, ?3, ?4)
      ORDER BY review_after, kind, id LIMIT ?5";
 
-/// The reviews that are due, after `last`, the longest waiting first.
+/// Returns the due reviews that come after `last`, the longest waiting first.
 pub fn due(tx: &mut Tx<'_>, now: i64, last: &Review, limit: i64) -> Result<Vec<Review>, MetaError> {
     tx.query(
         DUE_SQL,
@@ -75,11 +78,11 @@ pub fn due(tx: &mut Tx<'_>, now: i64, last: &Review, limit: i64) -> Result<Vec<R
     )
 }
 
-/// Ends a review, unless it was put off meanwhile. Answers whether it was still as read.
+/// Deletes a review from the queue, unless it was postponed after it was read. Returns whether it was deleted.
 pub fn take(tx: &mut Tx<'_>, review: &Review) -> Result<bool, MetaError> {
-    let taken = tx.exec(
+    let deleted = tx.exec(
         "DELETE FROM gc_queue WHERE kind = ?1 AND id = ?2 AND review_after = ?3",
         params![review.kind.as_str(), review.id.as_str(), review.review_after],
     )?;
-    Ok(taken == 1)
+    Ok(deleted == 1)
 }

@@ -5,28 +5,31 @@ use std::str::FromStr;
 
 use uuid::Uuid;
 
-/// 16 bytes that name a row, as text 32 lower-case hex digits.
+/// The id of a row: 16 bytes, written as 32 lower-case hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Id([u8; 16]);
 
-/// A text that is no id.
+/// The error of a text that is not an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an id has 32 lower-case hex digits")]
 pub struct IdError;
 
 impl Id {
-    /// An id that sorts after those made before it: new rows stand together.
-    #[expect(clippy::new_without_default, reason = "each is another: there is no default one")]
+    /// Makes an id that sorts after every id made before it (UUIDv7), so that new rows are neighbours in an index.
+    #[expect(
+        clippy::new_without_default,
+        reason = "each call makes a new id: there is no default one"
+    )]
     pub fn new() -> Self {
         Self(Uuid::now_v7().into_bytes())
     }
 
-    /// An id that nobody can guess: 122 random bits.
+    /// Makes an id that nobody can guess: it has 122 random bits (UUIDv4).
     pub fn random() -> Self {
         Self(Uuid::new_v4().into_bytes())
     }
 
-    /// The bytes.
+    /// Returns the bytes of the id.
     pub fn to_bytes(self) -> [u8; 16] {
         self.0
     }

@@ -1,42 +1,43 @@
-//! Manifests as lists show them: table `versions`, with the image that each belongs to and its tags.
+//! Manifests as the lists of the API show them: the rows of `versions`, each with the name of its image and its tags.
 
 use model::digest::Digest;
 use model::filter::Direction;
 
 use crate::{Id, MetaError, Row, Tx, digest_at, opt_digest_at, params};
 
-/// What lists show of a manifest.
+/// A manifest with the fields that lists show.
 #[derive(Debug, Clone)]
 pub struct Image {
-    /// The row's id.
+    /// The id of the version.
     pub id: Id,
-    /// The image that it belongs to.
+    /// The name of the image to which the manifest belongs.
     pub package: String,
-    /// The digest of the manifest's bytes.
+    /// The digest of the manifest.
     pub digest: Digest,
-    /// What it is served as.
+    /// The media type of the manifest.
     pub media_type: String,
-    /// The sizes of everything that it names, and its own; 0 of an index.
+    /// The sum of the sizes of the manifest and of all blobs that it names. It is 0 for an index.
     pub image_bytes: i64,
-    /// What kind of artifact it is.
+    /// The artifact type.
     pub artifact_type: Option<String>,
-    /// What it refers to.
+    /// The digest of the subject.
     pub subject: Option<Digest>,
-    /// A JSON array: of an image its platform, of an index what it names.
+    /// A JSON array. For an image, it holds the platform; for an index, the manifests that the index names.
     pub platforms: String,
-    /// When the image was built, by its config.
+    /// The build time of the image, according to its config.
     pub built_at: Option<i64>,
-    /// When it came.
+    /// The time at which the manifest was pushed.
     pub uploaded_at: i64,
-    /// When it came, or was last tagged.
+    /// The time at which the manifest was pushed or last tagged.
     pub updated_at: i64,
-    /// The first hundred of its tags, in byte order.
+    /// The first 100 tags, in byte order.
     pub tags: Vec<String>,
-    /// A JSON object of texts: what was set, or else what the manifest says, where that is not very long.
+    /// The annotations as a JSON object of texts: those that were set by the API, or else those of the manifest unless
+    /// they are longer than 8,192 characters.
     pub annotations: String,
 }
 
-/// What is selected of each, from `versions v` and `packages p`: not of images that are being removed.
+/// Makes a query for manifests, from `versions v` and `packages p`. Images that are being deleted are left out.
 macro_rules! select {
     ($($rest:literal),+) => {
         concat!(
@@ -51,7 +52,7 @@ macro_rules! select {
     };
 }
 
-/// A list by a time, as two statements: upwards, from the oldest on, and downwards.
+/// Makes the two statements of a list in the order of a time: ascending (the oldest first) and descending.
 macro_rules! by_time {
     ($scope:literal, $time:literal) => {
         [by_time!($scope, $time, ">", "ASC"), by_time!($scope, $time, "<", "DESC")]
@@ -75,27 +76,27 @@ macro_rules! by_time {
     };
 }
 
-/// Which manifests a list by time shows, and by which time: its statements.
+/// A list of manifests in the order of a time: its ascending and its descending statement.
 #[derive(Debug, Clone, Copy)]
 pub struct ByTime(pub [&'static str; 2]);
 
-/// The manifests of a repository by when they came.
+/// The manifests of a repository in the order of their pushes.
 pub const OF_REPOSITORY_BY_UPLOAD: ByTime = ByTime(by_time!("repository_id", "uploaded_at"));
-/// The manifests of a repository by when they came or were last tagged.
+/// The manifests of a repository in the order of their updates (push or last tagging).
 pub const OF_REPOSITORY_BY_UPDATE: ByTime = ByTime(by_time!("repository_id", "updated_at"));
-/// The manifests of an image by when they came.
+/// The manifests of an image in the order of their pushes.
 pub const OF_PACKAGE_BY_UPLOAD: ByTime = ByTime(by_time!("package_id", "uploaded_at"));
-/// The manifests of an image by when they came or were last tagged.
+/// The manifests of an image in the order of their updates (push or last tagging).
 pub const OF_PACKAGE_BY_UPDATE: ByTime = ByTime(by_time!("package_id", "updated_at"));
 
-/// The statements of [`of_package`]: upwards and downwards.
-pub const OF_PACKAGE_SQL: [&str; 2] = [
+/// The ascending and the descending statement of [`of_package`]. A test checks their query plans.
+pub(crate) const OF_PACKAGE_SQL: [&str; 2] = [
     select!("WHERE v.package_id = ?1 AND v.digest > ?2 ORDER BY v.digest LIMIT ?3"),
     select!("WHERE v.package_id = ?1 AND v.digest < ?2 ORDER BY v.digest DESC LIMIT ?3"),
 ];
 
-fn image(row: &Row<'_>) -> Result<Image, MetaError> {
-    // No tag holds a space.
+fn read_image(row: &Row<'_>) -> Result<Image, MetaError> {
+    // No tag contains a space.
     let tags = row.opt_text(11)?.unwrap_or_default();
     Ok(Image {
         id: row.id(0)?,
@@ -114,19 +115,20 @@ fn image(row: &Row<'_>) -> Result<Image, MetaError> {
     })
 }
 
-/// The manifest of that digest in an image.
+/// Returns the manifest with this digest in an image.
 pub fn find(tx: &mut Tx<'_>, package: &Id, digest: &Digest) -> Result<Option<Image>, MetaError> {
     let sql = select!("WHERE v.package_id = ?1 AND v.digest = ?2");
-    tx.opt(sql, params![package, digest.as_str()], image)
+    tx.opt(sql, params![package, digest.as_str()], read_image)
 }
 
-/// Sets the annotations of a manifest, instead of those that it has itself.
+/// Sets annotations that replace those of the manifest in lists. Returns the number of versions changed, 0 or 1.
 pub fn annotate(tx: &mut Tx<'_>, version: &Id, annotations: &str) -> Result<u64, MetaError> {
     let sql = "UPDATE versions SET set_annotations = ?2 WHERE id = ?1";
     tx.exec(sql, params![version, annotations])
 }
 
-/// The manifests of a repository or an image that stand after a time and an id.
+/// Returns the manifests of a repository or an image that come after a time and an id in the given direction. `scope`
+/// is the id of the repository or of the image, as the list needs it.
 pub fn by_time(
     tx: &mut Tx<'_>,
     (list, direction): (ByTime, Direction),
@@ -134,10 +136,11 @@ pub fn by_time(
     (time, id): (i64, &Id),
     limit: i64,
 ) -> Result<Vec<Image>, MetaError> {
-    tx.query(direction.choose(list.0), params![scope, time, id, limit], image)
+    tx.query(direction.choose(list.0), params![scope, time, id, limit], read_image)
 }
 
-/// The manifests of an image that stand after a digest, or a text in its place.
+/// Returns the manifests of an image that come after `last` in the given direction. `last` is a digest, or a text that
+/// sorts before or after all digests.
 pub fn of_package(
     tx: &mut Tx<'_>,
     direction: Direction,
@@ -145,5 +148,5 @@ pub fn of_package(
     last: &str,
     limit: i64,
 ) -> Result<Vec<Image>, MetaError> {
-    tx.query(direction.choose(OF_PACKAGE_SQL), params![package, last, limit], image)
+    tx.query(direction.choose(OF_PACKAGE_SQL), params![package, last, limit], read_image)
 }

@@ -1,9 +1,9 @@
-//! Table `leases`: work that one process at a time may do.
+//! Leases (table `leases`) on work that only one process at a time may do.
 
 use crate::{MetaError, Tx, params};
 
-/// Takes or renews a lease. Answers its fence, or `None` while another holder has it.
-/// The fence rises whenever the holder changes, so that a holder that slept can be told from its successor.
+/// Takes or renews a lease. Returns the fence of the lease, or `None` while another holder has the lease. The fence
+/// increases whenever the holder changes, so that a holder that slept can be distinguished from its successor.
 pub fn acquire(
     tx: &mut Tx<'_>,
     name: &str,
@@ -22,7 +22,7 @@ pub fn acquire(
     )
 }
 
-/// Gives a lease back, if it is still the holder's.
+/// Ends a lease if `holder` still has it. Returns the number of leases ended, 0 or 1.
 pub fn release(tx: &mut Tx<'_>, name: &str, holder: &str) -> Result<u64, MetaError> {
     tx.exec(
         "UPDATE leases SET expires_at = 0 WHERE name = ?1 AND holder = ?2",

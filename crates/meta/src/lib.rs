@@ -1,11 +1,13 @@
-//! Facts: the only crate with SQL. SQLite and PostgreSQL behind one small transaction type.
+//! The metadata of the registry, in SQLite or PostgreSQL. No other crate contains SQL.
 //!
-//! [`Meta::write`] and [`Meta::read`] take a closure over a [`Tx`]. It is synchronous, may run more than once,
-//! does no IO but SQL and calls no other `write` or `read`. "Read, decide, write" within one closure means the
-//! same on both databases: no other transaction comes between. Nobody is answered before the commit is durable.
+//! [`Meta::write`] and [`Meta::read`] take a closure over a [`Tx`]. The closure is synchronous and may run more than
+//! once. It does no IO but SQL, and it calls neither `write` nor `read`. "Read, decide, write" within one closure means
+//! the same on both databases, because no other transaction comes between. Callers get their answer after the commit is
+//! durable, never before.
 //!
-//! There is one file per table, of plain functions over a transaction. This crate knows no permissions and
-//! sees no blob's bytes.
+//! Most files hold the plain functions of one table, some those of a list or a job over several tables. This crate
+//! knows no permissions and never sees the bytes of a blob. Times are microseconds since 1970 in UTC, unless the name
+//! of a field says otherwise.
 
 mod dialect;
 mod error;
@@ -56,64 +58,64 @@ pub use tx::{KeyList, Param, Row, Tx};
 use postgres::Postgres;
 use sqlite::Sqlite;
 
-/// The parameters of a statement, in the order of its `?1`, `?2`, ….
+/// Makes the list of parameters of a statement, in the order of `?1`, `?2`, ….
+/// Each value becomes a [`Param`].
 #[macro_export]
 macro_rules! params {
     ($($value:expr),* $(,)?) => { &[$($crate::Param::from($value)),*][..] };
 }
 
-/// Which database.
+/// The database to open. A URL may hold a password, so this type does not implement `Debug`.
 #[derive(Clone)]
 pub enum Database {
-    /// A file, made where it is missing. One process at a time may open it.
+    /// A file, which is created if it is missing. Only one process at a time may open the file.
     SqliteFile(PathBuf),
-    /// Memory, for as long as the [`Meta`] lives.
+    /// A database in memory. It lives as long as its [`Meta`].
     SqliteMemory,
-    /// A server, by URL. It may hold a password, so this type prints nothing.
+    /// A PostgreSQL server, by URL.
     Postgres(String),
 }
 
-/// The database. Cheap to clone; every clone is the same one.
+/// A handle on the open database. A clone is cheap and uses the same database.
 #[derive(Clone)]
 pub struct Meta {
-    engine: Engine,
+    backend: Backend,
     observer: Option<Arc<LatencyObserver>>,
 }
 
-/// A function that is told how long each transaction took, from the call to its answer.
+/// A function that receives the duration of each transaction, from the call to its answer.
 pub type LatencyObserver = dyn Fn(TransactionKind, Duration) + Send + Sync;
 
-/// The kinds of transactions that a [`LatencyObserver`] tells apart.
+/// The kinds of transactions between which a [`LatencyObserver`] distinguishes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TransactionKind {
-    /// A [`Meta::write`], with the time that it waited for its turn and for its commit to be durable.
+    /// A [`Meta::write`]. Its duration includes the wait for its turn and for the durable commit.
     Write,
-    /// A [`Meta::read`]. Reads of single rows by [`Meta::point`] are too many, and too short, to be observed.
+    /// A [`Meta::read`]. Reads by [`Meta::point`] are not observed: they are too many and too short.
     Read,
 }
 
 #[derive(Clone)]
-enum Engine {
-    /// Embedded.
+enum Backend {
     Sqlite(Sqlite),
-    /// Shared by several processes.
+    /// The server may be shared by several processes.
     Postgres(Postgres),
 }
 
 impl Meta {
     /// Opens the database and brings its tables up to date.
     pub async fn open(database: Database) -> Result<Self, MetaError> {
-        let engine = match database {
+        let backend = match database {
             Database::SqliteFile(path) => {
-                Engine::Sqlite(blocking(move || Sqlite::open(Some(&path))).await?)
+                Backend::Sqlite(blocking(move || Sqlite::open(Some(&path))).await?)
             }
-            Database::SqliteMemory => Engine::Sqlite(Sqlite::open(None)?),
-            Database::Postgres(url) => Engine::Postgres(Postgres::open(&url).await?),
+            Database::SqliteMemory => Backend::Sqlite(Sqlite::open(None)?),
+            Database::Postgres(url) => Backend::Postgres(Postgres::open(&url).await?),
         };
-        Ok(Self { engine, observer: None })
+        Ok(Self { backend, observer: None })
     }
 
-    /// The same database, whose transactions by this clone `observer` is told of.
+    /// Returns a handle on the same database that reports each of its transactions to `observer`.
     #[must_use]
     pub fn observed_by(self, observer: Arc<LatencyObserver>) -> Self {
         Self { observer: Some(observer), ..self }
@@ -125,11 +127,11 @@ impl Meta {
         }
     }
 
-    /// Runs `closure` in a transaction that is as if it ran alone, and commits what it did if it answers `Ok`.
-    /// One that panics is rolled back alone. One that began comes to its end though nobody awaits it any more.
+    /// Runs `closure` in a serializable transaction, and commits the transaction if the closure returns `Ok`.
     ///
-    /// What the closure owns lives until its rows are decided: it is dropped after the commit and before the
-    /// answer.
+    /// A closure that panics is rolled back and fails no other transaction. A transaction that has begun runs to its
+    /// end even if the caller drops this future. The closure is dropped after the commit and before the caller gets the
+    /// answer. So the values that it owns, such as locks, are held until the fate of its rows is known.
     pub async fn write<T, E, F>(&self, closure: F) -> Result<T, E>
     where
         F: FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
@@ -137,15 +139,15 @@ impl Meta {
         E: From<MetaError> + RetryCause + Send + 'static,
     {
         let started = Instant::now();
-        let outcome = match &self.engine {
-            Engine::Sqlite(sqlite) => sqlite.write(closure).await,
-            Engine::Postgres(postgres) => postgres.write(closure).await,
+        let outcome = match &self.backend {
+            Backend::Sqlite(sqlite) => sqlite.write(closure).await,
+            Backend::Postgres(postgres) => postgres.write(closure).await,
         };
         self.observe(TransactionKind::Write, started);
         outcome
     }
 
-    /// Runs `closure` on one unchanging state of the database. For lists, and whatever may take long.
+    /// Runs `closure` on a snapshot of the database. Lists, and all reads that may take long, use this method.
     pub async fn read<T, E, F>(&self, closure: F) -> Result<T, E>
     where
         F: FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
@@ -153,69 +155,69 @@ impl Meta {
         E: From<MetaError> + RetryCause + Send + 'static,
     {
         let started = Instant::now();
-        let outcome = match &self.engine {
-            Engine::Sqlite(sqlite) => sqlite.read(closure).await,
-            Engine::Postgres(postgres) => postgres.read(closure).await,
+        let outcome = match &self.backend {
+            Backend::Sqlite(sqlite) => sqlite.read(closure).await,
+            Backend::Postgres(postgres) => postgres.read(closure).await,
         };
         self.observe(TransactionKind::Read, started);
         outcome
     }
 
-    /// Runs a closure of short statements that read by key: the fastest way to ask. Each sees what is committed
-    /// when it begins.
+    /// Runs a closure of short statements that read by key. This is the fastest way to read. Each statement sees the
+    /// rows that are committed when that statement begins.
     pub async fn point<T, E, F>(&self, closure: F) -> Result<T, E>
     where
         F: FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
         T: Send + 'static,
         E: From<MetaError> + RetryCause + Send + 'static,
     {
-        match &self.engine {
-            Engine::Sqlite(sqlite) => sqlite.point(closure),
-            Engine::Postgres(postgres) => postgres.point(closure).await,
+        match &self.backend {
+            Backend::Sqlite(sqlite) => sqlite.point(closure),
+            Backend::Postgres(postgres) => postgres.point(closure).await,
         }
     }
 
-    /// Whether the database's files are where they were opened. One on a server has none here.
+    /// Checks that the files of the database are still where they were opened. A server's database always passes.
     pub async fn check_place(&self) -> Result<(), MetaError> {
-        match &self.engine {
-            Engine::Sqlite(sqlite) => {
+        match &self.backend {
+            Backend::Sqlite(sqlite) => {
                 let sqlite = sqlite.clone();
-                blocking(move || sqlite.check_place()).await
+                blocking(move || sqlite.check_files()).await
             }
-            Engine::Postgres(_) => Ok(()),
+            Backend::Postgres(_) => Ok(()),
         }
     }
 
-    /// Whether the database answers and takes writes.
+    /// Checks that the database answers and accepts writes.
     pub async fn ping(&self) -> Result<(), MetaError> {
-        if let Engine::Sqlite(sqlite) = &self.engine {
+        if let Backend::Sqlite(sqlite) = &self.backend {
             sqlite.check_health()?;
         }
         self.point(|tx| tx.opt("SELECT 1", params![], |row| row.int(0)).map(|_| ())).await
     }
 
-    /// Ends gently: what was answered is durable already. Nothing can be written afterwards.
+    /// Closes the database for writes. Everything that was answered is durable already.
     pub async fn close(&self) {
-        if let Engine::Sqlite(sqlite) = &self.engine {
+        if let Backend::Sqlite(sqlite) = &self.backend {
             sqlite.close().await;
         }
     }
 }
 
-/// Runs on a thread that may block. A closure's panic does not come this far.
+/// Runs `work` on a thread that may block. The panic of a transaction's closure is caught before it gets here.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
+        Ok(value) => value,
         Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
 }
 
-/// Reads a column that holds a digest.
+/// Reads a digest from a column.
 pub(crate) fn digest_at(row: &Row<'_>, column: usize) -> Result<Digest, MetaError> {
     row.text(column)?.parse().map_err(|_| MetaError::corrupt("a digest"))
 }
 
-/// Reads a column that holds a digest or nothing.
+/// Reads a digest, or NULL, from a column.
 pub(crate) fn opt_digest_at(row: &Row<'_>, column: usize) -> Result<Option<Digest>, MetaError> {
     let text = row.opt_text(column)?;
     text.map(|text| text.parse().map_err(|_| MetaError::corrupt("a digest"))).transpose()

@@ -1,4 +1,4 @@
-//! Brings the tables up to date. Migrations are only ever added: one that was run is never changed.
+//! Brings the tables up to date. Migrations are only added: the text of a migration that was run never changes.
 
 use model::digest::Digest;
 
@@ -29,7 +29,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { name: "0013_settings", sql: include_str!("../migrations/0013_settings.sql") },
 ];
 
-/// Runs the migrations that were not run yet. The caller holds a lock that keeps others out.
+/// Runs the migrations that were not run yet. The caller holds a lock, so that no other process does the same.
 pub(crate) fn run(tx: &mut Tx<'_>) -> Result<(), MetaError> {
     run_list(tx, MIGRATIONS)
 }
@@ -39,23 +39,23 @@ fn run_list(tx: &mut Tx<'_>, migrations: &[Migration]) -> Result<(), MetaError> 
         tx.dialect(),
         "CREATE TABLE IF NOT EXISTS migrations (name TEXT NOT NULL PRIMARY KEY, checksum TEXT NOT NULL)",
     ))?;
-    let done =
+    let applied =
         tx.query("SELECT name, checksum FROM migrations ORDER BY name", params![], |row| {
             Ok((row.text(0)?, row.text(1)?))
         })?;
-    for (position, (name, checksum)) in done.iter().enumerate() {
+    for (position, (name, checksum)) in applied.iter().enumerate() {
         let Some(known) = migrations.get(position).filter(|known| known.name == name) else {
-            return Err(refused(format!(
-                "the database was made by a newer berth: it has migration {name}, which this one does not know"
+            return Err(refusal(format!(
+                "the database was made by a newer version of berth: this version does not know its migration {name}"
             )));
         };
         if *checksum != Digest::of(known.sql.as_bytes()).as_str() {
-            return Err(refused(format!(
-                "migration {name} is not the one that the database was made with"
+            return Err(refusal(format!(
+                "migration {name} differs from the one with which the database was made"
             )));
         }
     }
-    for migration in &migrations[done.len()..] {
+    for migration in &migrations[applied.len()..] {
         tx.script(&ddl(tx.dialect(), migration.sql))?;
         let checksum = Digest::of(migration.sql.as_bytes());
         tx.exec(
@@ -66,7 +66,7 @@ fn run_list(tx: &mut Tx<'_>, migrations: &[Migration]) -> Result<(), MetaError> 
     Ok(())
 }
 
-fn refused(message: String) -> MetaError {
+fn refusal(message: String) -> MetaError {
     MetaError::new(ErrorKind::Other, message)
 }
 
@@ -80,7 +80,7 @@ mod tests {
 
     async fn migrate(db: &TestDatabase, list: &'static [Migration]) -> Result<(), String> {
         let run = move |tx: &mut Tx<'_>| {
-            // As if the database had been made by these.
+            // The real migrations are forgotten, as if the database had been made by `list`.
             tx.exec("DELETE FROM migrations WHERE length(name) > 4", params![])?;
             run_list(tx, list)
         };
@@ -94,9 +94,9 @@ mod tests {
             migrate(db, &[FIRST, SECOND]).await.unwrap();
             let changed = migrate(db, &[FIRST, Migration { sql: "CREATE TABLE other (name TEXT)", ..SECOND }]).await;
             let changed = changed.unwrap_err();
-            assert!(changed.contains("0002 is not the one"), "{changed}");
+            assert!(changed.contains("0002 differs from the one"), "{changed}");
             let newer = migrate(db, &[FIRST]).await.unwrap_err();
-            assert!(newer.contains("0002, which this one does not know"), "{newer}");
+            assert!(newer.contains("does not know its migration 0002"), "{newer}");
             migrate(db, &[FIRST, SECOND]).await.unwrap();
         }
 

@@ -1,19 +1,19 @@
-//! Table `operations`: what long-running operations came to.
+//! The results of long-running operations (table `operations`).
 
 use crate::{MetaError, Tx, params};
 
-/// An operation.
+/// A long-running operation that has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Operation {
-    /// Its resource name.
+    /// The resource name of the operation.
     pub name: String,
-    /// Who started it.
+    /// The principal that started the operation.
     pub principal: String,
-    /// What it came to, in the form that its surface chose.
+    /// The result, in the encoding that the API chose.
     pub content: Vec<u8>,
 }
 
-/// Writes an operation down.
+/// Stores an operation.
 pub fn insert(tx: &mut Tx<'_>, operation: &Operation, now: i64) -> Result<(), MetaError> {
     tx.exec(
         "INSERT INTO operations (name, principal, content, created_at) VALUES (?1, ?2, ?3, ?4)",
@@ -27,16 +27,16 @@ pub fn insert(tx: &mut Tx<'_>, operation: &Operation, now: i64) -> Result<(), Me
     Ok(())
 }
 
-/// The statement of [`forget`], for the test that looks at its plan.
-pub const FORGET_SQL: &str = "DELETE FROM operations WHERE name IN
+/// The statement of [`forget`]. A test checks its query plan.
+pub(crate) const FORGET_SQL: &str = "DELETE FROM operations WHERE name IN
      (SELECT name FROM operations WHERE created_at < ?1 ORDER BY created_at, name LIMIT ?2)";
 
-/// Removes the oldest of those that were written before a time, and answers how many.
+/// Deletes up to `limit` operations that were stored before a time, the oldest first. Returns the number deleted.
 pub fn forget(tx: &mut Tx<'_>, before: i64, limit: i64) -> Result<u64, MetaError> {
     tx.exec(FORGET_SQL, params![before, limit])
 }
 
-/// The operation of that name.
+/// Returns the operation with this name.
 pub fn find(tx: &mut Tx<'_>, name: &str) -> Result<Option<Operation>, MetaError> {
     tx.opt(
         "SELECT name, principal, content FROM operations WHERE name = ?1",

@@ -1,48 +1,48 @@
-//! Table `outbox`: what webhooks are to be told, from the change's own transaction until a receiver has taken it.
+//! The messages to webhooks (table `outbox`), from the transaction of the change until the receiver has accepted them.
 //!
-//! Rows are deleted one by one, never passed over by a cursor: of two transactions, the one whose ids are smaller may
-//! commit last.
+//! Messages are deleted one by one. A cursor over their ids would miss some: of two transactions, the one with the
+//! smaller ids may commit last.
 
 use model::digest::Digest;
 use model::name::RepositoryName;
 
 use crate::{Id, MetaError, Param, Tx, opt_digest_at, params};
 
-/// Something that a webhook is to be told.
+/// A message that waits for its webhook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// Names it, as often as it is sent.
+    /// The id of the message, which is the same each time that the message is sent.
     pub id: Id,
-    /// `INSERT` or `DELETE`.
+    /// The kind of change: `INSERT` or `DELETE`.
     pub action: String,
-    /// The repository.
+    /// The name of the repository.
     pub repository: RepositoryName,
-    /// The image.
+    /// The name of the image.
     pub image: String,
-    /// The tag, where one came or went.
+    /// The tag, if the change set or deleted one.
     pub tag: Option<String>,
-    /// The digest, where one came or went.
+    /// The digest, if the change is about a manifest.
     pub digest: Option<Digest>,
-    /// When.
+    /// The time of the change.
     pub occurred_at: i64,
-    /// How often its receiver was left without it while it took others.
+    /// The number of times that the message was put behind others, because its receiver refused it.
     pub put_off: i64,
 }
 
-/// What happened to an image.
+/// A change of an image, of which webhooks are notified.
 #[derive(Debug, Clone, Copy)]
 pub struct Change<'a> {
-    /// `INSERT` or `DELETE`.
+    /// The kind of change: `INSERT` or `DELETE`.
     pub action: &'static str,
-    /// The image.
+    /// The name of the image.
     pub image: &'a str,
-    /// The tag, where one came or went.
+    /// The tag, if the change set or deleted one.
     pub tag: Option<&'a str>,
-    /// The digest, where one came or went.
+    /// The digest, if the change is about a manifest.
     pub digest: Option<&'a Digest>,
 }
 
-/// Writes down what happened in a repository, in that order, for each of the webhooks.
+/// Stores one message for each change and each webhook. Each webhook gets its messages in the order of `changes`.
 pub fn insert(
     tx: &mut Tx<'_>,
     webhooks: &[&str],
@@ -51,11 +51,11 @@ pub fn insert(
 ) -> Result<(), MetaError> {
     let repository = repository.to_string();
     let ids: Vec<Id> = (0..changes.len() * webhooks.len()).map(|_| Id::new()).collect();
-    let told =
+    let pairs =
         changes.iter().flat_map(|change| webhooks.iter().map(move |webhook| (change, webhook)));
     let rows: Vec<Vec<Param<'_>>> = ids
         .iter()
-        .zip(told)
+        .zip(pairs)
         .map(|(id, (change, webhook))| {
             let (tag, digest) = (change.tag, change.digest.map(Digest::as_str));
             vec![
@@ -81,12 +81,13 @@ pub fn insert(
     Ok(())
 }
 
-/// The statement of [`due`], for the test that looks at its plan.
-pub const DUE_SQL: &str =
+/// The statement of [`due`]. A test checks its query plan.
+pub(crate) const DUE_SQL: &str =
     "SELECT id, action, repository, image, tag, digest, occurred_at, put_off FROM outbox
      WHERE webhook = ?1 AND due_at <= ?2 ORDER BY due_at, id LIMIT ?3";
 
-/// What a webhook is to be told now: in the order of the changes, and then what was put off.
+/// Returns the messages that are due for a webhook: first those that were never put off, in the order of the changes,
+/// and then the others.
 pub fn due(
     tx: &mut Tx<'_>,
     webhook: &str,
@@ -108,11 +109,11 @@ pub fn due(
     })
 }
 
-/// The statement of [`waiting`], for the test that looks at its plan.
-pub const WAITING_SQL: &str = "SELECT COUNT(*), MIN(due_at) FROM
+/// The statement of [`waiting`]. A test checks its query plan.
+pub(crate) const WAITING_SQL: &str = "SELECT COUNT(*), MIN(due_at) FROM
      (SELECT due_at FROM outbox WHERE webhook = ?1 ORDER BY due_at, id LIMIT ?2) few";
 
-/// How many messages wait for a webhook, up to a limit, and when the first is due.
+/// Returns the number of messages that wait for a webhook, up to `limit`, and the time at which the first one is due.
 pub fn waiting(
     tx: &mut Tx<'_>,
     webhook: &str,
@@ -123,12 +124,12 @@ pub fn waiting(
     Ok(found.unwrap_or_default())
 }
 
-/// Forgets a message.
+/// Deletes a message. Returns the number of messages deleted, 0 or 1.
 pub fn delete(tx: &mut Tx<'_>, id: &Id) -> Result<u64, MetaError> {
     tx.exec("DELETE FROM outbox WHERE id = ?1", params![id])
 }
 
-/// Lets the others go before a message, until some time.
+/// Puts a message behind the others until `due_at`. Returns the number of messages changed, 0 or 1.
 pub fn put_off(tx: &mut Tx<'_>, id: &Id, due_at: i64) -> Result<u64, MetaError> {
     tx.exec(
         "UPDATE outbox SET due_at = ?2, put_off = put_off + 1 WHERE id = ?1",
@@ -136,11 +137,11 @@ pub fn put_off(tx: &mut Tx<'_>, id: &Id, due_at: i64) -> Result<u64, MetaError> 
     )
 }
 
-/// The statement of [`forget`], for the test that looks at its plan.
-pub const FORGET_SQL: &str = "DELETE FROM outbox WHERE id IN
+/// The statement of [`forget`]. A test checks its query plan.
+pub(crate) const FORGET_SQL: &str = "DELETE FROM outbox WHERE id IN
      (SELECT id FROM outbox WHERE occurred_at < ?1 ORDER BY occurred_at, id LIMIT ?2) RETURNING webhook";
 
-/// Removes the oldest of those from before a time, and answers whom each was for.
+/// Deletes up to `limit` messages about changes before a time, the oldest first. Returns the webhook of each.
 pub fn forget(tx: &mut Tx<'_>, before: i64, limit: i64) -> Result<Vec<String>, MetaError> {
     tx.query(FORGET_SQL, params![before, limit], |row| row.text(0))
 }

@@ -1,11 +1,14 @@
-//! Table `packages`: the images of a repository.
+//! The images of repositories (table `packages`).
+//!
+//! An image that is being deleted is hidden: its name begins with a dot until its rows are deleted. No valid name
+//! begins with a dot.
 
 use model::filter::Direction;
 use model::name::{ImagePath, Location};
 
 use crate::{Id, MetaError, Row, Tx, params};
 
-/// The image of that name.
+/// Returns the id of the image with this name.
 pub fn find(tx: &mut Tx<'_>, repository: &Id, image: &str) -> Result<Option<Id>, MetaError> {
     tx.opt(
         "SELECT id FROM packages WHERE repository_id = ?1 AND name = ?2",
@@ -14,7 +17,7 @@ pub fn find(tx: &mut Tx<'_>, repository: &Id, image: &str) -> Result<Option<Id>,
     )
 }
 
-/// The image of that name, created when it is missing.
+/// Returns the id of the image at this path. The image is created if it is missing.
 pub fn ensure(
     tx: &mut Tx<'_>,
     repository: &Id,
@@ -25,7 +28,8 @@ pub fn ensure(
         return Ok(id);
     }
     let id = Id::new();
-    // The path of a repository's image that is being removed is free again, as often as that happens.
+    // If a repository of the same name is being deleted, its image may still have the path. That image gets another
+    // path, which contains the new id, because the same path may become free many times.
     tx.exec(
         "UPDATE packages SET path = ?4 WHERE location = ?1 AND path = ?2 AND repository_id <> ?3",
         params![location.as_str(), path.path().as_str(), repository, format!("..{id}").as_str()],
@@ -38,22 +42,25 @@ pub fn ensure(
     Ok(id)
 }
 
-/// Makes an image invisible and its name free. What it holds is removed afterwards, some at a time.
+/// Hides an image and frees its name. Its rows are deleted afterwards, some at a time. Returns the number of images
+/// hidden, 0 or 1.
 pub fn hide(tx: &mut Tx<'_>, id: &Id) -> Result<u64, MetaError> {
     let sql = "SELECT name FROM packages WHERE id = ?1";
     let Some(name) = tx.opt(sql, params![id], |row| row.text(0))? else { return Ok(0) };
-    // No name that parses begins with a dot, and '.' stands before '/' and all that names begin with.
+    // No valid name begins with a dot, and '.' sorts before '/' and before the first character of every valid name.
     let hidden = hidden_name(id, &name);
     let sql = "UPDATE packages SET name = ?2, path = ?2 WHERE id = ?1";
     tx.exec(sql, params![id, hidden.as_str()])
 }
 
-/// What is called otherwise from now on: nothing that anybody can name, and what it was.
+/// Returns the name of an image or a repository after it is hidden. It is not a valid name, it is unique because of the
+/// id, and it contains the old name.
 pub(crate) fn hidden_name(id: &Id, name: &str) -> String {
     format!(".{id}/{name}")
 }
 
-/// What an image or a repository is called, or was before it was hidden.
+/// Returns the name of an image or a repository. For a hidden one, this is the name before it was hidden. It is empty
+/// if an older version of Berth hid the row without keeping the name.
 pub(crate) fn shown_name(name: &str) -> &str {
     match name.strip_prefix('.') {
         Some(hidden) => hidden.split_once('/').map_or("", |(_, name)| name),
@@ -61,53 +68,53 @@ pub(crate) fn shown_name(name: &str) -> &str {
     }
 }
 
-/// What stands before all images but those that are hidden.
-const BEFORE_ALL: &str = "/";
+/// A text that sorts after the names of hidden images and before all other names.
+const BEFORE_SHOWN_NAMES: &str = "/";
 
-/// One line of the catalog: the image's path and the repository it belongs to.
+/// One line of the catalog: the path of an image, and its repository.
 #[derive(Debug, Clone)]
 pub struct CatalogEntry {
-    /// PROJECT/REPOSITORY/IMAGE.
+    /// The path PROJECT/REPOSITORY/IMAGE.
     pub path: String,
-    /// The project, for the permission check.
+    /// The id of the project, for the permission check.
     pub project: String,
-    /// The repository's name, for the permission check.
+    /// The name of the repository, for the permission check.
     pub repository: String,
 }
 
-/// The statement of [`catalog`], for the test that looks at its plan.
-pub const CATALOG_SQL: &str = "SELECT p.path, r.project, r.name FROM packages p
+/// The statement of [`catalog`]. A test checks its query plan.
+pub(crate) const CATALOG_SQL: &str = "SELECT p.path, r.project, r.name FROM packages p
      JOIN repositories r ON r.id = p.repository_id
      WHERE p.location = ?1 AND p.path > ?2 AND r.state = 'live' ORDER BY p.path LIMIT ?3";
 
-/// The images of a location after `last`, in byte order of their paths.
+/// Returns the images of a location whose paths sort after `last`, in byte order of their paths.
 pub fn catalog(
     tx: &mut Tx<'_>,
     location: &Location,
     last: &str,
     limit: i64,
 ) -> Result<Vec<CatalogEntry>, MetaError> {
-    tx.query(CATALOG_SQL, params![location.as_str(), last.max(BEFORE_ALL), limit], |row| {
+    tx.query(CATALOG_SQL, params![location.as_str(), last.max(BEFORE_SHOWN_NAMES), limit], |row| {
         Ok(CatalogEntry { path: row.text(0)?, project: row.text(1)?, repository: row.text(2)? })
     })
 }
 
-/// An image as the APIs list it.
+/// An image as the API shows it.
 #[derive(Debug, Clone)]
 pub struct Package {
-    /// The row's id.
+    /// The id of the image.
     pub id: Id,
-    /// The image's name.
+    /// The name of the image.
     pub name: String,
-    /// When the first manifest came.
+    /// The time at which the first manifest was pushed.
     pub created_at: i64,
-    /// When a manifest last came, or a tag moved.
+    /// The time of the last push of a manifest or of the last change of a tag.
     pub updated_at: i64,
-    /// A JSON object of texts.
+    /// The annotations as a JSON object of texts.
     pub annotations: String,
 }
 
-/// What is selected of each, from `packages p`.
+/// Makes a query for the images of a repository, from `packages p`.
 macro_rules! select {
     ($rest:literal) => {
         concat!(
@@ -120,18 +127,18 @@ macro_rules! select {
     };
 }
 
-/// The statements of [`list`]: upwards and downwards.
-pub const LIST_SQL: [&str; 2] = [
+/// The ascending and the descending statement of [`list`]. A test checks their query plans.
+pub(crate) const LIST_SQL: [&str; 2] = [
     select!("p.name > ?2 ORDER BY p.name LIMIT ?3"),
     select!("p.name < ?2 AND p.name > '/' ORDER BY p.name DESC LIMIT ?3"),
 ];
 
-fn package(row: &Row<'_>) -> Result<Package, MetaError> {
+fn read_package(row: &Row<'_>) -> Result<Package, MetaError> {
     let (name, created_at, updated_at) = (row.text(1)?, row.int(2)?, row.int(3)?);
     Ok(Package { id: row.id(0)?, name, created_at, updated_at, annotations: row.text(4)? })
 }
 
-/// The images of a repository that stand after `last`.
+/// Returns the images of a repository whose names come after `last` in the given direction.
 pub fn list(
     tx: &mut Tx<'_>,
     direction: Direction,
@@ -139,36 +146,38 @@ pub fn list(
     last: &str,
     limit: i64,
 ) -> Result<Vec<Package>, MetaError> {
-    let last = direction.choose([last.max(BEFORE_ALL), last]);
-    tx.query(direction.choose(LIST_SQL), params![repository, last, limit], package)
+    let last = direction.choose([last.max(BEFORE_SHOWN_NAMES), last]);
+    tx.query(direction.choose(LIST_SQL), params![repository, last, limit], read_package)
 }
 
-/// The image of that name, as the APIs describe it.
+/// Returns the image with this name as the API shows it.
 pub fn describe(
     tx: &mut Tx<'_>,
     repository: &Id,
     image: &str,
 ) -> Result<Option<Package>, MetaError> {
-    tx.opt(select!("p.name = ?2"), params![repository, image], package)
+    tx.opt(select!("p.name = ?2"), params![repository, image], read_package)
 }
 
-/// Sets the annotations of an image.
+/// Sets the annotations of an image. Returns the number of images changed, 0 or 1.
 pub fn annotate(tx: &mut Tx<'_>, package: &Id, annotations: &str) -> Result<u64, MetaError> {
     let sql = "UPDATE packages SET annotations = ?2 WHERE id = ?1";
     tx.exec(sql, params![package, annotations])
 }
 
-/// The statement of [`between`], for the test that looks at its plan.
-pub const BETWEEN_SQL: &str =
+/// The statement of [`between`]. A test checks its query plan.
+pub(crate) const BETWEEN_SQL: &str =
     "SELECT name FROM packages WHERE repository_id = ?1 AND name >= ?2 AND name < ?3
      ORDER BY name LIMIT ?4";
 
-/// The images whose names stand in a half-open range, in byte order.
+/// Returns the names of the images from `from` (included) to `to` (excluded), in byte order.
 pub fn between(
     tx: &mut Tx<'_>,
     repository: &Id,
     (from, to): (&str, &str),
     limit: i64,
 ) -> Result<Vec<String>, MetaError> {
-    tx.query(BETWEEN_SQL, params![repository, from.max(BEFORE_ALL), to, limit], |row| row.text(0))
+    tx.query(BETWEEN_SQL, params![repository, from.max(BEFORE_SHOWN_NAMES), to, limit], |row| {
+        row.text(0)
+    })
 }

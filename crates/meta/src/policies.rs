@@ -1,17 +1,17 @@
-//! Table `policies`: by the name of the resource that carries one.
+//! IAM policies by the name of their resource (table `policies`).
 
 use crate::{MetaError, Tx, params};
 
 /// A policy as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
-    /// The JSON of its bindings.
+    /// The bindings as JSON.
     pub bindings: String,
-    /// Changes with each change.
+    /// A value that is different after each change of the policy.
     pub etag: Vec<u8>,
 }
 
-/// The policy that a resource carries.
+/// Returns the policy of a resource.
 pub fn find(tx: &mut Tx<'_>, resource: &str) -> Result<Option<Stored>, MetaError> {
     tx.opt("SELECT bindings, etag FROM policies WHERE resource = ?1", params![resource], |row| {
         Ok(Stored { bindings: row.text(0)?, etag: row.bytes(1)? })
@@ -29,17 +29,18 @@ pub fn set(tx: &mut Tx<'_>, resource: &str, policy: &Stored, now: i64) -> Result
     Ok(())
 }
 
-/// Removes the policy of a resource that is removed.
+/// Deletes the policy of a resource that is being deleted. Returns the number of policies deleted, 0 or 1.
 pub fn delete(tx: &mut Tx<'_>, resource: &str) -> Result<u64, MetaError> {
     tx.exec("DELETE FROM policies WHERE resource = ?1", params![resource])
 }
 
-/// The policies that name a member, with the names of their resources. Reads them all: for what happens rarely.
+/// Returns the policies that mention a member, with the names of their resources. This reads the whole table, so only
+/// rare calls may use it.
 pub fn naming(tx: &mut Tx<'_>, member: &str) -> Result<Vec<(String, Stored)>, MetaError> {
-    let quoted = format!("%\"{member}\"%");
+    let pattern = format!("%\"{member}\"%");
     tx.query(
         "SELECT resource, bindings, etag FROM policies WHERE bindings LIKE ?1",
-        params![quoted.as_str()],
+        params![pattern.as_str()],
         |row| Ok((row.text(0)?, Stored { bindings: row.text(1)?, etag: row.bytes(2)? })),
     )
 }

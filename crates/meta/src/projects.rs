@@ -1,25 +1,25 @@
-//! Table `projects`.
+//! Projects (table `projects`).
 
 use crate::{Id, MetaError, Row, Tx, params};
 
 /// A project.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Project {
-    /// Its id, which people chose.
+    /// The id, which the creator chose.
     pub id: String,
-    /// Its number, which nobody chose.
+    /// The number, which the server chose at random.
     pub number: i64,
-    /// For people.
+    /// A name for people to read.
     pub name: String,
-    /// A JSON object of texts.
+    /// The labels as a JSON object of texts.
     pub labels: String,
-    /// Whether it can be used.
+    /// True if the project can be used: its deletion was not requested.
     pub active: bool,
-    /// When it was created.
+    /// The time of its creation.
     pub created_at: i64,
 }
 
-fn project(row: &Row<'_>) -> Result<Project, MetaError> {
+fn read_project(row: &Row<'_>) -> Result<Project, MetaError> {
     Ok(Project {
         id: row.text(0)?,
         number: row.int(1)?,
@@ -30,16 +30,16 @@ fn project(row: &Row<'_>) -> Result<Project, MetaError> {
     })
 }
 
-/// The project of that id, whether it can be used or not.
+/// Returns the project with this id, active or not.
 pub fn find(tx: &mut Tx<'_>, id: &str) -> Result<Option<Project>, MetaError> {
     tx.opt(
         "SELECT id, number, name, labels, state = 'ACTIVE', created_at FROM projects WHERE id = ?1",
         params![id],
-        project,
+        read_project,
     )
 }
 
-/// Creates a project. `false`: the id is taken.
+/// Creates a project. Returns `false` if the id is taken.
 pub fn insert(tx: &mut Tx<'_>, new: &Project) -> Result<bool, MetaError> {
     let inserted = tx.exec(
         "INSERT INTO projects (id, number, name, labels, state, created_at)
@@ -55,7 +55,7 @@ pub fn insert(tx: &mut Tx<'_>, new: &Project) -> Result<bool, MetaError> {
     Ok(inserted == 1)
 }
 
-/// The project of that id, made where it is missing.
+/// Creates the project with this id if it is missing.
 pub fn ensure(tx: &mut Tx<'_>, id: &str, now: i64) -> Result<(), MetaError> {
     let (name, labels) = (id.to_owned(), "{}".to_owned());
     let id = id.to_owned();
@@ -63,13 +63,14 @@ pub fn ensure(tx: &mut Tx<'_>, id: &str, now: i64) -> Result<(), MetaError> {
     Ok(())
 }
 
-/// A number that no project has yet: twelve digits, as in Google's.
+/// Makes a random project number of twelve digits, the length of Google's project numbers.
 pub fn new_number() -> i64 {
     let random = u64::from_le_bytes(Id::random().to_bytes()[..8].try_into().expect("eight bytes"));
     100_000_000_000 + (random % 900_000_000_000) as i64
 }
 
-/// Asks for the project's end: nobody can use it any more, and its id stays taken.
+/// Requests the deletion of a project. From then on the project cannot be used, but its id stays taken. Returns the
+/// number of projects changed, 0 or 1.
 pub fn request_delete(tx: &mut Tx<'_>, id: &str) -> Result<u64, MetaError> {
     tx.exec(
         "UPDATE projects SET state = 'DELETE_REQUESTED' WHERE id = ?1 AND state = 'ACTIVE'",
@@ -77,17 +78,17 @@ pub fn request_delete(tx: &mut Tx<'_>, id: &str) -> Result<u64, MetaError> {
     )
 }
 
-/// Makes a project usable whose end was asked for. Returns how many there were.
+/// Makes a project usable again after its deletion was requested. Returns the number of projects changed, 0 or 1.
 pub fn undelete(tx: &mut Tx<'_>, id: &str) -> Result<u64, MetaError> {
     tx.exec("UPDATE projects SET state = 'ACTIVE' WHERE id = ?1 AND state <> 'ACTIVE'", params![id])
 }
 
-/// The statement of [`list`], for the test that looks at its plan.
-pub const LIST_SQL: &str =
+/// The statement of [`list`]. A test checks its query plan.
+pub(crate) const LIST_SQL: &str =
     "SELECT id, number, name, labels, state = 'ACTIVE', created_at FROM projects
      WHERE id > ?1 ORDER BY id LIMIT ?2";
 
-/// The projects after `last`, by id.
+/// Returns the projects whose ids sort after `last`, in the order of their ids.
 pub fn list(tx: &mut Tx<'_>, last: &str, limit: i64) -> Result<Vec<Project>, MetaError> {
-    tx.query(LIST_SQL, params![last, limit], project)
+    tx.query(LIST_SQL, params![last, limit], read_project)
 }

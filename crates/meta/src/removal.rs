@@ -1,6 +1,6 @@
-//! The rows of a repository or an image that is being removed, some at a time.
+//! The deletion of the rows of a repository or an image, some rows at a time.
 //!
-//! Rows go in the order in which foreign keys let them: what refers, before what is referred to.
+//! The order follows the foreign keys: a row is deleted before the row to which it refers.
 
 use std::collections::BTreeSet;
 
@@ -9,14 +9,14 @@ use model::digest::Digest;
 use crate::packages::shown_name;
 use crate::{Id, MetaError, Tx, digest_at, opt_digest_at, params};
 
-/// A tag, or a version, that is gone.
+/// A tag or a version that was deleted.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Gone {
-    /// The image that had it.
+    /// The name of the image.
     pub image: String,
-    /// The tag.
+    /// The name of the tag, if this is a tag.
     pub tag: Option<String>,
-    /// The version's digest.
+    /// The digest of the version, if this is a version.
     pub digest: Option<Digest>,
 }
 
@@ -30,39 +30,39 @@ impl Gone {
     }
 }
 
-/// What a slice of a removal let go, for the reviews that follow.
+/// The rows of a repository that one step deleted. The content that they named has to be reviewed.
 #[derive(Debug, Default)]
 pub struct Removed {
-    /// Whether nothing is left, the repository's own row included.
+    /// True if all rows are deleted, including the row of the repository itself.
     pub done: bool,
-    /// Tags and versions.
+    /// The deleted tags and versions.
     pub gone: Vec<Gone>,
-    /// Manifests whose bytes may be needed by nobody now.
+    /// The digests of manifests whose bytes may be unused now.
     pub contents: Vec<Digest>,
-    /// Blobs that may be needed by nobody now.
+    /// The digests of blobs that may be unused now.
     pub blobs: Vec<Digest>,
-    /// Copies of unfinished uploads.
+    /// The ids of the copies of unfinished uploads.
     pub copies: Vec<Id>,
 }
 
-/// Removes up to `limit` rows of one kind.
+/// Deletes up to `limit` rows of a repository, all of one table.
 pub fn remove_some(tx: &mut Tx<'_>, repository: &Id, limit: i64) -> Result<Removed, MetaError> {
-    let mut removed = Removed::default();
+    let mut deleted = Removed::default();
     let references =
         "DELETE FROM manifest_refs WHERE (version_id, position) IN (SELECT version_id, position
            FROM manifest_refs WHERE repository_id = ?1 LIMIT ?2)";
     if tx.exec(references, params![repository, limit])? > 0 {
-        return Ok(removed);
+        return Ok(deleted);
     }
-    removed.gone = tx.query(
+    deleted.gone = tx.query(
         "DELETE FROM tags WHERE (package_id, name) IN (SELECT t.package_id, t.name
            FROM packages p JOIN tags t ON t.package_id = p.id WHERE p.repository_id = ?1 LIMIT ?2)
          RETURNING (SELECT p.name FROM packages p WHERE p.id = tags.package_id), name",
         params![repository, limit],
         |row| Ok(Gone::tag(&row.text(0)?, row.text(1)?)),
     )?;
-    if !removed.gone.is_empty() {
-        return Ok(removed);
+    if !deleted.gone.is_empty() {
+        return Ok(deleted);
     }
     for rows in [
         "DELETE FROM tag_history WHERE id IN (SELECT h.id
@@ -79,29 +79,29 @@ pub fn remove_some(tx: &mut Tx<'_>, repository: &Id, limit: i64) -> Result<Remov
            FROM rules WHERE repository_id = ?1 LIMIT ?2)",
     ] {
         if tx.exec(rows, params![repository, limit])? > 0 {
-            return Ok(removed);
+            return Ok(deleted);
         }
     }
-    removed.gone = tx.query(
+    deleted.gone = tx.query(
         "DELETE FROM versions WHERE id IN (SELECT v.id
            FROM packages p JOIN versions v ON v.package_id = p.id WHERE p.repository_id = ?1 LIMIT ?2)
          RETURNING (SELECT p.name FROM packages p WHERE p.id = versions.package_id), digest",
         params![repository, limit],
         |row| Ok(Gone::version(&row.text(0)?, digest_at(row, 1)?)),
     )?;
-    removed.contents = removed.gone.iter().filter_map(|gone| gone.digest.clone()).collect();
-    if !removed.gone.is_empty() {
-        return Ok(removed);
+    deleted.contents = deleted.gone.iter().filter_map(|gone| gone.digest.clone()).collect();
+    if !deleted.gone.is_empty() {
+        return Ok(deleted);
     }
-    removed.blobs = tx.query(
+    deleted.blobs = tx.query(
         "DELETE FROM repository_blobs WHERE (repository_id, digest, size) IN (SELECT repository_id, digest, size
            FROM repository_blobs WHERE repository_id = ?1 LIMIT ?2)
          RETURNING digest",
         params![repository, limit],
         |row| digest_at(row, 0),
     )?;
-    if !removed.blobs.is_empty() {
-        return Ok(removed);
+    if !deleted.blobs.is_empty() {
+        return Ok(deleted);
     }
     let uploads = tx.query(
         "DELETE FROM uploads WHERE id IN (SELECT id FROM uploads WHERE repository_id = ?1 LIMIT ?2)
@@ -110,8 +110,8 @@ pub fn remove_some(tx: &mut Tx<'_>, repository: &Id, limit: i64) -> Result<Remov
         |row| row.opt_id(0),
     )?;
     if !uploads.is_empty() {
-        removed.copies = uploads.into_iter().flatten().collect();
-        return Ok(removed);
+        deleted.copies = uploads.into_iter().flatten().collect();
+        return Ok(deleted);
     }
     let packages = tx.exec(
         "DELETE FROM packages WHERE id IN (SELECT id FROM packages WHERE repository_id = ?1 LIMIT ?2)",
@@ -119,12 +119,12 @@ pub fn remove_some(tx: &mut Tx<'_>, repository: &Id, limit: i64) -> Result<Remov
     )?;
     if packages == 0 {
         tx.exec("DELETE FROM repositories WHERE id = ?1", params![repository])?;
-        removed.done = true;
+        deleted.done = true;
     }
-    Ok(removed)
+    Ok(deleted)
 }
 
-/// Whether the repository is being removed.
+/// Returns whether the repository is being deleted.
 pub fn is_due(tx: &mut Tx<'_>, repository: &Id) -> Result<bool, MetaError> {
     let found = tx.opt(
         "SELECT 1 FROM repositories WHERE id = ?1 AND state = 'deleting'",
@@ -134,39 +134,39 @@ pub fn is_due(tx: &mut Tx<'_>, repository: &Id) -> Result<bool, MetaError> {
     Ok(found.is_some())
 }
 
-/// What a slice of an image's removal let go.
+/// The rows of an image that one step deleted.
 #[derive(Debug)]
-pub struct RemovedOfPackage {
-    /// The repository that the image was in.
+pub struct DeletedFromPackage {
+    /// The id of the repository of the image.
     pub repository: Id,
-    /// Tags and versions.
+    /// The deleted tags and versions.
     pub gone: Vec<Gone>,
-    /// Manifests whose bytes may be needed by nobody now.
+    /// The digests of manifests whose bytes may be unused now.
     pub contents: Vec<Digest>,
-    /// Blobs that the repository may need no more.
+    /// The digests of blobs that may be unused in the repository now.
     pub blobs: BTreeSet<Digest>,
-    /// The bytes of its manifests.
+    /// The sum of the lengths of the deleted manifests, in bytes.
     pub bytes: i64,
 }
 
-/// Whether the image is being removed.
+/// Returns whether the image is being deleted.
 pub fn is_package_due(tx: &mut Tx<'_>, package: &Id) -> Result<bool, MetaError> {
     let name =
         tx.opt("SELECT name FROM packages WHERE id = ?1", params![package], |row| row.text(0))?;
     Ok(name.is_some_and(|name| name.starts_with('.')))
 }
 
-/// Removes some of an image, at most about `limit` rows: one version after the other, with all that it names. `None`:
-/// nothing is left.
+/// Deletes about `limit` rows of an image: one version after the other, each with the rows that belong to it. Returns
+/// `None` if the image does not exist any more.
 pub fn remove_some_of_package(
     tx: &mut Tx<'_>,
     package: &Id,
     limit: i64,
-) -> Result<Option<RemovedOfPackage>, MetaError> {
+) -> Result<Option<DeletedFromPackage>, MetaError> {
     let sql = "SELECT repository_id, name FROM packages WHERE id = ?1";
     let found = tx.opt(sql, params![package], |row| Ok((row.id(0)?, row.text(1)?)))?;
     let Some((repository, image)) = found else { return Ok(None) };
-    let mut removed = RemovedOfPackage {
+    let mut deleted = DeletedFromPackage {
         repository,
         gone: Vec::new(),
         contents: Vec::new(),
@@ -188,25 +188,27 @@ pub fn remove_some_of_package(
             if history == 0 {
                 tx.exec("DELETE FROM packages WHERE id = ?1", params![package])?;
             }
-            return Ok(Some(removed));
+            return Ok(Some(deleted));
         };
-        left -= let_go(tx, (&version, &image), &mut removed, left)?;
+        left -= delete_rows_of_version(tx, &version, &image, &mut deleted, left)?;
         if left > 0 {
             tx.exec("DELETE FROM versions WHERE id = ?1", params![&version])?;
-            removed.bytes += bytes;
-            removed.contents.push(digest.clone());
-            removed.gone.push(Gone::version(&image, digest));
+            deleted.bytes += bytes;
+            deleted.contents.push(digest.clone());
+            deleted.gone.push(Gone::version(&image, digest));
             left -= 1;
         }
     }
-    Ok(Some(removed))
+    Ok(Some(deleted))
 }
 
-/// Removes up to `limit` rows that a version has elsewhere. Answers how many there were: fewer are all.
-fn let_go(
+/// Deletes up to `limit` rows of other tables that belong to a version. Returns the number of rows: if it is below
+/// `limit`, none is left.
+fn delete_rows_of_version(
     tx: &mut Tx<'_>,
-    (version, image): (&Id, &str),
-    removed: &mut RemovedOfPackage,
+    version: &Id,
+    image: &str,
+    deleted: &mut DeletedFromPackage,
     limit: i64,
 ) -> Result<i64, MetaError> {
     let tags = tx.query(
@@ -217,14 +219,14 @@ fn let_go(
         |row| row.text(0),
     )?;
     let mut left = limit - tags.len() as i64;
-    removed.gone.extend(tags.into_iter().map(|tag| Gone::tag(image, tag)));
+    deleted.gone.extend(tags.into_iter().map(|tag| Gone::tag(image, tag)));
     if left == 0 {
         return Ok(limit);
     }
     for rows in [
         "DELETE FROM pull_counts WHERE (version_id, day) IN
            (SELECT version_id, day FROM pull_counts WHERE version_id = ?1 LIMIT ?2)",
-        // By indexes of the same image, which go too.
+        // The references of indexes of the same image, which are deleted too.
         "UPDATE manifest_refs SET child_id = NULL WHERE (version_id, position) IN
            (SELECT version_id, position FROM manifest_refs WHERE child_id = ?1 LIMIT ?2)",
     ] {
@@ -241,6 +243,6 @@ fn let_go(
         |row| opt_digest_at(row, 0),
     )?;
     left -= named.len() as i64;
-    removed.blobs.extend(named.into_iter().flatten());
+    deleted.blobs.extend(named.into_iter().flatten());
     Ok(limit - left)
 }

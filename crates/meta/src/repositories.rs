@@ -1,4 +1,4 @@
-//! Table `repositories`: what a repository is and how it is set. Content is in the other tables.
+//! Repositories and their settings (table `repositories`). Their content is in other tables.
 
 use model::name::{Location, ProjectId, RepositoryName};
 use model::repository::{ModeName, RepositoryMode};
@@ -6,20 +6,20 @@ use model::repository::{ModeName, RepositoryMode};
 use crate::packages::{hidden_name, shown_name};
 use crate::{Id, MetaError, Row, Tx, params};
 
-/// A repository as it is loaded for every request.
+/// The columns of a repository that every request for its content reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repository {
-    /// The row's id.
+    /// The id of the repository.
     pub id: Id,
-    /// Whether manifests may name content that is not here.
+    /// True if manifests may name content that the repository does not hold.
     pub sparse: bool,
     /// The mode, with the upstreams that it reads from.
     pub mode: RepositoryMode,
-    /// Whether there are rules about downloads.
+    /// True if the repository has rules about downloads.
     pub has_download_rules: bool,
 }
 
-fn repository(row: &Row<'_>) -> Result<Repository, MetaError> {
+fn read_repository(row: &Row<'_>) -> Result<Repository, MetaError> {
     Ok(Repository {
         id: row.id(0)?,
         sparse: row.bool(1)?,
@@ -28,7 +28,7 @@ fn repository(row: &Row<'_>) -> Result<Repository, MetaError> {
     })
 }
 
-/// The mode that stands in two columns: its name, and the document that it is read from.
+/// Reads the mode from two columns: its name, and the document with its upstreams.
 fn mode_at(row: &Row<'_>, column: usize) -> Result<RepositoryMode, MetaError> {
     match mode_name_at(row, column)? {
         ModeName::Standard => Ok(RepositoryMode::Standard),
@@ -42,18 +42,18 @@ fn mode_name_at(row: &Row<'_>, column: usize) -> Result<ModeName, MetaError> {
     mode.ok_or_else(|| MetaError::corrupt("a repository's mode"))
 }
 
-/// The repository of that name.
+/// Returns the repository with this name.
 pub fn find(tx: &mut Tx<'_>, name: &RepositoryName) -> Result<Option<Repository>, MetaError> {
     tx.opt(
         "SELECT id, sparse, mode, CASE mode WHEN 'STANDARD_REPOSITORY' THEN '' ELSE settings END, download_rules
          FROM repositories
          WHERE project = ?1 AND location = ?2 AND name = ?3",
         params![name.project.as_str(), name.location.as_str(), name.repository.as_str()],
-        repository,
+        read_repository,
     )
 }
 
-/// Creates the repository, or leaves an existing one as it is. Answers whether it is new.
+/// Creates a repository, or leaves an existing one as it is. Returns whether the repository is new.
 pub fn insert(
     tx: &mut Tx<'_>,
     name: &RepositoryName,
@@ -75,15 +75,17 @@ pub fn insert(
     Ok(created == 1)
 }
 
-/// Whether it is there, and not being removed. Asked in the transaction that would put something into it.
+/// Returns whether a repository exists and is not being deleted. A transaction that adds content asks this first.
 pub fn is_live(tx: &mut Tx<'_>, id: &Id) -> Result<bool, MetaError> {
     let sql = "SELECT 1 FROM repositories WHERE id = ?1 AND state = 'live'";
     Ok(tx.opt(sql, params![id], |row| row.int(0))?.is_some())
 }
 
-/// Whether its tags stay where they are, and whether there are rules about that. Asked in the transaction that would
-/// move one, and so until that is decided: serializable transactions alone may be put before a change that was answered
-/// while they ran, and whoever made it would see a tag move afterwards.
+/// Returns whether the tags of a repository are immutable, and whether it has rules about tags.
+///
+/// The transaction that would move a tag asks this, and on PostgreSQL the row stays locked until that transaction ends.
+/// Serializable isolation alone is not enough: it may order the transaction before a change of the settings that was
+/// committed while the transaction ran. An administrator could then see a tag move after the tags became immutable.
 pub fn tag_mutability(tx: &mut Tx<'_>, id: &Id) -> Result<(bool, bool), MetaError> {
     let lock = tx.for_share();
     let sql = format!("SELECT immutable_tags, tag_rules FROM repositories WHERE id = ?1{lock}");
@@ -91,7 +93,7 @@ pub fn tag_mutability(tx: &mut Tx<'_>, id: &Id) -> Result<(bool, bool), MetaErro
     Ok(found.unwrap_or_default())
 }
 
-/// The bytes that the repository holds: the folded sum and the deltas that wait to be folded.
+/// Returns the number of bytes that a repository holds: the sum in its row plus the deltas that are not in the sum yet.
 pub fn size_bytes(tx: &mut Tx<'_>, id: &Id) -> Result<Option<i64>, MetaError> {
     tx.opt(
         "SELECT size_bytes + (SELECT CAST(coalesce(sum(bytes), 0) AS BIGINT) FROM usage_deltas WHERE repository_id = ?1)
@@ -101,33 +103,36 @@ pub fn size_bytes(tx: &mut Tx<'_>, id: &Id) -> Result<Option<i64>, MetaError> {
     )
 }
 
-/// A repository as it is administered.
+/// All that the API shows of a repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Described {
-    /// The row's id.
+    /// The id of the repository.
     pub id: Id,
-    /// Its name.
+    /// The name of the repository.
     pub name: RepositoryName,
-    /// The name of its mode.
+    /// The name of the mode.
     pub mode: ModeName,
-    /// For people.
+    /// A text for people to read.
     pub description: String,
-    /// A JSON object of texts.
+    /// The labels as a JSON object of texts.
     pub labels: String,
-    /// Whether tags stay where they are.
+    /// True if the tags are immutable.
     pub immutable_tags: bool,
-    /// A JSON object of what nothing here acts on.
+    /// The other settings of the API as a JSON object. The cleanup policies are among them.
     pub settings: String,
-    /// How many bytes it holds.
+    /// The number of bytes that the repository holds.
     pub size_bytes: i64,
-    /// When it was created.
+    /// The time of its creation.
     pub created_at: i64,
-    /// When it was last set.
+    /// The time of the last change of its settings.
     pub updated_at: i64,
 }
 
-/// The name that stands in three columns.
-pub(crate) fn name_at(row: &Row<'_>, column: usize) -> Result<RepositoryName, MetaError> {
+/// Reads the name of a repository from three columns: project, location and name.
+pub(crate) fn repository_name_at(
+    row: &Row<'_>,
+    column: usize,
+) -> Result<RepositoryName, MetaError> {
     let corrupt = |_| MetaError::corrupt("a repository's name");
     Ok(RepositoryName {
         project: row.text(column)?.parse().map_err(corrupt)?,
@@ -136,10 +141,10 @@ pub(crate) fn name_at(row: &Row<'_>, column: usize) -> Result<RepositoryName, Me
     })
 }
 
-fn described(row: &Row<'_>) -> Result<Described, MetaError> {
+fn read_details(row: &Row<'_>) -> Result<Described, MetaError> {
     Ok(Described {
         id: row.id(0)?,
-        name: name_at(row, 1)?,
+        name: repository_name_at(row, 1)?,
         mode: mode_name_at(row, 4)?,
         description: row.text(5)?,
         labels: row.text(6)?,
@@ -151,37 +156,43 @@ fn described(row: &Row<'_>) -> Result<Described, MetaError> {
     })
 }
 
-/// What a repository is.
+/// Makes a query for all that the API shows of repositories of a project and location.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT r.id, r.project, r.location, r.name, r.mode, r.description, r.labels, r.immutable_tags, r.settings,
+               r.size_bytes + (SELECT CAST(coalesce(sum(bytes), 0) AS BIGINT) FROM usage_deltas WHERE repository_id = r.id),
+               r.created_at, r.updated_at
+             FROM repositories r WHERE r.project = ?1 AND r.location = ?2 AND ",
+            $rest
+        )
+    };
+}
+
+/// Returns the repository with this name as the API shows it.
 pub fn describe(tx: &mut Tx<'_>, name: &RepositoryName) -> Result<Option<Described>, MetaError> {
     tx.opt(
-        "SELECT r.id, r.project, r.location, r.name, r.mode, r.description, r.labels, r.immutable_tags, r.settings,
-           r.size_bytes + (SELECT CAST(coalesce(sum(bytes), 0) AS BIGINT) FROM usage_deltas WHERE repository_id = r.id),
-           r.created_at, r.updated_at
-         FROM repositories r WHERE r.project = ?1 AND r.location = ?2 AND r.name = ?3",
+        select!("r.name = ?3"),
         params![name.project.as_str(), name.location.as_str(), name.repository.as_str()],
-        described,
+        read_details,
     )
 }
 
-/// The statement of [`list`], for the test that looks at its plan.
-pub const LIST_SQL: &str =
-    "SELECT r.id, r.project, r.location, r.name, r.mode, r.description, r.labels, r.immutable_tags, r.settings,
-       r.size_bytes + (SELECT CAST(coalesce(sum(bytes), 0) AS BIGINT) FROM usage_deltas WHERE repository_id = r.id),
-       r.created_at, r.updated_at
-     FROM repositories r WHERE r.project = ?1 AND r.location = ?2 AND r.name > ?3 AND r.state = 'live'
-     ORDER BY r.name LIMIT ?4";
+/// The statement of [`list`]. A test checks its query plan.
+pub(crate) const LIST_SQL: &str =
+    select!("r.name > ?3 AND r.state = 'live' ORDER BY r.name LIMIT ?4");
 
-/// The repositories of a project's location after `last`, by name.
+/// Returns the repositories of a project and location whose names sort after `last`, in the order of their names.
 pub fn list(
     tx: &mut Tx<'_>,
     (project, location): (&ProjectId, &Location),
     last: &str,
     limit: i64,
 ) -> Result<Vec<Described>, MetaError> {
-    tx.query(LIST_SQL, params![project.as_str(), location.as_str(), last, limit], described)
+    tx.query(LIST_SQL, params![project.as_str(), location.as_str(), last, limit], read_details)
 }
 
-/// Writes what is set on a repository.
+/// Writes the settings of a repository. Returns the number of repositories changed, 0 or 1.
 pub fn set(tx: &mut Tx<'_>, repository: &Described) -> Result<u64, MetaError> {
     tx.exec(
         "UPDATE repositories SET mode = ?4, description = ?5, labels = ?6, immutable_tags = ?7, settings = ?8,
@@ -201,14 +212,14 @@ pub fn set(tx: &mut Tx<'_>, repository: &Described) -> Result<u64, MetaError> {
     )
 }
 
-/// What a repository is called, or was before it was hidden.
+/// Returns the name of a repository. For a hidden one, that is the name before it was hidden.
 pub fn shown(tx: &mut Tx<'_>, id: &Id) -> Result<Option<RepositoryName>, MetaError> {
     let name = tx.opt(
         "SELECT project, location, name FROM repositories WHERE id = ?1",
         params![id],
         |row| Ok((row.text(0)?, row.text(1)?, row.text(2)?)),
     )?;
-    // One that an older berth has hidden forgot its name.
+    // A repository that an older version of Berth hid has no name any more.
     Ok(name.and_then(|(project, location, name)| {
         Some(RepositoryName {
             project: project.parse().ok()?,
@@ -218,11 +229,12 @@ pub fn shown(tx: &mut Tx<'_>, id: &Id) -> Result<Option<RepositoryName>, MetaErr
     }))
 }
 
-/// Makes a repository invisible and its name free. What it holds is removed afterwards, some at a time.
+/// Hides a repository and frees its name. Its content is deleted afterwards, some at a time. Returns the number of
+/// repositories hidden, 0 or 1.
 pub fn hide(tx: &mut Tx<'_>, id: &Id, now: i64) -> Result<u64, MetaError> {
     let sql = "SELECT name FROM repositories WHERE id = ?1";
     let Some(name) = tx.opt(sql, params![id], |row| row.text(0))? else { return Ok(0) };
-    // No name that parses begins with a dot.
+    // No valid name begins with a dot.
     let hidden = hidden_name(id, &name);
     tx.exec(
         "UPDATE repositories SET state = 'deleting', name = ?2, updated_at = ?3 WHERE id = ?1",

@@ -1,24 +1,24 @@
-//! Table `revoked_tokens`: tokens that somebody took back before their time.
+//! Tokens that were revoked before they expired (table `revoked_tokens`).
 
 use crate::{MetaError, Tx, epochs, params};
 
-/// How long a revocation is remembered once its token has expired: what rests on the token may live longer. An upload
-/// that it began may last for days, and tokens that were made from it are made anew for some hours.
-const KEPT: i64 = 7 * 24 * 3600 * 1_000_000;
+/// The time for which a revocation is kept after its token has expired, in microseconds. An upload that was begun with
+/// the token may last for days, and tokens that were derived from it may be renewed for some hours.
+const RETENTION_MICROS: i64 = 7 * 24 * 3600 * 1_000_000;
 
-/// Takes a token back, and forgets some that nothing can rest on any more. `false`: it was taken back before, or there is
-/// nothing left that could rest on it.
+/// Revokes a token, and deletes some revocations that are too old to matter. Returns `false` if the token was revoked
+/// before, or if it expired so long ago that no upload and no other token can depend on it.
 pub fn insert(
     tx: &mut Tx<'_>,
     token: &str,
     (now, expires_at): (i64, i64),
 ) -> Result<bool, MetaError> {
-    let too_old = now - KEPT;
+    let too_old = now - RETENTION_MICROS;
     if expires_at < too_old || is_revoked(tx, token)? {
         return Ok(false);
     }
     tx.exec(FORGET_SQL, params![too_old])?;
-    // Whoever comes at the same time waits for this row, so that numbers are seen in their order.
+    // Concurrent revocations wait for the row of the epoch, so that their numbers become visible in order.
     epochs::bump(tx, epochs::REVOCATIONS)?;
     let number = epochs::get(tx, epochs::REVOCATIONS)?;
     tx.exec(
@@ -28,23 +28,24 @@ pub fn insert(
     Ok(true)
 }
 
-/// The statement by which [`insert`] forgets, for the test that looks at its plan: a few with each new one, so that none
-/// waits for many.
-pub const FORGET_SQL: &str = "DELETE FROM revoked_tokens WHERE id IN
+/// The statement by which [`insert`] deletes old revocations. It deletes a few at a time, so that no revocation waits
+/// for many deletions. A test checks its query plan.
+pub(crate) const FORGET_SQL: &str = "DELETE FROM revoked_tokens WHERE id IN
      (SELECT id FROM revoked_tokens WHERE expires_at < ?1 ORDER BY expires_at LIMIT 100)";
 
-/// Whether a token was taken back.
+/// Returns whether a token was revoked.
 pub fn is_revoked(tx: &mut Tx<'_>, token: &str) -> Result<bool, MetaError> {
     let found =
         tx.opt("SELECT 1 FROM revoked_tokens WHERE id = ?1", params![token], |row| row.int(0))?;
     Ok(found.is_some())
 }
 
-/// The statement of [`since`], for the test that looks at its plan.
-pub const SINCE_SQL: &str =
+/// The statement of [`since`]. A test checks its query plan.
+pub(crate) const SINCE_SQL: &str =
     "SELECT number, id FROM revoked_tokens WHERE number > ?1 ORDER BY number LIMIT ?2";
 
-/// The tokens that were taken back after `number`, with their own numbers.
+/// Returns the ids of the tokens that were revoked after the revocation `number`, each with the number of its
+/// revocation.
 pub fn since(tx: &mut Tx<'_>, number: i64, limit: i64) -> Result<Vec<(i64, String)>, MetaError> {
     tx.query(SINCE_SQL, params![number, limit], |row| Ok((row.int(0)?, row.text(1)?)))
 }

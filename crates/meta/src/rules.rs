@@ -1,4 +1,4 @@
-//! Table `rules`: what may be done with the artifacts of a repository, or of one image of it.
+//! Rules (table `rules`): they allow or deny operations on the artifacts of a repository or of one of its images.
 
 use model::rule::{Action, Operation};
 
@@ -7,25 +7,26 @@ use crate::{Id, MetaError, Row, Tx, params};
 /// A rule as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
-    /// Its id in the repository.
+    /// The id of the rule in its repository.
     pub name: String,
-    /// What it says.
+    /// The action: the rule allows or denies the operation.
     pub action: Action,
-    /// What it is about.
+    /// The operation.
     pub operation: Operation,
-    /// The image that it is for; empty is the whole repository.
+    /// The name of the image, or an empty text for the whole repository.
     pub package: String,
-    /// When it applies; empty is always.
+    /// The condition under which the rule applies, or an empty text for no condition.
     pub expression: String,
-    /// For people..
+    /// The title of the condition.
     pub title: String,
-    /// ..as are these..
+    /// The description of the condition.
     pub description: String,
-    /// ..two, all about the expression.
+    /// The location of the condition, such as the file that it comes from. Like the title and the description, it is
+    /// only for people to read.
     pub location: String,
 }
 
-fn rule(row: &Row<'_>) -> Result<Rule, MetaError> {
+fn read_rule(row: &Row<'_>) -> Result<Rule, MetaError> {
     let corrupt = || MetaError::corrupt("a rule");
     Ok(Rule {
         name: row.text(0)?,
@@ -39,6 +40,7 @@ fn rule(row: &Row<'_>) -> Result<Rule, MetaError> {
     })
 }
 
+/// Makes a query for the rules of a repository.
 macro_rules! select {
     ($rest:literal) => {
         concat!(
@@ -49,39 +51,42 @@ macro_rules! select {
     };
 }
 
-/// The rule of that name.
+/// Returns the rule with this name.
 pub fn find(tx: &mut Tx<'_>, repository: &Id, name: &str) -> Result<Option<Rule>, MetaError> {
-    tx.opt(select!("name = ?2"), params![repository, name], rule)
+    tx.opt(select!("name = ?2"), params![repository, name], read_rule)
 }
 
-/// The statement of [`list`], for the test that looks at its plan.
-pub const LIST_SQL: &str = select!("name > ?2 ORDER BY name LIMIT ?3");
+/// The statement of [`list`]. A test checks its query plan.
+pub(crate) const LIST_SQL: &str = select!("name > ?2 ORDER BY name LIMIT ?3");
 
-/// The rules of a repository after `last`, by name.
+/// Returns the rules of a repository whose names sort after `last`, in the order of their names.
 pub fn list(
     tx: &mut Tx<'_>,
     repository: &Id,
     last: &str,
     limit: i64,
 ) -> Result<Vec<Rule>, MetaError> {
-    tx.query(LIST_SQL, params![repository, last, limit], rule)
+    tx.query(LIST_SQL, params![repository, last, limit], read_rule)
 }
 
-/// The statement of [`of`], for the test that looks at its plan.
-pub const OF_SQL: &str = select!("operation = ?2 AND package IN (?3, '')");
+/// The statement of [`of`]. A test checks its query plan.
+pub(crate) const OF_SQL: &str = select!("operation = ?2 AND package IN (?3, '')");
 
-/// The rules about an operation on an image: its own, then that of the repository, where there are such.
+/// Returns the rules about an operation on an image: first the rule of the image, then the rule of the whole
+/// repository. Either may be missing.
 pub fn of(
     tx: &mut Tx<'_>,
     repository: &Id,
     (operation, package): (Operation, &str),
 ) -> Result<Vec<Rule>, MetaError> {
-    let mut rules = tx.query(OF_SQL, params![repository, operation.as_str(), package], rule)?;
+    let mut rules =
+        tx.query(OF_SQL, params![repository, operation.as_str(), package], read_rule)?;
     rules.sort_by_key(|rule| rule.package.is_empty());
     Ok(rules)
 }
 
-/// The name of the rule about an operation on just this image, or on just the whole repository.
+/// Returns the name of the rule about an operation with exactly this scope: an image, or the whole repository if
+/// `package` is empty.
 pub fn holder(
     tx: &mut Tx<'_>,
     repository: &Id,
@@ -94,7 +99,7 @@ pub fn holder(
     )
 }
 
-/// Writes a rule, whether there is one of its name or not.
+/// Creates a rule, or replaces the rule with the same name.
 pub fn set(tx: &mut Tx<'_>, repository: &Id, rule: &Rule) -> Result<(), MetaError> {
     tx.exec(
         "INSERT INTO rules (repository_id, name, action, operation, package, expression, title, description, location)
@@ -114,17 +119,17 @@ pub fn set(tx: &mut Tx<'_>, repository: &Id, rule: &Rule) -> Result<(), MetaErro
             rule.location.as_str()
         ],
     )?;
-    count(tx, repository)
+    update_rule_counts(tx, repository)
 }
 
-/// Removes a rule.
+/// Deletes a rule.
 pub fn delete(tx: &mut Tx<'_>, repository: &Id, name: &str) -> Result<(), MetaError> {
     tx.exec("DELETE FROM rules WHERE repository_id = ?1 AND name = ?2", params![repository, name])?;
-    count(tx, repository)
+    update_rule_counts(tx, repository)
 }
 
-/// Writes down how many rules there are.
-fn count(tx: &mut Tx<'_>, repository: &Id) -> Result<(), MetaError> {
+/// Updates the numbers of rules in the row of the repository.
+fn update_rule_counts(tx: &mut Tx<'_>, repository: &Id) -> Result<(), MetaError> {
     tx.exec(
         "UPDATE repositories SET
            download_rules = (SELECT count(*) FROM rules WHERE repository_id = ?1 AND operation = 'DOWNLOAD'),

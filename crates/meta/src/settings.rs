@@ -1,18 +1,18 @@
-//! Table `settings`: what the database knows of itself.
+//! Settings of the database itself (table `settings`).
 
 use crate::{MetaError, Tx, params};
 
-/// The id that the database shares with its folder of blobs.
+/// The name of the setting for the id that the database shares with its folder of blobs.
 pub const STORE_ID: &str = "store_id";
-/// The id that both are about to share: it is written before the folder's.
+/// The name of the setting for the next [`STORE_ID`]. It is written before the folder gets that id.
 pub const NEXT_STORE_ID: &str = "next_store_id";
 
-/// The value, where there is one.
+/// Returns the value of a setting, if it is set.
 pub fn get(tx: &mut Tx<'_>, name: &str) -> Result<Option<String>, MetaError> {
     tx.opt("SELECT value FROM settings WHERE name = ?1", params![name], |row| row.text(0))
 }
 
-/// Sets the value.
+/// Sets the value of a setting.
 pub fn set(tx: &mut Tx<'_>, name: &str, value: &str) -> Result<(), MetaError> {
     tx.exec(
         "INSERT INTO settings (name, value) VALUES (?1, ?2)
@@ -22,7 +22,7 @@ pub fn set(tx: &mut Tx<'_>, name: &str, value: &str) -> Result<(), MetaError> {
     Ok(())
 }
 
-/// Sets the value where there is none. Answers the one that stands then.
+/// Sets the value of a setting unless it is set. Returns the value that the setting has afterwards.
 pub fn set_first(tx: &mut Tx<'_>, name: &str, value: &str) -> Result<String, MetaError> {
     tx.exec(
         "INSERT INTO settings (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO NOTHING",
@@ -31,7 +31,7 @@ pub fn set_first(tx: &mut Tx<'_>, name: &str, value: &str) -> Result<String, Met
     Ok(get(tx, name)?.unwrap_or_else(|| value.to_owned()))
 }
 
-/// Forgets the value.
+/// Deletes a setting.
 pub fn unset(tx: &mut Tx<'_>, name: &str) -> Result<(), MetaError> {
     tx.exec("DELETE FROM settings WHERE name = ?1", params![name])?;
     Ok(())

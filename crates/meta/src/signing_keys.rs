@@ -1,25 +1,25 @@
-//! Table `signing_keys`: what our own tokens are signed with.
+//! The keys that sign the tokens of this server (table `signing_keys`).
 
 use crate::{MetaError, Tx, params};
 
-/// A key that signs our own tokens.
+/// A key that signs tokens of this server.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SigningKey {
-    /// Its id, which stands in each token.
+    /// The id of the key, which is in the header of each token that it signed.
     pub id: String,
-    /// The public half.
+    /// The public key.
     pub public_key: Vec<u8>,
-    /// The private half, sealed.
+    /// The sealed private key.
     pub sealed_private_key: Vec<u8>,
-    /// When it was made.
+    /// The time of its creation.
     pub created_at: i64,
-    /// Until when it signs.
+    /// The time until which the key signs new tokens.
     pub signs_until: i64,
-    /// Until when tokens that it signed are good.
+    /// The time until which tokens that the key signed are accepted.
     pub verifies_until: i64,
 }
 
-/// The keys that still verify, newest first.
+/// Returns the keys whose tokens are still accepted, the newest first.
 pub fn all(tx: &mut Tx<'_>, now: i64) -> Result<Vec<SigningKey>, MetaError> {
     tx.query(
         "SELECT id, public_key, sealed_private_key, created_at, signs_until, verifies_until
@@ -38,7 +38,7 @@ pub fn all(tx: &mut Tx<'_>, now: i64) -> Result<Vec<SigningKey>, MetaError> {
     )
 }
 
-/// Deletes all keys. Returns how many there were.
+/// Deletes all keys. Returns the number of keys deleted.
 pub fn delete_all(tx: &mut Tx<'_>) -> Result<u64, MetaError> {
     tx.exec("DELETE FROM signing_keys", params![])
 }

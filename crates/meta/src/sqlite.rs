@@ -1,4 +1,4 @@
-//! The embedded database: one thread writes, several connections read.
+//! The embedded database. One thread writes, and several connections read.
 
 mod checkpoints;
 mod place;
@@ -13,71 +13,72 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::{MetaError, RetryCause, Tx, blocking};
-use checkpoints::Checkpoints;
-use place::Place;
-use writer::{Health, Message, Task, Writer};
+use checkpoints::Checkpointer;
+use place::DatabaseFiles;
+use writer::{ClosureJob, WriteHealth, WriterMessage, WriterThread};
 
-/// How many lists are read at once; they are short, and there is one disk.
-const LISTS_AT_ONCE: usize = 4;
-/// How many connections are kept for the next reader.
-const IDLE_READERS: usize = 4;
-/// 2 MiB are enough for what many transactions in a row have in common; the kernel keeps the rest.
-const WRITER: &str = "PRAGMA cache_size = -2048";
-/// How many closures wait for the writer before callers are held back.
-const QUEUE: usize = 256;
+/// The largest number of reads at once. Reads are short, and there is only one disk.
+const MAX_CONCURRENT_READS: usize = 4;
+/// The largest number of idle connections that are kept for later reads.
+const MAX_IDLE_READERS: usize = 4;
+/// The settings of the writer's connection. A cache of 2 MiB holds the pages that many successive transactions share;
+/// the kernel's page cache holds the others.
+const WRITER_SETTINGS: &str = "PRAGMA cache_size = -2048";
+/// The largest number of closures that wait for the writer. Further callers have to wait for a place in the queue.
+const MAX_QUEUED_WRITES: usize = 256;
 
-/// An open database.
+/// An open SQLite database.
 #[derive(Clone)]
-pub(crate) struct Sqlite(Arc<Inner>);
+pub(crate) struct Sqlite(Arc<SqliteShared>);
 
-struct Inner {
-    readers: Readers,
-    lists: Arc<Semaphore>,
-    queue: mpsc::Sender<Message>,
-    health: Health,
-    place: Place,
+struct SqliteShared {
+    connections: ReadConnections,
+    read_permits: Arc<Semaphore>,
+    queue: mpsc::Sender<WriterMessage>,
+    health: WriteHealth,
+    files: DatabaseFiles,
 }
 
-enum Readers {
-    /// A file in WAL mode: readers and the writer do not wait for each other.
+enum ReadConnections {
+    /// A file in WAL mode, so that readers and the writer do not wait for each other.
     File { path: Box<Path>, idle: Mutex<Vec<Connection>> },
-    /// Memory belongs to one connection, which everybody shares.
+    /// A database in memory belongs to one connection, which the writer and all readers share.
     Memory(Arc<Mutex<Connection>>),
 }
 
 impl Sqlite {
-    /// Opens the file, or memory where none is named, and starts the writer.
+    /// Opens the file, or a database in memory if there is no path, and starts the writer.
     pub(crate) fn open(path: Option<&Path>) -> Result<Self, MetaError> {
         let mut connection = match path {
-            Some(path) => connect((path, OpenFlags::default()), WRITER)?,
-            None => configure(Connection::open_in_memory()?, WRITER)?,
+            Some(path) => connect(path, OpenFlags::default(), WRITER_SETTINGS)?,
+            None => configure(Connection::open_in_memory()?, WRITER_SETTINGS)?,
         };
         if let Some(path) = path {
-            // Before the migrations too: on a full disk they need the room.
+            // Before the migrations too: on a full disk, they need the space that the log takes.
             checkpoints::empty_log(&connection, path);
         }
         migrate(&connection)?;
-        let health = Health::default();
-        let (queue, messages) = mpsc::channel(QUEUE);
-        let checkpoints = match path {
+        let health = WriteHealth::default();
+        let (queue, messages) = mpsc::channel(MAX_QUEUED_WRITES);
+        let checkpointer = match path {
             Some(path) => {
                 checkpoints::empty_log(&connection, path);
-                let second = connect((path, existing()), "PRAGMA cache_size = 0")?;
-                Some(Checkpoints::start(second, &mut connection, path)?)
+                let second = connect(path, existing_file(), "PRAGMA cache_size = 0")?;
+                Some(Checkpointer::start(second, &mut connection, path)?)
             }
             None => None,
         };
-        let place = path.map(Place::of).transpose()?.unwrap_or_default();
+        let files = path.map(DatabaseFiles::of).transpose()?.unwrap_or_default();
         let connection = Arc::new(Mutex::new(connection));
-        let readers = match path {
-            Some(path) => Readers::File { path: path.into(), idle: Mutex::default() },
-            None => Readers::Memory(connection.clone()),
+        let connections = match path {
+            Some(path) => ReadConnections::File { path: path.into(), idle: Mutex::default() },
+            None => ReadConnections::Memory(connection.clone()),
         };
         let writer =
-            Writer { connection, checkpoints, health: health.clone(), place: place.clone() };
+            WriterThread { connection, checkpointer, health: health.clone(), files: files.clone() };
         writer.start(messages)?;
-        let lists = Arc::new(Semaphore::new(LISTS_AT_ONCE));
-        Ok(Self(Arc::new(Inner { readers, lists, queue, health, place })))
+        let read_permits = Arc::new(Semaphore::new(MAX_CONCURRENT_READS));
+        Ok(Self(Arc::new(SqliteShared { connections, read_permits, queue, health, files })))
     }
 
     pub(crate) async fn write<T, E, F>(&self, closure: F) -> Result<T, E>
@@ -87,9 +88,9 @@ impl Sqlite {
         E: From<MetaError> + RetryCause + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let task = Message::Run(Box::new(Task::new(closure, reply)));
+        let job = WriterMessage::Run(Box::new(ClosureJob::new(closure, reply)));
         let closed = || E::from(MetaError::unavailable("the database is closed"));
-        self.0.queue.send(task).await.map_err(|_| closed())?;
+        self.0.queue.send(job).await.map_err(|_| closed())?;
         answer.await.map_err(|_| closed())?
     }
 
@@ -99,17 +100,22 @@ impl Sqlite {
         T: Send + 'static,
         E: From<MetaError> + RetryCause + Send + 'static,
     {
-        let permit =
-            self.0.lists.clone().acquire_owned().await.expect("this semaphore is never closed");
+        let permit = self
+            .0
+            .read_permits
+            .clone()
+            .acquire_owned()
+            .await
+            .expect("this semaphore is never closed");
         let this = self.clone();
         blocking(move || {
             let _permit = permit;
-            this.with_reader(|connection| snapshot(connection, &mut closure))
+            this.with_reader(|connection| run_on_snapshot(connection, &mut closure))
         })
         .await
     }
 
-    /// Runs on the caller's own thread: a read by key takes some 10 µs, less than changing threads.
+    /// Runs the closure on the caller's own thread: a read by key takes about 10 µs, less than a change of threads.
     pub(crate) fn point<T, E, F>(&self, mut closure: F) -> Result<T, E>
     where
         F: FnMut(&mut Tx<'_>) -> Result<T, E>,
@@ -122,21 +128,21 @@ impl Sqlite {
         &self,
         work: impl FnOnce(&Connection) -> Result<T, E>,
     ) -> Result<T, E> {
-        match &self.0.readers {
-            Readers::Memory(connection) => work(&locked(connection)),
-            Readers::File { path, idle } => {
-                let waiting = locked(idle).pop();
-                let connection = match waiting {
+        match &self.0.connections {
+            ReadConnections::Memory(connection) => work(&locked(connection)),
+            ReadConnections::File { path, idle } => {
+                let kept = locked(idle).pop();
+                let connection = match kept {
                     Some(connection) => connection,
                     None => {
-                        self.check_place()?;
+                        self.check_files()?;
                         let settings = "PRAGMA query_only = ON; PRAGMA cache_size = -1024";
-                        connect((path, existing()), settings)?
+                        connect(path, existing_file(), settings)?
                     }
                 };
                 let outcome = work(&connection);
                 let mut idle = locked(idle);
-                if idle.len() < IDLE_READERS && connection.is_autocommit() {
+                if idle.len() < MAX_IDLE_READERS && connection.is_autocommit() {
                     idle.push(connection);
                 }
                 outcome
@@ -144,8 +150,8 @@ impl Sqlite {
         }
     }
 
-    pub(crate) fn check_place(&self) -> Result<(), MetaError> {
-        self.0.place.check()
+    pub(crate) fn check_files(&self) -> Result<(), MetaError> {
+        self.0.files.check()
     }
 
     pub(crate) fn check_health(&self) -> Result<(), MetaError> {
@@ -154,23 +160,24 @@ impl Sqlite {
 
     pub(crate) async fn close(&self) {
         let (reply, closed) = oneshot::channel();
-        if self.0.queue.send(Message::Stop(reply)).await.is_ok() {
+        if self.0.queue.send(WriterMessage::Stop(reply)).await.is_ok() {
             let _ = closed.await;
         }
     }
 }
 
-/// A lock outlives a panic: what it guards is good between any two statements.
+/// Takes a lock, even if a thread panicked while it held the lock: the guarded value is valid between any two
+/// statements.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Opens a file that has to be there.
-fn existing() -> OpenFlags {
+/// Returns the flags that open a file only if it exists.
+fn existing_file() -> OpenFlags {
     OpenFlags::default() - OpenFlags::SQLITE_OPEN_CREATE
 }
 
-fn connect((path, flags): (&Path, OpenFlags), settings: &str) -> Result<Connection, MetaError> {
+fn connect(path: &Path, flags: OpenFlags, settings: &str) -> Result<Connection, MetaError> {
     let connection = Connection::open_with_flags(path, flags)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     configure(connection, settings)
@@ -179,10 +186,11 @@ fn connect((path, flags): (&Path, OpenFlags), settings: &str) -> Result<Connecti
 fn configure(connection: Connection, settings: &str) -> Result<Connection, MetaError> {
     connection.busy_timeout(Duration::from_secs(10))?;
     connection.set_prepared_statement_cache_capacity(128);
-    // One plan for a statement whatever it is asked. Otherwise SQLite plans many anew with each value, which
-    // took a third of the time of a manifest's GET.
+    // The query planner stability guarantee: a statement keeps one plan for all values of its parameters. Without it,
+    // SQLite plans many statements again for each value, which took a third of the time of a manifest's GET.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-    // FULL: a commit is on disk before it is answered. Checkpoints have a thread of their own.
+    // With FULL, a commit is on disk before it is answered. Automatic checkpoints are off, because a thread of ours
+    // makes them.
     connection.execute_batch(
         "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;
          PRAGMA wal_autocheckpoint = 0;",
@@ -202,7 +210,7 @@ fn migrate(connection: &Connection) -> Result<(), MetaError> {
     }
 }
 
-fn snapshot<T, E: From<MetaError>>(
+fn run_on_snapshot<T, E: From<MetaError>>(
     connection: &Connection,
     closure: &mut impl FnMut(&mut Tx<'_>) -> Result<T, E>,
 ) -> Result<T, E> {

@@ -1,19 +1,19 @@
-//! Tables `tags` and `tag_history`: names for digests, and what they named before.
+//! Tags and their history (tables `tags` and `tag_history`). A tag names one version of an image.
 
 use model::digest::Digest;
 
 use crate::{Id, MetaError, Row, Tx, digest_at, opt_digest_at, params};
 
-/// What a tag points at.
+/// The version that a tag names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tag {
-    /// The version's row.
+    /// The id of the version.
     pub version_id: Id,
-    /// The version's digest.
+    /// The digest of the version.
     pub digest: Digest,
 }
 
-/// What the tag points at now.
+/// Returns the version that a tag names now.
 pub fn find(tx: &mut Tx<'_>, package: &Id, name: &str) -> Result<Option<Tag>, MetaError> {
     tx.opt(
         "SELECT v.id, v.digest FROM tags t JOIN versions v ON v.id = t.version_id
@@ -23,7 +23,7 @@ pub fn find(tx: &mut Tx<'_>, package: &Id, name: &str) -> Result<Option<Tag>, Me
     )
 }
 
-/// Points a tag at a version, whether it is new or moves.
+/// Makes a tag name a version. The tag is created, or moved if it exists.
 pub fn set(
     tx: &mut Tx<'_>,
     package: &Id,
@@ -39,12 +39,12 @@ pub fn set(
     Ok(())
 }
 
-/// Removes a tag; the version stays.
+/// Deletes a tag and keeps its version. Returns the number of tags deleted, 0 or 1.
 pub fn delete(tx: &mut Tx<'_>, package: &Id, name: &str) -> Result<u64, MetaError> {
     tx.exec("DELETE FROM tags WHERE package_id = ?1 AND name = ?2", params![package, name])
 }
 
-/// The first tags of a version, in byte order.
+/// Returns the first tags of a version, in byte order.
 pub fn of_version(tx: &mut Tx<'_>, version: &Id, limit: i64) -> Result<Vec<String>, MetaError> {
     tx.query(
         "SELECT name FROM tags WHERE version_id = ?1 ORDER BY name LIMIT ?2",
@@ -53,19 +53,19 @@ pub fn of_version(tx: &mut Tx<'_>, version: &Id, limit: i64) -> Result<Vec<Strin
     )
 }
 
-/// The statement of [`has_beginning`], for the test that looks at its plan.
-pub const BEGINNING_SQL: &str =
+/// The statement of [`has_beginning`]. A test checks its query plan.
+pub(crate) const BEGINNING_SQL: &str =
     "SELECT name FROM tags WHERE version_id = ?1 AND name >= ?2 ORDER BY name LIMIT 1";
 
-/// Whether a version has a tag that begins so.
+/// Returns whether a version has a tag that begins with this text.
 pub fn has_beginning(tx: &mut Tx<'_>, version: &Id, beginning: &str) -> Result<bool, MetaError> {
     let first = tx.opt(BEGINNING_SQL, params![version, beginning], |row| row.text(0))?;
     Ok(first.is_some_and(|first| first.starts_with(beginning)))
 }
 
-/// All but the tags by which clients refer to an image, as `model::reference::Tag::is_referrers_fallback` has them:
-/// `sha256-`, 64 hex digits, and what more there may be.
-macro_rules! select_staying {
+/// Makes a query for all tags except the fallback tags by which clients attach artifacts to an image: `sha256-`, 64 hex
+/// digits, and then nothing or a suffix. `model::reference::Tag::is_referrers_fallback` decides the same.
+macro_rules! select_other_than_fallback {
     ($scope:literal) => {
         concat!(
             "SELECT t.name, v.digest FROM tags t JOIN versions v ON v.id = t.version_id WHERE ",
@@ -78,44 +78,45 @@ macro_rules! select_staying {
     };
 }
 
-/// Of what a tag is looked for.
+/// The scope in which a tag is looked for.
 #[derive(Debug, Clone, Copy)]
 pub enum Of<'a> {
-    /// An image.
+    /// All tags of an image.
     Package(&'a Id),
-    /// A version.
+    /// All tags of a version.
     Version(&'a Id),
 }
 
-/// Tags that are not of those by which clients refer to an image, and what they name.
+/// Returns tags that are not fallback tags by which clients attach artifacts to an image, with the digests that they
+/// name.
 pub fn other_than_fallback(
     tx: &mut Tx<'_>,
     of: Of<'_>,
     limit: i64,
 ) -> Result<Vec<(String, Digest)>, MetaError> {
     let (sql, id) = match of {
-        Of::Package(id) => (select_staying!("t.package_id"), id),
-        Of::Version(id) => (select_staying!("t.version_id"), id),
+        Of::Package(id) => (select_other_than_fallback!("t.package_id"), id),
+        Of::Version(id) => (select_other_than_fallback!("t.version_id"), id),
     };
     tx.query(sql, params![id, limit], |row| Ok((row.text(0)?, digest_at(row, 1)?)))
 }
 
-/// One change of a tag.
+/// A change of a tag.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// The tag.
+    /// The name of the tag.
     pub tag: String,
-    /// What it pointed at.
+    /// The digest that the tag named before, or `None` if the tag is new.
     pub from: Option<Digest>,
-    /// What it points at since.
+    /// The digest that the tag names since, or `None` if the tag was deleted.
     pub to: Option<Digest>,
-    /// Who changed it.
+    /// The principal that changed the tag.
     pub principal: String,
-    /// When.
+    /// The time of the change.
     pub changed_at: i64,
 }
 
-/// Writes a change down.
+/// Records a change of a tag in the history.
 pub fn record(tx: &mut Tx<'_>, package: &Id, change: &Change) -> Result<(), MetaError> {
     tx.exec(
         "INSERT INTO tag_history (id, package_id, tag, from_digest, to_digest, principal, changed_at)
@@ -133,7 +134,7 @@ pub fn record(tx: &mut Tx<'_>, package: &Id, change: &Change) -> Result<(), Meta
     Ok(())
 }
 
-/// The changes of a tag, oldest first.
+/// Returns the changes of a tag, the oldest first.
 pub fn history(tx: &mut Tx<'_>, package: &Id, tag: &str) -> Result<Vec<Change>, MetaError> {
     tx.query(
         "SELECT tag, from_digest, to_digest, principal, changed_at FROM tag_history
@@ -151,16 +152,16 @@ pub fn history(tx: &mut Tx<'_>, package: &Id, tag: &str) -> Result<Vec<Change>, 
     )
 }
 
-/// The statement of [`names`], for the test that looks at its plan.
-pub const NAMES_SQL: &str =
+/// The statement of [`names`]. A test checks its query plan.
+pub(crate) const NAMES_SQL: &str =
     "SELECT t.name, v.digest FROM tags t JOIN versions v ON v.id = t.version_id
      WHERE t.package_id = ?1 AND t.name > ?2 ORDER BY t.name LIMIT ?3";
 
-/// The statement of [`names_of_version`], for the test that looks at its plan.
-pub const NAMES_OF_VERSION_SQL: &str =
+/// The statement of [`names_of_version`]. A test checks its query plan.
+pub(crate) const NAMES_OF_VERSION_SQL: &str =
     "SELECT name FROM tags WHERE version_id = ?1 AND name > ?2 ORDER BY name LIMIT ?3";
 
-/// The tags of an image after `last`, in byte order, and the digests that they name.
+/// Returns the tags of an image that sort after `last`, in byte order, with the digests that they name.
 pub fn names(
     tx: &mut Tx<'_>,
     package: &Id,
@@ -170,7 +171,7 @@ pub fn names(
     tx.query(NAMES_SQL, params![package, last, limit], |row| Ok((row.text(0)?, digest_at(row, 1)?)))
 }
 
-/// The tags of a version after `last`, in byte order.
+/// Returns the tags of a version that sort after `last`, in byte order.
 pub fn names_of_version(
     tx: &mut Tx<'_>,
     version: &Id,
@@ -180,37 +181,37 @@ pub fn names_of_version(
     tx.query(NAMES_OF_VERSION_SQL, params![version, last, limit], |row| row.text(0))
 }
 
-/// The statement of [`list`], for the test that looks at its plan.
-pub const LIST_SQL: &str =
+/// The statement of [`list`]. A test checks its query plan.
+pub(crate) const LIST_SQL: &str =
     "SELECT t.name, v.digest, v.media_type, v.image_bytes, v.uploaded_at, v.built_at
      FROM tags t JOIN versions v ON v.id = t.version_id
      WHERE t.package_id = ?1 AND t.name > ?2 ORDER BY t.name LIMIT ?3";
 
-/// A tag, with what the extended list shows of its version.
+/// A tag with the fields of its version that the extended list shows.
 #[derive(Debug, Clone)]
 pub struct Listed {
-    /// The tag.
+    /// The name of the tag.
     pub name: String,
-    /// The version it names.
+    /// The version that the tag names.
     pub version: ListedVersion,
 }
 
-/// What the extended list shows of a version.
+/// The fields of a version that the extended list shows.
 #[derive(Debug, Clone)]
 pub struct ListedVersion {
-    /// Its digest.
+    /// The digest of the version.
     pub digest: Digest,
-    /// The version's media type.
+    /// The media type of the version.
     pub media_type: String,
-    /// The version's size with everything it names.
+    /// The sum of the sizes of the version and of all blobs that it names.
     pub image_bytes: i64,
-    /// When the version came.
+    /// The time at which the version was pushed.
     pub uploaded_at: i64,
-    /// When the version was built.
+    /// The build time of the image, according to its config.
     pub built_at: Option<i64>,
 }
 
-/// The tags of an image after `last`, in byte order.
+/// Returns the tags of an image that sort after `last`, in byte order, with the fields of the extended list.
 pub fn list(
     tx: &mut Tx<'_>,
     package: &Id,
@@ -218,33 +219,34 @@ pub fn list(
     limit: i64,
 ) -> Result<Vec<Listed>, MetaError> {
     tx.query(LIST_SQL, params![package, last, limit], |row| {
-        Ok(Listed { name: row.text(0)?, version: listed(row, 1)? })
+        Ok(Listed { name: row.text(0)?, version: read_listed_version(row, 1)? })
     })
 }
 
-pub(crate) fn listed(row: &Row<'_>, from: usize) -> Result<ListedVersion, MetaError> {
+/// Reads a version from five columns, of which `first` is the first one.
+pub(crate) fn read_listed_version(row: &Row<'_>, first: usize) -> Result<ListedVersion, MetaError> {
     Ok(ListedVersion {
-        digest: digest_at(row, from)?,
-        media_type: row.text(from + 1)?,
-        image_bytes: row.int(from + 2)?,
-        uploaded_at: row.int(from + 3)?,
-        built_at: row.opt_int(from + 4)?,
+        digest: digest_at(row, first)?,
+        media_type: row.text(first + 1)?,
+        image_bytes: row.int(first + 2)?,
+        uploaded_at: row.int(first + 3)?,
+        built_at: row.opt_int(first + 4)?,
     })
 }
 
-/// The statement of [`untagged`], for the test that looks at its plan.
-pub const UNTAGGED_SQL: &str =
+/// The statement of [`untagged`]. A test checks its query plan.
+pub(crate) const UNTAGGED_SQL: &str =
     "SELECT v.digest, v.media_type, v.image_bytes, v.uploaded_at, v.built_at
      FROM (SELECT id FROM versions WHERE package_id = ?1 ORDER BY uploaded_at, id LIMIT ?2) few
      JOIN versions v ON v.id = few.id
      WHERE NOT EXISTS (SELECT 1 FROM tags t WHERE t.version_id = few.id) LIMIT ?3";
 
-/// Versions of an image without a tag, at most `limit` among the `most` that came first. To find them, indexes alone are
-/// read.
+/// Returns up to `limit` versions of an image without a tag, among the first `most` versions in the order of their
+/// pushes. The search for them reads only indexes.
 pub fn untagged(
     tx: &mut Tx<'_>,
     package: &Id,
     (most, limit): (i64, i64),
 ) -> Result<Vec<ListedVersion>, MetaError> {
-    tx.query(UNTAGGED_SQL, params![package, most, limit], |row| listed(row, 0))
+    tx.query(UNTAGGED_SQL, params![package, most, limit], |row| read_listed_version(row, 0))
 }

@@ -1,5 +1,5 @@
-//! One contract, which every database passes: a file, memory, and PostgreSQL where `TEST_POSTGRES_URL` names
-//! a server and an administrator's database. Each test has a database of its own.
+//! The tests that every kind of database passes: SQLite in a file, SQLite in memory, and PostgreSQL if
+//! `TEST_POSTGRES_URL` names an administrator's database on a server. Each test has a database of its own.
 
 mod cleanups;
 mod content;
@@ -23,7 +23,7 @@ use tokio_postgres::NoTls;
 use crate::versions::{Binding, NewVersion, Reference};
 use crate::{Database, Id, Meta, MetaError, Tx, blobs, packages, repositories, versions};
 
-/// A database that goes when its test has passed.
+/// A database that is deleted after its test has passed.
 pub(crate) struct TestDatabase {
     pub(crate) meta: Meta,
     pub(crate) database: Database,
@@ -46,7 +46,7 @@ impl TestDatabase {
         Some(Self::open(Database::SqliteMemory, None).await)
     }
 
-    /// `None` where there is no server.
+    /// Creates a database on the server, or returns `None` if there is no server.
     pub(crate) async fn postgres() -> Option<Self> {
         if std::env::var_os("TEST_POSTGRES_URL").is_none() {
             println!("SKIPPED: TEST_POSTGRES_URL is not set");
@@ -57,7 +57,7 @@ impl TestDatabase {
         Some(Self::open(Database::Postgres(format!("{server}/{name}")), None).await)
     }
 
-    pub(crate) async fn remove(self) {
+    pub(crate) async fn delete(self) {
         self.meta.close().await;
         if let Database::Postgres(url) = &self.database {
             let (_, name) = url.rsplit_once('/').unwrap();
@@ -88,7 +88,7 @@ async fn administer(sql: &str) -> String {
     admin.rsplit_once('/').unwrap().0.to_owned()
 }
 
-/// Makes of `async fn name(db: &TestDatabase)` one test on each database.
+/// Turns each `async fn name(db: &TestDatabase)` into three tests, one for each kind of database.
 macro_rules! on_each {
     ($($(#[$meta:meta])* async fn $name:ident($db:ident: $type:ty) $body:block)*) => {
         $(
@@ -106,7 +106,7 @@ macro_rules! on_each {
                 async fn $name() {
                     if let Some(db) = $crate::tests::TestDatabase::$where().await {
                         super::$name(&db).await;
-                        db.remove().await;
+                        db.delete().await;
                     }
                 }
             )*
@@ -125,25 +125,29 @@ pub(crate) fn repository_name(repository: &str) -> RepositoryName {
     RepositoryName { project: parsed("p"), location: parsed("us"), repository: parsed(repository) }
 }
 
-/// A repository and an image of it.
+/// The ids of an image and of its repository.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Place {
+pub(crate) struct TestImage {
     pub(crate) repository: Id,
     pub(crate) package: Id,
 }
 
-/// The image, made with its repository where they are missing.
-pub(crate) fn place(tx: &mut Tx<'_>, repository: &str, image: &str) -> Result<Place, MetaError> {
+/// Creates an image and its repository if they are missing.
+pub(crate) fn ensure_image(
+    tx: &mut Tx<'_>,
+    repository: &str,
+    image: &str,
+) -> Result<TestImage, MetaError> {
     let name = repository_name(repository);
     repositories::insert(tx, &name, false, NOW)?;
     let id = repositories::find(tx, &name)?.expect("it was just made").id;
     let path =
         ImagePath { project: name.project, repository: name.repository, image: parsed(image) };
     let package = packages::ensure(tx, &id, (&path, &name.location), NOW)?;
-    Ok(Place { repository: id, package })
+    Ok(TestImage { repository: id, package })
 }
 
-/// Stores a blob of these bytes and links it.
+/// Stores a blob with these bytes and links it. Returns the id of its copy.
 pub(crate) fn add_blob(tx: &mut Tx<'_>, repository: &Id, bytes: &[u8]) -> Result<Id, MetaError> {
     let (id, digest, size) = (Id::new(), Digest::of(bytes), bytes.len() as i64);
     blobs::insert_copy(tx, &id, NOW)?;
@@ -155,21 +159,22 @@ pub(crate) fn add_blob(tx: &mut Tx<'_>, repository: &Id, bytes: &[u8]) -> Result
     Ok(id)
 }
 
-/// A reference to content of these bytes.
+/// Makes a reference to content with these bytes.
 pub(crate) fn reference(bytes: &[u8], binding: Binding) -> Reference {
     Reference { digest: Digest::of(bytes), size: bytes.len() as i64, binding }
 }
 
-/// Stores a manifest of these bytes with what it names. `None`: the image holds it already.
+/// Stores a manifest with these bytes and references. Returns `None` if the image holds the manifest already.
 pub(crate) fn add_manifest(
     tx: &mut Tx<'_>,
-    place: &Place,
-    (bytes, subject): (&[u8], Option<&Digest>),
+    test_image: &TestImage,
+    bytes: &[u8],
+    subject: Option<&Digest>,
     references: &[Reference],
 ) -> Result<Option<Id>, MetaError> {
     let new = NewVersion {
-        repository_id: &place.repository,
-        package_id: &place.package,
+        repository_id: &test_image.repository,
+        package_id: &test_image.package,
         digest: &Digest::of(bytes),
         bytes,
         media_type: "application/vnd.oci.image.manifest.v1+json",
@@ -184,8 +189,8 @@ pub(crate) fn add_manifest(
     let Some(id) = versions::insert(tx, &new)? else { return Ok(None) };
     let owner = versions::ReferenceOwner {
         version: &id,
-        repository: &place.repository,
-        package: &place.package,
+        repository: &test_image.repository,
+        package: &test_image.package,
     };
     versions::insert_refs(tx, owner, 0, references)?;
     Ok(Some(id))

@@ -1,7 +1,7 @@
 //! One transaction, on either database.
 //!
-//! A [`Tx`] remembers its first failed statement and refuses to go on: PostgreSQL would answer a later COMMIT
-//! with a silent rollback, SQLite would commit the rest. When it begins and ends is not known here.
+//! A [`Tx`] remembers its first failed statement and runs none after it: PostgreSQL would answer a later COMMIT with a
+//! silent rollback, and SQLite would commit the rest. This module does not know when a transaction begins and ends.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,31 +14,34 @@ use crate::dialect::{self, Dialect};
 use crate::postgres::Session;
 use crate::{ErrorKind, Id, MetaError, params};
 
-/// A transaction in progress.
+/// The rows, or keys, that one statement takes at most.
+const MAX_ROWS_PER_STATEMENT: usize = 256;
+
+/// A transaction in progress. The functions of the tables' modules take one.
 pub struct Tx<'c> {
-    on: On<'c>,
+    connection: AnyConnection<'c>,
     read_only: bool,
     failed: Option<MetaError>,
 }
 
 #[derive(Clone, Copy)]
-enum On<'c> {
+enum AnyConnection<'c> {
     Sqlite(&'c rusqlite::Connection),
     Postgres(&'c Session),
 }
 
-/// A value for a statement.
+/// The value of one parameter of a statement.
 #[derive(Debug, Clone, Copy)]
 pub enum Param<'a> {
-    /// Nothing.
+    /// NULL.
     Null,
-    /// A whole number.
+    /// A 64-bit integer.
     Int(i64),
-    /// Yes or no.
+    /// A boolean, which SQLite stores as 0 or 1.
     Bool(bool),
-    /// Text without NUL.
+    /// A text. PostgreSQL refuses a text that contains a NUL character.
     Text(&'a str),
-    /// Bytes.
+    /// A sequence of bytes.
     Bytes(&'a [u8]),
 }
 
@@ -99,18 +102,18 @@ impl ToSql for Param<'_> {
     to_sql_checked!();
 }
 
-/// Rows that are looked for by many keys.
+/// A query that looks for the rows of many keys.
 #[derive(Debug, Clone, Copy)]
 pub struct KeyList<'a> {
-    /// The statement, up to its list of keys. `?1` is the owner.
+    /// The statement, up to its list of keys. The parameter `?1` is the owner.
     pub select: &'a str,
-    /// Whose rows are looked for.
+    /// The id of the row to which the rows belong, such as a repository.
     pub owner: &'a Id,
-    /// The keys.
+    /// The keys to look for.
     pub keys: &'a [&'a str],
 }
 
-/// A row of an answer.
+/// One row of the result of a query.
 pub struct Row<'r>(AnyRow<'r>);
 
 enum AnyRow<'r> {
@@ -138,30 +141,30 @@ fn unreadable(column: usize, error: &dyn std::error::Error) -> MetaError {
 
 impl Row<'_> {
     column! {
-        /// Text.
+        /// Reads a text.
         text, String
     }
     column! {
-        /// Text or nothing.
+        /// Reads a text, or NULL.
         opt_text, Option<String>
     }
     column! {
-        /// Bytes.
+        /// Reads bytes.
         bytes, Vec<u8>
     }
     column! {
-        /// Bytes or nothing.
+        /// Reads bytes, or NULL.
         opt_bytes, Option<Vec<u8>>
     }
     column! {
-        /// Yes or no.
+        /// Reads a boolean.
         bool, bool
     }
 
-    /// A whole number or nothing.
+    /// Reads an integer, or NULL.
     pub fn opt_int(&self, column: usize) -> Result<Option<i64>, MetaError> {
         match &self.0 {
-            // A literal 1 is a 32-bit number there.
+            // PostgreSQL gives a literal such as `1` the type of a 32-bit integer.
             AnyRow::Postgres(row)
                 if row
                     .columns()
@@ -179,17 +182,17 @@ impl Row<'_> {
         .map_err(|error| unreadable(column, &error))
     }
 
-    /// A whole number.
+    /// Reads an integer.
     pub fn int(&self, column: usize) -> Result<i64, MetaError> {
         self.opt_int(column)?.ok_or_else(|| MetaError::corrupt("a number"))
     }
 
-    /// An id.
+    /// Reads an id.
     pub fn id(&self, column: usize) -> Result<Id, MetaError> {
         Id::from_slice(&self.bytes(column)?).ok_or_else(|| MetaError::corrupt("an id"))
     }
 
-    /// An id or nothing.
+    /// Reads an id, or NULL.
     pub fn opt_id(&self, column: usize) -> Result<Option<Id>, MetaError> {
         let bytes = self.opt_bytes(column)?;
         bytes
@@ -200,19 +203,20 @@ impl Row<'_> {
 
 impl<'c> Tx<'c> {
     pub(crate) fn sqlite(connection: &'c rusqlite::Connection) -> Self {
-        Self { on: On::Sqlite(connection), read_only: false, failed: None }
+        Self { connection: AnyConnection::Sqlite(connection), read_only: false, failed: None }
     }
 
     pub(crate) fn postgres(session: &'c Session) -> Self {
-        Self { on: On::Postgres(session), read_only: false, failed: None }
+        Self { connection: AnyConnection::Postgres(session), read_only: false, failed: None }
     }
 
-    /// One that only reads.
+    /// Marks the transaction as one that only reads.
     pub(crate) fn read_only(self) -> Self {
         Self { read_only: true, ..self }
     }
 
-    /// Runs a closure. `Ok`, and only that, may be committed: not what swallowed an error or panicked.
+    /// Runs a closure. The caller may commit only if this returns `Ok`. A closure that panicked, or that hid the error
+    /// of one of its statements, gives an error.
     pub(crate) fn run<T, E: From<MetaError>>(
         mut self,
         closure: &mut impl FnMut(&mut Tx<'_>) -> Result<T, E>,
@@ -220,80 +224,81 @@ impl<'c> Tx<'c> {
         let outcome = catch_unwind(AssertUnwindSafe(|| closure(&mut self)));
         match (outcome, self.failed) {
             (Err(panic), _) => Err(panicked(&*panic).into()),
-            // Whatever the closure made of it: it is to be run again, and must be seen to be.
-            (Ok(_), Some(failed)) if failed.may_pass() => Err(failed.into()),
+            // The caller must see the database's own error to run the closure again, so it replaces the closure's.
+            (Ok(_), Some(failed)) if failed.is_transient() => Err(failed.into()),
             (Ok(Ok(_)), Some(failed)) => Err(failed.into()),
             (Ok(outcome), _) => outcome,
         }
     }
 
     pub(crate) fn dialect(&self) -> Dialect {
-        match self.on {
-            On::Sqlite(_) => Dialect::Sqlite,
-            On::Postgres(_) => Dialect::Postgres,
+        match self.connection {
+            AnyConnection::Sqlite(_) => Dialect::Sqlite,
+            AnyConnection::Postgres(_) => Dialect::Postgres,
         }
     }
 
-    /// Behind a SELECT, see [`dialect::for_share`]. Who only reads decides nothing, and locks nothing.
+    /// Returns the suffix of a SELECT that locks its rows, see [`dialect::for_share`]. A transaction that only reads
+    /// decides nothing, so it locks nothing.
     pub(crate) fn for_share(&self) -> &'static str {
         if self.read_only { "" } else { dialect::for_share(self.dialect()) }
     }
 
     fn attempt<T>(
         &mut self,
-        statement: impl FnOnce(On<'c>) -> Result<T, MetaError>,
+        statement: impl FnOnce(AnyConnection<'c>) -> Result<T, MetaError>,
     ) -> Result<T, MetaError> {
         if let Some(failed) = &self.failed {
             return Err(failed.clone());
         }
-        let outcome = statement(self.on);
+        let outcome = statement(self.connection);
         if let Err(error) = &outcome {
             self.failed = Some(error.clone());
         }
         outcome
     }
 
-    /// Runs a statement. Answers how many rows it touched.
+    /// Runs a statement and returns the number of rows that it inserted, changed or deleted.
     pub fn exec(&mut self, sql: &str, params: &[Param<'_>]) -> Result<u64, MetaError> {
-        self.attempt(|on| match on {
-            On::Sqlite(connection) => {
+        self.attempt(|connection| match connection {
+            AnyConnection::Sqlite(connection) => {
                 let mut statement = connection.prepare_cached(sql)?;
                 Ok(statement.execute(rusqlite::params_from_iter(params))? as u64)
             }
-            On::Postgres(session) => session.execute(sql, params),
+            AnyConnection::Postgres(session) => session.execute(sql, params),
         })
     }
 
-    /// Runs `head VALUES (…), (…) … tail` over all rows, in as few statements as the limits allow. Slices
-    /// are powers of two long.
+    /// Runs `head VALUES (…), (…) … tail` over all rows, in as few statements as the limits allow. The number of rows
+    /// of each statement is a power of two, so that few different statements have to be prepared.
     pub fn exec_values(
         &mut self,
         head: &str,
         tail: &str,
         rows: &[Vec<Param<'_>>],
     ) -> Result<u64, MetaError> {
-        let (mut rest, mut touched) = (rows, 0);
+        let (mut rest, mut affected) = (rows, 0);
         while let Some(first) = rest.first() {
             let columns = first.len();
-            let most = (dialect::MAX_PARAMETERS / columns).min(256);
-            let length = slice_length(rest.len(), most);
+            let max_rows = (dialect::MAX_PARAMETERS / columns).min(MAX_ROWS_PER_STATEMENT);
+            let length = slice_length(rest.len(), max_rows);
             let (slice, after) = rest.split_at(length);
-            let sql = values_sql((head, tail), columns, length);
-            touched += self.exec(&sql, &slice.concat())?;
+            let sql = values_sql(head, tail, columns, length);
+            affected += self.exec(&sql, &slice.concat())?;
             rest = after;
         }
-        Ok(touched)
+        Ok(affected)
     }
 
-    /// Runs a statement and reads every row of its answer.
+    /// Runs a statement and reads every row of its result.
     pub fn query<T>(
         &mut self,
         sql: &str,
         params: &[Param<'_>],
         read: impl Fn(&Row<'_>) -> Result<T, MetaError>,
     ) -> Result<Vec<T>, MetaError> {
-        self.attempt(|on| match on {
-            On::Sqlite(connection) => {
+        self.attempt(|connection| match connection {
+            AnyConnection::Sqlite(connection) => {
                 let mut statement = connection.prepare_cached(sql)?;
                 let mut rows = statement.query(rusqlite::params_from_iter(params))?;
                 let mut found = Vec::new();
@@ -302,7 +307,7 @@ impl<'c> Tx<'c> {
                 }
                 Ok(found)
             }
-            On::Postgres(session) => {
+            AnyConnection::Postgres(session) => {
                 let rows = session.query(sql, params)?;
                 rows.iter().map(|row| read(&Row(AnyRow::Postgres(row)))).collect()
             }
@@ -317,7 +322,7 @@ impl<'c> Tx<'c> {
     ) -> Result<Vec<T>, MetaError> {
         let (mut rest, mut found) = (list.keys, Vec::new());
         while !rest.is_empty() {
-            let length = slice_length(rest.len(), 256);
+            let length = slice_length(rest.len(), MAX_ROWS_PER_STATEMENT);
             let (slice, after) = rest.split_at(length);
             let numbers: Vec<_> = (2..length + 2).map(|number| format!("?{number}")).collect();
             let sql = format!("{} ({})", list.select, numbers.join(", "));
@@ -329,24 +334,24 @@ impl<'c> Tx<'c> {
         Ok(found)
     }
 
-    /// Runs a statement and reads the first row of its answer, if there is one.
+    /// Runs a statement and reads the first row of its result, if there is one.
     pub fn opt<T>(
         &mut self,
         sql: &str,
         params: &[Param<'_>],
         read: impl Fn(&Row<'_>) -> Result<T, MetaError>,
     ) -> Result<Option<T>, MetaError> {
-        // All rows are read, so that a statement that writes comes to its end.
+        // All rows are read, so that a statement with RETURNING runs to its end.
         Ok(self.query(sql, params, read)?.into_iter().next())
     }
 
-    /// Waits until every other transaction is decided that took its turn with this id: on a server, one may still
-    /// be committed whose process is gone. SQLite's end with their process.
+    /// Waits until no other transaction that took its turn with this id is in progress. On a server, a transaction may
+    /// still be committed after its process has ended. A transaction of SQLite ends with its process.
     pub(crate) fn take_turn(&mut self, id: &Id) -> Result<(), MetaError> {
         match self.dialect() {
             Dialect::Sqlite => Ok(()),
             Dialect::Postgres => {
-                // Half of it names it well enough: who meets another's only waits.
+                // The lock's key has 64 bits, half of the id. Two ids with the same half only wait for each other.
                 let key = u128::from_be_bytes(id.to_bytes()) as i64;
                 self.exec("SELECT pg_advisory_xact_lock(?1)", params![key]).map(|_| ())
             }
@@ -355,13 +360,13 @@ impl<'c> Tx<'c> {
 
     /// Runs several statements without parameters.
     pub(crate) fn script(&mut self, sql: &str) -> Result<(), MetaError> {
-        self.attempt(|on| match on {
-            On::Sqlite(connection) => Ok(connection.execute_batch(sql)?),
-            On::Postgres(session) => session.script(sql),
+        self.attempt(|connection| match connection {
+            AnyConnection::Sqlite(connection) => Ok(connection.execute_batch(sql)?),
+            AnyConnection::Postgres(session) => session.script(sql),
         })
     }
 
-    /// How the database would run a statement, for tests that look for scans.
+    /// Returns the query plan of a statement. Tests look in it for scans of whole tables.
     pub fn explain(&mut self, sql: &str, params: &[Param<'_>]) -> Result<String, MetaError> {
         let (sql, column) = dialect::explain(self.dialect(), sql);
         let lines = self.query(&sql, params, |row| row.text(column))?;
@@ -378,12 +383,12 @@ fn panicked(panic: &(dyn Any + Send)) -> MetaError {
     )
 }
 
-/// The longest power of two that is at most `left` and `most`, so that few different statements have to be prepared.
-fn slice_length(left: usize, most: usize) -> usize {
-    1 << left.min(most).ilog2()
+/// Returns the largest power of two that is at most `left` and at most `max`.
+fn slice_length(left: usize, max: usize) -> usize {
+    1 << left.min(max).ilog2()
 }
 
-fn values_sql((head, tail): (&str, &str), columns: usize, rows: usize) -> String {
+fn values_sql(head: &str, tail: &str, columns: usize, rows: usize) -> String {
     let row = |row: usize| {
         let numbers: Vec<_> = (1..=columns).map(|n| format!("?{}", row * columns + n)).collect();
         format!("({})", numbers.join(", "))

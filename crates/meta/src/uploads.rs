@@ -1,36 +1,36 @@
-//! Table `uploads`: sessions that carry a blob from its first byte to its digest.
+//! Upload sessions (table `uploads`). A session receives the bytes of a blob until the client names its digest.
 
 use model::digest::Digest;
 
 use crate::{Id, MetaError, Tx, opt_digest_at, params};
 
-/// A session.
+/// An upload session.
 #[derive(Debug, Clone)]
 pub struct Upload {
-    /// Its random id.
+    /// The random id of the session.
     pub id: Id,
-    /// The copy that it fills; `None` once finished.
+    /// The id of the copy that receives the bytes, or `None` after the session is finished.
     pub copy_id: Option<Id>,
-    /// The digest algorithm that runs over its bytes.
+    /// The digest algorithm that hashes the bytes.
     pub algorithm: String,
-    /// How many bytes are durably stored.
+    /// The number of bytes that are durably stored.
     pub size: i64,
-    /// Where the bytes and the running hash stand; `None` while nothing was stored.
+    /// The state of the stored bytes and of the hash over them, or `None` before the first bytes are stored.
     pub checkpoint: Option<Vec<u8>>,
-    /// What it became.
+    /// The digest of the blob, or `None` until the session is finished.
     pub digest: Option<Digest>,
-    /// When it ends, unless it is used before.
+    /// The time at which the session expires, unless it is used before.
     pub expires_at: i64,
 }
 
-/// Who may use a session, and from where.
+/// The principal that may use a session, and the image for which it was started.
 #[derive(Debug, Clone, Copy)]
 pub struct Owner<'a> {
-    /// The repository.
+    /// The id of the repository.
     pub repository: &'a Id,
-    /// The image it was started for.
+    /// The name of the image for which the session was started.
     pub image: &'a str,
-    /// The principal that started it.
+    /// The principal that started the session.
     pub principal: &'a str,
 }
 
@@ -58,12 +58,13 @@ pub fn insert(
     Ok(())
 }
 
-/// The statement of [`open`], for the test that looks at its plan.
-pub const OPEN_SQL: &str = "SELECT count(*) FROM (SELECT 1 FROM uploads
+/// The statement of [`open`]. A test checks its query plan.
+pub(crate) const OPEN_SQL: &str = "SELECT count(*) FROM (SELECT 1 FROM uploads
      WHERE repository_id = ?1 AND principal = ?2 AND copy_id IS NOT NULL LIMIT ?3) AS few";
 
-/// How many sessions of a principal in a repository are not finished, as far as they are counted. To be asked
-/// on a [`point`](crate::Meta::point): a transaction that counted could not run beside another that begins one.
+/// Returns the number of unfinished sessions of a principal in a repository, at most `count_at_most`. Callers ask this
+/// in a [`point`](crate::Meta::point): a transaction that counted would be in conflict with every other one that starts
+/// a session there.
 pub fn open(
     tx: &mut Tx<'_>,
     (repository, principal): (&Id, &str),
@@ -74,7 +75,7 @@ pub fn open(
     Ok(count.unwrap_or(0))
 }
 
-/// The owner's session of that id.
+/// Returns the session with this id if it belongs to `owner`.
 pub fn find(tx: &mut Tx<'_>, owner: Owner<'_>, id: &Id) -> Result<Option<Upload>, MetaError> {
     tx.opt(
         "SELECT id, copy_id, algorithm, size, checkpoint, digest, expires_at FROM uploads
@@ -94,9 +95,9 @@ pub fn find(tx: &mut Tx<'_>, owner: Owner<'_>, id: &Id) -> Result<Option<Upload>
     )
 }
 
-/// The owner's session of that id, once no transaction is under way any more that moves it on or finishes it.
-/// Whoever is about to change the bytes it speaks of asks so, on a [`point`](crate::Meta::point): the lock on
-/// the bytes ends with the process that had it, its last commit may not.
+/// Returns the session with this id like [`find`], after it has waited for every transaction that advances or finishes
+/// the session. Callers that are about to change the stored bytes use this in a [`point`](crate::Meta::point). The lock
+/// on the bytes ends with the process that held it, but the last commit of that process may still be in progress.
 pub fn find_settled(
     tx: &mut Tx<'_>,
     owner: Owner<'_>,
@@ -106,7 +107,8 @@ pub fn find_settled(
     find(tx, owner, id)
 }
 
-/// Writes down how far the session has come, if it still stands where it was `found`.
+/// Records the stored bytes of a session, if it has not changed since it was `found`. Returns the number of sessions
+/// changed, 0 or 1.
 pub fn advance(
     tx: &mut Tx<'_>,
     found: &Upload,
@@ -121,7 +123,8 @@ pub fn advance(
     )
 }
 
-/// Keeps a session alive while a request runs. Nothing happens when it ended meanwhile.
+/// Sets the time at which a session expires, to keep it alive while a request runs. Returns the number of sessions
+/// changed: 0 if the session ended in the meantime.
 pub fn touch(tx: &mut Tx<'_>, found: &Upload, expires_at: i64) -> Result<u64, MetaError> {
     tx.exec(
         "UPDATE uploads SET expires_at = ?3 WHERE id = ?1 AND copy_id = ?2",
@@ -129,8 +132,8 @@ pub fn touch(tx: &mut Tx<'_>, found: &Upload, expires_at: i64) -> Result<u64, Me
     )
 }
 
-/// Ends a session with its digest, if it still stands where it was `found`. The row stays until `expires_at`,
-/// so that a repeated PUT succeeds.
+/// Finishes a session with its digest, if it has not changed since it was `found`. The row stays until `expires_at`, so
+/// that a repeated PUT succeeds. Returns the number of sessions changed, 0 or 1.
 pub fn finish(
     tx: &mut Tx<'_>,
     found: &Upload,
@@ -152,8 +155,8 @@ pub fn finish(
     )
 }
 
-/// Ends a session without a result. Nothing happens, and its copy is not the caller's to remove, when it
-/// ended meanwhile.
+/// Deletes an unfinished session. Returns the number of sessions deleted: 0 if the session ended in the meantime, and
+/// then the caller must not delete its copy.
 pub fn abandon(tx: &mut Tx<'_>, found: &Upload) -> Result<u64, MetaError> {
     tx.exec(
         "DELETE FROM uploads WHERE id = ?1 AND copy_id = ?2",
@@ -161,14 +164,14 @@ pub fn abandon(tx: &mut Tx<'_>, found: &Upload) -> Result<u64, MetaError> {
     )
 }
 
-/// When a session expires, and the copy that it fills.
+/// Returns the time at which a session expires, and the id of the copy that receives its bytes.
 pub fn expiry(tx: &mut Tx<'_>, id: &Id) -> Result<Option<(i64, Option<Id>)>, MetaError> {
     tx.opt("SELECT expires_at, copy_id FROM uploads WHERE id = ?1", params![id], |row| {
         Ok((row.int(0)?, row.opt_id(1)?))
     })
 }
 
-/// Removes a session, finished or not.
+/// Deletes a session, finished or not. Returns the number of sessions deleted, 0 or 1.
 pub fn delete(tx: &mut Tx<'_>, id: &Id) -> Result<u64, MetaError> {
     tx.exec("DELETE FROM uploads WHERE id = ?1", params![id])
 }

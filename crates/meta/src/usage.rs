@@ -1,9 +1,10 @@
-//! Tables `version_usage`, `pull_counts` and `usage_deltas`: counting without hot rows.
+//! The counts of pulls and of stored bytes (tables `version_usage`, `pull_counts` and `usage_deltas`). Changes of a
+//! size are inserted as new rows, so that concurrent transactions do not all update the row of the repository.
 
 use crate::{Id, MetaError, Tx, params};
 
-/// Adds pulls of a version, seen by one process since it last flushed.
-/// A version that is gone meanwhile is left out.
+/// Adds the pulls of a version that one process has counted since its last call. A version that was deleted in the
+/// meantime is skipped.
 pub fn add_pulls(
     tx: &mut Tx<'_>,
     version: &Id,
@@ -15,7 +16,7 @@ pub fn add_pulls(
     if exists.is_none() {
         return Ok(());
     }
-    pulled(tx, version, last_pulled_at)?;
+    record_last_pull(tx, version, last_pulled_at)?;
     tx.exec(
         "INSERT INTO pull_counts (version_id, day, pulls) VALUES (?1, ?2, ?3)
          ON CONFLICT (version_id, day) DO UPDATE SET pulls = pull_counts.pulls + excluded.pulls",
@@ -24,8 +25,8 @@ pub fn add_pulls(
     Ok(())
 }
 
-/// Counts the pull of an index as a use of the manifests that it names, at most `limit` of them and only those
-/// after a position. Answers the position of the last one, if there may be more.
+/// Records the pull of an index as a pull of the manifests that it names: at most `limit` of them, after the position
+/// `after`. Returns the position of the last one if there may be more.
 pub fn pulled_children(
     tx: &mut Tx<'_>,
     index: &Id,
@@ -39,14 +40,14 @@ pub fn pulled_children(
         |row| Ok((row.int(0)?, row.id(1)?)),
     )?;
     for (_, child) in &children {
-        pulled(tx, child, last_pulled_at)?;
+        record_last_pull(tx, child, last_pulled_at)?;
     }
     let last = children.last().map(|(position, _)| *position);
     Ok(last.filter(|_| children.len() as i64 == limit))
 }
 
-/// Moves on when a version was last of use. It must exist.
-fn pulled(tx: &mut Tx<'_>, version: &Id, last_pulled_at: i64) -> Result<(), MetaError> {
+/// Records the time of the last pull of a version, unless a later time is recorded. The version must exist.
+fn record_last_pull(tx: &mut Tx<'_>, version: &Id, last_pulled_at: i64) -> Result<(), MetaError> {
     tx.exec(
         "INSERT INTO version_usage (version_id, last_pulled_at) VALUES (?1, ?2)
          ON CONFLICT (version_id) DO UPDATE SET last_pulled_at = excluded.last_pulled_at
@@ -56,7 +57,7 @@ fn pulled(tx: &mut Tx<'_>, version: &Id, last_pulled_at: i64) -> Result<(), Meta
     Ok(())
 }
 
-/// When a version was last pulled.
+/// Returns the time of the last pull of a version.
 pub fn last_pulled_at(tx: &mut Tx<'_>, version: &Id) -> Result<Option<i64>, MetaError> {
     tx.opt(
         "SELECT last_pulled_at FROM version_usage WHERE version_id = ?1",
@@ -65,7 +66,7 @@ pub fn last_pulled_at(tx: &mut Tx<'_>, version: &Id) -> Result<Option<i64>, Meta
     )
 }
 
-/// On which days a version was pulled, and how often.
+/// Returns the days (since 1970 in UTC) on which a version was pulled, each with the number of pulls.
 pub fn pulls_by_day(tx: &mut Tx<'_>, version: &Id) -> Result<Vec<(i64, i64)>, MetaError> {
     tx.query(
         "SELECT day, pulls FROM pull_counts WHERE version_id = ?1 ORDER BY day",
@@ -74,7 +75,7 @@ pub fn pulls_by_day(tx: &mut Tx<'_>, version: &Id) -> Result<Vec<(i64, i64)>, Me
     )
 }
 
-/// Writes down that a repository grew or shrank.
+/// Records that a repository grew or shrank by a number of bytes.
 pub fn add_delta(tx: &mut Tx<'_>, repository: &Id, bytes: i64) -> Result<(), MetaError> {
     if bytes == 0 {
         return Ok(());
@@ -86,7 +87,7 @@ pub fn add_delta(tx: &mut Tx<'_>, repository: &Id, bytes: i64) -> Result<(), Met
     Ok(())
 }
 
-/// Folds up to `limit` waiting deltas into their repositories. Answers how many there were.
+/// Adds up to `limit` deltas to the sizes of their repositories and deletes the deltas. Returns the number of deltas.
 pub fn fold_deltas(tx: &mut Tx<'_>, limit: i64) -> Result<usize, MetaError> {
     let deltas = tx.query(
         "SELECT id, repository_id, bytes FROM usage_deltas ORDER BY repository_id, id LIMIT ?1",

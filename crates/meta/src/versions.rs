@@ -1,4 +1,4 @@
-//! Tables `versions` and `manifest_contents`: manifests as images hold them.
+//! Versions (tables `versions` and `manifest_contents`). A version is a manifest that an image holds.
 
 pub mod incomplete;
 mod references;
@@ -14,25 +14,25 @@ pub use references::{
     user_of_blob, waits_for_blob,
 };
 
-/// A manifest as a pull sees it, without its bytes.
+/// A version as a pull needs it, without the bytes of the manifest.
 #[derive(Debug, Clone)]
 pub struct Version {
-    /// The row's id.
+    /// The id of the version.
     pub id: Id,
-    /// The image it belongs to.
+    /// The id of the image.
     pub package_id: Id,
-    /// The digest of the manifest's bytes.
+    /// The digest of the manifest.
     pub digest: Digest,
-    /// What it is served as.
+    /// The media type of the manifest.
     pub media_type: String,
     /// The length of the manifest.
     pub manifest_bytes: i64,
-    /// What it refers to by `subject`.
+    /// The digest of the subject.
     pub subject: Option<Digest>,
 }
 
-/// The version in the first columns.
-pub(crate) fn version(row: &Row<'_>) -> Result<Version, MetaError> {
+/// Reads a version from the first six columns.
+pub(crate) fn read_version(row: &Row<'_>) -> Result<Version, MetaError> {
     Ok(Version {
         id: row.id(0)?,
         package_id: row.id(1)?,
@@ -43,73 +43,83 @@ pub(crate) fn version(row: &Row<'_>) -> Result<Version, MetaError> {
     })
 }
 
-/// How a version is addressed within a repository.
+/// The address of an image: its repository and its name.
 #[derive(Debug, Clone, Copy)]
 pub struct Address<'a> {
-    /// The repository.
+    /// The id of the repository.
     pub repository: &'a Id,
-    /// The image's name.
+    /// The name of the image.
     pub image: &'a str,
 }
 
-/// The version that a tag names.
-pub fn by_tag(tx: &mut Tx<'_>, at: Address<'_>, tag: &str) -> Result<Option<Version>, MetaError> {
-    tx.opt(
-        "SELECT v.id, v.package_id, v.digest, v.media_type, v.manifest_bytes, v.subject FROM packages p
-         JOIN tags t ON t.package_id = p.id JOIN versions v ON v.id = t.version_id
-         WHERE p.repository_id = ?1 AND p.name = ?2 AND t.name = ?3",
-        params![at.repository, at.image, tag],
-        version,
-    )
+/// Makes a query for one version of an image, with further columns.
+macro_rules! select {
+    ($columns:literal, $joins:literal, $condition:literal) => {
+        concat!(
+            "SELECT v.id, v.package_id, v.digest, v.media_type, v.manifest_bytes, v.subject",
+            $columns,
+            " FROM packages p ",
+            $joins,
+            " WHERE p.repository_id = ?1 AND p.name = ?2 AND ",
+            $condition
+        )
+    };
 }
 
-/// The version with that digest, if the image holds it.
+/// Returns the version that a tag of an image names.
+pub fn by_tag(tx: &mut Tx<'_>, at: Address<'_>, tag: &str) -> Result<Option<Version>, MetaError> {
+    let sql = select!(
+        "",
+        "JOIN tags t ON t.package_id = p.id JOIN versions v ON v.id = t.version_id",
+        "t.name = ?3"
+    );
+    tx.opt(sql, params![at.repository, at.image, tag], read_version)
+}
+
+/// Returns the version of an image with this digest.
 pub fn by_digest(
     tx: &mut Tx<'_>,
     at: Address<'_>,
     digest: &Digest,
 ) -> Result<Option<Version>, MetaError> {
-    tx.opt(
-        "SELECT v.id, v.package_id, v.digest, v.media_type, v.manifest_bytes, v.subject FROM packages p
-         JOIN versions v ON v.package_id = p.id
-         WHERE p.repository_id = ?1 AND p.name = ?2 AND v.digest = ?3",
-        params![at.repository, at.image, digest.as_str()],
-        version,
-    )
+    let sql = select!("", "JOIN versions v ON v.package_id = p.id", "v.digest = ?3");
+    tx.opt(sql, params![at.repository, at.image, digest.as_str()], read_version)
 }
 
-/// A version with its bytes, by tag.
+fn read_content(row: &Row<'_>) -> Result<(Version, Vec<u8>), MetaError> {
+    Ok((read_version(row)?, row.bytes(6)?))
+}
+
+/// Returns the version that a tag of an image names, with the bytes of the manifest.
 pub fn content_by_tag(
     tx: &mut Tx<'_>,
     at: Address<'_>,
     tag: &str,
 ) -> Result<Option<(Version, Vec<u8>)>, MetaError> {
-    tx.opt(
-        "SELECT v.id, v.package_id, v.digest, v.media_type, v.manifest_bytes, v.subject, c.bytes FROM packages p
-         JOIN tags t ON t.package_id = p.id JOIN versions v ON v.id = t.version_id
-         JOIN manifest_contents c ON c.digest = v.digest
-         WHERE p.repository_id = ?1 AND p.name = ?2 AND t.name = ?3",
-        params![at.repository, at.image, tag],
-        |row| Ok((version(row)?, row.bytes(6)?)),
-    )
+    let sql = select!(
+        ", c.bytes",
+        "JOIN tags t ON t.package_id = p.id JOIN versions v ON v.id = t.version_id
+         JOIN manifest_contents c ON c.digest = v.digest",
+        "t.name = ?3"
+    );
+    tx.opt(sql, params![at.repository, at.image, tag], read_content)
 }
 
-/// A version with its bytes, by digest.
+/// Returns the version of an image with this digest, with the bytes of the manifest.
 pub fn content_by_digest(
     tx: &mut Tx<'_>,
     at: Address<'_>,
     digest: &Digest,
 ) -> Result<Option<(Version, Vec<u8>)>, MetaError> {
-    tx.opt(
-        "SELECT v.id, v.package_id, v.digest, v.media_type, v.manifest_bytes, v.subject, c.bytes FROM packages p
-         JOIN versions v ON v.package_id = p.id JOIN manifest_contents c ON c.digest = v.digest
-         WHERE p.repository_id = ?1 AND p.name = ?2 AND v.digest = ?3",
-        params![at.repository, at.image, digest.as_str()],
-        |row| Ok((version(row)?, row.bytes(6)?)),
-    )
+    let sql = select!(
+        ", c.bytes",
+        "JOIN versions v ON v.package_id = p.id JOIN manifest_contents c ON c.digest = v.digest",
+        "v.digest = ?3"
+    );
+    tx.opt(sql, params![at.repository, at.image, digest.as_str()], read_content)
 }
 
-/// The id and manifest length of an image's version with that digest.
+/// Returns the id and the manifest length of the version of an image with this digest.
 pub fn id_in_package(
     tx: &mut Tx<'_>,
     package: &Id,
@@ -122,7 +132,7 @@ pub fn id_in_package(
     )
 }
 
-/// The ids and manifest lengths of those of an image's versions that have one of these digests.
+/// Returns the ids and the manifest lengths of those versions of an image that have one of these digests.
 pub fn ids_in_package(
     tx: &mut Tx<'_>,
     package: &Id,
@@ -137,44 +147,44 @@ pub fn ids_in_package(
     Ok(found.into_iter().collect())
 }
 
-/// A manifest that is about to be stored.
+/// A version to store.
 #[derive(Debug)]
 pub struct NewVersion<'a> {
-    /// The repository it is pushed to.
+    /// The id of the repository.
     pub repository_id: &'a Id,
-    /// The image it is pushed to.
+    /// The id of the image.
     pub package_id: &'a Id,
-    /// The digest of its bytes.
+    /// The digest of the manifest.
     pub digest: &'a Digest,
-    /// Its bytes, as they came.
+    /// The bytes of the manifest, exactly as the client sent them.
     pub bytes: &'a [u8],
-    /// What it is served as.
+    /// The media type of the manifest.
     pub media_type: &'a str,
-    /// The sizes of everything that it names, and its own.
+    /// The sum of the sizes of the manifest and of all blobs that it names. It is 0 for an index.
     pub image_bytes: i64,
-    /// As the referrers list shows it.
+    /// The artifact type, as the referrers list shows it.
     pub artifact_type: Option<&'a str>,
-    /// What it refers to.
+    /// The digest of the subject.
     pub subject: Option<&'a Digest>,
-    /// A JSON object.
+    /// The annotations of the manifest as a JSON object.
     pub annotations: &'a str,
-    /// A JSON array of platforms.
+    /// A JSON array. For an image, it holds the platform; for an index, the manifests that the index names.
     pub platforms: &'a str,
-    /// When the image was built, by its config.
+    /// The build time of the image, according to its config.
     pub built_at: Option<i64>,
-    /// When it came.
+    /// The time of the push.
     pub now: i64,
 }
 
-/// Stores a manifest in its image. `None`: the image holds it already.
+/// Stores a version in its image and returns its id. Returns `None` if the image holds the manifest already.
 pub fn insert(tx: &mut Tx<'_>, new: &NewVersion<'_>) -> Result<Option<Id>, MetaError> {
     tx.exec(
         "INSERT INTO manifest_contents (digest, bytes) VALUES (?1, ?2) ON CONFLICT (digest) DO NOTHING",
         params![new.digest.as_str(), new.bytes],
     )?;
-    // Random: every push reads its own new row by key, through foreign keys. Were the ids to rise, all
-    // pushes would read and write the same last page of the index, and a serializable PostgreSQL would run
-    // most of them again.
+    // The id is random, because the foreign keys make every push read its own new row by key. With rising ids, all
+    // pushes would read and write the same last page of the index, and a serializable PostgreSQL would run most of them
+    // again.
     let id = Id::random();
     let inserted = tx.exec(
         "INSERT INTO versions (id, package_id, digest, media_type, manifest_bytes, image_bytes, artifact_type,
@@ -200,23 +210,24 @@ pub fn insert(tx: &mut Tx<'_>, new: &NewVersion<'_>) -> Result<Option<Id>, MetaE
     Ok((inserted == 1).then_some(id))
 }
 
-/// The statement of [`adopt`], for the test that looks at its plan.
-pub const ADOPT_SQL: &str =
+/// The statement of [`adopt`]. A test checks its query plan.
+pub(crate) const ADOPT_SQL: &str =
     "UPDATE versions SET repository_id = (SELECT p.repository_id FROM packages p WHERE p.id = versions.package_id)
      WHERE id IN (SELECT id FROM versions WHERE repository_id IS NULL LIMIT ?1)";
 
-/// Gives up to `limit` versions their repository that were pushed by a process which did not know that they have one:
-/// of the last release, beside this one. Answers how many there were.
+/// Sets `repository_id` in up to `limit` versions without one. A process of an older release, which does not know the
+/// column, inserts such versions if it runs beside this one. Returns the number of versions changed.
 pub fn adopt(tx: &mut Tx<'_>, limit: i64) -> Result<u64, MetaError> {
     tx.exec(ADOPT_SQL, params![limit])
 }
 
-/// Removes a version and what it names. Its tags must be gone.
+/// Deletes a version and its references. Its tags must be deleted before. Returns the number of versions deleted, 0 or
+/// 1.
 pub fn delete(tx: &mut Tx<'_>, version: &Id) -> Result<u64, MetaError> {
     tx.exec("DELETE FROM versions WHERE id = ?1", params![version])
 }
 
-/// Whether any image still holds a manifest with these bytes.
+/// Returns whether any image holds the manifest with this digest.
 pub fn content_in_use(tx: &mut Tx<'_>, digest: &Digest) -> Result<bool, MetaError> {
     let found = tx.opt(
         "SELECT 1 FROM versions WHERE digest = ?1 LIMIT 1",
@@ -226,27 +237,29 @@ pub fn content_in_use(tx: &mut Tx<'_>, digest: &Digest) -> Result<bool, MetaErro
     Ok(found.is_some())
 }
 
-/// Removes a manifest's bytes. The foreign key refuses it while a version has them.
+/// Deletes the bytes of a manifest. The foreign key refuses the deletion while a version has them.
 pub fn delete_content(tx: &mut Tx<'_>, digest: &Digest) -> Result<u64, MetaError> {
     tx.exec("DELETE FROM manifest_contents WHERE digest = ?1", params![digest.as_str()])
 }
 
-/// What a line of the referrers list costs, before it is read.
+/// The size of a line of the referrers list, which is known before the line itself is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReferrerSize {
-    /// The referring manifest.
+    /// The digest of the manifest that refers to the subject.
     pub digest: Digest,
-    /// What it is.
+    /// The artifact type of that manifest.
     pub artifact_type: Option<String>,
-    /// The length of its annotations.
+    /// The length of its annotations in bytes.
     pub annotations: i64,
 }
 
-/// The statement of [`referrer_sizes`], for the test that looks at its plan.
-pub const REFERRER_SIZES_SQL: &str = "SELECT digest, artifact_type, octet_length(annotations)
+/// The statement of [`referrer_sizes`]. A test checks its query plan.
+pub(crate) const REFERRER_SIZES_SQL: &str =
+    "SELECT digest, artifact_type, octet_length(annotations)
      FROM versions WHERE package_id = ?1 AND subject = ?2 AND digest > ?3 ORDER BY digest LIMIT ?4";
 
-/// The manifests of an image that refer to `subject`, after `last`, by digest: how long their lines would be.
+/// Returns the sizes of the lines of the manifests that refer to `subject` and whose digests sort after `last`, in the
+/// order of their digests.
 pub fn referrer_sizes(
     tx: &mut Tx<'_>,
     package: &Id,
@@ -265,26 +278,26 @@ pub fn referrer_sizes(
 /// One line of the referrers list.
 #[derive(Debug, Clone)]
 pub struct Referrer {
-    /// The referring manifest.
+    /// The digest of the manifest that refers to the subject.
     pub digest: Digest,
-    /// Its media type.
+    /// The media type of that manifest.
     pub media_type: String,
-    /// Its length.
+    /// The length of that manifest.
     pub size: i64,
-    /// What it is.
+    /// The artifact type of that manifest.
     pub artifact_type: Option<String>,
-    /// A JSON object.
+    /// The annotations of that manifest as a JSON object.
     pub annotations: String,
 }
 
-/// The statement of [`referrers`], for the test that looks at its plan.
-pub const REFERRERS_SQL: &str =
+/// The statement of [`referrers`]. A test checks its query plan.
+pub(crate) const REFERRERS_SQL: &str =
     "SELECT digest, media_type, manifest_bytes, artifact_type, annotations
      FROM versions WHERE package_id = ?1 AND subject = ?2 AND digest > ?3 AND digest <= ?4
        AND (artifact_type = ?5 OR ?5 = '') ORDER BY digest";
 
-/// The manifests of an image that refer to `subject`, after `from` up to `to`, by digest: those of an artifact
-/// type, or all where it is empty.
+/// Returns the manifests of an image that refer to `subject`, in the order of their digests: from `from` (excluded) to
+/// `to` (included), of one artifact type, or of all types if `artifact_type` is empty.
 pub fn referrers(
     tx: &mut Tx<'_>,
     package: &Id,

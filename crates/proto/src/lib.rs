@@ -1,15 +1,16 @@
-//! Google's APIs as we serve them: our own `.proto` files, compiled.
+//! Google's APIs as Berth serves them, compiled from `.proto` files of our own.
 //!
-//! Packages, messages, fields, methods and numbers are Google's, as far as container images need them; a field whose
-//! number is not public starts at 9000 and lives on REST only. Beside its HTTP rule every method says what it asks of
-//! its caller (`berth/access.proto`). A service whose methods are not implemented yet answers UNIMPLEMENTED.
+//! The packages, messages, fields, methods and numbers are Google's, as far as container images need them. A field
+//! whose number is not public has a number from 9000 on and is served on REST only. Beside its HTTP rule, every method
+//! states the access that it requires (`berth/access.proto`). A method that is not implemented yet answers
+//! UNIMPLEMENTED.
 //!
-//! This crate holds no behaviour. Clients are generated too: tests speak gRPC with them.
+//! This crate has no behaviour. The generated clients are for tests, which call gRPC with them.
 
 #[expect(
     missing_docs,
     clippy::allow_attributes,
-    reason = "generated from the .proto files, whose comments explain what needs it"
+    reason = "generated from the .proto files, which comment only on items that need an explanation"
 )]
 mod contract {
     include!(concat!(env!("OUT_DIR"), "/contract.rs"));
@@ -17,5 +18,6 @@ mod contract {
 
 pub use contract::{berth, google, grafeas};
 
-/// The encoded descriptors of the whole contract, with the options that say how a method is reached and by whom.
+/// The encoded descriptors of the whole contract, including the options with the HTTP rule and the access of each
+/// method.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/contract.bin"));

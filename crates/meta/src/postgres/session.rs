@@ -1,4 +1,4 @@
-//! One connection to PostgreSQL, driven from a thread that may block.
+//! One connection to PostgreSQL, which is driven from a thread that may block.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -10,8 +10,9 @@ use tokio_postgres::{Client, Config, NoTls, Row, Statement};
 use crate::dialect::numbered;
 use crate::{MetaError, Param};
 
-/// How every connection is set. Index scans only: a scan of a whole table, which the planner prefers while a
-/// table is small, would make a serializable transaction collide with every other one that writes to it.
+/// The settings of every connection. They allow index scans only: the planner prefers a scan of the whole table while a
+/// table is small, and such a scan would bring a serializable transaction into conflict with every other one that
+/// writes to that table.
 const SETTINGS: &str =
     "SET synchronous_commit = on; SET enable_seqscan = off; SET enable_bitmapscan = off;
     SET jit = off; SET lock_timeout = '5s'; SET statement_timeout = '60s';
@@ -20,7 +21,7 @@ const SETTINGS: &str =
 pub(crate) struct Session {
     client: Client,
     runtime: Handle,
-    /// By their text. There are few: every statement is a constant, or one of few lengths.
+    /// The prepared statements by their text. There are few: a text is a constant, or a list of one of a few lengths.
     prepared: RefCell<HashMap<String, Statement>>,
 }
 
@@ -28,7 +29,7 @@ impl Session {
     pub(super) fn connect(config: &Config, runtime: &Handle) -> Result<Self, MetaError> {
         let (client, connection) = runtime.block_on(config.connect(NoTls))?;
         runtime.spawn(async move {
-            // Its end shows in the next statement of its session.
+            // An error of the connection also fails the next statement of the session, which reports it.
             let _ = connection.await;
         });
         let session = Self { client, runtime: runtime.clone(), prepared: RefCell::default() };

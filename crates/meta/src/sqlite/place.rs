@@ -1,4 +1,4 @@
-//! The place of the database's files: what is committed to a file without a name is lost.
+//! The check that the files of the database still have their names. A commit to a file that was unlinked is lost.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -7,40 +7,41 @@ use std::sync::Arc;
 
 use crate::{ErrorKind, MetaError};
 
-/// The files of a database as they were opened. Memory has none.
+/// The files of a database as they were opened. A database in memory has none.
 #[derive(Clone, Default)]
-pub(super) struct Place(Arc<[KnownFile]>);
+pub(super) struct DatabaseFiles(Arc<[OpenedFile]>);
 
-struct KnownFile {
+struct OpenedFile {
     path: PathBuf,
     device: u64,
     inode: u64,
 }
 
-impl Place {
-    /// Remembers the files of a database that is open: itself, its log and the log's index.
+impl DatabaseFiles {
+    /// Records the files of a database that is open: the database file, its log and the log's index.
     pub(super) fn of(path: &Path) -> Result<Self, MetaError> {
-        let known = ["", "-wal", "-shm"].map(|suffix| {
+        let opened = ["", "-wal", "-shm"].map(|suffix| {
             let mut name = path.as_os_str().to_owned();
             name.push(suffix);
             let path = PathBuf::from(name);
-            let metadata = fs::metadata(&path).map_err(|error| away(&path, &error.to_string()))?;
-            Ok(KnownFile { path, device: metadata.dev(), inode: metadata.ino() })
+            let metadata =
+                fs::metadata(&path).map_err(|error| moved_away(&path, &error.to_string()))?;
+            Ok(OpenedFile { path, device: metadata.dev(), inode: metadata.ino() })
         });
-        Ok(Self(known.into_iter().collect::<Result<_, MetaError>>()?))
+        Ok(Self(opened.into_iter().collect::<Result<_, MetaError>>()?))
     }
 
-    /// Whether each file is still the one that was opened.
+    /// Checks that each path still leads to the file that was opened.
     pub(super) fn check(&self) -> Result<(), MetaError> {
-        self.0.iter().try_for_each(|known| match fs::metadata(&known.path) {
-            Ok(found) if (found.dev(), found.ino()) == (known.device, known.inode) => Ok(()),
-            Ok(_) => Err(away(&known.path, "it is another file than was opened")),
-            Err(error) => Err(away(&known.path, &error.to_string())),
+        self.0.iter().try_for_each(|opened| match fs::metadata(&opened.path) {
+            Ok(found) if (found.dev(), found.ino()) == (opened.device, opened.inode) => Ok(()),
+            Ok(_) => Err(moved_away(&opened.path, "this is not the file that was opened")),
+            Err(error) => Err(moved_away(&opened.path, &error.to_string())),
         })
     }
 }
 
-fn away(path: &Path, problem: &str) -> MetaError {
+fn moved_away(path: &Path, problem: &str) -> MetaError {
     MetaError::new(
         ErrorKind::Away,
         format!("the database is not where it was opened: {}: {problem}", path.display()),

@@ -1,7 +1,8 @@
-//! The writing thread: closures that waited together are committed together, with one sync for all.
+//! The thread that writes. Closures that wait at the same time are committed together, with one sync for all of them.
 //!
-//! Each runs in a savepoint of its own, so that one that fails or panics takes no other along. Nobody is
-//! answered before the commit: not even one who gets an error, which may rest on a neighbour's rows.
+//! Each closure runs in a savepoint of its own, so that a closure that fails or panics undoes no other one. Every
+//! caller gets its answer after the commit. That includes a caller who gets an error, because the error may follow from
+//! rows of another closure of the same commit.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -10,20 +11,21 @@ use std::thread;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use super::checkpoints::Checkpoints;
-use super::place::Place;
-use super::{QUEUE, locked};
+use super::checkpoints::Checkpointer;
+use super::place::DatabaseFiles;
+use super::{MAX_QUEUED_WRITES, locked};
 use crate::{ErrorKind, MetaError, Tx};
 
-/// Whether commits reach the disk. One that did not ends all writing: what a later sync says proves nothing.
+/// Records whether a commit has failed to reach the disk. After such a commit, the database accepts no writes: a later
+/// sync that succeeds proves nothing.
 #[derive(Clone, Default)]
-pub(super) struct Health(Arc<AtomicBool>);
+pub(super) struct WriteHealth(Arc<AtomicBool>);
 
-impl Health {
+impl WriteHealth {
     pub(super) fn check(&self) -> Result<(), MetaError> {
         if self.0.load(Ordering::Relaxed) {
             return Err(MetaError::unavailable(
-                "the database failed to write and takes nothing until a restart",
+                "the database failed to write to the disk, and accepts no writes until a restart",
             ));
         }
         Ok(())
@@ -34,34 +36,34 @@ impl Health {
     }
 }
 
-/// What the writing thread is told.
-pub(super) enum Message {
-    Run(Box<dyn Job>),
+/// A message to the thread that writes.
+pub(super) enum WriterMessage {
+    Run(Box<dyn WriteJob>),
     Stop(oneshot::Sender<()>),
 }
 
-/// A closure and the place where its outcome is awaited, whatever their types.
-pub(super) trait Job: Send {
-    /// Runs the closure. Answers whether its rows are to be kept.
+/// A closure and the channel to its caller, whatever their types.
+pub(super) trait WriteJob: Send {
+    /// Runs the closure. Returns whether to keep its rows.
     fn run(&mut self, tx: Tx<'_>) -> bool;
-    /// Sends the outcome of the last run, or the reason why there is none.
-    fn finish(self: Box<Self>, failed: Option<MetaError>);
+    /// Sends the outcome of the last run to the caller, or `failure` if the transaction failed.
+    fn finish(self: Box<Self>, failure: Option<MetaError>);
 }
 
-/// The one implementation of [`Job`].
-pub(super) struct Task<T, E, F> {
+/// The only implementation of [`WriteJob`].
+pub(super) struct ClosureJob<T, E, F> {
     closure: F,
     outcome: Option<Result<T, E>>,
     reply: oneshot::Sender<Result<T, E>>,
 }
 
-impl<T, E, F> Task<T, E, F> {
+impl<T, E, F> ClosureJob<T, E, F> {
     pub(super) fn new(closure: F, reply: oneshot::Sender<Result<T, E>>) -> Self {
         Self { closure, outcome: None, reply }
     }
 }
 
-impl<T, E, F> Job for Task<T, E, F>
+impl<T, E, F> WriteJob for ClosureJob<T, E, F>
 where
     F: FnMut(&mut Tx<'_>) -> Result<T, E> + Send,
     T: Send,
@@ -71,43 +73,43 @@ where
         self.outcome.insert(tx.run(&mut self.closure)).is_ok()
     }
 
-    fn finish(self: Box<Self>, failed: Option<MetaError>) {
+    fn finish(self: Box<Self>, failure: Option<MetaError>) {
         let Self { closure, outcome, reply } = *self;
-        match &failed {
-            // The rows may be found after a restart. Until then nobody gets what the closure holds.
+        match &failure {
+            // The rows may be there after a restart. Until then, the values of the closure, such as locks, are kept.
             Some(error) if error.kind() == ErrorKind::Lost => std::mem::forget(closure),
             Some(_) | None => drop(closure),
         }
-        let outcome = match (failed, outcome) {
+        let outcome = match (failure, outcome) {
             (None, Some(outcome)) => outcome,
             (Some(error), _) => Err(error.into()),
-            (None, None) => Err(MetaError::unavailable("never run").into()),
+            (None, None) => Err(MetaError::unavailable("the closure did not run").into()),
         };
-        // A caller who went away wanted no answer; the rows are kept all the same.
+        // Sending fails if the caller has dropped its future. The rows are kept all the same.
         let _ = reply.send(outcome);
     }
 }
 
-/// What the writing thread works with.
-pub(super) struct Writer {
+/// The state of the thread that writes.
+pub(super) struct WriterThread {
     pub(super) connection: Arc<Mutex<Connection>>,
-    pub(super) checkpoints: Option<Checkpoints>,
-    pub(super) health: Health,
-    pub(super) place: Place,
+    pub(super) checkpointer: Option<Checkpointer>,
+    pub(super) health: WriteHealth,
+    pub(super) files: DatabaseFiles,
 }
 
-impl Writer {
-    pub(super) fn start(self, messages: mpsc::Receiver<Message>) -> Result<(), MetaError> {
+impl WriterThread {
+    pub(super) fn start(self, messages: mpsc::Receiver<WriterMessage>) -> Result<(), MetaError> {
         let started =
             thread::Builder::new().name("sqlite".to_owned()).spawn(move || self.run(messages));
-        started.map(|_| ()).map_err(no_thread)
+        started.map(|_| ()).map_err(thread_error)
     }
 
-    fn run(self, mut messages: mpsc::Receiver<Message>) {
+    fn run(self, mut messages: mpsc::Receiver<WriterMessage>) {
         while let Some(message) = messages.blocking_recv() {
             let reply = match message {
-                Message::Run(job) => self.commit_batch(job, &mut messages),
-                Message::Stop(reply) => Some(reply),
+                WriterMessage::Run(job) => self.commit_batch(job, &mut messages),
+                WriterMessage::Stop(reply) => Some(reply),
             };
             if let Some(reply) = reply {
                 messages.close();
@@ -117,24 +119,24 @@ impl Writer {
         }
     }
 
-    /// Runs this job and all that wait behind it. Answers who asked to stop, if somebody did.
+    /// Runs this job and all jobs that wait behind it. Returns the sender of the answer to `Stop`, if `Stop` came.
     fn commit_batch(
         &self,
-        first: Box<dyn Job>,
-        messages: &mut mpsc::Receiver<Message>,
+        first: Box<dyn WriteJob>,
+        messages: &mut mpsc::Receiver<WriterMessage>,
     ) -> Option<oneshot::Sender<()>> {
         let mut stop = None;
         let connection = locked(&self.connection);
-        let mut batch = Batch { connection: &connection, done: Vec::new() };
+        let mut batch = CommitBatch { connection: &connection, jobs: Vec::new() };
         let mut next = Some(first);
-        let mut committed = self.health.check().and_then(|()| self.place.check()).and_then(|()| {
+        let mut committed = self.health.check().and_then(|()| self.files.check()).and_then(|()| {
             batch.begin()?;
             while let Some(job) = next.take() {
                 batch.run(job)?;
-                if batch.done.len() < QUEUE {
+                if batch.jobs.len() < MAX_QUEUED_WRITES {
                     next = match messages.try_recv() {
-                        Ok(Message::Run(job)) => Some(job),
-                        Ok(Message::Stop(reply)) => {
+                        Ok(WriterMessage::Run(job)) => Some(job),
+                        Ok(WriterMessage::Stop(reply)) => {
                             stop = Some(reply);
                             None
                         }
@@ -144,83 +146,80 @@ impl Writer {
             }
             batch.commit()
         });
-        batch.done.extend(next);
+        batch.jobs.extend(next);
         if committed.as_ref().is_err_and(|error| error.kind() == ErrorKind::Full) {
-            batch.undo();
-            if self.checkpoints.as_ref().is_some_and(Checkpoints::begin_anew) {
-                // Now there is room in the log's own file.
-                committed = batch.again();
+            batch.roll_back();
+            if self.checkpointer.as_ref().is_some_and(Checkpointer::restart_log) {
+                // The restarted log writes over its own file, which needs no more of the disk.
+                committed = batch.retry();
             }
         }
         if let Err(error) = &committed {
             self.give_up(&batch, error);
-        } else if let Some(checkpoints) = &self.checkpoints {
-            checkpoints.committed(batch.done.len());
+        } else if let Some(checkpointer) = &self.checkpointer {
+            checkpointer.committed(batch.jobs.len());
         }
-        let committed = committed.and_then(|()| self.place.check().map_err(gone_meanwhile));
-        for job in batch.done {
+        let committed = committed.and_then(|()| self.files.check().map_err(unknown_outcome));
+        for job in batch.jobs {
             job.finish(committed.as_ref().err().cloned());
         }
         stop
     }
 
-    /// There are no deferred constraints, so a commit fails only when the disk does.
-    fn give_up(&self, batch: &Batch<'_>, error: &MetaError) {
+    /// Rolls back a batch that failed. There are no deferred constraints, so only the disk can make a commit fail.
+    fn give_up(&self, batch: &CommitBatch<'_>, error: &MetaError) {
         tracing::error!(%error, "the database could not commit: {error}");
-        batch.undo();
-        if !is_undone(error) {
+        batch.roll_back();
+        if !leaves_nothing(error) {
             self.health.fail();
         }
     }
 }
 
-/// Whether SQLite has certainly kept nothing of what failed so. Where the disk is full, it is the commit's own
-/// mark that could not be written; where the files are elsewhere, nothing was begun.
-fn is_undone(error: &MetaError) -> bool {
+/// Returns whether SQLite has certainly kept no row of a transaction that failed with this error. If the disk was full,
+/// the mark of the commit was not written. If the files were not where they were opened, the transaction did not begin.
+fn leaves_nothing(error: &MetaError) -> bool {
     matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Full | ErrorKind::Away)
 }
 
-/// What was committed may be in a file that nobody finds again.
-fn gone_meanwhile(away: MetaError) -> MetaError {
-    MetaError::new(ErrorKind::Lost, format!("the outcome of a commit is unknown: {away}"))
+/// Makes the error of a commit that may be lost: it was interrupted, or its file is not where it was opened.
+fn unknown_outcome(cause: MetaError) -> MetaError {
+    MetaError::new(ErrorKind::Lost, format!("the outcome of a commit is unknown: {cause}"))
 }
 
-struct Batch<'c> {
+/// The jobs that are committed together.
+struct CommitBatch<'c> {
     connection: &'c Connection,
-    done: Vec<Box<dyn Job>>,
+    jobs: Vec<Box<dyn WriteJob>>,
 }
 
-impl Batch<'_> {
+impl CommitBatch<'_> {
     fn begin(&self) -> Result<(), MetaError> {
         self.statement("BEGIN IMMEDIATE")
     }
 
-    /// A commit that reached the disk by halves may still be found there after a restart.
+    /// Commits the transaction. A commit that fails after a part of it reached the disk may be there after a restart.
     fn commit(&self) -> Result<(), MetaError> {
-        self.statement("COMMIT").map_err(|error| {
-            if is_undone(&error) {
-                return error;
-            }
-            let message = format!("the outcome of a commit is unknown: {error}");
-            MetaError::new(ErrorKind::Lost, message)
-        })
+        self.statement("COMMIT")
+            .map_err(|error| if leaves_nothing(&error) { error } else { unknown_outcome(error) })
     }
 
-    /// Runs everything once more, as nothing of it was kept.
-    fn again(&mut self) -> Result<(), MetaError> {
-        let jobs = std::mem::take(&mut self.done);
+    /// Runs all jobs again and commits them, after a commit that kept none of their rows.
+    fn retry(&mut self) -> Result<(), MetaError> {
+        let jobs = std::mem::take(&mut self.jobs);
         self.run_all(jobs)?;
         self.commit()
     }
 
-    fn undo(&self) {
+    fn roll_back(&self) {
         if !self.connection.is_autocommit() {
             let _ = self.statement("ROLLBACK");
         }
     }
 
-    /// Runs jobs, in a new transaction where none is open. Those that a failure keeps from running are done too.
-    fn run_all(&mut self, jobs: Vec<Box<dyn Job>>) -> Result<(), MetaError> {
+    /// Runs jobs, in a new transaction if none is open. After a failure, the remaining jobs join the batch without a
+    /// run: their callers get the failure.
+    fn run_all(&mut self, jobs: Vec<Box<dyn WriteJob>>) -> Result<(), MetaError> {
         let mut outcome = Ok(());
         for job in jobs {
             if outcome.is_ok() && self.connection.is_autocommit() {
@@ -228,28 +227,28 @@ impl Batch<'_> {
             }
             match outcome {
                 Ok(()) => outcome = self.run(job),
-                Err(_) => self.done.push(job),
+                Err(_) => self.jobs.push(job),
             }
         }
         if outcome.is_ok() && self.connection.is_autocommit() { self.begin() } else { outcome }
     }
 
-    fn run(&mut self, mut job: Box<dyn Job>) -> Result<(), MetaError> {
-        let stands = self.run_one(&mut *job);
-        if !matches!(stands, Ok(false)) {
-            self.done.push(job);
-            return stands.map(|_| ());
+    fn run(&mut self, mut job: Box<dyn WriteJob>) -> Result<(), MetaError> {
+        let is_open = self.run_in_savepoint(&mut *job);
+        if !matches!(is_open, Ok(false)) {
+            self.jobs.push(job);
+            return is_open.map(|_| ());
         }
-        // SQLite dropped the whole transaction, as it does when the disk is full. That is this job's
-        // misfortune: those before it run again.
-        let message = "SQLite ended the transaction: no room for what it changes";
+        // SQLite rolled back the whole transaction, as it does when the disk is full. Only this job fails: the jobs
+        // before it run again.
+        let message = "SQLite rolled back the transaction: the disk has no room for its changes";
         job.finish(Some(MetaError::new(ErrorKind::Full, message)));
-        let before = std::mem::take(&mut self.done);
-        self.run_all(before)
+        let earlier_jobs = std::mem::take(&mut self.jobs);
+        self.run_all(earlier_jobs)
     }
 
-    /// Answers whether the transaction still stands.
-    fn run_one(&self, job: &mut dyn Job) -> Result<bool, MetaError> {
+    /// Runs a job. Returns whether the transaction of the batch is still open.
+    fn run_in_savepoint(&self, job: &mut dyn WriteJob) -> Result<bool, MetaError> {
         self.statement("SAVEPOINT job")?;
         let keep = job.run(Tx::sqlite(self.connection));
         if self.connection.is_autocommit() {
@@ -268,7 +267,7 @@ impl Batch<'_> {
     }
 }
 
-pub(super) fn no_thread(error: std::io::Error) -> MetaError {
+pub(super) fn thread_error(error: std::io::Error) -> MetaError {
     MetaError::new(ErrorKind::Other, format!("cannot start a thread: {error}"))
 }
 
@@ -286,8 +285,8 @@ mod tests {
                 Ok::<_, MetaError>(())
             };
             let (reply, _answer) = oneshot::channel();
-            let task: Box<dyn Job> = Box::new(Task::new(closure, reply));
-            task.finish(Some(MetaError::new(kind, "the disk")));
+            let job: Box<dyn WriteJob> = Box::new(ClosureJob::new(closure, reply));
+            job.finish(Some(MetaError::new(kind, "the disk")));
             assert_eq!(Arc::strong_count(&owned), left, "{kind:?}");
         }
     }

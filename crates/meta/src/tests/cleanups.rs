@@ -1,10 +1,10 @@
-//! The list of repositories that are due, and what a run reads.
+//! The schedule of cleanups, and the manifests that a run reads.
 
-use super::{NOW, TestDatabase, add_manifest, on_each, place, repository_name};
+use super::{NOW, TestDatabase, add_manifest, ensure_image, on_each, repository_name};
 use crate::cleanups::{self, Cursor};
 use crate::{MetaError, Tx, removal, repositories, tags};
 
-/// The name of the repository that is due at a time.
+/// Returns the name of the repository that is due at a time, or an empty text.
 fn due(tx: &mut Tx<'_>, now: i64) -> Result<String, MetaError> {
     Ok(cleanups::due(tx, now)?.map_or(String::new(), |due| due.name.repository.to_string()))
 }
@@ -12,22 +12,22 @@ fn due(tx: &mut Tx<'_>, now: i64) -> Result<String, MetaError> {
 on_each! {
     async fn a_run_goes_on_where_it_was_unless_it_is_asked_for_anew(db: &TestDatabase) {
         db.write(|tx| {
-            let (a, b) = (place(tx, "a", "i")?.repository, place(tx, "b", "i")?.repository);
+            let (a, b) = (ensure_image(tx, "a", "i")?.repository, ensure_image(tx, "b", "i")?.repository);
             cleanups::enlist(tx, &a, NOW)?;
             cleanups::enlist(tx, &b, NOW + 1)?;
             assert_eq!(due(tx, NOW - 1)?, "");
             assert_eq!(due(tx, NOW + 1)?, "a");
             let run = cleanups::due(tx, NOW)?.expect("due");
             assert_eq!(run.cursor, Cursor::start());
-            let here = Cursor { package: "i".to_owned(), uploaded_at: 7, version: a };
-            assert_eq!(cleanups::advance(tx, &run, (&here, run.due_at))?, 1);
-            assert_eq!(cleanups::due(tx, NOW)?.expect("not done").cursor, here);
+            let position = Cursor { package: "i".to_owned(), uploaded_at: 7, version: a };
+            assert_eq!(cleanups::advance(tx, &run, (&position, run.due_at))?, 1);
+            assert_eq!(cleanups::due(tx, NOW)?.expect("not done").cursor, position);
             assert_eq!(cleanups::advance(tx, &run, (&Cursor::start(), NOW + 9))?, 1);
             assert_eq!(due(tx, NOW + 8)?, "b");
-            // Asked for anew while a run goes on: what that one has done counts no more.
+            // The cleanup is scheduled again during a run. The position of that run is not recorded any more.
             let run = cleanups::due(tx, NOW + 1)?.expect("due");
             cleanups::enlist(tx, &b, NOW + 5)?;
-            assert_eq!(cleanups::advance(tx, &run, (&here, run.due_at))?, 0);
+            assert_eq!(cleanups::advance(tx, &run, (&position, run.due_at))?, 0);
             assert_eq!(cleanups::due(tx, NOW + 5)?.expect("due").cursor, Cursor::start());
             cleanups::strike(tx, &b)?;
             assert_eq!(due(tx, NOW + 8)?, "");
@@ -37,11 +37,11 @@ on_each! {
 
     async fn a_repository_that_goes_takes_its_place_along(db: &TestDatabase) {
         db.write(|tx| {
-            let here = place(tx, "r", "i")?;
-            cleanups::enlist(tx, &here.repository, NOW)?;
-            repositories::hide(tx, &here.repository, NOW)?;
-            assert_eq!(cleanups::settings(tx, &here.repository)?, None);
-            while !removal::remove_some(tx, &here.repository, 10)?.done {}
+            let test_image = ensure_image(tx, "r", "i")?;
+            cleanups::enlist(tx, &test_image.repository, NOW)?;
+            repositories::hide(tx, &test_image.repository, NOW)?;
+            assert_eq!(cleanups::settings(tx, &test_image.repository)?, None);
+            while !removal::remove_some(tx, &test_image.repository, 10)?.done {}
             assert!(cleanups::due(tx, NOW)?.is_none());
             Ok(())
         }).await;
@@ -49,12 +49,12 @@ on_each! {
 
     async fn the_newest_come_first(db: &TestDatabase) {
         db.write(|tx| {
-            let here = place(tx, "r", "i")?;
+            let test_image = ensure_image(tx, "r", "i")?;
             let mut ids = Vec::new();
             for number in 0..7 {
                 let bytes = format!("m{number}");
-                let id = add_manifest(tx, &here, (bytes.as_bytes(), None), &[])?.expect("new");
-                // Two at a time came at once.
+                let id = add_manifest(tx, &test_image, bytes.as_bytes(), None, &[])?.expect("new");
+                // Two manifests at a time have the same push time.
                 tx.exec("UPDATE versions SET uploaded_at = ?2 WHERE id = ?1", params![&id, NOW + number / 2])?;
                 ids.push((NOW + number / 2, id));
             }
@@ -62,7 +62,7 @@ on_each! {
             ids.reverse();
             let (mut cursor, mut seen) = (Cursor::before("i".to_owned()), Vec::new());
             loop {
-                let some = cleanups::candidates(tx, &here.package, &cursor, 2)?;
+                let some = cleanups::candidates(tx, &test_image.package, &cursor, 2)?;
                 let Some(last) = some.last() else { break };
                 (cursor.uploaded_at, cursor.version) = (last.uploaded_at, last.version.id);
                 for candidate in some {
@@ -79,7 +79,7 @@ on_each! {
 
     async fn images_that_are_being_removed_are_passed_over(db: &TestDatabase) {
         db.write(|tx| {
-            let (a, b) = (place(tx, "r", "a")?, place(tx, "r", "b/c")?);
+            let (a, b) = (ensure_image(tx, "r", "a")?, ensure_image(tx, "r", "b/c")?);
             crate::packages::hide(tx, &a.package)?;
             let next = cleanups::next_package(tx, &a.repository, "")?;
             assert_eq!(next, Some((b.package, "b/c".to_owned())));
@@ -90,13 +90,13 @@ on_each! {
 
     async fn the_beginning_of_a_tag_is_found_among_many(db: &TestDatabase) {
         db.write(|tx| {
-            let here = place(tx, "r", "i")?;
-            let version = add_manifest(tx, &here, (b"m", None), &[])?.expect("new");
+            let test_image = ensure_image(tx, "r", "i")?;
+            let version = add_manifest(tx, &test_image, b"m", None, &[])?.expect("new");
             assert!(!tags::has_beginning(tx, &version, "")?);
             for number in 0..150 {
-                tags::set(tx, &here.package, (&format!("a{number}"), &version), NOW)?;
+                tags::set(tx, &test_image.package, (&format!("a{number}"), &version), NOW)?;
             }
-            tags::set(tx, &here.package, ("v1.0", &version), NOW)?;
+            tags::set(tx, &test_image.package, ("v1.0", &version), NOW)?;
             for (beginning, there) in [("", true), ("v", true), ("v1.0", true), ("v1.0.", false), ("b", false), ("w", false)] {
                 assert_eq!(tags::has_beginning(tx, &version, beginning)?, there, "{beginning}");
             }
@@ -104,11 +104,11 @@ on_each! {
         }).await;
     }
 
-    /// Policies that were set before anything acted on them.
+    /// The migration schedules repositories whose policies were set by a version of Berth that did not act on them.
     async fn policies_of_old_are_acted_on(db: &TestDatabase) {
         db.write(|tx| {
-            let with = place(tx, "with", "i")?.repository;
-            place(tx, "without", "i")?;
+            let with = ensure_image(tx, "with", "i")?.repository;
+            ensure_image(tx, "without", "i")?;
             let settings = r#"{"cleanupPolicies":{}}"#;
             tx.exec("UPDATE repositories SET settings = ?2 WHERE id = ?1", params![&with, settings])?;
             let migration = include_str!("../../migrations/0006_cleanup.sql");

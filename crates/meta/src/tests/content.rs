@@ -1,22 +1,22 @@
-//! Copies, blobs and the uploads that make them: every step asks where the row stands.
+//! Copies, blobs and the uploads that make them. Every step checks the state of the row.
 
 use model::digest::Digest;
 
-use super::{NOW, TestDatabase, add_blob, on_each, place};
+use super::{NOW, TestDatabase, add_blob, ensure_image, on_each};
 use crate::uploads::{Owner, Upload};
 use crate::{ErrorKind, Id, Tx, blobs, uploads};
 
 on_each! {
     async fn a_blob_has_one_live_copy(db: &TestDatabase) {
         db.write(|tx| {
-            let repository = place(tx, "r", "i")?.repository;
+            let repository = ensure_image(tx, "r", "i")?.repository;
             let (digest, size) = (Digest::of(b"blob"), 4);
             assert_eq!(blobs::find(tx, &repository, &digest)?, None);
             let copy = add_blob(tx, &repository, b"blob")?;
             let found = blobs::find(tx, &repository, &digest)?.expect("linked");
             assert_eq!(found, blobs::Blob { copy_id: copy, size, mtime_ns: 1, ctime_ns: 2, verified_at: NOW });
             assert_eq!(blobs::size_in(tx, &repository, &digest)?, Some(size));
-            // One that went bad is found to be so, and comes back when it was right after all.
+            // A copy is quarantined, and becomes live again after a check finds its bytes right.
             assert_eq!(blobs::set_verified(tx, &copy, (5, 6), NOW + 1)?, 1);
             assert_eq!(blobs::quarantine(tx, &copy, NOW + 2)?, 1);
             assert_eq!(blobs::find(tx, &repository, &digest)?, None);
@@ -26,7 +26,7 @@ on_each! {
             assert_eq!(blobs::set_verified(tx, &copy, (5, 6), NOW + 4)?, 1);
             assert_eq!(blobs::find(tx, &repository, &digest)?.expect("right").verified_at, NOW + 4);
             assert_eq!((blobs::set_looked_at(tx, &copy, NOW)?, blobs::find_quarantined(tx, &repository, &digest)?), (0, None));
-            // The newest copy is the one that was hashed last, whatever the other one is.
+            // The copy that was hashed last replaces the other one.
             let second = Id::new();
             blobs::insert_copy(tx, &second, NOW)?;
             let finished = blobs::Finished { id: &second, digest: &digest, size, mtime_ns: 3, ctime_ns: 4, now: NOW };
@@ -34,7 +34,7 @@ on_each! {
             assert!(!blobs::link(tx, &repository, (&digest, size), NOW)?);
             assert_eq!(blobs::find(tx, &repository, &digest)?.expect("sound").copy_id, second);
             assert_eq!(blobs::copy_state(tx, &copy)?.as_deref(), Some("live"));
-            assert_eq!(blobs::set_verified(tx, &copy, (5, 6), NOW)?, 0, "it is no blob's any more");
+            assert_eq!(blobs::set_verified(tx, &copy, (5, 6), NOW)?, 0, "no blob has it any more");
             assert_eq!(blobs::trash_former(tx, &copy)?, 1);
             assert_eq!(blobs::delete_copy(tx, &copy)?, 1);
             assert_eq!(blobs::copy_state(tx, &copy)?, None);
@@ -42,10 +42,10 @@ on_each! {
         }).await;
     }
 
-    /// Each step asks where the copy stands: what was decided on an older state does nothing.
+    /// Each step checks the state of the copy. A step that was decided on an older state changes nothing.
     async fn a_copy_goes_one_way(db: &TestDatabase) {
         db.write(|tx| {
-            let repository = place(tx, "r", "i")?.repository;
+            let repository = ensure_image(tx, "r", "i")?.repository;
             let state = |tx: &mut Tx<'_>, id: &Id| blobs::copy_state(tx, id).map(Option::unwrap);
             let live = add_blob(tx, &repository, b"blob")?;
             assert_eq!(blobs::trash_unfinished(tx, &live)?, 0);
@@ -71,7 +71,7 @@ on_each! {
 
     async fn a_blob_goes_with_its_last_link(db: &TestDatabase) {
         db.write(|tx| {
-            let [r, q] = [place(tx, "r", "i")?.repository, place(tx, "q", "i")?.repository];
+            let [r, q] = [ensure_image(tx, "r", "i")?.repository, ensure_image(tx, "q", "i")?.repository];
             let digest = Digest::of(b"blob");
             let copy = add_blob(tx, &r, b"blob")?;
             assert!(blobs::link(tx, &q, (&digest, 4), NOW)?);
@@ -92,7 +92,7 @@ on_each! {
 
     async fn an_upload_advances_and_ends(db: &TestDatabase) {
         db.write(|tx| {
-            let repository = place(tx, "r", "i")?.repository;
+            let repository = ensure_image(tx, "r", "i")?.repository;
             let owner = Owner { repository: &repository, image: "i", principal: "user:a" };
             let (copy, id) = (Id::new(), Id::random());
             blobs::insert_copy(tx, &copy, NOW)?;
@@ -113,7 +113,7 @@ on_each! {
             assert_eq!(uploads::touch(tx, &first, NOW + 30)?, 1);
             let found = uploads::find(tx, owner, &id)?.expect("running");
             assert_eq!((found.size, found.checkpoint.as_deref()), (5, Some(b"state".as_slice())));
-            // Who claimed it where it stood before comes too late.
+            // Steps from the state before the advance come too late.
             let digest = Digest::of(b"bytes");
             assert_eq!(uploads::advance(tx, &first, (9, b"other"), NOW + 50)?, 0);
             assert_eq!(uploads::finish(tx, &first, (&digest, 9), NOW + 50)?, 0);

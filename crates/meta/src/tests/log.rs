@@ -1,4 +1,4 @@
-//! The log of a database in a file: how long it becomes, and what a process leaves that ends otherwise than gently.
+//! The write-ahead log of a database in a file: its length, and the log that a killed process leaves.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,7 +25,7 @@ fn insert(tx: &mut Tx<'_>, digest: &str, bytes: &[u8]) -> Result<u64, MetaError>
     tx.exec("INSERT INTO manifest_contents (digest, bytes) VALUES (?1, ?2)", params![digest, bytes])
 }
 
-/// Several write and several read, and never is nobody at it.
+/// Several tasks write and several read all the time, so the log never rests.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_busy_log_keeps_its_bound() {
     const WRITERS: usize = 4;
@@ -67,7 +67,7 @@ async fn a_busy_log_keeps_its_bound() {
     for reader in readers {
         reader.await.expect("it ends");
     }
-    db.remove().await;
+    db.delete().await;
 }
 
 #[tokio::test]
@@ -81,7 +81,7 @@ async fn what_a_killed_process_left_is_emptied_at_the_start() {
         let row = (digest.to_string(), vec![0; MEBIBYTE as usize]);
         process.execute("INSERT INTO manifest_contents VALUES (?1, ?2)", row).expect("room");
     }
-    // As SIGKILL would leave it.
+    // A copy of the files, as SIGKILL would leave them.
     let folder = tempfile::tempdir().expect("a temporary folder");
     let left = folder.path().join("meta.db");
     std::fs::copy(&path, &left).expect("room");
@@ -95,5 +95,5 @@ async fn what_a_killed_process_left_is_emptied_at_the_start() {
     assert_eq!(meta.read(count).await.expect("readable"), Some(80));
     meta.close().await;
     drop(process);
-    db.remove().await;
+    db.delete().await;
 }

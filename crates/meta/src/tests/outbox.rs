@@ -1,4 +1,4 @@
-//! What webhooks are to be told waits for each of them alone, and in the order of the changes.
+//! The messages to webhooks wait for each webhook separately, in the order of the changes.
 
 use model::digest::Digest;
 use model::name::RepositoryName;
@@ -11,7 +11,7 @@ fn repository() -> RepositoryName {
     "projects/p/locations/us-west1/repositories/r".parse().expect("a name")
 }
 
-fn write(tx: &mut Tx<'_>, webhooks: &[&str], (tags, now): (&[&str], i64)) -> Result<(), MetaError> {
+fn write(tx: &mut Tx<'_>, webhooks: &[&str], tags: &[&str], now: i64) -> Result<(), MetaError> {
     let digest = Digest::of(b"m");
     let change = |tag| Change { action: "INSERT", image: "a/b", tag, digest: Some(&digest) };
     let changes: Vec<_> = tags.iter().map(|tag| change(Some(*tag))).collect();
@@ -25,10 +25,10 @@ fn tags(messages: &[Message]) -> Vec<&str> {
 on_each! {
     async fn each_webhook_is_told_everything_in_order(db: &TestDatabase) {
         db.write(|tx| {
-            write(tx, &["a", "b"], (&["1", "2"], NOW))?;
-            write(tx, &["a"], (&["3"], NOW - 1))?;
-            write(tx, &[], (&["4"], NOW))?;
-            write(tx, &["a", "b"], (&[], NOW))?;
+            write(tx, &["a", "b"], &["1", "2"], NOW)?;
+            write(tx, &["a"], &["3"], NOW - 1)?;
+            write(tx, &[], &["4"], NOW)?;
+            write(tx, &["a", "b"], &[], NOW)?;
             let due = outbox::due(tx, "a", NOW, 10)?;
             assert_eq!(tags(&due), ["1", "2", "3"]);
             let Message { action, repository: name, image, digest, occurred_at, put_off, .. } = &due[0];
@@ -46,7 +46,7 @@ on_each! {
 
     async fn what_is_put_off_comes_after_the_others(db: &TestDatabase) {
         db.write(|tx| {
-            write(tx, &["a"], (&["1", "2"], NOW))?;
+            write(tx, &["a"], &["1", "2"], NOW)?;
             let first = outbox::due(tx, "a", NOW, 1)?.remove(0);
             outbox::put_off(tx, &first.id, NOW + 5)?;
             assert_eq!(tags(&outbox::due(tx, "a", NOW, 10)?), ["2"]);
@@ -60,9 +60,9 @@ on_each! {
 
     async fn the_oldest_is_forgotten_whomever_it_is_for(db: &TestDatabase) {
         db.write(|tx| {
-            write(tx, &["b"], (&["2"], NOW + 1))?;
-            write(tx, &["a"], (&["1"], NOW))?;
-            write(tx, &["a"], (&["3"], NOW + 2))?;
+            write(tx, &["b"], &["2"], NOW + 1)?;
+            write(tx, &["a"], &["1"], NOW)?;
+            write(tx, &["a"], &["3"], NOW + 2)?;
             assert_eq!(outbox::forget(tx, NOW + 2, 1)?, ["a"]);
             assert_eq!(outbox::forget(tx, NOW + 2, 10)?, ["b"]);
             assert!(outbox::forget(tx, NOW + 2, 10)?.is_empty());

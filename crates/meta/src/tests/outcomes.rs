@@ -1,14 +1,14 @@
-//! What a transaction holds until it is decided, and what it must see of others.
+//! The values that a transaction holds until its outcome is known, and the changes of others that it must see.
 
 use std::sync::{Arc, mpsc};
 
-use super::{NOW, TestDatabase, on_each, place};
+use super::{NOW, TestDatabase, ensure_image, on_each};
 use crate::gc_queue::Review;
 use crate::uploads::{Owner, Upload};
 use crate::{Id, MetaError, Tx, blobs, epochs, gc_queue, uploads};
 
 on_each! {
-    /// Whoever is told of a commit finds free what its closure held, and not before.
+    /// The values of a closure are dropped before its caller gets the answer.
     async fn what_a_closure_owns_ends_between_commit_and_answer(db: &TestDatabase) {
         let owned = Arc::new(());
         for number in 0..50 {
@@ -23,14 +23,14 @@ on_each! {
     }
 }
 
-/// A process that is gone may leave a commit behind. Whoever is about to change the bytes that it tells of
-/// waits for it.
+/// A process that has ended may leave a commit in progress. A caller that is about to change the stored bytes waits for
+/// that commit.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_is_found_when_its_last_commit_is_decided() {
     let Some(db) = TestDatabase::postgres().await else { return };
     let (repository, upload) = db
         .write(|tx| {
-            let repository = place(tx, "r", "i")?.repository;
+            let repository = ensure_image(tx, "r", "i")?.repository;
             let copy = Id::new();
             blobs::insert_copy(tx, &copy, NOW)?;
             let upload = Upload {
@@ -72,15 +72,15 @@ async fn a_session_is_found_when_its_last_commit_is_decided() {
     drop(go_on);
     last.await.unwrap().unwrap();
     assert_eq!(asked.await.unwrap().unwrap().expect("started").size, 5);
-    db.remove().await;
+    db.delete().await;
 }
 
 fn owner(repository: &Id) -> Owner<'_> {
     Owner { repository, image: "i", principal: "user:a" }
 }
 
-/// A review that began before a transaction that asks for it again, at the time that it has already: were the
-/// row not written, the review would end it without having seen why.
+/// A review begins, and then another transaction asks for the same review at the same time. If that transaction did not
+/// write the row, the review would delete the row without having seen the reason.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_review_that_is_asked_for_again_looks_again() {
     let Some(db) = TestDatabase::postgres().await else { return };
@@ -94,7 +94,7 @@ async fn a_review_that_is_asked_for_again_looks_again() {
         meta.write(move |tx| {
             let seen = epochs::get(tx, "a")?;
             let _ = began.send(());
-            // The second run finds nobody there to wait for.
+            // The second run does not wait, because the sender was dropped.
             let _ = may_go_on.recv();
             gc_queue::take(tx, &waiting)?;
             Ok::<_, MetaError>(seen)
@@ -109,5 +109,5 @@ async fn a_review_that_is_asked_for_again_looks_again() {
     .await;
     drop(go_on);
     assert_eq!(review.await.unwrap().unwrap(), 1);
-    db.remove().await;
+    db.delete().await;
 }

@@ -1,6 +1,6 @@
-//! Lists follow an index: no scan of a table and no sort, whatever the database holds.
+//! The query plans of lists. Each follows an index, without a scan of a table and without a sort.
 
-use super::{NOW, TestDatabase, add_manifest, on_each, place};
+use super::{NOW, TestDatabase, add_manifest, ensure_image, on_each};
 use crate::{
     Database, Id, Param, attachments, blobs, cleanups, complete_list, files, gc_queue, images,
     operations, outbox, packages, revoked_tokens, rules, tags, uploads, versions,
@@ -9,9 +9,10 @@ use crate::{
 async fn check(db: &TestDatabase, sql: &'static str, params: &[Param<'static>]) {
     let params = params.to_vec();
     let plan = db.read(move |tx| tx.explain(sql, &params)).await;
-    // Of the few rows that a limit within the statement leaves, and of those that a step to the next one finds.
+    // Scans of subqueries with few rows are allowed: those with a limit of their own, and those that step from row to
+    // row.
     let plan = plan.replace("SCAN few", "").replace("SCAN found", "");
-    // An index that holds nothing but what is looked for.
+    // A scan of this partial index is allowed: it holds only the rows that the query returns.
     let plan = plan.replace("SCAN v USING INDEX versions_incomplete", "");
     let (unwanted, wanted): (&[&str], _) = match db.database {
         Database::Postgres(_) => (&["Seq Scan", "Sort"], "Index"),
@@ -25,12 +26,11 @@ async fn check(db: &TestDatabase, sql: &'static str, params: &[Param<'static>]) 
 
 on_each! {
     async fn lists_follow_an_index(db: &TestDatabase) {
-        // Rows and, where the server keeps them by itself, statistics: of a small table a planner that is
-        // left alone reads everything.
+        // PostgreSQL gets rows and statistics, because its planner would read a small table as a whole.
         db.write(|tx| {
-            let here = place(tx, "r", "i")?;
-            let version = add_manifest(tx, &here, (b"m", None), &[])?.expect("new");
-            tags::set(tx, &here.package, ("t", &version), NOW)?;
+            let test_image = ensure_image(tx, "r", "i")?;
+            let version = add_manifest(tx, &test_image, b"m", None, &[])?.expect("new");
+            tags::set(tx, &test_image.package, ("t", &version), NOW)?;
             gc_queue::enqueue(tx, "link", &["a".into(), "b".into()], NOW)?;
             Ok(())
         }).await;

@@ -1,10 +1,10 @@
-//! Many pushes at once: the hard case of a serializable database.
+//! Many pushes at once, which are the hard case of a serializable database.
 
 use std::sync::Arc;
 
 use model::digest::Digest;
 
-use super::{NOW, TestDatabase, add_blob, add_manifest, on_each, place, reference};
+use super::{NOW, TestDatabase, add_blob, add_manifest, ensure_image, on_each, reference};
 use crate::versions::{Binding, ReferenceOwner};
 use crate::{MetaError, blobs, events, gc_queue, tags, usage, versions};
 
@@ -12,16 +12,16 @@ const PUSHES: usize = 64;
 const LAYERS: usize = 200;
 
 on_each! {
-    /// Manifests of one image that name the same 200 layers, beside uploads to the same repository.
+    /// Pushes manifests of one image that name the same 200 layers, together with uploads to the same repository.
     async fn large_manifests_beside_uploads_all_succeed(db: &TestDatabase) {
         let layers: Arc<Vec<String>> = Arc::new((0..LAYERS).map(|number| format!("layer {number}")).collect());
         let all = layers.clone();
-        let here = db.write(move |tx| {
-            let here = place(tx, "r", "i")?;
+        let test_image = db.write(move |tx| {
+            let test_image = ensure_image(tx, "r", "i")?;
             for layer in all.iter() {
-                add_blob(tx, &here.repository, layer.as_bytes())?;
+                add_blob(tx, &test_image.repository, layer.as_bytes())?;
             }
-            Ok(here)
+            Ok(test_image)
         }).await;
         let pushes = (0..PUSHES).map(|number| {
             let (meta, layers) = (db.meta.clone(), layers.clone());
@@ -30,15 +30,18 @@ on_each! {
                     let bytes = format!("manifest {number}");
                     let references: Vec<_> =
                         layers.iter().map(|layer| reference(layer.as_bytes(), Binding::Blob)).collect();
-                    let version = add_manifest(tx, &here, (bytes.as_bytes(), None), &references)?.expect("new");
+                    let version = add_manifest(tx, &test_image, bytes.as_bytes(), None, &references)?.expect("new");
                     let (digest, size) = (Digest::of(bytes.as_bytes()), bytes.len() as i64);
-                    let owner =
-                        ReferenceOwner { version: &version, repository: &here.repository, package: &here.package };
+                    let owner = ReferenceOwner {
+                        version: &version,
+                        repository: &test_image.repository,
+                        package: &test_image.package,
+                    };
                     versions::bind_child(tx, owner, &digest)?;
-                    usage::add_delta(tx, &here.repository, size)?;
+                    usage::add_delta(tx, &test_image.repository, size)?;
                     let tag = format!("t{number}");
-                    assert_eq!(tags::find(tx, &here.package, &tag)?, None);
-                    tags::set(tx, &here.package, (&tag, &version), NOW)?;
+                    assert_eq!(tags::find(tx, &test_image.package, &tag)?, None);
+                    tags::set(tx, &test_image.package, (&tag, &version), NOW)?;
                     events::insert(tx, &events::Event {
                         action: "push".into(),
                         principal: "user:a".into(),
@@ -56,10 +59,10 @@ on_each! {
                 meta.write(move |tx| {
                     let bytes = format!("upload {number}");
                     let (digest, size) = (Digest::of(bytes.as_bytes()), bytes.len() as i64);
-                    add_blob(tx, &here.repository, bytes.as_bytes())?;
-                    usage::add_delta(tx, &here.repository, size)?;
+                    add_blob(tx, &test_image.repository, bytes.as_bytes())?;
+                    usage::add_delta(tx, &test_image.repository, size)?;
                     gc_queue::enqueue(tx, "link", &[digest.to_string()], NOW)?;
-                    versions::bind_blob(tx, &here.repository, (&digest, size))?;
+                    versions::bind_blob(tx, &test_image.repository, (&digest, size))?;
                     Ok::<_, MetaError>(())
                 }).await
             })
@@ -69,7 +72,7 @@ on_each! {
         }
         let (tags, upload) = db.read(move |tx| {
             let upload = Digest::of(b"upload 0");
-            Ok((tags::list(tx, &here.package, "", 100)?.len(), blobs::find(tx, &here.repository, &upload)?))
+            Ok((tags::list(tx, &test_image.package, "", 100)?.len(), blobs::find(tx, &test_image.repository, &upload)?))
         }).await;
         assert_eq!(tags, PUSHES);
         assert!(upload.is_some());

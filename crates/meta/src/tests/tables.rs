@@ -1,10 +1,10 @@
-//! Every table's functions: what they write is what they read back.
+//! The functions of the tables: they read back the rows that they wrote.
 
 use model::digest::Digest;
 use model::name::Location;
 
 use super::{
-    NOW, Place, TestDatabase, add_blob, add_manifest, on_each, parsed, place, reference,
+    NOW, TestDatabase, TestImage, add_blob, add_manifest, ensure_image, on_each, parsed, reference,
     repository_name,
 };
 use crate::gc_queue::Review;
@@ -15,16 +15,16 @@ use crate::{
     tags, usage, versions,
 };
 
-/// An image with manifests `m0`, `m1`, …, which name nothing.
-fn manifests(tx: &mut Tx<'_>, count: usize) -> Result<(Place, Vec<Id>), MetaError> {
-    let place = place(tx, "r", "i")?;
+/// Creates an image with the manifests `m0`, `m1`, …, which have no references.
+fn manifests(tx: &mut Tx<'_>, count: usize) -> Result<(TestImage, Vec<Id>), MetaError> {
+    let test_image = ensure_image(tx, "r", "i")?;
     let ids = (0..count)
         .map(|number| {
-            let id = add_manifest(tx, &place, (format!("m{number}").as_bytes(), None), &[])?;
+            let id = add_manifest(tx, &test_image, format!("m{number}").as_bytes(), None, &[])?;
             Ok(id.expect("it is new"))
         })
         .collect::<Result<_, MetaError>>()?;
-    Ok((place, ids))
+    Ok((test_image, ids))
 }
 
 on_each! {
@@ -46,8 +46,8 @@ on_each! {
     async fn the_catalog_pages_in_byte_order(db: &TestDatabase) {
         let pages = db.write(|tx| {
             for (repository, image) in [("r", "b"), ("r", "a/b"), ("r", "a-b"), ("q", "z")] {
-                let first = place(tx, repository, image)?;
-                assert_eq!(place(tx, repository, image)?.package, first.package);
+                let first = ensure_image(tx, repository, image)?;
+                assert_eq!(ensure_image(tx, repository, image)?.package, first.package);
                 assert_eq!(packages::find(tx, &first.repository, image)?, Some(first.package));
                 assert_eq!(packages::find(tx, &first.repository, "none")?, None);
             }
@@ -62,7 +62,7 @@ on_each! {
             assert!(packages::catalog(tx, &parsed("eu"), "", 3)?.is_empty());
             let entry = packages::catalog(tx, &location, "", 1)?.remove(0);
             assert_eq!((entry.project.as_str(), entry.repository.as_str()), ("p", "q"));
-            let repository = place(tx, "r", "b")?.repository;
+            let repository = ensure_image(tx, "r", "b")?.repository;
             let between = packages::between(tx, &repository, ("a-", "a0"), 10)?;
             assert_eq!(between, ["a-b", "a/b"]);
             assert_eq!(packages::between(tx, &repository, ("a", "c"), 2)?, ["a-b", "a/b"]);
@@ -73,12 +73,12 @@ on_each! {
 
     async fn a_manifest_is_read_by_tag_and_digest(db: &TestDatabase) {
         db.write(|tx| {
-            let (place, ids) = manifests(tx, 1)?;
-            let (at, digest) = (Address { repository: &place.repository, image: "i" }, Digest::of(b"m0"));
-            assert_eq!(add_manifest(tx, &place, (b"m0", None), &[])?, None);
-            tags::set(tx, &place.package, ("t", &ids[0]), NOW)?;
+            let (test_image, ids) = manifests(tx, 1)?;
+            let (at, digest) = (Address { repository: &test_image.repository, image: "i" }, Digest::of(b"m0"));
+            assert_eq!(add_manifest(tx, &test_image, b"m0", None, &[])?, None);
+            tags::set(tx, &test_image.package, ("t", &ids[0]), NOW)?;
             let by_tag = versions::by_tag(tx, at, "t")?.expect("tagged");
-            assert_eq!((by_tag.id, by_tag.package_id), (ids[0], place.package));
+            assert_eq!((by_tag.id, by_tag.package_id), (ids[0], test_image.package));
             assert_eq!((&by_tag.digest, by_tag.manifest_bytes), (&digest, 2));
             assert_eq!((by_tag.media_type.as_str(), by_tag.subject), ("application/vnd.oci.image.manifest.v1+json", None));
             assert_eq!(versions::by_digest(tx, at, &digest)?.expect("stored").id, ids[0]);
@@ -86,8 +86,8 @@ on_each! {
             assert_eq!((version.id, bytes.as_slice()), (ids[0], b"m0".as_slice()));
             let (version, bytes) = versions::content_by_digest(tx, at, &digest)?.expect("stored");
             assert_eq!((version.id, bytes.as_slice()), (ids[0], b"m0".as_slice()));
-            assert_eq!(versions::id_in_package(tx, &place.package, &digest)?, Some((ids[0], 2)));
-            // Another image of the repository has neither.
+            assert_eq!(versions::id_in_package(tx, &test_image.package, &digest)?, Some((ids[0], 2)));
+            // Another image of the repository has neither the tag nor the manifest.
             let elsewhere = Address { image: "other", ..at };
             assert!(versions::by_tag(tx, elsewhere, "t")?.is_none());
             assert!(versions::by_digest(tx, elsewhere, &digest)?.is_none());
@@ -98,14 +98,14 @@ on_each! {
 
     async fn a_deleted_manifest_leaves_no_bytes(db: &TestDatabase) {
         db.write(|tx| {
-            let (place, ids) = manifests(tx, 2)?;
+            let (test_image, ids) = manifests(tx, 2)?;
             let digest = Digest::of(b"m0");
             assert!(versions::content_in_use(tx, &digest)?);
             assert_eq!(versions::delete(tx, &ids[0])?, 1);
             assert_eq!(versions::delete(tx, &ids[0])?, 0);
             assert!(!versions::content_in_use(tx, &digest)?);
             assert_eq!(versions::delete_content(tx, &digest)?, 1);
-            assert_eq!(versions::id_in_package(tx, &place.package, &digest)?, None);
+            assert_eq!(versions::id_in_package(tx, &test_image.package, &digest)?, None);
             assert!(versions::content_in_use(tx, &Digest::of(b"m1"))?);
             Ok(())
         }).await;
@@ -113,13 +113,13 @@ on_each! {
 
     async fn tags_page_in_byte_order(db: &TestDatabase) {
         let pages = db.write(|tx| {
-            let (place, ids) = manifests(tx, 2)?;
+            let (test_image, ids) = manifests(tx, 2)?;
             for number in 1..=25 {
-                tags::set(tx, &place.package, (&format!("t{number}"), &ids[number % 2]), NOW)?;
+                tags::set(tx, &test_image.package, (&format!("t{number}"), &ids[number % 2]), NOW)?;
             }
             let (mut pages, mut last) = (Vec::new(), String::new());
             loop {
-                let page = tags::list(tx, &place.package, &last, 10)?;
+                let page = tags::list(tx, &test_image.package, &last, 10)?;
                 let Some(tag) = page.last() else { break };
                 let shown = &tag.version;
                 assert_eq!((shown.image_bytes, shown.uploaded_at, shown.built_at), (42, NOW, None));
@@ -138,16 +138,16 @@ on_each! {
 
     async fn a_tag_moves_and_goes(db: &TestDatabase) {
         db.write(|tx| {
-            let (place, ids) = manifests(tx, 2)?;
-            assert_eq!(tags::find(tx, &place.package, "t")?, None);
+            let (test_image, ids) = manifests(tx, 2)?;
+            assert_eq!(tags::find(tx, &test_image.package, "t")?, None);
             for (id, bytes) in ids.iter().zip([b"m0", b"m1"]) {
-                tags::set(tx, &place.package, ("t", id), NOW)?;
-                let found = tags::find(tx, &place.package, "t")?.expect("set");
+                tags::set(tx, &test_image.package, ("t", id), NOW)?;
+                let found = tags::find(tx, &test_image.package, "t")?.expect("set");
                 assert_eq!((found.version_id, found.digest), (*id, Digest::of(bytes)));
             }
             assert!(tags::of_version(tx, &ids[0], 1)?.is_empty());
-            assert_eq!(tags::delete(tx, &place.package, "t")?, 1);
-            assert_eq!(tags::delete(tx, &place.package, "t")?, 0);
+            assert_eq!(tags::delete(tx, &test_image.package, "t")?, 1);
+            assert_eq!(tags::delete(tx, &test_image.package, "t")?, 0);
             let changes = [(None, Some(b"m0")), (Some(b"m0"), Some(b"m1")), (Some(b"m1"), None)];
             let changes = changes.map(|(from, to)| Change {
                 tag: "t".into(),
@@ -157,31 +157,31 @@ on_each! {
                 changed_at: NOW,
             });
             for change in &changes {
-                tags::record(tx, &place.package, change)?;
+                tags::record(tx, &test_image.package, change)?;
             }
-            assert_eq!(tags::history(tx, &place.package, "t")?, changes);
-            assert!(tags::history(tx, &place.package, "u")?.is_empty());
+            assert_eq!(tags::history(tx, &test_image.package, "t")?, changes);
+            assert!(tags::history(tx, &test_image.package, "u")?.is_empty());
             Ok(())
         }).await;
     }
 
     async fn referrers_page_by_digest(db: &TestDatabase) {
         db.write(|tx| {
-            let (place, _) = manifests(tx, 1)?;
+            let (test_image, _) = manifests(tx, 1)?;
             let subject = Digest::of(b"m0");
             let mut expected: Vec<_> = (0..5).map(|number| format!("signature {number}")).collect();
             for bytes in &expected {
-                add_manifest(tx, &place, (bytes.as_bytes(), Some(&subject)), &[])?;
+                add_manifest(tx, &test_image, bytes.as_bytes(), Some(&subject), &[])?;
             }
             expected.sort_by_key(|bytes| Digest::of(bytes.as_bytes()));
-            let first = versions::referrer_sizes(tx, &place.package, &subject, ("", 3))?;
+            let first = versions::referrer_sizes(tx, &test_image.package, &subject, ("", 3))?;
             let last = first.last().expect("a page").digest.clone();
-            let second = versions::referrer_sizes(tx, &place.package, &subject, (last.as_str(), 3))?;
+            let second = versions::referrer_sizes(tx, &test_image.package, &subject, (last.as_str(), 3))?;
             assert_eq!((first.len(), second.len()), (3, 2));
             let end = second.last().expect("a page").digest.clone();
             for artifact_type in ["", "text/signature"] {
                 let range = ("", &end, artifact_type);
-                let all = versions::referrers(tx, &place.package, &subject, range)?;
+                let all = versions::referrers(tx, &test_image.package, &subject, range)?;
                 assert_eq!(all.len(), 5);
                 for ((found, size), bytes) in all.iter().zip(first.iter().chain(&second)).zip(&expected) {
                     assert_eq!((&found.digest, found.size), (&Digest::of(bytes.as_bytes()), 11));
@@ -192,10 +192,10 @@ on_each! {
                 }
             }
             let range = (last.as_str(), &end, "");
-            assert_eq!(versions::referrers(tx, &place.package, &subject, range)?.len(), 2);
+            assert_eq!(versions::referrers(tx, &test_image.package, &subject, range)?.len(), 2);
             let range = ("", &end, "text/other");
-            assert!(versions::referrers(tx, &place.package, &subject, range)?.is_empty());
-            let at = Address { repository: &place.repository, image: "i" };
+            assert!(versions::referrers(tx, &test_image.package, &subject, range)?.is_empty());
+            let at = Address { repository: &test_image.repository, image: "i" };
             let one = versions::by_digest(tx, at, &last)?.expect("stored");
             assert_eq!(one.subject, Some(subject));
             Ok(())
@@ -213,7 +213,7 @@ on_each! {
             assert_eq!(gc_queue::due(tx, 100, &start, 10)?, all);
             assert_eq!(gc_queue::due(tx, 100, &all[1], 10)?, all[2..]);
             assert_eq!(gc_queue::due(tx, 100, &start, 1)?, all[..1]);
-            // Put off, never brought forward.
+            // A review is postponed, but its time never becomes earlier.
             gc_queue::enqueue(tx, "link", &["a".into()], 200)?;
             gc_queue::enqueue(tx, "link", &["b".into()], 1)?;
             assert_eq!(gc_queue::waiting(tx, "link", "a")?, Some(200));
@@ -221,7 +221,7 @@ on_each! {
             assert_eq!(gc_queue::waiting(tx, "blob", "b")?, None);
             assert_eq!(gc_queue::put_off(tx, ("link", "b"), 300, 100)?, 0);
             assert_eq!(gc_queue::put_off(tx, ("link", "b"), 300, 101)?, 1);
-            // One that was put off since it was read is not taken.
+            // A review that was postponed after it was read is not deleted.
             assert!(!gc_queue::take(tx, &all[2])?);
             assert!(gc_queue::take(tx, &all[0])?);
             assert!(!gc_queue::take(tx, &all[0])?);
@@ -232,14 +232,14 @@ on_each! {
 
     async fn usage_is_counted_and_folded(db: &TestDatabase) {
         db.write(|tx| {
-            let (here, ids) = manifests(tx, 1)?;
-            let other = place(tx, "q", "i")?.repository;
+            let (test_image, ids) = manifests(tx, 1)?;
+            let other = ensure_image(tx, "q", "i")?.repository;
             for bytes in [100, -30, 0, 5] {
-                usage::add_delta(tx, &here.repository, bytes)?;
+                usage::add_delta(tx, &test_image.repository, bytes)?;
             }
             usage::add_delta(tx, &other, 7)?;
             let sizes = |tx: &mut Tx<'_>| Ok::<_, MetaError>((
-                repositories::size_bytes(tx, &here.repository)?,
+                repositories::size_bytes(tx, &test_image.repository)?,
                 repositories::size_bytes(tx, &other)?,
             ));
             assert_eq!(sizes(tx)?, (Some(75), Some(7)));
@@ -263,12 +263,12 @@ on_each! {
 
     async fn a_pull_of_an_index_is_a_use_of_what_it_names(db: &TestDatabase) {
         db.write(|tx| {
-            let (here, ids) = manifests(tx, 3)?;
+            let (test_image, ids) = manifests(tx, 3)?;
             let named: Vec<_> = (0..3)
                 .map(|number| reference(format!("m{number}").as_bytes(), Binding::Child(ids[number])))
                 .chain([reference(b"never pushed", Binding::OpenChild)])
                 .collect();
-            let index = add_manifest(tx, &here, (b"index", None), &named)?.expect("new");
+            let index = add_manifest(tx, &test_image, b"index", None, &named)?.expect("new");
             let (mut after, mut steps) = (Some(-1), 0);
             while let Some(position) = after {
                 after = usage::pulled_children(tx, &index, (position, 2), NOW)?;
@@ -321,15 +321,15 @@ on_each! {
         const DAY: i64 = 24 * HOUR;
         db.write(|tx| {
             assert!(revoked_tokens::insert(tx, "a", (0, HOUR))?);
-            assert!(!revoked_tokens::insert(tx, "a", (1, HOUR))?, "once is enough");
-            assert!(revoked_tokens::insert(tx, "b", (2 * DAY, HOUR))?, "one that is over is known to others");
-            assert!(revoked_tokens::is_revoked(tx, "a")?, "an upload that it began may still be running");
+            assert!(!revoked_tokens::insert(tx, "a", (1, HOUR))?, "the token is revoked already");
+            assert!(revoked_tokens::insert(tx, "b", (2 * DAY, HOUR))?, "an expired token may have been used to derive others");
+            assert!(revoked_tokens::is_revoked(tx, "a")?, "an upload that the token began may still be in progress");
             assert_eq!(revoked_tokens::since(tx, 0, 10)?, [(1, "a".to_owned()), (2, "b".to_owned())]);
             assert_eq!(revoked_tokens::since(tx, 0, 1)?, [(1, "a".to_owned())]);
             assert_eq!(revoked_tokens::since(tx, 1, 10)?, [(2, "b".to_owned())]);
-            assert!(!revoked_tokens::insert(tx, "c", (8 * DAY, HOUR))?, "nothing rests on it any more");
+            assert!(!revoked_tokens::insert(tx, "c", (8 * DAY, HOUR))?, "nothing can depend on it any more");
             assert!(revoked_tokens::insert(tx, "d", (8 * DAY, 8 * DAY))?);
-            assert_eq!(revoked_tokens::since(tx, 0, 10)?, [(3, "d".to_owned())], "the others are forgotten");
+            assert_eq!(revoked_tokens::since(tx, 0, 10)?, [(3, "d".to_owned())], "the old revocations are deleted");
             Ok(())
         }).await;
     }
@@ -350,30 +350,30 @@ on_each! {
 
     async fn references_name_what_keeps_what(db: &TestDatabase) {
         db.write(|tx| {
-            let place = place(tx, "r", "i")?;
+            let test_image = ensure_image(tx, "r", "i")?;
             for bytes in [b"layer".as_slice(), b"config"] {
-                add_blob(tx, &place.repository, bytes)?;
+                add_blob(tx, &test_image.repository, bytes)?;
             }
             let references = [reference(b"layer", Binding::Blob), reference(b"config", Binding::Blob)];
             // A manifest may name the same layer twice.
             let references = [&references[..], &references[..1]].concat();
-            let image = add_manifest(tx, &place, (b"image", None), &references)?.expect("new");
+            let image = add_manifest(tx, &test_image, b"image", None, &references)?.expect("new");
             let child = [reference(b"image", Binding::Child(image))];
-            let index = add_manifest(tx, &place, (b"index", None), &child)?.expect("new");
-            let at = Address { repository: &place.repository, image: "i" };
+            let index = add_manifest(tx, &test_image, b"index", None, &child)?.expect("new");
+            let at = Address { repository: &test_image.repository, image: "i" };
             let parents = |tx: &mut Tx<'_>, bytes: &[u8]| {
                 let version = versions::by_digest(tx, at, &Digest::of(bytes))?.expect("there");
-                versions::parents(tx, &place.repository, &version, 5)
+                versions::parents(tx, &test_image.repository, &version, 5)
             };
             assert_eq!(parents(tx, b"image")?, [Digest::of(b"index")]);
             assert_eq!(parents(tx, b"index")?, []);
-            // One that named it before it came.
+            // This index named the image before the image was pushed.
             let open = [reference(b"image", Binding::OpenChild)];
-            let early = add_manifest(tx, &place, (b"early", None), &open)?.expect("new");
+            let early = add_manifest(tx, &test_image, b"early", None, &open)?.expect("new");
             assert_eq!(parents(tx, b"image")?, [Digest::of(b"index"), Digest::of(b"early")]);
             assert_eq!(versions::delete(tx, &early)?, 1);
             let layer = Digest::of(b"layer");
-            assert_eq!(versions::user_of_blob(tx, &place.repository, &layer)?, Some(Digest::of(b"image")));
+            assert_eq!(versions::user_of_blob(tx, &test_image.repository, &layer)?, Some(Digest::of(b"image")));
             let mut kept = versions::blobs_of(tx, &image)?;
             kept.sort();
             let mut expected = [layer.clone(), Digest::of(b"config")];
@@ -381,7 +381,7 @@ on_each! {
             assert_eq!(kept, expected);
             versions::delete(tx, &index)?;
             versions::delete(tx, &image)?;
-            assert_eq!(versions::user_of_blob(tx, &place.repository, &layer)?, None);
+            assert_eq!(versions::user_of_blob(tx, &test_image.repository, &layer)?, None);
             Ok(())
         }).await;
     }

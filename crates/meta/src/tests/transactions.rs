@@ -1,4 +1,4 @@
-//! What a transaction promises, whatever the tables are.
+//! The promises of a transaction, whatever the tables are.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use super::{TestDatabase, on_each};
 use crate::{ErrorKind, Id, Meta, MetaError, RetryCause, Tx, epochs};
 
-/// A caller's error, which may hold one of the database.
+/// The error type of a caller. It may contain an error of the database.
 #[derive(Debug)]
 enum CallerError {
     Database(MetaError),
@@ -87,7 +87,7 @@ on_each! {
 
     async fn no_update_is_lost(db: &TestDatabase) {
         let bump = |tx: &mut Tx<'_>| {
-            // Read, decide, write: not `value + 1` in SQL, which would be right at any isolation.
+            // Read, decide, write. An update by `value + 1` in SQL would be right at any isolation level.
             let value = epochs::get(tx, "counter")?;
             tx.exec(
                 "INSERT INTO epochs (name, value) VALUES ('counter', ?1)
@@ -106,7 +106,8 @@ on_each! {
         assert_eq!(value(db, "counter").await, 40);
     }
 
-    /// Two transactions that read both rows and write one each: only an order of the two may come out.
+    /// Two transactions read both rows, and each writes one of them. The result must be that of running them one after
+    /// the other.
     async fn transactions_are_serializable(db: &TestDatabase) {
         for round in 0..10 {
             db.write(|tx| {
@@ -125,7 +126,7 @@ on_each! {
             left.unwrap();
             right.unwrap();
             let sum = value(db, "left").await + value(db, "right").await;
-            assert_eq!(sum, 1, "round {round}: both left, each because the other was there");
+            assert_eq!(sum, 1, "round {round}: both wrote, each because it read that the other had not");
         }
     }
 
@@ -199,7 +200,7 @@ on_each! {
         assert_eq!(found, expected);
     }
 
-    /// Keys sort by their bytes, whatever language the server speaks: pages continue after a key.
+    /// Keys sort by their bytes, whatever the locale of the server is, because pages continue after a key.
     async fn text_sorts_by_its_bytes(db: &TestDatabase) {
         let sorted = db.write(|tx| {
             for name in ["a", "B", "_", "b", "A", "é", "-"] {
@@ -242,10 +243,10 @@ async fn reads_see_only_what_is_committed(db: TestDatabase) {
     go_on.send(()).unwrap();
     writer.await.unwrap().unwrap();
     assert_eq!(value(&db, "a").await, 1);
-    db.remove().await;
+    db.delete().await;
 }
 
-/// Not in memory: there, reads wait for the writer.
+/// This does not run in memory, because reads wait for the writer there.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_shows_only_what_is_committed() {
     reads_see_only_what_is_committed(TestDatabase::file().await.unwrap()).await;
@@ -258,7 +259,7 @@ async fn postgres_shows_only_what_is_committed() {
     }
 }
 
-/// What was answered is there for whoever opens the database next, without a gentle end of the first.
+/// Rows that were answered are there when the database is opened again, even if the first handle was not closed.
 async fn survives(db: TestDatabase) {
     let writers = (0..100).map(|number| {
         let meta = db.meta.clone();
@@ -273,7 +274,7 @@ async fn survives(db: TestDatabase) {
     let count = again.read(|tx| tx.opt("SELECT count(*) FROM epochs", params![], |row| row.int(0)));
     assert_eq!(count.await.unwrap(), Some(100));
     again.close().await;
-    db.remove().await;
+    db.delete().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -288,7 +289,8 @@ async fn postgres_survives() {
     }
 }
 
-/// SQLite drops a whole transaction when the disk is full. One closure brings that about, four are in it.
+/// SQLite rolls back a whole transaction when the disk is full. Here, one of four closures in a transaction causes a
+/// rollback.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dropped_transaction_takes_only_its_cause_along() {
     for db in [TestDatabase::file().await, TestDatabase::memory().await].into_iter().flatten() {
@@ -300,7 +302,7 @@ async fn a_dropped_transaction_takes_only_its_cause_along() {
         let meta = db.meta.clone();
         let first = tokio::spawn(async move {
             meta.write(move |tx| {
-                // The second run finds nobody there to wait for.
+                // The second run does not wait, because the sender was dropped.
                 let _ = may_go_on.recv();
                 epochs::bump(tx, "first")
             })
@@ -312,7 +314,7 @@ async fn a_dropped_transaction_takes_only_its_cause_along() {
             meta.write(|tx| tx.exec("ROLLBACK", params![])).await.map(|_| ())
         });
         let last = bump("last");
-        // Time for the three to wait behind the first; without it they would be tested one by one.
+        // The three get time to queue up behind the first. Otherwise each would be committed alone.
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         drop(go_on);
         for neighbour in [first, second, last] {
@@ -334,7 +336,7 @@ async fn a_closed_database_takes_no_writes() {
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::Unavailable);
 }
 
-/// A backup or an operator's shell may hold the file's lock; the writer goes on afterwards.
+/// A backup or an operator's shell may hold the lock of the file. The writer continues afterwards.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lock_of_another_process_is_waited_for() {
     let db = TestDatabase::file().await.unwrap();
@@ -355,7 +357,7 @@ async fn a_reader_cannot_write() {
     db.meta.read(|tx| epochs::bump(tx, "a")).await.unwrap_err();
     if let Some(db) = TestDatabase::postgres().await {
         db.meta.read(|tx| epochs::bump(tx, "a")).await.unwrap_err();
-        db.remove().await;
+        db.delete().await;
     }
 }
 
@@ -365,7 +367,7 @@ async fn a_server_that_is_not_there_is_unavailable() {
     assert_eq!(nowhere.err().map(|error| error.kind()), Some(ErrorKind::Unavailable));
 }
 
-/// The server ends every connection: reads and writes go on with new ones.
+/// The server ends every connection. Reads and writes continue with new ones.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_connection_is_made_anew() {
     let Some(db) = TestDatabase::postgres().await else { return };
@@ -384,5 +386,5 @@ async fn a_lost_connection_is_made_anew() {
         db.write(|tx| epochs::bump(tx, "a")).await;
         assert_eq!(value(&db, "a").await, expected);
     }
-    db.remove().await;
+    db.delete().await;
 }

@@ -1,4 +1,5 @@
-//! Versions whose references were stored by an older Berth, which did not know all that a manifest names.
+//! Incomplete versions: an older version of Berth stored their references, and it did not know all that a manifest can
+//! name.
 
 use std::collections::BTreeSet;
 
@@ -7,25 +8,25 @@ use model::digest::Digest;
 use super::{Reference, ReferenceOwner, insert_refs};
 use crate::{Id, MetaError, Tx, digest_at, params};
 
-/// A version that may name more than its references say.
+/// A version whose manifest may name more content than the stored references.
 #[derive(Debug, Clone)]
 pub struct IncompleteVersion {
-    /// The row's id.
+    /// The id of the version.
     pub id: Id,
-    /// The repository that it is in.
+    /// The id of the repository.
     pub repository_id: Id,
-    /// The image that it belongs to.
+    /// The id of the image.
     pub package_id: Id,
-    /// The digest of its manifest.
+    /// The digest of the manifest.
     pub digest: Digest,
-    /// The media type of its manifest.
+    /// The media type of the manifest.
     pub media_type: String,
-    /// The length of its manifest.
+    /// The length of the manifest.
     pub manifest_bytes: i64,
 }
 
-/// The statement of [`incomplete`], for the test that looks at its plan.
-pub const INCOMPLETE_SQL: &str =
+/// The statement of [`incomplete`]. A test checks its query plan.
+pub(crate) const INCOMPLETE_SQL: &str =
     "SELECT v.id, p.repository_id, v.package_id, v.digest, v.media_type, v.manifest_bytes
      FROM versions v JOIN packages p ON p.id = v.package_id WHERE v.references_made = 0 ORDER BY v.id LIMIT ?1";
 
@@ -43,19 +44,21 @@ pub fn incomplete(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<IncompleteVersion>,
     })
 }
 
-/// Whether any version is incomplete: then no reference tells what nothing names.
+/// Returns whether any version is incomplete. While there is one, missing references do not prove that content is
+/// unused.
 pub fn any_incomplete(tx: &mut Tx<'_>) -> Result<bool, MetaError> {
     let sql = "SELECT 1 FROM versions WHERE references_made = 0 LIMIT 1";
     Ok(tx.opt(sql, params![], |row| row.int(0))?.is_some())
 }
 
-/// The bytes of a manifest.
+/// Returns the bytes of the manifest with this digest.
 pub fn content(tx: &mut Tx<'_>, digest: &Digest) -> Result<Option<Vec<u8>>, MetaError> {
     let sql = "SELECT bytes FROM manifest_contents WHERE digest = ?1";
     tx.opt(sql, params![digest.as_str()], |row| row.bytes(0))
 }
 
-/// The digests that a version has references to as manifests, or else as blobs.
+/// Returns the digests of the stored references of a version: those to manifests if `as_manifests` is true, or else
+/// those to blobs.
 pub fn referenced(
     tx: &mut Tx<'_>,
     version: &Id,
@@ -66,7 +69,7 @@ pub fn referenced(
     Ok(found.into_iter().collect())
 }
 
-/// Stores more references of an incomplete version, behind those that it has.
+/// Stores more references of an incomplete version, at the positions after the existing ones.
 pub fn add_references(
     tx: &mut Tx<'_>,
     version: &IncompleteVersion,
@@ -83,13 +86,13 @@ pub fn add_references(
     insert_refs(tx, owner, last.map_or(0, |last| last + 1), references)
 }
 
-/// Notes that a version has all its references.
+/// Records that all references of a version are stored.
 pub fn set_complete(tx: &mut Tx<'_>, version: &Id) -> Result<(), MetaError> {
     tx.exec("UPDATE versions SET references_made = 1 WHERE id = ?1", params![version])?;
     Ok(())
 }
 
-/// Replaces what lists show of an index.
+/// Replaces the platforms and the size that lists show for an index.
 pub fn set_shown(
     tx: &mut Tx<'_>,
     version: &Id,

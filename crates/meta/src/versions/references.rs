@@ -1,61 +1,62 @@
-//! Table `manifest_refs`: what manifests name, and what keeps it from being deleted.
+//! References from manifests to blobs and to other manifests (table `manifest_refs`). Foreign keys from these rows keep
+//! the named content from being deleted.
 
 use model::digest::Digest;
 
 use super::Version;
 use crate::{Id, MetaError, Param, Tx, digest_at, params};
 
-/// What a reference is bound to.
+/// The row to which a reference is bound.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Binding {
-    /// A blob of the repository: the foreign key refuses it when it is not there.
+    /// A blob of the repository. The foreign key refuses the reference if the repository does not hold the blob.
     Blob,
-    /// A version of the same image.
+    /// Another version of the same image, by its id.
     Child(Id),
-    /// A blob that is not here (yet).
+    /// No row: the repository does not hold the blob yet.
     OpenBlob,
-    /// A manifest that is not here (yet).
+    /// No row: the image does not hold the manifest yet.
     OpenChild,
 }
 
 impl Binding {
-    /// Whether the reference is to a manifest.
+    /// Returns whether the reference is to a manifest.
     pub fn is_to_manifest(&self) -> bool {
         matches!(self, Self::Child(_) | Self::OpenChild)
     }
 }
 
-/// One thing that a manifest names.
+/// A reference from a manifest to a blob or to another manifest.
 #[derive(Debug, Clone)]
 pub struct Reference {
-    /// Its digest.
+    /// The digest of the named content.
     pub digest: Digest,
-    /// Its size, as the manifest states it.
+    /// The size of the named content, as the manifest states it.
     pub size: i64,
-    /// What it is bound to.
+    /// The row to which the reference is bound.
     pub binding: Binding,
 }
 
-/// The version that references belong to, and where it is.
+/// The version to which references belong, with its repository and its image.
 #[derive(Debug, Clone, Copy)]
 pub struct ReferenceOwner<'a> {
-    /// The version.
+    /// The id of the version.
     pub version: &'a Id,
-    /// Its repository.
+    /// The id of the repository.
     pub repository: &'a Id,
-    /// Its image.
+    /// The id of the image.
     pub package: &'a Id,
 }
 
-/// Stores what a version names, in one statement a slice, at positions from `first` on. A blob that the repository does
-/// not hold, or holds with another size, is refused by its foreign key.
+/// Stores references of a version, at the positions from `first` on. The foreign key refuses a reference to a blob that
+/// the repository does not hold, or holds with another size.
 pub fn insert_refs(
     tx: &mut Tx<'_>,
     owner: ReferenceOwner<'_>,
     first: i64,
     refs: &[Reference],
 ) -> Result<(), MetaError> {
-    // In order of digest, so that two pushes of the same layers lock their blobs in the same order.
+    // In the order of the digests, so that two pushes of the same layers lock the blobs in the same order.
     let mut sorted: Vec<_> = refs.iter().collect();
     sorted.sort_by(|a, b| a.digest.cmp(&b.digest));
     let rows: Vec<Vec<Param<'_>>> = sorted
@@ -87,11 +88,12 @@ pub fn insert_refs(
     Ok(())
 }
 
-/// How many references are bound at once: any number may wait for the same content. Whoever asks what needs
-/// that content binds the next ones first.
-const BOUND_AT_ONCE: i64 = 300;
+/// The largest number of references that one call binds, because any number may wait for the same content. A caller
+/// that needs to know which manifests use the content binds the remaining references first.
+const MAX_BOUND_AT_ONCE: i64 = 300;
 
-/// References that wait for this blob, whatever size they state.
+/// Returns the references that wait for a blob, whatever size they state: the ids of their versions and their
+/// positions.
 fn waiting_for_blob(
     tx: &mut Tx<'_>,
     repository: &Id,
@@ -107,7 +109,7 @@ fn waiting_for_blob(
     )
 }
 
-/// Whether a reference still waits for this blob.
+/// Returns whether a reference waits for this blob.
 pub fn waits_for_blob(
     tx: &mut Tx<'_>,
     repository: &Id,
@@ -116,13 +118,14 @@ pub fn waits_for_blob(
     Ok(!waiting_for_blob(tx, repository, digest, 1)?.is_empty())
 }
 
-/// Binds references that waited for this blob, under its true size. Answers how many.
+/// Binds references that wait for a blob, and corrects the sizes that they state. Returns the number of references
+/// bound.
 pub fn bind_blob(
     tx: &mut Tx<'_>,
     repository: &Id,
     (digest, size): (&Digest, i64),
 ) -> Result<u64, MetaError> {
-    let waiting = waiting_for_blob(tx, repository, digest, BOUND_AT_ONCE)?;
+    let waiting = waiting_for_blob(tx, repository, digest, MAX_BOUND_AT_ONCE)?;
     for (version, position) in &waiting {
         tx.exec(
             "UPDATE manifest_refs SET blob_digest = digest, size = ?3 WHERE version_id = ?1 AND position = ?2",
@@ -132,7 +135,8 @@ pub fn bind_blob(
     Ok(waiting.len() as u64)
 }
 
-/// Binds references of the image's manifests that waited for this one, whatever size they state. Answers how many.
+/// Binds references of manifests of the same image that wait for this manifest, whatever size they state. Returns the
+/// number of references bound.
 pub fn bind_child(
     tx: &mut Tx<'_>,
     child: ReferenceOwner<'_>,
@@ -142,7 +146,7 @@ pub fn bind_child(
         "SELECT version_id, position FROM manifest_refs
          WHERE repository_id = ?1 AND digest = ?3 AND blob_digest IS NULL AND child_id IS NULL
            AND is_manifest AND package_id = ?2 LIMIT ?4",
-        params![child.repository, child.package, digest.as_str(), BOUND_AT_ONCE],
+        params![child.repository, child.package, digest.as_str(), MAX_BOUND_AT_ONCE],
         |row| Ok((row.id(0)?, row.int(1)?)),
     )?;
     for (version, position) in &waiting {
@@ -154,7 +158,8 @@ pub fn bind_child(
     Ok(waiting.len() as u64)
 }
 
-/// Manifests of the same image that name this version, those included that named it before it came.
+/// Returns the digests of the manifests of the same image that name this version, including those that were pushed
+/// before it.
 pub fn parents(
     tx: &mut Tx<'_>,
     repository: &Id,
@@ -177,7 +182,7 @@ pub fn parents(
     Ok(parents)
 }
 
-/// A manifest of the repository that needs this blob.
+/// Returns the digest of a manifest of the repository that names this blob, if there is one.
 pub fn user_of_blob(
     tx: &mut Tx<'_>,
     repository: &Id,
@@ -191,7 +196,7 @@ pub fn user_of_blob(
     )
 }
 
-/// The blobs that a version keeps.
+/// Returns the digests of the blobs to which a version has bound references.
 pub fn blobs_of(tx: &mut Tx<'_>, version: &Id) -> Result<Vec<Digest>, MetaError> {
     tx.query(
         "SELECT DISTINCT blob_digest FROM manifest_refs WHERE version_id = ?1 AND blob_digest IS NOT NULL",
