@@ -201,23 +201,23 @@ async fn a_blob_of_five_terabytes_and_not_a_byte_more() {
     assert!(answer.starts_with("HTTP/1.1 413"), "before a byte is sent: {answer}");
 }
 
-on_both! {
-    /// The answer does not wait for what is not going to matter, and nothing is kept of it.
-    async fn messages_of_strangers_are_not_waited_for(accounts: Accounts) {
-        let nobody = accounts.anonymous();
-        let announced = |credential: &str, length: usize| {
-            format!(
-                "POST /v1/projects HTTP/1.1\r\nhost: localhost\r\n{credential}connection: close\r\n\
+on_both![messages_of_strangers_are_not_waited_for];
+
+/// The answer does not wait for what is not going to matter, and nothing is kept of it.
+async fn messages_of_strangers_are_not_waited_for(accounts: Accounts) {
+    let nobody = accounts.anonymous();
+    let announced = |credential: &str, length: usize| {
+        format!(
+            "POST /v1/projects HTTP/1.1\r\nhost: localhost\r\n{credential}connection: close\r\n\
                  content-type: application/json\r\ncontent-length: {length}\r\n\r\n{{"
-            )
-        };
-        for request in [
-            announced("", 20_000),
-            announced("authorization: Bearer nonsense\r\n", 4_000_000),
-            announced("authorization: Bearer nonsense\r\n", 20),
-        ] {
-            let answer = bounded(nobody.raw(request.as_bytes())).await;
-            assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
-        }
+        )
+    };
+    for request in [
+        announced("", 20_000),
+        announced("authorization: Bearer nonsense\r\n", 4_000_000),
+        announced("authorization: Bearer nonsense\r\n", 20),
+    ] {
+        let answer = bounded(nobody.raw(request.as_bytes())).await;
+        assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
     }
 }

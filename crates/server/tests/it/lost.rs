@@ -197,79 +197,83 @@ async fn the_last_key_of_the_owner_goes_with_a_warning() {
     .await;
 }
 
-on_both! {
-    /// Keys that nothing opens any more are not found out one by one.
-    async fn a_master_key_that_is_missing_or_another_one(accounts: Accounts) {
-        let Accounts { mut server, owner_key, owner } = accounts;
-        owner.create_account("my-project", "robot-account").await.expect(200);
-        let (path, data) = (server.data.join("master.key"), server.data.clone());
-        let right = std::fs::read(&path).expect("the first start's");
-        server.stop().await;
-        std::fs::remove_file(&path).expect("ours");
-        let said = refused(&data, &[], &server.backend);
-        assert!(said.contains("master.key is missing") && said.contains("--new-master-key"), "{said}");
-        assert!(!path.exists(), "what is missing is not made anew in silence");
-        let other: Vec<u8> = (1..=32).collect();
-        std::fs::write(&path, other).expect("writable");
-        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).expect("ours");
-        let said = refused(&data, &[], &server.backend);
-        assert!(said.contains("is not the one") && said.contains("--new-master-key"), "{said}");
-        // The right one, put back: all is as it was, also where the flag was left in place.
-        std::fs::write(&path, &right).expect("writable");
-        let mut again = server.again_with(Permits { new_master_key: true, ..Permits::default() }).await;
-        again.anonymous().token(&owner.token).get("/v1/projects").await.expect(200);
-        again.stop().await;
-        assert_eq!(std::fs::read(&path).expect("there"), right);
-        // A new one: tokens are void, key files stay good, and accounts can be impersonated again.
-        std::fs::remove_file(&path).expect("ours");
-        let permits = Permits { new_master_key: true, ..Permits::default() };
-        let mut renewed = server.again_with(permits).await;
-        assert_ne!(std::fs::read(&path).expect("a new one"), right);
-        renewed.anonymous().token(&owner.token).get("/v1/projects").await.expect(401);
-        let signed_in = sign_in(&renewed, &owner_key).await;
-        let robot = "robot-account@my-project.iam.gserviceaccount.com";
-        signed_in.impersonate(robot).await.expect(200);
-        let sign = format!("/v1/projects/-/serviceAccounts/{robot}:signBlob");
-        signed_in.post(&sign, &json!({ "payload": "eA==" })).await.expect(200);
-        renewed.stop().await;
-        // From then on it is the one that opens everything.
-        let again = server.again_with(Permits::default()).await;
-        again.anonymous().token(&signed_in.token).get("/v1/projects").await.expect(200);
-    }
+on_both![
+    a_master_key_that_is_missing_or_another_one,
+    what_became_void_is_listed,
+    dev_does_not_open_a_folder_with_accounts
+];
 
-    async fn what_became_void_is_listed(accounts: Accounts) {
-        let Accounts { mut server, owner, .. } = accounts;
-        owner.create_account("my-project", "robot-account").await.expect(200);
-        server.stop().await;
-        std::fs::remove_file(server.data.join("master.key")).expect("ours");
-        let log = server.data.join("log");
-        let mut command = berth(&["serve", "--new-master-key"]);
-        if let Backend::Postgres(url) = &server.backend {
-            command.args(["--database", url]);
-        }
-        command.stderr(std::fs::File::create(&log).expect("writable"));
-        let _running = Berth::spawn(&server.data, &mut command).await;
-        let listed = ["every token", "1 keys that signed them", "robot-account@", "berth-owner@"];
-        wait_for(|| {
-            let said = std::fs::read_to_string(&log).expect("readable");
-            listed.iter().all(|text| said.contains(text)).then_some(())
-        })
-        .await;
-    }
+/// Keys that nothing opens any more are not found out one by one.
+async fn a_master_key_that_is_missing_or_another_one(accounts: Accounts) {
+    let Accounts { mut server, owner_key, owner } = accounts;
+    owner.create_account("my-project", "robot-account").await.expect(200);
+    let (path, data) = (server.data.join("master.key"), server.data.clone());
+    let right = std::fs::read(&path).expect("the first start's");
+    server.stop().await;
+    std::fs::remove_file(&path).expect("ours");
+    let said = refused(&data, &[], &server.backend);
+    assert!(said.contains("master.key is missing") && said.contains("--new-master-key"), "{said}");
+    assert!(!path.exists(), "what is missing is not made anew in silence");
+    let other: Vec<u8> = (1..=32).collect();
+    std::fs::write(&path, other).expect("writable");
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).expect("ours");
+    let said = refused(&data, &[], &server.backend);
+    assert!(said.contains("is not the one") && said.contains("--new-master-key"), "{said}");
+    // The right one, put back: all is as it was, also where the flag was left in place.
+    std::fs::write(&path, &right).expect("writable");
+    let mut again = server.again_with(Permits { new_master_key: true, ..Permits::default() }).await;
+    again.anonymous().token(&owner.token).get("/v1/projects").await.expect(200);
+    again.stop().await;
+    assert_eq!(std::fs::read(&path).expect("there"), right);
+    // A new one: tokens are void, key files stay good, and accounts can be impersonated again.
+    std::fs::remove_file(&path).expect("ours");
+    let permits = Permits { new_master_key: true, ..Permits::default() };
+    let mut renewed = server.again_with(permits).await;
+    assert_ne!(std::fs::read(&path).expect("a new one"), right);
+    renewed.anonymous().token(&owner.token).get("/v1/projects").await.expect(401);
+    let signed_in = sign_in(&renewed, &owner_key).await;
+    let robot = "robot-account@my-project.iam.gserviceaccount.com";
+    signed_in.impersonate(robot).await.expect(200);
+    let sign = format!("/v1/projects/-/serviceAccounts/{robot}:signBlob");
+    signed_in.post(&sign, &json!({ "payload": "eA==" })).await.expect(200);
+    renewed.stop().await;
+    // From then on it is the one that opens everything.
+    let again = server.again_with(Permits::default()).await;
+    again.anonymous().token(&signed_in.token).get("/v1/projects").await.expect(200);
+}
 
-    /// Where everybody may do everything, what was put under roles is open to all.
-    async fn dev_does_not_open_a_folder_with_accounts(accounts: Accounts) {
-        let Accounts { mut server, .. } = accounts;
-        server.stop().await;
-        let said = refused(&server.data, &["--dev"], &server.backend);
-        assert!(said.contains("has accounts") && said.contains("--dev-with-accounts"), "{said}");
-        let mut command = quiet(&["serve", "--dev", "--dev-with-accounts"]);
-        if let Backend::Postgres(url) = &server.backend {
-            command.args(["--database", url]);
-        }
-        let opened = Berth::spawn(&server.data, &mut command).await;
-        opened.client.get("/v1/projects").await.expect(200);
+async fn what_became_void_is_listed(accounts: Accounts) {
+    let Accounts { mut server, owner, .. } = accounts;
+    owner.create_account("my-project", "robot-account").await.expect(200);
+    server.stop().await;
+    std::fs::remove_file(server.data.join("master.key")).expect("ours");
+    let log = server.data.join("log");
+    let mut command = berth(&["serve", "--new-master-key"]);
+    if let Backend::Postgres(url) = &server.backend {
+        command.args(["--database", url]);
     }
+    command.stderr(std::fs::File::create(&log).expect("writable"));
+    let _running = Berth::spawn(&server.data, &mut command).await;
+    let listed = ["every token", "1 keys that signed them", "robot-account@", "berth-owner@"];
+    wait_for(|| {
+        let said = std::fs::read_to_string(&log).expect("readable");
+        listed.iter().all(|text| said.contains(text)).then_some(())
+    })
+    .await;
+}
+
+/// Where everybody may do everything, what was put under roles is open to all.
+async fn dev_does_not_open_a_folder_with_accounts(accounts: Accounts) {
+    let Accounts { mut server, .. } = accounts;
+    server.stop().await;
+    let said = refused(&server.data, &["--dev"], &server.backend);
+    assert!(said.contains("has accounts") && said.contains("--dev-with-accounts"), "{said}");
+    let mut command = quiet(&["serve", "--dev", "--dev-with-accounts"]);
+    if let Backend::Postgres(url) = &server.backend {
+        command.args(["--database", url]);
+    }
+    let opened = Berth::spawn(&server.data, &mut command).await;
+    opened.client.get("/v1/projects").await.expect(200);
 }
 
 /// The other way round is the README's order: a folder that everybody used gets accounts.

@@ -26,98 +26,105 @@ fn at(server: &TestServer, address: &str) -> Client {
     Client::new(SocketAddr::new(address.parse().expect("an address"), server.address.port()))
 }
 
-on_both! {
-    async fn a_server_that_listens_everywhere_is_where_it_was_reached(backend: Backend) {
-        let server = TestServer::start_with(backend, |config| {
-            config.listen = "0.0.0.0:0".parse().expect("an address");
-        })
-        .await;
-        let port = server.address.port();
-        for address in ["127.0.0.1", "127.0.0.2", "127.9.8.7"] {
-            let client = at(&server, address);
-            let own = format!("http://{address}:{port}/v2/token");
-            assert_eq!(realm(&client).await, own);
-            assert_eq!(realm(&client.clone().http2()).await, own);
-            for host in ["evil.example", "0.0.0.0", "127.0.0.3", "10.0.0.1", "localhost:1", "evil.example:443"] {
-                assert_eq!(realm(&client.clone().with("host", host)).await, own, "{host}");
-            }
-            for name in ["x-forwarded-host", "x-forwarded-for", "x-forwarded-proto", "forwarded"] {
-                let claim = client.clone().with(name, "host=evil.example").with(name, "https");
-                assert_eq!(realm(&claim).await, own, "{name}");
-            }
-        }
-        let host = format!("localhost:{port}");
-        let named = at(&server, "127.0.0.1").with("host", &host);
-        assert_eq!(realm(&named).await, format!("http://{host}/v2/token"));
-    }
+on_both![
+    a_server_that_listens_everywhere_is_where_it_was_reached,
+    attack_68_a_host_picks_only_among_our_own_names,
+    what_a_trusted_proxy_says_counts,
+    what_anybody_else_says_does_not_count
+];
 
-    async fn attack_68_a_host_picks_only_among_our_own_names(backend: Backend) {
-        let server = TestServer::start_with(backend, |config| {
-            config.external_url = "https://registry.example.net:8443/".to_owned();
-            config.domains = vec!["Example.com".to_owned()];
-        })
-        .await;
-        let port = server.address.port();
-        let own = "https://registry.example.net:8443/v2/token";
-        let local = server.address.to_string();
-        for host in ["evil.example", "registry.example.net.evil.example", "example.com:1", "", &local] {
-            assert_eq!(realm(&server.anonymous().with("host", host)).await, own, "{host}");
+async fn a_server_that_listens_everywhere_is_where_it_was_reached(backend: Backend) {
+    let server = TestServer::start_with(backend, |config| {
+        config.listen = "0.0.0.0:0".parse().expect("an address");
+    })
+    .await;
+    let port = server.address.port();
+    for address in ["127.0.0.1", "127.0.0.2", "127.9.8.7"] {
+        let client = at(&server, address);
+        let own = format!("http://{address}:{port}/v2/token");
+        assert_eq!(realm(&client).await, own);
+        assert_eq!(realm(&client.clone().http2()).await, own);
+        for host in
+            ["evil.example", "0.0.0.0", "127.0.0.3", "10.0.0.1", "localhost:1", "evil.example:443"]
+        {
+            assert_eq!(realm(&client.clone().with("host", host)).await, own, "{host}");
         }
-        for (host, told) in [
-            ("registry.example.net:8443", own.to_owned()),
-            ("us-docker.example.com", "https://us-docker.example.com/v2/token".to_owned()),
-            (&format!("example.com:{port}"), format!("http://example.com:{port}/v2/token")),
-        ] {
-            assert_eq!(realm(&server.anonymous().with("host", host)).await, told);
+        for name in ["x-forwarded-host", "x-forwarded-for", "x-forwarded-proto", "forwarded"] {
+            let claim = client.clone().with(name, "host=evil.example").with(name, "https");
+            assert_eq!(realm(&claim).await, own, "{name}");
         }
     }
+    let host = format!("localhost:{port}");
+    let named = at(&server, "127.0.0.1").with("host", &host);
+    assert_eq!(realm(&named).await, format!("http://{host}/v2/token"));
+}
 
-    async fn what_a_trusted_proxy_says_counts(backend: Backend) {
-        let server = TestServer::start_with(backend, |config| {
-            config.proxies = vec!["127.0.0.1".parse().expect("an address")];
-        })
-        .await;
-        let proxied = server
-            .anonymous()
-            .with("x-forwarded-for", "203.0.113.9, 192.0.2.7")
-            .with("x-forwarded-proto", "https")
-            .with("x-forwarded-host", "europe-docker.localhost");
-        let told = realm(&proxied).await;
-        assert_eq!(told, "https://europe-docker.localhost/v2/token");
-        // Where a repository is, is what the client's host says, and not what the proxy calls this server.
-        let writer = server.admin().with("x-forwarded-host", "gcr.io");
-        let digest = writer.push_blob("p/image", "content").await;
-        let path = format!("/v2/p/image/blobs/{digest}");
-        server.admin().with("host", "gcr.io").get(&path).await.expect(200);
-        let denied = proxied.clone().with("x-request-id", "by-the-proxy");
-        denied.delete("/v2/p/r1/image/manifests/x").await.expect(401);
-        let entries = written(&server).await;
-        let entry = entries.iter().find(|entry| entry.to_string().contains("by-the-proxy"));
-        let metadata = &entry.expect("an entry")["protoPayload"]["requestMetadata"];
-        assert_eq!(metadata["callerIp"], "192.0.2.7");
-        proxied.clone().with("forwarded", "for=203.0.113.9;host=evil").get("/v2/").await.expect(400);
-        proxied.with("forwarded", "for=192.0.2.7").get("/v2/").await.expect(401);
+async fn attack_68_a_host_picks_only_among_our_own_names(backend: Backend) {
+    let server = TestServer::start_with(backend, |config| {
+        config.external_url = "https://registry.example.net:8443/".to_owned();
+        config.domains = vec!["Example.com".to_owned()];
+    })
+    .await;
+    let port = server.address.port();
+    let own = "https://registry.example.net:8443/v2/token";
+    let local = server.address.to_string();
+    for host in ["evil.example", "registry.example.net.evil.example", "example.com:1", "", &local] {
+        assert_eq!(realm(&server.anonymous().with("host", host)).await, own, "{host}");
     }
+    for (host, told) in [
+        ("registry.example.net:8443", own.to_owned()),
+        ("us-docker.example.com", "https://us-docker.example.com/v2/token".to_owned()),
+        (&format!("example.com:{port}"), format!("http://example.com:{port}/v2/token")),
+    ] {
+        assert_eq!(realm(&server.anonymous().with("host", host)).await, told);
+    }
+}
 
-    async fn what_anybody_else_says_does_not_count(backend: Backend) {
-        let server = TestServer::start_with(backend, |config| {
-            config.proxies = vec!["10.0.0.0/8".parse().expect("a network")];
-        })
-        .await;
-        let client = server
-            .anonymous()
-            .with("x-forwarded-for", "10.0.0.1, 192.0.2.7")
-            .with("x-forwarded-proto", "https")
-            .with("x-forwarded-host", "evil.example")
-            .with("forwarded", "for=10.0.0.2;host=evil.example;proto=https")
-            .with("x-request-id", "by-anybody");
-        assert_eq!(realm(&client).await, format!("http://{}/v2/token", server.address));
-        client.delete("/v2/p/r1/image/manifests/x").await.expect(401);
-        let entries = written(&server).await;
-        let mut found = entries.iter().filter(|entry| entry.to_string().contains("by-anybody"));
-        let metadata = &found.next().expect("an entry")["protoPayload"]["requestMetadata"];
-        assert_eq!(metadata["callerIp"], "127.0.0.1");
-    }
+async fn what_a_trusted_proxy_says_counts(backend: Backend) {
+    let server = TestServer::start_with(backend, |config| {
+        config.proxies = vec!["127.0.0.1".parse().expect("an address")];
+    })
+    .await;
+    let proxied = server
+        .anonymous()
+        .with("x-forwarded-for", "203.0.113.9, 192.0.2.7")
+        .with("x-forwarded-proto", "https")
+        .with("x-forwarded-host", "europe-docker.localhost");
+    let told = realm(&proxied).await;
+    assert_eq!(told, "https://europe-docker.localhost/v2/token");
+    // Where a repository is, is what the client's host says, and not what the proxy calls this server.
+    let writer = server.admin().with("x-forwarded-host", "gcr.io");
+    let digest = writer.push_blob("p/image", "content").await;
+    let path = format!("/v2/p/image/blobs/{digest}");
+    server.admin().with("host", "gcr.io").get(&path).await.expect(200);
+    let denied = proxied.clone().with("x-request-id", "by-the-proxy");
+    denied.delete("/v2/p/r1/image/manifests/x").await.expect(401);
+    let entries = written(&server).await;
+    let entry = entries.iter().find(|entry| entry.to_string().contains("by-the-proxy"));
+    let metadata = &entry.expect("an entry")["protoPayload"]["requestMetadata"];
+    assert_eq!(metadata["callerIp"], "192.0.2.7");
+    proxied.clone().with("forwarded", "for=203.0.113.9;host=evil").get("/v2/").await.expect(400);
+    proxied.with("forwarded", "for=192.0.2.7").get("/v2/").await.expect(401);
+}
+
+async fn what_anybody_else_says_does_not_count(backend: Backend) {
+    let server = TestServer::start_with(backend, |config| {
+        config.proxies = vec!["10.0.0.0/8".parse().expect("a network")];
+    })
+    .await;
+    let client = server
+        .anonymous()
+        .with("x-forwarded-for", "10.0.0.1, 192.0.2.7")
+        .with("x-forwarded-proto", "https")
+        .with("x-forwarded-host", "evil.example")
+        .with("forwarded", "for=10.0.0.2;host=evil.example;proto=https")
+        .with("x-request-id", "by-anybody");
+    assert_eq!(realm(&client).await, format!("http://{}/v2/token", server.address));
+    client.delete("/v2/p/r1/image/manifests/x").await.expect(401);
+    let entries = written(&server).await;
+    let mut found = entries.iter().filter(|entry| entry.to_string().contains("by-anybody"));
+    let metadata = &found.next().expect("an entry")["protoPayload"]["requestMetadata"];
+    assert_eq!(metadata["callerIp"], "127.0.0.1");
 }
 
 fn owner_key(data: &Path) -> Value {

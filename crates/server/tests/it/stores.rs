@@ -367,116 +367,141 @@ async fn a_database_that_is_unlinked_acknowledges_nothing() {
     server.stop().await;
 }
 
-on_both! {
-    async fn a_folder_that_is_gone_is_said_and_waited_for(server: TestServer) {
-        let admin = server.admin();
-        let digest = admin.push_blob(IMAGE, "content").await;
-        let (blobs, away) = (server.data.join("blobs"), server.data.join("away"));
-        let gone = || fs::rename(&blobs, &away).expect("ours");
-        let lost = fs::remove_dir;
-        let marker = marker(&server.data).expect("it has an id");
-        type Change<'c> = &'c dyn Fn();
-        let cases: [(Change<'_>, Change<'_>); 3] = [
-            (&gone, &|| ()),
-            // Something else is mounted there.
-            (&|| { gone(); fs::create_dir(&blobs).expect("ours") }, &|| fs::remove_dir(&blobs).expect("empty")),
-            (&|| lost(&marker).expect("empty"), &|| fs::create_dir(&marker).expect("ours")),
-        ];
-        for (break_it, mend_it) in cases {
-            break_it();
-            wait_until_present(&server, false).await;
-            admin.post(&format!("/v2/{IMAGE}/blobs/uploads/"), "").await.expect_error("503 UNAVAILABLE");
-            let manifest = admin.push_manifest((IMAGE, "x"), "application/json", "{}").await;
-            manifest.expect_error("503 UNAVAILABLE");
-            admin.delete(&path(&digest)).await.expect_error("503 UNAVAILABLE");
-            mend_it();
-            if away.exists() {
-                fs::rename(&away, &blobs).expect("ours");
-            }
-            wait_until_present(&server, true).await;
-            admin.get(&path(&digest)).await.expect(200);
-            admin.push_blob(IMAGE, "content").await;
-        }
-    }
+on_both![
+    a_folder_that_is_gone_is_said_and_waited_for,
+    one_of_the_folders_in_it_is_a_link,
+    a_database_that_forgot_the_id_takes_no_writes,
+    collection_waits_for_the_folder
+];
 
-    /// One upload in 256 would go there.
-    async fn one_of_the_folders_in_it_is_a_link(server: TestServer) {
-        let admin = server.admin();
-        let digest = admin.push_blob(IMAGE, "content").await;
-        let folders = fs::read_dir(server.data.join("blobs")).expect("the store").flatten();
-        let is_used = |folder: &PathBuf| fs::read_dir(folder).is_ok_and(|mut files| files.next().is_some());
-        let used = folders.map(|folder| folder.path()).find(is_used).expect("one has the copy");
-        let away = server.data.join("away");
-        fs::rename(&used, &away).expect("ours");
-        for is_link in [true, false] {
-            let _ = fs::remove_dir_all(&used);
-            match is_link {
-                true => std::os::unix::fs::symlink(&away, &used).expect("writable"),
-                false => fs::write(&used, "").expect("writable"),
-            }
-            admin.get(&path(&digest)).await.expect_error("503 UNAVAILABLE");
-            wait_until_present(&server, false).await;
-            admin.post(&format!("/v2/{IMAGE}/blobs/uploads/"), "").await.expect_error("503 UNAVAILABLE");
-            fs::remove_file(&used).expect("ours");
-            wait_until_present(&server, true).await;
-            admin.push_blob(IMAGE, format!("{is_link}")).await;
+async fn a_folder_that_is_gone_is_said_and_waited_for(server: TestServer) {
+    let admin = server.admin();
+    let digest = admin.push_blob(IMAGE, "content").await;
+    let (blobs, away) = (server.data.join("blobs"), server.data.join("away"));
+    let gone = || fs::rename(&blobs, &away).expect("ours");
+    let lost = fs::remove_dir;
+    let marker = marker(&server.data).expect("it has an id");
+    type Change<'c> = &'c dyn Fn();
+    let cases: [(Change<'_>, Change<'_>); 3] = [
+        (&gone, &|| ()),
+        // Something else is mounted there.
+        (
+            &|| {
+                gone();
+                fs::create_dir(&blobs).expect("ours")
+            },
+            &|| fs::remove_dir(&blobs).expect("empty"),
+        ),
+        (&|| lost(&marker).expect("empty"), &|| fs::create_dir(&marker).expect("ours")),
+    ];
+    for (break_it, mend_it) in cases {
+        break_it();
+        wait_until_present(&server, false).await;
+        admin
+            .post(&format!("/v2/{IMAGE}/blobs/uploads/"), "")
+            .await
+            .expect_error("503 UNAVAILABLE");
+        let manifest = admin.push_manifest((IMAGE, "x"), "application/json", "{}").await;
+        manifest.expect_error("503 UNAVAILABLE");
+        admin.delete(&path(&digest)).await.expect_error("503 UNAVAILABLE");
+        mend_it();
+        if away.exists() {
+            fs::rename(&away, &blobs).expect("ours");
         }
-        let _ = fs::remove_dir_all(&used);
-        fs::rename(&away, &used).expect("ours");
-        admin.get(&path(&digest)).await.expect(200);
-    }
-
-    /// A database that was made anew, or put back from before, under a running server.
-    async fn a_database_that_forgot_the_id_takes_no_writes(server: TestServer) {
-        let admin = server.admin();
-        let digest = admin.push_blob(IMAGE, "content").await;
-        let meta = server.meta().await;
-        let id = meta.point(|tx| settings::get(tx, settings::STORE_ID)).await.expect("readable").expect("set");
-        for other in [None, Some("0".repeat(32))] {
-            let wanted = other.clone();
-            let changed = meta.write(move |tx| match &wanted {
-                Some(other) => settings::set(tx, settings::STORE_ID, other),
-                None => settings::unset(tx, settings::STORE_ID),
-            });
-            changed.await.expect("writable");
-            wait_until_present(&server, false).await;
-            admin.post(&format!("/v2/{IMAGE}/blobs/uploads/"), "").await.expect_error("503 UNAVAILABLE");
-            admin.get(&path(&digest)).await.expect(200);
-            let id = id.clone();
-            let restored = meta.write(move |tx| settings::set(tx, settings::STORE_ID, &id)).await;
-            restored.expect("writable");
-            wait_until_present(&server, true).await;
-        }
-    }
-
-    /// The row of a file goes when the file is gone, not when nobody can see it.
-    async fn collection_waits_for_the_folder(server: TestServer) {
-        let admin = server.admin();
-        let upload = admin.start_upload(IMAGE).await;
-        admin.patch(&upload, "bytes").await.expect(202);
-        let file = {
-            let folders = fs::read_dir(server.data.join("blobs")).expect("the store").flatten();
-            let mut files = folders.flat_map(|folder| fs::read_dir(folder.path()).expect("a folder"));
-            files.next().expect("one").expect("readable").path()
-        };
-        let copy: Id = file.file_name().and_then(|name| name.to_str()).expect("hex").parse().expect("an id");
-        admin.delete(&upload).await.expect(204);
-        server.clock.advance_hours(2);
-        let (blobs, away) = (server.data.join("blobs"), server.data.join("away"));
-        let meta = server.meta().await;
-        let state = async || {
-            meta.point(move |tx| blobs::copy_state(tx, &copy)).await.expect("readable")
-        };
-        fs::rename(&blobs, &away).expect("ours");
-        fs::create_dir_all(blobs.join("ab")).expect("ours");
-        let answer = command(&server, json!({ "command": "gc", "dry_run": false })).await;
-        assert!(answer["error"].is_string() || answer["done"]["files"] == 0, "{answer}");
-        assert_eq!(state().await.as_deref(), Some("trash"));
-        fs::remove_dir_all(&blobs).expect("ours");
-        fs::rename(&away, &blobs).expect("ours");
         wait_until_present(&server, true).await;
-        assert_eq!(collect(&server).await["files"], 1);
-        assert_eq!(state().await, None);
-        assert!(!file.exists());
+        admin.get(&path(&digest)).await.expect(200);
+        admin.push_blob(IMAGE, "content").await;
     }
+}
+
+/// One upload in 256 would go there.
+async fn one_of_the_folders_in_it_is_a_link(server: TestServer) {
+    let admin = server.admin();
+    let digest = admin.push_blob(IMAGE, "content").await;
+    let folders = fs::read_dir(server.data.join("blobs")).expect("the store").flatten();
+    let is_used =
+        |folder: &PathBuf| fs::read_dir(folder).is_ok_and(|mut files| files.next().is_some());
+    let used = folders.map(|folder| folder.path()).find(is_used).expect("one has the copy");
+    let away = server.data.join("away");
+    fs::rename(&used, &away).expect("ours");
+    for is_link in [true, false] {
+        let _ = fs::remove_dir_all(&used);
+        match is_link {
+            true => std::os::unix::fs::symlink(&away, &used).expect("writable"),
+            false => fs::write(&used, "").expect("writable"),
+        }
+        admin.get(&path(&digest)).await.expect_error("503 UNAVAILABLE");
+        wait_until_present(&server, false).await;
+        admin
+            .post(&format!("/v2/{IMAGE}/blobs/uploads/"), "")
+            .await
+            .expect_error("503 UNAVAILABLE");
+        fs::remove_file(&used).expect("ours");
+        wait_until_present(&server, true).await;
+        admin.push_blob(IMAGE, format!("{is_link}")).await;
+    }
+    let _ = fs::remove_dir_all(&used);
+    fs::rename(&away, &used).expect("ours");
+    admin.get(&path(&digest)).await.expect(200);
+}
+
+/// A database that was made anew, or put back from before, under a running server.
+async fn a_database_that_forgot_the_id_takes_no_writes(server: TestServer) {
+    let admin = server.admin();
+    let digest = admin.push_blob(IMAGE, "content").await;
+    let meta = server.meta().await;
+    let id = meta
+        .point(|tx| settings::get(tx, settings::STORE_ID))
+        .await
+        .expect("readable")
+        .expect("set");
+    for other in [None, Some("0".repeat(32))] {
+        let wanted = other.clone();
+        let changed = meta.write(move |tx| match &wanted {
+            Some(other) => settings::set(tx, settings::STORE_ID, other),
+            None => settings::unset(tx, settings::STORE_ID),
+        });
+        changed.await.expect("writable");
+        wait_until_present(&server, false).await;
+        admin
+            .post(&format!("/v2/{IMAGE}/blobs/uploads/"), "")
+            .await
+            .expect_error("503 UNAVAILABLE");
+        admin.get(&path(&digest)).await.expect(200);
+        let id = id.clone();
+        let restored = meta.write(move |tx| settings::set(tx, settings::STORE_ID, &id)).await;
+        restored.expect("writable");
+        wait_until_present(&server, true).await;
+    }
+}
+
+/// The row of a file goes when the file is gone, not when nobody can see it.
+async fn collection_waits_for_the_folder(server: TestServer) {
+    let admin = server.admin();
+    let upload = admin.start_upload(IMAGE).await;
+    admin.patch(&upload, "bytes").await.expect(202);
+    let file = {
+        let folders = fs::read_dir(server.data.join("blobs")).expect("the store").flatten();
+        let mut files = folders.flat_map(|folder| fs::read_dir(folder.path()).expect("a folder"));
+        files.next().expect("one").expect("readable").path()
+    };
+    let copy: Id =
+        file.file_name().and_then(|name| name.to_str()).expect("hex").parse().expect("an id");
+    admin.delete(&upload).await.expect(204);
+    server.clock.advance_hours(2);
+    let (blobs, away) = (server.data.join("blobs"), server.data.join("away"));
+    let meta = server.meta().await;
+    let state =
+        async || meta.point(move |tx| blobs::copy_state(tx, &copy)).await.expect("readable");
+    fs::rename(&blobs, &away).expect("ours");
+    fs::create_dir_all(blobs.join("ab")).expect("ours");
+    let answer = command(&server, json!({ "command": "gc", "dry_run": false })).await;
+    assert!(answer["error"].is_string() || answer["done"]["files"] == 0, "{answer}");
+    assert_eq!(state().await.as_deref(), Some("trash"));
+    fs::remove_dir_all(&blobs).expect("ours");
+    fs::rename(&away, &blobs).expect("ours");
+    wait_until_present(&server, true).await;
+    assert_eq!(collect(&server).await["files"], 1);
+    assert_eq!(state().await, None);
+    assert!(!file.exists());
 }

@@ -37,13 +37,11 @@ pub(crate) async fn run_on<S: Start, Running: Future<Output = ()>>(
     test(S::start(backend).await).await;
 }
 
-/// Makes of `async fn name(server: TestServer)`, or of one that takes [`Accounts`], one test on each database.
+/// Makes two tests of each of these functions: one on SQLite, in the module `sqlite`, and one on PostgreSQL, in the
+/// module `postgres`. A function takes a [`TestServer`], [`Accounts`] or a [`Backend`]. The compiler warns of a function
+/// that is missing in the list, because nothing uses it.
 macro_rules! on_both {
-    ($($(#[$meta:meta])* async fn $name:ident($server:ident: $type:ty) $body:block)*) => {
-        $(
-            $(#[$meta])*
-            async fn $name($server: $type) $body
-        )*
+    ($($name:ident),* $(,)?) => {
         mod sqlite {
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

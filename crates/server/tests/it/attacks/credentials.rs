@@ -83,140 +83,140 @@ fn files_that_prove_nothing(
     ]
 }
 
-on_both! {
-    async fn attack_33_scopes_without_end_give_no_more_than_the_caller_has(accounts: Accounts) {
-        two_repositories(&accounts).await;
-        let role = ("roles/artifactregistry.reader", repository(PROJECT, "r1"));
-        let reader = accounts.actor_with("reader", (role.0, &role.1)).await;
-        let wanted = format!("repository:{IMAGE}:*");
-        let numbered = |n: usize| format!("repository:{IMAGE}-{n}:pull,push");
-        let thousand: Vec<_> = (0..1_000).map(numbered).collect();
-        let thousand_long: Vec<_> = (0..1_000)
-            .map(|n| format!("repository:my-project/r1/{}{n}:*", "a".repeat(200)))
-            .collect();
-        let other = "repository:my-project/r2/image:*";
-        let manifest = format!("/v2/{IMAGE}/manifests/latest");
-        let anonymous = async |scopes: &[&str]| {
-            let fields: Vec<_> = scopes.iter().map(|scope| ("scope", *scope)).collect();
+on_both![
+    attack_33_scopes_without_end_give_no_more_than_the_caller_has,
+    attack_34_key_files_that_prove_nothing,
+    attack_34_a_key_is_read_when_there_is_one_of_its_name,
+    attack_34_what_a_key_file_points_to_is_never_asked
+];
+
+async fn attack_33_scopes_without_end_give_no_more_than_the_caller_has(accounts: Accounts) {
+    two_repositories(&accounts).await;
+    let role = ("roles/artifactregistry.reader", repository(PROJECT, "r1"));
+    let reader = accounts.actor_with("reader", (role.0, &role.1)).await;
+    let wanted = format!("repository:{IMAGE}:*");
+    let numbered = |n: usize| format!("repository:{IMAGE}-{n}:pull,push");
+    let thousand: Vec<_> = (0..1_000).map(numbered).collect();
+    let thousand_long: Vec<_> =
+        (0..1_000).map(|n| format!("repository:my-project/r1/{}{n}:*", "a".repeat(200))).collect();
+    let other = "repository:my-project/r2/image:*";
+    let manifest = format!("/v2/{IMAGE}/manifests/latest");
+    let anonymous = async |scopes: &[&str]| {
+        let fields: Vec<_> = scopes.iter().map(|scope| ("scope", *scope)).collect();
+        let reply = post_form(&accounts.anonymous(), "/v2/token", &fields).await.expect(200);
+        accounts.anonymous().token(reply.json()["token"].as_str().expect("text"))
+    };
+    let token = anonymous(&[&wanted]).await;
+    assert!(token.get(&manifest).await.is_refused(), "it is for its reader");
+    accounts.owner.bind(&role.1, role.0, "allUsers").await;
+    for (what, scopes) in [
+        ("once", wanted.clone()),
+        ("a thousand times", vec![wanted.as_str(); 1_000].join(" ")),
+        ("and a thousand others", format!("{wanted} {}", thousand.join(" "))),
+        ("and a thousand long ones", format!("{wanted} {}", thousand_long.join(" "))),
+        (
+            "and all",
+            format!("{wanted} repository:*:* registry:catalog:* repository:my-project/*:* {other}"),
+        ),
+        ("and 64 KB", format!("{wanted} repository:{}:pull", "a".repeat(64 << 10))),
+        ("and nonsense", format!("{wanted} :: repository: repository:: x:y:z \0 ../..")),
+    ] {
+        let nobody = vec![("scope", scopes.as_str())];
+        let mut somebody = nobody.clone();
+        somebody.extend([
+            ("grant_type", "password"),
+            ("username", "oauth2accesstoken"),
+            ("password", &reader.token),
+        ]);
+        for fields in [somebody, nobody] {
             let reply = post_form(&accounts.anonymous(), "/v2/token", &fields).await.expect(200);
-            accounts.anonymous().token(reply.json()["token"].as_str().expect("text"))
-        };
-        let token = anonymous(&[&wanted]).await;
-        assert!(token.get(&manifest).await.is_refused(), "it is for its reader");
-        accounts.owner.bind(&role.1, role.0, "allUsers").await;
-        for (what, scopes) in [
-            ("once", wanted.clone()),
-            ("a thousand times", vec![wanted.as_str(); 1_000].join(" ")),
-            ("and a thousand others", format!("{wanted} {}", thousand.join(" "))),
-            ("and a thousand long ones", format!("{wanted} {}", thousand_long.join(" "))),
-            (
-                "and all",
-                format!(
-                    "{wanted} repository:*:* registry:catalog:* repository:my-project/*:* {other}"
-                ),
-            ),
-            ("and 64 KB", format!("{wanted} repository:{}:pull", "a".repeat(64 << 10))),
-            ("and nonsense", format!("{wanted} :: repository: repository:: x:y:z \0 ../..")),
-        ] {
-            let nobody = vec![("scope", scopes.as_str())];
-            let mut somebody = nobody.clone();
-            somebody.extend([
-                ("grant_type", "password"),
-                ("username", "oauth2accesstoken"),
-                ("password", &reader.token),
-            ]);
-            for fields in [somebody, nobody] {
-                let reply = post_form(&accounts.anonymous(), "/v2/token", &fields).await.expect(200);
-                let token = reply.json()["token"].as_str().expect("text").to_owned();
-                let (_, claims) = taken_apart(&token);
-                assert!(claims["access"].as_array().expect("a list").len() <= 100, "{what}");
-                reads_and_nothing_else(&accounts.anonymous().token(&token)).await;
-            }
+            let token = reply.json()["token"].as_str().expect("text").to_owned();
+            let (_, claims) = taken_apart(&token);
+            assert!(claims["access"].as_array().expect("a list").len() <= 100, "{what}");
+            reads_and_nothing_else(&accounts.anonymous().token(&token)).await;
         }
-        for scopes in [
-            &[][..],
-            &["repository:*:*"],
-            &["registry:catalog:*"],
-            &["repository:my-project/*/*:*"],
-        ] {
-            let token = accounts.anonymous().token(&reader.registry_token(scopes).await);
-            token.get("/v2/").await.expect(200);
-            for token in [token, anonymous(scopes).await] {
-                let refused = token.get(&manifest).await.expect(401);
-                let challenge = refused.header("www-authenticate");
-                assert!(challenge.contains("error=\"insufficient_scope\""), "{challenge}");
-            }
-        }
-        // The form that asks for it is bounded too.
-        let endless = "x".repeat(300 << 10);
-        let reply = post_form(&accounts.anonymous(), "/v2/token", &[("scope", &endless)]).await;
-        assert_eq!(reply.status, 400);
     }
+    for scopes in
+        [&[][..], &["repository:*:*"], &["registry:catalog:*"], &["repository:my-project/*/*:*"]]
+    {
+        let token = accounts.anonymous().token(&reader.registry_token(scopes).await);
+        token.get("/v2/").await.expect(200);
+        for token in [token, anonymous(scopes).await] {
+            let refused = token.get(&manifest).await.expect(401);
+            let challenge = refused.header("www-authenticate");
+            assert!(challenge.contains("error=\"insufficient_scope\""), "{challenge}");
+        }
+    }
+    // The form that asks for it is bounded too.
+    let endless = "x".repeat(300 << 10);
+    let reply = post_form(&accounts.anonymous(), "/v2/token", &[("scope", &endless)]).await;
+    assert_eq!(reply.status, 400);
+}
 
-    async fn attack_34_key_files_that_prove_nothing(accounts: Accounts) {
-        let (owner, key) = (&accounts.owner, &accounts.owner_key);
-        let attacker = accounts.actor("attacker").await;
-        let own = owner.create_key(&attacker.email).await;
-        owner.create_project("other-project").await.expect(200);
-        let stranger = accounts.actor_in("other-project", "attacker").await;
-        let foreign = owner.create_key(&stranger.email).await;
-        let deleted = owner.create_key(&attacker.email).await;
-        owner.delete(&format!("/v1/{}", key_name(&deleted))).await.expect(200);
-        let files = files_that_prove_nothing(key, (&own, &foreign, &deleted));
-        let text = key.file.to_string();
-        for user in ["_json_key", "_json_key_base64"] {
-            for shape in [text.clone(), STANDARD.encode(&text)] {
-                accounts.basic(user, &shape).get("/v2/").await.expect(200);
-            }
-            for (what, file) in &files {
-                for sent in [file.clone(), STANDARD.encode(file)] {
-                    // What is longer than any head of a request goes by the form, as everything may.
-                    if sent.len() < 100_000 {
-                        let refused = accounts.basic(user, &sent).get("/v2/").await;
-                        assert_eq!(refused.outcome(), "401 UNAUTHORIZED", "{what}");
-                        let challenge = refused.header("www-authenticate");
-                        assert!(challenge.starts_with("Bearer realm="), "{what}");
-                    }
-                    let fields =
-                        [("grant_type", "password"), ("username", user), ("password", &sent)];
-                    let refused = post_form(&accounts.anonymous(), "/v2/token", &fields).await;
-                    assert!([400, 401].contains(&refused.status.as_u16()), "{what}: {refused:#?}");
-                    let said = String::from_utf8_lossy(&refused.body);
-                    assert!(sent.is_empty() || !said.contains(&key.secret()[..40]), "{what}");
+async fn attack_34_key_files_that_prove_nothing(accounts: Accounts) {
+    let (owner, key) = (&accounts.owner, &accounts.owner_key);
+    let attacker = accounts.actor("attacker").await;
+    let own = owner.create_key(&attacker.email).await;
+    owner.create_project("other-project").await.expect(200);
+    let stranger = accounts.actor_in("other-project", "attacker").await;
+    let foreign = owner.create_key(&stranger.email).await;
+    let deleted = owner.create_key(&attacker.email).await;
+    owner.delete(&format!("/v1/{}", key_name(&deleted))).await.expect(200);
+    let files = files_that_prove_nothing(key, (&own, &foreign, &deleted));
+    let text = key.file.to_string();
+    for user in ["_json_key", "_json_key_base64"] {
+        for shape in [text.clone(), STANDARD.encode(&text)] {
+            accounts.basic(user, &shape).get("/v2/").await.expect(200);
+        }
+        for (what, file) in &files {
+            for sent in [file.clone(), STANDARD.encode(file)] {
+                // What is longer than any head of a request goes by the form, as everything may.
+                if sent.len() < 100_000 {
+                    let refused = accounts.basic(user, &sent).get("/v2/").await;
+                    assert_eq!(refused.outcome(), "401 UNAUTHORIZED", "{what}");
+                    let challenge = refused.header("www-authenticate");
+                    assert!(challenge.starts_with("Bearer realm="), "{what}");
                 }
+                let fields = [("grant_type", "password"), ("username", user), ("password", &sent)];
+                let refused = post_form(&accounts.anonymous(), "/v2/token", &fields).await;
+                assert!([400, 401].contains(&refused.status.as_u16()), "{what}: {refused:#?}");
+                let said = String::from_utf8_lossy(&refused.body);
+                assert!(sent.is_empty() || !said.contains(&key.secret()[..40]), "{what}");
             }
         }
     }
+}
 
-    /// Reading a key is work that nobody gets done who names no key that is there; and what they are told is the same.
-    async fn attack_34_a_key_is_read_when_there_is_one_of_its_name(accounts: Accounts) {
-        let body = STANDARD.encode([0x30; 1217]);
-        let pem = format!("-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n");
-        let broken = accounts.owner_key.with("private_key", pem);
-        for file in [broken.with("private_key_id", "0".repeat(40)), broken] {
-            let client = accounts.basic("_json_key", &file.file.to_string());
-            let refused = client.get("/v2/token").await.expect_error("401 UNAUTHORIZED").json();
-            let address = accounts.server.address;
-            let said = format!("authentication failed: the credential is not known to this registry ({address})");
-            assert_eq!(refused["errors"][0]["message"], said);
-        }
+/// Reading a key is work that nobody gets done who names no key that is there; and what they are told is the same.
+async fn attack_34_a_key_is_read_when_there_is_one_of_its_name(accounts: Accounts) {
+    let body = STANDARD.encode([0x30; 1217]);
+    let pem = format!("-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n");
+    let broken = accounts.owner_key.with("private_key", pem);
+    for file in [broken.with("private_key_id", "0".repeat(40)), broken] {
+        let client = accounts.basic("_json_key", &file.file.to_string());
+        let refused = client.get("/v2/token").await.expect_error("401 UNAUTHORIZED").json();
+        let address = accounts.server.address;
+        let said = format!(
+            "authentication failed: the credential is not known to this registry ({address})"
+        );
+        assert_eq!(refused["errors"][0]["message"], said);
     }
+}
 
-    /// A key file says where tokens are to be had. Who reads it here already knows.
-    async fn attack_34_what_a_key_file_points_to_is_never_asked(accounts: Accounts) {
-        let trap = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-        trap.set_nonblocking(true).expect("a socket");
-        let url = format!("http://{}/token", trap.local_addr().expect("bound"));
-        let mut key = accounts.owner_key.clone();
-        for field in ["token_uri", "auth_uri", "universe_domain", "client_x509_cert_url"] {
-            key = key.with(field, url.as_str());
-        }
-        accounts.basic("_json_key", &key.file.to_string()).get("/v2/").await.expect(200);
-        let other = key.with("private_key_id", "0".repeat(40));
-        accounts.basic("_json_key", &other.file.to_string()).get("/v2/").await.expect(401);
-        let nobody = trap.accept().expect_err("nobody may have come");
-        assert_eq!(nobody.kind(), std::io::ErrorKind::WouldBlock);
+/// A key file says where tokens are to be had. Who reads it here already knows.
+async fn attack_34_what_a_key_file_points_to_is_never_asked(accounts: Accounts) {
+    let trap = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    trap.set_nonblocking(true).expect("a socket");
+    let url = format!("http://{}/token", trap.local_addr().expect("bound"));
+    let mut key = accounts.owner_key.clone();
+    for field in ["token_uri", "auth_uri", "universe_domain", "client_x509_cert_url"] {
+        key = key.with(field, url.as_str());
     }
+    accounts.basic("_json_key", &key.file.to_string()).get("/v2/").await.expect(200);
+    let other = key.with("private_key_id", "0".repeat(40));
+    accounts.basic("_json_key", &other.file.to_string()).get("/v2/").await.expect(401);
+    let nobody = trap.accept().expect_err("nobody may have come");
+    assert_eq!(nobody.kind(), std::io::ErrorKind::WouldBlock);
 }
 
 /// Nobody else enters a folder that was made for the server with the usual mode, nor one that it had before.

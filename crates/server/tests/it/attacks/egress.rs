@@ -39,34 +39,34 @@ impl Start for On {
     }
 }
 
-on_both! {
-    async fn attack_51_a_name_is_what_it_turns_out_to_be(on: On) {
-        let receiver = Receiver::start().await;
-        let port = receiver.address.port();
-        // Another name and another port are open, and this one is not.
-        let server = TestServer::start_with(on.0, |config| {
-            receiver.configure(config);
-            config.notifications[0].url = format!("http://localhost:{port}/");
-            config.egress.allow = vec!["localhost:1".to_owned(), "127.0.0.2".to_owned()];
-        })
-        .await;
-        Image::new(1).push(&server.admin(), (IMAGE, "1")).await;
-        server.wait_for_metrics(FAILED).await;
-        assert_eq!(receiver.heard().len(), 0);
-    }
+on_both![attack_51_a_name_is_what_it_turns_out_to_be, attack_51_no_redirect_is_followed];
 
-    async fn attack_51_no_redirect_is_followed(on: On) {
-        let (open, within) = (Receiver::start().await, Receiver::start().await);
-        let server = TestServer::start_with(on.0, |config| {
-            open.configure(config);
-            config.egress.allow.push(within.address.to_string());
-        })
-        .await;
-        open.answer(Answer::Redirect(format!("http://{}/", within.address)));
-        Image::new(1).push(&server.admin(), (IMAGE, "1")).await;
-        server.wait_for_metrics(FAILED).await;
-        assert_eq!((open.heard().len(), within.heard().len()), (1, 0));
-    }
+async fn attack_51_a_name_is_what_it_turns_out_to_be(on: On) {
+    let receiver = Receiver::start().await;
+    let port = receiver.address.port();
+    // Another name and another port are open, and this one is not.
+    let server = TestServer::start_with(on.0, |config| {
+        receiver.configure(config);
+        config.notifications[0].url = format!("http://localhost:{port}/");
+        config.egress.allow = vec!["localhost:1".to_owned(), "127.0.0.2".to_owned()];
+    })
+    .await;
+    Image::new(1).push(&server.admin(), (IMAGE, "1")).await;
+    server.wait_for_metrics(FAILED).await;
+    assert_eq!(receiver.heard().len(), 0);
+}
+
+async fn attack_51_no_redirect_is_followed(on: On) {
+    let (open, within) = (Receiver::start().await, Receiver::start().await);
+    let server = TestServer::start_with(on.0, |config| {
+        open.configure(config);
+        config.egress.allow.push(within.address.to_string());
+    })
+    .await;
+    open.answer(Answer::Redirect(format!("http://{}/", within.address)));
+    Image::new(1).push(&server.admin(), (IMAGE, "1")).await;
+    server.wait_for_metrics(FAILED).await;
+    assert_eq!((open.heard().len(), within.heard().len()), (1, 0));
 }
 
 /// Who cannot prove to be the receiver hears nothing.

@@ -85,88 +85,90 @@ fn seen(reply: &Reply) -> (u16, String, BTreeSet<String>, String) {
     (reply.status.as_u16(), body, headers, plain(reply.header("www-authenticate")))
 }
 
-on_both! {
-    async fn attack_24_what_is_hidden_looks_like_what_is_not_there(accounts: Accounts) {
-        accounts.repository("hidden-project", "hidden-repository").await;
-        Image::new(1)
-            .push(&accounts.owner.client, ("hidden-project/hidden-repository/image", "latest"))
-            .await;
-        accounts.actor_in("hidden-project", "hidden-robot").await;
-        accounts.repository(PROJECT, "r1").await;
-        let stranger = accounts.actor_with("stranger", (READER, &repository(PROJECT, "r1"))).await;
-        let mut pairs: Vec<_> = HIDDEN_AND_ABSENT
-            .iter()
-            .map(|(hidden, absent)| ((*hidden).to_owned(), (*absent).to_owned()))
-            .collect();
-        let email = |name: &str, project: &str| format!("{name}@{project}.iam.gserviceaccount.com");
-        let account = |email: String| format!("/v1/projects/-/serviceAccounts/{email}");
-        let hidden = account(email("hidden-robot", "hidden-project"));
-        pairs.push((hidden.clone(), account(email("absent-robot", "hidden-project"))));
-        pairs.push((hidden.clone(), account(email("hidden-robot", "absent-project"))));
-        for verb in [":generateAccessToken", ":signJwt", ":disable", ":getIamPolicy", "/keys"] {
-            pairs.push((
-                format!("{hidden}{verb}"),
-                account(email("absent-robot", "hidden-project")) + verb,
-            ));
-        }
-        for (hidden, absent) in &pairs {
-            for client in [&stranger.client, &accounts.anonymous()] {
-                for method in [
-                    Method::GET,
-                    Method::HEAD,
-                    Method::POST,
-                    Method::PUT,
-                    Method::PATCH,
-                    Method::DELETE,
-                ] {
-                    let body = r#"{"scope":["x"],"payload":"{}"}"#;
-                    let one = client.send(method.clone(), hidden, body).await;
-                    let two = client.send(method.clone(), absent, body).await;
-                    assert_eq!(seen(&one), seen(&two), "{method} {hidden}");
-                }
-            }
-        }
-    }
+on_both![
+    attack_24_what_is_hidden_looks_like_what_is_not_there,
+    attack_24_neither_does_the_token_endpoint_tell_who_is_there
+];
 
-    async fn attack_24_neither_does_the_token_endpoint_tell_who_is_there(accounts: Accounts) {
-        let email = |name: &str, project: &str| format!("{name}@{project}.iam.gserviceaccount.com");
-        accounts.repository("hidden-project", "hidden-repository").await;
-        accounts.actor_in("hidden-project", "hidden-robot").await;
-        let stranger = accounts.actor("stranger").await;
-        // Asked for, it is in the token, which opens none of it.
-        let mut tokens = BTreeSet::new();
-        for path in [
-            "hidden-project/hidden-repository",
-            "hidden-project/absent-repository",
-            "absent-project/hidden-repository",
-        ] {
-            for client in [&stranger.client, &accounts.anonymous()] {
-                let asked = format!("/v2/token?scope=repository:{path}/image:pull,push,delete");
-                let made = client.get(&asked).await.expect(200).json();
-                let (_, claims) = taken_apart(made["token"].as_str().expect("text"));
-                tokens.insert(plain(&claims["access"].to_string()));
+async fn attack_24_what_is_hidden_looks_like_what_is_not_there(accounts: Accounts) {
+    accounts.repository("hidden-project", "hidden-repository").await;
+    Image::new(1)
+        .push(&accounts.owner.client, ("hidden-project/hidden-repository/image", "latest"))
+        .await;
+    accounts.actor_in("hidden-project", "hidden-robot").await;
+    accounts.repository(PROJECT, "r1").await;
+    let stranger = accounts.actor_with("stranger", (READER, &repository(PROJECT, "r1"))).await;
+    let mut pairs: Vec<_> = HIDDEN_AND_ABSENT
+        .iter()
+        .map(|(hidden, absent)| ((*hidden).to_owned(), (*absent).to_owned()))
+        .collect();
+    let email = |name: &str, project: &str| format!("{name}@{project}.iam.gserviceaccount.com");
+    let account = |email: String| format!("/v1/projects/-/serviceAccounts/{email}");
+    let hidden = account(email("hidden-robot", "hidden-project"));
+    pairs.push((hidden.clone(), account(email("absent-robot", "hidden-project"))));
+    pairs.push((hidden.clone(), account(email("hidden-robot", "absent-project"))));
+    for verb in [":generateAccessToken", ":signJwt", ":disable", ":getIamPolicy", "/keys"] {
+        pairs.push((
+            format!("{hidden}{verb}"),
+            account(email("absent-robot", "hidden-project")) + verb,
+        ));
+    }
+    for (hidden, absent) in &pairs {
+        for client in [&stranger.client, &accounts.anonymous()] {
+            for method in [
+                Method::GET,
+                Method::HEAD,
+                Method::POST,
+                Method::PUT,
+                Method::PATCH,
+                Method::DELETE,
+            ] {
+                let body = r#"{"scope":["x"],"payload":"{}"}"#;
+                let one = client.send(method.clone(), hidden, body).await;
+                let two = client.send(method.clone(), absent, body).await;
+                assert_eq!(seen(&one), seen(&two), "{method} {hidden}");
             }
         }
-        assert_eq!(tokens.len(), 1, "{tokens:?}");
-        let key = accounts.owner.create_key(&stranger.email).await;
-        let now = accounts.server.clock.seconds();
-        let mut answers = BTreeSet::new();
-        for email in [
-            email("hidden-robot", "hidden-project"),
-            email("absent-robot", "hidden-project"),
-            "nobody".to_owned(),
-        ] {
-            let mut claims = key.claims(now);
-            claims["iss"] = json!(email);
-            claims["sub"] = json!(email);
-            let reply = exchange(&accounts.anonymous(), &key.signed(&claims)).await;
-            answers.insert((reply.status.as_u16(), reply.body.to_vec()));
-            let file = key.with("client_email", email).file.to_string();
-            let fields =
-                [("grant_type", "password"), ("username", "_json_key"), ("password", &file)];
-            let reply = post_form(&accounts.anonymous(), "/v2/token", &fields).await;
-            answers.insert((reply.status.as_u16(), reply.body.to_vec()));
-        }
-        assert_eq!(answers.len(), 2, "one answer of each endpoint, whoever is named");
     }
+}
+
+async fn attack_24_neither_does_the_token_endpoint_tell_who_is_there(accounts: Accounts) {
+    let email = |name: &str, project: &str| format!("{name}@{project}.iam.gserviceaccount.com");
+    accounts.repository("hidden-project", "hidden-repository").await;
+    accounts.actor_in("hidden-project", "hidden-robot").await;
+    let stranger = accounts.actor("stranger").await;
+    // Asked for, it is in the token, which opens none of it.
+    let mut tokens = BTreeSet::new();
+    for path in [
+        "hidden-project/hidden-repository",
+        "hidden-project/absent-repository",
+        "absent-project/hidden-repository",
+    ] {
+        for client in [&stranger.client, &accounts.anonymous()] {
+            let asked = format!("/v2/token?scope=repository:{path}/image:pull,push,delete");
+            let made = client.get(&asked).await.expect(200).json();
+            let (_, claims) = taken_apart(made["token"].as_str().expect("text"));
+            tokens.insert(plain(&claims["access"].to_string()));
+        }
+    }
+    assert_eq!(tokens.len(), 1, "{tokens:?}");
+    let key = accounts.owner.create_key(&stranger.email).await;
+    let now = accounts.server.clock.seconds();
+    let mut answers = BTreeSet::new();
+    for email in [
+        email("hidden-robot", "hidden-project"),
+        email("absent-robot", "hidden-project"),
+        "nobody".to_owned(),
+    ] {
+        let mut claims = key.claims(now);
+        claims["iss"] = json!(email);
+        claims["sub"] = json!(email);
+        let reply = exchange(&accounts.anonymous(), &key.signed(&claims)).await;
+        answers.insert((reply.status.as_u16(), reply.body.to_vec()));
+        let file = key.with("client_email", email).file.to_string();
+        let fields = [("grant_type", "password"), ("username", "_json_key"), ("password", &file)];
+        let reply = post_form(&accounts.anonymous(), "/v2/token", &fields).await;
+        answers.insert((reply.status.as_u16(), reply.body.to_vec()));
+    }
+    assert_eq!(answers.len(), 2, "one answer of each endpoint, whoever is named");
 }

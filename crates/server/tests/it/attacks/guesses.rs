@@ -49,83 +49,89 @@ async fn log_in(client: &Client, key: &Key) -> Reply {
     post_form(client, "/v2/token", &fields).await
 }
 
-on_both! {
-    async fn attack_36_guesses_for_an_account_are_slowed_down_and_do_not_lock_it_out(accounts: Accounts) {
-        let (owner, somebody) = (&accounts.owner, accounts.anonymous());
-        let attacker = accounts.actor("attacker").await;
-        let own = owner.create_key(&attacker.email).await;
-        let guess = forged(&accounts.owner_key, &own);
-        let claims = guess.claims(accounts.server.clock.seconds());
-        let assertion = guess.signed(&claims);
+on_both![
+    attack_36_guesses_for_an_account_are_slowed_down_and_do_not_lock_it_out,
+    attack_36_guesses_from_an_address_are_slowed_down,
+    attack_36_ten_thousand_guesses
+];
 
-        log_in(&somebody, &guess).await.expect_error("401 UNAUTHORIZED");
-        until_too_many(|| log_in(&somebody, &guess)).await.expect_error("429 TOOMANYREQUESTS");
-        let basic = accounts.basic("_json_key", &guess.file.to_string());
-        until_too_many(|| basic.get("/v2/")).await.expect_error("429 TOOMANYREQUESTS");
-        let refused = until_too_many(|| exchange(&somebody, &assertion)).await;
-        assert_eq!(refused.json()["error"], "rate_limit_exceeded");
-        let by_token = somebody.clone().token(&assertion);
-        let projects = || by_token.get("/v1/projects");
-        until_too_many(projects).await.expect_google("429 RESOURCE_EXHAUSTED");
+async fn attack_36_guesses_for_an_account_are_slowed_down_and_do_not_lock_it_out(
+    accounts: Accounts,
+) {
+    let (owner, somebody) = (&accounts.owner, accounts.anonymous());
+    let attacker = accounts.actor("attacker").await;
+    let own = owner.create_key(&attacker.email).await;
+    let guess = forged(&accounts.owner_key, &own);
+    let claims = guess.claims(accounts.server.clock.seconds());
+    let assertion = guess.signed(&claims);
 
-        // From the same address: the account itself, and guesses for others.
-        gets_in(&accounts, &owner.create_key(&owner.email).await).await;
-        let other = accounts.actor_in(PROJECT, "bystander").await;
-        let other = owner.create_key(&other.email).await;
-        log_in(&somebody, &forged(&other, &own)).await.expect_error("401 UNAUTHORIZED");
-        gets_in(&accounts, &other).await;
-    }
+    log_in(&somebody, &guess).await.expect_error("401 UNAUTHORIZED");
+    until_too_many(|| log_in(&somebody, &guess)).await.expect_error("429 TOOMANYREQUESTS");
+    let basic = accounts.basic("_json_key", &guess.file.to_string());
+    until_too_many(|| basic.get("/v2/")).await.expect_error("429 TOOMANYREQUESTS");
+    let refused = until_too_many(|| exchange(&somebody, &assertion)).await;
+    assert_eq!(refused.json()["error"], "rate_limit_exceeded");
+    let by_token = somebody.clone().token(&assertion);
+    let projects = || by_token.get("/v1/projects");
+    until_too_many(projects).await.expect_google("429 RESOURCE_EXHAUSTED");
 
-    async fn attack_36_guesses_from_an_address_are_slowed_down(accounts: Accounts) {
-        let (owner, somebody) = (&accounts.owner, accounts.anonymous());
-        accounts.server.clock.freeze();
-        let short = owner.create_key(&owner.email).await;
-        let expiring = sign_in(&accounts.server, &short).await.registry_token(&[]).await;
-        let number = AtomicU32::new(0);
-        // Each for another account, which nobody has.
-        let guess = || {
-            let n = number.fetch_add(1, Ordering::Relaxed);
-            let email = format!("account-{n}@my-project.iam.gserviceaccount.com");
-            let guess = short.with("client_email", email);
-            let somebody = somebody.clone();
-            async move { log_in(&somebody, &guess).await }
-        };
-        until_too_many(guess).await.expect_error("429 TOOMANYREQUESTS");
-        let nonsense = accounts.basic("nobody", "nothing");
-        until_too_many(|| nonsense.get("/v2/")).await.expect_error("429 TOOMANYREQUESTS");
+    // From the same address: the account itself, and guesses for others.
+    gets_in(&accounts, &owner.create_key(&owner.email).await).await;
+    let other = accounts.actor_in(PROJECT, "bystander").await;
+    let other = owner.create_key(&other.email).await;
+    log_in(&somebody, &forged(&other, &own)).await.expect_error("401 UNAUTHORIZED");
+    gets_in(&accounts, &other).await;
+}
 
-        gets_in(&accounts, &owner.create_key(&owner.email).await).await;
-        somebody.get("/v2/").await.expect(401);
-        // What was good once is no guess: docker learns from the challenge that it needs a new token.
-        let expired = somebody.clone().token(&expiring);
-        expired.get("/v2/").await.expect(200);
-        accounts.server.clock.advance_seconds(3_601);
-        let refused = expired.get("/v2/").await.expect_error("401 UNAUTHORIZED");
-        assert!(refused.header("www-authenticate").contains("error=\"invalid_token\""));
-    }
+async fn attack_36_guesses_from_an_address_are_slowed_down(accounts: Accounts) {
+    let (owner, somebody) = (&accounts.owner, accounts.anonymous());
+    accounts.server.clock.freeze();
+    let short = owner.create_key(&owner.email).await;
+    let expiring = sign_in(&accounts.server, &short).await.registry_token(&[]).await;
+    let number = AtomicU32::new(0);
+    // Each for another account, which nobody has.
+    let guess = || {
+        let n = number.fetch_add(1, Ordering::Relaxed);
+        let email = format!("account-{n}@my-project.iam.gserviceaccount.com");
+        let guess = short.with("client_email", email);
+        let somebody = somebody.clone();
+        async move { log_in(&somebody, &guess).await }
+    };
+    until_too_many(guess).await.expect_error("429 TOOMANYREQUESTS");
+    let nonsense = accounts.basic("nobody", "nothing");
+    until_too_many(|| nonsense.get("/v2/")).await.expect_error("429 TOOMANYREQUESTS");
 
-    /// By one connection, which costs the attacker least. Nothing here takes passwords yet, whose hashes would be work.
-    async fn attack_36_ten_thousand_guesses(accounts: Accounts) {
-        let attacker = accounts.actor("attacker").await;
-        let own = accounts.owner.create_key(&attacker.email).await;
-        let guess = forged(&accounts.owner_key, &own).file.to_string();
-        let credential = STANDARD.encode(format!("_json_key:{guess}"));
-        let mut headers = HeaderMap::new();
-        headers.insert("authorization", format!("Basic {credential}").parse().expect("a header"));
-        let wire = Wire::connect(accounts.server.address).await;
-        let statuses = stream::iter(0..10_000)
-            .map(|_| wire.send((Method::GET, "/v2/"), headers.clone(), ""))
-            .buffer_unordered(50)
-            .map(|reply| reply.status.as_u16());
-        let counts = statuses
-            .fold(BTreeMap::<u16, u32>::new(), async |mut counts, status| {
-                *counts.entry(status).or_default() += 1;
-                counts
-            })
-            .await;
-        assert!(counts.keys().all(|status| [401, 429].contains(status)), "{counts:?}");
-        assert!(counts[&429] > 9_000, "{counts:?}");
-        // Neither the account nor the address is locked out.
-        gets_in(&accounts, &accounts.owner_key).await;
-    }
+    gets_in(&accounts, &owner.create_key(&owner.email).await).await;
+    somebody.get("/v2/").await.expect(401);
+    // What was good once is no guess: docker learns from the challenge that it needs a new token.
+    let expired = somebody.clone().token(&expiring);
+    expired.get("/v2/").await.expect(200);
+    accounts.server.clock.advance_seconds(3_601);
+    let refused = expired.get("/v2/").await.expect_error("401 UNAUTHORIZED");
+    assert!(refused.header("www-authenticate").contains("error=\"invalid_token\""));
+}
+
+/// By one connection, which costs the attacker least. Nothing here takes passwords yet, whose hashes would be work.
+async fn attack_36_ten_thousand_guesses(accounts: Accounts) {
+    let attacker = accounts.actor("attacker").await;
+    let own = accounts.owner.create_key(&attacker.email).await;
+    let guess = forged(&accounts.owner_key, &own).file.to_string();
+    let credential = STANDARD.encode(format!("_json_key:{guess}"));
+    let mut headers = HeaderMap::new();
+    headers.insert("authorization", format!("Basic {credential}").parse().expect("a header"));
+    let wire = Wire::connect(accounts.server.address).await;
+    let statuses = stream::iter(0..10_000)
+        .map(|_| wire.send((Method::GET, "/v2/"), headers.clone(), ""))
+        .buffer_unordered(50)
+        .map(|reply| reply.status.as_u16());
+    let counts = statuses
+        .fold(BTreeMap::<u16, u32>::new(), async |mut counts, status| {
+            *counts.entry(status).or_default() += 1;
+            counts
+        })
+        .await;
+    assert!(counts.keys().all(|status| [401, 429].contains(status)), "{counts:?}");
+    assert!(counts[&429] > 9_000, "{counts:?}");
+    // Neither the account nor the address is locked out.
+    gets_in(&accounts, &accounts.owner_key).await;
 }

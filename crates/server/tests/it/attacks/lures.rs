@@ -93,39 +93,39 @@ async fn lure(text: String) -> (String, Arc<AtomicUsize>) {
     (format!("http://{address}/keys.json"), visits)
 }
 
-on_both! {
-    async fn attack_29_keys_that_come_with_the_token(accounts: Accounts) {
-        let (key, now) = (&accounts.owner_key, accounts.server.clock.seconds());
-        let attacker = accounts.actor("attacker").await;
-        let own = accounts.owner.create_key(&attacker.email).await;
-        let claims = self_signed(key, now);
-        // By the key that is stored, the same claims are good.
-        accounts.anonymous().token(&key.signed(&claims)).get("/v1/projects").await.expect(200);
-        let certificate = self_signed_certificate(&own);
-        for kid in [Some(key.id()), Some("attackers-own"), None] {
-            let jwk = jwk(&own, kid.unwrap_or("attackers-own"));
-            let (jku, of_keys) = lure(json!({ "keys": [jwk] }).to_string()).await;
-            let pem = format!(
-                "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
-                STANDARD.encode(&certificate)
-            );
-            let (x5u, of_certificates) = lure(pem).await;
-            for (name, value) in [
-                ("jwk", jwk),
-                ("jku", json!(jku)),
-                ("x5u", json!(x5u)),
-                ("x5c", json!([STANDARD.encode(&certificate)])),
-            ] {
-                let mut header = json!({ "alg": "RS256", "typ": "JWT", name: value });
-                if let Some(kid) = kid {
-                    header["kid"] = json!(kid);
-                }
-                let forged = own.sign(&header.to_string(), &claims.to_string());
-                refused_everywhere(&accounts, &forged, name).await;
+on_both![attack_29_keys_that_come_with_the_token];
+
+async fn attack_29_keys_that_come_with_the_token(accounts: Accounts) {
+    let (key, now) = (&accounts.owner_key, accounts.server.clock.seconds());
+    let attacker = accounts.actor("attacker").await;
+    let own = accounts.owner.create_key(&attacker.email).await;
+    let claims = self_signed(key, now);
+    // By the key that is stored, the same claims are good.
+    accounts.anonymous().token(&key.signed(&claims)).get("/v1/projects").await.expect(200);
+    let certificate = self_signed_certificate(&own);
+    for kid in [Some(key.id()), Some("attackers-own"), None] {
+        let jwk = jwk(&own, kid.unwrap_or("attackers-own"));
+        let (jku, of_keys) = lure(json!({ "keys": [jwk] }).to_string()).await;
+        let pem = format!(
+            "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
+            STANDARD.encode(&certificate)
+        );
+        let (x5u, of_certificates) = lure(pem).await;
+        for (name, value) in [
+            ("jwk", jwk),
+            ("jku", json!(jku)),
+            ("x5u", json!(x5u)),
+            ("x5c", json!([STANDARD.encode(&certificate)])),
+        ] {
+            let mut header = json!({ "alg": "RS256", "typ": "JWT", name: value });
+            if let Some(kid) = kid {
+                header["kid"] = json!(kid);
             }
-            for visits in [of_keys, of_certificates] {
-                assert_eq!(visits.load(Ordering::SeqCst), 0, "nobody may have come");
-            }
+            let forged = own.sign(&header.to_string(), &claims.to_string());
+            refused_everywhere(&accounts, &forged, name).await;
+        }
+        for visits in [of_keys, of_certificates] {
+            assert_eq!(visits.load(Ordering::SeqCst), 0, "nobody may have come");
         }
     }
 }

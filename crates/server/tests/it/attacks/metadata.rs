@@ -78,39 +78,39 @@ fn metadata_of(server: &TestServer) -> Client {
     Client::new(address(&said["metadata"])).with("metadata-flavor", "Google")
 }
 
-on_both! {
-    /// The account can only be made after the start. gcloud crashes on any other answer than that of a machine without.
-    async fn an_account_that_does_not_exist_is_none(backend: Backend) {
-        let email = "robot-account@my-project.iam.gserviceaccount.com";
-        let listen = OpsListen::At("127.0.0.1:0".parse().expect("an address"));
-        let metadata = Metadata { listen, account: email.to_owned() };
-        let accounts = Accounts::start_with(backend, |config| config.metadata = metadata).await;
-        let client = metadata_of(&accounts.server);
-        let answers = ["email", "scopes", "token", "identity?audience=x", ""];
-        for account in ["default", email] {
-            for answer in answers {
-                client.get(&format!("{ACCOUNT}/{account}/{answer}")).await.expect(404);
-            }
-        }
-        assert_eq!(client.get(&format!("{ACCOUNT}/")).await.expect(200).text(), "");
-        client.get("/computeMetadata/v1/project/project-id").await.expect(200);
-        // Once it is made, it is there.
-        let robot = accounts.actor("robot-account").await;
-        assert_eq!(robot.email, email);
+on_both![an_account_that_does_not_exist_is_none];
+
+/// The account can only be made after the start. gcloud crashes on any other answer than that of a machine without.
+async fn an_account_that_does_not_exist_is_none(backend: Backend) {
+    let email = "robot-account@my-project.iam.gserviceaccount.com";
+    let listen = OpsListen::At("127.0.0.1:0".parse().expect("an address"));
+    let metadata = Metadata { listen, account: email.to_owned() };
+    let accounts = Accounts::start_with(backend, |config| config.metadata = metadata).await;
+    let client = metadata_of(&accounts.server);
+    let answers = ["email", "scopes", "token", "identity?audience=x", ""];
+    for account in ["default", email] {
         for answer in answers {
-            client.get(&format!("{ACCOUNT}/default/{answer}")).await.expect(200);
+            client.get(&format!("{ACCOUNT}/{account}/{answer}")).await.expect(404);
         }
-        let list = client.get(&format!("{ACCOUNT}/")).await.expect(200).text().into_owned();
-        assert_eq!(list, format!("default/\n{email}/\n"));
-        // Disabled, it is still there, and gets nothing.
-        let name = format!("/v1/projects/my-project/serviceAccounts/{email}");
-        accounts.owner.post(&format!("{name}:disable"), &json!({})).await.expect(200);
-        for (answer, status) in [("email", 200), ("token", 403), ("identity?audience=x", 403)] {
-            client.get(&format!("{ACCOUNT}/default/{answer}")).await.expect(status);
-        }
-        accounts.owner.delete(&name).await.expect(200);
-        client.get(&format!("{ACCOUNT}/default/email")).await.expect(404);
     }
+    assert_eq!(client.get(&format!("{ACCOUNT}/")).await.expect(200).text(), "");
+    client.get("/computeMetadata/v1/project/project-id").await.expect(200);
+    // Once it is made, it is there.
+    let robot = accounts.actor("robot-account").await;
+    assert_eq!(robot.email, email);
+    for answer in answers {
+        client.get(&format!("{ACCOUNT}/default/{answer}")).await.expect(200);
+    }
+    let list = client.get(&format!("{ACCOUNT}/")).await.expect(200).text().into_owned();
+    assert_eq!(list, format!("default/\n{email}/\n"));
+    // Disabled, it is still there, and gets nothing.
+    let name = format!("/v1/projects/my-project/serviceAccounts/{email}");
+    accounts.owner.post(&format!("{name}:disable"), &json!({})).await.expect(200);
+    for (answer, status) in [("email", 200), ("token", 403), ("identity?audience=x", 403)] {
+        client.get(&format!("{ACCOUNT}/default/{answer}")).await.expect(status);
+    }
+    accounts.owner.delete(&name).await.expect(200);
+    client.get(&format!("{ACCOUNT}/default/email")).await.expect(404);
 }
 
 #[tokio::test]

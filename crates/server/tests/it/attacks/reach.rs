@@ -39,73 +39,80 @@ async fn registry_rights(client: &Client) -> String {
     may.trim_end().to_owned()
 }
 
-on_both! {
-    async fn attack_32_scopes_of_a_token_bound_what_is_done_with_it(accounts: Accounts) {
-        accounts.repository(PROJECT, "r1").await;
-        Image::new(1).push(&accounts.owner.client, (IMAGE, "latest")).await;
-        let name = format!("/v1/{}", repository(PROJECT, "r1"));
-        let insufficient = |reply: crate::util::Reply| {
-            let reply = reply.expect_google("403 PERMISSION_DENIED");
-            let error = &reply.json()["error"];
-            assert_eq!(error["message"], "Request had insufficient authentication scopes.");
-            assert_eq!(error["details"][0]["reason"], "ACCESS_TOKEN_SCOPE_INSUFFICIENT");
-        };
-        for (names, on_images, reads, acts_as_accounts) in [
-            (&["cloud-platform"][..], "pull push delete", true, true),
-            (&["cloud-platform.read-only"], "pull", true, false),
-            (&["devstorage.full_control"], "pull push delete", true, false),
-            (&["devstorage.read_write", "userinfo.email"], "pull push", true, false),
-            (&["devstorage.read_only"], "pull", true, false),
-            (&["iam"], "", false, true),
-            (&["userinfo.email"], "", false, false),
-        ] {
-            let bound = owner_with(&accounts, names).await;
-            assert_eq!(registry_rights(&bound.client).await, on_images, "{names:?}");
-            // Docker's token goes no further than what it is got for.
-            let scope = format!("repository:{IMAGE}:pull,push,delete");
-            let derived = accounts.anonymous().token(&bound.registry_token(&[&scope]).await);
-            assert_eq!(registry_rights(&derived).await, on_images, "{names:?}");
-            let described = bound.get(&name).await;
-            let acted = bound.impersonate(&bound.email).await;
-            for (reply, allowed) in [(described, reads), (acted, acts_as_accounts)] {
-                if allowed { drop(reply.expect(200)) } else { insufficient(reply) }
-            }
-            let projects = bound.get("/v1/projects").await.expect(200).json();
-            let everything = names[0].starts_with("cloud-platform");
-            assert_eq!(projects["projects"].is_array(), everything, "{names:?}");
-            if names != ["cloud-platform"] {
-                if !acts_as_accounts {
-                    insufficient(bound.create_account(PROJECT, "planted").await);
-                }
-                insufficient(bound.create_repository(PROJECT, "planted").await);
-                let policy = json!({ "policy": {} });
-                insufficient(bound.post(&format!("{name}:setIamPolicy"), &policy).await);
-                insufficient(bound.delete(&name).await);
-            }
-        }
-        assert!(!accounts.owner.get(&repositories(PROJECT)).await.json().to_string().contains("planted"));
-    }
+on_both![
+    attack_32_scopes_of_a_token_bound_what_is_done_with_it,
+    attack_32_scopes_of_a_self_signed_token
+];
 
-    /// What docker-credential-gcr signs for Docker, and what a program could sign for less.
-    async fn attack_32_scopes_of_a_self_signed_token(accounts: Accounts) {
-        accounts.repository(PROJECT, "r1").await;
-        Image::new(1).push(&accounts.owner.client, (IMAGE, "latest")).await;
-        let (key, now) = (&accounts.owner_key, accounts.server.clock.seconds());
-        for (name, on_images) in [("devstorage.read_write", "pull push"), ("devstorage.read_only", "pull")] {
-            let mut claims = key.claims(now);
-            claims["aud"] = json!("");
-            claims["scope"] = json!(scopes(&[name])[0]);
-            let signed = key.signed(&claims);
-            let client = accounts.anonymous().token(&signed);
-            assert_eq!(registry_rights(&client).await, on_images, "{name}");
-            let bound = Google::new(&accounts.anonymous(), &signed, key.email());
-            bound.create_account(PROJECT, "planted").await.expect_google("403 PERMISSION_DENIED");
+async fn attack_32_scopes_of_a_token_bound_what_is_done_with_it(accounts: Accounts) {
+    accounts.repository(PROJECT, "r1").await;
+    Image::new(1).push(&accounts.owner.client, (IMAGE, "latest")).await;
+    let name = format!("/v1/{}", repository(PROJECT, "r1"));
+    let insufficient = |reply: crate::util::Reply| {
+        let reply = reply.expect_google("403 PERMISSION_DENIED");
+        let error = &reply.json()["error"];
+        assert_eq!(error["message"], "Request had insufficient authentication scopes.");
+        assert_eq!(error["details"][0]["reason"], "ACCESS_TOKEN_SCOPE_INSUFFICIENT");
+    };
+    for (names, on_images, reads, acts_as_accounts) in [
+        (&["cloud-platform"][..], "pull push delete", true, true),
+        (&["cloud-platform.read-only"], "pull", true, false),
+        (&["devstorage.full_control"], "pull push delete", true, false),
+        (&["devstorage.read_write", "userinfo.email"], "pull push", true, false),
+        (&["devstorage.read_only"], "pull", true, false),
+        (&["iam"], "", false, true),
+        (&["userinfo.email"], "", false, false),
+    ] {
+        let bound = owner_with(&accounts, names).await;
+        assert_eq!(registry_rights(&bound.client).await, on_images, "{names:?}");
+        // Docker's token goes no further than what it is got for.
+        let scope = format!("repository:{IMAGE}:pull,push,delete");
+        let derived = accounts.anonymous().token(&bound.registry_token(&[&scope]).await);
+        assert_eq!(registry_rights(&derived).await, on_images, "{names:?}");
+        let described = bound.get(&name).await;
+        let acted = bound.impersonate(&bound.email).await;
+        for (reply, allowed) in [(described, reads), (acted, acts_as_accounts)] {
+            if allowed { drop(reply.expect(200)) } else { insufficient(reply) }
         }
-        for scope in [json!(null), json!(""), json!(" ")] {
-            let mut claims = key.claims(now);
-            claims["scope"] = scope;
-            let refused = exchange(&accounts.anonymous(), &key.signed(&claims)).await.expect(400);
-            assert_eq!(refused.json()["error"], "invalid_scope");
+        let projects = bound.get("/v1/projects").await.expect(200).json();
+        let everything = names[0].starts_with("cloud-platform");
+        assert_eq!(projects["projects"].is_array(), everything, "{names:?}");
+        if names != ["cloud-platform"] {
+            if !acts_as_accounts {
+                insufficient(bound.create_account(PROJECT, "planted").await);
+            }
+            insufficient(bound.create_repository(PROJECT, "planted").await);
+            let policy = json!({ "policy": {} });
+            insufficient(bound.post(&format!("{name}:setIamPolicy"), &policy).await);
+            insufficient(bound.delete(&name).await);
         }
+    }
+    assert!(
+        !accounts.owner.get(&repositories(PROJECT)).await.json().to_string().contains("planted")
+    );
+}
+
+/// What docker-credential-gcr signs for Docker, and what a program could sign for less.
+async fn attack_32_scopes_of_a_self_signed_token(accounts: Accounts) {
+    accounts.repository(PROJECT, "r1").await;
+    Image::new(1).push(&accounts.owner.client, (IMAGE, "latest")).await;
+    let (key, now) = (&accounts.owner_key, accounts.server.clock.seconds());
+    for (name, on_images) in
+        [("devstorage.read_write", "pull push"), ("devstorage.read_only", "pull")]
+    {
+        let mut claims = key.claims(now);
+        claims["aud"] = json!("");
+        claims["scope"] = json!(scopes(&[name])[0]);
+        let signed = key.signed(&claims);
+        let client = accounts.anonymous().token(&signed);
+        assert_eq!(registry_rights(&client).await, on_images, "{name}");
+        let bound = Google::new(&accounts.anonymous(), &signed, key.email());
+        bound.create_account(PROJECT, "planted").await.expect_google("403 PERMISSION_DENIED");
+    }
+    for scope in [json!(null), json!(""), json!(" ")] {
+        let mut claims = key.claims(now);
+        claims["scope"] = scope;
+        let refused = exchange(&accounts.anonymous(), &key.signed(&claims)).await.expect(400);
+        assert_eq!(refused.json()["error"], "invalid_scope");
     }
 }

@@ -44,79 +44,82 @@ async fn pulls(client: &Client, image: &Image) -> Vec<String> {
     tokens
 }
 
-on_both! {
-    async fn attack_38_the_signing_key_changes_under_use(accounts: Accounts) {
-        let (server, key, image) = (&accounts.server, &accounts.owner_key, Image::new(1));
-        accounts.repository(PROJECT, "r1").await;
-        image.push(&accounts.owner.client, (IMAGE, "latest")).await;
-        let second = second(&accounts).await;
-        let old = kid(&accounts.owner.token);
-        assert!(published(&accounts).await.iter().eq([&old]));
-        // Ten minutes before it stops to sign.
-        server.clock.advance_seconds(30 * 24 * 3600 - 600);
-        let last = sign_in(server, key).await;
-        assert_eq!(kid(&last.token), old);
-        let there = everywhere(&accounts, second.as_ref(), &last.token);
-        let load = || {
-            let clients = there.iter().cycle().take(10);
-            futures_util::future::join_all(clients.map(|client| pulls(client, &image)))
-        };
-        let change = async { server.clock.advance_seconds(1200) };
-        let (during, ()) = tokio::join!(load(), change);
-        let after = load().await.concat();
-        let new = sign_in(server, key).await;
-        let new_kid = kid(&new.token);
-        assert_ne!(new_kid, old);
-        let kids: BTreeSet<_> = after.iter().map(|token| kid(token)).collect();
-        assert!(kids.iter().eq([&new_kid]), "all made one key: {kids:?}");
-        assert_eq!(published(&accounts).await.len(), 2, "the old one still verifies");
-        // Wherever it was made, by whichever key.
-        for token in during.concat().iter().chain(&after) {
-            for client in everywhere(&accounts, second.as_ref(), token) {
-                client.get(MANIFEST).await.expect(200);
-            }
-        }
-        server.clock.advance_seconds(2400);
-        last.get("/v1/projects").await.expect_google("401 UNAUTHENTICATED");
-        new.get("/v1/projects").await.expect(200);
-        server.clock.advance_hours(24);
-        let newest = sign_in(server, key).await;
-        newest.get("/v1/projects").await.expect(200);
-        // Any change makes the server look again at what it remembers.
-        newest.create_account(PROJECT, "anybody").await.expect(200);
-        assert_eq!(published(&accounts).await, [new_kid], "the old one is forgotten");
-    }
+on_both![
+    attack_38_the_signing_key_changes_under_use,
+    attack_38_what_a_removed_key_signed_proves_nothing
+];
 
-    /// By itself, and not because what it signed is over: as after a key became known to somebody.
-    async fn attack_38_what_a_removed_key_signed_proves_nothing(accounts: Accounts) {
-        accounts.repository(PROJECT, "r1").await;
-        Image::new(1).push(&accounts.owner.client, (IMAGE, "latest")).await;
-        let second = second(&accounts).await;
-        let registry = accounts.owner.registry_token(&[&format!("repository:{IMAGE}:pull")]).await;
-        let signed = [&accounts.owner.token, &registry]
-            .map(|token| everywhere(&accounts, second.as_ref(), token))
-            .concat();
-        for client in &signed {
+async fn attack_38_the_signing_key_changes_under_use(accounts: Accounts) {
+    let (server, key, image) = (&accounts.server, &accounts.owner_key, Image::new(1));
+    accounts.repository(PROJECT, "r1").await;
+    image.push(&accounts.owner.client, (IMAGE, "latest")).await;
+    let second = second(&accounts).await;
+    let old = kid(&accounts.owner.token);
+    assert!(published(&accounts).await.iter().eq([&old]));
+    // Ten minutes before it stops to sign.
+    server.clock.advance_seconds(30 * 24 * 3600 - 600);
+    let last = sign_in(server, key).await;
+    assert_eq!(kid(&last.token), old);
+    let there = everywhere(&accounts, second.as_ref(), &last.token);
+    let load = || {
+        let clients = there.iter().cycle().take(10);
+        futures_util::future::join_all(clients.map(|client| pulls(client, &image)))
+    };
+    let change = async { server.clock.advance_seconds(1200) };
+    let (during, ()) = tokio::join!(load(), change);
+    let after = load().await.concat();
+    let new = sign_in(server, key).await;
+    let new_kid = kid(&new.token);
+    assert_ne!(new_kid, old);
+    let kids: BTreeSet<_> = after.iter().map(|token| kid(token)).collect();
+    assert!(kids.iter().eq([&new_kid]), "all made one key: {kids:?}");
+    assert_eq!(published(&accounts).await.len(), 2, "the old one still verifies");
+    // Wherever it was made, by whichever key.
+    for token in during.concat().iter().chain(&after) {
+        for client in everywhere(&accounts, second.as_ref(), token) {
             client.get(MANIFEST).await.expect(200);
         }
-        let removed = kid(&accounts.owner.token);
-        let (meta, id) = (accounts.server.meta().await, removed.clone());
-        let removal = meta.write(move |tx| {
-            tx.exec("DELETE FROM signing_keys WHERE id = ?1", params![id.as_str()])?;
-            epochs::bump(tx, epochs::ACCESS)
-        });
-        removal.await.expect("writable");
-        for client in &signed {
-            Accounts::until(async || client.get(MANIFEST).await, 401).await;
-        }
-        let again = sign_in(&accounts.server, &accounts.owner_key).await;
-        assert!(published(&accounts).await.iter().eq([&kid(&again.token)]));
-        assert_ne!(kid(&again.token), removed);
-        for client in everywhere(&accounts, second.as_ref(), &again.token) {
-            Accounts::until(async || client.get(MANIFEST).await, 200).await;
-        }
-        for client in &signed {
-            client.get(MANIFEST).await.expect(401);
-        }
+    }
+    server.clock.advance_seconds(2400);
+    last.get("/v1/projects").await.expect_google("401 UNAUTHENTICATED");
+    new.get("/v1/projects").await.expect(200);
+    server.clock.advance_hours(24);
+    let newest = sign_in(server, key).await;
+    newest.get("/v1/projects").await.expect(200);
+    // Any change makes the server look again at what it remembers.
+    newest.create_account(PROJECT, "anybody").await.expect(200);
+    assert_eq!(published(&accounts).await, [new_kid], "the old one is forgotten");
+}
+
+/// By itself, and not because what it signed is over: as after a key became known to somebody.
+async fn attack_38_what_a_removed_key_signed_proves_nothing(accounts: Accounts) {
+    accounts.repository(PROJECT, "r1").await;
+    Image::new(1).push(&accounts.owner.client, (IMAGE, "latest")).await;
+    let second = second(&accounts).await;
+    let registry = accounts.owner.registry_token(&[&format!("repository:{IMAGE}:pull")]).await;
+    let signed = [&accounts.owner.token, &registry]
+        .map(|token| everywhere(&accounts, second.as_ref(), token))
+        .concat();
+    for client in &signed {
+        client.get(MANIFEST).await.expect(200);
+    }
+    let removed = kid(&accounts.owner.token);
+    let (meta, id) = (accounts.server.meta().await, removed.clone());
+    let removal = meta.write(move |tx| {
+        tx.exec("DELETE FROM signing_keys WHERE id = ?1", params![id.as_str()])?;
+        epochs::bump(tx, epochs::ACCESS)
+    });
+    removal.await.expect("writable");
+    for client in &signed {
+        Accounts::until(async || client.get(MANIFEST).await, 401).await;
+    }
+    let again = sign_in(&accounts.server, &accounts.owner_key).await;
+    assert!(published(&accounts).await.iter().eq([&kid(&again.token)]));
+    assert_ne!(kid(&again.token), removed);
+    for client in everywhere(&accounts, second.as_ref(), &again.token) {
+        Accounts::until(async || client.get(MANIFEST).await, 200).await;
+    }
+    for client in &signed {
+        client.get(MANIFEST).await.expect(401);
     }
 }

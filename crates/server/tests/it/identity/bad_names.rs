@@ -100,157 +100,161 @@ const PROJECT_IDS: [&str; 14] = [
     "line\nbreak",
 ];
 
-on_both! {
-    async fn repositories_that_break_a_rule(accounts: Accounts) {
-        let owner = &accounts.owner;
-        let path = repositories(PROJECT);
-        let long = "r".repeat(64);
-        for id in REPOSITORY_IDS.iter().copied().chain([long.as_str()]) {
-            names_field(owner.create_repository(PROJECT, id).await, "repository_id", id);
-        }
-        let create =
-            async |body: Value| owner.post(&format!("{path}?repositoryId=new"), &body).await;
-        for (field, body) in REPOSITORIES {
-            let repository = serde_json::from_str(body).expect("JSON");
-            names_field(create(repository).await, field, body);
-        }
-        let many: Value = (0..65).map(|n| (format!("k{n}"), json!("v"))).collect();
-        let many = create(json!({ "format": "DOCKER", "labels": many })).await;
-        names_field(many, "repository.labels", "65 labels");
-        let long = create(json!({ "format": "DOCKER", "description": "x".repeat(1_025) })).await;
-        names_field(long, "repository.description", "a long text");
-        // Not 501, with which gcloud would ask again for half a minute.
-        names_field(create(json!({ "format": "NPM" })).await, "repository.format", "NPM");
-        let listed = owner.get(&path).await.expect(200).json();
-        assert!(listed["repositories"].is_null(), "nothing was made");
-        create(json!({ "format": "DOCKER" })).await.expect(200);
-        create(json!({ "format": "DOCKER" })).await.expect_google("409 ALREADY_EXISTS");
-        owner.create_repository("absent-project", "r1").await.expect_google("404 NOT_FOUND");
-        let nowhere = format!("/v1/projects/{PROJECT}/locations/mars/repositories?repositoryId=new");
-        names_field(owner.post(&nowhere, &json!({ "format": "DOCKER" })).await, "parent", "mars");
-        for (project, place) in [(PROJECT, "US"), ("My-Project", "us-west1")] {
-            let path = format!("/v1/projects/{project}/locations/{place}/repositories");
-            names_field(owner.get(&path).await, "name", &path);
-        }
-        names_field(owner.get(&format!("{path}/R")).await, "name", "R");
-    }
+on_both![
+    repositories_that_break_a_rule,
+    changes_that_break_a_rule,
+    projects_that_break_a_rule,
+    accounts_that_break_a_rule,
+    keys_and_operations_that_are_none
+];
 
-    async fn changes_that_break_a_rule(accounts: Accounts) {
-        let owner = &accounts.owner;
-        owner.create_repository(PROJECT, "r1").await.expect(200);
-        let name = format!("/v1/{}", repository(PROJECT, "r1"));
-        let before = owner.get(&name).await.expect(200).json();
-        for mask in [
-            "name",
-            "bogus",
-            "format",
-            "mode",
-            "sizeBytes",
-            "createTime",
-            "labels,bogus",
-            "..",
-            "description.,x",
-        ] {
-            let path = format!("{name}?updateMask={mask}");
-            let reply = owner.patch(&path, &json!({ "description": "x" })).await;
-            names_field(reply, "update_mask", mask);
-        }
-        for (field, body) in [
-            ("repository.mode", json!({ "mode": "REMOTE_REPOSITORY" })),
-            ("repository.labels", json!({ "labels": { "A": "b" } })),
-            ("repository.description", json!({ "description": "x".repeat(2_000) })),
-        ] {
-            names_field(owner.patch(&name, &body).await, field, &body.to_string());
-        }
-        let deep = format!("{{\"labels\":{}1{}}}", "[".repeat(100_000), "]".repeat(100_000));
-        let huge = format!("{{\"description\":\"{}\"}}", "x".repeat(5 << 20));
-        for body in ["[]", "null", "{", "{}x", "\"x\"", "5", &deep, &huge] {
-            let reply = owner.client.patch(&name, body.to_owned()).await;
-            assert_eq!(reply.google(), "400 INVALID_ARGUMENT", "{body:.40}");
-        }
-        assert_eq!(owner.get(&name).await.expect(200).json(), before);
+async fn repositories_that_break_a_rule(accounts: Accounts) {
+    let owner = &accounts.owner;
+    let path = repositories(PROJECT);
+    let long = "r".repeat(64);
+    for id in REPOSITORY_IDS.iter().copied().chain([long.as_str()]) {
+        names_field(owner.create_repository(PROJECT, id).await, "repository_id", id);
     }
+    let create = async |body: Value| owner.post(&format!("{path}?repositoryId=new"), &body).await;
+    for (field, body) in REPOSITORIES {
+        let repository = serde_json::from_str(body).expect("JSON");
+        names_field(create(repository).await, field, body);
+    }
+    let many: Value = (0..65).map(|n| (format!("k{n}"), json!("v"))).collect();
+    let many = create(json!({ "format": "DOCKER", "labels": many })).await;
+    names_field(many, "repository.labels", "65 labels");
+    let long = create(json!({ "format": "DOCKER", "description": "x".repeat(1_025) })).await;
+    names_field(long, "repository.description", "a long text");
+    // Not 501, with which gcloud would ask again for half a minute.
+    names_field(create(json!({ "format": "NPM" })).await, "repository.format", "NPM");
+    let listed = owner.get(&path).await.expect(200).json();
+    assert!(listed["repositories"].is_null(), "nothing was made");
+    create(json!({ "format": "DOCKER" })).await.expect(200);
+    create(json!({ "format": "DOCKER" })).await.expect_google("409 ALREADY_EXISTS");
+    owner.create_repository("absent-project", "r1").await.expect_google("404 NOT_FOUND");
+    let nowhere = format!("/v1/projects/{PROJECT}/locations/mars/repositories?repositoryId=new");
+    names_field(owner.post(&nowhere, &json!({ "format": "DOCKER" })).await, "parent", "mars");
+    for (project, place) in [(PROJECT, "US"), ("My-Project", "us-west1")] {
+        let path = format!("/v1/projects/{project}/locations/{place}/repositories");
+        names_field(owner.get(&path).await, "name", &path);
+    }
+    names_field(owner.get(&format!("{path}/R")).await, "name", "R");
+}
 
-    async fn projects_that_break_a_rule(accounts: Accounts) {
-        let owner = &accounts.owner;
-        let long = "a".repeat(31);
-        for id in PROJECT_IDS.iter().copied().chain([long.as_str(), "nul-nul\0"]) {
-            names_field(owner.create_project(id).await, "project_id", id);
-        }
-        for id in ["example.com:my-project", "a23456", &"a".repeat(30)] {
-            owner.create_project(id).await.expect(200);
-        }
-        for (field, project) in [
-            ("labels", json!({ "projectId": "good-project", "labels": { "A": "b" } })),
-            ("name", json!({ "projectId": "good-project", "name": "\0" })),
-            ("name", json!({ "projectId": "good-project", "name": "x".repeat(1_000) })),
-            ("projectId", json!({ "projectId": 5 })),
-        ] {
-            let created = owner.post("/v1/projects", &project).await;
-            names_field(created, field, field);
-        }
-        owner.create_project(PROJECT).await.expect_google("409 ALREADY_EXISTS");
+async fn changes_that_break_a_rule(accounts: Accounts) {
+    let owner = &accounts.owner;
+    owner.create_repository(PROJECT, "r1").await.expect(200);
+    let name = format!("/v1/{}", repository(PROJECT, "r1"));
+    let before = owner.get(&name).await.expect(200).json();
+    for mask in [
+        "name",
+        "bogus",
+        "format",
+        "mode",
+        "sizeBytes",
+        "createTime",
+        "labels,bogus",
+        "..",
+        "description.,x",
+    ] {
+        let path = format!("{name}?updateMask={mask}");
+        let reply = owner.patch(&path, &json!({ "description": "x" })).await;
+        names_field(reply, "update_mask", mask);
     }
+    for (field, body) in [
+        ("repository.mode", json!({ "mode": "REMOTE_REPOSITORY" })),
+        ("repository.labels", json!({ "labels": { "A": "b" } })),
+        ("repository.description", json!({ "description": "x".repeat(2_000) })),
+    ] {
+        names_field(owner.patch(&name, &body).await, field, &body.to_string());
+    }
+    let deep = format!("{{\"labels\":{}1{}}}", "[".repeat(100_000), "]".repeat(100_000));
+    let huge = format!("{{\"description\":\"{}\"}}", "x".repeat(5 << 20));
+    for body in ["[]", "null", "{", "{}x", "\"x\"", "5", &deep, &huge] {
+        let reply = owner.client.patch(&name, body.to_owned()).await;
+        assert_eq!(reply.google(), "400 INVALID_ARGUMENT", "{body:.40}");
+    }
+    assert_eq!(owner.get(&name).await.expect(200).json(), before);
+}
 
-    async fn accounts_that_break_a_rule(accounts: Accounts) {
-        let owner = &accounts.owner;
-        let long = "a".repeat(31);
-        let ids = PROJECT_IDS.iter().copied().chain([long.as_str(), "a@b-project", "nul-nul\0"]);
-        for id in ids {
-            names_field(owner.create_account(PROJECT, id).await, "account_id", id);
-        }
-        let path = format!("/v1/projects/{PROJECT}/serviceAccounts");
-        for (field, account) in [
-            ("display_name", json!({ "displayName": "x".repeat(101) })),
-            ("display_name", json!({ "displayName": "\0" })),
-            ("description", json!({ "description": "x".repeat(257) })),
-        ] {
-            let body = json!({ "accountId": "good-account", "serviceAccount": account });
-            names_field(owner.post(&path, &body).await, field, field);
-        }
-        owner.create_account(PROJECT, "robot-1").await.expect(200);
-        owner.create_account(PROJECT, "robot-1").await.expect_google("409 ALREADY_EXISTS");
-        for account in [
-            "nobody",
-            "robot-1@evil.example",
-            "robot-1@my-project.iam.gserviceaccount.com.evil.example",
-            "a%2Fb@my-project.iam.gserviceaccount.com",
-            "%00",
-        ] {
-            names_field(owner.get(&format!("{path}/{account}")).await, "name", account);
-        }
+async fn projects_that_break_a_rule(accounts: Accounts) {
+    let owner = &accounts.owner;
+    let long = "a".repeat(31);
+    for id in PROJECT_IDS.iter().copied().chain([long.as_str(), "nul-nul\0"]) {
+        names_field(owner.create_project(id).await, "project_id", id);
     }
+    for id in ["example.com:my-project", "a23456", &"a".repeat(30)] {
+        owner.create_project(id).await.expect(200);
+    }
+    for (field, project) in [
+        ("labels", json!({ "projectId": "good-project", "labels": { "A": "b" } })),
+        ("name", json!({ "projectId": "good-project", "name": "\0" })),
+        ("name", json!({ "projectId": "good-project", "name": "x".repeat(1_000) })),
+        ("projectId", json!({ "projectId": 5 })),
+    ] {
+        let created = owner.post("/v1/projects", &project).await;
+        names_field(created, field, field);
+    }
+    owner.create_project(PROJECT).await.expect_google("409 ALREADY_EXISTS");
+}
 
-    async fn keys_and_operations_that_are_none(accounts: Accounts) {
-        let owner = &accounts.owner;
-        owner.create_account(PROJECT, "robot-1").await.expect(200);
-        let robot = format!(
-            "/v1/projects/{PROJECT}/serviceAccounts/robot-1@{PROJECT}.iam.gserviceaccount.com"
-        );
-        for (field, body) in [
-            ("private_key_type", json!({ "privateKeyType": "TYPE_PKCS12_FILE" })),
-            ("key_algorithm", json!({ "keyAlgorithm": "KEY_ALG_RSA_1024" })),
-            ("keyAlgorithm", json!({ "keyAlgorithm": "RSA" })),
-        ] {
-            names_field(owner.post(&format!("{robot}/keys"), &body).await, field, field);
-        }
-        for key in ["%00", "x", "..", "%25", &"0".repeat(40), &"0".repeat(5_000)] {
-            let path = format!("{robot}/keys/{key}");
-            owner.get(&path).await.expect_google("404 NOT_FOUND");
-            owner.delete(&path).await.expect_google("404 NOT_FOUND");
-        }
-        for operation in ["%00", "x", &"0".repeat(5_000)] {
-            let path = format!("/v1/operations/{operation}");
-            owner.get(&path).await.expect_google("404 NOT_FOUND");
-        }
-        // Ten keys, and the one that never leaves.
-        for _ in 0..10 {
-            owner.post(&format!("{robot}/keys"), &json!({})).await.expect(200);
-        }
-        let eleventh = owner.post(&format!("{robot}/keys"), &json!({})).await;
-        eleventh.expect_google("400 FAILED_PRECONDITION");
-        let own = owner.get(&format!("{robot}/keys?keyTypes=SYSTEM_MANAGED")).await.expect(200);
-        let own = own.json()["keys"][0]["name"].as_str().expect("text").to_owned();
-        owner.delete(&format!("/v1/{own}")).await.expect_google("400 FAILED_PRECONDITION");
+async fn accounts_that_break_a_rule(accounts: Accounts) {
+    let owner = &accounts.owner;
+    let long = "a".repeat(31);
+    let ids = PROJECT_IDS.iter().copied().chain([long.as_str(), "a@b-project", "nul-nul\0"]);
+    for id in ids {
+        names_field(owner.create_account(PROJECT, id).await, "account_id", id);
     }
+    let path = format!("/v1/projects/{PROJECT}/serviceAccounts");
+    for (field, account) in [
+        ("display_name", json!({ "displayName": "x".repeat(101) })),
+        ("display_name", json!({ "displayName": "\0" })),
+        ("description", json!({ "description": "x".repeat(257) })),
+    ] {
+        let body = json!({ "accountId": "good-account", "serviceAccount": account });
+        names_field(owner.post(&path, &body).await, field, field);
+    }
+    owner.create_account(PROJECT, "robot-1").await.expect(200);
+    owner.create_account(PROJECT, "robot-1").await.expect_google("409 ALREADY_EXISTS");
+    for account in [
+        "nobody",
+        "robot-1@evil.example",
+        "robot-1@my-project.iam.gserviceaccount.com.evil.example",
+        "a%2Fb@my-project.iam.gserviceaccount.com",
+        "%00",
+    ] {
+        names_field(owner.get(&format!("{path}/{account}")).await, "name", account);
+    }
+}
+
+async fn keys_and_operations_that_are_none(accounts: Accounts) {
+    let owner = &accounts.owner;
+    owner.create_account(PROJECT, "robot-1").await.expect(200);
+    let robot =
+        format!("/v1/projects/{PROJECT}/serviceAccounts/robot-1@{PROJECT}.iam.gserviceaccount.com");
+    for (field, body) in [
+        ("private_key_type", json!({ "privateKeyType": "TYPE_PKCS12_FILE" })),
+        ("key_algorithm", json!({ "keyAlgorithm": "KEY_ALG_RSA_1024" })),
+        ("keyAlgorithm", json!({ "keyAlgorithm": "RSA" })),
+    ] {
+        names_field(owner.post(&format!("{robot}/keys"), &body).await, field, field);
+    }
+    for key in ["%00", "x", "..", "%25", &"0".repeat(40), &"0".repeat(5_000)] {
+        let path = format!("{robot}/keys/{key}");
+        owner.get(&path).await.expect_google("404 NOT_FOUND");
+        owner.delete(&path).await.expect_google("404 NOT_FOUND");
+    }
+    for operation in ["%00", "x", &"0".repeat(5_000)] {
+        let path = format!("/v1/operations/{operation}");
+        owner.get(&path).await.expect_google("404 NOT_FOUND");
+    }
+    // Ten keys, and the one that never leaves.
+    for _ in 0..10 {
+        owner.post(&format!("{robot}/keys"), &json!({})).await.expect(200);
+    }
+    let eleventh = owner.post(&format!("{robot}/keys"), &json!({})).await;
+    eleventh.expect_google("400 FAILED_PRECONDITION");
+    let own = owner.get(&format!("{robot}/keys?keyTypes=SYSTEM_MANAGED")).await.expect(200);
+    let own = own.json()["keys"][0]["name"].as_str().expect("text").to_owned();
+    owner.delete(&format!("/v1/{own}")).await.expect_google("400 FAILED_PRECONDITION");
 }

@@ -81,152 +81,159 @@ async fn writer(accounts: &Accounts, id: &str) -> (Google, Key) {
     (sign_in(&accounts.server, &key).await, key)
 }
 
-on_both! {
-    async fn a_chunk_outlives_its_token_and_the_next_needs_a_new_one(accounts: Accounts) {
-        accounts.repository(PROJECT, "r1").await;
-        let writer = accounts.actor_with("writer-1", (WRITER, &repository(PROJECT, "r1"))).await;
-        accounts.server.clock.freeze();
-        for (seed, token) in [(1, Token::Access), (2, Token::Registry)] {
-            let client = two_seconds(&accounts, (&writer.email, token)).await;
-            let bytes = random_bytes(300_000, seed);
-            let upload = client.start_upload(IMAGE).await;
-            let patch = Begun::new(&client, (Method::PATCH, &upload), 100_000).await;
-            accounts.server.clock.advance_seconds(3);
-            let patch = patch.finish(bytes.slice(..100_000)).await.expect(202);
-            assert_eq!(patch.header("range"), "0-99999");
+on_both![
+    a_chunk_outlives_its_token_and_the_next_needs_a_new_one,
+    a_push_outlives_its_token,
+    a_push_does_not_outlive_what_was_taken_away,
+    a_push_does_not_outlive_what_was_taken_away_long_ago,
+    a_repository_is_not_made_by_who_is_switched_off_meanwhile,
+    an_upload_waits_for_rights_to_come_back
+];
 
-            let second = |client: &Client| client.clone().with("content-range", "100000-199999");
-            let chunk = bytes.slice(100_000..200_000);
-            let refused = second(&client).patch(&upload, chunk.clone()).await;
-            let refused = refused.expect_error("401 UNAUTHORIZED");
-            assert!(refused.header("www-authenticate").contains("error=\"invalid_token\""));
-            let last = format!("{upload}?digest={}", digest_of(&bytes));
-            client.put(&last, bytes.slice(100_000..)).await.expect_error("401 UNAUTHORIZED");
-
-            // Somebody who may do everything is still somebody else.
-            let owner = &accounts.owner.client;
-            for reply in [
-                owner.get(&upload).await,
-                second(owner).patch(&upload, chunk.clone()).await,
-                owner.put(&last, bytes.slice(100_000..)).await,
-                owner.delete(&upload).await,
-            ] {
-                reply.expect_error("404 BLOB_UPLOAD_UNKNOWN");
-            }
-
-            let fresh = two_seconds(&accounts, (&writer.email, token)).await;
-            second(&fresh).patch(&upload, chunk).await.expect(202);
-            let put = Begun::new(&fresh, (Method::PUT, &last), 100_000).await;
-            accounts.server.clock.advance_seconds(3);
-            put.finish(bytes.slice(200_000..)).await.expect(201);
-            let blob = format!("/v2/{IMAGE}/blobs/{}", digest_of(&bytes));
-            assert_eq!(owner.get(&blob).await.expect(200).body, bytes);
-        }
-    }
-
-    async fn a_push_outlives_its_token(accounts: Accounts) {
-        accounts.repository(PROJECT, "r1").await;
-        let writer = accounts.actor_with("writer-1", (WRITER, &repository(PROJECT, "r1"))).await;
-        accounts.server.clock.freeze();
-        let client = two_seconds(&accounts, (&writer.email, Token::Registry)).await;
-        let push = Push::begin(&client, "latest").await;
+async fn a_chunk_outlives_its_token_and_the_next_needs_a_new_one(accounts: Accounts) {
+    accounts.repository(PROJECT, "r1").await;
+    let writer = accounts.actor_with("writer-1", (WRITER, &repository(PROJECT, "r1"))).await;
+    accounts.server.clock.freeze();
+    for (seed, token) in [(1, Token::Access), (2, Token::Registry)] {
+        let client = two_seconds(&accounts, (&writer.email, token)).await;
+        let bytes = random_bytes(300_000, seed);
+        let upload = client.start_upload(IMAGE).await;
+        let patch = Begun::new(&client, (Method::PATCH, &upload), 100_000).await;
         accounts.server.clock.advance_seconds(3);
-        // So that the caller is looked at once more.
-        accounts.actor("somebody-else").await;
-        push.end(&accounts.owner, 201).await;
-        client.get("/v2/").await.expect(401);
-    }
+        let patch = patch.finish(bytes.slice(..100_000)).await.expect(202);
+        assert_eq!(patch.header("range"), "0-99999");
 
-    async fn a_push_does_not_outlive_what_was_taken_away(accounts: Accounts) {
-        accounts.repository(PROJECT, "r1").await;
-        let (owner, name) = (&accounts.owner, repository(PROJECT, "r1"));
-        let begin = async |writer: &Google, tag| {
-            Push::begin(&accounts.anonymous().token(&for_image(writer).await), tag).await
-        };
-
-        let (by_role, _) = writer(&accounts, "loses-its-role").await;
-        let push = begin(&by_role, "role").await;
-        owner.unbind(&name, WRITER, &by_role.member()).await;
-        push.end(owner, 403).await;
-
-        let (by_account, _) = writer(&accounts, "is-switched-off").await;
-        let push = begin(&by_account, "account").await;
-        let account = by_account.account();
-        owner.post(&format!("/v1/{account}:disable"), &json!({})).await.expect(200);
-        push.end(owner, 401).await;
-
-        let (by_key, key) = writer(&accounts, "loses-its-key").await;
-        let push = begin(&by_key, "key").await;
-        owner.post(&format!("/v1/{}:disable", key_name(&key)), &json!({})).await.expect(200);
-        push.end(owner, 401).await;
-
-        // The token that was taken back is the one that the registry token was made from.
-        let (by_token, _) = writer(&accounts, "loses-its-token").await;
-        let push = begin(&by_token, "access-token").await;
-        post_form(&accounts.anonymous(), "/revoke", &[("token", &by_token.token)]).await.expect(200);
-        push.end(owner, 401).await;
-
-        let (by_file, key) = writer(&accounts, "has-a-file-only").await;
-        let client = accounts.basic("_json_key", &key.file.to_string());
-        let push = Push::begin(&client, "the-key-itself").await;
-        owner.delete(&format!("/v1/{}", key_name(&key))).await.expect(200);
-        push.end(owner, 401).await;
-
-        // What others lose is not their business.
-        let (bystander, _) = writer(&accounts, "loses-nothing").await;
-        let push = begin(&bystander, "and-nothing-of-it").await;
-        owner.unbind(&name, WRITER, &by_file.member()).await;
-        push.end(owner, 201).await;
-    }
-
-    /// Also when others were taken back since, and the time of all of them is over.
-    async fn a_push_does_not_outlive_what_was_taken_away_long_ago(accounts: Accounts) {
-        accounts.repository(PROJECT, "r1").await;
-        let (writer, _) = writer(&accounts, "loses-its-token").await;
-        accounts.server.clock.freeze();
-        let push = Push::begin(&accounts.anonymous().token(&for_image(&writer).await), "old").await;
-        let revoke = async |token: &str| {
-            post_form(&accounts.anonymous(), "/revoke", &[("token", token)]).await.expect(200);
-        };
-        revoke(&writer.token).await;
-        accounts.server.clock.advance_hours(20);
-        let owner = sign_in(&accounts.server, &accounts.owner_key).await;
-        revoke(&sign_in(&accounts.server, &accounts.owner_key).await.token).await;
-        push.end(&owner, 401).await;
-    }
-
-    async fn a_repository_is_not_made_by_who_is_switched_off_meanwhile(accounts: Accounts) {
-        let role = ("roles/artifactregistry.createOnPushWriter", format!("projects/{PROJECT}"));
-        let writer = accounts.actor_with("writer-1", (role.0, &role.1)).await;
-        let client = writer.client.clone().with("content-type", OCI_INDEX);
-        let path = format!("/v2/{IMAGE}/manifests/latest");
-        let manifest = Begun::new(&client, (Method::PUT, &path), INDEX.len()).await;
-        let switch = async |action: &str| {
-            let path = format!("/v1/{}:{action}", writer.account());
-            accounts.owner.post(&path, &json!({})).await.expect(200);
-        };
-        switch("disable").await;
-        manifest.finish(INDEX).await.expect_error("401 UNAUTHORIZED");
-        let repository = format!("/v1/{}", repository(PROJECT, "r1"));
-        accounts.owner.get(&repository).await.expect_google("404 NOT_FOUND");
-        switch("enable").await;
-        client.put(&path, INDEX).await.expect(201);
-        accounts.owner.get(&repository).await.expect(200);
-    }
-
-    /// Rights that come back find the upload where it was.
-    async fn an_upload_waits_for_rights_to_come_back(accounts: Accounts) {
-        accounts.repository(PROJECT, "r1").await;
-        let (owner, name) = (&accounts.owner, repository(PROJECT, "r1"));
-        let (writer, _) = writer(&accounts, "writer-1").await;
-        let push = Push::begin(&writer.client, "latest").await;
-        let (upload, bytes) = (push.upload.clone(), push.bytes.clone());
-        owner.unbind(&name, WRITER, &writer.member()).await;
-        push.end(owner, 403).await;
-        owner.bind(&name, WRITER, &writer.member()).await;
-        let stands = writer.client.get(&upload).await.expect(204);
-        assert_eq!(stands.header("range"), "0-49999");
+        let second = |client: &Client| client.clone().with("content-range", "100000-199999");
+        let chunk = bytes.slice(100_000..200_000);
+        let refused = second(&client).patch(&upload, chunk.clone()).await;
+        let refused = refused.expect_error("401 UNAUTHORIZED");
+        assert!(refused.header("www-authenticate").contains("error=\"invalid_token\""));
         let last = format!("{upload}?digest={}", digest_of(&bytes));
-        writer.client.put(&last, bytes.slice(50_000..)).await.expect(201);
+        client.put(&last, bytes.slice(100_000..)).await.expect_error("401 UNAUTHORIZED");
+
+        // Somebody who may do everything is still somebody else.
+        let owner = &accounts.owner.client;
+        for reply in [
+            owner.get(&upload).await,
+            second(owner).patch(&upload, chunk.clone()).await,
+            owner.put(&last, bytes.slice(100_000..)).await,
+            owner.delete(&upload).await,
+        ] {
+            reply.expect_error("404 BLOB_UPLOAD_UNKNOWN");
+        }
+
+        let fresh = two_seconds(&accounts, (&writer.email, token)).await;
+        second(&fresh).patch(&upload, chunk).await.expect(202);
+        let put = Begun::new(&fresh, (Method::PUT, &last), 100_000).await;
+        accounts.server.clock.advance_seconds(3);
+        put.finish(bytes.slice(200_000..)).await.expect(201);
+        let blob = format!("/v2/{IMAGE}/blobs/{}", digest_of(&bytes));
+        assert_eq!(owner.get(&blob).await.expect(200).body, bytes);
     }
+}
+
+async fn a_push_outlives_its_token(accounts: Accounts) {
+    accounts.repository(PROJECT, "r1").await;
+    let writer = accounts.actor_with("writer-1", (WRITER, &repository(PROJECT, "r1"))).await;
+    accounts.server.clock.freeze();
+    let client = two_seconds(&accounts, (&writer.email, Token::Registry)).await;
+    let push = Push::begin(&client, "latest").await;
+    accounts.server.clock.advance_seconds(3);
+    // So that the caller is looked at once more.
+    accounts.actor("somebody-else").await;
+    push.end(&accounts.owner, 201).await;
+    client.get("/v2/").await.expect(401);
+}
+
+async fn a_push_does_not_outlive_what_was_taken_away(accounts: Accounts) {
+    accounts.repository(PROJECT, "r1").await;
+    let (owner, name) = (&accounts.owner, repository(PROJECT, "r1"));
+    let begin = async |writer: &Google, tag| {
+        Push::begin(&accounts.anonymous().token(&for_image(writer).await), tag).await
+    };
+
+    let (by_role, _) = writer(&accounts, "loses-its-role").await;
+    let push = begin(&by_role, "role").await;
+    owner.unbind(&name, WRITER, &by_role.member()).await;
+    push.end(owner, 403).await;
+
+    let (by_account, _) = writer(&accounts, "is-switched-off").await;
+    let push = begin(&by_account, "account").await;
+    let account = by_account.account();
+    owner.post(&format!("/v1/{account}:disable"), &json!({})).await.expect(200);
+    push.end(owner, 401).await;
+
+    let (by_key, key) = writer(&accounts, "loses-its-key").await;
+    let push = begin(&by_key, "key").await;
+    owner.post(&format!("/v1/{}:disable", key_name(&key)), &json!({})).await.expect(200);
+    push.end(owner, 401).await;
+
+    // The token that was taken back is the one that the registry token was made from.
+    let (by_token, _) = writer(&accounts, "loses-its-token").await;
+    let push = begin(&by_token, "access-token").await;
+    post_form(&accounts.anonymous(), "/revoke", &[("token", &by_token.token)]).await.expect(200);
+    push.end(owner, 401).await;
+
+    let (by_file, key) = writer(&accounts, "has-a-file-only").await;
+    let client = accounts.basic("_json_key", &key.file.to_string());
+    let push = Push::begin(&client, "the-key-itself").await;
+    owner.delete(&format!("/v1/{}", key_name(&key))).await.expect(200);
+    push.end(owner, 401).await;
+
+    // What others lose is not their business.
+    let (bystander, _) = writer(&accounts, "loses-nothing").await;
+    let push = begin(&bystander, "and-nothing-of-it").await;
+    owner.unbind(&name, WRITER, &by_file.member()).await;
+    push.end(owner, 201).await;
+}
+
+/// Also when others were taken back since, and the time of all of them is over.
+async fn a_push_does_not_outlive_what_was_taken_away_long_ago(accounts: Accounts) {
+    accounts.repository(PROJECT, "r1").await;
+    let (writer, _) = writer(&accounts, "loses-its-token").await;
+    accounts.server.clock.freeze();
+    let push = Push::begin(&accounts.anonymous().token(&for_image(&writer).await), "old").await;
+    let revoke = async |token: &str| {
+        post_form(&accounts.anonymous(), "/revoke", &[("token", token)]).await.expect(200);
+    };
+    revoke(&writer.token).await;
+    accounts.server.clock.advance_hours(20);
+    let owner = sign_in(&accounts.server, &accounts.owner_key).await;
+    revoke(&sign_in(&accounts.server, &accounts.owner_key).await.token).await;
+    push.end(&owner, 401).await;
+}
+
+async fn a_repository_is_not_made_by_who_is_switched_off_meanwhile(accounts: Accounts) {
+    let role = ("roles/artifactregistry.createOnPushWriter", format!("projects/{PROJECT}"));
+    let writer = accounts.actor_with("writer-1", (role.0, &role.1)).await;
+    let client = writer.client.clone().with("content-type", OCI_INDEX);
+    let path = format!("/v2/{IMAGE}/manifests/latest");
+    let manifest = Begun::new(&client, (Method::PUT, &path), INDEX.len()).await;
+    let switch = async |action: &str| {
+        let path = format!("/v1/{}:{action}", writer.account());
+        accounts.owner.post(&path, &json!({})).await.expect(200);
+    };
+    switch("disable").await;
+    manifest.finish(INDEX).await.expect_error("401 UNAUTHORIZED");
+    let repository = format!("/v1/{}", repository(PROJECT, "r1"));
+    accounts.owner.get(&repository).await.expect_google("404 NOT_FOUND");
+    switch("enable").await;
+    client.put(&path, INDEX).await.expect(201);
+    accounts.owner.get(&repository).await.expect(200);
+}
+
+/// Rights that come back find the upload where it was.
+async fn an_upload_waits_for_rights_to_come_back(accounts: Accounts) {
+    accounts.repository(PROJECT, "r1").await;
+    let (owner, name) = (&accounts.owner, repository(PROJECT, "r1"));
+    let (writer, _) = writer(&accounts, "writer-1").await;
+    let push = Push::begin(&writer.client, "latest").await;
+    let (upload, bytes) = (push.upload.clone(), push.bytes.clone());
+    owner.unbind(&name, WRITER, &writer.member()).await;
+    push.end(owner, 403).await;
+    owner.bind(&name, WRITER, &writer.member()).await;
+    let stands = writer.client.get(&upload).await.expect(204);
+    assert_eq!(stands.header("range"), "0-49999");
+    let last = format!("{upload}?digest={}", digest_of(&bytes));
+    writer.client.put(&last, bytes.slice(50_000..)).await.expect(201);
 }

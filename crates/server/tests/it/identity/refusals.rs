@@ -76,197 +76,238 @@ async fn said_of(accounts: &Accounts, claims: &Value) -> Vec<String> {
     said.iter().map(|text| text.as_str().expect("text").to_owned()).collect()
 }
 
-on_both! {
-    async fn every_refusal_says_where_to_get_a_credential(accounts: Accounts) {
-        let other = Accounts::start(Backend::Sqlite).await;
-        let host = accounts.server.address.to_string();
-        let bearer = format!("Bearer realm=\"http://{host}/v2/token\",service=\"{host}\"");
-        let basic = format!("Basic realm=\"{host}\"");
-        for (what, header) in no_credentials(&accounts, &other) {
-            let client = accounts.anonymous().with("authorization", &header);
-            for (method, path) in [
-                (Method::GET, "/v2/".to_owned()),
-                (Method::HEAD, "/v2/".to_owned()),
-                (Method::GET, "/v2/_catalog".to_owned()),
-                (Method::GET, "/v2/nothing/at/all".to_owned()),
-                (Method::GET, format!("/v2/{IMAGE}/tags/list")),
-                (Method::HEAD, format!("/v2/{IMAGE}/manifests/latest")),
-                (Method::PUT, format!("/v2/{IMAGE}/manifests/latest")),
-                (Method::POST, format!("/v2/{IMAGE}/blobs/uploads/")),
-                (Method::DELETE, format!("/v2/{IMAGE}/manifests/latest")),
-                (Method::GET, "/nothing".to_owned()),
-            ] {
-                let reply = client.send(method.clone(), &path, "").await;
-                challenged(&reply, &bearer, &format!("{what}: {method} {path}"));
-                // Of a token that was sent, and of nothing else, it is said that it is no good one.
-                let of_a_token = reply.header("www-authenticate").contains("error=\"invalid_token\"");
-                assert_eq!(of_a_token, header.trim_end().starts_with("Bearer "), "{what}: {reply:#?}");
-            }
-            for client in [client.clone(), client.clone().http2()] {
-                challenged(&client.get("/v2/token").await, &basic, what);
-                challenged(&client.head("/v2/token").await, &basic, what);
-                challenged(&client.post("/v2/token", "").await, &basic, what);
-                challenged(&client.get("/v1/projects").await, "Bearer realm=", what);
-            }
-        }
-        for (user, password) in [("admin", "admin"), ("_json_key", "{}"), ("oauth2accesstoken", "x"), ("", "")] {
-            let fields = [("grant_type", "password"), ("username", user), ("password", password)];
-            let reply = post_form(&accounts.anonymous(), "/v2/token", &fields).await;
-            challenged(&reply, &basic, user);
-        }
-        let fields = [("grant_type", "refresh_token"), ("refresh_token", "of another registry")];
-        challenged(&post_form(&accounts.anonymous(), "/v2/token", &fields).await, &basic, "refresh");
-    }
+on_both![
+    every_refusal_says_where_to_get_a_credential,
+    a_token_of_yesterdays_server_is_replaced_by_a_new_one,
+    the_token_endpoint_takes_forms_of_grants_that_there_are,
+    who_signs_for_another_time_is_told_which_clock_is_off,
+    what_is_not_known_here_is_said_with_the_registrys_name
+];
 
-    /// A client keeps a token for as long as it is said to live. The server that made it may be gone before.
-    async fn a_token_of_yesterdays_server_is_replaced_by_a_new_one(accounts: Accounts) {
-        let yesterday = Accounts::start(Backend::Sqlite).await;
-        accounts.repository("my-project", "r1").await;
-        Image::new(1).push(&accounts.owner.client, (IMAGE, "latest")).await;
-        let scope = format!("repository:{IMAGE}:pull");
-        let kept = yesterday.owner.registry_token(&[&scope]).await;
-        let path = format!("/v2/{IMAGE}/manifests/latest");
-        let refused = accounts.anonymous().token(&kept).get(&path).await.expect(401);
-        // What a client makes of it: realm, service and scope, with the credential that it has.
-        let challenge = refused.header("www-authenticate").to_owned();
-        let parameter = |name: &str| {
-            let (_, rest) = challenge.split_once(&format!("{name}=\"")).expect("a parameter");
-            rest.split_once('"').expect("its end").0.to_owned()
-        };
-        let realm = parameter("realm");
-        let (_, endpoint) = realm.split_once(&accounts.server.address.to_string()).expect("ours");
-        let asked = format!("{endpoint}?service={}&scope={}", parameter("service"), parameter("scope"));
-        let key = accounts.owner_key.file.to_string();
-        let new = accounts.basic("_json_key", &key).get(&asked).await.expect(200).json();
-        let new = accounts.anonymous().token(new["token"].as_str().expect("text"));
-        new.get(&path).await.expect(200);
-    }
-
-    async fn the_token_endpoint_takes_forms_of_grants_that_there_are(accounts: Accounts) {
-        let nobody = accounts.anonymous();
-        let (key, token) = (accounts.owner_key.file.to_string(), accounts.owner.token.clone());
-        let post = async |path: &str, fields: &[(&str, &str)]| post_form(&nobody, path, fields).await;
-        for grant in ["", "client_credentials", "authorization_code", "Password", "x", "\0"] {
-            let reply = post("/v2/token", &[("grant_type", grant)]).await;
-            oauth_error(&reply, "unsupported_grant_type", grant);
-            // A good credential beside it does not help.
-            let signed_in = accounts.basic("_json_key", &key);
-            let reply = post_form(&signed_in, "/v2/token", &[("grant_type", grant)]).await;
-            oauth_error(&reply, "unsupported_grant_type", grant);
-        }
-        let password = ("grant_type", "password");
-        for fields in [&[password][..], &[password, ("username", "_json_key")], &[password, ("password", &key)]] {
-            oauth_error(&post("/v2/token", fields).await, "invalid_request", "half a grant");
-        }
-        let twice = [password, password, ("username", "_json_key"), ("password", &key)];
-        oauth_error(&post("/v2/token", &twice).await, "invalid_request", "a grant twice");
-        let json = json!({ "grant_type": "password", "username": "_json_key", "password": key });
-        for (media_type, body) in [
-            ("application/json", json.to_string()),
-            ("", json.to_string()),
-            ("application/x-www-form-urlencoded", json.to_string()),
-            ("multipart/form-data; boundary=x", "--x\r\n\r\n--x--".to_owned()),
-            ("text/plain", "grant_type=password".to_owned()),
-            ("application/x-www-form-urlencoded", "<a b='c'/>".to_owned()),
-            ("application/x-www-form-urlencoded", "x".repeat(300 << 10)),
+async fn every_refusal_says_where_to_get_a_credential(accounts: Accounts) {
+    let other = Accounts::start(Backend::Sqlite).await;
+    let host = accounts.server.address.to_string();
+    let bearer = format!("Bearer realm=\"http://{host}/v2/token\",service=\"{host}\"");
+    let basic = format!("Basic realm=\"{host}\"");
+    for (what, header) in no_credentials(&accounts, &other) {
+        let client = accounts.anonymous().with("authorization", &header);
+        for (method, path) in [
+            (Method::GET, "/v2/".to_owned()),
+            (Method::HEAD, "/v2/".to_owned()),
+            (Method::GET, "/v2/_catalog".to_owned()),
+            (Method::GET, "/v2/nothing/at/all".to_owned()),
+            (Method::GET, format!("/v2/{IMAGE}/tags/list")),
+            (Method::HEAD, format!("/v2/{IMAGE}/manifests/latest")),
+            (Method::PUT, format!("/v2/{IMAGE}/manifests/latest")),
+            (Method::POST, format!("/v2/{IMAGE}/blobs/uploads/")),
+            (Method::DELETE, format!("/v2/{IMAGE}/manifests/latest")),
+            (Method::GET, "/nothing".to_owned()),
         ] {
-            for path in ["/v2/token", "/token", "/introspect", "/revoke"] {
-                let client = match media_type {
-                    "" => nobody.clone(),
-                    _ => nobody.clone().with("content-type", media_type),
-                };
-                let what = format!("{path} {media_type} {body:.30}");
-                oauth_error(&client.post(path, body.clone()).await, "invalid_request", &what);
-            }
+            let reply = client.send(method.clone(), &path, "").await;
+            challenged(&reply, &bearer, &format!("{what}: {method} {path}"));
+            // Of a token that was sent, and of nothing else, it is said that it is no good one.
+            let of_a_token = reply.header("www-authenticate").contains("error=\"invalid_token\"");
+            assert_eq!(of_a_token, header.trim_end().starts_with("Bearer "), "{what}: {reply:#?}");
         }
-        // As it was: nobody's token for nothing, and what a header proves.
-        post("/v2/token", &[("scope", "a"), ("scope", "b")]).await.expect(200);
-        nobody.post("/v2/token", "").await.expect(200);
-        let typed = nobody.clone().with("content-type", "Application/x-www-form-urlencoded; charset=UTF-8");
-        let form = format!("grant_type=password&username=oauth2accesstoken&password={token}");
-        typed.post("/v2/token", form.clone()).await.expect(200);
-        nobody.post("/v2/token", form).await.expect(200);
-        accounts.basic("_json_key", &key).post("/v2/token", "").await.expect(200);
+        for client in [client.clone(), client.clone().http2()] {
+            challenged(&client.get("/v2/token").await, &basic, what);
+            challenged(&client.head("/v2/token").await, &basic, what);
+            challenged(&client.post("/v2/token", "").await, &basic, what);
+            challenged(&client.get("/v1/projects").await, "Bearer realm=", what);
+        }
     }
-
-    async fn who_signs_for_another_time_is_told_which_clock_is_off(accounts: Accounts) {
-        accounts.server.clock.freeze();
-        let now = accounts.server.clock.seconds();
-        let claims = |iat: i64, exp: i64| {
-            let mut claims = accounts.owner_key.claims(now);
-            (claims["iat"], claims["exp"]) = (json!(iat), json!(exp));
-            claims
-        };
-        for said in said_of(&accounts, &claims(now + 3600, now + 7200)).await {
-            assert!(said.contains("is from the future: it begins 3600 s ahead of this registry's clock"), "{said}");
-        }
-        let mut later = claims(now, now + 3600);
-        later["nbf"] = json!(now + 120);
-        for said in said_of(&accounts, &later).await {
-            assert!(said.contains("is from the future: it begins 120 s ahead"), "{said}");
-        }
-        for said in said_of(&accounts, &claims(now - 600, now + 3600)).await {
-            assert!(said.contains("is too long: its exp is 4200 s after its iat"), "{said}");
-            assert!(said.contains("its iat is 600 s behind this registry's clock"), "{said}");
-        }
-        for said in said_of(&accounts, &claims(now + 30, now + 30)).await {
-            assert!(said.contains("ends before it begins"), "{said}");
-        }
-        // A time proves nothing: who does not hold the key is told the same as ever.
-        let forged = accounts.owner_key.with("private_key", accounts.owner.create_key(&accounts.owner.email).await.file["private_key"].clone());
-        let refused = exchange(&accounts.anonymous(), &forged.signed(&claims(now + 3600, now + 7200))).await.expect(400);
-        let said = refused.json()["error_description"].to_string();
-        assert!(said.contains("Invalid JWT Signature") && !said.contains("future"), "{said}");
-        // Whom it is for is told too.
-        let mut elsewhere = claims(now, now + 3600);
-        elsewhere["aud"] = json!("https://other.example/token");
-        let refused = exchange(&accounts.anonymous(), &accounts.owner_key.signed(&elsewhere)).await.expect(400);
-        assert!(refused.json()["error_description"].to_string().contains("for another than this registry"));
+    for (user, password) in
+        [("admin", "admin"), ("_json_key", "{}"), ("oauth2accesstoken", "x"), ("", "")]
+    {
+        let fields = [("grant_type", "password"), ("username", user), ("password", password)];
+        let reply = post_form(&accounts.anonymous(), "/v2/token", &fields).await;
+        challenged(&reply, &basic, user);
     }
+    let fields = [("grant_type", "refresh_token"), ("refresh_token", "of another registry")];
+    challenged(&post_form(&accounts.anonymous(), "/v2/token", &fields).await, &basic, "refresh");
+}
 
-    /// Which registry it was is said, and nothing that tells whether there is such a key or account.
-    async fn what_is_not_known_here_is_said_with_the_registrys_name(accounts: Accounts) {
-        let other = Accounts::start(Backend::Sqlite).await;
-        let (owner, key) = (&accounts.owner, &accounts.owner_key);
-        let robot = accounts.actor("robot-1").await;
-        let [deleted, disabled] = [owner.create_key(&robot.email).await, owner.create_key(&robot.email).await];
-        let signed_in = sign_in(&accounts.server, &disabled).await;
-        owner.delete(&format!("/v1/{}", key_name(&deleted))).await.expect(200);
-        owner.post(&format!("/v1/{}:disable", key_name(&disabled)), &json!({})).await.expect(200);
-        Accounts::until(|| signed_in.get("/v1/projects"), 401).await;
-        let host = accounts.server.address.to_string();
-        let mut heard: Vec<(String, String)> = Vec::new();
-        let files = [
-            ("of another server", other.owner_key.file.to_string()),
-            ("deleted", deleted.file.to_string()),
-            ("disabled", disabled.file.to_string()),
-            ("another's private key", key.with("private_key", deleted.file["private_key"].clone()).file.to_string()),
-            ("nobody's account", key.with("client_email", "x@nowhere.iam.gserviceaccount.com").file.to_string()),
-        ];
-        for (what, file) in &files {
-            let basic = accounts.basic("_json_key", file);
-            for (path, begins) in [("/v2/token", "authentication failed: "), ("/v2/", "No valid credential was supplied: ")] {
-                let refused = basic.get(path).await.expect_error("401 UNAUTHORIZED");
-                let said = refused.json()["errors"][0]["message"].as_str().expect("text").to_owned();
-                let reason = said.strip_prefix(begins).unwrap_or_else(|| panic!("{what}: {said}"));
-                heard.push(((*what).to_owned(), reason.to_owned()));
-            }
+/// A client keeps a token for as long as it is said to live. The server that made it may be gone before.
+async fn a_token_of_yesterdays_server_is_replaced_by_a_new_one(accounts: Accounts) {
+    let yesterday = Accounts::start(Backend::Sqlite).await;
+    accounts.repository("my-project", "r1").await;
+    Image::new(1).push(&accounts.owner.client, (IMAGE, "latest")).await;
+    let scope = format!("repository:{IMAGE}:pull");
+    let kept = yesterday.owner.registry_token(&[&scope]).await;
+    let path = format!("/v2/{IMAGE}/manifests/latest");
+    let refused = accounts.anonymous().token(&kept).get(&path).await.expect(401);
+    // What a client makes of it: realm, service and scope, with the credential that it has.
+    let challenge = refused.header("www-authenticate").to_owned();
+    let parameter = |name: &str| {
+        let (_, rest) = challenge.split_once(&format!("{name}=\"")).expect("a parameter");
+        rest.split_once('"').expect("its end").0.to_owned()
+    };
+    let realm = parameter("realm");
+    let (_, endpoint) = realm.split_once(&accounts.server.address.to_string()).expect("ours");
+    let asked = format!("{endpoint}?service={}&scope={}", parameter("service"), parameter("scope"));
+    let key = accounts.owner_key.file.to_string();
+    let new = accounts.basic("_json_key", &key).get(&asked).await.expect(200).json();
+    let new = accounts.anonymous().token(new["token"].as_str().expect("text"));
+    new.get(&path).await.expect(200);
+}
+
+async fn the_token_endpoint_takes_forms_of_grants_that_there_are(accounts: Accounts) {
+    let nobody = accounts.anonymous();
+    let (key, token) = (accounts.owner_key.file.to_string(), accounts.owner.token.clone());
+    let post = async |path: &str, fields: &[(&str, &str)]| post_form(&nobody, path, fields).await;
+    for grant in ["", "client_credentials", "authorization_code", "Password", "x", "\0"] {
+        let reply = post("/v2/token", &[("grant_type", grant)]).await;
+        oauth_error(&reply, "unsupported_grant_type", grant);
+        // A good credential beside it does not help.
+        let signed_in = accounts.basic("_json_key", &key);
+        let reply = post_form(&signed_in, "/v2/token", &[("grant_type", grant)]).await;
+        oauth_error(&reply, "unsupported_grant_type", grant);
+    }
+    let password = ("grant_type", "password");
+    for fields in
+        [&[password][..], &[password, ("username", "_json_key")], &[password, ("password", &key)]]
+    {
+        oauth_error(&post("/v2/token", fields).await, "invalid_request", "half a grant");
+    }
+    let twice = [password, password, ("username", "_json_key"), ("password", &key)];
+    oauth_error(&post("/v2/token", &twice).await, "invalid_request", "a grant twice");
+    let json = json!({ "grant_type": "password", "username": "_json_key", "password": key });
+    for (media_type, body) in [
+        ("application/json", json.to_string()),
+        ("", json.to_string()),
+        ("application/x-www-form-urlencoded", json.to_string()),
+        ("multipart/form-data; boundary=x", "--x\r\n\r\n--x--".to_owned()),
+        ("text/plain", "grant_type=password".to_owned()),
+        ("application/x-www-form-urlencoded", "<a b='c'/>".to_owned()),
+        ("application/x-www-form-urlencoded", "x".repeat(300 << 10)),
+    ] {
+        for path in ["/v2/token", "/token", "/introspect", "/revoke"] {
+            let client = match media_type {
+                "" => nobody.clone(),
+                _ => nobody.clone().with("content-type", media_type),
+            };
+            let what = format!("{path} {media_type} {body:.30}");
+            oauth_error(&client.post(path, body.clone()).await, "invalid_request", &what);
         }
-        for (what, token) in [("another server's", other.owner.token.clone()), ("nonsense", "x".to_owned()), ("disabled", signed_in.token.clone())] {
-            let refused = accounts.anonymous().token(&token).get("/v2/").await.expect(401);
+    }
+    // As it was: nobody's token for nothing, and what a header proves.
+    post("/v2/token", &[("scope", "a"), ("scope", "b")]).await.expect(200);
+    nobody.post("/v2/token", "").await.expect(200);
+    let typed =
+        nobody.clone().with("content-type", "Application/x-www-form-urlencoded; charset=UTF-8");
+    let form = format!("grant_type=password&username=oauth2accesstoken&password={token}");
+    typed.post("/v2/token", form.clone()).await.expect(200);
+    nobody.post("/v2/token", form).await.expect(200);
+    accounts.basic("_json_key", &key).post("/v2/token", "").await.expect(200);
+}
+
+async fn who_signs_for_another_time_is_told_which_clock_is_off(accounts: Accounts) {
+    accounts.server.clock.freeze();
+    let now = accounts.server.clock.seconds();
+    let claims = |iat: i64, exp: i64| {
+        let mut claims = accounts.owner_key.claims(now);
+        (claims["iat"], claims["exp"]) = (json!(iat), json!(exp));
+        claims
+    };
+    for said in said_of(&accounts, &claims(now + 3600, now + 7200)).await {
+        assert!(
+            said.contains("is from the future: it begins 3600 s ahead of this registry's clock"),
+            "{said}"
+        );
+    }
+    let mut later = claims(now, now + 3600);
+    later["nbf"] = json!(now + 120);
+    for said in said_of(&accounts, &later).await {
+        assert!(said.contains("is from the future: it begins 120 s ahead"), "{said}");
+    }
+    for said in said_of(&accounts, &claims(now - 600, now + 3600)).await {
+        assert!(said.contains("is too long: its exp is 4200 s after its iat"), "{said}");
+        assert!(said.contains("its iat is 600 s behind this registry's clock"), "{said}");
+    }
+    for said in said_of(&accounts, &claims(now + 30, now + 30)).await {
+        assert!(said.contains("ends before it begins"), "{said}");
+    }
+    // A time proves nothing: who does not hold the key is told the same as ever.
+    let forged = accounts.owner_key.with(
+        "private_key",
+        accounts.owner.create_key(&accounts.owner.email).await.file["private_key"].clone(),
+    );
+    let refused = exchange(&accounts.anonymous(), &forged.signed(&claims(now + 3600, now + 7200)))
+        .await
+        .expect(400);
+    let said = refused.json()["error_description"].to_string();
+    assert!(said.contains("Invalid JWT Signature") && !said.contains("future"), "{said}");
+    // Whom it is for is told too.
+    let mut elsewhere = claims(now, now + 3600);
+    elsewhere["aud"] = json!("https://other.example/token");
+    let refused =
+        exchange(&accounts.anonymous(), &accounts.owner_key.signed(&elsewhere)).await.expect(400);
+    assert!(
+        refused.json()["error_description"].to_string().contains("for another than this registry")
+    );
+}
+
+/// Which registry it was is said, and nothing that tells whether there is such a key or account.
+async fn what_is_not_known_here_is_said_with_the_registrys_name(accounts: Accounts) {
+    let other = Accounts::start(Backend::Sqlite).await;
+    let (owner, key) = (&accounts.owner, &accounts.owner_key);
+    let robot = accounts.actor("robot-1").await;
+    let [deleted, disabled] =
+        [owner.create_key(&robot.email).await, owner.create_key(&robot.email).await];
+    let signed_in = sign_in(&accounts.server, &disabled).await;
+    owner.delete(&format!("/v1/{}", key_name(&deleted))).await.expect(200);
+    owner.post(&format!("/v1/{}:disable", key_name(&disabled)), &json!({})).await.expect(200);
+    Accounts::until(|| signed_in.get("/v1/projects"), 401).await;
+    let host = accounts.server.address.to_string();
+    let mut heard: Vec<(String, String)> = Vec::new();
+    let files = [
+        ("of another server", other.owner_key.file.to_string()),
+        ("deleted", deleted.file.to_string()),
+        ("disabled", disabled.file.to_string()),
+        (
+            "another's private key",
+            key.with("private_key", deleted.file["private_key"].clone()).file.to_string(),
+        ),
+        (
+            "nobody's account",
+            key.with("client_email", "x@nowhere.iam.gserviceaccount.com").file.to_string(),
+        ),
+    ];
+    for (what, file) in &files {
+        let basic = accounts.basic("_json_key", file);
+        for (path, begins) in [
+            ("/v2/token", "authentication failed: "),
+            ("/v2/", "No valid credential was supplied: "),
+        ] {
+            let refused = basic.get(path).await.expect_error("401 UNAUTHORIZED");
             let said = refused.json()["errors"][0]["message"].as_str().expect("text").to_owned();
-            heard.push((what.to_owned(), said.replace("No valid credential was supplied: ", "")));
-            let refused = accounts.anonymous().token(&token).get("/v1/projects").await.expect(401);
-            let said = refused.json()["error"]["message"].to_string();
-            assert!(said.contains(&format!("is not known to this registry ({host})")), "{said}");
+            let reason = said.strip_prefix(begins).unwrap_or_else(|| panic!("{what}: {said}"));
+            heard.push(((*what).to_owned(), reason.to_owned()));
         }
-        for (what, said) in heard {
-            assert_eq!(said, format!("the credential is not known to this registry ({host})"), "{what}");
-        }
-        // Whoever sends the request does not choose the name.
-        let lured = accounts.anonymous().token("x").with("host", "evil.example").get("/v2/").await.expect(401);
-        assert!(!lured.text().contains("evil.example"), "{}", lured.text());
     }
+    for (what, token) in [
+        ("another server's", other.owner.token.clone()),
+        ("nonsense", "x".to_owned()),
+        ("disabled", signed_in.token.clone()),
+    ] {
+        let refused = accounts.anonymous().token(&token).get("/v2/").await.expect(401);
+        let said = refused.json()["errors"][0]["message"].as_str().expect("text").to_owned();
+        heard.push((what.to_owned(), said.replace("No valid credential was supplied: ", "")));
+        let refused = accounts.anonymous().token(&token).get("/v1/projects").await.expect(401);
+        let said = refused.json()["error"]["message"].to_string();
+        assert!(said.contains(&format!("is not known to this registry ({host})")), "{said}");
+    }
+    for (what, said) in heard {
+        assert_eq!(
+            said,
+            format!("the credential is not known to this registry ({host})"),
+            "{what}"
+        );
+    }
+    // Whoever sends the request does not choose the name.
+    let lured =
+        accounts.anonymous().token("x").with("host", "evil.example").get("/v2/").await.expect(401);
+    assert!(!lured.text().contains("evil.example"), "{}", lured.text());
 }
 
 /// The lines of the log about one request.

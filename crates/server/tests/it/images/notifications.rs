@@ -67,163 +67,189 @@ fn tags(heard: &[Heard]) -> Vec<String> {
     heard.iter().map(tag).collect()
 }
 
-on_both! {
-    async fn each_change_is_told_as_artifact_registry_does(told: Told) {
-        let Told { accounts, receiver } = &told;
-        let owner = begin(accounts).await;
-        let (first, second, third) = (Image::new(1), Image::new(2), Image::new(3));
-        let uri = format!("us-west1-docker.localhost:{}/{PROJECT}/{R1}/a/b", accounts.server.address.port());
-        let digest = |image: &Image| format!("{uri}@{}", image.digest());
-        let named = |tag: &str| format!("{uri}:{tag}");
-        let inserted = |image, tag| json!({ "action": "INSERT", "digest": digest(image), "tag": named(tag) });
-        let mut expected = Vec::new();
+on_both![
+    each_change_is_told_as_artifact_registry_does,
+    a_whole_image_or_repository_is_told_piece_by_piece,
+    a_receiver_that_was_down_misses_nothing,
+    one_refused_message_does_not_keep_the_others,
+    one_that_says_nothing_or_too_much,
+    what_nobody_takes_is_dropped_after_a_week,
+    nothing_is_written_down_where_nobody_listens
+];
 
-        push(owner, "a/b", "1.0", &first).await;
-        expected.push(inserted(&first, "1.0"));
-        // Nothing is new.
-        push(owner, "a/b", "1.0", &first).await;
-        push(owner, "a/b", &first.digest(), &first).await;
-        tag(owner, "a/b", "2.0", &first).await.expect(201);
-        expected.push(inserted(&first, "2.0"));
-        push(owner, "a/b", &second.digest(), &second).await;
-        expected.push(json!({ "action": "INSERT", "digest": digest(&second) }));
-        third.push_blobs(&owner.client, &path("a/b")).await;
-        let both = format!("{}?tag=3.0&tag=3.1", third.digest());
-        owner.client.push_manifest((&path("a/b"), &both), OCI_MANIFEST, third.manifest.clone()).await.expect(201);
-        expected.extend([inserted(&third, "3.0"), inserted(&third, "3.1")]);
-        // A tag that is moved says where it is now.
-        tag(owner, "a/b", "2.0", &second).await.expect(201);
-        expected.push(inserted(&second, "2.0"));
+async fn each_change_is_told_as_artifact_registry_does(told: Told) {
+    let Told { accounts, receiver } = &told;
+    let owner = begin(accounts).await;
+    let (first, second, third) = (Image::new(1), Image::new(2), Image::new(3));
+    let uri =
+        format!("us-west1-docker.localhost:{}/{PROJECT}/{R1}/a/b", accounts.server.address.port());
+    let digest = |image: &Image| format!("{uri}@{}", image.digest());
+    let named = |tag: &str| format!("{uri}:{tag}");
+    let inserted =
+        |image, tag| json!({ "action": "INSERT", "digest": digest(image), "tag": named(tag) });
+    let mut expected = Vec::new();
 
-        let tags = at("packages/a%2Fb/tags");
-        owner.post(&format!("{tags}?tagId=stable"), &version_of("a%2Fb", &first)).await.expect(200);
-        expected.push(inserted(&first, "stable"));
-        for _ in 0..2 {
-            let moved = owner.patch(&format!("{tags}/stable?updateMask=version"), &version_of("a%2Fb", &second)).await;
-            moved.expect(200);
-        }
-        expected.push(inserted(&second, "stable"));
-        owner.delete(&format!("{tags}/stable")).await.expect(200);
-        expected.push(json!({ "action": "DELETE", "tag": named("stable") }));
-        let manifests = format!("/v2/{}/manifests", path("a/b"));
-        owner.client.delete(&format!("{manifests}/3.1")).await.expect(202);
-        expected.push(json!({ "action": "DELETE", "tag": named("3.1") }));
-        owner.client.delete(&format!("{manifests}/{}", first.digest())).await.expect(202);
-        expected.push(json!({ "action": "DELETE", "tag": named("1.0") }));
-        expected.push(json!({ "action": "DELETE", "digest": digest(&first) }));
-        owner.delete(&format!("{}?force=true", at(&format!("packages/a%2Fb/versions/{}", second.digest())))).await.expect(200);
-        expected.push(json!({ "action": "DELETE", "tag": named("2.0") }));
-        expected.push(json!({ "action": "DELETE", "digest": digest(&second) }));
-        // What was refused is not told.
-        owner.client.delete(&format!("{manifests}/4.0")).await.expect(404);
-        tag(owner, "a/b", "9", &third).await.expect(201);
-        expected.push(inserted(&third, "9"));
+    push(owner, "a/b", "1.0", &first).await;
+    expected.push(inserted(&first, "1.0"));
+    // Nothing is new.
+    push(owner, "a/b", "1.0", &first).await;
+    push(owner, "a/b", &first.digest(), &first).await;
+    tag(owner, "a/b", "2.0", &first).await.expect(201);
+    expected.push(inserted(&first, "2.0"));
+    push(owner, "a/b", &second.digest(), &second).await;
+    expected.push(json!({ "action": "INSERT", "digest": digest(&second) }));
+    third.push_blobs(&owner.client, &path("a/b")).await;
+    let both = format!("{}?tag=3.0&tag=3.1", third.digest());
+    owner
+        .client
+        .push_manifest((&path("a/b"), &both), OCI_MANIFEST, third.manifest.clone())
+        .await
+        .expect(201);
+    expected.extend([inserted(&third, "3.0"), inserted(&third, "3.1")]);
+    // A tag that is moved says where it is now.
+    tag(owner, "a/b", "2.0", &second).await.expect(201);
+    expected.push(inserted(&second, "2.0"));
 
-        let heard = receiver.taken(expected.len()).await;
-        assert_eq!(heard.iter().map(Heard::data).collect::<Vec<_>>(), expected);
-        for heard in &heard {
-            let message = &heard.body["message"];
-            assert_eq!(heard.body["subscription"], format!("projects/{PROJECT}/subscriptions/w"));
-            assert_eq!(message["message_id"], message["messageId"]);
-            assert_eq!(message["publish_time"], message["publishTime"]);
-            let time: jiff::Timestamp = message["publishTime"].as_str().expect("text").parse().expect("a time");
-            assert!((accounts.server.clock.now() - time.as_microsecond()).abs() < 60_000_000);
-            assert_eq!(heard.headers["content-type"], "application/json");
-            assert!(!heard.headers.contains_key("authorization"));
-        }
-        let ids: std::collections::BTreeSet<_> =
-            heard.iter().map(|heard| heard.body["message"]["messageId"].to_string()).collect();
-        assert_eq!(ids.len(), heard.len());
+    let tags = at("packages/a%2Fb/tags");
+    owner.post(&format!("{tags}?tagId=stable"), &version_of("a%2Fb", &first)).await.expect(200);
+    expected.push(inserted(&first, "stable"));
+    for _ in 0..2 {
+        let moved = owner
+            .patch(&format!("{tags}/stable?updateMask=version"), &version_of("a%2Fb", &second))
+            .await;
+        moved.expect(200);
     }
+    expected.push(inserted(&second, "stable"));
+    owner.delete(&format!("{tags}/stable")).await.expect(200);
+    expected.push(json!({ "action": "DELETE", "tag": named("stable") }));
+    let manifests = format!("/v2/{}/manifests", path("a/b"));
+    owner.client.delete(&format!("{manifests}/3.1")).await.expect(202);
+    expected.push(json!({ "action": "DELETE", "tag": named("3.1") }));
+    owner.client.delete(&format!("{manifests}/{}", first.digest())).await.expect(202);
+    expected.push(json!({ "action": "DELETE", "tag": named("1.0") }));
+    expected.push(json!({ "action": "DELETE", "digest": digest(&first) }));
+    owner
+        .delete(&format!(
+            "{}?force=true",
+            at(&format!("packages/a%2Fb/versions/{}", second.digest()))
+        ))
+        .await
+        .expect(200);
+    expected.push(json!({ "action": "DELETE", "tag": named("2.0") }));
+    expected.push(json!({ "action": "DELETE", "digest": digest(&second) }));
+    // What was refused is not told.
+    owner.client.delete(&format!("{manifests}/4.0")).await.expect(404);
+    tag(owner, "a/b", "9", &third).await.expect(201);
+    expected.push(inserted(&third, "9"));
 
-    async fn a_whole_image_or_repository_is_told_piece_by_piece(told: Told) {
-        let Told { accounts, receiver } = &told;
-        let owner = begin(accounts).await;
-        let (first, second, third) = (Image::new(1), Image::new(2), Image::new(3));
-        push(owner, "a/b", "1", &first).await;
-        push(owner, "a/b", &second.digest(), &second).await;
-        push(owner, "other", "2", &third).await;
-        receiver.taken(3).await;
-        owner.delete(&at("packages/a%2Fb")).await.expect(200);
-        // Here again before its rows are gone: it would be told as if it were not.
-        push(owner, "a/b", &second.digest(), &second).await;
-        receiver.taken(4).await;
-        collect(&accounts.server).await;
-        let uri = format!("us-west1-docker.localhost:{}/{PROJECT}/{R1}", accounts.server.address.port());
-        let tag = |name: &str| json!({ "action": "DELETE", "tag": format!("{uri}/{name}") });
-        let digest = |name: &str, image: &Image| {
-            json!({ "action": "DELETE", "digest": format!("{uri}/{name}@{}", image.digest()) })
-        };
-        let heard = receiver.taken(6).await;
-        let data: Vec<_> = heard[4..].iter().map(Heard::data).collect();
-        assert_eq!(data, [tag("a/b:1"), digest("a/b", &first)]);
-        owner.delete(&format!("/v1/{}", repository(PROJECT, R1))).await.expect(200);
-        collect(&accounts.server).await;
-        let heard = receiver.taken(9).await;
-        let mut data: Vec<_> = heard[6..].iter().map(Heard::data).collect();
-        assert_eq!(data.remove(0), tag("other:2"));
-        data.sort_by_key(|data| data["digest"].to_string());
-        assert_eq!(data, [digest("a/b", &second), digest("other", &third)]);
+    let heard = receiver.taken(expected.len()).await;
+    assert_eq!(heard.iter().map(Heard::data).collect::<Vec<_>>(), expected);
+    for heard in &heard {
+        let message = &heard.body["message"];
+        assert_eq!(heard.body["subscription"], format!("projects/{PROJECT}/subscriptions/w"));
+        assert_eq!(message["message_id"], message["messageId"]);
+        assert_eq!(message["publish_time"], message["publishTime"]);
+        let time: jiff::Timestamp =
+            message["publishTime"].as_str().expect("text").parse().expect("a time");
+        assert!((accounts.server.clock.now() - time.as_microsecond()).abs() < 60_000_000);
+        assert_eq!(heard.headers["content-type"], "application/json");
+        assert!(!heard.headers.contains_key("authorization"));
     }
+    let ids: std::collections::BTreeSet<_> =
+        heard.iter().map(|heard| heard.body["message"]["messageId"].to_string()).collect();
+    assert_eq!(ids.len(), heard.len());
+}
 
-    async fn a_receiver_that_was_down_misses_nothing(told: Plain) {
-        let Plain { server, receiver } = &told;
-        receiver.answer(Answer::Status(500));
-        told.push(3).await;
-        server.wait_for_metrics("berth_notifications_failed_total{webhook=\"w\"} 1").await;
-        receiver.answer(Answer::Cut);
-        server.wait_for_metrics("berth_notifications_failed_total{webhook=\"w\"} 2").await;
-        server.wait_for_metrics("berth_notifications_waiting{webhook=\"w\"} 3").await;
-        receiver.answer(Answer::Take);
-        assert_eq!(tags(&receiver.taken(3).await), ["1", "2", "3"]);
-        server.wait_for_metrics("berth_notifications_delivered_total{webhook=\"w\"} 3").await;
-        server.wait_for_metrics("berth_notifications_waiting{webhook=\"w\"} 0").await;
-        let heard = receiver.heard();
-        assert_eq!(tags(&heard), ["1", "1", "1", "2", "3"]);
-        assert_eq!(heard[0].body, heard[2].body, "it is the same message, as often as it is sent");
-    }
+async fn a_whole_image_or_repository_is_told_piece_by_piece(told: Told) {
+    let Told { accounts, receiver } = &told;
+    let owner = begin(accounts).await;
+    let (first, second, third) = (Image::new(1), Image::new(2), Image::new(3));
+    push(owner, "a/b", "1", &first).await;
+    push(owner, "a/b", &second.digest(), &second).await;
+    push(owner, "other", "2", &third).await;
+    receiver.taken(3).await;
+    owner.delete(&at("packages/a%2Fb")).await.expect(200);
+    // Here again before its rows are gone: it would be told as if it were not.
+    push(owner, "a/b", &second.digest(), &second).await;
+    receiver.taken(4).await;
+    collect(&accounts.server).await;
+    let uri =
+        format!("us-west1-docker.localhost:{}/{PROJECT}/{R1}", accounts.server.address.port());
+    let tag = |name: &str| json!({ "action": "DELETE", "tag": format!("{uri}/{name}") });
+    let digest = |name: &str, image: &Image| json!({ "action": "DELETE", "digest": format!("{uri}/{name}@{}", image.digest()) });
+    let heard = receiver.taken(6).await;
+    let data: Vec<_> = heard[4..].iter().map(Heard::data).collect();
+    assert_eq!(data, [tag("a/b:1"), digest("a/b", &first)]);
+    owner.delete(&format!("/v1/{}", repository(PROJECT, R1))).await.expect(200);
+    collect(&accounts.server).await;
+    let heard = receiver.taken(9).await;
+    let mut data: Vec<_> = heard[6..].iter().map(Heard::data).collect();
+    assert_eq!(data.remove(0), tag("other:2"));
+    data.sort_by_key(|data| data["digest"].to_string());
+    assert_eq!(data, [digest("a/b", &second), digest("other", &third)]);
+}
 
-    async fn one_refused_message_does_not_keep_the_others(told: Plain) {
-        let Plain { server, receiver } = &told;
-        receiver.answer(Answer::Refuse(":2\""));
-        told.push(4).await;
-        assert_eq!(tags(&receiver.taken(3).await), ["1", "3", "4"]);
-        // Put off, and not forgotten.
-        server.wait_for_metrics("berth_notifications_waiting{webhook=\"w\"} 1").await;
-        receiver.answer(Answer::Take);
-        server.clock.advance_seconds(601);
-        assert_eq!(tags(&receiver.taken(4).await), ["1", "3", "4", "2"]);
-    }
+async fn a_receiver_that_was_down_misses_nothing(told: Plain) {
+    let Plain { server, receiver } = &told;
+    receiver.answer(Answer::Status(500));
+    told.push(3).await;
+    server.wait_for_metrics("berth_notifications_failed_total{webhook=\"w\"} 1").await;
+    receiver.answer(Answer::Cut);
+    server.wait_for_metrics("berth_notifications_failed_total{webhook=\"w\"} 2").await;
+    server.wait_for_metrics("berth_notifications_waiting{webhook=\"w\"} 3").await;
+    receiver.answer(Answer::Take);
+    assert_eq!(tags(&receiver.taken(3).await), ["1", "2", "3"]);
+    server.wait_for_metrics("berth_notifications_delivered_total{webhook=\"w\"} 3").await;
+    server.wait_for_metrics("berth_notifications_waiting{webhook=\"w\"} 0").await;
+    let heard = receiver.heard();
+    assert_eq!(tags(&heard), ["1", "1", "1", "2", "3"]);
+    assert_eq!(heard[0].body, heard[2].body, "it is the same message, as often as it is sent");
+}
 
-    async fn one_that_says_nothing_or_too_much(told: Plain) {
-        let Plain { server, receiver } = &told;
-        receiver.answer(Answer::Hang);
-        told.push(2).await;
-        server.wait_for_metrics("berth_notifications_failed_total{webhook=\"w\"} 1").await;
-        receiver.answer(Answer::Endless);
-        assert_eq!(tags(&receiver.taken(2).await), ["1", "2"]);
-        server.wait_for_metrics("berth_notifications_waiting{webhook=\"w\"} 0").await;
-    }
+async fn one_refused_message_does_not_keep_the_others(told: Plain) {
+    let Plain { server, receiver } = &told;
+    receiver.answer(Answer::Refuse(":2\""));
+    told.push(4).await;
+    assert_eq!(tags(&receiver.taken(3).await), ["1", "3", "4"]);
+    // Put off, and not forgotten.
+    server.wait_for_metrics("berth_notifications_waiting{webhook=\"w\"} 1").await;
+    receiver.answer(Answer::Take);
+    server.clock.advance_seconds(601);
+    assert_eq!(tags(&receiver.taken(4).await), ["1", "3", "4", "2"]);
+}
 
-    async fn what_nobody_takes_is_dropped_after_a_week(told: Plain) {
-        let Plain { server, receiver } = &told;
-        receiver.answer(Answer::Status(503));
-        told.push(2).await;
-        server.wait_for_metrics("berth_notifications_waiting{webhook=\"w\"} 2").await;
-        server.clock.advance_hours(7 * 24 - 1);
-        Image::new(3).push(&server.admin(), (IMAGE, "3")).await;
-        server.clock.advance_hours(2);
-        server.wait_for_metrics("berth_notifications_dropped_total{webhook=\"w\"} 2").await;
-        receiver.answer(Answer::Take);
-        assert_eq!(tags(&receiver.taken(1).await), ["3"]);
-    }
+async fn one_that_says_nothing_or_too_much(told: Plain) {
+    let Plain { server, receiver } = &told;
+    receiver.answer(Answer::Hang);
+    told.push(2).await;
+    server.wait_for_metrics("berth_notifications_failed_total{webhook=\"w\"} 1").await;
+    receiver.answer(Answer::Endless);
+    assert_eq!(tags(&receiver.taken(2).await), ["1", "2"]);
+    server.wait_for_metrics("berth_notifications_waiting{webhook=\"w\"} 0").await;
+}
 
-    async fn nothing_is_written_down_where_nobody_listens(server: TestServer) {
-        Image::new(1).push(&server.admin(), (IMAGE, "1")).await;
-        server.admin().delete(&format!("/v2/{IMAGE}/manifests/{}", Image::new(1).digest())).await.expect(202);
-        let rows = server.meta().await.write(|tx| outbox::forget(tx, i64::MAX, 10)).await;
-        assert_eq!(rows.expect("writable"), Vec::<String>::new());
-    }
+async fn what_nobody_takes_is_dropped_after_a_week(told: Plain) {
+    let Plain { server, receiver } = &told;
+    receiver.answer(Answer::Status(503));
+    told.push(2).await;
+    server.wait_for_metrics("berth_notifications_waiting{webhook=\"w\"} 2").await;
+    server.clock.advance_hours(7 * 24 - 1);
+    Image::new(3).push(&server.admin(), (IMAGE, "3")).await;
+    server.clock.advance_hours(2);
+    server.wait_for_metrics("berth_notifications_dropped_total{webhook=\"w\"} 2").await;
+    receiver.answer(Answer::Take);
+    assert_eq!(tags(&receiver.taken(1).await), ["3"]);
+}
+
+async fn nothing_is_written_down_where_nobody_listens(server: TestServer) {
+    Image::new(1).push(&server.admin(), (IMAGE, "1")).await;
+    server
+        .admin()
+        .delete(&format!("/v2/{IMAGE}/manifests/{}", Image::new(1).digest()))
+        .await
+        .expect(202);
+    let rows = server.meta().await.write(|tx| outbox::forget(tx, i64::MAX, 10)).await;
+    assert_eq!(rows.expect("writable"), Vec::<String>::new());
 }
 
 /// Each webhook hears of what it wants to know, and only of that; one that is down keeps none of the others.

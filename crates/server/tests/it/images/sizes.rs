@@ -126,59 +126,59 @@ async fn check_tags(owner: &Google) {
     }
 }
 
-on_both! {
-    async fn a_repository_is_as_large_as_what_is_in_it(accounts: Accounts) {
-        begin(&accounts).await;
-        let (images, mut numbers) = (images(), Numbers(1));
-        for round in 0..6 {
-            let owner = sign_in(&accounts.server, &accounts.owner_key).await;
-            for _ in 0..25 {
-                something(&owner, &images, &mut numbers).await;
-            }
-            check_tags(&owner).await;
-            // What a deleted image held is counted until it is collected, at once or after the grace.
-            collect(&accounts.server).await;
-            assert_eq!(size(&owner).await, recount(&owner, &images).await, "round {round}");
-            accounts.server.clock.advance_hours(25);
-        }
-    }
+on_both![a_repository_is_as_large_as_what_is_in_it, what_happens_at_once_leaves_nothing_half_done];
 
-    async fn what_happens_at_once_leaves_nothing_half_done(accounts: Accounts) {
-        begin(&accounts).await;
-        let images = images();
-        for round in 0..6 {
-            let owner = sign_in(&accounts.server, &accounts.owner_key).await;
-            let writers = (0..4).map(|writer| {
-                let (owner, images) = (owner.clone(), &images);
-                async move {
-                    let mut numbers = Numbers(100 * round + writer);
-                    for _ in 0..8 {
-                        something(&owner, images, &mut numbers).await;
-                    }
-                }
-            });
-            futures_util::future::join(futures_util::future::join_all(writers), async {
-                for _ in 0..3 {
-                    collect(&accounts.server).await;
-                }
-            })
-            .await;
-            check_tags(&owner).await;
-            collect(&accounts.server).await;
-            assert_eq!(size(&owner).await, recount(&owner, &images).await, "round {round}");
-            accounts.server.clock.advance_hours(25);
-        }
-        // And all of it can go.
+async fn a_repository_is_as_large_as_what_is_in_it(accounts: Accounts) {
+    begin(&accounts).await;
+    let (images, mut numbers) = (images(), Numbers(1));
+    for round in 0..6 {
         let owner = sign_in(&accounts.server, &accounts.owner_key).await;
-        for package in PACKAGES {
-            drop(owner.delete(&at(&format!("packages/{package}"))).await);
+        for _ in 0..25 {
+            something(&owner, &images, &mut numbers).await;
         }
-        for _ in 0..4 {
-            collect(&accounts.server).await;
-            accounts.server.clock.advance_hours(25);
-        }
-        let owner = sign_in(&accounts.server, &accounts.owner_key).await;
-        assert_eq!((size(&owner).await, accounts.server.blob_files()), (0, 0));
-        assert_eq!(owner.get(&at("packages")).await.expect(200).json(), json!({}));
+        check_tags(&owner).await;
+        // What a deleted image held is counted until it is collected, at once or after the grace.
+        collect(&accounts.server).await;
+        assert_eq!(size(&owner).await, recount(&owner, &images).await, "round {round}");
+        accounts.server.clock.advance_hours(25);
     }
+}
+
+async fn what_happens_at_once_leaves_nothing_half_done(accounts: Accounts) {
+    begin(&accounts).await;
+    let images = images();
+    for round in 0..6 {
+        let owner = sign_in(&accounts.server, &accounts.owner_key).await;
+        let writers = (0..4).map(|writer| {
+            let (owner, images) = (owner.clone(), &images);
+            async move {
+                let mut numbers = Numbers(100 * round + writer);
+                for _ in 0..8 {
+                    something(&owner, images, &mut numbers).await;
+                }
+            }
+        });
+        futures_util::future::join(futures_util::future::join_all(writers), async {
+            for _ in 0..3 {
+                collect(&accounts.server).await;
+            }
+        })
+        .await;
+        check_tags(&owner).await;
+        collect(&accounts.server).await;
+        assert_eq!(size(&owner).await, recount(&owner, &images).await, "round {round}");
+        accounts.server.clock.advance_hours(25);
+    }
+    // And all of it can go.
+    let owner = sign_in(&accounts.server, &accounts.owner_key).await;
+    for package in PACKAGES {
+        drop(owner.delete(&at(&format!("packages/{package}"))).await);
+    }
+    for _ in 0..4 {
+        collect(&accounts.server).await;
+        accounts.server.clock.advance_hours(25);
+    }
+    let owner = sign_in(&accounts.server, &accounts.owner_key).await;
+    assert_eq!((size(&owner).await, accounts.server.blob_files()), (0, 0));
+    assert_eq!(owner.get(&at("packages")).await.expect(200).json(), json!({}));
 }

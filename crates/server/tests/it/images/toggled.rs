@@ -96,12 +96,12 @@ async fn toggle(accounts: &Accounts, switch: Switch) {
     assert!(sum.0 > 0 && sum.1 > 0, "{switch:?}: {sum:?}");
 }
 
-on_both! {
-    async fn the_setting_under_load(accounts: Accounts) {
-        toggle(&accounts, Switch::Setting).await;
-    }
+on_both![the_setting_under_load, a_rule_that_comes_and_goes_under_load];
 
-    async fn a_rule_that_comes_and_goes_under_load(accounts: Accounts) {
-        toggle(&accounts, Switch::Rule).await;
-    }
+async fn the_setting_under_load(accounts: Accounts) {
+    toggle(&accounts, Switch::Setting).await;
+}
+
+async fn a_rule_that_comes_and_goes_under_load(accounts: Accounts) {
+    toggle(&accounts, Switch::Rule).await;
 }

@@ -55,107 +55,114 @@ async fn collect_later(server: &TestServer) {
     collect(server).await;
 }
 
-on_both! {
-    async fn a_cache_is_pushed_kept_and_collected(server: TestServer) {
-        let admin = server.admin();
-        let (blobs, index) = cache(1);
-        let missing = push(&admin, "cache", &index).await.expect_error("400 MANIFEST_BLOB_UNKNOWN");
-        assert_eq!(missing.json()["errors"][0]["detail"]["missing"].as_array().map(Vec::len), Some(4));
-        for blob in &blobs {
-            admin.push_blob(IMAGE, blob.clone()).await;
-        }
-        push(&admin, "cache", &index).await.expect(201);
-        collect_later(&server).await;
-        for bytes in &blobs {
-            assert_eq!(admin.get(&blob(bytes)).await.expect(200).body, bytes);
-            admin.delete(&blob(bytes)).await.expect_error("405 UNSUPPORTED");
-        }
-        assert_eq!(admin.get(&manifest(&index)).await.expect(200).body, index);
-        // The next build writes another cache under the same tag, and shares a layer.
-        let shared = index.replace(&digest_of(&blobs[3]), &digest_of("other config"));
-        let shared = shared.replace(&format!("\"size\":{}", blobs[3].len()), "\"size\":12");
-        admin.push_blob(IMAGE, "other config").await;
-        push(&admin, "cache", &shared).await.expect(201);
-        admin.delete(&manifest(&index)).await.expect(202);
-        collect_later(&server).await;
-        for bytes in &blobs[..3] {
-            admin.get(&blob(bytes)).await.expect(200);
-        }
-        admin.get(&blob(&blobs[3])).await.expect(404);
-        admin.delete(&manifest(&shared)).await.expect(202);
-        collect_later(&server).await;
-        for bytes in &blobs {
-            admin.get(&blob(bytes)).await.expect(404);
-        }
-    }
+on_both![
+    a_cache_is_pushed_kept_and_collected,
+    entries_are_looked_for_by_their_media_type,
+    indexes_stored_before_hold_what_they_name
+];
 
-    async fn entries_are_looked_for_by_their_media_type(server: TestServer) {
-        let admin = server.admin();
-        let image = Image::new(1);
-        image.push(&admin, (IMAGE, "image")).await;
-        let layer = &image.blobs[1][..];
-        // A manifest's type: among manifests only.
-        for media_type in [OCI_MANIFEST, OCI_INDEX] {
-            let refused = push(&admin, "x", &index(&[named(media_type, layer)])).await;
-            refused.expect_error("400 MANIFEST_BLOB_UNKNOWN");
-        }
-        // Any other: among manifests, then among blobs of that size.
-        for media_type in [LAYER, "application/x-unknown", "application/json", ""] {
-            push(&admin, "x", &index(&[named(media_type, layer)])).await.expect(201);
-            let mut resized = named(media_type, layer);
-            resized["size"] = json!(layer.len() + 1);
-            push(&admin, "x", &index(&[resized.clone()])).await.expect_error("400 SIZE_INVALID");
-            resized["digest"] = json!(digest_of("missing"));
-            push(&admin, "x", &index(&[resized.clone()])).await.expect_error("400 MANIFEST_BLOB_UNKNOWN");
-            // What is elsewhere need not be here.
-            resized["urls"] = json!(["https://example.com/blob"]);
-            push(&admin, "x", &index(&[resized])).await.expect(201);
-            let mut child = named(media_type, image.manifest.as_bytes());
-            push(&admin, "by-type", &index(&[child.clone()])).await.expect(201);
-            child["size"] = json!(1);
-            push(&admin, "x", &index(&[child])).await.expect_error("400 SIZE_INVALID");
-        }
-        // Entries of both kinds, and the same blob twice.
-        let both = index(&[image.descriptor(), named(LAYER, layer), named(CACHE_CONFIG, layer)]);
-        push(&admin, "both", &both).await.expect(201);
-        // By whatever type it is named, a manifest stays while an index names it.
-        let kept = admin.delete(&manifest(&image.manifest)).await;
-        assert!([400, 405].contains(&kept.status.as_u16()), "{kept:?}");
-        // Another repository's blob is none of this one's.
-        let refused = admin.push_manifest(("p/r2/cache", "x"), OCI_INDEX, index(&[named(LAYER, layer)])).await;
+async fn a_cache_is_pushed_kept_and_collected(server: TestServer) {
+    let admin = server.admin();
+    let (blobs, index) = cache(1);
+    let missing = push(&admin, "cache", &index).await.expect_error("400 MANIFEST_BLOB_UNKNOWN");
+    assert_eq!(missing.json()["errors"][0]["detail"]["missing"].as_array().map(Vec::len), Some(4));
+    for blob in &blobs {
+        admin.push_blob(IMAGE, blob.clone()).await;
+    }
+    push(&admin, "cache", &index).await.expect(201);
+    collect_later(&server).await;
+    for bytes in &blobs {
+        assert_eq!(admin.get(&blob(bytes)).await.expect(200).body, bytes);
+        admin.delete(&blob(bytes)).await.expect_error("405 UNSUPPORTED");
+    }
+    assert_eq!(admin.get(&manifest(&index)).await.expect(200).body, index);
+    // The next build writes another cache under the same tag, and shares a layer.
+    let shared = index.replace(&digest_of(&blobs[3]), &digest_of("other config"));
+    let shared = shared.replace(&format!("\"size\":{}", blobs[3].len()), "\"size\":12");
+    admin.push_blob(IMAGE, "other config").await;
+    push(&admin, "cache", &shared).await.expect(201);
+    admin.delete(&manifest(&index)).await.expect(202);
+    collect_later(&server).await;
+    for bytes in &blobs[..3] {
+        admin.get(&blob(bytes)).await.expect(200);
+    }
+    admin.get(&blob(&blobs[3])).await.expect(404);
+    admin.delete(&manifest(&shared)).await.expect(202);
+    collect_later(&server).await;
+    for bytes in &blobs {
+        admin.get(&blob(bytes)).await.expect(404);
+    }
+}
+
+async fn entries_are_looked_for_by_their_media_type(server: TestServer) {
+    let admin = server.admin();
+    let image = Image::new(1);
+    image.push(&admin, (IMAGE, "image")).await;
+    let layer = &image.blobs[1][..];
+    // A manifest's type: among manifests only.
+    for media_type in [OCI_MANIFEST, OCI_INDEX] {
+        let refused = push(&admin, "x", &index(&[named(media_type, layer)])).await;
         refused.expect_error("400 MANIFEST_BLOB_UNKNOWN");
     }
+    // Any other: among manifests, then among blobs of that size.
+    for media_type in [LAYER, "application/x-unknown", "application/json", ""] {
+        push(&admin, "x", &index(&[named(media_type, layer)])).await.expect(201);
+        let mut resized = named(media_type, layer);
+        resized["size"] = json!(layer.len() + 1);
+        push(&admin, "x", &index(&[resized.clone()])).await.expect_error("400 SIZE_INVALID");
+        resized["digest"] = json!(digest_of("missing"));
+        push(&admin, "x", &index(&[resized.clone()]))
+            .await
+            .expect_error("400 MANIFEST_BLOB_UNKNOWN");
+        // What is elsewhere need not be here.
+        resized["urls"] = json!(["https://example.com/blob"]);
+        push(&admin, "x", &index(&[resized])).await.expect(201);
+        let mut child = named(media_type, image.manifest.as_bytes());
+        push(&admin, "by-type", &index(&[child.clone()])).await.expect(201);
+        child["size"] = json!(1);
+        push(&admin, "x", &index(&[child])).await.expect_error("400 SIZE_INVALID");
+    }
+    // Entries of both kinds, and the same blob twice.
+    let both = index(&[image.descriptor(), named(LAYER, layer), named(CACHE_CONFIG, layer)]);
+    push(&admin, "both", &both).await.expect(201);
+    // By whatever type it is named, a manifest stays while an index names it.
+    let kept = admin.delete(&manifest(&image.manifest)).await;
+    assert!([400, 405].contains(&kept.status.as_u16()), "{kept:?}");
+    // Another repository's blob is none of this one's.
+    let refused =
+        admin.push_manifest(("p/r2/cache", "x"), OCI_INDEX, index(&[named(LAYER, layer)])).await;
+    refused.expect_error("400 MANIFEST_BLOB_UNKNOWN");
+}
 
-    /// What the last release stored: entries were bound to manifests, or to nothing.
-    async fn indexes_stored_before_hold_what_they_name(server: TestServer) {
-        let admin = server.admin();
-        let (blobs, index) = cache(1);
-        for blob in &blobs {
-            admin.push_blob(IMAGE, blob.clone()).await;
-        }
-        push(&admin, "cache", &index).await.expect(201);
-        let (other_blobs, other) = cache(2);
-        for blob in &other_blobs {
-            admin.push_blob(IMAGE, blob.clone()).await;
-        }
-        push(&admin, "other", &other).await.expect(201);
-        forget_blobs_of_indexes(&server).await;
-        // Who deletes a blob before the first collection learns what needs it.
-        admin.delete(&blob(&blobs[0])).await.expect_error("405 UNSUPPORTED");
-        forget_blobs_of_indexes(&server).await;
-        let dry = async || command(&server, json!({ "command": "gc", "dry_run": true })).await;
-        assert_eq!(dry().await["done"]["links_unknown"], true, "before they are looked through");
-        collect_later(&server).await;
-        assert_eq!(dry().await["done"]["links_unknown"], false);
-        for bytes in blobs.iter().chain(&other_blobs) {
-            admin.get(&blob(bytes)).await.expect(200);
-            admin.delete(&blob(bytes)).await.expect_error("405 UNSUPPORTED");
-        }
-        admin.delete(&manifest(&index)).await.expect(202);
-        collect_later(&server).await;
-        for bytes in &blobs {
-            admin.get(&blob(bytes)).await.expect(404);
-        }
+/// What the last release stored: entries were bound to manifests, or to nothing.
+async fn indexes_stored_before_hold_what_they_name(server: TestServer) {
+    let admin = server.admin();
+    let (blobs, index) = cache(1);
+    for blob in &blobs {
+        admin.push_blob(IMAGE, blob.clone()).await;
+    }
+    push(&admin, "cache", &index).await.expect(201);
+    let (other_blobs, other) = cache(2);
+    for blob in &other_blobs {
+        admin.push_blob(IMAGE, blob.clone()).await;
+    }
+    push(&admin, "other", &other).await.expect(201);
+    forget_blobs_of_indexes(&server).await;
+    // Who deletes a blob before the first collection learns what needs it.
+    admin.delete(&blob(&blobs[0])).await.expect_error("405 UNSUPPORTED");
+    forget_blobs_of_indexes(&server).await;
+    let dry = async || command(&server, json!({ "command": "gc", "dry_run": true })).await;
+    assert_eq!(dry().await["done"]["links_unknown"], true, "before they are looked through");
+    collect_later(&server).await;
+    assert_eq!(dry().await["done"]["links_unknown"], false);
+    for bytes in blobs.iter().chain(&other_blobs) {
+        admin.get(&blob(bytes)).await.expect(200);
+        admin.delete(&blob(bytes)).await.expect_error("405 UNSUPPORTED");
+    }
+    admin.delete(&manifest(&index)).await.expect(202);
+    collect_later(&server).await;
+    for bytes in &blobs {
+        admin.get(&blob(bytes)).await.expect(404);
     }
 }
 
