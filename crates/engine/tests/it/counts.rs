@@ -7,11 +7,11 @@ use model::media_type::{OCI_INDEX, OCI_MANIFEST};
 use model::reference::Reference;
 use serde_json::json;
 
-use crate::registry::Registry;
+use crate::registry::TestRegistry;
 
 #[tokio::test]
 async fn an_index_has_no_size_and_its_pull_is_a_use_of_what_it_names() {
-    let registry = Registry::new().await;
+    let registry = TestRegistry::new().await;
     registry.push_blob(b"{}").await;
     registry.push_blob(b"layer").await;
     let blob = |bytes: &[u8]| json!({ "mediaType": "application/x", "digest": Digest::of(bytes).as_str(), "size": bytes.len() });
@@ -27,7 +27,7 @@ async fn an_index_has_no_size_and_its_pull_is_a_use_of_what_it_names() {
     let index = registry.push_manifest(index, &["index"]).await;
     registry.open::<Pull>().await.manifest(&Reference::Digest(index)).await.expect("pushed");
     registry.engine.flush_pulls().await.expect("writable");
-    let repository = registry.repository().await;
+    let repository = registry.repository_id().await;
     let (listed, pulls) = registry
         .meta
         .read(move |tx| {

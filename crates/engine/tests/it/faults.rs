@@ -9,40 +9,40 @@ use engine::{Body, CheckCounts, EngineError, GcMode, Pull, Push};
 use futures_util::{StreamExt, stream};
 use model::digest::{Algorithm, Digest};
 
-use crate::registry::{Registry, body, started};
+use crate::registry::{TestRegistry, body_of, start_with_bytes};
 
 #[tokio::test]
 async fn a_put_that_failed_can_be_repeated() {
     for step in [Step::Finish, Step::AfterFinish] {
-        let registry = Registry::new().await;
+        let registry = TestRegistry::new().await;
         let access = registry.open::<Push>().await;
-        let upload = started(&access, b"content").await;
+        let upload = start_with_bytes(&access, b"content").await;
         let digest = Digest::of(b"content");
         registry.faults.add(step, 0, failed_to_write);
-        let failed = access.finish_upload(&upload, &digest, body(b"").into()).await;
+        let failed = access.finish_upload(&upload, &digest, body_of(b"").into()).await;
         assert!(matches!(failed, Err(EngineError::Internal(_))), "{step:?}: {failed:?}");
         let unknown = registry.open::<Pull>().await.blob(&digest).await;
         assert!(matches!(unknown, Err(EngineError::BlobUnknown(_))), "nothing was answered yet");
-        let again = access.finish_upload(&upload, &digest, body(b"").into()).await;
+        let again = access.finish_upload(&upload, &digest, body_of(b"").into()).await;
         again.expect("the bytes are still there");
-        assert_eq!(registry.read(&digest).await, b"content");
+        assert_eq!(registry.read_blob(&digest).await, b"content");
     }
 }
 
 #[tokio::test]
 async fn a_chunk_that_failed_leaves_what_was_answered() {
     for step in [Step::Write, Step::Checkpoint] {
-        let registry = Registry::new().await;
+        let registry = TestRegistry::new().await;
         let access = registry.open::<Push>().await;
-        let upload = started(&access, b"answered").await;
+        let upload = start_with_bytes(&access, b"answered").await;
         registry.faults.add(step, 0, failed_to_write);
-        let failed = access.append(&upload, body(b" and lost").into()).await;
+        let failed = access.append(&upload, body_of(b" and lost").into()).await;
         assert!(matches!(failed, Err(EngineError::Internal(_))), "{step:?}: {failed:?}");
         assert_eq!(access.upload_progress(&upload).await.expect("a session").offset, 8);
-        access.append(&upload, body(b" and more").into()).await.expect("it goes on");
+        access.append(&upload, body_of(b" and more").into()).await.expect("it goes on");
         let digest = Digest::of(b"answered and more");
-        access.finish_upload(&upload, &digest, body(b"").into()).await.expect("complete");
-        assert_eq!(registry.read(&digest).await, b"answered and more");
+        access.finish_upload(&upload, &digest, body_of(b"").into()).await.expect("complete");
+        assert_eq!(registry.read_blob(&digest).await, b"answered and more");
     }
 }
 
@@ -54,16 +54,16 @@ fn failed_to_write() -> BlobError {
 #[tokio::test]
 async fn a_full_disk_ends_the_session_and_frees_its_bytes() {
     for step in [Step::Write, Step::Checkpoint, Step::Finish] {
-        let registry = Registry::new().await;
+        let registry = TestRegistry::new().await;
         let access = registry.open::<Push>().await;
-        let upload = started(&access, b"answered").await;
+        let upload = start_with_bytes(&access, b"answered").await;
         registry.faults.add(step, 0, || BlobError::Full);
         let failed = match step {
             Step::Finish => {
                 let whole = Digest::of(b"answered and more");
-                access.finish_upload(&upload, &whole, body(b" and more").into()).await
+                access.finish_upload(&upload, &whole, body_of(b" and more").into()).await
             }
-            _ => access.append(&upload, body(b" and more").into()).await.map(|_| ()),
+            _ => access.append(&upload, body_of(b" and more").into()).await.map(|_| ()),
         };
         assert!(matches!(failed, Err(EngineError::StorageFull)), "{step:?}: {failed:?}");
         let gone = access.upload_progress(&upload).await;
@@ -77,11 +77,11 @@ async fn a_full_disk_ends_the_session_and_frees_its_bytes() {
 async fn an_upload_that_reaches_the_reserve_ends_and_frees_its_bytes() {
     const MIB: u64 = 1 << 20;
     let space = |free| DiskSpace { size: 1000 * MIB, free: free * MIB, free_files: None };
-    let registry = Registry::new().await;
+    let registry = TestRegistry::new().await;
     registry.faults.set_disk_space(space(105));
     let access = registry.open::<Push>().await;
     let kept = registry.push_blob(b"kept").await;
-    let upload = started(&access, b"answered").await;
+    let upload = start_with_bytes(&access, b"answered").await;
     let faults = registry.faults.clone();
     let frames = stream::iter([2 * MIB, 4 * MIB]).map(move |length| {
         // Somebody else writes to the disk meanwhile.
@@ -96,7 +96,7 @@ async fn an_upload_that_reaches_the_reserve_ends_and_frees_its_bytes() {
     assert_eq!(registry.faults.reached(Step::Delete), 1, "at once");
     let refused = access.start_upload(Algorithm::Sha256).await;
     assert!(matches!(refused, Err(EngineError::DiskNearlyFull(_))), "{refused:?}");
-    assert_eq!(registry.read(&kept).await, b"kept");
+    assert_eq!(registry.read_blob(&kept).await, b"kept");
     registry.faults.set_disk_space(DiskSpace { free_files: Some(63), ..space(900) });
     let refused = access.start_upload(Algorithm::Sha256).await;
     assert!(matches!(refused, Err(EngineError::DiskNearlyFull(_))), "no file can be made");
@@ -108,11 +108,11 @@ async fn an_upload_that_reaches_the_reserve_ends_and_frees_its_bytes() {
 #[tokio::test]
 async fn bytes_that_are_gone_end_the_session() {
     for lost in [|| BlobError::Lost, || BlobError::NotAFile] {
-        let registry = Registry::new().await;
+        let registry = TestRegistry::new().await;
         let access = registry.open::<Push>().await;
-        let upload = started(&access, b"content").await;
+        let upload = start_with_bytes(&access, b"content").await;
         registry.faults.add(Step::Claim, 0, lost);
-        let failed = access.append(&upload, body(b"x").into()).await;
+        let failed = access.append(&upload, body_of(b"x").into()).await;
         assert!(matches!(failed, Err(EngineError::UploadUnknown)), "{failed:?}");
         let gone = access.upload_progress(&upload).await;
         assert!(matches!(gone, Err(EngineError::UploadUnknown)), "{gone:?}");
@@ -121,46 +121,48 @@ async fn bytes_that_are_gone_end_the_session() {
 
 #[tokio::test]
 async fn a_file_that_cannot_be_removed_is_removed_later() {
-    let registry = Registry::new().await;
+    let registry = TestRegistry::new().await;
     let access = registry.open::<Push>().await;
-    let upload = started(&access, b"content").await;
+    let upload = start_with_bytes(&access, b"content").await;
     access.cancel_upload(&upload).await.expect("a session");
     registry.faults.add(Step::Delete, 0, || BlobError::Unhealthy);
-    assert_eq!(registry.collect().await, 0);
-    assert_eq!(registry.collect().await, 1);
-    assert_eq!(registry.collect().await, 0);
+    assert_eq!(registry.collect_garbage().await, 0);
+    assert_eq!(registry.collect_garbage().await, 1);
+    assert_eq!(registry.collect_garbage().await, 0);
 }
 
 /// What a sync lost cannot be gone on from, and is not asked for again.
 #[tokio::test]
 async fn a_failed_sync_ends_the_session() {
     for step in [Step::Checkpoint, Step::Finish] {
-        let registry = Registry::new().await;
+        let registry = TestRegistry::new().await;
         let access = registry.open::<Push>().await;
-        let upload = started(&access, b"answered").await;
+        let upload = start_with_bytes(&access, b"answered").await;
         registry.faults.add(step, 0, || BlobError::Unhealthy);
         let failed = match step {
-            Step::Checkpoint => access.append(&upload, body(b" and lost").into()).await.map(|_| ()),
+            Step::Checkpoint => {
+                access.append(&upload, body_of(b" and lost").into()).await.map(|_| ())
+            }
             _ => {
                 let whole = Digest::of(b"answered and lost");
-                access.finish_upload(&upload, &whole, body(b" and lost").into()).await
+                access.finish_upload(&upload, &whole, body_of(b" and lost").into()).await
             }
         };
         assert!(matches!(failed, Err(EngineError::Unavailable(_))), "{step:?}: {failed:?}");
         let gone = access.upload_progress(&upload).await;
         assert!(matches!(gone, Err(EngineError::UploadUnknown)), "{step:?}: {gone:?}");
-        assert_eq!(registry.collect().await, 1);
+        assert_eq!(registry.collect_garbage().await, 1);
     }
 }
 
 /// A store that takes no writes is no fault of an upload that it did not touch.
 #[tokio::test]
 async fn a_store_that_takes_no_writes_ends_no_session() {
-    let registry = Registry::new().await;
+    let registry = TestRegistry::new().await;
     let access = registry.open::<Push>().await;
-    let upload = started(&access, b"answered").await;
+    let upload = start_with_bytes(&access, b"answered").await;
     registry.faults.add(Step::Claim, 0, || BlobError::Unhealthy);
-    let failed = access.append(&upload, body(b" and more").into()).await;
+    let failed = access.append(&upload, body_of(b" and more").into()).await;
     assert!(matches!(failed, Err(EngineError::Unavailable(_))), "{failed:?}");
     assert_eq!(access.upload_progress(&upload).await.expect("a session").offset, 8);
 }
@@ -169,7 +171,7 @@ async fn a_store_that_takes_no_writes_ends_no_session() {
 #[tokio::test]
 async fn what_cannot_be_read_is_set_aside_and_comes_back() {
     for step in [Step::Open, Step::Read] {
-        let registry = Registry::new().await;
+        let registry = TestRegistry::new().await;
         let digest = registry.push_blob(b"content").await;
         let fail = |times: usize| {
             let eio = || BlobError::Io(std::io::Error::from_raw_os_error(5));
@@ -189,7 +191,7 @@ async fn what_cannot_be_read_is_set_aside_and_comes_back() {
         let unknown = access.stat_blob(&digest).await;
         assert!(matches!(unknown, Err(EngineError::BlobUnknown(_))), "{step:?}: {unknown:?}");
         access.stat_blob(&digest).await.expect("it can be read again");
-        assert_eq!(registry.read(&digest).await, b"content");
+        assert_eq!(registry.read_blob(&digest).await, b"content");
         let counts = registry.engine.check_counts();
         assert_eq!((counts.unreadable, counts.restored), (1, 1), "{step:?}");
 
@@ -198,28 +200,28 @@ async fn what_cannot_be_read_is_set_aside_and_comes_back() {
             drop(blob.whole().collect::<Vec<_>>().await);
         }
         registry.push_blob(b"content").await;
-        assert_eq!(registry.read(&digest).await, b"content");
-        assert_eq!(registry.collect().await, 1, "the one that could not be read");
+        assert_eq!(registry.read_blob(&digest).await, b"content");
+        assert_eq!(registry.collect_garbage().await, 1, "the one that could not be read");
     }
 }
 
 /// A process that has run out of descriptors knows nothing of any copy.
 #[tokio::test]
 async fn what_the_machine_could_not_do_is_no_fault_of_the_copy() {
-    let registry = Registry::new().await;
+    let registry = TestRegistry::new().await;
     let digest = registry.push_blob(b"content").await;
     let emfile = || BlobError::Io(std::io::Error::from_raw_os_error(24));
     registry.faults.add(Step::Open, 0, emfile);
     let failed = registry.open::<Pull>().await.blob(&digest).await.err();
     assert!(matches!(failed, Some(EngineError::Internal(_))), "{failed:?}");
-    assert_eq!(registry.read(&digest).await, b"content");
+    assert_eq!(registry.read_blob(&digest).await, b"content");
     assert_eq!(registry.engine.check_counts(), CheckCounts::default());
 }
 
 /// Where the store is not itself, what it does not have may be where it was.
 #[tokio::test]
 async fn what_a_store_that_is_away_does_not_have_is_not_set_aside() {
-    let registry = Registry::new().await;
+    let registry = TestRegistry::new().await;
     let digest = registry.push_blob(b"content").await;
     registry.faults.add(Step::Open, 0, || BlobError::NotFound);
     registry.faults.add(Step::CheckPlace, 0, || BlobError::Away("elsewhere".to_owned()));
@@ -235,10 +237,10 @@ async fn what_a_store_that_is_away_does_not_have_is_not_set_aside() {
 #[tokio::test]
 async fn a_collection_that_is_stopped_leaves_the_rest_for_the_next() {
     const FILES: u64 = 250;
-    let registry = Registry::new().await;
+    let registry = TestRegistry::new().await;
     let access = registry.open::<Push>().await;
     for _ in 0..FILES {
-        let upload = started(&access, b"content").await;
+        let upload = start_with_bytes(&access, b"content").await;
         access.cancel_upload(&upload).await.expect("a session");
     }
     let stopped = registry.engine.collect(GcMode::Collect, |_| ControlFlow::Break(())).await;

@@ -33,12 +33,12 @@ impl Clock for TestClock {
 }
 
 impl TestClock {
-    pub(crate) fn advance(&self, minutes: i64) {
+    pub(crate) fn advance_minutes(&self, minutes: i64) {
         self.0.fetch_add(minutes * 60_000_000, Ordering::Relaxed);
     }
 }
 
-pub(crate) struct Registry {
+pub(crate) struct TestRegistry {
     pub(crate) engine: Engine,
     pub(crate) faults: Faults,
     pub(crate) meta: Meta,
@@ -47,19 +47,21 @@ pub(crate) struct Registry {
 }
 
 /// Keeps the database from committing until it is dropped.
-pub(crate) struct Held(#[expect(dead_code, reason = "its end is what counts")] mpsc::Sender<()>);
+pub(crate) struct HeldDatabase(
+    #[expect(dead_code, reason = "its end is what counts")] mpsc::Sender<()>,
+);
 
-impl Registry {
+impl TestRegistry {
     /// One whose trash is emptied at once.
     pub(crate) async fn new() -> Self {
-        Self::with(|_| ()).await
+        Self::with_settings(|_| ()).await
     }
 
-    pub(crate) async fn with(change: impl FnOnce(&mut Settings)) -> Self {
+    pub(crate) async fn with_settings(change: impl FnOnce(&mut Settings)) -> Self {
         let faults = Faults::default();
         let store = FaultyStore::new(MemoryStore::default(), faults.clone());
         let folder = tempfile::tempdir().expect("a temporary folder");
-        Self::on(folder, (Arc::new(store), faults), change).await
+        Self::on_store(folder, (Arc::new(store), faults), change).await
     }
 
     /// The same on each store.
@@ -68,10 +70,10 @@ impl Registry {
         let faults = Faults::default();
         let disk = DiskStore::open(folder.path()).expect("writable");
         let store = FaultyStore::new(disk, faults.clone());
-        [Self::new().await, Self::on(folder, (Arc::new(store), faults), |_| ()).await]
+        [Self::new().await, Self::on_store(folder, (Arc::new(store), faults), |_| ()).await]
     }
 
-    async fn on(
+    async fn on_store(
         folder: TempDir,
         (store, faults): (Arc<dyn blob::BlobStore>, Faults),
         change: impl FnOnce(&mut Settings),
@@ -86,7 +88,7 @@ impl Registry {
         Self { engine, faults, meta, clock, _folder: folder }
     }
 
-    pub(crate) async fn open<K: engine::Kind>(&self) -> RepoAccess<K> {
+    pub(crate) async fn open_access<K: engine::Kind>(&self) -> RepoAccess<K> {
         let principal = "user:somebody@example.com".parse().expect("a principal");
         let caller = Caller::new(principal, Rights::All);
         let path = ImagePath::parse("p/r/image", None).expect("a path");
@@ -95,16 +97,16 @@ impl Registry {
         self.engine.open(&caller, &target).await.expect("everything is allowed")
     }
 
-    pub(crate) async fn read(&self, digest: &Digest) -> Vec<u8> {
-        let blob = self.open().await.blob(digest).await.expect("pushed");
+    pub(crate) async fn read_blob(&self, digest: &Digest) -> Vec<u8> {
+        let blob = self.open_access().await.blob(digest).await.expect("pushed");
         let frames: Vec<_> = blob.whole().collect().await;
         frames.into_iter().flat_map(|frame| frame.expect("readable")).collect()
     }
 
     pub(crate) async fn push_blob(&self, bytes: &'static [u8]) -> Digest {
         let (access, digest) = (self.open::<Push>().await, Digest::of(bytes));
-        let upload = start(&access).await;
-        access.finish_upload(&upload, &digest, body(bytes).into()).await.expect("room enough");
+        let upload = start_session(&access).await;
+        access.finish_upload(&upload, &digest, body_of(bytes).into()).await.expect("room enough");
         digest
     }
 
@@ -120,7 +122,7 @@ impl Registry {
     }
 
     /// How many files a collection removes.
-    pub(crate) async fn collect(&self) -> u64 {
+    pub(crate) async fn collect_garbage(&self) -> u64 {
         self.engine
             .collect(GcMode::Collect, |_| ControlFlow::Continue(()))
             .await
@@ -129,7 +131,7 @@ impl Registry {
     }
 
     /// From now on nothing is committed. What is written waits, in order.
-    pub(crate) async fn hold_database(&self) -> Held {
+    pub(crate) async fn hold_database(&self) -> HeldDatabase {
         let (running, mut is_running) = tokio::sync::mpsc::unbounded_channel();
         let (gate, gate_opens) = mpsc::channel::<()>();
         let meta = self.meta.clone();
@@ -142,18 +144,18 @@ impl Registry {
             meta.write(wait).await
         });
         is_running.recv().await.expect("the writer is idle");
-        Held(gate)
+        HeldDatabase(gate)
     }
 
     /// Waits until a step of the store was reached some times in all.
-    pub(crate) async fn reached(&self, step: Step, times: usize) {
+    pub(crate) async fn wait_for_step(&self, step: Step, times: usize) {
         while self.faults.reached(step) < times {
             tokio::task::yield_now().await;
         }
     }
 
     /// The id of the repository that everything is pushed to.
-    pub(crate) async fn repository(&self) -> Id {
+    pub(crate) async fn repository_id(&self) -> Id {
         let all = self.meta.read(|tx| {
             let sql = "SELECT id FROM repositories";
             tx.opt(sql, &[], |row| row.id(0))
@@ -162,28 +164,28 @@ impl Registry {
     }
 }
 
-pub(crate) fn body(bytes: &'static [u8]) -> Body<'static> {
+pub(crate) fn body_of(bytes: &'static [u8]) -> Body<'static> {
     Box::pin(futures_util::stream::iter([Ok(Bytes::from_static(bytes))]))
 }
 
 /// A body whose connection breaks.
-pub(crate) fn broken(bytes: &'static [u8]) -> Body<'static> {
+pub(crate) fn broken_body(bytes: &'static [u8]) -> Body<'static> {
     let frames = [Ok(Bytes::from_static(bytes)), Err(BodyError::Closed)];
     Box::pin(futures_util::stream::iter(frames))
 }
 
-pub(crate) async fn start(access: &RepoAccess<Push>) -> String {
+pub(crate) async fn start_session(access: &RepoAccess<Push>) -> String {
     access.start_upload(Algorithm::Sha256).await.expect("a session").id
 }
 
-pub(crate) async fn started(access: &RepoAccess<Push>, bytes: &'static [u8]) -> String {
-    let upload = start(access).await;
-    access.append(&upload, body(bytes).into()).await.expect("room enough");
+pub(crate) async fn start_with_bytes(access: &RepoAccess<Push>, bytes: &'static [u8]) -> String {
+    let upload = start_session(access).await;
+    access.append(&upload, body_of(bytes).into()).await.expect("room enough");
     upload
 }
 
 /// Lets a request come as far as it can without the database.
-pub(crate) async fn begin<T>(
+pub(crate) async fn poll_once<T>(
     request: impl Future<Output = Result<T, EngineError>>,
 ) -> impl Future<Output = Result<T, EngineError>> {
     let mut request = Box::pin(request);

@@ -26,4 +26,4 @@ mod rotation;
 mod secrets;
 mod visibility;
 
-pub(crate) use lures::{certificate_of_somebody, self_signed_certificate};
+pub(crate) use lures::{certificate_by_other, self_signed_certificate};

@@ -5,8 +5,8 @@ use model::media_type::{OCI_INDEX, OCI_MANIFEST};
 use serde_json::json;
 use server::config::Config;
 
-use crate::gc::collect;
-use crate::util::kept::Kept;
+use crate::gc::collect_garbage;
+use crate::util::kept::RawConnection;
 use crate::util::{Client, Image, Reply, TestServer, digest_of, on_both, random_bytes};
 
 const IMAGE: &str = "p/r1/image";
@@ -19,16 +19,16 @@ fn keep_everything(config: &mut Config) {
 }
 
 /// Sends the head of a request whose body is said to have so many bytes, and nothing of that.
-async fn announced(client: &Client, line: &str, length: u64) -> Reply {
-    let mut connection = Kept::new(client).await;
-    connection.head(line, &format!("content-length: {length}\r\n")).await;
-    connection.answer().await
+async fn announce_body(client: &Client, line: &str, length: u64) -> Reply {
+    let mut connection = RawConnection::new(client).await;
+    connection.send_head(line, &format!("content-length: {length}\r\n")).await;
+    connection.read_answer().await
 }
 
 /// Starts again with other settings.
-async fn again(mut server: TestServer, change: impl FnOnce(&mut Config)) -> TestServer {
+async fn restart_server(mut server: TestServer, change: impl FnOnce(&mut Config)) -> TestServer {
     server.stop().await;
-    server.again(change).await
+    server.restart_with(change).await
 }
 
 on_both![
@@ -46,9 +46,9 @@ async fn what_is_kept_is_for_what_frees_room(started: TestServer) {
     let (begun, other) =
         (started.admin().start_upload(IMAGE).await, started.admin().start_upload(IMAGE).await);
     for upload in [&begun, &other] {
-        started.admin().patch(upload, "some bytes").await.expect(202);
+        started.admin().patch(upload, "some bytes").await.expect_status(202);
     }
-    let server = again(started, |config| {
+    let server = restart_server(started, |config| {
         keep_everything(config);
         config.gc.grace = "0s".parse().expect("a span");
         config.gc.retention = "0s".parse().expect("a span");
@@ -58,7 +58,7 @@ async fn what_is_kept_is_for_what_frees_room(started: TestServer) {
 
     let refused = async |path: &str, reply: Reply| {
         let text = reply.text().into_owned();
-        reply.expect_error("403 DENIED");
+        reply.expect_oci_error("403 DENIED");
         assert!(text.contains("limits.disk_reserve keeps"), "{path}: {text}");
         assert!(text.contains("MiB are free"), "{path}: {text}");
     };
@@ -73,22 +73,22 @@ async fn what_is_kept_is_for_what_frees_room(started: TestServer) {
         let path = format!("{start}{query}");
         refused(&path, admin.post(&path, blob.clone()).await).await;
     }
-    let files = server.blob_files();
+    let files = server.count_blob_files();
     refused("PATCH", admin.patch(&begun, blob.clone()).await).await;
     let put = format!("{other}?digest={digest}");
     refused("PUT", admin.put(&put, blob.clone()).await).await;
-    assert_eq!(server.blob_files(), files - 2, "their bytes are free at once");
+    assert_eq!(server.count_blob_files(), files - 2, "their bytes are free at once");
     for upload in [&begun, &other] {
-        admin.get(upload).await.expect_error("404 BLOB_UPLOAD_UNKNOWN");
+        admin.get(upload).await.expect_oci_error("404 BLOB_UPLOAD_UNKNOWN");
     }
     let manifest = format!("/v2/{IMAGE}/manifests/2");
-    let typed = admin.clone().with("content-type", OCI_MANIFEST);
+    let typed = admin.clone().with_header("content-type", OCI_MANIFEST);
     refused("manifest", typed.put(&manifest, image.manifest.clone()).await).await;
 
     // Whoever asks whether it is ready must not take it out of service.
-    let ready = ops.get("/readyz").await.expect(200).text().into_owned();
+    let ready = ops.get("/readyz").await.expect_status(200).text().into_owned();
     assert!(ready.contains("nearly full"), "{ready}");
-    let figures = ops.get("/metrics").await.expect(200).text().into_owned();
+    let figures = ops.get("/metrics").await.expect_status(200).text().into_owned();
     let figure = |name: &str| -> u64 {
         let line = figures.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
         line.expect(name).parse().expect("a number")
@@ -98,21 +98,21 @@ async fn what_is_kept_is_for_what_frees_room(started: TestServer) {
     assert!(0 < free && free < size, "{free} of {size}");
 
     // Pulls, mounts of what is here, deletes and collection are served.
-    admin.get(&format!("/v2/{IMAGE}/manifests/1")).await.expect(200);
+    admin.get(&format!("/v2/{IMAGE}/manifests/1")).await.expect_status(200);
     let here = digest_of(&image.blobs[0]);
     admin
         .post(&format!("/v2/p/r2/image/blobs/uploads/?mount={here}&from={IMAGE}"), "")
         .await
-        .expect(201);
-    admin.delete(&format!("/v2/{IMAGE}/manifests/{}", image.digest())).await.expect(202);
+        .expect_status(201);
+    admin.delete(&format!("/v2/{IMAGE}/manifests/{}", image.digest())).await.expect_status(202);
     for _ in 0..3 {
         server.clock.advance_hours(25);
-        collect(&server).await;
+        collect_garbage(&server).await;
     }
-    assert_eq!(server.blob_files(), 0, "nothing needs them, and they are gone");
-    let server = again(server, |_| ()).await;
+    assert_eq!(server.count_blob_files(), 0, "nothing needs them, and they are gone");
+    let server = restart_server(server, |_| ()).await;
     let admin = server.admin();
-    assert_eq!(Client::new(server.ops).get("/readyz").await.expect(200).body, "ready\n");
+    assert_eq!(Client::new(server.ops).get("/readyz").await.expect_status(200).body, "ready\n");
     image.push(&admin, (IMAGE, "1")).await;
 }
 
@@ -120,12 +120,12 @@ async fn a_session_can_be_ended_and_one_that_is_whole_be_finished(started: TestS
     let admin = started.admin();
     let (ended, whole) = (admin.start_upload(IMAGE).await, admin.start_upload(IMAGE).await);
     for upload in [&ended, &whole] {
-        admin.patch(upload, "all bytes").await.expect(202);
+        admin.patch(upload, "all bytes").await.expect_status(202);
     }
-    let server = again(started, keep_everything).await;
+    let server = restart_server(started, keep_everything).await;
     let admin = server.admin();
-    admin.delete(&ended).await.expect(204);
-    admin.put(&format!("{whole}?digest={}", digest_of("all bytes")), "").await.expect(201);
+    admin.delete(&ended).await.expect_status(204);
+    admin.put(&format!("{whole}?digest={}", digest_of("all bytes")), "").await.expect_status(201);
 }
 
 async fn a_push_that_is_refused_makes_no_repository(started: TestServer) {
@@ -134,27 +134,27 @@ async fn a_push_that_is_refused_makes_no_repository(started: TestServer) {
     let (index, here) =
         (json!({ "schemaVersion": 2, "manifests": [] }), digest_of(&image.blobs[0]));
     let makes_none = async |client: &Client, reply: Reply, outcome: &str| {
-        reply.expect_error(outcome);
+        reply.expect_oci_error(outcome);
         let tags = client.get(&format!("/v2/{NEW}/tags/list")).await;
         let text = tags.text().into_owned();
-        tags.expect_error("404 NAME_UNKNOWN");
+        tags.expect_oci_error("404 NAME_UNKNOWN");
         assert!(text.contains("Repository \\\"new\\\" not found"), "{text}");
     };
     let start = format!("/v2/{NEW}/blobs/uploads/");
     let admin = started.admin();
-    let typed = |client: &Client| client.clone().with("content-type", OCI_MANIFEST);
+    let typed = |client: &Client| client.clone().with_header("content-type", OCI_MANIFEST);
     let manifest = format!("/v2/{NEW}/manifests/1");
     let needs = typed(&admin).put(&manifest, image.manifest.clone()).await;
     makes_none(&admin, needs, "400 MANIFEST_BLOB_UNKNOWN").await;
     makes_none(&admin, typed(&admin).put(&manifest, "{").await, "400 MANIFEST_INVALID").await;
-    let packed = admin.clone().with("content-encoding", "gzip").post(&start, "").await;
+    let packed = admin.clone().with_header("content-encoding", "gzip").post(&start, "").await;
     makes_none(&admin, packed, "415 UNSUPPORTED").await;
     let unnamed = admin.post(&format!("{start}?digest=sha256:x"), "x").await;
     makes_none(&admin, unnamed, "400 DIGEST_INVALID").await;
-    let large = announced(&admin, &format!("POST {start}?digest={here}"), (5 << 40) + 1).await;
+    let large = announce_body(&admin, &format!("POST {start}?digest={here}"), (5 << 40) + 1).await;
     makes_none(&admin, large, "413 SIZE_INVALID").await;
 
-    let server = again(started, keep_everything).await;
+    let server = restart_server(started, keep_everything).await;
     let admin = server.admin();
     for query in [
         String::new(),
@@ -165,9 +165,9 @@ async fn a_push_that_is_refused_makes_no_repository(started: TestServer) {
         let refused = admin.post(&format!("{start}{query}"), "some bytes").await;
         makes_none(&admin, refused, "403 DENIED").await;
     }
-    let typed = admin.clone().with("content-type", OCI_INDEX);
+    let typed = admin.clone().with_header("content-type", OCI_INDEX);
     makes_none(&admin, typed.put(&manifest, index.to_string()).await, "403 DENIED").await;
-    let server = again(server, |_| ()).await;
+    let server = restart_server(server, |_| ()).await;
     image.push(&server.admin(), (NEW, "1")).await;
 }
 
@@ -177,9 +177,9 @@ async fn a_body_that_says_that_it_finds_no_room_is_not_read(server: TestServer) 
     let admin = server.admin();
     admin.push_blob(IMAGE, "other bytes").await;
     let refused = async |line: String| {
-        let reply = announced(&admin, &line, TOO_MUCH).await;
+        let reply = announce_body(&admin, &line, TOO_MUCH).await;
         let text = reply.text().into_owned();
-        reply.expect_error("403 DENIED");
+        reply.expect_oci_error("403 DENIED");
         assert!(text.contains("limits.disk_reserve keeps"), "{line}: {text}");
     };
     let digest = digest_of("bytes");
@@ -190,25 +190,25 @@ async fn a_body_that_says_that_it_finds_no_room_is_not_read(server: TestServer) 
     assert!(tags.text().contains("Repository \\\"new\\\" not found"), "{}", tags.text());
     for method in ["PATCH", "PUT"] {
         let upload = admin.start_upload(IMAGE).await;
-        admin.patch(&upload, "byt").await.expect(202);
+        admin.patch(&upload, "byt").await.expect_status(202);
         refused(format!("{method} {upload}?digest={digest}")).await;
-        admin.get(&upload).await.expect_error("404 BLOB_UPLOAD_UNKNOWN");
+        admin.get(&upload).await.expect_oci_error("404 BLOB_UPLOAD_UNKNOWN");
     }
-    assert_eq!(server.blob_files(), 1, "what was there of them is gone");
-    let ready = Client::new(server.ops).get("/readyz").await.expect(200);
+    assert_eq!(server.count_blob_files(), 1, "what was there of them is gone");
+    let ready = Client::new(server.ops).get("/readyz").await.expect_status(200);
     assert_eq!(ready.body, "ready\n", "the disk is not full because somebody wants much");
     admin.push_blob(IMAGE, "bytes").await;
 }
 
 async fn nothing_is_kept_where_nobody_wants_it(started: TestServer) {
-    let server = again(started, |config| {
+    let server = restart_server(started, |config| {
         config.limits.disk_reserve = "0%".parse().expect("nothing");
     })
     .await;
     server.admin().push_blob(IMAGE, "bytes").await;
     let ops = Client::new(server.ops);
-    assert_eq!(ops.get("/readyz").await.expect(200).body, "ready\n");
-    let figures = ops.get("/metrics").await.expect(200).text().into_owned();
+    assert_eq!(ops.get("/readyz").await.expect_status(200).body, "ready\n");
+    let figures = ops.get("/metrics").await.expect_status(200).text().into_owned();
     assert!(figures.contains("\nberth_disk_reserve_bytes 0\n"), "{figures}");
     assert!(!figures.contains("\nberth_disk_size_bytes 0\n"), "{figures}");
 }

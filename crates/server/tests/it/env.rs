@@ -4,16 +4,16 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::util::Backend;
-use crate::util::process::{Berth, berth, run, shell};
+use crate::util::process::{BerthProcess, berth_command, run_berth, run_shell};
 
 /// What the command prints for somebody with this home folder, and these variables.
-fn printed(home: &Path, url: &str, variables: &[(&str, &str)]) -> String {
-    let mut command = berth(&["env", "--url", url]);
+fn env_output(home: &Path, url: &str, variables: &[(&str, &str)]) -> String {
+    let mut command = berth_command(&["env", "--url", url]);
     command.env("HOME", home).envs(variables.iter().copied());
-    text(&mut command)
+    command_output(&mut command)
 }
 
-fn text(command: &mut Command) -> String {
+fn command_output(command: &mut Command) -> String {
     for variable in ["XDG_CONFIG_HOME", "CLOUDSDK_CONFIG", "CLOUDSDK_ACTIVE_CONFIG_NAME"] {
         if !command.get_envs().any(|(name, _)| name == variable) {
             command.env_remove(variable);
@@ -33,7 +33,7 @@ fn the_domain_in_the_url_of_another_machine() {
         ("http://127.0.0.1:5050", "localhost:5050"),
         ("http://[::1]", "localhost"),
     ] {
-        let said = String::from_utf8(run(&["env", "--url", url]).stdout).expect("text");
+        let said = String::from_utf8(run_berth(&["env", "--url", url]).stdout).expect("text");
         let expected = format!("export CLOUDSDK_ARTIFACTS_DOMAIN='{domain}'\n");
         assert!(said.contains(&expected), "{url}: {said}");
     }
@@ -50,22 +50,22 @@ fn gcloud_gets_a_configuration_of_its_own() {
     };
     let (here, there) = ("http://127.0.0.1:5050", "https://[::1]:8443/");
     let own = home.join(".config/berth/gcloud");
-    let first = folder(&printed(home, here, &[])).expect("one");
+    let first = folder(&env_output(home, here, &[])).expect("one");
     assert_eq!(Path::new(&first), own.join("127.0.0.1_5050"));
-    let second = folder(&printed(home, there, &[])).expect("another one");
+    let second = folder(&env_output(home, there, &[])).expect("another one");
     assert_eq!(Path::new(&second), own.join("__1_8443"));
     // In the same shell, one after the other.
-    let said = printed(home, there, &[("CLOUDSDK_CONFIG", &first)]);
+    let said = env_output(home, there, &[("CLOUDSDK_CONFIG", &first)]);
     assert_eq!(folder(&said), Some(second));
     // Whoever has chosen one has it.
-    assert_eq!(folder(&printed(home, here, &[("CLOUDSDK_CONFIG", "/elsewhere")])), None);
-    assert_eq!(folder(&printed(home, here, &[("CLOUDSDK_CONFIG", "")])), Some(first.clone()));
-    let said = printed(home, here, &[("XDG_CONFIG_HOME", "/elsewhere")]);
+    assert_eq!(folder(&env_output(home, here, &[("CLOUDSDK_CONFIG", "/elsewhere")])), None);
+    assert_eq!(folder(&env_output(home, here, &[("CLOUDSDK_CONFIG", "")])), Some(first.clone()));
+    let said = env_output(home, here, &[("XDG_CONFIG_HOME", "/elsewhere")]);
     assert_eq!(folder(&said).as_deref(), Some("/elsewhere/berth/gcloud/127.0.0.1_5050"));
     // A name for one of the configurations that gcloud had before means nothing in a new folder.
     let named = ("CLOUDSDK_ACTIVE_CONFIG_NAME", "work");
-    assert!(printed(home, here, &[named]).contains("\nunset CLOUDSDK_ACTIVE_CONFIG_NAME\n"));
-    let said = printed(home, here, &[named, ("CLOUDSDK_CONFIG", "/elsewhere")]);
+    assert!(env_output(home, here, &[named]).contains("\nunset CLOUDSDK_ACTIVE_CONFIG_NAME\n"));
+    let said = env_output(home, here, &[named, ("CLOUDSDK_CONFIG", "/elsewhere")]);
     assert!(!said.contains("unset"), "{said}");
     assert!(!home.join(".config").exists(), "nothing is changed on the machine");
 }
@@ -74,7 +74,7 @@ fn gcloud_gets_a_configuration_of_its_own() {
 #[test]
 fn gcloud_asks_this_registry_for_tokens() {
     let home = tempfile::tempdir().expect("a temporary folder");
-    let said = printed(home.path(), "https://registry.example.com/", &[]);
+    let said = env_output(home.path(), "https://registry.example.com/", &[]);
     let expected = "export CLOUDSDK_AUTH_TOKEN_HOST='https://registry.example.com/token'\n";
     assert!(said.contains(expected), "{said}");
 }
@@ -94,21 +94,21 @@ async fn a_shell_does_not_go_on_where_it_fails() {
         &["env", "--url"],
         &["env", "extra"],
     ] {
-        let output = run(arguments);
+        let output = run_berth(arguments);
         assert_eq!(String::from_utf8_lossy(&output.stdout), "false\n", "{arguments:?}");
         assert!(!output.status.success() && !output.stderr.is_empty(), "{arguments:?}");
     }
-    let mut misspelt = berth(&["env", "--url", "https://registry.example.com"]);
-    assert_eq!(text(misspelt.env("BERTH_LISEN", "x")), "false\n");
-    let help = run(&["env", "--help"]);
+    let mut misspelt = berth_command(&["env", "--url", "https://registry.example.com"]);
+    assert_eq!(command_output(misspelt.env("BERTH_LISEN", "x")), "false\n");
+    let help = run_berth(&["env", "--help"]);
     assert!(help.status.success() && String::from_utf8_lossy(&help.stdout).contains("--ca"));
     let script = "eval \"$(\"$BERTH\" env --data \"$DATA\" 2>/dev/null)\" && echo went on";
     let went_on = |data: &str| {
-        let output = shell(script, &[("DATA", data)]);
+        let output = run_shell(script, &[("DATA", data)]);
         String::from_utf8_lossy(&output.stdout).contains("went on")
     };
     assert!(!went_on(nothing));
-    let server = Berth::start(folder.path(), &Backend::Sqlite).await;
+    let server = BerthProcess::start(folder.path(), &Backend::Sqlite).await;
     assert!(went_on(folder.path().to_str().expect("plain")));
     drop(server);
     assert!(!went_on(folder.path().to_str().expect("plain")), "it runs no more");
@@ -122,15 +122,16 @@ async fn the_environment_of_a_development_server_asks_for_no_account() {
         [("dev", &["serve", "--dev"][..], "true"), ("accounts", &["serve"], "false")]
     {
         let data = folder.path().join(name);
-        let berth = Berth::spawn(&data, berth(arguments).stderr(Stdio::null())).await;
-        let said = run(&["env", "--data", data.to_str().expect("text")]);
+        let berth =
+            BerthProcess::spawn(&data, berth_command(arguments).stderr(Stdio::null())).await;
+        let said = run_berth(&["env", "--data", data.to_str().expect("text")]);
         let said = String::from_utf8(said.stdout).expect("text");
         let expected = format!("export CLOUDSDK_AUTH_DISABLE_CREDENTIALS={disabled}\n");
         assert!(said.contains(&expected), "{said}");
         drop(berth);
     }
     // Of another machine's nothing is known.
-    let said =
-        String::from_utf8(run(&["env", "--url", "http://127.0.0.1:5050"]).stdout).expect("text");
+    let said = String::from_utf8(run_berth(&["env", "--url", "http://127.0.0.1:5050"]).stdout)
+        .expect("text");
     assert!(!said.contains("DISABLE_CREDENTIALS"), "{said}");
 }

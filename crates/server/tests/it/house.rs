@@ -41,9 +41,9 @@ fn arrows_go_one_way() {
 }
 
 /// The Rust files of a folder, and of those in it.
-pub(crate) fn sources(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn rust_files(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).expect("readable").flatten().map(|entry| entry.path());
-    let found = entries.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] });
+    let found = entries.flat_map(|path| if path.is_dir() { rust_files(&path) } else { vec![path] });
     found.filter(|path| path.extension().is_some_and(|end| end == "rs")).collect()
 }
 
@@ -51,7 +51,7 @@ pub(crate) fn sources(folder: &Path) -> Vec<PathBuf> {
 #[test]
 fn handlers_do_not_reach_past_the_engine() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    for path in ["api", "layer", "listen"].iter().flat_map(|room| sources(&source.join(room))) {
+    for path in ["api", "layer", "listen"].iter().flat_map(|room| rust_files(&source.join(room))) {
         let text = std::fs::read_to_string(&path).expect("readable");
         for word in ["meta::", "blob::"] {
             let used = text.lines().any(|line| {
@@ -73,7 +73,7 @@ fn requests_leave_by_one_way() {
             .into_iter()
             .any(|way| text.contains(way))
     };
-    let mut leaving: Vec<_> = sources(&source).into_iter().filter(leaves).collect();
+    let mut leaving: Vec<_> = rust_files(&source).into_iter().filter(leaves).collect();
     leaving.retain(|path| !path.starts_with(source.join("egress")));
     assert_eq!(leaving, [source.join("egress.rs")]);
 }
@@ -87,7 +87,7 @@ fn routes_are_declared() {
         let called = |name: &str| text.split(name).skip(1).any(|rest| !rest.starts_with(')'));
         [".route(", ".route_service(", ".nest(", ".nest_service("].into_iter().any(called)
     };
-    let adding: Vec<_> = sources(&source).into_iter().filter(adds).collect();
+    let adding: Vec<_> = rust_files(&source).into_iter().filter(adds).collect();
     assert_eq!(adding, [source.join("api/routes.rs")]);
 }
 

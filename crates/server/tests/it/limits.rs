@@ -9,7 +9,7 @@ use server::config::{Bytes, Span};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::util::{Accounts, Backend, TestServer, bounded, digest_of, on_both};
+use crate::util::{AccountServer, Backend, TestServer, digest_of, on_both, with_deadline};
 
 const IMAGE: &str = "p/r1/image";
 
@@ -24,7 +24,7 @@ async fn headers_that_do_not_come() {
         stream.write_all(start.as_bytes()).await.expect("open");
         let mut answer = String::new();
         // Closed, or reset where something was left unread; and nothing is said.
-        let _ = bounded(stream.read_to_string(&mut answer)).await;
+        let _ = with_deadline(stream.read_to_string(&mut answer)).await;
         assert_eq!(answer, "", "{start}");
     }
 }
@@ -43,15 +43,15 @@ async fn a_body_that_stops_coming() {
              connection: close\r\ncontent-length: 100\r\n\r\n0123456789"
         )
     };
-    let answer = admin.raw(stuck(&upload).as_bytes()).await;
+    let answer = admin.send_raw(stuck(&upload).as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
-    let status = admin.get(&upload).await.expect(204);
+    let status = admin.get(&upload).await.expect_status(204);
     assert_eq!(status.header("range"), "0-9", "what came is kept");
     let put = stuck(&format!("/v2/{IMAGE}/manifests/x")).replacen("PATCH", "PUT", 1);
-    let answer = admin.raw(put.as_bytes()).await;
+    let answer = admin.send_raw(put.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
     let path = format!("{upload}?digest={}", digest_of("0123456789abc"));
-    admin.put(&path, "abc").await.expect(201);
+    admin.put(&path, "abc").await.expect_status(201);
 }
 
 /// A body that never pauses and never ends.
@@ -61,7 +61,7 @@ async fn a_manifest_that_trickles() {
         config.limits.idle_timeout = "300ms".parse::<Span>().expect("a time");
     })
     .await;
-    let stream = put_manifest(&server, 0).await;
+    let stream = begin_manifest(&server, 0).await;
     let (mut read, mut write) = stream.into_split();
     let trickle = tokio::spawn(async move {
         while write.write_all(b" ").await.is_ok() {
@@ -69,7 +69,7 @@ async fn a_manifest_that_trickles() {
         }
     });
     let mut answer = [0; 12];
-    bounded(read.read_exact(&mut answer)).await.expect("an answer");
+    with_deadline(read.read_exact(&mut answer)).await.expect("an answer");
     assert_eq!(&answer, b"HTTP/1.1 408");
     trickle.abort();
 }
@@ -82,10 +82,10 @@ async fn manifests_share_one_memory() {
     })
     .await;
     let mut streams =
-        [put_manifest(&server, 3_000_000).await, put_manifest(&server, 3_000_000).await];
+        [begin_manifest(&server, 3_000_000).await, begin_manifest(&server, 3_000_000).await];
     let mut answer = [0; 12];
     let [first, second] = &mut streams;
-    let given_up = bounded(async {
+    let given_up = with_deadline(async {
         tokio::select! {
             ready = first.readable() => ready.map(|()| 0),
             ready = second.readable() => ready.map(|()| 1),
@@ -101,7 +101,7 @@ async fn manifests_share_one_memory() {
 }
 
 /// Begins to push a manifest of 4,000,000 bytes.
-async fn put_manifest(server: &TestServer, sent: usize) -> TcpStream {
+async fn begin_manifest(server: &TestServer, sent: usize) -> TcpStream {
     let mut stream = TcpStream::connect(server.address).await.expect("it listens");
     let head = format!(
         "PUT /v2/{IMAGE}/manifests/x HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer admin\r\n\
@@ -130,7 +130,7 @@ async fn a_stop_cuts_what_does_not_end() {
     );
     stream.write_all(request.as_bytes()).await.expect("open");
     server.wait_for_metrics("berth_http_requests_running 2").await;
-    bounded(server.stop()).await;
+    with_deadline(server.stop()).await;
     let mut answer = String::new();
     let _ = stream.read_to_string(&mut answer).await;
     assert_eq!(answer, "", "there is nothing to say");
@@ -151,8 +151,8 @@ async fn a_connection_that_breaks_keeps_what_came() {
     let mut answer = String::new();
     let _ = stream.read_to_string(&mut answer).await;
     // The connection is gone, so there is nobody to answer; the next request waits for the first one's end.
-    let rest = admin.clone().with("content-range", "10-11").patch(&upload, "ab").await;
-    assert_eq!(rest.expect(202).header("range"), "0-11");
+    let rest = admin.clone().with_header("content-range", "10-11").patch(&upload, "ab").await;
+    assert_eq!(rest.expect_status(202).header("range"), "0-11");
 }
 
 /// A blob of 5 TB, of which all but its end is a hole in a file.
@@ -161,7 +161,7 @@ async fn a_blob_of_five_terabytes_and_not_a_byte_more() {
     let server = TestServer::start(Backend::Sqlite).await;
     let admin = server.admin();
     let upload = admin.start_upload(IMAGE).await;
-    admin.patch(&upload, "x").await.expect(202);
+    admin.patch(&upload, "x").await.expect_status(202);
     let folders = std::fs::read_dir(server.data.join("blobs")).expect("the store");
     let file = folders
         .flat_map(|folder| std::fs::read_dir(folder.expect("readable").path()).expect("a folder"))
@@ -173,7 +173,7 @@ async fn a_blob_of_five_terabytes_and_not_a_byte_more() {
     file.set_len(start).expect("a file system with large files");
     let id: meta::Id = upload.rsplit('/').next().expect("an id").parse().expect("an id");
     let state = Hasher::new(Algorithm::Sha256).save();
-    let meta = server.meta().await;
+    let meta = server.open_meta().await;
     let advanced = meta.write(move |tx| {
         let sql = "SELECT repository_id FROM uploads";
         let repository = tx.opt(sql, &[], |row| row.id(0))?.expect("started");
@@ -183,28 +183,32 @@ async fn a_blob_of_five_terabytes_and_not_a_byte_more() {
         uploads::advance(tx, &upload, (start as i64, &state), i64::MAX)
     });
     assert_eq!(advanced.await.expect("a row"), 1);
-    let status = admin.get(&upload).await.expect(204);
+    let status = admin.get(&upload).await.expect_status(204);
     assert_eq!(status.header("range"), format!("0-{}", start - 1));
     let range = format!("{start}-{}", MAX_BLOB_BYTES - 1);
-    let last =
-        admin.clone().with("content-range", &range).patch(&upload, "01234").await.expect(202);
+    let last = admin
+        .clone()
+        .with_header("content-range", &range)
+        .patch(&upload, "01234")
+        .await
+        .expect_status(202);
     assert_eq!(last.header("range"), format!("0-{}", MAX_BLOB_BYTES - 1));
     let more = admin.patch(&upload, "5").await;
     assert!(String::from_utf8_lossy(&more.body).contains(&MAX_BLOB_BYTES.to_string()));
-    more.expect_error("413 SIZE_INVALID");
+    more.expect_oci_error("413 SIZE_INVALID");
     let head = format!(
         "PATCH {upload} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer admin\r\n\
          connection: close\r\ncontent-length: {}\r\n\r\n",
         MAX_BLOB_BYTES + 1
     );
-    let answer = admin.raw(head.as_bytes()).await;
+    let answer = admin.send_raw(head.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 413"), "before a byte is sent: {answer}");
 }
 
 on_both![messages_of_strangers_are_not_waited_for];
 
 /// The answer does not wait for what is not going to matter, and nothing is kept of it.
-async fn messages_of_strangers_are_not_waited_for(accounts: Accounts) {
+async fn messages_of_strangers_are_not_waited_for(accounts: AccountServer) {
     let nobody = accounts.anonymous();
     let announced = |credential: &str, length: usize| {
         format!(
@@ -217,7 +221,7 @@ async fn messages_of_strangers_are_not_waited_for(accounts: Accounts) {
         announced("authorization: Bearer nonsense\r\n", 4_000_000),
         announced("authorization: Bearer nonsense\r\n", 20),
     ] {
-        let answer = bounded(nobody.raw(request.as_bytes())).await;
+        let answer = with_deadline(nobody.send_raw(request.as_bytes())).await;
         assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
     }
 }

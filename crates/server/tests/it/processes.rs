@@ -10,9 +10,13 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::util::database::that_falls_silent;
-use crate::util::process::{Berth, Process, address, berth, run, wait_for};
-use crate::util::{Backend, Client, Image, bounded, digest_of, random_bytes, wait_for_metrics};
+use crate::util::database::start_database_proxy;
+use crate::util::process::{
+    BerthProcess, ChildProcess, berth_command, parse_address, run_berth, wait_for,
+};
+use crate::util::{
+    Backend, Client, Image, digest_of, random_bytes, wait_for_metrics, with_deadline,
+};
 
 const IMAGE: &str = "p/r1/image";
 
@@ -20,38 +24,41 @@ const IMAGE: &str = "p/r1/image";
 async fn push_across(data: &Path, database: &Backend, kill: bool) {
     let bytes = random_bytes(300_000, 4);
     let digest = digest_of(&bytes);
-    let mut a = Berth::start(data, database).await;
+    let mut a = BerthProcess::start(data, database).await;
     let upload = a.client.start_upload(IMAGE).await;
     if kill {
         a.kill();
     }
-    let mut b = Berth::start(data, database).await;
-    b.client.patch(&upload, bytes.slice(..100_000)).await.expect(202);
+    let mut b = BerthProcess::start(data, database).await;
+    b.client.patch(&upload, bytes.slice(..100_000)).await.expect_status(202);
     if kill {
         b.kill();
-        a = Berth::start(data, database).await;
+        a = BerthProcess::start(data, database).await;
     }
-    let status = a.client.get(&upload).await.expect(204);
+    let status = a.client.get(&upload).await.expect_status(204);
     assert_eq!(status.header("range"), "0-99999");
-    a.client.patch(&upload, bytes.slice(100_000..200_000)).await.expect(202);
+    a.client.patch(&upload, bytes.slice(100_000..200_000)).await.expect_status(202);
     if kill {
         a.kill();
-        a = Berth::start(data, database).await;
+        a = BerthProcess::start(data, database).await;
     }
-    a.client.put(&format!("{upload}?digest={digest}"), bytes.slice(200_000..)).await.expect(201);
+    a.client
+        .put(&format!("{upload}?digest={digest}"), bytes.slice(200_000..))
+        .await
+        .expect_status(201);
     if kill {
         a.kill();
-        b = Berth::start(data, database).await;
+        b = BerthProcess::start(data, database).await;
     }
-    let pulled = b.client.get(&format!("/v2/{IMAGE}/blobs/{digest}")).await.expect(200);
+    let pulled = b.client.get(&format!("/v2/{IMAGE}/blobs/{digest}")).await.expect_status(200);
     assert_eq!(pulled.body, bytes);
     let image = Image::new(1);
     image.push(&b.client, (IMAGE, "latest")).await;
     if kill {
         b.kill();
-        a = Berth::start(data, database).await;
+        a = BerthProcess::start(data, database).await;
     }
-    let pulled = a.client.get(&format!("/v2/{IMAGE}/manifests/latest")).await.expect(200);
+    let pulled = a.client.get(&format!("/v2/{IMAGE}/manifests/latest")).await.expect_status(200);
     assert_eq!(pulled.body, image.manifest);
 }
 
@@ -79,10 +86,10 @@ async fn what_was_answered_outlives_a_kill_between_any_two_steps() {
 async fn a_kill_in_the_middle_of_a_chunk() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let bytes = random_bytes(5_000_000, 8);
-    let mut killed = Berth::start(folder.path(), &Backend::Sqlite).await;
+    let mut killed = BerthProcess::start(folder.path(), &Backend::Sqlite).await;
     let upload = killed.client.start_upload(IMAGE).await;
-    killed.client.patch(&upload, bytes.slice(..1000)).await.expect(202);
-    let mut stream = TcpStream::connect(killed.listen()).await.expect("it listens");
+    killed.client.patch(&upload, bytes.slice(..1000)).await.expect_status(202);
+    let mut stream = TcpStream::connect(killed.listen_address()).await.expect("it listens");
     let head =
         format!("PATCH {upload} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9000000\r\n\r\n");
     stream.write_all(head.as_bytes()).await.expect("open");
@@ -95,44 +102,44 @@ async fn a_kill_in_the_middle_of_a_chunk() {
     };
     wait_for(|| (written() >= 1_000_000).then_some(())).await;
     killed.kill();
-    let next = Berth::start(folder.path(), &Backend::Sqlite).await;
-    let status = next.client.get(&upload).await.expect(204);
+    let next = BerthProcess::start(folder.path(), &Backend::Sqlite).await;
+    let status = next.client.get(&upload).await.expect_status(204);
     assert_eq!(status.header("range"), "0-999");
-    let client = next.client.clone().with("content-range", "1000-4999999");
-    client.patch(&upload, bytes.slice(1000..)).await.expect(202);
+    let client = next.client.clone().with_header("content-range", "1000-4999999");
+    client.patch(&upload, bytes.slice(1000..)).await.expect_status(202);
     let digest = digest_of(&bytes);
-    next.client.put(&format!("{upload}?digest={digest}"), "").await.expect(201);
-    let pulled = next.client.get(&format!("/v2/{IMAGE}/blobs/{digest}")).await.expect(200);
+    next.client.put(&format!("{upload}?digest={digest}"), "").await.expect_status(201);
+    let pulled = next.client.get(&format!("/v2/{IMAGE}/blobs/{digest}")).await.expect_status(200);
     assert_eq!(pulled.body, bytes);
 }
 
 /// A push whose request has begun, so that a stop has something to wait for.
-async fn stuck_push(berth: &Berth) -> TcpStream {
+async fn stuck_push(berth: &BerthProcess) -> TcpStream {
     let upload = berth.client.start_upload(IMAGE).await;
-    let mut stream = TcpStream::connect(berth.listen()).await.expect("it listens");
+    let mut stream = TcpStream::connect(berth.listen_address()).await.expect("it listens");
     let head =
         format!("PATCH {upload} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\n\r\n01234");
     stream.write_all(head.as_bytes()).await.expect("open");
-    wait_for_metrics(address(&berth.addresses["ops"]), "berth_http_requests_running 2").await;
+    wait_for_metrics(parse_address(&berth.addresses["ops"]), "berth_http_requests_running 2").await;
     stream
 }
 
 /// Waits until it takes no more connections.
-async fn wait_until_deaf(berth: &Berth) {
-    let deaf = async { while TcpStream::connect(berth.listen()).await.is_ok() {} };
-    bounded(deaf).await;
+async fn wait_until_deaf(berth: &BerthProcess) {
+    let deaf = async { while TcpStream::connect(berth.listen_address()).await.is_ok() {} };
+    with_deadline(deaf).await;
 }
 
-async fn wait_for_end(process: &mut Process) -> ExitStatus {
+async fn wait_for_end(process: &mut ChildProcess) -> ExitStatus {
     wait_for(|| process.0.try_wait().expect("ours")).await
 }
 
 #[tokio::test]
 async fn a_gentle_stop_lets_a_push_end() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let mut berth = Berth::start(folder.path(), &Backend::Sqlite).await;
+    let mut berth = BerthProcess::start(folder.path(), &Backend::Sqlite).await;
     let mut stream = stuck_push(&berth).await;
-    berth.process.signal(Signal::TERM);
+    berth.process.send_signal(Signal::TERM);
     wait_until_deaf(&berth).await;
     stream.write_all(b"56789").await.expect("still open");
     let mut answer = String::new();
@@ -147,14 +154,14 @@ async fn a_gentle_stop_lets_a_push_end() {
 #[tokio::test]
 async fn a_second_interrupt_ends_it_at_once() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let mut command = berth(&["serve", "--dev"]);
+    let mut command = berth_command(&["serve", "--dev"]);
     command.env("BERTH_LIMITS_DRAIN_TIMEOUT", "1d").env("BERTH_LIMITS_IDLE_TIMEOUT", "30d");
-    let mut berth = Berth::spawn(folder.path(), command.stderr(Stdio::null())).await;
+    let mut berth = BerthProcess::spawn(folder.path(), command.stderr(Stdio::null())).await;
     let _stuck = stuck_push(&berth).await;
-    berth.process.signal(Signal::INT);
+    berth.process.send_signal(Signal::INT);
     wait_until_deaf(&berth).await;
     assert!(berth.process.0.try_wait().expect("ours").is_none(), "it waits for the push");
-    berth.process.signal(Signal::INT);
+    berth.process.send_signal(Signal::INT);
     assert!(wait_for_end(&mut berth.process).await.success());
     assert!(!berth.run.exists(), "nothing is left of it");
 }
@@ -166,25 +173,25 @@ async fn a_stop_does_not_wait_for_a_database_that_says_nothing() {
         println!("SKIPPED: TEST_POSTGRES_URL is not set");
         return;
     };
-    let (url, silent) = that_falls_silent(&url).await;
+    let (url, silent) = start_database_proxy(&url).await;
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let mut command = berth(&["serve", "--dev", "--database", &url]);
+    let mut command = berth_command(&["serve", "--dev", "--database", &url]);
     command.env("BERTH_LIMITS_DRAIN_TIMEOUT", "1s");
-    let mut berth = Berth::spawn(folder.path(), command.stderr(Stdio::null())).await;
+    let mut berth = BerthProcess::spawn(folder.path(), command.stderr(Stdio::null())).await;
     Image::new(1).push(&berth.client, (IMAGE, "latest")).await;
-    berth.client.get(&format!("/v2/{IMAGE}/manifests/latest")).await.expect(200);
+    berth.client.get(&format!("/v2/{IMAGE}/manifests/latest")).await.expect_status(200);
     silent.send_replace(true);
-    berth.process.signal(Signal::TERM);
+    berth.process.send_signal(Signal::TERM);
     assert!(wait_for_end(&mut berth.process).await.success());
 }
 
 #[tokio::test]
 async fn one_process_at_a_time_on_sqlite() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let _first = Berth::start(folder.path(), &Backend::Sqlite).await;
+    let _first = BerthProcess::start(folder.path(), &Backend::Sqlite).await;
     let data = folder.path().to_str().expect("plain");
     let listen = ["--listen", "127.0.0.1:0", "--ops-listen", "off"];
-    let second = run(&[&["serve", "--dev", "--data", data], &listen[..]].concat());
+    let second = run_berth(&[&["serve", "--dev", "--data", data], &listen[..]].concat());
     assert!(!second.status.success());
     let said = String::from_utf8_lossy(&second.stderr);
     assert!(said.contains("in use by another berth"), "{said}");
@@ -195,9 +202,9 @@ async fn an_ephemeral_server_leaves_nothing() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let arguments =
         ["serve", "--dev", "--ephemeral", "--listen", "127.0.0.1:0", "--ops-listen", "off"];
-    let mut command = berth(&arguments);
+    let mut command = berth_command(&arguments);
     let child = command.current_dir(&folder).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
-    let mut process = Process(child.expect("it starts"));
+    let mut process = ChildProcess(child.expect("it starts"));
     let stdout = process.0.stdout.take().expect("piped");
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(stdout));
     let banner = lines.next().expect("a banner").expect("text");
@@ -205,12 +212,12 @@ async fn an_ephemeral_server_leaves_nothing() {
     let client = Client::new(address.parse().expect("an address"));
     let image = Image::new(1);
     image.push(&client, (IMAGE, "latest")).await;
-    let pulled = client.get(&format!("/v2/{IMAGE}/manifests/latest")).await.expect(200);
+    let pulled = client.get(&format!("/v2/{IMAGE}/manifests/latest")).await.expect_status(200);
     assert_eq!(pulled.body, image.manifest);
     let layer = client.get(&format!("/v2/{IMAGE}/blobs/{}", digest_of(&image.blobs[1]))).await;
-    assert_eq!(layer.expect(200).body, image.blobs[1]);
-    client.clone().with("host", "evil.example").get("/v2/").await.expect(421);
-    process.signal(Signal::TERM);
+    assert_eq!(layer.expect_status(200).body, image.blobs[1]);
+    client.clone().with_header("host", "evil.example").get("/v2/").await.expect_status(421);
+    process.send_signal(Signal::TERM);
     assert!(wait_for_end(&mut process).await.success());
     assert_eq!(std::fs::read_dir(&folder).expect("readable").count(), 0);
 }
@@ -219,13 +226,13 @@ async fn an_ephemeral_server_leaves_nothing() {
 #[tokio::test]
 async fn a_server_that_listens_everywhere() {
     for (host, hint) in [(None, "--dev-host NAME"), (Some("registry.test"), "registry.test")] {
-        let mut command = berth(&["serve", "--dev", "--ephemeral", "--dev-unsafe-network"]);
+        let mut command = berth_command(&["serve", "--dev", "--ephemeral", "--dev-unsafe-network"]);
         command.args(["--listen", "0.0.0.0:0", "--ops-listen", "off"]);
         if let Some(host) = host {
             command.args(["--dev-host", host]);
         }
         let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
-        let mut process = Process(child.expect("it starts"));
+        let mut process = ChildProcess(child.expect("it starts"));
         let stdout = std::io::BufReader::new(process.0.stdout.take().expect("piped"));
         let mut lines = std::io::BufRead::lines(stdout).map(|line| line.expect("text"));
         let said: Vec<_> =
@@ -236,10 +243,11 @@ async fn a_server_that_listens_everywhere() {
         let (name, port) = named.split_once(':').expect("a port");
         assert_eq!(name, host.unwrap_or("127.0.0.1"));
         let client = Client::new(([127, 0, 0, 1], port.parse().expect("a number")).into());
-        client.clone().with("host", named).get("/v2/").await.expect(200);
-        let other = client.clone().with("host", "registry.test").get("/v2/").await;
-        other.expect(host.map_or(421, |_| 200));
-        let refused = client.with("host", "evil.example").get("/v2/").await.expect(421);
+        client.clone().with_header("host", named).get("/v2/").await.expect_status(200);
+        let other = client.clone().with_header("host", "registry.test").get("/v2/").await;
+        other.expect_status(host.map_or(421, |_| 200));
+        let refused =
+            client.with_header("host", "evil.example").get("/v2/").await.expect_status(421);
         assert!(refused.text().contains(host.unwrap_or("localhost")), "{refused:?}");
     }
 }
@@ -248,13 +256,13 @@ async fn a_server_that_listens_everywhere() {
 async fn the_operator_collects() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let data = folder.path().to_str().expect("plain");
-    let nobody = run(&["gc", "--data", data]);
+    let nobody = run_berth(&["gc", "--data", data]);
     assert!(String::from_utf8_lossy(&nobody.stderr).contains("--ephemeral"), "{nobody:?}");
     assert!(!nobody.status.success());
-    let berth = Berth::start(folder.path(), &Backend::Sqlite).await;
+    let berth = BerthProcess::start(folder.path(), &Backend::Sqlite).await;
     berth.client.push_blob(IMAGE, "content").await;
     for arguments in [&["gc", "--dry-run", "--data", data][..], &["gc", "--data", data]] {
-        let collected = run(arguments);
+        let collected = run_berth(arguments);
         let said = String::from_utf8_lossy(&collected.stdout);
         assert!(collected.status.success() && said.contains("reviewed"), "{collected:?}");
     }
@@ -266,13 +274,13 @@ async fn the_operator_is_heard_again_when_there_are_files_again() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (data, log) = (folder.path().join("data"), folder.path().join("log"));
     let file = std::fs::File::create(&log).expect("writable");
-    let berth = Berth::spawn(&data, berth(&["serve", "--dev"]).stderr(file)).await;
-    let before = berth.process.let_have_files(1);
+    let berth = BerthProcess::spawn(&data, berth_command(&["serve", "--dev"]).stderr(file)).await;
+    let before = berth.process.limit_open_files(1);
     let knock = UnixStream::connect(berth.run.join("admin.sock")).expect("it is there");
-    line_of(&log, "cannot accept a connection").await;
-    berth.process.let_have_files(before);
+    wait_for_log_line(&log, "cannot accept a connection").await;
+    berth.process.limit_open_files(before);
     drop(knock);
-    let collected = run(&["gc", "--data", data.to_str().expect("plain")]);
+    let collected = run_berth(&["gc", "--data", data.to_str().expect("plain")]);
     assert!(collected.status.success(), "{collected:?}");
 }
 
@@ -283,27 +291,27 @@ fn what_cannot_be_started_says_why() {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && said.contains(why), "{said}");
     };
-    fails(&mut berth(&["serve", "--listen", "0.0.0.0:0"]), "--insecure-http");
-    fails(&mut berth(&["serve", "--ephemeral"]), "--dev");
-    fails(&mut berth(&["serve", "--dev", "--listen", "0.0.0.0:0"]), "--dev-unsafe-network");
-    fails(berth(&["serve", "--dev"]).env("BERTH_LISEN", "x"), "BERTH_LISEN");
+    fails(&mut berth_command(&["serve", "--listen", "0.0.0.0:0"]), "--insecure-http");
+    fails(&mut berth_command(&["serve", "--ephemeral"]), "--dev");
+    fails(&mut berth_command(&["serve", "--dev", "--listen", "0.0.0.0:0"]), "--dev-unsafe-network");
+    fails(berth_command(&["serve", "--dev"]).env("BERTH_LISEN", "x"), "BERTH_LISEN");
     let nearest = "BERTH_LISEN is no setting; the nearest is BERTH_LISTEN";
-    fails(berth(&["gc"]).env("BERTH_LISEN", "x"), nearest);
-    fails(berth(&["serve", "--dev"]).env("BERTH_PORT", "5050"), "BERTH_LISTEN");
+    fails(berth_command(&["gc"]).env("BERTH_LISEN", "x"), nearest);
+    fails(berth_command(&["serve", "--dev"]).env("BERTH_PORT", "5050"), "BERTH_LISTEN");
     fails(
-        berth(&["serve"]).env("BERTH_EXTERNAL_URL", "registry.example.com"),
+        berth_command(&["serve"]).env("BERTH_EXTERNAL_URL", "registry.example.com"),
         "BERTH_EXTERNAL_URL: external_url \"registry.example.com\" has no scheme",
     );
     let unreadable = std::ffi::OsStr::from_bytes(b"data\xff");
-    fails(berth(&["serve", "--dev"]).env("BERTH_DATA", unreadable), "BERTH_DATA");
-    fails(&mut berth(&["serve", "--listen", "localhost:5050"]), "such as 127.0.0.1:5050");
-    let mut never = berth(&["serve", "--dev"]);
+    fails(berth_command(&["serve", "--dev"]).env("BERTH_DATA", unreadable), "BERTH_DATA");
+    fails(&mut berth_command(&["serve", "--listen", "localhost:5050"]), "such as 127.0.0.1:5050");
+    let mut never = berth_command(&["serve", "--dev"]);
     fails(never.env("BERTH_GC_UPLOAD_EXPIRY", "0s"), "gc.upload_expiry");
-    fails(&mut berth(&["serve", "--dev", "--database", "mysql://x"]), "postgres://");
+    fails(&mut berth_command(&["serve", "--dev", "--database", "mysql://x"]), "postgres://");
 }
 
 /// The line of a log with some text in it, once it is there.
-async fn line_of(log: &Path, text: &str) -> String {
+async fn wait_for_log_line(log: &Path, text: &str) -> String {
     wait_for(|| {
         let lines = std::fs::read_to_string(log).expect("readable");
         lines.lines().find(|line| line.contains(text)).map(str::to_owned)
@@ -316,12 +324,12 @@ async fn a_log_line_for_machines() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let log = folder.path().join("log");
     let file = std::fs::File::create(&log).expect("writable");
-    let mut command = berth(&["serve", "--dev"]);
+    let mut command = berth_command(&["serve", "--dev"]);
     command.env("BERTH_LOG_FORMAT", "json").stderr(file);
-    let berth = Berth::spawn(&folder.path().join("data"), &mut command).await;
-    let client = berth.client.clone().with("x-request-id", "one-of-ours");
-    client.get("/v2/p/r1/image/tags/list?n=1").await.expect(404);
-    let line = line_of(&log, "one-of-ours").await;
+    let berth = BerthProcess::spawn(&folder.path().join("data"), &mut command).await;
+    let client = berth.client.clone().with_header("x-request-id", "one-of-ours");
+    client.get("/v2/p/r1/image/tags/list?n=1").await.expect_status(404);
+    let line = wait_for_log_line(&log, "one-of-ours").await;
     let line: Value = serde_json::from_str(&line).expect("JSON");
     assert_eq!(line["request.id"], "one-of-ours");
     assert_eq!(line["http.method"], "GET");
@@ -337,14 +345,17 @@ async fn a_log_line_that_a_terminal_only_shows() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let log = folder.path().join("log");
     let file = std::fs::File::create(&log).expect("writable");
-    let berth =
-        Berth::spawn(&folder.path().join("data"), berth(&["serve", "--dev"]).stderr(file)).await;
+    let berth = BerthProcess::spawn(
+        &folder.path().join("data"),
+        berth_command(&["serve", "--dev"]).stderr(file),
+    )
+    .await;
     let mut request =
         "GET /v2/\u{9b}2J?\u{9b}x HTTP/1.1\r\nhost: localhost\r\n".as_bytes().to_vec();
     request.extend_from_slice(b"user-agent: evil\t\xc2\x9b2J\r\nconnection: close\r\n\r\n");
-    let answer = berth.client.raw(&request).await;
+    let answer = berth.client.send_raw(&request).await;
     assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
-    let line = line_of(&log, "/v2/").await;
+    let line = wait_for_log_line(&log, "/v2/").await;
     assert!(line.contains("GET /v2/%C2%9B2J?%C2%9Bx 404"), "{line}");
     assert!(line.contains("evil%09%C2%9B2J"), "{line}");
     assert!(!line.contains(char::is_control), "{line:?}");
@@ -356,16 +367,16 @@ async fn an_error_is_found_by_its_id() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (data, log) = (folder.path().join("data"), folder.path().join("log"));
     let file = std::fs::File::create(&log).expect("writable");
-    let mut command = berth(&["serve", "--dev"]);
+    let mut command = berth_command(&["serve", "--dev"]);
     command.env("BERTH_LOG_FORMAT", "json").stderr(file);
-    let berth = Berth::spawn(&data, &mut command).await;
+    let berth = BerthProcess::spawn(&data, &mut command).await;
     let upload = berth.client.start_upload(IMAGE).await;
     for part in std::fs::read_dir(data.join("blobs")).expect("the store").flatten() {
         std::fs::remove_dir(part.path()).expect("empty");
     }
-    let failed = berth.client.patch(&upload, "content").await.expect(500);
+    let failed = berth.client.patch(&upload, "content").await.expect_status(500);
     assert!(String::from_utf8_lossy(&failed.body).contains("X-Request-Id"));
-    let line = line_of(&log, "answering 500").await;
+    let line = wait_for_log_line(&log, "answering 500").await;
     let line: Value = serde_json::from_str(&line).expect("JSON");
     assert_eq!(line["level"], "ERROR");
     assert_eq!(line["request.id"], failed.header("x-request-id"));
@@ -377,20 +388,20 @@ async fn a_metadata_account_that_is_missing_is_said_once() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (data, log) = (folder.path().join("data"), folder.path().join("log"));
     let file = std::fs::File::create(&log).expect("writable");
-    let mut command = berth(&["serve"]);
+    let mut command = berth_command(&["serve"]);
     command.env("BERTH_METADATA_LISTEN", "127.0.0.1:0").stderr(file);
     command.env("BERTH_METADATA_ACCOUNT", "robot-account@my-project.iam.gserviceaccount.com");
-    let berth = Berth::spawn(&data, &mut command).await;
-    let client = Client::new(address(&berth.addresses["metadata"]));
-    let client = client.with("metadata-flavor", "Google");
+    let berth = BerthProcess::spawn(&data, &mut command).await;
+    let client = Client::new(parse_address(&berth.addresses["metadata"]));
+    let client = client.with_header("metadata-flavor", "Google");
     let email = "/computeMetadata/v1/instance/service-accounts/default/email";
     for _ in 0..3 {
-        client.get(email).await.expect(404);
+        client.get(email).await.expect_status(404);
     }
     // Every question before this one has its line before this one's.
-    let last = client.with("x-request-id", "the-last-one");
-    last.get("/computeMetadata/v1/nothing").await.expect(404);
-    line_of(&log, "the-last-one").await;
+    let last = client.with_header("x-request-id", "the-last-one");
+    last.get("/computeMetadata/v1/nothing").await.expect_status(404);
+    wait_for_log_line(&log, "the-last-one").await;
     let text = std::fs::read_to_string(&log).expect("readable");
     let said: Vec<_> = text.lines().filter(|line| line.contains("WARN")).collect();
     assert_eq!(said.len(), 1, "{text}");
@@ -402,9 +413,9 @@ async fn a_metadata_account_that_is_missing_is_said_once() {
 #[tokio::test]
 async fn a_server_for_everybody_counts_no_uploads() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let mut command = berth(&["serve", "--dev"]);
+    let mut command = berth_command(&["serve", "--dev"]);
     command.env("BERTH_LIMITS_OPEN_UPLOADS", "1");
-    let berth = Berth::spawn(&folder.path().join("data"), &mut command).await;
+    let berth = BerthProcess::spawn(&folder.path().join("data"), &mut command).await;
     berth.client.start_upload(IMAGE).await;
     berth.client.start_upload(IMAGE).await;
 }
@@ -417,9 +428,9 @@ async fn a_log_of_objects_has_no_other_lines() {
     let open = || std::fs::File::options().create(true).append(true).open(&log).expect("writable");
     let arguments =
         ["serve", "--dev", "--ephemeral", "--listen", "127.0.0.1:0", "--ops-listen", "off"];
-    let mut command = berth(&arguments);
+    let mut command = berth_command(&arguments);
     command.env("BERTH_LOG_FORMAT", "json").stdout(open()).stderr(open());
-    let _process = Process(command.current_dir(&folder).spawn().expect("it starts"));
+    let _process = ChildProcess(command.current_dir(&folder).spawn().expect("it starts"));
     let said = || std::fs::read_to_string(&log).expect("readable");
     let said =
         wait_for(|| Some(said()).filter(|said| said.contains("serves http://127.0.0.1:"))).await;

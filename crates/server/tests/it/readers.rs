@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 
-use crate::util::{Backend, Image, TestServer, bounded, random_bytes};
+use crate::util::{Backend, Image, TestServer, random_bytes, with_deadline};
 
 const IMAGE: &str = "p/r1/image";
 
@@ -25,7 +25,7 @@ async fn impatient_server() -> TestServer {
 }
 
 /// An HTTP/2 client that gives each answer room for `window` bytes, and answers every ping.
-async fn http2_client(
+async fn connect_http2(
     server: &TestServer,
     window: u32,
 ) -> (SendRequest<Empty<Bytes>>, JoinHandle<hyper::Result<()>>) {
@@ -38,7 +38,7 @@ async fn http2_client(
     (sender, tokio::spawn(connection))
 }
 
-async fn get(
+async fn begin_get(
     sender: &mut SendRequest<Empty<Bytes>>,
     server: &TestServer,
     path: &str,
@@ -64,14 +64,14 @@ async fn http_2_readers_that_take_nothing_are_ended() {
         (format!("/v2/{IMAGE}/manifests/latest"), format!("/v2/{IMAGE}/blobs/{blob}"));
     for window in [0, 1] {
         for path in [&manifest, &blob] {
-            let (mut sender, connection) = http2_client(&server, window).await;
+            let (mut sender, connection) = connect_http2(&server, window).await;
             let mut answers = Vec::new();
             for _ in 0..8 {
-                answers.push(get(&mut sender, &server, path).await);
+                answers.push(begin_get(&mut sender, &server, path).await);
             }
             server.wait_for_metrics("berth_http_connections 1").await;
             server.wait_for_metrics("berth_http_requests_running 1").await;
-            bounded(connection).await.expect("it runs").expect_err("cut in the middle");
+            with_deadline(connection).await.expect("it runs").expect_err("cut in the middle");
             drop(answers);
         }
     }
@@ -83,8 +83,8 @@ async fn http_2_readers_are_judged_one_by_one() {
     let server = impatient_server().await;
     let blob = server.admin().push_blob(IMAGE, random_bytes(3_000_000, 1)).await;
     let path = format!("/v2/{IMAGE}/blobs/{blob}");
-    let (mut sender, connection) = http2_client(&server, 0).await;
-    let _stuck = get(&mut sender, &server, &path).await;
+    let (mut sender, connection) = connect_http2(&server, 0).await;
+    let _stuck = begin_get(&mut sender, &server, &path).await;
     let busy = tokio::spawn(async move {
         while !connection.is_finished() {
             let request = Request::head(format!("http://{}{path}", server.address));
@@ -93,15 +93,15 @@ async fn http_2_readers_are_judged_one_by_one() {
         }
         server
     });
-    bounded(busy).await.expect("it runs").wait_for_metrics("berth_http_connections 1").await;
+    with_deadline(busy).await.expect("it runs").wait_for_metrics("berth_http_connections 1").await;
 }
 
 #[tokio::test]
 async fn http_2_connections_without_a_request_are_ended() {
     let server = impatient_server().await;
-    let (mut sender, connection) = http2_client(&server, 1 << 20).await;
-    drop(get(&mut sender, &server, "/v2/").await);
-    bounded(connection).await.expect("it runs").expect("a gentle end");
+    let (mut sender, connection) = connect_http2(&server, 1 << 20).await;
+    drop(begin_get(&mut sender, &server, "/v2/").await);
+    with_deadline(connection).await.expect("it runs").expect("a gentle end");
     server.wait_for_metrics("berth_http_connections 1").await;
 }
 

@@ -5,13 +5,13 @@ use std::fs;
 use model::digest::Digest;
 use serde_json::{Value, json};
 
-use crate::gc::command;
-use crate::util::process::{Berth, run};
+use crate::gc::run_command;
+use crate::util::process::{BerthProcess, run_berth};
 use crate::util::{Backend, TestServer, on_both, random_bytes};
 
 const IMAGE: &str = "p/r1/image";
 
-fn path(digest: &Digest) -> String {
+fn blob_path(digest: &Digest) -> String {
     format!("/v2/{IMAGE}/blobs/{digest}")
 }
 
@@ -31,8 +31,9 @@ async fn a_scrub_finds_what_nobody_reads(server: TestServer) {
         pushed.push((digest, bytes, file.expect("the blob's file").path()));
     }
     server.clock.advance_seconds(10);
-    let scrub =
-        async || command(&server, json!({ "command": "scrub", "rate": 0 })).await["done"].clone();
+    let scrub = async || {
+        run_command(&server, json!({ "command": "scrub", "rate": 0 })).await["done"].clone()
+    };
     let found = |done: &Value| {
         ["checked", "sound", "corrupt", "missing", "unreadable", "unknown"]
             .map(|name| done[name].as_u64().expect("a number"))
@@ -57,17 +58,17 @@ async fn a_scrub_finds_what_nobody_reads(server: TestServer) {
         server.wait_for_metrics(&line).await;
     }
     for (number, (digest, ..)) in pushed.iter().enumerate() {
-        admin.head(&path(digest)).await.expect(if number < 3 { 404 } else { 200 });
+        admin.head(&blob_path(digest)).await.expect_status(if number < 3 { 404 } else { 200 });
     }
     fs::rename(&away, &gone.2).expect("ours");
     server.clock.advance_seconds(10);
     let done = scrub().await;
     assert_eq!(found(&done), [5, 3, 1, 0, 1, 0], "{done}");
     server.wait_for_metrics("berth_blobs_restored_total 1").await;
-    admin.get(&path(&gone.0)).await.expect(200);
+    admin.get(&blob_path(&gone.0)).await.expect_status(200);
     for (digest, bytes, _) in [rotten, folder] {
         admin.push_blob(IMAGE, bytes.clone()).await;
-        assert_eq!(admin.get(&path(digest)).await.expect(200).body, *bytes);
+        assert_eq!(admin.get(&blob_path(digest)).await.expect_status(200).body, *bytes);
     }
     server.clock.advance_seconds(10);
     let done = scrub().await;
@@ -78,9 +79,9 @@ async fn a_scrub_finds_what_nobody_reads(server: TestServer) {
 async fn the_command_scrubs_and_says_what_it_found() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let data = folder.path().to_str().expect("text");
-    let server = Berth::start(folder.path(), &Backend::Sqlite).await;
+    let server = BerthProcess::start(folder.path(), &Backend::Sqlite).await;
     let digest = server.client.push_blob(IMAGE, "content").await;
-    let scrub = || run(&["scrub", "--data", data, "--rate", "64MiB"]);
+    let scrub = || run_berth(&["scrub", "--data", data, "--rate", "64MiB"]);
     let output = scrub();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(
@@ -95,5 +96,5 @@ async fn the_command_scrubs_and_says_what_it_found() {
     let output = scrub();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.code() == Some(1) && said.contains("1 have other bytes"), "{said}");
-    server.client.head(&path(&digest)).await.expect(404);
+    server.client.head(&blob_path(&digest)).await.expect_status(404);
 }

@@ -9,19 +9,22 @@ use meta::{Id, blobs, settings};
 use model::digest::Digest;
 use serde_json::json;
 
-use crate::gc::{collect, command};
-use crate::util::process::{Berth, Process, berth, run, run_of, wait_for};
+use crate::gc::{collect_garbage, run_command};
+use crate::util::process::{
+    BerthProcess, ChildProcess, berth_command, find_run_folder, run_berth, wait_for,
+};
 use crate::util::{Backend, Client, TestServer, on_both, random_bytes};
 
 const IMAGE: &str = "p/r1/image";
 
-fn path(digest: &Digest) -> String {
+fn blob_path(digest: &Digest) -> String {
     format!("/v2/{IMAGE}/blobs/{digest}")
 }
 
 /// Starts a server that is to refuse, and answers what it says.
-async fn refused(data: &Path, database: &Backend) -> String {
-    let mut command = berth(&["serve", "--dev", "--listen", "127.0.0.1:0", "--ops-listen", "off"]);
+async fn expect_start_refused(data: &Path, database: &Backend) -> String {
+    let mut command =
+        berth_command(&["serve", "--dev", "--listen", "127.0.0.1:0", "--ops-listen", "off"]);
     if let Backend::Postgres(url) = database {
         command.args(["--database", url]);
     }
@@ -36,18 +39,18 @@ async fn refused(data: &Path, database: &Backend) -> String {
 }
 
 /// A registry that has run, and holds a blob.
-async fn used(database: &Backend) -> (tempfile::TempDir, Vec<u8>, Digest) {
+async fn used_registry(database: &Backend) -> (tempfile::TempDir, Vec<u8>, Digest) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let bytes = random_bytes(100_000, 21);
-    let mut server = Berth::start(folder.path(), database).await;
+    let mut server = BerthProcess::start(folder.path(), database).await;
     let digest = server.client.push_blob(IMAGE, bytes.clone()).await;
     server.kill();
     (folder, bytes.to_vec(), digest)
 }
 
-async fn serves(data: &Path, database: &Backend, (digest, bytes): (&Digest, &[u8])) {
-    let mut server = Berth::start(data, database).await;
-    assert_eq!(server.client.get(&path(digest)).await.expect(200).body, bytes);
+async fn expect_served(data: &Path, database: &Backend, (digest, bytes): (&Digest, &[u8])) {
+    let mut server = BerthProcess::start(data, database).await;
+    assert_eq!(server.client.get(&blob_path(digest)).await.expect_status(200).body, bytes);
     server.kill();
 }
 
@@ -59,13 +62,13 @@ fn database_files(data: &Path) -> Vec<PathBuf> {
 }
 
 /// The empty folder in the folder of blobs whose name is the id.
-fn marker(data: &Path) -> Option<PathBuf> {
+fn find_marker(data: &Path) -> Option<PathBuf> {
     let mut entries = fs::read_dir(data.join("blobs")).ok()?.flatten();
     let is_marker = |name: &str| name.starts_with("store-");
     entries.find(|entry| entry.file_name().to_str().is_some_and(is_marker)).map(|e| e.path())
 }
 
-async fn open(data: &Path, database: &Backend) -> meta::Meta {
+async fn open_database(data: &Path, database: &Backend) -> meta::Meta {
     let database = match database {
         Backend::Sqlite => meta::Database::SqliteFile(data.join("berth.db")),
         Backend::Postgres(url) => meta::Database::Postgres(url.clone()),
@@ -73,14 +76,14 @@ async fn open(data: &Path, database: &Backend) -> meta::Meta {
     meta::Meta::open(database).await.expect("the server's own")
 }
 
-fn adopt(data: &Path, database: &Backend, yes: &[&str]) -> (bool, String) {
+fn run_adopt(data: &Path, database: &Backend, yes: &[&str]) -> (bool, String) {
     let data = data.to_str().expect("text");
     let mut arguments = vec!["adopt", "--data", data];
     if let Backend::Postgres(url) = database {
         arguments.extend(["--database", url]);
     }
     arguments.extend(yes);
-    let output = run(&arguments);
+    let output = run_berth(&arguments);
     let text = [output.stdout, output.stderr].concat();
     (output.status.success(), String::from_utf8(text).expect("text"))
 }
@@ -89,7 +92,8 @@ fn adopt(data: &Path, database: &Backend, yes: &[&str]) -> (bool, String) {
 async fn a_missing_database_beside_blobs_is_no_first_start() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let data = folder.path();
-    let mut server = Berth::spawn(data, berth(&["serve"]).stderr(Stdio::null())).await;
+    let mut server =
+        BerthProcess::spawn(data, berth_command(&["serve"]).stderr(Stdio::null())).await;
     server.kill();
     // Where to ask for tokens follows the address, which is another one each time.
     let key = || {
@@ -103,14 +107,14 @@ async fn a_missing_database_beside_blobs_is_no_first_start() {
     for file in database_files(data) {
         fs::rename(&file, away.join(file.file_name().expect("a name"))).expect("ours");
     }
-    let said = refused(data, &Backend::Sqlite).await;
+    let said = expect_start_refused(data, &Backend::Sqlite).await;
     assert!(said.contains("berth.db is missing") && said.contains("no first start"), "{said}");
     assert_eq!(key(), first_key);
     assert!(database_files(data).is_empty(), "none was made");
     for file in database_files(&away) {
         fs::rename(&file, data.join(file.file_name().expect("a name"))).expect("ours");
     }
-    Berth::spawn(data, berth(&["serve"]).stderr(Stdio::null())).await.kill();
+    BerthProcess::spawn(data, berth_command(&["serve"]).stderr(Stdio::null())).await.kill();
     assert_eq!(key(), first_key);
 }
 
@@ -122,38 +126,38 @@ async fn a_missing_database_is_missed_after_an_upgrade_too() {
         let left = folder.path().join(what);
         fs::create_dir_all(left.parent().expect("a folder")).expect("ours");
         fs::write(&left, "x").expect("ours");
-        let said = refused(folder.path(), &Backend::Sqlite).await;
+        let said = expect_start_refused(folder.path(), &Backend::Sqlite).await;
         assert!(said.contains("no first start"), "{what}: {said}");
         assert_eq!(fs::read(&left).expect("still there"), b"x");
     }
 }
 
-async fn wrong_folders(database: &Backend) {
-    let (folder, bytes, digest) = used(database).await;
+async fn check_wrong_folders(database: &Backend) {
+    let (folder, bytes, digest) = used_registry(database).await;
     let data = folder.path();
     let (blobs, away) = (data.join("blobs"), data.join("away"));
     fs::rename(&blobs, &away).expect("ours");
-    let said = refused(data, database).await;
+    let said = expect_start_refused(data, database).await;
     assert!(said.contains("this one has none") && said.contains("berth adopt"), "{said}");
     assert!(!blobs.exists(), "nothing is made where a file system may be mounted");
     fs::create_dir(&blobs).expect("ours");
-    refused(data, database).await;
+    expect_start_refused(data, database).await;
     assert_eq!(fs::read_dir(&blobs).expect("ours").count(), 0);
     fs::remove_dir(&blobs).expect("empty");
     // The blobs of another registry.
-    let (other, ..) = used(&Backend::Sqlite).await;
+    let (other, ..) = used_registry(&Backend::Sqlite).await;
     fs::rename(other.path().join("blobs"), &blobs).expect("one file system");
-    let said = refused(data, database).await;
+    let said = expect_start_refused(data, database).await;
     assert!(said.contains("and the database belongs to"), "{said}");
     fs::remove_dir_all(&blobs).expect("ours");
     fs::rename(&away, &blobs).expect("ours");
-    serves(data, database, (&digest, &bytes)).await;
+    expect_served(data, database, (&digest, &bytes)).await;
     // A copy of the folder is as good.
     let copied = data.join("copied");
     copy_folder(&blobs, &copied);
     fs::remove_dir_all(&blobs).expect("ours");
     fs::rename(&copied, &blobs).expect("ours");
-    serves(data, database, (&digest, &bytes)).await;
+    expect_served(data, database, (&digest, &bytes)).await;
 }
 
 fn copy_folder(from: &Path, to: &Path) {
@@ -169,56 +173,56 @@ fn copy_folder(from: &Path, to: &Path) {
 }
 
 /// What the last release left: no id on either side.
-async fn upgrades(database: &Backend) {
-    let (folder, bytes, digest) = used(database).await;
+async fn check_upgrades(database: &Backend) {
+    let (folder, bytes, digest) = used_registry(database).await;
     let data = folder.path();
     let forget = async || {
-        if let Some(marker) = marker(data) {
+        if let Some(marker) = find_marker(data) {
             fs::remove_dir(marker).expect("ours");
         }
-        let meta = open(data, database).await;
+        let meta = open_database(data, database).await;
         let forgotten = meta.write(|tx| settings::unset(tx, settings::STORE_ID)).await;
         forgotten.expect("writable");
         meta.close().await;
     };
     forget().await;
-    serves(data, database, (&digest, &bytes)).await;
-    assert!(marker(data).is_some());
-    serves(data, database, (&digest, &bytes)).await;
+    expect_served(data, database, (&digest, &bytes)).await;
+    assert!(find_marker(data).is_some());
+    expect_served(data, database, (&digest, &bytes)).await;
 
     forget().await;
     let (blobs, away) = (data.join("blobs"), data.join("away"));
     fs::rename(&blobs, &away).expect("ours");
-    let said = refused(data, database).await;
+    let said = expect_start_refused(data, database).await;
     assert!(said.contains("0 of the 1 newest"), "{said}");
     assert!(!blobs.exists());
-    let (done, said) = adopt(data, database, &[]);
+    let (done, said) = run_adopt(data, database, &[]);
     assert!(!done && said.contains("Of its 1 newest blobs, 0 are"), "{said}");
-    refused(data, database).await;
-    let (done, said) = adopt(data, database, &["--yes"]);
+    expect_start_refused(data, database).await;
+    let (done, said) = run_adopt(data, database, &["--yes"]);
     assert!(done, "{said}");
-    let mut server = Berth::start(data, database).await;
-    server.client.get(&path(&digest)).await.expect_error("404 BLOB_UNKNOWN");
+    let mut server = BerthProcess::start(data, database).await;
+    server.client.get(&blob_path(&digest)).await.expect_oci_error("404 BLOB_UNKNOWN");
     server.client.push_blob(IMAGE, bytes.clone()).await;
-    assert_eq!(server.client.get(&path(&digest)).await.expect(200).body, bytes);
-    let (done, said) = adopt(data, &Backend::Sqlite, &[]);
+    assert_eq!(server.client.get(&blob_path(&digest)).await.expect_status(200).body, bytes);
+    let (done, said) = run_adopt(data, &Backend::Sqlite, &[]);
     assert!(!done && said.contains("in use by another berth"), "{said}");
     server.kill();
-    let (done, said) = adopt(data, database, &[]);
+    let (done, said) = run_adopt(data, database, &[]);
     assert!(done && said.contains("nothing to do"), "{said}");
 }
 
 #[tokio::test]
 async fn a_folder_that_is_not_the_databases_is_not_used() {
     for database in [Some(Backend::Sqlite), Backend::postgres().await].into_iter().flatten() {
-        wrong_folders(&database).await;
+        check_wrong_folders(&database).await;
     }
 }
 
 #[tokio::test]
 async fn stores_without_an_id_get_one_where_they_belong_together() {
     for database in [Some(Backend::Sqlite), Backend::postgres().await].into_iter().flatten() {
-        upgrades(&database).await;
+        check_upgrades(&database).await;
     }
 }
 
@@ -230,13 +234,13 @@ async fn a_second_process_with_another_folder_does_not_start() {
         return;
     };
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let mut first = Berth::start(&folder.path().join("first"), &database).await;
+    let mut first = BerthProcess::start(&folder.path().join("first"), &database).await;
     let digest = first.client.push_blob(IMAGE, "content").await;
     let other = folder.path().join("other");
-    let said = refused(&other, &database).await;
+    let said = expect_start_refused(&other, &database).await;
     assert!(said.contains("this one has none"), "{said}");
     assert!(!other.join("blobs").exists());
-    first.client.get(&path(&digest)).await.expect(200);
+    first.client.get(&blob_path(&digest)).await.expect_status(200);
     first.kill();
 }
 
@@ -253,7 +257,7 @@ async fn of_processes_with_folders_of_their_own_the_first_one_starts() {
         let database = Backend::postgres().await.expect("as before");
         let folder = tempfile::tempdir().expect("a temporary folder");
         let folders = (0..PROCESSES).map(|n| folder.path().join(n.to_string()));
-        let starts = folders.map(|data| starts(data, &database));
+        let starts = folders.map(|data| try_start(data, &database));
         let started = futures_util::future::join_all(starts).await;
         let mut refused = Vec::new();
         let mut serving = Vec::new();
@@ -266,15 +270,15 @@ async fn of_processes_with_folders_of_their_own_the_first_one_starts() {
         assert_eq!(serving.len(), 1, "round {round}: {refused:?}");
         for (data, said) in refused {
             assert!(said.contains("belongs to a folder of blobs with the id"), "{said}");
-            assert_eq!(marker(&data), None, "its folder has no id");
+            assert_eq!(find_marker(&data), None, "its folder has no id");
         }
         let (data, mut process) = serving.pop().expect("one");
         process.kill();
         let bytes = b"content";
-        let mut server = Berth::start(&data, &database).await;
+        let mut server = BerthProcess::start(&data, &database).await;
         let digest = server.client.push_blob(IMAGE, &bytes[..]).await;
         server.kill();
-        serves(&data, &database, (&digest, bytes)).await;
+        expect_served(&data, &database, (&digest, bytes)).await;
     }
 }
 
@@ -286,24 +290,25 @@ async fn processes_that_share_a_new_folder_all_start() {
         return;
     };
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let all = (0..PROCESSES).map(|_| starts(folder.path().to_owned(), &database));
+    let all = (0..PROCESSES).map(|_| try_start(folder.path().to_owned(), &database));
     let started = futures_util::future::join_all(all).await;
     for (_, outcome) in &started {
         assert!(outcome.is_ok(), "{:?}", outcome.as_ref().err());
     }
-    assert!(marker(folder.path()).is_some());
+    assert!(find_marker(folder.path()).is_some());
 }
 
 /// Starts a server, and answers it once it serves, or else what it says.
-async fn starts(data: PathBuf, database: &Backend) -> (PathBuf, Result<Process, String>) {
+async fn try_start(data: PathBuf, database: &Backend) -> (PathBuf, Result<ChildProcess, String>) {
     let Backend::Postgres(url) = database else { panic!("these share a database") };
-    let mut command = berth(&["serve", "--dev", "--listen", "127.0.0.1:0", "--ops-listen", "off"]);
+    let mut command =
+        berth_command(&["serve", "--dev", "--listen", "127.0.0.1:0", "--ops-listen", "off"]);
     command.args(["--database", url, "--data"]).arg(&data);
     let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it runs");
-    let mut process = Process(child);
+    let mut process = ChildProcess(child);
     let status = wait_for(|| match process.0.try_wait().expect("ours") {
         Some(status) => Some(Some(status)),
-        None => run_of(&data, process.0.id()).map(|_| None),
+        None => find_run_folder(&data, process.0.id()).map(|_| None),
     });
     let Some(status) = status.await else { return (data, Ok(process)) };
     let mut said = String::new();
@@ -318,7 +323,7 @@ async fn wait_until_present(server: &TestServer, is_present: bool) {
     let line = format!("berth_stores_present {}", u8::from(is_present));
     server.wait_for_metrics(&line).await;
     let status = if is_present { 200 } else { 503 };
-    Client::new(server.ops).get("/readyz").await.expect(status);
+    Client::new(server.ops).get("/readyz").await.expect_status(status);
 }
 
 /// Every file counts: what is committed to a log without a name is lost as well.
@@ -331,22 +336,22 @@ async fn a_database_that_is_moved_under_a_server_takes_no_writes() {
         let (file, away) = (server.data.join(file), server.data.join("away"));
         fs::rename(&file, &away).expect("ours");
         let refused = admin.post(&format!("/v2/{IMAGE}/blobs/uploads/"), "").await;
-        let refused = refused.expect_error("503 UNAVAILABLE");
+        let refused = refused.expect_oci_error("503 UNAVAILABLE");
         let message = refused.json()["errors"][0]["message"].to_string();
         assert!(message.contains("storage is not where it was"), "{message}");
         wait_until_present(&server, false).await;
-        let reads = (0..32).map(|_| async { admin.get(&path(&digest)).await.status });
+        let reads = (0..32).map(|_| async { admin.get(&blob_path(&digest)).await.status });
         for status in futures_util::future::join_all(reads).await {
             assert!([200, 503].contains(&status.as_u16()), "{status}");
         }
         assert!(!file.exists(), "no empty one was made in its place");
         fs::write(&file, "").expect("ours");
-        admin.post(&format!("/v2/{IMAGE}/blobs/uploads/"), "").await.expect(503);
+        admin.post(&format!("/v2/{IMAGE}/blobs/uploads/"), "").await.expect_status(503);
         fs::remove_file(&file).expect("ours");
         fs::rename(&away, &file).expect("ours");
         wait_until_present(&server, true).await;
         admin.push_blob(IMAGE, "content").await;
-        admin.get(&path(&digest)).await.expect(200);
+        admin.get(&blob_path(&digest)).await.expect_status(200);
     }
 }
 
@@ -359,7 +364,7 @@ async fn a_database_that_is_unlinked_acknowledges_nothing() {
     for file in database_files(&server.data) {
         fs::remove_file(file).expect("ours");
     }
-    admin.put(&format!("{begun}?digest={}", Digest::of(b"x")), "x").await.expect(503);
+    admin.put(&format!("{begun}?digest={}", Digest::of(b"x")), "x").await.expect_status(503);
     let manifest = admin.push_manifest((IMAGE, "x"), "application/json", "{}").await;
     assert!(manifest.status.is_client_error() || manifest.status == 503, "{}", manifest.status);
     wait_until_present(&server, false).await;
@@ -380,7 +385,7 @@ async fn a_folder_that_is_gone_is_said_and_waited_for(server: TestServer) {
     let (blobs, away) = (server.data.join("blobs"), server.data.join("away"));
     let gone = || fs::rename(&blobs, &away).expect("ours");
     let lost = fs::remove_dir;
-    let marker = marker(&server.data).expect("it has an id");
+    let marker = find_marker(&server.data).expect("it has an id");
     type Change<'c> = &'c dyn Fn();
     let cases: [(Change<'_>, Change<'_>); 3] = [
         (&gone, &|| ()),
@@ -400,16 +405,16 @@ async fn a_folder_that_is_gone_is_said_and_waited_for(server: TestServer) {
         admin
             .post(&format!("/v2/{IMAGE}/blobs/uploads/"), "")
             .await
-            .expect_error("503 UNAVAILABLE");
+            .expect_oci_error("503 UNAVAILABLE");
         let manifest = admin.push_manifest((IMAGE, "x"), "application/json", "{}").await;
-        manifest.expect_error("503 UNAVAILABLE");
-        admin.delete(&path(&digest)).await.expect_error("503 UNAVAILABLE");
+        manifest.expect_oci_error("503 UNAVAILABLE");
+        admin.delete(&blob_path(&digest)).await.expect_oci_error("503 UNAVAILABLE");
         mend_it();
         if away.exists() {
             fs::rename(&away, &blobs).expect("ours");
         }
         wait_until_present(&server, true).await;
-        admin.get(&path(&digest)).await.expect(200);
+        admin.get(&blob_path(&digest)).await.expect_status(200);
         admin.push_blob(IMAGE, "content").await;
     }
 }
@@ -430,26 +435,26 @@ async fn one_of_the_folders_in_it_is_a_link(server: TestServer) {
             true => std::os::unix::fs::symlink(&away, &used).expect("writable"),
             false => fs::write(&used, "").expect("writable"),
         }
-        admin.get(&path(&digest)).await.expect_error("503 UNAVAILABLE");
+        admin.get(&blob_path(&digest)).await.expect_oci_error("503 UNAVAILABLE");
         wait_until_present(&server, false).await;
         admin
             .post(&format!("/v2/{IMAGE}/blobs/uploads/"), "")
             .await
-            .expect_error("503 UNAVAILABLE");
+            .expect_oci_error("503 UNAVAILABLE");
         fs::remove_file(&used).expect("ours");
         wait_until_present(&server, true).await;
         admin.push_blob(IMAGE, format!("{is_link}")).await;
     }
     let _ = fs::remove_dir_all(&used);
     fs::rename(&away, &used).expect("ours");
-    admin.get(&path(&digest)).await.expect(200);
+    admin.get(&blob_path(&digest)).await.expect_status(200);
 }
 
 /// A database that was made anew, or put back from before, under a running server.
 async fn a_database_that_forgot_the_id_takes_no_writes(server: TestServer) {
     let admin = server.admin();
     let digest = admin.push_blob(IMAGE, "content").await;
-    let meta = server.meta().await;
+    let meta = server.open_meta().await;
     let id = meta
         .point(|tx| settings::get(tx, settings::STORE_ID))
         .await
@@ -466,8 +471,8 @@ async fn a_database_that_forgot_the_id_takes_no_writes(server: TestServer) {
         admin
             .post(&format!("/v2/{IMAGE}/blobs/uploads/"), "")
             .await
-            .expect_error("503 UNAVAILABLE");
-        admin.get(&path(&digest)).await.expect(200);
+            .expect_oci_error("503 UNAVAILABLE");
+        admin.get(&blob_path(&digest)).await.expect_status(200);
         let id = id.clone();
         let restored = meta.write(move |tx| settings::set(tx, settings::STORE_ID, &id)).await;
         restored.expect("writable");
@@ -479,7 +484,7 @@ async fn a_database_that_forgot_the_id_takes_no_writes(server: TestServer) {
 async fn collection_waits_for_the_folder(server: TestServer) {
     let admin = server.admin();
     let upload = admin.start_upload(IMAGE).await;
-    admin.patch(&upload, "bytes").await.expect(202);
+    admin.patch(&upload, "bytes").await.expect_status(202);
     let file = {
         let folders = fs::read_dir(server.data.join("blobs")).expect("the store").flatten();
         let mut files = folders.flat_map(|folder| fs::read_dir(folder.path()).expect("a folder"));
@@ -487,21 +492,21 @@ async fn collection_waits_for_the_folder(server: TestServer) {
     };
     let copy: Id =
         file.file_name().and_then(|name| name.to_str()).expect("hex").parse().expect("an id");
-    admin.delete(&upload).await.expect(204);
+    admin.delete(&upload).await.expect_status(204);
     server.clock.advance_hours(2);
     let (blobs, away) = (server.data.join("blobs"), server.data.join("away"));
-    let meta = server.meta().await;
+    let meta = server.open_meta().await;
     let state =
         async || meta.point(move |tx| blobs::copy_state(tx, &copy)).await.expect("readable");
     fs::rename(&blobs, &away).expect("ours");
     fs::create_dir_all(blobs.join("ab")).expect("ours");
-    let answer = command(&server, json!({ "command": "gc", "dry_run": false })).await;
+    let answer = run_command(&server, json!({ "command": "gc", "dry_run": false })).await;
     assert!(answer["error"].is_string() || answer["done"]["files"] == 0, "{answer}");
     assert_eq!(state().await.as_deref(), Some("trash"));
     fs::remove_dir_all(&blobs).expect("ours");
     fs::rename(&away, &blobs).expect("ours");
     wait_until_present(&server, true).await;
-    assert_eq!(collect(&server).await["files"], 1);
+    assert_eq!(collect_garbage(&server).await["files"], 1);
     assert_eq!(state().await, None);
     assert!(!file.exists());
 }

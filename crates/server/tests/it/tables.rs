@@ -10,7 +10,7 @@ use crate::util::{Backend, Image, TestServer, on_both, random_bytes};
 
 const IMAGE: &str = "p/r1/image";
 
-fn repository() -> RepositoryName {
+fn listed_repository() -> RepositoryName {
     RepositoryName {
         project: "p".parse().expect("a project"),
         location: "us-west1".parse().expect("a location"),
@@ -29,12 +29,12 @@ on_both![
 async fn tags_remember_what_they_named(server: TestServer) {
     let (one, two) = (Image::new(1), Image::new(2));
     one.push(&server.admin(), (IMAGE, "latest")).await;
-    two.push(&server.by("other-admin"), (IMAGE, "latest")).await;
+    two.push(&server.client_of("other-admin"), (IMAGE, "latest")).await;
     two.push(&server.admin(), (IMAGE, "latest")).await;
-    server.admin().delete(&format!("/v2/{IMAGE}/manifests/latest")).await.expect(202);
-    let meta = server.meta().await;
+    server.admin().delete(&format!("/v2/{IMAGE}/manifests/latest")).await.expect_status(202);
+    let meta = server.open_meta().await;
     let history = meta.read(|tx| {
-        let repository = repositories::find(tx, &repository())?.expect("pushed to").id;
+        let repository = repositories::find(tx, &listed_repository())?.expect("pushed to").id;
         let package = packages::find(tx, &repository, "image")?.expect("pushed");
         tags::history(tx, &package, "latest")
     });
@@ -58,9 +58,9 @@ async fn events_are_written_with_what_they_tell_of(server: TestServer) {
     let admin = server.admin();
     let image = Image::new(1);
     image.push(&admin, (IMAGE, "latest")).await;
-    admin.delete(&format!("/v2/{IMAGE}/manifests/{}", image.digest())).await.expect(202);
+    admin.delete(&format!("/v2/{IMAGE}/manifests/{}", image.digest())).await.expect_status(202);
     let first: Id = "0".repeat(32).parse().expect("an id");
-    let meta = server.meta().await;
+    let meta = server.open_meta().await;
     let events = meta.read(move |tx| events::after(tx, &first, 100));
     let events = events.await.expect("readable");
     let events: Vec<_> = events.into_iter().map(|(_, event)| event).collect();
@@ -76,7 +76,8 @@ async fn pulls_and_sizes_are_counted(server: TestServer) {
     let admin = server.admin();
     let image = Image::new(1);
     image.push(&admin, (IMAGE, "latest")).await;
-    let pull = async || admin.get(&format!("/v2/{IMAGE}/manifests/latest")).await.expect(200);
+    let pull =
+        async || admin.get(&format!("/v2/{IMAGE}/manifests/latest")).await.expect_status(200);
     for _ in 0..3 {
         pull().await;
     }
@@ -84,16 +85,16 @@ async fn pulls_and_sizes_are_counted(server: TestServer) {
     for _ in 0..2 {
         pull().await;
     }
-    admin.head(&format!("/v2/{IMAGE}/manifests/latest")).await.expect(200);
-    let meta = server.meta().await;
+    admin.head(&format!("/v2/{IMAGE}/manifests/latest")).await.expect_status(200);
+    let meta = server.open_meta().await;
     server.stop().await;
     let digest: Digest = image.digest().parse().expect("a digest");
     let sizes = |tx: &mut meta::Tx<'_>| {
-        let repository = repositories::find(tx, &repository())?.expect("pushed to").id;
+        let repository = repositories::find(tx, &listed_repository())?.expect("pushed to").id;
         repositories::size_bytes(tx, &repository)
     };
     let pulls = meta.read(move |tx| {
-        let repository = repositories::find(tx, &repository())?.expect("pushed to").id;
+        let repository = repositories::find(tx, &listed_repository())?.expect("pushed to").id;
         let package = packages::find(tx, &repository, "image")?.expect("pushed");
         let (version, _) = versions::id_in_package(tx, &package, &digest)?.expect("pushed");
         Ok::<_, meta::MetaError>((
@@ -115,12 +116,12 @@ async fn pulls_and_sizes_are_counted(server: TestServer) {
 async fn the_rest_of_the_tables(server: TestServer) {
     let admin = server.admin();
     let digest = admin.push_blob(IMAGE, "content").await;
-    crate::gc::collect(&server).await;
-    let meta = server.meta().await;
+    crate::gc::collect_garbage(&server).await;
+    let meta = server.open_meta().await;
     let epoch = meta.read(|tx| epochs::get(tx, epochs::ACCESS)).await.expect("readable");
     assert_eq!(epoch, 1, "a repository came to be");
     let waiting = meta.read(move |tx| {
-        let repository = repositories::find(tx, &repository())?.expect("pushed to").id;
+        let repository = repositories::find(tx, &listed_repository())?.expect("pushed to").id;
         gc_queue::waiting(tx, "link", &format!("{repository}/{digest}"))
     });
     assert!(waiting.await.expect("readable").is_some());
@@ -155,7 +156,7 @@ async fn many_large_manifests_beside_blobs(server: TestServer) {
             let tag = format!("t{n}");
             let pushed =
                 admin.push_manifest((IMAGE, &tag), OCI_MANIFEST, manifest.to_string()).await;
-            pushed.expect(201);
+            pushed.expect_status(201);
         }
     };
     let beside = |n: u64| {
@@ -165,7 +166,7 @@ async fn many_large_manifests_beside_blobs(server: TestServer) {
     let manifests = futures_util::future::join_all((0..64).map(push));
     let blobs = futures_util::future::join_all((0..64).map(beside));
     futures_util::future::join(manifests, blobs).await;
-    let list = admin.get(&format!("/v2/{IMAGE}/tags/list")).await.expect(200);
+    let list = admin.get(&format!("/v2/{IMAGE}/tags/list")).await.expect_status(200);
     assert_eq!(list.json()["tags"].as_array().map(Vec::len), Some(64));
 }
 
@@ -173,12 +174,13 @@ async fn many_large_manifests_beside_blobs(server: TestServer) {
 #[tokio::test]
 async fn an_engine_error_rolls_back() {
     let server = TestServer::start(Backend::Sqlite).await;
-    let meta = server.meta().await;
+    let meta = server.open_meta().await;
     let refused = meta.write(|tx| {
-        repositories::insert(tx, &repository(), false, 0)?;
+        repositories::insert(tx, &listed_repository(), false, 0)?;
         Err::<(), _>(EngineError::UploadUnknown)
     });
     assert!(matches!(refused.await, Err(EngineError::UploadUnknown)));
-    let found = meta.read(|tx| repositories::find(tx, &repository())).await.expect("readable");
+    let found =
+        meta.read(|tx| repositories::find(tx, &listed_repository())).await.expect("readable");
     assert_eq!(found, None);
 }

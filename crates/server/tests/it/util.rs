@@ -15,24 +15,24 @@ pub(crate) mod routes;
 pub(crate) mod server;
 pub(crate) mod wire;
 
-pub(crate) use accounts::Accounts;
-pub(crate) use begun::Begun;
+pub(crate) use accounts::AccountServer;
+pub(crate) use begun::PendingRequest;
 pub(crate) use client::{Client, Reply};
-pub(crate) use google::Google;
+pub(crate) use google::GoogleClient;
 pub(crate) use image::{Image, digest_of, random_bytes};
-pub(crate) use key::Key;
-pub(crate) use receiver::{Answer, Receiver};
+pub(crate) use key::AccountKey;
+pub(crate) use receiver::{Receiver, ReceiverAnswer};
 pub(crate) use server::{Backend, TestServer, wait_for_metrics};
 
 /// What a test can be handed, started on a database.
-pub(crate) trait Start {
+pub(crate) trait StartOn {
     async fn start(backend: Backend) -> Self;
 }
 
 /// Starts what the test takes, and runs it.
-pub(crate) async fn run_on<S: Start, Running: Future<Output = ()>>(
+pub(crate) async fn run_on<S: StartOn, Outcome: Future<Output = ()>>(
     backend: Backend,
-    test: impl FnOnce(S) -> Running,
+    test: impl FnOnce(S) -> Outcome,
 ) {
     test(S::start(backend).await).await;
 }
@@ -66,7 +66,7 @@ macro_rules! on_both {
 pub(crate) use on_both;
 
 /// Waits, but not for ever: a test shall fail and not hang.
-pub(crate) async fn bounded<T>(future: impl Future<Output = T>) -> T {
+pub(crate) async fn with_deadline<T>(future: impl Future<Output = T>) -> T {
     let waited = tokio::time::timeout(std::time::Duration::from_secs(60), future).await;
     waited.expect("it ends")
 }

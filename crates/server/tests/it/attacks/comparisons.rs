@@ -7,7 +7,7 @@
 
 use std::path::Path;
 
-use crate::house::sources;
+use crate::house::rust_files;
 
 /// What secrets, and what is made of them, are called.
 const SECRETS: [&str; 10] = [
@@ -24,7 +24,7 @@ const SECRETS: [&str; 10] = [
 ];
 
 /// What stands left and right of each comparison in a line: the last name of each side, however it is borrowed.
-fn compared(line: &str) -> Vec<&str> {
+fn compared_names(line: &str) -> Vec<&str> {
     const BORROWED: [&str; 4] = [".as_str", ".as_bytes", ".as_ref", ".as_slice"];
     let code = line.split("//").next().unwrap_or_default();
     let ends = |c: char| !(c.is_alphanumeric() || c == '_' || c == '.');
@@ -43,18 +43,21 @@ fn compared(line: &str) -> Vec<&str> {
 
 #[test]
 fn attack_37_no_secret_is_compared() {
-    assert_eq!(compared("if *stored.token.as_str() != &sent.hash.as_ref() {"), ["token", "hash"]);
     assert_eq!(
-        compared("kind == x.rights && token.len() == 5 // a == b"),
+        compared_names("if *stored.token.as_str() != &sent.hash.as_ref() {"),
+        ["token", "hash"]
+    );
+    assert_eq!(
+        compared_names("kind == x.rights && token.len() == 5 // a == b"),
         ["kind", "rights", "len", "5"]
     );
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("crates/");
     let mut looked = 0;
     for room in ["engine", "meta", "server"] {
-        for path in sources(&crates.join(room).join("src")) {
+        for path in rust_files(&crates.join(room).join("src")) {
             let text = std::fs::read_to_string(&path).expect("readable");
             let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-            for name in code.lines().flat_map(compared) {
+            for name in code.lines().flat_map(compared_names) {
                 let place = path.display();
                 assert!(
                     !SECRETS.contains(&name),

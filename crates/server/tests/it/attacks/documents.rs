@@ -8,12 +8,16 @@ use crate::util::{Backend, Client, Image, Reply, TestServer, digest_of, on_both}
 
 const IMAGE: &str = "p/r1/image";
 
-async fn put(client: &Client, media_type: &str, manifest: impl Into<bytes::Bytes>) -> Reply {
+async fn put_manifest(
+    client: &Client,
+    media_type: &str,
+    manifest: impl Into<bytes::Bytes>,
+) -> Reply {
     client.push_manifest((IMAGE, "x"), media_type, manifest).await
 }
 
 /// A valid index that is padded to a length.
-fn padded(length: usize) -> String {
+fn padded_index(length: usize) -> String {
     let empty = r#"{"schemaVersion":2,"manifests":[],"annotations":{"x":""}}"#;
     empty.replace("\"\"", &format!("\"{}\"", "a".repeat(length - empty.len())))
 }
@@ -34,8 +38,10 @@ on_both![
 async fn attack_54_manifests_have_a_limit(server: TestServer) {
     const LIMIT: usize = 4 << 20;
     let admin = server.admin();
-    put(&admin, OCI_INDEX, padded(LIMIT)).await.expect(201);
-    put(&admin, OCI_INDEX, padded(LIMIT + 1)).await.expect_error("413 MANIFEST_INVALID");
+    put_manifest(&admin, OCI_INDEX, padded_index(LIMIT)).await.expect_status(201);
+    put_manifest(&admin, OCI_INDEX, padded_index(LIMIT + 1))
+        .await
+        .expect_oci_error("413 MANIFEST_INVALID");
     // Announced as endless: refused without reading on.
     let head = format!(
         "PUT /v2/{IMAGE}/manifests/x HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer admin\r\n\
@@ -45,10 +51,10 @@ async fn attack_54_manifests_have_a_limit(server: TestServer) {
         "{head}transfer-encoding: chunked\r\n\r\n{}",
         format!("100000\r\n{}\r\n", "a".repeat(0x10_0000)).repeat(5)
     );
-    let answer = admin.raw(chunked.as_bytes()).await;
+    let answer = admin.send_raw(chunked.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
     let huge = format!("{head}content-length: 1000000000000000000\r\n\r\n{}", "a".repeat(5 << 20));
-    let answer = admin.raw(huge.as_bytes()).await;
+    let answer = admin.send_raw(huge.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
 }
 
@@ -57,7 +63,7 @@ async fn attack_55_a_manifest_is_one_thing(server: TestServer) {
     let image = Image::new(1);
     image.push_blobs(&admin, IMAGE).await;
     let refused = async |media_type: &str, manifest: String| {
-        put(&admin, media_type, manifest).await.expect_error("400 MANIFEST_INVALID");
+        put_manifest(&admin, media_type, manifest).await.expect_oci_error("400 MANIFEST_INVALID");
     };
     refused(OCI_INDEX, image.manifest.clone()).await;
     let both = image.manifest.replacen('{', r#"{"manifests":[],"#, 1);
@@ -73,8 +79,8 @@ async fn attack_55_a_manifest_is_one_thing(server: TestServer) {
     refused("", silent.clone()).await;
     refused("application/octet-stream", silent.clone()).await;
     // Content-Type decides for a manifest that does not say what it is, and comes back as it was.
-    put(&admin, OCI_MANIFEST, silent.clone()).await.expect(201);
-    let pulled = admin.get(&format!("/v2/{IMAGE}/manifests/x")).await.expect(200);
+    put_manifest(&admin, OCI_MANIFEST, silent.clone()).await.expect_status(201);
+    let pulled = admin.get(&format!("/v2/{IMAGE}/manifests/x")).await.expect_status(200);
     assert_eq!(
         (pulled.header("content-type"), &pulled.body[..]),
         (OCI_MANIFEST, silent.as_bytes())
@@ -95,12 +101,12 @@ async fn attack_56_no_key_stands_twice(server: TestServer) {
         r#""x":[{"y":{"a":1,"a":1}}],"#,
     ] {
         let manifest = image.manifest.replacen('{', &format!("{{{extra}"), 1);
-        put(&admin, OCI_MANIFEST, manifest).await.expect_error("400 MANIFEST_INVALID");
+        put_manifest(&admin, OCI_MANIFEST, manifest).await.expect_oci_error("400 MANIFEST_INVALID");
     }
     // Bytes are kept as they came, white space and all.
     let spaced = image.manifest.replace(',', " ,\n");
-    put(&admin, OCI_MANIFEST, spaced.clone()).await.expect(201);
-    let pulled = admin.get(&format!("/v2/{IMAGE}/manifests/x")).await.expect(200);
+    put_manifest(&admin, OCI_MANIFEST, spaced.clone()).await.expect_status(201);
+    let pulled = admin.get(&format!("/v2/{IMAGE}/manifests/x")).await.expect_status(200);
     assert_eq!(pulled.body, spaced);
     assert_eq!(pulled.header("docker-content-digest"), digest_of(&spaced));
 }
@@ -111,10 +117,10 @@ async fn attack_56_fields_are_spelled_as_they_are(server: TestServer) {
     let image = Image::new(1);
     image.push_blobs(&admin, IMAGE).await;
     let refused = async |media_type: &str, manifest: String| {
-        let refused = put(&admin, media_type, manifest.clone()).await;
+        let refused = put_manifest(&admin, media_type, manifest.clone()).await;
         let message = refused.json()["errors"][0]["message"].to_string();
         assert!(message.contains("must be spelled"), "{manifest}: {message}");
-        refused.expect_error("400 MANIFEST_INVALID");
+        refused.expect_oci_error("400 MANIFEST_INVALID");
     };
     let evil = r#"[{"mediaType":"x","digest":"sha256:$","size":1}]"#.replace('$', &"a".repeat(64));
     for key in [
@@ -165,12 +171,12 @@ async fn keys_of_maps_may_differ_in_case(server: TestServer) {
         r#""x-Unknown":1,"x-unknown":2,"#.to_owned(),
     ] {
         let manifest = image.manifest.replacen('{', &format!("{{{extra}"), 1);
-        put(&admin, OCI_MANIFEST, manifest.clone()).await.expect(201);
-        let pulled = admin.get(&format!("/v2/{IMAGE}/manifests/x")).await.expect(200);
+        put_manifest(&admin, OCI_MANIFEST, manifest.clone()).await.expect_status(201);
+        let pulled = admin.get(&format!("/v2/{IMAGE}/manifests/x")).await.expect_status(200);
         assert_eq!(pulled.body, manifest);
     }
     let layer = image.manifest.replacen("\"size\"", &format!("\"annotations\":{both},\"size\""), 1);
-    put(&admin, OCI_MANIFEST, layer).await.expect(201);
+    put_manifest(&admin, OCI_MANIFEST, layer).await.expect_status(201);
 }
 
 /// To look at very many keys takes long, and nobody has a use for them.
@@ -179,14 +185,16 @@ async fn attack_57_a_manifest_has_a_bound_of_keys(server: TestServer) {
     let keys =
         |count: usize| (0..count).map(|key| format!("\"{key}\":0")).collect::<Vec<_>>().join(",");
     let index = |unknown: String| format!(r#"{{"schemaVersion":2,"manifests":[],"x":{unknown}}}"#);
-    put(&admin, OCI_INDEX, index(format!("{{{}}}", keys(90_000)))).await.expect(201);
+    put_manifest(&admin, OCI_INDEX, index(format!("{{{}}}", keys(90_000))))
+        .await
+        .expect_status(201);
     for many in
         [format!("{{{}}}", keys(300_000)), format!("[{}]", vec![r#"{"a":0}"#; 300_000].join(","))]
     {
-        let refused = put(&admin, OCI_INDEX, index(many)).await;
+        let refused = put_manifest(&admin, OCI_INDEX, index(many)).await;
         let message = refused.json()["errors"][0]["message"].to_string();
         assert!(message.contains("more than 100000 keys"), "{message}");
-        refused.expect_error("400 MANIFEST_INVALID");
+        refused.expect_oci_error("400 MANIFEST_INVALID");
     }
     // What is refused is not repeated at length.
     let long = "a".repeat(1 << 20);
@@ -195,7 +203,9 @@ async fn attack_57_a_manifest_has_a_bound_of_keys(server: TestServer) {
         format!(r#"{{"schemaVersion":2,"mediaType":"{long}"}}"#),
         format!(r#"{{"{long}":1,"{long}":2}}"#),
     ] {
-        let refused = put(&admin, OCI_INDEX, manifest).await.expect_error("400 MANIFEST_INVALID");
+        let refused = put_manifest(&admin, OCI_INDEX, manifest)
+            .await
+            .expect_oci_error("400 MANIFEST_INVALID");
         assert!(refused.body.len() < 2_000, "{} bytes", refused.body.len());
     }
 }
@@ -219,12 +229,12 @@ async fn attack_57_a_call_has_a_bound_of_keys(server: TestServer) {
         (format!(r#"{{"format":"{long}"}}"#), "format"),
         (format!(r#"{{"{long}":1}}"#), "Unknown name"),
     ] {
-        let refused = admin.post(create, body).await.expect_google("400 INVALID_ARGUMENT");
+        let refused = admin.post(create, body).await.expect_google_error("400 INVALID_ARGUMENT");
         let message = refused.json()["error"]["message"].to_string();
         assert!(message.contains(text), "{message}");
         assert!(refused.body.len() < 4_000, "{} bytes", refused.body.len());
     }
-    admin.get("/v1/projects/p/locations/us-west1/repositories/keys").await.expect(404);
+    admin.get("/v1/projects/p/locations/us-west1/repositories/keys").await.expect_status(404);
 }
 
 async fn attack_57_no_document_is_too_strange(server: TestServer) {
@@ -252,24 +262,29 @@ async fn attack_57_no_document_is_too_strange(server: TestServer) {
     .chain([valid.encode_utf16().flat_map(u16::to_le_bytes).collect(), vec![0xff; 100]])
     .collect();
     for document in documents {
-        put(&admin, OCI_INDEX, document).await.expect_error("400 MANIFEST_INVALID");
+        put_manifest(&admin, OCI_INDEX, document).await.expect_oci_error("400 MANIFEST_INVALID");
     }
-    put(&admin, OCI_INDEX, with(&format!("[{}]", many(1_000_000)))).await.expect(201);
+    put_manifest(&admin, OCI_INDEX, with(&format!("[{}]", many(1_000_000))))
+        .await
+        .expect_status(201);
     let blob =
         |media_type: &str| json!({ "mediaType": media_type, "digest": digest_of("x"), "size": 1 });
     let image = |config: &str, layers: usize| {
         json!({ "schemaVersion": 2, "config": blob(config), "layers": vec![blob("x"); layers] })
             .to_string()
     };
-    put(&admin, OCI_MANIFEST, image("a\0b", 1)).await.expect_error("400 MANIFEST_INVALID");
-    let long =
-        put(&admin, OCI_MANIFEST, image("a", 10_000)).await.expect_error("400 MANIFEST_INVALID");
+    put_manifest(&admin, OCI_MANIFEST, image("a\0b", 1))
+        .await
+        .expect_oci_error("400 MANIFEST_INVALID");
+    let long = put_manifest(&admin, OCI_MANIFEST, image("a", 10_000))
+        .await
+        .expect_oci_error("400 MANIFEST_INVALID");
     assert!(long.json()["errors"][0]["message"].to_string().contains("5000"), "{long:?}");
     // NUL where nobody takes it for an end is text like any other.
     let text =
         json!({ "schemaVersion": 2, "manifests": [], "annotations": { "a\0": "\0" } }).to_string();
-    put(&admin, OCI_INDEX, text.clone()).await.expect(201);
-    assert_eq!(admin.get(&format!("/v2/{IMAGE}/manifests/x")).await.expect(200).body, text);
+    put_manifest(&admin, OCI_INDEX, text.clone()).await.expect_status(201);
+    assert_eq!(admin.get(&format!("/v2/{IMAGE}/manifests/x")).await.expect_status(200).body, text);
 }
 
 async fn attack_58_sizes_do_not_lie(server: TestServer) {
@@ -279,39 +294,43 @@ async fn attack_58_sizes_do_not_lie(server: TestServer) {
     let with_size =
         |size: &str| image.manifest.replacen("\"size\":100", &format!("\"size\":{size}"), 1);
     for size in ["-1", "9223372036854775808", "18446744073709551616", "1.5", "\"100\""] {
-        put(&admin, OCI_MANIFEST, with_size(size)).await.expect_error("400 MANIFEST_INVALID");
+        put_manifest(&admin, OCI_MANIFEST, with_size(size))
+            .await
+            .expect_oci_error("400 MANIFEST_INVALID");
     }
     for size in ["99", "101", "0", "9223372036854775807"] {
-        put(&admin, OCI_MANIFEST, with_size(size)).await.expect_error("400 SIZE_INVALID");
+        put_manifest(&admin, OCI_MANIFEST, with_size(size))
+            .await
+            .expect_oci_error("400 SIZE_INVALID");
     }
-    put(&admin, OCI_MANIFEST, image.manifest.clone()).await.expect(201);
+    put_manifest(&admin, OCI_MANIFEST, image.manifest.clone()).await.expect_status(201);
     let child =
         json!({ "mediaType": OCI_MANIFEST, "digest": digest_of(&image.manifest), "size": 5 });
     let index = json!({ "schemaVersion": 2, "manifests": [child] }).to_string();
-    put(&admin, OCI_INDEX, index).await.expect_error("400 SIZE_INVALID");
+    put_manifest(&admin, OCI_INDEX, index).await.expect_oci_error("400 SIZE_INVALID");
 }
 
 async fn attack_59_deep_and_wide_indexes(server: TestServer) {
     let admin = server.admin();
     let mut below = r#"{"schemaVersion":2,"manifests":[]}"#.to_owned();
     for _ in 0..100 {
-        put(&admin, OCI_INDEX, below.clone()).await.expect(201);
+        put_manifest(&admin, OCI_INDEX, below.clone()).await.expect_status(201);
         let child =
             json!({ "mediaType": OCI_INDEX, "digest": digest_of(&below), "size": below.len() });
         below = json!({ "schemaVersion": 2, "manifests": [child] }).to_string();
     }
-    put(&admin, OCI_INDEX, below.clone()).await.expect(201);
-    admin.delete(&format!("/v2/{IMAGE}/manifests/{}", digest_of(&below))).await.expect(202);
+    put_manifest(&admin, OCI_INDEX, below.clone()).await.expect_status(201);
+    admin.delete(&format!("/v2/{IMAGE}/manifests/{}", digest_of(&below))).await.expect_status(202);
     let child = json!({ "mediaType": OCI_INDEX, "digest": digest_of("x"), "size": 1 });
     let wide = json!({ "schemaVersion": 2, "manifests": vec![child; 10_000] }).to_string();
-    let refused = put(&admin, OCI_INDEX, wide).await;
+    let refused = put_manifest(&admin, OCI_INDEX, wide).await;
     assert!(refused.json()["errors"][0]["message"].to_string().contains("5000"));
-    refused.expect_error("400 MANIFEST_INVALID");
+    refused.expect_oci_error("400 MANIFEST_INVALID");
     // A subject may be anything, even what refers back: nobody follows it.
     let subject =
         json!({ "mediaType": OCI_INDEX, "digest": digest_of(&below), "size": below.len() });
     let loops = json!({ "schemaVersion": 2, "manifests": [], "subject": subject }).to_string();
-    put(&admin, OCI_INDEX, loops.clone()).await.expect(201);
+    put_manifest(&admin, OCI_INDEX, loops.clone()).await.expect_status(201);
     let referrers = admin.get(&format!("/v2/{IMAGE}/referrers/{}", digest_of(&below))).await;
     assert_eq!(referrers.json()["manifests"][0]["digest"], digest_of(&loops));
 }
@@ -328,7 +347,7 @@ async fn attack_54_a_manifest_that_does_not_come() {
         "PUT /v2/{IMAGE}/manifests/x HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer admin\r\n\
          content-type: {OCI_INDEX}\r\nconnection: close\r\ncontent-length: 100\r\n\r\n{{\"schemaVersion\":2"
     );
-    let answer = admin.raw(start.as_bytes()).await;
+    let answer = admin.send_raw(start.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
-    admin.get("/v2/p/r1/tags/list").await.expect_error("404 NAME_UNKNOWN");
+    admin.get("/v2/p/r1/tags/list").await.expect_oci_error("404 NAME_UNKNOWN");
 }

@@ -14,16 +14,16 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 use super::lures::self_signed_certificate;
-use crate::util::process::{Berth, address, berth, wait_for};
+use crate::util::process::{BerthProcess, berth_command, parse_address, wait_for};
 use crate::util::{
-    Accounts, Answer, Backend, Client, Image, Receiver, Start, TestServer, on_both,
+    AccountServer, Backend, Client, Image, Receiver, ReceiverAnswer, StartOn, TestServer, on_both,
     wait_for_metrics,
 };
 
 const IMAGE: &str = "p/r1/image";
 
 /// The setting that tells a URL.
-fn webhook(url: &str) -> String {
+fn webhook_setting(url: &str) -> String {
     format!("[{{ name = \"w\", url = {url:?}, token_variable = \"WEBHOOK_TOKEN\" }}]")
 }
 
@@ -33,7 +33,7 @@ const FAILED: &str = "berth_notifications_failed_total{webhook=\"w\"} 1";
 /// Where the test starts its server.
 struct On(Backend);
 
-impl Start for On {
+impl StartOn for On {
     async fn start(backend: Backend) -> Self {
         Self(backend)
     }
@@ -53,7 +53,7 @@ async fn attack_51_a_name_is_what_it_turns_out_to_be(on: On) {
     .await;
     Image::new(1).push(&server.admin(), (IMAGE, "1")).await;
     server.wait_for_metrics(FAILED).await;
-    assert_eq!(receiver.heard().len(), 0);
+    assert_eq!(receiver.all_requests().len(), 0);
 }
 
 async fn attack_51_no_redirect_is_followed(on: On) {
@@ -63,18 +63,19 @@ async fn attack_51_no_redirect_is_followed(on: On) {
         config.egress.allow.push(within.address.to_string());
     })
     .await;
-    open.answer(Answer::Redirect(format!("http://{}/", within.address)));
+    open.set_answer(ReceiverAnswer::Redirect(format!("http://{}/", within.address)));
     Image::new(1).push(&server.admin(), (IMAGE, "1")).await;
     server.wait_for_metrics(FAILED).await;
-    assert_eq!((open.heard().len(), within.heard().len()), (1, 0));
+    assert_eq!((open.all_requests().len(), within.all_requests().len()), (1, 0));
 }
 
 /// Who cannot prove to be the receiver hears nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn attack_51_an_unknown_certificate_is_refused() {
-    let key = Accounts::start(Backend::Sqlite).await.owner_key;
+    let key = AccountServer::start(Backend::Sqlite).await.owner_key;
     let certificate = CertificateDer::from(self_signed_certificate(&key));
-    let private = PrivatePkcs8KeyDer::from(STANDARD.decode(key.secret()).expect("base64"));
+    let private =
+        PrivatePkcs8KeyDer::from(STANDARD.decode(key.private_key_base64()).expect("base64"));
     let tls = ServerConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()
         .expect("the provider's")
@@ -119,8 +120,9 @@ fn attack_51_addresses_within_are_refused_at_the_start() {
         "http://1.1.1.1/",
         "ftp://hooks.example.com/",
     ] {
-        let mut command = berth(&["serve", "--listen", "127.0.0.1:0", "--ops-listen", "off"]);
-        command.arg("--data").arg(&data).env("BERTH_NOTIFICATIONS", webhook(url));
+        let mut command =
+            berth_command(&["serve", "--listen", "127.0.0.1:0", "--ops-listen", "off"]);
+        command.arg("--data").arg(&data).env("BERTH_NOTIFICATIONS", webhook_setting(url));
         let refused = command.env("WEBHOOK_TOKEN", "x").output().expect("it runs");
         let said = String::from_utf8_lossy(&refused.stderr);
         assert!(!refused.status.success(), "{url}");
@@ -130,7 +132,7 @@ fn attack_51_addresses_within_are_refused_at_the_start() {
     }
 }
 
-fn read(log: &Path) -> String {
+fn read_log(log: &Path) -> String {
     std::fs::read_to_string(log).expect("readable")
 }
 
@@ -141,29 +143,31 @@ async fn attack_51_nothing_is_shown() {
     let (receiver, proxy) = (Receiver::start().await, Receiver::start().await);
     let folder = tempfile::tempdir().expect("a temporary folder");
     let log = folder.path().join("log");
-    let mut command = berth(&["serve", "--dev"]);
+    let mut command = berth_command(&["serve", "--dev"]);
     command.stderr(std::fs::File::create(&log).expect("writable"));
     let url = format!("http://{}/a-secret-path?key=a-secret", receiver.address);
-    command.env("BERTH_NOTIFICATIONS", webhook(&url)).env("WEBHOOK_TOKEN", "a-secret-token");
+    command
+        .env("BERTH_NOTIFICATIONS", webhook_setting(&url))
+        .env("WEBHOOK_TOKEN", "a-secret-token");
     // As in a container that has nothing but the server.
     command.env("SSL_CERT_FILE", "/nonexistent").env("SSL_CERT_DIR", "/nonexistent");
     for name in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"] {
         command.env(name, format!("http://{}", proxy.address));
     }
-    receiver.answer(Answer::Status(500));
-    let berth = Berth::spawn(&folder.path().join("data"), &mut command).await;
+    receiver.set_answer(ReceiverAnswer::Status(500));
+    let berth = BerthProcess::spawn(&folder.path().join("data"), &mut command).await;
     Image::new(1).push(&berth.client, (IMAGE, "1")).await;
-    let ops = address(&berth.addresses["ops"]);
+    let ops = parse_address(&berth.addresses["ops"]);
     wait_for_metrics(ops, FAILED).await;
-    wait_for(|| read(&log).contains("webhook w does not take messages").then_some(())).await;
-    receiver.answer(Answer::Take);
-    let taken = receiver.taken(1).await;
+    wait_for(|| read_log(&log).contains("webhook w does not take messages").then_some(())).await;
+    receiver.set_answer(ReceiverAnswer::Take);
+    let taken = receiver.wait_for_taken(1).await;
     assert_eq!(taken[0].headers["authorization"], "Bearer a-secret-token");
-    wait_for(|| read(&log).contains("webhook w takes messages again").then_some(())).await;
-    let metrics = Client::new(ops).get("/metrics").await.expect(200);
-    for shown in [read(&log), metrics.text().into_owned()] {
+    wait_for(|| read_log(&log).contains("webhook w takes messages again").then_some(())).await;
+    let metrics = Client::new(ops).get("/metrics").await.expect_status(200);
+    for shown in [read_log(&log), metrics.text().into_owned()] {
         assert!(shown.contains("webhook"), "{shown}");
         assert!(!shown.contains("secret"), "{shown}");
     }
-    assert_eq!(proxy.heard().len(), 0);
+    assert_eq!(proxy.all_requests().len(), 0);
 }

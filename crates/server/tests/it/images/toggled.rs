@@ -7,36 +7,38 @@ use meta::{packages, repositories};
 use serde_json::json;
 
 use super::tags::{SENTENCE, set_immutable};
-use super::{R1, at, begin, push, tag};
+use super::{R1, api_path, push_image, put_tag, set_up_repository};
 use crate::util::accounts::PROJECT;
-use crate::util::google::repository;
-use crate::util::{Accounts, Google, Image, on_both};
+use crate::util::google::repository_name;
+use crate::util::{AccountServer, GoogleClient, Image, on_both};
 
 /// What makes tags stay.
 #[derive(Debug, Clone, Copy)]
-enum Switch {
+enum TagSwitch {
     /// The repository's setting.
     Setting,
     /// That there is no rule which lets them move.
     Rule,
 }
 
-impl Switch {
-    async fn set(self, owner: &Google, stays: bool) {
+impl TagSwitch {
+    async fn switch_to(self, owner: &GoogleClient, stays: bool) {
         let allow = json!({ "action": "ALLOW", "operation": "TAG_MUTATION" });
         match (self, stays) {
             (Self::Setting, _) => set_immutable(owner, stays).await,
-            (Self::Rule, true) => drop(owner.delete(&at("rules/moves")).await.expect(200)),
+            (Self::Rule, true) => {
+                drop(owner.delete(&api_path("rules/moves")).await.expect_status(200))
+            }
             (Self::Rule, false) => {
-                drop(owner.post(&at("rules?ruleId=moves"), &allow).await.expect(200));
+                drop(owner.post(&api_path("rules?ruleId=moves"), &allow).await.expect_status(200));
             }
         }
     }
 }
 
 /// How often the tag was moved so far.
-async fn moves(meta: &meta::Meta) -> usize {
-    let name = repository(PROJECT, R1).parse().expect("a name");
+async fn count_moves(meta: &meta::Meta) -> usize {
+    let name = repository_name(PROJECT, R1).parse().expect("a name");
     let history = meta.read(move |tx| {
         let repository = repositories::find(tx, &name)?.expect("made").id;
         let package = packages::find(tx, &repository, "a")?.expect("pushed");
@@ -45,21 +47,21 @@ async fn moves(meta: &meta::Meta) -> usize {
     history.await.expect("readable").len()
 }
 
-async fn toggle(accounts: &Accounts, switch: Switch) {
-    let owner = begin(accounts).await;
+async fn push_while_toggling(accounts: &AccountServer, switch: TagSwitch) {
+    let owner = set_up_repository(accounts).await;
     let images: Vec<Image> = (0..3).map(Image::new).collect();
     for image in &images {
-        push(owner, "a", "v1", image).await;
+        push_image(owner, "a", "v1", image).await;
     }
-    if let Switch::Rule = switch {
-        Switch::Setting.set(owner, true).await;
-        switch.set(owner, false).await;
+    if let TagSwitch::Rule = switch {
+        TagSwitch::Setting.switch_to(owner, true).await;
+        switch.switch_to(owner, false).await;
     }
-    let (meta, is_over) = (accounts.server.meta().await, AtomicBool::new(false));
+    let (meta, is_over) = (accounts.server.open_meta().await, AtomicBool::new(false));
     let pushes = images.iter().map(|image| async {
         let (mut accepted, mut refused) = (0, 0);
         while !is_over.load(Ordering::Relaxed) {
-            let reply = tag(owner, "a", "v1", image).await;
+            let reply = put_tag(owner, "a", "v1", image).await;
             match reply.status.as_u16() {
                 201 => accepted += 1,
                 _ => {
@@ -73,21 +75,21 @@ async fn toggle(accounts: &Accounts, switch: Switch) {
     });
     let switching = async {
         for _ in 0..6 {
-            switch.set(owner, true).await;
-            let before = moves(&meta).await;
+            switch.switch_to(owner, true).await;
+            let before = count_moves(&meta).await;
             // Those that had begun before are decided as well by then.
             let mut told = Vec::new();
             for image in images.iter().chain(&images) {
-                told.push(tag(owner, "a", "v1", image).await.status.as_u16());
+                told.push(put_tag(owner, "a", "v1", image).await.status.as_u16());
             }
             let refused = told.iter().filter(|status| **status == 400).count();
             assert_eq!(refused, 4, "of three, one is what the tag holds: {told:?}");
-            assert_eq!(moves(&meta).await, before, "a tag moved while it had to stay");
-            switch.set(owner, false).await;
+            assert_eq!(count_moves(&meta).await, before, "a tag moved while it had to stay");
+            switch.switch_to(owner, false).await;
             for image in &images {
-                tag(owner, "a", "v1", image).await.expect(201);
+                put_tag(owner, "a", "v1", image).await.expect_status(201);
             }
-            assert!(moves(&meta).await > before);
+            assert!(count_moves(&meta).await > before);
         }
         is_over.store(true, Ordering::Relaxed);
     };
@@ -98,10 +100,10 @@ async fn toggle(accounts: &Accounts, switch: Switch) {
 
 on_both![the_setting_under_load, a_rule_that_comes_and_goes_under_load];
 
-async fn the_setting_under_load(accounts: Accounts) {
-    toggle(&accounts, Switch::Setting).await;
+async fn the_setting_under_load(accounts: AccountServer) {
+    push_while_toggling(&accounts, TagSwitch::Setting).await;
 }
 
-async fn a_rule_that_comes_and_goes_under_load(accounts: Accounts) {
-    toggle(&accounts, Switch::Rule).await;
+async fn a_rule_that_comes_and_goes_under_load(accounts: AccountServer) {
+    push_while_toggling(&accounts, TagSwitch::Rule).await;
 }

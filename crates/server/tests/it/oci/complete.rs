@@ -24,23 +24,23 @@ const CRANE: &str = "crane/v0.22.1 go-containerregistry/v0.22.1";
 const CLEANER: &str = "gcr-cleaner/source (+https://github.com/GoogleCloudPlatform/gcr-cleaner) go-containerregistry/v0.20.2";
 
 /// Digests, with the tags of each.
-type Versions = BTreeMap<String, Vec<String>>;
+type TagsByDigest = BTreeMap<String, Vec<String>>;
 
-fn as_agent(client: Client, agent: &str) -> Client {
-    client.with("user-agent", agent)
+fn with_agent(client: Client, agent: &str) -> Client {
+    client.with_header("user-agent", agent)
 }
 
-fn r1() -> RepositoryName {
+fn r1_name() -> RepositoryName {
     let name = "projects/p/locations/us-west1/repositories/r1";
     name.parse().expect("a repository")
 }
 
 /// Adds versions to an image, past the server: for each number one with so many tags.
-async fn add_versions(server: &TestServer, counts: Vec<usize>) -> Versions {
+async fn add_versions(server: &TestServer, counts: Vec<usize>) -> TagsByDigest {
     let write = move |tx: &mut meta::Tx<'_>| {
-        let repository = repositories::find(tx, &r1())?.expect("it is there").id;
+        let repository = repositories::find(tx, &r1_name())?.expect("it is there").id;
         let package = packages::find(tx, &repository, "image")?.expect("it is there");
-        let mut added = Versions::new();
+        let mut added = TagsByDigest::new();
         for (n, count) in counts.iter().enumerate() {
             let bytes = format!("version {n}");
             let digest = Digest::of(bytes.as_bytes());
@@ -68,13 +68,13 @@ async fn add_versions(server: &TestServer, counts: Vec<usize>) -> Versions {
         }
         Ok::<_, meta::MetaError>(added)
     };
-    server.meta().await.write(write).await.expect("writable")
+    server.open_meta().await.write(write).await.expect("writable")
 }
 
 /// Adds images to the repository, past the server.
 async fn add_images(server: &TestServer, names: Vec<String>) {
     let write = move |tx: &mut meta::Tx<'_>| {
-        let repository = repositories::find(tx, &r1())?.expect("it is there").id;
+        let repository = repositories::find(tx, &r1_name())?.expect("it is there").id;
         let paths: Vec<_> = names.iter().map(|name| format!("p/r1/{name}")).collect();
         let ids: Vec<_> = names.iter().map(|_| Id::new()).collect();
         let rows: Vec<Vec<Param<'_>>> = ids
@@ -89,30 +89,30 @@ async fn add_images(server: &TestServer, names: Vec<String>) {
         let table = "INSERT INTO packages (id, repository_id, name, location, path, created_at)";
         tx.exec_values(table, "", &rows).map(|_| ())
     };
-    server.meta().await.write(write).await.expect("writable");
+    server.open_meta().await.write(write).await.expect("writable");
 }
 
 /// Lists, each answer with its links followed.
-async fn pages(client: &Client, path: &str) -> Vec<Reply> {
+async fn get_pages(client: &Client, path: &str) -> Vec<Reply> {
     let (mut replies, mut next) = (Vec::new(), Some(path.to_owned()));
     while let Some(path) = next {
-        let page = client.get(&path).await.expect(200);
+        let page = client.get(&path).await.expect_status(200);
         next = next_page(&page);
         replies.push(page);
     }
     replies
 }
 
-fn names(list: &Value) -> Vec<String> {
+fn string_list(list: &Value) -> Vec<String> {
     serde_json::from_value(list.clone()).expect("a list of names")
 }
 
 /// The whole body, or what was wrong with it. HTTP/1 and HTTP/2 say so in ways of their own.
-async fn whole(response: Response<Incoming>) -> hyper::Result<Bytes> {
+async fn read_whole(response: Response<Incoming>) -> hyper::Result<Bytes> {
     response.into_body().collect().await.map(|whole| whole.to_bytes())
 }
 
-fn request(client: &Client, path: &str) -> Request<Empty<Bytes>> {
+fn empty_request(client: &Client, path: &str) -> Request<Empty<Bytes>> {
     let mut request = Request::get(format!("http://{}{path}", client.address()));
     request = request.header("host", client.address().to_string());
     for (name, value) in client.headers() {
@@ -122,26 +122,26 @@ fn request(client: &Client, path: &str) -> Request<Empty<Bytes>> {
 }
 
 /// An answer of which nothing is read before it is asked for: the client has room for a kilobyte.
-async fn begun(client: &Client, path: &str) -> Response<Incoming> {
-    over_http2(client, path).await.expect("an answer")
+async fn begin_list(client: &Client, path: &str) -> Response<Incoming> {
+    request_over_http2(client, path).await.expect("an answer")
 }
 
-async fn over_http2(client: &Client, path: &str) -> hyper::Result<Response<Incoming>> {
+async fn request_over_http2(client: &Client, path: &str) -> hyper::Result<Response<Incoming>> {
     let stream = TcpStream::connect(client.address()).await.expect("it listens");
     let mut handshake = http2::Builder::new(TokioExecutor::new());
     handshake.initial_stream_window_size(1_024);
     let (mut sender, connection) =
         handshake.handshake(TokioIo::new(stream)).await.expect("it speaks HTTP/2");
     tokio::spawn(connection);
-    sender.send_request(request(client, path)).await
+    sender.send_request(empty_request(client, path)).await
 }
 
-async fn over_http1(client: &Client, path: &str) -> hyper::Result<Response<Incoming>> {
+async fn request_over_http1(client: &Client, path: &str) -> hyper::Result<Response<Incoming>> {
     let stream = TcpStream::connect(client.address()).await.expect("it listens");
     let (mut sender, connection) =
         http1::handshake(TokioIo::new(stream)).await.expect("it speaks HTTP");
     tokio::spawn(connection);
-    sender.send_request(request(client, path)).await
+    sender.send_request(empty_request(client, path)).await
 }
 
 on_both![
@@ -174,30 +174,31 @@ async fn all_tags_and_versions_are_in_one_answer(server: TestServer) {
         (CLEANER, "?n=1000"),
         ("go-containerregistry/v0.5.0", ""),
     ] {
-        let client = as_agent(server.admin(), agent);
-        let reply = client.get(&format!("{list}{query}")).await.expect(200);
+        let client = with_agent(server.admin(), agent);
+        let reply = client.get(&format!("{list}{query}")).await.expect_status(200);
         assert_eq!(next_page(&reply), None, "{agent} {query}");
         assert_eq!(reply.header("content-type"), "application/json");
         let json = reply.json();
         assert_eq!((&json["name"], &json["child"]), (&json!(IMAGE), &json!(["below"])));
-        assert!(names(&json["tags"]).iter().eq(&tags), "{agent} {query}");
+        assert!(string_list(&json["tags"]).iter().eq(&tags), "{agent} {query}");
         let manifests = json["manifest"].as_object().expect("an object");
-        let found = manifests.iter().map(|(digest, entry)| (digest.clone(), names(&entry["tag"])));
-        assert_eq!(found.collect::<Versions>(), expected, "{agent} {query}");
+        let found =
+            manifests.iter().map(|(digest, entry)| (digest.clone(), string_list(&entry["tag"])));
+        assert_eq!(found.collect::<TagsByDigest>(), expected, "{agent} {query}");
         // Each digest stands there once, and they are in order.
         let text = reply.text();
         let digests: Vec<_> =
             text.match_indices("\"sha256:").map(|(at, _)| &text[at + 1..at + 72]).collect();
         assert!(digests.iter().eq(expected.keys()), "{agent} {query}");
         // As on a page, entry by entry.
-        let page = admin.get(&list).await.expect(200).json();
+        let page = admin.get(&list).await.expect_status(200).json();
         let entry = &page["manifest"][image.digest()];
         assert_eq!((entry, entry["tag"].is_array()), (&json["manifest"][image.digest()], true));
-        let head = client.head(&format!("{list}{query}")).await.expect(200);
+        let head = client.head(&format!("{list}{query}")).await.expect_status(200);
         assert_eq!((head.header("content-type"), head.header("link")), ("application/json", ""));
     }
     // Over HTTP/2 the same.
-    let reply = as_agent(server.admin(), GCRANE).http2().get(&list).await.expect(200);
+    let reply = with_agent(server.admin(), GCRANE).over_http2().get(&list).await.expect_status(200);
     assert_eq!(
         reply.json()["manifest"].as_object().map(serde_json::Map::len),
         Some(expected.len())
@@ -222,15 +223,17 @@ async fn everybody_else_gets_pages(server: TestServer) {
         (GCRANE, "?n=1000&last=t", 2),
         (GCRANE, "?last=t0000-", 2),
     ] {
-        let replies = pages(&as_agent(server.admin(), agent), &format!("{list}{query}")).await;
+        let replies =
+            get_pages(&with_agent(server.admin(), agent), &format!("{list}{query}")).await;
         assert_eq!(replies.len(), count, "{agent} {query}");
-        let found: Vec<_> = replies.iter().flat_map(|page| names(&page.json()["tags"])).collect();
+        let found: Vec<_> =
+            replies.iter().flat_map(|page| string_list(&page.json()["tags"])).collect();
         let expected = added.values().flatten();
         let found = found.iter().filter(|tag| *tag != "latest");
         assert!(found.eq(expected), "{agent} {query}");
     }
-    let bad = as_agent(server.admin(), GCRANE).get(&format!("{list}?n=-1")).await;
-    bad.expect_error("400 PAGINATION_NUMBER_INVALID");
+    let bad = with_agent(server.admin(), GCRANE).get(&format!("{list}?n=-1")).await;
+    bad.expect_oci_error("400 PAGINATION_NUMBER_INVALID");
 }
 
 /// `a/x` stands after `a-b` among names, and `a` before `a-b` among children.
@@ -253,32 +256,32 @@ async fn children_are_complete_and_in_order(server: TestServer) {
         images.iter().map(|name| first(name)).chain(["zzz".to_owned()]).collect();
     let of_top: BTreeSet<_> = below.iter().map(|name| first(name)).collect();
     add_images(&server, images).await;
-    let gcrane = as_agent(server.admin(), GCRANE);
+    let gcrane = with_agent(server.admin(), GCRANE);
     for (path, expected) in [("p/r1", &expected), ("p/r1/top", &of_top)] {
-        let reply = gcrane.get(&format!("/v2/{path}/tags/list?n=1000")).await.expect(200);
+        let reply = gcrane.get(&format!("/v2/{path}/tags/list?n=1000")).await.expect_status(200);
         let json = reply.json();
-        assert!(names(&json["child"]).iter().eq(expected), "{path}: {}", json["child"]);
+        assert!(string_list(&json["child"]).iter().eq(expected), "{path}: {}", json["child"]);
         assert_eq!((&json["tags"], &json["manifest"]), (&json!([]), &json!({})), "{path}");
         assert_eq!((&json["name"], next_page(&reply)), (&json!(path), None));
     }
-    let many = gcrane.get("/v2/p/r1/j/tags/list").await.expect(200).json();
-    assert_eq!(names(&many["child"]).len(), 1_200);
+    let many = gcrane.get("/v2/p/r1/j/tags/list").await.expect_status(200).json();
+    assert_eq!(string_list(&many["child"]).len(), 1_200);
 }
 
 async fn complete_lists_are_for_who_may_read(server: TestServer) {
     Image::new(1).push(&server.admin(), (IMAGE, "latest")).await;
     for path in ["p/r1", IMAGE] {
         let path = format!("/v2/{path}/tags/list");
-        let ask = async |client: Client| as_agent(client, GCRANE).get(&path).await;
-        ask(server.by("reader-1")).await.expect(200);
-        ask(server.by("nobody")).await.expect_error("403 DENIED");
-        ask(server.anonymous()).await.expect_error("401 UNAUTHORIZED");
+        let ask = async |client: Client| with_agent(client, GCRANE).get(&path).await;
+        ask(server.client_of("reader-1")).await.expect_status(200);
+        ask(server.client_of("nobody")).await.expect_oci_error("403 DENIED");
+        ask(server.anonymous()).await.expect_oci_error("401 UNAUTHORIZED");
     }
-    let gcrane = as_agent(server.admin(), GCRANE);
+    let gcrane = with_agent(server.admin(), GCRANE);
     for path in ["p/r1/other", "p/other/image", "p/other", "other", "p/r1/imag", "p/r1/image/below"]
     {
         let unknown = gcrane.get(&format!("/v2/{path}/tags/list")).await;
-        unknown.expect_error("404 NAME_UNKNOWN");
+        unknown.expect_oci_error("404 NAME_UNKNOWN");
     }
 }
 
@@ -286,13 +289,13 @@ async fn complete_lists_are_for_who_may_read(server: TestServer) {
 async fn a_list_that_fails_on_its_way_ends_with_an_error(server: TestServer) {
     Image::new(1).push(&server.admin(), (IMAGE, "latest")).await;
     add_versions(&server, vec![1; 450]).await;
-    let gcrane = as_agent(server.admin(), GCRANE);
+    let gcrane = with_agent(server.admin(), GCRANE);
     let list = format!("/v2/{IMAGE}/tags/list");
-    whole(begun(&gcrane, &list).await).await.expect("it is whole");
-    let answer = over_http1(&gcrane, &list).await.expect("an answer");
-    whole(answer).await.expect("it is whole");
+    read_whole(begin_list(&gcrane, &list).await).await.expect("it is whole");
+    let answer = request_over_http1(&gcrane, &list).await.expect("an answer");
+    read_whole(answer).await.expect("it is whole");
     // The last of the versions, of those that stand in the third part, holds what is no digest.
-    let meta = server.meta().await;
+    let meta = server.open_meta().await;
     let broken = meta.write(|tx| {
         tx.exec(
             "INSERT INTO manifest_contents (digest, bytes) VALUES ('zzz', ?1)",
@@ -303,27 +306,28 @@ async fn a_list_that_fails_on_its_way_ends_with_an_error(server: TestServer) {
         tx.exec(sql, &[])
     });
     assert_eq!(broken.await.expect("writable"), 1);
-    let outcomes = [over_http1(&gcrane, &list).await, over_http2(&gcrane, &list).await];
+    let outcomes =
+        [request_over_http1(&gcrane, &list).await, request_over_http2(&gcrane, &list).await];
     // The end of a connection, or the reset of a stream, may overtake the head of its answer.
     for answer in outcomes.into_iter().flatten() {
         assert_eq!(answer.status(), 200);
-        assert!(whole(answer).await.is_err(), "it has no end");
+        assert!(read_whole(answer).await.is_err(), "it has no end");
     }
 }
 
 async fn a_list_of_what_is_deleted_meanwhile_ends_with_an_error(server: TestServer) {
     let admin = server.admin();
-    let gcrane = as_agent(server.admin(), GCRANE);
+    let gcrane = with_agent(server.admin(), GCRANE);
     let list = format!("/v2/{IMAGE}/tags/list");
     let repository = "/v1/projects/p/locations/us-west1/repositories/r1";
     for deleted in [format!("{repository}/packages/image"), repository.to_owned()] {
         Image::new(1).push(&admin, (IMAGE, "latest")).await;
         add_versions(&server, vec![1; 450]).await;
-        let answer = begun(&gcrane, &list).await;
+        let answer = begin_list(&gcrane, &list).await;
         assert_eq!(answer.status(), 200);
-        admin.delete(&deleted).await.expect(200);
-        assert!(whole(answer).await.is_err(), "it has no end: {deleted}");
-        gcrane.get(&list).await.expect_error("404 NAME_UNKNOWN");
+        admin.delete(&deleted).await.expect_status(200);
+        assert!(read_whole(answer).await.is_err(), "it has no end: {deleted}");
+        gcrane.get(&list).await.expect_oci_error("404 NAME_UNKNOWN");
     }
 }
 
@@ -333,32 +337,32 @@ async fn so_many_lists_at_once(server: TestServer) {
     Image::new(1).push(&server.admin(), ("p/r2/image", "latest")).await;
     add_versions(&server, vec![1; 450]).await;
     let list = format!("/v2/{IMAGE}/tags/list");
-    let gcrane = |caller: &str| as_agent(server.by(caller), GCRANE);
+    let gcrane = |caller: &str| with_agent(server.client_of(caller), GCRANE);
     let mut first = Vec::new();
     for _ in 0..8 {
-        first.push(begun(&gcrane("admin"), &list).await);
+        first.push(begin_list(&gcrane("admin"), &list).await);
     }
     assert!(first.iter().all(|answer| answer.status() == 200));
     let refused = gcrane("admin").get(&list).await;
     assert_eq!(refused.header("retry-after"), "5");
-    refused.expect_error("429 TOOMANYREQUESTS");
-    let head = gcrane("admin").head(&list).await.expect(429);
+    refused.expect_oci_error("429 TOOMANYREQUESTS");
+    let head = gcrane("admin").head(&list).await.expect_status(429);
     assert_eq!(head.header("retry-after"), "5");
-    gcrane("admin").get("/v2/p/r1/tags/list").await.expect_error("429 TOOMANYREQUESTS");
+    gcrane("admin").get("/v2/p/r1/tags/list").await.expect_oci_error("429 TOOMANYREQUESTS");
     // Pages are not counted, and others have places left, until there are none.
-    server.admin().get(&list).await.expect(200);
+    server.admin().get(&list).await.expect_status(200);
     let mut second = Vec::new();
     for caller in ["other-admin", "reader-1"].into_iter().cycle().take(8) {
-        second.push(begun(&gcrane(caller), &list).await);
+        second.push(begin_list(&gcrane(caller), &list).await);
     }
     assert!(second.iter().all(|answer| answer.status() == 200));
-    gcrane("reader-1").get(&list).await.expect_error("429 TOOMANYREQUESTS");
+    gcrane("reader-1").get(&list).await.expect_oci_error("429 TOOMANYREQUESTS");
     // Nobody is told that who may not read.
-    gcrane("nobody").get(&list).await.expect_error("403 DENIED");
+    gcrane("nobody").get(&list).await.expect_oci_error("403 DENIED");
     for answer in second.drain(4..) {
-        whole(answer).await.expect("it is whole");
+        read_whole(answer).await.expect("it is whole");
     }
-    gcrane("reader-1").get(&list).await.expect(200);
+    gcrane("reader-1").get(&list).await.expect_status(200);
     // Who leaves gives it back as well: the server hears of it a moment later.
     drop((first, second));
     let mut tries = 0;

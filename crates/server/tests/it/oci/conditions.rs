@@ -3,15 +3,15 @@
 use http::Method;
 use model::media_type::OCI_MANIFEST;
 
-use crate::util::{Client, Image, TestServer, bounded, digest_of, on_both, random_bytes};
+use crate::util::{Client, Image, TestServer, digest_of, on_both, random_bytes, with_deadline};
 
 const IMAGE: &str = "p/r1/image";
 
 /// Reads and writes under `NAME: VALUE`.
-fn under(client: &Client, condition: &str) -> Client {
+fn with_condition(client: &Client, condition: &str) -> Client {
     condition.split('\n').fold(client.clone(), |client, line| {
         let (name, value) = line.split_once(": ").expect("a header");
-        client.with(name, value)
+        client.with_header(name, value)
     })
 }
 
@@ -44,11 +44,14 @@ async fn check_reads(client: &Client, path: &str, digest: &str) {
     for (condition, status) in READS {
         let condition = condition.replace('A', digest).replace('B', &digest_of("something else"));
         for method in [Method::GET, Method::HEAD] {
-            let reader = under(client, &condition);
-            let answer = reader.send(method.clone(), path, "").await.expect(status);
+            let reader = with_condition(client, &condition);
+            let answer = reader.send(method.clone(), path, "").await.expect_status(status);
             if status == 412 {
                 let is_said = method == Method::GET;
-                assert!(!is_said || answer.outcome() == "412 PRECONDITION_FAILED", "{answer:?}");
+                assert!(
+                    !is_said || answer.oci_outcome() == "412 PRECONDITION_FAILED",
+                    "{answer:?}"
+                );
                 continue;
             }
             assert_eq!(answer.header("etag"), format!("\"{digest}\""), "{condition}");
@@ -62,12 +65,12 @@ async fn check_reads(client: &Client, path: &str, digest: &str) {
     }
 }
 
-async fn put(client: &Client, reference: &str, image: &Image) -> u16 {
+async fn put_manifest(client: &Client, reference: &str, image: &Image) -> u16 {
     let put = client.push_manifest((IMAGE, reference), OCI_MANIFEST, image.manifest.clone()).await;
     put.status.as_u16()
 }
 
-async fn named(client: &Client, tag: &str) -> String {
+async fn tagged_digest(client: &Client, tag: &str) -> String {
     let found = client.head(&format!("/v2/{IMAGE}/manifests/{tag}")).await;
     found.header("docker-content-digest").to_owned()
 }
@@ -92,16 +95,19 @@ async fn reads_of_blobs_and_manifests(server: TestServer) {
     check_reads(&admin, &format!("/v2/{IMAGE}/blobs/{blob}"), &blob).await;
     // What is not there is not there under any condition, nor seen by who may not.
     for condition in ["if-match: *", "if-none-match: *", "if-none-match: \"x\""] {
-        let (reader, nobody) = (under(&admin, condition), under(&server.by("nobody"), condition));
+        let (reader, nobody) = (
+            with_condition(&admin, condition),
+            with_condition(&server.client_of("nobody"), condition),
+        );
         let missing = format!("/v2/{IMAGE}/blobs/{}", digest_of("missing"));
-        reader.get(&missing).await.expect_error("404 BLOB_UNKNOWN");
-        reader.head(&missing).await.expect(404);
+        reader.get(&missing).await.expect_oci_error("404 BLOB_UNKNOWN");
+        reader.head(&missing).await.expect_status(404);
         reader
             .get(&format!("/v2/{IMAGE}/manifests/missing"))
             .await
-            .expect_error("404 MANIFEST_UNKNOWN");
-        nobody.get(&format!("/v2/{IMAGE}/manifests/latest")).await.expect_error("403 DENIED");
-        nobody.get(&format!("/v2/{IMAGE}/blobs/{blob}")).await.expect_error("403 DENIED");
+            .expect_oci_error("404 MANIFEST_UNKNOWN");
+        nobody.get(&format!("/v2/{IMAGE}/manifests/latest")).await.expect_oci_error("403 DENIED");
+        nobody.get(&format!("/v2/{IMAGE}/blobs/{blob}")).await.expect_oci_error("403 DENIED");
     }
 }
 
@@ -126,11 +132,12 @@ async fn conditions_come_before_ranges(server: TestServer) {
         ("if-range: Sat, 29 Oct 2094 19:43:31 GMT".to_owned(), "bytes=0-1", 200),
         (format!("if-match: \"{digest}\"\nif-range: \"{other}\""), "bytes=0-1", 200),
     ] {
-        let answer = under(&admin, &condition).with("range", range).get(&path).await;
+        let answer =
+            with_condition(&admin, &condition).with_header("range", range).get(&path).await;
         assert_eq!(answer.status.as_u16(), status, "{condition}, {range}: {answer:?}");
     }
     // Ranges are of what GET answers.
-    let head = admin.clone().with("range", "bytes=0-1").head(&path).await.expect(200);
+    let head = admin.clone().with_header("range", "bytes=0-1").head(&path).await.expect_status(200);
     assert_eq!(head.header("content-length"), "100");
 }
 
@@ -140,72 +147,81 @@ async fn writes_of_tags(server: TestServer) {
     for image in [&first, &second] {
         image.push_blobs(&admin, IMAGE).await;
     }
-    let is = |image: &Image| under(&admin, &format!("if-match: \"{}\"", image.digest()));
-    let is_not = |image: &Image| under(&admin, &format!("if-none-match: \"{}\"", image.digest()));
-    let (there, nothing) = (under(&admin, "if-match: *"), under(&admin, "if-none-match: *"));
-    assert_eq!(put(&there, "tag", &first).await, 412);
-    assert_eq!(put(&is(&first), "tag", &first).await, 412);
-    admin.get(&format!("/v2/{IMAGE}/manifests/{}", first.digest())).await.expect(404);
-    assert_eq!(put(&nothing, "tag", &first).await, 201);
-    assert_eq!(put(&nothing, "tag", &first).await, 412);
-    assert_eq!(put(&nothing, "tag", &second).await, 412);
-    assert_eq!(put(&is(&second), "tag", &second).await, 412);
-    assert_eq!(put(&is_not(&first), "tag", &second).await, 412);
-    assert_eq!(named(&admin, "tag").await, first.digest());
-    admin.get(&format!("/v2/{IMAGE}/manifests/{}", second.digest())).await.expect(404);
-    assert_eq!(put(&is(&first), "tag", &second).await, 201);
-    assert_eq!(put(&is_not(&first), "tag", &second).await, 201);
-    assert_eq!(put(&there, "tag", &first).await, 201);
-    assert_eq!(named(&admin, "tag").await, first.digest());
+    let is = |image: &Image| with_condition(&admin, &format!("if-match: \"{}\"", image.digest()));
+    let is_not =
+        |image: &Image| with_condition(&admin, &format!("if-none-match: \"{}\"", image.digest()));
+    let (there, nothing) =
+        (with_condition(&admin, "if-match: *"), with_condition(&admin, "if-none-match: *"));
+    assert_eq!(put_manifest(&there, "tag", &first).await, 412);
+    assert_eq!(put_manifest(&is(&first), "tag", &first).await, 412);
+    admin.get(&format!("/v2/{IMAGE}/manifests/{}", first.digest())).await.expect_status(404);
+    assert_eq!(put_manifest(&nothing, "tag", &first).await, 201);
+    assert_eq!(put_manifest(&nothing, "tag", &first).await, 412);
+    assert_eq!(put_manifest(&nothing, "tag", &second).await, 412);
+    assert_eq!(put_manifest(&is(&second), "tag", &second).await, 412);
+    assert_eq!(put_manifest(&is_not(&first), "tag", &second).await, 412);
+    assert_eq!(tagged_digest(&admin, "tag").await, first.digest());
+    admin.get(&format!("/v2/{IMAGE}/manifests/{}", second.digest())).await.expect_status(404);
+    assert_eq!(put_manifest(&is(&first), "tag", &second).await, 201);
+    assert_eq!(put_manifest(&is_not(&first), "tag", &second).await, 201);
+    assert_eq!(put_manifest(&there, "tag", &first).await, 201);
+    assert_eq!(tagged_digest(&admin, "tag").await, first.digest());
     // The condition is of what the path names.
-    assert_eq!(put(&nothing, "other?tag=tag&tag=more", &second).await, 201);
-    assert_eq!(named(&admin, "tag").await, second.digest());
+    assert_eq!(put_manifest(&nothing, "other?tag=tag&tag=more", &second).await, 201);
+    assert_eq!(tagged_digest(&admin, "tag").await, second.digest());
     let path = format!("/v2/{IMAGE}/manifests/tag");
     for (client, outcome) in [
         (is(&first), "412 PRECONDITION_FAILED"),
         (is_not(&second), "412 PRECONDITION_FAILED"),
         (nothing.clone(), "412 PRECONDITION_FAILED"),
-        (under(&admin, &format!("if-match: W/\"{}\"", second.digest())), "412 PRECONDITION_FAILED"),
-        (under(&admin, "if-match: \"x"), "400 PRECONDITION_INVALID"),
-        (under(&admin, "if-none-match: "), "400 PRECONDITION_INVALID"),
+        (
+            with_condition(&admin, &format!("if-match: W/\"{}\"", second.digest())),
+            "412 PRECONDITION_FAILED",
+        ),
+        (with_condition(&admin, "if-match: \"x"), "400 PRECONDITION_INVALID"),
+        (with_condition(&admin, "if-none-match: "), "400 PRECONDITION_INVALID"),
     ] {
-        client.delete(&path).await.expect_error(outcome);
+        client.delete(&path).await.expect_oci_error(outcome);
         let moved =
             client.push_manifest((IMAGE, "tag"), OCI_MANIFEST, second.manifest.clone()).await;
-        assert_eq!(moved.outcome(), outcome);
+        assert_eq!(moved.oci_outcome(), outcome);
     }
-    is(&second).delete(&path).await.expect(202);
-    is(&second).delete(&path).await.expect_error("404 MANIFEST_UNKNOWN");
-    nothing.delete(&path).await.expect_error("404 MANIFEST_UNKNOWN");
-    assert_eq!(named(&admin, "more").await, second.digest());
+    is(&second).delete(&path).await.expect_status(202);
+    is(&second).delete(&path).await.expect_oci_error("404 MANIFEST_UNKNOWN");
+    nothing.delete(&path).await.expect_oci_error("404 MANIFEST_UNKNOWN");
+    assert_eq!(tagged_digest(&admin, "more").await, second.digest());
 }
 
 async fn writes_by_digest(server: TestServer) {
     let admin = server.admin();
     let image = Image::new(1);
     image.push_blobs(&admin, IMAGE).await;
-    let (there, nothing) = (under(&admin, "if-match: *"), under(&admin, "if-none-match: *"));
-    let other = under(&admin, &format!("if-match: \"{}\"", digest_of("something else")));
-    let same = under(&admin, &format!("if-match: \"{}\"", image.digest()));
+    let (there, nothing) =
+        (with_condition(&admin, "if-match: *"), with_condition(&admin, "if-none-match: *"));
+    let other = with_condition(&admin, &format!("if-match: \"{}\"", digest_of("something else")));
+    let same = with_condition(&admin, &format!("if-match: \"{}\"", image.digest()));
     let digest = image.digest();
-    assert_eq!(put(&there, &digest, &image).await, 412);
-    assert_eq!(put(&nothing, &digest, &image).await, 201);
-    assert_eq!(put(&nothing, &digest, &image).await, 412);
-    assert_eq!(put(&there, &digest, &image).await, 201);
+    assert_eq!(put_manifest(&there, &digest, &image).await, 412);
+    assert_eq!(put_manifest(&nothing, &digest, &image).await, 201);
+    assert_eq!(put_manifest(&nothing, &digest, &image).await, 412);
+    assert_eq!(put_manifest(&there, &digest, &image).await, 201);
     let manifest = format!("/v2/{IMAGE}/manifests/{digest}");
     let blob = format!("/v2/{IMAGE}/blobs/{}", admin.push_blob(IMAGE, "alone").await);
     for path in [&manifest, &blob] {
         for client in [&other, &nothing] {
-            client.delete(path).await.expect_error("412 PRECONDITION_FAILED");
+            client.delete(path).await.expect_oci_error("412 PRECONDITION_FAILED");
         }
-        under(&admin, "if-match: ,").delete(path).await.expect_error("400 PRECONDITION_INVALID");
-        admin.get(path).await.expect(200);
+        with_condition(&admin, "if-match: ,")
+            .delete(path)
+            .await
+            .expect_oci_error("400 PRECONDITION_INVALID");
+        admin.get(path).await.expect_status(200);
     }
-    same.delete(&manifest).await.expect(202);
-    there.delete(&blob).await.expect(202);
+    same.delete(&manifest).await.expect_status(202);
+    there.delete(&blob).await.expect_status(202);
     for client in [&other, &nothing, &there] {
-        client.delete(&manifest).await.expect_error("404 MANIFEST_UNKNOWN");
-        client.delete(&blob).await.expect_error("404 BLOB_UNKNOWN");
+        client.delete(&manifest).await.expect_oci_error("404 MANIFEST_UNKNOWN");
+        client.delete(&blob).await.expect_oci_error("404 BLOB_UNKNOWN");
     }
 }
 
@@ -215,14 +231,15 @@ async fn who_may_not_is_refused_all_the_same(server: TestServer) {
     image.push(&server.admin(), (IMAGE, "tag")).await;
     let path = format!("/v2/{IMAGE}/manifests/tag");
     for condition in ["if-match: *", "if-match: \"x\"", "if-none-match: *", "if-match: \"x"] {
-        let reader = under(&server.by("reader-1"), condition);
-        reader.delete(&path).await.expect_error("403 DENIED");
-        reader.put(&path, image.manifest.clone()).await.expect_error("403 DENIED");
-        under(&server.anonymous(), condition).put(&path, "").await.expect(401);
+        let reader = with_condition(&server.client_of("reader-1"), condition);
+        reader.delete(&path).await.expect_oci_error("403 DENIED");
+        reader.put(&path, image.manifest.clone()).await.expect_oci_error("403 DENIED");
+        with_condition(&server.anonymous(), condition).put(&path, "").await.expect_status(401);
     }
-    let new = under(&server.admin(), "if-match: *").with("content-type", OCI_MANIFEST);
-    new.put("/v2/p/new/image/manifests/tag", image.manifest.clone()).await.expect(412);
-    server.admin().get("/v2/p/new/image/tags/list").await.expect_error("404 NAME_UNKNOWN");
+    let new =
+        with_condition(&server.admin(), "if-match: *").with_header("content-type", OCI_MANIFEST);
+    new.put("/v2/p/new/image/manifests/tag", image.manifest.clone()).await.expect_status(412);
+    server.admin().get("/v2/p/new/image/tags/list").await.expect_oci_error("404 NAME_UNKNOWN");
 }
 
 /// Of many that all found the same, one writes.
@@ -236,33 +253,33 @@ async fn writers_at_the_same_time(server: TestServer) {
     let mut condition = "if-none-match: *".to_owned();
     for round in 0..4 {
         let writers = images.iter().map(|image| {
-            let (client, manifest) = (under(&admin, &condition), image.manifest.clone());
+            let (client, manifest) = (with_condition(&admin, &condition), image.manifest.clone());
             tokio::spawn(async move {
                 client.push_manifest((IMAGE, "tag"), OCI_MANIFEST, manifest).await
             })
         });
         let mut written = Vec::new();
         for writer in writers.collect::<Vec<_>>() {
-            let answer = bounded(writer).await.expect("no panic");
+            let answer = with_deadline(writer).await.expect("no panic");
             match answer.status.as_u16() {
                 201 => written.push(answer.header("docker-content-digest").to_owned()),
                 412 => {}
                 _ => panic!("{answer:?}"),
             }
         }
-        let current = named(&admin, "tag").await;
+        let current = tagged_digest(&admin, "tag").await;
         // Who writes what is there already leaves it as it is, so that in later rounds one more may.
         written.retain(|digest| round == 0 || !condition.contains(digest.as_str()));
         assert_eq!(written, std::slice::from_ref(&current), "in round {round}");
         condition = format!("if-match: \"{current}\"");
     }
     let deleters = (0..WRITERS).map(|_| {
-        let client = under(&admin, &condition);
+        let client = with_condition(&admin, &condition);
         tokio::spawn(async move { client.delete(&format!("/v2/{IMAGE}/manifests/tag")).await })
     });
     let mut deleted = 0;
     for deleter in deleters.collect::<Vec<_>>() {
-        deleted += usize::from(bounded(deleter).await.expect("no panic").status == 202);
+        deleted += usize::from(with_deadline(deleter).await.expect("no panic").status == 202);
     }
     assert_eq!(deleted, 1);
 }

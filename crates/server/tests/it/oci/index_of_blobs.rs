@@ -5,54 +5,54 @@ use meta::Tx;
 use model::media_type::{OCI_INDEX, OCI_MANIFEST};
 use serde_json::{Value, json};
 
-use crate::gc::{collect, command};
+use crate::gc::{collect_garbage, run_command};
 use crate::util::{Backend, Client, Image, TestServer, digest_of, on_both, random_bytes};
 
 const IMAGE: &str = "p/r1/cache";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 const CACHE_CONFIG: &str = "application/vnd.buildkit.cacheconfig.v0";
 
-fn named(media_type: &str, bytes: &[u8]) -> Value {
+fn descriptor_of(media_type: &str, bytes: &[u8]) -> Value {
     json!({ "mediaType": media_type, "digest": digest_of(bytes), "size": bytes.len() })
 }
 
-fn index(entries: &[Value]) -> String {
+fn index_of(entries: &[Value]) -> String {
     json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries }).to_string()
 }
 
 /// What `--cache-to type=registry,image-manifest=false` pushes: layers and the cache's config, in that order.
-fn cache(number: u64) -> (Vec<bytes::Bytes>, String) {
+fn build_cache(number: u64) -> (Vec<bytes::Bytes>, String) {
     let mut blobs: Vec<_> = (0..3).map(|layer| random_bytes(200, number * 10 + layer)).collect();
     let mut entries: Vec<_> = blobs
         .iter()
         .map(|layer| {
-            let mut entry = named(LAYER, layer);
+            let mut entry = descriptor_of(LAYER, layer);
             entry["annotations"] = json!({ "buildkit/createdat": "2024-02-29T12:00:00Z" });
             entry
         })
         .collect();
     let config = json!({ "layers": [{ "blob": digest_of(&blobs[0]) }], "number": number });
     blobs.push(config.to_string().into());
-    entries.push(named(CACHE_CONFIG, &blobs[3]));
-    (blobs, index(&entries))
+    entries.push(descriptor_of(CACHE_CONFIG, &blobs[3]));
+    (blobs, index_of(&entries))
 }
 
-async fn push(admin: &Client, tag: &str, index: &str) -> crate::util::Reply {
+async fn push_index(admin: &Client, tag: &str, index: &str) -> crate::util::Reply {
     admin.push_manifest((IMAGE, tag), OCI_INDEX, index.to_owned()).await
 }
 
-fn blob(bytes: &[u8]) -> String {
+fn blob_path(bytes: &[u8]) -> String {
     format!("/v2/{IMAGE}/blobs/{}", digest_of(bytes))
 }
 
-fn manifest(text: &str) -> String {
+fn manifest_path(text: &str) -> String {
     format!("/v2/{IMAGE}/manifests/{}", digest_of(text))
 }
 
 /// Everything that is not needed goes.
 async fn collect_later(server: &TestServer) {
     server.clock.advance_hours(25);
-    collect(server).await;
+    collect_garbage(server).await;
 }
 
 on_both![
@@ -63,34 +63,35 @@ on_both![
 
 async fn a_cache_is_pushed_kept_and_collected(server: TestServer) {
     let admin = server.admin();
-    let (blobs, index) = cache(1);
-    let missing = push(&admin, "cache", &index).await.expect_error("400 MANIFEST_BLOB_UNKNOWN");
+    let (blobs, index) = build_cache(1);
+    let missing =
+        push_index(&admin, "cache", &index).await.expect_oci_error("400 MANIFEST_BLOB_UNKNOWN");
     assert_eq!(missing.json()["errors"][0]["detail"]["missing"].as_array().map(Vec::len), Some(4));
     for blob in &blobs {
         admin.push_blob(IMAGE, blob.clone()).await;
     }
-    push(&admin, "cache", &index).await.expect(201);
+    push_index(&admin, "cache", &index).await.expect_status(201);
     collect_later(&server).await;
     for bytes in &blobs {
-        assert_eq!(admin.get(&blob(bytes)).await.expect(200).body, bytes);
-        admin.delete(&blob(bytes)).await.expect_error("405 UNSUPPORTED");
+        assert_eq!(admin.get(&blob_path(bytes)).await.expect_status(200).body, bytes);
+        admin.delete(&blob_path(bytes)).await.expect_oci_error("405 UNSUPPORTED");
     }
-    assert_eq!(admin.get(&manifest(&index)).await.expect(200).body, index);
+    assert_eq!(admin.get(&manifest_path(&index)).await.expect_status(200).body, index);
     // The next build writes another cache under the same tag, and shares a layer.
     let shared = index.replace(&digest_of(&blobs[3]), &digest_of("other config"));
     let shared = shared.replace(&format!("\"size\":{}", blobs[3].len()), "\"size\":12");
     admin.push_blob(IMAGE, "other config").await;
-    push(&admin, "cache", &shared).await.expect(201);
-    admin.delete(&manifest(&index)).await.expect(202);
+    push_index(&admin, "cache", &shared).await.expect_status(201);
+    admin.delete(&manifest_path(&index)).await.expect_status(202);
     collect_later(&server).await;
     for bytes in &blobs[..3] {
-        admin.get(&blob(bytes)).await.expect(200);
+        admin.get(&blob_path(bytes)).await.expect_status(200);
     }
-    admin.get(&blob(&blobs[3])).await.expect(404);
-    admin.delete(&manifest(&shared)).await.expect(202);
+    admin.get(&blob_path(&blobs[3])).await.expect_status(404);
+    admin.delete(&manifest_path(&shared)).await.expect_status(202);
     collect_later(&server).await;
     for bytes in &blobs {
-        admin.get(&blob(bytes)).await.expect(404);
+        admin.get(&blob_path(bytes)).await.expect_status(404);
     }
 }
 
@@ -101,74 +102,83 @@ async fn entries_are_looked_for_by_their_media_type(server: TestServer) {
     let layer = &image.blobs[1][..];
     // A manifest's type: among manifests only.
     for media_type in [OCI_MANIFEST, OCI_INDEX] {
-        let refused = push(&admin, "x", &index(&[named(media_type, layer)])).await;
-        refused.expect_error("400 MANIFEST_BLOB_UNKNOWN");
+        let refused = push_index(&admin, "x", &index_of(&[descriptor_of(media_type, layer)])).await;
+        refused.expect_oci_error("400 MANIFEST_BLOB_UNKNOWN");
     }
     // Any other: among manifests, then among blobs of that size.
     for media_type in [LAYER, "application/x-unknown", "application/json", ""] {
-        push(&admin, "x", &index(&[named(media_type, layer)])).await.expect(201);
-        let mut resized = named(media_type, layer);
-        resized["size"] = json!(layer.len() + 1);
-        push(&admin, "x", &index(&[resized.clone()])).await.expect_error("400 SIZE_INVALID");
-        resized["digest"] = json!(digest_of("missing"));
-        push(&admin, "x", &index(&[resized.clone()]))
+        push_index(&admin, "x", &index_of(&[descriptor_of(media_type, layer)]))
             .await
-            .expect_error("400 MANIFEST_BLOB_UNKNOWN");
+            .expect_status(201);
+        let mut resized = descriptor_of(media_type, layer);
+        resized["size"] = json!(layer.len() + 1);
+        push_index(&admin, "x", &index_of(&[resized.clone()]))
+            .await
+            .expect_oci_error("400 SIZE_INVALID");
+        resized["digest"] = json!(digest_of("missing"));
+        push_index(&admin, "x", &index_of(&[resized.clone()]))
+            .await
+            .expect_oci_error("400 MANIFEST_BLOB_UNKNOWN");
         // What is elsewhere need not be here.
         resized["urls"] = json!(["https://example.com/blob"]);
-        push(&admin, "x", &index(&[resized])).await.expect(201);
-        let mut child = named(media_type, image.manifest.as_bytes());
-        push(&admin, "by-type", &index(&[child.clone()])).await.expect(201);
+        push_index(&admin, "x", &index_of(&[resized])).await.expect_status(201);
+        let mut child = descriptor_of(media_type, image.manifest.as_bytes());
+        push_index(&admin, "by-type", &index_of(&[child.clone()])).await.expect_status(201);
         child["size"] = json!(1);
-        push(&admin, "x", &index(&[child])).await.expect_error("400 SIZE_INVALID");
+        push_index(&admin, "x", &index_of(&[child])).await.expect_oci_error("400 SIZE_INVALID");
     }
     // Entries of both kinds, and the same blob twice.
-    let both = index(&[image.descriptor(), named(LAYER, layer), named(CACHE_CONFIG, layer)]);
-    push(&admin, "both", &both).await.expect(201);
+    let both = index_of(&[
+        image.descriptor(),
+        descriptor_of(LAYER, layer),
+        descriptor_of(CACHE_CONFIG, layer),
+    ]);
+    push_index(&admin, "both", &both).await.expect_status(201);
     // By whatever type it is named, a manifest stays while an index names it.
-    let kept = admin.delete(&manifest(&image.manifest)).await;
+    let kept = admin.delete(&manifest_path(&image.manifest)).await;
     assert!([400, 405].contains(&kept.status.as_u16()), "{kept:?}");
     // Another repository's blob is none of this one's.
-    let refused =
-        admin.push_manifest(("p/r2/cache", "x"), OCI_INDEX, index(&[named(LAYER, layer)])).await;
-    refused.expect_error("400 MANIFEST_BLOB_UNKNOWN");
+    let refused = admin
+        .push_manifest(("p/r2/cache", "x"), OCI_INDEX, index_of(&[descriptor_of(LAYER, layer)]))
+        .await;
+    refused.expect_oci_error("400 MANIFEST_BLOB_UNKNOWN");
 }
 
 /// What the last release stored: entries were bound to manifests, or to nothing.
 async fn indexes_stored_before_hold_what_they_name(server: TestServer) {
     let admin = server.admin();
-    let (blobs, index) = cache(1);
+    let (blobs, index) = build_cache(1);
     for blob in &blobs {
         admin.push_blob(IMAGE, blob.clone()).await;
     }
-    push(&admin, "cache", &index).await.expect(201);
-    let (other_blobs, other) = cache(2);
+    push_index(&admin, "cache", &index).await.expect_status(201);
+    let (other_blobs, other) = build_cache(2);
     for blob in &other_blobs {
         admin.push_blob(IMAGE, blob.clone()).await;
     }
-    push(&admin, "other", &other).await.expect(201);
+    push_index(&admin, "other", &other).await.expect_status(201);
     forget_blobs_of_indexes(&server).await;
     // Who deletes a blob before the first collection learns what needs it.
-    admin.delete(&blob(&blobs[0])).await.expect_error("405 UNSUPPORTED");
+    admin.delete(&blob_path(&blobs[0])).await.expect_oci_error("405 UNSUPPORTED");
     forget_blobs_of_indexes(&server).await;
-    let dry = async || command(&server, json!({ "command": "gc", "dry_run": true })).await;
+    let dry = async || run_command(&server, json!({ "command": "gc", "dry_run": true })).await;
     assert_eq!(dry().await["done"]["links_unknown"], true, "before they are looked through");
     collect_later(&server).await;
     assert_eq!(dry().await["done"]["links_unknown"], false);
     for bytes in blobs.iter().chain(&other_blobs) {
-        admin.get(&blob(bytes)).await.expect(200);
-        admin.delete(&blob(bytes)).await.expect_error("405 UNSUPPORTED");
+        admin.get(&blob_path(bytes)).await.expect_status(200);
+        admin.delete(&blob_path(bytes)).await.expect_oci_error("405 UNSUPPORTED");
     }
-    admin.delete(&manifest(&index)).await.expect(202);
+    admin.delete(&manifest_path(&index)).await.expect_status(202);
     collect_later(&server).await;
     for bytes in &blobs {
-        admin.get(&blob(bytes)).await.expect(404);
+        admin.get(&blob_path(bytes)).await.expect_status(404);
     }
 }
 
 /// Makes the rows what the last release would have made them.
 async fn forget_blobs_of_indexes(server: &TestServer) {
-    let meta = server.meta().await;
+    let meta = server.open_meta().await;
     let forget = |tx: &mut Tx<'_>| {
         for sql in [
             "DELETE FROM manifest_refs WHERE NOT is_manifest AND version_id IN
@@ -191,10 +201,10 @@ async fn a_large_index_of_before_is_completed_in_slices() {
         let admin = server.admin();
         admin.push_blob(IMAGE, "here").await;
         let mut entries: Vec<_> =
-            (0..1_500).map(|entry: u32| named(LAYER, &entry.to_le_bytes())).collect();
-        entries.push(named(LAYER, b"here"));
-        push(&admin, "large", &index(&entries)).await.expect(201);
-        let meta = server.meta().await;
+            (0..1_500).map(|entry: u32| descriptor_of(LAYER, &entry.to_le_bytes())).collect();
+        entries.push(descriptor_of(LAYER, b"here"));
+        push_index(&admin, "large", &index_of(&entries)).await.expect_status(201);
+        let meta = server.open_meta().await;
         let open = async || {
             let sql = "SELECT count(*) FROM manifest_refs WHERE NOT is_manifest";
             let count = meta.read(|tx| tx.opt(sql, &[], |row| row.int(0))).await;
@@ -212,10 +222,10 @@ async fn a_large_index_of_before_is_completed_in_slices() {
         let sql = "SELECT count(*) FROM manifest_refs WHERE is_manifest";
         let entries = meta.read(|tx| tx.opt(sql, &[], |row| row.int(0))).await;
         assert_eq!(entries.expect("readable"), Some(1_501));
-        admin.get(&blob(b"here")).await.expect(200);
+        admin.get(&blob_path(b"here")).await.expect_status(200);
         // What comes later is bound, as ever.
         admin.push_blob(IMAGE, 7_u32.to_le_bytes().to_vec()).await;
         collect_later(&server).await;
-        admin.delete(&blob(&7_u32.to_le_bytes())).await.expect_error("405 UNSUPPORTED");
+        admin.delete(&blob_path(&7_u32.to_le_bytes())).await.expect_oci_error("405 UNSUPPORTED");
     }
 }

@@ -11,7 +11,7 @@ use crate::util::{Image, TestServer, next_page, on_both};
 
 const IMAGE: &str = "p/r1/image";
 
-fn repository(location: &Location, name: &str) -> RepositoryName {
+fn listed_repository(location: &Location, name: &str) -> RepositoryName {
     RepositoryName {
         project: "p".parse().expect("a project"),
         location: location.clone(),
@@ -38,10 +38,14 @@ fn add_images(tx: &mut Tx<'_>, name: &RepositoryName, count: usize) -> Result<()
 }
 
 /// Makes repositories with images that only administrators may read.
-fn hide(tx: &mut Tx<'_>, repositories: Range<usize>, images: usize) -> Result<(), MetaError> {
+fn insert_hidden(
+    tx: &mut Tx<'_>,
+    repositories: Range<usize>,
+    images: usize,
+) -> Result<(), MetaError> {
     let location = "us-west1".parse().expect("a location");
     for n in repositories {
-        let name = repository(&location, &format!("h{n:04}"));
+        let name = listed_repository(&location, &format!("h{n:04}"));
         repositories::insert(tx, &name, false, 0)?;
         add_images(tx, &name, images)?;
     }
@@ -65,23 +69,23 @@ async fn tags_in_byte_order_and_in_pages(server: TestServer) {
         image.push(&admin, (IMAGE, tag)).await;
     }
     let sorted = json!(["10", "9", "B", "_", "a", "a-b", "a.b", "b"]);
-    let list = admin.get(&format!("/v2/{IMAGE}/tags/list")).await.expect(200);
+    let list = admin.get(&format!("/v2/{IMAGE}/tags/list")).await.expect_status(200);
     assert_eq!(list.json()["tags"], sorted);
     assert_eq!(list.json()["name"], IMAGE);
     assert_eq!(list.header("link"), "");
     let mut found = Vec::new();
     let mut next = Some(format!("/v2/{IMAGE}/tags/list?n=3"));
     while let Some(path) = next {
-        let page = admin.get(&path).await.expect(200);
+        let page = admin.get(&path).await.expect_status(200);
         let tags = page.json()["tags"].as_array().expect("a list").clone();
         assert!((1..=3).contains(&tags.len()));
         found.extend(tags);
         next = next_page(&page);
     }
     assert_eq!(json!(found), sorted);
-    let after = admin.get(&format!("/v2/{IMAGE}/tags/list?last=a")).await.expect(200);
+    let after = admin.get(&format!("/v2/{IMAGE}/tags/list?last=a")).await.expect_status(200);
     assert_eq!(after.json()["tags"], json!(["a-b", "a.b", "b"]));
-    let none = admin.get(&format!("/v2/{IMAGE}/tags/list?n=0")).await.expect(200);
+    let none = admin.get(&format!("/v2/{IMAGE}/tags/list?n=0")).await.expect_status(200);
     assert_eq!(none.json()["tags"], json!([]));
     assert_eq!(none.header("link"), "");
 }
@@ -93,7 +97,7 @@ async fn what_gcrane_and_cleaners_read(server: TestServer) {
     image.push(&admin, (IMAGE, "two")).await;
     image.push(&admin, ("p/r1/image/below/deep", "x")).await;
     image.push(&admin, ("p/r1/other", "x")).await;
-    let list = admin.get(&format!("/v2/{IMAGE}/tags/list")).await.expect(200).json();
+    let list = admin.get(&format!("/v2/{IMAGE}/tags/list")).await.expect_status(200).json();
     assert_eq!(list["child"], json!(["below"]));
     let entry = &list["manifest"][image.digest()];
     assert_eq!(entry["tag"], json!(["one", "two"]));
@@ -106,16 +110,17 @@ async fn what_gcrane_and_cleaners_read(server: TestServer) {
     let untagged = Image::new(2);
     untagged.push(&admin, (IMAGE, &untagged.digest())).await;
     for (page, shown) in [("", true), ("?n=1", true), ("?last=one", false)] {
-        let list = admin.get(&format!("/v2/{IMAGE}/tags/list{page}")).await.expect(200).json();
+        let list =
+            admin.get(&format!("/v2/{IMAGE}/tags/list{page}")).await.expect_status(200).json();
         let entry = &list["manifest"][untagged.digest()];
         assert_eq!(entry["tag"].as_array().map(Vec::len), shown.then_some(0), "{page}: {list}");
     }
-    let repository = admin.get("/v2/p/r1/tags/list").await.expect(200).json();
+    let repository = admin.get("/v2/p/r1/tags/list").await.expect_status(200).json();
     assert_eq!(repository["child"], json!(["image", "other"]));
     assert_eq!(repository["name"], "p/r1");
-    let between = admin.get("/v2/p/r1/image/below/tags/list").await.expect(200).json();
+    let between = admin.get("/v2/p/r1/image/below/tags/list").await.expect_status(200).json();
     assert_eq!(between["child"], json!(["deep"]));
-    admin.get("/v2/p/r1/nothing/tags/list").await.expect_error("404 NAME_UNKNOWN");
+    admin.get("/v2/p/r1/nothing/tags/list").await.expect_oci_error("404 NAME_UNKNOWN");
 }
 
 /// A child that is an image stands where the image does, any other where the first image below it does.
@@ -138,7 +143,7 @@ async fn children_come_in_pages_beside_tags(server: TestServer) {
             let (mut found_children, mut found_tags) = (Vec::new(), Vec::new());
             let mut next = Some(format!("{path}?n={n}"));
             while let Some(path) = next {
-                let page = admin.get(&path).await.expect(200);
+                let page = admin.get(&path).await.expect_status(200);
                 let names = |list: &str| {
                     let json = page.json();
                     let list = json[list].as_array().expect("a list").iter();
@@ -155,10 +160,10 @@ async fn children_come_in_pages_beside_tags(server: TestServer) {
             assert!(found_tags.is_sorted_by(|a, b| a < b));
             assert_eq!(BTreeSet::from_iter(found_tags), tags, "{path}, {n}");
         }
-        let none = admin.get(&format!("{path}?n=0")).await.expect(200);
+        let none = admin.get(&format!("{path}?n=0")).await.expect_status(200);
         assert_eq!((none.json()["child"].clone(), none.header("link")), (json!([]), ""));
     }
-    admin.get("/v2/p/r2/top/b/tags/list?n=0").await.expect(200);
+    admin.get("/v2/p/r2/top/b/tags/list?n=0").await.expect_status(200);
 }
 
 /// More hidden images than are read at once, or than anybody would wait for one by one.
@@ -168,25 +173,26 @@ async fn the_catalog_tells_nothing_of_what_is_hidden(server: TestServer) {
         Image::new(1).push(&admin, (image, "x")).await;
     }
     let location: Location = "us-west1".parse().expect("a location");
-    let meta = server.meta().await;
+    let meta = server.open_meta().await;
     let written = meta.write(move |tx| {
-        let hidden = repository(&location, "r10");
+        let hidden = listed_repository(&location, "r10");
         add_images(tx, &hidden, 10_500)
     });
     written.await.expect("writable");
-    let caller = server.by("reader-1-writer-2");
-    let whole = caller.get("/v2/_catalog").await.expect(200);
+    let caller = server.client_of("reader-1-writer-2");
+    let whole = caller.get("/v2/_catalog").await.expect_status(200);
     assert_eq!(whole.json()["repositories"], json!(["p/r1/a", "p/r2/a"]));
     assert_eq!(next_page(&whole), None);
-    let first = caller.get("/v2/_catalog?n=1").await.expect(200);
+    let first = caller.get("/v2/_catalog?n=1").await.expect_status(200);
     assert_eq!(first.json()["repositories"], json!(["p/r1/a"]));
     assert_eq!(next_page(&first).as_deref(), Some("/v2/_catalog?n=1&last=p%2Fr1%2Fa"));
-    let second = caller.get("/v2/_catalog?n=1&last=p%2Fr1%2Fa").await.expect(200);
+    let second = caller.get("/v2/_catalog?n=1&last=p%2Fr1%2Fa").await.expect_status(200);
     assert_eq!(second.json()["repositories"], json!(["p/r2/a"]));
     assert_eq!(next_page(&second), None);
-    let nothing = server.by("nobody").get("/v2/_catalog").await.expect(200);
+    let nothing = server.client_of("nobody").get("/v2/_catalog").await.expect_status(200);
     assert_eq!((nothing.json()["repositories"].clone(), next_page(&nothing)), (json!([]), None));
-    let stranger = server.anonymous().get("/v2/_catalog").await.expect_error("401 UNAUTHORIZED");
+    let stranger =
+        server.anonymous().get("/v2/_catalog").await.expect_oci_error("401 UNAUTHORIZED");
     assert!(stranger.header("www-authenticate").starts_with("Bearer realm="));
 }
 
@@ -194,18 +200,18 @@ async fn the_catalog_tells_nothing_of_what_is_hidden(server: TestServer) {
 /// stopped is for the server alone.
 async fn the_catalog_goes_on_where_it_stopped_among_what_is_hidden(server: TestServer) {
     Image::new(1).push(&server.admin(), ("p/r1/a", "x")).await;
-    let meta = server.meta().await;
+    let meta = server.open_meta().await;
     for (repositories, images) in [(0..2_100, 1), (2_100..2_112, 1_000)] {
-        let written = meta.write(move |tx| hide(tx, repositories.clone(), images));
+        let written = meta.write(move |tx| insert_hidden(tx, repositories.clone(), images));
         written.await.expect("writable");
     }
-    let reader = server.by("reader-1");
-    let (mut places, mut page) = (Vec::new(), reader.get("/v2/_catalog").await.expect(200));
+    let reader = server.client_of("reader-1");
+    let (mut places, mut page) = (Vec::new(), reader.get("/v2/_catalog").await.expect_status(200));
     while let Some(next) = next_page(&page) {
         assert_eq!(page.json()["repositories"], json!([]));
         let (_, place) = next.split_once("?n=1000&last=.").expect("a place that is no name");
         places.push(URL_SAFE_NO_PAD.decode(place).expect("base64"));
-        page = reader.get(&next).await.expect(200);
+        page = reader.get(&next).await.expect_status(200);
     }
     assert_eq!(page.json()["repositories"], json!(["p/r1/a"]));
     assert_eq!(places.len(), 2, "after 2,000 repositories, and after some thousand images of few");
@@ -214,13 +220,13 @@ async fn the_catalog_goes_on_where_it_stopped_among_what_is_hidden(server: TestS
         // Nobody else makes one: this is no place, and the list begins anew.
         place[20] ^= 1;
         let made = format!("/v2/_catalog?last=.{}", URL_SAFE_NO_PAD.encode(&place));
-        let page = reader.get(&made).await.expect(200);
+        let page = reader.get(&made).await.expect_status(200);
         assert_eq!(
             (page.json()["repositories"].clone(), next_page(&page).is_some()),
             (json!([]), true)
         );
     }
-    let all = server.admin().get("/v2/_catalog").await.expect(200);
+    let all = server.admin().get("/v2/_catalog").await.expect_status(200);
     assert_eq!(all.json()["repositories"].as_array().map(Vec::len), Some(1_000));
 }
 
@@ -231,7 +237,7 @@ async fn the_catalog_shows_what_the_caller_may_read(server: TestServer) {
         image.push(&admin, (path, "x")).await;
     }
     let catalog = async |name: &str, query: &str| {
-        server.by(name).get(&format!("/v2/_catalog{query}")).await.expect(200)
+        server.client_of(name).get(&format!("/v2/_catalog{query}")).await.expect_status(200)
     };
     let all = catalog("admin", "").await.json();
     assert_eq!(all["repositories"], json!(["p/r1/a", "p/r1/b", "p/r2/a", "q/r/a"]));
@@ -241,25 +247,26 @@ async fn the_catalog_shows_what_the_caller_may_read(server: TestServer) {
     let page = catalog("admin", "?n=3").await;
     assert_eq!(page.json()["repositories"], json!(["p/r1/a", "p/r1/b", "p/r2/a"]));
     let next = next_page(&page).expect("there is one more");
-    let rest = admin.get(&next).await.expect(200);
+    let rest = admin.get(&next).await.expect_status(200);
     assert_eq!(rest.json()["repositories"], json!(["q/r/a"]));
     assert_eq!(next_page(&rest), None);
     // Another location's images are another location's.
     let host = "europe-west4-docker.localhost";
-    let elsewhere = server.admin().with("host", host).get("/v2/_catalog").await.expect(200);
+    let elsewhere =
+        server.admin().with_header("host", host).get("/v2/_catalog").await.expect_status(200);
     assert_eq!(elsewhere.json()["repositories"], json!([]));
 }
 
 async fn a_host_names_a_location(server: TestServer) {
     let image = Image::new(1);
-    let europe = server.admin().with("host", "europe-west4-docker.localhost:5050");
+    let europe = server.admin().with_header("host", "europe-west4-docker.localhost:5050");
     image.push(&europe, (IMAGE, "latest")).await;
     let path = format!("/v2/{IMAGE}/manifests/latest");
-    europe.get(&path).await.expect(200);
-    server.admin().get(&path).await.expect_error("404 NAME_UNKNOWN");
-    let gcr = server.admin().with("host", "gcr.io");
+    europe.get(&path).await.expect_status(200);
+    server.admin().get(&path).await.expect_oci_error("404 NAME_UNKNOWN");
+    let gcr = server.admin().with_header("host", "gcr.io");
     image.push(&gcr, ("p/image", "latest")).await;
-    gcr.get("/v2/p/image/manifests/latest").await.expect(200);
-    let us = server.admin().with("host", "us-docker.localhost");
-    us.get("/v2/p/gcr.io/image/manifests/latest").await.expect(200);
+    gcr.get("/v2/p/image/manifests/latest").await.expect_status(200);
+    let us = server.admin().with_header("host", "us-docker.localhost");
+    us.get("/v2/p/gcr.io/image/manifests/latest").await.expect_status(200);
 }

@@ -7,10 +7,10 @@ use crate::util::{Client, Image, TestServer, digest_of, next_page, on_both};
 const IMAGE: &str = "p/r1/image";
 
 /// The digests of every page of a list, none of which is longer than a manifest may be.
-async fn pages(client: &Client, path: &str) -> Vec<Vec<String>> {
+async fn referrer_pages(client: &Client, path: &str) -> Vec<Vec<String>> {
     let (mut pages, mut next) = (Vec::new(), Some(path.to_owned()));
     while let Some(path) = next {
-        let page = client.get(&path).await.expect(200);
+        let page = client.get(&path).await.expect_status(200);
         assert!(page.body.len() <= MAX_BYTES, "{} bytes", page.body.len());
         let json = page.json();
         let manifests = json["manifests"].as_array().expect("a list").iter();
@@ -33,7 +33,7 @@ async fn what_refers_to_an_image(server: TestServer) {
     let admin = server.admin();
     let image = Image::new(1);
     let path = format!("/v2/{IMAGE}/referrers/{}", image.digest());
-    let before = admin.get(&path).await.expect(200);
+    let before = admin.get(&path).await.expect_status(200);
     assert_eq!(before.header("content-type"), OCI_INDEX);
     assert_eq!(before.json()["manifests"].as_array().map(Vec::len), Some(0));
     // A subject may come after what refers to it.
@@ -43,15 +43,16 @@ async fn what_refers_to_an_image(server: TestServer) {
     let pushed = admin
         .push_manifest((IMAGE, &signature.digest()), media_type, signature.manifest.clone())
         .await
-        .expect(201);
+        .expect_status(201);
     assert_eq!(pushed.header("oci-subject"), image.digest());
     image.push(&admin, (IMAGE, "latest")).await;
     let bill = Image::referring_to(&image.descriptor(), "application/x.bill");
     bill.push(&admin, (IMAGE, &bill.digest())).await;
-    let all = admin.get(&path).await.expect(200).json();
+    let all = admin.get(&path).await.expect_status(200).json();
     assert_eq!(all["mediaType"], OCI_INDEX);
     assert_eq!(all["manifests"].as_array().map(Vec::len), Some(2));
-    let filtered = admin.get(&format!("{path}?artifactType=application/x.bill")).await.expect(200);
+    let filtered =
+        admin.get(&format!("{path}?artifactType=application/x.bill")).await.expect_status(200);
     assert_eq!(filtered.header("oci-filters-applied"), "artifactType");
     let only = &filtered.json()["manifests"];
     assert_eq!(only.as_array().map(Vec::len), Some(1));
@@ -59,8 +60,8 @@ async fn what_refers_to_an_image(server: TestServer) {
     assert_eq!(only[0]["size"], bill.manifest.len());
     assert_eq!(only[0]["artifactType"], "application/x.bill");
     assert_eq!(only[0]["annotations"]["about"], "application/x.bill");
-    admin.delete(&format!("/v2/{IMAGE}/manifests/{}", bill.digest())).await.expect(202);
-    let left = admin.get(&path).await.expect(200).json();
+    admin.delete(&format!("/v2/{IMAGE}/manifests/{}", bill.digest())).await.expect_status(202);
+    let left = admin.get(&path).await.expect_status(200).json();
     assert_eq!(left["manifests"].as_array().map(Vec::len), Some(1));
 }
 
@@ -76,11 +77,11 @@ async fn referrers_come_in_pages(server: TestServer) {
             let media_type = model::media_type::OCI_MANIFEST;
             let at = (IMAGE, referrer.digest());
             let manifest = referrer.manifest.clone();
-            admin.push_manifest((at.0, &at.1), media_type, manifest).await.expect(201);
+            admin.push_manifest((at.0, &at.1), media_type, manifest).await.expect_status(201);
         };
         futures_util::future::join_all(chunk.iter().map(push)).await;
     }
-    let pages = pages(&admin, &format!("/v2/{IMAGE}/referrers/{}", image.digest())).await;
+    let pages = referrer_pages(&admin, &format!("/v2/{IMAGE}/referrers/{}", image.digest())).await;
     assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), [500, 3]);
     assert!(pages.concat().is_sorted_by(|a, b| a < b), "nothing comes twice");
 }
@@ -98,7 +99,7 @@ async fn a_page_of_referrers_is_no_longer_than_a_manifest(server: TestServer) {
         });
         let (manifest, media_type) = (manifest.to_string(), OCI_INDEX);
         let at = digest_of(&manifest);
-        admin.push_manifest((IMAGE, &at), media_type, manifest).await.expect(201);
+        admin.push_manifest((IMAGE, &at), media_type, manifest).await.expect_status(201);
         at
     };
     let (mut long, mut short) = (Vec::new(), Vec::new());
@@ -109,24 +110,27 @@ async fn a_page_of_referrers_is_no_longer_than_a_manifest(server: TestServer) {
     let longest = push("x/longest", "a".repeat(4_193_800)).await;
     long.sort();
     short.sort();
-    let found = pages(&admin, &path).await.concat();
+    let found = referrer_pages(&admin, &path).await.concat();
     let mut all = [&long[..], &short[..], &[longest]].concat();
     all.sort();
     assert_eq!(found, all);
-    let found = pages(&admin, &format!("{path}?artifactType=x/long")).await;
+    let found = referrer_pages(&admin, &format!("{path}?artifactType=x/long")).await;
     assert_eq!((found.concat(), found.len() > 1), (long, true));
     // What the filter leaves out takes no place.
-    assert_eq!(pages(&admin, &format!("{path}?artifactType=x/short")).await, [short]);
-    assert_eq!(pages(&admin, &format!("{path}?artifactType=x%00")).await, [Vec::<String>::new()]);
+    assert_eq!(referrer_pages(&admin, &format!("{path}?artifactType=x/short")).await, [short]);
+    assert_eq!(
+        referrer_pages(&admin, &format!("{path}?artifactType=x%00")).await,
+        [Vec::<String>::new()]
+    );
 }
 
 async fn a_digest_that_is_none(server: TestServer) {
     let admin = server.admin();
     Image::new(1).push(&admin, (IMAGE, "latest")).await;
     let unknown = admin.get(&format!("/v2/{IMAGE}/referrers/{}", digest_of("nothing"))).await;
-    unknown.expect(200);
+    unknown.expect_status(200);
     let refused = admin.get(&format!("/v2/{IMAGE}/referrers/latest")).await;
-    refused.expect_error("400 DIGEST_INVALID");
+    refused.expect_oci_error("400 DIGEST_INVALID");
 }
 
 /// As it stands in a URI, a plus is a plus.
@@ -141,7 +145,7 @@ async fn types_with_a_plus(server: TestServer) {
     }
     let path = format!("/v2/{IMAGE}/referrers/{}", image.digest());
     for written in [wanted.to_owned(), wanted.replace('+', "%2B"), wanted.replace('/', "%2F")] {
-        let found = admin.get(&format!("{path}?artifactType={written}")).await.expect(200);
+        let found = admin.get(&format!("{path}?artifactType={written}")).await.expect_status(200);
         let found = found.json();
         let types: Vec<_> = found["manifests"]
             .as_array()
@@ -152,5 +156,5 @@ async fn types_with_a_plus(server: TestServer) {
         assert_eq!(types, [wanted], "{written}");
     }
     let none = admin.get(&format!("{path}?artifactType={}", wanted.replace('+', "%20"))).await;
-    assert_eq!(none.expect(200).json()["manifests"], serde_json::json!([]));
+    assert_eq!(none.expect_status(200).json()["manifests"], serde_json::json!([]));
 }

@@ -6,7 +6,7 @@ use server::config::Span;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::util::{Backend, TestServer, bounded};
+use crate::util::{Backend, TestServer, with_deadline};
 
 const ENDPOINTS: [&str; 4] = ["/token", "/introspect", "/revoke", "/v2/token"];
 
@@ -22,9 +22,9 @@ async fn begin_form(server: &TestServer, path: &str, (length, sent): (usize, usi
     stream
 }
 
-async fn status(stream: &mut TcpStream) -> String {
+async fn read_status(stream: &mut TcpStream) -> String {
     let mut start = [0; 12];
-    bounded(stream.read_exact(&mut start)).await.expect("an answer");
+    with_deadline(stream.read_exact(&mut start)).await.expect("an answer");
     String::from_utf8_lossy(&start).into_owned()
 }
 
@@ -43,7 +43,7 @@ async fn a_form_that_trickles() {
             }
         });
         let mut start = [0; 12];
-        bounded(read.read_exact(&mut start)).await.expect("an answer");
+        with_deadline(read.read_exact(&mut start)).await.expect("an answer");
         assert_eq!(&start, b"HTTP/1.1 400", "{path}");
         trickle.abort();
     }
@@ -58,10 +58,10 @@ async fn forms_share_one_memory() {
     for (path, _) in ENDPOINTS.into_iter().cycle().zip(0..130) {
         forms.push(begin_form(&server, path, (200_100, 200_000)).await);
     }
-    assert_eq!(status(&mut forms[0]).await, "HTTP/1.1 503");
+    assert_eq!(read_status(&mut forms[0]).await, "HTTP/1.1 503");
     let last = forms.last_mut().expect("some");
     last.write_all(&[b'a'; 100]).await.expect("open");
-    assert!(status(last).await.starts_with("HTTP/1.1 4"), "received, and of no use");
+    assert!(read_status(last).await.starts_with("HTTP/1.1 4"), "received, and of no use");
 }
 
 /// What is not sent costs, too: a request's own memory is counted.
@@ -75,5 +75,5 @@ async fn many_forms_of_one_byte() {
     for _ in 0..3200 {
         forms.push(begin_form(&server, "/token", (1000, 1)).await);
     }
-    assert_eq!(status(&mut forms[0]).await, "HTTP/1.1 503");
+    assert_eq!(read_status(&mut forms[0]).await, "HTTP/1.1 503");
 }

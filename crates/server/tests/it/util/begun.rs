@@ -6,12 +6,12 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::{Client, Reply, bounded};
+use super::{Client, Reply, with_deadline};
 
 /// The server has looked at who sends it, let it in, and asked for its body.
-pub(crate) struct Begun(TcpStream);
+pub(crate) struct PendingRequest(TcpStream);
 
-impl Begun {
+impl PendingRequest {
     /// Sends the head of a request with a body of so many bytes. Fails where it is answered at once.
     pub(crate) async fn new(
         client: &Client,
@@ -29,7 +29,7 @@ impl Begun {
         head.push_str("\r\n");
         stream.write_all(head.as_bytes()).await.expect("open");
         let mut begun = Self(stream);
-        let asked = bounded(begun.head()).await;
+        let asked = with_deadline(begun.read_head()).await;
         assert_eq!(asked.0, StatusCode::CONTINUE, "{asked:?}");
         begun
     }
@@ -37,14 +37,14 @@ impl Begun {
     /// Sends the body, and reads the answer.
     pub(crate) async fn finish(mut self, body: impl Into<Bytes>) -> Reply {
         self.0.write_all(&body.into()).await.expect("open");
-        let (status, headers) = bounded(self.head()).await;
+        let (status, headers) = with_deadline(self.read_head()).await;
         let mut body = Vec::new();
-        bounded(self.0.read_to_end(&mut body)).await.expect("closed at the end");
+        with_deadline(self.0.read_to_end(&mut body)).await.expect("closed at the end");
         Reply { status, headers, body: body.into() }
     }
 
     /// Up to the empty line.
-    async fn head(&mut self) -> (StatusCode, HeaderMap) {
+    async fn read_head(&mut self) -> (StatusCode, HeaderMap) {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             head.push(self.0.read_u8().await.expect("an answer"));

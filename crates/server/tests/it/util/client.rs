@@ -35,21 +35,21 @@ impl Reply {
     }
 
     /// The status and the OCI error code, as in `404 BLOB_UNKNOWN`.
-    pub(crate) fn outcome(&self) -> String {
+    pub(crate) fn oci_outcome(&self) -> String {
         let code = &self.json()["errors"][0]["code"];
         format!("{} {}", self.status.as_u16(), code.as_str().unwrap_or_default()).trim().to_owned()
     }
 
     /// The status and the name in an error of Google's, as in `403 PERMISSION_DENIED`.
-    pub(crate) fn google(&self) -> String {
+    pub(crate) fn google_outcome(&self) -> String {
         let name = &self.json()["error"]["status"];
         format!("{} {}", self.status.as_u16(), name.as_str().unwrap_or_default()).trim().to_owned()
     }
 
     /// Asserts status and name of an error of Google's.
     #[track_caller]
-    pub(crate) fn expect_google(self, outcome: &str) -> Self {
-        assert_eq!(self.google(), outcome, "{self:#?}");
+    pub(crate) fn expect_google_error(self, outcome: &str) -> Self {
+        assert_eq!(self.google_outcome(), outcome, "{self:#?}");
         self
     }
 
@@ -60,15 +60,15 @@ impl Reply {
 
     /// Asserts the status, and shows the whole answer where it is another.
     #[track_caller]
-    pub(crate) fn expect(self, status: u16) -> Self {
+    pub(crate) fn expect_status(self, status: u16) -> Self {
         assert_eq!(self.status.as_u16(), status, "{self:#?}");
         self
     }
 
     /// Asserts status and OCI error code, and that the refusal says what can be done about it.
     #[track_caller]
-    pub(crate) fn expect_error(self, outcome: &str) -> Self {
-        assert_eq!(self.outcome(), outcome, "{self:#?}");
+    pub(crate) fn expect_oci_error(self, outcome: &str) -> Self {
+        assert_eq!(self.oci_outcome(), outcome, "{self:#?}");
         let json = self.json();
         let hint = json["errors"][0]["detail"]["hint"].as_str().unwrap_or_default();
         assert!(!hint.is_empty(), "no hint: {}", String::from_utf8_lossy(&self.body));
@@ -90,7 +90,7 @@ impl Client {
     }
 
     /// Speaks HTTP/2 from now on.
-    pub(crate) fn http2(self) -> Self {
+    pub(crate) fn over_http2(self) -> Self {
         Self { http2: true, ..self }
     }
 
@@ -102,12 +102,12 @@ impl Client {
         &self.headers
     }
 
-    pub(crate) fn token(self, token: &str) -> Self {
-        self.with("authorization", &format!("Bearer {token}"))
+    pub(crate) fn with_token(self, token: &str) -> Self {
+        self.with_header("authorization", &format!("Bearer {token}"))
     }
 
     /// Adds a header to every request.
-    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn with_header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
@@ -182,7 +182,7 @@ impl Client {
 
     /// Starts an upload and answers its path.
     pub(crate) async fn start_upload(&self, image: &str) -> String {
-        let reply = self.post(&format!("/v2/{image}/blobs/uploads/"), "").await.expect(202);
+        let reply = self.post(&format!("/v2/{image}/blobs/uploads/"), "").await.expect_status(202);
         reply.header("location").to_owned()
     }
 
@@ -191,7 +191,7 @@ impl Client {
         let bytes = bytes.into();
         let digest = Digest::of(&bytes);
         let path = format!("/v2/{image}/blobs/uploads/?digest={digest}");
-        self.post(&path, bytes).await.expect(201);
+        self.post(&path, bytes).await.expect_status(201);
         digest
     }
 
@@ -202,12 +202,12 @@ impl Client {
         media_type: &str,
         manifest: impl Into<Bytes>,
     ) -> Reply {
-        let client = self.clone().with("content-type", media_type);
+        let client = self.clone().with_header("content-type", media_type);
         client.put(&format!("/v2/{image}/manifests/{reference}"), manifest).await
     }
 
     /// Writes bytes to a connection as they are, and reads until the server closes it.
-    pub(crate) async fn raw(&self, bytes: &[u8]) -> String {
+    pub(crate) async fn send_raw(&self, bytes: &[u8]) -> String {
         let mut stream = TcpStream::connect(self.address).await.expect("it listens");
         let (mut read, mut write) = stream.split();
         let mut answer = Vec::new();

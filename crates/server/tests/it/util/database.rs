@@ -6,13 +6,13 @@ use tokio::sync::watch;
 use tokio_postgres::NoTls;
 
 /// Who may do everything there, if there is a PostgreSQL.
-pub(crate) fn administrator() -> Option<String> {
+pub(crate) fn administrator_url() -> Option<String> {
     std::env::var("TEST_POSTGRES_URL").ok()
 }
 
 /// Executes statements as the administrator.
-pub(crate) async fn administer(statements: &[String]) {
-    let url = administrator().expect("who has a database of it knows where it is");
+pub(crate) async fn execute_as_administrator(statements: &[String]) {
+    let url = administrator_url().expect("who has a database of it knows where it is");
     let (client, connection) = tokio_postgres::connect(&url, NoTls).await.expect("it runs");
     let connection = tokio::spawn(connection);
     for statement in statements {
@@ -23,10 +23,10 @@ pub(crate) async fn administer(statements: &[String]) {
 }
 
 /// Lets nobody have a connection to a database, also who has one.
-pub(crate) async fn shut(url: &str) {
+pub(crate) async fn close_database(url: &str) {
     let (_, name) = url.rsplit_once('/').expect("a URL with a database");
     let ends = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname =";
-    administer(&[
+    execute_as_administrator(&[
         format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false"),
         format!("{ends} '{name}'"),
     ])
@@ -34,13 +34,13 @@ pub(crate) async fn shut(url: &str) {
 }
 
 /// Lets them connect again.
-pub(crate) async fn open(url: &str) {
+pub(crate) async fn reopen_database(url: &str) {
     let (_, name) = url.rsplit_once('/').expect("a URL with a database");
-    administer(&[format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true")]).await;
+    execute_as_administrator(&[format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true")]).await;
 }
 
 /// A database by way of connections that fall silent when they are told to, and stay open.
-pub(crate) async fn that_falls_silent(url: &str) -> (String, watch::Sender<bool>) {
+pub(crate) async fn start_database_proxy(url: &str) -> (String, watch::Sender<bool>) {
     let (server, name) = url.rsplit_once('/').expect("a URL with a database");
     let (user, server) = server.rsplit_once('@').expect("a URL with a user");
     let (server, (silent, silence)) = (server.to_owned(), watch::channel(false));

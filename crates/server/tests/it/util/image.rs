@@ -86,7 +86,7 @@ impl Image {
         self.push_blobs(client, image).await;
         let pushed =
             client.push_manifest((image, reference), OCI_MANIFEST, self.manifest.clone()).await;
-        let pushed = pushed.expect(201);
+        let pushed = pushed.expect_status(201);
         assert_eq!(pushed.header("docker-content-digest"), self.digest());
     }
 }

@@ -16,7 +16,7 @@ use server::config::{Config, OnPush, OpsListen};
 use server::run::{Permits, Server, Setup};
 use tempfile::TempDir;
 
-use super::{Client, Start, bounded, database};
+use super::{Client, StartOn, database, with_deadline};
 
 /// Which database a test runs on.
 #[derive(Clone)]
@@ -28,9 +28,9 @@ pub(crate) enum Backend {
 impl Backend {
     /// A new, empty database, if there is a PostgreSQL to make it on.
     pub(crate) async fn postgres() -> Option<Self> {
-        let admin = database::administrator()?;
+        let admin = database::administrator_url()?;
         let name = format!("t{}", meta::Id::new());
-        database::administer(&[format!("CREATE DATABASE {name}")]).await;
+        database::execute_as_administrator(&[format!("CREATE DATABASE {name}")]).await;
         let (server, _) = admin.rsplit_once('/').expect("a URL with a database");
         Some(Self::Postgres(format!("{server}/{name}")))
     }
@@ -69,7 +69,7 @@ impl TestClock {
     }
 
     /// Whole seconds since 1970, as tokens have them.
-    pub(crate) fn seconds(&self) -> i64 {
+    pub(crate) fn unix_seconds(&self) -> i64 {
         self.now() / 1_000_000
     }
 }
@@ -86,7 +86,7 @@ pub(crate) struct TestServer {
 }
 
 /// What a server is started with.
-struct New {
+struct StartOptions {
     authenticate: Authenticate,
     folder: Arc<TempDir>,
     clock: Arc<TestClock>,
@@ -94,7 +94,7 @@ struct New {
 }
 
 /// The callers of every test: who may do what in `p/r1` and `p/r2`.
-fn callers() -> HashMap<String, Caller> {
+fn listed_callers() -> HashMap<String, Caller> {
     let read: &[_] = &[Permission::DOWNLOAD_ARTIFACTS];
     let write: &[_] =
         &[Permission::DOWNLOAD_ARTIFACTS, Permission::UPLOAD_ARTIFACTS, Permission::CREATE_ON_PUSH];
@@ -112,7 +112,7 @@ fn callers() -> HashMap<String, Caller> {
     };
     let on = |repositories: &[(&str, &[_])]| {
         let grant = |(repository, permissions): &(&str, &[_])| Grant {
-            repository: repository_name(repository),
+            repository: listed_repository(repository),
             permissions: permissions.to_vec(),
         };
         Rights::Listed(repositories.iter().map(grant).collect())
@@ -137,7 +137,7 @@ fn callers() -> HashMap<String, Caller> {
     ])
 }
 
-fn repository_name(repository: &str) -> RepositoryName {
+fn listed_repository(repository: &str) -> RepositoryName {
     RepositoryName {
         project: "p".parse().expect("a project"),
         location: "us-west1".parse().expect("a location"),
@@ -146,13 +146,13 @@ fn repository_name(repository: &str) -> RepositoryName {
 }
 
 /// For tests that start their servers themselves.
-impl Start for Backend {
+impl StartOn for Backend {
     async fn start(backend: Backend) -> Self {
         backend
     }
 }
 
-impl Start for TestServer {
+impl StartOn for TestServer {
     async fn start(backend: Backend) -> Self {
         Self::start_with(backend, |_| ()).await
     }
@@ -165,8 +165,8 @@ impl TestServer {
 
     /// Starts with settings that the test changes.
     pub(crate) async fn start_with(backend: Backend, change: impl FnOnce(&mut Config)) -> Self {
-        let new = New {
-            authenticate: Authenticate::Listed(callers()),
+        let new = StartOptions {
+            authenticate: Authenticate::Listed(listed_callers()),
             folder: Arc::new(tempfile::tempdir().expect("a temporary folder")),
             clock: Arc::default(),
             permits: Permits::default(),
@@ -179,7 +179,7 @@ impl TestServer {
         backend: Backend,
         change: impl FnOnce(&mut Config),
     ) -> Self {
-        let new = New {
+        let new = StartOptions {
             authenticate: Authenticate::accounts(),
             folder: Arc::new(tempfile::tempdir().expect("a temporary folder")),
             clock: Arc::default(),
@@ -190,7 +190,7 @@ impl TestServer {
 
     /// Starts as `berth serve --dev` does: everybody may do everything, by a name of this machine.
     pub(crate) async fn start_for_development(change: impl FnOnce(&mut Config)) -> Self {
-        let new = New {
+        let new = StartOptions {
             authenticate: Authenticate::Dev,
             folder: Arc::new(tempfile::tempdir().expect("a temporary folder")),
             clock: Arc::default(),
@@ -200,8 +200,8 @@ impl TestServer {
     }
 
     /// A second server with accounts, on this one's folder, clock and database, which is a PostgreSQL.
-    pub(crate) async fn beside(&self) -> Self {
-        let new = New {
+    pub(crate) async fn start_second(&self) -> Self {
+        let new = StartOptions {
             authenticate: Authenticate::accounts(),
             folder: self.folder.clone(),
             clock: self.clock.clone(),
@@ -211,9 +211,9 @@ impl TestServer {
     }
 
     /// Starts once more on the folder and database of this one, which has stopped.
-    pub(crate) async fn again(&self, change: impl FnOnce(&mut Config)) -> Self {
-        let new = New {
-            authenticate: Authenticate::Listed(callers()),
+    pub(crate) async fn restart_with(&self, change: impl FnOnce(&mut Config)) -> Self {
+        let new = StartOptions {
+            authenticate: Authenticate::Listed(listed_callers()),
             folder: self.folder.clone(),
             clock: self.clock.clone(),
             permits: Permits::default(),
@@ -222,8 +222,8 @@ impl TestServer {
     }
 
     /// As [`TestServer::again`], with accounts, and with what is not allowed by itself.
-    pub(crate) async fn again_with(&self, permits: Permits) -> Self {
-        let new = New {
+    pub(crate) async fn restart_with_permits(&self, permits: Permits) -> Self {
+        let new = StartOptions {
             authenticate: Authenticate::accounts(),
             folder: self.folder.clone(),
             clock: self.clock.clone(),
@@ -232,8 +232,12 @@ impl TestServer {
         Self::start_as(self.backend.clone(), new, |_| ()).await
     }
 
-    async fn start_as(backend: Backend, new: New, change: impl FnOnce(&mut Config)) -> Self {
-        let New { authenticate, folder, clock, permits } = new;
+    async fn start_as(
+        backend: Backend,
+        new: StartOptions,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
+        let StartOptions { authenticate, folder, clock, permits } = new;
         let local = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut config = Config {
             listen: local,
@@ -265,12 +269,12 @@ impl TestServer {
 
     /// Somebody who may do everything.
     pub(crate) fn admin(&self) -> Client {
-        self.by("admin")
+        self.client_of("admin")
     }
 
     /// One of [`callers`].
-    pub(crate) fn by(&self, name: &str) -> Client {
-        Client::new(self.address).token(name)
+    pub(crate) fn client_of(&self, name: &str) -> Client {
+        Client::new(self.address).with_token(name)
     }
 
     /// Somebody without a credential.
@@ -279,7 +283,7 @@ impl TestServer {
     }
 
     /// The database, seen past the server.
-    pub(crate) async fn meta(&self) -> meta::Meta {
+    pub(crate) async fn open_meta(&self) -> meta::Meta {
         let database = match &self.backend {
             Backend::Sqlite => meta::Database::SqliteFile(self.data.join("berth.db")),
             Backend::Postgres(url) => meta::Database::Postgres(url.clone()),
@@ -293,14 +297,14 @@ impl TestServer {
     }
 
     /// What the server says of itself, and where its socket is.
-    pub(crate) fn run(&self) -> PathBuf {
+    pub(crate) fn run_folder(&self) -> PathBuf {
         let runs = std::fs::read_dir(self.data.join("run")).expect("it runs").flatten();
         let mut folders = runs.map(|entry| entry.path()).filter(|path| path.is_dir());
         folders.next().expect("the server's own")
     }
 
     /// How many copies the store has files of.
-    pub(crate) fn blob_files(&self) -> usize {
+    pub(crate) fn count_blob_files(&self) -> usize {
         self.blob_paths().len()
     }
 
@@ -323,9 +327,10 @@ impl TestServer {
 pub(crate) async fn wait_for_metrics(ops: SocketAddr, line: &str) {
     let ops = Client::new(ops);
     let seen = async {
-        while !ops.get("/metrics").await.expect(200).text().lines().any(|seen| seen == line) {
+        while !ops.get("/metrics").await.expect_status(200).text().lines().any(|seen| seen == line)
+        {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    bounded(seen).await;
+    with_deadline(seen).await;
 }

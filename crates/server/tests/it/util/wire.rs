@@ -14,12 +14,12 @@ use super::Reply;
 
 /// A connection.
 #[derive(Clone)]
-pub(crate) struct Wire {
+pub(crate) struct Http2Connection {
     sender: http2::SendRequest<Full<Bytes>>,
     address: SocketAddr,
 }
 
-impl Wire {
+impl Http2Connection {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.expect("it listens");
         stream.set_nodelay(true).expect("a socket");
@@ -49,17 +49,17 @@ impl Wire {
     }
 
     /// A call by gRPC; its status is in the header `grpc-status`.
-    pub(crate) async fn call(
+    pub(crate) async fn call_grpc(
         &self,
         path: &str,
         headers: HeaderMap,
         message: &impl Message,
     ) -> Reply {
-        self.call_with(path, headers, &message.encode_to_vec()).await
+        self.call_grpc_with_bytes(path, headers, &message.encode_to_vec()).await
     }
 
     /// As [`Wire::call`], with a message that may be none.
-    pub(crate) async fn call_with(
+    pub(crate) async fn call_grpc_with_bytes(
         &self,
         path: &str,
         mut headers: HeaderMap,
@@ -74,7 +74,7 @@ impl Wire {
 }
 
 /// The headers of a caller with this token, or of nobody.
-pub(crate) fn bearer(token: Option<&str>) -> HeaderMap {
+pub(crate) fn bearer_headers(token: Option<&str>) -> HeaderMap {
     let mut headers = HeaderMap::new();
     if let Some(token) = token {
         headers.insert("authorization", format!("Bearer {token}").parse().expect("a header"));

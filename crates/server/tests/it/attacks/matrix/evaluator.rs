@@ -8,7 +8,7 @@ pub(crate) const ORGANIZATION: &str = "organizations/1";
 
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Who {
+pub(crate) enum CallerIdentity {
     Nobody,
     Account { email: String, disabled: bool },
 }
@@ -35,16 +35,16 @@ impl Evaluator {
                 other => panic!("a line of the role data: {other:?}"),
             }
         }
-        let roles = lines.keys().map(|role| (role.clone(), expand(role, &lines))).collect();
+        let roles = lines.keys().map(|role| (role.clone(), expand_role(role, &lines))).collect();
         Self { roles, bindings: Vec::new() }
     }
 
     /// Every permission that some role holds.
-    pub(crate) fn permissions(&self) -> BTreeSet<String> {
+    pub(crate) fn all_permissions(&self) -> BTreeSet<String> {
         self.roles.values().flatten().cloned().collect()
     }
 
-    pub(crate) fn bind(&mut self, resource: &str, role: &str, member: &str) {
+    pub(crate) fn add_binding(&mut self, resource: &str, role: &str, member: &str) {
         assert!(self.roles.contains_key(role), "{role} is no role");
         self.bindings.push((resource.to_owned(), role.to_owned(), member.to_owned()));
     }
@@ -54,34 +54,36 @@ impl Evaluator {
     }
 
     /// Whether `who` may use a permission on what has this name.
-    pub(crate) fn allows(&self, who: &Who, permission: &str, name: &str) -> bool {
-        if matches!(who, Who::Account { disabled: true, .. }) {
+    pub(crate) fn allows(&self, who: &CallerIdentity, permission: &str, name: &str) -> bool {
+        if matches!(who, CallerIdentity::Account { disabled: true, .. }) {
             return false;
         }
-        let above = above(name);
+        let above = resources_above(name);
         self.bindings.iter().any(|(resource, role, member)| {
             let meant = match (member.as_str(), who) {
                 ("allUsers", _) => true,
-                (_, Who::Nobody) => false,
-                ("allAuthenticatedUsers", Who::Account { .. }) => true,
-                (member, Who::Account { email, .. }) => member == format!("serviceAccount:{email}"),
+                (_, CallerIdentity::Nobody) => false,
+                ("allAuthenticatedUsers", CallerIdentity::Account { .. }) => true,
+                (member, CallerIdentity::Account { email, .. }) => {
+                    member == format!("serviceAccount:{email}")
+                }
             };
             meant && above.contains(resource) && self.roles[role].contains(permission)
         })
     }
 
     /// Whether `who` is somebody.
-    pub(crate) fn knows(who: &Who) -> bool {
-        matches!(who, Who::Account { disabled: false, .. })
+    pub(crate) fn is_authenticated(who: &CallerIdentity) -> bool {
+        matches!(who, CallerIdentity::Account { disabled: false, .. })
     }
 }
 
 /// What a role holds, by itself and by the roles that it takes up.
-fn expand(role: &str, lines: &BTreeMap<String, Vec<String>>) -> BTreeSet<String> {
+fn expand_role(role: &str, lines: &BTreeMap<String, Vec<String>>) -> BTreeSet<String> {
     let mut held = BTreeSet::new();
     for line in &lines[role] {
         match line.strip_prefix('+') {
-            Some(other) => held.extend(expand(other, lines)),
+            Some(other) => held.extend(expand_role(other, lines)),
             None => {
                 held.insert(line.clone());
             }
@@ -91,7 +93,7 @@ fn expand(role: &str, lines: &BTreeMap<String, Vec<String>>) -> BTreeSet<String>
 }
 
 /// The resources whose policies decide about a name: what it is or lies in, and all above.
-fn above(name: &str) -> Vec<String> {
+fn resources_above(name: &str) -> Vec<String> {
     let words: Vec<_> = name.split('/').collect();
     let mut above = vec![ORGANIZATION.to_owned()];
     match words.as_slice() {
