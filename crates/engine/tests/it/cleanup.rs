@@ -10,17 +10,9 @@ use model::name::RepositoryName;
 use model::reference::Reference;
 use serde_json::{Value, json};
 
-use crate::registry::{TestRegistry, poll_once};
+use crate::registry::{TestRegistry, numbered_image, poll_once};
 
 const HOUR: Duration = Duration::from_secs(3600);
-
-fn numbered_image(number: u64) -> Value {
-    let descriptor = |bytes: &[u8]| json!({ "mediaType": "application/x", "digest": Digest::of(bytes).as_str(), "size": bytes.len() });
-    json!({
-        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "config": descriptor(b"{}"),
-        "layers": [], "annotations": { "number": number.to_string() },
-    })
-}
 
 /// A registry with so many manifests, and a condition on which they go.
 async fn registry_with_images(count: u64, condition: Value) -> (TestRegistry, Vec<Digest>) {
@@ -28,7 +20,7 @@ async fn registry_with_images(count: u64, condition: Value) -> (TestRegistry, Ve
     registry.push_blob(b"{}").await;
     let mut digests = Vec::new();
     for number in 0..count {
-        digests.push(registry.push_manifest(numbered_image(number), &[]).await);
+        digests.push(registry.push_manifest(numbered_image(number, b"{}"), &[]).await);
     }
     set_policy(&registry, condition).await;
     (registry, digests)
@@ -82,7 +74,7 @@ async fn a_run_that_is_cut_goes_on_where_it_was() {
     set_policy(&registry, json!({ "tagState": "ANY" })).await;
     registry.engine.clean_due(HOUR, |_, _| ControlFlow::Continue(())).await.expect("writable");
     assert_eq!(count_versions(&registry).await, 0);
-    registry.push_manifest(numbered_image(0), &[]).await;
+    registry.push_manifest(numbered_image(0, b"{}"), &[]).await;
     registry.engine.clean_due(HOUR, |_, _| ControlFlow::Continue(())).await.expect("writable");
     assert_eq!(count_versions(&registry).await, 1);
     registry.clock.advance_minutes(61);

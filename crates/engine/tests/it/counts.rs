@@ -2,19 +2,18 @@
 
 use engine::{EngineError, Pull};
 use meta::{packages, tags, usage};
-use model::digest::Digest;
 use model::media_type::{OCI_INDEX, OCI_MANIFEST};
 use model::reference::Reference;
 use serde_json::json;
 
-use crate::registry::TestRegistry;
+use crate::registry::{TestRegistry, descriptor_of};
 
 #[tokio::test]
 async fn an_index_has_no_size_and_its_pull_is_a_use_of_what_it_names() {
     let registry = TestRegistry::new().await;
     registry.push_blob(b"{}").await;
     registry.push_blob(b"layer").await;
-    let blob = |bytes: &[u8]| json!({ "mediaType": "application/x", "digest": Digest::of(bytes).as_str(), "size": bytes.len() });
+    let blob = |bytes: &[u8]| descriptor_of("application/x", bytes);
     let image = json!({
         "schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": blob(b"{}"),
         // The same layer twice is one blob.

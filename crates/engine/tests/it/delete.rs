@@ -5,20 +5,9 @@ use meta::{packages, tags, versions};
 use model::digest::Digest;
 use model::media_type::{OCI_INDEX, OCI_MANIFEST};
 use model::reference::Reference;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::registry::{TestRegistry, poll_once};
-
-fn descriptor_of(bytes: &[u8]) -> Value {
-    json!({ "mediaType": "application/x", "digest": Digest::of(bytes).as_str(), "size": bytes.len() })
-}
-
-fn numbered_image(number: usize, config: &[u8]) -> Value {
-    json!({
-        "schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": descriptor_of(config), "layers": [],
-        "annotations": { "number": number.to_string() },
-    })
-}
+use crate::registry::{TestRegistry, descriptor_of, numbered_image, poll_once};
 
 #[tokio::test]
 async fn many_tags_go_in_slices_and_the_version_last() {
@@ -89,9 +78,7 @@ async fn an_index_that_waited_for_a_manifest_keeps_it() {
         TestRegistry::with_settings(|settings| settings.new_repositories_sparse = true).await;
     let child = numbered_image(0, b"elsewhere");
     let bytes = child.to_string();
-    let named = json!({
-        "mediaType": OCI_MANIFEST, "digest": Digest::of(bytes.as_bytes()).as_str(), "size": bytes.len()
-    });
+    let named = descriptor_of(OCI_MANIFEST, bytes.as_bytes());
     let mut indexes = Vec::new();
     for number in 0..301 {
         let index = json!({

@@ -18,8 +18,10 @@ use engine::{
 use futures_util::StreamExt;
 use meta::{Database, Id, Meta};
 use model::digest::{Algorithm, Digest};
+use model::media_type::OCI_MANIFEST;
 use model::name::ImagePath;
 use model::reference::Reference;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// A clock that tests move. It starts at the real time and runs with it.
@@ -111,8 +113,8 @@ impl TestRegistry {
     }
 
     /// Pushes a manifest under tags.
-    pub(crate) async fn push_manifest(&self, json: serde_json::Value, tags: &[&str]) -> Digest {
-        let bytes = Bytes::from(json.to_string());
+    pub(crate) async fn push_manifest(&self, manifest: Value, tags: &[&str]) -> Digest {
+        let bytes = Bytes::from(manifest.to_string());
         let digest = Digest::of(&bytes);
         let tags = tags.iter().map(|tag| tag.parse().expect("a tag")).collect();
         let reference = Reference::Digest(digest);
@@ -162,6 +164,20 @@ impl TestRegistry {
         });
         all.await.expect("readable").expect("pushed to")
     }
+}
+
+/// A descriptor of these bytes.
+pub(crate) fn descriptor_of(media_type: &str, bytes: &[u8]) -> Value {
+    json!({ "mediaType": media_type, "digest": Digest::of(bytes).as_str(), "size": bytes.len() })
+}
+
+/// A manifest with this config and a number, so that each number has a digest of its own.
+pub(crate) fn numbered_image(number: u64, config: &[u8]) -> Value {
+    json!({
+        "schemaVersion": 2, "mediaType": OCI_MANIFEST, "layers": [],
+        "config": descriptor_of("application/x", config),
+        "annotations": { "number": number.to_string() },
+    })
 }
 
 pub(crate) fn body_of(bytes: &'static [u8]) -> Body<'static> {

@@ -87,6 +87,18 @@ async fn list_names(owner: &GoogleClient, list: &str, (field, text): (&str, &str
     found.iter().map(|one| last(one[text].as_str().expect("text"))).collect()
 }
 
+/// Changes whether the repository's tags stay.
+async fn set_immutable(owner: &GoogleClient, immutable: bool) {
+    owner.set_immutable_tags(&repository_name(PROJECT, R1), immutable).await;
+}
+
+/// The repository's `sizeBytes`.
+async fn repository_size(owner: &GoogleClient) -> u64 {
+    let shown = owner.get(&format!("/v1/{}", repository_name(PROJECT, R1))).await;
+    let shown = shown.expect_status(200).json();
+    shown["sizeBytes"].as_str().unwrap_or("0").parse().expect("a number")
+}
+
 fn version_body(image: &str, content: &Image) -> Value {
     json!({ "version": resource_name(&format!("packages/{image}/versions/{}", content.digest())) })
 }

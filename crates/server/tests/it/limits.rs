@@ -162,12 +162,7 @@ async fn a_blob_of_five_terabytes_and_not_a_byte_more() {
     let admin = server.admin();
     let upload = admin.start_upload(IMAGE).await;
     admin.patch(&upload, "x").await.expect_status(202);
-    let folders = std::fs::read_dir(server.data.join("blobs")).expect("the store");
-    let file = folders
-        .flat_map(|folder| std::fs::read_dir(folder.expect("readable").path()).expect("a folder"))
-        .map(|file| file.expect("readable").path())
-        .next()
-        .expect("the upload's file");
+    let file = server.blob_paths().into_iter().next().expect("the upload's file");
     let start = MAX_BLOB_BYTES - 5;
     let file = std::fs::OpenOptions::new().write(true).open(file).expect("writable");
     file.set_len(start).expect("a file system with large files");

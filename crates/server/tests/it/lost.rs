@@ -1,45 +1,23 @@
 //! What an operator has lost: the owner's key, the master key; and what is not opened by accident.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use engine::{Clock, SystemClock};
 use serde_json::{Value, json};
 use server::run::Permits;
 
 use crate::util::accounts::{exchange_assertion, key_name, sign_in};
-use crate::util::process::{BerthProcess, berth_command, run_berth, wait_for};
+use crate::util::key::read_owner_key;
+use crate::util::process::{
+    BerthProcess, berth_command, expect_start_refused, quiet_berth, run_berth, wait_for,
+};
 use crate::util::{AccountKey, AccountServer, Backend, Client, on_both};
-
-fn quiet_berth(arguments: &[&str]) -> Command {
-    let mut command = berth_command(arguments);
-    command.stderr(Stdio::null());
-    command
-}
-
-fn read_owner_key(path: &Path) -> AccountKey {
-    let mode = std::fs::metadata(path).expect("there").permissions().mode();
-    assert_eq!(mode & 0o077, 0, "it is its owner's alone");
-    AccountKey::new(&std::fs::read(path).expect("readable"))
-}
 
 /// Whether a key opens the door, as gcloud would use it.
 async fn can_sign_in(client: &Client, key: &AccountKey) -> bool {
     let assertion = key.signed_token(&key.assertion_claims(SystemClock.now() / 1_000_000));
     exchange_assertion(client, &assertion).await.status == 200
-}
-
-/// What a start that is refused says.
-fn expect_start_refused(data: &Path, arguments: &[&str], database: &Backend) -> String {
-    let mut command = berth_command(&["serve", "--listen", "127.0.0.1:0", "--ops-listen", "off"]);
-    command.args(arguments).arg("--data").arg(data);
-    if let Backend::Postgres(url) = database {
-        command.args(["--database", url]);
-    }
-    let output = command.output().expect("it runs");
-    assert!(!output.status.success(), "it must not start");
-    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 #[tokio::test]
@@ -221,13 +199,13 @@ async fn a_master_key_that_is_missing_or_another_one(accounts: AccountServer) {
     let right = std::fs::read(&path).expect("the first start's");
     server.stop().await;
     std::fs::remove_file(&path).expect("ours");
-    let said = expect_start_refused(&data, &[], &server.backend);
+    let said = expect_start_refused(&data, &[], &server.backend).await;
     assert!(said.contains("master.key is missing") && said.contains("--new-master-key"), "{said}");
     assert!(!path.exists(), "what is missing is not made anew in silence");
     let other: Vec<u8> = (1..=32).collect();
     std::fs::write(&path, other).expect("writable");
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).expect("ours");
-    let said = expect_start_refused(&data, &[], &server.backend);
+    let said = expect_start_refused(&data, &[], &server.backend).await;
     assert!(said.contains("is not the one") && said.contains("--new-master-key"), "{said}");
     // The right one, put back: all is as it was, also where the flag was left in place.
     std::fs::write(&path, &right).expect("writable");
@@ -277,7 +255,7 @@ async fn what_became_void_is_listed(accounts: AccountServer) {
 async fn dev_does_not_open_a_folder_with_accounts(accounts: AccountServer) {
     let AccountServer { mut server, .. } = accounts;
     server.stop().await;
-    let said = expect_start_refused(&server.data, &["--dev"], &server.backend);
+    let said = expect_start_refused(&server.data, &["--dev"], &server.backend).await;
     assert!(said.contains("has accounts") && said.contains("--dev-with-accounts"), "{said}");
     let mut command = quiet_berth(&["serve", "--dev", "--dev-with-accounts"]);
     if let Backend::Postgres(url) = &server.backend {
@@ -296,6 +274,6 @@ async fn a_folder_that_was_for_everybody_gets_accounts() {
     let server = BerthProcess::spawn(folder.path(), &mut quiet_berth(&["serve"])).await;
     server.client.get("/v2/").await.expect_status(401);
     drop(server);
-    let said = expect_start_refused(folder.path(), &["--dev"], &Backend::Sqlite);
+    let said = expect_start_refused(folder.path(), &["--dev"], &Backend::Sqlite).await;
     assert!(said.contains("--dev-with-accounts"), "{said}");
 }

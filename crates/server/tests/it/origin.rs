@@ -1,9 +1,6 @@
 //! The address that clients are told, in challenges and key files, and whose word counts for it (attack 68).
 
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-use std::process::Stdio;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,7 +8,8 @@ use engine::{Clock, SystemClock};
 use serde_json::Value;
 
 use crate::audit::written_entries;
-use crate::util::process::{BerthProcess, berth_command, run_berth};
+use crate::util::key::read_owner_key;
+use crate::util::process::{BerthProcess, quiet_berth, run_berth};
 use crate::util::{Backend, Client, TestServer, on_both};
 
 /// The realm of the challenge to whoever has no credential.
@@ -142,19 +140,6 @@ async fn what_anybody_else_says_does_not_count(backend: Backend) {
     assert_eq!(metadata["callerIp"], "127.0.0.1");
 }
 
-fn read_owner_key(data: &Path) -> Value {
-    let path = data.join("owner-key.json");
-    let mode = std::fs::metadata(&path).expect("there").permissions().mode();
-    assert_eq!(mode & 0o077, 0, "it is its owner's alone");
-    serde_json::from_slice(&std::fs::read(path).expect("readable")).expect("JSON")
-}
-
-fn quiet_berth(arguments: &[&str]) -> std::process::Command {
-    let mut command = berth_command(arguments);
-    command.stderr(Stdio::null());
-    command
-}
-
 /// Its key file would have to say where clients reach it, and nobody has said so yet.
 #[test]
 fn a_first_start_everywhere_asks_for_external_url() {
@@ -182,14 +167,15 @@ async fn key_files_say_where_the_registry_is_reached() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let data = folder.path();
     let first = BerthProcess::spawn(data, &mut quiet_berth(&["serve"])).await;
-    let before = read_owner_key(data);
+    let path = data.join("owner-key.json");
+    let before = read_owner_key(&path).file;
     assert_eq!(before["token_uri"], format!("http://{}/token", first.listen_address()));
     drop(first);
     // What the setting says, the file says from the next start on, and nothing else in it has changed.
     let mut named = quiet_berth(&["serve"]);
     let named = named.env("BERTH_EXTERNAL_URL", "https://token.example.com/");
     drop(BerthProcess::spawn(data, named).await);
-    let mut after = read_owner_key(data);
+    let mut after = read_owner_key(&path).file;
     assert_eq!(after["token_uri"], "https://token.example.com/token");
     assert_eq!(after["auth_uri"], "https://token.example.com/o/oauth2/auth");
     for field in ["token_uri", "auth_uri"] {
@@ -199,10 +185,10 @@ async fn key_files_say_where_the_registry_is_reached() {
     // Listening everywhere, nobody knows better; keys that are made then say where their maker reached it.
     let mut everywhere = quiet_berth(&["serve", "--insecure-http"]);
     let server = BerthProcess::spawn_at(data, "0.0.0.0:0", &mut everywhere).await;
-    assert_eq!(read_owner_key(data)["token_uri"], "https://token.example.com/token");
+    assert_eq!(read_owner_key(&path).file["token_uri"], "https://token.example.com/token");
     let port = server.listen_address().port();
     assert_eq!(server.addresses["url"], format!("http://127.0.0.1:{port}"));
-    let text = read_owner_key(data).to_string();
+    let text = read_owner_key(&path).file.to_string();
     let token = engine::self_signed_token(&text, SystemClock.now()).expect("a key file");
     let client = Client::new(SocketAddr::from(([127, 0, 0, 2], port))).with_token(&token);
     let email = before["client_email"].as_str().expect("text");

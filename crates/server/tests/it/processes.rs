@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use crate::util::database::start_database_proxy;
 use crate::util::process::{
     BerthProcess, ChildProcess, berth_command, parse_address, run_berth, wait_for,
+    wait_for_log_line,
 };
 use crate::util::{
     Backend, Client, Image, digest_of, random_bytes, wait_for_metrics, with_deadline,
@@ -308,15 +309,6 @@ fn what_cannot_be_started_says_why() {
     let mut never = berth_command(&["serve", "--dev"]);
     fails(never.env("BERTH_GC_UPLOAD_EXPIRY", "0s"), "gc.upload_expiry");
     fails(&mut berth_command(&["serve", "--dev", "--database", "mysql://x"]), "postgres://");
-}
-
-/// The line of a log with some text in it, once it is there.
-async fn wait_for_log_line(log: &Path, text: &str) -> String {
-    wait_for(|| {
-        let lines = std::fs::read_to_string(log).expect("readable");
-        lines.lines().find(|line| line.contains(text)).map(str::to_owned)
-    })
-    .await
 }
 
 #[tokio::test]

@@ -2,18 +2,14 @@
 
 use std::fs;
 
-use model::digest::Digest;
 use serde_json::{Value, json};
 
 use crate::gc::run_command;
+use crate::util::image::blob_path;
 use crate::util::process::{BerthProcess, run_berth};
 use crate::util::{Backend, TestServer, on_both, random_bytes};
 
 const IMAGE: &str = "p/r1/image";
-
-fn blob_path(digest: &Digest) -> String {
-    format!("/v2/{IMAGE}/blobs/{digest}")
-}
 
 on_both![a_scrub_finds_what_nobody_reads];
 
@@ -24,11 +20,9 @@ async fn a_scrub_finds_what_nobody_reads(server: TestServer) {
     for seed in 0..5 {
         let bytes = random_bytes(400_000, 30 + seed);
         let digest = admin.push_blob(IMAGE, bytes.clone()).await;
-        let folders = fs::read_dir(server.data.join("blobs")).expect("the store").flatten();
-        let mut files =
-            folders.flat_map(|folder| fs::read_dir(folder.path()).expect("a folder")).flatten();
-        let file = files.find(|file| fs::read(file.path()).expect("readable") == bytes);
-        pushed.push((digest, bytes, file.expect("the blob's file").path()));
+        let mut files = server.blob_paths().into_iter();
+        let file = files.find(|file| fs::read(file).expect("readable") == bytes);
+        pushed.push((digest, bytes, file.expect("the blob's file")));
     }
     server.clock.advance_seconds(10);
     let scrub = async || {
@@ -58,17 +52,21 @@ async fn a_scrub_finds_what_nobody_reads(server: TestServer) {
         server.wait_for_metrics(&line).await;
     }
     for (number, (digest, ..)) in pushed.iter().enumerate() {
-        admin.head(&blob_path(digest)).await.expect_status(if number < 3 { 404 } else { 200 });
+        admin.head(&blob_path(IMAGE, &digest)).await.expect_status(if number < 3 {
+            404
+        } else {
+            200
+        });
     }
     fs::rename(&away, &gone.2).expect("ours");
     server.clock.advance_seconds(10);
     let done = scrub().await;
     assert_eq!(found(&done), [5, 3, 1, 0, 1, 0], "{done}");
     server.wait_for_metrics("berth_blobs_restored_total 1").await;
-    admin.get(&blob_path(&gone.0)).await.expect_status(200);
+    admin.get(&blob_path(IMAGE, &gone.0)).await.expect_status(200);
     for (digest, bytes, _) in [rotten, folder] {
         admin.push_blob(IMAGE, bytes.clone()).await;
-        assert_eq!(admin.get(&blob_path(digest)).await.expect_status(200).body, *bytes);
+        assert_eq!(admin.get(&blob_path(IMAGE, &digest)).await.expect_status(200).body, *bytes);
     }
     server.clock.advance_seconds(10);
     let done = scrub().await;
@@ -96,5 +94,5 @@ async fn the_command_scrubs_and_says_what_it_found() {
     let output = scrub();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.code() == Some(1) && said.contains("1 have other bytes"), "{said}");
-    server.client.head(&blob_path(&digest)).await.expect_status(404);
+    server.client.head(&blob_path(IMAGE, &digest)).await.expect_status(404);
 }

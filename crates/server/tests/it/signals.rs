@@ -5,7 +5,7 @@ use std::path::Path;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::util::process::{BerthProcess, berth_command, wait_for};
+use crate::util::process::{BerthProcess, berth_command, wait_for, wait_for_text};
 
 async fn start_with_log(folder: &Path, format: &str) -> BerthProcess {
     let log = std::fs::File::create(folder.join("log")).expect("writable");
@@ -28,7 +28,7 @@ async fn signals_that_do_not_end_it() {
     {
         berth.process.send_signal(signal);
         let said = format!("{name} changes nothing here");
-        wait_for(|| read_log(folder.path()).contains(&said).then_some(())).await;
+        wait_for_text(&folder.path().join("log"), &said).await;
         berth.client.get("/v2/").await.expect_status(200);
         assert!(berth.process.0.try_wait().expect("ours").is_none());
     }

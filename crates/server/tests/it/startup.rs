@@ -11,7 +11,7 @@ use server::run::{Server, Setup};
 
 use crate::attacks::self_signed_certificate;
 use crate::util::certificate::{CertificateFiles, encode_pem};
-use crate::util::process::{ChildProcess, berth_command, run_berth, wait_for};
+use crate::util::process::{ChildProcess, berth_command, run_berth, wait_for_text};
 use crate::util::{AccountServer, Backend, StartOn};
 
 /// Why a server with these settings does not start.
@@ -126,11 +126,7 @@ async fn start_output(folder: &Path, arguments: &[&str], listen: &str) -> String
     command.env("BERTH_EXTERNAL_URL", "https://registry.example.com").current_dir(folder);
     let child = command.arg("kept").stdout(out).stderr(Stdio::null()).spawn();
     let _process = ChildProcess(child.expect("it starts"));
-    wait_for(|| {
-        let text = std::fs::read_to_string(folder.join("out")).expect("text");
-        text.contains("Ctrl-C").then_some(text)
-    })
-    .await
+    wait_for_text(&folder.join("out"), "Ctrl-C").await
 }
 
 /// gcloud and docker trust no authority of one's own by themselves: what is printed says which file they need.

@@ -10,33 +10,14 @@ use model::digest::Digest;
 use serde_json::json;
 
 use crate::gc::{collect_garbage, run_command};
+use crate::util::image::blob_path;
 use crate::util::process::{
-    BerthProcess, ChildProcess, berth_command, find_run_folder, run_berth, wait_for,
+    BerthProcess, ChildProcess, berth_command, expect_start_refused, find_run_folder, run_berth,
+    wait_for,
 };
 use crate::util::{Backend, Client, TestServer, on_both, random_bytes};
 
 const IMAGE: &str = "p/r1/image";
-
-fn blob_path(digest: &Digest) -> String {
-    format!("/v2/{IMAGE}/blobs/{digest}")
-}
-
-/// Starts a server that is to refuse, and answers what it says.
-async fn expect_start_refused(data: &Path, database: &Backend) -> String {
-    let mut command =
-        berth_command(&["serve", "--dev", "--listen", "127.0.0.1:0", "--ops-listen", "off"]);
-    if let Backend::Postgres(url) = database {
-        command.args(["--database", url]);
-    }
-    command.arg("--data").arg(data).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut child = command.spawn().expect("it runs");
-    let status = wait_for(|| child.try_wait().expect("ours")).await;
-    let mut said = String::new();
-    let mut stderr = child.stderr.take().expect("asked for");
-    std::io::Read::read_to_string(&mut stderr, &mut said).expect("text");
-    assert!(!status.success(), "{said}");
-    said
-}
 
 /// A registry that has run, and holds a blob.
 async fn used_registry(database: &Backend) -> (tempfile::TempDir, Vec<u8>, Digest) {
@@ -50,7 +31,7 @@ async fn used_registry(database: &Backend) -> (tempfile::TempDir, Vec<u8>, Diges
 
 async fn expect_served(data: &Path, database: &Backend, (digest, bytes): (&Digest, &[u8])) {
     let mut server = BerthProcess::start(data, database).await;
-    assert_eq!(server.client.get(&blob_path(digest)).await.expect_status(200).body, bytes);
+    assert_eq!(server.client.get(&blob_path(IMAGE, &digest)).await.expect_status(200).body, bytes);
     server.kill();
 }
 
@@ -107,7 +88,7 @@ async fn a_missing_database_beside_blobs_is_no_first_start() {
     for file in database_files(data) {
         fs::rename(&file, away.join(file.file_name().expect("a name"))).expect("ours");
     }
-    let said = expect_start_refused(data, &Backend::Sqlite).await;
+    let said = expect_start_refused(data, &["--dev"], &Backend::Sqlite).await;
     assert!(said.contains("berth.db is missing") && said.contains("no first start"), "{said}");
     assert_eq!(key(), first_key);
     assert!(database_files(data).is_empty(), "none was made");
@@ -126,7 +107,7 @@ async fn a_missing_database_is_missed_after_an_upgrade_too() {
         let left = folder.path().join(what);
         fs::create_dir_all(left.parent().expect("a folder")).expect("ours");
         fs::write(&left, "x").expect("ours");
-        let said = expect_start_refused(folder.path(), &Backend::Sqlite).await;
+        let said = expect_start_refused(folder.path(), &["--dev"], &Backend::Sqlite).await;
         assert!(said.contains("no first start"), "{what}: {said}");
         assert_eq!(fs::read(&left).expect("still there"), b"x");
     }
@@ -137,17 +118,17 @@ async fn check_wrong_folders(database: &Backend) {
     let data = folder.path();
     let (blobs, away) = (data.join("blobs"), data.join("away"));
     fs::rename(&blobs, &away).expect("ours");
-    let said = expect_start_refused(data, database).await;
+    let said = expect_start_refused(data, &["--dev"], database).await;
     assert!(said.contains("this one has none") && said.contains("berth adopt"), "{said}");
     assert!(!blobs.exists(), "nothing is made where a file system may be mounted");
     fs::create_dir(&blobs).expect("ours");
-    expect_start_refused(data, database).await;
+    expect_start_refused(data, &["--dev"], database).await;
     assert_eq!(fs::read_dir(&blobs).expect("ours").count(), 0);
     fs::remove_dir(&blobs).expect("empty");
     // The blobs of another registry.
     let (other, ..) = used_registry(&Backend::Sqlite).await;
     fs::rename(other.path().join("blobs"), &blobs).expect("one file system");
-    let said = expect_start_refused(data, database).await;
+    let said = expect_start_refused(data, &["--dev"], database).await;
     assert!(said.contains("and the database belongs to"), "{said}");
     fs::remove_dir_all(&blobs).expect("ours");
     fs::rename(&away, &blobs).expect("ours");
@@ -193,18 +174,18 @@ async fn check_upgrades(database: &Backend) {
     forget().await;
     let (blobs, away) = (data.join("blobs"), data.join("away"));
     fs::rename(&blobs, &away).expect("ours");
-    let said = expect_start_refused(data, database).await;
+    let said = expect_start_refused(data, &["--dev"], database).await;
     assert!(said.contains("0 of the 1 newest"), "{said}");
     assert!(!blobs.exists());
     let (done, said) = run_adopt(data, database, &[]);
     assert!(!done && said.contains("Of its 1 newest blobs, 0 are"), "{said}");
-    expect_start_refused(data, database).await;
+    expect_start_refused(data, &["--dev"], database).await;
     let (done, said) = run_adopt(data, database, &["--yes"]);
     assert!(done, "{said}");
     let mut server = BerthProcess::start(data, database).await;
-    server.client.get(&blob_path(&digest)).await.expect_oci_error("404 BLOB_UNKNOWN");
+    server.client.get(&blob_path(IMAGE, &digest)).await.expect_oci_error("404 BLOB_UNKNOWN");
     server.client.push_blob(IMAGE, bytes.clone()).await;
-    assert_eq!(server.client.get(&blob_path(&digest)).await.expect_status(200).body, bytes);
+    assert_eq!(server.client.get(&blob_path(IMAGE, &digest)).await.expect_status(200).body, bytes);
     let (done, said) = run_adopt(data, &Backend::Sqlite, &[]);
     assert!(!done && said.contains("in use by another berth"), "{said}");
     server.kill();
@@ -237,10 +218,10 @@ async fn a_second_process_with_another_folder_does_not_start() {
     let mut first = BerthProcess::start(&folder.path().join("first"), &database).await;
     let digest = first.client.push_blob(IMAGE, "content").await;
     let other = folder.path().join("other");
-    let said = expect_start_refused(&other, &database).await;
+    let said = expect_start_refused(&other, &["--dev"], &database).await;
     assert!(said.contains("this one has none"), "{said}");
     assert!(!other.join("blobs").exists());
-    first.client.get(&blob_path(&digest)).await.expect_status(200);
+    first.client.get(&blob_path(IMAGE, &digest)).await.expect_status(200);
     first.kill();
 }
 
@@ -311,9 +292,7 @@ async fn try_start(data: PathBuf, database: &Backend) -> (PathBuf, Result<ChildP
         None => find_run_folder(&data, process.0.id()).map(|_| None),
     });
     let Some(status) = status.await else { return (data, Ok(process)) };
-    let mut said = String::new();
-    let mut stderr = process.0.stderr.take().expect("asked for");
-    std::io::Read::read_to_string(&mut stderr, &mut said).expect("text");
+    let said = process.read_stderr();
     assert!(!status.success(), "{said}");
     (data, Err(said))
 }
@@ -340,7 +319,7 @@ async fn a_database_that_is_moved_under_a_server_takes_no_writes() {
         let message = refused.json()["errors"][0]["message"].to_string();
         assert!(message.contains("storage is not where it was"), "{message}");
         wait_until_present(&server, false).await;
-        let reads = (0..32).map(|_| async { admin.get(&blob_path(&digest)).await.status });
+        let reads = (0..32).map(|_| async { admin.get(&blob_path(IMAGE, &digest)).await.status });
         for status in futures_util::future::join_all(reads).await {
             assert!([200, 503].contains(&status.as_u16()), "{status}");
         }
@@ -351,7 +330,7 @@ async fn a_database_that_is_moved_under_a_server_takes_no_writes() {
         fs::rename(&away, &file).expect("ours");
         wait_until_present(&server, true).await;
         admin.push_blob(IMAGE, "content").await;
-        admin.get(&blob_path(&digest)).await.expect_status(200);
+        admin.get(&blob_path(IMAGE, &digest)).await.expect_status(200);
     }
 }
 
@@ -408,13 +387,13 @@ async fn a_folder_that_is_gone_is_said_and_waited_for(server: TestServer) {
             .expect_oci_error("503 UNAVAILABLE");
         let manifest = admin.push_manifest((IMAGE, "x"), "application/json", "{}").await;
         manifest.expect_oci_error("503 UNAVAILABLE");
-        admin.delete(&blob_path(&digest)).await.expect_oci_error("503 UNAVAILABLE");
+        admin.delete(&blob_path(IMAGE, &digest)).await.expect_oci_error("503 UNAVAILABLE");
         mend_it();
         if away.exists() {
             fs::rename(&away, &blobs).expect("ours");
         }
         wait_until_present(&server, true).await;
-        admin.get(&blob_path(&digest)).await.expect_status(200);
+        admin.get(&blob_path(IMAGE, &digest)).await.expect_status(200);
         admin.push_blob(IMAGE, "content").await;
     }
 }
@@ -435,7 +414,7 @@ async fn one_of_the_folders_in_it_is_a_link(server: TestServer) {
             true => std::os::unix::fs::symlink(&away, &used).expect("writable"),
             false => fs::write(&used, "").expect("writable"),
         }
-        admin.get(&blob_path(&digest)).await.expect_oci_error("503 UNAVAILABLE");
+        admin.get(&blob_path(IMAGE, &digest)).await.expect_oci_error("503 UNAVAILABLE");
         wait_until_present(&server, false).await;
         admin
             .post(&format!("/v2/{IMAGE}/blobs/uploads/"), "")
@@ -447,7 +426,7 @@ async fn one_of_the_folders_in_it_is_a_link(server: TestServer) {
     }
     let _ = fs::remove_dir_all(&used);
     fs::rename(&away, &used).expect("ours");
-    admin.get(&blob_path(&digest)).await.expect_status(200);
+    admin.get(&blob_path(IMAGE, &digest)).await.expect_status(200);
 }
 
 /// A database that was made anew, or put back from before, under a running server.
@@ -472,7 +451,7 @@ async fn a_database_that_forgot_the_id_takes_no_writes(server: TestServer) {
             .post(&format!("/v2/{IMAGE}/blobs/uploads/"), "")
             .await
             .expect_oci_error("503 UNAVAILABLE");
-        admin.get(&blob_path(&digest)).await.expect_status(200);
+        admin.get(&blob_path(IMAGE, &digest)).await.expect_status(200);
         let id = id.clone();
         let restored = meta.write(move |tx| settings::set(tx, settings::STORE_ID, &id)).await;
         restored.expect("writable");
@@ -485,11 +464,7 @@ async fn collection_waits_for_the_folder(server: TestServer) {
     let admin = server.admin();
     let upload = admin.start_upload(IMAGE).await;
     admin.patch(&upload, "bytes").await.expect_status(202);
-    let file = {
-        let folders = fs::read_dir(server.data.join("blobs")).expect("the store").flatten();
-        let mut files = folders.flat_map(|folder| fs::read_dir(folder.path()).expect("a folder"));
-        files.next().expect("one").expect("readable").path()
-    };
+    let file = { server.blob_paths().into_iter().next().expect("one") };
     let copy: Id =
         file.file_name().and_then(|name| name.to_str()).expect("hex").parse().expect("an id");
     admin.delete(&upload).await.expect_status(204);

@@ -4,19 +4,11 @@ use engine::EngineError;
 use meta::{Id, epochs, events, gc_queue, leases, packages, repositories, tags, usage, versions};
 use model::digest::Digest;
 use model::media_type::OCI_MANIFEST;
-use model::name::RepositoryName;
 
-use crate::util::{Backend, Image, TestServer, on_both, random_bytes};
+use crate::util::server::listed_repository;
+use crate::util::{Backend, Image, TestServer, descriptor_of, on_both, random_bytes};
 
 const IMAGE: &str = "p/r1/image";
-
-fn listed_repository() -> RepositoryName {
-    RepositoryName {
-        project: "p".parse().expect("a project"),
-        location: "us-west1".parse().expect("a location"),
-        repository: "r1".parse().expect("a repository"),
-    }
-}
 
 on_both![
     tags_remember_what_they_named,
@@ -34,7 +26,7 @@ async fn tags_remember_what_they_named(server: TestServer) {
     server.admin().delete(&format!("/v2/{IMAGE}/manifests/latest")).await.expect_status(202);
     let meta = server.open_meta().await;
     let history = meta.read(|tx| {
-        let repository = repositories::find(tx, &listed_repository())?.expect("pushed to").id;
+        let repository = repositories::find(tx, &listed_repository("r1"))?.expect("pushed to").id;
         let package = packages::find(tx, &repository, "image")?.expect("pushed");
         tags::history(tx, &package, "latest")
     });
@@ -90,11 +82,11 @@ async fn pulls_and_sizes_are_counted(server: TestServer) {
     server.stop().await;
     let digest: Digest = image.digest().parse().expect("a digest");
     let sizes = |tx: &mut meta::Tx<'_>| {
-        let repository = repositories::find(tx, &listed_repository())?.expect("pushed to").id;
+        let repository = repositories::find(tx, &listed_repository("r1"))?.expect("pushed to").id;
         repositories::size_bytes(tx, &repository)
     };
     let pulls = meta.read(move |tx| {
-        let repository = repositories::find(tx, &listed_repository())?.expect("pushed to").id;
+        let repository = repositories::find(tx, &listed_repository("r1"))?.expect("pushed to").id;
         let package = packages::find(tx, &repository, "image")?.expect("pushed");
         let (version, _) = versions::id_in_package(tx, &package, &digest)?.expect("pushed");
         Ok::<_, meta::MetaError>((
@@ -121,7 +113,7 @@ async fn the_rest_of_the_tables(server: TestServer) {
     let epoch = meta.read(|tx| epochs::get(tx, epochs::ACCESS)).await.expect("readable");
     assert_eq!(epoch, 1, "a repository came to be");
     let waiting = meta.read(move |tx| {
-        let repository = repositories::find(tx, &listed_repository())?.expect("pushed to").id;
+        let repository = repositories::find(tx, &listed_repository("r1"))?.expect("pushed to").id;
         gc_queue::waiting(tx, "link", &format!("{repository}/{digest}"))
     });
     assert!(waiting.await.expect("readable").is_some());
@@ -144,13 +136,12 @@ async fn many_large_manifests_beside_blobs(server: TestServer) {
     let push = |n: u64| {
         let (admin, layers) = (admin.clone(), layers.clone());
         async move {
-            let config = admin.push_blob(IMAGE, format!("{{\"n\":{n}}}")).await;
-            let descriptor = |digest: String, size: usize| serde_json::json!({ "mediaType": "application/x", "digest": digest, "size": size });
-            let layer =
-                |layer: &bytes::Bytes| descriptor(crate::util::digest_of(layer), layer.len());
+            let config = format!("{{\"n\":{n}}}");
+            admin.push_blob(IMAGE, config.clone()).await;
+            let layer = |layer: &bytes::Bytes| descriptor_of("application/x", layer);
             let manifest = serde_json::json!({
                 "schemaVersion": 2,
-                "config": descriptor(config.to_string(), format!("{{\"n\":{n}}}").len()),
+                "config": descriptor_of("application/x", &config),
                 "layers": layers.iter().map(layer).collect::<Vec<_>>(),
             });
             let tag = format!("t{n}");
@@ -176,11 +167,11 @@ async fn an_engine_error_rolls_back() {
     let server = TestServer::start(Backend::Sqlite).await;
     let meta = server.open_meta().await;
     let refused = meta.write(|tx| {
-        repositories::insert(tx, &listed_repository(), false, 0)?;
+        repositories::insert(tx, &listed_repository("r1"), false, 0)?;
         Err::<(), _>(EngineError::UploadUnknown)
     });
     assert!(matches!(refused.await, Err(EngineError::UploadUnknown)));
     let found =
-        meta.read(|tx| repositories::find(tx, &listed_repository())).await.expect("readable");
+        meta.read(|tx| repositories::find(tx, &listed_repository("r1"))).await.expect("readable");
     assert_eq!(found, None);
 }

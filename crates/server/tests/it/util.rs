@@ -9,6 +9,7 @@ pub(crate) mod google;
 pub(crate) mod image;
 pub(crate) mod kept;
 pub(crate) mod key;
+pub(crate) mod numbers;
 pub(crate) mod process;
 pub(crate) mod receiver;
 pub(crate) mod routes;
@@ -19,7 +20,9 @@ pub(crate) use accounts::AccountServer;
 pub(crate) use begun::PendingRequest;
 pub(crate) use client::{Client, Reply};
 pub(crate) use google::GoogleClient;
-pub(crate) use image::{Image, digest_of, random_bytes};
+pub(crate) use image::{
+    Image, blob_path, descriptor_of, digest_of, index_of, manifest_path, random_bytes,
+};
 pub(crate) use key::AccountKey;
 pub(crate) use receiver::{Receiver, ReceiverAnswer};
 pub(crate) use server::{Backend, TestServer, wait_for_metrics};

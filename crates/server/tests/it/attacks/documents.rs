@@ -4,7 +4,7 @@ use model::media_type::{OCI_INDEX, OCI_MANIFEST};
 use serde_json::json;
 use server::config::Span;
 
-use crate::util::{Backend, Client, Image, Reply, TestServer, digest_of, on_both};
+use crate::util::{Backend, Client, Image, Reply, TestServer, descriptor_of, digest_of, on_both};
 
 const IMAGE: &str = "p/r1/image";
 
@@ -267,8 +267,7 @@ async fn attack_57_no_document_is_too_strange(server: TestServer) {
     put_manifest(&admin, OCI_INDEX, with(&format!("[{}]", many(1_000_000))))
         .await
         .expect_status(201);
-    let blob =
-        |media_type: &str| json!({ "mediaType": media_type, "digest": digest_of("x"), "size": 1 });
+    let blob = |media_type: &str| descriptor_of(media_type, "x");
     let image = |config: &str, layers: usize| {
         json!({ "schemaVersion": 2, "config": blob(config), "layers": vec![blob("x"); layers] })
             .to_string()
@@ -315,20 +314,18 @@ async fn attack_59_deep_and_wide_indexes(server: TestServer) {
     let mut below = r#"{"schemaVersion":2,"manifests":[]}"#.to_owned();
     for _ in 0..100 {
         put_manifest(&admin, OCI_INDEX, below.clone()).await.expect_status(201);
-        let child =
-            json!({ "mediaType": OCI_INDEX, "digest": digest_of(&below), "size": below.len() });
+        let child = descriptor_of(OCI_INDEX, &below);
         below = json!({ "schemaVersion": 2, "manifests": [child] }).to_string();
     }
     put_manifest(&admin, OCI_INDEX, below.clone()).await.expect_status(201);
     admin.delete(&format!("/v2/{IMAGE}/manifests/{}", digest_of(&below))).await.expect_status(202);
-    let child = json!({ "mediaType": OCI_INDEX, "digest": digest_of("x"), "size": 1 });
+    let child = descriptor_of(OCI_INDEX, "x");
     let wide = json!({ "schemaVersion": 2, "manifests": vec![child; 10_000] }).to_string();
     let refused = put_manifest(&admin, OCI_INDEX, wide).await;
     assert!(refused.json()["errors"][0]["message"].to_string().contains("5000"));
     refused.expect_oci_error("400 MANIFEST_INVALID");
     // A subject may be anything, even what refers back: nobody follows it.
-    let subject =
-        json!({ "mediaType": OCI_INDEX, "digest": digest_of(&below), "size": below.len() });
+    let subject = descriptor_of(OCI_INDEX, &below);
     let loops = json!({ "schemaVersion": 2, "manifests": [], "subject": subject }).to_string();
     put_manifest(&admin, OCI_INDEX, loops.clone()).await.expect_status(201);
     let referrers = admin.get(&format!("/v2/{IMAGE}/referrers/{}", digest_of(&below))).await;

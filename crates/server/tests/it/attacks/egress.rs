@@ -14,9 +14,9 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 use super::lures::self_signed_certificate;
-use crate::util::process::{BerthProcess, berth_command, parse_address, wait_for};
+use crate::util::process::{BerthProcess, berth_command, parse_address, wait_for_text};
 use crate::util::{
-    AccountServer, Backend, Client, Image, Receiver, ReceiverAnswer, StartOn, TestServer, on_both,
+    AccountServer, Backend, Client, Image, Receiver, ReceiverAnswer, TestServer, on_both,
     wait_for_metrics,
 };
 
@@ -30,22 +30,13 @@ fn webhook_setting(url: &str) -> String {
 /// Waits until a message was not taken.
 const FAILED: &str = "berth_notifications_failed_total{webhook=\"w\"} 1";
 
-/// Where the test starts its server.
-struct On(Backend);
-
-impl StartOn for On {
-    async fn start(backend: Backend) -> Self {
-        Self(backend)
-    }
-}
-
 on_both![attack_51_a_name_is_what_it_turns_out_to_be, attack_51_no_redirect_is_followed];
 
-async fn attack_51_a_name_is_what_it_turns_out_to_be(on: On) {
+async fn attack_51_a_name_is_what_it_turns_out_to_be(backend: Backend) {
     let receiver = Receiver::start().await;
     let port = receiver.address.port();
     // Another name and another port are open, and this one is not.
-    let server = TestServer::start_with(on.0, |config| {
+    let server = TestServer::start_with(backend, |config| {
         receiver.configure(config);
         config.notifications[0].url = format!("http://localhost:{port}/");
         config.egress.allow = vec!["localhost:1".to_owned(), "127.0.0.2".to_owned()];
@@ -56,9 +47,9 @@ async fn attack_51_a_name_is_what_it_turns_out_to_be(on: On) {
     assert_eq!(receiver.all_requests().len(), 0);
 }
 
-async fn attack_51_no_redirect_is_followed(on: On) {
+async fn attack_51_no_redirect_is_followed(backend: Backend) {
     let (open, within) = (Receiver::start().await, Receiver::start().await);
-    let server = TestServer::start_with(on.0, |config| {
+    let server = TestServer::start_with(backend, |config| {
         open.configure(config);
         config.egress.allow.push(within.address.to_string());
     })
@@ -159,11 +150,11 @@ async fn attack_51_nothing_is_shown() {
     Image::new(1).push(&berth.client, (IMAGE, "1")).await;
     let ops = parse_address(&berth.addresses["ops"]);
     wait_for_metrics(ops, FAILED).await;
-    wait_for(|| read_log(&log).contains("webhook w does not take messages").then_some(())).await;
+    wait_for_text(&log, "webhook w does not take messages").await;
     receiver.set_answer(ReceiverAnswer::Take);
     let taken = receiver.wait_for_taken(1).await;
     assert_eq!(taken[0].headers["authorization"], "Bearer a-secret-token");
-    wait_for(|| read_log(&log).contains("webhook w takes messages again").then_some(())).await;
+    wait_for_text(&log, "webhook w takes messages again").await;
     let metrics = Client::new(ops).get("/metrics").await.expect_status(200);
     for shown in [read_log(&log), metrics.text().into_owned()] {
         assert!(shown.contains("webhook"), "{shown}");

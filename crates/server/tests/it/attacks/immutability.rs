@@ -3,28 +3,16 @@
 use model::media_type::OCI_MANIFEST;
 use serde_json::json;
 
-use crate::util::google::repository_name;
+use crate::util::google::{IMMUTABLE_SENTENCE, repository_name};
 use crate::util::{AccountServer, Client, Image, Reply, on_both};
 
 const IMAGE: &str = "my-project/r1/image";
-
-/// Words that clients look for.
-const SENTENCE: &str = "The repository has enabled tag immutability";
 
 /// A repository whose tags stay.
 async fn create_immutable_repository(accounts: &AccountServer) {
     let path = "/v1/projects/my-project/locations/us-west1/repositories?repositoryId=r1";
     let body = json!({ "format": "DOCKER", "dockerConfig": { "immutableTags": true } });
     accounts.owner.post(path, &body).await.expect_status(200);
-}
-
-async fn set_immutable_tags(accounts: &AccountServer, immutable: bool) {
-    let path = format!(
-        "/v1/{}?updateMask=dockerConfig.immutableTags",
-        repository_name("my-project", "r1")
-    );
-    let body = json!({ "dockerConfig": { "immutableTags": immutable } });
-    accounts.owner.patch(&path, &body).await.expect_status(200);
 }
 
 async fn put_tag(client: &Client, image: &Image, tag: &str) -> Reply {
@@ -37,7 +25,10 @@ fn expect_tag_immutable(reply: &Reply, tag: &str, held: &Image) {
     let error = &reply.json()["errors"][0];
     assert_eq!(error["code"], "MANIFEST_INVALID");
     let message = error["message"].as_str().expect("text");
-    assert!(message.starts_with(&format!("cannot update tag {tag}. {SENTENCE}")), "{message}");
+    assert!(
+        message.starts_with(&format!("cannot update tag {tag}. {IMMUTABLE_SENTENCE}")),
+        "{message}"
+    );
     assert!(message.contains(&held.digest()), "{message}");
 }
 
@@ -71,9 +62,9 @@ async fn attack_12_a_tag_that_stays_cannot_be_moved(accounts: AccountServer) {
     put_tag(client, &second, &fallback).await.expect_status(201);
     client.delete(&format!("/v2/{IMAGE}/manifests/{fallback}")).await.expect_status(202);
 
-    set_immutable_tags(&accounts, false).await;
+    accounts.owner.set_immutable_tags(&repository_name("my-project", "r1"), false).await;
     put_tag(client, &second, "v1").await.expect_status(201);
-    set_immutable_tags(&accounts, true).await;
+    accounts.owner.set_immutable_tags(&repository_name("my-project", "r1"), true).await;
     expect_tag_immutable(&put_tag(client, &first, "v1").await, "v1", &second);
 }
 

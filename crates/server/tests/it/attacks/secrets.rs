@@ -12,7 +12,7 @@ use serde_json::json;
 use server::api::google::MethodInfo;
 
 use crate::util::accounts::{PROJECT, exchange_assertion, post_form};
-use crate::util::process::{BerthProcess, berth_command, parse_address, wait_for};
+use crate::util::process::{BerthProcess, berth_command, parse_address, wait_for_text};
 use crate::util::wire::{Http2Connection, bearer_headers};
 use crate::util::{AccountKey, Backend, Client, GoogleClient, Image, Reply};
 
@@ -343,11 +343,7 @@ async fn check_secrets(backend: Backend, format: &str) {
     let audit = data.join("audit.log");
     let last = owner.client.clone().with_header("x-request-id", "the-last-read");
     last.get("/v2/my-project/r1/image/tags/list").await.expect_status(200);
-    wait_for(|| {
-        let audited = std::fs::read_to_string(&audit).expect("readable");
-        audited.contains("the-last-read").then_some(())
-    })
-    .await;
+    wait_for_text(&audit, "the-last-read").await;
     drop(berth);
     let audited = std::fs::read(&audit).expect("readable");
     for method in ["Docker-Token", "\"Token\"", "RevokeToken", "SignJwt", "Docker-GetManifest"] {

@@ -7,8 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::util::accounts::{exchange_assertion, key_name, post_form, sign_in};
-use crate::util::process::{BerthProcess, berth_command, wait_for};
+use crate::util::accounts::{exchange_assertion, expect_oauth_error, key_name, post_form, sign_in};
+use crate::util::process::{BerthProcess, berth_command, wait_for_text};
 use crate::util::{AccountKey, AccountServer, Backend, Client, Image, Reply, StartOn, on_both};
 
 const IMAGE: &str = "my-project/r1/image";
@@ -49,14 +49,6 @@ fn expect_challenge(reply: &Reply, begins: &str, what: &str) {
     let challenges: Vec<_> = reply.headers.get_all("www-authenticate").iter().collect();
     assert_eq!(challenges.len(), 1, "{what}: {reply:#?}");
     assert!(reply.header("www-authenticate").starts_with(begins), "{what}: {reply:#?}");
-}
-
-/// Asserts an error as RFC 6749 has it.
-#[track_caller]
-fn expect_oauth_error(reply: &Reply, error: &str, what: &str) {
-    assert_eq!(reply.status, 400, "{what}: {reply:#?}");
-    assert_eq!(reply.json()["error"], error, "{what}: {reply:#?}");
-    assert_eq!(reply.header("cache-control"), "no-store", "{what}");
 }
 
 /// What each door says of a self-signed token.
@@ -383,11 +375,7 @@ async fn a_refused_credential_is_one_line_in_the_log() {
             .get("/v2/")
             .await
             .expect_status(401);
-        let log = wait_for(|| {
-            let log = std::fs::read_to_string(&log).expect("readable");
-            log.contains("the-last-one").then_some(log)
-        })
-        .await;
+        let log = wait_for_text(&log, "the-last-one").await;
         assert_eq!(log.matches("a credential was refused").count(), ids.len(), "{log}");
         for id in ids {
             let lines = log_lines_of(&log, id);

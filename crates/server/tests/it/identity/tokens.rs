@@ -2,25 +2,12 @@
 
 use serde_json::{Value, json};
 
-use crate::util::accounts::{PROJECT, exchange_assertion, post_form, sign_in};
+use crate::util::accounts::{PROJECT, exchange_assertion, expect_oauth_error, post_form, sign_in};
 use crate::util::google::repository_name;
 use crate::util::key::decode_token;
-use crate::util::{AccountServer, Image, Reply, on_both};
+use crate::util::{AccountServer, Image, on_both};
 
 const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
-
-/// Asserts an error as RFC 6749 has it.
-#[track_caller]
-fn expect_oauth_error(reply: Reply, error: &str, what: &str) {
-    assert_eq!(reply.status, 400, "{what}: {reply:#?}");
-    assert_eq!(reply.json()["error"], error, "{what}");
-    assert!(
-        reply.json()["error_description"].as_str().is_some_and(|text| !text.is_empty()),
-        "{what}"
-    );
-    assert_eq!(reply.header("cache-control"), "no-store", "{what}");
-    assert!(reply.header("content-type").starts_with("application/json"), "{what}");
-}
 
 on_both![
     errors_are_those_of_oauth,
@@ -36,28 +23,28 @@ on_both![
 async fn errors_are_those_of_oauth(accounts: AccountServer) {
     let nobody = accounts.anonymous();
     let post = async |fields: &[(&str, &str)]| post_form(&nobody, "/token", fields).await;
-    expect_oauth_error(post(&[]).await, "invalid_request", "nothing");
+    expect_oauth_error(&post(&[]).await, "invalid_request", "nothing");
     expect_oauth_error(
-        post(&[("grant_type", "")]).await,
+        &post(&[("grant_type", "")]).await,
         "unsupported_grant_type",
         "an empty grant",
     );
     for grant in ["password", "client_credentials", "authorization_code", "refresh_token", "x"] {
-        expect_oauth_error(post(&[("grant_type", grant)]).await, "unsupported_grant_type", grant);
+        expect_oauth_error(&post(&[("grant_type", grant)]).await, "unsupported_grant_type", grant);
     }
     expect_oauth_error(
-        post(&[("grant_type", JWT_BEARER)]).await,
+        &post(&[("grant_type", JWT_BEARER)]).await,
         "invalid_request",
         "no assertion",
     );
     for assertion in ["", "x", "a.b.c", "...", "\0", &"x".repeat(100_000)] {
         let fields = [("grant_type", JWT_BEARER), ("assertion", assertion)];
-        expect_oauth_error(post(&fields).await, "invalid_grant", "no token");
+        expect_oauth_error(&post(&fields).await, "invalid_grant", "no token");
     }
     let endless = "x".repeat(300 << 10);
-    expect_oauth_error(post(&[("grant_type", &endless)]).await, "invalid_request", "too long");
+    expect_oauth_error(&post(&[("grant_type", &endless)]).await, "invalid_request", "too long");
     for path in ["/introspect", "/revoke"] {
-        expect_oauth_error(post_form(&nobody, path, &[]).await, "invalid_request", path);
+        expect_oauth_error(&post_form(&nobody, path, &[]).await, "invalid_request", path);
     }
     for path in ["/token", "/introspect", "/revoke"] {
         assert_eq!(nobody.get(path).await.status, 405, "{path}");
@@ -78,16 +65,16 @@ async fn what_cannot_be_taken_back_is_said(accounts: AccountServer) {
     let signed = key.signed_token(&claims);
     let refused = revoke(&signed).await;
     assert!(String::from_utf8_lossy(&refused.body).contains("disable or delete the key"));
-    expect_oauth_error(refused, "unsupported_token_type", "signed by its account");
+    expect_oauth_error(&refused, "unsupported_token_type", "signed by its account");
     nobody.clone().with_token(&signed).get("/v1/projects").await.expect_status(200);
     let anonymous = nobody.get("/v2/token").await.expect_status(200).json();
     let anonymous = anonymous["token"].as_str().expect("text");
-    expect_oauth_error(revoke(anonymous).await, "unsupported_token_type", "nobody's");
+    expect_oauth_error(&revoke(anonymous).await, "unsupported_token_type", "nobody's");
     let path = format!("/v1/{}:generateIdToken", accounts.owner.account_name());
     let made =
         accounts.owner.post(&path, &json!({ "audience": "x" })).await.expect_status(200).json();
     let id_token = made["token"].as_str().expect("text");
-    expect_oauth_error(revoke(id_token).await, "unsupported_token_type", "an ID token");
+    expect_oauth_error(&revoke(id_token).await, "unsupported_token_type", "an ID token");
     // Nothing of these is good for anything.
     claims["exp"] = json!(now - 3600);
     for token in [&key.signed_token(&claims), &format!("{signed}x"), &key.file.to_string()] {

@@ -12,7 +12,9 @@ use super::{
 use crate::gc::collect_garbage;
 use crate::util::accounts::{PROJECT, sign_in};
 use crate::util::google::repository_name;
-use crate::util::{AccountServer, Image, digest_of, on_both, random_bytes};
+use crate::util::{
+    AccountServer, Image, descriptor_of, digest_of, index_of, on_both, random_bytes,
+};
 
 on_both![an_index_of_blobs_is_listed_with_them];
 
@@ -24,11 +26,10 @@ async fn an_index_of_blobs_is_listed_with_them(accounts: AccountServer) {
     let mut entries = vec![image.descriptor()];
     for layer in &layers {
         owner.client.push_blob(&image_path("cache"), layer.clone()).await;
-        let layer = json!({ "mediaType": "application/vnd.oci.image.layer.v1.tar+gzip", "digest": digest_of(layer), "size": layer.len() });
+        let layer = descriptor_of("application/vnd.oci.image.layer.v1.tar+gzip", layer);
         entries.extend([layer.clone(), layer]);
     }
-    let index =
-        json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries }).to_string();
+    let index = index_of(&entries);
     owner
         .client
         .push_manifest((&image_path("cache"), "v1"), OCI_INDEX, index.clone())

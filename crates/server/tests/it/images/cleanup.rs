@@ -11,7 +11,9 @@ use crate::audit::written_entries;
 use crate::gc::run_command_lines;
 use crate::util::process::run_berth;
 use crate::util::server::TestServer;
-use crate::util::{Backend, Client, Image, StartOn, digest_of, on_both, with_deadline};
+use crate::util::{
+    Backend, Client, Image, StartOn, descriptor_of, digest_of, index_of, on_both, with_deadline,
+};
 
 const REPOSITORY: &str = "projects/p/locations/us-west1/repositories/r1";
 const DAY: i64 = 24;
@@ -27,16 +29,13 @@ fn tiny_manifest(number: u64) -> String {
 }
 
 fn index_of_manifests(manifests: &[&str]) -> String {
-    let named: Vec<Value> = manifests
-        .iter()
-        .map(|bytes| json!({ "mediaType": OCI_MANIFEST, "digest": digest_of(bytes), "size": bytes.len() }))
-        .collect();
-    json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": named }).to_string()
+    let named: Vec<Value> =
+        manifests.iter().map(|bytes| descriptor_of(OCI_MANIFEST, bytes)).collect();
+    index_of(&named)
 }
 
 fn referrer_manifest(bytes: &str) -> String {
-    let subject =
-        json!({ "mediaType": OCI_MANIFEST, "digest": digest_of(bytes), "size": bytes.len() });
+    let subject = descriptor_of(OCI_MANIFEST, bytes);
     Image::referring_to(&subject, "text/signature").manifest
 }
 

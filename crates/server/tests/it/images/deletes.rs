@@ -6,21 +6,15 @@ use http::Method;
 use model::media_type::{OCI_INDEX, OCI_MANIFEST};
 
 use super::{
-    R1, api_path, image_path, list_all, list_names, push_image, put_tag, resource_name,
-    set_up_repository, version_body,
+    R1, api_path, image_path, list_all, list_names, push_image, put_tag, repository_size,
+    resource_name, set_up_repository, version_body,
 };
 use crate::gc::collect_garbage;
 use crate::util::accounts::PROJECT;
 use crate::util::google::repository_name;
 use crate::util::{
-    AccountServer, GoogleClient, Image, PendingRequest, digest_of, on_both, random_bytes,
+    AccountServer, Image, PendingRequest, digest_of, index_of, on_both, random_bytes,
 };
-
-async fn repository_size(owner: &GoogleClient) -> u64 {
-    let shown =
-        owner.get(&format!("/v1/{}", repository_name(PROJECT, R1))).await.expect_status(200).json();
-    shown["sizeBytes"].as_str().unwrap_or("0").parse().expect("a number")
-}
 
 on_both![
     a_version_goes_when_it_has_no_tag_or_by_force,
@@ -71,7 +65,7 @@ async fn several_versions_go_at_once_an_index_before_its_images(accounts: Accoun
         push_image(owner, "a", &image.digest(), image).await;
     }
     put_tag(owner, "a", "v2", &images[2]).await.expect_status(201);
-    let index = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [images[0].descriptor()] }).to_string();
+    let index = index_of(&[images[0].descriptor()]);
     owner
         .client
         .push_manifest((&image_path("a"), &digest_of(&index)), OCI_INDEX, index.clone())
@@ -148,8 +142,7 @@ async fn an_image_goes_at_once_and_its_rows_afterwards(accounts: AccountServer) 
     }
     push_image(owner, "gone/deep", "shared", &shared).await;
     let descriptors: Vec<_> = images.iter().map(Image::descriptor).collect();
-    let index =
-        json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": descriptors }).to_string();
+    let index = index_of(&descriptors);
     owner
         .client
         .push_manifest((&image_path("gone/deep"), "all"), OCI_INDEX, index)

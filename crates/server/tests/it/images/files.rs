@@ -9,12 +9,12 @@ use serde_json::json;
 
 use super::{
     R1, api_path, image_path, list_all, list_names, percent_encode, push_image, put_tag,
-    resource_name, set_up_repository,
+    resource_name, set_immutable, set_up_repository,
 };
 use crate::gc::collect_garbage;
 use crate::util::accounts::{PROJECT, sign_in};
 use crate::util::google::repository_name;
-use crate::util::{AccountServer, GoogleClient, Image, digest_of, on_both, random_bytes};
+use crate::util::{AccountServer, GoogleClient, Image, digest_of, index_of, on_both, random_bytes};
 
 /// The digests of an image: its manifest and its blobs.
 fn image_digests(image: &Image) -> BTreeSet<String> {
@@ -158,7 +158,7 @@ async fn files_of_an_image_and_of_a_version(accounts: AccountServer) {
     // Two versions of an image name the same layers, and one names the same blob twice.
     let about = Image::referring_to(&one.descriptor(), "application/spdx+json");
     push_image(owner, "a/b", &about.digest(), &about).await;
-    let index = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [one.descriptor(), two.descriptor()] }).to_string();
+    let index = index_of(&[one.descriptor(), two.descriptor()]);
     owner
         .client
         .push_manifest((&image_path("a/b"), "multi"), OCI_INDEX, index.clone())
@@ -455,9 +455,7 @@ async fn a_file_is_deleted_when_nothing_needs_it(accounts: AccountServer) {
     let needed = refused(tagged.digest()).await;
     assert!(needed.text().contains("v1"), "{needed:#?}");
     // One image needs it, so that it stays in the other as well.
-    let index =
-        json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [untagged.descriptor()] })
-            .to_string();
+    let index = index_of(&[untagged.descriptor()]);
     owner
         .client
         .push_manifest((&image_path("b"), "multi"), OCI_INDEX, index.clone())
@@ -512,14 +510,7 @@ async fn what_a_tag_that_stays_names_is_not_deleted(accounts: AccountServer) {
     let owner = set_up_repository(&accounts).await;
     let image = Image::new(1);
     push_image(owner, "a", "v1", &image).await;
-    let settings = json!({ "dockerConfig": { "immutableTags": true } });
-    owner
-        .patch(
-            &format!("/v1/{}?updateMask=dockerConfig.immutableTags", repository_name(PROJECT, R1)),
-            &settings,
-        )
-        .await
-        .expect_status(200);
+    set_immutable(owner, true).await;
     for digest in image_digests(&image) {
         owner.delete(&file_path(&digest)).await.expect_google_error("400 FAILED_PRECONDITION");
     }

@@ -8,7 +8,7 @@ use super::{
     set_up_repository,
 };
 use crate::util::accounts::PROJECT;
-use crate::util::{AccountServer, Image, on_both};
+use crate::util::{AccountServer, Image, index_of, on_both};
 
 on_both![
     a_docker_image_shows_what_was_pushed,
@@ -87,10 +87,10 @@ async fn an_index_shows_what_it_names_and_an_artifact_what_it_is_about(accounts:
     push_image(owner, "image", &child.digest(), &child).await;
     let mut descriptor = child.descriptor();
     descriptor["platform"] = json!({ "architecture": "arm64", "os": "linux", "variant": "v8" });
-    let index = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [descriptor] });
+    let index = index_of(&[descriptor]);
     owner
         .client
-        .push_manifest((&image_path("image"), "multi"), OCI_INDEX, index.to_string())
+        .push_manifest((&image_path("image"), "multi"), OCI_INDEX, index)
         .await
         .expect_status(201);
     let about = Image::referring_to(&child.descriptor(), "application/spdx+json");

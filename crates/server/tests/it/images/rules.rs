@@ -2,14 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::tags::{SENTENCE, set_immutable};
 use super::{
-    api_path, image_path, list_all, list_names, push_image, put_tag, resource_name,
+    api_path, image_path, list_all, list_names, push_image, put_tag, resource_name, set_immutable,
     set_up_repository, version_body,
 };
 use crate::gc::collect_garbage;
 use crate::util::accounts::PROJECT;
-use crate::util::google::repository_name;
+use crate::util::google::{IMMUTABLE_SENTENCE, repository_name};
 use crate::util::{AccountServer, GoogleClient, Image, Reply, on_both};
 
 /// Makes a rule about tags.
@@ -23,15 +22,10 @@ fn rule_condition(expression: &str) -> Value {
     json!({ "condition": { "expression": expression } })
 }
 
-async fn tagged_digest(owner: &GoogleClient, image: &str, tag: &str) -> String {
-    let held = owner.client.head(&format!("/v2/{}/manifests/{tag}", image_path(image))).await;
-    held.expect_status(200).header("docker-content-digest").to_owned()
-}
-
 #[track_caller]
 fn expect_immutable(reply: Reply) {
     assert_eq!(reply.status, 400, "{reply:#?}");
-    assert!(reply.text().contains(SENTENCE), "{}", reply.text());
+    assert!(reply.text().contains(IMMUTABLE_SENTENCE), "{}", reply.text());
 }
 
 on_both![
@@ -208,7 +202,7 @@ async fn a_tag_that_a_rule_allows_moves_and_goes_by_every_door(accounts: Account
 
     let tags = api_path("packages/a/tags");
     put_tag(owner, "a", "dev-1", &second).await.expect_status(201);
-    assert_eq!(tagged_digest(owner, "a", "dev-1").await, second.digest());
+    assert_eq!(owner.client.tagged_digest(&image_path("a"), "dev-1").await, second.digest());
     expect_immutable(put_tag(owner, "a", "v1", &second).await);
     owner.patch(&format!("{tags}/dev-1"), &version_body("a", &first)).await.expect_status(200);
     expect_immutable(owner.patch(&format!("{tags}/v1"), &version_body("a", &second)).await);
@@ -217,7 +211,7 @@ async fn a_tag_that_a_rule_allows_moves_and_goes_by_every_door(accounts: Account
         |tags: &str| format!("/v2/{}/manifests/{}?{tags}", image_path("a"), second.digest());
     expect_immutable(put.put(&several("tag=dev-1&tag=v1"), second.manifest.clone()).await);
     assert_eq!(
-        tagged_digest(owner, "a", "dev-1").await,
+        owner.client.tagged_digest(&image_path("a"), "dev-1").await,
         first.digest(),
         "of a push that is refused nothing is done"
     );

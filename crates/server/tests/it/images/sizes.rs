@@ -6,24 +6,13 @@ use bytes::Bytes;
 use model::media_type::OCI_MANIFEST;
 use serde_json::json;
 
-use super::{R1, api_path, image_path, list_all, set_up_repository, version_body};
+use super::{api_path, image_path, list_all, repository_size, set_up_repository, version_body};
 use crate::gc::collect_garbage;
-use crate::util::accounts::{PROJECT, sign_in};
-use crate::util::google::repository_name;
+use crate::util::accounts::sign_in;
+use crate::util::numbers::RandomNumbers;
 use crate::util::{AccountServer, GoogleClient, Image, digest_of, on_both};
 
 const PACKAGES: [&str; 3] = ["a", "b", "c%2Fd"];
-
-/// The same numbers in each run.
-struct RandomNumbers(u64);
-
-impl RandomNumbers {
-    fn next_below(&mut self, bound: u64) -> u64 {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % bound
-    }
-}
 
 /// Eight images, of which two each share their layers.
 fn images_with_shared_layers() -> Vec<Image> {
@@ -38,9 +27,9 @@ fn images_with_shared_layers() -> Vec<Image> {
 
 /// One of the things that can be done to a repository, whether it succeeds or not.
 async fn change_something(owner: &GoogleClient, images: &[Image], numbers: &mut RandomNumbers) {
-    let package = PACKAGES[numbers.next_below(3) as usize];
+    let package = *numbers.pick_one(&PACKAGES);
     let name = image_path(&package.replace("%2F", "/"));
-    let image = &images[numbers.next_below(images.len() as u64) as usize];
+    let image = numbers.pick_one(images);
     let tag = format!("t{}", numbers.next_below(4));
     match numbers.next_below(12) {
         0..=5 => {
@@ -96,12 +85,6 @@ async fn recount_bytes(owner: &GoogleClient, images: &[Image]) -> u64 {
         }
     }
     bytes
-}
-
-async fn repository_size(owner: &GoogleClient) -> u64 {
-    let shown =
-        owner.get(&format!("/v1/{}", repository_name(PROJECT, R1))).await.expect_status(200).json();
-    shown["sizeBytes"].as_str().unwrap_or("0").parse().expect("a number")
 }
 
 /// Every tag names a version that is there and can be pulled.

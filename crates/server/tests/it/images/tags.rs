@@ -3,24 +3,11 @@
 use serde_json::json;
 
 use super::{
-    R1, api_path, image_path, list_names, push_image, put_tag, resource_name, set_up_repository,
-    version_body,
+    api_path, image_path, list_names, push_image, put_tag, resource_name, set_immutable,
+    set_up_repository, version_body,
 };
-use crate::util::accounts::PROJECT;
-use crate::util::google::repository_name;
+use crate::util::google::IMMUTABLE_SENTENCE;
 use crate::util::{AccountServer, GoogleClient, Image, on_both};
-
-/// Words that clients look for.
-pub(super) const SENTENCE: &str = "The repository has enabled tag immutability";
-
-pub(super) async fn set_immutable(owner: &GoogleClient, immutable: bool) {
-    let path =
-        format!("/v1/{}?updateMask=dockerConfig.immutableTags", repository_name(PROJECT, R1));
-    owner
-        .patch(&path, &json!({ "dockerConfig": { "immutableTags": immutable } }))
-        .await
-        .expect_status(200);
-}
 
 async fn list_tags(owner: &GoogleClient, image: &str) -> Vec<String> {
     list_names(owner, &api_path(&format!("packages/{image}/tags")), ("tags", "name")).await
@@ -147,7 +134,7 @@ async fn a_tag_that_stays_is_neither_moved_nor_deleted_by_any_method(accounts: A
     ] {
         let refused = refused.expect_google_error("400 FAILED_PRECONDITION");
         let said = refused.text();
-        assert!(said.contains(SENTENCE) && said.contains(&first.digest()), "{said}");
+        assert!(said.contains(IMMUTABLE_SENTENCE) && said.contains(&first.digest()), "{said}");
     }
     owner.delete(&version(&first)).await.expect_google_error("400 FAILED_PRECONDITION");
     let undone = owner.post(&batch, &named).await.expect_status(200).json();

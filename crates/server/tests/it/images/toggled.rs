@@ -6,10 +6,9 @@ use futures_util::future::{join, join_all};
 use meta::{packages, repositories};
 use serde_json::json;
 
-use super::tags::{SENTENCE, set_immutable};
-use super::{R1, api_path, push_image, put_tag, set_up_repository};
+use super::{R1, api_path, push_image, put_tag, set_immutable, set_up_repository};
 use crate::util::accounts::PROJECT;
-use crate::util::google::repository_name;
+use crate::util::google::{IMMUTABLE_SENTENCE, repository_name};
 use crate::util::{AccountServer, GoogleClient, Image, on_both};
 
 /// What makes tags stay.
@@ -66,7 +65,7 @@ async fn push_while_toggling(accounts: &AccountServer, switch: TagSwitch) {
                 201 => accepted += 1,
                 _ => {
                     assert_eq!(reply.status, 400, "{reply:#?}");
-                    assert!(reply.text().contains(SENTENCE), "{reply:#?}");
+                    assert!(reply.text().contains(IMMUTABLE_SENTENCE), "{reply:#?}");
                     refused += 1;
                 }
             }

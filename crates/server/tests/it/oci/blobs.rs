@@ -84,12 +84,9 @@ async fn a_copy_that_rotted_is_not_served_and_heals_by_a_push(server: TestServer
     let admin = server.admin();
     let bytes = random_bytes(600_000, 3);
     let digest = admin.push_blob(IMAGE, bytes.clone()).await;
-    let file = std::fs::read_dir(server.data.join("blobs"))
-        .expect("the store")
-        .flat_map(|folder| std::fs::read_dir(folder.expect("readable").path()).expect("a folder"))
-        .map(|file| file.expect("readable").path())
-        .find(|file| std::fs::read(file).expect("readable") == bytes)
-        .expect("the blob's file");
+    let mut files = server.blob_paths().into_iter();
+    let file = files.find(|file| std::fs::read(file).expect("readable") == bytes);
+    let file = file.expect("the blob's file");
     let mut rotten = bytes.to_vec();
     rotten[300_000] ^= 1;
     std::fs::write(&file, &rotten).expect("writable");
@@ -105,10 +102,8 @@ async fn a_copy_that_rotted_is_not_served_and_heals_by_a_push(server: TestServer
 async fn a_part_of_a_rotten_copy_is_not_served_either(server: TestServer) {
     let admin = server.admin();
     let digest = admin.push_blob(IMAGE, "some content").await;
-    for folder in std::fs::read_dir(server.data.join("blobs")).expect("the store") {
-        for file in std::fs::read_dir(folder.expect("readable").path()).expect("a folder") {
-            std::fs::write(file.expect("readable").path(), "some c0ntent").expect("writable");
-        }
+    for file in server.blob_paths() {
+        std::fs::write(file, "some c0ntent").expect("writable");
     }
     let path = format!("/v2/{IMAGE}/blobs/{digest}");
     let part = admin.clone().with_header("range", "bytes=0-3").get(&path).await;
@@ -118,10 +113,8 @@ async fn a_part_of_a_rotten_copy_is_not_served_either(server: TestServer) {
 async fn a_copy_whose_file_is_gone_is_unknown(server: TestServer) {
     let admin = server.admin();
     let digest = admin.push_blob(IMAGE, "content").await;
-    for folder in std::fs::read_dir(server.data.join("blobs")).expect("the store") {
-        for file in std::fs::read_dir(folder.expect("readable").path()).expect("a folder") {
-            std::fs::remove_file(file.expect("readable").path()).expect("removable");
-        }
+    for file in server.blob_paths() {
+        std::fs::remove_file(file).expect("removable");
     }
     let path = format!("/v2/{IMAGE}/blobs/{digest}");
     admin.get(&path).await.expect_oci_error("404 BLOB_UNKNOWN");

@@ -9,14 +9,15 @@ use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use meta::versions::NewVersion;
-use meta::{Id, Param, packages, repositories, tags, versions};
+use meta::{Param, packages, repositories, tags, versions};
 use model::digest::Digest;
 use model::media_type::OCI_MANIFEST;
-use model::name::RepositoryName;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
-use crate::util::{Client, Image, Reply, TestServer, next_page, on_both};
+use crate::util::image::insert_images;
+use crate::util::server::listed_repository;
+use crate::util::{Client, Image, TestServer, next_page, on_both};
 
 const IMAGE: &str = "p/r1/image";
 const GCRANE: &str = "gcrane/v0.22.1 go-containerregistry/v0.22.1";
@@ -30,15 +31,10 @@ fn with_agent(client: Client, agent: &str) -> Client {
     client.with_header("user-agent", agent)
 }
 
-fn r1_name() -> RepositoryName {
-    let name = "projects/p/locations/us-west1/repositories/r1";
-    name.parse().expect("a repository")
-}
-
 /// Adds versions to an image, past the server: for each number one with so many tags.
 async fn add_versions(server: &TestServer, counts: Vec<usize>) -> TagsByDigest {
     let write = move |tx: &mut meta::Tx<'_>| {
-        let repository = repositories::find(tx, &r1_name())?.expect("it is there").id;
+        let repository = repositories::find(tx, &listed_repository("r1"))?.expect("it is there").id;
         let package = packages::find(tx, &repository, "image")?.expect("it is there");
         let mut added = TagsByDigest::new();
         for (n, count) in counts.iter().enumerate() {
@@ -73,34 +69,8 @@ async fn add_versions(server: &TestServer, counts: Vec<usize>) -> TagsByDigest {
 
 /// Adds images to the repository, past the server.
 async fn add_images(server: &TestServer, names: Vec<String>) {
-    let write = move |tx: &mut meta::Tx<'_>| {
-        let repository = repositories::find(tx, &r1_name())?.expect("it is there").id;
-        let paths: Vec<_> = names.iter().map(|name| format!("p/r1/{name}")).collect();
-        let ids: Vec<_> = names.iter().map(|_| Id::new()).collect();
-        let rows: Vec<Vec<Param<'_>>> = ids
-            .iter()
-            .zip(names.iter().zip(&paths))
-            .map(|(id, (name, path))| {
-                let texts = [name.as_str(), "us-west1", path.as_str()].map(Param::from);
-                [&[Param::from(id), Param::from(&repository)], &texts[..], &[Param::from(0)]]
-                    .concat()
-            })
-            .collect();
-        let table = "INSERT INTO packages (id, repository_id, name, location, path, created_at)";
-        tx.exec_values(table, "", &rows).map(|_| ())
-    };
+    let write = move |tx: &mut meta::Tx<'_>| insert_images(tx, &listed_repository("r1"), &names);
     server.open_meta().await.write(write).await.expect("writable");
-}
-
-/// Lists, each answer with its links followed.
-async fn get_pages(client: &Client, path: &str) -> Vec<Reply> {
-    let (mut replies, mut next) = (Vec::new(), Some(path.to_owned()));
-    while let Some(path) = next {
-        let page = client.get(&path).await.expect_status(200);
-        next = next_page(&page);
-        replies.push(page);
-    }
-    replies
 }
 
 fn string_list(list: &Value) -> Vec<String> {
@@ -223,8 +193,7 @@ async fn everybody_else_gets_pages(server: TestServer) {
         (GCRANE, "?n=1000&last=t", 2),
         (GCRANE, "?last=t0000-", 2),
     ] {
-        let replies =
-            get_pages(&with_agent(server.admin(), agent), &format!("{list}{query}")).await;
+        let replies = with_agent(server.admin(), agent).get_pages(&format!("{list}{query}")).await;
         assert_eq!(replies.len(), count, "{agent} {query}");
         let found: Vec<_> =
             replies.iter().flat_map(|page| string_list(&page.json()["tags"])).collect();

@@ -70,11 +70,6 @@ async fn put_manifest(client: &Client, reference: &str, image: &Image) -> u16 {
     put.status.as_u16()
 }
 
-async fn tagged_digest(client: &Client, tag: &str) -> String {
-    let found = client.head(&format!("/v2/{IMAGE}/manifests/{tag}")).await;
-    found.header("docker-content-digest").to_owned()
-}
-
 on_both![
     reads_of_blobs_and_manifests,
     conditions_come_before_ranges,
@@ -160,15 +155,15 @@ async fn writes_of_tags(server: TestServer) {
     assert_eq!(put_manifest(&nothing, "tag", &second).await, 412);
     assert_eq!(put_manifest(&is(&second), "tag", &second).await, 412);
     assert_eq!(put_manifest(&is_not(&first), "tag", &second).await, 412);
-    assert_eq!(tagged_digest(&admin, "tag").await, first.digest());
+    assert_eq!(admin.tagged_digest(IMAGE, "tag").await, first.digest());
     admin.get(&format!("/v2/{IMAGE}/manifests/{}", second.digest())).await.expect_status(404);
     assert_eq!(put_manifest(&is(&first), "tag", &second).await, 201);
     assert_eq!(put_manifest(&is_not(&first), "tag", &second).await, 201);
     assert_eq!(put_manifest(&there, "tag", &first).await, 201);
-    assert_eq!(tagged_digest(&admin, "tag").await, first.digest());
+    assert_eq!(admin.tagged_digest(IMAGE, "tag").await, first.digest());
     // The condition is of what the path names.
     assert_eq!(put_manifest(&nothing, "other?tag=tag&tag=more", &second).await, 201);
-    assert_eq!(tagged_digest(&admin, "tag").await, second.digest());
+    assert_eq!(admin.tagged_digest(IMAGE, "tag").await, second.digest());
     let path = format!("/v2/{IMAGE}/manifests/tag");
     for (client, outcome) in [
         (is(&first), "412 PRECONDITION_FAILED"),
@@ -189,7 +184,7 @@ async fn writes_of_tags(server: TestServer) {
     is(&second).delete(&path).await.expect_status(202);
     is(&second).delete(&path).await.expect_oci_error("404 MANIFEST_UNKNOWN");
     nothing.delete(&path).await.expect_oci_error("404 MANIFEST_UNKNOWN");
-    assert_eq!(tagged_digest(&admin, "more").await, second.digest());
+    assert_eq!(admin.tagged_digest(IMAGE, "more").await, second.digest());
 }
 
 async fn writes_by_digest(server: TestServer) {
@@ -267,7 +262,7 @@ async fn writers_at_the_same_time(server: TestServer) {
                 _ => panic!("{answer:?}"),
             }
         }
-        let current = tagged_digest(&admin, "tag").await;
+        let current = admin.tagged_digest(IMAGE, "tag").await;
         // Who writes what is there already leaves it as it is, so that in later rounds one more may.
         written.retain(|digest| round == 0 || !condition.contains(digest.as_str()));
         assert_eq!(written, std::slice::from_ref(&current), "in round {round}");

@@ -14,26 +14,16 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::util::image::blob_path;
 use crate::util::{Client, TestServer, on_both, random_bytes, with_deadline};
 
 const IMAGE: &str = "p/r1/image";
-
-fn blob_path(digest: &Digest) -> String {
-    format!("/v2/{IMAGE}/blobs/{digest}")
-}
-
-/// Whatever is in the place of a copy.
-fn blob_files(server: &TestServer) -> Vec<PathBuf> {
-    let folders = fs::read_dir(server.data.join("blobs")).expect("the store").flatten();
-    let files = folders.flat_map(|folder| fs::read_dir(folder.path()).expect("a folder"));
-    files.flatten().map(|file| file.path()).collect()
-}
 
 /// The file of the one copy that has these bytes.
 fn find_copy(server: &TestServer, bytes: &[u8]) -> PathBuf {
     // What tests plant may have no end.
     let is_plain = |file: &PathBuf| fs::symlink_metadata(file).expect("there").is_file();
-    let mut files = blob_files(server).into_iter().filter(is_plain);
+    let mut files = server.blob_paths().into_iter().filter(is_plain);
     files.find(|file| fs::read(file).expect("readable") == bytes).expect("the blob's file")
 }
 
@@ -57,7 +47,7 @@ async fn corrupt_copy(server: &TestServer, file: &Path) {
 /// Asks until the blob is not there.
 async fn wait_until_unknown(client: &Client, digest: &Digest) {
     let unknown = async {
-        while client.head(&blob_path(digest)).await.status != 404 {
+        while client.head(&blob_path(IMAGE, &digest)).await.status != 404 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
@@ -117,11 +107,16 @@ async fn whatever_stands_in_the_place_of_a_copy_the_next_push_wins(server: TestS
         fs::remove_file(&file).expect("ours");
         plant(&file, &bytes);
         match number % 4 {
-            0 => drop(admin.head(&blob_path(&digest)).await.expect_status(404)),
-            1 => drop(admin.get(&blob_path(&digest)).await.expect_oci_error("404 BLOB_UNKNOWN")),
+            0 => drop(admin.head(&blob_path(IMAGE, &digest)).await.expect_status(404)),
+            1 => drop(
+                admin.get(&blob_path(IMAGE, &digest)).await.expect_oci_error("404 BLOB_UNKNOWN"),
+            ),
             2 => {
-                let part =
-                    admin.clone().with_header("range", "bytes=0-9").get(&blob_path(&digest)).await;
+                let part = admin
+                    .clone()
+                    .with_header("range", "bytes=0-9")
+                    .get(&blob_path(IMAGE, &digest))
+                    .await;
                 part.expect_oci_error("404 BLOB_UNKNOWN");
             }
             _ => {
@@ -129,14 +124,18 @@ async fn whatever_stands_in_the_place_of_a_copy_the_next_push_wins(server: TestS
                 admin.post(&mount, "").await.expect_status(202);
             }
         }
-        admin.head(&blob_path(&digest)).await.expect_status(404);
+        admin.head(&blob_path(IMAGE, &digest)).await.expect_status(404);
         admin.push_blob(IMAGE, bytes.clone()).await;
-        assert_eq!(admin.get(&blob_path(&digest)).await.expect_status(200).body, bytes, "{name}");
-        admin.head(&blob_path(&digest)).await.expect_status(200);
+        assert_eq!(
+            admin.get(&blob_path(IMAGE, &digest)).await.expect_status(200).body,
+            bytes,
+            "{name}"
+        );
+        admin.head(&blob_path(IMAGE, &digest)).await.expect_status(200);
     }
     server.clock.advance_hours(2);
     crate::gc::collect_garbage(&server).await;
-    let left = blob_files(&server).into_iter().filter(|file| file.is_dir()).count();
+    let left = server.blob_paths().into_iter().filter(|file| file.is_dir()).count();
     assert_eq!(left, 1, "only the folder with something in it");
 }
 
@@ -148,22 +147,22 @@ async fn a_copy_that_comes_back_is_served_again(server: TestServer) {
     let away = server.data.join("away");
     for _ in 0..2 {
         fs::rename(&file, &away).expect("ours");
-        admin.get(&blob_path(&digest)).await.expect_oci_error("404 BLOB_UNKNOWN");
-        admin.head(&blob_path(&digest)).await.expect_status(404);
+        admin.get(&blob_path(IMAGE, &digest)).await.expect_oci_error("404 BLOB_UNKNOWN");
+        admin.head(&blob_path(IMAGE, &digest)).await.expect_status(404);
         fs::rename(&away, &file).expect("ours");
-        admin.head(&blob_path(&digest)).await.expect_status(200);
-        assert_eq!(admin.get(&blob_path(&digest)).await.expect_status(200).body, bytes);
+        admin.head(&blob_path(IMAGE, &digest)).await.expect_status(200);
+        assert_eq!(admin.get(&blob_path(IMAGE, &digest)).await.expect_status(200).body, bytes);
     }
     // Other bytes do not come back, and the right ones do.
     let mut rotten = bytes.to_vec();
     rotten[7] ^= 1;
     fs::write(&file, &rotten).expect("writable");
-    admin.head(&blob_path(&digest)).await.expect_status(404);
+    admin.head(&blob_path(IMAGE, &digest)).await.expect_status(404);
     for _ in 0..3 {
-        admin.get(&blob_path(&digest)).await.expect_oci_error("404 BLOB_UNKNOWN");
+        admin.get(&blob_path(IMAGE, &digest)).await.expect_oci_error("404 BLOB_UNKNOWN");
     }
     fs::write(&file, &bytes).expect("writable");
-    assert_eq!(admin.get(&blob_path(&digest)).await.expect_status(200).body, bytes);
+    assert_eq!(admin.get(&blob_path(IMAGE, &digest)).await.expect_status(200).body, bytes);
 }
 
 /// Nothing in the file's times says so. The bytes that were pushed are the ones that were hashed last.
@@ -173,15 +172,15 @@ async fn a_push_replaces_a_copy_that_rotted_in_silence(server: TestServer) {
     let digest = admin.push_blob(IMAGE, bytes.clone()).await;
     corrupt_copy(&server, &find_copy(&server, &bytes)).await;
     assert_ne!(
-        admin.get(&blob_path(&digest)).await.expect_status(200).body,
+        admin.get(&blob_path(IMAGE, &digest)).await.expect_status(200).body,
         bytes,
         "nobody can know yet"
     );
     admin.push_blob("p/r2/image", bytes.clone()).await;
-    assert_eq!(admin.get(&blob_path(&digest)).await.expect_status(200).body, bytes);
+    assert_eq!(admin.get(&blob_path(IMAGE, &digest)).await.expect_status(200).body, bytes);
     server.clock.advance_hours(2);
     crate::gc::collect_garbage(&server).await;
-    assert_eq!(admin.get(&blob_path(&digest)).await.expect_status(200).body, bytes);
+    assert_eq!(admin.get(&blob_path(IMAGE, &digest)).await.expect_status(200).body, bytes);
     assert_eq!(server.count_blob_files(), 1);
 }
 
@@ -191,10 +190,11 @@ async fn a_part_of_a_copy_in_doubt_has_the_whole_checked(server: TestServer) {
     let bytes = random_bytes(3_000_000, 13);
     let digest = admin.push_blob(IMAGE, bytes.clone()).await;
     corrupt_copy(&server, &find_copy(&server, &bytes)).await;
-    let part =
-        async || admin.clone().with_header("range", "bytes=0-9").get(&blob_path(&digest)).await;
+    let part = async || {
+        admin.clone().with_header("range", "bytes=0-9").get(&blob_path(IMAGE, &digest)).await
+    };
     part().await.expect_status(206);
-    admin.head(&blob_path(&digest)).await.expect_status(200);
+    admin.head(&blob_path(IMAGE, &digest)).await.expect_status(200);
     server.clock.advance_hours(8 * 24);
     let parts = futures_util::future::join_all((0..20).map(|_| part())).await;
     for reply in parts {
@@ -203,7 +203,7 @@ async fn a_part_of_a_copy_in_doubt_has_the_whole_checked(server: TestServer) {
     wait_until_unknown(&admin, &digest).await;
     part().await.expect_oci_error("404 BLOB_UNKNOWN");
     admin.push_blob(IMAGE, bytes.clone()).await;
-    assert_eq!(admin.get(&blob_path(&digest)).await.expect_status(200).body, bytes);
+    assert_eq!(admin.get(&blob_path(IMAGE, &digest)).await.expect_status(200).body, bytes);
     // One that is right is checked as well, and stays.
     server.clock.advance_hours(8 * 24);
     assert_eq!(part().await.expect_status(206).body, bytes[..10]);
@@ -218,7 +218,7 @@ async fn a_file_that_changes_while_it_is_read_does_not_come_to_its_end(server: T
         let mut stream = TcpStream::connect(server.address).await.expect("it listens");
         let request = format!(
             "GET {} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer admin\r\n{range}\r\n",
-            blob_path(&digest)
+            blob_path(IMAGE, &digest)
         );
         stream.write_all(request.as_bytes()).await.expect("open");
         let mut first = vec![0; 1000];
@@ -231,7 +231,7 @@ async fn a_file_that_changes_while_it_is_read_does_not_come_to_its_end(server: T
         assert!(first.len() + rest.len() < bytes.len(), "{} came", rest.len());
         wait_until_unknown(&admin, &digest).await;
         fs::write(&file, &bytes).expect("writable");
-        admin.head(&blob_path(&digest)).await.expect_status(200);
+        admin.head(&blob_path(IMAGE, &digest)).await.expect_status(200);
     }
 }
 
@@ -242,7 +242,7 @@ async fn many_pushes_of_the_same_bytes_at_once(server: TestServer) {
     let digest = admin.push_blob(IMAGE, bytes.clone()).await;
     let push = || async { drop(admin.push_blob(IMAGE, bytes.clone()).await) };
     let read = || async {
-        let read: Bytes = admin.get(&blob_path(&digest)).await.expect_status(200).body;
+        let read: Bytes = admin.get(&blob_path(IMAGE, &digest)).await.expect_status(200).body;
         assert_eq!(read, bytes);
     };
     let pushes = futures_util::future::join_all((0..16).map(|_| push()));
@@ -265,12 +265,12 @@ async fn a_folder_that_is_moved_under_a_server_takes_no_pushes(server: TestServe
     let message = refused.json()["errors"][0]["message"].to_string();
     assert!(message.contains("storage is not where it was"), "{message}");
     admin.patch(&begun, "bytes").await.expect_oci_error("503 UNAVAILABLE");
-    admin.get(&blob_path(&digest)).await.expect_status(200);
+    admin.get(&blob_path(IMAGE, &digest)).await.expect_status(200);
     fs::create_dir(&blobs).expect("ours");
     admin.post(&push, "other").await.expect_oci_error("503 UNAVAILABLE");
     fs::remove_dir(&blobs).expect("nothing was made in it");
     fs::rename(&moved, &blobs).expect("ours");
     admin.patch(&begun, "bytes").await.expect_status(202);
     admin.post(&push, "other").await.expect_status(201);
-    admin.get(&blob_path(&digest)).await.expect_status(200);
+    admin.get(&blob_path(IMAGE, &digest)).await.expect_status(200);
 }

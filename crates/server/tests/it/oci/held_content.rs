@@ -9,29 +9,11 @@ use serde_json::{Value, json};
 use server::config::Config;
 
 use crate::gc::collect_garbage;
+use crate::util::numbers::RandomNumbers;
 use crate::util::{Backend, Client, TestServer, digest_of};
 
 const IMAGE: &str = "p/r1/image";
 const STEPS: u64 = 250;
-
-/// The same numbers in each run.
-struct RandomNumbers(u64);
-
-impl RandomNumbers {
-    fn next_below(&mut self, bound: usize) -> usize {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) as usize % bound
-    }
-
-    fn is_one_in(&mut self, bound: usize) -> bool {
-        self.next_below(bound) == 0
-    }
-
-    fn pick_one<'a, T>(&mut self, all: &'a [T]) -> &'a T {
-        &all[self.next_below(all.len())]
-    }
-}
 
 /// A repository, and what is known of it.
 struct RandomRegistry {

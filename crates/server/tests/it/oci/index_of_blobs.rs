@@ -3,22 +3,17 @@
 use engine::EngineError;
 use meta::Tx;
 use model::media_type::{OCI_INDEX, OCI_MANIFEST};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::gc::{collect_garbage, run_command};
-use crate::util::{Backend, Client, Image, TestServer, digest_of, on_both, random_bytes};
+use crate::util::{
+    Backend, Client, Image, TestServer, blob_path, descriptor_of, digest_of, index_of,
+    manifest_path, on_both, random_bytes,
+};
 
 const IMAGE: &str = "p/r1/cache";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 const CACHE_CONFIG: &str = "application/vnd.buildkit.cacheconfig.v0";
-
-fn descriptor_of(media_type: &str, bytes: &[u8]) -> Value {
-    json!({ "mediaType": media_type, "digest": digest_of(bytes), "size": bytes.len() })
-}
-
-fn index_of(entries: &[Value]) -> String {
-    json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries }).to_string()
-}
 
 /// What `--cache-to type=registry,image-manifest=false` pushes: layers and the cache's config, in that order.
 fn build_cache(number: u64) -> (Vec<bytes::Bytes>, String) {
@@ -39,14 +34,6 @@ fn build_cache(number: u64) -> (Vec<bytes::Bytes>, String) {
 
 async fn push_index(admin: &Client, tag: &str, index: &str) -> crate::util::Reply {
     admin.push_manifest((IMAGE, tag), OCI_INDEX, index.to_owned()).await
-}
-
-fn blob_path(bytes: &[u8]) -> String {
-    format!("/v2/{IMAGE}/blobs/{}", digest_of(bytes))
-}
-
-fn manifest_path(text: &str) -> String {
-    format!("/v2/{IMAGE}/manifests/{}", digest_of(text))
 }
 
 /// Everything that is not needed goes.
@@ -73,25 +60,31 @@ async fn a_cache_is_pushed_kept_and_collected(server: TestServer) {
     push_index(&admin, "cache", &index).await.expect_status(201);
     collect_later(&server).await;
     for bytes in &blobs {
-        assert_eq!(admin.get(&blob_path(bytes)).await.expect_status(200).body, bytes);
-        admin.delete(&blob_path(bytes)).await.expect_oci_error("405 UNSUPPORTED");
+        assert_eq!(
+            admin.get(&blob_path(IMAGE, digest_of(bytes))).await.expect_status(200).body,
+            bytes
+        );
+        admin.delete(&blob_path(IMAGE, digest_of(bytes))).await.expect_oci_error("405 UNSUPPORTED");
     }
-    assert_eq!(admin.get(&manifest_path(&index)).await.expect_status(200).body, index);
+    assert_eq!(
+        admin.get(&manifest_path(IMAGE, digest_of(&index))).await.expect_status(200).body,
+        index
+    );
     // The next build writes another cache under the same tag, and shares a layer.
     let shared = index.replace(&digest_of(&blobs[3]), &digest_of("other config"));
     let shared = shared.replace(&format!("\"size\":{}", blobs[3].len()), "\"size\":12");
     admin.push_blob(IMAGE, "other config").await;
     push_index(&admin, "cache", &shared).await.expect_status(201);
-    admin.delete(&manifest_path(&index)).await.expect_status(202);
+    admin.delete(&manifest_path(IMAGE, digest_of(&index))).await.expect_status(202);
     collect_later(&server).await;
     for bytes in &blobs[..3] {
-        admin.get(&blob_path(bytes)).await.expect_status(200);
+        admin.get(&blob_path(IMAGE, digest_of(bytes))).await.expect_status(200);
     }
-    admin.get(&blob_path(&blobs[3])).await.expect_status(404);
-    admin.delete(&manifest_path(&shared)).await.expect_status(202);
+    admin.get(&blob_path(IMAGE, digest_of(&blobs[3]))).await.expect_status(404);
+    admin.delete(&manifest_path(IMAGE, digest_of(&shared))).await.expect_status(202);
     collect_later(&server).await;
     for bytes in &blobs {
-        admin.get(&blob_path(bytes)).await.expect_status(404);
+        admin.get(&blob_path(IMAGE, digest_of(bytes))).await.expect_status(404);
     }
 }
 
@@ -135,7 +128,7 @@ async fn entries_are_looked_for_by_their_media_type(server: TestServer) {
     ]);
     push_index(&admin, "both", &both).await.expect_status(201);
     // By whatever type it is named, a manifest stays while an index names it.
-    let kept = admin.delete(&manifest_path(&image.manifest)).await;
+    let kept = admin.delete(&manifest_path(IMAGE, digest_of(&image.manifest))).await;
     assert!([400, 405].contains(&kept.status.as_u16()), "{kept:?}");
     // Another repository's blob is none of this one's.
     let refused = admin
@@ -159,20 +152,20 @@ async fn indexes_stored_before_hold_what_they_name(server: TestServer) {
     push_index(&admin, "other", &other).await.expect_status(201);
     forget_blobs_of_indexes(&server).await;
     // Who deletes a blob before the first collection learns what needs it.
-    admin.delete(&blob_path(&blobs[0])).await.expect_oci_error("405 UNSUPPORTED");
+    admin.delete(&blob_path(IMAGE, digest_of(&blobs[0]))).await.expect_oci_error("405 UNSUPPORTED");
     forget_blobs_of_indexes(&server).await;
     let dry = async || run_command(&server, json!({ "command": "gc", "dry_run": true })).await;
     assert_eq!(dry().await["done"]["links_unknown"], true, "before they are looked through");
     collect_later(&server).await;
     assert_eq!(dry().await["done"]["links_unknown"], false);
     for bytes in blobs.iter().chain(&other_blobs) {
-        admin.get(&blob_path(bytes)).await.expect_status(200);
-        admin.delete(&blob_path(bytes)).await.expect_oci_error("405 UNSUPPORTED");
+        admin.get(&blob_path(IMAGE, digest_of(bytes))).await.expect_status(200);
+        admin.delete(&blob_path(IMAGE, digest_of(bytes))).await.expect_oci_error("405 UNSUPPORTED");
     }
-    admin.delete(&manifest_path(&index)).await.expect_status(202);
+    admin.delete(&manifest_path(IMAGE, digest_of(&index))).await.expect_status(202);
     collect_later(&server).await;
     for bytes in &blobs {
-        admin.get(&blob_path(bytes)).await.expect_status(404);
+        admin.get(&blob_path(IMAGE, digest_of(bytes))).await.expect_status(404);
     }
 }
 
@@ -222,10 +215,13 @@ async fn a_large_index_of_before_is_completed_in_slices() {
         let sql = "SELECT count(*) FROM manifest_refs WHERE is_manifest";
         let entries = meta.read(|tx| tx.opt(sql, &[], |row| row.int(0))).await;
         assert_eq!(entries.expect("readable"), Some(1_501));
-        admin.get(&blob_path(b"here")).await.expect_status(200);
+        admin.get(&blob_path(IMAGE, digest_of(b"here"))).await.expect_status(200);
         // What comes later is bound, as ever.
         admin.push_blob(IMAGE, 7_u32.to_le_bytes().to_vec()).await;
         collect_later(&server).await;
-        admin.delete(&blob_path(&7_u32.to_le_bytes())).await.expect_oci_error("405 UNSUPPORTED");
+        admin
+            .delete(&blob_path(IMAGE, digest_of(&7_u32.to_le_bytes())))
+            .await
+            .expect_oci_error("405 UNSUPPORTED");
     }
 }

@@ -3,38 +3,20 @@ use std::ops::Range;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use meta::{Id, MetaError, Param, Tx, repositories};
-use model::name::{Location, RepositoryName};
+use meta::{MetaError, Tx, repositories};
+use model::name::RepositoryName;
 use serde_json::json;
 
+use crate::util::image::insert_images;
+use crate::util::server::listed_repository;
 use crate::util::{Image, TestServer, next_page, on_both};
 
 const IMAGE: &str = "p/r1/image";
 
-fn listed_repository(location: &Location, name: &str) -> RepositoryName {
-    RepositoryName {
-        project: "p".parse().expect("a project"),
-        location: location.clone(),
-        repository: name.parse().expect("a repository"),
-    }
-}
-
-/// Adds images to a repository, past the server.
-fn add_images(tx: &mut Tx<'_>, name: &RepositoryName, count: usize) -> Result<(), MetaError> {
-    let (location, path) = (name.location.as_str(), name.path());
-    let repository = repositories::find(tx, name)?.expect("it is there").id;
-    let images: Vec<_> =
-        (0..count).map(|n| (Id::new(), format!("i{n:05}"), format!("{path}/i{n:05}"))).collect();
-    let rows: Vec<Vec<Param<'_>>> = images
-        .iter()
-        .map(|(id, name, path)| {
-            let texts = [name.as_str(), location, path.as_str()].map(Param::from);
-            [&[Param::from(id), Param::from(&repository)], &texts[..], &[Param::from(0)]].concat()
-        })
-        .collect();
-    let table = "INSERT INTO packages (id, repository_id, name, location, path, created_at)";
-    tx.exec_values(table, "", &rows)?;
-    Ok(())
+/// Adds numbered images to a repository, past the server.
+fn add_images(tx: &mut Tx<'_>, repository: &RepositoryName, count: usize) -> Result<(), MetaError> {
+    let names: Vec<_> = (0..count).map(|n| format!("i{n:05}")).collect();
+    insert_images(tx, repository, &names)
 }
 
 /// Makes repositories with images that only administrators may read.
@@ -43,9 +25,8 @@ fn insert_hidden(
     repositories: Range<usize>,
     images: usize,
 ) -> Result<(), MetaError> {
-    let location = "us-west1".parse().expect("a location");
     for n in repositories {
-        let name = listed_repository(&location, &format!("h{n:04}"));
+        let name = listed_repository(&format!("h{n:04}"));
         repositories::insert(tx, &name, false, 0)?;
         add_images(tx, &name, images)?;
     }
@@ -172,10 +153,9 @@ async fn the_catalog_tells_nothing_of_what_is_hidden(server: TestServer) {
     for image in ["p/r1/a", "p/r10/a", "p/r2/a"] {
         Image::new(1).push(&admin, (image, "x")).await;
     }
-    let location: Location = "us-west1".parse().expect("a location");
     let meta = server.open_meta().await;
     let written = meta.write(move |tx| {
-        let hidden = listed_repository(&location, "r10");
+        let hidden = listed_repository("r10");
         add_images(tx, &hidden, 10_500)
     });
     written.await.expect("writable");

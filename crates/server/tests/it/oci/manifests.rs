@@ -1,13 +1,13 @@
 use model::media_type::{DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST};
 use serde_json::json;
 
-use crate::util::{Image, TestServer, digest_of, on_both};
+use crate::util::{Image, TestServer, descriptor_of, digest_of, index_of, on_both};
 
 const IMAGE: &str = "p/r1/image";
 
-fn index_of(children: &[&Image]) -> String {
+fn index_of_images(children: &[&Image]) -> String {
     let manifests: Vec<_> = children.iter().map(|child| child.descriptor()).collect();
-    json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": manifests }).to_string()
+    index_of(&manifests)
 }
 
 /// What is said of a manifest that an index names.
@@ -57,24 +57,21 @@ async fn a_tag_moves_and_its_old_image_stays(server: TestServer) {
 async fn errors_speak_as_artifact_registry_does(server: TestServer) {
     let admin = server.admin();
     Image::new(1).push(&admin, (IMAGE, "latest")).await;
-    let message = |reply: &crate::util::Reply| {
-        reply.json()["errors"][0]["message"].as_str().unwrap_or_default().to_owned()
-    };
     let missing = admin.get(&format!("/v2/{IMAGE}/manifests/1.0")).await;
-    assert_eq!(message(&missing), "Failed to fetch \"1.0\"");
+    assert_eq!(missing.oci_message(), "Failed to fetch \"1.0\"");
     missing.expect_oci_error("404 MANIFEST_UNKNOWN");
     let short = admin.get("/v2/foo/manifests/x").await;
-    assert!(message(&short).starts_with("Missing image name. Pushes should be of the form"));
+    assert!(short.oci_message().starts_with("Missing image name. Pushes should be of the form"));
     short.expect_oci_error("404 NAME_UNKNOWN");
     let no_image = admin.put("/v2/p/r1/manifests/x", "").await;
-    assert!(message(&no_image).starts_with("Missing image name. Pushes should be of the form"));
+    assert!(no_image.oci_message().starts_with("Missing image name. Pushes should be of the form"));
     no_image.expect_oci_error("404 NAME_UNKNOWN");
     let no_repository = admin.get("/v2/p/nothing/image/manifests/x").await;
-    assert_eq!(message(&no_repository), "Repository \"nothing\" not found in us-west1");
+    assert_eq!(no_repository.oci_message(), "Repository \"nothing\" not found in us-west1");
     no_repository.expect_oci_error("404 NAME_UNKNOWN");
     let denied = server.client_of("nobody").get(&format!("/v2/{IMAGE}/manifests/latest")).await;
     assert_eq!(
-        message(&denied),
+        denied.oci_message(),
         "Permission \"artifactregistry.repositories.downloadArtifacts\" denied on resource \
              \"projects/p/locations/us-west1/repositories/r1\" (or it may not exist)"
     );
@@ -82,7 +79,7 @@ async fn errors_speak_as_artifact_registry_does(server: TestServer) {
     let stranger = server.anonymous().get(&format!("/v2/{IMAGE}/manifests/latest")).await;
     let challenge = stranger.header("www-authenticate").to_owned();
     assert!(challenge.contains("scope=\"repository:p/r1/image:pull\""), "{challenge}");
-    assert!(message(&stranger).starts_with("Unauthenticated request. "));
+    assert!(stranger.oci_message().starts_with("Unauthenticated request. "));
     stranger.expect_oci_error("401 UNAUTHORIZED");
     let challenge = server.anonymous().get("/v2/").await.expect_oci_error("401 UNAUTHORIZED");
     assert!(challenge.header("www-authenticate").starts_with("Bearer realm=\"http://"));
@@ -124,16 +121,14 @@ async fn content_must_be_there_first(server: TestServer) {
 async fn an_index_of_images(server: TestServer) {
     let admin = server.admin();
     let (one, two) = (Image::new(1), Image::new(2));
-    let index = index_of(&[&one, &two]);
+    let index = index_of_images(&[&one, &two]);
     one.push(&admin, (IMAGE, &one.digest())).await;
     let push = async || admin.push_manifest((IMAGE, "multi"), OCI_INDEX, index.clone()).await;
     push().await.expect_oci_error("400 MANIFEST_BLOB_UNKNOWN");
     two.push(&admin, (IMAGE, &two.digest())).await;
     push().await.expect_status(201);
-    let nested = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [
-        { "mediaType": OCI_INDEX, "digest": digest_of(&index), "size": index.len() },
-    ]});
-    admin.push_manifest((IMAGE, "nested"), OCI_INDEX, nested.to_string()).await.expect_status(201);
+    let nested = index_of(&[descriptor_of(OCI_INDEX, &index)]);
+    admin.push_manifest((IMAGE, "nested"), OCI_INDEX, nested.clone()).await.expect_status(201);
     let child = format!("/v2/{IMAGE}/manifests/{}", one.digest());
     // Google's code, which programs that clean up look for, and the digest where some of them read it.
     let refused = admin.delete(&child).await.expect_oci_error(HAS_PARENT);
@@ -141,7 +136,7 @@ async fn an_index_of_images(server: TestServer) {
     assert!(said.ends_with(&format!(" {}", digest_of(&index))), "{said}");
     let parent = format!("/v2/{IMAGE}/manifests/{}", digest_of(&index));
     admin.delete(&parent).await.expect_oci_error(HAS_PARENT);
-    let nested = digest_of(nested.to_string());
+    let nested = digest_of(&nested);
     admin.delete(&format!("/v2/{IMAGE}/manifests/{nested}")).await.expect_status(202);
     admin.delete(&parent).await.expect_status(202);
     admin.get(&format!("/v2/{IMAGE}/manifests/multi")).await.expect_status(404);
@@ -230,7 +225,7 @@ async fn sparse_repositories() {
             TestServer::start_with(backend, |config| config.new_repositories.sparse = true).await;
         let admin = server.admin();
         let (one, two) = (Image::new(1), Image::new(2));
-        let index = index_of(&[&one, &two]);
+        let index = index_of_images(&[&one, &two]);
         admin.push_manifest((IMAGE, "multi"), OCI_INDEX, index).await.expect_status(201);
         let push = admin.push_manifest((IMAGE, "one"), OCI_MANIFEST, one.manifest.clone());
         push.await.expect_status(201);

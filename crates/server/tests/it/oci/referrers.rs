@@ -1,24 +1,20 @@
 use model::manifest::MAX_BYTES;
 use model::media_type::OCI_INDEX;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::util::{Client, Image, TestServer, digest_of, next_page, on_both};
+use crate::util::{Client, Image, Reply, TestServer, digest_of, on_both};
 
 const IMAGE: &str = "p/r1/image";
 
-/// The digests of every page of a list, none of which is longer than a manifest may be.
+/// Gets the digests of every page of a list, and asserts that no page is longer than a manifest may be.
 async fn referrer_pages(client: &Client, path: &str) -> Vec<Vec<String>> {
-    let (mut pages, mut next) = (Vec::new(), Some(path.to_owned()));
-    while let Some(path) = next {
-        let page = client.get(&path).await.expect_status(200);
+    let digests = |page: Reply| {
         assert!(page.body.len() <= MAX_BYTES, "{} bytes", page.body.len());
         let json = page.json();
         let manifests = json["manifests"].as_array().expect("a list").iter();
-        let digest = |entry: &Value| entry["digest"].as_str().expect("text").to_owned();
-        pages.push(manifests.map(digest).collect());
-        next = next_page(&page);
-    }
-    pages
+        manifests.map(|entry| entry["digest"].as_str().expect("text").to_owned()).collect()
+    };
+    client.get_pages(path).await.into_iter().map(digests).collect()
 }
 
 on_both![

@@ -34,10 +34,6 @@ impl StartOn for DefaultServer {
     }
 }
 
-fn oci_message(reply: &Reply) -> String {
-    reply.json()["errors"][0]["message"].as_str().unwrap_or_default().to_owned()
-}
-
 /// Whatever a push may begin with.
 async fn begin_pushes(client: &Client, image: &str) -> Vec<Reply> {
     let digest = digest_of("content");
@@ -96,7 +92,7 @@ async fn no_push_makes_a_repository_of_a_typo(shipped: DefaultAccounts) {
     let image = format!("{PROJECT}/typo/image");
     for client in [&accounts.owner.client, &writer.client] {
         for reply in begin_pushes(client, &image).await {
-            assert_eq!(oci_message(&reply), "Repository \"typo\" not found in us-west1");
+            assert_eq!(reply.oci_message(), "Repository \"typo\" not found in us-west1");
             reply.expect_oci_error("404 NAME_UNKNOWN");
         }
     }
@@ -124,7 +120,7 @@ async fn the_project_is_named_where_it_is_what_is_missing(shipped: DefaultAccoun
         let mut replies = begin_pushes(client, "my-projekt/typo/image").await;
         replies.extend(begin_pushes(&gcr, "my-projekt/image").await);
         for reply in replies {
-            assert_eq!(oci_message(&reply), "Project \"my-projekt\" not found");
+            assert_eq!(reply.oci_message(), "Project \"my-projekt\" not found");
             reply.expect_oci_error("404 NAME_UNKNOWN");
         }
     }
@@ -138,7 +134,7 @@ async fn the_project_is_named_where_it_is_what_is_missing(shipped: DefaultAccoun
     replies.push(owner.get("/v2/my-projekt/typo/tags/list").await);
     replies.push(owner.get("/v2/example.com/my-projekt/typo/tags/list").await);
     for reply in replies {
-        assert!(oci_message(&reply).contains("my-projekt\" not found"), "{reply:?}");
+        assert!(reply.oci_message().contains("my-projekt\" not found"), "{reply:?}");
         reply.expect_oci_error("404 NAME_UNKNOWN");
     }
     // What nothing refers to has no referrers, wherever it is not.
@@ -180,7 +176,7 @@ async fn registry_hosts_make_repositories_as_google_s_do(shipped: DefaultAccount
         }
         for reply in begin_pushes(&on(&writer.client, host), &image).await {
             assert_eq!(
-                oci_message(&reply),
+                reply.oci_message(),
                 format!("Repository \"{name}\" not found in {location}")
             );
             reply.expect_oci_error("404 NAME_UNKNOWN");
@@ -229,7 +225,7 @@ async fn paths_that_are_too_short_say_how_long_they_are_to_be(listed: DefaultSer
         let mut replies = begin_pushes(client, image).await;
         replies.extend(ask_for_content(client, image).await);
         for reply in replies {
-            assert_eq!(oci_message(&reply), expected, "{image}");
+            assert_eq!(reply.oci_message(), expected, "{image}");
             reply.expect_oci_error("404 NAME_UNKNOWN");
         }
         client.head(&format!("/v2/{image}/manifests/latest")).await.expect_status(404);
@@ -242,7 +238,7 @@ async fn paths_that_are_too_short_say_how_long_they_are_to_be(listed: DefaultSer
         (&gcr, "my_image", &format!("{text}gcr.io/my-project/my-image")),
     ] {
         let list = client.get(&format!("/v2/{image}/tags/list")).await;
-        assert_eq!(oci_message(&list), expected);
+        assert_eq!(list.oci_message(), expected);
         list.expect_oci_error("404 NAME_UNKNOWN");
     }
     for image in

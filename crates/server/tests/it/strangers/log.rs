@@ -6,7 +6,7 @@ use std::process::Stdio;
 use http::Method;
 use rustix::process::Signal;
 
-use crate::util::process::{BerthProcess, berth_command, parse_address, wait_for};
+use crate::util::process::{BerthProcess, berth_command, parse_address, wait_for, wait_for_text};
 use crate::util::{Client, with_deadline};
 
 /// More than fits into a pipe and the queue behind it.
@@ -114,11 +114,7 @@ async fn no_client_makes_long_lines() {
             .get("/v2/")
             .await
             .expect_status(401);
-        let text = wait_for(|| {
-            let text = std::fs::read_to_string(&log).expect("text");
-            text.contains("the-last-one").then_some(text)
-        });
-        let text = text.await;
+        let text = wait_for_text(&log, "the-last-one").await;
         assert!(text.lines().count() > 50, "{text}");
         let longest = text.lines().map(str::len).max().unwrap_or_default();
         assert!(longest <= 2048, "{format}: {longest}");

@@ -54,6 +54,18 @@ pub(crate) async fn post_form(client: &Client, path: &str, fields: &[(&str, &str
     client.post(path, body).await
 }
 
+/// Asserts an error as RFC 6749 has it.
+#[track_caller]
+pub(crate) fn expect_oauth_error(reply: &Reply, error: &str, what: &str) {
+    assert_eq!(reply.status, 400, "{what}: {reply:#?}");
+    let answer = reply.json();
+    assert_eq!(answer["error"], error, "{what}: {reply:#?}");
+    let description = answer["error_description"].as_str();
+    assert!(description.is_some_and(|text| !text.is_empty()), "{what}: {reply:#?}");
+    assert_eq!(reply.header("cache-control"), "no-store", "{what}");
+    assert!(reply.header("content-type").starts_with("application/json"), "{what}");
+}
+
 /// Signs in with a key file, as gcloud does.
 pub(crate) async fn sign_in(server: &TestServer, key: &AccountKey) -> GoogleClient {
     let client = server.anonymous();

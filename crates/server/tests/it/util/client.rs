@@ -13,6 +13,9 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::image::manifest_path;
+use super::next_page;
+
 /// An answer.
 #[derive(Debug)]
 pub(crate) struct Reply {
@@ -38,6 +41,11 @@ impl Reply {
     pub(crate) fn oci_outcome(&self) -> String {
         let code = &self.json()["errors"][0]["code"];
         format!("{} {}", self.status.as_u16(), code.as_str().unwrap_or_default()).trim().to_owned()
+    }
+
+    /// The message of the first OCI error.
+    pub(crate) fn oci_message(&self) -> String {
+        self.json()["errors"][0]["message"].as_str().unwrap_or_default().to_owned()
     }
 
     /// The status and the name in an error of Google's, as in `403 PERMISSION_DENIED`.
@@ -204,6 +212,23 @@ impl Client {
     ) -> Reply {
         let client = self.clone().with_header("content-type", media_type);
         client.put(&format!("/v2/{image}/manifests/{reference}"), manifest).await
+    }
+
+    /// Asks for the digest that a tag points to.
+    pub(crate) async fn tagged_digest(&self, image: &str, tag: &str) -> String {
+        let found = self.head(&manifest_path(image, tag)).await.expect_status(200);
+        found.header("docker-content-digest").to_owned()
+    }
+
+    /// Gets a list page by page, by the `Link` header of each answer.
+    pub(crate) async fn get_pages(&self, path: &str) -> Vec<Reply> {
+        let (mut pages, mut next) = (Vec::new(), Some(path.to_owned()));
+        while let Some(path) = next {
+            let page = self.get(&path).await.expect_status(200);
+            next = next_page(&page);
+            pages.push(page);
+        }
+        pages
     }
 
     /// Writes bytes to a connection as they are, and reads until the server closes it.

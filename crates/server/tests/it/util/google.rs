@@ -10,6 +10,9 @@ use super::{AccountKey, Client, Reply};
 /// Where every repository of these tests is.
 pub(crate) const LOCATION: &str = "us-west1";
 
+/// Words that clients look for where a tag is immutable.
+pub(crate) const IMMUTABLE_SENTENCE: &str = "The repository has enabled tag immutability";
+
 /// The scope of OAuth that keeps nothing out.
 pub(crate) const CLOUD_PLATFORM: &str = "https://www.googleapis.com/auth/cloud-platform";
 
@@ -95,6 +98,13 @@ impl GoogleClient {
 
     pub(crate) async fn set_policy(&self, resource: &str, policy: &Value) -> Reply {
         self.post(&format!("/v1/{resource}:setIamPolicy"), &json!({ "policy": policy })).await
+    }
+
+    /// Changes whether the tags of a repository stay, and asserts that it was changed.
+    pub(crate) async fn set_immutable_tags(&self, resource: &str, immutable: bool) {
+        let path = format!("/v1/{resource}?updateMask=dockerConfig.immutableTags");
+        let body = json!({ "dockerConfig": { "immutableTags": immutable } });
+        self.patch(&path, &body).await.expect_status(200);
     }
 
     /// Gives a role to a member, as `add-iam-policy-binding` does.

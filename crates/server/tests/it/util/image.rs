@@ -1,9 +1,13 @@
 //! Images, as small as they may be.
 
+use std::fmt::Display;
+
 use bytes::Bytes;
+use meta::{Id, MetaError, Param, Tx, repositories};
 use model::digest::Digest;
-use model::media_type::OCI_MANIFEST;
-use serde_json::json;
+use model::media_type::{OCI_INDEX, OCI_MANIFEST};
+use model::name::RepositoryName;
+use serde_json::{Value, json};
 
 use super::Client;
 
@@ -23,6 +27,27 @@ pub(crate) fn digest_of(bytes: impl AsRef<[u8]>) -> String {
     Digest::of(bytes.as_ref()).to_string()
 }
 
+/// The path of a blob under `/v2/`.
+pub(crate) fn blob_path(image: &str, digest: impl Display) -> String {
+    format!("/v2/{image}/blobs/{digest}")
+}
+
+/// The path of a manifest under `/v2/`, by tag or digest.
+pub(crate) fn manifest_path(image: &str, reference: impl Display) -> String {
+    format!("/v2/{image}/manifests/{reference}")
+}
+
+/// A descriptor of these bytes.
+pub(crate) fn descriptor_of(media_type: &str, bytes: impl AsRef<[u8]>) -> Value {
+    let bytes = bytes.as_ref();
+    json!({ "mediaType": media_type, "digest": digest_of(bytes), "size": bytes.len() })
+}
+
+/// An image index with these entries.
+pub(crate) fn index_of(entries: &[Value]) -> String {
+    json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries }).to_string()
+}
+
 /// An image: a config and layers, all different for each `seed`.
 pub(crate) struct Image {
     pub(crate) blobs: Vec<Bytes>,
@@ -40,12 +65,11 @@ impl Image {
         );
         let layers = (0..layers).map(|n| random_bytes(100, seed * 10_000 + n));
         let blobs: Vec<Bytes> = std::iter::once(Bytes::from(config)).chain(layers).collect();
-        let descriptor = |media_type: &str, bytes: &Bytes| json!({ "mediaType": media_type, "digest": digest_of(bytes), "size": bytes.len() });
-        let layer = |bytes| descriptor("application/vnd.oci.image.layer.v1.tar+gzip", bytes);
+        let layer = |bytes| descriptor_of("application/vnd.oci.image.layer.v1.tar+gzip", bytes);
         let manifest = json!({
             "schemaVersion": 2,
             "mediaType": OCI_MANIFEST,
-            "config": descriptor("application/vnd.oci.image.config.v1+json", &blobs[0]),
+            "config": descriptor_of("application/vnd.oci.image.config.v1+json", &blobs[0]),
             "layers": blobs[1..].iter().map(layer).collect::<Vec<_>>(),
         })
         .to_string();
@@ -57,16 +81,14 @@ impl Image {
     }
 
     /// How an index names it.
-    pub(crate) fn descriptor(&self) -> serde_json::Value {
-        json!({ "mediaType": OCI_MANIFEST, "digest": self.digest(), "size": self.manifest.len() })
+    pub(crate) fn descriptor(&self) -> Value {
+        descriptor_of(OCI_MANIFEST, &self.manifest)
     }
 
     /// An artifact that refers to something.
-    pub(crate) fn referring_to(subject: &serde_json::Value, artifact_type: &str) -> Self {
+    pub(crate) fn referring_to(subject: &Value, artifact_type: &str) -> Self {
         let empty = Bytes::from_static(b"{}");
-        let descriptor = json!({
-            "mediaType": "application/vnd.oci.empty.v1+json", "digest": digest_of(&empty), "size": 2
-        });
+        let descriptor = descriptor_of("application/vnd.oci.empty.v1+json", &empty);
         let manifest = json!({
             "schemaVersion": 2, "mediaType": OCI_MANIFEST, "artifactType": artifact_type,
             "config": descriptor, "layers": [descriptor], "subject": subject,
@@ -89,4 +111,26 @@ impl Image {
         let pushed = pushed.expect_status(201);
         assert_eq!(pushed.header("docker-content-digest"), self.digest());
     }
+}
+
+/// Inserts images without content into the tables of a repository, past the server.
+pub(crate) fn insert_images(
+    tx: &mut Tx<'_>,
+    repository: &RepositoryName,
+    names: &[String],
+) -> Result<(), MetaError> {
+    let id = repositories::find(tx, repository)?.expect("it is there").id;
+    let (location, parent) = (repository.location.as_str(), repository.path());
+    let images: Vec<_> =
+        names.iter().map(|name| (Id::new(), name.as_str(), format!("{parent}/{name}"))).collect();
+    let rows: Vec<Vec<Param<'_>>> = images
+        .iter()
+        .map(|(image, name, path)| {
+            let texts = [*name, location, path.as_str()].map(Param::from);
+            [&[Param::from(image), Param::from(&id)], &texts[..], &[Param::from(0)]].concat()
+        })
+        .collect();
+    let table = "INSERT INTO packages (id, repository_id, name, location, path, created_at)";
+    tx.exec_values(table, "", &rows)?;
+    Ok(())
 }

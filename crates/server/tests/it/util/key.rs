@@ -1,5 +1,8 @@
 //! A service account's key file, and what can be signed with it.
 
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
 use base64::Engine as _;
@@ -18,6 +21,13 @@ pub(crate) fn decode_token(token: &str) -> (Value, Value) {
         serde_json::from_slice(&bytes).unwrap_or_default()
     });
     (parts.next().expect("a header"), parts.next().expect("claims"))
+}
+
+/// Reads the key file of the owner, and asserts that nobody else may read it.
+pub(crate) fn read_owner_key(path: &Path) -> AccountKey {
+    let mode = std::fs::metadata(path).expect("there").permissions().mode();
+    assert_eq!(mode & 0o077, 0, "it is its owner's alone");
+    AccountKey::new(&std::fs::read(path).expect("readable"))
 }
 
 /// A key file.

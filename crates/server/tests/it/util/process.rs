@@ -26,6 +26,14 @@ impl ChildProcess {
         let _ = self.0.wait();
     }
 
+    /// Reads standard error, which is a pipe, to its end.
+    pub(crate) fn read_stderr(&mut self) -> String {
+        let mut text = String::new();
+        let mut stderr = self.0.stderr.take().expect("piped");
+        std::io::Read::read_to_string(&mut stderr, &mut text).expect("text");
+        text
+    }
+
     fn pid(&self) -> Pid {
         i32::try_from(self.0.id()).ok().and_then(Pid::from_raw).expect("a running process")
     }
@@ -73,6 +81,32 @@ pub(crate) fn berth_command_with_files(arguments: &[&str], (soft, hard): (u64, u
 
 pub(crate) fn run_berth(arguments: &[&str]) -> Output {
     berth_command(arguments).output().expect("it runs")
+}
+
+/// The `berth` command, whose log is thrown away.
+pub(crate) fn quiet_berth(arguments: &[&str]) -> Command {
+    let mut command = berth_command(arguments);
+    command.stderr(Stdio::null());
+    command
+}
+
+/// Starts a server, asserts that it refuses to start, and returns its error text.
+pub(crate) async fn expect_start_refused(
+    data: &Path,
+    flags: &[&str],
+    database: &Backend,
+) -> String {
+    let mut command = berth_command(&["serve", "--listen", "127.0.0.1:0", "--ops-listen", "off"]);
+    command.args(flags).arg("--data").arg(data);
+    if let Backend::Postgres(url) = database {
+        command.args(["--database", url]);
+    }
+    command.stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut process = ChildProcess(command.spawn().expect("it runs"));
+    let status = wait_for(|| process.0.try_wait().expect("ours")).await;
+    let error = process.read_stderr();
+    assert!(!status.success(), "it must not start: {error}");
+    error
 }
 
 /// Runs a script that finds the command in `$BERTH`.
@@ -145,4 +179,19 @@ pub(crate) async fn wait_for<T>(mut ask: impl FnMut() -> Option<T>) -> T {
         }
     };
     with_deadline(answered).await
+}
+
+/// Waits until a file has this text in it, and returns all of the file.
+pub(crate) async fn wait_for_text(file: &Path, text: &str) -> String {
+    wait_for(|| {
+        let content = std::fs::read_to_string(file).expect("readable");
+        content.contains(text).then_some(content)
+    })
+    .await
+}
+
+/// Waits until a log has a line with this text in it, and returns the line.
+pub(crate) async fn wait_for_log_line(log: &Path, text: &str) -> String {
+    let content = wait_for_text(log, text).await;
+    content.lines().find(|line| line.contains(text)).expect("it is in a line").to_owned()
 }

@@ -137,12 +137,10 @@ fn listed_callers() -> HashMap<String, Caller> {
     ])
 }
 
-fn listed_repository(repository: &str) -> RepositoryName {
-    RepositoryName {
-        project: "p".parse().expect("a project"),
-        location: "us-west1".parse().expect("a location"),
-        repository: repository.parse().expect("a repository"),
-    }
+/// The name of a repository of the project `p`, which most tests use.
+pub(crate) fn listed_repository(id: &str) -> RepositoryName {
+    let name = format!("projects/p/locations/us-west1/repositories/{id}");
+    name.parse().expect("a repository")
 }
 
 /// For tests that start their servers themselves.
