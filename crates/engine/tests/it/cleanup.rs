@@ -1,4 +1,4 @@
-//! Cleanup in the background: step by step, from wherever it was cut; and what comes between a decision and a delete.
+//! Cleanup in the background: interrupted runs, and changes between a decision and its delete.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::registry::{TestRegistry, numbered_image, poll_once};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// A registry with so many manifests, and a condition on which they go.
+/// A registry with this number of manifests, and a policy that deletes them on this condition.
 async fn registry_with_images(count: u64, condition: Value) -> (TestRegistry, Vec<Digest>) {
     let registry = TestRegistry::new().await;
     registry.push_blob(b"{}").await;
@@ -50,7 +50,7 @@ fn repository_name() -> RepositoryName {
 }
 
 #[tokio::test]
-async fn a_run_that_is_cut_goes_on_where_it_was() {
+async fn an_interrupted_run_continues_where_it_stopped() {
     let (registry, digests) = registry_with_images(
         250,
         json!({ "versionNamePrefixes": ["sha256:0", "sha256:1", "sha256:2", "sha256:3"] }),
@@ -58,7 +58,7 @@ async fn a_run_that_is_cut_goes_on_where_it_was() {
     .await;
     let (mut runs, mut cursors) = (0, Vec::new());
     loop {
-        // Each is cut after its first step, as a process that ends would.
+        // Each run is interrupted after its first step, as by the end of a process.
         registry.engine.clean_due(HOUR, |_, _| ControlFlow::Break(())).await.expect("writable");
         runs += 1;
         let due = registry.meta.read(|tx| cleanups::due(tx, 0)).await.expect("readable");
@@ -70,7 +70,7 @@ async fn a_run_that_is_cut_goes_on_where_it_was() {
     let stays =
         |digest: &&Digest| digest.as_str()["sha256:".len()..].starts_with(|letter| letter > '3');
     assert_eq!(count_versions(&registry).await, digests.iter().filter(stays).count() as i64);
-    // It is due again when its time has come.
+    // The repository is due again after the interval.
     set_policy(&registry, json!({ "tagState": "ANY" })).await;
     registry.engine.clean_due(HOUR, |_, _| ControlFlow::Continue(())).await.expect("writable");
     assert_eq!(count_versions(&registry).await, 0);
@@ -82,8 +82,8 @@ async fn a_run_that_is_cut_goes_on_where_it_was() {
     assert_eq!(count_versions(&registry).await, 0);
 }
 
-/// What a manifest was when it was looked at does not count when it is deleted. The first one is changed between the
-/// two; of the second one nothing has changed.
+/// Checks that a delete uses the manifest's state at its own time. The first manifest is changed after the decision,
+/// and the second one is not.
 async fn check_meanwhile(
     condition: Value,
     change: impl FnOnce(Id) -> Box<dyn FnMut(&mut Tx<'_>) -> Result<(), EngineError> + Send>,
@@ -101,8 +101,8 @@ async fn check_meanwhile(
     let held = registry.hold_database().await;
     let change = poll_once(registry.meta.write(change)).await;
     let step = tokio::spawn(async move { run.step().await });
-    // Time to look, before the change is made: what it deletes waits behind the change. Were this too short, it would see
-    // the change at once.
+    // The step needs time to decide before the change is made. Its deletes wait behind the change. If the time were too
+    // short, the step would see the change at once.
     tokio::time::sleep(Duration::from_millis(200)).await;
     drop(held);
     change.await.expect("writable");
@@ -114,7 +114,7 @@ async fn check_meanwhile(
 }
 
 #[tokio::test]
-async fn what_is_tagged_between_decision_and_delete_stays() {
+async fn a_version_tagged_after_the_decision_stays() {
     check_meanwhile(json!({ "tagState": "UNTAGGED" }), |version| {
         Box::new(move |tx| {
             let sql = "SELECT package_id FROM versions WHERE id = ?1";
@@ -126,7 +126,7 @@ async fn what_is_tagged_between_decision_and_delete_stays() {
 }
 
 #[tokio::test]
-async fn what_is_pulled_between_decision_and_delete_stays() {
+async fn a_version_pulled_after_the_decision_stays() {
     check_meanwhile(json!({ "moreStaleThan": "60s" }), |version| {
         let later = i64::MAX / 2;
         Box::new(move |tx| Ok(usage::add_pulls(tx, &version, (1, 1), later)?))
@@ -135,7 +135,7 @@ async fn what_is_pulled_between_decision_and_delete_stays() {
 }
 
 #[tokio::test]
-async fn what_the_policies_want_no_more_stays() {
+async fn a_version_stays_when_the_policies_are_deleted_meanwhile() {
     let (registry, digests) = registry_with_images(1, json!({ "tagState": "ANY" })).await;
     let mut run =
         registry.engine.cleanup(&repository_name(), CleanupMode::Clean).await.expect("there");
@@ -152,9 +152,9 @@ async fn what_the_policies_want_no_more_stays() {
     assert_eq!(count_versions(&registry).await, digests.len() as i64);
 }
 
-/// A pull that only this process knows of yet counts, too.
+/// A pull that only this process knows counts, too.
 #[tokio::test]
-async fn a_pull_that_is_not_written_down_counts() {
+async fn a_pull_that_is_not_in_the_database_counts() {
     let (registry, digests) = registry_with_images(2, json!({ "moreStaleThan": "60s" })).await;
     registry.clock.advance_minutes(60);
     let pulled = Reference::Digest(digests[0].clone());
@@ -164,9 +164,9 @@ async fn a_pull_that_is_not_written_down_counts() {
     registry.open::<Pull>().await.stat_manifest(&pulled).await.expect("it is still there");
 }
 
-/// Policies that cannot be read keep no other repository waiting, and delete nothing.
+/// Unreadable policies delete nothing, and other repositories do not wait for them.
 #[tokio::test]
-async fn policies_that_cannot_be_read_delete_nothing() {
+async fn unreadable_policies_delete_nothing() {
     let (registry, _) = registry_with_images(1, json!({})).await;
     registry.engine.clean_due(HOUR, |_, _| ControlFlow::Continue(())).await.expect("writable");
     assert_eq!(count_versions(&registry).await, 1);

@@ -1,4 +1,4 @@
-//! What is written down of sizes and pulls.
+//! Records of sizes and pulls.
 
 use engine::{EngineError, Pull};
 use meta::{packages, tags, usage};
@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::registry::{TestRegistry, descriptor_of};
 
 #[tokio::test]
-async fn an_index_has_no_size_and_its_pull_is_a_use_of_what_it_names() {
+async fn an_index_has_no_size_and_its_pull_counts_for_its_images() {
     let registry = TestRegistry::new().await;
     registry.push_blob(b"{}").await;
     registry.push_blob(b"layer").await;

@@ -1,4 +1,4 @@
-//! Deletes that would touch more rows than one transaction may.
+//! Deletes of more rows than one transaction may change.
 
 use engine::{Delete, EngineError, Pull};
 use meta::{packages, tags, versions};
@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::registry::{TestRegistry, descriptor_of, numbered_image, poll_once};
 
 #[tokio::test]
-async fn many_tags_go_in_slices_and_the_version_last() {
+async fn many_tags_are_deleted_in_slices_before_their_version() {
     let registry = TestRegistry::new().await;
     registry.push_blob(b"{}").await;
     let names: Vec<String> = (0..700).map(|number| format!("t{number}")).collect();
@@ -38,9 +38,9 @@ async fn many_tags_go_in_slices_and_the_version_last() {
     assert_eq!(untagged.await.expect("readable"), Some(700));
 }
 
-/// Any number of manifests may wait for the same blob. Those that were not bound yet need it as well.
+/// Any number of manifests may wait for the same blob. Manifests that are not bound to it yet need it as well.
 #[tokio::test]
-async fn what_waited_for_a_blob_keeps_it() {
+async fn a_manifest_that_waited_for_a_blob_keeps_it() {
     let registry =
         TestRegistry::with_settings(|settings| settings.new_repositories_sparse = true).await;
     let mut images = Vec::new();

@@ -1,4 +1,4 @@
-//! What a failing store leads to: an error, and nothing lost that was answered. And what a stop leads to.
+//! A failing store: requests fail, and no acknowledged data is lost. And a stop during a collection.
 
 use std::ops::ControlFlow;
 
@@ -12,7 +12,7 @@ use model::digest::{Algorithm, Digest};
 use crate::registry::{TestRegistry, body_of, start_with_bytes};
 
 #[tokio::test]
-async fn a_put_that_failed_can_be_repeated() {
+async fn a_failed_put_can_be_repeated() {
     for step in [Step::Finish, Step::AfterFinish] {
         let registry = TestRegistry::new().await;
         let access = registry.open::<Push>().await;
@@ -30,7 +30,7 @@ async fn a_put_that_failed_can_be_repeated() {
 }
 
 #[tokio::test]
-async fn a_chunk_that_failed_leaves_what_was_answered() {
+async fn a_failed_chunk_keeps_acknowledged_bytes() {
     for step in [Step::Write, Step::Checkpoint] {
         let registry = TestRegistry::new().await;
         let access = registry.open::<Push>().await;
@@ -50,7 +50,7 @@ fn failed_to_write() -> BlobError {
     BlobError::Io(std::io::Error::other("a fault of the disk"))
 }
 
-/// An upload for which there is no room keeps none.
+/// An upload that finds no room is deleted.
 #[tokio::test]
 async fn a_full_disk_ends_the_session_and_frees_its_bytes() {
     for step in [Step::Write, Step::Checkpoint, Step::Finish] {
@@ -72,7 +72,7 @@ async fn a_full_disk_ends_the_session_and_frees_its_bytes() {
     }
 }
 
-/// What is kept of the disk is looked at with every batch, and no restart is needed when there is room again.
+/// The reserve is checked with every batch. When there is room again, uploads work without a restart.
 #[tokio::test]
 async fn an_upload_that_reaches_the_reserve_ends_and_frees_its_bytes() {
     const MIB: u64 = 1 << 20;
@@ -84,7 +84,7 @@ async fn an_upload_that_reaches_the_reserve_ends_and_frees_its_bytes() {
     let upload = start_with_bytes(&access, b"answered").await;
     let faults = registry.faults.clone();
     let frames = stream::iter([2 * MIB, 4 * MIB]).map(move |length| {
-        // Somebody else writes to the disk meanwhile.
+        // Another program writes to the disk meanwhile.
         faults.set_disk_space(space(if length == 4 * MIB { 100 } else { 105 }));
         Ok(Bytes::from(vec![0; length as usize]))
     });
@@ -104,9 +104,9 @@ async fn an_upload_that_reaches_the_reserve_ends_and_frees_its_bytes() {
     registry.push_blob(b"after").await;
 }
 
-/// Somebody else cut the file or took it away: there is no such upload any more, whoever asks how often.
+/// Another program truncated or deleted the file. The upload is unknown from then on.
 #[tokio::test]
-async fn bytes_that_are_gone_end_the_session() {
+async fn missing_bytes_end_the_session() {
     for lost in [|| BlobError::Lost, || BlobError::NotAFile] {
         let registry = TestRegistry::new().await;
         let access = registry.open::<Push>().await;
@@ -120,7 +120,7 @@ async fn bytes_that_are_gone_end_the_session() {
 }
 
 #[tokio::test]
-async fn a_file_that_cannot_be_removed_is_removed_later() {
+async fn a_file_that_cannot_be_deleted_is_deleted_later() {
     let registry = TestRegistry::new().await;
     let access = registry.open::<Push>().await;
     let upload = start_with_bytes(&access, b"content").await;
@@ -131,7 +131,7 @@ async fn a_file_that_cannot_be_removed_is_removed_later() {
     assert_eq!(registry.collect_garbage().await, 0);
 }
 
-/// What a sync lost cannot be gone on from, and is not asked for again.
+/// Data of a failed sync is lost, so that the upload cannot go on.
 #[tokio::test]
 async fn a_failed_sync_ends_the_session() {
     for step in [Step::Checkpoint, Step::Finish] {
@@ -155,7 +155,7 @@ async fn a_failed_sync_ends_the_session() {
     }
 }
 
-/// A store that takes no writes is no fault of an upload that it did not touch.
+/// A store that takes no writes does not end an upload that it did not touch.
 #[tokio::test]
 async fn a_store_that_takes_no_writes_ends_no_session() {
     let registry = TestRegistry::new().await;
@@ -167,9 +167,9 @@ async fn a_store_that_takes_no_writes_ends_no_session() {
     assert_eq!(access.upload_progress(&upload).await.expect("a session").offset, 8);
 }
 
-/// A bad sector is the copy's fault: it is out of service until it can be read, or is pushed again.
+/// A copy with a bad sector is set aside until it can be read or is pushed again.
 #[tokio::test]
-async fn what_cannot_be_read_is_set_aside_and_comes_back() {
+async fn an_unreadable_copy_is_set_aside_and_comes_back() {
     for step in [Step::Open, Step::Read] {
         let registry = TestRegistry::new().await;
         let digest = registry.push_blob(b"content").await;
@@ -177,7 +177,7 @@ async fn what_cannot_be_read_is_set_aside_and_comes_back() {
             let eio = || BlobError::Io(std::io::Error::from_raw_os_error(5));
             (0..times).for_each(|_| registry.faults.add(step, 0, eio));
         };
-        // What opens is looked for once more.
+        // A failed open is tried once more.
         fail(if step == Step::Open { 2 } else { 1 });
         let access = registry.open::<Pull>().await;
         match access.blob(&digest).await {
@@ -205,9 +205,9 @@ async fn what_cannot_be_read_is_set_aside_and_comes_back() {
     }
 }
 
-/// A process that has run out of descriptors knows nothing of any copy.
+/// A process without free descriptors learns nothing about a copy.
 #[tokio::test]
-async fn what_the_machine_could_not_do_is_no_fault_of_the_copy() {
+async fn running_out_of_descriptors_does_not_blame_a_copy() {
     let registry = TestRegistry::new().await;
     let digest = registry.push_blob(b"content").await;
     let emfile = || BlobError::Io(std::io::Error::from_raw_os_error(24));
@@ -218,9 +218,9 @@ async fn what_the_machine_could_not_do_is_no_fault_of_the_copy() {
     assert_eq!(registry.engine.check_counts(), CheckCounts::default());
 }
 
-/// Where the store is not itself, what it does not have may be where it was.
+/// A store that is away may have its copies elsewhere.
 #[tokio::test]
-async fn what_a_store_that_is_away_does_not_have_is_not_set_aside() {
+async fn a_missing_copy_is_not_set_aside_while_the_store_is_away() {
     let registry = TestRegistry::new().await;
     let digest = registry.push_blob(b"content").await;
     registry.faults.add(Step::Open, 0, || BlobError::NotFound);
@@ -228,14 +228,14 @@ async fn what_a_store_that_is_away_does_not_have_is_not_set_aside() {
     let access = registry.open::<Pull>().await;
     let failed = access.stat_blob(&digest).await;
     assert!(matches!(failed, Err(EngineError::StoreAway(_))), "{failed:?}");
-    // What is missing is looked for twice.
+    // A missing copy is looked for twice.
     registry.faults.add(Step::Open, 0, || BlobError::NotFound);
     access.stat_blob(&digest).await.expect("it is there");
     assert_eq!(registry.engine.check_counts().missing, 0);
 }
 
 #[tokio::test]
-async fn a_collection_that_is_stopped_leaves_the_rest_for_the_next() {
+async fn a_stopped_collection_leaves_the_rest_for_the_next_one() {
     const FILES: u64 = 250;
     let registry = TestRegistry::new().await;
     let access = registry.open::<Push>().await;

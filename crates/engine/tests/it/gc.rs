@@ -1,4 +1,4 @@
-//! Copies that went bad, and reviews that cross with requests.
+//! Bad copies, and reviews that run beside requests.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -11,14 +11,14 @@ use model::digest::Digest;
 
 use crate::registry::{TestRegistry, poll_once, start_with_bytes};
 
-/// The next copy that is opened is missing, and is however often it is looked for.
+/// Makes the next copy that is opened missing, however often it is looked for.
 fn lose_next_copy(registry: &TestRegistry) {
     const LOOKS: u32 = 3;
     (0..LOOKS).for_each(|_| registry.faults.add(Step::Open, 0, || BlobError::NotFound));
 }
 
 #[tokio::test]
-async fn a_bad_copy_goes_when_a_sound_one_replaces_it() {
+async fn a_bad_copy_is_deleted_when_a_good_one_replaces_it() {
     let registry = TestRegistry::new().await;
     let digest = registry.push_blob(b"content").await;
     lose_next_copy(&registry);
@@ -31,7 +31,7 @@ async fn a_bad_copy_goes_when_a_sound_one_replaces_it() {
 }
 
 #[tokio::test]
-async fn a_bad_copy_goes_with_its_blob() {
+async fn a_bad_copy_is_deleted_with_its_blob() {
     let registry = TestRegistry::with_settings(|settings| settings.gc_grace = Duration::ZERO).await;
     let digest = registry.push_blob(b"content").await;
     lose_next_copy(&registry);
@@ -39,12 +39,12 @@ async fn a_bad_copy_goes_with_its_blob() {
     assert_eq!(registry.collect_garbage().await, 1);
 }
 
-/// Who is told that a blob is there may leave it out of a push: so it must still be there afterwards.
+/// A client that learns that a blob is there may leave it out of a push, so that the blob must stay.
 #[tokio::test]
-async fn a_blob_that_goes_meanwhile_is_not_there() {
+async fn a_blob_that_is_unlinked_meanwhile_is_unknown() {
     let registry = TestRegistry::new().await;
     let digest = registry.push_blob(b"content").await;
-    // Its review has to be put off, which waits for the database.
+    // The blob's review has to be put off, which waits for the database.
     registry.clock.advance_minutes(120);
     let (repository, access) = (registry.repository_id().await, registry.open::<Pull>().await);
     let held = registry.hold_database().await;
@@ -58,9 +58,9 @@ async fn a_blob_that_goes_meanwhile_is_not_there() {
     assert!(matches!(stat, Err(EngineError::BlobUnknown(_))), "{stat:?}");
 }
 
-/// They go many at a time, and one that cannot be read keeps none of the others.
+/// Expired uploads are deleted many at a time. An unreadable entry does not stop the others.
 #[tokio::test]
-async fn uploads_that_expired_go_together() {
+async fn expired_uploads_are_deleted_together() {
     const UPLOADS: u64 = 230;
     for registry in TestRegistry::on_each_store().await {
         let access = registry.open::<Push>().await;

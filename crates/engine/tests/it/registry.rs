@@ -1,4 +1,4 @@
-//! A registry of one test: its stores can be made to fail and to wait, and its clock moves.
+//! A registry of one test. Its stores can fail and wait, and its clock can be moved.
 
 use std::future::poll_fn;
 use std::ops::ControlFlow;
@@ -48,13 +48,13 @@ pub(crate) struct TestRegistry {
     _folder: TempDir,
 }
 
-/// Keeps the database from committing until it is dropped.
+/// A database that commits nothing until this value is dropped.
 pub(crate) struct HeldDatabase(
     #[expect(dead_code, reason = "its end is what counts")] mpsc::Sender<()>,
 );
 
 impl TestRegistry {
-    /// One whose trash is emptied at once.
+    /// A registry whose trash is emptied at once.
     pub(crate) async fn new() -> Self {
         Self::with_settings(|_| ()).await
     }
@@ -66,7 +66,7 @@ impl TestRegistry {
         Self::on_store(folder, (Arc::new(store), faults), change).await
     }
 
-    /// The same on each store.
+    /// A registry on a memory store and one on a disk store.
     pub(crate) async fn on_each_store() -> [Self; 2] {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let faults = Faults::default();
@@ -123,7 +123,7 @@ impl TestRegistry {
         self.open::<Push>().await.put_manifest(new).await.expect("all is there").digest
     }
 
-    /// How many files a collection removes.
+    /// Collects, and returns the number of deleted files.
     pub(crate) async fn collect_garbage(&self) -> u64 {
         self.engine
             .collect(GcMode::Collect, |_| ControlFlow::Continue(()))
@@ -132,7 +132,7 @@ impl TestRegistry {
             .files
     }
 
-    /// From now on nothing is committed. What is written waits, in order.
+    /// Stops commits from now on. Writes wait, in order.
     pub(crate) async fn hold_database(&self) -> HeldDatabase {
         let (running, mut is_running) = tokio::sync::mpsc::unbounded_channel();
         let (gate, gate_opens) = mpsc::channel::<()>();
@@ -149,14 +149,14 @@ impl TestRegistry {
         HeldDatabase(gate)
     }
 
-    /// Waits until a step of the store was reached some times in all.
+    /// Waits until a step of the store was reached so many times in all.
     pub(crate) async fn wait_for_step(&self, step: Step, times: usize) {
         while self.faults.reached(step) < times {
             tokio::task::yield_now().await;
         }
     }
 
-    /// The id of the repository that everything is pushed to.
+    /// The id of the only repository.
     pub(crate) async fn repository_id(&self) -> Id {
         let all = self.meta.read(|tx| {
             let sql = "SELECT id FROM repositories";
@@ -200,7 +200,7 @@ pub(crate) async fn start_with_bytes(access: &RepoAccess<Push>, bytes: &'static 
     upload
 }
 
-/// Lets a request come as far as it can without the database.
+/// Runs a request until it waits for the database, and returns the rest of it.
 pub(crate) async fn poll_once<T>(
     request: impl Future<Output = Result<T, EngineError>>,
 ) -> impl Future<Output = Result<T, EngineError>> {

@@ -1,4 +1,4 @@
-//! The scrub: which copies are due, in which order, and one process at a time.
+//! The scrub: due copies, their order, and one process at a time.
 
 use std::ops::ControlFlow;
 
@@ -14,7 +14,7 @@ async fn scrub_due(registry: &TestRegistry) -> ScrubReport {
 }
 
 #[tokio::test]
-async fn what_was_not_checked_for_long_is_checked_once() {
+async fn a_due_copy_is_checked_once() {
     let registry = TestRegistry::with_settings(|settings| {
         settings.verify_after = std::time::Duration::from_secs(3600)
     })
@@ -35,7 +35,7 @@ async fn what_was_not_checked_for_long_is_checked_once() {
 }
 
 #[tokio::test]
-async fn what_it_finds_is_set_aside_and_comes_back() {
+async fn an_unreadable_copy_is_set_aside_and_comes_back() {
     let registry = TestRegistry::new().await;
     let digest = registry.push_blob(b"content").await;
     registry.clock.advance_minutes(8 * 24 * 60);
@@ -44,7 +44,7 @@ async fn what_it_finds_is_set_aside_and_comes_back() {
     let report = scrub_due(&registry).await;
     assert_eq!((report.checked, report.unreadable), (1, 1));
     assert_eq!(registry.engine.check_state().await.expect("readable").0, 1);
-    // Those are looked at again, and not before their time.
+    // Copies that were set aside are checked again when they are due.
     assert_eq!(scrub_due(&registry).await.checked, 0);
     registry.clock.advance_minutes(8 * 24 * 60);
     assert_eq!(scrub_due(&registry).await.sound, 1);
@@ -52,9 +52,9 @@ async fn what_it_finds_is_set_aside_and_comes_back() {
     registry.open::<Pull>().await.blob(&digest).await.expect("it is served again");
 }
 
-/// What a store that is away does not have is not looked at at all.
+/// A missing copy of a store that is away is not checked.
 #[tokio::test]
-async fn a_store_that_goes_away_ends_it_and_blames_no_copy() {
+async fn a_store_that_is_away_ends_the_scrub_and_blames_no_copy() {
     let registry = TestRegistry::new().await;
     let digest = registry.push_blob(b"content").await;
     registry.clock.advance_minutes(8 * 24 * 60);
@@ -66,9 +66,9 @@ async fn a_store_that_goes_away_ends_it_and_blames_no_copy() {
     assert_eq!(scrub_due(&registry).await.sound, 1);
 }
 
-/// A lease that another process has is waited for.
+/// The scrub does not start while another process has the lease.
 #[tokio::test]
-async fn one_process_at_a_time() {
+async fn one_process_scrubs_at_a_time() {
     let registry = TestRegistry::new().await;
     registry.push_blob(b"content").await;
     registry.clock.advance_minutes(8 * 24 * 60);

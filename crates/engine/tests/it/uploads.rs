@@ -1,7 +1,7 @@
-//! Requests to one upload that cross, and clients that leave.
+//! Concurrent requests to one upload, and clients that leave.
 //!
-//! The database is held while a request has all of its bytes on disk and waits for its row to be written: what
-//! another one does then must harm neither.
+//! The database is held while a request has all of its bytes on disk and waits for its row to be written. Another
+//! request at that time must harm neither.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -16,12 +16,12 @@ use crate::registry::{
     TestRegistry, body_of, broken_body, poll_once, start_session, start_with_bytes,
 };
 
-/// Bytes that say where they belong.
+/// A chunk with a range.
 fn chunk_at((start, end): (u64, u64), body: Body<'static>) -> Chunk<'static> {
     Chunk { range: Some(ContentRange { start, end }), ..body.into() }
 }
 
-/// A PUT that runs beside the test.
+/// Spawns a PUT that runs beside the test.
 fn spawn_finish(
     access: &RepoAccess<Push>,
     (upload, digest): (&str, &Digest),
@@ -31,9 +31,9 @@ fn spawn_finish(
     tokio::spawn(async move { access.finish_upload(&upload, &digest, body.into()).await })
 }
 
-/// The row, when it is written at last, tells of the bytes that the client was about to be told of.
+/// When the row is written at last, it counts the bytes that the client was about to be told of.
 #[tokio::test]
-async fn a_chunk_is_its_requests_until_the_row_is_written() {
+async fn a_chunk_blocks_others_until_its_row_is_written() {
     for registry in TestRegistry::on_each_store().await {
         let access = registry.open::<Push>().await;
         let upload = start_session(&access).await;
@@ -43,10 +43,11 @@ async fn a_chunk_is_its_requests_until_the_row_is_written() {
             async move { access.append(&upload, body_of(b"these").into()).await }
         });
         registry.wait_for_step(Step::AfterCheckpoint, 1).await;
-        // The client is gone, and so is its request; the transaction goes on.
+        // The client and its request are gone, and the transaction goes on.
         chunk.abort();
         assert!(chunk.await.is_err_and(|error| error.is_cancelled()));
-        // As long as it says, and one byte more: it would be forgotten, but not the file's bytes.
+        // The chunk has one byte more than its range says. The row would not count that byte, but the file would have
+        // it.
         let crossing = access.append(&upload, chunk_at((0, 4), body_of(b"others"))).await;
         assert!(matches!(crossing, Err(EngineError::UploadBusy)), "{crossing:?}");
         drop(held);
@@ -57,7 +58,7 @@ async fn a_chunk_is_its_requests_until_the_row_is_written() {
 }
 
 #[tokio::test]
-async fn a_copy_is_its_requests_until_it_is_live() {
+async fn a_finished_copy_blocks_others_until_it_is_live() {
     for registry in TestRegistry::on_each_store().await {
         let access = registry.open::<Push>().await;
         let upload = start_session(&access).await;
@@ -74,7 +75,7 @@ async fn a_copy_is_its_requests_until_it_is_live() {
 }
 
 #[tokio::test]
-async fn a_put_is_repeated_while_the_first_one_ends() {
+async fn a_put_can_be_repeated_while_the_first_one_ends() {
     let registry = TestRegistry::new().await;
     let access = registry.open::<Push>().await;
     let upload = start_session(&access).await;
@@ -92,7 +93,7 @@ async fn a_put_is_repeated_while_the_first_one_ends() {
 }
 
 #[tokio::test]
-async fn a_cancel_that_comes_too_late_takes_nothing_along() {
+async fn a_late_cancel_deletes_nothing() {
     let registry = TestRegistry::new().await;
     let access = registry.open::<Push>().await;
     let upload = start_with_bytes(&access, b"content").await;
@@ -100,7 +101,7 @@ async fn a_cancel_that_comes_too_late_takes_nothing_along() {
     let held = registry.hold_database().await;
     let put = spawn_finish(&access, (&upload, &digest), body_of(b""));
     registry.wait_for_step(Step::AfterFinish, 1).await;
-    // It finds a session that is not finished yet.
+    // The cancel finds an unfinished upload.
     let cancel = poll_once(access.cancel_upload(&upload)).await;
     drop(held);
     put.await.expect("no panic").expect("it was first");
@@ -111,7 +112,7 @@ async fn a_cancel_that_comes_too_late_takes_nothing_along() {
 }
 
 #[tokio::test]
-async fn a_put_that_comes_too_late_finds_no_session() {
+async fn a_late_put_finds_no_session() {
     let registry = TestRegistry::new().await;
     let access = registry.open::<Push>().await;
     let upload = start_with_bytes(&access, b"content").await;
@@ -126,9 +127,9 @@ async fn a_put_that_comes_too_late_finds_no_session() {
     assert_eq!(registry.collect_garbage().await, 1);
 }
 
-/// A client that names no place sends everything again.
+/// A client that names no range sends all bytes again.
 #[tokio::test]
-async fn a_put_whose_body_broke_is_repeated() {
+async fn a_put_can_be_repeated_after_its_body_broke() {
     let registry = TestRegistry::new().await;
     let access = registry.open::<Push>().await;
     let upload = start_with_bytes(&access, b"some ").await;
@@ -136,7 +137,7 @@ async fn a_put_whose_body_broke_is_repeated() {
     let failed = access.finish_upload(&upload, &digest, broken_body(b"con").into()).await;
     assert!(matches!(failed, Err(EngineError::Body(_))), "{failed:?}");
     assert_eq!(access.upload_progress(&upload).await.expect("a session").offset, 5);
-    // One that does goes on from what is there.
+    // A client that names a range goes on behind the stored bytes.
     let failed =
         access.finish_upload(&upload, &digest, chunk_at((5, 11), broken_body(b"con"))).await;
     assert!(matches!(failed, Err(EngineError::Body(_))), "{failed:?}");
@@ -151,9 +152,9 @@ async fn a_put_whose_body_broke_is_repeated() {
     again.expect("the same request, once more");
 }
 
-/// The session's end comes while the body does.
+/// The upload expires while a body is coming.
 #[tokio::test]
-async fn a_request_that_has_begun_outlives_the_session() {
+async fn a_running_request_outlives_the_expiry() {
     let registry = TestRegistry::new().await;
     let access = registry.open::<Push>().await;
     let upload = start_with_bytes(&access, b"some ").await;
@@ -173,7 +174,7 @@ async fn a_request_that_has_begun_outlives_the_session() {
 }
 
 #[tokio::test]
-async fn sessions_that_expire_at_once_panic_nobody() {
+async fn an_upload_may_expire_at_once() {
     let registry =
         TestRegistry::with_settings(|settings| settings.upload_expiry = Duration::ZERO).await;
     let access = registry.open::<Push>().await;

@@ -1,6 +1,5 @@
-//! Attacks on registries that are known to have worked somewhere, by the numbers of our list of them. Each is
-//! one test; what it must come to is asserted as the attacker sees it. `./test unit` prints those whose surface is not
-//! built yet.
+//! Attacks that have worked on registries somewhere. `attacks/README.md` lists them by number. Each test asserts the
+//! outcome as the attacker sees it.
 
 mod apart;
 mod authorization;

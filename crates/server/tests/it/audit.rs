@@ -1,4 +1,4 @@
-//! The audit log, as whoever reads it finds it: what was done or refused, by whom, once.
+//! The audit log as its reader finds it: each write and each refusal once, with its caller.
 
 mod apis;
 mod oci;
@@ -15,7 +15,7 @@ use crate::util::{Backend, Client, TestServer};
 
 fn read_entries(path: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(path).unwrap_or_default();
-    // The last one may be on its way.
+    // The last line may be incomplete.
     let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
     whole.lines().map(|line| serde_json::from_str(line).expect("one entry a line")).collect()
 }
@@ -24,7 +24,7 @@ fn request_id(entry: &Value) -> &str {
     entry["protoPayload"]["requestMetadata"]["requestAttributes"]["id"].as_str().expect("text")
 }
 
-/// Everything that was written so far: entries are in order, so that one more comes behind all others.
+/// All entries so far. The entries are in order, so one more request marks their end.
 pub(crate) async fn written_entries(server: &TestServer) -> Vec<Value> {
     static ASKED: AtomicU32 = AtomicU32::new(0);
     let last = format!("the-end-{}", ASKED.fetch_add(1, Ordering::Relaxed));
@@ -38,7 +38,7 @@ pub(crate) async fn written_entries(server: &TestServer) -> Vec<Value> {
     read_entries(&path).into_iter().filter(|entry| !is_end(entry)).collect()
 }
 
-/// As `METHOD STATUS PERMISSION+`: what was asked for, with `+` where it was granted.
+/// An entry as `METHOD STATUS PERMISSION+`. The sign after a permission is `+` if it was granted, and `-` if not.
 fn summarize_entry(entry: &Value) -> String {
     let payload = &entry["protoPayload"];
     let mut text = payload["methodName"].as_str().expect("text").to_owned();
@@ -56,7 +56,7 @@ fn summarize_entries(entries: &[Value]) -> Vec<String> {
     entries.iter().map(summarize_entry).collect()
 }
 
-/// The one entry of a request.
+/// The only entry of a request.
 #[track_caller]
 fn entry_of<'a>(entries: &'a [Value], request: &str) -> &'a Value {
     let found: Vec<_> = entries.iter().filter(|entry| request_id(entry) == request).collect();
@@ -69,7 +69,7 @@ fn with_request_id(client: &Client, id: &str) -> Client {
 }
 
 #[tokio::test]
-async fn a_file_that_is_moved_is_made_anew() {
+async fn a_moved_file_is_created_again() {
     let server = TestServer::start(Backend::Sqlite).await;
     let (path, moved) = (server.data.join("audit.log"), server.data.join("audit.log.1"));
     with_request_id(&server.admin(), "first")
@@ -89,7 +89,7 @@ async fn a_file_that_is_moved_is_made_anew() {
 }
 
 #[tokio::test]
-async fn a_stop_writes_what_waits() {
+async fn a_stop_writes_all_waiting_entries() {
     let mut server = TestServer::start(Backend::Sqlite).await;
     let admin = server.admin();
     let denied = (0..50).map(|n| {
@@ -105,9 +105,9 @@ async fn a_stop_writes_what_waits() {
     assert_eq!(seen, (0..50).map(|n| (format!("n{n}"), 1)).collect());
 }
 
-/// Anybody can be refused as often as they like, and the disk is the operator's.
+/// Anonymous clients can send any number of requests that are refused, and must not fill the operator's disk.
 #[tokio::test]
-async fn an_address_without_an_account_fills_no_disk() {
+async fn anonymous_refusals_do_not_fill_the_disk() {
     const EACH: usize = 1_500;
     let mut server = TestServer::start(Backend::Sqlite).await;
     let path = "/v2/p/r1/image/manifests/x";
@@ -147,7 +147,7 @@ async fn an_address_without_an_account_fills_no_disk() {
 }
 
 #[tokio::test]
-async fn where_the_log_goes() {
+async fn the_setting_chooses_the_file() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let elsewhere = folder.path().join("somewhere else.log");
     for (file, expected) in [

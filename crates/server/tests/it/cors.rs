@@ -1,4 +1,4 @@
-//! Web pages of other origins.
+//! Requests from web pages of other origins.
 
 use http::Method;
 
@@ -22,7 +22,7 @@ fn split_names(list: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_page_that_is_named_reads_and_writes() {
+async fn an_allowed_page_reads_and_writes() {
     let server = start_with_origins(&[PAGE, "http://localhost:3000"]).await;
     let (anyone, admin) = (
         server.anonymous().with_header("origin", PAGE),
@@ -50,7 +50,7 @@ async fn a_page_that_is_named_reads_and_writes() {
         assert!(vary.contains(&"origin".to_owned()), "{vary:?}");
         assert!(vary.contains(&"access-control-request-headers".to_owned()), "{vary:?}");
     }
-    // Refusals must be seen too: they say where a token is to be had.
+    // Pages must see refusals, too, because those name the token endpoint.
     let refused = anyone.get(&format!("/v2/{IMAGE}/tags/list")).await.expect_status(401);
     let digest = admin.push_blob(IMAGE, random_bytes(100, 1)).await;
     let path = format!("/v2/{IMAGE}/blobs/{digest}");
@@ -59,7 +59,7 @@ async fn a_page_that_is_named_reads_and_writes() {
         assert_eq!(answer.header("access-control-allow-origin"), PAGE);
         assert_eq!(answer.header("vary"), "Origin");
         let seen = split_names(answer.header("access-control-expose-headers"));
-        // All that the answer has, but for what browsers show anyway or nobody needs.
+        // The page sees all headers except those that browsers show anyway and those that no page needs.
         let plain = ["access-control-", "vary", "date", "content-type", "x-content-type-options"];
         for name in answer.headers.keys().map(http::HeaderName::as_str) {
             let is_plain = plain.iter().any(|plain| name.starts_with(plain));
@@ -70,7 +70,7 @@ async fn a_page_that_is_named_reads_and_writes() {
 }
 
 #[tokio::test]
-async fn a_page_that_is_not_named_sees_nothing() {
+async fn another_page_sees_nothing() {
     let server = start_with_origins(&[PAGE]).await;
     for origin in [
         "https://ui.example.com.evil.example",
@@ -97,7 +97,7 @@ async fn a_page_that_is_not_named_sees_nothing() {
             );
         }
     }
-    // What no page sends is answered as ever, and caches know that pages get something else.
+    // A request without an origin is answered as usual. `Vary` tells caches that pages get another answer.
     let read = server.admin().get("/v2/").await.expect_status(200);
     assert_eq!((read.header("vary"), read.header("access-control-allow-origin")), ("Origin", ""));
     let ops = Client::new(server.ops)
@@ -126,7 +126,7 @@ async fn pages_of_all_origins_come_without_credentials() {
 }
 
 #[tokio::test]
-async fn no_page_is_named_by_default() {
+async fn no_page_is_allowed_by_default() {
     let server = start_with_origins(&[]).await;
     let admin = server.admin().with_header("origin", PAGE);
     let read = admin.get("/v2/").await.expect_status(200);
@@ -136,9 +136,9 @@ async fn no_page_is_named_by_default() {
     }
 }
 
-/// There, everybody may do everything: no setting opens it to pages from elsewhere.
+/// A development server lets everybody do everything, so no setting opens it to pages from elsewhere.
 #[tokio::test]
-async fn a_development_server_takes_pages_of_this_machine_alone() {
+async fn a_development_server_allows_pages_of_this_machine_only() {
     let local = "http://localhost:3000";
     for origins in [vec![PAGE.to_owned(), local.to_owned()], vec!["*".to_owned()]] {
         let server =

@@ -1,5 +1,5 @@
-//! A disk that is nearly full: pushes are refused with words that clients show, and whatever frees room goes on.
-//! `clients/disk` fills a real one.
+//! A disk that is nearly full. Pushes are refused with a text that clients show, and requests that free room are
+//! served. `clients/disk` fills a real disk.
 
 use model::media_type::{OCI_INDEX, OCI_MANIFEST};
 use serde_json::json;
@@ -10,36 +10,36 @@ use crate::util::kept::RawConnection;
 use crate::util::{Client, Image, Reply, TestServer, digest_of, on_both, random_bytes};
 
 const IMAGE: &str = "p/r1/image";
-/// In a repository that the first push makes.
+/// An image in a repository that the first push creates.
 const NEW: &str = "p/new/image";
 
-/// Keeps more than any disk has.
+/// Reserves more than any disk has.
 fn keep_everything(config: &mut Config) {
     config.limits.disk_reserve = "9999999GiB".parse().expect("an amount");
 }
 
-/// Sends the head of a request whose body is said to have so many bytes, and nothing of that.
+/// Sends the head of a request that announces a body of this length, and no body.
 async fn announce_body(client: &Client, line: &str, length: u64) -> Reply {
     let mut connection = RawConnection::new(client).await;
     connection.send_head(line, &format!("content-length: {length}\r\n")).await;
     connection.read_answer().await
 }
 
-/// Starts again with other settings.
+/// Restarts the server with other settings.
 async fn restart_server(mut server: TestServer, change: impl FnOnce(&mut Config)) -> TestServer {
     server.stop().await;
     server.restart_with(change).await
 }
 
 on_both![
-    what_is_kept_is_for_what_frees_room,
-    a_session_can_be_ended_and_one_that_is_whole_be_finished,
-    a_push_that_is_refused_makes_no_repository,
-    a_body_that_says_that_it_finds_no_room_is_not_read,
-    nothing_is_kept_where_nobody_wants_it
+    the_reserve_is_for_requests_that_free_room,
+    an_upload_can_be_cancelled_or_finished_without_room,
+    a_refused_push_makes_no_repository,
+    a_body_that_announces_too_much_is_not_read,
+    a_reserve_of_zero_refuses_nothing
 ];
 
-async fn what_is_kept_is_for_what_frees_room(started: TestServer) {
+async fn the_reserve_is_for_requests_that_free_room(started: TestServer) {
     let (image, blob) = (Image::new(1), random_bytes(10_000, 2));
     image.push(&started.admin(), (IMAGE, "1")).await;
     started.admin().push_blob("p/r2/image", "other bytes").await;
@@ -85,7 +85,7 @@ async fn what_is_kept_is_for_what_frees_room(started: TestServer) {
     let typed = admin.clone().with_header("content-type", OCI_MANIFEST);
     refused("manifest", typed.put(&manifest, image.manifest.clone()).await).await;
 
-    // Whoever asks whether it is ready must not take it out of service.
+    // A full disk must not take the server out of service.
     let ready = ops.get("/readyz").await.expect_status(200).text().into_owned();
     assert!(ready.contains("nearly full"), "{ready}");
     let figures = ops.get("/metrics").await.expect_status(200).text().into_owned();
@@ -97,7 +97,7 @@ async fn what_is_kept_is_for_what_frees_room(started: TestServer) {
     let (free, size) = (figure("berth_disk_free_bytes"), figure("berth_disk_size_bytes"));
     assert!(0 < free && free < size, "{free} of {size}");
 
-    // Pulls, mounts of what is here, deletes and collection are served.
+    // Pulls, mounts of blobs of the repository, deletes and collections are served.
     admin.get(&format!("/v2/{IMAGE}/manifests/1")).await.expect_status(200);
     let here = digest_of(&image.blobs[0]);
     admin
@@ -116,7 +116,7 @@ async fn what_is_kept_is_for_what_frees_room(started: TestServer) {
     image.push(&admin, (IMAGE, "1")).await;
 }
 
-async fn a_session_can_be_ended_and_one_that_is_whole_be_finished(started: TestServer) {
+async fn an_upload_can_be_cancelled_or_finished_without_room(started: TestServer) {
     let admin = started.admin();
     let (ended, whole) = (admin.start_upload(IMAGE).await, admin.start_upload(IMAGE).await);
     for upload in [&ended, &whole] {
@@ -128,7 +128,7 @@ async fn a_session_can_be_ended_and_one_that_is_whole_be_finished(started: TestS
     admin.put(&format!("{whole}?digest={}", digest_of("all bytes")), "").await.expect_status(201);
 }
 
-async fn a_push_that_is_refused_makes_no_repository(started: TestServer) {
+async fn a_refused_push_makes_no_repository(started: TestServer) {
     let image = Image::new(1);
     image.push(&started.admin(), (IMAGE, "1")).await;
     let (index, here) =
@@ -171,8 +171,8 @@ async fn a_push_that_is_refused_makes_no_repository(started: TestServer) {
     image.push(&server.admin(), (NEW, "1")).await;
 }
 
-/// The answer comes although nothing of the body does.
-async fn a_body_that_says_that_it_finds_no_room_is_not_read(server: TestServer) {
+/// The server answers although no part of the body comes.
+async fn a_body_that_announces_too_much_is_not_read(server: TestServer) {
     const TOO_MUCH: u64 = 1 << 42;
     let admin = server.admin();
     admin.push_blob(IMAGE, "other bytes").await;
@@ -200,7 +200,7 @@ async fn a_body_that_says_that_it_finds_no_room_is_not_read(server: TestServer) 
     admin.push_blob(IMAGE, "bytes").await;
 }
 
-async fn nothing_is_kept_where_nobody_wants_it(started: TestServer) {
+async fn a_reserve_of_zero_refuses_nothing(started: TestServer) {
     let server = restart_server(started, |config| {
         config.limits.disk_reserve = "0%".parse().expect("nothing");
     })

@@ -1,5 +1,5 @@
-//! Answers that are given before the request's body was read, over HTTP/1: none is lost, and the connection goes on or
-//! is closed as the answer says.
+//! HTTP/1 answers that are sent before the request's body was read. The client gets each answer, and the connection is
+//! kept or closed as the answer says.
 
 use server::config::Span;
 
@@ -9,7 +9,7 @@ use crate::util::{Backend, Client, TestServer, with_deadline};
 const IMAGE: &str = "p/r1/image";
 const SIZES: [usize; 5] = [1, 64 << 10, 1 << 20, (1 << 20) + 1, 30 << 20];
 
-/// Sends such a request in every size and framing, and then another one.
+/// Sends the request with a body of each size and framing, and then another request.
 async fn check_every_size(client: &Client, line: &str, (status, more): (u16, &str)) {
     for length in SIZES {
         for framing in [Framing::Length, Framing::Chunked] {
@@ -19,7 +19,7 @@ async fn check_every_size(client: &Client, line: &str, (status, more): (u16, &st
     }
 }
 
-/// The status of one such request, after which the connection goes on or is closed as the answer said.
+/// Sends one such request, and returns its status. Asserts that the connection is kept or closed as the answer says.
 async fn answered_status(
     client: &Client,
     (line, more): (&str, &str),
@@ -47,7 +47,7 @@ async fn answered_status(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_is_refused_hears_it() {
+async fn a_refused_client_gets_its_answer() {
     let server = TestServer::start(Backend::Sqlite).await;
     let (admin, anyone) = (server.admin(), server.anonymous());
     let upload = admin.start_upload(IMAGE).await;
@@ -74,9 +74,9 @@ async fn who_is_refused_hears_it() {
     admin.get(&upload).await.expect_status(204);
 }
 
-/// Of these bodies a part was read.
+/// The server reads a part of these bodies.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_sends_too_much_hears_it() {
+async fn a_client_that_sends_too_much_gets_its_answer() {
     let server = TestServer::start(Backend::Sqlite).await;
     for framing in [Framing::Length, Framing::Chunked] {
         for (line, client, status) in [
@@ -95,13 +95,13 @@ async fn who_sends_too_much_hears_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_guesses_too_often_hears_it() {
+async fn a_throttled_client_gets_its_answer() {
     let server = TestServer::start_with_accounts(Backend::Sqlite, |_| ()).await;
     let guess = server.anonymous().with_header("authorization", "Basic X2pzb25fa2V5Ong=");
     let put = format!("PUT /v2/{IMAGE}/manifests/x");
     for length in SIZES {
         for framing in [Framing::Length, Framing::Chunked] {
-            // One more guess is free each second, and a long body may take one to be written.
+            // One more guess is allowed each second, and writing a long body may take a second.
             with_deadline(async {
                 loop {
                     while guess.get("/v2/").await.status != 429 {}
@@ -117,7 +117,7 @@ async fn who_guesses_too_often_hears_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_comes_from_elsewhere_hears_it() {
+async fn a_client_from_another_host_or_origin_gets_its_answer() {
     let server = TestServer::start_for_development(|_| ()).await;
     let client = server.anonymous();
     let line = format!("PUT /v2/{IMAGE}/manifests/x");
@@ -127,9 +127,9 @@ async fn who_comes_from_elsewhere_hears_it() {
         .await;
 }
 
-/// A head that is too long is as little to lose its answer as a body.
+/// A client with too long a head gets its answer, too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_head_that_is_refused() {
+async fn a_client_with_an_invalid_head_gets_its_answer() {
     let server = TestServer::start(Backend::Sqlite).await;
     let long = format!("x: {}\r\n", "a".repeat(30 << 20));
     for (line, headers, status) in [
@@ -146,9 +146,9 @@ async fn a_head_that_is_refused() {
     }
 }
 
-/// Requests that were sent one after the other are answered one after the other.
+/// Pipelined requests are answered in order.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_follows_a_refused_body_is_a_request() {
+async fn a_request_after_a_refused_body_is_answered() {
     let server = TestServer::start(Backend::Sqlite).await;
     let mut connection = RawConnection::new(&server.client_of("reader-1")).await;
     for _ in 0..20 {
@@ -164,7 +164,7 @@ async fn what_follows_a_refused_body_is_a_request() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_waits_to_be_asked_is_asked_only_where_the_body_is_wanted() {
+async fn a_waiting_client_is_asked_only_for_a_wanted_body() {
     let server = TestServer::start(Backend::Sqlite).await;
     let (admin, reader) = (server.admin(), server.client_of("reader-1"));
     let waits = |length: usize| format!("expect: 100-continue\r\ncontent-length: {length}\r\n");
@@ -187,7 +187,7 @@ async fn who_waits_to_be_asked_is_asked_only_where_the_body_is_wanted() {
     assert_eq!(connection.read_answer().await.expect_status(202).header("range"), "0-4");
     connection.send_head("GET /v2/", "").await;
     connection.read_answer().await.expect_status(200);
-    // HTTP/1.0 does not know it.
+    // HTTP/1.0 has no `Expect`.
     let old = format!(
         "PATCH {upload} HTTP/1.0\r\nauthorization: Bearer admin\r\nhost: localhost\r\n{}\r\n56789",
         waits(5)
@@ -196,9 +196,9 @@ async fn who_waits_to_be_asked_is_asked_only_where_the_body_is_wanted() {
     assert!(answer.starts_with("HTTP/1.0 202"), "{answer}");
 }
 
-/// Whoever goes on sending is not read for ever.
+/// The server does not read from such a client for ever.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_never_ends_is_cut() {
+async fn a_client_that_never_stops_is_disconnected() {
     let server = TestServer::start_with(Backend::Sqlite, |config| {
         config.limits.idle_timeout = "300ms".parse::<Span>().expect("a time");
     })
@@ -221,14 +221,14 @@ async fn who_never_ends_is_cut() {
         let mut silent = RawConnection::new(&server.anonymous()).await;
         silent.send_head(&line, headers).await;
         silent.read_answer().await.expect_status(401);
-        // The server's end, or that it closed with something unread.
+        // The connection is closed or reset.
         assert!(silent.is_closed().await.unwrap_or(true));
     }
 }
 
-/// However long it may take, only few places are held so, and the newest is read on.
+/// Such clients take few connections, and the server goes on reading from the newest only.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_goes_on_sending_holds_few_places() {
+async fn clients_that_go_on_sending_hold_few_connections() {
     let server = TestServer::start_with(Backend::Sqlite, |config| {
         config.limits.idle_timeout = "1h".parse::<Span>().expect("a time");
         config.limits.connections = 8;
@@ -250,7 +250,7 @@ async fn who_goes_on_sending_holds_few_places() {
         };
         with_deadline(ended()).await;
     }
-    // Six times as many as there is room for connections.
+    // There are six times as many requests as connections.
     for _ in 0..48 {
         check_once(&server, &line).await;
     }

@@ -1,4 +1,4 @@
-//! `berth env`: what a shell that reads it is told, and that it does not go on where there is nothing to tell.
+//! The output of `berth env` for a shell. A shell does not go on after a failure.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use crate::util::Backend;
 use crate::util::process::{BerthProcess, berth_command, run_berth, run_shell};
 
-/// What the command prints for somebody with this home folder, and these variables.
+/// The output of the command with this home folder and these variables.
 fn env_output(home: &Path, url: &str, variables: &[(&str, &str)]) -> String {
     let mut command = berth_command(&["env", "--url", url]);
     command.env("HOME", home).envs(variables.iter().copied());
@@ -22,9 +22,9 @@ fn command_output(command: &mut Command) -> String {
     String::from_utf8(command.output().expect("it runs").stdout).expect("text")
 }
 
-/// gcloud finds images by what stands behind the location in their host, and refuses every other.
+/// gcloud accepts only image hosts that end with the domain after the location.
 #[test]
-fn the_domain_in_the_url_of_another_machine() {
+fn the_domain_is_taken_from_the_url() {
     for (url, domain) in [
         ("https://us-west1-docker.example.com/", "example.com"),
         ("https://US-west1-docker.example.com", "example.com"),
@@ -39,7 +39,8 @@ fn the_domain_in_the_url_of_another_machine() {
     }
 }
 
-/// Signing in here signs nobody out elsewhere: gcloud keeps who is signed in in a folder, and gets one for each registry.
+/// gcloud keeps the signed-in account in a folder. Each registry gets a folder of its own, so that signing in here
+/// signs nobody out elsewhere.
 #[test]
 fn gcloud_gets_a_configuration_of_its_own() {
     let home = tempfile::tempdir().expect("a temporary folder");
@@ -54,15 +55,15 @@ fn gcloud_gets_a_configuration_of_its_own() {
     assert_eq!(Path::new(&first), own.join("127.0.0.1_5050"));
     let second = folder(&env_output(home, there, &[])).expect("another one");
     assert_eq!(Path::new(&second), own.join("__1_8443"));
-    // In the same shell, one after the other.
+    // The command runs twice in the same shell.
     let said = env_output(home, there, &[("CLOUDSDK_CONFIG", &first)]);
     assert_eq!(folder(&said), Some(second));
-    // Whoever has chosen one has it.
+    // A folder that the user has chosen is kept.
     assert_eq!(folder(&env_output(home, here, &[("CLOUDSDK_CONFIG", "/elsewhere")])), None);
     assert_eq!(folder(&env_output(home, here, &[("CLOUDSDK_CONFIG", "")])), Some(first.clone()));
     let said = env_output(home, here, &[("XDG_CONFIG_HOME", "/elsewhere")]);
     assert_eq!(folder(&said).as_deref(), Some("/elsewhere/berth/gcloud/127.0.0.1_5050"));
-    // A name for one of the configurations that gcloud had before means nothing in a new folder.
+    // The name of an old configuration means nothing in a new folder.
     let named = ("CLOUDSDK_ACTIVE_CONFIG_NAME", "work");
     assert!(env_output(home, here, &[named]).contains("\nunset CLOUDSDK_ACTIVE_CONFIG_NAME\n"));
     let said = env_output(home, here, &[named, ("CLOUDSDK_CONFIG", "/elsewhere")]);
@@ -70,7 +71,7 @@ fn gcloud_gets_a_configuration_of_its_own() {
     assert!(!home.join(".config").exists(), "nothing is changed on the machine");
 }
 
-/// A key file that was made before the registry had its address would send gcloud elsewhere.
+/// The file of an old key may name another address, to which gcloud would send its requests.
 #[test]
 fn gcloud_asks_this_registry_for_tokens() {
     let home = tempfile::tempdir().expect("a temporary folder");
@@ -79,7 +80,7 @@ fn gcloud_asks_this_registry_for_tokens() {
     assert!(said.contains(expected), "{said}");
 }
 
-/// Evaluating nothing succeeds, and gcloud would go to Google with what stands behind `&&`.
+/// Evaluating an empty output succeeds, and the shell would run gcloud against Google after `&&`.
 #[tokio::test]
 async fn a_shell_does_not_go_on_where_it_fails() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -114,7 +115,7 @@ async fn a_shell_does_not_go_on_where_it_fails() {
     assert!(!went_on(folder.path().to_str().expect("plain")), "it runs no more");
 }
 
-/// Where nobody needs an account, gcloud asks for none.
+/// gcloud needs no account if the server needs none.
 #[tokio::test]
 async fn the_environment_of_a_development_server_asks_for_no_account() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -130,7 +131,7 @@ async fn the_environment_of_a_development_server_asks_for_no_account() {
         assert!(said.contains(&expected), "{said}");
         drop(berth);
     }
-    // Of another machine's nothing is known.
+    // The command knows nothing about the server of another machine.
     let said = String::from_utf8(run_berth(&["env", "--url", "http://127.0.0.1:5050"]).stdout)
         .expect("text");
     assert!(!said.contains("DISABLE_CREDENTIALS"), "{said}");

@@ -1,4 +1,4 @@
-//! Deleting and collecting, by the operator's socket.
+//! Deletes and collections, by the operator's socket.
 
 use engine::Clock;
 use meta::operations::{self, Operation};
@@ -11,12 +11,12 @@ use crate::util::{AccountServer, Image, TestServer, digest_of, on_both};
 
 const IMAGE: &str = "p/r1/image";
 
-/// Says a command on the socket and answers the last line.
+/// Sends a command to the socket, and returns the last line of the answer.
 pub(crate) async fn run_command(server: &TestServer, command: Value) -> Value {
     run_command_lines(server, command).await.pop().expect("an answer")
 }
 
-/// Says a command on the socket and answers all lines.
+/// Sends a command to the socket, and returns all lines of the answer.
 pub(crate) async fn run_command_lines(server: &TestServer, command: Value) -> Vec<Value> {
     let stream =
         UnixStream::connect(server.run_folder().join("admin.sock")).await.expect("it listens");
@@ -29,21 +29,21 @@ pub(crate) async fn run_command_lines(server: &TestServer, command: Value) -> Ve
     all
 }
 
-/// Collects now.
+/// Runs a collection.
 pub(crate) async fn collect_garbage(server: &TestServer) -> Value {
     run_command(server, json!({ "command": "gc", "dry_run": false })).await["done"].clone()
 }
 
 on_both![
-    what_was_deleted_goes_after_the_grace,
-    who_looks_at_a_blob_keeps_it,
-    a_blob_goes_when_its_last_repository_lets_it_go,
-    nothing_is_left_of_what_was_never_finished,
+    deleted_content_is_collected_after_the_grace,
+    looking_at_a_blob_keeps_it,
+    a_blob_is_collected_when_no_repository_needs_it,
+    unfinished_uploads_are_collected,
     operations_are_forgotten_after_a_day,
-    commands_that_are_none
+    unknown_commands_are_refused
 ];
 
-async fn what_was_deleted_goes_after_the_grace(server: TestServer) {
+async fn deleted_content_is_collected_after_the_grace(server: TestServer) {
     let admin = server.admin();
     let (kept, deleted) = (Image::new(1), Image::new(2));
     kept.push(&admin, (IMAGE, "kept")).await;
@@ -76,7 +76,7 @@ async fn what_was_deleted_goes_after_the_grace(server: TestServer) {
     admin.get(&layer).await.expect_status(200);
 }
 
-async fn who_looks_at_a_blob_keeps_it(server: TestServer) {
+async fn looking_at_a_blob_keeps_it(server: TestServer) {
     let admin = server.admin();
     let digest = admin.push_blob(IMAGE, "content").await;
     let path = format!("/v2/{IMAGE}/blobs/{digest}");
@@ -90,7 +90,7 @@ async fn who_looks_at_a_blob_keeps_it(server: TestServer) {
     admin.head(&path).await.expect_status(404);
 }
 
-async fn a_blob_goes_when_its_last_repository_lets_it_go(server: TestServer) {
+async fn a_blob_is_collected_when_no_repository_needs_it(server: TestServer) {
     let admin = server.admin();
     let image = Image::new(1);
     image.push(&admin, ("p/r1/image", "x")).await;
@@ -106,14 +106,14 @@ async fn a_blob_goes_when_its_last_repository_lets_it_go(server: TestServer) {
     assert_eq!(server.count_blob_files(), 3);
 }
 
-async fn nothing_is_left_of_what_was_never_finished(server: TestServer) {
+async fn unfinished_uploads_are_collected(server: TestServer) {
     let admin = server.admin();
     let upload = admin.start_upload(IMAGE).await;
     admin.patch(&upload, "bytes").await.expect_status(202);
     let cancelled = admin.start_upload(IMAGE).await;
     admin.patch(&cancelled, "bytes").await.expect_status(202);
     admin.delete(&cancelled).await.expect_status(204);
-    // The same content twice: one copy is enough.
+    // The same content is pushed twice, and one copy is enough.
     admin.push_blob(IMAGE, "content").await;
     admin.push_blob(IMAGE, "content").await;
     assert_eq!(server.count_blob_files(), 4);
@@ -124,7 +124,7 @@ async fn nothing_is_left_of_what_was_never_finished(server: TestServer) {
     assert_eq!(server.count_blob_files(), 0, "the blob, too, was never named by a manifest");
 }
 
-/// Whoever may start operations can start very many.
+/// A caller who may start operations can start very many.
 async fn operations_are_forgotten_after_a_day(accounts: AccountServer) {
     let server = &accounts.server;
     let enabled = format!("/v1/projects/{PROJECT}/services/iam.googleapis.com:enable");
@@ -150,7 +150,7 @@ async fn operations_are_forgotten_after_a_day(accounts: AccountServer) {
     assert_eq!(left.expect("writable"), 0);
 }
 
-async fn commands_that_are_none(server: TestServer) {
+async fn unknown_commands_are_refused(server: TestServer) {
     let answer = run_command(&server, json!({ "command": "explode" })).await;
     assert!(answer["error"].as_str().is_some_and(|text| text.contains("explode")), "{answer}");
 }

@@ -1,10 +1,10 @@
-//! The arrows between the rooms: which crate may use which.
+//! The dependencies between the crates.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 #[test]
-fn arrows_go_one_way() {
+fn dependencies_go_one_way() {
     let may_use: BTreeMap<&str, &[&str]> = BTreeMap::from([
         ("model", &[][..]),
         ("meta", &["model"]),
@@ -13,7 +13,7 @@ fn arrows_go_one_way() {
         ("proto", &[]),
         ("server", &["model", "meta", "blob", "engine", "proto"]),
     ]);
-    // What would bring HTTP or SQL into a room that must not know it.
+    // Dependencies that would bring HTTP or SQL into a crate that must not know it.
     let foreign: BTreeMap<&str, &[&str]> = BTreeMap::from([
         ("model", &["tokio", "axum", "hyper", "http", "rusqlite", "tokio-postgres"][..]),
         ("meta", &["axum", "hyper", "http"]),
@@ -40,14 +40,14 @@ fn arrows_go_one_way() {
     }
 }
 
-/// The Rust files of a folder, and of those in it.
+/// The Rust files in a folder and its subfolders.
 pub(crate) fn rust_files(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).expect("readable").flatten().map(|entry| entry.path());
     let found = entries.flat_map(|path| if path.is_dir() { rust_files(&path) } else { vec![path] });
     found.filter(|path| path.extension().is_some_and(|end| end == "rs")).collect()
 }
 
-/// Handlers speak to the engine: neither the database nor the store is theirs.
+/// Handlers call the engine. They do not use the database or the store.
 #[test]
 fn handlers_do_not_reach_past_the_engine() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
@@ -63,9 +63,9 @@ fn handlers_do_not_reach_past_the_engine() {
     }
 }
 
-/// What leaves goes by one way, where addresses are vetted.
+/// All outgoing requests go through `egress`, which checks addresses.
 #[test]
-fn requests_leave_by_one_way() {
+fn only_egress_sends_requests() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let leaves = |path: &PathBuf| {
         let text = std::fs::read_to_string(path).expect("readable");
@@ -78,7 +78,7 @@ fn requests_leave_by_one_way() {
     assert_eq!(leaving, [source.join("egress.rs")]);
 }
 
-/// A route says what it asks of its caller, or there is no way to it: one file adds them to routers.
+/// Only one file adds routes to routers, so that each route must declare what it needs.
 #[test]
 fn routes_are_declared() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");

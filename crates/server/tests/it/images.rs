@@ -1,4 +1,4 @@
-//! Images by the API: what is listed and described, and how tags and versions are changed.
+//! Images through the API: lists, descriptions, and changes of tags and versions.
 
 mod annotations;
 mod attachments;
@@ -27,12 +27,12 @@ use crate::util::{AccountServer, GoogleClient, Image, Reply};
 /// The repository of these tests.
 const R1: &str = "r1";
 
-/// The path of something in the repository.
+/// The path of a resource in the repository.
 fn api_path(rest: &str) -> String {
     format!("/v1/{}", resource_name(rest))
 }
 
-/// The name of something in the repository.
+/// The name of a resource in the repository.
 fn resource_name(rest: &str) -> String {
     format!("{}/{rest}", repository_name(PROJECT, R1))
 }
@@ -46,7 +46,7 @@ fn percent_encode(text: &str) -> String {
     byte_serialize(text.as_bytes()).collect()
 }
 
-/// A repository, and its owner.
+/// Creates the repository, and returns its owner.
 async fn set_up_repository(accounts: &AccountServer) -> &GoogleClient {
     accounts.owner.create_repository(PROJECT, R1).await.expect_status(200);
     &accounts.owner
@@ -61,7 +61,7 @@ async fn put_tag(owner: &GoogleClient, image: &str, tag: &str, content: &Image) 
     owner.client.push_manifest((&place.0, tag), OCI_MANIFEST, content.manifest.clone()).await
 }
 
-/// Everything on a list, page by page, and how many pages there were.
+/// Gets all entries of a list, page by page, and the number of pages.
 async fn list_all(owner: &GoogleClient, list: &str, field: &str) -> (Vec<Value>, usize) {
     let (mut found, mut token, mut pages) = (Vec::new(), String::new(), 0);
     loop {
@@ -80,7 +80,7 @@ async fn list_all(owner: &GoogleClient, list: &str, field: &str) -> (Vec<Value>,
     }
 }
 
-/// A field of everything on a list.
+/// Gets one field of each entry of a list, without what precedes the last slash.
 async fn list_names(owner: &GoogleClient, list: &str, (field, text): (&str, &str)) -> Vec<String> {
     let (found, _) = list_all(owner, list, field).await;
     let last = |text: &str| text.rsplit('/').next().unwrap_or_default().to_owned();

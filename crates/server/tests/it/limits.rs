@@ -1,4 +1,4 @@
-//! What slow and greedy clients get.
+//! Limits for slow and greedy clients.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::util::{AccountServer, Backend, TestServer, digest_of, on_both, with_d
 const IMAGE: &str = "p/r1/image";
 
 #[tokio::test]
-async fn headers_that_do_not_come() {
+async fn a_head_that_stops_coming_closes_the_connection() {
     let server = TestServer::start_with(Backend::Sqlite, |config| {
         config.limits.header_timeout = "200ms".parse::<Span>().expect("a time");
     })
@@ -23,14 +23,14 @@ async fn headers_that_do_not_come() {
         let mut stream = TcpStream::connect(server.address).await.expect("it listens");
         stream.write_all(start.as_bytes()).await.expect("open");
         let mut answer = String::new();
-        // Closed, or reset where something was left unread; and nothing is said.
+        // The connection is closed without an answer, or reset if something was left unread.
         let _ = with_deadline(stream.read_to_string(&mut answer)).await;
         assert_eq!(answer, "", "{start}");
     }
 }
 
 #[tokio::test]
-async fn a_body_that_stops_coming() {
+async fn a_body_that_stops_coming_times_out() {
     let server = TestServer::start_with(Backend::Sqlite, |config| {
         config.limits.idle_timeout = "300ms".parse::<Span>().expect("a time");
     })
@@ -54,9 +54,9 @@ async fn a_body_that_stops_coming() {
     admin.put(&path, "abc").await.expect_status(201);
 }
 
-/// A body that never pauses and never ends.
+/// The body never pauses and never ends.
 #[tokio::test]
-async fn a_manifest_that_trickles() {
+async fn a_manifest_that_trickles_times_out() {
     let server = TestServer::start_with(Backend::Sqlite, |config| {
         config.limits.idle_timeout = "300ms".parse::<Span>().expect("a time");
     })
@@ -74,7 +74,7 @@ async fn a_manifest_that_trickles() {
     trickle.abort();
 }
 
-/// Where memory does not suffice for both, one of two bodies has to go, and the other one is received.
+/// Memory suffices for one of two bodies. The server gives one up and receives the other one.
 #[tokio::test]
 async fn manifests_share_one_memory() {
     let server = TestServer::start_with(Backend::Sqlite, |config| {
@@ -108,16 +108,16 @@ async fn begin_manifest(server: &TestServer, sent: usize) -> TcpStream {
          content-length: 4000000\r\n\r\n"
     );
     stream.write_all(head.as_bytes()).await.expect("open");
-    // The server may have heard enough before everything is written.
+    // The server may have answered before everything is written.
     let _ = stream.write_all(&vec![b' '; sent]).await;
     stream
 }
 
-/// A request that does not end does not keep a server from ending, and leaves what came of it.
+/// A stop ends a request that does not end by itself, and keeps what was received.
 #[tokio::test]
-async fn a_stop_cuts_what_does_not_end() {
+async fn a_stop_ends_a_request_that_does_not_end() {
     let mut server = TestServer::start_with(Backend::Sqlite, |config| {
-        // More than TCP can be told, once it is four times as long.
+        // Four times this length is more than a TCP option can hold.
         config.limits.idle_timeout = "30d".parse::<Span>().expect("a time");
         config.limits.drain_timeout = "100ms".parse::<Span>().expect("a time");
     })
@@ -137,7 +137,7 @@ async fn a_stop_cuts_what_does_not_end() {
 }
 
 #[tokio::test]
-async fn a_connection_that_breaks_keeps_what_came() {
+async fn a_broken_connection_keeps_received_bytes() {
     let server = TestServer::start(Backend::Sqlite).await;
     let admin = server.admin();
     let upload = admin.start_upload(IMAGE).await;
@@ -150,14 +150,14 @@ async fn a_connection_that_breaks_keeps_what_came() {
     stream.shutdown().await.expect("open");
     let mut answer = String::new();
     let _ = stream.read_to_string(&mut answer).await;
-    // The connection is gone, so there is nobody to answer; the next request waits for the first one's end.
+    // The connection is gone, so that nobody gets an answer. The next request waits for the end of the first one.
     let rest = admin.clone().with_header("content-range", "10-11").patch(&upload, "ab").await;
     assert_eq!(rest.expect_status(202).header("range"), "0-11");
 }
 
-/// A blob of 5 TB, of which all but its end is a hole in a file.
+/// A blob of 5 TB. All of it except its end is a hole in a file.
 #[tokio::test]
-async fn a_blob_of_five_terabytes_and_not_a_byte_more() {
+async fn a_blob_may_have_five_terabytes_and_not_more() {
     let server = TestServer::start(Backend::Sqlite).await;
     let admin = server.admin();
     let upload = admin.start_upload(IMAGE).await;
@@ -200,10 +200,10 @@ async fn a_blob_of_five_terabytes_and_not_a_byte_more() {
     assert!(answer.starts_with("HTTP/1.1 413"), "before a byte is sent: {answer}");
 }
 
-on_both![messages_of_strangers_are_not_waited_for];
+on_both![bodies_of_anonymous_calls_are_not_waited_for];
 
-/// The answer does not wait for what is not going to matter, and nothing is kept of it.
-async fn messages_of_strangers_are_not_waited_for(accounts: AccountServer) {
+/// The server refuses the request before the body comes, and keeps none of the body.
+async fn bodies_of_anonymous_calls_are_not_waited_for(accounts: AccountServer) {
     let nobody = accounts.anonymous();
     let announced = |credential: &str, length: usize| {
         format!(

@@ -1,4 +1,4 @@
-//! What an operator has lost: the owner's key, the master key; and what is not opened by accident.
+//! Lost keys of an operator: the owner's key and the master key. And folders that must not be opened by accident.
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
@@ -14,14 +14,14 @@ use crate::util::process::{
 };
 use crate::util::{AccountKey, AccountServer, Backend, Client, on_both};
 
-/// Whether a key opens the door, as gcloud would use it.
+/// Returns true if a key can sign in as gcloud does.
 async fn can_sign_in(client: &Client, key: &AccountKey) -> bool {
     let assertion = key.signed_token(&key.assertion_claims(SystemClock.now() / 1_000_000));
     exchange_assertion(client, &assertion).await.status == 200
 }
 
 #[tokio::test]
-async fn an_owner_key_that_is_lost_is_made_anew() {
+async fn a_lost_owner_key_is_replaced() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let data = folder.path();
     let text = data.to_str().expect("plain");
@@ -41,12 +41,12 @@ async fn an_owner_key_that_is_lost_is_made_anew() {
     let said = String::from_utf8_lossy(&made.stdout).into_owned();
     assert!(said.contains(second.id()) && said.contains("activate-service-account"), "{said}");
     assert!(said.contains(&format!("$(berth env --data {text})\" && gcloud auth")), "{said}");
-    // A file that is there stays, under another name.
+    // An existing file is kept under another name.
     assert!(run_berth(&["owner-key", "--data", text]).status.success());
     let old = read_owner_key(&data.join("owner-key.json.old"));
     assert_eq!(old.id(), second.id());
     assert!(can_sign_in(&server.client, &read_owner_key(&path)).await);
-    // Elsewhere, for another address.
+    // The file can have another place and another URL.
     let output = folder.path().join("elsewhere.json");
     let url = "https://registry.example.com/";
     let arguments = ["owner-key", "--data", text, "--url", url, "--output"];
@@ -59,7 +59,7 @@ async fn an_owner_key_that_is_lost_is_made_anew() {
             .success()
     );
     assert_eq!(read_owner_key(&output).file["token_uri"], "https://registry.example.com/token");
-    // It is written down who made them.
+    // The audit log says who made the keys.
     let entries = || {
         let log = std::fs::read_to_string(data.join("audit.log")).unwrap_or_default();
         let entries = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
@@ -75,7 +75,7 @@ async fn an_owner_key_that_is_lost_is_made_anew() {
 }
 
 #[tokio::test]
-async fn whoever_has_the_server_gets_in_again_whatever_was_taken_away() {
+async fn the_operator_restores_the_owner_and_its_roles() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let data = folder.path();
     let text = data.to_str().expect("plain");
@@ -84,7 +84,7 @@ async fn whoever_has_the_server_gets_in_again_whatever_was_taken_away() {
     let owner = read_owner_key(&path);
     let token = engine::self_signed_token(&owner.file.to_string(), SystemClock.now());
     let client = server.client.clone().with_token(&token.expect("a key file"));
-    // Somebody else administers everything, and takes it from the owner.
+    // Another administrator takes all roles from the owner.
     let post = async |path: &str, body: Value| {
         client.post(path, body.to_string()).await.expect_status(200).json()
     };
@@ -115,14 +115,14 @@ async fn whoever_has_the_server_gets_in_again_whatever_was_taken_away() {
     let client = server.client.clone().with_token(&token.expect("a key file"));
     client.post("/v1/organizations/1:getIamPolicy", "{}").await.expect_status(200);
     heirs.get("/v1/projects").await.expect_status(200);
-    // Disabled, it comes back too.
+    // A disabled owner is enabled again.
     heirs.post(&format!("{own}:disable"), "{}").await.expect_status(200);
     let made = run_berth(&["owner-key", "--data", text]);
     assert!(String::from_utf8_lossy(&made.stdout).contains("enabled again"), "{made:?}");
     assert!(can_sign_in(&server.client, &read_owner_key(&path)).await);
 }
 
-/// Ten lost keys are not the end, and a server for everybody has no owner.
+/// An owner may have more than ten keys. A server without accounts has no owner.
 #[tokio::test]
 async fn owner_keys_are_not_limited_by_their_number() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -148,7 +148,7 @@ async fn owner_keys_are_not_limited_by_their_number() {
     );
 }
 
-/// An administrator without a key is said in the log, with the command that makes a new one.
+/// If an administrator has no key left, the log says so, with the command that makes a new key.
 #[tokio::test]
 async fn the_last_key_of_the_owner_goes_with_a_warning() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -158,7 +158,7 @@ async fn the_last_key_of_the_owner_goes_with_a_warning() {
     let owner = read_owner_key(&data.join("owner-key.json"));
     let token = engine::self_signed_token(&owner.file.to_string(), SystemClock.now());
     let client = server.client.clone().with_token(&token.expect("a key file"));
-    // The last one of the last administrator stays.
+    // The last key of the last administrator stays.
     let key = format!("/v1/{}", key_name(&owner));
     client.delete(&key).await.expect_status(400);
     let accounts = "/v1/projects/my-project/serviceAccounts";
@@ -186,13 +186,13 @@ async fn the_last_key_of_the_owner_goes_with_a_warning() {
 }
 
 on_both![
-    a_master_key_that_is_missing_or_another_one,
-    what_became_void_is_listed,
+    a_missing_or_wrong_master_key_is_refused,
+    invalidated_credentials_are_listed,
     dev_does_not_open_a_folder_with_accounts
 ];
 
-/// Keys that nothing opens any more are not found out one by one.
-async fn a_master_key_that_is_missing_or_another_one(accounts: AccountServer) {
+/// A wrong master key is found at the start, and not later with each key that it cannot open.
+async fn a_missing_or_wrong_master_key_is_refused(accounts: AccountServer) {
     let AccountServer { mut server, owner_key, owner } = accounts;
     owner.create_account("my-project", "robot-account").await.expect_status(200);
     let (path, data) = (server.data.join("master.key"), server.data.clone());
@@ -207,14 +207,14 @@ async fn a_master_key_that_is_missing_or_another_one(accounts: AccountServer) {
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).expect("ours");
     let said = expect_start_refused(&data, &[], &server.backend).await;
     assert!(said.contains("is not the one") && said.contains("--new-master-key"), "{said}");
-    // The right one, put back: all is as it was, also where the flag was left in place.
+    // With the right key everything is as before, even if the flag is still set.
     std::fs::write(&path, &right).expect("writable");
     let mut again =
         server.restart_with_permits(Permits { new_master_key: true, ..Permits::default() }).await;
     again.anonymous().with_token(&owner.token).get("/v1/projects").await.expect_status(200);
     again.stop().await;
     assert_eq!(std::fs::read(&path).expect("there"), right);
-    // A new one: tokens are void, key files stay good, and accounts can be impersonated again.
+    // With a new key, old tokens are invalid, key files stay valid, and accounts can be impersonated again.
     std::fs::remove_file(&path).expect("ours");
     let permits = Permits { new_master_key: true, ..Permits::default() };
     let mut renewed = server.restart_with_permits(permits).await;
@@ -226,12 +226,12 @@ async fn a_master_key_that_is_missing_or_another_one(accounts: AccountServer) {
     let sign = format!("/v1/projects/-/serviceAccounts/{robot}:signBlob");
     signed_in.post(&sign, &json!({ "payload": "eA==" })).await.expect_status(200);
     renewed.stop().await;
-    // From then on it is the one that opens everything.
+    // From then on the new key opens everything.
     let again = server.restart_with_permits(Permits::default()).await;
     again.anonymous().with_token(&signed_in.token).get("/v1/projects").await.expect_status(200);
 }
 
-async fn what_became_void_is_listed(accounts: AccountServer) {
+async fn invalidated_credentials_are_listed(accounts: AccountServer) {
     let AccountServer { mut server, owner, .. } = accounts;
     owner.create_account("my-project", "robot-account").await.expect_status(200);
     server.stop().await;
@@ -251,7 +251,7 @@ async fn what_became_void_is_listed(accounts: AccountServer) {
     .await;
 }
 
-/// Where everybody may do everything, what was put under roles is open to all.
+/// A development server would give everybody access to content that roles protect.
 async fn dev_does_not_open_a_folder_with_accounts(accounts: AccountServer) {
     let AccountServer { mut server, .. } = accounts;
     server.stop().await;
@@ -265,9 +265,9 @@ async fn dev_does_not_open_a_folder_with_accounts(accounts: AccountServer) {
     opened.client.get("/v1/projects").await.expect_status(200);
 }
 
-/// The other way round is the README's order: a folder that everybody used gets accounts.
+/// A folder of a development server can get accounts, as the README describes.
 #[tokio::test]
-async fn a_folder_that_was_for_everybody_gets_accounts() {
+async fn a_development_folder_gets_accounts() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     drop(BerthProcess::start(folder.path(), &Backend::Sqlite).await);
     drop(BerthProcess::start(folder.path(), &Backend::Sqlite).await);

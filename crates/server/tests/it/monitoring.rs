@@ -1,4 +1,4 @@
-//! What `docs/monitoring` says of the figures, compared with what `/metrics` answers.
+//! The documentation of metrics agrees with `/metrics`.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -14,7 +14,7 @@ fn read_documentation(file: &str) -> String {
     std::fs::read_to_string(path).expect("part of the documentation")
 }
 
-/// The figures that `/metrics` answers, as Prometheus names them.
+/// The names of all metrics, in the form of Prometheus.
 async fn metric_names(server: &TestServer) -> BTreeSet<String> {
     let answer =
         Client::new(server.ops).get("/metrics").await.expect_status(200).text().into_owned();
@@ -28,7 +28,7 @@ async fn metric_names(server: &TestServer) -> BTreeSet<String> {
     named.collect()
 }
 
-/// Starts a server with TLS, by a certificate that ends with the year 2049.
+/// Starts a server with TLS. Its certificate is valid until the end of 2049.
 async fn start_with_tls(folder: &Path) -> TestServer {
     let files = CertificateFiles::write_to(folder).await;
     TestServer::start_with(Backend::Sqlite, |config| {
@@ -39,7 +39,7 @@ async fn start_with_tls(folder: &Path) -> TestServer {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_page_the_rules_and_the_dashboard_name_what_is_measured() {
+async fn the_page_the_rules_and_the_dashboard_name_existing_metrics() {
     let receiver = Receiver::start().await;
     let server = TestServer::start_with(Backend::Sqlite, |config| receiver.configure(config)).await;
     Image::new(1).push(&server.admin(), ("p/r1/image", "1")).await;
@@ -76,7 +76,7 @@ async fn the_page_the_rules_and_the_dashboard_name_what_is_measured() {
 }
 
 #[tokio::test]
-async fn figures_are_of_what_was_done() {
+async fn metrics_count_requests_and_uploads() {
     let server = TestServer::start(Backend::Sqlite).await;
     let image = Image::new(1);
     image.push(&server.admin(), ("p/r1/image", "1")).await;
@@ -92,7 +92,7 @@ async fn figures_are_of_what_was_done() {
         .expect("a number");
     let pushed: usize = image.blobs.iter().map(|blob| blob.len()).sum();
     assert_eq!(received, pushed as u64);
-    // Gauges of the whole registry are taken when a server starts, and every half minute.
+    // Gauges of the whole registry are computed at the start and every half minute.
     let again = {
         let mut server = server;
         server.stop().await;
@@ -104,7 +104,7 @@ async fn figures_are_of_what_was_done() {
     again.wait_for_metrics(&version).await;
 }
 
-/// Whoever watches the server is not one of its clients.
+/// Monitoring requests are not counted as requests of clients.
 #[tokio::test]
 async fn probes_are_not_counted_with_requests() {
     let server = TestServer::start(Backend::Sqlite).await;
@@ -121,7 +121,7 @@ async fn probes_are_not_counted_with_requests() {
     assert_eq!(counted.len(), 1, "{counted:?}");
 }
 
-/// Each request counts once, whoever looks at its credential how often.
+/// A refused request is counted once, even if several layers look at its credential.
 #[tokio::test]
 async fn refused_credentials_are_counted_by_their_reason() {
     let accounts = AccountServer::start(Backend::Sqlite).await;

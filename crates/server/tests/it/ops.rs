@@ -1,4 +1,4 @@
-//! Health and metrics.
+//! Health checks and metrics.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use crate::util::{Backend, Client, Image, TestServer};
 
 #[tokio::test]
-async fn probes_and_metrics() {
+async fn probes_and_metrics_are_served() {
     let server = TestServer::start(Backend::Sqlite).await;
     let ops = Client::new(server.ops);
     assert_eq!(ops.get("/healthz").await.expect_status(200).body, "ok\n");
@@ -26,7 +26,7 @@ async fn probes_and_metrics() {
         "{text}"
     );
     assert!(text.ends_with("# EOF\n"));
-    // Operators' paths are not for the registry's clients, nor the other way round.
+    // The operators' paths and the clients' paths are on different listeners.
     server.admin().get("/metrics").await.expect_status(404);
     ops.get("/v2/").await.expect_status(404);
 }
@@ -44,7 +44,7 @@ async fn every_answer_has_an_id() {
     assert_eq!(missing.header("x-request-id").len(), 16);
 }
 
-/// Who does not wait for the answer leaves a trace all the same.
+/// A request whose client leaves is logged and counted, too.
 #[tokio::test]
 async fn clients_that_leave_are_counted() {
     let server = TestServer::start(Backend::Sqlite).await;
@@ -56,7 +56,7 @@ async fn clients_that_leave_are_counted() {
         )
     };
     let connect = async || TcpStream::connect(server.address).await.expect("it listens");
-    // The first one has the upload, and the second one waits for it.
+    // The first request holds the upload, and the second one waits for it.
     let (mut first, mut second) = (connect().await, connect().await);
     first.write_all(request(10).as_bytes()).await.expect("open");
     while server.count_blob_files() == 0 {
@@ -70,9 +70,9 @@ async fn clients_that_leave_are_counted() {
     server.wait_for_metrics(line).await;
 }
 
-/// Both versions of HTTP on one port, told apart by their first bytes.
+/// The server tells the two versions of HTTP on its port apart by the first bytes.
 #[tokio::test]
-async fn http_2() {
+async fn http_1_and_http_2_share_a_port() {
     use http_body_util::{BodyExt, Full};
     use hyper::client::conn::http2;
     use hyper_util::rt::{TokioExecutor, TokioIo};

@@ -1,4 +1,4 @@
-//! The address that clients are told, in challenges and key files, and whose word counts for it (attack 68).
+//! The server's own URL in challenges and key files, and the requests that can change it (attack 68).
 
 use std::net::SocketAddr;
 
@@ -12,7 +12,7 @@ use crate::util::key::read_owner_key;
 use crate::util::process::{BerthProcess, quiet_berth, run_berth};
 use crate::util::{Backend, Client, TestServer, on_both};
 
-/// The realm of the challenge to whoever has no credential.
+/// The realm of the challenge to a client without a credential.
 async fn challenge_realm(client: &Client) -> String {
     let challenge =
         client.get("/v2/").await.expect_status(401).header("www-authenticate").to_owned();
@@ -26,13 +26,13 @@ fn client_at(server: &TestServer, address: &str) -> Client {
 }
 
 on_both![
-    a_server_that_listens_everywhere_is_where_it_was_reached,
-    attack_68_a_host_picks_only_among_our_own_names,
-    what_a_trusted_proxy_says_counts,
-    what_anybody_else_says_does_not_count
+    a_server_on_all_addresses_names_the_one_that_was_reached,
+    attack_68_the_host_chooses_only_among_our_own_names,
+    forwarded_headers_of_a_trusted_proxy_count,
+    forwarded_headers_of_others_do_not_count
 ];
 
-async fn a_server_that_listens_everywhere_is_where_it_was_reached(backend: Backend) {
+async fn a_server_on_all_addresses_names_the_one_that_was_reached(backend: Backend) {
     let server = TestServer::start_with(backend, |config| {
         config.listen = "0.0.0.0:0".parse().expect("an address");
     })
@@ -63,7 +63,7 @@ async fn a_server_that_listens_everywhere_is_where_it_was_reached(backend: Backe
     assert_eq!(challenge_realm(&named).await, format!("http://{host}/v2/token"));
 }
 
-async fn attack_68_a_host_picks_only_among_our_own_names(backend: Backend) {
+async fn attack_68_the_host_chooses_only_among_our_own_names(backend: Backend) {
     let server = TestServer::start_with(backend, |config| {
         config.external_url = "https://registry.example.net:8443/".to_owned();
         config.domains = vec!["Example.com".to_owned()];
@@ -88,7 +88,7 @@ async fn attack_68_a_host_picks_only_among_our_own_names(backend: Backend) {
     }
 }
 
-async fn what_a_trusted_proxy_says_counts(backend: Backend) {
+async fn forwarded_headers_of_a_trusted_proxy_count(backend: Backend) {
     let server = TestServer::start_with(backend, |config| {
         config.proxies = vec!["127.0.0.1".parse().expect("an address")];
     })
@@ -100,7 +100,7 @@ async fn what_a_trusted_proxy_says_counts(backend: Backend) {
         .with_header("x-forwarded-host", "europe-docker.localhost");
     let told = challenge_realm(&proxied).await;
     assert_eq!(told, "https://europe-docker.localhost/v2/token");
-    // Where a repository is, is what the client's host says, and not what the proxy calls this server.
+    // The client's own host determines the location, and not the host that the proxy reports.
     let writer = server.admin().with_header("x-forwarded-host", "gcr.io");
     let digest = writer.push_blob("p/image", "content").await;
     let path = format!("/v2/p/image/blobs/{digest}");
@@ -120,7 +120,7 @@ async fn what_a_trusted_proxy_says_counts(backend: Backend) {
     proxied.with_header("forwarded", "for=192.0.2.7").get("/v2/").await.expect_status(401);
 }
 
-async fn what_anybody_else_says_does_not_count(backend: Backend) {
+async fn forwarded_headers_of_others_do_not_count(backend: Backend) {
     let server = TestServer::start_with(backend, |config| {
         config.proxies = vec!["10.0.0.0/8".parse().expect("a network")];
     })
@@ -140,9 +140,9 @@ async fn what_anybody_else_says_does_not_count(backend: Backend) {
     assert_eq!(metadata["callerIp"], "127.0.0.1");
 }
 
-/// Its key file would have to say where clients reach it, and nobody has said so yet.
+/// The key file must contain the server's URL, which is not known yet.
 #[test]
-fn a_first_start_everywhere_asks_for_external_url() {
+fn a_first_start_on_all_addresses_needs_external_url() {
     for listen in ["0.0.0.0:0", "[::]:0"] {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let data = folder.path().to_str().expect("plain");
@@ -163,7 +163,7 @@ fn a_first_start_everywhere_asks_for_external_url() {
 }
 
 #[tokio::test]
-async fn key_files_say_where_the_registry_is_reached() {
+async fn key_files_have_the_registrys_url() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let data = folder.path();
     let first = BerthProcess::spawn(data, &mut quiet_berth(&["serve"])).await;
@@ -171,7 +171,7 @@ async fn key_files_say_where_the_registry_is_reached() {
     let before = read_owner_key(&path).file;
     assert_eq!(before["token_uri"], format!("http://{}/token", first.listen_address()));
     drop(first);
-    // What the setting says, the file says from the next start on, and nothing else in it has changed.
+    // The file gets the setting's URL at the next start, and nothing else in it changes.
     let mut named = quiet_berth(&["serve"]);
     let named = named.env("BERTH_EXTERNAL_URL", "https://token.example.com/");
     drop(BerthProcess::spawn(data, named).await);
@@ -182,7 +182,8 @@ async fn key_files_say_where_the_registry_is_reached() {
         after[field] = before[field].clone();
     }
     assert_eq!(after, before);
-    // Listening everywhere, nobody knows better; keys that are made then say where their maker reached it.
+    // A server on all addresses keeps the URL in the file. A new key file has the address at which its maker reached
+    // the server.
     let mut everywhere = quiet_berth(&["serve", "--insecure-http"]);
     let server = BerthProcess::spawn_at(data, "0.0.0.0:0", &mut everywhere).await;
     assert_eq!(read_owner_key(&path).file["token_uri"], "https://token.example.com/token");
@@ -204,9 +205,9 @@ async fn key_files_say_where_the_registry_is_reached() {
     assert_eq!(file["token_uri"], format!("http://127.0.0.2:{port}/token"));
 }
 
-/// What somebody made of the file is left as it is, and keeps nobody from starting.
+/// A file that the operator has changed is left alone, and does not prevent a start.
 #[tokio::test]
-async fn an_owner_key_that_is_none_is_left_alone() {
+async fn an_invalid_owner_key_file_is_left_alone() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     drop(BerthProcess::spawn(folder.path(), &mut quiet_berth(&["serve"])).await);
     let path = folder.path().join("owner-key.json");

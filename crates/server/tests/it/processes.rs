@@ -1,4 +1,4 @@
-//! The `berth` command as a process: started, stopped, killed, and two of them on one database.
+//! The `berth` command as a process: starts, stops, kills, and two processes on one database.
 
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
@@ -21,7 +21,7 @@ use crate::util::{
 
 const IMAGE: &str = "p/r1/image";
 
-/// The steps of one push, each at another process.
+/// Pushes an image in steps, each at another process.
 async fn push_across(data: &Path, database: &Backend, kill: bool) {
     let bytes = random_bytes(300_000, 4);
     let digest = digest_of(&bytes);
@@ -74,7 +74,7 @@ async fn two_processes_share_one_database_and_one_folder() {
 }
 
 #[tokio::test]
-async fn what_was_answered_outlives_a_kill_between_any_two_steps() {
+async fn acknowledged_steps_survive_a_kill() {
     let databases = [Some(Backend::Sqlite), Backend::postgres().await];
     for database in databases.into_iter().flatten() {
         let folder = tempfile::tempdir().expect("a temporary folder");
@@ -82,9 +82,9 @@ async fn what_was_answered_outlives_a_kill_between_any_two_steps() {
     }
 }
 
-/// The row still says what was answered before, and bytes beyond it are cut off.
+/// The row has the size that was acknowledged last. Bytes behind it are cut off.
 #[tokio::test]
-async fn a_kill_in_the_middle_of_a_chunk() {
+async fn a_kill_in_the_middle_of_a_chunk_keeps_acknowledged_bytes() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let bytes = random_bytes(5_000_000, 8);
     let mut killed = BerthProcess::start(folder.path(), &Backend::Sqlite).await;
@@ -114,7 +114,7 @@ async fn a_kill_in_the_middle_of_a_chunk() {
     assert_eq!(pulled.body, bytes);
 }
 
-/// A push whose request has begun, so that a stop has something to wait for.
+/// Begins a push that does not end, so that a stop has to wait for it.
 async fn stuck_push(berth: &BerthProcess) -> TcpStream {
     let upload = berth.client.start_upload(IMAGE).await;
     let mut stream = TcpStream::connect(berth.listen_address()).await.expect("it listens");
@@ -125,7 +125,7 @@ async fn stuck_push(berth: &BerthProcess) -> TcpStream {
     stream
 }
 
-/// Waits until it takes no more connections.
+/// Waits until the server accepts no connections.
 async fn wait_until_deaf(berth: &BerthProcess) {
     let deaf = async { while TcpStream::connect(berth.listen_address()).await.is_ok() {} };
     with_deadline(deaf).await;
@@ -136,7 +136,7 @@ async fn wait_for_end(process: &mut ChildProcess) -> ExitStatus {
 }
 
 #[tokio::test]
-async fn a_gentle_stop_lets_a_push_end() {
+async fn a_stop_waits_for_a_push() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut berth = BerthProcess::start(folder.path(), &Backend::Sqlite).await;
     let mut stream = stuck_push(&berth).await;
@@ -151,9 +151,9 @@ async fn a_gentle_stop_lets_a_push_end() {
     assert!(!berth.run.exists(), "nothing is left of it");
 }
 
-/// Ctrl-C asks it to stop, which here would take a minute; a second one means now.
+/// The first Ctrl-C asks for a stop, which here would take a day. The second one stops at once.
 #[tokio::test]
-async fn a_second_interrupt_ends_it_at_once() {
+async fn a_second_interrupt_stops_at_once() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut command = berth_command(&["serve", "--dev"]);
     command.env("BERTH_LIMITS_DRAIN_TIMEOUT", "1d").env("BERTH_LIMITS_IDLE_TIMEOUT", "30d");
@@ -167,9 +167,9 @@ async fn a_second_interrupt_ends_it_at_once() {
     assert!(!berth.run.exists(), "nothing is left of it");
 }
 
-/// Pulls wait to be written down, and it says nothing for longer than anybody would wait.
+/// A stop has to record pulls, and the database does not answer within a minute.
 #[tokio::test]
-async fn a_stop_does_not_wait_for_a_database_that_says_nothing() {
+async fn a_stop_does_not_wait_for_a_silent_database() {
     let Some(Backend::Postgres(url)) = Backend::postgres().await else {
         println!("SKIPPED: TEST_POSTGRES_URL is not set");
         return;
@@ -187,7 +187,7 @@ async fn a_stop_does_not_wait_for_a_database_that_says_nothing() {
 }
 
 #[tokio::test]
-async fn one_process_at_a_time_on_sqlite() {
+async fn only_one_process_uses_an_sqlite_database() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let _first = BerthProcess::start(folder.path(), &Backend::Sqlite).await;
     let data = folder.path().to_str().expect("plain");
@@ -199,7 +199,7 @@ async fn one_process_at_a_time_on_sqlite() {
 }
 
 #[tokio::test]
-async fn an_ephemeral_server_leaves_nothing() {
+async fn an_ephemeral_server_leaves_no_files() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let arguments =
         ["serve", "--dev", "--ephemeral", "--listen", "127.0.0.1:0", "--ops-listen", "off"];
@@ -223,9 +223,10 @@ async fn an_ephemeral_server_leaves_nothing() {
     assert_eq!(std::fs::read_dir(&folder).expect("readable").count(), 0);
 }
 
-/// What the banner says to push to answers, also when the server listens everywhere; and it says how others do.
+/// The push command of the banner works, also when the server listens on all addresses. The banner says how others
+/// reach the server.
 #[tokio::test]
-async fn a_server_that_listens_everywhere() {
+async fn the_banner_of_a_server_on_all_addresses_works() {
     for (host, hint) in [(None, "--dev-host NAME"), (Some("registry.test"), "registry.test")] {
         let mut command = berth_command(&["serve", "--dev", "--ephemeral", "--dev-unsafe-network"]);
         command.args(["--listen", "0.0.0.0:0", "--ops-listen", "off"]);
@@ -254,7 +255,7 @@ async fn a_server_that_listens_everywhere() {
 }
 
 #[tokio::test]
-async fn the_operator_collects() {
+async fn the_gc_command_collects() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let data = folder.path().to_str().expect("plain");
     let nobody = run_berth(&["gc", "--data", data]);
@@ -269,9 +270,9 @@ async fn the_operator_collects() {
     }
 }
 
-/// A connection that cannot be taken does not close the operator's socket.
+/// The operator's socket survives a failed accept.
 #[tokio::test]
-async fn the_operator_is_heard_again_when_there_are_files_again() {
+async fn the_operators_socket_survives_a_lack_of_descriptors() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (data, log) = (folder.path().join("data"), folder.path().join("log"));
     let file = std::fs::File::create(&log).expect("writable");
@@ -286,7 +287,7 @@ async fn the_operator_is_heard_again_when_there_are_files_again() {
 }
 
 #[test]
-fn what_cannot_be_started_says_why() {
+fn a_refused_start_names_its_reason() {
     let fails = |command: &mut Command, why: &str| {
         let output = command.output().expect("it runs");
         let said = String::from_utf8_lossy(&output.stderr);
@@ -312,7 +313,7 @@ fn what_cannot_be_started_says_why() {
 }
 
 #[tokio::test]
-async fn a_log_line_for_machines() {
+async fn the_json_log_has_the_fields_of_a_request() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let log = folder.path().join("log");
     let file = std::fs::File::create(&log).expect("writable");
@@ -331,9 +332,9 @@ async fn a_log_line_for_machines() {
     assert_eq!(line["level"], "INFO");
 }
 
-/// What a client sends cannot reach the terminal of whoever reads the log: neither as a path nor as a header.
+/// A client cannot send control characters to the terminal of the log's reader, neither in a path nor in a header.
 #[tokio::test]
-async fn a_log_line_that_a_terminal_only_shows() {
+async fn the_log_has_no_control_characters() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let log = folder.path().join("log");
     let file = std::fs::File::create(&log).expect("writable");
@@ -353,9 +354,9 @@ async fn a_log_line_that_a_terminal_only_shows() {
     assert!(!line.contains(char::is_control), "{line:?}");
 }
 
-/// The client gets the id under which the log says what went wrong.
+/// The log has the error under the id that the client gets.
 #[tokio::test]
-async fn an_error_is_found_by_its_id() {
+async fn an_error_is_logged_under_its_request_id() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (data, log) = (folder.path().join("data"), folder.path().join("log"));
     let file = std::fs::File::create(&log).expect("writable");
@@ -374,9 +375,9 @@ async fn an_error_is_found_by_its_id() {
     assert_eq!(line["request.id"], failed.header("x-request-id"));
 }
 
-/// What the metadata server cannot be yet is said at the start, with the command that changes it, and not at every question.
+/// A missing account is reported once at the start, with the command that creates it, and not at every request.
 #[tokio::test]
-async fn a_metadata_account_that_is_missing_is_said_once() {
+async fn a_missing_metadata_account_is_reported_once() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (data, log) = (folder.path().join("data"), folder.path().join("log"));
     let file = std::fs::File::create(&log).expect("writable");
@@ -390,7 +391,7 @@ async fn a_metadata_account_that_is_missing_is_said_once() {
     for _ in 0..3 {
         client.get(email).await.expect_status(404);
     }
-    // Every question before this one has its line before this one's.
+    // Log lines are in order, so that the lines of all requests before precede this one's.
     let last = client.with_header("x-request-id", "the-last-one");
     last.get("/computeMetadata/v1/nothing").await.expect_status(404);
     wait_for_log_line(&log, "the-last-one").await;
@@ -401,9 +402,9 @@ async fn a_metadata_account_that_is_missing_is_said_once() {
     assert!(said[0].contains("does not exist") && said[0].contains(command), "{text}");
 }
 
-/// With --dev everybody is one account: what others began is no reason to refuse anybody.
+/// With `--dev` everybody is one account, so that the limit per account would hit others.
 #[tokio::test]
-async fn a_server_for_everybody_counts_no_uploads() {
+async fn a_development_server_does_not_limit_uploads() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut command = berth_command(&["serve", "--dev"]);
     command.env("BERTH_LIMITS_OPEN_UPLOADS", "1");
@@ -412,9 +413,9 @@ async fn a_server_for_everybody_counts_no_uploads() {
     berth.client.start_upload(IMAGE).await;
 }
 
-/// Whatever collects the log of a container gets objects, from the first line on.
+/// A container's log contains only JSON objects, from the first line on.
 #[tokio::test]
-async fn a_log_of_objects_has_no_other_lines() {
+async fn a_json_log_has_only_objects() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let log = folder.path().join("log");
     let open = || std::fs::File::options().create(true).append(true).open(&log).expect("writable");

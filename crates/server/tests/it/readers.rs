@@ -1,4 +1,4 @@
-//! What becomes of clients that do not take what they asked for.
+//! Clients that do not read their answers.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ async fn impatient_server() -> TestServer {
     .await
 }
 
-/// An HTTP/2 client that gives each answer room for `window` bytes, and answers every ping.
+/// An HTTP/2 client whose streams have a window of `window` bytes. It answers every ping.
 async fn connect_http2(
     server: &TestServer,
     window: u32,
@@ -52,9 +52,9 @@ async fn begin_get(
     answer
 }
 
-/// Neither an empty window nor one of a byte keeps a connection, whatever the answers are made of.
+/// A connection is ended if its windows are empty or have one byte, whatever the answers contain.
 #[tokio::test]
-async fn http_2_readers_that_take_nothing_are_ended() {
+async fn http_2_connections_with_unread_answers_are_ended() {
     let server = impatient_server().await;
     let admin = server.admin();
     let image = Image::new(1);
@@ -77,9 +77,9 @@ async fn http_2_readers_that_take_nothing_are_ended() {
     }
 }
 
-/// Requests that are served do not save an answer, on the same connection, of which nothing is taken.
+/// Other requests on the connection do not keep an unread answer alive.
 #[tokio::test]
-async fn http_2_readers_are_judged_one_by_one() {
+async fn http_2_answers_are_judged_one_by_one() {
     let server = impatient_server().await;
     let blob = server.admin().push_blob(IMAGE, random_bytes(3_000_000, 1)).await;
     let path = format!("/v2/{IMAGE}/blobs/{blob}");
@@ -105,9 +105,10 @@ async fn http_2_connections_without_a_request_are_ended() {
     server.wait_for_metrics("berth_http_connections 1").await;
 }
 
-/// A reader that takes a few bytes now and then opens TCP's window each time: only the server can end it.
+/// A client that reads a few bytes now and then opens TCP's window each time, so that only the server can end the
+/// connection.
 #[tokio::test]
-async fn http_1_readers_that_take_next_to_nothing_are_ended() {
+async fn http_1_connections_with_slow_readers_are_ended() {
     let server = impatient_server().await;
     let blob = server.admin().push_blob(IMAGE, random_bytes(20_000_000, 1)).await;
     let socket = TcpSocket::new_v4().expect("a socket");

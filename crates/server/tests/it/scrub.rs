@@ -1,4 +1,4 @@
-//! The scrub: by the operator's socket, and as a command.
+//! The scrub by the operator's socket and as a command.
 
 use std::fs;
 
@@ -11,10 +11,10 @@ use crate::util::{Backend, TestServer, on_both, random_bytes};
 
 const IMAGE: &str = "p/r1/image";
 
-on_both![a_scrub_finds_what_nobody_reads];
+on_both![a_scrub_finds_bad_copies];
 
-/// Nobody has read these since: the scrub finds what is wrong with them, and what is right again.
-async fn a_scrub_finds_what_nobody_reads(server: TestServer) {
+/// A scrub finds bad copies that nobody has read, and copies that are right again.
+async fn a_scrub_finds_bad_copies(server: TestServer) {
     let admin = server.admin();
     let mut pushed = Vec::new();
     for seed in 0..5 {
@@ -74,7 +74,7 @@ async fn a_scrub_finds_what_nobody_reads(server: TestServer) {
 }
 
 #[tokio::test]
-async fn the_command_scrubs_and_says_what_it_found() {
+async fn the_command_scrubs_and_reports() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let data = folder.path().to_str().expect("text");
     let server = BerthProcess::start(folder.path(), &Backend::Sqlite).await;

@@ -1,12 +1,12 @@
-//! Settings, as a process finds them in its environment.
+//! Settings that a process finds in its environment.
 
 use std::process::Stdio;
 
 use crate::util::process::{BerthProcess, berth_command};
 
-/// A pod beside Services whose names begin with `berth` gets variables that look like settings.
+/// Kubernetes gives a pod variables that look like settings if a Service's name begins with `berth`.
 #[tokio::test]
-async fn a_server_beside_services_of_kubernetes() {
+async fn variables_of_kubernetes_are_no_settings() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut command = berth_command(&["serve", "--dev"]);
     command.envs([

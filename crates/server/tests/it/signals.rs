@@ -1,4 +1,4 @@
-//! Signals, and what the log says last.
+//! Signals, and the last line of the log.
 
 use std::path::Path;
 
@@ -18,9 +18,9 @@ fn read_log(folder: &Path) -> String {
     std::fs::read_to_string(folder.join("log")).expect("text")
 }
 
-/// A signal that means nothing here, or something else elsewhere, ends nothing.
+/// A signal without a meaning here does not end the server.
 #[tokio::test]
-async fn signals_that_do_not_end_it() {
+async fn other_signals_do_not_end_the_server() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut berth = start_with_log(folder.path(), "text").await;
     for (signal, name) in
@@ -35,7 +35,7 @@ async fn signals_that_do_not_end_it() {
 }
 
 #[tokio::test]
-async fn the_last_line_says_that_it_stopped() {
+async fn the_last_log_line_says_stopped() {
     for format in ["text", "json"] {
         for signal in [Signal::TERM, Signal::INT] {
             let folder = tempfile::tempdir().expect("a temporary folder");

@@ -1,4 +1,4 @@
-//! What a server that cannot start says.
+//! Error texts and output of a start.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -14,7 +14,7 @@ use crate::util::certificate::{CertificateFiles, encode_pem};
 use crate::util::process::{ChildProcess, berth_command, run_berth, wait_for_text};
 use crate::util::{AccountServer, Backend, StartOn};
 
-/// Why a server with these settings does not start.
+/// The error of a start with these settings.
 async fn start_refusal(folder: &Path, change: impl FnOnce(&mut Config)) -> String {
     let mut config = Config { data: folder.join("data"), ..Config::default() };
     config.listen = ([127, 0, 0, 1], 0).into();
@@ -34,9 +34,9 @@ async fn start_refusal(folder: &Path, change: impl FnOnce(&mut Config)) -> Strin
     }
 }
 
-/// Who cannot listen hears which setting chooses where.
+/// The error names the setting that chooses the address.
 #[tokio::test]
-async fn addresses_that_are_taken() {
+async fn the_error_of_a_taken_address_names_the_setting() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = taken.local_addr().expect("it listens");
@@ -54,9 +54,9 @@ async fn addresses_that_are_taken() {
     );
 }
 
-/// The data folder is named whole, with what is wrong about it.
+/// The error has the whole path of the data folder, and the reason.
 #[tokio::test]
-async fn data_folders_that_cannot_be_used() {
+async fn the_error_of_an_unusable_data_folder_names_it() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("data");
     std::fs::write(&file, "").expect("writable");
@@ -67,9 +67,9 @@ async fn data_folders_that_cannot_be_used() {
     );
 }
 
-/// Each wrong file is named, with what is wrong about it and nothing that only a programmer understands.
+/// The error names the file and the reason, without terms of the TLS library.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn files_for_tls_that_cannot_be_used() {
+async fn the_error_of_an_unusable_tls_file_names_it() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let at = |name: &str| folder.path().join(name);
     let (key, other) = (
@@ -118,7 +118,7 @@ async fn files_for_tls_that_cannot_be_used() {
     }
 }
 
-/// What a server that starts prints for whoever started it.
+/// The output of a server that starts.
 async fn start_output(folder: &Path, arguments: &[&str], listen: &str) -> String {
     let out = std::fs::File::create(folder.join("out")).expect("writable");
     let mut command = berth_command(&["serve"]);
@@ -129,9 +129,9 @@ async fn start_output(folder: &Path, arguments: &[&str], listen: &str) -> String
     wait_for_text(&folder.join("out"), "Ctrl-C").await
 }
 
-/// gcloud and docker trust no authority of one's own by themselves: what is printed says which file they need.
+/// gcloud and docker need the file of a private authority, so that the output names it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_first_start_names_an_authority_of_ones_own() {
+async fn the_first_start_names_a_private_authority() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let files = CertificateFiles::write_to(folder.path()).await;
     let [_, own, ..] = files.tls_flags();
@@ -139,21 +139,21 @@ async fn the_first_start_names_an_authority_of_ones_own() {
     assert!(said.contains(&format!("\"$(berth env --data kept --ca {own})\" && gcloud")), "{said}");
     assert!(said.contains("/etc/docker/certs.d/registry.example.com/ca.crt"), "{said}");
 
-    // One that another has signed: whose file that is, nobody knows here.
+    // The certificate has another issuer, whose file is unknown.
     let other = tempfile::tempdir().expect("a temporary folder");
     let files = CertificateFiles::write_by_other(other.path()).await;
     let said = start_output(other.path(), &files.tls_flags(), "127.0.0.1:0").await;
     assert!(said.contains("--ca CA.pem)\" && gcloud"), "{said}");
 
-    // Without TLS there is nothing to trust.
+    // Without TLS no file is needed.
     let plain = tempfile::tempdir().expect("a temporary folder");
     let said = start_output(plain.path(), &[], "127.0.0.1:0").await;
     assert!(said.contains("$(berth env --data kept)\"") && !said.contains("certs.d"), "{said}");
 }
 
-/// Others reach it by the name that it was given, and commands to copy have that one.
+/// Others reach the server by its given name, so that the printed commands use that name.
 #[tokio::test]
-async fn a_development_server_prints_the_name_that_others_call_it() {
+async fn a_development_server_prints_its_given_name() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let flags = ["--dev", "--dev-unsafe-network", "--dev-host", "build1"];
     let said = start_output(folder.path(), &flags, "0.0.0.0:0").await;
@@ -162,9 +162,9 @@ async fn a_development_server_prints_the_name_that_others_call_it() {
     assert!(said.contains("docker push 127.0.0.1:"), "{said}");
 }
 
-/// What a command's page says in full is shown, and where things are by themselves.
+/// The help has the long descriptions and the defaults.
 #[test]
-fn help_says_all_of_it() {
+fn the_help_has_descriptions_and_defaults() {
     for (arguments, said) in [
         (&["token", "--help"][..], "cannot be taken back by itself"),
         (&["env", "--help"], "the settings hold for the shell"),

@@ -1,5 +1,5 @@
-//! A database and a folder of blobs that are not where they were, at the start and under a running server: nothing is
-//! made anew in silence, nothing is taken for lost, and everything goes on when they are back.
+//! A database and a blob folder that are missing or swapped, at a start and under a running server. The server creates
+//! nothing in their place, deletes no rows, and goes on when they are back.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use crate::util::{Backend, Client, TestServer, on_both, random_bytes};
 
 const IMAGE: &str = "p/r1/image";
 
-/// A registry that has run, and holds a blob.
+/// A data folder with a blob in it, from a server that was killed.
 async fn used_registry(database: &Backend) -> (tempfile::TempDir, Vec<u8>, Digest) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let bytes = random_bytes(100_000, 21);
@@ -42,7 +42,7 @@ fn database_files(data: &Path) -> Vec<PathBuf> {
     files.filter(is_database).collect()
 }
 
-/// The empty folder in the folder of blobs whose name is the id.
+/// The empty folder whose name is the store's id.
 fn find_marker(data: &Path) -> Option<PathBuf> {
     let mut entries = fs::read_dir(data.join("blobs")).ok()?.flatten();
     let is_marker = |name: &str| name.starts_with("store-");
@@ -76,7 +76,7 @@ async fn a_missing_database_beside_blobs_is_no_first_start() {
     let mut server =
         BerthProcess::spawn(data, berth_command(&["serve"]).stderr(Stdio::null())).await;
     server.kill();
-    // Where to ask for tokens follows the address, which is another one each time.
+    // The file's token URL changes with the port.
     let key = || {
         let text =
             fs::read_to_string(data.join("owner-key.json")).expect("the first start makes it");
@@ -99,9 +99,9 @@ async fn a_missing_database_beside_blobs_is_no_first_start() {
     assert_eq!(key(), first_key);
 }
 
-/// Without any id, as the last release left it, the key and blobs say that there was a database.
+/// A folder of the last release has no id, but a key or blobs show that there was a database.
 #[tokio::test]
-async fn a_missing_database_is_missed_after_an_upgrade_too() {
+async fn a_missing_database_is_noticed_after_an_upgrade_too() {
     for what in ["owner-key.json", "blobs/ab/x"] {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let left = folder.path().join(what);
@@ -125,7 +125,7 @@ async fn check_wrong_folders(database: &Backend) {
     expect_start_refused(data, &["--dev"], database).await;
     assert_eq!(fs::read_dir(&blobs).expect("ours").count(), 0);
     fs::remove_dir(&blobs).expect("empty");
-    // The blobs of another registry.
+    // These blobs belong to another registry.
     let (other, ..) = used_registry(&Backend::Sqlite).await;
     fs::rename(other.path().join("blobs"), &blobs).expect("one file system");
     let said = expect_start_refused(data, &["--dev"], database).await;
@@ -133,7 +133,7 @@ async fn check_wrong_folders(database: &Backend) {
     fs::remove_dir_all(&blobs).expect("ours");
     fs::rename(&away, &blobs).expect("ours");
     expect_served(data, database, (&digest, &bytes)).await;
-    // A copy of the folder is as good.
+    // A copy of the folder is accepted.
     let copied = data.join("copied");
     copy_folder(&blobs, &copied);
     fs::remove_dir_all(&blobs).expect("ours");
@@ -153,7 +153,7 @@ fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
-/// What the last release left: no id on either side.
+/// The last release left no id in the database and in the folder.
 async fn check_upgrades(database: &Backend) {
     let (folder, bytes, digest) = used_registry(database).await;
     let data = folder.path();
@@ -194,20 +194,20 @@ async fn check_upgrades(database: &Backend) {
 }
 
 #[tokio::test]
-async fn a_folder_that_is_not_the_databases_is_not_used() {
+async fn the_folder_of_another_database_is_not_used() {
     for database in [Some(Backend::Sqlite), Backend::postgres().await].into_iter().flatten() {
         check_wrong_folders(&database).await;
     }
 }
 
 #[tokio::test]
-async fn stores_without_an_id_get_one_where_they_belong_together() {
+async fn stores_without_an_id_get_one_if_they_belong_together() {
     for database in [Some(Backend::Sqlite), Backend::postgres().await].into_iter().flatten() {
         check_upgrades(&database).await;
     }
 }
 
-/// One GET by a process that sees none of the files took the content from all of them.
+/// A process with an empty folder must not start, because it would mark all content as missing.
 #[tokio::test]
 async fn a_second_process_with_another_folder_does_not_start() {
     let Some(database) = Backend::postgres().await else {
@@ -225,9 +225,9 @@ async fn a_second_process_with_another_folder_does_not_start() {
     first.kill();
 }
 
-/// The first one gives the database its id; the others would write to folders that nobody else sees.
+/// The first process gives the database its id. The others would write to folders of their own.
 #[tokio::test]
-async fn of_processes_with_folders_of_their_own_the_first_one_starts() {
+async fn only_the_first_process_with_its_own_folder_starts() {
     const ROUNDS: usize = 6;
     const PROCESSES: usize = 4;
     if Backend::postgres().await.is_none() {
@@ -279,7 +279,7 @@ async fn processes_that_share_a_new_folder_all_start() {
     assert!(find_marker(folder.path()).is_some());
 }
 
-/// Starts a server, and answers it once it serves, or else what it says.
+/// Starts a server. Returns its process if it serves, or else its error text.
 async fn try_start(data: PathBuf, database: &Backend) -> (PathBuf, Result<ChildProcess, String>) {
     let Backend::Postgres(url) = database else { panic!("these share a database") };
     let mut command =
@@ -297,7 +297,7 @@ async fn try_start(data: PathBuf, database: &Backend) -> (PathBuf, Result<ChildP
     (data, Err(said))
 }
 
-/// Asks for a line of the metrics, and for readiness.
+/// Waits for a line of the metrics, and asserts the readiness.
 async fn wait_until_present(server: &TestServer, is_present: bool) {
     let line = format!("berth_stores_present {}", u8::from(is_present));
     server.wait_for_metrics(&line).await;
@@ -305,9 +305,9 @@ async fn wait_until_present(server: &TestServer, is_present: bool) {
     Client::new(server.ops).get("/readyz").await.expect_status(status);
 }
 
-/// Every file counts: what is committed to a log without a name is lost as well.
+/// Each of the files counts. Data in a log without a name would be lost, too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_that_is_moved_under_a_server_takes_no_writes() {
+async fn a_server_whose_database_was_moved_refuses_writes() {
     let server = TestServer::start(Backend::Sqlite).await;
     let admin = server.admin();
     let digest = admin.push_blob(IMAGE, "content").await;
@@ -334,9 +334,9 @@ async fn a_database_that_is_moved_under_a_server_takes_no_writes() {
     }
 }
 
-/// What has no name any more does not come back: what was written to it since would be lost.
+/// An unlinked file does not come back, so that anything written to it would be lost.
 #[tokio::test]
-async fn a_database_that_is_unlinked_acknowledges_nothing() {
+async fn a_server_whose_database_was_unlinked_acknowledges_nothing() {
     let mut server = TestServer::start(Backend::Sqlite).await;
     let admin = server.admin();
     let begun = admin.start_upload(IMAGE).await;
@@ -352,13 +352,13 @@ async fn a_database_that_is_unlinked_acknowledges_nothing() {
 }
 
 on_both![
-    a_folder_that_is_gone_is_said_and_waited_for,
-    one_of_the_folders_in_it_is_a_link,
-    a_database_that_forgot_the_id_takes_no_writes,
-    collection_waits_for_the_folder
+    a_missing_folder_is_reported_and_waited_for,
+    a_link_in_place_of_a_subfolder_stops_writes,
+    a_database_with_another_id_takes_no_writes,
+    a_collection_waits_for_the_folder
 ];
 
-async fn a_folder_that_is_gone_is_said_and_waited_for(server: TestServer) {
+async fn a_missing_folder_is_reported_and_waited_for(server: TestServer) {
     let admin = server.admin();
     let digest = admin.push_blob(IMAGE, "content").await;
     let (blobs, away) = (server.data.join("blobs"), server.data.join("away"));
@@ -368,7 +368,7 @@ async fn a_folder_that_is_gone_is_said_and_waited_for(server: TestServer) {
     type Change<'c> = &'c dyn Fn();
     let cases: [(Change<'_>, Change<'_>); 3] = [
         (&gone, &|| ()),
-        // Something else is mounted there.
+        // Another file system is mounted there.
         (
             &|| {
                 gone();
@@ -398,8 +398,8 @@ async fn a_folder_that_is_gone_is_said_and_waited_for(server: TestServer) {
     }
 }
 
-/// One upload in 256 would go there.
-async fn one_of_the_folders_in_it_is_a_link(server: TestServer) {
+/// One of 256 uploads would go to that folder.
+async fn a_link_in_place_of_a_subfolder_stops_writes(server: TestServer) {
     let admin = server.admin();
     let digest = admin.push_blob(IMAGE, "content").await;
     let folders = fs::read_dir(server.data.join("blobs")).expect("the store").flatten();
@@ -429,8 +429,8 @@ async fn one_of_the_folders_in_it_is_a_link(server: TestServer) {
     admin.get(&blob_path(IMAGE, &digest)).await.expect_status(200);
 }
 
-/// A database that was made anew, or put back from before, under a running server.
-async fn a_database_that_forgot_the_id_takes_no_writes(server: TestServer) {
+/// The database was created anew, or restored, under a running server.
+async fn a_database_with_another_id_takes_no_writes(server: TestServer) {
     let admin = server.admin();
     let digest = admin.push_blob(IMAGE, "content").await;
     let meta = server.open_meta().await;
@@ -459,8 +459,8 @@ async fn a_database_that_forgot_the_id_takes_no_writes(server: TestServer) {
     }
 }
 
-/// The row of a file goes when the file is gone, not when nobody can see it.
-async fn collection_waits_for_the_folder(server: TestServer) {
+/// A row is deleted when its file is deleted, and not while the folder is away.
+async fn a_collection_waits_for_the_folder(server: TestServer) {
     let admin = server.admin();
     let upload = admin.start_upload(IMAGE).await;
     admin.patch(&upload, "bytes").await.expect_status(202);

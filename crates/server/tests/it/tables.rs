@@ -1,4 +1,4 @@
-//! What requests leave in the tables that no client reads yet: history, counts, events. And many writers at once.
+//! Rows that no client reads yet: history, counts and events. And many concurrent writers.
 
 use engine::EngineError;
 use meta::{Id, epochs, events, gc_queue, leases, packages, repositories, tags, usage, versions};
@@ -11,14 +11,14 @@ use crate::util::{Backend, Image, TestServer, descriptor_of, on_both, random_byt
 const IMAGE: &str = "p/r1/image";
 
 on_both![
-    tags_remember_what_they_named,
-    events_are_written_with_what_they_tell_of,
+    tags_keep_their_history,
+    events_are_recorded_with_their_changes,
     pulls_and_sizes_are_counted,
-    the_rest_of_the_tables,
-    many_large_manifests_beside_blobs
+    epochs_queues_and_leases_are_updated,
+    many_large_manifests_are_pushed_beside_blobs
 ];
 
-async fn tags_remember_what_they_named(server: TestServer) {
+async fn tags_keep_their_history(server: TestServer) {
     let (one, two) = (Image::new(1), Image::new(2));
     one.push(&server.admin(), (IMAGE, "latest")).await;
     two.push(&server.client_of("other-admin"), (IMAGE, "latest")).await;
@@ -46,7 +46,7 @@ async fn tags_remember_what_they_named(server: TestServer) {
     );
 }
 
-async fn events_are_written_with_what_they_tell_of(server: TestServer) {
+async fn events_are_recorded_with_their_changes(server: TestServer) {
     let admin = server.admin();
     let image = Image::new(1);
     image.push(&admin, (IMAGE, "latest")).await;
@@ -105,7 +105,7 @@ async fn pulls_and_sizes_are_counted(server: TestServer) {
     assert_eq!(meta.read(sizes).await.expect("readable"), expected, "folding changes nothing");
 }
 
-async fn the_rest_of_the_tables(server: TestServer) {
+async fn epochs_queues_and_leases_are_updated(server: TestServer) {
     let admin = server.admin();
     let digest = admin.push_blob(IMAGE, "content").await;
     crate::gc::collect_garbage(&server).await;
@@ -121,8 +121,8 @@ async fn the_rest_of_the_tables(server: TestServer) {
     assert_eq!(fence.expect("writable"), Some(2), "the collection held it, and gave it back");
 }
 
-/// Under SERIALIZABLE, with default settings: nobody is told to come again.
-async fn many_large_manifests_beside_blobs(server: TestServer) {
+/// With the default settings no writer is told to come again, although transactions are serializable.
+async fn many_large_manifests_are_pushed_beside_blobs(server: TestServer) {
     let admin = server.admin();
     const LAYERS: u64 = 200;
     let layers: Vec<_> = (0..LAYERS).map(|n| random_bytes(50, n)).collect();
@@ -161,7 +161,7 @@ async fn many_large_manifests_beside_blobs(server: TestServer) {
     assert_eq!(list.json()["tags"].as_array().map(Vec::len), Some(64));
 }
 
-/// What a closure of the engine may say is also what a database may say: both are retried alike.
+/// An error of the engine rolls a transaction back, as an error of the database does.
 #[tokio::test]
 async fn an_engine_error_rolls_back() {
     let server = TestServer::start(Backend::Sqlite).await;

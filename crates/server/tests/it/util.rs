@@ -27,12 +27,12 @@ pub(crate) use key::AccountKey;
 pub(crate) use receiver::{Receiver, ReceiverAnswer};
 pub(crate) use server::{Backend, TestServer, wait_for_metrics};
 
-/// What a test can be handed, started on a database.
+/// A server, or a database for one, that a test takes as its argument.
 pub(crate) trait StartOn {
     async fn start(backend: Backend) -> Self;
 }
 
-/// Starts what the test takes, and runs it.
+/// Starts the server that the test takes, and runs the test.
 pub(crate) async fn run_on<S: StartOn, Outcome: Future<Output = ()>>(
     backend: Backend,
     test: impl FnOnce(S) -> Outcome,
@@ -41,8 +41,8 @@ pub(crate) async fn run_on<S: StartOn, Outcome: Future<Output = ()>>(
 }
 
 /// Makes two tests of each of these functions: one on SQLite, in the module `sqlite`, and one on PostgreSQL, in the
-/// module `postgres`. A function takes a [`TestServer`], [`Accounts`] or a [`Backend`]. The compiler warns of a function
-/// that is missing in the list, because nothing uses it.
+/// module `postgres`. A function takes a [`TestServer`], an [`AccountServer`] or a [`Backend`]. A function that is
+/// missing in the list does not compile, because nothing uses it.
 macro_rules! on_both {
     ($($name:ident),* $(,)?) => {
         mod sqlite {
@@ -68,13 +68,13 @@ macro_rules! on_both {
 }
 pub(crate) use on_both;
 
-/// Waits, but not for ever: a test shall fail and not hang.
+/// Waits for at most a minute, so that a test fails and does not hang.
 pub(crate) async fn with_deadline<T>(future: impl Future<Output = T>) -> T {
     let waited = tokio::time::timeout(std::time::Duration::from_secs(60), future).await;
     waited.expect("it ends")
 }
 
-/// The path that an answer's `Link` header gives for the next page.
+/// The path of the next page, from an answer's `Link` header.
 pub(crate) fn next_page(reply: &Reply) -> Option<String> {
     let (path, rest) = reply.header("link").strip_prefix('<')?.split_once('>')?;
     assert_eq!(rest, "; rel=\"next\"");

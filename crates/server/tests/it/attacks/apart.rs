@@ -1,7 +1,7 @@
-//! Attack 19 at another process: what one has taken away, each refuses within the five seconds that are promised. One
-//! that cannot ask what was taken away refuses as soon.
+//! Attack 19 at another process: each process refuses a credential within the promised five seconds after another
+//! process revoked it. A process that cannot ask for revocations refuses as soon.
 //!
-//! These are the only deadlines in our tests that are as short as what they are about.
+//! These tests alone have deadlines as short as the time that they are about.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -23,7 +23,7 @@ const IMAGE: &str = "my-project/r1/image";
 const MANIFEST: &str = "/v2/my-project/r1/image/manifests/latest";
 const READER: &str = "roles/artifactregistry.reader";
 
-/// `berth serve` on that database.
+/// Starts `berth serve` on this database.
 async fn start_process(data: &Path, database: &str) -> BerthProcess {
     let mut command = berth_command(&["serve", "--database", database]);
     BerthProcess::spawn(data, command.stderr(Stdio::null())).await
@@ -35,13 +35,13 @@ async fn sign_in_at(client: &Client, key: &AccountKey) -> GoogleClient {
     GoogleClient::new(client, answer["access_token"].as_str().expect("text"), key.email())
 }
 
-/// The owner of everything, signed in there.
+/// Signs the owner in at this server.
 async fn sign_in_owner(client: &Client, data: &Path) -> GoogleClient {
     let file = std::fs::read(data.join("owner-key.json")).expect("the first start's");
     sign_in_at(client, &AccountKey::new(&file)).await
 }
 
-/// An account that reads the repository, and a key of its own.
+/// Creates an account that may read the repository, and a key for it.
 async fn create_reader(owner: &GoogleClient, id: &str) -> AccountKey {
     owner.create_account(PROJECT, id).await.expect_status(200);
     let email = format!("{id}@{PROJECT}.iam.gserviceaccount.com");
@@ -51,7 +51,7 @@ async fn create_reader(owner: &GoogleClient, id: &str) -> AccountKey {
     owner.create_key(&email).await
 }
 
-/// What this account shows at a process, each of which is good there and remembered.
+/// Clients with the account's credentials, each of which the process has accepted and cached.
 async fn remembered_clients(at: &Client, account: &GoogleClient, key: &AccountKey) -> Vec<Client> {
     let registry = account.registry_token(&["repository:my-project/r1/image:pull"]).await;
     let file = STANDARD.encode(format!("_json_key:{}", key.file));
@@ -66,7 +66,7 @@ async fn remembered_clients(at: &Client, account: &GoogleClient, key: &AccountKe
     shown
 }
 
-/// Asks until each has been refused, which must not take longer from now than is promised.
+/// Asserts that each client is refused within the promised time.
 async fn expect_refused_in_time(clients: &[Client], path: &str, status: u16) {
     let until = Instant::now() + PROMISED;
     for client in clients {
@@ -85,7 +85,8 @@ async fn expect_refused_in_time(clients: &[Client], path: &str, status: u16) {
     }
 }
 
-/// The same where only a memory could let somebody in. A question that waits for the database lets nobody in either.
+/// Asserts that a cached credential is refused within the promised time. A request that waits for the database counts
+/// as refused.
 async fn expect_not_let_in(client: &Client) {
     let until = Instant::now() + PROMISED;
     loop {
@@ -121,7 +122,7 @@ async fn attack_19_another_process_refuses_in_time() {
     let account = sign_in_at(&a.client, revoked).await;
     let shown = remembered_clients(&b.client, &account, revoked).await;
     post_form(&a.client, "/revoke", &[("token", &account.token)]).await.expect_status(200);
-    // The token, and what was made of it; not the key.
+    // The token and the registry token made from it are refused, but not the key.
     expect_refused_in_time(&shown[..2], MANIFEST, 401).await;
     shown[2].get(MANIFEST).await.expect_status(200);
 
@@ -136,9 +137,9 @@ async fn attack_19_another_process_refuses_in_time() {
     expect_refused_in_time(&shown, MANIFEST, 403).await;
 }
 
-/// `/v2/` asks for nothing but a credential, which is remembered: only that keeps the database out of the answer.
+/// `/v2/` needs only a credential, so a cached credential is the only way to an answer without the database.
 #[tokio::test]
-async fn attack_19_without_its_database_a_process_trusts_no_memory() {
+async fn attack_19_a_process_without_its_database_trusts_no_cache() {
     let Some(Backend::Postgres(database)) = Backend::postgres().await else {
         println!("SKIPPED: TEST_POSTGRES_URL is not set");
         return;
@@ -154,9 +155,9 @@ async fn attack_19_without_its_database_a_process_trusts_no_memory() {
     AccountServer::wait_for_status(async || owner.get("/v2/").await, 200).await;
 }
 
-/// The same where the database is there, and everything has reached it but the process that was not told.
+/// The database is there, but one process gets no answer from it.
 #[tokio::test]
-async fn attack_19_what_a_process_is_not_told_it_does_not_let_in() {
+async fn attack_19_a_process_that_hears_no_revocations_lets_nobody_in() {
     let Some(Backend::Postgres(database)) = Backend::postgres().await else {
         println!("SKIPPED: TEST_POSTGRES_URL is not set");
         return;

@@ -1,4 +1,4 @@
-//! Attacks 1 to 8: reading or writing what is somebody else's.
+//! Attacks 1 to 8: reading or writing another's content.
 
 use model::digest::Digest;
 use model::media_type::{OCI_INDEX, OCI_MANIFEST};
@@ -6,27 +6,27 @@ use serde_json::json;
 
 use crate::util::{Image, TestServer, digest_of, on_both};
 
-/// A repository that the attackers cannot read, with a blob that is nowhere else.
+/// Pushes a blob to a repository that the attackers cannot read. No other repository has it.
 async fn push_secret_blob(server: &TestServer) -> Digest {
     server.admin().push_blob("p/r1/image", "secret").await
 }
 
 on_both![
-    attack_01_a_private_blob_is_as_unknown_as_any,
+    attack_01_a_private_blob_looks_like_a_missing_one,
     attack_02_a_private_blob_cannot_be_mounted,
     attack_03_a_narrow_token_mounts_no_more_than_it_reads,
     attack_04_a_manifest_does_not_make_a_private_blob_readable,
     attack_05_an_index_does_not_make_a_private_manifest_readable,
-    attack_06_referrers_are_those_of_the_own_image,
-    attack_07_an_upload_belongs_to_who_began_it_where_it_began,
+    attack_06_referrers_come_from_their_own_repository,
+    attack_07_an_upload_belongs_to_its_caller_and_its_image,
     attack_08_the_id_of_an_upload_cannot_be_guessed,
-    permissions_by_method,
-    who_may_not_push_is_refused_before_the_body
+    each_method_needs_its_permission,
+    a_push_without_permission_is_refused_before_the_body
 ];
 
-/// In status, headers and body. In how long the answer takes they are not compared, which on a machine that does other
-/// things, too, would fail for no reason, or never: both are the same question to the database, for a blob in `r2`.
-async fn attack_01_a_private_blob_is_as_unknown_as_any(server: TestServer) {
+/// Status, headers and body are compared. The time of an answer is not: on a busy machine such a test would fail
+/// without a reason, or never. Both requests ask the database the same question about a blob in `r2`.
+async fn attack_01_a_private_blob_looks_like_a_missing_one(server: TestServer) {
     let secret = push_secret_blob(&server).await;
     let attacker = server.client_of("writer-2");
     attacker.push_blob("p/r2/image", "own").await;
@@ -98,7 +98,7 @@ async fn attack_05_an_index_does_not_make_a_private_manifest_readable(server: Te
     attacker.get(&path).await.expect_oci_error("404 MANIFEST_UNKNOWN");
 }
 
-async fn attack_06_referrers_are_those_of_the_own_image(server: TestServer) {
+async fn attack_06_referrers_come_from_their_own_repository(server: TestServer) {
     let image = Image::new(1);
     image.push(&server.admin(), ("p/r1/image", "latest")).await;
     let attacker = server.client_of("writer-2");
@@ -110,7 +110,7 @@ async fn attack_06_referrers_are_those_of_the_own_image(server: TestServer) {
     attacker.get(&path).await.expect_oci_error("403 DENIED");
 }
 
-async fn attack_07_an_upload_belongs_to_who_began_it_where_it_began(server: TestServer) {
+async fn attack_07_an_upload_belongs_to_its_caller_and_its_image(server: TestServer) {
     let owner = server.client_of("writer-2");
     let upload = owner.start_upload("p/r2/image").await;
     owner.patch(&upload, "some bytes").await.expect_status(202);
@@ -125,7 +125,7 @@ async fn attack_07_an_upload_belongs_to_who_began_it_where_it_began(server: Test
         [("admin", &places[..]), ("owner-2", &places[..2]), ("writer-2", &places[1..2])]
     {
         let thief = server.client_of(thief);
-        // The other repository has to exist, or it would be the reason.
+        // The other repository must exist, or its absence would be the reason of the refusal.
         server.admin().push_blob("p/r1/image", "x").await;
         for path in paths {
             let unknown = "404 BLOB_UPLOAD_UNKNOWN";
@@ -146,13 +146,13 @@ async fn attack_08_the_id_of_an_upload_cannot_be_guessed(server: TestServer) {
     }
     assert!(ids.iter().all(|id| id.len() == 32 && id.as_bytes()[12] == b'4'), "{ids:?}");
     assert!(!ids.is_sorted(), "ids that come in order tell of each other");
-    // Every one of the 122 random bits is sometimes set and sometimes not.
+    // Each of the 122 random bits is sometimes set and sometimes not.
     let numbers = ids.iter().map(|id| u128::from_str_radix(id, 16).expect("hex"));
     let (ones, zeros) = numbers.fold((0, 0), |(ones, zeros), id| (ones | id, zeros | !id));
     assert_eq!((ones & zeros).count_ones(), 122);
 }
 
-async fn permissions_by_method(server: TestServer) {
+async fn each_method_needs_its_permission(server: TestServer) {
     let admin = server.admin();
     let image = Image::new(1);
     image.push(&admin, ("p/r2/image", "latest")).await;
@@ -172,8 +172,8 @@ async fn permissions_by_method(server: TestServer) {
     server.client_of("owner-2").delete(manifest).await.expect_status(202);
 }
 
-/// The body never comes, so that a server that waited for it would not answer this.
-async fn who_may_not_push_is_refused_before_the_body(server: TestServer) {
+/// The body never comes, so that a server that waits for the body does not answer.
+async fn a_push_without_permission_is_refused_before_the_body(server: TestServer) {
     let head = "PUT /v2/p/r1/image/manifests/x HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
                     authorization: Bearer writer-2\r\ncontent-length: 100\r\n\r\n";
     let answer = server.anonymous().send_raw(head.as_bytes()).await;

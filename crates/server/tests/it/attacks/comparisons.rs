@@ -1,15 +1,15 @@
-//! Attack 37: how long it takes to compare a secret tells what it is.
+//! Attack 37: learning a secret from the time that a comparison takes.
 //!
-//! Times are not measured here, as nothing compares a secret. A token of ours is found by the SHA-256 of what was sent,
-//! and its signature is checked with a public key; a key file is proven by deriving the public key from the private one
-//! and comparing public keys; keys and accounts are looked up by names that are no secrets. What can be looked at is
-//! that it stays so: in the sources, nothing that is called like a secret stands beside `==`.
+//! Times are not measured here, because no secret is compared. A token of ours is found by the SHA-256 of the sent
+//! bytes, and its signature is verified with a public key. A key file is proven by deriving the public key from the
+//! private key and comparing public keys. Keys and accounts are found by names that are not secret. The test asserts
+//! that the sources stay so: no name of a secret stands beside `==`.
 
 use std::path::Path;
 
 use crate::house::rust_files;
 
-/// What secrets, and what is made of them, are called.
+/// Names of secrets and of values derived from secrets.
 const SECRETS: [&str; 10] = [
     "token",
     "password",
@@ -23,7 +23,7 @@ const SECRETS: [&str; 10] = [
     "key_file",
 ];
 
-/// What stands left and right of each comparison in a line: the last name of each side, however it is borrowed.
+/// The last name on each side of each comparison in a line, without calls such as `as_str`.
 fn compared_names(line: &str) -> Vec<&str> {
     const BORROWED: [&str; 4] = [".as_str", ".as_bytes", ".as_ref", ".as_slice"];
     let code = line.split("//").next().unwrap_or_default();

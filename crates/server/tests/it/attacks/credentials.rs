@@ -1,4 +1,4 @@
-//! Attacks 33 to 35: scopes without end, key files that are none, and secrets that everybody has.
+//! Attacks 33 to 35: too many scopes, invalid key files, and secrets that are the same everywhere.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -13,7 +13,7 @@ use crate::util::{AccountKey, AccountServer, Backend, Client, Image, TestServer,
 
 const IMAGE: &str = "my-project/r1/image";
 
-/// What a reader of `r1` must not be able to do, whatever its token says.
+/// Asserts that a client may read `r1` and do nothing else, whatever its token says.
 async fn expect_only_reads(client: &Client) {
     client.get(&format!("/v2/{IMAGE}/manifests/latest")).await.expect_status(200);
     for reply in [
@@ -36,7 +36,7 @@ async fn create_two_repositories(accounts: &AccountServer) {
     }
 }
 
-/// Key files and texts like them: of a victim's, of an attacker's own, of another project's and a deleted one.
+/// Useless key files and similar texts. `own` and `deleted` are the attacker's, `foreign` is of another project.
 fn useless_key_files(
     key: &AccountKey,
     (own, foreign, deleted): (&AccountKey, &AccountKey, &AccountKey),
@@ -90,13 +90,13 @@ fn useless_key_files(
 }
 
 on_both![
-    attack_33_scopes_without_end_give_no_more_than_the_caller_has,
-    attack_34_key_files_that_prove_nothing,
-    attack_34_a_key_is_read_when_there_is_one_of_its_name,
-    attack_34_what_a_key_file_points_to_is_never_asked
+    attack_33_many_scopes_give_no_more_than_the_caller_has,
+    attack_34_invalid_key_files_are_refused,
+    attack_34_a_private_key_is_parsed_only_if_its_id_is_known,
+    attack_34_urls_in_a_key_file_are_never_requested
 ];
 
-async fn attack_33_scopes_without_end_give_no_more_than_the_caller_has(accounts: AccountServer) {
+async fn attack_33_many_scopes_give_no_more_than_the_caller_has(accounts: AccountServer) {
     create_two_repositories(&accounts).await;
     let role = ("roles/artifactregistry.reader", repository_name(PROJECT, "r1"));
     let reader = accounts.create_actor_with("reader", (role.0, &role.1)).await;
@@ -154,13 +154,13 @@ async fn attack_33_scopes_without_end_give_no_more_than_the_caller_has(accounts:
             assert!(challenge.contains("error=\"insufficient_scope\""), "{challenge}");
         }
     }
-    // The form that asks for it is bounded too.
+    // The form's length is limited, too.
     let endless = "x".repeat(300 << 10);
     let reply = post_form(&accounts.anonymous(), "/v2/token", &[("scope", &endless)]).await;
     assert_eq!(reply.status, 400);
 }
 
-async fn attack_34_key_files_that_prove_nothing(accounts: AccountServer) {
+async fn attack_34_invalid_key_files_are_refused(accounts: AccountServer) {
     let (owner, key) = (&accounts.owner, &accounts.owner_key);
     let attacker = accounts.create_actor("attacker").await;
     let own = owner.create_key(&attacker.email).await;
@@ -177,7 +177,7 @@ async fn attack_34_key_files_that_prove_nothing(accounts: AccountServer) {
         }
         for (what, file) in &files {
             for sent in [file.clone(), STANDARD.encode(file)] {
-                // What is longer than any head of a request goes by the form, as everything may.
+                // A text that is longer than a request's head can only be sent in a form.
                 if sent.len() < 100_000 {
                     let refused = accounts.basic_client(user, &sent).get("/v2/").await;
                     assert_eq!(refused.oci_outcome(), "401 UNAUTHORIZED", "{what}");
@@ -197,8 +197,8 @@ async fn attack_34_key_files_that_prove_nothing(accounts: AccountServer) {
     }
 }
 
-/// Reading a key is work that nobody gets done who names no key that is there; and what they are told is the same.
-async fn attack_34_a_key_is_read_when_there_is_one_of_its_name(accounts: AccountServer) {
+/// Nobody can make the server parse a key whose id is not known, and the answer is the same.
+async fn attack_34_a_private_key_is_parsed_only_if_its_id_is_known(accounts: AccountServer) {
     let body = STANDARD.encode([0x30; 1217]);
     let pem = format!("-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n");
     let broken = accounts.owner_key.with_field("private_key", pem);
@@ -213,8 +213,8 @@ async fn attack_34_a_key_is_read_when_there_is_one_of_its_name(accounts: Account
     }
 }
 
-/// A key file says where tokens are to be had. Who reads it here already knows.
-async fn attack_34_what_a_key_file_points_to_is_never_asked(accounts: AccountServer) {
+/// A key file names the URL for tokens, which this server does not need.
+async fn attack_34_urls_in_a_key_file_are_never_requested(accounts: AccountServer) {
     let trap = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     trap.set_nonblocking(true).expect("a socket");
     let url = format!("http://{}/token", trap.local_addr().expect("bound"));
@@ -233,9 +233,9 @@ async fn attack_34_what_a_key_file_points_to_is_never_asked(accounts: AccountSer
     assert_eq!(nobody.kind(), std::io::ErrorKind::WouldBlock);
 }
 
-/// Nobody else enters a folder that was made for the server with the usual mode, nor one that it had before.
+/// At each start the server closes its data folder to other users of the machine.
 #[tokio::test]
-async fn a_data_folder_that_others_may_enter_is_shut() {
+async fn an_open_data_folder_is_closed_to_others() {
     let open = std::fs::Permissions::from_mode(0o2755);
     let is_shut = |server: &TestServer| {
         let mode = std::fs::metadata(&server.data).expect("there").permissions().mode();
@@ -253,7 +253,7 @@ async fn a_data_folder_that_others_may_enter_is_shut() {
     is_shut(&server.restart_with(|_| ()).await);
 }
 
-/// Two first starts have no secret in common, and keep theirs from other users of the machine.
+/// Two first starts have no secret in common, and other users of the machine cannot read the secrets.
 #[tokio::test]
 async fn attack_35_every_instance_makes_its_own_secrets() {
     let secrets = async || {
@@ -282,7 +282,7 @@ async fn attack_35_every_instance_makes_its_own_secrets() {
 }
 
 #[test]
-fn attack_35_a_master_key_that_is_none_is_refused() {
+fn attack_35_an_invalid_master_key_is_refused() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let check = |bytes: &[u8], mode: u32, valid: bool| {
         let path = folder.path().join("master.key");
@@ -302,10 +302,10 @@ fn attack_35_a_master_key_that_is_none_is_refused() {
     check(&[b' '; 32], 0o600, false);
 }
 
-/// How a private key of any kind begins in PEM, and how Google's API keys and client secrets do.
+/// The beginnings of private keys in PEM, of Google API keys, and of client secrets.
 const KEYS: [&str; 4] = ["PRIVATE KEY-----\nMII", "PRIVATE KEY-----\\nMII", "AIzaSy", "GOCSPX-"];
 
-/// What is shipped is the program: what was built into it is in it, wherever it came from.
+/// The program is what is shipped, so that it contains everything that was built in.
 #[test]
 fn attack_35_no_key_is_built_in() {
     let program = std::fs::read(env!("CARGO_BIN_EXE_berth")).expect("it was built");
@@ -317,15 +317,15 @@ fn attack_35_no_key_is_built_in() {
     for secret in KEYS {
         assert!(!program.contains(secret), "the program holds {secret}");
     }
-    // Passwords that other registries came with.
+    // Default passwords of other registries.
     for password in ["Harbor12345", "admin:admin", "zot:zot"] {
         assert!(!program.contains(password), "the program holds {password}");
     }
 }
 
-/// Nothing that is shipped holds a key, a password or the beginning of one.
+/// The sources and documents contain no key or password.
 #[test]
-fn attack_35_no_key_is_part_of_the_program() {
+fn attack_35_no_key_is_in_the_sources() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut folders = vec![root.join("crates"), root.join("clients"), root.join("docs")];
     let mut looked = 0;

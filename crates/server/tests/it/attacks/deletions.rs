@@ -1,4 +1,4 @@
-//! Attack 10: a token for pushing, and what is deleted with it.
+//! Attack 10: deleting with a token for pushing.
 
 use crate::util::accounts::PROJECT;
 use crate::util::google::repository_name;
@@ -6,7 +6,7 @@ use crate::util::{AccountServer, GoogleClient, Image, digest_of, on_both};
 
 on_both![attack_10_a_token_deletes_what_its_account_may];
 
-/// Google's own clients ask for `push` to delete: a token for pushing deletes what its account may delete.
+/// Google's clients ask for `push` when they delete, so a token for pushing deletes what its account may delete.
 async fn attack_10_a_token_deletes_what_its_account_may(accounts: AccountServer) {
     const IMAGE: &str = "my-project/r1/image";
     accounts.create_repository(PROJECT, "r1").await;
@@ -35,7 +35,7 @@ async fn attack_10_a_token_deletes_what_its_account_may(accounts: AccountServer)
                 assert!(challenge.contains(":pull,push,delete\""), "{challenge}");
             }
         }
-        // Whoever asks for more than the account may gets no more.
+        // A token gives no more than the account's own permissions.
         for actions in ["pull,push", "pull,push,delete", "delete", "*"] {
             with(&writer, actions).await.delete(path).await.expect_oci_error("403 DENIED");
         }

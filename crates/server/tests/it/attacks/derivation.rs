@@ -1,4 +1,4 @@
-//! Attack 19 by way of others: what somebody got by acting as an account goes with what they got it by.
+//! Attack 19 by impersonation: a token that was made through an account is revoked together with what it was made with.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,7 +13,7 @@ use crate::util::{AccountKey, AccountServer, GoogleClient, on_both};
 const CREATOR: &str = "roles/iam.serviceAccountTokenCreator";
 const PROJECTS: &str = "/v1/projects";
 
-/// An account that may make tokens for itself and for a target, signed in with a key; and the target.
+/// The parent account, signed in with a key, and the target account. The parent may make tokens for both.
 struct TokenFamily {
     parent: GoogleClient,
     key: AccountKey,
@@ -31,7 +31,7 @@ impl TokenFamily {
         Self { parent: sign_in(&accounts.server, &key).await, key, target }
     }
 
-    /// The parent's own token once more, the target's, by way of that, and Docker's for both.
+    /// Makes four tokens: the parent's once more, the target's by that token, and a registry token for each.
     async fn derive_tokens(&self, accounts: &AccountServer) -> [GoogleClient; 4] {
         let child = act_as(accounts, &self.parent, &self.parent.email).await;
         let grandchild = act_as(accounts, &child, &self.target.email).await;
@@ -50,7 +50,7 @@ async fn registry_client(accounts: &AccountServer, caller: &GoogleClient) -> Goo
     GoogleClient::new(&accounts.anonymous(), &caller.registry_token(&[]).await, &caller.email)
 }
 
-/// At every server.
+/// Asserts that each caller gets this status at every server.
 async fn expect_everywhere(accounts: &AccountServer, callers: &[GoogleClient], status: u16) {
     let second = second_server(accounts).await;
     for caller in callers {
@@ -60,22 +60,22 @@ async fn expect_everywhere(accounts: &AccountServer, callers: &[GoogleClient], s
     }
 }
 
-/// What a bearer is told by the APIs.
+/// The outcome of an API call with a bearer token.
 async fn projects_outcome(accounts: &AccountServer, token: &str) -> String {
     accounts.anonymous().with_token(token).get(PROJECTS).await.google_outcome()
 }
 
 on_both![
-    attack_19_what_was_made_by_impersonation_goes_with_the_key,
-    attack_19_what_was_made_by_a_self_signed_token_goes_with_the_key,
-    attack_19_what_was_made_by_impersonation_goes_with_the_token,
-    attack_19_what_was_made_by_impersonation_goes_with_the_account,
+    attack_19_tokens_by_impersonation_are_revoked_with_the_key,
+    attack_19_tokens_by_a_self_signed_token_are_revoked_with_the_key,
+    attack_19_tokens_by_impersonation_are_revoked_with_the_token,
+    attack_19_tokens_by_impersonation_are_revoked_with_the_account,
     attack_19_a_revocation_outlives_the_token,
     attack_19_a_token_does_not_renew_itself_without_end,
-    attack_19_what_is_signed_on_behalf_of_an_account_opens_nothing
+    attack_19_signatures_on_behalf_of_an_account_are_no_credentials
 ];
 
-async fn attack_19_what_was_made_by_impersonation_goes_with_the_key(accounts: AccountServer) {
+async fn attack_19_tokens_by_impersonation_are_revoked_with_the_key(accounts: AccountServer) {
     let family = TokenFamily::new(&accounts).await;
     let descendants = family.derive_tokens(&accounts).await;
     let name = key_name(&family.key);
@@ -91,8 +91,8 @@ async fn attack_19_what_was_made_by_impersonation_goes_with_the_key(accounts: Ac
     family.target.get("/v2/").await.expect_status(200);
 }
 
-/// The key signs a token that is one at once, without an exchange.
-async fn attack_19_what_was_made_by_a_self_signed_token_goes_with_the_key(accounts: AccountServer) {
+/// A self-signed token works without an exchange.
+async fn attack_19_tokens_by_a_self_signed_token_are_revoked_with_the_key(accounts: AccountServer) {
     let TokenFamily { key, target, .. } = TokenFamily::new(&accounts).await;
     let mut claims = key.assertion_claims(accounts.server.clock.unix_seconds());
     claims.as_object_mut().expect("an object").remove("aud");
@@ -103,7 +103,7 @@ async fn attack_19_what_was_made_by_a_self_signed_token_goes_with_the_key(accoun
     expect_everywhere(&accounts, &[child], 401).await;
 }
 
-async fn attack_19_what_was_made_by_impersonation_goes_with_the_token(accounts: AccountServer) {
+async fn attack_19_tokens_by_impersonation_are_revoked_with_the_token(accounts: AccountServer) {
     let family = TokenFamily::new(&accounts).await;
     let descendants = family.derive_tokens(&accounts).await;
     let other = sign_in(&accounts.server, &family.key).await;
@@ -117,7 +117,7 @@ async fn attack_19_what_was_made_by_impersonation_goes_with_the_token(accounts: 
     expect_everywhere(&accounts, &[other, nephew, family.target], 200).await;
 }
 
-async fn attack_19_what_was_made_by_impersonation_goes_with_the_account(accounts: AccountServer) {
+async fn attack_19_tokens_by_impersonation_are_revoked_with_the_account(accounts: AccountServer) {
     let family = TokenFamily::new(&accounts).await;
     let delegate = accounts.create_actor("the-delegate").await;
     accounts.owner.grant_role(&delegate.account_name(), CREATOR, &family.parent.member()).await;
@@ -138,8 +138,8 @@ async fn attack_19_what_was_made_by_impersonation_goes_with_the_account(accounts
     expect_everywhere(&accounts, &descendants, 401).await;
 }
 
-/// A token that is over may have children that are not: it can still be taken back, and stays taken back, also at
-/// a process that was not there.
+/// A token that has expired may have children that have not. It can still be revoked, and stays revoked at a process
+/// that started later.
 async fn attack_19_a_revocation_outlives_the_token(accounts: AccountServer) {
     accounts.server.clock.freeze();
     let family = TokenFamily::new(&accounts).await;
@@ -159,7 +159,7 @@ async fn attack_19_a_revocation_outlives_the_token(accounts: AccountServer) {
     expect_everywhere(&accounts, &cousin, 401).await;
 }
 
-/// Whoever makes tokens by tokens comes to an end, and the tokens stay small on the way.
+/// A chain of tokens has a maximal length, and the tokens in it stay short.
 async fn attack_19_a_token_does_not_renew_itself_without_end(accounts: AccountServer) {
     let family = TokenFamily::new(&accounts).await;
     let mut newest = family.parent.clone();
@@ -174,8 +174,9 @@ async fn attack_19_a_token_does_not_renew_itself_without_end(accounts: AccountSe
     family.parent.generate_access_token(&family.parent.email).await.expect_status(200);
 }
 
-/// What is signed on an account's behalf is for others to check: here it would be a token that nothing takes back.
-async fn attack_19_what_is_signed_on_behalf_of_an_account_opens_nothing(accounts: AccountServer) {
+/// Other services verify what is signed on an account's behalf. This registry does not accept it, because it could not
+/// be revoked.
+async fn attack_19_signatures_on_behalf_of_an_account_are_no_credentials(accounts: AccountServer) {
     let family = TokenFamily::new(&accounts).await;
     let now = accounts.server.clock.unix_seconds();
     let claims = |aud: Option<&str>| {

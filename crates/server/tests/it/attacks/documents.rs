@@ -1,4 +1,4 @@
-//! Attacks 54 to 59: manifests that are too large, ambiguous, or lie.
+//! Attacks 54 to 59: manifests that are too large, ambiguous or wrong.
 
 use model::media_type::{OCI_INDEX, OCI_MANIFEST};
 use serde_json::json;
@@ -23,26 +23,26 @@ fn padded_index(length: usize) -> String {
 }
 
 on_both![
-    attack_54_manifests_have_a_limit,
-    attack_55_a_manifest_is_one_thing,
-    attack_56_no_key_stands_twice,
-    attack_56_fields_are_spelled_as_they_are,
+    attack_54_manifests_have_a_maximal_size,
+    attack_55_a_manifest_has_one_type,
+    attack_56_no_key_is_repeated,
+    attack_56_fields_are_spelled_exactly,
     keys_of_maps_may_differ_in_case,
-    attack_57_a_manifest_has_a_bound_of_keys,
-    attack_57_a_call_has_a_bound_of_keys,
-    attack_57_no_document_is_too_strange,
-    attack_58_sizes_do_not_lie,
-    attack_59_deep_and_wide_indexes
+    attack_57_a_manifest_has_a_maximal_number_of_keys,
+    attack_57_a_call_has_a_maximal_number_of_keys,
+    attack_57_strange_documents_are_refused,
+    attack_58_sizes_must_be_right,
+    attack_59_deep_and_wide_indexes_are_bounded
 ];
 
-async fn attack_54_manifests_have_a_limit(server: TestServer) {
+async fn attack_54_manifests_have_a_maximal_size(server: TestServer) {
     const LIMIT: usize = 4 << 20;
     let admin = server.admin();
     put_manifest(&admin, OCI_INDEX, padded_index(LIMIT)).await.expect_status(201);
     put_manifest(&admin, OCI_INDEX, padded_index(LIMIT + 1))
         .await
         .expect_oci_error("413 MANIFEST_INVALID");
-    // Announced as endless: refused without reading on.
+    // The body says that it is very long, and is refused at once.
     let head = format!(
         "PUT /v2/{IMAGE}/manifests/x HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer admin\r\n\
              content-type: {OCI_INDEX}\r\nconnection: close\r\n"
@@ -58,7 +58,7 @@ async fn attack_54_manifests_have_a_limit(server: TestServer) {
     assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
 }
 
-async fn attack_55_a_manifest_is_one_thing(server: TestServer) {
+async fn attack_55_a_manifest_has_one_type(server: TestServer) {
     let admin = server.admin();
     let image = Image::new(1);
     image.push_blobs(&admin, IMAGE).await;
@@ -78,7 +78,7 @@ async fn attack_55_a_manifest_is_one_thing(server: TestServer) {
     assert_ne!(silent, image.manifest);
     refused("", silent.clone()).await;
     refused("application/octet-stream", silent.clone()).await;
-    // Content-Type decides for a manifest that does not say what it is, and comes back as it was.
+    // The Content-Type decides if a manifest names no media type. A pull returns the same type.
     put_manifest(&admin, OCI_MANIFEST, silent.clone()).await.expect_status(201);
     let pulled = admin.get(&format!("/v2/{IMAGE}/manifests/x")).await.expect_status(200);
     assert_eq!(
@@ -87,7 +87,7 @@ async fn attack_55_a_manifest_is_one_thing(server: TestServer) {
     );
 }
 
-async fn attack_56_no_key_stands_twice(server: TestServer) {
+async fn attack_56_no_key_is_repeated(server: TestServer) {
     let admin = server.admin();
     let image = Image::new(1);
     image.push_blobs(&admin, IMAGE).await;
@@ -103,7 +103,7 @@ async fn attack_56_no_key_stands_twice(server: TestServer) {
         let manifest = image.manifest.replacen('{', &format!("{{{extra}"), 1);
         put_manifest(&admin, OCI_MANIFEST, manifest).await.expect_oci_error("400 MANIFEST_INVALID");
     }
-    // Bytes are kept as they came, white space and all.
+    // The bytes are stored as they came, including white space.
     let spaced = image.manifest.replace(',', " ,\n");
     put_manifest(&admin, OCI_MANIFEST, spaced.clone()).await.expect_status(201);
     let pulled = admin.get(&format!("/v2/{IMAGE}/manifests/x")).await.expect_status(200);
@@ -111,8 +111,9 @@ async fn attack_56_no_key_stands_twice(server: TestServer) {
     assert_eq!(pulled.header("docker-content-digest"), digest_of(&spaced));
 }
 
-/// Go's decoder takes `layerſ` for `layers`, and what stands last wins: the client would pull what was never looked at.
-async fn attack_56_fields_are_spelled_as_they_are(server: TestServer) {
+/// Go's decoder takes `layerſ` for `layers`, and the last field wins. A client would pull content that nobody has
+/// checked.
+async fn attack_56_fields_are_spelled_exactly(server: TestServer) {
     let admin = server.admin();
     let image = Image::new(1);
     image.push_blobs(&admin, IMAGE).await;
@@ -139,7 +140,7 @@ async fn attack_56_fields_are_spelled_as_they_are(server: TestServer) {
         refused(OCI_MANIFEST, last).await;
         refused(OCI_INDEX, format!(r#"{{"schemaVersion":2,"manifests":[],"{key}":{evil}}}"#)).await;
     }
-    // In the descriptors of an image, in those of an index and their platforms, and in a subject.
+    // The fields of descriptors and platforms are spelled exactly, too, and those of a subject.
     for key in ["dige\u{17f}t", r"Dige\u0073t", "\u{17f}ize", "URLs", "Data", "platForm"] {
         let config =
             image.manifest.replacen("\"digest\"", &format!("\"{key}\":null,\"digest\""), 1);
@@ -159,7 +160,7 @@ async fn attack_56_fields_are_spelled_as_they_are(server: TestServer) {
     }
 }
 
-/// As `oras push --annotation` and `crane mutate` make them.
+/// `oras push --annotation` and `crane mutate` make such manifests.
 async fn keys_of_maps_may_differ_in_case(server: TestServer) {
     let admin = server.admin();
     let image = Image::new(1);
@@ -179,8 +180,8 @@ async fn keys_of_maps_may_differ_in_case(server: TestServer) {
     put_manifest(&admin, OCI_MANIFEST, layer).await.expect_status(201);
 }
 
-/// To look at very many keys takes long, and nobody has a use for them.
-async fn attack_57_a_manifest_has_a_bound_of_keys(server: TestServer) {
+/// Looking at very many keys takes long, and no client needs them.
+async fn attack_57_a_manifest_has_a_maximal_number_of_keys(server: TestServer) {
     let admin = server.admin();
     let keys =
         |count: usize| (0..count).map(|key| format!("\"{key}\":0")).collect::<Vec<_>>().join(",");
@@ -196,7 +197,7 @@ async fn attack_57_a_manifest_has_a_bound_of_keys(server: TestServer) {
         assert!(message.contains("more than 100000 keys"), "{message}");
         refused.expect_oci_error("400 MANIFEST_INVALID");
     }
-    // What is refused is not repeated at length.
+    // The error does not repeat a long text.
     let long = "a".repeat(1 << 20);
     for manifest in [
         format!(r#"{{"schemaVersion":"{long}"}}"#),
@@ -210,8 +211,8 @@ async fn attack_57_a_manifest_has_a_bound_of_keys(server: TestServer) {
     }
 }
 
-/// The bodies of Google's APIs are read by the same rules.
-async fn attack_57_a_call_has_a_bound_of_keys(server: TestServer) {
+/// The same rules hold for the bodies of Google's APIs.
+async fn attack_57_a_call_has_a_maximal_number_of_keys(server: TestServer) {
     let admin = server.admin();
     let create = "/v1/projects/p/locations/us-west1/repositories?repositoryId=keys";
     let keys = |count: usize| {
@@ -237,7 +238,7 @@ async fn attack_57_a_call_has_a_bound_of_keys(server: TestServer) {
     admin.get("/v1/projects/p/locations/us-west1/repositories/keys").await.expect_status(404);
 }
 
-async fn attack_57_no_document_is_too_strange(server: TestServer) {
+async fn attack_57_strange_documents_are_refused(server: TestServer) {
     let admin = server.admin();
     let valid = r#"{"schemaVersion":2,"manifests":[]}"#;
     let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
@@ -279,14 +280,14 @@ async fn attack_57_no_document_is_too_strange(server: TestServer) {
         .await
         .expect_oci_error("400 MANIFEST_INVALID");
     assert!(long.json()["errors"][0]["message"].to_string().contains("5000"), "{long:?}");
-    // NUL where nobody takes it for an end is text like any other.
+    // NUL is allowed in texts that do not end with it elsewhere.
     let text =
         json!({ "schemaVersion": 2, "manifests": [], "annotations": { "a\0": "\0" } }).to_string();
     put_manifest(&admin, OCI_INDEX, text.clone()).await.expect_status(201);
     assert_eq!(admin.get(&format!("/v2/{IMAGE}/manifests/x")).await.expect_status(200).body, text);
 }
 
-async fn attack_58_sizes_do_not_lie(server: TestServer) {
+async fn attack_58_sizes_must_be_right(server: TestServer) {
     let admin = server.admin();
     let image = Image::new(1);
     image.push_blobs(&admin, IMAGE).await;
@@ -309,7 +310,7 @@ async fn attack_58_sizes_do_not_lie(server: TestServer) {
     put_manifest(&admin, OCI_INDEX, index).await.expect_oci_error("400 SIZE_INVALID");
 }
 
-async fn attack_59_deep_and_wide_indexes(server: TestServer) {
+async fn attack_59_deep_and_wide_indexes_are_bounded(server: TestServer) {
     let admin = server.admin();
     let mut below = r#"{"schemaVersion":2,"manifests":[]}"#.to_owned();
     for _ in 0..100 {
@@ -324,7 +325,7 @@ async fn attack_59_deep_and_wide_indexes(server: TestServer) {
     let refused = put_manifest(&admin, OCI_INDEX, wide).await;
     assert!(refused.json()["errors"][0]["message"].to_string().contains("5000"));
     refused.expect_oci_error("400 MANIFEST_INVALID");
-    // A subject may be anything, even what refers back: nobody follows it.
+    // A subject may be any manifest, even one that refers back, because the server does not follow subjects.
     let subject = descriptor_of(OCI_INDEX, &below);
     let loops = json!({ "schemaVersion": 2, "manifests": [], "subject": subject }).to_string();
     put_manifest(&admin, OCI_INDEX, loops.clone()).await.expect_status(201);
@@ -332,9 +333,9 @@ async fn attack_59_deep_and_wide_indexes(server: TestServer) {
     assert_eq!(referrers.json()["manifests"][0]["digest"], digest_of(&loops));
 }
 
-/// Attack 54, with a body that begins and then stands still. Nothing is stored, so that one database suffices.
+/// Attack 54 with a body that stops. Nothing is stored, so that one database suffices.
 #[tokio::test]
-async fn attack_54_a_manifest_that_does_not_come() {
+async fn attack_54_a_manifest_that_stops_coming_times_out() {
     let server = TestServer::start_with(Backend::Sqlite, |config| {
         config.limits.idle_timeout = "300ms".parse::<Span>().expect("a time");
     })

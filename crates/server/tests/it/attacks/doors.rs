@@ -1,4 +1,4 @@
-//! Attacks 9, 13, 15 and 16: one permission through every door, and children under somebody else's parent.
+//! Attacks 9, 13, 15 and 16: the same permission at every API, and children below another's parent.
 
 use std::collections::BTreeSet;
 
@@ -12,11 +12,10 @@ use crate::util::routes::{self, ResourceNames};
 use crate::util::wire::{Http2Connection, bearer_headers};
 use crate::util::{AccountServer, Client, GoogleClient, Image, on_both};
 
-/// Nobody may upload without also moving tags: an uploader that only creates needs a role of its own, and custom
-/// roles are not built. Until then there is nobody to whom attack 9 could be tried, and what is asserted is just that:
-/// no role lets somebody upload and not move tags. Tags that nobody moves are attack 12.
+/// An uploader that may not move tags needs a role of its own, and custom roles are not built. Until then nobody can
+/// try attack 9. The test asserts that every role that may upload may also move tags. Immutable tags are attack 12.
 #[test]
-fn attack_09_whoever_uploads_may_also_move_tags() {
+fn attack_09_every_uploader_may_also_move_tags() {
     let may = |role: &model::role::Role, name: &str| role.holds(name.parse().expect("known"));
     for role in model::role::all() {
         if may(role, "artifactregistry.repositories.uploadArtifacts") {
@@ -25,16 +24,16 @@ fn attack_09_whoever_uploads_may_also_move_tags() {
     }
 }
 
-/// Paths that answer without a credential, on purpose.
+/// Paths that need no credential, on purpose.
 const PUBLIC: [&str; 5] = ["/v2/token", "/token", "/introspect", "/revoke", "/oauth2/v3/certs"];
 
-/// The path of a route, with the names of an image that is there.
+/// Fills a route's path with the names of an image that is there.
 fn fill_path(path: &str, digest: &str) -> String {
     let image = path.replace("{image}", "my-project/r1/image").replace("{digest}", digest);
     image.replace("{reference}", "latest").replace("{id}", "x")
 }
 
-/// What a victim has, as its owner sees it.
+/// The state of a victim as the owner of everything sees it.
 async fn take_snapshot(owner: &GoogleClient, victim: &ResourceNames) -> Vec<Value> {
     let ResourceNames { project, account, .. } = victim;
     let account = format!("projects/{project}/serviceAccounts/{account}");
@@ -56,7 +55,7 @@ async fn take_snapshot(owner: &GoogleClient, victim: &ResourceNames) -> Vec<Valu
     seen
 }
 
-/// A project with everything in it that a path can name.
+/// Creates a project with everything that a path can name.
 async fn create_tenant(accounts: &AccountServer, project: &str) -> (GoogleClient, ResourceNames) {
     accounts.create_repository(project, "r1").await;
     let robot = accounts.create_actor_in(project, "robot-1").await;
@@ -66,7 +65,7 @@ async fn create_tenant(accounts: &AccountServer, project: &str) -> (GoogleClient
     (owner, ResourceNames::new(project, "r1", (&robot.email, key.id())))
 }
 
-/// Other ways to write a path in `tenant-b`, of which a careless server might take one for another's.
+/// Other spellings of a path in `tenant-b` that a careless server might take for another path.
 fn other_spellings(path: &str) -> Vec<String> {
     vec![
         path.to_owned(),
@@ -94,17 +93,17 @@ fn other_spellings(path: &str) -> Vec<String> {
 }
 
 on_both![
-    attack_13_what_the_body_names_is_not_what_the_path_opens,
-    attack_13_children_under_somebody_elses_parent,
+    attack_13_the_body_does_not_choose_the_resource,
+    attack_13_children_under_another_parent_are_not_found,
     attack_15_nothing_is_open_by_accident,
-    attack_16_every_door_asks_for_the_same,
-    attack_16_a_right_on_one_kind_of_resource_is_none_on_another,
-    attack_16_another_spelling_opens_nothing,
-    attack_16_headers_open_nothing
+    attack_16_rest_and_grpc_need_the_same_permission,
+    attack_16_a_permission_holds_for_one_kind_of_resource,
+    attack_16_another_spelling_gives_no_access,
+    attack_16_headers_give_no_access
 ];
 
-/// Whatever a body or a query names, the path decides; whatever a path names, its permission is asked.
-async fn attack_13_what_the_body_names_is_not_what_the_path_opens(accounts: AccountServer) {
+/// The path decides, whatever the body or the query names. The permission is asked for the resource in the path.
+async fn attack_13_the_body_does_not_choose_the_resource(accounts: AccountServer) {
     let (attacker, own) = create_tenant(&accounts, "tenant-a").await;
     let (_, victim) = create_tenant(&accounts, "tenant-b").await;
     let before = take_snapshot(&accounts.owner, &victim).await;
@@ -112,7 +111,7 @@ async fn attack_13_what_the_body_names_is_not_what_the_path_opens(accounts: Acco
     for route in routes::all_routes() {
         let (ours, theirs) =
             (own.fill_template(&route.template), victim.fill_template(&route.template));
-        // The end of the own project would end the attack.
+        // The attack would end with the attacker's own project.
         if route.method_name() == "DeleteProject" || ours == theirs {
             continue;
         }
@@ -147,7 +146,8 @@ async fn attack_13_what_the_body_names_is_not_what_the_path_opens(accounts: Acco
         for (path, resource) in [(&ours, &victims), (&theirs, &own_resource), (&theirs, &victims)] {
             let body = named(resource);
             let uri = format!("{path}?{}", query(resource));
-            // The first has names that the method does not have, which keep it from those who may.
+            // The first body has fields that the method does not have. Such a body is refused after the permission was
+            // checked.
             for body in [body.to_string(), route.known_fields(&body).to_string()] {
                 let reply = attacker.client.send(route.verb.clone(), &uri, body).await;
                 tried += 1;
@@ -172,12 +172,12 @@ async fn attack_13_what_the_body_names_is_not_what_the_path_opens(accounts: Acco
     assert_eq!(take_snapshot(&accounts.owner, &victim).await, before);
 }
 
-async fn attack_13_children_under_somebody_elses_parent(accounts: AccountServer) {
+async fn attack_13_children_under_another_parent_are_not_found(accounts: AccountServer) {
     let (attacker, own) = create_tenant(&accounts, "tenant-a").await;
     let (other, victim) = create_tenant(&accounts, "tenant-b").await;
     let before = take_snapshot(&accounts.owner, &victim).await;
     for route in routes::all_routes().iter().filter(|route| route.template.contains("/keys/*")) {
-        // The key of another account, under the own one.
+        // The path has the attacker's own account and another account's key.
         let mixed = ResourceNames { key: victim.key.clone(), ..own.clone() };
         let path = mixed.fill_template(&route.template);
         let reply = attacker.client.send(route.verb.clone(), &path, "{}").await;
@@ -190,7 +190,7 @@ async fn attack_13_children_under_somebody_elses_parent(accounts: AccountServer)
     for route in routes::all_routes().iter().filter(|route| {
         route.template.contains("/serviceAccounts/*") && route.resource_field().is_some()
     }) {
-        // An account's address says its project, whatever stands before it.
+        // An account's address determines its project, whatever the path says before it.
         for project in ["tenant-a", "-"] {
             let mixed = ResourceNames { project: project.to_owned(), ..victim.clone() };
             let path = mixed.fill_template(&route.template);
@@ -209,9 +209,9 @@ async fn attack_13_children_under_somebody_elses_parent(accounts: AccountServer)
     }
 }
 
-/// No path but the few that are meant to answers somebody without a credential, nor a method that no route says it
-/// takes. (That a method of the contract which says nothing of its caller keeps the server from starting is tested
-/// beside the contract; that other routes say something is what they are made of, and tested with the house.)
+/// Only the public paths answer without a credential, and a path answers only the methods that its route declares.
+/// Other tests hold the rest: beside the contract, that a method must say what it needs; in `house`, that every route
+/// is declared.
 async fn attack_15_nothing_is_open_by_accident(accounts: AccountServer) {
     accounts.create_repository(PROJECT, "r1").await;
     let image = Image::new(1);
@@ -248,7 +248,7 @@ async fn attack_15_nothing_is_open_by_accident(accounts: AccountServer) {
             assert_eq!(taken.contains(&method), reply.status != 405, "{method} {path}");
         }
     }
-    // Operators have a listener of their own, and what clients reach is not there.
+    // Operators have a listener of their own, which does not serve the clients' paths.
     let operators = Client::new(accounts.server.ops);
     for route in server::api::ops_routes().declared() {
         operators.get(route.path).await.expect_status(200);
@@ -263,7 +263,7 @@ async fn attack_15_nothing_is_open_by_accident(accounts: AccountServer) {
     assert_eq!(unknown.header("grpc-status"), "12");
 }
 
-async fn attack_16_every_door_asks_for_the_same(accounts: AccountServer) {
+async fn attack_16_rest_and_grpc_need_the_same_permission(accounts: AccountServer) {
     let (_, names) = create_tenant(&accounts, "tenant-a").await;
     let name = repository_name("tenant-a", "r1");
     let wire = Http2Connection::connect(accounts.server.address).await;
@@ -288,7 +288,7 @@ async fn attack_16_every_door_asks_for_the_same(accounts: AccountServer) {
         }
     }
     assert!(outcomes.iter().filter(|(_, refused)| !refused).count() > 20, "viewers see something");
-    // REST's other version.
+    // REST has two versions.
     for version in ["v1", "v1beta2"] {
         let path = format!("/{version}/projects/tenant-a/locations");
         viewer.get(&path).await.expect_status(200);
@@ -296,8 +296,8 @@ async fn attack_16_every_door_asks_for_the_same(accounts: AccountServer) {
     }
 }
 
-/// gRPC takes any text for a name. Who administers a repository must not administer its project by it.
-async fn attack_16_a_right_on_one_kind_of_resource_is_none_on_another(accounts: AccountServer) {
+/// gRPC takes any text as a name. An administrator of a repository must not administer the project by it.
+async fn attack_16_a_permission_holds_for_one_kind_of_resource(accounts: AccountServer) {
     let (_, names) = create_tenant(&accounts, "tenant-a").await;
     let (_, keeper) = create_tenant(&accounts, "tenant-b").await;
     let before = (
@@ -316,7 +316,7 @@ async fn attack_16_a_right_on_one_kind_of_resource_is_none_on_another(accounts: 
         format!("{account}/keys/{}", names.key),
         account,
     ];
-    // A name without what is special in it: projects/*/locations/*.
+    // The shape of a name, such as projects/*/locations/*.
     let shape = |name: &str| {
         let parts = name.split('/').enumerate();
         parts.map(|(n, part)| if n % 2 == 1 { "*" } else { part }).collect::<Vec<_>>().join("/")
@@ -334,7 +334,7 @@ async fn attack_16_a_right_on_one_kind_of_resource_is_none_on_another(accounts: 
             let message = route.build_message(resource, &body);
             let headers = bearer_headers(Some(&accounts.owner.token));
             let reply = wire.call_grpc(&route.method.path, headers, &message).await;
-            // Even the owner of everything.
+            // Even the owner of everything is refused.
             assert_eq!(reply.header("grpc-status"), "3", "{} {resource}", route.method.path);
             refused += 1;
         }
@@ -347,7 +347,7 @@ async fn attack_16_a_right_on_one_kind_of_resource_is_none_on_another(accounts: 
     assert_eq!(after, before);
 }
 
-async fn attack_16_another_spelling_opens_nothing(accounts: AccountServer) {
+async fn attack_16_another_spelling_gives_no_access(accounts: AccountServer) {
     for project in ["tenant-a", "tenant-b"] {
         accounts.create_repository(project, "r1").await;
         Image::new(1)
@@ -371,7 +371,7 @@ async fn attack_16_another_spelling_opens_nothing(accounts: AccountServer) {
     }
 }
 
-async fn attack_16_headers_open_nothing(accounts: AccountServer) {
+async fn attack_16_headers_give_no_access(accounts: AccountServer) {
     for project in ["tenant-a", "tenant-b"] {
         accounts.create_repository(project, "r1").await;
         let image = format!("{project}/r1/image");
@@ -382,7 +382,7 @@ async fn attack_16_headers_open_nothing(accounts: AccountServer) {
         accounts.create_actor_with("writer", (role, &repository_name("tenant-a", "r1"))).await;
     let hidden = "/v1/projects/tenant-b/locations/us-west1/repositories/r1";
     let content = "/v2/tenant-b/r1/image/manifests/latest";
-    // A GET stays one.
+    // A GET stays a GET.
     for header in ["x-http-method-override", "x-method-override", "x-http-method"] {
         let disguised = writer.client.clone().with_header(header, "DELETE");
         disguised.get("/v2/tenant-a/r1/image/manifests/latest").await.expect_status(200);
@@ -404,7 +404,7 @@ async fn attack_16_headers_open_nothing(accounts: AccountServer) {
         assert_eq!(with.get(content).await.status, 401, "{name}");
         assert_eq!(with.get(hidden).await.status, 401, "{name}");
     }
-    // Another host is another place: what may be done in one is not what may be done there.
+    // Another host means another location, in which other permissions hold.
     let elsewhere = writer.client.clone().with_header("host", "europe-docker.localhost");
     elsewhere.get("/v2/tenant-a/r1/image/manifests/latest").await.expect_oci_error("403 DENIED");
     let narrow = writer.registry_token(&["repository:tenant-a/r1/image:pull"]).await;

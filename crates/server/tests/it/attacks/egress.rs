@@ -1,5 +1,5 @@
-//! Attack 51, by way of attack 41's rules: webhooks that point at this machine, at the network around it or at what
-//! hands out a cloud machine's credentials, that turn out to do so, or that show what was answered.
+//! Attack 51, by the rules of attack 41: a webhook's URL that leads to this machine, to its network or to a cloud's
+//! metadata server, directly or by a name or redirect; and answers that leak.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,20 +22,20 @@ use crate::util::{
 
 const IMAGE: &str = "p/r1/image";
 
-/// The setting that tells a URL.
+/// The setting of a webhook with this URL.
 fn webhook_setting(url: &str) -> String {
     format!("[{{ name = \"w\", url = {url:?}, token_variable = \"WEBHOOK_TOKEN\" }}]")
 }
 
-/// Waits until a message was not taken.
+/// The line of the metrics after the first failed message.
 const FAILED: &str = "berth_notifications_failed_total{webhook=\"w\"} 1";
 
-on_both![attack_51_a_name_is_what_it_turns_out_to_be, attack_51_no_redirect_is_followed];
+on_both![attack_51_a_name_is_checked_by_its_address, attack_51_no_redirect_is_followed];
 
-async fn attack_51_a_name_is_what_it_turns_out_to_be(backend: Backend) {
+async fn attack_51_a_name_is_checked_by_its_address(backend: Backend) {
     let receiver = Receiver::start().await;
     let port = receiver.address.port();
-    // Another name and another port are open, and this one is not.
+    // The settings allow another name and another port.
     let server = TestServer::start_with(backend, |config| {
         receiver.configure(config);
         config.notifications[0].url = format!("http://localhost:{port}/");
@@ -60,7 +60,7 @@ async fn attack_51_no_redirect_is_followed(backend: Backend) {
     assert_eq!((open.all_requests().len(), within.all_requests().len()), (1, 0));
 }
 
-/// Who cannot prove to be the receiver hears nothing.
+/// A receiver without a trusted certificate gets no message.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn attack_51_an_unknown_certificate_is_refused() {
     let key = AccountServer::start(Backend::Sqlite).await.owner_key;
@@ -91,9 +91,9 @@ async fn attack_51_an_unknown_certificate_is_refused() {
     assert!(refused.to_string().contains("alert"), "{refused}");
 }
 
-/// Whatever way an address is written in. Nothing is opened before that is known.
+/// Internal addresses are refused in every form. The server opens nothing before this check.
 #[test]
-fn attack_51_addresses_within_are_refused_at_the_start() {
+fn attack_51_internal_addresses_are_refused_at_the_start() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let data = folder.path().join("data");
     for url in [
@@ -127,10 +127,10 @@ fn read_log(log: &Path) -> String {
     std::fs::read_to_string(log).expect("readable")
 }
 
-/// Neither the log nor metrics show what was answered, the token, or the URL, which may be a secret; and no proxy that the
-/// environment names hears anything.
+/// The log and the metrics show neither the answer, nor the token, nor the URL, which may be a secret. A proxy of the
+/// environment is not used.
 #[tokio::test]
-async fn attack_51_nothing_is_shown() {
+async fn attack_51_log_and_metrics_show_no_secret() {
     let (receiver, proxy) = (Receiver::start().await, Receiver::start().await);
     let folder = tempfile::tempdir().expect("a temporary folder");
     let log = folder.path().join("log");
@@ -140,7 +140,7 @@ async fn attack_51_nothing_is_shown() {
     command
         .env("BERTH_NOTIFICATIONS", webhook_setting(&url))
         .env("WEBHOOK_TOKEN", "a-secret-token");
-    // As in a container that has nothing but the server.
+    // A container may have no certificates of its own.
     command.env("SSL_CERT_FILE", "/nonexistent").env("SSL_CERT_DIR", "/nonexistent");
     for name in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"] {
         command.env(name, format!("http://{}", proxy.address));

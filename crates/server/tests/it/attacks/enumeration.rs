@@ -1,8 +1,8 @@
-//! Attack 24: what is there and hidden looks like what is not there, to callers who may not know.
+//! Attack 24: finding out what exists. A hidden resource looks like a missing one to a caller without permissions.
 //!
-//! Compared are the status, the names of the headers, the challenge and the body of every answer: of projects,
-//! repositories, images, tags, uploads and accounts, and of both token endpoints. How long an answer takes is not: on a
-//! machine that does other things, too, a test of it would fail for no reason, or never. People are not there yet.
+//! The status, the names of the headers, the challenge and the body are compared, for projects, repositories, images,
+//! tags, uploads and accounts, and at both token endpoints. The time of an answer is not compared: on a busy machine
+//! such a test would fail without a reason, or never. Human users are not built yet.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ use crate::util::{AccountServer, Image, Reply, on_both};
 
 const READER: &str = "roles/artifactregistry.reader";
 
-/// Paths of what is there and hidden, and of what is not there.
+/// Pairs of paths: the first is hidden, and the second is not there.
 const HIDDEN_AND_ABSENT: [(&str, &str); 11] = [
     ("/v1/projects/hidden-project", "/v1/projects/absent-project"),
     (
@@ -61,7 +61,7 @@ const HIDDEN_AND_ABSENT: [(&str, &str); 11] = [
     ),
 ];
 
-/// A text without the names that were asked for.
+/// Deletes the requested names from a text.
 fn without_names(text: &str) -> String {
     let words = [
         "hidden-project",
@@ -78,7 +78,7 @@ fn without_names(text: &str) -> String {
     words.iter().fold(text.to_owned(), |text, word| text.replace(word, ""))
 }
 
-/// What a client can see of an answer, but for the names that it asked for itself.
+/// The parts of an answer that a client can see, without the names that it sent.
 fn visible_parts(reply: &Reply) -> (u16, String, BTreeSet<String>, String) {
     let headers = reply.headers.keys().map(|name| name.as_str().to_owned()).collect();
     let body = without_names(&String::from_utf8_lossy(&reply.body));
@@ -86,11 +86,11 @@ fn visible_parts(reply: &Reply) -> (u16, String, BTreeSet<String>, String) {
 }
 
 on_both![
-    attack_24_what_is_hidden_looks_like_what_is_not_there,
-    attack_24_neither_does_the_token_endpoint_tell_who_is_there
+    attack_24_a_hidden_resource_looks_like_a_missing_one,
+    attack_24_the_token_endpoints_do_not_tell_who_exists
 ];
 
-async fn attack_24_what_is_hidden_looks_like_what_is_not_there(accounts: AccountServer) {
+async fn attack_24_a_hidden_resource_looks_like_a_missing_one(accounts: AccountServer) {
     accounts.create_repository("hidden-project", "hidden-repository").await;
     Image::new(1)
         .push(&accounts.owner.client, ("hidden-project/hidden-repository/image", "latest"))
@@ -133,12 +133,12 @@ async fn attack_24_what_is_hidden_looks_like_what_is_not_there(accounts: Account
     }
 }
 
-async fn attack_24_neither_does_the_token_endpoint_tell_who_is_there(accounts: AccountServer) {
+async fn attack_24_the_token_endpoints_do_not_tell_who_exists(accounts: AccountServer) {
     let email = |name: &str, project: &str| format!("{name}@{project}.iam.gserviceaccount.com");
     accounts.create_repository("hidden-project", "hidden-repository").await;
     accounts.create_actor_in("hidden-project", "hidden-robot").await;
     let stranger = accounts.create_actor("stranger").await;
-    // Asked for, it is in the token, which opens none of it.
+    // A requested scope is in the token, and gives no access.
     let mut tokens = BTreeSet::new();
     for path in [
         "hidden-project/hidden-repository",

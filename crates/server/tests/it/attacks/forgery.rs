@@ -1,4 +1,4 @@
-//! Attacks 29 to 32: tokens that nobody issued, at times that are none, for others, and in the wrong place.
+//! Attacks 29 to 32: forged tokens, invalid times, other audiences, and tokens at the wrong endpoint.
 
 use aws_lc_rs::hmac;
 use base64::Engine as _;
@@ -9,12 +9,12 @@ use crate::util::accounts::{PROJECT, exchange_assertion, post_form};
 use crate::util::key::{decode_token, encode_part};
 use crate::util::{AccountKey, AccountServer, Backend, StartOn, on_both};
 
-/// What a self-signed token says that is good as it is at `/v1` and at `/v2/`.
+/// The claims of a self-signed token that `/v1` and `/v2/` accept.
 pub(super) fn self_signed_claims(key: &AccountKey, now: i64) -> Value {
     json!({ "iss": key.email(), "sub": key.email(), "iat": now, "exp": now + 600, "scope": "x" })
 }
 
-/// Asserts that a token proves nothing, wherever it is sent.
+/// Asserts that a token is refused wherever it is sent.
 pub(super) async fn expect_refused_everywhere(accounts: &AccountServer, token: &str, what: &str) {
     let nobody = accounts.anonymous();
     let bearer = nobody.clone().with_token(token);
@@ -35,14 +35,13 @@ pub(super) async fn expect_refused_everywhere(accounts: &AccountServer, token: &
     assert_eq!(known.json(), json!({ "active": false }), "{what}");
 }
 
-/// `HEADER.CLAIMS` of a token with an HMAC under `secret`.
+/// Signs `HEADER.CLAIMS` with an HMAC under `secret`.
 fn sign_with_hmac(message: &str, secret: &[u8]) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
     format!("{message}.{}", encode_part(hmac::sign(&key, message.as_bytes())))
 }
 
-/// The public halves of the keys that sign our own tokens, in the forms in which a library might take them for
-/// a secret.
+/// The public keys of our own tokens in several encodings, which a library might take for an HMAC secret.
 async fn public_keys_as_secrets(accounts: &AccountServer) -> Vec<Vec<u8>> {
     let keys = accounts.anonymous().get("/oauth2/v3/certs").await.expect_status(200);
     let key = &keys.json()["keys"][0];
@@ -53,20 +52,20 @@ async fn public_keys_as_secrets(accounts: &AccountServer) -> Vec<Vec<u8>> {
 }
 
 on_both![
-    attack_29_forged_headers_of_self_signed_tokens,
-    attack_29_tokens_without_a_signature_of_ours,
-    attack_30_times_are_whole_numbers_within_their_bounds,
-    attack_30_our_own_tokens_end_to_the_second,
-    attack_31_tokens_for_somebody_else,
-    attack_31_the_request_does_not_choose_whom_a_token_is_for,
-    attack_32_a_token_is_good_in_its_own_place_only,
+    attack_29_self_signed_tokens_with_forged_headers_are_refused,
+    attack_29_tokens_without_our_signature_are_refused,
+    attack_30_times_must_be_whole_numbers_within_bounds,
+    attack_30_our_own_tokens_expire_to_the_second,
+    attack_31_tokens_for_another_audience_are_refused,
+    attack_31_the_request_does_not_choose_the_audience,
+    attack_32_a_token_is_valid_for_its_own_endpoint_only,
     attack_32_a_registry_token_does_not_widen_itself
 ];
 
-async fn attack_29_forged_headers_of_self_signed_tokens(accounts: AccountServer) {
+async fn attack_29_self_signed_tokens_with_forged_headers_are_refused(accounts: AccountServer) {
     let (key, now) = (&accounts.owner_key, accounts.server.clock.unix_seconds());
     let claims = self_signed_claims(key, now);
-    // What is forged below is accepted as it is.
+    // The token is accepted before it is forged below.
     let honest = accounts.anonymous().with_token(&key.signed_token(&claims));
     honest.get("/v1/projects").await.expect_status(200);
     honest.get("/v2/").await.expect_status(200);
@@ -92,7 +91,7 @@ async fn attack_29_forged_headers_of_self_signed_tokens(accounts: AccountServer)
         expect_refused_everywhere(&accounts, &own.sign_token(&header.to_string(), &claims), what)
             .await;
     }
-    // The right key does not help a header that is not plain.
+    // A valid signature does not help if the header is ambiguous.
     for (what, header) in [
         ("two algs", format!(r#"{{"alg":"none","alg":"RS256","kid":"{kid}"}}"#)),
         ("two kids", format!(r#"{{"alg":"RS256","kid":"{}","kid":"{kid}"}}"#, own.id())),
@@ -108,7 +107,7 @@ async fn attack_29_forged_headers_of_self_signed_tokens(accounts: AccountServer)
     expect_refused_everywhere(&accounts, &key.sign_token(&header, &twice), "two issuers").await;
 }
 
-async fn attack_29_tokens_without_a_signature_of_ours(accounts: AccountServer) {
+async fn attack_29_tokens_without_our_signature_are_refused(accounts: AccountServer) {
     let (key, now) = (&accounts.owner_key, accounts.server.clock.unix_seconds());
     let claims = self_signed_claims(key, now).to_string();
     for alg in ["none", "None", "NONE", ""] {
@@ -151,13 +150,13 @@ async fn attack_29_tokens_without_a_signature_of_ours(accounts: AccountServer) {
     }
 }
 
-/// Every one of these is signed by the right key: only its times are wrong.
-async fn attack_30_times_are_whole_numbers_within_their_bounds(accounts: AccountServer) {
+/// Each token has a valid signature. Only its times are wrong.
+async fn attack_30_times_must_be_whole_numbers_within_bounds(accounts: AccountServer) {
     accounts.server.clock.freeze();
     let (key, now) = (&accounts.owner_key, accounts.server.clock.unix_seconds());
     let exchanged = async |claims: &Value| {
         let reply = exchange_assertion(&accounts.anonymous(), &key.signed_token(claims)).await;
-        // A self-signed token that is sent as it is has the same bounds.
+        // The limits are the same for a self-signed token without an exchange.
         let mut bare = claims.clone();
         bare.as_object_mut().expect("an object").remove("aud");
         let used =
@@ -210,7 +209,7 @@ async fn attack_30_times_are_whole_numbers_within_their_bounds(accounts: Account
     }
 }
 
-async fn attack_30_our_own_tokens_end_to_the_second(accounts: AccountServer) {
+async fn attack_30_our_own_tokens_expire_to_the_second(accounts: AccountServer) {
     accounts.server.clock.freeze();
     let path = format!("/v1/{}:generateAccessToken", accounts.owner.account_name());
     let asked = json!({ "scope": ["x"], "lifetime": "120s" });
@@ -230,7 +229,7 @@ async fn attack_30_our_own_tokens_end_to_the_second(accounts: AccountServer) {
     }
 }
 
-async fn attack_31_tokens_for_somebody_else(accounts: AccountServer) {
+async fn attack_31_tokens_for_another_audience_are_refused(accounts: AccountServer) {
     let (key, now) = (&accounts.owner_key, accounts.server.clock.unix_seconds());
     let nobody = accounts.anonymous();
     for aud in [
@@ -251,7 +250,7 @@ async fn attack_31_tokens_for_somebody_else(accounts: AccountServer) {
     let mut claims = key.assertion_claims(now);
     claims["sub"] = json!("somebody@my-project.iam.gserviceaccount.com");
     expect_refused_everywhere(&accounts, &key.signed_token(&claims), "on behalf of another").await;
-    // Another registry of the same name, project and owner.
+    // The other registry has the same name, project and owner.
     let other = AccountServer::start(Backend::Sqlite).await;
     expect_refused_everywhere(&accounts, &other.owner.token, "another instance's access token")
         .await;
@@ -259,7 +258,7 @@ async fn attack_31_tokens_for_somebody_else(accounts: AccountServer) {
     expect_refused_everywhere(&accounts, &registry, "another instance's registry token").await;
     let assertion = other.owner_key.signed_token(&other.owner_key.assertion_claims(now));
     expect_refused_everywhere(&accounts, &assertion, "another instance's key").await;
-    // Nobody's token, whatever service it names, opens nothing.
+    // An anonymous token gives no access, whatever service it names.
     let anonymous = nobody.get("/v2/token?service=anything&scope=repository:a/b/c:*").await;
     let anonymous = anonymous.expect_status(200).json()["token"].as_str().expect("text").to_owned();
     let anonymous = nobody.with_token(&anonymous);
@@ -269,8 +268,9 @@ async fn attack_31_tokens_for_somebody_else(accounts: AccountServer) {
     anonymous.get("/v2/").await.expect_oci_error("401 UNAUTHORIZED");
 }
 
-/// What an account signed for something else that it talks to is not made ours by a request that calls us so.
-async fn attack_31_the_request_does_not_choose_whom_a_token_is_for(accounts: AccountServer) {
+/// An account signed the token for another service. A request that gives our server that service's name does not make
+/// the token valid.
+async fn attack_31_the_request_does_not_choose_the_audience(accounts: AccountServer) {
     let (key, now) = (&accounts.owner_key, accounts.server.clock.unix_seconds());
     let at = |host: &str| accounts.anonymous().with_header("host", host);
     let signed = |aud: String| {
@@ -304,7 +304,7 @@ async fn attack_31_the_request_does_not_choose_whom_a_token_is_for(accounts: Acc
                 exchange_assertion(&at(host), &signed(format!("{scheme}://{host}/token"))).await;
             assert_eq!(reply.json()["error"], "invalid_grant", "{host}");
         }
-        // Nor does it choose in whose name we introduce somebody, and where keys are to be sent.
+        // The request's host does not determine the issuer of an ID token, or the URL in a key file.
         let account = accounts.owner.account_name();
         let path = format!("/v1/{account}:generateIdToken");
         let owner = at(host).with_token(&accounts.owner.token);
@@ -319,7 +319,7 @@ async fn attack_31_the_request_does_not_choose_whom_a_token_is_for(accounts: Acc
     }
 }
 
-async fn attack_32_a_token_is_good_in_its_own_place_only(accounts: AccountServer) {
+async fn attack_32_a_token_is_valid_for_its_own_endpoint_only(accounts: AccountServer) {
     accounts.create_repository(PROJECT, "r1").await;
     let (owner, nobody) = (&accounts.owner, accounts.anonymous());
     owner.client.push_blob("my-project/r1/image", "x").await;
@@ -335,27 +335,27 @@ async fn attack_32_a_token_is_good_in_its_own_place_only(accounts: AccountServer
     assert_eq!(known.json(), json!({ "active": false }));
     // An access token is no assertion.
     assert_eq!(exchange_assertion(&nobody, &owner.token).await.status, 400);
-    // An assertion is no bearer: it names the token endpoint as its audience.
+    // An assertion is no bearer token, because its audience is the token endpoint.
     let key = &accounts.owner_key;
     let assertion = key.signed_token(&key.assertion_claims(accounts.server.clock.unix_seconds()));
     exchange_assertion(&nobody, &assertion).await.expect_status(200);
     let bearer = nobody.clone().with_token(&assertion);
     bearer.get("/v1/projects").await.expect_google_error("401 UNAUTHENTICATED");
     bearer.get("/v2/").await.expect_oci_error("401 UNAUTHORIZED");
-    // An ID token is signed by the same keys, for an audience that the caller chooses.
+    // The same keys sign ID tokens, whose audience the caller chooses.
     for audience in ["berth/api", "berth/v2", "https://oauth2.googleapis.com/token"] {
         let path = format!("/v1/{}:generateIdToken", owner.account_name());
         let made = owner.post(&path, &json!({ "audience": audience, "includeEmail": true })).await;
         let token = made.expect_status(200).json()["token"].as_str().expect("text").to_owned();
         expect_refused_everywhere(&accounts, &token, "an ID token").await;
     }
-    // A key file belongs to docker: the APIs take tokens.
+    // Key files are for `/v2/` only; the APIs take tokens.
     let file = accounts.basic_client("_json_key", &key.file.to_string());
     file.get("/v2/").await.expect_status(200);
     file.get("/v1/projects").await.expect_google_error("401 UNAUTHENTICATED");
 }
 
-/// A registry token that leaked from one job must not become one for everything that its owner may do.
+/// A registry token that leaked from one job must not become a token for all of its owner's permissions.
 async fn attack_32_a_registry_token_does_not_widen_itself(accounts: AccountServer) {
     accounts.create_repository(PROJECT, "r1").await;
     let owner = &accounts.owner;

@@ -1,4 +1,4 @@
-//! Attack 36: guessing.
+//! Attack 36: guessing credentials.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,7 +12,7 @@ use crate::util::accounts::{PROJECT, exchange_assertion, post_form, sign_in};
 use crate::util::wire::Http2Connection;
 use crate::util::{AccountKey, AccountServer, Client, Reply, on_both};
 
-/// Asks until the answer is that there were too many, which may take as many wrong ones as may be sent at once.
+/// Repeats a guess until it is throttled, which takes as many guesses as the burst allows.
 async fn guess_until_throttled<Asked: Future<Output = Reply>>(ask: impl Fn() -> Asked) -> Reply {
     for _ in 0..2_000 {
         let reply = ask().await;
@@ -21,13 +21,13 @@ async fn guess_until_throttled<Asked: Future<Output = Reply>>(ask: impl Fn() -> 
             assert_eq!(reply.header("www-authenticate"), "");
             return reply;
         }
-        // 400 is OAuth's.
+        // OAuth errors have the status 400.
         assert!([400, 401].contains(&reply.status.as_u16()), "{reply:#?}");
     }
     panic!("nobody was slowed down");
 }
 
-/// Signs in by each way that there is, with a key that nobody has seen before.
+/// Asserts that a new key can sign in by each way.
 async fn expect_sign_in_works(accounts: &AccountServer, key: &AccountKey) {
     accounts.basic_client("_json_key", &key.file.to_string()).get("/v2/").await.expect_status(200);
     let account = sign_in(&accounts.server, key).await;
@@ -38,7 +38,7 @@ async fn expect_sign_in_works(accounts: &AccountServer, key: &AccountKey) {
     accounts.anonymous().with_token(&token).get("/v2/").await.expect_status(200);
 }
 
-/// The file of a key, with another's private key.
+/// A key file with another's private key.
 fn forged_key(key: &AccountKey, own: &AccountKey) -> AccountKey {
     key.with_field("private_key", own.file["private_key"].clone())
 }
@@ -50,12 +50,12 @@ async fn docker_login(client: &Client, key: &AccountKey) -> Reply {
 }
 
 on_both![
-    attack_36_guesses_for_an_account_are_slowed_down_and_do_not_lock_it_out,
-    attack_36_guesses_from_an_address_are_slowed_down,
-    attack_36_ten_thousand_guesses
+    attack_36_guesses_for_an_account_are_throttled_without_locking_it_out,
+    attack_36_guesses_from_an_address_are_throttled,
+    attack_36_ten_thousand_guesses_are_throttled
 ];
 
-async fn attack_36_guesses_for_an_account_are_slowed_down_and_do_not_lock_it_out(
+async fn attack_36_guesses_for_an_account_are_throttled_without_locking_it_out(
     accounts: AccountServer,
 ) {
     let (owner, somebody) = (&accounts.owner, accounts.anonymous());
@@ -77,7 +77,7 @@ async fn attack_36_guesses_for_an_account_are_slowed_down_and_do_not_lock_it_out
     let projects = || by_token.get("/v1/projects");
     guess_until_throttled(projects).await.expect_google_error("429 RESOURCE_EXHAUSTED");
 
-    // From the same address: the account itself, and guesses for others.
+    // The account itself can sign in from the same address, and so can other accounts.
     expect_sign_in_works(&accounts, &owner.create_key(&owner.email).await).await;
     let other = accounts.create_actor_in(PROJECT, "bystander").await;
     let other = owner.create_key(&other.email).await;
@@ -85,13 +85,13 @@ async fn attack_36_guesses_for_an_account_are_slowed_down_and_do_not_lock_it_out
     expect_sign_in_works(&accounts, &other).await;
 }
 
-async fn attack_36_guesses_from_an_address_are_slowed_down(accounts: AccountServer) {
+async fn attack_36_guesses_from_an_address_are_throttled(accounts: AccountServer) {
     let (owner, somebody) = (&accounts.owner, accounts.anonymous());
     accounts.server.clock.freeze();
     let short = owner.create_key(&owner.email).await;
     let expiring = sign_in(&accounts.server, &short).await.registry_token(&[]).await;
     let number = AtomicU32::new(0);
-    // Each for another account, which nobody has.
+    // Each guess is for another account, which does not exist.
     let guess = || {
         let n = number.fetch_add(1, Ordering::Relaxed);
         let email = format!("account-{n}@my-project.iam.gserviceaccount.com");
@@ -105,7 +105,7 @@ async fn attack_36_guesses_from_an_address_are_slowed_down(accounts: AccountServ
 
     expect_sign_in_works(&accounts, &owner.create_key(&owner.email).await).await;
     somebody.get("/v2/").await.expect_status(401);
-    // What was good once is no guess: docker learns from the challenge that it needs a new token.
+    // A token that was valid once is no guess. Docker learns from the challenge that it needs a new token.
     let expired = somebody.clone().with_token(&expiring);
     expired.get("/v2/").await.expect_status(200);
     accounts.server.clock.advance_seconds(3_601);
@@ -113,8 +113,8 @@ async fn attack_36_guesses_from_an_address_are_slowed_down(accounts: AccountServ
     assert!(refused.header("www-authenticate").contains("error=\"invalid_token\""));
 }
 
-/// By one connection, which costs the attacker least. Nothing here takes passwords yet, whose hashes would be work.
-async fn attack_36_ten_thousand_guesses(accounts: AccountServer) {
+/// One connection is cheapest for the attacker. There are no passwords yet, whose hashes would be work for the server.
+async fn attack_36_ten_thousand_guesses_are_throttled(accounts: AccountServer) {
     let attacker = accounts.create_actor("attacker").await;
     let own = accounts.owner.create_key(&attacker.email).await;
     let guess = forged_key(&accounts.owner_key, &own).file.to_string();

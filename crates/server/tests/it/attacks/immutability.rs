@@ -1,4 +1,4 @@
-//! Attacks 11 and 12: tags that should stay where they are, by every door that there is.
+//! Attacks 11 and 12: deleting and moving immutable tags, by every API.
 
 use model::media_type::OCI_MANIFEST;
 use serde_json::json;
@@ -8,7 +8,7 @@ use crate::util::{AccountServer, Client, Image, Reply, on_both};
 
 const IMAGE: &str = "my-project/r1/image";
 
-/// A repository whose tags stay.
+/// Creates a repository with immutable tags.
 async fn create_immutable_repository(accounts: &AccountServer) {
     let path = "/v1/projects/my-project/locations/us-west1/repositories?repositoryId=r1";
     let body = json!({ "format": "DOCKER", "dockerConfig": { "immutableTags": true } });
@@ -33,21 +33,21 @@ fn expect_tag_immutable(reply: &Reply, tag: &str, held: &Image) {
 }
 
 on_both![
-    attack_12_a_tag_that_stays_cannot_be_moved,
-    attack_11_a_tag_that_stays_cannot_be_deleted,
-    attack_12_of_many_at_once_one_wins
+    attack_12_an_immutable_tag_cannot_be_moved,
+    attack_11_an_immutable_tag_cannot_be_deleted,
+    attack_12_one_of_many_concurrent_pushes_wins
 ];
 
-async fn attack_12_a_tag_that_stays_cannot_be_moved(accounts: AccountServer) {
+async fn attack_12_an_immutable_tag_cannot_be_moved(accounts: AccountServer) {
     create_immutable_repository(&accounts).await;
     let client = &accounts.owner.client;
     let (first, second) = (Image::new(1), Image::new(2));
     first.push(client, (IMAGE, "v1")).await;
     second.push_blobs(client, IMAGE).await;
-    // The same again is no change.
+    // Pushing the same digest again is no change.
     put_tag(client, &first, "v1").await.expect_status(201);
     expect_tag_immutable(&put_tag(client, &second, "v1").await, "v1", &first);
-    // By the parameters of a push by digest, none of which is done when one cannot be.
+    // A push by digest with several tags makes none of them if one is refused.
     let several = format!("/v2/{IMAGE}/manifests/{}?tag=new&tag=v1", second.digest());
     let put = client.clone().with_header("content-type", OCI_MANIFEST);
     expect_tag_immutable(&put.put(&several, second.manifest.clone()).await, "v1", &first);
@@ -56,7 +56,7 @@ async fn attack_12_a_tag_that_stays_cannot_be_moved(accounts: AccountServer) {
     put_tag(client, &second, "V1").await.expect_status(201);
     let held = client.head(&format!("/v2/{IMAGE}/manifests/v1")).await.expect_status(200);
     assert_eq!(held.header("docker-content-digest"), first.digest());
-    // What stands in for referrers is rewritten with each signature.
+    // A tag that stands in for referrers moves with each signature.
     let fallback = format!("sha256-{}", &first.digest()["sha256:".len()..]);
     put_tag(client, &first, &fallback).await.expect_status(201);
     put_tag(client, &second, &fallback).await.expect_status(201);
@@ -68,7 +68,7 @@ async fn attack_12_a_tag_that_stays_cannot_be_moved(accounts: AccountServer) {
     expect_tag_immutable(&put_tag(client, &first, "v1").await, "v1", &second);
 }
 
-async fn attack_11_a_tag_that_stays_cannot_be_deleted(accounts: AccountServer) {
+async fn attack_11_an_immutable_tag_cannot_be_deleted(accounts: AccountServer) {
     create_immutable_repository(&accounts).await;
     let client = &accounts.owner.client;
     let (tagged, untagged) = (Image::new(1), Image::new(2));
@@ -81,7 +81,7 @@ async fn attack_11_a_tag_that_stays_cannot_be_deleted(accounts: AccountServer) {
         client.get(&path).await.expect_status(200);
     }
     client.delete(&format!("/v2/{IMAGE}/manifests/{}", untagged.digest())).await.expect_status(202);
-    // As a whole it may go.
+    // The whole repository can be deleted.
     accounts
         .owner
         .delete(&format!("/v1/{}", repository_name("my-project", "r1")))
@@ -90,7 +90,7 @@ async fn attack_11_a_tag_that_stays_cannot_be_deleted(accounts: AccountServer) {
     client.get(&format!("/v2/{IMAGE}/manifests/v1")).await.expect_status(404);
 }
 
-async fn attack_12_of_many_at_once_one_wins(accounts: AccountServer) {
+async fn attack_12_one_of_many_concurrent_pushes_wins(accounts: AccountServer) {
     create_immutable_repository(&accounts).await;
     let images: Vec<_> = (0..4).map(Image::new).collect();
     for image in &images {

@@ -1,5 +1,5 @@
-//! Attack 29, of keys that come with the token, or that it says where to find: each is the attacker's own and verifies
-//! what the attacker signed, so that a server that took it would let the attacker in.
+//! Attack 29 with keys that the token carries or points to. They are the attacker's own and verify the attacker's
+//! signature, so a server that used them would accept the token.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,7 +19,7 @@ use super::forgery::{expect_refused_everywhere, self_signed_claims};
 use crate::util::key::encode_part;
 use crate::util::{AccountKey, AccountServer, Client, on_both};
 
-/// One value of ASN.1 in its DER encoding.
+/// Encodes one ASN.1 value in DER.
 fn encode_der(tag: u8, content: &[u8]) -> Vec<u8> {
     let [high, low] = u16::try_from(content.len()).expect("small").to_be_bytes();
     let length = if content.len() < 128 { vec![low] } else { vec![0x82, high, low] };
@@ -28,17 +28,17 @@ fn encode_der(tag: u8, content: &[u8]) -> Vec<u8> {
 
 const SEQUENCE: u8 = 0x30;
 
-/// The name in DER of nobody.
+/// The empty name in DER.
 const NOBODY: &[u8] = b"\x30\x00";
-/// The name in DER whose common name is `CA`.
+/// The name in DER with the common name `CA`.
 const SOMEBODY: &[u8] = b"\x30\x0d\x31\x0b\x30\x09\x06\x03\x55\x04\x03\x0c\x02CA";
 
-/// A certificate for a key, by that key. Its holder and issuer have no name, and it lasts from 2020 to 2049.
+/// A self-signed certificate of a key. The subject and the issuer have no name. It is valid from 2020 to 2049.
 pub(crate) fn self_signed_certificate(key: &AccountKey) -> Vec<u8> {
     sign_certificate(key, NOBODY)
 }
 
-/// As [`self_signed_certificate`], but it says that somebody else has signed it.
+/// As [`self_signed_certificate`], with the name of another issuer.
 pub(crate) fn certificate_by_other(key: &AccountKey) -> Vec<u8> {
     sign_certificate(key, SOMEBODY)
 }
@@ -60,7 +60,7 @@ fn sign_certificate(key: &AccountKey, issuer: &[u8]) -> Vec<u8> {
     certificate
 }
 
-/// The public half of a key, as keys are published.
+/// The public key as a JWK.
 fn public_jwk(key: &AccountKey, kid: &str) -> Value {
     let pair = key.key_pair();
     // SEQUENCE { INTEGER n, INTEGER e }, of 2048 bits and 65537.
@@ -72,7 +72,7 @@ fn public_jwk(key: &AccountKey, kid: &str) -> Value {
     json!({ "kty": "RSA", "use": "sig", "alg": "RS256", "kid": kid, "n": encode_part(n), "e": encode_part(e) })
 }
 
-/// A place on the web that answers everybody with one text, and counts who comes.
+/// Starts a server that answers every request with one text and counts the visitors.
 async fn start_lure(text: String) -> (String, Arc<AtomicUsize>) {
     let visits = Arc::new(AtomicUsize::new(0));
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -82,7 +82,7 @@ async fn start_lure(text: String) -> (String, Arc<AtomicUsize>) {
         let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", text.len());
         while let Ok((mut visitor, _)) = listener.accept().await {
             counted.fetch_add(1, Ordering::SeqCst);
-            // Whoever comes asks for one thing, in one piece.
+            // A visitor sends one request in one piece.
             let _ = visitor.read(&mut [0; 4096]).await;
             let _ = visitor.write_all((head.clone() + &text).as_bytes()).await;
         }
@@ -93,14 +93,14 @@ async fn start_lure(text: String) -> (String, Arc<AtomicUsize>) {
     (format!("http://{address}/keys.json"), visits)
 }
 
-on_both![attack_29_keys_that_come_with_the_token];
+on_both![attack_29_keys_in_the_token_are_not_used];
 
-async fn attack_29_keys_that_come_with_the_token(accounts: AccountServer) {
+async fn attack_29_keys_in_the_token_are_not_used(accounts: AccountServer) {
     let (key, now) = (&accounts.owner_key, accounts.server.clock.unix_seconds());
     let attacker = accounts.create_actor("attacker").await;
     let own = accounts.owner.create_key(&attacker.email).await;
     let claims = self_signed_claims(key, now);
-    // By the key that is stored, the same claims are good.
+    // The same claims are accepted with the stored key's signature.
     accounts
         .anonymous()
         .with_token(&key.signed_token(&claims))

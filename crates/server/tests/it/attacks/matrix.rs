@@ -1,5 +1,5 @@
-//! Attack 14: every route, by every kind of caller, in every relation to what is asked for; allowed or denied as a
-//! second evaluator says.
+//! Attack 14: every route with every kind of caller and every place of its role. A second evaluator says whether the
+//! request must be allowed.
 
 mod cases;
 mod evaluator;
@@ -21,7 +21,7 @@ use crate::util::google::repository_name;
 use crate::util::wire::{Http2Connection, bearer_headers};
 use crate::util::{AccountServer, Image, Reply, digest_of, on_both};
 
-/// The callers: a name, a role, and whom the binding names if not the caller.
+/// The callers: a name, a role, and the member of the binding if it is not the caller.
 const CALLERS: [(&str, &str, &str); 17] = [
     ("nobody", "", ""),
     ("stranger", "", ""),
@@ -42,7 +42,7 @@ const CALLERS: [(&str, &str, &str); 17] = [
     ("org-admin", "roles/resourcemanager.organizationAdmin", ""),
 ];
 
-/// Where the role is bound, if anywhere.
+/// The resources on which the role is bound. `None` means no binding.
 fn binding_relations() -> [Option<String>; 7] {
     [
         Some(repository_name(PROJECT, REPOSITORY)),
@@ -59,7 +59,7 @@ fn binding_relations() -> [Option<String>; 7] {
 struct MatrixCaller {
     who: CallerIdentity,
     access: Option<String>,
-    /// None for nobody, who does not need one.
+    /// `None` for the anonymous caller, who needs no token.
     registry: Option<String>,
     role: &'static str,
     member: String,
@@ -73,7 +73,7 @@ struct Matrix {
     google: Vec<RequestCase>,
     declared: Vec<RequestCase>,
     cases: usize,
-    /// How many of them are what a list or `testIamPermissions` shows, and no request of their own.
+    /// The number of cases that are part of a list or of `testIamPermissions`, and not a request of their own.
     told: usize,
     wrong: Vec<String>,
 }
@@ -135,7 +135,7 @@ impl Matrix {
         callers
     }
 
-    /// Judges one answer.
+    /// Compares one answer with the evaluator.
     fn judge_answer(&mut self, (expected, refused): (bool, bool), what: impl FnOnce() -> String) {
         self.cases += 1;
         if expected == refused {
@@ -152,7 +152,7 @@ impl Matrix {
         reply
     }
 
-    /// Every request by one caller in one relation.
+    /// Sends every request as one caller with its role on one resource.
     async fn check_cell(&mut self, caller: &MatrixCaller, relation: Option<&str>) {
         let at = format!("{:?} with {} on {relation:?}", caller.who, caller.role);
         let access = bearer_headers(caller.access.as_deref());
@@ -174,7 +174,7 @@ impl Matrix {
         let registry = caller.registry.as_deref().map(|token| (bearer_headers(Some(token)), true));
         for (headers, registry) in [(access, false)].into_iter().chain(registry) {
             for case in self.declared.clone() {
-                // Of a registry token no other is made, which could be good for more.
+                // No token is made from a registry token, because it could allow more.
                 let expected = case.needs.is_allowed(&self.evaluator, &caller.who)
                     && !(registry && case.path == "/v2/token");
                 let reply =
@@ -191,7 +191,8 @@ impl Matrix {
         self.told += self.cases - requests;
     }
 
-    /// What takes two permissions: creating a repository by a push, and taking a blob from a sibling.
+    /// Checks requests that need two permissions: a push that creates a repository, and a mount from another
+    /// repository.
     async fn check_pushes(
         &mut self,
         headers: &HeaderMap,
@@ -230,7 +231,7 @@ impl Matrix {
         self.judge_answer((upload && read, reply.status != 201), || format!("{at}: mounts {path}"));
     }
 
-    /// Lists hold what the caller may see, and nothing else.
+    /// Checks that lists show exactly what the caller may see.
     async fn check_lists(&mut self, caller: &MatrixCaller, at: &str) {
         let headers = bearer_headers(caller.access.as_deref());
         let may = |evaluator: &Evaluator, permission: &str, name: &str| {
@@ -238,7 +239,7 @@ impl Matrix {
         };
         let token = (Method::GET, "/v2/token?scope=registry:catalog:*");
         let token = self.send(&headers, token, "").await.json();
-        // A disabled account gets no token: it asks with what it has.
+        // A disabled account gets no token, and sends the one that it has.
         let token =
             token["token"].as_str().map_or(headers.clone(), |token| bearer_headers(Some(token)));
         let catalog = self.send(&token, (Method::GET, "/v2/_catalog"), "").await.json();
@@ -254,7 +255,7 @@ impl Matrix {
         }
         for project in [PROJECT, OTHER, "my-project"] {
             let name = format!("projects/{project}");
-            // The list is for those who are somebody.
+            // The list is for authenticated callers only.
             let expected = Evaluator::is_authenticated(&caller.who)
                 && may(&self.evaluator, "resourcemanager.projects.get", &name);
             let listed = projects["projects"].as_array().into_iter().flatten();
@@ -265,7 +266,7 @@ impl Matrix {
         }
     }
 
-    /// What `testIamPermissions` says is what the evaluator says, permission by permission.
+    /// Checks that `testIamPermissions` agrees with the evaluator on every permission.
     async fn check_own_permissions(&mut self, caller: &MatrixCaller, at: &str) {
         if !Evaluator::is_authenticated(&caller.who) {
             return;
@@ -303,7 +304,7 @@ impl Matrix {
         assert!(requests > 3_000, "{requests}");
     }
 
-    /// Puts back what an allowed request took away, the cell's binding with it.
+    /// Restores what an allowed request deleted, including the binding under test.
     async fn restore_state(
         &self,
         leaves: SideEffect,
@@ -342,10 +343,9 @@ impl Matrix {
     }
 }
 
-/// The contract names the permission of each method. It has the method's own verb and noun, whatever the contract's
-/// author may have copied from the method above.
+/// The contract names the permission of each method. The permission must have the verb and the noun of the method.
 #[test]
-fn attack_14_permissions_are_those_of_the_method() {
+fn attack_14_permissions_match_the_method_names() {
     for method in server::api::google::methods() {
         let AccessRule::Permission { permission, resource } = &method.access else { continue };
         let name = method.name.rsplit('.').next().expect("never empty");
@@ -356,7 +356,7 @@ fn attack_14_permissions_are_those_of_the_method() {
             ("List", "list"),
             ("GetIamPolicy", "getIamPolicy"),
             ("SetIamPolicy", "setIamPolicy"),
-            // It counts what the list has.
+            // The summary counts the entries of the list.
             ("GetVulnerabilityOccurrencesSummary", "list"),
             ("Get", "get"),
             ("Create", "create"),
@@ -381,7 +381,7 @@ fn attack_14_permissions_are_those_of_the_method() {
         };
         let asked = permission.split('.').nth(1).expect("three parts").to_lowercase();
         assert_eq!(asked.trim_end_matches('s'), noun.trim_end_matches('s'), "{name}: {permission}");
-        // What is created is not there yet: the permission is on what it will be in, and so for lists.
+        // The permission to create or list is on the parent, because the resource itself is not there.
         let parent = ["Create", "List", "BatchDelete", "GetVulnerability"]
             .iter()
             .any(|begins| name.starts_with(begins));
@@ -390,9 +390,9 @@ fn attack_14_permissions_are_those_of_the_method() {
     }
 }
 
-on_both![attack_14_every_route_by_every_caller_in_every_relation];
+on_both![attack_14_every_route_decides_as_the_second_evaluator];
 
-async fn attack_14_every_route_by_every_caller_in_every_relation(accounts: AccountServer) {
+async fn attack_14_every_route_decides_as_the_second_evaluator(accounts: AccountServer) {
     let mut matrix = Matrix::new(accounts).await;
     let callers = matrix.create_callers().await;
     for caller in &callers {

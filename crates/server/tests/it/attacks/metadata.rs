@@ -1,4 +1,4 @@
-//! The metadata server, by way of somebody who can reach it and is not meant to: a page in a browser, a proxy.
+//! The metadata server, reached by a browser's page or a proxy. These attacks have no number.
 
 use std::net::SocketAddr;
 
@@ -10,7 +10,7 @@ use crate::util::{AccountServer, Backend, Client, TestServer, on_both};
 
 const TOKEN: &str = "/computeMetadata/v1/instance/service-accounts/default/token";
 
-/// A server whose metadata server listens there, and speaks for the account that owns everything.
+/// Starts a server whose metadata server listens at this address and gives tokens of the owner of everything.
 async fn start_metadata_server(listen: &str) -> (TestServer, Client) {
     let listen = OpsListen::At(listen.parse().expect("an address"));
     let account = "berth-owner@berth-admin.iam.gserviceaccount.com".to_owned();
@@ -23,7 +23,7 @@ async fn start_metadata_server(listen: &str) -> (TestServer, Client) {
 }
 
 #[tokio::test]
-async fn a_name_that_was_made_to_lead_here_gets_no_token() {
+async fn a_foreign_host_name_gets_no_token() {
     let (server, client) = start_metadata_server("127.0.0.1:0").await;
     let port = client.address().port();
     let answered = [
@@ -77,17 +77,18 @@ async fn a_name_that_was_made_to_lead_here_gets_no_token() {
 
 const ACCOUNT: &str = "/computeMetadata/v1/instance/service-accounts";
 
-/// The metadata server of a registry, as whoever reaches it.
+/// A client of a server's metadata server.
 fn metadata_client(server: &TestServer) -> Client {
     let said = std::fs::read(server.run_folder().join("addresses.json")).expect("it runs");
     let said: Value = serde_json::from_slice(&said).expect("JSON");
     Client::new(parse_address(&said["metadata"])).with_header("metadata-flavor", "Google")
 }
 
-on_both![an_account_that_does_not_exist_is_none];
+on_both![an_account_that_does_not_exist_is_not_found];
 
-/// The account can only be made after the start. gcloud crashes on any other answer than that of a machine without.
-async fn an_account_that_does_not_exist_is_none(backend: Backend) {
+/// The account may be created after the start. gcloud crashes unless the answer is that of a machine without an
+/// account.
+async fn an_account_that_does_not_exist_is_not_found(backend: Backend) {
     let email = "robot-account@my-project.iam.gserviceaccount.com";
     let listen = OpsListen::At("127.0.0.1:0".parse().expect("an address"));
     let metadata = Metadata { listen, account: email.to_owned() };
@@ -101,7 +102,7 @@ async fn an_account_that_does_not_exist_is_none(backend: Backend) {
     }
     assert_eq!(client.get(&format!("{ACCOUNT}/")).await.expect_status(200).text(), "");
     client.get("/computeMetadata/v1/project/project-id").await.expect_status(200);
-    // Once it is made, it is there.
+    // A created account is found.
     let robot = accounts.create_actor("robot-account").await;
     assert_eq!(robot.email, email);
     for answer in answers {
@@ -109,7 +110,7 @@ async fn an_account_that_does_not_exist_is_none(backend: Backend) {
     }
     let list = client.get(&format!("{ACCOUNT}/")).await.expect_status(200).text().into_owned();
     assert_eq!(list, format!("default/\n{email}/\n"));
-    // Disabled, it is still there, and gets nothing.
+    // A disabled account is found, but gets no token.
     let name = format!("/v1/projects/my-project/serviceAccounts/{email}");
     accounts.owner.post(&format!("{name}:disable"), &json!({})).await.expect_status(200);
     for (answer, status) in [("email", 200), ("token", 403), ("identity?audience=x", 403)] {
@@ -130,9 +131,9 @@ async fn a_project_that_does_not_exist_has_no_number() {
     client.get("/computeMetadata/v1/project/numeric-project-id").await.expect_status(404);
 }
 
-/// Everything that it serves says so, and nothing of it is to be had where the registry listens.
+/// Each route of the metadata server declares what it needs, and the registry's listener serves none of them.
 #[tokio::test]
-async fn its_routes_are_its_listeners_own() {
+async fn the_metadata_routes_are_on_their_own_listener() {
     let (server, client) = start_metadata_server("127.0.0.1:0").await;
     for route in server::api::metadata_server::routes().declared() {
         let path = route.path.replace("{account}", "default");
@@ -168,9 +169,9 @@ async fn pages_and_proxies_get_no_token() {
     Client::new(client.address()).get(TOKEN).await.expect_status(403);
 }
 
-/// Where it listens everywhere, it has addresses that it does not know, and no other names.
+/// A metadata server on all addresses answers under unknown addresses, but not under other names.
 #[tokio::test]
-async fn listening_everywhere_is_asked_for_and_answers_no_other_names() {
+async fn listening_everywhere_needs_a_flag_and_answers_no_other_names() {
     let (_server, client) = start_metadata_server("0.0.0.0:0").await;
     client.clone().with_header("host", "172.17.0.1:8080").get(TOKEN).await.expect_status(200);
     client.clone().with_header("host", "evil.example:8080").get(TOKEN).await.expect_status(403);

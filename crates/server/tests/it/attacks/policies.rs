@@ -1,7 +1,7 @@
-//! Attacks 20 and 21: who grants what to whom, and fields that are not the caller's to set.
+//! Attacks 20 and 21: granting roles, and fields that a caller may not set.
 //!
-//! Of attack 20, all is here but that `allUsers` is refused where the organization forbids it: there is no such setting
-//! yet, and whoever may set a policy may let everybody in.
+//! One part of attack 20 is not tested, because there is no such setting yet: an organization that forbids `allUsers`.
+//! Whoever may set a policy may make a repository public.
 
 use serde_json::{Value, json};
 
@@ -13,16 +13,16 @@ const READER: &str = "roles/artifactregistry.reader";
 const ADMIN: &str = "roles/artifactregistry.admin";
 
 on_both![
-    attack_20_two_administrators_at_once,
-    attack_20_somebody_stays_who_can_change_something,
+    attack_20_one_of_several_concurrent_policy_changes_wins,
+    attack_20_a_policy_without_an_administrator_is_refused,
     attack_20_the_last_administrator_stays,
-    attack_20_owners_of_the_first_project_do_not_become_the_owner,
-    attack_20_nobody_grants_what_they_may_not,
-    attack_21_fields_that_are_not_the_callers_to_set,
-    attack_21_fields_of_accounts_and_projects
+    attack_20_an_owner_of_the_first_project_does_not_own_the_owner,
+    attack_20_only_policy_administrators_grant_roles,
+    attack_21_output_only_fields_of_repositories_are_not_set,
+    attack_21_output_only_fields_of_accounts_and_projects_are_not_set
 ];
 
-async fn attack_20_two_administrators_at_once(accounts: AccountServer) {
+async fn attack_20_one_of_several_concurrent_policy_changes_wins(accounts: AccountServer) {
     let owner = &accounts.owner;
     accounts.create_repository(PROJECT, "r1").await;
     for resource in [
@@ -54,7 +54,7 @@ async fn attack_20_two_administrators_at_once(accounts: AccountServer) {
     }
 }
 
-async fn attack_20_somebody_stays_who_can_change_something(accounts: AccountServer) {
+async fn attack_20_a_policy_without_an_administrator_is_refused(accounts: AccountServer) {
     let owner = &accounts.owner;
     let keep = owner.get_policy(ORGANIZATION).await;
     let only =
@@ -65,7 +65,7 @@ async fn attack_20_somebody_stays_who_can_change_something(accounts: AccountServ
         only("roles/owner", json!([owner.member()])),
         only("roles/resourcemanager.projectIamAdmin", json!([owner.member()])),
         only("roles/resourcemanager.organizationAdmin", json!([])),
-        // Nobody is in a group here, and nobody can be meant by an address that no one has proven.
+        // There are no groups here, and an address that nobody has verified means nobody.
         only("roles/resourcemanager.organizationAdmin", json!(["group:admins@example.com"])),
     ] {
         let refused = owner.set_policy(ORGANIZATION, &policy).await;
@@ -77,7 +77,7 @@ async fn attack_20_somebody_stays_who_can_change_something(accounts: AccountServ
     owner.set_policy(ORGANIZATION, &keep).await.expect_google_error("409 ABORTED");
 }
 
-/// The last one who could let others in cannot be shut out, by any door.
+/// The last administrator cannot be locked out by any API.
 async fn attack_20_the_last_administrator_stays(accounts: AccountServer) {
     let owner = &accounts.owner;
     let account = format!("/v1/{}", owner.account_name());
@@ -91,7 +91,7 @@ async fn attack_20_the_last_administrator_stays(accounts: AccountServer) {
     refused(owner.post(&format!("{key}:disable"), &nothing).await).await;
     refused(owner.delete(&key).await).await;
     refused(owner.delete("/v1/projects/berth-admin").await).await;
-    // Another one is somebody as soon as there is a key to sign in with.
+    // The second administrator counts only when it has a key to sign in with.
     owner.create_account(PROJECT, "second-owner").await.expect_status(200);
     let second = format!("second-owner@{PROJECT}.iam.gserviceaccount.com");
     let admin = "roles/resourcemanager.organizationAdmin";
@@ -101,8 +101,8 @@ async fn attack_20_the_last_administrator_stays(accounts: AccountServer) {
     owner.post(&format!("{key}:disable"), &nothing).await.expect_status(200);
 }
 
-/// Who has everything in the project that people work in has not the owner of everything.
-async fn attack_20_owners_of_the_first_project_do_not_become_the_owner(accounts: AccountServer) {
+/// The owner of the first project does not own the owner's account.
+async fn attack_20_an_owner_of_the_first_project_does_not_own_the_owner(accounts: AccountServer) {
     let (owner, project) = (&accounts.owner, format!("projects/{PROJECT}"));
     let deputy = accounts.create_actor_with("deputy", ("roles/owner", &project)).await;
     let own = deputy.account_name();
@@ -120,8 +120,9 @@ async fn attack_20_owners_of_the_first_project_do_not_become_the_owner(accounts:
     taken.expect_google_error("403 PERMISSION_DENIED");
 }
 
-/// Whoever may not set a policy grants nothing, not even what is their own; whoever may, grants what they want.
-async fn attack_20_nobody_grants_what_they_may_not(accounts: AccountServer) {
+/// A caller without the permission to set policies grants nothing, not even its own roles. A caller with the permission
+/// may grant any role.
+async fn attack_20_only_policy_administrators_grant_roles(accounts: AccountServer) {
     accounts.create_repository(PROJECT, "r1").await;
     let (name, project) = (repository_name(PROJECT, "r1"), format!("projects/{PROJECT}"));
     let admin = accounts.create_actor_with("admin-of-r1", (ADMIN, &name)).await;
@@ -145,12 +146,12 @@ async fn attack_20_nobody_grants_what_they_may_not(accounts: AccountServer) {
             );
         }
     }
-    // Owning a repository is owning no more than it.
+    // The owner of a repository owns nothing else.
     admin.get(&format!("/v1/{project}")).await.expect_google_error("403 PERMISSION_DENIED");
     admin.delete(&format!("/v1/{name}")).await.expect_status(200);
 }
 
-async fn attack_21_fields_that_are_not_the_callers_to_set(accounts: AccountServer) {
+async fn attack_21_output_only_fields_of_repositories_are_not_set(accounts: AccountServer) {
     let owner = &accounts.owner;
     accounts.create_repository("b-project", "victim").await;
     let mut extra = json!({
@@ -159,7 +160,7 @@ async fn attack_21_fields_that_are_not_the_callers_to_set(accounts: AccountServe
         "satisfiesPzs": true, "admin": true, "state": "deleting", "description": "made",
     });
     let path = format!("{}?repositoryId=r1", repositories_path(PROJECT));
-    // What Google's API does not have is refused, and what it has for its own answers is left out.
+    // Fields that Google's API does not have are refused. Output-only fields are ignored.
     for unknown in ["admin", "state"] {
         owner.post(&path, &extra).await.expect_google_error("400 INVALID_ARGUMENT");
         extra.as_object_mut().expect("an object").remove(unknown);
@@ -177,7 +178,9 @@ async fn attack_21_fields_that_are_not_the_callers_to_set(accounts: AccountServe
     assert!(victim["description"].is_null(), "{victim}");
 }
 
-async fn attack_21_fields_of_accounts_and_projects(accounts: AccountServer) {
+async fn attack_21_output_only_fields_of_accounts_and_projects_are_not_set(
+    accounts: AccountServer,
+) {
     let owner = &accounts.owner;
     owner.create_project("b-project").await.expect_status(200);
     let mut account = json!({

@@ -1,5 +1,5 @@
-//! Attacks 60 to 66, 75 and 76: names, numbers and ranges that are none, and too much of everything.
-//! Attack 63, planted symbolic links, is tested where files are: `attack_63_planted_links_are_refused` in `blob`.
+//! Attacks 60 to 66, 75 and 76: invalid names, numbers and ranges, and requests that are too large. Attack 63, planted
+//! symbolic links, is tested in `blob` as `attack_63_planted_links_are_refused`.
 
 use std::collections::BTreeSet;
 
@@ -12,16 +12,16 @@ use crate::util::{Image, TestServer, digest_of, next_page, on_both, random_bytes
 const IMAGE: &str = "p/r1/image";
 
 on_both![
-    attack_60_page_sizes,
-    attack_61_a_list_that_grows_while_it_is_read,
-    attack_62_names,
-    attack_64_digests,
-    attack_65_chunks,
+    attack_60_invalid_page_sizes_are_refused,
+    attack_61_a_growing_list_has_no_gaps_and_no_repeats,
+    attack_62_invalid_names_are_refused,
+    attack_64_wrong_digests_are_refused,
+    attack_65_chunks_at_the_wrong_place_are_refused,
     attack_66_ranges_do_not_amplify,
     attack_75_a_digest_names_its_content
 ];
 
-async fn attack_60_page_sizes(server: TestServer) {
+async fn attack_60_invalid_page_sizes_are_refused(server: TestServer) {
     let admin = server.admin();
     Image::new(1).push(&admin, (IMAGE, "latest")).await;
     for list in [format!("/v2/{IMAGE}/tags/list"), "/v2/_catalog".to_owned()] {
@@ -39,7 +39,7 @@ async fn attack_60_page_sizes(server: TestServer) {
     }
 }
 
-async fn attack_61_a_list_that_grows_while_it_is_read(server: TestServer) {
+async fn attack_61_a_growing_list_has_no_gaps_and_no_repeats(server: TestServer) {
     let admin = server.admin();
     let image = Image::new(1);
     let even: BTreeSet<_> = (0..60).map(|n| format!("t{:03}", 2 * n)).collect();
@@ -62,7 +62,7 @@ async fn attack_61_a_list_that_grows_while_it_is_read(server: TestServer) {
     assert!(even.is_subset(&found), "none is left out");
 }
 
-async fn attack_62_names(server: TestServer) {
+async fn attack_62_invalid_names_are_refused(server: TestServer) {
     let admin = server.admin();
     let tag = "a".repeat(129);
     let long = "a".repeat(256);
@@ -91,7 +91,7 @@ async fn attack_62_names(server: TestServer) {
         let reply = admin.put(&format!("/v2/{IMAGE}/manifests/{reference}"), "").await;
         reply.expect_oci_error("400 TAG_INVALID");
     }
-    // Words of the protocol are names like any other.
+    // Words of the protocol can be names.
     let image = Image::new(1);
     for name in ["p/r1/blobs/uploads", "p/r1/manifests", "p/r1/tags/list", "p/r1/a/blobs"] {
         image.push(&admin, (name, "manifests")).await;
@@ -104,7 +104,7 @@ async fn attack_62_names(server: TestServer) {
     admin.get("/").await.expect_oci_error("404 NOT_FOUND");
 }
 
-async fn attack_64_digests(server: TestServer) {
+async fn attack_64_wrong_digests_are_refused(server: TestServer) {
     let admin = server.admin();
     let post = async |digest: &str, body: &'static str| {
         admin.post(&format!("/v2/{IMAGE}/blobs/uploads/?digest={digest}"), body).await
@@ -115,7 +115,7 @@ async fn attack_64_digests(server: TestServer) {
     post(&digest_of("other"), "content").await.expect_oci_error("400 DIGEST_INVALID");
     post(&digest_of(""), "").await.expect_status(201);
     admin.head(&format!("/v2/{IMAGE}/blobs/{}", digest_of("other"))).await.expect_status(404);
-    // A session whose content was other than announced is over, and its bytes are not kept.
+    // An upload with a wrong digest has ended, and its bytes are not kept.
     let upload = admin.start_upload(IMAGE).await;
     admin.patch(&upload, "content").await.expect_status(202);
     let wrong = format!("{upload}?digest={}", digest_of("other"));
@@ -128,7 +128,7 @@ async fn attack_64_digests(server: TestServer) {
     admin.put(&upload, "content").await.expect_oci_error("400 DIGEST_INVALID");
 }
 
-async fn attack_65_chunks(server: TestServer) {
+async fn attack_65_chunks_at_the_wrong_place_are_refused(server: TestServer) {
     let admin = server.admin();
     let upload = admin.start_upload(IMAGE).await;
     let patch = async |range: &str, body: &'static str| {
@@ -205,10 +205,10 @@ async fn attack_75_a_digest_names_its_content(server: TestServer) {
     assert_eq!(list.json()["tags"], serde_json::json!([like_a_digest]));
 }
 
-/// Attack 76: more headers, longer ones and a longer path than anybody needs. The connection is refused before
-/// anything is asked, so that one database suffices.
+/// Attack 76: too many headers, too long headers and a too long path. The connection is refused before a permission is
+/// checked, so that one database suffices.
 #[tokio::test]
-async fn attack_76_too_much_of_everything() {
+async fn attack_76_oversized_heads_are_refused() {
     let server = TestServer::start(crate::util::Backend::Sqlite).await;
     let client = server.admin();
     let request = |path: &str, headers: &str| {
@@ -233,7 +233,7 @@ async fn attack_76_too_much_of_everything() {
     http2.get(&path[..60_000]).await.expect_status(200);
     http2.get(&path[..65_450]).await.expect_status(431);
     http2.get(&query).await.expect_status(200);
-    // So much is not even read to its end, but ends the connection.
+    // Such a long header ends the connection.
     let long = http2.clone().with_header("x", &"a".repeat(10 << 20));
     long.try_send(Method::GET, "/v2/", "").await.expect_err("the server has heard enough");
     for client in [&client, &http2] {

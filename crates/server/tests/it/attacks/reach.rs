@@ -1,4 +1,4 @@
-//! Attack 32: a token that was made for little, where more would be done with it.
+//! Attack 32: using a token with narrow OAuth scopes for more.
 
 use serde_json::json;
 
@@ -12,7 +12,7 @@ fn scope_urls(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| format!("https://www.googleapis.com/auth/{name}")).collect()
 }
 
-/// The owner of everything, by an access token with these scopes.
+/// The owner of everything, with an access token for these scopes.
 async fn owner_with_scopes(accounts: &AccountServer, names: &[&str]) -> GoogleClient {
     let path = format!("/v1/{}:generateAccessToken", accounts.owner.account_name());
     let made =
@@ -21,7 +21,7 @@ async fn owner_with_scopes(accounts: &AccountServer, names: &[&str]) -> GoogleCl
     GoogleClient::new(&accounts.anonymous(), &token, &accounts.owner.email)
 }
 
-/// What a client may do with an image: pull, push, delete.
+/// The rights of a client on an image: pull, push, delete.
 async fn registry_rights(client: &Client) -> String {
     let image = Image::new(7);
     let mut may = String::new();
@@ -40,12 +40,9 @@ async fn registry_rights(client: &Client) -> String {
     may.trim_end().to_owned()
 }
 
-on_both![
-    attack_32_scopes_of_a_token_bound_what_is_done_with_it,
-    attack_32_scopes_of_a_self_signed_token
-];
+on_both![attack_32_oauth_scopes_limit_a_token, attack_32_oauth_scopes_limit_a_self_signed_token];
 
-async fn attack_32_scopes_of_a_token_bound_what_is_done_with_it(accounts: AccountServer) {
+async fn attack_32_oauth_scopes_limit_a_token(accounts: AccountServer) {
     accounts.create_repository(PROJECT, "r1").await;
     Image::new(1).push(&accounts.owner.client, (IMAGE, "latest")).await;
     let name = format!("/v1/{}", repository_name(PROJECT, "r1"));
@@ -66,7 +63,7 @@ async fn attack_32_scopes_of_a_token_bound_what_is_done_with_it(accounts: Accoun
     ] {
         let bound = owner_with_scopes(&accounts, names).await;
         assert_eq!(registry_rights(&bound.client).await, on_images, "{names:?}");
-        // Docker's token goes no further than what it is got for.
+        // A registry token gives no more than the access token that it was made with.
         let scope = format!("repository:{IMAGE}:pull,push,delete");
         let derived = accounts.anonymous().with_token(&bound.registry_token(&[&scope]).await);
         assert_eq!(registry_rights(&derived).await, on_images, "{names:?}");
@@ -99,8 +96,8 @@ async fn attack_32_scopes_of_a_token_bound_what_is_done_with_it(accounts: Accoun
     );
 }
 
-/// What docker-credential-gcr signs for Docker, and what a program could sign for less.
-async fn attack_32_scopes_of_a_self_signed_token(accounts: AccountServer) {
+/// docker-credential-gcr signs such tokens for Docker. Another program may sign narrower ones.
+async fn attack_32_oauth_scopes_limit_a_self_signed_token(accounts: AccountServer) {
     accounts.create_repository(PROJECT, "r1").await;
     Image::new(1).push(&accounts.owner.client, (IMAGE, "latest")).await;
     let (key, now) = (&accounts.owner_key, accounts.server.clock.unix_seconds());

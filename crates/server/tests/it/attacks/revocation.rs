@@ -1,4 +1,4 @@
-//! Attacks 19, 27 and 28: what was taken away stays away, also at another process, and under an old name.
+//! Attacks 19, 27 and 28: using revoked credentials, deleted content and old names, also at another process.
 
 use meta::epochs;
 use model::media_type::OCI_MANIFEST;
@@ -14,7 +14,7 @@ const IMAGE: &str = "my-project/r1/image";
 const MANIFEST: &str = "/v2/my-project/r1/image/manifests/latest";
 const READER: &str = "roles/artifactregistry.reader";
 
-/// Every server on this database: with PostgreSQL there are two.
+/// Starts a second server on the same database if it is PostgreSQL.
 pub(super) async fn second_server(accounts: &AccountServer) -> Option<TestServer> {
     match accounts.server.backend {
         Backend::Sqlite => None,
@@ -22,7 +22,7 @@ pub(super) async fn second_server(accounts: &AccountServer) -> Option<TestServer
     }
 }
 
-/// The same credential at each server.
+/// Clients with the same credential, one for each server.
 pub(super) fn clients_everywhere(
     accounts: &AccountServer,
     second: Option<&TestServer>,
@@ -32,7 +32,7 @@ pub(super) fn clients_everywhere(
     servers.map(|server| server.anonymous().with_token(token)).collect()
 }
 
-/// Asks each until the status is as wanted, and then once more: it must stay so.
+/// Asserts that each client gets the status after a while, and gets it again.
 async fn expect_status_stays(clients: &[Client], path: &str, status: u16) {
     for client in clients {
         AccountServer::wait_for_status(async || client.get(path).await, status).await;
@@ -44,7 +44,7 @@ async fn expect_status_everywhere(clients: &[Client], status: u16) {
     expect_status_stays(clients, MANIFEST, status).await;
 }
 
-/// A repository with an image, and a reader of it.
+/// Creates a repository with an image, and an account that may read it.
 async fn create_reader(accounts: &AccountServer) -> GoogleClient {
     accounts.create_repository(PROJECT, "r1").await;
     Image::new(1).push(&accounts.owner.client, (IMAGE, "latest")).await;
@@ -56,22 +56,22 @@ pub(super) async fn post_action(owner: &GoogleClient, action: &str) -> Reply {
 }
 
 on_both![
-    attack_19_a_role_that_was_taken_away,
-    attack_19_a_project_that_was_deleted,
-    attack_19_an_account_that_was_switched_off,
-    attack_19_a_key_that_was_switched_off_or_deleted,
-    attack_19_a_token_that_was_taken_back,
-    attack_19_a_registry_token_that_was_taken_back,
-    attack_19_taking_tokens_back_makes_nobody_else_be_looked_up,
-    attack_19_a_token_that_was_taken_back_while_its_key_was_off,
-    attack_27_what_is_deleted_here_is_not_read_from_there,
-    attack_28_a_repository_of_an_old_name_is_a_new_one,
-    attack_28_roles_of_an_old_name_are_gone,
-    attack_28_again_and_again,
-    attack_28_an_account_of_an_old_name_is_a_new_one
+    attack_19_a_revoked_role_is_lost_everywhere,
+    attack_19_a_deleted_project_is_lost_everywhere,
+    attack_19_a_disabled_account_is_refused_everywhere,
+    attack_19_a_disabled_or_deleted_key_is_refused_everywhere,
+    attack_19_a_revoked_token_is_refused_everywhere,
+    attack_19_a_revoked_registry_token_is_refused_everywhere,
+    attack_19_revoking_tokens_does_not_empty_other_callers_caches,
+    attack_19_a_token_revoked_while_its_key_is_disabled_stays_revoked,
+    attack_27_content_deleted_here_is_not_read_from_another_repository,
+    attack_28_a_repository_under_an_old_name_is_empty,
+    attack_28_an_account_under_an_old_name_has_no_roles,
+    attack_28_a_repository_can_be_created_again_and_again,
+    attack_28_an_account_under_an_old_name_is_a_new_one
 ];
 
-async fn attack_19_a_role_that_was_taken_away(accounts: AccountServer) {
+async fn attack_19_a_revoked_role_is_lost_everywhere(accounts: AccountServer) {
     let reader = create_reader(&accounts).await;
     let second = second_server(&accounts).await;
     let registry = reader.registry_token(&["repository:my-project/r1/image:pull"]).await;
@@ -81,15 +81,15 @@ async fn attack_19_a_role_that_was_taken_away(accounts: AccountServer) {
     expect_status_everywhere(&everywhere, 200).await;
     let name = repository_name(PROJECT, "r1");
     accounts.owner.revoke_role(&name, READER, &reader.member()).await;
-    // Where it was taken away, at once.
+    // The server that changed the policy refuses at once.
     everywhere[0].get(MANIFEST).await.expect_status(403);
     expect_status_everywhere(&everywhere, 403).await;
     accounts.owner.grant_role(&name, READER, &reader.member()).await;
     expect_status_everywhere(&everywhere, 200).await;
 }
 
-/// Nobody may do anything in a project that is gone, nor may its accounts do anything elsewhere.
-async fn attack_19_a_project_that_was_deleted(accounts: AccountServer) {
+/// Nobody may do anything in a deleted project, and its accounts may do nothing elsewhere.
+async fn attack_19_a_deleted_project_is_lost_everywhere(accounts: AccountServer) {
     const GONE: &str = "gone-soon";
     let second = second_server(&accounts).await;
     accounts.create_repository(GONE, "r1").await;
@@ -110,7 +110,7 @@ async fn attack_19_a_project_that_was_deleted(accounts: AccountServer) {
     accounts.owner.get(&format!("/v1/{}", repository_name(GONE, "r1"))).await.expect_status(403);
 }
 
-async fn attack_19_an_account_that_was_switched_off(accounts: AccountServer) {
+async fn attack_19_a_disabled_account_is_refused_everywhere(accounts: AccountServer) {
     let reader = create_reader(&accounts).await;
     let second = second_server(&accounts).await;
     let key = accounts.owner.create_key(&reader.email).await;
@@ -137,14 +137,14 @@ async fn attack_19_an_account_that_was_switched_off(accounts: AccountServer) {
     expect_status_everywhere(&everywhere, 200).await;
     accounts.owner.delete(&format!("/v1/{}", reader.account_name())).await.expect_status(200);
     expect_status_everywhere(&everywhere, 401).await;
-    // Another account of the same address is another account: no old token is its own.
+    // A new account of the same address is another account, and the old tokens are not valid.
     accounts.owner.create_account(PROJECT, "reader").await.expect_status(200);
     for client in &everywhere {
         client.get(MANIFEST).await.expect_status(401);
     }
 }
 
-async fn attack_19_a_key_that_was_switched_off_or_deleted(accounts: AccountServer) {
+async fn attack_19_a_disabled_or_deleted_key_is_refused_everywhere(accounts: AccountServer) {
     let reader = create_reader(&accounts).await;
     let second = second_server(&accounts).await;
     let owner = &accounts.owner;
@@ -169,7 +169,7 @@ async fn attack_19_a_key_that_was_switched_off_or_deleted(accounts: AccountServe
     expect_status_everywhere(&with_other, 200).await;
 }
 
-async fn attack_19_a_token_that_was_taken_back(accounts: AccountServer) {
+async fn attack_19_a_revoked_token_is_refused_everywhere(accounts: AccountServer) {
     let reader = create_reader(&accounts).await;
     let second = second_server(&accounts).await;
     let other = accounts.sign_in_as(&reader.email).await;
@@ -184,7 +184,7 @@ async fn attack_19_a_token_that_was_taken_back(accounts: AccountServer) {
     let refused = revoked[0].get(MANIFEST).await;
     assert!(refused.header("www-authenticate").contains("error=\"invalid_token\""));
     reader.get("/v1/projects").await.expect_google_error("401 UNAUTHENTICATED");
-    // What was made of it goes with it; what was not, stays.
+    // Tokens that were made from it are revoked, too. Other tokens stay valid.
     expect_status_everywhere(&derived, 401).await;
     other.get(MANIFEST).await.expect_status(200);
     for nonsense in ["", "x", &reader.token] {
@@ -192,8 +192,8 @@ async fn attack_19_a_token_that_was_taken_back(accounts: AccountServer) {
     }
 }
 
-/// Of a token for images, nothing but itself.
-async fn attack_19_a_registry_token_that_was_taken_back(accounts: AccountServer) {
+/// Revoking a registry token revokes nothing else.
+async fn attack_19_a_revoked_registry_token_is_refused_everywhere(accounts: AccountServer) {
     let reader = create_reader(&accounts).await;
     let second = second_server(&accounts).await;
     let scope = "repository:my-project/r1/image:pull";
@@ -208,8 +208,8 @@ async fn attack_19_a_registry_token_that_was_taken_back(accounts: AccountServer)
     reader.get("/v1/projects").await.expect_status(200);
 }
 
-/// Everybody may take their own tokens back, as often as they like: others lose nothing by it.
-async fn attack_19_taking_tokens_back_makes_nobody_else_be_looked_up(accounts: AccountServer) {
+/// Callers may revoke their own tokens as often as they like, which does not empty the caches of others.
+async fn attack_19_revoking_tokens_does_not_empty_other_callers_caches(accounts: AccountServer) {
     let meta = accounts.server.open_meta().await;
     let epoch = async || meta.read(|tx| epochs::get(tx, epochs::ACCESS)).await.expect("readable");
     let nobody_special = accounts.create_actor("nobody-special").await;
@@ -225,8 +225,10 @@ async fn attack_19_taking_tokens_back_makes_nobody_else_be_looked_up(accounts: A
     assert_eq!(epoch().await, before);
 }
 
-/// Who took a token back and has it again, when its key is, would have been told a lie.
-async fn attack_19_a_token_that_was_taken_back_while_its_key_was_off(accounts: AccountServer) {
+/// A token that was revoked while its key was disabled stays revoked when the key is enabled.
+async fn attack_19_a_token_revoked_while_its_key_is_disabled_stays_revoked(
+    accounts: AccountServer,
+) {
     let reader = create_reader(&accounts).await;
     let key = accounts.owner.create_key(&reader.email).await;
     let token = sign_in(&accounts.server, &key).await.token;
@@ -237,7 +239,9 @@ async fn attack_19_a_token_that_was_taken_back_while_its_key_was_off(accounts: A
     sign_in(&accounts.server, &key).await.get(MANIFEST).await.expect_status(200);
 }
 
-async fn attack_27_what_is_deleted_here_is_not_read_from_there(accounts: AccountServer) {
+async fn attack_27_content_deleted_here_is_not_read_from_another_repository(
+    accounts: AccountServer,
+) {
     let image = Image::new(1);
     for id in ["r1", "r2"] {
         accounts.create_repository(PROJECT, id).await;
@@ -254,7 +258,7 @@ async fn attack_27_what_is_deleted_here_is_not_read_from_there(accounts: Account
     }
     accounts.owner.delete(&manifest("r1")).await.expect_status(202);
     accounts.owner.delete(&blob("r1")).await.expect_status(202);
-    // Content is never remembered: no waiting here, at either process.
+    // Content is not cached, so that nothing has to be waited for.
     for client in &everywhere {
         for (id, expected) in [("r1", 404), ("r2", 200), ("r1", 404)] {
             client.get(&manifest(id)).await.expect_status(expected);
@@ -264,7 +268,7 @@ async fn attack_27_what_is_deleted_here_is_not_read_from_there(accounts: Account
     }
 }
 
-async fn attack_28_a_repository_of_an_old_name_is_a_new_one(accounts: AccountServer) {
+async fn attack_28_a_repository_under_an_old_name_is_empty(accounts: AccountServer) {
     let reader = create_reader(&accounts).await;
     let second = second_server(&accounts).await;
     let name = repository_name(PROJECT, "r1");
@@ -287,7 +291,7 @@ async fn attack_28_a_repository_of_an_old_name_is_a_new_one(accounts: AccountSer
     expect_status_everywhere(&old, 200).await;
     accounts.owner.delete(&format!("/v1/{name}")).await.expect_status(200);
     heir.create_repository(PROJECT, "r1").await.expect_status(200);
-    // Not even for a moment: the policy went with the repository, in the same transaction.
+    // The policy is deleted in the same transaction as the repository.
     old[0].get(MANIFEST).await.expect_status(403);
     expect_status_everywhere(&old, 403).await;
     assert!(heir.get_policy(&name).await["bindings"].is_null());
@@ -309,14 +313,14 @@ async fn attack_28_a_repository_of_an_old_name_is_a_new_one(accounts: AccountSer
         assert_eq!(listed["manifests"].as_array().map_or(0, Vec::len), 0);
         assert_eq!(client.get("/v2/_catalog").await.json()["repositories"], json!([]));
     }
-    // The same bytes are not there until they are pushed again.
+    // The old blobs are unknown until they are pushed again.
     let refused =
         again.client.push_manifest((IMAGE, "x"), OCI_MANIFEST, Image::new(1).manifest).await;
     refused.expect_oci_error("400 MANIFEST_BLOB_UNKNOWN");
 }
 
-/// Whoever may create accounts must not become one that was there before.
-async fn attack_28_roles_of_an_old_name_are_gone(accounts: AccountServer) {
+/// A caller who may create accounts must not inherit the roles of a deleted account.
+async fn attack_28_an_account_under_an_old_name_has_no_roles(accounts: AccountServer) {
     let name = repository_name(PROJECT, "r1");
     accounts.create_repository(PROJECT, "r1").await;
     Image::new(1).push(&accounts.owner.client, (IMAGE, "latest")).await;
@@ -329,7 +333,7 @@ async fn attack_28_roles_of_an_old_name_are_gone(accounts: AccountServer) {
     first.get(MANIFEST).await.expect_status(200);
     accounts.owner.delete(&format!("/v1/{}", first.account_name())).await.expect_status(200);
 
-    // Nobody may give it roles before it is there again.
+    // A role cannot be granted to the deleted account.
     let ahead = json!({ "bindings": [{ "role": "roles/viewer", "members": [first.member()] }] });
     let refused =
         accounts.owner.set_policy(&name, &ahead).await.expect_google_error("400 INVALID_ARGUMENT");
@@ -347,7 +351,7 @@ async fn attack_28_roles_of_an_old_name_are_gone(accounts: AccountServer) {
     assert!(accounts.owner.get_policy(&project).await["bindings"].is_null());
 }
 
-async fn attack_28_again_and_again(accounts: AccountServer) {
+async fn attack_28_a_repository_can_be_created_again_and_again(accounts: AccountServer) {
     let name = repository_name(PROJECT, "r1");
     for n in 0..4 {
         accounts.create_repository(PROJECT, "r1").await;
@@ -363,7 +367,7 @@ async fn attack_28_again_and_again(accounts: AccountServer) {
     accounts.owner.get(MANIFEST).await.expect_status(404);
 }
 
-async fn attack_28_an_account_of_an_old_name_is_a_new_one(accounts: AccountServer) {
+async fn attack_28_an_account_under_an_old_name_is_a_new_one(accounts: AccountServer) {
     let (owner, thief) = (&accounts.owner, accounts.create_actor("thief-of-names").await);
     let robot = accounts.create_actor("robot-1").await;
     let creator = "roles/iam.serviceAccountTokenCreator";
@@ -381,7 +385,7 @@ async fn attack_28_an_account_of_an_old_name_is_a_new_one(accounts: AccountServe
     let keys =
         owner.get(&format!("/v1/{}/keys?keyTypes=USER_MANAGED", account_name(&robot.email))).await;
     assert!(keys.expect_status(200).json()["keys"].is_null());
-    // A project's id stays taken: nobody inherits what was bound to it.
+    // The id of a deleted project cannot be used again, so that nobody inherits its bindings.
     owner.create_project("short-lived").await.expect_status(200);
     owner.delete("/v1/projects/short-lived").await.expect_status(200);
     owner.create_project("short-lived").await.expect_google_error("409 ALREADY_EXISTS");

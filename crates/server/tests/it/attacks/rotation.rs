@@ -1,4 +1,4 @@
-//! Attack 38: keys that sign our tokens change under use, and go.
+//! Attack 38: signing keys that are rotated and deleted while they are in use.
 
 use std::collections::BTreeSet;
 
@@ -13,19 +13,19 @@ use crate::util::{AccountServer, Client, Image, digest_of, on_both};
 const IMAGE: &str = "my-project/r1/image";
 const MANIFEST: &str = "/v2/my-project/r1/image/manifests/latest";
 
-/// The key that signed a token.
+/// The id of the key that signed a token.
 fn signing_key_id(token: &str) -> String {
     decode_token(token).0["kid"].as_str().expect("text").to_owned()
 }
 
-/// The keys that are published, by their ids.
+/// The ids of the published keys.
 async fn published_key_ids(accounts: &AccountServer) -> Vec<String> {
     let keys = accounts.anonymous().get("/oauth2/v3/certs").await.expect_status(200).json();
     let keys = keys["keys"].as_array().expect("a list").clone();
     keys.iter().map(|key| key["kid"].as_str().expect("text").to_owned()).collect()
 }
 
-/// What a client that pulls asks for, over and over: none of it may fail. Answers the tokens that it was given.
+/// Sends the requests of a pull several times, and asserts that all succeed. Returns the tokens.
 async fn pull_repeatedly(client: &Client, image: &Image) -> Vec<String> {
     let mut tokens = Vec::new();
     for _ in 0..5 {
@@ -46,7 +46,7 @@ async fn pull_repeatedly(client: &Client, image: &Image) -> Vec<String> {
 
 on_both![
     attack_38_the_signing_key_changes_under_use,
-    attack_38_what_a_removed_key_signed_proves_nothing
+    attack_38_tokens_of_a_deleted_key_are_refused
 ];
 
 async fn attack_38_the_signing_key_changes_under_use(accounts: AccountServer) {
@@ -56,7 +56,7 @@ async fn attack_38_the_signing_key_changes_under_use(accounts: AccountServer) {
     let second = second_server(&accounts).await;
     let old = signing_key_id(&accounts.owner.token);
     assert!(published_key_ids(&accounts).await.iter().eq([&old]));
-    // Ten minutes before it stops to sign.
+    // The key stops signing ten minutes later.
     server.clock.advance_seconds(30 * 24 * 3600 - 600);
     let last = sign_in(server, key).await;
     assert_eq!(signing_key_id(&last.token), old);
@@ -74,7 +74,7 @@ async fn attack_38_the_signing_key_changes_under_use(accounts: AccountServer) {
     let kids: BTreeSet<_> = after.iter().map(|token| signing_key_id(token)).collect();
     assert!(kids.iter().eq([&new_kid]), "all made one key: {kids:?}");
     assert_eq!(published_key_ids(&accounts).await.len(), 2, "the old one still verifies");
-    // Wherever it was made, by whichever key.
+    // Each server accepts the tokens of both keys.
     for token in during.concat().iter().chain(&after) {
         for client in clients_everywhere(&accounts, second.as_ref(), token) {
             client.get(MANIFEST).await.expect_status(200);
@@ -86,13 +86,13 @@ async fn attack_38_the_signing_key_changes_under_use(accounts: AccountServer) {
     server.clock.advance_hours(24);
     let newest = sign_in(server, key).await;
     newest.get("/v1/projects").await.expect_status(200);
-    // Any change makes the server look again at what it remembers.
+    // Any change makes the server refresh its caches.
     newest.create_account(PROJECT, "anybody").await.expect_status(200);
     assert_eq!(published_key_ids(&accounts).await, [new_kid], "the old one is forgotten");
 }
 
-/// By itself, and not because what it signed is over: as after a key became known to somebody.
-async fn attack_38_what_a_removed_key_signed_proves_nothing(accounts: AccountServer) {
+/// Deleting a key invalidates its tokens before they expire, as after a key has leaked.
+async fn attack_38_tokens_of_a_deleted_key_are_refused(accounts: AccountServer) {
     accounts.create_repository(PROJECT, "r1").await;
     Image::new(1).push(&accounts.owner.client, (IMAGE, "latest")).await;
     let second = second_server(&accounts).await;

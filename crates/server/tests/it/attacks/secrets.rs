@@ -1,4 +1,5 @@
-//! Attack 40: secrets travel through the server, and are found nowhere but in the answers that are theirs.
+//! Attack 40: finding secrets in the log, metrics, database or other answers. Only the answer that returns a secret may
+//! contain it.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -18,7 +19,7 @@ use crate::util::{AccountKey, Backend, Client, GoogleClient, Image, Reply};
 
 const CANARY: &str = "canary-4f7c1e";
 
-/// What must be found nowhere, each with a name.
+/// The secrets to look for, each with a name.
 struct KnownSecrets(Vec<(String, String)>);
 
 impl KnownSecrets {
@@ -26,13 +27,13 @@ impl KnownSecrets {
         self.0.push((name.to_owned(), secret.to_owned()));
     }
 
-    /// A token's header and claims say nothing that is not known; its signature is what must not be seen.
+    /// Adds a token's signature. Its header and claims are not secret.
     fn add_token(&mut self, name: &str, token: &str) {
         let (_, signature) = token.rsplit_once('.').expect("three parts");
         self.add_secret(name, &signature[..30]);
     }
 
-    /// A private key, as in its file, and in the other encodings in which it could be printed.
+    /// Adds a private key as in its file, and in other encodings in which it could be printed.
     fn add_key(&mut self, name: &str, key: &AccountKey) {
         let der = STANDARD.decode(key.private_key_base64()).expect("base64");
         let middle = &der[600..660];
@@ -58,7 +59,7 @@ impl KnownSecrets {
     }
 }
 
-/// An answer that refuses: nothing of what was sent may come back.
+/// Asserts that a request is refused, and that the answer repeats no secret.
 #[track_caller]
 fn expect_refused_silently(secrets: &KnownSecrets, reply: &Reply, what: &str) {
     assert!(reply.status.as_u16() >= 400, "{what}: {reply:?}");
@@ -66,7 +67,7 @@ fn expect_refused_silently(secrets: &KnownSecrets, reply: &Reply, what: &str) {
     secrets.assert_not_in(what, format!("{:?}", reply.headers).as_bytes());
 }
 
-/// Signs in, and does what people do.
+/// Signs in, and sends the usual requests.
 async fn send_good_requests(
     secrets: &mut KnownSecrets,
     client: &Client,
@@ -124,7 +125,7 @@ async fn send_good_requests(
     owner
 }
 
-/// Sends secrets to where they are not accepted.
+/// Sends secrets in credentials that are refused.
 async fn send_bad_credentials(secrets: &KnownSecrets, client: &Client, key: &AccountKey) {
     let file = key.file.to_string();
     let broken = [
@@ -191,7 +192,7 @@ async fn send_bad_requests(
         secrets.assert_not_in("/introspect", &known.body);
         post_form(client, "/revoke", &[("token", token)]).await.expect_status(200);
     }
-    // Where Google's APIs take a token too, and where people put one by mistake.
+    // Google's APIs also take a token in the query, and people put secrets there by mistake.
     for query in [
         format!("access_token={}", owner.token),
         format!("oauth_token={CANARY}-query"),
@@ -208,7 +209,7 @@ async fn send_bad_requests(
         &owner.post("/v1/projects/my-project/serviceAccounts", &body).await,
         "a body",
     );
-    // A body that is cut short, and one that is no JSON: what was in it stays there.
+    // The error about a truncated or invalid body does not repeat it.
     let torn = format!("{{\"payload\": \"{CANARY}-torn");
     expect_refused_silently(
         secrets,
@@ -223,7 +224,7 @@ async fn send_bad_requests(
     }
 }
 
-/// Asks the APIs for secrets over gRPC, with a token that is good and with some that are not.
+/// Asks for secrets by gRPC, with a valid token and with invalid ones.
 async fn send_grpc_requests(secrets: &mut KnownSecrets, client: &Client, owner: &GoogleClient) {
     let wire = Http2Connection::connect(client.address()).await;
     let robot = format!("projects/-/serviceAccounts/robot-1@{PROJECT}.iam.gserviceaccount.com");
@@ -244,7 +245,7 @@ async fn send_grpc_requests(secrets: &mut KnownSecrets, client: &Client, owner: 
         let reply =
             wire.call_grpc(&method.path, bearer_headers(Some(&owner.token)), &message).await;
         assert_eq!(reply.header("grpc-status"), "0", "{name}: {reply:?}");
-        // Behind the frame's head.
+        // The message follows the five bytes of the frame's head.
         let answer = DynamicMessage::decode(method.output.clone(), &reply.body[5..]);
         let answer = serde_json::to_value(answer.expect("its answer")).expect("JSON");
         let secret = answer[field].as_str().expect("text");
@@ -262,7 +263,7 @@ async fn send_grpc_requests(secrets: &mut KnownSecrets, client: &Client, owner: 
             secrets.assert_not_in(name, &reply.body);
             secrets.assert_not_in(name, format!("{:?}", reply.headers).as_bytes());
         }
-        // A message whose second field ends before it should.
+        // The second field of this message is truncated.
         let torn = [b"\x12\x7f", CANARY.as_bytes()].concat();
         let reply = wire
             .call_grpc_with_bytes(&method.path, bearer_headers(Some(&owner.token)), &torn)
@@ -272,7 +273,7 @@ async fn send_grpc_requests(secrets: &mut KnownSecrets, client: &Client, owner: 
     }
 }
 
-/// Asks the metadata server for what it gives away, and for what it does not.
+/// Asks the metadata server for tokens, with and without what it requires.
 async fn send_metadata_requests(secrets: &mut KnownSecrets, metadata: &Client) {
     const ACCOUNTS: &str = "/computeMetadata/v1/instance/service-accounts";
     let flavoured = metadata.clone().with_header("metadata-flavor", "Google");
@@ -316,7 +317,7 @@ async fn check_secrets(backend: Backend, format: &str) {
         secrets.add_secret("the master key", &text);
     }
     let owner = send_good_requests(&mut secrets, &berth.client, &key).await;
-    // In this order: of one address without an account, only so many refusals are written down.
+    // This order matters, because only a limited number of refusals is logged for an address without an account.
     send_bad_requests(&secrets, &berth.client, (&owner, &key)).await;
     send_bad_credentials(&secrets, &berth.client, &key).await;
     send_grpc_requests(&mut secrets, &berth.client, &owner).await;
@@ -327,7 +328,7 @@ async fn check_secrets(backend: Backend, format: &str) {
         .await
         .expect_status(200);
     secrets.assert_not_in("the metrics", &metrics.body);
-    // The last line of the last request is written a moment after its answer.
+    // The log line of the last request is written a moment after its answer.
     owner
         .client
         .clone()
@@ -339,7 +340,7 @@ async fn check_secrets(backend: Backend, format: &str) {
     {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    // The last read's entry is behind all others.
+    // Audit entries are in order, so that the last read's entry follows all others.
     let audit = data.join("audit.log");
     let last = owner.client.clone().with_header("x-request-id", "the-last-read");
     last.get("/v2/my-project/r1/image/tags/list").await.expect_status(200);
@@ -354,19 +355,19 @@ async fn check_secrets(backend: Backend, format: &str) {
     assert!(written.len() > 100_000, "everything was logged");
     secrets.assert_not_in("the log", &written);
     for name in ["berth.db", "berth.db-wal"] {
-        // What the database holds is sealed, or a hash.
+        // The database contains only sealed secrets and hashes.
         let stored = std::fs::read(data.join(name)).unwrap_or_default();
         secrets.assert_not_in(name, &stored);
     }
 }
 
 #[tokio::test]
-async fn attack_40_secrets_on_sqlite_and_a_log_for_people() {
+async fn attack_40_no_secret_leaks_on_sqlite_with_a_text_log() {
     check_secrets(Backend::Sqlite, "text").await;
 }
 
 #[tokio::test]
-async fn attack_40_secrets_on_postgres_and_a_log_for_machines() {
+async fn attack_40_no_secret_leaks_on_postgres_with_a_json_log() {
     match Backend::postgres().await {
         Some(backend) => check_secrets(backend, "json").await,
         None => println!("SKIPPED: TEST_POSTGRES_URL is not set"),

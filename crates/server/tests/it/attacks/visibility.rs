@@ -1,5 +1,4 @@
-//! Attacks 17, 18, 22 and 23: what lists show, what readers learn, and names and filters that are meant to be
-//! taken for something else.
+//! Attacks 17, 18, 22, 23 and 25: lists, readers, and names and filters that look like something else.
 
 use std::collections::BTreeSet;
 
@@ -27,14 +26,14 @@ fn name_set(names: &[&str]) -> BTreeSet<String> {
 
 on_both![
     attack_25_an_upstream_must_be_readable,
-    attack_17_lists_show_what_the_caller_may_see,
-    attack_17_projects_that_the_caller_may_see,
+    attack_17_the_catalog_shows_what_the_caller_may_see,
+    attack_17_the_project_list_shows_what_the_caller_may_see,
     attack_18_reading_shows_no_secret,
-    attack_22_filters_orders_and_page_tokens,
-    attack_23_names_that_are_patterns
+    attack_22_hostile_filters_orders_and_page_tokens_reveal_nothing,
+    attack_23_names_are_no_patterns
 ];
 
-/// What a repository shows or fetches for others must be open to whoever sets it up.
+/// A caller may set up an upstream only if it may read the upstream.
 async fn attack_25_an_upstream_must_be_readable(accounts: AccountServer) {
     accounts.create_repository("tenant-b", "hidden").await;
     accounts.create_repository(PROJECT, "r1").await;
@@ -50,7 +49,7 @@ async fn attack_25_an_upstream_must_be_readable(accounts: AccountServer) {
         json!({ "format": "DOCKER", "mode": "REMOTE_REPOSITORY",
                 "remoteRepositoryConfig": { "commonRepository": { "uri": name } } })
     };
-    // Whether there is one or not.
+    // The answer is the same if the upstream does not exist.
     for name in ["hidden", "absent"].map(|id| repository_name("tenant-b", id)) {
         for body in [show(&name), fetch(&name)] {
             let refused = admin.post(&path("new"), &body).await;
@@ -63,13 +62,13 @@ async fn attack_25_an_upstream_must_be_readable(accounts: AccountServer) {
     let shown = format!("/v1/{}", repository_name(PROJECT, "shown"));
     let change = show(&repository_name("tenant-b", "hidden"));
     admin.patch(&shown, &change).await.expect_google_error("403 PERMISSION_DENIED");
-    // An upstream that went does not keep the rest from being set.
+    // A deleted upstream does not block other changes.
     admin.delete(&format!("/v1/{own}")).await.expect_status(200);
     let described = json!({ "description": "changed" });
     admin.patch(&format!("{shown}?updateMask=description"), &described).await.expect_status(200);
 }
 
-async fn attack_17_lists_show_what_the_caller_may_see(accounts: AccountServer) {
+async fn attack_17_the_catalog_shows_what_the_caller_may_see(accounts: AccountServer) {
     let owner = &accounts.owner;
     for (project, id) in
         [("a-project", "r1"), ("a-project", "r2"), ("b-project", "r1"), ("c-project", "r1")]
@@ -89,7 +88,7 @@ async fn attack_17_lists_show_what_the_caller_may_see(accounts: AccountServer) {
     assert_eq!(catalog(&viewer, "").await, name_set(&["c-project/r1/image"]));
     assert_eq!(catalog(&stranger, "").await, name_set(&[]));
     assert_eq!(catalog(owner, "").await.len(), 4);
-    // Where somebody else's list goes on is no way to see more.
+    // The place in another caller's list shows nothing more.
     for last in ["a-project/r1/image", "a-project/r2", "b-project/r1/image", "%00", "zzz"] {
         for who in [&reader, &viewer, &stranger] {
             let all = catalog(who, "").await;
@@ -101,7 +100,7 @@ async fn attack_17_lists_show_what_the_caller_may_see(accounts: AccountServer) {
     assert_eq!(listed["child"], json!(["image"]));
     let asked = accounts.anonymous().get("/v2/_catalog").await.expect_oci_error("401 UNAUTHORIZED");
     assert!(asked.header("www-authenticate").ends_with("scope=\"registry:catalog:*\""));
-    // Nobody's token for it shows what everybody may see; one for an image shows no more than is of its repository.
+    // An anonymous catalog token shows public images. A token for an image shows its repository only.
     let path = "/v2/token?scope=registry:catalog:*";
     let token = accounts.anonymous().get(path).await.expect_status(200).json();
     let token = token["token"].as_str().expect("text").to_owned();
@@ -115,7 +114,7 @@ async fn attack_17_lists_show_what_the_caller_may_see(accounts: AccountServer) {
     assert_eq!(some.json()["repositories"], json!(["a-project/r1/image"]));
 }
 
-async fn attack_17_projects_that_the_caller_may_see(accounts: AccountServer) {
+async fn attack_17_the_project_list_shows_what_the_caller_may_see(accounts: AccountServer) {
     let owner = &accounts.owner;
     for project in ["a-project", "b-project", "c-project"] {
         accounts.create_repository(project, "r1").await;
@@ -133,12 +132,12 @@ async fn attack_17_projects_that_the_caller_may_see(accounts: AccountServer) {
     };
     assert_eq!(projects(&viewer, "").await, (name_set(&["c-project"]), None));
     assert_eq!(projects(&stranger, "").await, (name_set(&[]), None));
-    // Reading one repository is not seeing its project.
+    // A reader of a repository does not see the project.
     assert_eq!(projects(&reader, "").await, (name_set(&[]), None));
     let (first, next) = projects(owner, "?pageSize=2").await;
     assert_eq!(first, name_set(&["a-project", "b-project"]));
     let next = next.expect("there are more");
-    // A place in a list tells nothing, and is one in nobody else's list, nor in another one.
+    // A page token reveals nothing, and is valid only for its caller and its list.
     assert!(!next.contains("project"), "{next}");
     for (who, token) in [(&viewer, next.as_str()), (&stranger, &next), (owner, "c-project")] {
         let reply = who.get(&format!("/v1/projects?pageToken={token}")).await;
@@ -161,7 +160,7 @@ async fn attack_17_projects_that_the_caller_may_see(accounts: AccountServer) {
     }
 }
 
-/// A viewer of everything reads everything that can be read: no secret is among it.
+/// A viewer of the organization reads everything that can be read, and finds no secret.
 async fn attack_18_reading_shows_no_secret(accounts: AccountServer) {
     accounts.create_repository(PROJECT, "r1").await;
     Image::new(1).push(&accounts.owner.client, ("my-project/r1/image", "latest")).await;
@@ -188,7 +187,7 @@ async fn attack_18_reading_shows_no_secret(accounts: AccountServer) {
         }
     }
     assert!(read > 15, "most of it could be read: {read}");
-    // The names of permissions that would open more are not among the viewer's.
+    // The viewer has no permission that would give access to more.
     let asked = [
         "iam.serviceAccounts.getAccessToken",
         "iam.serviceAccountKeys.create",
@@ -203,7 +202,7 @@ async fn attack_18_reading_shows_no_secret(accounts: AccountServer) {
         .expect_google_error("403 PERMISSION_DENIED");
 }
 
-async fn attack_22_filters_orders_and_page_tokens(accounts: AccountServer) {
+async fn attack_22_hostile_filters_orders_and_page_tokens_reveal_nothing(accounts: AccountServer) {
     accounts.create_repository(PROJECT, "r1").await;
     accounts.create_repository("b-project", "r1").await;
     let viewer = accounts
@@ -239,8 +238,8 @@ async fn attack_22_filters_orders_and_page_tokens(accounts: AccountServer) {
     }
 }
 
-/// No name that is stored holds what a pattern of SQL would take for something; no search is a pattern.
-async fn attack_23_names_that_are_patterns(accounts: AccountServer) {
+/// No stored name contains a wildcard of SQL, and no search takes a name as a pattern.
+async fn attack_23_names_are_no_patterns(accounts: AccountServer) {
     let owner = &accounts.owner;
     for project in ["tenant-a", "tenant-b"] {
         accounts.create_repository(project, "r1").await;
@@ -277,7 +276,7 @@ async fn attack_23_names_that_are_patterns(accounts: AccountServer) {
             "{project}"
         );
     }
-    // Images may have an underscore, which is one.
+    // An image may have an underscore in its name, which is no wildcard.
     let tags = owner.get("/v2/tenant-a/r1/a_b/manifests/latest").await.expect_status(200);
     assert_eq!(tags.header("docker-content-digest"), Image::new(1).digest());
     let reader = accounts.create_actor_with("reader", (READER, "projects/tenant-a")).await;

@@ -1,4 +1,4 @@
-//! Google's APIs, and the token endpoints.
+//! Entries of Google's APIs and of the token endpoints.
 
 use proto::google::devtools::artifactregistry::v1::{
     CreateRepositoryRequest, DeleteRepositoryRequest, Repository,
@@ -14,7 +14,7 @@ use crate::util::{AccountServer, GoogleClient, on_both};
 const AR: &str = "google.devtools.artifactregistry.v1.ArtifactRegistry";
 const KEYS: &str = "/v1/projects/-/serviceAccounts";
 
-/// Somebody who may, and others who may not, create and change things; and what leaves no entry.
+/// Sends requests that are allowed, refused, and not logged.
 async fn change_resources(
     AccountServer { owner, server, .. }: &AccountServer,
     stranger: &GoogleClient,
@@ -43,7 +43,7 @@ async fn change_resources(
     let accounts_path = format!("/v1/projects/{PROJECT}/serviceAccounts");
     let new = r#"{"accountId":"robot-1"}"#;
     with_request_id(&as_owner, "robot").post(&accounts_path, new).await.expect_status(200);
-    // Reads, what Google does not log either, and what is no method.
+    // Reads, calls that Google does not log, and unknown methods leave no entry.
     as_owner.get(&format!("{location}/r1")).await.expect_status(200);
     as_stranger.get(&format!("{location}/r1")).await.expect_status(403);
     let wanted = ["artifactregistry.repositories.get"];
@@ -51,9 +51,14 @@ async fn change_resources(
     as_owner.post("/v1/nothing", "{}").await.expect_status(404);
 }
 
-on_both![apis, both_doors_leave_the_same_entries, credentials, names_that_hold_anything];
+on_both![
+    api_calls_are_recorded,
+    rest_and_grpc_leave_the_same_entries,
+    credential_calls_are_recorded,
+    strange_names_are_recorded_safely
+];
 
-async fn apis(accounts: AccountServer) {
+async fn api_calls_are_recorded(accounts: AccountServer) {
     let AccountServer { server, owner, owner_key } = &accounts;
     let stranger = accounts.create_actor("stranger").await;
     let before = written_entries(server).await.len();
@@ -102,7 +107,7 @@ async fn apis(accounts: AccountServer) {
     assert_eq!((&denied["logName"], &denied["severity"]), (&json!(log), &json!("ERROR")));
     let message = denied["protoPayload"]["status"]["message"].as_str().expect("text");
     assert!(message.contains("artifactregistry.repositories.create"), "{message}");
-    // The token came from no key, but from the owner.
+    // The token was made by impersonation, so that there is no key.
     let who = json!({ "principalEmail": stranger.email });
     assert_eq!(denied["protoPayload"]["authenticationInfo"], who);
     let robot = entry_of(&entries, "robot");
@@ -111,7 +116,7 @@ async fn apis(accounts: AccountServer) {
     assert_eq!(robot["protoPayload"]["serviceName"], "iam.googleapis.com");
 }
 
-async fn both_doors_leave_the_same_entries(accounts: AccountServer) {
+async fn rest_and_grpc_leave_the_same_entries(accounts: AccountServer) {
     let AccountServer { server, owner, .. } = &accounts;
     let stranger = accounts.create_actor("stranger").await;
     let before = written_entries(server).await.len();
@@ -141,7 +146,7 @@ async fn both_doors_leave_the_same_entries(accounts: AccountServer) {
     assert_eq!(entries[4]["protoPayload"]["resourceName"], repository_name(PROJECT, "r2"));
 }
 
-async fn credentials(accounts: AccountServer) {
+async fn credential_calls_are_recorded(accounts: AccountServer) {
     let AccountServer { server, owner, owner_key } = &accounts;
     let (delegate, robot) =
         (accounts.create_actor("delegate").await, accounts.create_actor("robot-1").await);
@@ -169,7 +174,7 @@ async fn credentials(accounts: AccountServer) {
         async || with_request_id(&owner.client, "chained").post(&path, chain.to_string()).await;
     again().await.expect_status(200);
     owner.create_key(&robot.email).await;
-    // Where credentials are tried: who they are not good for stays unsaid, and so do they.
+    // The entry of a refused credential names nobody, and does not repeat the credential.
     let other = owner_key.with_field("private_key_id", "0123").file.to_string();
     with_request_id(&accounts.basic_client("_json_key", &other), "token")
         .get("/v2/token")
@@ -195,7 +200,7 @@ async fn credentials(accounts: AccountServer) {
         [
             format!("{credentials} 0 getAccessToken+"),
             format!("{credentials} 7 getAccessToken-"),
-            // The owner may act as the delegate, and the delegate not as the robot, yet.
+            // The owner may act as the delegate, but the delegate not yet as the robot.
             format!("{credentials} 7 getAccessToken-"),
             format!("{iam}.SetIamPolicy 0 setIamPolicy+"),
             format!("{credentials} 0 implicitDelegation+ getAccessToken+"),
@@ -216,7 +221,7 @@ async fn credentials(accounts: AccountServer) {
     assert_eq!(revoked["authenticationInfo"], json!({ "principalEmail": owner.email }));
 }
 
-async fn names_that_hold_anything(accounts: AccountServer) {
+async fn strange_names_are_recorded_safely(accounts: AccountServer) {
     let AccountServer { server, owner, .. } = &accounts;
     accounts.create_repository(PROJECT, "r1").await;
     let before = written_entries(server).await.len();
@@ -226,7 +231,7 @@ async fn names_that_hold_anything(accounts: AccountServer) {
     let agent = "gcloud \" \\ \u{9b}2J";
     let client = with_request_id(&owner.client, "named").with_header("user-agent", agent);
     assert_ne!(client.delete(&path).await.status.as_u16(), 403);
-    // No repository's name at all.
+    // The name is not the name of a repository.
     let path = format!("/v1/projects/{PROJECT}/locations/us-west1/repositories/{encoded}");
     with_request_id(&owner.client, "nameless").delete(&path).await.expect_status(400);
     let entries = written_entries(server).await.split_off(before);

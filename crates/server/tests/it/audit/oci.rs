@@ -1,4 +1,4 @@
-//! Pushes, pulls and deletes.
+//! Entries of pushes, pulls and deletes.
 
 use model::media_type::OCI_MANIFEST;
 use serde_json::json;
@@ -14,21 +14,21 @@ const UPLOAD: &str = "artifactregistry.repositories.uploadArtifacts";
 const DELETE: &str = "artifactregistry.repositories.deleteArtifacts";
 
 on_both![
-    a_push,
-    refusals,
-    what_was_allowed_and_did_not_work,
-    clients_that_leave,
-    reads_are_written_where_they_are_asked_for
+    each_step_of_a_push_is_recorded,
+    refusals_are_recorded,
+    failures_after_the_permission_are_recorded,
+    requests_of_clients_that_leave_are_recorded,
+    reads_are_recorded_if_the_setting_says_so
 ];
 
-async fn a_push(server: TestServer) {
+async fn each_step_of_a_push_is_recorded(server: TestServer) {
     let writer = server.client_of("writer-2").with_header("user-agent", AGENT);
     let image = Image::new(1);
     image.push_blobs(&writer, "p/r2/a/image").await;
     let path = "/v2/p/r2/a/image/manifests/latest?tag=v1";
     let typed = with_request_id(&writer, "the-push").with_header("content-type", OCI_MANIFEST);
     typed.put(path, image.manifest.clone()).await.expect_status(201);
-    // In chunks, which are no entries of their own; and one that is given up.
+    // Chunks have no entries of their own. One upload is cancelled.
     let upload = writer.start_upload("p/r2/a/image").await;
     writer.patch(&upload, "abc").await.expect_status(202);
     writer.patch(&upload, "def").await.expect_status(202);
@@ -95,7 +95,7 @@ async fn a_push(server: TestServer) {
     assert_eq!(ids.len(), entries.len(), "each has its own id");
 }
 
-async fn refusals(server: TestServer) {
+async fn refusals_are_recorded(server: TestServer) {
     let admin = server.admin();
     let image = Image::new(1);
     image.push(&admin, ("p/r1/image", "latest")).await;
@@ -114,13 +114,13 @@ async fn refusals(server: TestServer) {
     reader.delete(&by_digest).await.expect_status(403);
     reader.delete(&format!("/v2/p/r1/image/blobs/{blob}")).await.expect_status(403);
     server.anonymous().put(tag, "{}").await.expect_status(401);
-    // May do it, but not with this token.
+    // The caller may do it, but not with this token.
     server
         .client_of("scoped-to-2")
         .put("/v2/p/r2/another/manifests/latest", "{}")
         .await
         .expect_status(401);
-    // A credential that nobody knows, at a write and at a door.
+    // An unknown credential is refused at a write and at `/v2/`.
     with_request_id(&server.client_of("mallory"), "of-mallory")
         .put(tag, "{}")
         .await
@@ -161,14 +161,14 @@ async fn refusals(server: TestServer) {
     assert_eq!(of_mallory["status"]["message"], "the user name stands for no kind of credential");
 }
 
-async fn what_was_allowed_and_did_not_work(server: TestServer) {
+async fn failures_after_the_permission_are_recorded(server: TestServer) {
     let owner = server.client_of("owner-2");
     owner.delete("/v2/p/r2/none/manifests/latest").await.expect_status(404);
     owner.start_upload("p/r2/image").await;
     let path = "/v2/p/r2/image/blobs/uploads/?digest=";
     owner.post(&format!("{path}{}", digest_of("x")), "y").await.expect_status(400);
     owner.put("/v2/p/r2/image/manifests/latest", "{").await.expect_status(400);
-    // Names that are none lead nowhere, and nothing is asked.
+    // An invalid name is refused before a permission is checked.
     owner.put("/v2/p/R2/image/manifests/latest", "{}").await.expect_status(400);
     owner.post("/v2/p/r2/image/manifests/latest", "{}").await.expect_status(405);
     owner.put("/v2/nothing", "{}").await.expect_status(404);
@@ -190,8 +190,8 @@ async fn what_was_allowed_and_did_not_work(server: TestServer) {
     );
 }
 
-/// Whoever does not wait for the answer may have done it all the same.
-async fn clients_that_leave(server: TestServer) {
+/// The request of a client that leaves may have been completed.
+async fn requests_of_clients_that_leave_are_recorded(server: TestServer) {
     let upload = server.admin().start_upload("p/r1/image").await;
     let head = |method: &str, path: &str, id: &str, length: u32| {
         format!(
@@ -201,14 +201,14 @@ async fn clients_that_leave(server: TestServer) {
     };
     let connect = async || TcpStream::connect(server.address).await.expect("it listens");
     let mut first = connect().await;
-    // The first one has the upload, and others wait for it.
+    // The first request holds the upload, and the others wait for it.
     first.write_all(head("PATCH", &upload, "first", 10).as_bytes()).await.expect("open");
     while server.count_blob_files() == 0 {
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
     server.wait_for_metrics("berth_http_requests_running 2").await;
     let last = format!("{upload}?digest={}", digest_of("x"));
-    // One may leave before anything was asked; sooner or later one leaves while it waits.
+    // A client may leave before the permission is checked. After some tries one leaves while it waits.
     let mut left = String::new();
     for n in 0..100 {
         let (mut second, id) = (connect().await, format!("second-{n}"));
@@ -226,7 +226,7 @@ async fn clients_that_leave(server: TestServer) {
     assert_eq!(left, "Docker-FinishUpload 1 uploadArtifacts+");
 }
 
-async fn reads_are_written_where_they_are_asked_for(server: TestServer) {
+async fn reads_are_recorded_if_the_setting_says_so(server: TestServer) {
     let image = Image::new(1);
     image.push(&server.admin(), ("p/r1/image", "latest")).await;
     let reads = async |server: &TestServer| {

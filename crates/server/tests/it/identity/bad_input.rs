@@ -1,4 +1,4 @@
-//! What breaks a rule is refused in words that name the field.
+//! Invalid input is refused with an error that names the field.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use crate::util::accounts::{ORGANIZATION, PROJECT, repositories_path};
 use crate::util::google::repository_name;
 use crate::util::{AccountServer, Reply, on_both};
 
-/// Asserts that an argument was refused, and that the answer names the field, in its message and for programs.
+/// Asserts that an argument was refused, and that the message and the details name the field.
 #[track_caller]
 pub(crate) fn expect_field_named(reply: Reply, field: &str, what: &str) {
     assert_eq!(reply.google_outcome(), "400 INVALID_ARGUMENT", "{what}: {reply:#?}");
@@ -22,7 +22,7 @@ pub(crate) fn expect_field_named(reply: Reply, field: &str, what: &str) {
     assert!(fields.any(|named| named.contains(field)), "{what}: {details:?}");
 }
 
-/// Roles that nobody predefined.
+/// Roles that do not exist.
 const ROLES: [&str; 6] = [
     "",
     "reader",
@@ -32,7 +32,7 @@ const ROLES: [&str; 6] = [
     "roles/artifactregistry.reader ",
 ];
 
-/// Members that are nobody.
+/// Members that are invalid or unknown.
 const MEMBERS: [&str; 11] = [
     "",
     "everybody",
@@ -48,13 +48,13 @@ const MEMBERS: [&str; 11] = [
 ];
 
 on_both![
-    page_sizes_and_page_tokens,
-    policies_that_break_a_rule,
-    policies_of_another_time_or_of_nothing,
-    paths_that_lead_nowhere
+    invalid_page_sizes_and_page_tokens_are_refused,
+    invalid_policies_are_refused,
+    outdated_policies_and_missing_resources_are_refused,
+    unknown_paths_are_not_found
 ];
 
-async fn page_sizes_and_page_tokens(accounts: AccountServer) {
+async fn invalid_page_sizes_and_page_tokens_are_refused(accounts: AccountServer) {
     let owner = &accounts.owner;
     for id in ["r1", "r2", "r3"] {
         owner.create_repository(PROJECT, id).await.expect_status(200);
@@ -102,7 +102,7 @@ async fn page_sizes_and_page_tokens(accounts: AccountServer) {
     assert_eq!(found, ["r1", "r2", "r3"].map(|id| json!(repository_name(PROJECT, id))));
 }
 
-async fn policies_that_break_a_rule(accounts: AccountServer) {
+async fn invalid_policies_are_refused(accounts: AccountServer) {
     let owner = &accounts.owner;
     accounts.create_repository(PROJECT, "r1").await;
     let long = "x".repeat(5_000);
@@ -133,7 +133,7 @@ async fn policies_that_break_a_rule(accounts: AccountServer) {
     }
 }
 
-async fn policies_of_another_time_or_of_nothing(accounts: AccountServer) {
+async fn outdated_policies_and_missing_resources_are_refused(accounts: AccountServer) {
     let owner = &accounts.owner;
     accounts.create_repository(PROJECT, "r1").await;
     let account =
@@ -160,7 +160,7 @@ async fn policies_of_another_time_or_of_nothing(accounts: AccountServer) {
         .expect_google_error("400 INVALID_ARGUMENT");
 }
 
-async fn paths_that_lead_nowhere(accounts: AccountServer) {
+async fn unknown_paths_are_not_found(accounts: AccountServer) {
     for client in [&accounts.owner.client, &accounts.anonymous()] {
         for path in [
             "/v1/",
@@ -179,7 +179,7 @@ async fn paths_that_lead_nowhere(accounts: AccountServer) {
             }
         }
     }
-    // A method that the contract has and nobody wrote yet says so.
+    // A method of the contract that is not built answers 501.
     let unwritten = "/v1/projects/my-project/locations/us-west1/vpcscConfig";
     accounts.owner.patch(unwritten, &json!({})).await.expect_google_error("501 UNIMPLEMENTED");
 }

@@ -1,4 +1,4 @@
-//! Repositories, projects, accounts and keys that break a rule.
+//! Invalid repositories, projects, accounts and keys.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::util::accounts::{PROJECT, repositories_path};
 use crate::util::google::repository_name;
 use crate::util::{AccountServer, on_both};
 
-/// The field that is wrong, and the repository.
+/// The field that is wrong, and the repository's body.
 const REPOSITORIES: [(&str, &str); 24] = [
     ("repository.format", "{}"),
     ("format", r#"{"format":"BOGUS"}"#),
@@ -65,7 +65,7 @@ const REPOSITORIES: [(&str, &str); 24] = [
     ),
 ];
 
-/// Ids that no repository may have, as they stand in a query.
+/// Invalid ids of repositories, as in a query.
 const REPOSITORY_IDS: [&str; 13] = [
     "",
     "R1",
@@ -82,7 +82,7 @@ const REPOSITORY_IDS: [&str; 13] = [
     "gcr.io.evil",
 ];
 
-/// Ids that no project may have.
+/// Invalid ids of projects.
 const PROJECT_IDS: [&str; 14] = [
     "",
     "short",
@@ -101,14 +101,14 @@ const PROJECT_IDS: [&str; 14] = [
 ];
 
 on_both![
-    repositories_that_break_a_rule,
-    changes_that_break_a_rule,
-    projects_that_break_a_rule,
-    accounts_that_break_a_rule,
-    keys_and_operations_that_are_none
+    invalid_repositories_are_refused,
+    invalid_changes_are_refused,
+    invalid_projects_are_refused,
+    invalid_accounts_are_refused,
+    invalid_keys_and_operations_are_refused
 ];
 
-async fn repositories_that_break_a_rule(accounts: AccountServer) {
+async fn invalid_repositories_are_refused(accounts: AccountServer) {
     let owner = &accounts.owner;
     let path = repositories_path(PROJECT);
     let long = "r".repeat(64);
@@ -125,7 +125,7 @@ async fn repositories_that_break_a_rule(accounts: AccountServer) {
     expect_field_named(many, "repository.labels", "65 labels");
     let long = create(json!({ "format": "DOCKER", "description": "x".repeat(1_025) })).await;
     expect_field_named(long, "repository.description", "a long text");
-    // Not 501, with which gcloud would ask again for half a minute.
+    // The status is not 501, because gcloud would repeat the request for half a minute.
     expect_field_named(create(json!({ "format": "NPM" })).await, "repository.format", "NPM");
     let listed = owner.get(&path).await.expect_status(200).json();
     assert!(listed["repositories"].is_null(), "nothing was made");
@@ -145,7 +145,7 @@ async fn repositories_that_break_a_rule(accounts: AccountServer) {
     expect_field_named(owner.get(&format!("{path}/R")).await, "name", "R");
 }
 
-async fn changes_that_break_a_rule(accounts: AccountServer) {
+async fn invalid_changes_are_refused(accounts: AccountServer) {
     let owner = &accounts.owner;
     owner.create_repository(PROJECT, "r1").await.expect_status(200);
     let name = format!("/v1/{}", repository_name(PROJECT, "r1"));
@@ -181,7 +181,7 @@ async fn changes_that_break_a_rule(accounts: AccountServer) {
     assert_eq!(owner.get(&name).await.expect_status(200).json(), before);
 }
 
-async fn projects_that_break_a_rule(accounts: AccountServer) {
+async fn invalid_projects_are_refused(accounts: AccountServer) {
     let owner = &accounts.owner;
     let long = "a".repeat(31);
     for id in PROJECT_IDS.iter().copied().chain([long.as_str(), "nul-nul\0"]) {
@@ -202,7 +202,7 @@ async fn projects_that_break_a_rule(accounts: AccountServer) {
     owner.create_project(PROJECT).await.expect_google_error("409 ALREADY_EXISTS");
 }
 
-async fn accounts_that_break_a_rule(accounts: AccountServer) {
+async fn invalid_accounts_are_refused(accounts: AccountServer) {
     let owner = &accounts.owner;
     let long = "a".repeat(31);
     let ids = PROJECT_IDS.iter().copied().chain([long.as_str(), "a@b-project", "nul-nul\0"]);
@@ -231,7 +231,7 @@ async fn accounts_that_break_a_rule(accounts: AccountServer) {
     }
 }
 
-async fn keys_and_operations_that_are_none(accounts: AccountServer) {
+async fn invalid_keys_and_operations_are_refused(accounts: AccountServer) {
     let owner = &accounts.owner;
     owner.create_account(PROJECT, "robot-1").await.expect_status(200);
     let robot =
@@ -252,7 +252,7 @@ async fn keys_and_operations_that_are_none(accounts: AccountServer) {
         let path = format!("/v1/operations/{operation}");
         owner.get(&path).await.expect_google_error("404 NOT_FOUND");
     }
-    // Ten keys, and the one that never leaves.
+    // An account may have ten keys, besides the one that the system manages.
     for _ in 0..10 {
         owner.post(&format!("{robot}/keys"), &json!({})).await.expect_status(200);
     }

@@ -1,5 +1,5 @@
-//! What Google's clients send to the APIs besides the plain call: other methods in a header, paths of APIs that are not
-//! here, names of places that are none.
+//! Requests of Google's clients besides plain calls: methods in a header, paths of APIs that are not built, and unknown
+//! locations.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -12,18 +12,19 @@ use crate::util::{AccountServer, Client, GoogleClient, Image, Reply, on_both};
 const OVERRIDE: &str = "x-http-method-override";
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// A POST that stands for another method.
+/// Sends a POST that stands for another method.
 async fn post_as_method(client: &Client, (method, path): (&str, &str), body: &Value) -> Reply {
     client.clone().with_header(OVERRIDE, method).post(path, body.to_string()).await
 }
 
-/// A POST that stands for a GET, its query in the body.
+/// Sends a POST that stands for a GET, with the query in the body.
 async fn post_as_get(client: &Client, path: &str, query: &str) -> Reply {
     let client = client.clone().with_header(OVERRIDE, "GET").with_header("content-type", FORM);
     client.post(path, query.to_owned()).await
 }
 
-/// An image `app` and who reads, writes and keeps its repository.
+/// Creates a repository with the image `app`, a reader and an administrator. Returns the repository's name and the two
+/// accounts.
 async fn create_tenants(accounts: &AccountServer) -> (String, [GoogleClient; 2]) {
     accounts.create_repository(PROJECT, "r1").await;
     let image = Image::new(1);
@@ -37,17 +38,17 @@ async fn create_tenants(accounts: &AccountServer) -> (String, [GoogleClient; 2])
 }
 
 on_both![
-    a_query_that_is_too_long_for_an_address_comes_as_a_form,
-    updates_come_as_posts,
-    only_a_post_stands_for_another_method_and_only_for_two,
-    the_audit_log_sees_the_method_that_is_meant,
-    paths_of_apis_that_are_not_here_answer_as_google,
-    a_list_of_a_place_that_is_none_is_refused_as_a_creation_there,
-    etags_are_base64_and_that_of_no_policy_is_googles,
-    a_name_that_nobody_has_is_refused_in_googles_words
+    a_long_query_may_come_as_a_form,
+    updates_may_come_as_posts,
+    only_a_post_overrides_its_method_and_only_with_get_or_patch,
+    the_audit_log_has_the_overriding_method,
+    unknown_apis_answer_as_google,
+    a_list_in_an_unknown_location_is_refused_like_a_creation,
+    etags_are_base64_and_the_empty_policy_has_googles,
+    an_unknown_field_is_refused_in_googles_words
 ];
 
-async fn a_query_that_is_too_long_for_an_address_comes_as_a_form(accounts: AccountServer) {
+async fn a_long_query_may_come_as_a_form(accounts: AccountServer) {
     let (name, [reader, _]) = create_tenants(&accounts).await;
     let path = format!("/v1/{name}/packages");
     let plain = reader.get(&format!("{path}?pageSize=1&alt=json")).await.expect_status(200);
@@ -67,7 +68,7 @@ async fn a_query_that_is_too_long_for_an_address_comes_as_a_form(accounts: Accou
     post_as_get(&reader.client, &path, "pageSize=many")
         .await
         .expect_google_error("400 INVALID_ARGUMENT");
-    // What a GET needs is asked, and no more: a reader may not what the same path does to a POST.
+    // The permission is that of the GET. A reader may not do what a POST on the same path does.
     post_as_get(&reader.client, &format!("/v1/{name}:getIamPolicy"), "")
         .await
         .expect_google_error("403 PERMISSION_DENIED");
@@ -75,7 +76,7 @@ async fn a_query_that_is_too_long_for_an_address_comes_as_a_form(accounts: Accou
     post_as_get(&accounts.anonymous().with_token("x"), &path, "")
         .await
         .expect_google_error("401 UNAUTHENTICATED");
-    // Whoever is nobody fills no memory with it.
+    // An anonymous client cannot send a long form.
     post_as_get(&accounts.anonymous(), &path, &"a".repeat(20_000))
         .await
         .expect_google_error("401 UNAUTHENTICATED");
@@ -85,7 +86,7 @@ async fn a_query_that_is_too_long_for_an_address_comes_as_a_form(accounts: Accou
     let no_form = reader.client.clone().with_header("content-type", "application/json");
     let reply = post_as_method(&no_form, ("GET", &path), &json!({ "pageSize": 1 })).await;
     reply.expect_google_error("400 INVALID_ARGUMENT");
-    // A list is no creation.
+    // A GET with an id in the query creates nothing.
     let before = accounts.owner.get(&repositories_path(PROJECT)).await.json();
     let listed = post_as_get(
         &accounts.owner.client,
@@ -97,7 +98,7 @@ async fn a_query_that_is_too_long_for_an_address_comes_as_a_form(accounts: Accou
     assert_eq!(accounts.owner.get(&repositories_path(PROJECT)).await.json(), before);
 }
 
-async fn updates_come_as_posts(accounts: AccountServer) {
+async fn updates_may_come_as_posts(accounts: AccountServer) {
     let (name, [reader, keeper]) = create_tenants(&accounts).await;
     let version = format!("{name}/packages/app/versions/{}", Image::new(1).digest());
     let other = Image::new(2);
@@ -127,7 +128,7 @@ async fn updates_come_as_posts(accounts: AccountServer) {
         for (field, value) in body.as_object().expect("an object") {
             assert_eq!(&changed[field], value, "{path}");
         }
-        // Without the header it is a method that there is not.
+        // Without the header there is no such method.
         keeper.post(&path, &body).await.expect_google_error("404 NOT_FOUND");
         post_as_method(&client(&keeper), ("PATCH", &path), &json!({ "x": 1 }))
             .await
@@ -135,7 +136,7 @@ async fn updates_come_as_posts(accounts: AccountServer) {
     }
 }
 
-async fn only_a_post_stands_for_another_method_and_only_for_two(accounts: AccountServer) {
+async fn only_a_post_overrides_its_method_and_only_with_get_or_patch(accounts: AccountServer) {
     let (name, [_, keeper]) = create_tenants(&accounts).await;
     let path = format!("/v1/{name}");
     for method in ["DELETE", "PUT", "POST", "HEAD", "OPTIONS", "get", "patch", "x", "GET,DELETE"] {
@@ -150,7 +151,7 @@ async fn only_a_post_stands_for_another_method_and_only_for_two(accounts: Accoun
         assert_eq!(read["name"], json!(name), "a GET stays one");
         disguised.patch(&format!("{path}?updateMask=description"), "{}").await.expect_status(200);
     }
-    // Below /v2/ it means nothing, and neither do its likes here.
+    // The header has no effect below `/v2/`, and similar headers have none anywhere.
     let disguised = keeper.client.clone().with_header(OVERRIDE, "DELETE");
     disguised.post("/v2/my-project/r1/app/manifests/v1", "").await.expect_status(405);
     disguised.get("/v2/my-project/r1/app/manifests/v1").await.expect_status(200);
@@ -161,7 +162,7 @@ async fn only_a_post_stands_for_another_method_and_only_for_two(accounts: Accoun
     keeper.get(&path).await.expect_status(200);
 }
 
-async fn the_audit_log_sees_the_method_that_is_meant(accounts: AccountServer) {
+async fn the_audit_log_has_the_overriding_method(accounts: AccountServer) {
     let (name, [reader, keeper]) = create_tenants(&accounts).await;
     let before = written_entries(&accounts.server).await.len();
     let path = format!("/v1/{name}?updateMask=description");
@@ -187,7 +188,7 @@ async fn the_audit_log_sees_the_method_that_is_meant(accounts: AccountServer) {
     assert_eq!(methods, [(update(), false), (update(), true)], "reads are not written down");
 }
 
-async fn paths_of_apis_that_are_not_here_answer_as_google(accounts: AccountServer) {
+async fn unknown_apis_answer_as_google(accounts: AccountServer) {
     for path in [
         "/v1",
         "/v3/projects/my-project",
@@ -213,7 +214,7 @@ async fn paths_of_apis_that_are_not_here_answer_as_google(accounts: AccountServe
     }
 }
 
-async fn a_list_of_a_place_that_is_none_is_refused_as_a_creation_there(accounts: AccountServer) {
+async fn a_list_in_an_unknown_location_is_refused_like_a_creation(accounts: AccountServer) {
     accounts.create_repository(PROJECT, "r1").await;
     let owner = &accounts.owner;
     owner.create_project("other-project").await.expect_status(200);
@@ -240,7 +241,7 @@ async fn a_list_of_a_place_that_is_none_is_refused_as_a_creation_there(accounts:
         .expect_status(200);
 }
 
-async fn etags_are_base64_and_that_of_no_policy_is_googles(accounts: AccountServer) {
+async fn etags_are_base64_and_the_empty_policy_has_googles(accounts: AccountServer) {
     accounts.create_repository(PROJECT, "r1").await;
     let (owner, name) = (&accounts.owner, repository_name(PROJECT, "r1"));
     let robot = owner.create_account(PROJECT, "robot-1").await.expect_status(200).json();
@@ -271,7 +272,7 @@ async fn etags_are_base64_and_that_of_no_policy_is_googles(accounts: AccountServ
     assert!(is_base64(&owner.get_policy("organizations/1").await["etag"]));
 }
 
-async fn a_name_that_nobody_has_is_refused_in_googles_words(accounts: AccountServer) {
+async fn an_unknown_field_is_refused_in_googles_words(accounts: AccountServer) {
     accounts.create_repository(PROJECT, "r1").await;
     let (owner, name) = (&accounts.owner, repository_name(PROJECT, "r1"));
     let robot = accounts.create_actor("robot-1").await;
@@ -348,7 +349,7 @@ async fn a_name_that_nobody_has_is_refused_in_googles_words(accounts: AccountSer
         let violation = &error["details"][0]["fieldViolations"][0];
         assert_eq!(violation["description"], error["message"], "{method} {path}");
     }
-    // What Google has and nothing here acts on is taken; of another format it is said that there is none.
+    // Fields that Google has and this registry does not use are accepted. Other formats are refused.
     let body = json!({ "format": "DOCKER", "sbomConfig": { "enablementConfig": "INHERITED" }, "networkConfig": {} });
     owner.post(&create, &body).await.expect_status(200);
     let maven = json!({ "format": "MAVEN", "mavenConfig": { "versionPolicy": "RELEASE" } });

@@ -1,5 +1,4 @@
-//! Uploads that take longer than what they were begun with: the time of a token may run out while a request runs, and
-//! rights may be taken away.
+//! Uploads that outlive their token or their permissions.
 
 use bytes::Bytes;
 use http::Method;
@@ -15,10 +14,10 @@ use crate::util::{
 
 const IMAGE: &str = "my-project/r1/image";
 const WRITER: &str = "roles/artifactregistry.writer";
-/// A manifest that names nothing, so that it can be pushed anywhere.
+/// A manifest that names no content.
 const INDEX: &str = r#"{"schemaVersion":2,"manifests":[]}"#;
 
-/// A client with a token that is good for two seconds: an access token, or the registry token that Docker gets for it.
+/// A client with a token that is valid for two seconds: an access token, or a registry token made from one.
 async fn two_second_client(accounts: &AccountServer, (email, token): (&str, TokenKind)) -> Client {
     let path = format!("/v1/projects/-/serviceAccounts/{email}:generateAccessToken");
     let body = json!({ "scope": [CLOUD_PLATFORM], "lifetime": "2s" });
@@ -41,7 +40,7 @@ async fn image_token(access: &GoogleClient) -> String {
     access.registry_token(&[&format!("repository:{IMAGE}:pull,push")]).await
 }
 
-/// The last request of an upload, and a manifest, both begun.
+/// The last request of an upload and a push of a manifest. Both wait for their bodies.
 struct PendingPush {
     blob: PendingRequest,
     manifest: PendingRequest,
@@ -63,7 +62,7 @@ impl PendingPush {
         Self { blob, manifest, bytes, upload, tag }
     }
 
-    /// What both came to.
+    /// Sends both bodies, asserts the status of both answers, and whether the content is stored.
     async fn expect_outcome(self, owner: &GoogleClient, status: u16) {
         let Self { blob, manifest, bytes, upload, tag } = self;
         let stored = if status == 201 { 200 } else { 404 };
@@ -77,7 +76,7 @@ impl PendingPush {
     }
 }
 
-/// An account that may push, signed in by a key of its own.
+/// Creates an account that may push, and signs in with a new key of it.
 async fn create_writer(accounts: &AccountServer, id: &str) -> (GoogleClient, AccountKey) {
     let writer = accounts.create_actor_with(id, (WRITER, &repository_name(PROJECT, "r1"))).await;
     let key = accounts.owner.create_key(&writer.email).await;
@@ -85,15 +84,15 @@ async fn create_writer(accounts: &AccountServer, id: &str) -> (GoogleClient, Acc
 }
 
 on_both![
-    a_chunk_outlives_its_token_and_the_next_needs_a_new_one,
+    a_chunk_outlives_its_token_and_the_next_chunk_needs_a_new_one,
     a_push_outlives_its_token,
-    a_push_does_not_outlive_what_was_taken_away,
-    a_push_does_not_outlive_what_was_taken_away_long_ago,
-    a_repository_is_not_made_by_who_is_switched_off_meanwhile,
-    an_upload_waits_for_rights_to_come_back
+    a_push_does_not_outlive_a_revocation,
+    a_push_does_not_outlive_an_old_revocation,
+    an_account_disabled_meanwhile_makes_no_repository,
+    an_upload_waits_for_its_permission_to_come_back
 ];
 
-async fn a_chunk_outlives_its_token_and_the_next_needs_a_new_one(accounts: AccountServer) {
+async fn a_chunk_outlives_its_token_and_the_next_chunk_needs_a_new_one(accounts: AccountServer) {
     accounts.create_repository(PROJECT, "r1").await;
     let writer =
         accounts.create_actor_with("writer-1", (WRITER, &repository_name(PROJECT, "r1"))).await;
@@ -115,7 +114,7 @@ async fn a_chunk_outlives_its_token_and_the_next_needs_a_new_one(accounts: Accou
         let last = format!("{upload}?digest={}", digest_of(&bytes));
         client.put(&last, bytes.slice(100_000..)).await.expect_oci_error("401 UNAUTHORIZED");
 
-        // Somebody who may do everything is still somebody else.
+        // The owner of everything is not the one who began the upload.
         let owner = &accounts.owner.client;
         for reply in [
             owner.get(&upload).await,
@@ -144,13 +143,13 @@ async fn a_push_outlives_its_token(accounts: AccountServer) {
     let client = two_second_client(&accounts, (&writer.email, TokenKind::Registry)).await;
     let push = PendingPush::begin(&client, "latest").await;
     accounts.server.clock.advance_seconds(3);
-    // So that the caller is looked at once more.
+    // A change makes the server look at the caller again.
     accounts.create_actor("somebody-else").await;
     push.expect_outcome(&accounts.owner, 201).await;
     client.get("/v2/").await.expect_status(401);
 }
 
-async fn a_push_does_not_outlive_what_was_taken_away(accounts: AccountServer) {
+async fn a_push_does_not_outlive_a_revocation(accounts: AccountServer) {
     accounts.create_repository(PROJECT, "r1").await;
     let (owner, name) = (&accounts.owner, repository_name(PROJECT, "r1"));
     let begin = async |writer: &GoogleClient, tag| {
@@ -173,7 +172,7 @@ async fn a_push_does_not_outlive_what_was_taken_away(accounts: AccountServer) {
     owner.post(&format!("/v1/{}:disable", key_name(&key)), &json!({})).await.expect_status(200);
     push.expect_outcome(owner, 401).await;
 
-    // The token that was taken back is the one that the registry token was made from.
+    // The revoked token is the one from which the registry token was made.
     let (by_token, _) = create_writer(&accounts, "loses-its-token").await;
     let push = begin(&by_token, "access-token").await;
     post_form(&accounts.anonymous(), "/revoke", &[("token", &by_token.token)])
@@ -187,15 +186,15 @@ async fn a_push_does_not_outlive_what_was_taken_away(accounts: AccountServer) {
     owner.delete(&format!("/v1/{}", key_name(&key))).await.expect_status(200);
     push.expect_outcome(owner, 401).await;
 
-    // What others lose is not their business.
+    // A change for another account has no effect.
     let (bystander, _) = create_writer(&accounts, "loses-nothing").await;
     let push = begin(&bystander, "and-nothing-of-it").await;
     owner.revoke_role(&name, WRITER, &by_file.member()).await;
     push.expect_outcome(owner, 201).await;
 }
 
-/// Also when others were taken back since, and the time of all of them is over.
-async fn a_push_does_not_outlive_what_was_taken_away_long_ago(accounts: AccountServer) {
+/// The revoked token is refused even after later revocations and after its own expiry.
+async fn a_push_does_not_outlive_an_old_revocation(accounts: AccountServer) {
     accounts.create_repository(PROJECT, "r1").await;
     let (writer, _) = create_writer(&accounts, "loses-its-token").await;
     accounts.server.clock.freeze();
@@ -212,7 +211,7 @@ async fn a_push_does_not_outlive_what_was_taken_away_long_ago(accounts: AccountS
     push.expect_outcome(&owner, 401).await;
 }
 
-async fn a_repository_is_not_made_by_who_is_switched_off_meanwhile(accounts: AccountServer) {
+async fn an_account_disabled_meanwhile_makes_no_repository(accounts: AccountServer) {
     let role = ("roles/artifactregistry.createOnPushWriter", format!("projects/{PROJECT}"));
     let writer = accounts.create_actor_with("writer-1", (role.0, &role.1)).await;
     let client = writer.client.clone().with_header("content-type", OCI_INDEX);
@@ -231,8 +230,8 @@ async fn a_repository_is_not_made_by_who_is_switched_off_meanwhile(accounts: Acc
     accounts.owner.get(&repository).await.expect_status(200);
 }
 
-/// Rights that come back find the upload where it was.
-async fn an_upload_waits_for_rights_to_come_back(accounts: AccountServer) {
+/// An account that gets its role back can continue the upload.
+async fn an_upload_waits_for_its_permission_to_come_back(accounts: AccountServer) {
     accounts.create_repository(PROJECT, "r1").await;
     let (owner, name) = (&accounts.owner, repository_name(PROJECT, "r1"));
     let (writer, _) = create_writer(&accounts, "writer-1").await;

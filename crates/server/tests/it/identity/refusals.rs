@@ -1,4 +1,4 @@
-//! Credentials that are refused: every 401 says where another is to be had, and why is said as far as it may be.
+//! Refused credentials: every 401 says where to get another credential, and gives a reason if that is safe.
 
 use std::process::Stdio;
 
@@ -13,7 +13,7 @@ use crate::util::{AccountKey, AccountServer, Backend, Client, Image, Reply, Star
 
 const IMAGE: &str = "my-project/r1/image";
 
-/// What may stand behind `Authorization:` and is no credential of this registry.
+/// Values of `Authorization:` that are no credential of this registry.
 fn useless_credentials(
     accounts: &AccountServer,
     other: &AccountServer,
@@ -51,7 +51,7 @@ fn expect_challenge(reply: &Reply, begins: &str, what: &str) {
     assert!(reply.header("www-authenticate").starts_with(begins), "{what}: {reply:#?}");
 }
 
-/// What each door says of a self-signed token.
+/// The errors of each endpoint about a self-signed token.
 async fn refusal_texts(accounts: &AccountServer, claims: &Value) -> Vec<String> {
     let key = &accounts.owner_key;
     let exchanged = exchange_assertion(&accounts.anonymous(), &key.signed_token(claims))
@@ -76,10 +76,10 @@ async fn refusal_texts(accounts: &AccountServer, claims: &Value) -> Vec<String> 
 
 on_both![
     every_refusal_says_where_to_get_a_credential,
-    a_token_of_yesterdays_server_is_replaced_by_a_new_one,
-    the_token_endpoint_takes_forms_of_grants_that_there_are,
-    who_signs_for_another_time_is_told_which_clock_is_off,
-    what_is_not_known_here_is_said_with_the_registrys_name
+    a_client_replaces_the_token_of_an_old_server,
+    the_token_endpoint_accepts_only_valid_forms,
+    an_assertion_for_another_time_is_told_which_clock_is_off,
+    the_error_of_an_unknown_credential_names_the_registry
 ];
 
 async fn every_refusal_says_where_to_get_a_credential(accounts: AccountServer) {
@@ -103,7 +103,7 @@ async fn every_refusal_says_where_to_get_a_credential(accounts: AccountServer) {
         ] {
             let reply = client.send(method.clone(), &path, "").await;
             expect_challenge(&reply, &bearer, &format!("{what}: {method} {path}"));
-            // Of a token that was sent, and of nothing else, it is said that it is no good one.
+            // Only a sent token gets the error `invalid_token`.
             let of_a_token = reply.header("www-authenticate").contains("error=\"invalid_token\"");
             assert_eq!(of_a_token, header.trim_end().starts_with("Bearer "), "{what}: {reply:#?}");
         }
@@ -129,8 +129,8 @@ async fn every_refusal_says_where_to_get_a_credential(accounts: AccountServer) {
     );
 }
 
-/// A client keeps a token for as long as it is said to live. The server that made it may be gone before.
-async fn a_token_of_yesterdays_server_is_replaced_by_a_new_one(accounts: AccountServer) {
+/// A client keeps a token for its lifetime, even if the server that made the token is replaced.
+async fn a_client_replaces_the_token_of_an_old_server(accounts: AccountServer) {
     let yesterday = AccountServer::start(Backend::Sqlite).await;
     accounts.create_repository("my-project", "r1").await;
     Image::new(1).push(&accounts.owner.client, (IMAGE, "latest")).await;
@@ -138,7 +138,7 @@ async fn a_token_of_yesterdays_server_is_replaced_by_a_new_one(accounts: Account
     let kept = yesterday.owner.registry_token(&[&scope]).await;
     let path = format!("/v2/{IMAGE}/manifests/latest");
     let refused = accounts.anonymous().with_token(&kept).get(&path).await.expect_status(401);
-    // What a client makes of it: realm, service and scope, with the credential that it has.
+    // The client takes realm, service and scope from the challenge, and sends its credential.
     let challenge = refused.header("www-authenticate").to_owned();
     let parameter = |name: &str| {
         let (_, rest) = challenge.split_once(&format!("{name}=\"")).expect("a parameter");
@@ -153,14 +153,14 @@ async fn a_token_of_yesterdays_server_is_replaced_by_a_new_one(accounts: Account
     new.get(&path).await.expect_status(200);
 }
 
-async fn the_token_endpoint_takes_forms_of_grants_that_there_are(accounts: AccountServer) {
+async fn the_token_endpoint_accepts_only_valid_forms(accounts: AccountServer) {
     let nobody = accounts.anonymous();
     let (key, token) = (accounts.owner_key.file.to_string(), accounts.owner.token.clone());
     let post = async |path: &str, fields: &[(&str, &str)]| post_form(&nobody, path, fields).await;
     for grant in ["", "client_credentials", "authorization_code", "Password", "x", "\0"] {
         let reply = post("/v2/token", &[("grant_type", grant)]).await;
         expect_oauth_error(&reply, "unsupported_grant_type", grant);
-        // A good credential beside it does not help.
+        // A valid credential in a header makes no difference.
         let signed_in = accounts.basic_client("_json_key", &key);
         let reply = post_form(&signed_in, "/v2/token", &[("grant_type", grant)]).await;
         expect_oauth_error(&reply, "unsupported_grant_type", grant);
@@ -192,7 +192,7 @@ async fn the_token_endpoint_takes_forms_of_grants_that_there_are(accounts: Accou
             expect_oauth_error(&client.post(path, body.clone()).await, "invalid_request", &what);
         }
     }
-    // As it was: nobody's token for nothing, and what a header proves.
+    // An anonymous token needs no credential, and a header may have one.
     post("/v2/token", &[("scope", "a"), ("scope", "b")]).await.expect_status(200);
     nobody.post("/v2/token", "").await.expect_status(200);
     let typed = nobody
@@ -204,7 +204,7 @@ async fn the_token_endpoint_takes_forms_of_grants_that_there_are(accounts: Accou
     accounts.basic_client("_json_key", &key).post("/v2/token", "").await.expect_status(200);
 }
 
-async fn who_signs_for_another_time_is_told_which_clock_is_off(accounts: AccountServer) {
+async fn an_assertion_for_another_time_is_told_which_clock_is_off(accounts: AccountServer) {
     accounts.server.clock.freeze();
     let now = accounts.server.clock.unix_seconds();
     let claims = |iat: i64, exp: i64| {
@@ -230,7 +230,7 @@ async fn who_signs_for_another_time_is_told_which_clock_is_off(accounts: Account
     for said in refusal_texts(&accounts, &claims(now + 30, now + 30)).await {
         assert!(said.contains("ends before it begins"), "{said}");
     }
-    // A time proves nothing: who does not hold the key is told the same as ever.
+    // A token with a wrong signature gets the usual error, whatever its times are.
     let forged = accounts.owner_key.with_field(
         "private_key",
         accounts.owner.create_key(&accounts.owner.email).await.file["private_key"].clone(),
@@ -243,7 +243,7 @@ async fn who_signs_for_another_time_is_told_which_clock_is_off(accounts: Account
     .expect_status(400);
     let said = refused.json()["error_description"].to_string();
     assert!(said.contains("Invalid JWT Signature") && !said.contains("future"), "{said}");
-    // Whom it is for is told too.
+    // The error names a wrong audience, too.
     let mut elsewhere = claims(now, now + 3600);
     elsewhere["aud"] = json!("https://other.example/token");
     let refused =
@@ -255,8 +255,8 @@ async fn who_signs_for_another_time_is_told_which_clock_is_off(accounts: Account
     );
 }
 
-/// Which registry it was is said, and nothing that tells whether there is such a key or account.
-async fn what_is_not_known_here_is_said_with_the_registrys_name(accounts: AccountServer) {
+/// The error names the registry, and does not reveal whether the key or the account exists.
+async fn the_error_of_an_unknown_credential_names_the_registry(accounts: AccountServer) {
     let other = AccountServer::start(Backend::Sqlite).await;
     let (owner, key) = (&accounts.owner, &accounts.owner_key);
     let robot = accounts.create_actor("robot-1").await;
@@ -316,7 +316,7 @@ async fn what_is_not_known_here_is_said_with_the_registrys_name(accounts: Accoun
             "{what}"
         );
     }
-    // Whoever sends the request does not choose the name.
+    // The request's host does not change the name.
     let lured = accounts
         .anonymous()
         .with_token("x")
@@ -327,12 +327,12 @@ async fn what_is_not_known_here_is_said_with_the_registrys_name(accounts: Accoun
     assert!(!lured.text().contains("evil.example"), "{}", lured.text());
 }
 
-/// The lines of the log about one request.
+/// The log lines of one request.
 fn log_lines_of<'a>(log: &'a str, id: &str) -> Vec<&'a str> {
     log.lines().filter(|line| line.contains(id)).collect()
 }
 
-/// Sends what is refused at each door, under an id that is looked for in the log.
+/// Sends a refused credential to each endpoint. Returns the request ids, which are in the log.
 async fn send_refused_requests(
     client: &Client,
     (key, assertion): (&AccountKey, &str),
@@ -351,8 +351,8 @@ async fn send_refused_requests(
     vec!["by-registry", "by-docker", "by-bearer", "by-api", "by-oauth", "by-form"]
 }
 
-/// One line tells which request, from where, of whom it says it is, and why it was refused. What is logged is a process's,
-/// whatever the database is.
+/// One log line names the request, the address, the account in the credential, and the reason. The log does not depend
+/// on the database.
 #[tokio::test]
 async fn a_refused_credential_is_one_line_in_the_log() {
     for format in ["json", "text"] {

@@ -1,4 +1,4 @@
-//! The token endpoints: what they answer when all is well, and in whose words they refuse.
+//! The token endpoints: their answers and their errors.
 
 use serde_json::{Value, json};
 
@@ -10,17 +10,17 @@ use crate::util::{AccountServer, Image, on_both};
 const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
 on_both![
-    errors_are_those_of_oauth,
-    what_cannot_be_taken_back_is_said,
+    errors_have_the_form_of_oauth,
+    a_token_that_cannot_be_revoked_is_an_error,
     an_assertion_becomes_an_access_token_or_an_id_token,
     docker_signs_in,
-    docker_is_refused_in_words,
-    everybody_may_read_what_is_public,
-    acting_as_an_account,
-    a_project_with_a_domain
+    docker_shows_the_reason_of_a_refusal,
+    everybody_may_read_a_public_repository,
+    an_account_is_impersonated_by_a_chain_of_roles,
+    a_project_with_a_domain_works_everywhere
 ];
 
-async fn errors_are_those_of_oauth(accounts: AccountServer) {
+async fn errors_have_the_form_of_oauth(accounts: AccountServer) {
     let nobody = accounts.anonymous();
     let post = async |fields: &[(&str, &str)]| post_form(&nobody, "/token", fields).await;
     expect_oauth_error(&post(&[]).await, "invalid_request", "nothing");
@@ -56,7 +56,7 @@ async fn errors_are_those_of_oauth(accounts: AccountServer) {
     }
 }
 
-async fn what_cannot_be_taken_back_is_said(accounts: AccountServer) {
+async fn a_token_that_cannot_be_revoked_is_an_error(accounts: AccountServer) {
     let (key, nobody) = (&accounts.owner_key, accounts.anonymous());
     let revoke = async |token: &str| post_form(&nobody, "/revoke", &[("token", token)]).await;
     let now = accounts.server.clock.unix_seconds();
@@ -75,7 +75,7 @@ async fn what_cannot_be_taken_back_is_said(accounts: AccountServer) {
         accounts.owner.post(&path, &json!({ "audience": "x" })).await.expect_status(200).json();
     let id_token = made["token"].as_str().expect("text");
     expect_oauth_error(&revoke(id_token).await, "unsupported_token_type", "an ID token");
-    // Nothing of these is good for anything.
+    // These tokens are invalid already.
     claims["exp"] = json!(now - 3600);
     for token in [&key.signed_token(&claims), &format!("{signed}x"), &key.file.to_string()] {
         assert_eq!(revoke(token).await.expect_status(200).json(), json!({}));
@@ -95,7 +95,7 @@ async fn an_assertion_becomes_an_access_token_or_an_id_token(accounts: AccountSe
     let known =
         post_form(&nobody, "/introspect", &[("token", token)]).await.expect_status(200).json();
     assert_eq!((&known["active"], &known["username"]), (&json!(true), &json!(key.email())));
-    // The key file's own token address does as well as the one that gcloud always names.
+    // The audience may be the token URL of the key file, or the one that gcloud always sends.
     let mut claims = key.assertion_claims(now);
     claims["aud"] = key.file["token_uri"].clone();
     exchange_assertion(&nobody, &key.signed_token(&claims)).await.expect_status(200);
@@ -110,7 +110,7 @@ async fn an_assertion_becomes_an_access_token_or_an_id_token(accounts: AccountSe
     );
 }
 
-/// What docker asks for, in the ways in which it asks.
+/// Docker asks for tokens in several ways.
 async fn docker_signs_in(accounts: AccountServer) {
     accounts.create_repository(PROJECT, "r1").await;
     let image = "my-project/r1/image";
@@ -155,7 +155,7 @@ async fn docker_signs_in(accounts: AccountServer) {
     }
 }
 
-async fn docker_is_refused_in_words(accounts: AccountServer) {
+async fn docker_shows_the_reason_of_a_refusal(accounts: AccountServer) {
     let key = accounts.owner_key.file.to_string();
     for (user, password) in [
         ("admin", "admin"),
@@ -206,7 +206,7 @@ async fn docker_is_refused_in_words(accounts: AccountServer) {
     }
 }
 
-async fn everybody_may_read_what_is_public(accounts: AccountServer) {
+async fn everybody_may_read_a_public_repository(accounts: AccountServer) {
     accounts.create_repository(PROJECT, "r1").await;
     Image::new(1).push(&accounts.owner.client, ("my-project/r1/image", "latest")).await;
     let path = "/v2/my-project/r1/image/manifests/latest";
@@ -235,7 +235,7 @@ async fn everybody_may_read_what_is_public(accounts: AccountServer) {
     }
 }
 
-async fn acting_as_an_account(accounts: AccountServer) {
+async fn an_account_is_impersonated_by_a_chain_of_roles(accounts: AccountServer) {
     let owner = &accounts.owner;
     let creator = "roles/iam.serviceAccountTokenCreator";
     let [caller, middle, target] = [
@@ -247,7 +247,7 @@ async fn acting_as_an_account(accounts: AccountServer) {
     let asked = |delegates: &[&str]| json!({ "scope": ["x"], "delegates": delegates.iter().map(|email| name(email)).collect::<Vec<_>>() });
     let path = format!("/v1/{}:generateAccessToken", name(&target.email));
     caller.post(&path, &asked(&[])).await.expect_google_error("403 PERMISSION_DENIED");
-    // By way of another one, each of whom hands the right on.
+    // The caller acts through another account, and each account in the chain needs the role.
     owner.grant_role(&name(&target.email), creator, &middle.member()).await;
     caller.post(&path, &asked(&[&middle.email])).await.expect_google_error("403 PERMISSION_DENIED");
     owner.grant_role(&name(&middle.email), creator, &caller.member()).await;
@@ -263,7 +263,7 @@ async fn acting_as_an_account(accounts: AccountServer) {
         .await
         .expect_status(200);
     let refused = caller.post(&path, &asked(&[&middle.email])).await;
-    // The caller is who they are: signing in again would change nothing.
+    // The caller is authenticated, so that signing in again would not help.
     assert_eq!(refused.google_outcome(), "400 FAILED_PRECONDITION");
     for (what, body) in [
         ("no scope", json!({})),
@@ -309,7 +309,7 @@ async fn acting_as_an_account(accounts: AccountServer) {
 }
 
 /// A domain-scoped project has a colon in the APIs, a slash under `/v2/` and dots in its accounts' addresses.
-async fn a_project_with_a_domain(accounts: AccountServer) {
+async fn a_project_with_a_domain_works_everywhere(accounts: AccountServer) {
     accounts.create_repository("example.com:my-project", "r1").await;
     let robot = accounts
         .owner
@@ -331,12 +331,12 @@ async fn a_project_with_a_domain(accounts: AccountServer) {
         .await;
     Image::new(1).push(&robot.client, (image, "latest")).await;
     robot.get(&format!("/v2/{image}/manifests/latest")).await.expect_status(200);
-    // The project of that name without the domain is another one.
+    // The project of the same name without the domain is another project.
     robot.get("/v2/my-project/r1/image/manifests/latest").await.expect_oci_error("403 DENIED");
     robot.get("/v1/projects/example.com%3Amy-project").await.expect_status(200);
 }
 
-/// What the owner, who may act as everybody, is told.
+/// The outcome for the owner, who may impersonate everybody.
 async fn impersonation_outcome(accounts: &AccountServer, target: &str, body: &Value) -> String {
     let path = format!("/v1/projects/-/serviceAccounts/{target}:generateAccessToken");
     accounts.owner.post(&path, body).await.google_outcome()

@@ -1,4 +1,4 @@
-//! Annotations of images and of versions: set, shown, and what they may be.
+//! Annotations of images and versions: changes, lists and limits.
 
 use meta::params;
 use model::media_type::OCI_MANIFEST;
@@ -16,7 +16,7 @@ fn annotations_body(annotations: Value) -> Value {
     json!({ "annotations": annotations })
 }
 
-/// Pushes an image whose manifest has annotations; answers its digest.
+/// Pushes an image whose manifest has annotations, and returns its digest.
 async fn push_annotated(owner: &GoogleClient, image: &str, (key, value): (&str, &str)) -> String {
     let content = Image::new(7);
     content.push_blobs(&owner.client, &image_path(image)).await;
@@ -35,9 +35,9 @@ async fn push_annotated(owner: &GoogleClient, image: &str, (key, value): (&str, 
 on_both![
     annotations_are_set_and_shown,
     lists_are_filtered_by_annotations,
-    those_of_a_version_stand_in_place_of_its_manifests,
-    what_annotations_cannot_be,
-    what_the_last_release_pushed_is_listed_after_a_collection
+    annotations_of_a_version_replace_those_of_its_manifest,
+    invalid_annotations_are_refused,
+    versions_of_the_last_release_are_listed_after_a_collection
 ];
 
 async fn annotations_are_set_and_shown(accounts: AccountServer) {
@@ -55,7 +55,7 @@ async fn annotations_are_set_and_shown(accounts: AccountServer) {
     assert_eq!(changed["annotations"], annotations);
     assert_eq!(owner.get(&package).await.expect_status(200).json(), changed);
     assert_eq!(list_all(owner, &api_path("packages"), "packages").await.0, [changed]);
-    // They are replaced, and without a mask as well.
+    // An update replaces all annotations, also without a mask.
     let changed = owner
         .patch(&package, &annotations_body(json!({ "team": "api" })))
         .await
@@ -103,7 +103,7 @@ async fn lists_are_filtered_by_annotations(accounts: AccountServer) {
     owner.get(&odd).await.expect_google_error("400 INVALID_ARGUMENT");
 }
 
-async fn those_of_a_version_stand_in_place_of_its_manifests(accounts: AccountServer) {
+async fn annotations_of_a_version_replace_those_of_its_manifest(accounts: AccountServer) {
     let owner = set_up_repository(&accounts).await;
     let digest = push_annotated(owner, "a", ("org.example", "pushed")).await;
     let version = api_path(&format!("packages/a/versions/{digest}"));
@@ -119,7 +119,7 @@ async fn those_of_a_version_stand_in_place_of_its_manifests(accounts: AccountSer
     assert_eq!(owner.get(&version).await.expect_status(200).json(), changed);
     let listed = list_all(owner, &api_path("packages/a/versions?view=FULL"), "versions").await.0;
     assert_eq!(listed, [changed]);
-    // The manifest is what it was, and pushed again it changes nothing.
+    // The manifest does not change, and pushing it again does not change the annotations.
     let pulled = owner
         .client
         .get(&format!("/v2/{}/manifests/v1", image_path("a")))
@@ -129,7 +129,7 @@ async fn those_of_a_version_stand_in_place_of_its_manifests(accounts: AccountSer
     assert_eq!(pulled["annotations"], json!({ "org.example": "pushed" }));
     push_annotated(owner, "a", ("org.example", "pushed")).await;
     assert_eq!(owner.get(&version).await.json()["annotations"], json!({ "checked": "yes" }));
-    // Very long ones are in the manifest, and on no list.
+    // Very long annotations are in the manifest only.
     let long = push_annotated(owner, "b", ("long", &"x".repeat(9_000))).await;
     let long = owner
         .get(&api_path(&format!("packages/b/versions/{long}")))
@@ -139,7 +139,7 @@ async fn those_of_a_version_stand_in_place_of_its_manifests(accounts: AccountSer
     assert!(long["annotations"].is_null(), "{long}");
 }
 
-async fn what_annotations_cannot_be(accounts: AccountServer) {
+async fn invalid_annotations_are_refused(accounts: AccountServer) {
     let owner = set_up_repository(&accounts).await;
     let image = Image::new(1);
     push_image(owner, "a", "v1", &image).await;
@@ -193,7 +193,7 @@ async fn what_annotations_cannot_be(accounts: AccountServer) {
 }
 
 /// A process of the last release does not know the column by which a repository's images are listed.
-async fn what_the_last_release_pushed_is_listed_after_a_collection(accounts: AccountServer) {
+async fn versions_of_the_last_release_are_listed_after_a_collection(accounts: AccountServer) {
     let owner = set_up_repository(&accounts).await;
     for seed in 0..3 {
         push_image(owner, "a", &format!("v{seed}"), &Image::new(seed)).await;

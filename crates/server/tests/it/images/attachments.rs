@@ -1,4 +1,4 @@
-//! Attachments: what was pushed as referring to an image.
+//! Attachments: manifests whose subject is an image.
 
 use std::collections::BTreeSet;
 
@@ -30,7 +30,7 @@ fn filter_path(field: &str, rest: &str) -> String {
     ))
 }
 
-/// What refers to an image and names a blob of its own.
+/// An artifact with blobs of its own whose subject is this image.
 fn attached_image(image: &Image, number: u64) -> Image {
     let mut about = Image::new(100 + number);
     let mut manifest: Value = serde_json::from_str(&about.manifest).expect("JSON");
@@ -41,7 +41,7 @@ fn attached_image(image: &Image, number: u64) -> Image {
     about
 }
 
-/// What the blobs of one image say of another.
+/// The body that attaches the blobs of `files` to `image`.
 fn attachment_body(package: &str, image: &Image, files: &Image) -> Value {
     let files: Vec<_> = files
         .blobs
@@ -58,13 +58,13 @@ fn attachment_body(package: &str, image: &Image, files: &Image) -> Value {
 }
 
 on_both![
-    what_refers_to_an_image_is_attached_to_it,
-    an_attachment_is_deleted_and_nothing_else_by_its_name,
+    a_referrer_is_an_attachment_of_its_image,
+    only_an_attachment_is_deleted_by_its_name,
     files_are_attached_to_an_image_by_the_api,
-    nothing_is_attached_that_is_not_there_or_not_allowed
+    invalid_attachments_are_refused
 ];
 
-async fn what_refers_to_an_image_is_attached_to_it(accounts: AccountServer) {
+async fn a_referrer_is_an_attachment_of_its_image(accounts: AccountServer) {
     let owner = set_up_repository(&accounts).await;
     let (image, other) = (Image::new(1), Image::new(2));
     push_image(owner, "a/b", "v1", &image).await;
@@ -100,7 +100,7 @@ async fn what_refers_to_an_image_is_attached_to_it(accounts: AccountServer) {
     for file in files {
         owner.get(&format!("/v1/{file}:download?alt=media")).await.expect_status(200);
     }
-    // What a manifest without content has to name is none.
+    // The empty blob of a manifest without content is not listed as a file.
     assert!(owner.get(&attachment_path(&bare)).await.expect_status(200).json()["files"].is_null());
 
     let mut expected: Vec<_> = those.iter().chain([&bare]).map(attachment_id).collect();
@@ -138,7 +138,7 @@ async fn what_refers_to_an_image_is_attached_to_it(accounts: AccountServer) {
         list_names(owner, &filter_path("oci_version_name", "x"), listed).await,
         Vec::<String>::new()
     );
-    // The same in another image is the same attachment, and found by either name.
+    // The same manifest in another image is the same attachment, and is found by either version.
     push_image(owner, "c", "v1", &image).await;
     push_image(owner, "c", &those[0].digest(), &those[0]).await;
     for image in ["a%2Fb", "c"] {
@@ -164,7 +164,7 @@ async fn what_refers_to_an_image_is_attached_to_it(accounts: AccountServer) {
     }
 }
 
-async fn an_attachment_is_deleted_and_nothing_else_by_its_name(accounts: AccountServer) {
+async fn only_an_attachment_is_deleted_by_its_name(accounts: AccountServer) {
     let owner = set_up_repository(&accounts).await;
     let image = Image::new(1);
     push_image(owner, "a", "v1", &image).await;
@@ -185,12 +185,12 @@ async fn an_attachment_is_deleted_and_nothing_else_by_its_name(accounts: Account
     }
     reader.get(&attachment_path(&one)).await.expect_status(200);
     reader.delete(&attachment_path(&one)).await.expect_google_error("403 PERMISSION_DENIED");
-    // An image that refers to nothing is no attachment, and nobody's to delete by that word.
+    // An image without a subject is no attachment, and is not deleted as one.
     reader.get(&attachment_path(&image)).await.expect_google_error("404 NOT_FOUND");
     owner.delete(&api_path("packages/a/tags/v1")).await.expect_status(200);
     writer.delete(&attachment_path(&image)).await.expect_google_error("404 NOT_FOUND");
     put_tag(owner, "a", "v1", &image).await.expect_status(201);
-    // A tag keeps what it names.
+    // A tagged attachment stays.
     writer.delete(&attachment_path(&two)).await.expect_google_error("400 FAILED_PRECONDITION");
     let gone = writer.delete(&attachment_path(&one)).await.expect_status(200).json();
     assert_eq!(gone["done"], true);
@@ -204,7 +204,7 @@ async fn an_attachment_is_deleted_and_nothing_else_by_its_name(accounts: Account
         .json();
     assert_eq!(referrers["manifests"].as_array().map(Vec::len), Some(1));
     assert_eq!(referrers["manifests"][0]["digest"], two.digest());
-    // In another repository a name of the same digest opens nothing.
+    // The same name in another repository finds nothing.
     owner.create_repository(PROJECT, "r2").await.expect_status(200);
     let elsewhere = attachment_path(&two).replace("/repositories/r1/", "/repositories/r2/");
     owner.get(&elsewhere).await.expect_google_error("404 NOT_FOUND");
@@ -251,7 +251,7 @@ async fn files_are_attached_to_an_image_by_the_api(accounts: AccountServer) {
     let version = made["ociVersionName"].as_str().expect("text").to_owned();
     let digest = version.rsplit('/').next().expect("a digest");
 
-    // By the name that was chosen, by its digest, and in lists.
+    // The attachment is found by its name, by its digest, and in lists.
     let by_digest = api_path(&format!("attachments/{}", digest.replace(':', "-")));
     for path in [api_path("attachments/my-sbom"), by_digest.clone()] {
         assert_eq!(writer.get(&path).await.expect_status(200).json(), made, "{path}");
@@ -268,7 +268,7 @@ async fn files_are_attached_to_an_image_by_the_api(accounts: AccountServer) {
         (vec![made.clone()], 1)
     );
 
-    // It is what a push would have left, and what every client reads.
+    // The result is the same as that of a push, so that every client can read it.
     let referrers = owner
         .client
         .get(&format!("/v2/{}/referrers/{}", image_path("a/b"), image.digest()))
@@ -309,7 +309,7 @@ async fn files_are_attached_to_an_image_by_the_api(accounts: AccountServer) {
             .expect_status(200);
     }
 
-    // A name is taken once, and the same is not made twice.
+    // A name is used once, and the same attachment is not made twice.
     let mut second = wanted.clone();
     let taken = writer
         .post(&api_path("attachments?attachmentId=other"), &wanted)
@@ -333,7 +333,7 @@ async fn files_are_attached_to_an_image_by_the_api(accounts: AccountServer) {
     assert_eq!(unnamed["response"]["name"], resource_name(&format!("attachments/{own}")));
     assert_eq!(unnamed["response"]["attachmentNamespace"], wanted["attachmentNamespace"]);
 
-    // What is gone leaves its name, however it went.
+    // A deleted attachment frees its name, however it was deleted.
     writer.delete(&api_path("attachments/my-sbom")).await.expect_status(200);
     for gone in [api_path("attachments/my-sbom"), by_digest] {
         writer.get(&gone).await.expect_google_error("404 NOT_FOUND");
@@ -346,7 +346,7 @@ async fn files_are_attached_to_an_image_by_the_api(accounts: AccountServer) {
     writer.post(&api_path("attachments?attachmentId=my-sbom"), &wanted).await.expect_status(200);
 }
 
-async fn nothing_is_attached_that_is_not_there_or_not_allowed(accounts: AccountServer) {
+async fn invalid_attachments_are_refused(accounts: AccountServer) {
     let owner = set_up_repository(&accounts).await;
     let (image, files, foreign) = (Image::new(1), Image::new(2), Image::new(3));
     push_image(owner, "a", "v1", &image).await;
@@ -374,10 +374,10 @@ async fn nothing_is_attached_that_is_not_there_or_not_allowed(accounts: AccountS
         ("files", json!([]), "400 INVALID_ARGUMENT"),
         ("files", json!([file(&files), "x"]), "400 INVALID_ARGUMENT"),
         ("files", json!(vec![file(&files); 101]), "400 INVALID_ARGUMENT"),
-        // By its digest nothing is opened that another repository has.
+        // A digest opens nothing that only another repository has.
         ("files", json!([elsewhere(file(&foreign))]), "400 INVALID_ARGUMENT"),
         ("files", json!([file(&files), file(&foreign)]), "404 NOT_FOUND"),
-        // A manifest is a file, and no blob.
+        // A manifest is a file but no blob.
         ("files", json!([resource_name(&format!("files/{}", image.digest()))]), "404 NOT_FOUND"),
         ("attachmentNamespace", json!("a\u{0}"), "400 INVALID_ARGUMENT"),
         ("attachmentNamespace", json!("a".repeat(256)), "400 INVALID_ARGUMENT"),

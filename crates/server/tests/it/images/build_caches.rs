@@ -1,4 +1,4 @@
-//! Indexes of blobs in the lists of the API: what they take, and whose their files are.
+//! Indexes of blobs in the lists of the API: their sizes and their files.
 
 use std::collections::BTreeSet;
 
@@ -16,9 +16,9 @@ use crate::util::{
     AccountServer, Image, descriptor_of, digest_of, index_of, on_both, random_bytes,
 };
 
-on_both![an_index_of_blobs_is_listed_with_them];
+on_both![an_index_of_blobs_is_listed_with_its_blobs];
 
-async fn an_index_of_blobs_is_listed_with_them(accounts: AccountServer) {
+async fn an_index_of_blobs_is_listed_with_its_blobs(accounts: AccountServer) {
     let owner = set_up_repository(&accounts).await;
     let image = Image::new(1);
     push_image(owner, "cache", "image", &image).await;
@@ -48,7 +48,7 @@ async fn an_index_of_blobs_is_listed_with_them(accounts: AccountServer) {
     let manifests = shown["imageManifests"].as_array().expect("a list");
     let manifests: Vec<_> = manifests.iter().map(|manifest| &manifest["digest"]).collect();
     assert_eq!(manifests, [&json!(image.digest())]);
-    // Its files are the blobs and itself.
+    // The files of an index are the blobs and the index.
     let version = format!("packages/cache/versions/{}", digest_of(&index));
     let files = api_path(&format!(
         "files?filter={}",
@@ -59,7 +59,7 @@ async fn an_index_of_blobs_is_listed_with_them(accounts: AccountServer) {
         listed.iter().map(|file| file["name"].as_str().expect("text").to_owned()).collect();
     let digests = layers.iter().map(digest_of).chain([digest_of(&index)]);
     assert_eq!(listed, digests.map(|digest| resource_name(&format!("files/{digest}"))).collect());
-    // A file that the index names is not deleted, and outlives collections; the repository's size knows it.
+    // A file that the index names is not deleted and outlives collections. The repository's size includes it.
     let file = api_path(&format!("files/{}", digest_of(&layers[0])));
     owner.delete(&file).await.expect_status(400);
     accounts.server.clock.advance_hours(25);

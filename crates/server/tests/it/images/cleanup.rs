@@ -1,4 +1,4 @@
-//! Cleanup policies: what goes and what stays, by the operator's socket and in the background.
+//! Cleanup policies, by the operator's socket and in the background.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::util::{
 const REPOSITORY: &str = "projects/p/locations/us-west1/repositories/r1";
 const DAY: i64 = 24;
 
-/// A manifest of no consequence: all of them have the same blobs.
+/// A manifest whose only blob is `{}`, with another digest for each number.
 fn tiny_manifest(number: u64) -> String {
     let blob = json!({ "mediaType": "application/x", "digest": digest_of("{}"), "size": 2 });
     json!({
@@ -39,7 +39,7 @@ fn referrer_manifest(bytes: &str) -> String {
     Image::referring_to(&subject, "text/signature").manifest
 }
 
-/// Pushes a manifest to an image of the repository, under a tag or, without one, its digest.
+/// Pushes a manifest under a tag or, if the tag is empty, under its digest.
 async fn push_manifest(admin: &Client, image: &str, tag: &str, bytes: &str) -> String {
     let digest = digest_of(bytes);
     let path = format!("p/r1/{image}");
@@ -50,7 +50,7 @@ async fn push_manifest(admin: &Client, image: &str, tag: &str, bytes: &str) -> S
     digest
 }
 
-/// Sets the repository's policies, each with its id.
+/// Sets the repository's policies. Each policy has its id in it.
 async fn set_policies(admin: &Client, policies: &[Value]) {
     let policies: serde_json::Map<_, _> = policies
         .iter()
@@ -75,7 +75,7 @@ fn keep_recent_policy(count: u32) -> Value {
     json!({ "id": "recent", "action": "KEEP", "mostRecentVersions": { "keepCount": count } })
 }
 
-/// What goes, or would go, and the last line.
+/// Runs a cleanup. Returns the digests that it deletes or would delete, and the last line.
 async fn run_cleanup(server: &TestServer, dry_run: bool) -> (BTreeSet<String>, Value) {
     let command = json!({ "command": "cleanup", "repository": REPOSITORY, "dry_run": dry_run });
     let mut lines = run_command_lines(server, command).await;
@@ -93,7 +93,7 @@ async fn dry_run_digests(server: &TestServer) -> BTreeSet<String> {
     run_cleanup(server, true).await.0
 }
 
-/// The digests that an image still has, of those given.
+/// The digests, of those given, that an image still has.
 async fn remaining_digests(admin: &Client, image: &str, digests: &[String]) -> BTreeSet<String> {
     let mut left = BTreeSet::new();
     for digest in digests {
@@ -109,20 +109,20 @@ fn digest_set(digests: &[&String]) -> BTreeSet<String> {
 }
 
 on_both![
-    each_condition_and_keep_before_delete,
-    what_a_dry_run_lists_is_what_a_run_deletes,
-    an_index_that_came_first_goes_first,
-    a_signature_that_is_known_by_its_tag_stays_with_its_image,
+    each_condition_selects_versions_and_keep_precedes_delete,
+    a_run_deletes_what_a_dry_run_lists,
+    an_index_pushed_before_its_image_is_deleted_before_it,
+    a_signature_with_a_tag_stays_with_its_image,
     the_most_recent_of_many_versions_stay,
-    a_tag_keeps_a_version_however_many_it_has,
-    tags_that_stay_keep_their_versions,
-    what_is_tagged_meanwhile_stays,
-    policies_that_cannot_work_are_refused,
-    the_command_shows_what_goes,
+    one_tag_keeps_a_version_with_many_tags,
+    immutable_tags_keep_their_versions,
+    a_version_tagged_meanwhile_stays,
+    invalid_policies_are_refused,
+    the_command_shows_deleted_versions,
     a_repository_is_cleaned_in_the_background
 ];
 
-async fn each_condition_and_keep_before_delete(server: TestServer) {
+async fn each_condition_selects_versions_and_keep_precedes_delete(server: TestServer) {
     let admin = server.admin();
     let tagged = push_manifest(&admin, "a", "v1", &tiny_manifest(1)).await;
     let untagged = push_manifest(&admin, "a", "", &tiny_manifest(2)).await;
@@ -183,19 +183,19 @@ async fn each_condition_and_keep_before_delete(server: TestServer) {
     );
 }
 
-async fn what_a_dry_run_lists_is_what_a_run_deletes(server: TestServer) {
+async fn a_run_deletes_what_a_dry_run_lists(server: TestServer) {
     let admin = server.admin();
     let images: Vec<String> = (0..7).map(tiny_manifest).collect();
     let mut digests = Vec::new();
     for image in &images {
         digests.push(push_manifest(&admin, "a", "", image).await);
     }
-    // An index that goes takes along what is to go with it; what a tagged one names stays.
+    // An index is deleted together with its images. An image of a tagged index stays.
     let going =
         push_manifest(&admin, "a", "", &index_of_manifests(&[&images[0], &images[1]])).await;
     let staying =
         push_manifest(&admin, "a", "latest", &index_of_manifests(&[&images[1], &images[2]])).await;
-    // What refers to an image stays as long as that.
+    // A referrer stays as long as its subject.
     let of_going = push_manifest(&admin, "a", "", &referrer_manifest(&images[3])).await;
     let of_staying = push_manifest(
         &admin,
@@ -234,7 +234,7 @@ async fn what_a_dry_run_lists_is_what_a_run_deletes(server: TestServer) {
     assert_eq!(remaining_digests(&admin, "a", &digests).await, expected);
     let (again, _) = run_cleanup(&server, false).await;
     assert_eq!(again, BTreeSet::new());
-    // Nobody did it, and it is written down.
+    // The events name no person, and the audit log has each delete.
     let events = server
         .open_meta()
         .await
@@ -261,7 +261,7 @@ async fn what_a_dry_run_lists_is_what_a_run_deletes(server: TestServer) {
 }
 
 /// In a sparse repository an index may come before what it names.
-async fn an_index_that_came_first_goes_first(server: TestServer) {
+async fn an_index_pushed_before_its_image_is_deleted_before_it(server: TestServer) {
     let admin = server.admin();
     let image = tiny_manifest(1);
     push_manifest(&admin, "a", "", &tiny_manifest(2)).await;
@@ -282,7 +282,7 @@ async fn an_index_that_came_first_goes_first(server: TestServer) {
     assert_eq!(remaining_digests(&admin, "a", &[index, image]).await, BTreeSet::new());
 }
 
-async fn a_signature_that_is_known_by_its_tag_stays_with_its_image(server: TestServer) {
+async fn a_signature_with_a_tag_stays_with_its_image(server: TestServer) {
     let admin = server.admin();
     let image = push_manifest(&admin, "a", "v1", &tiny_manifest(1)).await;
     let tag = format!("sha256-{}.sig", &image["sha256:".len()..]);
@@ -325,7 +325,7 @@ async fn the_most_recent_of_many_versions_stay(server: TestServer) {
     );
 }
 
-async fn a_tag_keeps_a_version_however_many_it_has(server: TestServer) {
+async fn one_tag_keeps_a_version_with_many_tags(server: TestServer) {
     let admin = server.admin();
     let kept = push_manifest(&admin, "a", "release", &tiny_manifest(1)).await;
     let gone = push_manifest(&admin, "a", "other", &tiny_manifest(2)).await;
@@ -344,13 +344,13 @@ async fn a_tag_keeps_a_version_however_many_it_has(server: TestServer) {
     )
     .await;
     assert_eq!(dry_run_digests(&server).await, digest_set(&[&gone]));
-    // Of its 311 tags the first 300 go first, and with them those that the policy looks for.
+    // The image has 311 tags. The first 300 are deleted first, and those that the policy looks for with them.
     assert_eq!(run_cleanup(&server, false).await.0, digest_set(&[&gone]));
     assert_eq!(remaining_digests(&admin, "a", &[kept.clone(), gone]).await, digest_set(&[&kept]));
     admin.get("/v2/p/r1/a/manifests/other").await.expect_status(404);
 }
 
-async fn tags_that_stay_keep_their_versions(server: TestServer) {
+async fn immutable_tags_keep_their_versions(server: TestServer) {
     let admin = server.admin();
     let tagged = push_manifest(&admin, "a", "v1", &tiny_manifest(1)).await;
     let untagged = push_manifest(&admin, "a", "", &tiny_manifest(2)).await;
@@ -370,8 +370,8 @@ async fn tags_that_stay_keep_their_versions(server: TestServer) {
     );
 }
 
-/// Whatever was tagged while it was to go stays, or was gone before.
-async fn what_is_tagged_meanwhile_stays(server: TestServer) {
+/// A version that is tagged during a cleanup stays, unless it was deleted before.
+async fn a_version_tagged_meanwhile_stays(server: TestServer) {
     let admin = server.admin();
     let mut digests = Vec::new();
     for number in 0..60 {
@@ -399,7 +399,7 @@ async fn what_is_tagged_meanwhile_stays(server: TestServer) {
     assert_eq!(remaining_digests(&admin, "a", &digests).await, tagged);
 }
 
-async fn policies_that_cannot_work_are_refused(server: TestServer) {
+async fn invalid_policies_are_refused(server: TestServer) {
     let admin = server.admin();
     push_manifest(&admin, "a", "v1", &tiny_manifest(1)).await;
     let path = format!("/v1/{REPOSITORY}?updateMask=cleanupPolicies");
@@ -430,7 +430,7 @@ async fn policies_that_cannot_work_are_refused(server: TestServer) {
     }
 }
 
-async fn the_command_shows_what_goes(server: TestServer) {
+async fn the_command_shows_deleted_versions(server: TestServer) {
     let admin = server.admin();
     let digest = push_manifest(&admin, "team/web", "1.0", &tiny_manifest(1)).await;
     set_policies(&admin, &[delete_policy(json!({ "tagState": "ANY" }))]).await;
@@ -467,11 +467,11 @@ async fn a_repository_is_cleaned_in_the_background(server: CleaningServer) {
         .await
         .expect_status(200);
     set_policies(&admin, &[delete_policy(json!({ "tagState": "UNTAGGED" }))]).await;
-    // An operator, too, is held back by what the repository says.
+    // The repository's setting holds for an operator, too.
     let (would, done) = run_cleanup(&server, false).await;
     assert_eq!((would, &done["dry_run"]), (digest_set(&[&untagged]), &json!(true)));
     assert!(done["warnings"][0].as_str().expect("text").contains("nothing was deleted"), "{done}");
-    // Another repository of the same kind, whose policies act: when its version is gone, this one has been looked at.
+    // The policies of the second repository act. When its version is gone, the first repository was looked at as well.
     admin.push_blob("p/r2/b", "{}").await;
     admin
         .push_manifest(("p/r2/b", &untagged), OCI_MANIFEST, tiny_manifest(2))
@@ -499,7 +499,7 @@ async fn a_repository_is_cleaned_in_the_background(server: CleaningServer) {
     );
 }
 
-/// A server that cleans all the time.
+/// A server that cleans every 100 ms.
 struct CleaningServer(TestServer);
 
 impl StartOn for CleaningServer {
@@ -511,7 +511,7 @@ impl StartOn for CleaningServer {
     }
 }
 
-/// Waits until something is there no more.
+/// Waits until a path answers 404.
 async fn wait_until_gone(admin: &Client, path: &str) {
     let gone = async {
         while admin.head(path).await.status != 404 {

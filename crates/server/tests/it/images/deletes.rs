@@ -1,4 +1,4 @@
-//! Versions and whole images, deleted.
+//! Deletes of versions and of whole images.
 
 use serde_json::json;
 
@@ -17,14 +17,14 @@ use crate::util::{
 };
 
 on_both![
-    a_version_goes_when_it_has_no_tag_or_by_force,
-    several_versions_go_at_once_an_index_before_its_images,
-    an_image_goes_at_once_and_its_rows_afterwards,
-    an_image_goes_while_an_old_repository_of_the_name_is_still_going,
-    what_is_pushed_to_a_repository_that_goes_meanwhile_is_refused
+    a_tagged_version_is_deleted_only_by_force,
+    a_batch_deletes_an_index_before_its_images,
+    an_image_is_gone_at_once_and_its_rows_later,
+    an_image_is_deleted_while_an_old_repository_is_being_deleted,
+    a_push_to_a_repository_deleted_meanwhile_is_refused
 ];
 
-async fn a_version_goes_when_it_has_no_tag_or_by_force(accounts: AccountServer) {
+async fn a_tagged_version_is_deleted_only_by_force(accounts: AccountServer) {
     let owner = set_up_repository(&accounts).await;
     let (tagged, untagged) = (Image::new(1), Image::new(2));
     push_image(owner, "a", "v1", &tagged).await;
@@ -58,7 +58,7 @@ async fn a_version_goes_when_it_has_no_tag_or_by_force(accounts: AccountServer) 
         .expect_oci_error("404 MANIFEST_UNKNOWN");
 }
 
-async fn several_versions_go_at_once_an_index_before_its_images(accounts: AccountServer) {
+async fn a_batch_deletes_an_index_before_its_images(accounts: AccountServer) {
     let owner = set_up_repository(&accounts).await;
     let images: Vec<Image> = (0..3).map(Image::new).collect();
     for image in &images {
@@ -87,7 +87,7 @@ async fn several_versions_go_at_once_an_index_before_its_images(accounts: Accoun
         4,
         "nothing was done"
     );
-    // Without its index an image that is named by it cannot.
+    // An image whose index is not in the batch cannot be deleted.
     let alone = json!({ "names": [version(&images[0])], "validateOnly": true });
     let alone = owner.post(&batch, &alone).await.expect_status(200).json();
     assert_eq!(alone["metadata"]["failedVersions"], json!([version(&images[0])]));
@@ -107,14 +107,14 @@ async fn several_versions_go_at_once_an_index_before_its_images(accounts: Accoun
         [images[2].digest()]
     );
 
-    // Twice the same is once.
+    // A version that is named twice is deleted once.
     let once = Image::new(9);
     push_image(owner, "a", &once.digest(), &once).await;
     let twice = json!({ "names": [version(&once), version(&once)] });
     let done = owner.post(&batch, &twice).await.expect_status(200).json();
     assert!(done["error"].is_null() && done["metadata"]["failedVersions"].is_null(), "{done}");
 
-    // What is not there is told of as this API does.
+    // A version that is not there is an error in the words of this API.
     let gone = json!({ "names": [version(&once)] });
     for body in [gone.clone(), json!({ "names": gone["names"], "validateOnly": true })] {
         let done = owner.post(&batch, &body).await.expect_status(200).json();
@@ -130,7 +130,7 @@ async fn several_versions_go_at_once_an_index_before_its_images(accounts: Accoun
     }
 }
 
-async fn an_image_goes_at_once_and_its_rows_afterwards(accounts: AccountServer) {
+async fn an_image_is_gone_at_once_and_its_rows_later(accounts: AccountServer) {
     let owner = set_up_repository(&accounts).await;
     let (kept, shared) = (Image::new(1), Image::new(2));
     push_image(owner, "kept", "v1", &kept).await;
@@ -150,7 +150,7 @@ async fn an_image_goes_at_once_and_its_rows_afterwards(accounts: AccountServer) 
         .expect_status(201);
     owner.delete(&api_path("packages/gone%2Fdeep")).await.expect_status(200);
 
-    // Nobody sees it any more, by any door.
+    // No API shows the image any more.
     owner.get(&api_path("packages/gone%2Fdeep")).await.expect_google_error("404 NOT_FOUND");
     owner.delete(&api_path("packages/gone%2Fdeep")).await.expect_google_error("404 NOT_FOUND");
     owner
@@ -173,7 +173,7 @@ async fn an_image_goes_at_once_and_its_rows_afterwards(accounts: AccountServer) 
     let listed =
         owner.client.get(&format!("/v2/{PROJECT}/{R1}/tags/list")).await.expect_status(200).json();
     assert_eq!(listed["child"], json!(["kept"]));
-    // Its name is free.
+    // The name can be used again.
     push_image(owner, "gone/deep", "new", &kept).await;
     assert_eq!(
         list_names(owner, &api_path("packages/gone%2Fdeep/tags"), ("tags", "name")).await,
@@ -207,7 +207,7 @@ async fn an_image_goes_at_once_and_its_rows_afterwards(accounts: AccountServer) 
         .expect_oci_error("404 BLOB_UNKNOWN");
 }
 
-async fn an_image_goes_while_an_old_repository_of_the_name_is_still_going(accounts: AccountServer) {
+async fn an_image_is_deleted_while_an_old_repository_is_being_deleted(accounts: AccountServer) {
     let owner = set_up_repository(&accounts).await;
     for _ in 0..2 {
         push_image(owner, "a", "v1", &Image::new(1)).await;
@@ -224,7 +224,7 @@ async fn an_image_goes_while_an_old_repository_of_the_name_is_still_going(accoun
     );
 }
 
-async fn what_is_pushed_to_a_repository_that_goes_meanwhile_is_refused(accounts: AccountServer) {
+async fn a_push_to_a_repository_deleted_meanwhile_is_refused(accounts: AccountServer) {
     let owner = set_up_repository(&accounts).await;
     let client = &owner.client;
     let image = Image::new(1);
@@ -237,7 +237,7 @@ async fn what_is_pushed_to_a_repository_that_goes_meanwhile_is_refused(accounts:
     let manifest = client.clone().with_header("content-type", OCI_MANIFEST);
     let manifest = PendingRequest::new(&manifest, (Method::PUT, &tag), image.manifest.len()).await;
     owner.delete(&format!("/v1/{}", repository_name(PROJECT, R1))).await.expect_status(200);
-    // The name is free at once, and what comes then belongs to nobody there.
+    // The name can be used at once. Uploads to the old repository do not reach the new one.
     owner.create_repository(PROJECT, R1).await.expect_status(200);
     manifest.finish(image.manifest.clone()).await.expect_oci_error("404 NAME_UNKNOWN");
     blob.finish(bytes.clone()).await.expect_oci_error("404 NAME_UNKNOWN");

@@ -1,4 +1,4 @@
-//! `docs/api.md` says of each method whether it is served, and by which path.
+//! `docs/api.md` lists each method with its path, and says whether the method is served.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -12,13 +12,13 @@ fn plain_path(template: &str) -> String {
     parts.collect::<String>().replace('}', "")
 }
 
-on_both![the_page_has_every_method_and_whether_it_is_served];
+on_both![the_page_lists_every_method_and_its_state];
 
-async fn the_page_has_every_method_and_whether_it_is_served(accounts: AccountServer) {
+async fn the_page_lists_every_method_and_its_state(accounts: AccountServer) {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/api.md");
     let page = std::fs::read_to_string(page).expect("part of the documentation");
     let written: BTreeSet<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
-    // Of a project that is not there: nothing is changed by finding out.
+    // The project is not there, so that the requests change nothing.
     let names = ResourceNames::new(
         "no-such-project",
         "no-such",

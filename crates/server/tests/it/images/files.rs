@@ -1,4 +1,4 @@
-//! Files: what is listed, described and downloaded of a repository, by digest.
+//! Files: lists, descriptions and downloads by digest.
 
 use std::collections::BTreeSet;
 
@@ -43,19 +43,19 @@ fn sort_unique(digests: impl IntoIterator<Item = String>) -> Vec<String> {
 }
 
 on_both![
-    a_file_shows_what_it_is_and_whose,
-    files_come_in_the_order_of_their_digests_each_once,
-    files_of_an_image_and_of_a_version,
+    a_file_shows_its_hash_and_owner,
+    files_are_listed_once_in_the_order_of_digests,
+    files_are_filtered_by_image_and_version,
     a_file_is_downloaded_whole_or_in_parts,
     a_digest_of_another_repository_is_not_found,
-    who_may_read_may_download_and_nobody_else,
-    a_page_token_is_good_for_its_own_list,
-    the_files_of_a_deleted_image_go,
+    only_readers_may_download,
+    a_page_token_is_valid_for_its_own_list_only,
+    the_files_of_a_deleted_image_are_deleted,
     a_file_is_deleted_when_nothing_needs_it,
-    what_a_tag_that_stays_names_is_not_deleted
+    a_file_under_an_immutable_tag_is_not_deleted
 ];
 
-async fn a_file_shows_what_it_is_and_whose(accounts: AccountServer) {
+async fn a_file_shows_its_hash_and_owner(accounts: AccountServer) {
     let owner = set_up_repository(&accounts).await;
     let image = Image::new(1);
     push_image(owner, "a/b", "v1", &image).await;
@@ -85,10 +85,10 @@ async fn a_file_shows_what_it_is_and_whose(accounts: AccountServer) {
         );
         assert!(one["createTime"].is_string() && one["createTime"] == one["updateTime"], "{one}");
     }
-    // Nothing needs it (yet), so it is nobody's.
+    // No version names the blob yet, so it has no owner.
     let one = owner.get(&file_path(&lone)).await.expect_status(200).json();
     assert!(one["owner"].is_null(), "{one}");
-    // The colon comes encoded once and twice.
+    // Clients encode the colon once or twice.
     for encoded in ["%3A", "%253A"] {
         assert_eq!(
             owner.get(&file_path(&lone.replace(':', encoded))).await.expect_status(200).json(),
@@ -97,13 +97,13 @@ async fn a_file_shows_what_it_is_and_whose(accounts: AccountServer) {
     }
 }
 
-async fn files_come_in_the_order_of_their_digests_each_once(accounts: AccountServer) {
+async fn files_are_listed_once_in_the_order_of_digests(accounts: AccountServer) {
     let owner = set_up_repository(&accounts).await;
     let images: Vec<Image> = (0..4).map(Image::new).collect();
     for (number, image) in images.iter().enumerate() {
         push_image(owner, ["a", "a/c", "b"][number % 3], &format!("v{number}"), image).await;
     }
-    // The same manifest in two images, and one whose bytes are a blob as well.
+    // Two images have the same manifest, and one manifest is also a blob.
     push_image(owner, "b", "same", &images[0]).await;
     owner.client.push_blob(&image_path("b"), images[1].manifest.clone()).await;
     let expected = sort_unique(images.iter().flat_map(image_digests));
@@ -148,14 +148,14 @@ async fn files_come_in_the_order_of_their_digests_each_once(accounts: AccountSer
     }
 }
 
-async fn files_of_an_image_and_of_a_version(accounts: AccountServer) {
+async fn files_are_filtered_by_image_and_version(accounts: AccountServer) {
     let owner = set_up_repository(&accounts).await;
     let (one, two, other) = (Image::new(1), Image::new(2), Image::new(3));
     push_image(owner, "a/b", "v1", &one).await;
     push_image(owner, "a/b", "v2", &two).await;
     push_image(owner, "other", "v1", &other).await;
     put_tag(owner, "a/b", "again", &one).await.expect_status(201);
-    // Two versions of an image name the same layers, and one names the same blob twice.
+    // Two versions of an image name the same layers, and one version names the same blob twice.
     let about = Image::referring_to(&one.descriptor(), "application/spdx+json");
     push_image(owner, "a/b", &about.digest(), &about).await;
     let index = index_of(&[one.descriptor(), two.descriptor()]);
@@ -191,7 +191,7 @@ async fn files_of_an_image_and_of_a_version(accounts: AccountServer) {
         list_files(owner, &files_owned_by("packages/other")).await,
         sort_unique(image_digests(&other))
     );
-    // By what is shown, where a pattern names no one owner.
+    // A pattern is compared with the owner that is shown.
     assert_eq!(
         list_files(owner, &files_owned_by("packages/other*")).await,
         sort_unique(image_digests(&other))
@@ -244,7 +244,7 @@ async fn a_file_is_downloaded_whole_or_in_parts(accounts: AccountServer) {
             .expect_status(206);
         assert_eq!(part.body, bytes[10..100]);
         assert_eq!(part.header("content-range"), format!("bytes 10-99/{}", bytes.len()));
-        // gcloud asks for more than there is.
+        // gcloud asks for a range that ends behind the file.
         let part = owner
             .client
             .clone()
@@ -286,7 +286,7 @@ async fn a_file_is_downloaded_whole_or_in_parts(accounts: AccountServer) {
             owner.client.clone().with_header("range", &behind).get(&media_path(&digest)).await;
         assert_eq!(behind.google_outcome(), "416 OUT_OF_RANGE");
         assert_eq!(behind.header("content-range"), format!("bytes */{}", bytes.len()));
-        // Without the word for bytes it is a message, which says nothing.
+        // Without `alt=media` the answer is an empty message.
         let message =
             owner.get(&api_path(&format!("files/{digest}:download"))).await.expect_status(200);
         assert_eq!(
@@ -300,7 +300,7 @@ async fn a_file_is_downloaded_whole_or_in_parts(accounts: AccountServer) {
         asks.get(&media_path(&empty)).await.expect_status(416).header("content-range"),
         "bytes */0"
     );
-    // Of what has no bytes the word changes nothing.
+    // `alt=media` changes nothing for a method without media.
     let described = owner.get(&file_path(&blob)).await.expect_status(200).json();
     assert_eq!(
         owner.get(&format!("{}?alt=media", file_path(&blob))).await.expect_status(200).json(),
@@ -309,7 +309,7 @@ async fn a_file_is_downloaded_whole_or_in_parts(accounts: AccountServer) {
     owner.get(&media_path(&digest_of("never pushed"))).await.expect_google_error("404 NOT_FOUND");
 }
 
-/// Attack 13: a digest alone opens nothing.
+/// Attack 13: knowing a digest gives no access.
 async fn a_digest_of_another_repository_is_not_found(accounts: AccountServer) {
     let owner = set_up_repository(&accounts).await;
     let (here, there) = (Image::new(1), Image::new(2));
@@ -327,7 +327,7 @@ async fn a_digest_of_another_repository_is_not_found(accounts: AccountServer) {
         }
     }
     assert_eq!(list_files(owner, &api_path("files")).await, sort_unique(image_digests(&here)));
-    // Who reads one repository reads no other by naming it in some other way.
+    // A reader of one repository reads no other one by other forms of its name.
     let reader = accounts
         .create_actor_with(
             "reader",
@@ -351,7 +351,7 @@ async fn a_digest_of_another_repository_is_not_found(accounts: AccountServer) {
     reader.get(&misled).await.expect_google_error("404 NOT_FOUND");
 }
 
-async fn who_may_read_may_download_and_nobody_else(accounts: AccountServer) {
+async fn only_readers_may_download(accounts: AccountServer) {
     let owner = set_up_repository(&accounts).await;
     let image = Image::new(1);
     push_image(owner, "image", "v1", &image).await;
@@ -376,7 +376,7 @@ async fn who_may_read_may_download_and_nobody_else(accounts: AccountServer) {
     }
     attachments.get(&media_path(&digest)).await.expect_status(200);
     attachments.get(&file_path(&digest)).await.expect_google_error("403 PERMISSION_DENIED");
-    // Everybody may, where everybody may read.
+    // A public repository's files are public.
     owner.grant_role(&here, "roles/artifactregistry.reader", "allUsers").await;
     assert_eq!(
         accounts.anonymous().get(&media_path(&digest)).await.expect_status(200).body,
@@ -384,7 +384,7 @@ async fn who_may_read_may_download_and_nobody_else(accounts: AccountServer) {
     );
 }
 
-async fn a_page_token_is_good_for_its_own_list(accounts: AccountServer) {
+async fn a_page_token_is_valid_for_its_own_list_only(accounts: AccountServer) {
     let owner = set_up_repository(&accounts).await;
     push_image(owner, "image", "v1", &Image::new(1)).await;
     let reader = accounts
@@ -410,7 +410,7 @@ async fn a_page_token_is_good_for_its_own_list(accounts: AccountServer) {
         .expect_google_error("400 INVALID_ARGUMENT");
 }
 
-async fn the_files_of_a_deleted_image_go(accounts: AccountServer) {
+async fn the_files_of_a_deleted_image_are_deleted(accounts: AccountServer) {
     let owner = set_up_repository(&accounts).await;
     let (kept, gone, shared) = (Image::new(1), Image::new(2), Image::new(3));
     push_image(owner, "kept", "v1", &kept).await;
@@ -418,7 +418,7 @@ async fn the_files_of_a_deleted_image_go(accounts: AccountServer) {
     push_image(owner, "gone", "v1", &gone).await;
     push_image(owner, "gone", "v2", &shared).await;
     owner.delete(&api_path("packages/gone")).await.expect_status(200);
-    // The manifest at once, and its blobs when nobody needed them for long enough.
+    // The manifest is gone at once. Its blobs go after the grace.
     owner.get(&file_path(&gone.digest())).await.expect_google_error("404 NOT_FOUND");
     owner.get(&media_path(&gone.digest())).await.expect_google_error("404 NOT_FOUND");
     let blob = owner.get(&file_path(&digest_of(&gone.blobs[1]))).await.expect_status(200).json();
@@ -449,12 +449,12 @@ async fn a_file_is_deleted_when_nothing_needs_it(accounts: AccountServer) {
     let refused = |digest: String| async move {
         owner.delete(&file_path(&digest)).await.expect_google_error("400 FAILED_PRECONDITION")
     };
-    // Each blob is named by a manifest, and the one manifest by a tag.
+    // A manifest names each blob, and a tag names one of the manifests.
     let needed = refused(digest_of(&untagged.blobs[1])).await;
     assert!(needed.text().contains(&untagged.digest()), "{needed:#?}");
     let needed = refused(tagged.digest()).await;
     assert!(needed.text().contains("v1"), "{needed:#?}");
-    // One image needs it, so that it stays in the other as well.
+    // An index in one image keeps the manifest in the other image, too.
     let index = index_of(&[untagged.descriptor()]);
     owner
         .client
@@ -505,8 +505,8 @@ async fn a_file_is_deleted_when_nothing_needs_it(accounts: AccountServer) {
     }
 }
 
-/// Attack 11, through this door.
-async fn what_a_tag_that_stays_names_is_not_deleted(accounts: AccountServer) {
+/// Attack 11 on files.
+async fn a_file_under_an_immutable_tag_is_not_deleted(accounts: AccountServer) {
     let owner = set_up_repository(&accounts).await;
     let image = Image::new(1);
     push_image(owner, "a", "v1", &image).await;

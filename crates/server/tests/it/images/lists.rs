@@ -1,4 +1,4 @@
-//! What lists show, in which order, and page by page.
+//! Lists: their entries, orders and pages.
 
 use model::media_type::{OCI_INDEX, OCI_MANIFEST};
 use serde_json::json;
@@ -12,11 +12,11 @@ use crate::util::{AccountServer, Image, index_of, on_both};
 
 on_both![
     a_docker_image_shows_what_was_pushed,
-    an_index_shows_what_it_names_and_an_artifact_what_it_is_about,
-    lists_come_in_their_order_page_by_page,
-    filters_keep_what_matches,
+    an_index_shows_its_images_and_an_artifact_its_subject,
+    lists_are_ordered_and_paged,
+    filters_keep_matching_entries,
     repositories_are_filtered_by_name,
-    a_page_token_is_good_for_its_own_list
+    a_page_token_is_valid_for_its_own_list_only
 ];
 
 async fn a_docker_image_shows_what_was_pushed(accounts: AccountServer) {
@@ -41,7 +41,7 @@ async fn a_docker_image_shows_what_was_pushed(accounts: AccountServer) {
     assert_eq!(shown["buildTime"], "2024-02-29T12:00:00Z");
     assert!(shown["artifactType"].is_null() && shown["subjectDigest"].is_null(), "{shown}");
     assert!(shown["uploadTime"].as_str() < shown["updateTime"].as_str(), "{shown}");
-    // Encoded once and twice, as clients do.
+    // Clients encode the slash once or twice.
     for image in ["a%2Fb", "a%252Fb"] {
         let one = owner
             .get(&api_path(&format!("dockerImages/{image}@{digest}")))
@@ -49,7 +49,7 @@ async fn a_docker_image_shows_what_was_pushed(accounts: AccountServer) {
             .expect_status(200);
         assert_eq!(one.json(), shown);
     }
-    // The same as a version.
+    // The version shows the same facts.
     let version = owner
         .get(&api_path(&format!("packages/a%2Fb/versions/{digest}")))
         .await
@@ -81,7 +81,7 @@ async fn a_docker_image_shows_what_was_pushed(accounts: AccountServer) {
     }
 }
 
-async fn an_index_shows_what_it_names_and_an_artifact_what_it_is_about(accounts: AccountServer) {
+async fn an_index_shows_its_images_and_an_artifact_its_subject(accounts: AccountServer) {
     let owner = set_up_repository(&accounts).await;
     let child = Image::new(1);
     push_image(owner, "image", &child.digest(), &child).await;
@@ -112,14 +112,14 @@ async fn an_index_shows_what_it_names_and_an_artifact_what_it_is_about(accounts:
     assert_eq!(about["subjectDigest"], child.digest());
 }
 
-async fn lists_come_in_their_order_page_by_page(accounts: AccountServer) {
+async fn lists_are_ordered_and_paged(accounts: AccountServer) {
     let owner = set_up_repository(&accounts).await;
     let images: Vec<Image> = (0..7).map(Image::new).collect();
     for (number, image) in images.iter().enumerate() {
         push_image(owner, ["b", "a", "a/c"][number % 3], &format!("v{number}"), image).await;
         accounts.server.clock.advance_seconds(60);
     }
-    // The first becomes the last that changed.
+    // The oldest image becomes the one that changed last.
     put_tag(owner, "b", "again", &images[0]).await.expect_status(201);
     let digests = |order: &[usize]| order.iter().map(|n| images[*n].digest()).collect::<Vec<_>>();
     for (order, expected) in [
@@ -161,7 +161,7 @@ async fn lists_come_in_their_order_page_by_page(accounts: AccountServer) {
     }
     let downwards = api_path("packages?pageSize=1&orderBy=name%20desc");
     assert_eq!(list_names(owner, &downwards, packages).await, ["b", "a%2Fc", "a"]);
-    // No two have one name: what stands behind it changes nothing.
+    // Names are unique, so that a second order has no effect.
     let several = api_path("packages?orderBy=name%20desc,update_time");
     assert_eq!(list_names(owner, &several, packages).await, ["b", "a%2Fc", "a"]);
     owner
@@ -195,7 +195,7 @@ async fn lists_come_in_their_order_page_by_page(accounts: AccountServer) {
     assert!(package["createTime"].as_str() < package["updateTime"].as_str(), "{package}");
 }
 
-async fn filters_keep_what_matches(accounts: AccountServer) {
+async fn filters_keep_matching_entries(accounts: AccountServer) {
     let owner = set_up_repository(&accounts).await;
     let (first, second) = (Image::new(1), Image::new(2));
     for image in ["api", "api/v2", "apix", "web"] {
@@ -296,7 +296,7 @@ async fn repositories_are_filtered_by_name(accounts: AccountServer) {
         .expect_google_error("400 INVALID_ARGUMENT");
 }
 
-async fn a_page_token_is_good_for_its_own_list(accounts: AccountServer) {
+async fn a_page_token_is_valid_for_its_own_list_only(accounts: AccountServer) {
     let owner = set_up_repository(&accounts).await;
     for image in ["a", "b"] {
         push_image(owner, image, "v1", &Image::new(1)).await;

@@ -1,4 +1,4 @@
-//! Names that are not there, that are nothing's, and that are meant to do harm.
+//! Names that are not there, that cannot be a name, or that are meant to do harm.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use crate::util::accounts::PROJECT;
 use crate::util::google::repository_name;
 use crate::util::{AccountServer, Image, on_both};
 
-/// What is asked of each name, and how it is refused where there is nothing of that name.
+/// Paths that answer 404 for each of the `NAMES`.
 const RESTS: [&str; 16] = [
     "packages/NAME",
     "packages/NAME/versions",
@@ -45,12 +45,12 @@ const NAMES: [&str; 14] = [
 ];
 
 on_both![
-    what_is_not_there_is_not_found,
-    settings_say_what_is_so,
-    who_may_not_is_told_so_before_what_there_is
+    unknown_names_are_not_found,
+    fixed_settings_are_shown,
+    the_permission_is_checked_before_the_existence
 ];
 
-async fn what_is_not_there_is_not_found(accounts: AccountServer) {
+async fn unknown_names_are_not_found(accounts: AccountServer) {
     let owner = set_up_repository(&accounts).await;
     push_image(owner, "image", "v1", &Image::new(1)).await;
     let digest = Image::new(2).digest();
@@ -83,7 +83,7 @@ async fn what_is_not_there_is_not_found(accounts: AccountServer) {
     owner.get(&view).await.expect_google_error("400 INVALID_ARGUMENT");
 }
 
-async fn settings_say_what_is_so(accounts: AccountServer) {
+async fn fixed_settings_are_shown(accounts: AccountServer) {
     let owner = set_up_repository(&accounts).await;
     let project = format!("projects/{PROJECT}/projectSettings");
     let settings = owner.get(&format!("/v1/{project}")).await.expect_status(200).json();
@@ -108,7 +108,7 @@ async fn settings_say_what_is_so(accounts: AccountServer) {
     }
 }
 
-async fn who_may_not_is_told_so_before_what_there_is(accounts: AccountServer) {
+async fn the_permission_is_checked_before_the_existence(accounts: AccountServer) {
     let owner = set_up_repository(&accounts).await;
     let image = Image::new(1);
     push_image(owner, "image", "v1", &image).await;

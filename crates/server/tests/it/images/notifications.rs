@@ -1,4 +1,4 @@
-//! What webhooks are told: what was pushed, tagged, untagged and deleted, in the shape in which Pub/Sub pushes it.
+//! Webhook messages about pushes, tags and deletes, in the form in which Pub/Sub pushes them.
 
 mod documented;
 mod processes;
@@ -19,7 +19,7 @@ use crate::util::{
 
 const IMAGE: &str = "p/r1/image";
 
-/// A server that tells a receiver of everything.
+/// A server with accounts, and a receiver of all its messages.
 struct NotifiedAccounts {
     accounts: AccountServer,
     receiver: Receiver,
@@ -34,7 +34,7 @@ impl StartOn for NotifiedAccounts {
     }
 }
 
-/// The same without accounts.
+/// A server without accounts, and a receiver of all its messages.
 struct NotifiedServer {
     server: TestServer,
     receiver: Receiver,
@@ -61,7 +61,7 @@ impl NotifiedServer {
     }
 }
 
-/// The tags that messages tell of.
+/// The tags in messages.
 fn notified_tags(heard: &[ReceivedRequest]) -> Vec<String> {
     let tag = |heard: &ReceivedRequest| {
         let data = heard.message_data();
@@ -71,16 +71,16 @@ fn notified_tags(heard: &[ReceivedRequest]) -> Vec<String> {
 }
 
 on_both![
-    each_change_is_told_as_artifact_registry_does,
-    a_whole_image_or_repository_is_told_piece_by_piece,
-    a_receiver_that_was_down_misses_nothing,
-    one_refused_message_does_not_keep_the_others,
-    one_that_says_nothing_or_too_much,
-    what_nobody_takes_is_dropped_after_a_week,
-    nothing_is_written_down_where_nobody_listens
+    each_change_sends_a_message_in_the_form_of_artifact_registry,
+    deleting_an_image_or_repository_sends_a_message_for_each_version,
+    a_receiver_that_was_down_misses_no_message,
+    one_refused_message_does_not_delay_the_others,
+    a_receiver_may_answer_nothing_or_too_much,
+    a_message_that_is_not_accepted_is_dropped_after_a_week,
+    without_webhooks_no_message_is_stored
 ];
 
-async fn each_change_is_told_as_artifact_registry_does(told: NotifiedAccounts) {
+async fn each_change_sends_a_message_in_the_form_of_artifact_registry(told: NotifiedAccounts) {
     let NotifiedAccounts { accounts, receiver } = &told;
     let owner = set_up_repository(accounts).await;
     let (first, second, third) = (Image::new(1), Image::new(2), Image::new(3));
@@ -94,7 +94,7 @@ async fn each_change_is_told_as_artifact_registry_does(told: NotifiedAccounts) {
 
     push_image(owner, "a/b", "1.0", &first).await;
     expected.push(inserted(&first, "1.0"));
-    // Nothing is new.
+    // A push that changes nothing sends no message.
     push_image(owner, "a/b", "1.0", &first).await;
     push_image(owner, "a/b", &first.digest(), &first).await;
     put_tag(owner, "a/b", "2.0", &first).await.expect_status(201);
@@ -109,7 +109,7 @@ async fn each_change_is_told_as_artifact_registry_does(told: NotifiedAccounts) {
         .await
         .expect_status(201);
     expected.extend([inserted(&third, "3.0"), inserted(&third, "3.1")]);
-    // A tag that is moved says where it is now.
+    // The message about a tag that moves has the new digest.
     put_tag(owner, "a/b", "2.0", &second).await.expect_status(201);
     expected.push(inserted(&second, "2.0"));
 
@@ -143,7 +143,7 @@ async fn each_change_is_told_as_artifact_registry_does(told: NotifiedAccounts) {
         .expect_status(200);
     expected.push(json!({ "action": "DELETE", "tag": named("2.0") }));
     expected.push(json!({ "action": "DELETE", "digest": digest(&second) }));
-    // What was refused is not told.
+    // A request that was refused sends no message.
     owner.client.delete(&format!("{manifests}/4.0")).await.expect_status(404);
     put_tag(owner, "a/b", "9", &third).await.expect_status(201);
     expected.push(inserted(&third, "9"));
@@ -166,7 +166,7 @@ async fn each_change_is_told_as_artifact_registry_does(told: NotifiedAccounts) {
     assert_eq!(ids.len(), heard.len());
 }
 
-async fn a_whole_image_or_repository_is_told_piece_by_piece(told: NotifiedAccounts) {
+async fn deleting_an_image_or_repository_sends_a_message_for_each_version(told: NotifiedAccounts) {
     let NotifiedAccounts { accounts, receiver } = &told;
     let owner = set_up_repository(accounts).await;
     let (first, second, third) = (Image::new(1), Image::new(2), Image::new(3));
@@ -175,7 +175,7 @@ async fn a_whole_image_or_repository_is_told_piece_by_piece(told: NotifiedAccoun
     push_image(owner, "other", "2", &third).await;
     receiver.wait_for_taken(3).await;
     owner.delete(&api_path("packages/a%2Fb")).await.expect_status(200);
-    // Here again before its rows are gone: it would be told as if it were not.
+    // The version is pushed again before its old rows are deleted. A message about its delete would be wrong.
     push_image(owner, "a/b", &second.digest(), &second).await;
     receiver.wait_for_taken(4).await;
     collect_garbage(&accounts.server).await;
@@ -195,7 +195,7 @@ async fn a_whole_image_or_repository_is_told_piece_by_piece(told: NotifiedAccoun
     assert_eq!(data, [digest("a/b", &second), digest("other", &third)]);
 }
 
-async fn a_receiver_that_was_down_misses_nothing(told: NotifiedServer) {
+async fn a_receiver_that_was_down_misses_no_message(told: NotifiedServer) {
     let NotifiedServer { server, receiver } = &told;
     receiver.set_answer(ReceiverAnswer::Status(500));
     told.push_images(3).await;
@@ -212,19 +212,19 @@ async fn a_receiver_that_was_down_misses_nothing(told: NotifiedServer) {
     assert_eq!(heard[0].body, heard[2].body, "it is the same message, as often as it is sent");
 }
 
-async fn one_refused_message_does_not_keep_the_others(told: NotifiedServer) {
+async fn one_refused_message_does_not_delay_the_others(told: NotifiedServer) {
     let NotifiedServer { server, receiver } = &told;
     receiver.set_answer(ReceiverAnswer::Refuse(":2\""));
     told.push_images(4).await;
     assert_eq!(notified_tags(&receiver.wait_for_taken(3).await), ["1", "3", "4"]);
-    // Put off, and not forgotten.
+    // The message is put off, and not dropped.
     server.wait_for_metrics("berth_notifications_waiting{webhook=\"w\"} 1").await;
     receiver.set_answer(ReceiverAnswer::Take);
     server.clock.advance_seconds(601);
     assert_eq!(notified_tags(&receiver.wait_for_taken(4).await), ["1", "3", "4", "2"]);
 }
 
-async fn one_that_says_nothing_or_too_much(told: NotifiedServer) {
+async fn a_receiver_may_answer_nothing_or_too_much(told: NotifiedServer) {
     let NotifiedServer { server, receiver } = &told;
     receiver.set_answer(ReceiverAnswer::Hang);
     told.push_images(2).await;
@@ -234,7 +234,7 @@ async fn one_that_says_nothing_or_too_much(told: NotifiedServer) {
     server.wait_for_metrics("berth_notifications_waiting{webhook=\"w\"} 0").await;
 }
 
-async fn what_nobody_takes_is_dropped_after_a_week(told: NotifiedServer) {
+async fn a_message_that_is_not_accepted_is_dropped_after_a_week(told: NotifiedServer) {
     let NotifiedServer { server, receiver } = &told;
     receiver.set_answer(ReceiverAnswer::Status(503));
     told.push_images(2).await;
@@ -247,7 +247,7 @@ async fn what_nobody_takes_is_dropped_after_a_week(told: NotifiedServer) {
     assert_eq!(notified_tags(&receiver.wait_for_taken(1).await), ["3"]);
 }
 
-async fn nothing_is_written_down_where_nobody_listens(server: TestServer) {
+async fn without_webhooks_no_message_is_stored(server: TestServer) {
     Image::new(1).push(&server.admin(), (IMAGE, "1")).await;
     server
         .admin()
@@ -258,9 +258,10 @@ async fn nothing_is_written_down_where_nobody_listens(server: TestServer) {
     assert_eq!(rows.expect("writable"), Vec::<String>::new());
 }
 
-/// Each webhook hears of what it wants to know, and only of that; one that is down keeps none of the others.
+/// Each webhook gets the messages of its own projects and repositories. A webhook that is down does not delay the
+/// others.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_webhook_by_itself() {
+async fn each_webhook_gets_its_own_messages() {
     let (all, some, down) =
         (Receiver::start().await, Receiver::start().await, Receiver::start().await);
     down.set_answer(ReceiverAnswer::Status(503));

@@ -1,4 +1,4 @@
-//! Two writers race for one tag that stays, again and again: one of them wins, and stays the winner.
+//! Two writers race for an immutable tag many times. One of them wins, and its digest stays.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::util::{Backend, Client, GoogleClient, Image};
 const PROJECT: &str = "p";
 const IMAGE: &str = "p/race/image";
 
-/// How often they race: `TEST_ROUNDS=10000` for a long run.
+/// The number of races. `TEST_ROUNDS=10000` makes a long run.
 fn race_rounds() -> usize {
     std::env::var("TEST_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(60)
 }
@@ -22,7 +22,7 @@ fn google_client(berth: &BerthProcess) -> GoogleClient {
     GoogleClient::new(&Client::new(berth.listen_address()), "any", "anybody@example.com")
 }
 
-/// One pushes, the other makes the tag by the API or pushes as well.
+/// One writer pushes. The other one pushes as well, or creates the tag by the API.
 async fn race_for_tags(one: &GoogleClient, other: &GoogleClient) {
     let path = format!("/v1/projects/{PROJECT}/locations/us-west1/repositories?repositoryId=race");
     let immutable = json!({ "format": "DOCKER", "dockerConfig": { "immutableTags": true } });
@@ -79,14 +79,14 @@ async fn race_for_tags(one: &GoogleClient, other: &GoogleClient) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn in_one_process_on_sqlite() {
+async fn one_writer_wins_in_one_process_on_sqlite() {
     let data = tempfile::tempdir().expect("a folder");
     let berth = BerthProcess::start(data.path(), &Backend::Sqlite).await;
     race_for_tags(&google_client(&berth), &google_client(&berth)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn in_two_processes_on_one_postgres() {
+async fn one_writer_wins_in_two_processes_on_postgres() {
     let Some(backend) = Backend::postgres().await else {
         println!("SKIPPED: TEST_POSTGRES_URL is not set");
         return;

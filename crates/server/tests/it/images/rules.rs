@@ -1,4 +1,4 @@
-//! Rules: made, shown and changed; what they let tags do where tags stay, and what they keep from being pulled.
+//! Rules: their changes, the tag changes that they allow, and the pulls that they deny.
 
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ use crate::util::accounts::PROJECT;
 use crate::util::google::{IMMUTABLE_SENTENCE, repository_name};
 use crate::util::{AccountServer, GoogleClient, Image, Reply, on_both};
 
-/// Makes a rule about tags.
+/// Creates a rule about tag changes.
 async fn create_tag_rule(owner: &GoogleClient, id: &str, fields: Value) -> Reply {
     let mut rule = json!({ "action": "ALLOW", "operation": "TAG_MUTATION" });
     rule.as_object_mut().expect("fields").extend(fields.as_object().expect("fields").clone());
@@ -29,15 +29,15 @@ fn expect_immutable(reply: Reply) {
 }
 
 on_both![
-    a_rule_is_made_shown_changed_and_deleted,
-    what_a_rule_cannot_be,
-    a_tag_that_a_rule_allows_moves_and_goes_by_every_door,
-    the_rule_of_an_image_stands_before_that_of_its_repository,
-    an_image_of_very_many_tags_is_not_looked_through,
-    what_a_rule_denies_is_not_pulled
+    a_rule_is_created_shown_changed_and_deleted,
+    invalid_rules_are_refused,
+    a_rule_allows_tag_changes_by_every_api,
+    the_rule_of_an_image_precedes_the_rule_of_its_repository,
+    an_image_with_too_many_tags_is_not_checked_by_rules,
+    a_rule_denies_pulls
 ];
 
-async fn a_rule_is_made_shown_changed_and_deleted(accounts: AccountServer) {
+async fn a_rule_is_created_shown_changed_and_deleted(accounts: AccountServer) {
     let owner = set_up_repository(&accounts).await;
     let rules = api_path("rules");
     let first = json!({
@@ -53,7 +53,7 @@ async fn a_rule_is_made_shown_changed_and_deleted(accounts: AccountServer) {
         .json();
     assert_eq!(made, shown);
     assert_eq!(owner.get(&api_path("rules/no-old.ones_1")).await.expect_status(200).json(), shown);
-    // Numbers and the other spelling, as libraries and Terraform write them.
+    // Libraries and Terraform send numbers and snake case.
     let second = owner
         .post(&format!("{rules}?rule_id=a"), &json!({ "action": 1, "operation": 2 }))
         .await
@@ -85,7 +85,7 @@ async fn a_rule_is_made_shown_changed_and_deleted(accounts: AccountServer) {
         owner.patch(&masked("condition"), &rule_condition("false")).await.expect_status(200).json(),
         shown
     );
-    // Without a mask everything is replaced.
+    // Without a mask the whole rule is replaced.
     let all_of_it = json!({ "name": shown["name"], "action": "DENY", "operation": "DOWNLOAD" });
     assert_eq!(
         owner.patch(&api_path("rules/no-old.ones_1"), &all_of_it).await.expect_status(200).json(),
@@ -96,7 +96,7 @@ async fn a_rule_is_made_shown_changed_and_deleted(accounts: AccountServer) {
     owner.delete(&api_path("rules/a")).await.expect_google_error("404 NOT_FOUND");
     owner.get(&api_path("rules/a")).await.expect_google_error("404 NOT_FOUND");
     owner.patch(&api_path("rules/a"), &all_of_it).await.expect_google_error("404 NOT_FOUND");
-    // They go with their repository, and the next one of its name has none.
+    // Rules are deleted with their repository. A new repository of the same name has none.
     owner.delete(&format!("/v1/{}", repository_name(PROJECT, "r1"))).await.expect_status(200);
     owner.get(&rules).await.expect_google_error("404 NOT_FOUND");
     collect_garbage(&accounts.server).await;
@@ -104,7 +104,7 @@ async fn a_rule_is_made_shown_changed_and_deleted(accounts: AccountServer) {
     assert_eq!(owner.get(&rules).await.expect_status(200).json(), json!({}));
 }
 
-async fn what_a_rule_cannot_be(accounts: AccountServer) {
+async fn invalid_rules_are_refused(accounts: AccountServer) {
     let owner = set_up_repository(&accounts).await;
     let allow = json!({ "action": "ALLOW" });
     owner.post(&api_path("rules?ruleId=there"), &allow).await.expect_status(200);
@@ -141,7 +141,7 @@ async fn what_a_rule_cannot_be(accounts: AccountServer) {
         let refused = refused.expect_google_error("400 INVALID_ARGUMENT");
         assert!(refused.text().contains(&format!("'{field}'")), "{id} {rule}: {}", refused.text());
     }
-    // One of that name, and one that is about the same.
+    // A second rule of the same name is refused, and so is a second rule about the same thing.
     owner
         .post(&api_path("rules?ruleId=there"), &of(json!({})))
         .await
@@ -188,7 +188,7 @@ async fn what_a_rule_cannot_be(accounts: AccountServer) {
     reader.delete(&api_path("rules/there")).await.expect_google_error("403 PERMISSION_DENIED");
 }
 
-async fn a_tag_that_a_rule_allows_moves_and_goes_by_every_door(accounts: AccountServer) {
+async fn a_rule_allows_tag_changes_by_every_api(accounts: AccountServer) {
     let owner = set_up_repository(&accounts).await;
     let (first, second) = (Image::new(1), Image::new(2));
     for id in ["dev-1", "v1"] {
@@ -225,7 +225,7 @@ async fn a_tag_that_a_rule_allows_moves_and_goes_by_every_door(accounts: Account
     owner.delete(&format!("{tags}/dev-1")).await.expect_status(200);
     expect_immutable(owner.client.delete(&format!("/v2/{}/manifests/v1", image_path("a"))).await);
     expect_immutable(owner.delete(&format!("{tags}/v1")).await);
-    // With a version go all of its tags, or none.
+    // A version is deleted with all of its tags, or not at all.
     let version = |image: &Image| api_path(&format!("packages/a/versions/{}", image.digest()));
     put_tag(owner, "a", "dev-3", &first).await.expect_status(201);
     expect_immutable(owner.delete(&format!("{}?force=true", version(&first))).await);
@@ -250,7 +250,7 @@ async fn a_tag_that_a_rule_allows_moves_and_goes_by_every_door(accounts: Account
     expect_immutable(put_tag(owner, "a", "dev-1", &Image::new(2)).await);
 }
 
-async fn the_rule_of_an_image_stands_before_that_of_its_repository(accounts: AccountServer) {
+async fn the_rule_of_an_image_precedes_the_rule_of_its_repository(accounts: AccountServer) {
     let owner = set_up_repository(&accounts).await;
     let (first, second) = (Image::new(1), Image::new(2));
     for image in ["a", "team/b"] {
@@ -261,7 +261,7 @@ async fn the_rule_of_an_image_stands_before_that_of_its_repository(accounts: Acc
     of_b["packageId"] = json!("team/b");
     of_b["action"] = json!("DENY");
     create_tag_rule(owner, "of-b", of_b).await.expect_status(200);
-    // A denial holds where the repository itself would let tags move.
+    // A denial holds although the repository's tags may move.
     expect_immutable(put_tag(owner, "team/b", "latest", &second).await);
     put_tag(owner, "a", "latest", &second).await.expect_status(201);
     set_immutable(owner, true).await;
@@ -274,7 +274,7 @@ async fn the_rule_of_an_image_stands_before_that_of_its_repository(accounts: Acc
     .expect_status(200);
     expect_immutable(put_tag(owner, "team/b", "latest", &second).await);
     put_tag(owner, "a", "latest", &first).await.expect_status(201);
-    // Where its condition does not hold it says nothing, and the next one is asked.
+    // A rule whose condition is false has no effect, and the next rule decides.
     let other = rule_condition("pkg.version.id == 'none'");
     owner
         .patch(&api_path("rules/of-b?updateMask=condition.expression"), &other)
@@ -283,11 +283,11 @@ async fn the_rule_of_an_image_stands_before_that_of_its_repository(accounts: Acc
     put_tag(owner, "team/b", "latest", &second).await.expect_status(201);
 }
 
-async fn an_image_of_very_many_tags_is_not_looked_through(accounts: AccountServer) {
+async fn an_image_with_too_many_tags_is_not_checked_by_rules(accounts: AccountServer) {
     let owner = set_up_repository(&accounts).await;
     let image = Image::new(1);
     push_image(owner, "a", "dev-first", &image).await;
-    // By a push of many tags at once.
+    // One push makes many tags at once.
     for some in 0..42 {
         let tags: Vec<_> = (0..24).map(|n| format!("tag=dev-{some}-{n}")).collect();
         let put = owner.client.clone().with_header("content-type", model::media_type::OCI_MANIFEST);
@@ -307,7 +307,7 @@ async fn an_image_of_very_many_tags_is_not_looked_through(accounts: AccountServe
     owner.delete(&api_path("packages/a")).await.expect_status(200);
 }
 
-async fn what_a_rule_denies_is_not_pulled(accounts: AccountServer) {
+async fn a_rule_denies_pulls(accounts: AccountServer) {
     let owner = set_up_repository(&accounts).await;
     let (good, bad) = (Image::new(1), Image::new(2));
     push_image(owner, "a", "good", &good).await;
@@ -338,19 +338,19 @@ async fn what_a_rule_denies_is_not_pulled(accounts: AccountServer) {
         .await
         .expect_status(200);
     assert!(pulled("a", "good").await);
-    // Whatever it is called by, it is the image that has this tag.
+    // The rule denies the image under all of its names, because one of its tags is denied.
     for reference in ["bad", "another", &bad.digest()] {
         assert!(!pulled("a", reference).await, "{reference}");
     }
     assert!(!pulled("b", "bad").await);
-    // Nor is it handed out as a file.
+    // The file download is denied as well.
     let file = |image: &Image| api_path(&format!("files/{}:download?alt=media", image.digest()));
     owner.get(&file(&bad)).await.expect_google_error("403 PERMISSION_DENIED");
     owner.get(&file(&good)).await.expect_status(200);
-    // It is still shown, and tagged.
+    // The version can still be read and tagged.
     owner.get(&api_path(&format!("packages/a/versions/{}", bad.digest()))).await.expect_status(200);
     put_tag(owner, "a", "third", &bad).await.expect_status(201);
-    // The image's own rule stands before.
+    // The rule of the image comes before the rule of the repository.
     let allowed = json!({ "action": "ALLOW", "packageId": "b" });
     owner.post(&api_path("rules?ruleId=b"), &allowed).await.expect_status(200);
     assert!(pulled("b", "bad").await);
@@ -361,7 +361,7 @@ async fn what_a_rule_denies_is_not_pulled(accounts: AccountServer) {
     assert!(pulled("a", "bad").await);
     owner.patch(&api_path("rules/bad?updateMask=condition"), &json!({})).await.expect_status(200);
     assert!(!pulled("a", "bad").await);
-    // What has no tag is what has none.
+    // The condition `pkg.tag.id == ''` is true for a version without tags.
     owner
         .patch(&api_path("rules/bad?updateMask=condition"), &rule("pkg.tag.id == ''"))
         .await

@@ -1,4 +1,4 @@
-//! What a repository says of its size is what a recount finds, whatever was pushed and deleted, also at once.
+//! The size of a repository equals a recount after pushes and deletes, also after concurrent ones.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::util::{AccountServer, GoogleClient, Image, digest_of, on_both};
 
 const PACKAGES: [&str; 3] = ["a", "b", "c%2Fd"];
 
-/// Eight images, of which two each share their layers.
+/// Eight images. Each two of them share their layers.
 fn images_with_shared_layers() -> Vec<Image> {
     let pair = |seed: u64| {
         let (one, mut other) = (Image::new(seed), Image::new(seed));
@@ -25,7 +25,7 @@ fn images_with_shared_layers() -> Vec<Image> {
     (0..4).flat_map(pair).collect()
 }
 
-/// One of the things that can be done to a repository, whether it succeeds or not.
+/// Makes one random change of the repository, which may fail.
 async fn change_something(owner: &GoogleClient, images: &[Image], numbers: &mut RandomNumbers) {
     let package = *numbers.pick_one(&PACKAGES);
     let name = image_path(&package.replace("%2F", "/"));
@@ -36,7 +36,7 @@ async fn change_something(owner: &GoogleClient, images: &[Image], numbers: &mut 
             image.push_blobs(&owner.client, &name).await;
             let pushed =
                 owner.client.push_manifest((&name, &tag), OCI_MANIFEST, image.manifest.clone());
-            // Its blobs may have gone meanwhile.
+            // Another writer may have deleted its blobs.
             let pushed = pushed.await;
             let is_missing =
                 pushed.status == 400 && pushed.text().contains("MANIFEST_BLOB_UNKNOWN");
@@ -61,7 +61,7 @@ async fn change_something(owner: &GoogleClient, images: &[Image], numbers: &mut 
     }
 }
 
-/// What is there, counted by asking for each of it.
+/// Counts the bytes by asking for each blob and manifest.
 async fn recount_bytes(owner: &GoogleClient, images: &[Image]) -> u64 {
     let (mut bytes, mut blobs) = (0, BTreeMap::<String, Bytes>::new());
     for image in images {
@@ -87,7 +87,7 @@ async fn recount_bytes(owner: &GoogleClient, images: &[Image]) -> u64 {
     bytes
 }
 
-/// Every tag names a version that is there and can be pulled.
+/// Asserts that every tag names a version that can be pulled.
 async fn check_tags(owner: &GoogleClient) {
     for package in PACKAGES {
         if owner.get(&api_path(&format!("packages/{package}"))).await.status == 200 {
@@ -114,9 +114,12 @@ async fn check_tags(owner: &GoogleClient) {
     }
 }
 
-on_both![a_repository_is_as_large_as_what_is_in_it, what_happens_at_once_leaves_nothing_half_done];
+on_both![
+    the_size_equals_a_recount_after_each_change,
+    the_size_equals_a_recount_after_concurrent_changes
+];
 
-async fn a_repository_is_as_large_as_what_is_in_it(accounts: AccountServer) {
+async fn the_size_equals_a_recount_after_each_change(accounts: AccountServer) {
     set_up_repository(&accounts).await;
     let (images, mut numbers) = (images_with_shared_layers(), RandomNumbers(1));
     for round in 0..6 {
@@ -125,7 +128,7 @@ async fn a_repository_is_as_large_as_what_is_in_it(accounts: AccountServer) {
             change_something(&owner, &images, &mut numbers).await;
         }
         check_tags(&owner).await;
-        // What a deleted image held is counted until it is collected, at once or after the grace.
+        // The blobs of a deleted image are counted until a collection, at once or after the grace.
         collect_garbage(&accounts.server).await;
         assert_eq!(
             repository_size(&owner).await,
@@ -136,7 +139,7 @@ async fn a_repository_is_as_large_as_what_is_in_it(accounts: AccountServer) {
     }
 }
 
-async fn what_happens_at_once_leaves_nothing_half_done(accounts: AccountServer) {
+async fn the_size_equals_a_recount_after_concurrent_changes(accounts: AccountServer) {
     set_up_repository(&accounts).await;
     let images = images_with_shared_layers();
     for round in 0..6 {
@@ -165,7 +168,7 @@ async fn what_happens_at_once_leaves_nothing_half_done(accounts: AccountServer) 
         );
         accounts.server.clock.advance_hours(25);
     }
-    // And all of it can go.
+    // At the end everything can be deleted.
     let owner = sign_in(&accounts.server, &accounts.owner_key).await;
     for package in PACKAGES {
         drop(owner.delete(&api_path(&format!("packages/{package}"))).await);

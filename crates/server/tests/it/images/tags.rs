@@ -1,4 +1,4 @@
-//! Tags: created, moved and taken away; and where they stay.
+//! Tags through the API: creation, moves, deletes and immutability.
 
 use serde_json::json;
 
@@ -15,9 +15,9 @@ async fn list_tags(owner: &GoogleClient, image: &str) -> Vec<String> {
 
 on_both![
     a_tag_is_created_moved_and_deleted,
-    what_a_tag_cannot_be,
-    a_tag_that_stays_is_neither_moved_nor_deleted_by_any_method,
-    moved_by_many_at_once_a_tag_that_stays_is_one_of_them
+    invalid_tags_are_refused,
+    an_immutable_tag_is_not_moved_or_deleted_by_any_method,
+    one_of_many_concurrent_writers_sets_an_immutable_tag
 ];
 
 async fn a_tag_is_created_moved_and_deleted(accounts: AccountServer) {
@@ -36,7 +36,7 @@ async fn a_tag_is_created_moved_and_deleted(accounts: AccountServer) {
     });
     assert_eq!(made, shown);
     assert_eq!(owner.get(&format!("{tags}/stable")).await.expect_status(200).json(), shown);
-    // What was made here is pulled there.
+    // A tag that the API made can be pulled.
     let pulled = owner
         .client
         .head(&format!("/v2/{}/manifests/stable", image_path("a/b")))
@@ -76,7 +76,7 @@ async fn a_tag_is_created_moved_and_deleted(accounts: AccountServer) {
         .expect_status(200);
 }
 
-async fn what_a_tag_cannot_be(accounts: AccountServer) {
+async fn invalid_tags_are_refused(accounts: AccountServer) {
     let owner = set_up_repository(&accounts).await;
     let (here, elsewhere) = (Image::new(1), Image::new(2));
     push_image(owner, "a", "v1", &here).await;
@@ -113,7 +113,7 @@ async fn what_a_tag_cannot_be(accounts: AccountServer) {
     }
 }
 
-async fn a_tag_that_stays_is_neither_moved_nor_deleted_by_any_method(accounts: AccountServer) {
+async fn an_immutable_tag_is_not_moved_or_deleted_by_any_method(accounts: AccountServer) {
     let owner = set_up_repository(&accounts).await;
     let (first, second) = (Image::new(1), Image::new(2));
     push_image(owner, "a", "v1", &first).await;
@@ -145,7 +145,7 @@ async fn a_tag_that_stays_is_neither_moved_nor_deleted_by_any_method(accounts: A
         .await
         .expect_google_error("409 ALREADY_EXISTS");
 
-    // The same again is no change, a new tag is none, and another spelling is a new tag.
+    // Setting the same version is no change, and a new tag is allowed. Another spelling is a new tag.
     owner.patch(&format!("{tags}/v1"), &version_body("a", &first)).await.expect_status(200);
     owner.post(&format!("{tags}?tagId=V1"), &version_body("a", &second)).await.expect_status(200);
     owner
@@ -153,7 +153,7 @@ async fn a_tag_that_stays_is_neither_moved_nor_deleted_by_any_method(accounts: A
         .await
         .expect_google_error("400 FAILED_PRECONDITION");
     assert_eq!(list_tags(owner, "a").await, ["V1", "v1"]);
-    // What has no tag may go, and so may an image with none but those that stand in for referrers.
+    // An untagged version can be deleted. So can an image whose only tags stand in for referrers.
     let untagged = Image::new(3);
     push_image(owner, "a", &untagged.digest(), &untagged).await;
     owner.delete(&version(&untagged)).await.expect_status(200);
@@ -164,7 +164,7 @@ async fn a_tag_that_stays_is_neither_moved_nor_deleted_by_any_method(accounts: A
     owner.delete(&api_path("packages/a")).await.expect_status(200);
 }
 
-async fn moved_by_many_at_once_a_tag_that_stays_is_one_of_them(accounts: AccountServer) {
+async fn one_of_many_concurrent_writers_sets_an_immutable_tag(accounts: AccountServer) {
     let owner = set_up_repository(&accounts).await;
     let images: Vec<Image> = (0..4).map(Image::new).collect();
     for image in &images {

@@ -1,4 +1,4 @@
-//! Tags that stay, and do not, while pushes run: what a push is told agrees with when it was decided.
+//! Tag immutability that is switched while pushes run: the answer of each push agrees with the setting at its time.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,12 +11,12 @@ use crate::util::accounts::PROJECT;
 use crate::util::google::{IMMUTABLE_SENTENCE, repository_name};
 use crate::util::{AccountServer, GoogleClient, Image, on_both};
 
-/// What makes tags stay.
+/// The ways in which tags become immutable.
 #[derive(Debug, Clone, Copy)]
 enum TagSwitch {
-    /// The repository's setting.
+    /// The setting of the repository.
     Setting,
-    /// That there is no rule which lets them move.
+    /// The absence of a rule that allows moves.
     Rule,
 }
 
@@ -35,7 +35,7 @@ impl TagSwitch {
     }
 }
 
-/// How often the tag was moved so far.
+/// The number of moves of the tag so far.
 async fn count_moves(meta: &meta::Meta) -> usize {
     let name = repository_name(PROJECT, R1).parse().expect("a name");
     let history = meta.read(move |tx| {
@@ -76,7 +76,7 @@ async fn push_while_toggling(accounts: &AccountServer, switch: TagSwitch) {
         for _ in 0..6 {
             switch.switch_to(owner, true).await;
             let before = count_moves(&meta).await;
-            // Those that had begun before are decided as well by then.
+            // Pushes that began before the switch are decided by then, too.
             let mut told = Vec::new();
             for image in images.iter().chain(&images) {
                 told.push(put_tag(owner, "a", "v1", image).await.status.as_u16());
@@ -97,12 +97,12 @@ async fn push_while_toggling(accounts: &AccountServer, switch: TagSwitch) {
     assert!(sum.0 > 0 && sum.1 > 0, "{switch:?}: {sum:?}");
 }
 
-on_both![the_setting_under_load, a_rule_that_comes_and_goes_under_load];
+on_both![pushes_agree_with_a_setting_that_is_toggled, pushes_agree_with_a_rule_that_is_toggled];
 
-async fn the_setting_under_load(accounts: AccountServer) {
+async fn pushes_agree_with_a_setting_that_is_toggled(accounts: AccountServer) {
     push_while_toggling(&accounts, TagSwitch::Setting).await;
 }
 
-async fn a_rule_that_comes_and_goes_under_load(accounts: AccountServer) {
+async fn pushes_agree_with_a_rule_that_is_toggled(accounts: AccountServer) {
     push_while_toggling(&accounts, TagSwitch::Rule).await;
 }

@@ -4,12 +4,12 @@ const IMAGE: &str = "p/r1/image";
 
 on_both![
     a_blob_is_pulled_as_it_was_pushed,
-    parts_of_a_blob,
-    deleting_a_blob,
+    a_range_of_a_blob_is_served,
+    a_blob_is_deleted_and_pushed_again,
     a_blob_that_a_manifest_needs_stays,
-    digests_may_be_escaped_and_must_be_whole,
-    a_copy_that_rotted_is_not_served_and_heals_by_a_push,
-    a_part_of_a_rotten_copy_is_not_served_either,
+    a_digest_may_be_escaped_and_must_be_complete,
+    a_corrupt_copy_is_not_served_and_heals_by_a_push,
+    a_range_of_a_corrupt_copy_is_not_served,
     a_copy_whose_file_is_gone_is_unknown
 ];
 
@@ -29,7 +29,7 @@ async fn a_blob_is_pulled_as_it_was_pushed(server: TestServer) {
     }
 }
 
-async fn parts_of_a_blob(server: TestServer) {
+async fn a_range_of_a_blob_is_served(server: TestServer) {
     let admin = server.admin();
     let bytes = random_bytes(1000, 7);
     let digest = admin.push_blob(IMAGE, bytes.clone()).await;
@@ -44,7 +44,7 @@ async fn parts_of_a_blob(server: TestServer) {
     assert_eq!(beyond.header("content-range"), "bytes */1000");
 }
 
-async fn deleting_a_blob(server: TestServer) {
+async fn a_blob_is_deleted_and_pushed_again(server: TestServer) {
     let admin = server.admin();
     let digest = admin.push_blob(IMAGE, "content").await;
     let path = format!("/v2/{IMAGE}/blobs/{digest}");
@@ -70,7 +70,7 @@ async fn a_blob_that_a_manifest_needs_stays(server: TestServer) {
     admin.delete(&path).await.expect_status(202);
 }
 
-async fn digests_may_be_escaped_and_must_be_whole(server: TestServer) {
+async fn a_digest_may_be_escaped_and_must_be_complete(server: TestServer) {
     let admin = server.admin();
     let digest = admin.push_blob(IMAGE, "content").await;
     let escaped = digest.to_string().replace(':', "%3A");
@@ -80,7 +80,7 @@ async fn digests_may_be_escaped_and_must_be_whole(server: TestServer) {
     refused.expect_oci_error("400 DIGEST_INVALID");
 }
 
-async fn a_copy_that_rotted_is_not_served_and_heals_by_a_push(server: TestServer) {
+async fn a_corrupt_copy_is_not_served_and_heals_by_a_push(server: TestServer) {
     let admin = server.admin();
     let bytes = random_bytes(600_000, 3);
     let digest = admin.push_blob(IMAGE, bytes.clone()).await;
@@ -99,7 +99,7 @@ async fn a_copy_that_rotted_is_not_served_and_heals_by_a_push(server: TestServer
     assert_eq!(admin.get(&path).await.expect_status(200).body, bytes);
 }
 
-async fn a_part_of_a_rotten_copy_is_not_served_either(server: TestServer) {
+async fn a_range_of_a_corrupt_copy_is_not_served(server: TestServer) {
     let admin = server.admin();
     let digest = admin.push_blob(IMAGE, "some content").await;
     for file in server.blob_paths() {

@@ -1,4 +1,4 @@
-//! Lists for clients that follow no link: all of it, in one answer, or an error.
+//! Complete lists for clients that follow no link: the whole list in one answer, or an error.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,14 +24,14 @@ const GCRANE: &str = "gcrane/v0.22.1 go-containerregistry/v0.22.1";
 const CRANE: &str = "crane/v0.22.1 go-containerregistry/v0.22.1";
 const CLEANER: &str = "gcr-cleaner/source (+https://github.com/GoogleCloudPlatform/gcr-cleaner) go-containerregistry/v0.20.2";
 
-/// Digests, with the tags of each.
+/// The tags of each digest.
 type TagsByDigest = BTreeMap<String, Vec<String>>;
 
 fn with_agent(client: Client, agent: &str) -> Client {
     client.with_header("user-agent", agent)
 }
 
-/// Adds versions to an image, past the server: for each number one with so many tags.
+/// Adds versions to an image, past the server. The version with the number `n` gets `counts[n]` tags.
 async fn add_versions(server: &TestServer, counts: Vec<usize>) -> TagsByDigest {
     let write = move |tx: &mut meta::Tx<'_>| {
         let repository = repositories::find(tx, &listed_repository("r1"))?.expect("it is there").id;
@@ -55,7 +55,7 @@ async fn add_versions(server: &TestServer, counts: Vec<usize>) -> TagsByDigest {
                 now: 1_700_000_000_000_000 + n as i64,
             };
             let id = versions::insert(tx, &new)?.expect("a new one");
-            // In the order of all tags those of one version stand far from each other.
+            // Between two tags of one version there are tags of many others in the order of all tags.
             let names: BTreeSet<_> = (0..*count).map(|tag| format!("t{tag:04}-{n}")).collect();
             for name in &names {
                 tags::set(tx, &package, (name, &id), 1)?;
@@ -77,7 +77,7 @@ fn string_list(list: &Value) -> Vec<String> {
     serde_json::from_value(list.clone()).expect("a list of names")
 }
 
-/// The whole body, or what was wrong with it. HTTP/1 and HTTP/2 say so in ways of their own.
+/// Reads the whole body, or returns the error of HTTP/1 or HTTP/2.
 async fn read_whole(response: Response<Incoming>) -> hyper::Result<Bytes> {
     response.into_body().collect().await.map(|whole| whole.to_bytes())
 }
@@ -91,7 +91,7 @@ fn empty_request(client: &Client, path: &str) -> Request<Empty<Bytes>> {
     request.body(Empty::new()).expect("a request")
 }
 
-/// An answer of which nothing is read before it is asked for: the client has room for a kilobyte.
+/// Begins to read a list. The client has room for a kilobyte, so that the server waits for it.
 async fn begin_list(client: &Client, path: &str) -> Response<Incoming> {
     request_over_http2(client, path).await.expect("an answer")
 }
@@ -116,12 +116,12 @@ async fn request_over_http1(client: &Client, path: &str) -> hyper::Result<Respon
 
 on_both![
     all_tags_and_versions_are_in_one_answer,
-    everybody_else_gets_pages,
+    other_clients_get_pages,
     children_are_complete_and_in_order,
-    complete_lists_are_for_who_may_read,
-    a_list_that_fails_on_its_way_ends_with_an_error,
-    a_list_of_what_is_deleted_meanwhile_ends_with_an_error,
-    so_many_lists_at_once
+    complete_lists_need_the_permission_to_read,
+    a_list_that_fails_halfway_ends_with_an_error,
+    a_list_of_a_deleted_image_ends_with_an_error,
+    concurrent_complete_lists_are_limited
 ];
 
 async fn all_tags_and_versions_are_in_one_answer(server: TestServer) {
@@ -129,7 +129,7 @@ async fn all_tags_and_versions_are_in_one_answer(server: TestServer) {
     let image = Image::new(1);
     image.push(&admin, (IMAGE, "latest")).await;
     image.push(&admin, (&format!("{IMAGE}/below"), "latest")).await;
-    // Around what is read at once: of a version's tags 16, then 500; 200 versions; 500 tags.
+    // The counts are near the sizes of reads: 16 and then 500 tags of a version, 200 versions, 500 tags.
     let mut counts = vec![0; 250];
     counts.extend([1; 150]);
     counts.extend([15, 16, 17, 515, 516, 517, 1_100]);
@@ -155,19 +155,19 @@ async fn all_tags_and_versions_are_in_one_answer(server: TestServer) {
         let found =
             manifests.iter().map(|(digest, entry)| (digest.clone(), string_list(&entry["tag"])));
         assert_eq!(found.collect::<TagsByDigest>(), expected, "{agent} {query}");
-        // Each digest stands there once, and they are in order.
+        // Each digest is in the list once, and the digests are in order.
         let text = reply.text();
         let digests: Vec<_> =
             text.match_indices("\"sha256:").map(|(at, _)| &text[at + 1..at + 72]).collect();
         assert!(digests.iter().eq(expected.keys()), "{agent} {query}");
-        // As on a page, entry by entry.
+        // Each entry is the same as on a page.
         let page = admin.get(&list).await.expect_status(200).json();
         let entry = &page["manifest"][image.digest()];
         assert_eq!((entry, entry["tag"].is_array()), (&json["manifest"][image.digest()], true));
         let head = client.head(&format!("{list}{query}")).await.expect_status(200);
         assert_eq!((head.header("content-type"), head.header("link")), ("application/json", ""));
     }
-    // Over HTTP/2 the same.
+    // The list is the same over HTTP/2.
     let reply = with_agent(server.admin(), GCRANE).over_http2().get(&list).await.expect_status(200);
     assert_eq!(
         reply.json()["manifest"].as_object().map(serde_json::Map::len),
@@ -175,7 +175,7 @@ async fn all_tags_and_versions_are_in_one_answer(server: TestServer) {
     );
 }
 
-async fn everybody_else_gets_pages(server: TestServer) {
+async fn other_clients_get_pages(server: TestServer) {
     let admin = server.admin();
     Image::new(1).push(&admin, (IMAGE, "latest")).await;
     let added = add_versions(&server, vec![1_100]).await;
@@ -205,7 +205,7 @@ async fn everybody_else_gets_pages(server: TestServer) {
     bad.expect_oci_error("400 PAGINATION_NUMBER_INVALID");
 }
 
-/// `a/x` stands after `a-b` among names, and `a` before `a-b` among children.
+/// Among names `a/x` comes after `a-b`. Among children `a` comes before `a-b`.
 async fn children_are_complete_and_in_order(server: TestServer) {
     let admin = server.admin();
     Image::new(1).push(&admin, ("p/r1/zzz", "latest")).await;
@@ -215,7 +215,7 @@ async fn children_are_complete_and_in_order(server: TestServer) {
     ];
     let mut images: Vec<_> = below.iter().map(|name| (*name).to_owned()).collect();
     images.extend(below.iter().map(|name| format!("top/{name}")));
-    // More than are read at once: beside each other, below one, and below each of many.
+    // There are more images than one read returns: side by side, below one image, and below each of many.
     images.extend((0..1_200).map(|n| format!("i{n:04}")));
     images.extend((0..1_200).map(|n| format!("j/{n:04}")));
     images.extend((0..600).map(|n| format!("k-{n:03}/x")));
@@ -237,7 +237,7 @@ async fn children_are_complete_and_in_order(server: TestServer) {
     assert_eq!(string_list(&many["child"]).len(), 1_200);
 }
 
-async fn complete_lists_are_for_who_may_read(server: TestServer) {
+async fn complete_lists_need_the_permission_to_read(server: TestServer) {
     Image::new(1).push(&server.admin(), (IMAGE, "latest")).await;
     for path in ["p/r1", IMAGE] {
         let path = format!("/v2/{path}/tags/list");
@@ -254,8 +254,8 @@ async fn complete_lists_are_for_who_may_read(server: TestServer) {
     }
 }
 
-/// A list that breaks off must not look like a short one.
-async fn a_list_that_fails_on_its_way_ends_with_an_error(server: TestServer) {
+/// A list that breaks off must not look like a short list.
+async fn a_list_that_fails_halfway_ends_with_an_error(server: TestServer) {
     Image::new(1).push(&server.admin(), (IMAGE, "latest")).await;
     add_versions(&server, vec![1; 450]).await;
     let gcrane = with_agent(server.admin(), GCRANE);
@@ -263,7 +263,7 @@ async fn a_list_that_fails_on_its_way_ends_with_an_error(server: TestServer) {
     read_whole(begin_list(&gcrane, &list).await).await.expect("it is whole");
     let answer = request_over_http1(&gcrane, &list).await.expect("an answer");
     read_whole(answer).await.expect("it is whole");
-    // The last of the versions, of those that stand in the third part, holds what is no digest.
+    // A version in the third part of the list gets an invalid digest.
     let meta = server.open_meta().await;
     let broken = meta.write(|tx| {
         tx.exec(
@@ -277,14 +277,14 @@ async fn a_list_that_fails_on_its_way_ends_with_an_error(server: TestServer) {
     assert_eq!(broken.await.expect("writable"), 1);
     let outcomes =
         [request_over_http1(&gcrane, &list).await, request_over_http2(&gcrane, &list).await];
-    // The end of a connection, or the reset of a stream, may overtake the head of its answer.
+    // The end of a connection or the reset of a stream may come before the head of the answer.
     for answer in outcomes.into_iter().flatten() {
         assert_eq!(answer.status(), 200);
         assert!(read_whole(answer).await.is_err(), "it has no end");
     }
 }
 
-async fn a_list_of_what_is_deleted_meanwhile_ends_with_an_error(server: TestServer) {
+async fn a_list_of_a_deleted_image_ends_with_an_error(server: TestServer) {
     let admin = server.admin();
     let gcrane = with_agent(server.admin(), GCRANE);
     let list = format!("/v2/{IMAGE}/tags/list");
@@ -300,8 +300,8 @@ async fn a_list_of_what_is_deleted_meanwhile_ends_with_an_error(server: TestServ
     }
 }
 
-/// Who reads slowly holds places, and only so many; who is done gives his back.
-async fn so_many_lists_at_once(server: TestServer) {
+/// A slow reader holds one of a few places. The place is free again when the reader is done.
+async fn concurrent_complete_lists_are_limited(server: TestServer) {
     Image::new(1).push(&server.admin(), (IMAGE, "latest")).await;
     Image::new(1).push(&server.admin(), ("p/r2/image", "latest")).await;
     add_versions(&server, vec![1; 450]).await;
@@ -318,7 +318,7 @@ async fn so_many_lists_at_once(server: TestServer) {
     let head = gcrane("admin").head(&list).await.expect_status(429);
     assert_eq!(head.header("retry-after"), "5");
     gcrane("admin").get("/v2/p/r1/tags/list").await.expect_oci_error("429 TOOMANYREQUESTS");
-    // Pages are not counted, and others have places left, until there are none.
+    // Pages need no place, and other callers have places of their own.
     server.admin().get(&list).await.expect_status(200);
     let mut second = Vec::new();
     for caller in ["other-admin", "reader-1"].into_iter().cycle().take(8) {
@@ -326,13 +326,13 @@ async fn so_many_lists_at_once(server: TestServer) {
     }
     assert!(second.iter().all(|answer| answer.status() == 200));
     gcrane("reader-1").get(&list).await.expect_oci_error("429 TOOMANYREQUESTS");
-    // Nobody is told that who may not read.
+    // A caller without the permission does not learn that the places are taken.
     gcrane("nobody").get(&list).await.expect_oci_error("403 DENIED");
     for answer in second.drain(4..) {
         read_whole(answer).await.expect("it is whole");
     }
     gcrane("reader-1").get(&list).await.expect_status(200);
-    // Who leaves gives it back as well: the server hears of it a moment later.
+    // A client that leaves frees its place. The server notices that a moment later.
     drop((first, second));
     let mut tries = 0;
     while gcrane("admin").get(&list).await.status != 200 {

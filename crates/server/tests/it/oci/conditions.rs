@@ -7,7 +7,7 @@ use crate::util::{Client, Image, TestServer, digest_of, on_both, random_bytes, w
 
 const IMAGE: &str = "p/r1/image";
 
-/// Reads and writes under `NAME: VALUE`.
+/// A client that sends the headers `NAME: VALUE`, one on each line.
 fn with_condition(client: &Client, condition: &str) -> Client {
     condition.split('\n').fold(client.clone(), |client, line| {
         let (name, value) = line.split_once(": ").expect("a header");
@@ -15,7 +15,7 @@ fn with_condition(client: &Client, condition: &str) -> Client {
     })
 }
 
-/// The conditions of a read and what is answered, where `A` is what is there and `B` is something else.
+/// The conditions of a read and the status. `A` is the digest that is there, and `B` is another one.
 const READS: [(&str, u16); 20] = [
     ("if-none-match: \"A\"", 304),
     ("if-none-match: W/\"A\"", 304),
@@ -34,7 +34,7 @@ const READS: [(&str, u16); 20] = [
     ("if-match: \"A\"\nif-none-match: \"A\"", 304),
     ("if-match: \"B\"\nif-none-match: \"A\"", 412),
     ("if-match: \"A\"\nif-none-match: \"B\"", 200),
-    // There is no time of a last change.
+    // There is no modification time.
     ("if-modified-since: Sat, 29 Oct 2094 19:43:31 GMT", 200),
     ("if-unmodified-since: Sat, 29 Oct 1994 19:43:31 GMT", 200),
     ("if-none-match: \"B\"\nif-modified-since: Sat, 29 Oct 2094 19:43:31 GMT", 200),
@@ -71,15 +71,15 @@ async fn put_manifest(client: &Client, reference: &str, image: &Image) -> u16 {
 }
 
 on_both![
-    reads_of_blobs_and_manifests,
-    conditions_come_before_ranges,
-    writes_of_tags,
-    writes_by_digest,
-    who_may_not_is_refused_all_the_same,
-    writers_at_the_same_time
+    conditional_reads_of_blobs_and_manifests,
+    conditions_are_checked_before_ranges,
+    conditional_writes_of_tags,
+    conditional_writes_by_digest,
+    a_condition_does_not_replace_a_permission,
+    one_of_many_conditional_writers_wins
 ];
 
-async fn reads_of_blobs_and_manifests(server: TestServer) {
+async fn conditional_reads_of_blobs_and_manifests(server: TestServer) {
     let admin = server.admin();
     let image = Image::new(1);
     image.push(&admin, (IMAGE, "latest")).await;
@@ -88,7 +88,7 @@ async fn reads_of_blobs_and_manifests(server: TestServer) {
     }
     let blob = digest_of(&image.blobs[1]);
     check_reads(&admin, &format!("/v2/{IMAGE}/blobs/{blob}"), &blob).await;
-    // What is not there is not there under any condition, nor seen by who may not.
+    // No condition makes missing content appear, or shows content to a caller without the permission.
     for condition in ["if-match: *", "if-none-match: *", "if-none-match: \"x\""] {
         let (reader, nobody) = (
             with_condition(&admin, condition),
@@ -106,7 +106,7 @@ async fn reads_of_blobs_and_manifests(server: TestServer) {
     }
 }
 
-async fn conditions_come_before_ranges(server: TestServer) {
+async fn conditions_are_checked_before_ranges(server: TestServer) {
     let admin = server.admin();
     let digest = admin.push_blob(IMAGE, random_bytes(100, 1)).await;
     let path = format!("/v2/{IMAGE}/blobs/{digest}");
@@ -131,12 +131,12 @@ async fn conditions_come_before_ranges(server: TestServer) {
             with_condition(&admin, &condition).with_header("range", range).get(&path).await;
         assert_eq!(answer.status.as_u16(), status, "{condition}, {range}: {answer:?}");
     }
-    // Ranges are of what GET answers.
+    // Ranges apply to GET only.
     let head = admin.clone().with_header("range", "bytes=0-1").head(&path).await.expect_status(200);
     assert_eq!(head.header("content-length"), "100");
 }
 
-async fn writes_of_tags(server: TestServer) {
+async fn conditional_writes_of_tags(server: TestServer) {
     let admin = server.admin();
     let (first, second) = (Image::new(1), Image::new(2));
     for image in [&first, &second] {
@@ -161,7 +161,7 @@ async fn writes_of_tags(server: TestServer) {
     assert_eq!(put_manifest(&is_not(&first), "tag", &second).await, 201);
     assert_eq!(put_manifest(&there, "tag", &first).await, 201);
     assert_eq!(admin.tagged_digest(IMAGE, "tag").await, first.digest());
-    // The condition is of what the path names.
+    // The condition is about the reference in the path.
     assert_eq!(put_manifest(&nothing, "other?tag=tag&tag=more", &second).await, 201);
     assert_eq!(admin.tagged_digest(IMAGE, "tag").await, second.digest());
     let path = format!("/v2/{IMAGE}/manifests/tag");
@@ -187,7 +187,7 @@ async fn writes_of_tags(server: TestServer) {
     assert_eq!(admin.tagged_digest(IMAGE, "more").await, second.digest());
 }
 
-async fn writes_by_digest(server: TestServer) {
+async fn conditional_writes_by_digest(server: TestServer) {
     let admin = server.admin();
     let image = Image::new(1);
     image.push_blobs(&admin, IMAGE).await;
@@ -220,8 +220,8 @@ async fn writes_by_digest(server: TestServer) {
     }
 }
 
-/// A condition is no way around a permission, and a refused push makes no repository.
-async fn who_may_not_is_refused_all_the_same(server: TestServer) {
+/// A condition does not replace a permission, and a refused push makes no repository.
+async fn a_condition_does_not_replace_a_permission(server: TestServer) {
     let image = Image::new(1);
     image.push(&server.admin(), (IMAGE, "tag")).await;
     let path = format!("/v2/{IMAGE}/manifests/tag");
@@ -237,8 +237,8 @@ async fn who_may_not_is_refused_all_the_same(server: TestServer) {
     server.admin().get("/v2/p/new/image/tags/list").await.expect_oci_error("404 NAME_UNKNOWN");
 }
 
-/// Of many that all found the same, one writes.
-async fn writers_at_the_same_time(server: TestServer) {
+/// Many writers find the same state, and one of them writes.
+async fn one_of_many_conditional_writers_wins(server: TestServer) {
     const WRITERS: usize = 8;
     let admin = server.admin();
     let images: Vec<_> = (0..WRITERS as u64).map(Image::new).collect();
@@ -263,7 +263,7 @@ async fn writers_at_the_same_time(server: TestServer) {
             }
         }
         let current = admin.tagged_digest(IMAGE, "tag").await;
-        // Who writes what is there already leaves it as it is, so that in later rounds one more may.
+        // A push of the digest that is there changes nothing, so that in later rounds one more push may succeed.
         written.retain(|digest| round == 0 || !condition.contains(digest.as_str()));
         assert_eq!(written, std::slice::from_ref(&current), "in round {round}");
         condition = format!("if-match: \"{current}\"");

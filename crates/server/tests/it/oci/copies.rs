@@ -1,5 +1,5 @@
-//! What is done about stored bytes that are not what they were: nothing wrong is served to its end, and everything
-//! heals, by itself or with the next push.
+//! Stored bytes that have changed: no wrong content is served to its end, and a copy heals by itself or by the next
+//! push.
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
@@ -19,15 +19,15 @@ use crate::util::{Client, TestServer, on_both, random_bytes, with_deadline};
 
 const IMAGE: &str = "p/r1/image";
 
-/// The file of the one copy that has these bytes.
+/// The file of the copy with these bytes.
 fn find_copy(server: &TestServer, bytes: &[u8]) -> PathBuf {
-    // What tests plant may have no end.
+    // A file that a test plants may have no end.
     let is_plain = |file: &PathBuf| fs::symlink_metadata(file).expect("there").is_file();
     let mut files = server.blob_paths().into_iter().filter(is_plain);
     files.find(|file| fs::read(file).expect("readable") == bytes).expect("the blob's file")
 }
 
-/// Other bytes of the same length and, as far as the server can tell, of the same times.
+/// Changes a byte of a file. For the server the file's length and times stay the same.
 async fn corrupt_copy(server: &TestServer, file: &Path) {
     let mut bytes = fs::read(file).expect("readable");
     let middle = bytes.len() / 2;
@@ -44,7 +44,7 @@ async fn corrupt_copy(server: &TestServer, file: &Path) {
     assert_eq!(changed.expect("writable"), 1);
 }
 
-/// Asks until the blob is not there.
+/// Waits until the blob answers 404.
 async fn wait_until_unknown(client: &Client, digest: &Digest) {
     let unknown = async {
         while client.head(&blob_path(IMAGE, &digest)).await.status != 404 {
@@ -54,10 +54,10 @@ async fn wait_until_unknown(client: &Client, digest: &Digest) {
     with_deadline(unknown).await;
 }
 
-/// Puts something where a copy with these bytes was.
+/// Puts something in place of a copy with these bytes.
 type PlantFn = fn(&Path, &[u8]);
 
-/// What may stand where a copy was.
+/// The things that a test puts in place of a copy.
 fn plant_kinds() -> Vec<(&'static str, PlantFn)> {
     let another: PlantFn = |file, bytes| {
         let beside = file.with_extension("right");
@@ -87,18 +87,18 @@ fn plant_kinds() -> Vec<(&'static str, PlantFn)> {
 }
 
 on_both![
-    whatever_stands_in_the_place_of_a_copy_the_next_push_wins,
+    the_next_push_replaces_whatever_is_in_place_of_a_copy,
     a_copy_that_comes_back_is_served_again,
-    a_push_replaces_a_copy_that_rotted_in_silence,
-    a_part_of_a_copy_in_doubt_has_the_whole_checked,
-    a_file_that_changes_while_it_is_read_does_not_come_to_its_end,
-    many_pushes_of_the_same_bytes_at_once,
-    a_folder_that_is_moved_under_a_server_takes_no_pushes
+    a_push_replaces_a_copy_that_changed_silently,
+    a_range_request_has_the_whole_copy_checked,
+    a_file_that_changes_while_it_is_read_is_not_served_to_its_end,
+    concurrent_pushes_of_the_same_bytes_leave_one_copy,
+    a_server_whose_folder_was_moved_refuses_pushes
 ];
 
-/// Whoever looks first, by HEAD, GET, a range or a mount: it is unknown, the next push wins, and what stood there
-/// is collected where it can be.
-async fn whatever_stands_in_the_place_of_a_copy_the_next_push_wins(server: TestServer) {
+/// After a HEAD, a GET, a range or a mount the blob is unknown, and the next push stores it again. A collection deletes
+/// the planted thing if it can.
+async fn the_next_push_replaces_whatever_is_in_place_of_a_copy(server: TestServer) {
     let admin = server.admin();
     for (number, (name, plant)) in plant_kinds().into_iter().enumerate() {
         let bytes = random_bytes(50_000, number as u64);
@@ -153,7 +153,7 @@ async fn a_copy_that_comes_back_is_served_again(server: TestServer) {
         admin.head(&blob_path(IMAGE, &digest)).await.expect_status(200);
         assert_eq!(admin.get(&blob_path(IMAGE, &digest)).await.expect_status(200).body, bytes);
     }
-    // Other bytes do not come back, and the right ones do.
+    // Wrong bytes are not served again, and the right bytes are.
     let mut rotten = bytes.to_vec();
     rotten[7] ^= 1;
     fs::write(&file, &rotten).expect("writable");
@@ -165,8 +165,8 @@ async fn a_copy_that_comes_back_is_served_again(server: TestServer) {
     assert_eq!(admin.get(&blob_path(IMAGE, &digest)).await.expect_status(200).body, bytes);
 }
 
-/// Nothing in the file's times says so. The bytes that were pushed are the ones that were hashed last.
-async fn a_push_replaces_a_copy_that_rotted_in_silence(server: TestServer) {
+/// The file's times do not show the change. A push hashes the new bytes, so its copy replaces the old one.
+async fn a_push_replaces_a_copy_that_changed_silently(server: TestServer) {
     let admin = server.admin();
     let bytes = random_bytes(300_000, 12);
     let digest = admin.push_blob(IMAGE, bytes.clone()).await;
@@ -184,8 +184,8 @@ async fn a_push_replaces_a_copy_that_rotted_in_silence(server: TestServer) {
     assert_eq!(server.count_blob_files(), 1);
 }
 
-/// Whoever only ever reads parts has the whole checked all the same.
-async fn a_part_of_a_copy_in_doubt_has_the_whole_checked(server: TestServer) {
+/// Requests for ranges alone also have the whole copy checked.
+async fn a_range_request_has_the_whole_copy_checked(server: TestServer) {
     let admin = server.admin();
     let bytes = random_bytes(3_000_000, 13);
     let digest = admin.push_blob(IMAGE, bytes.clone()).await;
@@ -204,12 +204,12 @@ async fn a_part_of_a_copy_in_doubt_has_the_whole_checked(server: TestServer) {
     part().await.expect_oci_error("404 BLOB_UNKNOWN");
     admin.push_blob(IMAGE, bytes.clone()).await;
     assert_eq!(admin.get(&blob_path(IMAGE, &digest)).await.expect_status(200).body, bytes);
-    // One that is right is checked as well, and stays.
+    // A copy that is right is checked as well, and stays.
     server.clock.advance_hours(8 * 24);
     assert_eq!(part().await.expect_status(206).body, bytes[..10]);
 }
 
-async fn a_file_that_changes_while_it_is_read_does_not_come_to_its_end(server: TestServer) {
+async fn a_file_that_changes_while_it_is_read_is_not_served_to_its_end(server: TestServer) {
     let admin = server.admin();
     let bytes = random_bytes(30_000_000, 14);
     let digest = admin.push_blob(IMAGE, bytes.clone()).await;
@@ -235,8 +235,8 @@ async fn a_file_that_changes_while_it_is_read_does_not_come_to_its_end(server: T
     }
 }
 
-/// Each of them replaces the copy of the one before, under the readers.
-async fn many_pushes_of_the_same_bytes_at_once(server: TestServer) {
+/// Each push replaces the copy of the push before, while others read it.
+async fn concurrent_pushes_of_the_same_bytes_leave_one_copy(server: TestServer) {
     let admin = server.admin();
     let bytes = random_bytes(100_000, 15);
     let digest = admin.push_blob(IMAGE, bytes.clone()).await;
@@ -254,7 +254,7 @@ async fn many_pushes_of_the_same_bytes_at_once(server: TestServer) {
     read().await;
 }
 
-async fn a_folder_that_is_moved_under_a_server_takes_no_pushes(server: TestServer) {
+async fn a_server_whose_folder_was_moved_refuses_pushes(server: TestServer) {
     let admin = server.admin();
     let digest = admin.push_blob(IMAGE, "content").await;
     let begun = admin.start_upload(IMAGE).await;

@@ -1,5 +1,5 @@
-//! What a stored manifest names and the repository has, stays, whatever came first: checked by random operations against
-//! a model of what is named.
+//! Content that a stored manifest names stays in the repository, in whatever order both came. The test makes random
+//! changes and compares the outcome with a model.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,19 +15,19 @@ use crate::util::{Backend, Client, TestServer, digest_of};
 const IMAGE: &str = "p/r1/image";
 const STEPS: u64 = 250;
 
-/// A repository, and what is known of it.
+/// A repository, and a model of its content.
 struct RandomRegistry {
     admin: Client,
     numbers: RandomNumbers,
     sparse: bool,
     blobs: Vec<Bytes>,
-    /// All manifests that were ever made, stored or not.
+    /// All manifests that were made, stored or not.
     made: Vec<Value>,
-    /// Those that are stored, by digest.
+    /// The stored manifests by digest.
     stored: BTreeMap<String, Value>,
-    /// How many were ever accepted.
+    /// The number of pushes that were accepted.
     accepted: usize,
-    /// The blobs that are here.
+    /// The blobs in the repository.
     here: BTreeSet<String>,
 }
 
@@ -48,7 +48,7 @@ fn descriptors_in<'a>(manifest: &'a Value, field: &str) -> Vec<&'a Value> {
     }
 }
 
-/// What a manifest names that clients ask for as for blobs.
+/// The digests in a manifest that clients get as blobs.
 fn named_blobs(manifest: &Value) -> BTreeSet<String> {
     let layers =
         descriptors_in(manifest, "config").into_iter().chain(descriptors_in(manifest, "layers"));
@@ -58,7 +58,7 @@ fn named_blobs(manifest: &Value) -> BTreeSet<String> {
     layers.chain(unknown.filter(|entry| !is_manifest(entry))).map(digest_in).collect_and_check()
 }
 
-/// What a manifest names that clients may ask for as for manifests, its subject aside.
+/// The digests in a manifest, without its subject, that clients get as manifests.
 fn named_manifests(manifest: &Value) -> BTreeSet<String> {
     let layers =
         descriptors_in(manifest, "config").into_iter().chain(descriptors_in(manifest, "layers"));
@@ -165,7 +165,7 @@ impl RandomRegistry {
         }
     }
 
-    /// Only what is named is left, and all of that.
+    /// Collects, and asserts that exactly the named content is left.
     async fn collect_and_check(&mut self, server: &TestServer) {
         server.clock.advance_hours(25);
         collect_garbage(server).await;
@@ -224,11 +224,11 @@ async fn check_random_steps(sparse: bool) {
 }
 
 #[tokio::test]
-async fn what_is_named_stays() {
+async fn named_content_stays() {
     check_random_steps(false).await;
 }
 
 #[tokio::test]
-async fn what_is_named_stays_where_anything_may_come_first() {
+async fn named_content_stays_in_sparse_repositories() {
     check_random_steps(true).await;
 }

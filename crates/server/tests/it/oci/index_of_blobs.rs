@@ -15,7 +15,8 @@ const IMAGE: &str = "p/r1/cache";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 const CACHE_CONFIG: &str = "application/vnd.buildkit.cacheconfig.v0";
 
-/// What `--cache-to type=registry,image-manifest=false` pushes: layers and the cache's config, in that order.
+/// The blobs and the index that `--cache-to type=registry,image-manifest=false` pushes. The cache's config follows its
+/// layers.
 fn build_cache(number: u64) -> (Vec<bytes::Bytes>, String) {
     let mut blobs: Vec<_> = (0..3).map(|layer| random_bytes(200, number * 10 + layer)).collect();
     let mut entries: Vec<_> = blobs
@@ -36,7 +37,7 @@ async fn push_index(admin: &Client, tag: &str, index: &str) -> crate::util::Repl
     admin.push_manifest((IMAGE, tag), OCI_INDEX, index.to_owned()).await
 }
 
-/// Everything that is not needed goes.
+/// Collects after the grace.
 async fn collect_later(server: &TestServer) {
     server.clock.advance_hours(25);
     collect_garbage(server).await;
@@ -45,7 +46,7 @@ async fn collect_later(server: &TestServer) {
 on_both![
     a_cache_is_pushed_kept_and_collected,
     entries_are_looked_for_by_their_media_type,
-    indexes_stored_before_hold_what_they_name
+    indexes_of_the_last_release_keep_their_blobs
 ];
 
 async fn a_cache_is_pushed_kept_and_collected(server: TestServer) {
@@ -70,7 +71,7 @@ async fn a_cache_is_pushed_kept_and_collected(server: TestServer) {
         admin.get(&manifest_path(IMAGE, digest_of(&index))).await.expect_status(200).body,
         index
     );
-    // The next build writes another cache under the same tag, and shares a layer.
+    // The next build pushes another cache under the same tag. The two share layers.
     let shared = index.replace(&digest_of(&blobs[3]), &digest_of("other config"));
     let shared = shared.replace(&format!("\"size\":{}", blobs[3].len()), "\"size\":12");
     admin.push_blob(IMAGE, "other config").await;
@@ -93,12 +94,12 @@ async fn entries_are_looked_for_by_their_media_type(server: TestServer) {
     let image = Image::new(1);
     image.push(&admin, (IMAGE, "image")).await;
     let layer = &image.blobs[1][..];
-    // A manifest's type: among manifests only.
+    // An entry with the media type of a manifest is looked for among manifests only.
     for media_type in [OCI_MANIFEST, OCI_INDEX] {
         let refused = push_index(&admin, "x", &index_of(&[descriptor_of(media_type, layer)])).await;
         refused.expect_oci_error("400 MANIFEST_BLOB_UNKNOWN");
     }
-    // Any other: among manifests, then among blobs of that size.
+    // An entry of any other type is looked for among manifests, and then among blobs of that size.
     for media_type in [LAYER, "application/x-unknown", "application/json", ""] {
         push_index(&admin, "x", &index_of(&[descriptor_of(media_type, layer)]))
             .await
@@ -112,7 +113,7 @@ async fn entries_are_looked_for_by_their_media_type(server: TestServer) {
         push_index(&admin, "x", &index_of(&[resized.clone()]))
             .await
             .expect_oci_error("400 MANIFEST_BLOB_UNKNOWN");
-        // What is elsewhere need not be here.
+        // Content with other URLs need not be here.
         resized["urls"] = json!(["https://example.com/blob"]);
         push_index(&admin, "x", &index_of(&[resized])).await.expect_status(201);
         let mut child = descriptor_of(media_type, image.manifest.as_bytes());
@@ -120,25 +121,25 @@ async fn entries_are_looked_for_by_their_media_type(server: TestServer) {
         child["size"] = json!(1);
         push_index(&admin, "x", &index_of(&[child])).await.expect_oci_error("400 SIZE_INVALID");
     }
-    // Entries of both kinds, and the same blob twice.
+    // An index may have entries of both kinds, and the same blob twice.
     let both = index_of(&[
         image.descriptor(),
         descriptor_of(LAYER, layer),
         descriptor_of(CACHE_CONFIG, layer),
     ]);
     push_index(&admin, "both", &both).await.expect_status(201);
-    // By whatever type it is named, a manifest stays while an index names it.
+    // A manifest stays while an index names it, under any media type.
     let kept = admin.delete(&manifest_path(IMAGE, digest_of(&image.manifest))).await;
     assert!([400, 405].contains(&kept.status.as_u16()), "{kept:?}");
-    // Another repository's blob is none of this one's.
+    // The blob of another repository does not count.
     let refused = admin
         .push_manifest(("p/r2/cache", "x"), OCI_INDEX, index_of(&[descriptor_of(LAYER, layer)]))
         .await;
     refused.expect_oci_error("400 MANIFEST_BLOB_UNKNOWN");
 }
 
-/// What the last release stored: entries were bound to manifests, or to nothing.
-async fn indexes_stored_before_hold_what_they_name(server: TestServer) {
+/// The last release stored entries as references to manifests, or as no references.
+async fn indexes_of_the_last_release_keep_their_blobs(server: TestServer) {
     let admin = server.admin();
     let (blobs, index) = build_cache(1);
     for blob in &blobs {
@@ -151,7 +152,7 @@ async fn indexes_stored_before_hold_what_they_name(server: TestServer) {
     }
     push_index(&admin, "other", &other).await.expect_status(201);
     forget_blobs_of_indexes(&server).await;
-    // Who deletes a blob before the first collection learns what needs it.
+    // A delete before the first collection finds the references, too.
     admin.delete(&blob_path(IMAGE, digest_of(&blobs[0]))).await.expect_oci_error("405 UNSUPPORTED");
     forget_blobs_of_indexes(&server).await;
     let dry = async || run_command(&server, json!({ "command": "gc", "dry_run": true })).await;
@@ -169,7 +170,7 @@ async fn indexes_stored_before_hold_what_they_name(server: TestServer) {
     }
 }
 
-/// Makes the rows what the last release would have made them.
+/// Changes the rows to those that the last release wrote.
 async fn forget_blobs_of_indexes(server: &TestServer) {
     let meta = server.open_meta().await;
     let forget = |tx: &mut Tx<'_>| {
@@ -185,9 +186,9 @@ async fn forget_blobs_of_indexes(server: &TestServer) {
     meta.write(forget).await.expect("writable");
 }
 
-/// However many entries there are: a transaction makes some references, and the next one goes on behind them.
+/// A large index is completed by several transactions. Each continues after the one before.
 #[tokio::test]
-async fn a_large_index_of_before_is_completed_in_slices() {
+async fn a_large_index_of_the_last_release_is_completed_in_slices() {
     for backend in [Some(Backend::Sqlite), Backend::postgres().await].into_iter().flatten() {
         let server =
             TestServer::start_with(backend, |config| config.new_repositories.sparse = true).await;
@@ -205,7 +206,7 @@ async fn a_large_index_of_before_is_completed_in_slices() {
         };
         assert_eq!(open().await, 1_501);
         forget_blobs_of_indexes(&server).await;
-        // Some of them were made before the process ended.
+        // Some references were made before the process ended.
         let stale = |tx: &mut Tx<'_>| {
             tx.exec("DELETE FROM manifest_refs WHERE is_manifest AND position % 7 = 0", &[])
         };
@@ -216,7 +217,7 @@ async fn a_large_index_of_before_is_completed_in_slices() {
         let entries = meta.read(|tx| tx.opt(sql, &[], |row| row.int(0))).await;
         assert_eq!(entries.expect("readable"), Some(1_501));
         admin.get(&blob_path(IMAGE, digest_of(b"here"))).await.expect_status(200);
-        // What comes later is bound, as ever.
+        // A blob that is pushed later is bound as well.
         admin.push_blob(IMAGE, 7_u32.to_le_bytes().to_vec()).await;
         collect_later(&server).await;
         admin

@@ -19,7 +19,7 @@ fn add_images(tx: &mut Tx<'_>, repository: &RepositoryName, count: usize) -> Res
     insert_images(tx, repository, &names)
 }
 
-/// Makes repositories with images that only administrators may read.
+/// Makes repositories whose images only administrators may read.
 fn insert_hidden(
     tx: &mut Tx<'_>,
     repositories: Range<usize>,
@@ -34,16 +34,16 @@ fn insert_hidden(
 }
 
 on_both![
-    tags_in_byte_order_and_in_pages,
-    what_gcrane_and_cleaners_read,
+    tags_are_listed_in_byte_order_and_in_pages,
+    gcrane_and_cleaners_find_their_fields,
     children_come_in_pages_beside_tags,
-    the_catalog_tells_nothing_of_what_is_hidden,
-    the_catalog_goes_on_where_it_stopped_among_what_is_hidden,
+    the_catalog_reveals_no_hidden_image,
+    the_catalog_continues_among_hidden_images,
     the_catalog_shows_what_the_caller_may_read,
-    a_host_names_a_location
+    the_host_names_the_location
 ];
 
-async fn tags_in_byte_order_and_in_pages(server: TestServer) {
+async fn tags_are_listed_in_byte_order_and_in_pages(server: TestServer) {
     let admin = server.admin();
     let image = Image::new(1);
     for tag in ["b", "a", "B", "_", "a.b", "a-b", "10", "9"] {
@@ -71,7 +71,7 @@ async fn tags_in_byte_order_and_in_pages(server: TestServer) {
     assert_eq!(none.header("link"), "");
 }
 
-async fn what_gcrane_and_cleaners_read(server: TestServer) {
+async fn gcrane_and_cleaners_find_their_fields(server: TestServer) {
     let admin = server.admin();
     let image = Image::new(1);
     image.push(&admin, (IMAGE, "one")).await;
@@ -87,7 +87,7 @@ async fn what_gcrane_and_cleaners_read(server: TestServer) {
     assert_eq!(entry["imageSizeBytes"], size.to_string());
     assert_eq!(entry["mediaType"], model::media_type::OCI_MANIFEST);
     assert_eq!(entry["timeCreatedMs"], "1709208000000");
-    // Cleaners look for what has lost its tags; the first page has them.
+    // Cleaners look for untagged versions, which are on the first page.
     let untagged = Image::new(2);
     untagged.push(&admin, (IMAGE, &untagged.digest())).await;
     for (page, shown) in [("", true), ("?n=1", true), ("?last=one", false)] {
@@ -104,7 +104,7 @@ async fn what_gcrane_and_cleaners_read(server: TestServer) {
     admin.get("/v2/p/r1/nothing/tags/list").await.expect_oci_error("404 NAME_UNKNOWN");
 }
 
-/// A child that is an image stands where the image does, any other where the first image below it does.
+/// A child that is an image is listed at its own name. Any other child is listed at its first image.
 async fn children_come_in_pages_beside_tags(server: TestServer) {
     let admin = server.admin();
     let image = Image::new(1);
@@ -147,8 +147,8 @@ async fn children_come_in_pages_beside_tags(server: TestServer) {
     admin.get("/v2/p/r2/top/b/tags/list?n=0").await.expect_status(200);
 }
 
-/// More hidden images than are read at once, or than anybody would wait for one by one.
-async fn the_catalog_tells_nothing_of_what_is_hidden(server: TestServer) {
+/// There are more hidden images than one read returns.
+async fn the_catalog_reveals_no_hidden_image(server: TestServer) {
     let admin = server.admin();
     for image in ["p/r1/a", "p/r10/a", "p/r2/a"] {
         Image::new(1).push(&admin, (image, "x")).await;
@@ -176,9 +176,8 @@ async fn the_catalog_tells_nothing_of_what_is_hidden(server: TestServer) {
     assert!(stranger.header("www-authenticate").starts_with("Bearer realm="));
 }
 
-/// However many there are that the caller may not read, one request looks at a bounded number of them. Where it
-/// stopped is for the server alone.
-async fn the_catalog_goes_on_where_it_stopped_among_what_is_hidden(server: TestServer) {
+/// One request looks at a bounded number of hidden images. The place at which it stopped is sealed.
+async fn the_catalog_continues_among_hidden_images(server: TestServer) {
     Image::new(1).push(&server.admin(), ("p/r1/a", "x")).await;
     let meta = server.open_meta().await;
     for (repositories, images) in [(0..2_100, 1), (2_100..2_112, 1_000)] {
@@ -197,7 +196,7 @@ async fn the_catalog_goes_on_where_it_stopped_among_what_is_hidden(server: TestS
     assert_eq!(places.len(), 2, "after 2,000 repositories, and after some thousand images of few");
     for mut place in places {
         assert!(!place.windows(3).any(|part| part == b"p/h"), "{place:?}");
-        // Nobody else makes one: this is no place, and the list begins anew.
+        // A place that the server did not make counts as none, so the list begins anew.
         place[20] ^= 1;
         let made = format!("/v2/_catalog?last=.{}", URL_SAFE_NO_PAD.encode(&place));
         let page = reader.get(&made).await.expect_status(200);
@@ -230,14 +229,14 @@ async fn the_catalog_shows_what_the_caller_may_read(server: TestServer) {
     let rest = admin.get(&next).await.expect_status(200);
     assert_eq!(rest.json()["repositories"], json!(["q/r/a"]));
     assert_eq!(next_page(&rest), None);
-    // Another location's images are another location's.
+    // The catalog of one location does not show another one.
     let host = "europe-west4-docker.localhost";
     let elsewhere =
         server.admin().with_header("host", host).get("/v2/_catalog").await.expect_status(200);
     assert_eq!(elsewhere.json()["repositories"], json!([]));
 }
 
-async fn a_host_names_a_location(server: TestServer) {
+async fn the_host_names_the_location(server: TestServer) {
     let image = Image::new(1);
     let europe = server.admin().with_header("host", "europe-west4-docker.localhost:5050");
     image.push(&europe, (IMAGE, "latest")).await;

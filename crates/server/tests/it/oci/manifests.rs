@@ -10,22 +10,22 @@ fn index_of_images(children: &[&Image]) -> String {
     index_of(&manifests)
 }
 
-/// What is said of a manifest that an index names.
+/// The error of a manifest that an index names.
 const HAS_PARENT: &str = "400 GOOGLE_MANIFEST_DANGLING_PARENT_IMAGE";
 
 on_both![
-    an_image_by_tag_and_by_digest,
+    an_image_is_pulled_by_tag_and_by_digest,
     a_tag_moves_and_its_old_image_stays,
-    errors_speak_as_artifact_registry_does,
-    content_must_be_there_first,
-    an_index_of_images,
-    docker_manifests,
-    deleting_by_tag_and_by_digest,
-    several_tags_at_once,
+    errors_have_the_words_of_artifact_registry,
+    content_must_be_pushed_first,
+    an_index_needs_its_images,
+    docker_manifests_are_accepted,
+    images_are_deleted_by_tag_and_by_digest,
+    one_push_sets_several_tags,
     images_of_one_repository_share_blobs_but_not_manifests
 ];
 
-async fn an_image_by_tag_and_by_digest(server: TestServer) {
+async fn an_image_is_pulled_by_tag_and_by_digest(server: TestServer) {
     let admin = server.admin();
     let image = Image::new(1);
     image.push(&admin, (IMAGE, "latest")).await;
@@ -54,7 +54,7 @@ async fn a_tag_moves_and_its_old_image_stays(server: TestServer) {
     old.expect_status(200);
 }
 
-async fn errors_speak_as_artifact_registry_does(server: TestServer) {
+async fn errors_have_the_words_of_artifact_registry(server: TestServer) {
     let admin = server.admin();
     Image::new(1).push(&admin, (IMAGE, "latest")).await;
     let missing = admin.get(&format!("/v2/{IMAGE}/manifests/1.0")).await;
@@ -83,7 +83,7 @@ async fn errors_speak_as_artifact_registry_does(server: TestServer) {
     stranger.expect_oci_error("401 UNAUTHORIZED");
     let challenge = server.anonymous().get("/v2/").await.expect_oci_error("401 UNAUTHORIZED");
     assert!(challenge.header("www-authenticate").starts_with("Bearer realm=\"http://"));
-    // HTTP/2 names the host elsewhere, and is told the same.
+    // HTTP/2 has the host in another field, and the answer is the same.
     let there =
         server.anonymous().over_http2().get("/v2/").await.expect_oci_error("401 UNAUTHORIZED");
     assert_eq!(there.header("www-authenticate"), challenge.header("www-authenticate"));
@@ -97,7 +97,7 @@ async fn errors_speak_as_artifact_registry_does(server: TestServer) {
     refused.expect_oci_error("401 UNAUTHORIZED");
 }
 
-async fn content_must_be_there_first(server: TestServer) {
+async fn content_must_be_pushed_first(server: TestServer) {
     let admin = server.admin();
     let image = Image::new(1);
     let push =
@@ -118,7 +118,7 @@ async fn content_must_be_there_first(server: TestServer) {
     push().await.expect_status(201);
 }
 
-async fn an_index_of_images(server: TestServer) {
+async fn an_index_needs_its_images(server: TestServer) {
     let admin = server.admin();
     let (one, two) = (Image::new(1), Image::new(2));
     let index = index_of_images(&[&one, &two]);
@@ -130,7 +130,7 @@ async fn an_index_of_images(server: TestServer) {
     let nested = index_of(&[descriptor_of(OCI_INDEX, &index)]);
     admin.push_manifest((IMAGE, "nested"), OCI_INDEX, nested.clone()).await.expect_status(201);
     let child = format!("/v2/{IMAGE}/manifests/{}", one.digest());
-    // Google's code, which programs that clean up look for, and the digest where some of them read it.
+    // Programs that clean up look for Google's code, and some of them read the digest at the end of the message.
     let refused = admin.delete(&child).await.expect_oci_error(HAS_PARENT);
     let said = refused.json()["errors"][0]["message"].as_str().expect("text").to_owned();
     assert!(said.ends_with(&format!(" {}", digest_of(&index))), "{said}");
@@ -143,7 +143,7 @@ async fn an_index_of_images(server: TestServer) {
     admin.delete(&child).await.expect_status(202);
 }
 
-async fn docker_manifests(server: TestServer) {
+async fn docker_manifests_are_accepted(server: TestServer) {
     let admin = server.admin();
     let image = Image::new(1);
     image.push_blobs(&admin, IMAGE).await;
@@ -167,7 +167,7 @@ async fn docker_manifests(server: TestServer) {
     refused.expect_oci_error("400 MANIFEST_INVALID");
 }
 
-async fn deleting_by_tag_and_by_digest(server: TestServer) {
+async fn images_are_deleted_by_tag_and_by_digest(server: TestServer) {
     let admin = server.admin();
     let image = Image::new(1);
     for tag in ["a", "b", "c"] {
@@ -188,7 +188,7 @@ async fn deleting_by_tag_and_by_digest(server: TestServer) {
     admin.get(&path).await.expect_status(200);
 }
 
-async fn several_tags_at_once(server: TestServer) {
+async fn one_push_sets_several_tags(server: TestServer) {
     let admin = server.admin();
     let image = Image::new(1);
     image.push_blobs(&admin, IMAGE).await;
@@ -216,9 +216,9 @@ async fn images_of_one_repository_share_blobs_but_not_manifests(server: TestServ
     admin.get(&format!("/v2/p/r2/a/blobs/{layer}")).await.expect_status(404);
 }
 
-/// A repository that allows it takes manifests before what they name, and binds it when it comes.
+/// A sparse repository accepts a manifest before its content, and binds the content when it comes.
 #[tokio::test]
-async fn sparse_repositories() {
+async fn a_sparse_repository_accepts_manifests_first() {
     use crate::util::Backend;
     for backend in [Some(Backend::Sqlite), Backend::postgres().await].into_iter().flatten() {
         let server =

@@ -6,7 +6,7 @@ use crate::util::{Client, Reply, TestServer, on_both, random_bytes};
 
 const IMAGE: &str = "p/r1/image";
 
-/// The parts of a multipart answer: what each says of its place, and its bytes.
+/// The parts of a multipart answer: the range and the bytes of each.
 #[track_caller]
 fn parse_parts(answer: &Reply) -> Vec<(String, Bytes)> {
     assert_eq!(answer.status, 206, "{answer:?}");
@@ -43,14 +43,14 @@ async fn get_range(client: &Client, path: &str, range: &str) -> Reply {
 }
 
 on_both![
-    several_parts_come_in_order,
-    everything_else_is_the_whole,
-    parts_of_a_rotten_copy_are_not_served
+    several_ranges_are_answered_in_order,
+    other_ranges_get_the_whole_blob,
+    ranges_of_a_corrupt_copy_are_not_served
 ];
 
-async fn several_parts_come_in_order(server: TestServer) {
+async fn several_ranges_are_answered_in_order(server: TestServer) {
     let admin = server.admin();
-    // Longer than the frames that are read at once.
+    // The blob is longer than one read.
     let bytes = random_bytes(3_000_000, 7);
     let digest = admin.push_blob(IMAGE, bytes.clone()).await;
     let path = format!("/v2/{IMAGE}/blobs/{digest}");
@@ -70,14 +70,14 @@ async fn several_parts_come_in_order(server: TestServer) {
     assert!(parse_parts(&http2) == expected);
     let again = get_range(&admin, &path, "bytes=0-0,2-2").await;
     assert_ne!(again.header("content-type"), answer.header("content-type"), "nobody can guess it");
-    // As many as there may be.
+    // 100 ranges are the most that one answer may have.
     let many: Vec<_> = (0..100).map(|n| format!("{}-{}", 7 * n, 7 * n + 4)).collect();
     let answer = parse_parts(&get_range(&admin, &path, &format!("bytes={}", many.join(","))).await);
     assert_eq!(answer.len(), 100);
     assert!(answer.iter().enumerate().all(|(n, (_, part))| *part == bytes[7 * n..7 * n + 5]));
 }
 
-async fn everything_else_is_the_whole(server: TestServer) {
+async fn other_ranges_get_the_whole_blob(server: TestServer) {
     let admin = server.admin();
     let bytes = random_bytes(1_000, 7);
     let digest = admin.push_blob(IMAGE, bytes.clone()).await;
@@ -104,7 +104,7 @@ async fn everything_else_is_the_whole(server: TestServer) {
         let none = get_range(&admin, &path, range).await.expect_oci_error("416 RANGE_INVALID");
         assert_eq!(none.header("content-range"), "bytes */1000");
     }
-    // One that is there is answered alone.
+    // A single range that can be answered is answered alone.
     for range in ["bytes=1000-,10-19", "bytes=10-19,1000-1001", "bytes=,10-19,", "bytes=-0,10-19"] {
         let one = get_range(&admin, &path, range).await.expect_status(206);
         assert_eq!(
@@ -114,7 +114,7 @@ async fn everything_else_is_the_whole(server: TestServer) {
     }
 }
 
-async fn parts_of_a_rotten_copy_are_not_served(server: TestServer) {
+async fn ranges_of_a_corrupt_copy_are_not_served(server: TestServer) {
     let admin = server.admin();
     let bytes = random_bytes(1_000, 7);
     let digest = admin.push_blob(IMAGE, bytes.clone()).await;

@@ -18,21 +18,21 @@ async fn referrer_pages(client: &Client, path: &str) -> Vec<Vec<String>> {
 }
 
 on_both![
-    what_refers_to_an_image,
+    referrers_are_listed_and_filtered,
     referrers_come_in_pages,
     a_page_of_referrers_is_no_longer_than_a_manifest,
-    a_digest_that_is_none,
-    types_with_a_plus
+    an_invalid_digest_is_refused,
+    a_filter_may_have_a_plus
 ];
 
-async fn what_refers_to_an_image(server: TestServer) {
+async fn referrers_are_listed_and_filtered(server: TestServer) {
     let admin = server.admin();
     let image = Image::new(1);
     let path = format!("/v2/{IMAGE}/referrers/{}", image.digest());
     let before = admin.get(&path).await.expect_status(200);
     assert_eq!(before.header("content-type"), OCI_INDEX);
     assert_eq!(before.json()["manifests"].as_array().map(Vec::len), Some(0));
-    // A subject may come after what refers to it.
+    // A referrer may be pushed before its subject.
     let signature = Image::referring_to(&image.descriptor(), "application/x.signature");
     signature.push_blobs(&admin, IMAGE).await;
     let media_type = model::media_type::OCI_MANIFEST;
@@ -82,7 +82,7 @@ async fn referrers_come_in_pages(server: TestServer) {
     assert!(pages.concat().is_sorted_by(|a, b| a < b), "nothing comes twice");
 }
 
-/// Annotations are as long as their maker likes, and clients read no more of an index than of a manifest.
+/// Annotations may be long, but clients read no more of an index than of a manifest.
 async fn a_page_of_referrers_is_no_longer_than_a_manifest(server: TestServer) {
     let admin = server.admin();
     let image = Image::new(1);
@@ -112,7 +112,7 @@ async fn a_page_of_referrers_is_no_longer_than_a_manifest(server: TestServer) {
     assert_eq!(found, all);
     let found = referrer_pages(&admin, &format!("{path}?artifactType=x/long")).await;
     assert_eq!((found.concat(), found.len() > 1), (long, true));
-    // What the filter leaves out takes no place.
+    // Referrers that the filter leaves out take no room on a page.
     assert_eq!(referrer_pages(&admin, &format!("{path}?artifactType=x/short")).await, [short]);
     assert_eq!(
         referrer_pages(&admin, &format!("{path}?artifactType=x%00")).await,
@@ -120,7 +120,7 @@ async fn a_page_of_referrers_is_no_longer_than_a_manifest(server: TestServer) {
     );
 }
 
-async fn a_digest_that_is_none(server: TestServer) {
+async fn an_invalid_digest_is_refused(server: TestServer) {
     let admin = server.admin();
     Image::new(1).push(&admin, (IMAGE, "latest")).await;
     let unknown = admin.get(&format!("/v2/{IMAGE}/referrers/{}", digest_of("nothing"))).await;
@@ -129,8 +129,8 @@ async fn a_digest_that_is_none(server: TestServer) {
     refused.expect_oci_error("400 DIGEST_INVALID");
 }
 
-/// As it stands in a URI, a plus is a plus.
-async fn types_with_a_plus(server: TestServer) {
+/// A plus in a URI's query stands for itself.
+async fn a_filter_may_have_a_plus(server: TestServer) {
     let admin = server.admin();
     let image = Image::new(1);
     image.push(&admin, (IMAGE, "latest")).await;

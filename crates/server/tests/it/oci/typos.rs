@@ -1,4 +1,4 @@
-//! Names that were mistyped: nothing is made of them, and the answer says which part of them is wrong.
+//! Mistyped names: no push creates a repository for one, and the error says which part of the name is wrong.
 
 use http::Method;
 use model::media_type::OCI_INDEX;
@@ -16,7 +16,7 @@ fn reset_new_repositories(config: &mut Config) {
     config.new_repositories = NewRepositories::default();
 }
 
-/// Accounts, where pushes make repositories as `berth serve` has it without any setting.
+/// A server with accounts and the default setting for new repositories.
 struct DefaultAccounts(AccountServer);
 
 impl StartOn for DefaultAccounts {
@@ -25,7 +25,7 @@ impl StartOn for DefaultAccounts {
     }
 }
 
-/// The callers of every test, without that setting.
+/// A server with the listed callers and the default setting for new repositories.
 struct DefaultServer(TestServer);
 
 impl StartOn for DefaultServer {
@@ -34,7 +34,7 @@ impl StartOn for DefaultServer {
     }
 }
 
-/// Whatever a push may begin with.
+/// Sends every request with which a push may begin.
 async fn begin_pushes(client: &Client, image: &str) -> Vec<Reply> {
     let digest = digest_of("content");
     let uploads = format!("/v2/{image}/blobs/uploads/");
@@ -54,7 +54,7 @@ async fn begin_pushes(client: &Client, image: &str) -> Vec<Reply> {
     replies
 }
 
-/// Everything else that asks for something in an image.
+/// Sends every other request about an image.
 async fn ask_for_content(client: &Client, image: &str) -> Vec<Reply> {
     let digest = digest_of("content");
     let mut replies = Vec::new();
@@ -75,10 +75,10 @@ async fn ask_for_content(client: &Client, image: &str) -> Vec<Reply> {
 
 on_both![
     no_push_makes_a_repository_of_a_typo,
-    the_project_is_named_where_it_is_what_is_missing,
-    registry_hosts_make_repositories_as_google_s_do,
-    who_may_do_everything_makes_repositories,
-    paths_that_are_too_short_say_how_long_they_are_to_be
+    the_error_names_a_missing_project,
+    registry_hosts_create_repositories_as_googles_do,
+    a_caller_with_all_permissions_creates_repositories,
+    the_error_of_a_short_path_shows_the_right_form
 ];
 
 async fn no_push_makes_a_repository_of_a_typo(shipped: DefaultAccounts) {
@@ -111,7 +111,7 @@ async fn no_push_makes_a_repository_of_a_typo(shipped: DefaultAccounts) {
     Image::new(1).push(&writer.client, (&image, "latest")).await;
 }
 
-async fn the_project_is_named_where_it_is_what_is_missing(shipped: DefaultAccounts) {
+async fn the_error_names_a_missing_project(shipped: DefaultAccounts) {
     let accounts = shipped.0;
     let writer = ("roles/artifactregistry.writer", ORGANIZATION);
     let writer = accounts.create_actor_with("writer-1", writer).await;
@@ -137,17 +137,17 @@ async fn the_project_is_named_where_it_is_what_is_missing(shipped: DefaultAccoun
         assert!(reply.oci_message().contains("my-projekt\" not found"), "{reply:?}");
         reply.expect_oci_error("404 NAME_UNKNOWN");
     }
-    // What nothing refers to has no referrers, wherever it is not.
+    // An image that is not there has no referrers, also in a project that is not there.
     let referrers = format!("/v2/my-projekt/typo/image/referrers/{}", digest_of(""));
     owner.get(&referrers).await.expect_status(200);
-    // Who may do nothing there is not told what there is.
+    // A caller without a permission does not learn what is missing.
     let nobody = accounts.create_actor("nobody-1").await;
     for image in ["my-projekt/typo/image", &format!("{PROJECT}/typo/image")] {
         for reply in begin_pushes(&nobody.client, image).await {
             reply.expect_oci_error("403 DENIED");
         }
     }
-    // A project that was deleted is as one that nobody may do anything in.
+    // Nobody may do anything in a deleted project.
     accounts.owner.create_project("deleted-1").await.expect_status(200);
     accounts.owner.delete("/v1/projects/deleted-1").await.expect_status(200);
     for reply in begin_pushes(owner, "deleted-1/typo/image").await {
@@ -155,7 +155,7 @@ async fn the_project_is_named_where_it_is_what_is_missing(shipped: DefaultAccoun
     }
 }
 
-async fn registry_hosts_make_repositories_as_google_s_do(shipped: DefaultAccounts) {
+async fn registry_hosts_create_repositories_as_googles_do(shipped: DefaultAccounts) {
     let accounts = shipped.0;
     let project = format!("projects/{PROJECT}");
     let creator = ("roles/artifactregistry.createOnPushWriter", project.as_str());
@@ -169,7 +169,7 @@ async fn registry_hosts_make_repositories_as_google_s_do(shipped: DefaultAccount
         ("eu.gcr.io", "europe", "eu.gcr.io"),
         ("asia.gcr.io:443", "asia", "asia.gcr.io"),
     ] {
-        // The same repository under the name of its location is not one of those hosts'.
+        // The repository of the same name under the host of its location is another one.
         let elsewhere = on(&creator.client, &format!("{location}-docker.localhost"));
         for reply in begin_pushes(&elsewhere, &format!("{PROJECT}/{name}/image")).await {
             reply.expect_oci_error("404 NAME_UNKNOWN");
@@ -191,8 +191,8 @@ async fn registry_hosts_make_repositories_as_google_s_do(shipped: DefaultAccount
     }
 }
 
-/// Development mode gives everybody these rights.
-async fn who_may_do_everything_makes_repositories(listed: DefaultServer) {
+/// Development mode gives all callers the permissions of `admin`.
+async fn a_caller_with_all_permissions_creates_repositories(listed: DefaultServer) {
     let server = listed.0;
     for reply in begin_pushes(&server.client_of("writer-2"), "p/r2/image").await {
         reply.expect_oci_error("404 NAME_UNKNOWN");
@@ -201,7 +201,7 @@ async fn who_may_do_everything_makes_repositories(listed: DefaultServer) {
     Image::new(2).push(&server.client_of("writer-2"), ("p/r2/image", "latest")).await;
 }
 
-async fn paths_that_are_too_short_say_how_long_they_are_to_be(listed: DefaultServer) {
+async fn the_error_of_a_short_path_shows_the_right_form(listed: DefaultServer) {
     let server = listed.0;
     let here = server.address.to_string();
     let gcr = server.admin().with_header("host", "gcr.io");
@@ -230,7 +230,7 @@ async fn paths_that_are_too_short_say_how_long_they_are_to_be(listed: DefaultSer
         }
         client.head(&format!("/v2/{image}/manifests/latest")).await.expect_status(404);
     }
-    // Where the path is that of a repository, its images are listed.
+    // A path that may be a repository's lists images.
     for (client, image, expected) in [
         (&server.admin(), "my-image", example.as_str()),
         (&server.admin(), "library/my_image", &example),

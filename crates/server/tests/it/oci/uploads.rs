@@ -6,22 +6,22 @@ use crate::util::{TestServer, digest_of, on_both, random_bytes};
 const IMAGE: &str = "p/r1/image";
 
 on_both![
-    chunks_with_their_places,
-    one_stream_and_an_empty_put,
-    an_upload_whose_bytes_are_gone_is_unknown,
-    uploads_that_nobody_finishes_are_bounded,
+    chunks_with_ranges_are_appended,
+    one_patch_and_an_empty_put,
+    an_upload_without_its_file_is_unknown,
+    unfinished_uploads_are_limited,
     a_cancelled_upload_is_gone,
-    both_hashes,
-    mounting,
-    a_session_expires_when_nobody_uses_it,
-    what_is_refused_makes_no_repository,
-    a_put_is_repeated_at_once,
-    many_begin_with_one_upload,
-    content_comes_as_it_is,
-    how_far_an_upload_is
+    both_digest_algorithms_are_accepted,
+    a_blob_is_mounted_from_another_repository,
+    an_unused_upload_expires,
+    a_refused_request_makes_no_repository,
+    concurrent_repeats_of_a_put_succeed,
+    one_of_many_concurrent_chunks_is_appended,
+    encoded_content_is_refused,
+    the_status_of_an_upload_is_shown
 ];
 
-async fn chunks_with_their_places(server: TestServer) {
+async fn chunks_with_ranges_are_appended(server: TestServer) {
     let admin = server.admin();
     let bytes = random_bytes(3000, 5);
     let upload = admin.start_upload(IMAGE).await;
@@ -41,7 +41,7 @@ async fn chunks_with_their_places(server: TestServer) {
     assert_eq!(admin.get(reply.header("location")).await.expect_status(200).body, bytes);
 }
 
-async fn one_stream_and_an_empty_put(server: TestServer) {
+async fn one_patch_and_an_empty_put(server: TestServer) {
     let admin = server.admin();
     let bytes = random_bytes(2_500_000, 6);
     let upload = admin.start_upload(IMAGE).await;
@@ -53,8 +53,8 @@ async fn one_stream_and_an_empty_put(server: TestServer) {
     admin.patch(&upload, "more").await.expect_oci_error("404 BLOB_UPLOAD_UNKNOWN");
 }
 
-/// Somebody cut the file, took it away, or put something else there.
-async fn an_upload_whose_bytes_are_gone_is_unknown(server: TestServer) {
+/// The file was truncated, deleted or replaced.
+async fn an_upload_without_its_file_is_unknown(server: TestServer) {
     use std::fs;
     let admin = server.admin();
     type SpoilFn = fn(&std::path::Path);
@@ -91,14 +91,14 @@ async fn an_upload_whose_bytes_are_gone_is_unknown(server: TestServer) {
     admin.push_blob(IMAGE, "bytes and more").await;
 }
 
-async fn uploads_that_nobody_finishes_are_bounded(started: TestServer) {
+async fn unfinished_uploads_are_limited(started: TestServer) {
     let mut server = started;
     server.stop().await;
     let server = server.restart_with(|config| config.limits.open_uploads = 3).await;
     let (admin, begin) = (server.admin(), format!("/v2/{IMAGE}/blobs/uploads/"));
     let one = admin.start_upload(IMAGE).await;
     for n in 0..5 {
-        // What is finished does not count.
+        // A finished upload does not count.
         admin.push_blob(IMAGE, format!("blob {n}")).await;
     }
     let two = admin.start_upload(IMAGE).await;
@@ -111,7 +111,7 @@ async fn uploads_that_nobody_finishes_are_bounded(started: TestServer) {
         let refused = refused.expect_oci_error("429 TOOMANYREQUESTS");
         assert!(!refused.header("retry-after").is_empty());
     }
-    // Other repositories and other accounts are not concerned, nor is what goes on.
+    // The limit is for one account in one repository. Uploads that have begun go on.
     admin.start_upload("p/r2/image").await;
     server.client_of("other-admin").start_upload(IMAGE).await;
     admin.patch(&one, "bytes").await.expect_status(202);
@@ -131,7 +131,7 @@ async fn a_cancelled_upload_is_gone(server: TestServer) {
     admin.delete(&upload).await.expect_oci_error("404 BLOB_UPLOAD_UNKNOWN");
 }
 
-async fn both_hashes(server: TestServer) {
+async fn both_digest_algorithms_are_accepted(server: TestServer) {
     use model::digest::{Algorithm, Digest};
     let admin = server.admin();
     let digest = Digest::of_with(Algorithm::Sha512, b"content");
@@ -140,7 +140,7 @@ async fn both_hashes(server: TestServer) {
     admin.patch(&upload, "content").await.expect_status(202);
     admin.put(&format!("{upload}?digest={digest}"), "").await.expect_status(201);
     admin.get(&format!("/v2/{IMAGE}/blobs/{digest}")).await.expect_status(200);
-    // A client that did not say so beforehand.
+    // A client may also name SHA-512 at the end only.
     let digest = Digest::of_with(Algorithm::Sha512, b"other content");
     let upload = admin.start_upload(IMAGE).await;
     admin.patch(&upload, "other ").await.expect_status(202);
@@ -150,7 +150,7 @@ async fn both_hashes(server: TestServer) {
     admin.post(&path, "").await.expect_oci_error("400 DIGEST_INVALID");
 }
 
-async fn mounting(server: TestServer) {
+async fn a_blob_is_mounted_from_another_repository(server: TestServer) {
     let admin = server.admin();
     let digest = admin.push_blob("p/r1/image", "content").await;
     let post = async |query: &str| {
@@ -163,7 +163,7 @@ async fn mounting(server: TestServer) {
     let mounted = post(&format!("{digest}&from=p/r1/image")).await.expect_status(201);
     assert_eq!(mounted.header("location"), format!("/v2/p/r2/image/blobs/{digest}"));
     admin.get(&format!("/v2/p/r2/image/blobs/{digest}")).await.expect_status(200);
-    // Without a source, the project's repositories are looked through.
+    // Without `from`, the server looks in the other repositories of the project.
     admin
         .post(&format!("/v2/p/r4/image/blobs/uploads/?mount={digest}"), "")
         .await
@@ -172,7 +172,7 @@ async fn mounting(server: TestServer) {
     admin.post(&elsewhere, "").await.expect_status(202);
 }
 
-async fn a_session_expires_when_nobody_uses_it(server: TestServer) {
+async fn an_unused_upload_expires(server: TestServer) {
     let admin = server.admin();
     let upload = admin.start_upload(IMAGE).await;
     server.clock.advance_hours(20);
@@ -185,7 +185,7 @@ async fn a_session_expires_when_nobody_uses_it(server: TestServer) {
     admin.get(&upload).await.expect_oci_error("404 BLOB_UPLOAD_UNKNOWN");
 }
 
-async fn what_is_refused_makes_no_repository(server: TestServer) {
+async fn a_refused_request_makes_no_repository(server: TestServer) {
     let admin = server.admin();
     let upload = format!("/v2/{IMAGE}/blobs/uploads/0123456789ab4def8123456789abcdef");
     let finish = format!("{upload}?digest={}", digest_of("x"));
@@ -213,8 +213,8 @@ async fn what_is_refused_makes_no_repository(server: TestServer) {
     admin.get(repository).await.expect_status(200);
 }
 
-/// A client that lost patience, several times: its requests run side by side, and all speak of one blob.
-async fn a_put_is_repeated_at_once(server: TestServer) {
+/// An impatient client repeats its request several times. All of these requests push the same blob.
+async fn concurrent_repeats_of_a_put_succeed(server: TestServer) {
     let admin = server.admin();
     let bytes = random_bytes(300_000, 7);
     let path = format!("{}?digest={}", admin.start_upload(IMAGE).await, digest_of(&bytes));
@@ -226,8 +226,8 @@ async fn a_put_is_repeated_at_once(server: TestServer) {
     assert_eq!(admin.get(&blob).await.expect_status(200).body, bytes);
 }
 
-/// One of them begins; the others come too late for its place.
-async fn many_begin_with_one_upload(server: TestServer) {
+/// One request begins the upload. The others come too late for the same range.
+async fn one_of_many_concurrent_chunks_is_appended(server: TestServer) {
     let admin = server.admin();
     for _ in 0..5 {
         let upload = admin.start_upload(IMAGE).await;
@@ -241,13 +241,13 @@ async fn many_begin_with_one_upload(server: TestServer) {
     }
 }
 
-async fn content_comes_as_it_is(server: TestServer) {
+async fn encoded_content_is_refused(server: TestServer) {
     let admin = server.admin().with_header("content-encoding", "gzip");
     let path = format!("/v2/{IMAGE}/blobs/uploads/?digest={}", digest_of("x"));
     admin.post(&path, "x").await.expect_oci_error("415 UNSUPPORTED");
 }
 
-async fn how_far_an_upload_is(server: TestServer) {
+async fn the_status_of_an_upload_is_shown(server: TestServer) {
     let admin = server.admin();
     let upload = admin.start_upload(IMAGE).await;
     admin.patch(&upload, "0123456789").await.expect_status(202);
@@ -256,7 +256,7 @@ async fn how_far_an_upload_is(server: TestServer) {
     for name in ["range", "location", "docker-upload-uuid"] {
         assert_eq!((head.header(name), head.header(name).is_empty()), (get.header(name), false));
     }
-    // It is for who pushes, so that a token for less than that would be refused again.
+    // The status of an upload needs the permission to push, so the challenge asks for it.
     let refused = server.anonymous().head(&upload).await.expect_status(401);
     let challenge = refused.header("www-authenticate");
     assert!(challenge.ends_with(",scope=\"repository:p/r1/image:pull,push\""), "{challenge}");

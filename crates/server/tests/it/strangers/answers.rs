@@ -39,7 +39,7 @@ async fn connect_http2(berth: &BerthProcess, window: u32) -> SendRequest<Empty<B
     sender
 }
 
-/// Asks for something on many streams, and reads nothing.
+/// Sends requests on many streams, and reads no answer.
 async fn request_unread(
     berth: &BerthProcess,
     path: &str,
@@ -51,7 +51,7 @@ async fn request_unread(
         for _ in 0..100 {
             let request = Request::get(format!("http://{}{path}", berth.listen_address()));
             let request = request.body(Empty::new()).expect("a request");
-            // Connections may end, once memory is short.
+            // The server ends connections when memory is short.
             match with_deadline(sender.send_request(request)).await {
                 Ok(answer) => answers.push(answer),
                 Err(_) => break,
@@ -68,9 +68,9 @@ async fn start_server(folder: &std::path::Path) -> BerthProcess {
     BerthProcess::spawn(folder, &mut command).await
 }
 
-/// What waits has its bound, and whoever reads gets everything all the same.
+/// Unread data is limited, and a client that reads gets everything.
 #[tokio::test]
-async fn blobs_that_nobody_reads() {
+async fn unread_blobs_take_limited_memory() {
     for window in [0, 1] {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let berth = start_server(folder.path()).await;
@@ -89,9 +89,9 @@ async fn blobs_that_nobody_reads() {
     }
 }
 
-/// A large manifest is in memory once, however many ask for it.
+/// A large manifest is in memory once for all requests.
 #[tokio::test]
-async fn large_manifests_that_nobody_reads() {
+async fn unread_manifests_take_limited_memory() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let berth = start_server(folder.path()).await;
     let filler = "x".repeat(4_000_000);
@@ -112,7 +112,7 @@ async fn large_manifests_that_nobody_reads() {
     drop(held);
 }
 
-/// The frames of a reader who takes what comes are put together to the same bytes, whatever his window.
+/// The frames give the same bytes for every window size.
 #[tokio::test]
 async fn frames_follow_every_window() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -137,9 +137,10 @@ async fn frames_follow_every_window() {
     }
 }
 
-/// 32 at once, each as large as may be: each is accepted or refused, and the process has what a small machine has.
+/// 32 manifests of maximal size come at once. Each is accepted or refused, and the process stays within the memory of a
+/// small machine.
 #[tokio::test]
-async fn many_large_manifests_at_once() {
+async fn concurrent_large_manifests_take_limited_memory() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let berth = start_server(folder.path()).await;
     let put = |client: Client, number: usize| async move {
@@ -155,7 +156,7 @@ async fn many_large_manifests_at_once() {
     let mut pushes = tokio::task::JoinSet::new();
     (0..32).for_each(|number| drop(pushes.spawn(put(berth.client.clone(), number))));
     let statuses = with_deadline(pushes.join_all()).await;
-    // A connection may break while a refused manifest is still being sent.
+    // The connection may be closed while a client sends a refused manifest.
     assert!(statuses.iter().all(|status| [0, 201, 503].contains(status)), "{statuses:?}");
     assert!(statuses.contains(&201), "{statuses:?}");
     berth.client.get("/v2/").await.expect_status(200);

@@ -1,4 +1,4 @@
-//! One network's part of all connections.
+//! The share of one network in all connections.
 
 use std::net::SocketAddr;
 
@@ -14,7 +14,7 @@ async fn connect_from(address: &str, server: &TestServer) -> TcpStream {
     socket.connect(server.address).await.expect("it listens")
 }
 
-/// The first line of an answer; nothing where the connection was closed instead.
+/// Sends a request. Returns the beginning of the answer, or nothing if the connection was closed.
 async fn ping_status(stream: &mut TcpStream) -> String {
     let _ = stream.write_all(b"GET /v2/ HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     let mut start = [0; 12];
@@ -25,7 +25,7 @@ async fn ping_status(stream: &mut TcpStream) -> String {
 }
 
 #[tokio::test]
-async fn one_address_leaves_places_for_others() {
+async fn one_address_leaves_connections_for_others() {
     let server = TestServer::start_with(Backend::Sqlite, |config| {
         config.limits.connections = 5;
         config.limits.connections_per_network = 3;
@@ -48,7 +48,7 @@ async fn one_address_leaves_places_for_others() {
     let metrics = ops.get("/metrics").await.expect_status(200);
     let refused = "berth_http_connections_refused_total{reason=\"network\"} 1\n";
     assert!(metrics.text().contains(refused), "{}", metrics.text());
-    // Whoever leaves makes room.
+    // A connection that ends makes room.
     inside.pop();
     let again = async {
         while ping_status(&mut connect_from("127.0.0.1", &server).await).await.is_empty() {
@@ -58,9 +58,9 @@ async fn one_address_leaves_places_for_others() {
     with_deadline(again).await;
 }
 
-/// All places are taken, by several addresses: those of operators are not among them.
+/// Several addresses take all connections, but operators have their own.
 #[tokio::test]
-async fn operators_have_their_own_places() {
+async fn operators_have_their_own_connections() {
     let server = TestServer::start_with(Backend::Sqlite, |config| {
         config.limits.connections = 4;
         config.limits.connections_per_network = 2;
@@ -76,9 +76,9 @@ async fn operators_have_their_own_places() {
     Client::new(server.ops).get("/metrics").await.expect_status(200);
 }
 
-/// A proxy has as many connections as it likes; whom its requests are for counts.
+/// A proxy may have any number of connections. The limit holds for the addresses that it forwards.
 #[tokio::test]
-async fn behind_a_proxy_the_address_that_it_names_counts() {
+async fn behind_a_proxy_the_forwarded_address_counts() {
     let server = TestServer::start_with(Backend::Sqlite, |config| {
         config.limits.connections_per_network = 1;
         config.proxies = vec!["127.0.0.1".parse().expect("a network")];
@@ -97,7 +97,7 @@ async fn behind_a_proxy_the_address_that_it_names_counts() {
     };
     let mut slow = connect_from("127.0.0.1", &server).await;
     slow.write_all(form("192.0.2.1").as_bytes()).await.expect("open");
-    // With the one that asks.
+    // The second request is the one for the metrics.
     server.wait_for_metrics("berth_http_requests_running 2").await;
     for (client, expected) in [("192.0.2.1", "HTTP/1.1 429"), ("192.0.2.2", "HTTP/1.1 401")] {
         let mut stream = connect_from("127.0.0.1", &server).await;

@@ -16,7 +16,7 @@ use crate::util::{Client, random_bytes, wait_for_metrics, with_deadline};
 
 const IMAGE: &str = "p/r1/image";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
-/// A tag that is deleted, which writes to the database and needs no file of a blob.
+/// Deleting this tag writes to the database and needs no file.
 const TAG: &str = "/v2/p/r1/image/manifests/deleted";
 
 #[tokio::test]
@@ -31,7 +31,7 @@ async fn the_limit_of_open_files_is_raised() {
     assert_eq!(line.split_whitespace().filter(|word| *word == "2048").count(), 2, "{line}");
 }
 
-/// More connections than there are descriptors: blobs can be read all the same, and operators come in.
+/// With more connections than descriptors, blobs can still be read, and operators can connect.
 #[tokio::test]
 async fn connections_leave_descriptors_for_files() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -48,7 +48,8 @@ async fn connections_leave_descriptors_for_files() {
     inside.write_all(b"GET /v2/ HTTP/1.1\r\nhost: localhost\r\n\r\n").await.expect("open");
     let mut idle = JoinSet::new();
     for number in 0..1100_u16 {
-        // What is not accepted waits in the kernel, or does not even come so far. One network has half of the places.
+        // A connection that is not accepted waits in the kernel, or is not even established. One network may have half
+        // of the connections.
         let from = SocketAddr::from(([127, 0, 0, 1 + (number % 3) as u8], 0));
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.bind(from).expect("ours");
@@ -56,7 +57,7 @@ async fn connections_leave_descriptors_for_files() {
         idle.spawn(async { (connect.await, std::future::pending::<()>().await) });
     }
     let ops = parse_address(&berth.addresses["ops"]);
-    // With the one that asks.
+    // The last connection is the one for the metrics.
     wait_for_metrics(ops, "berth_http_connections 769").await;
     Client::new(ops).get("/readyz").await.expect_status(200);
     let request = format!(
@@ -75,7 +76,7 @@ async fn connections_leave_descriptors_for_files() {
     assert!(answers.len() > 100_000);
 }
 
-/// Each answer of a blob has its file open. Who asks for too many is told to come again, and the database goes on.
+/// Each download has its file open. A client with too many downloads gets 503, and the database still works.
 #[tokio::test]
 async fn downloads_leave_descriptors_for_the_database() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -108,14 +109,14 @@ async fn downloads_leave_descriptors_for_the_database() {
     let statuses: Vec<u16> = answers.iter().map(|answer| answer.status().as_u16()).collect();
     assert!(statuses.contains(&200) && statuses.contains(&503), "{statuses:?}");
     assert!(statuses.iter().all(|status| [200, 503].contains(status)), "{statuses:?}");
-    // What needs no file of its own works, also what writes to the database.
+    // Requests that need no file work, also those that write to the database.
     let ops = Client::new(parse_address(&berth.addresses["ops"]));
     ops.get("/readyz").await.expect_status(200);
     let upload = format!("http://{}/v2/p/r1/other/blobs/uploads/", berth.listen_address());
     let upload = Request::post(upload).body(Empty::<Bytes>::new()).expect("a request");
     let started = with_deadline(senders[0].send_request(upload)).await.expect("an answer");
     assert_eq!(started.status(), 202);
-    // A mount looks at the blob's file, and comes again as a download does.
+    // A mount opens the blob's file, and is refused like a download.
     let mount = format!(
         "http://{}/v2/p/r1/other/blobs/uploads/?mount={blob}&from={IMAGE}",
         berth.listen_address()

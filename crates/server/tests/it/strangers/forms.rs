@@ -10,7 +10,7 @@ use crate::util::{Backend, TestServer, with_deadline};
 
 const ENDPOINTS: [&str; 4] = ["/token", "/introspect", "/revoke", "/v2/token"];
 
-/// Begins to send a form, and sends so much of it.
+/// Sends the head of a form and a part of its body.
 async fn begin_form(server: &TestServer, path: &str, (length, sent): (usize, usize)) -> TcpStream {
     let mut stream = TcpStream::connect(server.address).await.expect("it listens");
     let head = format!(
@@ -28,9 +28,9 @@ async fn read_status(stream: &mut TcpStream) -> String {
     String::from_utf8_lossy(&start).into_owned()
 }
 
-/// A form that never pauses and never ends loses its place.
+/// A form that never pauses and never ends is given up.
 #[tokio::test]
-async fn a_form_that_trickles() {
+async fn a_form_that_trickles_times_out() {
     let server = TestServer::start_with(Backend::Sqlite, |config| {
         config.limits.idle_timeout = "400ms".parse::<Span>().expect("a time");
     })
@@ -50,7 +50,7 @@ async fn a_form_that_trickles() {
     server.wait_for_metrics("berth_http_connections 1").await;
 }
 
-/// Where all forms together are too large, the oldest that is not complete is given up.
+/// If all forms together are too large, the oldest incomplete form is given up.
 #[tokio::test]
 async fn forms_share_one_memory() {
     let server = TestServer::start(Backend::Sqlite).await;
@@ -64,9 +64,9 @@ async fn forms_share_one_memory() {
     assert!(read_status(last).await.starts_with("HTTP/1.1 4"), "received, and of no use");
 }
 
-/// What is not sent costs, too: a request's own memory is counted.
+/// A request's own memory is counted as well as its body.
 #[tokio::test]
-async fn many_forms_of_one_byte() {
+async fn many_forms_of_one_byte_are_limited() {
     let server = TestServer::start_with(Backend::Sqlite, |config| {
         config.limits.connections_per_network = 10_000;
     })

@@ -1,4 +1,4 @@
-//! A log that nobody reads, and lines that clients would make long.
+//! A log that nobody reads, and long log lines from clients.
 
 use std::io::Read;
 use std::process::Stdio;
@@ -9,10 +9,10 @@ use rustix::process::Signal;
 use crate::util::process::{BerthProcess, berth_command, parse_address, wait_for, wait_for_text};
 use crate::util::{Client, with_deadline};
 
-/// More than fits into a pipe and the queue behind it.
+/// More requests than fit into a pipe and the queue behind it.
 const REQUESTS: usize = 4000;
 
-/// Asks for long paths until lines are dropped, and says how many they are.
+/// Requests long paths until log lines are dropped, and returns their number.
 async fn fill_the_log(berth: &BerthProcess) -> u64 {
     let ops = Client::new(parse_address(&berth.addresses["ops"]));
     let path = format!("/v2/p/r1/image/manifests/{}", "x".repeat(480));
@@ -37,9 +37,9 @@ async fn expect_gentle_end(mut berth: BerthProcess) {
     assert!(status.success(), "{status}");
 }
 
-/// Neither requests nor the end of the process wait for whoever should read.
+/// Neither requests nor the end of the process wait for a reader of the log.
 #[tokio::test]
-async fn a_log_that_nobody_reads() {
+async fn an_unread_log_blocks_nothing() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut command = berth_command(&["serve", "--dev"]);
     command.env("BERTH_AUDIT_FILE", "-").env("BERTH_AUDIT_READS", "true").stderr(Stdio::piped());
@@ -50,9 +50,9 @@ async fn a_log_that_nobody_reads() {
     expect_gentle_end(berth).await;
 }
 
-/// Who reads later is told that lines are missing.
+/// A later reader of the log learns that lines are missing.
 #[tokio::test]
-async fn a_log_that_is_read_later() {
+async fn a_later_reader_learns_of_missing_lines() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut command = berth_command(&["serve", "--dev"]);
     command.env("BERTH_LOG_FORMAT", "json").stderr(Stdio::piped());
@@ -64,7 +64,7 @@ async fn a_log_that_is_read_later() {
         log.read_to_string(&mut text).expect("text");
         text
     });
-    // Whoever reads again makes room, sooner or later.
+    // A reader makes room in the queue after a while.
     let client = berth.client.clone().with_header("x-request-id", "after-the-gap");
     for _ in 0..REQUESTS {
         client.get("/v2/").await.expect_status(200);
@@ -77,9 +77,9 @@ async fn a_log_that_is_read_later() {
     assert!(lines.iter().any(|line| line["request.id"] == "after-the-gap"));
 }
 
-/// Whatever a client chooses is cut, in both formats.
+/// The log cuts every text of a client, in both formats.
 #[tokio::test]
-async fn no_client_makes_long_lines() {
+async fn log_lines_have_a_maximal_length() {
     for format in ["text", "json"] {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let log = folder.path().join("log");

@@ -1,4 +1,4 @@
-//! Clients that take a port that speaks https for one that speaks http, or the other way round.
+//! Clients that speak https to a port that speaks http, or the other way round.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use crate::util::with_deadline;
 /// The beginning of a record with a ClientHello.
 const HELLO: [u8; 6] = [0x16, 3, 1, 2, 0, 1];
 
-/// Sends bytes, and answers with all that comes back until the server closes the connection.
+/// Sends bytes, and returns all that comes back until the server closes the connection.
 async fn answer_to(berth: &BerthProcess, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(berth.listen_address()).await.expect("it listens");
     stream.write_all(bytes).await.expect("open");
@@ -28,7 +28,7 @@ async fn start_server(folder: &Path, arguments: &[&str]) -> BerthProcess {
     BerthProcess::spawn(&folder.join("data"), &mut command).await
 }
 
-/// How many lines of the log say this, once the first of them is there.
+/// The number of log lines with this text. Waits for the first one.
 async fn count_log_lines(folder: &Path, text: &str) -> usize {
     wait_for(|| {
         let log = std::fs::read_to_string(folder.join("log")).expect("text");
@@ -37,9 +37,9 @@ async fn count_log_lines(folder: &Path, text: &str) -> usize {
     .await
 }
 
-/// They are told, whatever they send and however much of it; the log says it once in a while.
+/// The client gets an error whatever it sends. The log has one line for many such clients.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn http_where_https_is_spoken() {
+async fn http_on_an_https_port_gets_an_error() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let files = CertificateFiles::write_to(folder.path()).await;
     let berth = start_server(folder.path(), &files.tls_flags()).await;
@@ -61,7 +61,7 @@ async fn http_where_https_is_spoken() {
     }
     assert_eq!(count_log_lines(folder.path(), "spoke http to").await, 1);
 
-    // Who speaks https is served, and what is neither is refused as before.
+    // A client that speaks https is served. A client that speaks neither is refused as before.
     let builder = reqwest::Client::builder().tls_danger_accept_invalid_certs(true);
     let client = builder.build().expect("a client");
     let url = format!("https://{}/v2/", berth.listen_address());
@@ -70,9 +70,9 @@ async fn http_where_https_is_spoken() {
     assert!(!answer_to(&berth, &[0; 100]).await.starts_with("HTTP"));
 }
 
-/// Clients tell by the first bytes of the answer that the port speaks http: docker goes on without TLS then.
+/// Clients see by the first bytes of the answer that the port speaks http. Docker then goes on without TLS.
 #[tokio::test]
-async fn https_where_http_is_spoken() {
+async fn https_on_an_http_port_gets_an_error() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let berth = start_server(folder.path(), &["--dev"]).await;
     for _ in 0..3 {

@@ -1,4 +1,4 @@
-//! Connections of which only a part of HTTP/2's preface has come.
+//! Connections with only a part of HTTP/2's preface.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -14,7 +14,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// An empty SETTINGS frame.
 const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
 
-/// How often the threads of a process went to sleep so far: each timer that fires wakes one of them.
+/// The number of times that a process's threads went to sleep. Each timer that fires wakes one of them.
 fn count_sleeps(process: u32) -> u64 {
     let threads = std::fs::read_dir(format!("/proc/{process}/task")).expect("it runs").flatten();
     let slept = |thread: &Path| {
@@ -26,7 +26,7 @@ fn count_sleeps(process: u32) -> u64 {
 }
 
 #[tokio::test]
-async fn who_sent_a_byte_of_the_preface_is_waited_for_in_sleep() {
+async fn the_server_sleeps_while_it_waits_for_the_preface() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut command = berth_command(&["serve", "--dev"]);
     command.env("BERTH_LIMITS_HEADER_TIMEOUT", "60s").stderr(Stdio::null());
@@ -37,7 +37,7 @@ async fn who_sent_a_byte_of_the_preface_is_waited_for_in_sleep() {
         stream.write_all(&PREFACE[..length]).await.expect("open");
         waiting.push(stream);
     }
-    // The last one has been looked at when a later one is answered.
+    // When this request is answered, the server has looked at the last connection.
     berth.client.get("/v2/").await.expect_status(200);
     let before = count_sleeps(berth.process.0.id());
     tokio::time::sleep(Duration::from_secs(2)).await;
@@ -52,9 +52,9 @@ async fn who_sent_a_byte_of_the_preface_is_waited_for_in_sleep() {
     }
 }
 
-/// The rest never comes, or is something else.
+/// The rest of the preface never comes, or is something else.
 #[tokio::test]
-async fn what_only_begins_like_the_preface() {
+async fn a_beginning_of_the_preface_may_be_something_else() {
     let server = TestServer::start(Backend::Sqlite).await;
     for start in [&PREFACE[..1], &PREFACE[..20]] {
         let mut stream = TcpStream::connect(server.address).await.expect("it listens");

@@ -14,7 +14,7 @@ pub(crate) const PROJECT: &str = "my-project";
 pub(crate) const ORGANIZATION: &str = "organizations/1";
 const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
-/// The server, and its owner.
+/// A server and its owner.
 pub(crate) struct AccountServer {
     pub(crate) server: TestServer,
     pub(crate) owner_key: AccountKey,
@@ -22,7 +22,7 @@ pub(crate) struct AccountServer {
 }
 
 impl StartOn for AccountServer {
-    /// The owner may also make tokens for every account, so that tests need no key for each.
+    /// The owner may also make tokens for every account, so that a test needs no key for each account.
     async fn start(backend: Backend) -> Self {
         Self::start_with(backend, |_| ()).await
     }
@@ -42,7 +42,7 @@ impl AccountServer {
     }
 }
 
-/// Exchanges an assertion.
+/// Exchanges an assertion for a token.
 pub(crate) async fn exchange_assertion(client: &Client, assertion: &str) -> Reply {
     post_form(client, "/token", &[("grant_type", JWT_BEARER), ("assertion", assertion)]).await
 }
@@ -76,30 +76,30 @@ pub(crate) async fn sign_in(server: &TestServer, key: &AccountKey) -> GoogleClie
 }
 
 impl AccountServer {
-    /// Somebody without a credential.
+    /// A client without a credential.
     pub(crate) fn anonymous(&self) -> Client {
         self.server.anonymous()
     }
 
-    /// Somebody who sends `Authorization: Basic`.
+    /// A client that sends `Authorization: Basic`.
     pub(crate) fn basic_client(&self, user: &str, password: &str) -> Client {
         let credential = STANDARD.encode(format!("{user}:{password}"));
         self.anonymous().with_header("authorization", &format!("Basic {credential}"))
     }
 
-    /// An account in a project, new or not, with a token. It may do nothing yet.
+    /// Creates an account in a project, unless it is there, and a token for it. The account may do nothing yet.
     pub(crate) async fn create_actor_in(&self, project: &str, id: &str) -> GoogleClient {
         let created = self.owner.create_account(project, id).await;
         assert!([200, 409].contains(&created.status.as_u16()), "{created:#?}");
         self.sign_in_as(&format!("{id}@{project}.iam.gserviceaccount.com")).await
     }
 
-    /// An account in the first project.
+    /// Creates an account in the first project.
     pub(crate) async fn create_actor(&self, id: &str) -> GoogleClient {
         self.create_actor_in(PROJECT, id).await
     }
 
-    /// An account with a role on a resource.
+    /// Creates an account that has a role on a resource.
     pub(crate) async fn create_actor_with(
         &self,
         id: &str,
@@ -110,22 +110,22 @@ impl AccountServer {
         actor
     }
 
-    /// A new token for an account.
+    /// Makes a new token for an account.
     pub(crate) async fn sign_in_as(&self, email: &str) -> GoogleClient {
         let reply = self.owner.generate_access_token(email).await.expect_status(200).json();
         let token = reply["accessToken"].as_str().expect("text");
         GoogleClient::new(&self.anonymous(), token, email)
     }
 
-    /// A project and a repository in it, with a blob and an image `PROJECT/ID/image:latest`.
+    /// Creates a project, unless it is there, and a repository in it.
     pub(crate) async fn create_repository(&self, project: &str, id: &str) {
         let created = self.owner.create_project(project).await;
         assert!([200, 409].contains(&created.status.as_u16()), "{created:#?}");
         self.owner.create_repository(project, id).await.expect_status(200);
     }
 
-    /// Asks again and again until the answer is as wanted: what was changed is known everywhere a few seconds
-    /// later. Fails after a bounded number of questions.
+    /// Repeats a request until its answer has this status, because other processes see a change some seconds later.
+    /// Fails after 200 requests.
     pub(crate) async fn wait_for_status<Asked: Future<Output = Reply>>(
         ask: impl Fn() -> Asked,
         status: u16,
@@ -151,7 +151,7 @@ pub(crate) fn key_name(key: &AccountKey) -> String {
     format!("{}/keys/{}", account_name(key.email()), key.id())
 }
 
-/// What `testIamPermissions` answers.
+/// The permissions in an answer of `testIamPermissions`.
 pub(crate) fn granted_permissions(reply: &Reply) -> Vec<String> {
     let permissions = reply.json()["permissions"].clone();
     serde_json::from_value(permissions).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! A request whose head is sent, and whose body the server waits for.
+//! A request whose head was sent and whose body the server waits for.
 
 use bytes::Bytes;
 use http::header::HeaderName;
@@ -8,11 +8,11 @@ use tokio::net::TcpStream;
 
 use super::{Client, Reply, with_deadline};
 
-/// The server has looked at who sends it, let it in, and asked for its body.
+/// A request that the server has authenticated and authorized, and whose body it has asked for.
 pub(crate) struct PendingRequest(TcpStream);
 
 impl PendingRequest {
-    /// Sends the head of a request with a body of so many bytes. Fails where it is answered at once.
+    /// Sends the head of a request with a body of this length. Fails if the server answers at once.
     pub(crate) async fn new(
         client: &Client,
         (method, path): (Method, &str),
@@ -43,7 +43,7 @@ impl PendingRequest {
         Reply { status, headers, body: body.into() }
     }
 
-    /// Up to the empty line.
+    /// Reads up to the empty line.
     async fn read_head(&mut self) -> (StatusCode, HeaderMap) {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {

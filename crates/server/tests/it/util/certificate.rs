@@ -8,19 +8,20 @@ use base64::engine::general_purpose::STANDARD;
 use super::{AccountKey, AccountServer, Backend, StartOn};
 use crate::attacks::{certificate_of_somebody, self_signed_certificate};
 
-/// A certificate that vouches for itself until the year 2049 ends, and its private key.
+/// A certificate and its private key. The certificate is self-signed, or says that another has signed it, and is valid
+/// until the end of 2049.
 pub(crate) struct CertificateFiles {
     pub(crate) certificate: PathBuf,
     pub(crate) key: PathBuf,
 }
 
 impl CertificateFiles {
-    /// Writes them into a folder.
+    /// Writes a self-signed certificate into a folder.
     pub(crate) async fn write_to(folder: &Path) -> Self {
         Self::write_made_by(folder, self_signed_certificate).await
     }
 
-    /// As [`CertificateFiles::write`], with a certificate that somebody else has signed.
+    /// As [`CertificateFiles::write_to`], with a certificate that names another issuer.
     pub(crate) async fn write_by_other(folder: &Path) -> Self {
         Self::write_made_by(folder, certificate_of_somebody).await
     }
@@ -35,7 +36,7 @@ impl CertificateFiles {
         files
     }
 
-    /// The flags that have a server use them.
+    /// The flags with which a server uses the files.
     pub(crate) fn tls_flags(&self) -> [&str; 4] {
         let [certificate, key] =
             [&self.certificate, &self.key].map(|path| path.to_str().expect("plain"));
@@ -43,7 +44,7 @@ impl CertificateFiles {
     }
 }
 
-/// DER as PEM.
+/// Encodes DER as PEM.
 pub(crate) fn encode_pem(label: &str, der: &[u8]) -> String {
     format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", STANDARD.encode(der))
 }

@@ -1,4 +1,4 @@
-//! A client that does what it is told, and shows everything that came back.
+//! An HTTP client that changes nothing of a request and shows the whole answer.
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -61,19 +61,19 @@ impl Reply {
         self
     }
 
-    /// Whether the caller was turned away: for who it is, or for what it may do.
+    /// Returns true if the status is 401 or 403.
     pub(crate) fn is_refused(&self) -> bool {
         [401, 403].contains(&self.status.as_u16())
     }
 
-    /// Asserts the status, and shows the whole answer where it is another.
+    /// Asserts the status, and shows the whole answer if the status is another.
     #[track_caller]
     pub(crate) fn expect_status(self, status: u16) -> Self {
         assert_eq!(self.status.as_u16(), status, "{self:#?}");
         self
     }
 
-    /// Asserts status and OCI error code, and that the refusal says what can be done about it.
+    /// Asserts the status and the OCI error code, and that the error has a hint.
     #[track_caller]
     pub(crate) fn expect_oci_error(self, outcome: &str) -> Self {
         assert_eq!(self.oci_outcome(), outcome, "{self:#?}");
@@ -84,7 +84,7 @@ impl Reply {
     }
 }
 
-/// Somebody who asks a server.
+/// A client of one server.
 #[derive(Clone)]
 pub(crate) struct Client {
     address: SocketAddr,
@@ -124,7 +124,7 @@ impl Client {
         self.try_send(method, path, body).await.expect("an answer")
     }
 
-    /// As [`Client::send`], of a server that may end the connection instead.
+    /// As [`Client::send`], for a server that may close the connection without an answer.
     pub(crate) async fn try_send(
         &self,
         method: Method,
@@ -156,7 +156,7 @@ impl Client {
             sender.send_request(request).await
         };
         let (parts, mut body) = answer?.into_parts();
-        // A body that is cut short shows as what came of it.
+        // A test may be about a body that is cut short, so an error only ends the body.
         let mut bytes = Vec::new();
         while let Some(Ok(frame)) = body.frame().await {
             bytes.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
@@ -188,13 +188,13 @@ impl Client {
         self.send(Method::PUT, path, body).await
     }
 
-    /// Starts an upload and answers its path.
+    /// Starts an upload, and returns its path.
     pub(crate) async fn start_upload(&self, image: &str) -> String {
         let reply = self.post(&format!("/v2/{image}/blobs/uploads/"), "").await.expect_status(202);
         reply.header("location").to_owned()
     }
 
-    /// Pushes a blob and answers its digest.
+    /// Pushes a blob, and returns its digest.
     pub(crate) async fn push_blob(&self, image: &str, bytes: impl Into<Bytes>) -> Digest {
         let bytes = bytes.into();
         let digest = Digest::of(&bytes);
@@ -214,7 +214,7 @@ impl Client {
         client.put(&format!("/v2/{image}/manifests/{reference}"), manifest).await
     }
 
-    /// Asks for the digest that a tag points to.
+    /// Gets the digest that a tag points to.
     pub(crate) async fn tagged_digest(&self, image: &str, tag: &str) -> String {
         let found = self.head(&manifest_path(image, tag)).await.expect_status(200);
         found.header("docker-content-digest").to_owned()
@@ -236,7 +236,7 @@ impl Client {
         let mut stream = TcpStream::connect(self.address).await.expect("it listens");
         let (mut read, mut write) = stream.split();
         let mut answer = Vec::new();
-        // The server may have heard enough, and answer and close, before everything is written.
+        // The server may answer and close the connection before everything is written.
         let _ = tokio::join!(write.write_all(bytes), read.read_to_end(&mut answer));
         String::from_utf8_lossy(&answer).into_owned()
     }

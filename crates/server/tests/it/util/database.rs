@@ -1,11 +1,11 @@
-//! The PostgreSQL of the tests, as its administrator sees it, and what can happen to one.
+//! The tests' PostgreSQL as its administrator sees it, and faults of it.
 
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_postgres::NoTls;
 
-/// Who may do everything there, if there is a PostgreSQL.
+/// The URL of an administrator, if there is a PostgreSQL.
 pub(crate) fn administrator_url() -> Option<String> {
     std::env::var("TEST_POSTGRES_URL").ok()
 }
@@ -22,7 +22,7 @@ pub(crate) async fn execute_as_administrator(statements: &[String]) {
     let _ = connection.await;
 }
 
-/// Lets nobody have a connection to a database, also who has one.
+/// Refuses new connections to a database, and ends the open ones.
 pub(crate) async fn close_database(url: &str) {
     let (_, name) = url.rsplit_once('/').expect("a URL with a database");
     let ends = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname =";
@@ -33,13 +33,13 @@ pub(crate) async fn close_database(url: &str) {
     .await;
 }
 
-/// Lets them connect again.
+/// Allows connections to the database again.
 pub(crate) async fn reopen_database(url: &str) {
     let (_, name) = url.rsplit_once('/').expect("a URL with a database");
     execute_as_administrator(&[format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true")]).await;
 }
 
-/// A database by way of connections that fall silent when they are told to, and stay open.
+/// Starts a proxy in front of a database. On a signal its connections stay open and transfer nothing more.
 pub(crate) async fn start_database_proxy(url: &str) -> (String, watch::Sender<bool>) {
     let (server, name) = url.rsplit_once('/').expect("a URL with a database");
     let (user, server) = server.rsplit_once('@').expect("a URL with a user");

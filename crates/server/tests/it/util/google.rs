@@ -1,4 +1,4 @@
-//! Somebody who is signed in to the Google APIs, and what they do there most.
+//! A caller who is signed in to the Google APIs, and the calls that tests make most.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 
 use super::{AccountKey, Client, Reply};
 
-/// Where every repository of these tests is.
+/// The location of every repository of these tests.
 pub(crate) const LOCATION: &str = "us-west1";
 
-/// Words that clients look for where a tag is immutable.
+/// The sentence with which a change of an immutable tag is refused. Clients look for it.
 pub(crate) const IMMUTABLE_SENTENCE: &str = "The repository has enabled tag immutability";
 
-/// The scope of OAuth that keeps nothing out.
+/// The OAuth scope that allows every API.
 pub(crate) const CLOUD_PLATFORM: &str = "https://www.googleapis.com/auth/cloud-platform";
 
 /// The resource name of a repository.
@@ -40,7 +40,7 @@ impl GoogleClient {
         Self { client, token: token.to_owned(), email: email.to_owned() }
     }
 
-    /// As policies name the caller.
+    /// The caller as a policy names it.
     pub(crate) fn member(&self) -> String {
         format!("serviceAccount:{}", self.email)
     }
@@ -81,7 +81,7 @@ impl GoogleClient {
         self.post(&format!("/v1/projects/{project}/serviceAccounts"), &body).await
     }
 
-    /// Makes a key and answers its file.
+    /// Makes a key, and returns its file.
     pub(crate) async fn create_key(&self, email: &str) -> AccountKey {
         let path = format!("/v1/{}/keys", account_name(email));
         let made = self.post(&path, &json!({})).await.expect_status(200).json();
@@ -100,7 +100,7 @@ impl GoogleClient {
         self.post(&format!("/v1/{resource}:setIamPolicy"), &json!({ "policy": policy })).await
     }
 
-    /// Changes whether the tags of a repository stay, and asserts that it was changed.
+    /// Switches tag immutability of a repository on or off.
     pub(crate) async fn set_immutable_tags(&self, resource: &str, immutable: bool) {
         let path = format!("/v1/{resource}?updateMask=dockerConfig.immutableTags");
         let body = json!({ "dockerConfig": { "immutableTags": immutable } });
@@ -129,13 +129,13 @@ impl GoogleClient {
         self.set_policy(resource, &policy).await.expect_status(200);
     }
 
-    /// An access token of another account, for who may make one.
+    /// Asks for an access token of another account.
     pub(crate) async fn generate_access_token(&self, email: &str) -> Reply {
         let path = format!("/v1/{}:generateAccessToken", account_name(email));
         self.post(&path, &json!({ "scope": [CLOUD_PLATFORM] })).await
     }
 
-    /// A registry token for these scopes, from the access token.
+    /// Gets a registry token for these scopes by the access token.
     pub(crate) async fn registry_token(&self, scopes: &[&str]) -> String {
         let query: Vec<_> = scopes.iter().map(|scope| format!("scope={scope}")).collect();
         let reply = self.get(&format!("/v2/token?{}", query.join("&"))).await.expect_status(200);

@@ -1,4 +1,4 @@
-//! Images, as small as they may be.
+//! Small images.
 
 use std::fmt::Display;
 
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::Client;
 
-/// Bytes that compress badly and are the same in each run.
+/// Bytes that do not compress and are the same in each run.
 pub(crate) fn random_bytes(length: usize, seed: u64) -> Bytes {
     let mut state = seed.wrapping_mul(2).wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mut bytes = Vec::with_capacity(length + 8);
@@ -48,7 +48,7 @@ pub(crate) fn index_of(entries: &[Value]) -> String {
     json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries }).to_string()
 }
 
-/// An image: a config and layers, all different for each `seed`.
+/// An image with a config and layers. Each `seed` gives other bytes.
 pub(crate) struct Image {
     pub(crate) blobs: Vec<Bytes>,
     pub(crate) manifest: String,
@@ -80,12 +80,12 @@ impl Image {
         digest_of(&self.manifest)
     }
 
-    /// How an index names it.
+    /// The image's entry in an index.
     pub(crate) fn descriptor(&self) -> Value {
         descriptor_of(OCI_MANIFEST, &self.manifest)
     }
 
-    /// An artifact that refers to something.
+    /// An artifact whose subject is this descriptor.
     pub(crate) fn referring_to(subject: &Value, artifact_type: &str) -> Self {
         let empty = Bytes::from_static(b"{}");
         let descriptor = descriptor_of("application/vnd.oci.empty.v1+json", &empty);

@@ -1,4 +1,4 @@
-//! One connection of HTTP/1 for several requests, whose client writes all of a request before it reads.
+//! An HTTP/1 connection for several requests. The client writes a whole request before it reads.
 
 use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue};
@@ -7,13 +7,13 @@ use tokio::net::TcpStream;
 
 use super::{Client, Reply, with_deadline};
 
-/// A connection.
+/// An HTTP/1 connection.
 pub(crate) struct RawConnection {
     stream: TcpStream,
     headers: String,
 }
 
-/// How a request's body is framed.
+/// The framing of a request's body.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Framing {
     Length,
@@ -21,7 +21,7 @@ pub(crate) enum Framing {
 }
 
 impl RawConnection {
-    /// Connects; each request gets the client's headers.
+    /// Connects. Each request gets the client's headers.
     pub(crate) async fn new(client: &Client) -> Self {
         let stream = TcpStream::connect(client.address()).await.expect("it listens");
         let host = client.headers().iter().any(|(name, _)| name == "host");
@@ -41,7 +41,7 @@ impl RawConnection {
         self.write_bytes(head.as_bytes()).await.expect("open");
     }
 
-    /// Writes a whole request, whatever the server says meanwhile.
+    /// Writes a whole request, even if the server answers before the end.
     pub(crate) async fn send_request(&mut self, line: &str, framing: Framing, length: usize) {
         let body = vec![b' '; length];
         let written = match framing {
@@ -86,7 +86,7 @@ impl RawConnection {
         Reply { status: status.parse().expect("a number"), headers, body: body.into() }
     }
 
-    /// Whether the server closed the connection. `Err`: it was reset.
+    /// Returns true if the server closed the connection. `Err` means that the connection was reset.
     pub(crate) async fn is_closed(&mut self) -> std::io::Result<bool> {
         Ok(with_deadline(self.stream.read(&mut [0])).await? == 0)
     }

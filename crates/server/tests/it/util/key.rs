@@ -1,4 +1,4 @@
-//! A service account's key file, and what can be signed with it.
+//! A service account's key file, and signatures with it.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -9,12 +9,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
-/// A part of a token: base64 of text.
+/// Encodes a part of a token in base64.
 pub(crate) fn encode_part(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// Header and claims of a token, as JSON.
+/// The header and the claims of a token.
 pub(crate) fn decode_token(token: &str) -> (Value, Value) {
     let mut parts = token.split('.').map(|part| {
         let bytes = URL_SAFE_NO_PAD.decode(part).expect("base64");
@@ -53,7 +53,7 @@ impl AccountKey {
         self.field("private_key_id")
     }
 
-    /// The private half, as it stands in the file without line breaks.
+    /// The private key, as in the file but without line breaks.
     pub(crate) fn private_key_base64(&self) -> String {
         self.field("private_key").lines().filter(|line| !line.starts_with('-')).collect()
     }
@@ -63,21 +63,21 @@ impl AccountKey {
         RsaKeyPair::from_pkcs8(&der).expect("a private key")
     }
 
-    /// The same file with one field changed.
+    /// The same key file with one field changed.
     pub(crate) fn with_field(&self, name: &str, value: impl Into<Value>) -> Self {
         let mut file = self.file.clone();
         file[name] = value.into();
         Self { file }
     }
 
-    /// A token with this header and these claims, signed.
+    /// Signs a token with this header and these claims.
     pub(crate) fn sign_token(&self, header: &str, claims: &str) -> String {
         let message = format!("{}.{}", encode_part(header), encode_part(claims));
         let signature = self.sign_bytes(message.as_bytes());
         format!("{message}.{}", encode_part(signature))
     }
 
-    /// RS256 over these bytes.
+    /// Signs bytes by RS256.
     pub(crate) fn sign_bytes(&self, message: &[u8]) -> Vec<u8> {
         let pair = self.key_pair();
         let mut signature = vec![0; pair.public_modulus_len()];
@@ -86,13 +86,13 @@ impl AccountKey {
         signature
     }
 
-    /// A token with these claims and the header that goes with this key.
+    /// Signs a token with these claims and the key's usual header.
     pub(crate) fn signed_token(&self, claims: &Value) -> String {
         let header = json!({ "alg": "RS256", "typ": "JWT", "kid": self.id() });
         self.sign_token(&header.to_string(), &claims.to_string())
     }
 
-    /// What is exchanged for an access token: the claims that gcloud sends, at `now`.
+    /// The claims of an assertion as gcloud sends it at `now`.
     pub(crate) fn assertion_claims(&self, now: i64) -> Value {
         json!({
             "iss": self.email(), "sub": self.email(), "iat": now, "exp": now + 3600,

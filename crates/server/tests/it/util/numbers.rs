@@ -11,7 +11,7 @@ impl RandomNumbers {
         (self.0 >> 33) as usize % bound
     }
 
-    /// Whether the next number below `bound` is 0.
+    /// Returns true in one of `bound` cases.
     pub(crate) fn is_one_in(&mut self, bound: usize) -> bool {
         self.next_below(bound) == 0
     }

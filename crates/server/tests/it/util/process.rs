@@ -1,4 +1,4 @@
-//! The `berth` command as a process, whose log and signals a test is about.
+//! The `berth` command as a process. Tests look at its log and its signals.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{Backend, Client, with_deadline};
 
-/// A process, killed when it is dropped.
+/// A process that is killed when it is dropped.
 pub(crate) struct ChildProcess(pub(crate) Child);
 
 impl Drop for ChildProcess {
@@ -20,7 +20,7 @@ impl Drop for ChildProcess {
 }
 
 impl ChildProcess {
-    /// SIGKILL: nothing is written down, nothing is closed.
+    /// Kills the process by SIGKILL: it writes nothing down and closes nothing.
     pub(crate) fn kill(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -42,9 +42,9 @@ impl ChildProcess {
         rustix::process::kill_process(self.pid(), signal).expect("ours");
     }
 
-    /// Lets it have so many files; those that it has beyond that stay open. Answers how many it was let have.
+    /// Limits the number of open files, and returns the limit before. Files beyond the limit stay open.
     pub(crate) fn limit_open_files(&self, most: u64) -> u64 {
-        // What it may be let have at most, it has from us.
+        // The hard limit is inherited from the test's process.
         let inherited = rustix::process::getrlimit(Resource::Nofile);
         let limit = Rlimit { current: Some(most), ..inherited };
         let before = rustix::process::prlimit(Some(self.pid()), Resource::Nofile, limit);
@@ -56,9 +56,9 @@ impl ChildProcess {
 pub(crate) struct BerthProcess {
     pub(crate) process: ChildProcess,
     pub(crate) client: Client,
-    /// What it says of itself.
+    /// The content of `addresses.json`.
     pub(crate) addresses: Value,
-    /// Where it says so.
+    /// The folder of `addresses.json` and the operator's socket.
     pub(crate) run: PathBuf,
 }
 
@@ -69,7 +69,7 @@ pub(crate) fn berth_command(arguments: &[&str]) -> Command {
     command
 }
 
-/// As [`berth`], of a process that may have so many files, and no more by itself.
+/// As [`berth_command`], with these limits of open files.
 pub(crate) fn berth_command_with_files(arguments: &[&str], (soft, hard): (u64, u64)) -> Command {
     #[expect(clippy::disallowed_methods, reason = "the test is about processes")]
     let mut command = Command::new("sh");
@@ -130,7 +130,7 @@ impl BerthProcess {
         Self::spawn_at(data, "127.0.0.1:0", command).await
     }
 
-    /// Starts a server that listens there.
+    /// Starts a server that listens at this address.
     pub(crate) async fn spawn_at(data: &Path, listen: &str, command: &mut Command) -> Self {
         command.args(["--listen", listen, "--ops-listen", "127.0.0.1:0", "--data"]);
         let child = command.arg(data).stdout(Stdio::null()).spawn().expect("it starts");
@@ -158,7 +158,7 @@ pub(crate) fn parse_address(text: &Value) -> SocketAddr {
     text.as_str().expect("text").parse().expect("an address")
 }
 
-/// The folder that the process with this id keeps while it runs, and what it says there.
+/// The run folder of a process, and the content of `addresses.json` in it.
 pub(crate) fn find_run_folder(data: &Path, pid: u32) -> Option<(PathBuf, Value)> {
     let runs = std::fs::read_dir(data.join("run")).ok()?.flatten().map(|entry| entry.path());
     let mut said = runs.filter_map(|run| {
@@ -168,7 +168,7 @@ pub(crate) fn find_run_folder(data: &Path, pid: u32) -> Option<(PathBuf, Value)>
     said.find(|(_, addresses)| addresses["pid"] == pid)
 }
 
-/// Asks until there is an answer.
+/// Repeats a question until there is an answer.
 pub(crate) async fn wait_for<T>(mut ask: impl FnMut() -> Option<T>) -> T {
     let answered = async {
         loop {

@@ -1,4 +1,4 @@
-//! Whoever a webhook posts to: a small HTTP server that writes down what it was told.
+//! The receiver of a webhook: a small HTTP server that records the requests.
 
 use std::convert::Infallible;
 use std::io;
@@ -22,26 +22,26 @@ use tokio::sync::watch;
 
 use super::with_deadline;
 
-/// What a receiver does with what it is told.
+/// The receiver's behaviour.
 #[derive(Clone)]
 pub(crate) enum ReceiverAnswer {
-    /// Takes it.
+    /// Answers 200.
     Take,
     /// Answers this status.
     Status(u16),
-    /// Answers 400 to what has this text in it, and takes everything else.
+    /// Answers 400 to a message with this text in it, and 200 to any other.
     Refuse(&'static str),
-    /// Says that it is somewhere else.
+    /// Redirects to this URL.
     Redirect(String),
     /// Closes the connection.
     Cut,
-    /// Says nothing.
+    /// Sends no answer.
     Hang,
-    /// Takes it, and says more than anybody wants to know.
+    /// Answers 200, with a body that has no end.
     Endless,
 }
 
-/// A request that came.
+/// A request that the receiver got.
 #[derive(Clone, Debug)]
 pub(crate) struct ReceivedRequest {
     pub(crate) headers: HeaderMap,
@@ -50,7 +50,7 @@ pub(crate) struct ReceivedRequest {
 }
 
 impl ReceivedRequest {
-    /// What Artifact Registry says in it.
+    /// The message in the form of Artifact Registry.
     pub(crate) fn message_data(&self) -> Value {
         let data = self.body["message"]["data"].as_str().expect("text");
         let data = STANDARD.decode(data).expect("base64");
@@ -58,7 +58,7 @@ impl ReceivedRequest {
     }
 }
 
-/// It ends with the test's runtime.
+/// A receiver, which ends with the test's runtime.
 pub(crate) struct Receiver {
     pub(crate) address: SocketAddr,
     answer: watch::Sender<ReceiverAnswer>,
@@ -86,29 +86,29 @@ impl Receiver {
         Self { address, answer, heard }
     }
 
-    /// What it does from now on.
+    /// Changes the behaviour.
     pub(crate) fn set_answer(&self, answer: ReceiverAnswer) {
         self.answer.send_replace(answer);
     }
 
-    /// The webhook that tells it.
+    /// The settings of a webhook that posts to this receiver.
     pub(crate) fn webhook_settings(&self, name: &str) -> Notification {
         let url = format!("http://{}/hook", self.address);
         Notification { name: name.to_owned(), url, ..Notification::default() }
     }
 
-    /// Adds it to a server's settings.
+    /// Adds the webhook to a server's settings.
     pub(crate) fn configure(&self, config: &mut Config) {
         config.notifications.push(self.webhook_settings("w"));
         config.egress.allow.push(self.address.to_string());
     }
 
-    /// Everything that came, taken or not.
+    /// All requests, accepted or not.
     pub(crate) fn all_requests(&self) -> Vec<ReceivedRequest> {
         self.heard.lock().expect("nobody panics with it").clone()
     }
 
-    /// Waits until it took so many, and answers them.
+    /// Waits until so many requests were accepted, and returns them.
     pub(crate) async fn wait_for_taken(&self, count: usize) -> Vec<ReceivedRequest> {
         let taken = async {
             loop {

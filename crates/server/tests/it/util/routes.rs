@@ -1,4 +1,4 @@
-//! Requests made from the route table: every path with names in it, and every message with a resource.
+//! Requests made from the route table: paths with names in them, and messages with a resource.
 
 use http::Method;
 use prost_reflect::{DynamicMessage, Kind, MessageDescriptor, Value};
@@ -6,7 +6,7 @@ use server::api::google::{AccessRule, MethodInfo};
 
 use super::google::LOCATION;
 
-/// What the wildcards of paths stand for.
+/// The names that stand for the wildcards of paths.
 #[derive(Debug, Clone)]
 pub(crate) struct ResourceNames {
     pub(crate) project: String,
@@ -21,7 +21,7 @@ impl ResourceNames {
         Self { project, repository, account: account.to_owned(), key: key.to_owned() }
     }
 
-    /// The path of a template, `/v1/{name=projects/*/locations/*}`, with names for its wildcards.
+    /// Fills a path template, such as `/v1/{name=projects/*/locations/*}`, with the names.
     pub(crate) fn fill_template(&self, template: &str) -> String {
         let (mut plain, mut rest) = (String::new(), template);
         while let Some((before, inner)) = rest.split_once('{') {
@@ -58,16 +58,16 @@ impl ResourceNames {
     }
 }
 
-/// A method of the contract, reached in one way over REST.
+/// One REST route of a method of the contract.
 pub(crate) struct Route {
     pub(crate) method: MethodInfo,
     pub(crate) verb: Method,
     pub(crate) template: String,
-    /// What of the message the body is: a field, or `*` for all of it.
+    /// The field of the message that is the body, or `*` for the whole message.
     body: String,
 }
 
-/// Every method in every way.
+/// All REST routes of all methods.
 pub(crate) fn all_routes() -> Vec<Route> {
     let mut routes = Vec::new();
     for method in server::api::google::methods() {
@@ -81,7 +81,7 @@ pub(crate) fn all_routes() -> Vec<Route> {
 }
 
 impl Route {
-    /// What of this body the method has fields for: the rest would be refused.
+    /// The part of a body that the method has fields for. Any other field would be refused.
     pub(crate) fn known_fields(&self, body: &serde_json::Value) -> serde_json::Value {
         let input = &self.method.input;
         let message = match input.get_field_by_name(&self.body).map(|field| field.kind()) {
@@ -91,12 +91,12 @@ impl Route {
         keep_known_fields(&message, body)
     }
 
-    /// The last part of the method's name.
+    /// The method's name without package and service.
     pub(crate) fn method_name(&self) -> &str {
         self.method.name.rsplit('.').next().expect("never empty")
     }
 
-    /// The field that names what the permission is asked on.
+    /// The field that names the resource of the permission.
     pub(crate) fn resource_field(&self) -> Option<&str> {
         match &self.method.access {
             AccessRule::Permission { resource, .. } => resource.as_deref(),
@@ -104,7 +104,7 @@ impl Route {
         }
     }
 
-    /// The name of what the permission is asked on, as the path has it.
+    /// The resource name of the permission, as in the path.
     pub(crate) fn resource_name(&self, names: &ResourceNames) -> String {
         let variable = format!("{{{}=", self.resource_field().unwrap_or_default());
         let pattern =
@@ -112,7 +112,7 @@ impl Route {
         pattern.map(|(pattern, _)| names.fill_template(pattern)).unwrap_or_default()
     }
 
-    /// The method's message: what `body` says, and `resource` in the field that names it.
+    /// The method's message with this body, and with `resource` in the field that names it.
     pub(crate) fn build_message(&self, resource: &str, body: &serde_json::Value) -> DynamicMessage {
         let message = DynamicMessage::deserialize(self.method.input.clone(), body);
         let mut message = message.expect("a body of this method");

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 use super::{Client, StartOn, database, with_deadline};
 
-/// Which database a test runs on.
+/// The database that a test runs on.
 #[derive(Clone)]
 pub(crate) enum Backend {
     Sqlite,
@@ -26,7 +26,7 @@ pub(crate) enum Backend {
 }
 
 impl Backend {
-    /// A new, empty database, if there is a PostgreSQL to make it on.
+    /// Creates an empty database, if there is a PostgreSQL.
     pub(crate) async fn postgres() -> Option<Self> {
         let admin = database::administrator_url()?;
         let name = format!("t{}", meta::Id::new());
@@ -36,11 +36,11 @@ impl Backend {
     }
 }
 
-/// A clock that tests move. It starts at the real time and runs with it, until it is frozen.
+/// A clock that tests move. It starts at the real time and runs with it, until the clock is frozen.
 #[derive(Default)]
 pub(crate) struct TestClock {
     ahead: AtomicI64,
-    /// Where it stands; 0 while it runs.
+    /// The time at which the clock stands, or 0 while the clock runs.
     frozen: AtomicI64,
 }
 
@@ -63,18 +63,18 @@ impl TestClock {
         self.ahead.fetch_add(seconds * 1_000_000, Ordering::Relaxed);
     }
 
-    /// From now on it moves only when it is moved: for what depends on one second.
+    /// Stops the clock, for tests that depend on one second. It still moves when the test moves it.
     pub(crate) fn freeze(&self) {
         self.frozen.store(SystemClock.now(), Ordering::Relaxed);
     }
 
-    /// Whole seconds since 1970, as tokens have them.
+    /// Whole seconds since 1970, as in tokens.
     pub(crate) fn unix_seconds(&self) -> i64 {
         self.now() / 1_000_000
     }
 }
 
-/// A running server. Its folder goes with it.
+/// A running server. Its folder is deleted when it is dropped.
 pub(crate) struct TestServer {
     pub(crate) address: SocketAddr,
     pub(crate) ops: SocketAddr,
@@ -85,7 +85,7 @@ pub(crate) struct TestServer {
     folder: Arc<TempDir>,
 }
 
-/// What a server is started with.
+/// The options that a server is started with.
 struct StartOptions {
     authenticate: Authenticate,
     folder: Arc<TempDir>,
@@ -93,7 +93,7 @@ struct StartOptions {
     permits: Permits,
 }
 
-/// The callers of every test: who may do what in `p/r1` and `p/r2`.
+/// The callers of most tests, with their permissions on `r1` and `r2` of the project `p`.
 fn listed_callers() -> HashMap<String, Caller> {
     let read: &[_] = &[Permission::DOWNLOAD_ARTIFACTS];
     let write: &[_] =
@@ -172,7 +172,7 @@ impl TestServer {
         Self::start_as(backend, new, change).await
     }
 
-    /// Starts as `berth serve` does: callers are told apart by accounts, keys and tokens.
+    /// Starts as `berth serve` does: callers have accounts, keys and tokens.
     pub(crate) async fn start_with_accounts(
         backend: Backend,
         change: impl FnOnce(&mut Config),
@@ -186,7 +186,7 @@ impl TestServer {
         Self::start_as(backend, new, change).await
     }
 
-    /// Starts as `berth serve --dev` does: everybody may do everything, by a name of this machine.
+    /// Starts as `berth serve --dev` does: everybody may do everything, under a name of this machine.
     pub(crate) async fn start_for_development(change: impl FnOnce(&mut Config)) -> Self {
         let new = StartOptions {
             authenticate: Authenticate::Dev,
@@ -197,7 +197,7 @@ impl TestServer {
         Self::start_as(Backend::Sqlite, new, change).await
     }
 
-    /// A second server with accounts, on this one's folder, clock and database, which is a PostgreSQL.
+    /// Starts a second server with accounts, on this server's folder, clock and PostgreSQL database.
     pub(crate) async fn start_second(&self) -> Self {
         let new = StartOptions {
             authenticate: Authenticate::accounts(),
@@ -208,7 +208,7 @@ impl TestServer {
         Self::start_as(self.backend.clone(), new, |_| ()).await
     }
 
-    /// Starts once more on the folder and database of this one, which has stopped.
+    /// Starts again on the folder and database of this server, which has stopped.
     pub(crate) async fn restart_with(&self, change: impl FnOnce(&mut Config)) -> Self {
         let new = StartOptions {
             authenticate: Authenticate::Listed(listed_callers()),
@@ -219,7 +219,7 @@ impl TestServer {
         Self::start_as(self.backend.clone(), new, change).await
     }
 
-    /// As [`TestServer::again`], with accounts, and with what is not allowed by itself.
+    /// As [`TestServer::restart_with`], with accounts and these permits.
     pub(crate) async fn restart_with_permits(&self, permits: Permits) -> Self {
         let new = StartOptions {
             authenticate: Authenticate::accounts(),
@@ -243,7 +243,7 @@ impl TestServer {
             data: folder.path().join("data"),
             ..Config::default()
         };
-        // Most tests push into repositories that nobody made; `oci::typos` has those of the default.
+        // Most tests push to repositories that nobody created; `oci::typos` tests the default.
         config.new_repositories.on_push = OnPush::Always;
         if let Backend::Postgres(url) = &backend {
             config.database.clone_from(url);
@@ -265,22 +265,22 @@ impl TestServer {
         Self { address, ops, clock, backend, data, server: Some(server), folder }
     }
 
-    /// Somebody who may do everything.
+    /// A client that may do everything.
     pub(crate) fn admin(&self) -> Client {
         self.client_of("admin")
     }
 
-    /// One of [`callers`].
+    /// A client of one of the [`listed_callers`].
     pub(crate) fn client_of(&self, name: &str) -> Client {
         Client::new(self.address).with_token(name)
     }
 
-    /// Somebody without a credential.
+    /// A client without a credential.
     pub(crate) fn anonymous(&self) -> Client {
         Client::new(self.address)
     }
 
-    /// The database, seen past the server.
+    /// Opens the server's database, past the server.
     pub(crate) async fn open_meta(&self) -> meta::Meta {
         let database = match &self.backend {
             Backend::Sqlite => meta::Database::SqliteFile(self.data.join("berth.db")),
@@ -294,26 +294,26 @@ impl TestServer {
         wait_for_metrics(self.ops, line).await;
     }
 
-    /// What the server says of itself, and where its socket is.
+    /// The folder of `addresses.json` and the operator's socket.
     pub(crate) fn run_folder(&self) -> PathBuf {
         let runs = std::fs::read_dir(self.data.join("run")).expect("it runs").flatten();
         let mut folders = runs.map(|entry| entry.path()).filter(|path| path.is_dir());
         folders.next().expect("the server's own")
     }
 
-    /// How many copies the store has files of.
+    /// The number of files in the blob store.
     pub(crate) fn count_blob_files(&self) -> usize {
         self.blob_paths().len()
     }
 
-    /// The files of the store's copies.
+    /// The files of the blob store.
     pub(crate) fn blob_paths(&self) -> Vec<PathBuf> {
         let folders = std::fs::read_dir(self.data.join("blobs")).expect("the store").flatten();
         let files = folders.map(|folder| std::fs::read_dir(folder.path()).expect("a folder"));
         files.flat_map(|files| files.flatten().map(|file| file.path())).collect()
     }
 
-    /// Stops gently.
+    /// Stops the server as SIGTERM does.
     pub(crate) async fn stop(&mut self) {
         if let Some(server) = self.server.take() {
             server.stop().await;
@@ -321,7 +321,7 @@ impl TestServer {
     }
 }
 
-/// Waits until metrics have a line. Who asks for them is counted in them.
+/// Waits until the metrics have a line. The request for the metrics is counted in them.
 pub(crate) async fn wait_for_metrics(ops: SocketAddr, line: &str) {
     let ops = Client::new(ops);
     let seen = async {

@@ -1,4 +1,4 @@
-//! One HTTP/2 connection for many requests: REST, `/v2/` and gRPC alike.
+//! One HTTP/2 connection for many requests: REST, `/v2/` and gRPC.
 
 use std::net::SocketAddr;
 
@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 
 use super::Reply;
 
-/// A connection.
+/// An HTTP/2 connection.
 #[derive(Clone)]
 pub(crate) struct Http2Connection {
     sender: http2::SendRequest<Full<Bytes>>,
@@ -29,7 +29,7 @@ impl Http2Connection {
         Self { sender, address }
     }
 
-    /// Sends a request; trailers of the answer come among its headers.
+    /// Sends a request. Trailers of the answer are added to its headers.
     pub(crate) async fn send(
         &self,
         (method, path): (Method, &str),
@@ -48,7 +48,7 @@ impl Http2Connection {
         Reply { status: parts.status, headers: parts.headers, body: body.to_bytes() }
     }
 
-    /// A call by gRPC; its status is in the header `grpc-status`.
+    /// Calls a method by gRPC. The status is in the header `grpc-status`.
     pub(crate) async fn call_grpc(
         &self,
         path: &str,
@@ -58,7 +58,7 @@ impl Http2Connection {
         self.call_grpc_with_bytes(path, headers, &message.encode_to_vec()).await
     }
 
-    /// As [`Wire::call`], with a message that may be none.
+    /// As [`Http2Connection::call_grpc`], with bytes that may be no message.
     pub(crate) async fn call_grpc_with_bytes(
         &self,
         path: &str,
@@ -73,7 +73,7 @@ impl Http2Connection {
     }
 }
 
-/// The headers of a caller with this token, or of nobody.
+/// The headers of a caller with this token, or without one.
 pub(crate) fn bearer_headers(token: Option<&str>) -> HeaderMap {
     let mut headers = HeaderMap::new();
     if let Some(token) = token {

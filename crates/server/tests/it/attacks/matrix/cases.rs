@@ -1,4 +1,4 @@
-//! Every request of the matrix, and what it takes.
+//! The requests of the matrix, and the access that each needs.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -11,16 +11,16 @@ use crate::util::{Image, digest_of};
 
 use super::evaluator::{CallerIdentity, Evaluator, ORGANIZATION};
 
-/// What a request takes to be allowed.
+/// The access that a request needs.
 #[derive(Debug, Clone)]
 pub(crate) enum RequiredAccess {
-    /// Nothing at all.
+    /// Nothing: the request is allowed even with an invalid credential.
     Nothing,
-    /// No credential that is not good.
+    /// No invalid credential: the request is allowed without one.
     NoMore,
-    /// To be somebody.
+    /// Authentication.
     Somebody,
-    /// A permission on what has this name.
+    /// This permission on the resource of this name.
     Permission(String, String),
 }
 
@@ -39,7 +39,7 @@ impl RequiredAccess {
     }
 }
 
-/// What an allowed request leaves to be mended.
+/// The change that an allowed request leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SideEffect {
     Nothing,
@@ -48,7 +48,7 @@ pub(crate) enum SideEffect {
     NewRepository,
 }
 
-/// A request.
+/// A request of the matrix.
 #[derive(Debug, Clone)]
 pub(crate) struct RequestCase {
     pub(crate) method: Method,
@@ -56,7 +56,7 @@ pub(crate) struct RequestCase {
     pub(crate) body: String,
     pub(crate) needs: RequiredAccess,
     pub(crate) leaves: SideEffect,
-    /// The same over gRPC, for methods of the APIs: the path and the message.
+    /// The same call by gRPC: the path and the message.
     pub(crate) grpc: Option<(String, prost_reflect::DynamicMessage)>,
 }
 
@@ -71,14 +71,14 @@ pub(crate) fn account_email(id: &str) -> String {
     format!("{id}@{PROJECT}.iam.gserviceaccount.com")
 }
 
-/// Every method of the contract, in every way in which REST has it.
+/// All methods of the contract, in all of their REST forms.
 pub(crate) fn google_cases() -> Vec<RequestCase> {
     let names = |account: &str| {
         ResourceNames::new(PROJECT, REPOSITORY, (&account_email(account), &"0".repeat(40)))
     };
     let (there, absent) = (names(TARGET), names("absent-robot"));
     let cases = routes::all_routes().into_iter().map(|route| {
-        // What would switch the target off is aimed at an account that is not there.
+        // A request that would disable the target names an account that is not there.
         let names = match route.method_name() {
             "DeleteServiceAccount" | "DisableServiceAccount" => &absent,
             _ => &there,
@@ -119,7 +119,7 @@ pub(crate) fn google_cases() -> Vec<RequestCase> {
     cases.collect()
 }
 
-/// What methods ask that the contract leaves open. A new one of them has to be judged here.
+/// The access to methods that the contract leaves open. A new open method has to be added here.
 fn open_method_access(method: &str) -> RequiredAccess {
     let target = format!("projects/{PROJECT}/serviceAccounts/{}", account_email(TARGET));
     let on_target = |permission: &str| {
@@ -141,7 +141,7 @@ fn open_method_access(method: &str) -> RequiredAccess {
     }
 }
 
-/// A body with which an allowed request changes nothing that another one needs.
+/// A body with which an allowed request changes nothing that another request needs.
 fn harmless_body(method: &str) -> Value {
     match method {
         "SetIamPolicy" => json!({ "policy": { "etag": "AAAA" } }),
@@ -153,7 +153,7 @@ fn harmless_body(method: &str) -> Value {
     }
 }
 
-/// Every route that the contract does not have, with every method that it takes.
+/// All routes outside the contract, with all of their methods.
 pub(crate) fn declared_cases(image: &Image) -> Vec<RequestCase> {
     let name = repository_name(PROJECT, REPOSITORY);
     let mut cases = Vec::new();
@@ -161,7 +161,7 @@ pub(crate) fn declared_cases(image: &Image) -> Vec<RequestCase> {
         let needs = match route.asks {
             Asks::Nothing(_) => RequiredAccess::Nothing,
             Asks::NoMore(_) => RequiredAccess::NoMore,
-            // Nobody sends none, here.
+            // Here, the anonymous caller sends no credential.
             Asks::Credential(_) | Asks::Somebody => RequiredAccess::Somebody,
             Asks::Permission(permission) => {
                 RequiredAccess::permission_on(permission.as_str(), &name)
@@ -176,7 +176,7 @@ pub(crate) fn declared_cases(image: &Image) -> Vec<RequestCase> {
     cases
 }
 
-/// Requests of a route by which nothing is changed that another one needs. A new route has to be judged here.
+/// The paths of a route that change nothing that another request needs. A new route has to be added here.
 fn request_paths((method, route): (&str, &str), image: &Image) -> Vec<String> {
     let (digest, blob) = (image.digest(), digest_of(&image.blobs[1]));
     let unknown = digest_of("never pushed");
@@ -213,9 +213,9 @@ fn request_paths((method, route): (&str, &str), image: &Image) -> Vec<String> {
     ends.iter().map(|end| format!("/v2/{PROJECT}/{REPOSITORY}/{start}{end}")).collect()
 }
 
-/// The routes name the permissions themselves: they are those that the method has by its meaning.
+/// The routes declare the permissions. Each must match the HTTP method.
 #[test]
-fn attack_14_permissions_are_those_of_the_verb() {
+fn attack_14_permissions_match_the_http_methods() {
     for route in server::api::registry_routes().declared() {
         let Asks::Permission(permission) = route.asks else { continue };
         for method in route.methods.split(' ') {
@@ -243,7 +243,7 @@ fn plain_case(method: Method, path: String, needs: RequiredAccess) -> RequestCas
     }
 }
 
-/// The scopes of a registry token that covers all of it.
+/// The scopes of a registry token for everything in the matrix.
 pub(crate) fn registry_scopes() -> Vec<String> {
     let paths = [
         format!("{PROJECT}/{REPOSITORY}/image"),
@@ -254,7 +254,7 @@ pub(crate) fn registry_scopes() -> Vec<String> {
     paths.iter().map(|path| format!("repository:{path}:*")).collect()
 }
 
-/// The name of a repository of the project that is not there.
+/// The name of a repository that is not there.
 pub(crate) fn absent_repository() -> String {
     format!("projects/{PROJECT}/locations/{LOCATION}/repositories/absent")
 }

@@ -1,22 +1,22 @@
-//! A second opinion on who may do what. It shares nothing with the server's: it reads the role data in its own way,
-//! and has its own idea of which policies decide about a name.
+//! A second implementation of authorization. It shares no code with the server: it reads the role data in its own way,
+//! and has its own rules of which policies apply to a name.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 const ROLES: &str = include_str!("../../../../../model/data/roles.txt");
 pub(crate) const ORGANIZATION: &str = "organizations/1";
 
-/// Who asks.
+/// The identity of a caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum CallerIdentity {
     Nobody,
     Account { email: String, disabled: bool },
 }
 
-/// Roles, and who has which where.
+/// The roles, and their bindings.
 pub(crate) struct Evaluator {
     roles: BTreeMap<String, BTreeSet<String>>,
-    /// Resource, role and member of each binding.
+    /// The resource, the role and the member of each binding.
     bindings: Vec<(String, String, String)>,
 }
 
@@ -53,7 +53,7 @@ impl Evaluator {
         self.bindings.clear();
     }
 
-    /// Whether `who` may use a permission on what has this name.
+    /// Returns true if the caller has a permission on a resource.
     pub(crate) fn allows(&self, who: &CallerIdentity, permission: &str, name: &str) -> bool {
         if matches!(who, CallerIdentity::Account { disabled: true, .. }) {
             return false;
@@ -72,13 +72,13 @@ impl Evaluator {
         })
     }
 
-    /// Whether `who` is somebody.
+    /// Returns true if the caller is authenticated.
     pub(crate) fn is_authenticated(who: &CallerIdentity) -> bool {
         matches!(who, CallerIdentity::Account { disabled: false, .. })
     }
 }
 
-/// What a role holds, by itself and by the roles that it takes up.
+/// The permissions of a role, including those of the roles that it includes.
 fn expand_role(role: &str, lines: &BTreeMap<String, Vec<String>>) -> BTreeSet<String> {
     let mut held = BTreeSet::new();
     for line in &lines[role] {
@@ -92,13 +92,13 @@ fn expand_role(role: &str, lines: &BTreeMap<String, Vec<String>>) -> BTreeSet<St
     held
 }
 
-/// The resources whose policies decide about a name: what it is or lies in, and all above.
+/// The resources whose policies apply to a name: the resource itself and all of its parents.
 fn resources_above(name: &str) -> Vec<String> {
     let words: Vec<_> = name.split('/').collect();
     let mut above = vec![ORGANIZATION.to_owned()];
     match words.as_slice() {
         ["projects", _, "serviceAccounts", email, ..] => {
-            // An account lies in the project that its address names.
+            // An account belongs to the project in its address.
             let (_, host) = email.split_once('@').expect("an address");
             let project = host.strip_suffix(".iam.gserviceaccount.com").expect("an account's");
             above.push(format!("projects/{project}"));

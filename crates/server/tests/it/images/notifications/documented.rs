@@ -1,4 +1,4 @@
-//! What docs/notifications.md shows is so.
+//! The examples in `docs/notifications.md` work.
 
 use serde_json::Value;
 use server::config::Config;
@@ -8,14 +8,14 @@ use crate::util::{Backend, Image, Receiver, TestServer};
 
 const PAGE: &str = include_str!("../../../../../../docs/notifications.md");
 
-/// The first block of a language below a heading.
+/// The first code block of a language below a heading.
 fn code_block(heading: &str, language: &str) -> &'static str {
     let (_, below) = PAGE.split_once(&format!("\n## {heading}\n")).expect("a heading");
     let (_, block) = below.split_once(&format!("```{language}\n")).expect("a block");
     block.split_once("```").expect("it ends").0
 }
 
-/// The names in a JSON value, nested ones with their place.
+/// Collects the names in a JSON value. A nested name has its parents' names before it.
 fn collect_names(value: &Value, place: &str, into: &mut Vec<String>) {
     for (name, value) in value.as_object().into_iter().flatten() {
         into.push(format!("{place}.{name}"));
@@ -30,7 +30,7 @@ fn field_names(value: &Value) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_examples_work() {
+async fn the_documented_examples_work() {
     let receiver = Receiver::start().await;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (file, token) = (folder.path().join("berth.toml"), folder.path().join("token"));

@@ -1,4 +1,4 @@
-//! Processes that tell a receiver, and die.
+//! Processes that send messages to a receiver and are killed.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -8,7 +8,7 @@ use super::{IMAGE, notified_tags};
 use crate::util::process::{BerthProcess, berth_command};
 use crate::util::{Backend, Image, Receiver, ReceiverAnswer, with_deadline};
 
-/// A process that tells the receiver.
+/// Starts a process that sends messages to the receiver.
 async fn start_with_webhook(data: &Path, database: &Backend, receiver: &Receiver) -> BerthProcess {
     let mut command = berth_command(&["serve", "--dev"]);
     if let Backend::Postgres(url) = database {
@@ -23,9 +23,9 @@ async fn push_image(berth: &BerthProcess, seed: u64) {
     Image::new(seed).push(&berth.client, (IMAGE, &seed.to_string())).await;
 }
 
-/// Killed after it answered the pushes, and before anybody was told.
+/// The process is killed after it answered the pushes and before the receiver took a message.
 #[tokio::test]
-async fn what_was_pushed_before_a_kill_is_told_after_it() {
+async fn messages_of_a_killed_process_are_sent_later() {
     let databases = [Some(Backend::Sqlite), Backend::postgres().await];
     for database in databases.into_iter().flatten() {
         let receiver = Receiver::start().await;
@@ -42,9 +42,9 @@ async fn what_was_pushed_before_a_kill_is_told_after_it() {
     }
 }
 
-/// One of them tells; when it is killed, the other one does. Something may be told twice, nothing is not told.
+/// One process sends the messages. When it is killed, the other one does. A message may come twice, and none is lost.
 #[tokio::test]
-async fn two_processes_tell_everything() {
+async fn two_processes_send_every_message() {
     const IMAGES: u64 = 20;
     let Some(database) = Backend::postgres().await else {
         println!("SKIPPED: TEST_POSTGRES_URL is not set");
