@@ -1,6 +1,6 @@
 //! The dependencies between the crates.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 #[test]
@@ -89,6 +89,25 @@ fn routes_are_declared() {
     };
     let adding: Vec<_> = rust_files(&source).into_iter().filter(adds).collect();
     assert_eq!(adding, [source.join("api/routes.rs")]);
+}
+
+/// `attacks/README.md` lists the numbers of all attacks that have a test, and no other number.
+#[test]
+fn every_attack_is_listed_in_the_readme() {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("crates/");
+    let tests = crates.join("server/tests/it");
+    let mut tested = BTreeSet::new();
+    for path in rust_files(crates) {
+        let text = std::fs::read_to_string(path).expect("readable");
+        let names = text.split("fn attack_").skip(1);
+        tested.extend(names.filter_map(|name| Some(name.split_once('_')?.0.to_owned())));
+    }
+    tested.retain(|number| number.parse::<u8>().is_ok());
+    let readme = std::fs::read_to_string(tests.join("attacks/README.md")).expect("there");
+    let (listed, _) = readme.split_once("## Not built yet").expect("a heading");
+    let lines = listed.lines().filter_map(|line| line.strip_prefix("| ")?.split_once(" |"));
+    let numbers = lines.map(|(number, _)| number).filter(|number| number.parse::<u8>().is_ok());
+    assert_eq!(numbers.map(str::to_owned).collect::<BTreeSet<_>>(), tested);
 }
 
 /// The README shows every setting with its default.

@@ -167,7 +167,7 @@ async fn a_second_interrupt_stops_at_once() {
     assert!(!berth.run.exists(), "nothing is left of it");
 }
 
-/// A stop has to record pulls, and the database does not answer within a minute.
+/// A stop has to record pulls, and the database never answers.
 #[tokio::test]
 async fn a_stop_does_not_wait_for_a_silent_database() {
     let Some(Backend::Postgres(url)) = Backend::postgres().await else {
