@@ -115,7 +115,8 @@ async fn http_1_connections_with_slow_readers_are_ended() {
     socket.set_recv_buffer_size(1).expect("a size");
     let mut stream = socket.connect(server.address).await.expect("it listens");
     let request = format!(
-        "GET /v2/{IMAGE}/blobs/{blob} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer admin\r\n\r\n"
+        "GET /v2/{IMAGE}/blobs/{blob} HTTP/1.1\r\nhost: localhost\r\n\
+         authorization: Bearer admin\r\n\r\n"
     );
     stream.write_all(request.as_bytes()).await.expect("open");
     let trickle = tokio::spawn(async move {

@@ -88,7 +88,9 @@ async fn the_error_of_an_unusable_tls_file_names_it() {
         ("sealed.key", encode_pem("ENCRYPTED PRIVATE KEY", b"sealed").into_bytes()),
         (
             "sealed-old.key",
-            b"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\nAAAA\n-----END RSA PRIVATE KEY-----\n".to_vec(),
+            b"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\
+              DEK-Info: AES-256-CBC,00\n\nAAAA\n-----END RSA PRIVATE KEY-----\n"
+                .to_vec(),
         ),
         ("empty", Vec::new()),
     ] {

@@ -343,7 +343,8 @@ async fn attack_54_a_manifest_that_stops_coming_times_out() {
     let admin = server.admin();
     let start = format!(
         "PUT /v2/{IMAGE}/manifests/x HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer admin\r\n\
-         content-type: {OCI_INDEX}\r\nconnection: close\r\ncontent-length: 100\r\n\r\n{{\"schemaVersion\":2"
+         content-type: {OCI_INDEX}\r\nconnection: close\r\ncontent-length: 100\r\n\r\n\
+         {{\"schemaVersion\":2"
     );
     let answer = admin.send_raw(start.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");

@@ -96,7 +96,8 @@ async fn attack_13_the_body_does_not_choose_the_resource(accounts: AccountServer
                 body[inner] =
                     json!({ "name": resource, "description": "stolen", "displayName": "stolen" });
             }
-            body["policy"] = json!({ "bindings": [{ "role": "roles/owner", "members": [attacker.member()] }], "etag": "" });
+            let binding = json!({ "role": "roles/owner", "members": [attacker.member()] });
+            body["policy"] = json!({ "bindings": [binding], "etag": "" });
             body
         };
         let query = |resource: &str| {

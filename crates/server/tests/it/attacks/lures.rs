@@ -69,7 +69,8 @@ fn public_jwk(key: &AccountKey, kid: &str) -> Value {
     let parsed = PublicKeyComponents { n, e };
     let signed = parsed.verify(&RSA_PKCS1_2048_8192_SHA256, b"x", &key.sign_bytes(b"x"));
     signed.expect("whoever trusts this key accepts what it signed");
-    json!({ "kty": "RSA", "use": "sig", "alg": "RS256", "kid": kid, "n": encode_part(n), "e": encode_part(e) })
+    let (n, e) = (encode_part(n), encode_part(e));
+    json!({ "kty": "RSA", "use": "sig", "alg": "RS256", "kid": kid, "n": n, "e": e })
 }
 
 /// Starts a server that answers every request with one text and counts the visitors.

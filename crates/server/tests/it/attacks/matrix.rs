@@ -221,7 +221,8 @@ impl Matrix {
         let upload = may(&self.evaluator, "uploadArtifacts", &own);
         let read = may(&self.evaluator, "downloadArtifacts", &sibling);
         let path = format!(
-            "/v2/{PROJECT}/{REPOSITORY}/image/blobs/uploads/?mount={}&from={PROJECT}/{SIBLING}/image",
+            "/v2/{PROJECT}/{REPOSITORY}/image/blobs/uploads/?mount={}\
+             &from={PROJECT}/{SIBLING}/image",
             digest_of("only there")
         );
         let reply = self.send(headers, (Method::POST, &path), "").await;

@@ -155,7 +155,8 @@ async fn attack_21_output_only_fields_of_repositories_are_not_set(accounts: Acco
     let owner = &accounts.owner;
     accounts.create_repository("b-project", "victim").await;
     let mut extra = json!({
-        "format": "DOCKER", "name": repository_name("b-project", "victim"), "createTime": "1999-01-01T00:00:00Z",
+        "format": "DOCKER", "name": repository_name("b-project", "victim"),
+        "createTime": "1999-01-01T00:00:00Z",
         "updateTime": "1999-01-01T00:00:00Z", "sizeBytes": "12345", "registryUri": "evil.example/x",
         "satisfiesPzs": true, "admin": true, "state": "deleting", "description": "made",
     });
@@ -172,7 +173,8 @@ async fn attack_21_output_only_fields_of_repositories_are_not_set(accounts: Acco
     assert!(!made["createTime"].as_str().expect("text").starts_with("1999"));
     assert!(["0", ""].contains(&made["sizeBytes"].as_str().unwrap_or_default()), "{made}");
     assert!(!made.to_string().contains("evil.example") && made["admin"].is_null());
-    let changed = json!({ "name": repository_name("b-project", "victim"), "description": "changed", "sizeBytes": "9" });
+    let other = repository_name("b-project", "victim");
+    let changed = json!({ "name": other, "description": "changed", "sizeBytes": "9" });
     owner.patch(&format!("/v1/{name}?updateMask=description"), &changed).await.expect_status(200);
     let victim = owner.get(&format!("/v1/{}", repository_name("b-project", "victim"))).await.json();
     assert!(victim["description"].is_null(), "{victim}");
@@ -186,8 +188,9 @@ async fn attack_21_output_only_fields_of_accounts_and_projects_are_not_set(
     let mut account = json!({
         "accountId": "robot-1", "name": "projects/b-project",
         "serviceAccount": {
-            "name": "projects/b-project/serviceAccounts/x@b-project.iam.gserviceaccount.com", "projectId": "b-project",
-            "email": accounts.owner.email, "uniqueId": "1", "oauth2ClientId": "1", "disabled": true, "etag": "AAAA",
+            "name": "projects/b-project/serviceAccounts/x@b-project.iam.gserviceaccount.com",
+            "projectId": "b-project", "email": accounts.owner.email, "uniqueId": "1",
+            "oauth2ClientId": "1", "disabled": true, "etag": "AAAA",
             "displayName": "Robot", "admin": true,
         },
     });
@@ -202,7 +205,10 @@ async fn attack_21_output_only_fields_of_accounts_and_projects_are_not_set(
     );
     assert_eq!(made["uniqueId"].as_str().expect("text").len(), 21);
     assert!(made["disabled"].is_null());
-    let renamed = json!({ "email": "other@b-project.iam.gserviceaccount.com", "uniqueId": "7", "disabled": true, "displayName": "Two" });
+    let renamed = json!({
+        "email": "other@b-project.iam.gserviceaccount.com", "uniqueId": "7", "disabled": true,
+        "displayName": "Two",
+    });
     let path = format!("/v1/projects/{PROJECT}/serviceAccounts/{email}");
     let changed = owner.client.put(&path, renamed.to_string()).await.expect_status(200).json();
     assert_eq!((&changed["email"], &changed["displayName"]), (&json!(email), &json!("Two")));
@@ -211,7 +217,10 @@ async fn attack_21_output_only_fields_of_accounts_and_projects_are_not_set(
         let body = json!({ "serviceAccount": renamed, "updateMask": mask });
         owner.patch(&path, &body).await.expect_google_error("400 INVALID_ARGUMENT");
     }
-    let body = json!({ "projectId": "new-project", "projectNumber": "1", "lifecycleState": "DELETE_REQUESTED", "createTime": "1999-01-01T00:00:00Z", "parent": { "type": "organization", "id": "2" } });
+    let body = json!({
+        "projectId": "new-project", "projectNumber": "1", "lifecycleState": "DELETE_REQUESTED",
+        "createTime": "1999-01-01T00:00:00Z", "parent": { "type": "organization", "id": "2" },
+    });
     owner.post("/v1/projects", &body).await.expect_status(200);
     let made = owner.get("/v1/projects/new-project").await.expect_status(200).json();
     assert_eq!((&made["lifecycleState"], &made["parent"]["id"]), (&json!("ACTIVE"), &json!("1")));

@@ -203,7 +203,8 @@ async fn send_bad_requests(
             expect_refused_silently(secrets, &client.get(&format!("{path}?{query}")).await, path);
         }
     }
-    let body = json!({ "serviceAccount": { "displayName": "x".repeat(200), "privateKeyData": format!("{CANARY}-body") } });
+    let (long, secret) = ("x".repeat(200), format!("{CANARY}-body"));
+    let body = json!({ "serviceAccount": { "displayName": long, "privateKeyData": secret } });
     expect_refused_silently(
         secrets,
         &owner.post("/v1/projects/my-project/serviceAccounts", &body).await,

@@ -71,7 +71,8 @@ async fn each_step_of_a_push_is_recorded(server: TestServer) {
             "resourceName": format!("{R2}/dockerImages/a/image@{digest_of_image}"),
             "authenticationInfo": { "principalEmail": "writer-2@example.com" },
             "authorizationInfo": [{
-                "resource": R2, "permission": UPLOAD, "granted": true, "permissionType": "DATA_WRITE",
+                "resource": R2, "permission": UPLOAD, "granted": true,
+                "permissionType": "DATA_WRITE",
             }],
             "requestMetadata": {
                 "callerIp": "127.0.0.1",

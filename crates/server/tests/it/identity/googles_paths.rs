@@ -254,7 +254,8 @@ async fn etags_are_base64_and_the_empty_policy_has_googles(accounts: AccountServ
             (&json!("ACAB"), &Value::Null),
             "{resource}"
         );
-        let policy = json!({ "etag": "ACAB", "bindings": [{ "role": "roles/viewer", "members": [owner.member()] }] });
+        let binding = json!({ "role": "roles/viewer", "members": [owner.member()] });
+        let policy = json!({ "etag": "ACAB", "bindings": [binding] });
         let other = json!({ "etag": "ACAC", "bindings": [] });
         owner.set_policy(resource, &other).await.expect_google_error("409 ABORTED");
         let granted = json!({ "etag": "ACAB", "bindings": [] });
@@ -350,7 +351,9 @@ async fn an_unknown_field_is_refused_in_googles_words(accounts: AccountServer) {
         assert_eq!(violation["description"], error["message"], "{method} {path}");
     }
     // Fields that Google has and this registry does not use are accepted. Other formats are refused.
-    let body = json!({ "format": "DOCKER", "sbomConfig": { "enablementConfig": "INHERITED" }, "networkConfig": {} });
+    let body = json!({
+        "format": "DOCKER", "sbomConfig": { "enablementConfig": "INHERITED" }, "networkConfig": {},
+    });
     owner.post(&create, &body).await.expect_status(200);
     let maven = json!({ "format": "MAVEN", "mavenConfig": { "versionPolicy": "RELEASE" } });
     let refused = owner.post(&create.replace("r2", "r3"), &maven).await;

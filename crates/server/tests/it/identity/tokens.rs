@@ -244,7 +244,10 @@ async fn an_account_is_impersonated_by_a_chain_of_roles(accounts: AccountServer)
         accounts.create_actor("target-1").await,
     ];
     let name = |email: &str| format!("projects/{PROJECT}/serviceAccounts/{email}");
-    let asked = |delegates: &[&str]| json!({ "scope": ["x"], "delegates": delegates.iter().map(|email| name(email)).collect::<Vec<_>>() });
+    let asked = |delegates: &[&str]| {
+        let delegates: Vec<_> = delegates.iter().map(|email| name(email)).collect();
+        json!({ "scope": ["x"], "delegates": delegates })
+    };
     let path = format!("/v1/{}:generateAccessToken", name(&target.email));
     caller.post(&path, &asked(&[])).await.expect_google_error("403 PERMISSION_DENIED");
     // The caller acts through another account, and each account in the chain needs the role.

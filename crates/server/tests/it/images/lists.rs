@@ -61,7 +61,10 @@ async fn a_docker_image_shows_what_was_pushed(accounts: AccountServer) {
         (&version["createTime"], &version["updateTime"]),
         (&shown["uploadTime"], &shown["updateTime"])
     );
-    let tag = |tag: &str| json!({ "name": resource_name(&format!("packages/a%2Fb/tags/{tag}")), "version": own });
+    let tag = |tag: &str| {
+        let name = resource_name(&format!("packages/a%2Fb/tags/{tag}"));
+        json!({ "name": name, "version": own })
+    };
     assert_eq!(version["relatedTags"], json!([tag("latest"), tag("v1")]));
     let metadata = &version["metadata"];
     for field in ["name", "imageSizeBytes", "mediaType", "buildTime"] {

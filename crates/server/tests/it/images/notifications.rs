@@ -182,7 +182,10 @@ async fn deleting_an_image_or_repository_sends_a_message_for_each_version(told: 
     let uri =
         format!("us-west1-docker.localhost:{}/{PROJECT}/{R1}", accounts.server.address.port());
     let tag = |name: &str| json!({ "action": "DELETE", "tag": format!("{uri}/{name}") });
-    let digest = |name: &str, image: &Image| json!({ "action": "DELETE", "digest": format!("{uri}/{name}@{}", image.digest()) });
+    let digest = |name: &str, image: &Image| {
+        let digest = format!("{uri}/{name}@{}", image.digest());
+        json!({ "action": "DELETE", "digest": digest })
+    };
     let heard = receiver.wait_for_taken(6).await;
     let data: Vec<_> = heard[4..].iter().map(ReceivedRequest::message_data).collect();
     assert_eq!(data, [tag("a/b:1"), digest("a/b", &first)]);

@@ -42,7 +42,10 @@ async fn a_rule_is_created_shown_changed_and_deleted(accounts: AccountServer) {
     let rules = api_path("rules");
     let first = json!({
         "action": "DENY", "operation": "DOWNLOAD", "packageId": "team/web",
-        "condition": { "expression": "pkg.version.id < '2.0'", "title": "old", "description": "Old ones", "location": "here" },
+        "condition": {
+            "expression": "pkg.version.id < '2.0'", "title": "old", "description": "Old ones",
+            "location": "here",
+        },
     });
     let mut shown = first.clone();
     shown["name"] = json!(resource_name("rules/no-old.ones_1"));

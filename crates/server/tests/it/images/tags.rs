@@ -32,7 +32,8 @@ async fn a_tag_is_created_moved_and_deleted(accounts: AccountServer) {
         .expect_status(200)
         .json();
     let shown = json!({
-        "name": resource_name("packages/a%2Fb/tags/stable"), "version": version_body("a%2Fb", &first)["version"],
+        "name": resource_name("packages/a%2Fb/tags/stable"),
+        "version": version_body("a%2Fb", &first)["version"],
     });
     assert_eq!(made, shown);
     assert_eq!(owner.get(&format!("{tags}/stable")).await.expect_status(200).json(), shown);

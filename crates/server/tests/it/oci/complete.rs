@@ -22,7 +22,8 @@ use crate::util::{Client, Image, TestServer, next_page, on_both};
 const IMAGE: &str = "p/r1/image";
 const GCRANE: &str = "gcrane/v0.22.1 go-containerregistry/v0.22.1";
 const CRANE: &str = "crane/v0.22.1 go-containerregistry/v0.22.1";
-const CLEANER: &str = "gcr-cleaner/source (+https://github.com/GoogleCloudPlatform/gcr-cleaner) go-containerregistry/v0.20.2";
+const CLEANER: &str = "gcr-cleaner/source \
+    (+https://github.com/GoogleCloudPlatform/gcr-cleaner) go-containerregistry/v0.20.2";
 
 /// The tags of each digest.
 type TagsByDigest = BTreeMap<String, Vec<String>>;

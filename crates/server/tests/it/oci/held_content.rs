@@ -109,7 +109,9 @@ impl RandomRegistry {
         };
         let mut manifest = if self.numbers.is_one_in(2) {
             let (config, layers) = (self.random_descriptor(), several(self));
-            json!({ "schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": layers })
+            json!({
+                "schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": layers,
+            })
         } else {
             json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": several(self) })
         };

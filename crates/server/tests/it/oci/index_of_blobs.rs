@@ -176,7 +176,8 @@ async fn forget_blobs_of_indexes(server: &TestServer) {
     let forget = |tx: &mut Tx<'_>| {
         for sql in [
             "DELETE FROM manifest_refs WHERE NOT is_manifest AND version_id IN
-               (SELECT id FROM versions WHERE media_type = 'application/vnd.oci.image.index.v1+json')",
+               (SELECT id FROM versions
+                 WHERE media_type = 'application/vnd.oci.image.index.v1+json')",
             "UPDATE versions SET references_made = 0",
         ] {
             tx.exec(sql, &[])?;

@@ -96,7 +96,8 @@ async fn unread_manifests_take_limited_memory() {
     let berth = start_server(folder.path()).await;
     let filler = "x".repeat(4_000_000);
     let manifest = format!(
-        "{{\"schemaVersion\":2,\"mediaType\":\"{INDEX}\",\"manifests\":[],\"annotations\":{{\"a\":\"{filler}\"}}}}"
+        "{{\"schemaVersion\":2,\"mediaType\":\"{INDEX}\",\"manifests\":[],\
+         \"annotations\":{{\"a\":\"{filler}\"}}}}"
     );
     let path = format!("/v2/{IMAGE}/manifests/large");
     let pusher = berth.client.clone().with_header(CONTENT_TYPE.as_str(), INDEX);
@@ -146,7 +147,8 @@ async fn concurrent_large_manifests_take_limited_memory() {
     let put = |client: Client, number: usize| async move {
         let filler = "x".repeat(4_000_000);
         let manifest = format!(
-            "{{\"schemaVersion\":2,\"mediaType\":\"{INDEX}\",\"manifests\":[],\"annotations\":{{\"a\":\"{number}{filler}\"}}}}"
+            "{{\"schemaVersion\":2,\"mediaType\":\"{INDEX}\",\"manifests\":[],\
+             \"annotations\":{{\"a\":\"{number}{filler}\"}}}}"
         );
         let path = format!("/v2/{IMAGE}/manifests/large{number}");
         let client = client.with_header(CONTENT_TYPE.as_str(), INDEX);

@@ -92,7 +92,8 @@ async fn behind_a_proxy_the_forwarded_address_counts() {
     }
     let form = |client: &str| {
         format!(
-            "POST /token HTTP/1.1\r\nhost: localhost\r\nx-forwarded-for: {client}\r\ncontent-length: 10\r\n\r\na"
+            "POST /token HTTP/1.1\r\nhost: localhost\r\nx-forwarded-for: {client}\r\n\
+             content-length: 10\r\n\r\na"
         )
     };
     let mut slow = connect_from("127.0.0.1", &server).await;

@@ -127,8 +127,11 @@ async fn downloads_leave_descriptors_for_the_database() {
     drop((answers, senders));
     let path = format!("/v2/{IMAGE}/blobs/{blob}");
     let again = async {
-        while !matches!(berth.client.try_send(Method::GET, &path, "").await, Ok(reply) if reply.status == 200)
-        {
+        let is_served = async || {
+            let reply = berth.client.try_send(Method::GET, &path, "").await;
+            reply.is_ok_and(|reply| reply.status == 200)
+        };
+        while !is_served().await {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     };

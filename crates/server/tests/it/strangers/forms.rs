@@ -14,7 +14,8 @@ const ENDPOINTS: [&str; 4] = ["/token", "/introspect", "/revoke", "/v2/token"];
 async fn begin_form(server: &TestServer, path: &str, (length, sent): (usize, usize)) -> TcpStream {
     let mut stream = TcpStream::connect(server.address).await.expect("it listens");
     let head = format!(
-        "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-www-form-urlencoded\r\n\
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\n\
+         content-type: application/x-www-form-urlencoded\r\n\
          content-length: {length}\r\n\r\n"
     );
     stream.write_all(head.as_bytes()).await.expect("open");

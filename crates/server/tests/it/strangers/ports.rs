@@ -43,7 +43,8 @@ async fn http_on_an_https_port_gets_an_error() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let files = CertificateFiles::write_to(folder.path()).await;
     let berth = start_server(folder.path(), &files.tls_flags()).await;
-    let upload = "POST /v2/p/r/i/blobs/uploads/?digest=x HTTP/1.1\r\nhost: x\r\ncontent-length: 3000000\r\n\r\n";
+    let upload = "POST /v2/p/r/i/blobs/uploads/?digest=x HTTP/1.1\r\nhost: x\r\n\
+                  content-length: 3000000\r\n\r\n";
     let upload = [upload.as_bytes(), &vec![0; 3_000_000]].concat();
     for request in [
         b"GET /v2/ HTTP/1.1\r\nhost: localhost\r\n\r\n".as_slice(),

@@ -20,7 +20,8 @@ impl PendingRequest {
     ) -> Self {
         let mut stream = TcpStream::connect(client.address()).await.expect("it listens");
         let mut head = format!(
-            "{method} {path} HTTP/1.1\r\nhost: {}\r\ncontent-length: {length}\r\nexpect: 100-continue\r\nconnection: close\r\n",
+            "{method} {path} HTTP/1.1\r\nhost: {}\r\ncontent-length: {length}\r\n\
+             expect: 100-continue\r\nconnection: close\r\n",
             client.address()
         );
         for (name, value) in client.headers() {

@@ -47,9 +47,9 @@ async fn each_condition_selects_versions_and_keep_precedes_delete(server: TestSe
         (vec![delete_policy(json!({ "newerThan": "86400.0s" }))], &[&new]),
         (vec![delete_policy(json!({ "moreStaleThan": "86400s" }))], &[&untagged, &other]),
         (
-            vec![delete_policy(
-                json!({ "tagState": "TAGGED", "olderThan": "86400s", "packageNamePrefixes": ["a"] }),
-            )],
+            vec![delete_policy(json!({
+                "tagState": "TAGGED", "olderThan": "86400s", "packageNamePrefixes": ["a"],
+            }))],
             &[&tagged],
         ),
         (
