@@ -33,9 +33,9 @@ pub(crate) trait StartOn {
 }
 
 /// Starts the server that the test takes, and runs the test.
-pub(crate) async fn run_on<S: StartOn, Outcome: Future<Output = ()>>(
+pub(crate) async fn run_on<S: StartOn, Running: Future<Output = ()>>(
     backend: Backend,
-    test: impl FnOnce(S) -> Outcome,
+    test: impl FnOnce(S) -> Running,
 ) {
     test(S::start(backend).await).await;
 }
