@@ -1,20 +1,19 @@
-//! What is written down of sizes and pulls.
+//! Records of sizes and pulls.
 
 use engine::{EngineError, Pull};
 use meta::{packages, tags, usage};
-use model::digest::Digest;
 use model::media_type::{OCI_INDEX, OCI_MANIFEST};
 use model::reference::Reference;
 use serde_json::json;
 
-use crate::registry::Registry;
+use crate::registry::{TestRegistry, descriptor_of};
 
 #[tokio::test]
-async fn an_index_has_no_size_and_its_pull_is_a_use_of_what_it_names() {
-    let registry = Registry::new().await;
+async fn an_index_has_no_size_and_its_pull_counts_for_its_images() {
+    let registry = TestRegistry::new().await;
     registry.push_blob(b"{}").await;
     registry.push_blob(b"layer").await;
-    let blob = |bytes: &[u8]| json!({ "mediaType": "application/x", "digest": Digest::of(bytes).as_str(), "size": bytes.len() });
+    let blob = |bytes: &[u8]| descriptor_of("application/x", bytes);
     let image = json!({
         "schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": blob(b"{}"),
         // The same layer twice is one blob.
@@ -27,7 +26,7 @@ async fn an_index_has_no_size_and_its_pull_is_a_use_of_what_it_names() {
     let index = registry.push_manifest(index, &["index"]).await;
     registry.open::<Pull>().await.manifest(&Reference::Digest(index)).await.expect("pushed");
     registry.engine.flush_pulls().await.expect("writable");
-    let repository = registry.repository().await;
+    let repository = registry.repository_id().await;
     let (listed, pulls) = registry
         .meta
         .read(move |tx| {

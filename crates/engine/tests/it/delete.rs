@@ -1,41 +1,30 @@
-//! Deletes that would touch more rows than one transaction may.
+//! Deletes of more rows than one transaction may change.
 
 use engine::{Delete, EngineError, Pull};
 use meta::{packages, tags, versions};
 use model::digest::Digest;
 use model::media_type::{OCI_INDEX, OCI_MANIFEST};
 use model::reference::Reference;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::registry::{Registry, begin};
-
-fn descriptor(bytes: &[u8]) -> Value {
-    json!({ "mediaType": "application/x", "digest": Digest::of(bytes).as_str(), "size": bytes.len() })
-}
-
-fn image(number: usize, config: &[u8]) -> Value {
-    json!({
-        "schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": descriptor(config), "layers": [],
-        "annotations": { "number": number.to_string() },
-    })
-}
+use crate::registry::{TestRegistry, descriptor_of, numbered_image, poll_once};
 
 #[tokio::test]
-async fn many_tags_go_in_slices_and_the_version_last() {
-    let registry = Registry::new().await;
+async fn many_tags_are_deleted_in_slices_before_their_version() {
+    let registry = TestRegistry::new().await;
     registry.push_blob(b"{}").await;
     let names: Vec<String> = (0..700).map(|number| format!("t{number}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let digest = registry.push_manifest(image(1, b"{}"), &names).await;
-    let (repository, access) = (registry.repository().await, registry.open::<Delete>().await);
+    let digest = registry.push_manifest(numbered_image(1, b"{}"), &names).await;
+    let (repository, access) = (registry.repository_id().await, registry.open::<Delete>().await);
     let left = move |tx: &mut meta::Tx<'_>| {
         let package = packages::find(tx, &repository, "image")?.expect("pushed");
         Ok::<_, EngineError>(tags::list(tx, &package, "", 1000)?.len())
     };
     let reference = Reference::Digest(digest.clone());
     let held = registry.hold_database().await;
-    let delete = begin(access.delete_manifest(&reference)).await;
-    let between = begin(registry.meta.write(left)).await;
+    let delete = poll_once(access.delete_manifest(&reference)).await;
+    let between = poll_once(registry.meta.write(left)).await;
     drop(held);
     assert_eq!(between.await.expect("readable"), 400, "what came behind the first slice");
     delete.await.expect("nothing needs it");
@@ -49,13 +38,14 @@ async fn many_tags_go_in_slices_and_the_version_last() {
     assert_eq!(untagged.await.expect("readable"), Some(700));
 }
 
-/// Any number of manifests may wait for the same blob. Those that were not bound yet need it as well.
+/// Any number of manifests may wait for the same blob. Manifests that are not bound to it yet need it as well.
 #[tokio::test]
-async fn what_waited_for_a_blob_keeps_it() {
-    let registry = Registry::with(|settings| settings.new_repositories_sparse = true).await;
+async fn a_manifest_that_waited_for_a_blob_keeps_it() {
+    let registry =
+        TestRegistry::with_settings(|settings| settings.new_repositories_sparse = true).await;
     let mut images = Vec::new();
     for number in 0..301 {
-        images.push(registry.push_manifest(image(number, b"late"), &[]).await);
+        images.push(registry.push_manifest(numbered_image(number, b"late"), &[]).await);
     }
     let blob = registry.push_blob(b"late").await;
     let unbound = registry.meta.read(|tx| {
@@ -68,9 +58,9 @@ async fn what_waited_for_a_blob_keeps_it() {
     for image in images.iter().filter(|image| image.as_str() != last) {
         access.delete_manifest(&Reference::Digest(image.clone())).await.expect("nothing needs it");
     }
-    registry.clock.advance(25 * 60);
-    registry.collect().await;
-    assert_eq!(registry.read(&blob).await, b"late");
+    registry.clock.advance_minutes(25 * 60);
+    registry.collect_garbage().await;
+    assert_eq!(registry.read_blob(&blob).await, b"late");
     let needed = access.delete_blob(&blob).await;
     assert!(
         matches!(&needed, Err(EngineError::InUse { by, .. }) if by.as_str() == last),
@@ -78,18 +68,17 @@ async fn what_waited_for_a_blob_keeps_it() {
     );
     let last = Reference::Digest(last.parse().expect("a digest"));
     access.delete_manifest(&last).await.expect("ours");
-    registry.clock.advance(25 * 60);
-    assert_eq!(registry.collect().await, 1);
+    registry.clock.advance_minutes(25 * 60);
+    assert_eq!(registry.collect_garbage().await, 1);
 }
 
 #[tokio::test]
 async fn an_index_that_waited_for_a_manifest_keeps_it() {
-    let registry = Registry::with(|settings| settings.new_repositories_sparse = true).await;
-    let child = image(0, b"elsewhere");
+    let registry =
+        TestRegistry::with_settings(|settings| settings.new_repositories_sparse = true).await;
+    let child = numbered_image(0, b"elsewhere");
     let bytes = child.to_string();
-    let named = json!({
-        "mediaType": OCI_MANIFEST, "digest": Digest::of(bytes.as_bytes()).as_str(), "size": bytes.len()
-    });
+    let named = descriptor_of(OCI_MANIFEST, bytes.as_bytes());
     let mut indexes = Vec::new();
     for number in 0..301 {
         let index = json!({

@@ -1,4 +1,4 @@
-//! The engine on its real stores, asked without HTTP: what a failing store leads to, and requests that cross.
+//! The engine on its real stores, without HTTP: failing stores and concurrent requests.
 
 mod cleanup;
 mod counts;

@@ -1,4 +1,4 @@
-//! A registry of one test: its stores can be made to fail and to wait, and its clock moves.
+//! A registry of one test. Its stores can fail and wait, and its clock can be moved.
 
 use std::future::poll_fn;
 use std::ops::ControlFlow;
@@ -11,16 +11,15 @@ use std::time::Duration;
 use blob::faulty::{Faults, FaultyStore, Step};
 use blob::{DiskStore, MemoryStore};
 use bytes::Bytes;
-use engine::{
-    Body, BodyError, Engine, EngineError, GcMode, NewManifest, Push, ReceivedManifest, RepoAccess,
-    Settings, Target,
-};
+use engine::{Body, BodyError, Engine, EngineError, GcMode, NewManifest, Push, ReceivedManifest, RepoAccess, Settings, Target};
 use futures_util::StreamExt;
 use identity::{Caller, Clock, MasterKey, Rights, SystemClock};
 use meta::{Database, Id, Meta};
 use model::digest::{Algorithm, Digest};
+use model::media_type::OCI_MANIFEST;
 use model::name::ImagePath;
 use model::reference::Reference;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// A clock that tests move. It starts at the real time and runs with it.
@@ -34,12 +33,12 @@ impl Clock for TestClock {
 }
 
 impl TestClock {
-    pub(crate) fn advance(&self, minutes: i64) {
+    pub(crate) fn advance_minutes(&self, minutes: i64) {
         self.0.fetch_add(minutes * 60_000_000, Ordering::Relaxed);
     }
 }
 
-pub(crate) struct Registry {
+pub(crate) struct TestRegistry {
     pub(crate) engine: Engine,
     pub(crate) faults: Faults,
     pub(crate) meta: Meta,
@@ -47,32 +46,34 @@ pub(crate) struct Registry {
     _folder: TempDir,
 }
 
-/// Keeps the database from committing until it is dropped.
-pub(crate) struct Held(#[expect(dead_code, reason = "its end is what counts")] mpsc::Sender<()>);
+/// A database that commits nothing until this value is dropped.
+pub(crate) struct HeldDatabase(
+    #[expect(dead_code, reason = "its end is what counts")] mpsc::Sender<()>,
+);
 
-impl Registry {
-    /// One whose trash is emptied at once.
+impl TestRegistry {
+    /// A registry whose trash is emptied at once.
     pub(crate) async fn new() -> Self {
-        Self::with(|_| ()).await
+        Self::with_settings(|_| ()).await
     }
 
-    pub(crate) async fn with(change: impl FnOnce(&mut Settings)) -> Self {
+    pub(crate) async fn with_settings(change: impl FnOnce(&mut Settings)) -> Self {
         let faults = Faults::default();
         let store = FaultyStore::new(MemoryStore::default(), faults.clone());
         let folder = tempfile::tempdir().expect("a temporary folder");
-        Self::on(folder, (Arc::new(store), faults), change).await
+        Self::on_store(folder, (Arc::new(store), faults), change).await
     }
 
-    /// The same on each store.
+    /// A registry on a memory store and one on a disk store.
     pub(crate) async fn on_each_store() -> [Self; 2] {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let faults = Faults::default();
         let disk = DiskStore::open(folder.path()).expect("writable");
         let store = FaultyStore::new(disk, faults.clone());
-        [Self::new().await, Self::on(folder, (Arc::new(store), faults), |_| ()).await]
+        [Self::new().await, Self::on_store(folder, (Arc::new(store), faults), |_| ()).await]
     }
 
-    async fn on(
+    async fn on_store(
         folder: TempDir,
         (store, faults): (Arc<dyn blob::BlobStore>, Faults),
         change: impl FnOnce(&mut Settings),
@@ -87,7 +88,7 @@ impl Registry {
         Self { engine, faults, meta, clock, _folder: folder }
     }
 
-    pub(crate) async fn open<K: engine::Kind>(&self) -> RepoAccess<K> {
+    pub(crate) async fn open_access<K: engine::Kind>(&self) -> RepoAccess<K> {
         let principal = "user:somebody@example.com".parse().expect("a principal");
         let caller = Caller::new(principal, Rights::All);
         let path = ImagePath::parse("p/r/image", None).expect("a path");
@@ -96,22 +97,22 @@ impl Registry {
         self.engine.open(&caller, &target).await.expect("everything is allowed")
     }
 
-    pub(crate) async fn read(&self, digest: &Digest) -> Vec<u8> {
-        let blob = self.open().await.blob(digest).await.expect("pushed");
+    pub(crate) async fn read_blob(&self, digest: &Digest) -> Vec<u8> {
+        let blob = self.open_access().await.blob(digest).await.expect("pushed");
         let frames: Vec<_> = blob.whole().collect().await;
         frames.into_iter().flat_map(|frame| frame.expect("readable")).collect()
     }
 
     pub(crate) async fn push_blob(&self, bytes: &'static [u8]) -> Digest {
         let (access, digest) = (self.open::<Push>().await, Digest::of(bytes));
-        let upload = start(&access).await;
-        access.finish_upload(&upload, &digest, body(bytes).into()).await.expect("room enough");
+        let upload = start_session(&access).await;
+        access.finish_upload(&upload, &digest, body_of(bytes).into()).await.expect("room enough");
         digest
     }
 
     /// Pushes a manifest under tags.
-    pub(crate) async fn push_manifest(&self, json: serde_json::Value, tags: &[&str]) -> Digest {
-        let bytes = Bytes::from(json.to_string());
+    pub(crate) async fn push_manifest(&self, manifest: Value, tags: &[&str]) -> Digest {
+        let bytes = Bytes::from(manifest.to_string());
         let digest = Digest::of(&bytes);
         let tags = tags.iter().map(|tag| tag.parse().expect("a tag")).collect();
         let reference = Reference::Digest(digest);
@@ -120,8 +121,8 @@ impl Registry {
         self.open::<Push>().await.put_manifest(new).await.expect("all is there").digest
     }
 
-    /// How many files a collection removes.
-    pub(crate) async fn collect(&self) -> u64 {
+    /// Collects, and returns the number of deleted files.
+    pub(crate) async fn collect_garbage(&self) -> u64 {
         self.engine
             .collect(GcMode::Collect, |_| ControlFlow::Continue(()))
             .await
@@ -129,8 +130,8 @@ impl Registry {
             .files
     }
 
-    /// From now on nothing is committed. What is written waits, in order.
-    pub(crate) async fn hold_database(&self) -> Held {
+    /// Stops commits from now on. Writes wait, in order.
+    pub(crate) async fn hold_database(&self) -> HeldDatabase {
         let (running, mut is_running) = tokio::sync::mpsc::unbounded_channel();
         let (gate, gate_opens) = mpsc::channel::<()>();
         let meta = self.meta.clone();
@@ -143,18 +144,18 @@ impl Registry {
             meta.write(wait).await
         });
         is_running.recv().await.expect("the writer is idle");
-        Held(gate)
+        HeldDatabase(gate)
     }
 
-    /// Waits until a step of the store was reached some times in all.
-    pub(crate) async fn reached(&self, step: Step, times: usize) {
+    /// Waits until a step of the store was reached so many times in all.
+    pub(crate) async fn wait_for_step(&self, step: Step, times: usize) {
         while self.faults.reached(step) < times {
             tokio::task::yield_now().await;
         }
     }
 
-    /// The id of the repository that everything is pushed to.
-    pub(crate) async fn repository(&self) -> Id {
+    /// The id of the only repository.
+    pub(crate) async fn repository_id(&self) -> Id {
         let all = self.meta.read(|tx| {
             let sql = "SELECT id FROM repositories";
             tx.opt(sql, &[], |row| row.id(0))
@@ -163,28 +164,42 @@ impl Registry {
     }
 }
 
-pub(crate) fn body(bytes: &'static [u8]) -> Body<'static> {
+/// A descriptor of these bytes.
+pub(crate) fn descriptor_of(media_type: &str, bytes: &[u8]) -> Value {
+    json!({ "mediaType": media_type, "digest": Digest::of(bytes).as_str(), "size": bytes.len() })
+}
+
+/// A manifest with this config and a number, so that each number has a digest of its own.
+pub(crate) fn numbered_image(number: u64, config: &[u8]) -> Value {
+    json!({
+        "schemaVersion": 2, "mediaType": OCI_MANIFEST, "layers": [],
+        "config": descriptor_of("application/x", config),
+        "annotations": { "number": number.to_string() },
+    })
+}
+
+pub(crate) fn body_of(bytes: &'static [u8]) -> Body<'static> {
     Box::pin(futures_util::stream::iter([Ok(Bytes::from_static(bytes))]))
 }
 
 /// A body whose connection breaks.
-pub(crate) fn broken(bytes: &'static [u8]) -> Body<'static> {
+pub(crate) fn broken_body(bytes: &'static [u8]) -> Body<'static> {
     let frames = [Ok(Bytes::from_static(bytes)), Err(BodyError::Closed)];
     Box::pin(futures_util::stream::iter(frames))
 }
 
-pub(crate) async fn start(access: &RepoAccess<Push>) -> String {
+pub(crate) async fn start_session(access: &RepoAccess<Push>) -> String {
     access.start_upload(Algorithm::Sha256).await.expect("a session").id
 }
 
-pub(crate) async fn started(access: &RepoAccess<Push>, bytes: &'static [u8]) -> String {
-    let upload = start(access).await;
-    access.append(&upload, body(bytes).into()).await.expect("room enough");
+pub(crate) async fn start_with_bytes(access: &RepoAccess<Push>, bytes: &'static [u8]) -> String {
+    let upload = start_session(access).await;
+    access.append(&upload, body_of(bytes).into()).await.expect("room enough");
     upload
 }
 
-/// Lets a request come as far as it can without the database.
-pub(crate) async fn begin<T>(
+/// Runs a request until it waits for the database, and returns the rest of it.
+pub(crate) async fn poll_once<T>(
     request: impl Future<Output = Result<T, EngineError>>,
 ) -> impl Future<Output = Result<T, EngineError>> {
     let mut request = Box::pin(request);

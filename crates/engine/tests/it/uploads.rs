@@ -1,7 +1,7 @@
-//! Requests to one upload that cross, and clients that leave.
+//! Concurrent requests to one upload, and clients that leave.
 //!
-//! The database is held while a request has all of its bytes on disk and waits for its row to be written: what
-//! another one does then must harm neither.
+//! The database is held while a request has all of its bytes on disk and waits for its row to be written. Another
+//! request at that time must harm neither.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -12,15 +12,17 @@ use engine::{Body, Chunk, EngineError, GcMode, Push, RepoAccess};
 use model::digest::Digest;
 use model::range::ContentRange;
 
-use crate::registry::{Registry, begin, body, broken, start, started};
+use crate::registry::{
+    TestRegistry, body_of, broken_body, poll_once, start_session, start_with_bytes,
+};
 
-/// Bytes that say where they belong.
-fn placed((start, end): (u64, u64), body: Body<'static>) -> Chunk<'static> {
+/// A chunk with a range.
+fn chunk_at((start, end): (u64, u64), body: Body<'static>) -> Chunk<'static> {
     Chunk { range: Some(ContentRange { start, end }), ..body.into() }
 }
 
-/// A PUT that runs beside the test.
-fn put(
+/// Spawns a PUT that runs beside the test.
+fn spawn_finish(
     access: &RepoAccess<Push>,
     (upload, digest): (&str, &Digest),
     body: Body<'static>,
@@ -29,135 +31,137 @@ fn put(
     tokio::spawn(async move { access.finish_upload(&upload, &digest, body.into()).await })
 }
 
-/// The row, when it is written at last, tells of the bytes that the client was about to be told of.
+/// When the row is written at last, it counts the bytes that the client was about to be told of.
 #[tokio::test]
-async fn a_chunk_is_its_requests_until_the_row_is_written() {
-    for registry in Registry::on_each_store().await {
+async fn a_chunk_blocks_others_until_its_row_is_written() {
+    for registry in TestRegistry::on_each_store().await {
         let access = registry.open::<Push>().await;
-        let upload = start(&access).await;
+        let upload = start_session(&access).await;
         let held = registry.hold_database().await;
         let chunk = tokio::spawn({
             let (access, upload) = (access.clone(), upload.clone());
-            async move { access.append(&upload, body(b"these").into()).await }
+            async move { access.append(&upload, body_of(b"these").into()).await }
         });
-        registry.reached(Step::AfterCheckpoint, 1).await;
-        // The client is gone, and so is its request; the transaction goes on.
+        registry.wait_for_step(Step::AfterCheckpoint, 1).await;
+        // The client and its request are gone, and the transaction goes on.
         chunk.abort();
         assert!(chunk.await.is_err_and(|error| error.is_cancelled()));
-        // As long as it says, and one byte more: it would be forgotten, but not the file's bytes.
-        let crossing = access.append(&upload, placed((0, 4), body(b"others"))).await;
+        // The chunk has one byte more than its range says. The row would not count that byte, but the file would have
+        // it.
+        let crossing = access.append(&upload, chunk_at((0, 4), body_of(b"others"))).await;
         assert!(matches!(crossing, Err(EngineError::UploadBusy)), "{crossing:?}");
         drop(held);
         let digest = Digest::of(b"these");
-        access.finish_upload(&upload, &digest, body(b"").into()).await.expect("all bytes came");
-        assert_eq!(registry.read(&digest).await, b"these");
+        access.finish_upload(&upload, &digest, body_of(b"").into()).await.expect("all bytes came");
+        assert_eq!(registry.read_blob(&digest).await, b"these");
     }
 }
 
 #[tokio::test]
-async fn a_copy_is_its_requests_until_it_is_live() {
-    for registry in Registry::on_each_store().await {
+async fn a_finished_copy_blocks_others_until_it_is_live() {
+    for registry in TestRegistry::on_each_store().await {
         let access = registry.open::<Push>().await;
-        let upload = start(&access).await;
+        let upload = start_session(&access).await;
         let digest = Digest::of(b"content");
         let held = registry.hold_database().await;
-        let put = put(&access, (&upload, &digest), body(b"content"));
-        registry.reached(Step::AfterFinish, 1).await;
-        let crossing = access.append(&upload, placed((0, 0), body(b"xx"))).await;
+        let put = spawn_finish(&access, (&upload, &digest), body_of(b"content"));
+        registry.wait_for_step(Step::AfterFinish, 1).await;
+        let crossing = access.append(&upload, chunk_at((0, 0), body_of(b"xx"))).await;
         assert!(matches!(crossing, Err(EngineError::UploadBusy)), "{crossing:?}");
         drop(held);
         put.await.expect("no panic").expect("nobody was in the way");
-        assert_eq!(registry.read(&digest).await, b"content");
+        assert_eq!(registry.read_blob(&digest).await, b"content");
     }
 }
 
 #[tokio::test]
-async fn a_put_is_repeated_while_the_first_one_ends() {
-    let registry = Registry::new().await;
+async fn a_put_can_be_repeated_while_the_first_one_ends() {
+    let registry = TestRegistry::new().await;
     let access = registry.open::<Push>().await;
-    let upload = start(&access).await;
+    let upload = start_session(&access).await;
     let digest = Digest::of(b"content");
     let held = registry.hold_database().await;
-    let first = put(&access, (&upload, &digest), body(b"content"));
-    registry.reached(Step::AfterFinish, 1).await;
-    let second = put(&access, (&upload, &digest), body(b"content"));
-    registry.reached(Step::Claim, 2).await;
+    let first = spawn_finish(&access, (&upload, &digest), body_of(b"content"));
+    registry.wait_for_step(Step::AfterFinish, 1).await;
+    let second = spawn_finish(&access, (&upload, &digest), body_of(b"content"));
+    registry.wait_for_step(Step::Claim, 2).await;
     drop(held);
     for put in [first, second] {
         put.await.expect("no panic").expect("it is the same blob");
     }
-    assert_eq!(registry.read(&digest).await, b"content");
+    assert_eq!(registry.read_blob(&digest).await, b"content");
 }
 
 #[tokio::test]
-async fn a_cancel_that_comes_too_late_takes_nothing_along() {
-    let registry = Registry::new().await;
+async fn a_late_cancel_deletes_nothing() {
+    let registry = TestRegistry::new().await;
     let access = registry.open::<Push>().await;
-    let upload = started(&access, b"content").await;
+    let upload = start_with_bytes(&access, b"content").await;
     let digest = Digest::of(b"content");
     let held = registry.hold_database().await;
-    let put = put(&access, (&upload, &digest), body(b""));
-    registry.reached(Step::AfterFinish, 1).await;
-    // It finds a session that is not finished yet.
-    let cancel = begin(access.cancel_upload(&upload)).await;
+    let put = spawn_finish(&access, (&upload, &digest), body_of(b""));
+    registry.wait_for_step(Step::AfterFinish, 1).await;
+    // The cancel finds an unfinished upload.
+    let cancel = poll_once(access.cancel_upload(&upload)).await;
     drop(held);
     put.await.expect("no panic").expect("it was first");
     let cancelled = cancel.await;
     assert!(matches!(cancelled, Err(EngineError::UploadUnknown)), "{cancelled:?}");
-    assert_eq!(registry.collect().await, 0);
-    assert_eq!(registry.read(&digest).await, b"content");
+    assert_eq!(registry.collect_garbage().await, 0);
+    assert_eq!(registry.read_blob(&digest).await, b"content");
 }
 
 #[tokio::test]
-async fn a_put_that_comes_too_late_finds_no_session() {
-    let registry = Registry::new().await;
+async fn a_late_put_finds_no_session() {
+    let registry = TestRegistry::new().await;
     let access = registry.open::<Push>().await;
-    let upload = started(&access, b"content").await;
+    let upload = start_with_bytes(&access, b"content").await;
     let digest = Digest::of(b"content");
     let held = registry.hold_database().await;
-    let cancel = begin(access.cancel_upload(&upload)).await;
-    let put = put(&access, (&upload, &digest), body(b""));
-    registry.reached(Step::AfterFinish, 1).await;
+    let cancel = poll_once(access.cancel_upload(&upload)).await;
+    let put = spawn_finish(&access, (&upload, &digest), body_of(b""));
+    registry.wait_for_step(Step::AfterFinish, 1).await;
     drop(held);
     cancel.await.expect("it was first");
     assert!(matches!(put.await, Ok(Err(EngineError::UploadUnknown))));
-    assert_eq!(registry.collect().await, 1);
+    assert_eq!(registry.collect_garbage().await, 1);
 }
 
-/// A client that names no place sends everything again.
+/// A client that names no range sends all bytes again.
 #[tokio::test]
-async fn a_put_whose_body_broke_is_repeated() {
-    let registry = Registry::new().await;
+async fn a_put_can_be_repeated_after_its_body_broke() {
+    let registry = TestRegistry::new().await;
     let access = registry.open::<Push>().await;
-    let upload = started(&access, b"some ").await;
+    let upload = start_with_bytes(&access, b"some ").await;
     let digest = Digest::of(b"some content");
-    let failed = access.finish_upload(&upload, &digest, broken(b"con").into()).await;
+    let failed = access.finish_upload(&upload, &digest, broken_body(b"con").into()).await;
     assert!(matches!(failed, Err(EngineError::Body(_))), "{failed:?}");
     assert_eq!(access.upload_progress(&upload).await.expect("a session").offset, 5);
-    // One that does goes on from what is there.
-    let failed = access.finish_upload(&upload, &digest, placed((5, 11), broken(b"con"))).await;
+    // A client that names a range goes on behind the stored bytes.
+    let failed =
+        access.finish_upload(&upload, &digest, chunk_at((5, 11), broken_body(b"con"))).await;
     assert!(matches!(failed, Err(EngineError::Body(_))), "{failed:?}");
     assert_eq!(access.upload_progress(&upload).await.expect("a session").offset, 8);
-    let rest = placed((8, 11), body(b"tent"));
+    let rest = chunk_at((8, 11), body_of(b"tent"));
     access.finish_upload(&upload, &digest, rest).await.expect("it goes on");
-    assert_eq!(registry.read(&digest).await, b"some content");
+    assert_eq!(registry.read_blob(&digest).await, b"some content");
 
-    let whole = start(&access).await;
-    access.finish_upload(&whole, &digest, broken(b"some con").into()).await.unwrap_err();
-    let again = access.finish_upload(&whole, &digest, body(b"some content").into()).await;
+    let whole = start_session(&access).await;
+    access.finish_upload(&whole, &digest, broken_body(b"some con").into()).await.unwrap_err();
+    let again = access.finish_upload(&whole, &digest, body_of(b"some content").into()).await;
     again.expect("the same request, once more");
 }
 
-/// The session's end comes while the body does.
+/// The upload expires while a body is coming.
 #[tokio::test]
-async fn a_request_that_has_begun_outlives_the_session() {
-    let registry = Registry::new().await;
+async fn a_running_request_outlives_the_expiry() {
+    let registry = TestRegistry::new().await;
     let access = registry.open::<Push>().await;
-    let upload = started(&access, b"some ").await;
-    registry.clock.advance(23 * 60 + 50);
+    let upload = start_with_bytes(&access, b"some ").await;
+    registry.clock.advance_minutes(23 * 60 + 50);
     let (engine, clock) = (registry.engine.clone(), registry.clock.clone());
     let slow = Box::pin(futures_util::stream::once(async move {
-        clock.advance(20);
+        clock.advance_minutes(20);
         let report = engine
             .collect(GcMode::Collect, |_| ControlFlow::Continue(()))
             .await
@@ -170,8 +174,9 @@ async fn a_request_that_has_begun_outlives_the_session() {
 }
 
 #[tokio::test]
-async fn sessions_that_expire_at_once_panic_nobody() {
-    let registry = Registry::with(|settings| settings.upload_expiry = Duration::ZERO).await;
+async fn an_upload_may_expire_at_once() {
+    let registry =
+        TestRegistry::with_settings(|settings| settings.upload_expiry = Duration::ZERO).await;
     let access = registry.open::<Push>().await;
-    started(&access, b"content").await;
+    start_with_bytes(&access, b"content").await;
 }

@@ -1,6 +1,5 @@
-//! Attacks on registries that are known to have worked somewhere, by the numbers of our list of them. Each is
-//! one test; what it must come to is asserted as the attacker sees it. `./test unit` prints those whose surface is not
-//! built yet.
+//! Attacks that have worked on registries somewhere. `attacks/README.md` lists them by number. Each test asserts the
+//! outcome as the attacker sees it.
 
 mod apart;
 mod authorization;
@@ -26,4 +25,4 @@ mod rotation;
 mod secrets;
 mod visibility;
 
-pub(crate) use lures::{certificate_of_somebody, self_signed_certificate};
+pub(crate) use lures::{certificate_by_other, self_signed_certificate};

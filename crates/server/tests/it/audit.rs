@@ -1,4 +1,4 @@
-//! The audit log, as whoever reads it finds it: what was done or refused, by whom, once.
+//! The audit log as its reader finds it: each write and each refusal once, with its caller.
 
 mod apis;
 mod oci;
@@ -13,32 +13,33 @@ use server::config::AuditFile;
 use crate::util::process::wait_for;
 use crate::util::{Backend, Client, TestServer};
 
-fn lines(path: &Path) -> Vec<Value> {
+fn read_entries(path: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(path).unwrap_or_default();
-    // The last one may be on its way.
+    // The last line may be incomplete.
     let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
     whole.lines().map(|line| serde_json::from_str(line).expect("one entry a line")).collect()
 }
 
-fn id(entry: &Value) -> &str {
+fn request_id(entry: &Value) -> &str {
     entry["protoPayload"]["requestMetadata"]["requestAttributes"]["id"].as_str().expect("text")
 }
 
-/// Everything that was written so far: entries are in order, so that one more comes behind all others.
-pub(crate) async fn written(server: &TestServer) -> Vec<Value> {
+/// All entries so far. The entries are in order, so one more request marks their end.
+pub(crate) async fn written_entries(server: &TestServer) -> Vec<Value> {
     static ASKED: AtomicU32 = AtomicU32::new(0);
     let last = format!("the-end-{}", ASKED.fetch_add(1, Ordering::Relaxed));
-    let client = server.anonymous().with("x-request-id", &last);
-    client.delete("/v2/p/r1/image/manifests/the-end").await.expect(401);
+    let client = server.anonymous().with_header("x-request-id", &last);
+    client.delete("/v2/p/r1/image/manifests/the-end").await.expect_status(401);
     let path = server.data.join("audit.log");
-    let seen = || lines(&path).into_iter().any(|entry| id(&entry) == last).then_some(());
+    let seen =
+        || read_entries(&path).into_iter().any(|entry| request_id(&entry) == last).then_some(());
     wait_for(seen).await;
-    let is_end = |entry: &Value| id(entry).starts_with("the-end");
-    lines(&path).into_iter().filter(|entry| !is_end(entry)).collect()
+    let is_end = |entry: &Value| request_id(entry).starts_with("the-end");
+    read_entries(&path).into_iter().filter(|entry| !is_end(entry)).collect()
 }
 
-/// As `METHOD STATUS PERMISSION+`: what was asked for, with `+` where it was granted.
-fn summary(entry: &Value) -> String {
+/// An entry as `METHOD STATUS PERMISSION+`. The sign after a permission is `+` if it was granted, and `-` if not.
+fn summarize_entry(entry: &Value) -> String {
     let payload = &entry["protoPayload"];
     let mut text = payload["methodName"].as_str().expect("text").to_owned();
     text.push_str(&format!(" {}", payload["status"]["code"].as_i64().unwrap_or_default()));
@@ -51,69 +52,77 @@ fn summary(entry: &Value) -> String {
     text
 }
 
-fn summaries(entries: &[Value]) -> Vec<String> {
-    entries.iter().map(summary).collect()
+fn summarize_entries(entries: &[Value]) -> Vec<String> {
+    entries.iter().map(summarize_entry).collect()
 }
 
-/// The one entry of a request.
+/// The only entry of a request.
 #[track_caller]
-fn of<'a>(entries: &'a [Value], request: &str) -> &'a Value {
-    let found: Vec<_> = entries.iter().filter(|entry| id(entry) == request).collect();
+fn entry_of<'a>(entries: &'a [Value], request: &str) -> &'a Value {
+    let found: Vec<_> = entries.iter().filter(|entry| request_id(entry) == request).collect();
     assert_eq!(found.len(), 1, "{request}: {found:#?}");
     found[0]
 }
 
-fn as_request(client: &Client, id: &str) -> Client {
-    client.clone().with("x-request-id", id)
+fn with_request_id(client: &Client, id: &str) -> Client {
+    client.clone().with_header("x-request-id", id)
 }
 
 #[tokio::test]
-async fn a_file_that_is_moved_is_made_anew() {
+async fn a_moved_file_is_created_again() {
     let server = TestServer::start(Backend::Sqlite).await;
     let (path, moved) = (server.data.join("audit.log"), server.data.join("audit.log.1"));
-    as_request(&server.admin(), "first").delete("/v2/p/r1/image/manifests/x").await.expect(404);
-    assert_eq!(summaries(&written(&server).await).len(), 1);
+    with_request_id(&server.admin(), "first")
+        .delete("/v2/p/r1/image/manifests/x")
+        .await
+        .expect_status(404);
+    assert_eq!(summarize_entries(&written_entries(&server).await).len(), 1);
     std::fs::rename(&path, &moved).expect("ours");
-    as_request(&server.admin(), "second").delete("/v2/p/r1/image/manifests/x").await.expect(404);
-    let entries = written(&server).await;
-    assert_eq!(entries.iter().map(id).collect::<Vec<_>>(), ["second"]);
-    assert!(lines(&moved).iter().any(|entry| id(entry) == "first"));
-    assert!(lines(&moved).iter().all(|entry| id(entry) != "second"));
+    with_request_id(&server.admin(), "second")
+        .delete("/v2/p/r1/image/manifests/x")
+        .await
+        .expect_status(404);
+    let entries = written_entries(&server).await;
+    assert_eq!(entries.iter().map(request_id).collect::<Vec<_>>(), ["second"]);
+    assert!(read_entries(&moved).iter().any(|entry| request_id(entry) == "first"));
+    assert!(read_entries(&moved).iter().all(|entry| request_id(entry) != "second"));
 }
 
 #[tokio::test]
-async fn a_stop_writes_what_waits() {
+async fn a_stop_writes_all_waiting_entries() {
     let mut server = TestServer::start(Backend::Sqlite).await;
     let admin = server.admin();
     let denied = (0..50).map(|n| {
-        let client = as_request(&admin, &format!("n{n}"));
-        async move { client.delete("/v2/p/r1/image/manifests/x").await.expect(404) }
+        let client = with_request_id(&admin, &format!("n{n}"));
+        async move { client.delete("/v2/p/r1/image/manifests/x").await.expect_status(404) }
     });
     futures_util::future::join_all(denied).await;
     server.stop().await;
     let mut seen = BTreeMap::new();
-    for entry in lines(&server.data.join("audit.log")) {
-        *seen.entry(id(&entry).to_owned()).or_insert(0) += 1;
+    for entry in read_entries(&server.data.join("audit.log")) {
+        *seen.entry(request_id(&entry).to_owned()).or_insert(0) += 1;
     }
     assert_eq!(seen, (0..50).map(|n| (format!("n{n}"), 1)).collect());
 }
 
-/// Anybody can be refused as often as they like, and the disk is the operator's.
+/// Anonymous clients can send any number of requests that are refused, and must not fill the operator's disk.
 #[tokio::test]
-async fn an_address_without_an_account_fills_no_disk() {
+async fn anonymous_refusals_do_not_fill_the_disk() {
     const EACH: usize = 1_500;
     let mut server = TestServer::start(Backend::Sqlite).await;
     let path = "/v2/p/r1/image/manifests/x";
     let long = "x".repeat(1_000);
-    let nobody = server.anonymous().with("user-agent", &long);
-    for (client, status) in [(nobody, 401), (server.by("nobody"), 403), (server.admin(), 404)] {
+    let nobody = server.anonymous().with_header("user-agent", &long);
+    for (client, status) in
+        [(nobody, 401), (server.client_of("nobody"), 403), (server.admin(), 404)]
+    {
         for _ in 0..EACH / 50 {
-            let some = (0..50).map(|_| async { client.delete(path).await.expect(status) });
+            let some = (0..50).map(|_| async { client.delete(path).await.expect_status(status) });
             futures_util::future::join_all(some).await;
         }
     }
     server.stop().await;
-    let entries = lines(&server.data.join("audit.log"));
+    let entries = read_entries(&server.data.join("audit.log"));
     let (summaries, entries): (Vec<_>, Vec<_>) = entries
         .into_iter()
         .partition(|entry| entry["protoPayload"]["methodName"] == "EntriesLeftOut");
@@ -138,7 +147,7 @@ async fn an_address_without_an_account_fills_no_disk() {
 }
 
 #[tokio::test]
-async fn where_the_log_goes() {
+async fn the_setting_chooses_the_file() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let elsewhere = folder.path().join("somewhere else.log");
     for (file, expected) in [
@@ -148,12 +157,12 @@ async fn where_the_log_goes() {
     ] {
         let mut server =
             TestServer::start_with(Backend::Sqlite, |config| config.audit.file = file).await;
-        server.admin().delete("/v2/p/r1/image/manifests/x").await.expect(404);
+        server.admin().delete("/v2/p/r1/image/manifests/x").await.expect_status(404);
         server.stop().await;
         let is_log = |name: &String| name.ends_with(".log");
         let names = std::fs::read_dir(&server.data).expect("there").flatten();
         let names = names.filter_map(|entry| entry.file_name().into_string().ok());
         assert_eq!(names.filter(is_log).collect::<Vec<_>>(), Vec::from_iter(expected));
     }
-    assert_eq!(lines(&elsewhere).len(), 1);
+    assert_eq!(read_entries(&elsewhere).len(), 1);
 }

@@ -1,19 +1,19 @@
-//! `berth env`: what a shell that reads it is told, and that it does not go on where there is nothing to tell.
+//! The output of `berth env` for a shell. A shell does not go on after a failure.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::util::Backend;
-use crate::util::process::{Berth, berth, run, shell};
+use crate::util::process::{BerthProcess, berth_command, run_berth, run_shell};
 
-/// What the command prints for somebody with this home folder, and these variables.
-fn printed(home: &Path, url: &str, variables: &[(&str, &str)]) -> String {
-    let mut command = berth(&["env", "--url", url]);
+/// The output of the command with this home folder and these variables.
+fn env_output(home: &Path, url: &str, variables: &[(&str, &str)]) -> String {
+    let mut command = berth_command(&["env", "--url", url]);
     command.env("HOME", home).envs(variables.iter().copied());
-    text(&mut command)
+    command_output(&mut command)
 }
 
-fn text(command: &mut Command) -> String {
+fn command_output(command: &mut Command) -> String {
     for variable in ["XDG_CONFIG_HOME", "CLOUDSDK_CONFIG", "CLOUDSDK_ACTIVE_CONFIG_NAME"] {
         if !command.get_envs().any(|(name, _)| name == variable) {
             command.env_remove(variable);
@@ -22,9 +22,9 @@ fn text(command: &mut Command) -> String {
     String::from_utf8(command.output().expect("it runs").stdout).expect("text")
 }
 
-/// gcloud finds images by what stands behind the location in their host, and refuses every other.
+/// gcloud accepts only image hosts that end with the domain after the location.
 #[test]
-fn the_domain_in_the_url_of_another_machine() {
+fn the_domain_is_taken_from_the_url() {
     for (url, domain) in [
         ("https://us-west1-docker.example.com/", "example.com"),
         ("https://US-west1-docker.example.com", "example.com"),
@@ -33,13 +33,14 @@ fn the_domain_in_the_url_of_another_machine() {
         ("http://127.0.0.1:5050", "localhost:5050"),
         ("http://[::1]", "localhost"),
     ] {
-        let said = String::from_utf8(run(&["env", "--url", url]).stdout).expect("text");
+        let said = String::from_utf8(run_berth(&["env", "--url", url]).stdout).expect("text");
         let expected = format!("export CLOUDSDK_ARTIFACTS_DOMAIN='{domain}'\n");
         assert!(said.contains(&expected), "{url}: {said}");
     }
 }
 
-/// Signing in here signs nobody out elsewhere: gcloud keeps who is signed in in a folder, and gets one for each registry.
+/// gcloud keeps the signed-in account in a folder. Each registry gets a folder of its own, so that signing in here
+/// signs nobody out elsewhere.
 #[test]
 fn gcloud_gets_a_configuration_of_its_own() {
     let home = tempfile::tempdir().expect("a temporary folder");
@@ -50,36 +51,36 @@ fn gcloud_gets_a_configuration_of_its_own() {
     };
     let (here, there) = ("http://127.0.0.1:5050", "https://[::1]:8443/");
     let own = home.join(".config/berth/gcloud");
-    let first = folder(&printed(home, here, &[])).expect("one");
+    let first = folder(&env_output(home, here, &[])).expect("one");
     assert_eq!(Path::new(&first), own.join("127.0.0.1_5050"));
-    let second = folder(&printed(home, there, &[])).expect("another one");
+    let second = folder(&env_output(home, there, &[])).expect("another one");
     assert_eq!(Path::new(&second), own.join("__1_8443"));
-    // In the same shell, one after the other.
-    let said = printed(home, there, &[("CLOUDSDK_CONFIG", &first)]);
+    // The command runs twice in the same shell.
+    let said = env_output(home, there, &[("CLOUDSDK_CONFIG", &first)]);
     assert_eq!(folder(&said), Some(second));
-    // Whoever has chosen one has it.
-    assert_eq!(folder(&printed(home, here, &[("CLOUDSDK_CONFIG", "/elsewhere")])), None);
-    assert_eq!(folder(&printed(home, here, &[("CLOUDSDK_CONFIG", "")])), Some(first.clone()));
-    let said = printed(home, here, &[("XDG_CONFIG_HOME", "/elsewhere")]);
+    // A folder that the user has chosen is kept.
+    assert_eq!(folder(&env_output(home, here, &[("CLOUDSDK_CONFIG", "/elsewhere")])), None);
+    assert_eq!(folder(&env_output(home, here, &[("CLOUDSDK_CONFIG", "")])), Some(first.clone()));
+    let said = env_output(home, here, &[("XDG_CONFIG_HOME", "/elsewhere")]);
     assert_eq!(folder(&said).as_deref(), Some("/elsewhere/berth/gcloud/127.0.0.1_5050"));
-    // A name for one of the configurations that gcloud had before means nothing in a new folder.
+    // The name of an old configuration means nothing in a new folder.
     let named = ("CLOUDSDK_ACTIVE_CONFIG_NAME", "work");
-    assert!(printed(home, here, &[named]).contains("\nunset CLOUDSDK_ACTIVE_CONFIG_NAME\n"));
-    let said = printed(home, here, &[named, ("CLOUDSDK_CONFIG", "/elsewhere")]);
+    assert!(env_output(home, here, &[named]).contains("\nunset CLOUDSDK_ACTIVE_CONFIG_NAME\n"));
+    let said = env_output(home, here, &[named, ("CLOUDSDK_CONFIG", "/elsewhere")]);
     assert!(!said.contains("unset"), "{said}");
     assert!(!home.join(".config").exists(), "nothing is changed on the machine");
 }
 
-/// A key file that was made before the registry had its address would send gcloud elsewhere.
+/// The file of an old key may name another address, to which gcloud would send its requests.
 #[test]
 fn gcloud_asks_this_registry_for_tokens() {
     let home = tempfile::tempdir().expect("a temporary folder");
-    let said = printed(home.path(), "https://registry.example.com/", &[]);
+    let said = env_output(home.path(), "https://registry.example.com/", &[]);
     let expected = "export CLOUDSDK_AUTH_TOKEN_HOST='https://registry.example.com/token'\n";
     assert!(said.contains(expected), "{said}");
 }
 
-/// Evaluating nothing succeeds, and gcloud would go to Google with what stands behind `&&`.
+/// Evaluating an empty output succeeds, and the shell would run gcloud against Google after `&&`.
 #[tokio::test]
 async fn a_shell_does_not_go_on_where_it_fails() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -94,27 +95,27 @@ async fn a_shell_does_not_go_on_where_it_fails() {
         &["env", "--url"],
         &["env", "extra"],
     ] {
-        let output = run(arguments);
+        let output = run_berth(arguments);
         assert_eq!(String::from_utf8_lossy(&output.stdout), "false\n", "{arguments:?}");
         assert!(!output.status.success() && !output.stderr.is_empty(), "{arguments:?}");
     }
-    let mut misspelt = berth(&["env", "--url", "https://registry.example.com"]);
-    assert_eq!(text(misspelt.env("BERTH_LISEN", "x")), "false\n");
-    let help = run(&["env", "--help"]);
+    let mut misspelt = berth_command(&["env", "--url", "https://registry.example.com"]);
+    assert_eq!(command_output(misspelt.env("BERTH_LISEN", "x")), "false\n");
+    let help = run_berth(&["env", "--help"]);
     assert!(help.status.success() && String::from_utf8_lossy(&help.stdout).contains("--ca"));
     let script = "eval \"$(\"$BERTH\" env --data \"$DATA\" 2>/dev/null)\" && echo went on";
     let went_on = |data: &str| {
-        let output = shell(script, &[("DATA", data)]);
+        let output = run_shell(script, &[("DATA", data)]);
         String::from_utf8_lossy(&output.stdout).contains("went on")
     };
     assert!(!went_on(nothing));
-    let server = Berth::start(folder.path(), &Backend::Sqlite).await;
+    let server = BerthProcess::start(folder.path(), &Backend::Sqlite).await;
     assert!(went_on(folder.path().to_str().expect("plain")));
     drop(server);
     assert!(!went_on(folder.path().to_str().expect("plain")), "it runs no more");
 }
 
-/// Where nobody needs an account, gcloud asks for none.
+/// gcloud needs no account if the server needs none.
 #[tokio::test]
 async fn the_environment_of_a_development_server_asks_for_no_account() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -122,15 +123,16 @@ async fn the_environment_of_a_development_server_asks_for_no_account() {
         [("dev", &["serve", "--dev"][..], "true"), ("accounts", &["serve"], "false")]
     {
         let data = folder.path().join(name);
-        let berth = Berth::spawn(&data, berth(arguments).stderr(Stdio::null())).await;
-        let said = run(&["env", "--data", data.to_str().expect("text")]);
+        let berth =
+            BerthProcess::spawn(&data, berth_command(arguments).stderr(Stdio::null())).await;
+        let said = run_berth(&["env", "--data", data.to_str().expect("text")]);
         let said = String::from_utf8(said.stdout).expect("text");
         let expected = format!("export CLOUDSDK_AUTH_DISABLE_CREDENTIALS={disabled}\n");
         assert!(said.contains(&expected), "{said}");
         drop(berth);
     }
-    // Of another machine's nothing is known.
-    let said =
-        String::from_utf8(run(&["env", "--url", "http://127.0.0.1:5050"]).stdout).expect("text");
+    // The command knows nothing about the server of another machine.
+    let said = String::from_utf8(run_berth(&["env", "--url", "http://127.0.0.1:5050"]).stdout)
+        .expect("text");
     assert!(!said.contains("DISABLE_CREDENTIALS"), "{said}");
 }

@@ -1,7 +1,10 @@
-//! The server's tests, through its front door: requests in, what a client sees out.
+//! The server's tests through its front door: a test sends requests and looks at what a client sees.
 //!
-//! Tests of `/v2/` run twice, on SQLite and on PostgreSQL. The latter needs `TEST_POSTGRES_URL`, a database
-//! administrator's URL, which `./test` sets; without it these tests say that they were skipped.
+//! Tests of `/v2/` run twice, on SQLite and on PostgreSQL. PostgreSQL needs `TEST_POSTGRES_URL`, the URL of a database
+//! administrator, which `./test` sets. Without that URL these tests say that they were skipped.
+
+// A test that is missing in a list of `on_both!` is not used, and must not compile.
+#![deny(dead_code)]
 
 mod attacks;
 mod audit;

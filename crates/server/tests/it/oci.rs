@@ -1,4 +1,4 @@
-//! `/v2/`, a file for each kind of thing.
+//! Tests of `/v2/`, one file for each kind of thing.
 
 mod blobs;
 mod complete;

@@ -1,4 +1,4 @@
-//! Health and metrics.
+//! Health checks and metrics.
 
 use std::time::Duration;
 
@@ -8,14 +8,14 @@ use tokio::net::TcpStream;
 use crate::util::{Backend, Client, Image, TestServer};
 
 #[tokio::test]
-async fn probes_and_metrics() {
+async fn probes_and_metrics_are_served() {
     let server = TestServer::start(Backend::Sqlite).await;
     let ops = Client::new(server.ops);
-    assert_eq!(ops.get("/healthz").await.expect(200).body, "ok\n");
-    assert_eq!(ops.get("/readyz").await.expect(200).body, "ready\n");
+    assert_eq!(ops.get("/healthz").await.expect_status(200).body, "ok\n");
+    assert_eq!(ops.get("/readyz").await.expect_status(200).body, "ready\n");
     Image::new(1).push(&server.admin(), ("p/r1/image", "latest")).await;
-    server.admin().get("/v2/p/r1/image/manifests/latest").await.expect(200);
-    let metrics = ops.get("/metrics").await.expect(200);
+    server.admin().get("/v2/p/r1/image/manifests/latest").await.expect_status(200);
+    let metrics = ops.get("/metrics").await.expect_status(200);
     let text = String::from_utf8_lossy(&metrics.body);
     assert!(
         text.contains("berth_http_requests_total{route=\"manifest\",status=\"200\"} 1"),
@@ -26,23 +26,25 @@ async fn probes_and_metrics() {
         "{text}"
     );
     assert!(text.ends_with("# EOF\n"));
-    // Operators' paths are not for the registry's clients, nor the other way round.
-    server.admin().get("/metrics").await.expect(404);
-    ops.get("/v2/").await.expect(404);
+    // The operators' paths and the clients' paths are on different listeners.
+    server.admin().get("/metrics").await.expect_status(404);
+    ops.get("/v2/").await.expect_status(404);
 }
 
 #[tokio::test]
 async fn every_answer_has_an_id() {
     let server = TestServer::start(Backend::Sqlite).await;
-    let own = server.admin().with("x-request-id", "build-17").get("/v2/").await.expect(200);
+    let own =
+        server.admin().with_header("x-request-id", "build-17").get("/v2/").await.expect_status(200);
     assert_eq!(own.header("x-request-id"), "build-17");
-    let harmful = server.admin().with("x-request-id", "a b").get("/v2/").await.expect(200);
+    let harmful =
+        server.admin().with_header("x-request-id", "a b").get("/v2/").await.expect_status(200);
     assert_eq!(harmful.header("x-request-id").len(), 16);
-    let missing = server.admin().get("/nothing").await.expect(404);
+    let missing = server.admin().get("/nothing").await.expect_status(404);
     assert_eq!(missing.header("x-request-id").len(), 16);
 }
 
-/// Who does not wait for the answer leaves a trace all the same.
+/// A request whose client leaves is logged and counted, too.
 #[tokio::test]
 async fn clients_that_leave_are_counted() {
     let server = TestServer::start(Backend::Sqlite).await;
@@ -54,10 +56,10 @@ async fn clients_that_leave_are_counted() {
         )
     };
     let connect = async || TcpStream::connect(server.address).await.expect("it listens");
-    // The first one has the upload, and the second one waits for it.
+    // The first request holds the upload, and the second one waits for it.
     let (mut first, mut second) = (connect().await, connect().await);
     first.write_all(request(10).as_bytes()).await.expect("open");
-    while server.blob_files() == 0 {
+    while server.count_blob_files() == 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     server.wait_for_metrics("berth_http_requests_running 2").await;
@@ -68,9 +70,9 @@ async fn clients_that_leave_are_counted() {
     server.wait_for_metrics(line).await;
 }
 
-/// Both versions of HTTP on one port, told apart by their first bytes.
+/// The server tells the two versions of HTTP on its port apart by the first bytes.
 #[tokio::test]
-async fn http_2() {
+async fn http_1_and_http_2_share_a_port() {
     use http_body_util::{BodyExt, Full};
     use hyper::client::conn::http2;
     use hyper_util::rt::{TokioExecutor, TokioIo};

@@ -1,4 +1,4 @@
-//! What becomes of clients that do not take what they asked for.
+//! Clients that do not read their answers.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 
-use crate::util::{Backend, Image, TestServer, bounded, random_bytes};
+use crate::util::{Backend, Image, TestServer, random_bytes, with_deadline};
 
 const IMAGE: &str = "p/r1/image";
 
@@ -24,8 +24,8 @@ async fn impatient_server() -> TestServer {
     .await
 }
 
-/// An HTTP/2 client that gives each answer room for `window` bytes, and answers every ping.
-async fn http2_client(
+/// An HTTP/2 client whose streams have a window of `window` bytes. It answers every ping.
+async fn connect_http2(
     server: &TestServer,
     window: u32,
 ) -> (SendRequest<Empty<Bytes>>, JoinHandle<hyper::Result<()>>) {
@@ -38,7 +38,7 @@ async fn http2_client(
     (sender, tokio::spawn(connection))
 }
 
-async fn get(
+async fn begin_get(
     sender: &mut SendRequest<Empty<Bytes>>,
     server: &TestServer,
     path: &str,
@@ -52,9 +52,9 @@ async fn get(
     answer
 }
 
-/// Neither an empty window nor one of a byte keeps a connection, whatever the answers are made of.
+/// A connection is ended if its windows are empty or have one byte, whatever the answers contain.
 #[tokio::test]
-async fn http_2_readers_that_take_nothing_are_ended() {
+async fn http_2_connections_with_unread_answers_are_ended() {
     let server = impatient_server().await;
     let admin = server.admin();
     let image = Image::new(1);
@@ -64,27 +64,27 @@ async fn http_2_readers_that_take_nothing_are_ended() {
         (format!("/v2/{IMAGE}/manifests/latest"), format!("/v2/{IMAGE}/blobs/{blob}"));
     for window in [0, 1] {
         for path in [&manifest, &blob] {
-            let (mut sender, connection) = http2_client(&server, window).await;
+            let (mut sender, connection) = connect_http2(&server, window).await;
             let mut answers = Vec::new();
             for _ in 0..8 {
-                answers.push(get(&mut sender, &server, path).await);
+                answers.push(begin_get(&mut sender, &server, path).await);
             }
             server.wait_for_metrics("berth_http_connections 1").await;
             server.wait_for_metrics("berth_http_requests_running 1").await;
-            bounded(connection).await.expect("it runs").expect_err("cut in the middle");
+            with_deadline(connection).await.expect("it runs").expect_err("cut in the middle");
             drop(answers);
         }
     }
 }
 
-/// Requests that are served do not save an answer, on the same connection, of which nothing is taken.
+/// Other requests on the connection do not keep an unread answer alive.
 #[tokio::test]
-async fn http_2_readers_are_judged_one_by_one() {
+async fn http_2_answers_are_judged_one_by_one() {
     let server = impatient_server().await;
     let blob = server.admin().push_blob(IMAGE, random_bytes(3_000_000, 1)).await;
     let path = format!("/v2/{IMAGE}/blobs/{blob}");
-    let (mut sender, connection) = http2_client(&server, 0).await;
-    let _stuck = get(&mut sender, &server, &path).await;
+    let (mut sender, connection) = connect_http2(&server, 0).await;
+    let _stuck = begin_get(&mut sender, &server, &path).await;
     let busy = tokio::spawn(async move {
         while !connection.is_finished() {
             let request = Request::head(format!("http://{}{path}", server.address));
@@ -93,28 +93,30 @@ async fn http_2_readers_are_judged_one_by_one() {
         }
         server
     });
-    bounded(busy).await.expect("it runs").wait_for_metrics("berth_http_connections 1").await;
+    with_deadline(busy).await.expect("it runs").wait_for_metrics("berth_http_connections 1").await;
 }
 
 #[tokio::test]
 async fn http_2_connections_without_a_request_are_ended() {
     let server = impatient_server().await;
-    let (mut sender, connection) = http2_client(&server, 1 << 20).await;
-    drop(get(&mut sender, &server, "/v2/").await);
-    bounded(connection).await.expect("it runs").expect("a gentle end");
+    let (mut sender, connection) = connect_http2(&server, 1 << 20).await;
+    drop(begin_get(&mut sender, &server, "/v2/").await);
+    with_deadline(connection).await.expect("it runs").expect("a gentle end");
     server.wait_for_metrics("berth_http_connections 1").await;
 }
 
-/// A reader that takes a few bytes now and then opens TCP's window each time: only the server can end it.
+/// A client that reads a few bytes now and then opens TCP's window each time, so that only the server can end the
+/// connection.
 #[tokio::test]
-async fn http_1_readers_that_take_next_to_nothing_are_ended() {
+async fn http_1_connections_with_slow_readers_are_ended() {
     let server = impatient_server().await;
     let blob = server.admin().push_blob(IMAGE, random_bytes(20_000_000, 1)).await;
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.set_recv_buffer_size(1).expect("a size");
     let mut stream = socket.connect(server.address).await.expect("it listens");
     let request = format!(
-        "GET /v2/{IMAGE}/blobs/{blob} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer admin\r\n\r\n"
+        "GET /v2/{IMAGE}/blobs/{blob} HTTP/1.1\r\nhost: localhost\r\n\
+         authorization: Bearer admin\r\n\r\n"
     );
     stream.write_all(request.as_bytes()).await.expect("open");
     let trickle = tokio::spawn(async move {

@@ -1,14 +1,14 @@
-//! Settings, as a process finds them in its environment.
+//! Settings that a process finds in its environment.
 
 use std::process::Stdio;
 
-use crate::util::process::{Berth, berth};
+use crate::util::process::{BerthProcess, berth_command};
 
-/// A pod beside Services whose names begin with `berth` gets variables that look like settings.
+/// Kubernetes gives a pod variables that look like settings if a Service's name begins with `berth`.
 #[tokio::test]
-async fn a_server_beside_services_of_kubernetes() {
+async fn variables_of_kubernetes_are_no_settings() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let mut command = berth(&["serve", "--dev"]);
+    let mut command = berth_command(&["serve", "--dev"]);
     command.envs([
         ("BERTH_SERVICE_HOST", "10.96.0.17"),
         ("BERTH_SERVICE_PORT", "5050"),
@@ -21,6 +21,6 @@ async fn a_server_beside_services_of_kubernetes() {
         ("BERTH_OPS_SERVICE_HOST", "10.96.0.18"),
         ("BERTH_OPS_PORT", "tcp://10.96.0.18:5051"),
     ]);
-    let berth = Berth::spawn(folder.path(), command.stderr(Stdio::null())).await;
-    berth.client.get("/v2/").await.expect(200);
+    let berth = BerthProcess::spawn(folder.path(), command.stderr(Stdio::null())).await;
+    berth.client.get("/v2/").await.expect_status(200);
 }

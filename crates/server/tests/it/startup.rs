@@ -1,4 +1,4 @@
-//! What a server that cannot start says.
+//! Error texts and output of a start.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -10,12 +10,12 @@ use server::run::{Server, Setup};
 use web::auth::Authenticate;
 
 use crate::attacks::self_signed_certificate;
-use crate::util::certificate::{CertificateFiles, pem};
-use crate::util::process::{Process, berth, run, wait_for};
-use crate::util::{Accounts, Backend, Start};
+use crate::util::certificate::{CertificateFiles, encode_pem};
+use crate::util::process::{ChildProcess, berth_command, run_berth, wait_for_text};
+use crate::util::{AccountServer, Backend, StartOn};
 
-/// Why a server with these settings does not start.
-async fn refusal(folder: &Path, change: impl FnOnce(&mut Config)) -> String {
+/// The error of a start with these settings.
+async fn start_refusal(folder: &Path, change: impl FnOnce(&mut Config)) -> String {
     let mut config = Config { data: folder.join("data"), ..Config::default() };
     config.listen = ([127, 0, 0, 1], 0).into();
     config.ops_listen = OpsListen::Off;
@@ -34,59 +34,63 @@ async fn refusal(folder: &Path, change: impl FnOnce(&mut Config)) -> String {
     }
 }
 
-/// Who cannot listen hears which setting chooses where.
+/// The error names the setting that chooses the address.
 #[tokio::test]
-async fn addresses_that_are_taken() {
+async fn the_error_of_a_taken_address_names_the_setting() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = taken.local_addr().expect("it listens");
-    let said = refusal(folder.path(), |config| config.listen = address).await;
+    let said = start_refusal(folder.path(), |config| config.listen = address).await;
     assert!(
         said.starts_with(&format!("cannot listen on {address}: Address already in use")),
         "{said}"
     );
     assert!(said.ends_with("; choose another address with --listen"), "{said}");
-    let said = refusal(folder.path(), |config| config.ops_listen = OpsListen::At(address)).await;
+    let said =
+        start_refusal(folder.path(), |config| config.ops_listen = OpsListen::At(address)).await;
     assert!(
         said.ends_with("; choose another address with ops_listen or metadata.listen"),
         "{said}"
     );
 }
 
-/// The data folder is named whole, with what is wrong about it.
+/// The error has the whole path of the data folder, and the reason.
 #[tokio::test]
-async fn data_folders_that_cannot_be_used() {
+async fn the_error_of_an_unusable_data_folder_names_it() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("data");
     std::fs::write(&file, "").expect("writable");
-    let said = refusal(folder.path(), |_| ()).await;
+    let said = start_refusal(folder.path(), |_| ()).await;
     assert!(
         said.starts_with(&format!("cannot use the data folder {}: it is a file", file.display())),
         "{said}"
     );
 }
 
-/// Each wrong file is named, with what is wrong about it and nothing that only a programmer understands.
+/// The error names the file and the reason, without terms of the TLS library.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn files_for_tls_that_cannot_be_used() {
+async fn the_error_of_an_unusable_tls_file_names_it() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let at = |name: &str| folder.path().join(name);
     let (key, other) = (
-        Accounts::start(Backend::Sqlite).await.owner_key,
-        Accounts::start(Backend::Sqlite).await.owner_key,
+        AccountServer::start(Backend::Sqlite).await.owner_key,
+        AccountServer::start(Backend::Sqlite).await.owner_key,
     );
     let certificate = self_signed_certificate(&key);
-    let secret = |key: &crate::util::Key| STANDARD.decode(key.secret()).expect("base64");
+    let secret =
+        |key: &crate::util::AccountKey| STANDARD.decode(key.private_key_base64()).expect("base64");
     for (name, content) in [
-        ("good.crt", pem("CERTIFICATE", &certificate).into_bytes()),
-        ("good.key", pem("PRIVATE KEY", &secret(&key)).into_bytes()),
-        ("other.key", pem("PRIVATE KEY", &secret(&other)).into_bytes()),
+        ("good.crt", encode_pem("CERTIFICATE", &certificate).into_bytes()),
+        ("good.key", encode_pem("PRIVATE KEY", &secret(&key)).into_bytes()),
+        ("other.key", encode_pem("PRIVATE KEY", &secret(&other)).into_bytes()),
         ("der.crt", certificate.clone()),
         ("der.key", secret(&key)),
-        ("sealed.key", pem("ENCRYPTED PRIVATE KEY", b"sealed").into_bytes()),
+        ("sealed.key", encode_pem("ENCRYPTED PRIVATE KEY", b"sealed").into_bytes()),
         (
             "sealed-old.key",
-            b"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\nAAAA\n-----END RSA PRIVATE KEY-----\n".to_vec(),
+            b"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\
+              DEK-Info: AES-256-CBC,00\n\nAAAA\n-----END RSA PRIVATE KEY-----\n"
+                .to_vec(),
         ),
         ("empty", Vec::new()),
     ] {
@@ -105,7 +109,7 @@ async fn files_for_tls_that_cannot_be_used() {
         ("empty", "good.key", "{}/empty has no certificate in it: it is not in PEM"),
         ("good.crt", "", "tls.certificate and tls.key go together"),
     ] {
-        let said = refusal(folder.path(), |config| {
+        let said = start_refusal(folder.path(), |config| {
             config.tls.certificate = at(certificate);
             config.tls.key = if private.is_empty() { "".into() } else { at(private) };
         })
@@ -116,57 +120,53 @@ async fn files_for_tls_that_cannot_be_used() {
     }
 }
 
-/// What a server that starts prints for whoever started it.
-async fn printed(folder: &Path, arguments: &[&str], listen: &str) -> String {
+/// The output of a server that starts.
+async fn start_output(folder: &Path, arguments: &[&str], listen: &str) -> String {
     let out = std::fs::File::create(folder.join("out")).expect("writable");
-    let mut command = berth(&["serve"]);
+    let mut command = berth_command(&["serve"]);
     command.args(arguments).args(["--listen", listen, "--ops-listen", "off", "--data"]);
     command.env("BERTH_EXTERNAL_URL", "https://registry.example.com").current_dir(folder);
     let child = command.arg("kept").stdout(out).stderr(Stdio::null()).spawn();
-    let _process = Process(child.expect("it starts"));
-    wait_for(|| {
-        let text = std::fs::read_to_string(folder.join("out")).expect("text");
-        text.contains("Ctrl-C").then_some(text)
-    })
-    .await
+    let _process = ChildProcess(child.expect("it starts"));
+    wait_for_text(&folder.join("out"), "Ctrl-C").await
 }
 
-/// gcloud and docker trust no authority of one's own by themselves: what is printed says which file they need.
+/// gcloud and docker need the file of a private authority, so that the output names it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_first_start_names_an_authority_of_ones_own() {
+async fn the_first_start_names_a_private_authority() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let files = CertificateFiles::write(folder.path()).await;
-    let [_, own, ..] = files.flags();
-    let said = printed(folder.path(), &files.flags(), "127.0.0.1:0").await;
+    let files = CertificateFiles::write_to(folder.path()).await;
+    let [_, own, ..] = files.tls_flags();
+    let said = start_output(folder.path(), &files.tls_flags(), "127.0.0.1:0").await;
     assert!(said.contains(&format!("\"$(berth env --data kept --ca {own})\" && gcloud")), "{said}");
     assert!(said.contains("/etc/docker/certs.d/registry.example.com/ca.crt"), "{said}");
 
-    // One that another has signed: whose file that is, nobody knows here.
+    // The certificate has another issuer, whose file is unknown.
     let other = tempfile::tempdir().expect("a temporary folder");
-    let files = CertificateFiles::write_of_somebody(other.path()).await;
-    let said = printed(other.path(), &files.flags(), "127.0.0.1:0").await;
+    let files = CertificateFiles::write_by_other(other.path()).await;
+    let said = start_output(other.path(), &files.tls_flags(), "127.0.0.1:0").await;
     assert!(said.contains("--ca CA.pem)\" && gcloud"), "{said}");
 
-    // Without TLS there is nothing to trust.
+    // Without TLS no file is needed.
     let plain = tempfile::tempdir().expect("a temporary folder");
-    let said = printed(plain.path(), &[], "127.0.0.1:0").await;
+    let said = start_output(plain.path(), &[], "127.0.0.1:0").await;
     assert!(said.contains("$(berth env --data kept)\"") && !said.contains("certs.d"), "{said}");
 }
 
-/// Others reach it by the name that it was given, and commands to copy have that one.
+/// Others reach the server by its given name, so that the printed commands use that name.
 #[tokio::test]
-async fn a_development_server_prints_the_name_that_others_call_it() {
+async fn a_development_server_prints_its_given_name() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let flags = ["--dev", "--dev-unsafe-network", "--dev-host", "build1"];
-    let said = printed(folder.path(), &flags, "0.0.0.0:0").await;
+    let said = start_output(folder.path(), &flags, "0.0.0.0:0").await;
     assert!(said.contains(" serves http://build1:") && said.contains("push build1:"), "{said}");
-    let said = printed(folder.path(), &["--dev", "--dev-host", "build1"], "127.0.0.1:0").await;
+    let said = start_output(folder.path(), &["--dev", "--dev-host", "build1"], "127.0.0.1:0").await;
     assert!(said.contains("docker push 127.0.0.1:"), "{said}");
 }
 
-/// What a command's page says in full is shown, and where things are by themselves.
+/// The help has the long descriptions and the defaults.
 #[test]
-fn help_says_all_of_it() {
+fn the_help_has_descriptions_and_defaults() {
     for (arguments, said) in [
         (&["token", "--help"][..], "cannot be taken back by itself"),
         (&["env", "--help"], "the settings hold for the shell"),
@@ -174,7 +174,7 @@ fn help_says_all_of_it() {
         (&["serve", "--help"], "--tls-certificate tls.crt --tls-key tls.key"),
         (&["--help"], "token"),
     ] {
-        let help = String::from_utf8(run(arguments).stdout).expect("text");
+        let help = String::from_utf8(run_berth(arguments).stdout).expect("text");
         let one_line = help.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(one_line.contains(said), "{arguments:?}: {help}");
     }

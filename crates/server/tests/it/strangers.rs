@@ -1,4 +1,4 @@
-//! What strangers' bytes may cost: memory, places, descriptors and lines of the log.
+//! The cost of bytes from clients without a credential: memory, connections, descriptors and lines of the log.
 
 mod answers;
 mod connections;

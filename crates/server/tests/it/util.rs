@@ -9,41 +9,42 @@ pub(crate) mod google;
 pub(crate) mod image;
 pub(crate) mod kept;
 pub(crate) mod key;
+pub(crate) mod numbers;
 pub(crate) mod process;
 pub(crate) mod receiver;
 pub(crate) mod routes;
 pub(crate) mod server;
 pub(crate) mod wire;
 
-pub(crate) use accounts::Accounts;
-pub(crate) use begun::Begun;
+pub(crate) use accounts::AccountServer;
+pub(crate) use begun::PendingRequest;
 pub(crate) use client::{Client, Reply};
-pub(crate) use google::Google;
-pub(crate) use image::{Image, digest_of, random_bytes};
-pub(crate) use key::Key;
-pub(crate) use receiver::{Answer, Receiver};
+pub(crate) use google::GoogleClient;
+pub(crate) use image::{
+    Image, blob_path, descriptor_of, digest_of, index_of, manifest_path, random_bytes,
+};
+pub(crate) use key::AccountKey;
+pub(crate) use receiver::{Receiver, ReceiverAnswer};
 pub(crate) use server::{Backend, TestServer, wait_for_metrics};
 
-/// What a test can be handed, started on a database.
-pub(crate) trait Start {
+/// A server, or a database for one, that a test takes as its argument.
+pub(crate) trait StartOn {
     async fn start(backend: Backend) -> Self;
 }
 
-/// Starts what the test takes, and runs it.
-pub(crate) async fn run_on<S: Start, Running: Future<Output = ()>>(
+/// Starts the server that the test takes, and runs the test.
+pub(crate) async fn run_on<S: StartOn, Running: Future<Output = ()>>(
     backend: Backend,
     test: impl FnOnce(S) -> Running,
 ) {
     test(S::start(backend).await).await;
 }
 
-/// Makes of `async fn name(server: TestServer)`, or of one that takes [`Accounts`], one test on each database.
+/// Makes two tests of each of these functions: one on SQLite, in the module `sqlite`, and one on PostgreSQL, in the
+/// module `postgres`. A function takes a [`TestServer`], an [`AccountServer`] or a [`Backend`]. A function that is
+/// missing in the list does not compile, because nothing uses it.
 macro_rules! on_both {
-    ($($(#[$meta:meta])* async fn $name:ident($server:ident: $type:ty) $body:block)*) => {
-        $(
-            $(#[$meta])*
-            async fn $name($server: $type) $body
-        )*
+    ($($name:ident),* $(,)?) => {
         mod sqlite {
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -67,13 +68,13 @@ macro_rules! on_both {
 }
 pub(crate) use on_both;
 
-/// Waits, but not for ever: a test shall fail and not hang.
-pub(crate) async fn bounded<T>(future: impl Future<Output = T>) -> T {
+/// Waits for at most a minute, so that a test fails and does not hang.
+pub(crate) async fn with_deadline<T>(future: impl Future<Output = T>) -> T {
     let waited = tokio::time::timeout(std::time::Duration::from_secs(60), future).await;
     waited.expect("it ends")
 }
 
-/// The path that an answer's `Link` header gives for the next page.
+/// The path of the next page, from an answer's `Link` header.
 pub(crate) fn next_page(reply: &Reply) -> Option<String> {
     let (path, rest) = reply.header("link").strip_prefix('<')?.split_once('>')?;
     assert_eq!(rest, "; rel=\"next\"");

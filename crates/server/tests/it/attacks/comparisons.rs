@@ -1,15 +1,15 @@
-//! Attack 37: how long it takes to compare a secret tells what it is.
+//! Attack 37: learning a secret from the time that a comparison takes.
 //!
-//! Times are not measured here, as nothing compares a secret. A token of ours is found by the SHA-256 of what was sent,
-//! and its signature is checked with a public key; a key file is proven by deriving the public key from the private one
-//! and comparing public keys; keys and accounts are looked up by names that are no secrets. What can be looked at is
-//! that it stays so: in the sources, nothing that is called like a secret stands beside `==`.
+//! Times are not measured here, because no secret is compared. A token of ours is found by the SHA-256 of the sent
+//! bytes, and its signature is verified with a public key. A key file is proven by deriving the public key from the
+//! private key and comparing public keys. Keys and accounts are found by names that are not secret. The test asserts
+//! that the sources stay so: no name of a secret stands beside `==`.
 
 use std::path::Path;
 
-use crate::house::sources;
+use crate::house::rust_files;
 
-/// What secrets, and what is made of them, are called.
+/// Names of secrets and of values derived from secrets.
 const SECRETS: [&str; 10] = [
     "token",
     "password",
@@ -23,8 +23,8 @@ const SECRETS: [&str; 10] = [
     "key_file",
 ];
 
-/// What stands left and right of each comparison in a line: the last name of each side, however it is borrowed.
-fn compared(line: &str) -> Vec<&str> {
+/// The last name on each side of each comparison in a line, without calls such as `as_str`.
+fn compared_names(line: &str) -> Vec<&str> {
     const BORROWED: [&str; 4] = [".as_str", ".as_bytes", ".as_ref", ".as_slice"];
     let code = line.split("//").next().unwrap_or_default();
     let ends = |c: char| !(c.is_alphanumeric() || c == '_' || c == '.');
@@ -43,18 +43,21 @@ fn compared(line: &str) -> Vec<&str> {
 
 #[test]
 fn attack_37_no_secret_is_compared() {
-    assert_eq!(compared("if *stored.token.as_str() != &sent.hash.as_ref() {"), ["token", "hash"]);
     assert_eq!(
-        compared("kind == x.rights && token.len() == 5 // a == b"),
+        compared_names("if *stored.token.as_str() != &sent.hash.as_ref() {"),
+        ["token", "hash"]
+    );
+    assert_eq!(
+        compared_names("kind == x.rights && token.len() == 5 // a == b"),
         ["kind", "rights", "len", "5"]
     );
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("crates/");
     let mut looked = 0;
     for room in ["identity", "engine", "meta", "web", "google", "oci", "server"] {
-        for path in sources(&crates.join(room).join("src")) {
+        for path in rust_files(&crates.join(room).join("src")) {
             let text = std::fs::read_to_string(&path).expect("readable");
             let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-            for name in code.lines().flat_map(compared) {
+            for name in code.lines().flat_map(compared_names) {
                 let place = path.display();
                 assert!(
                     !SECRETS.contains(&name),

@@ -1,5 +1,5 @@
-//! Attack 51, by way of attack 41's rules: webhooks that point at this machine, at the network around it or at what
-//! hands out a cloud machine's credentials, that turn out to do so, or that show what was answered.
+//! Attack 51, by the rules of attack 41: a webhook's URL that leads to this machine, to its network or to a cloud's
+//! metadata server, directly or by a name or redirect; and answers that leak.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,67 +14,59 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 use super::lures::self_signed_certificate;
-use crate::util::process::{Berth, address, berth, wait_for};
+use crate::util::process::{BerthProcess, berth_command, parse_address, wait_for_text};
 use crate::util::{
-    Accounts, Answer, Backend, Client, Image, Receiver, Start, TestServer, on_both,
+    AccountServer, Backend, Client, Image, Receiver, ReceiverAnswer, TestServer, on_both,
     wait_for_metrics,
 };
 
 const IMAGE: &str = "p/r1/image";
 
-/// The setting that tells a URL.
-fn webhook(url: &str) -> String {
+/// The setting of a webhook with this URL.
+fn webhook_setting(url: &str) -> String {
     format!("[{{ name = \"w\", url = {url:?}, token_variable = \"WEBHOOK_TOKEN\" }}]")
 }
 
-/// Waits until a message was not taken.
+/// The line of the metrics after the first failed message.
 const FAILED: &str = "berth_notifications_failed_total{webhook=\"w\"} 1";
 
-/// Where the test starts its server.
-struct On(Backend);
+on_both![attack_51_a_name_is_checked_by_its_address, attack_51_no_redirect_is_followed];
 
-impl Start for On {
-    async fn start(backend: Backend) -> Self {
-        Self(backend)
-    }
+async fn attack_51_a_name_is_checked_by_its_address(backend: Backend) {
+    let receiver = Receiver::start().await;
+    let port = receiver.address.port();
+    // The settings allow another name and another port.
+    let server = TestServer::start_with(backend, |config| {
+        receiver.configure(config);
+        config.notifications[0].url = format!("http://localhost:{port}/");
+        config.egress.allow = vec!["localhost:1".to_owned(), "127.0.0.2".to_owned()];
+    })
+    .await;
+    Image::new(1).push(&server.admin(), (IMAGE, "1")).await;
+    server.wait_for_metrics(FAILED).await;
+    assert_eq!(receiver.all_requests().len(), 0);
 }
 
-on_both! {
-    async fn attack_51_a_name_is_what_it_turns_out_to_be(on: On) {
-        let receiver = Receiver::start().await;
-        let port = receiver.address.port();
-        // Another name and another port are open, and this one is not.
-        let server = TestServer::start_with(on.0, |config| {
-            receiver.configure(config);
-            config.notifications[0].url = format!("http://localhost:{port}/");
-            config.egress.allow = vec!["localhost:1".to_owned(), "127.0.0.2".to_owned()];
-        })
-        .await;
-        Image::new(1).push(&server.admin(), (IMAGE, "1")).await;
-        server.wait_for_metrics(FAILED).await;
-        assert_eq!(receiver.heard().len(), 0);
-    }
-
-    async fn attack_51_no_redirect_is_followed(on: On) {
-        let (open, within) = (Receiver::start().await, Receiver::start().await);
-        let server = TestServer::start_with(on.0, |config| {
-            open.configure(config);
-            config.egress.allow.push(within.address.to_string());
-        })
-        .await;
-        open.answer(Answer::Redirect(format!("http://{}/", within.address)));
-        Image::new(1).push(&server.admin(), (IMAGE, "1")).await;
-        server.wait_for_metrics(FAILED).await;
-        assert_eq!((open.heard().len(), within.heard().len()), (1, 0));
-    }
+async fn attack_51_no_redirect_is_followed(backend: Backend) {
+    let (open, within) = (Receiver::start().await, Receiver::start().await);
+    let server = TestServer::start_with(backend, |config| {
+        open.configure(config);
+        config.egress.allow.push(within.address.to_string());
+    })
+    .await;
+    open.set_answer(ReceiverAnswer::Redirect(format!("http://{}/", within.address)));
+    Image::new(1).push(&server.admin(), (IMAGE, "1")).await;
+    server.wait_for_metrics(FAILED).await;
+    assert_eq!((open.all_requests().len(), within.all_requests().len()), (1, 0));
 }
 
-/// Who cannot prove to be the receiver hears nothing.
+/// A receiver without a trusted certificate gets no message.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn attack_51_an_unknown_certificate_is_refused() {
-    let key = Accounts::start(Backend::Sqlite).await.owner_key;
+    let key = AccountServer::start(Backend::Sqlite).await.owner_key;
     let certificate = CertificateDer::from(self_signed_certificate(&key));
-    let private = PrivatePkcs8KeyDer::from(STANDARD.decode(key.secret()).expect("base64"));
+    let private =
+        PrivatePkcs8KeyDer::from(STANDARD.decode(key.private_key_base64()).expect("base64"));
     let tls = ServerConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()
         .expect("the provider's")
@@ -99,9 +91,9 @@ async fn attack_51_an_unknown_certificate_is_refused() {
     assert!(refused.to_string().contains("alert"), "{refused}");
 }
 
-/// Whatever way an address is written in. Nothing is opened before that is known.
+/// Internal addresses are refused in every form. The server opens nothing before this check.
 #[test]
-fn attack_51_addresses_within_are_refused_at_the_start() {
+fn attack_51_internal_addresses_are_refused_at_the_start() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let data = folder.path().join("data");
     for url in [
@@ -119,8 +111,9 @@ fn attack_51_addresses_within_are_refused_at_the_start() {
         "http://1.1.1.1/",
         "ftp://hooks.example.com/",
     ] {
-        let mut command = berth(&["serve", "--listen", "127.0.0.1:0", "--ops-listen", "off"]);
-        command.arg("--data").arg(&data).env("BERTH_NOTIFICATIONS", webhook(url));
+        let mut command =
+            berth_command(&["serve", "--listen", "127.0.0.1:0", "--ops-listen", "off"]);
+        command.arg("--data").arg(&data).env("BERTH_NOTIFICATIONS", webhook_setting(url));
         let refused = command.env("WEBHOOK_TOKEN", "x").output().expect("it runs");
         let said = String::from_utf8_lossy(&refused.stderr);
         assert!(!refused.status.success(), "{url}");
@@ -130,40 +123,42 @@ fn attack_51_addresses_within_are_refused_at_the_start() {
     }
 }
 
-fn read(log: &Path) -> String {
+fn read_log(log: &Path) -> String {
     std::fs::read_to_string(log).expect("readable")
 }
 
-/// Neither the log nor metrics show what was answered, the token, or the URL, which may be a secret; and no proxy that the
-/// environment names hears anything.
+/// The log and the metrics show neither the answer, nor the token, nor the URL, which may be a secret. A proxy of the
+/// environment is not used.
 #[tokio::test]
-async fn attack_51_nothing_is_shown() {
+async fn attack_51_log_and_metrics_show_no_secret() {
     let (receiver, proxy) = (Receiver::start().await, Receiver::start().await);
     let folder = tempfile::tempdir().expect("a temporary folder");
     let log = folder.path().join("log");
-    let mut command = berth(&["serve", "--dev"]);
+    let mut command = berth_command(&["serve", "--dev"]);
     command.stderr(std::fs::File::create(&log).expect("writable"));
     let url = format!("http://{}/a-secret-path?key=a-secret", receiver.address);
-    command.env("BERTH_NOTIFICATIONS", webhook(&url)).env("WEBHOOK_TOKEN", "a-secret-token");
-    // As in a container that has nothing but the server.
+    command
+        .env("BERTH_NOTIFICATIONS", webhook_setting(&url))
+        .env("WEBHOOK_TOKEN", "a-secret-token");
+    // A container may have no certificates of its own.
     command.env("SSL_CERT_FILE", "/nonexistent").env("SSL_CERT_DIR", "/nonexistent");
     for name in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"] {
         command.env(name, format!("http://{}", proxy.address));
     }
-    receiver.answer(Answer::Status(500));
-    let berth = Berth::spawn(&folder.path().join("data"), &mut command).await;
+    receiver.set_answer(ReceiverAnswer::Status(500));
+    let berth = BerthProcess::spawn(&folder.path().join("data"), &mut command).await;
     Image::new(1).push(&berth.client, (IMAGE, "1")).await;
-    let ops = address(&berth.addresses["ops"]);
+    let ops = parse_address(&berth.addresses["ops"]);
     wait_for_metrics(ops, FAILED).await;
-    wait_for(|| read(&log).contains("webhook w does not take messages").then_some(())).await;
-    receiver.answer(Answer::Take);
-    let taken = receiver.taken(1).await;
+    wait_for_text(&log, "webhook w does not take messages").await;
+    receiver.set_answer(ReceiverAnswer::Take);
+    let taken = receiver.wait_for_taken(1).await;
     assert_eq!(taken[0].headers["authorization"], "Bearer a-secret-token");
-    wait_for(|| read(&log).contains("webhook w takes messages again").then_some(())).await;
-    let metrics = Client::new(ops).get("/metrics").await.expect(200);
-    for shown in [read(&log), metrics.text().into_owned()] {
+    wait_for_text(&log, "webhook w takes messages again").await;
+    let metrics = Client::new(ops).get("/metrics").await.expect_status(200);
+    for shown in [read_log(&log), metrics.text().into_owned()] {
         assert!(shown.contains("webhook"), "{shown}");
         assert!(!shown.contains("secret"), "{shown}");
     }
-    assert_eq!(proxy.heard().len(), 0);
+    assert_eq!(proxy.all_requests().len(), 0);
 }

@@ -1,22 +1,22 @@
-//! Attack 24: what is there and hidden looks like what is not there, to callers who may not know.
+//! Attack 24: finding out what exists. A hidden resource looks like a missing one to a caller without permissions.
 //!
-//! Compared are the status, the names of the headers, the challenge and the body of every answer: of projects,
-//! repositories, images, tags, uploads and accounts, and of both token endpoints. How long an answer takes is not: on a
-//! machine that does other things, too, a test of it would fail for no reason, or never. People are not there yet.
+//! The status, the names of the headers, the challenge and the body are compared, for projects, repositories, images,
+//! tags, uploads and accounts, and at both token endpoints. The time of an answer is not compared: on a busy machine
+//! such a test would fail without a reason, or never. Human users are not built yet.
 
 use std::collections::BTreeSet;
 
 use http::Method;
 use serde_json::json;
 
-use crate::util::accounts::{PROJECT, exchange, post_form};
-use crate::util::google::repository;
-use crate::util::key::taken_apart;
-use crate::util::{Accounts, Image, Reply, on_both};
+use crate::util::accounts::{PROJECT, exchange_assertion, post_form};
+use crate::util::google::repository_name;
+use crate::util::key::decode_token;
+use crate::util::{AccountServer, Image, Reply, on_both};
 
 const READER: &str = "roles/artifactregistry.reader";
 
-/// Paths of what is there and hidden, and of what is not there.
+/// Pairs of paths: the first is hidden, and the second is not there.
 const HIDDEN_AND_ABSENT: [(&str, &str); 11] = [
     ("/v1/projects/hidden-project", "/v1/projects/absent-project"),
     (
@@ -61,8 +61,8 @@ const HIDDEN_AND_ABSENT: [(&str, &str); 11] = [
     ),
 ];
 
-/// A text without the names that were asked for.
-fn plain(text: &str) -> String {
+/// Deletes the requested names from a text.
+fn without_names(text: &str) -> String {
     let words = [
         "hidden-project",
         "absent-project",
@@ -78,95 +78,98 @@ fn plain(text: &str) -> String {
     words.iter().fold(text.to_owned(), |text, word| text.replace(word, ""))
 }
 
-/// What a client can see of an answer, but for the names that it asked for itself.
-fn seen(reply: &Reply) -> (u16, String, BTreeSet<String>, String) {
+/// The parts of an answer that a client can see, without the names that it sent.
+fn visible_parts(reply: &Reply) -> (u16, String, BTreeSet<String>, String) {
     let headers = reply.headers.keys().map(|name| name.as_str().to_owned()).collect();
-    let body = plain(&String::from_utf8_lossy(&reply.body));
-    (reply.status.as_u16(), body, headers, plain(reply.header("www-authenticate")))
+    let body = without_names(&String::from_utf8_lossy(&reply.body));
+    (reply.status.as_u16(), body, headers, without_names(reply.header("www-authenticate")))
 }
 
-on_both! {
-    async fn attack_24_what_is_hidden_looks_like_what_is_not_there(accounts: Accounts) {
-        accounts.repository("hidden-project", "hidden-repository").await;
-        Image::new(1)
-            .push(&accounts.owner.client, ("hidden-project/hidden-repository/image", "latest"))
-            .await;
-        accounts.actor_in("hidden-project", "hidden-robot").await;
-        accounts.repository(PROJECT, "r1").await;
-        let stranger = accounts.actor_with("stranger", (READER, &repository(PROJECT, "r1"))).await;
-        let mut pairs: Vec<_> = HIDDEN_AND_ABSENT
-            .iter()
-            .map(|(hidden, absent)| ((*hidden).to_owned(), (*absent).to_owned()))
-            .collect();
-        let email = |name: &str, project: &str| format!("{name}@{project}.iam.gserviceaccount.com");
-        let account = |email: String| format!("/v1/projects/-/serviceAccounts/{email}");
-        let hidden = account(email("hidden-robot", "hidden-project"));
-        pairs.push((hidden.clone(), account(email("absent-robot", "hidden-project"))));
-        pairs.push((hidden.clone(), account(email("hidden-robot", "absent-project"))));
-        for verb in [":generateAccessToken", ":signJwt", ":disable", ":getIamPolicy", "/keys"] {
-            pairs.push((
-                format!("{hidden}{verb}"),
-                account(email("absent-robot", "hidden-project")) + verb,
-            ));
-        }
-        for (hidden, absent) in &pairs {
-            for client in [&stranger.client, &accounts.anonymous()] {
-                for method in [
-                    Method::GET,
-                    Method::HEAD,
-                    Method::POST,
-                    Method::PUT,
-                    Method::PATCH,
-                    Method::DELETE,
-                ] {
-                    let body = r#"{"scope":["x"],"payload":"{}"}"#;
-                    let one = client.send(method.clone(), hidden, body).await;
-                    let two = client.send(method.clone(), absent, body).await;
-                    assert_eq!(seen(&one), seen(&two), "{method} {hidden}");
-                }
-            }
-        }
-    }
+on_both![
+    attack_24_a_hidden_resource_looks_like_a_missing_one,
+    attack_24_the_token_endpoints_do_not_tell_who_exists
+];
 
-    async fn attack_24_neither_does_the_token_endpoint_tell_who_is_there(accounts: Accounts) {
-        let email = |name: &str, project: &str| format!("{name}@{project}.iam.gserviceaccount.com");
-        accounts.repository("hidden-project", "hidden-repository").await;
-        accounts.actor_in("hidden-project", "hidden-robot").await;
-        let stranger = accounts.actor("stranger").await;
-        // Asked for, it is in the token, which opens none of it.
-        let mut tokens = BTreeSet::new();
-        for path in [
-            "hidden-project/hidden-repository",
-            "hidden-project/absent-repository",
-            "absent-project/hidden-repository",
-        ] {
-            for client in [&stranger.client, &accounts.anonymous()] {
-                let asked = format!("/v2/token?scope=repository:{path}/image:pull,push,delete");
-                let made = client.get(&asked).await.expect(200).json();
-                let (_, claims) = taken_apart(made["token"].as_str().expect("text"));
-                tokens.insert(plain(&claims["access"].to_string()));
+async fn attack_24_a_hidden_resource_looks_like_a_missing_one(accounts: AccountServer) {
+    accounts.create_repository("hidden-project", "hidden-repository").await;
+    Image::new(1)
+        .push(&accounts.owner.client, ("hidden-project/hidden-repository/image", "latest"))
+        .await;
+    accounts.create_actor_in("hidden-project", "hidden-robot").await;
+    accounts.create_repository(PROJECT, "r1").await;
+    let stranger =
+        accounts.create_actor_with("stranger", (READER, &repository_name(PROJECT, "r1"))).await;
+    let mut pairs: Vec<_> = HIDDEN_AND_ABSENT
+        .iter()
+        .map(|(hidden, absent)| ((*hidden).to_owned(), (*absent).to_owned()))
+        .collect();
+    let email = |name: &str, project: &str| format!("{name}@{project}.iam.gserviceaccount.com");
+    let account = |email: String| format!("/v1/projects/-/serviceAccounts/{email}");
+    let hidden = account(email("hidden-robot", "hidden-project"));
+    pairs.push((hidden.clone(), account(email("absent-robot", "hidden-project"))));
+    pairs.push((hidden.clone(), account(email("hidden-robot", "absent-project"))));
+    for verb in [":generateAccessToken", ":signJwt", ":disable", ":getIamPolicy", "/keys"] {
+        pairs.push((
+            format!("{hidden}{verb}"),
+            account(email("absent-robot", "hidden-project")) + verb,
+        ));
+    }
+    for (hidden, absent) in &pairs {
+        for client in [&stranger.client, &accounts.anonymous()] {
+            for method in [
+                Method::GET,
+                Method::HEAD,
+                Method::POST,
+                Method::PUT,
+                Method::PATCH,
+                Method::DELETE,
+            ] {
+                let body = r#"{"scope":["x"],"payload":"{}"}"#;
+                let one = client.send(method.clone(), hidden, body).await;
+                let two = client.send(method.clone(), absent, body).await;
+                assert_eq!(visible_parts(&one), visible_parts(&two), "{method} {hidden}");
             }
         }
-        assert_eq!(tokens.len(), 1, "{tokens:?}");
-        let key = accounts.owner.create_key(&stranger.email).await;
-        let now = accounts.server.clock.seconds();
-        let mut answers = BTreeSet::new();
-        for email in [
-            email("hidden-robot", "hidden-project"),
-            email("absent-robot", "hidden-project"),
-            "nobody".to_owned(),
-        ] {
-            let mut claims = key.claims(now);
-            claims["iss"] = json!(email);
-            claims["sub"] = json!(email);
-            let reply = exchange(&accounts.anonymous(), &key.signed(&claims)).await;
-            answers.insert((reply.status.as_u16(), reply.body.to_vec()));
-            let file = key.with("client_email", email).file.to_string();
-            let fields =
-                [("grant_type", "password"), ("username", "_json_key"), ("password", &file)];
-            let reply = post_form(&accounts.anonymous(), "/v2/token", &fields).await;
-            answers.insert((reply.status.as_u16(), reply.body.to_vec()));
-        }
-        assert_eq!(answers.len(), 2, "one answer of each endpoint, whoever is named");
     }
+}
+
+async fn attack_24_the_token_endpoints_do_not_tell_who_exists(accounts: AccountServer) {
+    let email = |name: &str, project: &str| format!("{name}@{project}.iam.gserviceaccount.com");
+    accounts.create_repository("hidden-project", "hidden-repository").await;
+    accounts.create_actor_in("hidden-project", "hidden-robot").await;
+    let stranger = accounts.create_actor("stranger").await;
+    // A requested scope is in the token, and gives no access.
+    let mut tokens = BTreeSet::new();
+    for path in [
+        "hidden-project/hidden-repository",
+        "hidden-project/absent-repository",
+        "absent-project/hidden-repository",
+    ] {
+        for client in [&stranger.client, &accounts.anonymous()] {
+            let asked = format!("/v2/token?scope=repository:{path}/image:pull,push,delete");
+            let made = client.get(&asked).await.expect_status(200).json();
+            let (_, claims) = decode_token(made["token"].as_str().expect("text"));
+            tokens.insert(without_names(&claims["access"].to_string()));
+        }
+    }
+    assert_eq!(tokens.len(), 1, "{tokens:?}");
+    let key = accounts.owner.create_key(&stranger.email).await;
+    let now = accounts.server.clock.unix_seconds();
+    let mut answers = BTreeSet::new();
+    for email in [
+        email("hidden-robot", "hidden-project"),
+        email("absent-robot", "hidden-project"),
+        "nobody".to_owned(),
+    ] {
+        let mut claims = key.assertion_claims(now);
+        claims["iss"] = json!(email);
+        claims["sub"] = json!(email);
+        let reply = exchange_assertion(&accounts.anonymous(), &key.signed_token(&claims)).await;
+        answers.insert((reply.status.as_u16(), reply.body.to_vec()));
+        let file = key.with_field("client_email", email).file.to_string();
+        let fields = [("grant_type", "password"), ("username", "_json_key"), ("password", &file)];
+        let reply = post_form(&accounts.anonymous(), "/v2/token", &fields).await;
+        answers.insert((reply.status.as_u16(), reply.body.to_vec()));
+    }
+    assert_eq!(answers.len(), 2, "one answer of each endpoint, whoever is named");
 }

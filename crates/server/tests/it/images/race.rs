@@ -1,40 +1,40 @@
-//! Two writers race for one tag that stays, again and again: one of them wins, and stays the winner.
+//! Two writers race for an immutable tag many times. One of them wins, and its digest stays.
 
 use std::collections::BTreeMap;
 
 use model::media_type::OCI_MANIFEST;
 use serde_json::json;
 
-use super::all;
-use crate::util::google::repository;
-use crate::util::process::Berth;
-use crate::util::{Backend, Client, Google, Image};
+use super::list_all;
+use crate::util::google::repository_name;
+use crate::util::process::BerthProcess;
+use crate::util::{Backend, Client, GoogleClient, Image};
 
 const PROJECT: &str = "p";
 const IMAGE: &str = "p/race/image";
 
-/// How often they race: `TEST_ROUNDS=10000` for a long run.
-fn rounds() -> usize {
+/// The number of races. `TEST_ROUNDS=10000` makes a long run.
+fn race_rounds() -> usize {
     std::env::var("TEST_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(60)
 }
 
-fn client(berth: &Berth) -> Google {
-    Google::new(&Client::new(berth.listen()), "any", "anybody@example.com")
+fn google_client(berth: &BerthProcess) -> GoogleClient {
+    GoogleClient::new(&Client::new(berth.listen_address()), "any", "anybody@example.com")
 }
 
-/// One pushes, the other makes the tag by the API or pushes as well.
-async fn race(one: &Google, other: &Google) {
+/// One writer pushes. The other one pushes as well, or creates the tag by the API.
+async fn race_for_tags(one: &GoogleClient, other: &GoogleClient) {
     let path = format!("/v1/projects/{PROJECT}/locations/us-west1/repositories?repositoryId=race");
     let immutable = json!({ "format": "DOCKER", "dockerConfig": { "immutableTags": true } });
-    one.post(&path, &immutable).await.expect(200);
+    one.post(&path, &immutable).await.expect_status(200);
     let (first, second) = (Image::new(1), Image::new(2));
     for image in [&first, &second] {
         image.push(&one.client, (IMAGE, &image.digest())).await;
     }
-    let package = format!("{}/packages/image", repository(PROJECT, "race"));
+    let package = format!("{}/packages/image", repository_name(PROJECT, "race"));
     let version = json!({ "version": format!("{package}/versions/{}", second.digest()) });
     let mut winners = BTreeMap::new();
-    for round in 0..rounds() {
+    for round in 0..race_rounds() {
         let tag = format!("v{round}");
         let pushed = one.client.push_manifest((IMAGE, &tag), OCI_MANIFEST, first.manifest.clone());
         let made = async {
@@ -54,14 +54,17 @@ async fn race(one: &Google, other: &Google) {
             both => panic!("{tag}: {both:?}\n{pushed:#?}\n{made:#?}"),
         };
         for reader in [one, other] {
-            let held =
-                reader.client.head(&format!("/v2/{IMAGE}/manifests/{tag}")).await.expect(200);
+            let held = reader
+                .client
+                .head(&format!("/v2/{IMAGE}/manifests/{tag}"))
+                .await
+                .expect_status(200);
             assert_eq!(held.header("docker-content-digest"), winner.digest(), "{tag}");
         }
         winners.insert(format!("{package}/tags/{tag}"), winner.digest());
     }
     for reader in [one, other] {
-        let (tags, _) = all(reader, &format!("/v1/{package}/tags"), "tags").await;
+        let (tags, _) = list_all(reader, &format!("/v1/{package}/tags"), "tags").await;
         let held: BTreeMap<String, String> = tags
             .iter()
             .map(|tag| {
@@ -76,20 +79,22 @@ async fn race(one: &Google, other: &Google) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn in_one_process_on_sqlite() {
+async fn one_writer_wins_in_one_process_on_sqlite() {
     let data = tempfile::tempdir().expect("a folder");
-    let berth = Berth::start(data.path(), &Backend::Sqlite).await;
-    race(&client(&berth), &client(&berth)).await;
+    let berth = BerthProcess::start(data.path(), &Backend::Sqlite).await;
+    race_for_tags(&google_client(&berth), &google_client(&berth)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn in_two_processes_on_one_postgres() {
+async fn one_writer_wins_in_two_processes_on_postgres() {
     let Some(backend) = Backend::postgres().await else {
         println!("SKIPPED: TEST_POSTGRES_URL is not set");
         return;
     };
     let data = tempfile::tempdir().expect("a folder");
-    let (one, other) =
-        (Berth::start(data.path(), &backend).await, Berth::start(data.path(), &backend).await);
-    race(&client(&one), &client(&other)).await;
+    let (one, other) = (
+        BerthProcess::start(data.path(), &backend).await,
+        BerthProcess::start(data.path(), &backend).await,
+    );
+    race_for_tags(&google_client(&one), &google_client(&other)).await;
 }

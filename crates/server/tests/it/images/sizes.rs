@@ -1,4 +1,4 @@
-//! What a repository says of its size is what a recount finds, whatever was pushed and deleted, also at once.
+//! The size of a repository equals a recount after pushes and deletes, also after concurrent ones.
 
 use std::collections::BTreeMap;
 
@@ -6,27 +6,16 @@ use bytes::Bytes;
 use model::media_type::OCI_MANIFEST;
 use serde_json::json;
 
-use super::{R1, all, at, begin, path, version_of};
-use crate::gc::collect;
-use crate::util::accounts::{PROJECT, sign_in};
-use crate::util::google::repository;
-use crate::util::{Accounts, Google, Image, digest_of, on_both};
+use super::{api_path, image_path, list_all, repository_size, set_up_repository, version_body};
+use crate::gc::collect_garbage;
+use crate::util::accounts::sign_in;
+use crate::util::numbers::RandomNumbers;
+use crate::util::{AccountServer, GoogleClient, Image, digest_of, on_both};
 
 const PACKAGES: [&str; 3] = ["a", "b", "c%2Fd"];
 
-/// The same numbers in each run.
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % bound
-    }
-}
-
-/// Eight images, of which two each share their layers.
-fn images() -> Vec<Image> {
+/// Eight images. Each two of them share their layers.
+fn images_with_shared_layers() -> Vec<Image> {
     let pair = |seed: u64| {
         let (one, mut other) = (Image::new(seed), Image::new(seed));
         other.manifest =
@@ -36,56 +25,58 @@ fn images() -> Vec<Image> {
     (0..4).flat_map(pair).collect()
 }
 
-/// One of the things that can be done to a repository, whether it succeeds or not.
-async fn something(owner: &Google, images: &[Image], numbers: &mut Numbers) {
-    let package = PACKAGES[numbers.below(3) as usize];
-    let name = path(&package.replace("%2F", "/"));
-    let image = &images[numbers.below(images.len() as u64) as usize];
-    let tag = format!("t{}", numbers.below(4));
-    match numbers.below(12) {
+/// Makes one random change of the repository, which may fail.
+async fn change_something(owner: &GoogleClient, images: &[Image], numbers: &mut RandomNumbers) {
+    let package = *numbers.pick_one(&PACKAGES);
+    let name = image_path(&package.replace("%2F", "/"));
+    let image = numbers.pick_one(images);
+    let tag = format!("t{}", numbers.next_below(4));
+    match numbers.next_below(12) {
         0..=5 => {
             image.push_blobs(&owner.client, &name).await;
             let pushed =
                 owner.client.push_manifest((&name, &tag), OCI_MANIFEST, image.manifest.clone());
-            // Its blobs may have gone meanwhile.
+            // Another writer may have deleted its blobs.
             let pushed = pushed.await;
             let is_missing =
                 pushed.status == 400 && pushed.text().contains("MANIFEST_BLOB_UNKNOWN");
             assert!([201, 404].contains(&pushed.status.as_u16()) || is_missing, "{pushed:#?}");
         }
-        6 => drop(owner.delete(&at(&format!("packages/{package}/tags/{tag}"))).await),
+        6 => drop(owner.delete(&api_path(&format!("packages/{package}/tags/{tag}"))).await),
         7 => {
-            let version = at(&format!("packages/{package}/versions/{}?force=true", image.digest()));
+            let version =
+                api_path(&format!("packages/{package}/versions/{}?force=true", image.digest()));
             drop(owner.delete(&version).await);
         }
         8 => drop(owner.client.delete(&format!("/v2/{name}/manifests/{}", image.digest())).await),
-        9 => drop(owner.delete(&at(&format!("packages/{package}"))).await),
+        9 => drop(owner.delete(&api_path(&format!("packages/{package}"))).await),
         10 => {
             let blob = digest_of(&image.blobs[1]);
             drop(owner.client.delete(&format!("/v2/{name}/blobs/{blob}")).await);
         }
         _ => {
-            let tags = at(&format!("packages/{package}/tags?tagId={tag}"));
-            drop(owner.post(&tags, &version_of(package, image)).await);
+            let tags = api_path(&format!("packages/{package}/tags?tagId={tag}"));
+            drop(owner.post(&tags, &version_body(package, image)).await);
         }
     }
 }
 
-/// What is there, counted by asking for each of it.
-async fn recount(owner: &Google, images: &[Image]) -> u64 {
+/// Counts the bytes by asking for each blob and manifest.
+async fn recount_bytes(owner: &GoogleClient, images: &[Image]) -> u64 {
     let (mut bytes, mut blobs) = (0, BTreeMap::<String, Bytes>::new());
     for image in images {
         blobs.extend(image.blobs.iter().map(|blob| (digest_of(blob), blob.clone())));
     }
     for (digest, blob) in blobs {
-        let found = owner.client.head(&format!("/v2/{}/blobs/{digest}", path("a"))).await;
+        let found = owner.client.head(&format!("/v2/{}/blobs/{digest}", image_path("a"))).await;
         bytes += if found.status == 200 { blob.len() as u64 } else { 0 };
     }
     for package in PACKAGES {
-        let list = owner.get(&at(&format!("packages/{package}"))).await;
+        let list = owner.get(&api_path(&format!("packages/{package}"))).await;
         if list.status == 200 {
             let (versions, _) =
-                all(owner, &at(&format!("packages/{package}/versions")), "versions").await;
+                list_all(owner, &api_path(&format!("packages/{package}/versions")), "versions")
+                    .await;
             for version in versions {
                 let digest = version["name"].as_str().and_then(|name| name.rsplit('/').next());
                 let image = images.iter().find(|image| Some(image.digest().as_str()) == digest);
@@ -96,89 +87,97 @@ async fn recount(owner: &Google, images: &[Image]) -> u64 {
     bytes
 }
 
-async fn size(owner: &Google) -> u64 {
-    let shown = owner.get(&format!("/v1/{}", repository(PROJECT, R1))).await.expect(200).json();
-    shown["sizeBytes"].as_str().unwrap_or("0").parse().expect("a number")
-}
-
-/// Every tag names a version that is there and can be pulled.
-async fn check_tags(owner: &Google) {
+/// Asserts that every tag names a version that can be pulled.
+async fn check_tags(owner: &GoogleClient) {
     for package in PACKAGES {
-        if owner.get(&at(&format!("packages/{package}"))).await.status == 200 {
-            let (tags, _) = all(owner, &at(&format!("packages/{package}/tags")), "tags").await;
+        if owner.get(&api_path(&format!("packages/{package}"))).await.status == 200 {
+            let (tags, _) =
+                list_all(owner, &api_path(&format!("packages/{package}/tags")), "tags").await;
             for tag in tags {
                 let version = tag["version"].as_str().expect("text");
-                owner.get(&format!("/v1/{version}")).await.expect(200);
+                owner.get(&format!("/v1/{version}")).await.expect_status(200);
                 let name =
                     tag["name"].as_str().and_then(|name| name.rsplit('/').next()).expect("text");
-                let name = format!("/v2/{}/manifests/{name}", path(&package.replace("%2F", "/")));
-                let pulled = owner.client.get(&name).await.expect(200);
+                let name =
+                    format!("/v2/{}/manifests/{name}", image_path(&package.replace("%2F", "/")));
+                let pulled = owner.client.get(&name).await.expect_status(200);
                 for layer in pulled.json()["layers"].as_array().expect("a list") {
                     let blob = format!(
                         "/v2/{}/blobs/{}",
-                        path("a"),
+                        image_path("a"),
                         layer["digest"].as_str().expect("text")
                     );
-                    owner.client.head(&blob).await.expect(200);
+                    owner.client.head(&blob).await.expect_status(200);
                 }
             }
         }
     }
 }
 
-on_both! {
-    async fn a_repository_is_as_large_as_what_is_in_it(accounts: Accounts) {
-        begin(&accounts).await;
-        let (images, mut numbers) = (images(), Numbers(1));
-        for round in 0..6 {
-            let owner = sign_in(&accounts.server, &accounts.owner_key).await;
-            for _ in 0..25 {
-                something(&owner, &images, &mut numbers).await;
-            }
-            check_tags(&owner).await;
-            // What a deleted image held is counted until it is collected, at once or after the grace.
-            collect(&accounts.server).await;
-            assert_eq!(size(&owner).await, recount(&owner, &images).await, "round {round}");
-            accounts.server.clock.advance_hours(25);
-        }
-    }
+on_both![
+    the_size_equals_a_recount_after_each_change,
+    the_size_equals_a_recount_after_concurrent_changes
+];
 
-    async fn what_happens_at_once_leaves_nothing_half_done(accounts: Accounts) {
-        begin(&accounts).await;
-        let images = images();
-        for round in 0..6 {
-            let owner = sign_in(&accounts.server, &accounts.owner_key).await;
-            let writers = (0..4).map(|writer| {
-                let (owner, images) = (owner.clone(), &images);
-                async move {
-                    let mut numbers = Numbers(100 * round + writer);
-                    for _ in 0..8 {
-                        something(&owner, images, &mut numbers).await;
-                    }
-                }
-            });
-            futures_util::future::join(futures_util::future::join_all(writers), async {
-                for _ in 0..3 {
-                    collect(&accounts.server).await;
-                }
-            })
-            .await;
-            check_tags(&owner).await;
-            collect(&accounts.server).await;
-            assert_eq!(size(&owner).await, recount(&owner, &images).await, "round {round}");
-            accounts.server.clock.advance_hours(25);
-        }
-        // And all of it can go.
+async fn the_size_equals_a_recount_after_each_change(accounts: AccountServer) {
+    set_up_repository(&accounts).await;
+    let (images, mut numbers) = (images_with_shared_layers(), RandomNumbers(1));
+    for round in 0..6 {
         let owner = sign_in(&accounts.server, &accounts.owner_key).await;
-        for package in PACKAGES {
-            drop(owner.delete(&at(&format!("packages/{package}"))).await);
+        for _ in 0..25 {
+            change_something(&owner, &images, &mut numbers).await;
         }
-        for _ in 0..4 {
-            collect(&accounts.server).await;
-            accounts.server.clock.advance_hours(25);
-        }
-        let owner = sign_in(&accounts.server, &accounts.owner_key).await;
-        assert_eq!((size(&owner).await, accounts.server.blob_files()), (0, 0));
-        assert_eq!(owner.get(&at("packages")).await.expect(200).json(), json!({}));
+        check_tags(&owner).await;
+        // The blobs of a deleted image are counted until a collection, at once or after the grace.
+        collect_garbage(&accounts.server).await;
+        assert_eq!(
+            repository_size(&owner).await,
+            recount_bytes(&owner, &images).await,
+            "round {round}"
+        );
+        accounts.server.clock.advance_hours(25);
     }
+}
+
+async fn the_size_equals_a_recount_after_concurrent_changes(accounts: AccountServer) {
+    set_up_repository(&accounts).await;
+    let images = images_with_shared_layers();
+    for round in 0..6 {
+        let owner = sign_in(&accounts.server, &accounts.owner_key).await;
+        let writers = (0..4).map(|writer| {
+            let (owner, images) = (owner.clone(), &images);
+            async move {
+                let mut numbers = RandomNumbers(100 * round + writer);
+                for _ in 0..8 {
+                    change_something(&owner, images, &mut numbers).await;
+                }
+            }
+        });
+        futures_util::future::join(futures_util::future::join_all(writers), async {
+            for _ in 0..3 {
+                collect_garbage(&accounts.server).await;
+            }
+        })
+        .await;
+        check_tags(&owner).await;
+        collect_garbage(&accounts.server).await;
+        assert_eq!(
+            repository_size(&owner).await,
+            recount_bytes(&owner, &images).await,
+            "round {round}"
+        );
+        accounts.server.clock.advance_hours(25);
+    }
+    // At the end everything can be deleted.
+    let owner = sign_in(&accounts.server, &accounts.owner_key).await;
+    for package in PACKAGES {
+        drop(owner.delete(&api_path(&format!("packages/{package}"))).await);
+    }
+    for _ in 0..4 {
+        collect_garbage(&accounts.server).await;
+        accounts.server.clock.advance_hours(25);
+    }
+    let owner = sign_in(&accounts.server, &accounts.owner_key).await;
+    assert_eq!((repository_size(&owner).await, accounts.server.count_blob_files()), (0, 0));
+    assert_eq!(owner.get(&api_path("packages")).await.expect_status(200).json(), json!({}));
 }

@@ -1,4 +1,4 @@
-//! Tags that stay, and do not, while pushes run: what a push is told agrees with when it was decided.
+//! Tag immutability that is switched while pushes run: the answer of each push agrees with the setting at its time.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -6,37 +6,38 @@ use futures_util::future::{join, join_all};
 use meta::{packages, repositories};
 use serde_json::json;
 
-use super::tags::{SENTENCE, set_immutable};
-use super::{R1, at, begin, push, tag};
+use super::{R1, api_path, push_image, put_tag, set_immutable, set_up_repository};
 use crate::util::accounts::PROJECT;
-use crate::util::google::repository;
-use crate::util::{Accounts, Google, Image, on_both};
+use crate::util::google::{IMMUTABLE_SENTENCE, repository_name};
+use crate::util::{AccountServer, GoogleClient, Image, on_both};
 
-/// What makes tags stay.
+/// The ways in which tags become immutable.
 #[derive(Debug, Clone, Copy)]
-enum Switch {
-    /// The repository's setting.
+enum TagSwitch {
+    /// The setting of the repository.
     Setting,
-    /// That there is no rule which lets them move.
+    /// The absence of a rule that allows moves.
     Rule,
 }
 
-impl Switch {
-    async fn set(self, owner: &Google, stays: bool) {
+impl TagSwitch {
+    async fn switch_to(self, owner: &GoogleClient, stays: bool) {
         let allow = json!({ "action": "ALLOW", "operation": "TAG_MUTATION" });
         match (self, stays) {
             (Self::Setting, _) => set_immutable(owner, stays).await,
-            (Self::Rule, true) => drop(owner.delete(&at("rules/moves")).await.expect(200)),
+            (Self::Rule, true) => {
+                drop(owner.delete(&api_path("rules/moves")).await.expect_status(200))
+            }
             (Self::Rule, false) => {
-                drop(owner.post(&at("rules?ruleId=moves"), &allow).await.expect(200));
+                drop(owner.post(&api_path("rules?ruleId=moves"), &allow).await.expect_status(200));
             }
         }
     }
 }
 
-/// How often the tag was moved so far.
-async fn moves(meta: &meta::Meta) -> usize {
-    let name = repository(PROJECT, R1).parse().expect("a name");
+/// The number of moves of the tag so far.
+async fn count_moves(meta: &meta::Meta) -> usize {
+    let name = repository_name(PROJECT, R1).parse().expect("a name");
     let history = meta.read(move |tx| {
         let repository = repositories::find(tx, &name)?.expect("made").id;
         let package = packages::find(tx, &repository, "a")?.expect("pushed");
@@ -45,26 +46,26 @@ async fn moves(meta: &meta::Meta) -> usize {
     history.await.expect("readable").len()
 }
 
-async fn toggle(accounts: &Accounts, switch: Switch) {
-    let owner = begin(accounts).await;
+async fn push_while_toggling(accounts: &AccountServer, switch: TagSwitch) {
+    let owner = set_up_repository(accounts).await;
     let images: Vec<Image> = (0..3).map(Image::new).collect();
     for image in &images {
-        push(owner, "a", "v1", image).await;
+        push_image(owner, "a", "v1", image).await;
     }
-    if let Switch::Rule = switch {
-        Switch::Setting.set(owner, true).await;
-        switch.set(owner, false).await;
+    if let TagSwitch::Rule = switch {
+        TagSwitch::Setting.switch_to(owner, true).await;
+        switch.switch_to(owner, false).await;
     }
-    let (meta, is_over) = (accounts.server.meta().await, AtomicBool::new(false));
+    let (meta, is_over) = (accounts.server.open_meta().await, AtomicBool::new(false));
     let pushes = images.iter().map(|image| async {
         let (mut accepted, mut refused) = (0, 0);
         while !is_over.load(Ordering::Relaxed) {
-            let reply = tag(owner, "a", "v1", image).await;
+            let reply = put_tag(owner, "a", "v1", image).await;
             match reply.status.as_u16() {
                 201 => accepted += 1,
                 _ => {
                     assert_eq!(reply.status, 400, "{reply:#?}");
-                    assert!(reply.text().contains(SENTENCE), "{reply:#?}");
+                    assert!(reply.text().contains(IMMUTABLE_SENTENCE), "{reply:#?}");
                     refused += 1;
                 }
             }
@@ -73,21 +74,21 @@ async fn toggle(accounts: &Accounts, switch: Switch) {
     });
     let switching = async {
         for _ in 0..6 {
-            switch.set(owner, true).await;
-            let before = moves(&meta).await;
-            // Those that had begun before are decided as well by then.
+            switch.switch_to(owner, true).await;
+            let before = count_moves(&meta).await;
+            // Pushes that began before the switch are decided by then, too.
             let mut told = Vec::new();
             for image in images.iter().chain(&images) {
-                told.push(tag(owner, "a", "v1", image).await.status.as_u16());
+                told.push(put_tag(owner, "a", "v1", image).await.status.as_u16());
             }
             let refused = told.iter().filter(|status| **status == 400).count();
             assert_eq!(refused, 4, "of three, one is what the tag holds: {told:?}");
-            assert_eq!(moves(&meta).await, before, "a tag moved while it had to stay");
-            switch.set(owner, false).await;
+            assert_eq!(count_moves(&meta).await, before, "a tag moved while it had to stay");
+            switch.switch_to(owner, false).await;
             for image in &images {
-                tag(owner, "a", "v1", image).await.expect(201);
+                put_tag(owner, "a", "v1", image).await.expect_status(201);
             }
-            assert!(moves(&meta).await > before);
+            assert!(count_moves(&meta).await > before);
         }
         is_over.store(true, Ordering::Relaxed);
     };
@@ -96,12 +97,12 @@ async fn toggle(accounts: &Accounts, switch: Switch) {
     assert!(sum.0 > 0 && sum.1 > 0, "{switch:?}: {sum:?}");
 }
 
-on_both! {
-    async fn the_setting_under_load(accounts: Accounts) {
-        toggle(&accounts, Switch::Setting).await;
-    }
+on_both![pushes_agree_with_a_setting_that_is_toggled, pushes_agree_with_a_rule_that_is_toggled];
 
-    async fn a_rule_that_comes_and_goes_under_load(accounts: Accounts) {
-        toggle(&accounts, Switch::Rule).await;
-    }
+async fn pushes_agree_with_a_setting_that_is_toggled(accounts: AccountServer) {
+    push_while_toggling(&accounts, TagSwitch::Setting).await;
+}
+
+async fn pushes_agree_with_a_rule_that_is_toggled(accounts: AccountServer) {
+    push_while_toggling(&accounts, TagSwitch::Rule).await;
 }

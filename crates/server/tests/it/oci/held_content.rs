@@ -1,5 +1,5 @@
-//! What a stored manifest names and the repository has, stays, whatever came first: checked by random operations against
-//! a model of what is named.
+//! Content that a stored manifest names stays in the repository, in whatever order both came. The test makes random
+//! changes and compares the outcome with a model.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,44 +8,26 @@ use model::media_type::{DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST};
 use serde_json::{Value, json};
 use server::config::Config;
 
-use crate::gc::collect;
+use crate::gc::collect_garbage;
+use crate::util::numbers::RandomNumbers;
 use crate::util::{Backend, Client, TestServer, digest_of};
 
 const IMAGE: &str = "p/r1/image";
 const STEPS: u64 = 250;
 
-/// The same numbers in each run.
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) as usize % bound
-    }
-
-    fn is_one_in(&mut self, bound: usize) -> bool {
-        self.below(bound) == 0
-    }
-
-    fn one_of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
-        &all[self.below(all.len())]
-    }
-}
-
-/// A repository, and what is known of it.
-struct World {
+/// A repository, and a model of its content.
+struct RandomRegistry {
     admin: Client,
-    numbers: Numbers,
+    numbers: RandomNumbers,
     sparse: bool,
     blobs: Vec<Bytes>,
-    /// All manifests that were ever made, stored or not.
+    /// All manifests that were made, stored or not.
     made: Vec<Value>,
-    /// Those that are stored, by digest.
+    /// The stored manifests by digest.
     stored: BTreeMap<String, Value>,
-    /// How many were ever accepted.
+    /// The number of pushes that were accepted.
     accepted: usize,
-    /// The blobs that are here.
+    /// The blobs in the repository.
     here: BTreeSet<String>,
 }
 
@@ -54,46 +36,51 @@ fn is_manifest(descriptor: &Value) -> bool {
     types.iter().any(|media_type| descriptor["mediaType"] == *media_type)
 }
 
-fn digest(descriptor: &Value) -> String {
+fn digest_in(descriptor: &Value) -> String {
     descriptor["digest"].as_str().expect("text").to_owned()
 }
 
-fn entries<'a>(manifest: &'a Value, field: &str) -> Vec<&'a Value> {
+fn descriptors_in<'a>(manifest: &'a Value, field: &str) -> Vec<&'a Value> {
     match &manifest[field] {
-        Value::Array(all) => all.iter().collect(),
+        Value::Array(all) => all.iter().collect_and_check(),
         Value::Null => Vec::new(),
         one => vec![one],
     }
 }
 
-/// What a manifest names that clients ask for as for blobs.
-fn blobs_of(manifest: &Value) -> BTreeSet<String> {
-    let layers = entries(manifest, "config").into_iter().chain(entries(manifest, "layers"));
-    let unknown = entries(manifest, "manifests").into_iter().chain(entries(manifest, "subject"));
-    layers.chain(unknown.filter(|entry| !is_manifest(entry))).map(digest).collect()
+/// The digests in a manifest that clients get as blobs.
+fn named_blobs(manifest: &Value) -> BTreeSet<String> {
+    let layers =
+        descriptors_in(manifest, "config").into_iter().chain(descriptors_in(manifest, "layers"));
+    let unknown = descriptors_in(manifest, "manifests")
+        .into_iter()
+        .chain(descriptors_in(manifest, "subject"));
+    layers.chain(unknown.filter(|entry| !is_manifest(entry))).map(digest_in).collect_and_check()
 }
 
-/// What a manifest names that clients may ask for as for manifests, its subject aside.
-fn manifests_of(manifest: &Value) -> BTreeSet<String> {
-    let layers = entries(manifest, "config").into_iter().chain(entries(manifest, "layers"));
+/// The digests in a manifest, without its subject, that clients get as manifests.
+fn named_manifests(manifest: &Value) -> BTreeSet<String> {
+    let layers =
+        descriptors_in(manifest, "config").into_iter().chain(descriptors_in(manifest, "layers"));
     let layers = layers.filter(|layer| is_manifest(layer));
-    layers.chain(entries(manifest, "manifests")).map(digest).collect()
+    layers.chain(descriptors_in(manifest, "manifests")).map(digest_in).collect_and_check()
 }
 
-impl World {
+impl RandomRegistry {
     fn new(server: &TestServer, seed: u64, sparse: bool) -> Self {
-        let blobs = (0..6_u64).map(|blob| Bytes::from(format!("{seed} {blob}"))).collect();
+        let blobs =
+            (0..6_u64).map(|blob| Bytes::from(format!("{seed} {blob}"))).collect_and_check();
         let (made, stored, here) = (Vec::new(), BTreeMap::new(), BTreeSet::new());
-        let (admin, numbers) = (server.admin(), Numbers(seed));
+        let (admin, numbers) = (server.admin(), RandomNumbers(seed));
         Self { admin, numbers, sparse, blobs, made, stored, accepted: 0, here }
     }
 
-    fn descriptor(&mut self) -> Value {
+    fn random_descriptor(&mut self) -> Value {
         let numbers = &mut self.numbers;
         let bytes = if self.made.is_empty() || !numbers.is_one_in(3) {
-            numbers.one_of(&self.blobs).clone()
+            numbers.pick_one(&self.blobs).clone()
         } else {
-            numbers.one_of(&self.made).to_string().into()
+            numbers.pick_one(&self.made).to_string().into()
         };
         let types = [
             "application/vnd.oci.image.layer.v1.tar+gzip",
@@ -105,7 +92,7 @@ impl World {
         ];
         let lie = usize::from(self.sparse && numbers.is_one_in(8));
         let mut descriptor = json!({
-            "mediaType": numbers.one_of(&types),
+            "mediaType": numbers.pick_one(&types),
             "digest": digest_of(&bytes),
             "size": bytes.len() + lie,
         });
@@ -115,24 +102,26 @@ impl World {
         descriptor
     }
 
-    fn manifest(&mut self) -> Value {
+    fn random_manifest(&mut self) -> Value {
         let several = |world: &mut Self| {
-            let count = world.numbers.below(4);
-            (0..count).map(|_| world.descriptor()).collect::<Vec<_>>()
+            let count = world.numbers.next_below(4);
+            (0..count).map(|_| world.random_descriptor()).collect::<Vec<_>>()
         };
         let mut manifest = if self.numbers.is_one_in(2) {
-            let (config, layers) = (self.descriptor(), several(self));
-            json!({ "schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": layers })
+            let (config, layers) = (self.random_descriptor(), several(self));
+            json!({
+                "schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": layers,
+            })
         } else {
             json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": several(self) })
         };
         if self.numbers.is_one_in(4) {
-            manifest["subject"] = self.descriptor();
+            manifest["subject"] = self.random_descriptor();
         }
         manifest
     }
 
-    async fn push(&mut self, manifest: Value) {
+    async fn push_manifest_value(&mut self, manifest: Value) {
         let media_type = manifest["mediaType"].as_str().expect("text");
         let (text, reference) = (manifest.to_string(), digest_of(manifest.to_string()));
         let pushed = self.admin.push_manifest((IMAGE, &reference), media_type, text).await;
@@ -146,18 +135,18 @@ impl World {
         }
     }
 
-    fn names(&self, what: fn(&Value) -> BTreeSet<String>) -> BTreeSet<String> {
-        self.stored.values().flat_map(what).collect()
+    fn all_named(&self, what: fn(&Value) -> BTreeSet<String>) -> BTreeSet<String> {
+        self.stored.values().flat_map(what).collect_and_check()
     }
 
     async fn delete_manifest(&mut self) {
-        let all: Vec<_> = self.stored.keys().cloned().collect();
+        let all: Vec<_> = self.stored.keys().cloned().collect_and_check();
         if all.is_empty() {
             return;
         }
-        let digest = self.numbers.one_of(&all).clone();
+        let digest = self.numbers.pick_one(&all).clone();
         let deleted = self.admin.delete(&format!("/v2/{IMAGE}/manifests/{digest}")).await;
-        let is_named = self.names(manifests_of).contains(&digest);
+        let is_named = self.all_named(named_manifests).contains(&digest);
         assert_eq!(deleted.status != 202, is_named, "{digest}: {deleted:?}");
         if !is_named {
             self.stored.remove(&digest);
@@ -165,23 +154,24 @@ impl World {
     }
 
     async fn delete_blob(&mut self) {
-        let digest = digest_of(self.numbers.one_of(&self.blobs));
-        let expected = match (self.here.contains(&digest), self.names(blobs_of).contains(&digest)) {
-            (false, _) => 404,
-            (true, true) => 405,
-            (true, false) => 202,
-        };
-        self.admin.delete(&format!("/v2/{IMAGE}/blobs/{digest}")).await.expect(expected);
+        let digest = digest_of(self.numbers.pick_one(&self.blobs));
+        let expected =
+            match (self.here.contains(&digest), self.all_named(named_blobs).contains(&digest)) {
+                (false, _) => 404,
+                (true, true) => 405,
+                (true, false) => 202,
+            };
+        self.admin.delete(&format!("/v2/{IMAGE}/blobs/{digest}")).await.expect_status(expected);
         if expected == 202 {
             self.here.remove(&digest);
         }
     }
 
-    /// Only what is named is left, and all of that.
-    async fn collect(&mut self, server: &TestServer) {
+    /// Collects, and asserts that exactly the named content is left.
+    async fn collect_and_check(&mut self, server: &TestServer) {
         server.clock.advance_hours(25);
-        collect(server).await;
-        let named = self.names(blobs_of);
+        collect_garbage(server).await;
+        let named = self.all_named(named_blobs);
         self.here.retain(|digest| named.contains(digest));
         for blob in &self.blobs {
             let digest = digest_of(blob);
@@ -194,53 +184,53 @@ impl World {
             );
         }
         for digest in self.stored.keys() {
-            self.admin.get(&format!("/v2/{IMAGE}/manifests/{digest}")).await.expect(200);
+            self.admin.get(&format!("/v2/{IMAGE}/manifests/{digest}")).await.expect_status(200);
         }
     }
 
-    async fn step(&mut self, server: &TestServer) {
-        match self.numbers.below(14) {
+    async fn random_step(&mut self, server: &TestServer) {
+        match self.numbers.next_below(14) {
             0..=3 => {
-                let blob = self.numbers.one_of(&self.blobs).clone();
+                let blob = self.numbers.pick_one(&self.blobs).clone();
                 self.here.insert(self.admin.push_blob(IMAGE, blob).await.to_string());
             }
             4..=7 => {
-                let manifest = self.manifest();
+                let manifest = self.random_manifest();
                 self.made.push(manifest.clone());
-                self.push(manifest).await;
+                self.push_manifest_value(manifest).await;
             }
             8..=9 if !self.made.is_empty() => {
-                let manifest = self.numbers.one_of(&self.made).clone();
-                self.push(manifest).await;
+                let manifest = self.numbers.pick_one(&self.made).clone();
+                self.push_manifest_value(manifest).await;
             }
             10 | 11 => self.delete_manifest().await,
             12 => self.delete_blob().await,
-            _ => self.collect(server).await,
+            _ => self.collect_and_check(server).await,
         }
     }
 }
 
-async fn check(sparse: bool) {
+async fn check_random_steps(sparse: bool) {
     for seed in [1, 2, 3] {
         for backend in [Some(Backend::Sqlite), Backend::postgres().await].into_iter().flatten() {
             let change = |config: &mut Config| config.new_repositories.sparse = sparse;
             let server = TestServer::start_with(backend, change).await;
-            let mut world = World::new(&server, seed, sparse);
+            let mut world = RandomRegistry::new(&server, seed, sparse);
             for _ in 0..STEPS {
-                world.step(&server).await;
+                world.random_step(&server).await;
             }
-            world.collect(&server).await;
+            world.collect_and_check(&server).await;
             assert!(world.accepted > 20, "{} were accepted", world.accepted);
         }
     }
 }
 
 #[tokio::test]
-async fn what_is_named_stays() {
-    check(false).await;
+async fn named_content_stays() {
+    check_random_steps(false).await;
 }
 
 #[tokio::test]
-async fn what_is_named_stays_where_anything_may_come_first() {
-    check(true).await;
+async fn named_content_stays_in_sparse_repositories() {
+    check_random_steps(true).await;
 }

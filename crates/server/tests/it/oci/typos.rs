@@ -1,46 +1,44 @@
-//! Names that were mistyped: nothing is made of them, and the answer says which part of them is wrong.
+//! Mistyped names: no push creates a repository for one, and the error says which part of the name is wrong.
 
 use http::Method;
 use model::media_type::OCI_INDEX;
 use server::config::{Config, NewRepositories};
 
 use crate::util::accounts::{ORGANIZATION, PROJECT};
-use crate::util::google::repository;
-use crate::util::{Accounts, Backend, Client, Image, Reply, Start, TestServer, digest_of, on_both};
+use crate::util::google::repository_name;
+use crate::util::{
+    AccountServer, Backend, Client, Image, Reply, StartOn, TestServer, digest_of, on_both,
+};
 
 const INDEX: &str = r#"{"schemaVersion":2,"manifests":[]}"#;
 
-fn as_shipped(config: &mut Config) {
+fn reset_new_repositories(config: &mut Config) {
     config.new_repositories = NewRepositories::default();
 }
 
-/// Accounts, where pushes make repositories as `berth serve` has it without any setting.
-struct Shipped(Accounts);
+/// A server with accounts and the default setting for new repositories.
+struct DefaultAccounts(AccountServer);
 
-impl Start for Shipped {
+impl StartOn for DefaultAccounts {
     async fn start(backend: Backend) -> Self {
-        Self(Accounts::start_with(backend, as_shipped).await)
+        Self(AccountServer::start_with(backend, reset_new_repositories).await)
     }
 }
 
-/// The callers of every test, without that setting.
-struct Listed(TestServer);
+/// A server with the listed callers and the default setting for new repositories.
+struct DefaultServer(TestServer);
 
-impl Start for Listed {
+impl StartOn for DefaultServer {
     async fn start(backend: Backend) -> Self {
-        Self(TestServer::start_with(backend, as_shipped).await)
+        Self(TestServer::start_with(backend, reset_new_repositories).await)
     }
 }
 
-fn message(reply: &Reply) -> String {
-    reply.json()["errors"][0]["message"].as_str().unwrap_or_default().to_owned()
-}
-
-/// Whatever a push may begin with.
-async fn beginnings(client: &Client, image: &str) -> Vec<Reply> {
+/// Sends every request with which a push may begin.
+async fn begin_pushes(client: &Client, image: &str) -> Vec<Reply> {
     let digest = digest_of("content");
     let uploads = format!("/v2/{image}/blobs/uploads/");
-    let client = client.clone().with("content-type", OCI_INDEX);
+    let client = client.clone().with_header("content-type", OCI_INDEX);
     let mut replies = Vec::new();
     for (method, path, body) in [
         (Method::POST, uploads.clone(), ""),
@@ -56,8 +54,8 @@ async fn beginnings(client: &Client, image: &str) -> Vec<Reply> {
     replies
 }
 
-/// Everything else that asks for something in an image.
-async fn questions(client: &Client, image: &str) -> Vec<Reply> {
+/// Sends every other request about an image.
+async fn ask_for_content(client: &Client, image: &str) -> Vec<Reply> {
     let digest = digest_of("content");
     let mut replies = Vec::new();
     for (method, path) in [
@@ -75,167 +73,180 @@ async fn questions(client: &Client, image: &str) -> Vec<Reply> {
     replies
 }
 
-on_both! {
-    async fn no_push_makes_a_repository_of_a_typo(shipped: Shipped) {
-        let accounts = shipped.0;
-        let project = format!("projects/{PROJECT}");
-        let writer = ("roles/artifactregistry.createOnPushWriter", project.as_str());
-        let writer = accounts.actor_with("writer-1", writer).await;
-        let reader = ("roles/artifactregistry.reader", project.as_str());
-        let reader = accounts.actor_with("reader-1", reader).await;
-        let nobody = accounts.actor("nobody-1").await;
-        let image = format!("{PROJECT}/typo/image");
-        for client in [&accounts.owner.client, &writer.client] {
-            for reply in beginnings(client, &image).await {
-                assert_eq!(message(&reply), "Repository \"typo\" not found in us-west1");
-                reply.expect_error("404 NAME_UNKNOWN");
-            }
-        }
-        for (client, refused) in [
-            (&reader.client, "403 DENIED"),
-            (&nobody.client, "403 DENIED"),
-            (&accounts.anonymous(), "401 UNAUTHORIZED"),
-        ] {
-            for reply in beginnings(client, &image).await {
-                reply.expect_error(refused);
-            }
-        }
-        let typo = format!("/v1/{}", repository(PROJECT, "typo"));
-        accounts.owner.get(&typo).await.expect_google("404 NOT_FOUND");
-        accounts.repository(PROJECT, "typo").await;
-        Image::new(1).push(&writer.client, (&image, "latest")).await;
-    }
+on_both![
+    no_push_makes_a_repository_of_a_typo,
+    the_error_names_a_missing_project,
+    registry_hosts_create_repositories_as_googles_do,
+    a_caller_with_all_permissions_creates_repositories,
+    the_error_of_a_short_path_shows_the_right_form
+];
 
-    async fn the_project_is_named_where_it_is_what_is_missing(shipped: Shipped) {
-        let accounts = shipped.0;
-        let writer = ("roles/artifactregistry.writer", ORGANIZATION);
-        let writer = accounts.actor_with("writer-1", writer).await;
-        for client in [&accounts.owner.client, &writer.client] {
-            let gcr = client.clone().with("host", "gcr.io");
-            let mut replies = beginnings(client, "my-projekt/typo/image").await;
-            replies.extend(beginnings(&gcr, "my-projekt/image").await);
-            for reply in replies {
-                assert_eq!(message(&reply), "Project \"my-projekt\" not found");
-                reply.expect_error("404 NAME_UNKNOWN");
-            }
+async fn no_push_makes_a_repository_of_a_typo(shipped: DefaultAccounts) {
+    let accounts = shipped.0;
+    let project = format!("projects/{PROJECT}");
+    let writer = ("roles/artifactregistry.createOnPushWriter", project.as_str());
+    let writer = accounts.create_actor_with("writer-1", writer).await;
+    let reader = ("roles/artifactregistry.reader", project.as_str());
+    let reader = accounts.create_actor_with("reader-1", reader).await;
+    let nobody = accounts.create_actor("nobody-1").await;
+    let image = format!("{PROJECT}/typo/image");
+    for client in [&accounts.owner.client, &writer.client] {
+        for reply in begin_pushes(client, &image).await {
+            assert_eq!(reply.oci_message(), "Repository \"typo\" not found in us-west1");
+            reply.expect_oci_error("404 NAME_UNKNOWN");
         }
-        let owner = &accounts.owner.client;
-        let mut replies = Vec::new();
-        for path in ["manifests/latest", &format!("blobs/{}", digest_of("")), "tags/list"] {
-            let path = format!("/v2/my-projekt/typo/image/{path}");
-            replies.push(owner.get(&path).await);
+    }
+    for (client, refused) in [
+        (&reader.client, "403 DENIED"),
+        (&nobody.client, "403 DENIED"),
+        (&accounts.anonymous(), "401 UNAUTHORIZED"),
+    ] {
+        for reply in begin_pushes(client, &image).await {
+            reply.expect_oci_error(refused);
         }
-        replies.push(owner.delete("/v2/my-projekt/typo/image/manifests/latest").await);
-        replies.push(owner.get("/v2/my-projekt/typo/tags/list").await);
-        replies.push(owner.get("/v2/example.com/my-projekt/typo/tags/list").await);
+    }
+    let typo = format!("/v1/{}", repository_name(PROJECT, "typo"));
+    accounts.owner.get(&typo).await.expect_google_error("404 NOT_FOUND");
+    accounts.create_repository(PROJECT, "typo").await;
+    Image::new(1).push(&writer.client, (&image, "latest")).await;
+}
+
+async fn the_error_names_a_missing_project(shipped: DefaultAccounts) {
+    let accounts = shipped.0;
+    let writer = ("roles/artifactregistry.writer", ORGANIZATION);
+    let writer = accounts.create_actor_with("writer-1", writer).await;
+    for client in [&accounts.owner.client, &writer.client] {
+        let gcr = client.clone().with_header("host", "gcr.io");
+        let mut replies = begin_pushes(client, "my-projekt/typo/image").await;
+        replies.extend(begin_pushes(&gcr, "my-projekt/image").await);
         for reply in replies {
-            assert!(message(&reply).contains("my-projekt\" not found"), "{reply:?}");
-            reply.expect_error("404 NAME_UNKNOWN");
-        }
-        // What nothing refers to has no referrers, wherever it is not.
-        let referrers = format!("/v2/my-projekt/typo/image/referrers/{}", digest_of(""));
-        owner.get(&referrers).await.expect(200);
-        // Who may do nothing there is not told what there is.
-        let nobody = accounts.actor("nobody-1").await;
-        for image in ["my-projekt/typo/image", &format!("{PROJECT}/typo/image")] {
-            for reply in beginnings(&nobody.client, image).await {
-                reply.expect_error("403 DENIED");
-            }
-        }
-        // A project that was deleted is as one that nobody may do anything in.
-        accounts.owner.create_project("deleted-1").await.expect(200);
-        accounts.owner.delete("/v1/projects/deleted-1").await.expect(200);
-        for reply in beginnings(owner, "deleted-1/typo/image").await {
-            assert!([403, 404].contains(&reply.status.as_u16()), "{reply:?}");
+            assert_eq!(reply.oci_message(), "Project \"my-projekt\" not found");
+            reply.expect_oci_error("404 NAME_UNKNOWN");
         }
     }
-
-    async fn registry_hosts_make_repositories_as_google_s_do(shipped: Shipped) {
-        let accounts = shipped.0;
-        let project = format!("projects/{PROJECT}");
-        let creator = ("roles/artifactregistry.createOnPushWriter", project.as_str());
-        let creator = accounts.actor_with("creator-1", creator).await;
-        let writer = accounts.actor_with("writer-1", ("roles/artifactregistry.writer", &project)).await;
-        let image = format!("{PROJECT}/image");
-        let on = |client: &Client, host: &str| client.clone().with("host", host);
-        for (host, location, name) in [
-            ("gcr.io", "us", "gcr.io"),
-            ("eu.gcr.io", "europe", "eu.gcr.io"),
-            ("asia.gcr.io:443", "asia", "asia.gcr.io"),
-        ] {
-            // The same repository under the name of its location is not one of those hosts'.
-            let elsewhere = on(&creator.client, &format!("{location}-docker.localhost"));
-            for reply in beginnings(&elsewhere, &format!("{PROJECT}/{name}/image")).await {
-                reply.expect_error("404 NAME_UNKNOWN");
-            }
-            for reply in beginnings(&on(&writer.client, host), &image).await {
-                assert_eq!(message(&reply), format!("Repository \"{name}\" not found in {location}"));
-                reply.expect_error("404 NAME_UNKNOWN");
-            }
-            Image::new(1).push(&on(&creator.client, host), (&image, "latest")).await;
-            let made = format!("/v1/projects/{PROJECT}/locations/{location}/repositories/{name}");
-            accounts.owner.get(&made).await.expect(200);
-            on(&writer.client, host).get(&format!("/v2/{image}/manifests/latest")).await.expect(200);
+    let owner = &accounts.owner.client;
+    let mut replies = Vec::new();
+    for path in ["manifests/latest", &format!("blobs/{}", digest_of("")), "tags/list"] {
+        let path = format!("/v2/my-projekt/typo/image/{path}");
+        replies.push(owner.get(&path).await);
+    }
+    replies.push(owner.delete("/v2/my-projekt/typo/image/manifests/latest").await);
+    replies.push(owner.get("/v2/my-projekt/typo/tags/list").await);
+    replies.push(owner.get("/v2/example.com/my-projekt/typo/tags/list").await);
+    for reply in replies {
+        assert!(reply.oci_message().contains("my-projekt\" not found"), "{reply:?}");
+        reply.expect_oci_error("404 NAME_UNKNOWN");
+    }
+    // An image that is not there has no referrers, also in a project that is not there.
+    let referrers = format!("/v2/my-projekt/typo/image/referrers/{}", digest_of(""));
+    owner.get(&referrers).await.expect_status(200);
+    // A caller without a permission does not learn what is missing.
+    let nobody = accounts.create_actor("nobody-1").await;
+    for image in ["my-projekt/typo/image", &format!("{PROJECT}/typo/image")] {
+        for reply in begin_pushes(&nobody.client, image).await {
+            reply.expect_oci_error("403 DENIED");
         }
     }
-
-    /// Development mode gives everybody these rights.
-    async fn who_may_do_everything_makes_repositories(listed: Listed) {
-        let server = listed.0;
-        for reply in beginnings(&server.by("writer-2"), "p/r2/image").await {
-            reply.expect_error("404 NAME_UNKNOWN");
-        }
-        Image::new(1).push(&server.admin(), ("p/r2/image", "latest")).await;
-        Image::new(2).push(&server.by("writer-2"), ("p/r2/image", "latest")).await;
+    // Nobody may do anything in a deleted project.
+    accounts.owner.create_project("deleted-1").await.expect_status(200);
+    accounts.owner.delete("/v1/projects/deleted-1").await.expect_status(200);
+    for reply in begin_pushes(owner, "deleted-1/typo/image").await {
+        assert!([403, 404].contains(&reply.status.as_u16()), "{reply:?}");
     }
+}
 
-    async fn paths_that_are_too_short_say_how_long_they_are_to_be(listed: Listed) {
-        let server = listed.0;
-        let here = server.address.to_string();
-        let gcr = server.admin().with("host", "gcr.io");
-        let forged = server.admin().with("host", "registry.evil.example");
-        let text = "Missing image name. Pushes should be of the form docker push \
+async fn registry_hosts_create_repositories_as_googles_do(shipped: DefaultAccounts) {
+    let accounts = shipped.0;
+    let project = format!("projects/{PROJECT}");
+    let creator = ("roles/artifactregistry.createOnPushWriter", project.as_str());
+    let creator = accounts.create_actor_with("creator-1", creator).await;
+    let writer =
+        accounts.create_actor_with("writer-1", ("roles/artifactregistry.writer", &project)).await;
+    let image = format!("{PROJECT}/image");
+    let on = |client: &Client, host: &str| client.clone().with_header("host", host);
+    for (host, location, name) in [
+        ("gcr.io", "us", "gcr.io"),
+        ("eu.gcr.io", "europe", "eu.gcr.io"),
+        ("asia.gcr.io:443", "asia", "asia.gcr.io"),
+    ] {
+        // The repository of the same name under the host of its location is another one.
+        let elsewhere = on(&creator.client, &format!("{location}-docker.localhost"));
+        for reply in begin_pushes(&elsewhere, &format!("{PROJECT}/{name}/image")).await {
+            reply.expect_oci_error("404 NAME_UNKNOWN");
+        }
+        for reply in begin_pushes(&on(&writer.client, host), &image).await {
+            assert_eq!(
+                reply.oci_message(),
+                format!("Repository \"{name}\" not found in {location}")
+            );
+            reply.expect_oci_error("404 NAME_UNKNOWN");
+        }
+        Image::new(1).push(&on(&creator.client, host), (&image, "latest")).await;
+        let made = format!("/v1/projects/{PROJECT}/locations/{location}/repositories/{name}");
+        accounts.owner.get(&made).await.expect_status(200);
+        on(&writer.client, host)
+            .get(&format!("/v2/{image}/manifests/latest"))
+            .await
+            .expect_status(200);
+    }
+}
+
+/// Development mode gives all callers the permissions of `admin`.
+async fn a_caller_with_all_permissions_creates_repositories(listed: DefaultServer) {
+    let server = listed.0;
+    for reply in begin_pushes(&server.client_of("writer-2"), "p/r2/image").await {
+        reply.expect_oci_error("404 NAME_UNKNOWN");
+    }
+    Image::new(1).push(&server.admin(), ("p/r2/image", "latest")).await;
+    Image::new(2).push(&server.client_of("writer-2"), ("p/r2/image", "latest")).await;
+}
+
+async fn the_error_of_a_short_path_shows_the_right_form(listed: DefaultServer) {
+    let server = listed.0;
+    let here = server.address.to_string();
+    let gcr = server.admin().with_header("host", "gcr.io");
+    let forged = server.admin().with_header("host", "registry.evil.example");
+    let text = "Missing image name. Pushes should be of the form docker push \
                     HOST-NAME/PROJECT-ID/REPOSITORY/IMAGE, for example docker push ";
-        let example = format!("{text}{here}/my-project/my-repository/my-image");
-        for (client, image, expected) in [
-            (&server.admin(), "my-image", example.clone()),
-            (&server.admin(), "my_image", example.clone()),
-            (&server.admin(), "p/r1", example.clone()),
-            (&server.admin(), "library/my_image", example.clone()),
-            (&server.admin(), "example.com/p", example.clone()),
-            (&server.admin(), "manifests/tags", example.clone()),
-            (&server.by("nobody"), "p/r1", example.clone()),
-            (&server.anonymous(), "my-image", example.clone()),
-            (&forged, "my-image", example.clone()),
-            (&gcr, "p", format!("{text}gcr.io/my-project/my-image")),
-            (&gcr, "example.com/p", format!("{text}gcr.io/my-project/my-image")),
-        ] {
-            let mut replies = beginnings(client, image).await;
-            replies.extend(questions(client, image).await);
-            for reply in replies {
-                assert_eq!(message(&reply), expected, "{image}");
-                reply.expect_error("404 NAME_UNKNOWN");
-            }
-            client.head(&format!("/v2/{image}/manifests/latest")).await.expect(404);
+    let example = format!("{text}{here}/my-project/my-repository/my-image");
+    for (client, image, expected) in [
+        (&server.admin(), "my-image", example.clone()),
+        (&server.admin(), "my_image", example.clone()),
+        (&server.admin(), "p/r1", example.clone()),
+        (&server.admin(), "library/my_image", example.clone()),
+        (&server.admin(), "example.com/p", example.clone()),
+        (&server.admin(), "manifests/tags", example.clone()),
+        (&server.client_of("nobody"), "p/r1", example.clone()),
+        (&server.anonymous(), "my-image", example.clone()),
+        (&forged, "my-image", example.clone()),
+        (&gcr, "p", format!("{text}gcr.io/my-project/my-image")),
+        (&gcr, "example.com/p", format!("{text}gcr.io/my-project/my-image")),
+    ] {
+        let mut replies = begin_pushes(client, image).await;
+        replies.extend(ask_for_content(client, image).await);
+        for reply in replies {
+            assert_eq!(reply.oci_message(), expected, "{image}");
+            reply.expect_oci_error("404 NAME_UNKNOWN");
         }
-        // Where the path is that of a repository, its images are listed.
-        for (client, image, expected) in [
-            (&server.admin(), "my-image", example.as_str()),
-            (&server.admin(), "library/my_image", &example),
-            (&server.admin(), "p/r1", "Project \"p\" not found"),
-            (&gcr, "my_image", &format!("{text}gcr.io/my-project/my-image")),
-        ] {
-            let list = client.get(&format!("/v2/{image}/tags/list")).await;
-            assert_eq!(message(&list), expected);
-            list.expect_error("404 NAME_UNKNOWN");
-        }
-        for image in
-            ["My-image", "p/R1", "p/", "/r1", "p/..", "example.com/p/r", "p/r1/Image", "p/r.x/i", ""]
-        {
-            for reply in beginnings(&server.admin(), image).await {
-                if reply.outcome() != "404 NOT_FOUND" {
-                    reply.expect_error("400 NAME_INVALID");
-                }
+        client.head(&format!("/v2/{image}/manifests/latest")).await.expect_status(404);
+    }
+    // A path that may be a repository's lists images.
+    for (client, image, expected) in [
+        (&server.admin(), "my-image", example.as_str()),
+        (&server.admin(), "library/my_image", &example),
+        (&server.admin(), "p/r1", "Project \"p\" not found"),
+        (&gcr, "my_image", &format!("{text}gcr.io/my-project/my-image")),
+    ] {
+        let list = client.get(&format!("/v2/{image}/tags/list")).await;
+        assert_eq!(list.oci_message(), expected);
+        list.expect_oci_error("404 NAME_UNKNOWN");
+    }
+    for image in
+        ["My-image", "p/R1", "p/", "/r1", "p/..", "example.com/p/r", "p/r1/Image", "p/r.x/i", ""]
+    {
+        for reply in begin_pushes(&server.admin(), image).await {
+            if reply.oci_outcome() != "404 NOT_FOUND" {
+                reply.expect_oci_error("400 NAME_INVALID");
             }
         }
     }

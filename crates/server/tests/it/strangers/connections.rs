@@ -1,11 +1,11 @@
-//! One network's part of all connections.
+//! The share of one network in all connections.
 
 use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::util::{Backend, Client, TestServer, bounded};
+use crate::util::{Backend, Client, TestServer, with_deadline};
 
 /// Connects from an address of this machine.
 async fn connect_from(address: &str, server: &TestServer) -> TcpStream {
@@ -14,18 +14,18 @@ async fn connect_from(address: &str, server: &TestServer) -> TcpStream {
     socket.connect(server.address).await.expect("it listens")
 }
 
-/// The first line of an answer; nothing where the connection was closed instead.
-async fn ping(stream: &mut TcpStream) -> String {
+/// Sends a request. Returns the beginning of the answer, or nothing if the connection was closed.
+async fn ping_status(stream: &mut TcpStream) -> String {
     let _ = stream.write_all(b"GET /v2/ HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     let mut start = [0; 12];
-    match bounded(stream.read_exact(&mut start)).await {
+    match with_deadline(stream.read_exact(&mut start)).await {
         Ok(_) => String::from_utf8_lossy(&start).into_owned(),
         Err(_) => String::new(),
     }
 }
 
 #[tokio::test]
-async fn one_address_leaves_places_for_others() {
+async fn one_address_leaves_connections_for_others() {
     let server = TestServer::start_with(Backend::Sqlite, |config| {
         config.limits.connections = 5;
         config.limits.connections_per_network = 3;
@@ -34,29 +34,33 @@ async fn one_address_leaves_places_for_others() {
     let mut inside = Vec::new();
     for _ in 0..3 {
         let mut stream = connect_from("127.0.0.1", &server).await;
-        assert_eq!(ping(&mut stream).await, "HTTP/1.1 401");
+        assert_eq!(ping_status(&mut stream).await, "HTTP/1.1 401");
         inside.push(stream);
     }
-    assert_eq!(ping(&mut connect_from("127.0.0.1", &server).await).await, "", "its part is taken");
+    assert_eq!(
+        ping_status(&mut connect_from("127.0.0.1", &server).await).await,
+        "",
+        "its part is taken"
+    );
     let mut other = connect_from("127.0.0.2", &server).await;
-    assert_eq!(ping(&mut other).await, "HTTP/1.1 401");
+    assert_eq!(ping_status(&mut other).await, "HTTP/1.1 401");
     let ops = Client::new(server.ops);
-    let metrics = ops.get("/metrics").await.expect(200);
+    let metrics = ops.get("/metrics").await.expect_status(200);
     let refused = "berth_http_connections_refused_total{reason=\"network\"} 1\n";
     assert!(metrics.text().contains(refused), "{}", metrics.text());
-    // Whoever leaves makes room.
+    // A connection that ends makes room.
     inside.pop();
     let again = async {
-        while ping(&mut connect_from("127.0.0.1", &server).await).await.is_empty() {
+        while ping_status(&mut connect_from("127.0.0.1", &server).await).await.is_empty() {
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
     };
-    bounded(again).await;
+    with_deadline(again).await;
 }
 
-/// All places are taken, by several addresses: those of operators are not among them.
+/// Several addresses take all connections, but operators have their own.
 #[tokio::test]
-async fn operators_have_their_own_places() {
+async fn operators_have_their_own_connections() {
     let server = TestServer::start_with(Backend::Sqlite, |config| {
         config.limits.connections = 4;
         config.limits.connections_per_network = 2;
@@ -65,16 +69,16 @@ async fn operators_have_their_own_places() {
     let mut inside = Vec::new();
     for address in ["127.0.0.1", "127.0.0.1", "127.0.0.2", "127.0.0.2"] {
         let mut stream = connect_from(address, &server).await;
-        assert_eq!(ping(&mut stream).await, "HTTP/1.1 401");
+        assert_eq!(ping_status(&mut stream).await, "HTTP/1.1 401");
         inside.push(stream);
     }
-    Client::new(server.ops).get("/readyz").await.expect(200);
-    Client::new(server.ops).get("/metrics").await.expect(200);
+    Client::new(server.ops).get("/readyz").await.expect_status(200);
+    Client::new(server.ops).get("/metrics").await.expect_status(200);
 }
 
-/// A proxy has as many connections as it likes; whom its requests are for counts.
+/// A proxy may have any number of connections. The limit holds for the addresses that it forwards.
 #[tokio::test]
-async fn behind_a_proxy_the_address_that_it_names_counts() {
+async fn behind_a_proxy_the_forwarded_address_counts() {
     let server = TestServer::start_with(Backend::Sqlite, |config| {
         config.limits.connections_per_network = 1;
         config.proxies = vec!["127.0.0.1".parse().expect("a network")];
@@ -83,17 +87,18 @@ async fn behind_a_proxy_the_address_that_it_names_counts() {
     let mut inside = Vec::new();
     for _ in 0..3 {
         let mut stream = connect_from("127.0.0.1", &server).await;
-        assert_eq!(ping(&mut stream).await, "HTTP/1.1 401");
+        assert_eq!(ping_status(&mut stream).await, "HTTP/1.1 401");
         inside.push(stream);
     }
     let form = |client: &str| {
         format!(
-            "POST /token HTTP/1.1\r\nhost: localhost\r\nx-forwarded-for: {client}\r\ncontent-length: 10\r\n\r\na"
+            "POST /token HTTP/1.1\r\nhost: localhost\r\nx-forwarded-for: {client}\r\n\
+             content-length: 10\r\n\r\na"
         )
     };
     let mut slow = connect_from("127.0.0.1", &server).await;
     slow.write_all(form("192.0.2.1").as_bytes()).await.expect("open");
-    // With the one that asks.
+    // The second request is the one for the metrics.
     server.wait_for_metrics("berth_http_requests_running 2").await;
     for (client, expected) in [("192.0.2.1", "HTTP/1.1 429"), ("192.0.2.2", "HTTP/1.1 401")] {
         let mut stream = connect_from("127.0.0.1", &server).await;
@@ -101,7 +106,7 @@ async fn behind_a_proxy_the_address_that_it_names_counts() {
             format!("GET /v2/ HTTP/1.1\r\nhost: localhost\r\nx-forwarded-for: {client}\r\n\r\n");
         stream.write_all(request.as_bytes()).await.expect("open");
         let mut start = [0; 12];
-        bounded(stream.read_exact(&mut start)).await.expect("an answer");
+        with_deadline(stream.read_exact(&mut start)).await.expect("an answer");
         assert_eq!(String::from_utf8_lossy(&start), expected, "{client}");
     }
 }

@@ -6,15 +6,16 @@ use server::config::Span;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::util::{Backend, TestServer, bounded};
+use crate::util::{Backend, TestServer, with_deadline};
 
 const ENDPOINTS: [&str; 4] = ["/token", "/introspect", "/revoke", "/v2/token"];
 
-/// Begins to send a form, and sends so much of it.
+/// Sends the head of a form and a part of its body.
 async fn begin_form(server: &TestServer, path: &str, (length, sent): (usize, usize)) -> TcpStream {
     let mut stream = TcpStream::connect(server.address).await.expect("it listens");
     let head = format!(
-        "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-www-form-urlencoded\r\n\
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\n\
+         content-type: application/x-www-form-urlencoded\r\n\
          content-length: {length}\r\n\r\n"
     );
     stream.write_all(head.as_bytes()).await.expect("open");
@@ -22,15 +23,15 @@ async fn begin_form(server: &TestServer, path: &str, (length, sent): (usize, usi
     stream
 }
 
-async fn status(stream: &mut TcpStream) -> String {
+async fn read_status(stream: &mut TcpStream) -> String {
     let mut start = [0; 12];
-    bounded(stream.read_exact(&mut start)).await.expect("an answer");
+    with_deadline(stream.read_exact(&mut start)).await.expect("an answer");
     String::from_utf8_lossy(&start).into_owned()
 }
 
-/// A form that never pauses and never ends loses its place.
+/// A form that never pauses and never ends is given up.
 #[tokio::test]
-async fn a_form_that_trickles() {
+async fn a_form_that_trickles_times_out() {
     let server = TestServer::start_with(Backend::Sqlite, |config| {
         config.limits.idle_timeout = "400ms".parse::<Span>().expect("a time");
     })
@@ -43,14 +44,14 @@ async fn a_form_that_trickles() {
             }
         });
         let mut start = [0; 12];
-        bounded(read.read_exact(&mut start)).await.expect("an answer");
+        with_deadline(read.read_exact(&mut start)).await.expect("an answer");
         assert_eq!(&start, b"HTTP/1.1 400", "{path}");
         trickle.abort();
     }
     server.wait_for_metrics("berth_http_connections 1").await;
 }
 
-/// Where all forms together are too large, the oldest that is not complete is given up.
+/// If all forms together are too large, the oldest incomplete form is given up.
 #[tokio::test]
 async fn forms_share_one_memory() {
     let server = TestServer::start(Backend::Sqlite).await;
@@ -58,15 +59,15 @@ async fn forms_share_one_memory() {
     for (path, _) in ENDPOINTS.into_iter().cycle().zip(0..130) {
         forms.push(begin_form(&server, path, (200_100, 200_000)).await);
     }
-    assert_eq!(status(&mut forms[0]).await, "HTTP/1.1 503");
+    assert_eq!(read_status(&mut forms[0]).await, "HTTP/1.1 503");
     let last = forms.last_mut().expect("some");
     last.write_all(&[b'a'; 100]).await.expect("open");
-    assert!(status(last).await.starts_with("HTTP/1.1 4"), "received, and of no use");
+    assert!(read_status(last).await.starts_with("HTTP/1.1 4"), "received, and of no use");
 }
 
-/// What is not sent costs, too: a request's own memory is counted.
+/// A request's own memory is counted as well as its body.
 #[tokio::test]
-async fn many_forms_of_one_byte() {
+async fn many_forms_of_one_byte_are_limited() {
     let server = TestServer::start_with(Backend::Sqlite, |config| {
         config.limits.connections_per_network = 10_000;
     })
@@ -75,5 +76,5 @@ async fn many_forms_of_one_byte() {
     for _ in 0..3200 {
         forms.push(begin_form(&server, "/token", (1000, 1)).await);
     }
-    assert_eq!(status(&mut forms[0]).await, "HTTP/1.1 503");
+    assert_eq!(read_status(&mut forms[0]).await, "HTTP/1.1 503");
 }

@@ -1,4 +1,4 @@
-//! Connections of which only a part of HTTP/2's preface has come.
+//! Connections with only a part of HTTP/2's preface.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -7,15 +7,15 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::util::process::{Berth, berth};
-use crate::util::{Backend, TestServer, bounded};
+use crate::util::process::{BerthProcess, berth_command};
+use crate::util::{Backend, TestServer, with_deadline};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// An empty SETTINGS frame.
 const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
 
-/// How often the threads of a process went to sleep so far: each timer that fires wakes one of them.
-fn sleeps(process: u32) -> u64 {
+/// The number of times that a process's threads went to sleep. Each timer that fires wakes one of them.
+fn count_sleeps(process: u32) -> u64 {
     let threads = std::fs::read_dir(format!("/proc/{process}/task")).expect("it runs").flatten();
     let slept = |thread: &Path| {
         let status = std::fs::read_to_string(thread.join("status")).unwrap_or_default();
@@ -26,42 +26,42 @@ fn sleeps(process: u32) -> u64 {
 }
 
 #[tokio::test]
-async fn who_sent_a_byte_of_the_preface_is_waited_for_in_sleep() {
+async fn the_server_sleeps_while_it_waits_for_the_preface() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let mut command = berth(&["serve", "--dev"]);
+    let mut command = berth_command(&["serve", "--dev"]);
     command.env("BERTH_LIMITS_HEADER_TIMEOUT", "60s").stderr(Stdio::null());
-    let berth = Berth::spawn(folder.path(), &mut command).await;
+    let berth = BerthProcess::spawn(folder.path(), &mut command).await;
     let mut waiting = Vec::new();
     for length in (1..PREFACE.len()).cycle().take(100) {
-        let mut stream = TcpStream::connect(berth.listen()).await.expect("it listens");
+        let mut stream = TcpStream::connect(berth.listen_address()).await.expect("it listens");
         stream.write_all(&PREFACE[..length]).await.expect("open");
         waiting.push(stream);
     }
-    // The last one has been looked at when a later one is answered.
-    berth.client.get("/v2/").await.expect(200);
-    let before = sleeps(berth.process.0.id());
+    // When this request is answered, the server has looked at the last connection.
+    berth.client.get("/v2/").await.expect_status(200);
+    let before = count_sleeps(berth.process.0.id());
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let slept = sleeps(berth.process.0.id()) - before;
+    let slept = count_sleeps(berth.process.0.id()) - before;
     assert!(slept < 500, "polled some 400 times in these seconds, each of them: {slept}");
     for (length, mut stream) in (1..PREFACE.len()).cycle().zip(waiting) {
         stream.write_all(&PREFACE[length..]).await.expect("open");
         stream.write_all(&SETTINGS).await.expect("open");
         let mut frame = [0; 9];
-        bounded(stream.read_exact(&mut frame)).await.expect("an answer");
+        with_deadline(stream.read_exact(&mut frame)).await.expect("an answer");
         assert_eq!(frame[3], 4, "the server's settings");
     }
 }
 
-/// The rest never comes, or is something else.
+/// The rest of the preface never comes, or is something else.
 #[tokio::test]
-async fn what_only_begins_like_the_preface() {
+async fn a_beginning_of_the_preface_may_be_something_else() {
     let server = TestServer::start(Backend::Sqlite).await;
     for start in [&PREFACE[..1], &PREFACE[..20]] {
         let mut stream = TcpStream::connect(server.address).await.expect("it listens");
         stream.write_all(start).await.expect("open");
         stream.shutdown().await.expect("open");
         let mut answer = Vec::new();
-        bounded(stream.read_to_end(&mut answer)).await.expect("a gentle end");
+        with_deadline(stream.read_to_end(&mut answer)).await.expect("a gentle end");
         assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 400"), "{answer:?}");
     }
     for pieces in [
@@ -74,7 +74,7 @@ async fn what_only_begins_like_the_preface() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let mut answer = [0; 10];
-        bounded(stream.read_exact(&mut answer)).await.expect("an answer");
+        with_deadline(stream.read_exact(&mut answer)).await.expect("an answer");
         assert_eq!(&answer, b"HTTP/1.1 4", "read as HTTP/1");
     }
 }

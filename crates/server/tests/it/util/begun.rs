@@ -1,4 +1,4 @@
-//! A request whose head is sent, and whose body the server waits for.
+//! A request whose head was sent and whose body the server waits for.
 
 use bytes::Bytes;
 use http::header::HeaderName;
@@ -6,13 +6,13 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::{Client, Reply, bounded};
+use super::{Client, Reply, with_deadline};
 
-/// The server has looked at who sends it, let it in, and asked for its body.
-pub(crate) struct Begun(TcpStream);
+/// A request that the server has authenticated and authorized, and whose body it has asked for.
+pub(crate) struct PendingRequest(TcpStream);
 
-impl Begun {
-    /// Sends the head of a request with a body of so many bytes. Fails where it is answered at once.
+impl PendingRequest {
+    /// Sends the head of a request with a body of this length. Fails if the server answers at once.
     pub(crate) async fn new(
         client: &Client,
         (method, path): (Method, &str),
@@ -20,7 +20,8 @@ impl Begun {
     ) -> Self {
         let mut stream = TcpStream::connect(client.address()).await.expect("it listens");
         let mut head = format!(
-            "{method} {path} HTTP/1.1\r\nhost: {}\r\ncontent-length: {length}\r\nexpect: 100-continue\r\nconnection: close\r\n",
+            "{method} {path} HTTP/1.1\r\nhost: {}\r\ncontent-length: {length}\r\n\
+             expect: 100-continue\r\nconnection: close\r\n",
             client.address()
         );
         for (name, value) in client.headers() {
@@ -29,7 +30,7 @@ impl Begun {
         head.push_str("\r\n");
         stream.write_all(head.as_bytes()).await.expect("open");
         let mut begun = Self(stream);
-        let asked = bounded(begun.head()).await;
+        let asked = with_deadline(begun.read_head()).await;
         assert_eq!(asked.0, StatusCode::CONTINUE, "{asked:?}");
         begun
     }
@@ -37,14 +38,14 @@ impl Begun {
     /// Sends the body, and reads the answer.
     pub(crate) async fn finish(mut self, body: impl Into<Bytes>) -> Reply {
         self.0.write_all(&body.into()).await.expect("open");
-        let (status, headers) = bounded(self.head()).await;
+        let (status, headers) = with_deadline(self.read_head()).await;
         let mut body = Vec::new();
-        bounded(self.0.read_to_end(&mut body)).await.expect("closed at the end");
+        with_deadline(self.0.read_to_end(&mut body)).await.expect("closed at the end");
         Reply { status, headers, body: body.into() }
     }
 
-    /// Up to the empty line.
-    async fn head(&mut self) -> (StatusCode, HeaderMap) {
+    /// Reads up to the empty line.
+    async fn read_head(&mut self) -> (StatusCode, HeaderMap) {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             head.push(self.0.read_u8().await.expect("an answer"));

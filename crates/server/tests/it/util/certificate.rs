@@ -5,45 +5,46 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{Accounts, Backend, Key, Start};
+use super::{AccountKey, AccountServer, Backend, StartOn};
 use crate::attacks::{certificate_of_somebody, self_signed_certificate};
 
-/// A certificate that vouches for itself until the year 2049 ends, and its private key.
+/// A certificate and its private key. The certificate is self-signed, or says that another has signed it, and is valid
+/// until the end of 2049.
 pub(crate) struct CertificateFiles {
     pub(crate) certificate: PathBuf,
     pub(crate) key: PathBuf,
 }
 
 impl CertificateFiles {
-    /// Writes them into a folder.
-    pub(crate) async fn write(folder: &Path) -> Self {
+    /// Writes a self-signed certificate into a folder.
+    pub(crate) async fn write_to(folder: &Path) -> Self {
         Self::write_made_by(folder, self_signed_certificate).await
     }
 
-    /// As [`CertificateFiles::write`], with a certificate that somebody else has signed.
-    pub(crate) async fn write_of_somebody(folder: &Path) -> Self {
+    /// As [`CertificateFiles::write_to`], with a certificate that names another issuer.
+    pub(crate) async fn write_by_other(folder: &Path) -> Self {
         Self::write_made_by(folder, certificate_of_somebody).await
     }
 
-    async fn write_made_by(folder: &Path, make: fn(&Key) -> Vec<u8>) -> Self {
-        let key = Accounts::start(Backend::Sqlite).await.owner_key;
-        let private = STANDARD.decode(key.secret()).expect("base64");
+    async fn write_made_by(folder: &Path, make: fn(&AccountKey) -> Vec<u8>) -> Self {
+        let key = AccountServer::start(Backend::Sqlite).await.owner_key;
+        let private = STANDARD.decode(key.private_key_base64()).expect("base64");
         let files = Self { certificate: folder.join("tls.crt"), key: folder.join("tls.key") };
-        let certificate = pem("CERTIFICATE", &make(&key));
+        let certificate = encode_pem("CERTIFICATE", &make(&key));
         std::fs::write(&files.certificate, certificate).expect("writable");
-        std::fs::write(&files.key, pem("PRIVATE KEY", &private)).expect("writable");
+        std::fs::write(&files.key, encode_pem("PRIVATE KEY", &private)).expect("writable");
         files
     }
 
-    /// The flags that have a server use them.
-    pub(crate) fn flags(&self) -> [&str; 4] {
+    /// The flags with which a server uses the files.
+    pub(crate) fn tls_flags(&self) -> [&str; 4] {
         let [certificate, key] =
             [&self.certificate, &self.key].map(|path| path.to_str().expect("plain"));
         ["--tls-certificate", certificate, "--tls-key", key]
     }
 }
 
-/// DER as PEM.
-pub(crate) fn pem(label: &str, der: &[u8]) -> String {
+/// Encodes DER as PEM.
+pub(crate) fn encode_pem(label: &str, der: &[u8]) -> String {
     format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", STANDARD.encode(der))
 }

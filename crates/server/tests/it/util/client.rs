@@ -1,4 +1,4 @@
-//! A client that does what it is told, and shows everything that came back.
+//! An HTTP client that changes nothing of a request and shows the whole answer.
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -12,6 +12,9 @@ use model::digest::Digest;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+use super::image::manifest_path;
+use super::next_page;
 
 /// An answer.
 #[derive(Debug)]
@@ -35,40 +38,45 @@ impl Reply {
     }
 
     /// The status and the OCI error code, as in `404 BLOB_UNKNOWN`.
-    pub(crate) fn outcome(&self) -> String {
+    pub(crate) fn oci_outcome(&self) -> String {
         let code = &self.json()["errors"][0]["code"];
         format!("{} {}", self.status.as_u16(), code.as_str().unwrap_or_default()).trim().to_owned()
     }
 
+    /// The message of the first OCI error.
+    pub(crate) fn oci_message(&self) -> String {
+        self.json()["errors"][0]["message"].as_str().unwrap_or_default().to_owned()
+    }
+
     /// The status and the name in an error of Google's, as in `403 PERMISSION_DENIED`.
-    pub(crate) fn google(&self) -> String {
+    pub(crate) fn google_outcome(&self) -> String {
         let name = &self.json()["error"]["status"];
         format!("{} {}", self.status.as_u16(), name.as_str().unwrap_or_default()).trim().to_owned()
     }
 
     /// Asserts status and name of an error of Google's.
     #[track_caller]
-    pub(crate) fn expect_google(self, outcome: &str) -> Self {
-        assert_eq!(self.google(), outcome, "{self:#?}");
+    pub(crate) fn expect_google_error(self, outcome: &str) -> Self {
+        assert_eq!(self.google_outcome(), outcome, "{self:#?}");
         self
     }
 
-    /// Whether the caller was turned away: for who it is, or for what it may do.
+    /// Returns true if the status is 401 or 403.
     pub(crate) fn is_refused(&self) -> bool {
         [401, 403].contains(&self.status.as_u16())
     }
 
-    /// Asserts the status, and shows the whole answer where it is another.
+    /// Asserts the status, and shows the whole answer if the status is another.
     #[track_caller]
-    pub(crate) fn expect(self, status: u16) -> Self {
+    pub(crate) fn expect_status(self, status: u16) -> Self {
         assert_eq!(self.status.as_u16(), status, "{self:#?}");
         self
     }
 
-    /// Asserts status and OCI error code, and that the refusal says what can be done about it.
+    /// Asserts the status and the OCI error code, and that the error has a hint.
     #[track_caller]
-    pub(crate) fn expect_error(self, outcome: &str) -> Self {
-        assert_eq!(self.outcome(), outcome, "{self:#?}");
+    pub(crate) fn expect_oci_error(self, outcome: &str) -> Self {
+        assert_eq!(self.oci_outcome(), outcome, "{self:#?}");
         let json = self.json();
         let hint = json["errors"][0]["detail"]["hint"].as_str().unwrap_or_default();
         assert!(!hint.is_empty(), "no hint: {}", String::from_utf8_lossy(&self.body));
@@ -76,7 +84,7 @@ impl Reply {
     }
 }
 
-/// Somebody who asks a server.
+/// A client of one server.
 #[derive(Clone)]
 pub(crate) struct Client {
     address: SocketAddr,
@@ -90,7 +98,7 @@ impl Client {
     }
 
     /// Speaks HTTP/2 from now on.
-    pub(crate) fn http2(self) -> Self {
+    pub(crate) fn over_http2(self) -> Self {
         Self { http2: true, ..self }
     }
 
@@ -102,12 +110,12 @@ impl Client {
         &self.headers
     }
 
-    pub(crate) fn token(self, token: &str) -> Self {
-        self.with("authorization", &format!("Bearer {token}"))
+    pub(crate) fn with_token(self, token: &str) -> Self {
+        self.with_header("authorization", &format!("Bearer {token}"))
     }
 
     /// Adds a header to every request.
-    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn with_header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
@@ -116,7 +124,7 @@ impl Client {
         self.try_send(method, path, body).await.expect("an answer")
     }
 
-    /// As [`Client::send`], of a server that may end the connection instead.
+    /// As [`Client::send`], for a server that may close the connection without an answer.
     pub(crate) async fn try_send(
         &self,
         method: Method,
@@ -148,7 +156,7 @@ impl Client {
             sender.send_request(request).await
         };
         let (parts, mut body) = answer?.into_parts();
-        // A body that is cut short shows as what came of it.
+        // A test may be about a body that is cut short, so an error only ends the body.
         let mut bytes = Vec::new();
         while let Some(Ok(frame)) = body.frame().await {
             bytes.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
@@ -180,18 +188,18 @@ impl Client {
         self.send(Method::PUT, path, body).await
     }
 
-    /// Starts an upload and answers its path.
+    /// Starts an upload, and returns its path.
     pub(crate) async fn start_upload(&self, image: &str) -> String {
-        let reply = self.post(&format!("/v2/{image}/blobs/uploads/"), "").await.expect(202);
+        let reply = self.post(&format!("/v2/{image}/blobs/uploads/"), "").await.expect_status(202);
         reply.header("location").to_owned()
     }
 
-    /// Pushes a blob and answers its digest.
+    /// Pushes a blob, and returns its digest.
     pub(crate) async fn push_blob(&self, image: &str, bytes: impl Into<Bytes>) -> Digest {
         let bytes = bytes.into();
         let digest = Digest::of(&bytes);
         let path = format!("/v2/{image}/blobs/uploads/?digest={digest}");
-        self.post(&path, bytes).await.expect(201);
+        self.post(&path, bytes).await.expect_status(201);
         digest
     }
 
@@ -202,16 +210,33 @@ impl Client {
         media_type: &str,
         manifest: impl Into<Bytes>,
     ) -> Reply {
-        let client = self.clone().with("content-type", media_type);
+        let client = self.clone().with_header("content-type", media_type);
         client.put(&format!("/v2/{image}/manifests/{reference}"), manifest).await
     }
 
+    /// Gets the digest that a tag points to.
+    pub(crate) async fn tagged_digest(&self, image: &str, tag: &str) -> String {
+        let found = self.head(&manifest_path(image, tag)).await.expect_status(200);
+        found.header("docker-content-digest").to_owned()
+    }
+
+    /// Gets a list page by page, by the `Link` header of each answer.
+    pub(crate) async fn get_pages(&self, path: &str) -> Vec<Reply> {
+        let (mut pages, mut next) = (Vec::new(), Some(path.to_owned()));
+        while let Some(path) = next {
+            let page = self.get(&path).await.expect_status(200);
+            next = next_page(&page);
+            pages.push(page);
+        }
+        pages
+    }
+
     /// Writes bytes to a connection as they are, and reads until the server closes it.
-    pub(crate) async fn raw(&self, bytes: &[u8]) -> String {
+    pub(crate) async fn send_raw(&self, bytes: &[u8]) -> String {
         let mut stream = TcpStream::connect(self.address).await.expect("it listens");
         let (mut read, mut write) = stream.split();
         let mut answer = Vec::new();
-        // The server may have heard enough, and answer and close, before everything is written.
+        // The server may answer and close the connection before everything is written.
         let _ = tokio::join!(write.write_all(bytes), read.read_to_end(&mut answer));
         String::from_utf8_lossy(&answer).into_owned()
     }

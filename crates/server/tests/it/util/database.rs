@@ -1,18 +1,18 @@
-//! The PostgreSQL of the tests, as its administrator sees it, and what can happen to one.
+//! The tests' PostgreSQL as its administrator sees it, and faults of it.
 
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_postgres::NoTls;
 
-/// Who may do everything there, if there is a PostgreSQL.
-pub(crate) fn administrator() -> Option<String> {
+/// The URL of an administrator, if there is a PostgreSQL.
+pub(crate) fn administrator_url() -> Option<String> {
     std::env::var("TEST_POSTGRES_URL").ok()
 }
 
 /// Executes statements as the administrator.
-pub(crate) async fn administer(statements: &[String]) {
-    let url = administrator().expect("who has a database of it knows where it is");
+pub(crate) async fn execute_as_administrator(statements: &[String]) {
+    let url = administrator_url().expect("who has a database of it knows where it is");
     let (client, connection) = tokio_postgres::connect(&url, NoTls).await.expect("it runs");
     let connection = tokio::spawn(connection);
     for statement in statements {
@@ -22,25 +22,25 @@ pub(crate) async fn administer(statements: &[String]) {
     let _ = connection.await;
 }
 
-/// Lets nobody have a connection to a database, also who has one.
-pub(crate) async fn shut(url: &str) {
+/// Refuses new connections to a database, and ends the open ones.
+pub(crate) async fn close_database(url: &str) {
     let (_, name) = url.rsplit_once('/').expect("a URL with a database");
     let ends = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname =";
-    administer(&[
+    execute_as_administrator(&[
         format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false"),
         format!("{ends} '{name}'"),
     ])
     .await;
 }
 
-/// Lets them connect again.
-pub(crate) async fn open(url: &str) {
+/// Allows connections to the database again.
+pub(crate) async fn reopen_database(url: &str) {
     let (_, name) = url.rsplit_once('/').expect("a URL with a database");
-    administer(&[format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true")]).await;
+    execute_as_administrator(&[format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true")]).await;
 }
 
-/// A database by way of connections that fall silent when they are told to, and stay open.
-pub(crate) async fn that_falls_silent(url: &str) -> (String, watch::Sender<bool>) {
+/// Starts a proxy in front of a database. On a signal its connections stay open and transfer nothing more.
+pub(crate) async fn start_database_proxy(url: &str) -> (String, watch::Sender<bool>) {
     let (server, name) = url.rsplit_once('/').expect("a URL with a database");
     let (user, server) = server.rsplit_once('@').expect("a URL with a user");
     let (server, (silent, silence)) = (server.to_owned(), watch::channel(false));

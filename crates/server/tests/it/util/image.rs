@@ -1,13 +1,17 @@
-//! Images, as small as they may be.
+//! Small images.
+
+use std::fmt::Display;
 
 use bytes::Bytes;
+use meta::{Id, MetaError, Param, Tx, repositories};
 use model::digest::Digest;
-use model::media_type::OCI_MANIFEST;
-use serde_json::json;
+use model::media_type::{OCI_INDEX, OCI_MANIFEST};
+use model::name::RepositoryName;
+use serde_json::{Value, json};
 
 use super::Client;
 
-/// Bytes that compress badly and are the same in each run.
+/// Bytes that do not compress and are the same in each run.
 pub(crate) fn random_bytes(length: usize, seed: u64) -> Bytes {
     let mut state = seed.wrapping_mul(2).wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mut bytes = Vec::with_capacity(length + 8);
@@ -23,7 +27,28 @@ pub(crate) fn digest_of(bytes: impl AsRef<[u8]>) -> String {
     Digest::of(bytes.as_ref()).to_string()
 }
 
-/// An image: a config and layers, all different for each `seed`.
+/// The path of a blob under `/v2/`.
+pub(crate) fn blob_path(image: &str, digest: impl Display) -> String {
+    format!("/v2/{image}/blobs/{digest}")
+}
+
+/// The path of a manifest under `/v2/`, by tag or digest.
+pub(crate) fn manifest_path(image: &str, reference: impl Display) -> String {
+    format!("/v2/{image}/manifests/{reference}")
+}
+
+/// A descriptor of these bytes.
+pub(crate) fn descriptor_of(media_type: &str, bytes: impl AsRef<[u8]>) -> Value {
+    let bytes = bytes.as_ref();
+    json!({ "mediaType": media_type, "digest": digest_of(bytes), "size": bytes.len() })
+}
+
+/// An image index with these entries.
+pub(crate) fn index_of(entries: &[Value]) -> String {
+    json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries }).to_string()
+}
+
+/// An image with a config and layers. Each `seed` gives other bytes.
 pub(crate) struct Image {
     pub(crate) blobs: Vec<Bytes>,
     pub(crate) manifest: String,
@@ -40,12 +65,11 @@ impl Image {
         );
         let layers = (0..layers).map(|n| random_bytes(100, seed * 10_000 + n));
         let blobs: Vec<Bytes> = std::iter::once(Bytes::from(config)).chain(layers).collect();
-        let descriptor = |media_type: &str, bytes: &Bytes| json!({ "mediaType": media_type, "digest": digest_of(bytes), "size": bytes.len() });
-        let layer = |bytes| descriptor("application/vnd.oci.image.layer.v1.tar+gzip", bytes);
+        let layer = |bytes| descriptor_of("application/vnd.oci.image.layer.v1.tar+gzip", bytes);
         let manifest = json!({
             "schemaVersion": 2,
             "mediaType": OCI_MANIFEST,
-            "config": descriptor("application/vnd.oci.image.config.v1+json", &blobs[0]),
+            "config": descriptor_of("application/vnd.oci.image.config.v1+json", &blobs[0]),
             "layers": blobs[1..].iter().map(layer).collect::<Vec<_>>(),
         })
         .to_string();
@@ -56,17 +80,15 @@ impl Image {
         digest_of(&self.manifest)
     }
 
-    /// How an index names it.
-    pub(crate) fn descriptor(&self) -> serde_json::Value {
-        json!({ "mediaType": OCI_MANIFEST, "digest": self.digest(), "size": self.manifest.len() })
+    /// The image's entry in an index.
+    pub(crate) fn descriptor(&self) -> Value {
+        descriptor_of(OCI_MANIFEST, &self.manifest)
     }
 
-    /// An artifact that refers to something.
-    pub(crate) fn referring_to(subject: &serde_json::Value, artifact_type: &str) -> Self {
+    /// An artifact whose subject is this descriptor.
+    pub(crate) fn referring_to(subject: &Value, artifact_type: &str) -> Self {
         let empty = Bytes::from_static(b"{}");
-        let descriptor = json!({
-            "mediaType": "application/vnd.oci.empty.v1+json", "digest": digest_of(&empty), "size": 2
-        });
+        let descriptor = descriptor_of("application/vnd.oci.empty.v1+json", &empty);
         let manifest = json!({
             "schemaVersion": 2, "mediaType": OCI_MANIFEST, "artifactType": artifact_type,
             "config": descriptor, "layers": [descriptor], "subject": subject,
@@ -86,7 +108,29 @@ impl Image {
         self.push_blobs(client, image).await;
         let pushed =
             client.push_manifest((image, reference), OCI_MANIFEST, self.manifest.clone()).await;
-        let pushed = pushed.expect(201);
+        let pushed = pushed.expect_status(201);
         assert_eq!(pushed.header("docker-content-digest"), self.digest());
     }
+}
+
+/// Inserts images without content into the tables of a repository, past the server.
+pub(crate) fn insert_images(
+    tx: &mut Tx<'_>,
+    repository: &RepositoryName,
+    names: &[String],
+) -> Result<(), MetaError> {
+    let id = repositories::find(tx, repository)?.expect("it is there").id;
+    let (location, parent) = (repository.location.as_str(), repository.path());
+    let images: Vec<_> =
+        names.iter().map(|name| (Id::new(), name.as_str(), format!("{parent}/{name}"))).collect();
+    let rows: Vec<Vec<Param<'_>>> = images
+        .iter()
+        .map(|(image, name, path)| {
+            let texts = [*name, location, path.as_str()].map(Param::from);
+            [&[Param::from(image), Param::from(&id)], &texts[..], &[Param::from(0)]].concat()
+        })
+        .collect();
+    let table = "INSERT INTO packages (id, repository_id, name, location, path, created_at)";
+    tx.exec_values(table, "", &rows)?;
+    Ok(())
 }

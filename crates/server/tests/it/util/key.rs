@@ -1,4 +1,7 @@
-//! A service account's key file, and what can be signed with it.
+//! A service account's key file, and signatures with it.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
@@ -6,13 +9,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
-/// A part of a token: base64 of text.
-pub(crate) fn part(bytes: impl AsRef<[u8]>) -> String {
+/// Encodes a part of a token in base64.
+pub(crate) fn encode_part(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// Header and claims of a token, as JSON.
-pub(crate) fn taken_apart(token: &str) -> (Value, Value) {
+/// The header and the claims of a token.
+pub(crate) fn decode_token(token: &str) -> (Value, Value) {
     let mut parts = token.split('.').map(|part| {
         let bytes = URL_SAFE_NO_PAD.decode(part).expect("base64");
         serde_json::from_slice(&bytes).unwrap_or_default()
@@ -20,13 +23,20 @@ pub(crate) fn taken_apart(token: &str) -> (Value, Value) {
     (parts.next().expect("a header"), parts.next().expect("claims"))
 }
 
+/// Reads the key file of the owner, and asserts that nobody else may read it.
+pub(crate) fn read_owner_key(path: &Path) -> AccountKey {
+    let mode = std::fs::metadata(path).expect("there").permissions().mode();
+    assert_eq!(mode & 0o077, 0, "it is its owner's alone");
+    AccountKey::new(&std::fs::read(path).expect("readable"))
+}
+
 /// A key file.
 #[derive(Clone)]
-pub(crate) struct Key {
+pub(crate) struct AccountKey {
     pub(crate) file: Value,
 }
 
-impl Key {
+impl AccountKey {
     pub(crate) fn new(file: &[u8]) -> Self {
         Self { file: serde_json::from_slice(file).expect("a key file is JSON") }
     }
@@ -43,47 +53,47 @@ impl Key {
         self.field("private_key_id")
     }
 
-    /// The private half, as it stands in the file without line breaks.
-    pub(crate) fn secret(&self) -> String {
+    /// The private key, as in the file but without line breaks.
+    pub(crate) fn private_key_base64(&self) -> String {
         self.field("private_key").lines().filter(|line| !line.starts_with('-')).collect()
     }
 
-    pub(crate) fn pair(&self) -> RsaKeyPair {
-        let der = STANDARD.decode(self.secret()).expect("base64");
+    pub(crate) fn key_pair(&self) -> RsaKeyPair {
+        let der = STANDARD.decode(self.private_key_base64()).expect("base64");
         RsaKeyPair::from_pkcs8(&der).expect("a private key")
     }
 
-    /// The same file with one field changed.
-    pub(crate) fn with(&self, name: &str, value: impl Into<Value>) -> Self {
+    /// The same key file with one field changed.
+    pub(crate) fn with_field(&self, name: &str, value: impl Into<Value>) -> Self {
         let mut file = self.file.clone();
         file[name] = value.into();
         Self { file }
     }
 
-    /// A token with this header and these claims, signed.
-    pub(crate) fn sign(&self, header: &str, claims: &str) -> String {
-        let message = format!("{}.{}", part(header), part(claims));
-        let signature = self.signature(message.as_bytes());
-        format!("{message}.{}", part(signature))
+    /// Signs a token with this header and these claims.
+    pub(crate) fn sign_token(&self, header: &str, claims: &str) -> String {
+        let message = format!("{}.{}", encode_part(header), encode_part(claims));
+        let signature = self.sign_bytes(message.as_bytes());
+        format!("{message}.{}", encode_part(signature))
     }
 
-    /// RS256 over these bytes.
-    pub(crate) fn signature(&self, message: &[u8]) -> Vec<u8> {
-        let pair = self.pair();
+    /// Signs bytes by RS256.
+    pub(crate) fn sign_bytes(&self, message: &[u8]) -> Vec<u8> {
+        let pair = self.key_pair();
         let mut signature = vec![0; pair.public_modulus_len()];
         pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature)
             .expect("it signs");
         signature
     }
 
-    /// A token with these claims and the header that goes with this key.
-    pub(crate) fn signed(&self, claims: &Value) -> String {
+    /// Signs a token with these claims and the key's usual header.
+    pub(crate) fn signed_token(&self, claims: &Value) -> String {
         let header = json!({ "alg": "RS256", "typ": "JWT", "kid": self.id() });
-        self.sign(&header.to_string(), &claims.to_string())
+        self.sign_token(&header.to_string(), &claims.to_string())
     }
 
-    /// What is exchanged for an access token: the claims that gcloud sends, at `now`.
-    pub(crate) fn claims(&self, now: i64) -> Value {
+    /// The claims of an assertion as gcloud sends it at `now`.
+    pub(crate) fn assertion_claims(&self, now: i64) -> Value {
         json!({
             "iss": self.email(), "sub": self.email(), "iat": now, "exp": now + 3600,
             "aud": "https://oauth2.googleapis.com/token",

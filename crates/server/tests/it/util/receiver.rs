@@ -1,4 +1,4 @@
-//! Whoever a webhook posts to: a small HTTP server that writes down what it was told.
+//! The receiver of a webhook: a small HTTP server that records the requests.
 
 use std::convert::Infallible;
 use std::io;
@@ -20,64 +20,64 @@ use server::config::{Config, Notification};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use super::bounded;
+use super::with_deadline;
 
-/// What a receiver does with what it is told.
+/// The receiver's behaviour.
 #[derive(Clone)]
-pub(crate) enum Answer {
-    /// Takes it.
+pub(crate) enum ReceiverAnswer {
+    /// Answers 200.
     Take,
     /// Answers this status.
     Status(u16),
-    /// Answers 400 to what has this text in it, and takes everything else.
+    /// Answers 400 to a message with this text in it, and 200 to any other.
     Refuse(&'static str),
-    /// Says that it is somewhere else.
+    /// Redirects to this URL.
     Redirect(String),
     /// Closes the connection.
     Cut,
-    /// Says nothing.
+    /// Sends no answer.
     Hang,
-    /// Takes it, and says more than anybody wants to know.
+    /// Answers 200, with a body that has no end.
     Endless,
 }
 
-/// A request that came.
+/// A request that the receiver got.
 #[derive(Clone, Debug)]
-pub(crate) struct Heard {
+pub(crate) struct ReceivedRequest {
     pub(crate) headers: HeaderMap,
     pub(crate) body: Value,
     taken: bool,
 }
 
-impl Heard {
-    /// What Artifact Registry says in it.
-    pub(crate) fn data(&self) -> Value {
+impl ReceivedRequest {
+    /// The message in the form of Artifact Registry.
+    pub(crate) fn message_data(&self) -> Value {
         let data = self.body["message"]["data"].as_str().expect("text");
         let data = STANDARD.decode(data).expect("base64");
         serde_json::from_slice(&data).expect("JSON")
     }
 }
 
-/// It ends with the test's runtime.
+/// A receiver, which ends with the test's runtime.
 pub(crate) struct Receiver {
     pub(crate) address: SocketAddr,
-    answer: watch::Sender<Answer>,
-    heard: Arc<Mutex<Vec<Heard>>>,
+    answer: watch::Sender<ReceiverAnswer>,
+    heard: Arc<Mutex<Vec<ReceivedRequest>>>,
 }
 
 impl Receiver {
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it listens");
-        let (answer, answers) = watch::channel(Answer::Take);
-        let heard: Arc<Mutex<Vec<Heard>>> = Arc::default();
+        let (answer, answers) = watch::channel(ReceiverAnswer::Take);
+        let heard: Arc<Mutex<Vec<ReceivedRequest>>> = Arc::default();
         let hearing = heard.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (hearing, answers) = (hearing.clone(), answers.clone());
                 let service = service_fn(move |request| {
                     let answer = answers.borrow().clone();
-                    hear(request, answer, hearing.clone())
+                    record_request(request, answer, hearing.clone())
                 });
                 let connection = http1::Builder::new();
                 tokio::spawn(connection.serve_connection(TokioIo::new(stream), service));
@@ -86,75 +86,76 @@ impl Receiver {
         Self { address, answer, heard }
     }
 
-    /// What it does from now on.
-    pub(crate) fn answer(&self, answer: Answer) {
+    /// Changes the behaviour.
+    pub(crate) fn set_answer(&self, answer: ReceiverAnswer) {
         self.answer.send_replace(answer);
     }
 
-    /// The webhook that tells it.
-    pub(crate) fn webhook(&self, name: &str) -> Notification {
+    /// The settings of a webhook that posts to this receiver.
+    pub(crate) fn webhook_settings(&self, name: &str) -> Notification {
         let url = format!("http://{}/hook", self.address);
         Notification { name: name.to_owned(), url, ..Notification::default() }
     }
 
-    /// Adds it to a server's settings.
+    /// Adds the webhook to a server's settings.
     pub(crate) fn configure(&self, config: &mut Config) {
-        config.notifications.push(self.webhook("w"));
+        config.notifications.push(self.webhook_settings("w"));
         config.egress.allow.push(self.address.to_string());
     }
 
-    /// Everything that came, taken or not.
-    pub(crate) fn heard(&self) -> Vec<Heard> {
+    /// All requests, accepted or not.
+    pub(crate) fn all_requests(&self) -> Vec<ReceivedRequest> {
         self.heard.lock().expect("nobody panics with it").clone()
     }
 
-    /// Waits until it took so many, and answers them.
-    pub(crate) async fn taken(&self, count: usize) -> Vec<Heard> {
+    /// Waits until so many requests were accepted, and returns them.
+    pub(crate) async fn wait_for_taken(&self, count: usize) -> Vec<ReceivedRequest> {
         let taken = async {
             loop {
-                let taken: Vec<_> = self.heard().into_iter().filter(|heard| heard.taken).collect();
+                let taken: Vec<_> =
+                    self.all_requests().into_iter().filter(|heard| heard.taken).collect();
                 if taken.len() >= count {
                     return taken;
                 }
                 tokio::time::sleep(std::time::Duration::from_millis(10)).await;
             }
         };
-        bounded(taken).await
+        with_deadline(taken).await
     }
 }
 
 type Body = BoxBody<Bytes, Infallible>;
 
-async fn hear(
+async fn record_request(
     request: Request<Incoming>,
-    answer: Answer,
-    heard: Arc<Mutex<Vec<Heard>>>,
+    answer: ReceiverAnswer,
+    heard: Arc<Mutex<Vec<ReceivedRequest>>>,
 ) -> io::Result<Response<Body>> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
     let body = serde_json::from_slice(&body).unwrap_or_default();
-    let mut heard_now = Heard { headers: head.headers, body, taken: false };
+    let mut heard_now = ReceivedRequest { headers: head.headers, body, taken: false };
     let status = match &answer {
-        Answer::Take | Answer::Endless => 200,
-        Answer::Status(status) => *status,
-        Answer::Refuse(text) if heard_now.data().to_string().contains(text) => 400,
-        Answer::Refuse(_) => 200,
-        Answer::Redirect(_) => 307,
-        Answer::Cut | Answer::Hang => 0,
+        ReceiverAnswer::Take | ReceiverAnswer::Endless => 200,
+        ReceiverAnswer::Status(status) => *status,
+        ReceiverAnswer::Refuse(text) if heard_now.message_data().to_string().contains(text) => 400,
+        ReceiverAnswer::Refuse(_) => 200,
+        ReceiverAnswer::Redirect(_) => 307,
+        ReceiverAnswer::Cut | ReceiverAnswer::Hang => 0,
     };
     heard_now.taken = (200..300).contains(&status);
     heard.lock().expect("nobody panics with it").push(heard_now);
     let body = match answer {
-        Answer::Endless => {
+        ReceiverAnswer::Endless => {
             let frame = || Ok(Frame::data(Bytes::from_static(&[b'x'; 4096])));
             StreamBody::new(futures_util::stream::repeat_with(frame)).boxed()
         }
         _ => Full::from("a secret of the receiver").boxed(),
     };
     let response = match answer {
-        Answer::Cut => return Err(io::Error::other("cut")),
-        Answer::Hang => std::future::pending().await,
-        Answer::Redirect(to) => Response::builder().header("location", to),
+        ReceiverAnswer::Cut => return Err(io::Error::other("cut")),
+        ReceiverAnswer::Hang => std::future::pending().await,
+        ReceiverAnswer::Redirect(to) => Response::builder().header("location", to),
         _ => Response::builder(),
     };
     Ok(response.status(status).body(body).expect("a response"))

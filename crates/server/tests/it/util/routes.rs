@@ -1,4 +1,4 @@
-//! Requests made from the route table: every path with names in it, and every message with a resource.
+//! Requests made from the route table: paths with names in them, and messages with a resource.
 
 use google::{AccessRule, MethodInfo};
 use http::Method;
@@ -6,23 +6,23 @@ use prost_reflect::{DynamicMessage, Kind, MessageDescriptor, Value};
 
 use super::google::LOCATION;
 
-/// What the wildcards of paths stand for.
+/// The names that stand for the wildcards of paths.
 #[derive(Debug, Clone)]
-pub(crate) struct Names {
+pub(crate) struct ResourceNames {
     pub(crate) project: String,
     pub(crate) repository: String,
     pub(crate) account: String,
     pub(crate) key: String,
 }
 
-impl Names {
+impl ResourceNames {
     pub(crate) fn new(project: &str, repository: &str, (account, key): (&str, &str)) -> Self {
         let [project, repository] = [project, repository].map(str::to_owned);
         Self { project, repository, account: account.to_owned(), key: key.to_owned() }
     }
 
-    /// The path of a template, `/v1/{name=projects/*/locations/*}`, with names for its wildcards.
-    pub(crate) fn fill(&self, template: &str) -> String {
+    /// Fills a path template, such as `/v1/{name=projects/*/locations/*}`, with the names.
+    pub(crate) fn fill_template(&self, template: &str) -> String {
         let (mut plain, mut rest) = (String::new(), template);
         while let Some((before, inner)) = rest.split_once('{') {
             let (variable, after) = inner.split_once('}').expect("templates are checked");
@@ -35,7 +35,9 @@ impl Names {
         let mut filled = Vec::new();
         for segment in plain.split('/') {
             filled.push(match segment.strip_prefix('*') {
-                Some(rest) => format!("{}{}", self.of(collection), rest.trim_start_matches('*')),
+                Some(rest) => {
+                    format!("{}{}", self.name_in(collection), rest.trim_start_matches('*'))
+                }
                 None => segment.to_owned(),
             });
             collection = segment;
@@ -43,7 +45,7 @@ impl Names {
         filled.join("/")
     }
 
-    fn of(&self, collection: &str) -> &str {
+    fn name_in(&self, collection: &str) -> &str {
         match collection {
             "projects" => &self.project,
             "locations" => LOCATION,
@@ -56,17 +58,17 @@ impl Names {
     }
 }
 
-/// A method of the contract, reached in one way over REST.
+/// One REST route of a method of the contract.
 pub(crate) struct Route {
     pub(crate) method: MethodInfo,
     pub(crate) verb: Method,
     pub(crate) template: String,
-    /// What of the message the body is: a field, or `*` for all of it.
+    /// The field of the message that is the body, or `*` for the whole message.
     body: String,
 }
 
-/// Every method in every way.
-pub(crate) fn all() -> Vec<Route> {
+/// All REST routes of all methods.
+pub(crate) fn all_routes() -> Vec<Route> {
     let mut routes = Vec::new();
     for method in google::methods() {
         for rule in &method.rules {
@@ -79,54 +81,54 @@ pub(crate) fn all() -> Vec<Route> {
 }
 
 impl Route {
-    /// What of this body the method has fields for: the rest would be refused.
-    pub(crate) fn known(&self, body: &serde_json::Value) -> serde_json::Value {
+    /// The part of a body that the method has fields for. Any other field would be refused.
+    pub(crate) fn known_fields(&self, body: &serde_json::Value) -> serde_json::Value {
         let input = &self.method.input;
         let message = match input.get_field_by_name(&self.body).map(|field| field.kind()) {
             Some(Kind::Message(message)) => message,
             _ => input.clone(),
         };
-        known_of(&message, body)
+        keep_known_fields(&message, body)
     }
 
-    /// The last part of the method's name.
-    pub(crate) fn name(&self) -> &str {
+    /// The method's name without package and service.
+    pub(crate) fn method_name(&self) -> &str {
         self.method.name.rsplit('.').next().expect("never empty")
     }
 
-    /// The field that names what the permission is asked on.
-    pub(crate) fn field(&self) -> Option<&str> {
+    /// The field that names the resource of the permission.
+    pub(crate) fn resource_field(&self) -> Option<&str> {
         match &self.method.access {
             AccessRule::Permission { resource, .. } => resource.as_deref(),
             AccessRule::Open { .. } => None,
         }
     }
 
-    /// The name of what the permission is asked on, as the path has it.
-    pub(crate) fn resource(&self, names: &Names) -> String {
-        let variable = format!("{{{}=", self.field().unwrap_or_default());
+    /// The resource name of the permission, as in the path.
+    pub(crate) fn resource_name(&self, names: &ResourceNames) -> String {
+        let variable = format!("{{{}=", self.resource_field().unwrap_or_default());
         let pattern =
             self.template.split_once(&variable).and_then(|(_, rest)| rest.split_once('}'));
-        pattern.map(|(pattern, _)| names.fill(pattern)).unwrap_or_default()
+        pattern.map(|(pattern, _)| names.fill_template(pattern)).unwrap_or_default()
     }
 
-    /// The method's message: what `body` says, and `resource` in the field that names it.
-    pub(crate) fn message(&self, resource: &str, body: &serde_json::Value) -> DynamicMessage {
+    /// The method's message with this body, and with `resource` in the field that names it.
+    pub(crate) fn build_message(&self, resource: &str, body: &serde_json::Value) -> DynamicMessage {
         let message = DynamicMessage::deserialize(self.method.input.clone(), body);
         let mut message = message.expect("a body of this method");
-        if let Some(field) = self.field() {
-            set(&mut message, field, resource);
+        if let Some(field) = self.resource_field() {
+            set_field(&mut message, field, resource);
         }
         message
     }
 }
 
-fn known_of(message: &MessageDescriptor, body: &serde_json::Value) -> serde_json::Value {
+fn keep_known_fields(message: &MessageDescriptor, body: &serde_json::Value) -> serde_json::Value {
     let Some(fields) = body.as_object() else { return body.clone() };
     let known = fields.iter().filter_map(|(name, value)| {
         let field = message.get_field_by_json_name(name);
         let value = match field.or_else(|| message.get_field_by_name(name))?.kind() {
-            Kind::Message(inner) => known_of(&inner, value),
+            Kind::Message(inner) => keep_known_fields(&inner, value),
             _ => value.clone(),
         };
         Some((name.clone(), value))
@@ -134,12 +136,12 @@ fn known_of(message: &MessageDescriptor, body: &serde_json::Value) -> serde_json
     known.collect()
 }
 
-fn set(message: &mut DynamicMessage, path: &str, text: &str) {
+fn set_field(message: &mut DynamicMessage, path: &str, text: &str) {
     match path.split_once('.') {
         None => message.set_field_by_name(path, Value::String(text.to_owned())),
         Some((first, rest)) => {
             let inner = message.get_field_by_name_mut(first).expect("a field");
-            set(inner.as_message_mut().expect("a message"), rest, text);
+            set_field(inner.as_message_mut().expect("a message"), rest, text);
         }
     }
 }

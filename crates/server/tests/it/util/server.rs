@@ -16,9 +16,9 @@ use server::run::{Permits, Server, Setup};
 use tempfile::TempDir;
 use web::auth::Authenticate;
 
-use super::{Client, Start, bounded, database};
+use super::{Client, StartOn, database, with_deadline};
 
-/// Which database a test runs on.
+/// The database that a test runs on.
 #[derive(Clone)]
 pub(crate) enum Backend {
     Sqlite,
@@ -26,21 +26,21 @@ pub(crate) enum Backend {
 }
 
 impl Backend {
-    /// A new, empty database, if there is a PostgreSQL to make it on.
+    /// Creates an empty database, if there is a PostgreSQL.
     pub(crate) async fn postgres() -> Option<Self> {
-        let admin = database::administrator()?;
+        let admin = database::administrator_url()?;
         let name = format!("t{}", meta::Id::new());
-        database::administer(&[format!("CREATE DATABASE {name}")]).await;
+        database::execute_as_administrator(&[format!("CREATE DATABASE {name}")]).await;
         let (server, _) = admin.rsplit_once('/').expect("a URL with a database");
         Some(Self::Postgres(format!("{server}/{name}")))
     }
 }
 
-/// A clock that tests move. It starts at the real time and runs with it, until it is frozen.
+/// A clock that tests move. It starts at the real time and runs with it, until the clock is frozen.
 #[derive(Default)]
 pub(crate) struct TestClock {
     ahead: AtomicI64,
-    /// Where it stands; 0 while it runs.
+    /// The time at which the clock stands, or 0 while the clock runs.
     frozen: AtomicI64,
 }
 
@@ -63,18 +63,18 @@ impl TestClock {
         self.ahead.fetch_add(seconds * 1_000_000, Ordering::Relaxed);
     }
 
-    /// From now on it moves only when it is moved: for what depends on one second.
+    /// Stops the clock, for tests that depend on one second. It still moves when the test moves it.
     pub(crate) fn freeze(&self) {
         self.frozen.store(SystemClock.now(), Ordering::Relaxed);
     }
 
-    /// Whole seconds since 1970, as tokens have them.
-    pub(crate) fn seconds(&self) -> i64 {
+    /// Whole seconds since 1970, as in tokens.
+    pub(crate) fn unix_seconds(&self) -> i64 {
         self.now() / 1_000_000
     }
 }
 
-/// A running server. Its folder goes with it.
+/// A running server. Its folder is deleted when it is dropped.
 pub(crate) struct TestServer {
     pub(crate) address: SocketAddr,
     pub(crate) ops: SocketAddr,
@@ -85,16 +85,16 @@ pub(crate) struct TestServer {
     folder: Arc<TempDir>,
 }
 
-/// What a server is started with.
-struct New {
+/// The options that a server is started with.
+struct StartOptions {
     authenticate: Authenticate,
     folder: Arc<TempDir>,
     clock: Arc<TestClock>,
     permits: Permits,
 }
 
-/// The callers of every test: who may do what in `p/r1` and `p/r2`.
-fn callers() -> HashMap<String, Caller> {
+/// The callers of most tests, with their permissions on `r1` and `r2` of the project `p`.
+fn listed_callers() -> HashMap<String, Caller> {
     let read: &[_] = &[Permission::DOWNLOAD_ARTIFACTS];
     let write: &[_] =
         &[Permission::DOWNLOAD_ARTIFACTS, Permission::UPLOAD_ARTIFACTS, Permission::CREATE_ON_PUSH];
@@ -112,7 +112,7 @@ fn callers() -> HashMap<String, Caller> {
     };
     let on = |repositories: &[(&str, &[_])]| {
         let grant = |(repository, permissions): &(&str, &[_])| Grant {
-            repository: repository_name(repository),
+            repository: listed_repository(repository),
             permissions: permissions.to_vec(),
         };
         Rights::Listed(repositories.iter().map(grant).collect())
@@ -137,22 +137,20 @@ fn callers() -> HashMap<String, Caller> {
     ])
 }
 
-fn repository_name(repository: &str) -> RepositoryName {
-    RepositoryName {
-        project: "p".parse().expect("a project"),
-        location: "us-west1".parse().expect("a location"),
-        repository: repository.parse().expect("a repository"),
-    }
+/// The name of a repository of the project `p`, which most tests use.
+pub(crate) fn listed_repository(id: &str) -> RepositoryName {
+    let name = format!("projects/p/locations/us-west1/repositories/{id}");
+    name.parse().expect("a repository")
 }
 
 /// For tests that start their servers themselves.
-impl Start for Backend {
+impl StartOn for Backend {
     async fn start(backend: Backend) -> Self {
         backend
     }
 }
 
-impl Start for TestServer {
+impl StartOn for TestServer {
     async fn start(backend: Backend) -> Self {
         Self::start_with(backend, |_| ()).await
     }
@@ -165,8 +163,8 @@ impl TestServer {
 
     /// Starts with settings that the test changes.
     pub(crate) async fn start_with(backend: Backend, change: impl FnOnce(&mut Config)) -> Self {
-        let new = New {
-            authenticate: Authenticate::Listed(callers()),
+        let new = StartOptions {
+            authenticate: Authenticate::Listed(listed_callers()),
             folder: Arc::new(tempfile::tempdir().expect("a temporary folder")),
             clock: Arc::default(),
             permits: Permits::default(),
@@ -174,12 +172,12 @@ impl TestServer {
         Self::start_as(backend, new, change).await
     }
 
-    /// Starts as `berth serve` does: callers are told apart by accounts, keys and tokens.
+    /// Starts as `berth serve` does: callers have accounts, keys and tokens.
     pub(crate) async fn start_with_accounts(
         backend: Backend,
         change: impl FnOnce(&mut Config),
     ) -> Self {
-        let new = New {
+        let new = StartOptions {
             authenticate: Authenticate::accounts(),
             folder: Arc::new(tempfile::tempdir().expect("a temporary folder")),
             clock: Arc::default(),
@@ -188,9 +186,9 @@ impl TestServer {
         Self::start_as(backend, new, change).await
     }
 
-    /// Starts as `berth serve --dev` does: everybody may do everything, by a name of this machine.
+    /// Starts as `berth serve --dev` does: everybody may do everything, under a name of this machine.
     pub(crate) async fn start_for_development(change: impl FnOnce(&mut Config)) -> Self {
-        let new = New {
+        let new = StartOptions {
             authenticate: Authenticate::Dev,
             folder: Arc::new(tempfile::tempdir().expect("a temporary folder")),
             clock: Arc::default(),
@@ -199,9 +197,9 @@ impl TestServer {
         Self::start_as(Backend::Sqlite, new, change).await
     }
 
-    /// A second server with accounts, on this one's folder, clock and database, which is a PostgreSQL.
-    pub(crate) async fn beside(&self) -> Self {
-        let new = New {
+    /// Starts a second server with accounts, on this server's folder, clock and PostgreSQL database.
+    pub(crate) async fn start_second(&self) -> Self {
+        let new = StartOptions {
             authenticate: Authenticate::accounts(),
             folder: self.folder.clone(),
             clock: self.clock.clone(),
@@ -210,10 +208,10 @@ impl TestServer {
         Self::start_as(self.backend.clone(), new, |_| ()).await
     }
 
-    /// Starts once more on the folder and database of this one, which has stopped.
-    pub(crate) async fn again(&self, change: impl FnOnce(&mut Config)) -> Self {
-        let new = New {
-            authenticate: Authenticate::Listed(callers()),
+    /// Starts again on the folder and database of this server, which has stopped.
+    pub(crate) async fn restart_with(&self, change: impl FnOnce(&mut Config)) -> Self {
+        let new = StartOptions {
+            authenticate: Authenticate::Listed(listed_callers()),
             folder: self.folder.clone(),
             clock: self.clock.clone(),
             permits: Permits::default(),
@@ -221,9 +219,9 @@ impl TestServer {
         Self::start_as(self.backend.clone(), new, change).await
     }
 
-    /// As [`TestServer::again`], with accounts, and with what is not allowed by itself.
-    pub(crate) async fn again_with(&self, permits: Permits) -> Self {
-        let new = New {
+    /// As [`TestServer::restart_with`], with accounts and these permits.
+    pub(crate) async fn restart_with_permits(&self, permits: Permits) -> Self {
+        let new = StartOptions {
             authenticate: Authenticate::accounts(),
             folder: self.folder.clone(),
             clock: self.clock.clone(),
@@ -232,8 +230,12 @@ impl TestServer {
         Self::start_as(self.backend.clone(), new, |_| ()).await
     }
 
-    async fn start_as(backend: Backend, new: New, change: impl FnOnce(&mut Config)) -> Self {
-        let New { authenticate, folder, clock, permits } = new;
+    async fn start_as(
+        backend: Backend,
+        new: StartOptions,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
+        let StartOptions { authenticate, folder, clock, permits } = new;
         let local = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut config = Config {
             listen: local,
@@ -241,7 +243,7 @@ impl TestServer {
             data: folder.path().join("data"),
             ..Config::default()
         };
-        // Most tests push into repositories that nobody made; `oci::typos` has those of the default.
+        // Most tests push to repositories that nobody created; `oci::typos` tests the default.
         config.new_repositories.on_push = OnPush::Always;
         if let Backend::Postgres(url) = &backend {
             config.database.clone_from(url);
@@ -263,23 +265,23 @@ impl TestServer {
         Self { address, ops, clock, backend, data, server: Some(server), folder }
     }
 
-    /// Somebody who may do everything.
+    /// A client that may do everything.
     pub(crate) fn admin(&self) -> Client {
-        self.by("admin")
+        self.client_of("admin")
     }
 
-    /// One of [`callers`].
-    pub(crate) fn by(&self, name: &str) -> Client {
-        Client::new(self.address).token(name)
+    /// A client of one of the [`listed_callers`].
+    pub(crate) fn client_of(&self, name: &str) -> Client {
+        Client::new(self.address).with_token(name)
     }
 
-    /// Somebody without a credential.
+    /// A client without a credential.
     pub(crate) fn anonymous(&self) -> Client {
         Client::new(self.address)
     }
 
-    /// The database, seen past the server.
-    pub(crate) async fn meta(&self) -> meta::Meta {
+    /// Opens the server's database, past the server.
+    pub(crate) async fn open_meta(&self) -> meta::Meta {
         let database = match &self.backend {
             Backend::Sqlite => meta::Database::SqliteFile(self.data.join("berth.db")),
             Backend::Postgres(url) => meta::Database::Postgres(url.clone()),
@@ -292,26 +294,26 @@ impl TestServer {
         wait_for_metrics(self.ops, line).await;
     }
 
-    /// What the server says of itself, and where its socket is.
-    pub(crate) fn run(&self) -> PathBuf {
+    /// The folder of `addresses.json` and the operator's socket.
+    pub(crate) fn run_folder(&self) -> PathBuf {
         let runs = std::fs::read_dir(self.data.join("run")).expect("it runs").flatten();
         let mut folders = runs.map(|entry| entry.path()).filter(|path| path.is_dir());
         folders.next().expect("the server's own")
     }
 
-    /// How many copies the store has files of.
-    pub(crate) fn blob_files(&self) -> usize {
+    /// The number of files in the blob store.
+    pub(crate) fn count_blob_files(&self) -> usize {
         self.blob_paths().len()
     }
 
-    /// The files of the store's copies.
+    /// The files of the blob store.
     pub(crate) fn blob_paths(&self) -> Vec<PathBuf> {
         let folders = std::fs::read_dir(self.data.join("blobs")).expect("the store").flatten();
         let files = folders.map(|folder| std::fs::read_dir(folder.path()).expect("a folder"));
         files.flat_map(|files| files.flatten().map(|file| file.path())).collect()
     }
 
-    /// Stops gently.
+    /// Stops the server as SIGTERM does.
     pub(crate) async fn stop(&mut self) {
         if let Some(server) = self.server.take() {
             server.stop().await;
@@ -319,13 +321,14 @@ impl TestServer {
     }
 }
 
-/// Waits until metrics have a line. Who asks for them is counted in them.
+/// Waits until the metrics have a line. The request for the metrics is counted in them.
 pub(crate) async fn wait_for_metrics(ops: SocketAddr, line: &str) {
     let ops = Client::new(ops);
     let seen = async {
-        while !ops.get("/metrics").await.expect(200).text().lines().any(|seen| seen == line) {
+        while !ops.get("/metrics").await.expect_status(200).text().lines().any(|seen| seen == line)
+        {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    bounded(seen).await;
+    with_deadline(seen).await;
 }

@@ -1,4 +1,4 @@
-//! One HTTP/2 connection for many requests: REST, `/v2/` and gRPC alike.
+//! One HTTP/2 connection for many requests: REST, `/v2/` and gRPC.
 
 use std::net::SocketAddr;
 
@@ -12,14 +12,14 @@ use tokio::net::TcpStream;
 
 use super::Reply;
 
-/// A connection.
+/// An HTTP/2 connection.
 #[derive(Clone)]
-pub(crate) struct Wire {
+pub(crate) struct Http2Connection {
     sender: http2::SendRequest<Full<Bytes>>,
     address: SocketAddr,
 }
 
-impl Wire {
+impl Http2Connection {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.expect("it listens");
         stream.set_nodelay(true).expect("a socket");
@@ -29,7 +29,7 @@ impl Wire {
         Self { sender, address }
     }
 
-    /// Sends a request; trailers of the answer come among its headers.
+    /// Sends a request. Trailers of the answer are added to its headers.
     pub(crate) async fn send(
         &self,
         (method, path): (Method, &str),
@@ -48,18 +48,18 @@ impl Wire {
         Reply { status: parts.status, headers: parts.headers, body: body.to_bytes() }
     }
 
-    /// A call by gRPC; its status is in the header `grpc-status`.
-    pub(crate) async fn call(
+    /// Calls a method by gRPC. The status is in the header `grpc-status`.
+    pub(crate) async fn call_grpc(
         &self,
         path: &str,
         headers: HeaderMap,
         message: &impl Message,
     ) -> Reply {
-        self.call_with(path, headers, &message.encode_to_vec()).await
+        self.call_grpc_with_bytes(path, headers, &message.encode_to_vec()).await
     }
 
-    /// As [`Wire::call`], with a message that may be none.
-    pub(crate) async fn call_with(
+    /// As [`Http2Connection::call_grpc`], with bytes that may be no message.
+    pub(crate) async fn call_grpc_with_bytes(
         &self,
         path: &str,
         mut headers: HeaderMap,
@@ -73,8 +73,8 @@ impl Wire {
     }
 }
 
-/// The headers of a caller with this token, or of nobody.
-pub(crate) fn bearer(token: Option<&str>) -> HeaderMap {
+/// The headers of a caller with this token, or without one.
+pub(crate) fn bearer_headers(token: Option<&str>) -> HeaderMap {
     let mut headers = HeaderMap::new();
     if let Some(token) = token {
         headers.insert("authorization", format!("Bearer {token}").parse().expect("a header"));

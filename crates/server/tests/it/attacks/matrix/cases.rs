@@ -1,62 +1,62 @@
-//! Every request of the matrix, and what it takes.
+//! The requests of the matrix, and the access that each needs.
 
-use google::AccessRule;
 use http::Method;
 use serde_json::{Value, json};
+use google::AccessRule;
 use web::routes::Asks;
 
-use crate::util::google::{LOCATION, repository};
-use crate::util::routes::{self, Names};
+use crate::util::google::{LOCATION, repository_name};
+use crate::util::routes::{self, ResourceNames};
 use crate::util::{Image, digest_of};
 
-use super::evaluator::{Evaluator, ORGANIZATION, Who};
+use super::evaluator::{CallerIdentity, Evaluator, ORGANIZATION};
 
-/// What a request takes to be allowed.
+/// The access that a request needs.
 #[derive(Debug, Clone)]
-pub(crate) enum Needs {
-    /// Nothing at all.
+pub(crate) enum RequiredAccess {
+    /// Nothing: the request is allowed even with an invalid credential.
     Nothing,
-    /// No credential that is not good.
+    /// No invalid credential: the request is allowed without one.
     NoMore,
-    /// To be somebody.
+    /// Authentication.
     Somebody,
-    /// A permission on what has this name.
+    /// This permission on the resource of this name.
     Permission(String, String),
 }
 
-impl Needs {
-    fn on(permission: &str, name: &str) -> Self {
+impl RequiredAccess {
+    fn permission_on(permission: &str, name: &str) -> Self {
         Self::Permission(permission.to_owned(), name.to_owned())
     }
 
-    pub(crate) fn allowed(&self, evaluator: &Evaluator, who: &Who) -> bool {
+    pub(crate) fn is_allowed(&self, evaluator: &Evaluator, who: &CallerIdentity) -> bool {
         match self {
             Self::Nothing => true,
-            Self::NoMore => *who == Who::Nobody || Evaluator::knows(who),
-            Self::Somebody => Evaluator::knows(who),
+            Self::NoMore => *who == CallerIdentity::Nobody || Evaluator::is_authenticated(who),
+            Self::Somebody => Evaluator::is_authenticated(who),
             Self::Permission(permission, name) => evaluator.allows(who, permission, name),
         }
     }
 }
 
-/// What an allowed request leaves to be mended.
+/// The change that an allowed request leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Leaves {
+pub(crate) enum SideEffect {
     Nothing,
     NoRepository,
     NoProject,
     NewRepository,
 }
 
-/// A request.
+/// A request of the matrix.
 #[derive(Debug, Clone)]
-pub(crate) struct Case {
+pub(crate) struct RequestCase {
     pub(crate) method: Method,
     pub(crate) path: String,
     pub(crate) body: String,
-    pub(crate) needs: Needs,
-    pub(crate) leaves: Leaves,
-    /// The same over gRPC, for methods of the APIs: the path and the message.
+    pub(crate) needs: RequiredAccess,
+    pub(crate) leaves: SideEffect,
+    /// The same call by gRPC: the path and the message.
     pub(crate) grpc: Option<(String, prost_reflect::DynamicMessage)>,
 }
 
@@ -67,46 +67,51 @@ pub(crate) const REPOSITORY: &str = "r1";
 pub(crate) const SIBLING: &str = "r2";
 pub(crate) const TARGET: &str = "target-robot";
 
-pub(crate) fn email(id: &str) -> String {
+pub(crate) fn account_email(id: &str) -> String {
     format!("{id}@{PROJECT}.iam.gserviceaccount.com")
 }
 
-/// Every method of the contract, in every way in which REST has it.
-pub(crate) fn google() -> Vec<Case> {
-    let names = |account: &str| Names::new(PROJECT, REPOSITORY, (&email(account), &"0".repeat(40)));
+/// All methods of the contract, in all of their REST forms.
+pub(crate) fn google_cases() -> Vec<RequestCase> {
+    let names = |account: &str| {
+        ResourceNames::new(PROJECT, REPOSITORY, (&account_email(account), &"0".repeat(40)))
+    };
     let (there, absent) = (names(TARGET), names("absent-robot"));
-    let cases = routes::all().into_iter().map(|route| {
-        // What would switch the target off is aimed at an account that is not there.
-        let names = match route.name() {
+    let cases = routes::all_routes().into_iter().map(|route| {
+        // A request that would disable the target names an account that is not there.
+        let names = match route.method_name() {
             "DeleteServiceAccount" | "DisableServiceAccount" => &absent,
             _ => &there,
         };
         let needs = match &route.method.access {
             AccessRule::Permission { permission, resource: None } => {
-                Needs::on(permission, ORGANIZATION)
+                RequiredAccess::permission_on(permission, ORGANIZATION)
             }
             AccessRule::Permission { permission, resource: Some(_) } => {
-                Needs::on(permission, &route.resource(names))
+                RequiredAccess::permission_on(permission, &route.resource_name(names))
             }
-            AccessRule::Open { .. } => opened(route.name()),
+            AccessRule::Open { .. } => open_method_access(route.method_name()),
         };
-        let leaves = match route.name() {
-            "DeleteRepository" => Leaves::NoRepository,
-            "DeleteProject" => Leaves::NoProject,
-            _ => Leaves::Nothing,
+        let leaves = match route.method_name() {
+            "DeleteRepository" => SideEffect::NoRepository,
+            "DeleteProject" => SideEffect::NoProject,
+            _ => SideEffect::Nothing,
         };
-        let callable = leaves == Leaves::Nothing
+        let callable = leaves == SideEffect::Nothing
             && matches!(route.method.access, AccessRule::Permission { .. });
-        Case {
+        RequestCase {
             method: route.verb.clone(),
-            path: names.fill(&route.template),
-            body: body(route.name()).to_string(),
+            path: names.fill_template(&route.template),
+            body: harmless_body(route.method_name()).to_string(),
             needs,
             leaves,
             grpc: callable.then(|| {
                 (
                     route.method.path.clone(),
-                    route.message(&route.resource(names), &body(route.name())),
+                    route.build_message(
+                        &route.resource_name(names),
+                        &harmless_body(route.method_name()),
+                    ),
                 )
             }),
         }
@@ -114,11 +119,12 @@ pub(crate) fn google() -> Vec<Case> {
     cases.collect()
 }
 
-/// What methods ask that the contract leaves open. A new one of them has to be judged here.
-fn opened(method: &str) -> Needs {
-    let target = format!("projects/{PROJECT}/serviceAccounts/{}", email(TARGET));
-    let on_target =
-        |permission: &str| Needs::on(&format!("iam.serviceAccounts.{permission}"), &target);
+/// The access to methods that the contract leaves open. A new open method has to be added here.
+fn open_method_access(method: &str) -> RequiredAccess {
+    let target = format!("projects/{PROJECT}/serviceAccounts/{}", account_email(TARGET));
+    let on_target = |permission: &str| {
+        RequiredAccess::permission_on(&format!("iam.serviceAccounts.{permission}"), &target)
+    };
     match method {
         "GenerateAccessToken" => on_target("getAccessToken"),
         "GenerateIdToken" => on_target("getOpenIdToken"),
@@ -130,13 +136,13 @@ fn opened(method: &str) -> Needs {
         | "ListRoles"
         | "GetRole"
         | "QueryGrantableRoles"
-        | "QueryTestablePermissions" => Needs::Somebody,
+        | "QueryTestablePermissions" => RequiredAccess::Somebody,
         other => panic!("{other} is open, and nobody said here what it takes"),
     }
 }
 
-/// A body with which an allowed request changes nothing that another one needs.
-fn body(method: &str) -> Value {
+/// A body with which an allowed request changes nothing that another request needs.
+fn harmless_body(method: &str) -> Value {
     match method {
         "SetIamPolicy" => json!({ "policy": { "etag": "AAAA" } }),
         "CreateServiceAccountKey" => json!({ "keyAlgorithm": "KEY_ALG_RSA_1024" }),
@@ -147,29 +153,31 @@ fn body(method: &str) -> Value {
     }
 }
 
-/// Every route that the contract does not have, with every method that it takes.
-pub(crate) fn declared(image: &Image) -> Vec<Case> {
-    let name = repository(PROJECT, REPOSITORY);
+/// All routes outside the contract, with all of their methods.
+pub(crate) fn declared_cases(image: &Image) -> Vec<RequestCase> {
+    let name = repository_name(PROJECT, REPOSITORY);
     let mut cases = Vec::new();
     for route in server::routes::registry_routes().declared() {
         let needs = match route.asks {
-            Asks::Nothing(_) => Needs::Nothing,
-            Asks::NoMore(_) => Needs::NoMore,
-            // Nobody sends none, here.
-            Asks::Credential(_) | Asks::Somebody => Needs::Somebody,
-            Asks::Permission(permission) => Needs::on(permission.as_str(), &name),
+            Asks::Nothing(_) => RequiredAccess::Nothing,
+            Asks::NoMore(_) => RequiredAccess::NoMore,
+            // Here, the anonymous caller sends no credential.
+            Asks::Credential(_) | Asks::Somebody => RequiredAccess::Somebody,
+            Asks::Permission(permission) => {
+                RequiredAccess::permission_on(permission.as_str(), &name)
+            }
         };
         for method in route.methods.split(' ') {
-            let paths = paths((method, route.path), image).into_iter();
+            let paths = request_paths((method, route.path), image).into_iter();
             let method: Method = method.parse().expect("a method");
-            cases.extend(paths.map(|path| case(method.clone(), path, needs.clone())));
+            cases.extend(paths.map(|path| plain_case(method.clone(), path, needs.clone())));
         }
     }
     cases
 }
 
-/// Requests of a route by which nothing is changed that another one needs. A new route has to be judged here.
-fn paths((method, route): (&str, &str), image: &Image) -> Vec<String> {
+/// The paths of a route that change nothing that another request needs. A new route has to be added here.
+fn request_paths((method, route): (&str, &str), image: &Image) -> Vec<String> {
     let (digest, blob) = (image.digest(), digest_of(&image.blobs[1]));
     let unknown = digest_of("never pushed");
     let (start, ends) = match (method, route) {
@@ -205,9 +213,9 @@ fn paths((method, route): (&str, &str), image: &Image) -> Vec<String> {
     ends.iter().map(|end| format!("/v2/{PROJECT}/{REPOSITORY}/{start}{end}")).collect()
 }
 
-/// The routes name the permissions themselves: they are those that the method has by its meaning.
+/// The routes declare the permissions. Each must match the HTTP method.
 #[test]
-fn attack_14_permissions_are_those_of_the_verb() {
+fn attack_14_permissions_match_the_http_methods() {
     for route in server::routes::registry_routes().declared() {
         let Asks::Permission(permission) = route.asks else { continue };
         for method in route.methods.split(' ') {
@@ -224,12 +232,19 @@ fn attack_14_permissions_are_those_of_the_verb() {
     }
 }
 
-fn case(method: Method, path: String, needs: Needs) -> Case {
-    Case { method, path, body: String::new(), needs, leaves: Leaves::Nothing, grpc: None }
+fn plain_case(method: Method, path: String, needs: RequiredAccess) -> RequestCase {
+    RequestCase {
+        method,
+        path,
+        body: String::new(),
+        needs,
+        leaves: SideEffect::Nothing,
+        grpc: None,
+    }
 }
 
-/// The scopes of a registry token that covers all of it.
-pub(crate) fn scopes() -> Vec<String> {
+/// The scopes of a registry token for everything in the matrix.
+pub(crate) fn registry_scopes() -> Vec<String> {
     let paths = [
         format!("{PROJECT}/{REPOSITORY}/image"),
         format!("{PROJECT}/{REPOSITORY}"),
@@ -239,7 +254,7 @@ pub(crate) fn scopes() -> Vec<String> {
     paths.iter().map(|path| format!("repository:{path}:*")).collect()
 }
 
-/// The name of a repository of the project that is not there.
-pub(crate) fn absent() -> String {
+/// The name of a repository that is not there.
+pub(crate) fn absent_repository() -> String {
     format!("projects/{PROJECT}/locations/{LOCATION}/repositories/absent")
 }

@@ -1,22 +1,22 @@
-//! A second opinion on who may do what. It shares nothing with the server's: it reads the role data in its own way,
-//! and has its own idea of which policies decide about a name.
+//! A second implementation of authorization. It shares no code with the server: it reads the role data in its own way,
+//! and has its own rules of which policies apply to a name.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 const ROLES: &str = include_str!("../../../../../model/data/roles.txt");
 pub(crate) const ORGANIZATION: &str = "organizations/1";
 
-/// Who asks.
+/// The identity of a caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Who {
+pub(crate) enum CallerIdentity {
     Nobody,
     Account { email: String, disabled: bool },
 }
 
-/// Roles, and who has which where.
+/// The roles, and their bindings.
 pub(crate) struct Evaluator {
     roles: BTreeMap<String, BTreeSet<String>>,
-    /// Resource, role and member of each binding.
+    /// The resource, the role and the member of each binding.
     bindings: Vec<(String, String, String)>,
 }
 
@@ -35,16 +35,16 @@ impl Evaluator {
                 other => panic!("a line of the role data: {other:?}"),
             }
         }
-        let roles = lines.keys().map(|role| (role.clone(), expand(role, &lines))).collect();
+        let roles = lines.keys().map(|role| (role.clone(), expand_role(role, &lines))).collect();
         Self { roles, bindings: Vec::new() }
     }
 
     /// Every permission that some role holds.
-    pub(crate) fn permissions(&self) -> BTreeSet<String> {
+    pub(crate) fn all_permissions(&self) -> BTreeSet<String> {
         self.roles.values().flatten().cloned().collect()
     }
 
-    pub(crate) fn bind(&mut self, resource: &str, role: &str, member: &str) {
+    pub(crate) fn add_binding(&mut self, resource: &str, role: &str, member: &str) {
         assert!(self.roles.contains_key(role), "{role} is no role");
         self.bindings.push((resource.to_owned(), role.to_owned(), member.to_owned()));
     }
@@ -53,35 +53,37 @@ impl Evaluator {
         self.bindings.clear();
     }
 
-    /// Whether `who` may use a permission on what has this name.
-    pub(crate) fn allows(&self, who: &Who, permission: &str, name: &str) -> bool {
-        if matches!(who, Who::Account { disabled: true, .. }) {
+    /// Returns true if the caller has a permission on a resource.
+    pub(crate) fn allows(&self, who: &CallerIdentity, permission: &str, name: &str) -> bool {
+        if matches!(who, CallerIdentity::Account { disabled: true, .. }) {
             return false;
         }
-        let above = above(name);
+        let above = resources_above(name);
         self.bindings.iter().any(|(resource, role, member)| {
             let meant = match (member.as_str(), who) {
                 ("allUsers", _) => true,
-                (_, Who::Nobody) => false,
-                ("allAuthenticatedUsers", Who::Account { .. }) => true,
-                (member, Who::Account { email, .. }) => member == format!("serviceAccount:{email}"),
+                (_, CallerIdentity::Nobody) => false,
+                ("allAuthenticatedUsers", CallerIdentity::Account { .. }) => true,
+                (member, CallerIdentity::Account { email, .. }) => {
+                    member == format!("serviceAccount:{email}")
+                }
             };
             meant && above.contains(resource) && self.roles[role].contains(permission)
         })
     }
 
-    /// Whether `who` is somebody.
-    pub(crate) fn knows(who: &Who) -> bool {
-        matches!(who, Who::Account { disabled: false, .. })
+    /// Returns true if the caller is authenticated.
+    pub(crate) fn is_authenticated(who: &CallerIdentity) -> bool {
+        matches!(who, CallerIdentity::Account { disabled: false, .. })
     }
 }
 
-/// What a role holds, by itself and by the roles that it takes up.
-fn expand(role: &str, lines: &BTreeMap<String, Vec<String>>) -> BTreeSet<String> {
+/// The permissions of a role, including those of the roles that it includes.
+fn expand_role(role: &str, lines: &BTreeMap<String, Vec<String>>) -> BTreeSet<String> {
     let mut held = BTreeSet::new();
     for line in &lines[role] {
         match line.strip_prefix('+') {
-            Some(other) => held.extend(expand(other, lines)),
+            Some(other) => held.extend(expand_role(other, lines)),
             None => {
                 held.insert(line.clone());
             }
@@ -90,13 +92,13 @@ fn expand(role: &str, lines: &BTreeMap<String, Vec<String>>) -> BTreeSet<String>
     held
 }
 
-/// The resources whose policies decide about a name: what it is or lies in, and all above.
-fn above(name: &str) -> Vec<String> {
+/// The resources whose policies apply to a name: the resource itself and all of its parents.
+fn resources_above(name: &str) -> Vec<String> {
     let words: Vec<_> = name.split('/').collect();
     let mut above = vec![ORGANIZATION.to_owned()];
     match words.as_slice() {
         ["projects", _, "serviceAccounts", email, ..] => {
-            // An account lies in the project that its address names.
+            // An account belongs to the project in its address.
             let (_, host) = email.split_once('@').expect("an address");
             let project = host.strip_suffix(".iam.gserviceaccount.com").expect("an account's");
             above.push(format!("projects/{project}"));
