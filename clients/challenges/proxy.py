@@ -1,8 +1,8 @@
-"""challenges_proxy.py PORT FOLDER TODAY YESTERDAY: a registry that was another one yesterday.
+"""proxy.py PORT FOLDER TODAY YESTERDAY: one address, behind which another registry stood yesterday.
 
-Passes every request on to the server at TODAY, and writes it down in FOLDER/requests. While there is a file
-FOLDER/stale, the next request for a token goes to the server at YESTERDAY instead, without its credential, and so does
-the next one with that token: from then on the client has a good token of another registry, which has worked before.
+Passes every request to the server at TODAY, and writes a line about it to FOLDER/requests. While the file FOLDER/stale
+exists, the next request for a token goes to the server at YESTERDAY instead, without its credential, and so does the
+next request with that token. After that the client has a token that worked, but is of another registry.
 """
 import http.client
 import os
@@ -37,7 +37,7 @@ class Handler(BaseHTTPRequestHandler):
         connection = http.client.HTTPConnection(server)
         method, path, sent = self.command, self.path, body
         if server == yesterday and method == "POST":
-            # A form has its credential in the body, and what is asked for.
+            # A form has the credential and the scopes in its body.
             method, body = "GET", b""
             headers.pop("Content-Type", None)
             form = urllib.parse.parse_qs(sent.decode())
@@ -72,7 +72,7 @@ class Handler(BaseHTTPRequestHandler):
 
 class Proxy(ThreadingHTTPServer):
     def handle_error(self, *_):
-        """A client that leaves is no news."""
+        """Prints nothing: clients may close their connections at any time."""
 
 
 Proxy(("127.0.0.1", int(port)), Handler).serve_forever()

@@ -1,7 +1,7 @@
-// Sends bodies that the server does not want, and reads its answers; then asks for something else, on the same
-// connection where the server lets it.
+// early HOST:PORT SIZE REPEATS METHOD PATH STATUS [HEADER VALUE]
 //
-// HOST:PORT SIZE REPEATS METHOD PATH STATUS [HEADER VALUE]
+// Sends bodies that the server does not want, and expects each answer to have the status. After each answer the program
+// sends another request, on the same connection as long as the server keeps it open.
 package main
 
 import (
@@ -13,55 +13,55 @@ import (
 	"strconv"
 )
 
-// What Go's client can neither measure nor send again.
-type once struct{ io.Reader }
+// unknownLength is a body that Go's client can neither measure nor send again.
+type unknownLength struct{ io.Reader }
 
 func main() {
-	size, repeats, status := number(2), number(3), number(6)
+	size, repeats, status := argument(2), argument(3), argument(6)
 	client := &http.Client{}
 	body := bytes.Repeat([]byte(" "), size)
 	for _, chunked := range []bool{false, true} {
 		for n := 0; n < repeats; n++ {
 			var reader io.Reader = bytes.NewReader(body)
 			if chunked {
-				reader = once{reader}
+				reader = unknownLength{reader}
 			}
 			request, err := http.NewRequest(os.Args[4], "http://"+os.Args[1]+os.Args[5], reader)
-			check(n, err)
+			failOn(n, err)
 			if len(os.Args) > 8 {
 				request.Header.Set(os.Args[7], os.Args[8])
 			}
 			answer, err := client.Do(request)
-			check(n, err)
-			expect(n, answer, status)
+			failOn(n, err)
+			expectStatus(n, answer, status)
 			answer, err = client.Get("http://" + os.Args[1] + "/v2/")
-			check(n, err)
-			expect(n, answer, 200, 401)
+			failOn(n, err)
+			expectStatus(n, answer, 200, 401)
 		}
 	}
 }
 
-func number(place int) int {
+func argument(place int) int {
 	value, err := strconv.Atoi(os.Args[place])
-	check(0, err)
+	failOn(0, err)
 	return value
 }
 
-func check(n int, err error) {
+func failOn(n int, err error) {
 	if err != nil {
-		fmt.Printf("%d: %v\n", n, err)
+		fmt.Printf("request %d: %v\n", n, err)
 		os.Exit(1)
 	}
 }
 
-func expect(n int, answer *http.Response, statuses ...int) {
+func expectStatus(n int, answer *http.Response, statuses ...int) {
 	_, err := io.Copy(io.Discard, answer.Body)
-	check(n, err)
-	check(n, answer.Body.Close())
+	failOn(n, err)
+	failOn(n, answer.Body.Close())
 	for _, status := range statuses {
 		if answer.StatusCode == status {
 			return
 		}
 	}
-	check(n, fmt.Errorf("%d instead of %v", answer.StatusCode, statuses))
+	failOn(n, fmt.Errorf("expected status %v, got %d", statuses, answer.StatusCode))
 }

@@ -1,5 +1,8 @@
-"""HOST:PORT SIZE REPEATS METHOD PATH STATUS [HEADER VALUE]: sends bodies that the server does not want, and reads its
-answers; on the same connection, as long as the server lets it, asks for something else."""
+"""early.py HOST:PORT SIZE REPEATS METHOD PATH STATUS [HEADER VALUE]
+
+Sends bodies that the server does not want, and expects each answer to have the status. After each answer the program
+sends another request, on the same connection as long as the server keeps it open.
+"""
 
 import http.client
 import sys
@@ -20,9 +23,9 @@ for chunked in (False, True):
         connection.request(method, path, sent, headers, encode_chunked=chunked)
         answer = connection.getresponse()
         answer.read()
-        assert answer.status == int(status), f"{n}: {answer.status} instead of {status}"
-        # A connection that was closed without a word fails here.
+        assert answer.status == int(status), f"request {n}: expected status {status}, got {answer.status}"
+        # A connection that the server closed without saying so fails here.
         connection.request("GET", "/v2/")
         answer = connection.getresponse()
         answer.read()
-        assert answer.status in (200, 401), f"{n}: {answer.status} afterwards"
+        assert answer.status in (200, 401), f"the request after request {n}: expected status 200 or 401, got {answer.status}"

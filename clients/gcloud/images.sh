@@ -1,14 +1,14 @@
 # shellcheck shell=bash
-# The images that are pushed, and how they are listed and described. Sourced by clients/gcloud.
+# The images that the suite pushes, and the commands that list and describe them. Sourced by clients/gcloud/run.
 
-images=$host/$project/images
-changes=$host/$project/changes
-locked=$host/$project/locked
+images=$registry_host/$project/images
+changes=$registry_host/$project/changes
+locked=$registry_host/$project/locked
 
-# api PATH [ARGUMENT…]: for what is set up, because gcloud takes long. clients/login does this by gcloud.
+# api PATH [ARGUMENT…]: a request by curl, which sets things up faster than gcloud. clients/login/run does this by gcloud.
 api() {
   curl --silent --show-error --fail --cacert ca.pem -H "Authorization: Bearer $(cat owner-token)" \
-    -H 'Content-Type: application/json' "https://$host/v1/$1" "${@:2}"
+    -H 'Content-Type: application/json' "https://$registry_host/v1/$1" "${@:2}"
 }
 email_of() { echo "$1@$project.iam.gserviceaccount.com"; }
 set_up() {
@@ -20,24 +20,24 @@ set_up() {
       jq -er .privateKeyData | base64 --decode >"$name.json"
     berth token --key "$name.json" >"${name%-account}-token"
   done
-  for name in images changes locked; do a_repository "$name" us-west1; done
-  crane auth login "$host" --username oauth2accesstoken --password-stdin <owner-token
+  for name in images changes locked; do create_repository "$name" us-west1; done
+  crane auth login "$registry_host" --username oauth2accesstoken --password-stdin <owner-token
 }
-# a_repository NAME LOCATION [FIELDS]: for a check that is about something else than its creation.
-a_repository() {
+# create_repository NAME LOCATION [FIELDS]: creates a repository for a check that is about something else.
+create_repository() {
   api "projects/$project/locations/$2/repositories?repositoryId=$1" --data "$(jq -n '{format: "DOCKER"} + $fields' \
     --argjson fields "${3:-"{}"}")"
 }
-may_read() {
-  check "a role for an account that reads" prints "$(email_of reader-account)" \
+check_role() {
+  check "an account gets the role of a reader" expect_output "$(email_of reader-account)" \
     gcloud artifacts repositories add-iam-policy-binding images --location=us-west1 \
     --member="serviceAccount:$(email_of reader-account)" --role=roles/artifactregistry.reader
 }
 
-# layout FOLDER SEED [PLATFORM…]: an image of two layers as an OCI layout, or an index with one for each platform.
-# FOLDER.digests has the digest of what is pushed, then those of its images, each with its bytes: its manifest, its
-# configuration and its layers. An index has none.
-layout() {
+# make_layout FOLDER SEED [PLATFORM…]: makes an OCI layout of an image with two layers, or of an index with one image for
+# each platform. FOLDER.digests has a line for the image or index, and one for each image of the index: the digest, and
+# the bytes of manifest, configuration and layers. An index has 0 bytes.
+make_layout() {
   python3 - "$@" <<'PY'
 import gzip, hashlib, json, os, random, sys
 folder, seed, *platforms = sys.argv[1:]
@@ -76,7 +76,7 @@ with open(f"{folder}.digests", "w") as file:
     file.writelines(f"{digest} {size}\n" for digest, size in lines)
 PY
 }
-# push LAYOUT REPOSITORY/IMAGE:TAG: remembers in `pushed` when that was: IMAGE DIGEST SIZE FROM TO.
+# push LAYOUT REPOSITORY/IMAGE:TAG: pushes, and notes the time in the file `pushed`: IMAGE DIGEST SIZE FROM TO.
 push() {
   local from to digest size
   from=$(date +%s)
@@ -86,12 +86,12 @@ push() {
 }
 digest_of() { head -n 1 "$1.digests" | cut -d ' ' -f 1; }
 
-# In `images` all stays as it is: app's first image loses its tag to the second, which gets another one, as the third
-# does. Moments are a second apart where an order is looked at.
+# No check changes the repository `images`. The first image of `app` loses its tag to the second; the second and the
+# third image get another tag each. Pushes whose order a check looks at are a second apart.
 images_are_pushed() {
   local name
-  for name in 10 11 12 13 14 15 16; do layout "layout$name" "$name"; done
-  layout layout17 17 linux/amd64 linux/arm64
+  for name in 10 11 12 13 14 15 16; do make_layout "layout$name" "$name"; done
+  make_layout layout17 17 linux/amd64 linux/arm64
   push layout10 "$images/app:moving"
   push layout13 "$images/team/web/front:1"
   push layout14 "$images/team/web/back:1"
@@ -103,9 +103,9 @@ images_are_pushed() {
   push layout12 "$images/app:2.0"
   crane tag "$images/app:moving" 1.0
   crane tag "$images/app:2.0" latest
-  # The latest change of anything here.
+  # The time of the last change in `images`.
   date +%s >changed
-  # Of these each is for one check, which changes it.
+  # Each of these images is for one check, which changes it.
   for name in deleted/alone deleted/several deleted/by-digest deleted/whole deleted/later tags/added tags/moved \
     tags/own versions/own versions/own-notes package/gone; do
     push layout10 "$changes/$name:1"
@@ -121,9 +121,9 @@ images_are_pushed() {
   push layout11 "$locked/app:2"
 }
 
-# same_table ACTUAL EXPECTED: the same header and, in any order, the same rows. A FROM..TO stands for a moment between
-# these, as it is shown here; tags may stand in any order. gcloud shows each page with a header of its own.
-same_table() {
+# expect_table ACTUAL EXPECTED: the tables have the same header and, in any order, the same rows. FROM..TO stands for a
+# time between these two, in the time zone of the suite. Tags may be in any order. gcloud repeats the header on each page.
+expect_table() {
   python3 - "$1" "$2" <<'PY'
 import re, sys, time
 shown, meant = ([line.split() for line in text.splitlines() if line.strip()] for text in sys.argv[1:])
@@ -145,7 +145,7 @@ if not shown or shown[0] != meant[0] or missing or left:
     sys.exit(f"{len(shown)} lines; these are missing:\n{lines(missing)}\nand these are too many:\n{lines(left)}")
 PY
 }
-# versions_of IMAGE: DIGEST CREATED UPDATED SIZE for each that was pushed. Those of app were changed later too.
+# versions_of IMAGE: prints DIGEST CREATED UPDATED SIZE for each pushed version. The versions of app changed later too.
 versions_of() {
   local image digest size from to last
   while read -r image digest size from to; do
@@ -155,7 +155,7 @@ versions_of() {
     echo "$digest $from..$to $from..$last $size"
   done <pushed
 }
-# rows [tags] IMAGE…: of what was pushed, as `images list` shows it.
+# rows [tags] IMAGE…: prints the table that `images list` shows of the pushed versions.
 rows() {
   local tags='' name digest created updated size
   [[ $1 != tags ]] || { tags=TAGS && shift; }
@@ -177,77 +177,77 @@ list_checks() {
     echo "$(digest_of layout12) 2.0,latest"
     for name in 13 14 15 17; do echo "$(digest_of "layout$name") 1"; done
   } >tagged
-  beside "images list of a repository" lists_repository
-  beside "images list of a repository with tags" lists_with_tags
-  beside "images list of an image" lists_image
-  beside "images list of an image with tags" lists_image_with_tags
-  beside "images list of an image with a nested name" lists_nested
-  beside "images list of an index" lists_index
-  beside "images list of what names begin with" lists_prefix
-  beside "images list of an image that is not there" prints "Listed 0 items." list "$images/none"
-  beside "images list in pages of two" lists_in_pages
-  beside "images list of an image in pages of two" lists_image_in_pages
-  beside "images list sorted" lists_sorted
-  beside "images list of an image sorted by change, the first ones" lists_image_by_change
-  beside "images list of an image sorted by age, the first ones" lists_image_by_age
-  beside "images list with a limit" lists_limited
-  beside "images list with a filter" lists_filtered
-  beside "images list as JSON" lists_as_json
-  beside "images describe by tag" describes_by_tag
-  beside "images describe by digest" describes_by_digest
-  beside "images describe without a tag" describes_latest
-  beside "images describe an index" describes_index
-  beside "images describe what is not there" describes_nothing
-  beside "images list with what is known of images" lists_with_occurrences
-  beside "images describe with all that is known of it" describes_with_metadata
-  beside "images describe with some of what is known of it" describes_with_some_metadata
-  beside "scans, which are not served" scans_are_not_served
-  beside "docker tags list of a repository" lists_tags
-  beside "docker tags list of an image" lists_tags_of_image
-  beside "docker tags list in pages of two" lists_tags_in_pages
+  check_parallel "images list of a repository" lists_repository
+  check_parallel "images list of a repository with tags" lists_with_tags
+  check_parallel "images list of an image" lists_image
+  check_parallel "images list of an image with tags" lists_image_with_tags
+  check_parallel "images list of an image with a nested name" lists_nested
+  check_parallel "images list of an index" lists_index
+  check_parallel "images list of images whose names begin with a prefix" lists_prefix
+  check_parallel "images list of an image that does not exist" expect_output "Listed 0 items." list "$images/none"
+  check_parallel "images list in pages of two" lists_in_pages
+  check_parallel "images list of an image in pages of two" lists_image_in_pages
+  check_parallel "images list sorted" lists_sorted
+  check_parallel "images list of an image sorted by change, with a limit" lists_image_by_change
+  check_parallel "images list of an image sorted by age, with a limit" lists_image_by_age
+  check_parallel "images list with a limit" lists_limited
+  check_parallel "images list with a filter" lists_filtered
+  check_parallel "images list as JSON" lists_as_json
+  check_parallel "images describe by tag" describes_by_tag
+  check_parallel "images describe by digest" describes_by_digest
+  check_parallel "images describe without a tag" describes_latest
+  check_parallel "images describe of an index" describes_index
+  check_parallel "images describe of a tag and a digest that do not exist" describes_nothing
+  check_parallel "images list with occurrences" lists_with_occurrences
+  check_parallel "images describe with all metadata" describes_with_metadata
+  check_parallel "images describe with some metadata" describes_with_some_metadata
+  check_parallel "scans are not served" scans_are_not_served
+  check_parallel "docker tags list of a repository" lists_tags
+  check_parallel "docker tags list of an image" lists_tags_of_image
+  check_parallel "docker tags list in pages of two" lists_tags_in_pages
 }
 lists_repository() {
-  local said
-  said=$(list "$images" 2>said)
-  has "Listing items under project $project, location us-west1, repository images." <said
-  same_table "$said" "$(rows "${all[@]}")"
+  local output
+  output=$(list "$images" 2>images.err)
+  expect_text "Listing items under project $project, location us-west1, repository images." <images.err
+  expect_table "$output" "$(rows "${all[@]}")"
 }
-lists_with_tags() { same_table "$(list "$images" --include-tags)" "$(rows tags "${all[@]}")"; }
-lists_image() { same_table "$(list "$images/app")" "$(rows app)"; }
-lists_image_with_tags() { same_table "$(list "$images/app" --include-tags)" "$(rows tags app)"; }
-lists_nested() { same_table "$(list "$images/team/web/front" --include-tags)" "$(rows tags team/web/front)"; }
-lists_index() { same_table "$(list "$images/multi" --include-tags)" "$(rows tags multi)"; }
-# Whole parts of a name: team-two is not in team.
-lists_prefix() { same_table "$(list "$images/team")" "$(rows team/web/front team/web/back)"; }
-lists_in_pages() { same_table "$(list "$images" --page-size=2)" "$(rows "${all[@]}")"; }
-lists_image_in_pages() { same_table "$(list "$images/app" --page-size=2)" "$(rows app)"; }
+lists_with_tags() { expect_table "$(list "$images" --include-tags)" "$(rows tags "${all[@]}")"; }
+lists_image() { expect_table "$(list "$images/app")" "$(rows app)"; }
+lists_image_with_tags() { expect_table "$(list "$images/app" --include-tags)" "$(rows tags app)"; }
+lists_nested() { expect_table "$(list "$images/team/web/front" --include-tags)" "$(rows tags team/web/front)"; }
+lists_index() { expect_table "$(list "$images/multi" --include-tags)" "$(rows tags multi)"; }
+# The prefix is whole parts of a name: team-two is not in team.
+lists_prefix() { expect_table "$(list "$images/team")" "$(rows team/web/front team/web/back)"; }
+lists_in_pages() { expect_table "$(list "$images" --page-size=2)" "$(rows "${all[@]}")"; }
+lists_image_in_pages() { expect_table "$(list "$images/app" --page-size=2)" "$(rows app)"; }
 lists_sorted() {
-  equal "$(list "$images" --sort-by=~createTime --format='value(version)' | head -n 2)" \
+  expect_equal "$(list "$images" --sort-by=~createTime --format='value(version)' | head -n 2)" \
     "$(digest_of layout12)
 $(digest_of layout11)"
 }
-# Of an image it is the registry that sorts: gcloud gets no more than these.
+# The registry sorts the versions of an image: gcloud receives only these.
 lists_image_by_change() {
-  equal "$(list "$images/app" --sort-by=~UPDATE_TIME --limit=2 --format='value(version)')" \
+  expect_equal "$(list "$images/app" --sort-by=~UPDATE_TIME --limit=2 --format='value(version)')" \
     "$(digest_of layout12)
 $(digest_of layout11)"
 }
 lists_image_by_age() {
-  equal "$(list "$images/app" --sort-by=~CREATE_TIME --limit=2 --format='value(version)')" \
+  expect_equal "$(list "$images/app" --sort-by=~CREATE_TIME --limit=2 --format='value(version)')" \
     "$(digest_of layout12)
 $(digest_of layout11)"
-  equal "$(list "$images/app" --sort-by=create_time --limit=1 --format='value(version)')" "$(digest_of layout10)"
+  expect_equal "$(list "$images/app" --sort-by=create_time --limit=1 --format='value(version)')" "$(digest_of layout10)"
 }
-lists_limited() { equal "$(list "$images" --limit=2 --page-size=1 --format='value(version)' | wc -l)" 2; }
+lists_limited() { expect_equal "$(list "$images" --limit=2 --page-size=1 --format='value(version)' | wc -l)" 2; }
 lists_filtered() {
-  equal "$(list "$images" --include-tags --filter='tags:latest' --format='value(version)')" "$(digest_of layout12)"
-  equal "$(list "$images" --filter='package~web/f' --format='value(version)')" "$(digest_of layout13)"
+  expect_equal "$(list "$images" --include-tags --filter='tags:latest' --format='value(version)')" "$(digest_of layout12)"
+  expect_equal "$(list "$images" --filter='package~web/f' --format='value(version)')" "$(digest_of layout13)"
 }
 lists_as_json() {
-  local said digest size
+  local output digest size
   read -r digest size <layout13.digests
-  said=$(list "$images" --include-tags --format=json)
-  matches "$said" 'length == 9 and (.[] | select(.package == $image) |
+  output=$(list "$images" --include-tags --format=json)
+  expect_json "$output" 'length == 9 and (.[] | select(.package == $image) |
       .version == $digest and .tags == ["1"] and .metadata.imageSizeBytes == $size
       and .metadata.mediaType == "application/vnd.oci.image.manifest.v1+json"
       and (.metadata.buildTime | startswith("2013-03-04T05:06:07"))
@@ -257,50 +257,50 @@ lists_as_json() {
 }
 
 describe() { gcloud artifacts docker images describe "$@"; }
-# described NAME IMAGE LAYOUT [FLAG…]: NAME is this image, of which nothing more is known.
-described() {
-  local said
-  said=$(describe "$1" --format=json "${@:4}")
-  matches "$said" '. == {image_summary: {digest: $digest, fully_qualified_digest: "\($image)@\($digest)",
+# expect_described NAME IMAGE LAYOUT [FLAG…]: `describe` shows the image and no other metadata.
+expect_described() {
+  local output
+  output=$(describe "$1" --format=json "${@:4}")
+  expect_json "$output" '. == {image_summary: {digest: $digest, fully_qualified_digest: "\($image)@\($digest)",
       registry: $host, repository: "images", slsa_build_level: "unknown"}}' \
-    --arg digest "$(digest_of "$3")" --arg image "$2" --arg host "$host"
+    --arg digest "$(digest_of "$3")" --arg image "$2" --arg host "$registry_host"
 }
-describes_by_tag() { described "$images/team/web/front:1" "$images/team/web/front" layout13; }
-describes_by_digest() { described "$images/app@$(digest_of layout10)" "$images/app" layout10; }
-describes_latest() { described "$images/app" "$images/app" layout12; }
-describes_index() { described "$images/multi:1" "$images/multi" layout17; }
+describes_by_tag() { expect_described "$images/team/web/front:1" "$images/team/web/front" layout13; }
+describes_by_digest() { expect_described "$images/app@$(digest_of layout10)" "$images/app" layout10; }
+describes_latest() { expect_described "$images/app" "$images/app" layout12; }
+describes_index() { expect_described "$images/multi:1" "$images/multi" layout17; }
 describes_nothing() {
-  says "Image not found." describe "$images/app:none"
-  says "Image not found." describe "$images/team-two/app@$(digest_of layout10)"
+  expect_refused "Image not found." describe "$images/app:none"
+  expect_refused "Image not found." describe "$images/team-two/app@$(digest_of layout10)"
 }
-# There is nothing that looks into images, and no way out of here: what gcloud asks it asks this registry.
+# The registry scans no images, and the network namespace has no way out: gcloud asks this registry for occurrences.
 lists_with_occurrences() {
-  local said
-  said=$(list "$images" --show-occurrences --include-tags --format=json)
-  matches "$said" 'length == 9 and (map(select(.tags == ["1.0", "moving"])) | length == 1)
+  local output
+  output=$(list "$images" --show-occurrences --include-tags --format=json)
+  expect_json "$output" 'length == 9 and (map(select(.tags == ["1.0", "moving"])) | length == 1)
       and all(has("vuln_counts") or has("DISCOVERY") | not)'
-  equal "$(list "$images" --show-occurrences --show-occurrences-from=1 --format='value(version)')" \
+  expect_equal "$(list "$images" --show-occurrences --show-occurrences-from=1 --format='value(version)')" \
     "$(digest_of layout12)"
-  equal "$(list "$images/app" --occurrence-filter='kind="VULNERABILITY"' --format='value(version)' | wc -l)" 3
-  may_not containeranalysis.occurrences.list as reader list "$images/app" --show-occurrences
+  expect_equal "$(list "$images/app" --occurrence-filter='kind="VULNERABILITY"' --format='value(version)' | wc -l)" 3
+  expect_denied containeranalysis.occurrences.list as_account reader list "$images/app" --show-occurrences
 }
 describes_with_metadata() {
-  described "$images/app" "$images/app" layout12 --show-all-metadata
-  described "$images/app" "$images/app" layout12 --show-package-vulnerability
+  expect_described "$images/app" "$images/app" layout12 --show-all-metadata
+  expect_described "$images/app" "$images/app" layout12 --show-package-vulnerability
 }
 describes_with_some_metadata() {
-  described "$images/app@$(digest_of layout10)" "$images/app" layout10 --show-provenance --show-sbom-references \
+  expect_described "$images/app@$(digest_of layout10)" "$images/app" layout10 --show-provenance --show-sbom-references \
     --show-build-details --show-deployment --show-image-basis
-  described "$images/multi:1" "$images/multi" layout17 --metadata-filter='kind="BUILD"'
+  expect_described "$images/multi:1" "$images/multi" layout17 --metadata-filter='kind="BUILD"'
 }
 scans_are_not_served() {
-  local place=projects/$project/locations/us
-  says NOT_FOUND gcloud artifacts docker images get-operation "$place/operations/none"
-  says NOT_FOUND gcloud artifacts docker images list-vulnerabilities "$place/scans/none"
+  local location=projects/$project/locations/us
+  expect_refused NOT_FOUND gcloud artifacts docker images get-operation "$location/operations/none"
+  expect_refused NOT_FOUND gcloud artifacts docker images list-vulnerabilities "$location/scans/none"
 }
 
 tags_list() { gcloud artifacts docker tags list "$@"; }
-# tag_rows LAYOUT IMAGE TAG…
+# tag_rows LAYOUT IMAGE TAG…: prints the rows that `tags list` shows of the tags.
 tag_rows() {
   local tag
   for tag in "${@:3}"; do echo "$tag $images/$2 $(digest_of "$1")"; done
@@ -314,10 +314,10 @@ all_tags() {
   tag_rows layout15 team-two/app 1
   tag_rows layout17 multi 1
 }
-lists_tags() { same_table "$(tags_list "$images")" "$(all_tags)"; }
+lists_tags() { expect_table "$(tags_list "$images")" "$(all_tags)"; }
 lists_tags_of_image() {
-  same_table "$(tags_list "$images/team/web/back")" "$(echo "TAG IMAGE DIGEST" && tag_rows layout14 team/web/back 1)"
+  expect_table "$(tags_list "$images/team/web/back")" "$(echo "TAG IMAGE DIGEST" && tag_rows layout14 team/web/back 1)"
 }
 lists_tags_in_pages() {
-  same_table "$(tags_list "$images/app" --page-size=2)" "$(echo "TAG IMAGE DIGEST" && tags_of_app)"
+  expect_table "$(tags_list "$images/app" --page-size=2)" "$(echo "TAG IMAGE DIGEST" && tags_of_app)"
 }

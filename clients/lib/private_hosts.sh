@@ -1,9 +1,10 @@
 # shellcheck shell=bash
 # Hosts as they are in real life, with TLS and without a port: names and certificates that only the suite sees.
-# Sourced after lib.sh, in mount and network namespaces of the suite's own (`unshare --mount --net`).
+# Sourced after suite.sh, in mount and network namespaces of the suite's own (`unshare --mount --net`).
 
-# private_hosts NAME…: names of this machine, for what starts from now on. /etc is as it was, and this on top of it.
-private_hosts() {
+# start_private_hosts NAME…: makes the names point to this machine, for programs that start from now on. An overlay over
+# /etc holds them.
+start_private_hosts() {
   ip link set lo up 2>/dev/null || python3 - <<'PY'
 import fcntl, socket, struct
 s = socket.socket()
@@ -17,10 +18,10 @@ PY
   mount -t overlay overlay -o "lowerdir=/etc,upperdir=$work/etc/upper,workdir=$work/etc/work" /etc
   echo "127.0.0.1 $*" >>/etc/hosts
 }
-private_hosts_end() { umount /etc "$work/etc" 2>/dev/null || true; }
+stop_private_hosts() { umount /etc "$work/etc" 2>/dev/null || true; }
 
-# certificate NAME…: ca.pem, and tls.pem and tls.key that it vouches for, all made anew.
-certificate() {
+# make_certificate NAME…: makes an authority (ca.pem) and a certificate that it signed (tls.pem, tls.key), all anew.
+make_certificate() {
   local curve=(-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes)
   {
     openssl req -x509 "${curve[@]}" -keyout ca.key -out ca.pem -days 2 -subj "/CN=Test CA"
@@ -30,8 +31,8 @@ certificate() {
     openssl x509 -req -in tls.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out tls.pem -days 2 -extfile names
   } >openssl.log 2>&1 || { cat openssl.log; return 1; }
 }
-# docker_trusts NAME…: for a dockerd that starts from now on.
-docker_trusts() {
+# trust_for_docker NAME…: makes a dockerd that starts from now on trust ca.pem for these hosts.
+trust_for_docker() {
   local name
   for name in "$@"; do
     mkdir -p "/etc/docker/certs.d/$name"
@@ -39,8 +40,9 @@ docker_trusts() {
   done
 }
 
-# slow_host NAME RATE: the server under another name, to which each connection sends RATE bytes a second.
-slow_host() {
+# start_slow_host NAME RATE: makes the server reachable under another name, where each connection takes RATE bytes a
+# second from the client.
+start_slow_host() {
   echo "127.0.0.2 $1" >>/etc/hosts
   python3 - "$2" <<'PY' >"$work/slow-host.log" 2>&1 &
 import asyncio, sys
@@ -64,5 +66,5 @@ async def main():
     await server.serve_forever()
 asyncio.run(main())
 PY
-  ends_with_suite $!
+  stop_at_exit $!
 }

@@ -1,11 +1,11 @@
 # shellcheck shell=bash
-# Google's libraries for Python, and checks that a Python program runs. Sourced after lib.sh.
+# Google's libraries for Python, and checks that a Python program runs. Sourced after suite.sh.
 
 python_tools=$tools/python-google-1
-# Modules that are compiled would be left in the checkout.
+# Python would leave compiled modules in the checkout.
 export PYTHONDONTWRITEBYTECODE=1
 
-python_build() {
+build_python_tools() {
   [[ ! -x $python_tools/bin/python ]] || return 0
   echo "installing Google's libraries for Python"
   HOME=$real_home python3 -m venv "$python_tools.new"
@@ -16,14 +16,15 @@ python_build() {
   ln -sf python3 "$python_tools/bin/python"
 }
 
-# checks_of PYTHON PROGRAM ARGUMENT…: it prints its checks as `check` does; they count as the suite's own.
-checks_of() {
+# run_python_checks PYTHON PROGRAM ARGUMENT…: runs a program that prints its checks as `check` does, and that may import
+# the modules beside this file. Its checks count as the suite's own.
+run_python_checks() {
   local status=0 failures
-  "$@" 2>&1 | tee "$work/checks" || status=$?
-  failures=$(grep -c '^FAILED  ' "$work/checks" || true)
-  passed=$((passed + $(grep -c '^ok      ' "$work/checks" || true)))
+  PYTHONPATH=$root/clients/lib "$@" 2>&1 | tee "$work/python-checks.log" || status=$?
+  failures=$(grep -c '^FAILED  ' "$work/python-checks.log" || true)
+  passed=$((passed + $(grep -c '^ok      ' "$work/python-checks.log" || true)))
   failed=$((failed + failures))
-  # It ended before its last check.
+  # The program ended before its last check.
   if [[ $status -ne 0 && $failures -eq 0 ]]; then
     failed=$((failed + 1))
     echo "FAILED  ${2##*/} ended with exit $status"

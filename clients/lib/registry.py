@@ -1,15 +1,15 @@
-"""Images, pushes by plain requests, and checks that are printed as the other suites print theirs.
+"""Images, and a registry that takes and gives them by plain requests.
 
-Only Python's standard library: what is expected must not come from the library that is looked at.
+Only Python's standard library, because expected values must not come from the library under test.
 """
 import gzip
 import hashlib
 import http.client
 import json
 import ssl
-import sys
-import traceback
 import urllib.parse
+
+from checks import expect_equal
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
@@ -18,7 +18,7 @@ OCI_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
 DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
-# When every image here was built.
+# The build time of every image here.
 BUILT = "2024-02-29T12:00:00Z"
 BUILT_MS = "1709208000000"
 
@@ -32,7 +32,7 @@ def descriptor(media_type, data, **more):
 
 
 class Image:
-    """A manifest and its blobs, all of their own for each `seed`."""
+    """A manifest and its blobs, which differ for each `seed`."""
 
     def __init__(self, seed, layers=2, media_types=(OCI_MANIFEST, OCI_CONFIG, OCI_LAYER), **more):
         self.media_type, config_type, layer_type = media_types
@@ -70,6 +70,8 @@ class Index(Image):
 
 
 class Answer:
+    """The answer to a request, with its body decompressed."""
+
     def __init__(self, response):
         self.status, self.headers, self.body = response.status, response.headers, response.read()
         if self.headers.get("content-encoding") == "gzip":
@@ -78,17 +80,17 @@ class Answer:
     def json(self):
         return json.loads(self.body)
 
-    def expect(self, status):
-        assert self.status == status, f"expected {status}, got {self.status}: {self.body.decode(errors='replace')}"
+    def expect_status(self, status):
+        assert self.status == status, f"expected status {status}, got {self.status}: {self.body.decode(errors='replace')}"
         return self
 
 
 class Registry:
-    """A connection to `/v2/`, or whatever else is asked of that server."""
+    """A connection to a server, for `/v2/` and for other paths."""
 
     def __init__(self, url, token=None):
         parts = urllib.parse.urlsplit(url)
-        # Both take the certificates that SSL_CERT_FILE names.
+        # The default context takes the certificates that SSL_CERT_FILE names, as the library does.
         if parts.scheme == "https":
             self.connection = http.client.HTTPSConnection(parts.netloc, context=ssl.create_default_context())
         else:
@@ -104,52 +106,24 @@ class Registry:
         return self.send(method, path, json.dumps(body), Content_Type="application/json")
 
     def push_blob(self, image, blob):
-        place = self.send("POST", f"/v2/{image}/blobs/uploads/").expect(202).headers["location"]
-        place += ("&" if "?" in place else "?") + "digest=" + urllib.parse.quote(digest_of(blob))
-        self.send("PUT", place, blob, Content_Type="application/octet-stream").expect(201)
+        location = self.send("POST", f"/v2/{image}/blobs/uploads/").expect_status(202).headers["location"]
+        location += ("&" if "?" in location else "?") + "digest=" + urllib.parse.quote(digest_of(blob))
+        self.send("PUT", location, blob, Content_Type="application/octet-stream").expect_status(201)
 
     def put(self, image, reference, pushed):
-        """A manifest alone."""
+        """Pushes a manifest alone."""
         path = f"/v2/{image}/manifests/{reference}"
         return self.send("PUT", path, pushed.manifest, Content_Type=pushed.media_type)
 
     def push(self, image, pushed, *tags):
-        """An image with its blobs, by its tags, or by its digest where there are none."""
+        """Pushes an image with its blobs, by its tags, or by its digest where it has no tags."""
         for blob in pushed.blobs:
             self.push_blob(image, blob)
         for reference in tags or [pushed.digest]:
-            answer = self.put(image, reference, pushed).expect(201)
-            same(answer.headers["docker-content-digest"], pushed.digest)
+            answer = self.put(image, reference, pushed).expect_status(201)
+            expect_equal(answer.headers["docker-content-digest"], pushed.digest)
 
     def digest(self, image, reference):
-        """What is pulled by that tag or digest: None when nothing is."""
+        """Returns the digest of the manifest that a tag or digest names, or None where it names nothing."""
         answer = self.send("GET", f"/v2/{image}/manifests/{reference}", Accept="*/*")
-        return digest_of(answer.expect(200).body) if answer.status != 404 else None
-
-
-def same(actual, expected):
-    assert actual == expected, f"expected {expected!r}, got {actual!r}"
-
-
-CHECKS = []
-
-
-def check(what):
-    """Remembers a function as a check."""
-    return lambda function: CHECKS.append((what, function))
-
-
-def run_checks(prefix, *arguments):
-    """Runs what is remembered, and says whether all of it passed."""
-    failures = 0
-    for what, function in CHECKS:
-        try:
-            function(*arguments)
-            print(f"ok      {prefix}{what}", flush=True)
-        except Exception:
-            failures += 1
-            said = traceback.format_exc().strip().splitlines()[-30:]
-            print("\n        ".join([f"FAILED  {prefix}{what}", *said]), flush=True)
-    if not CHECKS:
-        sys.exit("there is no check")
-    return failures == 0
+        return digest_of(answer.expect_status(200).body) if answer.status != 404 else None

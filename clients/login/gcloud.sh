@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Projects, repositories, accounts and roles, by gcloud. Sourced by clients/login.
+# Projects, repositories, accounts and roles, by gcloud. Sourced by clients/login/run.
 
 owner_signs_in() {
   export CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE=$work/ca.pem REQUESTS_CA_BUNDLE=$work/ca.pem
@@ -9,32 +9,32 @@ owner_signs_in() {
 accounts_and_roles() {
   run_page "A repository, an account, a role"
   gcloud artifacts repositories describe images --location=us-west1 --format='value(registryUri)' |
-    grep -x "$host/team-one/images"
-  says ALREADY_EXISTS gcloud artifacts repositories create images --repository-format=docker --location=us-west1
-  # The host is one of this registry's: another would be an "Invalid Docker string".
-  { gcloud artifacts docker images list "$host/team-one/images" || true; } 2>&1 |
+    grep -x "$registry_host/team-one/images"
+  expect_refused ALREADY_EXISTS gcloud artifacts repositories create images --repository-format=docker --location=us-west1
+  # gcloud calls a host that is not of this registry an "Invalid Docker string".
+  { gcloud artifacts docker images list "$registry_host/team-one/images" || true; } 2>&1 |
     grep -F 'Listing items under project team-one, location us-west1, repository images.'
-  side_by_side account_and_key reader stranger disabled
+  run_parallel account_and_key reader stranger disabled
   gcloud iam service-accounts create metadata
-  may reader "$(email_of reader-account)" images us-west1
-  may reader "$(email_of metadata)" images us-west1
-  may writer "$(email_of disabled-account)" images us-west1
+  grant_role reader "$(email_of reader-account)" images us-west1
+  grant_role reader "$(email_of metadata)" images us-west1
+  grant_role writer "$(email_of disabled-account)" images us-west1
   gcloud iam service-accounts list --format='value(email)' | grep -x "$(email_of writer-account)"
 }
 account_and_key() {
   gcloud iam service-accounts create "$1-account" --display-name="$1"
   gcloud iam service-accounts keys create "$1.json" --iam-account="$(email_of "$1-account")"
 }
-# may ROLE EMAIL REPOSITORY LOCATION
-may() {
+# grant_role ROLE EMAIL REPOSITORY LOCATION: gives the account artifactregistry.ROLE on the repository.
+grant_role() {
   gcloud artifacts repositories add-iam-policy-binding "$3" --location="$4" --member="serviceAccount:$2" \
     --role="roles/artifactregistry.$1"
 }
-# What the first start printed, in the words of a shell.
-first_start_says() {
+# run_first_start_commands: runs the commands that the first start printed.
+run_first_start_commands() {
   export CLOUDSDK_CONFIG=$work/gcloud-first DOCKER_CONFIG=$work/docker-first
   unset CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE REQUESTS_CA_BUNDLE
-  # The authority's certificate, which the server does not have, under the name that stands there for it.
+  # The server does not have the certificate of the authority, and prints this name in its place.
   grep -F -- '--ca CA.pem' server.log
   cp ca.pem CA.pem
   eval "$(grep '^  ' server.log)" | grep 'Login Succeeded'
@@ -45,8 +45,8 @@ accounts_come_and_go() {
   local email key
   email=$(email_of passing-account)
   gcloud iam service-accounts create passing-account --display-name=Passing --description="For a while"
-  says 'already exists' gcloud iam service-accounts create passing-account
-  says 'account id' gcloud iam service-accounts create short
+  expect_refused 'already exists' gcloud iam service-accounts create passing-account
+  expect_refused 'account id' gcloud iam service-accounts create short
   gcloud iam service-accounts describe "$email" --format='value(displayName,description)' | grep 'Passing.*For a while'
   gcloud iam service-accounts update "$email" --display-name=Renamed
   gcloud iam service-accounts disable "$email"
@@ -59,10 +59,10 @@ accounts_come_and_go() {
   gcloud iam service-accounts keys delete "$key" --iam-account="$email"
   gcloud iam service-accounts get-iam-policy "$email"
   gcloud iam service-accounts delete "$email"
-  says NOT_FOUND gcloud iam service-accounts describe "$email"
+  expect_refused NOT_FOUND gcloud iam service-accounts describe "$email"
   gcloud iam roles describe roles/artifactregistry.writer --format='value(includedPermissions)' |
     grep artifactregistry.repositories.uploadArtifacts
-  says UNIMPLEMENTED gcloud iam roles create own --project=team-one \
+  expect_refused UNIMPLEMENTED gcloud iam roles create own --project=team-one \
     --permissions=artifactregistry.repositories.get --title=Own
 }
 projects_come_and_go() {
@@ -74,7 +74,7 @@ projects_come_and_go() {
   gcloud projects remove-iam-policy-binding passing-project --condition=None \
     --member="serviceAccount:$(email_of reader-account)" --role=roles/viewer
   gcloud projects delete passing-project
-  says PERMISSION_DENIED gcloud projects describe passing-project
+  expect_refused PERMISSION_DENIED gcloud projects describe passing-project
 }
 repositories_come_and_go() {
   gcloud artifacts repositories create passing --repository-format=docker --location=us-west1 --labels=a=b
@@ -83,7 +83,7 @@ repositories_come_and_go() {
     grep 'passing.*Changed'
   gcloud artifacts repositories get-iam-policy passing --location=us-west1
   gcloud artifacts repositories delete passing --location=us-west1
-  says NOT_FOUND gcloud artifacts repositories describe passing --location=us-west1
+  expect_refused NOT_FOUND gcloud artifacts repositories describe passing --location=us-west1
   gcloud artifacts locations list --format='value(name)' | grep -x us-west1
 }
 

@@ -1,12 +1,13 @@
-"""Files: the blobs and manifests of a repository, and what is attached to its images."""
+"""Files: the blobs and manifests of a repository. Attachments of its images."""
 from google.api_core.exceptions import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
 
-from python_registry import Image, check, digest_of, same
-from python_world import EMPTY, every_page, finished, names
+from checks import check, expect_equal
+from registry import Image, digest_of
+from world import EMPTY, every_page, finished, names
 
 
 def digests(*images):
-    """Of all that is pushed of them, in order."""
+    """Returns the digests of the manifests and blobs of the images, in order."""
     return sorted({image.digest for image in images} | {digest_of(blob) for image in images for blob in image.blobs})
 
 
@@ -14,18 +15,18 @@ def files(repository, *images):
     return [f"{repository.name}/files/{digest}" for digest in digests(*images)]
 
 
-@check("files: each once, in the order of their digests, in pages of 1, 2, 3 and 1000")
+@check("files: every file once, in the order of digests, in pages of 1, 2, 3 and 1000")
 def pages(world):
     repository = world.repository("file-pages")
     first, second = repository.push("a/b", Image(1), "v1"), repository.push("c", Image(2), "v1")
     repository.push("c", first, "same")
     for size in 1, 2, 3, 1000:
         found = names(every_page(world.owner.list_files, size, parent=repository.name))
-        same(found, files(repository, first, second))
+        expect_equal(found, files(repository, first, second))
     request = {"parent": repository.name, "order_by": "name desc"}
-    same(names(every_page(world.owner.list_files, 2, **request)), files(repository, first, second)[::-1])
+    expect_equal(names(every_page(world.owner.list_files, 2, **request)), files(repository, first, second)[::-1])
     for request in {"order_by": "size"}, {"filter": "size=1"}, {"page_token": "x"}:
-        world.refused(InvalidArgument, "", world.owner.list_files, request={"parent": repository.name, **request})
+        world.expect_refused(InvalidArgument, "", world.owner.list_files, request={"parent": repository.name, **request})
 
 
 @check("files: of an image, of a version, and by name")
@@ -40,84 +41,84 @@ def owners(world):
     ):
         request = {"parent": repository.name, "filter": f'owner="{owner}"'}
         found = every_page(world.owner.list_files, 2, **request)
-        same(names(found), files(repository, *expected))
+        expect_equal(names(found), files(repository, *expected))
         for file in found:
             assert file.owner.startswith(owner), file
     name = files(repository, first)[0]
     request = {"parent": repository.name, "filter": f'name="{name}"'}
-    same(names(world.owner.list_files(request=request)), [name])
+    expect_equal(names(world.owner.list_files(request=request)), [name])
 
 
-@check("files: one of them")
+@check("files: one file, and its bytes")
 def one(world):
     repository = world.repository("file-one")
     pushed = repository.push("a/b", Image(1), "v1")
     for data in pushed.manifest, *pushed.blobs:
         name = f"{repository.name}/files/{digest_of(data)}"
         file = world.owner.get_file(name=name)
-        same((file.name, file.size_bytes, file.owner), (name, len(data), repository.version("a/b", pushed)))
+        expect_equal((file.name, file.size_bytes, file.owner), (name, len(data), repository.version("a/b", pushed)))
         kind = world.library.Hash.HashType.SHA256
-        same([(hash.type_, hash.value.hex()) for hash in file.hashes], [(kind, digest_of(data).split(":")[1])])
-        same(file.create_time, file.update_time)
+        expect_equal([(hash.type_, hash.value.hex()) for hash in file.hashes], [(kind, digest_of(data).split(":")[1])])
+        expect_equal(file.create_time, file.update_time)
         # The library has no method for the bytes.
-        same(world.registry.send("GET", f"/v1/{name}:download?alt=media").expect(200).body, data)
+        expect_equal(world.registry.send("GET", f"/v1/{name}:download?alt=media").expect_status(200).body, data)
 
 
-@check("files: what is not there, and who may not")
+@check("files: a missing file, and an account without the permission, are refused")
 def refused(world):
     repository, other = world.repository("file-none"), world.repository("file-other")
     repository.push("a", Image(1), "v1")
     elsewhere = files(other, Image(1))[0]
-    world.refused(NotFound, "was not found", world.owner.get_file, name=elsewhere)
-    world.refused(NotFound, "", world.owner.get_file, name=f"{repository.name}/files/x")
+    world.expect_refused(NotFound, "was not found", world.owner.get_file, name=elsewhere)
+    world.expect_refused(NotFound, "", world.owner.get_file, name=f"{repository.name}/files/x")
     name = files(repository, Image(1))[0]
-    world.refused(PermissionDenied, "files.get", world.nobody.get_file, name=name)
-    world.refused(PermissionDenied, "files.list", world.nobody.list_files, parent=repository.name)
+    world.expect_refused(PermissionDenied, "files.get", world.nobody.get_file, name=name)
+    world.expect_refused(PermissionDenied, "files.list", world.nobody.list_files, parent=repository.name)
     repository.grant("reader")
-    same(world.reader.get_file(name=name).name, name)
+    expect_equal(world.reader.get_file(name=name).name, name)
 
 
-@check("files: deleted when nothing needs them")
+@check("files: deleted only when nothing needs them")
 def deleted(world):
     repository = world.repository("file-deleted")
     tagged, untagged = repository.push("a", Image(1), "v1"), repository.push("a", Image(2))
     name = lambda data: f"{repository.name}/files/{digest_of(data)}"
     for needed in tagged.manifest, tagged.blobs[0], untagged.blobs[1]:
-        world.refused(FailedPrecondition, "", world.owner.delete_file, name=name(needed))
+        world.expect_refused(FailedPrecondition, "", world.owner.delete_file, name=name(needed))
     for data in untagged.manifest, *untagged.blobs:
         operation = world.owner.delete_file(name=name(data))
-        same(operation.operation.response.type_url, EMPTY)
+        expect_equal(operation.operation.response.type_url, EMPTY)
         finished(operation)
-        world.refused(NotFound, "", world.owner.delete_file, name=name(data))
-    same(repository.pulled("a", untagged.digest), None)
-    same(names(world.owner.list_files(parent=repository.name)), files(repository, tagged))
-    world.refused(PermissionDenied, "files.delete", world.nobody.delete_file, name=name(tagged.manifest))
+        world.expect_refused(NotFound, "", world.owner.delete_file, name=name(data))
+    expect_equal(repository.pulled("a", untagged.digest), None)
+    expect_equal(names(world.owner.list_files(parent=repository.name)), files(repository, tagged))
+    world.expect_refused(PermissionDenied, "files.delete", world.nobody.delete_file, name=name(tagged.manifest))
 
 
-@check("attachments: what was pushed as referring to an image")
+@check("attachments: a pushed manifest with a subject is one")
 def attachments(world):
     repository = world.repository("attached")
     image = repository.push("a/b", Image(1), "v1")
-    kind, said = "application/spdx+json", {"org.example.about": "it"}
-    about = Image(2, layers=1, artifactType=kind, subject=image.described(), annotations=said)
+    kind, annotations = "application/spdx+json", {"org.example.about": "it"}
+    about = Image(2, layers=1, artifactType=kind, subject=image.described(), annotations=annotations)
     repository.push("a/b", about)
     name = f"{repository.name}/attachments/{about.digest.replace(':', '-')}"
     for filter_ in "", f'target="{repository.version("a/b", image)}"', f'oci_version_name="{repository.version("a/b", about)}"':
         request = {"parent": repository.name, "filter": filter_}
-        same(names(every_page(world.owner.list_attachments, 1, **request)), [name])
+        expect_equal(names(every_page(world.owner.list_attachments, 1, **request)), [name])
     request = {"parent": repository.name, "filter": f'target="{repository.version("a/b", about)}"'}
-    same(names(world.owner.list_attachments(request=request)), [])
+    expect_equal(names(world.owner.list_attachments(request=request)), [])
     attachment = world.owner.get_attachment(name=name)
-    same((attachment.target, attachment.type_), (repository.version("a/b", image), kind))
-    same((attachment.oci_version_name, dict(attachment.annotations)), (repository.version("a/b", about), said))
-    same(sorted(attachment.files), [f"{repository.name}/files/{digest}" for digest in sorted(map(digest_of, about.blobs))])
-    world.refused(PermissionDenied, "attachments.get", world.nobody.get_attachment, name=name)
+    expect_equal((attachment.target, attachment.type_), (repository.version("a/b", image), kind))
+    expect_equal((attachment.oci_version_name, dict(attachment.annotations)), (repository.version("a/b", about), annotations))
+    expect_equal(sorted(attachment.files), [f"{repository.name}/files/{digest}" for digest in sorted(map(digest_of, about.blobs))])
+    world.expect_refused(PermissionDenied, "attachments.get", world.nobody.get_attachment, name=name)
     finished(world.owner.delete_attachment(name=name))
-    world.refused(NotFound, "", world.owner.get_attachment, name=name)
-    same(repository.pulled("a/b", about.digest), None)
+    world.expect_refused(NotFound, "", world.owner.get_attachment, name=name)
+    expect_equal(repository.pulled("a/b", about.digest), None)
 
 
-@check("attachments: made of files, by a chosen name")
+@check("attachments: created from files, under a chosen name")
 def attached(world):
     repository = world.repository("attach")
     image, content = repository.push("a/b", Image(1), "v1"), repository.push("files", Image(2), "v1")
@@ -129,13 +130,13 @@ def attached(world):
     request = {"parent": repository.name, "attachment": wanted, "attachment_id": "my-sbom"}
     made = finished(world.owner.create_attachment(request=request))
     name = f"{repository.name}/attachments/my-sbom"
-    same((made.name, made.target, made.type_), (name, wanted["target"], wanted["type_"]))
-    same((list(made.files), dict(made.annotations), made.attachment_namespace), (files_, wanted["annotations"], wanted["attachment_namespace"]))
-    same(world.owner.get_attachment(name=name), made)
-    same(list(world.owner.list_attachments(parent=repository.name)), [made])
-    world.refused(AlreadyExists, "my-sbom", world.owner.create_attachment, request=request)
+    expect_equal((made.name, made.target, made.type_), (name, wanted["target"], wanted["type_"]))
+    expect_equal((list(made.files), dict(made.annotations), made.attachment_namespace), (files_, wanted["annotations"], wanted["attachment_namespace"]))
+    expect_equal(world.owner.get_attachment(name=name), made)
+    expect_equal(list(world.owner.list_attachments(parent=repository.name)), [made])
+    world.expect_refused(AlreadyExists, "my-sbom", world.owner.create_attachment, request=request)
     bad = {**request, "attachment": {**wanted, "target": "x"}}
-    world.refused(InvalidArgument, "attachment.target", world.owner.create_attachment, request=bad)
-    world.refused(PermissionDenied, "attachments.create", world.nobody.create_attachment, request=request)
+    world.expect_refused(InvalidArgument, "attachment.target", world.owner.create_attachment, request=bad)
+    world.expect_refused(PermissionDenied, "attachments.create", world.nobody.create_attachment, request=request)
     finished(world.owner.delete_attachment(name=name))
-    world.refused(NotFound, "", world.owner.get_attachment, name=name)
+    world.expect_refused(NotFound, "", world.owner.get_attachment, name=name)

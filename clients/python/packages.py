@@ -2,13 +2,14 @@
 from google.api_core.exceptions import FailedPrecondition, InvalidArgument, NotFound
 from google.cloud.artifactregistry_v1 import BatchDeleteVersionsMetadata, OperationMetadata, VersionView
 
-from python_registry import BUILT, OCI_INDEX, OCI_MANIFEST, Image, Index, check, same
-from python_world import PARENT, every_page, finished, names
+from checks import check, expect_equal
+from registry import BUILT, OCI_INDEX, OCI_MANIFEST, Image, Index
+from world import PARENT, every_page, finished, names
 
 IMAGES = ["api", "api-tools", "a/b", "a/b/c", "web"]
 
 
-def with_images(world, name):
+def repository_with_images(world, name):
     repository = world.repository(name)
     for seed, image in enumerate(IMAGES):
         repository.push(image, Image(seed), "v1")
@@ -17,15 +18,15 @@ def with_images(world, name):
 
 @check("packages: every package once, in pages of 1, 2, 3 and 1000")
 def package_pages(world):
-    repository = with_images(world, "package-pages")
+    repository = repository_with_images(world, "package-pages")
     expected = sorted(map(repository.package, IMAGES))
     for size in 1, 2, 3, 1000:
-        same(sorted(names(every_page(world.owner.list_packages, size, parent=repository.name))), expected)
+        expect_equal(sorted(names(every_page(world.owner.list_packages, size, parent=repository.name))), expected)
 
 
-@check("packages: by name")
+@check("packages: filtered by name")
 def package_filter(world):
-    repository = with_images(world, "package-filter")
+    repository = repository_with_images(world, "package-filter")
     prefix = f"{repository.name}/packages/"
     for pattern, expected in (
         (f"{prefix}api*", ["api", "api-tools"]),
@@ -38,51 +39,51 @@ def package_filter(world):
         for size in 1, 1000:
             request = {"parent": repository.name, "filter": f'name="{pattern}"'}
             found = names(every_page(world.owner.list_packages, size, **request))
-            same(sorted(found), sorted(map(repository.package, expected)))
+            expect_equal(sorted(found), sorted(map(repository.package, expected)))
     request = {"parent": repository.name, "filter": "password=x"}
-    world.refused(InvalidArgument, "", world.owner.list_packages, request=request)
+    world.expect_refused(InvalidArgument, "", world.owner.list_packages, request=request)
 
 
 @check("packages: order_by name desc")
 def package_order(world):
-    repository = with_images(world, "package-order")
+    repository = repository_with_images(world, "package-order")
     request = {"parent": repository.name, "order_by": "name desc"}
     for size in 2, 1000:
         found = names(every_page(world.owner.list_packages, size, **request))
-        same(found, sorted(map(repository.package, IMAGES), key=lambda name: name.replace("%2F", "/"), reverse=True))
+        expect_equal(found, sorted(map(repository.package, IMAGES), key=lambda name: name.replace("%2F", "/"), reverse=True))
     request["order_by"] = "password_hash"
-    world.refused(InvalidArgument, "", world.owner.list_packages, request=request)
+    world.expect_refused(InvalidArgument, "", world.owner.list_packages, request=request)
 
 
-@check("packages: a package, of a name that is nested or not")
+@check("packages: one package, whose name is nested or not")
 def one_package(world):
-    repository = with_images(world, "package-one")
+    repository = repository_with_images(world, "package-one")
     for image in IMAGES:
         before = world.owner.get_package(name=repository.package(image))
-        same(before.name, repository.package(image))
+        expect_equal(before.name, repository.package(image))
         assert 0 < before.create_time.timestamp() <= before.update_time.timestamp(), before
         repository.push(image, Image(100), "v2")
         after = world.owner.get_package(name=repository.package(image))
-        same(after.create_time, before.create_time)
+        expect_equal(after.create_time, before.create_time)
         assert after.update_time > before.update_time, after
     for name in repository.package("none"), repository.package("a"), f"{PARENT}/repositories/none/packages/a":
-        world.refused(NotFound, "", world.owner.get_package, name=name)
+        world.expect_refused(NotFound, "", world.owner.get_package, name=name)
 
 
 @check("packages: deleted by an operation, with everything in it")
 def delete_package(world):
-    repository = with_images(world, "package-delete")
+    repository = repository_with_images(world, "package-delete")
     repository.push("a/b", Image(50), "v2")
     operation = world.owner.delete_package(name=repository.package("a/b"))
     finished(operation)
     assert isinstance(operation.metadata, OperationMetadata), operation.metadata
-    same((repository.pulled("a/b", "v1"), repository.pulled("a/b", Image(50).digest)), (None, None))
-    world.refused(NotFound, "", world.owner.get_package, name=repository.package("a/b"))
-    world.refused(NotFound, "", world.owner.delete_package, name=repository.package("a/b"))
-    world.refused(NotFound, "", world.owner.list_versions, parent=repository.package("a/b"))
+    expect_equal((repository.pulled("a/b", "v1"), repository.pulled("a/b", Image(50).digest)), (None, None))
+    world.expect_refused(NotFound, "", world.owner.get_package, name=repository.package("a/b"))
+    world.expect_refused(NotFound, "", world.owner.delete_package, name=repository.package("a/b"))
+    world.expect_refused(NotFound, "", world.owner.list_versions, parent=repository.package("a/b"))
     kept = [image for image in IMAGES if image != "a/b"]
-    same(sorted(names(world.owner.list_packages(parent=repository.name))), sorted(map(repository.package, kept)))
-    same(repository.pulled("a/b/c", "v1"), Image(IMAGES.index("a/b/c")).digest)
+    expect_equal(sorted(names(world.owner.list_packages(parent=repository.name))), sorted(map(repository.package, kept)))
+    expect_equal(repository.pulled("a/b/c", "v1"), Image(IMAGES.index("a/b/c")).digest)
 
 
 @check("versions: every version once, in both views and pages of 1, 2, 3 and 1000")
@@ -93,10 +94,10 @@ def version_pages(world):
     for view in VersionView.BASIC, VersionView.FULL:
         for size in 1, 2, 3, 1000:
             request = {"parent": repository.package("a/b"), "view": view}
-            same(sorted(names(every_page(world.owner.list_versions, size, **request))), expected)
+            expect_equal(sorted(names(every_page(world.owner.list_versions, size, **request))), expected)
 
 
-@check("versions: BASIC has no tags, FULL has, and both have metadata")
+@check("versions: the view BASIC has no tags, FULL has tags, and both have metadata")
 def views(world):
     repository = world.repository("version-views")
     pushed = repository.push("a/b", Image(1), "v1", "latest")
@@ -106,16 +107,16 @@ def views(world):
         "name": repository.image("a/b", pushed), "imageSizeBytes": str(pushed.size),
         "mediaType": OCI_MANIFEST, "buildTime": BUILT,
     }
-    # One that is got has its tags also when nobody asks: gcloud takes them from there.
+    # GetVersion shows tags without a view too, because gcloud reads them there.
     for view, expected in (VersionView.BASIC, []), (VersionView.FULL, tags), (None, tags):
         request = {"view": view} if view else {}
         shown = [world.owner.get_version(request={"name": name, **request})]
         if view:
             shown += world.owner.list_versions(request={"parent": repository.package("a/b"), **request})
         for version in shown:
-            same(version.name, name)
-            same(sorted((tag.name, tag.version) for tag in version.related_tags), expected)
-            same({field: version.metadata[field] for field in metadata}, metadata)
+            expect_equal(version.name, name)
+            expect_equal(sorted((tag.name, tag.version) for tag in version.related_tags), expected)
+            expect_equal({field: version.metadata[field] for field in metadata}, metadata)
             assert 0 < version.create_time.timestamp() <= version.update_time.timestamp(), version
 
 
@@ -124,7 +125,7 @@ def index_metadata(world):
     repository = world.repository("version-index")
     pushed = repository.push("a", Index([repository.push("a", Image(1)).described()]), "multi")
     metadata = world.owner.get_version(name=repository.version("a", pushed)).metadata
-    same((metadata["imageSizeBytes"], metadata["mediaType"], "buildTime" in metadata), ("0", OCI_INDEX, False))
+    expect_equal((metadata["imageSizeBytes"], metadata["mediaType"], "buildTime" in metadata), ("0", OCI_INDEX, False))
 
 
 @check("versions: order_by update_time desc, and by name")
@@ -138,84 +139,84 @@ def version_order(world):
     for order_by in "update_time desc", "UPDATE_TIME desc":
         for size in 1, 3, 1000:
             request = {"parent": parent, "order_by": order_by}
-            same(names(every_page(world.owner.list_versions, size, **request)), expected)
+            expect_equal(names(every_page(world.owner.list_versions, size, **request)), expected)
     request = {"parent": parent, "filter": f'name="{expected[1]}"'}
-    same(names(world.owner.list_versions(request=request)), [expected[1]])
+    expect_equal(names(world.owner.list_versions(request=request)), [expected[1]])
     for wrong in {"order_by": "password_hash"}, {"filter": "password=x"}:
-        world.refused(InvalidArgument, "", world.owner.list_versions, request={"parent": parent, **wrong})
+        world.expect_refused(InvalidArgument, "", world.owner.list_versions, request={"parent": parent, **wrong})
 
 
-@check("versions: what is not there")
+@check("versions: a missing version is not found")
 def missing_version(world):
     repository = world.repository("version-missing")
     pushed = repository.push("a", Image(1), "v1")
     for name in repository.version("a", Image(2)), repository.version("a/b", pushed):
-        world.refused(NotFound, "", world.owner.get_version, name=name)
-        world.refused(NotFound, "", world.owner.delete_version, name=name)
+        world.expect_refused(NotFound, "", world.owner.get_version, name=name)
+        world.expect_refused(NotFound, "", world.owner.delete_version, name=name)
 
 
-@check("versions: one that is tagged is deleted by force alone")
+@check("versions: a tagged version is deleted only by force")
 def delete_version(world):
     repository = world.repository("version-delete")
     tagged = repository.push("a/b", Image(1), "v1", "latest")
     untagged = repository.push("a/b", Image(2))
     name = repository.version("a/b", tagged)
-    world.refused(FailedPrecondition, "tagged", world.owner.delete_version, name=name)
-    same(repository.pulled("a/b", "v1"), tagged.digest)
+    world.expect_refused(FailedPrecondition, "tagged", world.owner.delete_version, name=name)
+    expect_equal(repository.pulled("a/b", "v1"), tagged.digest)
     finished(world.owner.delete_version(name=repository.version("a/b", untagged)))
-    same(repository.pulled("a/b", untagged.digest), None)
+    expect_equal(repository.pulled("a/b", untagged.digest), None)
     operation = world.owner.delete_version(request={"name": name, "force": True})
     finished(operation)
     assert isinstance(operation.metadata, OperationMetadata), operation.metadata
     for reference in "v1", "latest", tagged.digest:
-        same(repository.pulled("a/b", reference), None)
-    world.refused(NotFound, "", world.owner.get_version, name=name)
-    world.refused(NotFound, "", world.owner.get_tag, name=repository.tag("a/b", "v1"))
+        expect_equal(repository.pulled("a/b", reference), None)
+    world.expect_refused(NotFound, "", world.owner.get_version, name=name)
+    world.expect_refused(NotFound, "", world.owner.get_tag, name=repository.tag("a/b", "v1"))
 
 
-def batch(world, repository, versions, **more):
-    """The operation of a batch that deletes versions of the image a/b."""
+def delete_batch(world, repository, versions, **more):
+    """Starts a batch that deletes versions of the image a/b, and returns its operation."""
     request = {"parent": repository.package("a/b"), "names": versions, **more}
     return world.owner.batch_delete_versions(request=request)
 
 
-@check("versions: several are deleted at once, or only looked at")
+@check("versions: a batch deletes several versions, or only validates")
 def batch_delete(world):
     repository = world.repository("version-batch")
     pushed = [repository.push("a/b", Image(seed)) for seed in range(3)]
     versions = [repository.version("a/b", image) for image in pushed]
-    operation = batch(world, repository, versions[:2], validate_only=True)
+    operation = delete_batch(world, repository, versions[:2], validate_only=True)
     finished(operation)
-    same(list(operation.metadata.failed_versions), [])
-    same(sorted(names(world.owner.list_versions(parent=repository.package("a/b")))), sorted(versions))
-    operation = batch(world, repository, versions[:2])
+    expect_equal(list(operation.metadata.failed_versions), [])
+    expect_equal(sorted(names(world.owner.list_versions(parent=repository.package("a/b")))), sorted(versions))
+    operation = delete_batch(world, repository, versions[:2])
     finished(operation)
     assert isinstance(operation.metadata, BatchDeleteVersionsMetadata), operation.metadata
-    same(list(operation.metadata.failed_versions), [])
-    same(names(world.owner.list_versions(parent=repository.package("a/b"))), versions[2:])
-    same([repository.pulled("a/b", image.digest) for image in pushed], [None, None, pushed[2].digest])
+    expect_equal(list(operation.metadata.failed_versions), [])
+    expect_equal(names(world.owner.list_versions(parent=repository.package("a/b"))), versions[2:])
+    expect_equal([repository.pulled("a/b", image.digest) for image in pushed], [None, None, pushed[2].digest])
 
 
-@check("versions: a batch names those that could not be deleted")
+@check("versions: a batch names the versions that it could not delete")
 def batch_fails(world):
     repository = world.repository("version-fails")
     tagged, untagged = repository.push("a/b", Image(1), "v1"), repository.push("a/b", Image(2))
     versions = [repository.version("a/b", image) for image in (untagged, tagged)]
     for validate_only in True, False:
-        operation = batch(world, repository, versions, validate_only=validate_only)
+        operation = delete_batch(world, repository, versions, validate_only=validate_only)
         error = operation.exception(timeout=30)
-        assert error is not None or validate_only, "the operation did not raise"
-        same(list(operation.metadata.failed_versions), [versions[1]])
-    same(error.grpc_status_code.name, "FAILED_PRECONDITION")
-    same(names(world.owner.list_versions(parent=repository.package("a/b"))), [versions[1]])
-    same(repository.pulled("a/b", "v1"), tagged.digest)
+        assert error is not None or validate_only, "the operation did not fail"
+        expect_equal(list(operation.metadata.failed_versions), [versions[1]])
+    expect_equal(error.grpc_status_code.name, "FAILED_PRECONDITION")
+    expect_equal(names(world.owner.list_versions(parent=repository.package("a/b"))), [versions[1]])
+    expect_equal(repository.pulled("a/b", "v1"), tagged.digest)
 
 
-@check("versions: a batch of nothing, or of another package")
+@check("versions: a batch of nothing, or of another package, is refused")
 def batch_refused(world):
     repository = world.repository("version-batches")
     repository.push("a/b", Image(1))
     other = repository.version("a", repository.push("a", Image(2)))
     for versions in [], [other], ["nonsense"]:
-        world.refused(InvalidArgument, "", batch, world, repository, versions)
-    same(repository.pulled("a", Image(2).digest), Image(2).digest)
+        world.expect_refused(InvalidArgument, "", delete_batch, world, repository, versions)
+    expect_equal(repository.pulled("a", Image(2).digest), Image(2).digest)

@@ -1,4 +1,4 @@
-"""Repositories, locations, operations, and who may do what."""
+"""Repositories, locations, operations, and the permissions of accounts."""
 import datetime
 
 from google.api_core.exceptions import (
@@ -8,8 +8,9 @@ from google.auth.credentials import AnonymousCredentials
 from google.iam.v1 import policy_pb2
 from google.oauth2.credentials import Credentials
 
-from python_registry import Image, check, same
-from python_world import EMPTY, LOCATION, OPERATION, PARENT, PROJECT, every_page, finished, names
+from checks import check, expect_equal
+from registry import Image
+from world import EMPTY, LOCATION, OPERATION, PARENT, PROJECT, every_page, finished, names
 
 NO_NAME = (
     "Names may only contain lowercase letters, numbers, and hyphens, and must begin with a letter and end with a "
@@ -17,7 +18,7 @@ NO_NAME = (
 )
 
 
-@check("repositories: made as asked, and got")
+@check("repositories: created as asked, and read")
 def made(world):
     Repository = world.library.Repository
     day = datetime.timedelta(days=1)
@@ -34,12 +35,12 @@ def made(world):
     }
     repository = world.repository("made", **asked)
     shown = world.owner.get_repository(name=repository.name)
-    same(shown, repository.made)
-    same((shown.format_, shown.mode), (Repository.Format.DOCKER, Repository.Mode.STANDARD_REPOSITORY))
-    same((shown.description, dict(shown.labels)), (asked["description"], asked["labels"]))
-    same((shown.docker_config.immutable_tags, shown.cleanup_policy_dry_run), (True, True))
-    same(Repository(cleanup_policies=shown.cleanup_policies), Repository(cleanup_policies=asked["cleanup_policies"]))
-    same(shown.registry_uri.split("/")[1:], repository.path.split("/"))
+    expect_equal(shown, repository.made)
+    expect_equal((shown.format_, shown.mode), (Repository.Format.DOCKER, Repository.Mode.STANDARD_REPOSITORY))
+    expect_equal((shown.description, dict(shown.labels)), (asked["description"], asked["labels"]))
+    expect_equal((shown.docker_config.immutable_tags, shown.cleanup_policy_dry_run), (True, True))
+    expect_equal(Repository(cleanup_policies=shown.cleanup_policies), Repository(cleanup_policies=asked["cleanup_policies"]))
+    expect_equal(shown.registry_uri.split("/")[1:], repository.path.split("/"))
     assert shown.registry_uri.startswith(f"{LOCATION}-docker."), shown.registry_uri
     assert shown.create_time.timestamp() > 0
 
@@ -49,11 +50,11 @@ def pages(world):
     own = sorted(world.repository(f"listed-{n}").name for n in range(4))
     for size in 1, 2, 1000:
         found = names(every_page(world.owner.list_repositories, size, parent=PARENT))
-        same(len(found), len(set(found)))
-        same(sorted(name for name in found if name in own), own)
+        expect_equal(len(found), len(set(found)))
+        expect_equal(sorted(name for name in found if name in own), own)
         wanted = f'name="{PARENT}/repositories/listed-*"'
         found = names(every_page(world.owner.list_repositories, size, parent=PARENT, filter=wanted))
-        same(sorted(name for name in found if name.endswith(world.transport)), own)
+        expect_equal(sorted(name for name in found if name.endswith(world.transport)), own)
 
 
 @check("repositories: changed, no further than the mask goes")
@@ -61,11 +62,11 @@ def changed(world):
     repository = world.repository("changed", description="before", labels={"a": "b"})
     asked = {"name": repository.name, "description": "after", "labels": {"c": "d"}}
     shown = world.owner.update_repository(repository=asked, update_mask={"paths": ["description"]})
-    same((shown.description, dict(shown.labels)), ("after", {"a": "b"}))
-    same(world.owner.get_repository(name=repository.name), shown)
+    expect_equal((shown.description, dict(shown.labels)), ("after", {"a": "b"}))
+    expect_equal(world.owner.get_repository(name=repository.name), shown)
     asked = {"name": repository.name, "labels": {"c": "d"}}
     shown = world.owner.update_repository(repository=asked, update_mask={"paths": ["labels", "description"]})
-    same((shown.description, dict(shown.labels)), ("", {"c": "d"}))
+    expect_equal((shown.description, dict(shown.labels)), ("", {"c": "d"}))
     assert shown.update_time >= shown.create_time
 
 
@@ -74,14 +75,14 @@ def deleted(world):
     repository = world.repository("deleted")
     repository.push("a/b", Image(1), "v1")
     finished(world.owner.delete_repository(name=repository.name))
-    world.refused(NotFound, "", world.owner.get_repository, name=repository.name)
-    world.refused(NotFound, "", world.owner.delete_repository, name=repository.name)
-    world.refused(NotFound, "", world.owner.list_packages, parent=repository.name)
-    same(repository.pulled("a/b", "v1"), None)
-    same(list(world.owner.list_packages(parent=world.repository("deleted").name)), [])
+    world.expect_refused(NotFound, "", world.owner.get_repository, name=repository.name)
+    world.expect_refused(NotFound, "", world.owner.delete_repository, name=repository.name)
+    world.expect_refused(NotFound, "", world.owner.list_packages, parent=repository.name)
+    expect_equal(repository.pulled("a/b", "v1"), None)
+    expect_equal(list(world.owner.list_packages(parent=world.repository("deleted").name)), [])
 
 
-@check("repositories: those that cannot be")
+@check("repositories: invalid and missing ones are refused")
 def refused(world):
     repository = world.repository("taken")
     docker = {"format_": "DOCKER"}
@@ -89,16 +90,16 @@ def refused(world):
     def create(name, **fields):
         return world.owner.create_repository(parent=PARENT, repository_id=name, repository={**docker, **fields})
 
-    world.refused(AlreadyExists, "", create, world.id("taken"))
+    world.expect_refused(AlreadyExists, "", create, world.id("taken"))
     for name in "Upper", "under_score", "ends-", "1st":
-        world.refused(InvalidArgument, NO_NAME, create, name)
-    world.refused(InvalidArgument, "", create, world.id("labels"), labels={"Upper": "case"})
+        world.expect_refused(InvalidArgument, NO_NAME, create, name)
+    world.expect_refused(InvalidArgument, "", create, world.id("labels"), labels={"Upper": "case"})
     nowhere = {"repository": {"name": repository.name + "-none"}, "update_mask": {"paths": ["description"]}}
-    world.refused(NotFound, "", world.owner.update_repository, request=nowhere)
-    world.refused(NotFound, "", world.owner.get_repository, name=repository.name + "-none")
+    world.expect_refused(NotFound, "", world.owner.update_repository, request=nowhere)
+    world.expect_refused(NotFound, "", world.owner.get_repository, name=repository.name + "-none")
 
 
-@check("operations: by name, also those of deletes")
+@check("operations: read by name, also those of deletes")
 def operations(world):
     created = world.owner.create_repository(
         parent=PARENT, repository={"format_": "DOCKER"}, repository_id=world.id("operations")
@@ -111,47 +112,47 @@ def operations(world):
         name = begun.operation.name
         assert name.startswith(f"{PARENT}/operations/"), name
         shown = world.owner.get_operation({"name": name})
-        same((shown.name, shown.done, shown.response.type_url), (name, True, answer))
-        same(shown.metadata.type_url, OPERATION)
+        expect_equal((shown.name, shown.done, shown.response.type_url), (name, True, answer))
+        expect_equal(shown.metadata.type_url, OPERATION)
     unpacked = type(made).pb(type(made)())
     assert world.owner.get_operation({"name": created.operation.name}).response.Unpack(unpacked)
-    same(unpacked.name, made.name)
-    world.refused(NotFound, "", world.owner.get_operation, {"name": f"{PARENT}/operations/none"})
+    expect_equal(unpacked.name, made.name)
+    world.expect_refused(NotFound, "", world.owner.get_operation, {"name": f"{PARENT}/operations/none"})
 
 
-@check("locations: listed, and got")
+@check("locations: listed, and read")
 def locations(world):
     listed = world.owner.list_locations({"name": f"projects/{PROJECT}"}).locations
     found = {location.location_id: location.name for location in listed}
     for location in LOCATION, "us", "europe", "asia":
-        same(found[location], f"projects/{PROJECT}/locations/{location}")
-    same(world.owner.get_location({"name": PARENT}).location_id, LOCATION)
+        expect_equal(found[location], f"projects/{PROJECT}/locations/{location}")
+    expect_equal(world.owner.get_location({"name": PARENT}).location_id, LOCATION)
 
 
-@check("policies: set, got, tested, and not overwritten")
+@check("policies: set, read and tested; an old one is refused")
 def policies(world):
     resource = world.repository("policies").name
     role, member = "roles/artifactregistry.reader", world.server.member("reader")
     before = world.owner.get_iam_policy(request={"resource": resource})
     policy = policy_pb2.Policy(etag=before.etag, bindings=[policy_pb2.Binding(role=role, members=[member])])
     after = world.owner.set_iam_policy(request={"resource": resource, "policy": policy})
-    same([(binding.role, list(binding.members)) for binding in after.bindings], [(role, [member])])
+    expect_equal([(binding.role, list(binding.members)) for binding in after.bindings], [(role, [member])])
     request = {"resource": resource, "options": {"requested_policy_version": 3}}
-    same(world.owner.get_iam_policy(request=request).bindings, after.bindings)
+    expect_equal(world.owner.get_iam_policy(request=request).bindings, after.bindings)
     assert after.etag != before.etag
-    # Its etag is that of before.
+    # The policy has the etag of before.
     stale = {"resource": resource, "policy": policy}
-    world.refused(Aborted, "", world.owner.set_iam_policy, request=stale)
+    world.expect_refused(Aborted, "", world.owner.set_iam_policy, request=stale)
     wanted = ["artifactregistry.repositories.downloadArtifacts", "artifactregistry.tags.delete"]
     for client, expected in (world.reader, wanted[:1]), (world.owner, wanted):
         answer = client.test_iam_permissions(request={"resource": resource, "permissions": wanted})
-        same(sorted(answer.permissions), sorted(expected))
+        expect_equal(sorted(answer.permissions), sorted(expected))
 
 
-# --- who may do what
+# --- permissions of accounts
 
 def reads(repository, pushed):
-    """What a reader may call, as (method, permission, request)."""
+    """Returns the calls that a reader may make, as (method, permission, request)."""
     return [
         ("get_repository", "repositories.get", {"name": repository.name}),
         ("list_docker_images", "dockerimages.list", {"parent": repository.name}),
@@ -166,7 +167,7 @@ def reads(repository, pushed):
 
 
 def writes(repository, pushed):
-    """What a writer may."""
+    """Returns the calls that a writer may make."""
     package, version = repository.package("a/b"), repository.version("a/b", pushed)
     tag = {"name": repository.tag("a/b", "v2"), "version": version}
     return [
@@ -176,7 +177,7 @@ def writes(repository, pushed):
 
 
 def deletes(repository, pushed):
-    """What an administrator of the repository may."""
+    """Returns the calls that an administrator of the repository may make."""
     package, version = repository.package("a/b"), repository.version("a/b", pushed)
     return [
         ("delete_tag", "tags.delete", {"name": repository.tag("a/b", "v2")}),
@@ -187,7 +188,7 @@ def deletes(repository, pushed):
 
 
 def administrates(repository, _):
-    """What only an administrator of the project may."""
+    """Returns the calls that only an administrator of the project may make."""
     changed = {"repository": {"name": repository.name}, "update_mask": {"paths": ["description"]}}
     return [
         ("update_repository", "repositories.update", changed),
@@ -197,46 +198,46 @@ def administrates(repository, _):
     ]
 
 
-KINDS = [reads, writes, deletes, administrates]
+CALL_KINDS = [reads, writes, deletes, administrates]
 
 
-def as_account(account, may):
-    """What the first kinds of calls answer to an account, and how the others are refused."""
+def permission_check(account, may):
+    """Returns a check: the first `may` kinds of calls succeed as the account, and the others are denied."""
 
-    def looked_at(world):
+    def check_calls(world):
         repository = world.repository(f"as-{account.lower()}")
         pushed = repository.push("a/b", Image(1), "v1")
         repository.push("a/b", Image(2), "v3")
         if may:
             repository.grant(account)
         client = getattr(world, account)
-        for kind in KINDS[may:]:
+        for kind in CALL_KINDS[may:]:
             for method, permission, request in kind(repository, pushed):
-                denied(world, repository, permission, getattr(client, method), request)
-        for kind in KINDS[:may]:
+                expect_denied(world, repository, permission, getattr(client, method), request)
+        for kind in CALL_KINDS[:may]:
             for method, _, request in kind(repository, pushed):
                 answer = getattr(client, method)(request=request)
                 if hasattr(answer, "operation") and not request.get("validate_only"):
                     finished(answer)
 
-    return looked_at
+    return check_calls
 
 
-def denied(world, repository, permission, call, request):
+def expect_denied(world, repository, permission, call, request):
     permission = f"artifactregistry.{permission}"
-    error = world.refused(PermissionDenied, permission, call, request=request)
-    same((error.reason, error.domain), ("IAM_PERMISSION_DENIED", "artifactregistry.googleapis.com"))
-    same(error.metadata["permission"], permission)
+    error = world.expect_refused(PermissionDenied, permission, call, request=request)
+    expect_equal((error.reason, error.domain), ("IAM_PERMISSION_DENIED", "artifactregistry.googleapis.com"))
+    expect_equal(error.metadata["permission"], permission)
     assert error.metadata["resource"].endswith(repository.name), error.metadata
 
 
-check("permissions: a reader reads")(as_account("reader", 1))
-check("permissions: a writer sets tags, and deletes nothing")(as_account("writer", 2))
-check("permissions: repoAdmin deletes, and leaves the repository alone")(as_account("repoAdmin", 3))
-check("permissions: nobody may anything")(as_account("nobody", 0))
+check("permissions: a reader reads")(permission_check("reader", 1))
+check("permissions: a writer sets tags, and deletes nothing")(permission_check("writer", 2))
+check("permissions: repoAdmin deletes, and leaves the repository alone")(permission_check("repoAdmin", 3))
+check("permissions: an account without a role may do nothing")(permission_check("nobody", 0))
 
 
-@check("permissions: whether something is there, nobody learns")
+@check("permissions: the answer does not tell whether a resource exists")
 def nothing_leaks(world):
     repository = world.repository("leaks")
     pushed = repository.push("a/b", Image(1), "v1")
@@ -245,25 +246,25 @@ def nothing_leaks(world):
             field: value.replace("/a%2Fb", "/none").replace("leaks", "nowhere") if isinstance(value, str) else value
             for field, value in request.items() if field != "names"
         }
-        world.refused(PermissionDenied, "", getattr(world.nobody, method), request=absent)
+        world.expect_refused(PermissionDenied, "", getattr(world.nobody, method), request=absent)
 
 
-class Given(Credentials):
-    """A token that the library does not try to make anew once it is refused."""
-
-    def refresh(self, request):
-        pass
-
-
-class Nobody(AnonymousCredentials):
-    """No token, and no attempt to make one."""
+class FixedToken(Credentials):
+    """A token that the library does not replace after a refusal."""
 
     def refresh(self, request):
         pass
 
 
-@check("permissions: who is not signed in")
+class NoToken(AnonymousCredentials):
+    """No token, which the library does not replace after a refusal."""
+
+    def refresh(self, request):
+        pass
+
+
+@check("permissions: callers that are not signed in are refused")
 def not_signed_in(world):
     name = world.repository("signed-in").name
-    world.refused(Unauthenticated, "", world.client(Given("nonsense")).get_repository, name=name)
-    world.refused(Unauthenticated, "", world.client(Nobody()).get_repository, name=name)
+    world.expect_refused(Unauthenticated, "", world.client(FixedToken("nonsense")).get_repository, name=name)
+    world.expect_refused(Unauthenticated, "", world.client(NoToken()).get_repository, name=name)

@@ -1,4 +1,4 @@
-"""Google's library, signed in as several accounts, and repositories for it to look at."""
+"""Google's library, signed in as several accounts, and repositories for its checks."""
 import base64
 import json
 
@@ -7,7 +7,8 @@ from google.cloud import artifactregistry_v1 as library
 from google.auth.transport.requests import Request
 from google.oauth2 import service_account
 
-from python_registry import Registry, same
+from checks import expect_equal
+from registry import Registry
 
 PROJECT, LOCATION = "my-project", "us-west1"
 PARENT = f"projects/{PROJECT}/locations/{LOCATION}"
@@ -17,7 +18,7 @@ EMPTY = "type.googleapis.com/google.protobuf.Empty"
 
 
 class Server:
-    """One server, and accounts of which each is to have one role."""
+    """A server, and accounts that are named after the role that a check may give them."""
 
     def __init__(self, url, owner_key):
         self.url, self.endpoint = url, url.removeprefix("https://")
@@ -28,15 +29,15 @@ class Server:
             self.keys[role] = self.new_account(f"the-{role.lower()}")
 
     def token(self, account):
-        """An access token, by the address that the key's file names."""
+        """Returns an access token, from the address that the key file names."""
         credentials = service_account.Credentials.from_service_account_info(self.keys[account], scopes=SCOPES)
         credentials.refresh(Request())
         return credentials.token
 
     def new_account(self, name):
         accounts = f"/v1/projects/{PROJECT}/serviceAccounts"
-        made = self.registry.send_json("POST", accounts, {"accountId": name}).expect(200).json()
-        key = self.registry.send_json("POST", f"/v1/{made['name']}/keys", {}).expect(200).json()
+        made = self.registry.send_json("POST", accounts, {"accountId": name}).expect_status(200).json()
+        key = self.registry.send_json("POST", f"/v1/{made['name']}/keys", {}).expect_status(200).json()
         return json.loads(base64.b64decode(key["privateKeyData"]))
 
     def member(self, account):
@@ -44,13 +45,13 @@ class Server:
 
 
 class World:
-    """A server by one transport. `World.owner` is the library's client, and so is each account's."""
+    """A server and one transport. `World.owner` and one field for each other account are clients of the library."""
 
     def __init__(self, server, transport):
         self.server, self.transport = server, transport
         self.registry, self.library = server.registry, library
         for account, key in server.keys.items():
-            # Without scopes, over both transports: the library signs a token of its own.
+            # Without scopes the library signs a token of its own, over both transports.
             credentials = service_account.Credentials.from_service_account_info(key)
             setattr(self, account, self.client(credentials))
 
@@ -61,34 +62,34 @@ class World:
         )
 
     def repository(self, name, **fields):
-        """A new one, for one check alone."""
+        """Creates a repository for one check alone."""
         repository = library.Repository(format_=library.Repository.Format.DOCKER, **fields)
         made = finished(self.owner.create_repository(parent=PARENT, repository=repository, repository_id=self.id(name)))
-        same(made.name, f"{PARENT}/repositories/{self.id(name)}")
+        expect_equal(made.name, f"{PARENT}/repositories/{self.id(name)}")
         return Repository(self, made)
 
     def id(self, name):
         return f"{name}-{self.transport}"
 
-    def refused(self, kind, text, call, *arguments, **named):
-        """It raises the exception of that kind, with a text in its message. Answers the exception."""
+    def expect_refused(self, kind, text, call, *arguments, **named):
+        """Expects the call to raise an exception of this kind with the text in its message. Returns the exception."""
         try:
             answer = call(*arguments, **named)
         except exceptions.GoogleAPICallError as error:
-            # By REST the library goes by the status of HTTP alone, and keeps the answer.
+            # Over REST the library knows only the HTTP status, and keeps the answer.
             if self.transport == "rest" and error.response is not None:
                 expected = type(exceptions.from_http_status(kind.code, ""))
-                same(error.response.json()["error"]["status"], kind.grpc_status_code.name)
+                expect_equal(error.response.json()["error"]["status"], kind.grpc_status_code.name)
             else:
                 expected = kind
             assert type(error) is expected, f"expected {expected.__name__}, got {error!r}"
             assert text in error.message, f"expected {text!r} in {error.message!r}"
             return error
-        raise AssertionError(f"was not refused: {answer!r}")
+        raise AssertionError(f"the call was not refused: {answer!r}")
 
 
 class Repository:
-    """A repository: its names, and pushes to it."""
+    """A repository: the names of its resources, and pushes to it."""
 
     def __init__(self, world, made):
         self.world, self.made, self.name = world, made, made.name
@@ -114,7 +115,7 @@ class Repository:
         return f"{self.package(image)}/tags/{tag}"
 
     def grant(self, account):
-        """The role that the account is named after."""
+        """Gives the account the role that it is named after."""
         policy = self.world.owner.get_iam_policy(request={"resource": self.name})
         role = f"roles/artifactregistry.{account}"
         policy.bindings.add(role=role, members=[self.world.server.member(account)])
@@ -134,10 +135,10 @@ def finished(operation):
 
 
 def every_page(call, size, **request):
-    """All items of a list, which comes in pages of at most `size`."""
+    """Returns all items of a list, read in pages of at most `size`."""
     items = []
     for page in call(request={**request, "page_size": size}).pages:
         found = getattr(page, next(iter(type(page).meta.fields)))
-        assert len(found) <= size, f"a page of {size} has {len(found)}"
+        assert len(found) <= size, f"a page of at most {size} items has {len(found)}"
         items += found
     return items

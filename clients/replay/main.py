@@ -1,6 +1,6 @@
-"""replay.py URL TOKEN: requests of Terraform's provider and of gcrane, byte for byte. Run by clients/replay.
+"""main.py URL TOKEN: requests of Terraform's provider and of gcrane, byte for byte. Run by clients/replay/run.
 
-What stands between braces in a row of a table is filled in: names of this run, and what an answer before had.
+Words between braces in a row of a table are replaced: by names of this run, and by fields of earlier answers.
 """
 import base64
 import http.client
@@ -9,9 +9,10 @@ import re
 import sys
 import urllib.parse
 
-from python_registry import BUILT_MS, OCI_MANIFEST, Answer, Image, Registry, check, run_checks, same
-from replay_tables import Sent, like
-from replay_terraform import DATA, REPOSITORY
+from checks import check, expect_equal, run_checks
+from registry import BUILT_MS, OCI_MANIFEST, Answer, Image, Registry
+from tables import AsSent, expect_like
+from terraform import DATA, REPOSITORY
 
 url, token = sys.argv[1:]
 host = urllib.parse.urlsplit(url).netloc
@@ -38,7 +39,7 @@ def headers_of(client, length, credential):
             ("Host", host), ("user-agent", agent), ("accept-encoding", "gzip, deflate"), ("accept", "application/json"),
             ("content-length", str(length)), ("content-type", "application/json"), ("authorization", credential),
         ]
-    # As Go writes them: what it sets itself, what it is told, and that it reads gzip.
+    # In the order of Go: its own headers, those of the caller, and that it reads gzip.
     headers = [("Host", host), ("User-Agent", agent)]
     headers += [("Content-Length", str(length))] if length else []
     headers += [("Authorization", credential)] if credential else []
@@ -47,7 +48,7 @@ def headers_of(client, length, credential):
 
 
 def send(client, method, path, body=None, credential=f"Bearer {token}"):
-    """The request as that client writes it, on a connection of its own."""
+    """Sends a request as the client writes it, on a connection of its own."""
     # Go's encoder sorts names, leaves no space, and ends with a line.
     text = "" if body is None else json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False) + "\n"
     for letter in "<>&" if client == "terraform" else "":
@@ -62,51 +63,51 @@ def send(client, method, path, body=None, credential=f"Bearer {token}"):
     return answer
 
 
-def filled(value):
-    """What a row has, with the names of this run."""
+def fill_in(value):
+    """Returns a value of a row with every word between braces replaced."""
     if isinstance(value, dict):
-        return {field: filled(part) for field, part in value.items()}
+        return {field: fill_in(part) for field, part in value.items()}
     if isinstance(value, list):
-        return [filled(part) for part in value]
-    if isinstance(value, Sent):
-        return Sent(filled(value.body))
+        return [fill_in(part) for part in value]
+    if isinstance(value, AsSent):
+        return AsSent(fill_in(value.body))
     return re.sub(r"\{(\w+)\}", lambda found: str(known[found[1]]), value) if isinstance(value, str) else value
 
 
-def row(what, client, method, path, body, status, expected):
-    """A row of a table is a check."""
+def add_check(title, client, method, path, body, status, expected):
+    """Registers a row of a table as a check."""
 
-    @check(what)
+    @check(title)
     def asked():
-        place = filled(path if path.startswith("/v1/") else f"/v1/{BASE}/{path}")
-        answer = send(client, method, place, filled(body)).expect(status)
-        same(answer.headers["content-type"].split(";")[0], "application/json")
+        target = fill_in(path if path.startswith("/v1/") else f"/v1/{BASE}/{path}")
+        answer = send(client, method, target, fill_in(body)).expect_status(status)
+        expect_equal(answer.headers["content-type"].split(";")[0], "application/json")
         shown = answer.json()
-        # For the rows that follow.
+        # Later rows may name these fields.
         for field in "name", "etag", "nextPageToken":
             known[field] = shown.get(field)
-        like(shown, filled(expected))
+        expect_like(shown, fill_in(expected))
 
 
-def pushed(repository, *images):
-    """A new repository with these images, the oldest first."""
+def push_to_new_repository(repository, *images):
+    """Creates a repository and pushes these images to it, the oldest first."""
     path = f"/v1/{BASE}/repositories?repositoryId={repository}"
-    registry.send_json("POST", path, {"format": "DOCKER"}).expect(200)
+    registry.send_json("POST", path, {"format": "DOCKER"}).expect_status(200)
     for image, tag, content in images:
         registry.push(f"my-project/{repository}/{image}", content, tag)
 
 
 for line in REPOSITORY:
-    row(*line)
+    add_check(*line)
 
 
 @check("terraform: data, images to look at")
 def push_for_data():
-    pushed("data", ("a/b", "v1", first), ("a/b", "v2", second), ("plain", "v1", other))
+    push_to_new_repository("data", ("a/b", "v1", first), ("a/b", "v2", second), ("plain", "v1", other))
 
 
 for line in DATA:
-    row(*line)
+    add_check(*line)
 
 
 # --- gcrane
@@ -115,13 +116,13 @@ TREE = ["a", "a/b", "c", "deep/er/image"]
 
 
 class Gcrane:
-    """It asks for a token once, and again with what it is challenged for."""
+    """gcrane, which asks for a token once, and again when it is challenged for another scope."""
 
     def __init__(self, name):
         self.scopes, self.service, self.token = [f"repository:{name}:pull"], None, None
 
-    def challenged(self, answer):
-        challenge = answer.expect(401).headers["www-authenticate"]
+    def answer_challenge(self, answer):
+        challenge = answer.expect_status(401).headers["www-authenticate"]
         fields = dict(re.findall(r'(\w+)="([^"]*)"', challenge))
         assert challenge.startswith("Bearer ") and fields["realm"] == f"{url}/v2/token", challenge
         if "scope" in fields and fields["scope"] not in self.scopes:
@@ -129,60 +130,60 @@ class Gcrane:
         query = [*(("scope", scope) for scope in self.scopes), ("service", fields.get("service", host))]
         query = urllib.parse.urlencode(query)
         basic = "Basic " + base64.b64encode(f"oauth2accesstoken:{token}".encode()).decode()
-        self.token = send("gcrane", "GET", f"/v2/token?{query}", credential=basic).expect(200).json()["token"]
+        self.token = send("gcrane", "GET", f"/v2/token?{query}", credential=basic).expect_status(200).json()["token"]
 
-    def asks(self, name, query="n=1000"):
+    def ask_for_tags(self, name, query="n=1000"):
         if not self.token:
-            self.challenged(send("gcrane", "GET", "/v2/", credential=None))
+            self.answer_challenge(send("gcrane", "GET", "/v2/", credential=None))
         path = f"/v2/{name}/tags/list?{query}"
         answer = send("gcrane", "GET", path, credential=f"Bearer {self.token}")
         if answer.status == 401:
-            self.challenged(answer)
+            self.answer_challenge(answer)
             answer = send("gcrane", "GET", path, credential=f"Bearer {self.token}")
         return answer
 
-    def lists(self, name, query="n=1000"):
-        shown = self.asks(name, query).expect(200).json()
-        same(shown["name"], name)
+    def list_tags(self, name, query="n=1000"):
+        shown = self.ask_for_tags(name, query).expect_status(200).json()
+        expect_equal(shown["name"], name)
         return shown
 
 
-@check("gcrane: it is challenged, and what it looks at is pushed")
+@check("gcrane: a first request is challenged, and images are pushed")
 def challenged():
-    pushed("tree", *((image, "v1", Image(seed)) for seed, image in enumerate(TREE)))
-    registry.put("my-project/tree/a", "latest", Image(0)).expect(201)
+    push_to_new_repository("tree", *((image, "v1", Image(seed)) for seed, image in enumerate(TREE)))
+    registry.put("my-project/tree/a", "latest", Image(0)).expect_status(201)
     registry.push("my-project/tree/a", Image(9))
-    error = send("gcrane", "GET", "/v2/", credential=None).expect(401).json()["errors"][0]
-    same(error["code"], "UNAUTHORIZED")
+    error = send("gcrane", "GET", "/v2/", credential=None).expect_status(401).json()["errors"][0]
+    expect_equal(error["code"], "UNAUTHORIZED")
 
 
-@check("gcrane: ls of an image has its manifests")
+@check("gcrane: ls of an image shows its manifests")
 def image_listed():
     gcrane = Gcrane("my-project/tree/a")
-    # Of a host that it takes for Google's it asks for more at once.
+    # gcrane asks a host that it takes for Google's for longer pages.
     for query in "n=1000", "n=10000":
-        shown = gcrane.lists("my-project/tree/a", query)
-        same(sorted(shown["tags"]), ["latest", "v1"])
+        shown = gcrane.list_tags("my-project/tree/a", query)
+        expect_equal(sorted(shown["tags"]), ["latest", "v1"])
         manifest = shown["manifest"][Image(0).digest]
-        same(sorted(manifest["tag"]), ["latest", "v1"])
-        same((manifest["imageSizeBytes"], manifest["mediaType"]), (str(Image(0).size), OCI_MANIFEST))
-        same(manifest["timeCreatedMs"], BUILT_MS)
-        # One registry of Google's has text here, and the other a number.
+        expect_equal(sorted(manifest["tag"]), ["latest", "v1"])
+        expect_equal((manifest["imageSizeBytes"], manifest["mediaType"]), (str(Image(0).size), OCI_MANIFEST))
+        expect_equal(manifest["timeCreatedMs"], BUILT_MS)
+        # One registry of Google's has text in this field, and the other a number.
         assert int(manifest["timeUploadedMs"]) > int(BUILT_MS), manifest
 
 
-@check("gcrane: gc finds what has no tag")
+@check("gcrane: gc finds manifests without tags")
 def untagged():
-    shown = Gcrane("my-project/tree/a").lists("my-project/tree/a")["manifest"]
-    # What it deletes, and cleaners like it, they know from this list alone.
-    same([digest for digest, manifest in shown.items() if not manifest["tag"]], [Image(9).digest])
+    shown = Gcrane("my-project/tree/a").list_tags("my-project/tree/a")["manifest"]
+    # gcrane gc, and other cleaners, delete by this list alone.
+    expect_equal([digest for digest, manifest in shown.items() if not manifest["tag"]], [Image(9).digest])
 
 
-@check("gcrane: ls of an image and what is below it")
+@check("gcrane: ls of an image shows images below its name")
 def nested():
-    same(Gcrane("my-project/tree/a").lists("my-project/tree/a")["child"], ["b"])
-    shown = Gcrane("my-project/tree/a/b").lists("my-project/tree/a/b")
-    same((shown["child"], shown["tags"], list(shown["manifest"])), ([], ["v1"], [Image(1).digest]))
+    expect_equal(Gcrane("my-project/tree/a").list_tags("my-project/tree/a")["child"], ["b"])
+    shown = Gcrane("my-project/tree/a/b").list_tags("my-project/tree/a/b")
+    expect_equal((shown["child"], shown["tags"], list(shown["manifest"])), ([], ["v1"], [Image(1).digest]))
 
 
 @check("gcrane: ls -r sees every image once")
@@ -190,19 +191,19 @@ def walked():
     gcrane, seen = Gcrane("my-project/tree"), []
 
     def walk(name):
-        shown = gcrane.lists(name)
+        shown = gcrane.list_tags(name)
         seen.extend([name] if shown["manifest"] else [])
         for child in shown["child"]:
             walk(f"{name}/{child}")
 
     walk("my-project/tree")
-    same(sorted(seen), [f"my-project/tree/{image}" for image in TREE])
+    expect_equal(sorted(seen), [f"my-project/tree/{image}" for image in TREE])
 
 
-@check("gcrane: ls of what is not there")
+@check("gcrane: ls of an image that does not exist is refused")
 def not_there():
-    answer = Gcrane("my-project/tree/none").asks("my-project/tree/none")
-    same(answer.expect(404).json()["errors"][0]["code"], "NAME_UNKNOWN")
+    answer = Gcrane("my-project/tree/none").ask_for_tags("my-project/tree/none")
+    expect_equal(answer.expect_status(404).json()["errors"][0]["code"], "NAME_UNKNOWN")
 
 
 sys.exit(0 if run_checks("") else 1)

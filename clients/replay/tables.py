@@ -1,7 +1,7 @@
-"""What an answer is compared with: documents with some of its fields, and what Terraform calls unchanged."""
+"""Comparisons of an answer: with a document that has some of its fields, and with what Terraform calls unchanged."""
 import re
 
-# What Terraform reads back, and shows as a difference where it is not what the user wrote.
+# The fields that Terraform reads back. It shows a difference where a field is not as the user wrote it.
 READ_BACK = [
     "cleanupPolicies", "cleanupPolicyDryRun", "description", "dockerConfig", "format", "kmsKeyName", "labels", "mode",
     "remoteRepositoryConfig", "virtualRepositoryConfig",
@@ -9,21 +9,21 @@ READ_BACK = [
 
 
 class Absent:
-    """A field that must not be there."""
+    """Stands for a field that must be absent."""
 
 
-class Matches:
-    """A text of some form."""
+class TextLike:
+    """Stands for text that matches a regular expression."""
 
     def __init__(self, pattern):
         self.pattern = pattern
 
 
-TIME = Matches(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z")
+TIME = TextLike(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z")
 
 
-class Sent:
-    """A repository that is what was sent, each field as it was written, and has nothing else that would be read."""
+class AsSent:
+    """Stands for a repository whose READ_BACK fields are those of the sent body, each as it was written."""
 
     def __init__(self, body):
         self.body = body
@@ -35,14 +35,14 @@ class Sent:
         # The server adds fields of its own to this one.
         scanning = "vulnerabilityScanningConfig"
         if scanning in self.body:
-            like(actual.get(scanning), self.body[scanning], scanning)
+            expect_like(actual.get(scanning), self.body[scanning], scanning)
 
 
-def like(actual, expected, where="the answer"):
-    """An object has at least the fields that are expected; a list has all of them, in that order."""
-    if isinstance(expected, Sent):
+def expect_like(actual, expected, where="the answer"):
+    """Expects an object to have at least the expected fields, and a list to have all expected items in this order."""
+    if isinstance(expected, AsSent):
         expected.compare(actual)
-    elif isinstance(expected, Matches):
+    elif isinstance(expected, TextLike):
         matches = isinstance(actual, str) and re.fullmatch(expected.pattern, actual)
         assert matches, f"{where}: expected text like {expected.pattern}, got {actual!r}"
     elif isinstance(expected, dict):
@@ -51,12 +51,12 @@ def like(actual, expected, where="the answer"):
             if value is Absent:
                 assert field not in actual, f"{where}: {field} is {actual[field]!r}"
             else:
-                like(actual.get(field), value, f"{where}, {field}")
+                expect_like(actual.get(field), value, f"{where}, {field}")
     elif isinstance(expected, list):
         assert isinstance(actual, list), f"{where}: expected a list, got {actual!r}"
         assert len(actual) == len(expected), f"{where}: expected {len(expected)} items, got {actual!r}"
         for number, value in enumerate(expected):
-            like(actual[number], value, f"{where}, item {number}")
+            expect_like(actual[number], value, f"{where}, item {number}")
     else:
         # Python takes 1 for True.
         assert type(actual) is type(expected) and actual == expected, f"{where}: expected {expected!r}, got {actual!r}"
