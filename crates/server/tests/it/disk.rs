@@ -1,5 +1,5 @@
 //! A disk that is nearly full: pushes are refused with words that clients show, and whatever frees room goes on.
-//! `clients/disk` fills a real one.
+//! `clients/disk/run` fills a real one.
 
 use model::media_type::{OCI_INDEX, OCI_MANIFEST};
 use serde_json::json;
