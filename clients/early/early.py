@@ -28,4 +28,4 @@ for chunked in (False, True):
         connection.request("GET", "/v2/")
         answer = connection.getresponse()
         answer.read()
-        assert answer.status in (200, 401), f"the request after request {n}: expected status 200 or 401, got {answer.status}"
+        assert answer.status in (200, 401), f"request after {n}: expected status 200 or 401, got {answer.status}"

@@ -5,7 +5,7 @@ images=$registry_host/$project/images
 changes=$registry_host/$project/changes
 locked=$registry_host/$project/locked
 
-# api PATH [ARGUMENT…]: a request by curl, which sets things up faster than gcloud. clients/login/run does this by gcloud.
+# api PATH [ARGUMENT…]: a request by curl, which sets things up faster than gcloud. clients/login/run uses gcloud.
 api() {
   curl --silent --show-error --fail --cacert ca.pem -H "Authorization: Bearer $(cat owner-token)" \
     -H 'Content-Type: application/json' "https://$registry_host/v1/$1" "${@:2}"
@@ -34,7 +34,7 @@ check_role() {
     --member="serviceAccount:$(email_of reader-account)" --role=roles/artifactregistry.reader
 }
 
-# make_layout FOLDER SEED [PLATFORM…]: makes an OCI layout of an image with two layers, or of an index with one image for
+# make_layout FOLDER SEED [PLATFORM…]: makes an OCI layout of an image with two layers, or of an index with an image for
 # each platform. FOLDER.digests has a line for the image or index, and one for each image of the index: the digest, and
 # the bytes of manifest, configuration and layers. An index has 0 bytes.
 make_layout() {
@@ -122,7 +122,7 @@ images_are_pushed() {
 }
 
 # expect_table ACTUAL EXPECTED: the tables have the same header and, in any order, the same rows. FROM..TO stands for a
-# time between these two, in the time zone of the suite. Tags may be in any order. gcloud repeats the header on each page.
+# time between these two, in the time zone of the suite. Tags may be in any order. gcloud prints a header for each page.
 expect_table() {
   python3 - "$1" "$2" <<'PY'
 import re, sys, time

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Each way to sign in: with an account that only reads, with one that has no role, and with credentials that are disabled,
-# revoked or expired.
+# Each way to sign in: with an account that only reads, with one that has no role, and with credentials that are
+# disabled, revoked or expired.
 # Sourced by clients/login/run.
 
 # run_parallel COMMAND ARGUMENT…: runs the command with each argument, all at once, and prints the output of those that

@@ -126,7 +126,7 @@ replace_certificate() {
   expect_connection_answers
   cp ca.pem before.pem
   echo nonsense >tls.pem
-  wait_for 30 grep -F "the new certificate cannot be used, and the one before stays: $work/tls.pem expect_text no certificate" \
+  wait_for 30 grep -F "the new certificate cannot be used, and the one before stays: $work/tls.pem has no certificate" \
     server.log
   curl --silent --output /dev/null --cacert ca.pem "https://$registry_host/v2/"
   expect_connection_answers

@@ -1,4 +1,4 @@
-"""Google's other library for Python, which makes its methods from a description of the API and sends long lists as POST."""
+"""Google's other library for Python. It makes its methods from a description of the API, and sends long lists as POST."""
 import google_auth_httplib2
 import httplib2
 from google.oauth2 import service_account
