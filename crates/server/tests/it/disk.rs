@@ -1,5 +1,5 @@
 //! A disk that is nearly full. Pushes are refused with a text that clients show, and requests that free room are
-//! served. `clients/disk` fills a real disk.
+//! served. `clients/disk/run` fills a real disk.
 
 use model::media_type::{OCI_INDEX, OCI_MANIFEST};
 use serde_json::json;
