@@ -1,26 +1,28 @@
-//! The memory that all uploads share.
+//! The memory budget that all uploads share.
 
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Counted in KiB, so that the semaphore's numbers suffice.
+/// The number of bytes of one unit: 1 KiB. Memory is counted in units, because a semaphore cannot count all bytes.
 const UNIT: usize = 1 << 10;
 
-/// How much memory batches may take at once. Who asks for more waits, in order of asking.
+/// The memory that the batches of all uploads may take together. Callers that need more wait, in the order of their
+/// requests.
 #[derive(Debug, Clone)]
 pub struct UploadBudget {
     units: Arc<Semaphore>,
-    most: usize,
+    max_units: usize,
 }
 
-/// A part of the budget, given back when dropped.
+/// A part of the budget, which is returned when the permit is dropped.
 #[derive(Debug)]
 pub struct Permit(OwnedSemaphorePermit);
 
 impl Permit {
-    /// Whether the part is `bytes` large now. What is missing is taken if it is there and nobody waits for it: who
-    /// holds a part must not wait for more, or all might wait for each other.
+    /// Tries to grow the part to `bytes`, and returns whether the part is that large now.
+    ///
+    /// This never waits. Callers that keep a part while they wait for more could all wait for each other.
     pub fn grow_to(&mut self, bytes: usize) -> bool {
         let missing = bytes.div_ceil(UNIT).saturating_sub(self.0.num_permits());
         if missing == 0 {
@@ -38,23 +40,23 @@ impl Permit {
 }
 
 impl UploadBudget {
-    /// A budget of some bytes; at least one unit, or nobody could ever write.
+    /// Creates a budget of this many bytes. It has at least one unit, because nobody could write without memory.
     pub fn new(bytes: usize) -> Self {
-        let most = (bytes / UNIT).clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
-        Self { units: Arc::new(Semaphore::new(most)), most }
+        let max_units = (bytes / UNIT).clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
+        Self { units: Arc::new(Semaphore::new(max_units)), max_units }
     }
 
-    /// Waits for room for `bytes`. More than the whole budget waits for all of it.
+    /// Waits until `bytes` are free, and takes them. If `bytes` is more than the whole budget, this takes all of it.
     pub async fn acquire(&self, bytes: usize) -> Permit {
-        let units = bytes.div_ceil(UNIT).clamp(1, self.most);
-        let units = u32::try_from(units).expect("clamped to what fits");
+        let units = bytes.div_ceil(UNIT).clamp(1, self.max_units);
+        let units = u32::try_from(units).expect("the budget has at most u32::MAX units");
         let permit = self.units.clone().acquire_many_owned(units).await;
         Permit(permit.expect("this semaphore is never closed"))
     }
 
-    /// How many bytes are taken.
+    /// Returns the number of bytes that are taken.
     pub fn taken(&self) -> u64 {
-        ((self.most - self.units.available_permits()) * UNIT) as u64
+        ((self.max_units - self.units.available_permits()) * UNIT) as u64
     }
 }
 
@@ -63,7 +65,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn more_than_everything_is_everything() {
+    async fn a_request_above_the_budget_takes_all_of_it() {
         let budget = UploadBudget::new(8 << 10);
         let all = budget.acquire(1 << 30).await;
         assert_eq!(budget.units.available_permits(), 0);

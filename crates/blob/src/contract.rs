@@ -1,6 +1,6 @@
-//! What every store promises, as tests that each driver passes.
+//! The contract of [`BlobStore`], as a suite of tests that every driver passes.
 //!
-//! `reopen` gives the same store as a new process would see it.
+//! `reopen` opens the same store again, as a new process would.
 
 use std::sync::Arc;
 
@@ -16,23 +16,23 @@ use crate::{
 type Store = Arc<dyn BlobStore>;
 
 /// Runs the whole suite.
-pub async fn run(reopen: impl Fn() -> Store) {
+pub async fn run_suite(reopen: impl Fn() -> Store) {
     a_copy_is_read_as_it_was_written(&reopen()).await;
     an_empty_copy_is_a_copy(&reopen()).await;
-    ranges(&reopen()).await;
-    an_upload_goes_on_in_another_process(&reopen).await;
+    a_part_of_a_copy_is_read(&reopen()).await;
+    an_upload_continues_in_another_process(&reopen).await;
     bytes_beyond_the_checkpoint_are_cut_off(&reopen).await;
-    a_hash_that_cannot_be_read_is_made_again(&reopen).await;
+    bytes_are_hashed_again_if_the_state_cannot_be_restored(&reopen).await;
     lost_bytes_are_noticed(&reopen()).await;
     one_writer_at_a_time(&reopen).await;
     a_claim_alone_changes_nothing(&reopen()).await;
     wrong_bytes_are_not_finished(&reopen()).await;
-    deleting(&reopen()).await;
-    checking(&reopen()).await;
-    the_id_stays(&reopen).await;
+    a_deleted_copy_is_gone(&reopen()).await;
+    digests_are_verified(&reopen()).await;
+    the_id_is_kept(&reopen).await;
 }
 
-fn id() -> CopyId {
+fn new_id() -> CopyId {
     use std::sync::atomic::{AtomicU32, Ordering};
     static NEXT: AtomicU32 = AtomicU32::new(1);
     let mut bytes = [0xab; 16];
@@ -40,16 +40,16 @@ fn id() -> CopyId {
     CopyId::from(bytes)
 }
 
-fn content(length: usize) -> Vec<u8> {
+fn test_bytes(length: usize) -> Vec<u8> {
     (0..length).map(|n| (n % 251) as u8).collect()
 }
 
-async fn begin(store: &Store, id: CopyId, from: &Checkpoint) -> Box<dyn BlobWriter> {
+async fn open_writer(store: &Store, id: CopyId, from: &Checkpoint) -> Box<dyn BlobWriter> {
     let claim = store.claim(id).await.expect("nobody else writes");
-    claim.open(Algorithm::Sha256, from).await.expect("where it stands")
+    claim.open(Algorithm::Sha256, from).await.expect("the bytes are there")
 }
 
-async fn write(writer: &mut dyn BlobWriter, bytes: &[u8]) {
+async fn write_bytes(writer: &mut dyn BlobWriter, bytes: &[u8]) {
     let budget = UploadBudget::new(1 << 20);
     for chunk in bytes.chunks(100_000) {
         let (left, right) = chunk.split_at(chunk.len() / 3);
@@ -59,124 +59,124 @@ async fn write(writer: &mut dyn BlobWriter, bytes: &[u8]) {
     }
 }
 
-async fn saved(writer: &mut dyn BlobWriter) -> Checkpoint {
+async fn save_checkpoint(writer: &mut dyn BlobWriter) -> Checkpoint {
     (*writer.checkpoint().await.expect("durable")).clone()
 }
 
-async fn stored(store: &Store, bytes: &[u8]) -> CopyId {
-    let id = id();
-    let mut writer = begin(store, id, &Checkpoint::default()).await;
-    write(&mut *writer, bytes).await;
+async fn store_copy(store: &Store, bytes: &[u8]) -> CopyId {
+    let id = new_id();
+    let mut writer = open_writer(store, id, &Checkpoint::default()).await;
+    write_bytes(&mut *writer, bytes).await;
     let stored = writer.finish(&Digest::of(bytes)).await.expect("the right digest");
     assert_eq!(stored.size, bytes.len() as u64);
     id
 }
 
-async fn read(reader: Arc<dyn BlobReader>, start: u64, length: u64) -> Vec<u8> {
+async fn read_part(reader: Arc<dyn BlobReader>, start: u64, length: u64) -> Vec<u8> {
     let frames: Vec<_> = reader.stream(start, length).collect().await;
     frames.into_iter().flat_map(|frame| frame.expect("readable")).collect()
 }
 
 async fn a_copy_is_read_as_it_was_written(store: &Store) {
     for length in [1, 4096, 300_000, 3_000_000] {
-        let bytes = content(length);
-        let id = stored(store, &bytes).await;
+        let bytes = test_bytes(length);
+        let id = store_copy(store, &bytes).await;
         let reader = store.open(id).await.expect("finished");
         assert_eq!(reader.size(), length as u64);
-        assert_eq!(read(reader.clone(), 0, length as u64).await, bytes);
+        assert_eq!(read_part(reader.clone(), 0, length as u64).await, bytes);
         assert_eq!(reader.read_all().await.expect("readable"), bytes);
     }
 }
 
 async fn an_empty_copy_is_a_copy(store: &Store) {
-    let id = stored(store, b"").await;
+    let id = store_copy(store, b"").await;
     let reader = store.open(id).await.expect("finished");
     assert_eq!(reader.size(), 0);
-    assert!(read(reader.clone(), 0, 0).await.is_empty());
+    assert!(read_part(reader.clone(), 0, 0).await.is_empty());
     let checked: Vec<_> = reader.stream_verified(Digest::of(b"")).collect().await;
     assert!(checked.iter().all(|frame| frame.as_ref().is_ok_and(Bytes::is_empty)));
 }
 
-async fn ranges(store: &Store) {
-    let bytes = content(700_000);
-    let reader = store.open(stored(store, &bytes).await).await.expect("finished");
+async fn a_part_of_a_copy_is_read(store: &Store) {
+    let bytes = test_bytes(700_000);
+    let reader = store.open(store_copy(store, &bytes).await).await.expect("finished");
     for (start, end) in [(0, 1), (0, 700_000), (299_999, 300_001), (699_999, 700_000), (5, 5)] {
-        let part = read(reader.clone(), start as u64, (end - start) as u64).await;
+        let part = read_part(reader.clone(), start as u64, (end - start) as u64).await;
         assert_eq!(part, bytes[start..end], "{start}..{end}");
     }
 }
 
-async fn an_upload_goes_on_in_another_process(reopen: &impl Fn() -> Store) {
-    let (bytes, id) = (content(500_000), id());
+async fn an_upload_continues_in_another_process(reopen: &impl Fn() -> Store) {
+    let (bytes, id) = (test_bytes(500_000), new_id());
     let mut checkpoint = Checkpoint::default();
     for part in bytes.chunks(123_457) {
-        let mut writer = begin(&reopen(), id, &checkpoint).await;
+        let mut writer = open_writer(&reopen(), id, &checkpoint).await;
         assert_eq!(writer.offset(), checkpoint.offset);
-        write(&mut *writer, part).await;
-        checkpoint = saved(&mut *writer).await;
+        write_bytes(&mut *writer, part).await;
+        checkpoint = save_checkpoint(&mut *writer).await;
     }
     assert!(matches!(reopen().open(id).await, Err(BlobError::NotFound) | Ok(_)));
-    let writer = begin(&reopen(), id, &checkpoint).await;
+    let writer = open_writer(&reopen(), id, &checkpoint).await;
     drop(writer.finish(&Digest::of(&bytes)).await.expect("all bytes came"));
     let reader = reopen().open(id).await.expect("finished");
     assert_eq!(reader.read_all().await.expect("readable"), bytes);
 }
 
 async fn bytes_beyond_the_checkpoint_are_cut_off(reopen: &impl Fn() -> Store) {
-    let id = id();
-    let mut writer = begin(&reopen(), id, &Checkpoint::default()).await;
-    write(&mut *writer, b"kept").await;
-    let checkpoint = saved(&mut *writer).await;
-    write(&mut *writer, b"never answered").await;
-    drop(writer.checkpoint().await.expect("durable, but nobody was told"));
+    let id = new_id();
+    let mut writer = open_writer(&reopen(), id, &Checkpoint::default()).await;
+    write_bytes(&mut *writer, b"kept").await;
+    let checkpoint = save_checkpoint(&mut *writer).await;
+    write_bytes(&mut *writer, b"not in a row").await;
+    drop(writer.checkpoint().await.expect("durable, but in no row"));
     drop(writer);
-    let mut writer = begin(&reopen(), id, &checkpoint).await;
-    write(&mut *writer, b" and more").await;
+    let mut writer = open_writer(&reopen(), id, &checkpoint).await;
+    write_bytes(&mut *writer, b" and more").await;
     drop(writer.finish(&Digest::of(b"kept and more")).await.expect("the right bytes"));
 }
 
-async fn a_hash_that_cannot_be_read_is_made_again(reopen: &impl Fn() -> Store) {
-    let id = id();
-    let mut writer = begin(&reopen(), id, &Checkpoint::default()).await;
-    write(&mut *writer, b"some bytes").await;
-    let checkpoint = saved(&mut *writer).await;
+async fn bytes_are_hashed_again_if_the_state_cannot_be_restored(reopen: &impl Fn() -> Store) {
+    let id = new_id();
+    let mut writer = open_writer(&reopen(), id, &Checkpoint::default()).await;
+    write_bytes(&mut *writer, b"some bytes").await;
+    let checkpoint = save_checkpoint(&mut *writer).await;
     drop(writer);
     let unread = Checkpoint { state: b"of another version".to_vec(), ..checkpoint.clone() };
-    drop(begin(&reopen(), id, &unread).await);
+    drop(open_writer(&reopen(), id, &unread).await);
     let claim = reopen().claim(id).await.expect("nobody else writes");
-    // The client's last word decides which digest it is.
+    // The client names the digest only at the end of an upload, so that the algorithm may change until then.
     let writer = claim.open(Algorithm::Sha512, &checkpoint).await.expect("re-hashed");
     let expected = Digest::of_with(Algorithm::Sha512, b"some bytes");
     drop(writer.finish(&expected).await.expect("the right digest"));
 }
 
 async fn lost_bytes_are_noticed(store: &Store) {
-    let id = id();
+    let id = new_id();
     let far = Checkpoint { offset: 10, state: Vec::new() };
     let claim = store.claim(id).await.expect("nobody else writes");
     assert!(matches!(claim.open(Algorithm::Sha256, &far).await, Err(BlobError::Lost)));
-    let mut writer = begin(store, id, &Checkpoint::default()).await;
-    write(&mut *writer, b"five5").await;
-    saved(&mut *writer).await;
+    let mut writer = open_writer(store, id, &Checkpoint::default()).await;
+    write_bytes(&mut *writer, b"five5").await;
+    save_checkpoint(&mut *writer).await;
     drop(writer);
     let claim = store.claim(id).await.expect("nobody else writes");
     assert!(matches!(claim.open(Algorithm::Sha256, &far).await, Err(BlobError::Lost)));
 }
 
-/// Whoever may write keeps everybody else out: from the claim, before there is a byte, until what it was told
-/// is dropped, which may be long after the writer.
+/// The right to write excludes all other writers. It begins with the claim, before there is a byte, and ends when the
+/// last result of the writer is dropped, which may be long after the writer itself.
 async fn one_writer_at_a_time(reopen: &impl Fn() -> Store) {
     let store = reopen();
-    let [claimed, opened, saved, finished] = [id(), id(), id(), id()];
+    let [claimed, opened, saved, finished] = [new_id(), new_id(), new_id(), new_id()];
     let claim = store.claim(claimed).await.expect("nobody else writes");
-    let mut writer = begin(&store, opened, &Checkpoint::default()).await;
-    write(&mut *writer, b"mine").await;
-    let mut left = begin(&store, saved, &Checkpoint::default()).await;
-    write(&mut *left, b"mine").await;
+    let mut writer = open_writer(&store, opened, &Checkpoint::default()).await;
+    write_bytes(&mut *writer, b"mine").await;
+    let mut left = open_writer(&store, saved, &Checkpoint::default()).await;
+    write_bytes(&mut *left, b"mine").await;
     let checkpoint = left.checkpoint().await.expect("durable");
     drop(left);
-    let mut ended = begin(&store, finished, &Checkpoint::default()).await;
-    write(&mut *ended, b"mine").await;
+    let mut ended = open_writer(&store, finished, &Checkpoint::default()).await;
+    write_bytes(&mut *ended, b"mine").await;
     let stored = ended.finish(&Digest::of(b"mine")).await.expect("the right digest");
 
     let other = reopen();
@@ -190,15 +190,15 @@ async fn one_writer_at_a_time(reopen: &impl Fn() -> Store) {
     }
     let from = (*checkpoint).clone();
     drop(checkpoint);
-    let writer = begin(&other, saved, &from).await;
+    let writer = open_writer(&other, saved, &from).await;
     drop(writer.finish(&Digest::of(b"mine")).await.expect("unharmed"));
 }
 
 async fn a_claim_alone_changes_nothing(store: &Store) {
-    let nothing = id();
+    let nothing = new_id();
     drop(store.claim(nothing).await.expect("nobody else writes"));
     assert!(matches!(store.open(nothing).await, Err(BlobError::NotFound)));
-    let id = stored(store, b"content").await;
+    let id = store_copy(store, b"content").await;
     let stamp = store.open(id).await.expect("finished").stamp();
     drop(store.claim(id).await.expect("nobody else writes"));
     let reader = store.open(id).await.expect("finished");
@@ -206,39 +206,39 @@ async fn a_claim_alone_changes_nothing(store: &Store) {
 }
 
 async fn wrong_bytes_are_not_finished(store: &Store) {
-    let id = id();
-    let mut writer = begin(store, id, &Checkpoint::default()).await;
-    write(&mut *writer, b"these").await;
+    let id = new_id();
+    let mut writer = open_writer(store, id, &Checkpoint::default()).await;
+    write_bytes(&mut *writer, b"these").await;
     match writer.finish(&Digest::of(b"those")).await {
         Err(FinishError::Mismatch { actual }) => assert_eq!(actual, Digest::of(b"these")),
         other => panic!("{other:?}"),
     }
 }
 
-async fn the_id_stays(reopen: &impl Fn() -> Store) {
+async fn the_id_is_kept(reopen: &impl Fn() -> Store) {
     assert_eq!(reopen().store_id().await.expect("readable"), None);
     for id in [Some(1), Some(2), None, Some(3)] {
         let id = id.map(|byte| StoreId::from([byte; 16]));
         reopen().set_store_id(id).await.expect("writable");
         assert_eq!(reopen().store_id().await.expect("readable"), id);
-        reopen().check_place().await.expect("nobody moved it");
+        reopen().check_place().await.expect("the store is in its place");
     }
 }
 
-async fn deleting(store: &Store) {
-    let bytes = content(600_000);
-    let id = stored(store, &bytes).await;
+async fn a_deleted_copy_is_gone(store: &Store) {
+    let bytes = test_bytes(600_000);
+    let id = store_copy(store, &bytes).await;
     let reader = store.open(id).await.expect("finished");
     store.delete(id).await.expect("there");
-    store.delete(id).await.expect("gone, which is what was asked");
+    store.delete(id).await.expect("a missing copy is not an error");
     assert!(matches!(store.open(id).await, Err(BlobError::NotFound)));
-    assert_eq!(read(reader, 0, 600_000).await, bytes, "who has it open reads on");
+    assert_eq!(read_part(reader, 0, 600_000).await, bytes, "an open copy can be read");
     assert!(store.healthy());
 }
 
-async fn checking(store: &Store) {
-    let bytes = content(600_000);
-    let reader = store.open(stored(store, &bytes).await).await.expect("finished");
+async fn digests_are_verified(store: &Store) {
+    let bytes = test_bytes(600_000);
+    let reader = store.open(store_copy(store, &bytes).await).await.expect("finished");
     let digest = reader.clone().verify(Algorithm::Sha512).await.expect("readable");
     assert_eq!(digest, Digest::of_with(Algorithm::Sha512, &bytes));
     let right: Vec<_> = reader.clone().stream_verified(Digest::of(&bytes)).collect().await;
@@ -259,31 +259,31 @@ mod tests {
     #[tokio::test]
     async fn disk() {
         let data = tempfile::tempdir().expect("a temporary folder");
-        run(|| Arc::new(DiskStore::open(data.path()).expect("writable"))).await;
+        run_suite(|| Arc::new(DiskStore::open(data.path()).expect("writable"))).await;
     }
 
     #[tokio::test]
     async fn memory() {
         let store = Arc::new(MemoryStore::default());
-        run(|| store.clone()).await;
+        run_suite(|| store.clone()).await;
     }
 
     #[tokio::test]
     async fn faulty() {
         let store = MemoryStore::default();
-        run(|| Arc::new(FaultyStore::new(store.clone(), Faults::default()))).await;
+        run_suite(|| Arc::new(FaultyStore::new(store.clone(), Faults::default()))).await;
     }
 
     #[tokio::test]
-    async fn faults_strike_once_and_where_they_should() {
+    async fn each_fault_happens_once_at_its_step() {
         let faults = Faults::default();
         let store: Store = Arc::new(FaultyStore::new(MemoryStore::default(), faults.clone()));
         faults.add(Step::Checkpoint, 1, || BlobError::Full);
-        let mut writer = begin(&store, id(), &Checkpoint::default()).await;
+        let mut writer = open_writer(&store, new_id(), &Checkpoint::default()).await;
         assert!(writer.checkpoint().await.is_ok());
         assert!(matches!(writer.checkpoint().await, Err(BlobError::Full)));
         assert!(writer.checkpoint().await.is_ok());
         faults.add(Step::Open, 0, || BlobError::Unhealthy);
-        assert!(matches!(store.open(id()).await, Err(BlobError::Unhealthy)));
+        assert!(matches!(store.open(new_id()).await, Err(BlobError::Unhealthy)));
     }
 }

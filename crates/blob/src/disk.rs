@@ -1,7 +1,8 @@
-//! Copies as files: `blobs/<last 2 hex of id>/<id>`, written where they stay.
+//! A store on a disk. Each copy is one file, `blobs/<last 2 hex digits of id>/<id>`, which is written under its final
+//! name.
 //!
-//! No rename and no second folder: a row is there before its file is, so that a file nobody finished is found
-//! by its row, and start-up looks at nothing.
+//! There is no temporary name and no second folder. The row of a copy is written before its file, so that an unfinished
+//! file is found through its row, and the start-up does not have to search the folder.
 
 mod place;
 mod read;
@@ -21,57 +22,60 @@ use rustix::process::{Resource, getrlimit};
 use tokio::time::{Instant, sleep};
 
 use crate::hashing::blocking;
-use crate::{BlobError, BlobReader, BlobStore, Claim, CopyId, DiskSpace, Stamp, StoreId};
-use place::Root;
+use crate::{BlobError, BlobReader, BlobStore, Claim, CopyId, DiskSpace, Stamp, StoreId, Stored};
+use place::RootFolder;
 pub use place::{Found, count_present};
-use read::{Buffers, FileReader};
+use read::{BufferPool, FileReader};
 use write::FileClaim;
 
-/// How long a claim waits for another writer, and how often it looks.
-const PATIENCE: Duration = Duration::from_secs(3);
-const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// Descriptors that no copy takes: clients decide how many copies are open, and the database needs some.
-const KEPT_DESCRIPTORS: RawFd = 32;
+/// The time that a claim waits for another writer.
+const CLAIM_TIMEOUT: Duration = Duration::from_secs(3);
+/// The time between two attempts to claim a copy.
+const CLAIM_INTERVAL: Duration = Duration::from_millis(20);
+/// The number of file descriptors that copies must not take. Clients decide how many copies are open, and the database
+/// needs some descriptors too.
+const RESERVED_DESCRIPTORS: RawFd = 32;
 
-/// A folder of copies.
+/// A store in a folder on a disk.
 #[derive(Clone)]
-pub struct DiskStore(Arc<Folder>);
+pub struct DiskStore(Arc<StoreFolder>);
 
-/// The folder, and whether it still keeps what it is given.
-struct Folder {
+/// The folder of a store, and its state.
+struct StoreFolder {
     path: PathBuf,
-    /// What new requests go by: another one after the folder went away and came back.
-    root: RwLock<Arc<Root>>,
-    /// Known from when the store was asked for it or given it.
+    /// The open folder, for new requests. It is replaced when the folder was away and came back.
+    root: RwLock<Arc<RootFolder>>,
+    /// The id of the store, if it had one when it was opened, or has been given one since.
     id: Mutex<Option<StoreId>>,
-    /// Whether it was away when it was last looked for.
+    /// Tells whether the folder was away at the last check.
     away: AtomicBool,
+    /// Tells whether a sync has failed.
     failed: AtomicBool,
-    buffers: Buffers,
+    buffers: BufferPool,
 }
 
 impl DiskStore {
-    /// Opens the store in `data`, and makes its folders where they are missing.
+    /// Opens the store in the folder `data`, and creates its folders if they are missing.
     pub fn open(data: &Path) -> Result<Self, BlobError> {
-        let path = folder(data);
-        let missing = !path.join("ff").is_dir();
-        if missing {
+        let path = blobs_path(data);
+        let is_missing = !path.join("ff").is_dir();
+        if is_missing {
             for name in 0..=255_u8 {
                 std::fs::create_dir_all(path.join(format!("{name:02x}")))?;
             }
         }
-        let root = Root::open(&path)?;
-        if missing {
+        let root = RootFolder::open(&path)?;
+        if is_missing {
             fs::fsync(&root.blobs)?;
             File::open(data)?.sync_all()?;
         }
-        Ok(Self(Arc::new(Folder {
+        Ok(Self(Arc::new(StoreFolder {
             path,
             id: Mutex::new(root.id()?),
             root: RwLock::new(Arc::new(root)),
             away: AtomicBool::new(false),
             failed: AtomicBool::new(false),
-            buffers: Buffers::default(),
+            buffers: BufferPool::default(),
         })))
     }
 }
@@ -81,22 +85,22 @@ impl BlobStore for DiskStore {
     async fn claim(&self, id: CopyId) -> Result<Box<dyn Claim>, BlobError> {
         self.0.check_health()?;
         if self.0.away.load(Ordering::Relaxed) {
-            // It may be back, and nobody looked yet.
+            // The folder may be back since the last check.
             self.check_place().await?;
         }
-        let deadline = Instant::now() + PATIENCE;
-        let mut looked = false;
+        let deadline = Instant::now() + CLAIM_TIMEOUT;
+        let mut has_checked = false;
         loop {
             let folder = self.0.clone();
             match blocking(move || FileClaim::take(folder, id)).await {
                 Ok(claim) => return Ok(Box::new(claim)),
-                // The folder is gone that it should go to: another one may have come.
-                Err(BlobError::NotFound) if !looked && self.check_place().await.is_ok() => {
-                    looked = true;
+                // The folder of the copy is gone. The check may find that the store is back in another folder.
+                Err(BlobError::NotFound) if !has_checked && self.check_place().await.is_ok() => {
+                    has_checked = true;
                 }
-                Err(BlobError::Busy) if Instant::now() < deadline => sleep(LOOK_EVERY).await,
+                Err(BlobError::Busy) if Instant::now() < deadline => sleep(CLAIM_INTERVAL).await,
                 Err(error @ (BlobError::NotAFile | BlobError::Io(_))) => {
-                    // It may be the folder that something else stands in the place of.
+                    // If the cause is the folder of the copy, the check returns an error that says so.
                     self.check_place().await?;
                     return Err(error);
                 }
@@ -106,7 +110,8 @@ impl BlobStore for DiskStore {
     }
 
     async fn open(&self, id: CopyId) -> Result<Arc<dyn BlobReader>, BlobError> {
-        // Inline where the kernel has the name at hand; only a disk that must be asked takes a thread.
+        // If the kernel has the name in its cache, the file is opened on this thread. Only an open that has to read
+        // from the disk takes another thread.
         let root = self.0.root();
         let file = match open_file(&root, id, OFlags::RDONLY, ResolveFlags::CACHED) {
             Err(BlobError::Io(error)) if error.kind() == std::io::ErrorKind::WouldBlock => {
@@ -120,7 +125,7 @@ impl BlobStore for DiskStore {
 
     async fn delete(&self, id: CopyId) -> Result<(), BlobError> {
         let folder = self.0.clone();
-        blocking(move || folder.remove(id)).await
+        blocking(move || folder.delete(id)).await
     }
 
     async fn check_place(&self) -> Result<(), BlobError> {
@@ -153,13 +158,14 @@ impl BlobStore for DiskStore {
     }
 }
 
-impl Folder {
+impl StoreFolder {
     fn check_health(&self) -> Result<(), BlobError> {
         if self.failed.load(Ordering::Relaxed) { Err(BlobError::Unhealthy) } else { Ok(()) }
     }
 
-    /// A sync that failed once has dropped what it should have kept; the next one would say all is well.
-    fn synced(&self, outcome: Result<(), Errno>) -> Result<(), BlobError> {
+    /// Records a failed sync. The kernel may have dropped the bytes that could not be written, and the next sync would
+    /// succeed without them. Therefore the store takes no writes any more.
+    fn check_sync(&self, outcome: Result<(), Errno>) -> Result<(), BlobError> {
         outcome.map_err(|error| {
             tracing::error!(%error, "the blob store failed to sync: {error}");
             self.failed.store(true, Ordering::Relaxed);
@@ -167,33 +173,34 @@ impl Folder {
         })
     }
 
-    fn root(&self) -> Arc<Root> {
+    fn root(&self) -> Arc<RootFolder> {
         self.root.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Claims a copy's file. A folder in the store that is gone is made anew where the store is itself.
-    fn lock(&self, root: &Root, id: CopyId) -> Result<(File, bool), BlobError> {
+    /// Locks the file of a copy. If the shard of the copy is missing, and the folder has the id of the store, the shard
+    /// is created again.
+    fn lock(&self, root: &RootFolder, id: CopyId) -> Result<LockedFile, BlobError> {
         match lock(root, id) {
             Err(BlobError::NotFound) => {
                 let known = *self.id.lock().unwrap_or_else(PoisonError::into_inner);
                 if known.is_none_or(|known| root.check_id(&known).is_err()) {
                     return Err(BlobError::NotFound);
                 }
-                make_shard(root, id)?;
+                create_shard(root, id)?;
                 lock(root, id)
             }
             locked => locked,
         }
     }
 
-    /// Whether the folder is where it was, is itself, and can be written to. One that took its place with the same id
-    /// is taken for it: a file system may have been mounted once more.
+    /// Checks that the folder at the configured path is the opened one, has the id of the store, and can be written to.
+    /// Another folder with the same id is opened in its place: its file system may have been mounted again.
     fn check_place(&self) -> Result<(), BlobError> {
         let (root, id) = (self.root(), *self.id.lock().unwrap_or_else(PoisonError::into_inner));
         let checked = match (root.is_in_place(), id) {
             (Ok(()), Some(id)) => root.check_id(&id),
             (Ok(()), None) => Ok(()),
-            (Err(away), Some(id)) => match Root::open(&self.path) {
+            (Err(away), Some(id)) => match RootFolder::open(&self.path) {
                 Ok(other) if other.check_id(&id).is_ok() => {
                     *self.root.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(other);
                     Ok(())
@@ -207,21 +214,22 @@ impl Folder {
         checked
     }
 
-    fn remove(&self, id: CopyId) -> Result<(), BlobError> {
+    fn delete(&self, id: CopyId) -> Result<(), BlobError> {
         let root = self.root();
         let shard = open_shard(&root, id)?;
         let name = id.to_string();
         match fs::unlinkat(&shard, &name, AtFlags::empty()) {
             Ok(()) => {}
-            // Whether it is gone, only the store itself can say.
+            // A missing file proves that the copy is deleted only if this is the right store.
             Err(Errno::NOENT) => self.check_place()?,
             Err(Errno::ISDIR | Errno::PERM) => fs::unlinkat(&shard, &name, AtFlags::REMOVEDIR)?,
             Err(error) => return Err(error.into()),
         }
-        self.synced(fs::fsync(shard))
+        self.check_sync(fs::fsync(shard))
     }
 
-    /// The room of the disk with less of it: blobs may be on one of their own.
+    /// Returns the space of the file system with less free space: that of the data folder or that of the blobs, which
+    /// may be on a disk of their own.
     fn disk_space(&self) -> Result<Option<DiskSpace>, BlobError> {
         let data = self.path.parent().map(DiskSpace::of).transpose()?.flatten();
         let blobs = DiskSpace::of_open(&self.root().blobs)?;
@@ -229,10 +237,10 @@ impl Folder {
     }
 }
 
-/// Opens a copy's file. No part of its name may be a symbolic link, whoever put it there, and nothing that stands in
-/// its place can keep the opener waiting.
+/// Opens the file of a copy. No part of the path may be a symbolic link, because somebody else may have put it there.
+/// The call does not block, even if a FIFO or a device has the name of the file.
 fn open_file(
-    root: &Root,
+    root: &RootFolder,
     id: CopyId,
     flags: OFlags,
     resolve: ResolveFlags,
@@ -240,10 +248,10 @@ fn open_file(
     let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
     let mode = if flags.contains(OFlags::CREATE) { Mode::RUSR | Mode::WUSR } else { Mode::empty() };
     let resolve = resolve | ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-    let file = fs::openat2(&root.blobs, name(id), flags, mode, resolve)?;
-    if file.as_raw_fd() >= root.kept_from {
+    let file = fs::openat2(&root.blobs, file_name(id), flags, mode, resolve)?;
+    if file.as_raw_fd() >= root.first_reserved_descriptor {
         if flags.contains(OFlags::CREATE) {
-            fs::unlinkat(&root.blobs, name(id), AtFlags::empty())?;
+            fs::unlinkat(&root.blobs, file_name(id), AtFlags::empty())?;
         }
         return Err(BlobError::TooManyFiles);
     }
@@ -251,27 +259,33 @@ fn open_file(
     if kind == FileType::RegularFile { Ok(file.into()) } else { Err(BlobError::NotAFile) }
 }
 
-/// Locks a copy's file, and says whether it was made for that: without a file there is nothing to lock. The lock ends
-/// with its process, however that ends.
-fn lock(root: &Root, id: CopyId) -> Result<(File, bool), BlobError> {
-    let (file, new) = match open_file(root, id, OFlags::RDWR, ResolveFlags::empty()) {
+/// The file of a copy, with an exclusive lock.
+struct LockedFile {
+    file: File,
+    /// Tells whether the file was created only to lock it.
+    is_new: bool,
+}
+
+/// Locks the file of a copy, and creates the file if it is missing. The lock ends at the latest when the process ends.
+fn lock(root: &RootFolder, id: CopyId) -> Result<LockedFile, BlobError> {
+    let (file, is_new) = match open_file(root, id, OFlags::RDWR, ResolveFlags::empty()) {
         Ok(file) => (file, false),
-        Err(BlobError::NotFound) => (create(root, id)?, true),
+        Err(BlobError::NotFound) => (create_file(root, id)?, true),
         Err(error) => return Err(error),
     };
     match fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        // Removed between the two steps: what was locked is no longer the copy.
+        // The file was deleted between the two calls, so that the locked file is not that of the copy any more.
         Ok(()) if fs::fstat(&file)?.st_nlink == 0 => Err(BlobError::Busy),
-        Ok(()) => Ok((file, new)),
+        Ok(()) => Ok(LockedFile { file, is_new }),
         Err(Errno::WOULDBLOCK) => Err(BlobError::Busy),
         Err(error) => Err(error.into()),
     }
 }
 
-fn create(root: &Root, id: CopyId) -> Result<File, BlobError> {
+fn create_file(root: &RootFolder, id: CopyId) -> Result<File, BlobError> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
     match open_file(root, id, flags, ResolveFlags::empty()) {
-        // Another request began with the copy at the same moment.
+        // Another request created the file at the same moment.
         Err(BlobError::Io(error)) if error.kind() == std::io::ErrorKind::AlreadyExists => {
             Err(BlobError::Busy)
         }
@@ -279,54 +293,53 @@ fn create(root: &Root, id: CopyId) -> Result<File, BlobError> {
     }
 }
 
-/// Makes one of the 256 folders that is gone. What was in it is missed when it is read; what is new has to go
-/// somewhere.
-fn make_shard(root: &Root, id: CopyId) -> Result<(), BlobError> {
-    tracing::error!("the folder {} of the store is missing and made anew", folder_name(id));
-    match fs::mkdirat(&root.blobs, folder_name(id), Mode::RWXU) {
+/// Creates the shard of a copy again, one of the 256 folders. The copies that were in it are missing, which is noticed
+/// when they are read. New copies need the folder.
+fn create_shard(root: &RootFolder, id: CopyId) -> Result<(), BlobError> {
+    tracing::error!("the folder {} of the store is missing; creating it again", shard_name(id));
+    match fs::mkdirat(&root.blobs, shard_name(id), Mode::RWXU) {
         Ok(()) | Err(Errno::EXIST) => Ok(fs::fsync(&root.blobs)?),
         Err(error) => Err(error.into()),
     }
 }
 
-/// Removes a locked file that nobody wrote to, unless somebody else removed it.
-fn remove_unused(root: &Root, id: CopyId, file: &File) {
+/// Deletes a locked file that nothing was written to, unless it has been deleted already.
+fn delete_unused(root: &RootFolder, id: CopyId, file: &File) {
     if fs::fstat(file).is_ok_and(|stat| stat.st_nlink > 0) {
-        let _ = fs::unlinkat(&root.blobs, name(id), AtFlags::empty());
+        let _ = fs::unlinkat(&root.blobs, file_name(id), AtFlags::empty());
     }
 }
 
-fn open_shard(root: &Root, id: CopyId) -> Result<OwnedFd, BlobError> {
+fn open_shard(root: &RootFolder, id: CopyId) -> Result<OwnedFd, BlobError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    Ok(fs::openat(&root.blobs, folder_name(id), flags, Mode::empty())?)
+    Ok(fs::openat(&root.blobs, shard_name(id), flags, Mode::empty())?)
 }
 
-/// Where the store is in the data folder.
-fn folder(data: &Path) -> PathBuf {
+/// Returns the path of the store in the data folder.
+fn blobs_path(data: &Path) -> PathBuf {
     data.join("blobs")
 }
 
-/// The first descriptor that no copy takes. The kernel gives the lowest that is free.
-fn kept_from() -> RawFd {
+/// Returns the first file descriptor that no copy may take. The kernel always uses the lowest free descriptor, so that
+/// a higher one means that the lower ones are in use.
+fn first_reserved_descriptor() -> RawFd {
     let limit = getrlimit(Resource::Nofile).current;
     let limit = limit.and_then(|limit| RawFd::try_from(limit).ok()).unwrap_or(RawFd::MAX);
-    (limit - KEPT_DESCRIPTORS).max(limit / 2)
+    (limit - RESERVED_DESCRIPTORS).max(limit / 2)
 }
 
-fn folder_name(id: CopyId) -> String {
+/// Returns the name of the shard of a copy: one of the 256 folders in the store.
+fn shard_name(id: CopyId) -> String {
     format!("{:02x}", id.0[15])
 }
 
-fn name(id: CopyId) -> String {
-    format!("{}/{id}", folder_name(id))
+/// Returns the path of a copy's file in the store.
+fn file_name(id: CopyId) -> String {
+    format!("{}/{id}", shard_name(id))
 }
 
-fn stamp(file: &File) -> Result<(u64, Stamp), BlobError> {
-    Ok(measured(&fs::fstat(file)?))
-}
-
-/// Size and times of a file.
-fn measured(stat: &Stat) -> (u64, Stamp) {
+/// Returns the size and the times of a file.
+fn size_and_times(stat: &Stat) -> Stored {
     let nanos = |seconds: i64, nanos: u64| {
         seconds.saturating_mul(1_000_000_000).saturating_add(nanos as i64)
     };
@@ -334,7 +347,7 @@ fn measured(stat: &Stat) -> (u64, Stamp) {
         mtime_ns: nanos(stat.st_mtime, stat.st_mtime_nsec),
         ctime_ns: nanos(stat.st_ctime, stat.st_ctime_nsec),
     };
-    (stat.st_size as u64, stamp)
+    Stored { size: stat.st_size as u64, stamp }
 }
 
 #[cfg(test)]

@@ -1,24 +1,24 @@
-//! What can go wrong with bytes.
+//! The errors of a blob store.
 
 use model::digest::Digest;
 use rustix::io::Errno;
 
-/// Why a store could not do what was asked.
+/// The reasons why an operation of a store fails.
 #[derive(Debug, thiserror::Error)]
 pub enum BlobError {
     /// There is no such copy.
     #[error("there is no such copy")]
     NotFound,
-    /// Somebody else is writing to it.
-    #[error("the copy is being written by somebody else")]
+    /// Another writer has claimed the copy.
+    #[error("another writer has claimed the copy")]
     Busy,
-    /// No space, or a quota.
+    /// The disk is full, or a quota is used up.
     #[error("no space left")]
     Full,
-    /// Fewer bytes are there than were once durable.
+    /// The copy has fewer bytes than were once durable, or an earlier write failed.
     #[error("bytes that were stored are gone")]
     Lost,
-    /// The bytes are not what they should be.
+    /// The bytes have another digest, or the file became shorter while it was read.
     #[error("the stored bytes have another digest")]
     Corrupt,
     /// A sync failed, now or before.
@@ -27,43 +27,43 @@ pub enum BlobError {
     /// The process has as many files open as it may.
     #[error("too many files are open")]
     TooManyFiles,
-    /// Something that is not a plain file stands where the copy should be.
-    #[error("the copy's place holds something that is no plain file")]
+    /// The name of the copy is that of a folder, a symbolic link or another object that is not a regular file.
+    #[error("the copy is not a regular file")]
     NotAFile,
-    /// The file was written to while it was read.
+    /// The file was changed while it was read.
     #[error("the copy changed while it was read")]
     Changed,
-    /// The store is not the one that was opened, or cannot be found. What it says of copies proves nothing.
+    /// The store is not the one that was opened, or cannot be found. Whether it has a copy then proves nothing.
     #[error("{0}")]
     Away(String),
-    /// Everything else.
+    /// Any other error of the operating system.
     #[error(transparent)]
     Io(std::io::Error),
 }
 
-/// What an error says about a copy.
+/// The damage of a copy that an error of a read proves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Blame {
-    /// There is no such copy.
+    /// The copy does not exist.
     Missing,
-    /// Something stands in the copy's place that cannot be opened or read.
+    /// The copy's file cannot be opened or read.
     Unreadable,
-    /// The bytes are others than they should be, or fewer.
+    /// The copy has other bytes than it should have, or fewer.
     Corrupt,
-    /// Nothing: the machine or the store could not do its part.
+    /// No damage: the cause is the machine or the store, not the copy.
     Nothing,
 }
 
 impl BlobError {
-    /// What the error of a read says about the copy. It counts only where the store is itself
-    /// ([`crate::BlobStore::check_place`]).
+    /// Returns the damage of the copy that this error of a read proves. The result is valid only if
+    /// [`crate::BlobStore::check_place`] succeeds.
     pub fn blame(&self) -> Blame {
         match self {
             Self::NotFound => Blame::Missing,
             Self::NotAFile => Blame::Unreadable,
             Self::Lost | Self::Corrupt => Blame::Corrupt,
             Self::Io(error) => match error.raw_os_error().map(Errno::from_raw_os_error) {
-                Some(code) if OF_THE_COPY.contains(&code) => Blame::Unreadable,
+                Some(code) if ERRORS_OF_ONE_FILE.contains(&code) => Blame::Unreadable,
                 Some(_) | None => Blame::Nothing,
             },
             Self::Busy
@@ -76,9 +76,10 @@ impl BlobError {
     }
 }
 
-/// What one file answers while others can be read: a bad sector, metadata that fails its checksum, rights that were
-/// taken away, a folder, a socket or a device in the file's place. No descriptors or no memory is not among them.
-const OF_THE_COPY: [Errno; 10] = [
+/// The error codes that concern one file only, while others can be read: a bad sector, metadata with a wrong checksum,
+/// missing access rights, or a folder, a socket or a device in place of the file. A lack of descriptors or memory
+/// concerns all files, and is not in this list.
+const ERRORS_OF_ONE_FILE: [Errno; 10] = [
     Errno::IO,
     Errno::ACCESS,
     Errno::PERM,
@@ -109,23 +110,23 @@ impl From<std::io::Error> for BlobError {
 impl From<Errno> for BlobError {
     fn from(error: Errno) -> Self {
         match error {
-            // A symbolic link where none may be; a folder, or a socket.
+            // A symbolic link, a folder, or a socket.
             Errno::LOOP | Errno::ISDIR | Errno::NXIO => Self::NotAFile,
             other => std::io::Error::from(other).into(),
         }
     }
 }
 
-/// Why a copy could not be finished.
+/// The reasons why a copy cannot be finished.
 #[derive(Debug, thiserror::Error)]
 pub enum FinishError {
-    /// The bytes are others than announced.
+    /// The bytes do not have the expected digest.
     #[error("the bytes have digest {actual}")]
     Mismatch {
-        /// What they are.
+        /// The digest of the bytes.
         actual: Digest,
     },
-    /// They could not be stored.
+    /// The bytes could not be stored.
     #[error(transparent)]
     Blob(#[from] BlobError),
 }
@@ -141,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_is_blamed_for_itself_alone() {
+    fn errors_that_prove_damage_of_a_copy() {
         check(Errno::NOENT, Blame::Missing);
         for code in [Errno::IO, Errno::LOOP, Errno::ACCESS, Errno::NXIO, Errno::NOTDIR] {
             check(code, Blame::Unreadable);

@@ -1,4 +1,4 @@
-//! A store that fails on command, around any other: for tests of what a failing disk leads to.
+//! A wrapper around any store, which fails on command. Tests use it to simulate a failing disk.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -12,37 +12,38 @@ use crate::{
     DiskSpace, FinishError, Held, Stamp, StoreId, Stored,
 };
 
-/// Where a fault strikes.
+/// The operation of a store that a fault lets fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// [`BlobStore::claim`].
+    /// A call of [`BlobStore::claim`].
     Claim,
-    /// [`BlobStore::open`].
+    /// A call of [`BlobStore::open`].
     Open,
-    /// The first frame of [`BlobReader::stream`], or of [`BlobReader::stream_verified`], and [`BlobReader::verify`].
+    /// The first frame of [`BlobReader::stream`] or [`BlobReader::stream_verified`], or a call of
+    /// [`BlobReader::verify`].
     Read,
-    /// [`BlobStore::check_place`].
+    /// A call of [`BlobStore::check_place`].
     CheckPlace,
-    /// [`BlobStore::delete`].
+    /// A call of [`BlobStore::delete`].
     Delete,
-    /// [`BlobWriter::write`].
+    /// A call of [`BlobWriter::write`].
     Write,
-    /// [`BlobWriter::checkpoint`].
+    /// A call of [`BlobWriter::checkpoint`], before the bytes are durable.
     Checkpoint,
-    /// [`BlobWriter::checkpoint`], after everything is durable: the answer is lost, not the bytes.
+    /// A call of [`BlobWriter::checkpoint`], after all bytes are durable: only the result is lost.
     AfterCheckpoint,
-    /// [`BlobWriter::finish`], before anything is durable.
+    /// A call of [`BlobWriter::finish`], before the copy is durable.
     Finish,
-    /// [`BlobWriter::finish`], after everything is: the answer is lost, not the bytes.
+    /// A call of [`BlobWriter::finish`], after the copy is durable: only the result is lost.
     AfterFinish,
 }
 
-/// The faults that are to come, and how far it came. Cheap to clone; every clone is the same list.
+/// The planned faults of a store, and the steps that it has reached. All clones share the same lists.
 #[derive(Clone, Default)]
-pub struct Faults(Arc<Mutex<Steps>>);
+pub struct Faults(Arc<Mutex<FaultState>>);
 
 #[derive(Default)]
-struct Steps {
+struct FaultState {
     reached: Vec<Step>,
     faults: Vec<Fault>,
     disk_space: Option<DiskSpace>,
@@ -50,35 +51,35 @@ struct Steps {
 
 struct Fault {
     step: Step,
-    /// How many times the step still succeeds.
+    /// The number of times that the step succeeds before it fails.
     after: u32,
     error: fn() -> BlobError,
 }
 
 impl Faults {
-    /// Lets a step fail once, after it succeeded `after` times more.
+    /// Lets a step fail once, after it has succeeded `after` more times.
     pub fn add(&self, step: Step, after: u32, error: fn() -> BlobError) {
-        self.steps().faults.push(Fault { step, after, error });
+        self.state().faults.push(Fault { step, after, error });
     }
 
-    /// Says how much room the disk has, from now on.
+    /// Sets the disk space that the store reports.
     pub fn set_disk_space(&self, space: DiskSpace) {
-        self.steps().disk_space = Some(space);
+        self.state().disk_space = Some(space);
     }
 
-    /// How often a step was reached, whether it failed or not.
+    /// Returns how often a step was reached, including failures.
     pub fn reached(&self, step: Step) -> usize {
-        self.steps().reached.iter().filter(|reached| **reached == step).count()
+        self.state().reached.iter().filter(|reached| **reached == step).count()
     }
 
-    fn steps(&self) -> MutexGuard<'_, Steps> {
+    fn state(&self) -> MutexGuard<'_, FaultState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn check(&self, step: Step) -> Result<(), BlobError> {
-        let mut steps = self.steps();
-        steps.reached.push(step);
-        let faults = &mut steps.faults;
+        let mut state = self.state();
+        state.reached.push(step);
+        let faults = &mut state.faults;
         let Some(position) = faults.iter().position(|fault| fault.step == step) else {
             return Ok(());
         };
@@ -90,7 +91,7 @@ impl Faults {
     }
 }
 
-/// A store that fails where [`Faults`] say so, and is otherwise what it wraps.
+/// A store that fails as planned by [`Faults`], and otherwise passes all calls to the store that it wraps.
 pub struct FaultyStore<S> {
     store: S,
     faults: Faults,
@@ -140,8 +141,8 @@ impl<S: BlobStore> BlobStore for FaultyStore<S> {
     }
 
     async fn disk_space(&self) -> Result<Option<DiskSpace>, BlobError> {
-        let set = self.faults.steps().disk_space;
-        if set.is_some() { Ok(set) } else { self.store.disk_space().await }
+        let planned = self.faults.state().disk_space;
+        if planned.is_some() { Ok(planned) } else { self.store.disk_space().await }
     }
 }
 
@@ -151,7 +152,7 @@ struct FaultyReader {
 }
 
 impl FaultyReader {
-    /// The stream, or the fault that comes in its place.
+    /// Returns the stream, or a stream with only the planned error.
     fn or_fault(&self, stream: BlobStream) -> BlobStream {
         match self.faults.check(Step::Read) {
             Ok(()) => stream,

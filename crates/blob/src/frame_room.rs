@@ -1,15 +1,17 @@
-//! How large the frames are that are read: as large as the memory that whoever sends them has taken for the next one.
+//! The size limit of the frames that a stream reads. The code that sends frames to a client sets the limit to the
+//! amount of memory that it has reserved for the next frame.
 
 tokio::task_local! {
     static FRAME_ROOM: usize;
 }
 
-/// Polls a stream of bytes: a frame that it reads meanwhile has at most `most` bytes, where the store can choose.
-pub fn with_frame_room<T>(most: usize, poll: impl FnOnce() -> T) -> T {
-    FRAME_ROOM.sync_scope(most, poll)
+/// Calls `poll`, which polls a stream of bytes. A frame that the stream reads meanwhile has at most `max` bytes, if the
+/// store can choose the size.
+pub fn with_frame_room<T>(max: usize, poll: impl FnOnce() -> T) -> T {
+    FRAME_ROOM.sync_scope(max, poll)
 }
 
-/// The most that a frame may hold here.
-pub(crate) fn frame_room() -> usize {
-    FRAME_ROOM.try_with(|most| *most).unwrap_or(usize::MAX).max(1)
+/// Returns the largest size in bytes that the next frame may have.
+pub(crate) fn max_frame_bytes() -> usize {
+    FRAME_ROOM.try_with(|max| *max).unwrap_or(usize::MAX).max(1)
 }

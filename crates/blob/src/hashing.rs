@@ -1,4 +1,4 @@
-//! Work beside the requests: hashing and waiting for the disk.
+//! Helpers for hashing, and for work that blocks its thread.
 
 use std::panic::resume_unwind;
 
@@ -8,7 +8,7 @@ use tokio::task::spawn_blocking;
 
 use crate::BlobError;
 
-/// Runs on a thread that may block. How many of them there are is the runtime's setting.
+/// Runs `work` on a thread that may block. The number of such threads is a setting of the runtime.
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match spawn_blocking(work).await {
         Ok(done) => done,
@@ -16,21 +16,22 @@ pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
     }
 }
 
-/// Takes a hash up where `state` says, or makes it again from the bytes that are there.
-pub(crate) fn resume(
+/// Restores a hasher from its saved state. If that fails, the stored bytes are hashed again; `read_stored` passes them
+/// to its argument.
+pub(crate) fn restore_hasher(
     algorithm: Algorithm,
     state: &[u8],
-    mut stored: impl FnMut(&mut dyn FnMut(&[u8])) -> Result<(), BlobError>,
+    mut read_stored: impl FnMut(&mut dyn FnMut(&[u8])) -> Result<(), BlobError>,
 ) -> Result<Hasher, BlobError> {
     if let Some(hasher) = Hasher::restore(algorithm, state) {
         return Ok(hasher);
     }
     let mut hasher = Hasher::new(algorithm);
-    stored(&mut |bytes| hasher.update(bytes))?;
+    read_stored(&mut |bytes| hasher.update(bytes))?;
     Ok(hasher)
 }
 
-/// Takes frames in.
+/// Adds frames to a hash.
 pub(crate) fn update(hasher: &mut Hasher, frames: &[Bytes]) {
     frames.iter().for_each(|frame| hasher.update(frame));
 }

@@ -1,26 +1,27 @@
-//! The right to write a copy, and what travels with it.
+//! Results of a writer, which keep the right to write.
 //!
-//! What a store has made durable is true of a copy for as long as nobody else may write to it. So its answer
-//! brings the right to write along, and the transaction that puts the answer into a row takes both.
+//! A result such as a checkpoint is true only as long as nobody else can write to the copy. Therefore the value keeps
+//! the copy locked until the caller drops it, after the transaction that stored the value in a row.
 
 use std::any::Any;
 use std::ops::Deref;
 use std::sync::Arc;
 
-/// The right to write a copy. It ends with the last who has it, or with the process.
-pub(crate) type Lock = Arc<dyn Any + Send + Sync>;
+/// The exclusive right to write a copy. It ends when the last owner drops it, or when the process ends.
+pub(crate) type WriteLock = Arc<dyn Any + Send + Sync>;
 
-/// What is true of a copy, and the right to write it: while this lives, every other claim waits.
+/// A value that is true of a copy, together with the right to write the copy. As long as this exists, every other claim
+/// on the copy waits.
 ///
-/// The value is reached through the whole, so that a closure that uses it holds the right too.
+/// The value can only be borrowed, so that a closure that uses the value also keeps the right.
 #[must_use = "nobody else can claim the copy until this is dropped"]
 pub struct Held<T> {
     value: T,
-    _lock: Lock,
+    _lock: WriteLock,
 }
 
 impl<T> Held<T> {
-    pub(crate) fn new(value: T, lock: Lock) -> Self {
+    pub(crate) fn new(value: T, lock: WriteLock) -> Self {
         Self { value, _lock: lock }
     }
 }

@@ -1,8 +1,8 @@
-//! A lane: batches that wait for one worker, which has a thread for as long as there are any.
+//! A queue of batches with one worker. The worker runs on a thread only while batches wait.
 //!
-//! A worker that finds the next batch waiting goes on at once; to start it anew for each batch costs two
-//! changes of threads, which on fast disks took a third of the time. Between two batches that do not follow
-//! each other closely it holds no thread.
+//! A worker that finds another batch in the queue continues at once. To start it again for each batch would cost two
+//! switches between threads, which took a third of the time on fast disks. While the queue is empty, the worker has no
+//! thread.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,44 +12,45 @@ use tokio::task::spawn_blocking;
 
 use crate::{Batch, BlobError};
 
-/// How many batches wait at most: one is enough to go on with while the next is received.
-const DEPTH: usize = 2;
+/// The largest number of batches that wait. The worker needs only one batch to continue with while the next is
+/// received.
+const MAX_WAITING: usize = 2;
 
-/// What a batch is brought to.
-pub(crate) trait Worker: Send + 'static {
-    /// Takes the next batch.
-    fn take(&mut self, batch: &Batch) -> Result<(), BlobError>;
+/// A consumer of batches.
+pub(crate) trait BatchWorker: Send + 'static {
+    /// Processes the next batch.
+    fn process(&mut self, batch: &Batch) -> Result<(), BlobError>;
 }
 
-/// Batches on their way to a worker.
-pub(crate) struct Lane<W>(Arc<Shared<W>>);
+/// A queue of batches for one worker.
+pub(crate) struct WorkerQueue<W>(Arc<SharedQueue<W>>);
 
-struct Shared<W> {
-    state: Mutex<State<W>>,
-    /// Told whenever the state changes. Only the lane's owner waits.
+struct SharedQueue<W> {
+    state: Mutex<QueueState<W>>,
+    /// Notified whenever the state changes. Only the owner of the queue waits for it.
     changed: Notify,
 }
 
-struct State<W> {
+struct QueueState<W> {
     waiting: VecDeque<Arc<Batch>>,
     /// The worker, while it has nothing to do.
     idle: Option<W>,
     failed: Option<BlobError>,
 }
 
-impl<W: Worker> Lane<W> {
+impl<W: BatchWorker> WorkerQueue<W> {
     pub(crate) fn new(worker: W) -> Self {
-        let state = State { waiting: VecDeque::new(), idle: Some(worker), failed: None };
-        Self(Arc::new(Shared { state: Mutex::new(state), changed: Notify::new() }))
+        let state = QueueState { waiting: VecDeque::new(), idle: Some(worker), failed: None };
+        Self(Arc::new(SharedQueue { state: Mutex::new(state), changed: Notify::new() }))
     }
 
-    /// Queues a batch, once there is room.
+    /// Waits until the queue is not full, and adds a batch.
     pub(crate) async fn push(&self, batch: Arc<Batch>) -> Result<(), BlobError> {
         loop {
             {
                 let mut state = self.0.state();
                 state.check()?;
-                if state.waiting.len() < DEPTH {
+                if state.waiting.len() < MAX_WAITING {
                     state.waiting.push_back(batch);
                     if let Some(worker) = state.idle.take() {
                         let shared = self.0.clone();
@@ -62,8 +63,9 @@ impl<W: Worker> Lane<W> {
         }
     }
 
-    /// The worker, when every batch was brought to it. The lane is of no use afterwards.
-    pub(crate) async fn finish(&self) -> Result<W, BlobError> {
+    /// Waits until all batches are processed, and returns the worker. Without a worker, the queue cannot be used until
+    /// [`WorkerQueue::put_worker`].
+    pub(crate) async fn take_worker(&self) -> Result<W, BlobError> {
         loop {
             {
                 let mut state = self.0.state();
@@ -78,14 +80,15 @@ impl<W: Worker> Lane<W> {
         }
     }
 
-    /// Gives the worker of [`Lane::finish`] back.
-    pub(crate) fn resume(&self, worker: W) {
+    /// Puts back the worker that [`WorkerQueue::take_worker`] returned.
+    pub(crate) fn put_worker(&self, worker: W) {
         self.0.state().idle = Some(worker);
     }
 }
 
-impl<W> State<W> {
-    /// What failed is told once; what came after it is lost, like itself.
+impl<W> QueueState<W> {
+    /// Returns the error of a failed batch. The error itself is returned only once, and [`BlobError::Lost`] from then
+    /// on: the bytes of this batch and of all later ones are lost.
     fn check(&mut self) -> Result<(), BlobError> {
         match self.failed.replace(BlobError::Lost) {
             Some(error) => Err(error),
@@ -97,12 +100,12 @@ impl<W> State<W> {
     }
 }
 
-impl<W: Worker> Shared<W> {
-    fn state(&self) -> MutexGuard<'_, State<W>> {
+impl<W: BatchWorker> SharedQueue<W> {
+    fn state(&self) -> MutexGuard<'_, QueueState<W>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Brings batches to the worker until none is left.
+    /// Processes batches until the queue is empty.
     fn work(&self, mut worker: W) {
         loop {
             let next = {
@@ -116,8 +119,8 @@ impl<W: Worker> Shared<W> {
                 next
             };
             self.changed.notify_one();
-            let taken = next.map_or(Ok(()), |batch| worker.take(&batch));
-            if let Err(error) = taken {
+            let processed = next.map_or(Ok(()), |batch| worker.process(&batch));
+            if let Err(error) = processed {
                 let mut state = self.state();
                 state.failed = Some(error);
                 state.waiting.clear();
@@ -135,12 +138,12 @@ mod tests {
     use super::*;
     use crate::UploadBudget;
 
-    /// Collects bytes, and fails at an empty batch.
+    /// A worker that collects bytes, and fails at an empty batch.
     #[derive(Default)]
-    struct Collect(Vec<u8>);
+    struct Collector(Vec<u8>);
 
-    impl Worker for Collect {
-        fn take(&mut self, batch: &Batch) -> Result<(), BlobError> {
+    impl BatchWorker for Collector {
+        fn process(&mut self, batch: &Batch) -> Result<(), BlobError> {
             if batch.length() == 0 {
                 return Err(BlobError::Full);
             }
@@ -156,30 +159,30 @@ mod tests {
 
     #[tokio::test]
     async fn batches_come_in_order() {
-        let lane = Lane::new(Collect::default());
+        let queue = WorkerQueue::new(Collector::default());
         for _ in 0..2 {
             for _ in 0..100 {
-                lane.push(batch(b"a").await).await.expect("it works");
-                lane.push(batch(b"b").await).await.expect("it works");
+                queue.push(batch(b"a").await).await.expect("it works");
+                queue.push(batch(b"b").await).await.expect("it works");
             }
-            let worker = lane.finish().await.expect("it works");
+            let worker = queue.take_worker().await.expect("it works");
             assert_eq!(worker.0.chunks(2).filter(|pair| pair == b"ab").count() * 2, worker.0.len());
-            lane.resume(worker);
+            queue.put_worker(worker);
         }
-        assert_eq!(lane.finish().await.expect("it works").0.len(), 400);
+        assert_eq!(queue.take_worker().await.expect("it works").0.len(), 400);
     }
 
     #[tokio::test]
-    async fn a_failure_is_told_and_nothing_goes_on() {
-        let lane = Lane::new(Collect::default());
-        lane.push(batch(b"").await).await.expect("queued");
-        let mut told = Vec::new();
-        while told.len() < 2 {
-            if let Err(error) = lane.push(batch(b"more").await).await {
-                told.push(error);
+    async fn a_failure_is_returned_once_and_ends_the_queue() {
+        let queue = WorkerQueue::new(Collector::default());
+        queue.push(batch(b"").await).await.expect("queued");
+        let mut errors = Vec::new();
+        while errors.len() < 2 {
+            if let Err(error) = queue.push(batch(b"more").await).await {
+                errors.push(error);
             }
         }
-        assert!(matches!(told[..], [BlobError::Full, BlobError::Lost]), "{told:?}");
-        assert!(matches!(lane.finish().await, Err(BlobError::Lost)));
+        assert!(matches!(errors[..], [BlobError::Full, BlobError::Lost]), "{errors:?}");
+        assert!(matches!(queue.take_worker().await, Err(BlobError::Lost)));
     }
 }

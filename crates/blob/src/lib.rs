@@ -1,14 +1,19 @@
-//! Bytes: the only crate that touches stored content.
+//! Storage of bytes. Only this crate reads and writes stored content.
 //!
-//! A [`BlobStore`] keeps copies, each named by a [`CopyId`] that the caller chose. It knows no digests of its
-//! own, no repositories and no database: what a copy is, and whether anybody may read it, is a row elsewhere.
+//! A [`BlobStore`] keeps copies, each named by a [`CopyId`] that the caller chose. The store knows no repositories and
+//! no database. A row elsewhere says what digest a copy has and who may read it.
 //!
-//! The life of a copy: [`BlobStore::claim`] takes the exclusive right to write, so that the caller can look at
-//! its row once more before anything changes; [`Claim::open`] goes on where that row stands;
-//! [`BlobWriter::write`] takes batches; [`BlobWriter::checkpoint`] and [`BlobWriter::finish`] answer when every
-//! byte is durable. What they answer is [`Held`]: the right to write goes with it, into the transaction that
-//! writes the row, and ends when that has. A finished copy never changes. [`contract`] says all of this in
-//! tests, which every driver passes.
+//! The life of a copy:
+//!
+//! 1. [`BlobStore::claim`] takes the exclusive right to write the copy. The caller then reads the copy's row again,
+//!    before anything changes.
+//! 2. [`Claim::open`] continues at the offset in that row.
+//! 3. [`BlobWriter::write`] appends batches.
+//! 4. [`BlobWriter::checkpoint`] and [`BlobWriter::finish`] return when every byte is durable. They return a [`Held`]
+//!    value, which keeps the right to write. The caller takes the value into the transaction that writes the row, and
+//!    drops it afterwards. A finished copy never changes.
+//!
+//! [`contract`] tests all of this, and every driver passes these tests.
 
 mod budget;
 #[cfg(any(test, doc))]
@@ -42,7 +47,7 @@ pub use memory::MemoryStore;
 pub use space::DiskSpace;
 pub use store_id::{StoreId, StoreIdError};
 
-/// Names a copy: 16 bytes of the caller's choice, as text 32 lower-case hex digits.
+/// The name of a copy: 16 bytes that the caller chooses. The text form is 32 lower-case hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CopyId([u8; 16]);
 
@@ -64,89 +69,92 @@ impl fmt::Debug for CopyId {
     }
 }
 
-/// How far a copy is: what was durable when somebody last said so.
+/// The progress of a copy that is not finished: the bytes that are durable, and the hash of these bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// How many bytes.
+    /// The number of durable bytes.
     pub offset: u64,
-    /// The running hash of these bytes. One that cannot be read is made again from them.
+    /// The saved state of the hash of these bytes. If it cannot be restored, the bytes are hashed again.
     pub state: Vec<u8>,
 }
 
-/// Bytes to append, and the memory they take from the budget of all uploads.
+/// Bytes to append, and the memory that they take from the budget of all uploads.
 #[derive(Debug)]
 pub struct Batch {
     /// The bytes, in order.
     pub frames: Vec<Bytes>,
-    /// Given back when the batch is stored.
+    /// The permit for the memory of the bytes. It is returned to the budget when the batch is stored.
     pub permit: Permit,
 }
 
 impl Batch {
-    /// How many bytes.
+    /// Returns the number of bytes.
     pub fn length(&self) -> u64 {
         self.frames.iter().map(|frame| frame.len() as u64).sum()
     }
 }
 
-/// What a finished copy is.
+/// The size and file times of a finished copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stored {
-    /// How long it is.
+    /// The size of the copy in bytes.
     pub size: u64,
-    /// What its file looked like then.
+    /// The times of the copy's file when the copy was finished.
     pub stamp: Stamp,
 }
 
-/// A file's times. While they stay, so did its bytes, unless the disk lies.
+/// The times of a file. As long as they do not change, the bytes have not changed either, unless the disk is faulty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {
-    /// When its bytes were last changed, in nanoseconds since 1970.
+    /// The time of the last change of the bytes, in nanoseconds since 1970.
     pub mtime_ns: i64,
-    /// When anything of it was last changed.
+    /// The time of the last change of the bytes or the metadata, in nanoseconds since 1970.
     pub ctime_ns: i64,
 }
 
-/// Bytes on their way to a client.
+/// A stream of the bytes of a copy.
 pub type BlobStream = Pin<Box<dyn Stream<Item = Result<Bytes, BlobError>> + Send>>;
 
-/// A place for copies.
+/// A store of copies.
 #[async_trait]
 pub trait BlobStore: Send + Sync + 'static {
-    /// Takes the right to write a copy, from other processes too, whether anything of it is there or not. While
-    /// somebody else has it, waits for some seconds, then [`BlobError::Busy`].
+    /// Takes the exclusive right to write a copy, which need not exist yet. Other processes are excluded too. While
+    /// another writer has the right, this waits for a few seconds, and then fails with [`BlobError::Busy`].
     async fn claim(&self, id: CopyId) -> Result<Box<dyn Claim>, BlobError>;
 
-    /// Opens a copy for reading. [`BlobError::NotFound`] where there is none.
+    /// Opens a copy for reading. Fails with [`BlobError::NotFound`] if there is no such copy.
     async fn open(&self, id: CopyId) -> Result<Arc<dyn BlobReader>, BlobError>;
 
-    /// Removes a copy for good. One that is gone already is no error where the store is itself. Who has it open reads
-    /// on.
+    /// Deletes a copy. A missing copy is not an error, as long as the store is in its place. Readers that have the copy
+    /// open can read it to the end.
     async fn delete(&self, id: CopyId) -> Result<(), BlobError>;
 
-    /// Whether the store is the one that was opened, at its place and with its id. [`BlobError::Away`] where it is not:
-    /// until it is back, nothing can be claimed, and a copy that it does not have may be where it was. Finds a store
-    /// that came back.
+    /// Checks that the store at the configured place is the one that was opened, and has its id.
+    ///
+    /// Fails with [`BlobError::Away`] if it is another store, or if there is none. Until the right store is back, no
+    /// copy can be claimed, and a missing copy may still exist in the right store. A store that is back is found by
+    /// this call.
     async fn check_place(&self) -> Result<(), BlobError>;
 
-    /// The store's own id, where it has one.
+    /// Returns the id of the store, if it has one.
     async fn store_id(&self) -> Result<Option<StoreId>, BlobError>;
 
-    /// Gives the store its id, or none, in place of one that it may have.
+    /// Sets the id of the store, or deletes it.
     async fn set_store_id(&self, id: Option<StoreId>) -> Result<(), BlobError>;
 
-    /// `false` after a sync failed: what the store says of durability proves nothing any more.
+    /// Returns `false` after a sync has failed. From then on, nobody knows whether bytes are durable.
     fn healthy(&self) -> bool;
 
-    /// The room of the disk that the store is on. `None`: it is on none, or the disk does not say.
+    /// Returns the space on the disk of the store. `None` if the store is not on a disk, or the disk does not tell its
+    /// size.
     async fn disk_space(&self) -> Result<Option<DiskSpace>, BlobError>;
 }
 
-/// The right to write a copy. One that is dropped unopened leaves the store as it was.
+/// The exclusive right to write a copy. Dropping a claim that was not opened leaves the store unchanged.
 #[async_trait]
 pub trait Claim: Send {
-    /// Goes on at `from`, or begins where it names no byte. Bytes beyond it are cut off;
-    /// [`BlobError::Lost`] where there are fewer.
+    /// Continues a copy at the checkpoint `from`; an empty checkpoint begins a new one. Bytes after the checkpoint are
+    /// cut off. Fails with [`BlobError::Lost`] if the copy has fewer bytes than the checkpoint.
     async fn open(
         self: Box<Self>,
         algorithm: Algorithm,
@@ -154,45 +162,45 @@ pub trait Claim: Send {
     ) -> Result<Box<dyn BlobWriter>, BlobError>;
 }
 
-/// A copy in the making.
+/// A writer of a copy that is not finished.
 #[async_trait]
 pub trait BlobWriter: Send {
-    /// How many bytes were taken.
+    /// Returns the number of bytes that have been written, durable or not.
     fn offset(&self) -> u64;
 
-    /// Appends. Returns before the bytes are stored, so that the next ones can come meanwhile; an error shows
-    /// in the next call.
+    /// Appends a batch. This may return before the bytes are stored, so that the caller can receive the next batch
+    /// meanwhile. An error is then returned by the next call.
     async fn write(&mut self, batch: Batch) -> Result<(), BlobError>;
 
-    /// Makes all bytes durable, and says how to go on from here.
+    /// Makes all bytes durable, and returns the checkpoint from which a later writer can continue.
     async fn checkpoint(&mut self) -> Result<Held<Checkpoint>, BlobError>;
 
-    /// Makes the copy durable, if its bytes are the expected ones.
+    /// Makes the copy durable and finishes it, if its bytes have the expected digest.
     async fn finish(self: Box<Self>, expected: &Digest) -> Result<Held<Stored>, FinishError>;
 }
 
-/// A finished copy, open for reading.
+/// A finished copy that is open for reading.
 #[async_trait]
 pub trait BlobReader: Send + Sync {
-    /// How long it is.
+    /// Returns the size of the copy in bytes.
     fn size(&self) -> u64;
 
-    /// What its file looked like when it was opened.
+    /// Returns the times of the copy's file when it was opened.
     fn stamp(&self) -> Stamp;
 
-    /// Lets go of what memory holds of the copy, so that what is read next is what the disk has.
+    /// Asks the kernel to drop the copy from the page cache, so that the next read comes from the disk.
     fn forget_cached(&self);
 
-    /// Some of its bytes. The last ones come only if the copy did not change meanwhile, else [`BlobError::Changed`].
+    /// Streams a part of the bytes. If the copy has changed since it was opened, the last frame is replaced by
+    /// [`BlobError::Changed`].
     fn stream(self: Arc<Self>, start: u64, length: u64) -> BlobStream;
 
-    /// All of its bytes, hashed on the way: the last ones come only if the digest is right, else
-    /// [`BlobError::Corrupt`].
+    /// Streams and hashes all bytes. If they have another digest, the last frame is replaced by [`BlobError::Corrupt`].
     fn stream_verified(self: Arc<Self>, expected: Digest) -> BlobStream;
 
-    /// What its bytes hash to.
+    /// Reads all bytes, and returns their digest.
     async fn verify(self: Arc<Self>, algorithm: Algorithm) -> Result<Digest, BlobError>;
 
-    /// All bytes at once, for small copies.
+    /// Returns all bytes at once. This is for small copies.
     async fn read_all(&self) -> Result<Bytes, BlobError>;
 }

@@ -1,5 +1,5 @@
-//! Copies in memory, for `--ephemeral` and for tests. It behaves like an object store: a copy is parts that
-//! are put together at its end, nothing is appended to a finished one, and it cannot be read before.
+//! A store in memory, for `--ephemeral` and for tests. It behaves like an object store: a copy consists of parts, which
+//! are put together when the copy is finished. A copy cannot be read before it is finished.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,10 +17,12 @@ use crate::{
     DiskSpace, FinishError, Held, Permit, Stamp, StoreId, Stored,
 };
 
-const PATIENCE: Duration = Duration::from_secs(3);
-const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// The time that a claim waits for another writer.
+const CLAIM_TIMEOUT: Duration = Duration::from_secs(3);
+/// The time between two attempts to claim a copy.
+const CLAIM_INTERVAL: Duration = Duration::from_millis(10);
 
-/// A place for copies that ends with the process.
+/// A store in memory, which ends with the process.
 #[derive(Clone, Default)]
 pub struct MemoryStore(Arc<Mutex<Copies>>);
 
@@ -41,14 +43,14 @@ impl MemoryStore {
 #[async_trait]
 impl BlobStore for MemoryStore {
     async fn claim(&self, id: CopyId) -> Result<Box<dyn Claim>, BlobError> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + CLAIM_TIMEOUT;
         while !self.copies().claimed.insert(id) {
             if Instant::now() >= deadline {
                 return Err(BlobError::Busy);
             }
-            sleep(LOOK_EVERY).await;
+            sleep(CLAIM_INTERVAL).await;
         }
-        Ok(Box::new(Claimed { store: self.clone(), id }))
+        Ok(Box::new(MemoryClaim { store: self.clone(), id }))
     }
 
     async fn open(&self, id: CopyId) -> Result<Arc<dyn BlobReader>, BlobError> {
@@ -85,20 +87,20 @@ impl BlobStore for MemoryStore {
     }
 }
 
-/// The claim on a copy, given back when dropped.
-struct Claimed {
+/// The claim on a copy, which ends when it is dropped.
+struct MemoryClaim {
     store: MemoryStore,
     id: CopyId,
 }
 
-impl Drop for Claimed {
+impl Drop for MemoryClaim {
     fn drop(&mut self) {
         self.store.copies().claimed.remove(&self.id);
     }
 }
 
 #[async_trait]
-impl Claim for Claimed {
+impl Claim for MemoryClaim {
     async fn open(
         self: Box<Self>,
         algorithm: Algorithm,
@@ -108,21 +110,21 @@ impl Claim for Claimed {
             let mut copies = self.store.copies();
             let finished = copies.finished.remove(&self.id).map(|reader| reader.parts.clone());
             let mut parts = finished.or_else(|| copies.parts.remove(&self.id)).unwrap_or_default();
-            cut(&mut parts, from.offset)?;
+            truncate(&mut parts, from.offset)?;
             copies.parts.insert(self.id, parts.clone());
             parts
         };
-        let hasher = hashing::resume(algorithm, &from.state, |take| {
+        let hasher = hashing::restore_hasher(algorithm, &from.state, |take| {
             parts.iter().for_each(|part| take(part));
             Ok(())
         })?;
-        let claimed = Arc::new(*self);
-        Ok(Box::new(MemoryWriter { claimed, hasher, offset: from.offset, new: Vec::new() }))
+        let claim = Arc::new(*self);
+        Ok(Box::new(MemoryWriter { claim, hasher, offset: from.offset, unsaved: Vec::new() }))
     }
 }
 
-/// Leaves the first `length` bytes.
-fn cut(parts: &mut Vec<Bytes>, length: u64) -> Result<(), BlobError> {
+/// Cuts off all bytes after the first `length` ones. Fails if there are fewer.
+fn truncate(parts: &mut Vec<Bytes>, length: u64) -> Result<(), BlobError> {
     let mut left = length;
     parts.retain_mut(|part| {
         part.truncate(usize::try_from(left).unwrap_or(usize::MAX));
@@ -133,17 +135,18 @@ fn cut(parts: &mut Vec<Bytes>, length: u64) -> Result<(), BlobError> {
 }
 
 struct MemoryWriter {
-    claimed: Arc<Claimed>,
+    claim: Arc<MemoryClaim>,
     hasher: Hasher,
     offset: u64,
-    /// Parts since the last checkpoint: like an upload of parts, they count when it is made.
-    new: Vec<Bytes>,
+    /// The parts since the last checkpoint. They belong to the copy only from the next checkpoint on, as in a multipart
+    /// upload of an object store.
+    unsaved: Vec<Bytes>,
 }
 
 impl MemoryWriter {
-    fn keep(&mut self) {
-        let mut copies = self.claimed.store.copies();
-        copies.parts.entry(self.claimed.id).or_default().append(&mut self.new);
+    fn save_parts(&mut self) {
+        let mut copies = self.claim.store.copies();
+        copies.parts.entry(self.claim.id).or_default().append(&mut self.unsaved);
     }
 }
 
@@ -156,25 +159,25 @@ impl BlobWriter for MemoryWriter {
     async fn write(&mut self, batch: Batch) -> Result<(), BlobError> {
         self.offset += batch.length();
         let mut hasher = self.hasher.clone();
-        let joined = move || {
+        let hash_and_join = move || {
             let Batch { frames, permit } = batch;
             hashing::update(&mut hasher, &frames);
-            // Joined: frames are slices of larger buffers, which would be kept whole.
+            // Frames are slices of larger buffers, and would keep these in memory. So the bytes are copied.
             let mut part = BytesMut::with_capacity(frames.iter().map(Bytes::len).sum());
             frames.iter().for_each(|frame| part.extend_from_slice(frame));
             drop::<Permit>(permit);
             (hasher, part.freeze())
         };
-        let (hasher, part) = hashing::blocking(joined).await;
+        let (hasher, part) = hashing::blocking(hash_and_join).await;
         self.hasher = hasher;
-        self.new.push(part);
+        self.unsaved.push(part);
         Ok(())
     }
 
     async fn checkpoint(&mut self) -> Result<Held<Checkpoint>, BlobError> {
-        self.keep();
+        self.save_parts();
         let checkpoint = Checkpoint { offset: self.offset, state: self.hasher.save() };
-        Ok(Held::new(checkpoint, self.claimed.clone()))
+        Ok(Held::new(checkpoint, self.claim.clone()))
     }
 
     async fn finish(mut self: Box<Self>, expected: &Digest) -> Result<Held<Stored>, FinishError> {
@@ -182,18 +185,16 @@ impl BlobWriter for MemoryWriter {
         if actual != *expected {
             return Err(FinishError::Mismatch { actual });
         }
-        self.keep();
-        let mut copies = self.claimed.store.copies();
-        let parts = copies.parts.remove(&self.claimed.id).unwrap_or_default();
-        copies
-            .finished
-            .insert(self.claimed.id, Arc::new(MemoryReader { parts, size: self.offset }));
+        self.save_parts();
+        let mut copies = self.claim.store.copies();
+        let parts = copies.parts.remove(&self.claim.id).unwrap_or_default();
+        copies.finished.insert(self.claim.id, Arc::new(MemoryReader { parts, size: self.offset }));
         drop(copies);
-        Ok(Held::new(Stored { size: self.offset, stamp: STAMP }, self.claimed))
+        Ok(Held::new(Stored { size: self.offset, stamp: STAMP }, self.claim))
     }
 }
 
-/// Nobody changes memory behind our back.
+/// The times of all copies. They never change, because no other program can change the memory of this process.
 const STAMP: Stamp = Stamp { mtime_ns: 0, ctime_ns: 0 };
 
 struct MemoryReader {
@@ -202,7 +203,7 @@ struct MemoryReader {
 }
 
 impl MemoryReader {
-    /// The parts between two offsets.
+    /// Returns the bytes between two offsets.
     fn slices(&self, start: u64, end: u64) -> Vec<Bytes> {
         let (mut at, mut slices) = (0, Vec::new());
         for part in &self.parts {

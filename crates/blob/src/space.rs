@@ -1,36 +1,36 @@
-//! How much room a disk has.
+//! The space on a disk.
 
 use std::os::fd::AsFd;
 use std::path::Path;
 
 use rustix::fs::{self, StatVfs};
 
-/// How much room a disk has.
+/// The total and the free space of a file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DiskSpace {
-    /// The bytes of the whole file system.
+    /// The size of the whole file system in bytes.
     pub size: u64,
-    /// The bytes that this process may still write.
+    /// The number of bytes that this process can still write.
     pub free: u64,
-    /// The files that may still be made, where their number is bounded.
+    /// The number of files that can still be created. `None` if the file system does not limit their number.
     pub free_files: Option<u64>,
 }
 
 impl DiskSpace {
-    /// Returns the room of the disk that a folder is on. `None`: it does not say.
+    /// Returns the space of the file system that a folder is on, or `None` if the file system does not tell its size.
     ///
     /// # Errors
-    /// Fails where the disk cannot be asked.
+    /// Fails if the folder does not exist, or if the call to the operating system fails.
     pub fn of(folder: &Path) -> std::io::Result<Option<Self>> {
         Ok(Self::read(&fs::statvfs(folder)?))
     }
 
-    /// Returns the same of an open folder.
+    /// Returns the space of the file system that an open folder is on, as [`DiskSpace::of`] does.
     pub(crate) fn of_open(folder: impl AsFd) -> std::io::Result<Option<Self>> {
         Ok(Self::read(&fs::fstatvfs(folder)?))
     }
 
-    /// Blocks that are kept for the administrator are not free.
+    /// Converts the numbers of the operating system. Blocks that are reserved for the administrator are not free.
     fn read(stat: &StatVfs) -> Option<Self> {
         let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
         (stat.f_blocks > 0).then(|| Self {
@@ -46,9 +46,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_disk_says_how_large_it_is() {
+    fn the_space_of_a_folder() {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let space = DiskSpace::of(folder.path()).expect("it can be asked").expect("it says");
+        let space = DiskSpace::of(folder.path()).expect("readable").expect("it has a size");
         assert!(space.free > 0 && space.free < space.size, "{space:?}");
         let missing = DiskSpace::of(&folder.path().join("missing"));
         assert!(missing.is_err());

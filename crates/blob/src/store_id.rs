@@ -1,13 +1,13 @@
-//! The id of a store.
+//! The id of a store, by which a database recognizes its own store.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// The id that a folder of copies and its database share: 16 bytes, as text 32 lower-case hex digits.
+/// The id that a folder of copies and its database share: 16 bytes. The text form is 32 lower-case hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct StoreId([u8; 16]);
 
-/// A text that is no id of a store.
+/// A text that is not the id of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the id of a store is 32 lower-case hex digits")]
 pub struct StoreIdError;

@@ -1,4 +1,4 @@
-//! Names of what lies in a repository, as Google's APIs write them: `%2F` for the slashes of an image's name.
+//! The names of resources in a repository, as in Google's APIs. The slashes of an image's name are written as `%2F`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,47 +9,49 @@ use crate::name::{ImageName, NameError, RepositoryName};
 use crate::reference::{ReferenceError, Tag};
 use crate::rule::{RuleId, RuleIdError};
 
-/// Why a name was refused.
+/// The reasons why a resource name is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ArtifactError {
-    /// The repository, or the image.
+    /// The repository or the image is not valid.
     #[error(transparent)]
     Name(#[from] NameError),
-    /// The version, or the file.
+    /// The digest of the version or file is not valid.
     #[error(transparent)]
     Digest(#[from] DigestError),
-    /// The tag.
+    /// The tag is not valid.
     #[error(transparent)]
     Tag(#[from] ReferenceError),
-    /// The rule.
+    /// The id of the rule is not valid.
     #[error(transparent)]
     Rule(#[from] RuleIdError),
-    /// The attachment.
+    /// The id of the attachment is not valid.
     #[error(transparent)]
     Attachment(#[from] AttachmentIdError),
-    /// Its shape.
-    #[error("has not the form {0}")]
-    Shape(&'static str),
+    /// The name does not have the collections that are expected.
+    #[error("must have the form {0}")]
+    WrongForm(&'static str),
 }
 
-const PACKAGE: &str = "projects/P/locations/L/repositories/R/packages/IMAGE";
-const VERSION: &str = "projects/P/locations/L/repositories/R/packages/IMAGE/versions/sha256:HEX";
-const TAG: &str = "projects/P/locations/L/repositories/R/packages/IMAGE/tags/TAG";
-const RULE: &str = "projects/P/locations/L/repositories/R/rules/ID";
-const FILE: &str = "projects/P/locations/L/repositories/R/files/sha256:HEX";
-const ATTACHMENT: &str = "projects/P/locations/L/repositories/R/attachments/ID";
-const DOCKER_IMAGE: &str = "projects/P/locations/L/repositories/R/dockerImages/IMAGE@sha256:HEX";
+const PACKAGE_FORM: &str = "projects/P/locations/L/repositories/R/packages/IMAGE";
+const VERSION_FORM: &str =
+    "projects/P/locations/L/repositories/R/packages/IMAGE/versions/sha256:HEX";
+const TAG_FORM: &str = "projects/P/locations/L/repositories/R/packages/IMAGE/tags/TAG";
+const RULE_FORM: &str = "projects/P/locations/L/repositories/R/rules/ID";
+const FILE_FORM: &str = "projects/P/locations/L/repositories/R/files/sha256:HEX";
+const ATTACHMENT_FORM: &str = "projects/P/locations/L/repositories/R/attachments/ID";
+const DOCKER_IMAGE_FORM: &str =
+    "projects/P/locations/L/repositories/R/dockerImages/IMAGE@sha256:HEX";
 
-/// An image: `…/packages/IMAGE`.
+/// The name of an image: `…/packages/IMAGE`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PackageName {
-    /// The repository that it is in.
+    /// The repository of the image.
     pub repository: RepositoryName,
-    /// Its name there.
+    /// The image's name in the repository.
     pub image: ImageName,
 }
 
-/// A manifest of an image: `…/packages/IMAGE/versions/sha256:HEX`.
+/// The name of a manifest as a version of an image: `…/packages/IMAGE/versions/sha256:HEX`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct VersionName {
     /// The image.
@@ -58,7 +60,7 @@ pub struct VersionName {
     pub digest: Digest,
 }
 
-/// A tag of an image: `…/packages/IMAGE/tags/TAG`.
+/// The name of a tag of an image: `…/packages/IMAGE/tags/TAG`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TagName {
     /// The image.
@@ -67,50 +69,58 @@ pub struct TagName {
     pub tag: Tag,
 }
 
-/// The same manifest as a Docker image: `…/dockerImages/IMAGE@sha256:HEX`.
+/// The name of a manifest as a Docker image: `…/dockerImages/IMAGE@sha256:HEX`. The manifest has a [`VersionName`] too.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct DockerImageName(pub VersionName);
 
-/// A rule of a repository: `…/rules/ID`.
+/// The name of a repository's rule: `…/rules/ID`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RuleName {
-    /// The repository that it is for.
+    /// The repository of the rule.
     pub repository: RepositoryName,
-    /// Its id there.
+    /// The rule's id in the repository.
     pub id: RuleId,
 }
 
-/// A blob or a manifest of a repository: `…/files/sha256:HEX`.
+/// The name of a blob or a manifest as a file of a repository: `…/files/sha256:HEX`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct FileName {
-    /// The repository that it is in.
+    /// The repository of the file.
     pub repository: RepositoryName,
-    /// The digest of its bytes.
+    /// The digest of the file's bytes.
     pub digest: Digest,
 }
 
-/// A manifest that refers to another one of its image: `…/attachments/ID`.
+/// The name of an attachment, which is a manifest that refers to another manifest of its image: `…/attachments/ID`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct AttachmentName {
-    /// The repository that it is in.
+    /// The repository of the attachment.
     pub repository: RepositoryName,
-    /// Its id there.
+    /// The attachment's id in the repository.
     pub id: AttachmentId,
 }
 
-/// Takes the last part from a name, and the collection that it is in.
-fn split<'a>(text: &'a str, collection: &str) -> Option<(&'a str, &'a str)> {
-    let (rest, last) = text.rsplit_once('/')?;
-    let parent = rest.strip_suffix(collection)?.strip_suffix('/')?;
-    Some((parent, last))
+/// Splits `PARENT/COLLECTION/ID` into the parent and the id. The error names `form`, which is the form of the whole
+/// name.
+fn split_last<'a>(
+    text: &'a str,
+    collection: &str,
+    form: &'static str,
+) -> Result<(&'a str, &'a str), ArtifactError> {
+    let split = || {
+        let (rest, last) = text.rsplit_once('/')?;
+        let parent = rest.strip_suffix(collection)?.strip_suffix('/')?;
+        Some((parent, last))
+    };
+    split().ok_or(ArtifactError::WrongForm(form))
 }
 
-/// An image's name as the names of resources hold it.
+/// Returns an image's name as it is written in the names of resources, with `%2F` in place of slashes.
 pub fn escaped(image: &str) -> String {
     image.replace('/', "%2F")
 }
 
-/// What was [`escaped`], or begins as that does.
+/// Returns an image's name from its [`escaped`] form. The beginning of an escaped name is accepted too.
 pub fn unescaped(text: &str) -> String {
     text.replace("%2F", "/").replace("%2f", "/")
 }
@@ -119,7 +129,7 @@ impl FromStr for PackageName {
     type Err = ArtifactError;
 
     fn from_str(text: &str) -> Result<Self, ArtifactError> {
-        let (repository, last) = split(text, "packages").ok_or(ArtifactError::Shape(PACKAGE))?;
+        let (repository, last) = split_last(text, "packages", PACKAGE_FORM)?;
         Ok(Self { repository: repository.parse()?, image: unescaped(last).parse()? })
     }
 }
@@ -128,7 +138,7 @@ impl FromStr for VersionName {
     type Err = ArtifactError;
 
     fn from_str(text: &str) -> Result<Self, ArtifactError> {
-        let (package, last) = split(text, "versions").ok_or(ArtifactError::Shape(VERSION))?;
+        let (package, last) = split_last(text, "versions", VERSION_FORM)?;
         Ok(Self { package: package.parse()?, digest: last.parse()? })
     }
 }
@@ -137,7 +147,7 @@ impl FromStr for TagName {
     type Err = ArtifactError;
 
     fn from_str(text: &str) -> Result<Self, ArtifactError> {
-        let (package, last) = split(text, "tags").ok_or(ArtifactError::Shape(TAG))?;
+        let (package, last) = split_last(text, "tags", TAG_FORM)?;
         Ok(Self { package: package.parse()?, tag: last.parse()? })
     }
 }
@@ -146,7 +156,7 @@ impl FromStr for RuleName {
     type Err = ArtifactError;
 
     fn from_str(text: &str) -> Result<Self, ArtifactError> {
-        let (repository, last) = split(text, "rules").ok_or(ArtifactError::Shape(RULE))?;
+        let (repository, last) = split_last(text, "rules", RULE_FORM)?;
         Ok(Self { repository: repository.parse()?, id: last.parse()? })
     }
 }
@@ -155,9 +165,9 @@ impl FromStr for DockerImageName {
     type Err = ArtifactError;
 
     fn from_str(text: &str) -> Result<Self, ArtifactError> {
-        let shape = ArtifactError::Shape(DOCKER_IMAGE);
-        let (repository, last) = split(text, "dockerImages").ok_or(shape.clone())?;
-        let (name, digest) = last.split_once('@').ok_or(shape)?;
+        let (repository, last) = split_last(text, "dockerImages", DOCKER_IMAGE_FORM)?;
+        let (name, digest) =
+            last.split_once('@').ok_or(ArtifactError::WrongForm(DOCKER_IMAGE_FORM))?;
         let package =
             PackageName { repository: repository.parse()?, image: unescaped(name).parse()? };
         Ok(Self(VersionName { package, digest: digest.parse()? }))
@@ -168,8 +178,9 @@ impl FromStr for FileName {
     type Err = ArtifactError;
 
     fn from_str(text: &str) -> Result<Self, ArtifactError> {
-        let (repository, last) = split(text, "files").ok_or(ArtifactError::Shape(FILE))?;
-        // Clients that make files of files name them like this, and ask for them by that name.
+        let (repository, last) = split_last(text, "files", FILE_FORM)?;
+        // Clients that download files escape the colon, because the digest becomes the name of a local file, and
+        // request the file by that name.
         let digest = last.replace("%3A", ":").replace("%3a", ":");
         Ok(Self { repository: repository.parse()?, digest: digest.parse()? })
     }
@@ -179,8 +190,7 @@ impl FromStr for AttachmentName {
     type Err = ArtifactError;
 
     fn from_str(text: &str) -> Result<Self, ArtifactError> {
-        let shape = ArtifactError::Shape(ATTACHMENT);
-        let (repository, last) = split(text, "attachments").ok_or(shape)?;
+        let (repository, last) = split_last(text, "attachments", ATTACHMENT_FORM)?;
         Ok(Self { repository: repository.parse()?, id: last.parse()? })
     }
 }
@@ -237,12 +247,12 @@ mod tests {
     const REPOSITORY: &str = "projects/p/locations/us/repositories/r";
     const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
-    /// What is read is written as it was, and what is none stays none.
+    /// Checks that a valid name is printed as it was parsed, and that another one is refused.
     #[track_caller]
     fn check<T: FromStr<Err = ArtifactError> + fmt::Display>(rest: &str, valid: bool) {
         let name = format!("{REPOSITORY}/{rest}").replace("DIGEST", DIGEST);
         match name.parse::<T>() {
-            Ok(read) => assert_eq!((read.to_string(), valid), (name, true)),
+            Ok(parsed) => assert_eq!((parsed.to_string(), valid), (name, true)),
             Err(error) => assert!(!valid, "{name}: {error}"),
         }
     }
@@ -318,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn lower_case_escapes_are_read_too() {
+    fn lower_case_escapes_are_accepted() {
         let name: PackageName = format!("{REPOSITORY}/packages/a%2fb").parse().expect("valid");
         assert_eq!(name.image.as_str(), "a/b");
     }

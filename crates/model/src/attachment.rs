@@ -1,4 +1,4 @@
-//! What an attachment is called in its repository.
+//! The ids of attachments. An id names an attachment within its repository.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,29 +6,29 @@ use std::str::FromStr;
 use crate::digest::Digest;
 use crate::rule::is_plain_name;
 
-/// The longest id that somebody chooses: no digest is as short.
-const MAX_ID: usize = 63;
+/// The length of the longest id that a client can choose. Digests are longer, so that no chosen id is a digest.
+const MAX_CHOSEN_ID: usize = 63;
 
-/// A text that is no attachment's id.
+/// A text that is not the id of an attachment.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "an attachment is sha256-HEX, or has up to {MAX_ID} lowercase letters, numbers, hyphens, underscores and dots, of which the first is a letter and the last a letter or number"
+    "an attachment's id is sha256-HEX, or up to {MAX_CHOSEN_ID} lowercase letters, numbers, hyphens, underscores and dots that begin with a letter and end with a letter or number"
 )]
 pub struct AttachmentIdError;
 
-/// An attachment's id: the digest of its manifest with a hyphen, or what its maker chose.
+/// The id of an attachment.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum AttachmentId {
-    /// `sha256-HEX`.
+    /// The digest of the attachment's manifest, written with a hyphen in place of the colon: `sha256-HEX`.
     Digest(Digest),
-    /// `[a-z]([a-z0-9._-]*[a-z0-9])?`.
+    /// An id that the client chose when it created the attachment: `[a-z]([a-z0-9._-]*[a-z0-9])?`.
     Chosen(String),
 }
 
 impl AttachmentId {
-    /// What somebody chose.
+    /// Checks an id that a client chose.
     pub fn chosen(text: &str) -> Result<Self, AttachmentIdError> {
-        let valid = text.len() <= MAX_ID && is_plain_name(text);
+        let valid = text.len() <= MAX_CHOSEN_ID && is_plain_name(text);
         if valid { Ok(Self::Chosen(text.to_owned())) } else { Err(AttachmentIdError) }
     }
 }
@@ -67,10 +67,10 @@ mod tests {
             (&AttachmentId::Digest(digest.replace('-', ":").parse().unwrap()), digest.clone())
         );
         assert_eq!(AttachmentId::chosen(&digest), Err(AttachmentIdError));
-        for text in ["a", "my-sbom", "v1.0_x", "sha256-abc", &"a".repeat(MAX_ID)] {
+        for text in ["a", "my-sbom", "v1.0_x", "sha256-abc", &"a".repeat(MAX_CHOSEN_ID)] {
             assert_eq!(text.parse(), Ok(AttachmentId::Chosen(text.to_owned())));
         }
-        let long = "a".repeat(MAX_ID + 1);
+        let long = "a".repeat(MAX_CHOSEN_ID + 1);
         for text in [
             "",
             "A",

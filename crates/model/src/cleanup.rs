@@ -1,11 +1,11 @@
-//! Cleanup policies: which manifests of a repository are to go.
+//! Cleanup policies, which decide what manifests of a repository are deleted.
 //!
-//! Answers one question, for dry runs and for real ones: given the policies and what is known of a manifest, which policy
-//! deletes it, and which keeps it? All conditions that a policy sets must hold; of a list of prefixes, one. KEEP beats
-//! DELETE, whatever their order. What is known is asked for when a condition needs it ([`Facts`]), because some of it costs
-//! a look into the database.
+//! This module answers one question, for dry runs and for real ones: which policy deletes a manifest, and which policy
+//! keeps it? A policy matches if all conditions that it sets hold. A list of prefixes holds if one of the prefixes
+//! matches. KEEP beats DELETE, whatever the order of the policies is. Facts that cost a database query are read through
+//! [`Facts`], and only if a condition needs them.
 //!
-//! What else keeps a manifest (an index that names it, a tag that stays) is not known here.
+//! The other reasons to keep a manifest are not known here: an index that names it, or a tag that must stay.
 
 mod document;
 
@@ -13,146 +13,154 @@ pub use document::CleanupError;
 
 use std::time::Duration;
 
-/// How many policies a repository has at most.
-pub const MOST_POLICIES: usize = 10;
-/// How many prefixes a list has at most.
-pub const MOST_PREFIXES: usize = 100;
-/// How many of the most recent versions can be kept at most.
-pub const MOST_KEPT: u32 = 10_000;
+/// The largest number of policies that a repository has.
+pub const MAX_POLICIES: usize = 10;
+/// The largest number of prefixes in a list.
+pub const MAX_PREFIXES: usize = 100;
+/// The largest number of most recent versions that a policy keeps.
+pub const MAX_KEPT: u32 = 10_000;
 
-/// How much longer than it was asked for something is not pulled before it is stale. Pulls are written down some time
-/// after they happened.
+/// The time in microseconds that is added to `more_stale_than` of a DELETE policy: 5 minutes. Pulls are recorded some
+/// time after they happened, so that the last ones may be missing.
 const STALE_MARGIN: i64 = 5 * 60 * 1_000_000;
 
-/// The cleanup policies of a repository, by their ids.
+/// The cleanup policies of a repository, sorted by id.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Policies {
-    /// Whether they are only to say what they would do.
+    /// Tells whether the policies only report what they would delete.
     pub dry_run: bool,
-    policies: Vec<Policy>,
+    policies: Vec<CleanupPolicy>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Policy {
+struct CleanupPolicy {
     id: String,
-    action: Action,
-    rule: Rule,
+    action: CleanupAction,
+    criterion: Criterion,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Action {
+enum CleanupAction {
     Delete,
     Keep,
 }
 
+/// The criterion by which a policy matches a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Rule {
-    Condition(Condition),
-    MostRecent { packages: Vec<String>, count: u32 },
+enum Criterion {
+    Condition(CleanupCondition),
+    /// The manifest is one of the `count` most recent ones of its image.
+    MostRecent {
+        package_prefixes: Vec<String>,
+        count: u32,
+    },
 }
 
-/// What is not set always holds.
+/// The condition of a policy. A field that is not set, or is empty, always holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Condition {
-    tags: Tags,
+struct CleanupCondition {
+    tag_state: TagState,
     tag_prefixes: Vec<String>,
-    versions: Vec<String>,
-    packages: Vec<String>,
+    version_prefixes: Vec<String>,
+    package_prefixes: Vec<String>,
     older_than: Option<Duration>,
     newer_than: Option<Duration>,
     more_stale_than: Option<Duration>,
 }
 
-/// Which tags a manifest has.
+/// The tags that a condition requires a manifest to have.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum Tags {
+enum TagState {
     #[default]
-    Unsaid,
+    Unspecified,
     Any,
-    Some,
-    None,
+    Tagged,
+    Untagged,
 }
 
-/// A manifest, and what is known of it without asking.
+/// A manifest, with the facts that are known without a query.
 #[derive(Debug, Clone, Copy)]
 pub struct Version<'a> {
-    /// Its image's name.
+    /// The name of the image.
     pub package: &'a str,
-    /// Its own name: the digest.
+    /// The name of the version, which is the digest of the manifest.
     pub name: &'a str,
-    /// When it came, in microseconds since 1970.
+    /// The time of the upload, in microseconds since 1970.
     pub uploaded_at: i64,
 }
 
-/// What is known of a manifest and costs a look.
+/// The facts about one manifest that cost a query.
 pub trait Facts {
-    /// Why a look failed.
+    /// The error of a failed query.
     type Error;
 
-    /// Whether it has a tag that begins so; with an empty beginning, whether it has any.
+    /// Returns whether the manifest has a tag with this beginning. An empty beginning matches every tag.
     fn has_tag(&mut self, beginning: &str) -> Result<bool, Self::Error>;
-    /// When it was last pulled.
+    /// Returns the time of the last pull of the manifest, in microseconds since 1970.
     fn last_pulled_at(&mut self) -> Result<Option<i64>, Self::Error>;
-    /// Whether its image has at least so many that came after it.
+    /// Returns whether the image has at least `count` manifests that are newer than this one.
     fn has_newer(&mut self, count: u32) -> Result<bool, Self::Error>;
 }
 
-/// What the policies want with a manifest.
+/// The decision of all policies about one manifest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision<'a> {
-    /// No policy deletes it.
+    /// No policy deletes the manifest.
     Untouched,
-    /// It goes.
+    /// The manifest is deleted.
     Delete {
-        /// The policy that deletes it.
+        /// The id of the first policy that deletes the manifest.
         by: &'a str,
     },
-    /// It would go, were it not kept.
+    /// One policy deletes the manifest, but another one keeps it.
     Keep {
-        /// The policy that keeps it.
+        /// The id of the first policy that keeps the manifest.
         by: &'a str,
     },
 }
 
 impl Policies {
-    /// Whether there are none.
+    /// Returns whether there are no policies.
     pub fn is_empty(&self) -> bool {
         self.policies.is_empty()
     }
 
-    /// Whether nothing is ever deleted by them.
+    /// Returns whether the policies can never delete a manifest.
     pub fn delete_nothing(&self) -> bool {
-        self.policies.iter().all(|policy| policy.action == Action::Keep)
+        self.policies.iter().all(|policy| policy.action == CleanupAction::Keep)
     }
 
-    /// Whether there are some, and none that deletes: a common mistake, because nothing happens.
+    /// Returns whether there are policies, but none with the action DELETE. This is a common mistake: such policies
+    /// never delete anything.
     pub fn only_keep(&self) -> bool {
         !self.is_empty() && self.delete_nothing()
     }
 
-    /// What the policies want with a manifest, at a time.
+    /// Returns the decision of the policies about a manifest at the time `now`, in microseconds since 1970.
     pub fn decide<F: Facts>(
         &self,
         (version, now): (Version<'_>, i64),
         facts: &mut F,
     ) -> Result<Decision<'_>, F::Error> {
-        let Some(by) = self.first(Action::Delete, (version, now), facts)? else {
+        let Some(by) = self.first_match(CleanupAction::Delete, version, now, facts)? else {
             return Ok(Decision::Untouched);
         };
-        Ok(match self.first(Action::Keep, (version, now), facts)? {
+        Ok(match self.first_match(CleanupAction::Keep, version, now, facts)? {
             Some(by) => Decision::Keep { by },
             None => Decision::Delete { by },
         })
     }
 
-    fn first<F: Facts>(
+    /// Returns the id of the first policy with this action that matches the manifest.
+    fn first_match<F: Facts>(
         &self,
-        action: Action,
-        at: (Version<'_>, i64),
+        action: CleanupAction,
+        version: Version<'_>,
+        now: i64,
         facts: &mut F,
     ) -> Result<Option<&str>, F::Error> {
         for policy in self.policies.iter().filter(|policy| policy.action == action) {
-            if policy.matches(at, facts)? {
+            if policy.matches(version, now, facts)? {
                 return Ok(Some(&policy.id));
             }
         }
@@ -160,67 +168,70 @@ impl Policies {
     }
 }
 
-impl Policy {
+impl CleanupPolicy {
     fn matches<F: Facts>(
         &self,
-        (version, now): (Version<'_>, i64),
+        version: Version<'_>,
+        now: i64,
         facts: &mut F,
     ) -> Result<bool, F::Error> {
-        match &self.rule {
-            Rule::MostRecent { packages, count } => {
-                Ok(any_begins(packages, version.package) && !facts.has_newer(*count)?)
+        match &self.criterion {
+            Criterion::MostRecent { package_prefixes, count } => {
+                Ok(has_any_prefix(version.package, package_prefixes) && !facts.has_newer(*count)?)
             }
-            Rule::Condition(condition) => {
-                // Who keeps what is stale is served at once, who deletes it waits for pulls to be written down.
-                let margin = if self.action == Action::Delete { STALE_MARGIN } else { 0 };
-                Ok(condition.holds_by_itself(version, now)
-                    && condition.holds_by_tags(facts)?
-                    && condition.holds_by_pulls((version, now - margin), facts)?)
+            Criterion::Condition(condition) => {
+                // A pull that is not recorded yet must not let a manifest be deleted. A policy that keeps needs no
+                // such margin.
+                let margin = if self.action == CleanupAction::Delete { STALE_MARGIN } else { 0 };
+                Ok(condition.name_and_age_match(version, now)
+                    && condition.tags_match(facts)?
+                    && condition.last_use_matches(version, now - margin, facts)?)
             }
         }
     }
 }
 
-impl Condition {
-    fn holds_by_itself(&self, version: Version<'_>, now: i64) -> bool {
+impl CleanupCondition {
+    fn name_and_age_match(&self, version: Version<'_>, now: i64) -> bool {
         let age = now.saturating_sub(version.uploaded_at);
-        any_begins(&self.packages, version.package)
-            && any_begins(&self.versions, version.name)
-            && self.older_than.is_none_or(|least| age > micros(least))
-            && self.newer_than.is_none_or(|most| age < micros(most))
+        has_any_prefix(version.package, &self.package_prefixes)
+            && has_any_prefix(version.name, &self.version_prefixes)
+            && self.older_than.is_none_or(|min| age > micros(min))
+            && self.newer_than.is_none_or(|max| age < micros(max))
     }
 
-    fn holds_by_tags<F: Facts>(&self, facts: &mut F) -> Result<bool, F::Error> {
-        let stands = match self.tags {
-            Tags::Unsaid | Tags::Any => true,
-            Tags::Some => facts.has_tag("")?,
-            Tags::None => !facts.has_tag("")?,
+    fn tags_match<F: Facts>(&self, facts: &mut F) -> Result<bool, F::Error> {
+        let state_matches = match self.tag_state {
+            TagState::Unspecified | TagState::Any => true,
+            TagState::Tagged => facts.has_tag("")?,
+            TagState::Untagged => !facts.has_tag("")?,
         };
-        if !stands || self.tag_prefixes.is_empty() {
-            return Ok(stands);
+        if !state_matches || self.tag_prefixes.is_empty() {
+            return Ok(state_matches);
         }
-        for beginning in &self.tag_prefixes {
-            if facts.has_tag(beginning)? {
+        for prefix in &self.tag_prefixes {
+            if facts.has_tag(prefix)? {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    fn holds_by_pulls<F: Facts>(
+    fn last_use_matches<F: Facts>(
         &self,
-        (version, now): (Version<'_>, i64),
+        version: Version<'_>,
+        now: i64,
         facts: &mut F,
     ) -> Result<bool, F::Error> {
-        let Some(least) = self.more_stale_than else { return Ok(true) };
-        let used = facts.last_pulled_at()?.unwrap_or(i64::MIN).max(version.uploaded_at);
-        Ok(now.saturating_sub(used) > micros(least))
+        let Some(min) = self.more_stale_than else { return Ok(true) };
+        let last_used_at = facts.last_pulled_at()?.unwrap_or(i64::MIN).max(version.uploaded_at);
+        Ok(now.saturating_sub(last_used_at) > micros(min))
     }
 }
 
-/// Whether the name begins with one of them, or there are none.
-fn any_begins(beginnings: &[String], name: &str) -> bool {
-    beginnings.is_empty() || beginnings.iter().any(|beginning| name.starts_with(beginning))
+/// Returns whether the name begins with one of the prefixes. An empty list matches every name.
+fn has_any_prefix(name: &str, prefixes: &[String]) -> bool {
+    prefixes.is_empty() || prefixes.iter().any(|prefix| name.starts_with(prefix))
 }
 
 fn micros(duration: Duration) -> i64 {

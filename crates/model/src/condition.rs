@@ -1,53 +1,54 @@
-//! The conditions of rules: a small part of CEL over the names of what a rule decides about.
+//! The conditions of rules: a small part of CEL that compares the names of an image, a version and a tag with texts.
 //!
 //! ```text
 //! pkg.tag.id.startsWith('dev-') && !(pkg.id in ['web', 'team/api'])
 //! ```
 //!
-//! A field stands to the left: `pkg.id` is the image, `pkg.version.id` the digest, `pkg.tag.id` the tag. It is compared
-//! with a text by `==`, `!=`, `<`, `<=`, `>`, `>=` or `in`, or looked into by `startsWith`, `endsWith` and `contains`;
-//! `&&`, `||`, `!`, parentheses, `true` and `false` do the rest. Everything else that CEL has is refused, by its place:
-//! a condition that is stored is one that is understood.
+//! A comparison has a field to the left: `pkg.id` is the image, `pkg.version.id` the digest, `pkg.tag.id` the tag. The
+//! field is compared with a text by `==`, `!=`, `<`, `<=`, `>`, `>=`, `in`, `startsWith`, `endsWith` or `contains`.
+//! Comparisons are combined by `&&`, `||`, `!`, parentheses, `true` and `false`. All other syntax of CEL is refused
+//! with its position, so that every stored condition can be evaluated.
 
 use std::str::FromStr;
 
-/// The longest condition.
-const MAX_LENGTH: usize = 2_048;
+/// The largest length of a condition, in bytes.
+const MAX_CONDITION_BYTES: usize = 2_048;
 
-/// How deep parentheses and `!` may be nested: reading and asking recur as deep.
+/// The largest number of levels that parentheses and `!` are nested. Parsing and evaluation recurse once for each
+/// level.
 const MAX_DEPTH: usize = 32;
 
-/// Why a condition was refused.
+/// The reasons why a condition is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConditionError {
-    /// Something else was expected.
+    /// The condition does not follow the syntax.
     #[error("at byte {at}: {expected} was expected")]
     Expected {
-        /// How many bytes stand before it.
+        /// The number of bytes before the error.
         at: usize,
-        /// What could stand there.
+        /// The text that would be accepted there.
         expected: &'static str,
     },
-    /// More than anybody needs.
-    #[error("has more than {MAX_LENGTH} bytes")]
+    /// The condition is longer than anybody needs.
+    #[error("has more than {MAX_CONDITION_BYTES} bytes")]
     TooLong,
-    /// Deeper than anybody needs.
+    /// The condition is nested deeper than anybody needs. The number is the position in bytes.
     #[error("at byte {0}: nested more than {MAX_DEPTH} deep")]
     TooDeep(usize),
 }
 
-/// What a rule decides about.
+/// The names of the image, version and tag that a rule is applied to.
 #[derive(Debug, Clone, Copy)]
 pub struct Subject<'a> {
-    /// The image.
+    /// The name of the image.
     pub package: &'a str,
-    /// The digest.
+    /// The digest of the version.
     pub version: &'a str,
-    /// The tag; empty is none.
+    /// The tag, or an empty text if there is no tag.
     pub tag: &'a str,
 }
 
-/// A condition that was understood.
+/// A condition that has been parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Condition(Term);
 
@@ -84,11 +85,11 @@ enum Test {
     Contains(String),
 }
 
-/// A comparison, or a method, of a text.
-type Make = fn(String) -> Test;
+/// A function that makes a test of the text that a field is compared with.
+type MakeTest = fn(String) -> Test;
 
-/// Longer ones first: `<` begins `<=`.
-const RELATIONS: [(&str, Make); 6] = [
+/// The relational operators. Longer operators are first, because `<=` begins with `<`.
+const RELATIONS: [(&str, MakeTest); 6] = [
     ("==", Test::Equal),
     ("!=", Test::Different),
     ("<=", Test::AtMost),
@@ -97,18 +98,18 @@ const RELATIONS: [(&str, Make); 6] = [
     (">", Test::Greater),
 ];
 
-const METHODS: [(&str, Make); 3] =
+const METHODS: [(&str, MakeTest); 3] =
     [(".startsWith", Test::Begins), (".endsWith", Test::Ends), (".contains", Test::Contains)];
 
 impl Condition {
-    /// Whether it is so.
+    /// Returns whether the condition is true for these names.
     pub fn holds(&self, subject: Subject<'_>) -> bool {
         self.0.holds(subject)
     }
 
-    /// Whether the answer may depend on the tag.
+    /// Returns whether the condition compares the tag, so that the result may depend on the tag.
     pub fn asks_for_tag(&self) -> bool {
-        self.0.asks_for(Field::Tag)
+        self.0.compares(Field::Tag)
     }
 }
 
@@ -127,11 +128,11 @@ impl Term {
         }
     }
 
-    fn asks_for(&self, wanted: Field) -> bool {
+    fn compares(&self, wanted: Field) -> bool {
         match self {
             Self::Always(_) => false,
-            Self::Not(term) => term.asks_for(wanted),
-            Self::All(terms) | Self::Any(terms) => terms.iter().any(|term| term.asks_for(wanted)),
+            Self::Not(term) => term.compares(wanted),
+            Self::All(terms) | Self::Any(terms) => terms.iter().any(|term| term.compares(wanted)),
             Self::Is(field, _) => *field == wanted,
         }
     }
@@ -158,27 +159,29 @@ impl FromStr for Condition {
     type Err = ConditionError;
 
     fn from_str(text: &str) -> Result<Self, ConditionError> {
-        if text.len() > MAX_LENGTH {
+        if text.len() > MAX_CONDITION_BYTES {
             return Err(ConditionError::TooLong);
         }
-        let mut reader = Reader { text, at: 0, depth: 0 };
-        let term = reader.any()?;
-        match reader.rest() {
+        let mut parser = ConditionParser { text, at: 0, depth: 0 };
+        let term = parser.parse_any()?;
+        match parser.rest() {
             "" => Ok(Self(term)),
-            _ => Err(reader.expected("&&, || or the end")),
+            _ => Err(parser.expected("&&, || or the end")),
         }
     }
 }
 
-/// Reads a condition from left to right.
-struct Reader<'a> {
+/// A parser that reads a condition from left to right.
+struct ConditionParser<'a> {
     text: &'a str,
+    /// The number of bytes that have been read.
     at: usize,
+    /// The number of open parentheses and `!`.
     depth: usize,
 }
 
-impl<'a> Reader<'a> {
-    /// What is left, without the spaces before it.
+impl<'a> ConditionParser<'a> {
+    /// Skips white space, and returns the text that has not been read.
     fn rest(&mut self) -> &'a str {
         let rest = &self.text[self.at..];
         let trimmed = rest.trim_start_matches([' ', '\t', '\n', '\r']);
@@ -190,14 +193,14 @@ impl<'a> Reader<'a> {
         ConditionError::Expected { at: self.at, expected }
     }
 
-    /// Goes on behind a sign, if it is next.
+    /// Skips a sign if the rest of the text begins with it. Returns whether it did.
     fn take(&mut self, sign: &str) -> bool {
         let found = self.rest().starts_with(sign);
         self.at += if found { sign.len() } else { 0 };
         found
     }
 
-    /// As `take`, of a word that nothing may be joined to.
+    /// Does the same as `take` for a word, which no letter, digit or `_` may follow.
     fn take_word(&mut self, word: &str) -> bool {
         let rest = self.rest().strip_prefix(word);
         let is_part = |c: char| c.is_alphanumeric() || c == '_';
@@ -210,31 +213,31 @@ impl<'a> Reader<'a> {
         if self.take(sign) { Ok(()) } else { Err(self.expected(expected)) }
     }
 
-    fn any(&mut self) -> Result<Term, ConditionError> {
-        let mut terms = vec![self.all()?];
+    fn parse_any(&mut self) -> Result<Term, ConditionError> {
+        let mut terms = vec![self.parse_all()?];
         while self.take("||") {
-            terms.push(self.all()?);
+            terms.push(self.parse_all()?);
         }
-        Ok(alone(terms, Term::Any))
+        Ok(join(terms, Term::Any))
     }
 
-    fn all(&mut self) -> Result<Term, ConditionError> {
-        let mut terms = vec![self.one()?];
+    fn parse_all(&mut self) -> Result<Term, ConditionError> {
+        let mut terms = vec![self.parse_term()?];
         while self.take("&&") {
-            terms.push(self.one()?);
+            terms.push(self.parse_term()?);
         }
-        Ok(alone(terms, Term::All))
+        Ok(join(terms, Term::All))
     }
 
-    fn one(&mut self) -> Result<Term, ConditionError> {
+    fn parse_term(&mut self) -> Result<Term, ConditionError> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
             return Err(ConditionError::TooDeep(self.at));
         }
         let term = if self.take("!") {
-            Term::Not(Box::new(self.one()?))
+            Term::Not(Box::new(self.parse_term()?))
         } else if self.take("(") {
-            let term = self.any()?;
+            let term = self.parse_any()?;
             self.require(")", "&&, || or )")?;
             term
         } else if self.take_word("true") {
@@ -242,24 +245,24 @@ impl<'a> Reader<'a> {
         } else if self.take_word("false") {
             Term::Always(false)
         } else {
-            self.test()?
+            self.parse_comparison()?
         };
         self.depth -= 1;
         Ok(term)
     }
 
-    fn test(&mut self) -> Result<Term, ConditionError> {
+    fn parse_comparison(&mut self) -> Result<Term, ConditionError> {
         let field = FIELDS.iter().find(|(name, _)| self.take_word(name));
         let (_, field) = field
             .ok_or_else(|| self.expected("pkg.id, pkg.version.id, pkg.tag.id, !, ( or true"))?;
-        if let Some((_, test)) = RELATIONS.iter().find(|(sign, _)| self.take(sign)) {
-            return Ok(Term::Is(*field, test(self.quoted()?)));
+        if let Some((_, make_test)) = RELATIONS.iter().find(|(sign, _)| self.take(sign)) {
+            return Ok(Term::Is(*field, make_test(self.parse_text()?)));
         }
-        if let Some((_, test)) = METHODS.iter().find(|(name, _)| self.take_word(name)) {
+        if let Some((_, make_test)) = METHODS.iter().find(|(name, _)| self.take_word(name)) {
             self.require("(", "(")?;
-            let text = self.quoted()?;
+            let text = self.parse_text()?;
             self.require(")", ")")?;
-            return Ok(Term::Is(*field, test(text)));
+            return Ok(Term::Is(*field, make_test(text)));
         }
         if !self.take_word("in") {
             return Err(self.expected(
@@ -267,16 +270,16 @@ impl<'a> Reader<'a> {
             ));
         }
         self.require("[", "[")?;
-        let mut texts = vec![self.quoted()?];
+        let mut texts = vec![self.parse_text()?];
         while self.take(",") {
-            texts.push(self.quoted()?);
+            texts.push(self.parse_text()?);
         }
         self.require("]", ", or ]")?;
         Ok(Term::Is(*field, Test::In(texts)))
     }
 
-    /// A text in quotes. No name has a character that would have to be escaped.
-    fn quoted(&mut self) -> Result<String, ConditionError> {
+    /// Parses a text in quotes. Escapes are not supported: no name has a character that would need one.
+    fn parse_text(&mut self) -> Result<String, ConditionError> {
         const TEXT: &str = "a text in quotes, without \\ and control characters,";
         let rest = self.rest();
         let quote = rest.chars().next().filter(|quote| ['\'', '"'].contains(quote));
@@ -290,11 +293,11 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// One term is itself, several are joined.
-fn alone(mut terms: Vec<Term>, joined: fn(Vec<Term>) -> Term) -> Term {
+/// Combines several terms with `combine`. A single term is returned as it is.
+fn join(mut terms: Vec<Term>, combine: fn(Vec<Term>) -> Term) -> Term {
     match terms.pop() {
         Some(only) if terms.is_empty() => only,
-        last => joined(terms.into_iter().chain(last).collect()),
+        last => combine(terms.into_iter().chain(last).collect()),
     }
 }
 
@@ -305,7 +308,7 @@ mod tests {
     const SUBJECT: Subject<'static> =
         Subject { package: "team/web", version: "sha256:ab12", tag: "dev-1.0" };
 
-    /// `holds`, `not`, or the error's words up to the byte.
+    /// Compares the result for `SUBJECT` with `expected`: `holds`, `not`, or a short name of the error.
     #[track_caller]
     fn check(text: &str, expected: &str) {
         let actual = match text.parse::<Condition>() {
@@ -319,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn tests_of_a_field() {
+    fn comparisons_of_a_field() {
         check("pkg.id == 'team/web'", "holds");
         check("pkg.id == \"team/web\"", "holds");
         check("pkg.id=='team'", "not");
@@ -342,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn tests_are_joined() {
+    fn comparisons_are_combined() {
         check("true", "holds");
         check("false", "not");
         check("!false", "holds");
@@ -352,13 +355,13 @@ mod tests {
         check("false || false || true", "holds");
         check("true && true && false", "not");
         check(" ( pkg.id == 'x' )\n|| !pkg.tag.id.startsWith('v') ", "holds");
-        // It binds to what is next to it.
+        // `!` binds closer than `&&`.
         check("!pkg.id.startsWith('x') && true", "holds");
         check("!(true && false)", "holds");
     }
 
     #[test]
-    fn what_is_not_understood_is_refused_by_its_place() {
+    fn other_syntax_is_refused_with_its_position() {
         check("", "at 0");
         check("  ", "at 2");
         check("pkg", "at 0");
@@ -393,13 +396,13 @@ mod tests {
         check(&format!("{}true", "!".repeat(MAX_DEPTH - 1)), "not");
         check(&format!("{}true{}", "(".repeat(31), ")".repeat(31)), "holds");
         check(&format!("{}true{}", "(".repeat(32), ")".repeat(32)), "too deep");
-        check(&"(".repeat(MAX_LENGTH), "too deep");
+        check(&"(".repeat(MAX_CONDITION_BYTES), "too deep");
         check(&["true"; 250].join(" &&"), "holds");
-        check(&format!("true{}", " ".repeat(MAX_LENGTH)), "too long");
+        check(&format!("true{}", " ".repeat(MAX_CONDITION_BYTES)), "too long");
     }
 
     #[test]
-    fn what_it_asks_for() {
+    fn conditions_that_compare_the_tag() {
         for (text, expected) in [
             ("pkg.id == 'a'", false),
             ("true", false),

@@ -1,4 +1,4 @@
-//! What lists show of an image, read from its config: when it was built, and for which platform.
+//! The parts of an image's config that lists show: the time when the image was built, and its platform.
 
 use std::ops::RangeInclusive;
 
@@ -6,17 +6,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::media_type::{DOCKER_CONFIG, OCI_CONFIG};
 
-/// What an image runs on.
+/// The platform that an image runs on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Platform {
-    /// As `GOARCH` has it.
+    /// The architecture of the processor, as a value of `GOARCH`.
     pub architecture: String,
-    /// As `GOOS` has it.
+    /// The operating system, as a value of `GOOS`.
     pub os: String,
-    /// Of Windows, mostly.
+    /// The version of the operating system. Mostly images for Windows have one.
     #[serde(rename = "os.version", default, skip_serializing_if = "Option::is_none")]
     pub os_version: Option<String>,
-    /// Of Windows, mostly.
+    /// The required features of the operating system. Mostly images for Windows have some.
     #[serde(rename = "os.features", default, skip_serializing_if = "Option::is_none")]
     pub os_features: Option<Vec<String>>,
     /// The version of the processor's architecture.
@@ -24,26 +24,27 @@ pub struct Platform {
     pub variant: Option<String>,
 }
 
-/// From the year 1 to the year 9999: what Google's timestamps can hold. Configs say anything.
-const SHOWABLE: RangeInclusive<i64> = -62_135_596_800_000_000..=253_402_300_799_999_999;
+/// The times that Google's timestamps can express, from the year 1 to the year 9999, in microseconds since 1970. Other
+/// times in configs are ignored.
+const VALID_TIMES: RangeInclusive<i64> = -62_135_596_800_000_000..=253_402_300_799_999_999;
 
-/// The few fields of an image's config that we show.
+/// The fields of an image's config that lists show.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ImageConfig {
-    /// When the image was built, in microseconds since 1970.
+    /// The time when the image was built, in microseconds since 1970.
     pub created: Option<i64>,
-    /// What it runs on.
+    /// The platform that the image runs on.
     pub platform: Option<Platform>,
 }
 
 impl ImageConfig {
-    /// Whether a config of this media type describes an image.
+    /// Returns whether a config of this media type describes an image.
     pub fn is_media_type(media_type: &str) -> bool {
         matches!(media_type, OCI_CONFIG | DOCKER_CONFIG)
     }
 
-    /// Reads what can be read. A config that makes no sense shows nothing, and is no error: it is the
-    /// client's own.
+    /// Parses the fields that are valid. Other fields are left out without an error: the registry does not depend on
+    /// the content of a config.
     pub fn read(bytes: &[u8]) -> Self {
         #[derive(Deserialize)]
         struct Created {
@@ -56,48 +57,48 @@ impl ImageConfig {
         Self {
             created: created
                 .map(jiff::Timestamp::as_microsecond)
-                .filter(|at| SHOWABLE.contains(at)),
+                .filter(|at| VALID_TIMES.contains(at)),
             platform: platform.filter(|platform| !platform.architecture.is_empty()),
         }
     }
 }
 
-/// What lists show of what a manifest holds: of an image its platform, of an index each of its manifests.
+/// The summary that lists show of an image, or of one manifest of an index.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shown {
-    /// The digest of an index's manifest.
+    /// The digest of the manifest, if the summary is of a manifest of an index.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
-    /// What an index's manifest is.
+    /// The media type of the manifest, if the summary is of a manifest of an index.
     #[serde(rename = "mediaType", default, skip_serializing_if = "Option::is_none")]
     pub media_type: Option<String>,
-    /// What it runs on.
+    /// The platform that the image runs on.
     #[serde(flatten)]
     pub platform: Option<Platform>,
 }
 
-/// How long the text may be: a thousand of them come on one page.
-const MAX_SHOWN_BYTES: usize = 8 << 10;
+/// The largest length of the JSON text for one manifest, in bytes. One page of a list has up to a thousand such texts.
+const MAX_SUMMARY_BYTES: usize = 8 << 10;
 
 impl Shown {
-    /// As rows keep it, the first ones if there are very many.
+    /// Returns the JSON text in which the database stores summaries. Those that do not fit into 8 KiB are left out.
     pub fn write(all: impl IntoIterator<Item = Self>) -> String {
         let mut text = String::from("[");
-        for shown in all {
-            let one = serde_json::to_string(&shown).expect("texts are always JSON");
-            if text.len() + one.len() + 2 > MAX_SHOWN_BYTES {
+        for summary in all {
+            let json = serde_json::to_string(&summary).expect("texts are always JSON");
+            if text.len() + json.len() + 2 > MAX_SUMMARY_BYTES {
                 break;
             }
             if text.len() > 1 {
                 text.push(',');
             }
-            text.push_str(&one);
+            text.push_str(&json);
         }
         text.push(']');
         text
     }
 
-    /// Reads what a row keeps.
+    /// Parses the text that [`Shown::write`] returned.
     pub fn read(text: &str) -> Vec<Self> {
         serde_json::from_str(text).unwrap_or_default()
     }
@@ -108,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_an_image_shows() {
+    fn fields_of_a_config() {
         let config = ImageConfig::read(
             br#"{"created":"2024-02-29T12:00:00.5Z","architecture":"arm64","os":"linux","variant":"v8","config":{}}"#,
         );
@@ -119,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_config_that_makes_no_sense_shows_nothing() {
+    fn invalid_fields_are_left_out() {
         for bytes in [&b""[..], b"{}", b"[]", b"\xff", br#"{"created":5,"os":"linux"}"#] {
             assert_eq!(ImageConfig::read(bytes), ImageConfig::default());
         }
@@ -128,13 +129,13 @@ mod tests {
     }
 
     #[track_caller]
-    fn check_created(created: &str, shown: bool) {
+    fn check_created(created: &str, is_read: bool) {
         let config = ImageConfig::read(format!(r#"{{"created":"{created}"}}"#).as_bytes());
-        assert_eq!(config.created.is_some(), shown, "{created}");
+        assert_eq!(config.created.is_some(), is_read, "{created}");
     }
 
     #[test]
-    fn times_that_are_shown() {
+    fn times_outside_of_the_range_are_left_out() {
         check_created("2024-02-29T12:00:00Z", true);
         check_created("1970-01-01T00:00:00Z", true);
         check_created("0001-01-01T00:00:00Z", true);
@@ -146,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shown_is_read_as_it_was_written() {
+    fn summaries_are_read_as_they_were_written() {
         let platform =
             ImageConfig::read(br#"{"architecture":"arm64","os":"linux","variant":"v8"}"#);
         let of_index = Shown {
@@ -160,6 +161,6 @@ mod tests {
         assert_eq!(Shown::read(&Shown::write(all.clone())), all);
         assert_eq!(Shown::read("[]"), []);
         let many = Shown::write(std::iter::repeat_n(all[0].clone(), 1_000));
-        assert!(many.len() <= MAX_SHOWN_BYTES && Shown::read(&many).len() > 50, "{}", many.len());
+        assert!(many.len() <= MAX_SUMMARY_BYTES && Shown::read(&many).len() > 50, "{}", many.len());
     }
 }

@@ -1,8 +1,8 @@
-//! Digests: names that follow from content.
+//! Digests, and the hashers that compute them.
 //!
-//! A [`Digest`] is `sha256:` or `sha512:` and lower-case hex of the right length, nothing else: it can go into
-//! a path, a query or a log as it is. A [`Hasher`] makes one, and can be put aside and taken up again in
-//! another process.
+//! A [`Digest`] is always `sha256:` or `sha512:` and lower-case hex of the right length, so that it needs no escaping
+//! in a path, a query or a log. A [`Hasher`] computes a digest. The state of a hasher can be saved, and another process
+//! can continue from it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,18 +10,18 @@ use std::str::FromStr;
 use sha2::digest::common::hazmat::{SerializableState, SerializedState};
 use sha2::{Digest as _, Sha256, Sha512};
 
-/// A hash function that a digest may be made with.
+/// A hash function for digests. These two are the registered algorithms of the OCI image specification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Algorithm {
-    /// What everybody uses.
+    /// SHA-256, the algorithm that nearly all clients use.
     #[default]
     Sha256,
-    /// Longer; the other one that the OCI image specification registers.
+    /// SHA-512.
     Sha512,
 }
 
 impl Algorithm {
-    /// Its name before the colon.
+    /// Returns the name of the algorithm, which is the part of a digest before the colon.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Sha256 => "sha256",
@@ -49,47 +49,47 @@ impl FromStr for Algorithm {
     }
 }
 
-/// Why a text is no digest.
+/// The reasons why a text is not a digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DigestError {
-    /// The part before the colon.
+    /// The part before the colon is not a supported algorithm.
     #[error("digest algorithm must be sha256 or sha512")]
     UnknownAlgorithm,
-    /// The part after it, or no colon at all.
+    /// The part after the colon is not valid, or there is no colon.
     #[error("digest must be sha256: and 64 lower-case hex digits, or sha512: and 128 of them")]
     Malformed,
 }
 
-/// The name of some bytes.
+/// A digest: the name of some bytes that follows from the bytes themselves.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digest(Box<str>);
 
 impl Digest {
-    /// The SHA-256 digest of `bytes`.
+    /// Returns the SHA-256 digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         Self::of_with(Algorithm::Sha256, bytes)
     }
 
-    /// The digest of `bytes` by `algorithm`.
+    /// Returns the digest of `bytes` with `algorithm`.
     pub fn of_with(algorithm: Algorithm, bytes: &[u8]) -> Self {
         let mut hasher = Hasher::new(algorithm);
         hasher.update(bytes);
         hasher.finish()
     }
 
-    /// `ALGORITHM:HEX`.
+    /// Returns the digest as text, `ALGORITHM:HEX`.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// What it was made with.
+    /// Returns the algorithm of the digest.
     pub fn algorithm(&self) -> Algorithm {
         if self.0.starts_with("sha512") { Algorithm::Sha512 } else { Algorithm::Sha256 }
     }
 
-    /// The hash itself.
+    /// Returns the bytes of the hash.
     pub fn hash(&self) -> Vec<u8> {
-        let (_, hex) = self.0.split_once(':').expect("made with one");
+        let (_, hex) = self.0.split_once(':').expect("every digest has a colon");
         let value = |digit: u8| match digit {
             b'0'..=b'9' => digit - b'0',
             _ => digit - b'a' + 10,
@@ -136,60 +136,62 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// A digest in the making.
+/// A running hash, which computes a digest of bytes that arrive in pieces.
 #[derive(Debug, Clone)]
-pub struct Hasher(State);
+pub struct Hasher(HashState);
 
 #[derive(Debug, Clone)]
-enum State {
+enum HashState {
     Sha256(Sha256),
     Sha512(Sha512),
 }
 
-/// Leads every saved state: a change of its format must raise it, and an unknown one is hashed anew.
+/// The first byte of every saved state. A change of the format must raise this version. A state of another version is
+/// not restored, and the bytes are hashed again.
 const STATE_VERSION: u8 = 1;
 
 impl Hasher {
-    /// Begins at no bytes.
+    /// Creates a hasher that has seen no bytes.
     pub fn new(algorithm: Algorithm) -> Self {
         Self(match algorithm {
-            Algorithm::Sha256 => State::Sha256(Sha256::new()),
-            Algorithm::Sha512 => State::Sha512(Sha512::new()),
+            Algorithm::Sha256 => HashState::Sha256(Sha256::new()),
+            Algorithm::Sha512 => HashState::Sha512(Sha512::new()),
         })
     }
 
-    /// Takes in the next bytes.
+    /// Adds the next bytes to the hash.
     pub fn update(&mut self, bytes: &[u8]) {
         match &mut self.0 {
-            State::Sha256(state) => state.update(bytes),
-            State::Sha512(state) => state.update(bytes),
+            HashState::Sha256(state) => state.update(bytes),
+            HashState::Sha512(state) => state.update(bytes),
         }
     }
 
-    /// The digest of all bytes taken in.
+    /// Returns the digest of all bytes that were added.
     pub fn finish(self) -> Digest {
         match self.0 {
-            State::Sha256(state) => Digest::from_hash(Algorithm::Sha256, &state.finalize()),
-            State::Sha512(state) => Digest::from_hash(Algorithm::Sha512, &state.finalize()),
+            HashState::Sha256(state) => Digest::from_hash(Algorithm::Sha256, &state.finalize()),
+            HashState::Sha512(state) => Digest::from_hash(Algorithm::Sha512, &state.finalize()),
         }
     }
 
-    /// Everything that [`Hasher::restore`] needs to go on from here.
+    /// Returns the state of the hasher, from which [`Hasher::restore`] continues.
     pub fn save(&self) -> Vec<u8> {
         let mut saved = vec![STATE_VERSION];
         match &self.0 {
-            State::Sha256(state) => saved.extend_from_slice(&state.serialize()),
-            State::Sha512(state) => saved.extend_from_slice(&state.serialize()),
+            HashState::Sha256(state) => saved.extend_from_slice(&state.serialize()),
+            HashState::Sha512(state) => saved.extend_from_slice(&state.serialize()),
         }
         saved
     }
 
-    /// Takes up a saved state. `None`: it is not one of this version and algorithm, so hash the bytes again.
+    /// Restores a saved state. Returns `None` if the state has another version or algorithm, or cannot be read. The
+    /// caller then has to hash all bytes again.
     pub fn restore(algorithm: Algorithm, saved: &[u8]) -> Option<Self> {
         let (&STATE_VERSION, state) = saved.split_first()? else { return None };
         Some(Self(match algorithm {
-            Algorithm::Sha256 => State::Sha256(deserialize(state)?),
-            Algorithm::Sha512 => State::Sha512(deserialize(state)?),
+            Algorithm::Sha256 => HashState::Sha256(deserialize(state)?),
+            Algorithm::Sha512 => HashState::Sha512(deserialize(state)?),
         }))
     }
 }
@@ -235,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_saved_hasher_goes_on() {
+    fn a_saved_hasher_continues() {
         for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
             let bytes: Vec<u8> = (0..=255).cycle().take(1003).collect();
             for cut in [0, 1, 63, 64, 65, 127, 128, 500, 1003] {
@@ -249,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_foreign_state_is_refused() {
+    fn a_state_of_another_version_or_algorithm_is_not_restored() {
         let saved = Hasher::new(Algorithm::Sha256).save();
         assert!(Hasher::restore(Algorithm::Sha512, &saved).is_none());
         assert!(Hasher::restore(Algorithm::Sha256, &saved[..50]).is_none());

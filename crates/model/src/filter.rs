@@ -1,18 +1,18 @@
-//! How lists are asked for: filters and orders, as Google's APIs write them.
+//! Filters and orders of lists, in the syntax of Google's APIs (the request fields `filter` and `order_by`).
 
 use std::collections::BTreeMap;
 
-/// Which way a list goes.
+/// The direction in which a list is sorted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
-    /// From the least on.
+    /// Ascending.
     Up,
-    /// From the greatest on.
+    /// Descending.
     Down,
 }
 
 impl Direction {
-    /// The first of two for the one way, the second for the other.
+    /// Returns the first of two values if the direction is ascending, otherwise the second.
     pub fn choose<T>(self, [up, down]: [T; 2]) -> T {
         match self {
             Self::Up => up,
@@ -21,74 +21,74 @@ impl Direction {
     }
 }
 
-/// Why a filter was refused.
+/// The reasons why a filter is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FilterError {
-    /// A field that this list is not filtered by.
-    #[error("cannot filter by {field:?}; this list is filtered by {known}")]
-    Field {
-        /// What was asked for.
+    /// This list cannot be filtered by the field.
+    #[error("cannot filter by {field:?}; this list can be filtered by {known}")]
+    UnknownField {
+        /// The field that the filter names.
         field: String,
-        /// What there is.
+        /// The fields that the list can be filtered by.
         known: String,
     },
-    /// Its shape.
-    #[error("is not of the form FIELD=\"VALUE\", with AND between several")]
-    Shape,
-    /// More than anybody needs.
-    #[error("has more than {MAX_LENGTH} bytes")]
+    /// The filter has another syntax.
+    #[error("must have the form FIELD=\"VALUE\"; several terms are joined by AND")]
+    Malformed,
+    /// The filter is longer than anybody needs.
+    #[error("has more than {MAX_FILTER_BYTES} bytes")]
     TooLong,
 }
 
-/// The longest filter.
-const MAX_LENGTH: usize = 4_096;
+/// The largest length of a filter, in bytes.
+const MAX_FILTER_BYTES: usize = 4_096;
 
-/// Terms that must all hold: `name="projects/…/tags/v1*" AND version="…"`.
+/// Terms that must all match: `name="projects/…/tags/v1*" AND version="…"`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
-    terms: Vec<Term>,
-    annotations: Vec<Annotation>,
+    terms: Vec<FieldTerm>,
+    annotations: Vec<AnnotationTerm>,
 }
 
-/// The field that holds texts under keys: `annotations:*`, `annotations.KEY`, `annotations.KEY:VALUE`.
+/// The only field that is a map: `annotations:*`, `annotations.KEY`, `annotations.KEY:VALUE`.
 const ANNOTATIONS: &str = "annotations";
 
-/// There is one with such a key and such a value.
+/// A term that matches if one annotation matches both patterns.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Annotation {
+struct AnnotationTerm {
     key: Pattern,
     value: Pattern,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Term {
+struct FieldTerm {
     field: String,
     pattern: Pattern,
 }
 
-/// A text, with a `*` at either end for anything.
+/// The value of a filter's term: a text that may have `*` at either end, which stands for any characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern {
     text: String,
-    begins_anyhow: bool,
-    ends_anyhow: bool,
+    has_open_start: bool,
+    has_open_end: bool,
 }
 
 impl Pattern {
     fn new(text: &str) -> Self {
-        let (text, begins_anyhow) = match text.strip_prefix('*') {
+        let (text, has_open_start) = match text.strip_prefix('*') {
             Some(rest) => (rest, true),
             None => (text, false),
         };
-        let (text, ends_anyhow) = match text.strip_suffix('*') {
+        let (text, has_open_end) = match text.strip_suffix('*') {
             Some(rest) => (rest, true),
             None => (text, false),
         };
-        Self { text: text.to_owned(), begins_anyhow, ends_anyhow }
+        Self { text: text.to_owned(), has_open_start, has_open_end }
     }
 
     fn matches(&self, text: &str) -> bool {
-        match (self.begins_anyhow, self.ends_anyhow) {
+        match (self.has_open_start, self.has_open_end) {
             (false, false) => text == self.text,
             (false, true) => text.starts_with(&self.text),
             (true, false) => text.ends_with(&self.text),
@@ -96,26 +96,26 @@ impl Pattern {
         }
     }
 
-    /// The one text that it matches, if it is just one.
+    /// Returns the only text that the pattern matches, if it has no `*`.
     pub fn exact(&self) -> Option<&str> {
-        (!self.begins_anyhow && !self.ends_anyhow).then_some(self.text.as_str())
+        (!self.has_open_start && !self.has_open_end).then_some(self.text.as_str())
     }
 
-    /// What every text that it matches begins with.
+    /// Returns the text that all matching texts begin with. It is empty if the pattern begins with `*`.
     pub fn beginning(&self) -> &str {
-        if self.begins_anyhow { "" } else { &self.text }
+        if self.has_open_start { "" } else { &self.text }
     }
 }
 
 impl Filter {
-    /// Reads a filter of these fields.
+    /// Parses a filter of a list that can be filtered by `fields`.
     pub fn parse(text: &str, fields: &[&str]) -> Result<Self, FilterError> {
-        if text.len() > MAX_LENGTH {
+        if text.len() > MAX_FILTER_BYTES {
             return Err(FilterError::TooLong);
         }
-        // No name holds one, and PostgreSQL takes no NUL.
+        // No name has control characters, and PostgreSQL accepts no NUL in a text.
         if text.contains(char::is_control) {
-            return Err(FilterError::Shape);
+            return Err(FilterError::Malformed);
         }
         let mut filter = Self::default();
         let mut rest = text.trim();
@@ -135,32 +135,34 @@ impl Filter {
             };
             rest = after.trim_start();
             if !rest.is_empty() {
-                let (and, next) = rest.split_once(char::is_whitespace).ok_or(FilterError::Shape)?;
+                let (and, next) =
+                    rest.split_once(char::is_whitespace).ok_or(FilterError::Malformed)?;
                 rest = next.trim_start();
                 if !and.eq_ignore_ascii_case("AND") || rest.is_empty() {
-                    return Err(FilterError::Shape);
+                    return Err(FilterError::Malformed);
                 }
             }
         }
         Ok(filter)
     }
 
-    /// Whether everything matches it.
+    /// Returns whether the filter has no terms, so that everything matches.
     pub fn is_empty(&self) -> bool {
         self.terms.is_empty() && self.annotations.is_empty()
     }
 
-    /// What is asked of a field first.
+    /// Returns the pattern of the first term for a field.
     pub fn pattern(&self, field: &str) -> Option<&Pattern> {
         self.terms.iter().find(|term| term.field == field).map(|term| &term.pattern)
     }
 
-    /// Whether something matches it whose fields have these values.
+    /// Returns whether a list entry matches the terms for fields; `value` returns the entry's value of a field.
+    /// Annotations are not checked here.
     pub fn matches(&self, value: impl Fn(&str) -> String) -> bool {
         self.terms.iter().all(|term| term.pattern.matches(&value(&term.field)))
     }
 
-    /// Whether something matches it that has these annotations, which are read where they are asked for.
+    /// Returns whether a list entry matches the terms for annotations. `read` is called only if there are such terms.
     pub fn matches_annotations(&self, read: impl FnOnce() -> BTreeMap<String, String>) -> bool {
         if self.annotations.is_empty() {
             return true;
@@ -172,29 +174,30 @@ impl Filter {
     }
 }
 
-/// A term at the beginning of a text, and what follows it.
-fn take_term<'a>(text: &'a str, fields: &[&str]) -> Result<(Term, &'a str), FilterError> {
-    let (field, value) = text.split_once('=').ok_or(FilterError::Shape)?;
+/// Parses the term at the beginning of a text, and returns it with the rest of the text.
+fn take_term<'a>(text: &'a str, fields: &[&str]) -> Result<(FieldTerm, &'a str), FilterError> {
+    let (field, value) = text.split_once('=').ok_or(FilterError::Malformed)?;
     let field = field.trim_end();
     let known = fields.iter().find(|known| is_same_field(known, field));
-    let field = known.copied().ok_or_else(|| FilterError::Field {
+    let field = known.copied().ok_or_else(|| FilterError::UnknownField {
         field: field.chars().take(100).collect(),
         known: fields.join(", "),
     })?;
     let (value, after) = take_value(value.trim_start())?;
-    Ok((Term { field: field.to_owned(), pattern: Pattern::new(value) }, after))
+    Ok((FieldTerm { field: field.to_owned(), pattern: Pattern::new(value) }, after))
 }
 
-/// What is asked of annotations at the beginning of a text, with what follows it; perhaps in quotes as a whole.
-fn take_annotation(text: &str) -> Option<Result<(Annotation, &str), FilterError>> {
+/// Parses the term for annotations at the beginning of a text, and returns it with the rest of the text. The whole term
+/// may be in quotes. Returns `None` if the text does not begin with such a term.
+fn take_annotation(text: &str) -> Option<Result<(AnnotationTerm, &str), FilterError>> {
     let (text, quote) = match text.strip_prefix('"') {
         Some(text) => (text, "\""),
         None => (text, ""),
     };
     let (field, rest) = text.split_at_checked(ANNOTATIONS.len())?;
-    let is_it = field.eq_ignore_ascii_case(ANNOTATIONS)
+    let is_annotation_term = field.eq_ignore_ascii_case(ANNOTATIONS)
         && (rest.is_empty() || rest.starts_with(['.', ':', '=', ' ', '"']));
-    is_it.then(|| {
+    is_annotation_term.then(|| {
         let (key, rest) = match rest.strip_prefix('.') {
             Some(rest) => take_word(rest)?,
             None => ("*", rest),
@@ -203,39 +206,40 @@ fn take_annotation(text: &str) -> Option<Result<(Annotation, &str), FilterError>
             Some(rest) => take_word(rest)?,
             None => ("*", rest),
         };
-        let rest = rest.strip_prefix(quote).ok_or(FilterError::Shape)?;
-        Ok((Annotation { key: Pattern::new(key), value: Pattern::new(value) }, rest))
+        let rest = rest.strip_prefix(quote).ok_or(FilterError::Malformed)?;
+        Ok((AnnotationTerm { key: Pattern::new(key), value: Pattern::new(value) }, rest))
     })
 }
 
-/// A key or a value, which in backticks or quotes may hold everything but these.
+/// Splits the key or value of an annotation from the beginning of a text. In backticks or quotes, the key or value may
+/// have any character except the one that it is quoted with.
 fn take_word(text: &str) -> Result<(&str, &str), FilterError> {
     for quote in ['`', '"'] {
         if let Some(quoted) = text.strip_prefix(quote) {
-            return quoted.split_once(quote).ok_or(FilterError::Shape);
+            return quoted.split_once(quote).ok_or(FilterError::Malformed);
         }
     }
     let is_end = |c: char| c.is_whitespace() || matches!(c, ':' | '=' | '"' | '`');
     let (word, rest) = text.split_at(text.find(is_end).unwrap_or(text.len()));
-    if word.is_empty() { Err(FilterError::Shape) } else { Ok((word, rest)) }
+    if word.is_empty() { Err(FilterError::Malformed) } else { Ok((word, rest)) }
 }
 
-/// A value at the beginning of a text, in quotes or up to the next space, and what follows it.
+/// Splits a value from the beginning of a text. The value is in quotes, or ends at the next space.
 fn take_value(text: &str) -> Result<(&str, &str), FilterError> {
     if let Some(quoted) = text.strip_prefix('"') {
-        // No name of ours holds a quote.
-        return quoted.split_once('"').ok_or(FilterError::Shape);
+        // No name has a quote, so that no escapes are needed.
+        return quoted.split_once('"').ok_or(FilterError::Malformed);
     }
     let end = text.find(char::is_whitespace).unwrap_or(text.len());
     let (value, rest) = text.split_at(end);
     if value.is_empty() || value.contains(['"', '=']) {
-        Err(FilterError::Shape)
+        Err(FilterError::Malformed)
     } else {
         Ok((value, rest))
     }
 }
 
-/// `update_time`, `updateTime` and `UPDATE_TIME` are one field.
+/// Returns whether two spellings are the same field: `update_time`, `updateTime` and `UPDATE_TIME` are.
 fn is_same_field(known: &str, wanted: &str) -> bool {
     let letters = |text: &str| -> String {
         text.chars().filter(|c| *c != '_').map(|c| c.to_ascii_lowercase()).collect()
@@ -243,18 +247,20 @@ fn is_same_field(known: &str, wanted: &str) -> bool {
     letters(known) == letters(wanted)
 }
 
-/// Why an order was refused.
+/// An order that this list cannot have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "cannot order by {wanted:?}; this list is ordered by one of {known}, with or without asc or desc behind it; others may follow the name"
+    "cannot order by {wanted:?}; this list can be ordered by one of {known}, followed by asc, desc or neither; after name, more fields may follow"
 )]
 pub struct OrderError {
     wanted: String,
     known: String,
 }
 
-/// Reads an order by one of these fields. `None`: none was asked for. No two of a list have one name, so that what may
-/// stand behind it decides nothing.
+/// Parses the order of a list that can be ordered by `fields`. Returns `None` if the text is empty.
+///
+/// More fields may follow `name`, and are ignored: no two entries of a list have the same name, so that the other
+/// fields change nothing.
 pub fn order<'a>(
     text: &str,
     fields: &[&'a str],
@@ -264,14 +270,14 @@ pub fn order<'a>(
     }
     let refused =
         || OrderError { wanted: text.chars().take(100).collect(), known: fields.join(", ") };
-    let mut parts = text.split(',').map(|part| order_by_one(part, fields));
+    let mut parts = text.split(',').map(|part| parse_order_field(part, fields));
     let first = parts.next().flatten().ok_or_else(refused)?;
     let mut rest = parts.peekable();
     let is_served = rest.peek().is_none() || first.0 == "name";
     if is_served && rest.all(|part| part.is_some()) { Ok(Some(first)) } else { Err(refused()) }
 }
 
-fn order_by_one<'a>(text: &str, fields: &[&'a str]) -> Option<(&'a str, Direction)> {
+fn parse_order_field<'a>(text: &str, fields: &[&'a str]) -> Option<(&'a str, Direction)> {
     let mut words = text.split_whitespace();
     let field = words.next()?;
     let field = fields.iter().find(|known| is_same_field(known, field))?;
@@ -293,8 +299,8 @@ mod tests {
         let actual = match Filter::parse(filter, &["name", "version"]) {
             Ok(filter) => filter.matches(|field| format!("{field}:{name}")).to_string(),
             Err(error) => match error {
-                FilterError::Field { field, .. } => format!("no {field}"),
-                FilterError::Shape => "shape".to_owned(),
+                FilterError::UnknownField { field, .. } => format!("no {field}"),
+                FilterError::Malformed => "malformed".to_owned(),
                 FilterError::TooLong => "too long".to_owned(),
             },
         };
@@ -319,19 +325,19 @@ mod tests {
         check(r#"name="name:a" AND version="x""#, "a", "false");
         check(r#"name="name:a" AND name="x""#, "a", "false");
         check(r#"name="name:a" and version="version:a""#, "a", "true");
-        check("name=\"a\0\"", "a", "shape");
-        check("name=\"a\nb\"", "a", "shape");
+        check("name=\"a\0\"", "a", "malformed");
+        check("name=\"a\nb\"", "a", "malformed");
         check(r#"owner="x""#, "a", "no owner");
-        check(r#"name:"x""#, "a", "shape");
+        check(r#"name:"x""#, "a", "malformed");
         check(r#"name!="x""#, "a", "no name!");
-        check(r#"name=""#, "a", "shape");
-        check(r#"name="x"#, "a", "shape");
-        check(r#"name="x" OR name="y""#, "a", "shape");
-        check(r#"name="x" AND"#, "a", "shape");
-        check(r#"name="x" ANDname="y""#, "a", "shape");
-        check(r#"name="x" name="y""#, "a", "shape");
-        check("x", "a", "shape");
-        check(&format!("name={}", "x".repeat(MAX_LENGTH)), "a", "too long");
+        check(r#"name=""#, "a", "malformed");
+        check(r#"name="x"#, "a", "malformed");
+        check(r#"name="x" OR name="y""#, "a", "malformed");
+        check(r#"name="x" AND"#, "a", "malformed");
+        check(r#"name="x" ANDname="y""#, "a", "malformed");
+        check(r#"name="x" name="y""#, "a", "malformed");
+        check("x", "a", "malformed");
+        check(&format!("name={}", "x".repeat(MAX_FILTER_BYTES)), "a", "too long");
     }
 
     #[track_caller]
@@ -372,20 +378,20 @@ mod tests {
         check_annotations("annotations.team:web AND annotations.other", "false");
         check_annotations("annotations.team:web AND annotations.`my.key`", "true");
         check_annotations("name=\"*\" AND annotations.team:web", "true");
-        // The key and the value are of the same one.
+        // The key and the value must be of the same annotation.
         check_annotations("annotations.team:https*", "false");
-        check_annotations("annotations.team:", "Shape");
-        check_annotations("annotations.", "Shape");
-        check_annotations("annotations.`team", "Shape");
-        check_annotations("\"annotations.team:web", "Shape");
-        check_annotations("annotations.team:web:api", "Shape");
-        check_annotations("annotations.team:web OR annotations.other", "Shape");
-        check_annotations("annotationsx=1", "Field");
+        check_annotations("annotations.team:", "Malformed");
+        check_annotations("annotations.", "Malformed");
+        check_annotations("annotations.`team", "Malformed");
+        check_annotations("\"annotations.team:web", "Malformed");
+        check_annotations("annotations.team:web:api", "Malformed");
+        check_annotations("annotations.team:web OR annotations.other", "Malformed");
+        check_annotations("annotationsx=1", "UnknownField");
         assert!(Filter::parse("annotations:*", &["name"]).is_err());
     }
 
     #[test]
-    fn what_a_pattern_begins_with() {
+    fn beginnings_of_patterns() {
         let filter = Filter::parse(r#"name="ab*" AND version="*ab""#, &["name", "version"]);
         let filter = filter.expect("valid");
         let name = filter.pattern("name").expect("asked for");

@@ -1,12 +1,14 @@
-//! What the Host header says about where a repository is.
+//! The location, and sometimes the repository, that a request's Host header names.
 //!
-//! `us-west1-docker.DOMAIN` and `docker.us-west1.rep.DOMAIN` name a location of a configured domain, the four
-//! hosts of Container Registry name a location and a repository, and any other host is the default location.
+//! `us-west1-docker.DOMAIN` and `docker.us-west1.rep.DOMAIN` name a location, where DOMAIN is one of the configured
+//! domains. The four hosts of Container Registry name a location and a repository. Any other host names the default
+//! location.
 
 use crate::name::{Location, RepositoryId};
 
-/// The domain that everybody has, and everybody for something else.
-const LOCAL: &str = "localhost";
+/// The domain that is always one of ours. Every machine has a `localhost` of its own, so that the name never proves
+/// that a request was meant for this server.
+const LOCALHOST: &str = "localhost";
 
 /// The domains that name locations, and the location of every other host.
 #[derive(Debug, Clone)]
@@ -15,46 +17,47 @@ pub struct Domains {
     default_location: Location,
 }
 
-/// Where a request's repository is.
+/// The location, and perhaps the repository, that a host names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
     /// The location.
     pub location: Location,
-    /// The repository, for hosts that name one.
+    /// The repository, if the host is one of Container Registry's.
     pub repository: Option<RepositoryId>,
 }
 
 impl Domains {
-    /// `localhost` is always one of the domains.
+    /// Creates the set of the configured domains and `localhost`.
     pub fn new(domains: impl IntoIterator<Item = String>, default_location: Location) -> Self {
         let mut domains: Vec<_> = domains.into_iter().collect();
-        domains.push(LOCAL.to_owned());
+        domains.push(LOCALHOST.to_owned());
         Self { domains, default_location }
     }
 
-    /// The location of hosts that name none.
+    /// Returns the location of hosts that name none.
     pub fn default_location(&self) -> &Location {
         &self.default_location
     }
 
-    /// The domain that images are shown under: the first that was configured.
+    /// Returns the domain in the addresses of images that the APIs show: the first configured domain, or `localhost`.
     pub fn main(&self) -> &str {
-        self.domains.first().map_or(LOCAL, String::as_str)
+        self.domains.first().map_or(LOCALHOST, String::as_str)
     }
 
-    /// Whether a name is of a domain that was configured: the domain itself, or a location's host in it.
+    /// Returns whether a host is a configured domain, or the host of a location in a configured domain. `localhost`
+    /// counts only if it was configured.
     pub fn are_set_for(&self, host: &str) -> bool {
         let name = without_port(host).to_ascii_lowercase();
-        let set = self.domains.iter().filter(|domain| *domain != LOCAL);
+        let set = self.domains.iter().filter(|domain| *domain != LOCALHOST);
         let mut set = set.filter(|domain| name == **domain || location_in(&name, domain).is_some());
         set.next().is_some()
     }
 
-    /// The place that a Host header names, with or without a port.
+    /// Returns the location, and perhaps the repository, of a host. The host may have a port.
     pub fn place(&self, host: &str) -> Place {
         let name = without_port(host).to_ascii_lowercase();
-        if let Some((location, repository)) = container_registry(&name) {
-            return Place { location, repository: Some(repository) };
+        if let Some(place) = container_registry(&name) {
+            return place;
         }
         let location = self.domains.iter().find_map(|domain| location_in(&name, domain));
         Place {
@@ -64,7 +67,7 @@ impl Domains {
     }
 }
 
-/// A host without its port; an IPv6 address keeps its brackets.
+/// Returns a host without its port. An IPv6 address keeps its brackets.
 pub fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {
         Some((name, port)) if !port.ends_with(']') && port.bytes().all(|b| b.is_ascii_digit()) => {
@@ -74,13 +77,13 @@ pub fn without_port(host: &str) -> &str {
     }
 }
 
-/// Returns whether a host is one of the four of Container Registry, on the port of its scheme.
+/// Returns whether a host is one of the four hosts of Container Registry. A host with a port is not.
 pub fn is_container_registry(host: &str) -> bool {
     container_registry(&host.to_ascii_lowercase()).is_some()
 }
 
-/// Whether a host has only the characters of names, addresses and ports: it is written into challenges. None at
-/// all is how clients say that they know no name.
+/// Returns whether a host has only characters of names, addresses and ports, so that it can be written into a challenge
+/// as it is. An empty host is accepted: clients that know no name of the server send an empty Host header.
 pub fn is_host(host: &str) -> bool {
     let is_plain = |byte: u8| {
         byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'[' | b']')
@@ -88,7 +91,7 @@ pub fn is_host(host: &str) -> bool {
     host.bytes().all(is_plain)
 }
 
-/// The domain of a location's host: of `us-west1-docker.example.com`, that is `example.com`.
+/// Returns the domain of a location's host: `example.com` for `us-west1-docker.example.com`.
 pub fn domain_of(host: &str) -> Option<&str> {
     let (first, rest) = without_port(host).split_once('.')?;
     let (location, domain) = match first.strip_suffix("-docker") {
@@ -101,22 +104,22 @@ pub fn domain_of(host: &str) -> Option<&str> {
 }
 
 fn location_in(name: &str, domain: &str) -> Option<Location> {
-    let below = name.strip_suffix(domain)?.strip_suffix('.')?;
-    let location = match below.strip_suffix("-docker") {
+    let subdomain = name.strip_suffix(domain)?.strip_suffix('.')?;
+    let location = match subdomain.strip_suffix("-docker") {
         Some(location) => location,
-        None => below.strip_prefix("docker.")?.strip_suffix(".rep")?,
+        None => subdomain.strip_prefix("docker.")?.strip_suffix(".rep")?,
     };
     location.parse().ok()
 }
 
-fn container_registry(name: &str) -> Option<(Location, RepositoryId)> {
+fn container_registry(name: &str) -> Option<Place> {
     let location = match name {
         "gcr.io" | "us.gcr.io" => "us",
         "eu.gcr.io" => "europe",
         "asia.gcr.io" => "asia",
         _ => return None,
     };
-    Some((location.parse().ok()?, name.parse().ok()?))
+    Some(Place { location: location.parse().ok()?, repository: Some(name.parse().ok()?) })
 }
 
 #[cfg(test)]
@@ -172,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_host_is_made_of() {
+    fn characters_of_hosts() {
         for host in ["", "localhost:5050", "[::1]:5050", "us-west1-docker.pkg.dev", "a_b"] {
             assert!(is_host(host), "{host}");
         }

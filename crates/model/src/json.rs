@@ -1,8 +1,9 @@
-//! JSON that every reader understands in the same way.
+//! Strict JSON: documents that every client reads in the same way.
 //!
-//! A registry hands bytes on unread, to readers that differ: some take the first of two equal keys, some the
-//! last, and those that read an object into a structure do not tell upper from lower case. Documents that leave a
-//! choice are refused. A document is read in one pass, keys are not copied, and their number is bounded.
+//! A registry serves a document byte for byte, and clients parse it differently. Of two equal keys, some clients take
+//! the first and some the last; clients that decode an object into a structure ignore the case of keys. A document that
+//! two clients could read differently is refused here. It is read in one pass, keys are copied only where they have
+//! escapes, and their number is bounded.
 
 mod fields;
 mod reader;
@@ -12,21 +13,22 @@ use std::cell::Cell;
 use serde::Deserialize;
 
 pub use fields::{ClientField, FieldTable};
-use reader::{Place, Reader};
+use reader::{StrictDeserializer, ValueContext};
 
-/// How many keys all objects of one document may have together: twenty for each thing that a manifest may name.
+/// The largest number of keys that all objects of one document have together: twenty for each of the 5,000 descriptors
+/// that a manifest may have.
 pub const MAX_KEYS: usize = 100_000;
 
-/// How many characters of an error's text are shown: readers repeat the value that they refuse.
-const SHOWN_PROBLEM: usize = 300;
+/// The largest number of characters of an error's text that are shown: serde repeats the value that it refuses.
+const MAX_ERROR_CHARS: usize = 300;
 
-/// Reads `bytes` as one JSON value without equal keys in one object, at most 127 levels deep.
+/// Parses `bytes` as one JSON value, at most 127 levels deep. Two equal keys in one object are an error.
 pub fn parse_strict<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> serde_json::Result<T> {
     parse(bytes, None)
 }
 
-/// Reads `bytes` as [`parse_strict`] does, where the outermost object has the fields of `table`: a key that some
-/// client takes for one of them is refused, unless it is spelled exactly so.
+/// Parses `bytes` as [`parse_strict`] does. The outermost object has the fields of `table`: a key that some client
+/// takes for one of these fields must be spelled exactly like the field.
 pub fn parse_document<'a, T: Deserialize<'a>>(
     bytes: &'a [u8],
     table: &'static FieldTable,
@@ -40,16 +42,16 @@ fn parse<'a, T: Deserialize<'a>>(
 ) -> serde_json::Result<T> {
     let keys_left = Cell::new(MAX_KEYS);
     let mut source = serde_json::Deserializer::from_slice(bytes);
-    let place = Place { keys_left: &keys_left, table };
-    let value = T::deserialize(Reader { source: &mut source, place })?;
+    let context = ValueContext { keys_left: &keys_left, table };
+    let value = T::deserialize(StrictDeserializer { source: &mut source, context })?;
     source.end()?;
     Ok(value)
 }
 
-/// The text of an error, without most of a long value that it repeats.
+/// Returns the text of an error. A long value that the text repeats is cut off.
 pub fn describe(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    match text.char_indices().nth(SHOWN_PROBLEM) {
+    match text.char_indices().nth(MAX_ERROR_CHARS) {
         None => text,
         Some((end, _)) => {
             let (line, column) = (error.line(), error.column());

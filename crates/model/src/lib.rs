@@ -1,7 +1,8 @@
-//! Words and rules of a registry: names, digests, references, manifests, permissions.
+//! The names and rules of a registry: parsing of names, digests, references and manifests, and decisions about
+//! permissions, rules and cleanup policies.
 //!
-//! Every name that a client sends is parsed here, once, into a type that cannot hold anything else. This crate
-//! does no IO, reads no clock and keeps no state.
+//! Every name that a client sends is parsed here, once, into a type that holds only valid names. This crate does no IO,
+//! reads no clock and keeps no state.
 
 pub mod artifact;
 pub mod attachment;

@@ -1,7 +1,7 @@
-//! Manifests: what a registry reads of them, and which it refuses.
+//! Parsing and checking of manifests.
 //!
-//! Bytes are stored and served as they came; what is read here serves to check them and to find what they
-//! name. A document that two readers could take for two different things is refused.
+//! The bytes of a manifest are stored and served exactly as a client sent them. They are parsed here to check them, and
+//! to find the content that the manifest names. A document that two clients could read differently is refused.
 
 mod fields;
 mod named;
@@ -18,155 +18,157 @@ use crate::media_type::{self, Kind};
 
 pub use named::{ContentLookup, ContentNeed, NamedContent};
 
-/// The largest manifest: what OCI Distribution asks registries to accept at least, and clients read at most.
+/// The size of the largest manifest: 4 MiB. OCI Distribution asks registries to accept at least that much, and clients
+/// read no more.
 pub const MAX_BYTES: usize = 4 << 20;
 
-/// How many things one manifest may name.
+/// The largest number of descriptors of one manifest, its subject not counted.
 pub const MAX_DESCRIPTORS: usize = 5_000;
 
-/// The longest artifact type: two names of at most 127 characters and a slash (RFC 6838, section 4.2). Lists
-/// read it of many manifests at once, and PostgreSQL takes no NUL in a text.
-pub const MAX_ARTIFACT_TYPE: usize = 255;
+/// The length of the longest artifact type: two names of at most 127 characters and a slash (RFC 6838, section 4.2).
+/// Lists read the types of many manifests at once. Only visible ASCII and spaces are allowed: PostgreSQL accepts no NUL
+/// in a text.
+pub const MAX_ARTIFACT_TYPE_CHARS: usize = 255;
 
-/// What stands for nothing where a manifest has to name something (image specification, "guidance for an empty
-/// descriptor").
+/// The content of the empty blob, which a manifest names where it has to name a blob and has none (image
+/// specification, "guidance for an empty descriptor").
 pub const EMPTY_BLOB: &[u8] = b"{}";
-/// Its digest.
+/// The digest of the empty blob.
 pub const EMPTY_BLOB_DIGEST: &str =
     "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
 
-/// Why a manifest was refused.
+/// The reasons why a manifest is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ManifestError {
-    /// More than [`MAX_BYTES`].
+    /// The manifest has more than [`MAX_BYTES`].
     #[error("manifest is larger than the limit of {MAX_BYTES} bytes")]
     TooLarge,
-    /// More than [`MAX_DESCRIPTORS`].
-    #[error("manifest names {0} things; the limit is {MAX_DESCRIPTORS}")]
+    /// The manifest has more than [`MAX_DESCRIPTORS`].
+    #[error("manifest has {0} descriptors; the limit is {MAX_DESCRIPTORS}")]
     TooManyDescriptors(usize),
-    /// Not JSON, or not unambiguous, or a field has the wrong type.
+    /// The document is not JSON, is ambiguous, or has a field of the wrong type.
     #[error("manifest is not valid: {0}")]
     Json(String),
-    /// Docker's schema 1.
+    /// The manifest has Docker's schema 1.
     #[error(
         "manifest has Docker's old schema 1, which cannot be verified: push it again with a current client, or convert it by copying it with skopeo or crane"
     )]
     Schema1,
-    /// `schemaVersion` is not 2.
+    /// The `schemaVersion` is not 2.
     #[error("manifest must have schemaVersion 2")]
     SchemaVersion,
-    /// Neither Content-Type nor `mediaType`.
-    #[error("manifest has no mediaType and the request no Content-Type of a manifest")]
+    /// The manifest has no `mediaType`, and the Content-Type is missing or not that of a manifest.
+    #[error("manifest has no mediaType, and the request has no Content-Type of a manifest")]
     NoMediaType,
-    /// Content-Type and `mediaType` differ.
+    /// The Content-Type and the `mediaType` differ.
     #[error(
         "manifest has mediaType {stated:?}, but the request's Content-Type is {content_type:?}"
     )]
     MediaTypeMismatch {
-        /// What the manifest says.
+        /// The manifest's `mediaType`.
         stated: String,
-        /// What the request says.
+        /// The request's Content-Type.
         content_type: String,
     },
-    /// Not a media type of manifests.
+    /// The media type is not one of a manifest.
     #[error(
-        "{0:?} is no media type of a manifest: OCI manifests and indexes, Docker schema 2 manifests and lists are"
+        "{0:?} is not a media type of manifests; accepted are OCI manifests and indexes, and Docker schema 2 manifests and lists"
     )]
     UnknownMediaType(String),
-    /// A field that only the other kind of manifest has.
+    /// An image has a field of an index, or an index a field of an image.
     #[error("manifest of type {media_type} must not have {field:?}")]
     ForeignField {
-        /// The manifest's type.
+        /// The manifest's media type.
         media_type: String,
-        /// The field.
+        /// The name of the field.
         field: &'static str,
     },
-    /// A field without which it is nothing.
+    /// A field that is required for this media type is missing.
     #[error("manifest of type {media_type} must have {field:?}")]
     MissingField {
-        /// The manifest's type.
+        /// The manifest's media type.
         media_type: String,
-        /// The field.
+        /// The name of the field.
         field: &'static str,
     },
-    /// A descriptor's digest.
+    /// The digest of a descriptor is not valid.
     #[error("{place}: {problem}")]
     Digest {
-        /// Which descriptor.
+        /// The position of the descriptor, such as `layers[0]`.
         place: String,
-        /// What is wrong with it.
+        /// The reason why the digest is not valid.
         problem: DigestError,
     },
-    /// A descriptor's size.
+    /// The size of a descriptor is too large.
     #[error("{place}: size {size} is out of range")]
     Size {
-        /// Which descriptor.
+        /// The position of the descriptor, such as `layers[0]`.
         place: String,
-        /// What it says.
+        /// The size in the descriptor.
         size: u64,
     },
-    /// One digest with two sizes.
+    /// Two descriptors have the same digest and different sizes.
     #[error("manifest states two sizes for {0}")]
     TwoSizes(Digest),
-    /// An `artifactType`, or the config's media type in its place, that cannot be one.
+    /// The `artifactType`, or the config's media type in its place, is too long or has other characters.
     #[error(
-        "artifactType, or else the config's mediaType, must have at most {MAX_ARTIFACT_TYPE} characters, all of them visible ASCII or spaces"
+        "artifactType, or else the config's mediaType, must have at most {MAX_ARTIFACT_TYPE_CHARS} characters, all of them visible ASCII or spaces"
     )]
     ArtifactType,
 }
 
-/// Something that a manifest names.
+/// A descriptor: the media type, digest and size of content that a manifest names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Descriptor {
-    /// What it is.
+    /// The media type of the content.
     pub media_type: String,
-    /// Its digest.
+    /// The digest of the content.
     pub digest: Digest,
-    /// How long it is, at most 2^63 − 1.
+    /// The size of the content in bytes, at most 2^63 − 1.
     pub size: u64,
-    /// Where else it is; a blob that is elsewhere need not be here.
+    /// Addresses from which the content can be downloaded. A blob that has some need not be in this registry.
     pub urls: Vec<String>,
-    /// What it runs on, in an index.
+    /// The platform of an image, in a descriptor of an index.
     pub platform: Option<Platform>,
 }
 
-/// A manifest that passed every check that needs nothing but its bytes.
+/// A manifest that has passed all checks for which its bytes are enough.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Manifest {
-    /// What it is served as.
+    /// The media type that the manifest is served with.
     pub media_type: String,
-    /// An image or an index.
+    /// The kind of manifest: an image or an index.
     pub kind: Kind,
-    /// An image's config.
+    /// The config of an image.
     pub config: Option<Descriptor>,
-    /// An image's layers.
+    /// The layers of an image.
     pub layers: Vec<Descriptor>,
-    /// An index's manifests.
+    /// The manifests of an index.
     pub manifests: Vec<Descriptor>,
-    /// What it refers to.
+    /// The manifest that this manifest refers to.
     pub subject: Option<Descriptor>,
-    /// What it is: its own `artifactType`, or else the media type of its config.
+    /// The manifest's `artifactType`, or else the media type of its config.
     pub artifact_type: Option<String>,
-    /// What its maker wrote down.
+    /// The manifest's annotations.
     pub annotations: BTreeMap<String, String>,
 }
 
-/// A manifest as it stands in JSON. `Some(None)` would be a field that is null, which Go's encoder makes of an
-/// empty list: it counts as an empty one.
+/// A manifest as it is in JSON, not yet checked. Go's encoder writes null for an empty list, so that null is read as an
+/// empty list in `layers` and `manifests`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Raw {
+struct RawManifest {
     schema_version: Option<u64>,
     media_type: Option<String>,
     artifact_type: Option<String>,
     config: Option<RawDescriptor>,
-    #[serde(default, deserialize_with = "nullable")]
+    #[serde(default, deserialize_with = "null_as_empty")]
     layers: Option<Vec<RawDescriptor>>,
-    #[serde(default, deserialize_with = "nullable")]
+    #[serde(default, deserialize_with = "null_as_empty")]
     manifests: Option<Vec<RawDescriptor>>,
     subject: Option<RawDescriptor>,
     annotations: Option<BTreeMap<String, String>>,
-    /// Only schema 1 has these.
+    // Only manifests of schema 1 have these two fields.
     fs_layers: Option<IgnoredAny>,
     signatures: Option<IgnoredAny>,
 }
@@ -181,7 +183,7 @@ struct RawDescriptor {
     platform: Option<Platform>,
 }
 
-fn nullable<'de, D, T>(reader: D) -> Result<Option<Vec<T>>, D::Error>
+fn null_as_empty<'de, D, T>(reader: D) -> Result<Option<Vec<T>>, D::Error>
 where
     D: serde::Deserializer<'de>,
     T: Deserialize<'de>,
@@ -190,7 +192,7 @@ where
 }
 
 impl Manifest {
-    /// Reads a manifest that was sent with this Content-Type.
+    /// Parses and checks a manifest that a client sent with this Content-Type.
     pub fn parse(bytes: &[u8], content_type: Option<&str>) -> Result<Self, ManifestError> {
         if bytes.len() > MAX_BYTES {
             return Err(ManifestError::TooLarge);
@@ -199,28 +201,30 @@ impl Manifest {
         if content_type.as_deref().is_some_and(media_type::is_schema_1) {
             return Err(ManifestError::Schema1);
         }
-        let raw: Raw = json::parse_document(bytes, &fields::MANIFEST)
+        let raw: RawManifest = json::parse_document(bytes, &fields::MANIFEST)
             .map_err(|error| ManifestError::Json(json::describe(&error)))?;
         raw.check_schema()?;
         let media_type = raw.decide_media_type(content_type)?;
         let kind = Kind::of(&media_type)
-            .ok_or_else(|| ManifestError::UnknownMediaType(shown(&media_type)))?;
+            .ok_or_else(|| ManifestError::UnknownMediaType(shortened(&media_type)))?;
         raw.check_fields(kind, &media_type)?;
         let manifest = raw.convert(kind, media_type)?;
         manifest.check_descriptors()?;
         Ok(manifest)
     }
 
-    /// Reads a manifest that was accepted, perhaps by an older Berth: as leniently as serde does.
+    /// Parses a manifest that was accepted before. An older Berth, with fewer checks, may have accepted the manifest,
+    /// so that only those checks are made here without which it cannot be read.
     pub fn parse_stored(bytes: &[u8], media_type: &str) -> Result<Self, ManifestError> {
-        let raw: Raw = serde_json::from_slice(bytes)
+        let raw: RawManifest = serde_json::from_slice(bytes)
             .map_err(|error| ManifestError::Json(json::describe(&error)))?;
         let kind = Kind::of(media_type)
-            .ok_or_else(|| ManifestError::UnknownMediaType(shown(media_type)))?;
+            .ok_or_else(|| ManifestError::UnknownMediaType(shortened(media_type)))?;
         raw.convert(kind, media_type.to_owned())
     }
 
-    /// The blobs that it names and that must be here, with the sizes that it states.
+    /// Returns the digests and stated sizes of the config and the layers. Layers with URLs are left out: such a layer
+    /// need not be in this registry.
     pub fn sizes(&self) -> BTreeMap<Digest, u64> {
         let blobs = self.config.iter().chain(&self.layers);
         blobs
@@ -229,9 +233,10 @@ impl Manifest {
             .collect()
     }
 
-    /// How long everything is that it names, without what it refers to.
+    /// Returns the sum of the sizes of all descriptors except the subject, at most [`MAX_CONTENT_SIZE`].
     pub fn content_size(&self) -> u64 {
-        self.content().map(|descriptor| descriptor.size).fold(0, u64::saturating_add).min(LARGEST)
+        let sizes = self.content().map(|descriptor| descriptor.size);
+        sizes.fold(0, u64::saturating_add).min(MAX_CONTENT_SIZE)
     }
 
     fn content(&self) -> impl Iterator<Item = &Descriptor> {
@@ -253,14 +258,14 @@ impl Manifest {
     }
 }
 
-/// Half of what 64 bits hold: the databases' integers are signed. Halved once more, so that a manifest's
-/// own length can be added.
-const LARGEST: u64 = i64::MAX as u64 / 2;
+/// The largest size of content that is stored: half of the largest integer of the databases, which are signed 64-bit
+/// integers. With that, the size of the manifest itself can be added without an overflow.
+const MAX_CONTENT_SIZE: u64 = i64::MAX as u64 / 2;
 
-impl Raw {
+impl RawManifest {
     fn check_schema(&self) -> Result<(), ManifestError> {
-        let stated_1 = self.media_type.as_deref().is_some_and(media_type::is_schema_1);
-        if stated_1 || self.schema_version == Some(1) || self.fs_layers.is_some() {
+        let states_schema_1 = self.media_type.as_deref().is_some_and(media_type::is_schema_1);
+        if states_schema_1 || self.schema_version == Some(1) || self.fs_layers.is_some() {
             return Err(ManifestError::Schema1);
         }
         if self.schema_version != Some(2) || self.signatures.is_some() {
@@ -269,11 +274,11 @@ impl Raw {
         Ok(())
     }
 
-    /// Content-Type decides where the manifest does not say; where both speak, they must agree.
+    /// Returns the media type: the manifest's own, or else the Content-Type. If there are both, they must be equal.
     fn decide_media_type(&self, content_type: Option<String>) -> Result<String, ManifestError> {
         match (content_type, self.media_type.clone().filter(|text| !text.is_empty())) {
             (Some(content_type), Some(stated)) if content_type != stated => {
-                let stated = shown(&stated);
+                let stated = shortened(&stated);
                 Err(ManifestError::MediaTypeMismatch { stated, content_type })
             }
             (_, Some(stated)) => Ok(stated),
@@ -288,12 +293,12 @@ impl Raw {
             ("layers", Kind::Image, self.layers.is_some()),
             ("manifests", Kind::Index, self.manifests.is_some()),
         ];
-        for (field, of, present) in fields {
+        for (field, owner, is_present) in fields {
             let media_type = media_type.to_owned();
-            if of != kind && present {
+            if owner != kind && is_present {
                 return Err(ManifestError::ForeignField { media_type, field });
             }
-            if of == kind && !present {
+            if owner == kind && !is_present {
                 return Err(ManifestError::MissingField { media_type, field });
             }
         }
@@ -323,13 +328,13 @@ impl Raw {
     }
 }
 
-/// As much of a client's text as an error repeats.
-fn shown(text: &str) -> String {
-    text.chars().take(MAX_ARTIFACT_TYPE).collect()
+/// Returns the beginning of a client's text, as much as an error repeats.
+fn shortened(text: &str) -> String {
+    text.chars().take(MAX_ARTIFACT_TYPE_CHARS).collect()
 }
 
 fn is_artifact_type(text: &str) -> bool {
-    text.len() <= MAX_ARTIFACT_TYPE && text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+    text.len() <= MAX_ARTIFACT_TYPE_CHARS && text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
 }
 
 fn convert_all(

@@ -1,59 +1,60 @@
-//! Names of projects, locations, repositories and images.
+//! The names of projects, locations, repositories and images.
 //!
-//! Each type holds only what its grammar allows: no `..`, no encoded slash, nothing that a path, a query or a
-//! log would have to escape. There is one parser per name, and every surface uses it.
+//! A value of these types always follows the grammar of its name. It has no `..` and no encoded slash, and needs no
+//! escaping in a path, a query or a log. There is one parser for each name, and every API uses it.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// Why a name was refused.
+/// The reasons why a name is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    /// Too few parts to name an image.
+    /// The path has too few components to name an image.
     #[error("invalid number of path components: {0}")]
     TooFewComponents(usize),
-    /// A repository without an image.
+    /// The path names a repository, but no image.
     #[error(
         "Missing image name. Pushes should be of the form docker push HOST-NAME/PROJECT-ID/REPOSITORY/IMAGE"
     )]
     MissingImage,
-    /// The project.
+    /// The project is not valid.
     #[error(
         "invalid project: a project id has up to 63 lower-case letters, digits and hyphens and begins with a letter"
     )]
     Project,
-    /// The repository.
+    /// The repository is not valid.
     #[error(
         "Names may only contain lowercase letters, numbers, and hyphens, and must begin with a letter and end with a letter or number."
     )]
     Repository,
-    /// The image.
+    /// The image is not valid.
     #[error(
         "invalid image name: components of lower-case letters and digits, separated by '.', '_', '__' or hyphens, joined by '/'"
     )]
     Image,
-    /// The location.
+    /// The location is not valid.
     #[error("invalid location: lower-case letters, digits and hyphens")]
     Location,
-    /// The whole path.
+    /// The whole path is too long.
     #[error("invalid name: longer than {MAX_PATH} characters")]
     TooLong,
 }
 
-/// The longest path of an image that clients agree on.
+/// The length of the longest path of an image that all clients accept.
 const MAX_PATH: usize = 255;
 
-/// Letters, digits and hyphens, from a letter to a letter or digit, at most 63: what a DNS label may be.
+/// Returns whether a text is a DNS label that begins with a letter: at most 63 letters, digits and hyphens, and no
+/// hyphen at the end.
 fn is_label(text: &str) -> bool {
-    let inner = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
+    let is_allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
     let bytes = text.as_bytes();
     bytes.len() <= 63
         && bytes.first().is_some_and(u8::is_ascii_lowercase)
         && bytes.last() != Some(&b'-')
-        && bytes.iter().copied().all(inner)
+        && bytes.iter().copied().all(is_allowed)
 }
 
-/// Labels joined by dots, at least two, of which the first of each may be a digit.
+/// Returns whether a text has at least two labels that are joined by dots. Here a label may begin with a digit.
 fn is_domain(text: &str) -> bool {
     let is_part = |part: &str| {
         !part.is_empty()
@@ -65,7 +66,7 @@ fn is_domain(text: &str) -> bool {
     text.contains('.') && text.len() <= 253 && text.split('.').all(is_part)
 }
 
-/// One component of an image's name, as OCI Distribution 1.1 has it:
+/// Returns whether a text is one component of an image's name, as OCI Distribution 1.1 defines it:
 /// `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`.
 fn is_image_component(text: &str) -> bool {
     let is_word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
@@ -84,7 +85,7 @@ macro_rules! checked_text {
         pub struct $name(Box<str>);
 
         impl $name {
-            /// The name as text.
+            /// Returns the name as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -108,7 +109,7 @@ macro_rules! checked_text {
 }
 
 checked_text! {
-    /// A project's id; a domain-scoped one is `example.com:my-project`.
+    /// The id of a project. In a domain-scoped project it has the form `example.com:my-project`.
     ProjectId, NameError::Project,
     |text| match text.split_once(':') {
         Some((domain, project)) => is_domain(domain) && is_label(project),
@@ -117,42 +118,42 @@ checked_text! {
 }
 
 checked_text! {
-    /// A repository's id. Besides ordinary ones there are the four of Container Registry's hosts.
+    /// The id of a repository. The four host names of Container Registry are valid ids too.
     RepositoryId, NameError::Repository,
     |text| is_label(text) || matches!(text, "gcr.io" | "us.gcr.io" | "eu.gcr.io" | "asia.gcr.io")
 }
 
 checked_text! {
-    /// An image's name within its repository; it may hold slashes.
+    /// The name of an image within its repository. The name may have slashes.
     ImageName, NameError::Image,
     |text| text.len() <= MAX_PATH && text.split('/').all(is_image_component)
 }
 
 checked_text! {
-    /// A region or multi-region.
+    /// A location: a region or a multi-region.
     Location, NameError::Location, is_label
 }
 
 impl ProjectId {
-    /// As it stands in an image's path: `example.com/my-project` for a domain-scoped one.
+    /// Returns the project's id as it is written in an image's path: `example.com/my-project` if it is domain-scoped.
     pub fn path(&self) -> String {
         self.0.replacen(':', "/", 1)
     }
 }
 
-/// A repository, in full.
+/// The full name of a repository: `projects/P/locations/L/repositories/R`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RepositoryName {
-    /// Its project.
+    /// The project of the repository.
     pub project: ProjectId,
-    /// Where it is.
+    /// The location of the repository.
     pub location: Location,
-    /// Its id.
+    /// The id of the repository.
     pub repository: RepositoryId,
 }
 
 impl RepositoryName {
-    /// As the paths of its images begin: `PROJECT/REPOSITORY`.
+    /// Returns the beginning of the paths of the repository's images: `PROJECT/REPOSITORY`.
     pub fn path(&self) -> String {
         format!("{}/{}", self.project.path(), self.repository)
     }
@@ -168,7 +169,7 @@ impl fmt::Display for RepositoryName {
 impl FromStr for RepositoryName {
     type Err = NameError;
 
-    /// Reads `projects/P/locations/L/repositories/R`.
+    /// Parses `projects/P/locations/L/repositories/R`.
     fn from_str(text: &str) -> Result<Self, NameError> {
         let parts: Vec<&str> = text.split('/').collect();
         match parts[..] {
@@ -182,7 +183,8 @@ impl FromStr for RepositoryName {
     }
 }
 
-/// Project, repository and image: the name under `/v2/` without the place that the host gives.
+/// The path of an image: project, repository and image name, as in the paths under `/v2/`. The location is not part of
+/// the path; the host of the request gives it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ImagePath {
     /// The project.
@@ -194,38 +196,47 @@ pub struct ImagePath {
 }
 
 impl ImagePath {
-    /// `PROJECT/REPOSITORY/IMAGE`.
+    /// Returns the path as text, `PROJECT/REPOSITORY/IMAGE`.
     pub fn path(&self) -> String {
         format!("{}/{}/{}", self.project.path(), self.repository, self.image)
     }
 
-    /// Parses `PROJECT/REPOSITORY/IMAGE`, or `PROJECT/IMAGE` where the host already names the repository.
+    /// Parses `PROJECT/REPOSITORY/IMAGE`, or `PROJECT/IMAGE` if the host implies the repository.
     pub fn parse(path: &str, implied: Option<&RepositoryId>) -> Result<Self, NameError> {
-        let (project, repository, image) = split(path, implied)?;
+        let PathParts { project, repository, image } = split_path(path, implied)?;
         let image = image.ok_or(NameError::MissingImage)?.parse()?;
         Ok(Self { project, repository, image })
     }
 }
 
-/// Parses `PROJECT/REPOSITORY`: where the images of a repository are listed.
+/// Parses `PROJECT/REPOSITORY`, the path under which the images of a repository are listed. Returns `None` if the path
+/// names an image.
 pub fn parse_repository_path(
     path: &str,
     implied: Option<&RepositoryId>,
 ) -> Result<Option<(ProjectId, RepositoryId)>, NameError> {
-    let (project, repository, image) = split(path, implied)?;
+    let PathParts { project, repository, image } = split_path(path, implied)?;
     Ok(image.is_none().then_some((project, repository)))
 }
 
-/// Whether a path has only one or two components, as images' names have them, and names no image because of that.
+/// Returns whether a path has only one or two components, and therefore names no image. The components must be valid in
+/// an image's name.
 pub fn is_too_short(path: &str, implied: Option<&RepositoryId>) -> bool {
     let is_short = path.split('/').count() <= 2;
     let names_image = implied.is_some() && split_project(path).1.is_some();
     is_short && !names_image && path.len() <= MAX_PATH && path.split('/').all(is_image_component)
 }
 
-type Parts<'a> = (ProjectId, RepositoryId, Option<&'a str>);
+struct PathParts<'a> {
+    project: ProjectId,
+    repository: RepositoryId,
+    image: Option<&'a str>,
+}
 
-fn split<'a>(path: &'a str, implied: Option<&RepositoryId>) -> Result<Parts<'a>, NameError> {
+fn split_path<'a>(
+    path: &'a str,
+    implied: Option<&RepositoryId>,
+) -> Result<PathParts<'a>, NameError> {
     if path.len() > MAX_PATH {
         return Err(NameError::TooLong);
     }
@@ -233,17 +244,18 @@ fn split<'a>(path: &'a str, implied: Option<&RepositoryId>) -> Result<Parts<'a>,
     let (project, rest) = split_project(path);
     let project = project.parse()?;
     if let Some(repository) = implied {
-        return Ok((project, repository.clone(), rest));
+        return Ok(PathParts { project, repository: repository.clone(), image: rest });
     }
     let rest = rest.ok_or_else(too_few)?;
     let (repository, image) = match rest.split_once('/') {
         Some((repository, image)) => (repository, Some(image)),
         None => (rest, None),
     };
-    Ok((project, repository.parse()?, image))
+    Ok(PathParts { project, repository: repository.parse()?, image })
 }
 
-/// A first component with a dot is a domain: the project then takes two components.
+/// Splits a path into the project's id and the rest. If the first component has a dot, it is the domain of a
+/// domain-scoped project, whose id then takes two components.
 fn split_project(path: &str) -> (String, Option<&str>) {
     let (first, rest) = match path.split_once('/') {
         Some((first, rest)) => (first, Some(rest)),
@@ -287,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_image() {
+    fn paths_that_name_no_image() {
         check("p", "TooFewComponents(1)");
         check("p/r", "MissingImage");
         check("", "Project");
@@ -356,7 +368,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_parses_is_harmless(path in "[a-z./_%\\\\A-Z0-9\\x00-]{0,40}") {
+        fn a_parsed_path_needs_no_escaping(path in "[a-z./_%\\\\A-Z0-9\\x00-]{0,40}") {
             if let Ok(image) = ImagePath::parse(&path, None) {
                 prop_assert_eq!(image.path(), path.clone());
                 prop_assert!(!path.contains("..") && !path.contains("//") && !path.contains('%'));

@@ -1,20 +1,20 @@
-//! How many entries of a list a client asks for.
+//! The page size that a client requests for a list of OCI Distribution (the query parameter `n`).
 
-/// The most entries of one page.
-pub const MAX_PAGE: usize = 1_000;
+/// The largest number of entries in one page.
+pub const MAX_PAGE_ENTRIES: usize = 1_000;
 
-/// Why a page size was refused.
+/// A page size that is not a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("n must be a whole number from 0 on; at most {MAX_PAGE} entries come at once")]
+#[error("n must be a whole number, 0 or more; one page has at most {MAX_PAGE_ENTRIES} entries")]
 pub struct PageSizeError;
 
-/// Reads the parameter `n`: a number beyond the limit, of any length, is the limit.
+/// Parses the parameter `n`. A missing parameter, and a number above the limit, become the limit.
 pub fn page_size(n: Option<&str>) -> Result<usize, PageSizeError> {
-    let Some(n) = n else { return Ok(MAX_PAGE) };
+    let Some(n) = n else { return Ok(MAX_PAGE_ENTRIES) };
     if n.is_empty() || !n.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(PageSizeError);
     }
-    Ok(n.parse().map_or(MAX_PAGE, |n: usize| n.min(MAX_PAGE)))
+    Ok(n.parse().map_or(MAX_PAGE_ENTRIES, |n: usize| n.min(MAX_PAGE_ENTRIES)))
 }
 
 #[cfg(test)]
@@ -28,7 +28,7 @@ mod tests {
 
     #[test]
     fn page_sizes() {
-        assert_eq!(page_size(None), Ok(MAX_PAGE));
+        assert_eq!(page_size(None), Ok(MAX_PAGE_ENTRIES));
         check("0", Some(0));
         check("5", Some(5));
         check("1000", Some(1000));

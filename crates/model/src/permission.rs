@@ -1,46 +1,50 @@
-//! What a caller may do, by the names of Google's IAM.
+//! Permissions, which have the names of Google's IAM.
 
 use std::fmt;
 
-/// A permission that some predefined role holds. No other exists.
+/// A permission. Every permission belongs to at least one predefined role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Permission(&'static str);
 
-/// A text that names no permission.
+/// A text that is not the name of a permission.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no permission that this registry knows")]
+#[error("{0:?} is not a permission that this registry knows")]
 pub struct UnknownPermission(pub String);
 
 impl Permission {
-    /// Read manifests, blobs, tags and referrers.
+    /// The permission to read manifests, blobs, tags and referrers.
     pub const DOWNLOAD_ARTIFACTS: Self = Self("artifactregistry.repositories.downloadArtifacts");
-    /// Start, fill and finish uploads; write manifests and tags.
+    /// The permission to start, fill and finish uploads, and to write manifests and tags.
     pub const UPLOAD_ARTIFACTS: Self = Self("artifactregistry.repositories.uploadArtifacts");
-    /// Delete manifests, tags and blobs.
+    /// The permission to delete manifests, tags and blobs.
     pub const DELETE_ARTIFACTS: Self = Self("artifactregistry.repositories.deleteArtifacts");
-    /// Create the repository by pushing to it.
+    /// The permission to create a repository by a push to it.
     pub const CREATE_ON_PUSH: Self = Self("artifactregistry.repositories.createOnPush");
-    /// Read what a repository is and how it is set.
+    /// The permission to read a repository's description and settings.
     pub const GET_REPOSITORY: Self = Self("artifactregistry.repositories.get");
-    /// Read what a project is.
+    /// The permission to read a project's description.
     pub const GET_PROJECT: Self = Self("resourcemanager.projects.get");
-    /// Make tokens for a service account.
+    /// The permission to create tokens for a service account.
     pub const GET_ACCESS_TOKEN: Self = Self("iam.serviceAccounts.getAccessToken");
-    /// Let another one make tokens for a service account.
+    /// The permission to be a delegate in a chain of service accounts that creates tokens for another one.
     pub const IMPLICIT_DELEGATION: Self = Self("iam.serviceAccounts.implicitDelegation");
 
-    /// Only `role` makes permissions, from its data.
+    /// Creates a permission. Only the module `role` calls this, with the names in its data.
     pub(crate) const fn from_data(name: &'static str) -> Self {
         Self(name)
     }
 
-    /// `iam` and `get` of `iam.roles.get`.
-    pub fn service_and_verb(self) -> (&'static str, &'static str) {
-        let (service, rest) = self.0.split_once('.').unwrap_or((self.0, ""));
-        (service, rest.rsplit('.').next().unwrap_or_default())
+    /// Returns the first part of the name: `iam` for `iam.roles.get`.
+    pub(crate) fn service(self) -> &'static str {
+        self.0.split_once('.').map_or(self.0, |(service, _)| service)
     }
 
-    /// The permission's name in policies, roles and error texts.
+    /// Returns the last part of the name: `get` for `iam.roles.get`.
+    pub(crate) fn verb(self) -> &'static str {
+        self.0.rsplit_once('.').map_or("", |(_, verb)| verb)
+    }
+
+    /// Returns the permission's name in policies, roles and error texts.
     pub fn as_str(self) -> &'static str {
         self.0
     }

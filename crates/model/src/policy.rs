@@ -1,4 +1,4 @@
-//! Policies: which members hold which roles, and whether that allows something.
+//! IAM policies, which bind members to roles, and so allow permissions to principals.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,83 +6,83 @@ use crate::permission::Permission;
 use crate::principal::{Member, Principal, PrincipalError};
 use crate::role::{self, Role};
 
-/// How many members one policy names at most, as in Google's IAM.
+/// The largest number of members in one policy, as in Google's IAM.
 const MAX_MEMBERS: usize = 1_500;
 
-/// Why a policy was refused.
+/// The reasons why a policy is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PolicyError {
-    /// A role that nobody predefined.
+    /// The role is not a predefined one.
     #[error("bindings[{position}].role: Role {role} is not supported for this resource.")]
     Role {
-        /// Which binding.
+        /// The position of the binding.
         position: usize,
-        /// What it names.
+        /// The name of the role.
         role: String,
     },
-    /// A member.
+    /// A member is not valid.
     #[error("bindings[{position}].members: {problem}")]
     Member {
-        /// Which binding.
+        /// The position of the binding.
         position: usize,
-        /// What is wrong.
+        /// The reason why the member is not valid.
         problem: PrincipalError,
     },
-    /// A condition, which nobody here would evaluate.
+    /// The binding has a condition. Berth cannot evaluate conditions, and must not ignore one.
     #[error("bindings[{position}].condition: conditions are not supported yet")]
     Condition {
-        /// Which binding.
+        /// The position of the binding.
         position: usize,
     },
-    /// Everybody, where that could not be meant.
+    /// The role must not be given to everybody.
     #[error(
-        "bindings[{position}].members: {member} may hold Artifact Registry's roles but admin, and not {role}"
+        "bindings[{position}].members: {member} cannot have {role}, only Artifact Registry's roles except admin"
     )]
     Public {
-        /// Which binding.
+        /// The position of the binding.
         position: usize,
-        /// Who is everybody.
+        /// The member: `allUsers` or `allAuthenticatedUsers`.
         member: Member,
-        /// The role.
+        /// The name of the role.
         role: &'static str,
     },
-    /// More than [`MAX_MEMBERS`].
+    /// The policy has more than [`MAX_MEMBERS`].
     #[error("bindings: a policy names at most {MAX_MEMBERS} members")]
     TooManyMembers,
-    /// Not the JSON that [`Policy::to_json`] writes.
+    /// The stored text is not JSON as [`Policy::to_json`] writes it.
     #[error("the stored policy cannot be read")]
     Unreadable,
 }
 
-/// A role, and who holds it.
+/// A role, and the members that have it.
 #[derive(Debug, Clone)]
 pub struct Binding {
     /// The role.
     pub role: &'static Role,
-    /// Who holds it, each once.
+    /// The members, sorted and each only once.
     pub members: Vec<Member>,
 }
 
-/// What a resource says about who may do what with it. The empty policy allows nothing.
+/// The policy of a resource. An empty policy allows nothing.
 #[derive(Debug, Clone, Default)]
 pub struct Policy {
     bindings: Vec<Binding>,
 }
 
-/// A binding as it is sent and stored.
+/// A binding as clients send it and the database stores it, not yet checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RawBinding {
-    /// The role's name.
+    /// The name of the role.
     pub role: String,
-    /// Members as text.
+    /// The members as texts.
     pub members: Vec<String>,
-    /// Whether there is a condition.
+    /// Tells whether the client's binding has a condition.
     #[serde(skip)]
     pub conditional: bool,
 }
 
 impl Policy {
-    /// Checks bindings as they were sent. Several of one role become one, members in byte order.
+    /// Checks bindings and creates a policy. Several bindings of one role become one, with its members in byte order.
     pub fn new(raw: &[RawBinding]) -> Result<Self, PolicyError> {
         if raw.iter().map(|binding| binding.members.len()).sum::<usize>() > MAX_MEMBERS {
             return Err(PolicyError::TooManyMembers);
@@ -118,12 +118,12 @@ impl Policy {
             }
         };
         let members = &mut self.bindings[position].members;
-        if let Err(place) = members.binary_search(&member) {
-            members.insert(place, member);
+        if let Err(position) = members.binary_search(&member) {
+            members.insert(position, member);
         }
     }
 
-    /// Takes all roles from a member. A role without any member is left out.
+    /// Deletes a member from all bindings. A binding without members is deleted too.
     pub fn unbind(&mut self, member: &Member) {
         for binding in &mut self.bindings {
             binding.members.retain(|own| own != member);
@@ -131,7 +131,8 @@ impl Policy {
         self.bindings.retain(|binding| !binding.members.is_empty());
     }
 
-    /// Whether this policy alone allows it.
+    /// Returns whether this policy allows a permission to a principal. The policies of other resources may allow it
+    /// too.
     pub fn allows(&self, principal: &Principal, permission: Permission) -> bool {
         self.bindings.iter().any(|binding| {
             binding.role.holds(permission)
@@ -139,12 +140,12 @@ impl Policy {
         })
     }
 
-    /// Its bindings.
+    /// Returns the bindings, one for each role.
     pub fn bindings(&self) -> &[Binding] {
         &self.bindings
     }
 
-    /// As it is stored.
+    /// Returns the policy as the JSON text that the database stores.
     pub fn to_json(&self) -> String {
         let raw = |binding: &Binding| RawBinding {
             role: binding.role.name.to_owned(),
@@ -155,7 +156,7 @@ impl Policy {
         serde_json::to_string(&raw).expect("texts are always JSON")
     }
 
-    /// Reads what [`Policy::to_json`] wrote.
+    /// Parses the text that [`Policy::to_json`] returned.
     pub fn from_json(json: &str) -> Result<Self, PolicyError> {
         let raw: Vec<RawBinding> =
             serde_json::from_str(json).map_err(|_| PolicyError::Unreadable)?;
@@ -163,7 +164,8 @@ impl Policy {
     }
 }
 
-/// Whether a role is one for images, and makes nobody who gives roles to others.
+/// Returns whether a role may be given to everybody. These are the roles of Artifact Registry, except those that allow
+/// to set a policy: with such a role, everybody could give roles to others.
 fn may_be_public(role: &Role) -> bool {
     role.name.starts_with("roles/artifactregistry.")
         && !role.permissions().iter().any(|held| held.as_str().ends_with(".setIamPolicy"))
@@ -182,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_policy_allows() {
+    fn permissions_of_a_policy() {
         let policy = Policy::new(&[
             binding("roles/artifactregistry.reader", &["allUsers"]),
             binding("roles/artifactregistry.writer", &["user:a@example.com"]),
@@ -217,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_unbound_is_in_no_binding() {
+    fn an_unbound_member_is_in_no_binding() {
         let mut policy = Policy::new(&[
             binding("roles/owner", &["user:a@example.com"]),
             binding("roles/viewer", &["user:b@example.com", "user:a@example.com"]),
@@ -231,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_is_named() {
+    fn errors_name_the_binding() {
         let refused =
             |binding: RawBinding| Policy::new(&[binding]).expect_err("not valid").to_string();
         assert!(refused(binding("roles/none", &[])).contains("Role roles/none is not supported"));

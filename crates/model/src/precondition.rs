@@ -1,39 +1,39 @@
-//! What a request asks of the state it finds: `If-Match` and `If-None-Match`, as RFC 9110 §13 has them.
+//! Conditional requests: the preconditions `If-Match` and `If-None-Match` of RFC 9110, section 13.
 //!
-//! Content here is named by its digest, and the digest is its entity tag. Nothing has a time of its last change, so that
-//! `If-Modified-Since` and `If-Unmodified-Since` say nothing. Whoever writes asks this inside the transaction that
-//! writes.
+//! The digest of some content is its entity tag. Content has no time of last modification, so that `If-Modified-Since`
+//! and `If-Unmodified-Since` are ignored. The precondition of a write must be evaluated in the transaction that writes.
 
 use crate::digest::Digest;
 
-/// What a request asks of the state it finds.
+/// The preconditions of one request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Precondition {
-    /// One of these must be there..
-    matches: Option<Tags>,
-    /// ..and none of these.
-    differs: Option<Tags>,
+    /// The entity tags of `If-Match`: the current content must have one of them.
+    if_match: Option<EntityTags>,
+    /// The entity tags of `If-None-Match`: the current content must have none of them.
+    if_none_match: Option<EntityTags>,
 }
 
-/// How a precondition ends.
+/// The result of evaluating a precondition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It holds.
+    /// The precondition holds.
     Holds,
-    /// The client knows what is there: who reads need not be sent it, who writes is refused.
+    /// `If-None-Match` failed: the client knows the current content. A read is answered without the content, and a
+    /// write is refused.
     Known,
-    /// What should be there is not.
+    /// `If-Match` failed: the current content is not one that the client expects.
     Fails,
 }
 
-/// A header that is no list of entity tags.
+/// A header that is not a list of entity tags.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("it is neither * nor a list of entity tags")]
+#[error("the value is neither * nor a list of entity tags")]
 pub struct PreconditionError;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Tags {
-    /// `*`: whatever there is.
+enum EntityTags {
+    /// The value `*`, which matches any content.
     Any,
     Listed(Vec<EntityTag>),
 }
@@ -45,23 +45,31 @@ struct EntityTag {
 }
 
 impl Precondition {
-    /// Reads the values of `If-Match` and `If-None-Match`; of several lines, as one list.
-    pub fn read(matches: Option<&str>, differs: Option<&str>) -> Result<Self, PreconditionError> {
-        let read = |header: Option<&str>| header.map(Tags::read).transpose();
-        Ok(Self { matches: read(matches)?, differs: read(differs)? })
+    /// Parses the values of the headers `If-Match` and `If-None-Match`. The values of a header that occurs several
+    /// times must be joined by commas before.
+    pub fn read(
+        if_match: Option<&str>,
+        if_none_match: Option<&str>,
+    ) -> Result<Self, PreconditionError> {
+        let parse = |header: Option<&str>| header.map(EntityTags::parse).transpose();
+        Ok(Self { if_match: parse(if_match)?, if_none_match: parse(if_none_match)? })
     }
 
-    /// Whether nothing is asked.
+    /// Returns whether the request has neither header.
     pub fn is_none(&self) -> bool {
-        self.matches.is_none() && self.differs.is_none()
+        self.if_match.is_none() && self.if_none_match.is_none()
     }
 
-    /// What it says of what is there now.
+    /// Evaluates the precondition against the digest of the current content. `If-Match` is evaluated first, with strong
+    /// comparison, and `If-None-Match` with weak comparison.
     pub fn judge(&self, current: Option<&Digest>) -> Verdict {
-        let has = |tags: &Tags, weakly| current.is_some_and(|digest| tags.have(digest, weakly));
-        if self.matches.as_ref().is_some_and(|tags| !has(tags, false)) {
+        let has_one_of = |tags: &EntityTags, comparison| {
+            current.is_some_and(|digest| tags.contain(digest, comparison))
+        };
+        let (if_match, if_none_match) = (self.if_match.as_ref(), self.if_none_match.as_ref());
+        if if_match.is_some_and(|tags| !has_one_of(tags, Comparison::Strong)) {
             Verdict::Fails
-        } else if self.differs.as_ref().is_some_and(|tags| has(tags, true)) {
+        } else if if_none_match.is_some_and(|tags| has_one_of(tags, Comparison::Weak)) {
             Verdict::Known
         } else {
             Verdict::Holds
@@ -69,8 +77,17 @@ impl Precondition {
     }
 }
 
-impl Tags {
-    fn read(header: &str) -> Result<Self, PreconditionError> {
+/// The two ways of comparing entity tags (RFC 9110, section 8.8.3.2).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Comparison {
+    /// Weak tags never match.
+    Strong,
+    /// Weak tags match like strong ones.
+    Weak,
+}
+
+impl EntityTags {
+    fn parse(header: &str) -> Result<Self, PreconditionError> {
         if header.trim() == "*" {
             return Ok(Self::Any);
         }
@@ -80,7 +97,7 @@ impl Tags {
             if rest.is_empty() {
                 break;
             }
-            let (tag, after) = EntityTag::read(rest)?;
+            let (tag, after) = EntityTag::take(rest)?;
             tags.push(tag);
             rest = after.trim_start_matches([' ', '\t']);
             if !rest.is_empty() && !rest.starts_with(',') {
@@ -90,19 +107,21 @@ impl Tags {
         if tags.is_empty() { Err(PreconditionError) } else { Ok(Self::Listed(tags)) }
     }
 
-    fn have(&self, digest: &Digest, weakly: bool) -> bool {
+    fn contain(&self, digest: &Digest, comparison: Comparison) -> bool {
+        let matches = |tag: &EntityTag| {
+            tag.text == digest.as_str() && (comparison == Comparison::Weak || !tag.is_weak)
+        };
         match self {
             Self::Any => true,
-            Self::Listed(tags) => {
-                tags.iter().any(|tag| tag.text == digest.as_str() && (weakly || !tag.is_weak))
-            }
+            Self::Listed(tags) => tags.iter().any(matches),
         }
     }
 }
 
 impl EntityTag {
-    /// The tag that a text begins with, and what follows. Some clients leave the quotes out.
-    fn read(text: &str) -> Result<(Self, &str), PreconditionError> {
+    /// Parses the tag at the beginning of a text, and returns it with the rest of the text. Some clients send tags
+    /// without quotes, which are accepted too.
+    fn take(text: &str) -> Result<(Self, &str), PreconditionError> {
         let (is_weak, opaque) = match text.strip_prefix("W/") {
             Some(opaque) => (true, opaque),
             None => (false, text),
@@ -124,65 +143,66 @@ impl EntityTag {
 mod tests {
     use super::*;
 
-    /// `A` and `B` in a header stand for the digests of these letters; so they do for what is there, and `-` for nothing.
+    /// Evaluates two headers against the current content. `A` and `B` are the digests of these letters. `-` is a
+    /// missing header, or no content.
     #[track_caller]
-    fn check((matches, differs): (&str, &str), current: &str, expected: &str) {
+    fn check(if_match: &str, if_none_match: &str, current: &str, expected: &str) {
         let digest = |letter: &str| Digest::of(letter.as_bytes());
         let header = |text: &str| {
             let text = text.replace('A', digest("A").as_str()).replace('B', digest("B").as_str());
             (text != "-").then_some(text)
         };
-        let (is, is_not) = (header(matches), header(differs));
         let current = (current != "-").then(|| digest(current));
-        let read = Precondition::read(is.as_deref(), is_not.as_deref());
-        let actual = match read.map(|precondition| precondition.judge(current.as_ref())) {
+        let parsed =
+            Precondition::read(header(if_match).as_deref(), header(if_none_match).as_deref());
+        let actual = match parsed.map(|precondition| precondition.judge(current.as_ref())) {
             Ok(Verdict::Holds) => "holds",
             Ok(Verdict::Known) => "known",
             Ok(Verdict::Fails) => "fails",
             Err(PreconditionError) => "none",
         };
-        assert_eq!(actual, expected, "If-Match: {matches}, If-None-Match: {differs}");
+        assert_eq!(actual, expected, "If-Match: {if_match}, If-None-Match: {if_none_match}");
     }
 
     #[test]
-    fn what_is_there_must_match() {
-        check(("-", "-"), "A", "holds");
-        check(("-", "-"), "-", "holds");
-        check(("\"A\"", "-"), "A", "holds");
-        check(("\"A\"", "-"), "B", "fails");
-        check(("\"A\"", "-"), "-", "fails");
-        check(("\"B\", \"A\"", "-"), "A", "holds");
-        check(("\"B\",\"x,y\" ,, \"A\"", "-"), "A", "holds");
-        // Strong comparison: what may be only equivalent does not match.
-        check(("W/\"A\"", "-"), "A", "fails");
-        check(("*", "-"), "A", "holds");
-        check(("*", "-"), "-", "fails");
-        check(("A", "-"), "A", "holds");
+    fn if_match() {
+        check("-", "-", "A", "holds");
+        check("-", "-", "-", "holds");
+        check("\"A\"", "-", "A", "holds");
+        check("\"A\"", "-", "B", "fails");
+        check("\"A\"", "-", "-", "fails");
+        check("\"B\", \"A\"", "-", "A", "holds");
+        check("\"B\",\"x,y\" ,, \"A\"", "-", "A", "holds");
+        // A weak tag never matches in a strong comparison.
+        check("W/\"A\"", "-", "A", "fails");
+        check("*", "-", "A", "holds");
+        check("*", "-", "-", "fails");
+        check("A", "-", "A", "holds");
     }
 
     #[test]
-    fn what_is_there_must_not_match() {
-        check(("-", "\"A\""), "A", "known");
-        check(("-", "W/\"A\""), "A", "known");
-        check(("-", "\"B\""), "A", "holds");
-        check(("-", "\"B\", W/\"A\""), "A", "known");
-        check(("-", "\"A\""), "-", "holds");
-        check(("-", "*"), "A", "known");
-        check(("-", "*"), "-", "holds");
-        check(("-", "A"), "A", "known");
-        check(("-", "\"*\""), "A", "holds");
+    fn if_none_match() {
+        check("-", "\"A\"", "A", "known");
+        check("-", "W/\"A\"", "A", "known");
+        check("-", "\"B\"", "A", "holds");
+        check("-", "\"B\", W/\"A\"", "A", "known");
+        check("-", "\"A\"", "-", "holds");
+        check("-", "*", "A", "known");
+        check("-", "*", "-", "holds");
+        check("-", "A", "A", "known");
+        check("-", "\"*\"", "A", "holds");
     }
 
     #[test]
-    fn the_match_comes_first() {
-        check(("\"B\"", "\"A\""), "A", "fails");
-        check(("\"A\"", "\"A\""), "A", "known");
-        check(("\"A\"", "\"B\""), "A", "holds");
-        check(("*", "*"), "-", "fails");
+    fn if_match_is_evaluated_first() {
+        check("\"B\"", "\"A\"", "A", "fails");
+        check("\"A\"", "\"A\"", "A", "known");
+        check("\"A\"", "\"B\"", "A", "holds");
+        check("*", "*", "-", "fails");
     }
 
     #[test]
-    fn what_is_no_list() {
+    fn malformed_lists() {
         for header in [
             "",
             " ",
@@ -196,8 +216,8 @@ mod tests {
             "w/\"A\"",
             "A;B",
         ] {
-            check((header, "-"), "A", "none");
-            check(("-", header), "A", "none");
+            check(header, "-", "A", "none");
+            check("-", header, "A", "none");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Who may be named in a policy, and who can make a request.
+//! The members that a policy can name, and the principals that can make a request.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,37 +6,40 @@ use std::sync::Arc;
 
 use crate::name::{NameError, ProjectId};
 
-/// Why a member or an account was refused.
+/// The reasons why a member or a service account is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PrincipalError {
-    /// Not one of the kinds that exist.
+    /// The text is not a member of a known kind.
     #[error(
-        "member {0:?} is not valid: user:EMAIL, serviceAccount:EMAIL, group:EMAIL, domain:DOMAIN, allUsers and allAuthenticatedUsers are"
+        "member {0:?} is not valid: it must be user:EMAIL, serviceAccount:EMAIL, group:EMAIL, domain:DOMAIN, allUsers or allAuthenticatedUsers"
     )]
     Member(String),
-    /// Not a service account's address.
-    #[error("{0:?} is no service account: NAME@PROJECT.iam.gserviceaccount.com is one")]
+    /// The text is not the address of a service account.
+    #[error(
+        "{0:?} is not the address of a service account: it must be NAME@PROJECT.iam.gserviceaccount.com"
+    )]
     Account(String),
-    /// Not a service account's id.
+    /// The text is not the id of a service account.
     #[error(
         "account id {0:?} is not valid: 6 to 30 lower-case letters, digits and hyphens, beginning with a letter and ending with a letter or digit"
     )]
     AccountId(String),
 }
 
-/// A service account's address: `NAME@PROJECT.iam.gserviceaccount.com`, or for a domain-scoped project
-/// `NAME@PROJECT.DOMAIN.iam.gserviceaccount.com`.
+/// The address of a service account: `NAME@PROJECT.iam.gserviceaccount.com`, or
+/// `NAME@PROJECT.DOMAIN.iam.gserviceaccount.com` in a domain-scoped project.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AccountEmail(Arc<str>);
 
 const ACCOUNT_SUFFIX: &str = ".iam.gserviceaccount.com";
 
 impl AccountEmail {
-    /// The address of the account `id` in a project.
+    /// Creates the address of the account `id` in a project.
     pub fn new(id: &str, project: &ProjectId) -> Result<Self, PrincipalError> {
-        let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        let is_allowed =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         let valid = (6..=30).contains(&id.len())
-            && id.bytes().all(inner)
+            && id.bytes().all(is_allowed)
             && id.as_bytes()[0].is_ascii_lowercase()
             && !id.ends_with('-');
         if !valid {
@@ -49,14 +52,14 @@ impl AccountEmail {
         Ok(Self(format!("{id}@{host}{ACCOUNT_SUFFIX}").into()))
     }
 
-    /// The address as text.
+    /// Returns the address as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The project that the account belongs to.
+    /// Returns the project that the account belongs to.
     pub fn project(&self) -> ProjectId {
-        project_of(&self.0).expect("checked when it was parsed")
+        project_of(&self.0).expect("the address was checked when it was created")
     }
 }
 
@@ -88,21 +91,21 @@ impl fmt::Display for AccountEmail {
     }
 }
 
-/// Who makes a request.
+/// The identity that a request is made with.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Principal {
-    /// Nobody who said who they are.
+    /// No identity: the request has no credential.
     Anonymous,
-    /// A person, by address in lower case.
+    /// A person, with their email address in lower case.
     User(Arc<str>),
-    /// A program.
+    /// A service account.
     ServiceAccount(AccountEmail),
     /// The registry itself, by a name such as `system:cleanup-policy`. No policy names it.
     System(&'static str),
 }
 
 impl Principal {
-    /// The address, if there is one.
+    /// Returns the email address, unless the principal is anonymous.
     pub fn email(&self) -> Option<&str> {
         match self {
             Self::Anonymous | Self::System(_) => None,
@@ -126,7 +129,7 @@ impl fmt::Display for Principal {
 impl FromStr for Principal {
     type Err = PrincipalError;
 
-    /// Reads what [`Principal`] prints.
+    /// Parses the text that [`Principal`] prints.
     fn from_str(text: &str) -> Result<Self, PrincipalError> {
         match text.parse()? {
             Member::AllUsers => Ok(Self::Anonymous),
@@ -139,30 +142,31 @@ impl FromStr for Principal {
     }
 }
 
-/// Whom a binding names.
+/// A member of a binding: one principal, or a set of principals.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Member {
-    /// Everybody.
+    /// All principals, also anonymous ones.
     AllUsers,
-    /// Everybody who said who they are.
+    /// All principals except anonymous ones.
     AllAuthenticatedUsers,
-    /// A person.
+    /// A person, with their email address in lower case.
     User(Arc<str>),
-    /// A program.
+    /// A service account.
     ServiceAccount(AccountEmail),
-    /// The people of a group.
+    /// The people in a group, which is named by an email address.
     Group(Box<str>),
-    /// The people whose addresses end with it.
+    /// The people with email addresses in this domain.
     Domain(Box<str>),
 }
 
 impl Member {
-    /// Whether it is everybody.
+    /// Returns whether the member is `allUsers` or `allAuthenticatedUsers`.
     pub fn is_public(&self) -> bool {
         matches!(self, Self::AllUsers | Self::AllAuthenticatedUsers)
     }
 
-    /// Whether the principal is meant. Who is in a group is not known here: nobody.
+    /// Returns whether the principal is this member, or belongs to it. The people in a group are not known, so that a
+    /// group includes nobody.
     pub fn includes(&self, principal: &Principal) -> bool {
         match self {
             Self::AllUsers => !matches!(principal, Principal::System(_)),
@@ -210,23 +214,24 @@ impl FromStr for Member {
         match kind {
             "user" if is_email(&lower) => Ok(Self::User(lower.into())),
             "group" if is_email(&lower) => Ok(Self::Group(lower.into())),
-            "domain" if is_host(&lower) => Ok(Self::Domain(lower.into())),
+            "domain" if is_domain(&lower) => Ok(Self::Domain(lower.into())),
             "serviceAccount" => lower.parse().map(Self::ServiceAccount),
             _ => Err(refused()),
         }
     }
 }
 
-/// One `@` between a name and a host, nothing that would need escaping anywhere.
+/// Returns whether a text is a name, `@` and a domain, without characters that would need escaping in a path, a query
+/// or a log.
 fn is_email(text: &str) -> bool {
     let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b".-_+'".contains(&byte);
     text.len() <= 254
-        && text.split_once('@').is_some_and(|(name, host)| {
-            !name.is_empty() && name.bytes().all(is_name) && is_host(host)
+        && text.split_once('@').is_some_and(|(name, domain)| {
+            !name.is_empty() && name.bytes().all(is_name) && is_domain(domain)
         })
 }
 
-fn is_host(text: &str) -> bool {
+fn is_domain(text: &str) -> bool {
     let is_part = |part: &str| {
         !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
     };
@@ -295,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn whom_a_member_means() {
+    fn principals_of_a_member() {
         let account = "serviceAccount:builder@my-project.iam.gserviceaccount.com";
         check_includes("allUsers", "allUsers", true);
         check_includes("allAuthenticatedUsers", "allUsers", false);

@@ -3,66 +3,69 @@
 /// The largest blob: 5 TB, as Artifact Registry has it, counted in powers of two.
 pub const MAX_BLOB_BYTES: u64 = 5 << 40;
 
-/// Where a chunk of an upload belongs: both ends count.
+/// The part of a blob that one chunk of an upload carries. Both ends are included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ContentRange {
-    /// The first byte's offset.
+    /// The offset of the first byte.
     pub start: u64,
-    /// The last byte's offset.
+    /// The offset of the last byte.
     pub end: u64,
 }
 
 impl ContentRange {
-    /// Reads `START-END` as OCI Distribution has it; `bytes START-END/TOTAL` is understood as well.
+    /// Parses `START-END`, the form of OCI Distribution, or `bytes START-END/TOTAL`, the form of HTTP.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         let text = text.strip_prefix("bytes").map_or(text, str::trim_start);
         let text = text.split_once('/').map_or(text, |(range, _)| range);
         let (start, end) = text.split_once('-')?;
-        let (start, end) = (number(start)?, number(end)?);
+        let (start, end) = (parse_offset(start)?, parse_offset(end)?);
         (start <= end && end < u64::MAX).then_some(Self { start, end })
     }
 }
 
-fn number(text: &str) -> Option<u64> {
+fn parse_offset(text: &str) -> Option<u64> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     digits.then(|| text.parse().ok())?
 }
 
-/// The most ranges that are answered at once.
-const MOST_RANGES: usize = 100;
+/// The largest number of ranges that one answer has.
+const MAX_RANGES: usize = 100;
 
-/// A part of some content.
+/// A part of a blob or a manifest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Part {
-    /// Where it begins.
+    /// The offset of the first byte.
     pub start: u64,
-    /// How long it is, at least 1.
+    /// The number of bytes, at least 1.
     pub length: u64,
 }
 
 impl Part {
-    /// The last byte's offset.
+    /// Returns the offset of the last byte.
     pub fn last(&self) -> u64 {
         self.start + self.length - 1
     }
 }
 
-/// What a Range header asks of content of some size.
+/// The part of some content that a Range header asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ByteRanges {
-    /// Everything: there is no range, or none that we serve.
+    /// All of the content: the header is missing, or is one that we do not serve.
     Whole,
     /// One part.
     One(Part),
-    /// Several parts, in order, that do not overlap and are shorter than the whole.
+    /// Several parts in ascending order. They do not overlap, and together they are shorter than the content.
     Several(Vec<Part>),
-    /// Nothing of it exists.
+    /// Nothing: none of the ranges is within the content.
     Unsatisfiable,
 }
 
-/// Reads a Range header. Other units, nonsense, and several ranges that could cost more than the whole, are answered
-/// with everything, as HTTP allows: there is nothing to amplify.
+/// Parses a Range header for content of `size` bytes.
+///
+/// The answer is [`ByteRanges::Whole`] if the unit is not `bytes`, if the header is malformed, or if several ranges
+/// overlap, are out of order or cover everything. HTTP allows to ignore such a header, and so no request can make the
+/// server send more than the content once.
 pub fn byte_ranges(header: Option<&str>, size: u64) -> ByteRanges {
     let Some((unit, set)) = header.and_then(|header| header.split_once('=')) else {
         return ByteRanges::Whole;
@@ -74,65 +77,65 @@ pub fn byte_ranges(header: Option<&str>, size: u64) -> ByteRanges {
     let (mut parts, mut count): (Vec<Part>, _) = (Vec::new(), 0);
     for range in set.split(',').map(str::trim).filter(|range| is_one || !range.is_empty()) {
         count += 1;
-        match Asked::read(range) {
+        match RangeSpec::parse(range) {
             None => return ByteRanges::Whole,
-            // HTTP leaves the answer open; the conformance suite asks for this one.
-            Some(Asked::Backwards) if is_one => return ByteRanges::Unsatisfiable,
-            Some(Asked::Backwards) => return ByteRanges::Whole,
-            Some(asked) => parts.extend(asked.of(size)),
+            // HTTP does not say how to answer this; OCI's conformance suite expects 416.
+            Some(RangeSpec::Reversed) if is_one => return ByteRanges::Unsatisfiable,
+            Some(RangeSpec::Reversed) => return ByteRanges::Whole,
+            Some(spec) => parts.extend(spec.within(size)),
         }
-        if count > MOST_RANGES {
+        if count > MAX_RANGES {
             return ByteRanges::Whole;
         }
     }
     let is_ascending = parts.windows(2).all(|pair| pair[0].last() < pair[1].start);
-    let together = parts.iter().try_fold(0_u64, |sum, part| sum.checked_add(part.length));
+    let total = parts.iter().try_fold(0_u64, |sum, part| sum.checked_add(part.length));
     match parts.as_slice() {
         [] if count == 0 => ByteRanges::Whole,
         [] => ByteRanges::Unsatisfiable,
         [part] => ByteRanges::One(*part),
-        _ if is_ascending && together.is_some_and(|sum| sum < size) => ByteRanges::Several(parts),
+        _ if is_ascending && total.is_some_and(|sum| sum < size) => ByteRanges::Several(parts),
         _ => ByteRanges::Whole,
     }
 }
 
-/// One range as it is written.
+/// One range of a Range header, before it is compared with the size of the content (RFC 9110, section 14.1.1).
 #[derive(Clone, Copy)]
-enum Asked {
-    /// From one offset to another, which may lie behind the end.
-    Between(u64, u64),
-    /// So many bytes at the end.
-    Last(u64),
-    /// It ends before it begins.
-    Backwards,
+enum RangeSpec {
+    /// The bytes from the first offset to the second. The second may lie beyond the end of the content.
+    Bounded(u64, u64),
+    /// The last bytes, of this number.
+    Suffix(u64),
+    /// A range whose first offset is larger than its second.
+    Reversed,
 }
 
-impl Asked {
-    fn read(text: &str) -> Option<Self> {
+impl RangeSpec {
+    fn parse(text: &str) -> Option<Self> {
         let (start, end) = text.split_once('-')?;
         let (start, end) = (start.trim(), end.trim());
         if start.is_empty() {
-            return Some(Self::Last(lenient(end)?));
+            return Some(Self::Suffix(parse_saturating(end)?));
         }
-        let first = lenient(start)?;
-        let last = if end.is_empty() { u64::MAX } else { lenient(end)? };
-        Some(if first > last { Self::Backwards } else { Self::Between(first, last) })
+        let first = parse_saturating(start)?;
+        let last = if end.is_empty() { u64::MAX } else { parse_saturating(end)? };
+        Some(if first > last { Self::Reversed } else { Self::Bounded(first, last) })
     }
 
-    /// What there is of it in content of that size.
-    fn of(self, size: u64) -> Option<Part> {
+    /// Returns the part of the range that lies within content of this size.
+    fn within(self, size: u64) -> Option<Part> {
         let (first, last) = match self {
-            Self::Between(first, last) => (first, last),
-            Self::Last(0) | Self::Backwards => return None,
-            Self::Last(suffix) => (size.saturating_sub(suffix), u64::MAX),
+            Self::Bounded(first, last) => (first, last),
+            Self::Suffix(0) | Self::Reversed => return None,
+            Self::Suffix(length) => (size.saturating_sub(length), u64::MAX),
         };
-        let is_there = first < size;
-        is_there.then(|| Part { start: first, length: last.min(size - 1) - first + 1 })
+        let overlaps = first < size;
+        overlaps.then(|| Part { start: first, length: last.min(size - 1) - first + 1 })
     }
 }
 
-/// A number too large to hold is as good as the largest.
-fn lenient(text: &str) -> Option<u64> {
+/// Parses a number. One that does not fit into 64 bits becomes the largest that does: no content is as long.
+fn parse_saturating(text: &str) -> Option<u64> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     digits.then(|| text.parse().unwrap_or(u64::MAX))
 }
@@ -161,7 +164,7 @@ mod tests {
         check_content("0-99999999999999999999", None);
         check_content("+1-2", None);
         check_content("", None);
-        // The last chunk of a blob of 5 TB.
+        // The last chunk of the largest blob.
         check_content(
             "5497558138870-5497558138879",
             Some((MAX_BLOB_BYTES - 10, MAX_BLOB_BYTES - 1)),
@@ -202,6 +205,7 @@ mod tests {
         check("bytes=", 10, "whole");
         check("bytes=0-9007199254740993", u64::MAX, "0+9007199254740994");
     }
+
     #[test]
     fn several_ranges() {
         check("bytes=0-1,3-4", 10, "0+2 3+2");
@@ -209,22 +213,22 @@ mod tests {
         check("bytes=0-1,2-3", 10, "0+2 2+2");
         check("bytes=0-1,8-100", 10, "0+2 8+2");
         check("bytes=0-1,8-", 10, "0+2 8+2");
-        // Those that there are.
+        // Ranges beyond the end are left out.
         check("bytes=0-1,10-", 10, "0+2");
         check("bytes=10-,-0,0-1,99-100", 10, "0+2");
         check("bytes=10-11,20-", 10, "none");
         check("bytes=-0,-0", 10, "none");
         check("bytes=0-1,2-3", 0, "none");
-        // Neither in order nor apart.
+        // Out of order, or overlapping.
         check("bytes=3-4,0-1", 10, "whole");
         check("bytes=0-1,0-1", 10, "whole");
         check("bytes=0-3,3-4", 10, "whole");
         check("bytes=-3,-2", 10, "whole");
         check("bytes=0-,9-", 10, "whole");
-        // No shorter than the whole.
+        // As long as the content together.
         check("bytes=0-4,5-9", 10, "whole");
         check("bytes=0-4,6-9", 10, "0+5 6+4");
-        // One that is none makes all of them none.
+        // One malformed range makes the whole header malformed.
         check("bytes=0-1,a-b", 10, "whole");
         check("bytes=0-1,5-2", 10, "whole");
         check("bytes=5-2,0-1", 10, "whole");

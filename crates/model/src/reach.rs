@@ -1,11 +1,11 @@
-//! How far a token reaches by the scopes of OAuth that it was made with: never further than its principal may go.
+//! OAuth scopes, which limit a token to a part of the permissions of its principal.
 
 use crate::permission::Permission;
 
 const PREFIX: &str = "https://www.googleapis.com/auth/";
 
-/// The scopes that let a token do anything here. Those of Cloud Storage were Container Registry's, and clients that come
-/// from there still ask for them.
+/// The scopes that allow something in this registry. Container Registry used the scopes of Cloud Storage
+/// (`devstorage`), and its clients still request them.
 const SCOPES: [(&str, u8); 6] = [
     ("cloud-platform", EVERYTHING),
     ("cloud-platform.read-only", READ),
@@ -22,40 +22,41 @@ const PUSH: u8 = 8;
 const DELETE: u8 = 16;
 const IAM: u8 = 32;
 
-/// What a token reaches.
+/// The OAuth scopes of a token, as a set of bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reach(u8);
 
 impl Reach {
-    /// All that the principal may do: of credentials that have no scopes.
+    /// No limit. Credentials without scopes are not limited.
     pub const ALL: Self = Self(EVERYTHING);
 
-    /// What scopes, with spaces between them, let a token do.
+    /// Parses scopes that are separated by spaces. Unknown scopes are ignored.
     pub fn of(scopes: &str) -> Self {
         let known = scopes.split_ascii_whitespace().filter_map(|scope| {
             let name = scope.strip_prefix(PREFIX)?;
             SCOPES.iter().find(|(known, _)| *known == name).map(|(_, bits)| bits)
         });
-        Self(known.fold(0, |reach, bits| reach | bits))
+        Self(known.fold(0, |all, bits| all | bits))
     }
 
-    /// Scopes that reach as far; `None` where there is nothing that they would keep out.
+    /// Returns scopes that allow the same permissions, separated by spaces, or `None` if there is no limit.
     pub fn scopes(self) -> Option<String> {
         if self.has(EVERYTHING) {
             return None;
         }
-        let within = SCOPES.iter().filter(|(_, bits)| self.0 & bits == *bits);
-        let names: Vec<_> = within.map(|(name, _)| format!("{PREFIX}{name}")).collect();
+        let included = SCOPES.iter().filter(|(_, bits)| self.0 & bits == *bits);
+        let names: Vec<_> = included.map(|(name, _)| format!("{PREFIX}{name}")).collect();
         Some(names.join(" "))
     }
 
-    /// Whether a permission is within reach.
+    /// Returns whether the scopes allow a permission.
     pub fn allows(self, permission: Permission) -> bool {
-        let (service, verb) = permission.service_and_verb();
-        let reads = ["get", "list", "getIamPolicy", "downloadArtifacts"].contains(&verb);
+        let service = permission.service();
+        let reads = ["get", "list", "getIamPolicy", "downloadArtifacts"];
+        let is_read = reads.contains(&permission.verb());
         self.has(EVERYTHING)
-            || (self.has(READ) && reads)
-            || (self.has(PULL) && reads && service == "artifactregistry")
+            || (self.has(READ) && is_read)
+            || (self.has(PULL) && is_read && service == "artifactregistry")
             || (self.has(PUSH)
                 && [Permission::UPLOAD_ARTIFACTS, Permission::CREATE_ON_PUSH].contains(&permission))
             || (self.has(DELETE) && permission == Permission::DELETE_ARTIFACTS)
@@ -71,13 +72,13 @@ impl Reach {
 mod tests {
     use super::*;
 
-    /// Which of the permissions these scopes reach, each by its letter.
+    /// Checks the permissions that these scopes allow. `expected` has one letter for each permission.
     #[track_caller]
     fn check(scopes: &str, expected: &str) {
         let scopes: Vec<_> =
             scopes.split_ascii_whitespace().map(|name| format!("{PREFIX}{name}")).collect();
         let reach = Reach::of(&scopes.join(" "));
-        let reached: String = [
+        let allowed: String = [
             ('l', "artifactregistry.repositories.list"),
             ('r', "artifactregistry.repositories.downloadArtifacts"),
             ('w', "artifactregistry.repositories.uploadArtifacts"),
@@ -92,7 +93,7 @@ mod tests {
         .filter(|(_, name)| reach.allows(name.parse().expect("known")))
         .map(|(letter, _)| letter)
         .collect();
-        assert_eq!(reached, expected, "{scopes:?}");
+        assert_eq!(allowed, expected, "{scopes:?}");
         let again = reach.scopes().map_or(Reach::ALL, |scopes| Reach::of(&scopes));
         assert_eq!(again, reach, "{scopes:?}");
     }
@@ -110,7 +111,7 @@ mod tests {
         check("userinfo.email", "");
         check("cloud-platform.evil", "");
         check("", "");
-        // Scopes are whole addresses.
+        // A scope is a whole URL.
         assert_eq!(Reach::of("cloud-platform").scopes(), Some(String::new()));
         assert_eq!(Reach::of("x https://evil.example/auth/cloud-platform"), Reach::of(""));
     }

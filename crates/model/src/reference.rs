@@ -1,19 +1,19 @@
-//! Tags and references: how a manifest is asked for.
+//! Tags and references: the names by which clients request a manifest.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::digest::Digest;
 
-/// Why a text is no tag or reference.
+/// The reasons why a text is not a reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ReferenceError {
-    /// Neither a tag..
+    /// The text has no colon, and is not a valid tag.
     #[error(
         "invalid tag: up to 128 letters, digits, '_', '.' and '-', beginning with a letter, a digit or '_'"
     )]
     Tag,
-    /// ..nor a digest.
+    /// The text has a colon, and is not a valid digest.
     #[error(transparent)]
     Digest(#[from] crate::digest::DigestError),
 }
@@ -23,15 +23,15 @@ pub enum ReferenceError {
 pub struct Tag(Box<str>);
 
 impl Tag {
-    /// The tag as text.
+    /// Returns the tag as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
 impl Tag {
-    /// Whether it is how clients refer to something where a registry has no referrers: `sha256-` and the digest's hex,
-    /// and what more there may be (`.sig`). They rewrite it with each signature.
+    /// Returns whether the tag has the form `sha256-HEX`, perhaps with a suffix such as `.sig`. Clients use such tags
+    /// in place of the referrers API, and overwrite the tag with each new signature or attestation.
     pub fn is_referrers_fallback(&self) -> bool {
         let hex = self.0.strip_prefix("sha256-").and_then(|rest| rest.split_at_checked(64));
         hex.is_some_and(|(hex, rest)| {
@@ -60,19 +60,19 @@ impl fmt::Display for Tag {
     }
 }
 
-/// What stands behind `/manifests/`.
+/// The last part of the path `/v2/NAME/manifests/REFERENCE`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Reference {
-    /// A name that may move.
+    /// A tag, which may be moved to another manifest.
     Tag(Tag),
-    /// The content itself.
+    /// The digest of the manifest.
     Digest(Digest),
 }
 
 impl FromStr for Reference {
     type Err = ReferenceError;
 
-    /// A tag has no colon and a digest has one, so that nothing is both.
+    /// Parses a tag or a digest. A digest has a colon and a tag has none, so that no text is both.
     fn from_str(text: &str) -> Result<Self, ReferenceError> {
         if text.contains(':') {
             Ok(Self::Digest(text.parse()?))
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_instead_of_referrers() {
+    fn tags_in_place_of_the_referrers_api() {
         let hex = "0123456789abcdef".repeat(4);
         for (tag, expected) in [
             (format!("sha256-{hex}"), true),

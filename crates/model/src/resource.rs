@@ -1,4 +1,5 @@
-//! Resources that permissions are checked on, by the names of Google's APIs, and which lie above them.
+//! The resources that permissions are checked on, and the policies that apply to each of them. Resources have the names
+//! of Google's APIs.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,31 +7,31 @@ use std::str::FromStr;
 use crate::name::{Location, NameError, ProjectId, RepositoryName};
 use crate::principal::{AccountEmail, PrincipalError};
 
-/// The one organization: everything lies in it.
+/// The name of the only organization. All projects belong to it.
 pub const ORGANIZATION: &str = "organizations/1";
 
-/// Why a resource's name was refused.
+/// The reasons why a resource's name is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ResourceError {
-    /// One of its parts.
+    /// The project, location or repository is not valid.
     #[error(transparent)]
     Name(#[from] NameError),
-    /// Its service account.
+    /// The service account is not valid.
     #[error(transparent)]
     Account(#[from] PrincipalError),
-    /// Its shape.
-    #[error("{0:?} names no resource that this registry knows")]
+    /// There are no resources with such names.
+    #[error("{0:?} is not the name of a resource that this registry knows")]
     Unknown(String),
 }
 
-/// Something that a permission is checked on.
+/// A resource that permissions are checked on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Resource {
-    /// Everything.
+    /// The organization, with all projects.
     Organization,
-    /// A project.
+    /// A project, with everything in it.
     Project(ProjectId),
-    /// What a project has in a place; it carries no policy of its own.
+    /// A location of a project. It has no policy of its own.
     Location(ProjectId, Location),
     /// A repository, with everything in it.
     Repository(RepositoryName),
@@ -39,7 +40,7 @@ pub enum Resource {
 }
 
 impl Resource {
-    /// The names of the policies that decide about it, its own first.
+    /// Returns the names of the resources whose policies apply to this resource: first its own, then those above.
     pub fn policies(&self) -> Vec<String> {
         let mut names = match self {
             Self::Organization => vec![],
@@ -50,7 +51,7 @@ impl Resource {
                 vec![name.to_string(), format!("projects/{}", name.project)]
             }
             Self::ServiceAccount(_) => {
-                let project = self.project().expect("an account has one");
+                let project = self.project().expect("every account belongs to a project");
                 vec![self.to_string(), format!("projects/{project}")]
             }
         };
@@ -58,7 +59,7 @@ impl Resource {
         names
     }
 
-    /// The project that it lies in.
+    /// Returns the project of the resource. The organization has none.
     pub fn project(&self) -> Option<ProjectId> {
         match self {
             Self::Organization => None,
@@ -68,7 +69,8 @@ impl Resource {
         }
     }
 
-    /// What permissions to read and write its policy begin with, where it carries one.
+    /// Returns the beginning of the names of the permissions to read and write the resource's policy
+    /// (`….getIamPolicy` and `….setIamPolicy`), or `None` if the resource has no policy.
     pub fn policy_service(&self) -> Option<&'static str> {
         match self {
             Self::Organization => Some("resourcemanager.organizations"),
@@ -99,9 +101,11 @@ impl fmt::Display for Resource {
 impl FromStr for Resource {
     type Err = ResourceError;
 
-    /// Reads the name of the resource, or of something within it: what lies in a repository or belongs to an
-    /// account is decided about with it. An account's address says its project: what stands before it is `-`, or
-    /// the project that gcloud is set to, whatever that is.
+    /// Parses the name of a resource, or of something in it. Permissions on an image are checked on its repository, and
+    /// those on a key on its service account.
+    ///
+    /// The project before a service account is ignored: gcloud sends `-` or its default project there, and the address
+    /// of the account names the right project.
     fn from_str(text: &str) -> Result<Self, ResourceError> {
         let unknown = || ResourceError::Unknown(text.chars().take(200).collect());
         if text == ORGANIZATION {

@@ -1,4 +1,4 @@
-//! Predefined roles: which permissions each holds. The table is data, in `data/roles.txt`.
+//! The predefined roles and their permissions, as listed in `data/roles.txt`.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -6,46 +6,47 @@ use std::sync::LazyLock;
 
 use crate::permission::{Permission, UnknownPermission};
 
-/// A role that everybody may grant.
+/// A predefined role. There are no other roles.
 #[derive(Debug)]
 pub struct Role {
-    /// As bindings name it, `roles/artifactregistry.reader`.
+    /// The name in bindings, such as `roles/artifactregistry.reader`.
     pub name: &'static str,
-    /// For people.
+    /// The name that people see, such as `Artifact Registry Reader`.
     pub title: &'static str,
     permissions: Vec<Permission>,
 }
 
 impl Role {
-    /// Whether the role allows it.
+    /// Returns whether the role has the permission.
     pub fn holds(&self, permission: Permission) -> bool {
         self.permissions.binary_search(&permission).is_ok()
     }
 
-    /// What it allows, in byte order.
+    /// Returns the role's permissions, in byte order.
     pub fn permissions(&self) -> &[Permission] {
         &self.permissions
     }
 }
 
-struct Table {
+struct RoleTable {
     roles: BTreeMap<&'static str, Role>,
     permissions: Vec<Permission>,
 }
 
-static TABLE: LazyLock<Table> = LazyLock::new(|| read(include_str!("../data/roles.txt")));
+static TABLE: LazyLock<RoleTable> =
+    LazyLock::new(|| parse_table(include_str!("../data/roles.txt")));
 
-/// The role of that name.
+/// Returns the role of that name.
 pub fn find(name: &str) -> Option<&'static Role> {
     TABLE.roles.get(name)
 }
 
-/// Every predefined role, by name.
+/// Returns all predefined roles, sorted by name.
 pub fn all() -> impl Iterator<Item = &'static Role> {
     TABLE.roles.values()
 }
 
-/// Every permission that some role holds, in byte order.
+/// Returns the permissions of all roles, in byte order.
 pub fn all_permissions() -> &'static [Permission] {
     &TABLE.permissions
 }
@@ -62,8 +63,8 @@ impl FromStr for Permission {
     }
 }
 
-/// Reads the data. It is part of the program, and a test reads it too: what is wrong with it ends both.
-fn read(data: &'static str) -> Table {
+/// Parses the data file, which is compiled into the program. An error in the file is a panic, which the tests find.
+fn parse_table(data: &'static str) -> RoleTable {
     let mut roles: BTreeMap<&str, Role> = BTreeMap::new();
     let mut current: Option<Role> = None;
     let lines =
@@ -71,7 +72,7 @@ fn read(data: &'static str) -> Table {
     for line in lines {
         if let Some(head) = line.strip_prefix("role ") {
             let (name, title) = head.split_once(' ').expect("a role's line has a title");
-            finish(&mut roles, current.take());
+            insert(&mut roles, current.take());
             current = Some(Role { name, title: title.trim_matches('"'), permissions: Vec::new() });
             continue;
         }
@@ -84,15 +85,15 @@ fn read(data: &'static str) -> Table {
             None => role.permissions.push(Permission::from_data(line)),
         }
     }
-    finish(&mut roles, current);
+    insert(&mut roles, current);
     let mut permissions: Vec<_> =
         roles.values().flat_map(|role| role.permissions.iter().copied()).collect();
     permissions.sort_unstable();
     permissions.dedup();
-    Table { roles, permissions }
+    RoleTable { roles, permissions }
 }
 
-fn finish(roles: &mut BTreeMap<&'static str, Role>, role: Option<Role>) {
+fn insert(roles: &mut BTreeMap<&'static str, Role>, role: Option<Role>) {
     let Some(mut role) = role else { return };
     role.permissions.sort_unstable();
     role.permissions.dedup();
@@ -103,7 +104,7 @@ fn finish(roles: &mut BTreeMap<&'static str, Role>, role: Option<Role>) {
 mod tests {
     use super::*;
 
-    /// How many permissions Artifact Registry's own tables give each role.
+    /// The published tables of Artifact Registry say how many permissions each role has.
     #[test]
     fn roles_are_as_large_as_published() {
         for (name, count) in [
@@ -128,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn who_may_what() {
+    fn permissions_of_roles() {
         let check = |role: &str, permission: &str, expected: bool| {
             let role = find(role).expect("predefined");
             let permission = permission.parse().expect("known");
@@ -150,7 +151,8 @@ mod tests {
         check("roles/editor", "artifactregistry.repositories.createOnPush", true);
         check("roles/editor", "artifactregistry.repositories.setIamPolicy", false);
         check("roles/owner", "artifactregistry.repositories.setIamPolicy", true);
-        // As in Google's: who owns an account may take the right to act as it, but does not have it.
+        // As in Google's IAM, the owner of a service account can grant the right to act as the account, but does not
+        // have this right.
         check("roles/owner", "iam.serviceAccounts.getAccessToken", false);
         check("roles/iam.serviceAccountTokenCreator", "iam.serviceAccounts.getAccessToken", true);
         assert!(find("roles/none").is_none());

@@ -1,26 +1,26 @@
-//! Rules of a repository: what may be done with its artifacts, whatever the caller's permissions.
+//! The rules of a repository. They allow or deny an operation on its artifacts, whatever permissions the caller has.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::condition::{Condition, Subject};
 
-/// The longest id.
+/// The length of the longest id.
 const MAX_ID: usize = 256;
 
-/// A text that is no rule's id. The words are gcloud's.
+/// A text that is not the id of a rule. The error text is gcloud's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "Names may only contain lowercase letters, numbers, hyphens, underscores and dots, and must begin with a letter and end with a letter or number; at most {MAX_ID} of them"
 )]
 pub struct RuleIdError;
 
-/// A rule's id: `[a-z]([a-z0-9._-]*[a-z0-9])?`.
+/// The id of a rule: `[a-z]([a-z0-9._-]*[a-z0-9])?`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RuleId(String);
 
 impl RuleId {
-    /// The id as text.
+    /// Returns the id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -35,7 +35,7 @@ impl FromStr for RuleId {
     }
 }
 
-/// `[a-z]([a-z0-9._-]*[a-z0-9])?`
+/// Returns whether a text matches `[a-z]([a-z0-9._-]*[a-z0-9])?`.
 pub(crate) fn is_plain_name(text: &str) -> bool {
     let is_end = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     let is_inner = |c: char| is_end(c) || matches!(c, '.' | '_' | '-');
@@ -50,17 +50,17 @@ impl fmt::Display for RuleId {
     }
 }
 
-/// What a rule says of what it applies to.
+/// The effect of a rule on the operations that it applies to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// It may be done.
+    /// The operation is allowed.
     Allow,
-    /// It may not.
+    /// The operation is denied.
     Deny,
 }
 
 impl Action {
-    /// As the API has it, and rows.
+    /// Returns the name of the action in the API and in the database.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Allow => "ALLOW",
@@ -68,23 +68,23 @@ impl Action {
         }
     }
 
-    /// What was written so.
+    /// Returns the action with this name.
     pub fn read(text: &str) -> Option<Self> {
         [Self::Allow, Self::Deny].into_iter().find(|action| action.as_str() == text)
     }
 }
 
-/// What a rule is about.
+/// The operation that a rule allows or denies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
     /// Reading manifests.
     Download,
-    /// Moving and removing tags.
+    /// Moving and deleting tags.
     TagMutation,
 }
 
 impl Operation {
-    /// As the API has it, and rows.
+    /// Returns the name of the operation in the API and in the database.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Download => "DOWNLOAD",
@@ -92,18 +92,19 @@ impl Operation {
         }
     }
 
-    /// What was written so.
+    /// Returns the operation with this name.
     pub fn read(text: &str) -> Option<Self> {
-        [Self::Download, Self::TagMutation].into_iter().find(|one| one.as_str() == text)
+        let all = [Self::Download, Self::TagMutation];
+        all.into_iter().find(|operation| operation.as_str() == text)
     }
 }
 
-/// As much of a rule as decides.
+/// The parts of a rule that are needed to evaluate it.
 #[derive(Debug, Clone)]
 pub struct Rule {
-    /// What it says.
+    /// The effect of the rule.
     pub action: Action,
-    /// When it applies; always where there is none.
+    /// The condition under which the rule applies. A rule without a condition always applies.
     pub condition: Option<Condition>,
 }
 
@@ -113,8 +114,8 @@ impl Rule {
     }
 }
 
-/// What the rules say of a subject: the first that applies decides. The image's own rule stands before that of the
-/// repository. `None`: they say nothing.
+/// Returns the action of the first rule that applies, or `None` if none does. The caller puts the rule of the image
+/// before that of the repository.
 pub fn decide(rules: &[Rule], subject: Subject<'_>) -> Option<Action> {
     rules.iter().find(|rule| rule.applies(subject)).map(|rule| rule.action)
 }
@@ -141,7 +142,8 @@ mod tests {
         }
     }
 
-    /// Rules as `+` or `-` with a condition behind, `;` between them.
+    /// Checks the decision of some rules. They are separated by `;`; each is `+` (allow) or `-` (deny), and perhaps a
+    /// condition.
     #[track_caller]
     fn check(rules: &str, expected: Option<Action>) {
         let rule = |text: &str| {
@@ -150,9 +152,10 @@ mod tests {
             let condition = (!condition.is_empty()).then(|| condition.parse().expect("valid"));
             Rule { action, condition }
         };
-        let read: Vec<Rule> = rules.split(';').filter(|text| !text.is_empty()).map(rule).collect();
+        let parsed: Vec<Rule> =
+            rules.split(';').filter(|text| !text.is_empty()).map(rule).collect();
         let subject = Subject { package: "web", version: "sha256:ab", tag: "dev" };
-        assert_eq!(decide(&read, subject), expected, "{rules}");
+        assert_eq!(decide(&parsed, subject), expected, "{rules}");
     }
 
     #[test]

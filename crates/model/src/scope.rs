@@ -1,4 +1,4 @@
-//! What a registry token is limited to: images, and what may be done with them.
+//! The scope of a registry token: the images that the token is limited to, and the actions on them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,23 +9,24 @@ use crate::host::Place;
 use crate::name::{ImagePath, Location, parse_repository_path};
 use crate::permission::Permission;
 
-/// How many scopes one token carries at most: it goes with every request.
+/// The largest number of entries in the scope of one token. Clients send the token with every request, so that it must
+/// stay small.
 pub const MAX_SCOPES: usize = 100;
 
-/// What may be done with an image.
+/// An action on an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
-    /// Read.
+    /// Reading.
     Pull,
-    /// Write.
+    /// Writing.
     Push,
-    /// Delete.
+    /// Deleting.
     Delete,
 }
 
 impl Action {
-    /// The action that a permission on a repository stands for.
+    /// Returns the action that a token must have for requests that need this permission on a repository.
     pub fn of(permission: Permission) -> Self {
         if permission == Permission::DOWNLOAD_ARTIFACTS {
             Self::Pull
@@ -36,13 +37,15 @@ impl Action {
         }
     }
 
-    /// Whether a token for this may be used for that. Google's own clients ask for `push` to delete, and never again
-    /// for more; whether the caller may delete is for policies to say.
+    /// Returns whether a token for this action may be used for the action `wanted`.
+    ///
+    /// Push covers delete. Google's own clients request a token with `push` to delete an image, and do not request
+    /// another one when it is refused. The policies still decide whether the caller may delete.
     fn covers(self, wanted: Self) -> bool {
         self == wanted || (self, wanted) == (Self::Push, Self::Delete)
     }
 
-    /// As challenges and scopes have it.
+    /// Returns the name of the action in challenges and scopes.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pull => "pull",
@@ -58,70 +61,79 @@ impl fmt::Display for Action {
     }
 }
 
-/// The path of the entry that lists a location's images.
+/// The path of the entry for the catalog, which lists the images of a location.
 const CATALOG: &str = "";
 
-/// An image, or a whole repository's list of images, at a location.
+/// One entry of a scope: actions on an image, on a repository's list of images, or on the catalog of a location.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
-    /// Where it is.
+    /// The location of the repository.
     pub location: String,
-    /// `PROJECT/REPOSITORY/IMAGE`, `PROJECT/REPOSITORY`, or nothing for the location's catalog.
+    /// The path of the image or repository: `PROJECT/REPOSITORY/IMAGE`, `PROJECT/REPOSITORY`, or an empty text for the
+    /// catalog.
     pub path: String,
-    /// What may be done.
+    /// The actions that are allowed.
     pub actions: Vec<Action>,
 }
 
-/// What a credential is limited to.
+/// The limits of a credential.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Scope {
-    /// Nothing: it may do all that its principal may.
+    /// No limits: the credential allows everything that its principal may do.
     All,
-    /// These. Shared, as every request of the credential has them.
+    /// A list of entries; nothing else is allowed. The list is shared by all requests with the credential.
     Listed(Arc<[Entry]>),
 }
 
 impl Scope {
-    /// Whether the scope covers an action on an image or repository.
+    /// Returns whether the scope allows an action on an image or repository.
     pub fn covers(&self, action: Action, location: &Location, path: &str) -> bool {
-        self.any(action, location, |covered| covered == path)
+        self.has_entry(action, location, |covered| covered == path)
     }
 
-    /// Whether the scope covers an action on any image of `PROJECT/REPOSITORY`.
+    /// Returns whether the scope allows an action on at least one image of `PROJECT/REPOSITORY`.
     pub fn covers_some_of(&self, action: Action, location: &Location, repository: &str) -> bool {
-        self.any(action, location, |covered| {
+        self.has_entry(action, location, |covered| {
             covered.strip_prefix(repository).is_some_and(|rest| rest.starts_with('/'))
         })
     }
 
-    /// Whether the scope lets the catalog show the images of `PROJECT/REPOSITORY`.
+    /// Returns whether the catalog may show the images of `PROJECT/REPOSITORY`.
     pub fn lists(&self, location: &Location, repository: &str) -> bool {
         self.covers(Action::Pull, location, CATALOG)
             || self.covers_some_of(Action::Pull, location, repository)
     }
 
-    fn any(&self, action: Action, location: &Location, is: impl Fn(&str) -> bool) -> bool {
+    fn has_entry(
+        &self,
+        action: Action,
+        location: &Location,
+        matches_path: impl Fn(&str) -> bool,
+    ) -> bool {
         match self {
             Self::All => true,
             Self::Listed(entries) => entries.iter().any(|entry| {
                 entry.location == location.as_str()
-                    && is(&entry.path)
-                    && entry.actions.iter().any(|asked| asked.covers(action))
+                    && matches_path(&entry.path)
+                    && entry.actions.iter().any(|allowed| allowed.covers(action))
             }),
         }
     }
 }
 
-/// Reads `repository:NAME:ACTIONS`, or `registry:catalog:*`, as a client sent it to a host. What names no image is left out: a token
-/// without it is good for nothing there, and the registry says so when it is used.
+/// Parses a scope that a client requests: `repository:NAME:ACTIONS` or `registry:catalog:*`. `place` is that of the
+/// host in the request.
+///
+/// Returns `None` if the scope does not name an image, a repository or the catalog. The caller leaves it out of the
+/// token: requests that need the scope are then refused, with an error that says why.
 pub fn parse(scope: &str, place: &Place) -> Option<Entry> {
     if scope == "registry:catalog:*" {
         let (location, path) = (place.location.to_string(), CATALOG.to_owned());
         return Some(Entry { location, path, actions: vec![Action::Pull] });
     }
     let rest = scope.strip_prefix("repository:")?;
-    // The name of a domain-scoped project has its own colon in no path: the last one ends the name.
+    // A path has no colon, not even that of a domain-scoped project, so that the last colon ends the name.
     let (name, actions) = rest.rsplit_once(':')?;
     let implied = place.repository.as_ref();
     let path = match ImagePath::parse(name, implied) {
@@ -131,19 +143,19 @@ pub fn parse(scope: &str, place: &Place) -> Option<Entry> {
             format!("{}/{repository}", project.path())
         }
     };
-    let mut listed = Vec::new();
+    let mut parsed = Vec::new();
     for action in actions.split(',').map(str::trim) {
         match action {
-            "pull" => listed.push(Action::Pull),
-            "push" => listed.push(Action::Push),
-            "delete" => listed.push(Action::Delete),
-            "*" => listed.extend([Action::Pull, Action::Push, Action::Delete]),
+            "pull" => parsed.push(Action::Pull),
+            "push" => parsed.push(Action::Push),
+            "delete" => parsed.push(Action::Delete),
+            "*" => parsed.extend([Action::Pull, Action::Push, Action::Delete]),
             _ => {}
         }
     }
-    listed.sort_unstable_by_key(|action| action.as_str());
-    listed.dedup();
-    Some(Entry { location: place.location.to_string(), path, actions: listed })
+    parsed.sort_unstable_by_key(|action| action.as_str());
+    parsed.dedup();
+    Some(Entry { location: place.location.to_string(), path, actions: parsed })
 }
 
 #[cfg(test)]
@@ -181,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_scope_covers() {
+    fn actions_that_a_scope_covers() {
         let place = Place { location: "us".parse().expect("valid"), repository: None };
         let scope =
             Scope::Listed([parse("repository:p/r/i:pull", &place).expect("an image")].into());

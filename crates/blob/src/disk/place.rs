@@ -1,7 +1,7 @@
-//! The place of the folder: whether the one that was opened is still where it was, and is itself.
+//! The root folder of a store, and checks that the folder at its path is still the one that was opened.
 //!
-//! The folder's id is the name of an empty folder in it, `store-<id>`: it is made in one step, so that nobody finds
-//! half of it.
+//! The id of the store is in the name of an empty folder in the root folder, `store-<id>`. A folder is created in one
+//! step, so that nobody can read half of the id.
 
 use std::fs;
 use std::os::fd::{OwnedFd, RawFd};
@@ -14,43 +14,46 @@ use crate::{BlobError, CopyId, StoreId};
 
 const PREFIX: &str = "store-";
 
-/// The folder as it was opened. Whatever begins in it ends in it.
-pub(super) struct Root {
+/// The open root folder. An operation uses the same open folder from its beginning to its end, also if another folder
+/// takes its path meanwhile.
+pub(super) struct RootFolder {
     pub(super) blobs: OwnedFd,
     path: PathBuf,
     stat: Stat,
-    /// The first descriptor that no copy takes.
-    pub(super) kept_from: RawFd,
+    /// The first file descriptor that no copy may take.
+    pub(super) first_reserved_descriptor: RawFd,
 }
 
-impl Root {
-    /// Opens the folder at `path`, which must be there.
+impl RootFolder {
+    /// Opens the folder at `path`, which must exist.
     pub(super) fn open(path: &Path) -> Result<Self, BlobError> {
         let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
         let blobs = raw::open(path, flags, Mode::empty())?;
         let stat = raw::fstat(&blobs)?;
-        Ok(Self { blobs, path: path.to_owned(), stat, kept_from: super::kept_from() })
+        let first_reserved_descriptor = super::first_reserved_descriptor();
+        Ok(Self { blobs, path: path.to_owned(), stat, first_reserved_descriptor })
     }
 
-    /// Whether what stands at the path is this folder.
+    /// Checks that the folder at the path is this one.
     pub(super) fn is_in_place(&self) -> Result<(), BlobError> {
         match raw::stat(&self.path) {
             Ok(stat) if is_same(&stat, &self.stat) => Ok(()),
-            Ok(_) => Err(self.away("is another one than was opened")),
+            Ok(_) => Err(self.away("is not the one that was opened")),
             Err(error) => Err(self.away(&format!("cannot be found: {error}"))),
         }
     }
 
-    /// Whether the folder has this id.
+    /// Checks that the folder has this id.
     pub(super) fn check_id(&self, id: &StoreId) -> Result<(), BlobError> {
-        match raw::statat(&self.blobs, name(id), AtFlags::SYMLINK_NOFOLLOW) {
+        match raw::statat(&self.blobs, id_folder_name(id), AtFlags::SYMLINK_NOFOLLOW) {
             Ok(_) => Ok(()),
             Err(Errno::NOENT) => Err(self.away(&format!("has lost its id {id}"))),
             Err(error) => Err(self.away(&format!("cannot be read: {error}"))),
         }
     }
 
-    /// Whether copies can be made in each of the 256 folders. One that is missing is made when it is needed.
+    /// Checks that files can be created in each of the 256 shards. A missing shard is not an error: it is created when
+    /// it is needed.
     pub(super) fn check_shards(&self) -> Result<(), BlobError> {
         (0..=255_u8).try_for_each(|number| {
             let shard = format!("{number:02x}");
@@ -68,19 +71,19 @@ impl Root {
         let stat = raw::statat(&self.blobs, shard, AtFlags::SYMLINK_NOFOLLOW)?;
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::Directory => {}
-            FileType::Symlink => return Ok(Some("is a symbolic link, and must be a folder")),
-            _ => return Ok(Some("is no folder")),
+            FileType::Symlink => return Ok(Some("is a symbolic link, but must be a folder")),
+            _ => return Ok(Some("is not a folder")),
         }
         let access = Access::WRITE_OK | Access::EXEC_OK;
         raw::accessat(&self.blobs, shard, access, AtFlags::EACCESS).map(|()| None)
     }
 
-    /// The folder's id, where it has one.
+    /// Returns the id of the folder, if it has one.
     pub(super) fn id(&self) -> Result<Option<StoreId>, BlobError> {
         let mut found = None;
         for entry in raw::Dir::read_from(&self.blobs)? {
             let entry = entry?;
-            let Some(id) = entry.file_name().to_str().ok().and_then(parse) else { continue };
+            let Some(id) = entry.file_name().to_str().ok().and_then(parse_id) else { continue };
             if found.replace(id).is_some() {
                 let problem = format!("the folder {} has two ids", self.path.display());
                 return Err(BlobError::Io(std::io::Error::other(problem)));
@@ -89,17 +92,17 @@ impl Root {
         Ok(found)
     }
 
-    /// Gives the folder its id, or none, in place of others.
+    /// Sets the id of the folder, or deletes it. Any other id is deleted.
     pub(super) fn set_id(&self, id: Option<StoreId>) -> Result<(), BlobError> {
-        match id.map(|id| raw::mkdirat(&self.blobs, name(&id), Mode::RWXU)) {
+        match id.map(|id| raw::mkdirat(&self.blobs, id_folder_name(&id), Mode::RWXU)) {
             None | Some(Ok(()) | Err(Errno::EXIST)) => {}
             Some(Err(error)) => return Err(error.into()),
         }
         for entry in raw::Dir::read_from(&self.blobs)? {
             let entry = entry?;
-            let former = entry.file_name().to_str().ok().and_then(parse);
-            if let Some(former) = former.filter(|former| Some(*former) != id) {
-                raw::unlinkat(&self.blobs, name(&former), AtFlags::REMOVEDIR)?;
+            let found = entry.file_name().to_str().ok().and_then(parse_id);
+            if let Some(other) = found.filter(|found| Some(*found) != id) {
+                raw::unlinkat(&self.blobs, id_folder_name(&other), AtFlags::REMOVEDIR)?;
             }
         }
         Ok(raw::fsync(&self.blobs)?)
@@ -110,20 +113,21 @@ impl Root {
     }
 }
 
-/// A folder of copies as it is found, before anything is made in it.
+/// The state of a folder of copies before a store is opened in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Found {
-    /// Its id, where it has one.
+    /// The id of the folder, if it has one.
     pub id: Option<StoreId>,
-    /// Whether it holds a copy, or anything else in a copy's place.
+    /// Tells whether one of the 256 shards has a copy, or any other file.
     pub has_copies: bool,
 }
 
 impl Found {
-    /// Looks at the folder of copies in `data`, which need not be there.
+    /// Inspects the folder of copies in `data`, without creating or changing anything. A missing folder has no id and
+    /// no copies.
     pub fn look(data: &Path) -> Result<Self, BlobError> {
-        let path = super::folder(data);
-        let root = match Root::open(&path) {
+        let path = super::blobs_path(data);
+        let root = match RootFolder::open(&path) {
             Ok(root) => root,
             Err(BlobError::NotFound) => return Ok(Self { id: None, has_copies: false }),
             Err(error) => return Err(error),
@@ -132,17 +136,18 @@ impl Found {
     }
 }
 
-/// How many of these copies are files of these sizes in `data`.
+/// Returns how many of these copies exist as files in `data`. Each copy is given with its size, which the file must
+/// have.
 pub fn count_present(data: &Path, copies: &[(CopyId, u64)]) -> usize {
-    let folder = super::folder(data);
-    let is_there = |(id, size): &&(CopyId, u64)| {
-        let found = fs::symlink_metadata(folder.join(super::name(*id)));
-        found.is_ok_and(|found| found.is_file() && found.len() == *size)
+    let folder = super::blobs_path(data);
+    let is_present = |(id, size): &&(CopyId, u64)| {
+        let metadata = fs::symlink_metadata(folder.join(super::file_name(*id)));
+        metadata.is_ok_and(|metadata| metadata.is_file() && metadata.len() == *size)
     };
-    copies.iter().filter(is_there).count()
+    copies.iter().filter(is_present).count()
 }
 
-/// Whether anything is in one of the 256 folders.
+/// Returns whether one of the 256 shards has an entry.
 fn has_copies(path: &Path) -> Result<bool, BlobError> {
     for number in 0..=255_u8 {
         match fs::read_dir(path.join(format!("{number:02x}"))) {
@@ -158,11 +163,11 @@ fn has_copies(path: &Path) -> Result<bool, BlobError> {
     Ok(false)
 }
 
-fn name(id: &StoreId) -> String {
+fn id_folder_name(id: &StoreId) -> String {
     format!("{PREFIX}{id}")
 }
 
-fn parse(name: &str) -> Option<StoreId> {
+fn parse_id(name: &str) -> Option<StoreId> {
     name.strip_prefix(PREFIX)?.parse().ok()
 }
 

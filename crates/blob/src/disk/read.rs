@@ -1,4 +1,5 @@
-//! Reading a file: from the page cache on the caller's own thread, from the disk on another.
+//! Reading of a copy's file. Bytes in the page cache are read on the caller's thread, bytes on the disk on another
+//! thread.
 
 use std::fs::File;
 use std::io::IoSliceMut;
@@ -12,55 +13,58 @@ use model::digest::{Algorithm, Digest, Hasher};
 use rustix::fs::{Advice, fadvise, fstat};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
-use super::{Folder, measured, stamp};
-use crate::frame_room::frame_room;
+use super::{StoreFolder, size_and_times};
+use crate::frame_room::max_frame_bytes;
 use crate::hashing::blocking;
-use crate::{BlobError, BlobReader, BlobStream, Stamp};
+use crate::{BlobError, BlobReader, BlobStream, Stamp, Stored};
 
-/// What one frame of a download holds at most. It stays in a processor's cache between disk and socket.
-const FRAME: usize = 256 << 10;
-/// The buffers of smaller frames.
-const HALF_FRAME: usize = FRAME / 2;
-/// Up to this, buffers are made anew.
-const QUARTER_FRAME: usize = FRAME / 4;
-/// How many buffers wait for the next download.
-const IDLE_BUFFERS: usize = 16;
+/// The size of the largest frame of a download. A frame of this size stays in a processor's cache between the disk and
+/// the socket.
+const MAX_FRAME: usize = 256 << 10;
+/// The size of the smaller buffers in the pool.
+const HALF_FRAME: usize = MAX_FRAME / 2;
+/// The size up to which buffers are allocated, and not taken from the pool.
+const QUARTER_FRAME: usize = MAX_FRAME / 4;
+/// The largest number of idle buffers of each size.
+const MAX_IDLE_BUFFERS: usize = 16;
 
-/// Buffers that were used before: making a new one costs as much as filling it.
+/// A pool of buffers. They are used again, because allocating a buffer costs as much time as filling it.
 #[derive(Default)]
-pub(super) struct Buffers {
+pub(super) struct BufferPool {
     whole: Mutex<Vec<Vec<u8>>>,
     half: Mutex<Vec<Vec<u8>>>,
 }
 
-impl Buffers {
-    /// A buffer for so many bytes, and not for many more: it waits as long as its reader does.
+impl BufferPool {
+    /// Returns a buffer of at least `wanted` bytes, and of not many more: a slow client keeps the buffer for a long
+    /// time.
     fn take(&self, wanted: usize) -> Vec<u8> {
         if wanted <= QUARTER_FRAME {
             return vec![0; wanted];
         }
         let is_half = wanted <= HALF_FRAME;
-        let (idle, length) = if is_half { (&self.half, HALF_FRAME) } else { (&self.whole, FRAME) };
+        let (idle, length) =
+            if is_half { (&self.half, HALF_FRAME) } else { (&self.whole, MAX_FRAME) };
         let idle = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         idle.unwrap_or_else(|| vec![0; length])
     }
 
-    fn give_back(&self, buffer: Vec<u8>) {
+    fn put(&self, buffer: Vec<u8>) {
         let idle = match buffer.len() {
-            FRAME => &self.whole,
+            MAX_FRAME => &self.whole,
             HALF_FRAME => &self.half,
             _ => return,
         };
         let mut idle = idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < IDLE_BUFFERS {
+        if idle.len() < MAX_IDLE_BUFFERS {
             idle.push(buffer);
         }
     }
 }
 
-/// A filled buffer that goes back when the last reader is done with it.
+/// A filled buffer, which returns to the pool when its last reader drops it.
 struct Frame {
-    folder: Arc<Folder>,
+    folder: Arc<StoreFolder>,
     buffer: Vec<u8>,
     length: usize,
 }
@@ -73,46 +77,47 @@ impl AsRef<[u8]> for Frame {
 
 impl Drop for Frame {
     fn drop(&mut self) {
-        self.folder.buffers.give_back(std::mem::take(&mut self.buffer));
+        self.folder.buffers.put(std::mem::take(&mut self.buffer));
     }
 }
 
-/// A file, open for reading.
+/// The file of a copy, open for reading.
 pub(super) struct FileReader {
     file: File,
-    folder: Arc<Folder>,
+    folder: Arc<StoreFolder>,
     size: u64,
     stamp: Stamp,
 }
 
 impl FileReader {
-    pub(super) fn new(file: File, folder: Arc<Folder>) -> Result<Self, BlobError> {
-        let (size, stamp) = stamp(&file)?;
+    pub(super) fn new(file: File, folder: Arc<StoreFolder>) -> Result<Self, BlobError> {
+        let Stored { size, stamp } = size_and_times(&fstat(&file)?);
         Ok(Self { file, folder, size, stamp })
     }
 
-    /// Whether the file is as it was when it was opened. That its name was removed meanwhile does not count.
+    /// Checks that the file has not changed since it was opened. Deleting the file changes its `ctime`, but not its
+    /// bytes, so that the `ctime` of a deleted file is not compared.
     fn check_unchanged(&self) -> Result<(), BlobError> {
         let stat = fstat(&self.file)?;
-        let (size, now) = measured(&stat);
-        let same = if stat.st_nlink == 0 {
-            now.mtime_ns == self.stamp.mtime_ns
+        let Stored { size, stamp } = size_and_times(&stat);
+        let is_same = if stat.st_nlink == 0 {
+            stamp.mtime_ns == self.stamp.mtime_ns
         } else {
-            now == self.stamp
+            stamp == self.stamp
         };
-        if same && size == self.size { Ok(()) } else { Err(BlobError::Changed) }
+        if is_same && size == self.size { Ok(()) } else { Err(BlobError::Changed) }
     }
 
-    /// The next frame at `start`, of at most `left` bytes.
-    async fn frame(self: &Arc<Self>, start: u64, left: u64) -> Result<Bytes, BlobError> {
-        let most = FRAME.min(frame_room());
-        let wanted = usize::try_from(left).map_or(most, |left| left.min(most));
+    /// Reads the frame at `start`, of at most `left` bytes.
+    async fn read_frame(self: &Arc<Self>, start: u64, left: u64) -> Result<Bytes, BlobError> {
+        let max = MAX_FRAME.min(max_frame_bytes());
+        let wanted = usize::try_from(left).map_or(max, |left| left.min(max));
         let buffer = self.folder.buffers.take(wanted);
         let mut frame = Frame { folder: self.folder.clone(), buffer, length: 0 };
         let mut slices = [IoSliceMut::new(&mut frame.buffer[..wanted])];
         match preadv2(&self.file, &mut slices, start, ReadWriteFlags::NOWAIT) {
             Ok(length) if length > 0 => frame.length = length,
-            // Not in memory, or the file system cannot tell.
+            // The bytes are not in the page cache, or the file system cannot read without blocking.
             Ok(_) | Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::INTR) => {
                 let this = self.clone();
                 frame = blocking(move || {
@@ -124,7 +129,7 @@ impl FileReader {
             Err(error) => return Err(error.into()),
         }
         if frame.length == 0 {
-            // Shorter than when it was opened: somebody else cut it.
+            // The file has become shorter since it was opened.
             return Err(BlobError::Corrupt);
         }
         Ok(Bytes::from_owner(frame))
@@ -147,14 +152,14 @@ impl BlobReader for FileReader {
 
     fn stream(self: Arc<Self>, start: u64, length: u64) -> BlobStream {
         let end = start.saturating_add(length).min(self.size);
-        if length > FRAME as u64 {
+        if length > MAX_FRAME as u64 {
             let _ = fadvise(&self.file, start, None, Advice::Sequential);
         }
         Box::pin(stream::try_unfold((self, start), move |(this, at)| async move {
             if at >= end {
                 return Ok(None);
             }
-            let bytes = this.frame(at, end - at).await?;
+            let bytes = this.read_frame(at, end - at).await?;
             let next = at + bytes.len() as u64;
             if next >= end {
                 this.check_unchanged()?;
@@ -165,10 +170,10 @@ impl BlobReader for FileReader {
 
     fn stream_verified(self: Arc<Self>, expected: Digest) -> BlobStream {
         let hasher = Hasher::new(expected.algorithm());
-        let checked = Checked { reader: self, expected, hasher, at: 0 };
-        Box::pin(stream::try_unfold(Some(checked), |checked| async {
-            let Some(checked) = checked else { return Ok(None) };
-            checked.next().await
+        let verifier = StreamVerifier { reader: self, expected, hasher, at: 0 };
+        Box::pin(stream::try_unfold(Some(verifier), |verifier| async {
+            let Some(verifier) = verifier else { return Ok(None) };
+            verifier.next().await
         }))
     }
 
@@ -199,19 +204,23 @@ impl BlobReader for FileReader {
     }
 }
 
-/// A download that is hashed on its way.
-struct Checked {
+/// The state of a stream that hashes the bytes that it reads.
+struct StreamVerifier {
     reader: Arc<FileReader>,
     expected: Digest,
     hasher: Hasher,
     at: u64,
 }
 
-impl Checked {
-    /// The next frame; the last one only when the digest is right.
+impl StreamVerifier {
+    /// Reads and hashes the next frame, and returns it with the state for the frame after it. The last frame is
+    /// returned only if the digest is the expected one.
     async fn next(mut self) -> Result<Option<(Bytes, Option<Self>)>, BlobError> {
         let left = self.reader.size - self.at;
-        let bytes = if left == 0 { Bytes::new() } else { self.reader.frame(self.at, left).await? };
+        let bytes = match left {
+            0 => Bytes::new(),
+            left => self.reader.read_frame(self.at, left).await?,
+        };
         let hashed = bytes.clone();
         let mut this = blocking(move || {
             self.hasher.update(&hashed);

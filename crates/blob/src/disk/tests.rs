@@ -6,13 +6,13 @@ use model::digest::{Algorithm, Digest};
 use super::*;
 use crate::{Batch, Blame, Checkpoint, UploadBudget};
 
-fn store() -> (tempfile::TempDir, DiskStore) {
+fn new_store() -> (tempfile::TempDir, DiskStore) {
     let data = tempfile::tempdir().expect("a temporary folder");
     let store = DiskStore::open(data.path()).expect("writable");
     (data, store)
 }
 
-async fn write(store: &DiskStore, id: CopyId, bytes: &'static [u8]) {
+async fn write_copy(store: &DiskStore, id: CopyId, bytes: &'static [u8]) {
     let claim = store.claim(id).await.expect("free");
     let mut writer = claim.open(Algorithm::Sha256, &Checkpoint::default()).await.expect("new");
     let permit = UploadBudget::new(1024).acquire(1).await;
@@ -22,18 +22,18 @@ async fn write(store: &DiskStore, id: CopyId, bytes: &'static [u8]) {
 
 #[tokio::test]
 async fn a_copy_is_where_its_id_says_and_nobody_else_reads_it() {
-    let (data, store) = store();
-    write(&store, CopyId::from([0x1f; 16]), b"content").await;
+    let (data, store) = new_store();
+    write_copy(&store, CopyId::from([0x1f; 16]), b"content").await;
     let path = data.path().join("blobs/1f").join("1f".repeat(16));
     assert_eq!(std::fs::read(&path).expect("there"), b"content");
     let mode = std::fs::metadata(&path).expect("there").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 }
 
-/// Whoever can write to the folder must not make us read or write elsewhere.
+/// A person who can write to the folder must not be able to make Berth read or write other files.
 #[tokio::test]
 async fn attack_63_planted_links_are_refused() {
-    let (data, store) = store();
+    let (data, store) = new_store();
     let secret = data.path().join("secret");
     std::fs::write(&secret, "secret").expect("writable");
     let name = "2e".repeat(16);
@@ -51,11 +51,11 @@ async fn attack_63_planted_links_are_refused() {
     assert_eq!(std::fs::read(&secret).expect("there"), b"secret");
 }
 
-/// Opening it must not wait for a writer of a FIFO either.
+/// A folder, a FIFO or a socket with the name of a copy is refused. Opening a FIFO must not wait for its writer.
 #[tokio::test]
-async fn what_is_no_file_in_the_place_of_a_copy_is_refused_and_removed() {
+async fn other_objects_with_the_name_of_a_copy_are_refused_and_deleted() {
     use std::os::unix::net::UnixListener;
-    let (data, store) = store();
+    let (data, store) = new_store();
     let id = CopyId::from([0x4c; 16]);
     let path = data.path().join("blobs/4c").join("4c".repeat(16));
     let fifo = |path: &std::path::Path| {
@@ -75,11 +75,11 @@ async fn what_is_no_file_in_the_place_of_a_copy_is_refused_and_removed() {
 }
 
 #[tokio::test]
-async fn a_file_that_changes_while_it_is_read_does_not_come_to_its_end() {
+async fn a_file_that_changes_while_it_is_read_ends_in_an_error() {
     use futures_util::StreamExt;
-    let (data, store) = store();
+    let (data, store) = new_store();
     let id = CopyId::from([0x8a; 16]);
-    write(&store, id, b"some content").await;
+    write_copy(&store, id, b"some content").await;
     let path = data.path().join("blobs/8a").join("8a".repeat(16));
     for (start, length) in [(0, 12), (3, 2)] {
         let reader = store.open(id).await.expect("there");
@@ -93,13 +93,14 @@ async fn a_file_that_changes_while_it_is_read_does_not_come_to_its_end() {
     assert!(matches!(frames[..], [Ok(_)]), "only its name is gone: {frames:?}");
 }
 
-/// Writes go on when the folder is back, or one with the same id: a file system that was mounted once more.
+/// Writes continue when the folder is back, or when another folder with the same id is in its place: its file system
+/// may have been mounted again.
 #[tokio::test]
 async fn a_folder_that_is_not_in_its_place_takes_nothing() {
-    let (data, store) = store();
+    let (data, store) = new_store();
     store.set_store_id(Some(StoreId::from([7; 16]))).await.expect("writable");
     let (first, second) = (CopyId::from([0x9b; 16]), CopyId::from([0x9c; 16]));
-    write(&store, first, b"before").await;
+    write_copy(&store, first, b"before").await;
     let claim = store.claim(second).await.expect("free");
     let writer = claim.open(Algorithm::Sha256, &Checkpoint::default()).await.expect("new");
     let (at, moved) = (data.path().join("blobs"), data.path().join("elsewhere"));
@@ -110,8 +111,9 @@ async fn a_folder_that_is_not_in_its_place_takes_nothing() {
     let away = |checked: Result<(), BlobError>| matches!(checked, Err(BlobError::Away(_)));
     assert!(away(store.check_place().await));
     assert!(away(store.claim(second).await.map(drop)));
-    assert!(away(store.delete(CopyId::from([0x9d; 16])).await), "nobody knows whether it is gone");
-    assert!(store.healthy() && store.open(first).await.is_ok(), "what is open is read");
+    let missing = store.delete(CopyId::from([0x9d; 16])).await;
+    assert!(away(missing), "the copy may exist in the right folder");
+    assert!(store.healthy() && store.open(first).await.is_ok(), "the open folder can be read");
 
     let other = DiskStore::open(data.path()).expect("an empty one");
     assert!(away(store.check_place().await), "it has no id");
@@ -127,25 +129,26 @@ async fn a_folder_that_is_not_in_its_place_takes_nothing() {
 }
 
 #[tokio::test]
-async fn a_folder_of_copies_that_is_gone_is_made_anew() {
-    let (data, store) = store();
+async fn a_missing_shard_is_created_again() {
+    let (data, store) = new_store();
     let (lost, new) = (CopyId::from([0xac; 16]), CopyId::from([0xac; 16]));
-    write(&store, lost, b"content").await;
+    write_copy(&store, lost, b"content").await;
     std::fs::remove_dir_all(data.path().join("blobs/ac")).expect("ours");
-    assert!(matches!(store.claim(new).await.err(), Some(BlobError::NotFound)), "whose is it?");
+    let refused = store.claim(new).await.err();
+    assert!(matches!(refused, Some(BlobError::NotFound)), "without an id, it may be another store");
     store.set_store_id(Some(StoreId::from([5; 16]))).await.expect("writable");
     assert!(matches!(store.open(lost).await, Err(BlobError::NotFound)));
-    write(&store, new, b"again").await;
+    write_copy(&store, new, b"again").await;
     assert!(store.open(new).await.is_ok());
 }
 
-/// What is in the other 255 is read.
+/// The error names the shard, and the copies in the other 255 shards can be read.
 #[tokio::test]
-async fn a_folder_of_copies_that_is_none_is_named() {
-    let (data, store) = store();
+async fn a_shard_that_is_not_a_folder_is_named() {
+    let (data, store) = new_store();
     let (inside, other) = (CopyId::from([0xac; 16]), CopyId::from([0xad; 16]));
-    write(&store, inside, b"content").await;
-    write(&store, other, b"content").await;
+    write_copy(&store, inside, b"content").await;
+    write_copy(&store, other, b"content").await;
     let (shard, moved) = (data.path().join("blobs/ac"), data.path().join("moved"));
     std::fs::rename(&shard, &moved).expect("ours");
     for is_link in [true, false] {
@@ -154,22 +157,22 @@ async fn a_folder_of_copies_that_is_none_is_named() {
             false => std::fs::write(&shard, "").expect("writable"),
         }
         for refused in [store.check_place().await, store.claim(inside).await.map(drop)] {
-            let said = refused.expect_err("it is no folder");
+            let error = refused.expect_err("the shard is not a folder");
             assert!(
-                matches!(&said, BlobError::Away(said) if said.contains("blobs/ac is ")),
-                "{said}"
+                matches!(&error, BlobError::Away(text) if text.contains("blobs/ac is ")),
+                "{error}"
             );
         }
         assert!(store.open(inside).await.is_err() && store.open(other).await.is_ok());
         std::fs::remove_file(&shard).expect("ours");
     }
     std::fs::rename(&moved, &shard).expect("ours");
-    store.check_place().await.expect("mended");
-    drop(store.claim(inside).await.expect("mended"));
+    store.check_place().await.expect("the shard is back");
+    drop(store.claim(inside).await.expect("the shard is back"));
 }
 
 #[tokio::test]
-async fn a_folder_is_looked_at_before_anything_is_made() {
+async fn a_look_at_a_folder_creates_nothing() {
     let data = tempfile::tempdir().expect("a temporary folder");
     let look = || Found::look(data.path()).expect("readable");
     assert_eq!(look(), Found { id: None, has_copies: false });
@@ -179,18 +182,18 @@ async fn a_folder_is_looked_at_before_anything_is_made() {
     let id = StoreId::from([3; 16]);
     store.set_store_id(Some(id)).await.expect("writable");
     assert_eq!(look(), Found { id: Some(id), has_copies: false });
-    write(&store, CopyId::from([0x11; 16]), b"content").await;
+    write_copy(&store, CopyId::from([0x11; 16]), b"content").await;
     assert_eq!(look(), Found { id: Some(id), has_copies: true });
 }
 
-/// No row would name it, and start-up scans nothing.
+/// No row would name such a file, and the start-up does not search the folder.
 #[tokio::test]
-async fn a_claim_that_comes_to_nothing_leaves_no_file() {
-    let (data, store) = store();
+async fn a_claim_without_a_write_leaves_no_file() {
+    let (data, store) = new_store();
     let path = data.path().join("blobs/7e").join("7e".repeat(16));
     let id = CopyId::from([0x7e; 16]);
     let claim = store.claim(id).await.expect("free");
-    assert!(path.exists(), "what is claimed is locked, and so must be there");
+    assert!(path.exists(), "only an existing file can be locked");
     drop(claim);
     assert!(!path.exists());
     let far = Checkpoint { offset: 1, state: Vec::new() };
@@ -200,26 +203,26 @@ async fn a_claim_that_comes_to_nothing_leaves_no_file() {
     let claim = store.claim(id).await.expect("free");
     drop(claim.open(Algorithm::Sha256, &Checkpoint::default()).await.expect("new"));
     drop(store.claim(id).await.expect("free"));
-    assert!(path.exists(), "somebody began with it");
+    assert!(path.exists(), "a writer was opened");
 }
 
 #[tokio::test]
-async fn after_a_failed_sync_nothing_is_written_any_more() {
-    let (_data, store) = store();
+async fn after_a_failed_sync_the_store_takes_no_writes() {
+    let (_data, store) = new_store();
     let id = CopyId::from([0x5b; 16]);
-    write(&store, id, b"before").await;
-    assert!(matches!(store.0.synced(Err(Errno::IO)), Err(BlobError::Unhealthy)));
+    write_copy(&store, id, b"before").await;
+    assert!(matches!(store.0.check_sync(Err(Errno::IO)), Err(BlobError::Unhealthy)));
     assert!(!store.healthy());
     assert!(matches!(store.claim(id).await, Err(BlobError::Unhealthy)));
-    assert!(store.open(id).await.is_ok(), "what is there can be read");
+    assert!(store.open(id).await.is_ok(), "copies can still be read");
 }
 
 #[tokio::test]
-async fn a_file_that_is_cut_while_it_is_read_ends_in_an_error() {
+async fn a_file_that_becomes_shorter_while_it_is_read_ends_in_an_error() {
     use futures_util::StreamExt;
-    let (data, store) = store();
+    let (data, store) = new_store();
     let id = CopyId::from([0x6a; 16]);
-    write(&store, id, b"some content").await;
+    write_copy(&store, id, b"some content").await;
     let reader = store.open(id).await.expect("there");
     let path = data.path().join("blobs/6a").join("6a".repeat(16));
     std::fs::write(path, "some").expect("writable");

@@ -1,4 +1,4 @@
-//! Writing a file: batches are hashed and written while the next ones are received.
+//! Writing of a copy's file. Batches are hashed and written while the next batches are received.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -14,30 +14,32 @@ use model::digest::{Algorithm, Digest, Hasher};
 use rustix::fs::{self, Advice};
 use rustix::io::Errno;
 
-use super::place::Root;
-use super::{Folder, open_shard, remove_unused, stamp};
+use super::place::RootFolder;
+use super::{LockedFile, StoreFolder, delete_unused, open_shard, size_and_times};
 use crate::hashing::{self, blocking};
-use crate::lane::{Lane, Worker};
+use crate::lane::{BatchWorker, WorkerQueue};
 use crate::{Batch, BlobError, BlobWriter, Checkpoint, Claim, CopyId, FinishError, Held, Stored};
 
-/// The kernel is asked to begin with writing after this many bytes, so that the last sync has little to do.
+/// The number of bytes after which the kernel is asked to begin writing them to the disk, so that the last sync has
+/// little to do.
 const WRITE_BEHIND: u64 = 8 << 20;
 
-/// The lock on a copy's file.
+/// The lock on the file of a copy.
 pub(super) struct FileClaim {
-    folder: Arc<Folder>,
-    root: Arc<Root>,
+    folder: Arc<StoreFolder>,
+    root: Arc<RootFolder>,
     id: CopyId,
     file: Arc<File>,
-    /// Whether the file was made to be locked, and nobody wrote to it yet.
-    new: bool,
+    /// Tells whether the file was created for the lock, and nothing was written to it.
+    is_unused: bool,
 }
 
-/// The row may have gone while its copy was claimed: then nobody would find the file again.
+/// Deletes an unused file. The row of the copy may have been deleted while the copy was claimed, and without the row
+/// nobody would find the file again.
 impl Drop for FileClaim {
     fn drop(&mut self) {
-        if self.new {
-            remove_unused(&self.root, self.id, &self.file);
+        if self.is_unused {
+            delete_unused(&self.root, self.id, &self.file);
         }
     }
 }
@@ -52,23 +54,24 @@ impl Claim for FileClaim {
         let from = from.clone();
         let (hasher, file) = blocking(move || self.open_at(algorithm, &from)).await?;
         let offset = file.offset;
-        Ok(Box::new(FileWriter { offset, hasher: Lane::new(hasher), file: Lane::new(file) }))
+        let (hasher, file) = (WorkerQueue::new(hasher), WorkerQueue::new(file));
+        Ok(Box::new(FileWriter { offset, hasher, file }))
     }
 }
 
 impl FileClaim {
-    /// Claims a copy, unless somebody else has it.
-    pub(super) fn take(folder: Arc<Folder>, id: CopyId) -> Result<Self, BlobError> {
+    /// Claims a copy. Fails with [`BlobError::Busy`] if another writer has claimed it.
+    pub(super) fn take(folder: Arc<StoreFolder>, id: CopyId) -> Result<Self, BlobError> {
         let root = folder.root();
-        let (file, new) = folder.lock(&root, id)?;
-        Ok(Self { folder, root, id, file: Arc::new(file), new })
+        let LockedFile { file, is_new } = folder.lock(&root, id)?;
+        Ok(Self { folder, root, id, file: Arc::new(file), is_unused: is_new })
     }
 
     fn open_at(
         mut self,
         algorithm: Algorithm,
         from: &Checkpoint,
-    ) -> Result<(Hasher, Output), BlobError> {
+    ) -> Result<(Hasher, FileOutput), BlobError> {
         let (folder, root) = (self.folder.clone(), self.root.clone());
         let (id, file) = (self.id, self.file.clone());
         let length = fs::fstat(&file)?.st_size as u64;
@@ -78,15 +81,17 @@ impl FileClaim {
         if length > from.offset {
             file.set_len(from.offset)?;
         }
-        let hasher =
-            hashing::resume(algorithm, &from.state, |take| read_through(&file, from.offset, take))?;
-        self.new = false;
-        let (offset, behind, durable) = (from.offset, from.offset, from.offset);
-        Ok((hasher, Output { folder, root, id, file, offset, behind, durable }))
+        let hasher = hashing::restore_hasher(algorithm, &from.state, |take| {
+            read_file(&file, from.offset, take)
+        })?;
+        self.is_unused = false;
+        let (offset, writeback, durable) = (from.offset, from.offset, from.offset);
+        Ok((hasher, FileOutput { folder, root, id, file, offset, writeback, durable }))
     }
 }
 
-fn read_through(file: &File, length: u64, take: &mut dyn FnMut(&[u8])) -> Result<(), BlobError> {
+/// Reads the first `length` bytes of a file, and passes them to `take`.
+fn read_file(file: &File, length: u64, take: &mut dyn FnMut(&[u8])) -> Result<(), BlobError> {
     let mut buffer = vec![0; 1 << 20];
     let mut offset = 0;
     while offset < length {
@@ -101,57 +106,60 @@ fn read_through(file: &File, length: u64, take: &mut dyn FnMut(&[u8])) -> Result
     Ok(())
 }
 
-impl Worker for Hasher {
-    fn take(&mut self, batch: &Batch) -> Result<(), BlobError> {
+impl BatchWorker for Hasher {
+    fn process(&mut self, batch: &Batch) -> Result<(), BlobError> {
         hashing::update(self, &batch.frames);
         Ok(())
     }
 }
 
-/// A file that is written to, and what is known of it. The lock is the file's: it goes where the file goes.
-struct Output {
-    folder: Arc<Folder>,
-    root: Arc<Root>,
+/// The file of a copy, open for writing. The file owns the lock, which ends when the file is closed.
+struct FileOutput {
+    folder: Arc<StoreFolder>,
+    root: Arc<RootFolder>,
     id: CopyId,
     file: Arc<File>,
+    /// The number of bytes that have been written.
     offset: u64,
-    /// Up to where the kernel was asked to write.
-    behind: u64,
-    /// Up to where somebody was told that the bytes are durable.
+    /// The number of bytes that the kernel was asked to write to the disk.
+    writeback: u64,
+    /// The number of bytes that a checkpoint has said to be durable.
     durable: u64,
 }
 
-impl Worker for Output {
-    fn take(&mut self, batch: &Batch) -> Result<(), BlobError> {
-        write_all_at(&self.file, &batch.frames, self.offset).map_err(|error| self.freed(error))?;
+impl BatchWorker for FileOutput {
+    fn process(&mut self, batch: &Batch) -> Result<(), BlobError> {
+        write_all_at(&self.file, &batch.frames, self.offset)
+            .map_err(|error| self.free_space(error))?;
         self.offset += batch.length();
-        if self.offset - self.behind >= WRITE_BEHIND {
-            // Asks for dirty pages to be written, and returns before they are. It would also drop clean
-            // ones, but just written ones are dirty.
-            let length = NonZero::new(self.offset - self.behind);
-            let _ = fs::fadvise(&self.file, self.behind, length, Advice::DontNeed);
-            self.behind = self.offset;
+        if self.offset - self.writeback >= WRITE_BEHIND {
+            // This asks the kernel to write dirty pages, and returns before they are written. It would also drop clean
+            // pages from the cache, but pages that were just written are dirty.
+            let length = NonZero::new(self.offset - self.writeback);
+            let _ = fs::fadvise(&self.file, self.writeback, length, Advice::DontNeed);
+            self.writeback = self.offset;
         }
         Ok(())
     }
 }
 
-impl Output {
+impl FileOutput {
     fn sync(&self) -> Result<(), BlobError> {
         self.folder.check_health()?;
         match fs::fdatasync(&self.file) {
-            // The kernel found no room for bytes that it had taken. Those of this file are lost, and its upload
-            // with them; of what other files were told the kernel has said nothing.
-            Err(full @ (Errno::NOSPC | Errno::DQUOT)) => return Err(self.freed(full.into())),
-            synced => self.folder.synced(synced)?,
+            // The disk has no space for bytes that the kernel had accepted. Only the bytes of this file are lost, so
+            // that only this upload fails. The error says nothing about other files, and the store stays healthy.
+            Err(full @ (Errno::NOSPC | Errno::DQUOT)) => return Err(self.free_space(full.into())),
+            synced => self.folder.check_sync(synced)?,
         }
-        self.folder.synced(fs::fsync(open_shard(&self.root, self.id)?))?;
-        // What went into a folder that is no longer at its place is not where the next reader looks.
+        self.folder.check_sync(fs::fsync(open_shard(&self.root, self.id)?))?;
+        // If another folder has taken the path meanwhile, readers would look for the copy there and not find it.
         self.root.is_in_place().inspect_err(|_| self.folder.away.store(true, Ordering::Relaxed))
     }
 
-    /// Gives back what found no room, so that others do. The upload cannot go on.
-    fn freed(&self, error: BlobError) -> BlobError {
+    /// Returns the error. If the disk is full, the file is cut to its durable bytes first, to free space for other
+    /// uploads. This upload has failed anyway.
+    fn free_space(&self, error: BlobError) -> BlobError {
         if matches!(error, BlobError::Full) {
             let _ = self.file.set_len(self.durable);
         }
@@ -160,20 +168,21 @@ impl Output {
 
     fn finish(self) -> Result<Held<Stored>, BlobError> {
         self.sync()?;
-        let (size, stamp) = stamp(&self.file)?;
-        if size != self.offset {
+        let stored = size_and_times(&fs::fstat(&self.file)?);
+        if stored.size != self.offset {
             return Err(BlobError::Lost);
         }
-        Ok(Held::new(Stored { size, stamp }, self.file))
+        Ok(Held::new(stored, self.file))
     }
 }
 
 fn write_all_at(file: &File, frames: &[Bytes], mut offset: u64) -> Result<(), BlobError> {
-    /// As many pieces as one call takes.
-    const PIECES: usize = 256;
+    /// The largest number of buffers for one call.
+    const MAX_SLICES: usize = 256;
     let mut frames: VecDeque<&[u8]> = frames.iter().map(|frame| &frame[..]).collect();
     while !frames.is_empty() {
-        let slices: Vec<_> = frames.iter().take(PIECES).map(|frame| IoSlice::new(frame)).collect();
+        let slices: Vec<_> =
+            frames.iter().take(MAX_SLICES).map(|frame| IoSlice::new(frame)).collect();
         let mut written = rustix::io::pwritev(file, &slices, offset)?;
         offset += written as u64;
         while let Some(frame) = frames.front_mut() {
@@ -188,11 +197,11 @@ fn write_all_at(file: &File, frames: &[Bytes], mut offset: u64) -> Result<(), Bl
     Ok(())
 }
 
-/// A file in the making: each batch is hashed and written, side by side.
+/// The writer of a copy. Each batch goes to two workers, which hash and write it at the same time.
 struct FileWriter {
     offset: u64,
-    hasher: Lane<Hasher>,
-    file: Lane<Output>,
+    hasher: WorkerQueue<Hasher>,
+    file: WorkerQueue<FileOutput>,
 }
 
 #[async_trait]
@@ -209,21 +218,21 @@ impl BlobWriter for FileWriter {
     }
 
     async fn checkpoint(&mut self) -> Result<Held<Checkpoint>, BlobError> {
-        let (hasher, file) = (self.hasher.finish().await?, self.file.finish().await?);
-        let synced = move || {
+        let (hasher, file) = (self.hasher.take_worker().await?, self.file.take_worker().await?);
+        let sync = move || {
             file.sync()?;
-            Ok::<_, BlobError>(Output { durable: file.offset, ..file })
+            Ok::<_, BlobError>(FileOutput { durable: file.offset, ..file })
         };
-        let file = blocking(synced).await?;
+        let file = blocking(sync).await?;
         let checkpoint = Checkpoint { offset: file.offset, state: hasher.save() };
         let checkpoint = Held::new(checkpoint, file.file.clone());
-        self.hasher.resume(hasher);
-        self.file.resume(file);
+        self.hasher.put_worker(hasher);
+        self.file.put_worker(file);
         Ok(checkpoint)
     }
 
     async fn finish(mut self: Box<Self>, expected: &Digest) -> Result<Held<Stored>, FinishError> {
-        let (hasher, file) = (self.hasher.finish().await?, self.file.finish().await?);
+        let (hasher, file) = (self.hasher.take_worker().await?, self.file.take_worker().await?);
         let actual = hasher.finish();
         if actual != *expected {
             return Err(FinishError::Mismatch { actual });

@@ -1,5 +1,5 @@
-//! Cleanup policies as they are stored: within the document of a repository's settings, in the JSON of the API, which also
-//! has much that is none of this module's business.
+//! Parsing of stored cleanup policies. They are a part of a repository's settings, a document in the JSON of the API.
+//! The other parts of the document are ignored here.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,29 +8,36 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    Action, Condition, MOST_KEPT, MOST_POLICIES, MOST_PREFIXES, Policies, Policy, Rule, Tags,
+    CleanupAction, CleanupCondition, CleanupPolicy, Criterion, MAX_KEPT, MAX_POLICIES,
+    MAX_PREFIXES, Policies, TagState,
 };
 use crate::artifact::unescaped;
 
-/// Why policies were refused.
+/// The largest number of characters of a policy's id.
+const MAX_ID_CHARS: usize = 127;
+
+/// The largest length of a prefix in bytes: that of the longest name, which is an image's.
+const MAX_PREFIX_BYTES: usize = 255;
+
+/// The reasons why cleanup policies are refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CleanupError {
-    /// There are too many.
-    #[error("at most {MOST_POLICIES}")]
+    /// There are more than [`MAX_POLICIES`].
+    #[error("a repository has at most {MAX_POLICIES} cleanup policies")]
     TooMany,
-    /// A policy is filed under another id than its own, or its id is none.
-    #[error("each has its own id, of less than 128 characters, as its key")]
+    /// The key of a policy is not its id, or the id is empty or too long.
+    #[error("the key of each policy must be its own id, which has 1 to {MAX_ID_CHARS} characters")]
     Id,
-    /// Something within a policy.
+    /// A field of a policy is not valid.
     #[error("policy {id:?}: {problem}")]
     Policy {
-        /// The policy.
+        /// The id of the policy.
         id: String,
-        /// What is wrong with it.
+        /// The reason why the policy is not valid.
         problem: String,
     },
-    /// The document cannot be read.
-    #[error("cannot be read: {0}")]
+    /// The document cannot be parsed.
+    #[error("the settings cannot be read: {0}")]
     Document(String),
 }
 
@@ -70,109 +77,112 @@ struct MostRecentDocument {
 }
 
 impl Policies {
-    /// Reads the policies that are in a repository's settings.
+    /// Parses the policies in a repository's settings.
     pub fn parse(settings: &str) -> Result<Self, CleanupError> {
         let document: Document = serde_json::from_str(settings)
             .map_err(|error| CleanupError::Document(error.to_string()))?;
-        if document.cleanup_policies.len() > MOST_POLICIES {
+        if document.cleanup_policies.len() > MAX_POLICIES {
             return Err(CleanupError::TooMany);
         }
-        let read = |(key, policy): (String, PolicyDocument)| {
-            if key != policy.id || key.is_empty() || key.chars().count() >= 128 {
+        let mut policies = Vec::new();
+        for (key, policy) in document.cleanup_policies {
+            if key != policy.id || !(1..=MAX_ID_CHARS).contains(&key.chars().count()) {
                 return Err(CleanupError::Id);
             }
-            policy.read().map_err(|problem| CleanupError::Policy { id: key, problem })
-        };
-        let policies = document.cleanup_policies.into_iter().map(read).collect::<Result<_, _>>()?;
+            let policy = policy.convert();
+            policies.push(policy.map_err(|problem| CleanupError::Policy { id: key, problem })?);
+        }
         Ok(Self { dry_run: document.cleanup_policy_dry_run, policies })
     }
 }
 
 impl PolicyDocument {
-    fn read(self) -> Result<Policy, String> {
+    fn convert(self) -> Result<CleanupPolicy, String> {
         let action = match self.action.as_str() {
-            Some("DELETE") => Action::Delete,
-            Some("KEEP") => Action::Keep,
-            Some(_) | None => return Err("it needs an action: DELETE or KEEP".to_owned()),
+            Some("DELETE") => CleanupAction::Delete,
+            Some("KEEP") => CleanupAction::Keep,
+            Some(_) | None => return Err("action must be DELETE or KEEP".to_owned()),
         };
-        let rule = match (self.condition, self.most_recent_versions, action) {
+        let criterion = match (self.condition, self.most_recent_versions, action) {
             (Some(condition), None, _) => {
-                let condition = condition.read()?;
-                if action == Action::Delete && condition == Condition::default() {
-                    return Err(
-                        "its condition sets nothing; tag_state ANY deletes everything".into()
-                    );
+                let condition = condition.convert()?;
+                if action == CleanupAction::Delete && condition == CleanupCondition::default() {
+                    let problem =
+                        "the condition sets nothing; set tag_state to ANY to delete everything";
+                    return Err(problem.to_owned());
                 }
-                Rule::Condition(condition)
+                Criterion::Condition(condition)
             }
-            (None, Some(most_recent), Action::Keep) => most_recent.read()?,
-            (None, Some(_), Action::Delete) => {
-                return Err("most_recent_versions goes with KEEP only".to_owned());
+            (None, Some(most_recent), CleanupAction::Keep) => most_recent.convert()?,
+            (None, Some(_), CleanupAction::Delete) => {
+                return Err("most_recent_versions needs the action KEEP".to_owned());
             }
             (None, None, _) | (Some(_), Some(_), _) => {
-                return Err("it needs a condition or most_recent_versions, and not both".to_owned());
+                return Err("must have either condition or most_recent_versions".to_owned());
             }
         };
-        Ok(Policy { id: self.id, action, rule })
+        Ok(CleanupPolicy { id: self.id, action, criterion })
     }
 }
 
 impl ConditionDocument {
-    fn read(self) -> Result<Condition, String> {
-        let tags = match self.tag_state.as_str() {
-            Some("TAGGED") => Tags::Some,
-            Some("UNTAGGED") => Tags::None,
-            Some("ANY") => Tags::Any,
-            Some("TAG_STATE_UNSPECIFIED") => Tags::Unsaid,
-            None if self.tag_state.is_null() => Tags::Unsaid,
+    fn convert(self) -> Result<CleanupCondition, String> {
+        let tag_state = match self.tag_state.as_str() {
+            Some("TAGGED") => TagState::Tagged,
+            Some("UNTAGGED") => TagState::Untagged,
+            Some("ANY") => TagState::Any,
+            Some("TAG_STATE_UNSPECIFIED") => TagState::Unspecified,
+            None if self.tag_state.is_null() => TagState::Unspecified,
             Some(_) | None => {
-                return Err("its tag_state is none of TAGGED, UNTAGGED, ANY".to_owned());
+                return Err("tag_state must be TAGGED, UNTAGGED or ANY".to_owned());
             }
         };
-        Ok(Condition {
-            tags,
-            tag_prefixes: prefixes("tag_prefixes", self.tag_prefixes)?,
-            versions: prefixes("version_name_prefixes", self.version_name_prefixes)?,
-            packages: packages(self.package_name_prefixes)?,
-            older_than: span("older_than", self.older_than)?,
-            newer_than: span("newer_than", self.newer_than)?,
-            more_stale_than: span("more_stale_than", self.more_stale_than)?,
+        Ok(CleanupCondition {
+            tag_state,
+            tag_prefixes: check_prefixes("tag_prefixes", self.tag_prefixes)?,
+            version_prefixes: check_prefixes("version_name_prefixes", self.version_name_prefixes)?,
+            package_prefixes: convert_package_prefixes(self.package_name_prefixes)?,
+            older_than: parse_duration("older_than", self.older_than)?,
+            newer_than: parse_duration("newer_than", self.newer_than)?,
+            more_stale_than: parse_duration("more_stale_than", self.more_stale_than)?,
         })
     }
 }
 
 impl MostRecentDocument {
-    fn read(self) -> Result<Rule, String> {
+    fn convert(self) -> Result<Criterion, String> {
         let count =
-            u32::try_from(self.keep_count).ok().filter(|count| (1..=MOST_KEPT).contains(count));
-        let count = count.ok_or(format!("its keep_count is from 1 to {MOST_KEPT}"))?;
-        Ok(Rule::MostRecent { packages: packages(self.package_name_prefixes)?, count })
+            u32::try_from(self.keep_count).ok().filter(|count| (1..=MAX_KEPT).contains(count));
+        let count = count.ok_or(format!("keep_count must be from 1 to {MAX_KEPT}"))?;
+        let package_prefixes = convert_package_prefixes(self.package_name_prefixes)?;
+        Ok(Criterion::MostRecent { package_prefixes, count })
     }
 }
 
-fn prefixes(field: &str, list: Vec<String>) -> Result<Vec<String>, String> {
-    // The longest name is an image's.
-    if list.len() > MOST_PREFIXES || list.iter().any(|prefix| prefix.len() > 255) {
+fn check_prefixes(field: &str, list: Vec<String>) -> Result<Vec<String>, String> {
+    let is_too_long = |prefix: &String| prefix.len() > MAX_PREFIX_BYTES;
+    if list.len() > MAX_PREFIXES || list.iter().any(is_too_long) {
         return Err(format!(
-            "its {field} are at most {MOST_PREFIXES}, each of at most 255 characters"
+            "{field} has at most {MAX_PREFIXES} entries of at most {MAX_PREFIX_BYTES} bytes each"
         ));
     }
     if list.iter().any(|prefix| prefix.contains('\0')) {
-        return Err(format!("a NUL is in its {field}, and in no name"));
+        return Err(format!("{field} has a NUL character, which no name has"));
     }
     Ok(list)
 }
 
-/// Images are named as Docker has them, or as the names of resources do.
-fn packages(list: Vec<String>) -> Result<Vec<String>, String> {
-    let list = prefixes("package_name_prefixes", list)?;
+/// Checks prefixes of image names, and unescapes them. A client may write the names as Docker does, with slashes, or as
+/// the names of resources do, with `%2F`.
+fn convert_package_prefixes(list: Vec<String>) -> Result<Vec<String>, String> {
+    let list = check_prefixes("package_name_prefixes", list)?;
     Ok(list.iter().map(|prefix| unescaped(prefix)).collect())
 }
 
-/// `86400s`, `0.500s`.
-fn span(field: &str, text: Option<String>) -> Result<Option<Duration>, String> {
+/// Parses a duration, such as `86400s` or `0.500s`.
+fn parse_duration(field: &str, text: Option<String>) -> Result<Option<Duration>, String> {
     let Some(text) = text else { return Ok(None) };
-    let read = || {
+    let parse = || {
         let (seconds, fraction) = {
             let number = text.strip_suffix('s')?;
             number.split_once('.').unwrap_or((number, ""))
@@ -180,10 +190,10 @@ fn span(field: &str, text: Option<String>) -> Result<Option<Duration>, String> {
         let nanos = format!("{fraction:0<9}").parse().ok()?;
         Some(Duration::new(seconds.parse().ok()?, nanos))
     };
-    match read() {
-        Some(span) => Ok(Some(span)),
-        None => {
-            Err(format!("its {field} is {text:?}, and should be a length of time, of 0s or more"))
-        }
+    match parse() {
+        Some(duration) => Ok(Some(duration)),
+        None => Err(format!(
+            "{field} is {text:?}, but must be a duration of 0s or more, such as 86400s"
+        )),
     }
 }

@@ -9,9 +9,9 @@ const SECOND: i64 = 1_000_000;
 const DAY: i64 = 86_400;
 const NOW: i64 = 1_700_000_000 * SECOND;
 
-/// A manifest of a repository that only the tests have. Ages are in seconds.
+/// A manifest of a repository that only these tests have. Ages are in seconds.
 #[derive(Debug, Clone)]
-struct Stored {
+struct TestVersion {
     package: String,
     name: String,
     age: i64,
@@ -19,12 +19,12 @@ struct Stored {
     tags: Vec<String>,
 }
 
-struct Known<'a> {
-    version: &'a Stored,
-    all: &'a [Stored],
+struct TestFacts<'a> {
+    version: &'a TestVersion,
+    all: &'a [TestVersion],
 }
 
-impl Facts for Known<'_> {
+impl Facts for TestFacts<'_> {
     type Error = Infallible;
 
     fn has_tag(&mut self, beginning: &str) -> Result<bool, Infallible> {
@@ -52,25 +52,26 @@ fn settings(policies: &[Value]) -> String {
     json!({ "cleanupPolicies": policies, "kmsKeyName": "x" }).to_string()
 }
 
-/// What goes, by the function that is tested.
-fn goes(policies: &Policies, all: &[Stored]) -> BTreeSet<String> {
-    let goes = |stored: &&Stored| {
+/// Returns the names of the versions that are deleted by the function under test.
+fn deleted_versions(policies: &Policies, all: &[TestVersion]) -> BTreeSet<String> {
+    let is_deleted = |stored: &&TestVersion| {
         let version = Version {
             package: &stored.package,
             name: &stored.name,
             uploaded_at: NOW - stored.age * SECOND,
         };
-        let Ok(decision) = policies.decide((version, NOW), &mut Known { version: stored, all });
+        let Ok(decision) = policies.decide((version, NOW), &mut TestFacts { version: stored, all });
         matches!(decision, Decision::Delete { .. })
     };
-    all.iter().filter(goes).map(|stored| stored.name.clone()).collect()
+    all.iter().filter(is_deleted).map(|stored| stored.name.clone()).collect()
 }
 
-/// What goes, by the words of the documentation alone: the policies as they were written, one set after the other.
+/// A second implementation, which follows the documentation word by word. It computes one set of versions for each
+/// policy, from the JSON of the policy.
 mod naive {
     use super::*;
 
-    fn listed(policy: &Value, field: &str, name: &str) -> bool {
+    fn has_listed_prefix(policy: &Value, field: &str, name: &str) -> bool {
         match policy[field].as_array() {
             Some(list) if !list.is_empty() => {
                 list.iter().any(|prefix| name.find(prefix.as_str().unwrap()) == Some(0))
@@ -83,34 +84,35 @@ mod naive {
         condition[field].as_str().map(|text| text.trim_end_matches('s').parse().unwrap())
     }
 
-    fn meant(policy: &Value, all: &[Stored]) -> BTreeSet<String> {
+    fn matching_versions(policy: &Value, all: &[TestVersion]) -> BTreeSet<String> {
         let recent = &policy["mostRecentVersions"];
-        let mut meant = BTreeSet::new();
+        let mut matching = BTreeSet::new();
         if recent.is_object() {
             let packages: BTreeSet<&String> = all.iter().map(|version| &version.package).collect();
             for package in packages {
-                if listed(recent, "packageNamePrefixes", package) {
+                if has_listed_prefix(recent, "packageNamePrefixes", package) {
                     let mut own: Vec<_> =
                         all.iter().filter(|one| one.package == *package).collect();
                     own.sort_by(|a, b| a.age.cmp(&b.age).then(b.name.cmp(&a.name)));
                     let count = recent["keepCount"].as_u64().unwrap() as usize;
-                    meant.extend(own.iter().take(count).map(|one| one.name.clone()));
+                    matching.extend(own.iter().take(count).map(|one| one.name.clone()));
                 }
             }
-            return meant;
+            return matching;
         }
         let condition = &policy["condition"];
         let margin = if policy["action"] == "DELETE" { 300 } else { 0 };
         for one in all {
-            let mut holds = listed(condition, "packageNamePrefixes", &one.package)
-                && listed(condition, "versionNamePrefixes", &one.name);
+            let mut holds = has_listed_prefix(condition, "packageNamePrefixes", &one.package)
+                && has_listed_prefix(condition, "versionNamePrefixes", &one.name);
             holds &= match condition["tagState"].as_str() {
                 Some("TAGGED") => !one.tags.is_empty(),
                 Some("UNTAGGED") => one.tags.is_empty(),
                 _ => true,
             };
             if condition["tagPrefixes"].as_array().is_some_and(|list| !list.is_empty()) {
-                holds &= one.tags.iter().any(|tag| listed(condition, "tagPrefixes", tag));
+                holds &=
+                    one.tags.iter().any(|tag| has_listed_prefix(condition, "tagPrefixes", tag));
             }
             if let Some(least) = seconds(condition, "olderThan") {
                 holds &= one.age > least;
@@ -123,22 +125,22 @@ mod naive {
                 holds &= unused > least + margin;
             }
             if holds {
-                meant.insert(one.name.clone());
+                matching.insert(one.name.clone());
             }
         }
-        meant
+        matching
     }
 
-    pub(super) fn goes(policies: &[Value], all: &[Stored]) -> BTreeSet<String> {
-        let of = |action: &str| -> BTreeSet<String> {
+    pub(super) fn deleted_versions(policies: &[Value], all: &[TestVersion]) -> BTreeSet<String> {
+        let matching = |action: &str| -> BTreeSet<String> {
             let own = policies.iter().filter(|policy| policy["action"] == action);
-            own.flat_map(|policy| meant(policy, all)).collect()
+            own.flat_map(|policy| matching_versions(policy, all)).collect()
         };
-        of("DELETE").difference(&of("KEEP")).cloned().collect()
+        matching("DELETE").difference(&matching("KEEP")).cloned().collect()
     }
 }
 
-/// The same in each run.
+/// A generator of pseudorandom numbers that yields the same numbers in each run.
 struct Dice(u64);
 
 impl Dice {
@@ -152,7 +154,8 @@ impl Dice {
         self.below(sides) == 0
     }
 
-    /// A time that others hit too, or miss by a second: what is compared is compared at its edge.
+    /// Returns one of a few ages, which are equal or differ by one second, so that the comparisons are tested at their
+    /// limits.
     fn age(&mut self) -> i64 {
         let days = [0, 1, 2, 30][self.below(4) as usize];
         let around = [-1, 0, 1, 299, 300, 301][self.below(6) as usize];
@@ -164,12 +167,12 @@ impl Dice {
         some.map(|name| (*name).to_owned()).collect()
     }
 
-    fn version(&mut self, number: usize) -> Stored {
+    fn version(&mut self, number: usize) -> TestVersion {
         let package = ["a", "a/b", "ab", "web"][self.below(4) as usize].to_owned();
         let name = format!("sha256:{:x}{number:03}", self.below(16));
         let pulled = self.one_in(2).then(|| self.age());
         let tags = self.some_of(&["latest", "v1", "v1.0", "v2", "rc-1", "release"]);
-        Stored { package, name, age: self.age(), pulled, tags }
+        TestVersion { package, name, age: self.age(), pulled, tags }
     }
 
     fn policy(&mut self, number: usize) -> Value {
@@ -196,7 +199,7 @@ impl Dice {
             }
         }
         if condition["tagState"] == "TAG_STATE_UNSPECIFIED" {
-            // What would delete everything must say so.
+            // Without another field, this condition would be refused: it sets nothing.
             condition["olderThan"] = json!(format!("{}s", self.age()));
         }
         let action = if self.one_in(3) { "KEEP" } else { "DELETE" };
@@ -206,26 +209,27 @@ impl Dice {
 
 #[test]
 fn a_naive_model_decides_the_same_on_10_000_repositories() {
-    let mut went = 0;
+    let mut deleted = 0;
     for seed in 0..10_000 {
         let mut dice = Dice(seed);
         let count = dice.below(20) as usize;
-        let all: Vec<Stored> = (0..count).map(|number| dice.version(number)).collect();
+        let all: Vec<TestVersion> = (0..count).map(|number| dice.version(number)).collect();
         let count = dice.below(6) as usize;
         let written: Vec<Value> = (0..count).map(|number| dice.policy(number)).collect();
         let policies = Policies::parse(&settings(&written)).expect("valid");
-        let (expected, actual) = (naive::goes(&written, &all), goes(&policies, &all));
+        let expected = naive::deleted_versions(&written, &all);
+        let actual = deleted_versions(&policies, &all);
         assert_eq!(actual, expected, "seed {seed}: {written:#?} {all:#?}");
-        went += actual.len();
+        deleted += actual.len();
     }
-    assert!(went > 10_000, "{went}: something must go for the comparison to mean anything");
+    assert!(deleted > 10_000, "{deleted}: too few for the comparison to mean anything");
 }
 
-/// What a manifest's fate is: `-`, or what the policy does and its id.
+/// Checks the decision about one manifest: `-`, or the action and the id of the policy that decided.
 #[track_caller]
 fn check(policies: &[Value], expected: &str) {
     let policies = Policies::parse(&settings(policies)).expect("valid");
-    let stored = Stored {
+    let stored = TestVersion {
         package: "team/web".to_owned(),
         name: "sha256:0123".to_owned(),
         age: 10 * DAY,
@@ -238,7 +242,8 @@ fn check(policies: &[Value], expected: &str) {
         uploaded_at: NOW - stored.age * SECOND,
     };
     let all = [stored.clone()];
-    let Ok(decision) = policies.decide((version, NOW), &mut Known { version: &stored, all: &all });
+    let mut facts = TestFacts { version: &stored, all: &all };
+    let Ok(decision) = policies.decide((version, NOW), &mut facts);
     let actual = match decision {
         Decision::Untouched => "-".to_owned(),
         Decision::Delete { by } => format!("delete {by}"),
@@ -302,7 +307,7 @@ fn only_keep_deletes_nothing() {
     assert!(!only_keep(&[keep, policy("d", "DELETE", json!({ "olderThan": "1s" }))]));
 }
 
-/// What is wrong with one policy.
+/// Checks that one policy is refused, and that the error text contains `problem`.
 #[track_caller]
 fn check_refused(policy: Value, problem: &str) {
     let settings = json!({ "cleanupPolicies": { "p": policy } }).to_string();
@@ -311,24 +316,24 @@ fn check_refused(policy: Value, problem: &str) {
 }
 
 #[test]
-fn what_is_no_policy() {
+fn policies_that_are_refused() {
     check_refused(json!({ "id": "q", "action": "KEEP", "condition": {} }), "its own id");
     check_refused(json!({ "id": "p", "condition": {} }), "action");
     check_refused(json!({ "id": "p", "action": 7, "condition": {} }), "action");
-    check_refused(json!({ "id": "p", "action": "KEEP" }), "needs a condition");
+    check_refused(json!({ "id": "p", "action": "KEEP" }), "must have either condition");
     check_refused(json!({ "id": "p", "action": "DELETE", "condition": {} }), "sets nothing");
     let state = json!({ "tagState": "TAG_STATE_UNSPECIFIED" });
     check_refused(policy("p", "DELETE", state), "sets nothing");
     check_refused(policy("p", "DELETE", json!({ "tagState": 9 })), "tag_state");
     check_refused(policy("p", "DELETE", json!({ "olderThan": "-1s" })), "older_than");
     check_refused(policy("p", "DELETE", json!({ "moreStaleThan": "1d" })), "more_stale_than");
-    let many = vec!["a"; MOST_PREFIXES + 1];
+    let many = vec!["a"; MAX_PREFIXES + 1];
     check_refused(policy("p", "DELETE", json!({ "tagPrefixes": many })), "tag_prefixes");
     check_refused(policy("p", "KEEP", json!({ "tagPrefixes": ["\0"] })), "NUL");
     let recent = |action: &str, count: i64| json!({ "id": "p", "action": action, "mostRecentVersions": { "keepCount": count } });
-    check_refused(recent("DELETE", 1), "KEEP only");
+    check_refused(recent("DELETE", 1), "needs the action KEEP");
     check_refused(recent("KEEP", 0), "keep_count");
-    check_refused(recent("KEEP", i64::from(MOST_KEPT) + 1), "keep_count");
+    check_refused(recent("KEEP", i64::from(MAX_KEPT) + 1), "keep_count");
     let many: Vec<Value> =
         (0..11).map(|n| policy(&format!("p{n}"), "KEEP", json!({ "tagState": "ANY" }))).collect();
     assert_eq!(Policies::parse(&settings(&many)), Err(CleanupError::TooMany));

@@ -1,4 +1,4 @@
-//! Which keys clients take for the fields of a structure.
+//! The keys that clients take for the fields of a structure.
 //!
 //! Go's decoder compares keys with fields by simple case folding, so that `Layers` and `layerſ` are both taken for
 //! `layers`.
@@ -10,34 +10,35 @@ pub struct FieldTable(pub &'static [ClientField]);
 /// One field of a structure.
 #[derive(Debug)]
 pub struct ClientField {
-    /// The name, as it must be spelled.
+    /// The only accepted spelling of the key.
     pub name: &'static str,
-    /// The fields of the object in it, or of each object in its array. `None`: the field holds no object, or a map.
+    /// The fields of the object that the field holds, or of each object in the array that it holds. `None` if the field
+    /// holds neither, or holds a map.
     pub inside: Option<&'static FieldTable>,
 }
 
 impl ClientField {
-    /// A field that holds no structure.
+    /// Creates a field that holds no structure.
     pub const fn plain(name: &'static str) -> Self {
         Self { name, inside: None }
     }
 
-    /// A field that holds a structure, or an array of them.
+    /// Creates a field that holds a structure, or an array of structures.
     pub const fn of(name: &'static str, inside: &'static FieldTable) -> Self {
         Self { name, inside: Some(inside) }
     }
 }
 
 impl FieldTable {
-    /// Returns the field that clients take `key` for, whatever its spelling.
+    /// Returns the field that clients take `key` for, however `key` is spelled.
     pub(super) fn find(&self, key: &str) -> Option<&'static ClientField> {
         let exact = self.0.iter().find(|field| field.name == key);
         exact.or_else(|| self.0.iter().find(|field| folds_to(key, field.name)))
     }
 }
 
-/// Whether Go's decoder takes `key` for the field `name`. Of the characters that are not ASCII, two are folded to
-/// letters that are: the long s and the sign of the kelvin.
+/// Returns whether Go's decoder takes `key` for the field `name`. Only two characters outside of ASCII are folded to
+/// ASCII letters: the long s and the sign of the kelvin.
 fn folds_to(key: &str, name: &str) -> bool {
     let folded = key.chars().map(|letter| match letter {
         '\u{17f}' => 's',
@@ -69,10 +70,10 @@ mod tests {
         check("layerss", "layers", false);
         check("layer\u{df}", "layers", false);
         check("l\u{e4}yers", "layers", false);
-        // Neither the dotless i nor the dotted one: simple folding leaves them alone.
+        // Simple folding changes neither the dotless i nor the dotted one.
         check("s\u{131}ze", "size", false);
         check("s\u{130}ze", "size", false);
-        // Full width letters fold among themselves.
+        // Full-width letters are folded to full-width letters.
         check("\u{ff53}ize", "size", false);
         check("", "size", false);
     }

@@ -1,4 +1,4 @@
-//! A reader around serde's: it sees every key before who asked for the value does.
+//! A deserializer around that of `serde_json`: it checks every key before the caller's visitor sees the key.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -13,46 +13,47 @@ use serde::de::{
 
 use super::{FieldTable, MAX_KEYS};
 
-/// How many characters of a key are shown.
-const SHOWN_KEY: usize = 100;
+/// The largest number of characters of a key that an error repeats.
+const MAX_KEY_CHARS: usize = 100;
 
-/// Where in a document a value stands.
+/// The rules for the keys inside of one value.
 #[derive(Clone, Copy)]
-pub(super) struct Place<'w> {
-    /// How many more keys the document may have.
+pub(super) struct ValueContext<'w> {
+    /// The number of keys that the rest of the document may have.
     pub(super) keys_left: &'w Cell<usize>,
-    /// The fields of the object that stands here, or of each one in the array.
+    /// The fields of the value, if it is an object, or of each object in it, if it is an array.
     pub(super) table: Option<&'static FieldTable>,
 }
 
-/// A deserializer that hands out what `source` reads, and refuses keys.
-pub(super) struct Reader<'w, D> {
+/// A deserializer that passes on everything that `source` reads, except keys that are refused.
+pub(super) struct StrictDeserializer<'w, D> {
     pub(super) source: D,
-    pub(super) place: Place<'w>,
+    pub(super) context: ValueContext<'w>,
 }
 
-/// What a structure may be read from.
+/// The kinds of JSON value that are accepted for a Rust type.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Form {
+enum ExpectedForm {
     Any,
-    /// Serde reads structures from arrays too, which no other reader does.
+    /// Objects only. Serde would read a structure from an array too, which clients do not.
     Object,
 }
 
-macro_rules! read {
+macro_rules! deserialize_with_checks {
     ($($method:ident($($argument:ident: $type:ty),*) as $source:ident, $form:ident;)*) => {$(
         fn $method<V: Visitor<'de>>(self, $($argument: $type,)* visitor: V) -> Result<V::Value, D::Error> {
-            self.source.$source($($argument,)* Watched { visitor, place: self.place, form: Form::$form })
+            let form = ExpectedForm::$form;
+            self.source.$source($($argument,)* StrictVisitor { visitor, context: self.context, form })
         }
     )*};
 }
 
-impl<'de, D: Deserializer<'de>> Deserializer<'de> for Reader<'_, D> {
+impl<'de, D: Deserializer<'de>> Deserializer<'de> for StrictDeserializer<'_, D> {
     type Error = D::Error;
 
-    read! {
+    deserialize_with_checks! {
         deserialize_any() as deserialize_any, Any;
-        // Nobody wants the value, but its keys and texts must be right all the same.
+        // The caller ignores this value, but its keys and texts are checked nevertheless.
         deserialize_ignored_any() as deserialize_any, Any;
         deserialize_bool() as deserialize_bool, Any;
         deserialize_i8() as deserialize_i8, Any;
@@ -86,14 +87,14 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Reader<'_, D> {
     }
 }
 
-/// Who asked for a value, with the place of the value.
-struct Watched<'w, V> {
+/// A visitor that passes a value on to the caller's visitor, inside of which keys are checked.
+struct StrictVisitor<'w, V> {
     visitor: V,
-    place: Place<'w>,
-    form: Form,
+    context: ValueContext<'w>,
+    form: ExpectedForm,
 }
 
-macro_rules! hand_on {
+macro_rules! forward {
     ($($method:ident($type:ty);)*) => {$(
         fn $method<E: Error>(self, value: $type) -> Result<V::Value, E> {
             self.visitor.$method(value)
@@ -101,14 +102,14 @@ macro_rules! hand_on {
     )*};
 }
 
-impl<'de, V: Visitor<'de>> Visitor<'de> for Watched<'_, V> {
+impl<'de, V: Visitor<'de>> Visitor<'de> for StrictVisitor<'_, V> {
     type Value = V::Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.visitor.expecting(f)
     }
 
-    hand_on! {
+    forward! {
         visit_bool(bool);
         visit_i64(i64);
         visit_i128(i128);
@@ -133,66 +134,68 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Watched<'_, V> {
     }
 
     fn visit_some<D: Deserializer<'de>>(self, source: D) -> Result<V::Value, D::Error> {
-        self.visitor.visit_some(Reader { source, place: self.place })
+        self.visitor.visit_some(StrictDeserializer { source, context: self.context })
     }
 
     fn visit_newtype_struct<D: Deserializer<'de>>(self, source: D) -> Result<V::Value, D::Error> {
-        self.visitor.visit_newtype_struct(Reader { source, place: self.place })
+        self.visitor.visit_newtype_struct(StrictDeserializer { source, context: self.context })
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, source: A) -> Result<V::Value, A::Error> {
         match self.form {
-            Form::Any => self.visitor.visit_seq(Elements { source, place: self.place }),
-            Form::Object => Err(A::Error::invalid_type(Unexpected::Seq, &self.visitor)),
+            ExpectedForm::Any => {
+                self.visitor.visit_seq(ArrayElements { source, context: self.context })
+            }
+            ExpectedForm::Object => Err(A::Error::invalid_type(Unexpected::Seq, &self.visitor)),
         }
     }
 
     fn visit_map<A: MapAccess<'de>>(self, source: A) -> Result<V::Value, A::Error> {
         let (seen, inside) = (HashSet::new(), None);
-        self.visitor.visit_map(Members { source, place: self.place, seen, inside })
+        self.visitor.visit_map(ObjectMembers { source, context: self.context, seen, inside })
     }
 
     fn visit_enum<A: EnumAccess<'de>>(self, _: A) -> Result<V::Value, A::Error> {
-        Err(A::Error::custom("a choice among variants is not read from a document"))
+        Err(A::Error::custom("enums are not supported"))
     }
 }
 
 /// The elements of an array.
-struct Elements<'w, A> {
+struct ArrayElements<'w, A> {
     source: A,
-    place: Place<'w>,
+    context: ValueContext<'w>,
 }
 
-impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Elements<'_, A> {
+impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for ArrayElements<'_, A> {
     type Error = A::Error;
 
     fn next_element_seed<S: DeserializeSeed<'de>>(
         &mut self,
         seed: S,
     ) -> Result<Option<S::Value>, A::Error> {
-        self.source.next_element_seed(Seed { seed, place: self.place })
+        self.source.next_element_seed(StrictSeed { seed, context: self.context })
     }
 }
 
 /// The members of an object.
-struct Members<'de, 'w, A> {
+struct ObjectMembers<'de, 'w, A> {
     source: A,
-    place: Place<'w>,
+    context: ValueContext<'w>,
     seen: HashSet<Cow<'de, str>>,
-    /// The fields of what is inside the member whose key was read last.
+    /// The fields of the value whose key was read last.
     inside: Option<&'static FieldTable>,
 }
 
-impl<'de, A: MapAccess<'de>> Members<'de, '_, A> {
-    fn admit(&mut self, key: &Cow<'de, str>) -> Result<(), A::Error> {
-        let Some(left) = self.place.keys_left.get().checked_sub(1) else {
+impl<'de, A: MapAccess<'de>> ObjectMembers<'de, '_, A> {
+    fn check_key(&mut self, key: &Cow<'de, str>) -> Result<(), A::Error> {
+        let Some(left) = self.context.keys_left.get().checked_sub(1) else {
             return Err(A::Error::custom(format_args!("more than {MAX_KEYS} keys")));
         };
-        self.place.keys_left.set(left);
-        let field = self.place.table.and_then(|table| table.find(key));
+        self.context.keys_left.set(left);
+        let field = self.context.table.and_then(|table| table.find(key));
         if let Some(field) = field.filter(|field| field.name != key) {
             return Err(A::Error::custom(format_args!(
-                "key {key:?} must be spelled {:?}: clients take one for the other",
+                "key {key:?} must be spelled {:?}: some clients read both as the same field",
                 field.name
             )));
         }
@@ -200,12 +203,12 @@ impl<'de, A: MapAccess<'de>> Members<'de, '_, A> {
         if self.seen.insert(key.clone()) {
             return Ok(());
         }
-        let shown: String = key.chars().take(SHOWN_KEY).collect();
+        let shown: String = key.chars().take(MAX_KEY_CHARS).collect();
         Err(A::Error::custom(format_args!("key {shown:?} stands twice in one object")))
     }
 }
 
-impl<'de, A: MapAccess<'de>> MapAccess<'de> for Members<'de, '_, A> {
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for ObjectMembers<'de, '_, A> {
     type Error = A::Error;
 
     fn next_key_seed<S: DeserializeSeed<'de>>(
@@ -213,7 +216,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Members<'de, '_, A> {
         seed: S,
     ) -> Result<Option<S::Value>, A::Error> {
         let Some(key) = self.source.next_key_seed(KeyText)? else { return Ok(None) };
-        self.admit(&key)?;
+        self.check_key(&key)?;
         match key {
             Cow::Borrowed(key) => seed.deserialize(BorrowedStrDeserializer::new(key)),
             Cow::Owned(key) => seed.deserialize(key.into_deserializer()),
@@ -222,26 +225,26 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Members<'de, '_, A> {
     }
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
-        let place = Place { table: self.inside, ..self.place };
-        self.source.next_value_seed(Seed { seed, place })
+        let context = ValueContext { table: self.inside, ..self.context };
+        self.source.next_value_seed(StrictSeed { seed, context })
     }
 }
 
-/// Reads a value by a [`Reader`].
-struct Seed<'w, S> {
+/// Reads a value with a [`StrictDeserializer`].
+struct StrictSeed<'w, S> {
     seed: S,
-    place: Place<'w>,
+    context: ValueContext<'w>,
 }
 
-impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Seed<'_, S> {
+impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for StrictSeed<'_, S> {
     type Value = S::Value;
 
     fn deserialize<D: Deserializer<'de>>(self, source: D) -> Result<S::Value, D::Error> {
-        self.seed.deserialize(Reader { source, place: self.place })
+        self.seed.deserialize(StrictDeserializer { source, context: self.context })
     }
 }
 
-/// Reads a key, which stays where it is unless it has escapes.
+/// Reads a key. The key is borrowed from the document unless it has escapes.
 struct KeyText;
 
 impl<'de> DeserializeSeed<'de> for KeyText {

@@ -76,7 +76,7 @@ fn fields_are_spelled_exactly() {
     check_fields(r#"{"list":{"SIZE":2}}"#, false);
     check_fields(r#"{"list":[[{"SIZE":2}]]}"#, false);
     check_fields("{\"list\":[{\"os.\u{212a}\":1}]}", false);
-    // What is inside of an object that clients do not read is a map.
+    // The table says nothing about the keys of an object in an unknown field.
     check_fields(r#"{"list":[{"x":{"SIZE":2,"size":1}}],"x":{"list":1,"List":2}}"#, true);
     check_fields(r#"{"size":1,"SIZE":2}"#, true);
     check_fields(r#"{"size":1,"size":2}"#, false);

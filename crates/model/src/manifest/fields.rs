@@ -1,12 +1,13 @@
-//! The fields that clients read of manifests, those that Berth does not read included.
+//! The fields of manifests that clients read. Berth itself reads only some of them.
 //!
-//! From the image specification 1.1, Docker's manifest formats, and the structures of go-containerregistry,
-//! containers/image, containerd, oras and regclient. Annotations are maps: their keys are nobody's fields.
+//! The fields are those of the image specification 1.1, of Docker's manifest formats, and of the structures in
+//! go-containerregistry, containers/image, containerd, oras and regclient. Annotations are maps, so that their keys are
+//! not fields.
 
 use crate::json::{ClientField, FieldTable};
 
-/// An image or an index. Readers that have to guess what it is look at all of these, those of Docker's schema 1 and
-/// of the withdrawn artifact manifest included.
+/// The fields of an image or an index. Clients that have to guess the kind of a manifest look at all of these fields,
+/// also at those of Docker's schema 1 and of the withdrawn artifact manifest.
 pub(super) static MANIFEST: FieldTable = FieldTable(&[
     ClientField::plain("schemaVersion"),
     ClientField::plain("mediaType"),

@@ -1,45 +1,47 @@
-//! What a manifest names, and where among a repository's content that is looked for.
+//! The content that a manifest names, and where in a repository this content is looked up.
 
 use super::{Descriptor, Manifest};
 use crate::media_type::Kind;
 
-/// Where content is looked for that a manifest names. Everything that is found there is kept for the manifest.
+/// The places where content that a manifest names is looked up. All content that is found there is kept as long as the
+/// manifest is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ContentLookup {
-    /// Among the repository's blobs.
+    /// The blobs of the repository.
     Blobs,
-    /// Among the image's manifests.
+    /// The manifests of the image.
     Manifests,
-    /// Among both: nobody can tell by the media type what it is, or clients ask for a layer as for a manifest.
+    /// Both. Either the media type does not say whether the content is a blob or a manifest, or it is a layer with the
+    /// media type of a manifest, which clients request as a manifest.
     Both,
 }
 
-/// What has to be found before a manifest is accepted that names it.
+/// The content that must be found before the manifest is accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ContentNeed {
     /// A blob.
     Blob,
-    /// Whatever is looked for.
+    /// A blob or a manifest: anything that the lookup finds.
     Any,
-    /// Nothing: it may be elsewhere.
+    /// Nothing: the content may be missing.
     Nothing,
 }
 
-/// One thing that a manifest names.
+/// One descriptor of a manifest, and the rules for the content that the descriptor names.
 #[derive(Debug, Clone, Copy)]
 pub struct NamedContent<'m> {
-    /// How it is named.
+    /// The descriptor.
     pub descriptor: &'m Descriptor,
-    /// Where it is looked for.
+    /// The places where the content is looked up.
     pub lookup: ContentLookup,
-    /// What has to be there.
+    /// The content that must be found.
     pub need: ContentNeed,
-    /// Whether it is the subject.
+    /// Tells whether the descriptor is the manifest's subject.
     pub is_subject: bool,
 }
 
 impl Manifest {
-    /// Everything that the manifest names.
+    /// Returns all content that the manifest names, except a subject that is a manifest.
     pub fn named(&self) -> impl Iterator<Item = NamedContent<'_>> {
         let blobs = self.config.iter().chain(&self.layers).map(NamedContent::blob);
         let entries = self.manifests.iter().map(NamedContent::entry);
@@ -48,44 +50,47 @@ impl Manifest {
 }
 
 impl<'m> NamedContent<'m> {
-    /// A config or a layer.
+    /// Returns the rules for a config or a layer.
     fn blob(descriptor: &'m Descriptor) -> Self {
         let lookup = match is_manifest(descriptor) {
             true => ContentLookup::Both,
             false => ContentLookup::Blobs,
         };
-        let need = if is_elsewhere(descriptor) { ContentNeed::Nothing } else { ContentNeed::Blob };
+        let need = if has_urls(descriptor) { ContentNeed::Nothing } else { ContentNeed::Blob };
         Self { descriptor, lookup, need, is_subject: false }
     }
 
-    /// An entry of an index. Of an unknown media type it may be anything (image specification, "image index").
+    /// Returns the rules for an entry of an index. An entry of an unknown media type may be a blob or a manifest (image
+    /// specification, "image index").
     fn entry(descriptor: &'m Descriptor) -> Self {
         if is_manifest(descriptor) {
             let (lookup, need) = (ContentLookup::Manifests, ContentNeed::Any);
             return Self { descriptor, lookup, need, is_subject: false };
         }
-        let need = if is_elsewhere(descriptor) { ContentNeed::Nothing } else { ContentNeed::Any };
+        let need = if has_urls(descriptor) { ContentNeed::Nothing } else { ContentNeed::Any };
         Self { descriptor, lookup: ContentLookup::Both, need, is_subject: false }
     }
 
-    /// A subject. A manifest that is referred to may be deleted all the same; a blob has nobody else who names it.
+    /// Returns the rules for a subject, or `None` if the subject is a manifest: a manifest can be deleted although
+    /// others refer to it. A blob that is a subject is kept, because no other manifest may name it.
     fn subject(descriptor: &'m Descriptor) -> Option<Self> {
         let (lookup, need) = (ContentLookup::Blobs, ContentNeed::Nothing);
         let named = Self { descriptor, lookup, need, is_subject: true };
         Some(named).filter(|_| !is_manifest(descriptor))
     }
 
-    /// Whether it is looked for where every Berth has looked: layers among blobs, and manifests among manifests.
+    /// Returns whether every release of Berth has looked up this content in the same places: layers and configs in
+    /// blobs, manifests in manifests.
     pub fn was_always_known(&self) -> bool {
         self.lookup != ContentLookup::Both && !self.is_subject
     }
 
-    /// Whether it is looked for among blobs.
+    /// Returns whether the content is looked up in the repository's blobs.
     pub fn may_be_blob(&self) -> bool {
         matches!(self.lookup, ContentLookup::Blobs | ContentLookup::Both)
     }
 
-    /// Whether it is looked for among manifests.
+    /// Returns whether the content is looked up in the image's manifests.
     pub fn may_be_manifest(&self) -> bool {
         matches!(self.lookup, ContentLookup::Manifests | ContentLookup::Both)
     }
@@ -95,6 +100,6 @@ fn is_manifest(descriptor: &Descriptor) -> bool {
     Kind::of(&descriptor.media_type).is_some()
 }
 
-fn is_elsewhere(descriptor: &Descriptor) -> bool {
+fn has_urls(descriptor: &Descriptor) -> bool {
     !descriptor.urls.is_empty()
 }

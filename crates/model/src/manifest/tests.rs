@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::media_type::{DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST};
 
-/// `$D` stands for a digest, so that the tables stay readable.
+/// Replaces `$D` by a digest. The digest would make the tables hard to read.
 fn expand(json: &str) -> String {
     json.replace("$D", &format!("sha256:{}", "d".repeat(64)))
 }
@@ -30,7 +30,7 @@ fn the_media_type_is_stated_once_at_least_and_never_twice_differently() {
     check(None, &image(""), "no mediaType");
     check(Some(""), &image(""), "no mediaType");
     check(Some("application/json"), &image(""), "no mediaType");
-    check(Some("text/html"), &image(r#","mediaType":"text/html""#), "no media type of a manifest");
+    check(Some("text/html"), &image(r#","mediaType":"text/html""#), "not a media type");
     let stated = image(&format!(r#","mediaType":"{OCI_MANIFEST}""#));
     check(None, &stated, "Image");
     check(Some(OCI_MANIFEST), &stated, "Image");
@@ -70,8 +70,8 @@ fn ambiguous_documents() {
     check(Some(OCI_MANIFEST), "null", "not valid");
 }
 
-/// A key that clients take for a field and that is spelled otherwise is refused wherever that field stands, also where
-/// nothing stands under the right name, and where nothing here reads the field.
+/// A key that clients take for a field must be spelled like the field. That holds everywhere in a manifest, also if the
+/// field itself is missing, and also for fields that Berth does not read.
 #[test]
 fn fields_are_spelled_exactly() {
     let refused = "must be spelled";
@@ -140,7 +140,7 @@ fn maps_are_maps() {
     );
     let index = format!(r#"{{"schemaVersion":2,"manifests":[{descriptor}]}}"#);
     check(Some(OCI_INDEX), &index, "Index");
-    // What no client reads holds any keys, those of manifests included.
+    // An unknown field may hold any keys, also those of a manifest.
     let unknown = r#","x":{"Layers":[],"layers":[],"config":{"Digest":1}},"digest":1,"Digest":2"#;
     check(Some(OCI_MANIFEST), &image(unknown), "Image");
     check(Some(OCI_MANIFEST), &image(r#","annotations":{"a":"1","\u0061":"2"}"#), "stands twice");
@@ -196,15 +196,15 @@ fn descriptors() {
 fn artifact_types() {
     let typed = |artifact_type: &str| image(&format!(r#","artifactType":"{artifact_type}""#));
     let refused = "must have at most 255 characters";
-    check(Some(OCI_MANIFEST), &typed(&"a".repeat(MAX_ARTIFACT_TYPE)), "Image");
+    check(Some(OCI_MANIFEST), &typed(&"a".repeat(MAX_ARTIFACT_TYPE_CHARS)), "Image");
     check(Some(OCI_MANIFEST), &typed("application/x; a=b"), "Image");
-    check(Some(OCI_MANIFEST), &typed(&"a".repeat(MAX_ARTIFACT_TYPE + 1)), refused);
+    check(Some(OCI_MANIFEST), &typed(&"a".repeat(MAX_ARTIFACT_TYPE_CHARS + 1)), refused);
     for strange in [r"a\u0000", r"a\n", r"\u009b", "\u{e9}"] {
         check(Some(OCI_MANIFEST), &typed(strange), refused);
         let config = format!(r#""mediaType":"{strange}""#);
         let config = image("").replace(r#""mediaType":"c""#, &config);
         check(Some(OCI_MANIFEST), &config, refused);
-        // What is stored as JSON or not at all may hold anything.
+        // Annotations are stored as JSON, where such characters are escaped.
         check(
             Some(OCI_MANIFEST),
             &image(&format!(r#","annotations":{{"{strange}":"{strange}"}}"#)),
@@ -214,7 +214,7 @@ fn artifact_types() {
 }
 
 #[test]
-fn as_many_descriptors_as_a_transaction_takes() {
+fn the_number_of_descriptors_is_bounded() {
     let index = |count: usize| {
         let child = r#"{"mediaType":"m","digest":"$D","size":6}"#;
         format!(r#"{{"schemaVersion":2,"manifests":[{}]}}"#, vec![child; count].join(","))
@@ -226,7 +226,7 @@ fn as_many_descriptors_as_a_transaction_takes() {
 }
 
 #[test]
-fn what_is_read() {
+fn fields_of_a_manifest_are_read() {
     let json = expand(
         r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json",
         "config":{"mediaType":"application/x.config","digest":"$D","size":5},
@@ -237,7 +237,7 @@ fn what_is_read() {
     let manifest = Manifest::parse(json.as_bytes(), None).expect("valid");
     assert_eq!(manifest.artifact_type.as_deref(), Some("application/x.config"));
     assert_eq!(manifest.content_size(), 12);
-    assert_eq!(manifest.sizes().len(), 1, "a layer that is elsewhere need not be here");
+    assert_eq!(manifest.sizes().len(), 1, "a layer with URLs is not counted");
     assert_eq!(manifest.annotations["a"], "b");
     assert_eq!(manifest.subject.map(|subject| subject.size), Some(9));
 }
@@ -254,7 +254,7 @@ proptest! {
         let at = at % bytes.len();
         bytes[at] = byte;
         if let Ok(manifest) = Manifest::parse(&bytes, Some(OCI_MANIFEST)) {
-            prop_assert!(manifest.content_size() <= LARGEST);
+            prop_assert!(manifest.content_size() <= MAX_CONTENT_SIZE);
         }
     }
 }
