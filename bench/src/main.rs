@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
 use http::Connection;
-use model::digest::{Algorithm, Digest, Hasher};
+use model::digest::{Digest, DigestAlgorithm, DigestHasher};
 
 const MEBIBYTE: usize = 1 << 20;
 const MEDIA_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -92,7 +92,7 @@ impl NoiseContent {
     }
 
     fn digest(&mut self) -> Result<Digest> {
-        let mut hasher = Hasher::new(Algorithm::Sha256);
+        let mut hasher = DigestHasher::new(DigestAlgorithm::Sha256);
         self.for_each_block(|block| {
             hasher.update(block);
             Ok(())
@@ -116,7 +116,7 @@ fn measure_disk(folder: &Path, mebibytes: usize) -> Result<()> {
     let mut content = NoiseContent::new(random_seed(), mebibytes);
     let started = Instant::now();
     let mut file = File::create(&path)?;
-    let mut hasher = Hasher::new(Algorithm::Sha256);
+    let mut hasher = DigestHasher::new(DigestAlgorithm::Sha256);
     content.for_each_block(|block| {
         hasher.update(block);
         Ok(file.write_all(block)?)

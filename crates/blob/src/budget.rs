@@ -17,9 +17,9 @@ pub struct UploadBudget {
 
 /// A part of the budget, which is returned when the permit is dropped.
 #[derive(Debug)]
-pub struct Permit(OwnedSemaphorePermit);
+pub struct BudgetPermit(OwnedSemaphorePermit);
 
-impl Permit {
+impl BudgetPermit {
     /// Tries to grow the part to `bytes`, and returns whether the part is that large now.
     ///
     /// This never waits. Callers that keep a part while they wait for more could all wait for each other.
@@ -47,15 +47,15 @@ impl UploadBudget {
     }
 
     /// Waits until `bytes` are free, and takes them. If `bytes` is more than the whole budget, this takes all of it.
-    pub async fn acquire(&self, bytes: usize) -> Permit {
+    pub async fn acquire(&self, bytes: usize) -> BudgetPermit {
         let units = bytes.div_ceil(UNIT).clamp(1, self.max_units);
         let units = u32::try_from(units).expect("the budget has at most u32::MAX units");
         let permit = self.units.clone().acquire_many_owned(units).await;
-        Permit(permit.expect("this semaphore is never closed"))
+        BudgetPermit(permit.expect("this semaphore is never closed"))
     }
 
     /// Returns the number of bytes that are taken.
-    pub fn taken(&self) -> u64 {
+    pub fn used_bytes(&self) -> u64 {
         ((self.max_units - self.units.available_permits()) * UNIT) as u64
     }
 }
@@ -80,7 +80,7 @@ mod tests {
         let budget = UploadBudget::new(8 << 10);
         let mut part = budget.acquire(1).await;
         assert!(part.grow_to(1 << 10) && part.grow_to(5 << 10));
-        assert_eq!((budget.units.available_permits(), budget.taken()), (3, 5 << 10));
+        assert_eq!((budget.units.available_permits(), budget.used_bytes()), (3, 5 << 10));
         assert!(!part.grow_to(9 << 10) && part.grow_to(8 << 10));
         assert_eq!(budget.units.available_permits(), 0);
         drop(part);

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use model::digest::{Algorithm, Digest};
+use model::digest::{Digest, DigestAlgorithm};
 
 use crate::{
-    Batch, BlobError, BlobReader, BlobStore, BlobWriter, Checkpoint, CopyId, FinishError, StoreId,
-    UploadBudget,
+    BlobError, BlobReader, BlobStore, BlobWriter, Checkpoint, CopyId, FinishError, StoreId,
+    UploadBatch, UploadBudget,
 };
 
 type Store = Arc<dyn BlobStore>;
@@ -46,7 +46,7 @@ fn test_bytes(length: usize) -> Vec<u8> {
 
 async fn open_writer(store: &Store, id: CopyId, from: &Checkpoint) -> Box<dyn BlobWriter> {
     let claim = store.claim(id).await.expect("nobody else writes");
-    claim.open(Algorithm::Sha256, from).await.expect("the bytes are there")
+    claim.open(DigestAlgorithm::Sha256, from).await.expect("the bytes are there")
 }
 
 async fn write_bytes(writer: &mut dyn BlobWriter, bytes: &[u8]) {
@@ -55,7 +55,7 @@ async fn write_bytes(writer: &mut dyn BlobWriter, bytes: &[u8]) {
         let (left, right) = chunk.split_at(chunk.len() / 3);
         let frames = vec![Bytes::copy_from_slice(left), Bytes::copy_from_slice(right)];
         let permit = budget.acquire(chunk.len()).await;
-        writer.write(Batch { frames, permit }).await.expect("room enough");
+        writer.write(UploadBatch { frames, permit }).await.expect("room enough");
     }
 }
 
@@ -141,26 +141,26 @@ async fn bytes_are_hashed_again_if_the_state_cannot_be_restored(reopen: &impl Fn
     write_bytes(&mut *writer, b"some bytes").await;
     let checkpoint = save_checkpoint(&mut *writer).await;
     drop(writer);
-    let unread = Checkpoint { state: b"of another version".to_vec(), ..checkpoint.clone() };
+    let unread = Checkpoint { hash_state: b"of another version".to_vec(), ..checkpoint.clone() };
     drop(open_writer(&reopen(), id, &unread).await);
     let claim = reopen().claim(id).await.expect("nobody else writes");
     // The client names the digest only at the end of an upload, so that the algorithm may change until then.
-    let writer = claim.open(Algorithm::Sha512, &checkpoint).await.expect("re-hashed");
-    let expected = Digest::of_with(Algorithm::Sha512, b"some bytes");
+    let writer = claim.open(DigestAlgorithm::Sha512, &checkpoint).await.expect("re-hashed");
+    let expected = Digest::of_with(DigestAlgorithm::Sha512, b"some bytes");
     drop(writer.finish(&expected).await.expect("the right digest"));
 }
 
 async fn lost_bytes_are_noticed(store: &Store) {
     let id = new_id();
-    let far = Checkpoint { offset: 10, state: Vec::new() };
+    let far = Checkpoint { offset: 10, hash_state: Vec::new() };
     let claim = store.claim(id).await.expect("nobody else writes");
-    assert!(matches!(claim.open(Algorithm::Sha256, &far).await, Err(BlobError::Lost)));
+    assert!(matches!(claim.open(DigestAlgorithm::Sha256, &far).await, Err(BlobError::Lost)));
     let mut writer = open_writer(store, id, &Checkpoint::default()).await;
     write_bytes(&mut *writer, b"five5").await;
     save_checkpoint(&mut *writer).await;
     drop(writer);
     let claim = store.claim(id).await.expect("nobody else writes");
-    assert!(matches!(claim.open(Algorithm::Sha256, &far).await, Err(BlobError::Lost)));
+    assert!(matches!(claim.open(DigestAlgorithm::Sha256, &far).await, Err(BlobError::Lost)));
 }
 
 /// The right to write excludes all other writers. It begins with the claim, before there is a byte, and ends when the
@@ -199,10 +199,10 @@ async fn a_claim_alone_changes_nothing(store: &Store) {
     drop(store.claim(nothing).await.expect("nobody else writes"));
     assert!(matches!(store.open(nothing).await, Err(BlobError::NotFound)));
     let id = store_copy(store, b"content").await;
-    let stamp = store.open(id).await.expect("finished").stamp();
+    let stamp = store.open(id).await.expect("finished").times();
     drop(store.claim(id).await.expect("nobody else writes"));
     let reader = store.open(id).await.expect("finished");
-    assert_eq!((reader.stamp(), reader.size()), (stamp, 7));
+    assert_eq!((reader.times(), reader.size()), (stamp, 7));
 }
 
 async fn wrong_bytes_are_not_finished(store: &Store) {
@@ -221,7 +221,7 @@ async fn the_id_is_kept(reopen: &impl Fn() -> Store) {
         let id = id.map(|byte| StoreId::from([byte; 16]));
         reopen().set_store_id(id).await.expect("writable");
         assert_eq!(reopen().store_id().await.expect("readable"), id);
-        reopen().check_place().await.expect("the store is in its place");
+        reopen().check_location().await.expect("the store is in its place");
     }
 }
 
@@ -233,14 +233,14 @@ async fn a_deleted_copy_is_gone(store: &Store) {
     store.delete(id).await.expect("a missing copy is not an error");
     assert!(matches!(store.open(id).await, Err(BlobError::NotFound)));
     assert_eq!(read_part(reader, 0, 600_000).await, bytes, "an open copy can be read");
-    assert!(store.healthy());
+    assert!(store.is_healthy());
 }
 
 async fn digests_are_verified(store: &Store) {
     let bytes = test_bytes(600_000);
     let reader = store.open(store_copy(store, &bytes).await).await.expect("finished");
-    let digest = reader.clone().verify(Algorithm::Sha512).await.expect("readable");
-    assert_eq!(digest, Digest::of_with(Algorithm::Sha512, &bytes));
+    let digest = reader.clone().compute_digest(DigestAlgorithm::Sha512).await.expect("readable");
+    assert_eq!(digest, Digest::of_with(DigestAlgorithm::Sha512, &bytes));
     let right: Vec<_> = reader.clone().stream_verified(Digest::of(&bytes)).collect().await;
     let right: Vec<u8> = right.into_iter().flat_map(|frame| frame.expect("right")).collect();
     assert_eq!(right, bytes);
@@ -253,7 +253,7 @@ async fn digests_are_verified(store: &Store) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::faulty::{Faults, FaultyStore, Step};
+    use crate::faulty::{FaultPlan, FaultStep, FaultyStore};
     use crate::{DiskStore, MemoryStore};
 
     #[tokio::test]
@@ -271,19 +271,19 @@ mod tests {
     #[tokio::test]
     async fn faulty() {
         let store = MemoryStore::default();
-        run_suite(|| Arc::new(FaultyStore::new(store.clone(), Faults::default()))).await;
+        run_suite(|| Arc::new(FaultyStore::new(store.clone(), FaultPlan::default()))).await;
     }
 
     #[tokio::test]
     async fn each_fault_happens_once_at_its_step() {
-        let faults = Faults::default();
+        let faults = FaultPlan::default();
         let store: Store = Arc::new(FaultyStore::new(MemoryStore::default(), faults.clone()));
-        faults.add(Step::Checkpoint, 1, || BlobError::Full);
+        faults.add(FaultStep::Checkpoint, 1, || BlobError::Full);
         let mut writer = open_writer(&store, new_id(), &Checkpoint::default()).await;
         assert!(writer.checkpoint().await.is_ok());
         assert!(matches!(writer.checkpoint().await, Err(BlobError::Full)));
         assert!(writer.checkpoint().await.is_ok());
-        faults.add(Step::Open, 0, || BlobError::Unhealthy);
+        faults.add(FaultStep::Open, 0, || BlobError::Unhealthy);
         assert!(matches!(store.open(new_id()).await, Err(BlobError::Unhealthy)));
     }
 }

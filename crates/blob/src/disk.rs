@@ -4,8 +4,8 @@
 //! There is no temporary name and no second folder. The row of a copy is written before its file, so that an unfinished
 //! file is found through its row, and the start-up does not have to search the folder.
 
-mod place;
 mod read;
+mod root_folder;
 mod write;
 
 use std::fs::File;
@@ -22,10 +22,12 @@ use rustix::process::{Resource, getrlimit};
 use tokio::time::{Instant, sleep};
 
 use crate::hashing::blocking;
-use crate::{BlobError, BlobReader, BlobStore, Claim, CopyId, DiskSpace, Stamp, StoreId, Stored};
-use place::RootFolder;
-pub use place::{Found, count_present};
+use crate::{
+    BlobError, BlobReader, BlobStore, CopyId, DiskSpace, FileTimes, StoreId, StoredCopy, WriteClaim,
+};
 use read::{BufferPool, FileReader};
+use root_folder::RootFolder;
+pub use root_folder::{FolderState, count_existing_copies};
 use write::FileClaim;
 
 /// The time that a claim waits for another writer.
@@ -82,11 +84,11 @@ impl DiskStore {
 
 #[async_trait]
 impl BlobStore for DiskStore {
-    async fn claim(&self, id: CopyId) -> Result<Box<dyn Claim>, BlobError> {
+    async fn claim(&self, id: CopyId) -> Result<Box<dyn WriteClaim>, BlobError> {
         self.0.check_health()?;
         if self.0.away.load(Ordering::Relaxed) {
             // The folder may be back since the last check.
-            self.check_place().await?;
+            self.check_location().await?;
         }
         let deadline = Instant::now() + CLAIM_TIMEOUT;
         let mut has_checked = false;
@@ -95,13 +97,13 @@ impl BlobStore for DiskStore {
             match blocking(move || FileClaim::take(folder, id)).await {
                 Ok(claim) => return Ok(Box::new(claim)),
                 // The folder of the copy is gone. The check may find that the store is back in another folder.
-                Err(BlobError::NotFound) if !has_checked && self.check_place().await.is_ok() => {
+                Err(BlobError::NotFound) if !has_checked && self.check_location().await.is_ok() => {
                     has_checked = true;
                 }
                 Err(BlobError::Busy) if Instant::now() < deadline => sleep(CLAIM_INTERVAL).await,
                 Err(error @ (BlobError::NotAFile | BlobError::Io(_))) => {
                     // If the cause is the folder of the copy, the check returns an error that says so.
-                    self.check_place().await?;
+                    self.check_location().await?;
                     return Err(error);
                 }
                 Err(error) => return Err(error),
@@ -128,7 +130,7 @@ impl BlobStore for DiskStore {
         blocking(move || folder.delete(id)).await
     }
 
-    async fn check_place(&self) -> Result<(), BlobError> {
+    async fn check_location(&self) -> Result<(), BlobError> {
         let folder = self.0.clone();
         blocking(move || folder.check_place()).await
     }
@@ -148,7 +150,7 @@ impl BlobStore for DiskStore {
         .await
     }
 
-    fn healthy(&self) -> bool {
+    fn is_healthy(&self) -> bool {
         self.0.check_health().is_ok()
     }
 
@@ -339,15 +341,15 @@ fn file_name(id: CopyId) -> String {
 }
 
 /// Returns the size and the times of a file.
-fn size_and_times(stat: &Stat) -> Stored {
+fn size_and_times(stat: &Stat) -> StoredCopy {
     let nanos = |seconds: i64, nanos: u64| {
         seconds.saturating_mul(1_000_000_000).saturating_add(nanos as i64)
     };
-    let stamp = Stamp {
+    let stamp = FileTimes {
         mtime_ns: nanos(stat.st_mtime, stat.st_mtime_nsec),
         ctime_ns: nanos(stat.st_ctime, stat.st_ctime_nsec),
     };
-    Stored { size: stat.st_size as u64, stamp }
+    StoredCopy { size: stat.st_size as u64, times: stamp }
 }
 
 #[cfg(test)]

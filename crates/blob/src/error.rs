@@ -35,7 +35,7 @@ pub enum BlobError {
     Changed,
     /// The store is not the one that was opened, or cannot be found. Whether it has a copy then proves nothing.
     #[error("{0}")]
-    Away(String),
+    StoreMissing(String),
     /// Any other error of the operating system.
     #[error(transparent)]
     Io(std::io::Error),
@@ -43,7 +43,7 @@ pub enum BlobError {
 
 /// The damage of a copy that an error of a read proves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Blame {
+pub enum CopyDamage {
     /// The copy does not exist.
     Missing,
     /// The copy's file cannot be opened or read.
@@ -51,27 +51,27 @@ pub enum Blame {
     /// The copy has other bytes than it should have, or fewer.
     Corrupt,
     /// No damage: the cause is the machine or the store, not the copy.
-    Nothing,
+    None,
 }
 
 impl BlobError {
     /// Returns the damage of the copy that this error of a read proves. The result is valid only if
     /// [`crate::BlobStore::check_place`] succeeds.
-    pub fn blame(&self) -> Blame {
+    pub fn copy_damage(&self) -> CopyDamage {
         match self {
-            Self::NotFound => Blame::Missing,
-            Self::NotAFile => Blame::Unreadable,
-            Self::Lost | Self::Corrupt => Blame::Corrupt,
+            Self::NotFound => CopyDamage::Missing,
+            Self::NotAFile => CopyDamage::Unreadable,
+            Self::Lost | Self::Corrupt => CopyDamage::Corrupt,
             Self::Io(error) => match error.raw_os_error().map(Errno::from_raw_os_error) {
-                Some(code) if ERRORS_OF_ONE_FILE.contains(&code) => Blame::Unreadable,
-                Some(_) | None => Blame::Nothing,
+                Some(code) if ERRORS_OF_ONE_FILE.contains(&code) => CopyDamage::Unreadable,
+                Some(_) | None => CopyDamage::None,
             },
             Self::Busy
             | Self::Full
             | Self::Unhealthy
             | Self::TooManyFiles
             | Self::Changed
-            | Self::Away(_) => Blame::Nothing,
+            | Self::StoreMissing(_) => CopyDamage::None,
         }
     }
 }
@@ -136,22 +136,22 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(error: impl Into<BlobError>, expected: Blame) {
+    fn check(error: impl Into<BlobError>, expected: CopyDamage) {
         let error = error.into();
-        assert_eq!(error.blame(), expected, "{error:?}");
+        assert_eq!(error.copy_damage(), expected, "{error:?}");
     }
 
     #[test]
     fn errors_that_prove_damage_of_a_copy() {
-        check(Errno::NOENT, Blame::Missing);
+        check(Errno::NOENT, CopyDamage::Missing);
         for code in [Errno::IO, Errno::LOOP, Errno::ACCESS, Errno::NXIO, Errno::NOTDIR] {
-            check(code, Blame::Unreadable);
+            check(code, CopyDamage::Unreadable);
         }
-        check(BlobError::Corrupt, Blame::Corrupt);
+        check(BlobError::Corrupt, CopyDamage::Corrupt);
         for code in [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOTCONN, Errno::STALE] {
-            check(code, Blame::Nothing);
+            check(code, CopyDamage::None);
         }
-        check(Errno::NOSPC, Blame::Nothing);
-        check(BlobError::Away("elsewhere".to_owned()), Blame::Nothing);
+        check(Errno::NOSPC, CopyDamage::None);
+        check(BlobError::StoreMissing("elsewhere".to_owned()), CopyDamage::None);
     }
 }

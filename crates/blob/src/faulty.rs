@@ -5,16 +5,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream;
-use model::digest::{Algorithm, Digest};
+use model::digest::{Digest, DigestAlgorithm};
 
 use crate::{
-    Batch, BlobError, BlobReader, BlobStore, BlobStream, BlobWriter, Checkpoint, Claim, CopyId,
-    DiskSpace, FinishError, Held, Stamp, StoreId, Stored,
+    BlobError, BlobReader, BlobStore, BlobStream, BlobWriter, Checkpoint, CopyId, DiskSpace,
+    FileTimes, FinishError, Locked, StoreId, StoredCopy, UploadBatch, WriteClaim,
 };
 
 /// The operation of a store that a fault lets fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
+pub enum FaultStep {
     /// A call of [`BlobStore::claim`].
     Claim,
     /// A call of [`BlobStore::open`].
@@ -40,25 +40,25 @@ pub enum Step {
 
 /// The planned faults of a store, and the steps that it has reached. All clones share the same lists.
 #[derive(Clone, Default)]
-pub struct Faults(Arc<Mutex<FaultState>>);
+pub struct FaultPlan(Arc<Mutex<FaultState>>);
 
 #[derive(Default)]
 struct FaultState {
-    reached: Vec<Step>,
+    reached: Vec<FaultStep>,
     faults: Vec<Fault>,
     disk_space: Option<DiskSpace>,
 }
 
 struct Fault {
-    step: Step,
+    step: FaultStep,
     /// The number of times that the step succeeds before it fails.
     after: u32,
     error: fn() -> BlobError,
 }
 
-impl Faults {
+impl FaultPlan {
     /// Lets a step fail once, after it has succeeded `after` more times.
-    pub fn add(&self, step: Step, after: u32, error: fn() -> BlobError) {
+    pub fn add(&self, step: FaultStep, after: u32, error: fn() -> BlobError) {
         self.state().faults.push(Fault { step, after, error });
     }
 
@@ -68,7 +68,7 @@ impl Faults {
     }
 
     /// Returns how often a step was reached, including failures.
-    pub fn reached(&self, step: Step) -> usize {
+    pub fn count_reached(&self, step: FaultStep) -> usize {
         self.state().reached.iter().filter(|reached| **reached == step).count()
     }
 
@@ -76,7 +76,7 @@ impl Faults {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn check(&self, step: Step) -> Result<(), BlobError> {
+    fn check(&self, step: FaultStep) -> Result<(), BlobError> {
         let mut state = self.state();
         state.reached.push(step);
         let faults = &mut state.faults;
@@ -94,38 +94,38 @@ impl Faults {
 /// A store that fails as planned by [`Faults`], and otherwise passes all calls to the store that it wraps.
 pub struct FaultyStore<S> {
     store: S,
-    faults: Faults,
+    faults: FaultPlan,
 }
 
 impl<S: BlobStore> FaultyStore<S> {
     /// Wraps a store.
-    pub fn new(store: S, faults: Faults) -> Self {
+    pub fn new(store: S, faults: FaultPlan) -> Self {
         Self { store, faults }
     }
 }
 
 #[async_trait]
 impl<S: BlobStore> BlobStore for FaultyStore<S> {
-    async fn claim(&self, id: CopyId) -> Result<Box<dyn Claim>, BlobError> {
-        self.faults.check(Step::Claim)?;
+    async fn claim(&self, id: CopyId) -> Result<Box<dyn WriteClaim>, BlobError> {
+        self.faults.check(FaultStep::Claim)?;
         let inner = self.store.claim(id).await?;
         Ok(Box::new(FaultyClaim { inner, faults: self.faults.clone() }))
     }
 
     async fn open(&self, id: CopyId) -> Result<Arc<dyn BlobReader>, BlobError> {
-        self.faults.check(Step::Open)?;
+        self.faults.check(FaultStep::Open)?;
         let inner = self.store.open(id).await?;
         Ok(Arc::new(FaultyReader { inner, faults: self.faults.clone() }))
     }
 
     async fn delete(&self, id: CopyId) -> Result<(), BlobError> {
-        self.faults.check(Step::Delete)?;
+        self.faults.check(FaultStep::Delete)?;
         self.store.delete(id).await
     }
 
-    async fn check_place(&self) -> Result<(), BlobError> {
-        self.faults.check(Step::CheckPlace)?;
-        self.store.check_place().await
+    async fn check_location(&self) -> Result<(), BlobError> {
+        self.faults.check(FaultStep::CheckPlace)?;
+        self.store.check_location().await
     }
 
     async fn store_id(&self) -> Result<Option<StoreId>, BlobError> {
@@ -136,8 +136,8 @@ impl<S: BlobStore> BlobStore for FaultyStore<S> {
         self.store.set_store_id(id).await
     }
 
-    fn healthy(&self) -> bool {
-        self.store.healthy()
+    fn is_healthy(&self) -> bool {
+        self.store.is_healthy()
     }
 
     async fn disk_space(&self) -> Result<Option<DiskSpace>, BlobError> {
@@ -148,13 +148,13 @@ impl<S: BlobStore> BlobStore for FaultyStore<S> {
 
 struct FaultyReader {
     inner: Arc<dyn BlobReader>,
-    faults: Faults,
+    faults: FaultPlan,
 }
 
 impl FaultyReader {
     /// Returns the stream, or a stream with only the planned error.
     fn or_fault(&self, stream: BlobStream) -> BlobStream {
-        match self.faults.check(Step::Read) {
+        match self.faults.check(FaultStep::Read) {
             Ok(()) => stream,
             Err(fault) => Box::pin(stream::iter([Err(fault)])),
         }
@@ -167,12 +167,12 @@ impl BlobReader for FaultyReader {
         self.inner.size()
     }
 
-    fn stamp(&self) -> Stamp {
-        self.inner.stamp()
+    fn times(&self) -> FileTimes {
+        self.inner.times()
     }
 
-    fn forget_cached(&self) {
-        self.inner.forget_cached();
+    fn drop_page_cache(&self) {
+        self.inner.drop_page_cache();
     }
 
     fn stream(self: Arc<Self>, start: u64, length: u64) -> BlobStream {
@@ -183,9 +183,12 @@ impl BlobReader for FaultyReader {
         self.or_fault(self.inner.clone().stream_verified(expected))
     }
 
-    async fn verify(self: Arc<Self>, algorithm: Algorithm) -> Result<Digest, BlobError> {
-        self.faults.check(Step::Read)?;
-        self.inner.clone().verify(algorithm).await
+    async fn compute_digest(
+        self: Arc<Self>,
+        algorithm: DigestAlgorithm,
+    ) -> Result<Digest, BlobError> {
+        self.faults.check(FaultStep::Read)?;
+        self.inner.clone().compute_digest(algorithm).await
     }
 
     async fn read_all(&self) -> Result<Bytes, BlobError> {
@@ -194,15 +197,15 @@ impl BlobReader for FaultyReader {
 }
 
 struct FaultyClaim {
-    inner: Box<dyn Claim>,
-    faults: Faults,
+    inner: Box<dyn WriteClaim>,
+    faults: FaultPlan,
 }
 
 #[async_trait]
-impl Claim for FaultyClaim {
+impl WriteClaim for FaultyClaim {
     async fn open(
         self: Box<Self>,
-        algorithm: Algorithm,
+        algorithm: DigestAlgorithm,
         from: &Checkpoint,
     ) -> Result<Box<dyn BlobWriter>, BlobError> {
         let inner = self.inner.open(algorithm, from).await?;
@@ -212,7 +215,7 @@ impl Claim for FaultyClaim {
 
 struct FaultyWriter {
     inner: Box<dyn BlobWriter>,
-    faults: Faults,
+    faults: FaultPlan,
 }
 
 #[async_trait]
@@ -221,22 +224,22 @@ impl BlobWriter for FaultyWriter {
         self.inner.offset()
     }
 
-    async fn write(&mut self, batch: Batch) -> Result<(), BlobError> {
-        self.faults.check(Step::Write)?;
+    async fn write(&mut self, batch: UploadBatch) -> Result<(), BlobError> {
+        self.faults.check(FaultStep::Write)?;
         self.inner.write(batch).await
     }
 
-    async fn checkpoint(&mut self) -> Result<Held<Checkpoint>, BlobError> {
-        self.faults.check(Step::Checkpoint)?;
+    async fn checkpoint(&mut self) -> Result<Locked<Checkpoint>, BlobError> {
+        self.faults.check(FaultStep::Checkpoint)?;
         let checkpoint = self.inner.checkpoint().await?;
-        self.faults.check(Step::AfterCheckpoint)?;
+        self.faults.check(FaultStep::AfterCheckpoint)?;
         Ok(checkpoint)
     }
 
-    async fn finish(self: Box<Self>, expected: &Digest) -> Result<Held<Stored>, FinishError> {
-        self.faults.check(Step::Finish)?;
+    async fn finish(self: Box<Self>, expected: &Digest) -> Result<Locked<StoredCopy>, FinishError> {
+        self.faults.check(FaultStep::Finish)?;
         let stored = self.inner.finish(expected).await?;
-        self.faults.check(Step::AfterFinish)?;
+        self.faults.check(FaultStep::AfterFinish)?;
         Ok(stored)
     }
 }

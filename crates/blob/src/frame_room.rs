@@ -7,7 +7,7 @@ tokio::task_local! {
 
 /// Calls `poll`, which polls a stream of bytes. A frame that the stream reads meanwhile has at most `max` bytes, if the
 /// store can choose the size.
-pub fn with_frame_room<T>(max: usize, poll: impl FnOnce() -> T) -> T {
+pub fn with_max_frame_bytes<T>(max: usize, poll: impl FnOnce() -> T) -> T {
     FRAME_ROOM.sync_scope(max, poll)
 }
 

@@ -3,7 +3,7 @@
 use std::panic::resume_unwind;
 
 use bytes::Bytes;
-use model::digest::{Algorithm, Hasher};
+use model::digest::{DigestAlgorithm, DigestHasher};
 use tokio::task::spawn_blocking;
 
 use crate::BlobError;
@@ -19,19 +19,19 @@ pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
 /// Restores a hasher from its saved state. If that fails, the stored bytes are hashed again; `read_stored` passes them
 /// to its argument.
 pub(crate) fn restore_hasher(
-    algorithm: Algorithm,
+    algorithm: DigestAlgorithm,
     state: &[u8],
     mut read_stored: impl FnMut(&mut dyn FnMut(&[u8])) -> Result<(), BlobError>,
-) -> Result<Hasher, BlobError> {
-    if let Some(hasher) = Hasher::restore(algorithm, state) {
+) -> Result<DigestHasher, BlobError> {
+    if let Some(hasher) = DigestHasher::restore(algorithm, state) {
         return Ok(hasher);
     }
-    let mut hasher = Hasher::new(algorithm);
+    let mut hasher = DigestHasher::new(algorithm);
     read_stored(&mut |bytes| hasher.update(bytes))?;
     Ok(hasher)
 }
 
 /// Adds frames to a hash.
-pub(crate) fn update(hasher: &mut Hasher, frames: &[Bytes]) {
+pub(crate) fn update(hasher: &mut DigestHasher, frames: &[Bytes]) {
     frames.iter().for_each(|frame| hasher.update(frame));
 }

@@ -23,11 +23,11 @@ mod error;
 pub mod faulty;
 mod frame_room;
 mod hashing;
-mod held;
-mod lane;
+mod locked;
 mod memory;
 mod space;
 mod store_id;
+mod worker_queue;
 
 use std::fmt;
 use std::pin::Pin;
@@ -36,13 +36,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::Stream;
-use model::digest::{Algorithm, Digest};
+use model::digest::{Digest, DigestAlgorithm};
 
-pub use budget::{Permit, UploadBudget};
-pub use disk::{DiskStore, Found, count_present};
-pub use error::{Blame, BlobError, FinishError};
-pub use frame_room::with_frame_room;
-pub use held::Held;
+pub use budget::{BudgetPermit, UploadBudget};
+pub use disk::{DiskStore, FolderState, count_existing_copies};
+pub use error::{BlobError, CopyDamage, FinishError};
+pub use frame_room::with_max_frame_bytes;
+pub use locked::Locked;
 pub use memory::MemoryStore;
 pub use space::DiskSpace;
 pub use store_id::{StoreId, StoreIdError};
@@ -75,19 +75,19 @@ pub struct Checkpoint {
     /// The number of durable bytes.
     pub offset: u64,
     /// The saved state of the hash of these bytes. If it cannot be restored, the bytes are hashed again.
-    pub state: Vec<u8>,
+    pub hash_state: Vec<u8>,
 }
 
 /// Bytes to append, and the memory that they take from the budget of all uploads.
 #[derive(Debug)]
-pub struct Batch {
+pub struct UploadBatch {
     /// The bytes, in order.
     pub frames: Vec<Bytes>,
     /// The permit for the memory of the bytes. It is returned to the budget when the batch is stored.
-    pub permit: Permit,
+    pub permit: BudgetPermit,
 }
 
-impl Batch {
+impl UploadBatch {
     /// Returns the number of bytes.
     pub fn length(&self) -> u64 {
         self.frames.iter().map(|frame| frame.len() as u64).sum()
@@ -96,16 +96,16 @@ impl Batch {
 
 /// The size and file times of a finished copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stored {
+pub struct StoredCopy {
     /// The size of the copy in bytes.
     pub size: u64,
     /// The times of the copy's file when the copy was finished.
-    pub stamp: Stamp,
+    pub times: FileTimes,
 }
 
 /// The times of a file. As long as they do not change, the bytes have not changed either, unless the disk is faulty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stamp {
+pub struct FileTimes {
     /// The time of the last change of the bytes, in nanoseconds since 1970.
     pub mtime_ns: i64,
     /// The time of the last change of the bytes or the metadata, in nanoseconds since 1970.
@@ -120,7 +120,7 @@ pub type BlobStream = Pin<Box<dyn Stream<Item = Result<Bytes, BlobError>> + Send
 pub trait BlobStore: Send + Sync + 'static {
     /// Takes the exclusive right to write a copy, which need not exist yet. Other processes are excluded too. While
     /// another writer has the right, this waits for a few seconds, and then fails with [`BlobError::Busy`].
-    async fn claim(&self, id: CopyId) -> Result<Box<dyn Claim>, BlobError>;
+    async fn claim(&self, id: CopyId) -> Result<Box<dyn WriteClaim>, BlobError>;
 
     /// Opens a copy for reading. Fails with [`BlobError::NotFound`] if there is no such copy.
     async fn open(&self, id: CopyId) -> Result<Arc<dyn BlobReader>, BlobError>;
@@ -134,7 +134,7 @@ pub trait BlobStore: Send + Sync + 'static {
     /// Fails with [`BlobError::Away`] if it is another store, or if there is none. Until the right store is back, no
     /// copy can be claimed, and a missing copy may still exist in the right store. A store that is back is found by
     /// this call.
-    async fn check_place(&self) -> Result<(), BlobError>;
+    async fn check_location(&self) -> Result<(), BlobError>;
 
     /// Returns the id of the store, if it has one.
     async fn store_id(&self) -> Result<Option<StoreId>, BlobError>;
@@ -143,7 +143,7 @@ pub trait BlobStore: Send + Sync + 'static {
     async fn set_store_id(&self, id: Option<StoreId>) -> Result<(), BlobError>;
 
     /// Returns `false` after a sync has failed. From then on, nobody knows whether bytes are durable.
-    fn healthy(&self) -> bool;
+    fn is_healthy(&self) -> bool;
 
     /// Returns the space on the disk of the store. `None` if the store is not on a disk, or the disk does not tell its
     /// size.
@@ -152,12 +152,12 @@ pub trait BlobStore: Send + Sync + 'static {
 
 /// The exclusive right to write a copy. Dropping a claim that was not opened leaves the store unchanged.
 #[async_trait]
-pub trait Claim: Send {
+pub trait WriteClaim: Send {
     /// Continues a copy at the checkpoint `from`; an empty checkpoint begins a new one. Bytes after the checkpoint are
     /// cut off. Fails with [`BlobError::Lost`] if the copy has fewer bytes than the checkpoint.
     async fn open(
         self: Box<Self>,
-        algorithm: Algorithm,
+        algorithm: DigestAlgorithm,
         from: &Checkpoint,
     ) -> Result<Box<dyn BlobWriter>, BlobError>;
 }
@@ -170,13 +170,13 @@ pub trait BlobWriter: Send {
 
     /// Appends a batch. This may return before the bytes are stored, so that the caller can receive the next batch
     /// meanwhile. An error is then returned by the next call.
-    async fn write(&mut self, batch: Batch) -> Result<(), BlobError>;
+    async fn write(&mut self, batch: UploadBatch) -> Result<(), BlobError>;
 
     /// Makes all bytes durable, and returns the checkpoint from which a later writer can continue.
-    async fn checkpoint(&mut self) -> Result<Held<Checkpoint>, BlobError>;
+    async fn checkpoint(&mut self) -> Result<Locked<Checkpoint>, BlobError>;
 
     /// Makes the copy durable and finishes it, if its bytes have the expected digest.
-    async fn finish(self: Box<Self>, expected: &Digest) -> Result<Held<Stored>, FinishError>;
+    async fn finish(self: Box<Self>, expected: &Digest) -> Result<Locked<StoredCopy>, FinishError>;
 }
 
 /// A finished copy that is open for reading.
@@ -186,10 +186,10 @@ pub trait BlobReader: Send + Sync {
     fn size(&self) -> u64;
 
     /// Returns the times of the copy's file when it was opened.
-    fn stamp(&self) -> Stamp;
+    fn times(&self) -> FileTimes;
 
     /// Asks the kernel to drop the copy from the page cache, so that the next read comes from the disk.
-    fn forget_cached(&self);
+    fn drop_page_cache(&self);
 
     /// Streams a part of the bytes. If the copy has changed since it was opened, the last frame is replaced by
     /// [`BlobError::Changed`].
@@ -199,7 +199,10 @@ pub trait BlobReader: Send + Sync {
     fn stream_verified(self: Arc<Self>, expected: Digest) -> BlobStream;
 
     /// Reads all bytes, and returns their digest.
-    async fn verify(self: Arc<Self>, algorithm: Algorithm) -> Result<Digest, BlobError>;
+    async fn compute_digest(
+        self: Arc<Self>,
+        algorithm: DigestAlgorithm,
+    ) -> Result<Digest, BlobError>;
 
     /// Returns all bytes at once. This is for small copies.
     async fn read_all(&self) -> Result<Bytes, BlobError>;

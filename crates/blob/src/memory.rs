@@ -8,13 +8,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
-use model::digest::{Algorithm, Digest, Hasher};
+use model::digest::{Digest, DigestAlgorithm, DigestHasher};
 use tokio::time::{Instant, sleep};
 
 use crate::hashing;
 use crate::{
-    Batch, BlobError, BlobReader, BlobStore, BlobStream, BlobWriter, Checkpoint, Claim, CopyId,
-    DiskSpace, FinishError, Held, Permit, Stamp, StoreId, Stored,
+    BlobError, BlobReader, BlobStore, BlobStream, BlobWriter, BudgetPermit, Checkpoint, CopyId,
+    DiskSpace, FileTimes, FinishError, Locked, StoreId, StoredCopy, UploadBatch, WriteClaim,
 };
 
 /// The time that a claim waits for another writer.
@@ -42,7 +42,7 @@ impl MemoryStore {
 
 #[async_trait]
 impl BlobStore for MemoryStore {
-    async fn claim(&self, id: CopyId) -> Result<Box<dyn Claim>, BlobError> {
+    async fn claim(&self, id: CopyId) -> Result<Box<dyn WriteClaim>, BlobError> {
         let deadline = Instant::now() + CLAIM_TIMEOUT;
         while !self.copies().claimed.insert(id) {
             if Instant::now() >= deadline {
@@ -65,7 +65,7 @@ impl BlobStore for MemoryStore {
         Ok(())
     }
 
-    async fn check_place(&self) -> Result<(), BlobError> {
+    async fn check_location(&self) -> Result<(), BlobError> {
         Ok(())
     }
 
@@ -78,7 +78,7 @@ impl BlobStore for MemoryStore {
         Ok(())
     }
 
-    fn healthy(&self) -> bool {
+    fn is_healthy(&self) -> bool {
         true
     }
 
@@ -100,10 +100,10 @@ impl Drop for MemoryClaim {
 }
 
 #[async_trait]
-impl Claim for MemoryClaim {
+impl WriteClaim for MemoryClaim {
     async fn open(
         self: Box<Self>,
-        algorithm: Algorithm,
+        algorithm: DigestAlgorithm,
         from: &Checkpoint,
     ) -> Result<Box<dyn BlobWriter>, BlobError> {
         let parts = {
@@ -114,7 +114,7 @@ impl Claim for MemoryClaim {
             copies.parts.insert(self.id, parts.clone());
             parts
         };
-        let hasher = hashing::restore_hasher(algorithm, &from.state, |take| {
+        let hasher = hashing::restore_hasher(algorithm, &from.hash_state, |take| {
             parts.iter().for_each(|part| take(part));
             Ok(())
         })?;
@@ -136,7 +136,7 @@ fn truncate(parts: &mut Vec<Bytes>, length: u64) -> Result<(), BlobError> {
 
 struct MemoryWriter {
     claim: Arc<MemoryClaim>,
-    hasher: Hasher,
+    hasher: DigestHasher,
     offset: u64,
     /// The parts since the last checkpoint. They belong to the copy only from the next checkpoint on, as in a multipart
     /// upload of an object store.
@@ -156,16 +156,16 @@ impl BlobWriter for MemoryWriter {
         self.offset
     }
 
-    async fn write(&mut self, batch: Batch) -> Result<(), BlobError> {
+    async fn write(&mut self, batch: UploadBatch) -> Result<(), BlobError> {
         self.offset += batch.length();
         let mut hasher = self.hasher.clone();
         let hash_and_join = move || {
-            let Batch { frames, permit } = batch;
+            let UploadBatch { frames, permit } = batch;
             hashing::update(&mut hasher, &frames);
             // Frames are slices of larger buffers, and would keep these in memory. So the bytes are copied.
             let mut part = BytesMut::with_capacity(frames.iter().map(Bytes::len).sum());
             frames.iter().for_each(|frame| part.extend_from_slice(frame));
-            drop::<Permit>(permit);
+            drop::<BudgetPermit>(permit);
             (hasher, part.freeze())
         };
         let (hasher, part) = hashing::blocking(hash_and_join).await;
@@ -174,13 +174,16 @@ impl BlobWriter for MemoryWriter {
         Ok(())
     }
 
-    async fn checkpoint(&mut self) -> Result<Held<Checkpoint>, BlobError> {
+    async fn checkpoint(&mut self) -> Result<Locked<Checkpoint>, BlobError> {
         self.save_parts();
-        let checkpoint = Checkpoint { offset: self.offset, state: self.hasher.save() };
-        Ok(Held::new(checkpoint, self.claim.clone()))
+        let checkpoint = Checkpoint { offset: self.offset, hash_state: self.hasher.save() };
+        Ok(Locked::new(checkpoint, self.claim.clone()))
     }
 
-    async fn finish(mut self: Box<Self>, expected: &Digest) -> Result<Held<Stored>, FinishError> {
+    async fn finish(
+        mut self: Box<Self>,
+        expected: &Digest,
+    ) -> Result<Locked<StoredCopy>, FinishError> {
         let actual = self.hasher.clone().finish();
         if actual != *expected {
             return Err(FinishError::Mismatch { actual });
@@ -190,12 +193,12 @@ impl BlobWriter for MemoryWriter {
         let parts = copies.parts.remove(&self.claim.id).unwrap_or_default();
         copies.finished.insert(self.claim.id, Arc::new(MemoryReader { parts, size: self.offset }));
         drop(copies);
-        Ok(Held::new(Stored { size: self.offset, stamp: STAMP }, self.claim))
+        Ok(Locked::new(StoredCopy { size: self.offset, times: STAMP }, self.claim))
     }
 }
 
 /// The times of all copies. They never change, because no other program can change the memory of this process.
-const STAMP: Stamp = Stamp { mtime_ns: 0, ctime_ns: 0 };
+const STAMP: FileTimes = FileTimes { mtime_ns: 0, ctime_ns: 0 };
 
 struct MemoryReader {
     parts: Vec<Bytes>,
@@ -224,11 +227,11 @@ impl BlobReader for MemoryReader {
         self.size
     }
 
-    fn stamp(&self) -> Stamp {
+    fn times(&self) -> FileTimes {
         STAMP
     }
 
-    fn forget_cached(&self) {}
+    fn drop_page_cache(&self) {}
 
     fn stream(self: Arc<Self>, start: u64, length: u64) -> BlobStream {
         let slices = self.slices(start, start.saturating_add(length));
@@ -236,7 +239,7 @@ impl BlobReader for MemoryReader {
     }
 
     fn stream_verified(self: Arc<Self>, expected: Digest) -> BlobStream {
-        let mut hasher = Hasher::new(expected.algorithm());
+        let mut hasher = DigestHasher::new(expected.algorithm());
         hashing::update(&mut hasher, &self.parts);
         if hasher.finish() == expected {
             let size = self.size;
@@ -246,8 +249,11 @@ impl BlobReader for MemoryReader {
         }
     }
 
-    async fn verify(self: Arc<Self>, algorithm: Algorithm) -> Result<Digest, BlobError> {
-        let mut hasher = Hasher::new(algorithm);
+    async fn compute_digest(
+        self: Arc<Self>,
+        algorithm: DigestAlgorithm,
+    ) -> Result<Digest, BlobError> {
+        let mut hasher = DigestHasher::new(algorithm);
         hashing::update(&mut hasher, &self.parts);
         Ok(hasher.finish())
     }

@@ -4,15 +4,15 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use identity::{Admitted, Caller};
-use meta::repositories::{self, Repository};
+use identity::{Authorized, Caller};
+use meta::repositories::{self, RepositoryRow};
 use meta::{Tx, events};
-use model::artifact::PackageName;
+use model::artifact_name::PackageName;
 use model::name::{ImageName, ImagePath, Location, RepositoryName};
 use model::permission::Permission;
+use model::registry_scope::ScopeAction;
 use model::repository::RepositoryMode;
 use model::resource::Resource;
-use model::scope::Action;
 
 use crate::engine::Engine;
 use crate::error::EngineError;
@@ -20,7 +20,7 @@ use crate::webhook::Webhook;
 
 /// An image at a location: what a path under `/v2/` names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
+pub struct ImageTarget {
     /// Where the request's host says the repository is.
     pub location: Location,
     /// Project, repository and image.
@@ -29,7 +29,7 @@ pub struct Target {
     pub on_registry_host: bool,
 }
 
-impl Target {
+impl ImageTarget {
     /// The repository that the image is in.
     pub fn repository(&self) -> RepositoryName {
         RepositoryName {
@@ -51,18 +51,18 @@ pub struct Push;
 pub struct Delete;
 
 /// A kind of access, and the permission that it takes.
-pub trait Kind {
+pub trait AccessKind {
     /// The permission.
     const PERMISSION: Permission;
 }
 
-impl Kind for Pull {
+impl AccessKind for Pull {
     const PERMISSION: Permission = Permission::DOWNLOAD_ARTIFACTS;
 }
-impl Kind for Push {
+impl AccessKind for Push {
     const PERMISSION: Permission = Permission::UPLOAD_ARTIFACTS;
 }
-impl Kind for Delete {
+impl AccessKind for Delete {
     const PERMISSION: Permission = Permission::DELETE_ARTIFACTS;
 }
 
@@ -71,7 +71,7 @@ impl Kind for Delete {
 /// file. What the APIs show and change without touching bytes goes by [`Admitted`], and so does that one.
 pub struct RepoAccess<K> {
     pub(crate) engine: Engine,
-    pub(crate) at: Arc<ImageContext>,
+    pub(crate) image: Arc<ImageContext>,
     /// What the caller was found to have.
     permission: Permission,
     kind: PhantomData<fn() -> K>,
@@ -79,18 +79,18 @@ pub struct RepoAccess<K> {
 
 /// The rows that a read is answered from: those of one image in one repository.
 #[derive(Debug)]
-pub(crate) struct Holding {
-    pub(crate) repository: Repository,
+pub(crate) struct ImageHolding {
+    pub(crate) repository: RepositoryRow,
     pub(crate) image: ImageName,
 }
 
-impl Holding {
+impl ImageHolding {
     pub(crate) fn image(&self) -> &str {
         self.image.as_str()
     }
 
-    pub(crate) fn address(&self) -> meta::versions::Address<'_> {
-        meta::versions::Address { repository: &self.repository.id, image: self.image() }
+    pub(crate) fn address(&self) -> meta::versions::ImageAddress<'_> {
+        meta::versions::ImageAddress { repository: &self.repository.id, image: self.image() }
     }
 }
 
@@ -98,9 +98,9 @@ impl Holding {
 #[derive(Debug)]
 pub(crate) struct ImageContext {
     /// The rows of the image in the repository that the request names.
-    pub(crate) holding: Arc<Holding>,
-    pub(crate) name: RepositoryName,
-    pub(crate) target: Target,
+    pub(crate) holding: Arc<ImageHolding>,
+    pub(crate) repository_name: RepositoryName,
+    pub(crate) target: ImageTarget,
     pub(crate) caller: Caller,
     /// The caller's principal as rows hold it.
     pub(crate) principal: String,
@@ -110,25 +110,25 @@ pub(crate) struct ImageContext {
 
 impl ImageContext {
     pub(crate) fn new(
-        repository: Repository,
-        target: Target,
+        repository: RepositoryRow,
+        target: ImageTarget,
         caller: Caller,
         webhooks: Arc<[Webhook]>,
     ) -> Self {
-        let holding = Arc::new(Holding { repository, image: target.path.image.clone() });
+        let holding = Arc::new(ImageHolding { repository, image: target.path.image.clone() });
         let (name, principal) = (target.repository(), caller.principal.to_string());
-        Self { holding, name, target, caller, principal, webhooks }
+        Self { holding, repository_name: name, target, caller, principal, webhooks }
     }
 
-    pub(crate) fn repository(&self) -> &Repository {
+    pub(crate) fn repository(&self) -> &RepositoryRow {
         &self.holding.repository
     }
 
-    pub(crate) fn image(&self) -> &str {
+    pub(crate) fn image_name(&self) -> &str {
         self.holding.image()
     }
 
-    pub(crate) fn address(&self) -> meta::versions::Address<'_> {
+    pub(crate) fn address(&self) -> meta::versions::ImageAddress<'_> {
         self.holding.address()
     }
 
@@ -137,7 +137,7 @@ impl ImageContext {
         match self.repository().mode {
             RepositoryMode::Standard => Ok(()),
             RepositoryMode::Remote(_) | RepositoryMode::Virtual(_) => {
-                Err(EngineError::ModeNotServed(self.name.clone()))
+                Err(EngineError::ModeNotServed(self.repository_name.clone()))
             }
         }
     }
@@ -146,16 +146,16 @@ impl ImageContext {
     pub(crate) fn check_live(&self, tx: &mut Tx<'_>) -> Result<(), EngineError> {
         match repositories::is_live(tx, &self.repository().id)? {
             true => Ok(()),
-            false => Err(EngineError::RepositoryUnknown(self.name.clone())),
+            false => Err(EngineError::RepositoryUnknown(self.repository_name.clone())),
         }
     }
 
     /// The event row of something that the caller does to this image.
-    pub(crate) fn event(&self, action: &str, now: i64) -> events::Event {
-        events::Event {
+    pub(crate) fn event(&self, action: &str, now: i64) -> events::AuditEvent {
+        events::AuditEvent {
             action: action.to_owned(),
             principal: self.principal.clone(),
-            resource: format!("{}/{}", self.name, self.image()),
+            resource: format!("{}/{}", self.repository_name, self.image_name()),
             tag: None,
             digest: None,
             occurred_at: now,
@@ -165,14 +165,14 @@ impl ImageContext {
 
 impl<K> Clone for RepoAccess<K> {
     fn clone(&self) -> Self {
-        let (engine, at, permission) = (self.engine.clone(), self.at.clone(), self.permission);
-        Self { engine, at, permission, kind: PhantomData }
+        let (engine, at, permission) = (self.engine.clone(), self.image.clone(), self.permission);
+        Self { engine, image: at, permission, kind: PhantomData }
     }
 }
 
 impl<K> fmt::Debug for RepoAccess<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RepoAccess").field("at", &self.at).finish_non_exhaustive()
+        f.debug_struct("RepoAccess").field("at", &self.image).finish_non_exhaustive()
     }
 }
 
@@ -181,10 +181,10 @@ impl Engine {
     ///
     /// A repository that the caller may not see answers as one that does not exist: the same refusal.
     /// A push creates it where pushes do, if the caller may create on push.
-    pub async fn open<K: Kind>(
+    pub async fn open<K: AccessKind>(
         &self,
         caller: &Caller,
-        target: &Target,
+        target: &ImageTarget,
     ) -> Result<RepoAccess<K>, EngineError> {
         match self.open_existing(caller, target).await? {
             Some(access) => Ok(access),
@@ -196,10 +196,10 @@ impl Engine {
     }
 
     /// As [`Engine::open`], but creates nothing. `None`: there is no such repository, and `open` would create it.
-    pub async fn open_existing<K: Kind>(
+    pub async fn open_existing<K: AccessKind>(
         &self,
         caller: &Caller,
-        target: &Target,
+        target: &ImageTarget,
     ) -> Result<Option<RepoAccess<K>>, EngineError> {
         let name = target.repository();
         let path = target.path.path();
@@ -214,11 +214,11 @@ impl Engine {
         }
     }
 
-    fn access<K: Kind>(
+    fn access<K: AccessKind>(
         &self,
-        repository: Repository,
+        repository: RepositoryRow,
         caller: &Caller,
-        target: &Target,
+        target: &ImageTarget,
     ) -> Result<RepoAccess<K>, EngineError> {
         let webhooks = self.settings.webhooks.clone();
         let at = ImageContext::new(repository, target.clone(), caller.clone(), webhooks);
@@ -234,58 +234,58 @@ impl Engine {
             self.check_present()?;
             at.check_standard()?;
         }
-        Ok(RepoAccess { engine: self.clone(), at, permission, kind: PhantomData })
+        Ok(RepoAccess { engine: self.clone(), image: at, permission, kind: PhantomData })
     }
 
     /// Access to push what a method of the APIs makes, by the permission of that method.
     pub(crate) async fn open_admitted(
         &self,
-        admitted: &Admitted,
+        admitted: &Authorized,
         permission: &str,
         package: &PackageName,
     ) -> Result<RepoAccess<Push>, EngineError> {
-        let at = self.opened(admitted, permission, package).await?;
+        let at = self.image_context(admitted, permission, package).await?;
         self.access_to(at, admitted.permission())
     }
 
     /// Proves that the caller may do `K` there, and loads the repository if it exists. `path` is what the
     /// credential must cover.
-    pub(crate) async fn authorize<K: Kind>(
+    pub(crate) async fn authorize<K: AccessKind>(
         &self,
         caller: &Caller,
         name: &RepositoryName,
         path: &str,
-    ) -> Result<Option<Repository>, EngineError> {
+    ) -> Result<Option<RepositoryRow>, EngineError> {
         let resource = Resource::Repository(name.clone());
         if !self.identity.may(caller, K::PERMISSION, &resource).await? {
             return Err(caller.denied(K::PERMISSION, &resource).into());
         }
-        if !caller.scope.covers(Action::of(K::PERMISSION), &name.location, path) {
+        if !caller.scope.covers(ScopeAction::for_permission(K::PERMISSION), &name.location, path) {
             return Err(EngineError::InsufficientScope);
         }
         let name = name.clone();
-        self.meta.point(move |tx| Ok(repositories::find(tx, &name)?)).await
+        self.meta.read_by_key(move |tx| Ok(repositories::find(tx, &name)?)).await
     }
 }
 
 impl Engine {
     /// What a method of the APIs works on: an image of a repository that the caller was admitted to.
-    pub(crate) async fn opened(
+    pub(crate) async fn image_context(
         &self,
-        admitted: &Admitted,
+        admitted: &Authorized,
         permission: &str,
         package: &PackageName,
     ) -> Result<Arc<ImageContext>, EngineError> {
         let PackageName { repository: name, image } = package;
-        admitted.to_repository(permission, name)?;
+        admitted.require_repository(permission, name)?;
         let wanted = name.clone();
-        let repository = self.meta.point(move |tx| find_repository(tx, &wanted)).await?;
+        let repository = self.meta.read_by_key(move |tx| find_repository(tx, &wanted)).await?;
         let path = ImagePath {
             project: name.project.clone(),
             repository: name.repository.clone(),
             image: image.clone(),
         };
-        let target = Target { location: name.location.clone(), path, on_registry_host: false };
+        let target = ImageTarget { location: name.location.clone(), path, on_registry_host: false };
         let (caller, webhooks) = (admitted.caller().clone(), self.settings.webhooks.clone());
         Ok(Arc::new(ImageContext::new(repository, target, caller, webhooks)))
     }
@@ -295,7 +295,7 @@ impl Engine {
 pub(crate) fn find_repository(
     tx: &mut Tx<'_>,
     name: &RepositoryName,
-) -> Result<Repository, EngineError> {
+) -> Result<RepositoryRow, EngineError> {
     let unknown = || EngineError::ResourceUnknown(format!("Repository \"{name}\""));
     repositories::find(tx, name)?.ok_or_else(unknown)
 }
@@ -304,9 +304,9 @@ impl RepoAccess<Push> {
     /// Asks again whether the caller may write here, for a request that took its time and is about to commit: what
     /// was taken away since counts.
     pub(crate) async fn confirm(&self) -> Result<(), EngineError> {
-        let caller = &self.at.caller;
+        let caller = &self.image.caller;
         self.engine.identity.check_again(caller).await?;
-        let repository = Resource::Repository(self.at.name.clone());
+        let repository = Resource::Repository(self.image.repository_name.clone());
         self.engine.identity.admit(caller, self.permission, repository).await?;
         Ok(())
     }
@@ -315,14 +315,14 @@ impl RepoAccess<Push> {
     /// covers some image of it.
     pub(crate) async fn may_read_sibling(&self, repository: &str) -> Result<bool, EngineError> {
         let Ok(repository) = repository.parse() else { return Ok(false) };
-        let RepositoryName { project, location, .. } = &self.at.name;
+        let RepositoryName { project, location, .. } = &self.image.repository_name;
         let (project, location) = (project.clone(), location.clone());
-        let path = format!("{}/{repository}", project.path());
-        if !self.at.caller.scope.covers_some_of(Action::Pull, &location, &path) {
+        let path = format!("{}/{repository}", project.path_prefix());
+        if !self.image.caller.scope.covers_some_image_of(ScopeAction::Pull, &location, &path) {
             return Ok(false);
         }
         let sibling = Resource::Repository(RepositoryName { project, location, repository });
         let identity = &self.engine.identity;
-        Ok(identity.may(&self.at.caller, Permission::DOWNLOAD_ARTIFACTS, &sibling).await?)
+        Ok(identity.may(&self.image.caller, Permission::DOWNLOAD_ARTIFACTS, &sibling).await?)
     }
 }

@@ -4,14 +4,14 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use blob::Stamp;
+use blob::FileTimes;
 use meta::Id;
 use tokio::sync::{Semaphore, watch};
 
 /// How many copies are hashed at once for requests: a disk has to serve these meanwhile.
-const CHECKS_AT_ONCE: usize = 2;
+const MAX_RUNNING_CHECKS: usize = 2;
 /// How many copies are remembered whose bytes were wrong.
-const MOST_WRONG: usize = 1024;
+const MAX_WRONG_COPIES: usize = 1024;
 
 /// What a check found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub struct CheckCounts {
 }
 
 #[derive(Default)]
-pub(crate) struct Counters {
+pub(crate) struct CheckCounters {
     pub(crate) sound: AtomicU64,
     pub(crate) corrupt: AtomicU64,
     pub(crate) missing: AtomicU64,
@@ -56,30 +56,30 @@ pub(crate) struct Counters {
 }
 
 /// The checks that run.
-pub(crate) struct Checks {
-    running: Mutex<HashMap<Id, Check>>,
+pub(crate) struct CopyChecks {
+    running: Mutex<HashMap<Id, RunningCheck>>,
     pub(crate) turns: Arc<Semaphore>,
     /// Copies whose bytes were wrong, and what their files looked like: to read them again would show the same.
-    wrong: Mutex<HashMap<Id, Stamp>>,
-    pub(crate) counters: Counters,
+    wrong_copies: Mutex<HashMap<Id, FileTimes>>,
+    pub(crate) counters: CheckCounters,
 }
 
-impl Default for Checks {
+impl Default for CopyChecks {
     fn default() -> Self {
         Self {
             running: Mutex::default(),
-            turns: Arc::new(Semaphore::new(CHECKS_AT_ONCE)),
-            wrong: Mutex::default(),
-            counters: Counters::default(),
+            turns: Arc::new(Semaphore::new(MAX_RUNNING_CHECKS)),
+            wrong_copies: Mutex::default(),
+            counters: CheckCounters::default(),
         }
     }
 }
 
 /// A check that runs, for whoever wants to know.
 #[derive(Clone)]
-pub(crate) struct Check(pub(crate) watch::Receiver<Option<CheckOutcome>>);
+pub(crate) struct RunningCheck(pub(crate) watch::Receiver<Option<CheckOutcome>>);
 
-impl Check {
+impl RunningCheck {
     /// Waits for its end.
     pub(crate) async fn outcome(mut self) -> CheckOutcome {
         match self.0.wait_for(Option::is_some).await {
@@ -94,15 +94,15 @@ impl Check {
     }
 }
 
-impl Checks {
+impl CopyChecks {
     /// The checks that run, by the copy.
-    pub(crate) fn running(&self) -> MutexGuard<'_, HashMap<Id, Check>> {
+    pub(crate) fn running(&self) -> MutexGuard<'_, HashMap<Id, RunningCheck>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The copies whose bytes were wrong.
-    pub(crate) fn wrong(&self) -> MutexGuard<'_, HashMap<Id, Stamp>> {
-        self.wrong.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn wrong(&self) -> MutexGuard<'_, HashMap<Id, FileTimes>> {
+        self.wrong_copies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts bytes that the scrub has read.
@@ -111,9 +111,9 @@ impl Checks {
     }
 
     /// Remembers what the file of a copy with wrong bytes looks like.
-    pub(crate) fn remember(&self, copy: &Id, stamp: Stamp) {
+    pub(crate) fn remember(&self, copy: &Id, stamp: FileTimes) {
         let mut wrong = self.wrong();
-        if wrong.len() >= MOST_WRONG {
+        if wrong.len() >= MAX_WRONG_COPIES {
             wrong.clear();
         }
         wrong.insert(*copy, stamp);

@@ -3,14 +3,14 @@
 //! Google's do on the hosts of Container Registry alone. Elsewhere a misspelt name would be a new repository, and
 //! nobody would hear of it.
 
-use identity::{Caller, Rights};
-use meta::repositories::{self, Repository};
+use identity::{AuthorizationMode, Caller};
+use meta::repositories::{self, RepositoryRow};
 use meta::{MetaError, Tx, epochs, events, projects};
 use model::name::RepositoryName;
 use model::permission::Permission;
 use model::resource::Resource;
 
-use crate::access::Target;
+use crate::access::ImageTarget;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::settings::CreateOnPush;
@@ -20,55 +20,60 @@ impl Engine {
     pub(crate) async fn creates_on_push(
         &self,
         caller: &Caller,
-        target: &Target,
+        target: &ImageTarget,
     ) -> Result<bool, EngineError> {
         let here = target.on_registry_host
             || self.settings.create_on_push == CreateOnPush::Always
-            || matches!(caller.rights, Rights::All);
+            || matches!(caller.mode, AuthorizationMode::Everything);
         let name = target.repository();
         let resource = Resource::Repository(name.clone());
         if !here || !self.identity.may(caller, Permission::CREATE_ON_PUSH, &resource).await? {
             return Ok(false);
         }
-        match (self.missing(name).await, &caller.rights) {
+        match (self.missing(name).await, &caller.mode) {
             (EngineError::RepositoryUnknown(_), _) => Ok(true),
             // In development mode, and for callers without policies, projects appear as well.
-            (EngineError::ProjectUnknown(_), Rights::All | Rights::Listed(_)) => Ok(true),
+            (
+                EngineError::ProjectUnknown(_),
+                AuthorizationMode::Everything | AuthorizationMode::Listed(_),
+            ) => Ok(true),
             (error, _) => Err(error),
         }
     }
 
     /// What is missing, to somebody who may use the repository: it, or the project that it would be in.
     pub(crate) async fn missing(&self, name: RepositoryName) -> EngineError {
-        self.meta.point(move |tx| missing(tx, &name)).await.unwrap_or_else(|error| error)
+        self.meta.read_by_key(move |tx| missing(tx, &name)).await.unwrap_or_else(|error| error)
     }
 
     pub(crate) async fn create_on_push(
         &self,
         caller: &Caller,
-        target: &Target,
-    ) -> Result<Repository, EngineError> {
+        target: &ImageTarget,
+    ) -> Result<RepositoryRow, EngineError> {
         // A manifest may have taken its time to come.
         self.identity.check_again(caller).await?;
         // What could not be stored in it makes no repository.
         self.check_present()?;
         self.check_announced(0).await?;
         let (name, principal) = (target.repository(), caller.principal.to_string());
-        let rights = caller.rights.clone();
+        let rights = caller.mode.clone();
         let (sparse, now) = (self.settings.new_repositories_sparse, self.clock.now());
         self.meta
             .write(move |tx| {
                 match rights {
-                    Rights::All => projects::ensure(tx, name.project.as_str(), now)?,
+                    AuthorizationMode::Everything => {
+                        projects::ensure(tx, name.project.as_str(), now)?
+                    }
                     // A project is made by who may make one, not by a push to it.
-                    Rights::Policies if !has_project(tx, &name)? => {
+                    AuthorizationMode::Policies if !has_project(tx, &name)? => {
                         return Err(EngineError::ProjectUnknown(name.project.clone()));
                     }
-                    Rights::Policies | Rights::Listed(_) => {}
+                    AuthorizationMode::Policies | AuthorizationMode::Listed(_) => {}
                 }
                 if repositories::insert(tx, &name, sparse, now)? {
                     epochs::bump(tx, epochs::ACCESS)?;
-                    let event = events::Event {
+                    let event = events::AuditEvent {
                         action: "create".to_owned(),
                         principal: principal.clone(),
                         resource: name.to_string(),

@@ -71,12 +71,12 @@ impl fmt::Display for DiskRoom {
 /// What is known of the disk.
 #[derive(Default)]
 pub(crate) struct DiskWatch {
-    look: Mutex<Option<Look>>,
+    look: Mutex<Option<DiskLook>>,
     short: AtomicBool,
 }
 
 /// A look at the disk, and how much may be used until the next.
-struct Look {
+struct DiskLook {
     at: Instant,
     left: u64,
 }
@@ -101,10 +101,10 @@ impl DiskWatch {
 
     /// Keeps a look that left so many bytes.
     pub(crate) fn keep(&self, left: u64) {
-        *self.look() = Some(Look { at: Instant::now(), left });
+        *self.look() = Some(DiskLook { at: Instant::now(), left });
     }
 
-    fn look(&self) -> MutexGuard<'_, Option<Look>> {
+    fn look(&self) -> MutexGuard<'_, Option<DiskLook>> {
         self.look.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -6,13 +6,13 @@ use blob::{BlobStore, UploadBudget};
 use identity::{Clock, Identity, MasterKey};
 use meta::Meta;
 
-use crate::copy_checks::Checks;
+use crate::copy_checks::CopyChecks;
 use crate::disk_room::DiskWatch;
 use crate::parsing::ParsingPlaces;
 use crate::pull_counter::PullCounter;
 use crate::settings::Settings;
 use crate::shared_manifests::SharedManifests;
-use crate::store_presence::Presence;
+use crate::store_presence::StorePresence;
 
 /// The registry. Cheap to clone; every clone is the same one.
 #[derive(Clone)]
@@ -30,8 +30,8 @@ pub struct Inner {
     pub(crate) pulls: PullCounter,
     pub(crate) shared_manifests: SharedManifests,
     pub(crate) identity: Identity,
-    pub(crate) checks: Checks,
-    pub(crate) presence: Presence,
+    pub(crate) checks: CopyChecks,
+    pub(crate) presence: StorePresence,
     /// Names this process in leases.
     pub(crate) holder: String,
 }
@@ -64,8 +64,8 @@ impl Engine {
             pulls: PullCounter::default(),
             shared_manifests: Default::default(),
             identity,
-            checks: Checks::default(),
-            presence: Presence::default(),
+            checks: CopyChecks::default(),
+            presence: StorePresence::default(),
             holder: meta::Id::new().to_string(),
         }))
     }

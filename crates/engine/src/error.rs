@@ -122,7 +122,7 @@ pub enum EngineError {
     },
     /// The token was made for less. The words are Google's.
     #[error("Request had insufficient authentication scopes.")]
-    OutOfReach,
+    InsufficientOauthScopes,
     /// A tag would move, or go, where tags stay. The words are Artifact Registry's, which clients look for.
     #[error(
         "cannot update tag {tag}. The repository has enabled tag immutability; {tag} is {digest}"
@@ -191,7 +191,7 @@ impl From<IdentityError> for EngineError {
             IdentityError::Denied { permission, resource, anonymous } => {
                 Self::Denied { permission, resource, anonymous }
             }
-            IdentityError::OutOfReach => Self::OutOfReach,
+            IdentityError::InsufficientOauthScopes => Self::InsufficientOauthScopes,
             IdentityError::Credential(error) => Self::Credential(error),
             IdentityError::ResourceUnknown(name) => Self::ResourceUnknown(name),
             IdentityError::AlreadyExists(text) => Self::AlreadyExists(text),
@@ -223,7 +223,7 @@ impl From<blob::BlobError> for EngineError {
             blob::BlobError::Unhealthy | blob::BlobError::TooManyFiles => {
                 Self::Unavailable(error.to_string())
             }
-            blob::BlobError::Away(problem) => Self::StoreAway(problem),
+            blob::BlobError::StoreMissing(problem) => Self::StoreAway(problem),
             other => Self::Internal(other.to_string()),
         }
     }

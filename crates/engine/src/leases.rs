@@ -9,7 +9,7 @@ use crate::engine::Engine;
 use crate::error::EngineError;
 
 /// How long work in the background is kept.
-pub(crate) const LEASE: Duration = Duration::from_secs(60);
+pub(crate) const BACKGROUND_LEASE: Duration = Duration::from_secs(60);
 
 impl Engine {
     /// Takes or renews the lease of some work. `false`: another process is at it.

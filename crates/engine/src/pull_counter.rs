@@ -5,19 +5,19 @@ use std::sync::{Mutex, PoisonError};
 
 use identity::Micros;
 use meta::Id;
-use meta::versions::Version;
-use model::media_type::Kind;
+use meta::versions::VersionRow;
+use model::media_type::ManifestKind;
 
 const DAY: Micros = 24 * 3600 * 1_000_000;
 
 /// Pulls that this process saw since its last flush, by version and day.
 #[derive(Debug, Default)]
 pub(crate) struct PullCounter {
-    seen: Mutex<HashMap<(Id, i64), Seen>>,
+    seen: Mutex<HashMap<(Id, i64), PullTotals>>,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct Seen {
+pub(crate) struct PullTotals {
     pub(crate) pulls: i64,
     pub(crate) last: Micros,
     /// Whether it names manifests, for which its pull counts as a use.
@@ -25,21 +25,21 @@ pub(crate) struct Seen {
 }
 
 impl PullCounter {
-    pub(crate) fn count(&self, version: &Version, now: Micros) {
-        let is_index = Kind::of(&version.media_type) == Some(Kind::Index);
+    pub(crate) fn count(&self, version: &VersionRow, now: Micros) {
+        let is_index = ManifestKind::of(&version.media_type) == Some(ManifestKind::Index);
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.entry((version.id, now / DAY)).or_default().add(Seen {
+        seen.entry((version.id, now / DAY)).or_default().add(PullTotals {
             pulls: 1,
             last: now,
             is_index,
         });
     }
 
-    pub(crate) fn take(&self) -> HashMap<(Id, i64), Seen> {
+    pub(crate) fn take(&self) -> HashMap<(Id, i64), PullTotals> {
         std::mem::take(&mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(crate) fn give_back(&self, taken: Vec<((Id, i64), Seen)>) {
+    pub(crate) fn give_back(&self, taken: Vec<((Id, i64), PullTotals)>) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         for (key, lost) in taken {
             seen.entry(key).or_default().add(lost);
@@ -47,7 +47,7 @@ impl PullCounter {
     }
 }
 
-impl Seen {
+impl PullTotals {
     fn add(&mut self, more: Self) {
         self.pulls += more.pulls;
         self.last = self.last.max(more.last);

@@ -26,7 +26,7 @@ impl Engine {
         }
         let Some(room) = self.look_at_disk().await else { return Ok(()) };
         // What is in memory was admitted, perhaps, and is not on the disk.
-        let left = room.left().and_then(|left| left.checked_sub(self.budget.taken() + bytes));
+        let left = room.left().and_then(|left| left.checked_sub(self.budget.used_bytes() + bytes));
         self.disk.tell(&room, left.is_none());
         // Who comes after a refusal looks again, whatever an older look had left.
         self.disk.keep(left.unwrap_or(0));
@@ -44,7 +44,7 @@ impl Engine {
         // That a large body finds no room does not mean that the disk is nearly full.
         self.disk.tell(&room, room.is_short());
         match room.left() {
-            Some(left) if left >= self.budget.taken().saturating_add(bytes) => Ok(()),
+            Some(left) if left >= self.budget.used_bytes().saturating_add(bytes) => Ok(()),
             Some(_) | None => Err(EngineError::DiskNearlyFull(room)),
         }
     }

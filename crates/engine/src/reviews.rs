@@ -6,7 +6,7 @@ use model::digest::Digest;
 use crate::error::EngineError;
 
 /// A repository's right to read a blob; the id is [`link_id`].
-pub(crate) const LINK: &str = "link";
+pub(crate) const LINK_REVIEW: &str = "link";
 /// A blob that no repository may read; the id is its digest.
 pub(crate) const BLOB: &str = "blob";
 /// A manifest's bytes; the id is its digest.
@@ -35,7 +35,7 @@ pub(crate) fn trash_unfinished(tx: &mut Tx<'_>, copy: &Id, due: i64) -> Result<(
 
 /// Puts a copy to the trash that its blob has no more.
 pub(crate) fn trash_former(tx: &mut Tx<'_>, copy: &Id, due: i64) -> Result<(), EngineError> {
-    if blobs::trash_former(tx, copy)? == 1 {
+    if blobs::trash_replaced(tx, copy)? == 1 {
         gc_queue::enqueue(tx, COPY, &[copy.to_string()], due)?;
     }
     Ok(())

@@ -14,7 +14,7 @@ use crate::error::EngineError;
 /// Manifests from this length on are shared.
 pub const SHARED_FROM: usize = 64 << 10;
 /// The bytes of all that are being read.
-const MOST: usize = 64 << 20;
+const MAX_SHARED_BYTES: usize = 64 << 20;
 
 /// The manifests that are being read.
 #[derive(Default)]
@@ -42,7 +42,7 @@ impl SharedManifests {
         live.retain(|_, manifest| manifest.strong_count() > 0);
         let taken: usize =
             live.values().filter_map(|manifest| Some(manifest.upgrade()?.len())).sum();
-        if taken + bytes.len() > MOST {
+        if taken + bytes.len() > MAX_SHARED_BYTES {
             let why = "too many large manifests are being read at once";
             return Err(EngineError::Unavailable(why.to_owned()));
         }
@@ -71,10 +71,11 @@ mod tests {
     fn all_of_them_have_their_bound() {
         let shared = SharedManifests::default();
         let digest = |number: usize| Digest::of(&number.to_be_bytes());
-        let mut read: Vec<_> =
-            (0..16).map(|n| shared.share(&digest(n), vec![0; MOST / 16]).expect("room")).collect();
+        let mut read: Vec<_> = (0..16)
+            .map(|n| shared.share(&digest(n), vec![0; MAX_SHARED_BYTES / 16]).expect("room"))
+            .collect();
         shared.share(&digest(99), vec![0; SHARED_FROM]).expect_err("no room");
-        shared.share(&digest(3), vec![0; MOST / 16]).expect("there already");
+        shared.share(&digest(3), vec![0; MAX_SHARED_BYTES / 16]).expect("there already");
         read.pop();
         shared.share(&digest(99), vec![0; SHARED_FROM]).expect("room again");
     }

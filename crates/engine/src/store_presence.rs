@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 /// Whether the stores were where they belong when they were last looked at.
 #[derive(Default)]
-pub(crate) struct Presence {
+pub(crate) struct StorePresence {
     pub(crate) away: AtomicBool,
     pub(crate) problem: Mutex<Option<String>>,
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
-use blob::{BlobStore, CopyId, Found, StoreId, count_present};
+use blob::{BlobStore, CopyId, FolderState, StoreId, count_existing_copies};
 use meta::{ErrorKind, Id, Meta, MetaError, Tx, blobs, settings};
 
 use crate::engine::Engine;
@@ -20,7 +20,7 @@ const NEWEST: i64 = 16;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreFindings {
     /// The folder.
-    pub folder: Found,
+    pub folder: FolderState,
     /// The id in the database.
     pub database: Option<StoreId>,
     /// The id that both were about to share when a process ended.
@@ -82,21 +82,25 @@ impl StoreFindings {
     /// Looks at the folder in `data`, in which nothing is made, and at the database.
     pub async fn of(meta: &Meta, data: &Path) -> Result<Self, EngineError> {
         let known = meta
-            .point(|tx| {
+            .read_by_key(|tx| {
                 let ids = [settings::STORE_ID, settings::NEXT_STORE_ID];
                 let ids = [id_of(tx, ids[0])?, id_of(tx, ids[1])?];
-                Ok::<_, EngineError>((ids, blobs::has_copies(tx)?, blobs::newest_live(tx, NEWEST)?))
+                Ok::<_, EngineError>((
+                    ids,
+                    blobs::has_copies(tx)?,
+                    blobs::list_newest_live(tx, NEWEST)?,
+                ))
             })
             .await?;
         let ([database, next], knows_copies, newest) = known;
         let copy = |(id, size): &(Id, i64)| (CopyId::from(id.to_bytes()), *size as u64);
         let newest: Vec<_> = newest.iter().map(copy).collect();
         Ok(Self {
-            folder: Found::look(data)?,
+            folder: FolderState::inspect(data)?,
             database,
             next,
             knows_copies,
-            present: count_present(data, &newest),
+            present: count_existing_copies(data, &newest),
             newest: newest.len(),
         })
     }
@@ -134,8 +138,8 @@ impl StoreFindings {
         blobs.set_store_id(Some(id)).await?;
         let text = id.to_string();
         let stands = meta.write(move |tx| {
-            let stands = settings::set_first(tx, settings::STORE_ID, &text)?;
-            settings::unset(tx, settings::NEXT_STORE_ID)?;
+            let stands = settings::set_if_missing(tx, settings::STORE_ID, &text)?;
+            settings::delete(tx, settings::NEXT_STORE_ID)?;
             parse_id(settings::STORE_ID, &stands)
         });
         let database = stands.await?;
@@ -156,7 +160,7 @@ impl StoreFindings {
         blobs.set_store_id(Some(id)).await?;
         meta.write(move |tx| {
             settings::set(tx, settings::STORE_ID, &id.to_string())?;
-            Ok::<_, EngineError>(settings::unset(tx, settings::NEXT_STORE_ID)?)
+            Ok::<_, EngineError>(settings::delete(tx, settings::NEXT_STORE_ID)?)
         })
         .await?;
         Ok(id)
@@ -211,9 +215,9 @@ impl Engine {
 
     async fn find_stores(&self) -> Result<(), EngineError> {
         self.meta.check_place().await.map_err(away)?;
-        self.blobs.check_place().await?;
+        self.blobs.check_location().await?;
         let Some(folder) = self.blobs.store_id().await? else { return Ok(()) };
-        let database = self.meta.point(|tx| id_of(tx, settings::STORE_ID)).await?;
+        let database = self.meta.read_by_key(|tx| id_of(tx, settings::STORE_ID)).await?;
         match database {
             Some(database) if database == folder => Ok(()),
             Some(database) => {
@@ -244,7 +248,7 @@ impl Engine {
 
 fn away(error: MetaError) -> EngineError {
     match error.kind() {
-        ErrorKind::Away => EngineError::StoreAway(error.to_string()),
+        ErrorKind::FilesMoved => EngineError::StoreAway(error.to_string()),
         _ => error.into(),
     }
 }
@@ -256,7 +260,7 @@ mod tests {
     fn findings(folder: Option<u8>, database: Option<u8>) -> StoreFindings {
         let id = |byte: u8| StoreId::from([byte; 16]);
         StoreFindings {
-            folder: Found { id: folder.map(id), has_copies: false },
+            folder: FolderState { id: folder.map(id), has_copies: false },
             database: database.map(id),
             next: None,
             knows_copies: false,
@@ -294,7 +298,7 @@ mod tests {
 
     #[test]
     fn stores_of_the_last_release_are_joined_where_they_belong_together() {
-        let has_copies = Found { id: None, has_copies: true };
+        let has_copies = FolderState { id: None, has_copies: true };
         let old = StoreFindings { folder: has_copies, knows_copies: true, ..findings(None, None) };
         check(&StoreFindings { newest: 16, present: 16, ..old.clone() }, "join");
         check(&StoreFindings { newest: 16, present: 15, ..old.clone() }, "15 of the 16 newest");

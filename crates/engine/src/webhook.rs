@@ -23,7 +23,10 @@ impl Webhook {
 }
 
 /// The names of those that want to know of a repository.
-pub(crate) fn wanting<'a>(webhooks: &'a [Webhook], repository: &RepositoryName) -> Vec<&'a str> {
+pub(crate) fn names_of_wanting<'a>(
+    webhooks: &'a [Webhook],
+    repository: &RepositoryName,
+) -> Vec<&'a str> {
     let wanting = webhooks.iter().filter(|webhook| webhook.wants(repository));
     wanting.map(|webhook| webhook.name.as_str()).collect()
 }

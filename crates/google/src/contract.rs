@@ -13,11 +13,11 @@ use prost_reflect::{
 use proto::google::api::HttpRule as RawRule;
 use proto::google::api::http_rule::Pattern;
 
-use super::template::{Template, TemplateError};
+use super::template::{PathTemplate, TemplateError};
 
 /// Why the doors stay closed.
 #[derive(Debug, thiserror::Error)]
-pub enum DoorsError {
+pub enum ContractError {
     /// Nobody decided who may call it.
     #[error("{0} does not say what it asks of its caller (option berth.access)")]
     NoAccess(String),
@@ -103,7 +103,7 @@ pub struct MethodInfo {
     pub access: AccessRule,
     /// What the resource of `access` is named like. gRPC takes any text, and a right on one kind of resource must not
     /// become a right on another.
-    shapes: Vec<Template>,
+    shapes: Vec<PathTemplate>,
     /// The type of its request.
     pub input: MessageDescriptor,
     /// The type of its reply.
@@ -116,19 +116,19 @@ pub(super) static POOL: LazyLock<DescriptorPool> =
 
 /// All methods.
 #[derive(Debug)]
-pub(super) struct Contract {
+pub(super) struct ApiContract {
     methods: Vec<MethodInfo>,
     by_path: HashMap<String, usize>,
     pool: DescriptorPool,
 }
 
-impl Contract {
+impl ApiContract {
     /// Reads the contract that is compiled in.
-    pub(super) fn read() -> Result<Self, DoorsError> {
+    pub(super) fn read() -> Result<Self, ContractError> {
         Self::of(POOL.clone())
     }
 
-    pub(super) fn of(pool: DescriptorPool) -> Result<Self, DoorsError> {
+    pub(super) fn of(pool: DescriptorPool) -> Result<Self, ContractError> {
         let services: Vec<_> = pool.services().collect();
         let methods = services
             .iter()
@@ -157,15 +157,15 @@ impl Contract {
 }
 
 impl MethodInfo {
-    fn read(method: &MethodDescriptor) -> Result<Self, DoorsError> {
+    fn read(method: &MethodDescriptor) -> Result<Self, ContractError> {
         let name = method.full_name().to_owned();
         if method.is_client_streaming() || method.is_server_streaming() {
-            return Err(DoorsError::Streaming(name));
+            return Err(ContractError::Streaming(name));
         }
         let access: Option<proto::berth::Access> = option(method, "berth.access");
-        let access = access.ok_or_else(|| DoorsError::NoAccess(name.clone()))?;
+        let access = access.ok_or_else(|| ContractError::NoAccess(name.clone()))?;
         let access = AccessRule::read(access, &method.input())
-            .map_err(|problem| DoorsError::Access { method: name.clone(), problem })?;
+            .map_err(|problem| ContractError::Access { method: name.clone(), problem })?;
         let rule: Option<RawRule> = option(method, "google.api.http");
         let rules = rule.map(http_rules).unwrap_or_default();
         let shapes = match &access {
@@ -215,9 +215,13 @@ impl AccessRule {
 }
 
 /// What the rules put into a field, which each of them must fill.
-fn shapes(method: &str, rules: &[HttpRule], field: &str) -> Result<Vec<Template>, DoorsError> {
+fn shapes(
+    method: &str,
+    rules: &[HttpRule],
+    field: &str,
+) -> Result<Vec<PathTemplate>, ContractError> {
     let problem = "the resource is not in the path of an HTTP rule";
-    let unknown = || DoorsError::Access { method: method.to_owned(), problem };
+    let unknown = || ContractError::Access { method: method.to_owned(), problem };
     if rules.is_empty() {
         return Err(unknown());
     }
@@ -227,10 +231,10 @@ fn shapes(method: &str, rules: &[HttpRule], field: &str) -> Result<Vec<Template>
 }
 
 /// Reads the path of a method's rule.
-pub(super) fn read_template(method: &str, rule: &HttpRule) -> Result<Template, DoorsError> {
-    Template::parse(&rule.template).map_err(|error| {
+pub(super) fn read_template(method: &str, rule: &HttpRule) -> Result<PathTemplate, ContractError> {
+    PathTemplate::parse(&rule.template).map_err(|error| {
         let (method, template) = (method.to_owned(), rule.template.clone());
-        DoorsError::Template { method, template, error }
+        ContractError::Template { method, template, error }
     })
 }
 
@@ -302,7 +306,7 @@ mod tests {
     use super::*;
 
     /// The contract and one more method, which has no options.
-    fn with_method(streams: bool) -> Result<Contract, DoorsError> {
+    fn with_method(streams: bool) -> Result<ApiContract, ContractError> {
         let mut pool = POOL.clone();
         let empty = || Some(".google.protobuf.Empty".to_owned());
         let method = MethodDescriptorProto {
@@ -325,17 +329,17 @@ mod tests {
             ..FileDescriptorProto::default()
         };
         pool.add_file_descriptor_proto(file).expect("valid");
-        Contract::of(pool)
+        ApiContract::of(pool)
     }
 
     #[test]
     fn the_doors_stay_closed_while_a_method_asks_nothing_of_its_caller() {
         let error = with_method(false).expect_err("not decided");
         assert!(
-            matches!(&error, DoorsError::NoAccess(name) if name == "test.S.Forgotten"),
+            matches!(&error, ContractError::NoAccess(name) if name == "test.S.Forgotten"),
             "{error}"
         );
-        assert!(matches!(with_method(true), Err(DoorsError::Streaming(_))));
+        assert!(matches!(with_method(true), Err(ContractError::Streaming(_))));
     }
 
     #[test]
@@ -361,7 +365,7 @@ mod tests {
 
     #[test]
     fn the_contract_says_what_it_should() {
-        let contract = Contract::read().expect("valid");
+        let contract = ApiContract::read().expect("valid");
         let method =
             contract.at("/google.iam.credentials.v1.IAMCredentials/SignJwt").expect("there");
         assert_eq!(method.name, "google.iam.credentials.v1.IAMCredentials.SignJwt");

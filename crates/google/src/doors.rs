@@ -10,20 +10,24 @@ use http::header::CONTENT_TYPE;
 use tonic::service::Routes;
 use tower::ServiceExt;
 
-use crate::contract::{Contract, DoorsError, MethodInfo};
-use crate::gate::{self, Gate};
-use crate::intake::Intake;
+use crate::contract::{ApiContract, ContractError, MethodInfo};
+use crate::gate::{self, Authorizer};
+use crate::intake::BodyReader;
 use crate::rest::Transcoder;
 
 /// Opens both doors to the services of `routes`: the router answers every path, unknown ones with Google's 404.
 ///
 /// Fails if a method of the contract does not say what it asks of its caller, or if two methods share a path.
-pub fn doors(routes: Routes, gate: Arc<dyn Gate>, intake: Intake) -> Result<Router, DoorsError> {
-    let contract = Arc::new(Contract::read()?);
-    let guard = gate::Guard::new(contract.clone(), gate, intake.clone());
+pub fn router(
+    routes: Routes,
+    gate: Arc<dyn Authorizer>,
+    intake: BodyReader,
+) -> Result<Router, ContractError> {
+    let contract = Arc::new(ApiContract::read()?);
+    let guard = gate::AuthorizationLayer::new(contract.clone(), gate, intake.clone());
     let grpc = routes.prepare().into_axum_router().layer(from_fn_with_state(guard, gate::guard));
     let rest = Arc::new(Transcoder::new(contract, grpc.clone(), intake)?);
-    Ok(Router::new().fallback(choose).with_state(Doors { grpc, rest }))
+    Ok(Router::new().fallback(answer_by_door).with_state(ApiRouter { grpc, rest }))
 }
 
 /// Every served method, with how it is reached and by whom.
@@ -31,17 +35,17 @@ pub fn doors(routes: Routes, gate: Arc<dyn Gate>, intake: Intake) -> Result<Rout
 /// # Panics
 /// If the contract is one with which [`doors`] fails.
 pub fn methods() -> impl Iterator<Item = MethodInfo> {
-    let contract = Contract::read().expect("with a broken contract no server starts");
+    let contract = ApiContract::read().expect("with a broken contract no server starts");
     contract.into_methods().into_iter()
 }
 
 #[derive(Clone)]
-struct Doors {
+struct ApiRouter {
     grpc: Router,
     rest: Arc<Transcoder>,
 }
 
-async fn choose(State(doors): State<Doors>, request: Request) -> Response {
+async fn answer_by_door(State(doors): State<ApiRouter>, request: Request) -> Response {
     let content_type = request.headers().get(CONTENT_TYPE);
     if content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc")) {
         let Ok(response) = doors.grpc.oneshot(request).await;

@@ -7,35 +7,35 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::Method;
-use identity::Surface;
+use identity::TokenAudience;
 use model::permission::Permission;
 use tower::ServiceExt;
 
 use crate::contract::AccessRule;
-use crate::doors::{doors, methods};
+use crate::doors::{methods, router};
 use crate::error::GoogleError;
-use crate::intake::{AtMost, Intake, Refused};
-use crate::services::{BaseUrl, EngineGate, routes};
+use crate::intake::{BodyLimit, BodyReader, RejectedCredential};
+use crate::services::{BaseUrl, EngineAuthorizer, routes};
 use web::app::App;
 use web::auth::refusal;
 use web::layer::RequestInfo;
-use web::server_url::Arrival;
+use web::server_url::RequestArrival;
 
 /// The largest message of somebody who is nobody: enough for all that they could be let in for.
 const ANONYMOUS_LIMIT: usize = 16 << 10;
 
 /// What is served beside the registry.
 #[derive(Clone)]
-pub struct Entry {
+pub struct ApiEntry {
     app: App,
     doors: Router,
 }
 
-impl Entry {
+impl ApiEntry {
     /// Opens the doors. Fails where a method asks for a permission that no role holds: nobody could call it.
     pub fn new(app: &App) -> anyhow::Result<Self> {
-        let intake = Intake::new(app.limits.idle_timeout.get(), app.engine.parsing());
-        let doors = doors(routes(app), EngineGate::new(app), intake);
+        let intake = BodyReader::new(app.limits.idle_timeout.get(), app.engine.parsing());
+        let doors = router(routes(app), EngineAuthorizer::new(app), intake);
         let doors = doors.context("the contract is broken")?;
         for method in methods() {
             if let AccessRule::Permission { permission, .. } = &method.access
@@ -68,18 +68,18 @@ fn is_googles(path: &str) -> bool {
 }
 
 /// Answers a request for Google's APIs.
-pub async fn answer(State(entry): State<Entry>, request: Request) -> Response {
-    let Entry { app, doors } = entry;
+pub async fn answer(State(entry): State<ApiEntry>, request: Request) -> Response {
+    let ApiEntry { app, doors } = entry;
     let (mut parts, body) = request.into_parts();
     // The same answer; its body is left out on the way to the client.
     if parts.method == Method::HEAD {
         parts.method = Method::GET;
     }
-    let own_url = app.own_url(&Arrival::of(&parts));
+    let own_url = app.own_url(&RequestArrival::of(&parts));
     let fixed = app.origin.fixed().unwrap_or_else(|| own_url.clone());
     let info = parts.extensions.get::<Arc<RequestInfo>>().cloned();
     let attempt = app.audit.attempt_at_something((info.as_ref(), &parts.headers));
-    let surface = Surface::Api { urls: [&fixed, &own_url] };
+    let surface = TokenAudience::Api { urls: [&fixed, &own_url] };
     if let Some(info) = &info {
         info.set_route("api");
     }
@@ -91,16 +91,16 @@ pub async fn answer(State(entry): State<Entry>, request: Request) -> Response {
             }
             if caller.is_anonymous() {
                 let otherwise = GoogleError::no_credential();
-                parts.extensions.insert(AtMost { bytes: ANONYMOUS_LIMIT, otherwise });
+                parts.extensions.insert(BodyLimit { bytes: ANONYMOUS_LIMIT, otherwise });
             }
             parts.extensions.insert(caller);
         }
         // Said by the gate, in the words of the door that was taken.
         Err(error) => {
             attempt.trail().refused(&error);
-            let base_url = app.base_url(&Arrival::of(&parts));
+            let base_url = app.base_url(&RequestArrival::of(&parts));
             let error = GoogleError::refused(error, refusal::host_of(&base_url));
-            parts.extensions.insert(Refused(error));
+            parts.extensions.insert(RejectedCredential(error));
         }
     }
     parts.extensions.insert(BaseUrl(own_url));

@@ -163,7 +163,7 @@ fn on_rest(code: Code) -> (StatusCode, &'static str) {
 fn printed(any: &Any, pool: &DescriptorPool) -> Option<Value> {
     let mut detail = DynamicMessage::new(pool.get_message_by_name("google.protobuf.Any")?);
     detail.transcode_from(any).ok()?;
-    match json::write(&detail, json::Enums::Names) {
+    match json::write(&detail, json::EnumFormat::Names) {
         Ok(value) => Some(value),
         Err(error) => {
             tracing::warn!(detail = any.type_url, %error, "an error's detail cannot be printed: {error}");

@@ -13,15 +13,15 @@ use axum::response::Response;
 use prost_reflect::DynamicMessage;
 use tonic::{Code, Status};
 
-use super::contract::{AccessRule, Contract, MethodInfo, string_at};
+use super::contract::{AccessRule, ApiContract, MethodInfo, string_at};
 use super::error::GoogleError;
-use super::{Intake, Refused, frame};
-use crate::intake::Misnamed;
-use web::audit::{AuditCode, Operation, Trail};
+use super::{BodyReader, RejectedCredential, frame};
+use crate::intake::UnknownFields;
+use web::audit::{AuditCode, AuditRecorder, AuditedOperation};
 
 /// What a call asks of its caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Access {
+pub struct RequiredAccess {
     /// The method's full name: `google.longrunning.Operations.GetOperation`.
     pub method: String,
     /// The permission; `None` is for methods that everybody who is signed in may call.
@@ -32,25 +32,29 @@ pub struct Access {
 
 /// Decides whether a call goes through.
 #[async_trait]
-pub trait Gate: Send + Sync + 'static {
+pub trait Authorizer: Send + Sync + 'static {
     /// Asks whether the caller, who is in the extensions, may do this; may leave in them what handlers need.
     async fn admit(
         &self,
         extensions: &mut http::Extensions,
-        access: &Access,
+        access: &RequiredAccess,
     ) -> Result<(), GoogleError>;
 }
 
 /// What the layer works with.
 #[derive(Clone)]
-pub(super) struct Guard {
-    contract: Arc<Contract>,
-    gate: Arc<dyn Gate>,
-    intake: Intake,
+pub(super) struct AuthorizationLayer {
+    contract: Arc<ApiContract>,
+    gate: Arc<dyn Authorizer>,
+    intake: BodyReader,
 }
 
-impl Guard {
-    pub(super) fn new(contract: Arc<Contract>, gate: Arc<dyn Gate>, intake: Intake) -> Self {
+impl AuthorizationLayer {
+    pub(super) fn new(
+        contract: Arc<ApiContract>,
+        gate: Arc<dyn Authorizer>,
+        intake: BodyReader,
+    ) -> Self {
         Self { contract, gate, intake }
     }
 
@@ -60,10 +64,10 @@ impl Guard {
             .contract
             .at(parts.uri.path())
             .ok_or_else(|| GoogleError::new(Code::Unimplemented, "there is no such method"))?;
-        if let Some(trail) = parts.extensions.get::<Trail>() {
-            trail.operation(Operation::rpc(&method.name, method.access.permission()));
+        if let Some(trail) = parts.extensions.get::<AuditRecorder>() {
+            trail.operation(AuditedOperation::rpc(&method.name, method.access.permission()));
         }
-        if let Some(Refused(error)) = parts.extensions.get() {
+        if let Some(RejectedCredential(error)) = parts.extensions.get() {
             return Err(error.clone());
         }
         let frame = self.intake.take(&parts.extensions, body).await?.bytes;
@@ -75,15 +79,19 @@ impl Guard {
         })?;
         let access = access(method, message)?;
         self.gate.admit(&mut parts.extensions, &access).await?;
-        if let Some(Misnamed(error)) = parts.extensions.get() {
+        if let Some(UnknownFields(error)) = parts.extensions.get() {
             return Err(error.clone());
         }
         Ok(Request::from_parts(parts, Body::from(frame)))
     }
 }
 
-pub(super) async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> Response {
-    let trail = request.extensions().get::<Trail>().cloned().unwrap_or_default();
+pub(super) async fn guard(
+    State(guard): State<AuthorizationLayer>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let trail = request.extensions().get::<AuditRecorder>().cloned().unwrap_or_default();
     let response = match guard.admit(request).await {
         Ok(request) => next.run(request).await,
         Err(error) => Status::from(error).into_http(),
@@ -122,7 +130,7 @@ fn audit_code(code: Code) -> AuditCode {
 }
 
 /// What this call of the method asks.
-fn access(method: &MethodInfo, message: bytes::Bytes) -> Result<Access, GoogleError> {
+fn access(method: &MethodInfo, message: bytes::Bytes) -> Result<RequiredAccess, GoogleError> {
     let (permission, resource) = match &method.access {
         AccessRule::Open { .. } => (None, String::new()),
         AccessRule::Permission { permission, resource: None } => {
@@ -144,5 +152,5 @@ fn access(method: &MethodInfo, message: bytes::Bytes) -> Result<Access, GoogleEr
             (Some(permission.clone()), resource)
         }
     };
-    Ok(Access { method: method.name.clone(), permission, resource })
+    Ok(RequiredAccess { method: method.name.clone(), permission, resource })
 }

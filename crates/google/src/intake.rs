@@ -6,7 +6,7 @@ use axum::body::{Body, HttpBody};
 use engine::ParsingPlaces;
 use http::Extensions;
 use tonic::Code;
-use web::layer::whole::{Bodies, Whole, WholeError};
+use web::layer::body_budget::{BodyBudget, BufferedBody, WholeError};
 
 use crate::error::GoogleError;
 use crate::frame;
@@ -16,15 +16,15 @@ pub(crate) const MESSAGE_LIMIT: usize = 4 << 20;
 
 /// A credential that was sent and not accepted: what is sent with it is not read.
 #[derive(Debug, Clone)]
-pub struct Refused(pub GoogleError);
+pub struct RejectedCredential(pub GoogleError);
 
 /// That the body has fields which nobody has: said to who may make the call.
 #[derive(Debug, Clone)]
-pub(crate) struct Misnamed(pub(crate) GoogleError);
+pub(crate) struct UnknownFields(pub(crate) GoogleError);
 
 /// That less than usual is taken from this caller.
 #[derive(Debug, Clone)]
-pub struct AtMost {
+pub struct BodyLimit {
     /// The largest message.
     pub bytes: usize,
     /// What is said to more.
@@ -33,20 +33,20 @@ pub struct AtMost {
 
 /// Takes the messages of both doors in, within the memory that they share.
 #[derive(Clone)]
-pub struct Intake {
-    bodies: Bodies,
+pub struct BodyReader {
+    bodies: BodyBudget,
     /// Of callers from whom less than usual is taken: their messages drive nobody else's out of memory.
-    small: Bodies,
+    small: BodyBudget,
     /// How long a body may pause.
     idle: Duration,
     /// Where long ones are read.
     pub(crate) parsing: ParsingPlaces,
 }
 
-impl Intake {
+impl BodyReader {
     /// With room for a few of the largest messages.
     pub fn new(idle: Duration, parsing: ParsingPlaces) -> Self {
-        let (bodies, small) = (Bodies::new(4 * MESSAGE_LIMIT), Bodies::new(MESSAGE_LIMIT));
+        let (bodies, small) = (BodyBudget::new(4 * MESSAGE_LIMIT), BodyBudget::new(MESSAGE_LIMIT));
         Self { bodies, small, idle, parsing }
     }
 
@@ -55,8 +55,8 @@ impl Intake {
         &self,
         extensions: &Extensions,
         body: Body,
-    ) -> Result<Whole, GoogleError> {
-        let limited = extensions.get::<AtMost>();
+    ) -> Result<BufferedBody, GoogleError> {
+        let limited = extensions.get::<BodyLimit>();
         // What is announced need not come first.
         if let Some(limited) = limited
             && body.size_hint().lower() > limited.bytes as u64

@@ -20,7 +20,7 @@ pub(super) struct FieldError {
 
 /// How enums are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Enums {
+pub(super) enum EnumFormat {
     Names,
     Numbers,
 }
@@ -40,8 +40,8 @@ pub(super) fn read(
 }
 
 /// A message as JSON, its fields and the keys of its maps in order.
-pub(super) fn write(message: &DynamicMessage, enums: Enums) -> serde_json::Result<Value> {
-    let options = SerializeOptions::new().use_enum_numbers(enums == Enums::Numbers);
+pub(super) fn write(message: &DynamicMessage, enums: EnumFormat) -> serde_json::Result<Value> {
+    let options = SerializeOptions::new().use_enum_numbers(enums == EnumFormat::Numbers);
     let mut value = message.serialize_with_options(serde_json::value::Serializer, &options)?;
     tidy(&mut value);
     // Maps are hash maps until here. The order must not depend on which features of serde_json somebody switches on.
@@ -177,7 +177,7 @@ mod tests {
     fn check(json: Value, expected: Value) {
         let Value::Object(fields) = json else { panic!("not an object") };
         let message = read(&repository(), fields).expect("readable");
-        assert_eq!(write(&message, Enums::Names).expect("printable"), expected);
+        assert_eq!(write(&message, EnumFormat::Names).expect("printable"), expected);
     }
 
     #[track_caller]
@@ -274,7 +274,7 @@ mod tests {
         let fields = json!({"repository": {"labels": labels}});
         let Value::Object(fields) = fields else { panic!("not an object") };
         let message = read(&repository(), fields).expect("readable");
-        let written = write(&message, Enums::Names).expect("printable").to_string();
+        let written = write(&message, EnumFormat::Names).expect("printable").to_string();
         let mut keys: Vec<_> = labels.keys().cloned().collect();
         keys.sort();
         let positions: Vec<_> =
@@ -287,7 +287,7 @@ mod tests {
         let fields = json!({"repository": {"format": "DOCKER"}});
         let Value::Object(fields) = fields else { panic!("not an object") };
         let message = read(&repository(), fields).expect("readable");
-        let written = write(&message, Enums::Numbers).expect("printable");
+        let written = write(&message, EnumFormat::Numbers).expect("printable");
         assert_eq!(written, json!({"repository": {"format": 1}}));
     }
 }

@@ -23,10 +23,10 @@ mod template;
 mod tests;
 mod unknown;
 
-pub use contract::{AccessRule, DoorsError, HttpRule, MethodInfo};
-pub use doors::{doors, methods};
-pub use entry::{Entry, answer, is_api};
+pub use contract::{AccessRule, ContractError, HttpRule, MethodInfo};
+pub use doors::{methods, router};
+pub use entry::{ApiEntry, answer, is_api};
 pub use error::GoogleError;
-pub use gate::{Access, Gate};
-pub use intake::{AtMost, Intake, Refused};
-pub use media::Media;
+pub use gate::{Authorizer, RequiredAccess};
+pub use intake::{BodyLimit, BodyReader, RejectedCredential};
+pub use media::MediaDownload;

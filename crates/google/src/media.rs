@@ -1,7 +1,7 @@
 //! Answers that are bytes and no message: where a method has left some, and REST is asked for them by `alt=media`.
 
 use axum::response::Response;
-use engine::{Content, EngineError};
+use engine::{EngineError, OpenContent};
 use http::header::CONTENT_RANGE;
 use http::{HeaderMap, StatusCode};
 use model::digest::Digest;
@@ -13,14 +13,14 @@ use web::content::{ContentError, serve};
 
 /// The bytes that an answer is about. A method leaves them in the extensions of its response.
 #[derive(Clone)]
-pub struct Media {
+pub struct MediaDownload {
     /// Their digest.
     pub digest: Digest,
     /// Themselves.
-    pub content: Content,
+    pub content: OpenContent,
 }
 
-impl Media {
+impl MediaDownload {
     /// The bytes, or the part of them that the headers of the request ask for.
     pub(super) async fn answer(
         self,

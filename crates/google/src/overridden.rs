@@ -16,7 +16,7 @@ pub(super) const OVERRIDE: &str = "x-http-method-override";
 
 /// Where the rest of a request's query is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Query {
+pub(super) enum OverriddenQuery {
     /// All of it is in the address.
     InAddress,
     /// There is more, as a form in the body.
@@ -24,21 +24,21 @@ pub(super) enum Query {
 }
 
 /// Puts the method that is meant in place of the one that was sent.
-pub(super) fn apply(parts: &mut Parts) -> Result<Query, GoogleError> {
+pub(super) fn apply(parts: &mut Parts) -> Result<OverriddenQuery, GoogleError> {
     let mut values = parts.headers.get_all(OVERRIDE).iter();
     let (Some(value), &Method::POST) = (values.next(), &parts.method) else {
-        return Ok(Query::InAddress);
+        return Ok(OverriddenQuery::InAddress);
     };
     let is_clear = values.all(|other| other == value);
     let (method, query) = match value.as_bytes() {
-        b"GET" if is_clear => (Method::GET, Query::InBody),
-        b"PATCH" if is_clear => (Method::PATCH, Query::InAddress),
+        b"GET" if is_clear => (Method::GET, OverriddenQuery::InBody),
+        b"PATCH" if is_clear => (Method::PATCH, OverriddenQuery::InAddress),
         _ => {
             let text = "X-HTTP-Method-Override may be GET or PATCH";
             return Err(GoogleError::new(Code::InvalidArgument, text));
         }
     };
-    if query == Query::InBody && !is_form(&parts.headers) {
+    if query == OverriddenQuery::InBody && !is_form(&parts.headers) {
         let text = "with X-HTTP-Method-Override: GET the body is a form, the query";
         return Err(GoogleError::new(Code::InvalidArgument, text));
     }
@@ -67,7 +67,11 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(method: Method, headers: &[(&str, &str)], expected: Option<(Method, Query)>) {
+    fn check(
+        method: Method,
+        headers: &[(&str, &str)],
+        expected: Option<(Method, OverriddenQuery)>,
+    ) {
         let mut request = Request::builder().method(method).uri("/v1/projects");
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -80,13 +84,13 @@ mod tests {
     #[test]
     fn only_a_post_stands_for_another_method() {
         let form = ("content-type", "application/x-www-form-urlencoded; charset=utf-8");
-        let get = Some((Method::GET, Query::InBody));
+        let get = Some((Method::GET, OverriddenQuery::InBody));
         check(Method::POST, &[(OVERRIDE, "GET"), form], get.clone());
         check(Method::POST, &[("X-Http-Method-Override", "GET")], get.clone());
         check(Method::POST, &[(OVERRIDE, "GET"), (OVERRIDE, "GET")], get);
-        let patch = Some((Method::PATCH, Query::InAddress));
+        let patch = Some((Method::PATCH, OverriddenQuery::InAddress));
         check(Method::POST, &[(OVERRIDE, "PATCH"), ("content-type", "application/json")], patch);
-        check(Method::POST, &[], Some((Method::POST, Query::InAddress)));
+        check(Method::POST, &[], Some((Method::POST, OverriddenQuery::InAddress)));
         for value in ["DELETE", "PUT", "POST", "HEAD", "get", "patch", "", "GET, PATCH"] {
             check(Method::POST, &[(OVERRIDE, value)], None);
         }
@@ -97,7 +101,7 @@ mod tests {
                 check(
                     method.clone(),
                     &[(OVERRIDE, value)],
-                    Some((method.clone(), Query::InAddress)),
+                    Some((method.clone(), OverriddenQuery::InAddress)),
                 );
             }
         }

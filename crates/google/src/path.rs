@@ -11,9 +11,9 @@ use std::sync::Arc;
 use http::Method;
 use percent_encoding::percent_decode_str;
 
-use super::contract::{DoorsError, MethodInfo, read_template, string_field};
+use super::contract::{ContractError, MethodInfo, read_template, string_field};
 use super::error::GoogleError;
-use super::template::Template;
+use super::template::PathTemplate;
 
 /// How often a segment is decoded at most. Clients encode a slash once or twice, and something between us and them
 /// perhaps once more; without a bound, a long path of `%2525…` would cost the square of its length.
@@ -21,7 +21,7 @@ const DECODINGS: usize = 3;
 
 /// What a request is for.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct MatchedRoute {
     /// The method, as its place in the contract.
     pub(super) method: usize,
     /// Which field the body fills.
@@ -31,18 +31,18 @@ pub(super) struct Found {
 }
 
 #[derive(Debug)]
-struct Rule {
-    template: Template,
+struct PathRule {
+    template: PathTemplate,
     method: usize,
     body: Arc<str>,
 }
 
 /// All rules, by HTTP method and verb.
 #[derive(Debug, Default)]
-pub(super) struct Rules(HashMap<Method, HashMap<String, Vec<Rule>>>);
+pub(super) struct PathRules(HashMap<Method, HashMap<String, Vec<PathRule>>>);
 
-impl Rules {
-    pub(super) fn new(methods: &[MethodInfo]) -> Result<Self, DoorsError> {
+impl PathRules {
+    pub(super) fn new(methods: &[MethodInfo]) -> Result<Self, ContractError> {
         let mut rules = Self::default();
         let mut taken: HashMap<String, String> = HashMap::new();
         for (index, method) in methods.iter().enumerate() {
@@ -55,11 +55,11 @@ impl Rules {
                     .next();
                 if let Some(field) = unknown {
                     let (method, field) = (method.name.clone(), field.to_owned());
-                    return Err(DoorsError::Field { method, field });
+                    return Err(ContractError::Field { method, field });
                 }
                 match taken.entry(format!("{} {}", rule.method, template.shape())) {
                     Entry::Occupied(entry) => {
-                        return Err(DoorsError::Duplicate {
+                        return Err(ContractError::Duplicate {
                             template: entry.key().clone(),
                             first: entry.get().clone(),
                             second: method.name.clone(),
@@ -69,14 +69,14 @@ impl Rules {
                 };
                 rules.add(
                     &rule.method,
-                    Rule { template, method: index, body: rule.body.as_str().into() },
+                    PathRule { template, method: index, body: rule.body.as_str().into() },
                 );
             }
         }
         Ok(rules)
     }
 
-    fn add(&mut self, method: &Method, rule: Rule) {
+    fn add(&mut self, method: &Method, rule: PathRule) {
         let by_verb = self.0.entry(method.clone()).or_default();
         let rules = by_verb.entry(rule.template.verb().to_owned()).or_default();
         rules.push(rule);
@@ -84,7 +84,11 @@ impl Rules {
     }
 
     /// The rule that a request follows.
-    pub(super) fn find(&self, method: &Method, path: &str) -> Result<Option<Found>, GoogleError> {
+    pub(super) fn find(
+        &self,
+        method: &Method,
+        path: &str,
+    ) -> Result<Option<MatchedRoute>, GoogleError> {
         let Some(by_verb) = self.0.get(method) else { return Ok(None) };
         // Digests and projects with a domain have colons too: only a verb that this HTTP method knows is one. In
         // the raw path, because an encoded colon is never a verb's.
@@ -99,7 +103,7 @@ impl Rules {
         let segments = path.split('/').map(segment).collect::<Result<Vec<_>, _>>()?;
         Ok(rules.iter().find_map(|rule| {
             let variables = rule.template.take(&segments)?;
-            Some(Found { method: rule.method, body: rule.body.clone(), variables })
+            Some(MatchedRoute { method: rule.method, body: rule.body.clone(), variables })
         }))
     }
 }
@@ -152,12 +156,12 @@ mod tests {
     /// The table of templates `rules`, asked for `method path`; `expected` is the place of the one that is found.
     #[track_caller]
     fn check_rules(rules: &[&str], request: &str, expected: Option<usize>) {
-        let mut table = Rules::default();
+        let mut table = PathRules::default();
         for (index, rule) in rules.iter().enumerate() {
             let (method, template) = rule.split_once(' ').expect("method and template");
-            let template = Template::parse(template).expect("valid");
+            let template = PathTemplate::parse(template).expect("valid");
             let method = method.parse().expect("a method");
-            table.add(&method, Rule { template, method: index, body: "".into() });
+            table.add(&method, PathRule { template, method: index, body: "".into() });
         }
         let (method, path) = request.split_once(' ').expect("method and path");
         let found = table.find(&method.parse().expect("a method"), path).expect("UTF-8");
@@ -187,18 +191,18 @@ mod tests {
     #[test]
     fn rules_that_cannot_work_are_found_at_the_start() {
         let methods: Vec<_> = crate::methods().take(1).collect();
-        assert!(Rules::new(&methods).is_ok());
+        assert!(PathRules::new(&methods).is_ok());
         let twice = [methods[0].clone(), methods[0].clone()];
-        assert!(matches!(Rules::new(&twice), Err(DoorsError::Duplicate { .. })));
+        assert!(matches!(PathRules::new(&twice), Err(ContractError::Duplicate { .. })));
         let with = |template: &str, body: &str| {
             let mut method = methods[0].clone();
             method.rules[0].template = template.to_owned();
             method.rules[0].body = body.to_owned();
-            Rules::new(&[method])
+            PathRules::new(&[method])
         };
-        assert!(matches!(with("/v1/{nothing=x/*}", ""), Err(DoorsError::Field { .. })));
-        assert!(matches!(with("/v1/{parent=x/*}", "nothing"), Err(DoorsError::Field { .. })));
-        assert!(matches!(with("v1", ""), Err(DoorsError::Template { .. })));
+        assert!(matches!(with("/v1/{nothing=x/*}", ""), Err(ContractError::Field { .. })));
+        assert!(matches!(with("/v1/{parent=x/*}", "nothing"), Err(ContractError::Field { .. })));
+        assert!(matches!(with("v1", ""), Err(ContractError::Template { .. })));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 use serde_json::{Map, Value};
 
-use super::json::{self, Enums, FieldError};
+use super::json::{self, EnumFormat, FieldError};
 
 /// Puts the query's fields among those of the body, from where they are read together.
 ///
@@ -24,11 +24,11 @@ pub(super) fn fill(
 }
 
 /// How the caller wants enums: Google's Python client sends `$alt=json;enum-encoding=int`.
-pub(super) fn enums(query: &str) -> Enums {
+pub(super) fn enums(query: &str) -> EnumFormat {
     let numbers = form_urlencoded::parse(query.as_bytes()).any(|(name, value)| {
         matches!(&*name, "$alt" | "alt") && value.split(';').any(|part| part == "enum-encoding=int")
     });
-    if numbers { Enums::Numbers } else { Enums::Names }
+    if numbers { EnumFormat::Numbers } else { EnumFormat::Names }
 }
 
 /// Whether the caller wants bytes and no JSON, where a method has some.
@@ -97,7 +97,7 @@ mod tests {
         let mut fields = Map::new();
         let read =
             fill(&descriptor, query, &mut fields).and_then(|()| json::read(&descriptor, fields));
-        let read = read.map(|message| json::write(&message, Enums::Names).expect("printable"));
+        let read = read.map(|message| json::write(&message, EnumFormat::Names).expect("printable"));
         assert_eq!(read.map_err(|error| error.field), expected.map_err(str::to_owned), "{query}");
     }
 
@@ -146,10 +146,10 @@ mod tests {
     fn numbers_for_enums_are_asked_for_in_alt() {
         for query in ["%24alt=json%3Benum-encoding%3Dint", "pageSize=1&$alt=json;enum-encoding=int"]
         {
-            assert_eq!(enums(query), Enums::Numbers, "{query}");
+            assert_eq!(enums(query), EnumFormat::Numbers, "{query}");
         }
         for query in ["", "alt=json", "$alt=json", "filter=enum-encoding%3Dint"] {
-            assert_eq!(enums(query), Enums::Names, "{query}");
+            assert_eq!(enums(query), EnumFormat::Names, "{query}");
         }
     }
 

@@ -13,19 +13,19 @@ use http::header::{CONNECTION, CONTENT_TYPE, TE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
 use http_body_util::BodyExt;
-use model::json::{describe, parse_strict};
+use model::json::{describe_error, parse_strict};
 use prost_reflect::{DynamicMessage, MessageDescriptor, Value};
 use serde_json::Map;
 use tonic::{Code, Status};
 use tower::ServiceExt;
 
-use super::contract::{Contract, DoorsError, MethodInfo};
+use super::contract::{ApiContract, ContractError, MethodInfo};
 use super::error::GoogleError;
 use super::json::{self, FieldError};
-use super::path::{Found, Rules};
-use super::{Intake, Media, Refused, frame, overridden, query, unknown};
-use crate::intake::Misnamed;
-use web::layer::whole::Whole;
+use super::path::{MatchedRoute, PathRules};
+use super::{BodyReader, MediaDownload, RejectedCredential, frame, overridden, query, unknown};
+use crate::intake::UnknownFields;
+use web::layer::body_budget::BufferedBody;
 
 /// Headers of the connection or of the body that was JSON: the call inside has its own.
 const NOT_INWARD: [&str; 14] = [
@@ -47,20 +47,20 @@ const NOT_INWARD: [&str; 14] = [
 
 /// The door for JSON.
 pub(super) struct Transcoder {
-    contract: Arc<Contract>,
-    rules: Rules,
+    contract: Arc<ApiContract>,
+    rules: PathRules,
     grpc: Router,
-    intake: Intake,
+    intake: BodyReader,
 }
 
 impl Transcoder {
     /// Makes its calls to `grpc`.
     pub(super) fn new(
-        contract: Arc<Contract>,
+        contract: Arc<ApiContract>,
         grpc: Router,
-        intake: Intake,
-    ) -> Result<Self, DoorsError> {
-        let rules = Rules::new(contract.methods())?;
+        intake: BodyReader,
+    ) -> Result<Self, ContractError> {
+        let rules = PathRules::new(contract.methods())?;
         Ok(Self { contract, rules, grpc, intake })
     }
 
@@ -79,12 +79,12 @@ impl Transcoder {
             .ok_or_else(|| GoogleError::new(Code::NotFound, "there is no method at this path"))?;
         let method = &self.contract.methods()[found.method];
         let mut query = parts.uri.query().unwrap_or_default().to_owned();
-        let message = if parts.extensions.get::<Refused>().is_some() {
+        let message = if parts.extensions.get::<RejectedCredential>().is_some() {
             // The gate answers, and reads no further.
             DynamicMessage::new(method.input.clone())
         } else {
             let mut document = None;
-            if more == overridden::Query::InBody {
+            if more == overridden::OverriddenQuery::InBody {
                 let form = self.intake.take(&parts.extensions, body).await?;
                 query = overridden::joined(&query, &form.bytes)?;
             } else if !found.body.is_empty() {
@@ -96,7 +96,7 @@ impl Transcoder {
             let (message, known) = self.intake.parsing.run(length, parse).await??;
             // Whoever may not make the call hears that.
             if let Err(error) = known {
-                parts.extensions.insert(Misnamed(error));
+                parts.extensions.insert(UnknownFields(error));
             }
             message
         };
@@ -116,7 +116,7 @@ impl Transcoder {
         method: &MethodInfo,
         outer: Parts,
         frame: bytes::Bytes,
-    ) -> Result<(DynamicMessage, Option<Media>), GoogleError> {
+    ) -> Result<(DynamicMessage, Option<MediaDownload>), GoogleError> {
         let mut call = Request::new(Body::from(frame));
         *call.method_mut() = Method::POST;
         *call.version_mut() = Version::HTTP_2;
@@ -124,7 +124,7 @@ impl Transcoder {
         *call.headers_mut() = inward(outer.headers);
         *call.extensions_mut() = outer.extensions;
         let Ok(mut answer) = self.grpc.clone().oneshot(call).await;
-        let media = answer.extensions_mut().remove::<Media>();
+        let media = answer.extensions_mut().remove::<MediaDownload>();
         // A call that failed at once has its status among the headers, any other behind the body.
         refused(answer.headers())?;
         let body = answer.into_body().collect().await.map_err(|error| internal(method, &error))?;
@@ -147,7 +147,7 @@ fn object(body: &[u8]) -> Result<Map<String, serde_json::Value>, GoogleError> {
         Ok(serde_json::Value::Object(fields)) => Ok(fields),
         Ok(_) => Err(refused("the request's body is not a JSON object".to_owned())),
         Err(error) => {
-            Err(refused(format!("the request's body cannot be read: {}", describe(&error))))
+            Err(refused(format!("the request's body cannot be read: {}", describe_error(&error))))
         }
     }
 }
@@ -156,8 +156,8 @@ fn object(body: &[u8]) -> Result<Map<String, serde_json::Value>, GoogleError> {
 /// body says, and is set last.
 fn message(
     input: &MessageDescriptor,
-    found: Found,
-    (query, document): (&str, Option<Whole>),
+    found: MatchedRoute,
+    (query, document): (&str, Option<BufferedBody>),
 ) -> Result<(DynamicMessage, Result<(), GoogleError>), GoogleError> {
     let body = document.map_or_else(|| Ok(Map::new()), |document| object(&document.bytes))?;
     let mut fields = match &*found.body {

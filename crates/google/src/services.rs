@@ -31,9 +31,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use engine::{EngineError, NameOrder};
-use identity::{Admitted, Caller};
-use model::filter::{Direction, order};
-use model::resource::{ORGANIZATION, Resource};
+use identity::{Authorized, Caller};
+use model::list_filter::{SortDirection, parse_order};
+use model::resource::{ORGANIZATION_NAME, Resource};
 use prost_types::{Any, Timestamp};
 use proto::google::api::serviceusage::v1::service_usage_server::ServiceUsageServer;
 use proto::google::cloud::location::locations_server::LocationsServer;
@@ -49,16 +49,16 @@ use proto::grafeas::v1::grafeas_server::GrafeasServer;
 use tonic::service::Routes;
 use tonic::{Code, Request, Response, Status};
 
-use super::{Access, Gate, GoogleError};
+use super::{Authorizer, GoogleError, RequiredAccess};
 use web::app::App;
-use web::audit::Trail;
+use web::audit::AuditRecorder;
 
 /// What a method answers.
-type Answer<T> = Result<Response<T>, Status>;
+type ServiceAnswer<T> = Result<Response<T>, Status>;
 
 /// The services, all of them over the same engine.
 #[derive(Clone)]
-pub(crate) struct Services {
+pub(crate) struct ApiServices {
     app: App,
 }
 
@@ -68,7 +68,7 @@ pub(crate) struct BaseUrl(pub String);
 
 /// Every service that is served.
 pub(crate) fn routes(app: &App) -> Routes {
-    let services = Services { app: app.clone() };
+    let services = ApiServices { app: app.clone() };
     Routes::new(ArtifactRegistryServer::new(services.clone()))
         .add_service(ContainerAnalysisServer::new(services.clone()))
         .add_service(GrafeasServer::new(services.clone()))
@@ -82,9 +82,9 @@ pub(crate) fn routes(app: &App) -> Routes {
 }
 
 /// Asks the engine's policies.
-pub(crate) struct EngineGate(App);
+pub(crate) struct EngineAuthorizer(App);
 
-impl EngineGate {
+impl EngineAuthorizer {
     /// For the doors.
     pub(crate) fn new(app: &App) -> Arc<Self> {
         Arc::new(Self(app.clone()))
@@ -92,13 +92,13 @@ impl EngineGate {
 }
 
 #[async_trait]
-impl Gate for EngineGate {
+impl Authorizer for EngineAuthorizer {
     async fn admit(
         &self,
         extensions: &mut http::Extensions,
-        access: &Access,
+        access: &RequiredAccess,
     ) -> Result<(), GoogleError> {
-        let trail = extensions.get::<Trail>().cloned().unwrap_or_default();
+        let trail = extensions.get::<AuditRecorder>().cloned().unwrap_or_default();
         let caller = extensions.get::<Caller>().cloned().unwrap_or_else(Caller::anonymous);
         let Some(permission) = &access.permission else {
             return if caller.is_anonymous() { Err(GoogleError::no_credential()) } else { Ok(()) };
@@ -116,7 +116,7 @@ impl Gate for EngineGate {
             GoogleError::new(Code::Internal, "a method asks for no known permission")
         })?;
         // In full where there is more of it: what lies in a repository is decided about with it.
-        let named = if access.resource.is_empty() { ORGANIZATION } else { &access.resource };
+        let named = if access.resource.is_empty() { ORGANIZATION_NAME } else { &access.resource };
         trail.resource(&named);
         let admitted = self.0.engine.identity().admit(&caller, permission, resource.clone()).await;
         let admitted = admitted.map_err(EngineError::from);
@@ -127,8 +127,8 @@ impl Gate for EngineGate {
 }
 
 /// The proof that the gate left.
-fn admitted<T>(request: &Request<T>) -> Result<Admitted, Status> {
-    let admitted = request.extensions().get::<Admitted>().cloned();
+fn admitted<T>(request: &Request<T>) -> Result<Authorized, Status> {
+    let admitted = request.extensions().get::<Authorized>().cloned();
     admitted.ok_or_else(|| Status::internal("a method without a gate"))
 }
 
@@ -137,8 +137,8 @@ fn caller<T>(request: &Request<T>) -> Caller {
 }
 
 /// Where to note for the audit log what a method finds out.
-fn trail<T>(request: &Request<T>) -> Trail {
-    request.extensions().get::<Trail>().cloned().unwrap_or_default()
+fn trail<T>(request: &Request<T>) -> AuditRecorder {
+    request.extensions().get::<AuditRecorder>().cloned().unwrap_or_default()
 }
 
 fn base_url<T>(request: &Request<T>, app: &App) -> String {
@@ -167,40 +167,40 @@ fn timestamp(micros: i64) -> Timestamp {
 }
 
 /// A list as one caller sees it, with its parent, filter and order: its page tokens are good for no other.
-struct List(String);
+struct ListIdentity(String);
 
-impl List {
+impl ListIdentity {
     fn new(caller: &Caller, parts: &[&str]) -> Self {
         Self(format!("{}\n{}", caller.principal, parts.join("\n")))
     }
 }
 
-impl Services {
+impl ApiServices {
     /// Where a page begins.
-    fn page_start(&self, list: &List, token: &str) -> Result<String, Status> {
+    fn page_start(&self, list: &ListIdentity, token: &str) -> Result<String, Status> {
         match token {
             "" => Ok(String::new()),
             token => self
                 .app
                 .engine
                 .identity()
-                .hidden_place(&list.0, token)
+                .open_cursor(&list.0, token)
                 .ok_or_else(|| bad_field("page_token", "is none of this list")),
         }
     }
 
     /// Where the next page begins, if there is one.
-    fn page_token(&self, list: &List, next: Option<&str>) -> Result<String, Status> {
-        let token = next.map(|next| self.app.engine.identity().hide_place(&list.0, next));
+    fn page_token(&self, list: &ListIdentity, next: Option<&str>) -> Result<String, Status> {
+        let token = next.map(|next| self.app.engine.identity().seal_cursor(&list.0, next));
         Ok(token.transpose().map_err(failed)?.unwrap_or_default())
     }
 }
 
 /// The order of a list of things that have a name and two times.
-fn name_order(order_by: &str) -> Result<(NameOrder, Direction), Status> {
+fn name_order(order_by: &str) -> Result<(NameOrder, SortDirection), Status> {
     let fields = ["name", "create_time", "update_time"];
-    Ok(match order(order_by, &fields).map_err(|error| bad_field("order_by", error))? {
-        None => (NameOrder::Name, Direction::Up),
+    Ok(match parse_order(order_by, &fields).map_err(|error| bad_field("order_by", error))? {
+        None => (NameOrder::Name, SortDirection::Ascending),
         Some(("name", direction)) => (NameOrder::Name, direction),
         Some(("create_time", direction)) => (NameOrder::Created, direction),
         Some((_, direction)) => (NameOrder::Updated, direction),

@@ -20,7 +20,7 @@ pub enum TemplateError {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Segment {
+enum TemplateSegment {
     Literal(String),
     /// `*`
     One,
@@ -30,7 +30,7 @@ enum Segment {
 
 /// A field of the request, and the segments that fill it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Variable {
+struct TemplateVariable {
     field: String,
     from: usize,
     to: usize,
@@ -38,14 +38,14 @@ struct Variable {
 
 /// The path of an HTTP rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Template {
-    segments: Vec<Segment>,
-    variables: Vec<Variable>,
+pub(super) struct PathTemplate {
+    segments: Vec<TemplateSegment>,
+    variables: Vec<TemplateVariable>,
     /// `getIamPolicy`, or empty.
     verb: String,
 }
 
-impl Template {
+impl PathTemplate {
     pub(super) fn parse(text: &str) -> Result<Self, TemplateError> {
         let mut rest = text.strip_prefix('/').ok_or(TemplateError::NoSlash)?;
         let mut template =
@@ -61,7 +61,7 @@ impl Template {
                 let from = template.segments.len();
                 pattern.split('/').try_for_each(|segment| template.push(segment))?;
                 let to = template.segments.len();
-                template.variables.push(Variable { field: field.to_owned(), from, to });
+                template.variables.push(TemplateVariable { field: field.to_owned(), from, to });
                 rest = after;
             } else {
                 let end = rest.find('/').unwrap_or(rest.len());
@@ -100,15 +100,15 @@ impl Template {
     }
 
     fn push(&mut self, segment: &str) -> Result<(), TemplateError> {
-        if self.segments.last() == Some(&Segment::Rest) {
+        if self.segments.last() == Some(&TemplateSegment::Rest) {
             return Err(TemplateError::NotLast);
         }
         self.segments.push(match segment {
             "" => return Err(TemplateError::Empty),
-            "*" => Segment::One,
-            "**" => Segment::Rest,
+            "*" => TemplateSegment::One,
+            "**" => TemplateSegment::Rest,
             literal if literal.contains(['{', '}']) => return Err(TemplateError::Brace),
-            literal => Segment::Literal(literal.to_owned()),
+            literal => TemplateSegment::Literal(literal.to_owned()),
         });
         Ok(())
     }
@@ -116,17 +116,18 @@ impl Template {
     /// The path without the names of its variables: what two rules must not share.
     pub(super) fn shape(&self) -> String {
         let segments = self.segments.iter().map(|segment| match segment {
-            Segment::Literal(text) => text,
-            Segment::One => "*",
-            Segment::Rest => "**",
+            TemplateSegment::Literal(text) => text,
+            TemplateSegment::One => "*",
+            TemplateSegment::Rest => "**",
         });
         segments.flat_map(|segment| ["/", segment]).collect::<String>() + ":" + &self.verb
     }
 
     /// Rules with fewer wildcards come first, those with `**` last.
     pub(super) fn vagueness(&self) -> (bool, usize) {
-        let wildcards = self.segments.iter().filter(|segment| **segment == Segment::One).count();
-        (self.segments.last() == Some(&Segment::Rest), wildcards)
+        let wildcards =
+            self.segments.iter().filter(|segment| **segment == TemplateSegment::One).count();
+        (self.segments.last() == Some(&TemplateSegment::Rest), wildcards)
     }
 
     /// The variables' values, if the path is one of this template's.
@@ -134,13 +135,13 @@ impl Template {
     where
         Part: AsRef<str> + Borrow<str>,
     {
-        let open = self.segments.last() == Some(&Segment::Rest);
+        let open = self.segments.last() == Some(&TemplateSegment::Rest);
         if path.len() < self.segments.len() || (path.len() > self.segments.len() && !open) {
             return None;
         }
         let fits = self.segments.iter().zip(path).all(|(segment, part)| match segment {
-            Segment::Literal(text) => text == part.as_ref(),
-            Segment::One | Segment::Rest => !part.as_ref().is_empty(),
+            TemplateSegment::Literal(text) => text == part.as_ref(),
+            TemplateSegment::One | TemplateSegment::Rest => !part.as_ref().is_empty(),
         });
         fits.then(|| {
             let values = self.variables.iter().map(|variable| {
@@ -171,7 +172,7 @@ mod tests {
             ("/v1/{name=x/*}/y:undo", "/v1/x/*/y:undo"),
             ("/v1/roles:ask", "/v1/roles:ask"),
         ] {
-            let template = Template::parse(text).expect(text);
+            let template = PathTemplate::parse(text).expect(text);
             assert_eq!(template.shape(), shape, "{text}");
         }
         for (text, expected) in [
@@ -183,14 +184,14 @@ mod tests {
             ("/v1/x/", TemplateError::Empty),
             ("/v1/{name=**}/x", TemplateError::NotLast),
         ] {
-            assert_eq!(Template::parse(text), Err(expected), "{text}");
+            assert_eq!(PathTemplate::parse(text), Err(expected), "{text}");
         }
     }
 
     /// `path` follows `template`, and `expected` is what the variables are then; `-` is that it does not.
     #[track_caller]
     fn check(template: &str, path: &str, expected: &str) {
-        let template = Template::parse(template).expect("valid");
+        let template = PathTemplate::parse(template).expect("valid");
         let path: Vec<_> = path.split('/').skip(1).collect();
         let taken = template.take(&path).map(|variables| {
             let pairs = variables.into_iter().map(|(field, value)| format!("{field}={value}"));
@@ -224,7 +225,7 @@ mod tests {
     #[test]
     fn names_have_the_shape_of_their_variable() {
         let template =
-            Template::parse("/v1/{a.b=projects/*/things/*}/{rest=x/**}:verb").expect("valid");
+            PathTemplate::parse("/v1/{a.b=projects/*/things/*}/{rest=x/**}:verb").expect("valid");
         let thing = template.of_variable("a.b").expect("there");
         for (name, expected) in [
             ("projects/p/things/t", true),

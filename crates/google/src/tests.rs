@@ -45,14 +45,14 @@ struct Admitted(String);
 
 /// Lets in whoever is signed in and not mallory, and remembers what was asked.
 #[derive(Default)]
-struct Recorder(Mutex<Vec<Access>>);
+struct Recorder(Mutex<Vec<RequiredAccess>>);
 
 #[async_trait::async_trait]
-impl Gate for Recorder {
+impl Authorizer for Recorder {
     async fn admit(
         &self,
         extensions: &mut http::Extensions,
-        access: &Access,
+        access: &RequiredAccess,
     ) -> Result<(), GoogleError> {
         self.0.lock().expect("nobody panicked").push(access.clone());
         match extensions.get::<Caller>() {
@@ -172,10 +172,10 @@ impl TestDoors {
     fn new() -> Self {
         let gate = Arc::new(Recorder::default());
         let routes = Routes::new(ArtifactRegistryServer::new(Echo));
-        let router = doors(
+        let router = router(
             routes,
             gate.clone(),
-            Intake::new(Duration::from_secs(5), ParsingPlaces::default()),
+            BodyReader::new(Duration::from_secs(5), ParsingPlaces::default()),
         )
         .expect("the contract is complete");
         Self { router, gate }
@@ -212,7 +212,7 @@ impl TestDoors {
     }
 
     /// What the gate was asked last.
-    fn asked(&self) -> Access {
+    fn asked(&self) -> RequiredAccess {
         self.gate.0.lock().expect("nobody panicked").pop().expect("the gate was asked")
     }
 

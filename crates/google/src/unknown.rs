@@ -19,16 +19,16 @@ const MOST: usize = 10;
 
 /// What is taken besides the fields of the contract.
 #[derive(Deserialize)]
-struct Accepted {
+struct AcceptedFields {
     open: Vec<String>,
     accepted: HashMap<String, HashMap<String, Option<Vec<String>>>>,
 }
 
-static ACCEPTED: LazyLock<Accepted> = LazyLock::new(|| {
+static ACCEPTED: LazyLock<AcceptedFields> = LazyLock::new(|| {
     serde_json::from_str(include_str!("accepted_fields.json")).expect("a test reads it")
 });
 
-impl Accepted {
+impl AcceptedFields {
     fn is_open(&self, message: &MessageDescriptor) -> bool {
         self.open.iter().any(|package| package == message.package_name())
     }
@@ -63,14 +63,14 @@ pub(super) fn check(
     message: &MessageDescriptor,
     fields: &Map<String, Value>,
 ) -> Result<(), GoogleError> {
-    let mut found = Found(Vec::new());
+    let mut found = UnknownFieldsFound(Vec::new());
     found.look(message, fields, "");
     if found.0.is_empty() { Ok(()) } else { Err(GoogleError::unknown_fields(&found.0)) }
 }
 
-struct Found(Vec<UnknownField>);
+struct UnknownFieldsFound(Vec<UnknownField>);
 
-impl Found {
+impl UnknownFieldsFound {
     fn look(&mut self, message: &MessageDescriptor, fields: &Map<String, Value>, at: &str) {
         // These have a JSON of their own: a Struct takes every name.
         if message.package_name() == "google.protobuf" {
@@ -149,7 +149,7 @@ mod tests {
     fn check_unknown(message: &str, json: Value, expected: &[(&str, &str)]) {
         let descriptor = POOL.get_message_by_name(message).expect("there");
         let Value::Object(fields) = json else { panic!("not an object") };
-        let mut found = Found(Vec::new());
+        let mut found = UnknownFieldsFound(Vec::new());
         found.look(&descriptor, &fields, "");
         let found: Vec<_> =
             found.0.iter().map(|unknown| (unknown.at.as_str(), unknown.name.as_str())).collect();

@@ -10,13 +10,13 @@ use crate::error::IdentityError;
 
 /// Proof that a caller may do something with a resource. Only [`Identity::admit`] makes one.
 #[derive(Debug, Clone)]
-pub struct Admitted {
+pub struct Authorized {
     caller: Caller,
     permission: Permission,
     resource: Resource,
 }
 
-impl Admitted {
+impl Authorized {
     /// The proof that [`Identity::admit`](crate::Identity::admit) hands out.
     pub(crate) fn new(caller: Caller, permission: Permission, resource: Resource) -> Self {
         Self { caller, permission, resource }
@@ -34,7 +34,7 @@ impl Admitted {
 
     /// The resource, for a function that takes just this permission: a route that declares another one is
     /// a fault of ours, not a way around the check.
-    pub fn to(&self, permission: &str) -> Result<&Resource, IdentityError> {
+    pub fn resource_for(&self, permission: &str) -> Result<&Resource, IdentityError> {
         if self.permission.as_str() == permission {
             return Ok(&self.resource);
         }
@@ -45,20 +45,20 @@ impl Admitted {
     }
 
     /// As [`Admitted::to`], of a project and nothing in it.
-    pub fn to_project(&self, permission: &str) -> Result<&ProjectId, IdentityError> {
-        match self.to(permission)? {
+    pub fn project_for(&self, permission: &str) -> Result<&ProjectId, IdentityError> {
+        match self.resource_for(permission)? {
             Resource::Project(project) => Ok(project),
             other => Err(IdentityError::ResourceUnknown(other.to_string())),
         }
     }
 
     /// As [`Admitted::to`], of just this repository: what lies in another one was not asked about.
-    pub fn to_repository(
+    pub fn require_repository(
         &self,
         permission: &str,
         name: &RepositoryName,
     ) -> Result<(), IdentityError> {
-        match self.to(permission)? {
+        match self.resource_for(permission)? {
             Resource::Repository(admitted) if admitted == name => Ok(()),
             other => {
                 Err(IdentityError::Internal(format!("admitted to {other}, but not to {name}")))
@@ -68,17 +68,17 @@ impl Admitted {
 
     /// As [`Admitted::to`], of something whose own policy the permission is about: one on a repository must not
     /// become one on its project.
-    pub(crate) fn to_policy(&self, permission: &str) -> Result<&Resource, IdentityError> {
-        let resource = self.to(permission)?;
-        match resource.policy_service() {
+    pub(crate) fn policy_resource_for(&self, permission: &str) -> Result<&Resource, IdentityError> {
+        let resource = self.resource_for(permission)?;
+        match resource.policy_permission_prefix() {
             Some(service) if permission.starts_with(&format!("{service}.")) => Ok(resource),
             _ => Err(IdentityError::ResourceUnknown(resource.to_string())),
         }
     }
 
     /// What happened, written with the change.
-    pub fn event(&self, action: &str, resource: &str, now: i64) -> events::Event {
-        events::Event {
+    pub fn event(&self, action: &str, resource: &str, now: i64) -> events::AuditEvent {
+        events::AuditEvent {
             action: action.to_owned(),
             principal: self.caller.principal.to_string(),
             resource: resource.to_owned(),

@@ -3,32 +3,32 @@
 
 use std::sync::Arc;
 
-use model::digest::{Algorithm, Digest, Hasher};
+use model::digest::{Digest, DigestAlgorithm, DigestHasher};
+use model::oauth_scopes::OauthScopes;
 use model::principal::Principal;
-use model::reach::Reach;
-use model::scope::Scope;
+use model::registry_scope::RegistryScope;
 
-use crate::caller::{Caller, Known, Moment, Proof, Rights};
+use crate::caller::{AuthenticatedBy, AuthorizationMode, CachedCaller, Caller, SecurityEpoch};
 use crate::clock::Micros;
-use crate::credentials::jwt::Unverified;
+use crate::credentials::jwt::UnverifiedToken;
 use crate::credentials::key_file;
 use crate::error::{CredentialError, IdentityError};
 use crate::identity::Identity;
-use crate::tokens::issue::Purpose;
+use crate::tokens::issue::TokenPurpose;
 
 /// The account that a token or key file says it is of, proven by nothing.
 pub fn claimed_account(credential: &str) -> Option<String> {
     if let Some(email) = key_file::claimed_account(credential) {
         return Some(email);
     }
-    let claims: serde_json::Value = Unverified::parse(credential).ok()?.claims().ok()?;
+    let claims: serde_json::Value = UnverifiedToken::parse(credential).ok()?.claims().ok()?;
     let subject = claims.get("sub").or_else(|| claims.get("iss"))?.as_str()?;
     Some(subject.trim_start_matches("serviceAccount:").to_owned())
 }
 
 /// Where a credential was sent to, which decides what a self-signed token may name as its audience.
 #[derive(Debug, Clone, Copy)]
-pub enum Surface<'a> {
+pub enum TokenAudience<'a> {
     /// `/v2/` and its token endpoint.
     Registry,
     /// The Google APIs, by their own address.
@@ -43,17 +43,17 @@ impl Identity {
     pub async fn caller_by_token(
         &self,
         token: &str,
-        surface: Surface<'_>,
+        surface: TokenAudience<'_>,
     ) -> Result<Caller, IdentityError> {
         let kind = match surface {
-            Surface::Registry => "token of /v2/",
-            Surface::Api { .. } => "token of the APIs",
+            TokenAudience::Registry => "token of /v2/",
+            TokenAudience::Api { .. } => "token of the APIs",
         };
         let (remembered, moment) = (remembered_as(kind, token), self.moment().await?);
         if let Some(known) = self.remembered(&remembered, moment) {
             return Ok(known);
         }
-        let unverified = Unverified::parse(token)?;
+        let unverified = UnverifiedToken::parse(token)?;
         let caller = match unverified.header.alg.as_str() {
             "ES256" => self.caller_by_own_token(&unverified, surface).await?,
             _ => self.caller_by_self_signed(&unverified, surface).await?,
@@ -79,55 +79,62 @@ impl Identity {
     }
 
     /// What is looked up now is remembered under this.
-    async fn moment(&self) -> Result<Moment, IdentityError> {
-        Ok(Moment { epoch: self.epoch().await?, generation: self.revocations().await? })
+    async fn moment(&self) -> Result<SecurityEpoch, IdentityError> {
+        Ok(SecurityEpoch { epoch: self.epoch().await?, generation: self.revocations().await? })
     }
 
-    fn remembered(&self, hash: &Digest, moment: Moment) -> Option<Caller> {
+    fn remembered(&self, hash: &Digest, moment: SecurityEpoch) -> Option<Caller> {
         let known = self.callers.get(hash, moment.epoch)?;
         let good = known.expires_at > self.clock.now() / 1_000_000
-            && self.revoked.spare(&known.caller.proof);
+            && self.revoked.is_unaffected(&known.caller.authenticated_by);
         good.then_some(known.caller)
     }
 
-    fn remember(&self, (hash, moment): (Digest, Moment), mut caller: Caller) -> Caller {
-        Arc::make_mut(&mut caller.proof).moment = moment;
-        let expires_at = caller.proof.expires_at.unwrap_or(i64::MAX);
-        self.callers.put(hash, moment.epoch, Known { caller: caller.clone(), expires_at });
+    fn remember(&self, (hash, moment): (Digest, SecurityEpoch), mut caller: Caller) -> Caller {
+        Arc::make_mut(&mut caller.authenticated_by).security_epoch = moment;
+        let expires_at = caller.authenticated_by.expires_at.unwrap_or(i64::MAX);
+        self.callers.put(hash, moment.epoch, CachedCaller { caller: caller.clone(), expires_at });
         caller
     }
 
     async fn caller_by_own_token(
         &self,
-        unverified: &Unverified<'_>,
-        surface: Surface<'_>,
+        unverified: &UnverifiedToken<'_>,
+        surface: TokenAudience<'_>,
     ) -> Result<Caller, IdentityError> {
         let purpose = match (surface, unverified.header.typ.as_deref()) {
-            (Surface::Registry, Some("registry+jwt")) => Purpose::Registry,
-            (Surface::Registry | Surface::Api { .. }, _) => Purpose::Access,
+            (TokenAudience::Registry, Some("registry+jwt")) => TokenPurpose::Registry,
+            (TokenAudience::Registry | TokenAudience::Api { .. }, _) => TokenPurpose::Access,
         };
         let mut claims = self.check_token(unverified, purpose).await?;
         let scope = match (purpose, claims.access.take()) {
-            (Purpose::Registry, access) => Scope::Listed(access.unwrap_or_default().into()),
-            (Purpose::Access, _) => Scope::All,
+            (TokenPurpose::Registry, access) => {
+                RegistryScope::Listed(access.unwrap_or_default().into())
+            }
+            (TokenPurpose::Access, _) => RegistryScope::Unlimited,
         };
-        let reach = claims.scope.as_deref().map_or(Reach::ALL, Reach::of);
+        let reach = claims.scope.as_deref().map_or(OauthScopes::UNLIMITED, OauthScopes::parse);
         let (principal, proof) = claims.authenticated()?;
         self.check_standing((&principal, &proof), self.clock.now()).await?;
         let proof = Arc::new(proof);
-        Ok(Caller { scope, reach, proof, ..Caller::new(principal, Rights::Policies) })
+        Ok(Caller {
+            scope,
+            oauth_scopes: reach,
+            authenticated_by: proof,
+            ..Caller::new(principal, AuthorizationMode::Policies)
+        })
     }
 
     /// Checks once more that a caller who was recognised some time ago would be now, if anything changed since.
     pub async fn check_again(&self, caller: &Caller) -> Result<(), IdentityError> {
         /// Expiry never stops a request that has begun: what counts is what was taken away.
         const NO_KEY_IS_OVER: Micros = Micros::MIN;
-        let Caller { principal, rights, proof, .. } = caller;
+        let Caller { principal, mode: rights, authenticated_by: proof, .. } = caller;
         match rights {
-            Rights::All | Rights::Listed(_) => Ok(()),
-            Rights::Policies => {
+            AuthorizationMode::Everything | AuthorizationMode::Listed(_) => Ok(()),
+            AuthorizationMode::Policies => {
                 let now = self.moment().await?;
-                if proof.moment == now && self.revoked.spare(proof) {
+                if proof.security_epoch == now && self.revoked.is_unaffected(proof) {
                     return Ok(());
                 }
                 self.check_standing((principal, proof), NO_KEY_IS_OVER).await
@@ -139,7 +146,7 @@ impl Identity {
     /// over at `at` does not.
     pub(crate) async fn check_standing(
         &self,
-        (principal, proof): (&Principal, &Proof),
+        (principal, proof): (&Principal, &AuthenticatedBy),
         at: Micros,
     ) -> Result<(), IdentityError> {
         let (principal, proof) = (principal.clone(), proof.clone());
@@ -150,18 +157,18 @@ impl Identity {
                         return Err(CredentialError::Revoked.into());
                     }
                 }
-                for id in proof.key.iter().chain(&proof.ancestry.keys) {
+                for id in proof.key.iter().chain(&proof.provenance.keys) {
                     let key = meta::accounts::find_key(tx, id)?
                         .filter(|key| !key.disabled && key.valid_before > at);
                     key.ok_or(CredentialError::KeyDisabled)?;
                 }
                 if let Principal::ServiceAccount(email) = &principal {
-                    let account = meta::accounts::standing(tx, email.as_str())?
+                    let account = meta::accounts::find_enabled(tx, email.as_str())?
                         .filter(|account| Some(&account.unique_id) == proof.uid.as_ref());
                     account.ok_or(CredentialError::AccountDisabled)?;
                 }
-                for number in &proof.ancestry.accounts {
-                    if !meta::accounts::is_standing(tx, number)? {
+                for number in &proof.provenance.accounts {
+                    if !meta::accounts::is_enabled(tx, number)? {
                         return Err(CredentialError::AccountDisabled.into());
                     }
                 }
@@ -172,14 +179,14 @@ impl Identity {
 
     async fn caller_by_self_signed(
         &self,
-        unverified: &Unverified<'_>,
-        surface: Surface<'_>,
+        unverified: &UnverifiedToken<'_>,
+        surface: TokenAudience<'_>,
     ) -> Result<Caller, IdentityError> {
         let (assertion, bearer) = self.check_assertion(unverified).await?;
         let audience = assertion.aud.as_deref().unwrap_or_default();
         let meant_for_us = match surface {
-            Surface::Registry => audience.is_empty(),
-            Surface::Api { urls } => {
+            TokenAudience::Registry => audience.is_empty(),
+            TokenAudience::Api { urls } => {
                 let ours = urls.contains(&audience.trim_end_matches('/'));
                 (audience.is_empty() && assertion.scope.is_some())
                     || (!audience.is_empty() && (ours || is_served_api(audience)))
@@ -188,8 +195,8 @@ impl Identity {
         if !meant_for_us || assertion.target_audience.is_some() {
             return Err(CredentialError::Audience.into());
         }
-        let reach = assertion.scope.as_deref().map_or(Reach::ALL, Reach::of);
-        Ok(Caller { reach, ..Caller::of_account(bearer, Some(assertion.exp)) })
+        let reach = assertion.scope.as_deref().map_or(OauthScopes::UNLIMITED, OauthScopes::parse);
+        Ok(Caller { oauth_scopes: reach, ..Caller::of_account(bearer, Some(assertion.exp)) })
     }
 }
 
@@ -211,7 +218,7 @@ fn is_served_api(audience: &str) -> bool {
 
 /// What a credential is remembered as: not the credential.
 fn remembered_as(kind: &str, credential: &str) -> Digest {
-    let mut hasher = Hasher::new(Algorithm::Sha256);
+    let mut hasher = DigestHasher::new(DigestAlgorithm::Sha256);
     hasher.update(kind.as_bytes());
     hasher.update(b"\0");
     hasher.update(credential.as_bytes());

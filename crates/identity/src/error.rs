@@ -22,7 +22,7 @@ pub enum IdentityError {
     },
     /// The token was made for less. The words are Google's.
     #[error("Request had insufficient authentication scopes.")]
-    OutOfReach,
+    InsufficientOauthScopes,
     /// A credential that was sent and is not accepted. The text is for the log.
     #[error(transparent)]
     Credential(#[from] CredentialError),
@@ -66,7 +66,7 @@ impl meta::RetryCause for IdentityError {
         match self {
             Self::Database(error) => Some(error),
             Self::Denied { .. }
-            | Self::OutOfReach
+            | Self::InsufficientOauthScopes
             | Self::Credential(_)
             | Self::ResourceUnknown(_)
             | Self::AlreadyExists(_)
@@ -120,7 +120,7 @@ pub enum CredentialError {
     Token(#[from] JwtError),
     /// Signed as it should be, by who may, for times that cannot be.
     #[error(transparent)]
-    Times(#[from] WrongTimes),
+    Times(#[from] WrongTokenTimes),
     /// Signed as it should be, by who may, for somebody else.
     #[error("the token names another audience than this registry")]
     Audience,
@@ -162,7 +162,7 @@ pub struct JwtError(pub(crate) &'static str);
 
 /// What is wrong with the times that a signed token states, in seconds. Only who holds the key is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum WrongTimes {
+pub enum WrongTokenTimes {
     /// It begins later than now.
     #[error(
         "the token is from the future: it begins {ahead} s ahead of this registry's clock, so the clock of the machine that signed it is fast, or the registry's is slow"

@@ -7,15 +7,15 @@ use meta::{Meta, epochs};
 use model::digest::Digest;
 use tokio::sync::Semaphore;
 
-use crate::caller::Known;
+use crate::caller::CachedCaller;
 use crate::clock::Clock;
 use crate::credentials::crypto::MasterKey;
 use crate::error::IdentityError;
-use crate::policies::access_epoch::Epoch;
-use crate::policies::cached::Loaded;
-use crate::policies::epoch_cache::{Cache, GENERATION};
-use crate::tokens::revoked::Revocations;
-use crate::tokens::signing_keys::Ring;
+use crate::policies::access_epoch::AccessEpoch;
+use crate::policies::cached::CachedPolicy;
+use crate::policies::epoch_cache::{EpochCache, GENERATION};
+use crate::tokens::revoked::RevokedTokens;
+use crate::tokens::signing_keys::SigningKeys;
 
 /// Who callers are, and what they may do. Cheap to clone; every clone is the same one.
 #[derive(Clone)]
@@ -29,13 +29,13 @@ pub struct Inner {
     pub(crate) master: MasterKey,
     /// How long a registry token lives, unless the credential ends sooner.
     pub(crate) registry_token_lifetime: Duration,
-    pub(crate) epoch: Epoch,
-    pub(crate) ring: Cache<(), Arc<Ring>>,
-    pub(crate) policies: Cache<String, Loaded>,
+    pub(crate) epoch: AccessEpoch,
+    pub(crate) signing_keys: EpochCache<(), Arc<SigningKeys>>,
+    pub(crate) policies: EpochCache<String, CachedPolicy>,
     /// By the hash of the credential, so that no credential is kept. Fewer than of the others: a token that anybody
     /// may have made can name very many images, which take some 20 KiB.
-    pub(crate) callers: Cache<Digest, Known, 1_000>,
-    pub(crate) revoked: Revocations,
+    pub(crate) callers: EpochCache<Digest, CachedCaller, 1_000>,
+    pub(crate) revoked: RevokedTokens,
     /// Two at a time: the threads that make keys read files and sync them as well.
     pub(crate) making_keys: Semaphore,
 }
@@ -60,11 +60,11 @@ impl Identity {
             clock,
             master,
             registry_token_lifetime,
-            epoch: Epoch::default(),
-            ring: Cache::default(),
-            policies: Cache::default(),
-            callers: Cache::default(),
-            revoked: Revocations::default(),
+            epoch: AccessEpoch::default(),
+            signing_keys: EpochCache::default(),
+            policies: EpochCache::default(),
+            callers: EpochCache::default(),
+            revoked: RevokedTokens::default(),
             making_keys: Semaphore::new(2),
         }))
     }
@@ -74,8 +74,10 @@ impl Identity {
         self.callers.age(GENERATION);
         self.policies.age(GENERATION);
         let started = Instant::now();
-        let epoch =
-            self.meta.point(|tx| Ok::<_, IdentityError>(epochs::get(tx, epochs::ACCESS)?)).await?;
+        let epoch = self
+            .meta
+            .read_by_key(|tx| Ok::<_, IdentityError>(epochs::get(tx, epochs::ACCESS)?))
+            .await?;
         self.epoch.note(epoch, started);
         Ok(epoch)
     }

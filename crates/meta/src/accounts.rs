@@ -1,10 +1,10 @@
 //! The service accounts and their keys (tables `service_accounts` and `account_keys`).
 
-use crate::{Id, MetaError, Row, Tx, params};
+use crate::{Id, MetaError, SqlRow, Tx, params};
 
 /// A service account.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Account {
+pub struct AccountRow {
     /// The email address, which is the key of the account.
     pub email: String,
     /// The id of the project of the account.
@@ -21,8 +21,8 @@ pub struct Account {
     pub updated_at: i64,
 }
 
-fn read_account(row: &Row<'_>) -> Result<Account, MetaError> {
-    Ok(Account {
+fn read_account(row: &SqlRow<'_>) -> Result<AccountRow, MetaError> {
+    Ok(AccountRow {
         email: row.text(0)?,
         project: row.text(1)?,
         unique_id: row.text(2)?,
@@ -34,14 +34,14 @@ fn read_account(row: &Row<'_>) -> Result<Account, MetaError> {
 }
 
 /// Makes a random `unique_id` of 21 digits, whose first digit is 1.
-pub fn new_unique_id() -> String {
+pub fn random_unique_id() -> String {
     let random = u128::from_le_bytes(Id::random().to_bytes());
     format!("1{:020}", random % 100_000_000_000_000_000_000)
 }
 
 /// Returns the account with this address.
-pub fn find(tx: &mut Tx<'_>, email: &str) -> Result<Option<Account>, MetaError> {
-    tx.opt(
+pub fn find(tx: &mut Tx<'_>, email: &str) -> Result<Option<AccountRow>, MetaError> {
+    tx.query_first(
         "SELECT email, project, unique_id, display_name, description, disabled, updated_at
          FROM service_accounts WHERE email = ?1",
         params![email],
@@ -50,8 +50,8 @@ pub fn find(tx: &mut Tx<'_>, email: &str) -> Result<Option<Account>, MetaError> 
 }
 
 /// Returns the account with this address if it is usable: the account is not disabled, and its project is active.
-pub fn standing(tx: &mut Tx<'_>, email: &str) -> Result<Option<Account>, MetaError> {
-    tx.opt(
+pub fn find_enabled(tx: &mut Tx<'_>, email: &str) -> Result<Option<AccountRow>, MetaError> {
+    tx.query_first(
         "SELECT a.email, a.project, a.unique_id, a.display_name, a.description, a.disabled, a.updated_at
          FROM service_accounts a JOIN projects p ON p.id = a.project
          WHERE a.email = ?1 AND NOT a.disabled AND p.state = 'ACTIVE'",
@@ -61,8 +61,8 @@ pub fn standing(tx: &mut Tx<'_>, email: &str) -> Result<Option<Account>, MetaErr
 }
 
 /// Returns whether the account with this `unique_id` is usable, as in [`standing`].
-pub fn is_standing(tx: &mut Tx<'_>, unique_id: &str) -> Result<bool, MetaError> {
-    let found = tx.opt(
+pub fn is_enabled(tx: &mut Tx<'_>, unique_id: &str) -> Result<bool, MetaError> {
+    let found = tx.query_first(
         "SELECT 1 FROM service_accounts a JOIN projects p ON p.id = a.project
          WHERE a.unique_id = ?1 AND NOT a.disabled AND p.state = 'ACTIVE'",
         params![unique_id],
@@ -72,8 +72,8 @@ pub fn is_standing(tx: &mut Tx<'_>, unique_id: &str) -> Result<bool, MetaError> 
 }
 
 /// Creates an account. Returns `false` if the address is taken.
-pub fn insert(tx: &mut Tx<'_>, new: &Account) -> Result<bool, MetaError> {
-    let inserted = tx.exec(
+pub fn insert(tx: &mut Tx<'_>, new: &AccountRow) -> Result<bool, MetaError> {
+    let inserted = tx.execute(
         "INSERT INTO service_accounts
            (email, project, unique_id, display_name, description, disabled, created_at, updated_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7) ON CONFLICT (email) DO NOTHING",
@@ -92,8 +92,8 @@ pub fn insert(tx: &mut Tx<'_>, new: &Account) -> Result<bool, MetaError> {
 
 /// Writes the display name, the description and the state of an account. Returns the number of accounts changed, 0 or
 /// 1.
-pub fn update(tx: &mut Tx<'_>, account: &Account) -> Result<u64, MetaError> {
-    tx.exec(
+pub fn update(tx: &mut Tx<'_>, account: &AccountRow) -> Result<u64, MetaError> {
+    tx.execute(
         "UPDATE service_accounts SET display_name = ?2, description = ?3, disabled = ?4, updated_at = ?5
          WHERE email = ?1",
         params![
@@ -108,8 +108,8 @@ pub fn update(tx: &mut Tx<'_>, account: &Account) -> Result<u64, MetaError> {
 
 /// Deletes an account and its keys. Returns the number of accounts deleted, 0 or 1.
 pub fn delete(tx: &mut Tx<'_>, email: &str) -> Result<u64, MetaError> {
-    tx.exec("DELETE FROM account_keys WHERE account = ?1", params![email])?;
-    tx.exec("DELETE FROM service_accounts WHERE email = ?1", params![email])
+    tx.execute("DELETE FROM account_keys WHERE account = ?1", params![email])?;
+    tx.execute("DELETE FROM service_accounts WHERE email = ?1", params![email])
 }
 
 /// The statement of [`list`]. A test checks its query plan.
@@ -123,13 +123,13 @@ pub fn list(
     project: &str,
     last: &str,
     limit: i64,
-) -> Result<Vec<Account>, MetaError> {
+) -> Result<Vec<AccountRow>, MetaError> {
     tx.query(LIST_SQL, params![project, last, limit], read_account)
 }
 
 /// A key of an account.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Key {
+pub struct AccountKeyRow {
     /// The id of the key: 40 hex digits.
     pub id: String,
     /// The address of the account.
@@ -147,8 +147,8 @@ pub struct Key {
     pub valid_before: i64,
 }
 
-fn read_key(row: &Row<'_>) -> Result<Key, MetaError> {
-    Ok(Key {
+fn read_key(row: &SqlRow<'_>) -> Result<AccountKeyRow, MetaError> {
+    Ok(AccountKeyRow {
         id: row.text(0)?,
         account: row.text(1)?,
         public_key: row.bytes(2)?,
@@ -160,8 +160,8 @@ fn read_key(row: &Row<'_>) -> Result<Key, MetaError> {
 }
 
 /// Returns the key with this id, whichever account has it.
-pub fn find_key(tx: &mut Tx<'_>, id: &str) -> Result<Option<Key>, MetaError> {
-    tx.opt(
+pub fn find_key(tx: &mut Tx<'_>, id: &str) -> Result<Option<AccountKeyRow>, MetaError> {
+    tx.query_first(
         "SELECT id, account, public_key, sealed_private_key, disabled, valid_after, valid_before
          FROM account_keys WHERE id = ?1",
         params![id],
@@ -171,7 +171,7 @@ pub fn find_key(tx: &mut Tx<'_>, id: &str) -> Result<Option<Key>, MetaError> {
 
 /// Returns all keys of an account, in the order of their ids. They are few, because an account may only have a limited
 /// number of keys.
-pub fn keys_of(tx: &mut Tx<'_>, account: &str) -> Result<Vec<Key>, MetaError> {
+pub fn list_keys(tx: &mut Tx<'_>, account: &str) -> Result<Vec<AccountKeyRow>, MetaError> {
     tx.query(
         "SELECT id, account, public_key, sealed_private_key, disabled, valid_after, valid_before
          FROM account_keys WHERE account = ?1 ORDER BY id",
@@ -181,8 +181,8 @@ pub fn keys_of(tx: &mut Tx<'_>, account: &str) -> Result<Vec<Key>, MetaError> {
 }
 
 /// Returns the sealed key of the account that sorts last by its address.
-pub fn last_sealed_key(tx: &mut Tx<'_>) -> Result<Option<Key>, MetaError> {
-    tx.opt(
+pub fn find_last_sealed_key(tx: &mut Tx<'_>) -> Result<Option<AccountKeyRow>, MetaError> {
+    tx.query_first(
         "SELECT id, account, public_key, sealed_private_key, disabled, valid_after, valid_before
          FROM account_keys WHERE sealed_private_key IS NOT NULL ORDER BY account DESC LIMIT 1",
         params![],
@@ -192,11 +192,11 @@ pub fn last_sealed_key(tx: &mut Tx<'_>) -> Result<Option<Key>, MetaError> {
 
 /// Returns the sealed keys of the accounts whose addresses sort after `account`, in the order of the addresses. Each
 /// account has at most one.
-pub fn sealed_keys_after(
+pub fn list_sealed_keys(
     tx: &mut Tx<'_>,
     account: &str,
     limit: i64,
-) -> Result<Vec<Key>, MetaError> {
+) -> Result<Vec<AccountKeyRow>, MetaError> {
     tx.query(
         "SELECT id, account, public_key, sealed_private_key, disabled, valid_after, valid_before
          FROM account_keys WHERE sealed_private_key IS NOT NULL AND account > ?1
@@ -207,8 +207,8 @@ pub fn sealed_keys_after(
 }
 
 /// Stores a key.
-pub fn insert_key(tx: &mut Tx<'_>, new: &Key) -> Result<(), MetaError> {
-    tx.exec(
+pub fn insert_key(tx: &mut Tx<'_>, new: &AccountKeyRow) -> Result<(), MetaError> {
+    tx.execute(
         "INSERT INTO account_keys (id, account, public_key, sealed_private_key, disabled, valid_after, valid_before)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         params![
@@ -226,10 +226,10 @@ pub fn insert_key(tx: &mut Tx<'_>, new: &Key) -> Result<(), MetaError> {
 
 /// Switches a key off or on. Returns the number of keys changed, 0 or 1.
 pub fn set_key_disabled(tx: &mut Tx<'_>, id: &str, disabled: bool) -> Result<u64, MetaError> {
-    tx.exec("UPDATE account_keys SET disabled = ?2 WHERE id = ?1", params![id, disabled])
+    tx.execute("UPDATE account_keys SET disabled = ?2 WHERE id = ?1", params![id, disabled])
 }
 
 /// Deletes a key. Returns the number of keys deleted, 0 or 1.
 pub fn delete_key(tx: &mut Tx<'_>, id: &str) -> Result<u64, MetaError> {
-    tx.exec("DELETE FROM account_keys WHERE id = ?1", params![id])
+    tx.execute("DELETE FROM account_keys WHERE id = ?1", params![id])
 }

@@ -6,11 +6,11 @@
 use model::attachment::AttachmentId;
 use model::digest::Digest;
 
-use crate::{Id, MetaError, Row, Tx, digest_at, params};
+use crate::{Id, MetaError, SqlRow, Tx, digest_at, params};
 
 /// A manifest with a subject.
 #[derive(Debug, Clone)]
-pub struct Attachment {
+pub struct AttachmentDetails {
     /// The id in the repository.
     pub id: AttachmentId,
     /// The namespace that the creator chose, or an empty text.
@@ -76,7 +76,7 @@ pub(crate) const OF_TARGET_SQL: &str = select_list!(
 
 /// The scope of a list of attachments.
 #[derive(Debug, Clone, Copy)]
-pub enum Of<'a> {
+pub enum AttachmentScope<'a> {
     /// All attachments of a repository.
     Repository(&'a Id),
     /// The attachments whose subject is this manifest of an image.
@@ -85,7 +85,7 @@ pub enum Of<'a> {
     Version(&'a Id, &'a Digest),
 }
 
-fn read_attachment(row: &Row<'_>) -> Result<Attachment, MetaError> {
+fn read_attachment(row: &SqlRow<'_>) -> Result<AttachmentDetails, MetaError> {
     let files = row.opt_text(6)?.unwrap_or_default();
     let digest = |text: &str| text.parse().map_err(|_| MetaError::corrupt("a digest"));
     let mut files: Vec<Digest> =
@@ -97,7 +97,7 @@ fn read_attachment(row: &Row<'_>) -> Result<Attachment, MetaError> {
         Some(name) => name.parse().map_err(|_| MetaError::corrupt("an attachment's name"))?,
         None => AttachmentId::Digest(digest.clone()),
     };
-    Ok(Attachment {
+    Ok(AttachmentDetails {
         id,
         namespace: row.opt_text(8)?.unwrap_or_default(),
         digest,
@@ -113,20 +113,20 @@ fn read_attachment(row: &Row<'_>) -> Result<Attachment, MetaError> {
 /// Returns the attachments whose digests sort after `last`, in the order of their digests.
 pub fn list(
     tx: &mut Tx<'_>,
-    of: Of<'_>,
+    of: AttachmentScope<'_>,
     last: &str,
     limit: i64,
-) -> Result<Vec<Attachment>, MetaError> {
+) -> Result<Vec<AttachmentDetails>, MetaError> {
     match of {
-        Of::Repository(id) => {
+        AttachmentScope::Repository(id) => {
             tx.query(OF_REPOSITORY_SQL, params![id, last, limit], read_attachment)
         }
-        Of::Target(package, subject) => {
+        AttachmentScope::Target(package, subject) => {
             let params = params![package, last, limit, subject.as_str()];
             tx.query(OF_TARGET_SQL, params, read_attachment)
         }
-        Of::Version(_, digest) if digest.as_str() <= last => Ok(Vec::new()),
-        Of::Version(package, digest) => {
+        AttachmentScope::Version(_, digest) if digest.as_str() <= last => Ok(Vec::new()),
+        AttachmentScope::Version(package, digest) => {
             let sql = select_list!("v.package_id = ?1 AND v.digest = ?2");
             tx.query(sql, params![package, digest.as_str()], read_attachment)
         }
@@ -144,15 +144,15 @@ pub fn find(
     tx: &mut Tx<'_>,
     repository: &Id,
     id: &AttachmentId,
-) -> Result<Option<Attachment>, MetaError> {
+) -> Result<Option<AttachmentDetails>, MetaError> {
     let by_digest =
         select!("v.annotations", "v.repository_id = ?1 AND v.digest = ?2 ORDER BY v.id LIMIT 1");
     match id {
         AttachmentId::Digest(digest) => {
-            tx.opt(by_digest, params![repository, digest.as_str()], read_attachment)
+            tx.query_first(by_digest, params![repository, digest.as_str()], read_attachment)
         }
         AttachmentId::Chosen(name) => {
-            tx.opt(BY_NAME_SQL, params![repository, name.as_str()], read_attachment)
+            tx.query_first(BY_NAME_SQL, params![repository, name.as_str()], read_attachment)
         }
     }
 }
@@ -165,13 +165,13 @@ pub fn insert(
 ) -> Result<bool, MetaError> {
     let name = id.to_string();
     // A name is free if its image is being deleted, even if the rows still exist.
-    tx.exec(
+    tx.execute(
         "DELETE FROM attachments WHERE repository_id = ?1 AND name = ?2 AND EXISTS
            (SELECT 1 FROM versions v JOIN packages p ON p.id = v.package_id
             WHERE v.id = attachments.version_id AND p.name < '/')",
         params![repository, name.as_str()],
     )?;
-    let inserted = tx.exec(
+    let inserted = tx.execute(
         "INSERT INTO attachments (version_id, repository_id, name, namespace) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (repository_id, name) DO NOTHING",
         params![version, repository, name.as_str(), namespace],

@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 
 use model::digest::Digest;
 
-use crate::{Id, KeyList, MetaError, Row, Tx, digest_at, params};
+use crate::{Id, KeyList, MetaError, SqlRow, Tx, digest_at, params};
 
 /// The copy of a blob, as a pull needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Blob {
+pub struct BlobCopy {
     /// The id of the copy, which names its file.
     pub copy_id: Id,
     /// The length in bytes.
@@ -24,8 +24,8 @@ pub struct Blob {
     pub verified_at: i64,
 }
 
-impl Blob {
-    fn read(row: &Row<'_>) -> Result<Self, MetaError> {
+impl BlobCopy {
+    fn read(row: &SqlRow<'_>) -> Result<Self, MetaError> {
         Ok(Self {
             copy_id: row.id(0)?,
             size: row.int(1)?,
@@ -37,13 +37,17 @@ impl Blob {
 }
 
 /// Returns a blob if this repository may read it and its copy is live.
-pub fn find(tx: &mut Tx<'_>, repository: &Id, digest: &Digest) -> Result<Option<Blob>, MetaError> {
-    tx.opt(
+pub fn find(
+    tx: &mut Tx<'_>,
+    repository: &Id,
+    digest: &Digest,
+) -> Result<Option<BlobCopy>, MetaError> {
+    tx.query_first(
         "SELECT c.id, c.size, c.mtime_ns, c.ctime_ns, c.verified_at FROM repository_blobs l
          JOIN blobs b ON b.digest = l.digest JOIN copies c ON c.id = b.copy_id
          WHERE l.repository_id = ?1 AND l.digest = ?2 AND c.state = 'live'",
         params![repository, digest.as_str()],
-        Blob::read,
+        BlobCopy::read,
     )
 }
 
@@ -52,19 +56,19 @@ pub fn find_quarantined(
     tx: &mut Tx<'_>,
     repository: &Id,
     digest: &Digest,
-) -> Result<Option<Blob>, MetaError> {
-    tx.opt(
+) -> Result<Option<BlobCopy>, MetaError> {
+    tx.query_first(
         "SELECT c.id, c.size, c.mtime_ns, c.ctime_ns, c.verified_at FROM repository_blobs l
          JOIN blobs b ON b.digest = l.digest JOIN copies c ON c.id = b.copy_id
          WHERE l.repository_id = ?1 AND l.digest = ?2 AND c.state = 'quarantined'",
         params![repository, digest.as_str()],
-        Blob::read,
+        BlobCopy::read,
     )
 }
 
 /// Returns the ids and names of the repositories of a project and location that hold a blob. A mount without `from`
 /// takes the blob from one of them.
-pub fn holders(
+pub fn list_holders(
     tx: &mut Tx<'_>,
     (project, location): (&str, &str),
     digest: &Digest,
@@ -81,7 +85,7 @@ pub fn holders(
 
 /// Inserts a copy in the state `uploading`. This happens before its file exists.
 pub fn insert_copy(tx: &mut Tx<'_>, id: &Id, now: i64) -> Result<(), MetaError> {
-    tx.exec(
+    tx.execute(
         "INSERT INTO copies (id, state, digest, size, mtime_ns, ctime_ns, verified_at, created_at)
          VALUES (?1, 'uploading', NULL, 0, 0, 0, 0, ?2)",
         params![id, now],
@@ -91,7 +95,7 @@ pub fn insert_copy(tx: &mut Tx<'_>, id: &Id, now: i64) -> Result<(), MetaError> 
 
 /// A copy whose bytes are complete and hashed.
 #[derive(Debug, Clone)]
-pub struct Finished<'a> {
+pub struct FinishedCopy<'a> {
     /// The id of the copy.
     pub id: &'a Id,
     /// The digest of the bytes.
@@ -108,13 +112,13 @@ pub struct Finished<'a> {
 
 /// Makes the copy the live one of its digest. It replaces an older copy, because its bytes were hashed more recently.
 /// Returns the id of the replaced copy, which the caller moves to the trash.
-pub fn make_live(tx: &mut Tx<'_>, copy: &Finished<'_>) -> Result<Option<Id>, MetaError> {
-    let former = tx.opt(
+pub fn make_live(tx: &mut Tx<'_>, copy: &FinishedCopy<'_>) -> Result<Option<Id>, MetaError> {
+    let former = tx.query_first(
         "SELECT copy_id FROM blobs WHERE digest = ?1",
         params![copy.digest.as_str()],
         |row| row.id(0),
     )?;
-    let made = tx.exec(
+    let made = tx.execute(
         "UPDATE copies SET state = 'live', digest = ?2, size = ?3, mtime_ns = ?4, ctime_ns = ?5, verified_at = ?6
          WHERE id = ?1 AND state = 'uploading'",
         params![copy.id, copy.digest.as_str(), copy.size, copy.mtime_ns, copy.ctime_ns, copy.now],
@@ -122,7 +126,7 @@ pub fn make_live(tx: &mut Tx<'_>, copy: &Finished<'_>) -> Result<Option<Id>, Met
     if made == 0 {
         return Err(MetaError::corrupt("a copy that its upload still fills"));
     }
-    tx.exec(
+    tx.execute(
         "INSERT INTO blobs (digest, copy_id, size) VALUES (?1, ?2, ?3)
          ON CONFLICT (digest) DO UPDATE SET copy_id = excluded.copy_id, size = excluded.size",
         params![copy.digest.as_str(), copy.id, copy.size],
@@ -137,7 +141,7 @@ pub fn link(
     (digest, size): (&Digest, i64),
     now: i64,
 ) -> Result<bool, MetaError> {
-    let linked = tx.exec(
+    let linked = tx.execute(
         "INSERT INTO repository_blobs (repository_id, digest, size, created_at) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (repository_id, digest, size) DO NOTHING",
         params![repository, digest.as_str(), size, now],
@@ -148,7 +152,7 @@ pub fn link(
 /// Deletes the link of a repository to a blob. Returns the size of the blob if there was a link.
 /// The foreign key refuses the deletion while a manifest of the repository needs the blob.
 pub fn unlink(tx: &mut Tx<'_>, repository: &Id, digest: &Digest) -> Result<Option<i64>, MetaError> {
-    tx.opt(
+    tx.query_first(
         "DELETE FROM repository_blobs WHERE repository_id = ?1 AND digest = ?2 RETURNING size",
         params![repository, digest.as_str()],
         |row| row.int(0),
@@ -157,7 +161,7 @@ pub fn unlink(tx: &mut Tx<'_>, repository: &Id, digest: &Digest) -> Result<Optio
 
 /// Returns whether any repository has a link to the blob.
 pub fn is_linked(tx: &mut Tx<'_>, digest: &Digest) -> Result<bool, MetaError> {
-    let found = tx.opt(
+    let found = tx.query_first(
         "SELECT 1 FROM repository_blobs WHERE digest = ?1 LIMIT 1",
         params![digest.as_str()],
         |row| row.int(0),
@@ -167,7 +171,7 @@ pub fn is_linked(tx: &mut Tx<'_>, digest: &Digest) -> Result<bool, MetaError> {
 
 /// Deletes a blob without links. Returns the id of its copy.
 pub fn delete(tx: &mut Tx<'_>, digest: &Digest) -> Result<Option<Id>, MetaError> {
-    tx.opt(
+    tx.query_first(
         "DELETE FROM blobs WHERE digest = ?1 RETURNING copy_id",
         params![digest.as_str()],
         |row| row.id(0),
@@ -175,18 +179,21 @@ pub fn delete(tx: &mut Tx<'_>, digest: &Digest) -> Result<Option<Id>, MetaError>
 }
 
 /// Returns the state of a copy: `uploading`, `live`, `quarantined` or `trash`.
-pub fn copy_state(tx: &mut Tx<'_>, id: &Id) -> Result<Option<String>, MetaError> {
-    tx.opt("SELECT state FROM copies WHERE id = ?1", params![id], |row| row.text(0))
+pub fn find_copy_state(tx: &mut Tx<'_>, id: &Id) -> Result<Option<String>, MetaError> {
+    tx.query_first("SELECT state FROM copies WHERE id = ?1", params![id], |row| row.text(0))
 }
 
 /// Moves a copy in the state `uploading` to the trash. A copy in another state stays as it is.
 pub fn trash_unfinished(tx: &mut Tx<'_>, id: &Id) -> Result<u64, MetaError> {
-    tx.exec("UPDATE copies SET state = 'trash' WHERE id = ?1 AND state = 'uploading'", params![id])
+    tx.execute(
+        "UPDATE copies SET state = 'trash' WHERE id = ?1 AND state = 'uploading'",
+        params![id],
+    )
 }
 
 /// Moves a live or quarantined copy to the trash, after another copy replaced it or its blob was deleted.
-pub fn trash_former(tx: &mut Tx<'_>, id: &Id) -> Result<u64, MetaError> {
-    tx.exec(
+pub fn trash_replaced(tx: &mut Tx<'_>, id: &Id) -> Result<u64, MetaError> {
+    tx.execute(
         "UPDATE copies SET state = 'trash' WHERE id = ?1 AND state IN ('live', 'quarantined')",
         params![id],
     )
@@ -195,7 +202,7 @@ pub fn trash_former(tx: &mut Tx<'_>, id: &Id) -> Result<u64, MetaError> {
 /// Quarantines a live copy: no pull reads it. The blob keeps the copy until another one replaces it, or until a check
 /// finds its bytes right.
 pub fn quarantine(tx: &mut Tx<'_>, id: &Id, now: i64) -> Result<u64, MetaError> {
-    tx.exec(
+    tx.execute(
         "UPDATE copies SET state = 'quarantined', verified_at = ?2 WHERE id = ?1 AND state = 'live'",
         params![id, now],
     )
@@ -203,13 +210,13 @@ pub fn quarantine(tx: &mut Tx<'_>, id: &Id, now: i64) -> Result<u64, MetaError> 
 
 /// Records that a check found the bytes of a copy right. A quarantined copy becomes live again, if it still is the copy
 /// of its blob.
-pub fn set_verified(
+pub fn mark_verified(
     tx: &mut Tx<'_>,
     id: &Id,
     (mtime_ns, ctime_ns): (i64, i64),
     now: i64,
 ) -> Result<u64, MetaError> {
-    tx.exec(
+    tx.execute(
         "UPDATE copies SET state = 'live', verified_at = ?2, mtime_ns = ?3, ctime_ns = ?4
          WHERE id = ?1 AND state IN ('live', 'quarantined')
            AND EXISTS (SELECT 1 FROM blobs b WHERE b.copy_id = copies.id)",
@@ -218,8 +225,8 @@ pub fn set_verified(
 }
 
 /// Records the time of a check that did not find the bytes of a quarantined copy right. The copy stays quarantined.
-pub fn set_looked_at(tx: &mut Tx<'_>, id: &Id, now: i64) -> Result<u64, MetaError> {
-    tx.exec(
+pub fn mark_checked(tx: &mut Tx<'_>, id: &Id, now: i64) -> Result<u64, MetaError> {
+    tx.execute(
         "UPDATE copies SET verified_at = ?2 WHERE id = ?1 AND state = 'quarantined'",
         params![id, now],
     )
@@ -227,11 +234,11 @@ pub fn set_looked_at(tx: &mut Tx<'_>, id: &Id, now: i64) -> Result<u64, MetaErro
 
 /// Deletes a copy whose file has been deleted.
 pub fn delete_copy(tx: &mut Tx<'_>, id: &Id) -> Result<u64, MetaError> {
-    tx.exec("DELETE FROM copies WHERE id = ?1", params![id])
+    tx.execute("DELETE FROM copies WHERE id = ?1", params![id])
 }
 
 /// Returns the ids and sizes of the live copies that were begun last, the newest first.
-pub fn newest_live(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<(Id, i64)>, MetaError> {
+pub fn list_newest_live(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<(Id, i64)>, MetaError> {
     tx.query(
         "SELECT id, size FROM copies WHERE state = 'live' ORDER BY id DESC LIMIT ?1",
         params![limit],
@@ -241,7 +248,7 @@ pub fn newest_live(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<(Id, i64)>, MetaEr
 
 /// Returns whether there is any copy.
 pub fn has_copies(tx: &mut Tx<'_>) -> Result<bool, MetaError> {
-    let found = tx.opt("SELECT 1 FROM copies LIMIT 1", params![], |row| row.int(0))?;
+    let found = tx.query_first("SELECT 1 FROM copies LIMIT 1", params![], |row| row.int(0))?;
     Ok(found.is_some())
 }
 
@@ -251,7 +258,7 @@ pub struct DueCopy {
     /// The digest that the bytes must have.
     pub digest: Digest,
     /// The copy to check.
-    pub blob: Blob,
+    pub blob: BlobCopy,
 }
 
 /// The statement of [`due`]. A test checks its query plan.
@@ -262,25 +269,25 @@ pub(crate) const DUE_SQL: &str =
 
 /// Returns the live and quarantined copies whose last check was at `until` or before, the longest unchecked first.
 /// `last` is the time of the last check and the id of the copy after which the list continues.
-pub fn due(
+pub fn list_due_copies(
     tx: &mut Tx<'_>,
     until: i64,
     last: (i64, &Id),
     limit: i64,
 ) -> Result<Vec<DueCopy>, MetaError> {
     tx.query(DUE_SQL, params![until, last.0, last.1, limit], |row| {
-        Ok(DueCopy { digest: digest_at(row, 5)?, blob: Blob::read(row)? })
+        Ok(DueCopy { digest: digest_at(row, 5)?, blob: BlobCopy::read(row)? })
     })
 }
 
 /// Returns the number of quarantined copies, up to `limit`, and the time of the oldest last check of a copy.
-pub fn check_state(tx: &mut Tx<'_>, limit: i64) -> Result<(i64, Option<i64>), MetaError> {
-    let quarantined = tx.opt(
+pub fn summarize_checks(tx: &mut Tx<'_>, limit: i64) -> Result<(i64, Option<i64>), MetaError> {
+    let quarantined = tx.query_first(
         "SELECT count(*) FROM (SELECT 1 FROM copies WHERE state = 'quarantined' LIMIT ?1) q",
         params![limit],
         |row| row.int(0),
     )?;
-    let oldest = tx.opt(
+    let oldest = tx.query_first(
         "SELECT verified_at FROM copies WHERE state IN ('live', 'quarantined') ORDER BY verified_at LIMIT 1",
         params![],
         |row| row.int(0),
@@ -289,12 +296,12 @@ pub fn check_state(tx: &mut Tx<'_>, limit: i64) -> Result<(i64, Option<i64>), Me
 }
 
 /// Returns the size of a blob if the repository holds it.
-pub fn size_in(
+pub fn find_size(
     tx: &mut Tx<'_>,
     repository: &Id,
     digest: &Digest,
 ) -> Result<Option<i64>, MetaError> {
-    tx.opt(
+    tx.query_first(
         "SELECT size FROM repository_blobs WHERE repository_id = ?1 AND digest = ?2",
         params![repository, digest.as_str()],
         |row| row.int(0),
@@ -302,7 +309,7 @@ pub fn size_in(
 }
 
 /// Returns the sizes of those of the digests that are blobs of the repository.
-pub fn sizes_in(
+pub fn find_sizes(
     tx: &mut Tx<'_>,
     repository: &Id,
     digests: &[&str],

@@ -8,7 +8,7 @@ pub const MAX_COUNTED: i64 = 100_000;
 
 /// The numbers of one measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Capacity {
+pub struct CapacityReport {
     /// The number of repositories, including those that are being deleted.
     pub repositories: i64,
     /// The sum of the sizes of all repositories. A blob counts once in each repository that holds it.
@@ -22,9 +22,9 @@ pub struct Capacity {
 }
 
 /// Counts the rows. A review is due if its time is `now` or earlier.
-pub fn measure(tx: &mut Tx<'_>, now: i64) -> Result<Capacity, MetaError> {
+pub fn measure(tx: &mut Tx<'_>, now: i64) -> Result<CapacityReport, MetaError> {
     let (repositories, repository_bytes) = tx
-        .opt(
+        .query_first(
             "SELECT count(*), CAST(coalesce(sum(size_bytes), 0) AS BIGINT) FROM repositories",
             params![],
             |row| Ok((row.int(0)?, row.int(1)?)),
@@ -33,12 +33,12 @@ pub fn measure(tx: &mut Tx<'_>, now: i64) -> Result<Capacity, MetaError> {
     let mut count = |rows: &str, now: Option<i64>| {
         let sql = format!("SELECT count(*) FROM ({rows} LIMIT ?1) AS counted");
         let count = match now {
-            Some(now) => tx.opt(&sql, params![MAX_COUNTED, now], |row| row.int(0)),
-            None => tx.opt(&sql, params![MAX_COUNTED], |row| row.int(0)),
+            Some(now) => tx.query_first(&sql, params![MAX_COUNTED, now], |row| row.int(0)),
+            None => tx.query_first(&sql, params![MAX_COUNTED], |row| row.int(0)),
         };
         count.map(Option::unwrap_or_default)
     };
-    Ok(Capacity {
+    Ok(CapacityReport {
         repositories,
         repository_bytes,
         open_uploads: count("SELECT 1 FROM uploads WHERE copy_id IS NOT NULL", None)?,

@@ -26,7 +26,7 @@ pub(crate) const VERSIONS_SQL: &str =
      FROM versions v WHERE v.package_id = ?1 AND v.digest > ?2 ORDER BY v.digest LIMIT ?3";
 
 /// Returns the versions of an image whose digests sort after `last`. An empty `last` begins the list.
-pub fn versions(
+pub fn list_versions(
     tx: &mut Tx<'_>,
     package: &Id,
     last: &str,

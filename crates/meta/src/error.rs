@@ -18,17 +18,17 @@ pub enum ErrorKind {
     /// A row that another one refers to is missing, or would be deleted.
     ForeignKey,
     /// A column does not accept the value.
-    Check,
+    InvalidValue,
     /// Another transaction was in conflict with this one. The closure has to run again.
     Retry,
     /// The outcome of the commit is not known.
-    Lost,
+    UnknownOutcome,
     /// The database cannot answer now.
     Unavailable,
     /// The disk of the database is full. The transaction is rolled back.
-    Full,
+    DiskFull,
     /// The files of the database are not where they were opened.
-    Away,
+    FilesMoved,
     /// A row holds a value that this version of Berth cannot read.
     Corrupt,
     /// An error of no other kind.
@@ -81,14 +81,14 @@ impl From<rusqlite::Error> for MetaError {
                 ErrorKind::ForeignKey
             }
             // The log's index (the `-shm` file) cannot grow.
-            ffi::SQLITE_IOERR_SHMSIZE => ErrorKind::Full,
+            ffi::SQLITE_IOERR_SHMSIZE => ErrorKind::DiskFull,
             ffi::SQLITE_CONSTRAINT_CHECK
             | ffi::SQLITE_CONSTRAINT_NOTNULL
-            | ffi::SQLITE_CONSTRAINT_DATATYPE => ErrorKind::Check,
+            | ffi::SQLITE_CONSTRAINT_DATATYPE => ErrorKind::InvalidValue,
             _ => match code & 0xff {
                 // Another process held the lock for longer than the busy timeout.
                 ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED => ErrorKind::Unavailable,
-                ffi::SQLITE_FULL => ErrorKind::Full,
+                ffi::SQLITE_FULL => ErrorKind::DiskFull,
                 ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB => ErrorKind::Corrupt,
                 _ => ErrorKind::Other,
             },
@@ -119,10 +119,10 @@ fn kind_of_state(state: &str) -> ErrorKind {
     match state {
         "23505" => ErrorKind::Unique,
         "23503" => ErrorKind::ForeignKey,
-        "23502" | "23514" => ErrorKind::Check,
+        "23502" | "23514" => ErrorKind::InvalidValue,
         // Serialization failure, deadlock, lock not available.
         "40001" | "40P01" | "55P03" => ErrorKind::Retry,
-        "53100" => ErrorKind::Full,
+        "53100" => ErrorKind::DiskFull,
         // An operator has set the database to accept no connections.
         "55000" => ErrorKind::Unavailable,
         // The classes of connection errors, of insufficient resources and of an operator's intervention.

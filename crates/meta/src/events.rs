@@ -6,7 +6,7 @@ use crate::{Id, MetaError, Tx, opt_digest_at, params};
 
 /// A change of a resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Event {
+pub struct AuditEvent {
     /// The kind of change, such as `push`, `tag`, `untag`, `delete`, `create` or `update`.
     pub action: String,
     /// The principal that made the change.
@@ -22,8 +22,8 @@ pub struct Event {
 }
 
 /// Records an event.
-pub fn insert(tx: &mut Tx<'_>, event: &Event) -> Result<(), MetaError> {
-    tx.exec(
+pub fn insert(tx: &mut Tx<'_>, event: &AuditEvent) -> Result<(), MetaError> {
+    tx.execute(
         "INSERT INTO events (id, action, principal, resource, tag, digest, occurred_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         params![
@@ -40,7 +40,11 @@ pub fn insert(tx: &mut Tx<'_>, event: &Event) -> Result<(), MetaError> {
 }
 
 /// Returns the events that were written after the event `last`, in their order and with their ids.
-pub fn after(tx: &mut Tx<'_>, last: &Id, limit: i64) -> Result<Vec<(Id, Event)>, MetaError> {
+pub fn list_after(
+    tx: &mut Tx<'_>,
+    last: &Id,
+    limit: i64,
+) -> Result<Vec<(Id, AuditEvent)>, MetaError> {
     tx.query(
         "SELECT id, action, principal, resource, tag, digest, occurred_at FROM events
          WHERE id > ?1 ORDER BY id LIMIT ?2",
@@ -48,7 +52,7 @@ pub fn after(tx: &mut Tx<'_>, last: &Id, limit: i64) -> Result<Vec<(Id, Event)>,
         |row| {
             Ok((
                 row.id(0)?,
-                Event {
+                AuditEvent {
                     action: row.text(1)?,
                     principal: row.text(2)?,
                     resource: row.text(3)?,

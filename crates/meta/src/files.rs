@@ -1,13 +1,13 @@
 //! Files: the blobs and the manifests of a repository, as one list in the order of their digests.
 
 use model::digest::Digest;
-use model::filter::Direction;
+use model::list_filter::SortDirection;
 
-use crate::{Id, MetaError, Row, Tx, digest_at, params};
+use crate::{Id, MetaError, SqlRow, Tx, digest_at, params};
 
 /// A blob or a manifest of a repository.
 #[derive(Debug, Clone)]
-pub struct File {
+pub struct RepositoryFile {
     /// The digest of its bytes.
     pub digest: Digest,
     /// The length in bytes.
@@ -15,12 +15,12 @@ pub struct File {
     /// The time at which the file was uploaded.
     pub created_at: i64,
     /// The manifest that the file is, or one of the manifests that name the blob.
-    pub owner: Option<Owner>,
+    pub owner: Option<OwningVersion>,
 }
 
 /// The manifest to which a file belongs.
 #[derive(Debug, Clone)]
-pub struct Owner {
+pub struct OwningVersion {
     /// The name of the image.
     pub package: String,
     /// The digest of the manifest.
@@ -29,7 +29,7 @@ pub struct Owner {
 
 /// The scope of a list of files.
 #[derive(Debug, Clone, Copy)]
-pub enum Of<'a> {
+pub enum FileScope<'a> {
     /// All files of a repository.
     Repository(&'a Id),
     /// The manifests of an image and the blobs that they name.
@@ -126,28 +126,32 @@ pub(crate) const OF_VERSION_SQL: &str =
      JOIN repository_blobs l ON l.repository_id = r.repository_id AND l.digest = r.blob_digest
      WHERE v.id = ?1";
 
-fn read_file(row: &Row<'_>) -> Result<File, MetaError> {
+fn read_file(row: &SqlRow<'_>) -> Result<RepositoryFile, MetaError> {
     let owner = row.opt_text(3)?.map(|owner| {
         // No name contains a space.
         let (package, digest) = owner.split_once(' ').ok_or(MetaError::corrupt("an owner"))?;
         let digest = digest.parse().map_err(|_| MetaError::corrupt("a digest"))?;
-        Ok::<_, MetaError>(Owner { package: package.to_owned(), digest })
+        Ok::<_, MetaError>(OwningVersion { package: package.to_owned(), digest })
     });
     let (size, created_at) = (row.int(1)?, row.int(2)?);
-    Ok(File { digest: digest_at(row, 0)?, size, created_at, owner: owner.transpose()? })
+    Ok(RepositoryFile { digest: digest_at(row, 0)?, size, created_at, owner: owner.transpose()? })
 }
 
 /// Returns the file with this digest in a repository.
-pub fn find(tx: &mut Tx<'_>, repository: &Id, digest: &Digest) -> Result<Option<File>, MetaError> {
+pub fn find(
+    tx: &mut Tx<'_>,
+    repository: &Id,
+    digest: &Digest,
+) -> Result<Option<RepositoryFile>, MetaError> {
     let params = params![repository, digest.as_str()];
-    match tx.opt(select_manifest!("v.digest = ?2"), params, read_file)? {
+    match tx.query_first(select_manifest!("v.digest = ?2"), params, read_file)? {
         Some(manifest) => Ok(Some(manifest)),
-        None => tx.opt(select_blob!("l.digest = ?2"), params, read_file),
+        None => tx.query_first(select_blob!("l.digest = ?2"), params, read_file),
     }
 }
 
 /// Returns the names of the images of a repository that hold the manifest with this digest.
-pub fn holders(
+pub fn list_images_with_manifest(
     tx: &mut Tx<'_>,
     repository: &Id,
     digest: &Digest,
@@ -162,12 +166,12 @@ pub fn holders(
 }
 
 /// Returns the bytes of the manifest with this digest in a repository.
-pub fn manifest(
+pub fn find_manifest_bytes(
     tx: &mut Tx<'_>,
     repository: &Id,
     digest: &Digest,
 ) -> Result<Option<Vec<u8>>, MetaError> {
-    tx.opt(
+    tx.query_first(
         "SELECT c.bytes FROM versions v JOIN packages p ON p.id = v.package_id AND p.name > '/'
          JOIN manifest_contents c ON c.digest = v.digest WHERE v.repository_id = ?1 AND v.digest = ?2 LIMIT 1",
         params![repository, digest.as_str()],
@@ -178,19 +182,19 @@ pub fn manifest(
 /// Returns the files whose digests come after `last` in the given direction, each digest once.
 pub fn list(
     tx: &mut Tx<'_>,
-    (of, direction): (Of<'_>, Direction),
+    (of, direction): (FileScope<'_>, SortDirection),
     (last, limit): (&str, i64),
-) -> Result<Vec<File>, MetaError> {
+) -> Result<Vec<RepositoryFile>, MetaError> {
     let mut files = match of {
-        Of::Repository(id) => {
+        FileScope::Repository(id) => {
             blobs_and_manifests(tx, direction, BLOBS_SQL, MANIFESTS_SQL, params![id, last, limit])?
         }
-        Of::Package(id) => {
+        FileScope::Package(id) => {
             let params = params![id, last, limit];
             let (blobs, manifests) = (BLOBS_OF_PACKAGE_SQL, MANIFESTS_OF_PACKAGE_SQL);
             blobs_and_manifests(tx, direction, blobs, manifests, params)?
         }
-        Of::Version(id) => {
+        FileScope::Version(id) => {
             let mut all = tx.query(OF_VERSION_SQL, params![id], read_file)?;
             all.retain(|file| {
                 let order = file.digest.as_str().cmp(last);
@@ -201,7 +205,7 @@ pub fn list(
     };
     files.sort_by(|a, b| a.digest.cmp(&b.digest));
     files.dedup_by(|a, b| a.digest == b.digest);
-    if direction == Direction::Down {
+    if direction == SortDirection::Descending {
         files.reverse();
     }
     files.truncate(limit as usize);
@@ -211,11 +215,11 @@ pub fn list(
 /// Reads a full page of each of the two lists, so that together they contain the first page of the combined list.
 fn blobs_and_manifests(
     tx: &mut Tx<'_>,
-    direction: Direction,
+    direction: SortDirection,
     blobs: [&str; 2],
     manifests: [&str; 2],
-    params: &[crate::Param<'_>],
-) -> Result<Vec<File>, MetaError> {
+    params: &[crate::SqlParam<'_>],
+) -> Result<Vec<RepositoryFile>, MetaError> {
     let mut files = tx.query(direction.choose(manifests), params, read_file)?;
     files.extend(tx.query(direction.choose(blobs), params, read_file)?);
     Ok(files)

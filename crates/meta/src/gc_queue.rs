@@ -1,11 +1,11 @@
 //! The queue of garbage collection (table `gc_queue`): the content that may have become unreferenced, and the time at
 //! which to review it.
 
-use crate::{MetaError, Param, Tx, params};
+use crate::{MetaError, SqlParam, Tx, params};
 
 /// A waiting review.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Review {
+pub struct GcReview {
     /// The kind of content to review.
     pub kind: String,
     /// The id of that content. Its form depends on the kind.
@@ -25,13 +25,13 @@ pub fn enqueue(
     let mut sorted: Vec<&str> = ids.iter().map(String::as_str).collect();
     sorted.sort_unstable();
     sorted.dedup();
-    let rows: Vec<Vec<Param<'_>>> = sorted
+    let rows: Vec<Vec<SqlParam<'_>>> = sorted
         .iter()
-        .map(|id| vec![Param::from(kind), Param::from(*id), Param::from(review_after)])
+        .map(|id| vec![SqlParam::from(kind), SqlParam::from(*id), SqlParam::from(review_after)])
         .collect();
     // A waiting row is written even if its time stays the same. Otherwise, on PostgreSQL, a review that has just read
     // the row could delete it without having seen the changes of this transaction.
-    tx.exec_values(
+    tx.execute_values(
         "INSERT INTO gc_queue (kind, id, review_after)",
         "ON CONFLICT (kind, id) DO UPDATE SET review_after =
          CASE WHEN gc_queue.review_after < excluded.review_after THEN excluded.review_after
@@ -43,21 +43,25 @@ pub fn enqueue(
 
 /// Postpones a waiting review to `review_after`, if its time is before `unless_after`. Returns the number of reviews
 /// postponed, 0 or 1.
-pub fn put_off(
+pub fn postpone(
     tx: &mut Tx<'_>,
     (kind, id): (&'static str, &str),
     review_after: i64,
     unless_after: i64,
 ) -> Result<u64, MetaError> {
-    tx.exec(
+    tx.execute(
         "UPDATE gc_queue SET review_after = ?3 WHERE kind = ?1 AND id = ?2 AND review_after < ?4",
         params![kind, id, review_after, unless_after],
     )
 }
 
 /// Returns the time of the waiting review of this content, if there is one.
-pub fn waiting(tx: &mut Tx<'_>, kind: &'static str, id: &str) -> Result<Option<i64>, MetaError> {
-    tx.opt(
+pub fn find_review_time(
+    tx: &mut Tx<'_>,
+    kind: &'static str,
+    id: &str,
+) -> Result<Option<i64>, MetaError> {
+    tx.query_first(
         "SELECT review_after FROM gc_queue WHERE kind = ?1 AND id = ?2",
         params![kind, id],
         |row| row.int(0),
@@ -70,17 +74,22 @@ pub(crate) const DUE_SQL: &str = "SELECT kind, id, review_after FROM gc_queue
      ORDER BY review_after, kind, id LIMIT ?5";
 
 /// Returns the due reviews that come after `last`, the longest waiting first.
-pub fn due(tx: &mut Tx<'_>, now: i64, last: &Review, limit: i64) -> Result<Vec<Review>, MetaError> {
+pub fn list_due(
+    tx: &mut Tx<'_>,
+    now: i64,
+    last: &GcReview,
+    limit: i64,
+) -> Result<Vec<GcReview>, MetaError> {
     tx.query(
         DUE_SQL,
         params![now, last.review_after, last.kind.as_str(), last.id.as_str(), limit],
-        |row| Ok(Review { kind: row.text(0)?, id: row.text(1)?, review_after: row.int(2)? }),
+        |row| Ok(GcReview { kind: row.text(0)?, id: row.text(1)?, review_after: row.int(2)? }),
     )
 }
 
 /// Deletes a review from the queue, unless it was postponed after it was read. Returns whether it was deleted.
-pub fn take(tx: &mut Tx<'_>, review: &Review) -> Result<bool, MetaError> {
-    let deleted = tx.exec(
+pub fn finish(tx: &mut Tx<'_>, review: &GcReview) -> Result<bool, MetaError> {
+    let deleted = tx.execute(
         "DELETE FROM gc_queue WHERE kind = ?1 AND id = ?2 AND review_after = ?3",
         params![review.kind.as_str(), review.id.as_str(), review.review_after],
     )?;

@@ -1,13 +1,13 @@
 //! Manifests as the lists of the API show them: the rows of `versions`, each with the name of its image and its tags.
 
 use model::digest::Digest;
-use model::filter::Direction;
+use model::list_filter::SortDirection;
 
-use crate::{Id, MetaError, Row, Tx, digest_at, opt_digest_at, params};
+use crate::{Id, MetaError, SqlRow, Tx, digest_at, opt_digest_at, params};
 
 /// A manifest with the fields that lists show.
 #[derive(Debug, Clone)]
-pub struct Image {
+pub struct ManifestDetails {
     /// The id of the version.
     pub id: Id,
     /// The name of the image to which the manifest belongs.
@@ -53,9 +53,9 @@ macro_rules! select {
 }
 
 /// Makes the two statements of a list in the order of a time: ascending (the oldest first) and descending.
-macro_rules! by_time {
+macro_rules! time_list_sql {
     ($scope:literal, $time:literal) => {
-        [by_time!($scope, $time, ">", "ASC"), by_time!($scope, $time, "<", "DESC")]
+        [time_list_sql!($scope, $time, ">", "ASC"), time_list_sql!($scope, $time, "<", "DESC")]
     };
     ($scope:literal, $time:literal, $after:literal, $direction:literal) => {
         select!(
@@ -78,16 +78,20 @@ macro_rules! by_time {
 
 /// A list of manifests in the order of a time: its ascending and its descending statement.
 #[derive(Debug, Clone, Copy)]
-pub struct ByTime(pub [&'static str; 2]);
+pub struct TimeOrderedList(pub [&'static str; 2]);
 
 /// The manifests of a repository in the order of their pushes.
-pub const OF_REPOSITORY_BY_UPLOAD: ByTime = ByTime(by_time!("repository_id", "uploaded_at"));
+pub const OF_REPOSITORY_BY_UPLOAD: TimeOrderedList =
+    TimeOrderedList(time_list_sql!("repository_id", "uploaded_at"));
 /// The manifests of a repository in the order of their updates (push or last tagging).
-pub const OF_REPOSITORY_BY_UPDATE: ByTime = ByTime(by_time!("repository_id", "updated_at"));
+pub const OF_REPOSITORY_BY_UPDATE: TimeOrderedList =
+    TimeOrderedList(time_list_sql!("repository_id", "updated_at"));
 /// The manifests of an image in the order of their pushes.
-pub const OF_PACKAGE_BY_UPLOAD: ByTime = ByTime(by_time!("package_id", "uploaded_at"));
+pub const OF_PACKAGE_BY_UPLOAD: TimeOrderedList =
+    TimeOrderedList(time_list_sql!("package_id", "uploaded_at"));
 /// The manifests of an image in the order of their updates (push or last tagging).
-pub const OF_PACKAGE_BY_UPDATE: ByTime = ByTime(by_time!("package_id", "updated_at"));
+pub const OF_PACKAGE_BY_UPDATE: TimeOrderedList =
+    TimeOrderedList(time_list_sql!("package_id", "updated_at"));
 
 /// The ascending and the descending statement of [`of_package`]. A test checks their query plans.
 pub(crate) const OF_PACKAGE_SQL: [&str; 2] = [
@@ -95,10 +99,10 @@ pub(crate) const OF_PACKAGE_SQL: [&str; 2] = [
     select!("WHERE v.package_id = ?1 AND v.digest < ?2 ORDER BY v.digest DESC LIMIT ?3"),
 ];
 
-fn read_image(row: &Row<'_>) -> Result<Image, MetaError> {
+fn read_image(row: &SqlRow<'_>) -> Result<ManifestDetails, MetaError> {
     // No tag contains a space.
     let tags = row.opt_text(11)?.unwrap_or_default();
-    Ok(Image {
+    Ok(ManifestDetails {
         id: row.id(0)?,
         package: row.text(1)?,
         digest: digest_at(row, 2)?,
@@ -116,37 +120,41 @@ fn read_image(row: &Row<'_>) -> Result<Image, MetaError> {
 }
 
 /// Returns the manifest with this digest in an image.
-pub fn find(tx: &mut Tx<'_>, package: &Id, digest: &Digest) -> Result<Option<Image>, MetaError> {
+pub fn find(
+    tx: &mut Tx<'_>,
+    package: &Id,
+    digest: &Digest,
+) -> Result<Option<ManifestDetails>, MetaError> {
     let sql = select!("WHERE v.package_id = ?1 AND v.digest = ?2");
-    tx.opt(sql, params![package, digest.as_str()], read_image)
+    tx.query_first(sql, params![package, digest.as_str()], read_image)
 }
 
 /// Sets annotations that replace those of the manifest in lists. Returns the number of versions changed, 0 or 1.
-pub fn annotate(tx: &mut Tx<'_>, version: &Id, annotations: &str) -> Result<u64, MetaError> {
+pub fn set_annotations(tx: &mut Tx<'_>, version: &Id, annotations: &str) -> Result<u64, MetaError> {
     let sql = "UPDATE versions SET set_annotations = ?2 WHERE id = ?1";
-    tx.exec(sql, params![version, annotations])
+    tx.execute(sql, params![version, annotations])
 }
 
 /// Returns the manifests of a repository or an image that come after a time and an id in the given direction. `scope`
 /// is the id of the repository or of the image, as the list needs it.
-pub fn by_time(
+pub fn list_by_time(
     tx: &mut Tx<'_>,
-    (list, direction): (ByTime, Direction),
+    (list, direction): (TimeOrderedList, SortDirection),
     scope: &Id,
     (time, id): (i64, &Id),
     limit: i64,
-) -> Result<Vec<Image>, MetaError> {
+) -> Result<Vec<ManifestDetails>, MetaError> {
     tx.query(direction.choose(list.0), params![scope, time, id, limit], read_image)
 }
 
 /// Returns the manifests of an image that come after `last` in the given direction. `last` is a digest, or a text that
 /// sorts before or after all digests.
-pub fn of_package(
+pub fn list_of_package(
     tx: &mut Tx<'_>,
-    direction: Direction,
+    direction: SortDirection,
     package: &Id,
     last: &str,
     limit: i64,
-) -> Result<Vec<Image>, MetaError> {
+) -> Result<Vec<ManifestDetails>, MetaError> {
     tx.query(direction.choose(OF_PACKAGE_SQL), params![package, last, limit], read_image)
 }

@@ -10,7 +10,7 @@ pub fn acquire(
     holder: &str,
     (now, expires_at): (i64, i64),
 ) -> Result<Option<i64>, MetaError> {
-    tx.opt(
+    tx.query_first(
         "INSERT INTO leases (name, holder, fence, expires_at) VALUES (?1, ?2, 1, ?4)
          ON CONFLICT (name) DO UPDATE SET
            fence = leases.fence + CASE WHEN leases.holder = excluded.holder THEN 0 ELSE 1 END,
@@ -24,7 +24,7 @@ pub fn acquire(
 
 /// Ends a lease if `holder` still has it. Returns the number of leases ended, 0 or 1.
 pub fn release(tx: &mut Tx<'_>, name: &str, holder: &str) -> Result<u64, MetaError> {
-    tx.exec(
+    tx.execute(
         "UPDATE leases SET expires_at = 0 WHERE name = ?1 AND holder = ?2",
         params![name, holder],
     )

@@ -23,6 +23,7 @@ pub mod blobs;
 pub mod capacity;
 pub mod cleanups;
 pub mod complete_list;
+pub mod deletion;
 pub mod epochs;
 pub mod events;
 pub mod files;
@@ -34,7 +35,6 @@ pub mod outbox;
 pub mod packages;
 pub mod policies;
 pub mod projects;
-pub mod removal;
 pub mod repositories;
 pub mod revoked_tokens;
 pub mod rules;
@@ -53,21 +53,21 @@ use model::digest::Digest;
 
 pub use error::{ErrorKind, MetaError, RetryCause};
 pub use id::{Id, IdError};
-pub use tx::{KeyList, Param, Row, Tx};
+pub use tx::{KeyList, SqlParam, SqlRow, Tx};
 
 use postgres::Postgres;
 use sqlite::Sqlite;
 
 /// Makes the list of parameters of a statement, in the order of `?1`, `?2`, ….
-/// Each value becomes a [`Param`].
+/// Each value becomes a [`SqlParam`].
 #[macro_export]
 macro_rules! params {
-    ($($value:expr),* $(,)?) => { &[$($crate::Param::from($value)),*][..] };
+    ($($value:expr),* $(,)?) => { &[$($crate::SqlParam::from($value)),*][..] };
 }
 
 /// The database to open. A URL may hold a password, so this type does not implement `Debug`.
 #[derive(Clone)]
-pub enum Database {
+pub enum DatabaseLocation {
     /// A file, which is created if it is missing. Only one process at a time may open the file.
     SqliteFile(PathBuf),
     /// A database in memory. It lives as long as its [`Meta`].
@@ -104,20 +104,20 @@ enum Backend {
 
 impl Meta {
     /// Opens the database and brings its tables up to date.
-    pub async fn open(database: Database) -> Result<Self, MetaError> {
+    pub async fn open(database: DatabaseLocation) -> Result<Self, MetaError> {
         let backend = match database {
-            Database::SqliteFile(path) => {
+            DatabaseLocation::SqliteFile(path) => {
                 Backend::Sqlite(blocking(move || Sqlite::open(Some(&path))).await?)
             }
-            Database::SqliteMemory => Backend::Sqlite(Sqlite::open(None)?),
-            Database::Postgres(url) => Backend::Postgres(Postgres::open(&url).await?),
+            DatabaseLocation::SqliteMemory => Backend::Sqlite(Sqlite::open(None)?),
+            DatabaseLocation::Postgres(url) => Backend::Postgres(Postgres::open(&url).await?),
         };
         Ok(Self { backend, observer: None })
     }
 
     /// Returns a handle on the same database that reports each of its transactions to `observer`.
     #[must_use]
-    pub fn observed_by(self, observer: Arc<LatencyObserver>) -> Self {
+    pub fn with_observer(self, observer: Arc<LatencyObserver>) -> Self {
         Self { observer: Some(observer), ..self }
     }
 
@@ -165,7 +165,7 @@ impl Meta {
 
     /// Runs a closure of short statements that read by key. This is the fastest way to read. Each statement sees the
     /// rows that are committed when that statement begins.
-    pub async fn point<T, E, F>(&self, closure: F) -> Result<T, E>
+    pub async fn read_by_key<T, E, F>(&self, closure: F) -> Result<T, E>
     where
         F: FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
         T: Send + 'static,
@@ -193,7 +193,8 @@ impl Meta {
         if let Backend::Sqlite(sqlite) = &self.backend {
             sqlite.check_health()?;
         }
-        self.point(|tx| tx.opt("SELECT 1", params![], |row| row.int(0)).map(|_| ())).await
+        self.read_by_key(|tx| tx.query_first("SELECT 1", params![], |row| row.int(0)).map(|_| ()))
+            .await
     }
 
     /// Closes the database for writes. Everything that was answered is durable already.
@@ -213,12 +214,12 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 }
 
 /// Reads a digest from a column.
-pub(crate) fn digest_at(row: &Row<'_>, column: usize) -> Result<Digest, MetaError> {
+pub(crate) fn digest_at(row: &SqlRow<'_>, column: usize) -> Result<Digest, MetaError> {
     row.text(column)?.parse().map_err(|_| MetaError::corrupt("a digest"))
 }
 
 /// Reads a digest, or NULL, from a column.
-pub(crate) fn opt_digest_at(row: &Row<'_>, column: usize) -> Result<Option<Digest>, MetaError> {
+pub(crate) fn opt_digest_at(row: &SqlRow<'_>, column: usize) -> Result<Option<Digest>, MetaError> {
     let text = row.opt_text(column)?;
     text.map(|text| text.parse().map_err(|_| MetaError::corrupt("a digest"))).transpose()
 }

@@ -58,7 +58,7 @@ fn run_list(tx: &mut Tx<'_>, migrations: &[Migration]) -> Result<(), MetaError> 
     for migration in &migrations[applied.len()..] {
         tx.script(&ddl(tx.dialect(), migration.sql))?;
         let checksum = Digest::of(migration.sql.as_bytes());
-        tx.exec(
+        tx.execute(
             "INSERT INTO migrations (name, checksum) VALUES (?1, ?2)",
             params![migration.name, checksum.as_str()],
         )?;
@@ -81,7 +81,7 @@ mod tests {
     async fn migrate(db: &TestDatabase, list: &'static [Migration]) -> Result<(), String> {
         let run = move |tx: &mut Tx<'_>| {
             // The real migrations are forgotten, as if the database had been made by `list`.
-            tx.exec("DELETE FROM migrations WHERE length(name) > 4", params![])?;
+            tx.execute("DELETE FROM migrations WHERE length(name) > 4", params![])?;
             run_list(tx, list)
         };
         db.meta.write(run).await.map_err(|error| error.to_string())
@@ -101,7 +101,7 @@ mod tests {
         }
 
         async fn an_open_database_can_be_opened_again(db: &TestDatabase) {
-            if !matches!(db.database, crate::Database::SqliteMemory) {
+            if !matches!(db.database, crate::DatabaseLocation::SqliteMemory) {
                 let opened = tokio::join!(crate::Meta::open(db.database.clone()), crate::Meta::open(db.database.clone()));
                 opened.0.unwrap().ping().await.unwrap();
                 opened.1.unwrap().ping().await.unwrap();
@@ -109,13 +109,13 @@ mod tests {
         }
 
         async fn what_another_berth_made_is_not_opened(db: &TestDatabase) {
-            if matches!(db.database, crate::Database::SqliteMemory) {
+            if matches!(db.database, crate::DatabaseLocation::SqliteMemory) {
                 return;
             }
-            db.write(|tx| tx.exec("INSERT INTO migrations (name, checksum) VALUES ('9999_future', 'x')", params![])).await;
+            db.write(|tx| tx.execute("INSERT INTO migrations (name, checksum) VALUES ('9999_future', 'x')", params![])).await;
             let newer = crate::Meta::open(db.database.clone()).await.err().expect("it is refused");
             assert!(newer.to_string().contains("9999_future"), "{newer}");
-            db.write(|tx| tx.exec("UPDATE migrations SET checksum = 'another'", params![])).await;
+            db.write(|tx| tx.execute("UPDATE migrations SET checksum = 'another'", params![])).await;
             let other = crate::Meta::open(db.database.clone()).await.err().expect("it is refused");
             assert!(other.to_string().contains("0001_content"), "{other}");
         }

@@ -4,7 +4,7 @@ use crate::{MetaError, Tx, params};
 
 /// A long-running operation that has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Operation {
+pub struct OperationRow {
     /// The resource name of the operation.
     pub name: String,
     /// The principal that started the operation.
@@ -14,8 +14,8 @@ pub struct Operation {
 }
 
 /// Stores an operation.
-pub fn insert(tx: &mut Tx<'_>, operation: &Operation, now: i64) -> Result<(), MetaError> {
-    tx.exec(
+pub fn insert(tx: &mut Tx<'_>, operation: &OperationRow, now: i64) -> Result<(), MetaError> {
+    tx.execute(
         "INSERT INTO operations (name, principal, content, created_at) VALUES (?1, ?2, ?3, ?4)",
         params![
             operation.name.as_str(),
@@ -32,15 +32,17 @@ pub(crate) const FORGET_SQL: &str = "DELETE FROM operations WHERE name IN
      (SELECT name FROM operations WHERE created_at < ?1 ORDER BY created_at, name LIMIT ?2)";
 
 /// Deletes up to `limit` operations that were stored before a time, the oldest first. Returns the number deleted.
-pub fn forget(tx: &mut Tx<'_>, before: i64, limit: i64) -> Result<u64, MetaError> {
-    tx.exec(FORGET_SQL, params![before, limit])
+pub fn delete_old(tx: &mut Tx<'_>, before: i64, limit: i64) -> Result<u64, MetaError> {
+    tx.execute(FORGET_SQL, params![before, limit])
 }
 
 /// Returns the operation with this name.
-pub fn find(tx: &mut Tx<'_>, name: &str) -> Result<Option<Operation>, MetaError> {
-    tx.opt(
+pub fn find(tx: &mut Tx<'_>, name: &str) -> Result<Option<OperationRow>, MetaError> {
+    tx.query_first(
         "SELECT name, principal, content FROM operations WHERE name = ?1",
         params![name],
-        |row| Ok(Operation { name: row.text(0)?, principal: row.text(1)?, content: row.bytes(2)? }),
+        |row| {
+            Ok(OperationRow { name: row.text(0)?, principal: row.text(1)?, content: row.bytes(2)? })
+        },
     )
 }

@@ -6,11 +6,11 @@
 use model::digest::Digest;
 use model::name::RepositoryName;
 
-use crate::{Id, MetaError, Param, Tx, opt_digest_at, params};
+use crate::{Id, MetaError, SqlParam, Tx, opt_digest_at, params};
 
 /// A message that waits for its webhook.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Message {
+pub struct WebhookMessage {
     /// The id of the message, which is the same each time that the message is sent.
     pub id: Id,
     /// The kind of change: `INSERT` or `DELETE`.
@@ -26,12 +26,12 @@ pub struct Message {
     /// The time of the change.
     pub occurred_at: i64,
     /// The number of times that the message was put behind others, because its receiver refused it.
-    pub put_off: i64,
+    pub times_postponed: i64,
 }
 
 /// A change of an image, of which webhooks are notified.
 #[derive(Debug, Clone, Copy)]
-pub struct Change<'a> {
+pub struct WebhookChange<'a> {
     /// The kind of change: `INSERT` or `DELETE`.
     pub action: &'static str,
     /// The name of the image.
@@ -47,32 +47,32 @@ pub fn insert(
     tx: &mut Tx<'_>,
     webhooks: &[&str],
     (repository, now): (&RepositoryName, i64),
-    changes: &[Change<'_>],
+    changes: &[WebhookChange<'_>],
 ) -> Result<(), MetaError> {
     let repository = repository.to_string();
     let ids: Vec<Id> = (0..changes.len() * webhooks.len()).map(|_| Id::new()).collect();
     let pairs =
         changes.iter().flat_map(|change| webhooks.iter().map(move |webhook| (change, webhook)));
-    let rows: Vec<Vec<Param<'_>>> = ids
+    let rows: Vec<Vec<SqlParam<'_>>> = ids
         .iter()
         .zip(pairs)
         .map(|(id, (change, webhook))| {
             let (tag, digest) = (change.tag, change.digest.map(Digest::as_str));
             vec![
-                Param::from(id),
-                Param::from(*webhook),
-                Param::from(change.action),
-                Param::from(repository.as_str()),
-                Param::from(change.image),
-                Param::from(tag),
-                Param::from(digest),
-                Param::from(now),
-                Param::from(0),
-                Param::from(0),
+                SqlParam::from(id),
+                SqlParam::from(*webhook),
+                SqlParam::from(change.action),
+                SqlParam::from(repository.as_str()),
+                SqlParam::from(change.image),
+                SqlParam::from(tag),
+                SqlParam::from(digest),
+                SqlParam::from(now),
+                SqlParam::from(0),
+                SqlParam::from(0),
             ]
         })
         .collect();
-    tx.exec_values(
+    tx.execute_values(
         "INSERT INTO outbox
            (id, webhook, action, repository, image, tag, digest, occurred_at, due_at, put_off)",
         "",
@@ -88,15 +88,15 @@ pub(crate) const DUE_SQL: &str =
 
 /// Returns the messages that are due for a webhook: first those that were never put off, in the order of the changes,
 /// and then the others.
-pub fn due(
+pub fn list_due(
     tx: &mut Tx<'_>,
     webhook: &str,
     now: i64,
     limit: i64,
-) -> Result<Vec<Message>, MetaError> {
+) -> Result<Vec<WebhookMessage>, MetaError> {
     tx.query(DUE_SQL, params![webhook, now, limit], |row| {
         let repository = row.text(2)?.parse();
-        Ok(Message {
+        Ok(WebhookMessage {
             id: row.id(0)?,
             action: row.text(1)?,
             repository: repository.map_err(|_| MetaError::corrupt("a repository's name"))?,
@@ -104,7 +104,7 @@ pub fn due(
             tag: row.opt_text(4)?,
             digest: opt_digest_at(row, 5)?,
             occurred_at: row.int(6)?,
-            put_off: row.int(7)?,
+            times_postponed: row.int(7)?,
         })
     })
 }
@@ -114,24 +114,25 @@ pub(crate) const WAITING_SQL: &str = "SELECT COUNT(*), MIN(due_at) FROM
      (SELECT due_at FROM outbox WHERE webhook = ?1 ORDER BY due_at, id LIMIT ?2) few";
 
 /// Returns the number of messages that wait for a webhook, up to `limit`, and the time at which the first one is due.
-pub fn waiting(
+pub fn count_waiting(
     tx: &mut Tx<'_>,
     webhook: &str,
     limit: i64,
 ) -> Result<(i64, Option<i64>), MetaError> {
-    let found =
-        tx.opt(WAITING_SQL, params![webhook, limit], |row| Ok((row.int(0)?, row.opt_int(1)?)))?;
+    let found = tx.query_first(WAITING_SQL, params![webhook, limit], |row| {
+        Ok((row.int(0)?, row.opt_int(1)?))
+    })?;
     Ok(found.unwrap_or_default())
 }
 
 /// Deletes a message. Returns the number of messages deleted, 0 or 1.
 pub fn delete(tx: &mut Tx<'_>, id: &Id) -> Result<u64, MetaError> {
-    tx.exec("DELETE FROM outbox WHERE id = ?1", params![id])
+    tx.execute("DELETE FROM outbox WHERE id = ?1", params![id])
 }
 
 /// Puts a message behind the others until `due_at`. Returns the number of messages changed, 0 or 1.
-pub fn put_off(tx: &mut Tx<'_>, id: &Id, due_at: i64) -> Result<u64, MetaError> {
-    tx.exec(
+pub fn put_behind(tx: &mut Tx<'_>, id: &Id, due_at: i64) -> Result<u64, MetaError> {
+    tx.execute(
         "UPDATE outbox SET due_at = ?2, put_off = put_off + 1 WHERE id = ?1",
         params![id, due_at],
     )
@@ -142,6 +143,6 @@ pub(crate) const FORGET_SQL: &str = "DELETE FROM outbox WHERE id IN
      (SELECT id FROM outbox WHERE occurred_at < ?1 ORDER BY occurred_at, id LIMIT ?2) RETURNING webhook";
 
 /// Deletes up to `limit` messages about changes before a time, the oldest first. Returns the webhook of each.
-pub fn forget(tx: &mut Tx<'_>, before: i64, limit: i64) -> Result<Vec<String>, MetaError> {
+pub fn delete_old(tx: &mut Tx<'_>, before: i64, limit: i64) -> Result<Vec<String>, MetaError> {
     tx.query(FORGET_SQL, params![before, limit], |row| row.text(0))
 }

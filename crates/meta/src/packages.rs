@@ -3,14 +3,14 @@
 //! An image that is being deleted is hidden: its name begins with a dot until its rows are deleted. No valid name
 //! begins with a dot.
 
-use model::filter::Direction;
+use model::list_filter::SortDirection;
 use model::name::{ImagePath, Location};
 
-use crate::{Id, MetaError, Row, Tx, params};
+use crate::{Id, MetaError, SqlRow, Tx, params};
 
 /// Returns the id of the image with this name.
 pub fn find(tx: &mut Tx<'_>, repository: &Id, image: &str) -> Result<Option<Id>, MetaError> {
-    tx.opt(
+    tx.query_first(
         "SELECT id FROM packages WHERE repository_id = ?1 AND name = ?2",
         params![repository, image],
         |row| row.id(0),
@@ -30,11 +30,11 @@ pub fn ensure(
     let id = Id::new();
     // If a repository of the same name is being deleted, its image may still have the path. That image gets another
     // path, which contains the new id, because the same path may become free many times.
-    tx.exec(
+    tx.execute(
         "UPDATE packages SET path = ?4 WHERE location = ?1 AND path = ?2 AND repository_id <> ?3",
         params![location.as_str(), path.path().as_str(), repository, format!("..{id}").as_str()],
     )?;
-    tx.exec(
+    tx.execute(
         "INSERT INTO packages (id, repository_id, name, location, path, created_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         params![&id, repository, path.image.as_str(), location.as_str(), path.path().as_str(), now],
@@ -46,11 +46,11 @@ pub fn ensure(
 /// hidden, 0 or 1.
 pub fn hide(tx: &mut Tx<'_>, id: &Id) -> Result<u64, MetaError> {
     let sql = "SELECT name FROM packages WHERE id = ?1";
-    let Some(name) = tx.opt(sql, params![id], |row| row.text(0))? else { return Ok(0) };
+    let Some(name) = tx.query_first(sql, params![id], |row| row.text(0))? else { return Ok(0) };
     // No valid name begins with a dot, and '.' sorts before '/' and before the first character of every valid name.
     let hidden = hidden_name(id, &name);
     let sql = "UPDATE packages SET name = ?2, path = ?2 WHERE id = ?1";
-    tx.exec(sql, params![id, hidden.as_str()])
+    tx.execute(sql, params![id, hidden.as_str()])
 }
 
 /// Returns the name of an image or a repository after it is hidden. It is not a valid name, it is unique because of the
@@ -88,7 +88,7 @@ pub(crate) const CATALOG_SQL: &str = "SELECT p.path, r.project, r.name FROM pack
      WHERE p.location = ?1 AND p.path > ?2 AND r.state = 'live' ORDER BY p.path LIMIT ?3";
 
 /// Returns the images of a location whose paths sort after `last`, in byte order of their paths.
-pub fn catalog(
+pub fn list_catalog(
     tx: &mut Tx<'_>,
     location: &Location,
     last: &str,
@@ -101,7 +101,7 @@ pub fn catalog(
 
 /// An image as the API shows it.
 #[derive(Debug, Clone)]
-pub struct Package {
+pub struct PackageDetails {
     /// The id of the image.
     pub id: Id,
     /// The name of the image.
@@ -133,36 +133,36 @@ pub(crate) const LIST_SQL: [&str; 2] = [
     select!("p.name < ?2 AND p.name > '/' ORDER BY p.name DESC LIMIT ?3"),
 ];
 
-fn read_package(row: &Row<'_>) -> Result<Package, MetaError> {
+fn read_package(row: &SqlRow<'_>) -> Result<PackageDetails, MetaError> {
     let (name, created_at, updated_at) = (row.text(1)?, row.int(2)?, row.int(3)?);
-    Ok(Package { id: row.id(0)?, name, created_at, updated_at, annotations: row.text(4)? })
+    Ok(PackageDetails { id: row.id(0)?, name, created_at, updated_at, annotations: row.text(4)? })
 }
 
 /// Returns the images of a repository whose names come after `last` in the given direction.
 pub fn list(
     tx: &mut Tx<'_>,
-    direction: Direction,
+    direction: SortDirection,
     repository: &Id,
     last: &str,
     limit: i64,
-) -> Result<Vec<Package>, MetaError> {
+) -> Result<Vec<PackageDetails>, MetaError> {
     let last = direction.choose([last.max(BEFORE_SHOWN_NAMES), last]);
     tx.query(direction.choose(LIST_SQL), params![repository, last, limit], read_package)
 }
 
 /// Returns the image with this name as the API shows it.
-pub fn describe(
+pub fn find_details(
     tx: &mut Tx<'_>,
     repository: &Id,
     image: &str,
-) -> Result<Option<Package>, MetaError> {
-    tx.opt(select!("p.name = ?2"), params![repository, image], read_package)
+) -> Result<Option<PackageDetails>, MetaError> {
+    tx.query_first(select!("p.name = ?2"), params![repository, image], read_package)
 }
 
 /// Sets the annotations of an image. Returns the number of images changed, 0 or 1.
-pub fn annotate(tx: &mut Tx<'_>, package: &Id, annotations: &str) -> Result<u64, MetaError> {
+pub fn set_annotations(tx: &mut Tx<'_>, package: &Id, annotations: &str) -> Result<u64, MetaError> {
     let sql = "UPDATE packages SET annotations = ?2 WHERE id = ?1";
-    tx.exec(sql, params![package, annotations])
+    tx.execute(sql, params![package, annotations])
 }
 
 /// The statement of [`between`]. A test checks its query plan.
@@ -171,7 +171,7 @@ pub(crate) const BETWEEN_SQL: &str =
      ORDER BY name LIMIT ?4";
 
 /// Returns the names of the images from `from` (included) to `to` (excluded), in byte order.
-pub fn between(
+pub fn list_names_between(
     tx: &mut Tx<'_>,
     repository: &Id,
     (from, to): (&str, &str),

@@ -191,7 +191,7 @@ impl RetryLoop<'_> {
             Ok(value) => match self.end(session, "COMMIT") {
                 Err(error) if error.kind() == ErrorKind::Retry => AttemptOutcome::Retry(error),
                 // The server itself reports the full disk, so it has rolled back.
-                Err(error) if error.kind() == ErrorKind::Full => {
+                Err(error) if error.kind() == ErrorKind::DiskFull => {
                     AttemptOutcome::Answer(Err(error.into()))
                 }
                 Err(error) if self.mode == TransactionMode::Write => {
@@ -255,5 +255,8 @@ impl RetryLoop<'_> {
 /// Makes the error of a connection that broke during its commit. The closure must not run again: that might do its work
 /// twice.
 fn unknown_outcome(error: &MetaError) -> MetaError {
-    MetaError::new(ErrorKind::Lost, format!("the outcome of a commit is unknown: {error}"))
+    MetaError::new(
+        ErrorKind::UnknownOutcome,
+        format!("the outcome of a commit is unknown: {error}"),
+    )
 }

@@ -1,10 +1,10 @@
 //! Projects (table `projects`).
 
-use crate::{Id, MetaError, Row, Tx, params};
+use crate::{Id, MetaError, SqlRow, Tx, params};
 
 /// A project.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Project {
+pub struct ProjectRow {
     /// The id, which the creator chose.
     pub id: String,
     /// The number, which the server chose at random.
@@ -19,8 +19,8 @@ pub struct Project {
     pub created_at: i64,
 }
 
-fn read_project(row: &Row<'_>) -> Result<Project, MetaError> {
-    Ok(Project {
+fn read_project(row: &SqlRow<'_>) -> Result<ProjectRow, MetaError> {
+    Ok(ProjectRow {
         id: row.text(0)?,
         number: row.int(1)?,
         name: row.text(2)?,
@@ -31,8 +31,8 @@ fn read_project(row: &Row<'_>) -> Result<Project, MetaError> {
 }
 
 /// Returns the project with this id, active or not.
-pub fn find(tx: &mut Tx<'_>, id: &str) -> Result<Option<Project>, MetaError> {
-    tx.opt(
+pub fn find(tx: &mut Tx<'_>, id: &str) -> Result<Option<ProjectRow>, MetaError> {
+    tx.query_first(
         "SELECT id, number, name, labels, state = 'ACTIVE', created_at FROM projects WHERE id = ?1",
         params![id],
         read_project,
@@ -40,8 +40,8 @@ pub fn find(tx: &mut Tx<'_>, id: &str) -> Result<Option<Project>, MetaError> {
 }
 
 /// Creates a project. Returns `false` if the id is taken.
-pub fn insert(tx: &mut Tx<'_>, new: &Project) -> Result<bool, MetaError> {
-    let inserted = tx.exec(
+pub fn insert(tx: &mut Tx<'_>, new: &ProjectRow) -> Result<bool, MetaError> {
+    let inserted = tx.execute(
         "INSERT INTO projects (id, number, name, labels, state, created_at)
          VALUES (?1, ?2, ?3, ?4, 'ACTIVE', ?5) ON CONFLICT (id) DO NOTHING",
         params![
@@ -59,12 +59,15 @@ pub fn insert(tx: &mut Tx<'_>, new: &Project) -> Result<bool, MetaError> {
 pub fn ensure(tx: &mut Tx<'_>, id: &str, now: i64) -> Result<(), MetaError> {
     let (name, labels) = (id.to_owned(), "{}".to_owned());
     let id = id.to_owned();
-    insert(tx, &Project { id, number: new_number(), name, labels, active: true, created_at: now })?;
+    insert(
+        tx,
+        &ProjectRow { id, number: random_number(), name, labels, active: true, created_at: now },
+    )?;
     Ok(())
 }
 
 /// Makes a random project number of twelve digits, the length of Google's project numbers.
-pub fn new_number() -> i64 {
+pub fn random_number() -> i64 {
     let random = u64::from_le_bytes(Id::random().to_bytes()[..8].try_into().expect("eight bytes"));
     100_000_000_000 + (random % 900_000_000_000) as i64
 }
@@ -72,7 +75,7 @@ pub fn new_number() -> i64 {
 /// Requests the deletion of a project. From then on the project cannot be used, but its id stays taken. Returns the
 /// number of projects changed, 0 or 1.
 pub fn request_delete(tx: &mut Tx<'_>, id: &str) -> Result<u64, MetaError> {
-    tx.exec(
+    tx.execute(
         "UPDATE projects SET state = 'DELETE_REQUESTED' WHERE id = ?1 AND state = 'ACTIVE'",
         params![id],
     )
@@ -80,7 +83,10 @@ pub fn request_delete(tx: &mut Tx<'_>, id: &str) -> Result<u64, MetaError> {
 
 /// Makes a project usable again after its deletion was requested. Returns the number of projects changed, 0 or 1.
 pub fn undelete(tx: &mut Tx<'_>, id: &str) -> Result<u64, MetaError> {
-    tx.exec("UPDATE projects SET state = 'ACTIVE' WHERE id = ?1 AND state <> 'ACTIVE'", params![id])
+    tx.execute(
+        "UPDATE projects SET state = 'ACTIVE' WHERE id = ?1 AND state <> 'ACTIVE'",
+        params![id],
+    )
 }
 
 /// The statement of [`list`]. A test checks its query plan.
@@ -89,6 +95,6 @@ pub(crate) const LIST_SQL: &str =
      WHERE id > ?1 ORDER BY id LIMIT ?2";
 
 /// Returns the projects whose ids sort after `last`, in the order of their ids.
-pub fn list(tx: &mut Tx<'_>, last: &str, limit: i64) -> Result<Vec<Project>, MetaError> {
+pub fn list(tx: &mut Tx<'_>, last: &str, limit: i64) -> Result<Vec<ProjectRow>, MetaError> {
     tx.query(LIST_SQL, params![last, limit], read_project)
 }

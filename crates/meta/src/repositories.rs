@@ -4,32 +4,32 @@ use model::name::{Location, ProjectId, RepositoryName};
 use model::repository::{ModeName, RepositoryMode};
 
 use crate::packages::{hidden_name, shown_name};
-use crate::{Id, MetaError, Row, Tx, params};
+use crate::{Id, MetaError, SqlRow, Tx, params};
 
 /// The columns of a repository that every request for its content reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Repository {
+pub struct RepositoryRow {
     /// The id of the repository.
     pub id: Id,
     /// True if manifests may name content that the repository does not hold.
-    pub sparse: bool,
+    pub allows_missing_content: bool,
     /// The mode, with the upstreams that it reads from.
     pub mode: RepositoryMode,
     /// True if the repository has rules about downloads.
     pub has_download_rules: bool,
 }
 
-fn read_repository(row: &Row<'_>) -> Result<Repository, MetaError> {
-    Ok(Repository {
+fn read_repository(row: &SqlRow<'_>) -> Result<RepositoryRow, MetaError> {
+    Ok(RepositoryRow {
         id: row.id(0)?,
-        sparse: row.bool(1)?,
+        allows_missing_content: row.bool(1)?,
         mode: mode_at(row, 2)?,
         has_download_rules: row.int(4)? > 0,
     })
 }
 
 /// Reads the mode from two columns: its name, and the document with its upstreams.
-fn mode_at(row: &Row<'_>, column: usize) -> Result<RepositoryMode, MetaError> {
+fn mode_at(row: &SqlRow<'_>, column: usize) -> Result<RepositoryMode, MetaError> {
     match mode_name_at(row, column)? {
         ModeName::Standard => Ok(RepositoryMode::Standard),
         mode => RepositoryMode::parse(mode, &row.text(column + 1)?)
@@ -37,14 +37,14 @@ fn mode_at(row: &Row<'_>, column: usize) -> Result<RepositoryMode, MetaError> {
     }
 }
 
-fn mode_name_at(row: &Row<'_>, column: usize) -> Result<ModeName, MetaError> {
+fn mode_name_at(row: &SqlRow<'_>, column: usize) -> Result<ModeName, MetaError> {
     let mode = ModeName::parse(&row.text(column)?);
     mode.ok_or_else(|| MetaError::corrupt("a repository's mode"))
 }
 
 /// Returns the repository with this name.
-pub fn find(tx: &mut Tx<'_>, name: &RepositoryName) -> Result<Option<Repository>, MetaError> {
-    tx.opt(
+pub fn find(tx: &mut Tx<'_>, name: &RepositoryName) -> Result<Option<RepositoryRow>, MetaError> {
+    tx.query_first(
         "SELECT id, sparse, mode, CASE mode WHEN 'STANDARD_REPOSITORY' THEN '' ELSE settings END, download_rules
          FROM repositories
          WHERE project = ?1 AND location = ?2 AND name = ?3",
@@ -60,7 +60,7 @@ pub fn insert(
     sparse: bool,
     now: i64,
 ) -> Result<bool, MetaError> {
-    let created = tx.exec(
+    let created = tx.execute(
         "INSERT INTO repositories (id, project, location, name, sparse, size_bytes, created_at, updated_at)
          VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?6) ON CONFLICT (project, location, name) DO NOTHING",
         params![
@@ -78,7 +78,7 @@ pub fn insert(
 /// Returns whether a repository exists and is not being deleted. A transaction that adds content asks this first.
 pub fn is_live(tx: &mut Tx<'_>, id: &Id) -> Result<bool, MetaError> {
     let sql = "SELECT 1 FROM repositories WHERE id = ?1 AND state = 'live'";
-    Ok(tx.opt(sql, params![id], |row| row.int(0))?.is_some())
+    Ok(tx.query_first(sql, params![id], |row| row.int(0))?.is_some())
 }
 
 /// Returns whether the tags of a repository are immutable, and whether it has rules about tags.
@@ -86,16 +86,16 @@ pub fn is_live(tx: &mut Tx<'_>, id: &Id) -> Result<bool, MetaError> {
 /// The transaction that would move a tag asks this, and on PostgreSQL the row stays locked until that transaction ends.
 /// Serializable isolation alone is not enough: it may order the transaction before a change of the settings that was
 /// committed while the transaction ran. An administrator could then see a tag move after the tags became immutable.
-pub fn tag_mutability(tx: &mut Tx<'_>, id: &Id) -> Result<(bool, bool), MetaError> {
+pub fn find_tag_mutability(tx: &mut Tx<'_>, id: &Id) -> Result<(bool, bool), MetaError> {
     let lock = tx.for_share();
     let sql = format!("SELECT immutable_tags, tag_rules FROM repositories WHERE id = ?1{lock}");
-    let found = tx.opt(&sql, params![id], |row| Ok((row.bool(0)?, row.int(1)? > 0)))?;
+    let found = tx.query_first(&sql, params![id], |row| Ok((row.bool(0)?, row.int(1)? > 0)))?;
     Ok(found.unwrap_or_default())
 }
 
 /// Returns the number of bytes that a repository holds: the sum in its row plus the deltas that are not in the sum yet.
-pub fn size_bytes(tx: &mut Tx<'_>, id: &Id) -> Result<Option<i64>, MetaError> {
-    tx.opt(
+pub fn find_size_bytes(tx: &mut Tx<'_>, id: &Id) -> Result<Option<i64>, MetaError> {
+    tx.query_first(
         "SELECT size_bytes + (SELECT CAST(coalesce(sum(bytes), 0) AS BIGINT) FROM usage_deltas WHERE repository_id = ?1)
          FROM repositories WHERE id = ?1",
         params![id],
@@ -105,7 +105,7 @@ pub fn size_bytes(tx: &mut Tx<'_>, id: &Id) -> Result<Option<i64>, MetaError> {
 
 /// All that the API shows of a repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Described {
+pub struct RepositoryDetails {
     /// The id of the repository.
     pub id: Id,
     /// The name of the repository.
@@ -130,7 +130,7 @@ pub struct Described {
 
 /// Reads the name of a repository from three columns: project, location and name.
 pub(crate) fn repository_name_at(
-    row: &Row<'_>,
+    row: &SqlRow<'_>,
     column: usize,
 ) -> Result<RepositoryName, MetaError> {
     let corrupt = |_| MetaError::corrupt("a repository's name");
@@ -141,8 +141,8 @@ pub(crate) fn repository_name_at(
     })
 }
 
-fn read_details(row: &Row<'_>) -> Result<Described, MetaError> {
-    Ok(Described {
+fn read_details(row: &SqlRow<'_>) -> Result<RepositoryDetails, MetaError> {
+    Ok(RepositoryDetails {
         id: row.id(0)?,
         name: repository_name_at(row, 1)?,
         mode: mode_name_at(row, 4)?,
@@ -170,8 +170,11 @@ macro_rules! select {
 }
 
 /// Returns the repository with this name as the API shows it.
-pub fn describe(tx: &mut Tx<'_>, name: &RepositoryName) -> Result<Option<Described>, MetaError> {
-    tx.opt(
+pub fn find_details(
+    tx: &mut Tx<'_>,
+    name: &RepositoryName,
+) -> Result<Option<RepositoryDetails>, MetaError> {
+    tx.query_first(
         select!("r.name = ?3"),
         params![name.project.as_str(), name.location.as_str(), name.repository.as_str()],
         read_details,
@@ -188,13 +191,13 @@ pub fn list(
     (project, location): (&ProjectId, &Location),
     last: &str,
     limit: i64,
-) -> Result<Vec<Described>, MetaError> {
+) -> Result<Vec<RepositoryDetails>, MetaError> {
     tx.query(LIST_SQL, params![project.as_str(), location.as_str(), last, limit], read_details)
 }
 
 /// Writes the settings of a repository. Returns the number of repositories changed, 0 or 1.
-pub fn set(tx: &mut Tx<'_>, repository: &Described) -> Result<u64, MetaError> {
-    tx.exec(
+pub fn update(tx: &mut Tx<'_>, repository: &RepositoryDetails) -> Result<u64, MetaError> {
+    tx.execute(
         "UPDATE repositories SET mode = ?4, description = ?5, labels = ?6, immutable_tags = ?7, settings = ?8,
            updated_at = ?9
          WHERE project = ?1 AND location = ?2 AND name = ?3",
@@ -213,8 +216,8 @@ pub fn set(tx: &mut Tx<'_>, repository: &Described) -> Result<u64, MetaError> {
 }
 
 /// Returns the name of a repository. For a hidden one, that is the name before it was hidden.
-pub fn shown(tx: &mut Tx<'_>, id: &Id) -> Result<Option<RepositoryName>, MetaError> {
-    let name = tx.opt(
+pub fn find_name(tx: &mut Tx<'_>, id: &Id) -> Result<Option<RepositoryName>, MetaError> {
+    let name = tx.query_first(
         "SELECT project, location, name FROM repositories WHERE id = ?1",
         params![id],
         |row| Ok((row.text(0)?, row.text(1)?, row.text(2)?)),
@@ -233,10 +236,10 @@ pub fn shown(tx: &mut Tx<'_>, id: &Id) -> Result<Option<RepositoryName>, MetaErr
 /// repositories hidden, 0 or 1.
 pub fn hide(tx: &mut Tx<'_>, id: &Id, now: i64) -> Result<u64, MetaError> {
     let sql = "SELECT name FROM repositories WHERE id = ?1";
-    let Some(name) = tx.opt(sql, params![id], |row| row.text(0))? else { return Ok(0) };
+    let Some(name) = tx.query_first(sql, params![id], |row| row.text(0))? else { return Ok(0) };
     // No valid name begins with a dot.
     let hidden = hidden_name(id, &name);
-    tx.exec(
+    tx.execute(
         "UPDATE repositories SET state = 'deleting', name = ?2, updated_at = ?3 WHERE id = ?1",
         params![id, hidden.as_str(), now],
     )

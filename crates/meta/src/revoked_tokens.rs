@@ -8,7 +8,7 @@ const RETENTION_MICROS: i64 = 7 * 24 * 3600 * 1_000_000;
 
 /// Revokes a token, and deletes some revocations that are too old to matter. Returns `false` if the token was revoked
 /// before, or if it expired so long ago that no upload and no other token can depend on it.
-pub fn insert(
+pub fn revoke(
     tx: &mut Tx<'_>,
     token: &str,
     (now, expires_at): (i64, i64),
@@ -17,11 +17,11 @@ pub fn insert(
     if expires_at < too_old || is_revoked(tx, token)? {
         return Ok(false);
     }
-    tx.exec(FORGET_SQL, params![too_old])?;
+    tx.execute(FORGET_SQL, params![too_old])?;
     // Concurrent revocations wait for the row of the epoch, so that their numbers become visible in order.
     epochs::bump(tx, epochs::REVOCATIONS)?;
     let number = epochs::get(tx, epochs::REVOCATIONS)?;
-    tx.exec(
+    tx.execute(
         "INSERT INTO revoked_tokens (id, expires_at, number) VALUES (?1, ?2, ?3)",
         params![token, expires_at, number],
     )?;
@@ -36,7 +36,9 @@ pub(crate) const FORGET_SQL: &str = "DELETE FROM revoked_tokens WHERE id IN
 /// Returns whether a token was revoked.
 pub fn is_revoked(tx: &mut Tx<'_>, token: &str) -> Result<bool, MetaError> {
     let found =
-        tx.opt("SELECT 1 FROM revoked_tokens WHERE id = ?1", params![token], |row| row.int(0))?;
+        tx.query_first("SELECT 1 FROM revoked_tokens WHERE id = ?1", params![token], |row| {
+            row.int(0)
+        })?;
     Ok(found.is_some())
 }
 
@@ -46,6 +48,10 @@ pub(crate) const SINCE_SQL: &str =
 
 /// Returns the ids of the tokens that were revoked after the revocation `number`, each with the number of its
 /// revocation.
-pub fn since(tx: &mut Tx<'_>, number: i64, limit: i64) -> Result<Vec<(i64, String)>, MetaError> {
+pub fn list_since(
+    tx: &mut Tx<'_>,
+    number: i64,
+    limit: i64,
+) -> Result<Vec<(i64, String)>, MetaError> {
     tx.query(SINCE_SQL, params![number, limit], |row| Ok((row.int(0)?, row.text(1)?)))
 }

@@ -1,18 +1,18 @@
 //! Rules (table `rules`): they allow or deny operations on the artifacts of a repository or of one of its images.
 
-use model::rule::{Action, Operation};
+use model::repository_rule::{RuleAction, RuleOperation};
 
-use crate::{Id, MetaError, Row, Tx, params};
+use crate::{Id, MetaError, SqlRow, Tx, params};
 
 /// A rule as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rule {
+pub struct RuleRow {
     /// The id of the rule in its repository.
     pub name: String,
     /// The action: the rule allows or denies the operation.
-    pub action: Action,
+    pub action: RuleAction,
     /// The operation.
-    pub operation: Operation,
+    pub operation: RuleOperation,
     /// The name of the image, or an empty text for the whole repository.
     pub package: String,
     /// The condition under which the rule applies, or an empty text for no condition.
@@ -26,12 +26,12 @@ pub struct Rule {
     pub location: String,
 }
 
-fn read_rule(row: &Row<'_>) -> Result<Rule, MetaError> {
+fn read_rule(row: &SqlRow<'_>) -> Result<RuleRow, MetaError> {
     let corrupt = || MetaError::corrupt("a rule");
-    Ok(Rule {
+    Ok(RuleRow {
         name: row.text(0)?,
-        action: Action::read(&row.text(1)?).ok_or_else(corrupt)?,
-        operation: Operation::read(&row.text(2)?).ok_or_else(corrupt)?,
+        action: RuleAction::parse(&row.text(1)?).ok_or_else(corrupt)?,
+        operation: RuleOperation::parse(&row.text(2)?).ok_or_else(corrupt)?,
         package: row.text(3)?,
         expression: row.text(4)?,
         title: row.text(5)?,
@@ -52,8 +52,8 @@ macro_rules! select {
 }
 
 /// Returns the rule with this name.
-pub fn find(tx: &mut Tx<'_>, repository: &Id, name: &str) -> Result<Option<Rule>, MetaError> {
-    tx.opt(select!("name = ?2"), params![repository, name], read_rule)
+pub fn find(tx: &mut Tx<'_>, repository: &Id, name: &str) -> Result<Option<RuleRow>, MetaError> {
+    tx.query_first(select!("name = ?2"), params![repository, name], read_rule)
 }
 
 /// The statement of [`list`]. A test checks its query plan.
@@ -65,7 +65,7 @@ pub fn list(
     repository: &Id,
     last: &str,
     limit: i64,
-) -> Result<Vec<Rule>, MetaError> {
+) -> Result<Vec<RuleRow>, MetaError> {
     tx.query(LIST_SQL, params![repository, last, limit], read_rule)
 }
 
@@ -74,11 +74,11 @@ pub(crate) const OF_SQL: &str = select!("operation = ?2 AND package IN (?3, '')"
 
 /// Returns the rules about an operation on an image: first the rule of the image, then the rule of the whole
 /// repository. Either may be missing.
-pub fn of(
+pub fn list_applicable(
     tx: &mut Tx<'_>,
     repository: &Id,
-    (operation, package): (Operation, &str),
-) -> Result<Vec<Rule>, MetaError> {
+    (operation, package): (RuleOperation, &str),
+) -> Result<Vec<RuleRow>, MetaError> {
     let mut rules =
         tx.query(OF_SQL, params![repository, operation.as_str(), package], read_rule)?;
     rules.sort_by_key(|rule| rule.package.is_empty());
@@ -87,12 +87,12 @@ pub fn of(
 
 /// Returns the name of the rule about an operation with exactly this scope: an image, or the whole repository if
 /// `package` is empty.
-pub fn holder(
+pub fn find_name_by_scope(
     tx: &mut Tx<'_>,
     repository: &Id,
-    (operation, package): (Operation, &str),
+    (operation, package): (RuleOperation, &str),
 ) -> Result<Option<String>, MetaError> {
-    tx.opt(
+    tx.query_first(
         "SELECT name FROM rules WHERE repository_id = ?1 AND operation = ?2 AND package = ?3",
         params![repository, operation.as_str(), package],
         |row| row.text(0),
@@ -100,8 +100,8 @@ pub fn holder(
 }
 
 /// Creates a rule, or replaces the rule with the same name.
-pub fn set(tx: &mut Tx<'_>, repository: &Id, rule: &Rule) -> Result<(), MetaError> {
-    tx.exec(
+pub fn set(tx: &mut Tx<'_>, repository: &Id, rule: &RuleRow) -> Result<(), MetaError> {
+    tx.execute(
         "INSERT INTO rules (repository_id, name, action, operation, package, expression, title, description, location)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
          ON CONFLICT (repository_id, name) DO UPDATE SET action = excluded.action, operation = excluded.operation,
@@ -124,13 +124,16 @@ pub fn set(tx: &mut Tx<'_>, repository: &Id, rule: &Rule) -> Result<(), MetaErro
 
 /// Deletes a rule.
 pub fn delete(tx: &mut Tx<'_>, repository: &Id, name: &str) -> Result<(), MetaError> {
-    tx.exec("DELETE FROM rules WHERE repository_id = ?1 AND name = ?2", params![repository, name])?;
+    tx.execute(
+        "DELETE FROM rules WHERE repository_id = ?1 AND name = ?2",
+        params![repository, name],
+    )?;
     update_rule_counts(tx, repository)
 }
 
 /// Updates the numbers of rules in the row of the repository.
 fn update_rule_counts(tx: &mut Tx<'_>, repository: &Id) -> Result<(), MetaError> {
-    tx.exec(
+    tx.execute(
         "UPDATE repositories SET
            download_rules = (SELECT count(*) FROM rules WHERE repository_id = ?1 AND operation = 'DOWNLOAD'),
            tag_rules = (SELECT count(*) FROM rules WHERE repository_id = ?1 AND operation = 'TAG_MUTATION')

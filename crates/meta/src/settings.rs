@@ -9,12 +9,12 @@ pub const NEXT_STORE_ID: &str = "next_store_id";
 
 /// Returns the value of a setting, if it is set.
 pub fn get(tx: &mut Tx<'_>, name: &str) -> Result<Option<String>, MetaError> {
-    tx.opt("SELECT value FROM settings WHERE name = ?1", params![name], |row| row.text(0))
+    tx.query_first("SELECT value FROM settings WHERE name = ?1", params![name], |row| row.text(0))
 }
 
 /// Sets the value of a setting.
 pub fn set(tx: &mut Tx<'_>, name: &str, value: &str) -> Result<(), MetaError> {
-    tx.exec(
+    tx.execute(
         "INSERT INTO settings (name, value) VALUES (?1, ?2)
          ON CONFLICT (name) DO UPDATE SET value = excluded.value",
         params![name, value],
@@ -23,8 +23,8 @@ pub fn set(tx: &mut Tx<'_>, name: &str, value: &str) -> Result<(), MetaError> {
 }
 
 /// Sets the value of a setting unless it is set. Returns the value that the setting has afterwards.
-pub fn set_first(tx: &mut Tx<'_>, name: &str, value: &str) -> Result<String, MetaError> {
-    tx.exec(
+pub fn set_if_missing(tx: &mut Tx<'_>, name: &str, value: &str) -> Result<String, MetaError> {
+    tx.execute(
         "INSERT INTO settings (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO NOTHING",
         params![name, value],
     )?;
@@ -32,7 +32,7 @@ pub fn set_first(tx: &mut Tx<'_>, name: &str, value: &str) -> Result<String, Met
 }
 
 /// Deletes a setting.
-pub fn unset(tx: &mut Tx<'_>, name: &str) -> Result<(), MetaError> {
-    tx.exec("DELETE FROM settings WHERE name = ?1", params![name])?;
+pub fn delete(tx: &mut Tx<'_>, name: &str) -> Result<(), MetaError> {
+    tx.execute("DELETE FROM settings WHERE name = ?1", params![name])?;
     Ok(())
 }

@@ -20,7 +20,7 @@ pub struct SigningKey {
 }
 
 /// Returns the keys whose tokens are still accepted, the newest first.
-pub fn all(tx: &mut Tx<'_>, now: i64) -> Result<Vec<SigningKey>, MetaError> {
+pub fn list_valid(tx: &mut Tx<'_>, now: i64) -> Result<Vec<SigningKey>, MetaError> {
     tx.query(
         "SELECT id, public_key, sealed_private_key, created_at, signs_until, verifies_until
          FROM signing_keys WHERE verifies_until > ?1 ORDER BY created_at DESC, id",
@@ -40,12 +40,12 @@ pub fn all(tx: &mut Tx<'_>, now: i64) -> Result<Vec<SigningKey>, MetaError> {
 
 /// Deletes all keys. Returns the number of keys deleted.
 pub fn delete_all(tx: &mut Tx<'_>) -> Result<u64, MetaError> {
-    tx.exec("DELETE FROM signing_keys", params![])
+    tx.execute("DELETE FROM signing_keys", params![])
 }
 
 /// Stores a key.
 pub fn insert(tx: &mut Tx<'_>, new: &SigningKey) -> Result<(), MetaError> {
-    tx.exec(
+    tx.execute(
         "INSERT INTO signing_keys (id, public_key, sealed_private_key, created_at, signs_until, verifies_until)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         params![

@@ -2,11 +2,11 @@
 
 use model::digest::Digest;
 
-use crate::{Id, MetaError, Row, Tx, digest_at, opt_digest_at, params};
+use crate::{Id, MetaError, SqlRow, Tx, digest_at, opt_digest_at, params};
 
 /// The version that a tag names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tag {
+pub struct TargetVersion {
     /// The id of the version.
     pub version_id: Id,
     /// The digest of the version.
@@ -14,12 +14,12 @@ pub struct Tag {
 }
 
 /// Returns the version that a tag names now.
-pub fn find(tx: &mut Tx<'_>, package: &Id, name: &str) -> Result<Option<Tag>, MetaError> {
-    tx.opt(
+pub fn find(tx: &mut Tx<'_>, package: &Id, name: &str) -> Result<Option<TargetVersion>, MetaError> {
+    tx.query_first(
         "SELECT v.id, v.digest FROM tags t JOIN versions v ON v.id = t.version_id
          WHERE t.package_id = ?1 AND t.name = ?2",
         params![package, name],
-        |row| Ok(Tag { version_id: row.id(0)?, digest: digest_at(row, 1)? }),
+        |row| Ok(TargetVersion { version_id: row.id(0)?, digest: digest_at(row, 1)? }),
     )
 }
 
@@ -30,22 +30,26 @@ pub fn set(
     (name, version): (&str, &Id),
     now: i64,
 ) -> Result<(), MetaError> {
-    tx.exec(
+    tx.execute(
         "INSERT INTO tags (package_id, name, version_id, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?4)
          ON CONFLICT (package_id, name) DO UPDATE SET version_id = excluded.version_id, updated_at = excluded.updated_at",
         params![package, name, version, now],
     )?;
-    tx.exec("UPDATE versions SET updated_at = ?2 WHERE id = ?1", params![version, now])?;
+    tx.execute("UPDATE versions SET updated_at = ?2 WHERE id = ?1", params![version, now])?;
     Ok(())
 }
 
 /// Deletes a tag and keeps its version. Returns the number of tags deleted, 0 or 1.
 pub fn delete(tx: &mut Tx<'_>, package: &Id, name: &str) -> Result<u64, MetaError> {
-    tx.exec("DELETE FROM tags WHERE package_id = ?1 AND name = ?2", params![package, name])
+    tx.execute("DELETE FROM tags WHERE package_id = ?1 AND name = ?2", params![package, name])
 }
 
 /// Returns the first tags of a version, in byte order.
-pub fn of_version(tx: &mut Tx<'_>, version: &Id, limit: i64) -> Result<Vec<String>, MetaError> {
+pub fn list_first_of_version(
+    tx: &mut Tx<'_>,
+    version: &Id,
+    limit: i64,
+) -> Result<Vec<String>, MetaError> {
     tx.query(
         "SELECT name FROM tags WHERE version_id = ?1 ORDER BY name LIMIT ?2",
         params![version, limit],
@@ -58,8 +62,8 @@ pub(crate) const BEGINNING_SQL: &str =
     "SELECT name FROM tags WHERE version_id = ?1 AND name >= ?2 ORDER BY name LIMIT 1";
 
 /// Returns whether a version has a tag that begins with this text.
-pub fn has_beginning(tx: &mut Tx<'_>, version: &Id, beginning: &str) -> Result<bool, MetaError> {
-    let first = tx.opt(BEGINNING_SQL, params![version, beginning], |row| row.text(0))?;
+pub fn has_prefix(tx: &mut Tx<'_>, version: &Id, beginning: &str) -> Result<bool, MetaError> {
+    let first = tx.query_first(BEGINNING_SQL, params![version, beginning], |row| row.text(0))?;
     Ok(first.is_some_and(|first| first.starts_with(beginning)))
 }
 
@@ -80,7 +84,7 @@ macro_rules! select_other_than_fallback {
 
 /// The scope in which a tag is looked for.
 #[derive(Debug, Clone, Copy)]
-pub enum Of<'a> {
+pub enum TagScope<'a> {
     /// All tags of an image.
     Package(&'a Id),
     /// All tags of a version.
@@ -89,21 +93,21 @@ pub enum Of<'a> {
 
 /// Returns tags that are not fallback tags by which clients attach artifacts to an image, with the digests that they
 /// name.
-pub fn other_than_fallback(
+pub fn list_other_than_fallback(
     tx: &mut Tx<'_>,
-    of: Of<'_>,
+    of: TagScope<'_>,
     limit: i64,
 ) -> Result<Vec<(String, Digest)>, MetaError> {
     let (sql, id) = match of {
-        Of::Package(id) => (select_other_than_fallback!("t.package_id"), id),
-        Of::Version(id) => (select_other_than_fallback!("t.version_id"), id),
+        TagScope::Package(id) => (select_other_than_fallback!("t.package_id"), id),
+        TagScope::Version(id) => (select_other_than_fallback!("t.version_id"), id),
     };
     tx.query(sql, params![id, limit], |row| Ok((row.text(0)?, digest_at(row, 1)?)))
 }
 
 /// A change of a tag.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
+pub struct TagChange {
     /// The name of the tag.
     pub tag: String,
     /// The digest that the tag named before, or `None` if the tag is new.
@@ -117,8 +121,8 @@ pub struct Change {
 }
 
 /// Records a change of a tag in the history.
-pub fn record(tx: &mut Tx<'_>, package: &Id, change: &Change) -> Result<(), MetaError> {
-    tx.exec(
+pub fn record_change(tx: &mut Tx<'_>, package: &Id, change: &TagChange) -> Result<(), MetaError> {
+    tx.execute(
         "INSERT INTO tag_history (id, package_id, tag, from_digest, to_digest, principal, changed_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         params![
@@ -135,13 +139,13 @@ pub fn record(tx: &mut Tx<'_>, package: &Id, change: &Change) -> Result<(), Meta
 }
 
 /// Returns the changes of a tag, the oldest first.
-pub fn history(tx: &mut Tx<'_>, package: &Id, tag: &str) -> Result<Vec<Change>, MetaError> {
+pub fn list_changes(tx: &mut Tx<'_>, package: &Id, tag: &str) -> Result<Vec<TagChange>, MetaError> {
     tx.query(
         "SELECT tag, from_digest, to_digest, principal, changed_at FROM tag_history
          WHERE package_id = ?1 AND tag = ?2 ORDER BY id",
         params![package, tag],
         |row| {
-            Ok(Change {
+            Ok(TagChange {
                 tag: row.text(0)?,
                 from: opt_digest_at(row, 1)?,
                 to: opt_digest_at(row, 2)?,
@@ -162,7 +166,7 @@ pub(crate) const NAMES_OF_VERSION_SQL: &str =
     "SELECT name FROM tags WHERE version_id = ?1 AND name > ?2 ORDER BY name LIMIT ?3";
 
 /// Returns the tags of an image that sort after `last`, in byte order, with the digests that they name.
-pub fn names(
+pub fn list_with_digests(
     tx: &mut Tx<'_>,
     package: &Id,
     last: &str,
@@ -172,7 +176,7 @@ pub fn names(
 }
 
 /// Returns the tags of a version that sort after `last`, in byte order.
-pub fn names_of_version(
+pub fn list_of_version(
     tx: &mut Tx<'_>,
     version: &Id,
     last: &str,
@@ -189,7 +193,7 @@ pub(crate) const LIST_SQL: &str =
 
 /// A tag with the fields of its version that the extended list shows.
 #[derive(Debug, Clone)]
-pub struct Listed {
+pub struct TagRow {
     /// The name of the tag.
     pub name: String,
     /// The version that the tag names.
@@ -217,14 +221,17 @@ pub fn list(
     package: &Id,
     last: &str,
     limit: i64,
-) -> Result<Vec<Listed>, MetaError> {
+) -> Result<Vec<TagRow>, MetaError> {
     tx.query(LIST_SQL, params![package, last, limit], |row| {
-        Ok(Listed { name: row.text(0)?, version: read_listed_version(row, 1)? })
+        Ok(TagRow { name: row.text(0)?, version: read_listed_version(row, 1)? })
     })
 }
 
 /// Reads a version from five columns, of which `first` is the first one.
-pub(crate) fn read_listed_version(row: &Row<'_>, first: usize) -> Result<ListedVersion, MetaError> {
+pub(crate) fn read_listed_version(
+    row: &SqlRow<'_>,
+    first: usize,
+) -> Result<ListedVersion, MetaError> {
     Ok(ListedVersion {
         digest: digest_at(row, first)?,
         media_type: row.text(first + 1)?,
@@ -243,7 +250,7 @@ pub(crate) const UNTAGGED_SQL: &str =
 
 /// Returns up to `limit` versions of an image without a tag, among the first `most` versions in the order of their
 /// pushes. The search for them reads only indexes.
-pub fn untagged(
+pub fn list_untagged_versions(
     tx: &mut Tx<'_>,
     package: &Id,
     (most, limit): (i64, i64),

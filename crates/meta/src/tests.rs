@@ -20,30 +20,30 @@ use model::name::{ImagePath, RepositoryName};
 use tempfile::TempDir;
 use tokio_postgres::NoTls;
 
-use crate::versions::{Binding, NewVersion, Reference};
-use crate::{Database, Id, Meta, MetaError, Tx, blobs, packages, repositories, versions};
+use crate::versions::{ContentReference, NewVersion, ReferenceBinding};
+use crate::{DatabaseLocation, Id, Meta, MetaError, Tx, blobs, packages, repositories, versions};
 
 /// A database that is deleted after its test has passed.
 pub(crate) struct TestDatabase {
     pub(crate) meta: Meta,
-    pub(crate) database: Database,
+    pub(crate) database: DatabaseLocation,
     _folder: Option<TempDir>,
 }
 
 impl TestDatabase {
-    async fn open(database: Database, folder: Option<TempDir>) -> Self {
+    async fn open(database: DatabaseLocation, folder: Option<TempDir>) -> Self {
         let meta = Meta::open(database.clone()).await.expect("a new database opens");
         Self { meta, database, _folder: folder }
     }
 
     pub(crate) async fn file() -> Option<Self> {
         let folder = TempDir::new().unwrap();
-        let database = Database::SqliteFile(folder.path().join("meta.db"));
+        let database = DatabaseLocation::SqliteFile(folder.path().join("meta.db"));
         Some(Self::open(database, Some(folder)).await)
     }
 
     pub(crate) async fn memory() -> Option<Self> {
-        Some(Self::open(Database::SqliteMemory, None).await)
+        Some(Self::open(DatabaseLocation::SqliteMemory, None).await)
     }
 
     /// Creates a database on the server, or returns `None` if there is no server.
@@ -54,12 +54,12 @@ impl TestDatabase {
         }
         let name = format!("meta_{}", Id::new());
         let server = administer(&format!("CREATE DATABASE {name}")).await;
-        Some(Self::open(Database::Postgres(format!("{server}/{name}")), None).await)
+        Some(Self::open(DatabaseLocation::Postgres(format!("{server}/{name}")), None).await)
     }
 
     pub(crate) async fn delete(self) {
         self.meta.close().await;
-        if let Database::Postgres(url) = &self.database {
+        if let DatabaseLocation::Postgres(url) = &self.database {
             let (_, name) = url.rsplit_once('/').unwrap();
             administer(&format!("DROP DATABASE {name} WITH (FORCE)")).await;
         }
@@ -153,15 +153,15 @@ pub(crate) fn add_blob(tx: &mut Tx<'_>, repository: &Id, bytes: &[u8]) -> Result
     blobs::insert_copy(tx, &id, NOW)?;
     blobs::make_live(
         tx,
-        &blobs::Finished { id: &id, digest: &digest, size, mtime_ns: 1, ctime_ns: 2, now: NOW },
+        &blobs::FinishedCopy { id: &id, digest: &digest, size, mtime_ns: 1, ctime_ns: 2, now: NOW },
     )?;
     blobs::link(tx, repository, (&digest, size), NOW)?;
     Ok(id)
 }
 
 /// Makes a reference to content with these bytes.
-pub(crate) fn reference(bytes: &[u8], binding: Binding) -> Reference {
-    Reference { digest: Digest::of(bytes), size: bytes.len() as i64, binding }
+pub(crate) fn reference(bytes: &[u8], binding: ReferenceBinding) -> ContentReference {
+    ContentReference { digest: Digest::of(bytes), size: bytes.len() as i64, binding }
 }
 
 /// Stores a manifest with these bytes and references. Returns `None` if the image holds the manifest already.
@@ -170,7 +170,7 @@ pub(crate) fn add_manifest(
     test_image: &TestImage,
     bytes: &[u8],
     subject: Option<&Digest>,
-    references: &[Reference],
+    references: &[ContentReference],
 ) -> Result<Option<Id>, MetaError> {
     let new = NewVersion {
         repository_id: &test_image.repository,
@@ -192,6 +192,6 @@ pub(crate) fn add_manifest(
         repository: &test_image.repository,
         package: &test_image.package,
     };
-    versions::insert_refs(tx, owner, 0, references)?;
+    versions::insert_references(tx, owner, 0, references)?;
     Ok(Some(id))
 }

@@ -32,7 +32,7 @@ enum AnyConnection<'c> {
 
 /// The value of one parameter of a statement.
 #[derive(Debug, Clone, Copy)]
-pub enum Param<'a> {
+pub enum SqlParam<'a> {
     /// NULL.
     Null,
     /// A 64-bit integer.
@@ -47,12 +47,12 @@ pub enum Param<'a> {
 
 macro_rules! from {
     ($($type:ty, $value:ident => $param:expr;)*) => {$(
-        impl<'a> From<$type> for Param<'a> {
+        impl<'a> From<$type> for SqlParam<'a> {
             fn from($value: $type) -> Self {
                 $param
             }
         }
-        impl<'a> From<Option<$type>> for Param<'a> {
+        impl<'a> From<Option<$type>> for SqlParam<'a> {
             fn from(value: Option<$type>) -> Self {
                 value.map_or(Self::Null, Self::from)
             }
@@ -68,7 +68,7 @@ from! {
     &'a Id, value => Self::Bytes(value.as_bytes());
 }
 
-impl rusqlite::ToSql for Param<'_> {
+impl rusqlite::ToSql for SqlParam<'_> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         Ok(match *self {
             Self::Null => ToSqlOutput::Owned(Value::Null),
@@ -80,7 +80,7 @@ impl rusqlite::ToSql for Param<'_> {
     }
 }
 
-impl ToSql for Param<'_> {
+impl ToSql for SqlParam<'_> {
     fn to_sql(
         &self,
         ty: &Type,
@@ -114,7 +114,7 @@ pub struct KeyList<'a> {
 }
 
 /// One row of the result of a query.
-pub struct Row<'r>(AnyRow<'r>);
+pub struct SqlRow<'r>(AnyRow<'r>);
 
 enum AnyRow<'r> {
     Sqlite(&'r rusqlite::Row<'r>),
@@ -139,7 +139,7 @@ fn unreadable(column: usize, error: &dyn std::error::Error) -> MetaError {
     MetaError::new(ErrorKind::Corrupt, format!("column {column} holds something else: {error}"))
 }
 
-impl Row<'_> {
+impl SqlRow<'_> {
     column! {
         /// Reads a text.
         text, String
@@ -259,7 +259,7 @@ impl<'c> Tx<'c> {
     }
 
     /// Runs a statement and returns the number of rows that it inserted, changed or deleted.
-    pub fn exec(&mut self, sql: &str, params: &[Param<'_>]) -> Result<u64, MetaError> {
+    pub fn execute(&mut self, sql: &str, params: &[SqlParam<'_>]) -> Result<u64, MetaError> {
         self.attempt(|connection| match connection {
             AnyConnection::Sqlite(connection) => {
                 let mut statement = connection.prepare_cached(sql)?;
@@ -271,11 +271,11 @@ impl<'c> Tx<'c> {
 
     /// Runs `head VALUES (…), (…) … tail` over all rows, in as few statements as the limits allow. The number of rows
     /// of each statement is a power of two, so that few different statements have to be prepared.
-    pub fn exec_values(
+    pub fn execute_values(
         &mut self,
         head: &str,
         tail: &str,
-        rows: &[Vec<Param<'_>>],
+        rows: &[Vec<SqlParam<'_>>],
     ) -> Result<u64, MetaError> {
         let (mut rest, mut affected) = (rows, 0);
         while let Some(first) = rest.first() {
@@ -284,7 +284,7 @@ impl<'c> Tx<'c> {
             let length = slice_length(rest.len(), max_rows);
             let (slice, after) = rest.split_at(length);
             let sql = values_sql(head, tail, columns, length);
-            affected += self.exec(&sql, &slice.concat())?;
+            affected += self.execute(&sql, &slice.concat())?;
             rest = after;
         }
         Ok(affected)
@@ -294,8 +294,8 @@ impl<'c> Tx<'c> {
     pub fn query<T>(
         &mut self,
         sql: &str,
-        params: &[Param<'_>],
-        read: impl Fn(&Row<'_>) -> Result<T, MetaError>,
+        params: &[SqlParam<'_>],
+        read: impl Fn(&SqlRow<'_>) -> Result<T, MetaError>,
     ) -> Result<Vec<T>, MetaError> {
         self.attempt(|connection| match connection {
             AnyConnection::Sqlite(connection) => {
@@ -303,13 +303,13 @@ impl<'c> Tx<'c> {
                 let mut rows = statement.query(rusqlite::params_from_iter(params))?;
                 let mut found = Vec::new();
                 while let Some(row) = rows.next()? {
-                    found.push(read(&Row(AnyRow::Sqlite(row)))?);
+                    found.push(read(&SqlRow(AnyRow::Sqlite(row)))?);
                 }
                 Ok(found)
             }
             AnyConnection::Postgres(session) => {
                 let rows = session.query(sql, params)?;
-                rows.iter().map(|row| read(&Row(AnyRow::Postgres(row)))).collect()
+                rows.iter().map(|row| read(&SqlRow(AnyRow::Postgres(row)))).collect()
             }
         })
     }
@@ -318,7 +318,7 @@ impl<'c> Tx<'c> {
     pub fn query_keys<T>(
         &mut self,
         list: KeyList<'_>,
-        read: impl Fn(&Row<'_>) -> Result<T, MetaError>,
+        read: impl Fn(&SqlRow<'_>) -> Result<T, MetaError>,
     ) -> Result<Vec<T>, MetaError> {
         let (mut rest, mut found) = (list.keys, Vec::new());
         while !rest.is_empty() {
@@ -326,8 +326,9 @@ impl<'c> Tx<'c> {
             let (slice, after) = rest.split_at(length);
             let numbers: Vec<_> = (2..length + 2).map(|number| format!("?{number}")).collect();
             let sql = format!("{} ({})", list.select, numbers.join(", "));
-            let owner = std::iter::once(Param::from(list.owner));
-            let params: Vec<_> = owner.chain(slice.iter().map(|key| Param::from(*key))).collect();
+            let owner = std::iter::once(SqlParam::from(list.owner));
+            let params: Vec<_> =
+                owner.chain(slice.iter().map(|key| SqlParam::from(*key))).collect();
             found.extend(self.query(&sql, &params, &read)?);
             rest = after;
         }
@@ -335,11 +336,11 @@ impl<'c> Tx<'c> {
     }
 
     /// Runs a statement and reads the first row of its result, if there is one.
-    pub fn opt<T>(
+    pub fn query_first<T>(
         &mut self,
         sql: &str,
-        params: &[Param<'_>],
-        read: impl Fn(&Row<'_>) -> Result<T, MetaError>,
+        params: &[SqlParam<'_>],
+        read: impl Fn(&SqlRow<'_>) -> Result<T, MetaError>,
     ) -> Result<Option<T>, MetaError> {
         // All rows are read, so that a statement with RETURNING runs to its end.
         Ok(self.query(sql, params, read)?.into_iter().next())
@@ -353,7 +354,7 @@ impl<'c> Tx<'c> {
             Dialect::Postgres => {
                 // The lock's key has 64 bits, half of the id. Two ids with the same half only wait for each other.
                 let key = u128::from_be_bytes(id.to_bytes()) as i64;
-                self.exec("SELECT pg_advisory_xact_lock(?1)", params![key]).map(|_| ())
+                self.execute("SELECT pg_advisory_xact_lock(?1)", params![key]).map(|_| ())
             }
         }
     }
@@ -367,7 +368,7 @@ impl<'c> Tx<'c> {
     }
 
     /// Returns the query plan of a statement. Tests look in it for scans of whole tables.
-    pub fn explain(&mut self, sql: &str, params: &[Param<'_>]) -> Result<String, MetaError> {
+    pub fn query_plan(&mut self, sql: &str, params: &[SqlParam<'_>]) -> Result<String, MetaError> {
         let (sql, column) = dialect::explain(self.dialect(), sql);
         let lines = self.query(&sql, params, |row| row.text(column))?;
         Ok(lines.join("\n"))

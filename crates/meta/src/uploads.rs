@@ -25,7 +25,7 @@ pub struct Upload {
 
 /// The principal that may use a session, and the image for which it was started.
 #[derive(Debug, Clone, Copy)]
-pub struct Owner<'a> {
+pub struct UploadKey<'a> {
     /// The id of the repository.
     pub repository: &'a Id,
     /// The name of the image for which the session was started.
@@ -37,11 +37,11 @@ pub struct Owner<'a> {
 /// Starts a session.
 pub fn insert(
     tx: &mut Tx<'_>,
-    owner: Owner<'_>,
+    owner: UploadKey<'_>,
     upload: &Upload,
     now: i64,
 ) -> Result<(), MetaError> {
-    tx.exec(
+    tx.execute(
         "INSERT INTO uploads (id, repository_id, image, principal, copy_id, algorithm, size, started_at, expires_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, ?7, ?8)",
         params![
@@ -65,19 +65,19 @@ pub(crate) const OPEN_SQL: &str = "SELECT count(*) FROM (SELECT 1 FROM uploads
 /// Returns the number of unfinished sessions of a principal in a repository, at most `count_at_most`. Callers ask this
 /// in a [`point`](crate::Meta::point): a transaction that counted would be in conflict with every other one that starts
 /// a session there.
-pub fn open(
+pub fn count_open(
     tx: &mut Tx<'_>,
     (repository, principal): (&Id, &str),
     count_at_most: i64,
 ) -> Result<i64, MetaError> {
     let count =
-        tx.opt(OPEN_SQL, params![repository, principal, count_at_most], |row| row.int(0))?;
+        tx.query_first(OPEN_SQL, params![repository, principal, count_at_most], |row| row.int(0))?;
     Ok(count.unwrap_or(0))
 }
 
 /// Returns the session with this id if it belongs to `owner`.
-pub fn find(tx: &mut Tx<'_>, owner: Owner<'_>, id: &Id) -> Result<Option<Upload>, MetaError> {
-    tx.opt(
+pub fn find(tx: &mut Tx<'_>, owner: UploadKey<'_>, id: &Id) -> Result<Option<Upload>, MetaError> {
+    tx.query_first(
         "SELECT id, copy_id, algorithm, size, checkpoint, digest, expires_at FROM uploads
          WHERE id = ?1 AND repository_id = ?2 AND image = ?3 AND principal = ?4",
         params![id, owner.repository, owner.image, owner.principal],
@@ -98,9 +98,9 @@ pub fn find(tx: &mut Tx<'_>, owner: Owner<'_>, id: &Id) -> Result<Option<Upload>
 /// Returns the session with this id like [`find`], after it has waited for every transaction that advances or finishes
 /// the session. Callers that are about to change the stored bytes use this in a [`point`](crate::Meta::point). The lock
 /// on the bytes ends with the process that held it, but the last commit of that process may still be in progress.
-pub fn find_settled(
+pub fn wait_and_find(
     tx: &mut Tx<'_>,
-    owner: Owner<'_>,
+    owner: UploadKey<'_>,
     id: &Id,
 ) -> Result<Option<Upload>, MetaError> {
     tx.take_turn(id)?;
@@ -116,7 +116,7 @@ pub fn advance(
     expires_at: i64,
 ) -> Result<u64, MetaError> {
     tx.take_turn(&found.id)?;
-    tx.exec(
+    tx.execute(
         "UPDATE uploads SET size = ?4, checkpoint = ?5, expires_at = ?6
          WHERE id = ?1 AND copy_id = ?2 AND size = ?3",
         params![&found.id, found.copy_id.as_ref(), found.size, size, checkpoint, expires_at],
@@ -125,8 +125,8 @@ pub fn advance(
 
 /// Sets the time at which a session expires, to keep it alive while a request runs. Returns the number of sessions
 /// changed: 0 if the session ended in the meantime.
-pub fn touch(tx: &mut Tx<'_>, found: &Upload, expires_at: i64) -> Result<u64, MetaError> {
-    tx.exec(
+pub fn set_expiry(tx: &mut Tx<'_>, found: &Upload, expires_at: i64) -> Result<u64, MetaError> {
+    tx.execute(
         "UPDATE uploads SET expires_at = ?3 WHERE id = ?1 AND copy_id = ?2",
         params![&found.id, found.copy_id.as_ref(), expires_at],
     )
@@ -141,7 +141,7 @@ pub fn finish(
     expires_at: i64,
 ) -> Result<u64, MetaError> {
     tx.take_turn(&found.id)?;
-    tx.exec(
+    tx.execute(
         "UPDATE uploads SET copy_id = NULL, checkpoint = NULL, digest = ?4, size = ?5, expires_at = ?6
          WHERE id = ?1 AND copy_id = ?2 AND size = ?3",
         params![
@@ -157,21 +157,21 @@ pub fn finish(
 
 /// Deletes an unfinished session. Returns the number of sessions deleted: 0 if the session ended in the meantime, and
 /// then the caller must not delete its copy.
-pub fn abandon(tx: &mut Tx<'_>, found: &Upload) -> Result<u64, MetaError> {
-    tx.exec(
+pub fn delete_unfinished(tx: &mut Tx<'_>, found: &Upload) -> Result<u64, MetaError> {
+    tx.execute(
         "DELETE FROM uploads WHERE id = ?1 AND copy_id = ?2",
         params![&found.id, found.copy_id.as_ref()],
     )
 }
 
 /// Returns the time at which a session expires, and the id of the copy that receives its bytes.
-pub fn expiry(tx: &mut Tx<'_>, id: &Id) -> Result<Option<(i64, Option<Id>)>, MetaError> {
-    tx.opt("SELECT expires_at, copy_id FROM uploads WHERE id = ?1", params![id], |row| {
+pub fn find_expiry(tx: &mut Tx<'_>, id: &Id) -> Result<Option<(i64, Option<Id>)>, MetaError> {
+    tx.query_first("SELECT expires_at, copy_id FROM uploads WHERE id = ?1", params![id], |row| {
         Ok((row.int(0)?, row.opt_id(1)?))
     })
 }
 
 /// Deletes a session, finished or not. Returns the number of sessions deleted, 0 or 1.
 pub fn delete(tx: &mut Tx<'_>, id: &Id) -> Result<u64, MetaError> {
-    tx.exec("DELETE FROM uploads WHERE id = ?1", params![id])
+    tx.execute("DELETE FROM uploads WHERE id = ?1", params![id])
 }

@@ -12,12 +12,12 @@ pub fn add_pulls(
     last_pulled_at: i64,
 ) -> Result<(), MetaError> {
     let exists =
-        tx.opt("SELECT id FROM versions WHERE id = ?1", params![version], |row| row.id(0))?;
+        tx.query_first("SELECT id FROM versions WHERE id = ?1", params![version], |row| row.id(0))?;
     if exists.is_none() {
         return Ok(());
     }
     record_last_pull(tx, version, last_pulled_at)?;
-    tx.exec(
+    tx.execute(
         "INSERT INTO pull_counts (version_id, day, pulls) VALUES (?1, ?2, ?3)
          ON CONFLICT (version_id, day) DO UPDATE SET pulls = pull_counts.pulls + excluded.pulls",
         params![version, day, pulls],
@@ -27,7 +27,7 @@ pub fn add_pulls(
 
 /// Records the pull of an index as a pull of the manifests that it names: at most `limit` of them, after the position
 /// `after`. Returns the position of the last one if there may be more.
-pub fn pulled_children(
+pub fn record_pulls_of_children(
     tx: &mut Tx<'_>,
     index: &Id,
     (after, limit): (i64, i64),
@@ -48,7 +48,7 @@ pub fn pulled_children(
 
 /// Records the time of the last pull of a version, unless a later time is recorded. The version must exist.
 fn record_last_pull(tx: &mut Tx<'_>, version: &Id, last_pulled_at: i64) -> Result<(), MetaError> {
-    tx.exec(
+    tx.execute(
         "INSERT INTO version_usage (version_id, last_pulled_at) VALUES (?1, ?2)
          ON CONFLICT (version_id) DO UPDATE SET last_pulled_at = excluded.last_pulled_at
          WHERE version_usage.last_pulled_at < excluded.last_pulled_at",
@@ -58,8 +58,8 @@ fn record_last_pull(tx: &mut Tx<'_>, version: &Id, last_pulled_at: i64) -> Resul
 }
 
 /// Returns the time of the last pull of a version.
-pub fn last_pulled_at(tx: &mut Tx<'_>, version: &Id) -> Result<Option<i64>, MetaError> {
-    tx.opt(
+pub fn find_last_pull(tx: &mut Tx<'_>, version: &Id) -> Result<Option<i64>, MetaError> {
+    tx.query_first(
         "SELECT last_pulled_at FROM version_usage WHERE version_id = ?1",
         params![version],
         |row| row.int(0),
@@ -67,7 +67,7 @@ pub fn last_pulled_at(tx: &mut Tx<'_>, version: &Id) -> Result<Option<i64>, Meta
 }
 
 /// Returns the days (since 1970 in UTC) on which a version was pulled, each with the number of pulls.
-pub fn pulls_by_day(tx: &mut Tx<'_>, version: &Id) -> Result<Vec<(i64, i64)>, MetaError> {
+pub fn list_pulls_by_day(tx: &mut Tx<'_>, version: &Id) -> Result<Vec<(i64, i64)>, MetaError> {
     tx.query(
         "SELECT day, pulls FROM pull_counts WHERE version_id = ?1 ORDER BY day",
         params![version],
@@ -80,7 +80,7 @@ pub fn add_delta(tx: &mut Tx<'_>, repository: &Id, bytes: i64) -> Result<(), Met
     if bytes == 0 {
         return Ok(());
     }
-    tx.exec(
+    tx.execute(
         "INSERT INTO usage_deltas (id, repository_id, bytes) VALUES (?1, ?2, ?3)",
         params![&Id::new(), repository, bytes],
     )?;
@@ -96,14 +96,14 @@ pub fn fold_deltas(tx: &mut Tx<'_>, limit: i64) -> Result<usize, MetaError> {
     )?;
     let mut sums: Vec<(Id, i64)> = Vec::new();
     for (id, repository, bytes) in &deltas {
-        tx.exec("DELETE FROM usage_deltas WHERE id = ?1", params![id])?;
+        tx.execute("DELETE FROM usage_deltas WHERE id = ?1", params![id])?;
         match sums.last_mut() {
             Some((last, sum)) if last == repository => *sum += bytes,
             _ => sums.push((*repository, *bytes)),
         }
     }
     for (repository, bytes) in sums {
-        tx.exec(
+        tx.execute(
             "UPDATE repositories SET size_bytes = size_bytes + ?2 WHERE id = ?1",
             params![&repository, bytes],
         )?;

@@ -7,16 +7,16 @@ use std::collections::BTreeMap;
 
 use model::digest::Digest;
 
-use crate::{Id, KeyList, MetaError, Row, Tx, digest_at, opt_digest_at, params};
+use crate::{Id, KeyList, MetaError, SqlRow, Tx, digest_at, opt_digest_at, params};
 
 pub use references::{
-    Binding, Reference, ReferenceOwner, bind_blob, bind_child, blobs_of, insert_refs, parents,
-    user_of_blob, waits_for_blob,
+    ContentReference, ReferenceBinding, ReferenceOwner, bind_blob, bind_manifest,
+    find_manifest_with_blob, insert_references, list_blobs, list_parents, waits_for_blob,
 };
 
 /// A version as a pull needs it, without the bytes of the manifest.
 #[derive(Debug, Clone)]
-pub struct Version {
+pub struct VersionRow {
     /// The id of the version.
     pub id: Id,
     /// The id of the image.
@@ -32,8 +32,8 @@ pub struct Version {
 }
 
 /// Reads a version from the first six columns.
-pub(crate) fn read_version(row: &Row<'_>) -> Result<Version, MetaError> {
-    Ok(Version {
+pub(crate) fn read_version(row: &SqlRow<'_>) -> Result<VersionRow, MetaError> {
+    Ok(VersionRow {
         id: row.id(0)?,
         package_id: row.id(1)?,
         digest: digest_at(row, 2)?,
@@ -45,7 +45,7 @@ pub(crate) fn read_version(row: &Row<'_>) -> Result<Version, MetaError> {
 
 /// The address of an image: its repository and its name.
 #[derive(Debug, Clone, Copy)]
-pub struct Address<'a> {
+pub struct ImageAddress<'a> {
     /// The id of the repository.
     pub repository: &'a Id,
     /// The name of the image.
@@ -67,65 +67,69 @@ macro_rules! select {
 }
 
 /// Returns the version that a tag of an image names.
-pub fn by_tag(tx: &mut Tx<'_>, at: Address<'_>, tag: &str) -> Result<Option<Version>, MetaError> {
+pub fn find_by_tag(
+    tx: &mut Tx<'_>,
+    at: ImageAddress<'_>,
+    tag: &str,
+) -> Result<Option<VersionRow>, MetaError> {
     let sql = select!(
         "",
         "JOIN tags t ON t.package_id = p.id JOIN versions v ON v.id = t.version_id",
         "t.name = ?3"
     );
-    tx.opt(sql, params![at.repository, at.image, tag], read_version)
+    tx.query_first(sql, params![at.repository, at.image, tag], read_version)
 }
 
 /// Returns the version of an image with this digest.
-pub fn by_digest(
+pub fn find_by_digest(
     tx: &mut Tx<'_>,
-    at: Address<'_>,
+    at: ImageAddress<'_>,
     digest: &Digest,
-) -> Result<Option<Version>, MetaError> {
+) -> Result<Option<VersionRow>, MetaError> {
     let sql = select!("", "JOIN versions v ON v.package_id = p.id", "v.digest = ?3");
-    tx.opt(sql, params![at.repository, at.image, digest.as_str()], read_version)
+    tx.query_first(sql, params![at.repository, at.image, digest.as_str()], read_version)
 }
 
-fn read_content(row: &Row<'_>) -> Result<(Version, Vec<u8>), MetaError> {
+fn read_content(row: &SqlRow<'_>) -> Result<(VersionRow, Vec<u8>), MetaError> {
     Ok((read_version(row)?, row.bytes(6)?))
 }
 
 /// Returns the version that a tag of an image names, with the bytes of the manifest.
-pub fn content_by_tag(
+pub fn find_content_by_tag(
     tx: &mut Tx<'_>,
-    at: Address<'_>,
+    at: ImageAddress<'_>,
     tag: &str,
-) -> Result<Option<(Version, Vec<u8>)>, MetaError> {
+) -> Result<Option<(VersionRow, Vec<u8>)>, MetaError> {
     let sql = select!(
         ", c.bytes",
         "JOIN tags t ON t.package_id = p.id JOIN versions v ON v.id = t.version_id
          JOIN manifest_contents c ON c.digest = v.digest",
         "t.name = ?3"
     );
-    tx.opt(sql, params![at.repository, at.image, tag], read_content)
+    tx.query_first(sql, params![at.repository, at.image, tag], read_content)
 }
 
 /// Returns the version of an image with this digest, with the bytes of the manifest.
-pub fn content_by_digest(
+pub fn find_content_by_digest(
     tx: &mut Tx<'_>,
-    at: Address<'_>,
+    at: ImageAddress<'_>,
     digest: &Digest,
-) -> Result<Option<(Version, Vec<u8>)>, MetaError> {
+) -> Result<Option<(VersionRow, Vec<u8>)>, MetaError> {
     let sql = select!(
         ", c.bytes",
         "JOIN versions v ON v.package_id = p.id JOIN manifest_contents c ON c.digest = v.digest",
         "v.digest = ?3"
     );
-    tx.opt(sql, params![at.repository, at.image, digest.as_str()], read_content)
+    tx.query_first(sql, params![at.repository, at.image, digest.as_str()], read_content)
 }
 
 /// Returns the id and the manifest length of the version of an image with this digest.
-pub fn id_in_package(
+pub fn find_in_package(
     tx: &mut Tx<'_>,
     package: &Id,
     digest: &Digest,
 ) -> Result<Option<(Id, i64)>, MetaError> {
-    tx.opt(
+    tx.query_first(
         "SELECT id, manifest_bytes FROM versions WHERE package_id = ?1 AND digest = ?2",
         params![package, digest.as_str()],
         |row| Ok((row.id(0)?, row.int(1)?)),
@@ -133,7 +137,7 @@ pub fn id_in_package(
 }
 
 /// Returns the ids and the manifest lengths of those versions of an image that have one of these digests.
-pub fn ids_in_package(
+pub fn find_all_in_package(
     tx: &mut Tx<'_>,
     package: &Id,
     digests: &[&str],
@@ -178,7 +182,7 @@ pub struct NewVersion<'a> {
 
 /// Stores a version in its image and returns its id. Returns `None` if the image holds the manifest already.
 pub fn insert(tx: &mut Tx<'_>, new: &NewVersion<'_>) -> Result<Option<Id>, MetaError> {
-    tx.exec(
+    tx.execute(
         "INSERT INTO manifest_contents (digest, bytes) VALUES (?1, ?2) ON CONFLICT (digest) DO NOTHING",
         params![new.digest.as_str(), new.bytes],
     )?;
@@ -186,7 +190,7 @@ pub fn insert(tx: &mut Tx<'_>, new: &NewVersion<'_>) -> Result<Option<Id>, MetaE
     // pushes would read and write the same last page of the index, and a serializable PostgreSQL would run most of them
     // again.
     let id = Id::random();
-    let inserted = tx.exec(
+    let inserted = tx.execute(
         "INSERT INTO versions (id, package_id, digest, media_type, manifest_bytes, image_bytes, artifact_type,
            subject, annotations, platforms, built_at, uploaded_at, updated_at, repository_id, references_made)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12, ?13, 1)
@@ -217,19 +221,19 @@ pub(crate) const ADOPT_SQL: &str =
 
 /// Sets `repository_id` in up to `limit` versions without one. A process of an older release, which does not know the
 /// column, inserts such versions if it runs beside this one. Returns the number of versions changed.
-pub fn adopt(tx: &mut Tx<'_>, limit: i64) -> Result<u64, MetaError> {
-    tx.exec(ADOPT_SQL, params![limit])
+pub fn backfill_repository(tx: &mut Tx<'_>, limit: i64) -> Result<u64, MetaError> {
+    tx.execute(ADOPT_SQL, params![limit])
 }
 
 /// Deletes a version and its references. Its tags must be deleted before. Returns the number of versions deleted, 0 or
 /// 1.
 pub fn delete(tx: &mut Tx<'_>, version: &Id) -> Result<u64, MetaError> {
-    tx.exec("DELETE FROM versions WHERE id = ?1", params![version])
+    tx.execute("DELETE FROM versions WHERE id = ?1", params![version])
 }
 
 /// Returns whether any image holds the manifest with this digest.
-pub fn content_in_use(tx: &mut Tx<'_>, digest: &Digest) -> Result<bool, MetaError> {
-    let found = tx.opt(
+pub fn is_content_used(tx: &mut Tx<'_>, digest: &Digest) -> Result<bool, MetaError> {
+    let found = tx.query_first(
         "SELECT 1 FROM versions WHERE digest = ?1 LIMIT 1",
         params![digest.as_str()],
         |row| row.int(0),
@@ -239,7 +243,7 @@ pub fn content_in_use(tx: &mut Tx<'_>, digest: &Digest) -> Result<bool, MetaErro
 
 /// Deletes the bytes of a manifest. The foreign key refuses the deletion while a version has them.
 pub fn delete_content(tx: &mut Tx<'_>, digest: &Digest) -> Result<u64, MetaError> {
-    tx.exec("DELETE FROM manifest_contents WHERE digest = ?1", params![digest.as_str()])
+    tx.execute("DELETE FROM manifest_contents WHERE digest = ?1", params![digest.as_str()])
 }
 
 /// The size of a line of the referrers list, which is known before the line itself is read.
@@ -260,7 +264,7 @@ pub(crate) const REFERRER_SIZES_SQL: &str =
 
 /// Returns the sizes of the lines of the manifests that refer to `subject` and whose digests sort after `last`, in the
 /// order of their digests.
-pub fn referrer_sizes(
+pub fn list_referrer_sizes(
     tx: &mut Tx<'_>,
     package: &Id,
     subject: &Digest,
@@ -298,7 +302,7 @@ pub(crate) const REFERRERS_SQL: &str =
 
 /// Returns the manifests of an image that refer to `subject`, in the order of their digests: from `from` (excluded) to
 /// `to` (included), of one artifact type, or of all types if `artifact_type` is empty.
-pub fn referrers(
+pub fn list_referrers(
     tx: &mut Tx<'_>,
     package: &Id,
     subject: &Digest,

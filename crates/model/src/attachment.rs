@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::digest::Digest;
-use crate::rule::is_plain_name;
+use crate::repository_rule::is_plain_name;
 
 /// The length of the longest id that a client can choose. Digests are longer, so that no chosen id is a digest.
 const MAX_CHOSEN_ID: usize = 63;
@@ -27,7 +27,7 @@ pub enum AttachmentId {
 
 impl AttachmentId {
     /// Checks an id that a client chose.
-    pub fn chosen(text: &str) -> Result<Self, AttachmentIdError> {
+    pub fn parse_chosen(text: &str) -> Result<Self, AttachmentIdError> {
         let valid = text.len() <= MAX_CHOSEN_ID && is_plain_name(text);
         if valid { Ok(Self::Chosen(text.to_owned())) } else { Err(AttachmentIdError) }
     }
@@ -40,7 +40,7 @@ impl FromStr for AttachmentId {
         let (algorithm, hex) = text.split_once('-').unwrap_or_default();
         match format!("{algorithm}:{hex}").parse() {
             Ok(digest) => Ok(Self::Digest(digest)),
-            Err(_) => Self::chosen(text),
+            Err(_) => Self::parse_chosen(text),
         }
     }
 }
@@ -66,7 +66,7 @@ mod tests {
             (&read, read.to_string()),
             (&AttachmentId::Digest(digest.replace('-', ":").parse().unwrap()), digest.clone())
         );
-        assert_eq!(AttachmentId::chosen(&digest), Err(AttachmentIdError));
+        assert_eq!(AttachmentId::parse_chosen(&digest), Err(AttachmentIdError));
         for text in ["a", "my-sbom", "v1.0_x", "sha256-abc", &"a".repeat(MAX_CHOSEN_ID)] {
             assert_eq!(text.parse(), Ok(AttachmentId::Chosen(text.to_owned())));
         }

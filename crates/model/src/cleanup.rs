@@ -26,7 +26,7 @@ const STALE_MARGIN: i64 = 5 * 60 * 1_000_000;
 
 /// The cleanup policies of a repository, sorted by id.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Policies {
+pub struct CleanupPolicies {
     /// Tells whether the policies only report what they would delete.
     pub dry_run: bool,
     policies: Vec<CleanupPolicy>,
@@ -80,7 +80,7 @@ enum TagState {
 
 /// A manifest, with the facts that are known without a query.
 #[derive(Debug, Clone, Copy)]
-pub struct Version<'a> {
+pub struct CandidateVersion<'a> {
     /// The name of the image.
     pub package: &'a str,
     /// The name of the version, which is the digest of the manifest.
@@ -90,21 +90,21 @@ pub struct Version<'a> {
 }
 
 /// The facts about one manifest that cost a query.
-pub trait Facts {
+pub trait VersionQueries {
     /// The error of a failed query.
     type Error;
 
     /// Returns whether the manifest has a tag with this beginning. An empty beginning matches every tag.
-    fn has_tag(&mut self, beginning: &str) -> Result<bool, Self::Error>;
+    fn has_tag_with_prefix(&mut self, beginning: &str) -> Result<bool, Self::Error>;
     /// Returns the time of the last pull of the manifest, in microseconds since 1970.
     fn last_pulled_at(&mut self) -> Result<Option<i64>, Self::Error>;
     /// Returns whether the image has at least `count` manifests that are newer than this one.
-    fn has_newer(&mut self, count: u32) -> Result<bool, Self::Error>;
+    fn has_newer_versions(&mut self, count: u32) -> Result<bool, Self::Error>;
 }
 
 /// The decision of all policies about one manifest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Decision<'a> {
+pub enum CleanupDecision<'a> {
     /// No policy deletes the manifest.
     Untouched,
     /// The manifest is deleted.
@@ -119,43 +119,43 @@ pub enum Decision<'a> {
     },
 }
 
-impl Policies {
+impl CleanupPolicies {
     /// Returns whether there are no policies.
     pub fn is_empty(&self) -> bool {
         self.policies.is_empty()
     }
 
     /// Returns whether the policies can never delete a manifest.
-    pub fn delete_nothing(&self) -> bool {
+    pub fn can_delete_nothing(&self) -> bool {
         self.policies.iter().all(|policy| policy.action == CleanupAction::Keep)
     }
 
     /// Returns whether there are policies, but none with the action DELETE. This is a common mistake: such policies
     /// never delete anything.
-    pub fn only_keep(&self) -> bool {
-        !self.is_empty() && self.delete_nothing()
+    pub fn has_only_keep_policies(&self) -> bool {
+        !self.is_empty() && self.can_delete_nothing()
     }
 
     /// Returns the decision of the policies about a manifest at the time `now`, in microseconds since 1970.
-    pub fn decide<F: Facts>(
+    pub fn decide<F: VersionQueries>(
         &self,
-        (version, now): (Version<'_>, i64),
+        (version, now): (CandidateVersion<'_>, i64),
         facts: &mut F,
-    ) -> Result<Decision<'_>, F::Error> {
+    ) -> Result<CleanupDecision<'_>, F::Error> {
         let Some(by) = self.first_match(CleanupAction::Delete, version, now, facts)? else {
-            return Ok(Decision::Untouched);
+            return Ok(CleanupDecision::Untouched);
         };
         Ok(match self.first_match(CleanupAction::Keep, version, now, facts)? {
-            Some(by) => Decision::Keep { by },
-            None => Decision::Delete { by },
+            Some(by) => CleanupDecision::Keep { by },
+            None => CleanupDecision::Delete { by },
         })
     }
 
     /// Returns the id of the first policy with this action that matches the manifest.
-    fn first_match<F: Facts>(
+    fn first_match<F: VersionQueries>(
         &self,
         action: CleanupAction,
-        version: Version<'_>,
+        version: CandidateVersion<'_>,
         now: i64,
         facts: &mut F,
     ) -> Result<Option<&str>, F::Error> {
@@ -169,15 +169,16 @@ impl Policies {
 }
 
 impl CleanupPolicy {
-    fn matches<F: Facts>(
+    fn matches<F: VersionQueries>(
         &self,
-        version: Version<'_>,
+        version: CandidateVersion<'_>,
         now: i64,
         facts: &mut F,
     ) -> Result<bool, F::Error> {
         match &self.criterion {
             Criterion::MostRecent { package_prefixes, count } => {
-                Ok(has_any_prefix(version.package, package_prefixes) && !facts.has_newer(*count)?)
+                Ok(has_any_prefix(version.package, package_prefixes)
+                    && !facts.has_newer_versions(*count)?)
             }
             Criterion::Condition(condition) => {
                 // A pull that is not recorded yet must not let a manifest be deleted. A policy that keeps needs no
@@ -192,7 +193,7 @@ impl CleanupPolicy {
 }
 
 impl CleanupCondition {
-    fn name_and_age_match(&self, version: Version<'_>, now: i64) -> bool {
+    fn name_and_age_match(&self, version: CandidateVersion<'_>, now: i64) -> bool {
         let age = now.saturating_sub(version.uploaded_at);
         has_any_prefix(version.package, &self.package_prefixes)
             && has_any_prefix(version.name, &self.version_prefixes)
@@ -200,26 +201,26 @@ impl CleanupCondition {
             && self.newer_than.is_none_or(|max| age < micros(max))
     }
 
-    fn tags_match<F: Facts>(&self, facts: &mut F) -> Result<bool, F::Error> {
+    fn tags_match<F: VersionQueries>(&self, facts: &mut F) -> Result<bool, F::Error> {
         let state_matches = match self.tag_state {
             TagState::Unspecified | TagState::Any => true,
-            TagState::Tagged => facts.has_tag("")?,
-            TagState::Untagged => !facts.has_tag("")?,
+            TagState::Tagged => facts.has_tag_with_prefix("")?,
+            TagState::Untagged => !facts.has_tag_with_prefix("")?,
         };
         if !state_matches || self.tag_prefixes.is_empty() {
             return Ok(state_matches);
         }
         for prefix in &self.tag_prefixes {
-            if facts.has_tag(prefix)? {
+            if facts.has_tag_with_prefix(prefix)? {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    fn last_use_matches<F: Facts>(
+    fn last_use_matches<F: VersionQueries>(
         &self,
-        version: Version<'_>,
+        version: CandidateVersion<'_>,
         now: i64,
         facts: &mut F,
     ) -> Result<bool, F::Error> {

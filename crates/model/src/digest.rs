@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256, Sha512};
 
 /// A hash function for digests. These two are the registered algorithms of the OCI image specification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Algorithm {
+pub enum DigestAlgorithm {
     /// SHA-256, the algorithm that nearly all clients use.
     #[default]
     Sha256,
@@ -20,7 +20,7 @@ pub enum Algorithm {
     Sha512,
 }
 
-impl Algorithm {
+impl DigestAlgorithm {
     /// Returns the name of the algorithm, which is the part of a digest before the colon.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -37,7 +37,7 @@ impl Algorithm {
     }
 }
 
-impl FromStr for Algorithm {
+impl FromStr for DigestAlgorithm {
     type Err = DigestError;
 
     fn from_str(name: &str) -> Result<Self, DigestError> {
@@ -67,12 +67,12 @@ pub struct Digest(Box<str>);
 impl Digest {
     /// Returns the SHA-256 digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
-        Self::of_with(Algorithm::Sha256, bytes)
+        Self::of_with(DigestAlgorithm::Sha256, bytes)
     }
 
     /// Returns the digest of `bytes` with `algorithm`.
-    pub fn of_with(algorithm: Algorithm, bytes: &[u8]) -> Self {
-        let mut hasher = Hasher::new(algorithm);
+    pub fn of_with(algorithm: DigestAlgorithm, bytes: &[u8]) -> Self {
+        let mut hasher = DigestHasher::new(algorithm);
         hasher.update(bytes);
         hasher.finish()
     }
@@ -83,12 +83,12 @@ impl Digest {
     }
 
     /// Returns the algorithm of the digest.
-    pub fn algorithm(&self) -> Algorithm {
-        if self.0.starts_with("sha512") { Algorithm::Sha512 } else { Algorithm::Sha256 }
+    pub fn algorithm(&self) -> DigestAlgorithm {
+        if self.0.starts_with("sha512") { DigestAlgorithm::Sha512 } else { DigestAlgorithm::Sha256 }
     }
 
     /// Returns the bytes of the hash.
-    pub fn hash(&self) -> Vec<u8> {
+    pub fn hash_bytes(&self) -> Vec<u8> {
         let (_, hex) = self.0.split_once(':').expect("every digest has a colon");
         let value = |digit: u8| match digit {
             b'0'..=b'9' => digit - b'0',
@@ -97,7 +97,7 @@ impl Digest {
         hex.as_bytes().chunks(2).map(|pair| value(pair[0]) << 4 | value(pair[1])).collect()
     }
 
-    fn from_hash(algorithm: Algorithm, hash: &[u8]) -> Self {
+    fn from_hash(algorithm: DigestAlgorithm, hash: &[u8]) -> Self {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut text = String::with_capacity(7 + hash.len() * 2);
         text.push_str(algorithm.as_str());
@@ -115,7 +115,7 @@ impl FromStr for Digest {
 
     fn from_str(text: &str) -> Result<Self, DigestError> {
         let (algorithm, hex) = text.split_once(':').ok_or(DigestError::Malformed)?;
-        let algorithm: Algorithm = algorithm.parse()?;
+        let algorithm: DigestAlgorithm = algorithm.parse()?;
         let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
         if hex.len() != algorithm.hex_length() || !hex.bytes().all(is_hex) {
             return Err(DigestError::Malformed);
@@ -138,7 +138,7 @@ impl fmt::Debug for Digest {
 
 /// A running hash, which computes a digest of bytes that arrive in pieces.
 #[derive(Debug, Clone)]
-pub struct Hasher(HashState);
+pub struct DigestHasher(HashState);
 
 #[derive(Debug, Clone)]
 enum HashState {
@@ -150,12 +150,12 @@ enum HashState {
 /// not restored, and the bytes are hashed again.
 const STATE_VERSION: u8 = 1;
 
-impl Hasher {
+impl DigestHasher {
     /// Creates a hasher that has seen no bytes.
-    pub fn new(algorithm: Algorithm) -> Self {
+    pub fn new(algorithm: DigestAlgorithm) -> Self {
         Self(match algorithm {
-            Algorithm::Sha256 => HashState::Sha256(Sha256::new()),
-            Algorithm::Sha512 => HashState::Sha512(Sha512::new()),
+            DigestAlgorithm::Sha256 => HashState::Sha256(Sha256::new()),
+            DigestAlgorithm::Sha512 => HashState::Sha512(Sha512::new()),
         })
     }
 
@@ -170,8 +170,12 @@ impl Hasher {
     /// Returns the digest of all bytes that were added.
     pub fn finish(self) -> Digest {
         match self.0 {
-            HashState::Sha256(state) => Digest::from_hash(Algorithm::Sha256, &state.finalize()),
-            HashState::Sha512(state) => Digest::from_hash(Algorithm::Sha512, &state.finalize()),
+            HashState::Sha256(state) => {
+                Digest::from_hash(DigestAlgorithm::Sha256, &state.finalize())
+            }
+            HashState::Sha512(state) => {
+                Digest::from_hash(DigestAlgorithm::Sha512, &state.finalize())
+            }
         }
     }
 
@@ -187,11 +191,11 @@ impl Hasher {
 
     /// Restores a saved state. Returns `None` if the state has another version or algorithm, or cannot be read. The
     /// caller then has to hash all bytes again.
-    pub fn restore(algorithm: Algorithm, saved: &[u8]) -> Option<Self> {
+    pub fn restore(algorithm: DigestAlgorithm, saved: &[u8]) -> Option<Self> {
         let (&STATE_VERSION, state) = saved.split_first()? else { return None };
         Some(Self(match algorithm {
-            Algorithm::Sha256 => HashState::Sha256(deserialize(state)?),
-            Algorithm::Sha512 => HashState::Sha512(deserialize(state)?),
+            DigestAlgorithm::Sha256 => HashState::Sha256(deserialize(state)?),
+            DigestAlgorithm::Sha512 => HashState::Sha512(deserialize(state)?),
         }))
     }
 }
@@ -206,15 +210,15 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(text: &str, expected: Result<Algorithm, DigestError>) {
+    fn check(text: &str, expected: Result<DigestAlgorithm, DigestError>) {
         assert_eq!(text.parse::<Digest>().map(|digest| digest.algorithm()), expected, "{text}");
     }
 
     #[test]
     fn only_exact_digests_parse() {
         let (short, long) = ("a".repeat(64), "0".repeat(128));
-        check(&format!("sha256:{short}"), Ok(Algorithm::Sha256));
-        check(&format!("sha512:{long}"), Ok(Algorithm::Sha512));
+        check(&format!("sha256:{short}"), Ok(DigestAlgorithm::Sha256));
+        check(&format!("sha512:{long}"), Ok(DigestAlgorithm::Sha512));
         check(&format!("sha256:{long}"), Err(DigestError::Malformed));
         check(&format!("sha512:{short}"), Err(DigestError::Malformed));
         check(&format!("sha256:{}", "A".repeat(64)), Err(DigestError::Malformed));
@@ -231,19 +235,20 @@ mod tests {
     fn known_hashes() {
         let empty = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         assert_eq!(Digest::of(b"").as_str(), empty);
-        let abc = Digest::of_with(Algorithm::Sha512, b"abc");
+        let abc = Digest::of_with(DigestAlgorithm::Sha512, b"abc");
         assert!(abc.as_str().starts_with("sha512:ddaf35a193617abacc417349ae204131"));
         assert_eq!(abc.as_str().parse(), Ok(abc));
     }
 
     #[test]
     fn a_saved_hasher_continues() {
-        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+        for algorithm in [DigestAlgorithm::Sha256, DigestAlgorithm::Sha512] {
             let bytes: Vec<u8> = (0..=255).cycle().take(1003).collect();
             for cut in [0, 1, 63, 64, 65, 127, 128, 500, 1003] {
-                let mut hasher = Hasher::new(algorithm);
+                let mut hasher = DigestHasher::new(algorithm);
                 hasher.update(&bytes[..cut]);
-                let mut resumed = Hasher::restore(algorithm, &hasher.save()).expect("just saved");
+                let mut resumed =
+                    DigestHasher::restore(algorithm, &hasher.save()).expect("just saved");
                 resumed.update(&bytes[cut..]);
                 assert_eq!(resumed.finish(), Digest::of_with(algorithm, &bytes));
             }
@@ -252,12 +257,12 @@ mod tests {
 
     #[test]
     fn a_state_of_another_version_or_algorithm_is_not_restored() {
-        let saved = Hasher::new(Algorithm::Sha256).save();
-        assert!(Hasher::restore(Algorithm::Sha512, &saved).is_none());
-        assert!(Hasher::restore(Algorithm::Sha256, &saved[..50]).is_none());
-        assert!(Hasher::restore(Algorithm::Sha256, &[]).is_none());
+        let saved = DigestHasher::new(DigestAlgorithm::Sha256).save();
+        assert!(DigestHasher::restore(DigestAlgorithm::Sha512, &saved).is_none());
+        assert!(DigestHasher::restore(DigestAlgorithm::Sha256, &saved[..50]).is_none());
+        assert!(DigestHasher::restore(DigestAlgorithm::Sha256, &[]).is_none());
         let mut other = saved;
         other[0] = 9;
-        assert!(Hasher::restore(Algorithm::Sha256, &other).is_none());
+        assert!(DigestHasher::restore(DigestAlgorithm::Sha256, &other).is_none());
     }
 }

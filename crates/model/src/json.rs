@@ -17,7 +17,7 @@ use reader::{StrictDeserializer, ValueContext};
 
 /// The largest number of keys that all objects of one document have together: twenty for each of the 5,000 descriptors
 /// that a manifest may have.
-pub const MAX_KEYS: usize = 100_000;
+pub const MAX_DOCUMENT_KEYS: usize = 100_000;
 
 /// The largest number of characters of an error's text that are shown: serde repeats the value that it refuses.
 const MAX_ERROR_CHARS: usize = 300;
@@ -40,7 +40,7 @@ fn parse<'a, T: Deserialize<'a>>(
     bytes: &'a [u8],
     table: Option<&'static FieldTable>,
 ) -> serde_json::Result<T> {
-    let keys_left = Cell::new(MAX_KEYS);
+    let keys_left = Cell::new(MAX_DOCUMENT_KEYS);
     let mut source = serde_json::Deserializer::from_slice(bytes);
     let context = ValueContext { keys_left: &keys_left, table };
     let value = T::deserialize(StrictDeserializer { source: &mut source, context })?;
@@ -49,7 +49,7 @@ fn parse<'a, T: Deserialize<'a>>(
 }
 
 /// Returns the text of an error. A long value that the text repeats is cut off.
-pub fn describe(error: &serde_json::Error) -> String {
+pub fn describe_error(error: &serde_json::Error) -> String {
     let text = error.to_string();
     match text.char_indices().nth(MAX_ERROR_CHARS) {
         None => text,

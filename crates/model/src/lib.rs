@@ -4,30 +4,30 @@
 //! Every name that a client sends is parsed here, once, into a type that holds only valid names. This crate does no IO,
 //! reads no clock and keeps no state.
 
-pub mod artifact;
+pub mod artifact_name;
 pub mod attachment;
+pub mod byte_range;
 pub mod cleanup;
-pub mod condition;
-pub mod config;
 pub mod digest;
-pub mod filter;
-pub mod host;
+pub mod iam_policy;
+pub mod image_config;
 pub mod json;
 pub mod labels;
+pub mod list_filter;
 pub mod locations;
 pub mod manifest;
 pub mod media_type;
 pub mod name;
-pub mod paging;
+pub mod oauth_scopes;
+pub mod page_size;
 pub mod permission;
-pub mod policy;
 pub mod precondition;
 pub mod principal;
-pub mod range;
-pub mod reach;
 pub mod reference;
+pub mod registry_host;
+pub mod registry_scope;
 pub mod repository;
+pub mod repository_rule;
 pub mod resource;
 pub mod role;
-pub mod rule;
-pub mod scope;
+pub mod rule_condition;

@@ -4,23 +4,23 @@
 //! to find the content that the manifest names. A document that two clients could read differently is refused.
 
 mod fields;
-mod named;
+mod named_content;
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::config::Platform;
 use crate::digest::{Digest, DigestError};
+use crate::image_config::Platform;
 use crate::json;
-use crate::media_type::{self, Kind};
+use crate::media_type::{self, ManifestKind};
 
-pub use named::{ContentLookup, ContentNeed, NamedContent};
+pub use named_content::{ContentLookup, NamedContent, RequiredContent};
 
 /// The size of the largest manifest: 4 MiB. OCI Distribution asks registries to accept at least that much, and clients
 /// read no more.
-pub const MAX_BYTES: usize = 4 << 20;
+pub const MAX_MANIFEST_BYTES: usize = 4 << 20;
 
 /// The largest number of descriptors of one manifest, its subject not counted.
 pub const MAX_DESCRIPTORS: usize = 5_000;
@@ -41,7 +41,7 @@ pub const EMPTY_BLOB_DIGEST: &str =
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ManifestError {
     /// The manifest has more than [`MAX_BYTES`].
-    #[error("manifest is larger than the limit of {MAX_BYTES} bytes")]
+    #[error("manifest is larger than the limit of {MAX_MANIFEST_BYTES} bytes")]
     TooLarge,
     /// The manifest has more than [`MAX_DESCRIPTORS`].
     #[error("manifest has {0} descriptors; the limit is {MAX_DESCRIPTORS}")]
@@ -138,7 +138,7 @@ pub struct Manifest {
     /// The media type that the manifest is served with.
     pub media_type: String,
     /// The kind of manifest: an image or an index.
-    pub kind: Kind,
+    pub kind: ManifestKind,
     /// The config of an image.
     pub config: Option<Descriptor>,
     /// The layers of an image.
@@ -194,18 +194,19 @@ where
 impl Manifest {
     /// Parses and checks a manifest that a client sent with this Content-Type.
     pub fn parse(bytes: &[u8], content_type: Option<&str>) -> Result<Self, ManifestError> {
-        if bytes.len() > MAX_BYTES {
+        if bytes.len() > MAX_MANIFEST_BYTES {
             return Err(ManifestError::TooLarge);
         }
-        let content_type = content_type.map(media_type::essence).filter(|text| !text.is_empty());
+        let content_type =
+            content_type.map(media_type::media_type_essence).filter(|text| !text.is_empty());
         if content_type.as_deref().is_some_and(media_type::is_schema_1) {
             return Err(ManifestError::Schema1);
         }
         let raw: RawManifest = json::parse_document(bytes, &fields::MANIFEST)
-            .map_err(|error| ManifestError::Json(json::describe(&error)))?;
+            .map_err(|error| ManifestError::Json(json::describe_error(&error)))?;
         raw.check_schema()?;
         let media_type = raw.decide_media_type(content_type)?;
-        let kind = Kind::of(&media_type)
+        let kind = ManifestKind::of(&media_type)
             .ok_or_else(|| ManifestError::UnknownMediaType(shortened(&media_type)))?;
         raw.check_fields(kind, &media_type)?;
         let manifest = raw.convert(kind, media_type)?;
@@ -217,15 +218,15 @@ impl Manifest {
     /// so that only those checks are made here without which it cannot be read.
     pub fn parse_stored(bytes: &[u8], media_type: &str) -> Result<Self, ManifestError> {
         let raw: RawManifest = serde_json::from_slice(bytes)
-            .map_err(|error| ManifestError::Json(json::describe(&error)))?;
-        let kind = Kind::of(media_type)
+            .map_err(|error| ManifestError::Json(json::describe_error(&error)))?;
+        let kind = ManifestKind::of(media_type)
             .ok_or_else(|| ManifestError::UnknownMediaType(shortened(media_type)))?;
         raw.convert(kind, media_type.to_owned())
     }
 
     /// Returns the digests and stated sizes of the config and the layers. Layers with URLs are left out: such a layer
     /// need not be in this registry.
-    pub fn sizes(&self) -> BTreeMap<Digest, u64> {
+    pub fn required_blob_sizes(&self) -> BTreeMap<Digest, u64> {
         let blobs = self.config.iter().chain(&self.layers);
         blobs
             .filter(|blob| blob.urls.is_empty())
@@ -282,16 +283,18 @@ impl RawManifest {
                 Err(ManifestError::MediaTypeMismatch { stated, content_type })
             }
             (_, Some(stated)) => Ok(stated),
-            (Some(content_type), None) if Kind::of(&content_type).is_some() => Ok(content_type),
+            (Some(content_type), None) if ManifestKind::of(&content_type).is_some() => {
+                Ok(content_type)
+            }
             (Some(_) | None, None) => Err(ManifestError::NoMediaType),
         }
     }
 
-    fn check_fields(&self, kind: Kind, media_type: &str) -> Result<(), ManifestError> {
+    fn check_fields(&self, kind: ManifestKind, media_type: &str) -> Result<(), ManifestError> {
         let fields = [
-            ("config", Kind::Image, self.config.is_some()),
-            ("layers", Kind::Image, self.layers.is_some()),
-            ("manifests", Kind::Index, self.manifests.is_some()),
+            ("config", ManifestKind::Image, self.config.is_some()),
+            ("layers", ManifestKind::Image, self.layers.is_some()),
+            ("manifests", ManifestKind::Index, self.manifests.is_some()),
         ];
         for (field, owner, is_present) in fields {
             let media_type = media_type.to_owned();
@@ -305,7 +308,7 @@ impl RawManifest {
         Ok(())
     }
 
-    fn convert(self, kind: Kind, media_type: String) -> Result<Manifest, ManifestError> {
+    fn convert(self, kind: ManifestKind, media_type: String) -> Result<Manifest, ManifestError> {
         let config = self.config.map(|raw| raw.convert(|| "config".to_owned())).transpose()?;
         let subject = self.subject.map(|raw| raw.convert(|| "subject".to_owned())).transpose()?;
         let artifact_type = self

@@ -136,7 +136,7 @@ checked_text! {
 
 impl ProjectId {
     /// Returns the project's id as it is written in an image's path: `example.com/my-project` if it is domain-scoped.
-    pub fn path(&self) -> String {
+    pub fn path_prefix(&self) -> String {
         self.0.replacen(':', "/", 1)
     }
 }
@@ -155,7 +155,7 @@ pub struct RepositoryName {
 impl RepositoryName {
     /// Returns the beginning of the paths of the repository's images: `PROJECT/REPOSITORY`.
     pub fn path(&self) -> String {
-        format!("{}/{}", self.project.path(), self.repository)
+        format!("{}/{}", self.project.path_prefix(), self.repository)
     }
 }
 
@@ -198,7 +198,7 @@ pub struct ImagePath {
 impl ImagePath {
     /// Returns the path as text, `PROJECT/REPOSITORY/IMAGE`.
     pub fn path(&self) -> String {
-        format!("{}/{}/{}", self.project.path(), self.repository, self.image)
+        format!("{}/{}/{}", self.project.path_prefix(), self.repository, self.image)
     }
 
     /// Parses `PROJECT/REPOSITORY/IMAGE`, or `PROJECT/IMAGE` if the host implies the repository.
@@ -221,7 +221,7 @@ pub fn parse_repository_path(
 
 /// Returns whether a path has only one or two components, and therefore names no image. The components must be valid in
 /// an image's name.
-pub fn is_too_short(path: &str, implied: Option<&RepositoryId>) -> bool {
+pub fn is_too_short_for_image(path: &str, implied: Option<&RepositoryId>) -> bool {
     let is_short = path.split('/').count() <= 2;
     let names_image = implied.is_some() && split_project(path).1.is_some();
     is_short && !names_image && path.len() <= MAX_PATH && path.split('/').all(is_image_component)
@@ -361,8 +361,8 @@ mod tests {
             ("p%2fr", false, false),
             (&"a".repeat(256), false, false),
         ] {
-            assert_eq!(is_too_short(path, None), anywhere, "{path}");
-            assert_eq!(is_too_short(path, Some(&gcr)), on_gcr, "{path} on gcr.io");
+            assert_eq!(is_too_short_for_image(path, None), anywhere, "{path}");
+            assert_eq!(is_too_short_for_image(path, Some(&gcr)), on_gcr, "{path} on gcr.io");
         }
     }
 

@@ -16,14 +16,14 @@ pub struct Precondition {
 
 /// The result of evaluating a precondition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum PreconditionOutcome {
     /// The precondition holds.
     Holds,
     /// `If-None-Match` failed: the client knows the current content. A read is answered without the content, and a
     /// write is refused.
-    Known,
+    NoneMatchFailed,
     /// `If-Match` failed: the current content is not one that the client expects.
-    Fails,
+    MatchFailed,
 }
 
 /// A header that is not a list of entity tags.
@@ -47,7 +47,7 @@ struct EntityTag {
 impl Precondition {
     /// Parses the values of the headers `If-Match` and `If-None-Match`. The values of a header that occurs several
     /// times must be joined by commas before.
-    pub fn read(
+    pub fn parse(
         if_match: Option<&str>,
         if_none_match: Option<&str>,
     ) -> Result<Self, PreconditionError> {
@@ -56,23 +56,23 @@ impl Precondition {
     }
 
     /// Returns whether the request has neither header.
-    pub fn is_none(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.if_match.is_none() && self.if_none_match.is_none()
     }
 
     /// Evaluates the precondition against the digest of the current content. `If-Match` is evaluated first, with strong
     /// comparison, and `If-None-Match` with weak comparison.
-    pub fn judge(&self, current: Option<&Digest>) -> Verdict {
+    pub fn evaluate(&self, current: Option<&Digest>) -> PreconditionOutcome {
         let has_one_of = |tags: &EntityTags, comparison| {
             current.is_some_and(|digest| tags.contain(digest, comparison))
         };
         let (if_match, if_none_match) = (self.if_match.as_ref(), self.if_none_match.as_ref());
         if if_match.is_some_and(|tags| !has_one_of(tags, Comparison::Strong)) {
-            Verdict::Fails
+            PreconditionOutcome::MatchFailed
         } else if if_none_match.is_some_and(|tags| has_one_of(tags, Comparison::Weak)) {
-            Verdict::Known
+            PreconditionOutcome::NoneMatchFailed
         } else {
-            Verdict::Holds
+            PreconditionOutcome::Holds
         }
     }
 }
@@ -154,11 +154,11 @@ mod tests {
         };
         let current = (current != "-").then(|| digest(current));
         let parsed =
-            Precondition::read(header(if_match).as_deref(), header(if_none_match).as_deref());
-        let actual = match parsed.map(|precondition| precondition.judge(current.as_ref())) {
-            Ok(Verdict::Holds) => "holds",
-            Ok(Verdict::Known) => "known",
-            Ok(Verdict::Fails) => "fails",
+            Precondition::parse(header(if_match).as_deref(), header(if_none_match).as_deref());
+        let actual = match parsed.map(|precondition| precondition.evaluate(current.as_ref())) {
+            Ok(PreconditionOutcome::Holds) => "holds",
+            Ok(PreconditionOutcome::NoneMatchFailed) => "known",
+            Ok(PreconditionOutcome::MatchFailed) => "fails",
             Err(PreconditionError) => "none",
         };
         assert_eq!(actual, expected, "If-Match: {if_match}, If-None-Match: {if_none_match}");

@@ -132,19 +132,19 @@ impl FromStr for Principal {
     /// Parses the text that [`Principal`] prints.
     fn from_str(text: &str) -> Result<Self, PrincipalError> {
         match text.parse()? {
-            Member::AllUsers => Ok(Self::Anonymous),
-            Member::User(email) => Ok(Self::User(email)),
-            Member::ServiceAccount(email) => Ok(Self::ServiceAccount(email)),
-            Member::AllAuthenticatedUsers | Member::Group(_) | Member::Domain(_) => {
-                Err(PrincipalError::Member(text.to_owned()))
-            }
+            PolicyMember::AllUsers => Ok(Self::Anonymous),
+            PolicyMember::User(email) => Ok(Self::User(email)),
+            PolicyMember::ServiceAccount(email) => Ok(Self::ServiceAccount(email)),
+            PolicyMember::AllAuthenticatedUsers
+            | PolicyMember::Group(_)
+            | PolicyMember::Domain(_) => Err(PrincipalError::Member(text.to_owned())),
         }
     }
 }
 
 /// A member of a binding: one principal, or a set of principals.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Member {
+pub enum PolicyMember {
     /// All principals, also anonymous ones.
     AllUsers,
     /// All principals except anonymous ones.
@@ -159,7 +159,7 @@ pub enum Member {
     Domain(Box<str>),
 }
 
-impl Member {
+impl PolicyMember {
     /// Returns whether the member is `allUsers` or `allAuthenticatedUsers`.
     pub fn is_public(&self) -> bool {
         matches!(self, Self::AllUsers | Self::AllAuthenticatedUsers)
@@ -186,7 +186,7 @@ impl Member {
     }
 }
 
-impl fmt::Display for Member {
+impl fmt::Display for PolicyMember {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::AllUsers => f.write_str("allUsers"),
@@ -199,7 +199,7 @@ impl fmt::Display for Member {
     }
 }
 
-impl FromStr for Member {
+impl FromStr for PolicyMember {
     type Err = PrincipalError;
 
     fn from_str(text: &str) -> Result<Self, PrincipalError> {
@@ -244,7 +244,7 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, valid: bool) {
-        let parsed = text.parse::<Member>();
+        let parsed = text.parse::<PolicyMember>();
         assert_eq!(parsed.is_ok(), valid, "{text}: {parsed:?}");
         if let Ok(member) = parsed {
             assert_eq!(member.to_string(), text);
@@ -274,7 +274,7 @@ mod tests {
 
     #[test]
     fn addresses_are_compared_in_lower_case() {
-        let member: Member = "user:Somebody@Example.com".parse().expect("valid");
+        let member: PolicyMember = "user:Somebody@Example.com".parse().expect("valid");
         assert!(member.includes(&Principal::User("somebody@example.com".into())));
     }
 
@@ -295,7 +295,7 @@ mod tests {
     #[track_caller]
     fn check_includes(member: &str, principal: &str, expected: bool) {
         let principal: Principal = principal.parse().expect("valid");
-        let member: Member = member.parse().expect("valid");
+        let member: PolicyMember = member.parse().expect("valid");
         assert_eq!(member.includes(&principal), expected, "{member} {principal}");
     }
 

@@ -8,7 +8,7 @@ use crate::name::{Location, NameError, ProjectId, RepositoryName};
 use crate::principal::{AccountEmail, PrincipalError};
 
 /// The name of the only organization. All projects belong to it.
-pub const ORGANIZATION: &str = "organizations/1";
+pub const ORGANIZATION_NAME: &str = "organizations/1";
 
 /// The reasons why a resource's name is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -41,7 +41,7 @@ pub enum Resource {
 
 impl Resource {
     /// Returns the names of the resources whose policies apply to this resource: first its own, then those above.
-    pub fn policies(&self) -> Vec<String> {
+    pub fn policy_names(&self) -> Vec<String> {
         let mut names = match self {
             Self::Organization => vec![],
             Self::Project(project) | Self::Location(project, _) => {
@@ -55,7 +55,7 @@ impl Resource {
                 vec![self.to_string(), format!("projects/{project}")]
             }
         };
-        names.push(ORGANIZATION.to_owned());
+        names.push(ORGANIZATION_NAME.to_owned());
         names
     }
 
@@ -71,7 +71,7 @@ impl Resource {
 
     /// Returns the beginning of the names of the permissions to read and write the resource's policy
     /// (`….getIamPolicy` and `….setIamPolicy`), or `None` if the resource has no policy.
-    pub fn policy_service(&self) -> Option<&'static str> {
+    pub fn policy_permission_prefix(&self) -> Option<&'static str> {
         match self {
             Self::Organization => Some("resourcemanager.organizations"),
             Self::Project(_) => Some("resourcemanager.projects"),
@@ -85,7 +85,7 @@ impl Resource {
 impl fmt::Display for Resource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Organization => f.write_str(ORGANIZATION),
+            Self::Organization => f.write_str(ORGANIZATION_NAME),
             Self::Project(project) => write!(f, "projects/{project}"),
             Self::Location(project, location) => {
                 write!(f, "projects/{project}/locations/{location}")
@@ -108,7 +108,7 @@ impl FromStr for Resource {
     /// of the account names the right project.
     fn from_str(text: &str) -> Result<Self, ResourceError> {
         let unknown = || ResourceError::Unknown(text.chars().take(200).collect());
-        if text == ORGANIZATION {
+        if text == ORGANIZATION_NAME {
             return Ok(Self::Organization);
         }
         let mut parts = text.split('/');
@@ -176,19 +176,19 @@ mod tests {
     fn policies_are_asked_from_the_inside_out() {
         let repository: Resource = "projects/p/locations/us/repositories/r".parse().expect("valid");
         assert_eq!(
-            repository.policies(),
+            repository.policy_names(),
             ["projects/p/locations/us/repositories/r", "projects/p", "organizations/1"]
         );
         let account: Resource =
             "projects/-/serviceAccounts/builder@p1.iam.gserviceaccount.com".parse().expect("valid");
         assert_eq!(
-            account.policies(),
+            account.policy_names(),
             [
                 "projects/p1/serviceAccounts/builder@p1.iam.gserviceaccount.com",
                 "projects/p1",
                 "organizations/1"
             ]
         );
-        assert_eq!(Resource::Organization.policies(), ["organizations/1"]);
+        assert_eq!(Resource::Organization.policy_names(), ["organizations/1"]);
     }
 }

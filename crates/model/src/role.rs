@@ -8,7 +8,7 @@ use crate::permission::{Permission, UnknownPermission};
 
 /// A predefined role. There are no other roles.
 #[derive(Debug)]
-pub struct Role {
+pub struct PredefinedRole {
     /// The name in bindings, such as `roles/artifactregistry.reader`.
     pub name: &'static str,
     /// The name that people see, such as `Artifact Registry Reader`.
@@ -16,9 +16,9 @@ pub struct Role {
     permissions: Vec<Permission>,
 }
 
-impl Role {
+impl PredefinedRole {
     /// Returns whether the role has the permission.
-    pub fn holds(&self, permission: Permission) -> bool {
+    pub fn has_permission(&self, permission: Permission) -> bool {
         self.permissions.binary_search(&permission).is_ok()
     }
 
@@ -29,7 +29,7 @@ impl Role {
 }
 
 struct RoleTable {
-    roles: BTreeMap<&'static str, Role>,
+    roles: BTreeMap<&'static str, PredefinedRole>,
     permissions: Vec<Permission>,
 }
 
@@ -37,12 +37,12 @@ static TABLE: LazyLock<RoleTable> =
     LazyLock::new(|| parse_table(include_str!("../data/roles.txt")));
 
 /// Returns the role of that name.
-pub fn find(name: &str) -> Option<&'static Role> {
+pub fn find_role(name: &str) -> Option<&'static PredefinedRole> {
     TABLE.roles.get(name)
 }
 
 /// Returns all predefined roles, sorted by name.
-pub fn all() -> impl Iterator<Item = &'static Role> {
+pub fn all_roles() -> impl Iterator<Item = &'static PredefinedRole> {
     TABLE.roles.values()
 }
 
@@ -65,15 +65,19 @@ impl FromStr for Permission {
 
 /// Parses the data file, which is compiled into the program. An error in the file is a panic, which the tests find.
 fn parse_table(data: &'static str) -> RoleTable {
-    let mut roles: BTreeMap<&str, Role> = BTreeMap::new();
-    let mut current: Option<Role> = None;
+    let mut roles: BTreeMap<&str, PredefinedRole> = BTreeMap::new();
+    let mut current: Option<PredefinedRole> = None;
     let lines =
         data.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     for line in lines {
         if let Some(head) = line.strip_prefix("role ") {
             let (name, title) = head.split_once(' ').expect("a role's line has a title");
             insert(&mut roles, current.take());
-            current = Some(Role { name, title: title.trim_matches('"'), permissions: Vec::new() });
+            current = Some(PredefinedRole {
+                name,
+                title: title.trim_matches('"'),
+                permissions: Vec::new(),
+            });
             continue;
         }
         let role = current.as_mut().expect("permissions follow a role");
@@ -93,7 +97,7 @@ fn parse_table(data: &'static str) -> RoleTable {
     RoleTable { roles, permissions }
 }
 
-fn insert(roles: &mut BTreeMap<&'static str, Role>, role: Option<Role>) {
+fn insert(roles: &mut BTreeMap<&'static str, PredefinedRole>, role: Option<PredefinedRole>) {
     let Some(mut role) = role else { return };
     role.permissions.sort_unstable();
     role.permissions.dedup();
@@ -117,10 +121,10 @@ mod tests {
             ("attachmentReader", 3),
             ("attachmentWriter", 6),
         ] {
-            let role = find(&format!("roles/artifactregistry.{name}")).expect("predefined");
+            let role = find_role(&format!("roles/artifactregistry.{name}")).expect("predefined");
             assert_eq!(role.permissions().len(), count, "{name}");
         }
-        let editor = find("roles/editor").expect("predefined");
+        let editor = find_role("roles/editor").expect("predefined");
         let of_registry = editor
             .permissions()
             .iter()
@@ -131,9 +135,9 @@ mod tests {
     #[test]
     fn permissions_of_roles() {
         let check = |role: &str, permission: &str, expected: bool| {
-            let role = find(role).expect("predefined");
+            let role = find_role(role).expect("predefined");
             let permission = permission.parse().expect("known");
-            assert_eq!(role.holds(permission), expected, "{} {permission}", role.name);
+            assert_eq!(role.has_permission(permission), expected, "{} {permission}", role.name);
         };
         check(
             "roles/artifactregistry.reader",
@@ -155,7 +159,7 @@ mod tests {
         // have this right.
         check("roles/owner", "iam.serviceAccounts.getAccessToken", false);
         check("roles/iam.serviceAccountTokenCreator", "iam.serviceAccounts.getAccessToken", true);
-        assert!(find("roles/none").is_none());
+        assert!(find_role("roles/none").is_none());
     }
 
     #[test]

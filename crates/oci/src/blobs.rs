@@ -1,17 +1,17 @@
 //! `/v2/NAME/blobs/DIGEST`: read and delete.
 
 use axum::body::Body;
-use engine::{Content, Delete, Pull};
+use engine::{Delete, OpenContent, Pull};
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE};
 use http::{Method, StatusCode};
 use model::digest::Digest;
 
 use web::content::{self, ContentError, described};
 
-use crate::context::{Answer, Context, empty, finish};
+use crate::context::{OciAnswer, OciRequest, empty, finish};
 use crate::error::OciError;
 
-pub(super) async fn by_method(context: Context, image: &str, digest: &str) -> Answer {
+pub(super) async fn by_method(context: OciRequest, image: &str, digest: &str) -> OciAnswer {
     let target = context.target(image)?;
     let digest: Digest = digest.parse()?;
     context.trail.image(&target);
@@ -28,7 +28,7 @@ pub(super) async fn by_method(context: Context, image: &str, digest: &str) -> An
         }
         Method::GET => {
             let access = context.open::<Pull>(&target).await?;
-            let blob = Content::Blob(access.blob(&digest).await?);
+            let blob = OpenContent::Blob(access.blob(&digest).await?);
             content::serve(&context.headers, &digest, blob).await.map_err(refused)
         }
         Method::DELETE => {

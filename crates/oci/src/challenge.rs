@@ -4,7 +4,7 @@ use http::{HeaderValue, Method};
 
 use web::auth::refusal::host_of;
 
-use crate::path::Route;
+use crate::path::OciRoute;
 
 /// Where a token is to be had, and for what.
 pub(super) fn challenge(
@@ -13,19 +13,19 @@ pub(super) fn challenge(
 ) -> Option<HeaderValue> {
     let service = host_of(base_url);
     let mut challenge = format!("Bearer realm=\"{base_url}/v2/token\",service=\"{service}\"");
-    let route = path.strip_prefix("/v2/").and_then(Route::parse);
+    let route = path.strip_prefix("/v2/").and_then(OciRoute::parse);
     let name = route.as_ref().map(|route| match route {
-        Route::Blob { image, .. }
-        | Route::Uploads { image }
-        | Route::Upload { image, .. }
-        | Route::Manifest { image, .. }
-        | Route::Tags { image }
-        | Route::Referrers { image, .. } => *image,
+        OciRoute::Blob { image, .. }
+        | OciRoute::Uploads { image }
+        | OciRoute::Upload { image, .. }
+        | OciRoute::Manifest { image, .. }
+        | OciRoute::Tags { image }
+        | OciRoute::Referrers { image, .. } => *image,
     });
     if let Some(name) = name {
         let actions = match *method {
             // How far an upload is, is for who pushes.
-            _ if matches!(route, Some(Route::Upload { .. })) => "pull,push",
+            _ if matches!(route, Some(OciRoute::Upload { .. })) => "pull,push",
             Method::GET | Method::HEAD => "pull",
             Method::DELETE => "pull,push,delete",
             _ => "pull,push",

@@ -10,12 +10,12 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
 use http::{HeaderValue, Method, StatusCode};
 use web::list_readers::ListPlace;
 
-use crate::context::{Answer, Context};
+use crate::context::{OciAnswer, OciRequest};
 use crate::error::OciError;
 use crate::version_entry::entry;
 
 /// Whether the client takes what it is answered for the whole list, and asks for that.
-pub(super) fn is_wanted(context: &Context) -> bool {
+pub(super) fn is_wanted(context: &OciRequest) -> bool {
     let (query, agent) = (&context.query, context.header(USER_AGENT).unwrap_or_default());
     query.get("last").is_none() && asks_for_all(query.get("n")) && follows_no_link(agent)
 }
@@ -39,14 +39,14 @@ fn follows_no_link(agent: &str) -> bool {
 
 /// Answers a list while it is read: the client's reading sets the pace. Where that fails, the connection ends before the
 /// list does, so that nobody takes a part for the whole.
-pub(super) fn answer(context: &Context, path: &str, list: CompleteList) -> Answer {
+pub(super) fn answer(context: &OciRequest, path: &str, list: CompleteList) -> OciAnswer {
     let place = context.app.list_readers.enter(context.caller.principal.to_string());
     let place = place.ok_or_else(too_many)?;
     let body = match context.method {
         Method::HEAD => Body::empty(),
         _ => {
-            let sending = Sending { list, text: Text::new(path), _place: place };
-            Body::from_stream(stream::try_unfold(Some(sending), Sending::next))
+            let sending = ListSender { list, text: ListText::new(path), _place: place };
+            Body::from_stream(stream::try_unfold(Some(sending), ListSender::next))
         }
     };
     let mut response = Response::new(body);
@@ -63,13 +63,13 @@ fn too_many() -> OciError {
 }
 
 /// A list on its way.
-struct Sending {
+struct ListSender {
     list: CompleteList,
-    text: Text,
+    text: ListText,
     _place: ListPlace,
 }
 
-impl Sending {
+impl ListSender {
     async fn next(sending: Option<Self>) -> Result<Option<(Bytes, Option<Self>)>, EngineError> {
         let Some(mut sending) = sending else { return Ok(None) };
         let part = sending.list.next().await?;
@@ -82,15 +82,15 @@ impl Sending {
 }
 
 /// The JSON of a list, part by part.
-struct Text {
+struct ListText {
     /// What was not handed on yet.
     text: String,
-    at: Section,
+    at: ListSection,
 }
 
 /// Where the text is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Section {
+enum ListSection {
     Children {
         any: bool,
     },
@@ -103,12 +103,12 @@ enum Section {
     },
 }
 
-impl Text {
+impl ListText {
     fn new(name: &str) -> Self {
         let name = serde_json::Value::from(name);
         Self {
             text: format!("{{\"name\":{name},\"child\":["),
-            at: Section::Children { any: false },
+            at: ListSection::Children { any: false },
         }
     }
 
@@ -136,25 +136,25 @@ impl Text {
     }
 
     fn begin_tags(&mut self) {
-        if let Section::Children { .. } = self.at {
+        if let ListSection::Children { .. } = self.at {
             self.text.push_str("],\"tags\":[");
-            self.at = Section::Tags { any: false };
+            self.at = ListSection::Tags { any: false };
         }
     }
 
     fn begin_versions(&mut self) {
         self.begin_tags();
-        if let Section::Tags { .. } = self.at {
+        if let ListSection::Tags { .. } = self.at {
             self.text.push_str("],\"manifest\":{");
-            self.at = Section::Versions { open: None };
+            self.at = ListSection::Versions { open: None };
         }
     }
 
     /// The next name of the list that is open. Those of children and tags need no escape.
     fn name(&mut self, name: &str) {
-        let (Section::Children { any }
-        | Section::Tags { any }
-        | Section::Versions { open: Some(any) }) = &mut self.at
+        let (ListSection::Children { any }
+        | ListSection::Tags { any }
+        | ListSection::Versions { open: Some(any) }) = &mut self.at
         else {
             return;
         };
@@ -171,13 +171,13 @@ impl Text {
         let fields = entry.strip_suffix('}').unwrap_or(&entry);
         let digest = version.version.digest.as_str();
         self.text.extend(["\"", digest, "\":", fields, ",\"tag\":["]);
-        self.at = Section::Versions { open: Some(false) };
+        self.at = ListSection::Versions { open: Some(false) };
         version.tags.iter().for_each(|tag| self.name(tag));
     }
 
     /// Whether there was one.
     fn end_version(&mut self) -> bool {
-        let is_open = matches!(self.at, Section::Versions { open: Some(_) });
+        let is_open = matches!(self.at, ListSection::Versions { open: Some(_) });
         if is_open {
             self.text.push_str("]}");
         }

@@ -4,11 +4,11 @@ use axum::body::Body;
 use engine::EngineError;
 use http::StatusCode;
 use model::digest::Digest;
-use model::precondition::{Precondition, PreconditionError, Verdict};
+use model::precondition::{Precondition, PreconditionError, PreconditionOutcome};
 
 use web::content;
 
-use crate::context::{Answer, Context, finish};
+use crate::context::{OciAnswer, OciRequest, finish};
 use crate::error::OciError;
 
 impl OciError {
@@ -28,18 +28,20 @@ impl From<PreconditionError> for OciError {
     }
 }
 
-impl Context {
+impl OciRequest {
     /// The condition of a write. One that is none is refused: the client counts on it.
     pub(super) fn precondition(&self) -> Result<Precondition, OciError> {
         Ok(content::precondition(&self.headers)?)
     }
 
     /// How a read of this content ends by its condition, if it does.
-    pub(super) fn ended_by_condition(&self, digest: &Digest) -> Option<Answer> {
+    pub(super) fn ended_by_condition(&self, digest: &Digest) -> Option<OciAnswer> {
         match content::judge(&self.headers, digest) {
-            Verdict::Holds => None,
-            Verdict::Known => Some(Ok(finish(content::unchanged(digest), Body::empty()))),
-            Verdict::Fails => Some(Err(OciError::condition_failed())),
+            PreconditionOutcome::Holds => None,
+            PreconditionOutcome::NoneMatchFailed => {
+                Some(Ok(finish(content::unchanged(digest), Body::empty())))
+            }
+            PreconditionOutcome::MatchFailed => Some(Err(OciError::condition_failed())),
         }
     }
 }

@@ -5,45 +5,45 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
-use engine::{EngineError, Kind, RepoAccess, Target};
+use engine::{AccessKind, EngineError, ImageTarget, RepoAccess};
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use identity::{Caller, Surface};
-use model::host::{Place, is_host, without_port};
+use identity::{Caller, TokenAudience};
 use model::name::{ImagePath, NameError};
+use model::registry_host::{HostTarget, has_host_characters, without_port};
 use web::app::App;
-use web::audit::{AuditCode, Operation, RepositoryOf, Trail};
+use web::audit::{AuditCode, AuditRecorder, AuditedOperation, RepositoryOf};
 use web::layer::RequestInfo;
-use web::server_url::Arrival;
+use web::server_url::RequestArrival;
 
 use crate::error::OciError;
-use crate::query::Query;
+use crate::query::UrlQuery;
 use crate::short_path::{self, ShortPath};
 
-pub(crate) type Answer = Result<Response, OciError>;
+pub(crate) type OciAnswer = Result<Response, OciError>;
 
 /// A request, with what every handler asks of it.
-pub(crate) struct Context {
+pub(crate) struct OciRequest {
     pub(crate) app: App,
     pub(crate) caller: Caller,
     /// The way by which the request came in.
-    pub(crate) arrival: Arc<Arrival>,
-    pub(crate) place: Place,
+    pub(crate) arrival: Arc<RequestArrival>,
+    pub(crate) place: HostTarget,
     /// Whether the host is the one of Google's own images.
     pub(crate) marketplace: bool,
-    pub(crate) query: Query,
+    pub(crate) query: UrlQuery,
     pub(crate) method: Method,
     pub(crate) headers: HeaderMap,
     /// Where handlers note for the audit log what they find out.
-    pub(crate) trail: Trail,
+    pub(crate) trail: AuditRecorder,
 }
 
-impl Context {
+impl OciRequest {
     pub(crate) async fn new(
         app: App,
         parts: Parts,
-        (arrival, trail): (&Arc<Arrival>, &Trail),
+        (arrival, trail): (&Arc<RequestArrival>, &AuditRecorder),
     ) -> Result<Self, OciError> {
         let info = parts
             .extensions
@@ -51,11 +51,13 @@ impl Context {
             .cloned()
             .expect("every request comes through the layer that adds this");
         let host = arrival.host();
-        if !is_host(host) {
+        if !has_host_characters(host) {
             return Err(OciError::no_host());
         }
-        let caller =
-            app.authenticate.caller(app.engine.identity(), &parts.headers, Surface::Registry).await;
+        let caller = app
+            .authenticate
+            .caller(app.engine.identity(), &parts.headers, TokenAudience::Registry)
+            .await;
         let caller = caller.map_err(|error| {
             trail.refused(&error);
             match is_bearer(&parts.headers) {
@@ -65,20 +67,20 @@ impl Context {
         })?;
         trail.caller(&caller);
         info.set_principal(&caller.principal.to_string());
-        let place = app.domains.place(host);
+        let place = app.domains.target_of(host);
         let marketplace = without_port(host).eq_ignore_ascii_case("marketplace.gcr.io");
-        let (arrival, query) = (arrival.clone(), Query::new(parts.uri.query()));
+        let (arrival, query) = (arrival.clone(), UrlQuery::new(parts.uri.query()));
         let (method, headers) = (parts.method, parts.headers);
         let trail = trail.clone();
         Ok(Self { app, caller, arrival, place, marketplace, query, method, headers, trail })
     }
 
-    pub(crate) fn target(&self, image: &str) -> Result<Target, OciError> {
+    pub(crate) fn target(&self, image: &str) -> Result<ImageTarget, OciError> {
         if self.marketplace {
             return Err(OciError::marketplace());
         }
         let implied = self.place.repository.as_ref();
-        Ok(Target {
+        Ok(ImageTarget {
             location: self.place.location.clone(),
             path: ImagePath::parse(image, implied).map_err(|error| self.no_image(image, error))?,
             on_registry_host: implied.is_some(),
@@ -91,9 +93,9 @@ impl Context {
     }
 
     /// [`engine::Engine::open`], noted.
-    pub(crate) async fn open<K: Kind>(
+    pub(crate) async fn open<K: AccessKind>(
         &self,
-        target: &Target,
+        target: &ImageTarget,
     ) -> Result<RepoAccess<K>, EngineError> {
         let opened = self.app.engine.open(&self.caller, target).await;
         self.trail.asked((K::PERMISSION, &RepositoryOf(target)), &opened);
@@ -101,9 +103,9 @@ impl Context {
     }
 
     /// [`engine::Engine::open_existing`], noted.
-    pub(crate) async fn open_existing<K: Kind>(
+    pub(crate) async fn open_existing<K: AccessKind>(
         &self,
-        target: &Target,
+        target: &ImageTarget,
     ) -> Result<Option<RepoAccess<K>>, EngineError> {
         let opened = self.app.engine.open_existing(&self.caller, target).await;
         self.trail.asked((K::PERMISSION, &RepositoryOf(target)), &opened);
@@ -123,12 +125,12 @@ fn is_bearer(headers: &HeaderMap) -> bool {
 /// Runs a handler, and completes its answer with what every answer has.
 pub(crate) async fn answer<F, Answered>(
     (app, request): (App, Request),
-    (label, operation): (&'static str, Option<Operation>),
+    (label, operation): (&'static str, Option<AuditedOperation>),
     handler: F,
 ) -> Response
 where
-    F: FnOnce(Context, Body) -> Answered,
-    Answered: Future<Output = Answer>,
+    F: FnOnce(OciRequest, Body) -> Answered,
+    Answered: Future<Output = OciAnswer>,
 {
     let path = request.uri().path().to_owned();
     // Before the handler runs: a client may leave while it does.
@@ -139,8 +141,8 @@ where
     let attempt = app.audit.attempt(operation, (info, request.headers()));
     let method = request.method().clone();
     let (parts, body) = request.into_parts();
-    let arrival = Arc::new(Arrival::of(&parts));
-    let outcome = match Context::new(app.clone(), parts, (&arrival, attempt.trail())).await {
+    let arrival = Arc::new(RequestArrival::of(&parts));
+    let outcome = match OciRequest::new(app.clone(), parts, (&arrival, attempt.trail())).await {
         Ok(context) => handler(context, body).await,
         Err(error) => Err(error),
     };
@@ -154,7 +156,7 @@ where
 }
 
 /// Notes how a request ended, and of which content it was.
-fn note(trail: &Trail, outcome: &Answer) {
+fn note(trail: &AuditRecorder, outcome: &OciAnswer) {
     match outcome {
         _ if !trail.is_kept() => {}
         Ok(response) => {
@@ -171,7 +173,7 @@ fn note(trail: &Trail, outcome: &Answer) {
     }
 }
 
-pub(crate) fn allow(context: &Context, methods: &[Method]) -> Result<(), OciError> {
+pub(crate) fn allow(context: &OciRequest, methods: &[Method]) -> Result<(), OciError> {
     if methods.contains(&context.method) { Ok(()) } else { Err(OciError::wrong_method(methods)) }
 }
 

@@ -4,18 +4,18 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::Method;
 use web::app::App;
-use web::audit::Operation;
+use web::audit::AuditedOperation;
 
 use crate::context::{allow, answer};
 use crate::error::OciError;
-use crate::path::Route;
+use crate::path::OciRoute;
 use crate::{blobs, manifests, referrers, tags, uploads};
 
 /// `GET /v2/`: whether this is a registry, and whether the credential is good.
 pub async fn ping(State(app): State<App>, request: Request) -> Response {
     answer(
         (app, request),
-        ("ping", Some(Operation::door("Docker-Ping"))),
+        ("ping", Some(AuditedOperation::door("Docker-Ping"))),
         |context, _| async move {
             allow(&context, &[Method::GET, Method::HEAD])?;
             if context.caller.is_anonymous() {
@@ -29,32 +29,34 @@ pub async fn ping(State(app): State<App>, request: Request) -> Response {
 
 /// `GET /v2/_catalog`: the images that the caller may read.
 pub async fn catalog(State(app): State<App>, request: Request) -> Response {
-    let operation = Operation::read("Docker-Catalog");
+    let operation = AuditedOperation::read("Docker-Catalog");
     answer((app, request), ("catalog", Some(operation)), |context, _| tags::catalog(context)).await
 }
 
 /// Everything that has a name in it.
 pub async fn by_path(State(app): State<App>, request: Request) -> Response {
     let path = request.uri().path().strip_prefix("/v2/").unwrap_or_default().to_owned();
-    let Some(route) = Route::parse(&path) else { return nothing_here(State(app), request).await };
+    let Some(route) = OciRoute::parse(&path) else {
+        return nothing_here(State(app), request).await;
+    };
     let described = (route.label(), route.operation(request.method()));
     answer((app, request), described, |context, body| async move {
         // Nothing is served that did not say what it asks of the caller: handlers get no other method.
         allow(&context, &route.methods())?;
         // Each in a box: without, every request would be as large as the largest handler, and is moved on its way.
         match route {
-            Route::Blob { image, digest } => {
+            OciRoute::Blob { image, digest } => {
                 Box::pin(blobs::by_method(context, image, &digest)).await
             }
-            Route::Uploads { image } => Box::pin(uploads::start((context, body), image)).await,
-            Route::Upload { image, id } => {
+            OciRoute::Uploads { image } => Box::pin(uploads::start((context, body), image)).await,
+            OciRoute::Upload { image, id } => {
                 Box::pin(uploads::by_method((context, body), image, id)).await
             }
-            Route::Manifest { image, reference } => {
+            OciRoute::Manifest { image, reference } => {
                 Box::pin(manifests::by_method((context, body), image, &reference)).await
             }
-            Route::Tags { image } => Box::pin(tags::list(context, image)).await,
-            Route::Referrers { image, digest } => {
+            OciRoute::Tags { image } => Box::pin(tags::list(context, image)).await,
+            OciRoute::Referrers { image, digest } => {
                 Box::pin(referrers::list(context, image, &digest)).await
             }
         }

@@ -8,7 +8,7 @@ use identity::{CredentialError, IdentityError};
 use model::digest::{Digest, DigestError};
 use model::manifest::ManifestError;
 use model::name::NameError;
-use model::paging::PageSizeError;
+use model::page_size::PageSizeError;
 use model::reference::ReferenceError;
 use serde_json::{Value, json};
 
@@ -302,7 +302,7 @@ impl From<EngineError> for OciError {
                 Self::new(StatusCode::FORBIDDEN, "DENIED", message, hint).advised()
             }
             EngineError::InsufficientScope => Self::insufficient_scope(),
-            EngineError::OutOfReach => {
+            EngineError::InsufficientOauthScopes => {
                 let hint =
                     "ask for a token with the scope https://www.googleapis.com/auth/cloud-platform";
                 Self::new(StatusCode::FORBIDDEN, "DENIED", message, hint)
@@ -408,12 +408,14 @@ fn missing_references(message: String, missing: &[model::digest::Digest]) -> Oci
 
 fn database(kind: ErrorKind, message: &str) -> OciError {
     match kind {
-        ErrorKind::Unavailable | ErrorKind::Retry | ErrorKind::Lost => unavailable(message),
-        ErrorKind::Full => disk_full(message),
-        ErrorKind::Away => store_away(message),
+        ErrorKind::Unavailable | ErrorKind::Retry | ErrorKind::UnknownOutcome => {
+            unavailable(message)
+        }
+        ErrorKind::DiskFull => disk_full(message),
+        ErrorKind::FilesMoved => store_away(message),
         ErrorKind::Unique
         | ErrorKind::ForeignKey
-        | ErrorKind::Check
+        | ErrorKind::InvalidValue
         | ErrorKind::Corrupt
         | ErrorKind::Other => internal(message),
     }

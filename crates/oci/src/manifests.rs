@@ -3,29 +3,29 @@
 use axum::body::Body;
 use axum::response::Response;
 use engine::{
-    BodyError, Delete, EngineError, Pull, PulledManifest, Push, ReceivedManifest, SHARED_FROM,
-    Target,
+    BodyError, Delete, EngineError, ImageTarget, Pull, PulledManifest, Push, ReceivedManifest,
+    SHARED_FROM,
 };
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, LOCATION};
 use http::{HeaderValue, Method, StatusCode};
-use model::manifest::{MAX_BYTES, ManifestError};
-use model::precondition::Verdict;
+use model::manifest::{MAX_MANIFEST_BYTES, ManifestError};
+use model::precondition::PreconditionOutcome;
 use model::reference::{Reference, Tag};
 
 use web::layer::SharedBytes;
-use web::layer::whole::{Whole, WholeError};
+use web::layer::body_budget::{BufferedBody, WholeError};
 
-use crate::context::{Answer, Context, empty, finish};
+use crate::context::{OciAnswer, OciRequest, empty, finish};
 use crate::error::OciError;
 
 /// How many tags one PUT may set, so that its transaction stays small.
 const MAX_TAGS: usize = 100;
 
 pub(super) async fn by_method(
-    (context, body): (Context, Body),
+    (context, body): (OciRequest, Body),
     image: &str,
     reference: &str,
-) -> Answer {
+) -> OciAnswer {
     let target = context.target(image)?;
     let reference: Reference = reference.parse()?;
     context.trail.image(&target);
@@ -58,7 +58,7 @@ pub(super) async fn by_method(
     }
 }
 
-fn content(context: &Context, manifest: PulledManifest) -> Answer {
+fn content(context: &OciRequest, manifest: PulledManifest) -> OciAnswer {
     if let Some(ended) = context.ended_by_condition(&manifest.digest) {
         return ended;
     }
@@ -75,14 +75,14 @@ fn content(context: &Context, manifest: PulledManifest) -> Answer {
 }
 
 async fn put(
-    (context, body): (Context, Body),
-    (image, target): (&str, &Target),
+    (context, body): (OciRequest, Body),
+    (image, target): (&str, &ImageTarget),
     reference: Reference,
-) -> Answer {
+) -> OciAnswer {
     // Who may not push is refused before the body is read; only what is good makes a repository.
     let existing = context.open_existing::<Push>(target).await?;
     let precondition = context.precondition()?;
-    if existing.is_none() && precondition.judge(None) != Verdict::Holds {
+    if existing.is_none() && precondition.evaluate(None) != PreconditionOutcome::Holds {
         return Err(OciError::condition_failed());
     }
     let tags: Vec<Tag> = context.query.all("tag").map(str::parse).collect::<Result<_, _>>()?;
@@ -123,8 +123,8 @@ async fn put(
 }
 
 /// The whole body, which must not be larger than a manifest may be.
-async fn receive(context: &Context, body: Body) -> Result<Whole, OciError> {
-    let limits = (MAX_BYTES, context.app.limits.idle_timeout.get());
+async fn receive(context: &OciRequest, body: Body) -> Result<BufferedBody, OciError> {
+    let limits = (MAX_MANIFEST_BYTES, context.app.limits.idle_timeout.get());
     context.app.manifests.receive(body, limits).await.map_err(|error| match error {
         WholeError::TooLarge => ManifestError::TooLarge.into(),
         WholeError::Stalled => BodyError::Stalled.into(),

@@ -7,11 +7,11 @@ use http::Method;
 use model::permission::Permission;
 use percent_encoding::percent_decode_str;
 
-use web::audit::Operation;
-use web::routes::{Asks, Declared};
+use web::audit::AuditedOperation;
+use web::routes::{RouteAccess, RouteSpec};
 
 /// Everything that has a name in it, and what it asks for on the repository of that name.
-pub const ROUTES: [Declared; 9] = [
+pub const ROUTES: [RouteSpec; 9] = [
     on(Permission::DOWNLOAD_ARTIFACTS, "GET HEAD", MANIFEST),
     on(Permission::UPLOAD_ARTIFACTS, "PUT", MANIFEST),
     on(Permission::DELETE_ARTIFACTS, "DELETE", MANIFEST),
@@ -30,13 +30,13 @@ const UPLOAD: &str = "/v2/{image}/blobs/uploads/{id}";
 const TAGS: &str = "/v2/{image}/tags/list";
 const REFERRERS: &str = "/v2/{image}/referrers/{digest}";
 
-const fn on(permission: Permission, methods: &'static str, path: &'static str) -> Declared {
-    Declared { methods, path, asks: Asks::Permission(permission) }
+const fn on(permission: Permission, methods: &'static str, path: &'static str) -> RouteSpec {
+    RouteSpec { methods, path, asks: RouteAccess::Permission(permission) }
 }
 
 /// What a path asks for. Names and references are not parsed yet.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Route<'a> {
+pub(super) enum OciRoute<'a> {
     Blob { image: &'a str, digest: String },
     Uploads { image: &'a str },
     Upload { image: &'a str, id: &'a str },
@@ -45,7 +45,7 @@ pub(super) enum Route<'a> {
     Referrers { image: &'a str, digest: String },
 }
 
-impl<'a> Route<'a> {
+impl<'a> OciRoute<'a> {
     /// Finds the route of what stands behind `/v2/`.
     pub(super) fn parse(path: &'a str) -> Option<Self> {
         let path = path.strip_suffix("/blobs/uploads/").map_or(path, |_| &path[..path.len() - 1]);
@@ -94,29 +94,31 @@ impl<'a> Route<'a> {
     }
 }
 
-impl Route<'_> {
+impl OciRoute<'_> {
     /// What the audit log calls it; `None` is what the path does not take.
-    pub(super) fn operation(&self, method: &Method) -> Option<Operation> {
+    pub(super) fn operation(&self, method: &Method) -> Option<AuditedOperation> {
         let is_tag = |reference: &str| !reference.contains(':');
         Some(match (self, method.as_str()) {
-            (Self::Manifest { .. }, "GET") => Operation::read("Docker-GetManifest"),
-            (Self::Manifest { .. }, "HEAD") => Operation::read("Docker-HeadManifest"),
-            (Self::Manifest { .. }, "PUT") => Operation::write("Docker-PutManifest"),
+            (Self::Manifest { .. }, "GET") => AuditedOperation::read("Docker-GetManifest"),
+            (Self::Manifest { .. }, "HEAD") => AuditedOperation::read("Docker-HeadManifest"),
+            (Self::Manifest { .. }, "PUT") => AuditedOperation::write("Docker-PutManifest"),
             (Self::Manifest { reference, .. }, "DELETE") if is_tag(reference) => {
-                Operation::write("Docker-DeleteTag")
+                AuditedOperation::write("Docker-DeleteTag")
             }
-            (Self::Manifest { .. }, "DELETE") => Operation::write("Docker-DeleteManifest"),
-            (Self::Blob { .. }, "GET") => Operation::read("Docker-ServeBlob"),
-            (Self::Blob { .. }, "HEAD") => Operation::read("Docker-HeadBlob"),
-            (Self::Blob { .. }, "DELETE") => Operation::write("Docker-DeleteBlob"),
-            (Self::Uploads { .. }, "POST") => Operation::write("Docker-StartUpload"),
+            (Self::Manifest { .. }, "DELETE") => AuditedOperation::write("Docker-DeleteManifest"),
+            (Self::Blob { .. }, "GET") => AuditedOperation::read("Docker-ServeBlob"),
+            (Self::Blob { .. }, "HEAD") => AuditedOperation::read("Docker-HeadBlob"),
+            (Self::Blob { .. }, "DELETE") => AuditedOperation::write("Docker-DeleteBlob"),
+            (Self::Uploads { .. }, "POST") => AuditedOperation::write("Docker-StartUpload"),
             // One entry for each blob, and not for each piece of it.
-            (Self::Upload { .. }, "PATCH") => Operation::part("Docker-PatchUpload"),
-            (Self::Upload { .. }, "PUT") => Operation::write("Docker-FinishUpload"),
-            (Self::Upload { .. }, "DELETE") => Operation::write("Docker-CancelUpload"),
-            (Self::Upload { .. }, "GET" | "HEAD") => Operation::read("Docker-GetUpload"),
-            (Self::Tags { .. }, "GET" | "HEAD") => Operation::read("Docker-GetTags"),
-            (Self::Referrers { .. }, "GET" | "HEAD") => Operation::read("Docker-GetReferrers"),
+            (Self::Upload { .. }, "PATCH") => AuditedOperation::part("Docker-PatchUpload"),
+            (Self::Upload { .. }, "PUT") => AuditedOperation::write("Docker-FinishUpload"),
+            (Self::Upload { .. }, "DELETE") => AuditedOperation::write("Docker-CancelUpload"),
+            (Self::Upload { .. }, "GET" | "HEAD") => AuditedOperation::read("Docker-GetUpload"),
+            (Self::Tags { .. }, "GET" | "HEAD") => AuditedOperation::read("Docker-GetTags"),
+            (Self::Referrers { .. }, "GET" | "HEAD") => {
+                AuditedOperation::read("Docker-GetReferrers")
+            }
             _ => return None,
         })
     }
@@ -133,15 +135,17 @@ mod tests {
 
     #[track_caller]
     fn check(path: &str, expected: &str) {
-        let actual = match Route::parse(path) {
-            Some(Route::Blob { image, digest }) => format!("blob {digest} of {image}"),
-            Some(Route::Uploads { image }) => format!("uploads of {image}"),
-            Some(Route::Upload { image, id }) => format!("upload {id} of {image}"),
-            Some(Route::Manifest { image, reference }) => {
+        let actual = match OciRoute::parse(path) {
+            Some(OciRoute::Blob { image, digest }) => format!("blob {digest} of {image}"),
+            Some(OciRoute::Uploads { image }) => format!("uploads of {image}"),
+            Some(OciRoute::Upload { image, id }) => format!("upload {id} of {image}"),
+            Some(OciRoute::Manifest { image, reference }) => {
                 format!("manifest {reference} of {image}")
             }
-            Some(Route::Tags { image }) => format!("tags of {image}"),
-            Some(Route::Referrers { image, digest }) => format!("referrers of {digest} of {image}"),
+            Some(OciRoute::Tags { image }) => format!("tags of {image}"),
+            Some(OciRoute::Referrers { image, digest }) => {
+                format!("referrers of {digest} of {image}")
+            }
             None => "nothing".to_owned(),
         };
         assert_eq!(actual, expected, "{path}");

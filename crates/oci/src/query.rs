@@ -4,9 +4,9 @@ use percent_encoding::percent_decode_str;
 
 /// Names and values, decoded as a URI's: a plus is a plus, as in `application/vnd.example+json`. Only forms have spaces
 /// written so, and nothing here has spaces.
-pub(super) struct Query(Vec<(String, String)>);
+pub(super) struct UrlQuery(Vec<(String, String)>);
 
-impl Query {
+impl UrlQuery {
     pub(super) fn new(query: Option<&str>) -> Self {
         let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
         let pairs = query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty());

@@ -10,9 +10,9 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::context::{Answer, Context};
+use crate::context::{OciAnswer, OciRequest};
 
-pub(super) async fn list(context: Context, image: &str, digest: &str) -> Answer {
+pub(super) async fn list(context: OciRequest, image: &str, digest: &str) -> OciAnswer {
     let target = context.target(image)?;
     let subject: Digest = digest.parse()?;
     let artifact_type = context.query.get("artifactType").filter(|text| !text.is_empty());
@@ -27,8 +27,8 @@ pub(super) async fn list(context: Context, image: &str, digest: &str) -> Answer 
         }
         Err(error) => return Err(error.into()),
     };
-    let manifests = page.referrers.iter().map(Line::new).collect();
-    let index = Index { schema_version: 2, media_type: OCI_INDEX, manifests };
+    let manifests = page.referrers.iter().map(ReferrerLine::new).collect();
+    let index = ReferrersIndex { schema_version: 2, media_type: OCI_INDEX, manifests };
     let mut response = ([(CONTENT_TYPE, OCI_INDEX)], axum::Json(index)).into_response();
     if artifact_type.is_some() {
         let applied = HeaderValue::from_static("artifactType");
@@ -50,15 +50,15 @@ pub(super) async fn list(context: Context, image: &str, digest: &str) -> Answer 
 /// The answer: an index of what refers to the subject.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Index<'a> {
+struct ReferrersIndex<'a> {
     schema_version: u8,
     media_type: &'a str,
-    manifests: Vec<Line<'a>>,
+    manifests: Vec<ReferrerLine<'a>>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Line<'a> {
+struct ReferrerLine<'a> {
     media_type: &'a str,
     digest: &'a str,
     size: i64,
@@ -69,7 +69,7 @@ struct Line<'a> {
     annotations: Option<&'a RawValue>,
 }
 
-impl<'a> Line<'a> {
+impl<'a> ReferrerLine<'a> {
     fn new(referrer: &'a engine::Referrer) -> Self {
         let annotations = Some(referrer.annotations.as_str()).filter(|json| *json != "{}");
         Self {

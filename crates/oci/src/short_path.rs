@@ -4,7 +4,7 @@
 //! at `NAME_UNKNOWN`.
 
 use http::StatusCode;
-use model::name::{NameError, RepositoryId, is_too_short};
+use model::name::{NameError, RepositoryId, is_too_short_for_image};
 
 use crate::error::OciError;
 
@@ -21,7 +21,7 @@ pub(super) struct ShortPath<'a> {
 /// Why a path names no image. What is wrong with it besides its length stays an invalid name.
 pub(super) fn refused(short: ShortPath<'_>, error: NameError) -> OciError {
     let ShortPath { path, implied, url } = short;
-    if !is_too_short(path, implied) {
+    if !is_too_short_for_image(path, implied) {
         return error.into();
     }
     let image = match implied {

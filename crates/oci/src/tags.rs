@@ -1,17 +1,17 @@
 //! `/v2/NAME/tags/list` and `/v2/_catalog`.
 
 use axum::response::{IntoResponse, Response};
-use engine::{Kind, Listed, ListedVersion, Pull, TagPage};
+use engine::{AccessKind, ListedVersion, Pull, TagPage, TagRow};
 use form_urlencoded::byte_serialize;
 use http::header::{AUTHORIZATION, LINK};
 use http::{HeaderValue, Method};
 use model::name::{RepositoryName, parse_repository_path};
-use model::paging::page_size;
+use model::page_size::parse_page_size;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::complete;
-use crate::context::{Answer, Context, allow};
+use crate::context::{OciAnswer, OciRequest, allow};
 use crate::error::OciError;
 use crate::version_entry::entry;
 
@@ -24,12 +24,12 @@ struct TagList<'a> {
     manifest: Map<String, Value>,
 }
 
-pub(super) async fn list(context: Context, image: &str) -> Answer {
+pub(super) async fn list(context: OciRequest, image: &str) -> OciAnswer {
     if let Some(listed) = list_repository(&context, image).await? {
         return Ok(listed);
     }
     let target = context.target(image)?;
-    let limit = page_size(context.query.get("n"))?;
+    let limit = parse_page_size(context.query.get("n"))?;
     let last = context.query.last();
     context.trail.image(&target);
     let access = context.open::<Pull>(&target).await?;
@@ -49,7 +49,7 @@ pub(super) async fn list(context: Context, image: &str) -> Answer {
 }
 
 /// The images of a repository, where the name goes no further than it.
-async fn list_repository(context: &Context, path: &str) -> Result<Option<Response>, OciError> {
+async fn list_repository(context: &OciRequest, path: &str) -> Result<Option<Response>, OciError> {
     let implied = context.place.repository.as_ref();
     let parsed = parse_repository_path(path, implied);
     let parsed = parsed.map_err(|error| context.no_image(path, error))?;
@@ -57,7 +57,7 @@ async fn list_repository(context: &Context, path: &str) -> Result<Option<Respons
         return Ok(None);
     };
     let name = RepositoryName { project, location: context.place.location.clone(), repository };
-    let limit = page_size(context.query.get("n"))?;
+    let limit = parse_page_size(context.query.get("n"))?;
     if complete::is_wanted(context) {
         let list = context.app.engine.complete_images(&context.caller, &name).await;
         context.trail.resource(&name);
@@ -77,7 +77,7 @@ async fn list_repository(context: &Context, path: &str) -> Result<Option<Respons
 
 /// What each digest is. Cleaners look for what has no tag.
 fn manifests(page: &TagPage) -> Map<String, Value> {
-    let entry = |version: &ListedVersion, tags: &[&Listed]| {
+    let entry = |version: &ListedVersion, tags: &[&TagRow]| {
         let mut entry = entry(version);
         entry["tag"] = tags.iter().map(|tag| tag.name.as_str()).collect();
         (version.digest.to_string(), entry)
@@ -91,13 +91,13 @@ fn manifests(page: &TagPage) -> Map<String, Value> {
 }
 
 /// `GET /v2/_catalog`.
-pub(super) async fn catalog(context: Context) -> Answer {
+pub(super) async fn catalog(context: OciRequest) -> OciAnswer {
     allow(&context, &[Method::GET, Method::HEAD])?;
     // Nobody's token suffices: who has one sees what everybody may.
     if context.caller.is_anonymous() && context.header(AUTHORIZATION).is_none() {
         return Err(OciError::no_credential());
     }
-    let limit = page_size(context.query.get("n"))?;
+    let limit = parse_page_size(context.query.get("n"))?;
     let last = context.query.last();
     let location = &context.place.location;
     let page = context.app.engine.catalog(&context.caller, location, (last, limit)).await?;

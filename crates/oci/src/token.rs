@@ -16,7 +16,7 @@ use http::request::Parts;
 
 use web::app::App;
 use web::layer::RequestInfo;
-use web::layer::whole::{BodyBounds, WholeError};
+use web::layer::body_budget::{BodyBounds, WholeError};
 
 /// The longest form that is read.
 const LONGEST_FORM: usize = 256 << 10;

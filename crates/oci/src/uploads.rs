@@ -2,24 +2,26 @@
 
 use axum::body::Body;
 use axum::response::Response;
-use engine::{Chunk, EngineError, MountFrom, Pull, Push, RepoAccess, Target, UploadProgress};
+use engine::{
+    EngineError, ImageTarget, MountFrom, Pull, Push, RepoAccess, UploadChunk, UploadProgress,
+};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, LOCATION, RANGE};
 use http::{HeaderValue, Method, StatusCode};
-use model::digest::{Algorithm, Digest};
-use model::range::{ContentRange, MAX_BLOB_BYTES};
+use model::byte_range::{ContentRange, MAX_BLOB_BYTES};
+use model::digest::{Digest, DigestAlgorithm};
 
-use web::audit::Operation;
+use web::audit::AuditedOperation;
 use web::layer::body::upload_body;
 
-use crate::context::{Answer, Context, empty, finish};
+use crate::context::{OciAnswer, OciRequest, empty, finish};
 use crate::error::OciError;
 use crate::range::stored_range;
 
 /// What a POST is that brings in a whole blob: the audit log has one such entry for each.
-const WHOLE: Operation = Operation::write("Docker-FinishUpload");
+const WHOLE: AuditedOperation = AuditedOperation::write("Docker-FinishUpload");
 
 /// `POST`: mount a blob, send one at once, or start a session.
-pub(super) async fn start((context, body): (Context, Body), image: &str) -> Answer {
+pub(super) async fn start((context, body): (OciRequest, Body), image: &str) -> OciAnswer {
     refuse_encoding(&context)?;
     refuse_too_large(&context)?;
     let target = context.target(image)?;
@@ -57,7 +59,7 @@ pub(super) async fn start((context, body): (Context, Body), image: &str) -> Answ
 
 /// Whether the blob is now in this repository too. A source that cannot be used means an upload, not an error.
 async fn mounted(
-    context: &Context,
+    context: &OciRequest,
     access: &RepoAccess<Push>,
     digest: &Digest,
 ) -> Result<bool, OciError> {
@@ -72,15 +74,19 @@ async fn mounted(
 }
 
 /// The hash that a client announces for a session, or else SHA-256.
-fn algorithm(context: &Context) -> Result<Algorithm, OciError> {
+fn algorithm(context: &OciRequest) -> Result<DigestAlgorithm, OciError> {
     match context.query.get("digest-algorithm") {
         Some(name) => Ok(name.parse()?),
-        None => Ok(Algorithm::default()),
+        None => Ok(DigestAlgorithm::default()),
     }
 }
 
-pub(super) async fn by_method((context, body): (Context, Body), image: &str, id: &str) -> Answer {
-    let target: Target = context.target(image)?;
+pub(super) async fn by_method(
+    (context, body): (OciRequest, Body),
+    image: &str,
+    id: &str,
+) -> OciAnswer {
+    let target: ImageTarget = context.target(image)?;
     context.trail.image(&target);
     let access = context.open_existing::<Push>(&target).await?;
     let access = access.ok_or(EngineError::UploadUnknown)?;
@@ -99,10 +105,10 @@ pub(super) async fn by_method((context, body): (Context, Body), image: &str, id:
 }
 
 async fn append(
-    request: (Context, Body),
+    request: (OciRequest, Body),
     access: &RepoAccess<Push>,
     (image, id): (&str, &str),
-) -> Answer {
+) -> OciAnswer {
     let chunk = chunk(request, access, (image, id)).await?;
     let outcome = access.append(id, chunk).await;
     let upload = outcome.map_err(|error| located(error, image, id))?;
@@ -110,10 +116,10 @@ async fn append(
 }
 
 async fn finish_upload(
-    request: (Context, Body),
+    request: (OciRequest, Body),
     access: &RepoAccess<Push>,
     (image, id): (&str, &str),
-) -> Answer {
+) -> OciAnswer {
     let digest = request.0.query.get("digest").ok_or_else(|| {
         let hint = "add ?digest= and the digest of the whole blob";
         OciError::bad_request("DIGEST_INVALID", "the last PUT of an upload needs ?digest=", hint)
@@ -128,10 +134,10 @@ async fn finish_upload(
 
 /// A request's bytes, and where they belong if it says so.
 async fn chunk(
-    (context, body): (Context, Body),
+    (context, body): (OciRequest, Body),
     access: &RepoAccess<Push>,
     (image, id): (&str, &str),
-) -> Result<Chunk<'static>, OciError> {
+) -> Result<UploadChunk<'static>, OciError> {
     refuse_encoding(&context)?;
     refuse_too_large(&context)?;
     let range = match context.headers.get(CONTENT_RANGE) {
@@ -146,13 +152,13 @@ async fn chunk(
         },
         None => None,
     };
-    Ok(Chunk { range, ..unplaced(&context, body) })
+    Ok(UploadChunk { range, ..unplaced(&context, body) })
 }
 
 /// A request's bytes, which do not say where they belong.
-fn unplaced(context: &Context, body: Body) -> Chunk<'static> {
+fn unplaced(context: &OciRequest, body: Body) -> UploadChunk<'static> {
     let body = upload_body(body, context.app.limits.idle_timeout.get());
-    Chunk { range: None, announced: length(context), body }
+    UploadChunk { range: None, announced: length(context), body }
 }
 
 /// An error that says where the upload can go on, unless the upload is over.
@@ -173,7 +179,7 @@ fn upload_path(image: &str, id: &str) -> HeaderValue {
 }
 
 /// A body that says that it is larger than a blob may be is not read.
-fn refuse_too_large(context: &Context) -> Result<(), OciError> {
+fn refuse_too_large(context: &OciRequest) -> Result<(), OciError> {
     match length(context) {
         Some(length) if length > MAX_BLOB_BYTES => {
             Err(EngineError::BlobTooLarge { limit: MAX_BLOB_BYTES }.into())
@@ -183,12 +189,12 @@ fn refuse_too_large(context: &Context) -> Result<(), OciError> {
 }
 
 /// How long a body says that it is.
-fn length(context: &Context) -> Option<u64> {
+fn length(context: &OciRequest) -> Option<u64> {
     context.header(CONTENT_LENGTH).and_then(|text| text.parse().ok())
 }
 
 /// Digests are of the bytes as they are stored, so nothing may be packed for the way.
-fn refuse_encoding(context: &Context) -> Result<(), OciError> {
+fn refuse_encoding(context: &OciRequest) -> Result<(), OciError> {
     match context.header(CONTENT_ENCODING) {
         None | Some("identity") => Ok(()),
         Some(_) => Err(OciError::new(

@@ -26,27 +26,27 @@ use crate::config::{Config, FILE_VARIABLE};
 /// A registry for container images.
 #[derive(Debug, Parser)]
 #[command(name = "berth", version, about, max_term_width = 100)]
-struct Cli {
+struct BerthArguments {
     #[command(subcommand)]
-    command: Command,
+    command: BerthCommand,
 }
 
 /// The commands. What `--help` says of each stands at its own type, in full: a comment here would take its place.
 #[derive(Debug, Subcommand)]
-enum Command {
-    Serve(serve::Serve),
-    Gc(gc::Gc),
-    Cleanup(cleanup::Cleanup),
-    OwnerKey(owner_key::OwnerKey),
-    Scrub(scrub::Scrub),
-    Adopt(adopt::Adopt),
-    Env(env::Env),
-    Token(token::Token),
+enum BerthCommand {
+    Serve(serve::ServeArguments),
+    Gc(gc::GcArguments),
+    Cleanup(cleanup::CleanupArguments),
+    OwnerKey(owner_key::OwnerKeyArguments),
+    Scrub(scrub::ScrubArguments),
+    Adopt(adopt::AdoptArguments),
+    Env(env::EnvArguments),
+    Token(token::TokenArguments),
 }
 
 /// Where settings come from.
 #[derive(Debug, Args)]
-struct Source {
+struct SettingsArguments {
     /// The file with the settings.
     #[arg(long, value_name = "FILE", env = FILE_VARIABLE)]
     config: Option<PathBuf>,
@@ -55,7 +55,7 @@ struct Source {
     data: Option<PathBuf>,
 }
 
-impl Source {
+impl SettingsArguments {
     fn read(&self) -> anyhow::Result<Config> {
         let mut variables = Vec::new();
         for (name, value) in std::env::vars_os() {
@@ -99,23 +99,23 @@ fn word(text: &str) -> String {
 
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
-    let arguments = Cli::try_parse().unwrap_or_else(|error| {
+    let arguments = BerthArguments::try_parse().unwrap_or_else(|error| {
         // A mistake in what was typed, and not a request for help.
         if error.use_stderr() && std::env::args_os().nth(1).is_some_and(|name| name == "env") {
             env::stop_the_shell();
         }
         error.exit()
     });
-    let is_env = matches!(arguments.command, Command::Env(_));
+    let is_env = matches!(arguments.command, BerthCommand::Env(_));
     let outcome = match arguments.command {
-        Command::Serve(serve) => serve.run(),
-        Command::Gc(gc) => gc.run(),
-        Command::Cleanup(cleanup) => cleanup.run(),
-        Command::OwnerKey(owner_key) => owner_key.run(),
-        Command::Scrub(scrub) => scrub.run(),
-        Command::Adopt(adopt) => adopt.run(),
-        Command::Env(env) => env.run(),
-        Command::Token(token) => token.run(),
+        BerthCommand::Serve(serve) => serve.run(),
+        BerthCommand::Gc(gc) => gc.run(),
+        BerthCommand::Cleanup(cleanup) => cleanup.run(),
+        BerthCommand::OwnerKey(owner_key) => owner_key.run(),
+        BerthCommand::Scrub(scrub) => scrub.run(),
+        BerthCommand::Adopt(adopt) => adopt.run(),
+        BerthCommand::Env(env) => env.run(),
+        BerthCommand::Token(token) => token.run(),
     };
     match outcome {
         Ok(code) => code,

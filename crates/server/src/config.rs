@@ -23,11 +23,11 @@ use self::variables::{is_from_kubernetes, key_of, nearest_key, variable_of};
 pub use listening::{OpsListen, parse_listen};
 pub use model::locations::LOCATIONS;
 pub use settings::{
-    Blobs, Cleanup, Config, Cors, Egress, Gc, Metadata, NewRepositories, Notification, OnPush, Tls,
-    Tokens,
+    BlobSettings, CleanupSettings, Config, CorsSettings, EgressSettings, GcSettings,
+    MetadataSettings, NewRepositories, OnPush, TlsSettings, TokenSettings, WebhookSettings,
 };
-pub use web::settings::{Audit, AuditFile, Limits, Log, LogFormat};
-pub use web::units::{Bytes, Network, Reserve, Span};
+pub use web::settings::{AuditFile, AuditSettings, LimitSettings, LogFormat, LogSettings};
+pub use web::units::{DurationSetting, MemorySetting, NetworkSetting, ReserveSetting};
 
 /// Every key, as it stands in the file. A variable is `BERTH_` and the key in capitals, `.` as `_`.
 pub const KEYS: &[&str] = &[
@@ -82,19 +82,19 @@ const HOLD_SECRETS: [&str; 2] = ["database", "notifications"];
 pub const FILE_VARIABLE: &str = "BERTH_CONFIG";
 
 /// A value that parses, and can only break something later.
-struct Problem {
+struct SettingProblem {
     key: &'static str,
     text: String,
 }
 
 /// The places where settings were made.
-struct Sources {
+struct SettingSources {
     file: Option<(PathBuf, String)>,
     /// The keys that variables set.
     variables: Vec<&'static str>,
 }
 
-impl Sources {
+impl SettingSources {
     /// Returns the place where a key was set, to begin a message with: nothing where it was not.
     fn place_of(&self, key: &str) -> String {
         if self.variables.contains(&key) {
@@ -161,7 +161,7 @@ impl Config {
         variables: impl Iterator<Item = (String, String)>,
     ) -> anyhow::Result<Self> {
         let mut table = toml::Table::new();
-        let mut sources = Sources { file: None, variables: Vec::new() };
+        let mut sources = SettingSources { file: None, variables: Vec::new() };
         if let Some(path) = file {
             let text = std::fs::read_to_string(path)
                 .with_context(|| format!("cannot read {}", path.display()))?;
@@ -191,13 +191,13 @@ impl Config {
         let config: Self = table.try_into().context("a setting is wrong")?;
         match config.check() {
             Ok(()) => Ok(config),
-            Err(Problem { key, text }) => bail!("{}{key} {text}", sources.place_of(key)),
+            Err(SettingProblem { key, text }) => bail!("{}{key} {text}", sources.place_of(key)),
         }
     }
 
     /// Refuses values that parse and can only break something later.
-    fn check(&self) -> Result<(), Problem> {
-        let problem = |key| move |text| Problem { key, text };
+    fn check(&self) -> Result<(), SettingProblem> {
+        let problem = |key| move |text| SettingProblem { key, text };
         self.check_names()?;
         let Self { limits, gc, tokens, .. } = self;
         if !(1..=MOST_CONNECTIONS).contains(&limits.connections) {
@@ -232,8 +232,8 @@ impl Config {
     }
 
     /// Refuses names that cannot be what they are meant for.
-    fn check_names(&self) -> Result<(), Problem> {
-        let problem = |key| move |text| Problem { key, text };
+    fn check_names(&self) -> Result<(), SettingProblem> {
+        let problem = |key| move |text| SettingProblem { key, text };
         check::external_url(&self.external_url).map_err(problem("external_url"))?;
         check::location(&self.default_location).map_err(problem("default_location"))?;
         for domain in &self.domains {

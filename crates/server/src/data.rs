@@ -19,7 +19,7 @@ use serde_json::json;
 
 /// How a process shares its folder with others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sharing {
+pub enum FolderSharing {
     /// With nobody: the folder holds a SQLite database.
     Alone,
     /// With other processes on the same PostgreSQL database.
@@ -36,14 +36,14 @@ pub struct DataFolder {
 
 impl DataFolder {
     /// Makes the folder where it is missing, and takes its lock.
-    pub fn open(path: &Path, sharing: Sharing) -> anyhow::Result<Self> {
+    pub fn open(path: &Path, sharing: FolderSharing) -> anyhow::Result<Self> {
         let context = || cannot_use(path);
         private_folder(path).with_context(context)?;
         shut(path).with_context(context)?;
         let lock = lock_file(&path.join("lock")).with_context(context)?;
         let operation = match sharing {
-            Sharing::Alone => FlockOperation::NonBlockingLockExclusive,
-            Sharing::Shared => FlockOperation::NonBlockingLockShared,
+            FolderSharing::Alone => FlockOperation::NonBlockingLockExclusive,
+            FolderSharing::Shared => FlockOperation::NonBlockingLockShared,
         };
         if flock(&lock, operation).is_err() {
             bail!(
@@ -148,8 +148,8 @@ impl DataFolder {
     }
 
     /// Says where the process listens, once it does.
-    pub fn write_addresses(&self, running: &Running<'_>) -> anyhow::Result<()> {
-        let Running { listen, url, domain, dev, ops, metadata } = *running;
+    pub fn write_addresses(&self, running: &RunningFolder<'_>) -> anyhow::Result<()> {
+        let RunningFolder { listen, url, domain, dev, ops, metadata } = *running;
         let addresses = json!({
             "pid": std::process::id(),
             "listen": listen.to_string(),
@@ -222,7 +222,7 @@ impl Drop for RunFolder {
 }
 
 /// What a process that runs says of itself.
-pub struct Running<'a> {
+pub struct RunningFolder<'a> {
     /// Where it listens.
     pub listen: SocketAddr,
     /// Where clients reach it.
@@ -239,7 +239,7 @@ pub struct Running<'a> {
 
 /// How a running process is reached.
 #[derive(Debug, Deserialize)]
-pub struct Addresses {
+pub struct ServerAddresses {
     /// Where clients reach it.
     pub url: String,
     /// The domain that images are named under.
@@ -250,7 +250,7 @@ pub struct Addresses {
 }
 
 /// How the process that runs on this folder is reached; one of them, where there are several.
-pub fn addresses(path: &Path) -> anyhow::Result<Addresses> {
+pub fn addresses(path: &Path) -> anyhow::Result<ServerAddresses> {
     let nobody = || format!("no berth runs on {}; name it with --url", path.display());
     let socket = sockets(path)?.into_iter().next().with_context(nobody)?;
     let text = fs::read_to_string(socket.with_file_name("addresses.json")).with_context(nobody)?;
@@ -356,16 +356,16 @@ mod tests {
     #[test]
     fn the_living_are_left_alone_whatever_their_process_id() {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let first = DataFolder::open(folder.path(), Sharing::Shared).expect("free");
+        let first = DataFolder::open(folder.path(), FolderSharing::Shared).expect("free");
         fs::write(first.socket(), "").expect("writable");
-        let killed = DataFolder::open(folder.path(), Sharing::Shared).expect("shared");
+        let killed = DataFolder::open(folder.path(), FolderSharing::Shared).expect("shared");
         let (left, other) = (killed.run.path.clone(), killed.run.path.join("other"));
         assert!(first.socket().exists());
         // Like SIGKILL: the lock is gone, the folder is not.
         let DataFolder { run, .. } = &killed;
         flock(&run._alive, FlockOperation::Unlock).expect("ours");
         fs::write(other, "").expect("writable");
-        let third = DataFolder::open(folder.path(), Sharing::Shared).expect("shared");
+        let third = DataFolder::open(folder.path(), FolderSharing::Shared).expect("shared");
         assert!(first.socket().exists() && third.run.path.exists());
         assert!(!left.exists());
     }

@@ -21,7 +21,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
 
-pub(crate) use allow::Allow;
+pub(crate) use allow::AllowList;
 
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -35,7 +35,7 @@ const REST: Duration = Duration::from_secs(1);
 
 /// Why a target was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Refused {
+pub(crate) enum EgressRefused {
     /// It is no URL that anything can be sent to.
     #[error("is no URL that begins with https:// or http:// and names a host")]
     NoUrl,
@@ -55,7 +55,7 @@ pub(crate) enum Refused {
 pub(crate) enum SendError {
     /// The target is not to be reached.
     #[error("{0}")]
-    Refused(Refused),
+    Refused(EgressRefused),
     /// There was no answer in time.
     #[error("it did not answer in time")]
     Late,
@@ -65,27 +65,27 @@ pub(crate) enum SendError {
 }
 
 /// Somewhere that requests are sent to.
-pub(crate) struct Target {
+pub(crate) struct EgressTarget {
     url: Url,
     client: Client,
 }
 
-impl Target {
+impl EgressTarget {
     /// A target whose URL follows the rules. What its name turns out to be is looked at with each connection.
-    pub(crate) fn new(url: &str, allow: &Arc<Allow>) -> anyhow::Result<Self> {
-        let url = Url::parse(url).map_err(|_| Refused::NoUrl)?;
+    pub(crate) fn new(url: &str, allow: &Arc<AllowList>) -> anyhow::Result<Self> {
+        let url = Url::parse(url).map_err(|_| EgressRefused::NoUrl)?;
         let encrypted = match url.scheme() {
             "https" => true,
             "http" => false,
-            _ => return Err(Refused::NoUrl.into()),
+            _ => return Err(EgressRefused::NoUrl.into()),
         };
         let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
-            return Err(Refused::NoUrl.into());
+            return Err(EgressRefused::NoUrl.into());
         };
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(Refused::Userinfo.into());
+            return Err(EgressRefused::Userinfo.into());
         }
-        let rule = Rule { allow: allow.clone(), port, encrypted };
+        let rule = EgressRule { allow: allow.clone(), port, encrypted };
         // An address in a URL is never resolved. The parser has read all ways to write one.
         if let Ok(ip) = host.trim_matches(['[', ']']).parse::<IpAddr>() {
             rule.check("", ip)?;
@@ -94,7 +94,7 @@ impl Target {
         // A machine without certificates of authorities can still tell its own network.
         let builder = if encrypted { builder } else { builder.tls_certs_only([]) };
         let client = builder
-            .dns_resolver(Arc::new(Vetted { rule: Arc::new(rule), lookup }))
+            .dns_resolver(Arc::new(VettedAddresses { rule: Arc::new(rule), lookup }))
             .redirect(Policy::none())
             .no_proxy()
             .connect_timeout(CONNECT)
@@ -136,7 +136,7 @@ fn send_error(error: reqwest::Error) -> SendError {
     let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
     let mut last = None;
     while let Some(error) = cause {
-        if let Some(refused) = error.downcast_ref::<Refused>() {
+        if let Some(refused) = error.downcast_ref::<EgressRefused>() {
             return SendError::Refused(refused.clone());
         }
         (last, cause) = (Some(error), error.source());
@@ -150,14 +150,14 @@ fn send_error(error: reqwest::Error) -> SendError {
 }
 
 /// What a target may be.
-struct Rule {
-    allow: Arc<Allow>,
+struct EgressRule {
+    allow: Arc<AllowList>,
     port: u16,
     encrypted: bool,
 }
 
-impl Rule {
-    fn check(&self, name: &str, ip: IpAddr) -> Result<(), Refused> {
+impl EgressRule {
+    fn check(&self, name: &str, ip: IpAddr) -> Result<(), EgressRefused> {
         // A mapped address is a connection to the one that it maps.
         let ip = ip.to_canonical();
         if self.allow.opens(name, (ip, self.port)) {
@@ -165,22 +165,23 @@ impl Rule {
         }
         match (address::is_public(ip), self.encrypted) {
             (true, true) => Ok(()),
-            (true, false) => Err(Refused::Unencrypted(ip)),
-            (false, _) => Err(Refused::Within(ip)),
+            (true, false) => Err(EgressRefused::Unencrypted(ip)),
+            (false, _) => Err(EgressRefused::Within(ip)),
         }
     }
 }
 
-type Lookup = fn(String) -> Pin<Box<dyn Future<Output = std::io::Result<Vec<IpAddr>>> + Send>>;
+type VettingResolver =
+    fn(String) -> Pin<Box<dyn Future<Output = std::io::Result<Vec<IpAddr>>> + Send>>;
 
 /// A resolver that keeps to itself what is not to be reached: connections are made to what it answers, and to
 /// nothing else.
-struct Vetted {
-    rule: Arc<Rule>,
-    lookup: Lookup,
+struct VettedAddresses {
+    rule: Arc<EgressRule>,
+    lookup: VettingResolver,
 }
 
-impl Resolve for Vetted {
+impl Resolve for VettedAddresses {
     fn resolve(&self, name: Name) -> Resolving {
         let (rule, lookup) = (self.rule.clone(), self.lookup);
         Box::pin(async move {

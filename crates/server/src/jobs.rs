@@ -10,10 +10,10 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
-use crate::config::{Config, Span};
-use crate::listen::tls::Tls;
-use crate::notifications::{self, Receiver};
-use ticks::{Ticks, unless_stopped};
+use crate::config::{Config, DurationSetting};
+use crate::listen::tls::ServerTls;
+use crate::notifications::{self, WebhookEndpoint};
+use ticks::{JobTicks, unless_stopped};
 use web::app::App;
 
 /// How often pulls are written down and sizes are folded.
@@ -30,16 +30,16 @@ const RENEW_EVERY: Duration = Duration::from_secs(2);
 
 /// Starts the jobs. They end when `stop` says so, each after the step that it is at.
 pub(crate) fn start(
-    (app, tls, receivers): (&App, Option<Tls>, Vec<Receiver>),
+    (app, tls, receivers): (&App, Option<ServerTls>, Vec<WebhookEndpoint>),
     config: &Config,
     stop: &watch::Receiver<bool>,
 ) -> JoinSet<()> {
     // An interval of zero would never rest.
-    let at_least = |interval: Span| interval.get().max(Duration::from_millis(100));
+    let at_least = |interval: DurationSetting| interval.get().max(Duration::from_millis(100));
     let (gc_every, cleanup_every) =
         (at_least(config.gc.interval), at_least(config.cleanup.interval));
     let mut jobs = JoinSet::new();
-    let (counting, mut ticks) = (app.clone(), Ticks::new(COUNT_EVERY, stop));
+    let (counting, mut ticks) = (app.clone(), JobTicks::new(COUNT_EVERY, stop));
     jobs.spawn(async move {
         // The figures of a server that has just started are not nothing.
         measure(&counting).await;
@@ -48,7 +48,7 @@ pub(crate) fn start(
         }
     });
     if let Some(tls) = tls {
-        let (metrics, mut ticks) = (app.metrics.clone(), Ticks::new(RENEW_EVERY, stop));
+        let (metrics, mut ticks) = (app.metrics.clone(), JobTicks::new(RENEW_EVERY, stop));
         jobs.spawn(async move {
             loop {
                 if let Some(expires_at) = tls.expires_at() {
@@ -62,7 +62,7 @@ pub(crate) fn start(
             }
         });
     }
-    let (looking, mut ticks) = (app.clone(), Ticks::new(LOOK_EVERY, stop));
+    let (looking, mut ticks) = (app.clone(), JobTicks::new(LOOK_EVERY, stop));
     jobs.spawn(async move {
         while ticks.next().await {
             let looked = looking.engine.identity().poll_epoch().await.map(drop);
@@ -71,13 +71,13 @@ pub(crate) fn start(
             }
         }
     });
-    let (collecting, mut ticks) = (app.clone(), Ticks::new(gc_every, stop));
+    let (collecting, mut ticks) = (app.clone(), JobTicks::new(gc_every, stop));
     jobs.spawn(async move {
         while ticks.next().await {
             collect(&collecting, &ticks.stop).await;
         }
     });
-    let (cleaning, mut ticks) = (app.clone(), Ticks::new(cleanup_every, stop));
+    let (cleaning, mut ticks) = (app.clone(), JobTicks::new(cleanup_every, stop));
     jobs.spawn(async move {
         while ticks.next().await {
             clean(&cleaning, cleanup_every, &ticks.stop).await;
@@ -90,14 +90,14 @@ pub(crate) fn start(
 
 /// Starts what looks after the stores and the copies in them.
 fn start_checks(app: &App, config: &Config, stop: &watch::Receiver<bool>, jobs: &mut JoinSet<()>) {
-    let (watching, mut ticks) = (app.clone(), Ticks::new(LOOK_EVERY, stop));
+    let (watching, mut ticks) = (app.clone(), JobTicks::new(LOOK_EVERY, stop));
     jobs.spawn(async move {
         while ticks.next().await {
             let _ = watching.engine.look_at_stores().await;
             watching.metrics.set_stores(watching.engine.stores_present());
         }
     });
-    let (scrubbing, mut ticks) = (app.clone(), Ticks::new(SCRUB_EVERY, stop));
+    let (scrubbing, mut ticks) = (app.clone(), JobTicks::new(SCRUB_EVERY, stop));
     let rate = config.blobs.scrub_rate.get() as u64;
     jobs.spawn(async move {
         count_copies(&scrubbing).await;

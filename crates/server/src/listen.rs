@@ -1,10 +1,10 @@
 //! Sockets: accepting connections, what a slow client may cost, and stopping gently.
 
+mod connection_limits;
 pub mod descriptors;
-mod entrance;
-mod farewell;
-mod protocol;
+mod first_bytes;
 mod readers;
+mod staged_close;
 pub mod tls;
 
 use std::convert::Infallible;
@@ -20,7 +20,7 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
-use tls::Tls;
+use tls::ServerTls;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -28,15 +28,15 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_rustls::server::TlsStream;
 
-pub(crate) use entrance::or_pause;
-use entrance::{Accepted, Entrance};
-use farewell::Farewell;
-use protocol::Protocol;
-use readers::{Seen, Watch};
+pub(crate) use connection_limits::or_pause;
+use connection_limits::{AcceptedStream, ConnectionLimits};
+use first_bytes::FirstBytes;
+use readers::{ConnectionState, ConnectionWatch};
+use staged_close::StagedClose;
 use web::app::App;
-use web::layer::Connected;
-use web::layer::drain::Drains;
-use web::layer::observe::{Door, observe};
+use web::layer::ConnectionEnds;
+use web::layer::drain::DrainBudget;
+use web::layer::observe::{RequestEntry, observe};
 
 /// A reader may pause for longer than a writer: it may be busy with what it has got.
 const READER_PATIENCE: u32 = 4;
@@ -49,20 +49,20 @@ const SEND_BUFFER: usize = 256 << 10;
 const READ_BUFFER: usize = 128 << 10;
 
 /// What a listener serves.
-pub struct Served {
+pub struct Listener {
     /// What every handler shares.
     pub app: App,
     /// The routes.
     pub router: Router,
     /// What encrypts the connections, if anything.
-    pub tls: Option<Tls>,
+    pub tls: Option<ServerTls>,
     /// The people whom the listener is for.
-    pub whose: Whose,
+    pub whose: ListenerKind,
 }
 
 /// The people whom a listener is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Whose {
+pub enum ListenerKind {
     /// Clients of the registry, strangers among them.
     Clients,
     /// Operators, and what runs on this machine. They have places that clients cannot take.
@@ -72,12 +72,12 @@ pub enum Whose {
 /// Serves a router until `stop` says so, and then until what runs is over or `drain` has passed.
 pub async fn serve(
     listener: TcpListener,
-    Served { app, router, tls, whose }: Served,
+    Listener { app, router, tls, whose }: Listener,
     mut stop: watch::Receiver<bool>,
 ) {
     let limits = app.limits.clone();
-    let entrance = Entrance::new(whose, &app, &listener);
-    let drains = Drains::new(limits.connections);
+    let entrance = ConnectionLimits::new(whose, &app, &listener);
+    let drains = DrainBudget::new(limits.connections);
     // A connection that is over already cannot say which of its addresses it came to.
     let address = listener.local_addr().unwrap_or(app.origin.listen());
     let mut connections = JoinSet::new();
@@ -88,12 +88,12 @@ pub async fn serve(
             Some(_) = connections.join_next() => continue,
             accepted = entrance.accept(&listener) => accepted,
         };
-        let Some(Accepted { stream, peer, place }) = accepted else { continue };
-        let connection = Connection {
+        let Some(AcceptedStream { stream, peer, place }) = accepted else { continue };
+        let connection = AcceptedConnection {
             app: app.clone(),
-            door: Door {
+            door: RequestEntry {
                 router: router.clone(),
-                connection: Connected { peer, local: stream.local_addr().unwrap_or(address) },
+                connection: ConnectionEnds { peer, local: stream.local_addr().unwrap_or(address) },
                 arrivals: Arc::default(),
                 drains: drains.clone(),
             },
@@ -116,26 +116,26 @@ pub async fn serve(
     }
 }
 
-struct Connection {
+struct AcceptedConnection {
     app: App,
-    door: Door,
-    tls: Option<Tls>,
+    door: RequestEntry,
+    tls: Option<ServerTls>,
     stop: watch::Receiver<bool>,
 }
 
 /// What happens to a connection without a request.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Idle {
+enum IdleConnection {
     /// It is asked to end: HTTP/2 has no time-out of its own for it.
     Ends,
     /// It waits for the next request's head, which has one.
     Waits,
 }
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
+type ConnectionFailure = Box<dyn std::error::Error + Send + Sync>;
 
-impl Connection {
-    async fn run(self, stream: TcpStream) -> Result<(), Failure> {
+impl AcceptedConnection {
+    async fn run(self, stream: TcpStream) -> Result<(), ConnectionFailure> {
         let (limits, mut stop) = (&self.app.limits, self.stop.clone());
         stream.set_nodelay(true)?;
         set_patience(&stream, limits.idle_timeout.get() * READER_PATIENCE)?;
@@ -152,43 +152,43 @@ impl Connection {
             let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
             return Box::pin(self.serve(stream, http2)).await;
         }
-        let protocol = tokio::time::timeout(header_timeout, Protocol::of(&stream));
+        let protocol = tokio::time::timeout(header_timeout, FirstBytes::of(&stream));
         let protocol = tokio::select! {
             protocol = protocol => protocol??,
             _ = stop.wait_for(|stop| *stop) => return Ok(()),
         };
-        if protocol == Protocol::Tls {
-            protocol::note_tls(self.door.connection);
+        if protocol == FirstBytes::Tls {
+            first_bytes::note_tls(self.door.connection);
         }
-        Box::pin(self.serve(stream, protocol == Protocol::Http2)).await
+        Box::pin(self.serve(stream, protocol == FirstBytes::Http2)).await
     }
 
     /// Begins TLS. `None`: the client speaks http, and was told that this is wrong here.
     async fn handshake(
         &self,
-        tls: Tls,
+        tls: ServerTls,
         stream: TcpStream,
     ) -> io::Result<Option<TlsStream<TcpStream>>> {
-        match Protocol::of(&stream).await? {
-            Protocol::Tls | Protocol::Unknown => tls.acceptor().accept(stream).await.map(Some),
-            Protocol::Http1 | Protocol::Http2 => {
+        match FirstBytes::of(&stream).await? {
+            FirstBytes::Tls | FirstBytes::Unknown => tls.acceptor().accept(stream).await.map(Some),
+            FirstBytes::Http1 | FirstBytes::Http2 => {
                 // Its request was not read, and more of it may come.
                 self.door.arrivals.came();
                 let patience = self.app.limits.idle_timeout.get();
-                let stream = Farewell::new(stream, &self.door, patience);
-                protocol::turn_away(stream, self.door.connection).await.map(|()| None)
+                let stream = StagedClose::new(stream, &self.door, patience);
+                first_bytes::turn_away(stream, self.door.connection).await.map(|()| None)
             }
         }
     }
 
     /// Serves a connection whose version is known.
-    async fn serve<S>(mut self, stream: S, http2: bool) -> Result<(), Failure>
+    async fn serve<S>(mut self, stream: S, http2: bool) -> Result<(), ConnectionFailure>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let limits = &self.app.limits;
         let (header_timeout, patience) = (limits.header_timeout.get(), limits.idle_timeout.get());
-        let watch = Arc::new(Watch::default());
+        let watch = Arc::new(ConnectionWatch::default());
         let (app, door, begun) = (self.app.clone(), self.door.clone(), watch.clone());
         let service = service_fn(move |request: Request<Incoming>| {
             let (app, door, watch) = (app.clone(), door.clone(), begun.clone());
@@ -207,15 +207,15 @@ impl Connection {
                 .max_send_buf_size(SEND_BUFFER)
                 .keep_alive_interval(Duration::from_secs(20))
                 .serve_connection(TokioIo::new(stream), service);
-            self.until_over((Box::pin(connection), Idle::Ends), &watch).await
+            self.until_over((Box::pin(connection), IdleConnection::Ends), &watch).await
         } else {
-            let stream = Farewell::new(stream, &self.door, patience);
+            let stream = StagedClose::new(stream, &self.door, patience);
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(header_timeout)
                 .max_buf_size(READ_BUFFER)
                 .serve_connection(TokioIo::new(stream), service);
-            self.until_over((Box::pin(connection), Idle::Waits), &watch).await
+            self.until_over((Box::pin(connection), IdleConnection::Waits), &watch).await
         }
     }
 
@@ -223,11 +223,11 @@ impl Connection {
     /// box: it has the memory of its own version of HTTP, and not that of the larger one.
     async fn until_over<C>(
         &mut self,
-        (mut connection, idle): (Pin<Box<C>>, Idle),
-        watch: &Watch,
-    ) -> Result<(), Failure>
+        (mut connection, idle): (Pin<Box<C>>, IdleConnection),
+        watch: &ConnectionWatch,
+    ) -> Result<(), ConnectionFailure>
     where
-        C: GracefulConnection<Error: Into<Failure>>,
+        C: GracefulConnection<Error: Into<ConnectionFailure>>,
     {
         let mut looks = interval(readers::period(self.app.limits.idle_timeout.get()));
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -246,8 +246,8 @@ impl Connection {
                     return Err("its reader does not read, and others need the memory".into());
                 }
                 _ = looks.tick() => match watch.look() {
-                    Seen::Stuck => return Err("its reader does not read".into()),
-                    Seen::Idle if idle == Idle::Ends => {
+                    ConnectionState::Stuck => return Err("its reader does not read".into()),
+                    ConnectionState::Idle if idle == IdleConnection::Ends => {
                         ending = true;
                         goodbye += 1;
                         if goodbye > GOODBYE {
@@ -255,7 +255,7 @@ impl Connection {
                         }
                         connection.as_mut().graceful_shutdown();
                     }
-                    Seen::Idle | Seen::InUse => {}
+                    ConnectionState::Idle | ConnectionState::InUse => {}
                 },
             }
         }

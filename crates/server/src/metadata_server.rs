@@ -16,17 +16,17 @@ use axum::{Extension, Router};
 use http::header::{CONTENT_TYPE, FORWARDED, HOST, ORIGIN, VIA};
 use http::{HeaderName, HeaderValue, StatusCode};
 use identity::{Caller, IdentityError};
-use model::host::without_port;
+use model::registry_host::without_port;
 use serde::Deserialize;
 use serde_json::json;
 use web::app::App;
 
 use web::layer::RequestInfo;
-use web::routes::{Asks, Routes};
+use web::routes::{DeclaredRoutes, RouteAccess};
 
 /// What the metadata server speaks for.
 #[derive(Clone)]
-pub struct Metadata {
+pub struct MetadataServer {
     /// What every handler shares.
     pub app: App,
     /// The address that it listens on.
@@ -38,9 +38,9 @@ pub struct Metadata {
 }
 
 /// Every path that is served.
-pub fn routes() -> Routes<Metadata> {
-    const ACCOUNT: Asks = Asks::Nothing("whoever reaches the listener is the account");
-    let mut routes = Routes::new();
+pub fn routes() -> DeclaredRoutes<MetadataServer> {
+    const ACCOUNT: RouteAccess = RouteAccess::Public("whoever reaches the listener is the account");
+    let mut routes = DeclaredRoutes::new();
     for (path, handler) in [
         ("/", get(|| async { "computeMetadata/\n" })),
         ("/computeMetadata/v1/project/project-id", get(project_id)),
@@ -60,7 +60,7 @@ pub fn routes() -> Routes<Metadata> {
 }
 
 /// The routes, for those who may be meant.
-pub fn router(metadata: Metadata) -> Router {
+pub fn router(metadata: MetadataServer) -> Router {
     routes()
         .into_router()
         .layer(from_fn_with_state(metadata.listen, refuse_foreign))
@@ -117,11 +117,11 @@ async fn flavoured(mut response: Response) -> Response {
     response
 }
 
-async fn project_id(State(metadata): State<Metadata>) -> String {
+async fn project_id(State(metadata): State<MetadataServer>) -> String {
     metadata.project
 }
 
-async fn project_number(State(metadata): State<Metadata>) -> Response {
+async fn project_number(State(metadata): State<MetadataServer>) -> Response {
     match metadata.app.engine.identity().project_number(&metadata.project).await {
         Ok(number) => number.to_string().into_response(),
         Err(IdentityError::ResourceUnknown(_)) => {
@@ -131,12 +131,12 @@ async fn project_number(State(metadata): State<Metadata>) -> Response {
     }
 }
 
-async fn zone(State(metadata): State<Metadata>) -> String {
+async fn zone(State(metadata): State<MetadataServer>) -> String {
     let location = metadata.app.domains.default_location();
     format!("projects/{}/zones/{location}-a", metadata.project)
 }
 
-async fn list(State(metadata): State<Metadata>) -> Response {
+async fn list(State(metadata): State<MetadataServer>) -> Response {
     match metadata.exists().await {
         Ok(true) => format!("default/\n{}/\n", metadata.account).into_response(),
         // As on a machine without an account.
@@ -145,7 +145,7 @@ async fn list(State(metadata): State<Metadata>) -> Response {
     }
 }
 
-impl Metadata {
+impl MetadataServer {
     async fn exists(&self) -> Result<bool, IdentityError> {
         self.app.engine.identity().has_account(&self.account).await
     }
@@ -188,7 +188,7 @@ impl Metadata {
     }
 }
 
-async fn describe(State(metadata): State<Metadata>, Path(account): Path<String>) -> Response {
+async fn describe(State(metadata): State<MetadataServer>, Path(account): Path<String>) -> Response {
     if let Err(refused) = metadata.check(&account).await {
         return refused;
     }
@@ -196,21 +196,21 @@ async fn describe(State(metadata): State<Metadata>, Path(account): Path<String>)
     axum::Json(body).into_response()
 }
 
-async fn email(State(metadata): State<Metadata>, Path(account): Path<String>) -> Response {
+async fn email(State(metadata): State<MetadataServer>, Path(account): Path<String>) -> Response {
     match metadata.check(&account).await {
         Ok(()) => metadata.account.into_response(),
         Err(refused) => refused,
     }
 }
 
-async fn scopes(State(metadata): State<Metadata>, Path(account): Path<String>) -> Response {
+async fn scopes(State(metadata): State<MetadataServer>, Path(account): Path<String>) -> Response {
     match metadata.check(&account).await {
         Ok(()) => format!("{SCOPE}\n").into_response(),
         Err(refused) => refused,
     }
 }
 
-async fn token(State(metadata): State<Metadata>, Path(account): Path<String>) -> Response {
+async fn token(State(metadata): State<MetadataServer>, Path(account): Path<String>) -> Response {
     let caller = match metadata.caller(&account).await {
         Ok(caller) => caller,
         Err(refused) => return refused,
@@ -227,7 +227,7 @@ async fn token(State(metadata): State<Metadata>, Path(account): Path<String>) ->
 }
 
 #[derive(Deserialize)]
-struct Asked {
+struct MetadataQuery {
     #[serde(default)]
     audience: String,
     #[serde(default)]
@@ -235,10 +235,10 @@ struct Asked {
 }
 
 async fn identity(
-    State(metadata): State<Metadata>,
+    State(metadata): State<MetadataServer>,
     Extension(info): Extension<Arc<RequestInfo>>,
     Path(account): Path<String>,
-    Query(asked): Query<Asked>,
+    Query(asked): Query<MetadataQuery>,
 ) -> Response {
     if asked.audience.is_empty() {
         return (StatusCode::BAD_REQUEST, "non-empty audience parameter required\n")

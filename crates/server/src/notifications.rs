@@ -4,8 +4,8 @@
 //! after the other, by one process at a time. What its receiver took is forgotten afterwards: a process that dies in
 //! between leaves it to be sent again. Webhooks know nothing of each other.
 
-mod course;
 mod message;
+mod retry;
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -14,16 +14,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use engine::{EngineError, Notification, Settled, Webhook};
+use engine::{DeliveryOutcome, EngineError, Notification, Webhook};
 use http::{HeaderValue, StatusCode};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use self::course::{Cause, Course};
+use self::retry::{FailureCause, RetryState};
 use crate::config::{self, Config};
-use crate::egress::{Allow, SendError, Target};
-use crate::jobs::ticks::Ticks;
+use crate::egress::{AllowList, EgressTarget, SendError};
+use crate::jobs::ticks::JobTicks;
 use web::app::App;
 
 /// How often it is looked for something to tell.
@@ -36,22 +36,22 @@ const SETTLE_EVERY: Duration = Duration::from_secs(2);
 const MOST: usize = 100;
 
 /// Somebody who is told, and how.
-pub(crate) struct Receiver {
+pub(crate) struct WebhookEndpoint {
     webhook: Webhook,
     /// What messages say that they come from, where the settings say so.
     subscription: Option<String>,
     authorization: Option<HeaderValue>,
-    target: Target,
+    target: EgressTarget,
 }
 
-impl Receiver {
+impl WebhookEndpoint {
     /// All of the settings. What cannot work is refused by the setting's name.
-    pub(crate) fn all(config: &Config, allow: &Arc<Allow>) -> anyhow::Result<Vec<Self>> {
+    pub(crate) fn all(config: &Config, allow: &Arc<AllowList>) -> anyhow::Result<Vec<Self>> {
         if config.notifications.len() > MOST {
             bail!("notifications: there are more than {MOST}");
         }
         let mut names = BTreeSet::new();
-        let receiver = |(number, notification): (usize, &config::Notification)| {
+        let receiver = |(number, notification): (usize, &config::WebhookSettings)| {
             let receiver = Self::new(notification, allow);
             let name = &notification.name;
             let receiver = receiver
@@ -64,15 +64,15 @@ impl Receiver {
         config.notifications.iter().enumerate().map(receiver).collect()
     }
 
-    fn new(notification: &config::Notification, allow: &Arc<Allow>) -> anyhow::Result<Self> {
-        let config::Notification { name, url, subscription, projects, repositories, .. } =
+    fn new(notification: &config::WebhookSettings, allow: &Arc<AllowList>) -> anyhow::Result<Self> {
+        let config::WebhookSettings { name, url, subscription, projects, repositories, .. } =
             notification;
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
         if name.is_empty() || name.len() > 255 || !name.bytes().all(is_plain) {
             bail!("name must have 1 to 255 letters, digits, -, _ or .");
         }
         // The URL may hold a secret: the error says what is wrong, not where.
-        let target = Target::new(url, allow).context("url")?;
+        let target = EgressTarget::new(url, allow).context("url")?;
         let webhook = Webhook {
             name: name.clone(),
             projects: parse_all("projects", projects)?,
@@ -101,8 +101,8 @@ where
 }
 
 /// The header with the token, which nothing prints.
-fn authorization(notification: &config::Notification) -> anyhow::Result<Option<HeaderValue>> {
-    let config::Notification { token_file, token_variable, .. } = notification;
+fn authorization(notification: &config::WebhookSettings) -> anyhow::Result<Option<HeaderValue>> {
+    let config::WebhookSettings { token_file, token_variable, .. } = notification;
     let token = match (token_file.as_path(), token_variable.as_str()) {
         (file, "") if file == Path::new("") => return Ok(None),
         (file, "") => std::fs::read_to_string(file)
@@ -120,28 +120,28 @@ fn authorization(notification: &config::Notification) -> anyhow::Result<Option<H
 
 /// Starts telling everybody. It ends when `stop` says so.
 pub(crate) fn start(
-    (app, receivers): (&App, Vec<Receiver>),
+    (app, receivers): (&App, Vec<WebhookEndpoint>),
     stop: &watch::Receiver<bool>,
     jobs: &mut JoinSet<()>,
 ) {
     for receiver in receivers {
         let (app, stop) = (app.clone(), stop.clone());
-        jobs.spawn(Telling { app, receiver, course: Course::default(), stop }.run());
+        jobs.spawn(DeliveryWorker { app, receiver, course: RetryState::default(), stop }.run());
     }
 }
 
 /// The work for one webhook.
-struct Telling {
+struct DeliveryWorker {
     app: App,
-    receiver: Receiver,
-    course: Course,
+    receiver: WebhookEndpoint,
+    course: RetryState,
     stop: watch::Receiver<bool>,
 }
 
-impl Telling {
+impl DeliveryWorker {
     async fn run(mut self) {
         self.app.metrics.webhook_known(self.receiver.name());
-        let mut ticks = Ticks::new(LOOK_EVERY, &self.stop);
+        let mut ticks = JobTicks::new(LOOK_EVERY, &self.stop);
         while ticks.next().await {
             if let Err(error) = self.tell().await {
                 let name = self.receiver.name();
@@ -170,8 +170,8 @@ impl Telling {
     }
 
     /// Sends messages one after the other, until one is not taken or it is time to write down which were.
-    async fn send_all(&mut self, mut left: Vec<Notification>) -> Settled {
-        let (mut settled, began) = (Settled::default(), Instant::now());
+    async fn send_all(&mut self, mut left: Vec<Notification>) -> DeliveryOutcome {
+        let (mut settled, began) = (DeliveryOutcome::default(), Instant::now());
         let mut stop = self.stop.clone();
         while !left.is_empty() && began.elapsed() < SETTLE_EVERY {
             let chosen = self.course.choose(left.len());
@@ -188,7 +188,7 @@ impl Telling {
                 }
                 Err((cause, why)) => {
                     // One that was put off before has had its patience.
-                    let again = cause == Cause::Refused && message.put_off > 0;
+                    let again = cause == FailureCause::Refused && message.times_postponed > 0;
                     if self.failed(cause, &why) || again {
                         settled.put_off.push((message.id, self.put_off(&message)));
                     }
@@ -199,8 +199,8 @@ impl Telling {
         settled
     }
 
-    async fn send(&self, message: &Notification) -> Result<(), (Cause, String)> {
-        let Receiver { subscription, authorization, target, .. } = &self.receiver;
+    async fn send(&self, message: &Notification) -> Result<(), (FailureCause, String)> {
+        let WebhookEndpoint { subscription, authorization, target, .. } = &self.receiver;
         let subscription = subscription.clone().unwrap_or_else(|| {
             let (project, name) = (&message.repository.project, self.receiver.name());
             format!("projects/{project}/subscriptions/{name}")
@@ -214,9 +214,9 @@ impl Telling {
                     if status.is_redirection() { "; redirects are not followed" } else { "" };
                 Err((cause(status), format!("it answered {}{followed}", status.as_u16())))
             }
-            Err(error @ SendError::Late) => Err((Cause::Refused, error.to_string())),
+            Err(error @ SendError::Late) => Err((FailureCause::Refused, error.to_string())),
             Err(error @ (SendError::Refused(_) | SendError::Broken(_))) => {
-                Err((Cause::Absent, error.to_string()))
+                Err((FailureCause::Absent, error.to_string()))
             }
         }
     }
@@ -233,7 +233,7 @@ impl Telling {
     }
 
     /// Answers whether the others are to go before the message.
-    fn failed(&mut self, cause: Cause, why: &str) -> bool {
+    fn failed(&mut self, cause: FailureCause, why: &str) -> bool {
         let name = self.receiver.name();
         self.app.metrics.notification_failed(name);
         let others_first = self.course.failed(cause, Instant::now());
@@ -249,21 +249,21 @@ impl Telling {
     /// How long a message is put off.
     fn put_off(&self, message: &Notification) -> Duration {
         let (name, id) = (self.receiver.name(), message.id);
-        if message.put_off == 0 {
+        if message.times_postponed == 0 {
             tracing::warn!(
                 webhook.name = name, message.id = %id,
                 "webhook {name} takes other messages than {id}, which is sent again later"
             );
         }
-        course::later(message.put_off)
+        retry::later(message.times_postponed)
     }
 }
 
 /// Whether an answer tells of the message, or only that its receiver is not there or busy.
-fn cause(status: StatusCode) -> Cause {
+fn cause(status: StatusCode) -> FailureCause {
     match status.as_u16() {
-        429 | 502..=504 => Cause::Absent,
-        _ => Cause::Refused,
+        429 | 502..=504 => FailureCause::Absent,
+        _ => FailureCause::Refused,
     }
 }
 
@@ -274,7 +274,7 @@ mod tests {
     #[track_caller]
     fn check(settings: &str, expected: &str) {
         let config: Config = toml::from_str(settings).expect("settings");
-        let refused = Receiver::all(&config, &Arc::default()).err().expect("it cannot work");
+        let refused = WebhookEndpoint::all(&config, &Arc::default()).err().expect("it cannot work");
         let refused = format!("{refused:#}");
         assert!(refused.starts_with("notifications") && refused.contains(expected), "{refused}");
     }

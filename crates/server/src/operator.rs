@@ -19,9 +19,9 @@ use tokio::net::unix::OwnedWriteHalf;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, watch};
 
-pub(crate) use cleanup::{CleanedUp, CleanedVersion};
-pub(crate) use owner_key::OwnerKey;
-pub(crate) use scrub::Scrubbed;
+pub(crate) use cleanup::{CleanedLine, CleanupProgress};
+pub(crate) use owner_key::OwnerKeyRequest;
+pub(crate) use scrub::ScrubAnswer;
 
 use crate::jobs::ticks::unless_stopped;
 use crate::listen::or_pause;
@@ -30,7 +30,7 @@ use web::app::App;
 /// What an operator asks for.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
-pub(crate) enum Command {
+pub(crate) enum OperatorCommand {
     /// Collect what nothing refers to.
     Gc {
         /// Only say what would be collected.
@@ -58,7 +58,7 @@ pub(crate) enum Command {
 /// One line of the answer.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Line<T> {
+pub(crate) enum ProgressLine<T> {
     /// How far it is.
     Progress(T),
     /// It is over.
@@ -69,7 +69,7 @@ pub(crate) enum Line<T> {
 
 /// What a collection did so far, or would do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Collected {
+pub(crate) struct CollectionReport {
     /// Reviews that were due.
     pub reviewed: u64,
     /// Blobs taken from a repository that no longer needs them.
@@ -91,7 +91,7 @@ pub(crate) struct Collected {
     pub links_unknown: bool,
 }
 
-impl From<GcReport> for Collected {
+impl From<GcReport> for CollectionReport {
     fn from(report: GcReport) -> Self {
         let GcReport {
             reviewed,
@@ -142,22 +142,22 @@ async fn answer(stream: UnixStream, app: App, stop: watch::Receiver<bool>) {
         return;
     }
     match serde_json::from_str(&line) {
-        Ok(Command::Gc { dry_run }) => answer_gc(&mut write, (app, stop), dry_run).await,
-        Ok(Command::Cleanup { repository, dry_run }) => {
+        Ok(OperatorCommand::Gc { dry_run }) => answer_gc(&mut write, (app, stop), dry_run).await,
+        Ok(OperatorCommand::Cleanup { repository, dry_run }) => {
             let mode = if dry_run { CleanupMode::DryRun } else { CleanupMode::Clean };
             cleanup::answer(&mut write, (&app, &stop), (&repository, mode)).await;
         }
-        Ok(Command::OwnerKey { url }) => {
+        Ok(OperatorCommand::OwnerKey { url }) => {
             let line = match owner_key::make(&app, url).await {
-                Ok(made) => Line::Done(made),
-                Err(error) => Line::Error(format!("{error:#}")),
+                Ok(made) => ProgressLine::Done(made),
+                Err(error) => ProgressLine::Error(format!("{error:#}")),
             };
             let _ = send(&mut write, &line).await;
         }
-        Ok(Command::Scrub { rate }) => scrub::answer(&mut write, (app, stop), rate).await,
+        Ok(OperatorCommand::Scrub { rate }) => scrub::answer(&mut write, (app, stop), rate).await,
         Err(error) => {
             let problem = format!("this server does not know the command: {error}");
-            let _ = send(&mut write, &Line::<()>::Error(problem)).await;
+            let _ = send(&mut write, &ProgressLine::<()>::Error(problem)).await;
         }
     }
 }
@@ -180,7 +180,7 @@ async fn answer_gc(
     }
 }
 
-async fn send<T: Serialize>(write: &mut OwnedWriteHalf, line: &Line<T>) -> io::Result<()> {
+async fn send<T: Serialize>(write: &mut OwnedWriteHalf, line: &ProgressLine<T>) -> io::Result<()> {
     let mut text = serde_json::to_string(line).map_err(io::Error::other)?;
     text.push('\n');
     write.write_all(text.as_bytes()).await
@@ -189,14 +189,14 @@ async fn send<T: Serialize>(write: &mut OwnedWriteHalf, line: &Line<T>) -> io::R
 async fn collect(
     (app, stop): (&App, &watch::Receiver<bool>),
     dry_run: bool,
-    lines: &mpsc::UnboundedSender<Line<Collected>>,
-) -> Line<Collected> {
+    lines: &mpsc::UnboundedSender<ProgressLine<CollectionReport>>,
+) -> ProgressLine<CollectionReport> {
     let mode = if dry_run { GcMode::DryRun } else { GcMode::Collect };
     let (progress, stop) = (lines.clone(), stop.clone());
     let collected = app
         .engine
         .collect(mode, move |report| {
-            let _ = progress.send(Line::Progress((*report).into()));
+            let _ = progress.send(ProgressLine::Progress((*report).into()));
             unless_stopped(&stop)
         })
         .await;
@@ -205,8 +205,8 @@ async fn collect(
             if mode == GcMode::Collect {
                 app.metrics.files_collected(report.files, report.bytes);
             }
-            Line::Done(report.into())
+            ProgressLine::Done(report.into())
         }
-        Err(error) => Line::Error(error.to_string()),
+        Err(error) => ProgressLine::Error(error.to_string()),
     }
 }

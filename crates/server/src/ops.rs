@@ -10,7 +10,7 @@ use http::StatusCode;
 use http::header::CONTENT_TYPE;
 
 use web::app::App;
-use web::layer::{PROBE, RequestInfo};
+use web::layer::{PROBE_ROUTE, RequestInfo};
 
 /// Marks whatever comes to this listener, unknown paths included.
 pub(super) async fn mark_as_probe(
@@ -18,7 +18,7 @@ pub(super) async fn mark_as_probe(
     request: Request,
     next: Next,
 ) -> Response {
-    info.set_route(PROBE);
+    info.set_route(PROBE_ROUTE);
     next.run(request).await
 }
 

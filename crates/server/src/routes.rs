@@ -6,32 +6,32 @@ use axum::response::Response;
 use axum::routing::{any, get, post};
 use oci::token;
 use web::app::App;
-use web::routes::{Asks, Routes};
+use web::routes::{DeclaredRoutes, RouteAccess};
 
 use crate::ops;
 
 /// What clients of the registry reach, besides the Google APIs.
-pub fn registry_routes() -> Routes<App> {
+pub fn registry_routes() -> DeclaredRoutes<App> {
     const OWN: &str = "what is good for something is in the form";
-    Routes::new()
-        .with(("GET HEAD", "/v2"), Asks::Somebody, any(oci::ping))
-        .with(("GET HEAD", "/v2/"), Asks::Somebody, any(oci::ping))
+    DeclaredRoutes::new()
+        .with(("GET HEAD", "/v2"), RouteAccess::Authenticated, any(oci::ping))
+        .with(("GET HEAD", "/v2/"), RouteAccess::Authenticated, any(oci::ping))
         .with(
             ("GET HEAD", "/v2/_catalog"),
-            Asks::Credential("it lists what the caller may read"),
+            RouteAccess::AnyCredential("it lists what the caller may read"),
             any(oci::catalog),
         )
         .with(
             ("GET HEAD POST", "/v2/token"),
-            Asks::NoMore("nobody's token is good for what everybody may do"),
+            RouteAccess::OptionalCredential("nobody's token is good for what everybody may do"),
             get(token::get).post(token::post),
         )
-        .with(("POST", "/token"), Asks::Nothing(OWN), post(token::token))
-        .with(("POST", "/introspect"), Asks::Nothing(OWN), post(token::introspect))
-        .with(("POST", "/revoke"), Asks::Nothing(OWN), post(token::revoke))
+        .with(("POST", "/token"), RouteAccess::Public(OWN), post(token::token))
+        .with(("POST", "/introspect"), RouteAccess::Public(OWN), post(token::introspect))
+        .with(("POST", "/revoke"), RouteAccess::Public(OWN), post(token::revoke))
         .with(
             ("GET HEAD", "/oauth2/v3/certs"),
-            Asks::Nothing("public keys are public"),
+            RouteAccess::Public("public keys are public"),
             get(token::keys),
         )
         // Names may hold slashes, so that what stands in the middle is found from the end.
@@ -41,13 +41,16 @@ pub fn registry_routes() -> Routes<App> {
 /// What clients of the registry reach. The Google APIs have their routes from the contract, which says of each method
 /// what it asks.
 pub fn registry(app: App) -> anyhow::Result<Router> {
-    let google = google::Entry::new(&app)?;
+    let google = google::ApiEntry::new(&app)?;
     let others = Router::new().fallback(by_none).with_state((app.clone(), google));
     Ok(registry_routes().into_router().fallback_service(others).with_state(app))
 }
 
 /// Answers a path that is none of the routes: one of Google's APIs, or nothing.
-async fn by_none(State((app, google)): State<(App, google::Entry)>, request: Request) -> Response {
+async fn by_none(
+    State((app, google)): State<(App, google::ApiEntry)>,
+    request: Request,
+) -> Response {
     if google::is_api(&request) {
         return google::answer(State(google), request).await;
     }
@@ -55,9 +58,10 @@ async fn by_none(State((app, google)): State<(App, google::Entry)>, request: Req
 }
 
 /// What operators reach.
-pub fn ops_routes() -> Routes<App> {
-    const OPERATORS: Asks = Asks::Nothing("the listener is for those who run the server");
-    Routes::new()
+pub fn ops_routes() -> DeclaredRoutes<App> {
+    const OPERATORS: RouteAccess =
+        RouteAccess::Public("the listener is for those who run the server");
+    DeclaredRoutes::new()
         .with(("GET HEAD", "/healthz"), OPERATORS, get(ops::alive))
         .with(("GET HEAD", "/readyz"), OPERATORS, get(ops::ready))
         .with(("GET HEAD", "/metrics"), OPERATORS, get(ops::metrics))

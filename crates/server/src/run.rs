@@ -13,47 +13,47 @@ use axum::Router;
 use blob::{BlobStore, MemoryStore};
 use engine::Engine;
 use identity::{Clock, IdentityError};
-use meta::{Database, Meta};
-use model::host::Domains;
+use meta::{DatabaseLocation, Meta};
 use model::manifest;
 use model::name::ProjectId;
 use model::principal::AccountEmail;
+use model::registry_host::RegistryDomains;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, timeout_at};
 
-use self::seals::{Master, Otherwise};
+use self::seals::{MasterKeySource, MissingKeyAction};
 
 use crate::config::{self, Config, OpsListen};
-use crate::data::{self, DataFolder, Running, Sharing};
-use crate::egress::Allow;
+use crate::data::{self, DataFolder, FolderSharing, RunningFolder};
+use crate::egress::AllowList;
 use crate::jobs;
-use crate::listen::tls::Tls;
-use crate::listen::{self, Served, Whose};
-use crate::metadata_server::{self, Metadata};
-use crate::notifications::Receiver;
+use crate::listen::tls::ServerTls;
+use crate::listen::{self, Listener, ListenerKind};
+use crate::metadata_server::{self, MetadataServer};
+use crate::notifications::WebhookEndpoint;
 use crate::routes;
 use crate::stores;
-use web::app::{App, Shared};
-use web::audit::Audit;
-use web::auth::{Authenticate, refusal};
-use web::layer::cors::{Origins, answer_pages};
+use web::app::{App, AppState};
+use web::audit::AuditLog;
+use web::auth::{Authenticator, refusal};
+use web::layer::body_budget::BodyBudget;
+use web::layer::cors::{AllowedOrigins, answer_pages};
 use web::layer::metrics::Metrics;
-use web::layer::networks::Networks;
+use web::layer::network_counter::NetworkCounter;
 use web::layer::sending::SendMemory;
-use web::layer::whole::Bodies;
-use web::server_url::Origin;
+use web::server_url::ServerUrl;
 
 /// Memory for all forms of strangers: a form is a few KiB, and a hundred of the longest fit in.
 const FORM_MEMORY: usize = 24 << 20;
 
 /// What a server is started with.
-pub struct Setup {
+pub struct ServerOptions {
     /// The settings.
     pub config: Config,
     /// How callers are told apart.
-    pub authenticate: Authenticate,
+    pub authenticate: Authenticator,
     /// In `--dev`, names besides loopback ones that are answered; otherwise `None`.
     pub dev_hosts: Option<Vec<String>>,
     /// Whether everything stays in memory, and ends with the process.
@@ -61,12 +61,12 @@ pub struct Setup {
     /// What time it is.
     pub clock: Arc<dyn Clock>,
     /// What the operator allows besides.
-    pub permits: Permits,
+    pub permits: StartPermits,
 }
 
 /// What is refused unless the operator asks for it.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Permits {
+pub struct StartPermits {
     /// Making new keys in place of those that no master key opens any more.
     pub new_master_key: bool,
     /// Letting everybody do everything in a folder that has accounts.
@@ -74,16 +74,16 @@ pub struct Permits {
 }
 
 /// A running server.
-pub struct Server {
+pub struct RunningServer {
     /// Where `/v2/` is served.
     pub listen: SocketAddr,
     /// Where health and metrics are served.
     pub ops: Option<SocketAddr>,
     /// How clients reach it.
-    pub origin: Origin,
+    pub origin: ServerUrl,
     /// The account that the first start made.
     pub owner: Option<FirstOwner>,
-    tls: Option<Tls>,
+    tls: Option<ServerTls>,
     app: App,
     stop: watch::Sender<bool>,
     listeners: JoinSet<()>,
@@ -103,29 +103,30 @@ pub struct FirstOwner {
     pub key_file: PathBuf,
 }
 
-impl Server {
+impl RunningServer {
     /// Opens the stores, then listens: who connects finds a registry that is ready.
-    pub async fn start(setup: Setup) -> anyhow::Result<Self> {
-        let Setup { config, authenticate, dev_hosts, ephemeral, clock, permits } = setup;
+    pub async fn start(setup: ServerOptions) -> anyhow::Result<Self> {
+        let ServerOptions { config, authenticate, dev_hosts, ephemeral, clock, permits } = setup;
         let receivers = receivers(&config, &authenticate)?;
-        let tls = Tls::read(&config.tls)?;
-        let otherwise = if permits.new_master_key { Otherwise::Renew } else { Otherwise::Refuse };
+        let tls = ServerTls::read(&config.tls)?;
+        let otherwise =
+            if permits.new_master_key { MissingKeyAction::Renew } else { MissingKeyAction::Refuse };
         let stores = open_stores(&config, ephemeral, &*clock, otherwise).await?;
-        let Stores { data, meta, blobs, master } = stores;
-        let Master { key, unwritten } = master;
+        let OpenStores { data, meta, blobs, master } = stores;
+        let MasterKeySource { key, unwritten } = master;
         let metrics = Metrics::default();
         metrics.refusals_known(&refusal::REASONS);
-        let meta = meta.observed_by(metrics.transaction_observer());
+        let meta = meta.with_observer(metrics.transaction_observer());
         let folder = data.as_ref().map(DataFolder::path);
-        let audit = Audit::start(&config.audit, folder, (&metrics, clock.clone()))?;
-        let webhooks = receivers.iter().map(Receiver::webhook).collect();
+        let audit = AuditLog::start(&config.audit, folder, (&metrics, clock.clone()))?;
+        let webhooks = receivers.iter().map(WebhookEndpoint::webhook).collect();
         let mut settings = engine::Settings { webhooks, ..config.engine() };
-        if matches!(authenticate, Authenticate::Dev) {
+        if matches!(authenticate, Authenticator::Dev) {
             settings.open_uploads = None;
         }
         let engine = Engine::new(meta, blobs, clock, (settings, key));
         // Before anything is changed.
-        if matches!(authenticate, Authenticate::Dev) && !permits.dev_with_accounts {
+        if matches!(authenticate, Authenticator::Dev) && !permits.dev_with_accounts {
             refuse_accounts(&engine).await?;
         }
         if let Some(data) = &data {
@@ -134,43 +135,47 @@ impl Server {
         // The address is known, and nobody is answered yet.
         let listener = bind(config.listen, "--listen")?;
         let listen = listener.local_addr()?;
-        let origin = Origin::new(&config.external_url, config.scheme(), listen);
+        let origin = ServerUrl::new(&config.external_url, config.scheme(), listen);
         let owner = match (&authenticate, &data) {
-            (Authenticate::Accounts(_), Some(data)) => {
+            (Authenticator::Accounts(_), Some(data)) => {
                 first_owner(&engine, data, (&config.first_project, &origin)).await?
             }
             _ => None,
         };
         // Hosts are compared in small letters.
         let domains = config.domains.iter().map(|domain| domain.to_ascii_lowercase());
-        let app = App::new(Shared {
+        let app = App::new(AppState {
             engine,
             authenticate,
-            domains: Domains::new(domains, config.location()?),
+            domains: RegistryDomains::new(domains, config.location()?),
             origin: origin.clone(),
             dev_hosts,
             proxies: config.proxies.clone(),
             limits: config.limits.clone(),
             // As much again as for blobs; and one has to fit in.
-            manifests: Bodies::new(config.limits.upload_memory.get().max(manifest::MAX_BYTES)),
+            manifests: BodyBudget::new(
+                config.limits.upload_memory.get().max(manifest::MAX_MANIFEST_BYTES),
+            ),
             list_readers: Arc::default(),
-            forms: Bodies::new(FORM_MEMORY),
-            forwarded: Networks::new(config.limits.connections_per_network),
+            forms: BodyBudget::new(FORM_MEMORY),
+            forwarded: NetworkCounter::new(config.limits.connections_per_network),
             sending: SendMemory::new(config.limits.download_memory.get()),
             metrics,
             audit,
         });
         let (stop, stopped) = watch::channel(false);
         let mut listeners = JoinSet::new();
-        let pages = Origins::new(&config.cors.origins)?;
+        let pages = AllowedOrigins::new(&config.cors.origins)?;
         let router = answer_pages(routes::registry(app.clone())?, pages);
-        let registry = Served { app: app.clone(), router, tls: tls.clone(), whose: Whose::Clients };
+        let registry =
+            Listener { app: app.clone(), router, tls: tls.clone(), whose: ListenerKind::Clients };
         listeners.spawn(listen::serve(listener, registry, stopped.clone()));
         let mut serve_plain = async |at, router| {
             let OpsListen::At(address) = at else { return anyhow::Ok(None) };
             let listener = bind(address, "ops_listen or metadata.listen")?;
             let address = listener.local_addr()?;
-            let served = Served { app: app.clone(), router, tls: None, whose: Whose::Operators };
+            let served =
+                Listener { app: app.clone(), router, tls: None, whose: ListenerKind::Operators };
             listeners.spawn(listen::serve(listener, served, stopped.clone()));
             Ok(Some(address))
         };
@@ -182,9 +187,9 @@ impl Server {
             Some(data) => {
                 let admin =
                     crate::operator::listen(&data.socket(), (app.clone(), stopped.clone()))?;
-                let (url, domain) = (&origin.on_this_machine(), app.domains.main());
-                let dev = matches!(app.authenticate, Authenticate::Dev);
-                data.write_addresses(&Running { listen, url, domain, dev, ops, metadata })?;
+                let (url, domain) = (&origin.on_this_machine(), app.domains.primary());
+                let dev = matches!(app.authenticate, Authenticator::Dev);
+                data.write_addresses(&RunningFolder { listen, url, domain, dev, ops, metadata })?;
                 Some(tokio::spawn(admin))
             }
             None => None,
@@ -193,13 +198,13 @@ impl Server {
     }
 
     /// What encrypts connections, if anything.
-    pub(crate) fn tls(&self) -> Option<&Tls> {
+    pub(crate) fn tls(&self) -> Option<&ServerTls> {
         self.tls.as_ref()
     }
 
     /// Whether everybody may do everything.
     pub fn is_dev(&self) -> bool {
-        matches!(self.app.authenticate, Authenticate::Dev)
+        matches!(self.app.authenticate, Authenticator::Dev)
     }
 
     /// Takes no more connections, lets running requests end, and writes down what is only in memory.
@@ -226,21 +231,24 @@ impl Server {
 }
 
 /// Who is told of changes. This machine is told only where it was opened, or everybody may do everything anyway.
-fn receivers(config: &Config, authenticate: &Authenticate) -> anyhow::Result<Vec<Receiver>> {
-    let allow = Allow::new(&config.egress.allow)?;
+fn receivers(
+    config: &Config,
+    authenticate: &Authenticator,
+) -> anyhow::Result<Vec<WebhookEndpoint>> {
+    let allow = AllowList::new(&config.egress.allow)?;
     let allow = match authenticate {
-        Authenticate::Dev => allow.and_loopback(),
-        Authenticate::Accounts(_) | Authenticate::Listed(_) => allow,
+        Authenticator::Dev => allow.and_loopback(),
+        Authenticator::Accounts(_) | Authenticator::Listed(_) => allow,
     };
-    Receiver::all(config, &Arc::new(allow))
+    WebhookEndpoint::all(config, &Arc::new(allow))
 }
 
 /// What everything is kept in.
-struct Stores {
+struct OpenStores {
     data: Option<DataFolder>,
     meta: Meta,
     blobs: Arc<dyn BlobStore>,
-    master: Master,
+    master: MasterKeySource,
 }
 
 /// Refuses a folder whose images and accounts somebody has put under roles: `--dev` asks nobody.
@@ -259,31 +267,37 @@ async fn open_stores(
     config: &Config,
     ephemeral: bool,
     clock: &dyn Clock,
-    otherwise: Otherwise,
-) -> anyhow::Result<Stores> {
+    otherwise: MissingKeyAction,
+) -> anyhow::Result<OpenStores> {
     if ephemeral {
-        let meta = Meta::open(Database::SqliteMemory).await.context("cannot make a database")?;
-        let master = Master::in_memory();
-        return Ok(Stores { data: None, meta, blobs: Arc::new(MemoryStore::default()), master });
+        let meta =
+            Meta::open(DatabaseLocation::SqliteMemory).await.context("cannot make a database")?;
+        let master = MasterKeySource::in_memory();
+        return Ok(OpenStores {
+            data: None,
+            meta,
+            blobs: Arc::new(MemoryStore::default()),
+            master,
+        });
     }
     let postgres = stores::postgres_url(config)?;
-    let sharing = if postgres.is_some() { Sharing::Shared } else { Sharing::Alone };
+    let sharing = if postgres.is_some() { FolderSharing::Shared } else { FolderSharing::Alone };
     data::check_disk(&config.data)?;
     let data = DataFolder::open(&config.data, sharing)?;
     stores::check_database(&data, postgres)?;
     let meta = stores::open_database(&data, postgres).await?;
     let blobs = Arc::new(stores::open_blobs(&meta, &data).await?);
-    let master = Master::of(&data, &meta, clock, otherwise).await?;
-    Ok(Stores { data: Some(data), meta, blobs, master })
+    let master = MasterKeySource::of(&data, &meta, clock, otherwise).await?;
+    Ok(OpenStores { data: Some(data), meta, blobs, master })
 }
 
 /// The metadata server, which nobody reaches where it is off.
-async fn metadata_router(app: &App, config: &config::Metadata) -> anyhow::Result<Router> {
+async fn metadata_router(app: &App, config: &config::MetadataSettings) -> anyhow::Result<Router> {
     let OpsListen::At(listen) = config.listen else { return Ok(Router::new()) };
     let account: AccountEmail = config.account.parse().context("metadata.account")?;
     let project = account.project().to_string();
     let account = config.account.clone();
-    let metadata = Metadata { app: app.clone(), listen: listen.ip(), account, project };
+    let metadata = MetadataServer { app: app.clone(), listen: listen.ip(), account, project };
     metadata.say_if_missing().await?;
     Ok(metadata_server::router(metadata))
 }
@@ -316,7 +330,7 @@ fn bind(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
 }
 
 /// Keeps the owner's key file pointing to where clients reach the server, or says that nobody knows where that is.
-fn say_where_to_ask(origin: &Origin, data: &DataFolder) {
+fn say_where_to_ask(origin: &ServerUrl, data: &DataFolder) {
     match origin.fixed() {
         Some(url) => data.point_owner_key(&format!("{url}/token")),
         None => tracing::warn!(
@@ -330,7 +344,7 @@ fn say_where_to_ask(origin: &Origin, data: &DataFolder) {
 async fn first_owner(
     engine: &Engine,
     data: &DataFolder,
-    (project, origin): (&str, &Origin),
+    (project, origin): (&str, &ServerUrl),
 ) -> anyhow::Result<Option<FirstOwner>> {
     if !engine.identity().needs_owner().await? {
         say_where_to_ask(origin, data);

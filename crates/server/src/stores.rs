@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use blob::{DiskStore, Found};
+use blob::{DiskStore, FolderState};
 use engine::{StoreFindings, StoreRefusal, StoreVerdict};
-use meta::{Database, Meta};
+use meta::{DatabaseLocation, Meta};
 
 use crate::config::Config;
 use crate::data::DataFolder;
@@ -25,7 +25,8 @@ pub(crate) fn check_database(data: &DataFolder, postgres: Option<&str>) -> anyho
     if postgres.is_some() || path.exists() {
         return Ok(());
     }
-    let found = Found::look(data.path()).context("cannot look into the folder of blobs")?;
+    let found =
+        FolderState::inspect(data.path()).context("cannot look into the folder of blobs")?;
     let left = if found.id.is_some() || found.has_copies {
         "blobs"
     } else if data.path().join("owner-key.json").exists() {
@@ -48,8 +49,8 @@ pub(crate) async fn open_database(
     postgres: Option<&str>,
 ) -> anyhow::Result<Meta> {
     let database = match postgres {
-        Some(url) => Database::Postgres(url.to_owned()),
-        None => Database::SqliteFile(data.database()),
+        Some(url) => DatabaseLocation::Postgres(url.to_owned()),
+        None => DatabaseLocation::SqliteFile(data.database()),
     };
     // The URL may hold a password: the error says what is wrong, not where.
     Meta::open(database).await.context("cannot open the database")

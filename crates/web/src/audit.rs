@@ -10,7 +10,7 @@ mod code;
 mod file;
 mod line;
 mod operation;
-mod trail;
+mod recorder;
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -30,15 +30,15 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout_at};
 
 pub use code::AuditCode;
-pub use operation::{Kind, Operation, When};
-pub use trail::{RepositoryOf, Trail};
+pub use operation::{AuditedOperation, LogWhen, PermissionType};
+pub use recorder::{AuditRecorder, RepositoryOf};
 
 use crate::layer::RequestInfo;
 use crate::layer::metrics::Metrics;
-use crate::layer::rate::{Rate, network};
+use crate::layer::rate_limiter::{RateLimiter, network};
 use crate::settings::{self, AuditFile};
-use file::{Output, Writer};
-use trail::Facts;
+use file::{AuditOutput, AuditWriter};
+use recorder::AuditRecord;
 
 /// How many entries wait at most. Each is cut to a few KiB, so that this bounds the memory.
 const QUEUE: usize = 4096;
@@ -57,69 +57,69 @@ const SAID_EVERY: Duration = Duration::from_secs(1);
 
 /// Where entries go. Cheap to clone; every clone is the same log.
 #[derive(Clone, Default)]
-pub struct Audit(Option<Arc<Sink>>);
+pub struct AuditLog(Option<Arc<AuditSink>>);
 
-struct Sink {
-    queue: mpsc::Sender<Message>,
+struct AuditSink {
+    queue: mpsc::Sender<AuditMessage>,
     /// Whether reads are written down too.
     reads: bool,
     metrics: Metrics,
     clock: Arc<dyn Clock>,
-    of_an_address: Rate<IpAddr>,
-    of_all: Rate<()>,
+    of_an_address: RateLimiter<IpAddr>,
+    of_all: RateLimiter<()>,
     /// How many of those were left out since it was said.
     left_out: AtomicU64,
 }
 
 /// What the thread is told.
-enum Message {
+enum AuditMessage {
     /// To be written.
-    Entry(Box<Facts>),
+    Entry(Box<AuditRecord>),
     /// To be answered when all before it is written.
     Flush(oneshot::Sender<()>),
 }
 
-impl Audit {
+impl AuditLog {
     /// Opens the file, and starts the thread that writes to it. A path that is not absolute is in `folder`; where
     /// nothing is kept, there is no such file.
     pub fn start(
-        settings: &settings::Audit,
+        settings: &settings::AuditSettings,
         folder: Option<&Path>,
         (metrics, clock): (&Metrics, Arc<dyn Clock>),
     ) -> anyhow::Result<Self> {
         let output = match (&settings.file, folder) {
             (AuditFile::Off, _) => return Ok(Self::default()),
-            (AuditFile::StandardError, _) => Output::StandardError,
+            (AuditFile::StandardError, _) => AuditOutput::StandardError,
             (AuditFile::At(path), None) if path.is_relative() => return Ok(Self::default()),
             (AuditFile::At(path), folder) => {
                 let path = folder.unwrap_or(Path::new("")).join(path);
-                let opened = Output::open(&path);
+                let opened = AuditOutput::open(&path);
                 opened.with_context(|| format!("audit.file: cannot open {}", path.display()))?
             }
         };
         let (queue, entries) = mpsc::channel(QUEUE);
-        let writer = Writer::new(output, metrics.clone());
+        let writer = AuditWriter::new(output, metrics.clone());
         std::thread::Builder::new()
             .name("audit".to_owned())
             .spawn(move || writer.run(entries))
             .context("cannot start the thread that writes the audit log")?;
         let (reads, metrics) = (settings.reads, metrics.clone());
-        Ok(Self(Some(Arc::new(Sink::new((queue, reads), (metrics, clock))))))
+        Ok(Self(Some(Arc::new(AuditSink::new((queue, reads), (metrics, clock))))))
     }
 
     /// Begins to write down what a request does; nothing where that is not asked for.
     pub fn attempt(
         &self,
-        operation: Option<Operation>,
+        operation: Option<AuditedOperation>,
         request: (Option<&Arc<RequestInfo>>, &HeaderMap),
-    ) -> Attempt {
+    ) -> AuditGuard {
         match (operation, &self.0) {
             (Some(operation), Some(sink)) if operation.when.may_be(sink.reads) => {
                 let attempt = Self::begin(sink, request);
                 attempt.trail.operation(Some(operation));
                 attempt
             }
-            _ => Attempt::default(),
+            _ => AuditGuard::default(),
         }
     }
 
@@ -127,32 +127,32 @@ impl Audit {
     pub fn attempt_at_something(
         &self,
         request: (Option<&Arc<RequestInfo>>, &HeaderMap),
-    ) -> Attempt {
-        self.0.as_ref().map_or_else(Attempt::default, |sink| Self::begin(sink, request))
+    ) -> AuditGuard {
+        self.0.as_ref().map_or_else(AuditGuard::default, |sink| Self::begin(sink, request))
     }
 
     /// Writes down what cleanup policies have deleted, which no request did.
     pub fn cleaned(&self, repository: &RepositoryName, step: &CleanupStep) {
         let Some(sink) = self.0.as_ref().filter(|_| !step.dry_run) else { return };
         for cleaned in &step.cleaned {
-            sink.send(Box::new(Facts::cleaned(sink.clock.now(), (repository, cleaned))));
+            sink.send(Box::new(AuditRecord::cleaned(sink.clock.now(), (repository, cleaned))));
         }
     }
 
     /// Writes down that the operator asked for a new key of the owner: what it is about, and how it ended.
     pub fn owner_key(&self, resource: &str, code: AuditCode, problem: &str) {
         if let Some(sink) = &self.0 {
-            let facts = Facts::owner_key(sink.clock.now(), resource);
+            let facts = AuditRecord::owner_key(sink.clock.now(), resource);
             let outcome = Some((code, problem.to_owned()));
-            sink.send(Box::new(Facts { outcome, ..facts }));
+            sink.send(Box::new(AuditRecord { outcome, ..facts }));
         }
     }
 
     fn begin(
-        sink: &Arc<Sink>,
+        sink: &Arc<AuditSink>,
         (info, headers): (Option<&Arc<RequestInfo>>, &HeaderMap),
-    ) -> Attempt {
-        let mut facts = Facts::at(sink.clock.now());
+    ) -> AuditGuard {
+        let mut facts = AuditRecord::at(sink.clock.now());
         if let Some(info) = info {
             facts.request_id = info.id().to_owned();
             facts.caller_ip = Some(info.client());
@@ -160,7 +160,7 @@ impl Audit {
         if let Some(agent) = headers.get(USER_AGENT) {
             facts.set_user_agent(agent.as_bytes());
         }
-        Attempt { sink: Some(sink.clone()), trail: Trail::of(facts) }
+        AuditGuard { sink: Some(sink.clone()), trail: AuditRecorder::of(facts) }
     }
 
     /// Waits until everything so far is written, but not beyond the deadline.
@@ -169,7 +169,7 @@ impl Audit {
         let (done, written) = oneshot::channel();
         sink.say_left_out();
         let flushed = timeout_at(deadline, async {
-            sink.queue.send(Message::Flush(done)).await.ok();
+            sink.queue.send(AuditMessage::Flush(done)).await.ok();
             written.await.ok();
         });
         if flushed.await.is_err() {
@@ -178,18 +178,18 @@ impl Audit {
     }
 }
 
-impl Sink {
+impl AuditSink {
     fn new(
-        (queue, reads): (mpsc::Sender<Message>, bool),
+        (queue, reads): (mpsc::Sender<AuditMessage>, bool),
         (metrics, clock): (Metrics, Arc<dyn Clock>),
     ) -> Self {
-        let of_an_address = Rate::new(OF_AN_ADDRESS.0, OF_AN_ADDRESS.1);
-        let (of_all, left_out) = (Rate::new(OF_ALL.0, OF_ALL.1), AtomicU64::new(0));
+        let of_an_address = RateLimiter::new(OF_AN_ADDRESS.0, OF_AN_ADDRESS.1);
+        let (of_all, left_out) = (RateLimiter::new(OF_ALL.0, OF_ALL.1), AtomicU64::new(0));
         Self { queue, reads, metrics, clock, of_an_address, of_all, left_out }
     }
 
     /// Never waits.
-    fn take(self: &Arc<Self>, facts: Box<Facts>) {
+    fn take(self: &Arc<Self>, facts: Box<AuditRecord>) {
         let peer = facts.caller_ip.map(network).filter(|_| facts.are_nobodys());
         if peer.is_none_or(|peer| self.takes_one_more_of(peer)) {
             self.send(facts);
@@ -200,8 +200,8 @@ impl Sink {
 
     /// Where addresses are too many to be told apart, none has one more.
     fn takes_one_more_of(&self, peer: IpAddr) -> bool {
-        self.of_an_address.one_more(&peer).unwrap_or(false)
-            && self.of_all.one_more(&()).unwrap_or(false)
+        self.of_an_address.try_acquire(&peer).unwrap_or(false)
+            && self.of_all.try_acquire(&()).unwrap_or(false)
     }
 
     /// The first one that is left out has it said a little later how many it was.
@@ -221,12 +221,12 @@ impl Sink {
     fn say_left_out(&self) {
         let count = self.left_out.swap(0, Ordering::Relaxed);
         if count > 0 {
-            self.send(Box::new(Facts::left_out(self.clock.now(), count)));
+            self.send(Box::new(AuditRecord::left_out(self.clock.now(), count)));
         }
     }
 
-    fn send(&self, facts: Box<Facts>) {
-        if self.queue.try_send(Message::Entry(facts)).is_err() {
+    fn send(&self, facts: Box<AuditRecord>) {
+        if self.queue.try_send(AuditMessage::Entry(facts)).is_err() {
             self.metrics.audit_dropped(1);
         }
     }
@@ -234,19 +234,19 @@ impl Sink {
 
 /// What one request does, written down when this is dropped.
 #[derive(Default)]
-pub struct Attempt {
-    sink: Option<Arc<Sink>>,
-    trail: Trail,
+pub struct AuditGuard {
+    sink: Option<Arc<AuditSink>>,
+    trail: AuditRecorder,
 }
 
-impl Attempt {
+impl AuditGuard {
     /// Where to note what becomes known.
-    pub fn trail(&self) -> &Trail {
+    pub fn trail(&self) -> &AuditRecorder {
         &self.trail
     }
 }
 
-impl Drop for Attempt {
+impl Drop for AuditGuard {
     fn drop(&mut self) {
         let Some(sink) = &self.sink else { return };
         if let Some(facts) = self.trail.close().filter(|facts| facts.are_wanted(sink.reads)) {

@@ -11,27 +11,30 @@ use std::sync::LazyLock;
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
-use identity::{Caller, CredentialError, Exchanged, Identity, IdentityError, Rights, Surface};
+use identity::{
+    AssertionAnswer, AuthorizationMode, Caller, CredentialError, Identity, IdentityError,
+    TokenAudience,
+};
 use model::principal::Principal;
 
-pub use credential::Credential;
-use throttle::Throttle;
+pub use credential::SentCredential;
+use throttle::GuessThrottle;
 
 /// How callers are told apart.
 #[derive(Debug, Clone)]
-pub enum Authenticate {
+pub enum Authenticator {
     /// `--dev`: any credential, or none, is the developer, who may do everything.
     Dev,
     /// By accounts, keys and tokens; what they may do is in policies. Wrong ones are counted.
-    Accounts(Throttle),
+    Accounts(GuessThrottle),
     /// Bearer tokens from a fixed list, for tests; a request without one is anonymous.
     Listed(HashMap<String, Caller>),
 }
 
-impl Authenticate {
+impl Authenticator {
     /// By accounts, with nothing counted yet.
     pub fn accounts() -> Self {
-        Self::Accounts(Throttle::default())
+        Self::Accounts(GuessThrottle::default())
     }
 
     /// Who sent these headers. No credential is nobody; one that is not accepted is an error.
@@ -39,13 +42,13 @@ impl Authenticate {
         &self,
         identity: &Identity,
         headers: &HeaderMap,
-        surface: Surface<'_>,
+        surface: TokenAudience<'_>,
     ) -> Result<Caller, IdentityError> {
         match (self, headers.get(AUTHORIZATION)) {
             (Self::Listed(_) | Self::Accounts(_), None) => Ok(Caller::anonymous()),
             (Self::Dev, None) => Ok(developer()),
             (_, Some(header)) => {
-                self.caller_with(identity, Credential::parse(header), surface).await
+                self.caller_with(identity, SentCredential::parse(header), surface).await
             }
         }
     }
@@ -54,22 +57,22 @@ impl Authenticate {
     pub async fn caller_with(
         &self,
         identity: &Identity,
-        credential: Result<Credential, CredentialError>,
-        surface: Surface<'_>,
+        credential: Result<SentCredential, CredentialError>,
+        surface: TokenAudience<'_>,
     ) -> Result<Caller, IdentityError> {
         let caller = self.recognised(identity, &credential, surface).await;
-        logged(caller, credential.as_ref().map_or("", Credential::text))
+        logged(caller, credential.as_ref().map_or("", SentCredential::text))
     }
 
     async fn recognised(
         &self,
         identity: &Identity,
-        credential: &Result<Credential, CredentialError>,
-        surface: Surface<'_>,
+        credential: &Result<SentCredential, CredentialError>,
+        surface: TokenAudience<'_>,
     ) -> Result<Caller, IdentityError> {
         match (self, credential) {
             (Self::Dev, _) => Ok(developer()),
-            (Self::Listed(callers), Ok(Credential::Token(token))) => {
+            (Self::Listed(callers), Ok(SentCredential::Token(token))) => {
                 callers.get(token).cloned().ok_or(CredentialError::UserName.into())
             }
             (Self::Listed(_), _) => Err(CredentialError::UserName.into()),
@@ -86,7 +89,7 @@ impl Authenticate {
         &self,
         identity: &Identity,
         (assertion, urls): (&str, [&str; 2]),
-    ) -> Result<Exchanged, IdentityError> {
+    ) -> Result<AssertionAnswer, IdentityError> {
         let exchanged = identity.exchange_assertion(assertion, urls).await;
         let judged = match self {
             Self::Accounts(throttle) => throttle.judge(assertion, exchanged),
@@ -98,14 +101,18 @@ impl Authenticate {
 
 async fn by_credential(
     identity: &Identity,
-    credential: &Credential,
-    surface: Surface<'_>,
+    credential: &SentCredential,
+    surface: TokenAudience<'_>,
 ) -> Result<Caller, IdentityError> {
     match (credential, surface) {
-        (Credential::Token(token), _) => identity.caller_by_token(token, surface).await,
-        (Credential::KeyFile(file), Surface::Registry) => identity.caller_by_key_file(file).await,
+        (SentCredential::Token(token), _) => identity.caller_by_token(token, surface).await,
+        (SentCredential::KeyFile(file), TokenAudience::Registry) => {
+            identity.caller_by_key_file(file).await
+        }
         // The APIs take tokens: a key file that travels with every request is for Docker alone.
-        (Credential::KeyFile(_), Surface::Api { .. }) => Err(CredentialError::UserName.into()),
+        (SentCredential::KeyFile(_), TokenAudience::Api { .. }) => {
+            Err(CredentialError::UserName.into())
+        }
     }
 }
 
@@ -118,7 +125,8 @@ fn logged<T>(outcome: Result<T, IdentityError>, credential: &str) -> Result<T, I
 }
 
 fn developer() -> Caller {
-    static DEVELOPER: LazyLock<Caller> =
-        LazyLock::new(|| Caller::new(Principal::User("dev@localhost".into()), Rights::All));
+    static DEVELOPER: LazyLock<Caller> = LazyLock::new(|| {
+        Caller::new(Principal::User("dev@localhost".into()), AuthorizationMode::Everything)
+    });
     DEVELOPER.clone()
 }

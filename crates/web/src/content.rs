@@ -4,16 +4,16 @@ mod multipart;
 
 use axum::body::Body;
 use axum::response::Response;
-use engine::{Content, EngineError};
+use engine::{EngineError, OpenContent};
 use http::header::{
     ACCEPT_RANGES, AsHeaderName, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_MATCH,
     IF_NONE_MATCH, IF_RANGE, RANGE,
 };
 use http::response::Builder;
 use http::{HeaderMap, HeaderValue, StatusCode};
+use model::byte_range::{ByteRange, RangeSelection, select_ranges};
 use model::digest::Digest;
-use model::precondition::{Precondition, PreconditionError, Verdict};
-use model::range::{ByteRanges, Part, byte_ranges};
+use model::precondition::{Precondition, PreconditionError, PreconditionOutcome};
 use multipart::serve_several;
 
 /// What all content is to HTTP.
@@ -48,35 +48,35 @@ impl OutOfRange {
 pub async fn serve(
     headers: &HeaderMap,
     digest: &Digest,
-    content: Content,
+    content: OpenContent,
 ) -> Result<Response, ContentError> {
     match judge(headers, digest) {
-        Verdict::Holds => {}
-        Verdict::Known => {
+        PreconditionOutcome::Holds => {}
+        PreconditionOutcome::NoneMatchFailed => {
             let head = unchanged(digest);
             return Ok(head.body(Body::empty()).expect("headers are made of digests"));
         }
-        Verdict::Fails => return Err(ContentError::ConditionFailed),
+        PreconditionOutcome::MatchFailed => return Err(ContentError::ConditionFailed),
     }
     let size = content.size();
-    let (head, body) = match byte_ranges(range(headers, digest), size) {
-        ByteRanges::Whole => {
+    let (head, body) = match select_ranges(range(headers, digest), size) {
+        RangeSelection::Whole => {
             (described(StatusCode::OK, digest).header(CONTENT_LENGTH, size), content.whole())
         }
-        ByteRanges::One(part) => {
+        RangeSelection::One(part) => {
             let mut streams = content.parts(&[part]).await.map_err(ContentError::Engine)?;
             let head = described(StatusCode::PARTIAL_CONTENT, digest)
                 .header(CONTENT_LENGTH, part.length)
                 .header(CONTENT_RANGE, content_range(&part, size));
             (head, streams.remove(0))
         }
-        ByteRanges::Several(parts) => return serve_several(digest, content, &parts).await,
-        ByteRanges::Unsatisfiable => return Err(ContentError::OutOfRange(OutOfRange(size))),
+        RangeSelection::Several(parts) => return serve_several(digest, content, &parts).await,
+        RangeSelection::Unsatisfiable => return Err(ContentError::OutOfRange(OutOfRange(size))),
     };
     Ok(head.body(Body::from_stream(body)).expect("headers are made of digests and numbers"))
 }
 
-fn content_range(part: &Part, size: u64) -> String {
+fn content_range(part: &ByteRange, size: u64) -> String {
     format!("bytes {}-{}/{size}", part.start, part.last())
 }
 
@@ -89,12 +89,12 @@ pub fn precondition(headers: &HeaderMap) -> Result<Precondition, PreconditionErr
     };
     let joined = |lines: Vec<&str>| (!lines.is_empty()).then(|| lines.join(","));
     let (matches, differs) = (joined(list(IF_MATCH)?), joined(list(IF_NONE_MATCH)?));
-    Precondition::read(matches.as_deref(), differs.as_deref())
+    Precondition::parse(matches.as_deref(), differs.as_deref())
 }
 
 /// What the conditions of a read say of content. Who reads under a condition that is none reads without.
-pub fn judge(headers: &HeaderMap, digest: &Digest) -> Verdict {
-    precondition(headers).unwrap_or_default().judge(Some(digest))
+pub fn judge(headers: &HeaderMap, digest: &Digest) -> PreconditionOutcome {
+    precondition(headers).unwrap_or_default().evaluate(Some(digest))
 }
 
 /// The range, unless it holds only for other content than this.

@@ -1,29 +1,29 @@
 //! What happens to every request, whatever it asks for: an id, limits, one log line, and counting.
 
 pub mod body;
+pub mod body_budget;
 pub mod cors;
 pub mod drain;
-pub mod exchange;
 pub mod forwarded;
-pub mod leftover;
+pub mod in_flight;
 pub mod log;
+pub mod log_throttle;
 pub mod metrics;
-pub mod networks;
+pub mod network_counter;
 pub mod observe;
 pub mod own_names;
-pub mod rate;
-pub mod seldom;
+pub mod rate_limiter;
 pub mod sending;
-pub mod whole;
+pub mod unread_body;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 
-use forwarded::Forwarded;
+use forwarded::ForwardedRequest;
 
 /// The route of requests by those who run the server: they come every few seconds, and are neither counted with the
 /// requests of clients nor logged among them.
-pub const PROBE: &str = "probe";
+pub const PROBE_ROUTE: &str = "probe";
 
 tokio::task_local! {
     /// The request that a handler is at, for what is logged meanwhile.
@@ -32,7 +32,7 @@ tokio::task_local! {
 
 /// A connection that requests come by.
 #[derive(Debug, Clone, Copy)]
-pub struct Connected {
+pub struct ConnectionEnds {
     /// The address of whoever connected.
     pub peer: SocketAddr,
     /// The address on this side.
@@ -43,8 +43,8 @@ pub struct Connected {
 #[derive(Debug)]
 pub struct RequestInfo {
     id: String,
-    connection: Connected,
-    forwarded: Option<Forwarded>,
+    connection: ConnectionEnds,
+    forwarded: Option<ForwardedRequest>,
     principal: OnceLock<String>,
     route: OnceLock<&'static str>,
     /// Why its credential is refused, once the log has heard of it.
@@ -52,7 +52,7 @@ pub struct RequestInfo {
 }
 
 impl RequestInfo {
-    fn new(id: String, connection: Connected, forwarded: Option<Forwarded>) -> Self {
+    fn new(id: String, connection: ConnectionEnds, forwarded: Option<ForwardedRequest>) -> Self {
         let (principal, route, refused) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
         Self { id, connection, forwarded, principal, route, refused }
     }
@@ -74,7 +74,7 @@ impl RequestInfo {
     }
 
     /// Returns what a trusted proxy says of the request.
-    pub fn forwarded(&self) -> Option<&Forwarded> {
+    pub fn forwarded(&self) -> Option<&ForwardedRequest> {
         self.forwarded.as_ref()
     }
 

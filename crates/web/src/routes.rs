@@ -6,37 +6,37 @@ use model::permission::Permission;
 
 /// What a route asks of its caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asks {
+pub enum RouteAccess {
     /// Nothing, for a reason: credentials are not even looked at.
-    Nothing(&'static str),
+    Public(&'static str),
     /// As little; but a credential that is sent must be good.
-    NoMore(&'static str),
+    OptionalCredential(&'static str),
     /// A credential, which may be nobody's token, as it opens nothing by itself.
-    Credential(&'static str),
+    AnyCredential(&'static str),
     /// To be somebody.
-    Somebody,
+    Authenticated,
     /// A permission on the repository that the path names.
     Permission(Permission),
 }
 
 /// What a route says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Declared {
+pub struct RouteSpec {
     /// The methods that it takes, with spaces between them.
     pub methods: &'static str,
     /// `/v2/{image}/tags/list`
     pub path: &'static str,
     /// What it asks of its caller.
-    pub asks: Asks,
+    pub asks: RouteAccess,
 }
 
 /// Routes, and what each says of itself.
-pub struct Routes<S> {
-    declared: Vec<Declared>,
+pub struct DeclaredRoutes<S> {
+    declared: Vec<RouteSpec>,
     router: Router<S>,
 }
 
-impl<S: Clone + Send + Sync + 'static> Routes<S> {
+impl<S: Clone + Send + Sync + 'static> DeclaredRoutes<S> {
     /// No routes.
     pub fn new() -> Self {
         Self { declared: Vec::new(), router: Router::new() }
@@ -46,15 +46,15 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     pub fn with(
         mut self,
         (methods, path): (&'static str, &'static str),
-        asks: Asks,
+        asks: RouteAccess,
         handler: MethodRouter<S>,
     ) -> Self {
-        self.declared.push(Declared { methods, path, asks });
+        self.declared.push(RouteSpec { methods, path, asks });
         Self { router: self.router.route(path, handler), ..self }
     }
 
     /// Adds what is below a path, where the handler tells these routes apart and serves no others.
-    pub fn below(mut self, path: &str, declared: &[Declared], handler: MethodRouter<S>) -> Self {
+    pub fn below(mut self, path: &str, declared: &[RouteSpec], handler: MethodRouter<S>) -> Self {
         self.declared.extend(declared);
         Self { router: self.router.route(path, handler), ..self }
     }
@@ -65,7 +65,7 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     }
 
     /// What they say of themselves.
-    pub fn declared(&self) -> &[Declared] {
+    pub fn declared(&self) -> &[RouteSpec] {
         &self.declared
     }
 }

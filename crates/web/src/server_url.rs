@@ -7,43 +7,43 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use http::request::Parts;
-use model::host::{Domains, is_container_registry, without_port};
+use model::registry_host::{RegistryDomains, is_container_registry_host, without_port};
 
 use crate::host::host;
 use crate::layer::RequestInfo;
-use crate::layer::forwarded::Forwarded;
+use crate::layer::forwarded::ForwardedRequest;
 use crate::layer::own_names::is_local;
 
 /// How clients reach this server.
 #[derive(Debug, Clone)]
-pub struct Origin {
+pub struct ServerUrl {
     /// `http` or `https`, of the listener.
     scheme: &'static str,
     /// Where it listens.
     listen: SocketAddr,
     /// The address that is configured.
-    external: Option<External>,
+    external: Option<ExternalUrl>,
 }
 
 /// A scheme and a host, with its port where that is not the scheme's own.
 #[derive(Debug, Clone)]
-struct External {
+struct ExternalUrl {
     scheme: &'static str,
     host: String,
 }
 
 /// The way by which one request came in.
 #[derive(Debug, Clone)]
-pub struct Arrival {
+pub struct RequestArrival {
     /// The host that the client named.
     host: String,
     /// The connection's address on this side; unknown within tests that have no connection.
     local: Option<SocketAddr>,
     /// What a trusted proxy says.
-    forwarded: Option<Forwarded>,
+    forwarded: Option<ForwardedRequest>,
 }
 
-impl Arrival {
+impl RequestArrival {
     /// Returns the way of a request.
     pub fn of(parts: &Parts) -> Self {
         let info = parts.extensions.get::<Arc<RequestInfo>>();
@@ -64,16 +64,16 @@ impl Arrival {
 #[derive(Debug, Clone, Copy)]
 pub struct OwnNames<'a> {
     /// The domains whose hosts name locations.
-    pub domains: &'a Domains,
+    pub domains: &'a RegistryDomains,
     /// The names that `--dev-host` adds.
     pub dev_hosts: &'a [String],
 }
 
-impl Origin {
+impl ServerUrl {
     /// Returns the address of a server that listens there, with the `external_url` of its settings.
     pub fn new(external_url: &str, scheme: &'static str, listen: SocketAddr) -> Self {
         let external = external_url.trim_end_matches('/').split_once("://");
-        let external = external.map(|(scheme, host)| External {
+        let external = external.map(|(scheme, host)| ExternalUrl {
             scheme: if scheme == "https" { "https" } else { "http" },
             host: host.to_ascii_lowercase(),
         });
@@ -94,7 +94,7 @@ impl Origin {
     /// that listens on every address of the machine has none by itself.
     pub fn fixed(&self) -> Option<String> {
         match &self.external {
-            Some(External { scheme, host }) => Some(format!("{scheme}://{host}")),
+            Some(ExternalUrl { scheme, host }) => Some(format!("{scheme}://{host}")),
             None if self.listen.ip().is_unspecified() => None,
             None => Some(url(self.scheme, self.listen)),
         }
@@ -114,14 +114,14 @@ impl Origin {
     /// Returns the port that stands behind names of the server, `:5050`, or nothing where it is the scheme's own.
     pub fn port_suffix(&self) -> String {
         match &self.external {
-            Some(External { host, .. }) => host[without_port(host).len()..].to_owned(),
+            Some(ExternalUrl { host, .. }) => host[without_port(host).len()..].to_owned(),
             None => format!(":{}", self.listen.port()),
         }
     }
 
     /// Returns the address to tell whoever sent a request.
-    pub fn told(&self, arrival: &Arrival, names: OwnNames<'_>) -> String {
-        let Arrival { host, local, forwarded } = arrival;
+    pub fn told(&self, arrival: &RequestArrival, names: OwnNames<'_>) -> String {
+        let RequestArrival { host, local, forwarded } = arrival;
         let local = local.unwrap_or_else(|| reachable(self.listen));
         let said = forwarded.as_ref();
         let host = said.and_then(|said| said.host.as_ref()).unwrap_or(host).to_ascii_lowercase();
@@ -143,10 +143,10 @@ impl Origin {
     }
 
     /// Returns the address to name in a challenge: [`Origin::told`], and the hosts of Container Registry as they are.
-    pub fn challenged(&self, arrival: &Arrival, names: OwnNames<'_>) -> String {
+    pub fn challenged(&self, arrival: &RequestArrival, names: OwnNames<'_>) -> String {
         let said = arrival.forwarded.as_ref();
         let host = said.and_then(|said| said.host.as_ref()).unwrap_or(&arrival.host);
-        if !is_container_registry(host) {
+        if !is_container_registry_host(host) {
             return self.told(arrival, names);
         }
         let outside = self.external.as_ref().map_or(self.scheme, |external| external.scheme);
@@ -168,7 +168,7 @@ impl Origin {
             return None;
         }
         let location = host.contains(".localhost") && self.is_local_name(host, local, names);
-        if !names.domains.are_set_for(host) && !location {
+        if !names.domains.are_configured_for(host) && !location {
             return None;
         }
         // Straight to the listener, or by way of what stands before it.
@@ -230,14 +230,15 @@ mod tests {
         local: &'static str,
     }
 
-    fn told(server: Server, host: &str, said: Option<Forwarded>) -> String {
+    fn told(server: Server, host: &str, said: Option<ForwardedRequest>) -> String {
         let Server { external_url, listen, local } = server;
-        let domains = Domains::new(["example.com".to_owned()], "us-west1".parse().expect("one"));
+        let domains =
+            RegistryDomains::new(["example.com".to_owned()], "us-west1".parse().expect("one"));
         let listen = listen.parse().expect("an address");
         let names = OwnNames { domains: &domains, dev_hosts: &["registry.test".to_owned()] };
         let local = Some(local.parse().expect("an address"));
-        let arrival = Arrival { host: host.to_owned(), local, forwarded: said };
-        Origin::new(external_url, "http", listen).told(&arrival, names)
+        let arrival = RequestArrival { host: host.to_owned(), local, forwarded: said };
+        ServerUrl::new(external_url, "http", listen).told(&arrival, names)
     }
 
     #[track_caller]
@@ -345,7 +346,7 @@ mod tests {
     fn a_trusted_proxy_knows_how_it_is_reached() {
         let said = |scheme: Option<&'static str>, host: Option<&str>| {
             let client = IpAddr::from([192, 0, 2, 1]);
-            Some(Forwarded { client, scheme, host: host.map(str::to_owned) })
+            Some(ForwardedRequest { client, scheme, host: host.map(str::to_owned) })
         };
         let proxied = |server, host, said| told(server, host, said);
         let both = said(Some("https"), Some("r.example.org"));
@@ -365,7 +366,7 @@ mod tests {
 
     #[test]
     fn who_listens_everywhere_has_no_address_by_itself() {
-        let origin = |listen: &str| Origin::new("", "http", listen.parse().expect("an address"));
+        let origin = |listen: &str| ServerUrl::new("", "http", listen.parse().expect("an address"));
         assert_eq!(origin("127.0.0.1:5050").fixed().as_deref(), Some("http://127.0.0.1:5050"));
         for (listen, here) in [("0.0.0.0:5050", "127.0.0.1:5050"), ("[::]:5050", "[::1]:5050")] {
             assert_eq!(origin(listen).fixed(), None);

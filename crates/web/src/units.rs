@@ -12,28 +12,28 @@ use serde::{Deserialize, Deserializer};
 
 /// A length of time: a whole number and `ms`, `s`, `m`, `h` or `d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Span(Duration);
+pub struct DurationSetting(Duration);
 
 /// An amount of memory: a whole number and `KiB`, `MiB` or `GiB`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bytes(usize);
+pub struct MemorySetting(usize);
 
 /// Room that is kept on a disk: an amount, a part as `10%`, or the smaller of both, as `256MiB or 10%`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reserve(DiskReserve);
+pub struct ReserveSetting(DiskReserve);
 
 /// A network, `10.0.0.0/8`, or one address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Network(IpNet);
+pub struct NetworkSetting(IpNet);
 
-impl Network {
+impl NetworkSetting {
     /// Returns whether an address is in it.
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.contains(&address.to_canonical())
     }
 }
 
-impl FromStr for Network {
+impl FromStr for NetworkSetting {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -49,7 +49,7 @@ impl FromStr for Network {
     }
 }
 
-impl Span {
+impl DurationSetting {
     /// Some seconds.
     pub const fn seconds(seconds: u64) -> Self {
         Self(Duration::from_secs(seconds))
@@ -66,7 +66,7 @@ impl Span {
     }
 }
 
-impl Bytes {
+impl MemorySetting {
     /// Some MiB.
     pub const fn mebibytes(count: usize) -> Self {
         Self(count << 20)
@@ -78,7 +78,7 @@ impl Bytes {
     }
 }
 
-impl Reserve {
+impl ReserveSetting {
     /// Some MiB or a part of the disk, the smaller of both.
     pub const fn mebibytes_or_percent(count: u64, percent: u8) -> Self {
         Self(DiskReserve { bytes: count << 20, percent })
@@ -98,7 +98,7 @@ fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(*factor)
 }
 
-impl FromStr for Span {
+impl FromStr for DurationSetting {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -111,7 +111,7 @@ impl FromStr for Span {
     }
 }
 
-impl FromStr for Bytes {
+impl FromStr for MemorySetting {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -121,7 +121,7 @@ impl FromStr for Bytes {
     }
 }
 
-impl FromStr for Reserve {
+impl FromStr for ReserveSetting {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -138,7 +138,7 @@ impl FromStr for Reserve {
                 Some(percent) if percent <= MOST_PERCENT => (&mut part, percent),
                 Some(_) => return Err(problem()),
                 None => {
-                    let bytes: Bytes = piece.parse().map_err(|_| problem())?;
+                    let bytes: MemorySetting = piece.parse().map_err(|_| problem())?;
                     (&mut amount, bytes.get() as u64)
                 }
             };
@@ -155,9 +155,9 @@ impl FromStr for Reserve {
 }
 
 /// Reads a value from a text. A bare number gets the message that a text without a unit gets.
-struct Parsing<T>(std::marker::PhantomData<T>);
+struct UnitVisitor<T>(std::marker::PhantomData<T>);
 
-impl<T> Visitor<'_> for Parsing<T>
+impl<T> Visitor<'_> for UnitVisitor<T>
 where
     T: FromStr,
     T::Err: fmt::Display,
@@ -186,28 +186,28 @@ where
     T: FromStr,
     T::Err: fmt::Display,
 {
-    reader.deserialize_any(Parsing(std::marker::PhantomData))
+    reader.deserialize_any(UnitVisitor(std::marker::PhantomData))
 }
 
-impl<'de> Deserialize<'de> for Network {
+impl<'de> Deserialize<'de> for NetworkSetting {
     fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
         parse(reader)
     }
 }
 
-impl<'de> Deserialize<'de> for Span {
+impl<'de> Deserialize<'de> for DurationSetting {
     fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
         parse(reader)
     }
 }
 
-impl<'de> Deserialize<'de> for Reserve {
+impl<'de> Deserialize<'de> for ReserveSetting {
     fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
         parse(reader)
     }
 }
 
-impl<'de> Deserialize<'de> for Bytes {
+impl<'de> Deserialize<'de> for MemorySetting {
     fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
         parse(reader)
     }
@@ -219,7 +219,7 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, millis: Option<u128>) {
-        let span = text.parse::<Span>().ok().map(|span| span.get().as_millis());
+        let span = text.parse::<DurationSetting>().ok().map(|span| span.get().as_millis());
         assert_eq!(span, millis, "{text}");
     }
 
@@ -240,7 +240,7 @@ mod tests {
     #[test]
     fn networks() {
         let inside = |network: &str, address: &str| {
-            let network: Network = network.parse().expect("a network");
+            let network: NetworkSetting = network.parse().expect("a network");
             network.contains(address.parse().expect("an address"))
         };
         assert!(inside("10.1.2.3/8", "10.255.0.1"));
@@ -249,13 +249,15 @@ mod tests {
         assert!(inside("127.0.0.1", "127.0.0.1") && !inside("127.0.0.1", "127.0.0.2"));
         assert!(inside("fd00::/8", "fd12::1") && !inside("::1", "::2"));
         for text in ["", "10.0.0.0/33", "proxy.internal", "10.0.0.1:80", "0.0.0.0/0", "::/0"] {
-            assert!(text.parse::<Network>().is_err(), "{text}");
+            assert!(text.parse::<NetworkSetting>().is_err(), "{text}");
         }
     }
 
     #[test]
     fn reserves() {
-        let of = |text: &str| text.parse::<Reserve>().ok().map(|reserve| reserve.get().of(1 << 30));
+        let of = |text: &str| {
+            text.parse::<ReserveSetting>().ok().map(|reserve| reserve.get().of(1 << 30))
+        };
         assert_eq!(of("256MiB"), Some(256 << 20));
         assert_eq!(of("2GiB"), Some(2 << 30), "more than there is: nothing is taken");
         assert_eq!(of("2%"), Some((1 << 30) / 100 * 2));
@@ -288,7 +290,7 @@ mod tests {
 
     #[test]
     fn amounts() {
-        assert_eq!("48MiB".parse::<Bytes>(), Ok(Bytes::mebibytes(48)));
-        assert!("48MB".parse::<Bytes>().is_err());
+        assert_eq!("48MiB".parse::<MemorySetting>(), Ok(MemorySetting::mebibytes(48)));
+        assert!("48MB".parse::<MemorySetting>().is_err());
     }
 }

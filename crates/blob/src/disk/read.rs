@@ -9,14 +9,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream;
-use model::digest::{Algorithm, Digest, Hasher};
+use model::digest::{Digest, DigestAlgorithm, DigestHasher};
 use rustix::fs::{Advice, fadvise, fstat};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
 use super::{StoreFolder, size_and_times};
 use crate::frame_room::max_frame_bytes;
 use crate::hashing::blocking;
-use crate::{BlobError, BlobReader, BlobStream, Stamp, Stored};
+use crate::{BlobError, BlobReader, BlobStream, FileTimes, StoredCopy};
 
 /// The size of the largest frame of a download. A frame of this size stays in a processor's cache between the disk and
 /// the socket.
@@ -86,12 +86,12 @@ pub(super) struct FileReader {
     file: File,
     folder: Arc<StoreFolder>,
     size: u64,
-    stamp: Stamp,
+    stamp: FileTimes,
 }
 
 impl FileReader {
     pub(super) fn new(file: File, folder: Arc<StoreFolder>) -> Result<Self, BlobError> {
-        let Stored { size, stamp } = size_and_times(&fstat(&file)?);
+        let StoredCopy { size, times: stamp } = size_and_times(&fstat(&file)?);
         Ok(Self { file, folder, size, stamp })
     }
 
@@ -99,7 +99,7 @@ impl FileReader {
     /// bytes, so that the `ctime` of a deleted file is not compared.
     fn check_unchanged(&self) -> Result<(), BlobError> {
         let stat = fstat(&self.file)?;
-        let Stored { size, stamp } = size_and_times(&stat);
+        let StoredCopy { size, times: stamp } = size_and_times(&stat);
         let is_same = if stat.st_nlink == 0 {
             stamp.mtime_ns == self.stamp.mtime_ns
         } else {
@@ -142,11 +142,11 @@ impl BlobReader for FileReader {
         self.size
     }
 
-    fn stamp(&self) -> Stamp {
+    fn times(&self) -> FileTimes {
         self.stamp
     }
 
-    fn forget_cached(&self) {
+    fn drop_page_cache(&self) {
         let _ = fadvise(&self.file, 0, None, Advice::DontNeed);
     }
 
@@ -169,7 +169,7 @@ impl BlobReader for FileReader {
     }
 
     fn stream_verified(self: Arc<Self>, expected: Digest) -> BlobStream {
-        let hasher = Hasher::new(expected.algorithm());
+        let hasher = DigestHasher::new(expected.algorithm());
         let verifier = StreamVerifier { reader: self, expected, hasher, at: 0 };
         Box::pin(stream::try_unfold(Some(verifier), |verifier| async {
             let Some(verifier) = verifier else { return Ok(None) };
@@ -177,9 +177,13 @@ impl BlobReader for FileReader {
         }))
     }
 
-    async fn verify(self: Arc<Self>, algorithm: Algorithm) -> Result<Digest, BlobError> {
+    async fn compute_digest(
+        self: Arc<Self>,
+        algorithm: DigestAlgorithm,
+    ) -> Result<Digest, BlobError> {
         let read = move || {
-            let (mut hasher, mut buffer, mut at) = (Hasher::new(algorithm), vec![0; 1 << 20], 0);
+            let (mut hasher, mut buffer, mut at) =
+                (DigestHasher::new(algorithm), vec![0; 1 << 20], 0);
             loop {
                 match self.file.read_at(&mut buffer, at)? {
                     0 => return Ok(hasher.finish()),
@@ -208,7 +212,7 @@ impl BlobReader for FileReader {
 struct StreamVerifier {
     reader: Arc<FileReader>,
     expected: Digest,
-    hasher: Hasher,
+    hasher: DigestHasher,
     at: u64,
 }
 
@@ -231,7 +235,8 @@ impl StreamVerifier {
         if this.at < this.reader.size {
             return Ok(Some((bytes, Some(this))));
         }
-        let hasher = std::mem::replace(&mut this.hasher, Hasher::new(Algorithm::Sha256));
+        let hasher =
+            std::mem::replace(&mut this.hasher, DigestHasher::new(DigestAlgorithm::Sha256));
         if hasher.finish() != this.expected {
             return Err(BlobError::Corrupt);
         }

@@ -1,10 +1,10 @@
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use bytes::Bytes;
-use model::digest::{Algorithm, Digest};
+use model::digest::{Digest, DigestAlgorithm};
 
 use super::*;
-use crate::{Batch, Blame, Checkpoint, UploadBudget};
+use crate::{Checkpoint, CopyDamage, UploadBatch, UploadBudget};
 
 fn new_store() -> (tempfile::TempDir, DiskStore) {
     let data = tempfile::tempdir().expect("a temporary folder");
@@ -14,9 +14,13 @@ fn new_store() -> (tempfile::TempDir, DiskStore) {
 
 async fn write_copy(store: &DiskStore, id: CopyId, bytes: &'static [u8]) {
     let claim = store.claim(id).await.expect("free");
-    let mut writer = claim.open(Algorithm::Sha256, &Checkpoint::default()).await.expect("new");
+    let mut writer =
+        claim.open(DigestAlgorithm::Sha256, &Checkpoint::default()).await.expect("new");
     let permit = UploadBudget::new(1024).acquire(1).await;
-    writer.write(Batch { frames: vec![Bytes::from_static(bytes)], permit }).await.expect("room");
+    writer
+        .write(UploadBatch { frames: vec![Bytes::from_static(bytes)], permit })
+        .await
+        .expect("room");
     drop(writer.finish(&Digest::of(bytes)).await.expect("right"));
 }
 
@@ -68,7 +72,7 @@ async fn other_objects_with_the_name_of_a_copy_are_refused_and_deleted() {
     for plant in plants {
         plant(&path);
         let opened = store.open(id).await.err().expect("no file");
-        assert_eq!(opened.blame(), Blame::Unreadable, "{opened:?}");
+        assert_eq!(opened.copy_damage(), CopyDamage::Unreadable, "{opened:?}");
         store.delete(id).await.expect("it is in the way");
         assert!(!path.exists());
     }
@@ -102,25 +106,25 @@ async fn a_folder_that_is_not_in_its_place_takes_nothing() {
     let (first, second) = (CopyId::from([0x9b; 16]), CopyId::from([0x9c; 16]));
     write_copy(&store, first, b"before").await;
     let claim = store.claim(second).await.expect("free");
-    let writer = claim.open(Algorithm::Sha256, &Checkpoint::default()).await.expect("new");
+    let writer = claim.open(DigestAlgorithm::Sha256, &Checkpoint::default()).await.expect("new");
     let (at, moved) = (data.path().join("blobs"), data.path().join("elsewhere"));
     std::fs::rename(&at, &moved).expect("ours");
 
     let lost = writer.finish(&Digest::of(b"")).await;
-    assert!(matches!(lost, Err(crate::FinishError::Blob(BlobError::Away(_)))), "{lost:?}");
-    let away = |checked: Result<(), BlobError>| matches!(checked, Err(BlobError::Away(_)));
-    assert!(away(store.check_place().await));
+    assert!(matches!(lost, Err(crate::FinishError::Blob(BlobError::StoreMissing(_)))), "{lost:?}");
+    let away = |checked: Result<(), BlobError>| matches!(checked, Err(BlobError::StoreMissing(_)));
+    assert!(away(store.check_location().await));
     assert!(away(store.claim(second).await.map(drop)));
     let missing = store.delete(CopyId::from([0x9d; 16])).await;
     assert!(away(missing), "the copy may exist in the right folder");
-    assert!(store.healthy() && store.open(first).await.is_ok(), "the open folder can be read");
+    assert!(store.is_healthy() && store.open(first).await.is_ok(), "the open folder can be read");
 
     let other = DiskStore::open(data.path()).expect("an empty one");
-    assert!(away(store.check_place().await), "it has no id");
+    assert!(away(store.check_location().await), "it has no id");
     other.set_store_id(Some(StoreId::from([8; 16]))).await.expect("writable");
-    assert!(away(store.check_place().await), "it has another id");
+    assert!(away(store.check_location().await), "it has another id");
     other.set_store_id(Some(StoreId::from([7; 16]))).await.expect("writable");
-    store.check_place().await.expect("a folder with this id");
+    store.check_location().await.expect("a folder with this id");
     assert!(matches!(store.open(first).await, Err(BlobError::NotFound)), "it is the other folder");
     std::fs::remove_dir_all(&at).expect("ours");
     std::fs::rename(&moved, &at).expect("ours");
@@ -156,10 +160,10 @@ async fn a_shard_that_is_not_a_folder_is_named() {
             true => symlink(&moved, &shard).expect("writable"),
             false => std::fs::write(&shard, "").expect("writable"),
         }
-        for refused in [store.check_place().await, store.claim(inside).await.map(drop)] {
+        for refused in [store.check_location().await, store.claim(inside).await.map(drop)] {
             let error = refused.expect_err("the shard is not a folder");
             assert!(
-                matches!(&error, BlobError::Away(text) if text.contains("blobs/ac is ")),
+                matches!(&error, BlobError::StoreMissing(text) if text.contains("blobs/ac is ")),
                 "{error}"
             );
         }
@@ -167,23 +171,23 @@ async fn a_shard_that_is_not_a_folder_is_named() {
         std::fs::remove_file(&shard).expect("ours");
     }
     std::fs::rename(&moved, &shard).expect("ours");
-    store.check_place().await.expect("the shard is back");
+    store.check_location().await.expect("the shard is back");
     drop(store.claim(inside).await.expect("the shard is back"));
 }
 
 #[tokio::test]
 async fn a_look_at_a_folder_creates_nothing() {
     let data = tempfile::tempdir().expect("a temporary folder");
-    let look = || Found::look(data.path()).expect("readable");
-    assert_eq!(look(), Found { id: None, has_copies: false });
+    let look = || FolderState::inspect(data.path()).expect("readable");
+    assert_eq!(look(), FolderState { id: None, has_copies: false });
     assert!(!data.path().join("blobs").exists());
     let store = DiskStore::open(data.path()).expect("writable");
-    assert_eq!(look(), Found { id: None, has_copies: false });
+    assert_eq!(look(), FolderState { id: None, has_copies: false });
     let id = StoreId::from([3; 16]);
     store.set_store_id(Some(id)).await.expect("writable");
-    assert_eq!(look(), Found { id: Some(id), has_copies: false });
+    assert_eq!(look(), FolderState { id: Some(id), has_copies: false });
     write_copy(&store, CopyId::from([0x11; 16]), b"content").await;
-    assert_eq!(look(), Found { id: Some(id), has_copies: true });
+    assert_eq!(look(), FolderState { id: Some(id), has_copies: true });
 }
 
 /// No row would name such a file, and the start-up does not search the folder.
@@ -196,12 +200,12 @@ async fn a_claim_without_a_write_leaves_no_file() {
     assert!(path.exists(), "only an existing file can be locked");
     drop(claim);
     assert!(!path.exists());
-    let far = Checkpoint { offset: 1, state: Vec::new() };
-    let lost = store.claim(id).await.expect("free").open(Algorithm::Sha256, &far).await;
+    let far = Checkpoint { offset: 1, hash_state: Vec::new() };
+    let lost = store.claim(id).await.expect("free").open(DigestAlgorithm::Sha256, &far).await;
     assert!(matches!(lost.err(), Some(BlobError::Lost)));
     assert!(!path.exists());
     let claim = store.claim(id).await.expect("free");
-    drop(claim.open(Algorithm::Sha256, &Checkpoint::default()).await.expect("new"));
+    drop(claim.open(DigestAlgorithm::Sha256, &Checkpoint::default()).await.expect("new"));
     drop(store.claim(id).await.expect("free"));
     assert!(path.exists(), "a writer was opened");
 }
@@ -212,7 +216,7 @@ async fn after_a_failed_sync_the_store_takes_no_writes() {
     let id = CopyId::from([0x5b; 16]);
     write_copy(&store, id, b"before").await;
     assert!(matches!(store.0.check_sync(Err(Errno::IO)), Err(BlobError::Unhealthy)));
-    assert!(!store.healthy());
+    assert!(!store.is_healthy());
     assert!(matches!(store.claim(id).await, Err(BlobError::Unhealthy)));
     assert!(store.open(id).await.is_ok(), "copies can still be read");
 }

@@ -10,15 +10,18 @@ use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use model::digest::{Algorithm, Digest, Hasher};
+use model::digest::{Digest, DigestAlgorithm, DigestHasher};
 use rustix::fs::{self, Advice};
 use rustix::io::Errno;
 
-use super::place::RootFolder;
+use super::root_folder::RootFolder;
 use super::{LockedFile, StoreFolder, delete_unused, open_shard, size_and_times};
 use crate::hashing::{self, blocking};
-use crate::lane::{BatchWorker, WorkerQueue};
-use crate::{Batch, BlobError, BlobWriter, Checkpoint, Claim, CopyId, FinishError, Held, Stored};
+use crate::worker_queue::{BatchWorker, WorkerQueue};
+use crate::{
+    BlobError, BlobWriter, Checkpoint, CopyId, FinishError, Locked, StoredCopy, UploadBatch,
+    WriteClaim,
+};
 
 /// The number of bytes after which the kernel is asked to begin writing them to the disk, so that the last sync has
 /// little to do.
@@ -45,10 +48,10 @@ impl Drop for FileClaim {
 }
 
 #[async_trait]
-impl Claim for FileClaim {
+impl WriteClaim for FileClaim {
     async fn open(
         self: Box<Self>,
-        algorithm: Algorithm,
+        algorithm: DigestAlgorithm,
         from: &Checkpoint,
     ) -> Result<Box<dyn BlobWriter>, BlobError> {
         let from = from.clone();
@@ -69,9 +72,9 @@ impl FileClaim {
 
     fn open_at(
         mut self,
-        algorithm: Algorithm,
+        algorithm: DigestAlgorithm,
         from: &Checkpoint,
-    ) -> Result<(Hasher, FileOutput), BlobError> {
+    ) -> Result<(DigestHasher, FileOutput), BlobError> {
         let (folder, root) = (self.folder.clone(), self.root.clone());
         let (id, file) = (self.id, self.file.clone());
         let length = fs::fstat(&file)?.st_size as u64;
@@ -81,7 +84,7 @@ impl FileClaim {
         if length > from.offset {
             file.set_len(from.offset)?;
         }
-        let hasher = hashing::restore_hasher(algorithm, &from.state, |take| {
+        let hasher = hashing::restore_hasher(algorithm, &from.hash_state, |take| {
             read_file(&file, from.offset, take)
         })?;
         self.is_unused = false;
@@ -106,8 +109,8 @@ fn read_file(file: &File, length: u64, take: &mut dyn FnMut(&[u8])) -> Result<()
     Ok(())
 }
 
-impl BatchWorker for Hasher {
-    fn process(&mut self, batch: &Batch) -> Result<(), BlobError> {
+impl BatchWorker for DigestHasher {
+    fn process(&mut self, batch: &UploadBatch) -> Result<(), BlobError> {
         hashing::update(self, &batch.frames);
         Ok(())
     }
@@ -128,7 +131,7 @@ struct FileOutput {
 }
 
 impl BatchWorker for FileOutput {
-    fn process(&mut self, batch: &Batch) -> Result<(), BlobError> {
+    fn process(&mut self, batch: &UploadBatch) -> Result<(), BlobError> {
         write_all_at(&self.file, &batch.frames, self.offset)
             .map_err(|error| self.free_space(error))?;
         self.offset += batch.length();
@@ -166,13 +169,13 @@ impl FileOutput {
         error
     }
 
-    fn finish(self) -> Result<Held<Stored>, BlobError> {
+    fn finish(self) -> Result<Locked<StoredCopy>, BlobError> {
         self.sync()?;
         let stored = size_and_times(&fs::fstat(&self.file)?);
         if stored.size != self.offset {
             return Err(BlobError::Lost);
         }
-        Ok(Held::new(stored, self.file))
+        Ok(Locked::new(stored, self.file))
     }
 }
 
@@ -200,7 +203,7 @@ fn write_all_at(file: &File, frames: &[Bytes], mut offset: u64) -> Result<(), Bl
 /// The writer of a copy. Each batch goes to two workers, which hash and write it at the same time.
 struct FileWriter {
     offset: u64,
-    hasher: WorkerQueue<Hasher>,
+    hasher: WorkerQueue<DigestHasher>,
     file: WorkerQueue<FileOutput>,
 }
 
@@ -210,28 +213,31 @@ impl BlobWriter for FileWriter {
         self.offset
     }
 
-    async fn write(&mut self, batch: Batch) -> Result<(), BlobError> {
+    async fn write(&mut self, batch: UploadBatch) -> Result<(), BlobError> {
         let batch = Arc::new(batch);
         self.file.push(batch.clone()).await?;
         self.offset += batch.length();
         self.hasher.push(batch).await
     }
 
-    async fn checkpoint(&mut self) -> Result<Held<Checkpoint>, BlobError> {
+    async fn checkpoint(&mut self) -> Result<Locked<Checkpoint>, BlobError> {
         let (hasher, file) = (self.hasher.take_worker().await?, self.file.take_worker().await?);
         let sync = move || {
             file.sync()?;
             Ok::<_, BlobError>(FileOutput { durable: file.offset, ..file })
         };
         let file = blocking(sync).await?;
-        let checkpoint = Checkpoint { offset: file.offset, state: hasher.save() };
-        let checkpoint = Held::new(checkpoint, file.file.clone());
+        let checkpoint = Checkpoint { offset: file.offset, hash_state: hasher.save() };
+        let checkpoint = Locked::new(checkpoint, file.file.clone());
         self.hasher.put_worker(hasher);
         self.file.put_worker(file);
         Ok(checkpoint)
     }
 
-    async fn finish(mut self: Box<Self>, expected: &Digest) -> Result<Held<Stored>, FinishError> {
+    async fn finish(
+        mut self: Box<Self>,
+        expected: &Digest,
+    ) -> Result<Locked<StoredCopy>, FinishError> {
         let (hasher, file) = (self.hasher.take_worker().await?, self.file.take_worker().await?);
         let actual = hasher.finish();
         if actual != *expected {

@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use identity::Admitted;
-use meta::images::{self, Image};
-use meta::packages::{self, Package};
+use identity::Authorized;
+use meta::images::{self, ManifestDetails};
+use meta::packages::{self, PackageDetails};
 use meta::{Tx, events};
-use model::artifact::{PackageName, VersionName};
+use model::artifact_name::{PackageName, VersionName};
 
 use crate::access::ImageContext;
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::tags::tag_write::{find_package, unknown_package, unknown_version};
+use crate::tags::tag_write::{find_package, package_unknown, version_unknown};
 
 /// How many there may be, ..
 const MOST: usize = 64;
@@ -25,22 +25,22 @@ impl Engine {
     /// Sets the annotations of an image; these replace all that it had.
     pub async fn annotate_package(
         &self,
-        admitted: &Admitted,
+        admitted: &Authorized,
         name: &PackageName,
         annotations: Annotations,
-    ) -> Result<Package, EngineError> {
-        let at = self.opened(admitted, "artifactregistry.packages.update", name).await?;
+    ) -> Result<PackageDetails, EngineError> {
+        let at = self.image_context(admitted, "artifactregistry.packages.update", name).await?;
         let annotations = written("package.annotations", annotations)?;
         let now = self.clock.now();
         self.meta
             .write(move |tx| {
                 let package = find_package(tx, &at)?;
                 if let Some(annotations) = &annotations {
-                    packages::annotate(tx, &package, annotations)?;
+                    packages::set_annotations(tx, &package, annotations)?;
                     events::insert(tx, &at.event("annotate-package", now))?;
                 }
-                let found = packages::describe(tx, &at.repository().id, at.image())?;
-                found.ok_or_else(|| unknown_package(&at))
+                let found = packages::find_details(tx, &at.repository().id, at.image_name())?;
+                found.ok_or_else(|| package_unknown(&at))
             })
             .await
     }
@@ -48,20 +48,21 @@ impl Engine {
     /// Sets the annotations of a version. They stand in place of those in its manifest, which stay what they are.
     pub async fn annotate_version(
         &self,
-        admitted: &Admitted,
+        admitted: &Authorized,
         name: &VersionName,
         annotations: Annotations,
-    ) -> Result<Image, EngineError> {
-        let at = self.opened(admitted, "artifactregistry.versions.update", &name.package).await?;
+    ) -> Result<ManifestDetails, EngineError> {
+        let at =
+            self.image_context(admitted, "artifactregistry.versions.update", &name.package).await?;
         let annotations = written("version.annotations", annotations)?;
         let (name, now) = (name.clone(), self.clock.now());
         self.meta
             .write(move |tx| {
                 let mut found = version(tx, &at, &name)?;
                 if let Some(annotations) = &annotations {
-                    images::annotate(tx, &found.id, annotations)?;
+                    images::set_annotations(tx, &found.id, annotations)?;
                     let digest = Some(name.digest.clone());
-                    let event = events::Event { digest, ..at.event("annotate", now) };
+                    let event = events::AuditEvent { digest, ..at.event("annotate", now) };
                     events::insert(tx, &event)?;
                     found.annotations.clone_from(annotations);
                 }
@@ -71,9 +72,13 @@ impl Engine {
     }
 }
 
-fn version(tx: &mut Tx<'_>, at: &ImageContext, name: &VersionName) -> Result<Image, EngineError> {
+fn version(
+    tx: &mut Tx<'_>,
+    at: &ImageContext,
+    name: &VersionName,
+) -> Result<ManifestDetails, EngineError> {
     let package = find_package(tx, at)?;
-    images::find(tx, &package, &name.digest)?.ok_or_else(|| unknown_version(name))
+    images::find(tx, &package, &name.digest)?.ok_or_else(|| version_unknown(name))
 }
 
 /// What rows have as JSON, which is always an object of texts.

@@ -4,22 +4,22 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use futures_util::stream;
-use identity::Admitted;
-use meta::attachments::Attachment;
+use identity::Authorized;
+use meta::attachments::AttachmentDetails;
 use meta::blobs;
-use meta::versions::{self, Version};
-use model::artifact::{AttachmentName, FileName, VersionName};
+use meta::versions::{self, VersionRow};
+use model::artifact_name::{AttachmentName, FileName, VersionName};
 use model::attachment::AttachmentId;
-use model::digest::{Algorithm, Digest};
+use model::digest::{Digest, DigestAlgorithm};
 use model::manifest::{EMPTY_BLOB, ManifestError};
-use model::media_type::{OCI_EMPTY, OCI_MANIFEST};
+use model::media_type::{OCI_EMPTY_BLOB, OCI_MANIFEST};
 use model::name::RepositoryName;
 use model::reference::Reference;
 use serde_json::json;
 
 use crate::access::{Push, RepoAccess};
-use crate::content::push::{Named, ReceivedManifest};
-use crate::content::receive::Body;
+use crate::content::push::{AttachmentLabel, ReceivedManifest};
+use crate::content::receive::UploadBody;
 use crate::engine::Engine;
 use crate::error::EngineError;
 
@@ -50,10 +50,10 @@ impl Engine {
     /// Attaches files of a repository to a version in it.
     pub async fn create_attachment(
         &self,
-        admitted: &Admitted,
+        admitted: &Authorized,
         repository: &RepositoryName,
         new: NewAttachment,
-    ) -> Result<Attachment, EngineError> {
+    ) -> Result<AttachmentDetails, EngineError> {
         check(repository, &new)?;
         let permission = "artifactregistry.attachments.create";
         let access = self.open_admitted(admitted, permission, &new.target.package).await?;
@@ -74,7 +74,7 @@ impl Engine {
             error => error,
         })?;
         let id = new.id.unwrap_or(AttachmentId::Digest(digest));
-        let named = Named { id: id.clone(), namespace: new.namespace };
+        let named = AttachmentLabel { id: id.clone(), namespace: new.namespace };
         access.put(manifest, Some(named)).await?;
         self.find_attachment(&AttachmentName { repository: repository.clone(), id }).await
     }
@@ -82,19 +82,19 @@ impl Engine {
 
 impl RepoAccess<Push> {
     /// What an attachment shall refer to, and how long its files are: all of it is in this repository.
-    async fn attachable(&self, new: &NewAttachment) -> Result<(Version, Vec<i64>), EngineError> {
-        let (at, target, files) = (self.at.clone(), new.target.clone(), new.files.clone());
+    async fn attachable(&self, new: &NewAttachment) -> Result<(VersionRow, Vec<i64>), EngineError> {
+        let (at, target, files) = (self.image.clone(), new.target.clone(), new.files.clone());
         self.engine
             .meta
             .read(move |tx| {
                 let unknown = |field: &str, name: &dyn std::fmt::Display| {
                     EngineError::ResourceUnknown(format!("{field} \"{name}\""))
                 };
-                let version = versions::by_digest(tx, at.address(), &target.digest)?;
+                let version = versions::find_by_digest(tx, at.address(), &target.digest)?;
                 let version = version.ok_or_else(|| unknown("attachment.target", &target))?;
                 let mut sizes = Vec::new();
                 for file in &files {
-                    let size = blobs::size_in(tx, &at.repository().id, &file.digest)?;
+                    let size = blobs::find_size(tx, &at.repository().id, &file.digest)?;
                     sizes.push(size.ok_or_else(|| unknown("the blob of attachment.files", file))?);
                 }
                 Ok((version, sizes))
@@ -106,15 +106,15 @@ impl RepoAccess<Push> {
     async fn write_empty(&self) -> Result<Digest, EngineError> {
         let digest = Digest::of(EMPTY_BLOB);
         if !self.holds(&digest).await? {
-            let upload = self.start_upload(Algorithm::Sha256).await?;
-            let body: Body<'_> = Box::pin(stream::iter([Ok(Bytes::from_static(EMPTY_BLOB))]));
+            let upload = self.start_upload(DigestAlgorithm::Sha256).await?;
+            let body: UploadBody<'_> = Box::pin(stream::iter([Ok(Bytes::from_static(EMPTY_BLOB))]));
             self.finish_upload(&upload.id, &digest, body.into()).await?;
         }
         Ok(digest)
     }
 
     async fn holds(&self, digest: &Digest) -> Result<bool, EngineError> {
-        match self.engine.open_blob(&self.at.repository().id, digest).await {
+        match self.engine.open_blob(&self.image.repository().id, digest).await {
             Ok(_) => Ok(true),
             Err(EngineError::BlobUnknown(_)) => Ok(false),
             Err(error) => Err(error),
@@ -148,7 +148,7 @@ fn check(repository: &RepositoryName, new: &NewAttachment) -> Result<(), EngineE
 }
 
 /// The manifest of an attachment. The same is always the same bytes.
-fn manifest(new: &NewAttachment, (target, sizes, empty): (&Version, &[i64], &Digest)) -> Bytes {
+fn manifest(new: &NewAttachment, (target, sizes, empty): (&VersionRow, &[i64], &Digest)) -> Bytes {
     let descriptor = |media_type: &str, digest: &Digest, size: i64| json!({ "mediaType": media_type, "digest": digest.as_str(), "size": size });
     let files = new.files.iter().zip(sizes);
     let layers: Vec<_> = files
@@ -158,7 +158,7 @@ fn manifest(new: &NewAttachment, (target, sizes, empty): (&Version, &[i64], &Dig
         "schemaVersion": 2,
         "mediaType": OCI_MANIFEST,
         "artifactType": new.artifact_type,
-        "config": descriptor(OCI_EMPTY, empty, EMPTY_BLOB.len() as i64),
+        "config": descriptor(OCI_EMPTY_BLOB, empty, EMPTY_BLOB.len() as i64),
         "layers": layers,
         "subject": descriptor(&target.media_type, &target.digest, target.manifest_bytes),
     });

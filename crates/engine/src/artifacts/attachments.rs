@@ -1,15 +1,15 @@
 //! Attachments: what was pushed about an image and refers to it, such as its bill of materials, as the APIs show it.
 
-use identity::Admitted;
-use meta::attachments::{self, Attachment, Of};
+use identity::Authorized;
+use meta::attachments::{self, AttachmentDetails, AttachmentScope};
 use meta::{Id, Tx, packages};
-use model::artifact::{AttachmentName, VersionName, escaped};
+use model::artifact_name::{AttachmentName, VersionName, escape_slashes};
 use model::digest::Digest;
-use model::filter::{Filter, Pattern};
+use model::list_filter::{FilterPattern, ListFilter};
 use model::name::RepositoryName;
 
 use crate::access::find_repository;
-use crate::artifacts::listing::{ListPage, Look, fill};
+use crate::artifacts::listing::{ListPage, RowFilter, read_page};
 use crate::engine::Engine;
 use crate::error::EngineError;
 
@@ -17,25 +17,25 @@ impl Engine {
     /// The attachments of a repository that match, in the order of their digests.
     pub async fn attachments(
         &self,
-        admitted: &Admitted,
+        admitted: &Authorized,
         repository: &RepositoryName,
-        filter: &Filter,
+        filter: &ListFilter,
         (start, limit): (&str, usize),
-    ) -> Result<ListPage<Attachment>, EngineError> {
-        admitted.to_repository("artifactregistry.attachments.list", repository)?;
+    ) -> Result<ListPage<AttachmentDetails>, EngineError> {
+        admitted.require_repository("artifactregistry.attachments.list", repository)?;
         let (name, filter, start) = (repository.clone(), filter.clone(), start.to_owned());
         self.meta
             .read(move |tx| {
                 let repository = find_repository(tx, &name)?.id;
-                let look = |found: &Attachment| {
+                let look = |found: &AttachmentDetails| {
                     let matches = filter.matches(|field| shown(&name, found, field));
                     let files = found.files.len() * (name.to_string().len() + 90);
                     let bytes = found.annotations.len() + files + 3 * found.package.len() + 1_000;
-                    Look::wanted(matches, bytes)
+                    RowFilter::wanted(matches, bytes)
                 };
                 // Of one target there is an index, and one manifest of an image is found by its digest.
                 let mut named = |field| {
-                    let wanted = filter.pattern(field).and_then(Pattern::exact);
+                    let wanted = filter.pattern(field).and_then(FilterPattern::exact_text);
                     let at = (&name, &repository);
                     wanted.map(|wanted| find_version(tx, at, wanted)).transpose()
                 };
@@ -44,11 +44,13 @@ impl Engine {
                     (Some(None), _) | (_, Some(None)) => {
                         return Ok(ListPage { found: Vec::new(), next: None });
                     }
-                    (Some(Some((package, digest))), _) => Of::Version(package, digest),
-                    (None, Some(Some((package, subject)))) => Of::Target(package, subject),
-                    (None, None) => Of::Repository(&repository),
+                    (Some(Some((package, digest))), _) => AttachmentScope::Version(package, digest),
+                    (None, Some(Some((package, subject)))) => {
+                        AttachmentScope::Target(package, subject)
+                    }
+                    (None, None) => AttachmentScope::Repository(&repository),
                 };
-                fill(
+                read_page(
                     (start.clone(), limit),
                     |last, step| Ok(attachments::list(tx, of, last, step)?),
                     |found| found.digest.to_string(),
@@ -61,21 +63,21 @@ impl Engine {
     /// One attachment.
     pub async fn attachment(
         &self,
-        admitted: &Admitted,
+        admitted: &Authorized,
         name: &AttachmentName,
-    ) -> Result<Attachment, EngineError> {
-        admitted.to_repository("artifactregistry.attachments.get", &name.repository)?;
+    ) -> Result<AttachmentDetails, EngineError> {
+        admitted.require_repository("artifactregistry.attachments.get", &name.repository)?;
         self.find_attachment(name).await
     }
 
     /// Deletes an attachment, as a version is deleted that must have no tags: what refers, and not what it refers to.
     pub async fn remove_attachment(
         &self,
-        admitted: &Admitted,
+        admitted: &Authorized,
         name: &AttachmentName,
     ) -> Result<(), EngineError> {
         let permission = "artifactregistry.attachments.delete";
-        admitted.to_repository(permission, &name.repository)?;
+        admitted.require_repository(permission, &name.repository)?;
         // Whoever may delete attachments may delete nothing else by this.
         let digest = self.find_attachment(name).await?.digest;
         let images = self.holders(admitted, permission, (&name.repository, &digest)).await?;
@@ -85,10 +87,10 @@ impl Engine {
     pub(crate) async fn find_attachment(
         &self,
         name: &AttachmentName,
-    ) -> Result<Attachment, EngineError> {
+    ) -> Result<AttachmentDetails, EngineError> {
         let name = name.clone();
         self.meta
-            .point(move |tx| {
+            .read_by_key(move |tx| {
                 let repository = find_repository(tx, &name.repository)?.id;
                 let found = attachments::find(tx, &repository, &name.id)?;
                 let unknown =
@@ -100,9 +102,9 @@ impl Engine {
 }
 
 /// A field of an attachment as filters compare it.
-fn shown(repository: &RepositoryName, found: &Attachment, field: &str) -> String {
+fn shown(repository: &RepositoryName, found: &AttachmentDetails, field: &str) -> String {
     let version = |digest: &Digest| {
-        format!("{repository}/packages/{}/versions/{digest}", escaped(&found.package))
+        format!("{repository}/packages/{}/versions/{digest}", escape_slashes(&found.package))
     };
     match field {
         "target" => version(&found.subject),

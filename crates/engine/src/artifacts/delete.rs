@@ -1,25 +1,25 @@
 //! Deleting hides an object at once, and asks for a review of what it alone may have needed.
 
-pub(crate) mod several;
+pub(crate) mod batch;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use identity::{Admitted, micros};
-use meta::versions::Version;
+use identity::{Authorized, micros};
+use meta::versions::VersionRow;
 use meta::{ErrorKind, Id, Tx, blobs, events, gc_queue, packages, tags, usage, versions};
-use model::artifact::{PackageName, VersionName};
+use model::artifact_name::{PackageName, VersionName};
 use model::digest::Digest;
 use model::precondition::Precondition;
 use model::reference::Reference;
 
 use crate::access::{Delete, ImageContext, RepoAccess};
-use crate::content::preconditions::{Expected, require};
+use crate::content::preconditions::{ExpectedVersion, require};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::reviews;
-use crate::tags::immutability::check_removable;
-use crate::tags::tag_write::{delete_tag, find_package, remove_tag, unknown_version};
+use crate::tags::immutability::check_deletable;
+use crate::tags::tag_write::{delete_tag, find_package, remove_tag, version_unknown};
 
 impl RepoAccess<Delete> {
     /// Deletes a tag, or a version with its tags.
@@ -33,8 +33,8 @@ impl RepoAccess<Delete> {
         reference: &Reference,
         precondition: Precondition,
     ) -> Result<(), EngineError> {
-        let (at, now) = (self.at.clone(), self.engine.clock.now());
-        let expected = Expected { reference: reference.clone(), precondition };
+        let (at, now) = (self.image.clone(), self.engine.clock.now());
+        let expected = ExpectedVersion { reference: reference.clone(), precondition };
         match reference {
             Reference::Tag(tag) => {
                 let tag = tag.clone();
@@ -48,19 +48,22 @@ impl RepoAccess<Delete> {
             }
             Reference::Digest(digest) => {
                 // What a digest names never changes: only whether it is there, which the delete finds out for itself.
-                if !expected.precondition.is_none() {
-                    let found =
-                        self.engine.meta.point(move |tx| expected.check_delete(tx, &at)).await;
+                if !expected.precondition.is_empty() {
+                    let found = self
+                        .engine
+                        .meta
+                        .read_by_key(move |tx| expected.check_delete(tx, &at))
+                        .await;
                     found?;
                 }
-                self.engine.delete_by_digest(&self.at, digest, Tagged::TakeAlong).await
+                self.engine.delete_by_digest(&self.image, digest, TagHandling::TakeAlong).await
             }
         }
     }
 
     /// Takes a blob from the repository, unless a manifest there needs it.
     pub async fn delete_blob(&self, digest: &Digest) -> Result<(), EngineError> {
-        self.engine.remove_blob(&self.at.repository().id, digest).await
+        self.engine.delete_blob_of(&self.image.repository().id, digest).await
     }
 
     /// As [`Self::delete_blob`], where the condition holds.
@@ -71,7 +74,7 @@ impl RepoAccess<Delete> {
     ) -> Result<(), EngineError> {
         if let Err(refused) = require(precondition, Some(digest)) {
             // It holds of no such blob; whether there is one is said all the same.
-            self.engine.find_blob(&self.at.repository().id, digest).await?;
+            self.engine.find_blob(&self.image.repository().id, digest).await?;
             return Err(refused);
         }
         self.delete_blob(digest).await
@@ -82,13 +85,14 @@ impl Engine {
     /// Deletes a version, with its tags where these do not keep it.
     pub async fn remove_version(
         &self,
-        admitted: &Admitted,
+        admitted: &Authorized,
         name: &VersionName,
-        tagged: Tagged,
+        tagged: TagHandling,
     ) -> Result<(), EngineError> {
-        let at = self.opened(admitted, "artifactregistry.versions.delete", &name.package).await?;
+        let at =
+            self.image_context(admitted, "artifactregistry.versions.delete", &name.package).await?;
         self.delete_by_digest(&at, &name.digest, tagged).await.map_err(|error| match error {
-            EngineError::ManifestUnknown(_) => unknown_version(name),
+            EngineError::ManifestUnknown(_) => version_unknown(name),
             error => error,
         })
     }
@@ -96,18 +100,18 @@ impl Engine {
     /// Deletes an image with everything in it: it is gone at once, and its rows go afterwards.
     pub async fn remove_package(
         &self,
-        admitted: &Admitted,
+        admitted: &Authorized,
         package: &PackageName,
     ) -> Result<(), EngineError> {
-        let at = self.opened(admitted, "artifactregistry.packages.delete", package).await?;
+        let at = self.image_context(admitted, "artifactregistry.packages.delete", package).await?;
         let now = self.clock.now();
         self.meta
             .write(move |tx| {
                 let package = find_package(tx, &at)?;
-                check_removable(
+                check_deletable(
                     tx,
-                    (&at.repository().id, at.image()),
-                    tags::Of::Package(&package),
+                    (&at.repository().id, at.image_name()),
+                    tags::TagScope::Package(&package),
                 )?;
                 packages::hide(tx, &package)?;
                 gc_queue::enqueue(tx, reviews::PACKAGE, &[package.to_string()], now)?;
@@ -117,7 +121,7 @@ impl Engine {
     }
 
     /// Takes a blob from a repository, unless a manifest there needs it.
-    pub(crate) async fn remove_blob(
+    pub(crate) async fn delete_blob_of(
         &self,
         repository: &Id,
         digest: &Digest,
@@ -131,8 +135,8 @@ impl Engine {
                 let wanted = digest.clone();
                 let by = self
                     .meta
-                    .point(move |tx| {
-                        let user = versions::user_of_blob(tx, &repository, &wanted)?;
+                    .read_by_key(move |tx| {
+                        let user = versions::find_manifest_with_blob(tx, &repository, &wanted)?;
                         Ok::<_, EngineError>(user)
                     })
                     .await?;
@@ -155,13 +159,13 @@ impl Engine {
         self.meta
             .read(move |tx| {
                 for at in &all {
-                    deletable(tx, at, (&wanted, Tagged::Keep), &BTreeSet::new())?;
+                    deletable(tx, at, (&wanted, TagHandling::Keep), &BTreeSet::new())?;
                 }
                 Ok::<_, EngineError>(())
             })
             .await?;
         for at in images {
-            self.delete_by_digest(at, digest, Tagged::Keep).await?;
+            self.delete_by_digest(at, digest, TagHandling::Keep).await?;
         }
         Ok(())
     }
@@ -170,7 +174,7 @@ impl Engine {
         &self,
         at: &Arc<ImageContext>,
         digest: &Digest,
-        tagged: Tagged,
+        tagged: TagHandling,
     ) -> Result<(), EngineError> {
         let now = self.clock.now();
         let review_after = now + micros(self.settings.gc_grace);
@@ -189,7 +193,7 @@ impl Engine {
 
 /// What becomes of the tags of a version that is to be deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tagged {
+pub enum TagHandling {
     /// They keep it.
     Keep,
     /// They go with it.
@@ -203,21 +207,26 @@ const ROWS_AT_ONCE: usize = 900;
 fn deletable(
     tx: &mut Tx<'_>,
     at: &ImageContext,
-    (digest, tagged): (&Digest, Tagged),
+    (digest, tagged): (&Digest, TagHandling),
     gone: &BTreeSet<Digest>,
-) -> Result<Version, EngineError> {
-    let version = versions::by_digest(tx, at.address(), digest)?
+) -> Result<VersionRow, EngineError> {
+    let version = versions::find_by_digest(tx, at.address(), digest)?
         .ok_or_else(|| EngineError::ManifestUnknown(Reference::Digest(digest.clone())))?;
-    let parents = versions::parents(tx, &at.repository().id, &version, gone.len() as i64 + 1)?;
+    let parents = versions::list_parents(tx, &at.repository().id, &version, gone.len() as i64 + 1)?;
     if let Some(by) = parents.into_iter().find(|parent| !gone.contains(parent)) {
         return Err(EngineError::InUse { digest: digest.clone(), by });
     }
     match tagged {
-        Tagged::TakeAlong => {
-            check_removable(tx, (&at.repository().id, at.image()), tags::Of::Version(&version.id))?;
+        TagHandling::TakeAlong => {
+            check_deletable(
+                tx,
+                (&at.repository().id, at.image_name()),
+                tags::TagScope::Version(&version.id),
+            )?;
         }
-        Tagged::Keep => {
-            if let [first, rest @ ..] = tags::of_version(tx, &version.id, 2)?.as_slice() {
+        TagHandling::Keep => {
+            if let [first, rest @ ..] = tags::list_first_of_version(tx, &version.id, 2)?.as_slice()
+            {
                 let more = if rest.is_empty() { "" } else { ", …" };
                 return Err(EngineError::Precondition(format!(
                     "{digest} is tagged ({first}{more}): delete its tags first, or ask to take them along by force"
@@ -232,31 +241,31 @@ fn deletable(
 pub(crate) fn delete_version(
     tx: &mut Tx<'_>,
     at: &ImageContext,
-    (digest, tagged): (&Digest, Tagged),
+    (digest, tagged): (&Digest, TagHandling),
     (now, review_after): (i64, i64),
 ) -> Result<bool, EngineError> {
     let repository = &at.repository().id;
     let version = deletable(tx, at, (digest, tagged), &BTreeSet::new())?;
     // Each takes three rows, itself, its history and an event, and one for each webhook.
     let at_once = (ROWS_AT_ONCE / (3 + at.webhooks.len())).max(1);
-    let tags = tags::of_version(tx, &version.id, at_once as i64)?;
+    let tags = tags::list_first_of_version(tx, &version.id, at_once as i64)?;
     for tag in &tags {
         remove_tag(tx, at, (&version.package_id, tag), (digest, now))?;
     }
     if tags.len() == at_once {
         return Ok(false);
     }
-    let links: Vec<String> = versions::blobs_of(tx, &version.id)?
+    let links: Vec<String> = versions::list_blobs(tx, &version.id)?
         .iter()
         .map(|blob| reviews::link_id(repository, blob))
         .collect();
     versions::delete(tx, &version.id)?;
-    gc_queue::enqueue(tx, reviews::LINK, &links, review_after)?;
+    gc_queue::enqueue(tx, reviews::LINK_REVIEW, &links, review_after)?;
     gc_queue::enqueue(tx, reviews::CONTENT, &[digest.to_string()], review_after)?;
     usage::add_delta(tx, repository, -version.manifest_bytes)?;
-    let event = events::Event { digest: Some(digest.clone()), ..at.event("delete", now) };
+    let event = events::AuditEvent { digest: Some(digest.clone()), ..at.event("delete", now) };
     events::insert(tx, &event)?;
-    at.tell_deleted(tx, (None, Some(digest), now))?;
+    at.enqueue_delete(tx, (None, Some(digest), now))?;
     Ok(true)
 }
 
@@ -266,10 +275,10 @@ fn delete_blob(
     digest: &Digest,
     now: i64,
 ) -> Result<(), EngineError> {
-    if let Some(size) = blobs::size_in(tx, repository, digest)? {
+    if let Some(size) = blobs::find_size(tx, repository, digest)? {
         versions::bind_blob(tx, repository, (digest, size))?;
     }
-    if let Some(by) = versions::user_of_blob(tx, repository, digest)? {
+    if let Some(by) = versions::find_manifest_with_blob(tx, repository, digest)? {
         return Err(EngineError::InUse { digest: digest.clone(), by });
     }
     let Some(size) = blobs::unlink(tx, repository, digest)? else {

@@ -2,23 +2,23 @@
 
 use std::sync::Arc;
 
-use identity::Admitted;
-use meta::files::{self, File, Of};
+use identity::Authorized;
+use meta::files::{self, FileScope, RepositoryFile};
 use meta::{Id, Tx, packages, versions};
-use model::artifact::{FileName, PackageName, VersionName, escaped};
+use model::artifact_name::{FileName, PackageName, VersionName, escape_slashes};
 use model::digest::Digest;
-use model::filter::{Direction, Filter, Pattern};
+use model::list_filter::{FilterPattern, ListFilter, SortDirection};
 use model::name::{NameError, RepositoryName};
 
 use crate::access::{ImageContext, find_repository};
-use crate::artifacts::listing::{ListPage, Look, Names, fill};
-use crate::content::blob_read::Content;
+use crate::artifacts::listing::{ListPage, NameRange, RowFilter, read_page};
+use crate::content::blob_read::OpenContent;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::tags::download_rules::{MAX_HOLDING_IMAGES, check_file_download};
 
 /// Whose files a list shows.
-enum Owner {
+enum OwnerFilter {
     /// Anybody's.
     Any,
     /// An image's.
@@ -29,14 +29,14 @@ enum Owner {
     Unknown,
 }
 
-impl Owner {
+impl OwnerFilter {
     /// A filter's one owner, where it names one. Any other pattern is compared with what is shown.
     fn find(
         tx: &mut Tx<'_>,
         (name, repository): (&RepositoryName, &Id),
-        filter: &Filter,
+        filter: &ListFilter,
     ) -> Result<Self, EngineError> {
-        let Some(owner) = filter.pattern("owner").and_then(Pattern::exact) else {
+        let Some(owner) = filter.pattern("owner").and_then(FilterPattern::exact_text) else {
             return Ok(Self::Any);
         };
         let (package, digest) = match (owner.parse::<VersionName>(), owner.parse::<PackageName>()) {
@@ -52,7 +52,7 @@ impl Owner {
         };
         Ok(match digest {
             None => Self::Package(id),
-            Some(digest) => match versions::id_in_package(tx, &id, &digest)? {
+            Some(digest) => match versions::find_in_package(tx, &id, &digest)? {
                 Some((id, _)) => Self::Version(id),
                 None => Self::Unknown,
             },
@@ -64,36 +64,38 @@ impl Engine {
     /// The files of a repository whose names and owners match, in the order of their digests.
     pub async fn files(
         &self,
-        admitted: &Admitted,
+        admitted: &Authorized,
         repository: &RepositoryName,
-        (filter, direction): (&Filter, Direction),
+        (filter, direction): (&ListFilter, SortDirection),
         (start, limit): (&str, usize),
-    ) -> Result<ListPage<File>, EngineError> {
-        admitted.to_repository("artifactregistry.files.list", repository)?;
+    ) -> Result<ListPage<RepositoryFile>, EngineError> {
+        admitted.require_repository("artifactregistry.files.list", repository)?;
         let (name, filter) = (repository.clone(), filter.clone());
-        let names = Names::new(&filter, &format!("{name}/files/"));
+        let names = NameRange::new(&filter, &format!("{name}/files/"));
         let start = names.start(start, direction);
         self.meta
             .read(move |tx| {
                 let repository = find_repository(tx, &name)?.id;
-                let owner = Owner::find(tx, (&name, &repository), &filter)?;
+                let owner = OwnerFilter::find(tx, (&name, &repository), &filter)?;
                 let of = match &owner {
-                    Owner::Any => Of::Repository(&repository),
-                    Owner::Package(id) => Of::Package(id),
-                    Owner::Version(id) => Of::Version(id),
-                    Owner::Unknown => return Ok(ListPage { found: Vec::new(), next: None }),
+                    OwnerFilter::Any => FileScope::Repository(&repository),
+                    OwnerFilter::Package(id) => FileScope::Package(id),
+                    OwnerFilter::Version(id) => FileScope::Version(id),
+                    OwnerFilter::Unknown => return Ok(ListPage { found: Vec::new(), next: None }),
                 };
-                let look = |file: &File| {
+                let look = |file: &RepositoryFile| {
                     let shown = owner_of(&name, file);
                     let matches = filter.matches(|field| match (field, of) {
-                        ("owner", Of::Repository(_)) => shown.clone(),
+                        ("owner", FileScope::Repository(_)) => shown.clone(),
                         // All are of the one that was asked for.
-                        ("owner", Of::Package(_) | Of::Version(_)) => owner_asked_for(&filter),
+                        ("owner", FileScope::Package(_) | FileScope::Version(_)) => {
+                            owner_asked_for(&filter)
+                        }
                         _ => format!("{name}/files/{}", file.digest),
                     });
-                    Look::wanted(matches, 2 * shown.len() + 400)
+                    RowFilter::wanted(matches, 2 * shown.len() + 400)
                 };
-                fill(
+                read_page(
                     (start.clone(), limit),
                     |last, step| Ok(files::list(tx, (of, direction), (last, step))?),
                     |file| file.digest.to_string(),
@@ -104,11 +106,15 @@ impl Engine {
     }
 
     /// One file.
-    pub async fn file(&self, admitted: &Admitted, name: &FileName) -> Result<File, EngineError> {
-        admitted.to_repository("artifactregistry.files.get", &name.repository)?;
+    pub async fn file(
+        &self,
+        admitted: &Authorized,
+        name: &FileName,
+    ) -> Result<RepositoryFile, EngineError> {
+        admitted.require_repository("artifactregistry.files.get", &name.repository)?;
         let name = name.clone();
         self.meta
-            .point(move |tx| {
+            .read_by_key(move |tx| {
                 let repository = find_repository(tx, &name.repository)?.id;
                 files::find(tx, &repository, &name.digest)?
                     .ok_or_else(|| unknown_file(&name.digest))
@@ -119,16 +125,16 @@ impl Engine {
     /// The bytes of a file. Whoever may download the files of a repository may read whatever is in it.
     pub async fn file_content(
         &self,
-        admitted: &Admitted,
+        admitted: &Authorized,
         name: &FileName,
-    ) -> Result<Content, EngineError> {
-        admitted.to_repository("artifactregistry.files.download", &name.repository)?;
+    ) -> Result<OpenContent, EngineError> {
+        admitted.require_repository("artifactregistry.files.download", &name.repository)?;
         let wanted = name.clone();
         let (repository, manifest) = self
             .meta
-            .point(move |tx| {
+            .read_by_key(move |tx| {
                 let repository = find_repository(tx, &wanted.repository)?;
-                let manifest = files::manifest(tx, &repository.id, &wanted.digest)?;
+                let manifest = files::find_manifest_bytes(tx, &repository.id, &wanted.digest)?;
                 if manifest.is_some() {
                     check_file_download(tx, &repository, &wanted.digest)?;
                 }
@@ -136,10 +142,10 @@ impl Engine {
             })
             .await?;
         if let Some(bytes) = manifest {
-            return Ok(Content::Manifest(bytes.into()));
+            return Ok(OpenContent::Manifest(bytes.into()));
         }
         match self.open_blob(&repository, &name.digest).await {
-            Ok(blob) => Ok(Content::Blob(blob)),
+            Ok(blob) => Ok(OpenContent::Blob(blob)),
             Err(EngineError::BlobUnknown(digest)) => Err(unknown_file(&digest)),
             Err(error) => Err(error),
         }
@@ -151,7 +157,7 @@ impl Engine {
     /// that holds it, as a version is deleted that must have no tags.
     pub async fn remove_file(
         &self,
-        admitted: &Admitted,
+        admitted: &Authorized,
         name: &FileName,
     ) -> Result<(), EngineError> {
         let FileName { repository, digest } = name;
@@ -159,8 +165,8 @@ impl Engine {
         let images = self.holders(admitted, permission, (repository, digest)).await?;
         self.delete_everywhere(&images, digest).await?;
         let wanted = repository.clone();
-        let found = self.meta.point(move |tx| find_repository(tx, &wanted)).await?;
-        match self.remove_blob(&found.id, digest).await {
+        let found = self.meta.read_by_key(move |tx| find_repository(tx, &wanted)).await?;
+        match self.delete_blob_of(&found.id, digest).await {
             Err(EngineError::BlobUnknown(_)) if !images.is_empty() => Ok(()),
             Err(EngineError::BlobUnknown(digest)) => Err(unknown_file(&digest)),
             removed => removed,
@@ -170,18 +176,23 @@ impl Engine {
     /// The images of a repository that hold a manifest, for who may delete it from all of them.
     pub(crate) async fn holders(
         &self,
-        admitted: &Admitted,
+        admitted: &Authorized,
         permission: &str,
         (repository, digest): (&RepositoryName, &Digest),
     ) -> Result<Vec<Arc<ImageContext>>, EngineError> {
-        admitted.to_repository(permission, repository)?;
+        admitted.require_repository(permission, repository)?;
         let (name, wanted) = (repository.clone(), digest.clone());
         let images = self
             .meta
-            .point(move |tx| {
+            .read_by_key(move |tx| {
                 let repository = find_repository(tx, &name)?.id;
                 let limit = MAX_HOLDING_IMAGES + 1;
-                Ok::<_, EngineError>(files::holders(tx, &repository, &wanted, limit)?)
+                Ok::<_, EngineError>(files::list_images_with_manifest(
+                    tx,
+                    &repository,
+                    &wanted,
+                    limit,
+                )?)
             })
             .await?;
         if images.len() as i64 > MAX_HOLDING_IMAGES {
@@ -195,21 +206,25 @@ impl Engine {
                 |error: NameError| EngineError::Internal(format!("image {image}: {error}"));
             let image = image.parse().map_err(unreadable)?;
             let package = PackageName { repository: repository.clone(), image };
-            opened.push(self.opened(admitted, permission, &package).await?);
+            opened.push(self.image_context(admitted, permission, &package).await?);
         }
         Ok(opened)
     }
 }
 
 /// The full name of a file's owner; nothing where it has none.
-fn owner_of(repository: &RepositoryName, file: &File) -> String {
+fn owner_of(repository: &RepositoryName, file: &RepositoryFile) -> String {
     file.owner.as_ref().map_or(String::new(), |owner| {
-        format!("{repository}/packages/{}/versions/{}", escaped(&owner.package), owner.digest)
+        format!(
+            "{repository}/packages/{}/versions/{}",
+            escape_slashes(&owner.package),
+            owner.digest
+        )
     })
 }
 
-fn owner_asked_for(filter: &Filter) -> String {
-    let owner = filter.pattern("owner").and_then(Pattern::exact);
+fn owner_asked_for(filter: &ListFilter) -> String {
+    let owner = filter.pattern("owner").and_then(FilterPattern::exact_text);
     owner.unwrap_or_default().to_owned()
 }
 

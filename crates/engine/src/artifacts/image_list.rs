@@ -1,20 +1,22 @@
 //! Images as the APIs show them: lists of manifests, of images and of tags, and each of these.
 
-use identity::Admitted;
-use meta::images::{self, ByTime, Image};
-use meta::packages::{self, Package};
+use identity::Authorized;
+use meta::images::{self, ManifestDetails, TimeOrderedList};
+use meta::packages::{self, PackageDetails};
 use meta::{Id, Tx, tags};
-use model::artifact::{PackageName, TagName, VersionName, escaped};
+use model::artifact_name::{PackageName, TagName, VersionName, escape_slashes};
 use model::digest::Digest;
-use model::filter::{Direction, Filter, Pattern};
+use model::list_filter::{FilterPattern, ListFilter, SortDirection};
 use model::name::RepositoryName;
 
 use crate::access::find_repository;
 use crate::artifacts::annotations::annotations;
-use crate::artifacts::listing::{ListPage, Look, MOST_SORTED, Names, fill, sorted};
+use crate::artifacts::listing::{
+    ListPage, MAX_SORTED, NameRange, RowFilter, read_page, read_sorted_page,
+};
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::tags::tag_write::{find_package, find_tag, unknown_package, unknown_version};
+use crate::tags::tag_write::{find_package, find_tag, package_unknown, version_unknown};
 
 /// What a list of manifests goes by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +38,7 @@ pub enum VersionOrder {
 
 /// Whether what is listed shows its tags in full, which may be the most of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tags {
+pub enum TagDetail {
     /// Not at all.
     Hidden,
     /// Each with its own name and the name of what it names.
@@ -66,7 +68,7 @@ impl NameOrder {
 
 /// A tag, and what it names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TagOf {
+pub struct TagTarget {
     /// The tag.
     pub tag: String,
     /// The digest.
@@ -77,12 +79,12 @@ impl Engine {
     /// The manifests of a repository, whatever their images.
     pub async fn docker_images(
         &self,
-        admitted: &Admitted,
+        admitted: &Authorized,
         repository: &RepositoryName,
-        (order, direction): (ImageOrder, Direction),
+        (order, direction): (ImageOrder, SortDirection),
         (start, limit): (&str, usize),
-    ) -> Result<ListPage<Image>, EngineError> {
-        admitted.to_repository("artifactregistry.dockerimages.list", repository)?;
+    ) -> Result<ListPage<ManifestDetails>, EngineError> {
+        admitted.require_repository("artifactregistry.dockerimages.list", repository)?;
         let list = match order {
             ImageOrder::Uploaded => images::OF_REPOSITORY_BY_UPLOAD,
             ImageOrder::Updated => images::OF_REPOSITORY_BY_UPDATE,
@@ -92,11 +94,12 @@ impl Engine {
             .read(move |tx| {
                 let repository = find_repository(tx, &name)?.id;
                 // The name is shown twice, and tags as they are.
-                let bytes = |image: &Image| {
+                let bytes = |image: &ManifestDetails| {
                     2 * image.package.len()
                         + image.tags.iter().map(|tag| tag.len() + 4).sum::<usize>()
                 };
-                let look = |image: &Image| Look::Wanted(image_bytes(image) + bytes(image));
+                let look =
+                    |image: &ManifestDetails| RowFilter::Wanted(image_bytes(image) + bytes(image));
                 by_time(tx, (list, order, direction), &repository, (&start, limit), look)
             })
             .await
@@ -105,33 +108,33 @@ impl Engine {
     /// One manifest, by the permission to see Docker images.
     pub async fn docker_image(
         &self,
-        admitted: &Admitted,
+        admitted: &Authorized,
         name: &VersionName,
-    ) -> Result<Image, EngineError> {
+    ) -> Result<ManifestDetails, EngineError> {
         self.image(admitted, "artifactregistry.dockerimages.get", name).await
     }
 
     /// One manifest, by the permission to see versions.
     pub async fn version(
         &self,
-        admitted: &Admitted,
+        admitted: &Authorized,
         name: &VersionName,
-    ) -> Result<Image, EngineError> {
+    ) -> Result<ManifestDetails, EngineError> {
         self.image(admitted, "artifactregistry.versions.get", name).await
     }
 
     async fn image(
         &self,
-        admitted: &Admitted,
+        admitted: &Authorized,
         permission: &str,
         name: &VersionName,
-    ) -> Result<Image, EngineError> {
-        let at = self.opened(admitted, permission, &name.package).await?;
+    ) -> Result<ManifestDetails, EngineError> {
+        let at = self.image_context(admitted, permission, &name.package).await?;
         let name = name.clone();
         self.meta
-            .point(move |tx| {
+            .read_by_key(move |tx| {
                 let package = find_package(tx, &at)?;
-                images::find(tx, &package, &name.digest)?.ok_or_else(|| unknown_version(&name))
+                images::find(tx, &package, &name.digest)?.ok_or_else(|| version_unknown(&name))
             })
             .await
     }
@@ -139,31 +142,31 @@ impl Engine {
     /// The manifests of an image whose names match.
     pub async fn versions(
         &self,
-        admitted: &Admitted,
+        admitted: &Authorized,
         name: &PackageName,
-        (filter, order, direction, tags): (&Filter, VersionOrder, Direction, Tags),
+        (filter, order, direction, tags): (&ListFilter, VersionOrder, SortDirection, TagDetail),
         (start, limit): (&str, usize),
-    ) -> Result<ListPage<Image>, EngineError> {
-        let at = self.opened(admitted, "artifactregistry.versions.list", name).await?;
+    ) -> Result<ListPage<ManifestDetails>, EngineError> {
+        let at = self.image_context(admitted, "artifactregistry.versions.list", name).await?;
         let (name, filter, start) = (name.clone(), filter.clone(), start.to_owned());
-        let names = Names::new(&filter, &format!("{name}/versions/"));
+        let names = NameRange::new(&filter, &format!("{name}/versions/"));
         let own_bytes = name.to_string().len();
         self.meta
             .read(move |tx| {
                 let package = find_package(tx, &at)?;
-                let shown = |image: &Image| format!("{name}/versions/{}", image.digest);
-                let bytes = |image: &Image| match tags {
-                    Tags::Hidden => image_bytes(image) + own_bytes,
-                    Tags::InFull => {
+                let shown = |image: &ManifestDetails| format!("{name}/versions/{}", image.digest);
+                let bytes = |image: &ManifestDetails| match tags {
+                    TagDetail::Hidden => image_bytes(image) + own_bytes,
+                    TagDetail::InFull => {
                         image.tags.iter().fold(image_bytes(image) + own_bytes, |sum, tag| {
                             sum + tag.len() + 2 * own_bytes + 130
                         })
                     }
                 };
-                let look = |image: &Image| {
+                let look = |image: &ManifestDetails| {
                     let matches = filter.matches(|_| shown(image))
                         && filter.matches_annotations(|| annotations(&image.annotations));
-                    Look::wanted(matches, bytes(image))
+                    RowFilter::wanted(matches, bytes(image))
                 };
                 match order {
                     VersionOrder::Time(order) => {
@@ -174,9 +177,11 @@ impl Engine {
                         let list = (list, order, direction);
                         by_time(tx, list, &package, (&start, limit), look)
                     }
-                    VersionOrder::Name => fill(
+                    VersionOrder::Name => read_page(
                         (names.start(&start, direction), limit),
-                        |last, step| Ok(images::of_package(tx, direction, &package, last, step)?),
+                        |last, step| {
+                            Ok(images::list_of_package(tx, direction, &package, last, step)?)
+                        },
                         |image| image.digest.to_string(),
                         |image| names.look(image.digest.as_str(), direction, look(image)),
                     ),
@@ -188,35 +193,40 @@ impl Engine {
     /// The images of a repository whose names match.
     pub async fn packages(
         &self,
-        admitted: &Admitted,
+        admitted: &Authorized,
         repository: &RepositoryName,
-        (filter, order, direction): (&Filter, NameOrder, Direction),
+        (filter, order, direction): (&ListFilter, NameOrder, SortDirection),
         (start, limit): (&str, usize),
-    ) -> Result<ListPage<Package>, EngineError> {
-        admitted.to_repository("artifactregistry.packages.list", repository)?;
+    ) -> Result<ListPage<PackageDetails>, EngineError> {
+        admitted.require_repository("artifactregistry.packages.list", repository)?;
         let (name, filter, start) = (repository.clone(), filter.clone(), start.to_owned());
-        let range = Names::new(&filter, &format!("{repository}/packages/"));
+        let range = NameRange::new(&filter, &format!("{repository}/packages/"));
         self.meta
             .read(move |tx| {
                 let id = find_repository(tx, &name)?.id;
-                let look = |package: &Package| {
-                    let image = escaped(&package.name);
+                let look = |package: &PackageDetails| {
+                    let image = escape_slashes(&package.name);
                     let matches = filter.matches(|_| format!("{name}/packages/{image}"))
                         && filter.matches_annotations(|| annotations(&package.annotations));
-                    Look::wanted(matches, 2 * package.name.len() + package.annotations.len() + 300)
+                    RowFilter::wanted(
+                        matches,
+                        2 * package.name.len() + package.annotations.len() + 300,
+                    )
                 };
-                let own_name = |package: &Package| package.name.clone();
+                let own_name = |package: &PackageDetails| package.name.clone();
                 if order == NameOrder::Name {
-                    return fill(
+                    return read_page(
                         (range.start(&start, direction), limit),
                         |last, step| Ok(packages::list(tx, direction, &id, last, step)?),
                         own_name,
                         |package| range.look(&package.name, direction, look(package)),
                     );
                 }
-                let all = packages::list(tx, Direction::Up, &id, "", MOST_SORTED as i64 + 1)?;
-                let time = |package: &Package| order.time(package.created_at, package.updated_at);
-                sorted(all, (time, own_name), direction, ((&start, limit), look))
+                let all =
+                    packages::list(tx, SortDirection::Ascending, &id, "", MAX_SORTED as i64 + 1)?;
+                let time =
+                    |package: &PackageDetails| order.time(package.created_at, package.updated_at);
+                read_sorted_page(all, (time, own_name), direction, ((&start, limit), look))
             })
             .await
     }
@@ -224,14 +234,14 @@ impl Engine {
     /// One image.
     pub async fn package(
         &self,
-        admitted: &Admitted,
+        admitted: &Authorized,
         name: &PackageName,
-    ) -> Result<Package, EngineError> {
-        let at = self.opened(admitted, "artifactregistry.packages.get", name).await?;
+    ) -> Result<PackageDetails, EngineError> {
+        let at = self.image_context(admitted, "artifactregistry.packages.get", name).await?;
         self.meta
-            .point(move |tx| {
-                let found = packages::describe(tx, &at.repository().id, at.image())?;
-                found.ok_or_else(|| unknown_package(&at))
+            .read_by_key(move |tx| {
+                let found = packages::find_details(tx, &at.repository().id, at.image_name())?;
+                found.ok_or_else(|| package_unknown(&at))
             })
             .await
     }
@@ -239,18 +249,19 @@ impl Engine {
     /// The tags of an image whose names, and what they name, match.
     pub async fn tags_of(
         &self,
-        admitted: &Admitted,
+        admitted: &Authorized,
         name: &PackageName,
-        filter: &Filter,
+        filter: &ListFilter,
         (start, limit): (&str, usize),
-    ) -> Result<ListPage<TagOf>, EngineError> {
-        let at = self.opened(admitted, "artifactregistry.tags.list", name).await?;
-        let range = Names::new(filter, &format!("{name}/tags/"));
+    ) -> Result<ListPage<TagTarget>, EngineError> {
+        let at = self.image_context(admitted, "artifactregistry.tags.list", name).await?;
+        let range = NameRange::new(filter, &format!("{name}/tags/"));
         let own_bytes = name.to_string().len();
-        let start = range.start(start, Direction::Up);
+        let start = range.start(start, SortDirection::Ascending);
         let (name, filter) = (name.clone(), filter.clone());
         // Of one version there is an index.
-        let version = filter.pattern("version").and_then(Pattern::exact).map(str::to_owned);
+        let version =
+            filter.pattern("version").and_then(FilterPattern::exact_text).map(str::to_owned);
         self.meta
             .read(move |tx| {
                 let package = find_package(tx, &at)?;
@@ -258,7 +269,7 @@ impl Engine {
                     None => None,
                     Some(version) => match version.parse::<VersionName>() {
                         Ok(version) if version.package == name => {
-                            meta::versions::id_in_package(tx, &package, &version.digest)?
+                            meta::versions::find_in_package(tx, &package, &version.digest)?
                                 .map(|(id, _)| (id, version.digest))
                         }
                         Ok(_) | Err(_) => None,
@@ -267,31 +278,32 @@ impl Engine {
                 if version.is_some() && of_version.is_none() {
                     return Ok(ListPage { found: Vec::new(), next: None });
                 }
-                let shown = |field: &str, tag: &TagOf| match field {
+                let shown = |field: &str, tag: &TagTarget| match field {
                     "version" => format!("{name}/versions/{}", tag.digest),
                     _ => format!("{name}/tags/{}", tag.tag),
                 };
-                fill(
+                read_page(
                     (start.clone(), limit),
                     |last, step| match &of_version {
                         Some((id, digest)) => {
-                            let names = tags::names_of_version(tx, id, last, step)?;
-                            let tag = |tag| TagOf { tag, digest: digest.clone() };
+                            let names = tags::list_of_version(tx, id, last, step)?;
+                            let tag = |tag| TagTarget { tag, digest: digest.clone() };
                             Ok(names.into_iter().map(tag).collect())
                         }
                         None => {
-                            let names = tags::names(tx, &package, last, step)?;
+                            let names = tags::list_with_digests(tx, &package, last, step)?;
                             Ok(names
                                 .into_iter()
-                                .map(|(tag, digest)| TagOf { tag, digest })
+                                .map(|(tag, digest)| TagTarget { tag, digest })
                                 .collect())
                         }
                     },
                     |tag| tag.tag.clone(),
                     |tag| {
                         let matches = filter.matches(|field| shown(field, tag));
-                        let look = Look::wanted(matches, 2 * (own_bytes + tag.tag.len()) + 130);
-                        range.look(&tag.tag, Direction::Up, look)
+                        let look =
+                            RowFilter::wanted(matches, 2 * (own_bytes + tag.tag.len()) + 130);
+                        range.look(&tag.tag, SortDirection::Ascending, look)
                     },
                 )
             })
@@ -299,11 +311,11 @@ impl Engine {
     }
 
     /// What a tag names.
-    pub async fn tag(&self, admitted: &Admitted, name: &TagName) -> Result<Digest, EngineError> {
-        let at = self.opened(admitted, "artifactregistry.tags.get", &name.package).await?;
+    pub async fn tag(&self, admitted: &Authorized, name: &TagName) -> Result<Digest, EngineError> {
+        let at = self.image_context(admitted, "artifactregistry.tags.get", &name.package).await?;
         let name = name.clone();
         self.meta
-            .point(move |tx| {
+            .read_by_key(move |tx| {
                 let package = find_package(tx, &at)?;
                 Ok(find_tag(tx, &package, &name)?.digest)
             })
@@ -312,7 +324,7 @@ impl Engine {
 }
 
 /// How long an image is on a list at least, besides its own names and tags.
-fn image_bytes(image: &Image) -> usize {
+fn image_bytes(image: &ManifestDetails) -> usize {
     const FIELDS: usize = 700;
     FIELDS
         + image.platforms.len()
@@ -323,12 +335,12 @@ fn image_bytes(image: &Image) -> usize {
 /// A page of a list by time: its places are a time and an id.
 fn by_time(
     tx: &mut Tx<'_>,
-    (list, order, direction): (ByTime, ImageOrder, Direction),
+    (list, order, direction): (TimeOrderedList, ImageOrder, SortDirection),
     scope: &Id,
     (start, limit): (&str, usize),
-    look: impl Fn(&Image) -> Look,
-) -> Result<ListPage<Image>, EngineError> {
-    let place = |image: &Image| {
+    look: impl Fn(&ManifestDetails) -> RowFilter,
+) -> Result<ListPage<ManifestDetails>, EngineError> {
+    let place = |image: &ManifestDetails| {
         let time = match order {
             ImageOrder::Uploaded => image.uploaded_at,
             ImageOrder::Updated => image.updated_at,
@@ -336,8 +348,8 @@ fn by_time(
         format!("{time} {}", image.id)
     };
     let edge = match direction {
-        Direction::Down => format!("{} {}", i64::MAX, Id::from([u8::MAX; 16])),
-        Direction::Up => format!("{} {}", i64::MIN, Id::from([0; 16])),
+        SortDirection::Descending => format!("{} {}", i64::MAX, Id::from([u8::MAX; 16])),
+        SortDirection::Ascending => format!("{} {}", i64::MIN, Id::from([0; 16])),
     };
     let start = if start.is_empty() { edge } else { start.to_owned() };
     let rows = |last: &str, step| {
@@ -345,7 +357,7 @@ fn by_time(
         let (time, id) = last.split_once(' ').ok_or_else(broken)?;
         let time: i64 = time.parse().map_err(|_| broken())?;
         let id: Id = id.parse().map_err(|_| broken())?;
-        Ok(images::by_time(tx, (list, direction), scope, (time, &id), step)?)
+        Ok(images::list_by_time(tx, (list, direction), scope, (time, &id), step)?)
     };
-    fill((start, limit), rows, place, look)
+    read_page((start, limit), rows, place, look)
 }

@@ -1,7 +1,7 @@
 //! Pages of lists: where they begin and end, and which rows come on them.
 
-use model::artifact::unescaped;
-use model::filter::{Direction, Filter};
+use model::artifact_name::unescape_slashes;
+use model::list_filter::{ListFilter, SortDirection};
 
 use crate::error::EngineError;
 
@@ -11,7 +11,7 @@ const MOST_LOOKED_AT: usize = 5_000;
 const STEP: usize = 1_000;
 
 /// How many rows are put in an order that has no index.
-pub(crate) const MOST_SORTED: usize = 10_000;
+pub(crate) const MAX_SORTED: usize = 10_000;
 
 /// How long a page may be: less than the 4 MiB that clients of gRPC take.
 const PAGE_BYTES: usize = 3 << 20;
@@ -29,27 +29,27 @@ pub struct ListPage<T> {
 }
 
 /// The names that can match a filter: one, or those that begin with a text.
-pub(crate) struct Names {
+pub(crate) struct NameRange {
     beginning: String,
     is_one: bool,
 }
 
-impl Names {
+impl NameRange {
     /// `parent` is what all full names of the list begin with.
-    pub(crate) fn new(filter: &Filter, parent: &str) -> Self {
+    pub(crate) fn new(filter: &ListFilter, parent: &str) -> Self {
         let any = Self { beginning: String::new(), is_one: false };
         let Some(pattern) = filter.pattern("name") else { return any };
-        let Some(wanted) = pattern.beginning().strip_prefix(parent) else { return any };
-        let is_one = pattern.exact().is_some();
+        let Some(wanted) = pattern.prefix().strip_prefix(parent) else { return any };
+        let is_one = pattern.exact_text().is_some();
         // The beginning of an escape says nothing of what follows.
         let wanted = wanted.strip_suffix("%2").or(wanted.strip_suffix('%')).unwrap_or(wanted);
-        Self { beginning: unescaped(wanted), is_one }
+        Self { beginning: unescape_slashes(wanted), is_one }
     }
 
     /// Where a page begins: right before the first name that can match.
-    pub(crate) fn start(&self, start: &str, direction: Direction) -> String {
+    pub(crate) fn start(&self, start: &str, direction: SortDirection) -> String {
         match (start, direction) {
-            ("", Direction::Up) => {
+            ("", SortDirection::Ascending) => {
                 let mut before = self.beginning.clone();
                 match before.pop() {
                     Some(last @ '!'..='~') => {
@@ -61,50 +61,52 @@ impl Names {
                     Some(_) | None => before,
                 }
             }
-            ("", Direction::Down) => format!("{}{BEHIND_ALL}", self.beginning),
+            ("", SortDirection::Descending) => format!("{}{BEHIND_ALL}", self.beginning),
             (start, _) => start.to_owned(),
         }
     }
 
     /// What a row is whose name this is, and which otherwise would be `look`.
-    pub(crate) fn look(&self, name: &str, direction: Direction, look: Look) -> Look {
+    pub(crate) fn look(&self, name: &str, direction: SortDirection, look: RowFilter) -> RowFilter {
         let is_past = match direction {
-            Direction::Up if self.is_one => name > self.beginning.as_str(),
-            Direction::Up => name > self.beginning.as_str() && !name.starts_with(&self.beginning),
-            Direction::Down => name < self.beginning.as_str(),
+            SortDirection::Ascending if self.is_one => name > self.beginning.as_str(),
+            SortDirection::Ascending => {
+                name > self.beginning.as_str() && !name.starts_with(&self.beginning)
+            }
+            SortDirection::Descending => name < self.beginning.as_str(),
         };
-        if is_past { Look::Behind } else { look }
+        if is_past { RowFilter::Behind } else { look }
     }
 }
 
 /// A page of a list in an order by time that has no index: all of its rows are read, where they are not too many.
-pub(crate) fn sorted<T>(
+pub(crate) fn read_sorted_page<T>(
     mut rows: Vec<T>,
     (time, name): (impl Fn(&T) -> i64, impl Fn(&T) -> String),
-    direction: Direction,
-    ((start, limit), look): ((&str, usize), impl Fn(&T) -> Look),
+    direction: SortDirection,
+    ((start, limit), look): ((&str, usize), impl Fn(&T) -> RowFilter),
 ) -> Result<ListPage<T>, EngineError> {
-    if rows.len() > MOST_SORTED {
-        let problem = format!("a list of more than {MOST_SORTED} is ordered by name only");
+    if rows.len() > MAX_SORTED {
+        let problem = format!("a list of more than {MAX_SORTED} is ordered by name only");
         return Err(EngineError::InvalidArgument { field: "order_by", problem });
     }
     // So many digits that texts are in the order of times, which none is before 1970.
     let place = |row: &T| format!("{:020} {}", time(row), name(row));
     rows.sort_by_cached_key(&place);
-    if direction == Direction::Down {
+    if direction == SortDirection::Descending {
         rows.reverse();
     }
     let is_behind = |row: &T, start: &str| match direction {
-        Direction::Up => place(row).as_str() > start,
-        Direction::Down => start.is_empty() || place(row).as_str() < start,
+        SortDirection::Ascending => place(row).as_str() > start,
+        SortDirection::Descending => start.is_empty() || place(row).as_str() < start,
     };
     let mut rows: Vec<T> = rows.into_iter().filter(|row| is_behind(row, start)).collect();
     let more = |_: &str, step: i64| Ok(rows.drain(..rows.len().min(step as usize)).collect());
-    fill((start.to_owned(), limit), more, place, look)
+    read_page((start.to_owned(), limit), more, place, look)
 }
 
 /// What a row is to a page.
-pub(crate) enum Look {
+pub(crate) enum RowFilter {
     /// It comes on it, and is about so many bytes long.
     Wanted(usize),
     /// It does not.
@@ -113,18 +115,18 @@ pub(crate) enum Look {
     Behind,
 }
 
-impl Look {
+impl RowFilter {
     pub(crate) fn wanted(wanted: bool, bytes: usize) -> Self {
         if wanted { Self::Wanted(bytes) } else { Self::Other }
     }
 }
 
 /// A page of at most `limit` rows that are wanted, of those that stand after a place. `rows` reads some of them.
-pub(crate) fn fill<T>(
+pub(crate) fn read_page<T>(
     (start, limit): (String, usize),
     mut rows: impl FnMut(&str, i64) -> Result<Vec<T>, EngineError>,
     place: impl Fn(&T) -> String,
-    look: impl Fn(&T) -> Look,
+    look: impl Fn(&T) -> RowFilter,
 ) -> Result<ListPage<T>, EngineError> {
     let mut page = ListPage { found: Vec::new(), next: None };
     let (mut from, mut step) = (start, limit + 1);
@@ -135,8 +137,8 @@ pub(crate) fn fill<T>(
         looked_at += some.len();
         for row in some {
             match look(&row) {
-                Look::Behind => return Ok(page),
-                Look::Wanted(bytes) => {
+                RowFilter::Behind => return Ok(page),
+                RowFilter::Wanted(bytes) => {
                     length += bytes;
                     let is_full = page.found.len() == limit || length > PAGE_BYTES;
                     if is_full && !page.found.is_empty() {
@@ -146,7 +148,7 @@ pub(crate) fn fill<T>(
                     from = place(&row);
                     page.found.push(row);
                 }
-                Look::Other => from = place(&row),
+                RowFilter::Other => from = place(&row),
             }
         }
         if is_last {
@@ -168,14 +170,14 @@ mod tests {
     fn pages(below: usize, limit: usize, wanted: impl Fn(usize) -> bool) -> (Vec<usize>, usize) {
         let (mut all, mut start, mut count) = (Vec::new(), String::new(), 0);
         loop {
-            let page = fill(
+            let page = read_page(
                 (start, limit),
                 |last, step| {
                     let from = last.parse().map_or(0, |last: usize| last + 1);
                     Ok((from..below).take(step as usize).collect())
                 },
                 usize::to_string,
-                |number| Look::wanted(wanted(*number), 1),
+                |number| RowFilter::wanted(wanted(*number), 1),
             );
             let page = page.expect("nothing fails");
             assert!(page.found.len() <= limit);
@@ -211,14 +213,14 @@ mod tests {
         let lengths = [PAGE_BYTES / 2, PAGE_BYTES / 2, 1, PAGE_BYTES * 2, 1, 1];
         let (mut start, mut pages) = (String::new(), Vec::new());
         loop {
-            let page = fill(
+            let page = read_page(
                 (start, 10),
                 |last, step| {
                     let from = last.parse().map_or(0, |last: usize| last + 1);
                     Ok((from..lengths.len()).take(step as usize).collect())
                 },
                 usize::to_string,
-                |number| Look::wanted(true, lengths[*number]),
+                |number| RowFilter::wanted(true, lengths[*number]),
             );
             let page = page.expect("nothing fails");
             pages.push(page.found);
@@ -233,17 +235,19 @@ mod tests {
     /// Where the list begins, and which of the names come on it, are passed over, or end it.
     #[track_caller]
     fn check_names(filter: &str, expected: (&str, &str)) {
-        let filter = Filter::parse(filter, &["name", "version"]).expect("valid");
-        let names = Names::new(&filter, "r/packages/");
+        let filter = ListFilter::parse(filter, &["name", "version"]).expect("valid");
+        let names = NameRange::new(&filter, "r/packages/");
         let looks: String = ["a", "ab", "abc", "ac", "b"]
             .iter()
-            .map(|name| match names.look(name, Direction::Up, Look::wanted(true, 1)) {
-                Look::Wanted(_) => 'w',
-                Look::Other => 'o',
-                Look::Behind => 'b',
+            .map(|name| {
+                match names.look(name, SortDirection::Ascending, RowFilter::wanted(true, 1)) {
+                    RowFilter::Wanted(_) => 'w',
+                    RowFilter::Other => 'o',
+                    RowFilter::Behind => 'b',
+                }
             })
             .collect();
-        let start = names.start("", Direction::Up);
+        let start = names.start("", SortDirection::Ascending);
         assert_eq!((start.as_str(), looks.as_str()), expected);
         for name in ["a", "ab", "abc", "ac", "b"] {
             let matches = filter.matches(|_| format!("r/packages/{name}"));

@@ -2,19 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use identity::{Admitted, Rights};
-use meta::repositories::{self, Described};
+use identity::{AuthorizationMode, Authorized};
+use meta::repositories::{self, RepositoryDetails};
 use meta::{Id, Tx, cleanups, epochs, events, policies};
-use model::cleanup::Policies;
-use model::filter::{Direction, Filter};
+use model::cleanup::CleanupPolicies;
 use model::labels::check_labels;
+use model::list_filter::{ListFilter, SortDirection};
 use model::name::{Location, ProjectId, RepositoryName};
 use model::repository::ModeName;
 use model::resource::Resource;
 
 use crate::access::find_repository;
 use crate::artifacts::image_list::NameOrder;
-use crate::artifacts::listing::{ListPage, Look, MOST_SORTED, Names, fill, sorted};
+use crate::artifacts::listing::{
+    ListPage, MAX_SORTED, NameRange, RowFilter, read_page, read_sorted_page,
+};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::reviews;
@@ -44,7 +46,7 @@ pub struct RepositoryChange {
 }
 
 impl RepositoryChange {
-    fn apply(self, to: &mut Described) -> Result<(), EngineError> {
+    fn apply(self, to: &mut RepositoryDetails) -> Result<(), EngineError> {
         if let Some(labels) = self.labels {
             check_labels(&labels)
                 .map_err(|error| EngineError::invalid("repository.labels", error))?;
@@ -67,15 +69,16 @@ impl Engine {
     /// Creates a repository in the location that the caller was admitted to.
     pub async fn create_repository(
         &self,
-        admitted: &Admitted,
+        admitted: &Authorized,
         new: NewRepository,
-    ) -> Result<Described, EngineError> {
-        let (project, location) = place(admitted.to("artifactregistry.repositories.create")?)?;
+    ) -> Result<RepositoryDetails, EngineError> {
+        let (project, location) =
+            require_location(admitted.resource_for("artifactregistry.repositories.create")?)?;
         let repository = new.id.parse().map_err(|error: model::name::NameError| {
             EngineError::InvalidArgument { field: "repository_id", problem: error.to_string() }
         })?;
         let now = self.clock.now();
-        let mut described = Described {
+        let mut described = RepositoryDetails {
             id: Id::new(),
             name: RepositoryName { project, location, repository },
             mode: new.mode,
@@ -92,18 +95,22 @@ impl Engine {
         let sparse = self.settings.new_repositories_sparse;
         self.meta
             .write(move |tx| {
-                match admitted.caller().rights {
+                match admitted.caller().mode {
                     // In development mode projects appear with what is created in them.
-                    Rights::All => meta::projects::ensure(tx, row.name.project.as_str(), now)?,
-                    Rights::Listed(_) | Rights::Policies => check_project(tx, &row.name.project)?,
+                    AuthorizationMode::Everything => {
+                        meta::projects::ensure(tx, row.name.project.as_str(), now)?
+                    }
+                    AuthorizationMode::Listed(_) | AuthorizationMode::Policies => {
+                        check_project(tx, &row.name.project)?
+                    }
                 }
                 if !repositories::insert(tx, &row.name, sparse, now)? {
                     return Err(EngineError::AlreadyExists(
                         "the repository already exists".to_owned(),
                     ));
                 }
-                repositories::set(tx, &row)?;
-                enlist(tx, &row.name, (&row.settings, now))?;
+                repositories::update(tx, &row)?;
+                schedule_cleanup(tx, &row.name, (&row.settings, now))?;
                 epochs::bump(tx, epochs::ACCESS)?;
                 let event = admitted.event("create", &row.name.to_string(), now);
                 Ok(events::insert(tx, &event)?)
@@ -115,37 +122,43 @@ impl Engine {
     }
 
     /// What a repository is.
-    pub async fn repository(&self, admitted: &Admitted) -> Result<Described, EngineError> {
-        let name = name_of(admitted.to("artifactregistry.repositories.get")?)?;
-        self.meta.read(move |tx| find(tx, &name)).await
+    pub async fn repository(
+        &self,
+        admitted: &Authorized,
+    ) -> Result<RepositoryDetails, EngineError> {
+        let name = name_of(admitted.resource_for("artifactregistry.repositories.get")?)?;
+        self.meta.read(move |tx| find_details(tx, &name)).await
     }
 
     /// Whether there is a repository of that name.
     pub async fn has_repository(&self, name: &RepositoryName) -> Result<bool, EngineError> {
         let name = name.clone();
         self.meta
-            .point(move |tx| Ok::<_, EngineError>(repositories::find(tx, &name)?.is_some()))
+            .read_by_key(move |tx| Ok::<_, EngineError>(repositories::find(tx, &name)?.is_some()))
             .await
     }
 
     /// What a repository that is to be changed is.
-    pub async fn described(&self, admitted: &Admitted) -> Result<Described, EngineError> {
-        let name = name_of(admitted.to("artifactregistry.repositories.update")?)?;
-        self.meta.read(move |tx| find(tx, &name)).await
+    pub async fn repository_to_change(
+        &self,
+        admitted: &Authorized,
+    ) -> Result<RepositoryDetails, EngineError> {
+        let name = name_of(admitted.resource_for("artifactregistry.repositories.update")?)?;
+        self.meta.read(move |tx| find_details(tx, &name)).await
     }
 
     /// The repositories of a location whose names match.
     pub async fn repositories(
         &self,
-        admitted: &Admitted,
-        (filter, order, direction): (&Filter, NameOrder, Direction),
+        admitted: &Authorized,
+        (filter, order, direction): (&ListFilter, NameOrder, SortDirection),
         (start, limit): (&str, usize),
-    ) -> Result<ListPage<Described>, EngineError> {
-        let parent = admitted.to("artifactregistry.repositories.list")?;
-        let place = place(parent)?;
-        let names = Names::new(filter, &format!("{parent}/repositories/"));
+    ) -> Result<ListPage<RepositoryDetails>, EngineError> {
+        let parent = admitted.resource_for("artifactregistry.repositories.list")?;
+        let place = require_location(parent)?;
+        let names = NameRange::new(filter, &format!("{parent}/repositories/"));
         let (filter, start) = (filter.clone(), start.to_owned());
-        let appears = matches!(admitted.caller().rights, Rights::All);
+        let appears = matches!(admitted.caller().mode, AuthorizationMode::Everything);
         self.meta
             .read(move |tx| {
                 // As where one is created.
@@ -153,22 +166,23 @@ impl Engine {
                     check_project(tx, &place.0)?;
                 }
                 let place = (&place.0, &place.1);
-                let look = |found: &Described| {
+                let look = |found: &RepositoryDetails| {
                     let matches = filter.matches(|_| found.name.to_string());
-                    Look::wanted(matches, 500 + found.settings.len() + found.labels.len())
+                    RowFilter::wanted(matches, 500 + found.settings.len() + found.labels.len())
                 };
-                let own_name = |found: &Described| found.name.repository.to_string();
-                if (order, direction) == (NameOrder::Name, Direction::Up) {
-                    return fill(
+                let own_name = |found: &RepositoryDetails| found.name.repository.to_string();
+                if (order, direction) == (NameOrder::Name, SortDirection::Ascending) {
+                    return read_page(
                         (names.start(&start, direction), limit),
                         |last, step| Ok(repositories::list(tx, place, last, step)?),
                         own_name,
                         |found| names.look(found.name.repository.as_str(), direction, look(found)),
                     );
                 }
-                let all = repositories::list(tx, place, "", MOST_SORTED as i64 + 1)?;
-                let time = |found: &Described| order.time(found.created_at, found.updated_at);
-                sorted(all, (time, own_name), direction, ((&start, limit), look))
+                let all = repositories::list(tx, place, "", MAX_SORTED as i64 + 1)?;
+                let time =
+                    |found: &RepositoryDetails| order.time(found.created_at, found.updated_at);
+                read_sorted_page(all, (time, own_name), direction, ((&start, limit), look))
             })
             .await
     }
@@ -176,22 +190,22 @@ impl Engine {
     /// Changes what is set on a repository.
     pub async fn update_repository(
         &self,
-        admitted: &Admitted,
+        admitted: &Authorized,
         change: RepositoryChange,
-    ) -> Result<Described, EngineError> {
-        let name = name_of(admitted.to("artifactregistry.repositories.update")?)?;
+    ) -> Result<RepositoryDetails, EngineError> {
+        let name = name_of(admitted.resource_for("artifactregistry.repositories.update")?)?;
         let (admitted, now) = (admitted.clone(), self.clock.now());
         let (changed, is_set) = self
             .meta
             .write(move |tx| {
-                let mut described = find(tx, &name)?;
+                let mut described = find_details(tx, &name)?;
                 let before = described.settings.clone();
                 change.clone().apply(&mut described)?;
                 described.updated_at = now;
-                repositories::set(tx, &described)?;
+                repositories::update(tx, &described)?;
                 let is_set = described.settings != before;
                 if is_set {
-                    enlist(tx, &name, (&described.settings, now))?;
+                    schedule_cleanup(tx, &name, (&described.settings, now))?;
                 }
                 epochs::bump(tx, epochs::ACCESS)?;
                 events::insert(tx, &admitted.event("update", &name.to_string(), now))?;
@@ -206,14 +220,14 @@ impl Engine {
     }
 
     /// Deletes a repository: it is gone at once and its name is free; its content goes afterwards.
-    pub async fn delete_repository(&self, admitted: &Admitted) -> Result<(), EngineError> {
-        let name = name_of(admitted.to("artifactregistry.repositories.delete")?)?;
+    pub async fn delete_repository(&self, admitted: &Authorized) -> Result<(), EngineError> {
+        let name = name_of(admitted.resource_for("artifactregistry.repositories.delete")?)?;
         let (admitted, now) = (admitted.clone(), self.clock.now());
         self.meta
             .write(move |tx| {
-                let described = find(tx, &name)?;
+                let described = find_details(tx, &name)?;
                 repositories::hide(tx, &described.id, now)?;
-                cleanups::strike(tx, &described.id)?;
+                cleanups::unschedule(tx, &described.id)?;
                 policies::delete(tx, &name.to_string())?;
                 meta::gc_queue::enqueue(tx, reviews::REPOSITORY, &[described.id.to_string()], now)?;
                 epochs::bump(tx, epochs::ACCESS)?;
@@ -226,37 +240,38 @@ impl Engine {
     }
 }
 
-fn find(tx: &mut Tx<'_>, name: &RepositoryName) -> Result<Described, EngineError> {
-    repositories::describe(tx, name)?
+fn find_details(tx: &mut Tx<'_>, name: &RepositoryName) -> Result<RepositoryDetails, EngineError> {
+    repositories::find_details(tx, name)?
         .ok_or_else(|| EngineError::ResourceUnknown(format!("Repository \"{name}\"")))
 }
 
-fn check_policies(settings: &str) -> Result<Policies, EngineError> {
-    Policies::parse(settings).map_err(|error| EngineError::InvalidArgument {
+fn check_policies(settings: &str) -> Result<CleanupPolicies, EngineError> {
+    CleanupPolicies::parse(settings).map_err(|error| EngineError::InvalidArgument {
         field: "repository.cleanup_policies",
         problem: error.to_string(),
     })
 }
 
 /// Says so where cleanup policies delete nothing, because there are only some that keep.
-fn warn_of_idle_policies(repository: &Described) {
-    if check_policies(&repository.settings).is_ok_and(|policies| policies.only_keep()) {
+fn warn_of_idle_policies(repository: &RepositoryDetails) {
+    if check_policies(&repository.settings).is_ok_and(|policies| policies.has_only_keep_policies())
+    {
         let name = &repository.name;
         tracing::warn!(repo.name = %name, "the cleanup policies of {name} delete nothing: all of them keep");
     }
 }
 
 /// Puts a repository on the list of those that are cleaned, or takes it from there.
-fn enlist(
+fn schedule_cleanup(
     tx: &mut Tx<'_>,
     name: &RepositoryName,
     (settings, now): (&str, i64),
 ) -> Result<(), EngineError> {
     let repository = find_repository(tx, name)?.id;
     if check_policies(settings)?.is_empty() {
-        cleanups::strike(tx, &repository)?;
+        cleanups::unschedule(tx, &repository)?;
     } else {
-        cleanups::enlist(tx, &repository, now)?;
+        cleanups::schedule(tx, &repository, now)?;
     }
     Ok(())
 }
@@ -273,7 +288,7 @@ fn name_of(resource: &Resource) -> Result<RepositoryName, EngineError> {
     }
 }
 
-fn place(resource: &Resource) -> Result<(ProjectId, Location), EngineError> {
+fn require_location(resource: &Resource) -> Result<(ProjectId, Location), EngineError> {
     match resource {
         Resource::Location(project, location) => Ok((project.clone(), location.clone())),
         other => Err(EngineError::ResourceUnknown(other.to_string())),

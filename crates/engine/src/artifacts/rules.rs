@@ -1,26 +1,26 @@
 //! Rules of a repository as they are administered, and how they decide about downloads. How they decide about tags is in
 //! `immutability`.
 
-use identity::Admitted;
-use meta::rules::{self, Rule as Row};
+use identity::Authorized;
+use meta::rules::{self, RuleRow as Row};
 use meta::{Id, Tx, events};
-use model::artifact::{RuleName, unescaped};
+use model::artifact_name::{RuleName, unescape_slashes};
 use model::name::{ImageName, RepositoryName};
-use model::rule::{Action, Operation, RuleId};
+use model::repository_rule::{RuleAction, RuleId, RuleOperation};
 
 use crate::access::find_repository;
-use crate::artifacts::listing::{ListPage, Look, fill};
+use crate::artifacts::listing::{ListPage, RowFilter, read_page};
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::tags::download_rules::condition;
+use crate::tags::download_rules::parse_condition;
 
 /// What is to be set on a rule. What is `None` stays as it is.
 #[derive(Debug, Clone, Default)]
 pub struct RuleChange {
     /// What it says.
-    pub action: Option<Action>,
+    pub action: Option<RuleAction>,
     /// What it is about.
-    pub operation: Option<Operation>,
+    pub operation: Option<RuleOperation>,
     /// The image that it is for; empty is the whole repository.
     pub package: Option<String>,
     /// When it applies; empty is always.
@@ -38,7 +38,7 @@ impl RuleChange {
         to.action = self.action.unwrap_or(to.action);
         to.operation = self.operation.unwrap_or(to.operation);
         if let Some(package) = self.package {
-            to.package = unescaped(&package);
+            to.package = unescape_slashes(&package);
             let parsed = to.package.parse::<ImageName>().map(|_| ());
             parsed.or_else(|problem| match to.package.as_str() {
                 "" => Ok(()),
@@ -47,7 +47,7 @@ impl RuleChange {
         }
         if let Some(expression) = self.expression {
             if !expression.is_empty() {
-                condition(&expression)?;
+                parse_condition(&expression)?;
             }
             to.expression = expression;
         }
@@ -72,8 +72,8 @@ fn find(tx: &mut Tx<'_>, repository: &Id, name: &RuleName) -> Result<Row, Engine
 }
 
 /// A repository has one rule about each operation, and one for each of its images.
-fn check_alone(tx: &mut Tx<'_>, repository: &Id, row: &Row) -> Result<(), EngineError> {
-    let holder = rules::holder(tx, repository, (row.operation, &row.package))?;
+fn check_unique(tx: &mut Tx<'_>, repository: &Id, row: &Row) -> Result<(), EngineError> {
+    let holder = rules::find_name_by_scope(tx, repository, (row.operation, &row.package))?;
     let Some(other) = holder.filter(|holder| *holder != row.name) else { return Ok(()) };
     let what = match row.package.as_str() {
         "" => "the whole repository".to_owned(),
@@ -88,32 +88,32 @@ impl Engine {
     /// The rules of a repository, by name.
     pub async fn rules(
         &self,
-        admitted: &Admitted,
+        admitted: &Authorized,
         repository: &RepositoryName,
         (start, limit): (&str, usize),
     ) -> Result<ListPage<Row>, EngineError> {
-        admitted.to_repository("artifactregistry.rules.list", repository)?;
+        admitted.require_repository("artifactregistry.rules.list", repository)?;
         let (name, start) = (repository.clone(), start.to_owned());
         self.meta
             .read(move |tx| {
                 let id = find_repository(tx, &name)?.id;
                 let bytes = |row: &Row| 500 + row.expression.len() + row.description.len();
-                fill(
+                read_page(
                     (start.clone(), limit),
                     |last, step| Ok(rules::list(tx, &id, last, step)?),
                     |row| row.name.clone(),
-                    |row| Look::Wanted(bytes(row)),
+                    |row| RowFilter::Wanted(bytes(row)),
                 )
             })
             .await
     }
 
     /// One rule.
-    pub async fn rule(&self, admitted: &Admitted, name: &RuleName) -> Result<Row, EngineError> {
-        admitted.to_repository("artifactregistry.rules.get", &name.repository)?;
+    pub async fn rule(&self, admitted: &Authorized, name: &RuleName) -> Result<Row, EngineError> {
+        admitted.require_repository("artifactregistry.rules.get", &name.repository)?;
         let name = name.clone();
         self.meta
-            .point(move |tx| {
+            .read_by_key(move |tx| {
                 let repository = find_repository(tx, &name.repository)?.id;
                 find(tx, &repository, &name)
             })
@@ -123,15 +123,15 @@ impl Engine {
     /// Makes a rule that there is not yet. It holds for whatever is decided after it.
     pub async fn create_rule(
         &self,
-        admitted: &Admitted,
+        admitted: &Authorized,
         (repository, id): (&RepositoryName, &RuleId),
         change: RuleChange,
     ) -> Result<Row, EngineError> {
-        admitted.to_repository("artifactregistry.rules.create", repository)?;
+        admitted.require_repository("artifactregistry.rules.create", repository)?;
         let mut row = Row {
             name: id.to_string(),
-            action: Action::Deny,
-            operation: Operation::Download,
+            action: RuleAction::Deny,
+            operation: RuleOperation::Download,
             package: String::new(),
             expression: String::new(),
             title: String::new(),
@@ -148,7 +148,7 @@ impl Engine {
                     let problem = format!("rule \"{}\" already exists", name.id);
                     return Err(EngineError::AlreadyExists(problem));
                 }
-                check_alone(tx, &repository, &row)?;
+                check_unique(tx, &repository, &row)?;
                 rules::set(tx, &repository, &row)?;
                 events::insert(tx, &admitted.event("create-rule", &name.to_string(), now))?;
                 Ok(row.clone())
@@ -159,18 +159,18 @@ impl Engine {
     /// Changes what is set on a rule.
     pub async fn update_rule(
         &self,
-        admitted: &Admitted,
+        admitted: &Authorized,
         name: &RuleName,
         change: RuleChange,
     ) -> Result<Row, EngineError> {
-        admitted.to_repository("artifactregistry.rules.update", &name.repository)?;
+        admitted.require_repository("artifactregistry.rules.update", &name.repository)?;
         let (admitted, name, now) = (admitted.clone(), name.clone(), self.clock.now());
         self.meta
             .write(move |tx| {
                 let repository = find_repository(tx, &name.repository)?.id;
                 let mut row = find(tx, &repository, &name)?;
                 change.clone().apply(&mut row)?;
-                check_alone(tx, &repository, &row)?;
+                check_unique(tx, &repository, &row)?;
                 rules::set(tx, &repository, &row)?;
                 events::insert(tx, &admitted.event("update-rule", &name.to_string(), now))?;
                 Ok(row)
@@ -181,10 +181,10 @@ impl Engine {
     /// Takes a rule away.
     pub async fn delete_rule(
         &self,
-        admitted: &Admitted,
+        admitted: &Authorized,
         name: &RuleName,
     ) -> Result<(), EngineError> {
-        admitted.to_repository("artifactregistry.rules.delete", &name.repository)?;
+        admitted.require_repository("artifactregistry.rules.delete", &name.repository)?;
         let (admitted, name, now) = (admitted.clone(), name.clone(), self.clock.now());
         self.meta
             .write(move |tx| {

@@ -3,29 +3,29 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use blob::{Blame, BlobError, BlobReader, BlobStream, CopyId, Stamp};
+use blob::{BlobError, BlobReader, BlobStream, CopyDamage, CopyId, FileTimes};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use identity::micros;
 use meta::Id;
-use meta::blobs::{self, Blob};
+use meta::blobs::{self, BlobCopy};
 use meta::gc_queue;
+use model::byte_range::ByteRange;
 use model::digest::Digest;
-use model::range::Part;
 use tokio::time::timeout;
 
-use crate::access::{Holding, Pull, RepoAccess};
-use crate::content::source::Source;
+use crate::access::{ImageHolding, Pull, RepoAccess};
+use crate::content::source::ContentSource;
 use crate::copy_checks::CheckOutcome;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::reviews;
 
 /// How long a request waits for the check of a copy that decides about its answer, where it can be answered without.
-const PATIENCE: Duration = Duration::from_secs(2);
+const MAX_CHECK_WAIT: Duration = Duration::from_secs(2);
 
 /// How often a blob is looked for again whose copy was replaced meanwhile.
-const ATTEMPTS: u32 = 3;
+const MAX_OPEN_ATTEMPTS: u32 = 3;
 
 /// A blob, open for reading.
 #[derive(Clone)]
@@ -33,20 +33,20 @@ pub struct BlobContent {
     engine: Engine,
     repository: Id,
     digest: Digest,
-    row: Blob,
+    row: BlobCopy,
     reader: Arc<dyn BlobReader>,
 }
 
 /// A blob or a manifest: of its bytes as much as is asked for.
 #[derive(Clone)]
-pub enum Content {
+pub enum OpenContent {
     /// A blob, open for reading.
     Blob(BlobContent),
     /// A manifest's bytes.
     Manifest(Bytes),
 }
 
-impl Content {
+impl OpenContent {
     /// How long it is.
     pub fn size(&self) -> u64 {
         match self {
@@ -64,11 +64,12 @@ impl Content {
     }
 
     /// Parts that it has.
-    pub async fn parts(self, parts: &[Part]) -> Result<Vec<BlobStream>, EngineError> {
+    pub async fn parts(self, parts: &[ByteRange]) -> Result<Vec<BlobStream>, EngineError> {
         match self {
             Self::Blob(blob) => blob.parts(parts).await,
             Self::Manifest(bytes) => {
-                let slice = |part: &Part| bytes.slice(part.start as usize..=part.last() as usize);
+                let slice =
+                    |part: &ByteRange| bytes.slice(part.start as usize..=part.last() as usize);
                 let parts = parts.iter().map(|part| stream::iter([Ok(slice(part))]));
                 Ok(parts.map(|part| -> BlobStream { Box::pin(part) }).collect())
             }
@@ -83,7 +84,7 @@ impl Engine {
         repository: &Id,
         digest: &Digest,
     ) -> Result<BlobContent, EngineError> {
-        for _ in 0..ATTEMPTS {
+        for _ in 0..MAX_OPEN_ATTEMPTS {
             let row = self.find_blob(repository, digest).await?;
             let Some(reader) = self.open_copy(repository, digest, &row).await? else { continue };
             let (repository, digest) = (*repository, digest.clone());
@@ -97,7 +98,7 @@ impl Engine {
         &self,
         repository: &Id,
         digest: &Digest,
-    ) -> Result<Blob, EngineError> {
+    ) -> Result<BlobCopy, EngineError> {
         if let Some(row) = self.find_live(repository, digest).await? {
             return Ok(row);
         }
@@ -105,13 +106,13 @@ impl Engine {
         let (repository, wanted) = (*repository, digest.clone());
         let quarantined = self
             .meta
-            .point(move |tx| {
+            .read_by_key(move |tx| {
                 Ok::<_, EngineError>(blobs::find_quarantined(tx, &repository, &wanted)?)
             })
             .await?;
         let row = quarantined.ok_or_else(unknown)?;
         let check = self.check_copy(digest, &row).outcome();
-        match timeout(PATIENCE, check).await {
+        match timeout(MAX_CHECK_WAIT, check).await {
             Ok(CheckOutcome::Sound) => {
                 self.find_live(&repository, digest).await?.ok_or_else(unknown)
             }
@@ -123,10 +124,10 @@ impl Engine {
         &self,
         repository: &Id,
         digest: &Digest,
-    ) -> Result<Option<Blob>, EngineError> {
+    ) -> Result<Option<BlobCopy>, EngineError> {
         let (repository, wanted) = (*repository, digest.clone());
         self.meta
-            .point(move |tx| Ok::<_, EngineError>(blobs::find(tx, &repository, &wanted)?))
+            .read_by_key(move |tx| Ok::<_, EngineError>(blobs::find(tx, &repository, &wanted)?))
             .await
     }
 
@@ -136,16 +137,16 @@ impl Engine {
         &self,
         repository: &Id,
         digest: &Digest,
-        row: &Blob,
+        row: &BlobCopy,
     ) -> Result<Option<Arc<dyn BlobReader>>, EngineError> {
         let id = CopyId::from(row.copy_id.to_bytes());
         let opened = match self.blobs.open(id).await {
-            Err(error) if error.blame() != Blame::Nothing => {
+            Err(error) if error.copy_damage() != CopyDamage::None => {
                 let again = self.find_live(repository, digest).await?;
                 if again.is_none_or(|again| again.copy_id != row.copy_id) {
                     return Ok(None);
                 }
-                self.blobs.check_place().await?;
+                self.blobs.check_location().await?;
                 self.blobs.open(id).await
             }
             opened => opened,
@@ -153,7 +154,7 @@ impl Engine {
         let error = match opened {
             Ok(reader) if reader.size() == row.size as u64 => return Ok(Some(reader)),
             Ok(_) => BlobError::Corrupt,
-            Err(error) if error.blame() == Blame::Nothing => return Err(error.into()),
+            Err(error) if error.copy_damage() == CopyDamage::None => return Err(error.into()),
             Err(error) => error,
         };
         self.settle(&row.copy_id, digest, Err(&error)).await?;
@@ -173,16 +174,16 @@ impl BlobContent {
         let (size, reader) = (self.size(), self.reader.clone());
         if self.in_doubt() {
             let stream = reader.stream_verified(self.digest.clone());
-            let proves = Some(self.reader.stamp());
-            return self.settled(stream, Sent { left: size, proves });
+            let proves = Some(self.reader.times());
+            return self.settled(stream, SentBytes { left: size, proves });
         }
         let stream = reader.stream(0, size);
-        self.settled(stream, Sent { left: size, proves: None })
+        self.settled(stream, SentBytes { left: size, proves: None })
     }
 
     /// Parts of the blob, which prove nothing. A file that is not as it was left is checked first, and one that was not
     /// checked for long is meanwhile.
-    pub async fn parts(self, parts: &[Part]) -> Result<Vec<BlobStream>, EngineError> {
+    pub async fn parts(self, parts: &[ByteRange]) -> Result<Vec<BlobStream>, EngineError> {
         if !self.changed() {
             if self.in_doubt() {
                 self.engine.check_in_background(&self.digest, &self.row);
@@ -217,7 +218,7 @@ impl BlobContent {
             return Ok(());
         }
         let check = self.engine.check_copy(&self.digest, &self.row).outcome();
-        match timeout(PATIENCE, check).await {
+        match timeout(MAX_CHECK_WAIT, check).await {
             Ok(CheckOutcome::Corrupt | CheckOutcome::Missing | CheckOutcome::Unreadable) => {
                 Err(EngineError::BlobUnknown(self.digest.clone()))
             }
@@ -225,17 +226,17 @@ impl BlobContent {
         }
     }
 
-    fn parts_as_they_are(&self, parts: &[Part]) -> Vec<BlobStream> {
-        let stream = |part: &Part| {
+    fn parts_as_they_are(&self, parts: &[ByteRange]) -> Vec<BlobStream> {
+        let stream = |part: &ByteRange| {
             let stream = self.reader.clone().stream(part.start, part.length);
-            self.clone().settled(stream, Sent { left: part.length, proves: None })
+            self.clone().settled(stream, SentBytes { left: part.length, proves: None })
         };
         parts.iter().map(stream).collect()
     }
 
     /// Whether the file differs from what the row remembers of it.
     fn changed(&self) -> bool {
-        let Stamp { mtime_ns, ctime_ns } = self.reader.stamp();
+        let FileTimes { mtime_ns, ctime_ns } = self.reader.times();
         (mtime_ns, ctime_ns) != (self.row.mtime_ns, self.row.ctime_ns)
     }
 
@@ -246,7 +247,7 @@ impl BlobContent {
 
     /// Passes a stream on, and writes down what it shows of the copy: before its last frame, or its end without one,
     /// because after the last byte nobody asks for more.
-    fn settled(self, stream: BlobStream, sent: Sent) -> BlobStream {
+    fn settled(self, stream: BlobStream, sent: SentBytes) -> BlobStream {
         let begun = (stream, sent, Some(self));
         Box::pin(stream::unfold(begun, |(mut stream, mut sent, mut content)| async move {
             let frame = stream.next().await?;
@@ -266,7 +267,7 @@ impl BlobContent {
         }))
     }
 
-    async fn write_down(self, found: Result<Stamp, &BlobError>) {
+    async fn write_down(self, found: Result<FileTimes, &BlobError>) {
         let Self { engine, digest, row, .. } = self;
         if matches!(found, Err(BlobError::Changed)) {
             engine.check_in_background(&digest, &row);
@@ -281,17 +282,17 @@ impl BlobContent {
 }
 
 /// How far a stream is.
-struct Sent {
+struct SentBytes {
     /// How many bytes are to come.
     left: u64,
     /// The file's times, where the end of the stream proves that its bytes are right.
-    proves: Option<Stamp>,
+    proves: Option<FileTimes>,
 }
 
 impl RepoAccess<Pull> {
     /// How long the blob is. A client that hears of it may leave it out of a push, so its review is put off.
     pub async fn stat_blob(&self, digest: &Digest) -> Result<u64, EngineError> {
-        let Source::Local(holding) = self.source()?;
+        let ContentSource::Local(holding) = self.source()?;
         // In this order: what is there after its review was put off stays until then.
         self.put_off_review(&holding, digest).await?;
         let blob = self.engine.open_blob(&holding.repository.id, digest).await?;
@@ -301,12 +302,16 @@ impl RepoAccess<Pull> {
 
     /// Opens the blob for reading.
     pub async fn blob(&self, digest: &Digest) -> Result<BlobContent, EngineError> {
-        let Source::Local(holding) = self.source()?;
+        let ContentSource::Local(holding) = self.source()?;
         self.engine.open_blob(&holding.repository.id, digest).await
     }
 
     /// Moves a waiting review of the blob's link on, at most once in a 24th of the grace.
-    async fn put_off_review(&self, holding: &Holding, digest: &Digest) -> Result<(), EngineError> {
+    async fn put_off_review(
+        &self,
+        holding: &ImageHolding,
+        digest: &Digest,
+    ) -> Result<(), EngineError> {
         let id = reviews::link_id(&holding.repository.id, digest);
         let grace = micros(self.engine.settings.gc_grace);
         let later = self.engine.clock.now() + grace;
@@ -315,13 +320,20 @@ impl RepoAccess<Pull> {
         let waiting = self
             .engine
             .meta
-            .point(move |tx| Ok::<_, EngineError>(gc_queue::waiting(tx, reviews::LINK, &wanted)?))
+            .read_by_key(move |tx| {
+                Ok::<_, EngineError>(gc_queue::find_review_time(tx, reviews::LINK_REVIEW, &wanted)?)
+            })
             .await?;
         if waiting.is_some_and(|due| due < stale) {
             self.engine
                 .meta
                 .write(move |tx| {
-                    Ok::<_, EngineError>(gc_queue::put_off(tx, (reviews::LINK, &id), later, stale)?)
+                    Ok::<_, EngineError>(gc_queue::postpone(
+                        tx,
+                        (reviews::LINK_REVIEW, &id),
+                        later,
+                        stale,
+                    )?)
                 })
                 .await?;
         }

@@ -6,14 +6,14 @@ use model::name::{Location, RepositoryName};
 use model::permission::Permission;
 use model::resource::Resource;
 
-use crate::content::tag_list::{NamePage, STEP};
+use crate::content::tag_list::{NamePage, ROWS_AT_ONCE};
 use crate::engine::Engine;
 use crate::error::EngineError;
 
 /// How many repositories that stay hidden one request asks for..
 const MOST_HIDDEN: usize = 2_000;
 /// ..and how many of their images it passes over.
-const MOST_PASSED: usize = 10 * STEP;
+const MOST_PASSED: usize = 10 * ROWS_AT_ONCE;
 
 impl Engine {
     /// The images of a location that the caller may read, as PROJECT/REPOSITORY/IMAGE in byte order, after
@@ -32,17 +32,22 @@ impl Engine {
             return Ok(page);
         }
         let list = format!("catalog of {location}");
-        let mut from = self.identity.hidden_place(&list, last).unwrap_or_else(|| last.to_owned());
+        let mut from = self.identity.open_cursor(&list, last).unwrap_or_else(|| last.to_owned());
         let (mut hidden, mut passed) = (0, 0);
         'looking: while passed < MOST_PASSED {
             let (place, after) = (location.clone(), from.clone());
             let entries = self
                 .meta
                 .read(move |tx| {
-                    Ok::<_, EngineError>(packages::catalog(tx, &place, &after, STEP as i64)?)
+                    Ok::<_, EngineError>(packages::list_catalog(
+                        tx,
+                        &place,
+                        &after,
+                        ROWS_AT_ONCE as i64,
+                    )?)
                 })
                 .await?;
-            let end = entries.len() < STEP;
+            let end = entries.len() < ROWS_AT_ONCE;
             for entry in entries {
                 if entry.path <= from {
                     passed += 1;
@@ -68,7 +73,7 @@ impl Engine {
                 return Ok(page);
             }
         }
-        page.next = Some(self.identity.hide_place(&list, &from)?);
+        page.next = Some(self.identity.seal_cursor(&list, &from)?);
         Ok(page)
     }
 }
@@ -81,7 +86,7 @@ impl Engine {
     ) -> Result<bool, EngineError> {
         let Some(name) = name else { return Ok(false) };
         // A token for some images lists those of the repositories that it is for.
-        if !caller.scope.lists(&name.location, &name.path()) {
+        if !caller.scope.covers_list_of(&name.location, &name.path()) {
             return Ok(false);
         }
         let resource = Resource::Repository(name.clone());

@@ -5,18 +5,18 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use blob::{Blame, BlobError, CopyId, Stamp};
+use blob::{BlobError, CopyDamage, CopyId, FileTimes};
 use meta::Id;
-use meta::blobs::{self, Blob};
+use meta::blobs::{self, BlobCopy};
 use model::digest::Digest;
 use tokio::sync::watch;
 
-use crate::copy_checks::{Check, CheckCounts, CheckOutcome};
+use crate::copy_checks::{CheckCounts, CheckOutcome, RunningCheck};
 use crate::engine::Engine;
 use crate::error::EngineError;
 
 /// How many checks are begun, or wait for their turn, that no request waits for.
-const MOST_BEGUN: usize = 16;
+const MAX_BEGUN_CHECKS: usize = 16;
 
 impl Engine {
     /// How many copies this process found to be what.
@@ -34,13 +34,13 @@ impl Engine {
     }
 
     /// Checks a whole copy, once for all who ask meanwhile. It runs to its end, whoever leaves.
-    pub(crate) fn check_copy(&self, digest: &Digest, row: &Blob) -> Check {
+    pub(crate) fn check_copy(&self, digest: &Digest, row: &BlobCopy) -> RunningCheck {
         let mut running = self.checks.running();
         if let Some(check) = running.get(&row.copy_id).filter(|check| !check.is_over()) {
             return check.clone();
         }
         let (sender, receiver) = watch::channel(None);
-        let check = Check(receiver);
+        let check = RunningCheck(receiver);
         running.insert(row.copy_id, check.clone());
         let (engine, digest, row) = (self.clone(), digest.clone(), row.clone());
         tokio::spawn(async move {
@@ -52,13 +52,13 @@ impl Engine {
     }
 
     /// Begins with a check that nobody waits for, unless too many are begun already: the next read asks again.
-    pub(crate) fn check_in_background(&self, digest: &Digest, row: &Blob) {
-        if self.checks.running().len() < MOST_BEGUN {
+    pub(crate) fn check_in_background(&self, digest: &Digest, row: &BlobCopy) {
+        if self.checks.running().len() < MAX_BEGUN_CHECKS {
             let _ = self.check_copy(digest, row);
         }
     }
 
-    async fn run_check(&self, digest: &Digest, row: &Blob) -> CheckOutcome {
+    async fn run_check(&self, digest: &Digest, row: &BlobCopy) -> CheckOutcome {
         let _turn = self.checks.turns.acquire().await;
         let found = self.hash_copy(digest, row).await;
         let settled = self.settle(&row.copy_id, digest, found.as_ref().copied()).await;
@@ -72,14 +72,14 @@ impl Engine {
     }
 
     /// Reads a copy from its beginning to its end. Answers what its file looked like.
-    async fn hash_copy(&self, digest: &Digest, row: &Blob) -> Result<Stamp, BlobError> {
+    async fn hash_copy(&self, digest: &Digest, row: &BlobCopy) -> Result<FileTimes, BlobError> {
         let reader = self.blobs.open(CopyId::from(row.copy_id.to_bytes())).await?;
-        let stamp = reader.stamp();
+        let stamp = reader.times();
         let known = self.checks.wrong().get(&row.copy_id).copied();
         if known == Some(stamp) || reader.size() != row.size as u64 {
             return Err(BlobError::Corrupt);
         }
-        if reader.verify(digest.algorithm()).await? == *digest {
+        if reader.compute_digest(digest.algorithm()).await? == *digest {
             return Ok(stamp);
         }
         self.checks.remember(&row.copy_id, stamp);
@@ -91,19 +91,19 @@ impl Engine {
         &self,
         copy: &Id,
         digest: &Digest,
-        found: Result<Stamp, &BlobError>,
+        found: Result<FileTimes, &BlobError>,
     ) -> Result<CheckOutcome, EngineError> {
         let error = match found {
             Ok(stamp) => return self.keep(copy, digest, stamp).await,
             Err(error) => error,
         };
-        let outcome = match error.blame() {
-            Blame::Missing => CheckOutcome::Missing,
-            Blame::Unreadable => CheckOutcome::Unreadable,
-            Blame::Corrupt => CheckOutcome::Corrupt,
-            Blame::Nothing => return Ok(CheckOutcome::Unknown),
+        let outcome = match error.copy_damage() {
+            CopyDamage::Missing => CheckOutcome::Missing,
+            CopyDamage::Unreadable => CheckOutcome::Unreadable,
+            CopyDamage::Corrupt => CheckOutcome::Corrupt,
+            CopyDamage::None => return Ok(CheckOutcome::Unknown),
         };
-        self.blobs.check_place().await?;
+        self.blobs.check_location().await?;
         if outcome == CheckOutcome::Missing
             && self.blobs.open(CopyId::from(copy.to_bytes())).await.is_ok()
         {
@@ -124,7 +124,7 @@ impl Engine {
         let write = move |tx: &mut meta::Tx<'_>| {
             let set_aside = blobs::quarantine(tx, &id, now)?;
             if set_aside == 0 {
-                blobs::set_looked_at(tx, &id, now)?;
+                blobs::mark_checked(tx, &id, now)?;
             }
             Ok::<_, EngineError>(set_aside)
         };
@@ -152,12 +152,12 @@ impl Engine {
         &self,
         copy: &Id,
         digest: &Digest,
-        stamp: Stamp,
+        stamp: FileTimes,
     ) -> Result<CheckOutcome, EngineError> {
         let (id, now, times) = (*copy, self.clock.now(), (stamp.mtime_ns, stamp.ctime_ns));
         let write = move |tx: &mut meta::Tx<'_>| {
-            let before = blobs::copy_state(tx, &id)?;
-            blobs::set_verified(tx, &id, times, now)?;
+            let before = blobs::find_copy_state(tx, &id)?;
+            blobs::mark_verified(tx, &id, times, now)?;
             Ok::<_, EngineError>(before)
         };
         let before = self.meta.write(write).await?;

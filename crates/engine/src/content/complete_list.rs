@@ -8,14 +8,14 @@ use std::collections::HashSet;
 use std::mem::take;
 
 use identity::Caller;
-use meta::complete_list::{FIRST_TAGS, TaggedVersion, versions};
+use meta::complete_list::{FIRST_TAGS, TaggedVersion, list_versions};
 use meta::repositories;
 use meta::{Id, MetaError, Tx, packages, tags};
 use model::name::RepositoryName;
 
 use crate::access::{Pull, RepoAccess};
-use crate::content::source::Source;
-use crate::content::tag_list::Below;
+use crate::content::source::ContentSource;
+use crate::content::tag_list::ImagesBelow;
 use crate::engine::Engine;
 use crate::error::EngineError;
 
@@ -30,13 +30,13 @@ const VERSIONS: usize = 200;
 pub struct CompleteList {
     engine: Engine,
     repository: RepositoryName,
-    of: Of,
-    at: Option<Place>,
+    of: ListScope,
+    at: Option<ListPosition>,
 }
 
 /// Of what it is the list.
 #[derive(Debug, Clone)]
-struct Of {
+struct ListScope {
     repository: Id,
     /// The image's name, and its row if it has manifests and is not only what others are below.
     image: Option<(String, Option<Id>)>,
@@ -44,7 +44,7 @@ struct Of {
 
 /// Where the next part begins.
 #[derive(Debug, Clone)]
-enum Place {
+enum ListPosition {
     /// Among the names of images below: from this one on, and which child was the last.
     Children { from: String, last: String },
     /// After this tag.
@@ -71,8 +71,8 @@ pub enum ListPart {
 impl RepoAccess<Pull> {
     /// All tags, versions and images below this one.
     pub async fn complete_list(&self) -> Result<CompleteList, EngineError> {
-        let Source::Local(holding) = self.source()?;
-        let (repository, path) = (holding.repository.id, self.at.target.path.path());
+        let ContentSource::Local(holding) = self.source()?;
+        let (repository, path) = (holding.repository.id, self.image.target.path.path());
         let image = holding.image().to_owned();
         let package = self
             .engine
@@ -80,15 +80,15 @@ impl RepoAccess<Pull> {
             .read(move |tx| {
                 let package = packages::find(tx, &holding.repository.id, holding.image())?;
                 let prefix = format!("{}/", holding.image());
-                let below = Below { repository: &holding.repository.id, prefix };
+                let below = ImagesBelow { repository: &holding.repository.id, prefix };
                 if package.is_none() && below.is_empty(tx)? {
                     return Err(EngineError::ImageUnknown(path.clone()));
                 }
                 Ok(package)
             })
             .await?;
-        let of = Of { repository, image: Some((image, package)) };
-        Ok(CompleteList::new(self.engine.clone(), self.at.name.clone(), of))
+        let of = ListScope { repository, image: Some((image, package)) };
+        Ok(CompleteList::new(self.engine.clone(), self.image.repository_name.clone(), of))
     }
 }
 
@@ -101,15 +101,15 @@ impl Engine {
     ) -> Result<CompleteList, EngineError> {
         let repository = self.authorize::<Pull>(caller, name, &name.path()).await?;
         let Some(repository) = repository else { return Err(self.missing(name.clone()).await) };
-        let of = Of { repository: repository.id, image: None };
+        let of = ListScope { repository: repository.id, image: None };
         Ok(CompleteList::new(self.clone(), name.clone(), of))
     }
 }
 
 impl CompleteList {
-    fn new(engine: Engine, repository: RepositoryName, of: Of) -> Self {
+    fn new(engine: Engine, repository: RepositoryName, of: ListScope) -> Self {
         let from = of.below().prefix;
-        let at = Some(Place::Children { from, last: String::new() });
+        let at = Some(ListPosition::Children { from, last: String::new() });
         Self { engine, repository, of, at }
     }
 
@@ -127,7 +127,7 @@ impl CompleteList {
     }
 }
 
-impl Of {
+impl ListScope {
     /// Refuses to go on with what was deleted since the list began: what there is of it now is not the list.
     fn check(&self, tx: &mut Tx<'_>, repository: &RepositoryName) -> Result<(), EngineError> {
         if !repositories::is_live(tx, &self.repository)? {
@@ -143,43 +143,47 @@ impl Of {
         }
     }
 
-    fn below(&self) -> Below<'_> {
+    fn below(&self) -> ImagesBelow<'_> {
         let prefix = self.image.as_ref().map(|(image, _)| format!("{image}/"));
-        Below { repository: &self.repository, prefix: prefix.unwrap_or_default() }
+        ImagesBelow { repository: &self.repository, prefix: prefix.unwrap_or_default() }
     }
 
     fn package(&self) -> Option<&Id> {
         self.image.as_ref().and_then(|(_, package)| package.as_ref())
     }
 
-    fn part(&self, tx: &mut Tx<'_>, place: &Place) -> Result<(ListPart, Option<Place>), MetaError> {
+    fn part(
+        &self,
+        tx: &mut Tx<'_>,
+        place: &ListPosition,
+    ) -> Result<(ListPart, Option<ListPosition>), MetaError> {
         let package = self.package();
         match (place, package) {
-            (Place::Children { from, last }, _) => {
+            (ListPosition::Children { from, last }, _) => {
                 let (children, next) = self.below().children(tx, from, last)?;
-                let next = next.map(|(from, last)| Place::Children { from, last });
-                let tags = package.map(|_| Place::Tags(String::new()));
+                let next = next.map(|(from, last)| ListPosition::Children { from, last });
+                let tags = package.map(|_| ListPosition::Tags(String::new()));
                 Ok((ListPart::Children(children), next.or(tags)))
             }
             (_, None) => Ok((ListPart::Tags(Vec::new()), None)),
-            (Place::Tags(last), Some(package)) => {
-                let names = tags::names(tx, package, last, NAMES as i64)?;
+            (ListPosition::Tags(last), Some(package)) => {
+                let names = tags::list_with_digests(tx, package, last, NAMES as i64)?;
                 let names: Vec<_> = names.into_iter().map(|(name, _)| name).collect();
                 let next = match names.last() {
-                    Some(last) if names.len() == NAMES => Place::Tags(last.clone()),
-                    Some(_) | None => Place::Versions(String::new()),
+                    Some(last) if names.len() == NAMES => ListPosition::Tags(last.clone()),
+                    Some(_) | None => ListPosition::Versions(String::new()),
                 };
                 Ok((ListPart::Tags(names), Some(next)))
             }
-            (Place::Versions(last), Some(package)) => versions_after(tx, package, last),
-            (Place::TagsOfVersion { version, digest, last }, Some(_)) => {
-                let names = tags::names_of_version(tx, version, last, NAMES as i64)?;
+            (ListPosition::Versions(last), Some(package)) => versions_after(tx, package, last),
+            (ListPosition::TagsOfVersion { version, digest, last }, Some(_)) => {
+                let names = tags::list_of_version(tx, version, last, NAMES as i64)?;
                 let (version, digest) = (*version, digest.clone());
                 let next = match names.last().cloned() {
                     Some(last) if names.len() == NAMES => {
-                        Place::TagsOfVersion { version, digest, last }
+                        ListPosition::TagsOfVersion { version, digest, last }
                     }
-                    Some(_) | None => Place::Versions(digest),
+                    Some(_) | None => ListPosition::Versions(digest),
                 };
                 Ok((ListPart::MoreTags(names), Some(next)))
             }
@@ -192,8 +196,8 @@ fn versions_after(
     tx: &mut Tx<'_>,
     package: &Id,
     last: &str,
-) -> Result<(ListPart, Option<Place>), MetaError> {
-    let rows = versions(tx, package, last, VERSIONS as i64)?;
+) -> Result<(ListPart, Option<ListPosition>), MetaError> {
+    let rows = list_versions(tx, package, last, VERSIONS as i64)?;
     let is_last = rows.len() < VERSIONS;
     let (mut part, mut bytes) = (Vec::new(), 0);
     let length = |tags: &[String]| tags.iter().map(|tag| tag.len() + 3).sum::<usize>();
@@ -204,7 +208,7 @@ fn versions_after(
         while some == step && bytes < PART_BYTES {
             step = NAMES;
             let after = row.tags.last().map_or("", String::as_str);
-            let more = tags::names_of_version(tx, &row.id, after, NAMES as i64)?;
+            let more = tags::list_of_version(tx, &row.id, after, NAMES as i64)?;
             some = more.len();
             bytes += length(&more);
             row.tags.extend(more);
@@ -213,26 +217,26 @@ fn versions_after(
         let open = row.tags.last().filter(|_| some == step).cloned();
         part.push(row);
         if let Some(last) = open {
-            let next = Place::TagsOfVersion { version, digest, last };
+            let next = ListPosition::TagsOfVersion { version, digest, last };
             return Ok((ListPart::Versions(part), Some(next)));
         }
         if bytes >= PART_BYTES {
-            return Ok((ListPart::Versions(part), Some(Place::Versions(digest))));
+            return Ok((ListPart::Versions(part), Some(ListPosition::Versions(digest))));
         }
     }
     let next = part.last().filter(|_| !is_last).map(|row| row.version.digest.to_string());
-    Ok((ListPart::Versions(part), next.map(Place::Versions)))
+    Ok((ListPart::Versions(part), next.map(ListPosition::Versions)))
 }
 
 /// Children, and where the next ones begin.
-type Children = (Vec<String>, Option<(String, String)>);
+type ChildSlice = (Vec<String>, Option<(String, String)>);
 
-impl Below<'_> {
+impl ImagesBelow<'_> {
     /// Children after `last`, of names from `from` on.
     ///
     /// Names come in byte order, in which `a/x` stands after `a-b`: so before a child the shorter ones are looked for
     /// that it begins with, and none comes twice that is not after the last one.
-    fn children(&self, tx: &mut Tx<'_>, from: &str, last: &str) -> Result<Children, MetaError> {
+    fn children(&self, tx: &mut Tx<'_>, from: &str, last: &str) -> Result<ChildSlice, MetaError> {
         let names = self.names(tx, from, NAMES)?;
         let is_last = names.len() < NAMES;
         let (mut children, mut bytes) = (Vec::new(), 0);
@@ -273,7 +277,7 @@ impl Below<'_> {
 
     fn has_below(&self, tx: &mut Tx<'_>, child: &str) -> Result<bool, MetaError> {
         let prefix = format!("{}{child}/", self.prefix);
-        let below = Below { repository: self.repository, prefix };
+        let below = ImagesBelow { repository: self.repository, prefix };
         Ok(!below.is_empty(tx)?)
     }
 }

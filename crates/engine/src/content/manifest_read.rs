@@ -1,12 +1,12 @@
 //! Reading manifests. Every read asks the database whether this image holds the manifest; a digest alone opens nothing.
 
 use bytes::Bytes;
-use meta::versions::{self, Version};
+use meta::versions::{self, VersionRow};
 use model::digest::Digest;
 use model::reference::Reference;
 
 use crate::access::{Pull, RepoAccess};
-use crate::content::source::Source;
+use crate::content::source::ContentSource;
 use crate::error::EngineError;
 use crate::tags::download_rules::check_download;
 
@@ -24,7 +24,7 @@ pub struct PulledManifest {
 }
 
 impl PulledManifest {
-    fn new(version: Version, bytes: Bytes) -> Self {
+    fn new(version: VersionRow, bytes: Bytes) -> Self {
         Self {
             digest: version.digest,
             media_type: version.media_type,
@@ -40,16 +40,18 @@ impl RepoAccess<Pull> {
         &self,
         reference: &Reference,
     ) -> Result<PulledManifest, EngineError> {
-        let Source::Local(holding) = self.source()?;
+        let ContentSource::Local(holding) = self.source()?;
         let wanted = reference.clone();
         let found = self
             .engine
             .meta
-            .point(move |tx| {
+            .read_by_key(move |tx| {
                 let found = match &wanted {
-                    Reference::Tag(tag) => versions::by_tag(tx, holding.address(), tag.as_str())?,
+                    Reference::Tag(tag) => {
+                        versions::find_by_tag(tx, holding.address(), tag.as_str())?
+                    }
                     Reference::Digest(digest) => {
-                        versions::by_digest(tx, holding.address(), digest)?
+                        versions::find_by_digest(tx, holding.address(), digest)?
                     }
                 };
                 if let Some(version) = &found {
@@ -64,18 +66,18 @@ impl RepoAccess<Pull> {
 
     /// A manifest with its bytes; counts as a pull.
     pub async fn manifest(&self, reference: &Reference) -> Result<PulledManifest, EngineError> {
-        let Source::Local(holding) = self.source()?;
+        let ContentSource::Local(holding) = self.source()?;
         let wanted = reference.clone();
         let found = self
             .engine
             .meta
-            .point(move |tx| {
+            .read_by_key(move |tx| {
                 let found = match &wanted {
                     Reference::Tag(tag) => {
-                        versions::content_by_tag(tx, holding.address(), tag.as_str())?
+                        versions::find_content_by_tag(tx, holding.address(), tag.as_str())?
                     }
                     Reference::Digest(digest) => {
-                        versions::content_by_digest(tx, holding.address(), digest)?
+                        versions::find_content_by_digest(tx, holding.address(), digest)?
                     }
                 };
                 if let Some((version, _)) = &found {

@@ -2,7 +2,7 @@
 
 use meta::{Id, Tx, packages, tags, versions};
 use model::digest::Digest;
-use model::precondition::{Precondition, Verdict};
+use model::precondition::{Precondition, PreconditionOutcome};
 use model::reference::Reference;
 
 use crate::access::ImageContext;
@@ -13,24 +13,26 @@ pub(crate) fn require(
     precondition: &Precondition,
     current: Option<&Digest>,
 ) -> Result<(), EngineError> {
-    match precondition.judge(current) {
-        Verdict::Holds => Ok(()),
-        Verdict::Known | Verdict::Fails => Err(EngineError::ConditionFailed),
+    match precondition.evaluate(current) {
+        PreconditionOutcome::Holds => Ok(()),
+        PreconditionOutcome::NoneMatchFailed | PreconditionOutcome::MatchFailed => {
+            Err(EngineError::ConditionFailed)
+        }
     }
 }
 
 /// What a write under a reference asks of what the reference names.
 #[derive(Debug)]
-pub(crate) struct Expected {
+pub(crate) struct ExpectedVersion {
     pub(crate) reference: Reference,
     pub(crate) precondition: Precondition,
 }
 
-impl Expected {
+impl ExpectedVersion {
     /// Refuses the write of something where what is there is not as expected. To be asked in the transaction that
     /// writes: of two writes that found the same, the second one finds what the first has written.
     pub(crate) fn check_write(&self, tx: &mut Tx<'_>, package: &Id) -> Result<(), EngineError> {
-        if self.precondition.is_none() {
+        if self.precondition.is_empty() {
             return Ok(());
         }
         require(&self.precondition, self.current(tx, package)?.as_ref())
@@ -42,11 +44,12 @@ impl Expected {
         tx: &mut Tx<'_>,
         at: &ImageContext,
     ) -> Result<(), EngineError> {
-        if self.precondition.is_none() {
+        if self.precondition.is_empty() {
             return Ok(());
         }
         let unknown = || EngineError::ManifestUnknown(self.reference.clone());
-        let package = packages::find(tx, &at.repository().id, at.image())?.ok_or_else(unknown)?;
+        let package =
+            packages::find(tx, &at.repository().id, at.image_name())?.ok_or_else(unknown)?;
         let current = self.current(tx, &package)?.ok_or_else(unknown)?;
         require(&self.precondition, Some(&current))
     }
@@ -55,7 +58,7 @@ impl Expected {
         Ok(match &self.reference {
             Reference::Tag(tag) => tags::find(tx, package, tag.as_str())?.map(|tag| tag.digest),
             Reference::Digest(digest) => {
-                versions::id_in_package(tx, package, digest)?.map(|_| digest.clone())
+                versions::find_in_package(tx, package, digest)?.map(|_| digest.clone())
             }
         })
     }

@@ -9,17 +9,17 @@ use bytes::Bytes;
 use meta::versions::{self, NewVersion, ReferenceOwner};
 use meta::{ErrorKind, Id, MetaError, Tx, attachments, blobs, events, packages, usage};
 use model::attachment::AttachmentId;
-use model::config::{ImageConfig, Shown};
 use model::digest::Digest;
-use model::manifest::{ContentNeed, Descriptor, Manifest, NamedContent};
-use model::media_type::Kind;
+use model::image_config::{ImageConfig, PlatformSummary};
+use model::manifest::{Descriptor, Manifest, NamedContent, RequiredContent};
+use model::media_type::ManifestKind;
 use model::precondition::Precondition;
 use model::reference::{Reference, Tag};
 
 use references::{FoundContent, ImageRows, MissingContent};
 
 use crate::access::{ImageContext, Push, RepoAccess};
-use crate::content::preconditions::Expected;
+use crate::content::preconditions::ExpectedVersion;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::tags::tag_write::point_tag;
@@ -52,7 +52,7 @@ pub struct NewManifest {
     /// The tags that should name it.
     tags: Vec<Tag>,
     /// What has to be there before.
-    expected: Expected,
+    expected: ExpectedVersion,
 }
 
 impl NewManifest {
@@ -61,7 +61,7 @@ impl NewManifest {
         let ReceivedManifest { bytes, content_type, reference, mut tags } = received;
         let mut manifest = Manifest::parse(&bytes, content_type.as_deref())?;
         let expected =
-            Expected { reference: reference.clone(), precondition: Precondition::default() };
+            ExpectedVersion { reference: reference.clone(), precondition: Precondition::default() };
         let digest = match reference {
             Reference::Digest(expected) => {
                 let actual = Digest::of_with(expected.algorithm(), &bytes);
@@ -104,7 +104,8 @@ impl Engine {
         if self.settings.new_repositories_sparse {
             return Ok(());
         }
-        let needed = new.manifest.named().filter(|named| named.need != ContentNeed::Nothing);
+        let needed =
+            new.manifest.named_content().filter(|named| named.need != RequiredContent::Nothing);
         let needed: BTreeSet<_> = needed.map(|named| named.descriptor.digest.clone()).collect();
         if needed.is_empty() {
             return Ok(());
@@ -124,7 +125,7 @@ pub struct PushedManifest {
 
 /// What a manifest is called that the API attaches to another one.
 #[derive(Debug)]
-pub(crate) struct Named {
+pub(crate) struct AttachmentLabel {
     pub(crate) id: AttachmentId,
     pub(crate) namespace: String,
 }
@@ -139,15 +140,15 @@ impl RepoAccess<Push> {
     pub(crate) async fn put(
         &self,
         new: NewManifest,
-        named: Option<Named>,
+        named: Option<AttachmentLabel>,
     ) -> Result<PushedManifest, EngineError> {
         let NewManifest { manifest, annotations, digest, bytes, tags, expected } = new;
         self.engine.check_room(bytes.len() as u64).await?;
         let shown = self.shown(&manifest).await;
         let subject = manifest.subject.as_ref().map(|subject| subject.digest.clone());
-        let write = Write {
-            access: self.at.clone(),
-            sizes: manifest.sizes(),
+        let write = ManifestWrite {
+            access: self.image.clone(),
+            sizes: manifest.required_blob_sizes(),
             manifest,
             annotations,
             digest: digest.clone(),
@@ -180,7 +181,7 @@ impl RepoAccess<Push> {
     }
 
     async fn read_config(&self, config: &Descriptor) -> Option<ImageConfig> {
-        let repository = &self.at.repository().id;
+        let repository = &self.image.repository().id;
         let found = self.engine.open_blob(repository, &config.digest).await.ok()?;
         if found.size() > MAX_CONFIG_BYTES {
             return None;
@@ -191,18 +192,18 @@ impl RepoAccess<Push> {
             return None;
         }
         let length = bytes.len();
-        self.engine.parsing.run(length, move || ImageConfig::read(&bytes)).await.ok()
+        self.engine.parsing.run(length, move || ImageConfig::parse(&bytes)).await.ok()
     }
 
     /// Finds out which content a refused manifest names in vain.
     async fn name_missing(&self, sizes: BTreeMap<Digest, u64>) -> Result<EngineError, EngineError> {
-        let at = self.at.clone();
+        let at = self.image.clone();
         self.engine
             .meta
             .read(move |tx| {
                 let mut missing = Vec::new();
                 for (digest, stated) in &sizes {
-                    match blobs::size_in(tx, &at.repository().id, digest)? {
+                    match blobs::find_size(tx, &at.repository().id, digest)? {
                         None => missing.push(digest.clone()),
                         Some(actual) if actual as u64 != *stated => {
                             return Ok(EngineError::SizeMismatch {
@@ -225,7 +226,7 @@ impl RepoAccess<Push> {
 }
 
 /// The transaction of one manifest PUT.
-struct Write {
+struct ManifestWrite {
     access: std::sync::Arc<ImageContext>,
     manifest: Manifest,
     annotations: String,
@@ -234,13 +235,13 @@ struct Write {
     digest: Digest,
     bytes: Bytes,
     tags: Vec<Tag>,
-    expected: Expected,
-    named: Option<Named>,
+    expected: ExpectedVersion,
+    named: Option<AttachmentLabel>,
     shown: ImageConfig,
     now: i64,
 }
 
-impl Write {
+impl ManifestWrite {
     fn run(&self, tx: &mut Tx<'_>) -> Result<(), EngineError> {
         let at = &self.access;
         let repository = &at.repository().id;
@@ -251,8 +252,8 @@ impl Write {
         if self.named.is_some() {
             self.check_attachable(tx, &package)?;
         }
-        let named: Vec<_> = self.manifest.named().collect();
-        let missing = MissingContent::in_repository(at.repository().sparse);
+        let named: Vec<_> = self.manifest.named_content().collect();
+        let missing = MissingContent::in_repository(at.repository().allows_missing_content);
         let image = ImageRows { repository, package: &package };
         let found = FoundContent::look_up(tx, image, &named, missing)?;
         let inserted = self.insert_version(tx, image, &found)?;
@@ -262,12 +263,12 @@ impl Write {
                 let references: Vec<_> =
                     named.iter().flat_map(|named| found.references(named)).collect();
                 let owner = ReferenceOwner { version: &version, repository, package: &package };
-                versions::insert_refs(tx, owner, 0, &references)?;
-                versions::bind_child(tx, owner, &self.digest)?;
+                versions::insert_references(tx, owner, 0, &references)?;
+                versions::bind_manifest(tx, owner, &self.digest)?;
                 let size = self.bytes.len() as i64;
                 usage::add_delta(tx, repository, size)?;
                 self.record(tx)?;
-                if let Some(Named { id, namespace }) = &self.named
+                if let Some(AttachmentLabel { id, namespace }) = &self.named
                     && !attachments::insert(tx, (repository, &version), (id, namespace))?
                 {
                     return Err(self.exists(id));
@@ -276,7 +277,7 @@ impl Write {
             }
             // Another request was faster.
             None if self.named.is_some() => return Err(self.exists(&self.same())),
-            None => versions::id_in_package(tx, &package, &self.digest)?
+            None => versions::find_in_package(tx, &package, &self.digest)?
                 .map(|(id, _)| id)
                 .ok_or_else(|| EngineError::Internal("version vanished".into()))?,
         };
@@ -289,7 +290,7 @@ impl Write {
         if inserted.is_some() && told.is_empty() {
             told.push(None);
         }
-        Ok(at.tell_inserted(tx, (&self.digest, &told, self.now))?)
+        Ok(at.enqueue_insert(tx, (&self.digest, &told, self.now))?)
     }
 
     /// What the API attaches refers to what is there, and is there once: by its digest it is found in the repository.
@@ -301,7 +302,7 @@ impl Write {
         let subject = self.manifest.subject.as_ref();
         let subject =
             subject.ok_or_else(|| EngineError::Internal("it refers to nothing".into()))?;
-        match versions::id_in_package(tx, package, &subject.digest)? {
+        match versions::find_in_package(tx, package, &subject.digest)? {
             Some(_) => Ok(()),
             None => {
                 let unknown = format!("attachment.target \"{}\"", subject.digest);
@@ -316,7 +317,7 @@ impl Write {
     }
 
     fn exists(&self, id: &AttachmentId) -> EngineError {
-        let name = &self.access.name;
+        let name = &self.access.repository_name;
         EngineError::AlreadyExists(format!(
             "{name}/attachments/{id} exists already, by that name or with this content"
         ))
@@ -329,11 +330,10 @@ impl Write {
         found: &FoundContent,
     ) -> Result<Option<Id>, MetaError> {
         let shown = ShownVersion::new(&self.manifest, found, self.bytes.len() as u64);
-        let own_platform = Shown::write(self.shown.platform.clone().map(|platform| Shown {
-            digest: None,
-            media_type: None,
-            platform: Some(platform),
-        }));
+        let own_platform =
+            PlatformSummary::list_to_json(self.shown.platform.clone().map(|platform| {
+                PlatformSummary { digest: None, media_type: None, platform: Some(platform) }
+            }));
         versions::insert(
             tx,
             &NewVersion {
@@ -355,7 +355,7 @@ impl Write {
 
     fn record(&self, tx: &mut Tx<'_>) -> Result<(), MetaError> {
         let digest = Some(self.digest.clone());
-        events::insert(tx, &events::Event { digest, ..self.access.event("push", self.now) })
+        events::insert(tx, &events::AuditEvent { digest, ..self.access.event("push", self.now) })
     }
 }
 
@@ -371,24 +371,26 @@ struct ShownVersion {
 impl ShownVersion {
     fn new(manifest: &Manifest, found: &FoundContent, own_bytes: u64) -> Self {
         let is_blob = |named: &NamedContent<'_>| match manifest.kind {
-            Kind::Image => true,
-            Kind::Index => !found.is_manifest(named),
+            ManifestKind::Image => true,
+            ManifestKind::Index => !found.is_manifest(named),
         };
-        let named = || manifest.named().filter(|named| !named.is_subject);
+        let named = || manifest.named_content().filter(|named| !named.is_subject);
         let blobs: BTreeMap<_, _> = named()
             .filter(is_blob)
             .map(|named| (&named.descriptor.digest, named.descriptor.size))
             .collect();
         let own_bytes = match manifest.kind {
-            Kind::Index if blobs.is_empty() => 0,
-            Kind::Image | Kind::Index => own_bytes,
+            ManifestKind::Index if blobs.is_empty() => 0,
+            ManifestKind::Image | ManifestKind::Index => own_bytes,
         };
         let sum = blobs.into_values().fold(own_bytes, u64::saturating_add);
-        let platforms = (manifest.kind == Kind::Index).then(|| {
-            Shown::write(named().filter(|named| !is_blob(named)).map(|named| Shown {
-                digest: Some(named.descriptor.digest.to_string()),
-                media_type: Some(named.descriptor.media_type.clone()),
-                platform: named.descriptor.platform.clone(),
+        let platforms = (manifest.kind == ManifestKind::Index).then(|| {
+            PlatformSummary::list_to_json(named().filter(|named| !is_blob(named)).map(|named| {
+                PlatformSummary {
+                    digest: Some(named.descriptor.digest.to_string()),
+                    media_type: Some(named.descriptor.media_type.clone()),
+                    platform: named.descriptor.platform.clone(),
+                }
             }))
         });
         Self { image_bytes: i64::try_from(sum).unwrap_or(i64::MAX), platforms }

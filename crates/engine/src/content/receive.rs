@@ -3,30 +3,30 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use blob::{Batch, BlobWriter};
+use blob::{BlobWriter, UploadBatch};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
-use model::range::ContentRange;
+use model::byte_range::ContentRange;
 
 use crate::engine::Engine;
 use crate::error::{BodyError, EngineError};
 
 /// The bytes of a request, as they come.
-pub type Body<'a> = Pin<Box<dyn Stream<Item = Result<Bytes, BodyError>> + Send + 'a>>;
+pub type UploadBody<'a> = Pin<Box<dyn Stream<Item = Result<Bytes, BodyError>> + Send + 'a>>;
 
 /// The bytes of a request, and what it says of them.
-pub struct Chunk<'a> {
+pub struct UploadChunk<'a> {
     /// Where they belong, if it says so.
     pub range: Option<ContentRange>,
     /// How many they are, if it says so.
     pub announced: Option<u64>,
     /// The bytes.
-    pub body: Body<'a>,
+    pub body: UploadBody<'a>,
 }
 
-impl<'a> From<Body<'a>> for Chunk<'a> {
+impl<'a> From<UploadBody<'a>> for UploadChunk<'a> {
     /// Bytes that nothing is said of.
-    fn from(body: Body<'a>) -> Self {
+    fn from(body: UploadBody<'a>) -> Self {
         Self { range: None, announced: None, body }
     }
 }
@@ -39,7 +39,7 @@ const BATCH_FRAMES: usize = 512;
 const BATCH_WAIT: Duration = Duration::from_secs(1);
 
 /// How far a body got.
-pub(crate) struct Received {
+pub(crate) struct ReceivedBytes {
     /// The bytes that were handed to the writer.
     pub(crate) bytes: u64,
     /// Whether the body ended as it should.
@@ -51,20 +51,20 @@ impl Engine {
     pub(crate) async fn receive(
         &self,
         writer: &mut dyn BlobWriter,
-        body: &mut Body<'_>,
-    ) -> Result<Received, EngineError> {
-        let limit = model::range::MAX_BLOB_BYTES;
+        body: &mut UploadBody<'_>,
+    ) -> Result<ReceivedBytes, EngineError> {
+        let limit = model::byte_range::MAX_BLOB_BYTES;
         let mut bytes = 0;
         loop {
             // The first frame waits in the connection's own buffer. Memory is taken for the bytes at hand and
             // not for those that may come, so that slow clients keep nobody else from sending.
             let first = match body.next().await {
                 Some(Ok(frame)) => frame,
-                Some(Err(error)) => return Ok(Received { bytes, ended: Err(error) }),
-                None => return Ok(Received { bytes, ended: Ok(()) }),
+                Some(Err(error)) => return Ok(ReceivedBytes { bytes, ended: Err(error) }),
+                None => return Ok(ReceivedBytes { bytes, ended: Ok(()) }),
             };
             let permit = self.budget.acquire(first.len()).await;
-            let (batch, end) = fill(Batch { frames: vec![first], permit }, body).await;
+            let (batch, end) = fill(UploadBatch { frames: vec![first], permit }, body).await;
             let length = batch.length();
             if writer.offset() + length > limit {
                 return Err(EngineError::BlobTooLarge { limit });
@@ -73,7 +73,7 @@ impl Engine {
             writer.write(batch).await?;
             bytes += length;
             if let Some(ended) = end {
-                return Ok(Received { bytes, ended });
+                return Ok(ReceivedBytes { bytes, ended });
             }
         }
     }
@@ -81,7 +81,10 @@ impl Engine {
 
 /// Adds frames until the batch is full, has waited long enough, or finds no memory for more; and how the body
 /// ended, if it did. The one frame that finds none was in memory already.
-async fn fill(mut batch: Batch, body: &mut Body<'_>) -> (Batch, Option<Result<(), BodyError>>) {
+async fn fill(
+    mut batch: UploadBatch,
+    body: &mut UploadBody<'_>,
+) -> (UploadBatch, Option<Result<(), BodyError>>) {
     let mut length = batch.frames[0].len();
     let deadline = tokio::time::sleep(BATCH_WAIT);
     tokio::pin!(deadline);
@@ -115,18 +118,19 @@ mod tests {
     use blob::{BlobStore, Checkpoint, CopyId, MemoryStore};
     use futures_util::stream;
     use identity::{MasterKey, SystemClock};
-    use meta::{Database, Meta};
-    use model::digest::{Algorithm, Digest};
+    use meta::{DatabaseLocation, Meta};
+    use model::digest::{Digest, DigestAlgorithm};
 
     use super::*;
     use crate::settings::Settings;
 
     /// The memory of so many bytes of uploads, and somewhere to write to.
     async fn registry(upload_memory: usize) -> (Engine, Box<dyn BlobWriter>) {
-        let meta = Meta::open(Database::SqliteMemory).await.expect("a new database");
+        let meta = Meta::open(DatabaseLocation::SqliteMemory).await.expect("a new database");
         let blobs = Arc::new(MemoryStore::default());
         let claim = blobs.claim(CopyId::from([7; 16])).await.expect("free");
-        let writer = claim.open(Algorithm::Sha256, &Checkpoint::default()).await.expect("empty");
+        let writer =
+            claim.open(DigestAlgorithm::Sha256, &Checkpoint::default()).await.expect("empty");
         let settings = Settings { upload_memory, ..Settings::default() };
         let master = MasterKey::new(&MasterKey::generate());
         (Engine::new(meta, blobs, Arc::new(SystemClock), (settings, master)), writer)
@@ -136,7 +140,7 @@ mod tests {
     async fn a_byte_that_waits_for_more_takes_no_memory_for_it() {
         let (engine, mut writer) = registry(BATCH_BYTES).await;
         let slow = stream::iter([Ok(Bytes::from_static(b"x"))]).chain(stream::pending());
-        let mut slow: Body<'_> = Box::pin(slow);
+        let mut slow: UploadBody<'_> = Box::pin(slow);
         let mut context = Context::from_waker(Waker::noop());
         let receive = pin!(engine.receive(&mut *writer, &mut slow));
         assert!(receive.poll(&mut context).is_pending(), "it waits for the second byte");
@@ -149,7 +153,7 @@ mod tests {
         let (engine, mut writer) = registry(5 << 10).await;
         let frames: Vec<Bytes> = (0..100_u8).map(|byte| vec![byte; 3000].into()).collect();
         let digest = Digest::of(&frames.concat());
-        let mut body: Body<'_> = Box::pin(stream::iter(frames).map(Ok));
+        let mut body: UploadBody<'_> = Box::pin(stream::iter(frames).map(Ok));
         let received = engine.receive(&mut *writer, &mut body).await.expect("it works");
         assert!(received.bytes == 300_000 && received.ended.is_ok());
         let _ = writer.finish(&digest).await.expect("every byte in its place");

@@ -5,14 +5,14 @@ use meta::{packages, versions};
 use model::digest::Digest;
 
 use crate::access::{Pull, RepoAccess};
-use crate::content::source::Source;
+use crate::content::source::ContentSource;
 use crate::error::EngineError;
 
 /// How many referrers one page looks at.
-const PAGE: usize = 500;
+const MAX_PAGE_LINES: usize = 500;
 
 /// How long a page's lines may be together: under the 4 MiB that clients read of a manifest.
-const PAGE_BYTES: usize = 3 << 20;
+const MAX_PAGE_BYTES: usize = 3 << 20;
 
 /// The most that a line takes besides its artifact type and its annotations.
 const LINE_BYTES: usize = 400;
@@ -35,7 +35,7 @@ impl RepoAccess<Pull> {
         artifact_type: Option<&str>,
         last: Option<&Digest>,
     ) -> Result<ReferrersPage, EngineError> {
-        let Source::Local(holding) = self.source()?;
+        let ContentSource::Local(holding) = self.source()?;
         let subject = subject.clone();
         let wanted = artifact_type.map(str::to_owned);
         let last = last.map(|last| last.to_string()).unwrap_or_default();
@@ -46,8 +46,8 @@ impl RepoAccess<Pull> {
                 else {
                     return Ok(ReferrersPage::default());
                 };
-                let from = (last.as_str(), PAGE as i64 + 1);
-                let sizes = versions::referrer_sizes(tx, &package, &subject, from)?;
+                let from = (last.as_str(), MAX_PAGE_LINES as i64 + 1);
+                let sizes = versions::list_referrer_sizes(tx, &package, &subject, from)?;
                 let is_wanted = |line: &&ReferrerSize| {
                     wanted.is_none() || line.artifact_type.as_deref() == wanted.as_deref()
                 };
@@ -58,7 +58,7 @@ impl RepoAccess<Pull> {
                     Some(to) => {
                         let wanted = wanted.as_deref().unwrap_or_default();
                         let range = (last.as_str(), &to.digest, wanted);
-                        versions::referrers(tx, &package, &subject, range)?
+                        versions::list_referrers(tx, &package, &subject, range)?
                     }
                     None => Vec::new(),
                 };
@@ -76,7 +76,7 @@ fn page_length(lines: &[ReferrerSize], is_wanted: impl Fn(&&ReferrerSize) -> boo
             let artifact_type = line.artifact_type.as_ref().map_or(0, String::len);
             bytes += LINE_BYTES + artifact_type + line.annotations as usize;
         }
-        *position == 0 || bytes <= PAGE_BYTES
+        *position == 0 || bytes <= MAX_PAGE_BYTES
     };
-    lines.iter().take(PAGE).enumerate().take_while(fits).count()
+    lines.iter().take(MAX_PAGE_LINES).enumerate().take_while(fits).count()
 }

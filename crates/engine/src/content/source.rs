@@ -6,13 +6,13 @@
 
 use std::sync::Arc;
 
-use crate::access::{Holding, Pull, RepoAccess};
+use crate::access::{ImageHolding, Pull, RepoAccess};
 use crate::error::EngineError;
 
 /// The source of a read.
-pub(crate) enum Source {
+pub(crate) enum ContentSource {
     /// Rows of this registry.
-    Local(Arc<Holding>),
+    Local(Arc<ImageHolding>),
 }
 
 impl RepoAccess<Pull> {
@@ -20,8 +20,8 @@ impl RepoAccess<Pull> {
     ///
     /// # Errors
     /// Fails for a remote or virtual repository: these are kept, and not served yet.
-    pub(crate) fn source(&self) -> Result<Source, EngineError> {
-        self.at.check_standard()?;
-        Ok(Source::Local(self.at.holding.clone()))
+    pub(crate) fn source(&self) -> Result<ContentSource, EngineError> {
+        self.image.check_standard()?;
+        Ok(ContentSource::Local(self.image.holding.clone()))
     }
 }

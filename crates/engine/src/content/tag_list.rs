@@ -3,28 +3,28 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use identity::Caller;
-use meta::tags::{Listed, ListedVersion};
+use meta::tags::{ListedVersion, TagRow};
 use meta::{Id, MetaError, Tx, packages, tags};
 use model::digest::Digest;
 use model::name::RepositoryName;
 
 use crate::access::{Pull, RepoAccess};
-use crate::content::source::Source;
+use crate::content::source::ContentSource;
 use crate::engine::Engine;
 use crate::error::EngineError;
 
 /// How many rows of a list are read at once.
-pub(crate) const STEP: usize = 1_000;
+pub(crate) const ROWS_AT_ONCE: usize = 1_000;
 
 /// Among how many versions those without a tag are looked for: cleaners come again. Everybody else who lists tags waits
 /// for it, so that it is not more where there are very many.
-const MOST_UNTAGGED: i64 = 1_000;
+const MAX_UNTAGGED: i64 = 1_000;
 
 /// A page of an image's tags.
 #[derive(Debug)]
 pub struct TagPage {
     /// The tags, in byte order, with what they name.
-    pub tags: Vec<Listed>,
+    pub tags: Vec<TagRow>,
     /// On the first page, versions without a tag.
     pub untagged: Vec<ListedVersion>,
     /// What the names of images below this one go on with.
@@ -35,8 +35,8 @@ pub struct TagPage {
 
 impl TagPage {
     /// The versions that the page's tags name, each with its tags.
-    pub fn versions(&self) -> BTreeMap<&Digest, Vec<&Listed>> {
-        let mut versions: BTreeMap<&Digest, Vec<&Listed>> = BTreeMap::new();
+    pub fn versions(&self) -> BTreeMap<&Digest, Vec<&TagRow>> {
+        let mut versions: BTreeMap<&Digest, Vec<&TagRow>> = BTreeMap::new();
         for tag in &self.tags {
             versions.entry(&tag.version.digest).or_default().push(tag);
         }
@@ -57,20 +57,20 @@ impl RepoAccess<Pull> {
     /// The tags, and the images below this one, that stand after `last`: of each at most `limit`, and both up
     /// to the same place.
     pub async fn tags(&self, last: &str, limit: usize) -> Result<TagPage, EngineError> {
-        let Source::Local(holding) = self.source()?;
-        let (path, last) = (self.at.target.path.path(), last.to_owned());
+        let ContentSource::Local(holding) = self.source()?;
+        let (path, last) = (self.image.target.path.path(), last.to_owned());
         self.engine
             .meta
             .read(move |tx| {
                 let repository = &holding.repository.id;
-                let below = Below { repository, prefix: format!("{}/", holding.image()) };
+                let below = ImagesBelow { repository, prefix: format!("{}/", holding.image()) };
                 let mut children = below.page(tx, &last, limit)?;
                 let mut untagged = Vec::new();
                 let mut tags = match packages::find(tx, repository, holding.image())? {
                     Some(package) => {
                         if last.is_empty() {
-                            let few = (MOST_UNTAGGED, limit as i64);
-                            untagged = tags::untagged(tx, &package, few)?;
+                            let few = (MAX_UNTAGGED, limit as i64);
+                            untagged = tags::list_untagged_versions(tx, &package, few)?;
                         }
                         tags::list(tx, &package, &last, limit as i64 + 1)?
                     }
@@ -107,7 +107,7 @@ impl Engine {
         let last = last.to_owned();
         self.meta
             .read(move |tx| {
-                let below = Below { repository: &repository.id, prefix: String::new() };
+                let below = ImagesBelow { repository: &repository.id, prefix: String::new() };
                 let children = below.page(tx, &last, limit)?;
                 Ok(NamePage { next: children.next(), names: children.names() })
             })
@@ -117,7 +117,7 @@ impl Engine {
 
 /// The images of a repository whose names begin with a prefix. What these go on with, up to the next slash, is
 /// a child.
-pub(crate) struct Below<'a> {
+pub(crate) struct ImagesBelow<'a> {
     pub(crate) repository: &'a Id,
     /// Nothing, or the name of an image and a slash.
     pub(crate) prefix: String,
@@ -125,12 +125,12 @@ pub(crate) struct Below<'a> {
 
 /// A page of children, by the place where each is found first in the order of all names: `a` where there is
 /// an image `a`, and else `a/`, which stands after `a-b`.
-struct Children {
+struct ChildPage {
     places: BTreeSet<String>,
     more: bool,
 }
 
-impl Children {
+impl ChildPage {
     fn next(&self) -> Option<String> {
         self.places.last().filter(|_| self.more).cloned()
     }
@@ -140,13 +140,13 @@ impl Children {
     }
 }
 
-impl Below<'_> {
+impl ImagesBelow<'_> {
     /// At most `limit` children whose places are after `last`.
-    fn page(&self, tx: &mut Tx<'_>, last: &str, limit: usize) -> Result<Children, MetaError> {
+    fn page(&self, tx: &mut Tx<'_>, last: &str, limit: usize) -> Result<ChildPage, MetaError> {
         let begin = self.after(last);
         let (mut places, mut from) = (BTreeSet::new(), begin.clone());
         loop {
-            let names = self.names(tx, &from, STEP)?;
+            let names = self.names(tx, &from, ROWS_AT_ONCE)?;
             let mut place = String::new();
             for name in &names {
                 let rest = &name[self.prefix.len()..];
@@ -163,9 +163,9 @@ impl Below<'_> {
             }
             from = self.after(&place);
             let more = places.len() > limit;
-            if more || names.len() < STEP {
+            if more || names.len() < ROWS_AT_ONCE {
                 let places = places.into_iter().take(limit).collect();
-                return Ok(Children { places, more });
+                return Ok(ChildPage { places, more });
             }
         }
     }
@@ -199,7 +199,7 @@ impl Below<'_> {
             Some(image) => format!("{image}0"),
             None => "~".to_owned(),
         };
-        packages::between(tx, self.repository, (from, &end), limit as i64)
+        packages::list_names_between(tx, self.repository, (from, &end), limit as i64)
     }
 
     /// The least name after a place: '-' is the least of what may follow a name, and '0' stands after all that

@@ -7,16 +7,16 @@ mod claimed;
 mod commit;
 
 use blob::{BlobError, Checkpoint, CopyId};
-use meta::uploads::{self, Owner, Upload};
+use meta::uploads::{self, Upload, UploadKey};
 use meta::{Id, blobs, gc_queue};
-use model::digest::{Algorithm, Digest};
+use model::digest::{Digest, DigestAlgorithm};
 
-use claimed::Claimed;
+use claimed::ClaimedUpload;
 use commit::link;
 use identity::micros;
 
 use crate::access::{ImageContext, Pull, Push, RepoAccess};
-use crate::content::receive::Chunk;
+use crate::content::receive::UploadChunk;
 use crate::error::EngineError;
 use crate::reviews;
 
@@ -39,22 +39,29 @@ pub enum MountFrom<'a> {
 }
 
 /// A session that was looked for.
-enum Found<'a> {
+enum UploadState<'a> {
     /// It goes on, and this request alone writes to it.
-    Open(Claimed<'a>),
+    Open(ClaimedUpload<'a>),
     /// It became a blob, not long ago.
     Finished(Digest),
 }
 
 impl ImageContext {
-    pub(crate) fn owner(&self) -> Owner<'_> {
-        Owner { repository: &self.repository().id, image: self.image(), principal: &self.principal }
+    pub(crate) fn owner(&self) -> UploadKey<'_> {
+        UploadKey {
+            repository: &self.repository().id,
+            image: self.image_name(),
+            principal: &self.principal,
+        }
     }
 }
 
 impl RepoAccess<Push> {
     /// Starts a session.
-    pub async fn start_upload(&self, algorithm: Algorithm) -> Result<UploadProgress, EngineError> {
+    pub async fn start_upload(
+        &self,
+        algorithm: DigestAlgorithm,
+    ) -> Result<UploadProgress, EngineError> {
         self.engine.check_room(0).await?;
         self.check_open_uploads().await?;
         let upload = Upload {
@@ -67,7 +74,7 @@ impl RepoAccess<Push> {
             expires_at: self.upload_expiry(),
         };
         let progress = UploadProgress { id: upload.id.to_string(), offset: 0 };
-        let (at, now) = (self.at.clone(), self.engine.clock.now());
+        let (at, now) = (self.image.clone(), self.engine.clock.now());
         self.engine
             .meta
             .write(move |tx| {
@@ -87,12 +94,12 @@ impl RepoAccess<Push> {
     /// Refuses one more session where too many are open: each is a row for as long as it may live.
     async fn check_open_uploads(&self) -> Result<(), EngineError> {
         let Some(limit) = self.engine.settings.open_uploads else { return Ok(()) };
-        let at = self.at.clone();
+        let at = self.image.clone();
         let open = move |tx: &mut meta::Tx<'_>| {
             let whose = (&at.repository().id, at.principal.as_str());
-            Ok::<_, EngineError>(uploads::open(tx, whose, i64::from(limit))?)
+            Ok::<_, EngineError>(uploads::count_open(tx, whose, i64::from(limit))?)
         };
-        if self.engine.meta.point(open).await? < i64::from(limit) {
+        if self.engine.meta.read_by_key(open).await? < i64::from(limit) {
             Ok(())
         } else {
             Err(EngineError::TooManyUploads { limit })
@@ -112,9 +119,9 @@ impl RepoAccess<Push> {
     pub async fn append(
         &self,
         id: &str,
-        mut chunk: Chunk<'_>,
+        mut chunk: UploadChunk<'_>,
     ) -> Result<UploadProgress, EngineError> {
-        let Found::Open(mut claimed) = self.claim_upload(id, None).await? else {
+        let UploadState::Open(mut claimed) = self.claim_upload(id, None).await? else {
             return Err(EngineError::UploadUnknown);
         };
         let received = match claimed.receive(&mut chunk).await {
@@ -131,13 +138,13 @@ impl RepoAccess<Push> {
         &self,
         id: &str,
         digest: &Digest,
-        mut chunk: Chunk<'_>,
+        mut chunk: UploadChunk<'_>,
     ) -> Result<(), EngineError> {
         // The digest decides by which hash the blob is known; bytes hashed otherwise are hashed again.
         let mut claimed = match self.claim_upload(id, Some(digest.algorithm())).await? {
-            Found::Open(claimed) => claimed,
-            Found::Finished(became) if became == *digest => return Ok(()),
-            Found::Finished(_) => return Err(EngineError::UploadUnknown),
+            UploadState::Open(claimed) => claimed,
+            UploadState::Finished(became) if became == *digest => return Ok(()),
+            UploadState::Finished(_) => return Err(EngineError::UploadUnknown),
         };
         let received = match claimed.receive(&mut chunk).await {
             Ok(received) => received,
@@ -163,7 +170,7 @@ impl RepoAccess<Push> {
     /// Makes a blob of another repository readable here, without a byte moving. Answers whether it did.
     pub async fn mount(&self, digest: &Digest, from: MountFrom<'_>) -> Result<bool, EngineError> {
         let sources = match from {
-            MountFrom::Repository(source) => vec![source.at.repository().id],
+            MountFrom::Repository(source) => vec![source.image.repository().id],
             MountFrom::Project => self.readable_holders(digest).await?,
         };
         // Whoever is told that it is there sends nothing: so it has to be.
@@ -179,7 +186,7 @@ impl RepoAccess<Push> {
             }
         }
         let Some(source) = held else { return Ok(false) };
-        let (at, digest, now) = (self.at.clone(), digest.clone(), self.engine.clock.now());
+        let (at, digest, now) = (self.image.clone(), digest.clone(), self.engine.clock.now());
         let review_after = now + micros(self.engine.settings.gc_grace);
         self.engine
             .meta
@@ -194,13 +201,14 @@ impl RepoAccess<Push> {
     /// The repositories of this project that hold the blob and that the caller may read.
     async fn readable_holders(&self, digest: &Digest) -> Result<Vec<Id>, EngineError> {
         const LOOK_AT_MOST: i64 = 100;
-        let (at, digest) = (self.at.clone(), digest.clone());
+        let (at, digest) = (self.image.clone(), digest.clone());
         let holders = self
             .engine
             .meta
-            .point(move |tx| {
-                let place = (at.name.project.as_str(), at.name.location.as_str());
-                Ok::<_, EngineError>(blobs::holders(tx, place, &digest, LOOK_AT_MOST)?)
+            .read_by_key(move |tx| {
+                let place =
+                    (at.repository_name.project.as_str(), at.repository_name.location.as_str());
+                Ok::<_, EngineError>(blobs::list_holders(tx, place, &digest, LOOK_AT_MOST)?)
             })
             .await?;
         let mut readable = Vec::new();
@@ -218,20 +226,22 @@ impl RepoAccess<Push> {
 
     async fn find_upload(&self, id: &str) -> Result<Upload, EngineError> {
         let id: Id = id.parse().map_err(|_| EngineError::UploadUnknown)?;
-        let at = self.at.clone();
+        let at = self.image.clone();
         self.engine
             .meta
-            .point(move |tx| Ok::<_, EngineError>(uploads::find(tx, at.owner(), &id)?))
+            .read_by_key(move |tx| Ok::<_, EngineError>(uploads::find(tx, at.owner(), &id)?))
             .await?
             .ok_or(EngineError::UploadUnknown)
     }
 
     /// The session under the claim: another request may have moved it on, or ended it.
     async fn find_claimed(&self, id: Id) -> Result<Upload, EngineError> {
-        let at = self.at.clone();
+        let at = self.image.clone();
         self.engine
             .meta
-            .point(move |tx| Ok::<_, EngineError>(uploads::find_settled(tx, at.owner(), &id)?))
+            .read_by_key(move |tx| {
+                Ok::<_, EngineError>(uploads::wait_and_find(tx, at.owner(), &id)?)
+            })
             .await?
             .ok_or(EngineError::UploadUnknown)
     }
@@ -240,10 +250,10 @@ impl RepoAccess<Push> {
     async fn claim_upload(
         &self,
         id: &str,
-        algorithm: Option<Algorithm>,
-    ) -> Result<Found<'_>, EngineError> {
+        algorithm: Option<DigestAlgorithm>,
+    ) -> Result<UploadState<'_>, EngineError> {
         let finished = |upload: Upload| {
-            let became = upload.digest.map(Found::Finished);
+            let became = upload.digest.map(UploadState::Finished);
             became.ok_or(EngineError::UploadUnknown)
         };
         let upload = self.find_upload(id).await?;
@@ -259,17 +269,17 @@ impl RepoAccess<Push> {
         }
         self.keep_alive(&upload).await?;
         let announced = upload.algorithm.parse();
-        let announced: Algorithm = announced
+        let announced: DigestAlgorithm = announced
             .map_err(|_| EngineError::Internal("upload row names an unknown algorithm".into()))?;
         let from = Checkpoint {
             offset: upload.size as u64,
-            state: upload.checkpoint.clone().unwrap_or_default(),
+            hash_state: upload.checkpoint.clone().unwrap_or_default(),
         };
         let writer = match claim.open(algorithm.unwrap_or(announced), &from).await {
             Ok(writer) => writer,
             Err(error) => return Err(self.failed(&upload, error).await),
         };
-        Ok(Found::Open(Claimed { access: self, upload, writer }))
+        Ok(UploadState::Open(ClaimedUpload { access: self, upload, writer }))
     }
 
     /// A request that has begun is not stopped by the session's end, however near that is.
@@ -287,7 +297,7 @@ impl RepoAccess<Push> {
         let touched = self
             .engine
             .meta
-            .write(move |tx| Ok::<_, EngineError>(uploads::touch(tx, &upload, expires_at)?))
+            .write(move |tx| Ok::<_, EngineError>(uploads::set_expiry(tx, &upload, expires_at)?))
             .await?;
         if touched == 1 { Ok(()) } else { Err(EngineError::UploadUnknown) }
     }
@@ -300,7 +310,7 @@ impl RepoAccess<Push> {
         self.engine
             .meta
             .write(move |tx| {
-                let abandoned = uploads::abandon(tx, &upload)? == 1;
+                let abandoned = uploads::delete_unfinished(tx, &upload)? == 1;
                 if let (true, Some(copy)) = (abandoned, &upload.copy_id) {
                     reviews::trash_unfinished(tx, copy, due)?;
                 }

@@ -9,28 +9,28 @@
 //! stays for as long as that.
 
 mod background;
-mod judge;
+mod evaluate;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use meta::cleanups::{self, Candidate, Cursor};
-use meta::repositories::Repository;
+use meta::cleanups::{self, CleanupCandidate, CleanupCursor};
+use meta::repositories::RepositoryRow;
 use meta::{ErrorKind, Id, Tx, packages, tags};
-use model::cleanup::{Decision, Policies};
+use model::cleanup::{CleanupDecision, CleanupPolicies};
 use model::digest::Digest;
 use model::name::{ImageName, ImagePath, RepositoryName};
 
+use evaluate::{CleanupEvaluator, CleanupVerdict};
 use identity::{Caller, micros};
-use judge::{Fate, Judge};
 
-use crate::access::{ImageContext, Target, find_repository};
-use crate::artifacts::delete::{Tagged, delete_version};
+use crate::access::{ImageContext, ImageTarget, find_repository};
+use crate::artifacts::delete::{TagHandling, delete_version};
 use crate::engine::Engine;
 use crate::error::EngineError;
 
 /// As whom events, the history of tags and the audit log name it.
-pub const PRINCIPAL: &str = "system:cleanup-policy";
+pub const CLEANUP_PRINCIPAL: &str = "system:cleanup-policy";
 
 /// How many manifests and images one step looks at.
 const STEP: usize = 100;
@@ -49,7 +49,7 @@ pub enum CleanupMode {
 
 /// A manifest that went, or would go.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cleaned {
+pub struct CleanedVersion {
     /// Its image.
     pub package: String,
     /// Its digest.
@@ -81,7 +81,7 @@ pub struct CleanupReport {
 #[derive(Debug)]
 pub struct CleanupStep {
     /// What went, or would go.
-    pub cleaned: Vec<Cleaned>,
+    pub cleaned: Vec<CleanedVersion>,
     /// Whether it only looked: it was asked to, or the repository says so.
     pub dry_run: bool,
     /// Whether it was the last one.
@@ -91,10 +91,10 @@ pub struct CleanupStep {
 /// A run through one repository.
 pub struct CleanupRun {
     engine: Engine,
-    repository: Repository,
+    repository: RepositoryRow,
     name: RepositoryName,
     mode: CleanupMode,
-    cursor: Cursor,
+    cursor: CleanupCursor,
     report: CleanupReport,
     /// Why the last step ended early, after what it answered was done.
     failed: Option<EngineError>,
@@ -107,17 +107,17 @@ impl Engine {
         name: &RepositoryName,
         mode: CleanupMode,
     ) -> Result<CleanupRun, EngineError> {
-        self.cleanup_from(name, mode, Cursor::start()).await
+        self.cleanup_from(name, mode, CleanupCursor::start()).await
     }
 
     async fn cleanup_from(
         &self,
         name: &RepositoryName,
         mode: CleanupMode,
-        cursor: Cursor,
+        cursor: CleanupCursor,
     ) -> Result<CleanupRun, EngineError> {
         let (wanted, name) = (name.clone(), name.clone());
-        let repository = self.meta.point(move |tx| find_repository(tx, &wanted)).await?;
+        let repository = self.meta.read_by_key(move |tx| find_repository(tx, &wanted)).await?;
         let (engine, report) = (self.clone(), CleanupReport::default());
         Ok(CleanupRun { engine, repository, name, mode, cursor, report, failed: None })
     }
@@ -130,9 +130,9 @@ impl CleanupRun {
     }
 
     /// The repository's policies as they are now.
-    pub async fn policies(&self) -> Result<Policies, EngineError> {
+    pub async fn policies(&self) -> Result<CleanupPolicies, EngineError> {
         let repository = self.repository.id;
-        self.engine.meta.point(move |tx| policies(tx, &repository)).await
+        self.engine.meta.read_by_key(move |tx| policies(tx, &repository)).await
     }
 
     /// Goes on for some manifests.
@@ -160,12 +160,12 @@ impl CleanupRun {
         self.report.versions += cleaned.len() as u64;
         self.report.bytes += cleaned.iter().map(|one| one.bytes).sum::<i64>();
         let done = found.next.is_none() && self.failed.is_none();
-        self.cursor = found.next.unwrap_or(Cursor::start());
+        self.cursor = found.next.unwrap_or(CleanupCursor::start());
         Ok(CleanupStep { cleaned, dry_run, done })
     }
 
     /// Deletes what is still to go, and answers what went.
-    async fn remove(&mut self, going: Vec<Cleaned>) -> Vec<Cleaned> {
+    async fn remove(&mut self, going: Vec<CleanedVersion>) -> Vec<CleanedVersion> {
         let mut gone = Vec::new();
         for one in going {
             if let Err(error) = self.remove_with_holders(one, &mut gone).await {
@@ -178,20 +178,24 @@ impl CleanupRun {
 
     async fn remove_with_holders(
         &self,
-        one: Cleaned,
-        gone: &mut Vec<Cleaned>,
+        one: CleanedVersion,
+        gone: &mut Vec<CleanedVersion>,
     ) -> Result<(), EngineError> {
-        let at = Arc::new(self.opened(&one.package)?);
+        let at = Arc::new(self.image_context(&one.package)?);
         // Each waits for the one behind it.
         let mut waiting = vec![one.digest];
         while let Some(digest) = waiting.last() {
             match self.remove_one(&at, digest).await? {
-                Outcome::Gone(cleaned) => {
+                RemovalOutcome::Gone(cleaned) => {
                     gone.push(cleaned);
                     waiting.pop();
                 }
-                Outcome::HeldBy(holder) if !waiting.contains(&holder) => waiting.push(holder),
-                Outcome::HeldBy(_) | Outcome::Stays | Outcome::Going(_) => break,
+                RemovalOutcome::HeldBy(holder) if !waiting.contains(&holder) => {
+                    waiting.push(holder)
+                }
+                RemovalOutcome::HeldBy(_) | RemovalOutcome::Stays | RemovalOutcome::Going(_) => {
+                    break;
+                }
             }
         }
         Ok(())
@@ -201,7 +205,7 @@ impl CleanupRun {
         &self,
         at: &Arc<ImageContext>,
         digest: &Digest,
-    ) -> Result<Outcome, EngineError> {
+    ) -> Result<RemovalOutcome, EngineError> {
         let engine = &self.engine;
         let now = engine.clock.now();
         let times = (now, now + micros(engine.settings.gc_grace));
@@ -209,105 +213,106 @@ impl CleanupRun {
         let removed = engine.meta.write(move |tx| remove_if(tx, (&place, &wanted), times)).await;
         let removed = match removed {
             // The policies have decided, and are not asked again: they would not find the tags that went.
-            Ok(Outcome::Going(cleaned)) => engine
-                .delete_by_digest(at, digest, Tagged::TakeAlong)
+            Ok(RemovalOutcome::Going(cleaned)) => engine
+                .delete_by_digest(at, digest, TagHandling::TakeAlong)
                 .await
-                .map(|()| Outcome::Gone(cleaned)),
+                .map(|()| RemovalOutcome::Gone(cleaned)),
             removed => removed,
         };
         match removed {
-            Err(EngineError::InUse { by, .. }) => Ok(Outcome::HeldBy(by)),
+            Err(EngineError::InUse { by, .. }) => Ok(RemovalOutcome::HeldBy(by)),
             Err(
                 EngineError::TagImmutable { .. }
                 | EngineError::ManifestUnknown(_)
                 // It has too many tags for the rules about them.
                 | EngineError::Precondition(_),
-            ) => Ok(Outcome::Stays),
+            ) => Ok(RemovalOutcome::Stays),
             // An index that was pushed meanwhile names it.
             Err(EngineError::Database(error)) if error.kind() == ErrorKind::ForeignKey => {
-                Ok(Outcome::Stays)
+                Ok(RemovalOutcome::Stays)
             }
             removed => removed,
         }
     }
 
     /// Returns the context of an image of the repository. Its caller is the system, which no policy names.
-    fn opened(&self, package: &str) -> Result<ImageContext, EngineError> {
+    fn image_context(&self, package: &str) -> Result<ImageContext, EngineError> {
         let image: ImageName = package
             .parse()
             .map_err(|_| EngineError::Internal(format!("an image is named {package:?}")))?;
         let RepositoryName { project, location, repository } = self.name.clone();
         let path = ImagePath { project, repository, image };
-        let target = Target { location, path, on_registry_host: false };
+        let target = ImageTarget { location, path, on_registry_host: false };
         let webhooks = self.engine.settings.webhooks.clone();
-        let caller = Caller::system(PRINCIPAL);
+        let caller = Caller::system(CLEANUP_PRINCIPAL);
         Ok(ImageContext::new(self.repository.clone(), target, caller, webhooks))
     }
 }
 
 /// What came of a manifest that was to go.
-enum Outcome {
+enum RemovalOutcome {
     /// It went.
-    Gone(Cleaned),
+    Gone(CleanedVersion),
     /// The first of its tags went.
-    Going(Cleaned),
+    Going(CleanedVersion),
     /// It is not there any more, or is not to go any more.
     Stays,
     /// This one has to go first.
     HeldBy(Digest),
 }
 
-fn policies(tx: &mut Tx<'_>, repository: &Id) -> Result<Policies, EngineError> {
-    let settings = cleanups::settings(tx, repository)?
+fn policies(tx: &mut Tx<'_>, repository: &Id) -> Result<CleanupPolicies, EngineError> {
+    let settings = cleanups::find_settings(tx, repository)?
         .ok_or_else(|| EngineError::ResourceUnknown("Repository".to_owned()))?;
-    Policies::parse(&settings)
+    CleanupPolicies::parse(&settings)
         .map_err(|error| EngineError::Precondition(format!("cleanup policies: {error}")))
 }
 
 /// What a step has found to do.
 #[derive(Default)]
-struct Found {
+struct CleanupPlan {
     /// Where the next one begins; `None`: there is none.
-    next: Option<Cursor>,
+    next: Option<CleanupCursor>,
     report: CleanupReport,
-    going: Vec<Cleaned>,
+    going: Vec<CleanedVersion>,
 }
 
 /// Looks at what comes next.
 fn look(
     tx: &mut Tx<'_>,
-    (policies, now): (&Policies, i64),
+    (policies, now): (&CleanupPolicies, i64),
     repository: &Id,
-    mut cursor: Cursor,
-) -> Result<Found, EngineError> {
-    let mut found = Found::default();
-    if policies.delete_nothing() {
+    mut cursor: CleanupCursor,
+) -> Result<CleanupPlan, EngineError> {
+    let mut found = CleanupPlan::default();
+    if policies.can_delete_nothing() {
         return Ok(found);
     }
     let mut package = packages::find(tx, repository, &cursor.package)?;
     let mut left = STEP;
     while left > 0 {
         let Some(id) = package else {
-            let next = cleanups::next_package(tx, repository, &cursor.package)?;
+            let next = cleanups::find_next_package(tx, repository, &cursor.package)?;
             let Some((id, name)) = next else { return Ok(found) };
-            (package, cursor) = (Some(id), Cursor::before(name));
+            (package, cursor) = (Some(id), CleanupCursor::before(name));
             left -= 1;
             continue;
         };
-        let some = cleanups::candidates(tx, &id, &cursor, left as i64)?;
+        let some = cleanups::list_candidates(tx, &id, &cursor, left as i64)?;
         if some.len() < left {
             package = None;
         }
         left -= some.len();
-        let judge = Judge { policies, repository, package: &cursor.package.clone(), now };
+        let judge =
+            CleanupEvaluator { policies, repository, package: &cursor.package.clone(), now };
         for candidate in &some {
             (cursor.uploaded_at, cursor.version) = (candidate.uploaded_at, candidate.version.id);
             found.report.reviewed += 1;
             match judge.fate(tx, candidate)? {
-                Fate::Untouched => {}
-                Fate::Kept => found.report.kept += 1,
-                Fate::Held => found.report.held += 1,
-                Fate::Goes(policy) => {
+                CleanupVerdict::Untouched => {}
+                CleanupVerdict::Kept => found.report.kept += 1,
+                CleanupVerdict::Held => found.report.held += 1,
+                CleanupVerdict::Goes(policy) => {
                     found.going.push(cleaned(tx, (judge.package, policy), candidate)?);
                 }
             }
@@ -322,37 +327,46 @@ fn remove_if(
     tx: &mut Tx<'_>,
     (at, digest): (&ImageContext, &Digest),
     times: (i64, i64),
-) -> Result<Outcome, EngineError> {
+) -> Result<RemovalOutcome, EngineError> {
     let repository = &at.repository().id;
     let policies = policies(tx, repository)?;
-    let Some(package) = packages::find(tx, repository, at.image())? else {
-        return Ok(Outcome::Stays);
+    let Some(package) = packages::find(tx, repository, at.image_name())? else {
+        return Ok(RemovalOutcome::Stays);
     };
-    let Some(candidate) = cleanups::find(tx, &package, digest)? else { return Ok(Outcome::Stays) };
-    let judge = Judge { policies: &policies, repository, package: at.image(), now: times.0 };
+    let Some(candidate) = cleanups::find(tx, &package, digest)? else {
+        return Ok(RemovalOutcome::Stays);
+    };
+    let judge = CleanupEvaluator {
+        policies: &policies,
+        repository,
+        package: at.image_name(),
+        now: times.0,
+    };
     let by = match judge.decide(tx, &candidate)? {
-        Decision::Delete { by } if !policies.dry_run => by.to_owned(),
-        Decision::Delete { .. } | Decision::Keep { .. } | Decision::Untouched => {
-            return Ok(Outcome::Stays);
+        CleanupDecision::Delete { by } if !policies.dry_run => by.to_owned(),
+        CleanupDecision::Delete { .. }
+        | CleanupDecision::Keep { .. }
+        | CleanupDecision::Untouched => {
+            return Ok(RemovalOutcome::Stays);
         }
     };
     if let Some(holder) = judge.holder(tx, &candidate, &BTreeSet::new())? {
-        return Ok(Outcome::HeldBy(holder.version.digest));
+        return Ok(RemovalOutcome::HeldBy(holder.version.digest));
     }
-    let cleaned = cleaned(tx, (at.image(), by), &candidate)?;
-    let gone = delete_version(tx, at, (digest, Tagged::TakeAlong), times)?;
-    Ok(if gone { Outcome::Gone(cleaned) } else { Outcome::Going(cleaned) })
+    let cleaned = cleaned(tx, (at.image_name(), by), &candidate)?;
+    let gone = delete_version(tx, at, (digest, TagHandling::TakeAlong), times)?;
+    Ok(if gone { RemovalOutcome::Gone(cleaned) } else { RemovalOutcome::Going(cleaned) })
 }
 
 fn cleaned(
     tx: &mut Tx<'_>,
     (package, policy): (&str, String),
-    candidate: &Candidate,
-) -> Result<Cleaned, EngineError> {
-    Ok(Cleaned {
+    candidate: &CleanupCandidate,
+) -> Result<CleanedVersion, EngineError> {
+    Ok(CleanedVersion {
         package: package.to_owned(),
         digest: candidate.version.digest.clone(),
-        tags: tags::of_version(tx, &candidate.version.id, TAGS_TOLD)?,
+        tags: tags::list_first_of_version(tx, &candidate.version.id, TAGS_TOLD)?,
         bytes: candidate.image_bytes,
         policy,
     })

@@ -5,28 +5,28 @@
 //! blob, its copy (to the trash), and at last the file. Foreign keys guard each step against a push that runs
 //! at the same time. A review that fails or is cut short stays in the queue.
 
+mod batch;
 mod removal;
-mod several;
 
 use std::ops::ControlFlow;
 
 use blob::CopyId;
 use identity::micros;
-use meta::gc_queue::{self, Review};
+use meta::gc_queue::{self, GcReview};
 use meta::{ErrorKind, Id, Tx, blobs, uploads, usage, versions};
 use model::digest::Digest;
 
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::leases::LEASE;
+use crate::leases::BACKGROUND_LEASE;
 use crate::reviews::{
-    BLOB, CONTENT, COPY, LINK, PACKAGE, REPOSITORY, UPLOAD, trash_former, trash_unfinished,
+    BLOB, CONTENT, COPY, LINK_REVIEW, PACKAGE, REPOSITORY, UPLOAD, trash_former, trash_unfinished,
 };
 
 /// The lease of collecting.
-const GC: &str = "gc";
+const GC_LEASE: &str = "gc";
 
-const BATCH: i64 = 200;
+const REVIEWS_AT_ONCE: i64 = 200;
 
 /// Whether a collection removes anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +63,7 @@ pub struct GcReport {
 
 /// What one review came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
+enum ReviewVerdict {
     Kept,
     Link { bytes: u64 },
     Blob,
@@ -75,18 +75,18 @@ enum Verdict {
 }
 
 impl GcReport {
-    fn add(&mut self, verdict: Verdict) {
+    fn add(&mut self, verdict: ReviewVerdict) {
         self.reviewed += 1;
         match verdict {
-            Verdict::Kept | Verdict::Package | Verdict::Repository => {}
-            Verdict::Link { bytes } => {
+            ReviewVerdict::Kept | ReviewVerdict::Package | ReviewVerdict::Repository => {}
+            ReviewVerdict::Link { bytes } => {
                 self.links += 1;
                 self.bytes += bytes;
             }
-            Verdict::Blob => self.blobs += 1,
-            Verdict::Manifest => self.manifests += 1,
-            Verdict::Upload => self.uploads += 1,
-            Verdict::File => self.files += 1,
+            ReviewVerdict::Blob => self.blobs += 1,
+            ReviewVerdict::Manifest => self.manifests += 1,
+            ReviewVerdict::Upload => self.uploads += 1,
+            ReviewVerdict::File => self.files += 1,
         }
     }
 }
@@ -101,26 +101,30 @@ impl Engine {
     ) -> Result<GcReport, EngineError> {
         let links_unknown = mode == GcMode::DryRun && !self.are_references_complete().await?;
         let mut report = GcReport { links_unknown, ..GcReport::default() };
-        if mode == GcMode::Collect && self.hold_lease(GC, LEASE).await? {
+        if mode == GcMode::Collect && self.hold_lease(GC_LEASE, BACKGROUND_LEASE).await? {
             while !self.complete_references().await? {
-                if progress(&report).is_break() || !self.hold_lease(GC, LEASE).await? {
+                if progress(&report).is_break()
+                    || !self.hold_lease(GC_LEASE, BACKGROUND_LEASE).await?
+                {
                     return Ok(report);
                 }
             }
         }
-        let mut last = Review { kind: String::new(), id: String::new(), review_after: i64::MIN };
+        let mut last = GcReview { kind: String::new(), id: String::new(), review_after: i64::MIN };
         loop {
             if mode == GcMode::Collect {
                 self.look_at_stores().await?;
             }
-            if mode == GcMode::Collect && !self.hold_lease(GC, LEASE).await? {
+            if mode == GcMode::Collect && !self.hold_lease(GC_LEASE, BACKGROUND_LEASE).await? {
                 report.busy = true;
                 return Ok(report);
             }
             let (now, after) = (self.clock.now(), last.clone());
             let due = self
                 .meta
-                .read(move |tx| Ok::<_, EngineError>(gc_queue::due(tx, now, &after, BATCH)?))
+                .read(move |tx| {
+                    Ok::<_, EngineError>(gc_queue::list_due(tx, now, &after, REVIEWS_AT_ONCE)?)
+                })
                 .await?;
             let Some(end) = due.last() else { break };
             last = end.clone();
@@ -145,19 +149,22 @@ impl Engine {
         if mode == GcMode::Collect {
             while !self.forget_operations().await? && progress(&report).is_continue() {}
             while !self.adopt_versions().await? && progress(&report).is_continue() {}
-            self.release_lease(GC).await?;
+            self.release_lease(GC_LEASE).await?;
         }
         Ok(report)
     }
 
     /// Completes some rows of the last release's. Answers whether all are.
     async fn adopt_versions(&self) -> Result<bool, EngineError> {
-        let some = self.meta.write(|tx| Ok::<_, EngineError>(versions::adopt(tx, BATCH)?)).await?;
-        Ok(some < BATCH as u64)
+        let some = self
+            .meta
+            .write(|tx| Ok::<_, EngineError>(versions::backfill_repository(tx, REVIEWS_AT_ONCE)?))
+            .await?;
+        Ok(some < REVIEWS_AT_ONCE as u64)
     }
 
-    async fn review(&self, review: &Review, mode: GcMode) -> Result<Verdict, EngineError> {
-        let times = Times::of(self);
+    async fn review(&self, review: &GcReview, mode: GcMode) -> Result<ReviewVerdict, EngineError> {
+        let times = ReviewTimes::of(self);
         if review.kind == COPY {
             return self.review_copy(review, mode).await;
         }
@@ -169,20 +176,26 @@ impl Engine {
         match carried_out {
             // A push came to need it while it was looked at. It won; the next review will say so.
             Err(EngineError::Database(error)) if error.kind() == ErrorKind::ForeignKey => {
-                Ok(Verdict::Kept)
+                Ok(ReviewVerdict::Kept)
             }
             carried_out => carried_out,
         }
     }
 
     /// The file goes first, then the row: a crash between the two leaves a row to look at again.
-    async fn review_copy(&self, review: &Review, mode: GcMode) -> Result<Verdict, EngineError> {
+    async fn review_copy(
+        &self,
+        review: &GcReview,
+        mode: GcMode,
+    ) -> Result<ReviewVerdict, EngineError> {
         let copy: Id = parse_id(&review.id)?;
-        let state =
-            self.meta.point(move |tx| Ok::<_, EngineError>(blobs::copy_state(tx, &copy)?)).await?;
+        let state = self
+            .meta
+            .read_by_key(move |tx| Ok::<_, EngineError>(blobs::find_copy_state(tx, &copy)?))
+            .await?;
         let in_trash = state.as_deref() == Some("trash");
         if mode == GcMode::DryRun {
-            return Ok(if in_trash { Verdict::File } else { Verdict::Kept });
+            return Ok(if in_trash { ReviewVerdict::File } else { ReviewVerdict::Kept });
         }
         if in_trash {
             self.blobs.delete(CopyId::from(copy.to_bytes())).await?;
@@ -190,25 +203,25 @@ impl Engine {
         let wanted = review.clone();
         self.meta
             .write(move |tx| {
-                gc_queue::take(tx, &wanted)?;
+                gc_queue::finish(tx, &wanted)?;
                 if in_trash {
                     blobs::delete_copy(tx, &copy)?;
                 }
                 Ok::<_, EngineError>(())
             })
             .await?;
-        Ok(if in_trash { Verdict::File } else { Verdict::Kept })
+        Ok(if in_trash { ReviewVerdict::File } else { ReviewVerdict::Kept })
     }
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Times {
+struct ReviewTimes {
     now: i64,
     review_due: i64,
     trash_due: i64,
 }
 
-impl Times {
+impl ReviewTimes {
     fn of(engine: &Engine) -> Self {
         let now = engine.clock.now();
         Self {
@@ -223,11 +236,11 @@ impl Times {
 fn settle(
     engine: &Engine,
     tx: &mut Tx<'_>,
-    review: &Review,
-    times: Times,
-) -> Result<Verdict, EngineError> {
-    if !gc_queue::take(tx, review)? {
-        return Ok(Verdict::Kept);
+    review: &GcReview,
+    times: ReviewTimes,
+) -> Result<ReviewVerdict, EngineError> {
+    if !gc_queue::finish(tx, review)? {
+        return Ok(ReviewVerdict::Kept);
     }
     let verdict = judge(tx, review, times)?;
     carry_out(engine, tx, (review, verdict), times)?;
@@ -235,42 +248,48 @@ fn settle(
 }
 
 /// Looks whether anything needs what the review names. The one decision of dry run and collection.
-fn judge(tx: &mut Tx<'_>, review: &Review, times: Times) -> Result<Verdict, EngineError> {
+fn judge(
+    tx: &mut Tx<'_>,
+    review: &GcReview,
+    times: ReviewTimes,
+) -> Result<ReviewVerdict, EngineError> {
     match review.kind.as_str() {
-        LINK => {
+        LINK_REVIEW => {
             let (repository, digest) = parse_link(&review.id)?;
-            if versions::user_of_blob(tx, &repository, &digest)?.is_some() {
-                return Ok(Verdict::Kept);
+            if versions::find_manifest_with_blob(tx, &repository, &digest)?.is_some() {
+                return Ok(ReviewVerdict::Kept);
             }
-            match blobs::size_in(tx, &repository, &digest)? {
-                Some(_) if versions::waits_for_blob(tx, &repository, &digest)? => Ok(Verdict::Kept),
-                Some(_) if versions::incomplete::any_incomplete(tx)? => {
+            match blobs::find_size(tx, &repository, &digest)? {
+                Some(_) if versions::waits_for_blob(tx, &repository, &digest)? => {
+                    Ok(ReviewVerdict::Kept)
+                }
+                Some(_) if versions::incomplete::exists(tx)? => {
                     let why = "a manifest was stored by an older berth, and may name it";
                     Err(EngineError::Unavailable(why.to_owned()))
                 }
-                Some(size) => Ok(Verdict::Link { bytes: size as u64 }),
-                None => Ok(Verdict::Kept),
+                Some(size) => Ok(ReviewVerdict::Link { bytes: size as u64 }),
+                None => Ok(ReviewVerdict::Kept),
             }
         }
         BLOB => {
             let linked = blobs::is_linked(tx, &parse_id(&review.id)?)?;
-            Ok(if linked { Verdict::Kept } else { Verdict::Blob })
+            Ok(if linked { ReviewVerdict::Kept } else { ReviewVerdict::Blob })
         }
         CONTENT => {
-            let used = versions::content_in_use(tx, &parse_id(&review.id)?)?;
-            Ok(if used { Verdict::Kept } else { Verdict::Manifest })
+            let used = versions::is_content_used(tx, &parse_id(&review.id)?)?;
+            Ok(if used { ReviewVerdict::Kept } else { ReviewVerdict::Manifest })
         }
-        UPLOAD => match uploads::expiry(tx, &parse_id(&review.id)?)? {
-            Some((expires_at, _)) if expires_at <= times.now => Ok(Verdict::Upload),
-            Some(_) | None => Ok(Verdict::Kept),
+        UPLOAD => match uploads::find_expiry(tx, &parse_id(&review.id)?)? {
+            Some((expires_at, _)) if expires_at <= times.now => Ok(ReviewVerdict::Upload),
+            Some(_) | None => Ok(ReviewVerdict::Kept),
         },
         PACKAGE => {
-            let due = meta::removal::is_package_due(tx, &parse_id(&review.id)?)?;
-            Ok(if due { Verdict::Package } else { Verdict::Kept })
+            let due = meta::deletion::is_package_deleting(tx, &parse_id(&review.id)?)?;
+            Ok(if due { ReviewVerdict::Package } else { ReviewVerdict::Kept })
         }
         REPOSITORY => {
-            let due = meta::removal::is_due(tx, &parse_id(&review.id)?)?;
-            Ok(if due { Verdict::Repository } else { Verdict::Kept })
+            let due = meta::deletion::is_repository_deleting(tx, &parse_id(&review.id)?)?;
+            Ok(if due { ReviewVerdict::Repository } else { ReviewVerdict::Kept })
         }
         kind => Err(EngineError::Internal(format!("nobody reviews {kind}"))),
     }
@@ -280,43 +299,43 @@ fn judge(tx: &mut Tx<'_>, review: &Review, times: Times) -> Result<Verdict, Engi
 fn carry_out(
     engine: &Engine,
     tx: &mut Tx<'_>,
-    (review, verdict): (&Review, Verdict),
-    times: Times,
+    (review, verdict): (&GcReview, ReviewVerdict),
+    times: ReviewTimes,
 ) -> Result<(), EngineError> {
     match verdict {
-        Verdict::Kept if review.kind == UPLOAD => {
+        ReviewVerdict::Kept if review.kind == UPLOAD => {
             // A session that was used since: look again when it expires now.
-            if let Some((expires_at, _)) = uploads::expiry(tx, &parse_id(&review.id)?)? {
+            if let Some((expires_at, _)) = uploads::find_expiry(tx, &parse_id(&review.id)?)? {
                 gc_queue::enqueue(tx, UPLOAD, std::slice::from_ref(&review.id), expires_at)?;
             }
         }
-        Verdict::Kept if review.kind == LINK => {
+        ReviewVerdict::Kept if review.kind == LINK_REVIEW => {
             // When these go, there is a review again, and it binds the next ones.
             let (repository, digest) = parse_link(&review.id)?;
-            if let Some(size) = blobs::size_in(tx, &repository, &digest)? {
+            if let Some(size) = blobs::find_size(tx, &repository, &digest)? {
                 versions::bind_blob(tx, &repository, (&digest, size))?;
             }
         }
-        Verdict::Kept | Verdict::File => {}
-        Verdict::Link { bytes } => {
+        ReviewVerdict::Kept | ReviewVerdict::File => {}
+        ReviewVerdict::Link { bytes } => {
             let (repository, digest) = parse_link(&review.id)?;
             blobs::unlink(tx, &repository, &digest)?;
             usage::add_delta(tx, &repository, -(bytes as i64))?;
             gc_queue::enqueue(tx, BLOB, &[digest.to_string()], times.now)?;
         }
-        Verdict::Blob => {
+        ReviewVerdict::Blob => {
             if let Some(copy) = blobs::delete(tx, &parse_id(&review.id)?)? {
                 trash_former(tx, &copy, times.trash_due)?;
             }
         }
-        Verdict::Package => removal::remove_some_of_package(engine, tx, review, times)?,
-        Verdict::Repository => removal::remove_some(engine, tx, review, times)?,
-        Verdict::Manifest => {
+        ReviewVerdict::Package => removal::remove_some_of_package(engine, tx, review, times)?,
+        ReviewVerdict::Repository => removal::remove_some(engine, tx, review, times)?,
+        ReviewVerdict::Manifest => {
             versions::delete_content(tx, &parse_id(&review.id)?)?;
         }
-        Verdict::Upload => {
+        ReviewVerdict::Upload => {
             let id = parse_id(&review.id)?;
-            let copy = uploads::expiry(tx, &id)?.and_then(|(_, copy)| copy);
+            let copy = uploads::find_expiry(tx, &id)?.and_then(|(_, copy)| copy);
             uploads::delete(tx, &id)?;
             if let Some(copy) = copy {
                 trash_unfinished(tx, &copy, times.trash_due)?;

@@ -6,7 +6,7 @@ use crate::error::EngineError;
 impl Engine {
     /// Whether both stores work: the answer of the readiness probe.
     pub async fn ready(&self) -> Result<(), EngineError> {
-        if !self.blobs.healthy() {
+        if !self.blobs.is_healthy() {
             return Err(EngineError::Unavailable(
                 "the blob store failed to sync and takes no writes until a restart".to_owned(),
             ));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use identity::{Caller, micros};
 use meta::Id;
-use meta::operations::{self, Operation};
+use meta::operations::{self, OperationRow};
 
 use crate::engine::Engine;
 use crate::error::EngineError;
@@ -25,7 +25,7 @@ impl Engine {
         name: String,
         content: Vec<u8>,
     ) -> Result<(), EngineError> {
-        let operation = Operation { name, principal: caller.principal.to_string(), content };
+        let operation = OperationRow { name, principal: caller.principal.to_string(), content };
         let now = self.clock.now();
         self.meta
             .write(move |tx| Ok::<_, EngineError>(operations::insert(tx, &operation, now)?))
@@ -38,7 +38,7 @@ impl Engine {
         let before = self.clock.now() - micros(KEPT_FOR);
         let forgotten = self
             .meta
-            .write(move |tx| Ok::<_, EngineError>(operations::forget(tx, before, SLICE)?))
+            .write(move |tx| Ok::<_, EngineError>(operations::delete_old(tx, before, SLICE)?))
             .await?;
         Ok(forgotten < SLICE as u64)
     }
@@ -51,8 +51,10 @@ impl Engine {
             return Err(unknown());
         }
         let (wanted, principal) = (name.to_owned(), caller.principal.to_string());
-        let found =
-            self.meta.point(move |tx| Ok::<_, EngineError>(operations::find(tx, &wanted)?)).await?;
+        let found = self
+            .meta
+            .read_by_key(move |tx| Ok::<_, EngineError>(operations::find(tx, &wanted)?))
+            .await?;
         let found = found.filter(|operation| operation.principal == principal);
         found.map(|operation| operation.content).ok_or_else(unknown)
     }

@@ -4,7 +4,7 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use blob::{BlobError, CopyId, Stamp};
+use blob::{BlobError, CopyId, FileTimes};
 use futures_util::StreamExt;
 use identity::micros;
 use meta::Id;
@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::copy_checks::CheckOutcome;
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::leases::LEASE;
+use crate::leases::BACKGROUND_LEASE;
 
 /// How many copies are asked for at once.
 const BATCH: i64 = 100;
@@ -68,9 +68,9 @@ impl ScrubReport {
 }
 
 /// A scrub that runs: what it has found, how fast it may read, and whom it tells.
-struct Scrub<P> {
+struct ScrubRun<P> {
     report: ScrubReport,
-    pace: Pace,
+    pace: ReadPace,
     work: &'static str,
     told: Instant,
     /// When the lease was taken or renewed; `None`: not yet.
@@ -94,15 +94,15 @@ impl Engine {
         };
         // What is checked from now on is not due any more.
         let until = self.clock.now() - age.max(1);
-        let (report, pace) = (ScrubReport::default(), Pace::new(rate));
+        let (report, pace) = (ScrubReport::default(), ReadPace::new(rate));
         let told = Instant::now();
-        let mut scrub = Scrub { report, pace, work, told, renewed: None, progress };
+        let mut scrub = ScrubRun { report, pace, work, told, renewed: None, progress };
         let mut last = (i64::MIN, Id::from([0; 16]));
         loop {
             self.check_present()?;
             let after = last;
             let due = move |tx: &mut meta::Tx<'_>| {
-                Ok::<_, EngineError>(blobs::due(tx, until, (after.0, &after.1), BATCH)?)
+                Ok::<_, EngineError>(blobs::list_due_copies(tx, until, (after.0, &after.1), BATCH)?)
             };
             let due = self.meta.read(due).await?;
             let Some(end) = due.last() else { break };
@@ -120,7 +120,7 @@ impl Engine {
     async fn scrub_some<P>(
         &self,
         due: &[DueCopy],
-        scrub: &mut Scrub<P>,
+        scrub: &mut ScrubRun<P>,
     ) -> Result<ControlFlow<()>, EngineError>
     where
         P: FnMut(&ScrubReport) -> ControlFlow<()> + Send,
@@ -134,11 +134,11 @@ impl Engine {
     }
 
     /// Takes or renews the lease, now and then. `false`: another process has it.
-    async fn keep_lease<P>(&self, scrub: &mut Scrub<P>) -> Result<bool, EngineError> {
+    async fn keep_lease<P>(&self, scrub: &mut ScrubRun<P>) -> Result<bool, EngineError> {
         if scrub.renewed.is_some_and(|renewed| renewed.elapsed() < RENEW_EVERY) {
             return Ok(true);
         }
-        let is_ours = self.hold_lease(scrub.work, LEASE).await?;
+        let is_ours = self.hold_lease(scrub.work, BACKGROUND_LEASE).await?;
         scrub.report.busy = !is_ours;
         scrub.renewed = is_ours.then(Instant::now);
         Ok(is_ours)
@@ -147,13 +147,13 @@ impl Engine {
     /// How many copies are out of service, up to a thousand, and when the longest unchecked copy was checked.
     pub async fn check_state(&self) -> Result<(i64, Option<i64>), EngineError> {
         const MOST: i64 = 1000;
-        self.meta.read(|tx| Ok::<_, EngineError>(blobs::check_state(tx, MOST)?)).await
+        self.meta.read(|tx| Ok::<_, EngineError>(blobs::summarize_checks(tx, MOST)?)).await
     }
 
     async fn scrub_copy<P>(
         &self,
         copy: &DueCopy,
-        scrub: &mut Scrub<P>,
+        scrub: &mut ScrubRun<P>,
     ) -> Result<ControlFlow<()>, EngineError>
     where
         P: FnMut(&ScrubReport) -> ControlFlow<()> + Send,
@@ -172,8 +172,8 @@ impl Engine {
     async fn read_paced<P>(
         &self,
         copy: &DueCopy,
-        scrub: &mut Scrub<P>,
-    ) -> Result<ControlFlow<(), Result<Stamp, BlobError>>, EngineError>
+        scrub: &mut ScrubRun<P>,
+    ) -> Result<ControlFlow<(), Result<FileTimes, BlobError>>, EngineError>
     where
         P: FnMut(&ScrubReport) -> ControlFlow<()> + Send,
     {
@@ -182,7 +182,7 @@ impl Engine {
             Ok(_) => return Ok(ControlFlow::Continue(Err(BlobError::Corrupt))),
             Err(error) => return Ok(ControlFlow::Continue(Err(error))),
         };
-        reader.forget_cached();
+        reader.drop_page_cache();
         let mut stream = reader.clone().stream_verified(copy.digest.clone());
         while let Some(frame) = stream.next().await {
             let length = match frame {
@@ -196,12 +196,12 @@ impl Engine {
                 return Ok(ControlFlow::Break(()));
             }
         }
-        reader.forget_cached();
-        Ok(ControlFlow::Continue(Ok(reader.stamp())))
+        reader.drop_page_cache();
+        Ok(ControlFlow::Continue(Ok(reader.times())))
     }
 
     /// Keeps the lease, and says once a second how far it is.
-    async fn tell<P>(&self, scrub: &mut Scrub<P>) -> Result<ControlFlow<()>, EngineError>
+    async fn tell<P>(&self, scrub: &mut ScrubRun<P>) -> Result<ControlFlow<()>, EngineError>
     where
         P: FnMut(&ScrubReport) -> ControlFlow<()> + Send,
     {
@@ -217,12 +217,12 @@ impl Engine {
 }
 
 /// A speed that is not exceeded. Time that was not used is not made up for.
-struct Pace {
+struct ReadPace {
     rate: u64,
     next: Instant,
 }
 
-impl Pace {
+impl ReadPace {
     fn new(rate: u64) -> Self {
         Self { rate, next: Instant::now() }
     }
@@ -249,7 +249,7 @@ mod tests {
     #[test]
     fn a_pace_is_kept_and_nothing_is_made_up_for() {
         let begun = Instant::now();
-        let mut pace = Pace { rate: 1 << 20, next: begun };
+        let mut pace = ReadPace { rate: 1 << 20, next: begun };
         let second = Duration::from_secs(1);
         for quarters in 1..=8 {
             assert_eq!(pace.end_of(256 << 10, begun), begun + second / 4 * quarters);

@@ -1,12 +1,12 @@
 //! Counting pulls and sizes without hot rows.
 
 use identity::Micros;
-use meta::capacity::Capacity;
+use meta::capacity::CapacityReport;
 use meta::{Id, usage};
 
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::pull_counter::Seen;
+use crate::pull_counter::PullTotals;
 
 impl Engine {
     /// Writes the pulls seen since the last flush down. What could not be written is kept for the next one.
@@ -26,15 +26,17 @@ impl Engine {
         Ok(())
     }
 
-    async fn write_pulls(&self, slice: &[((Id, i64), Seen)]) -> Result<(), EngineError> {
+    async fn write_pulls(&self, slice: &[((Id, i64), PullTotals)]) -> Result<(), EngineError> {
         // First what may be done twice: after an error all of the slice is written again.
-        for ((version, _), Seen { last, .. }) in slice.iter().filter(|(_, seen)| seen.is_index) {
+        for ((version, _), PullTotals { last, .. }) in
+            slice.iter().filter(|(_, seen)| seen.is_index)
+        {
             self.touch_children(*version, *last).await?;
         }
         let rows = slice.to_vec();
         self.meta
             .write(move |tx| {
-                for ((version, day), Seen { pulls, last, .. }) in &rows {
+                for ((version, day), PullTotals { pulls, last, .. }) in &rows {
                     usage::add_pulls(tx, version, (*day, *pulls), *last)?;
                 }
                 Ok::<_, EngineError>(())
@@ -51,7 +53,9 @@ impl Engine {
             after = self
                 .meta
                 .write(move |tx| {
-                    Ok::<_, EngineError>(usage::pulled_children(tx, &index, children, last)?)
+                    Ok::<_, EngineError>(usage::record_pulls_of_children(
+                        tx, &index, children, last,
+                    )?)
                 })
                 .await?;
         }
@@ -71,7 +75,7 @@ impl Engine {
     }
 
     /// Returns how much the registry holds and how much waits.
-    pub async fn capacity(&self) -> Result<Capacity, EngineError> {
+    pub async fn capacity(&self) -> Result<CapacityReport, EngineError> {
         let now = self.clock.now();
         self.meta.read(move |tx| Ok(meta::capacity::measure(tx, now)?)).await
     }

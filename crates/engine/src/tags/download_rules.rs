@@ -1,12 +1,12 @@
 //! Rules of a repository that deny downloads, and how stored rules are read.
 
-use meta::repositories::Repository;
-use meta::rules::{self, Rule as Row};
-use meta::versions::{Address, Version};
+use meta::repositories::RepositoryRow;
+use meta::rules::{self, RuleRow as Row};
+use meta::versions::{ImageAddress, VersionRow};
 use meta::{Tx, files, tags, versions};
-use model::condition::Subject;
 use model::digest::Digest;
-use model::rule::{Action, Operation, Rule, decide};
+use model::repository_rule::{RepositoryRule, RuleAction, RuleOperation, decide_by_rules};
+use model::rule_condition::RuleSubject;
 
 use crate::error::EngineError;
 
@@ -15,18 +15,20 @@ const TAGS_AT_ONCE: i64 = 1_000;
 /// The largest number of images that are looked at for one manifest.
 pub(crate) const MAX_HOLDING_IMAGES: i64 = 100;
 
-pub(crate) fn condition(expression: &str) -> Result<model::condition::Condition, EngineError> {
+pub(crate) fn parse_condition(
+    expression: &str,
+) -> Result<model::rule_condition::RuleCondition, EngineError> {
     expression.parse().map_err(|problem| EngineError::invalid("rule.condition.expression", problem))
 }
 
 /// Rows as the rules that they are.
-pub(crate) fn understood(rows: Vec<Row>) -> Result<Vec<Rule>, EngineError> {
+pub(crate) fn parse_rules(rows: Vec<Row>) -> Result<Vec<RepositoryRule>, EngineError> {
     let rule = |row: Row| {
         let condition = match row.expression.as_str() {
             "" => None,
-            expression => Some(condition(expression)?),
+            expression => Some(parse_condition(expression)?),
         };
-        Ok(Rule { action: row.action, condition })
+        Ok(RepositoryRule { action: row.action, condition })
     };
     rows.into_iter().map(rule).collect()
 }
@@ -35,20 +37,20 @@ pub(crate) fn understood(rows: Vec<Row>) -> Result<Vec<Rule>, EngineError> {
 /// however it was asked for: by its digest, it is the same image.
 pub(crate) fn check_download(
     tx: &mut Tx<'_>,
-    (repository, image): (&Repository, &str),
-    version: &Version,
+    (repository, image): (&RepositoryRow, &str),
+    version: &VersionRow,
 ) -> Result<(), EngineError> {
     if !repository.has_download_rules {
         return Ok(());
     }
-    let rows = rules::of(tx, &repository.id, (Operation::Download, image))?;
-    for rule in understood(rows)? {
+    let rows = rules::list_applicable(tx, &repository.id, (RuleOperation::Download, image))?;
+    for rule in parse_rules(rows)? {
         if !applies(tx, image, &rule, version)? {
             continue;
         }
         return match rule.action {
-            Action::Allow => Ok(()),
-            Action::Deny => Err(EngineError::DownloadDenied(version.digest.clone())),
+            RuleAction::Allow => Ok(()),
+            RuleAction::Deny => Err(EngineError::DownloadDenied(version.digest.clone())),
         };
     }
     Ok(())
@@ -57,16 +59,16 @@ pub(crate) fn check_download(
 /// Refuses to hand out a manifest by its digest alone, where a rule keeps it back in every image that holds it.
 pub(crate) fn check_file_download(
     tx: &mut Tx<'_>,
-    repository: &Repository,
+    repository: &RepositoryRow,
     digest: &Digest,
 ) -> Result<(), EngineError> {
     if !repository.has_download_rules {
         return Ok(());
     }
     let mut allowed = Ok(());
-    for image in files::holders(tx, &repository.id, digest, MAX_HOLDING_IMAGES)? {
-        let address = Address { repository: &repository.id, image: &image };
-        let Some(version) = versions::by_digest(tx, address, digest)? else { continue };
+    for image in files::list_images_with_manifest(tx, &repository.id, digest, MAX_HOLDING_IMAGES)? {
+        let address = ImageAddress { repository: &repository.id, image: &image };
+        let Some(version) = versions::find_by_digest(tx, address, digest)? else { continue };
         allowed = check_download(tx, (repository, &image), &version);
         if !matches!(allowed, Err(EngineError::DownloadDenied(_))) {
             break;
@@ -78,20 +80,20 @@ pub(crate) fn check_file_download(
 fn applies(
     tx: &mut Tx<'_>,
     image: &str,
-    rule: &Rule,
-    version: &Version,
+    rule: &RepositoryRule,
+    version: &VersionRow,
 ) -> Result<bool, EngineError> {
     let holds = |tag: &str| {
-        let subject = Subject { package: image, version: version.digest.as_str(), tag };
-        decide(std::slice::from_ref(rule), subject).is_some()
+        let subject = RuleSubject { package: image, version: version.digest.as_str(), tag };
+        decide_by_rules(std::slice::from_ref(rule), subject).is_some()
     };
-    let asks_for_tag = rule.condition.as_ref().is_some_and(|condition| condition.asks_for_tag());
+    let asks_for_tag = rule.condition.as_ref().is_some_and(|condition| condition.compares_tag());
     if !asks_for_tag {
         return Ok(holds(""));
     }
     let mut last = String::new();
     loop {
-        let tags = tags::names_of_version(tx, &version.id, &last, TAGS_AT_ONCE)?;
+        let tags = tags::list_of_version(tx, &version.id, &last, TAGS_AT_ONCE)?;
         if tags.iter().any(|tag| holds(tag)) {
             return Ok(true);
         }

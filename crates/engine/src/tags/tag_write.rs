@@ -1,8 +1,8 @@
 //! Tags as they are set, moved and taken away: by a push, by a delete, and by the APIs.
 
-use identity::Admitted;
+use identity::Authorized;
 use meta::{Id, MetaError, Tx, events, packages, tags, versions};
-use model::artifact::{TagName, VersionName};
+use model::artifact_name::{TagName, VersionName};
 use model::digest::Digest;
 use model::reference::{Reference, Tag};
 
@@ -15,10 +15,11 @@ impl Engine {
     /// Gives a version a tag that there is not yet.
     pub async fn create_tag(
         &self,
-        admitted: &Admitted,
+        admitted: &Authorized,
         (name, version): (&TagName, &VersionName),
     ) -> Result<(), EngineError> {
-        let at = self.opened(admitted, "artifactregistry.tags.create", &name.package).await?;
+        let at =
+            self.image_context(admitted, "artifactregistry.tags.create", &name.package).await?;
         let (name, version, now) = (name.clone(), version.clone(), self.clock.now());
         self.meta
             .write(move |tx| {
@@ -37,10 +38,11 @@ impl Engine {
     /// Moves a tag that there is to another version.
     pub async fn move_tag(
         &self,
-        admitted: &Admitted,
+        admitted: &Authorized,
         (name, version): (&TagName, &VersionName),
     ) -> Result<(), EngineError> {
-        let at = self.opened(admitted, "artifactregistry.tags.update", &name.package).await?;
+        let at =
+            self.image_context(admitted, "artifactregistry.tags.update", &name.package).await?;
         let (name, version, now) = (name.clone(), version.clone(), self.clock.now());
         self.meta
             .write(move |tx| {
@@ -52,8 +54,13 @@ impl Engine {
     }
 
     /// Takes a tag away; the version stays.
-    pub async fn remove_tag(&self, admitted: &Admitted, name: &TagName) -> Result<(), EngineError> {
-        let at = self.opened(admitted, "artifactregistry.tags.delete", &name.package).await?;
+    pub async fn remove_tag(
+        &self,
+        admitted: &Authorized,
+        name: &TagName,
+    ) -> Result<(), EngineError> {
+        let at =
+            self.image_context(admitted, "artifactregistry.tags.delete", &name.package).await?;
         let (name, now) = (name.clone(), self.clock.now());
         self.meta
             .write(move |tx| {
@@ -68,12 +75,12 @@ impl Engine {
 
 /// The row of the image that was opened.
 pub(crate) fn find_package(tx: &mut Tx<'_>, at: &ImageContext) -> Result<Id, EngineError> {
-    let found = packages::find(tx, &at.repository().id, at.image())?;
-    found.ok_or_else(|| unknown_package(at))
+    let found = packages::find(tx, &at.repository().id, at.image_name())?;
+    found.ok_or_else(|| package_unknown(at))
 }
 
-pub(crate) fn unknown_package(at: &ImageContext) -> EngineError {
-    EngineError::ResourceUnknown(format!("Package \"{}\"", at.image()))
+pub(crate) fn package_unknown(at: &ImageContext) -> EngineError {
+    EngineError::ResourceUnknown(format!("Package \"{}\"", at.image_name()))
 }
 
 /// What a tag names.
@@ -81,7 +88,7 @@ pub(crate) fn find_tag(
     tx: &mut Tx<'_>,
     package: &Id,
     name: &TagName,
-) -> Result<tags::Tag, EngineError> {
+) -> Result<tags::TargetVersion, EngineError> {
     let found = tags::find(tx, package, name.tag.as_str())?;
     found.ok_or_else(|| EngineError::ResourceUnknown(quoted(name)))
 }
@@ -97,12 +104,12 @@ fn find_version(
 ) -> Result<(Id, Id), EngineError> {
     at.check_live(tx)?;
     let package = find_package(tx, at)?;
-    let found = versions::id_in_package(tx, &package, &version.digest)?;
-    let (id, _) = found.ok_or_else(|| unknown_version(version))?;
+    let found = versions::find_in_package(tx, &package, &version.digest)?;
+    let (id, _) = found.ok_or_else(|| version_unknown(version))?;
     Ok((package, id))
 }
 
-pub(crate) fn unknown_version(version: &VersionName) -> EngineError {
+pub(crate) fn version_unknown(version: &VersionName) -> EngineError {
     let VersionName { package, digest } = version;
     EngineError::ResourceUnknown(format!("Version \"{digest}\" of package \"{}\"", package.image))
 }
@@ -115,7 +122,7 @@ fn point_and_tell(
     (tag, digest, now): (&Tag, &Digest, i64),
 ) -> Result<(), EngineError> {
     if point_tag(tx, at, place, (tag, digest, now))? {
-        at.tell_inserted(tx, (digest, &[Some(tag.as_str())], now))?;
+        at.enqueue_insert(tx, (digest, &[Some(tag.as_str())], now))?;
     }
     Ok(())
 }
@@ -135,7 +142,7 @@ pub(crate) fn point_tag(
         check_mutable(tx, at, (tag, current))?;
     }
     tags::set(tx, package, (tag.as_str(), version), now)?;
-    let change = tags::Change {
+    let change = tags::TagChange {
         tag: tag.to_string(),
         from: current,
         to: Some(digest.clone()),
@@ -154,7 +161,7 @@ pub(crate) fn delete_tag(
     now: i64,
 ) -> Result<(), EngineError> {
     let unknown = || EngineError::ManifestUnknown(Reference::Tag(tag.clone()));
-    let package = packages::find(tx, &at.repository().id, at.image())?.ok_or_else(unknown)?;
+    let package = packages::find(tx, &at.repository().id, at.image_name())?.ok_or_else(unknown)?;
     let current = tags::find(tx, &package, tag.as_str())?.ok_or_else(unknown)?;
     check_mutable(tx, at, (tag, &current.digest))?;
     remove_tag(tx, at, (&package, tag.as_str()), (&current.digest, now))
@@ -168,7 +175,7 @@ pub(crate) fn remove_tag(
     (digest, now): (&Digest, i64),
 ) -> Result<(), EngineError> {
     tags::delete(tx, package, tag)?;
-    let change = tags::Change {
+    let change = tags::TagChange {
         tag: tag.to_owned(),
         from: Some(digest.clone()),
         to: None,
@@ -176,17 +183,17 @@ pub(crate) fn remove_tag(
         changed_at: now,
     };
     record(tx, at, package, ("untag", &change, digest))?;
-    Ok(at.tell_deleted(tx, (Some(tag), None, now))?)
+    Ok(at.enqueue_delete(tx, (Some(tag), None, now))?)
 }
 
 fn record(
     tx: &mut Tx<'_>,
     at: &ImageContext,
     package: &Id,
-    (action, change, digest): (&str, &tags::Change, &Digest),
+    (action, change, digest): (&str, &tags::TagChange, &Digest),
 ) -> Result<(), MetaError> {
-    tags::record(tx, package, change)?;
-    let event = events::Event {
+    tags::record_change(tx, package, change)?;
+    let event = events::AuditEvent {
         tag: Some(change.tag.clone()),
         digest: Some(digest.clone()),
         ..at.event(action, change.changed_at)

@@ -32,16 +32,16 @@ async fn set_policy(registry: &TestRegistry, condition: Value) {
     let policy = json!({ "id": "p", "action": "DELETE", "condition": condition });
     let settings = json!({ "cleanupPolicies": { "p": policy } }).to_string();
     let set = move |tx: &mut Tx<'_>| {
-        let params = [meta::Param::from(&repository), meta::Param::from(settings.as_str())];
-        tx.exec("UPDATE repositories SET settings = ?2 WHERE id = ?1", &params)?;
-        cleanups::enlist(tx, &repository, 0)
+        let params = [meta::SqlParam::from(&repository), meta::SqlParam::from(settings.as_str())];
+        tx.execute("UPDATE repositories SET settings = ?2 WHERE id = ?1", &params)?;
+        cleanups::schedule(tx, &repository, 0)
     };
     registry.meta.write(set).await.expect("ours");
 }
 
 async fn count_versions(registry: &TestRegistry) -> i64 {
     let sql = "SELECT count(*) FROM versions";
-    let count = registry.meta.read(move |tx| tx.opt(sql, &[], |row| row.int(0)));
+    let count = registry.meta.read(move |tx| tx.query_first(sql, &[], |row| row.int(0)));
     count.await.expect("readable").expect("a number")
 }
 
@@ -61,7 +61,7 @@ async fn an_interrupted_run_continues_where_it_stopped() {
         // Each run is interrupted after its first step, as by the end of a process.
         registry.engine.clean_due(HOUR, |_, _| ControlFlow::Break(())).await.expect("writable");
         runs += 1;
-        let due = registry.meta.read(|tx| cleanups::due(tx, 0)).await.expect("readable");
+        let due = registry.meta.read(|tx| cleanups::find_due(tx, 0)).await.expect("readable");
         let Some(due) = due else { break };
         assert!(!cursors.contains(&due.cursor), "it did not get on");
         cursors.push(due.cursor);
@@ -93,7 +93,7 @@ async fn check_meanwhile(
     let wanted = digests[0].clone();
     let id = registry.meta.read(move |tx| {
         let sql = "SELECT id FROM versions WHERE digest = ?1";
-        tx.opt(sql, &[meta::Param::from(wanted.as_str())], |row| row.id(0))
+        tx.query_first(sql, &[meta::SqlParam::from(wanted.as_str())], |row| row.id(0))
     });
     let change = change(id.await.expect("readable").expect("pushed"));
     let mut run =
@@ -118,7 +118,8 @@ async fn a_version_tagged_after_the_decision_stays() {
     check_meanwhile(json!({ "tagState": "UNTAGGED" }), |version| {
         Box::new(move |tx| {
             let sql = "SELECT package_id FROM versions WHERE id = ?1";
-            let package = tx.opt(sql, &[meta::Param::from(&version)], |row| row.id(0))?;
+            let package =
+                tx.query_first(sql, &[meta::SqlParam::from(&version)], |row| row.id(0))?;
             Ok(meta::tags::set(tx, &package.expect("its own"), ("v1", &version), 1)?)
         })
     })
@@ -141,7 +142,7 @@ async fn a_version_stays_when_the_policies_are_deleted_meanwhile() {
         registry.engine.cleanup(&repository_name(), CleanupMode::Clean).await.expect("there");
     let held = registry.hold_database().await;
     let change = poll_once(registry.meta.write(|tx| {
-        Ok::<_, EngineError>(tx.exec("UPDATE repositories SET settings = '{}'", &[])?)
+        Ok::<_, EngineError>(tx.execute("UPDATE repositories SET settings = '{}'", &[])?)
     }))
     .await;
     let step = tokio::spawn(async move { run.step().await });
@@ -170,6 +171,6 @@ async fn unreadable_policies_delete_nothing() {
     let (registry, _) = registry_with_images(1, json!({})).await;
     registry.engine.clean_due(HOUR, |_, _| ControlFlow::Continue(())).await.expect("writable");
     assert_eq!(count_versions(&registry).await, 1);
-    let due = registry.meta.read(|tx| cleanups::due(tx, 0)).await.expect("readable");
+    let due = registry.meta.read(|tx| cleanups::find_due(tx, 0)).await.expect("readable");
     assert!(due.is_none(), "it is looked at again later");
 }

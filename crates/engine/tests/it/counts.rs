@@ -36,8 +36,8 @@ async fn an_index_has_no_size_and_its_pull_counts_for_its_images() {
             for tag in &listed {
                 let version = tags::find(tx, &package, &tag.name)?.expect("listed").version_id;
                 pulls.push((
-                    usage::last_pulled_at(tx, &version)?.expect("of use"),
-                    usage::pulls_by_day(tx, &version)?.len(),
+                    usage::find_last_pull(tx, &version)?.expect("of use"),
+                    usage::list_pulls_by_day(tx, &version)?.len(),
                 ));
             }
             Ok::<_, EngineError>((listed, pulls))

@@ -33,7 +33,7 @@ async fn many_tags_are_deleted_in_slices_before_their_version() {
     assert!(matches!(gone, Err(EngineError::ManifestUnknown(_))));
     let untagged = registry.meta.read(|tx| {
         let sql = "SELECT count(*) FROM events WHERE action = 'untag'";
-        tx.opt(sql, &[], |row| row.int(0))
+        tx.query_first(sql, &[], |row| row.int(0))
     });
     assert_eq!(untagged.await.expect("readable"), Some(700));
 }
@@ -101,6 +101,6 @@ async fn an_index_that_waited_for_a_manifest_keeps_it() {
     }
     let needed = access.delete_manifest(&Reference::Digest(child.clone())).await;
     assert!(matches!(needed, Err(EngineError::InUse { .. })), "{needed:?}");
-    let found = registry.meta.read(move |tx| versions::content_in_use(tx, &child));
+    let found = registry.meta.read(move |tx| versions::is_content_used(tx, &child));
     assert!(found.await.expect("readable"));
 }

@@ -2,18 +2,18 @@
 
 use std::ops::ControlFlow;
 
-use blob::faulty::Step;
+use blob::faulty::FaultStep;
 use blob::{BlobError, DiskSpace};
 use bytes::Bytes;
-use engine::{Body, CheckCounts, EngineError, GcMode, Pull, Push};
+use engine::{CheckCounts, EngineError, GcMode, Pull, Push, UploadBody};
 use futures_util::{StreamExt, stream};
-use model::digest::{Algorithm, Digest};
+use model::digest::{Digest, DigestAlgorithm};
 
 use crate::registry::{TestRegistry, body_of, start_with_bytes};
 
 #[tokio::test]
 async fn a_failed_put_can_be_repeated() {
-    for step in [Step::Finish, Step::AfterFinish] {
+    for step in [FaultStep::Finish, FaultStep::AfterFinish] {
         let registry = TestRegistry::new().await;
         let access = registry.open::<Push>().await;
         let upload = start_with_bytes(&access, b"content").await;
@@ -31,7 +31,7 @@ async fn a_failed_put_can_be_repeated() {
 
 #[tokio::test]
 async fn a_failed_chunk_keeps_acknowledged_bytes() {
-    for step in [Step::Write, Step::Checkpoint] {
+    for step in [FaultStep::Write, FaultStep::Checkpoint] {
         let registry = TestRegistry::new().await;
         let access = registry.open::<Push>().await;
         let upload = start_with_bytes(&access, b"answered").await;
@@ -53,13 +53,13 @@ fn failed_to_write() -> BlobError {
 /// An upload that finds no room is deleted.
 #[tokio::test]
 async fn a_full_disk_ends_the_session_and_frees_its_bytes() {
-    for step in [Step::Write, Step::Checkpoint, Step::Finish] {
+    for step in [FaultStep::Write, FaultStep::Checkpoint, FaultStep::Finish] {
         let registry = TestRegistry::new().await;
         let access = registry.open::<Push>().await;
         let upload = start_with_bytes(&access, b"answered").await;
         registry.faults.add(step, 0, || BlobError::Full);
         let failed = match step {
-            Step::Finish => {
+            FaultStep::Finish => {
                 let whole = Digest::of(b"answered and more");
                 access.finish_upload(&upload, &whole, body_of(b" and more").into()).await
             }
@@ -68,7 +68,7 @@ async fn a_full_disk_ends_the_session_and_frees_its_bytes() {
         assert!(matches!(failed, Err(EngineError::StorageFull)), "{step:?}: {failed:?}");
         let gone = access.upload_progress(&upload).await;
         assert!(matches!(gone, Err(EngineError::UploadUnknown)), "{step:?}: {gone:?}");
-        assert_eq!(registry.faults.reached(Step::Delete), 1, "{step:?}: at once");
+        assert_eq!(registry.faults.count_reached(FaultStep::Delete), 1, "{step:?}: at once");
     }
 }
 
@@ -88,17 +88,17 @@ async fn an_upload_that_reaches_the_reserve_ends_and_frees_its_bytes() {
         faults.set_disk_space(space(if length == 4 * MIB { 100 } else { 105 }));
         Ok(Bytes::from(vec![0; length as usize]))
     });
-    let frames: Body<'_> = Box::pin(frames);
+    let frames: UploadBody<'_> = Box::pin(frames);
     let refused = access.append(&upload, frames.into()).await;
     assert!(matches!(refused, Err(EngineError::DiskNearlyFull(_))), "{refused:?}");
     let gone = access.upload_progress(&upload).await;
     assert!(matches!(gone, Err(EngineError::UploadUnknown)), "{gone:?}");
-    assert_eq!(registry.faults.reached(Step::Delete), 1, "at once");
-    let refused = access.start_upload(Algorithm::Sha256).await;
+    assert_eq!(registry.faults.count_reached(FaultStep::Delete), 1, "at once");
+    let refused = access.start_upload(DigestAlgorithm::Sha256).await;
     assert!(matches!(refused, Err(EngineError::DiskNearlyFull(_))), "{refused:?}");
     assert_eq!(registry.read_blob(&kept).await, b"kept");
     registry.faults.set_disk_space(DiskSpace { free_files: Some(63), ..space(900) });
-    let refused = access.start_upload(Algorithm::Sha256).await;
+    let refused = access.start_upload(DigestAlgorithm::Sha256).await;
     assert!(matches!(refused, Err(EngineError::DiskNearlyFull(_))), "no file can be made");
     registry.faults.set_disk_space(space(105));
     registry.push_blob(b"after").await;
@@ -111,7 +111,7 @@ async fn missing_bytes_end_the_session() {
         let registry = TestRegistry::new().await;
         let access = registry.open::<Push>().await;
         let upload = start_with_bytes(&access, b"content").await;
-        registry.faults.add(Step::Claim, 0, lost);
+        registry.faults.add(FaultStep::Claim, 0, lost);
         let failed = access.append(&upload, body_of(b"x").into()).await;
         assert!(matches!(failed, Err(EngineError::UploadUnknown)), "{failed:?}");
         let gone = access.upload_progress(&upload).await;
@@ -125,7 +125,7 @@ async fn a_file_that_cannot_be_deleted_is_deleted_later() {
     let access = registry.open::<Push>().await;
     let upload = start_with_bytes(&access, b"content").await;
     access.cancel_upload(&upload).await.expect("a session");
-    registry.faults.add(Step::Delete, 0, || BlobError::Unhealthy);
+    registry.faults.add(FaultStep::Delete, 0, || BlobError::Unhealthy);
     assert_eq!(registry.collect_garbage().await, 0);
     assert_eq!(registry.collect_garbage().await, 1);
     assert_eq!(registry.collect_garbage().await, 0);
@@ -134,13 +134,13 @@ async fn a_file_that_cannot_be_deleted_is_deleted_later() {
 /// Data of a failed sync is lost, so that the upload cannot go on.
 #[tokio::test]
 async fn a_failed_sync_ends_the_session() {
-    for step in [Step::Checkpoint, Step::Finish] {
+    for step in [FaultStep::Checkpoint, FaultStep::Finish] {
         let registry = TestRegistry::new().await;
         let access = registry.open::<Push>().await;
         let upload = start_with_bytes(&access, b"answered").await;
         registry.faults.add(step, 0, || BlobError::Unhealthy);
         let failed = match step {
-            Step::Checkpoint => {
+            FaultStep::Checkpoint => {
                 access.append(&upload, body_of(b" and lost").into()).await.map(|_| ())
             }
             _ => {
@@ -161,7 +161,7 @@ async fn a_store_that_takes_no_writes_ends_no_session() {
     let registry = TestRegistry::new().await;
     let access = registry.open::<Push>().await;
     let upload = start_with_bytes(&access, b"answered").await;
-    registry.faults.add(Step::Claim, 0, || BlobError::Unhealthy);
+    registry.faults.add(FaultStep::Claim, 0, || BlobError::Unhealthy);
     let failed = access.append(&upload, body_of(b" and more").into()).await;
     assert!(matches!(failed, Err(EngineError::Unavailable(_))), "{failed:?}");
     assert_eq!(access.upload_progress(&upload).await.expect("a session").offset, 8);
@@ -170,7 +170,7 @@ async fn a_store_that_takes_no_writes_ends_no_session() {
 /// A copy with a bad sector is set aside until it can be read or is pushed again.
 #[tokio::test]
 async fn an_unreadable_copy_is_set_aside_and_comes_back() {
-    for step in [Step::Open, Step::Read] {
+    for step in [FaultStep::Open, FaultStep::Read] {
         let registry = TestRegistry::new().await;
         let digest = registry.push_blob(b"content").await;
         let fail = |times: usize| {
@@ -178,7 +178,7 @@ async fn an_unreadable_copy_is_set_aside_and_comes_back() {
             (0..times).for_each(|_| registry.faults.add(step, 0, eio));
         };
         // A failed open is tried once more.
-        fail(if step == Step::Open { 2 } else { 1 });
+        fail(if step == FaultStep::Open { 2 } else { 1 });
         let access = registry.open::<Pull>().await;
         match access.blob(&digest).await {
             Ok(blob) => {
@@ -195,7 +195,7 @@ async fn an_unreadable_copy_is_set_aside_and_comes_back() {
         let counts = registry.engine.check_counts();
         assert_eq!((counts.unreadable, counts.restored), (1, 1), "{step:?}");
 
-        fail(if step == Step::Open { 2 } else { 1 });
+        fail(if step == FaultStep::Open { 2 } else { 1 });
         if let Ok(blob) = access.blob(&digest).await {
             drop(blob.whole().collect::<Vec<_>>().await);
         }
@@ -211,7 +211,7 @@ async fn running_out_of_descriptors_does_not_blame_a_copy() {
     let registry = TestRegistry::new().await;
     let digest = registry.push_blob(b"content").await;
     let emfile = || BlobError::Io(std::io::Error::from_raw_os_error(24));
-    registry.faults.add(Step::Open, 0, emfile);
+    registry.faults.add(FaultStep::Open, 0, emfile);
     let failed = registry.open::<Pull>().await.blob(&digest).await.err();
     assert!(matches!(failed, Some(EngineError::Internal(_))), "{failed:?}");
     assert_eq!(registry.read_blob(&digest).await, b"content");
@@ -223,13 +223,15 @@ async fn running_out_of_descriptors_does_not_blame_a_copy() {
 async fn a_missing_copy_is_not_set_aside_while_the_store_is_away() {
     let registry = TestRegistry::new().await;
     let digest = registry.push_blob(b"content").await;
-    registry.faults.add(Step::Open, 0, || BlobError::NotFound);
-    registry.faults.add(Step::CheckPlace, 0, || BlobError::Away("elsewhere".to_owned()));
+    registry.faults.add(FaultStep::Open, 0, || BlobError::NotFound);
+    registry
+        .faults
+        .add(FaultStep::CheckPlace, 0, || BlobError::StoreMissing("elsewhere".to_owned()));
     let access = registry.open::<Pull>().await;
     let failed = access.stat_blob(&digest).await;
     assert!(matches!(failed, Err(EngineError::StoreAway(_))), "{failed:?}");
     // A missing copy is looked for twice.
-    registry.faults.add(Step::Open, 0, || BlobError::NotFound);
+    registry.faults.add(FaultStep::Open, 0, || BlobError::NotFound);
     access.stat_blob(&digest).await.expect("it is there");
     assert_eq!(registry.engine.check_counts().missing, 0);
 }

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use blob::BlobError;
-use blob::faulty::Step;
+use blob::faulty::FaultStep;
 use engine::{EngineError, GcMode, Pull, Push};
 use meta::{blobs, gc_queue};
 use model::digest::Digest;
@@ -14,7 +14,7 @@ use crate::registry::{TestRegistry, poll_once, start_with_bytes};
 /// Makes the next copy that is opened missing, however often it is looked for.
 fn lose_next_copy(registry: &TestRegistry) {
     const LOOKS: u32 = 3;
-    (0..LOOKS).for_each(|_| registry.faults.add(Step::Open, 0, || BlobError::NotFound));
+    (0..LOOKS).for_each(|_| registry.faults.add(FaultStep::Open, 0, || BlobError::NotFound));
 }
 
 #[tokio::test]
@@ -76,9 +76,9 @@ async fn expired_uploads_are_deleted_together() {
         let report = registry.engine.collect(GcMode::Collect, |_| ControlFlow::Continue(())).await;
         let report = report.expect("it works");
         assert_eq!((report.uploads, report.files), (UPLOADS, UPLOADS));
-        let left = registry
-            .meta
-            .point(|tx| tx.opt("SELECT count(*) FROM uploads, copies", &[], |row| row.int(0)));
+        let left = registry.meta.read_by_key(|tx| {
+            tx.query_first("SELECT count(*) FROM uploads, copies", &[], |row| row.int(0))
+        });
         assert_eq!(left.await.expect("readable"), Some(0));
         assert_eq!(registry.collect_garbage().await, 0);
     }

@@ -8,14 +8,17 @@ use std::sync::mpsc;
 use std::task::Poll;
 use std::time::Duration;
 
-use blob::faulty::{Faults, FaultyStore, Step};
+use blob::faulty::{FaultPlan, FaultStep, FaultyStore};
 use blob::{DiskStore, MemoryStore};
 use bytes::Bytes;
-use engine::{Body, BodyError, Engine, EngineError, GcMode, NewManifest, Push, ReceivedManifest, RepoAccess, Settings, Target};
+use engine::{
+    BodyError, Engine, EngineError, GcMode, ImageTarget, NewManifest, Push, ReceivedManifest,
+    RepoAccess, Settings, UploadBody,
+};
 use futures_util::StreamExt;
-use identity::{Caller, Clock, MasterKey, Rights, SystemClock};
-use meta::{Database, Id, Meta};
-use model::digest::{Algorithm, Digest};
+use identity::{AuthorizationMode, Caller, Clock, MasterKey, SystemClock};
+use meta::{DatabaseLocation, Id, Meta};
+use model::digest::{Digest, DigestAlgorithm};
 use model::media_type::OCI_MANIFEST;
 use model::name::ImagePath;
 use model::reference::Reference;
@@ -40,7 +43,7 @@ impl TestClock {
 
 pub(crate) struct TestRegistry {
     pub(crate) engine: Engine,
-    pub(crate) faults: Faults,
+    pub(crate) faults: FaultPlan,
     pub(crate) meta: Meta,
     pub(crate) clock: Arc<TestClock>,
     _folder: TempDir,
@@ -58,7 +61,7 @@ impl TestRegistry {
     }
 
     pub(crate) async fn with_settings(change: impl FnOnce(&mut Settings)) -> Self {
-        let faults = Faults::default();
+        let faults = FaultPlan::default();
         let store = FaultyStore::new(MemoryStore::default(), faults.clone());
         let folder = tempfile::tempdir().expect("a temporary folder");
         Self::on_store(folder, (Arc::new(store), faults), change).await
@@ -67,7 +70,7 @@ impl TestRegistry {
     /// A registry on a memory store and one on a disk store.
     pub(crate) async fn on_each_store() -> [Self; 2] {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let faults = Faults::default();
+        let faults = FaultPlan::default();
         let disk = DiskStore::open(folder.path()).expect("writable");
         let store = FaultyStore::new(disk, faults.clone());
         [Self::new().await, Self::on_store(folder, (Arc::new(store), faults), |_| ()).await]
@@ -75,10 +78,10 @@ impl TestRegistry {
 
     async fn on_store(
         folder: TempDir,
-        (store, faults): (Arc<dyn blob::BlobStore>, Faults),
+        (store, faults): (Arc<dyn blob::BlobStore>, FaultPlan),
         change: impl FnOnce(&mut Settings),
     ) -> Self {
-        let database = Database::SqliteFile(folder.path().join("berth.db"));
+        let database = DatabaseLocation::SqliteFile(folder.path().join("berth.db"));
         let meta = Meta::open(database).await.expect("a new database");
         let mut settings = Settings { trash_retention: Duration::ZERO, ..Settings::default() };
         change(&mut settings);
@@ -88,12 +91,12 @@ impl TestRegistry {
         Self { engine, faults, meta, clock, _folder: folder }
     }
 
-    pub(crate) async fn open_access<K: engine::Kind>(&self) -> RepoAccess<K> {
+    pub(crate) async fn open_access<K: engine::AccessKind>(&self) -> RepoAccess<K> {
         let principal = "user:somebody@example.com".parse().expect("a principal");
-        let caller = Caller::new(principal, Rights::All);
+        let caller = Caller::new(principal, AuthorizationMode::Everything);
         let path = ImagePath::parse("p/r/image", None).expect("a path");
         let location = "us-west1".parse().expect("a location");
-        let target = Target { location, path, on_registry_host: false };
+        let target = ImageTarget { location, path, on_registry_host: false };
         self.engine.open(&caller, &target).await.expect("everything is allowed")
     }
 
@@ -148,8 +151,8 @@ impl TestRegistry {
     }
 
     /// Waits until a step of the store was reached so many times in all.
-    pub(crate) async fn wait_for_step(&self, step: Step, times: usize) {
-        while self.faults.reached(step) < times {
+    pub(crate) async fn wait_for_step(&self, step: FaultStep, times: usize) {
+        while self.faults.count_reached(step) < times {
             tokio::task::yield_now().await;
         }
     }
@@ -158,7 +161,7 @@ impl TestRegistry {
     pub(crate) async fn repository_id(&self) -> Id {
         let all = self.meta.read(|tx| {
             let sql = "SELECT id FROM repositories";
-            tx.opt(sql, &[], |row| row.id(0))
+            tx.query_first(sql, &[], |row| row.id(0))
         });
         all.await.expect("readable").expect("pushed to")
     }
@@ -178,18 +181,18 @@ pub(crate) fn numbered_image(number: u64, config: &[u8]) -> Value {
     })
 }
 
-pub(crate) fn body_of(bytes: &'static [u8]) -> Body<'static> {
+pub(crate) fn body_of(bytes: &'static [u8]) -> UploadBody<'static> {
     Box::pin(futures_util::stream::iter([Ok(Bytes::from_static(bytes))]))
 }
 
 /// A body whose connection breaks.
-pub(crate) fn broken_body(bytes: &'static [u8]) -> Body<'static> {
+pub(crate) fn broken_body(bytes: &'static [u8]) -> UploadBody<'static> {
     let frames = [Ok(Bytes::from_static(bytes)), Err(BodyError::Closed)];
     Box::pin(futures_util::stream::iter(frames))
 }
 
 pub(crate) async fn start_session(access: &RepoAccess<Push>) -> String {
-    access.start_upload(Algorithm::Sha256).await.expect("a session").id
+    access.start_upload(DigestAlgorithm::Sha256).await.expect("a session").id
 }
 
 pub(crate) async fn start_with_bytes(access: &RepoAccess<Push>, bytes: &'static [u8]) -> String {

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use blob::BlobError;
-use blob::faulty::Step;
+use blob::faulty::FaultStep;
 use engine::{EngineError, Pull, ScrubReport, ScrubScope};
 
 use crate::registry::TestRegistry;
@@ -40,7 +40,7 @@ async fn an_unreadable_copy_is_set_aside_and_comes_back() {
     let digest = registry.push_blob(b"content").await;
     registry.clock.advance_minutes(8 * 24 * 60);
     let eio = || BlobError::Io(std::io::Error::from_raw_os_error(5));
-    registry.faults.add(Step::Read, 0, eio);
+    registry.faults.add(FaultStep::Read, 0, eio);
     let report = scrub_due(&registry).await;
     assert_eq!((report.checked, report.unreadable), (1, 1));
     assert_eq!(registry.engine.check_state().await.expect("readable").0, 1);
@@ -58,8 +58,10 @@ async fn a_store_that_is_away_ends_the_scrub_and_blames_no_copy() {
     let registry = TestRegistry::new().await;
     let digest = registry.push_blob(b"content").await;
     registry.clock.advance_minutes(8 * 24 * 60);
-    registry.faults.add(Step::Open, 0, || BlobError::NotFound);
-    registry.faults.add(Step::CheckPlace, 0, || BlobError::Away("elsewhere".to_owned()));
+    registry.faults.add(FaultStep::Open, 0, || BlobError::NotFound);
+    registry
+        .faults
+        .add(FaultStep::CheckPlace, 0, || BlobError::StoreMissing("elsewhere".to_owned()));
     let ended = registry.engine.scrub(ScrubScope::Due, 0, |_| ControlFlow::Continue(())).await;
     assert!(matches!(ended, Err(EngineError::StoreAway(_))), "{ended:?}");
     registry.open::<Pull>().await.blob(&digest).await.expect("nobody doubts it");

@@ -6,26 +6,26 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use blob::faulty::Step;
+use blob::faulty::FaultStep;
 use bytes::Bytes;
-use engine::{Body, Chunk, EngineError, GcMode, Push, RepoAccess};
+use engine::{EngineError, GcMode, Push, RepoAccess, UploadBody, UploadChunk};
+use model::byte_range::ContentRange;
 use model::digest::Digest;
-use model::range::ContentRange;
 
 use crate::registry::{
     TestRegistry, body_of, broken_body, poll_once, start_session, start_with_bytes,
 };
 
 /// A chunk with a range.
-fn chunk_at((start, end): (u64, u64), body: Body<'static>) -> Chunk<'static> {
-    Chunk { range: Some(ContentRange { start, end }), ..body.into() }
+fn chunk_at((start, end): (u64, u64), body: UploadBody<'static>) -> UploadChunk<'static> {
+    UploadChunk { range: Some(ContentRange { start, end }), ..body.into() }
 }
 
 /// Spawns a PUT that runs beside the test.
 fn spawn_finish(
     access: &RepoAccess<Push>,
     (upload, digest): (&str, &Digest),
-    body: Body<'static>,
+    body: UploadBody<'static>,
 ) -> tokio::task::JoinHandle<Result<(), EngineError>> {
     let (access, upload, digest) = (access.clone(), upload.to_owned(), digest.clone());
     tokio::spawn(async move { access.finish_upload(&upload, &digest, body.into()).await })
@@ -42,7 +42,7 @@ async fn a_chunk_blocks_others_until_its_row_is_written() {
             let (access, upload) = (access.clone(), upload.clone());
             async move { access.append(&upload, body_of(b"these").into()).await }
         });
-        registry.wait_for_step(Step::AfterCheckpoint, 1).await;
+        registry.wait_for_step(FaultStep::AfterCheckpoint, 1).await;
         // The client and its request are gone, and the transaction goes on.
         chunk.abort();
         assert!(chunk.await.is_err_and(|error| error.is_cancelled()));
@@ -65,7 +65,7 @@ async fn a_finished_copy_blocks_others_until_it_is_live() {
         let digest = Digest::of(b"content");
         let held = registry.hold_database().await;
         let put = spawn_finish(&access, (&upload, &digest), body_of(b"content"));
-        registry.wait_for_step(Step::AfterFinish, 1).await;
+        registry.wait_for_step(FaultStep::AfterFinish, 1).await;
         let crossing = access.append(&upload, chunk_at((0, 0), body_of(b"xx"))).await;
         assert!(matches!(crossing, Err(EngineError::UploadBusy)), "{crossing:?}");
         drop(held);
@@ -82,9 +82,9 @@ async fn a_put_can_be_repeated_while_the_first_one_ends() {
     let digest = Digest::of(b"content");
     let held = registry.hold_database().await;
     let first = spawn_finish(&access, (&upload, &digest), body_of(b"content"));
-    registry.wait_for_step(Step::AfterFinish, 1).await;
+    registry.wait_for_step(FaultStep::AfterFinish, 1).await;
     let second = spawn_finish(&access, (&upload, &digest), body_of(b"content"));
-    registry.wait_for_step(Step::Claim, 2).await;
+    registry.wait_for_step(FaultStep::Claim, 2).await;
     drop(held);
     for put in [first, second] {
         put.await.expect("no panic").expect("it is the same blob");
@@ -100,7 +100,7 @@ async fn a_late_cancel_deletes_nothing() {
     let digest = Digest::of(b"content");
     let held = registry.hold_database().await;
     let put = spawn_finish(&access, (&upload, &digest), body_of(b""));
-    registry.wait_for_step(Step::AfterFinish, 1).await;
+    registry.wait_for_step(FaultStep::AfterFinish, 1).await;
     // The cancel finds an unfinished upload.
     let cancel = poll_once(access.cancel_upload(&upload)).await;
     drop(held);
@@ -120,7 +120,7 @@ async fn a_late_put_finds_no_session() {
     let held = registry.hold_database().await;
     let cancel = poll_once(access.cancel_upload(&upload)).await;
     let put = spawn_finish(&access, (&upload, &digest), body_of(b""));
-    registry.wait_for_step(Step::AfterFinish, 1).await;
+    registry.wait_for_step(FaultStep::AfterFinish, 1).await;
     drop(held);
     cancel.await.expect("it was first");
     assert!(matches!(put.await, Ok(Err(EngineError::UploadUnknown))));
@@ -169,7 +169,7 @@ async fn a_running_request_outlives_the_expiry() {
         assert_eq!(report.uploads, 0);
         Ok(Bytes::from_static(b"content"))
     }));
-    access.append(&upload, (slow as Body<'_>).into()).await.expect("it had begun");
+    access.append(&upload, (slow as UploadBody<'_>).into()).await.expect("it had begun");
     assert_eq!(access.upload_progress(&upload).await.expect("a session").offset, 12);
 }
 

@@ -1,7 +1,7 @@
 //! IAM: service accounts, their keys, and the predefined roles.
 
-use identity::{Account, AccountChange, Key, KeyKind};
-use model::role::{self, Role as Predefined};
+use identity::{AccountChange, AccountKeyRow, AccountRow, KeyKind};
+use model::role::{self, PredefinedRole as Predefined};
 use proto::google::iam::admin::v1::iam_server::Iam;
 use proto::google::iam::admin::v1::list_service_account_keys_request::KeyType;
 use proto::google::iam::admin::v1::role::RoleLaunchStage;
@@ -13,11 +13,12 @@ use proto::google::iam::v1::{
 use tonic::{Request, Response, Status};
 
 use super::{
-    List, Services, admitted, bad_field, base_url, failed, names, page_size, timestamp, trail,
+    ApiServices, ListIdentity, admitted, bad_field, base_url, failed, names, page_size, timestamp,
+    trail,
 };
 
 #[tonic::async_trait]
-impl Iam for Services {
+impl Iam for ApiServices {
     async fn list_service_accounts(
         &self,
         request: Request<ListServiceAccountsRequest>,
@@ -25,7 +26,7 @@ impl Iam for Services {
         let admitted = admitted(&request)?;
         let ListServiceAccountsRequest { name, page_size: wanted, page_token: token } =
             request.into_inner();
-        let list = List::new(admitted.caller(), &["accounts", &name]);
+        let list = ListIdentity::new(admitted.caller(), &["accounts", &name]);
         let (start, size) = (self.page_start(&list, &token)?, page_size(wanted, 100)?);
         let accounts = self.app.engine.identity().accounts(&admitted, (&start, size));
         let (found, more) = accounts.await.map_err(failed)?;
@@ -247,7 +248,7 @@ impl Iam for Services {
     ) -> Result<Response<ListRolesResponse>, Status> {
         let ListRolesRequest { parent, view, .. } = request.into_inner();
         // A project or organization has no roles of its own: custom ones are not made yet.
-        let found = role::all().filter(|_| parent.is_empty());
+        let found = role::all_roles().filter(|_| parent.is_empty());
         let full = view == RoleView::Full as i32;
         let roles = found.map(|found| role_message(found, full)).collect();
         Ok(Response::new(ListRolesResponse { roles, next_page_token: String::new() }))
@@ -255,7 +256,7 @@ impl Iam for Services {
 
     async fn get_role(&self, request: Request<GetRoleRequest>) -> Result<Response<Role>, Status> {
         let name = request.into_inner().name;
-        match role::find(&name) {
+        match role::find_role(&name) {
             Some(found) => Ok(Response::new(role_message(found, true))),
             None => Err(Status::not_found(format!("The role named {name} was not found."))),
         }
@@ -275,7 +276,7 @@ impl Iam for Services {
         request: Request<QueryGrantableRolesRequest>,
     ) -> Result<Response<QueryGrantableRolesResponse>, Status> {
         let full = request.into_inner().view == RoleView::Full as i32;
-        let roles = role::all().map(|found| role_message(found, full)).collect();
+        let roles = role::all_roles().map(|found| role_message(found, full)).collect();
         Ok(Response::new(QueryGrantableRolesResponse { roles, next_page_token: String::new() }))
     }
 
@@ -293,7 +294,7 @@ impl Iam for Services {
     }
 }
 
-impl Services {
+impl ApiServices {
     async fn switch<T>(
         &self,
         request: &Request<T>,
@@ -323,7 +324,7 @@ fn check_names(account: &ServiceAccount) -> Result<(), Status> {
     Ok(())
 }
 
-fn account(found: Account) -> ServiceAccount {
+fn account(found: AccountRow) -> ServiceAccount {
     ServiceAccount {
         name: format!("projects/{}/serviceAccounts/{}", found.project, found.email),
         project_id: found.project,
@@ -337,7 +338,7 @@ fn account(found: Account) -> ServiceAccount {
     }
 }
 
-fn key(found: Key) -> ServiceAccountKey {
+fn key(found: AccountKeyRow) -> ServiceAccountKey {
     let project = found.account.parse::<model::principal::AccountEmail>();
     let project = project.map(|email| email.project().to_string()).unwrap_or_default();
     let kind = match KeyKind::of(&found) {

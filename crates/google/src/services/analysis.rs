@@ -8,24 +8,24 @@ use proto::grafeas::v1::grafeas_server::Grafeas;
 use proto::grafeas::v1::{ListOccurrencesRequest, ListOccurrencesResponse};
 use tonic::{Request, Response};
 
-use super::{Answer, Services};
+use super::{ApiServices, ServiceAnswer};
 
 #[tonic::async_trait]
-impl Grafeas for Services {
+impl Grafeas for ApiServices {
     async fn list_occurrences(
         &self,
         _: Request<ListOccurrencesRequest>,
-    ) -> Answer<ListOccurrencesResponse> {
+    ) -> ServiceAnswer<ListOccurrencesResponse> {
         Ok(Response::new(ListOccurrencesResponse {}))
     }
 }
 
 #[tonic::async_trait]
-impl ContainerAnalysis for Services {
+impl ContainerAnalysis for ApiServices {
     async fn get_vulnerability_occurrences_summary(
         &self,
         _: Request<GetVulnerabilityOccurrencesSummaryRequest>,
-    ) -> Answer<VulnerabilityOccurrencesSummary> {
+    ) -> ServiceAnswer<VulnerabilityOccurrencesSummary> {
         Ok(Response::new(VulnerabilityOccurrencesSummary {}))
     }
 }

@@ -24,213 +24,240 @@ use proto::google::longrunning::Operation;
 use tonic::Request;
 
 use super::{
-    Answer, Services, attachments, files, images, packages, repositories, rules, settings, tags,
-    versions,
+    ApiServices, ServiceAnswer, attachments, files, images, packages, repositories, rules,
+    settings, tags, versions,
 };
 
 #[tonic::async_trait]
-impl ArtifactRegistry for Services {
+impl ArtifactRegistry for ApiServices {
     async fn list_repositories(
         &self,
         request: Request<ListRepositoriesRequest>,
-    ) -> Answer<ListRepositoriesResponse> {
+    ) -> ServiceAnswer<ListRepositoriesResponse> {
         repositories::list(self, request).await
     }
 
-    async fn get_repository(&self, request: Request<GetRepositoryRequest>) -> Answer<Repository> {
+    async fn get_repository(
+        &self,
+        request: Request<GetRepositoryRequest>,
+    ) -> ServiceAnswer<Repository> {
         repositories::get(self, request).await
     }
 
     async fn create_repository(
         &self,
         request: Request<CreateRepositoryRequest>,
-    ) -> Answer<Operation> {
+    ) -> ServiceAnswer<Operation> {
         repositories::create(self, request).await
     }
 
     async fn update_repository(
         &self,
         request: Request<UpdateRepositoryRequest>,
-    ) -> Answer<Repository> {
+    ) -> ServiceAnswer<Repository> {
         repositories::update(self, request).await
     }
 
     async fn delete_repository(
         &self,
         request: Request<DeleteRepositoryRequest>,
-    ) -> Answer<Operation> {
+    ) -> ServiceAnswer<Operation> {
         repositories::delete(self, request).await
     }
 
-    async fn get_iam_policy(&self, request: Request<GetIamPolicyRequest>) -> Answer<Policy> {
+    async fn get_iam_policy(&self, request: Request<GetIamPolicyRequest>) -> ServiceAnswer<Policy> {
         self.get_policy(request, "artifactregistry.repositories.getIamPolicy").await
     }
 
-    async fn set_iam_policy(&self, request: Request<SetIamPolicyRequest>) -> Answer<Policy> {
+    async fn set_iam_policy(&self, request: Request<SetIamPolicyRequest>) -> ServiceAnswer<Policy> {
         self.set_policy(request, "artifactregistry.repositories.setIamPolicy").await
     }
 
     async fn test_iam_permissions(
         &self,
         request: Request<TestIamPermissionsRequest>,
-    ) -> Answer<TestIamPermissionsResponse> {
+    ) -> ServiceAnswer<TestIamPermissionsResponse> {
         self.test_permissions(request).await
     }
 
     async fn list_docker_images(
         &self,
         request: Request<ListDockerImagesRequest>,
-    ) -> Answer<ListDockerImagesResponse> {
+    ) -> ServiceAnswer<ListDockerImagesResponse> {
         images::list(self, request).await
     }
 
     async fn get_docker_image(
         &self,
         request: Request<GetDockerImageRequest>,
-    ) -> Answer<DockerImage> {
+    ) -> ServiceAnswer<DockerImage> {
         images::get(self, request).await
     }
 
     async fn list_packages(
         &self,
         request: Request<ListPackagesRequest>,
-    ) -> Answer<ListPackagesResponse> {
+    ) -> ServiceAnswer<ListPackagesResponse> {
         packages::list(self, request).await
     }
 
-    async fn get_package(&self, request: Request<GetPackageRequest>) -> Answer<Package> {
+    async fn get_package(&self, request: Request<GetPackageRequest>) -> ServiceAnswer<Package> {
         packages::get(self, request).await
     }
 
-    async fn update_package(&self, request: Request<UpdatePackageRequest>) -> Answer<Package> {
+    async fn update_package(
+        &self,
+        request: Request<UpdatePackageRequest>,
+    ) -> ServiceAnswer<Package> {
         packages::update(self, request).await
     }
 
-    async fn delete_package(&self, request: Request<DeletePackageRequest>) -> Answer<Operation> {
+    async fn delete_package(
+        &self,
+        request: Request<DeletePackageRequest>,
+    ) -> ServiceAnswer<Operation> {
         packages::delete(self, request).await
     }
 
     async fn list_versions(
         &self,
         request: Request<ListVersionsRequest>,
-    ) -> Answer<ListVersionsResponse> {
+    ) -> ServiceAnswer<ListVersionsResponse> {
         versions::list(self, request).await
     }
 
-    async fn get_version(&self, request: Request<GetVersionRequest>) -> Answer<Version> {
+    async fn get_version(&self, request: Request<GetVersionRequest>) -> ServiceAnswer<Version> {
         versions::get(self, request).await
     }
 
-    async fn update_version(&self, request: Request<UpdateVersionRequest>) -> Answer<Version> {
+    async fn update_version(
+        &self,
+        request: Request<UpdateVersionRequest>,
+    ) -> ServiceAnswer<Version> {
         versions::update(self, request).await
     }
 
-    async fn delete_version(&self, request: Request<DeleteVersionRequest>) -> Answer<Operation> {
+    async fn delete_version(
+        &self,
+        request: Request<DeleteVersionRequest>,
+    ) -> ServiceAnswer<Operation> {
         versions::delete(self, request).await
     }
 
     async fn batch_delete_versions(
         &self,
         request: Request<BatchDeleteVersionsRequest>,
-    ) -> Answer<Operation> {
+    ) -> ServiceAnswer<Operation> {
         versions::delete_several(self, request).await
     }
 
-    async fn list_tags(&self, request: Request<ListTagsRequest>) -> Answer<ListTagsResponse> {
+    async fn list_tags(
+        &self,
+        request: Request<ListTagsRequest>,
+    ) -> ServiceAnswer<ListTagsResponse> {
         tags::list(self, request).await
     }
 
-    async fn get_tag(&self, request: Request<GetTagRequest>) -> Answer<Tag> {
+    async fn get_tag(&self, request: Request<GetTagRequest>) -> ServiceAnswer<Tag> {
         tags::get(self, request).await
     }
 
-    async fn create_tag(&self, request: Request<CreateTagRequest>) -> Answer<Tag> {
+    async fn create_tag(&self, request: Request<CreateTagRequest>) -> ServiceAnswer<Tag> {
         tags::create(self, request).await
     }
 
-    async fn update_tag(&self, request: Request<UpdateTagRequest>) -> Answer<Tag> {
+    async fn update_tag(&self, request: Request<UpdateTagRequest>) -> ServiceAnswer<Tag> {
         tags::update(self, request).await
     }
 
-    async fn delete_tag(&self, request: Request<DeleteTagRequest>) -> Answer<()> {
+    async fn delete_tag(&self, request: Request<DeleteTagRequest>) -> ServiceAnswer<()> {
         tags::delete(self, request).await
     }
 
-    async fn list_rules(&self, request: Request<ListRulesRequest>) -> Answer<ListRulesResponse> {
+    async fn list_rules(
+        &self,
+        request: Request<ListRulesRequest>,
+    ) -> ServiceAnswer<ListRulesResponse> {
         rules::list(self, request).await
     }
 
-    async fn get_rule(&self, request: Request<GetRuleRequest>) -> Answer<Rule> {
+    async fn get_rule(&self, request: Request<GetRuleRequest>) -> ServiceAnswer<Rule> {
         rules::get(self, request).await
     }
 
-    async fn create_rule(&self, request: Request<CreateRuleRequest>) -> Answer<Rule> {
+    async fn create_rule(&self, request: Request<CreateRuleRequest>) -> ServiceAnswer<Rule> {
         rules::create(self, request).await
     }
 
-    async fn update_rule(&self, request: Request<UpdateRuleRequest>) -> Answer<Rule> {
+    async fn update_rule(&self, request: Request<UpdateRuleRequest>) -> ServiceAnswer<Rule> {
         rules::update(self, request).await
     }
 
-    async fn delete_rule(&self, request: Request<DeleteRuleRequest>) -> Answer<()> {
+    async fn delete_rule(&self, request: Request<DeleteRuleRequest>) -> ServiceAnswer<()> {
         rules::delete(self, request).await
     }
 
-    async fn list_files(&self, request: Request<ListFilesRequest>) -> Answer<ListFilesResponse> {
+    async fn list_files(
+        &self,
+        request: Request<ListFilesRequest>,
+    ) -> ServiceAnswer<ListFilesResponse> {
         files::list(self, request).await
     }
 
-    async fn get_file(&self, request: Request<GetFileRequest>) -> Answer<File> {
+    async fn get_file(&self, request: Request<GetFileRequest>) -> ServiceAnswer<File> {
         files::get(self, request).await
     }
 
     async fn download_file(
         &self,
         request: Request<DownloadFileRequest>,
-    ) -> Answer<DownloadFileResponse> {
+    ) -> ServiceAnswer<DownloadFileResponse> {
         files::download(self, request).await
     }
 
-    async fn delete_file(&self, request: Request<DeleteFileRequest>) -> Answer<Operation> {
+    async fn delete_file(&self, request: Request<DeleteFileRequest>) -> ServiceAnswer<Operation> {
         files::delete(self, request).await
     }
 
     async fn list_attachments(
         &self,
         request: Request<ListAttachmentsRequest>,
-    ) -> Answer<ListAttachmentsResponse> {
+    ) -> ServiceAnswer<ListAttachmentsResponse> {
         attachments::list(self, request).await
     }
 
-    async fn get_attachment(&self, request: Request<GetAttachmentRequest>) -> Answer<Attachment> {
+    async fn get_attachment(
+        &self,
+        request: Request<GetAttachmentRequest>,
+    ) -> ServiceAnswer<Attachment> {
         attachments::get(self, request).await
     }
 
     async fn create_attachment(
         &self,
         request: Request<CreateAttachmentRequest>,
-    ) -> Answer<Operation> {
+    ) -> ServiceAnswer<Operation> {
         attachments::create(self, request).await
     }
 
     async fn delete_attachment(
         &self,
         request: Request<DeleteAttachmentRequest>,
-    ) -> Answer<Operation> {
+    ) -> ServiceAnswer<Operation> {
         attachments::delete(self, request).await
     }
 
     async fn get_project_settings(
         &self,
         request: Request<GetProjectSettingsRequest>,
-    ) -> Answer<ProjectSettings> {
+    ) -> ServiceAnswer<ProjectSettings> {
         settings::of_project(request)
     }
 
     async fn get_vpcsc_config(
         &self,
         request: Request<GetVpcscConfigRequest>,
-    ) -> Answer<VpcscConfig> {
+    ) -> ServiceAnswer<VpcscConfig> {
         settings::of_place(self, request)
     }
 }

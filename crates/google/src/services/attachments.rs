@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use engine::{Attachment as Found, NewAttachment};
-use model::artifact::{ArtifactError, AttachmentName, escaped};
+use engine::{AttachmentDetails as Found, NewAttachment};
+use model::artifact_name::{ArtifactNameError, AttachmentName, escape_slashes};
 use model::attachment::AttachmentId;
 use model::digest::Digest;
-use model::filter::Filter;
+use model::list_filter::ListFilter;
 use model::manifest::EMPTY_BLOB_DIGEST;
 use model::name::RepositoryName;
 use prost_types::Any;
@@ -17,22 +17,23 @@ use proto::google::devtools::artifactregistry::v1::{
 use proto::google::longrunning::Operation;
 use tonic::{Request, Response, Status};
 
-use super::operations::Place;
+use super::operations::OperationParent;
 use super::{
-    Answer, List, Services, admitted, bad_field, failed, metadata, names, page_size, timestamp,
+    ApiServices, ListIdentity, ServiceAnswer, admitted, bad_field, failed, metadata, names,
+    page_size, timestamp,
 };
 
 pub(super) async fn list(
-    services: &Services,
+    services: &ApiServices,
     request: Request<ListAttachmentsRequest>,
-) -> Answer<ListAttachmentsResponse> {
+) -> ServiceAnswer<ListAttachmentsResponse> {
     let admitted = admitted(&request)?;
     let ListAttachmentsRequest { parent, filter, page_size: wanted, page_token } =
         request.into_inner();
     let repository: RepositoryName = names::found(&parent)?;
-    let list = List::new(admitted.caller(), &["attachments", &parent, &filter]);
+    let list = ListIdentity::new(admitted.caller(), &["attachments", &parent, &filter]);
     let fields = ["name", "target", "oci_version_name", "type"];
-    let filter = Filter::parse(&filter, &fields).map_err(|error| bad_field("filter", error))?;
+    let filter = ListFilter::parse(&filter, &fields).map_err(|error| bad_field("filter", error))?;
     let (start, size) = (services.page_start(&list, &page_token)?, page_size(wanted, 500)?);
     let page = services.app.engine.attachments(&admitted, &repository, &filter, (&start, size));
     let page = page.await.map_err(failed)?;
@@ -43,9 +44,9 @@ pub(super) async fn list(
 }
 
 pub(super) async fn get(
-    services: &Services,
+    services: &ApiServices,
     request: Request<GetAttachmentRequest>,
-) -> Answer<Attachment> {
+) -> ServiceAnswer<Attachment> {
     let admitted = admitted(&request)?;
     let name: AttachmentName = names::found(&request.into_inner().name)?;
     let found = services.app.engine.attachment(&admitted, &name).await.map_err(failed)?;
@@ -53,9 +54,9 @@ pub(super) async fn get(
 }
 
 pub(super) async fn create(
-    services: &Services,
+    services: &ApiServices,
     request: Request<CreateAttachmentRequest>,
-) -> Answer<Operation> {
+) -> ServiceAnswer<Operation> {
     let admitted = admitted(&request)?;
     let CreateAttachmentRequest { parent, attachment_id, attachment } = request.into_inner();
     let repository: RepositoryName = names::found(&parent)?;
@@ -63,14 +64,14 @@ pub(super) async fn create(
     let created = services.app.engine.create_attachment(&admitted, &repository, new);
     let created = message(&repository, &created.await.map_err(failed)?);
     let response = Any::from_msg(&created).expect("a Vec grows");
-    let place = Place::Location(repository.project, repository.location);
+    let place = OperationParent::Location(repository.project, repository.location);
     services.finished(admitted.caller(), place, (Some(metadata()), response)).await
 }
 
 /// What is asked for. Without an id it is called by its digest.
 fn new(id: &str, attachment: Attachment) -> Result<NewAttachment, Status> {
     let Attachment { target, r#type, attachment_namespace, annotations, files, .. } = attachment;
-    let id = (!id.is_empty()).then(|| AttachmentId::chosen(id)).transpose();
+    let id = (!id.is_empty()).then(|| AttachmentId::parse_chosen(id)).transpose();
     let files = files.iter().map(|file| file.parse()).collect::<Result<_, _>>();
     Ok(NewAttachment {
         id: id.map_err(|problem| bad_field("attachment_id", problem))?,
@@ -78,14 +79,15 @@ fn new(id: &str, attachment: Attachment) -> Result<NewAttachment, Status> {
         artifact_type: r#type,
         namespace: attachment_namespace,
         annotations: annotations.into_iter().collect(),
-        files: files.map_err(|problem: ArtifactError| bad_field("attachment.files", problem))?,
+        files: files
+            .map_err(|problem: ArtifactNameError| bad_field("attachment.files", problem))?,
     })
 }
 
 pub(super) async fn delete(
-    services: &Services,
+    services: &ApiServices,
     request: Request<DeleteAttachmentRequest>,
-) -> Answer<Operation> {
+) -> ServiceAnswer<Operation> {
     let admitted = admitted(&request)?;
     let name: AttachmentName = names::found(&request.into_inner().name)?;
     services.app.engine.remove_attachment(&admitted, &name).await.map_err(failed)?;
@@ -94,7 +96,7 @@ pub(super) async fn delete(
 
 fn message(repository: &RepositoryName, found: &Found) -> Attachment {
     let version = |digest: &Digest| {
-        format!("{repository}/packages/{}/versions/{digest}", escaped(&found.package))
+        format!("{repository}/packages/{}/versions/{digest}", escape_slashes(&found.package))
     };
     let annotations: BTreeMap<String, String> =
         serde_json::from_str(&found.annotations).unwrap_or_default();

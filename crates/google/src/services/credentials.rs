@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use engine::EngineError;
-use identity::{Caller, Chain};
+use identity::{Caller, ImpersonationChain};
 use model::permission::Permission;
 use model::resource::Resource;
 use proto::google::iam::credentials::v1::iam_credentials_server::IamCredentials;
@@ -13,19 +13,19 @@ use proto::google::iam::credentials::v1::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{Services, bad_field, base_url, caller, failed, names, timestamp, trail};
-use web::audit::Trail;
+use super::{ApiServices, bad_field, base_url, caller, failed, names, timestamp, trail};
+use web::audit::AuditRecorder;
 
-fn chain(name: &str, delegates: &[String]) -> Result<Chain, Status> {
+fn chain(name: &str, delegates: &[String]) -> Result<ImpersonationChain, Status> {
     let delegates: Result<_, _> =
         delegates.iter().map(|delegate| names::account("delegates", delegate)).collect();
-    Ok(Chain { delegates: delegates?, account: names::account("name", name)? })
+    Ok(ImpersonationChain { delegates: delegates?, account: names::account("name", name)? })
 }
 
 /// Notes as whom the caller acted, through whom, and by which permission. The engine asks for it, link by link.
 fn noted<T>(
-    trail: &Trail,
-    (chain, permission): (&Chain, &str),
+    trail: &AuditRecorder,
+    (chain, permission): (&ImpersonationChain, &str),
     outcome: Result<T, impl Into<EngineError>>,
 ) -> Result<T, Status> {
     let outcome = outcome.map_err(Into::into);
@@ -40,12 +40,12 @@ fn noted<T>(
     outcome.map_err(failed)
 }
 
-impl Services {
+impl ApiServices {
     /// Signs the claims in `payload` as an account. Returns the id of its key and the token.
     async fn sign_claims(
         &self,
         caller: &Caller,
-        chain: &Chain,
+        chain: &ImpersonationChain,
         payload: String,
     ) -> Result<(String, String), EngineError> {
         let engine = &self.app.engine;
@@ -58,7 +58,7 @@ impl Services {
 }
 
 #[tonic::async_trait]
-impl IamCredentials for Services {
+impl IamCredentials for ApiServices {
     async fn generate_access_token(
         &self,
         request: Request<GenerateAccessTokenRequest>,

@@ -1,9 +1,9 @@
 //! Files: the blobs and manifests of a repository.
 
-use engine::{File as FoundFile, FileOwner};
-use model::artifact::{FileName, escaped};
-use model::digest::Algorithm;
-use model::filter::{Direction, Filter, order};
+use engine::{FileOwner, RepositoryFile as FoundFile};
+use model::artifact_name::{FileName, escape_slashes};
+use model::digest::DigestAlgorithm;
+use model::list_filter::{ListFilter, SortDirection, parse_order};
 use model::name::RepositoryName;
 use proto::google::devtools::artifactregistry::v1::hash::HashType;
 use proto::google::devtools::artifactregistry::v1::{
@@ -13,23 +13,26 @@ use proto::google::devtools::artifactregistry::v1::{
 use proto::google::longrunning::Operation;
 use tonic::{Request, Response};
 
-use super::{Answer, List, Services, admitted, bad_field, failed, names, page_size, timestamp};
-use crate::Media;
+use super::{
+    ApiServices, ListIdentity, ServiceAnswer, admitted, bad_field, failed, names, page_size,
+    timestamp,
+};
+use crate::MediaDownload;
 
 pub(super) async fn list(
-    services: &Services,
+    services: &ApiServices,
     request: Request<ListFilesRequest>,
-) -> Answer<ListFilesResponse> {
+) -> ServiceAnswer<ListFilesResponse> {
     let admitted = admitted(&request)?;
     let ListFilesRequest { parent, page_size: wanted, page_token, filter, order_by } =
         request.into_inner();
     let repository: RepositoryName = names::found(&parent)?;
-    let order = order(&order_by, &["name"]).map_err(|error| bad_field("order_by", error))?;
-    let direction = order.map_or(Direction::Up, |(_, direction)| direction);
+    let order = parse_order(&order_by, &["name"]).map_err(|error| bad_field("order_by", error))?;
+    let direction = order.map_or(SortDirection::Ascending, |(_, direction)| direction);
     let way = format!("{direction:?}");
-    let list = List::new(admitted.caller(), &["files", &parent, &filter, &way]);
-    let filter =
-        Filter::parse(&filter, &["name", "owner"]).map_err(|error| bad_field("filter", error))?;
+    let list = ListIdentity::new(admitted.caller(), &["files", &parent, &filter, &way]);
+    let filter = ListFilter::parse(&filter, &["name", "owner"])
+        .map_err(|error| bad_field("filter", error))?;
     let (start, size) = (services.page_start(&list, &page_token)?, page_size(wanted, 500)?);
     let wanted = (&filter, direction);
     let page = services.app.engine.files(&admitted, &repository, wanted, (&start, size));
@@ -40,7 +43,10 @@ pub(super) async fn list(
     }))
 }
 
-pub(super) async fn get(services: &Services, request: Request<GetFileRequest>) -> Answer<File> {
+pub(super) async fn get(
+    services: &ApiServices,
+    request: Request<GetFileRequest>,
+) -> ServiceAnswer<File> {
     let admitted = admitted(&request)?;
     let name: FileName = names::found(&request.into_inner().name)?;
     let found = services.app.engine.file(&admitted, &name).await.map_err(failed)?;
@@ -48,21 +54,21 @@ pub(super) async fn get(services: &Services, request: Request<GetFileRequest>) -
 }
 
 pub(super) async fn download(
-    services: &Services,
+    services: &ApiServices,
     request: Request<DownloadFileRequest>,
-) -> Answer<DownloadFileResponse> {
+) -> ServiceAnswer<DownloadFileResponse> {
     let admitted = admitted(&request)?;
     let name: FileName = names::found(&request.into_inner().name)?;
     let content = services.app.engine.file_content(&admitted, &name).await.map_err(failed)?;
     let mut response = Response::new(DownloadFileResponse {});
-    response.extensions_mut().insert(Media { digest: name.digest, content });
+    response.extensions_mut().insert(MediaDownload { digest: name.digest, content });
     Ok(response)
 }
 
 pub(super) async fn delete(
-    services: &Services,
+    services: &ApiServices,
     request: Request<DeleteFileRequest>,
-) -> Answer<Operation> {
+) -> ServiceAnswer<Operation> {
     let admitted = admitted(&request)?;
     let name: FileName = names::found(&request.into_inner().name)?;
     services.app.engine.remove_file(&admitted, &name).await.map_err(failed)?;
@@ -71,14 +77,14 @@ pub(super) async fn delete(
 
 fn message(repository: &RepositoryName, found: &FoundFile) -> File {
     let owner = |FileOwner { package, digest }: &FileOwner| {
-        format!("{repository}/packages/{}/versions/{digest}", escaped(package))
+        format!("{repository}/packages/{}/versions/{digest}", escape_slashes(package))
     };
     let hashes = match found.digest.algorithm() {
-        Algorithm::Sha256 => {
-            vec![Hash { r#type: HashType::Sha256.into(), value: found.digest.hash() }]
+        DigestAlgorithm::Sha256 => {
+            vec![Hash { r#type: HashType::Sha256.into(), value: found.digest.hash_bytes() }]
         }
         // Which the API has no word for.
-        Algorithm::Sha512 => Vec::new(),
+        DigestAlgorithm::Sha512 => Vec::new(),
     };
     File {
         name: format!("{repository}/files/{}", found.digest),

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use engine::{Image, Package as FoundPackage, TagOf, annotations};
-use model::artifact::{PackageName, escaped};
-use model::config::{ImageConfig, Shown};
+use engine::{ManifestDetails, PackageDetails as FoundPackage, TagTarget, annotations};
+use model::artifact_name::{PackageName, escape_slashes};
+use model::image_config::{ImageConfig, PlatformSummary};
 use model::name::RepositoryName;
 use prost_types::value::Kind;
 use prost_types::{Struct, Value};
@@ -15,11 +15,15 @@ use proto::google::devtools::artifactregistry::v1::{
 use super::timestamp;
 use web::app::App;
 
-fn docker_image_name(repository: &RepositoryName, image: &Image) -> String {
-    format!("{repository}/dockerImages/{}@{}", escaped(&image.package), image.digest)
+fn docker_image_name(repository: &RepositoryName, image: &ManifestDetails) -> String {
+    format!("{repository}/dockerImages/{}@{}", escape_slashes(&image.package), image.digest)
 }
 
-pub(super) fn docker_image(repository: &RepositoryName, image: &Image, app: &App) -> DockerImage {
+pub(super) fn docker_image(
+    repository: &RepositoryName,
+    image: &ManifestDetails,
+    app: &App,
+) -> DockerImage {
     DockerImage {
         name: docker_image_name(repository, image),
         uri: format!("{}/{}@{}", app.registry_uri(repository), image.package, image.digest),
@@ -30,21 +34,24 @@ pub(super) fn docker_image(repository: &RepositoryName, image: &Image, app: &App
         build_time: image.built_at.map(timestamp),
         update_time: Some(timestamp(image.updated_at)),
         artifact_type: artifact_type(image).unwrap_or_default(),
-        image_manifests: Shown::read(&image.platforms).into_iter().filter_map(manifest).collect(),
+        image_manifests: PlatformSummary::list_from_json(&image.platforms)
+            .into_iter()
+            .filter_map(manifest)
+            .collect(),
         subject_digest: image.subject.as_ref().map(ToString::to_string).unwrap_or_default(),
     }
 }
 
 /// What kind of artifact it is. What every image is, is not shown.
-fn artifact_type(image: &Image) -> Option<String> {
+fn artifact_type(image: &ManifestDetails) -> Option<String> {
     let shown =
         |kind: &String| image.subject.is_some() || !ImageConfig::is_media_type(kind.as_str());
     image.artifact_type.clone().filter(shown)
 }
 
 /// What an index names. An image itself names none.
-fn manifest(shown: Shown) -> Option<ImageManifest> {
-    let Shown { digest, media_type, platform } = shown;
+fn manifest(shown: PlatformSummary) -> Option<ImageManifest> {
+    let PlatformSummary { digest, media_type, platform } = shown;
     let mut manifest = ImageManifest {
         digest: digest?,
         media_type: media_type.unwrap_or_default(),
@@ -60,8 +67,12 @@ fn manifest(shown: Shown) -> Option<ImageManifest> {
     Some(manifest)
 }
 
-pub(super) fn version(repository: &RepositoryName, image: &Image, view: VersionView) -> Version {
-    let package = format!("{repository}/packages/{}", escaped(&image.package));
+pub(super) fn version(
+    repository: &RepositoryName,
+    image: &ManifestDetails,
+    view: VersionView,
+) -> Version {
+    let package = format!("{repository}/packages/{}", escape_slashes(&image.package));
     let name = format!("{package}/versions/{}", image.digest);
     let tag = |tag: &String| Tag { name: format!("{package}/tags/{tag}"), version: name.clone() };
     let related_tags = match view {
@@ -80,7 +91,7 @@ pub(super) fn version(repository: &RepositoryName, image: &Image, view: VersionV
 }
 
 /// What a Docker image says of itself, all of it as text. gcloud takes sizes from here.
-fn metadata(repository: &RepositoryName, image: &Image) -> Struct {
+fn metadata(repository: &RepositoryName, image: &ManifestDetails) -> Struct {
     let built_at = image.built_at.map(|built_at| timestamp(built_at).to_string());
     let texts = [
         ("name", Some(docker_image_name(repository, image))),
@@ -98,7 +109,7 @@ fn metadata(repository: &RepositoryName, image: &Image) -> Struct {
 
 pub(super) fn package(repository: &RepositoryName, found: &FoundPackage) -> Package {
     Package {
-        name: format!("{repository}/packages/{}", escaped(&found.name)),
+        name: format!("{repository}/packages/{}", escape_slashes(&found.name)),
         display_name: found.name.clone(),
         create_time: Some(timestamp(found.created_at)),
         update_time: Some(timestamp(found.updated_at)),
@@ -106,7 +117,7 @@ pub(super) fn package(repository: &RepositoryName, found: &FoundPackage) -> Pack
     }
 }
 
-pub(super) fn tag(package: &PackageName, tag: &TagOf) -> Tag {
+pub(super) fn tag(package: &PackageName, tag: &TagTarget) -> Tag {
     Tag {
         name: format!("{package}/tags/{}", tag.tag),
         version: format!("{package}/versions/{}", tag.digest),

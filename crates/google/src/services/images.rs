@@ -1,8 +1,8 @@
 //! Docker images: every manifest of a repository.
 
 use engine::ImageOrder;
-use model::artifact::DockerImageName;
-use model::filter::{Direction, order};
+use model::artifact_name::DockerImageName;
+use model::list_filter::{SortDirection, parse_order};
 use model::name::RepositoryName;
 use proto::google::devtools::artifactregistry::v1::{
     DockerImage, GetDockerImageRequest, ListDockerImagesRequest, ListDockerImagesResponse,
@@ -10,26 +10,28 @@ use proto::google::devtools::artifactregistry::v1::{
 use tonic::{Request, Response};
 
 use super::{
-    Answer, List, Services, admitted, bad_field, failed, image_message as message, names, page_size,
+    ApiServices, ListIdentity, ServiceAnswer, admitted, bad_field, failed,
+    image_message as message, names, page_size,
 };
 
 pub(super) async fn list(
-    services: &Services,
+    services: &ApiServices,
     request: Request<ListDockerImagesRequest>,
-) -> Answer<ListDockerImagesResponse> {
+) -> ServiceAnswer<ListDockerImagesResponse> {
     let admitted = admitted(&request)?;
     let ListDockerImagesRequest { parent, page_size: wanted, page_token, order_by } =
         request.into_inner();
     let repository: RepositoryName = names::found(&parent)?;
-    let order = order(&order_by, &["upload_time", "update_time"])
+    let order = parse_order(&order_by, &["upload_time", "update_time"])
         .map_err(|error| bad_field("order_by", error))?;
     let order = match order {
         // In this order a push puts nothing between pages.
-        None => (ImageOrder::Uploaded, Direction::Down),
+        None => (ImageOrder::Uploaded, SortDirection::Descending),
         Some(("upload_time", direction)) => (ImageOrder::Uploaded, direction),
         Some((_, direction)) => (ImageOrder::Updated, direction),
     };
-    let list = List::new(admitted.caller(), &["dockerImages", &parent, &format!("{order:?}")]);
+    let list =
+        ListIdentity::new(admitted.caller(), &["dockerImages", &parent, &format!("{order:?}")]);
     let (start, size) = (services.page_start(&list, &page_token)?, page_size(wanted, 500)?);
     let page = services.app.engine.docker_images(&admitted, &repository, order, (&start, size));
     let page = page.await.map_err(failed)?;
@@ -41,9 +43,9 @@ pub(super) async fn list(
 }
 
 pub(super) async fn get(
-    services: &Services,
+    services: &ApiServices,
     request: Request<GetDockerImageRequest>,
-) -> Answer<DockerImage> {
+) -> ServiceAnswer<DockerImage> {
     let admitted = admitted(&request)?;
     let DockerImageName(name) = names::found(&request.into_inner().name)?;
     let image = services.app.engine.docker_image(&admitted, &name).await.map_err(failed)?;

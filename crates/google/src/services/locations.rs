@@ -6,11 +6,11 @@ use proto::google::cloud::location::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{Services, names};
+use super::{ApiServices, names};
 use model::locations::LOCATIONS;
 
 #[tonic::async_trait]
-impl Locations for Services {
+impl Locations for ApiServices {
     /// All on one page: there are few.
     async fn list_locations(
         &self,
@@ -41,7 +41,7 @@ impl Locations for Services {
     }
 }
 
-impl Services {
+impl ApiServices {
     /// Whether repositories can be there.
     pub(super) fn is_location(&self, id: &str) -> bool {
         id == self.app.domains.default_location().as_str() || LOCATIONS.contains(&id)

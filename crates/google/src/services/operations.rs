@@ -10,31 +10,35 @@ use proto::google::longrunning::operations_server::Operations;
 use proto::google::longrunning::{GetOperationRequest, Operation};
 use tonic::{Request, Response, Status};
 
-use super::{Answer, Services, caller, failed, metadata};
+use super::{ApiServices, ServiceAnswer, caller, failed, metadata};
 
 /// Where an operation's name begins.
-pub(super) enum Place {
+pub(super) enum OperationParent {
     /// `operations/`.
     Global,
     /// `projects/P/locations/L/operations/`.
     Location(ProjectId, Location),
 }
 
-impl Services {
+impl ApiServices {
     /// An operation that did what it should, with what it came to.
     pub(super) async fn finished(
         &self,
         caller: &Caller,
-        place: Place,
+        place: OperationParent,
         (metadata, response): (Option<Any>, Any),
-    ) -> Answer<Operation> {
+    ) -> ServiceAnswer<Operation> {
         self.over(caller, place, (metadata, Outcome::Response(response))).await
     }
 
     /// A deletion in a repository, or of it: there is nothing to say of what is gone.
-    pub(super) async fn deleted(&self, caller: &Caller, from: RepositoryName) -> Answer<Operation> {
+    pub(super) async fn deleted(
+        &self,
+        caller: &Caller,
+        from: RepositoryName,
+    ) -> ServiceAnswer<Operation> {
         let nothing = Any::from_msg(&()).expect("a Vec grows");
-        let place = Place::Location(from.project, from.location);
+        let place = OperationParent::Location(from.project, from.location);
         self.finished(caller, place, (Some(metadata()), nothing)).await
     }
 
@@ -42,13 +46,13 @@ impl Services {
     pub(super) async fn over(
         &self,
         caller: &Caller,
-        place: Place,
+        place: OperationParent,
         (metadata, outcome): (Option<Any>, Outcome),
-    ) -> Answer<Operation> {
+    ) -> ServiceAnswer<Operation> {
         let id = engine::new_operation_id();
         let name = match place {
-            Place::Global => format!("operations/{id}"),
-            Place::Location(project, location) => {
+            OperationParent::Global => format!("operations/{id}"),
+            OperationParent::Location(project, location) => {
                 format!("projects/{project}/locations/{location}/operations/{id}")
             }
         };
@@ -61,7 +65,7 @@ impl Services {
 }
 
 #[tonic::async_trait]
-impl Operations for Services {
+impl Operations for ApiServices {
     async fn get_operation(
         &self,
         request: Request<GetOperationRequest>,

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use engine::Annotations;
-use model::artifact::PackageName;
-use model::filter::Filter;
+use model::artifact_name::PackageName;
+use model::list_filter::ListFilter;
 use model::name::RepositoryName;
 use prost_types::FieldMask;
 use proto::google::devtools::artifactregistry::v1::{
@@ -15,22 +15,22 @@ use proto::google::longrunning::Operation;
 use tonic::{Request, Response, Status};
 
 use super::{
-    Answer, List, Services, admitted, bad_field, failed, image_message as message, name_order,
-    names, page_size,
+    ApiServices, ListIdentity, ServiceAnswer, admitted, bad_field, failed,
+    image_message as message, name_order, names, page_size,
 };
 
 pub(super) async fn list(
-    services: &Services,
+    services: &ApiServices,
     request: Request<ListPackagesRequest>,
-) -> Answer<ListPackagesResponse> {
+) -> ServiceAnswer<ListPackagesResponse> {
     let admitted = admitted(&request)?;
     let ListPackagesRequest { parent, page_size: wanted, page_token, filter, order_by } =
         request.into_inner();
     let repository: RepositoryName = names::found(&parent)?;
     let (order, direction) = name_order(&order_by)?;
     let way = format!("{order:?} {direction:?}");
-    let list = List::new(admitted.caller(), &["packages", &parent, &filter, &way]);
-    let filter = Filter::parse(&filter, &["name", "annotations"])
+    let list = ListIdentity::new(admitted.caller(), &["packages", &parent, &filter, &way]);
+    let filter = ListFilter::parse(&filter, &["name", "annotations"])
         .map_err(|error| bad_field("filter", error))?;
     let (start, size) = (services.page_start(&list, &page_token)?, page_size(wanted, 500)?);
     let wanted = (&filter, order, direction);
@@ -43,9 +43,9 @@ pub(super) async fn list(
 }
 
 pub(super) async fn get(
-    services: &Services,
+    services: &ApiServices,
     request: Request<GetPackageRequest>,
-) -> Answer<Package> {
+) -> ServiceAnswer<Package> {
     let admitted = admitted(&request)?;
     let name: PackageName = names::found(&request.into_inner().name)?;
     let found = services.app.engine.package(&admitted, &name).await.map_err(failed)?;
@@ -53,9 +53,9 @@ pub(super) async fn get(
 }
 
 pub(super) async fn update(
-    services: &Services,
+    services: &ApiServices,
     request: Request<UpdatePackageRequest>,
-) -> Answer<Package> {
+) -> ServiceAnswer<Package> {
     let admitted = admitted(&request)?;
     let UpdatePackageRequest { package, update_mask } = request.into_inner();
     let package = package.unwrap_or_default();
@@ -81,9 +81,9 @@ pub(super) fn annotations(
 }
 
 pub(super) async fn delete(
-    services: &Services,
+    services: &ApiServices,
     request: Request<DeletePackageRequest>,
-) -> Answer<Operation> {
+) -> ServiceAnswer<Operation> {
     let admitted = admitted(&request)?;
     let name: PackageName = names::found(&request.into_inner().name)?;
     services.app.engine.remove_package(&admitted, &name).await.map_err(failed)?;

@@ -1,16 +1,16 @@
 //! Policies as messages, for every resource that carries one.
 
 use identity::{Caller, StoredPolicy};
-use model::policy::{Policy, RawBinding};
+use model::iam_policy::{IamPolicy, UncheckedBinding};
 use proto::google::iam::v1::{
     Binding, GetIamPolicyRequest, Policy as Message, SetIamPolicyRequest,
     TestIamPermissionsRequest, TestIamPermissionsResponse,
 };
 use tonic::{Request, Response, Status};
 
-use super::{Services, admitted, bad_field, caller, failed, names};
+use super::{ApiServices, admitted, bad_field, caller, failed, names};
 
-impl Services {
+impl ApiServices {
     pub(super) async fn get_policy(
         &self,
         request: Request<GetIamPolicyRequest>,
@@ -30,7 +30,7 @@ impl Services {
         let admitted = admitted(&request)?;
         let new = request.into_inner().policy.unwrap_or_default();
         let raw: Vec<_> = new.bindings.into_iter().map(raw).collect();
-        let policy = Policy::new(&raw).map_err(|problem| bad_field("policy", problem))?;
+        let policy = IamPolicy::new(&raw).map_err(|problem| bad_field("policy", problem))?;
         let set =
             self.app.engine.identity().set_policy(&admitted, permission, (policy, new.etag)).await;
         Ok(Response::new(message(&set.map_err(failed)?)))
@@ -54,9 +54,9 @@ impl Services {
     }
 }
 
-fn raw(binding: Binding) -> RawBinding {
+fn raw(binding: Binding) -> UncheckedBinding {
     let Binding { role, members, condition } = binding;
-    RawBinding { role, members, conditional: condition.is_some() }
+    UncheckedBinding { role, members, has_condition: condition.is_some() }
 }
 
 fn message(stored: &StoredPolicy) -> Message {

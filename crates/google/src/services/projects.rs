@@ -15,11 +15,13 @@ use proto::google::iam::v1::{
 use proto::google::longrunning::Operation;
 use tonic::{Request, Response, Status};
 
-use super::operations::Place;
-use super::{List, Services, admitted, bad_field, caller, failed, page_size, timestamp, trail};
+use super::operations::OperationParent;
+use super::{
+    ApiServices, ListIdentity, admitted, bad_field, caller, failed, page_size, timestamp, trail,
+};
 
 #[tonic::async_trait]
-impl Projects for Services {
+impl Projects for ApiServices {
     async fn create_project(
         &self,
         request: Request<CreateProjectRequest>,
@@ -33,7 +35,7 @@ impl Projects for Services {
             self.app.engine.identity().create_project(&admitted, new).await.map_err(failed)?;
         trail.resource(&format_args!("projects/{}", created.id));
         let response = Any::from_msg(&message(created)).expect("a Vec grows");
-        self.finished(admitted.caller(), Place::Global, (None, response)).await
+        self.finished(admitted.caller(), OperationParent::Global, (None, response)).await
     }
 
     async fn list_projects(
@@ -48,7 +50,7 @@ impl Projects for Services {
             "lifecycleState:ACTIVE" | "lifecycleState=ACTIVE" => true,
             _ => return Err(bad_field("filter", "only lifecycleState:ACTIVE is understood")),
         };
-        let list = List::new(&caller, &["projects", &filter]);
+        let list = ListIdentity::new(&caller, &["projects", &filter]);
         let (start, size) = (self.page_start(&list, &token)?, page_size(wanted, 500)?);
         let projects = self.app.engine.identity().projects(&caller, (&start, size));
         let (found, next) = projects.await.map_err(failed)?;
@@ -98,7 +100,7 @@ impl Projects for Services {
 }
 
 #[tonic::async_trait]
-impl Organizations for Services {
+impl Organizations for ApiServices {
     async fn get_iam_policy(
         &self,
         request: Request<GetIamPolicyRequest>,

@@ -1,7 +1,7 @@
 //! Repositories: what is asked of them and answered.
 
 use engine::{EngineError, NewRepository};
-use model::filter::Filter;
+use model::list_filter::ListFilter;
 use model::permission::Permission;
 use model::resource::Resource;
 use prost_types::Any;
@@ -12,27 +12,28 @@ use proto::google::devtools::artifactregistry::v1::{
 use proto::google::longrunning::Operation;
 use tonic::{Request, Response, Status};
 
-use super::operations::Place;
+use super::operations::OperationParent;
 use super::repository_checks as checks;
-use super::repository_message::{self as message, Mask};
+use super::repository_message::{self as message, UpdateMask};
 use super::{
-    Answer, List, Services, admitted, bad_field, failed, metadata, name_order, names, page_size,
-    trail,
+    ApiServices, ListIdentity, ServiceAnswer, admitted, bad_field, failed, metadata, name_order,
+    names, page_size, trail,
 };
-use web::audit::Trail;
+use web::audit::AuditRecorder;
 
 pub(super) async fn list(
-    services: &Services,
+    services: &ApiServices,
     request: Request<ListRepositoriesRequest>,
-) -> Answer<ListRepositoriesResponse> {
+) -> ServiceAnswer<ListRepositoriesResponse> {
     let admitted = admitted(&request)?;
     let ListRepositoriesRequest { parent, page_size: wanted, page_token: token, filter, order_by } =
         request.into_inner();
     services.check_location(&parent)?;
     let (order, direction) = name_order(&order_by)?;
     let way = format!("{order:?} {direction:?}");
-    let list = List::new(admitted.caller(), &["repositories", &parent, &filter, &way]);
-    let filter = Filter::parse(&filter, &["name"]).map_err(|error| bad_field("filter", error))?;
+    let list = ListIdentity::new(admitted.caller(), &["repositories", &parent, &filter, &way]);
+    let filter =
+        ListFilter::parse(&filter, &["name"]).map_err(|error| bad_field("filter", error))?;
     let (start, size) = (services.page_start(&list, &token)?, page_size(wanted, 500)?);
     let page =
         services.app.engine.repositories(&admitted, (&filter, order, direction), (&start, size));
@@ -44,17 +45,17 @@ pub(super) async fn list(
 }
 
 pub(super) async fn get(
-    services: &Services,
+    services: &ApiServices,
     request: Request<GetRepositoryRequest>,
-) -> Answer<Repository> {
+) -> ServiceAnswer<Repository> {
     let found = services.app.engine.repository(&admitted(&request)?).await.map_err(failed)?;
     Ok(Response::new(message::write(&found, &services.app)))
 }
 
 pub(super) async fn create(
-    services: &Services,
+    services: &ApiServices,
     request: Request<CreateRepositoryRequest>,
-) -> Answer<Operation> {
+) -> ServiceAnswer<Operation> {
     let (admitted, trail) = (admitted(&request)?, trail(&request));
     let CreateRepositoryRequest { parent, repository_id, repository } = request.into_inner();
     let repository = repository.unwrap_or_default();
@@ -65,27 +66,27 @@ pub(super) async fn create(
     let new = NewRepository {
         id: repository_id,
         mode: message::mode(&repository)?,
-        change: message::change(&repository, &Mask::everything())?,
+        change: message::change(&repository, &UpdateMask::everything())?,
     };
     let created = services.app.engine.create_repository(&admitted, new).await.map_err(failed)?;
     trail.resource(&created.name);
     let response = Any::from_msg(&message::write(&created, &services.app)).expect("a Vec grows");
     let name = created.name;
-    let place = Place::Location(name.project, name.location);
+    let place = OperationParent::Location(name.project, name.location);
     services.finished(admitted.caller(), place, (Some(metadata()), response)).await
 }
 
 pub(super) async fn update(
-    services: &Services,
+    services: &ApiServices,
     request: Request<UpdateRepositoryRequest>,
-) -> Answer<Repository> {
+) -> ServiceAnswer<Repository> {
     let (admitted, trail) = (admitted(&request)?, trail(&request));
     let UpdateRepositoryRequest { repository, update_mask } = request.into_inner();
     let repository = repository.unwrap_or_default();
-    let mask = Mask::new(update_mask)?;
+    let mask = UpdateMask::new(update_mask)?;
     let engine = &services.app.engine;
     // What the mask leaves out stays as it is, also within what is stored as one document.
-    let current = engine.described(&admitted).await.map_err(failed)?;
+    let current = engine.repository_to_change(&admitted).await.map_err(failed)?;
     message::check_unchanged(&current, &repository, &mask)?;
     let before = message::write(&current, &services.app);
     let merged = message::merge(before.clone(), repository, &mask);
@@ -99,16 +100,16 @@ pub(super) async fn update(
 }
 
 pub(super) async fn delete(
-    services: &Services,
+    services: &ApiServices,
     request: Request<DeleteRepositoryRequest>,
-) -> Answer<Operation> {
+) -> ServiceAnswer<Operation> {
     let admitted = admitted(&request)?;
     let name = names::found(&request.into_inner().name)?;
     services.app.engine.delete_repository(&admitted).await.map_err(failed)?;
     services.deleted(admitted.caller(), name).await
 }
 
-impl Services {
+impl ApiServices {
     /// Refuses a place that no repository can be in.
     fn check_location(&self, parent: &str) -> Result<(), Status> {
         let location = names::last(parent);
@@ -121,7 +122,7 @@ impl Services {
     /// Whoever adds an upstream must be able to read it: its content is shown to others by this repository.
     async fn check_upstreams(
         &self,
-        (caller, trail): (&identity::Caller, &Trail),
+        (caller, trail): (&identity::Caller, &AuditRecorder),
         (name, repository): (&str, &Repository),
     ) -> Result<(), Status> {
         let mode = message::upstreams(repository)?;

@@ -50,9 +50,9 @@ const FIXED: [&str; 10] = [
 ];
 
 /// What an update touches: everything, or the fields named, each by the first part of its path.
-pub(super) struct Mask(Option<BTreeSet<String>>);
+pub(super) struct UpdateMask(Option<BTreeSet<String>>);
 
-impl Mask {
+impl UpdateMask {
     pub(super) fn everything() -> Self {
         Self(None)
     }
@@ -180,7 +180,7 @@ pub(super) fn upstreams(repository: &Repository) -> Result<RepositoryMode, Statu
 pub(super) fn check_unchanged(
     current: &Found,
     new: &Repository,
-    mask: &Mask,
+    mask: &UpdateMask,
 ) -> Result<(), Status> {
     let fixed = [
         ("mode", new.mode, proto_mode(current.mode) as i32),
@@ -195,7 +195,7 @@ pub(super) fn check_unchanged(
 }
 
 /// The new repository where the mask says so, and the current one elsewhere.
-pub(super) fn merge(mut current: Repository, new: Repository, mask: &Mask) -> Repository {
+pub(super) fn merge(mut current: Repository, new: Repository, mask: &UpdateMask) -> Repository {
     if mask.has("description") {
         current.description = new.description;
     }
@@ -224,7 +224,7 @@ pub(super) fn merge(mut current: Repository, new: Repository, mask: &Mask) -> Re
 }
 
 /// What is to be set.
-pub(super) fn change(new: &Repository, mask: &Mask) -> Result<RepositoryChange, Status> {
+pub(super) fn change(new: &Repository, mask: &UpdateMask) -> Result<RepositoryChange, Status> {
     let immutable = matches!(
         &new.format_config,
         Some(FormatConfig::DockerConfig(DockerRepositoryConfig { immutable_tags: true }))

@@ -1,9 +1,9 @@
 //! Rules of a repository: exceptions to tags that stay, and what may be downloaded.
 
-use engine::{Rule as Found, RuleChange};
-use model::artifact::RuleName;
+use engine::{RuleChange, RuleRow as Found};
+use model::artifact_name::RuleName;
 use model::name::RepositoryName;
-use model::rule::{Action, Operation};
+use model::repository_rule::{RuleAction, RuleOperation};
 use prost_types::FieldMask;
 use proto::google::devtools::artifactregistry::v1::rule::{
     Action as ActionMessage, Operation as OperationMessage,
@@ -15,16 +15,18 @@ use proto::google::devtools::artifactregistry::v1::{
 use proto::google::r#type::Expr;
 use tonic::{Request, Response, Status};
 
-use super::{Answer, List, Services, admitted, bad_field, failed, names, page_size};
+use super::{
+    ApiServices, ListIdentity, ServiceAnswer, admitted, bad_field, failed, names, page_size,
+};
 
 pub(super) async fn list(
-    services: &Services,
+    services: &ApiServices,
     request: Request<ListRulesRequest>,
-) -> Answer<ListRulesResponse> {
+) -> ServiceAnswer<ListRulesResponse> {
     let admitted = admitted(&request)?;
     let ListRulesRequest { parent, page_size: wanted, page_token } = request.into_inner();
     let repository: RepositoryName = names::found(&parent)?;
-    let list = List::new(admitted.caller(), &["rules", &parent]);
+    let list = ListIdentity::new(admitted.caller(), &["rules", &parent]);
     let (start, size) = (services.page_start(&list, &page_token)?, page_size(wanted, 500)?);
     let page = services.app.engine.rules(&admitted, &repository, (&start, size));
     let page = page.await.map_err(failed)?;
@@ -34,7 +36,10 @@ pub(super) async fn list(
     }))
 }
 
-pub(super) async fn get(services: &Services, request: Request<GetRuleRequest>) -> Answer<Rule> {
+pub(super) async fn get(
+    services: &ApiServices,
+    request: Request<GetRuleRequest>,
+) -> ServiceAnswer<Rule> {
     let admitted = admitted(&request)?;
     let name: RuleName = names::found(&request.into_inner().name)?;
     let found = services.app.engine.rule(&admitted, &name).await.map_err(failed)?;
@@ -42,9 +47,9 @@ pub(super) async fn get(services: &Services, request: Request<GetRuleRequest>) -
 }
 
 pub(super) async fn create(
-    services: &Services,
+    services: &ApiServices,
     request: Request<CreateRuleRequest>,
-) -> Answer<Rule> {
+) -> ServiceAnswer<Rule> {
     let admitted = admitted(&request)?;
     let CreateRuleRequest { parent, rule_id, rule } = request.into_inner();
     let repository: RepositoryName = names::found(&parent)?;
@@ -55,9 +60,9 @@ pub(super) async fn create(
 }
 
 pub(super) async fn update(
-    services: &Services,
+    services: &ApiServices,
     request: Request<UpdateRuleRequest>,
-) -> Answer<Rule> {
+) -> ServiceAnswer<Rule> {
     let admitted = admitted(&request)?;
     let UpdateRuleRequest { rule, update_mask } = request.into_inner();
     let rule = rule.unwrap_or_default();
@@ -67,7 +72,10 @@ pub(super) async fn update(
     Ok(Response::new(shown(&name.repository, changed.map_err(failed)?)))
 }
 
-pub(super) async fn delete(services: &Services, request: Request<DeleteRuleRequest>) -> Answer<()> {
+pub(super) async fn delete(
+    services: &ApiServices,
+    request: Request<DeleteRuleRequest>,
+) -> ServiceAnswer<()> {
     let admitted = admitted(&request)?;
     let name: RuleName = names::found(&request.into_inner().name)?;
     services.app.engine.delete_rule(&admitted, &name).await.map_err(failed)?;
@@ -78,12 +86,12 @@ fn shown(repository: &RepositoryName, found: Found) -> Rule {
     let Found { name, action, operation, package, expression, title, description, location } =
         found;
     let action = match action {
-        Action::Allow => ActionMessage::Allow,
-        Action::Deny => ActionMessage::Deny,
+        RuleAction::Allow => ActionMessage::Allow,
+        RuleAction::Deny => ActionMessage::Deny,
     };
     let operation = match operation {
-        Operation::Download => OperationMessage::Download,
-        Operation::TagMutation => OperationMessage::TagMutation,
+        RuleOperation::Download => OperationMessage::Download,
+        RuleOperation::TagMutation => OperationMessage::TagMutation,
     };
     let condition = Expr { expression, title, description, location };
     Rule {
@@ -132,10 +140,10 @@ fn change(rule: Rule, mask: Option<FieldMask>) -> Result<RuleChange, Status> {
     })
 }
 
-fn action(value: i32) -> Result<Action, Status> {
+fn action(value: i32) -> Result<RuleAction, Status> {
     match ActionMessage::try_from(value) {
-        Ok(ActionMessage::Allow) => Ok(Action::Allow),
-        Ok(ActionMessage::Deny) => Ok(Action::Deny),
+        Ok(ActionMessage::Allow) => Ok(RuleAction::Allow),
+        Ok(ActionMessage::Deny) => Ok(RuleAction::Deny),
         Ok(ActionMessage::Unspecified) | Err(_) => {
             Err(bad_field("rule.action", "is neither ALLOW nor DENY"))
         }
@@ -143,10 +151,12 @@ fn action(value: i32) -> Result<Action, Status> {
 }
 
 /// Who names none means the one that there was first.
-fn operation(value: i32) -> Result<Operation, Status> {
+fn operation(value: i32) -> Result<RuleOperation, Status> {
     match OperationMessage::try_from(value) {
-        Ok(OperationMessage::Download | OperationMessage::Unspecified) => Ok(Operation::Download),
-        Ok(OperationMessage::TagMutation) => Ok(Operation::TagMutation),
+        Ok(OperationMessage::Download | OperationMessage::Unspecified) => {
+            Ok(RuleOperation::Download)
+        }
+        Ok(OperationMessage::TagMutation) => Ok(RuleOperation::TagMutation),
         Err(_) => Err(bad_field("rule.operation", "is neither DOWNLOAD nor TAG_MUTATION")),
     }
 }

@@ -7,10 +7,12 @@ use proto::google::devtools::artifactregistry::v1::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{Answer, Services, names};
+use super::{ApiServices, ServiceAnswer, names};
 
 /// The hosts of Container Registry always lead to the repositories of their names.
-pub(super) fn of_project(request: Request<GetProjectSettingsRequest>) -> Answer<ProjectSettings> {
+pub(super) fn of_project(
+    request: Request<GetProjectSettingsRequest>,
+) -> ServiceAnswer<ProjectSettings> {
     Ok(Response::new(ProjectSettings {
         name: request.into_inner().name,
         legacy_redirection_state: RedirectionState::RedirectionFromGcrIoFinalized as i32,
@@ -20,9 +22,9 @@ pub(super) fn of_project(request: Request<GetProjectSettingsRequest>) -> Answer<
 
 /// There is no perimeter that a remote repository could not reach beyond.
 pub(super) fn of_place(
-    services: &Services,
+    services: &ApiServices,
     request: Request<GetVpcscConfigRequest>,
-) -> Answer<VpcscConfig> {
+) -> ServiceAnswer<VpcscConfig> {
     let name = request.into_inner().name;
     let location = names::last(name.trim_end_matches("/vpcscConfig"));
     if !services.is_location(location) {

@@ -104,11 +104,12 @@ impl From<EngineError> for GoogleError {
             | EngineError::TagImmutable { .. } => Self::new(Code::FailedPrecondition, message),
             EngineError::InvalidArgument { field, problem } => Self::bad_field(field, problem),
             EngineError::ModeNotServed(_) => Self::new(Code::Unimplemented, message),
-            EngineError::OutOfReach => Self::new(Code::PermissionDenied, message).with_info(
-                "ACCESS_TOKEN_SCOPE_INSUFFICIENT",
-                "googleapis.com",
-                [("service", "artifactregistry.googleapis.com")],
-            ),
+            EngineError::InsufficientOauthScopes => Self::new(Code::PermissionDenied, message)
+                .with_info(
+                    "ACCESS_TOKEN_SCOPE_INSUFFICIENT",
+                    "googleapis.com",
+                    [("service", "artifactregistry.googleapis.com")],
+                ),
             EngineError::InsufficientScope => Self::new(Code::PermissionDenied, message),
             EngineError::ManifestInvalid(_)
             | EngineError::ReferencesUnknown(_)
@@ -123,14 +124,14 @@ impl From<EngineError> for GoogleError {
             }
             EngineError::StorageFull => disk_full(&message),
             EngineError::Database(error) => match error.kind() {
-                ErrorKind::Unavailable | ErrorKind::Retry | ErrorKind::Lost => {
+                ErrorKind::Unavailable | ErrorKind::Retry | ErrorKind::UnknownOutcome => {
                     unavailable(&message)
                 }
-                ErrorKind::Full => disk_full(&message),
-                ErrorKind::Away => store_away(&message),
+                ErrorKind::DiskFull => disk_full(&message),
+                ErrorKind::FilesMoved => store_away(&message),
                 ErrorKind::Unique
                 | ErrorKind::ForeignKey
-                | ErrorKind::Check
+                | ErrorKind::InvalidValue
                 | ErrorKind::Corrupt
                 | ErrorKind::Other => internal(&message),
             },

@@ -1,8 +1,8 @@
 //! Tags of an image.
 
-use engine::TagOf;
-use model::artifact::{PackageName, TagName, VersionName};
-use model::filter::Filter;
+use engine::TagTarget;
+use model::artifact_name::{PackageName, TagName, VersionName};
+use model::list_filter::ListFilter;
 use prost_types::FieldMask;
 use proto::google::devtools::artifactregistry::v1::{
     CreateTagRequest, DeleteTagRequest, GetTagRequest, ListTagsRequest, ListTagsResponse, Tag,
@@ -11,18 +11,19 @@ use proto::google::devtools::artifactregistry::v1::{
 use tonic::{Request, Response, Status};
 
 use super::{
-    Answer, List, Services, admitted, bad_field, failed, image_message as message, names, page_size,
+    ApiServices, ListIdentity, ServiceAnswer, admitted, bad_field, failed,
+    image_message as message, names, page_size,
 };
 
 pub(super) async fn list(
-    services: &Services,
+    services: &ApiServices,
     request: Request<ListTagsRequest>,
-) -> Answer<ListTagsResponse> {
+) -> ServiceAnswer<ListTagsResponse> {
     let admitted = admitted(&request)?;
     let ListTagsRequest { parent, page_size: wanted, page_token, filter } = request.into_inner();
     let package: PackageName = names::found(&parent)?;
-    let list = List::new(admitted.caller(), &["tags", &parent, &filter]);
-    let filter = Filter::parse(&filter, &["name", "version"]);
+    let list = ListIdentity::new(admitted.caller(), &["tags", &parent, &filter]);
+    let filter = ListFilter::parse(&filter, &["name", "version"]);
     let filter = filter.map_err(|error| bad_field("filter", error))?;
     let (start, size) = (services.page_start(&list, &page_token)?, page_size(wanted, 1_000)?);
     let page = services.app.engine.tags_of(&admitted, &package, &filter, (&start, size));
@@ -33,14 +34,20 @@ pub(super) async fn list(
     }))
 }
 
-pub(super) async fn get(services: &Services, request: Request<GetTagRequest>) -> Answer<Tag> {
+pub(super) async fn get(
+    services: &ApiServices,
+    request: Request<GetTagRequest>,
+) -> ServiceAnswer<Tag> {
     let admitted = admitted(&request)?;
     let name: TagName = names::found(&request.into_inner().name)?;
     let digest = services.app.engine.tag(&admitted, &name).await.map_err(failed)?;
     Ok(Response::new(shown(&name, digest)))
 }
 
-pub(super) async fn create(services: &Services, request: Request<CreateTagRequest>) -> Answer<Tag> {
+pub(super) async fn create(
+    services: &ApiServices,
+    request: Request<CreateTagRequest>,
+) -> ServiceAnswer<Tag> {
     let admitted = admitted(&request)?;
     let CreateTagRequest { parent, tag_id, tag } = request.into_inner();
     let package: PackageName = names::found(&parent)?;
@@ -51,7 +58,10 @@ pub(super) async fn create(services: &Services, request: Request<CreateTagReques
     Ok(Response::new(shown(&name, version.digest)))
 }
 
-pub(super) async fn update(services: &Services, request: Request<UpdateTagRequest>) -> Answer<Tag> {
+pub(super) async fn update(
+    services: &ApiServices,
+    request: Request<UpdateTagRequest>,
+) -> ServiceAnswer<Tag> {
     let admitted = admitted(&request)?;
     let UpdateTagRequest { tag, update_mask } = request.into_inner();
     let tag = tag.unwrap_or_default();
@@ -62,7 +72,10 @@ pub(super) async fn update(services: &Services, request: Request<UpdateTagReques
     Ok(Response::new(shown(&name, version.digest)))
 }
 
-pub(super) async fn delete(services: &Services, request: Request<DeleteTagRequest>) -> Answer<()> {
+pub(super) async fn delete(
+    services: &ApiServices,
+    request: Request<DeleteTagRequest>,
+) -> ServiceAnswer<()> {
     let admitted = admitted(&request)?;
     let name: TagName = names::found(&request.into_inner().name)?;
     services.app.engine.remove_tag(&admitted, &name).await.map_err(failed)?;
@@ -70,7 +83,7 @@ pub(super) async fn delete(services: &Services, request: Request<DeleteTagReques
 }
 
 fn shown(name: &TagName, digest: model::digest::Digest) -> Tag {
-    message::tag(&name.package, &TagOf { tag: name.tag.to_string(), digest })
+    message::tag(&name.package, &TagTarget { tag: name.tag.to_string(), digest })
 }
 
 /// The version that a tag shall name: one of the same image.

@@ -8,8 +8,8 @@ use proto::google::api::serviceusage::v1::{
 use proto::google::longrunning::Operation;
 use tonic::{Request, Response, Status};
 
-use super::operations::Place;
-use super::{Services, admitted, names};
+use super::operations::OperationParent;
+use super::{ApiServices, admitted, names};
 
 /// What is always on. Everything else is off, and enabling it changes nothing.
 const SERVED: [&str; 6] = [
@@ -22,7 +22,7 @@ const SERVED: [&str; 6] = [
 ];
 
 #[tonic::async_trait]
-impl ServiceUsage for Services {
+impl ServiceUsage for ApiServices {
     async fn get_service(
         &self,
         request: Request<GetServiceRequest>,
@@ -44,7 +44,7 @@ impl ServiceUsage for Services {
         }
         let response = EnableServiceResponse { service: Some(service) };
         let response = Any::from_msg(&response).expect("a Vec grows");
-        self.finished(admitted.caller(), Place::Global, (None, response)).await
+        self.finished(admitted.caller(), OperationParent::Global, (None, response)).await
     }
 }
 

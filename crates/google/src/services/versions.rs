@@ -1,8 +1,8 @@
 //! Versions: the manifests of an image.
 
-use engine::{DeleteMode, ImageOrder, Tagged, Tags, VersionOrder};
-use model::artifact::{PackageName, VersionName};
-use model::filter::{Direction, Filter, order};
+use engine::{DeleteMode, ImageOrder, TagDetail, TagHandling, VersionOrder};
+use model::artifact_name::{PackageName, VersionName};
+use model::list_filter::{ListFilter, SortDirection, parse_order};
 use model::name::RepositoryName;
 use prost_types::Any;
 use proto::google::devtools::artifactregistry::v1::{
@@ -15,10 +15,11 @@ use proto::google::longrunning::operation::Result as Outcome;
 use proto::google::rpc;
 use tonic::{Request, Response, Status};
 
-use super::operations::Place;
+use super::operations::OperationParent;
 use super::packages::annotations;
 use super::{
-    Answer, List, Services, admitted, bad_field, failed, image_message as message, names, page_size,
+    ApiServices, ListIdentity, ServiceAnswer, admitted, bad_field, failed,
+    image_message as message, names, page_size,
 };
 
 /// How many versions one call deletes at most.
@@ -29,9 +30,9 @@ fn view(view: i32) -> Result<VersionView, Status> {
 }
 
 pub(super) async fn list(
-    services: &Services,
+    services: &ApiServices,
     request: Request<ListVersionsRequest>,
-) -> Answer<ListVersionsResponse> {
+) -> ServiceAnswer<ListVersionsResponse> {
     let admitted = admitted(&request)?;
     let ListVersionsRequest {
         parent,
@@ -42,18 +43,18 @@ pub(super) async fn list(
         filter,
     } = request.into_inner();
     let (package, shown): (PackageName, _) = (names::found(&parent)?, view(shown)?);
-    let order = order(&order_by, &["name", "create_time", "update_time"])
+    let order = parse_order(&order_by, &["name", "create_time", "update_time"])
         .map_err(|error| bad_field("order_by", error))?;
     let (order, direction) = match order {
-        None => (VersionOrder::Name, Direction::Up),
+        None => (VersionOrder::Name, SortDirection::Ascending),
         Some(("name", direction)) => (VersionOrder::Name, direction),
         Some(("create_time", direction)) => (VersionOrder::Time(ImageOrder::Uploaded), direction),
         Some((_, direction)) => (VersionOrder::Time(ImageOrder::Updated), direction),
     };
-    let tags = if shown == VersionView::Full { Tags::InFull } else { Tags::Hidden };
+    let tags = if shown == VersionView::Full { TagDetail::InFull } else { TagDetail::Hidden };
     let way = format!("{order:?} {direction:?}");
-    let list = List::new(admitted.caller(), &["versions", &parent, &filter, &way]);
-    let filter = Filter::parse(&filter, &["name", "annotations"])
+    let list = ListIdentity::new(admitted.caller(), &["versions", &parent, &filter, &way]);
+    let filter = ListFilter::parse(&filter, &["name", "annotations"])
         .map_err(|error| bad_field("filter", error))?;
     let (start, size) = (services.page_start(&list, &page_token)?, page_size(wanted, 500)?);
     let wanted = (&filter, order, direction, tags);
@@ -67,9 +68,9 @@ pub(super) async fn list(
 }
 
 pub(super) async fn get(
-    services: &Services,
+    services: &ApiServices,
     request: Request<GetVersionRequest>,
-) -> Answer<Version> {
+) -> ServiceAnswer<Version> {
     let admitted = admitted(&request)?;
     let GetVersionRequest { name, view: shown } = request.into_inner();
     let name: VersionName = names::found(&name)?;
@@ -83,9 +84,9 @@ pub(super) async fn get(
 }
 
 pub(super) async fn update(
-    services: &Services,
+    services: &ApiServices,
     request: Request<UpdateVersionRequest>,
-) -> Answer<Version> {
+) -> ServiceAnswer<Version> {
     let admitted = admitted(&request)?;
     let UpdateVersionRequest { version, update_mask } = request.into_inner();
     let version = version.unwrap_or_default();
@@ -97,21 +98,21 @@ pub(super) async fn update(
 }
 
 pub(super) async fn delete(
-    services: &Services,
+    services: &ApiServices,
     request: Request<DeleteVersionRequest>,
-) -> Answer<Operation> {
+) -> ServiceAnswer<Operation> {
     let admitted = admitted(&request)?;
     let DeleteVersionRequest { name, force } = request.into_inner();
     let name: VersionName = names::found(&name)?;
-    let tagged = if force { Tagged::TakeAlong } else { Tagged::Keep };
+    let tagged = if force { TagHandling::TakeAlong } else { TagHandling::Keep };
     services.app.engine.remove_version(&admitted, &name, tagged).await.map_err(failed)?;
     services.deleted(admitted.caller(), name.package.repository).await
 }
 
 pub(super) async fn delete_several(
-    services: &Services,
+    services: &ApiServices,
     request: Request<BatchDeleteVersionsRequest>,
-) -> Answer<Operation> {
+) -> ServiceAnswer<Operation> {
     let admitted = admitted(&request)?;
     let BatchDeleteVersionsRequest { parent, names, validate_only } = request.into_inner();
     let package: PackageName = names::found(&parent)?;
@@ -151,6 +152,6 @@ pub(super) async fn delete_several(
         return Ok(Response::new(operation));
     }
     let RepositoryName { project, location, .. } = package.repository;
-    let place = Place::Location(project, location);
+    let place = OperationParent::Location(project, location);
     services.over(admitted.caller(), place, (Some(metadata), outcome)).await
 }

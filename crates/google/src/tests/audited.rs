@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use web::audit::Operation;
+use web::audit::AuditedOperation;
 
 use crate::{AccessRule, methods};
 
@@ -17,7 +17,7 @@ fn methods_of_the_apis() {
             AccessRule::Open { .. } => None,
         };
         let (service, short) = method.name.rsplit_once('.').expect("a service before it");
-        let kind = match Operation::rpc(&method.name, permission) {
+        let kind = match AuditedOperation::rpc(&method.name, permission) {
             None => "not at all".to_owned(),
             Some(operation) => {
                 assert_eq!(operation.method, method.name);

@@ -25,7 +25,7 @@ async fn both_doors_give_the_same_answer() {
     });
     assert_eq!(over_rest, expected);
     assert_eq!(doors.asked(), asked_by_grpc);
-    let access = Access {
+    let access = RequiredAccess {
         method: "google.devtools.artifactregistry.v1.ArtifactRegistry.GetRepository".to_owned(),
         permission: Some("artifactregistry.repositories.get".to_owned()),
         resource: REPOSITORY.to_owned(),

@@ -1,10 +1,10 @@
 //! The first start: somebody must be let in before anybody can let others in.
 
-use meta::accounts::{Account, Key};
+use meta::accounts::{AccountKeyRow, AccountRow};
 use meta::{Tx, accounts, epochs, events, policies};
-use model::policy::Policy;
-use model::principal::{AccountEmail, Member};
-use model::resource::ORGANIZATION;
+use model::iam_policy::IamPolicy;
+use model::principal::{AccountEmail, PolicyMember};
+use model::resource::ORGANIZATION_NAME;
 use model::{name::ProjectId, role};
 
 use crate::accounts::service_accounts as own;
@@ -15,7 +15,7 @@ use crate::identity::Identity;
 use crate::policies::evaluate as own_policies;
 
 /// The roles that the first account has on everything.
-const ROLES: [&str; 3] = [
+const OWNER_ROLES: [&str; 3] = [
     "roles/owner",
     "roles/resourcemanager.organizationAdmin",
     "roles/resourcemanager.projectCreator",
@@ -26,7 +26,7 @@ const ROLES: [&str; 3] = [
 const OWNERS_PROJECT: &str = "berth-admin";
 
 /// The first account, with the only copy of its key file.
-pub struct Owner {
+pub struct FirstOwner {
     /// Its address.
     pub email: String,
     /// The key file in Google's format.
@@ -34,7 +34,7 @@ pub struct Owner {
 }
 
 /// Who does what the operator's socket asks for, in events and in the audit log.
-pub const OPERATOR: &str = "system:operator";
+pub const OPERATOR_PRINCIPAL: &str = "system:operator";
 
 /// The owner with a new key, after the one before was lost.
 pub struct RestoredOwner {
@@ -52,7 +52,7 @@ impl Identity {
     /// Whether nobody could sign in yet.
     pub async fn needs_owner(&self) -> Result<bool, IdentityError> {
         self.meta
-            .read(|tx| Ok::<_, IdentityError>(policies::find(tx, ORGANIZATION)?.is_none()))
+            .read(|tx| Ok::<_, IdentityError>(policies::find(tx, ORGANIZATION_NAME)?.is_none()))
             .await
     }
 
@@ -63,28 +63,28 @@ impl Identity {
         &self,
         project: &ProjectId,
         token_uri: &str,
-        keep: impl FnOnce(&Owner) -> Result<(), IdentityError>,
-    ) -> Result<Option<Owner>, IdentityError> {
+        keep: impl FnOnce(&FirstOwner) -> Result<(), IdentityError>,
+    ) -> Result<Option<FirstOwner>, IdentityError> {
         let owners: ProjectId = OWNERS_PROJECT.parse().expect("an id");
         let email = AccountEmail::new("berth-owner", &owners).expect("an address");
         let names = ("Owner".to_owned(), "Made by the first start.".to_owned());
         let (account, own_key) = self.new_account(&email, names).await?;
         let (key, private) = self.new_key(&email).await?;
         let key_file = key_file::write(&account, &key.id, (&private, token_uri));
-        let owner = Owner { email: account.email.clone(), key_file };
+        let owner = FirstOwner { email: account.email.clone(), key_file };
         keep(&owner)?;
         let (project, now) = (project.clone(), self.clock.now());
         let created = self
             .meta
             .write(move |tx| {
-                if policies::find(tx, ORGANIZATION)?.is_some() {
+                if policies::find(tx, ORGANIZATION_NAME)?.is_some() {
                     return Ok(false);
                 }
                 meta::projects::ensure(tx, project.as_str(), now)?;
                 meta::projects::ensure(tx, owners.as_str(), now)?;
                 own::insert_account(tx, (&owners, &account, &own_key))?;
                 accounts::insert_key(tx, &key)?;
-                own_policies::write(tx, ORGANIZATION, &everything(&email), now)?;
+                own_policies::write(tx, ORGANIZATION_NAME, &everything(&email), now)?;
                 let principal = format!("serviceAccount:{email}");
                 events::insert(tx, &event("create-owner", &principal, now))?;
                 Ok::<_, IdentityError>(true)
@@ -121,10 +121,10 @@ impl Identity {
         let written = self.meta.write(move |tx| {
             let rows = OwnerRows { project: &owners, email: &email, spare: spare.as_ref() };
             let repaired = mend(tx, rows, now)?;
-            let account = own::find(tx, &email)?;
+            let account = own::find_account(tx, &email)?;
             accounts::insert_key(tx, &row)?;
             epochs::bump(tx, epochs::ACCESS)?;
-            events::insert(tx, &event("restore-owner", OPERATOR, now))?;
+            events::insert(tx, &event("restore-owner", OPERATOR_PRINCIPAL, now))?;
             Ok::<_, IdentityError>((account, repaired))
         });
         let (account, repaired) = written.await?;
@@ -138,7 +138,7 @@ impl Identity {
 struct OwnerRows<'a> {
     project: &'a ProjectId,
     email: &'a AccountEmail,
-    spare: Option<&'a (Account, Key)>,
+    spare: Option<&'a (AccountRow, AccountKeyRow)>,
 }
 
 /// Gives the owner back whatever was taken from it.
@@ -155,7 +155,7 @@ fn mend(
     }
     match (accounts::find(tx, email.as_str())?, spare) {
         (Some(account), _) if account.disabled => {
-            accounts::update(tx, &Account { disabled: false, updated_at: now, ..account })?;
+            accounts::update(tx, &AccountRow { disabled: false, updated_at: now, ..account })?;
             repaired.push("The account was disabled, and is enabled again.");
         }
         (None, Some((account, own_key))) => {
@@ -164,36 +164,36 @@ fn mend(
         }
         (Some(_), _) | (None, None) => {}
     }
-    let mut policy = own_policies::read(policies::find(tx, ORGANIZATION)?)?.policy;
+    let mut policy = own_policies::parse_stored(policies::find(tx, ORGANIZATION_NAME)?)?.policy;
     let before = policy.to_json();
     give_everything(&mut policy, email);
     if policy.to_json() != before {
-        own_policies::write(tx, ORGANIZATION, &policy, now)?;
+        own_policies::write(tx, ORGANIZATION_NAME, &policy, now)?;
         repaired.push("It had lost roles on the organization, and has them again.");
     }
     Ok(repaired)
 }
 
-pub(crate) fn event(action: &str, principal: &str, now: Micros) -> events::Event {
-    events::Event {
+pub(crate) fn event(action: &str, principal: &str, now: Micros) -> events::AuditEvent {
+    events::AuditEvent {
         action: action.to_owned(),
         principal: principal.to_owned(),
-        resource: ORGANIZATION.to_owned(),
+        resource: ORGANIZATION_NAME.to_owned(),
         tag: None,
         digest: None,
         occurred_at: now,
     }
 }
 
-fn everything(email: &AccountEmail) -> Policy {
-    let mut policy = Policy::default();
+fn everything(email: &AccountEmail) -> IamPolicy {
+    let mut policy = IamPolicy::default();
     give_everything(&mut policy, email);
     policy
 }
 
-fn give_everything(policy: &mut Policy, email: &AccountEmail) {
-    for name in ROLES {
-        let role = role::find(name).expect("a predefined role");
-        policy.bind(role, Member::ServiceAccount(email.clone()));
+fn give_everything(policy: &mut IamPolicy, email: &AccountEmail) {
+    for name in OWNER_ROLES {
+        let role = role::find_role(name).expect("a predefined role");
+        policy.bind(role, PolicyMember::ServiceAccount(email.clone()));
     }
 }

@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use meta::projects::{self, Project as Row};
+use meta::projects::{self, ProjectRow as Row};
 use meta::{Tx, epochs, events};
+use model::iam_policy::IamPolicy;
 use model::labels::check_labels;
 use model::name::ProjectId;
-use model::policy::Policy;
-use model::principal::{Member, Principal};
+use model::principal::{PolicyMember, Principal};
 use model::resource::Resource;
 use model::role;
 
-use crate::admitted::Admitted;
+use crate::admitted::Authorized;
 use crate::caller::Caller;
 use crate::error::IdentityError;
 use crate::identity::Identity;
@@ -57,17 +57,17 @@ impl Identity {
     /// Creates a project, whose creator becomes its owner.
     pub async fn create_project(
         &self,
-        admitted: &Admitted,
+        admitted: &Authorized,
         new: NewProject,
     ) -> Result<Project, IdentityError> {
-        admitted.to("resourcemanager.projects.create")?;
+        admitted.resource_for("resourcemanager.projects.create")?;
         let id = check_id(&new.id)?;
         check_name(&new.name)?;
         check_labels(&new.labels)
             .map_err(|error| IdentityError::invalid("project.labels", error))?;
         let row = Row {
             id: id.as_str().to_owned(),
-            number: projects::new_number(),
+            number: projects::random_number(),
             name: if new.name.is_empty() { new.id } else { new.name },
             labels: serde_json::to_string(&new.labels).expect("texts are always JSON"),
             active: true,
@@ -93,12 +93,12 @@ impl Identity {
     }
 
     /// What a project is.
-    pub async fn project(&self, admitted: &Admitted) -> Result<Project, IdentityError> {
-        let id = admitted.to_project("resourcemanager.projects.get")?.clone();
+    pub async fn project(&self, admitted: &Authorized) -> Result<Project, IdentityError> {
+        let id = admitted.project_for("resourcemanager.projects.get")?.clone();
         let unknown = IdentityError::ResourceUnknown(format!("projects/{id}"));
         let found = self
             .meta
-            .point(move |tx| Ok::<_, IdentityError>(projects::find(tx, id.as_str())?))
+            .read_by_key(move |tx| Ok::<_, IdentityError>(projects::find(tx, id.as_str())?))
             .await?;
         found.map(Project::from).ok_or(unknown)
     }
@@ -106,8 +106,10 @@ impl Identity {
     /// The number of a project, for the metadata server.
     pub async fn project_number(&self, id: &str) -> Result<i64, IdentityError> {
         let wanted = id.to_owned();
-        let found =
-            self.meta.point(move |tx| Ok::<_, IdentityError>(projects::find(tx, &wanted)?)).await?;
+        let found = self
+            .meta
+            .read_by_key(move |tx| Ok::<_, IdentityError>(projects::find(tx, &wanted)?))
+            .await?;
         let unknown = || IdentityError::ResourceUnknown(format!("projects/{id}"));
         found.map(|project| project.number).ok_or_else(unknown)
     }
@@ -150,8 +152,8 @@ impl Identity {
     }
 
     /// Asks for a project's end: from now on nobody may do anything in it.
-    pub async fn delete_project(&self, admitted: &Admitted) -> Result<(), IdentityError> {
-        let id = admitted.to_project("resourcemanager.projects.delete")?.clone();
+    pub async fn delete_project(&self, admitted: &Authorized) -> Result<(), IdentityError> {
+        let id = admitted.project_for("resourcemanager.projects.delete")?.clone();
         let resource = format!("projects/{id}");
         let (admitted, now) = (admitted.clone(), self.clock.now());
         self.meta
@@ -171,14 +173,14 @@ impl Identity {
 }
 
 /// A policy that makes somebody the owner.
-pub(crate) fn owned_by(principal: &Principal) -> Policy {
-    let mut policy = Policy::default();
-    let owner = role::find("roles/owner").expect("a predefined role");
+pub(crate) fn owned_by(principal: &Principal) -> IamPolicy {
+    let mut policy = IamPolicy::default();
+    let owner = role::find_role("roles/owner").expect("a predefined role");
     match principal {
         Principal::Anonymous | Principal::System(_) => {}
-        Principal::User(email) => policy.bind(owner, Member::User(email.clone())),
+        Principal::User(email) => policy.bind(owner, PolicyMember::User(email.clone())),
         Principal::ServiceAccount(email) => {
-            policy.bind(owner, Member::ServiceAccount(email.clone()));
+            policy.bind(owner, PolicyMember::ServiceAccount(email.clone()));
         }
     }
     policy
@@ -209,7 +211,7 @@ fn check_id(id: &str) -> Result<ProjectId, IdentityError> {
 }
 
 /// The project's row, where it can be used.
-pub(crate) fn active(tx: &mut Tx<'_>, id: &ProjectId) -> Result<Row, IdentityError> {
+pub(crate) fn require_active(tx: &mut Tx<'_>, id: &ProjectId) -> Result<Row, IdentityError> {
     let found = projects::find(tx, id.as_str())?.filter(|project| project.active);
     found.ok_or_else(|| IdentityError::ResourceUnknown(format!("projects/{id}")))
 }

@@ -3,7 +3,7 @@
 use meta::{Meta, accounts, epochs, events, signing_keys};
 use model::principal::AccountEmail;
 
-use crate::accounts::first_owner::{OPERATOR, event};
+use crate::accounts::first_owner::{OPERATOR_PRINCIPAL, event};
 use crate::clock::Micros;
 use crate::error::IdentityError;
 use crate::identity::Identity;
@@ -26,8 +26,8 @@ pub struct LostSeals {
 /// Fails if the database does.
 pub async fn holds_sealed_keys(meta: &Meta, now: Micros) -> Result<bool, IdentityError> {
     meta.read(move |tx| {
-        let signing = !signing_keys::all(tx, now)?.is_empty();
-        Ok::<_, IdentityError>(signing || accounts::last_sealed_key(tx)?.is_some())
+        let signing = !signing_keys::list_valid(tx, now)?.is_empty();
+        Ok::<_, IdentityError>(signing || accounts::find_last_sealed_key(tx)?.is_some())
     })
     .await
 }
@@ -40,8 +40,8 @@ impl Identity {
     pub async fn opens_sealed_keys(&self) -> Result<bool, IdentityError> {
         let now = self.clock.now();
         let read = self.meta.read(move |tx| {
-            let signing = signing_keys::all(tx, now)?;
-            Ok::<_, IdentityError>((signing, accounts::last_sealed_key(tx)?))
+            let signing = signing_keys::list_valid(tx, now)?;
+            Ok::<_, IdentityError>((signing, accounts::find_last_sealed_key(tx)?))
         });
         let (signing, account) = read.await?;
         let signing = signing.iter().map(|key| (&key.id, &key.sealed_private_key));
@@ -61,7 +61,7 @@ impl Identity {
         loop {
             let from = last.clone();
             let read = self.meta.read(move |tx| {
-                Ok::<_, IdentityError>(accounts::sealed_keys_after(tx, &from, STEP)?)
+                Ok::<_, IdentityError>(accounts::list_sealed_keys(tx, &from, STEP)?)
             });
             let keys = read.await?;
             let Some(end) = keys.last() else { break };
@@ -78,7 +78,7 @@ impl Identity {
         Ok(lost)
     }
 
-    async fn renew_sealed_key(&self, old: &accounts::Key) -> Result<(), IdentityError> {
+    async fn renew_sealed_key(&self, old: &accounts::AccountKeyRow) -> Result<(), IdentityError> {
         let email: AccountEmail = old.account.parse().map_err(|error| {
             IdentityError::Internal(format!("a stored account {}: {error}", old.account))
         })?;
@@ -103,7 +103,7 @@ impl Identity {
         let forgotten = self.meta.write(move |tx| {
             let forgotten = signing_keys::delete_all(tx)?;
             epochs::bump(tx, epochs::ACCESS)?;
-            let event = event("new-master-key", OPERATOR, now);
+            let event = event("new-master-key", OPERATOR_PRINCIPAL, now);
             events::insert(tx, &event)?;
             Ok::<_, IdentityError>(forgotten)
         });

@@ -1,11 +1,11 @@
 //! Keys of service accounts.
 
-use meta::accounts::{self, Account, Key};
+use meta::accounts::{self, AccountKeyRow, AccountRow};
 use meta::{Id, MetaError, Tx, epochs, events};
 use model::principal::AccountEmail;
 
-use crate::accounts::service_accounts::{account_of, find};
-use crate::admitted::Admitted;
+use crate::accounts::service_accounts::{find_account, require_account};
+use crate::admitted::Authorized;
 use crate::credentials::account_key::{KeyKind, is_key_id};
 use crate::credentials::crypto::AccountKey;
 use crate::credentials::crypto::KeyError;
@@ -22,7 +22,7 @@ const FOREVER: i64 = 253_402_300_799;
 /// A key that was just made, with the one copy of its file.
 pub struct NewKey {
     /// The stored key.
-    pub key: Key,
+    pub key: AccountKeyRow,
     /// The key file in Google's format.
     pub file: String,
 }
@@ -32,7 +32,7 @@ impl Identity {
     pub(crate) async fn new_key(
         &self,
         email: &AccountEmail,
-    ) -> Result<(Key, Vec<u8>), IdentityError> {
+    ) -> Result<(AccountKeyRow, Vec<u8>), IdentityError> {
         let (pair, private) = self.generate().await?;
         Ok((self.key_row(email, &pair)?, private))
     }
@@ -45,9 +45,13 @@ impl Identity {
         Ok(made.map_err(|_| KeyError)??)
     }
 
-    fn key_row(&self, email: &AccountEmail, pair: &AccountKey) -> Result<Key, IdentityError> {
+    fn key_row(
+        &self,
+        email: &AccountEmail,
+        pair: &AccountKey,
+    ) -> Result<AccountKeyRow, IdentityError> {
         let [a, b] = [Id::random().to_string(), Id::random().to_string()];
-        Ok(Key {
+        Ok(AccountKeyRow {
             id: format!("{a}{}", &b[..8]),
             account: email.as_str().to_owned(),
             public_key: pair.public_key()?,
@@ -61,12 +65,12 @@ impl Identity {
     /// Makes a key. Its private half leaves with the answer; only the public one stays.
     pub async fn create_key(
         &self,
-        admitted: &Admitted,
+        admitted: &Authorized,
         token_uri: &str,
     ) -> Result<NewKey, IdentityError> {
-        let email = account_of(admitted.to("iam.serviceAccountKeys.create")?)?;
+        let email = require_account(admitted.resource_for("iam.serviceAccountKeys.create")?)?;
         let wanted = email.clone();
-        self.meta.point(move |tx| with_room_for_a_key(tx, &wanted).map(drop)).await?;
+        self.meta.read_by_key(move |tx| with_room_for_a_key(tx, &wanted).map(drop)).await?;
         let (key, private) = self.new_key(&email).await?;
         let (admitted, now, row) = (admitted.clone(), self.clock.now(), key.clone());
         let account = self
@@ -84,45 +88,50 @@ impl Identity {
     }
 
     /// The keys of an account.
-    pub async fn keys(&self, admitted: &Admitted) -> Result<Vec<Key>, IdentityError> {
-        let email = account_of(admitted.to("iam.serviceAccountKeys.list")?)?;
+    pub async fn keys(&self, admitted: &Authorized) -> Result<Vec<AccountKeyRow>, IdentityError> {
+        let email = require_account(admitted.resource_for("iam.serviceAccountKeys.list")?)?;
         self.meta
             .read(move |tx| {
-                find(tx, &email)?;
-                Ok::<_, IdentityError>(accounts::keys_of(tx, email.as_str())?)
+                find_account(tx, &email)?;
+                Ok::<_, IdentityError>(accounts::list_keys(tx, email.as_str())?)
             })
             .await
     }
 
     /// One key of an account.
-    pub async fn key(&self, admitted: &Admitted, id: &str) -> Result<Key, IdentityError> {
-        let (email, id) = (account_of(admitted.to("iam.serviceAccountKeys.get")?)?, id.to_owned());
-        self.meta.point(move |tx| find_key(tx, &email, &id)).await
+    pub async fn key(
+        &self,
+        admitted: &Authorized,
+        id: &str,
+    ) -> Result<AccountKeyRow, IdentityError> {
+        let (email, id) =
+            (require_account(admitted.resource_for("iam.serviceAccountKeys.get")?)?, id.to_owned());
+        self.meta.read_by_key(move |tx| find_key(tx, &email, &id)).await
     }
 
     /// Switches a key off: neither it nor a token that was got with it proves anything.
-    pub async fn disable_key(&self, admitted: &Admitted, id: &str) -> Result<(), IdentityError> {
-        let email = account_of(admitted.to("iam.serviceAccountKeys.disable")?)?;
+    pub async fn disable_key(&self, admitted: &Authorized, id: &str) -> Result<(), IdentityError> {
+        let email = require_account(admitted.resource_for("iam.serviceAccountKeys.disable")?)?;
         self.change_key(admitted, (email, id), |tx, id| accounts::set_key_disabled(tx, id, true))
             .await
     }
 
     /// Switches a key on again.
-    pub async fn enable_key(&self, admitted: &Admitted, id: &str) -> Result<(), IdentityError> {
-        let email = account_of(admitted.to("iam.serviceAccountKeys.enable")?)?;
+    pub async fn enable_key(&self, admitted: &Authorized, id: &str) -> Result<(), IdentityError> {
+        let email = require_account(admitted.resource_for("iam.serviceAccountKeys.enable")?)?;
         self.change_key(admitted, (email, id), |tx, id| accounts::set_key_disabled(tx, id, false))
             .await
     }
 
     /// Removes a key. Tokens that were got with it go with it.
-    pub async fn delete_key(&self, admitted: &Admitted, id: &str) -> Result<(), IdentityError> {
-        let email = account_of(admitted.to("iam.serviceAccountKeys.delete")?)?;
+    pub async fn delete_key(&self, admitted: &Authorized, id: &str) -> Result<(), IdentityError> {
+        let email = require_account(admitted.resource_for("iam.serviceAccountKeys.delete")?)?;
         self.change_key(admitted, (email, id), accounts::delete_key).await
     }
 
     async fn change_key(
         &self,
-        admitted: &Admitted,
+        admitted: &Authorized,
         (email, id): (AccountEmail, &str),
         change: impl Fn(&mut Tx<'_>, &str) -> Result<u64, MetaError> + Send + 'static,
     ) -> Result<(), IdentityError> {
@@ -155,9 +164,9 @@ impl Identity {
 }
 
 /// The account, if it may have one more key.
-fn with_room_for_a_key(tx: &mut Tx<'_>, email: &AccountEmail) -> Result<Account, IdentityError> {
-    let account = find(tx, email)?;
-    if accounts::keys_of(tx, email.as_str())?.len() > MAX_KEYS {
+fn with_room_for_a_key(tx: &mut Tx<'_>, email: &AccountEmail) -> Result<AccountRow, IdentityError> {
+    let account = find_account(tx, email)?;
+    if accounts::list_keys(tx, email.as_str())?.len() > MAX_KEYS {
         return Err(IdentityError::Precondition(format!(
             "an account has at most {MAX_KEYS} keys; delete one that is not used"
         )));
@@ -165,7 +174,11 @@ fn with_room_for_a_key(tx: &mut Tx<'_>, email: &AccountEmail) -> Result<Account,
     Ok(account)
 }
 
-fn find_key(tx: &mut Tx<'_>, email: &AccountEmail, id: &str) -> Result<Key, IdentityError> {
+fn find_key(
+    tx: &mut Tx<'_>,
+    email: &AccountEmail,
+    id: &str,
+) -> Result<AccountKeyRow, IdentityError> {
     let found = if is_key_id(id) { accounts::find_key(tx, id)? } else { None };
     let found = found.filter(|key| key.account == email.as_str());
     found.ok_or_else(|| IdentityError::ResourceUnknown(format!("Service account key {id}")))

@@ -1,16 +1,16 @@
 //! Service accounts.
 
-use meta::accounts::{self, Account, Key};
+use meta::accounts::{self, AccountKeyRow, AccountRow};
 use meta::{Tx, epochs, events, policies};
 use model::name::ProjectId;
 use model::principal::AccountEmail;
 use model::resource::Resource;
 
 use crate::accounts::projects;
-use crate::admitted::Admitted;
+use crate::admitted::Authorized;
 use crate::error::IdentityError;
 use crate::identity::Identity;
-use crate::policies::evaluate::{check_administrator, forget};
+use crate::policies::evaluate::{check_administrator, remove_from_all_policies};
 
 /// What is to be different about an account.
 #[derive(Debug, Clone, Default)]
@@ -27,15 +27,15 @@ impl Identity {
     /// Creates an account, and the key that signs for it here.
     pub async fn create_account(
         &self,
-        admitted: &Admitted,
+        admitted: &Authorized,
         (id, display_name, description): (&str, &str, &str),
-    ) -> Result<Account, IdentityError> {
-        let project = admitted.to_project("iam.serviceAccounts.create")?.clone();
+    ) -> Result<AccountRow, IdentityError> {
+        let project = admitted.project_for("iam.serviceAccounts.create")?.clone();
         let email = AccountEmail::new(id, &project).map_err(|error| {
             IdentityError::InvalidArgument { field: "account_id", problem: error.to_string() }
         })?;
         let (wanted, place) = (email.clone(), project.clone());
-        self.meta.point(move |tx| check_free(tx, (&place, wanted.as_str()))).await?;
+        self.meta.read_by_key(move |tx| check_free(tx, (&place, wanted.as_str()))).await?;
         let names = (display_name.to_owned(), description.to_owned());
         let (account, key) = self.new_account(&email, names).await?;
         let (admitted, created) = (admitted.clone(), account.clone());
@@ -59,11 +59,11 @@ impl Identity {
         &self,
         email: &AccountEmail,
         (display_name, description): (String, String),
-    ) -> Result<(Account, Key), IdentityError> {
-        let account = Account {
+    ) -> Result<(AccountRow, AccountKeyRow), IdentityError> {
+        let account = AccountRow {
             email: email.as_str().to_owned(),
             project: email.project().as_str().to_owned(),
-            unique_id: accounts::new_unique_id(),
+            unique_id: accounts::random_unique_id(),
             display_name,
             description,
             disabled: false,
@@ -76,23 +76,23 @@ impl Identity {
     }
 
     /// What an account is.
-    pub async fn account(&self, admitted: &Admitted) -> Result<Account, IdentityError> {
-        let email = account_of(admitted.to("iam.serviceAccounts.get")?)?;
-        self.meta.point(move |tx| find(tx, &email)).await
+    pub async fn account(&self, admitted: &Authorized) -> Result<AccountRow, IdentityError> {
+        let email = require_account(admitted.resource_for("iam.serviceAccounts.get")?)?;
+        self.meta.read_by_key(move |tx| find_account(tx, &email)).await
     }
 
     /// The accounts of a project after `last`, and whether there are more.
     pub async fn accounts(
         &self,
-        admitted: &Admitted,
+        admitted: &Authorized,
         (last, limit): (&str, usize),
-    ) -> Result<(Vec<Account>, bool), IdentityError> {
-        let project = admitted.to_project("iam.serviceAccounts.list")?.clone();
+    ) -> Result<(Vec<AccountRow>, bool), IdentityError> {
+        let project = admitted.project_for("iam.serviceAccounts.list")?.clone();
         let last = last.to_owned();
         let mut found = self
             .meta
             .read(move |tx| {
-                projects::active(tx, &project)?;
+                projects::require_active(tx, &project)?;
                 let limit = limit as i64 + 1;
                 Ok::<_, IdentityError>(accounts::list(tx, project.as_str(), &last, limit)?)
             })
@@ -105,16 +105,16 @@ impl Identity {
     /// Changes an account.
     pub async fn update_account(
         &self,
-        admitted: &Admitted,
+        admitted: &Authorized,
         permission: &'static str,
         change: AccountChange,
-    ) -> Result<Account, IdentityError> {
-        let email = account_of(admitted.to(permission)?)?;
+    ) -> Result<AccountRow, IdentityError> {
+        let email = require_account(admitted.resource_for(permission)?)?;
         let (admitted, now) = (admitted.clone(), self.clock.now());
         let changed = self
             .meta
             .write(move |tx| {
-                let mut account = find(tx, &email)?;
+                let mut account = find_account(tx, &email)?;
                 let AccountChange { display_name, description, disabled } = change.clone();
                 account.display_name = display_name.unwrap_or(account.display_name);
                 account.description = description.unwrap_or(account.description);
@@ -134,15 +134,15 @@ impl Identity {
     }
 
     /// Removes an account with its keys, its policy, and all roles that it has.
-    pub async fn delete_account(&self, admitted: &Admitted) -> Result<(), IdentityError> {
-        let resource = admitted.to("iam.serviceAccounts.delete")?.clone();
-        let email = account_of(&resource)?;
+    pub async fn delete_account(&self, admitted: &Authorized) -> Result<(), IdentityError> {
+        let resource = admitted.resource_for("iam.serviceAccounts.delete")?.clone();
+        let email = require_account(&resource)?;
         let (admitted, now) = (admitted.clone(), self.clock.now());
         self.meta
             .write(move |tx| {
-                find(tx, &email)?;
+                find_account(tx, &email)?;
                 policies::delete(tx, &resource.to_string())?;
-                forget(tx, &email, now)?;
+                remove_from_all_policies(tx, &email, now)?;
                 accounts::delete(tx, email.as_str())?;
                 check_administrator(tx)?;
                 epochs::bump(tx, epochs::ACCESS)?;
@@ -158,11 +158,11 @@ impl Identity {
 /// Stores an account with its own key in a project that can be used.
 pub(crate) fn insert_account(
     tx: &mut Tx<'_>,
-    (project, account, key): (&ProjectId, &Account, &Key),
+    (project, account, key): (&ProjectId, &AccountRow, &AccountKeyRow),
 ) -> Result<(), IdentityError> {
-    projects::active(tx, project)?;
+    projects::require_active(tx, project)?;
     if !accounts::insert(tx, account)? {
-        return Err(taken(project, &account.email));
+        return Err(already_exists(project, &account.email));
     }
     accounts::insert_key(tx, key)?;
     Ok(epochs::bump(tx, epochs::ACCESS)?)
@@ -170,21 +170,21 @@ pub(crate) fn insert_account(
 
 /// Checks that an account can be made, before there is a key for it, which costs.
 fn check_free(tx: &mut Tx<'_>, (project, email): (&ProjectId, &str)) -> Result<(), IdentityError> {
-    projects::active(tx, project)?;
+    projects::require_active(tx, project)?;
     match accounts::find(tx, email)? {
-        Some(_) => Err(taken(project, email)),
+        Some(_) => Err(already_exists(project, email)),
         None => Ok(()),
     }
 }
 
-fn taken(project: &ProjectId, email: &str) -> IdentityError {
+fn already_exists(project: &ProjectId, email: &str) -> IdentityError {
     IdentityError::AlreadyExists(format!(
         "Service account {email} already exists within project projects/{project}."
     ))
 }
 
 /// The account that something is about.
-pub(crate) fn account_of(resource: &Resource) -> Result<AccountEmail, IdentityError> {
+pub(crate) fn require_account(resource: &Resource) -> Result<AccountEmail, IdentityError> {
     match resource {
         Resource::ServiceAccount(email) => Ok(email.clone()),
         Resource::Organization
@@ -194,7 +194,10 @@ pub(crate) fn account_of(resource: &Resource) -> Result<AccountEmail, IdentityEr
     }
 }
 
-pub(crate) fn find(tx: &mut Tx<'_>, email: &AccountEmail) -> Result<Account, IdentityError> {
+pub(crate) fn find_account(
+    tx: &mut Tx<'_>,
+    email: &AccountEmail,
+) -> Result<AccountRow, IdentityError> {
     accounts::find(tx, email.as_str())?
         .ok_or_else(|| IdentityError::ResourceUnknown(format!("Service account {email}")))
 }
@@ -206,7 +209,7 @@ mod tests {
 
     use super::*;
     use crate::accounts::service_account_keys::MAX_KEYS;
-    use crate::caller::{Caller, Rights};
+    use crate::caller::{AuthorizationMode, Caller};
     use crate::clock::SystemClock;
     use crate::credentials::crypto::MasterKey;
 
@@ -215,7 +218,8 @@ mod tests {
 
     /// An identity with an account that has as many keys as one can have.
     async fn full_identity() -> Identity {
-        let meta = meta::Meta::open(meta::Database::SqliteMemory).await.expect("a database");
+        let meta =
+            meta::Meta::open(meta::DatabaseLocation::SqliteMemory).await.expect("a database");
         let master = MasterKey::new(&MasterKey::generate());
         let lifetime = Duration::from_secs(3600);
         let identity = Identity::new(meta, Arc::new(SystemClock), master, lifetime);
@@ -226,7 +230,11 @@ mod tests {
             meta::projects::ensure(tx, PROJECT, 1)?;
             insert_account(tx, (&email.project(), &account, &own))?;
             for n in 0..MAX_KEYS {
-                let key = Key { id: format!("{n:040}"), sealed_private_key: None, ..own.clone() };
+                let key = AccountKeyRow {
+                    id: format!("{n:040}"),
+                    sealed_private_key: None,
+                    ..own.clone()
+                };
                 accounts::insert_key(tx, &key)?;
             }
             Ok::<_, IdentityError>(())
@@ -235,8 +243,8 @@ mod tests {
         identity
     }
 
-    async fn admitted(identity: &Identity, permission: &str, resource: &str) -> Admitted {
-        let caller = Caller { rights: Rights::All, ..Caller::anonymous() };
+    async fn admitted(identity: &Identity, permission: &str, resource: &str) -> Authorized {
+        let caller = Caller { mode: AuthorizationMode::Everything, ..Caller::anonymous() };
         let (permission, resource) = (permission.parse(), resource.parse());
         identity
             .admit(&caller, permission.expect("a permission"), resource.expect("a resource"))

@@ -1,6 +1,6 @@
 //! The two kinds of keys that an account has, and their ids.
 
-use meta::accounts::Key;
+use meta::accounts::AccountKeyRow;
 
 /// Who holds a key's private half.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub enum KeyKind {
 
 impl KeyKind {
     /// The kind of a stored key.
-    pub fn of(key: &Key) -> Self {
+    pub fn of(key: &AccountKeyRow) -> Self {
         if key.sealed_private_key.is_some() { Self::SystemManaged } else { Self::UserManaged }
     }
 }

@@ -1,18 +1,18 @@
 //! Tokens that service accounts sign themselves, with the key from their key file.
 
-use meta::accounts::{self, Key};
+use meta::accounts::{self, AccountKeyRow};
 use model::principal::{AccountEmail, Principal};
 use serde::Deserialize;
 
-use crate::caller::Bearer;
+use crate::caller::TokenSubject;
 use crate::clock::Micros;
 use crate::credentials::account_key::{KeyKind, is_key_id};
 use crate::credentials::crypto::verify_rs256;
-use crate::credentials::jwt::{self, Header, Unverified};
+use crate::credentials::jwt::{self, TokenHeader, UnverifiedToken};
 use crate::credentials::key_file;
-use crate::error::{CredentialError, IdentityError, JwtError, WrongTimes};
+use crate::error::{CredentialError, IdentityError, JwtError, WrongTokenTimes};
 use crate::identity::Identity;
-use crate::tokens::provenance::Ancestry;
+use crate::tokens::provenance::TokenProvenance;
 
 /// How far two clocks may be apart, in seconds.
 const SKEW: i64 = 60;
@@ -21,7 +21,7 @@ const LONGEST_LIFE: i64 = 3600;
 
 /// What a service account says. Times are whole seconds since 1970.
 #[derive(Debug, Clone, Deserialize)]
-pub(crate) struct Assertion {
+pub(crate) struct SignedAssertion {
     pub(crate) iss: String,
     #[serde(default)]
     pub(crate) sub: Option<String>,
@@ -42,16 +42,16 @@ impl Identity {
     /// meant for, its `aud`, is the caller's to check.
     pub(crate) async fn check_assertion(
         &self,
-        unverified: &Unverified<'_>,
-    ) -> Result<(Assertion, Bearer), IdentityError> {
+        unverified: &UnverifiedToken<'_>,
+    ) -> Result<(SignedAssertion, TokenSubject), IdentityError> {
         let header = &unverified.header;
         if header.alg != "RS256" {
             return Err(JwtError("its algorithm is not that of its key").into());
         }
         let kid = header.kid.clone().ok_or(JwtError("it names no key"))?;
-        let claimed: Assertion = unverified.claims()?;
+        let claimed: SignedAssertion = unverified.claims()?;
         let (key, bearer) = self.account_key(&claimed.iss, &kid).await?;
-        let assertion: Assertion = unverified
+        let assertion: SignedAssertion = unverified
             .verified(|message, signature| verify_rs256(&key.public_key, message, signature))?;
         if assertion.sub.as_ref().is_some_and(|sub| *sub != assertion.iss) {
             return Err(JwtError("it speaks for somebody else").into());
@@ -65,7 +65,7 @@ impl Identity {
         &self,
         email: &str,
         id: &str,
-    ) -> Result<(Key, Bearer), IdentityError> {
+    ) -> Result<(AccountKeyRow, TokenSubject), IdentityError> {
         let email: AccountEmail =
             email.parse().map_err(|_| JwtError("its issuer is no service account"))?;
         let (wanted, id, now) = (email.clone(), id.to_owned(), self.clock.now());
@@ -86,13 +86,13 @@ impl Identity {
                 {
                     return Err(CredentialError::KeyDisabled.into());
                 }
-                let account = accounts::standing(tx, wanted.as_str())?
+                let account = accounts::find_enabled(tx, wanted.as_str())?
                     .ok_or(CredentialError::AccountDisabled)?;
-                let bearer = Bearer {
+                let bearer = TokenSubject {
                     principal: Principal::ServiceAccount(wanted.clone()),
                     uid: Some(account.unique_id),
                     key: Some(key.id.clone()),
-                    ancestry: Ancestry::default(),
+                    ancestry: TokenProvenance::default(),
                 };
                 Ok((key, bearer))
             })
@@ -112,7 +112,7 @@ pub fn self_signed_token(file: &str, now: Micros) -> Result<String, CredentialEr
         "exp": now + LONGEST_LIFE,
         "scope": "https://www.googleapis.com/auth/cloud-platform",
     });
-    let header = Header {
+    let header = TokenHeader {
         alg: "RS256".to_owned(),
         typ: Some("JWT".to_owned()),
         kid: Some(file.private_key_id),
@@ -121,21 +121,21 @@ pub fn self_signed_token(file: &str, now: Micros) -> Result<String, CredentialEr
     signed.map_err(|_| CredentialError::KeyFile)
 }
 
-fn check_times(assertion: &Assertion, now: i64) -> Result<(), CredentialError> {
-    let Assertion { iat, exp, nbf, .. } = *assertion;
+fn check_times(assertion: &SignedAssertion, now: i64) -> Result<(), CredentialError> {
+    let SignedAssertion { iat, exp, nbf, .. } = *assertion;
     if exp.saturating_add(SKEW) <= now {
         return Err(CredentialError::Expired);
     }
     let begins = nbf.unwrap_or(iat).max(iat);
     if begins > now.saturating_add(SKEW) {
-        return Err(WrongTimes::Future { ahead: begins.saturating_sub(now) }.into());
+        return Err(WrongTokenTimes::Future { ahead: begins.saturating_sub(now) }.into());
     }
     if exp <= iat {
-        return Err(WrongTimes::Backwards.into());
+        return Err(WrongTokenTimes::Backwards.into());
     }
     let life = exp.saturating_sub(iat);
     if life > LONGEST_LIFE {
-        return Err(WrongTimes::TooLong { life, ahead: iat.saturating_sub(now) }.into());
+        return Err(WrongTokenTimes::TooLong { life, ahead: iat.saturating_sub(now) }.into());
     }
     Ok(())
 }
@@ -147,7 +147,7 @@ mod tests {
     #[track_caller]
     fn check(times: (i64, i64, Option<i64>), expected: &str) {
         let (iat, exp, nbf) = times;
-        let assertion = Assertion {
+        let assertion = SignedAssertion {
             iss: String::new(),
             sub: None,
             aud: None,

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// The longest token that is looked at.
-const LONGEST: usize = 16 << 10;
+const MAX_TOKEN_BYTES: usize = 16 << 10;
 
 /// The registered claims (RFC 7519, section 4.1), which readers of tokens have structures for.
 pub(crate) static CLAIMS: FieldTable = FieldTable(&[
@@ -28,7 +28,7 @@ pub(crate) static CLAIMS: FieldTable = FieldTable(&[
 /// What may stand in a header.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Header {
+pub(crate) struct TokenHeader {
     pub(crate) alg: String,
     #[serde(default)]
     pub(crate) typ: Option<String>,
@@ -37,17 +37,17 @@ pub(crate) struct Header {
 }
 
 /// A token whose signature was not checked yet.
-pub(crate) struct Unverified<'t> {
-    pub(crate) header: Header,
+pub(crate) struct UnverifiedToken<'t> {
+    pub(crate) header: TokenHeader,
     message: &'t str,
     claims: &'t str,
     signature: Vec<u8>,
 }
 
-impl<'t> Unverified<'t> {
+impl<'t> UnverifiedToken<'t> {
     /// Takes a token apart.
     pub(crate) fn parse(token: &'t str) -> Result<Self, JwtError> {
-        if token.len() > LONGEST {
+        if token.len() > MAX_TOKEN_BYTES {
             return Err(JwtError("it is too long"));
         }
         let (message, signature) = token.rsplit_once('.').ok_or(JwtError("it has no parts"))?;
@@ -81,7 +81,7 @@ impl<'t> Unverified<'t> {
 
 /// Puts a token together.
 pub(crate) fn encode<C: Serialize, E>(
-    header: &Header,
+    header: &TokenHeader,
     claims: &C,
     sign: impl FnOnce(&[u8]) -> Result<Vec<u8>, E>,
 ) -> Result<String, E> {
@@ -109,7 +109,7 @@ mod tests {
     #[track_caller]
     fn check_header(header: &str, valid: bool) {
         let token = token(header, "{}");
-        assert_eq!(Unverified::parse(&token).is_ok(), valid, "{header}");
+        assert_eq!(UnverifiedToken::parse(&token).is_ok(), valid, "{header}");
     }
 
     #[test]
@@ -140,7 +140,7 @@ mod tests {
         }
         let read = |claims: &str| {
             let token = token(r#"{"alg":"RS256"}"#, claims);
-            let parsed = Unverified::parse(&token).expect("three parts");
+            let parsed = UnverifiedToken::parse(&token).expect("three parts");
             parsed.claims::<Claims>().is_ok()
         };
         assert!(read(r#"{"exp":9999999999}"#));
@@ -163,17 +163,17 @@ mod tests {
 
     #[test]
     fn a_wrong_signature_shows_no_claims() {
-        let header = Header { alg: "X".to_owned(), typ: None, kid: None };
+        let header = TokenHeader { alg: "X".to_owned(), typ: None, kid: None };
         let token =
             encode(&header, &serde_json::json!({"a": 1}), |message| Ok::<_, ()>(message.to_vec()));
         let token = token.expect("signed");
-        let parsed = Unverified::parse(&token).expect("three parts");
+        let parsed = UnverifiedToken::parse(&token).expect("three parts");
         let claims: serde_json::Value =
             parsed.verified(|message, signature| message == signature).expect("right");
         assert_eq!(claims["a"], 1);
         assert!(parsed.verified::<serde_json::Value>(|_, _| false).is_err());
         for token in ["", ".", "..", "a.b", "a.b.c.d", "!.!.!", &"a".repeat(20_000)] {
-            assert!(Unverified::parse(token).is_err(), "{token:.10}");
+            assert!(UnverifiedToken::parse(token).is_err(), "{token:.10}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use meta::accounts::Account;
+use meta::accounts::AccountRow;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -10,7 +10,7 @@ use crate::credentials::crypto::AccountKey;
 use crate::error::CredentialError;
 
 /// The longest key file that is looked at; real ones have 2,400 bytes.
-const LONGEST: usize = 32 << 10;
+const MAX_KEY_FILE_BYTES: usize = 32 << 10;
 
 /// What a key file says. Only its private key proves anything; the rest says where to look.
 pub(crate) struct KeyFile {
@@ -27,7 +27,7 @@ impl KeyFile {
 }
 
 #[derive(Deserialize)]
-struct Raw {
+struct KeyFileDocument {
     #[serde(rename = "type")]
     kind: String,
     client_email: String,
@@ -36,7 +36,7 @@ struct Raw {
 }
 
 /// Writes the file of a new key.
-pub(crate) fn write(account: &Account, id: &str, (private, token_uri): (&[u8], &str)) -> String {
+pub(crate) fn write(account: &AccountRow, id: &str, (private, token_uri): (&[u8], &str)) -> String {
     let lines = STANDARD.encode(private);
     let lines: Vec<_> =
         lines.as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line)).collect();
@@ -59,7 +59,7 @@ pub(crate) fn write(account: &Account, id: &str, (private, token_uri): (&[u8], &
 
 /// Reads a key file, all but the key in it: JSON, or base64 of it in either alphabet, with line breaks, a byte order mark, CRLF.
 pub(crate) fn read(text: &str) -> Result<KeyFile, CredentialError> {
-    let Raw { client_email, private_key_id, private_key, .. } = fields(text)?;
+    let KeyFileDocument { client_email, private_key_id, private_key, .. } = fields(text)?;
     let private_key = read_pem(&private_key).ok_or(CredentialError::KeyFile)?;
     Ok(KeyFile { client_email, private_key_id, private_key })
 }
@@ -69,9 +69,9 @@ pub(crate) fn claimed_account(text: &str) -> Option<String> {
     fields(text).ok().map(|raw| raw.client_email)
 }
 
-fn fields(text: &str) -> Result<Raw, CredentialError> {
+fn fields(text: &str) -> Result<KeyFileDocument, CredentialError> {
     let malformed = CredentialError::KeyFile;
-    if text.len() > LONGEST {
+    if text.len() > MAX_KEY_FILE_BYTES {
         return Err(malformed);
     }
     let text = text.trim_start_matches('\u{feff}').trim();
@@ -91,7 +91,7 @@ fn fields(text: &str) -> Result<Raw, CredentialError> {
         unpadded.decode(packed).map_err(|_| malformed)?
     };
     let json = json.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&json);
-    let raw: Raw = model::json::parse_strict(json).map_err(|_| malformed)?;
+    let raw: KeyFileDocument = model::json::parse_strict(json).map_err(|_| malformed)?;
     if raw.kind != "service_account" {
         return Err(malformed);
     }
@@ -111,7 +111,7 @@ mod tests {
 
     fn file() -> (String, Vec<u8>) {
         let (pair, private) = AccountKey::generate().expect("made");
-        let account = Account {
+        let account = AccountRow {
             email: "builder@p1.iam.gserviceaccount.com".to_owned(),
             project: "p1".to_owned(),
             unique_id: "1".repeat(21),

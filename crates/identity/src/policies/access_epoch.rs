@@ -8,9 +8,9 @@ const TRUSTED_FOR: Duration = Duration::from_secs(4);
 
 /// The epoch as it was last seen.
 #[derive(Default)]
-pub(crate) struct Epoch(Mutex<Option<(i64, Instant)>>);
+pub(crate) struct AccessEpoch(Mutex<Option<(i64, Instant)>>);
 
-impl Epoch {
+impl AccessEpoch {
     /// The epoch, if it was looked at lately.
     pub(crate) fn trusted(&self) -> Option<i64> {
         let seen = *self.0.lock().unwrap_or_else(PoisonError::into_inner);

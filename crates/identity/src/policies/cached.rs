@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use model::policy::Policy;
+use model::iam_policy::IamPolicy;
 
 /// A resource's policy as this process remembers it.
 #[derive(Clone)]
-pub(crate) struct Loaded {
-    pub(crate) policy: Arc<Policy>,
+pub(crate) struct CachedPolicy {
+    pub(crate) policy: Arc<IamPolicy>,
     /// Whether the resource is a project whose end was asked for.
-    pub(crate) gone: bool,
+    pub(crate) is_project_deleted: bool,
 }

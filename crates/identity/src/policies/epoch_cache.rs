@@ -16,7 +16,7 @@ pub(crate) const GENERATION: Duration = Duration::from_secs(300);
 ///
 /// They are in two generations. What is used is in the young one. Where that is full, or old, it becomes the old one, and
 /// what was left in that is forgotten: so whoever comes with very many new ones pushes out none that are in use.
-pub(crate) struct Cache<K, V, const MOST: usize = 10_000>(Mutex<Generations<K, V>>);
+pub(crate) struct EpochCache<K, V, const MOST: usize = 10_000>(Mutex<Generations<K, V>>);
 
 struct Generations<K, V> {
     young: HashMap<K, (i64, V)>,
@@ -25,14 +25,14 @@ struct Generations<K, V> {
     began: Instant,
 }
 
-impl<K, V, const MOST: usize> Default for Cache<K, V, MOST> {
+impl<K, V, const MOST: usize> Default for EpochCache<K, V, MOST> {
     fn default() -> Self {
         let (young, old) = (HashMap::new(), HashMap::new());
         Self(Mutex::new(Generations { young, old, began: Instant::now() }))
     }
 }
 
-impl<K: Hash + Eq, V: Clone, const MOST: usize> Cache<K, V, MOST> {
+impl<K: Hash + Eq, V: Clone, const MOST: usize> EpochCache<K, V, MOST> {
     /// What was remembered under this epoch.
     pub(crate) fn get(&self, key: &K, epoch: i64) -> Option<V> {
         let mut generations = self.lock();
@@ -83,14 +83,14 @@ impl<K: Hash + Eq, V> Generations<K, V> {
 mod tests {
     use super::*;
 
-    fn len<const MOST: usize>(cache: &Cache<u32, &str, MOST>) -> usize {
+    fn len<const MOST: usize>(cache: &EpochCache<u32, &str, MOST>) -> usize {
         let generations = cache.lock();
         generations.young.len() + generations.old.len()
     }
 
     #[test]
     fn what_is_remembered_holds_for_one_epoch() {
-        let cache = Cache::<_, _>::default();
+        let cache = EpochCache::<_, _>::default();
         cache.put(1, 1, "x");
         assert_eq!(cache.get(&1, 1), Some("x"));
         assert_eq!(cache.get(&1, 2), None);
@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn very_many_new_ones_push_out_none_that_is_in_use() {
-        let cache = Cache::<_, _, 100>::default();
+        let cache = EpochCache::<_, _, 100>::default();
         cache.put(0, 1, "in use");
         for n in 1..20_000 {
             cache.put(n, 1, "used once");
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn what_nobody_asks_for_is_forgotten() {
-        let cache = Cache::<_, _>::default();
+        let cache = EpochCache::<_, _>::default();
         cache.put(0, 1, "in use");
         cache.put(1, 1, "used once");
         for _ in 0..2 {

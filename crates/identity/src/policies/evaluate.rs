@@ -2,25 +2,25 @@
 
 use std::sync::Arc;
 
-use meta::policies::{self, Stored};
+use meta::policies::{self, PolicyRow};
 use meta::{Id, Tx, accounts, epochs, events, repositories};
+use model::iam_policy::{IamPolicy, RoleBinding};
 use model::permission::Permission;
-use model::policy::{Binding, Policy};
-use model::principal::{AccountEmail, Member, Principal};
-use model::resource::{ORGANIZATION, Resource};
+use model::principal::{AccountEmail, PolicyMember, Principal};
+use model::resource::{ORGANIZATION_NAME, Resource};
 
-use crate::admitted::Admitted;
-use crate::caller::{Caller, Rights};
+use crate::admitted::Authorized;
+use crate::caller::{AuthorizationMode, Caller};
 use crate::credentials::account_key::KeyKind;
 use crate::error::IdentityError;
 use crate::identity::Identity;
-use crate::policies::cached::Loaded;
+use crate::policies::cached::CachedPolicy;
 
 /// A policy, and what tells it from the one before.
 #[derive(Debug, Clone)]
 pub struct StoredPolicy {
     /// The policy.
-    pub policy: Policy,
+    pub policy: IamPolicy,
     /// Changes with each change.
     pub etag: Vec<u8>,
 }
@@ -32,9 +32,9 @@ impl Identity {
         caller: &Caller,
         permission: Permission,
         resource: Resource,
-    ) -> Result<Admitted, IdentityError> {
+    ) -> Result<Authorized, IdentityError> {
         if self.may(caller, permission, &resource).await? {
-            return Ok(Admitted::new(caller.clone(), permission, resource));
+            return Ok(Authorized::new(caller.clone(), permission, resource));
         }
         Err(caller.denied(permission, &resource))
     }
@@ -46,22 +46,22 @@ impl Identity {
         permission: Permission,
         resource: &Resource,
     ) -> Result<bool, IdentityError> {
-        match &caller.rights {
-            Rights::All => Ok(true),
-            Rights::Listed(grants) => Ok(grants.iter().any(|grant| {
+        match &caller.mode {
+            AuthorizationMode::Everything => Ok(true),
+            AuthorizationMode::Listed(grants) => Ok(grants.iter().any(|grant| {
                 *resource == Resource::Repository(grant.repository.clone())
                     && grant.permissions.contains(&permission)
             })),
-            Rights::Policies if !caller.reach.allows(permission) => Ok(false),
-            Rights::Policies => {
+            AuthorizationMode::Policies if !caller.oauth_scopes.allows(permission) => Ok(false),
+            AuthorizationMode::Policies => {
                 let epoch = self.epoch().await?;
-                if caller.answers.hold(epoch, permission, resource) {
+                if caller.recent_grants.contains(epoch, permission, resource) {
                     return Ok(true);
                 }
                 let allowed =
                     self.policies_allow((&caller.principal, epoch), permission, resource).await?;
                 if allowed {
-                    caller.answers.note(epoch, permission, resource);
+                    caller.recent_grants.insert(epoch, permission, resource);
                 }
                 Ok(allowed)
             }
@@ -75,12 +75,12 @@ impl Identity {
         resource: &Resource,
     ) -> Result<bool, IdentityError> {
         let mut allowed = false;
-        for name in resource.policies() {
+        for name in resource.policy_names() {
             let loaded = match self.policies.get(&name, epoch) {
                 Some(loaded) => loaded,
                 None => self.load_policy(name, epoch).await?,
             };
-            if loaded.gone {
+            if loaded.is_project_deleted {
                 return Ok(false);
             }
             allowed = allowed || loaded.policy.allows(principal, permission);
@@ -88,7 +88,7 @@ impl Identity {
         Ok(allowed)
     }
 
-    async fn load_policy(&self, name: String, epoch: i64) -> Result<Loaded, IdentityError> {
+    async fn load_policy(&self, name: String, epoch: i64) -> Result<CachedPolicy, IdentityError> {
         let wanted = name.clone();
         let loaded = self
             .meta
@@ -100,7 +100,10 @@ impl Identity {
                     }
                     None => false,
                 };
-                Ok::<_, IdentityError>(Loaded { policy: Arc::new(read(stored)?.policy), gone })
+                Ok::<_, IdentityError>(CachedPolicy {
+                    policy: Arc::new(parse_stored(stored)?.policy),
+                    is_project_deleted: gone,
+                })
             })
             .await?;
         self.policies.put(name, epoch, loaded.clone());
@@ -110,14 +113,14 @@ impl Identity {
     /// A resource's own policy.
     pub async fn policy(
         &self,
-        admitted: &Admitted,
+        admitted: &Authorized,
         permission: &'static str,
     ) -> Result<StoredPolicy, IdentityError> {
-        let resource = admitted.to_policy(permission)?.clone();
+        let resource = admitted.policy_resource_for(permission)?.clone();
         self.meta
             .read(move |tx| {
                 check_exists(tx, &resource)?;
-                read(policies::find(tx, &resource.to_string())?)
+                parse_stored(policies::find(tx, &resource.to_string())?)
             })
             .await
     }
@@ -125,18 +128,18 @@ impl Identity {
     /// Replaces a resource's policy. With an etag, only the one that it belongs to.
     pub async fn set_policy(
         &self,
-        admitted: &Admitted,
+        admitted: &Authorized,
         permission: &'static str,
-        (policy, etag): (Policy, Vec<u8>),
+        (policy, etag): (IamPolicy, Vec<u8>),
     ) -> Result<StoredPolicy, IdentityError> {
-        let resource = admitted.to_policy(permission)?.clone();
+        let resource = admitted.policy_resource_for(permission)?.clone();
         let (admitted, now) = (admitted.clone(), self.clock.now());
         let stored = self
             .meta
             .write(move |tx| {
                 check_exists(tx, &resource)?;
                 let name = resource.to_string();
-                if !etag.is_empty() && etag != read(policies::find(tx, &name)?)?.etag {
+                if !etag.is_empty() && etag != parse_stored(policies::find(tx, &name)?)?.etag {
                     return Err(IdentityError::Conflict(
                         "There were concurrent policy changes. Please retry the whole read-modify-write with exponential backoff.".to_owned(),
                     ));
@@ -147,7 +150,7 @@ impl Identity {
                     check_administrator(tx)?;
                 }
                 events::insert(tx, &admitted.event("set-policy", &name, now))?;
-                read(policies::find(tx, &name)?)
+                parse_stored(policies::find(tx, &name)?)
             })
             .await?;
         self.poll_epoch().await?;
@@ -175,11 +178,11 @@ impl Identity {
 /// The etag of a resource that carries no policy: `ACAB` in base64, as Google's is.
 const NO_POLICY: &[u8] = &[0x00, 0x20, 0x01];
 
-pub(crate) fn read(stored: Option<Stored>) -> Result<StoredPolicy, IdentityError> {
+pub(crate) fn parse_stored(stored: Option<PolicyRow>) -> Result<StoredPolicy, IdentityError> {
     let Some(stored) = stored else {
-        return Ok(StoredPolicy { policy: Policy::default(), etag: NO_POLICY.to_vec() });
+        return Ok(StoredPolicy { policy: IamPolicy::default(), etag: NO_POLICY.to_vec() });
     };
-    let policy = Policy::from_json(&stored.bindings)
+    let policy = IamPolicy::from_json(&stored.bindings)
         .map_err(|error| IdentityError::Internal(format!("a stored policy: {error}")))?;
     Ok(StoredPolicy { policy, etag: stored.etag })
 }
@@ -188,18 +191,19 @@ pub(crate) fn read(stored: Option<Stored>) -> Result<StoredPolicy, IdentityError
 pub(crate) fn write(
     tx: &mut Tx<'_>,
     resource: &str,
-    policy: &Policy,
+    policy: &IamPolicy,
     now: i64,
 ) -> Result<(), IdentityError> {
-    let stored = Stored { bindings: policy.to_json(), etag: Id::random().to_bytes()[..8].to_vec() };
+    let stored =
+        PolicyRow { bindings: policy.to_json(), etag: Id::random().to_bytes()[..8].to_vec() };
     policies::set(tx, resource, &stored, now)?;
     Ok(epochs::bump(tx, epochs::ACCESS)?)
 }
 
 /// Refuses accounts that are not there: whoever made one later would find roles waiting.
-fn check_members(tx: &mut Tx<'_>, policy: &Policy) -> Result<(), IdentityError> {
+fn check_members(tx: &mut Tx<'_>, policy: &IamPolicy) -> Result<(), IdentityError> {
     for member in policy.bindings().iter().flat_map(|binding| &binding.members) {
-        if let Member::ServiceAccount(email) = member
+        if let PolicyMember::ServiceAccount(email) = member
             && accounts::find(tx, email.as_str())?.is_none()
         {
             return Err(IdentityError::InvalidArgument {
@@ -212,10 +216,14 @@ fn check_members(tx: &mut Tx<'_>, policy: &Policy) -> Result<(), IdentityError> 
 }
 
 /// Takes all that an account may do from it, everywhere: the next account of this name is another one.
-pub(crate) fn forget(tx: &mut Tx<'_>, email: &AccountEmail, now: i64) -> Result<(), IdentityError> {
-    let member = Member::ServiceAccount(email.clone());
-    for (resource, stored) in policies::naming(tx, &member.to_string())? {
-        let mut policy = read(Some(stored))?.policy;
+pub(crate) fn remove_from_all_policies(
+    tx: &mut Tx<'_>,
+    email: &AccountEmail,
+    now: i64,
+) -> Result<(), IdentityError> {
+    let member = PolicyMember::ServiceAccount(email.clone());
+    for (resource, stored) in policies::list_mentioning(tx, &member.to_string())? {
+        let mut policy = parse_stored(Some(stored))?.policy;
         policy.unbind(&member);
         write(tx, &resource, &policy, now)?;
     }
@@ -237,8 +245,8 @@ fn check_exists(tx: &mut Tx<'_>, resource: &Resource) -> Result<(), IdentityErro
 
 /// Returns whether an account has the role by which policies of the organization are changed, and no key to use it with.
 pub(crate) fn is_locked_out(tx: &mut Tx<'_>, email: &AccountEmail) -> Result<bool, IdentityError> {
-    let policy = read(policies::find(tx, ORGANIZATION)?)?.policy;
-    let member = Member::ServiceAccount(email.clone());
+    let policy = parse_stored(policies::find(tx, ORGANIZATION_NAME)?)?.policy;
+    let member = PolicyMember::ServiceAccount(email.clone());
     let mut roles = policy.bindings().iter().filter(|binding| is_administrators(binding));
     if !roles.any(|binding| binding.members.contains(&member)) {
         return Ok(false);
@@ -247,11 +255,11 @@ pub(crate) fn is_locked_out(tx: &mut Tx<'_>, email: &AccountEmail) -> Result<boo
 }
 
 fn has_usable_key(tx: &mut Tx<'_>, email: &AccountEmail) -> Result<bool, IdentityError> {
-    let keys = accounts::keys_of(tx, email.as_str())?;
+    let keys = accounts::list_keys(tx, email.as_str())?;
     Ok(keys.iter().any(|key| KeyKind::of(key) == KeyKind::UserManaged && !key.disabled))
 }
 
-fn is_administrators(binding: &Binding) -> bool {
+fn is_administrators(binding: &RoleBinding) -> bool {
     let needed = "resourcemanager.organizations.setIamPolicy";
     binding.role.permissions().iter().any(|held| held.as_str() == needed)
 }
@@ -260,12 +268,12 @@ fn is_administrators(binding: &Binding) -> bool {
 /// with a key can sign in: a group, a domain or a person is nobody yet.
 pub(crate) fn check_administrator(tx: &mut Tx<'_>) -> Result<(), IdentityError> {
     // In development mode there is none, and nobody who could be shut out.
-    let Some(stored) = policies::find(tx, ORGANIZATION)? else { return Ok(()) };
-    let policy = read(Some(stored))?.policy;
+    let Some(stored) = policies::find(tx, ORGANIZATION_NAME)? else { return Ok(()) };
+    let policy = parse_stored(Some(stored))?.policy;
     let bindings = policy.bindings().iter().filter(|binding| is_administrators(binding));
     for member in bindings.flat_map(|binding| &binding.members) {
-        let Member::ServiceAccount(email) = member else { continue };
-        if accounts::standing(tx, email.as_str())?.is_some() && has_usable_key(tx, email)? {
+        let PolicyMember::ServiceAccount(email) = member else { continue };
+        if accounts::find_enabled(tx, email.as_str())?.is_some() && has_usable_key(tx, email)? {
             return Ok(());
         }
     }

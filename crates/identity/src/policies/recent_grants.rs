@@ -9,31 +9,31 @@ use model::resource::Resource;
 
 /// What policies allowed to the holder of a credential lately.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Answers(Arc<Mutex<Recent>>);
+pub(crate) struct RecentGrants(Arc<Mutex<GrantsOfEpoch>>);
 
 #[derive(Debug, Default)]
-struct Recent {
+struct GrantsOfEpoch {
     /// What changed since then is not in them.
     epoch: i64,
     allowed: VecDeque<(Permission, Resource)>,
 }
 
-impl Answers {
+impl RecentGrants {
     /// How many are remembered: they are compared one by one.
     const MOST: usize = 8;
 
     /// Whether they say that this is allowed.
-    pub(crate) fn hold(&self, epoch: i64, permission: Permission, resource: &Resource) -> bool {
+    pub(crate) fn contains(&self, epoch: i64, permission: Permission, resource: &Resource) -> bool {
         let recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_this = |(of, on): &(Permission, Resource)| *of == permission && on == resource;
         recent.epoch == epoch && recent.allowed.iter().any(is_this)
     }
 
     /// Remembers what was found to be allowed under this epoch.
-    pub(crate) fn note(&self, epoch: i64, permission: Permission, resource: &Resource) {
+    pub(crate) fn insert(&self, epoch: i64, permission: Permission, resource: &Resource) {
         let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if recent.epoch != epoch {
-            *recent = Recent { epoch, ..Recent::default() };
+            *recent = GrantsOfEpoch { epoch, ..GrantsOfEpoch::default() };
         }
         recent.allowed.truncate(Self::MOST - 1);
         recent.allowed.push_front((permission, resource.clone()));
@@ -51,24 +51,30 @@ mod tests {
 
     #[test]
     fn an_answer_is_of_one_epoch_one_permission_and_one_resource() {
-        let (answers, read) = (Answers::default(), Permission::DOWNLOAD_ARTIFACTS);
-        answers.note(1, read, &repository(1));
-        assert!(answers.hold(1, read, &repository(1)));
-        assert!(answers.clone().hold(1, read, &repository(1)), "shared by all of the credential");
-        assert!(!answers.hold(1, read, &repository(2)));
-        assert!(!answers.hold(1, Permission::UPLOAD_ARTIFACTS, &repository(1)));
-        assert!(!answers.hold(2, read, &repository(1)));
-        answers.note(2, read, &repository(2));
-        assert!(!answers.hold(1, read, &repository(1)) && !answers.hold(2, read, &repository(1)));
+        let (answers, read) = (RecentGrants::default(), Permission::DOWNLOAD_ARTIFACTS);
+        answers.insert(1, read, &repository(1));
+        assert!(answers.contains(1, read, &repository(1)));
+        assert!(
+            answers.clone().contains(1, read, &repository(1)),
+            "shared by all of the credential"
+        );
+        assert!(!answers.contains(1, read, &repository(2)));
+        assert!(!answers.contains(1, Permission::UPLOAD_ARTIFACTS, &repository(1)));
+        assert!(!answers.contains(2, read, &repository(1)));
+        answers.insert(2, read, &repository(2));
+        assert!(
+            !answers.contains(1, read, &repository(1))
+                && !answers.contains(2, read, &repository(1))
+        );
     }
 
     #[test]
     fn the_latest_answers_are_kept() {
-        let (answers, read) = (Answers::default(), Permission::DOWNLOAD_ARTIFACTS);
+        let (answers, read) = (RecentGrants::default(), Permission::DOWNLOAD_ARTIFACTS);
         for number in 0..100 {
-            answers.note(1, read, &repository(number));
+            answers.insert(1, read, &repository(number));
         }
-        let kept = (0..100).filter(|number| answers.hold(1, read, &repository(*number)));
-        assert!(kept.eq(100 - Answers::MOST..100));
+        let kept = (0..100).filter(|number| answers.contains(1, read, &repository(*number)));
+        assert!(kept.eq(100 - RecentGrants::MOST..100));
     }
 }

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::principal::Principal;
-use model::scope::{Entry, Scope};
+use model::registry_scope::{RegistryScope, ScopeEntry};
 use serde::Serialize;
 
-use crate::caller::{Bearer, Caller, Proof, Rights};
-use crate::credentials::jwt::Unverified;
+use crate::caller::{AuthenticatedBy, AuthorizationMode, Caller, TokenSubject};
+use crate::credentials::jwt::UnverifiedToken;
 use crate::error::{CredentialError, IdentityError};
 use crate::identity::Identity;
-use crate::tokens::issue::{Claims, IssuedToken, Limits, Purpose};
+use crate::tokens::issue::{IssuedToken, TokenClaims, TokenLimits, TokenPurpose};
 
 /// How long tokens live.
 pub(crate) const LIFETIME: Duration = Duration::from_secs(3600);
@@ -21,7 +21,7 @@ pub(crate) const LIFETIME: Duration = Duration::from_secs(3600);
 const GOOGLE_TOKEN_URI: &str = "https://oauth2.googleapis.com/token";
 
 /// What an assertion was exchanged for.
-pub enum Exchanged {
+pub enum AssertionAnswer {
     /// It asked for access.
     Access {
         /// The token.
@@ -38,7 +38,7 @@ pub enum Exchanged {
 
 /// What a token is, for those who ask.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Introspection {
+pub struct TokenIntrospection {
     /// Whose it is.
     pub email: String,
     /// The account's number.
@@ -72,20 +72,20 @@ impl Identity {
     pub async fn registry_token(
         &self,
         caller: &Caller,
-        access: Vec<Entry>,
+        access: Vec<ScopeEntry>,
     ) -> Result<IssuedToken, IdentityError> {
         // Otherwise one that was made for a single image would be good for everything.
-        if caller.scope != Scope::All {
+        if caller.scope != RegistryScope::Unlimited {
             return Err(CredentialError::Limited.into());
         }
-        let rest = caller.proof.expires_at.map(|end| end - self.clock.now() / 1_000_000);
+        let rest = caller.authenticated_by.expires_at.map(|end| end - self.clock.now() / 1_000_000);
         let rest =
             rest.map_or(Duration::MAX, |rest| Duration::from_secs(rest.max(1).unsigned_abs()));
         let lifetime = self.registry_token_lifetime.min(rest);
-        let from = caller.proof.token.clone();
-        let (scope, access) = (caller.reach.scopes(), Some(access));
-        let limits = Limits { from, scope, access };
-        self.issue((Purpose::Registry, &caller.token_subject()), lifetime, limits).await
+        let from = caller.authenticated_by.token.clone();
+        let (scope, access) = (caller.oauth_scopes.to_text(), Some(access));
+        let limits = TokenLimits { from, scope, access };
+        self.issue((TokenPurpose::Registry, &caller.token_subject()), lifetime, limits).await
     }
 
     /// An access token for a caller who proved it by a key.
@@ -94,8 +94,8 @@ impl Identity {
         caller: &Caller,
         scope: String,
     ) -> Result<IssuedToken, IdentityError> {
-        let limits = Limits { scope: Some(scope), ..Limits::default() };
-        self.issue((Purpose::Access, &caller.token_subject()), LIFETIME, limits).await
+        let limits = TokenLimits { scope: Some(scope), ..TokenLimits::default() };
+        self.issue((TokenPurpose::Access, &caller.token_subject()), LIFETIME, limits).await
     }
 
     /// What a service account gets for an assertion that it signed: RFC 7523 as Google has it. `urls` are ours, the
@@ -104,8 +104,8 @@ impl Identity {
         &self,
         assertion: &str,
         urls: [&str; 2],
-    ) -> Result<Exchanged, IdentityError> {
-        let unverified = Unverified::parse(assertion)?;
+    ) -> Result<AssertionAnswer, IdentityError> {
+        let unverified = UnverifiedToken::parse(assertion)?;
         let (assertion, bearer) = self.check_assertion(&unverified).await?;
         let audience = assertion.aud.as_deref().unwrap_or_default();
         let own = urls.iter().any(|url| audience.strip_suffix("/token") == Some(url));
@@ -114,22 +114,22 @@ impl Identity {
         }
         if let Some(audience) = &assertion.target_audience {
             let token = self.id_token(&bearer, (audience, urls[0]), IncludeEmail::Yes).await?;
-            return Ok(Exchanged::Id { token });
+            return Ok(AssertionAnswer::Id { token });
         }
         let scope = assertion.scope.filter(|scope| !scope.trim().is_empty());
         let scope = scope.ok_or_else(|| IdentityError::InvalidArgument {
             field: "scope",
             problem: "Invalid OAuth scope or ID token audience provided.".to_owned(),
         })?;
-        let limits = Limits { scope: Some(scope.clone()), ..Limits::default() };
-        let token = self.issue((Purpose::Access, &bearer), LIFETIME, limits).await?;
-        Ok(Exchanged::Access { token, scope })
+        let limits = TokenLimits { scope: Some(scope.clone()), ..TokenLimits::default() };
+        let token = self.issue((TokenPurpose::Access, &bearer), LIFETIME, limits).await?;
+        Ok(AssertionAnswer::Access { token, scope })
     }
 
     /// An ID token: who the account is, for somebody else to check.
     pub(crate) async fn id_token(
         &self,
-        bearer: &Bearer,
+        bearer: &TokenSubject,
         (audience, issuer): (&str, &str),
         include_email: IncludeEmail,
     ) -> Result<String, IdentityError> {
@@ -152,7 +152,7 @@ impl Identity {
     /// Returns whether there is a service account of that address, whether or not it may do anything.
     pub async fn has_account(&self, email: &str) -> Result<bool, IdentityError> {
         let wanted = email.to_owned();
-        let found = self.meta.point(move |tx| {
+        let found = self.meta.read_by_key(move |tx| {
             let found = meta::accounts::find(tx, &wanted)?;
             Ok::<_, IdentityError>(found.is_some())
         });
@@ -165,14 +165,19 @@ impl Identity {
         let wanted = email.to_owned();
         let account = self
             .meta
-            .point(move |tx| Ok::<_, IdentityError>(meta::accounts::standing(tx, &wanted)?))
+            .read_by_key(move |tx| {
+                Ok::<_, IdentityError>(meta::accounts::find_enabled(tx, &wanted)?)
+            })
             .await?
             .ok_or(CredentialError::AccountDisabled)?;
         let principal = Principal::ServiceAccount(
             account.email.parse().map_err(|_| CredentialError::AccountDisabled)?,
         );
-        let proof = Proof { uid: Some(account.unique_id), ..Proof::default() };
-        Ok(Caller { proof: Arc::new(proof), ..Caller::new(principal, Rights::Policies) })
+        let proof = AuthenticatedBy { uid: Some(account.unique_id), ..AuthenticatedBy::default() };
+        Ok(Caller {
+            authenticated_by: Arc::new(proof),
+            ..Caller::new(principal, AuthorizationMode::Policies)
+        })
     }
 
     /// Who a caller is, for somebody else to check.
@@ -187,7 +192,10 @@ impl Identity {
     }
 
     /// What an access token is. `None`: nothing that is good now.
-    pub async fn introspect(&self, token: &str) -> Result<Option<Introspection>, IdentityError> {
+    pub async fn introspect(
+        &self,
+        token: &str,
+    ) -> Result<Option<TokenIntrospection>, IdentityError> {
         let claims = match self.own_access_token(token).await {
             Ok(claims) => claims,
             Err(IdentityError::Credential(_)) => return Ok(None),
@@ -195,7 +203,7 @@ impl Identity {
         };
         let principal: Option<Principal> = claims.sub.parse().ok();
         let email = principal.as_ref().and_then(Principal::email).unwrap_or_default().to_owned();
-        Ok(Some(Introspection {
+        Ok(Some(TokenIntrospection {
             email,
             subject: claims.uid,
             scope: claims.scope.unwrap_or_default(),
@@ -204,8 +212,9 @@ impl Identity {
         }))
     }
 
-    async fn own_access_token(&self, token: &str) -> Result<Claims, IdentityError> {
-        let claims = self.check_token(&Unverified::parse(token)?, Purpose::Access).await?;
+    async fn own_access_token(&self, token: &str) -> Result<TokenClaims, IdentityError> {
+        let claims =
+            self.check_token(&UnverifiedToken::parse(token)?, TokenPurpose::Access).await?;
         let (principal, proof) = claims.clone().authenticated()?;
         self.check_standing((&principal, &proof), self.clock.now()).await?;
         Ok(claims)
@@ -213,7 +222,7 @@ impl Identity {
 
     /// The public halves of the keys that sign ID tokens: id, and the point's coordinates.
     pub async fn public_keys(&self) -> Result<Vec<(String, Vec<u8>)>, IdentityError> {
-        let ring = self.ring().await?;
+        let ring = self.signing_keys().await?;
         Ok(ring.public_keys().map(|(id, point)| (id.to_owned(), point.to_vec())).collect())
     }
 }

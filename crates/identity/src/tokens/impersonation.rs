@@ -2,26 +2,26 @@
 
 use std::time::Duration;
 
-use meta::accounts::{self, Key};
+use meta::accounts::{self, AccountKeyRow};
 use model::json;
 use model::permission::Permission;
 use model::principal::{AccountEmail, Principal};
 use model::resource::Resource;
 
-use crate::accounts::service_accounts::find as find_account;
-use crate::caller::{Bearer, Caller, Rights};
+use crate::accounts::service_accounts::find_account;
+use crate::caller::{AuthorizationMode, Caller, TokenSubject};
 use crate::credentials::account_key::KeyKind;
 use crate::credentials::crypto::AccountKey;
-use crate::credentials::jwt::{self, Header};
+use crate::credentials::jwt::{self, TokenHeader};
 use crate::error::IdentityError;
 use crate::identity::Identity;
 use crate::tokens::exchange::{IncludeEmail, LIFETIME};
-use crate::tokens::issue::{IssuedToken, Limits, Purpose};
-use crate::tokens::provenance::Ancestry;
+use crate::tokens::issue::{IssuedToken, TokenLimits, TokenPurpose};
+use crate::tokens::provenance::TokenProvenance;
 
 /// An account, and those through whom the caller acts as it.
 #[derive(Debug, Clone)]
-pub struct Chain {
+pub struct ImpersonationChain {
     /// Accounts that hand the right on, the caller's own next one first.
     pub delegates: Vec<AccountEmail>,
     /// The account itself.
@@ -33,7 +33,7 @@ impl Identity {
     pub async fn generate_access_token(
         &self,
         caller: &Caller,
-        chain: &Chain,
+        chain: &ImpersonationChain,
         (scope, lifetime): (&[String], Option<Duration>),
     ) -> Result<IssuedToken, IdentityError> {
         if scope.is_empty() {
@@ -51,15 +51,15 @@ impl Identity {
         }
         let (bearer, _) =
             self.impersonate(caller, chain, "iam.serviceAccounts.getAccessToken").await?;
-        let limits = Limits { scope: Some(scope.join(" ")), ..Limits::default() };
-        self.issue((Purpose::Access, &bearer), lifetime, limits).await
+        let limits = TokenLimits { scope: Some(scope.join(" ")), ..TokenLimits::default() };
+        self.issue((TokenPurpose::Access, &bearer), lifetime, limits).await
     }
 
     /// Makes an ID token for an account.
     pub async fn generate_id_token(
         &self,
         caller: &Caller,
-        chain: &Chain,
+        chain: &ImpersonationChain,
         (audience, issuer, include_email): (&str, &str, bool),
     ) -> Result<String, IdentityError> {
         if audience.is_empty() {
@@ -78,12 +78,12 @@ impl Identity {
     pub async fn sign_blob(
         &self,
         caller: &Caller,
-        chain: &Chain,
+        chain: &ImpersonationChain,
         bytes: &[u8],
     ) -> Result<(String, Vec<u8>), IdentityError> {
         let (_, key) = self.impersonate(caller, chain, "iam.serviceAccounts.signBlob").await?;
         let pair = self.open_key(&key)?;
-        let signature = pair.sign(bytes).map_err(|_| unusable())?;
+        let signature = pair.sign(bytes).map_err(|_| unusable_key())?;
         Ok((key.id, signature))
     }
 
@@ -91,16 +91,16 @@ impl Identity {
     pub async fn jwt_signer(
         &self,
         caller: &Caller,
-        chain: &Chain,
+        chain: &ImpersonationChain,
     ) -> Result<JwtSigner, IdentityError> {
         let (_, key) = self.impersonate(caller, chain, "iam.serviceAccounts.signJwt").await?;
         Ok(JwtSigner { pair: self.open_key(&key)?, key_id: key.id })
     }
 
-    fn open_key(&self, key: &Key) -> Result<AccountKey, IdentityError> {
-        let sealed = key.sealed_private_key.as_deref().ok_or_else(unusable)?;
-        let private = self.master.open(&key.id, sealed).map_err(|_| unusable())?;
-        AccountKey::from_pkcs8(&private).map_err(|_| unusable())
+    fn open_key(&self, key: &AccountKeyRow) -> Result<AccountKey, IdentityError> {
+        let sealed = key.sealed_private_key.as_deref().ok_or_else(unusable_key)?;
+        let private = self.master.open(&key.id, sealed).map_err(|_| unusable_key())?;
+        AccountKey::from_pkcs8(&private).map_err(|_| unusable_key())
     }
 
     /// Checks every link of the chain: each may hand on the right to the next, and the last one may use it. What the
@@ -108,9 +108,9 @@ impl Identity {
     async fn impersonate(
         &self,
         caller: &Caller,
-        chain: &Chain,
+        chain: &ImpersonationChain,
         permission: &str,
-    ) -> Result<(Bearer, Key), IdentityError> {
+    ) -> Result<(TokenSubject, AccountKeyRow), IdentityError> {
         const LONGEST: usize = 10;
         if chain.delegates.len() > LONGEST {
             return Err(IdentityError::InvalidArgument {
@@ -129,29 +129,32 @@ impl Identity {
         let permission = permission.parse().expect("a permission of the role data");
         self.admit(&acting, permission, Resource::ServiceAccount(chain.account.clone())).await?;
         let (bearer, key) = self.own_key(&chain.account).await?;
-        let ancestry = caller.proof.provenance(delegates)?;
-        Ok((Bearer { ancestry, ..bearer }, key))
+        let ancestry = caller.authenticated_by.provenance(delegates)?;
+        Ok((TokenSubject { ancestry, ..bearer }, key))
     }
 
     /// An account that is switched on, and the key that never leaves.
-    async fn own_key(&self, email: &AccountEmail) -> Result<(Bearer, Key), IdentityError> {
+    async fn own_key(
+        &self,
+        email: &AccountEmail,
+    ) -> Result<(TokenSubject, AccountKeyRow), IdentityError> {
         let wanted = email.clone();
         self.meta
             .read(move |tx| {
                 find_account(tx, &wanted)?;
                 // Not the caller's credential: signing in again would change nothing.
-                let account = accounts::standing(tx, wanted.as_str())?.ok_or_else(|| {
+                let account = accounts::find_enabled(tx, wanted.as_str())?.ok_or_else(|| {
                     IdentityError::Precondition(format!("Service account {wanted} is disabled."))
                 })?;
-                let key = accounts::keys_of(tx, wanted.as_str())?
+                let key = accounts::list_keys(tx, wanted.as_str())?
                     .into_iter()
                     .find(|key| KeyKind::of(key) == KeyKind::SystemManaged)
-                    .ok_or_else(unusable)?;
-                let bearer = Bearer {
+                    .ok_or_else(unusable_key)?;
+                let bearer = TokenSubject {
                     principal: Principal::ServiceAccount(wanted.clone()),
                     uid: Some(account.unique_id),
                     key: None,
-                    ancestry: Ancestry::default(),
+                    ancestry: TokenProvenance::default(),
                 };
                 Ok((bearer, key))
             })
@@ -179,20 +182,21 @@ impl JwtSigner {
 fn sign_claims(pair: &AccountKey, kid: String, payload: &str) -> Result<String, IdentityError> {
     let claims: serde_json::Map<String, serde_json::Value> =
         json::parse_document(payload.as_bytes(), &jwt::CLAIMS)
-            .map_err(|error| IdentityError::invalid("payload", json::describe(&error)))?;
-    let header = Header { alg: "RS256".to_owned(), typ: Some("JWT".to_owned()), kid: Some(kid) };
-    jwt::encode(&header, &claims, |message| pair.sign(message)).map_err(|_| unusable())
+            .map_err(|error| IdentityError::invalid("payload", json::describe_error(&error)))?;
+    let header =
+        TokenHeader { alg: "RS256".to_owned(), typ: Some("JWT".to_owned()), kid: Some(kid) };
+    jwt::encode(&header, &claims, |message| pair.sign(message)).map_err(|_| unusable_key())
 }
 
 /// A delegate, in place of the caller. In `--dev` everybody may do everything, whoever they act as.
-fn as_account(bearer: &Bearer, caller: &Caller) -> Caller {
-    let rights = match &caller.rights {
-        Rights::All => Rights::All,
-        Rights::Listed(_) | Rights::Policies => Rights::Policies,
+fn as_account(bearer: &TokenSubject, caller: &Caller) -> Caller {
+    let rights = match &caller.mode {
+        AuthorizationMode::Everything => AuthorizationMode::Everything,
+        AuthorizationMode::Listed(_) | AuthorizationMode::Policies => AuthorizationMode::Policies,
     };
-    Caller { reach: caller.reach, ..Caller::new(bearer.principal.clone(), rights) }
+    Caller { oauth_scopes: caller.oauth_scopes, ..Caller::new(bearer.principal.clone(), rights) }
 }
 
-fn unusable() -> IdentityError {
+fn unusable_key() -> IdentityError {
     IdentityError::Internal("an account's own key cannot be used".to_owned())
 }

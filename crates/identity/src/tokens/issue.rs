@@ -6,17 +6,17 @@ use std::time::Duration;
 use meta::signing_keys::{self, SigningKey};
 use meta::{Id, epochs};
 use model::principal::Principal;
-use model::scope::Entry;
+use model::registry_scope::ScopeEntry;
 use serde::{Deserialize, Serialize};
 
-use crate::caller::{Bearer, Proof};
+use crate::caller::{AuthenticatedBy, TokenSubject};
 use crate::clock::micros;
 use crate::credentials::crypto::{KeyError, TokenKey, verify_es256};
-use crate::credentials::jwt::{self, Header, Unverified};
+use crate::credentials::jwt::{self, TokenHeader, UnverifiedToken};
 use crate::error::{CredentialError, IdentityError, JwtError};
 use crate::identity::Identity;
-use crate::tokens::provenance::Ancestry;
-use crate::tokens::signing_keys::Ring;
+use crate::tokens::provenance::TokenProvenance;
+use crate::tokens::signing_keys::SigningKeys;
 
 const ISSUER: &str = "berth";
 /// How long a key signs, and how much longer what it signed is good: longer than any token lives.
@@ -26,14 +26,14 @@ const VERIFIES_LONGER: Duration = Duration::from_secs(24 * 3600);
 /// What a token is for. One for one purpose proves nothing for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Purpose {
+pub(crate) enum TokenPurpose {
     /// The Google APIs, and the password of `docker login`.
     Access,
     /// `/v2/`, for the images that it names.
     Registry,
 }
 
-impl Purpose {
+impl TokenPurpose {
     fn media_type(self) -> &'static str {
         match self {
             Self::Access => "at+jwt",
@@ -52,7 +52,7 @@ impl Purpose {
 /// What our own tokens say. Times are whole seconds since 1970.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Claims {
+pub(crate) struct TokenClaims {
     iss: String,
     aud: String,
     /// The principal, as policies name it.
@@ -60,7 +60,7 @@ pub(crate) struct Claims {
     pub(crate) iat: i64,
     pub(crate) exp: i64,
     pub(crate) jti: String,
-    pub(crate) purpose: Purpose,
+    pub(crate) purpose: TokenPurpose,
     /// The account's number: another account of the same address is not meant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) uid: Option<String>,
@@ -71,28 +71,39 @@ pub(crate) struct Claims {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) from: Option<String>,
     /// Whom it comes down from, if it was made by acting as somebody else.
-    #[serde(default, skip_serializing_if = "Ancestry::is_empty")]
-    pub(crate) via: Ancestry,
+    #[serde(default, skip_serializing_if = "TokenProvenance::is_empty")]
+    pub(crate) via: TokenProvenance,
     /// The scopes of OAuth that were asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) scope: Option<String>,
     /// The images that a registry token is limited to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) access: Option<Vec<Entry>>,
+    pub(crate) access: Option<Vec<ScopeEntry>>,
 }
 
-impl Claims {
+impl TokenClaims {
     /// Whom the token speaks for.
     pub(crate) fn principal(&self) -> Result<Principal, JwtError> {
         self.sub.parse().map_err(|_| JwtError("its subject is no principal"))
     }
 
     /// The principal that the token speaks for, and the ids that it was authenticated by.
-    pub(crate) fn authenticated(self) -> Result<(Principal, Proof), JwtError> {
+    pub(crate) fn authenticated(self) -> Result<(Principal, AuthenticatedBy), JwtError> {
         let principal = self.principal()?;
         let Self { uid, key, jti, from, via: ancestry, exp, .. } = self;
         let (token, expires_at) = (Some(jti), Some(exp));
-        Ok((principal, Proof { uid, key, token, from, ancestry, expires_at, ..Proof::default() }))
+        Ok((
+            principal,
+            AuthenticatedBy {
+                uid,
+                key,
+                token,
+                from,
+                provenance: ancestry,
+                expires_at,
+                ..AuthenticatedBy::default()
+            },
+        ))
     }
 }
 
@@ -109,9 +120,9 @@ pub struct IssuedToken {
 
 impl Identity {
     /// The keys that sign and verify, and a new one where none signs any more.
-    pub(crate) async fn ring(&self) -> Result<Arc<Ring>, IdentityError> {
+    pub(crate) async fn signing_keys(&self) -> Result<Arc<SigningKeys>, IdentityError> {
         let (epoch, now) = (self.epoch().await?, self.clock.now());
-        if let Some(ring) = self.ring.get(&(), epoch)
+        if let Some(ring) = self.signing_keys.get(&(), epoch)
             && ring.signing(now).is_some()
         {
             return Ok(ring);
@@ -124,20 +135,22 @@ impl Identity {
             self.load_ring().await?
         };
         let ring = Arc::new(ring);
-        self.ring.put((), self.epoch().await?, ring.clone());
+        self.signing_keys.put((), self.epoch().await?, ring.clone());
         Ok(ring)
     }
 
-    async fn load_ring(&self) -> Result<Ring, IdentityError> {
+    async fn load_ring(&self) -> Result<SigningKeys, IdentityError> {
         let now = self.clock.now();
-        let stored =
-            self.meta.read(move |tx| Ok::<_, IdentityError>(signing_keys::all(tx, now)?)).await?;
+        let stored = self
+            .meta
+            .read(move |tx| Ok::<_, IdentityError>(signing_keys::list_valid(tx, now)?))
+            .await?;
         let open = |key: SigningKey| {
             let private = self.master.open(&key.id, &key.sealed_private_key)?;
             Ok((key, TokenKey::from_pkcs8(&private)?))
         };
         let keys: Result<Vec<_>, KeyError> = stored.into_iter().map(open).collect();
-        keys.map(Ring).map_err(|_| {
+        keys.map(SigningKeys).map_err(|_| {
             IdentityError::Internal("the signing keys do not open with this master key".to_owned())
         })
     }
@@ -161,7 +174,7 @@ impl Identity {
         self.meta
             .write(move |tx| {
                 // Another process may have been quicker.
-                let keys = signing_keys::all(tx, now)?;
+                let keys = signing_keys::list_valid(tx, now)?;
                 if !keys.iter().any(|key| key.signs_until > now) {
                     signing_keys::insert(tx, &new)?;
                     epochs::bump(tx, epochs::ACCESS)?;
@@ -176,13 +189,13 @@ impl Identity {
     /// Makes a token for somebody who has proven who they are.
     pub(crate) async fn issue(
         &self,
-        (purpose, bearer): (Purpose, &Bearer),
+        (purpose, bearer): (TokenPurpose, &TokenSubject),
         lifetime: Duration,
-        limits: Limits,
+        limits: TokenLimits,
     ) -> Result<IssuedToken, IdentityError> {
         let issued_at = self.clock.now() / 1_000_000;
         let expires_in = i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX / 2);
-        let claims = Claims {
+        let claims = TokenClaims {
             iss: ISSUER.to_owned(),
             aud: purpose.audience().to_owned(),
             sub: bearer.principal.to_string(),
@@ -207,11 +220,11 @@ impl Identity {
         media_type: &str,
         claims: &C,
     ) -> Result<String, IdentityError> {
-        let ring = self.ring().await?;
+        let ring = self.signing_keys().await?;
         let (key, pair) = ring
             .signing(self.clock.now())
             .ok_or_else(|| IdentityError::Internal("no key signs".to_owned()))?;
-        let header = Header {
+        let header = TokenHeader {
             alg: "ES256".to_owned(),
             typ: Some(media_type.to_owned()),
             kid: Some(key.id.clone()),
@@ -223,9 +236,9 @@ impl Identity {
     /// Checks a token by itself: that it is ours, for this purpose, and good now.
     pub(crate) async fn check_token(
         &self,
-        unverified: &Unverified<'_>,
-        purpose: Purpose,
-    ) -> Result<Claims, IdentityError> {
+        unverified: &UnverifiedToken<'_>,
+        purpose: TokenPurpose,
+    ) -> Result<TokenClaims, IdentityError> {
         let claims = self.check_signed(unverified, purpose).await?;
         if claims.exp <= self.clock.now() / 1_000_000 {
             return Err(CredentialError::Expired.into());
@@ -236,18 +249,18 @@ impl Identity {
     /// Checks that a token is ours, and for this purpose.
     pub(crate) async fn check_signed(
         &self,
-        unverified: &Unverified<'_>,
-        purpose: Purpose,
-    ) -> Result<Claims, IdentityError> {
+        unverified: &UnverifiedToken<'_>,
+        purpose: TokenPurpose,
+    ) -> Result<TokenClaims, IdentityError> {
         let header = &unverified.header;
         if header.alg != "ES256" || header.typ.as_deref() != Some(purpose.media_type()) {
             return Err(JwtError("it is not one of ours").into());
         }
-        let ring = self.ring().await?;
+        let ring = self.signing_keys().await?;
         let kid = header.kid.as_deref().unwrap_or_default();
         let (_, public) =
             ring.public_keys().find(|(id, _)| *id == kid).ok_or(JwtError("its key is unknown"))?;
-        let claims: Claims =
+        let claims: TokenClaims =
             unverified.verified(|message, signature| verify_es256(public, message, signature))?;
         if claims.iss != ISSUER || claims.aud != purpose.audience() || claims.purpose != purpose {
             return Err(JwtError("it is for something else").into());
@@ -258,13 +271,13 @@ impl Identity {
 
 /// What a token is limited to.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Limits {
+pub(crate) struct TokenLimits {
     /// The standing of another token.
     pub(crate) from: Option<String>,
     /// Scopes of OAuth.
     pub(crate) scope: Option<String>,
     /// Images.
-    pub(crate) access: Option<Vec<Entry>>,
+    pub(crate) access: Option<Vec<ScopeEntry>>,
 }
 
 #[cfg(test)]
@@ -275,7 +288,7 @@ mod tests {
     #[test]
     fn a_token_without_ancestors_says_nothing_of_them() {
         let said = r#"{"iss":"berth","aud":"berth/api","sub":"user:a@example.com","iat":1,"exp":2,"jti":"x","purpose":"access"}"#;
-        let claims: Claims = serde_json::from_str(said).expect("claims");
+        let claims: TokenClaims = serde_json::from_str(said).expect("claims");
         assert!(claims.via.is_empty());
         assert_eq!(serde_json::to_string(&claims).expect("JSON"), said);
     }

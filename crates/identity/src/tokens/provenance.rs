@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// for the same account, are not among them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Ancestry {
+pub(crate) struct TokenProvenance {
     /// Ids of tokens.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) tokens: Vec<String>,
@@ -18,7 +18,7 @@ pub(crate) struct Ancestry {
     pub(crate) accounts: Vec<String>,
 }
 
-impl Ancestry {
+impl TokenProvenance {
     /// Whether there is none: the token was not made by acting as somebody else.
     pub(crate) fn is_empty(&self) -> bool {
         *self == Self::default()

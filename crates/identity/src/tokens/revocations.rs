@@ -9,15 +9,15 @@ use std::time::Instant;
 use meta::{epochs, revoked_tokens};
 use model::principal::Principal;
 
-use crate::credentials::jwt::Unverified;
+use crate::credentials::jwt::UnverifiedToken;
 use crate::error::IdentityError;
 use crate::identity::Identity;
-use crate::tokens::issue::{Claims, Purpose};
+use crate::tokens::issue::{TokenClaims, TokenPurpose};
 use crate::tokens::revoked::PAGE;
 
 /// What came of taking a token back.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Revocation {
+pub enum RevocationOutcome {
     /// It was this principal's, and is good for nothing any more.
     Done(Principal),
     /// It was good for nothing before.
@@ -33,16 +33,16 @@ impl Identity {
         let seen = self.revoked.listed().number;
         let (number, found) = self
             .meta
-            .point(move |tx| {
+            .read_by_key(move |tx| {
                 // What was taken back before this process remembered anybody is not its business.
                 let Some(seen) = seen else {
                     return Ok((Some(epochs::get(tx, epochs::REVOCATIONS)?), Vec::new()));
                 };
-                Ok::<_, IdentityError>((None, revoked_tokens::since(tx, seen, PAGE as i64)?))
+                Ok::<_, IdentityError>((None, revoked_tokens::list_since(tx, seen, PAGE as i64)?))
             })
             .await?;
         let mut listed = self.revoked.listed();
-        listed.note(number, found);
+        listed.record(number, found);
         listed.at = listed.at.max(Some(started));
         Ok(())
     }
@@ -57,11 +57,11 @@ impl Identity {
     }
 
     /// Takes a token back, with all that was made from it. One that is good for nothing needs no taking back.
-    pub async fn revoke_token(&self, token: &str) -> Result<Revocation, IdentityError> {
+    pub async fn revoke_token(&self, token: &str) -> Result<RevocationOutcome, IdentityError> {
         match self.revocable(token).await {
             Ok(Ok((holder, claims))) => self.revoke(holder, claims).await,
-            Ok(Err(reason)) => Ok(Revocation::Unsupported(reason)),
-            Err(IdentityError::Credential(_)) => Ok(Revocation::Needless),
+            Ok(Err(reason)) => Ok(RevocationOutcome::Unsupported(reason)),
+            Err(IdentityError::Credential(_)) => Ok(RevocationOutcome::Needless),
             Err(error) => Err(error),
         }
     }
@@ -71,14 +71,14 @@ impl Identity {
     async fn revocable(
         &self,
         token: &str,
-    ) -> Result<Result<(Principal, Claims), &'static str>, IdentityError> {
-        let unverified = Unverified::parse(token)?;
+    ) -> Result<Result<(Principal, TokenClaims), &'static str>, IdentityError> {
+        let unverified = UnverifiedToken::parse(token)?;
         let purpose = match (unverified.header.alg.as_str(), unverified.header.typ.as_deref()) {
-            ("ES256", Some("registry+jwt")) => Purpose::Registry,
+            ("ES256", Some("registry+jwt")) => TokenPurpose::Registry,
             ("ES256", Some("JWT")) => {
                 return Ok(Err("An ID token says who somebody is, to others than this registry."));
             }
-            ("ES256", _) => Purpose::Access,
+            ("ES256", _) => TokenPurpose::Access,
             _ => {
                 self.check_assertion(&unverified).await?;
                 return Ok(Err("A token that an account signed itself goes with its key: \
@@ -93,15 +93,19 @@ impl Identity {
         Ok(Ok((holder, claims)))
     }
 
-    async fn revoke(&self, holder: Principal, claims: Claims) -> Result<Revocation, IdentityError> {
+    async fn revoke(
+        &self,
+        holder: Principal,
+        claims: TokenClaims,
+    ) -> Result<RevocationOutcome, IdentityError> {
         let times = (self.clock.now(), claims.exp.saturating_mul(1_000_000));
         let done = self
             .meta
             .write(move |tx| {
-                Ok::<_, IdentityError>(revoked_tokens::insert(tx, &claims.jti, times)?)
+                Ok::<_, IdentityError>(revoked_tokens::revoke(tx, &claims.jti, times)?)
             })
             .await?;
         self.poll_revocations().await?;
-        Ok(if done { Revocation::Done(holder) } else { Revocation::Needless })
+        Ok(if done { RevocationOutcome::Done(holder) } else { RevocationOutcome::Needless })
     }
 }

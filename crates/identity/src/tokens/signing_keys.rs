@@ -5,9 +5,9 @@ use meta::signing_keys::SigningKey;
 use crate::credentials::crypto::TokenKey;
 
 /// The keys of this instance.
-pub(crate) struct Ring(pub(crate) Vec<(SigningKey, TokenKey)>);
+pub(crate) struct SigningKeys(pub(crate) Vec<(SigningKey, TokenKey)>);
 
-impl Ring {
+impl SigningKeys {
     /// The key that signs now.
     pub(crate) fn signing(&self, now: i64) -> Option<&(SigningKey, TokenKey)> {
         self.0.iter().find(|(key, _)| key.signs_until > now)

@@ -8,7 +8,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Config, NoTls, Row, Statement};
 
 use crate::dialect::numbered;
-use crate::{MetaError, Param};
+use crate::{MetaError, SqlParam};
 
 /// The settings of every connection. They allow index scans only: the planner prefers a scan of the whole table while a
 /// table is small, and such a scan would bring a serializable transaction into conflict with every other one that
@@ -45,12 +45,12 @@ impl Session {
         Ok(self.runtime.block_on(self.client.batch_execute(sql))?)
     }
 
-    pub(crate) fn execute(&self, sql: &str, params: &[Param<'_>]) -> Result<u64, MetaError> {
+    pub(crate) fn execute(&self, sql: &str, params: &[SqlParam<'_>]) -> Result<u64, MetaError> {
         let statement = self.prepare(sql)?;
         Ok(self.runtime.block_on(self.client.execute(&statement, &as_sql(params)))?)
     }
 
-    pub(crate) fn query(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, MetaError> {
+    pub(crate) fn query(&self, sql: &str, params: &[SqlParam<'_>]) -> Result<Vec<Row>, MetaError> {
         let statement = self.prepare(sql)?;
         Ok(self.runtime.block_on(self.client.query(&statement, &as_sql(params)))?)
     }
@@ -65,6 +65,6 @@ impl Session {
     }
 }
 
-fn as_sql<'a>(params: &'a [Param<'a>]) -> Vec<&'a (dyn ToSql + Sync)> {
+fn as_sql<'a>(params: &'a [SqlParam<'a>]) -> Vec<&'a (dyn ToSql + Sync)> {
     params.iter().map(|param| param as &(dyn ToSql + Sync)).collect()
 }

@@ -43,7 +43,7 @@ impl DatabaseFiles {
 
 fn moved_away(path: &Path, problem: &str) -> MetaError {
     MetaError::new(
-        ErrorKind::Away,
+        ErrorKind::FilesMoved,
         format!("the database is not where it was opened: {}: {problem}", path.display()),
     )
 }

@@ -77,7 +77,7 @@ where
         let Self { closure, outcome, reply } = *self;
         match &failure {
             // The rows may be there after a restart. Until then, the values of the closure, such as locks, are kept.
-            Some(error) if error.kind() == ErrorKind::Lost => std::mem::forget(closure),
+            Some(error) if error.kind() == ErrorKind::UnknownOutcome => std::mem::forget(closure),
             Some(_) | None => drop(closure),
         }
         let outcome = match (failure, outcome) {
@@ -147,7 +147,7 @@ impl WriterThread {
             batch.commit()
         });
         batch.jobs.extend(next);
-        if committed.as_ref().is_err_and(|error| error.kind() == ErrorKind::Full) {
+        if committed.as_ref().is_err_and(|error| error.kind() == ErrorKind::DiskFull) {
             batch.roll_back();
             if self.checkpointer.as_ref().is_some_and(Checkpointer::restart_log) {
                 // The restarted log writes over its own file, which needs no more of the disk.
@@ -179,12 +179,15 @@ impl WriterThread {
 /// Returns whether SQLite has certainly kept no row of a transaction that failed with this error. If the disk was full,
 /// the mark of the commit was not written. If the files were not where they were opened, the transaction did not begin.
 fn leaves_nothing(error: &MetaError) -> bool {
-    matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Full | ErrorKind::Away)
+    matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::DiskFull | ErrorKind::FilesMoved)
 }
 
 /// Makes the error of a commit that may be lost: it was interrupted, or its file is not where it was opened.
 fn unknown_outcome(cause: MetaError) -> MetaError {
-    MetaError::new(ErrorKind::Lost, format!("the outcome of a commit is unknown: {cause}"))
+    MetaError::new(
+        ErrorKind::UnknownOutcome,
+        format!("the outcome of a commit is unknown: {cause}"),
+    )
 }
 
 /// The jobs that are committed together.
@@ -242,7 +245,7 @@ impl CommitBatch<'_> {
         // SQLite rolled back the whole transaction, as it does when the disk is full. Only this job fails: the jobs
         // before it run again.
         let message = "SQLite rolled back the transaction: the disk has no room for its changes";
-        job.finish(Some(MetaError::new(ErrorKind::Full, message)));
+        job.finish(Some(MetaError::new(ErrorKind::DiskFull, message)));
         let earlier_jobs = std::mem::take(&mut self.jobs);
         self.run_all(earlier_jobs)
     }
@@ -277,7 +280,7 @@ mod tests {
 
     #[test]
     fn an_unknown_outcome_gives_nothing_back() {
-        for (kind, left) in [(ErrorKind::Lost, 2), (ErrorKind::Unavailable, 1)] {
+        for (kind, left) in [(ErrorKind::UnknownOutcome, 2), (ErrorKind::Unavailable, 1)] {
             let owned = Arc::new(());
             let held = owned.clone();
             let closure = move |_: &mut Tx<'_>| {

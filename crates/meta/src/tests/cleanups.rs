@@ -1,35 +1,35 @@
 //! The schedule of cleanups, and the manifests that a run reads.
 
 use super::{NOW, TestDatabase, add_manifest, ensure_image, on_each, repository_name};
-use crate::cleanups::{self, Cursor};
-use crate::{MetaError, Tx, removal, repositories, tags};
+use crate::cleanups::{self, CleanupCursor};
+use crate::{MetaError, Tx, deletion, repositories, tags};
 
 /// Returns the name of the repository that is due at a time, or an empty text.
 fn due(tx: &mut Tx<'_>, now: i64) -> Result<String, MetaError> {
-    Ok(cleanups::due(tx, now)?.map_or(String::new(), |due| due.name.repository.to_string()))
+    Ok(cleanups::find_due(tx, now)?.map_or(String::new(), |due| due.name.repository.to_string()))
 }
 
 on_each! {
     async fn a_run_goes_on_where_it_was_unless_it_is_asked_for_anew(db: &TestDatabase) {
         db.write(|tx| {
             let (a, b) = (ensure_image(tx, "a", "i")?.repository, ensure_image(tx, "b", "i")?.repository);
-            cleanups::enlist(tx, &a, NOW)?;
-            cleanups::enlist(tx, &b, NOW + 1)?;
+            cleanups::schedule(tx, &a, NOW)?;
+            cleanups::schedule(tx, &b, NOW + 1)?;
             assert_eq!(due(tx, NOW - 1)?, "");
             assert_eq!(due(tx, NOW + 1)?, "a");
-            let run = cleanups::due(tx, NOW)?.expect("due");
-            assert_eq!(run.cursor, Cursor::start());
-            let position = Cursor { package: "i".to_owned(), uploaded_at: 7, version: a };
+            let run = cleanups::find_due(tx, NOW)?.expect("due");
+            assert_eq!(run.cursor, CleanupCursor::start());
+            let position = CleanupCursor { package: "i".to_owned(), uploaded_at: 7, version: a };
             assert_eq!(cleanups::advance(tx, &run, (&position, run.due_at))?, 1);
-            assert_eq!(cleanups::due(tx, NOW)?.expect("not done").cursor, position);
-            assert_eq!(cleanups::advance(tx, &run, (&Cursor::start(), NOW + 9))?, 1);
+            assert_eq!(cleanups::find_due(tx, NOW)?.expect("not done").cursor, position);
+            assert_eq!(cleanups::advance(tx, &run, (&CleanupCursor::start(), NOW + 9))?, 1);
             assert_eq!(due(tx, NOW + 8)?, "b");
             // The cleanup is scheduled again during a run. The position of that run is not recorded any more.
-            let run = cleanups::due(tx, NOW + 1)?.expect("due");
-            cleanups::enlist(tx, &b, NOW + 5)?;
+            let run = cleanups::find_due(tx, NOW + 1)?.expect("due");
+            cleanups::schedule(tx, &b, NOW + 5)?;
             assert_eq!(cleanups::advance(tx, &run, (&position, run.due_at))?, 0);
-            assert_eq!(cleanups::due(tx, NOW + 5)?.expect("due").cursor, Cursor::start());
-            cleanups::strike(tx, &b)?;
+            assert_eq!(cleanups::find_due(tx, NOW + 5)?.expect("due").cursor, CleanupCursor::start());
+            cleanups::unschedule(tx, &b)?;
             assert_eq!(due(tx, NOW + 8)?, "");
             Ok(())
         }).await;
@@ -38,11 +38,11 @@ on_each! {
     async fn a_repository_that_goes_takes_its_place_along(db: &TestDatabase) {
         db.write(|tx| {
             let test_image = ensure_image(tx, "r", "i")?;
-            cleanups::enlist(tx, &test_image.repository, NOW)?;
+            cleanups::schedule(tx, &test_image.repository, NOW)?;
             repositories::hide(tx, &test_image.repository, NOW)?;
-            assert_eq!(cleanups::settings(tx, &test_image.repository)?, None);
-            while !removal::remove_some(tx, &test_image.repository, 10)?.done {}
-            assert!(cleanups::due(tx, NOW)?.is_none());
+            assert_eq!(cleanups::find_settings(tx, &test_image.repository)?, None);
+            while !deletion::delete_some_of_repository(tx, &test_image.repository, 10)?.is_complete {}
+            assert!(cleanups::find_due(tx, NOW)?.is_none());
             Ok(())
         }).await;
     }
@@ -55,14 +55,14 @@ on_each! {
                 let bytes = format!("m{number}");
                 let id = add_manifest(tx, &test_image, bytes.as_bytes(), None, &[])?.expect("new");
                 // Two manifests at a time have the same push time.
-                tx.exec("UPDATE versions SET uploaded_at = ?2 WHERE id = ?1", params![&id, NOW + number / 2])?;
+                tx.execute("UPDATE versions SET uploaded_at = ?2 WHERE id = ?1", params![&id, NOW + number / 2])?;
                 ids.push((NOW + number / 2, id));
             }
             ids.sort();
             ids.reverse();
-            let (mut cursor, mut seen) = (Cursor::before("i".to_owned()), Vec::new());
+            let (mut cursor, mut seen) = (CleanupCursor::before("i".to_owned()), Vec::new());
             loop {
-                let some = cleanups::candidates(tx, &test_image.package, &cursor, 2)?;
+                let some = cleanups::list_candidates(tx, &test_image.package, &cursor, 2)?;
                 let Some(last) = some.last() else { break };
                 (cursor.uploaded_at, cursor.version) = (last.uploaded_at, last.version.id);
                 for candidate in some {
@@ -81,9 +81,9 @@ on_each! {
         db.write(|tx| {
             let (a, b) = (ensure_image(tx, "r", "a")?, ensure_image(tx, "r", "b/c")?);
             crate::packages::hide(tx, &a.package)?;
-            let next = cleanups::next_package(tx, &a.repository, "")?;
+            let next = cleanups::find_next_package(tx, &a.repository, "")?;
             assert_eq!(next, Some((b.package, "b/c".to_owned())));
-            assert_eq!(cleanups::next_package(tx, &a.repository, "b/c")?, None);
+            assert_eq!(cleanups::find_next_package(tx, &a.repository, "b/c")?, None);
             Ok(())
         }).await;
     }
@@ -92,13 +92,13 @@ on_each! {
         db.write(|tx| {
             let test_image = ensure_image(tx, "r", "i")?;
             let version = add_manifest(tx, &test_image, b"m", None, &[])?.expect("new");
-            assert!(!tags::has_beginning(tx, &version, "")?);
+            assert!(!tags::has_prefix(tx, &version, "")?);
             for number in 0..150 {
                 tags::set(tx, &test_image.package, (&format!("a{number}"), &version), NOW)?;
             }
             tags::set(tx, &test_image.package, ("v1.0", &version), NOW)?;
             for (beginning, there) in [("", true), ("v", true), ("v1.0", true), ("v1.0.", false), ("b", false), ("w", false)] {
-                assert_eq!(tags::has_beginning(tx, &version, beginning)?, there, "{beginning}");
+                assert_eq!(tags::has_prefix(tx, &version, beginning)?, there, "{beginning}");
             }
             Ok(())
         }).await;
@@ -110,15 +110,15 @@ on_each! {
             let with = ensure_image(tx, "with", "i")?.repository;
             ensure_image(tx, "without", "i")?;
             let settings = r#"{"cleanupPolicies":{}}"#;
-            tx.exec("UPDATE repositories SET settings = ?2 WHERE id = ?1", params![&with, settings])?;
+            tx.execute("UPDATE repositories SET settings = ?2 WHERE id = ?1", params![&with, settings])?;
             let migration = include_str!("../../migrations/0006_cleanup.sql");
             let (_, backfill) = migration.split_once("INSERT").expect("it is the last statement");
             tx.script(&format!("INSERT{backfill}"))?;
-            let found = cleanups::due(tx, NOW)?.expect("it is due");
+            let found = cleanups::find_due(tx, NOW)?.expect("it is due");
             assert_eq!(found.name, repository_name("with"));
-            assert!(cleanups::next_package(tx, &with, &found.cursor.package)?.is_some());
-            cleanups::strike(tx, &with)?;
-            assert!(cleanups::due(tx, NOW)?.is_none());
+            assert!(cleanups::find_next_package(tx, &with, &found.cursor.package)?.is_some());
+            cleanups::unschedule(tx, &with)?;
+            assert!(cleanups::find_due(tx, NOW)?.is_none());
             Ok(())
         }).await;
     }

@@ -5,7 +5,7 @@ use model::digest::Digest;
 use super::{
     NOW, TestDatabase, TestImage, add_blob, add_manifest, ensure_image, on_each, reference,
 };
-use crate::versions::{Binding, Reference, ReferenceOwner};
+use crate::versions::{ContentReference, ReferenceBinding, ReferenceOwner};
 use crate::{ErrorKind, Id, MetaError, Tx, blobs, tags, versions};
 
 /// Returns the kind of the error with which a closure fails. The transaction is rolled back.
@@ -21,7 +21,7 @@ async fn image(db: &TestDatabase) -> (TestImage, Id) {
     db.write(|tx| {
         let test_image = ensure_image(tx, "r", "i")?;
         add_blob(tx, &test_image.repository, b"layer")?;
-        let layer = [reference(b"layer", Binding::Blob)];
+        let layer = [reference(b"layer", ReferenceBinding::Blob)];
         Ok((test_image, add_manifest(tx, &test_image, b"image", None, &layer)?.expect("new")))
     })
     .await
@@ -29,7 +29,7 @@ async fn image(db: &TestDatabase) -> (TestImage, Id) {
 
 /// Returns the number of references of a version that are not bound.
 fn open_references(tx: &mut Tx<'_>, version: &Id) -> Result<i64, MetaError> {
-    let count = tx.opt(
+    let count = tx.query_first(
         "SELECT count(*) FROM manifest_refs WHERE version_id = ?1 AND blob_digest IS NULL AND child_id IS NULL",
         params![version],
         |row| row.int(0),
@@ -62,22 +62,22 @@ on_each! {
 
     async fn a_manifest_names_only_what_is_there(db: &TestDatabase) {
         let (test_image, _) = image(db).await;
-        let add = move |reference: Reference| move |tx: &mut Tx<'_>| {
+        let add = move |reference: ContentReference| move |tx: &mut Tx<'_>| {
             add_manifest(tx, &test_image, b"new", None, std::slice::from_ref(&reference))
         };
-        let missing = reference(b"never pushed", Binding::Blob);
+        let missing = reference(b"never pushed", ReferenceBinding::Blob);
         assert_eq!(refusal(db, add(missing)).await, Some(ErrorKind::ForeignKey));
-        let resized = Reference { size: 6, ..reference(b"layer", Binding::Blob) };
+        let resized = ContentReference { size: 6, ..reference(b"layer", ReferenceBinding::Blob) };
         assert_eq!(refusal(db, add(resized)).await, Some(ErrorKind::ForeignKey));
-        let childless = reference(b"child", Binding::Child(Id::new()));
+        let childless = reference(b"child", ReferenceBinding::Manifest(Id::new()));
         assert_eq!(refusal(db, add(childless)).await, Some(ErrorKind::ForeignKey));
         // The layer is linked, but to another repository.
         let elsewhere = move |tx: &mut Tx<'_>| {
             let other = ensure_image(tx, "q", "i")?;
-            add_manifest(tx, &other, b"new", None, &[reference(b"layer", Binding::Blob)])
+            add_manifest(tx, &other, b"new", None, &[reference(b"layer", ReferenceBinding::Blob)])
         };
         assert_eq!(refusal(db, elsewhere).await, Some(ErrorKind::ForeignKey));
-        let stored = db.read(move |tx| versions::id_in_package(tx, &test_image.package, &Digest::of(b"new")));
+        let stored = db.read(move |tx| versions::find_in_package(tx, &test_image.package, &Digest::of(b"new")));
         assert_eq!(stored.await, None);
     }
 
@@ -88,7 +88,7 @@ on_each! {
         assert_eq!(refusal(db, delete).await, Some(ErrorKind::ForeignKey));
         let index = db.write(move |tx| {
             tags::delete(tx, &test_image.package, "t")?;
-            add_manifest(tx, &test_image, b"index", None, &[reference(b"image", Binding::Child(version))])
+            add_manifest(tx, &test_image, b"index", None, &[reference(b"image", ReferenceBinding::Manifest(version))])
         }).await.expect("new");
         assert_eq!(refusal(db, delete).await, Some(ErrorKind::ForeignKey));
         let bytes = |tx: &mut Tx<'_>| versions::delete_content(tx, &Digest::of(b"image"));
@@ -111,10 +111,10 @@ on_each! {
         db.write(|tx| {
             let test_image = ensure_image(tx, "r", "i")?;
             let references = [
-                reference(b"layer", Binding::OpenBlob),
-                Reference { size: 99, ..reference(b"layer", Binding::OpenBlob) },
+                reference(b"layer", ReferenceBinding::MissingBlob),
+                ContentReference { size: 99, ..reference(b"layer", ReferenceBinding::MissingBlob) },
                 // A manifest with the same digest is different content.
-                reference(b"layer", Binding::OpenChild),
+                reference(b"layer", ReferenceBinding::MissingManifest),
             ];
             let version = add_manifest(tx, &test_image, b"image", None, &references)?.expect("new");
             assert_eq!(open_references(tx, &version)?, 3);
@@ -122,12 +122,12 @@ on_each! {
             add_blob(tx, &test_image.repository, b"layer")?;
             let other = ensure_image(tx, "q", "i")?.repository;
             assert_eq!(versions::bind_blob(tx, &other, (&layer, 5))?, 0);
-            assert_eq!(versions::user_of_blob(tx, &test_image.repository, &layer)?, None);
+            assert_eq!(versions::find_manifest_with_blob(tx, &test_image.repository, &layer)?, None);
             // The reference that states another size is bound too, because it names the same content.
             assert_eq!(versions::bind_blob(tx, &test_image.repository, (&layer, 5))?, 2);
             assert_eq!(versions::bind_blob(tx, &test_image.repository, (&layer, 5))?, 0);
             assert_eq!(open_references(tx, &version)?, 1);
-            assert_eq!(versions::user_of_blob(tx, &test_image.repository, &layer)?, Some(Digest::of(b"image")));
+            assert_eq!(versions::find_manifest_with_blob(tx, &test_image.repository, &layer)?, Some(Digest::of(b"image")));
             Ok(())
         }).await;
         let unlink = |tx: &mut Tx<'_>| {
@@ -140,19 +140,19 @@ on_each! {
     async fn a_manifest_that_comes_later_is_bound(db: &TestDatabase) {
         db.write(|tx| {
             let (test_image, other) = (ensure_image(tx, "r", "i")?, ensure_image(tx, "r", "j")?);
-            let open = [reference(b"child", Binding::OpenChild)];
+            let open = [reference(b"child", ReferenceBinding::MissingManifest)];
             let index = add_manifest(tx, &test_image, b"index", None, &open)?.expect("new");
             let elsewhere = add_manifest(tx, &other, b"index", None, &open)?.expect("new");
             let child = add_manifest(tx, &test_image, b"child", None, &[])?.expect("new");
             let digest = Digest::of(b"child");
             let at = owner(&test_image, &child);
-            assert_eq!(versions::bind_child(tx, at, &Digest::of(b"another"))?, 0);
-            assert_eq!(versions::bind_child(tx, at, &digest)?, 1);
+            assert_eq!(versions::bind_manifest(tx, at, &Digest::of(b"another"))?, 0);
+            assert_eq!(versions::bind_manifest(tx, at, &digest)?, 1);
             assert_eq!(open_references(tx, &index)?, 0);
             assert_eq!(open_references(tx, &elsewhere)?, 1);
-            let image = versions::Address { repository: &test_image.repository, image: "i" };
-            let child = versions::by_digest(tx, image, &digest)?.expect("there");
-            assert_eq!(versions::parents(tx, &test_image.repository, &child, 5)?, [Digest::of(b"index")]);
+            let image = versions::ImageAddress { repository: &test_image.repository, image: "i" };
+            let child = versions::find_by_digest(tx, image, &digest)?.expect("there");
+            assert_eq!(versions::list_parents(tx, &test_image.repository, &child, 5)?, [Digest::of(b"index")]);
             Ok(())
         }).await;
     }
@@ -161,7 +161,7 @@ on_each! {
     async fn waiting_references_are_bound_in_slices(db: &TestDatabase) {
         let test_image = db.write(|tx| {
             let test_image = ensure_image(tx, "r", "i")?;
-            let open = [reference(b"layer", Binding::OpenBlob), reference(b"child", Binding::OpenChild)];
+            let open = [reference(b"layer", ReferenceBinding::MissingBlob), reference(b"child", ReferenceBinding::MissingManifest)];
             for number in 0..301 {
                 add_manifest(tx, &test_image, format!("m{number}").as_bytes(), None, &open)?;
             }
@@ -177,7 +177,7 @@ on_each! {
             let child = add_manifest(tx, &test_image, b"child", None, &[])?.expect("new");
             let at = owner(&test_image, &child);
             for expected in [300, 1, 0] {
-                assert_eq!(versions::bind_child(tx, at, &Digest::of(b"child"))?, expected);
+                assert_eq!(versions::bind_manifest(tx, at, &Digest::of(b"child"))?, expected);
             }
             Ok(())
         }).await;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rusqlite::Connection;
 
 use super::TestDatabase;
-use crate::{Database, Meta, MetaError, Tx};
+use crate::{DatabaseLocation, Meta, MetaError, Tx};
 
 const MEBIBYTE: u64 = 1 << 20;
 
@@ -22,7 +22,10 @@ fn length(path: &Path) -> u64 {
 }
 
 fn insert(tx: &mut Tx<'_>, digest: &str, bytes: &[u8]) -> Result<u64, MetaError> {
-    tx.exec("INSERT INTO manifest_contents (digest, bytes) VALUES (?1, ?2)", params![digest, bytes])
+    tx.execute(
+        "INSERT INTO manifest_contents (digest, bytes) VALUES (?1, ?2)",
+        params![digest, bytes],
+    )
 }
 
 /// Several tasks write and several read all the time, so the log never rests.
@@ -31,7 +34,7 @@ async fn a_busy_log_keeps_its_bound() {
     const WRITERS: usize = 4;
     const EACH: usize = 40;
     let db = TestDatabase::file().await.expect("there always is one");
-    let Database::SqliteFile(path) = db.database.clone() else { panic!("a file") };
+    let DatabaseLocation::SqliteFile(path) = db.database.clone() else { panic!("a file") };
     let (log, over) = (log_of(&path), Arc::new(AtomicBool::new(false)));
     let mut readers = Vec::new();
     for _ in 0..2 {
@@ -39,7 +42,9 @@ async fn a_busy_log_keeps_its_bound() {
         readers.push(tokio::spawn(async move {
             while !over.load(Ordering::Relaxed) {
                 let count = |tx: &mut Tx<'_>| {
-                    tx.opt("SELECT count(*) FROM manifest_contents", params![], |row| row.int(0))
+                    tx.query_first("SELECT count(*) FROM manifest_contents", params![], |row| {
+                        row.int(0)
+                    })
                 };
                 meta.read(count).await.expect("readable");
             }
@@ -73,7 +78,7 @@ async fn a_busy_log_keeps_its_bound() {
 #[tokio::test]
 async fn what_a_killed_process_left_is_emptied_at_the_start() {
     let db = TestDatabase::file().await.expect("there always is one");
-    let Database::SqliteFile(path) = db.database.clone() else { panic!("a file") };
+    let DatabaseLocation::SqliteFile(path) = db.database.clone() else { panic!("a file") };
     db.meta.close().await;
     let process = Connection::open(&path).expect("a database");
     process.execute_batch("PRAGMA wal_autocheckpoint = 0").expect("SQLite's own");
@@ -87,10 +92,10 @@ async fn what_a_killed_process_left_is_emptied_at_the_start() {
     std::fs::copy(&path, &left).expect("room");
     std::fs::copy(log_of(&path), log_of(&left)).expect("room");
     assert!(length(&log_of(&left)) > 64 * MEBIBYTE);
-    let meta = Meta::open(Database::SqliteFile(left.clone())).await.expect("it is sound");
+    let meta = Meta::open(DatabaseLocation::SqliteFile(left.clone())).await.expect("it is sound");
     assert_eq!(length(&log_of(&left)), 0);
     let count = |tx: &mut Tx<'_>| {
-        tx.opt("SELECT count(*) FROM manifest_contents", params![], |row| row.int(0))
+        tx.query_first("SELECT count(*) FROM manifest_contents", params![], |row| row.int(0))
     };
     assert_eq!(meta.read(count).await.expect("readable"), Some(80));
     meta.close().await;

@@ -4,7 +4,7 @@ use model::digest::Digest;
 use model::name::RepositoryName;
 
 use super::{NOW, TestDatabase, on_each};
-use crate::outbox::{self, Change, Message};
+use crate::outbox::{self, WebhookChange, WebhookMessage};
 use crate::{MetaError, Tx};
 
 fn repository() -> RepositoryName {
@@ -13,12 +13,12 @@ fn repository() -> RepositoryName {
 
 fn write(tx: &mut Tx<'_>, webhooks: &[&str], tags: &[&str], now: i64) -> Result<(), MetaError> {
     let digest = Digest::of(b"m");
-    let change = |tag| Change { action: "INSERT", image: "a/b", tag, digest: Some(&digest) };
+    let change = |tag| WebhookChange { action: "INSERT", image: "a/b", tag, digest: Some(&digest) };
     let changes: Vec<_> = tags.iter().map(|tag| change(Some(*tag))).collect();
     outbox::insert(tx, webhooks, (&repository(), now), &changes)
 }
 
-fn tags(messages: &[Message]) -> Vec<&str> {
+fn tags(messages: &[WebhookMessage]) -> Vec<&str> {
     messages.iter().map(|message| message.tag.as_deref().expect("each has one")).collect()
 }
 
@@ -29,17 +29,17 @@ on_each! {
             write(tx, &["a"], &["3"], NOW - 1)?;
             write(tx, &[], &["4"], NOW)?;
             write(tx, &["a", "b"], &[], NOW)?;
-            let due = outbox::due(tx, "a", NOW, 10)?;
+            let due = outbox::list_due(tx, "a", NOW, 10)?;
             assert_eq!(tags(&due), ["1", "2", "3"]);
-            let Message { action, repository: name, image, digest, occurred_at, put_off, .. } = &due[0];
+            let WebhookMessage { action, repository: name, image, digest, occurred_at, times_postponed, .. } = &due[0];
             assert_eq!((action.as_str(), name, image.as_str()), ("INSERT", &repository(), "a/b"));
             assert_eq!((digest, *occurred_at, *put_off), (&Some(Digest::of(b"m")), NOW, 0));
-            assert_eq!(tags(&outbox::due(tx, "a", NOW, 2)?), ["1", "2"]);
-            assert_eq!(outbox::waiting(tx, "a", 2)?, (2, Some(0)));
-            assert_eq!(outbox::waiting(tx, "c", 2)?, (0, None));
+            assert_eq!(tags(&outbox::list_due(tx, "a", NOW, 2)?), ["1", "2"]);
+            assert_eq!(outbox::count_waiting(tx, "a", 2)?, (2, Some(0)));
+            assert_eq!(outbox::count_waiting(tx, "c", 2)?, (0, None));
             outbox::delete(tx, &due[0].id)?;
-            assert_eq!(tags(&outbox::due(tx, "a", NOW, 10)?), ["2", "3"]);
-            assert_eq!(tags(&outbox::due(tx, "b", NOW, 10)?), ["1", "2"]);
+            assert_eq!(tags(&outbox::list_due(tx, "a", NOW, 10)?), ["2", "3"]);
+            assert_eq!(tags(&outbox::list_due(tx, "b", NOW, 10)?), ["1", "2"]);
             Ok(())
         }).await;
     }
@@ -47,13 +47,13 @@ on_each! {
     async fn what_is_put_off_comes_after_the_others(db: &TestDatabase) {
         db.write(|tx| {
             write(tx, &["a"], &["1", "2"], NOW)?;
-            let first = outbox::due(tx, "a", NOW, 1)?.remove(0);
-            outbox::put_off(tx, &first.id, NOW + 5)?;
-            assert_eq!(tags(&outbox::due(tx, "a", NOW, 10)?), ["2"]);
-            let due = outbox::due(tx, "a", NOW + 5, 10)?;
-            assert_eq!((tags(&due), due[1].put_off), (vec!["2", "1"], 1));
+            let first = outbox::list_due(tx, "a", NOW, 1)?.remove(0);
+            outbox::put_behind(tx, &first.id, NOW + 5)?;
+            assert_eq!(tags(&outbox::list_due(tx, "a", NOW, 10)?), ["2"]);
+            let due = outbox::list_due(tx, "a", NOW + 5, 10)?;
+            assert_eq!((tags(&due), due[1].times_postponed), (vec!["2", "1"], 1));
             outbox::delete(tx, &due[0].id)?;
-            assert_eq!(outbox::waiting(tx, "a", 10)?, (1, Some(NOW + 5)));
+            assert_eq!(outbox::count_waiting(tx, "a", 10)?, (1, Some(NOW + 5)));
             Ok(())
         }).await;
     }
@@ -63,10 +63,10 @@ on_each! {
             write(tx, &["b"], &["2"], NOW + 1)?;
             write(tx, &["a"], &["1"], NOW)?;
             write(tx, &["a"], &["3"], NOW + 2)?;
-            assert_eq!(outbox::forget(tx, NOW + 2, 1)?, ["a"]);
-            assert_eq!(outbox::forget(tx, NOW + 2, 10)?, ["b"]);
-            assert!(outbox::forget(tx, NOW + 2, 10)?.is_empty());
-            assert_eq!(tags(&outbox::due(tx, "a", NOW, 10)?), ["3"]);
+            assert_eq!(outbox::delete_old(tx, NOW + 2, 1)?, ["a"]);
+            assert_eq!(outbox::delete_old(tx, NOW + 2, 10)?, ["b"]);
+            assert!(outbox::delete_old(tx, NOW + 2, 10)?.is_empty());
+            assert_eq!(tags(&outbox::list_due(tx, "a", NOW, 10)?), ["3"]);
             Ok(())
         }).await;
     }

@@ -3,8 +3,8 @@
 use std::sync::{Arc, mpsc};
 
 use super::{NOW, TestDatabase, ensure_image, on_each};
-use crate::gc_queue::Review;
-use crate::uploads::{Owner, Upload};
+use crate::gc_queue::GcReview;
+use crate::uploads::{Upload, UploadKey};
 use crate::{Id, MetaError, Tx, blobs, epochs, gc_queue, uploads};
 
 on_each! {
@@ -15,7 +15,7 @@ on_each! {
             let held = owned.clone();
             let written = db.meta.write(move |tx| {
                 let _held = &held;
-                if number % 2 == 0 { epochs::bump(tx, "a") } else { tx.exec("no SQL", params![]).map(|_| ()) }
+                if number % 2 == 0 { epochs::bump(tx, "a") } else { tx.execute("no SQL", params![]).map(|_| ()) }
             });
             assert_eq!(written.await.is_ok(), number % 2 == 0);
             assert_eq!(Arc::strong_count(&owned), 1, "{number}");
@@ -61,11 +61,11 @@ async fn a_session_is_found_when_its_last_commit_is_decided() {
     has_written.recv().await.unwrap();
     let meta = db.meta.clone();
     let asked = tokio::spawn(async move {
-        meta.point(move |tx| uploads::find_settled(tx, owner(&repository), &upload.id)).await
+        meta.read_by_key(move |tx| uploads::wait_and_find(tx, owner(&repository), &upload.id)).await
     });
     let waiting = "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
                    WHERE d.datname = current_database() AND l.locktype = 'advisory' AND NOT l.granted";
-    let waits = |tx: &mut Tx<'_>| tx.opt(waiting, params![], |row| row.int(0));
+    let waits = |tx: &mut Tx<'_>| tx.query_first(waiting, params![], |row| row.int(0));
     while !asked.is_finished() && db.read(waits).await == Some(0) {
         tokio::task::yield_now().await;
     }
@@ -75,8 +75,8 @@ async fn a_session_is_found_when_its_last_commit_is_decided() {
     db.delete().await;
 }
 
-fn owner(repository: &Id) -> Owner<'_> {
-    Owner { repository, image: "i", principal: "user:a" }
+fn owner(repository: &Id) -> UploadKey<'_> {
+    UploadKey { repository, image: "i", principal: "user:a" }
 }
 
 /// A review begins, and then another transaction asks for the same review at the same time. If that transaction did not
@@ -90,13 +90,13 @@ async fn a_review_that_is_asked_for_again_looks_again() {
     let (go_on, may_go_on) = mpsc::channel::<()>();
     let meta = db.meta.clone();
     let review = tokio::spawn(async move {
-        let waiting = Review { kind: "link".into(), id: "x".into(), review_after: 10 };
+        let waiting = GcReview { kind: "link".into(), id: "x".into(), review_after: 10 };
         meta.write(move |tx| {
             let seen = epochs::get(tx, "a")?;
             let _ = began.send(());
             // The second run does not wait, because the sender was dropped.
             let _ = may_go_on.recv();
-            gc_queue::take(tx, &waiting)?;
+            gc_queue::finish(tx, &waiting)?;
             Ok::<_, MetaError>(seen)
         })
         .await

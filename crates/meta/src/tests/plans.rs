@@ -2,21 +2,23 @@
 
 use super::{NOW, TestDatabase, add_manifest, ensure_image, on_each};
 use crate::{
-    Database, Id, Param, attachments, blobs, cleanups, complete_list, files, gc_queue, images,
-    operations, outbox, packages, revoked_tokens, rules, tags, uploads, versions,
+    DatabaseLocation, Id, SqlParam, attachments, blobs, cleanups, complete_list, files, gc_queue,
+    images, operations, outbox, packages, revoked_tokens, rules, tags, uploads, versions,
 };
 
-async fn check(db: &TestDatabase, sql: &'static str, params: &[Param<'static>]) {
+async fn check(db: &TestDatabase, sql: &'static str, params: &[SqlParam<'static>]) {
     let params = params.to_vec();
-    let plan = db.read(move |tx| tx.explain(sql, &params)).await;
+    let plan = db.read(move |tx| tx.query_plan(sql, &params)).await;
     // Scans of subqueries with few rows are allowed: those with a limit of their own, and those that step from row to
     // row.
     let plan = plan.replace("SCAN few", "").replace("SCAN found", "");
     // A scan of this partial index is allowed: it holds only the rows that the query returns.
     let plan = plan.replace("SCAN v USING INDEX versions_incomplete", "");
     let (unwanted, wanted): (&[&str], _) = match db.database {
-        Database::Postgres(_) => (&["Seq Scan", "Sort"], "Index"),
-        Database::SqliteFile(_) | Database::SqliteMemory => (&["SCAN", "TEMP B-TREE"], "SEARCH"),
+        DatabaseLocation::Postgres(_) => (&["Seq Scan", "Sort"], "Index"),
+        DatabaseLocation::SqliteFile(_) | DatabaseLocation::SqliteMemory => {
+            (&["SCAN", "TEMP B-TREE"], "SEARCH")
+        }
     };
     assert!(plan.contains(wanted), "{sql}:\n{plan}");
     for unwanted in unwanted {
@@ -34,11 +36,11 @@ on_each! {
             gc_queue::enqueue(tx, "link", &["a".into(), "b".into()], NOW)?;
             Ok(())
         }).await;
-        if let Database::Postgres(_) = db.database {
-            db.write(|tx| tx.exec("ANALYZE", params![])).await;
+        if let DatabaseLocation::Postgres(_) = db.database {
+            db.write(|tx| tx.execute("ANALYZE", params![])).await;
         }
         let id: &'static Id = Box::leak(Box::new(Id::new()));
-        let (id, text, limit) = (Param::from(id), Param::from("a"), Param::from(10));
+        let (id, text, limit) = (SqlParam::from(id), SqlParam::from("a"), SqlParam::from(10));
         check(db, packages::CATALOG_SQL, &[text, text, limit]).await;
         check(db, packages::BETWEEN_SQL, &[id, text, text, limit]).await;
         for sql in packages::LIST_SQL {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use model::digest::Digest;
 
 use super::{NOW, TestDatabase, add_blob, add_manifest, ensure_image, on_each, reference};
-use crate::versions::{Binding, ReferenceOwner};
+use crate::versions::{ReferenceBinding, ReferenceOwner};
 use crate::{MetaError, blobs, events, gc_queue, tags, usage, versions};
 
 const PUSHES: usize = 64;
@@ -29,7 +29,7 @@ on_each! {
                 meta.write(move |tx| {
                     let bytes = format!("manifest {number}");
                     let references: Vec<_> =
-                        layers.iter().map(|layer| reference(layer.as_bytes(), Binding::Blob)).collect();
+                        layers.iter().map(|layer| reference(layer.as_bytes(), ReferenceBinding::Blob)).collect();
                     let version = add_manifest(tx, &test_image, bytes.as_bytes(), None, &references)?.expect("new");
                     let (digest, size) = (Digest::of(bytes.as_bytes()), bytes.len() as i64);
                     let owner = ReferenceOwner {
@@ -37,12 +37,12 @@ on_each! {
                         repository: &test_image.repository,
                         package: &test_image.package,
                     };
-                    versions::bind_child(tx, owner, &digest)?;
+                    versions::bind_manifest(tx, owner, &digest)?;
                     usage::add_delta(tx, &test_image.repository, size)?;
                     let tag = format!("t{number}");
                     assert_eq!(tags::find(tx, &test_image.package, &tag)?, None);
                     tags::set(tx, &test_image.package, (&tag, &version), NOW)?;
-                    events::insert(tx, &events::Event {
+                    events::insert(tx, &events::AuditEvent {
                         action: "push".into(),
                         principal: "user:a".into(),
                         resource: "projects/p".into(),

@@ -5,8 +5,8 @@ use model::digest::Digest;
 use super::{
     NOW, TestDatabase, TestImage, add_blob, add_manifest, ensure_image, on_each, reference,
 };
-use crate::versions::Binding;
-use crate::{MetaError, Tx, packages, removal, tags, usage};
+use crate::versions::ReferenceBinding;
+use crate::{MetaError, Tx, deletion, packages, tags, usage};
 
 /// Fills an image with rows of every kind: manifests, an index that names them, tags, a history of the tags, and pulls
 /// on several days.
@@ -14,7 +14,7 @@ fn fill(tx: &mut Tx<'_>, test_image: &TestImage) -> Result<(), MetaError> {
     let mut children = Vec::new();
     for number in 0..5 {
         let bytes = format!("image{number}");
-        let layer = reference(b"layer", Binding::Blob);
+        let layer = reference(b"layer", ReferenceBinding::Blob);
         let image = add_manifest(tx, test_image, bytes.as_bytes(), None, &[layer])?.expect("new");
         for tag in 0..3 {
             tags::set(tx, &test_image.package, (&format!("t{number}-{tag}"), &image), NOW)?;
@@ -22,18 +22,18 @@ fn fill(tx: &mut Tx<'_>, test_image: &TestImage) -> Result<(), MetaError> {
         for day in 0..4 {
             usage::add_pulls(tx, &image, (day, 1), NOW)?;
         }
-        children.push(reference(bytes.as_bytes(), Binding::Child(image)));
+        children.push(reference(bytes.as_bytes(), ReferenceBinding::Manifest(image)));
     }
     add_manifest(tx, test_image, b"index", None, &children)?.expect("new");
     for tag in 0..7 {
-        let change = tags::Change {
+        let change = tags::TagChange {
             tag: format!("t{tag}"),
             from: None,
             to: Some(Digest::of(b"index")),
             principal: "user:a@example.com".to_owned(),
             changed_at: NOW,
         };
-        tags::record(tx, &test_image.package, &change)?;
+        tags::record_change(tx, &test_image.package, &change)?;
     }
     Ok(())
 }
@@ -50,7 +50,7 @@ fn rows(tx: &mut Tx<'_>) -> Result<Vec<i64>, MetaError> {
         "SELECT count(*) FROM version_usage",
     ]
     .into_iter()
-    .map(|sql| Ok(tx.opt(sql, &[], |row| row.int(0))?.unwrap_or_default()))
+    .map(|sql| Ok(tx.query_first(sql, &[], |row| row.int(0))?.unwrap_or_default()))
     .collect()
 }
 
@@ -70,14 +70,14 @@ on_each! {
                 let again = ensure_image(tx, "r", "gone")?;
                 assert_ne!(again.package, gone.package);
                 packages::hide(tx, &again.package)?;
-                while removal::remove_some_of_package(tx, &again.package, 10)?.is_some() {}
+                while deletion::delete_some_of_package(tx, &again.package, 10)?.is_some() {}
                 Ok((before, gone.package))
             }).await;
             let (mut slices, mut contents, mut bytes, mut names) = (0, Vec::new(), 0, Vec::new());
             loop {
                 let slice = db.write(move |tx| {
-                    assert_eq!(removal::is_package_due(tx, &gone)?, package_exists(tx, &gone)?);
-                    removal::remove_some_of_package(tx, &gone, limit)
+                    assert_eq!(deletion::is_package_deleting(tx, &gone)?, package_exists(tx, &gone)?);
+                    deletion::delete_some_of_package(tx, &gone, limit)
                 }).await;
                 let Some(slice) = slice else { break };
                 contents.extend(slice.contents);
@@ -102,5 +102,5 @@ on_each! {
 
 fn package_exists(tx: &mut Tx<'_>, id: &crate::Id) -> Result<bool, MetaError> {
     let sql = "SELECT 1 FROM packages WHERE id = ?1";
-    Ok(tx.opt(sql, crate::params![id], |row| row.int(0))?.is_some())
+    Ok(tx.query_first(sql, crate::params![id], |row| row.int(0))?.is_some())
 }

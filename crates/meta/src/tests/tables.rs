@@ -7,9 +7,9 @@ use super::{
     NOW, TestDatabase, TestImage, add_blob, add_manifest, ensure_image, on_each, parsed, reference,
     repository_name,
 };
-use crate::gc_queue::Review;
-use crate::tags::Change;
-use crate::versions::{Address, Binding};
+use crate::gc_queue::GcReview;
+use crate::tags::TagChange;
+use crate::versions::{ImageAddress, ReferenceBinding};
 use crate::{
     Id, MetaError, Tx, epochs, events, gc_queue, leases, packages, repositories, revoked_tokens,
     tags, usage, versions,
@@ -35,9 +35,9 @@ on_each! {
             assert!(repositories::insert(tx, &name, true, NOW)?);
             assert!(!repositories::insert(tx, &name, false, NOW)?);
             let found = repositories::find(tx, &name)?.expect("made");
-            assert!(found.sparse);
-            assert_eq!(repositories::size_bytes(tx, &found.id)?, Some(0));
-            assert_eq!(repositories::size_bytes(tx, &Id::new())?, None);
+            assert!(found.allows_missing_content);
+            assert_eq!(repositories::find_size_bytes(tx, &found.id)?, Some(0));
+            assert_eq!(repositories::find_size_bytes(tx, &Id::new())?, None);
             assert_eq!(repositories::find(tx, &repository_name("other"))?, None);
             Ok(())
         }).await;
@@ -54,18 +54,18 @@ on_each! {
             let (mut pages, mut last) = (Vec::new(), String::new());
             let location: Location = parsed("us");
             loop {
-                let page = packages::catalog(tx, &location, &last, 3)?;
+                let page = packages::list_catalog(tx, &location, &last, 3)?;
                 let Some(entry) = page.last() else { break };
                 last.clone_from(&entry.path);
                 pages.push(page.into_iter().map(|entry| entry.path).collect::<Vec<_>>());
             }
-            assert!(packages::catalog(tx, &parsed("eu"), "", 3)?.is_empty());
-            let entry = packages::catalog(tx, &location, "", 1)?.remove(0);
+            assert!(packages::list_catalog(tx, &parsed("eu"), "", 3)?.is_empty());
+            let entry = packages::list_catalog(tx, &location, "", 1)?.remove(0);
             assert_eq!((entry.project.as_str(), entry.repository.as_str()), ("p", "q"));
             let repository = ensure_image(tx, "r", "b")?.repository;
-            let between = packages::between(tx, &repository, ("a-", "a0"), 10)?;
+            let between = packages::list_names_between(tx, &repository, ("a-", "a0"), 10)?;
             assert_eq!(between, ["a-b", "a/b"]);
-            assert_eq!(packages::between(tx, &repository, ("a", "c"), 2)?, ["a-b", "a/b"]);
+            assert_eq!(packages::list_names_between(tx, &repository, ("a", "c"), 2)?, ["a-b", "a/b"]);
             Ok(pages)
         }).await;
         assert_eq!(pages, [vec!["p/q/z", "p/r/a-b", "p/r/a/b"], vec!["p/r/b"]]);
@@ -74,24 +74,24 @@ on_each! {
     async fn a_manifest_is_read_by_tag_and_digest(db: &TestDatabase) {
         db.write(|tx| {
             let (test_image, ids) = manifests(tx, 1)?;
-            let (at, digest) = (Address { repository: &test_image.repository, image: "i" }, Digest::of(b"m0"));
+            let (at, digest) = (ImageAddress { repository: &test_image.repository, image: "i" }, Digest::of(b"m0"));
             assert_eq!(add_manifest(tx, &test_image, b"m0", None, &[])?, None);
             tags::set(tx, &test_image.package, ("t", &ids[0]), NOW)?;
-            let by_tag = versions::by_tag(tx, at, "t")?.expect("tagged");
+            let by_tag = versions::find_by_tag(tx, at, "t")?.expect("tagged");
             assert_eq!((by_tag.id, by_tag.package_id), (ids[0], test_image.package));
             assert_eq!((&by_tag.digest, by_tag.manifest_bytes), (&digest, 2));
             assert_eq!((by_tag.media_type.as_str(), by_tag.subject), ("application/vnd.oci.image.manifest.v1+json", None));
-            assert_eq!(versions::by_digest(tx, at, &digest)?.expect("stored").id, ids[0]);
-            let (version, bytes) = versions::content_by_tag(tx, at, "t")?.expect("tagged");
+            assert_eq!(versions::find_by_digest(tx, at, &digest)?.expect("stored").id, ids[0]);
+            let (version, bytes) = versions::find_content_by_tag(tx, at, "t")?.expect("tagged");
             assert_eq!((version.id, bytes.as_slice()), (ids[0], b"m0".as_slice()));
-            let (version, bytes) = versions::content_by_digest(tx, at, &digest)?.expect("stored");
+            let (version, bytes) = versions::find_content_by_digest(tx, at, &digest)?.expect("stored");
             assert_eq!((version.id, bytes.as_slice()), (ids[0], b"m0".as_slice()));
-            assert_eq!(versions::id_in_package(tx, &test_image.package, &digest)?, Some((ids[0], 2)));
+            assert_eq!(versions::find_in_package(tx, &test_image.package, &digest)?, Some((ids[0], 2)));
             // Another image of the repository has neither the tag nor the manifest.
-            let elsewhere = Address { image: "other", ..at };
-            assert!(versions::by_tag(tx, elsewhere, "t")?.is_none());
-            assert!(versions::by_digest(tx, elsewhere, &digest)?.is_none());
-            assert!(versions::content_by_tag(tx, at, "none")?.is_none());
+            let elsewhere = ImageAddress { image: "other", ..at };
+            assert!(versions::find_by_tag(tx, elsewhere, "t")?.is_none());
+            assert!(versions::find_by_digest(tx, elsewhere, &digest)?.is_none());
+            assert!(versions::find_content_by_tag(tx, at, "none")?.is_none());
             Ok(())
         }).await;
     }
@@ -100,13 +100,13 @@ on_each! {
         db.write(|tx| {
             let (test_image, ids) = manifests(tx, 2)?;
             let digest = Digest::of(b"m0");
-            assert!(versions::content_in_use(tx, &digest)?);
+            assert!(versions::is_content_used(tx, &digest)?);
             assert_eq!(versions::delete(tx, &ids[0])?, 1);
             assert_eq!(versions::delete(tx, &ids[0])?, 0);
-            assert!(!versions::content_in_use(tx, &digest)?);
+            assert!(!versions::is_content_used(tx, &digest)?);
             assert_eq!(versions::delete_content(tx, &digest)?, 1);
-            assert_eq!(versions::id_in_package(tx, &test_image.package, &digest)?, None);
-            assert!(versions::content_in_use(tx, &Digest::of(b"m1"))?);
+            assert_eq!(versions::find_in_package(tx, &test_image.package, &digest)?, None);
+            assert!(versions::is_content_used(tx, &Digest::of(b"m1"))?);
             Ok(())
         }).await;
     }
@@ -126,8 +126,8 @@ on_each! {
                 last.clone_from(&tag.name);
                 pages.push(page.into_iter().map(|tag| tag.name).collect::<Vec<_>>());
             }
-            assert_eq!(tags::of_version(tx, &ids[0], 100)?.len(), 12);
-            assert_eq!(tags::of_version(tx, &ids[0], 2)?, ["t10", "t12"]);
+            assert_eq!(tags::list_first_of_version(tx, &ids[0], 100)?.len(), 12);
+            assert_eq!(tags::list_first_of_version(tx, &ids[0], 2)?, ["t10", "t12"]);
             Ok(pages)
         }).await;
         let mut expected: Vec<_> = (1..=25).map(|number| format!("t{number}")).collect();
@@ -145,11 +145,11 @@ on_each! {
                 let found = tags::find(tx, &test_image.package, "t")?.expect("set");
                 assert_eq!((found.version_id, found.digest), (*id, Digest::of(bytes)));
             }
-            assert!(tags::of_version(tx, &ids[0], 1)?.is_empty());
+            assert!(tags::list_first_of_version(tx, &ids[0], 1)?.is_empty());
             assert_eq!(tags::delete(tx, &test_image.package, "t")?, 1);
             assert_eq!(tags::delete(tx, &test_image.package, "t")?, 0);
             let changes = [(None, Some(b"m0")), (Some(b"m0"), Some(b"m1")), (Some(b"m1"), None)];
-            let changes = changes.map(|(from, to)| Change {
+            let changes = changes.map(|(from, to)| TagChange {
                 tag: "t".into(),
                 from: from.map(|bytes| Digest::of(bytes)),
                 to: to.map(|bytes| Digest::of(bytes)),
@@ -157,10 +157,10 @@ on_each! {
                 changed_at: NOW,
             });
             for change in &changes {
-                tags::record(tx, &test_image.package, change)?;
+                tags::record_change(tx, &test_image.package, change)?;
             }
-            assert_eq!(tags::history(tx, &test_image.package, "t")?, changes);
-            assert!(tags::history(tx, &test_image.package, "u")?.is_empty());
+            assert_eq!(tags::list_changes(tx, &test_image.package, "t")?, changes);
+            assert!(tags::list_changes(tx, &test_image.package, "u")?.is_empty());
             Ok(())
         }).await;
     }
@@ -174,14 +174,14 @@ on_each! {
                 add_manifest(tx, &test_image, bytes.as_bytes(), Some(&subject), &[])?;
             }
             expected.sort_by_key(|bytes| Digest::of(bytes.as_bytes()));
-            let first = versions::referrer_sizes(tx, &test_image.package, &subject, ("", 3))?;
+            let first = versions::list_referrer_sizes(tx, &test_image.package, &subject, ("", 3))?;
             let last = first.last().expect("a page").digest.clone();
-            let second = versions::referrer_sizes(tx, &test_image.package, &subject, (last.as_str(), 3))?;
+            let second = versions::list_referrer_sizes(tx, &test_image.package, &subject, (last.as_str(), 3))?;
             assert_eq!((first.len(), second.len()), (3, 2));
             let end = second.last().expect("a page").digest.clone();
             for artifact_type in ["", "text/signature"] {
                 let range = ("", &end, artifact_type);
-                let all = versions::referrers(tx, &test_image.package, &subject, range)?;
+                let all = versions::list_referrers(tx, &test_image.package, &subject, range)?;
                 assert_eq!(all.len(), 5);
                 for ((found, size), bytes) in all.iter().zip(first.iter().chain(&second)).zip(&expected) {
                     assert_eq!((&found.digest, found.size), (&Digest::of(bytes.as_bytes()), 11));
@@ -192,11 +192,11 @@ on_each! {
                 }
             }
             let range = (last.as_str(), &end, "");
-            assert_eq!(versions::referrers(tx, &test_image.package, &subject, range)?.len(), 2);
+            assert_eq!(versions::list_referrers(tx, &test_image.package, &subject, range)?.len(), 2);
             let range = ("", &end, "text/other");
-            assert!(versions::referrers(tx, &test_image.package, &subject, range)?.is_empty());
-            let at = Address { repository: &test_image.repository, image: "i" };
-            let one = versions::by_digest(tx, at, &last)?.expect("stored");
+            assert!(versions::list_referrers(tx, &test_image.package, &subject, range)?.is_empty());
+            let at = ImageAddress { repository: &test_image.repository, image: "i" };
+            let one = versions::find_by_digest(tx, at, &last)?.expect("stored");
             assert_eq!(one.subject, Some(subject));
             Ok(())
         }).await;
@@ -204,28 +204,28 @@ on_each! {
 
     async fn reviews_wait_until_they_are_due(db: &TestDatabase) {
         db.write(|tx| {
-            let start = Review { kind: String::new(), id: String::new(), review_after: 0 };
-            let review = |id: &str, review_after| Review { kind: "link".into(), id: id.into(), review_after };
+            let start = GcReview { kind: String::new(), id: String::new(), review_after: 0 };
+            let review = |id: &str, review_after| GcReview { kind: "link".into(), id: id.into(), review_after };
             gc_queue::enqueue(tx, "link", &["b".into(), "a".into(), "b".into()], 100)?;
             gc_queue::enqueue(tx, "link", &["c".into()], 50)?;
-            assert!(gc_queue::due(tx, 49, &start, 10)?.is_empty());
+            assert!(gc_queue::list_due(tx, 49, &start, 10)?.is_empty());
             let all = [review("c", 50), review("a", 100), review("b", 100)];
-            assert_eq!(gc_queue::due(tx, 100, &start, 10)?, all);
-            assert_eq!(gc_queue::due(tx, 100, &all[1], 10)?, all[2..]);
-            assert_eq!(gc_queue::due(tx, 100, &start, 1)?, all[..1]);
+            assert_eq!(gc_queue::list_due(tx, 100, &start, 10)?, all);
+            assert_eq!(gc_queue::list_due(tx, 100, &all[1], 10)?, all[2..]);
+            assert_eq!(gc_queue::list_due(tx, 100, &start, 1)?, all[..1]);
             // A review is postponed, but its time never becomes earlier.
             gc_queue::enqueue(tx, "link", &["a".into()], 200)?;
             gc_queue::enqueue(tx, "link", &["b".into()], 1)?;
-            assert_eq!(gc_queue::waiting(tx, "link", "a")?, Some(200));
-            assert_eq!(gc_queue::waiting(tx, "link", "b")?, Some(100));
-            assert_eq!(gc_queue::waiting(tx, "blob", "b")?, None);
-            assert_eq!(gc_queue::put_off(tx, ("link", "b"), 300, 100)?, 0);
-            assert_eq!(gc_queue::put_off(tx, ("link", "b"), 300, 101)?, 1);
+            assert_eq!(gc_queue::find_review_time(tx, "link", "a")?, Some(200));
+            assert_eq!(gc_queue::find_review_time(tx, "link", "b")?, Some(100));
+            assert_eq!(gc_queue::find_review_time(tx, "blob", "b")?, None);
+            assert_eq!(gc_queue::postpone(tx, ("link", "b"), 300, 100)?, 0);
+            assert_eq!(gc_queue::postpone(tx, ("link", "b"), 300, 101)?, 1);
             // A review that was postponed after it was read is not deleted.
-            assert!(!gc_queue::take(tx, &all[2])?);
-            assert!(gc_queue::take(tx, &all[0])?);
-            assert!(!gc_queue::take(tx, &all[0])?);
-            assert_eq!(gc_queue::due(tx, 1_000, &start, 10)?, [review("a", 200), review("b", 300)]);
+            assert!(!gc_queue::finish(tx, &all[2])?);
+            assert!(gc_queue::finish(tx, &all[0])?);
+            assert!(!gc_queue::finish(tx, &all[0])?);
+            assert_eq!(gc_queue::list_due(tx, 1_000, &start, 10)?, [review("a", 200), review("b", 300)]);
             Ok(())
         }).await;
     }
@@ -239,24 +239,24 @@ on_each! {
             }
             usage::add_delta(tx, &other, 7)?;
             let sizes = |tx: &mut Tx<'_>| Ok::<_, MetaError>((
-                repositories::size_bytes(tx, &test_image.repository)?,
-                repositories::size_bytes(tx, &other)?,
+                repositories::find_size_bytes(tx, &test_image.repository)?,
+                repositories::find_size_bytes(tx, &other)?,
             ));
             assert_eq!(sizes(tx)?, (Some(75), Some(7)));
             for expected in [2, 2, 0] {
                 assert_eq!(usage::fold_deltas(tx, 2)?, expected);
                 assert_eq!(sizes(tx)?, (Some(75), Some(7)));
             }
-            assert_eq!(usage::last_pulled_at(tx, &ids[0])?, None);
+            assert_eq!(usage::find_last_pull(tx, &ids[0])?, None);
             usage::add_pulls(tx, &ids[0], (19_000, 3), NOW)?;
             usage::add_pulls(tx, &ids[0], (19_000, 2), NOW - 5)?;
             usage::add_pulls(tx, &ids[0], (19_001, 1), NOW + 5)?;
-            assert_eq!(usage::last_pulled_at(tx, &ids[0])?, Some(NOW + 5));
-            assert_eq!(usage::pulls_by_day(tx, &ids[0])?, [(19_000, 5), (19_001, 1)]);
+            assert_eq!(usage::find_last_pull(tx, &ids[0])?, Some(NOW + 5));
+            assert_eq!(usage::list_pulls_by_day(tx, &ids[0])?, [(19_000, 5), (19_001, 1)]);
             usage::add_pulls(tx, &Id::new(), (19_000, 1), NOW)?;
             versions::delete(tx, &ids[0])?;
-            assert_eq!(usage::last_pulled_at(tx, &ids[0])?, None);
-            assert!(usage::pulls_by_day(tx, &ids[0])?.is_empty());
+            assert_eq!(usage::find_last_pull(tx, &ids[0])?, None);
+            assert!(usage::list_pulls_by_day(tx, &ids[0])?.is_empty());
             Ok(())
         }).await;
     }
@@ -265,28 +265,28 @@ on_each! {
         db.write(|tx| {
             let (test_image, ids) = manifests(tx, 3)?;
             let named: Vec<_> = (0..3)
-                .map(|number| reference(format!("m{number}").as_bytes(), Binding::Child(ids[number])))
-                .chain([reference(b"never pushed", Binding::OpenChild)])
+                .map(|number| reference(format!("m{number}").as_bytes(), ReferenceBinding::Manifest(ids[number])))
+                .chain([reference(b"never pushed", ReferenceBinding::MissingManifest)])
                 .collect();
             let index = add_manifest(tx, &test_image, b"index", None, &named)?.expect("new");
             let (mut after, mut steps) = (Some(-1), 0);
             while let Some(position) = after {
-                after = usage::pulled_children(tx, &index, (position, 2), NOW)?;
+                after = usage::record_pulls_of_children(tx, &index, (position, 2), NOW)?;
                 steps += 1;
             }
             assert_eq!(steps, 2);
             for id in &ids {
-                assert_eq!(usage::last_pulled_at(tx, id)?, Some(NOW));
-                assert!(usage::pulls_by_day(tx, id)?.is_empty());
+                assert_eq!(usage::find_last_pull(tx, id)?, Some(NOW));
+                assert!(usage::list_pulls_by_day(tx, id)?.is_empty());
             }
-            assert_eq!(usage::pulled_children(tx, &ids[0], (-1, 2), NOW)?, None);
+            assert_eq!(usage::record_pulls_of_children(tx, &ids[0], (-1, 2), NOW)?, None);
             Ok(())
         }).await;
     }
 
     async fn events_come_in_the_order_they_were_written(db: &TestDatabase) {
         db.write(|tx| {
-            let event = |action: &str, digest| events::Event {
+            let event = |action: &str, digest| events::AuditEvent {
                 action: action.into(),
                 principal: "user:a".into(),
                 resource: "projects/p".into(),
@@ -298,9 +298,9 @@ on_each! {
             for event in &written {
                 events::insert(tx, event)?;
             }
-            let all = events::after(tx, &parsed(&"0".repeat(32)), 10)?;
+            let all = events::list_after(tx, &parsed(&"0".repeat(32)), 10)?;
             assert_eq!(all.iter().map(|(_, event)| event.clone()).collect::<Vec<_>>(), written);
-            assert_eq!(events::after(tx, &all[0].0, 1)?, all[1..2]);
+            assert_eq!(events::list_after(tx, &all[0].0, 1)?, all[1..2]);
             Ok(())
         }).await;
     }
@@ -320,16 +320,16 @@ on_each! {
         const HOUR: i64 = 3_600_000_000;
         const DAY: i64 = 24 * HOUR;
         db.write(|tx| {
-            assert!(revoked_tokens::insert(tx, "a", (0, HOUR))?);
-            assert!(!revoked_tokens::insert(tx, "a", (1, HOUR))?, "the token is revoked already");
-            assert!(revoked_tokens::insert(tx, "b", (2 * DAY, HOUR))?, "an expired token may have been used to derive others");
+            assert!(revoked_tokens::revoke(tx, "a", (0, HOUR))?);
+            assert!(!revoked_tokens::revoke(tx, "a", (1, HOUR))?, "the token is revoked already");
+            assert!(revoked_tokens::revoke(tx, "b", (2 * DAY, HOUR))?, "an expired token may have been used to derive others");
             assert!(revoked_tokens::is_revoked(tx, "a")?, "an upload that the token began may still be in progress");
-            assert_eq!(revoked_tokens::since(tx, 0, 10)?, [(1, "a".to_owned()), (2, "b".to_owned())]);
-            assert_eq!(revoked_tokens::since(tx, 0, 1)?, [(1, "a".to_owned())]);
-            assert_eq!(revoked_tokens::since(tx, 1, 10)?, [(2, "b".to_owned())]);
-            assert!(!revoked_tokens::insert(tx, "c", (8 * DAY, HOUR))?, "nothing can depend on it any more");
-            assert!(revoked_tokens::insert(tx, "d", (8 * DAY, 8 * DAY))?);
-            assert_eq!(revoked_tokens::since(tx, 0, 10)?, [(3, "d".to_owned())], "the old revocations are deleted");
+            assert_eq!(revoked_tokens::list_since(tx, 0, 10)?, [(1, "a".to_owned()), (2, "b".to_owned())]);
+            assert_eq!(revoked_tokens::list_since(tx, 0, 1)?, [(1, "a".to_owned())]);
+            assert_eq!(revoked_tokens::list_since(tx, 1, 10)?, [(2, "b".to_owned())]);
+            assert!(!revoked_tokens::revoke(tx, "c", (8 * DAY, HOUR))?, "nothing can depend on it any more");
+            assert!(revoked_tokens::revoke(tx, "d", (8 * DAY, 8 * DAY))?);
+            assert_eq!(revoked_tokens::list_since(tx, 0, 10)?, [(3, "d".to_owned())], "the old revocations are deleted");
             Ok(())
         }).await;
     }
@@ -354,34 +354,34 @@ on_each! {
             for bytes in [b"layer".as_slice(), b"config"] {
                 add_blob(tx, &test_image.repository, bytes)?;
             }
-            let references = [reference(b"layer", Binding::Blob), reference(b"config", Binding::Blob)];
+            let references = [reference(b"layer", ReferenceBinding::Blob), reference(b"config", ReferenceBinding::Blob)];
             // A manifest may name the same layer twice.
             let references = [&references[..], &references[..1]].concat();
             let image = add_manifest(tx, &test_image, b"image", None, &references)?.expect("new");
-            let child = [reference(b"image", Binding::Child(image))];
+            let child = [reference(b"image", ReferenceBinding::Manifest(image))];
             let index = add_manifest(tx, &test_image, b"index", None, &child)?.expect("new");
-            let at = Address { repository: &test_image.repository, image: "i" };
+            let at = ImageAddress { repository: &test_image.repository, image: "i" };
             let parents = |tx: &mut Tx<'_>, bytes: &[u8]| {
-                let version = versions::by_digest(tx, at, &Digest::of(bytes))?.expect("there");
-                versions::parents(tx, &test_image.repository, &version, 5)
+                let version = versions::find_by_digest(tx, at, &Digest::of(bytes))?.expect("there");
+                versions::list_parents(tx, &test_image.repository, &version, 5)
             };
             assert_eq!(parents(tx, b"image")?, [Digest::of(b"index")]);
             assert_eq!(parents(tx, b"index")?, []);
             // This index named the image before the image was pushed.
-            let open = [reference(b"image", Binding::OpenChild)];
+            let open = [reference(b"image", ReferenceBinding::MissingManifest)];
             let early = add_manifest(tx, &test_image, b"early", None, &open)?.expect("new");
             assert_eq!(parents(tx, b"image")?, [Digest::of(b"index"), Digest::of(b"early")]);
             assert_eq!(versions::delete(tx, &early)?, 1);
             let layer = Digest::of(b"layer");
-            assert_eq!(versions::user_of_blob(tx, &test_image.repository, &layer)?, Some(Digest::of(b"image")));
-            let mut kept = versions::blobs_of(tx, &image)?;
+            assert_eq!(versions::find_manifest_with_blob(tx, &test_image.repository, &layer)?, Some(Digest::of(b"image")));
+            let mut kept = versions::list_blobs(tx, &image)?;
             kept.sort();
             let mut expected = [layer.clone(), Digest::of(b"config")];
             expected.sort();
             assert_eq!(kept, expected);
             versions::delete(tx, &index)?;
             versions::delete(tx, &image)?;
-            assert_eq!(versions::user_of_blob(tx, &test_image.repository, &layer)?, None);
+            assert_eq!(versions::find_manifest_with_blob(tx, &test_image.repository, &layer)?, None);
             Ok(())
         }).await;
     }

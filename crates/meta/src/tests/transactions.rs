@@ -37,7 +37,7 @@ on_each! {
     async fn what_is_written_is_read(db: &TestDatabase) {
         db.write(|tx| epochs::bump(tx, "a")).await;
         assert_eq!(value(db, "a").await, 1);
-        assert_eq!(db.meta.point(|tx| epochs::get(tx, "a")).await.unwrap(), 1);
+        assert_eq!(db.meta.read_by_key(|tx| epochs::get(tx, "a")).await.unwrap(), 1);
         db.meta.ping().await.unwrap();
     }
 
@@ -53,7 +53,7 @@ on_each! {
     async fn a_swallowed_error_ends_the_transaction(db: &TestDatabase) {
         let swallowed = db.meta.write(|tx| {
             epochs::bump(tx, "a")?;
-            let first = tx.exec("INSERT INTO epochs (name, value) VALUES ('a', 9)", params![]);
+            let first = tx.execute("INSERT INTO epochs (name, value) VALUES ('a', 9)", params![]);
             assert_eq!(first.unwrap_err().kind(), ErrorKind::Unique);
             let later = epochs::bump(tx, "b");
             assert_eq!(later.unwrap_err().kind(), ErrorKind::Unique);
@@ -89,7 +89,7 @@ on_each! {
         let bump = |tx: &mut Tx<'_>| {
             // Read, decide, write. An update by `value + 1` in SQL would be right at any isolation level.
             let value = epochs::get(tx, "counter")?;
-            tx.exec(
+            tx.execute(
                 "INSERT INTO epochs (name, value) VALUES ('counter', ?1)
                  ON CONFLICT (name) DO UPDATE SET value = excluded.value",
                 params![value + 1],
@@ -111,14 +111,14 @@ on_each! {
     async fn transactions_are_serializable(db: &TestDatabase) {
         for round in 0..10 {
             db.write(|tx| {
-                tx.exec("DELETE FROM epochs", params![])?;
+                tx.execute("DELETE FROM epochs", params![])?;
                 epochs::bump(tx, "left")?;
                 epochs::bump(tx, "right")
             }).await;
             let leave = |name: &'static str| db.meta.write(move |tx| {
                 if epochs::get(tx, "left")? + epochs::get(tx, "right")? == 2 {
                     std::thread::sleep(std::time::Duration::from_millis(5));
-                    tx.exec("UPDATE epochs SET value = 0 WHERE name = ?1", params![name])?;
+                    tx.execute("UPDATE epochs SET value = 0 WHERE name = ?1", params![name])?;
                 }
                 Ok::<_, MetaError>(())
             });
@@ -152,7 +152,7 @@ on_each! {
 
     async fn values_of_each_type_come_back(db: &TestDatabase) {
         let id = Id::random();
-        let row = db.read(move |tx| tx.opt(
+        let row = db.read(move |tx| tx.query_first(
             "SELECT CAST(?1 AS TEXT), CAST(?2 AS BIGINT), CAST(?3 AS TEXT), CAST(?4 AS BIGINT)",
             params!["a'b\"ü", i64::MAX, None::<&str>, None::<i64>],
             |row| Ok((row.text(0)?, row.int(1)?, row.opt_text(2)?, row.opt_int(3)?)),
@@ -161,27 +161,27 @@ on_each! {
         let bytes: Vec<u8> = (0..=255).collect();
         let expected = bytes.clone();
         let stored = db.write(move |tx| {
-            tx.exec("INSERT INTO manifest_contents (digest, bytes) VALUES ('d', ?1)", params![bytes.as_slice()])?;
-            tx.exec("INSERT INTO copies (id, state, size, mtime_ns, ctime_ns, verified_at, created_at)
+            tx.execute("INSERT INTO manifest_contents (digest, bytes) VALUES ('d', ?1)", params![bytes.as_slice()])?;
+            tx.execute("INSERT INTO copies (id, state, size, mtime_ns, ctime_ns, verified_at, created_at)
                      VALUES (?1, 'live', 0, 0, 0, 0, 0)", params![&id])?;
-            let bytes = tx.opt("SELECT bytes FROM manifest_contents", params![], |row| row.bytes(0))?;
-            let id = tx.opt("SELECT id, digest FROM copies", params![], |row| Ok((row.id(0)?, row.opt_text(1)?)))?;
+            let bytes = tx.query_first("SELECT bytes FROM manifest_contents", params![], |row| row.bytes(0))?;
+            let id = tx.query_first("SELECT id, digest FROM copies", params![], |row| Ok((row.id(0)?, row.opt_text(1)?)))?;
             Ok((bytes, id))
         }).await;
         assert_eq!(stored, (Some(expected), Some((id, None))));
     }
 
     async fn a_column_refuses_what_it_does_not_hold(db: &TestDatabase) {
-        let missing = db.meta.write(|tx| tx.exec(
+        let missing = db.meta.write(|tx| tx.execute(
             "INSERT INTO epochs (name, value) VALUES ('a', ?1)", params![None::<i64>],
         ));
-        assert_eq!(missing.await.unwrap_err().kind(), ErrorKind::Check);
-        let state = db.meta.write(|tx| tx.exec(
+        assert_eq!(missing.await.unwrap_err().kind(), ErrorKind::InvalidValue);
+        let state = db.meta.write(|tx| tx.execute(
             "INSERT INTO copies (id, state, size, mtime_ns, ctime_ns, verified_at, created_at)
              VALUES (?1, 'lost', 0, 0, 0, 0, 0)", params![&Id::new()],
         ));
-        assert_eq!(state.await.unwrap_err().kind(), ErrorKind::Check);
-        let misread = db.meta.read(|tx| tx.opt("SELECT CAST('x' AS TEXT)", params![], |row| row.int(0)));
+        assert_eq!(state.await.unwrap_err().kind(), ErrorKind::InvalidValue);
+        let misread = db.meta.read(|tx| tx.query_first("SELECT CAST('x' AS TEXT)", params![], |row| row.int(0)));
         assert_eq!(misread.await.unwrap_err().kind(), ErrorKind::Corrupt);
     }
 
@@ -190,11 +190,11 @@ on_each! {
         let expected = names.clone();
         let found = db.write(move |tx| {
             let rows: Vec<_> = names.iter().map(|name| vec![name.as_str().into(), 7_i64.into()]).collect();
-            let inserted = tx.exec_values(
+            let inserted = tx.execute_values(
                 "INSERT INTO epochs (name, value)", "ON CONFLICT (name) DO NOTHING", &rows,
             )?;
             assert_eq!(inserted, 1_237);
-            assert_eq!(tx.exec_values("INSERT INTO epochs (name, value)", "", &[])?, 0);
+            assert_eq!(tx.execute_values("INSERT INTO epochs (name, value)", "", &[])?, 0);
             tx.query("SELECT name FROM epochs WHERE value = 7 ORDER BY name", params![], |row| row.text(0))
         }).await;
         assert_eq!(found, expected);
@@ -216,7 +216,7 @@ on_each! {
         let counted = runs.clone();
         let refused = db.meta.write(move |tx| {
             counted.fetch_add(1, Ordering::Relaxed);
-            tx.exec("INSERT INTO tags (package_id, name, version_id, created_at, updated_at)
+            tx.execute("INSERT INTO tags (package_id, name, version_id, created_at, updated_at)
                      VALUES (?1, 't', ?1, 0, 0)", params![&Id::new()])?;
             Ok::<_, MetaError>(())
         });
@@ -271,7 +271,8 @@ async fn survives(db: TestDatabase) {
         writer.await.unwrap().unwrap();
     }
     let again = Meta::open(db.database.clone()).await.unwrap();
-    let count = again.read(|tx| tx.opt("SELECT count(*) FROM epochs", params![], |row| row.int(0)));
+    let count =
+        again.read(|tx| tx.query_first("SELECT count(*) FROM epochs", params![], |row| row.int(0)));
     assert_eq!(count.await.unwrap(), Some(100));
     again.close().await;
     db.delete().await;
@@ -311,7 +312,7 @@ async fn a_dropped_transaction_takes_only_its_cause_along() {
         let second = bump("second");
         let meta = db.meta.clone();
         let cause = tokio::spawn(async move {
-            meta.write(|tx| tx.exec("ROLLBACK", params![])).await.map(|_| ())
+            meta.write(|tx| tx.execute("ROLLBACK", params![])).await.map(|_| ())
         });
         let last = bump("last");
         // The three get time to queue up behind the first. Otherwise each would be committed alone.
@@ -320,7 +321,7 @@ async fn a_dropped_transaction_takes_only_its_cause_along() {
         for neighbour in [first, second, last] {
             neighbour.await.unwrap().unwrap();
         }
-        assert_eq!(cause.await.unwrap().unwrap_err().kind(), ErrorKind::Full);
+        assert_eq!(cause.await.unwrap().unwrap_err().kind(), ErrorKind::DiskFull);
         for name in ["first", "second", "last"] {
             assert_eq!(value(&db, name).await, 1, "{name}");
         }
@@ -340,7 +341,9 @@ async fn a_closed_database_takes_no_writes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lock_of_another_process_is_waited_for() {
     let db = TestDatabase::file().await.unwrap();
-    let crate::Database::SqliteFile(path) = db.database.clone() else { unreachable!("a file") };
+    let crate::DatabaseLocation::SqliteFile(path) = db.database.clone() else {
+        unreachable!("a file")
+    };
     let other = rusqlite::Connection::open(path).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let meta = db.meta.clone();
@@ -363,7 +366,8 @@ async fn a_reader_cannot_write() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_not_there_is_unavailable() {
-    let nowhere = Meta::open(crate::Database::Postgres("postgres://x@127.0.0.1:1/x".into())).await;
+    let nowhere =
+        Meta::open(crate::DatabaseLocation::Postgres("postgres://x@127.0.0.1:1/x".into())).await;
     assert_eq!(nowhere.err().map(|error| error.kind()), Some(ErrorKind::Unavailable));
 }
 
@@ -373,7 +377,7 @@ async fn a_lost_connection_is_made_anew() {
     let Some(db) = TestDatabase::postgres().await else { return };
     db.write(|tx| epochs::bump(tx, "a")).await;
     let name = match &db.database {
-        crate::Database::Postgres(url) => url.rsplit_once('/').unwrap().1.to_owned(),
+        crate::DatabaseLocation::Postgres(url) => url.rsplit_once('/').unwrap().1.to_owned(),
         _ => unreachable!("PostgreSQL"),
     };
     for expected in 2..5 {

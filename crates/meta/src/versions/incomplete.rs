@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use model::digest::Digest;
 
-use super::{Reference, ReferenceOwner, insert_refs};
+use super::{ContentReference, ReferenceOwner, insert_references};
 use crate::{Id, MetaError, Tx, digest_at, params};
 
 /// A version whose manifest may name more content than the stored references.
@@ -31,7 +31,7 @@ pub(crate) const INCOMPLETE_SQL: &str =
      FROM versions v JOIN packages p ON p.id = v.package_id WHERE v.references_made = 0 ORDER BY v.id LIMIT ?1";
 
 /// Returns up to `limit` incomplete versions.
-pub fn incomplete(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<IncompleteVersion>, MetaError> {
+pub fn list(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<IncompleteVersion>, MetaError> {
     tx.query(INCOMPLETE_SQL, params![limit], |row| {
         Ok(IncompleteVersion {
             id: row.id(0)?,
@@ -46,20 +46,20 @@ pub fn incomplete(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<IncompleteVersion>,
 
 /// Returns whether any version is incomplete. While there is one, missing references do not prove that content is
 /// unused.
-pub fn any_incomplete(tx: &mut Tx<'_>) -> Result<bool, MetaError> {
+pub fn exists(tx: &mut Tx<'_>) -> Result<bool, MetaError> {
     let sql = "SELECT 1 FROM versions WHERE references_made = 0 LIMIT 1";
-    Ok(tx.opt(sql, params![], |row| row.int(0))?.is_some())
+    Ok(tx.query_first(sql, params![], |row| row.int(0))?.is_some())
 }
 
 /// Returns the bytes of the manifest with this digest.
-pub fn content(tx: &mut Tx<'_>, digest: &Digest) -> Result<Option<Vec<u8>>, MetaError> {
+pub fn find_manifest_bytes(tx: &mut Tx<'_>, digest: &Digest) -> Result<Option<Vec<u8>>, MetaError> {
     let sql = "SELECT bytes FROM manifest_contents WHERE digest = ?1";
-    tx.opt(sql, params![digest.as_str()], |row| row.bytes(0))
+    tx.query_first(sql, params![digest.as_str()], |row| row.bytes(0))
 }
 
 /// Returns the digests of the stored references of a version: those to manifests if `as_manifests` is true, or else
 /// those to blobs.
-pub fn referenced(
+pub fn list_referenced_digests(
     tx: &mut Tx<'_>,
     version: &Id,
     as_manifests: bool,
@@ -73,33 +73,33 @@ pub fn referenced(
 pub fn add_references(
     tx: &mut Tx<'_>,
     version: &IncompleteVersion,
-    references: &[Reference],
+    references: &[ContentReference],
 ) -> Result<(), MetaError> {
     let sql =
         "SELECT position FROM manifest_refs WHERE version_id = ?1 ORDER BY position DESC LIMIT 1";
-    let last = tx.opt(sql, params![&version.id], |row| row.int(0))?;
+    let last = tx.query_first(sql, params![&version.id], |row| row.int(0))?;
     let owner = ReferenceOwner {
         version: &version.id,
         repository: &version.repository_id,
         package: &version.package_id,
     };
-    insert_refs(tx, owner, last.map_or(0, |last| last + 1), references)
+    insert_references(tx, owner, last.map_or(0, |last| last + 1), references)
 }
 
 /// Records that all references of a version are stored.
 pub fn set_complete(tx: &mut Tx<'_>, version: &Id) -> Result<(), MetaError> {
-    tx.exec("UPDATE versions SET references_made = 1 WHERE id = ?1", params![version])?;
+    tx.execute("UPDATE versions SET references_made = 1 WHERE id = ?1", params![version])?;
     Ok(())
 }
 
 /// Replaces the platforms and the size that lists show for an index.
-pub fn set_shown(
+pub fn set_index_summary(
     tx: &mut Tx<'_>,
     version: &Id,
     platforms: &str,
     image_bytes: i64,
 ) -> Result<(), MetaError> {
     let sql = "UPDATE versions SET platforms = ?2, image_bytes = ?3 WHERE id = ?1";
-    tx.exec(sql, params![version, platforms, image_bytes])?;
+    tx.execute(sql, params![version, platforms, image_bytes])?;
     Ok(())
 }

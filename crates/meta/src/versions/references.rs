@@ -3,38 +3,38 @@
 
 use model::digest::Digest;
 
-use super::Version;
-use crate::{Id, MetaError, Param, Tx, digest_at, params};
+use super::VersionRow;
+use crate::{Id, MetaError, SqlParam, Tx, digest_at, params};
 
 /// The row to which a reference is bound.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Binding {
+pub enum ReferenceBinding {
     /// A blob of the repository. The foreign key refuses the reference if the repository does not hold the blob.
     Blob,
     /// Another version of the same image, by its id.
-    Child(Id),
+    Manifest(Id),
     /// No row: the repository does not hold the blob yet.
-    OpenBlob,
+    MissingBlob,
     /// No row: the image does not hold the manifest yet.
-    OpenChild,
+    MissingManifest,
 }
 
-impl Binding {
+impl ReferenceBinding {
     /// Returns whether the reference is to a manifest.
     pub fn is_to_manifest(&self) -> bool {
-        matches!(self, Self::Child(_) | Self::OpenChild)
+        matches!(self, Self::Manifest(_) | Self::MissingManifest)
     }
 }
 
 /// A reference from a manifest to a blob or to another manifest.
 #[derive(Debug, Clone)]
-pub struct Reference {
+pub struct ContentReference {
     /// The digest of the named content.
     pub digest: Digest,
     /// The size of the named content, as the manifest states it.
     pub size: i64,
     /// The row to which the reference is bound.
-    pub binding: Binding,
+    pub binding: ReferenceBinding,
 }
 
 /// The version to which references belong, with its repository and its image.
@@ -50,37 +50,39 @@ pub struct ReferenceOwner<'a> {
 
 /// Stores references of a version, at the positions from `first` on. The foreign key refuses a reference to a blob that
 /// the repository does not hold, or holds with another size.
-pub fn insert_refs(
+pub fn insert_references(
     tx: &mut Tx<'_>,
     owner: ReferenceOwner<'_>,
     first: i64,
-    refs: &[Reference],
+    refs: &[ContentReference],
 ) -> Result<(), MetaError> {
     // In the order of the digests, so that two pushes of the same layers lock the blobs in the same order.
     let mut sorted: Vec<_> = refs.iter().collect();
     sorted.sort_by(|a, b| a.digest.cmp(&b.digest));
-    let rows: Vec<Vec<Param<'_>>> = sorted
+    let rows: Vec<Vec<SqlParam<'_>>> = sorted
         .iter()
         .enumerate()
-        .map(|(position, Reference { digest, size, binding })| {
+        .map(|(position, ContentReference { digest, size, binding })| {
             let digest = digest.as_str();
             vec![
-                Param::from(owner.version),
-                Param::from(first + position as i64),
-                Param::from(owner.repository),
-                Param::from(owner.package),
-                Param::from(digest),
-                Param::from(*size),
-                Param::from(binding.is_to_manifest()),
-                Param::from(matches!(binding, Binding::Blob).then_some(digest)),
+                SqlParam::from(owner.version),
+                SqlParam::from(first + position as i64),
+                SqlParam::from(owner.repository),
+                SqlParam::from(owner.package),
+                SqlParam::from(digest),
+                SqlParam::from(*size),
+                SqlParam::from(binding.is_to_manifest()),
+                SqlParam::from(matches!(binding, ReferenceBinding::Blob).then_some(digest)),
                 match binding {
-                    Binding::Child(id) => Param::from(id),
-                    Binding::Blob | Binding::OpenBlob | Binding::OpenChild => Param::Null,
+                    ReferenceBinding::Manifest(id) => SqlParam::from(id),
+                    ReferenceBinding::Blob
+                    | ReferenceBinding::MissingBlob
+                    | ReferenceBinding::MissingManifest => SqlParam::Null,
                 },
             ]
         })
         .collect();
-    tx.exec_values(
+    tx.execute_values(
         "INSERT INTO manifest_refs (version_id, position, repository_id, package_id, digest, size, is_manifest, blob_digest, child_id)",
         "",
         &rows,
@@ -127,7 +129,7 @@ pub fn bind_blob(
 ) -> Result<u64, MetaError> {
     let waiting = waiting_for_blob(tx, repository, digest, MAX_BOUND_AT_ONCE)?;
     for (version, position) in &waiting {
-        tx.exec(
+        tx.execute(
             "UPDATE manifest_refs SET blob_digest = digest, size = ?3 WHERE version_id = ?1 AND position = ?2",
             params![version, *position, size],
         )?;
@@ -137,7 +139,7 @@ pub fn bind_blob(
 
 /// Binds references of manifests of the same image that wait for this manifest, whatever size they state. Returns the
 /// number of references bound.
-pub fn bind_child(
+pub fn bind_manifest(
     tx: &mut Tx<'_>,
     child: ReferenceOwner<'_>,
     digest: &Digest,
@@ -150,7 +152,7 @@ pub fn bind_child(
         |row| Ok((row.id(0)?, row.int(1)?)),
     )?;
     for (version, position) in &waiting {
-        tx.exec(
+        tx.execute(
             "UPDATE manifest_refs SET child_id = ?3 WHERE version_id = ?1 AND position = ?2",
             params![version, *position, child.version],
         )?;
@@ -160,10 +162,10 @@ pub fn bind_child(
 
 /// Returns the digests of the manifests of the same image that name this version, including those that were pushed
 /// before it.
-pub fn parents(
+pub fn list_parents(
     tx: &mut Tx<'_>,
     repository: &Id,
-    version: &Version,
+    version: &VersionRow,
     limit: i64,
 ) -> Result<Vec<Digest>, MetaError> {
     let mut parents = tx.query(
@@ -183,12 +185,12 @@ pub fn parents(
 }
 
 /// Returns the digest of a manifest of the repository that names this blob, if there is one.
-pub fn user_of_blob(
+pub fn find_manifest_with_blob(
     tx: &mut Tx<'_>,
     repository: &Id,
     digest: &Digest,
 ) -> Result<Option<Digest>, MetaError> {
-    tx.opt(
+    tx.query_first(
         "SELECT v.digest FROM manifest_refs r JOIN versions v ON v.id = r.version_id
          WHERE r.repository_id = ?1 AND r.blob_digest = ?2 LIMIT 1",
         params![repository, digest.as_str()],
@@ -197,7 +199,7 @@ pub fn user_of_blob(
 }
 
 /// Returns the digests of the blobs to which a version has bound references.
-pub fn blobs_of(tx: &mut Tx<'_>, version: &Id) -> Result<Vec<Digest>, MetaError> {
+pub fn list_blobs(tx: &mut Tx<'_>, version: &Id) -> Result<Vec<Digest>, MetaError> {
     tx.query(
         "SELECT DISTINCT blob_digest FROM manifest_refs WHERE version_id = ?1 AND blob_digest IS NOT NULL",
         params![version],

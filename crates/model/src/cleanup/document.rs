@@ -8,10 +8,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    CleanupAction, CleanupCondition, CleanupPolicy, Criterion, MAX_KEPT, MAX_POLICIES,
-    MAX_PREFIXES, Policies, TagState,
+    CleanupAction, CleanupCondition, CleanupPolicies, CleanupPolicy, Criterion, MAX_KEPT,
+    MAX_POLICIES, MAX_PREFIXES, TagState,
 };
-use crate::artifact::unescaped;
+use crate::artifact_name::unescape_slashes;
 
 /// The largest number of characters of a policy's id.
 const MAX_ID_CHARS: usize = 127;
@@ -76,7 +76,7 @@ struct MostRecentDocument {
     keep_count: i64,
 }
 
-impl Policies {
+impl CleanupPolicies {
     /// Parses the policies in a repository's settings.
     pub fn parse(settings: &str) -> Result<Self, CleanupError> {
         let document: Document = serde_json::from_str(settings)
@@ -176,7 +176,7 @@ fn check_prefixes(field: &str, list: Vec<String>) -> Result<Vec<String>, String>
 /// the names of resources do, with `%2F`.
 fn convert_package_prefixes(list: Vec<String>) -> Result<Vec<String>, String> {
     let list = check_prefixes("package_name_prefixes", list)?;
-    Ok(list.iter().map(|prefix| unescaped(prefix)).collect())
+    Ok(list.iter().map(|prefix| unescape_slashes(prefix)).collect())
 }
 
 /// Parses a duration, such as `86400s` or `0.500s`.

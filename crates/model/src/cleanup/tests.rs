@@ -24,10 +24,10 @@ struct TestFacts<'a> {
     all: &'a [TestVersion],
 }
 
-impl Facts for TestFacts<'_> {
+impl VersionQueries for TestFacts<'_> {
     type Error = Infallible;
 
-    fn has_tag(&mut self, beginning: &str) -> Result<bool, Infallible> {
+    fn has_tag_with_prefix(&mut self, beginning: &str) -> Result<bool, Infallible> {
         Ok(self.version.tags.iter().any(|tag| tag.starts_with(beginning)))
     }
 
@@ -35,7 +35,7 @@ impl Facts for TestFacts<'_> {
         Ok(self.version.pulled.map(|age| NOW - age * SECOND))
     }
 
-    fn has_newer(&mut self, count: u32) -> Result<bool, Infallible> {
+    fn has_newer_versions(&mut self, count: u32) -> Result<bool, Infallible> {
         let own = self.version;
         let newer = self.all.iter().filter(|other| {
             other.package == own.package && (own.age, &other.name) > (other.age, &own.name)
@@ -53,15 +53,15 @@ fn settings(policies: &[Value]) -> String {
 }
 
 /// Returns the names of the versions that are deleted by the function under test.
-fn deleted_versions(policies: &Policies, all: &[TestVersion]) -> BTreeSet<String> {
+fn deleted_versions(policies: &CleanupPolicies, all: &[TestVersion]) -> BTreeSet<String> {
     let is_deleted = |stored: &&TestVersion| {
-        let version = Version {
+        let version = CandidateVersion {
             package: &stored.package,
             name: &stored.name,
             uploaded_at: NOW - stored.age * SECOND,
         };
         let Ok(decision) = policies.decide((version, NOW), &mut TestFacts { version: stored, all });
-        matches!(decision, Decision::Delete { .. })
+        matches!(decision, CleanupDecision::Delete { .. })
     };
     all.iter().filter(is_deleted).map(|stored| stored.name.clone()).collect()
 }
@@ -216,7 +216,7 @@ fn a_naive_model_decides_the_same_on_10_000_repositories() {
         let all: Vec<TestVersion> = (0..count).map(|number| dice.version(number)).collect();
         let count = dice.below(6) as usize;
         let written: Vec<Value> = (0..count).map(|number| dice.policy(number)).collect();
-        let policies = Policies::parse(&settings(&written)).expect("valid");
+        let policies = CleanupPolicies::parse(&settings(&written)).expect("valid");
         let expected = naive::deleted_versions(&written, &all);
         let actual = deleted_versions(&policies, &all);
         assert_eq!(actual, expected, "seed {seed}: {written:#?} {all:#?}");
@@ -228,7 +228,7 @@ fn a_naive_model_decides_the_same_on_10_000_repositories() {
 /// Checks the decision about one manifest: `-`, or the action and the id of the policy that decided.
 #[track_caller]
 fn check(policies: &[Value], expected: &str) {
-    let policies = Policies::parse(&settings(policies)).expect("valid");
+    let policies = CleanupPolicies::parse(&settings(policies)).expect("valid");
     let stored = TestVersion {
         package: "team/web".to_owned(),
         name: "sha256:0123".to_owned(),
@@ -236,7 +236,7 @@ fn check(policies: &[Value], expected: &str) {
         pulled: Some(DAY),
         tags: vec!["1.0".to_owned(), "latest".to_owned()],
     };
-    let version = Version {
+    let version = CandidateVersion {
         package: &stored.package,
         name: &stored.name,
         uploaded_at: NOW - stored.age * SECOND,
@@ -245,9 +245,9 @@ fn check(policies: &[Value], expected: &str) {
     let mut facts = TestFacts { version: &stored, all: &all };
     let Ok(decision) = policies.decide((version, NOW), &mut facts);
     let actual = match decision {
-        Decision::Untouched => "-".to_owned(),
-        Decision::Delete { by } => format!("delete {by}"),
-        Decision::Keep { by } => format!("keep {by}"),
+        CleanupDecision::Untouched => "-".to_owned(),
+        CleanupDecision::Delete { by } => format!("delete {by}"),
+        CleanupDecision::Keep { by } => format!("keep {by}"),
     };
     assert_eq!(actual, expected);
 }
@@ -299,8 +299,9 @@ fn keep_beats_delete() {
 
 #[test]
 fn only_keep_deletes_nothing() {
-    let only_keep =
-        |policies: &[Value]| Policies::parse(&settings(policies)).expect("valid").only_keep();
+    let only_keep = |policies: &[Value]| {
+        CleanupPolicies::parse(&settings(policies)).expect("valid").has_only_keep_policies()
+    };
     let keep = policy("k", "KEEP", json!({ "tagState": "ANY" }));
     assert!(!only_keep(&[]));
     assert!(only_keep(std::slice::from_ref(&keep)));
@@ -311,7 +312,7 @@ fn only_keep_deletes_nothing() {
 #[track_caller]
 fn check_refused(policy: Value, problem: &str) {
     let settings = json!({ "cleanupPolicies": { "p": policy } }).to_string();
-    let refused = Policies::parse(&settings).expect_err("it is refused").to_string();
+    let refused = CleanupPolicies::parse(&settings).expect_err("it is refused").to_string();
     assert!(refused.contains(problem), "{refused}");
 }
 
@@ -336,7 +337,7 @@ fn policies_that_are_refused() {
     check_refused(recent("KEEP", i64::from(MAX_KEPT) + 1), "keep_count");
     let many: Vec<Value> =
         (0..11).map(|n| policy(&format!("p{n}"), "KEEP", json!({ "tagState": "ANY" }))).collect();
-    assert_eq!(Policies::parse(&settings(&many)), Err(CleanupError::TooMany));
-    assert!(matches!(Policies::parse("{"), Err(CleanupError::Document(_))));
-    assert_eq!(Policies::parse("{}"), Ok(Policies::default()));
+    assert_eq!(CleanupPolicies::parse(&settings(&many)), Err(CleanupError::TooMany));
+    assert!(matches!(CleanupPolicies::parse("{"), Err(CleanupError::Document(_))));
+    assert_eq!(CleanupPolicies::parse("{}"), Ok(CleanupPolicies::default()));
 }

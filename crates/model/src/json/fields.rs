@@ -24,7 +24,7 @@ impl ClientField {
     }
 
     /// Creates a field that holds a structure, or an array of structures.
-    pub const fn of(name: &'static str, inside: &'static FieldTable) -> Self {
+    pub const fn with_fields(name: &'static str, inside: &'static FieldTable) -> Self {
         Self { name, inside: Some(inside) }
     }
 }

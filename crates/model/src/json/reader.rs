@@ -11,7 +11,7 @@ use serde::de::{
     Unexpected, Visitor,
 };
 
-use super::{FieldTable, MAX_KEYS};
+use super::{FieldTable, MAX_DOCUMENT_KEYS};
 
 /// The largest number of characters of a key that an error repeats.
 const MAX_KEY_CHARS: usize = 100;
@@ -189,7 +189,7 @@ struct ObjectMembers<'de, 'w, A> {
 impl<'de, A: MapAccess<'de>> ObjectMembers<'de, '_, A> {
     fn check_key(&mut self, key: &Cow<'de, str>) -> Result<(), A::Error> {
         let Some(left) = self.context.keys_left.get().checked_sub(1) else {
-            return Err(A::Error::custom(format_args!("more than {MAX_KEYS} keys")));
+            return Err(A::Error::custom(format_args!("more than {MAX_DOCUMENT_KEYS} keys")));
         };
         self.context.keys_left.set(left);
         let field = self.context.table.and_then(|table| table.find(key));

@@ -45,16 +45,16 @@ fn documents_that_every_reader_reads_alike() {
 fn a_document_has_a_bound_of_keys() {
     let keys = |count: usize| (0..count).map(|key| format!("\"{key}\":0")).collect::<Vec<_>>();
     let flat = |count: usize| format!("{{{}}}", keys(count).join(","));
-    check(flat(MAX_KEYS).as_bytes(), true);
-    check(flat(MAX_KEYS + 1).as_bytes(), false);
+    check(flat(MAX_DOCUMENT_KEYS).as_bytes(), true);
+    check(flat(MAX_DOCUMENT_KEYS + 1).as_bytes(), false);
     let spread = |count: usize| format!("[{}]", vec![r#"{"a":{}}"#; count].join(","));
-    check(spread(MAX_KEYS).as_bytes(), true);
-    check(spread(MAX_KEYS + 1).as_bytes(), false);
+    check(spread(MAX_DOCUMENT_KEYS).as_bytes(), true);
+    check(spread(MAX_DOCUMENT_KEYS + 1).as_bytes(), false);
 }
 
 static INNER: FieldTable = FieldTable(&[ClientField::plain("size"), ClientField::plain("os.k")]);
 static OUTER: FieldTable =
-    FieldTable(&[ClientField::of("list", &INNER), ClientField::plain("map")]);
+    FieldTable(&[ClientField::with_fields("list", &INNER), ClientField::plain("map")]);
 
 #[track_caller]
 fn check_fields(json: &str, expected: bool) {
@@ -104,7 +104,7 @@ fn errors_repeat_little() {
     let long = "k".repeat(1 << 20);
     for json in [format!(r#"{{"{long}":1,"{long}":2}}"#), format!(r#""{long}""#)] {
         let error = parse_strict::<BTreeMap<String, u64>>(json.as_bytes()).expect_err("refused");
-        let text = describe(&error);
+        let text = describe_error(&error);
         assert!(text.len() < 500 && text.contains("line 1"), "{text}");
     }
 }

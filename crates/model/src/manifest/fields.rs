@@ -12,17 +12,17 @@ pub(super) static MANIFEST: FieldTable = FieldTable(&[
     ClientField::plain("schemaVersion"),
     ClientField::plain("mediaType"),
     ClientField::plain("artifactType"),
-    ClientField::of("config", &DESCRIPTOR),
-    ClientField::of("layers", &DESCRIPTOR),
-    ClientField::of("manifests", &DESCRIPTOR),
-    ClientField::of("blobs", &DESCRIPTOR),
-    ClientField::of("subject", &DESCRIPTOR),
+    ClientField::with_fields("config", &DESCRIPTOR),
+    ClientField::with_fields("layers", &DESCRIPTOR),
+    ClientField::with_fields("manifests", &DESCRIPTOR),
+    ClientField::with_fields("blobs", &DESCRIPTOR),
+    ClientField::with_fields("subject", &DESCRIPTOR),
     ClientField::plain("annotations"),
     ClientField::plain("name"),
     ClientField::plain("tag"),
     ClientField::plain("architecture"),
-    ClientField::of("fsLayers", &SCHEMA_1_LAYER),
-    ClientField::of("history", &SCHEMA_1_HISTORY),
+    ClientField::with_fields("fsLayers", &SCHEMA_1_LAYER),
+    ClientField::with_fields("history", &SCHEMA_1_HISTORY),
     ClientField::plain("signatures"),
 ]);
 
@@ -33,7 +33,7 @@ static DESCRIPTOR: FieldTable = FieldTable(&[
     ClientField::plain("urls"),
     ClientField::plain("annotations"),
     ClientField::plain("data"),
-    ClientField::of("platform", &PLATFORM),
+    ClientField::with_fields("platform", &PLATFORM),
     ClientField::plain("artifactType"),
 ]);
 

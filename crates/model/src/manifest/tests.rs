@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::media_type::{DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST};
+use crate::media_type::{DOCKER_MANIFEST, DOCKER_MANIFEST_LIST, OCI_INDEX, OCI_MANIFEST};
 
 /// Replaces `$D` by a digest. The digest would make the tables hard to read.
 fn expand(json: &str) -> String {
@@ -43,7 +43,7 @@ fn the_media_type_is_stated_once_at_least_and_never_twice_differently() {
 fn an_image_is_no_index() {
     let index = r#"{"schemaVersion":2,"manifests":[]}"#;
     check(Some(OCI_INDEX), index, "Index");
-    check(Some(DOCKER_LIST), index, "Index");
+    check(Some(DOCKER_MANIFEST_LIST), index, "Index");
     check(Some(OCI_INDEX), r#"{"schemaVersion":2,"manifests":null}"#, "Index");
     check(Some(OCI_INDEX), r#"{"schemaVersion":2}"#, r#"must have "manifests""#);
     check(Some(OCI_MANIFEST), index, r#"must have "config""#);
@@ -117,7 +117,7 @@ fn fields_are_spelled_exactly() {
         let layers = format!(r#"{{"schemaVersion":2,{CONFIG},"layers":[{descriptor}]}}"#);
         check(Some(DOCKER_MANIFEST), &layers, refused);
         let index = format!(r#"{{"schemaVersion":2,"manifests":[{descriptor}]}}"#);
-        check(Some(DOCKER_LIST), &index, refused);
+        check(Some(DOCKER_MANIFEST_LIST), &index, refused);
         check(Some(OCI_MANIFEST), &image(&format!(r#","subject":{descriptor}"#)), refused);
     }
     for key in
@@ -221,7 +221,7 @@ fn the_number_of_descriptors_is_bounded() {
     };
     check(Some(OCI_INDEX), &index(MAX_DESCRIPTORS), "Index");
     check(Some(OCI_INDEX), &index(MAX_DESCRIPTORS + 1), "the limit is 5000");
-    let huge = "x".repeat(MAX_BYTES + 1);
+    let huge = "x".repeat(MAX_MANIFEST_BYTES + 1);
     assert_eq!(Manifest::parse(huge.as_bytes(), None), Err(ManifestError::TooLarge));
 }
 
@@ -237,7 +237,7 @@ fn fields_of_a_manifest_are_read() {
     let manifest = Manifest::parse(json.as_bytes(), None).expect("valid");
     assert_eq!(manifest.artifact_type.as_deref(), Some("application/x.config"));
     assert_eq!(manifest.content_size(), 12);
-    assert_eq!(manifest.sizes().len(), 1, "a layer with URLs is not counted");
+    assert_eq!(manifest.required_blob_sizes().len(), 1, "a layer with URLs is not counted");
     assert_eq!(manifest.annotations["a"], "b");
     assert_eq!(manifest.subject.map(|subject| subject.size), Some(9));
 }

@@ -5,23 +5,25 @@ use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
-use identity::{Caller, CredentialError, IdentityError, Surface};
-use model::scope::{Entry, MAX_SCOPES, parse};
+use identity::{Caller, CredentialError, IdentityError, TokenAudience};
+use model::registry_scope::{MAX_SCOPE_ENTRIES, ScopeEntry, parse_scope};
 use serde_json::json;
 
 use super::{field, info, oauth, read_form};
 use web::app::App;
-use web::audit::{Attempt, Operation, Trail};
-use web::auth::{Credential, refusal};
-use web::server_url::Arrival;
+use web::audit::{AuditGuard, AuditRecorder, AuditedOperation};
+use web::auth::{SentCredential, refusal};
+use web::server_url::RequestArrival;
 
 /// The credential is in the header, what is asked for in the query.
 pub async fn get(State(app): State<App>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let attempt = attempt(&app, &parts);
-    let asked = Asked::of(&app, &parts);
-    let caller =
-        app.authenticate.caller(app.engine.identity(), &parts.headers, Surface::Registry).await;
+    let asked = TokenRequest::of(&app, &parts);
+    let caller = app
+        .authenticate
+        .caller(app.engine.identity(), &parts.headers, TokenAudience::Registry)
+        .await;
     let query: Vec<(String, String)> =
         form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes())
             .into_owned()
@@ -33,7 +35,7 @@ pub async fn get(State(app): State<App>, request: Request) -> Response {
 pub async fn post(State(app): State<App>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let attempt = attempt(&app, &parts);
-    let asked = Asked::of(&app, &parts);
+    let asked = TokenRequest::of(&app, &parts);
     let headers = parts.headers.clone();
     let form = match read_form(&app, Request::from_parts(parts, body)).await {
         Ok(form) => form,
@@ -48,45 +50,47 @@ pub async fn post(State(app): State<App>, request: Request) -> Response {
         // Nobody was given one, so it can only be another registry's.
         Some("refresh_token") => {
             let kind = Err(CredentialError::Kind);
-            app.authenticate.caller_with(app.engine.identity(), kind, Surface::Registry).await
+            app.authenticate.caller_with(app.engine.identity(), kind, TokenAudience::Registry).await
         }
         Some(_) => {
             let text = "only grants of type password are made here, and what a header proves";
             return oauth::error("unsupported_grant_type", text);
         }
-        None => app.authenticate.caller(app.engine.identity(), &headers, Surface::Registry).await,
+        None => {
+            app.authenticate.caller(app.engine.identity(), &headers, TokenAudience::Registry).await
+        }
     };
     answer((&app, attempt.trail()), caller, (&asked, &form)).await
 }
 
 /// Which registry is asked.
-struct Asked {
+struct TokenRequest {
     /// The host that the request names, which places its images.
     host: String,
     /// The address that clients are told.
     base_url: String,
 }
 
-impl Asked {
+impl TokenRequest {
     fn of(app: &App, parts: &Parts) -> Self {
-        Self { host: web::host::host(parts), base_url: app.base_url(&Arrival::of(parts)) }
+        Self { host: web::host::host(parts), base_url: app.base_url(&RequestArrival::of(parts)) }
     }
 }
 
 /// Only credentials that are refused are written down.
-fn attempt(app: &App, parts: &Parts) -> Attempt {
-    app.audit.attempt(Some(Operation::door("Docker-Token")), (info(parts), &parts.headers))
+fn attempt(app: &App, parts: &Parts) -> AuditGuard {
+    app.audit.attempt(Some(AuditedOperation::door("Docker-Token")), (info(parts), &parts.headers))
 }
 
 async fn by_password(app: &App, (user, password): (&str, &str)) -> Result<Caller, IdentityError> {
-    let credential = Credential::of_user(user, password);
-    app.authenticate.caller_with(app.engine.identity(), credential, Surface::Registry).await
+    let credential = SentCredential::of_user(user, password);
+    app.authenticate.caller_with(app.engine.identity(), credential, TokenAudience::Registry).await
 }
 
 async fn answer(
-    (app, trail): (&App, &Trail),
+    (app, trail): (&App, &AuditRecorder),
     caller: Result<Caller, IdentityError>,
-    (asked, fields): (&Asked, &[(String, String)]),
+    (asked, fields): (&TokenRequest, &[(String, String)]),
 ) -> Response {
     let issued = match caller {
         Ok(caller) => {
@@ -184,14 +188,14 @@ fn refused((message, hint): (&str, &str), status: StatusCode) -> Response {
 
 /// The images that are asked for: `scope` may come several times, and hold several. What does not fit into a
 /// token that a header can carry is left out: it would make the token good for nothing at all.
-fn scopes(app: &App, host: &str, fields: &[(String, String)]) -> Vec<Entry> {
+fn scopes(app: &App, host: &str, fields: &[(String, String)]) -> Vec<ScopeEntry> {
     const LONGEST: usize = 8 << 10;
-    let place = app.domains.place(host);
+    let place = app.domains.target_of(host);
     let values = fields.iter().filter(|(name, _)| name == "scope");
     let asked = values
         .flat_map(|(_, value)| value.split(' '))
-        .take(MAX_SCOPES)
-        .filter_map(|scope| parse(scope, &place));
+        .take(MAX_SCOPE_ENTRIES)
+        .filter_map(|scope| parse_scope(scope, &place));
     let (mut entries, mut room) = (Vec::new(), LONGEST);
     for entry in asked.filter(|entry| !entry.actions.is_empty()) {
         let length = serde_json::to_string(&entry).map_or(usize::MAX, |json| json.len());

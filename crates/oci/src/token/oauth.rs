@@ -7,26 +7,26 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, RETRY_AFTER};
-use identity::{CredentialError, Exchanged, IdentityError, Revocation};
+use identity::{AssertionAnswer, CredentialError, IdentityError, RevocationOutcome};
 use serde_json::{Value, json};
 use web::audit::AuditCode;
 
 use super::{field, info, read_form};
 use web::app::App;
-use web::audit::{Operation, When};
+use web::audit::{AuditedOperation, LogWhen};
 use web::auth::refusal;
-use web::server_url::Arrival;
+use web::server_url::RequestArrival;
 
 const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
 /// `POST /token`.
 pub async fn token(State(app): State<App>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let arrival = Arrival::of(&parts);
+    let arrival = RequestArrival::of(&parts);
     let own_url = app.own_url(&arrival);
     let fixed = app.origin.fixed().unwrap_or_else(|| own_url.clone());
     // An assertion that is refused is written down.
-    let operation = Operation::oauth("Token", When::Refused);
+    let operation = AuditedOperation::oauth("Token", LogWhen::Refused);
     let attempt = app.audit.attempt(Some(operation), (info(&parts), &parts.headers));
     let form = match read_form(&app, Request::from_parts(parts, body)).await {
         Ok(form) => form,
@@ -48,13 +48,13 @@ pub async fn token(State(app): State<App>, request: Request) -> Response {
         attempt.trail().refused(error);
     }
     match exchanged {
-        Ok(Exchanged::Access { token, scope }) => success(json!({
+        Ok(AssertionAnswer::Access { token, scope }) => success(json!({
             "access_token": token.token,
             "expires_in": token.expires_in - 1,
             "token_type": "Bearer",
             "scope": scope,
         })),
-        Ok(Exchanged::Id { token }) => success(json!({ "id_token": token })),
+        Ok(AssertionAnswer::Id { token }) => success(json!({ "id_token": token })),
         Err(IdentityError::Credential(refused)) => {
             let base_url = app.base_url(&arrival);
             match refused {
@@ -128,15 +128,15 @@ pub async fn revoke(State(app): State<App>, request: Request) -> Response {
         return missing("token");
     };
     match app.engine.identity().revoke_token(token).await {
-        Ok(Revocation::Done(holder)) => {
+        Ok(RevocationOutcome::Done(holder)) => {
             let trail = attempt.trail();
-            trail.operation(Some(Operation::oauth("RevokeToken", When::Always)));
+            trail.operation(Some(AuditedOperation::oauth("RevokeToken", LogWhen::Always)));
             trail.principal(&holder);
             trail.ended(AuditCode::Ok, "");
             success(json!({}))
         }
-        Ok(Revocation::Needless) => success(json!({})),
-        Ok(Revocation::Unsupported(reason)) => error("unsupported_token_type", reason),
+        Ok(RevocationOutcome::Needless) => success(json!({})),
+        Ok(RevocationOutcome::Unsupported(reason)) => error("unsupported_token_type", reason),
         Err(error) => failed(&error),
     }
 }

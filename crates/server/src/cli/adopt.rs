@@ -7,8 +7,8 @@ use anyhow::{Context, bail};
 use clap::Args;
 use engine::{StoreFindings, StoreVerdict};
 
-use super::Source;
-use crate::data::{DataFolder, Sharing};
+use super::SettingsArguments;
+use crate::data::{DataFolder, FolderSharing};
 use crate::stores;
 
 /// Take a folder of blobs and a database for each other's, after something was lost or put back.
@@ -20,9 +20,9 @@ use crate::stores;
 #[command(
     after_help = "Examples:\n  berth adopt --data /var/lib/berth\n  berth adopt --data /var/lib/berth --yes"
 )]
-pub(super) struct Adopt {
+pub(super) struct AdoptArguments {
     #[command(flatten)]
-    source: Source,
+    source: SettingsArguments,
     /// sqlite, or a postgres:// URL [default: sqlite].
     #[arg(long, value_name = "URL")]
     database: Option<String>,
@@ -31,7 +31,7 @@ pub(super) struct Adopt {
     yes: bool,
 }
 
-impl Adopt {
+impl AdoptArguments {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -50,7 +50,7 @@ impl Adopt {
         if !config.data.is_dir() {
             bail!("there is no folder {}; name it with --data", config.data.display());
         }
-        let data = DataFolder::open(&config.data, Sharing::Alone)?;
+        let data = DataFolder::open(&config.data, FolderSharing::Alone)?;
         if postgres.is_none() && !data.database().exists() && !self.yes {
             writeln!(
                 stdout(),

@@ -4,16 +4,16 @@ use std::io::{self, Write};
 
 use super::{env, word};
 use crate::config::Config;
-use crate::listen::tls::Authority;
-use crate::run::{FirstOwner, Server};
+use crate::listen::tls::CertificateAuthority;
+use crate::run::{FirstOwner, RunningServer};
 use web::server_url::reachable;
 
 /// The file that a person puts in its place, where only they know it.
 const OWN_AUTHORITY: &str = "CA.pem";
 
 /// A server that has started, for whoever started it.
-pub(super) struct Banner<'a> {
-    pub(super) server: &'a Server,
+pub(super) struct StartBanner<'a> {
+    pub(super) server: &'a RunningServer,
     pub(super) settings: &'a Config,
     /// The names that `--dev-host` adds.
     pub(super) dev_hosts: &'a [String],
@@ -21,7 +21,7 @@ pub(super) struct Banner<'a> {
     pub(super) kept: &'a str,
 }
 
-impl Banner<'_> {
+impl StartBanner<'_> {
     /// Writes lines of the log that say what was started.
     pub(super) fn log(&self) {
         let Self { server, kept, .. } = self;
@@ -137,9 +137,9 @@ impl Banner<'_> {
     fn own_authority(&self) -> Option<String> {
         let tls = self.server.tls()?;
         match tls.authority() {
-            Authority::Public => None,
-            Authority::InTheFile => Some(word(&tls.certificate().display().to_string())),
-            Authority::Elsewhere => Some(OWN_AUTHORITY.to_owned()),
+            CertificateAuthority::Public => None,
+            CertificateAuthority::InTheFile => Some(word(&tls.certificate().display().to_string())),
+            CertificateAuthority::Elsewhere => Some(OWN_AUTHORITY.to_owned()),
         }
     }
 }

@@ -7,9 +7,9 @@ use anyhow::Context;
 use clap::Args;
 use model::name::{Location, RepositoryName, parse_repository_path};
 
-use super::Source;
+use super::SettingsArguments;
 use super::operator::{ask, watched};
-use crate::operator::{CleanedUp, CleanedVersion, Command};
+use crate::operator::{CleanedLine, CleanupProgress, OperatorCommand};
 
 /// Delete what the cleanup policies of a repository say, now.
 ///
@@ -21,9 +21,9 @@ use crate::operator::{CleanedUp, CleanedVersion, Command};
     berth cleanup --dry-run team-one/images\n  \
     berth cleanup --dry-run projects/team-one/locations/us-west1/repositories/images\n  \
     berth cleanup team-one/images --location europe-west1 --data /var/lib/berth")]
-pub(super) struct Cleanup {
+pub(super) struct CleanupArguments {
     #[command(flatten)]
-    source: Source,
+    source: SettingsArguments,
     /// Only say what would be deleted.
     #[arg(long)]
     dry_run: bool,
@@ -35,13 +35,13 @@ pub(super) struct Cleanup {
     repository: String,
 }
 
-impl Cleanup {
+impl CleanupArguments {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let config = self.source.read()?;
         let location = self.location.clone().map_or_else(|| config.location(), Ok)?;
         let repository = name(&self.repository, location)?.to_string();
-        let command = Command::Cleanup { repository, dry_run: self.dry_run };
-        let done = ask(&config, &command, |so_far: CleanedUp| {
+        let command = OperatorCommand::Cleanup { repository, dry_run: self.dry_run };
+        let done = ask(&config, &command, |so_far: CleanupProgress| {
             show(&so_far)?;
             watched(&format!("{} versions reviewed", so_far.reviewed))
         })?;
@@ -49,7 +49,7 @@ impl Cleanup {
         for warning in &done.warnings {
             eprintln!("warning: {warning}");
         }
-        let CleanedUp { dry_run, reviewed, versions, bytes, kept, held, .. } = done;
+        let CleanupProgress { dry_run, reviewed, versions, bytes, kept, held, .. } = done;
         let would = if dry_run { "would be deleted" } else { "deleted" };
         writeln!(
             stdout(),
@@ -71,13 +71,13 @@ fn name(text: &str, location: Location) -> anyhow::Result<RepositoryName> {
 }
 
 /// A line for each version. Ids of policies are whatever somebody chose, and shown as text that harms no terminal.
-fn show(so_far: &CleanedUp) -> anyhow::Result<()> {
+fn show(so_far: &CleanupProgress) -> anyhow::Result<()> {
     if so_far.cleaned.is_empty() {
         return Ok(());
     }
     watched("")?;
     let mut out = stdout().lock();
-    for CleanedVersion { image, digest, tags, bytes, policy } in &so_far.cleaned {
+    for CleanedLine { image, digest, tags, bytes, policy } in &so_far.cleaned {
         let tags = if tags.is_empty() { "-".to_owned() } else { tags.join(",") };
         writeln!(out, "{image}@{digest}  {tags}  {bytes} bytes  {policy:?}")?;
     }

@@ -7,9 +7,9 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
-use model::host::{domain_of, without_port};
+use model::registry_host::{domain_of_location_host, without_port};
 
-use super::{Source, quoted, word};
+use super::{SettingsArguments, quoted, word};
 use crate::config::Config;
 use crate::data::addresses;
 
@@ -22,9 +22,9 @@ use crate::data::addresses;
 #[command(after_help = "Examples:
   eval \"$(berth env)\" && gcloud auth list
   eval \"$(berth env --url https://us-west1-docker.example.com --ca ca.pem)\"")]
-pub(super) struct Env {
+pub(super) struct EnvArguments {
     #[command(flatten)]
-    source: Source,
+    source: SettingsArguments,
     /// Where the registry is [default: the one that runs on the data folder].
     #[arg(long, value_name = "URL")]
     url: Option<String>,
@@ -71,7 +71,7 @@ pub(super) fn command(data: &Path, ca: Option<&str>) -> String {
     command
 }
 
-impl Env {
+impl EnvArguments {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let config = self.source.read()?;
         let (url, domain, dev) = match self.url.clone() {
@@ -85,7 +85,8 @@ impl Env {
         let url = url.trim_end_matches('/');
         let host = host_of(url)?.to_ascii_lowercase();
         let own = || config.domains.first().map_or("localhost", String::as_str);
-        let domain = domain.as_deref().or_else(|| domain_of(&host)).unwrap_or_else(own);
+        let domain =
+            domain.as_deref().or_else(|| domain_of_location_host(&host)).unwrap_or_else(own);
         let mut lines = Vec::new();
         for api in APIS {
             let setting = format!("CLOUDSDK_API_ENDPOINT_OVERRIDES_{api}");

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::Source;
+use super::SettingsArguments;
 use super::operator::{ask, watched};
-use crate::operator::{Collected, Command};
+use crate::operator::{CollectionReport, OperatorCommand};
 
 /// Collect what nothing refers to, now.
 ///
@@ -15,28 +15,28 @@ use crate::operator::{Collected, Command};
 /// deleted, or never finished, longer ago than the setting gc.grace says.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  berth gc --dry-run\n  berth gc --data /var/lib/berth")]
-pub(super) struct Gc {
+pub(super) struct GcArguments {
     #[command(flatten)]
-    source: Source,
+    source: SettingsArguments,
     /// Only say what would be collected.
     #[arg(long)]
     dry_run: bool,
 }
 
-impl Gc {
+impl GcArguments {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let config = self.source.read()?;
-        let command = Command::Gc { dry_run: self.dry_run };
-        let done = ask(&config, &command, |so_far: Collected| {
-            let Collected { reviewed, files, .. } = so_far;
+        let command = OperatorCommand::Gc { dry_run: self.dry_run };
+        let done = ask(&config, &command, |so_far: CollectionReport| {
+            let CollectionReport { reviewed, files, .. } = so_far;
             watched(&format!("{reviewed} reviewed, {files} files removed"))
         })?;
         self.report(&done)?;
         Ok(ExitCode::SUCCESS)
     }
 
-    fn report(&self, collected: &Collected) -> anyhow::Result<()> {
-        let Collected {
+    fn report(&self, collected: &CollectionReport) -> anyhow::Result<()> {
+        let CollectionReport {
             reviewed,
             links,
             blobs,

@@ -8,12 +8,12 @@ use serde::de::DeserializeOwned;
 
 use crate::config::Config;
 use crate::data::sockets;
-use crate::operator::{Command, Line};
+use crate::operator::{OperatorCommand, ProgressLine};
 
 /// Says a command, and hears how far it is until it is done.
 pub(super) fn ask<T: DeserializeOwned>(
     config: &Config,
-    command: &Command,
+    command: &OperatorCommand,
     mut progress: impl FnMut(T) -> anyhow::Result<()>,
 ) -> anyhow::Result<T> {
     let sockets = sockets(&config.data)?;
@@ -25,9 +25,9 @@ pub(super) fn ask<T: DeserializeOwned>(
     writeln!(stream, "{}", serde_json::to_string(command)?)?;
     for line in BufReader::new(stream).lines() {
         match serde_json::from_str(&line?)? {
-            Line::Progress(so_far) => progress(so_far)?,
-            Line::Done(done) => return Ok(done),
-            Line::Error(error) => bail!("{error}"),
+            ProgressLine::Progress(so_far) => progress(so_far)?,
+            ProgressLine::Done(done) => return Ok(done),
+            ProgressLine::Error(error) => bail!("{error}"),
         }
     }
     bail!("the server went away before it was done; what it did is kept")

@@ -10,8 +10,8 @@ use anyhow::Context;
 use clap::Args;
 
 use super::operator::ask;
-use super::{Source, env, word};
-use crate::operator::{Command, OwnerKey as Made};
+use super::{SettingsArguments, env, word};
+use crate::operator::{OperatorCommand, OwnerKeyRequest as Made};
 
 /// Make a new key for the account that owns everything.
 ///
@@ -21,9 +21,9 @@ use crate::operator::{Command, OwnerKey as Made};
 #[command(after_help = "Examples:
   berth owner-key
   berth owner-key --data /var/lib/berth --output key.json")]
-pub(super) struct OwnerKey {
+pub(super) struct OwnerKeyArguments {
     #[command(flatten)]
-    source: Source,
+    source: SettingsArguments,
     /// Where to write the key file [default: owner-key.json in the data folder].
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -32,7 +32,7 @@ pub(super) struct OwnerKey {
     url: Option<String>,
 }
 
-impl OwnerKey {
+impl OwnerKeyArguments {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let config = self.source.read()?;
         let url = self.url.as_deref().map(|url| url.trim_end_matches('/').to_owned());
@@ -44,7 +44,7 @@ impl OwnerKey {
         let new = path.with_added_extension(format!("{}.new", std::process::id()));
         let context = || format!("cannot write {}", new.display());
         let file = private_file(&new, user.as_ref()).with_context(context)?;
-        let kept = ask(&config, &Command::OwnerKey { url }, |_: Made| Ok(()))
+        let kept = ask(&config, &OperatorCommand::OwnerKey { url }, |_: Made| Ok(()))
             .and_then(|made| keep(file, &new, &path, &made).map(|old| (made, old)));
         let (made, old) = kept.inspect_err(|_| drop(fs::remove_file(&new)))?;
         let mut out = std::io::stdout().lock();

@@ -5,10 +5,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::Source;
+use super::SettingsArguments;
 use super::operator::{ask, watched};
-use crate::config::Bytes;
-use crate::operator::{Command, Scrubbed};
+use crate::config::MemorySetting;
+use crate::operator::{OperatorCommand, ScrubAnswer};
 
 /// Read every stored blob from the disk, and check that its bytes are right, now.
 ///
@@ -19,20 +19,20 @@ use crate::operator::{Command, Scrubbed};
 #[command(
     after_help = "Examples:\n  berth scrub\n  berth scrub --rate 200MiB --data /var/lib/berth"
 )]
-pub(super) struct Scrub {
+pub(super) struct ScrubArguments {
     #[command(flatten)]
-    source: Source,
+    source: SettingsArguments,
     /// How much is read a second; 0KiB is as fast as it can [default: the setting blobs.scrub_rate].
     #[arg(long, value_name = "BYTES")]
-    rate: Option<Bytes>,
+    rate: Option<MemorySetting>,
 }
 
-impl Scrub {
+impl ScrubArguments {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let config = self.source.read()?;
         let rate = self.rate.unwrap_or(config.blobs.scrub_rate).get() as u64;
-        let done = ask(&config, &Command::Scrub { rate }, |so_far: Scrubbed| {
-            let Scrubbed { checked, bytes, .. } = so_far;
+        let done = ask(&config, &OperatorCommand::Scrub { rate }, |so_far: ScrubAnswer| {
+            let ScrubAnswer { checked, bytes, .. } = so_far;
             watched(&format!(
                 "{checked} blobs checked, {} MiB read, {} not right",
                 bytes >> 20,
@@ -44,8 +44,8 @@ impl Scrub {
     }
 }
 
-fn report(done: &Scrubbed) -> anyhow::Result<ExitCode> {
-    let Scrubbed { checked, bytes, sound, corrupt, missing, unreadable, unknown, .. } = done;
+fn report(done: &ScrubAnswer) -> anyhow::Result<ExitCode> {
+    let ScrubAnswer { checked, bytes, sound, corrupt, missing, unreadable, unknown, .. } = done;
     let mut out = stdout();
     if done.busy {
         writeln!(out, "Another berth is scrubbing; this one stopped.")?;

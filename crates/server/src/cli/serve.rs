@@ -9,14 +9,14 @@ use anyhow::{Context, bail};
 use clap::Args;
 use identity::SystemClock;
 
-use super::banner::Banner;
-use super::signals::Signals;
-use super::{Source, said};
+use super::banner::StartBanner;
+use super::signals::StopSignals;
+use super::{SettingsArguments, said};
 use crate::config::{Config, LogFormat, OpsListen, parse_listen};
 use crate::listen::descriptors;
 use crate::metadata_server;
-use crate::run::{Permits, Server, Setup};
-use web::auth::Authenticate;
+use crate::run::{RunningServer, ServerOptions, StartPermits};
+use web::auth::Authenticator;
 use web::layer::log;
 
 /// Run the registry.
@@ -32,9 +32,9 @@ use web::layer::log;
   berth serve --listen 0.0.0.0:443 --tls-certificate tls.crt --tls-key tls.key
                                             with TLS, for other machines; external_url says by which name
   docker push 127.0.0.1:5050/my-project/my-repository/my-image")]
-pub(super) struct Serve {
+pub(super) struct ServeArguments {
     #[command(flatten)]
-    source: Source,
+    source: SettingsArguments,
     /// Let everybody on this machine do everything; projects and repositories appear on push.
     #[arg(long)]
     dev: bool,
@@ -76,7 +76,7 @@ pub(super) struct Serve {
     database: Option<String>,
 }
 
-impl Serve {
+impl ServeArguments {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let config = self.settings()?;
         self.check(&config)?;
@@ -152,7 +152,7 @@ impl Serve {
 
     async fn serve(self, config: Config) -> anyhow::Result<()> {
         // Before anything is opened: a signal during the start must not be lost.
-        let mut signals = Signals::new()?;
+        let mut signals = StopSignals::new()?;
         let kept = if self.ephemeral {
             "nothing: it ends with this process".to_owned()
         } else {
@@ -161,20 +161,24 @@ impl Serve {
         let lower = |name: &String| name.to_ascii_lowercase();
         let dev_hosts: Vec<_> = self.dev_host.iter().map(lower).collect();
         let settings = config.clone();
-        let server = Server::start(Setup {
+        let server = RunningServer::start(ServerOptions {
             config,
-            authenticate: if self.dev { Authenticate::Dev } else { Authenticate::accounts() },
+            authenticate: if self.dev { Authenticator::Dev } else { Authenticator::accounts() },
             dev_hosts: self.dev.then(|| dev_hosts.clone()),
             ephemeral: self.ephemeral,
             clock: Arc::new(SystemClock),
-            permits: Permits {
+            permits: StartPermits {
                 new_master_key: self.new_master_key,
                 dev_with_accounts: self.dev_with_accounts,
             },
         })
         .await?;
-        let banner =
-            Banner { server: &server, settings: &settings, dev_hosts: &dev_hosts, kept: &kept };
+        let banner = StartBanner {
+            server: &server,
+            settings: &settings,
+            dev_hosts: &dev_hosts,
+            kept: &kept,
+        };
         match settings.log.format {
             LogFormat::Text => said(std::io::stdout(), banner.text()?)?,
             // What collects the log expects nothing but objects.

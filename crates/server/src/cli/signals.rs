@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The signals that a server listens to.
-pub(super) struct Signals {
+pub(super) struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
@@ -14,7 +14,7 @@ pub(super) struct Signals {
     in_terminal: bool,
 }
 
-impl Signals {
+impl StopSignals {
     /// Listens from now on: none of them ends the process by itself any more.
     pub(super) fn new() -> io::Result<Self> {
         Ok(Self {

@@ -17,13 +17,13 @@ use identity::{Clock, SystemClock};
 #[command(after_help = "Examples:
   berth token --key key.json | docker login -u oauth2accesstoken --password-stdin registry.example.com
   curl -H \"Authorization: Bearer $(berth token --key key.json)\" https://registry.example.com/v1/projects")]
-pub(super) struct Token {
+pub(super) struct TokenArguments {
     /// The account's key file.
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
 }
 
-impl Token {
+impl TokenArguments {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let name = self.key.display();
         let text =

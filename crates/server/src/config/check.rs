@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use model::host::domain_of;
 use model::name::Location;
+use model::registry_host::domain_of_location_host;
 
 use model::locations::LOCATIONS;
 
@@ -84,7 +84,7 @@ pub(super) fn domain(text: &str) -> Result<(), String> {
         Some("is an address: below it there are no names of locations".to_owned())
     } else if text.contains(':') {
         Some("has a port: write the name alone".to_owned())
-    } else if let Some(domain) = domain_of(text) {
+    } else if let Some(domain) = domain_of_location_host(text) {
         Some(format!("is the host of a location: its domain is {domain:?}"))
     } else if text.len() > LONGEST_NAME - LONGEST_LOCATION {
         Some("is too long for a location's name to stand before it".to_owned())

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::listening::{OpsListen, listen_address};
-use web::settings::{Audit, Limits, Log};
-use web::units::{Bytes, Network, Span};
+use web::settings::{AuditSettings, LimitSettings, LogSettings};
+use web::units::{DurationSetting, MemorySetting, NetworkSetting};
 
 /// All settings.
 #[derive(Debug, Clone, Deserialize)]
@@ -32,39 +32,39 @@ pub struct Config {
     /// Domains whose hosts name a location, as `us-west1-docker.DOMAIN`.
     pub domains: Vec<String>,
     /// Proxies whose `Forwarded` or `X-Forwarded-…` headers are believed.
-    pub proxies: Vec<Network>,
+    pub proxies: Vec<NetworkSetting>,
     /// Encrypted connections.
-    pub tls: Tls,
+    pub tls: TlsSettings,
     /// The tokens that it makes.
-    pub tokens: Tokens,
+    pub tokens: TokenSettings,
     /// The metadata server.
-    pub metadata: Metadata,
+    pub metadata: MetadataSettings,
     /// The log.
-    pub log: Log,
+    pub log: LogSettings,
     /// The audit log.
-    pub audit: Audit,
+    pub audit: AuditSettings,
     /// What one client can take.
-    pub limits: Limits,
+    pub limits: LimitSettings,
     /// Collecting what nothing refers to.
-    pub gc: Gc,
+    pub gc: GcSettings,
     /// Cleanup policies.
-    pub cleanup: Cleanup,
+    pub cleanup: CleanupSettings,
     /// Stored bytes.
-    pub blobs: Blobs,
+    pub blobs: BlobSettings,
     /// Repositories that appear on push.
     pub new_repositories: NewRepositories,
     /// Who is told of changes.
-    pub notifications: Vec<Notification>,
+    pub notifications: Vec<WebhookSettings>,
     /// What the server may reach.
-    pub egress: Egress,
+    pub egress: EgressSettings,
     /// Web pages of other origins.
-    pub cors: Cors,
+    pub cors: CorsSettings,
 }
 
 /// Encrypted connections.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Tls {
+pub struct TlsSettings {
     /// A file with the certificate and those that vouch for it, in PEM. Empty: connections are not encrypted.
     pub certificate: PathBuf,
     /// A file with the certificate's private key, in PEM.
@@ -74,28 +74,28 @@ pub struct Tls {
 /// The tokens that it makes.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Tokens {
+pub struct TokenSettings {
     /// How long what `/v2/token` answers lives, unless the credential ends sooner.
-    pub registry_lifetime: Span,
+    pub registry_lifetime: DurationSetting,
 }
 
-impl Default for Tokens {
+impl Default for TokenSettings {
     fn default() -> Self {
-        Self { registry_lifetime: Span::seconds(3600) }
+        Self { registry_lifetime: DurationSetting::seconds(3600) }
     }
 }
 
 /// The metadata server.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Metadata {
+pub struct MetadataSettings {
     /// Where it listens, if it does. Whoever reaches it is the account.
     pub listen: OpsListen,
     /// The service account that it speaks for.
     pub account: String,
 }
 
-impl Default for Metadata {
+impl Default for MetadataSettings {
     fn default() -> Self {
         Self { listen: OpsListen::Off, account: String::new() }
     }
@@ -104,33 +104,33 @@ impl Default for Metadata {
 /// Collecting what nothing refers to.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Gc {
+pub struct GcSettings {
     /// How long something that nothing refers to is kept.
-    pub grace: Span,
+    pub grace: DurationSetting,
     /// How long a removed file stays in the trash.
-    pub retention: Span,
+    pub retention: DurationSetting,
     /// How often it is looked for.
-    pub interval: Span,
+    pub interval: DurationSetting,
     /// How long an upload without a request lives.
-    pub upload_expiry: Span,
+    pub upload_expiry: DurationSetting,
 }
 
 /// Cleanup policies.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Cleanup {
+pub struct CleanupSettings {
     /// How often each repository is cleaned.
-    pub interval: Span,
+    pub interval: DurationSetting,
 }
 
 /// Stored bytes.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Blobs {
+pub struct BlobSettings {
     /// After how long a blob is hashed again: by the scrub, or while it is read.
-    pub verify_after: Span,
+    pub verify_after: DurationSetting,
     /// How many bytes a second the scrub reads; none: it does not run by itself.
-    pub scrub_rate: Bytes,
+    pub scrub_rate: MemorySetting,
 }
 
 /// Repositories that appear on push.
@@ -178,7 +178,7 @@ impl From<OnPush> for engine::CreateOnPush {
 /// Who is told of changes.
 #[derive(Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Notification {
+pub struct WebhookSettings {
     /// What it is called, in the log and where messages wait for it.
     pub name: String,
     /// Where messages are posted to. It may hold a secret.
@@ -195,7 +195,7 @@ pub struct Notification {
     pub repositories: Vec<String>,
 }
 
-impl fmt::Debug for Notification {
+impl fmt::Debug for WebhookSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Notification").field("name", &self.name).finish_non_exhaustive()
     }
@@ -204,7 +204,7 @@ impl fmt::Debug for Notification {
 /// What the server may reach.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Egress {
+pub struct EgressSettings {
     /// Networks, addresses and host names, besides public addresses.
     pub allow: Vec<String>,
 }
@@ -212,7 +212,7 @@ pub struct Egress {
 /// Web pages of other origins.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Cors {
+pub struct CorsSettings {
     /// The origins whose pages browsers let read and write here, as `https://ui.example.com`.
     pub origins: Vec<String>,
 }
@@ -229,41 +229,44 @@ impl Default for Config {
             default_location: "us-west1".to_owned(),
             domains: Vec::new(),
             proxies: Vec::new(),
-            tls: Tls::default(),
-            tokens: Tokens::default(),
-            metadata: Metadata::default(),
-            log: Log::default(),
-            audit: Audit::default(),
-            limits: Limits::default(),
-            gc: Gc::default(),
-            cleanup: Cleanup { interval: Span::seconds(3600) },
-            blobs: Blobs { verify_after: Span::days(7), scrub_rate: Bytes::mebibytes(16) },
+            tls: TlsSettings::default(),
+            tokens: TokenSettings::default(),
+            metadata: MetadataSettings::default(),
+            log: LogSettings::default(),
+            audit: AuditSettings::default(),
+            limits: LimitSettings::default(),
+            gc: GcSettings::default(),
+            cleanup: CleanupSettings { interval: DurationSetting::seconds(3600) },
+            blobs: BlobSettings {
+                verify_after: DurationSetting::days(7),
+                scrub_rate: MemorySetting::mebibytes(16),
+            },
             new_repositories: NewRepositories::default(),
             notifications: Vec::new(),
-            egress: Egress::default(),
-            cors: Cors::default(),
+            egress: EgressSettings::default(),
+            cors: CorsSettings::default(),
         }
     }
 }
 
-impl Default for Gc {
+impl Default for GcSettings {
     fn default() -> Self {
         Self {
-            grace: Span::days(1),
-            retention: Span::seconds(3600),
-            interval: Span::seconds(300),
-            upload_expiry: Span::days(1),
+            grace: DurationSetting::days(1),
+            retention: DurationSetting::seconds(3600),
+            interval: DurationSetting::seconds(300),
+            upload_expiry: DurationSetting::days(1),
         }
     }
 }
 
-impl Default for Cleanup {
+impl Default for CleanupSettings {
     fn default() -> Self {
         Config::default().cleanup
     }
 }
 
-impl Default for Blobs {
+impl Default for BlobSettings {
     fn default() -> Self {
         Config::default().blobs
     }

@@ -4,28 +4,28 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use ipnet::IpNet;
-use model::host::is_host;
+use model::registry_host::has_host_characters;
 
 /// What may be reached besides public addresses.
 #[derive(Debug, Default)]
-pub(crate) struct Allow(Vec<Entry>);
+pub(crate) struct AllowList(Vec<AllowEntry>);
 
 /// `10.0.0.0/8`, `10.1.2.3`, `[fd00::1]:8080`, `hooks.internal`, `hooks.internal:8080`.
 #[derive(Debug, PartialEq, Eq)]
-struct Entry {
-    place: Place,
+struct AllowEntry {
+    place: Destination,
     /// Any, where none is named.
     port: Option<u16>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Place {
+enum Destination {
     Network(IpNet),
     /// Whatever address it has.
     Name(String),
 }
 
-impl Allow {
+impl AllowList {
     /// Reads entries, and names the one that is none.
     pub(crate) fn new(entries: &[String]) -> anyhow::Result<Self> {
         let parse = |entry: &String| {
@@ -41,8 +41,8 @@ impl Allow {
     #[must_use]
     pub(crate) fn and_loopback(mut self) -> Self {
         let networks = ["127.0.0.0/8", "::1/128"];
-        let entry = |net: &str| Entry {
-            place: Place::Network(net.parse().expect("a network")),
+        let entry = |net: &str| AllowEntry {
+            place: Destination::Network(net.parse().expect("a network")),
             port: None,
         };
         self.0.extend(networks.map(entry));
@@ -53,15 +53,15 @@ impl Allow {
     pub(super) fn opens(&self, name: &str, (ip, port): (IpAddr, u16)) -> bool {
         self.0.iter().any(|entry| {
             let there = match &entry.place {
-                Place::Network(network) => network.contains(&ip),
-                Place::Name(allowed) => name.eq_ignore_ascii_case(allowed),
+                Destination::Network(network) => network.contains(&ip),
+                Destination::Name(allowed) => name.eq_ignore_ascii_case(allowed),
             };
             there && entry.port.is_none_or(|own| own == port)
         })
     }
 }
 
-impl FromStr for Entry {
+impl FromStr for AllowEntry {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
@@ -75,11 +75,14 @@ impl FromStr for Entry {
         let place =
             place.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(place);
         let place = if let Ok(network) = place.parse::<IpNet>() {
-            Place::Network(network.trunc())
+            Destination::Network(network.trunc())
         } else if let Ok(ip) = place.parse::<IpAddr>() {
-            Place::Network(ip.into())
-        } else if !place.is_empty() && is_host(place) && !place.contains([':', '[', ']']) {
-            Place::Name(place.to_owned())
+            Destination::Network(ip.into())
+        } else if !place.is_empty()
+            && has_host_characters(place)
+            && !place.contains([':', '[', ']'])
+        {
+            Destination::Name(place.to_owned())
         } else {
             return Err(());
         };
@@ -93,7 +96,7 @@ mod tests {
 
     #[track_caller]
     fn check(entry: &str, (name, ip, port): (&str, &str, u16), opens: bool) {
-        let allow = Allow::new(&[entry.to_owned()]).expect("an entry");
+        let allow = AllowList::new(&[entry.to_owned()]).expect("an entry");
         let ip = ip.parse().expect("an address");
         assert_eq!(allow.opens(name, (ip, port)), opens, "{entry}: {name} {ip} {port}");
     }
@@ -134,7 +137,7 @@ mod tests {
             "a/b",
             "host:65536",
         ] {
-            let error = Allow::new(&["::1".to_owned(), entry.to_owned()]).expect_err(entry);
+            let error = AllowList::new(&["::1".to_owned(), entry.to_owned()]).expect_err(entry);
             assert!(error.to_string().contains(&format!("egress.allow: {entry:?}")), "{error}");
         }
     }

@@ -2,14 +2,14 @@
 
 use super::*;
 
-fn allow(entries: &[&str]) -> Arc<Allow> {
+fn allow(entries: &[&str]) -> Arc<AllowList> {
     let entries: Vec<_> = entries.iter().map(|entry| (*entry).to_owned()).collect();
-    Arc::new(Allow::new(&entries).expect("entries"))
+    Arc::new(AllowList::new(&entries).expect("entries"))
 }
 
 #[track_caller]
 fn check(url: &str, entries: &[&str], expected: Option<&str>) {
-    let refused = Target::new(url, &allow(entries)).err().map(|error| error.to_string());
+    let refused = EgressTarget::new(url, &allow(entries)).err().map(|error| error.to_string());
     match (&refused, expected) {
         (None, None) => {}
         (Some(refused), Some(expected)) => assert!(refused.contains(expected), "{url}: {refused}"),
@@ -75,13 +75,13 @@ fn urls() {
     check("http://[::ffff:10.0.0.1]/", &["10.0.0.0/8"], None);
 }
 
-fn rule(entries: &[&str], encrypted: bool) -> Arc<Rule> {
-    Arc::new(Rule { allow: allow(entries), port: 443, encrypted })
+fn rule(entries: &[&str], encrypted: bool) -> Arc<EgressRule> {
+    Arc::new(EgressRule { allow: allow(entries), port: 443, encrypted })
 }
 
 /// What a name comes to by a rule.
-async fn resolve(rule: &Arc<Rule>, lookup: Lookup) -> Result<Vec<IpAddr>, String> {
-    let vetted = Vetted { rule: rule.clone(), lookup };
+async fn resolve(rule: &Arc<EgressRule>, lookup: VettingResolver) -> Result<Vec<IpAddr>, String> {
+    let vetted = VettedAddresses { rule: rule.clone(), lookup };
     let found = vetted.resolve("hooks.example.com".parse().expect("a name")).await;
     let found = found.map_err(|error| error.to_string())?;
     Ok(found.map(|address| address.ip()).collect())
@@ -90,10 +90,10 @@ async fn resolve(rule: &Arc<Rule>, lookup: Lookup) -> Result<Vec<IpAddr>, String
 #[tokio::test]
 async fn a_name_is_what_it_turns_out_to_be() {
     let ip = |text: &str| text.parse::<IpAddr>().expect("an address");
-    let inside: Lookup = |_| Box::pin(async { Ok(vec![IpAddr::from([127, 0, 0, 1])]) });
-    let both: Lookup =
+    let inside: VettingResolver = |_| Box::pin(async { Ok(vec![IpAddr::from([127, 0, 0, 1])]) });
+    let both: VettingResolver =
         |_| Box::pin(async { Ok(vec![IpAddr::from([10, 0, 0, 1]), IpAddr::from([1, 1, 1, 1])]) });
-    let none: Lookup = |_| Box::pin(async { Ok(Vec::new()) });
+    let none: VettingResolver = |_| Box::pin(async { Ok(Vec::new()) });
     let closed = rule(&[], true);
     let refused = resolve(&closed, inside).await.expect_err("it is this machine");
     assert!(refused.contains("127.0.0.1"), "{refused}");

@@ -7,12 +7,12 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 /// When a job is due, until it is to stop.
-pub(crate) struct Ticks {
+pub(crate) struct JobTicks {
     period: Duration,
     pub(crate) stop: watch::Receiver<bool>,
 }
 
-impl Ticks {
+impl JobTicks {
     pub(crate) fn new(period: Duration, stop: &watch::Receiver<bool>) -> Self {
         Self { period, stop: stop.clone() }
     }

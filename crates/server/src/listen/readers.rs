@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use web::layer::exchange::Exchange;
+use web::layer::in_flight::InFlightRequest;
 
 /// An answer that has not got on by as much as this in [`PATIENCE`] looks is stuck. About half a kilobyte a second
 /// with the default settings: slower than any line, and than any disk that unpacks meanwhile.
@@ -27,7 +27,7 @@ pub(super) fn period(idle_timeout: Duration) -> Duration {
 
 /// What a look at a connection found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Seen {
+pub(super) enum ConnectionState {
     /// Somebody is served, or was a moment ago.
     InUse,
     /// Nothing was asked for a while.
@@ -38,15 +38,15 @@ pub(super) enum Seen {
 
 /// The exchanges of one connection.
 #[derive(Debug, Default)]
-pub(super) struct Watch {
-    state: Mutex<State>,
+pub(super) struct ConnectionWatch {
+    state: Mutex<WatchState>,
     /// Told when the memory of answers that are not read is needed.
     end: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    open: Vec<Open>,
+struct WatchState {
+    open: Vec<OpenAnswer>,
     /// Whether a request came since the last look.
     asked: bool,
     /// Looks that found nothing.
@@ -54,17 +54,17 @@ struct State {
 }
 
 #[derive(Debug)]
-struct Open {
-    exchange: Weak<Exchange>,
+struct OpenAnswer {
+    exchange: Weak<InFlightRequest>,
     /// What was taken when it last got on..
     taken: u64,
     /// ..and how many looks ago that was.
     looks: u32,
 }
 
-impl Watch {
+impl ConnectionWatch {
     /// Adds an exchange that begins.
-    pub(super) fn add(&self, exchange: &Arc<Exchange>) {
+    pub(super) fn add(&self, exchange: &Arc<InFlightRequest>) {
         exchange.set_connection(self.end.clone());
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.asked = true;
@@ -72,7 +72,7 @@ impl Watch {
         if state.open.len() == state.open.capacity() {
             state.open.retain(|open| open.exchange.strong_count() > 0);
         }
-        state.open.push(Open { exchange: Arc::downgrade(exchange), taken: 0, looks: 0 });
+        state.open.push(OpenAnswer { exchange: Arc::downgrade(exchange), taken: 0, looks: 0 });
     }
 
     /// Waits until the connection has to end, because others need what its readers do not read.
@@ -81,7 +81,7 @@ impl Watch {
     }
 
     /// Looks again.
-    pub(super) fn look(&self) -> Seen {
+    pub(super) fn look(&self) -> ConnectionState {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.open.retain_mut(|open| {
             let Some(exchange) = open.exchange.upgrade() else { return false };
@@ -91,16 +91,16 @@ impl Watch {
         state.idle = if state.asked || !state.open.is_empty() { 0 } else { state.idle + 1 };
         state.asked = false;
         if state.open.iter().any(|open| open.looks >= PATIENCE) {
-            Seen::Stuck
+            ConnectionState::Stuck
         } else if state.idle >= IDLE {
-            Seen::Idle
+            ConnectionState::Idle
         } else {
-            Seen::InUse
+            ConnectionState::InUse
         }
     }
 }
 
-impl Open {
+impl OpenAnswer {
     /// `None`: the handler is at it, and nobody waits for the reader yet.
     fn look(&mut self, taken: Option<u64>) {
         match taken {
@@ -118,7 +118,7 @@ mod tests {
     /// Looks at an answer of which so much was taken each time, and says after how many looks it was stuck.
     #[track_caller]
     fn check(taken: impl Iterator<Item = Option<u64>>, expected: Option<u32>) {
-        let mut open = Open { exchange: Weak::new(), taken: 0, looks: 0 };
+        let mut open = OpenAnswer { exchange: Weak::new(), taken: 0, looks: 0 };
         let mut looks = taken.map(|taken| {
             open.look(taken);
             open.looks >= PATIENCE
@@ -141,10 +141,16 @@ mod tests {
 
     #[test]
     fn who_asks_nothing_is_idle() {
-        let watch = Watch::default();
+        let watch = ConnectionWatch::default();
         let looks = |count: u32| (0..count).map(|_| watch.look()).collect::<Vec<_>>();
-        assert_eq!(looks(3), [Seen::InUse, Seen::Idle, Seen::Idle]);
+        assert_eq!(
+            looks(3),
+            [ConnectionState::InUse, ConnectionState::Idle, ConnectionState::Idle]
+        );
         watch.state.lock().expect("not poisoned").asked = true;
-        assert_eq!(looks(3), [Seen::InUse, Seen::InUse, Seen::Idle]);
+        assert_eq!(
+            looks(3),
+            [ConnectionState::InUse, ConnectionState::InUse, ConnectionState::Idle]
+        );
     }
 }

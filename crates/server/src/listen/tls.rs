@@ -22,27 +22,27 @@ use x509_cert::der::Decode;
 
 use crate::config;
 
-pub(crate) use authority::Authority;
+pub(crate) use authority::CertificateAuthority;
 
 /// What encrypts connections.
 #[derive(Clone)]
-pub struct Tls {
+pub struct ServerTls {
     acceptor: TlsAcceptor,
-    current: Arc<Current>,
+    current: Arc<CurrentCertificate>,
 }
 
 /// The certificate in use, and the files that it came from.
 #[derive(Debug)]
-struct Current {
+struct CurrentCertificate {
     certificate: PathBuf,
     key: PathBuf,
-    loaded: RwLock<Loaded>,
+    loaded: RwLock<LoadedCertificate>,
     /// Why the files could not be read again, as it was last said.
     problem: Mutex<Option<String>>,
 }
 
 #[derive(Debug, Clone)]
-struct Loaded {
+struct LoadedCertificate {
     key: Arc<CertifiedKey>,
     /// When the two files were last changed.
     changed: [SystemTime; 2],
@@ -50,10 +50,10 @@ struct Loaded {
     expires_at: Option<i64>,
 }
 
-impl Tls {
+impl ServerTls {
     /// Reads the files that the settings name. `None`: they name none.
-    pub fn read(settings: &config::Tls) -> anyhow::Result<Option<Self>> {
-        let config::Tls { certificate, key } = settings;
+    pub fn read(settings: &config::TlsSettings) -> anyhow::Result<Option<Self>> {
+        let config::TlsSettings { certificate, key } = settings;
         match (certificate.as_os_str().is_empty(), key.as_os_str().is_empty()) {
             (true, true) => return Ok(None),
             (false, false) => {}
@@ -62,7 +62,7 @@ impl Tls {
             ),
         }
         let loaded = RwLock::new(load(certificate, key)?);
-        let current = Arc::new(Current {
+        let current = Arc::new(CurrentCertificate {
             certificate: certificate.clone(),
             key: key.clone(),
             loaded,
@@ -88,9 +88,9 @@ impl Tls {
     }
 
     /// Returns who vouches for the certificate in use.
-    pub(crate) fn authority(&self) -> Authority {
+    pub(crate) fn authority(&self) -> CertificateAuthority {
         let loaded = self.current.loaded.read().unwrap_or_else(PoisonError::into_inner);
-        Authority::of(&loaded.key.cert)
+        CertificateAuthority::of(&loaded.key.cert)
     }
 
     /// When the certificate in use ends, in seconds since 1970.
@@ -100,7 +100,7 @@ impl Tls {
 
     /// Reads the files again if they were changed.
     pub(crate) fn reload(&self) {
-        let Current { certificate, key, loaded, problem } = &*self.current;
+        let CurrentCertificate { certificate, key, loaded, problem } = &*self.current;
         let known = loaded.read().unwrap_or_else(PoisonError::into_inner).changed;
         if changed(certificate, key).is_ok_and(|changed| changed == known) {
             return;
@@ -125,7 +125,7 @@ impl Tls {
     }
 }
 
-impl ResolvesServerCert for Current {
+impl ResolvesServerCert for CurrentCertificate {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(self.loaded.read().unwrap_or_else(PoisonError::into_inner).key.clone())
     }
@@ -140,7 +140,7 @@ fn changed(certificate: &Path, key: &Path) -> anyhow::Result<[SystemTime; 2]> {
     Ok([modified(certificate)?, modified(key)?])
 }
 
-fn load(certificate: &Path, key: &Path) -> anyhow::Result<Loaded> {
+fn load(certificate: &Path, key: &Path) -> anyhow::Result<LoadedCertificate> {
     let changed = changed(certificate, key)?;
     let name = certificate.display();
     let chain: Result<Vec<_>, _> =
@@ -155,7 +155,7 @@ fn load(certificate: &Path, key: &Path) -> anyhow::Result<Loaded> {
         bail!("the private key is not that of the certificate {name}");
     }
     let expires_at = key.cert.first().and_then(expiry);
-    Ok(Loaded { key: Arc::new(key), changed, expires_at })
+    Ok(LoadedCertificate { key: Arc::new(key), changed, expires_at })
 }
 
 /// Reads a file that must be in PEM and hold `content`, which `converter` of OpenSSL brings there from DER.

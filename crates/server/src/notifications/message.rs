@@ -49,7 +49,7 @@ mod tests {
             tag: Some("1.0".to_owned()),
             digest: Some(Digest::of(b"m")),
             occurred_at: 1_700_000_000_123_456,
-            put_off: 0,
+            times_postponed: 0,
         };
         let expected = format!(
             r#"{{"action":"INSERT","digest":"us-docker.x/p/r/a/b@{}","tag":"us-docker.x/p/r/a/b:1.0"}}"#,

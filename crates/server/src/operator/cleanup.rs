@@ -1,17 +1,17 @@
 //! Cleanup, as an operator asks for it: a step at a time. An operator who leaves stops it, because nothing comes back.
 
-use engine::{Cleaned, CleanupMode, CleanupReport, CleanupRun, CleanupStep, EngineError};
+use engine::{CleanedVersion, CleanupMode, CleanupReport, CleanupRun, CleanupStep, EngineError};
 use model::name::RepositoryName;
 use serde::{Deserialize, Serialize};
 use tokio::net::unix::OwnedWriteHalf;
 use tokio::sync::watch;
 
-use super::{Line, send};
+use super::{ProgressLine, send};
 use web::app::App;
 
 /// What a cleanup did so far, or would do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct CleanedUp {
+pub(crate) struct CleanupProgress {
     /// Whether it only looks: the operator or the repository says so.
     pub dry_run: bool,
     /// Versions that it looked at.
@@ -25,14 +25,14 @@ pub(crate) struct CleanedUp {
     /// Those that a tag that stays, an index or their subject kept.
     pub held: u64,
     /// Those that went since the last line.
-    pub cleaned: Vec<CleanedVersion>,
+    pub cleaned: Vec<CleanedLine>,
     /// What the operator may not have expected.
     pub warnings: Vec<String>,
 }
 
 /// A version that went, or would go.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct CleanedVersion {
+pub(crate) struct CleanedLine {
     /// Its image.
     pub image: String,
     /// Its digest.
@@ -45,17 +45,17 @@ pub(crate) struct CleanedVersion {
     pub policy: String,
 }
 
-impl From<Cleaned> for CleanedVersion {
-    fn from(cleaned: Cleaned) -> Self {
-        let Cleaned { package, digest, tags, bytes, policy } = cleaned;
+impl From<CleanedVersion> for CleanedLine {
+    fn from(cleaned: CleanedVersion) -> Self {
+        let CleanedVersion { package, digest, tags, bytes, policy } = cleaned;
         Self { image: package, digest: digest.to_string(), tags, bytes, policy }
     }
 }
 
-impl CleanedUp {
+impl CleanupProgress {
     fn new(report: CleanupReport, step: CleanupStep) -> Self {
         let CleanupReport { reviewed, versions, bytes, kept, held } = report;
-        let cleaned = step.cleaned.into_iter().map(CleanedVersion::from).collect();
+        let cleaned = step.cleaned.into_iter().map(CleanedLine::from).collect();
         let (dry_run, warnings) = (step.dry_run, Vec::new());
         Self { dry_run, reviewed, versions, bytes, kept, held, cleaned, warnings }
     }
@@ -70,28 +70,28 @@ pub(super) async fn answer(
     let Ok(name) = repository.parse::<RepositoryName>() else {
         let problem =
             format!("{repository:?} is no repository: projects/P/locations/L/repositories/R");
-        let _ = send(write, &Line::<()>::Error(problem)).await;
+        let _ = send(write, &ProgressLine::<()>::Error(problem)).await;
         return;
     };
     let mut run = match app.engine.cleanup(&name, mode).await {
         Ok(run) => run,
         Err(error) => {
-            let _ = send(write, &Line::<()>::Error(error.to_string())).await;
+            let _ = send(write, &ProgressLine::<()>::Error(error.to_string())).await;
             return;
         }
     };
     loop {
         let line = match step(app, (&name, mode), &mut run).await {
             Ok(line) => line,
-            Err(error) => Line::Error(error.to_string()),
+            Err(error) => ProgressLine::Error(error.to_string()),
         };
-        let goes_on = matches!(line, Line::Progress(_));
+        let goes_on = matches!(line, ProgressLine::Progress(_));
         if send(write, &line).await.is_err() || !goes_on {
             return;
         }
         if *stop.borrow() {
             let problem = "the server is stopping; what it did is kept".to_owned();
-            let _ = send(write, &Line::<()>::Error(problem)).await;
+            let _ = send(write, &ProgressLine::<()>::Error(problem)).await;
             return;
         }
     }
@@ -101,19 +101,19 @@ async fn step(
     app: &App,
     (name, mode): (&RepositoryName, CleanupMode),
     run: &mut CleanupRun,
-) -> Result<Line<CleanedUp>, EngineError> {
+) -> Result<ProgressLine<CleanupProgress>, EngineError> {
     let step = run.step().await?;
     app.audit.cleaned(name, &step);
     let done = step.done;
-    let mut line = CleanedUp::new(run.report(), step);
+    let mut line = CleanupProgress::new(run.report(), step);
     if !done {
-        return Ok(Line::Progress(line));
+        return Ok(ProgressLine::Progress(line));
     }
     let policies = run.policies().await?;
     if policies.is_empty() {
         line.warnings.push("the repository has no cleanup policies".to_owned());
     }
-    if policies.only_keep() {
+    if policies.has_only_keep_policies() {
         line.warnings
             .push("nothing is ever deleted: all policies keep, and none deletes".to_owned());
     }
@@ -121,5 +121,5 @@ async fn step(
         line.warnings
             .push("nothing was deleted: the repository's cleanupPolicyDryRun is set".to_owned());
     }
-    Ok(Line::Done(line))
+    Ok(ProgressLine::Done(line))
 }

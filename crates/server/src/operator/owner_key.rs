@@ -5,11 +5,11 @@ use serde::{Deserialize, Serialize};
 use web::audit::AuditCode;
 
 use web::app::App;
-use web::auth::Authenticate;
+use web::auth::Authenticator;
 
 /// A new key of the account that owns everything.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct OwnerKey {
+pub(crate) struct OwnerKeyRequest {
     /// The account's address.
     pub email: String,
     /// The id of the key.
@@ -21,8 +21,8 @@ pub(crate) struct OwnerKey {
 }
 
 /// Makes the key, and writes down that it was made.
-pub(super) async fn make(app: &App, url: Option<String>) -> anyhow::Result<OwnerKey> {
-    if matches!(app.authenticate, Authenticate::Dev) {
+pub(super) async fn make(app: &App, url: Option<String>) -> anyhow::Result<OwnerKeyRequest> {
+    if matches!(app.authenticate, Authenticator::Dev) {
         bail!("this server runs with --dev, and lets everybody do everything without a key");
     }
     let Some(url) = url.or_else(|| app.origin.fixed()) else {
@@ -43,5 +43,10 @@ pub(super) async fn make(app: &App, url: Option<String>) -> anyhow::Result<Owner
     }
     let made = made?;
     let repaired = made.repaired.into_iter().map(str::to_owned).collect();
-    Ok(OwnerKey { email: made.email, key_id: made.key_id, key_file: made.key_file, repaired })
+    Ok(OwnerKeyRequest {
+        email: made.email,
+        key_id: made.key_id,
+        key_file: made.key_file,
+        repaired,
+    })
 }

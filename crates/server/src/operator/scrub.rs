@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 use tokio::net::unix::OwnedWriteHalf;
 use tokio::sync::{mpsc, watch};
 
-use super::{Line, send};
+use super::{ProgressLine, send};
 use crate::jobs::ticks::unless_stopped;
 use web::app::App;
 
 /// What a scrub has checked so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Scrubbed {
+pub(crate) struct ScrubAnswer {
     /// Copies that were checked.
     pub checked: u64,
     /// Bytes that were read.
@@ -34,7 +34,7 @@ pub(crate) struct Scrubbed {
     pub complete: bool,
 }
 
-impl Scrubbed {
+impl ScrubAnswer {
     fn new(report: ScrubReport, complete: bool) -> Self {
         let ScrubReport { checked, bytes, sound, corrupt, missing, unreadable, unknown, busy } =
             report;
@@ -57,14 +57,14 @@ pub(super) async fn answer(
     tokio::spawn(async move {
         let (told, mut stopped) = (lines.clone(), false);
         let progress = |report: &ScrubReport| {
-            let left = told.send(Line::Progress(Scrubbed::new(*report, false))).is_err();
+            let left = told.send(ProgressLine::Progress(ScrubAnswer::new(*report, false))).is_err();
             stopped = left || unless_stopped(&stop).is_break();
             if stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         let scrubbed = app.engine.scrub(ScrubScope::All, rate, progress).await;
         let last = match scrubbed {
-            Ok(report) => Line::Done(Scrubbed::new(report, !stopped && !report.busy)),
-            Err(error) => Line::Error(error.to_string()),
+            Ok(report) => ProgressLine::Done(ScrubAnswer::new(report, !stopped && !report.busy)),
+            Err(error) => ProgressLine::Error(error.to_string()),
         };
         let _ = lines.send(last);
     });

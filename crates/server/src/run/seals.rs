@@ -12,7 +12,7 @@ const MOST_NAMED: usize = 100;
 
 /// What the operator wants done where the master key is missing or another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Otherwise {
+pub(super) enum MissingKeyAction {
     /// Nothing: the server does not start.
     Refuse,
     /// New keys are made in place of those that nothing opens.
@@ -20,13 +20,13 @@ pub(super) enum Otherwise {
 }
 
 /// A master key, which may still have to be written down.
-pub(super) struct Master {
+pub(super) struct MasterKeySource {
     pub(super) key: MasterKey,
     /// The bytes of a new one whose file is missing.
     pub(super) unwritten: Option<[u8; MasterKey::LENGTH]>,
 }
 
-impl Master {
+impl MasterKeySource {
     /// Makes one that ends with the process.
     pub(super) fn in_memory() -> Self {
         Self { key: MasterKey::new(&MasterKey::generate()), unwritten: None }
@@ -37,7 +37,7 @@ impl Master {
         data: &DataFolder,
         meta: &Meta,
         clock: &dyn Clock,
-        otherwise: Otherwise,
+        otherwise: MissingKeyAction,
     ) -> anyhow::Result<Self> {
         if let Some(key) = data.master_key()? {
             return Ok(Self { key, unwritten: None });
@@ -46,9 +46,9 @@ impl Master {
         let holds =
             holds_sealed_keys(meta, clock.now()).await.context("cannot read the database")?;
         match (holds, otherwise) {
-            (true, Otherwise::Refuse) => refuse(data, "is missing"),
+            (true, MissingKeyAction::Refuse) => refuse(data, "is missing"),
             // Not before all is done with it: a start that is cut off leaves the question as it was.
-            (true, Otherwise::Renew) => {
+            (true, MissingKeyAction::Renew) => {
                 Ok(Self { key: MasterKey::new(&bytes), unwritten: Some(bytes) })
             }
             (false, _) => {
@@ -66,17 +66,17 @@ pub(super) async fn check(
     engine: &Engine,
     data: &DataFolder,
     unwritten: Option<[u8; MasterKey::LENGTH]>,
-    otherwise: Otherwise,
+    otherwise: MissingKeyAction,
 ) -> anyhow::Result<()> {
     if engine.identity().opens_sealed_keys().await.context("cannot read the database")? {
-        if otherwise == Otherwise::Renew {
+        if otherwise == MissingKeyAction::Renew {
             tracing::warn!(
                 "--new-master-key: the master key opens all there is, and nothing was changed"
             );
         }
         return Ok(());
     }
-    if otherwise == Otherwise::Refuse {
+    if otherwise == MissingKeyAction::Refuse {
         return refuse(data, "is not the one that the database's keys were sealed with");
     }
     let lost = engine.identity().renew_sealed_keys().await.context("cannot make new keys")?;

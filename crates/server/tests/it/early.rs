@@ -1,7 +1,7 @@
 //! HTTP/1 answers that are sent before the request's body was read. The client gets each answer, and the connection is
 //! kept or closed as the answer says.
 
-use server::config::Span;
+use server::config::DurationSetting;
 
 use crate::util::kept::{Framing, RawConnection};
 use crate::util::{Backend, Client, TestServer, with_deadline};
@@ -200,7 +200,7 @@ async fn a_waiting_client_is_asked_only_for_a_wanted_body() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_never_stops_is_disconnected() {
     let server = TestServer::start_with(Backend::Sqlite, |config| {
-        config.limits.idle_timeout = "300ms".parse::<Span>().expect("a time");
+        config.limits.idle_timeout = "300ms".parse::<DurationSetting>().expect("a time");
     })
     .await;
     let line = format!("PUT /v2/{IMAGE}/manifests/x");
@@ -230,7 +230,7 @@ async fn a_client_that_never_stops_is_disconnected() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clients_that_go_on_sending_hold_few_connections() {
     let server = TestServer::start_with(Backend::Sqlite, |config| {
-        config.limits.idle_timeout = "1h".parse::<Span>().expect("a time");
+        config.limits.idle_timeout = "1h".parse::<DurationSetting>().expect("a time");
         config.limits.connections = 8;
     })
     .await;

@@ -1,7 +1,7 @@
 //! Deletes and collections, by the operator's socket.
 
 use identity::Clock;
-use meta::operations::{self, Operation};
+use meta::operations::{self, OperationRow};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
@@ -134,7 +134,7 @@ async fn operations_are_forgotten_after_a_day(accounts: AccountServer) {
         [enabled, made].map(|operation| operation["name"].as_str().expect("text").to_owned());
     let (meta, now) = (server.open_meta().await, server.clock.now());
     let older =
-        |n| Operation { name: format!("n{n}"), principal: "user:x".to_owned(), content: vec![] };
+        |n| OperationRow { name: format!("n{n}"), principal: "user:x".to_owned(), content: vec![] };
     let inserted = meta
         .write(move |tx| (0..1_700).try_for_each(|n| operations::insert(tx, &older(n), now - 1)));
     inserted.await.expect("writable");
@@ -146,7 +146,7 @@ async fn operations_are_forgotten_after_a_day(accounts: AccountServer) {
             owner.get(&format!("/v1/{name}")).await.expect_status(status);
         }
     }
-    let left = meta.write(|tx| operations::forget(tx, i64::MAX, 10_000)).await;
+    let left = meta.write(|tx| operations::delete_old(tx, i64::MAX, 10_000)).await;
     assert_eq!(left.expect("writable"), 0);
 }
 

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use meta::uploads;
-use model::digest::{Algorithm, Hasher};
-use model::range::MAX_BLOB_BYTES;
-use server::config::{Bytes, Span};
+use model::byte_range::MAX_BLOB_BYTES;
+use model::digest::{DigestAlgorithm, DigestHasher};
+use server::config::{DurationSetting, MemorySetting};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -16,7 +16,7 @@ const IMAGE: &str = "p/r1/image";
 #[tokio::test]
 async fn a_head_that_stops_coming_closes_the_connection() {
     let server = TestServer::start_with(Backend::Sqlite, |config| {
-        config.limits.header_timeout = "200ms".parse::<Span>().expect("a time");
+        config.limits.header_timeout = "200ms".parse::<DurationSetting>().expect("a time");
     })
     .await;
     for start in ["", "G", "PRI * HTTP", "GET /v2/ HTTP/1.1\r\nhost: x\r\n"] {
@@ -32,7 +32,7 @@ async fn a_head_that_stops_coming_closes_the_connection() {
 #[tokio::test]
 async fn a_body_that_stops_coming_times_out() {
     let server = TestServer::start_with(Backend::Sqlite, |config| {
-        config.limits.idle_timeout = "300ms".parse::<Span>().expect("a time");
+        config.limits.idle_timeout = "300ms".parse::<DurationSetting>().expect("a time");
     })
     .await;
     let admin = server.admin();
@@ -58,7 +58,7 @@ async fn a_body_that_stops_coming_times_out() {
 #[tokio::test]
 async fn a_manifest_that_trickles_times_out() {
     let server = TestServer::start_with(Backend::Sqlite, |config| {
-        config.limits.idle_timeout = "300ms".parse::<Span>().expect("a time");
+        config.limits.idle_timeout = "300ms".parse::<DurationSetting>().expect("a time");
     })
     .await;
     let stream = begin_manifest(&server, 0).await;
@@ -78,7 +78,7 @@ async fn a_manifest_that_trickles_times_out() {
 #[tokio::test]
 async fn manifests_share_one_memory() {
     let server = TestServer::start_with(Backend::Sqlite, |config| {
-        config.limits.upload_memory = Bytes::mebibytes(4);
+        config.limits.upload_memory = MemorySetting::mebibytes(4);
     })
     .await;
     let mut streams =
@@ -118,8 +118,8 @@ async fn begin_manifest(server: &TestServer, sent: usize) -> TcpStream {
 async fn a_stop_ends_a_request_that_does_not_end() {
     let mut server = TestServer::start_with(Backend::Sqlite, |config| {
         // Four times this length is more than a TCP option can hold.
-        config.limits.idle_timeout = "30d".parse::<Span>().expect("a time");
-        config.limits.drain_timeout = "100ms".parse::<Span>().expect("a time");
+        config.limits.idle_timeout = "30d".parse::<DurationSetting>().expect("a time");
+        config.limits.drain_timeout = "100ms".parse::<DurationSetting>().expect("a time");
     })
     .await;
     let upload = server.admin().start_upload(IMAGE).await;
@@ -167,13 +167,13 @@ async fn a_blob_may_have_five_terabytes_and_not_more() {
     let file = std::fs::OpenOptions::new().write(true).open(file).expect("writable");
     file.set_len(start).expect("a file system with large files");
     let id: meta::Id = upload.rsplit('/').next().expect("an id").parse().expect("an id");
-    let state = Hasher::new(Algorithm::Sha256).save();
+    let state = DigestHasher::new(DigestAlgorithm::Sha256).save();
     let meta = server.open_meta().await;
     let advanced = meta.write(move |tx| {
         let sql = "SELECT repository_id FROM uploads";
-        let repository = tx.opt(sql, &[], |row| row.id(0))?.expect("started");
+        let repository = tx.query_first(sql, &[], |row| row.id(0))?.expect("started");
         let principal = "user:admin@example.com";
-        let owner = uploads::Owner { repository: &repository, image: "image", principal };
+        let owner = uploads::UploadKey { repository: &repository, image: "image", principal };
         let upload = uploads::find(tx, owner, &id)?.expect("started");
         uploads::advance(tx, &upload, (start as i64, &state), i64::MAX)
     });

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use identity::{Clock, SystemClock};
 use serde_json::{Value, json};
-use server::run::Permits;
+use server::run::StartPermits;
 
 use crate::util::accounts::{exchange_assertion, key_name, sign_in};
 use crate::util::key::read_owner_key;
@@ -209,14 +209,15 @@ async fn a_missing_or_wrong_master_key_is_refused(accounts: AccountServer) {
     assert!(said.contains("is not the one") && said.contains("--new-master-key"), "{said}");
     // With the right key everything is as before, even if the flag is still set.
     std::fs::write(&path, &right).expect("writable");
-    let mut again =
-        server.restart_with_permits(Permits { new_master_key: true, ..Permits::default() }).await;
+    let mut again = server
+        .restart_with_permits(StartPermits { new_master_key: true, ..StartPermits::default() })
+        .await;
     again.anonymous().with_token(&owner.token).get("/v1/projects").await.expect_status(200);
     again.stop().await;
     assert_eq!(std::fs::read(&path).expect("there"), right);
     // With a new key, old tokens are invalid, key files stay valid, and accounts can be impersonated again.
     std::fs::remove_file(&path).expect("ours");
-    let permits = Permits { new_master_key: true, ..Permits::default() };
+    let permits = StartPermits { new_master_key: true, ..StartPermits::default() };
     let mut renewed = server.restart_with_permits(permits).await;
     assert_ne!(std::fs::read(&path).expect("a new one"), right);
     renewed.anonymous().with_token(&owner.token).get("/v1/projects").await.expect_status(401);
@@ -227,7 +228,7 @@ async fn a_missing_or_wrong_master_key_is_refused(accounts: AccountServer) {
     signed_in.post(&sign, &json!({ "payload": "eA==" })).await.expect_status(200);
     renewed.stop().await;
     // From then on the new key opens everything.
-    let again = server.restart_with_permits(Permits::default()).await;
+    let again = server.restart_with_permits(StartPermits::default()).await;
     again.anonymous().with_token(&signed_in.token).get("/v1/projects").await.expect_status(200);
 }
 

@@ -8,7 +8,7 @@ use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use server::config::Span;
+use server::config::DurationSetting;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
@@ -19,7 +19,7 @@ const IMAGE: &str = "p/r1/image";
 
 async fn impatient_server() -> TestServer {
     TestServer::start_with(Backend::Sqlite, |config| {
-        config.limits.idle_timeout = "300ms".parse::<Span>().expect("a time");
+        config.limits.idle_timeout = "300ms".parse::<DurationSetting>().expect("a time");
     })
     .await
 }

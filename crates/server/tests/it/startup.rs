@@ -6,8 +6,8 @@ use std::process::Stdio;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use server::config::{Config, OpsListen};
-use server::run::{Server, Setup};
-use web::auth::Authenticate;
+use server::run::{RunningServer, ServerOptions};
+use web::auth::Authenticator;
 
 use crate::attacks::self_signed_certificate;
 use crate::util::certificate::{CertificateFiles, encode_pem};
@@ -20,15 +20,15 @@ async fn start_refusal(folder: &Path, change: impl FnOnce(&mut Config)) -> Strin
     config.listen = ([127, 0, 0, 1], 0).into();
     config.ops_listen = OpsListen::Off;
     change(&mut config);
-    let setup = Setup {
+    let setup = ServerOptions {
         config,
-        authenticate: Authenticate::accounts(),
+        authenticate: Authenticator::accounts(),
         dev_hosts: None,
         ephemeral: false,
         clock: std::sync::Arc::new(identity::SystemClock),
-        permits: server::run::Permits::default(),
+        permits: server::run::StartPermits::default(),
     };
-    match Server::start(setup).await {
+    match RunningServer::start(setup).await {
         Ok(_) => panic!("it starts"),
         Err(error) => format!("{error:#}"),
     }

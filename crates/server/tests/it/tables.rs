@@ -28,7 +28,7 @@ async fn tags_keep_their_history(server: TestServer) {
     let history = meta.read(|tx| {
         let repository = repositories::find(tx, &listed_repository("r1"))?.expect("pushed to").id;
         let package = packages::find(tx, &repository, "image")?.expect("pushed");
-        tags::history(tx, &package, "latest")
+        tags::list_changes(tx, &package, "latest")
     });
     let history = history.await.expect("readable");
     let digest = |image: &Image| Some(image.digest().parse::<Digest>().expect("a digest"));
@@ -53,7 +53,7 @@ async fn events_are_recorded_with_their_changes(server: TestServer) {
     admin.delete(&format!("/v2/{IMAGE}/manifests/{}", image.digest())).await.expect_status(202);
     let first: Id = "0".repeat(32).parse().expect("an id");
     let meta = server.open_meta().await;
-    let events = meta.read(move |tx| events::after(tx, &first, 100));
+    let events = meta.read(move |tx| events::list_after(tx, &first, 100));
     let events = events.await.expect("readable");
     let events: Vec<_> = events.into_iter().map(|(_, event)| event).collect();
     let actions: Vec<_> = events.iter().map(|event| event.action.as_str()).collect();
@@ -83,15 +83,15 @@ async fn pulls_and_sizes_are_counted(server: TestServer) {
     let digest: Digest = image.digest().parse().expect("a digest");
     let sizes = |tx: &mut meta::Tx<'_>| {
         let repository = repositories::find(tx, &listed_repository("r1"))?.expect("pushed to").id;
-        repositories::size_bytes(tx, &repository)
+        repositories::find_size_bytes(tx, &repository)
     };
     let pulls = meta.read(move |tx| {
         let repository = repositories::find(tx, &listed_repository("r1"))?.expect("pushed to").id;
         let package = packages::find(tx, &repository, "image")?.expect("pushed");
-        let (version, _) = versions::id_in_package(tx, &package, &digest)?.expect("pushed");
+        let (version, _) = versions::find_in_package(tx, &package, &digest)?.expect("pushed");
         Ok::<_, meta::MetaError>((
-            usage::pulls_by_day(tx, &version)?,
-            usage::last_pulled_at(tx, &version)?,
+            usage::list_pulls_by_day(tx, &version)?,
+            usage::find_last_pull(tx, &version)?,
         ))
     });
     let (days, last) = pulls.await.expect("readable");
@@ -114,7 +114,7 @@ async fn epochs_queues_and_leases_are_updated(server: TestServer) {
     assert_eq!(epoch, 1, "a repository came to be");
     let waiting = meta.read(move |tx| {
         let repository = repositories::find(tx, &listed_repository("r1"))?.expect("pushed to").id;
-        gc_queue::waiting(tx, "link", &format!("{repository}/{digest}"))
+        gc_queue::find_review_time(tx, "link", &format!("{repository}/{digest}"))
     });
     assert!(waiting.await.expect("readable").is_some());
     let fence = meta.write(|tx| leases::acquire(tx, "gc", "a test", (0, 1))).await;

@@ -8,22 +8,22 @@ use std::path::{Path, PathBuf};
 
 use tokio::sync::mpsc;
 
-use super::{Message, line};
+use super::{AuditMessage, line};
 use crate::layer::metrics::Metrics;
 
 /// As many bytes are written at once, so that a busy log takes few system calls.
 const BATCH: usize = 64 << 10;
 
 /// Where lines go.
-pub(super) enum Output {
+pub(super) enum AuditOutput {
     /// Beside the log.
     StandardError,
     /// To a file.
-    File(Appended),
+    File(AppendedFile),
 }
 
 /// A file that lines are appended to.
-pub(super) struct Appended {
+pub(super) struct AppendedFile {
     path: PathBuf,
     file: File,
     /// The file's device and number: another one at the path means that this one was moved away.
@@ -32,10 +32,10 @@ pub(super) struct Appended {
     torn: bool,
 }
 
-impl Output {
+impl AuditOutput {
     /// Opens a file, for its owner alone where it is new.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        Appended::open(path).map(Self::File)
+        AppendedFile::open(path).map(Self::File)
     }
 
     fn append(&mut self, lines: &[u8]) -> io::Result<()> {
@@ -49,7 +49,7 @@ impl Output {
     }
 }
 
-impl Appended {
+impl AppendedFile {
     fn open(path: &Path) -> io::Result<Self> {
         // Readable, to see how it ends.
         let file =
@@ -98,8 +98,8 @@ pub(super) fn append(out: &mut impl Write, lines: &[u8], torn: &mut bool) -> io:
 }
 
 /// The one who writes.
-pub(super) struct Writer {
-    output: Output,
+pub(super) struct AuditWriter {
+    output: AuditOutput,
     metrics: Metrics,
     /// Entries have a random beginning, and are counted: so every one has its own id, in all processes.
     process: u64,
@@ -108,26 +108,26 @@ pub(super) struct Writer {
     lost: u64,
 }
 
-impl Writer {
-    pub(super) fn new(output: Output, metrics: Metrics) -> Self {
+impl AuditWriter {
+    pub(super) fn new(output: AuditOutput, metrics: Metrics) -> Self {
         let process = RandomState::new().hash_one(0_u64);
         Self { output, metrics, process, count: 0, lost: 0 }
     }
 
     /// Writes until nobody is left who could send something.
-    pub(super) fn run(mut self, mut queue: mpsc::Receiver<Message>) {
+    pub(super) fn run(mut self, mut queue: mpsc::Receiver<AuditMessage>) {
         let (mut lines, mut flushed) = (Vec::with_capacity(BATCH), Vec::new());
         while let Some(first) = queue.blocking_recv() {
             let (mut next, mut entries) = (Some(first), 0);
             while let Some(message) = next {
                 match message {
-                    Message::Entry(facts) => {
+                    AuditMessage::Entry(facts) => {
                         self.count += 1;
                         let id = format!("{:016x}{:08x}", self.process, self.count);
                         line::write(&mut lines, &facts, &id).expect("a Vec grows");
                         entries += 1;
                     }
-                    Message::Flush(done) => flushed.push(done),
+                    AuditMessage::Flush(done) => flushed.push(done),
                 }
                 next = if lines.len() < BATCH { queue.try_recv().ok() } else { None };
             }

@@ -9,14 +9,14 @@ use serde_json::Serializer;
 use serde_json::ser::Formatter;
 use serde_json::{Value, json};
 
-use super::trail::Facts;
-use super::{Kind, Operation};
+use super::recorder::AuditRecord;
+use super::{AuditedOperation, PermissionType};
 
 /// What Google's tools tell the message by.
 const AUDIT_LOG: &str = "type.googleapis.com/google.cloud.audit.AuditLog";
 
 /// Appends the entry and a line feed; nothing where no operation was noted.
-pub(super) fn write(out: &mut Vec<u8>, facts: &Facts, insert_id: &str) -> io::Result<()> {
+pub(super) fn write(out: &mut Vec<u8>, facts: &AuditRecord, insert_id: &str) -> io::Result<()> {
     let Some(operation) = &facts.operation else { return Ok(()) };
     let entry = entry(facts, operation, insert_id);
     entry.serialize(&mut Serializer::with_formatter(&mut *out, OneLine))?;
@@ -24,14 +24,14 @@ pub(super) fn write(out: &mut Vec<u8>, facts: &Facts, insert_id: &str) -> io::Re
     Ok(())
 }
 
-fn entry(facts: &Facts, operation: &Operation, insert_id: &str) -> Value {
+fn entry(facts: &AuditRecord, operation: &AuditedOperation, insert_id: &str) -> Value {
     let (code, message) = match &facts.outcome {
         Some((code, message)) => (*code, message.as_str()),
         None => (AuditCode::Cancelled, "the client did not wait for the answer"),
     };
     let (log, severity) = match (operation.kind, code) {
-        (Kind::AdminWrite, AuditCode::Ok) => ("activity", "NOTICE"),
-        (Kind::AdminWrite, _) => ("activity", "ERROR"),
+        (PermissionType::AdminWrite, AuditCode::Ok) => ("activity", "NOTICE"),
+        (PermissionType::AdminWrite, _) => ("activity", "ERROR"),
         (_, AuditCode::Ok) => ("data_access", "INFO"),
         (_, _) => ("data_access", "ERROR"),
     };
@@ -52,7 +52,11 @@ fn entry(facts: &Facts, operation: &Operation, insert_id: &str) -> Value {
 }
 
 /// What is not known is left out, as in proto3's JSON: an operation that succeeded has an empty status.
-fn payload(facts: &Facts, operation: &Operation, (code, message): (AuditCode, &str)) -> Value {
+fn payload(
+    facts: &AuditRecord,
+    operation: &AuditedOperation,
+    (code, message): (AuditCode, &str),
+) -> Value {
     let mut authentication = json!({});
     if let Some(email) = &facts.email {
         authentication["principalEmail"] = email.as_str().into();
@@ -107,7 +111,7 @@ fn payload(facts: &Facts, operation: &Operation, (code, message): (AuditCode, &s
 }
 
 /// Manifests by their image, everything else of a registry by the repository, as Google has it.
-fn resource_name(facts: &Facts, operation: &Operation) -> String {
+fn resource_name(facts: &AuditRecord, operation: &AuditedOperation) -> String {
     let name = &facts.resource;
     let is_manifest = operation.method.ends_with("Manifest") || operation.method.ends_with("Tag");
     match &facts.image {
@@ -125,7 +129,7 @@ fn resource_name(facts: &Facts, operation: &Operation) -> String {
 }
 
 /// The project that an entry belongs to. An account may be named without its own, so that what was asked says it first.
-fn project(facts: &Facts) -> Option<&str> {
+fn project(facts: &AuditRecord) -> Option<&str> {
     let asked = facts.asked.first().map(|asked| asked.resource.as_str());
     let names = asked.into_iter().chain([facts.resource.as_str()]);
     names

@@ -11,7 +11,7 @@ const OAUTH: &str = "oauth2.googleapis.com";
 
 /// What an operation does, in the words of Google's audit configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum PermissionType {
     /// Reads what something is and how it is set.
     AdminRead,
     /// Changes what something is, how it is set, or who may do what.
@@ -22,7 +22,7 @@ pub enum Kind {
     DataWrite,
 }
 
-impl Kind {
+impl PermissionType {
     /// As `permissionType` has it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -42,7 +42,7 @@ impl Kind {
 
 /// When an operation is written down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum When {
+pub enum LogWhen {
     /// Whatever becomes of it.
     Always,
     /// Where reads are.
@@ -51,7 +51,7 @@ pub enum When {
     Refused,
 }
 
-impl When {
+impl LogWhen {
     /// Whether there may be something to write.
     pub(super) fn may_be(self, reads: bool) -> bool {
         self != Self::WithReads || reads
@@ -60,49 +60,49 @@ impl When {
 
 /// One operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Operation {
+pub struct AuditedOperation {
     /// The service, as `artifactregistry.googleapis.com`.
     pub service: &'static str,
     /// The method, as the log names it.
     pub method: Cow<'static, str>,
     /// The type of the permission.
-    pub kind: Kind,
+    pub kind: PermissionType,
     /// When an entry is written.
-    pub when: When,
+    pub when: LogWhen,
 }
 
-impl Operation {
+impl AuditedOperation {
     /// A write to a registry: `Docker-PutManifest`.
     pub const fn write(method: &'static str) -> Self {
-        Self::docker(method, Kind::DataWrite, When::Always)
+        Self::docker(method, PermissionType::DataWrite, LogWhen::Always)
     }
 
     /// A part of a write that has its entry elsewhere.
     pub const fn part(method: &'static str) -> Self {
-        Self::docker(method, Kind::DataWrite, When::Refused)
+        Self::docker(method, PermissionType::DataWrite, LogWhen::Refused)
     }
 
     /// A read of a registry: `Docker-GetManifest`.
     pub const fn read(method: &'static str) -> Self {
-        Self::docker(method, Kind::DataRead, When::WithReads)
+        Self::docker(method, PermissionType::DataRead, LogWhen::WithReads)
     }
 
     /// A registry's door, where only refused credentials are of interest.
     pub const fn door(method: &'static str) -> Self {
-        Self::docker(method, Kind::DataRead, When::Refused)
+        Self::docker(method, PermissionType::DataRead, LogWhen::Refused)
     }
 
     /// What stands for entries that were left out.
     pub(super) const fn left_out() -> Self {
-        Self::docker("EntriesLeftOut", Kind::DataWrite, When::Always)
+        Self::docker("EntriesLeftOut", PermissionType::DataWrite, LogWhen::Always)
     }
 
     /// A token endpoint of OAuth.
-    pub const fn oauth(method: &'static str, when: When) -> Self {
-        Self { service: OAUTH, method: Cow::Borrowed(method), kind: Kind::DataRead, when }
+    pub const fn oauth(method: &'static str, when: LogWhen) -> Self {
+        Self { service: OAUTH, method: Cow::Borrowed(method), kind: PermissionType::DataRead, when }
     }
 
-    const fn docker(method: &'static str, kind: Kind, when: When) -> Self {
+    const fn docker(method: &'static str, kind: PermissionType, when: LogWhen) -> Self {
         Self { service: ARTIFACT_REGISTRY, method: Cow::Borrowed(method), kind, when }
     }
 
@@ -129,11 +129,13 @@ impl Operation {
         let is_read = begins_with(&["Get", "List", "Query", "Download"]);
         let (kind, when) = match (is_data(permission), is_read) {
             // A credential of somebody else's: to Google a read, to whoever looks for misuse the first thing to see.
-            _ if package == "google.iam.credentials.v1" => (Kind::DataRead, When::Always),
-            (true, true) => (Kind::DataRead, When::WithReads),
-            (true, false) => (Kind::DataWrite, When::Always),
-            (false, true) => (Kind::AdminRead, When::WithReads),
-            (false, false) => (Kind::AdminWrite, When::Always),
+            _ if package == "google.iam.credentials.v1" => {
+                (PermissionType::DataRead, LogWhen::Always)
+            }
+            (true, true) => (PermissionType::DataRead, LogWhen::WithReads),
+            (true, false) => (PermissionType::DataWrite, LogWhen::Always),
+            (false, true) => (PermissionType::AdminRead, LogWhen::WithReads),
+            (false, false) => (PermissionType::AdminWrite, LogWhen::Always),
         };
         Some(Self { service, method: Cow::Owned(method.to_owned()), kind, when })
     }

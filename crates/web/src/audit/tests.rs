@@ -13,17 +13,17 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use super::*;
 
-const PUT: Operation = Operation::write("Docker-PutManifest");
+const PUT: AuditedOperation = AuditedOperation::write("Docker-PutManifest");
 
 /// A log whose queue nobody empties, but for the receiver.
-fn stuck(places: usize, reads: bool) -> (Audit, Metrics, mpsc::Receiver<Message>) {
+fn stuck(places: usize, reads: bool) -> (AuditLog, Metrics, mpsc::Receiver<AuditMessage>) {
     let (queue, entries) = mpsc::channel(places);
     let (metrics, clock) = (Metrics::default(), Arc::new(SystemClock));
-    let sink = Sink::new((queue, reads), (metrics.clone(), clock));
-    (Audit(Some(Arc::new(sink))), metrics, entries)
+    let sink = AuditSink::new((queue, reads), (metrics.clone(), clock));
+    (AuditLog(Some(Arc::new(sink))), metrics, entries)
 }
 
-fn attempt(audit: &Audit, operation: Operation) -> Attempt {
+fn attempt(audit: &AuditLog, operation: AuditedOperation) -> AuditGuard {
     audit.attempt(Some(operation), (None, &HeaderMap::new()))
 }
 
@@ -51,7 +51,12 @@ fn what_does_not_fit_into_the_queue_is_counted() {
 
 /// Whether an attempt leaves an entry, after it was noted on.
 #[track_caller]
-fn check(reads: bool, operation: Operation, note: impl FnOnce(&Trail), expected: bool) {
+fn check(
+    reads: bool,
+    operation: AuditedOperation,
+    note: impl FnOnce(&AuditRecorder),
+    expected: bool,
+) {
     let (audit, _, mut entries) = stuck(2, reads);
     let attempt = attempt(&audit, operation.clone());
     let trail = attempt.trail().clone();
@@ -65,14 +70,15 @@ fn check(reads: bool, operation: Operation, note: impl FnOnce(&Trail), expected:
 
 #[test]
 fn what_becomes_an_entry() {
-    let get = || Operation::read("Docker-GetManifest");
-    let patch = || Operation::part("Docker-PatchUpload");
-    let denied = |trail: &Trail| {
+    let get = || AuditedOperation::read("Docker-GetManifest");
+    let patch = || AuditedOperation::part("Docker-PatchUpload");
+    let denied = |trail: &AuditRecorder| {
         let denied: Result<(), _> = Err(EngineError::InsufficientScope);
         trail.asked((Permission::UPLOAD_ARTIFACTS, &"r"), &denied);
     };
-    let granted = |trail: &Trail| trail.asked((Permission::UPLOAD_ARTIFACTS, &"r"), &Ok(()));
-    let refused = |trail: &Trail| trail.refused(&identity::CredentialError::Expired.into());
+    let granted =
+        |trail: &AuditRecorder| trail.asked((Permission::UPLOAD_ARTIFACTS, &"r"), &Ok(()));
+    let refused = |trail: &AuditRecorder| trail.refused(&identity::CredentialError::Expired.into());
     check(false, PUT, |_| (), true);
     check(false, PUT, denied, true);
     check(false, get(), denied, false);
@@ -84,27 +90,28 @@ fn what_becomes_an_entry() {
         check(reads, patch(), refused, true);
         check(
             reads,
-            Operation::door("Docker-Token"),
+            AuditedOperation::door("Docker-Token"),
             |trail| trail.ended(AuditCode::Ok, ""),
             false,
         );
-        check(reads, Operation::door("Docker-Token"), refused, true);
+        check(reads, AuditedOperation::door("Docker-Token"), refused, true);
     }
 }
 
 /// What anybody can bring about, and what nobody can without a right or an account.
 #[test]
 fn what_may_be_left_out() {
-    let check = |note: &dyn Fn(&Trail), expected: bool| {
-        let trail = Trail::of(Facts::at(0));
+    let check = |note: &dyn Fn(&AuditRecorder), expected: bool| {
+        let trail = AuditRecorder::of(AuditRecord::at(0));
         trail.operation(Some(PUT));
         note(&trail);
         assert_eq!(trail.close().expect("kept").are_nobodys(), expected);
     };
-    let asked = |trail: &Trail, outcome: Result<(), EngineError>| {
+    let asked = |trail: &AuditRecorder, outcome: Result<(), EngineError>| {
         trail.asked((Permission::UPLOAD_ARTIFACTS, &"r"), &outcome);
     };
-    let account = |trail: &Trail| trail.principal(&"user:a@example.com".parse().expect("one"));
+    let account =
+        |trail: &AuditRecorder| trail.principal(&"user:a@example.com".parse().expect("one"));
     let denied = || Err(EngineError::InsufficientScope);
     check(&|trail| trail.refused(&identity::CredentialError::Expired.into()), true);
     check(&|trail| trail.failed(http::StatusCode::BAD_REQUEST, "no name"), true);
@@ -131,17 +138,17 @@ fn what_may_be_left_out() {
 #[test]
 fn reads_that_are_not_written_down_keep_nothing() {
     let (audit, ..) = stuck(1, false);
-    assert!(!attempt(&audit, Operation::read("Docker-GetManifest")).trail().is_kept());
+    assert!(!attempt(&audit, AuditedOperation::read("Docker-GetManifest")).trail().is_kept());
     assert!(attempt(&audit, PUT).trail().is_kept());
     assert!(!audit.attempt(None, (None, &HeaderMap::new())).trail().is_kept());
-    let off = Audit::default();
+    let off = AuditLog::default();
     assert!(!attempt(&off, PUT).trail().is_kept());
     assert!(!off.attempt_at_something((None, &HeaderMap::new())).trail().is_kept());
 }
 
 /// A writer on a file, and the file.
 struct Written {
-    writer: Writer,
+    writer: AuditWriter,
     metrics: Metrics,
     folder: PathBuf,
 }
@@ -149,8 +156,12 @@ struct Written {
 impl Written {
     fn new(folder: &Path) -> Self {
         let metrics = Metrics::default();
-        let output = Output::open(&folder.join("audit.log")).expect("it can be made");
-        Self { writer: Writer::new(output, metrics.clone()), metrics, folder: folder.to_owned() }
+        let output = AuditOutput::open(&folder.join("audit.log")).expect("it can be made");
+        Self {
+            writer: AuditWriter::new(output, metrics.clone()),
+            metrics,
+            folder: folder.to_owned(),
+        }
     }
 
     fn path(&self) -> PathBuf {
@@ -280,12 +291,12 @@ fn a_line_that_was_cut_short_is_not_continued() {
 }
 
 /// The line of an attempt, after it was noted on.
-fn line(operation: Operation, note: impl FnOnce(&Trail)) -> String {
+fn line(operation: AuditedOperation, note: impl FnOnce(&AuditRecorder)) -> String {
     let (audit, _, mut entries) = stuck(1, true);
     let attempt = attempt(&audit, operation);
     note(attempt.trail());
     drop(attempt);
-    let Ok(Message::Entry(mut facts)) = entries.try_recv() else { panic!("no entry") };
+    let Ok(AuditMessage::Entry(mut facts)) = entries.try_recv() else { panic!("no entry") };
     facts.began = 1_714_979_289_123_456;
     let mut line = Vec::new();
     line::write(&mut line, &facts, "7").expect("a Vec grows");

@@ -7,14 +7,14 @@ use identity::CredentialError;
 
 /// Something that proves who the caller is.
 #[derive(Clone, PartialEq, Eq)]
-pub enum Credential {
+pub enum SentCredential {
     /// A token: ours, or one that a service account signed.
     Token(String),
     /// A service account's key file, plain or in base64.
     KeyFile(String),
 }
 
-impl Credential {
+impl SentCredential {
     /// As it was sent.
     pub fn text(&self) -> &str {
         match self {
@@ -73,9 +73,9 @@ mod tests {
     #[track_caller]
     fn check(header: &str, expected: &str) {
         let header = HeaderValue::from_str(header).expect("a header");
-        let actual = match Credential::parse(&header) {
-            Ok(Credential::Token(token)) => format!("token {token}"),
-            Ok(Credential::KeyFile(file)) => format!("key {file}"),
+        let actual = match SentCredential::parse(&header) {
+            Ok(SentCredential::Token(token)) => format!("token {token}"),
+            Ok(SentCredential::KeyFile(file)) => format!("key {file}"),
             Err(_) => "refused".to_owned(),
         };
         assert_eq!(actual, expected, "{header:?}");

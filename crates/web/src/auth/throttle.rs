@@ -11,7 +11,7 @@ use identity::{CredentialError, IdentityError};
 
 use super::refusal::claimed;
 use crate::layer;
-use crate::layer::rate::{Rate, network};
+use crate::layer::rate_limiter::{RateLimiter, network};
 
 /// So many at once..
 const ADDRESS_BURST: NonZeroU32 = NonZeroU32::new(1000).expect("more than nothing");
@@ -21,23 +21,23 @@ const REFILL: NonZeroU32 = NonZeroU32::MIN;
 
 /// Counts wrong credentials.
 #[derive(Debug, Clone)]
-pub struct Throttle(Arc<Counts>);
+pub struct GuessThrottle(Arc<GuessCounts>);
 
 #[derive(Debug)]
-struct Counts {
-    addresses: Rate<IpAddr>,
-    accounts: Rate<String>,
+struct GuessCounts {
+    addresses: RateLimiter<IpAddr>,
+    accounts: RateLimiter<String>,
 }
 
-impl Default for Throttle {
+impl Default for GuessThrottle {
     fn default() -> Self {
-        let addresses = Rate::new(ADDRESS_BURST, REFILL);
-        let accounts = Rate::new(ACCOUNT_BURST, REFILL);
-        Self(Arc::new(Counts { addresses, accounts }))
+        let addresses = RateLimiter::new(ADDRESS_BURST, REFILL);
+        let accounts = RateLimiter::new(ACCOUNT_BURST, REFILL);
+        Self(Arc::new(GuessCounts { addresses, accounts }))
     }
 }
 
-impl Throttle {
+impl GuessThrottle {
     /// What came of a credential, which is another answer where it is wrong as too many before it.
     pub fn judge<T>(
         &self,
@@ -56,11 +56,13 @@ impl Throttle {
     /// Where too many are counted, everybody goes free.
     fn one_more_here(&self) -> bool {
         let client = layer::client().map(network);
-        client.and_then(|client| self.0.addresses.one_more(&client)).unwrap_or(true)
+        client.and_then(|client| self.0.addresses.try_acquire(&client)).unwrap_or(true)
     }
 
     /// Asked after the address: one that sends too many fills no memory with accounts that it thought of.
     fn one_more_of(&self, credential: &str) -> bool {
-        claimed(credential).and_then(|account| self.0.accounts.one_more(&account)).unwrap_or(true)
+        claimed(credential)
+            .and_then(|account| self.0.accounts.try_acquire(&account))
+            .unwrap_or(true)
     }
 }

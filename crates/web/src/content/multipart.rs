@@ -3,20 +3,20 @@
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use engine::{Content, ContentStream};
+use engine::{ContentStream, OpenContent};
 use futures_util::{StreamExt, stream};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
+use model::byte_range::ByteRange;
 use model::digest::Digest;
-use model::range::Part;
 
 use super::{ContentError, TYPE, content_range, described};
 
 /// Answers parts, in their order, each with its place.
 pub(crate) async fn serve_several(
     digest: &Digest,
-    content: Content,
-    parts: &[Part],
+    content: OpenContent,
+    parts: &[ByteRange],
 ) -> Result<Response, ContentError> {
     let size = content.size();
     // Nobody can have pushed what a page would take for the end of a part.
@@ -42,7 +42,7 @@ pub(crate) async fn serve_several(
 }
 
 /// What stands before a part.
-fn head(part: &Part, size: u64, boundary: &str) -> Bytes {
+fn head(part: &ByteRange, size: u64, boundary: &str) -> Bytes {
     let range = content_range(part, size);
     format!("\r\n--{boundary}\r\nContent-Type: {TYPE}\r\nContent-Range: {range}\r\n\r\n").into()
 }

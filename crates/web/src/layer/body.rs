@@ -15,7 +15,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
-use super::leftover::Leftover;
+use super::unread_body::UnreadBody;
 
 /// A request body that paused for too long.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +67,7 @@ impl HttpBody for IdleTimeout {
 }
 
 /// The body of an upload as the engine takes it.
-pub fn upload_body(body: Body, idle: Duration) -> engine::Body<'static> {
+pub fn upload_body(body: Body, idle: Duration) -> engine::UploadBody<'static> {
     let frames = with_idle_timeout(body, idle);
     Box::pin(
         stream::unfold(frames, |mut frames| async {
@@ -90,22 +90,22 @@ pub fn upload_body(body: Body, idle: Duration) -> engine::Body<'static> {
 }
 
 /// A request body that counts what is read of it, and leaves the rest to the connection.
-pub struct Received {
+pub struct ReceivedBody {
     /// There until it is dropped.
     body: Option<Incoming>,
     bytes: Arc<AtomicU64>,
-    leftover: Option<Leftover>,
+    leftover: Option<UnreadBody>,
     ended: bool,
 }
 
-impl Received {
+impl ReceivedBody {
     /// Counts into `bytes`.
-    pub(super) fn new(body: Incoming, bytes: Arc<AtomicU64>, leftover: Option<Leftover>) -> Self {
+    pub(super) fn new(body: Incoming, bytes: Arc<AtomicU64>, leftover: Option<UnreadBody>) -> Self {
         Self { body: Some(body), bytes, leftover, ended: false }
     }
 }
 
-impl HttpBody for Received {
+impl HttpBody for ReceivedBody {
     type Data = Bytes;
     type Error = hyper::Error;
 
@@ -145,7 +145,7 @@ impl HttpBody for Received {
     }
 }
 
-impl Drop for Received {
+impl Drop for ReceivedBody {
     fn drop(&mut self) {
         let (Some(body), Some(leftover)) = (self.body.take(), &self.leftover) else { return };
         if body.is_end_stream() {

@@ -37,14 +37,14 @@ static ASKED: HeaderValue = HeaderValue::from_static(
 
 /// The origins whose pages are served.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origins {
+pub enum AllowedOrigins {
     /// These, also with what the browser keeps of a person's credentials.
     Listed(Arc<[HeaderValue]>),
     /// All of them, never with such credentials.
     Any,
 }
 
-impl Origins {
+impl AllowedOrigins {
     /// Reads `cors.origins`. `None`: it names none.
     pub fn new(origins: &[String]) -> anyhow::Result<Option<Self>> {
         match origins {
@@ -100,14 +100,14 @@ fn check(origin: &str) -> anyhow::Result<()> {
 }
 
 /// Has a router answer pages of these origins.
-pub fn answer_pages(router: Router, origins: Option<Origins>) -> Router {
+pub fn answer_pages(router: Router, origins: Option<AllowedOrigins>) -> Router {
     match origins {
         Some(origins) => router.layer(from_fn_with_state(origins, answer)),
         None => router,
     }
 }
 
-async fn answer(State(origins): State<Origins>, request: Request, next: Next) -> Response {
+async fn answer(State(origins): State<AllowedOrigins>, request: Request, next: Next) -> Response {
     let allowed = match request.headers().get(ORIGIN) {
         Some(origin) => origins.allow(origin),
         None => None,
@@ -149,7 +149,7 @@ mod tests {
             "http://[::1]:8080",
             "https://a:8443",
         ] {
-            let origins = Origins::new(&[origin.to_owned()]).expect(origin).expect("one");
+            let origins = AllowedOrigins::new(&[origin.to_owned()]).expect(origin).expect("one");
             assert!(origins.allow(&origin.parse().expect("a header")).is_some());
         }
         for origin in [
@@ -168,12 +168,14 @@ mod tests {
             "https://",
             "https://a, https://b",
         ] {
-            let error = Origins::new(&[origin.to_owned()]).expect_err(origin).to_string();
+            let error = AllowedOrigins::new(&[origin.to_owned()]).expect_err(origin).to_string();
             assert!(error.contains("cors.origins"), "{error}");
         }
-        assert_eq!(Origins::new(&[]).expect("none"), None);
-        assert_eq!(Origins::new(&["*".to_owned()]).expect("all"), Some(Origins::Any));
+        assert_eq!(AllowedOrigins::new(&[]).expect("none"), None);
+        assert_eq!(AllowedOrigins::new(&["*".to_owned()]).expect("all"), Some(AllowedOrigins::Any));
         let both = ["*".to_owned(), "https://ui.example.com".to_owned()];
-        assert!(Origins::new(&both).expect_err("which?").to_string().contains("stands alone"));
+        assert!(
+            AllowedOrigins::new(&both).expect_err("which?").to_string().contains("stands alone")
+        );
     }
 }

@@ -25,25 +25,25 @@ const SHARE: usize = 8;
 
 /// The connections of a listener that are read for nothing.
 #[derive(Debug, Clone)]
-pub struct Drains(Arc<Mutex<State>>);
+pub struct DrainBudget(Arc<Mutex<DrainState>>);
 
 #[derive(Debug)]
-struct State {
+struct DrainState {
     places: usize,
     next: u64,
     /// What is dropped to give one up, the oldest first.
     open: BTreeMap<u64, oneshot::Sender<()>>,
 }
 
-impl Drains {
+impl DrainBudget {
     /// Room for a part of the connections that there may be.
     pub fn new(connections: usize) -> Self {
         let places = (connections / SHARE).max(1);
-        Self(Arc::new(Mutex::new(State { places, next: 0, open: BTreeMap::new() })))
+        Self(Arc::new(Mutex::new(DrainState { places, next: 0, open: BTreeMap::new() })))
     }
 
     /// Takes a place, from the oldest if need be, for as long as `patience` at most.
-    pub fn begin(&self, patience: Duration) -> Drain {
+    pub fn begin(&self, patience: Duration) -> DrainPlace {
         let (wanted, given_up) = oneshot::channel();
         let mut state = self.state();
         while state.open.len() >= state.places {
@@ -54,7 +54,7 @@ impl Drains {
         state.open.insert(id, wanted);
         drop(state);
         let pause = patience.min(LONGEST_PAUSE);
-        Drain {
+        DrainPlace {
             drains: self.clone(),
             id,
             given_up,
@@ -65,15 +65,15 @@ impl Drains {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, DrainState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// One connection that is read for nothing, and for how long it still is.
 #[derive(Debug)]
-pub struct Drain {
-    drains: Drains,
+pub struct DrainPlace {
+    drains: DrainBudget,
     id: u64,
     given_up: oneshot::Receiver<()>,
     left: u64,
@@ -82,7 +82,7 @@ pub struct Drain {
     paused: Pin<Box<Sleep>>,
 }
 
-impl Drain {
+impl DrainPlace {
     /// Ready when it is enough.
     pub fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let is_over = self.left == 0
@@ -115,7 +115,7 @@ impl Drain {
     }
 }
 
-impl Drop for Drain {
+impl Drop for DrainPlace {
     fn drop(&mut self) {
         self.drains.state().open.remove(&self.id);
     }
@@ -127,13 +127,13 @@ mod tests {
 
     use super::*;
 
-    fn is_over(drain: &mut Drain) -> bool {
+    fn is_over(drain: &mut DrainPlace) -> bool {
         drain.poll_over(&mut Context::from_waker(Waker::noop())).is_ready()
     }
 
     #[tokio::test]
     async fn the_oldest_gives_way_and_nobody_waits() {
-        let drains = Drains::new(2 * SHARE);
+        let drains = DrainBudget::new(2 * SHARE);
         let begin = || drains.begin(Duration::from_secs(3_600));
         let [mut first, mut second] = [begin(), begin()];
         assert!(!is_over(&mut first) && !is_over(&mut second));
@@ -147,7 +147,7 @@ mod tests {
 
     #[tokio::test]
     async fn bytes_are_bounded() {
-        let mut drain = Drains::new(1).begin(Duration::from_secs(3_600));
+        let mut drain = DrainBudget::new(1).begin(Duration::from_secs(3_600));
         drain.came(MOST_BYTES as usize - 1);
         assert!(!is_over(&mut drain));
         drain.came(1);

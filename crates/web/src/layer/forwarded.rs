@@ -7,9 +7,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use http::header::FORWARDED;
 use http::{HeaderMap, HeaderName};
-use model::host::is_host;
+use model::registry_host::has_host_characters;
 
-use crate::units::Network;
+use crate::units::NetworkSetting;
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -20,7 +20,7 @@ const LONGEST_HOST: usize = 255;
 
 /// What a trusted proxy says of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Forwarded {
+pub struct ForwardedRequest {
     /// The address that the request came from.
     pub client: IpAddr,
     /// The scheme of the address that the client used, where the proxy says so.
@@ -31,17 +31,17 @@ pub struct Forwarded {
 
 /// A proxy sent both kinds of headers, and they say different things: one of them is the client's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Contradiction;
+pub struct ContradictingHeaders;
 
 /// One proxy's words about one request.
 #[derive(Debug, Default)]
-struct Hop {
+struct ProxyHop {
     address: String,
     scheme: String,
     host: String,
 }
 
-impl Forwarded {
+impl ForwardedRequest {
     /// Reads what the proxy at `peer` says, if it is one of `proxies` and says something.
     ///
     /// # Errors
@@ -49,8 +49,8 @@ impl Forwarded {
     pub fn read(
         peer: IpAddr,
         headers: &HeaderMap,
-        proxies: &[Network],
-    ) -> Result<Option<Self>, Contradiction> {
+        proxies: &[NetworkSetting],
+    ) -> Result<Option<Self>, ContradictingHeaders> {
         let is_trusted = |address| proxies.iter().any(|network| network.contains(address));
         if !is_trusted(peer) {
             return Ok(None);
@@ -59,13 +59,13 @@ impl Forwarded {
         let standard = standard.map(|hops| Self::of(peer, &hops, is_trusted));
         let usual = usual_hops(headers).map(|hops| Self::of(peer, &hops, is_trusted));
         match (standard, usual) {
-            (Some(one), Some(other)) => one.agreed(other).map(Some).ok_or(Contradiction),
+            (Some(one), Some(other)) => one.agreed(other).map(Some).ok_or(ContradictingHeaders),
             (one, other) => Ok(one.or(other)),
         }
     }
 
     /// Follows the hops from the right as far as they are trusted.
-    fn of(peer: IpAddr, hops: &[Hop], is_trusted: impl Fn(IpAddr) -> bool) -> Self {
+    fn of(peer: IpAddr, hops: &[ProxyHop], is_trusted: impl Fn(IpAddr) -> bool) -> Self {
         let mut found = Self { client: peer.to_canonical(), scheme: None, host: None };
         for hop in hops.iter().rev() {
             // A proxy that says nothing of one of them leaves what the one behind it says.
@@ -98,7 +98,7 @@ impl Forwarded {
 
 /// Returns the hops of `X-Forwarded-…`, whose three lists belong together only where they are of one length: many
 /// proxies add to the first, and write the others anew.
-fn usual_hops(headers: &HeaderMap) -> Option<Vec<Hop>> {
+fn usual_hops(headers: &HeaderMap) -> Option<Vec<ProxyHop>> {
     let list = |name: &HeaderName| -> Vec<String> {
         let lines = headers.get_all(name).iter().filter_map(|line| line.to_str().ok());
         lines.flat_map(|line| line.split(',')).map(|entry| entry.trim().to_owned()).collect()
@@ -115,7 +115,7 @@ fn usual_hops(headers: &HeaderMap) -> Option<Vec<Hop>> {
             if aligned { list.get(index) } else { list.last().filter(|_| index + 1 == count) };
         found.cloned().unwrap_or_default()
     };
-    let hop = |index| Hop {
+    let hop = |index| ProxyHop {
         address: at(&addresses, index),
         scheme: at(&schemes, index),
         host: at(&hosts, index),
@@ -124,15 +124,15 @@ fn usual_hops(headers: &HeaderMap) -> Option<Vec<Hop>> {
 }
 
 /// Returns the hops of `Forwarded`.
-fn standard_hops(headers: &HeaderMap) -> Option<Vec<Hop>> {
+fn standard_hops(headers: &HeaderMap) -> Option<Vec<ProxyHop>> {
     let lines = headers.get_all(FORWARDED).iter().filter_map(|line| line.to_str().ok());
-    let hops: Vec<Hop> =
+    let hops: Vec<ProxyHop> =
         lines.flat_map(|line| split(line, ',')).map(|element| hop(&element)).collect();
     (!hops.is_empty()).then_some(hops)
 }
 
-fn hop(element: &str) -> Hop {
-    let mut hop = Hop::default();
+fn hop(element: &str) -> ProxyHop {
+    let mut hop = ProxyHop::default();
     for pair in split(element, ';') {
         let Some((name, value)) = pair.split_once('=') else { continue };
         let value = unquoted(value.trim());
@@ -190,7 +190,7 @@ fn scheme(text: &str) -> Option<&'static str> {
 }
 
 fn host(text: &str) -> Option<String> {
-    let plausible = (1..=LONGEST_HOST).contains(&text.len()) && is_host(text);
+    let plausible = (1..=LONGEST_HOST).contains(&text.len()) && has_host_characters(text);
     plausible.then(|| text.to_ascii_lowercase())
 }
 
@@ -200,23 +200,26 @@ mod tests {
 
     const PROXY: &str = "10.0.0.1";
 
-    fn read(peer: &str, lines: &[(&str, &str)]) -> Result<Option<Forwarded>, Contradiction> {
+    fn read(
+        peer: &str,
+        lines: &[(&str, &str)],
+    ) -> Result<Option<ForwardedRequest>, ContradictingHeaders> {
         let mut headers = HeaderMap::new();
         for (name, value) in lines {
             let name: HeaderName = name.parse().expect("a name");
             headers.append(name, value.parse().expect("a value"));
         }
         let proxies = ["10.0.0.0/8".parse().expect("a network")];
-        Forwarded::read(peer.parse().expect("an address"), &headers, &proxies)
+        ForwardedRequest::read(peer.parse().expect("an address"), &headers, &proxies)
     }
 
     /// Says what is believed as `CLIENT SCHEME HOST`, with `-` for what is not said.
     #[track_caller]
     fn check(lines: &[(&str, &str)], expected: &str) {
         let said = match read(PROXY, lines) {
-            Err(Contradiction) => "contradiction".to_owned(),
+            Err(ContradictingHeaders) => "contradiction".to_owned(),
             Ok(None) => "nothing".to_owned(),
-            Ok(Some(Forwarded { client, scheme, host })) => {
+            Ok(Some(ForwardedRequest { client, scheme, host })) => {
                 format!("{client} {} {}", scheme.unwrap_or("-"), host.as_deref().unwrap_or("-"))
             }
         };

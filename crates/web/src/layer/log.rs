@@ -15,8 +15,8 @@ use percent_encoding::{CONTROLS, percent_encode};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::debug_fn;
 
-use super::{PROBE, RequestInfo};
-use crate::settings::{Log, LogFormat};
+use super::{PROBE_ROUTE, RequestInfo};
+use crate::settings::{LogFormat, LogSettings};
 use queue::LineQueue;
 pub(super) use queue::dropped_lines;
 
@@ -35,7 +35,7 @@ impl StartedLog {
 }
 
 /// Starts writing the log to standard error. Panics are lines of it, too.
-pub fn start(settings: &Log) -> anyhow::Result<StartedLog> {
+pub fn start(settings: &LogSettings) -> anyhow::Result<StartedLog> {
     let filter = EnvFilter::builder().parse(&settings.level).context("log.level")?;
     let queue = LineQueue::start(settings.format).context("cannot start the log")?;
     let log = tracing_subscriber::fmt()
@@ -47,7 +47,7 @@ pub fn start(settings: &Log) -> anyhow::Result<StartedLog> {
         // Messages say everything that a person wants to know; the fields are for machines.
         LogFormat::Text => log
             .fmt_fields(debug_fn(|out, field, value| match field.name() {
-                "message" => write!(Printable(out), "{value:?}"),
+                "message" => write!(PrintableText(out), "{value:?}"),
                 _ => Ok(()),
             }))
             .try_init(),
@@ -64,7 +64,7 @@ pub(super) const CLIENT_LEFT: u16 = 499;
 
 /// How an answer ended.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Outcome {
+pub(super) struct AnswerOutcome {
     /// How many bytes of its body the connection took.
     pub(super) bytes: u64,
     /// Whether that was all of it.
@@ -72,7 +72,7 @@ pub(super) struct Outcome {
 }
 
 /// What is written about a request when it is over.
-pub(super) struct Record {
+pub(super) struct RequestRecord {
     method: Method,
     path: String,
     user_agent: String,
@@ -80,7 +80,7 @@ pub(super) struct Record {
     pub(super) received: Arc<AtomicU64>,
 }
 
-impl Record {
+impl RequestRecord {
     pub(super) fn new<B>(request: &http::Request<B>, info: Arc<RequestInfo>) -> Self {
         Self {
             method: request.method().clone(),
@@ -104,8 +104,8 @@ impl Record {
         self.info.refused.get().copied()
     }
 
-    pub(super) fn write(&self, status: StatusCode, took: Duration, outcome: Outcome) {
-        if self.route() == PROBE {
+    pub(super) fn write(&self, status: StatusCode, took: Duration, outcome: AnswerOutcome) {
+        if self.route() == PROBE_ROUTE {
             tracing::debug!("{} {} {}", self.method, self.path, status.as_u16());
             return;
         }
@@ -187,9 +187,9 @@ fn readable(text: &[u8], longest: usize) -> String {
 
 /// Writes characters that would do something to a terminal as what they are called. Lines that a program writes
 /// may hold what a client, a database or a disk said.
-struct Printable<W>(W);
+struct PrintableText<W>(W);
 
-impl<W: fmt::Write> fmt::Write for Printable<W> {
+impl<W: fmt::Write> fmt::Write for PrintableText<W> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for piece in text.split_inclusive(char::is_control) {
             let control = piece.chars().next_back().filter(|last| last.is_control());
@@ -209,7 +209,7 @@ mod tests {
     #[track_caller]
     fn check(text: &str, expected: &str) {
         let mut written = String::new();
-        write!(Printable(&mut written), "{text}").expect("a string takes everything");
+        write!(PrintableText(&mut written), "{text}").expect("a string takes everything");
         assert_eq!(written, expected);
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use engine::{Capacity, CheckCounts, DiskRoom, LatencyObserver, TransactionKind};
+use engine::{CapacityReport, CheckCounts, DiskRoom, LatencyObserver, TransactionKind};
 use http::StatusCode;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -26,11 +26,11 @@ use process::ProcessCollector;
 
 /// The counters. Cheap to clone; every clone counts into the same ones.
 #[derive(Clone)]
-pub struct Metrics(Arc<Inner>);
+pub struct Metrics(Arc<MetricsState>);
 
-struct Inner {
+struct MetricsState {
     registry: Registry,
-    requests: Family<Labels, Counter>,
+    requests: Family<RequestLabels, Counter>,
     durations: Family<RouteLabel, Histogram>,
     sent: Family<RouteLabel, Counter>,
     received: Family<RouteLabel, Counter>,
@@ -54,7 +54,7 @@ struct Inner {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Labels {
+struct RequestLabels {
     route: &'static str,
     status: u16,
 }
@@ -106,16 +106,16 @@ struct ReasonLabel {
 }
 
 /// Lowers its gauge when it is dropped.
-pub struct Running(Gauge<i64>);
+pub struct RunningGuard(Gauge<i64>);
 
-impl Running {
+impl RunningGuard {
     fn new(gauge: &Gauge<i64>) -> Self {
         gauge.inc();
         Self(gauge.clone())
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningGuard {
     fn drop(&mut self) {
         self.0.dec();
     }
@@ -124,7 +124,7 @@ impl Drop for Running {
 impl Default for Metrics {
     fn default() -> Self {
         let durations = || Histogram::new([0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0, 60.0, 600.0]);
-        let mut inner = Inner {
+        let mut inner = MetricsState {
             registry: Registry::default(),
             requests: Family::default(),
             durations: Family::new_with_constructor(durations),
@@ -254,13 +254,13 @@ impl Default for Metrics {
 
 impl Metrics {
     /// Counts a request as running until the answer is dropped.
-    pub fn request_started(&self) -> Running {
-        Running::new(&self.0.running)
+    pub fn request_started(&self) -> RunningGuard {
+        RunningGuard::new(&self.0.running)
     }
 
     /// Counts a connection as open until the answer is dropped.
-    pub fn connection_opened(&self) -> Running {
-        Running::new(&self.0.connections)
+    pub fn connection_opened(&self) -> RunningGuard {
+        RunningGuard::new(&self.0.connections)
     }
 
     /// Counts a connection that was closed at once.
@@ -284,7 +284,7 @@ impl Metrics {
     pub fn observe(&self, request: &FinishedRequest) {
         let &FinishedRequest { route, status, took, received, sent } = request;
         let status = status.as_u16();
-        self.0.requests.get_or_create(&Labels { route, status }).inc();
+        self.0.requests.get_or_create(&RequestLabels { route, status }).inc();
         let label = RouteLabel { route };
         self.0.durations.get_or_create(&label).observe(took.as_secs_f64());
         self.0.sent.get_or_create(&label).inc_by(sent);
@@ -298,7 +298,7 @@ impl Metrics {
     }
 
     /// Sets the gauges of what the registry holds and what waits.
-    pub fn set_capacity(&self, capacity: &Capacity) {
+    pub fn set_capacity(&self, capacity: &CapacityReport) {
         self.0.capacity.set(capacity);
     }
 

@@ -10,54 +10,55 @@ use http::{HeaderMap, HeaderValue, StatusCode, Version};
 use hyper::body::Incoming;
 use tower::ServiceExt;
 
-use super::body::Received;
-use super::drain::Drains;
-use super::exchange::{Answer, Exchange, Sending};
-use super::forwarded::Forwarded;
-use super::leftover::{Arrivals, Leftover};
-use super::log::Record;
+use super::body::ReceivedBody;
+use super::drain::DrainBudget;
+use super::forwarded::ForwardedRequest;
+use super::in_flight::{InFlightRequest, SendingMode, TrackedBody};
+use super::log::RequestRecord;
 use super::own_names::refuse_foreign;
-use super::{CURRENT, Connected, RequestInfo, SharedBytes};
+use super::unread_body::{ConnectionArrivals, UnreadBody};
+use super::{CURRENT, ConnectionEnds, RequestInfo, SharedBytes};
 use crate::app::App;
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The connection that a request came in by.
 #[derive(Clone)]
-pub struct Door {
+pub struct RequestEntry {
     /// What it leads to.
     pub router: Router,
     /// Its two ends.
-    pub connection: Connected,
+    pub connection: ConnectionEnds,
     /// What came and was not taken in.
-    pub arrivals: Arc<Arrivals>,
+    pub arrivals: Arc<ConnectionArrivals>,
     /// How much of that may be read.
-    pub drains: Drains,
+    pub drains: DrainBudget,
 }
 
 /// Runs one request from its first header to the last byte of its answer. `began` hears of it first.
 pub async fn observe(
     app: App,
-    door: Door,
+    door: RequestEntry,
     request: http::Request<Incoming>,
-    began: impl FnOnce(&Arc<Exchange>),
-) -> http::Response<Answer> {
-    let Door { router, connection, arrivals, drains } = door;
-    let forwarded = Forwarded::read(connection.peer.ip(), request.headers(), &app.proxies);
+    began: impl FnOnce(&Arc<InFlightRequest>),
+) -> http::Response<TrackedBody> {
+    let RequestEntry { router, connection, arrivals, drains } = door;
+    let forwarded = ForwardedRequest::read(connection.peer.ip(), request.headers(), &app.proxies);
     let contradiction = forwarded.is_err().then(refuse_contradiction);
     let forwarded = forwarded.ok().flatten();
     let of_network = forwarded.as_ref().map(|forwarded| app.forwarded.enter(forwarded.client));
     let crowded = matches!(of_network, Some(None)).then(refuse_network);
     let info = Arc::new(RequestInfo::new(id_of(request.headers()), connection, forwarded));
     let id = HeaderValue::from_str(&info.id).expect("letters, digits and dashes");
-    let record = Record::new(&request, info.clone());
-    let exchange = Exchange::new(record, (&app.metrics, &app.sending));
+    let record = RequestRecord::new(&request, info.clone());
+    let exchange = InFlightRequest::new(record, (&app.metrics, &app.sending));
     let several = request.version() == Version::HTTP_2;
     exchange.keep_place(of_network.flatten());
     began(&exchange);
-    let leftover = Leftover::of(&request, &arrivals);
+    let leftover = UnreadBody::of(&request, &arrivals);
     let left = leftover.clone();
-    let mut request = request.map(|body| Body::new(Received::new(body, exchange.received(), left)));
+    let mut request =
+        request.map(|body| Body::new(ReceivedBody::new(body, exchange.received(), left)));
     let foreign = || app.dev_hosts.as_ref().and_then(|names| refuse_foreign(&request, names));
     let refused = contradiction.or(crowded).or_else(foreign);
     let mut response = match refused {
@@ -84,7 +85,7 @@ pub async fn observe(
     }
     let head = (response.status(), content_length(response.headers()));
     let shared = response.extensions().get::<SharedBytes>().is_some();
-    response.map(|body| Answer::new(body, head, (exchange, Sending { several, shared })))
+    response.map(|body| TrackedBody::new(body, head, (exchange, SendingMode { several, shared })))
 }
 
 /// Refuses a request of a network that has as many as it may, all by way of proxies.

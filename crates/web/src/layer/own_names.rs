@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use axum::response::{IntoResponse, Response};
 use http::header::ORIGIN;
 use http::{StatusCode, Uri};
-use model::host::without_port;
+use model::registry_host::without_port;
 
 /// In `--dev`, everybody may do everything: so only this machine's own names are answered, and no web page
 /// of another origin. A page that makes its name resolve to 127.0.0.1 still sends its own name.

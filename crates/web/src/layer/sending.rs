@@ -25,18 +25,18 @@ const PROGRESS: u64 = 1 << 10;
 
 /// The budget. Cheap to clone; every clone is the same memory.
 #[derive(Clone)]
-pub struct SendMemory(Arc<Budget>);
+pub struct SendMemory(Arc<SendBudget>);
 
-struct Budget {
+struct SendBudget {
     most: i64,
     left: AtomicI64,
-    readers: Mutex<Readers>,
+    readers: Mutex<WatchedReaders>,
 }
 
 #[derive(Default)]
-struct Readers {
+struct WatchedReaders {
     looked: Option<Instant>,
-    open: Vec<Reader>,
+    open: Vec<WatchedReader>,
 }
 
 /// The reader of an answer that is being sent.
@@ -48,7 +48,7 @@ pub(super) trait AnswerReader: Send + Sync {
     fn end_connection(&self);
 }
 
-struct Reader {
+struct WatchedReader {
     answer: Weak<dyn AnswerReader>,
     taken: u64,
     /// Looks since he took something.
@@ -59,7 +59,7 @@ impl SendMemory {
     /// A budget of some bytes.
     pub fn new(bytes: usize) -> Self {
         let most = i64::try_from(bytes).unwrap_or(i64::MAX);
-        Self(Arc::new(Budget { most, left: AtomicI64::new(most), readers: Mutex::default() }))
+        Self(Arc::new(SendBudget { most, left: AtomicI64::new(most), readers: Mutex::default() }))
     }
 
     /// Has a reader looked at where memory is short.
@@ -68,7 +68,7 @@ impl SendMemory {
         if readers.open.len() == readers.open.capacity() {
             readers.open.retain(|reader| reader.answer.strong_count() > 0);
         }
-        readers.open.push(Reader { answer, taken: 0, looks: 0 });
+        readers.open.push(WatchedReader { answer, taken: 0, looks: 0 });
     }
 
     /// Takes the memory for a frame of at most `wanted` bytes, or for a smaller one. `None`: there is not even that.

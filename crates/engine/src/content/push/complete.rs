@@ -6,11 +6,11 @@
 use std::collections::BTreeSet;
 
 use meta::Tx;
-use meta::versions::Reference;
+use meta::versions::ContentReference;
 use meta::versions::incomplete::{self, IncompleteVersion};
 use model::digest::Digest;
 use model::manifest::Manifest;
-use model::media_type::Kind;
+use model::media_type::ManifestKind;
 
 use super::ShownVersion;
 use super::references::{FoundContent, ImageRows, MissingContent};
@@ -29,7 +29,7 @@ const REFERENCES_AT_ONCE: usize = 400;
 const WORTH_WAITING_FOR: usize = 50;
 
 /// What a transaction may still do.
-struct Allowance {
+struct RowAllowance {
     references: usize,
     bytes: i64,
 }
@@ -45,8 +45,8 @@ impl Engine {
 
     /// Returns whether all versions are complete.
     pub(crate) async fn are_references_complete(&self) -> Result<bool, EngineError> {
-        let all_complete = |tx: &mut Tx<'_>| Ok::<_, EngineError>(!incomplete::any_incomplete(tx)?);
-        self.meta.point(all_complete).await
+        let all_complete = |tx: &mut Tx<'_>| Ok::<_, EngineError>(!incomplete::exists(tx)?);
+        self.meta.read_by_key(all_complete).await
     }
 
     /// Completes all versions, if that takes not too long: who deletes a blob must know whether anything names it.
@@ -63,8 +63,8 @@ impl Engine {
 
 /// Answers whether nothing is left.
 fn complete_some(tx: &mut Tx<'_>) -> Result<bool, EngineError> {
-    let versions = incomplete::incomplete(tx, VERSIONS_AT_ONCE)?;
-    let mut allowance = Allowance { references: REFERENCES_AT_ONCE, bytes: BYTES_AT_ONCE };
+    let versions = incomplete::list(tx, VERSIONS_AT_ONCE)?;
+    let mut allowance = RowAllowance { references: REFERENCES_AT_ONCE, bytes: BYTES_AT_ONCE };
     for version in &versions {
         if allowance.bytes < BYTES_AT_ONCE && version.manifest_bytes > allowance.bytes {
             return Ok(false);
@@ -81,9 +81,9 @@ fn complete_some(tx: &mut Tx<'_>) -> Result<bool, EngineError> {
 fn complete(
     tx: &mut Tx<'_>,
     version: &IncompleteVersion,
-    allowance: &mut Allowance,
+    allowance: &mut RowAllowance,
 ) -> Result<bool, EngineError> {
-    let bytes = incomplete::content(tx, &version.digest)?.unwrap_or_default();
+    let bytes = incomplete::find_manifest_bytes(tx, &version.digest)?.unwrap_or_default();
     let manifest = match Manifest::parse_stored(&bytes, &version.media_type) {
         Ok(manifest) => manifest,
         Err(error) => {
@@ -93,7 +93,8 @@ fn complete(
             return Ok(true);
         }
     };
-    let named: Vec<_> = manifest.named().filter(|named| !named.was_always_known()).collect();
+    let named: Vec<_> =
+        manifest.named_content().filter(|named| !named.is_known_to_all_releases()).collect();
     if !named.is_empty() {
         let image = ImageRows { repository: &version.repository_id, package: &version.package_id };
         let found = FoundContent::look_up(tx, image, &named, MissingContent::Accepted)?;
@@ -106,10 +107,10 @@ fn complete(
         if !is_last {
             return Ok(false);
         }
-        if manifest.kind == Kind::Index {
+        if manifest.kind == ManifestKind::Index {
             let shown = ShownVersion::new(&manifest, &found, bytes.len() as u64);
             let platforms = shown.platforms.unwrap_or_default();
-            incomplete::set_shown(tx, &version.id, &platforms, shown.image_bytes)?;
+            incomplete::set_index_summary(tx, &version.id, &platforms, shown.image_bytes)?;
         }
     }
     incomplete::set_complete(tx, &version.id)?;
@@ -120,11 +121,12 @@ fn complete(
 fn without_stored(
     tx: &mut Tx<'_>,
     version: &IncompleteVersion,
-    references: impl Iterator<Item = Reference>,
-) -> Result<Vec<Reference>, EngineError> {
-    let mut blobs: BTreeSet<Digest> = incomplete::referenced(tx, &version.id, false)?;
-    let mut manifests: BTreeSet<Digest> = incomplete::referenced(tx, &version.id, true)?;
-    let is_new = |reference: &Reference| {
+    references: impl Iterator<Item = ContentReference>,
+) -> Result<Vec<ContentReference>, EngineError> {
+    let mut blobs: BTreeSet<Digest> = incomplete::list_referenced_digests(tx, &version.id, false)?;
+    let mut manifests: BTreeSet<Digest> =
+        incomplete::list_referenced_digests(tx, &version.id, true)?;
+    let is_new = |reference: &ContentReference| {
         let stored = if reference.binding.is_to_manifest() { &mut manifests } else { &mut blobs };
         stored.insert(reference.digest.clone())
     };

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use meta::versions::{self, Binding, Reference};
+use meta::versions::{self, ContentReference, ReferenceBinding};
 use meta::{Id, MetaError, Tx, blobs};
 use model::digest::Digest;
-use model::manifest::{ContentLookup, ContentNeed, Descriptor, NamedContent};
+use model::manifest::{ContentLookup, Descriptor, NamedContent, RequiredContent};
 
 use crate::error::EngineError;
 
@@ -30,7 +30,7 @@ impl MissingContent {
 
     /// Whether a foreign key finds out that the content is missing, so that nobody has to look.
     fn is_found_by_key(self, named: &NamedContent<'_>) -> bool {
-        self == Self::Refused && named.need == ContentNeed::Blob
+        self == Self::Refused && named.need == RequiredContent::Blob
     }
 }
 
@@ -59,8 +59,8 @@ impl FoundContent {
         let blobs = digests(&|named| named.may_be_blob() && !missing.is_found_by_key(named));
         let manifests = digests(&|named| named.may_be_manifest());
         Ok(Self {
-            blobs: blobs::sizes_in(tx, image.repository, &blobs)?,
-            versions: versions::ids_in_package(tx, image.package, &manifests)?,
+            blobs: blobs::find_sizes(tx, image.repository, &blobs)?,
+            versions: versions::find_all_in_package(tx, image.package, &manifests)?,
             missing,
         })
     }
@@ -70,7 +70,7 @@ impl FoundContent {
         let mut missing = Vec::new();
         for named in named {
             let digest = &named.descriptor.digest;
-            if !named.may_be_manifest() || named.need != ContentNeed::Any {
+            if !named.may_be_manifest() || named.need != RequiredContent::Any {
                 continue;
             }
             let manifest = self.versions.get(digest).map(|(_, size)| *size);
@@ -91,24 +91,29 @@ impl FoundContent {
     }
 
     /// The references of what is named: one to a blob, one to a manifest, or both, for whichever is here or comes.
-    pub(crate) fn references(&self, named: &NamedContent<'_>) -> Vec<Reference> {
+    pub(crate) fn references(&self, named: &NamedContent<'_>) -> Vec<ContentReference> {
         let mut references = Vec::new();
         let Descriptor { digest, size, .. } = named.descriptor;
-        let reference =
-            |size: i64, binding: Binding| Reference { digest: digest.clone(), size, binding };
+        let reference = |size: i64, binding: ReferenceBinding| ContentReference {
+            digest: digest.clone(),
+            size,
+            binding,
+        };
         let stated = *size as i64;
         if named.may_be_blob() {
             references.push(match self.blobs.get(digest) {
-                _ if self.missing.is_found_by_key(named) => reference(stated, Binding::Blob),
+                _ if self.missing.is_found_by_key(named) => {
+                    reference(stated, ReferenceBinding::Blob)
+                }
                 // Kept under its true size, whatever the manifest says of it.
-                Some(actual) => reference(*actual, Binding::Blob),
-                None => reference(stated, Binding::OpenBlob),
+                Some(actual) => reference(*actual, ReferenceBinding::Blob),
+                None => reference(stated, ReferenceBinding::MissingBlob),
             });
         }
         if named.may_be_manifest() {
             references.push(match self.versions.get(digest) {
-                Some((id, _)) => reference(stated, Binding::Child(*id)),
-                None => reference(stated, Binding::OpenChild),
+                Some((id, _)) => reference(stated, ReferenceBinding::Manifest(*id)),
+                None => reference(stated, ReferenceBinding::MissingManifest),
             });
         }
         references

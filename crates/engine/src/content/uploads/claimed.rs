@@ -7,28 +7,31 @@ use std::time::Duration;
 
 use blob::{BlobError, BlobWriter, CopyId, FinishError};
 use meta::uploads::{self, Upload};
+use model::byte_range::ContentRange;
 use model::digest::Digest;
-use model::range::ContentRange;
 
 use super::commit::{self, CommitTimes};
 
 use crate::access::{Push, RepoAccess};
-use crate::content::receive::{Chunk, Received};
+use crate::content::receive::{ReceivedBytes, UploadChunk};
 use crate::error::{BodyError, EngineError};
 
 /// A session as its row stood when this request claimed it.
-pub(super) struct Claimed<'a> {
+pub(super) struct ClaimedUpload<'a> {
     pub(super) access: &'a RepoAccess<Push>,
     pub(super) upload: Upload,
     pub(super) writer: Box<dyn BlobWriter>,
 }
 
-impl Claimed<'_> {
+impl ClaimedUpload<'_> {
     /// Receives the body, and keeps the session from expiring while it runs.
-    pub(super) async fn receive(&mut self, chunk: &mut Chunk<'_>) -> Result<Received, EngineError> {
+    pub(super) async fn receive(
+        &mut self,
+        chunk: &mut UploadChunk<'_>,
+    ) -> Result<ReceivedBytes, EngineError> {
         /// However short sessions live.
         const AT_MOST_EVERY: Duration = Duration::from_secs(1);
-        let Chunk { range, announced, body } = chunk;
+        let UploadChunk { range, announced, body } = chunk;
         let (range, offset) = (*range, self.upload.size as u64);
         if range.is_some_and(|range| range.start != offset) {
             return Err(EngineError::ChunkOutOfOrder { offset });
@@ -85,7 +88,7 @@ impl Claimed<'_> {
             .engine
             .meta
             .write(move |tx| {
-                let to = (saved.offset as i64, saved.state.as_slice());
+                let to = (saved.offset as i64, saved.hash_state.as_slice());
                 Ok::<_, EngineError>(uploads::advance(tx, &upload, to, expires_at)?)
             })
             .await?;
@@ -105,7 +108,7 @@ impl Claimed<'_> {
             Err(FinishError::Blob(error)) => return Err(access.failed(&upload, error).await),
         };
         access.confirm().await?;
-        let (at, digest) = (access.at.clone(), digest.clone());
+        let (at, digest) = (access.image.clone(), digest.clone());
         let times = CommitTimes::of(&access.engine);
         let commit = move |tx: &mut meta::Tx<'_>| {
             commit::commit(tx, &at, (&upload, &digest, &stored), times)
@@ -134,7 +137,7 @@ impl RepoAccess<Push> {
             | BlobError::Corrupt
             | BlobError::TooManyFiles
             | BlobError::Changed
-            | BlobError::Away(_)
+            | BlobError::StoreMissing(_)
             | BlobError::Io(_) => {}
         }
         error.into()
@@ -167,7 +170,7 @@ impl RepoAccess<Push> {
 /// the row still names the offset before it.
 fn check_length(
     range: Option<ContentRange>,
-    received: &Received,
+    received: &ReceivedBytes,
     started: u64,
 ) -> Result<(), EngineError> {
     let Some(range) = range else { return Ok(()) };

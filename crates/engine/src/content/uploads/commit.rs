@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use blob::{Held, Stored};
+use blob::{Locked, StoredCopy};
 use identity::micros;
 use meta::uploads::{self, Upload};
 use meta::{Tx, blobs, gc_queue, usage, versions};
@@ -41,7 +41,7 @@ impl CommitTimes {
 pub(super) fn commit(
     tx: &mut Tx<'_>,
     at: &ImageContext,
-    (upload, digest, stored): (&Upload, &Digest, &Held<Stored>),
+    (upload, digest, stored): (&Upload, &Digest, &Locked<StoredCopy>),
     times: CommitTimes,
 ) -> Result<(), EngineError> {
     let copy = upload.copy_id.ok_or(EngineError::UploadUnknown)?;
@@ -50,12 +50,12 @@ pub(super) fn commit(
         return Err(EngineError::UploadUnknown);
     }
     gc_queue::enqueue(tx, reviews::UPLOAD, &[upload.id.to_string()], times.remember_until)?;
-    let finished = blobs::Finished {
+    let finished = blobs::FinishedCopy {
         id: &copy,
         digest,
         size,
-        mtime_ns: stored.stamp.mtime_ns,
-        ctime_ns: stored.stamp.ctime_ns,
+        mtime_ns: stored.times.mtime_ns,
+        ctime_ns: stored.times.ctime_ns,
         now: times.now,
     };
     if let Some(former) = blobs::make_live(tx, &finished)? {
@@ -76,7 +76,12 @@ pub(super) fn link(
     if blobs::link(tx, repository, (digest, size), now)? {
         usage::add_delta(tx, repository, size)?;
     }
-    gc_queue::enqueue(tx, reviews::LINK, &[reviews::link_id(repository, digest)], review_after)?;
+    gc_queue::enqueue(
+        tx,
+        reviews::LINK_REVIEW,
+        &[reviews::link_id(repository, digest)],
+        review_after,
+    )?;
     versions::bind_blob(tx, repository, (digest, size))?;
     Ok(())
 }

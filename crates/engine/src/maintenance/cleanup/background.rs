@@ -3,15 +3,15 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use meta::cleanups::{self, Cursor, Due};
+use meta::cleanups::{self, CleanupCursor, DueCleanup};
 use model::name::RepositoryName;
 
-use super::{Cleaned, CleanupMode, CleanupReport, CleanupStep};
+use super::{CleanedVersion, CleanupMode, CleanupReport, CleanupStep};
 use identity::{Micros, micros};
 
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::leases::LEASE;
+use crate::leases::BACKGROUND_LEASE;
 
 /// The lease of cleaning.
 const CLEANUP: &str = "cleanup";
@@ -27,10 +27,12 @@ impl Engine {
         interval: Duration,
         mut heard: impl FnMut(&RepositoryName, &CleanupStep) -> ControlFlow<()> + Send,
     ) -> Result<(), EngineError> {
-        while self.hold_lease(CLEANUP, LEASE).await? {
+        while self.hold_lease(CLEANUP, BACKGROUND_LEASE).await? {
             let now = self.clock.now();
-            let due =
-                self.meta.read(move |tx| Ok::<_, EngineError>(cleanups::due(tx, now)?)).await?;
+            let due = self
+                .meta
+                .read(move |tx| Ok::<_, EngineError>(cleanups::find_due(tx, now)?))
+                .await?;
             let Some(due) = due else { break };
             let again = now + micros(interval);
             match self.clean_one((&due, again), &mut heard).await {
@@ -42,7 +44,7 @@ impl Engine {
                         repo.name = %due.name, %error,
                         "cleanup of {} stopped and will be repeated: {error}", due.name
                     );
-                    self.advance(&due, (Cursor::start(), again)).await?;
+                    self.advance(&due, (CleanupCursor::start(), again)).await?;
                 }
             }
         }
@@ -51,7 +53,7 @@ impl Engine {
 
     async fn clean_one(
         &self,
-        (due, again): (&Due, Micros),
+        (due, again): (&DueCleanup, Micros),
         heard: &mut (impl FnMut(&RepositoryName, &CleanupStep) -> ControlFlow<()> + Send),
     ) -> Result<ControlFlow<()>, EngineError> {
         let mut run = self.cleanup_from(&due.name, CleanupMode::Clean, due.cursor.clone()).await?;
@@ -71,7 +73,7 @@ impl Engine {
                 summarize(due, (run.report(), step.dry_run));
                 return Ok(goes_on);
             }
-            if goes_on.is_break() || !self.hold_lease(CLEANUP, LEASE).await? {
+            if goes_on.is_break() || !self.hold_lease(CLEANUP, BACKGROUND_LEASE).await? {
                 return Ok(ControlFlow::Break(()));
             }
         }
@@ -79,8 +81,8 @@ impl Engine {
 
     async fn advance(
         &self,
-        due: &Due,
-        (cursor, due_at): (Cursor, Micros),
+        due: &DueCleanup,
+        (cursor, due_at): (CleanupCursor, Micros),
     ) -> Result<bool, EngineError> {
         let due = due.clone();
         let advanced = self
@@ -91,9 +93,9 @@ impl Engine {
 }
 
 /// Writes down what would have gone; not all of very many.
-fn tell(due: &Due, told: u64, cleaned: &[Cleaned]) {
+fn tell(due: &DueCleanup, told: u64, cleaned: &[CleanedVersion]) {
     let left = MOST_TOLD.saturating_sub(told) as usize;
-    for Cleaned { package, digest, policy, .. } in cleaned.iter().take(left) {
+    for CleanedVersion { package, digest, policy, .. } in cleaned.iter().take(left) {
         tracing::info!(
             repo.name = %due.name, version.digest = %digest,
             "cleanup policy {policy:?} would delete {package}@{digest} of {}", due.name
@@ -101,7 +103,7 @@ fn tell(due: &Due, told: u64, cleaned: &[Cleaned]) {
     }
 }
 
-fn summarize(due: &Due, (report, dry_run): (CleanupReport, bool)) {
+fn summarize(due: &DueCleanup, (report, dry_run): (CleanupReport, bool)) {
     let CleanupReport { reviewed, versions, bytes, kept, held } = report;
     if versions > 0 {
         let name = &due.name;

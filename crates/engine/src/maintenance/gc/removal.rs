@@ -1,15 +1,15 @@
 //! A whole repository or image, removed slice by slice: each leaves reviews of what it may have let go, and one for the
 //! next slice. What goes is told.
 
-use meta::gc_queue::{self, Review};
-use meta::{Tx, removal, usage};
+use meta::gc_queue::{self, GcReview};
+use meta::{Tx, deletion, usage};
 use model::digest::Digest;
 
-use super::{Times, parse_id};
+use super::{ReviewTimes, parse_id};
 
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::reviews::{BLOB, CONTENT, LINK, PACKAGE, REPOSITORY, link_id, trash_unfinished};
+use crate::reviews::{BLOB, CONTENT, LINK_REVIEW, PACKAGE, REPOSITORY, link_id, trash_unfinished};
 
 /// How much goes at once.
 const SLICE: i64 = 250;
@@ -18,19 +18,19 @@ const SLICE: i64 = 250;
 pub(super) fn remove_some(
     engine: &Engine,
     tx: &mut Tx<'_>,
-    review: &Review,
-    times: Times,
+    review: &GcReview,
+    times: ReviewTimes,
 ) -> Result<(), EngineError> {
     let repository = parse_id(&review.id)?;
-    let removed = removal::remove_some(tx, &repository, engine.slice(SLICE))?;
-    engine.tell_removed(tx, (&repository, times.now), &removed.gone)?;
+    let removed = deletion::delete_some_of_repository(tx, &repository, engine.batch_size(SLICE))?;
+    engine.enqueue_deletions(tx, (&repository, times.now), &removed.artifacts)?;
     let texts = |digests: &[Digest]| digests.iter().map(Digest::to_string).collect::<Vec<_>>();
     gc_queue::enqueue(tx, CONTENT, &texts(&removed.contents), times.now)?;
     gc_queue::enqueue(tx, BLOB, &texts(&removed.blobs), times.now)?;
     for copy in &removed.copies {
         trash_unfinished(tx, copy, times.trash_due)?;
     }
-    if !removed.done {
+    if !removed.is_complete {
         gc_queue::enqueue(tx, REPOSITORY, std::slice::from_ref(&review.id), times.now)?;
     }
     Ok(())
@@ -40,20 +40,20 @@ pub(super) fn remove_some(
 pub(super) fn remove_some_of_package(
     engine: &Engine,
     tx: &mut Tx<'_>,
-    review: &Review,
-    times: Times,
+    review: &GcReview,
+    times: ReviewTimes,
 ) -> Result<(), EngineError> {
     let package = parse_id(&review.id)?;
-    let slice = engine.slice(SLICE);
-    let Some(removed) = removal::remove_some_of_package(tx, &package, slice)? else {
+    let slice = engine.batch_size(SLICE);
+    let Some(removed) = deletion::delete_some_of_package(tx, &package, slice)? else {
         return Ok(());
     };
-    engine.tell_removed(tx, (&removed.repository, times.now), &removed.gone)?;
+    engine.enqueue_deletions(tx, (&removed.repository, times.now), &removed.gone)?;
     let contents: Vec<String> = removed.contents.iter().map(Digest::to_string).collect();
     let links: Vec<String> =
         removed.blobs.iter().map(|blob| link_id(&removed.repository, blob)).collect();
     gc_queue::enqueue(tx, CONTENT, &contents, times.now)?;
-    gc_queue::enqueue(tx, LINK, &links, times.review_due)?;
+    gc_queue::enqueue(tx, LINK_REVIEW, &links, times.review_due)?;
     usage::add_delta(tx, &removed.repository, -removed.bytes)?;
     gc_queue::enqueue(tx, PACKAGE, std::slice::from_ref(&review.id), times.now)?;
     Ok(())

@@ -13,7 +13,7 @@ use x509_cert::der::Decode;
 
 /// Who vouches for a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Authority {
+pub(crate) enum CertificateAuthority {
     /// Somebody whom clients trust by themselves.
     Public,
     /// A certificate that stands in the same file, and vouches for itself.
@@ -22,7 +22,7 @@ pub(crate) enum Authority {
     Elsewhere,
 }
 
-impl Authority {
+impl CertificateAuthority {
     /// Returns who vouches for the first certificate of a chain.
     pub(super) fn of(chain: &[CertificateDer<'_>]) -> Self {
         if is_public(chain) {

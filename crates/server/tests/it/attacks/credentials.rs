@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use server::data::{DataFolder, Sharing};
+use server::data::{DataFolder, FolderSharing};
 
 use crate::util::accounts::{PROJECT, key_name, post_form};
 use crate::util::google::repository_name;
@@ -288,7 +288,7 @@ fn attack_35_an_invalid_master_key_is_refused() {
         let path = folder.path().join("master.key");
         std::fs::write(&path, bytes).expect("writable");
         std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).expect("ours");
-        let data = DataFolder::open(folder.path(), Sharing::Alone).expect("a folder");
+        let data = DataFolder::open(folder.path(), FolderSharing::Alone).expect("a folder");
         assert_eq!(data.master_key().is_ok(), valid, "{} bytes, {mode:o}", bytes.len());
     };
     let good: Vec<u8> = (0..32).collect();

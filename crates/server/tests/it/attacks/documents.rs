@@ -2,7 +2,7 @@
 
 use model::media_type::{OCI_INDEX, OCI_MANIFEST};
 use serde_json::json;
-use server::config::Span;
+use server::config::DurationSetting;
 
 use crate::util::{Backend, Client, Image, Reply, TestServer, descriptor_of, digest_of, on_both};
 
@@ -337,7 +337,7 @@ async fn attack_59_deep_and_wide_indexes_are_bounded(server: TestServer) {
 #[tokio::test]
 async fn attack_54_a_manifest_that_stops_coming_times_out() {
     let server = TestServer::start_with(Backend::Sqlite, |config| {
-        config.limits.idle_timeout = "300ms".parse::<Span>().expect("a time");
+        config.limits.idle_timeout = "300ms".parse::<DurationSetting>().expect("a time");
     })
     .await;
     let admin = server.admin();

@@ -4,9 +4,9 @@ mod detours;
 
 use std::collections::BTreeSet;
 
+use google::AccessRule;
 use http::HeaderMap;
 use serde_json::{Value, json};
-use google::AccessRule;
 
 use crate::util::accounts::{PROJECT, repositories_path};
 use crate::util::google::repository_name;
@@ -18,8 +18,10 @@ use crate::util::{AccountServer, Client, GoogleClient, Image, on_both};
 /// try attack 9. The test asserts that every role that may upload may also move tags. Immutable tags are attack 12.
 #[test]
 fn attack_09_every_uploader_may_also_move_tags() {
-    let may = |role: &model::role::Role, name: &str| role.holds(name.parse().expect("known"));
-    for role in model::role::all() {
+    let may = |role: &model::role::PredefinedRole, name: &str| {
+        role.has_permission(name.parse().expect("known"))
+    };
+    for role in model::role::all_roles() {
         if may(role, "artifactregistry.repositories.uploadArtifacts") {
             assert!(may(role, "artifactregistry.tags.update"), "{}", role.name);
         }

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
-use server::config::Notification;
+use server::config::WebhookSettings;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
@@ -81,7 +81,7 @@ async fn attack_51_an_unknown_certificate_is_refused() {
     });
     let server = TestServer::start_with(Backend::Sqlite, |config| {
         let (name, url) = ("w".to_owned(), format!("https://{address}/"));
-        config.notifications = vec![Notification { name, url, ..Notification::default() }];
+        config.notifications = vec![WebhookSettings { name, url, ..WebhookSettings::default() }];
         config.egress.allow = vec![address.to_string()];
     })
     .await;

@@ -329,7 +329,7 @@ impl Matrix {
             SideEffect::NoProject => {
                 let meta = self.accounts.server.open_meta().await;
                 let revived = meta.write(|tx| {
-                    tx.exec(
+                    tx.execute(
                         "UPDATE projects SET state = 'ACTIVE' WHERE id = ?1",
                         params![PROJECT],
                     )?;

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use serde_json::{Value, json};
-use server::config::{Metadata, OpsListen};
+use server::config::{MetadataSettings, OpsListen};
 
 use crate::util::process::{berth_command, parse_address};
 use crate::util::{AccountServer, Backend, Client, TestServer, on_both};
@@ -14,7 +14,7 @@ const TOKEN: &str = "/computeMetadata/v1/instance/service-accounts/default/token
 async fn start_metadata_server(listen: &str) -> (TestServer, Client) {
     let listen = OpsListen::At(listen.parse().expect("an address"));
     let account = "berth-owner@berth-admin.iam.gserviceaccount.com".to_owned();
-    let metadata = Metadata { listen, account };
+    let metadata = MetadataSettings { listen, account };
     let server =
         TestServer::start_with_accounts(Backend::Sqlite, |config| config.metadata = metadata).await;
     let port = metadata_client(&server).address().port();
@@ -91,7 +91,7 @@ on_both![an_account_that_does_not_exist_is_not_found];
 async fn an_account_that_does_not_exist_is_not_found(backend: Backend) {
     let email = "robot-account@my-project.iam.gserviceaccount.com";
     let listen = OpsListen::At("127.0.0.1:0".parse().expect("an address"));
-    let metadata = Metadata { listen, account: email.to_owned() };
+    let metadata = MetadataSettings { listen, account: email.to_owned() };
     let accounts = AccountServer::start_with(backend, |config| config.metadata = metadata).await;
     let client = metadata_client(&accounts.server);
     let answers = ["email", "scopes", "token", "identity?audience=x", ""];
@@ -124,7 +124,7 @@ async fn an_account_that_does_not_exist_is_not_found(backend: Backend) {
 async fn a_project_that_does_not_exist_has_no_number() {
     let listen = OpsListen::At("127.0.0.1:0".parse().expect("an address"));
     let account = "robot-account@elsewhere.iam.gserviceaccount.com".to_owned();
-    let metadata = Metadata { listen, account };
+    let metadata = MetadataSettings { listen, account };
     let change = |config: &mut server::config::Config| config.metadata = metadata;
     let server = TestServer::start_with_accounts(Backend::Sqlite, change).await;
     let client = metadata_client(&server);

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use http::Method;
+use model::byte_range::MAX_BLOB_BYTES;
 use model::media_type::OCI_MANIFEST;
-use model::range::MAX_BLOB_BYTES;
 
 use crate::util::{Image, TestServer, digest_of, next_page, on_both, random_bytes};
 

@@ -106,7 +106,7 @@ async fn attack_38_tokens_of_a_deleted_key_are_refused(accounts: AccountServer) 
     let removed = signing_key_id(&accounts.owner.token);
     let (meta, id) = (accounts.server.open_meta().await, removed.clone());
     let removal = meta.write(move |tx| {
-        tx.exec("DELETE FROM signing_keys WHERE id = ?1", params![id.as_str()])?;
+        tx.execute("DELETE FROM signing_keys WHERE id = ?1", params![id.as_str()])?;
         epochs::bump(tx, epochs::ACCESS)
     });
     removal.await.expect("writable");

@@ -199,7 +199,7 @@ async fn versions_of_the_last_release_are_listed_after_a_collection(accounts: Ac
         push_image(owner, "a", &format!("v{seed}"), &Image::new(seed)).await;
     }
     let meta = accounts.server.open_meta().await;
-    meta.write(|tx| tx.exec("UPDATE versions SET repository_id = NULL", params![]))
+    meta.write(|tx| tx.execute("UPDATE versions SET repository_id = NULL", params![]))
         .await
         .expect("writable");
     let listed = async || list_all(owner, &api_path("dockerImages"), "dockerImages").await.0.len();

@@ -257,7 +257,7 @@ async fn without_webhooks_no_message_is_stored(server: TestServer) {
         .delete(&format!("/v2/{IMAGE}/manifests/{}", Image::new(1).digest()))
         .await
         .expect_status(202);
-    let rows = server.open_meta().await.write(|tx| outbox::forget(tx, i64::MAX, 10)).await;
+    let rows = server.open_meta().await.write(|tx| outbox::delete_old(tx, i64::MAX, 10)).await;
     assert_eq!(rows.expect("writable"), Vec::<String>::new());
 }
 

@@ -41,7 +41,7 @@ async fn count_moves(meta: &meta::Meta) -> usize {
     let history = meta.read(move |tx| {
         let repository = repositories::find(tx, &name)?.expect("made").id;
         let package = packages::find(tx, &repository, "a")?.expect("pushed");
-        meta::tags::history(tx, &package, "v1")
+        meta::tags::list_changes(tx, &package, "v1")
     });
     history.await.expect("readable").len()
 }

@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use meta::versions::NewVersion;
-use meta::{Param, packages, repositories, tags, versions};
+use meta::{SqlParam, packages, repositories, tags, versions};
 use model::digest::Digest;
 use model::media_type::OCI_MANIFEST;
 use serde_json::{Value, json};
@@ -267,13 +267,13 @@ async fn a_list_that_fails_halfway_ends_with_an_error(server: TestServer) {
     // A version in the third part of the list gets an invalid digest.
     let meta = server.open_meta().await;
     let broken = meta.write(|tx| {
-        tx.exec(
+        tx.execute(
             "INSERT INTO manifest_contents (digest, bytes) VALUES ('zzz', ?1)",
-            &[Param::from(&b"x"[..])],
+            &[SqlParam::from(&b"x"[..])],
         )?;
         let sql =
             "UPDATE versions SET digest = 'zzz' WHERE digest = (SELECT max(digest) FROM versions)";
-        tx.exec(sql, &[])
+        tx.execute(sql, &[])
     });
     assert_eq!(broken.await.expect("writable"), 1);
     let outcomes =

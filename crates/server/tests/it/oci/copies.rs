@@ -40,7 +40,7 @@ async fn corrupt_copy(server: &TestServer, file: &Path) {
     let copy: Id = copy.parse().expect("an id");
     let now = identity::Clock::now(&*server.clock);
     let meta = server.open_meta().await;
-    let changed = meta.write(move |tx| blobs::set_verified(tx, &copy, times, now)).await;
+    let changed = meta.write(move |tx| blobs::mark_verified(tx, &copy, times, now)).await;
     assert_eq!(changed.expect("writable"), 1);
 }
 

@@ -180,7 +180,7 @@ async fn forget_blobs_of_indexes(server: &TestServer) {
                  WHERE media_type = 'application/vnd.oci.image.index.v1+json')",
             "UPDATE versions SET references_made = 0",
         ] {
-            tx.exec(sql, &[])?;
+            tx.execute(sql, &[])?;
         }
         Ok::<_, EngineError>(())
     };
@@ -202,20 +202,20 @@ async fn a_large_index_of_the_last_release_is_completed_in_slices() {
         let meta = server.open_meta().await;
         let open = async || {
             let sql = "SELECT count(*) FROM manifest_refs WHERE NOT is_manifest";
-            let count = meta.read(|tx| tx.opt(sql, &[], |row| row.int(0))).await;
+            let count = meta.read(|tx| tx.query_first(sql, &[], |row| row.int(0))).await;
             count.expect("readable").expect("a count")
         };
         assert_eq!(open().await, 1_501);
         forget_blobs_of_indexes(&server).await;
         // Some references were made before the process ended.
         let stale = |tx: &mut Tx<'_>| {
-            tx.exec("DELETE FROM manifest_refs WHERE is_manifest AND position % 7 = 0", &[])
+            tx.execute("DELETE FROM manifest_refs WHERE is_manifest AND position % 7 = 0", &[])
         };
         meta.write(stale).await.expect("writable");
         collect_later(&server).await;
         assert_eq!(open().await, 1_501);
         let sql = "SELECT count(*) FROM manifest_refs WHERE is_manifest";
-        let entries = meta.read(|tx| tx.opt(sql, &[], |row| row.int(0))).await;
+        let entries = meta.read(|tx| tx.query_first(sql, &[], |row| row.int(0))).await;
         assert_eq!(entries.expect("readable"), Some(1_501));
         admin.get(&blob_path(IMAGE, digest_of(b"here"))).await.expect_status(200);
         // A blob that is pushed later is bound as well.

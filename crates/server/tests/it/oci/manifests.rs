@@ -1,4 +1,4 @@
-use model::media_type::{DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST};
+use model::media_type::{DOCKER_MANIFEST, DOCKER_MANIFEST_LIST, OCI_INDEX, OCI_MANIFEST};
 use serde_json::json;
 
 use crate::util::{Image, TestServer, descriptor_of, digest_of, index_of, on_both};
@@ -152,13 +152,16 @@ async fn docker_manifests_are_accepted(server: TestServer) {
         .push_manifest((IMAGE, "docker"), DOCKER_MANIFEST, manifest.clone())
         .await
         .expect_status(201);
-    let list = json!({ "schemaVersion": 2, "mediaType": DOCKER_LIST, "manifests": [{
+    let list = json!({ "schemaVersion": 2, "mediaType": DOCKER_MANIFEST_LIST, "manifests": [{
         "mediaType": DOCKER_MANIFEST, "digest": digest_of(&manifest), "size": manifest.len(),
         "platform": { "architecture": "amd64", "os": "linux" },
     }]});
-    admin.push_manifest((IMAGE, "list"), DOCKER_LIST, list.to_string()).await.expect_status(201);
+    admin
+        .push_manifest((IMAGE, "list"), DOCKER_MANIFEST_LIST, list.to_string())
+        .await
+        .expect_status(201);
     let pulled = admin.get(&format!("/v2/{IMAGE}/manifests/list")).await.expect_status(200);
-    assert_eq!(pulled.header("content-type"), DOCKER_LIST);
+    assert_eq!(pulled.header("content-type"), DOCKER_MANIFEST_LIST);
     let old = r#"{"schemaVersion":1,"name":"x","tag":"y","fsLayers":[],"signatures":[]}"#;
     let media_type = "application/vnd.docker.distribution.manifest.v1+prettyjws";
     let refused = admin.push_manifest((IMAGE, "old"), media_type, old).await;

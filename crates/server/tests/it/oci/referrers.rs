@@ -1,4 +1,4 @@
-use model::manifest::MAX_BYTES;
+use model::manifest::MAX_MANIFEST_BYTES;
 use model::media_type::OCI_INDEX;
 use serde_json::json;
 
@@ -9,7 +9,7 @@ const IMAGE: &str = "p/r1/image";
 /// Gets the digests of every page of a list, and asserts that no page is longer than a manifest may be.
 async fn referrer_pages(client: &Client, path: &str) -> Vec<Vec<String>> {
     let digests = |page: Reply| {
-        assert!(page.body.len() <= MAX_BYTES, "{} bytes", page.body.len());
+        assert!(page.body.len() <= MAX_MANIFEST_BYTES, "{} bytes", page.body.len());
         let json = page.json();
         let manifests = json["manifests"].as_array().expect("a list").iter();
         manifests.map(|entry| entry["digest"].as_str().expect("text").to_owned()).collect()

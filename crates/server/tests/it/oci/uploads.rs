@@ -132,16 +132,16 @@ async fn a_cancelled_upload_is_gone(server: TestServer) {
 }
 
 async fn both_digest_algorithms_are_accepted(server: TestServer) {
-    use model::digest::{Algorithm, Digest};
+    use model::digest::{Digest, DigestAlgorithm};
     let admin = server.admin();
-    let digest = Digest::of_with(Algorithm::Sha512, b"content");
+    let digest = Digest::of_with(DigestAlgorithm::Sha512, b"content");
     let path = format!("/v2/{IMAGE}/blobs/uploads/?digest-algorithm=sha512");
     let upload = admin.post(&path, "").await.expect_status(202).header("location").to_owned();
     admin.patch(&upload, "content").await.expect_status(202);
     admin.put(&format!("{upload}?digest={digest}"), "").await.expect_status(201);
     admin.get(&format!("/v2/{IMAGE}/blobs/{digest}")).await.expect_status(200);
     // A client may also name SHA-512 at the end only.
-    let digest = Digest::of_with(Algorithm::Sha512, b"other content");
+    let digest = Digest::of_with(DigestAlgorithm::Sha512, b"other content");
     let upload = admin.start_upload(IMAGE).await;
     admin.patch(&upload, "other ").await.expect_status(202);
     admin.put(&format!("{upload}?digest={digest}"), "content").await.expect_status(201);

@@ -150,7 +150,7 @@ async fn a_database_with_another_id_takes_no_writes(server: TestServer) {
     let digest = admin.push_blob(IMAGE, "content").await;
     let meta = server.open_meta().await;
     let id = meta
-        .point(|tx| settings::get(tx, settings::STORE_ID))
+        .read_by_key(|tx| settings::get(tx, settings::STORE_ID))
         .await
         .expect("readable")
         .expect("set");
@@ -158,7 +158,7 @@ async fn a_database_with_another_id_takes_no_writes(server: TestServer) {
         let wanted = other.clone();
         let changed = meta.write(move |tx| match &wanted {
             Some(other) => settings::set(tx, settings::STORE_ID, other),
-            None => settings::unset(tx, settings::STORE_ID),
+            None => settings::delete(tx, settings::STORE_ID),
         });
         changed.await.expect("writable");
         wait_until_present(&server, false).await;
@@ -186,8 +186,9 @@ async fn a_collection_waits_for_the_folder(server: TestServer) {
     server.clock.advance_hours(2);
     let (blobs, away) = (server.data.join("blobs"), server.data.join("away"));
     let meta = server.open_meta().await;
-    let state =
-        async || meta.point(move |tx| blobs::copy_state(tx, &copy)).await.expect("readable");
+    let state = async || {
+        meta.read_by_key(move |tx| blobs::find_copy_state(tx, &copy)).await.expect("readable")
+    };
     fs::rename(&blobs, &away).expect("ours");
     fs::create_dir_all(blobs.join("ab")).expect("ours");
     let answer = run_command(&server, json!({ "command": "gc", "dry_run": false })).await;

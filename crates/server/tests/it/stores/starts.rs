@@ -33,8 +33,8 @@ async fn expect_served(data: &Path, database: &Backend, (digest, bytes): (&Diges
 
 async fn open_database(data: &Path, database: &Backend) -> meta::Meta {
     let database = match database {
-        Backend::Sqlite => meta::Database::SqliteFile(data.join("berth.db")),
-        Backend::Postgres(url) => meta::Database::Postgres(url.clone()),
+        Backend::Sqlite => meta::DatabaseLocation::SqliteFile(data.join("berth.db")),
+        Backend::Postgres(url) => meta::DatabaseLocation::Postgres(url.clone()),
     };
     meta::Meta::open(database).await.expect("the server's own")
 }
@@ -144,7 +144,7 @@ async fn check_upgrades(database: &Backend) {
             fs::remove_dir(marker).expect("ours");
         }
         let meta = open_database(data, database).await;
-        let forgotten = meta.write(|tx| settings::unset(tx, settings::STORE_ID)).await;
+        let forgotten = meta.write(|tx| settings::delete(tx, settings::STORE_ID)).await;
         forgotten.expect("writable");
         meta.close().await;
     };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use server::config::Span;
+use server::config::DurationSetting;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -33,7 +33,7 @@ async fn read_status(stream: &mut TcpStream) -> String {
 #[tokio::test]
 async fn a_form_that_trickles_times_out() {
     let server = TestServer::start_with(Backend::Sqlite, |config| {
-        config.limits.idle_timeout = "400ms".parse::<Span>().expect("a time");
+        config.limits.idle_timeout = "400ms".parse::<DurationSetting>().expect("a time");
     })
     .await;
     for path in ENDPOINTS {

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use bytes::Bytes;
-use meta::{Id, MetaError, Param, Tx, repositories};
+use meta::{Id, MetaError, SqlParam, Tx, repositories};
 use model::digest::Digest;
 use model::media_type::{OCI_INDEX, OCI_MANIFEST};
 use model::name::RepositoryName;
@@ -123,14 +123,15 @@ pub(crate) fn insert_images(
     let (location, parent) = (repository.location.as_str(), repository.path());
     let images: Vec<_> =
         names.iter().map(|name| (Id::new(), name.as_str(), format!("{parent}/{name}"))).collect();
-    let rows: Vec<Vec<Param<'_>>> = images
+    let rows: Vec<Vec<SqlParam<'_>>> = images
         .iter()
         .map(|(image, name, path)| {
-            let texts = [*name, location, path.as_str()].map(Param::from);
-            [&[Param::from(image), Param::from(&id)], &texts[..], &[Param::from(0)]].concat()
+            let texts = [*name, location, path.as_str()].map(SqlParam::from);
+            [&[SqlParam::from(image), SqlParam::from(&id)], &texts[..], &[SqlParam::from(0)]]
+                .concat()
         })
         .collect();
     let table = "INSERT INTO packages (id, repository_id, name, location, path, created_at)";
-    tx.exec_values(table, "", &rows)?;
+    tx.execute_values(table, "", &rows)?;
     Ok(())
 }

@@ -16,7 +16,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use server::config::{Config, Notification};
+use server::config::{Config, WebhookSettings};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -92,9 +92,9 @@ impl Receiver {
     }
 
     /// The settings of a webhook that posts to this receiver.
-    pub(crate) fn webhook_settings(&self, name: &str) -> Notification {
+    pub(crate) fn webhook_settings(&self, name: &str) -> WebhookSettings {
         let url = format!("http://{}/hook", self.address);
-        Notification { name: name.to_owned(), url, ..Notification::default() }
+        WebhookSettings { name: name.to_owned(), url, ..WebhookSettings::default() }
     }
 
     /// Adds the webhook to a server's settings.

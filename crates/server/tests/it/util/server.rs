@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use identity::{Caller, Clock, Grant, Rights, SystemClock};
+use identity::{AuthorizationMode, Caller, Clock, Grant, SystemClock};
 use model::name::RepositoryName;
 use model::permission::Permission;
-use model::scope::{Action, Entry, Scope};
+use model::registry_scope::{RegistryScope, ScopeAction, ScopeEntry};
 use server::config::{Config, OnPush, OpsListen};
-use server::run::{Permits, Server, Setup};
+use server::run::{RunningServer, ServerOptions, StartPermits};
 use tempfile::TempDir;
-use web::auth::Authenticate;
+use web::auth::Authenticator;
 
 use super::{Client, StartOn, database, with_deadline};
 
@@ -81,16 +81,16 @@ pub(crate) struct TestServer {
     pub(crate) clock: Arc<TestClock>,
     pub(crate) backend: Backend,
     pub(crate) data: PathBuf,
-    server: Option<Server>,
+    server: Option<RunningServer>,
     folder: Arc<TempDir>,
 }
 
 /// The options that a server is started with.
 struct StartOptions {
-    authenticate: Authenticate,
+    authenticate: Authenticator,
     folder: Arc<TempDir>,
     clock: Arc<TestClock>,
-    permits: Permits,
+    permits: StartPermits,
 }
 
 /// The callers of most tests, with their permissions on `r1` and `r2` of the project `p`.
@@ -104,7 +104,7 @@ fn listed_callers() -> HashMap<String, Caller> {
         Permission::CREATE_ON_PUSH,
         Permission::DELETE_ARTIFACTS,
     ];
-    let caller = |name: &str, rights: Rights, scope: Scope| {
+    let caller = |name: &str, rights: AuthorizationMode, scope: RegistryScope| {
         let principal = format!("user:{name}@example.com").parse().expect("a principal");
         let mut caller = Caller::new(principal, rights);
         caller.scope = scope;
@@ -115,24 +115,24 @@ fn listed_callers() -> HashMap<String, Caller> {
             repository: listed_repository(repository),
             permissions: permissions.to_vec(),
         };
-        Rights::Listed(repositories.iter().map(grant).collect())
+        AuthorizationMode::Listed(repositories.iter().map(grant).collect())
     };
-    let writing_in_2 = Scope::Listed(
-        [Entry {
+    let writing_in_2 = RegistryScope::Listed(
+        [ScopeEntry {
             location: "us-west1".to_owned(),
             path: "p/r2/image".to_owned(),
-            actions: vec![Action::Pull, Action::Push],
+            actions: vec![ScopeAction::Pull, ScopeAction::Push],
         }]
         .into(),
     );
     HashMap::from([
-        caller("admin", Rights::All, Scope::All),
-        caller("other-admin", Rights::All, Scope::All),
-        caller("nobody", on(&[]), Scope::All),
-        caller("reader-1", on(&[("r1", read)]), Scope::All),
-        caller("writer-2", on(&[("r2", write)]), Scope::All),
-        caller("owner-2", on(&[("r2", all)]), Scope::All),
-        caller("reader-1-writer-2", on(&[("r1", read), ("r2", write)]), Scope::All),
+        caller("admin", AuthorizationMode::Everything, RegistryScope::Unlimited),
+        caller("other-admin", AuthorizationMode::Everything, RegistryScope::Unlimited),
+        caller("nobody", on(&[]), RegistryScope::Unlimited),
+        caller("reader-1", on(&[("r1", read)]), RegistryScope::Unlimited),
+        caller("writer-2", on(&[("r2", write)]), RegistryScope::Unlimited),
+        caller("owner-2", on(&[("r2", all)]), RegistryScope::Unlimited),
+        caller("reader-1-writer-2", on(&[("r1", read), ("r2", write)]), RegistryScope::Unlimited),
         caller("scoped-to-2", on(&[("r1", read), ("r2", write)]), writing_in_2),
     ])
 }
@@ -164,10 +164,10 @@ impl TestServer {
     /// Starts with settings that the test changes.
     pub(crate) async fn start_with(backend: Backend, change: impl FnOnce(&mut Config)) -> Self {
         let new = StartOptions {
-            authenticate: Authenticate::Listed(listed_callers()),
+            authenticate: Authenticator::Listed(listed_callers()),
             folder: Arc::new(tempfile::tempdir().expect("a temporary folder")),
             clock: Arc::default(),
-            permits: Permits::default(),
+            permits: StartPermits::default(),
         };
         Self::start_as(backend, new, change).await
     }
@@ -178,10 +178,10 @@ impl TestServer {
         change: impl FnOnce(&mut Config),
     ) -> Self {
         let new = StartOptions {
-            authenticate: Authenticate::accounts(),
+            authenticate: Authenticator::accounts(),
             folder: Arc::new(tempfile::tempdir().expect("a temporary folder")),
             clock: Arc::default(),
-            permits: Permits::default(),
+            permits: StartPermits::default(),
         };
         Self::start_as(backend, new, change).await
     }
@@ -189,10 +189,10 @@ impl TestServer {
     /// Starts as `berth serve --dev` does: everybody may do everything, under a name of this machine.
     pub(crate) async fn start_for_development(change: impl FnOnce(&mut Config)) -> Self {
         let new = StartOptions {
-            authenticate: Authenticate::Dev,
+            authenticate: Authenticator::Dev,
             folder: Arc::new(tempfile::tempdir().expect("a temporary folder")),
             clock: Arc::default(),
-            permits: Permits::default(),
+            permits: StartPermits::default(),
         };
         Self::start_as(Backend::Sqlite, new, change).await
     }
@@ -200,10 +200,10 @@ impl TestServer {
     /// Starts a second server with accounts, on this server's folder, clock and PostgreSQL database.
     pub(crate) async fn start_second(&self) -> Self {
         let new = StartOptions {
-            authenticate: Authenticate::accounts(),
+            authenticate: Authenticator::accounts(),
             folder: self.folder.clone(),
             clock: self.clock.clone(),
-            permits: Permits::default(),
+            permits: StartPermits::default(),
         };
         Self::start_as(self.backend.clone(), new, |_| ()).await
     }
@@ -211,18 +211,18 @@ impl TestServer {
     /// Starts again on the folder and database of this server, which has stopped.
     pub(crate) async fn restart_with(&self, change: impl FnOnce(&mut Config)) -> Self {
         let new = StartOptions {
-            authenticate: Authenticate::Listed(listed_callers()),
+            authenticate: Authenticator::Listed(listed_callers()),
             folder: self.folder.clone(),
             clock: self.clock.clone(),
-            permits: Permits::default(),
+            permits: StartPermits::default(),
         };
         Self::start_as(self.backend.clone(), new, change).await
     }
 
     /// As [`TestServer::restart_with`], with accounts and these permits.
-    pub(crate) async fn restart_with_permits(&self, permits: Permits) -> Self {
+    pub(crate) async fn restart_with_permits(&self, permits: StartPermits) -> Self {
         let new = StartOptions {
-            authenticate: Authenticate::accounts(),
+            authenticate: Authenticator::accounts(),
             folder: self.folder.clone(),
             clock: self.clock.clone(),
             permits,
@@ -250,8 +250,8 @@ impl TestServer {
         }
         change(&mut config);
         let data = config.data.clone();
-        let dev_hosts = matches!(authenticate, Authenticate::Dev).then(Vec::new);
-        let setup = Setup {
+        let dev_hosts = matches!(authenticate, Authenticator::Dev).then(Vec::new);
+        let setup = ServerOptions {
             config,
             authenticate,
             dev_hosts,
@@ -259,7 +259,7 @@ impl TestServer {
             clock: clock.clone(),
             permits,
         };
-        let server = Server::start(setup).await.expect("a server that starts");
+        let server = RunningServer::start(setup).await.expect("a server that starts");
         let ops = server.ops.expect("asked for");
         let address = server.listen;
         Self { address, ops, clock, backend, data, server: Some(server), folder }
@@ -283,8 +283,8 @@ impl TestServer {
     /// Opens the server's database, past the server.
     pub(crate) async fn open_meta(&self) -> meta::Meta {
         let database = match &self.backend {
-            Backend::Sqlite => meta::Database::SqliteFile(self.data.join("berth.db")),
-            Backend::Postgres(url) => meta::Database::Postgres(url.clone()),
+            Backend::Sqlite => meta::DatabaseLocation::SqliteFile(self.data.join("berth.db")),
+            Backend::Postgres(url) => meta::DatabaseLocation::Postgres(url.clone()),
         };
         meta::Meta::open(database).await.expect("the server's own")
     }

@@ -36,17 +36,17 @@ pub(crate) fn dropped_lines() -> Counter<u64, AtomicU64> {
 #[derive(Clone)]
 pub(super) struct LineQueue {
     format: LogFormat,
-    shared: Arc<Shared>,
+    shared: Arc<QueueState>,
 }
 
 #[derive(Default)]
-struct Shared {
-    state: Mutex<State>,
+struct QueueState {
+    state: Mutex<QueuedLines>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct State {
+struct QueuedLines {
     waiting: Vec<u8>,
     /// Lines that were dropped since it was last said.
     dropped: u64,
@@ -77,8 +77,8 @@ impl LineQueue {
     }
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl QueueState {
+    fn lock(&self) -> MutexGuard<'_, QueuedLines> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -1,6 +1,6 @@
 //! The gauges of what the registry holds, what waits, and how much room there is. A background job sets them.
 
-use engine::{Capacity, DiskRoom};
+use engine::{CapacityReport, DiskRoom};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
@@ -40,8 +40,8 @@ impl CapacityGauges {
         );
     }
 
-    pub(super) fn set(&self, capacity: &Capacity) {
-        let &Capacity {
+    pub(super) fn set(&self, capacity: &CapacityReport) {
+        let &CapacityReport {
             repositories,
             repository_bytes,
             open_uploads,

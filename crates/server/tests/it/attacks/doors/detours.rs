@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use google::AccessRule;
 use http::Method;
 use serde_json::json;
-use google::AccessRule;
 
 use super::{create_tenant, take_snapshot};
 use crate::util::google::repository_name;

@@ -1,9 +1,9 @@
 //! The requests of the matrix, and the access that each needs.
 
+use google::AccessRule;
 use http::Method;
 use serde_json::{Value, json};
-use google::AccessRule;
-use web::routes::Asks;
+use web::routes::RouteAccess;
 
 use crate::util::google::{LOCATION, repository_name};
 use crate::util::routes::{self, ResourceNames};
@@ -159,11 +159,11 @@ pub(crate) fn declared_cases(image: &Image) -> Vec<RequestCase> {
     let mut cases = Vec::new();
     for route in server::routes::registry_routes().declared() {
         let needs = match route.asks {
-            Asks::Nothing(_) => RequiredAccess::Nothing,
-            Asks::NoMore(_) => RequiredAccess::NoMore,
+            RouteAccess::Public(_) => RequiredAccess::Nothing,
+            RouteAccess::OptionalCredential(_) => RequiredAccess::NoMore,
             // Here, the anonymous caller sends no credential.
-            Asks::Credential(_) | Asks::Somebody => RequiredAccess::Somebody,
-            Asks::Permission(permission) => {
+            RouteAccess::AnyCredential(_) | RouteAccess::Authenticated => RequiredAccess::Somebody,
+            RouteAccess::Permission(permission) => {
                 RequiredAccess::permission_on(permission.as_str(), &name)
             }
         };
@@ -217,7 +217,7 @@ fn request_paths((method, route): (&str, &str), image: &Image) -> Vec<String> {
 #[test]
 fn attack_14_permissions_match_the_http_methods() {
     for route in server::routes::registry_routes().declared() {
-        let Asks::Permission(permission) = route.asks else { continue };
+        let RouteAccess::Permission(permission) = route.asks else { continue };
         for method in route.methods.split(' ') {
             let action = match method {
                 _ if route.path.contains("/blobs/uploads/") => "upload",

@@ -79,7 +79,7 @@ async fn a_run_deletes_what_a_dry_run_lists(server: TestServer) {
     let events = server
         .open_meta()
         .await
-        .read(|tx| events::after(tx, &meta::Id::from([0; 16]), 1_000))
+        .read(|tx| events::list_after(tx, &meta::Id::from([0; 16]), 1_000))
         .await
         .expect("readable");
     let cleaned = events.iter().filter(|(_, event)| {
@@ -109,7 +109,9 @@ async fn an_index_pushed_before_its_image_is_deleted_before_it(server: TestServe
     server
         .open_meta()
         .await
-        .write(|tx| tx.exec("UPDATE repositories SET sparse = ?1", &[meta::Param::from(true)]))
+        .write(|tx| {
+            tx.execute("UPDATE repositories SET sparse = ?1", &[meta::SqlParam::from(true)])
+        })
         .await
         .expect("ours");
     let index = push_manifest(&admin, "a", "latest", &index_of_manifests(&[&image])).await;

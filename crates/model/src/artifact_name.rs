@@ -7,11 +7,11 @@ use crate::attachment::{AttachmentId, AttachmentIdError};
 use crate::digest::{Digest, DigestError};
 use crate::name::{ImageName, NameError, RepositoryName};
 use crate::reference::{ReferenceError, Tag};
-use crate::rule::{RuleId, RuleIdError};
+use crate::repository_rule::{RuleId, RuleIdError};
 
 /// The reasons why a resource name is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ArtifactError {
+pub enum ArtifactNameError {
     /// The repository or the image is not valid.
     #[error(transparent)]
     Name(#[from] NameError),
@@ -106,78 +106,78 @@ fn split_last<'a>(
     text: &'a str,
     collection: &str,
     form: &'static str,
-) -> Result<(&'a str, &'a str), ArtifactError> {
+) -> Result<(&'a str, &'a str), ArtifactNameError> {
     let split = || {
         let (rest, last) = text.rsplit_once('/')?;
         let parent = rest.strip_suffix(collection)?.strip_suffix('/')?;
         Some((parent, last))
     };
-    split().ok_or(ArtifactError::WrongForm(form))
+    split().ok_or(ArtifactNameError::WrongForm(form))
 }
 
 /// Returns an image's name as it is written in the names of resources, with `%2F` in place of slashes.
-pub fn escaped(image: &str) -> String {
+pub fn escape_slashes(image: &str) -> String {
     image.replace('/', "%2F")
 }
 
 /// Returns an image's name from its [`escaped`] form. The beginning of an escaped name is accepted too.
-pub fn unescaped(text: &str) -> String {
+pub fn unescape_slashes(text: &str) -> String {
     text.replace("%2F", "/").replace("%2f", "/")
 }
 
 impl FromStr for PackageName {
-    type Err = ArtifactError;
+    type Err = ArtifactNameError;
 
-    fn from_str(text: &str) -> Result<Self, ArtifactError> {
+    fn from_str(text: &str) -> Result<Self, ArtifactNameError> {
         let (repository, last) = split_last(text, "packages", PACKAGE_FORM)?;
-        Ok(Self { repository: repository.parse()?, image: unescaped(last).parse()? })
+        Ok(Self { repository: repository.parse()?, image: unescape_slashes(last).parse()? })
     }
 }
 
 impl FromStr for VersionName {
-    type Err = ArtifactError;
+    type Err = ArtifactNameError;
 
-    fn from_str(text: &str) -> Result<Self, ArtifactError> {
+    fn from_str(text: &str) -> Result<Self, ArtifactNameError> {
         let (package, last) = split_last(text, "versions", VERSION_FORM)?;
         Ok(Self { package: package.parse()?, digest: last.parse()? })
     }
 }
 
 impl FromStr for TagName {
-    type Err = ArtifactError;
+    type Err = ArtifactNameError;
 
-    fn from_str(text: &str) -> Result<Self, ArtifactError> {
+    fn from_str(text: &str) -> Result<Self, ArtifactNameError> {
         let (package, last) = split_last(text, "tags", TAG_FORM)?;
         Ok(Self { package: package.parse()?, tag: last.parse()? })
     }
 }
 
 impl FromStr for RuleName {
-    type Err = ArtifactError;
+    type Err = ArtifactNameError;
 
-    fn from_str(text: &str) -> Result<Self, ArtifactError> {
+    fn from_str(text: &str) -> Result<Self, ArtifactNameError> {
         let (repository, last) = split_last(text, "rules", RULE_FORM)?;
         Ok(Self { repository: repository.parse()?, id: last.parse()? })
     }
 }
 
 impl FromStr for DockerImageName {
-    type Err = ArtifactError;
+    type Err = ArtifactNameError;
 
-    fn from_str(text: &str) -> Result<Self, ArtifactError> {
+    fn from_str(text: &str) -> Result<Self, ArtifactNameError> {
         let (repository, last) = split_last(text, "dockerImages", DOCKER_IMAGE_FORM)?;
         let (name, digest) =
-            last.split_once('@').ok_or(ArtifactError::WrongForm(DOCKER_IMAGE_FORM))?;
+            last.split_once('@').ok_or(ArtifactNameError::WrongForm(DOCKER_IMAGE_FORM))?;
         let package =
-            PackageName { repository: repository.parse()?, image: unescaped(name).parse()? };
+            PackageName { repository: repository.parse()?, image: unescape_slashes(name).parse()? };
         Ok(Self(VersionName { package, digest: digest.parse()? }))
     }
 }
 
 impl FromStr for FileName {
-    type Err = ArtifactError;
+    type Err = ArtifactNameError;
 
-    fn from_str(text: &str) -> Result<Self, ArtifactError> {
+    fn from_str(text: &str) -> Result<Self, ArtifactNameError> {
         let (repository, last) = split_last(text, "files", FILE_FORM)?;
         // Clients that download files escape the colon, because the digest becomes the name of a local file, and
         // request the file by that name.
@@ -187,9 +187,9 @@ impl FromStr for FileName {
 }
 
 impl FromStr for AttachmentName {
-    type Err = ArtifactError;
+    type Err = ArtifactNameError;
 
-    fn from_str(text: &str) -> Result<Self, ArtifactError> {
+    fn from_str(text: &str) -> Result<Self, ArtifactNameError> {
         let (repository, last) = split_last(text, "attachments", ATTACHMENT_FORM)?;
         Ok(Self { repository: repository.parse()?, id: last.parse()? })
     }
@@ -197,7 +197,7 @@ impl FromStr for AttachmentName {
 
 impl fmt::Display for PackageName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let image = escaped(self.image.as_str());
+        let image = escape_slashes(self.image.as_str());
         write!(f, "{}/packages/{image}", self.repository)
     }
 }
@@ -223,7 +223,7 @@ impl fmt::Display for RuleName {
 impl fmt::Display for DockerImageName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let VersionName { package, digest } = &self.0;
-        let image = escaped(package.image.as_str());
+        let image = escape_slashes(package.image.as_str());
         write!(f, "{}/dockerImages/{image}@{digest}", package.repository)
     }
 }
@@ -249,7 +249,7 @@ mod tests {
 
     /// Checks that a valid name is printed as it was parsed, and that another one is refused.
     #[track_caller]
-    fn check<T: FromStr<Err = ArtifactError> + fmt::Display>(rest: &str, valid: bool) {
+    fn check<T: FromStr<Err = ArtifactNameError> + fmt::Display>(rest: &str, valid: bool) {
         let name = format!("{REPOSITORY}/{rest}").replace("DIGEST", DIGEST);
         match name.parse::<T>() {
             Ok(parsed) => assert_eq!((parsed.to_string(), valid), (name, true)),

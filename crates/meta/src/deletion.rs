@@ -11,7 +11,7 @@ use crate::{Id, MetaError, Tx, digest_at, opt_digest_at, params};
 
 /// A tag or a version that was deleted.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Gone {
+pub struct DeletedArtifact {
     /// The name of the image.
     pub image: String,
     /// The name of the tag, if this is a tag.
@@ -20,7 +20,7 @@ pub struct Gone {
     pub digest: Option<Digest>,
 }
 
-impl Gone {
+impl DeletedArtifact {
     fn tag(image: &str, tag: String) -> Self {
         Self { image: shown_name(image).to_owned(), tag: Some(tag), digest: None }
     }
@@ -32,11 +32,11 @@ impl Gone {
 
 /// The rows of a repository that one step deleted. The content that they named has to be reviewed.
 #[derive(Debug, Default)]
-pub struct Removed {
+pub struct DeletedFromRepository {
     /// True if all rows are deleted, including the row of the repository itself.
-    pub done: bool,
+    pub is_complete: bool,
     /// The deleted tags and versions.
-    pub gone: Vec<Gone>,
+    pub artifacts: Vec<DeletedArtifact>,
     /// The digests of manifests whose bytes may be unused now.
     pub contents: Vec<Digest>,
     /// The digests of blobs that may be unused now.
@@ -46,22 +46,26 @@ pub struct Removed {
 }
 
 /// Deletes up to `limit` rows of a repository, all of one table.
-pub fn remove_some(tx: &mut Tx<'_>, repository: &Id, limit: i64) -> Result<Removed, MetaError> {
-    let mut deleted = Removed::default();
+pub fn delete_some_of_repository(
+    tx: &mut Tx<'_>,
+    repository: &Id,
+    limit: i64,
+) -> Result<DeletedFromRepository, MetaError> {
+    let mut deleted = DeletedFromRepository::default();
     let references =
         "DELETE FROM manifest_refs WHERE (version_id, position) IN (SELECT version_id, position
            FROM manifest_refs WHERE repository_id = ?1 LIMIT ?2)";
-    if tx.exec(references, params![repository, limit])? > 0 {
+    if tx.execute(references, params![repository, limit])? > 0 {
         return Ok(deleted);
     }
-    deleted.gone = tx.query(
+    deleted.artifacts = tx.query(
         "DELETE FROM tags WHERE (package_id, name) IN (SELECT t.package_id, t.name
            FROM packages p JOIN tags t ON t.package_id = p.id WHERE p.repository_id = ?1 LIMIT ?2)
          RETURNING (SELECT p.name FROM packages p WHERE p.id = tags.package_id), name",
         params![repository, limit],
-        |row| Ok(Gone::tag(&row.text(0)?, row.text(1)?)),
+        |row| Ok(DeletedArtifact::tag(&row.text(0)?, row.text(1)?)),
     )?;
-    if !deleted.gone.is_empty() {
+    if !deleted.artifacts.is_empty() {
         return Ok(deleted);
     }
     for rows in [
@@ -78,19 +82,19 @@ pub fn remove_some(tx: &mut Tx<'_>, repository: &Id, limit: i64) -> Result<Remov
         "DELETE FROM rules WHERE (repository_id, name) IN (SELECT repository_id, name
            FROM rules WHERE repository_id = ?1 LIMIT ?2)",
     ] {
-        if tx.exec(rows, params![repository, limit])? > 0 {
+        if tx.execute(rows, params![repository, limit])? > 0 {
             return Ok(deleted);
         }
     }
-    deleted.gone = tx.query(
+    deleted.artifacts = tx.query(
         "DELETE FROM versions WHERE id IN (SELECT v.id
            FROM packages p JOIN versions v ON v.package_id = p.id WHERE p.repository_id = ?1 LIMIT ?2)
          RETURNING (SELECT p.name FROM packages p WHERE p.id = versions.package_id), digest",
         params![repository, limit],
-        |row| Ok(Gone::version(&row.text(0)?, digest_at(row, 1)?)),
+        |row| Ok(DeletedArtifact::version(&row.text(0)?, digest_at(row, 1)?)),
     )?;
-    deleted.contents = deleted.gone.iter().filter_map(|gone| gone.digest.clone()).collect();
-    if !deleted.gone.is_empty() {
+    deleted.contents = deleted.artifacts.iter().filter_map(|gone| gone.digest.clone()).collect();
+    if !deleted.artifacts.is_empty() {
         return Ok(deleted);
     }
     deleted.blobs = tx.query(
@@ -113,20 +117,20 @@ pub fn remove_some(tx: &mut Tx<'_>, repository: &Id, limit: i64) -> Result<Remov
         deleted.copies = uploads.into_iter().flatten().collect();
         return Ok(deleted);
     }
-    let packages = tx.exec(
+    let packages = tx.execute(
         "DELETE FROM packages WHERE id IN (SELECT id FROM packages WHERE repository_id = ?1 LIMIT ?2)",
         params![repository, limit],
     )?;
     if packages == 0 {
-        tx.exec("DELETE FROM repositories WHERE id = ?1", params![repository])?;
-        deleted.done = true;
+        tx.execute("DELETE FROM repositories WHERE id = ?1", params![repository])?;
+        deleted.is_complete = true;
     }
     Ok(deleted)
 }
 
 /// Returns whether the repository is being deleted.
-pub fn is_due(tx: &mut Tx<'_>, repository: &Id) -> Result<bool, MetaError> {
-    let found = tx.opt(
+pub fn is_repository_deleting(tx: &mut Tx<'_>, repository: &Id) -> Result<bool, MetaError> {
+    let found = tx.query_first(
         "SELECT 1 FROM repositories WHERE id = ?1 AND state = 'deleting'",
         params![repository],
         |row| row.int(0),
@@ -140,7 +144,7 @@ pub struct DeletedFromPackage {
     /// The id of the repository of the image.
     pub repository: Id,
     /// The deleted tags and versions.
-    pub gone: Vec<Gone>,
+    pub gone: Vec<DeletedArtifact>,
     /// The digests of manifests whose bytes may be unused now.
     pub contents: Vec<Digest>,
     /// The digests of blobs that may be unused in the repository now.
@@ -150,21 +154,23 @@ pub struct DeletedFromPackage {
 }
 
 /// Returns whether the image is being deleted.
-pub fn is_package_due(tx: &mut Tx<'_>, package: &Id) -> Result<bool, MetaError> {
+pub fn is_package_deleting(tx: &mut Tx<'_>, package: &Id) -> Result<bool, MetaError> {
     let name =
-        tx.opt("SELECT name FROM packages WHERE id = ?1", params![package], |row| row.text(0))?;
+        tx.query_first("SELECT name FROM packages WHERE id = ?1", params![package], |row| {
+            row.text(0)
+        })?;
     Ok(name.is_some_and(|name| name.starts_with('.')))
 }
 
 /// Deletes about `limit` rows of an image: one version after the other, each with the rows that belong to it. Returns
 /// `None` if the image does not exist any more.
-pub fn remove_some_of_package(
+pub fn delete_some_of_package(
     tx: &mut Tx<'_>,
     package: &Id,
     limit: i64,
 ) -> Result<Option<DeletedFromPackage>, MetaError> {
     let sql = "SELECT repository_id, name FROM packages WHERE id = ?1";
-    let found = tx.opt(sql, params![package], |row| Ok((row.id(0)?, row.text(1)?)))?;
+    let found = tx.query_first(sql, params![package], |row| Ok((row.id(0)?, row.text(1)?)))?;
     let Some((repository, image)) = found else { return Ok(None) };
     let mut deleted = DeletedFromPackage {
         repository,
@@ -175,27 +181,27 @@ pub fn remove_some_of_package(
     };
     let mut left = limit;
     while left > 0 {
-        let version = tx.opt(
+        let version = tx.query_first(
             "SELECT id, digest, manifest_bytes FROM versions WHERE package_id = ?1 ORDER BY digest LIMIT 1",
             params![package],
             |row| Ok((row.id(0)?, digest_at(row, 1)?, row.int(2)?)),
         )?;
         let Some((version, digest, bytes)) = version else {
-            let history = tx.exec(
+            let history = tx.execute(
                 "DELETE FROM tag_history WHERE id IN (SELECT id FROM tag_history WHERE package_id = ?1 LIMIT ?2)",
                 params![package, left],
             )?;
             if history == 0 {
-                tx.exec("DELETE FROM packages WHERE id = ?1", params![package])?;
+                tx.execute("DELETE FROM packages WHERE id = ?1", params![package])?;
             }
             return Ok(Some(deleted));
         };
         left -= delete_rows_of_version(tx, &version, &image, &mut deleted, left)?;
         if left > 0 {
-            tx.exec("DELETE FROM versions WHERE id = ?1", params![&version])?;
+            tx.execute("DELETE FROM versions WHERE id = ?1", params![&version])?;
             deleted.bytes += bytes;
             deleted.contents.push(digest.clone());
-            deleted.gone.push(Gone::version(&image, digest));
+            deleted.gone.push(DeletedArtifact::version(&image, digest));
             left -= 1;
         }
     }
@@ -219,7 +225,7 @@ fn delete_rows_of_version(
         |row| row.text(0),
     )?;
     let mut left = limit - tags.len() as i64;
-    deleted.gone.extend(tags.into_iter().map(|tag| Gone::tag(image, tag)));
+    deleted.gone.extend(tags.into_iter().map(|tag| DeletedArtifact::tag(image, tag)));
     if left == 0 {
         return Ok(limit);
     }
@@ -230,7 +236,7 @@ fn delete_rows_of_version(
         "UPDATE manifest_refs SET child_id = NULL WHERE (version_id, position) IN
            (SELECT version_id, position FROM manifest_refs WHERE child_id = ?1 LIMIT ?2)",
     ] {
-        left -= tx.exec(rows, params![version, left])? as i64;
+        left -= tx.execute(rows, params![version, left])? as i64;
         if left == 0 {
             return Ok(limit);
         }

@@ -8,9 +8,9 @@ const SAID_EVERY: Duration = Duration::from_secs(10);
 
 /// Lets one line through once in a while.
 #[derive(Debug)]
-pub struct Seldom(Mutex<Option<Instant>>);
+pub struct LogThrottle(Mutex<Option<Instant>>);
 
-impl Seldom {
+impl LogThrottle {
     /// Lets the first line through.
     pub const fn new() -> Self {
         Self(Mutex::new(None))

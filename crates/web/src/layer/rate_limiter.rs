@@ -4,27 +4,27 @@ use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use governor::{DefaultKeyedRateLimiter, Quota};
 
 /// The most that are told apart.
-const MOST: usize = 10_000;
+const MAX_KEYS: usize = 10_000;
 
 /// Lets each do something so many times at once, and then so many times a second.
 #[derive(Debug)]
-pub struct Rate<K: Clone + Eq + Hash>(DefaultKeyedRateLimiter<K>);
+pub struct RateLimiter<K: Clone + Eq + Hash>(DefaultKeyedRateLimiter<K>);
 
-impl<K: Clone + Eq + Hash> Rate<K> {
+impl<K: Clone + Eq + Hash> RateLimiter<K> {
     /// So many times at once, and so many times a second after that.
     pub fn new(at_once: NonZeroU32, a_second: NonZeroU32) -> Self {
-        Self(RateLimiter::keyed(Quota::per_second(a_second).allow_burst(at_once)))
+        Self(governor::RateLimiter::keyed(Quota::per_second(a_second).allow_burst(at_once)))
     }
 
     /// Whether there may be one more. `None`: there are so many that they cannot be told apart.
-    pub fn one_more(&self, key: &K) -> Option<bool> {
-        if self.0.len() >= MOST {
+    pub fn try_acquire(&self, key: &K) -> Option<bool> {
+        if self.0.len() >= MAX_KEYS {
             self.0.retain_recent();
         }
-        (self.0.len() < MOST).then(|| self.0.check_key(key).is_ok())
+        (self.0.len() < MAX_KEYS).then(|| self.0.check_key(key).is_ok())
     }
 }
 

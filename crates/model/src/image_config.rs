@@ -45,7 +45,7 @@ impl ImageConfig {
 
     /// Parses the fields that are valid. Other fields are left out without an error: the registry does not depend on
     /// the content of a config.
-    pub fn read(bytes: &[u8]) -> Self {
+    pub fn parse(bytes: &[u8]) -> Self {
         #[derive(Deserialize)]
         struct Created {
             created: String,
@@ -65,7 +65,7 @@ impl ImageConfig {
 
 /// The summary that lists show of an image, or of one manifest of an index.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Shown {
+pub struct PlatformSummary {
     /// The digest of the manifest, if the summary is of a manifest of an index.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
@@ -80,9 +80,9 @@ pub struct Shown {
 /// The largest length of the JSON text for one manifest, in bytes. One page of a list has up to a thousand such texts.
 const MAX_SUMMARY_BYTES: usize = 8 << 10;
 
-impl Shown {
+impl PlatformSummary {
     /// Returns the JSON text in which the database stores summaries. Those that do not fit into 8 KiB are left out.
-    pub fn write(all: impl IntoIterator<Item = Self>) -> String {
+    pub fn list_to_json(all: impl IntoIterator<Item = Self>) -> String {
         let mut text = String::from("[");
         for summary in all {
             let json = serde_json::to_string(&summary).expect("texts are always JSON");
@@ -99,7 +99,7 @@ impl Shown {
     }
 
     /// Parses the text that [`Shown::write`] returned.
-    pub fn read(text: &str) -> Vec<Self> {
+    pub fn list_from_json(text: &str) -> Vec<Self> {
         serde_json::from_str(text).unwrap_or_default()
     }
 }
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn fields_of_a_config() {
-        let config = ImageConfig::read(
+        let config = ImageConfig::parse(
             br#"{"created":"2024-02-29T12:00:00.5Z","architecture":"arm64","os":"linux","variant":"v8","config":{}}"#,
         );
         assert_eq!(config.created, Some(1_709_208_000_500_000));
@@ -122,15 +122,15 @@ mod tests {
     #[test]
     fn invalid_fields_are_left_out() {
         for bytes in [&b""[..], b"{}", b"[]", b"\xff", br#"{"created":5,"os":"linux"}"#] {
-            assert_eq!(ImageConfig::read(bytes), ImageConfig::default());
+            assert_eq!(ImageConfig::parse(bytes), ImageConfig::default());
         }
-        let zero = ImageConfig::read(br#"{"created":"0001-01-01T00:00:00Z"}"#);
+        let zero = ImageConfig::parse(br#"{"created":"0001-01-01T00:00:00Z"}"#);
         assert_eq!(zero.created, Some(-62_135_596_800_000_000));
     }
 
     #[track_caller]
     fn check_created(created: &str, is_read: bool) {
-        let config = ImageConfig::read(format!(r#"{{"created":"{created}"}}"#).as_bytes());
+        let config = ImageConfig::parse(format!(r#"{{"created":"{created}"}}"#).as_bytes());
         assert_eq!(config.created.is_some(), is_read, "{created}");
     }
 
@@ -149,18 +149,25 @@ mod tests {
     #[test]
     fn summaries_are_read_as_they_were_written() {
         let platform =
-            ImageConfig::read(br#"{"architecture":"arm64","os":"linux","variant":"v8"}"#);
-        let of_index = Shown {
+            ImageConfig::parse(br#"{"architecture":"arm64","os":"linux","variant":"v8"}"#);
+        let of_index = PlatformSummary {
             digest: Some("sha256:00".to_owned()),
             media_type: Some("application/x".to_owned()),
             platform: platform.platform.clone(),
         };
-        let of_image = Shown { digest: None, media_type: None, ..of_index.clone() };
-        let bare = Shown { platform: None, ..of_index.clone() };
+        let of_image = PlatformSummary { digest: None, media_type: None, ..of_index.clone() };
+        let bare = PlatformSummary { platform: None, ..of_index.clone() };
         let all = [of_index, of_image, bare];
-        assert_eq!(Shown::read(&Shown::write(all.clone())), all);
-        assert_eq!(Shown::read("[]"), []);
-        let many = Shown::write(std::iter::repeat_n(all[0].clone(), 1_000));
-        assert!(many.len() <= MAX_SUMMARY_BYTES && Shown::read(&many).len() > 50, "{}", many.len());
+        assert_eq!(
+            PlatformSummary::list_from_json(&PlatformSummary::list_to_json(all.clone())),
+            all
+        );
+        assert_eq!(PlatformSummary::list_from_json("[]"), []);
+        let many = PlatformSummary::list_to_json(std::iter::repeat_n(all[0].clone(), 1_000));
+        assert!(
+            many.len() <= MAX_SUMMARY_BYTES && PlatformSummary::list_from_json(&many).len() > 50,
+            "{}",
+            many.len()
+        );
     }
 }

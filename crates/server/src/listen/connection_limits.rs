@@ -8,28 +8,28 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::Whose;
+use super::ListenerKind;
 use super::descriptors::{DescriptorLine, OPERATOR_PLACES, places_for};
-use crate::config::Network;
+use crate::config::NetworkSetting;
 use web::app::App;
+use web::layer::log_throttle::LogThrottle;
 use web::layer::metrics::Metrics;
-use web::layer::networks::{NetworkPlace, Networks};
-use web::layer::seldom::Seldom;
+use web::layer::network_counter::{NetworkCounter, NetworkPlace};
 
 /// How long nobody is let in after descriptors ran out.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// The way into one listener.
-pub(super) struct Entrance {
+pub(super) struct ConnectionLimits {
     places: Arc<Semaphore>,
     line: DescriptorLine,
-    networks: Option<Networks>,
-    proxies: Vec<Network>,
+    networks: Option<NetworkCounter>,
+    proxies: Vec<NetworkSetting>,
     metrics: Metrics,
 }
 
 /// A connection that was let in, and its place among those that may be open.
-pub(super) struct Accepted {
+pub(super) struct AcceptedStream {
     pub(super) stream: TcpStream,
     pub(super) peer: SocketAddr,
     pub(super) place: ConnectionPlace,
@@ -41,11 +41,11 @@ pub(super) struct ConnectionPlace {
     _of_network: Option<NetworkPlace>,
 }
 
-impl Entrance {
-    pub(super) fn new(whose: Whose, app: &App, listener: &TcpListener) -> Self {
+impl ConnectionLimits {
+    pub(super) fn new(whose: ListenerKind, app: &App, listener: &TcpListener) -> Self {
         let limits = &app.limits;
         let (places, line, networks) = match whose {
-            Whose::Clients => {
+            ListenerKind::Clients => {
                 let places = match listener.local_addr() {
                     Ok(listen) => places_for(limits.connections, listen),
                     Err(_) => limits.connections,
@@ -55,16 +55,16 @@ impl Entrance {
                     true => limits.connections_per_network.min(places.div_ceil(2)),
                     false => limits.connections_per_network,
                 };
-                (places, DescriptorLine::of_clients(), Some(Networks::new(most)))
+                (places, DescriptorLine::of_clients(), Some(NetworkCounter::new(most)))
             }
-            Whose::Operators => (OPERATOR_PLACES, DescriptorLine::of_operators(), None),
+            ListenerKind::Operators => (OPERATOR_PLACES, DescriptorLine::of_operators(), None),
         };
         let (places, metrics) = (Arc::new(Semaphore::new(places)), app.metrics.clone());
         Self { places, line, networks, proxies: app.proxies.clone(), metrics }
     }
 
     /// Waits for a place, then for a connection. `None`: this one failed or was not let in, others may come.
-    pub(super) async fn accept(&self, listener: &TcpListener) -> Option<Accepted> {
+    pub(super) async fn accept(&self, listener: &TcpListener) -> Option<AcceptedStream> {
         let place = self.places.clone().acquire_owned().await;
         let place = place.expect("this semaphore is never closed");
         let (stream, peer) = or_pause(listener.accept()).await?;
@@ -88,7 +88,7 @@ impl Entrance {
             }
         };
         let place = ConnectionPlace { _place: place, _of_network: of_network };
-        Some(Accepted { stream, peer, place })
+        Some(AcceptedStream { stream, peer, place })
     }
 }
 
@@ -107,7 +107,7 @@ pub(crate) async fn or_pause<T>(accepted: impl Future<Output = io::Result<T>>) -
 
 /// Says it once in a while: strangers decide how often it happens.
 fn warn_seldom(error: &dyn std::fmt::Display) {
-    static SAID: Seldom = Seldom::new();
+    static SAID: LogThrottle = LogThrottle::new();
     if SAID.is_time() {
         tracing::warn!(%error, "cannot accept a connection: {error}");
     }

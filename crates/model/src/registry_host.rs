@@ -12,21 +12,21 @@ const LOCALHOST: &str = "localhost";
 
 /// The domains that name locations, and the location of every other host.
 #[derive(Debug, Clone)]
-pub struct Domains {
+pub struct RegistryDomains {
     domains: Vec<String>,
     default_location: Location,
 }
 
 /// The location, and perhaps the repository, that a host names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct HostTarget {
     /// The location.
     pub location: Location,
     /// The repository, if the host is one of Container Registry's.
     pub repository: Option<RepositoryId>,
 }
 
-impl Domains {
+impl RegistryDomains {
     /// Creates the set of the configured domains and `localhost`.
     pub fn new(domains: impl IntoIterator<Item = String>, default_location: Location) -> Self {
         let mut domains: Vec<_> = domains.into_iter().collect();
@@ -40,13 +40,13 @@ impl Domains {
     }
 
     /// Returns the domain in the addresses of images that the APIs show: the first configured domain, or `localhost`.
-    pub fn main(&self) -> &str {
+    pub fn primary(&self) -> &str {
         self.domains.first().map_or(LOCALHOST, String::as_str)
     }
 
     /// Returns whether a host is a configured domain, or the host of a location in a configured domain. `localhost`
     /// counts only if it was configured.
-    pub fn are_set_for(&self, host: &str) -> bool {
+    pub fn are_configured_for(&self, host: &str) -> bool {
         let name = without_port(host).to_ascii_lowercase();
         let set = self.domains.iter().filter(|domain| *domain != LOCALHOST);
         let mut set = set.filter(|domain| name == **domain || location_in(&name, domain).is_some());
@@ -54,13 +54,13 @@ impl Domains {
     }
 
     /// Returns the location, and perhaps the repository, of a host. The host may have a port.
-    pub fn place(&self, host: &str) -> Place {
+    pub fn target_of(&self, host: &str) -> HostTarget {
         let name = without_port(host).to_ascii_lowercase();
         if let Some(place) = container_registry(&name) {
             return place;
         }
         let location = self.domains.iter().find_map(|domain| location_in(&name, domain));
-        Place {
+        HostTarget {
             location: location.unwrap_or_else(|| self.default_location.clone()),
             repository: None,
         }
@@ -78,13 +78,13 @@ pub fn without_port(host: &str) -> &str {
 }
 
 /// Returns whether a host is one of the four hosts of Container Registry. A host with a port is not.
-pub fn is_container_registry(host: &str) -> bool {
+pub fn is_container_registry_host(host: &str) -> bool {
     container_registry(&host.to_ascii_lowercase()).is_some()
 }
 
 /// Returns whether a host has only characters of names, addresses and ports, so that it can be written into a challenge
 /// as it is. An empty host is accepted: clients that know no name of the server send an empty Host header.
-pub fn is_host(host: &str) -> bool {
+pub fn has_host_characters(host: &str) -> bool {
     let is_plain = |byte: u8| {
         byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'[' | b']')
     };
@@ -92,7 +92,7 @@ pub fn is_host(host: &str) -> bool {
 }
 
 /// Returns the domain of a location's host: `example.com` for `us-west1-docker.example.com`.
-pub fn domain_of(host: &str) -> Option<&str> {
+pub fn domain_of_location_host(host: &str) -> Option<&str> {
     let (first, rest) = without_port(host).split_once('.')?;
     let (location, domain) = match first.strip_suffix("-docker") {
         Some(location) => (location, rest),
@@ -112,14 +112,14 @@ fn location_in(name: &str, domain: &str) -> Option<Location> {
     location.parse().ok()
 }
 
-fn container_registry(name: &str) -> Option<Place> {
+fn container_registry(name: &str) -> Option<HostTarget> {
     let location = match name {
         "gcr.io" | "us.gcr.io" => "us",
         "eu.gcr.io" => "europe",
         "asia.gcr.io" => "asia",
         _ => return None,
     };
-    Some(Place { location: location.parse().ok()?, repository: Some(name.parse().ok()?) })
+    Some(HostTarget { location: location.parse().ok()?, repository: Some(name.parse().ok()?) })
 }
 
 #[cfg(test)]
@@ -129,8 +129,8 @@ mod tests {
     #[track_caller]
     fn check(host: &str, expected: &str) {
         let location = "us-west1".parse().expect("a location");
-        let Place { location, repository } =
-            Domains::new(["pkg.dev".to_owned()], location).place(host);
+        let HostTarget { location, repository } =
+            RegistryDomains::new(["pkg.dev".to_owned()], location).target_of(host);
         let repository = repository.map(|name| format!(" {name}")).unwrap_or_default();
         assert_eq!(format!("{location}{repository}"), expected, "{host}");
     }
@@ -170,17 +170,17 @@ mod tests {
             ("127.0.0.1:5050", None),
             ("[::1]:5050", None),
         ] {
-            assert_eq!(domain_of(host), domain, "{host}");
+            assert_eq!(domain_of_location_host(host), domain, "{host}");
         }
     }
 
     #[test]
     fn characters_of_hosts() {
         for host in ["", "localhost:5050", "[::1]:5050", "us-west1-docker.pkg.dev", "a_b"] {
-            assert!(is_host(host), "{host}");
+            assert!(has_host_characters(host), "{host}");
         }
         for host in ["a\"b", "a b", "a/b", "user@host", "a,b", "\u{e9}", "a\0"] {
-            assert!(!is_host(host), "{host}");
+            assert!(!has_host_characters(host), "{host}");
         }
     }
 }

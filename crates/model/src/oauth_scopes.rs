@@ -24,14 +24,14 @@ const IAM: u8 = 32;
 
 /// The OAuth scopes of a token, as a set of bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reach(u8);
+pub struct OauthScopes(u8);
 
-impl Reach {
+impl OauthScopes {
     /// No limit. Credentials without scopes are not limited.
-    pub const ALL: Self = Self(EVERYTHING);
+    pub const UNLIMITED: Self = Self(EVERYTHING);
 
     /// Parses scopes that are separated by spaces. Unknown scopes are ignored.
-    pub fn of(scopes: &str) -> Self {
+    pub fn parse(scopes: &str) -> Self {
         let known = scopes.split_ascii_whitespace().filter_map(|scope| {
             let name = scope.strip_prefix(PREFIX)?;
             SCOPES.iter().find(|(known, _)| *known == name).map(|(_, bits)| bits)
@@ -40,7 +40,7 @@ impl Reach {
     }
 
     /// Returns scopes that allow the same permissions, separated by spaces, or `None` if there is no limit.
-    pub fn scopes(self) -> Option<String> {
+    pub fn to_text(self) -> Option<String> {
         if self.has(EVERYTHING) {
             return None;
         }
@@ -77,7 +77,7 @@ mod tests {
     fn check(scopes: &str, expected: &str) {
         let scopes: Vec<_> =
             scopes.split_ascii_whitespace().map(|name| format!("{PREFIX}{name}")).collect();
-        let reach = Reach::of(&scopes.join(" "));
+        let reach = OauthScopes::parse(&scopes.join(" "));
         let allowed: String = [
             ('l', "artifactregistry.repositories.list"),
             ('r', "artifactregistry.repositories.downloadArtifacts"),
@@ -94,7 +94,8 @@ mod tests {
         .map(|(letter, _)| letter)
         .collect();
         assert_eq!(allowed, expected, "{scopes:?}");
-        let again = reach.scopes().map_or(Reach::ALL, |scopes| Reach::of(&scopes));
+        let again =
+            reach.to_text().map_or(OauthScopes::UNLIMITED, |scopes| OauthScopes::parse(&scopes));
         assert_eq!(again, reach, "{scopes:?}");
     }
 
@@ -112,7 +113,10 @@ mod tests {
         check("cloud-platform.evil", "");
         check("", "");
         // A scope is a whole URL.
-        assert_eq!(Reach::of("cloud-platform").scopes(), Some(String::new()));
-        assert_eq!(Reach::of("x https://evil.example/auth/cloud-platform"), Reach::of(""));
+        assert_eq!(OauthScopes::parse("cloud-platform").to_text(), Some(String::new()));
+        assert_eq!(
+            OauthScopes::parse("x https://evil.example/auth/cloud-platform"),
+            OauthScopes::parse("")
+        );
     }
 }

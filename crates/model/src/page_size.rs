@@ -9,7 +9,7 @@ pub const MAX_PAGE_ENTRIES: usize = 1_000;
 pub struct PageSizeError;
 
 /// Parses the parameter `n`. A missing parameter, and a number above the limit, become the limit.
-pub fn page_size(n: Option<&str>) -> Result<usize, PageSizeError> {
+pub fn parse_page_size(n: Option<&str>) -> Result<usize, PageSizeError> {
     let Some(n) = n else { return Ok(MAX_PAGE_ENTRIES) };
     if n.is_empty() || !n.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(PageSizeError);
@@ -23,12 +23,12 @@ mod tests {
 
     #[track_caller]
     fn check(n: &str, expected: Option<usize>) {
-        assert_eq!(page_size(Some(n)).ok(), expected, "{n}");
+        assert_eq!(parse_page_size(Some(n)).ok(), expected, "{n}");
     }
 
     #[test]
     fn page_sizes() {
-        assert_eq!(page_size(None), Ok(MAX_PAGE_ENTRIES));
+        assert_eq!(parse_page_size(None), Ok(MAX_PAGE_ENTRIES));
         check("0", Some(0));
         check("5", Some(5));
         check("1000", Some(1000));

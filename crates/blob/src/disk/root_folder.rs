@@ -63,7 +63,10 @@ impl RootFolder {
                 Err(error) => format!("cannot be used: {error}"),
             };
             let path = self.path.join(&shard);
-            Err(BlobError::Away(format!("in the folder of blobs, {} {problem}", path.display())))
+            Err(BlobError::StoreMissing(format!(
+                "in the folder of blobs, {} {problem}",
+                path.display()
+            )))
         })
     }
 
@@ -109,23 +112,23 @@ impl RootFolder {
     }
 
     fn away(&self, problem: &str) -> BlobError {
-        BlobError::Away(format!("the folder of blobs {} {problem}", self.path.display()))
+        BlobError::StoreMissing(format!("the folder of blobs {} {problem}", self.path.display()))
     }
 }
 
 /// The state of a folder of copies before a store is opened in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Found {
+pub struct FolderState {
     /// The id of the folder, if it has one.
     pub id: Option<StoreId>,
     /// Tells whether one of the 256 shards has a copy, or any other file.
     pub has_copies: bool,
 }
 
-impl Found {
+impl FolderState {
     /// Inspects the folder of copies in `data`, without creating or changing anything. A missing folder has no id and
     /// no copies.
-    pub fn look(data: &Path) -> Result<Self, BlobError> {
+    pub fn inspect(data: &Path) -> Result<Self, BlobError> {
         let path = super::blobs_path(data);
         let root = match RootFolder::open(&path) {
             Ok(root) => root,
@@ -138,7 +141,7 @@ impl Found {
 
 /// Returns how many of these copies exist as files in `data`. Each copy is given with its size, which the file must
 /// have.
-pub fn count_present(data: &Path, copies: &[(CopyId, u64)]) -> usize {
+pub fn count_existing_copies(data: &Path, copies: &[(CopyId, u64)]) -> usize {
     let folder = super::blobs_path(data);
     let is_present = |(id, size): &&(CopyId, u64)| {
         let metadata = fs::symlink_metadata(folder.join(super::file_name(*id)));

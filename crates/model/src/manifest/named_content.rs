@@ -1,7 +1,7 @@
 //! The content that a manifest names, and where in a repository this content is looked up.
 
 use super::{Descriptor, Manifest};
-use crate::media_type::Kind;
+use crate::media_type::ManifestKind;
 
 /// The places where content that a manifest names is looked up. All content that is found there is kept as long as the
 /// manifest is.
@@ -18,7 +18,7 @@ pub enum ContentLookup {
 
 /// The content that must be found before the manifest is accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ContentNeed {
+pub enum RequiredContent {
     /// A blob.
     Blob,
     /// A blob or a manifest: anything that the lookup finds.
@@ -35,14 +35,14 @@ pub struct NamedContent<'m> {
     /// The places where the content is looked up.
     pub lookup: ContentLookup,
     /// The content that must be found.
-    pub need: ContentNeed,
+    pub need: RequiredContent,
     /// Tells whether the descriptor is the manifest's subject.
     pub is_subject: bool,
 }
 
 impl Manifest {
     /// Returns all content that the manifest names, except a subject that is a manifest.
-    pub fn named(&self) -> impl Iterator<Item = NamedContent<'_>> {
+    pub fn named_content(&self) -> impl Iterator<Item = NamedContent<'_>> {
         let blobs = self.config.iter().chain(&self.layers).map(NamedContent::blob);
         let entries = self.manifests.iter().map(NamedContent::entry);
         blobs.chain(entries).chain(self.subject.as_ref().and_then(NamedContent::subject))
@@ -56,7 +56,8 @@ impl<'m> NamedContent<'m> {
             true => ContentLookup::Both,
             false => ContentLookup::Blobs,
         };
-        let need = if has_urls(descriptor) { ContentNeed::Nothing } else { ContentNeed::Blob };
+        let need =
+            if has_urls(descriptor) { RequiredContent::Nothing } else { RequiredContent::Blob };
         Self { descriptor, lookup, need, is_subject: false }
     }
 
@@ -64,24 +65,25 @@ impl<'m> NamedContent<'m> {
     /// specification, "image index").
     fn entry(descriptor: &'m Descriptor) -> Self {
         if is_manifest(descriptor) {
-            let (lookup, need) = (ContentLookup::Manifests, ContentNeed::Any);
+            let (lookup, need) = (ContentLookup::Manifests, RequiredContent::Any);
             return Self { descriptor, lookup, need, is_subject: false };
         }
-        let need = if has_urls(descriptor) { ContentNeed::Nothing } else { ContentNeed::Any };
+        let need =
+            if has_urls(descriptor) { RequiredContent::Nothing } else { RequiredContent::Any };
         Self { descriptor, lookup: ContentLookup::Both, need, is_subject: false }
     }
 
     /// Returns the rules for a subject, or `None` if the subject is a manifest: a manifest can be deleted although
     /// others refer to it. A blob that is a subject is kept, because no other manifest may name it.
     fn subject(descriptor: &'m Descriptor) -> Option<Self> {
-        let (lookup, need) = (ContentLookup::Blobs, ContentNeed::Nothing);
+        let (lookup, need) = (ContentLookup::Blobs, RequiredContent::Nothing);
         let named = Self { descriptor, lookup, need, is_subject: true };
         Some(named).filter(|_| !is_manifest(descriptor))
     }
 
     /// Returns whether every release of Berth has looked up this content in the same places: layers and configs in
     /// blobs, manifests in manifests.
-    pub fn was_always_known(&self) -> bool {
+    pub fn is_known_to_all_releases(&self) -> bool {
         self.lookup != ContentLookup::Both && !self.is_subject
     }
 
@@ -97,7 +99,7 @@ impl<'m> NamedContent<'m> {
 }
 
 fn is_manifest(descriptor: &Descriptor) -> bool {
-    Kind::of(&descriptor.media_type).is_some()
+    ManifestKind::of(&descriptor.media_type).is_some()
 }
 
 fn has_urls(descriptor: &Descriptor) -> bool {

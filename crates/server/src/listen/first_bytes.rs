@@ -7,8 +7,8 @@ use rustix::net::{RecvFlags, recv};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 
-use web::layer::Connected;
-use web::layer::seldom::Seldom;
+use web::layer::ConnectionEnds;
+use web::layer::log_throttle::LogThrottle;
 
 /// How HTTP/2 connections begin.
 const PREFACE: [u8; 24] = *b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -24,7 +24,7 @@ const SPEAKS_HTTPS: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
 
 /// What a connection begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Protocol {
+pub(super) enum FirstBytes {
     /// A method, or what could be one.
     Http1,
     /// The preface of HTTP/2.
@@ -35,7 +35,7 @@ pub(super) enum Protocol {
     Unknown,
 }
 
-impl Protocol {
+impl FirstBytes {
     /// Looks at a connection's first bytes without taking them. While they are only a part of the preface, this sleeps
     /// until more comes.
     pub(super) async fn of(stream: &TcpStream) -> io::Result<Self> {
@@ -75,11 +75,11 @@ impl Protocol {
 /// Tells a client that this port speaks https. How the connection is closed is for the stream to know.
 pub(super) async fn turn_away(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
-    connection: Connected,
+    connection: ConnectionEnds,
 ) -> io::Result<()> {
-    static SAID: Seldom = Seldom::new();
+    static SAID: LogThrottle = LogThrottle::new();
     if SAID.is_time() {
-        let Connected { peer, local } = connection;
+        let ConnectionEnds { peer, local } = connection;
         tracing::info!(%peer, "{peer} spoke http to {local}, which speaks https, and was told so");
     }
     stream.write_all(SPEAKS_HTTPS).await?;
@@ -88,12 +88,12 @@ pub(super) async fn turn_away(
 
 /// Says that a client spoke TLS to a port that speaks http. Docker does it with each registry that it may reach without
 /// TLS, before it goes on without: so for this machine's own clients it is no news.
-pub(super) fn note_tls(connection: Connected) {
-    static SAID: Seldom = Seldom::new();
+pub(super) fn note_tls(connection: ConnectionEnds) {
+    static SAID: LogThrottle = LogThrottle::new();
     if !SAID.is_time() {
         return;
     }
-    let Connected { peer, local } = connection;
+    let ConnectionEnds { peer, local } = connection;
     if is_near(peer) {
         tracing::debug!(%peer, "{peer} spoke TLS to {local}, which speaks http");
     } else {

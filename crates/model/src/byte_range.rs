@@ -34,14 +34,14 @@ const MAX_RANGES: usize = 100;
 
 /// A part of a blob or a manifest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Part {
+pub struct ByteRange {
     /// The offset of the first byte.
     pub start: u64,
     /// The number of bytes, at least 1.
     pub length: u64,
 }
 
-impl Part {
+impl ByteRange {
     /// Returns the offset of the last byte.
     pub fn last(&self) -> u64 {
         self.start + self.length - 1
@@ -50,13 +50,13 @@ impl Part {
 
 /// The part of some content that a Range header asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ByteRanges {
+pub enum RangeSelection {
     /// All of the content: the header is missing, or is one that we do not serve.
     Whole,
     /// One part.
-    One(Part),
+    One(ByteRange),
     /// Several parts in ascending order. They do not overlap, and together they are shorter than the content.
-    Several(Vec<Part>),
+    Several(Vec<ByteRange>),
     /// Nothing: none of the ranges is within the content.
     Unsatisfiable,
 }
@@ -66,36 +66,36 @@ pub enum ByteRanges {
 /// The answer is [`ByteRanges::Whole`] if the unit is not `bytes`, if the header is malformed, or if several ranges
 /// overlap, are out of order or cover everything. HTTP allows to ignore such a header, and so no request can make the
 /// server send more than the content once.
-pub fn byte_ranges(header: Option<&str>, size: u64) -> ByteRanges {
+pub fn select_ranges(header: Option<&str>, size: u64) -> RangeSelection {
     let Some((unit, set)) = header.and_then(|header| header.split_once('=')) else {
-        return ByteRanges::Whole;
+        return RangeSelection::Whole;
     };
     if !unit.trim().eq_ignore_ascii_case("bytes") {
-        return ByteRanges::Whole;
+        return RangeSelection::Whole;
     }
     let is_one = !set.contains(',');
-    let (mut parts, mut count): (Vec<Part>, _) = (Vec::new(), 0);
+    let (mut parts, mut count): (Vec<ByteRange>, _) = (Vec::new(), 0);
     for range in set.split(',').map(str::trim).filter(|range| is_one || !range.is_empty()) {
         count += 1;
         match RangeSpec::parse(range) {
-            None => return ByteRanges::Whole,
+            None => return RangeSelection::Whole,
             // HTTP does not say how to answer this; OCI's conformance suite expects 416.
-            Some(RangeSpec::Reversed) if is_one => return ByteRanges::Unsatisfiable,
-            Some(RangeSpec::Reversed) => return ByteRanges::Whole,
+            Some(RangeSpec::Reversed) if is_one => return RangeSelection::Unsatisfiable,
+            Some(RangeSpec::Reversed) => return RangeSelection::Whole,
             Some(spec) => parts.extend(spec.within(size)),
         }
         if count > MAX_RANGES {
-            return ByteRanges::Whole;
+            return RangeSelection::Whole;
         }
     }
     let is_ascending = parts.windows(2).all(|pair| pair[0].last() < pair[1].start);
     let total = parts.iter().try_fold(0_u64, |sum, part| sum.checked_add(part.length));
     match parts.as_slice() {
-        [] if count == 0 => ByteRanges::Whole,
-        [] => ByteRanges::Unsatisfiable,
-        [part] => ByteRanges::One(*part),
-        _ if is_ascending && total.is_some_and(|sum| sum < size) => ByteRanges::Several(parts),
-        _ => ByteRanges::Whole,
+        [] if count == 0 => RangeSelection::Whole,
+        [] => RangeSelection::Unsatisfiable,
+        [part] => RangeSelection::One(*part),
+        _ if is_ascending && total.is_some_and(|sum| sum < size) => RangeSelection::Several(parts),
+        _ => RangeSelection::Whole,
     }
 }
 
@@ -123,14 +123,14 @@ impl RangeSpec {
     }
 
     /// Returns the part of the range that lies within content of this size.
-    fn within(self, size: u64) -> Option<Part> {
+    fn within(self, size: u64) -> Option<ByteRange> {
         let (first, last) = match self {
             Self::Bounded(first, last) => (first, last),
             Self::Suffix(0) | Self::Reversed => return None,
             Self::Suffix(length) => (size.saturating_sub(length), u64::MAX),
         };
         let overlaps = first < size;
-        overlaps.then(|| Part { start: first, length: last.min(size - 1) - first + 1 })
+        overlaps.then(|| ByteRange { start: first, length: last.min(size - 1) - first + 1 })
     }
 }
 
@@ -173,19 +173,21 @@ mod tests {
 
     #[track_caller]
     fn check(header: &str, size: u64, expected: &str) {
-        let part = |part: &Part| format!("{}+{}", part.start, part.length);
-        let actual = match super::byte_ranges(Some(header), size) {
-            ByteRanges::Whole => "whole".to_owned(),
-            ByteRanges::Unsatisfiable => "none".to_owned(),
-            ByteRanges::One(one) => part(&one),
-            ByteRanges::Several(several) => several.iter().map(part).collect::<Vec<_>>().join(" "),
+        let part = |part: &ByteRange| format!("{}+{}", part.start, part.length);
+        let actual = match super::select_ranges(Some(header), size) {
+            RangeSelection::Whole => "whole".to_owned(),
+            RangeSelection::Unsatisfiable => "none".to_owned(),
+            RangeSelection::One(one) => part(&one),
+            RangeSelection::Several(several) => {
+                several.iter().map(part).collect::<Vec<_>>().join(" ")
+            }
         };
         assert_eq!(actual, expected, "{header} of {size}");
     }
 
     #[test]
     fn byte_ranges() {
-        assert_eq!(super::byte_ranges(None, 10), ByteRanges::Whole);
+        assert_eq!(select_ranges(None, 10), RangeSelection::Whole);
         check("bytes=0-0", 10, "0+1");
         check("bytes=2-", 10, "2+8");
         check("bytes=2-100", 10, "2+8");
@@ -238,10 +240,10 @@ mod tests {
         check("bytes=0-1,bytes=3-4", 10, "whole");
         let many = |count: u64| {
             let ranges = (0..count).map(|n| format!("{}-{}", 3 * n, 3 * n)).collect::<Vec<_>>();
-            super::byte_ranges(Some(&format!("bytes={}", ranges.join(","))), 10_000)
+            super::select_ranges(Some(&format!("bytes={}", ranges.join(","))), 10_000)
         };
-        assert!(matches!(many(100), ByteRanges::Several(parts) if parts.len() == 100));
-        assert_eq!(many(101), ByteRanges::Whole);
+        assert!(matches!(many(100), RangeSelection::Several(parts) if parts.len() == 100));
+        assert_eq!(many(101), RangeSelection::Whole);
         check("bytes=0-0,18446744073709551614-", u64::MAX, "0+1 18446744073709551614+1");
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::condition::{Condition, Subject};
+use crate::rule_condition::{RuleCondition, RuleSubject};
 
 /// The length of the longest id.
 const MAX_ID: usize = 256;
@@ -52,14 +52,14 @@ impl fmt::Display for RuleId {
 
 /// The effect of a rule on the operations that it applies to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
+pub enum RuleAction {
     /// The operation is allowed.
     Allow,
     /// The operation is denied.
     Deny,
 }
 
-impl Action {
+impl RuleAction {
     /// Returns the name of the action in the API and in the database.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -69,21 +69,21 @@ impl Action {
     }
 
     /// Returns the action with this name.
-    pub fn read(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         [Self::Allow, Self::Deny].into_iter().find(|action| action.as_str() == text)
     }
 }
 
 /// The operation that a rule allows or denies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Operation {
+pub enum RuleOperation {
     /// Reading manifests.
     Download,
     /// Moving and deleting tags.
     TagMutation,
 }
 
-impl Operation {
+impl RuleOperation {
     /// Returns the name of the operation in the API and in the database.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -93,7 +93,7 @@ impl Operation {
     }
 
     /// Returns the operation with this name.
-    pub fn read(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         let all = [Self::Download, Self::TagMutation];
         all.into_iter().find(|operation| operation.as_str() == text)
     }
@@ -101,22 +101,22 @@ impl Operation {
 
 /// The parts of a rule that are needed to evaluate it.
 #[derive(Debug, Clone)]
-pub struct Rule {
+pub struct RepositoryRule {
     /// The effect of the rule.
-    pub action: Action,
+    pub action: RuleAction,
     /// The condition under which the rule applies. A rule without a condition always applies.
-    pub condition: Option<Condition>,
+    pub condition: Option<RuleCondition>,
 }
 
-impl Rule {
-    fn applies(&self, subject: Subject<'_>) -> bool {
-        self.condition.as_ref().is_none_or(|condition| condition.holds(subject))
+impl RepositoryRule {
+    fn applies(&self, subject: RuleSubject<'_>) -> bool {
+        self.condition.as_ref().is_none_or(|condition| condition.is_true_for(subject))
     }
 }
 
 /// Returns the action of the first rule that applies, or `None` if none does. The caller puts the rule of the image
 /// before that of the repository.
-pub fn decide(rules: &[Rule], subject: Subject<'_>) -> Option<Action> {
+pub fn decide_by_rules(rules: &[RepositoryRule], subject: RuleSubject<'_>) -> Option<RuleAction> {
     rules.iter().find(|rule| rule.applies(subject)).map(|rule| rule.action)
 }
 
@@ -145,28 +145,28 @@ mod tests {
     /// Checks the decision of some rules. They are separated by `;`; each is `+` (allow) or `-` (deny), and perhaps a
     /// condition.
     #[track_caller]
-    fn check(rules: &str, expected: Option<Action>) {
+    fn check(rules: &str, expected: Option<RuleAction>) {
         let rule = |text: &str| {
             let (sign, condition) = text.split_at(1);
-            let action = if sign == "+" { Action::Allow } else { Action::Deny };
+            let action = if sign == "+" { RuleAction::Allow } else { RuleAction::Deny };
             let condition = (!condition.is_empty()).then(|| condition.parse().expect("valid"));
-            Rule { action, condition }
+            RepositoryRule { action, condition }
         };
-        let parsed: Vec<Rule> =
+        let parsed: Vec<RepositoryRule> =
             rules.split(';').filter(|text| !text.is_empty()).map(rule).collect();
-        let subject = Subject { package: "web", version: "sha256:ab", tag: "dev" };
-        assert_eq!(decide(&parsed, subject), expected, "{rules}");
+        let subject = RuleSubject { package: "web", version: "sha256:ab", tag: "dev" };
+        assert_eq!(decide_by_rules(&parsed, subject), expected, "{rules}");
     }
 
     #[test]
     fn the_first_rule_that_applies_decides() {
         check("", None);
-        check("+", Some(Action::Allow));
-        check("-", Some(Action::Deny));
-        check("+pkg.tag.id == 'dev'", Some(Action::Allow));
+        check("+", Some(RuleAction::Allow));
+        check("-", Some(RuleAction::Deny));
+        check("+pkg.tag.id == 'dev'", Some(RuleAction::Allow));
         check("+pkg.tag.id == 'other'", None);
-        check("-pkg.tag.id == 'dev';+", Some(Action::Deny));
-        check("-pkg.tag.id == 'other';+", Some(Action::Allow));
+        check("-pkg.tag.id == 'dev';+", Some(RuleAction::Deny));
+        check("-pkg.tag.id == 'other';+", Some(RuleAction::Allow));
         check("+pkg.tag.id == 'other';-pkg.id == 'other'", None);
     }
 }

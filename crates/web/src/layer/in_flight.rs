@@ -18,18 +18,18 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::sync::Notify;
 use tokio::time::Sleep;
 
-use super::PROBE;
-use super::log::{CLIENT_LEFT, Outcome, Record};
-use super::metrics::{FinishedRequest, Metrics, Running};
-use super::networks::NetworkPlace;
+use super::PROBE_ROUTE;
+use super::log::{AnswerOutcome, CLIENT_LEFT, RequestRecord};
+use super::metrics::{FinishedRequest, Metrics, RunningGuard};
+use super::network_counter::NetworkPlace;
 use super::sending::{AnswerReader, FIRST_FRAME, FramePace, MAX_WAITING, SendMemory};
 
 /// See the module.
-pub struct Exchange {
-    record: Record,
+pub struct InFlightRequest {
+    record: RequestRecord,
     started: Instant,
     metrics: Metrics,
-    _running: Running,
+    _running: RunningGuard,
     /// Of the answer, once there is one.
     status: OnceLock<StatusCode>,
     /// Whether all of the body was handed over..
@@ -48,9 +48,12 @@ pub struct Exchange {
     place: OnceLock<NetworkPlace>,
 }
 
-impl Exchange {
+impl InFlightRequest {
     /// A request that has just come.
-    pub(super) fn new(record: Record, (metrics, memory): (&Metrics, &SendMemory)) -> Arc<Self> {
+    pub(super) fn new(
+        record: RequestRecord,
+        (metrics, memory): (&Metrics, &SendMemory),
+    ) -> Arc<Self> {
         Arc::new(Self {
             record,
             started: Instant::now(),
@@ -96,7 +99,7 @@ impl Exchange {
     }
 }
 
-impl AnswerReader for Exchange {
+impl AnswerReader for InFlightRequest {
     fn end_connection(&self) {
         if let Some(connection) = self.connection.get() {
             connection.notify_one();
@@ -109,7 +112,7 @@ impl AnswerReader for Exchange {
     }
 }
 
-impl Drop for Exchange {
+impl Drop for InFlightRequest {
     fn drop(&mut self) {
         let bytes = *self.taken.get_mut();
         let status = self.status.get().copied();
@@ -118,7 +121,7 @@ impl Drop for Exchange {
         let status = status.unwrap_or_else(left);
         let took = self.started.elapsed();
         let route = self.record.route();
-        if route != PROBE {
+        if route != PROBE_ROUTE {
             let received = self.record.received.load(Ordering::Relaxed);
             let request = FinishedRequest { route, status, took, received, sent: bytes };
             self.metrics.observe(&request);
@@ -126,7 +129,7 @@ impl Drop for Exchange {
                 self.metrics.credential_refused(reason);
             }
         }
-        self.record.write(status, took, Outcome { bytes, complete });
+        self.record.write(status, took, AnswerOutcome { bytes, complete });
     }
 }
 
@@ -134,12 +137,12 @@ impl Drop for Exchange {
 const MEMORY_PAUSE: Duration = Duration::from_millis(50);
 
 /// A response body that tells its exchange how far it is, and keeps to the memory that answers share.
-pub struct Answer {
+pub struct TrackedBody {
     body: Body,
     /// How many bytes were announced. A connection that sent them all does not ask for more.
     expected: Option<u64>,
-    exchange: Arc<Exchange>,
-    sending: Sending,
+    exchange: Arc<InFlightRequest>,
+    sending: SendingMode,
     /// How frames grow; nothing where the whole answer is no larger than the first.
     pace: Option<FramePace>,
     /// What the next frame may be.
@@ -153,26 +156,26 @@ pub struct Answer {
 
 /// How an answer is sent.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Sending {
+pub(super) struct SendingMode {
     /// Whether the connection has several streams.
     pub(super) several: bool,
     /// Whether the bytes are there once for all who read them, so that this answer has only what it hands over.
     pub(super) shared: bool,
 }
 
-impl Answer {
+impl TrackedBody {
     /// The answer's body. From here on, the client is waited for.
     pub(super) fn new(
         body: Body,
         (status, expected): (StatusCode, Option<u64>),
-        (exchange, sending): (Arc<Exchange>, Sending),
+        (exchange, sending): (Arc<InFlightRequest>, SendingMode),
     ) -> Self {
         let _ = exchange.status.set(status);
         exchange.ended.store(body.is_end_stream(), Ordering::Relaxed);
         let most = HttpBody::size_hint(&body).upper().or(expected);
         let small = most.is_some_and(|most| most <= FIRST_FRAME as u64);
         if sending.several || !small {
-            let reader: Weak<Exchange> = Arc::downgrade(&exchange);
+            let reader: Weak<InFlightRequest> = Arc::downgrade(&exchange);
             exchange.memory.watch(reader);
         }
         let pace = (!small).then(|| FramePace::new(sending.several));
@@ -237,7 +240,7 @@ impl Answer {
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         if self.rest.is_empty() {
             let body = Pin::new(&mut self.body);
-            match ready!(engine::with_frame_room(room, || body.poll_frame(cx))) {
+            match ready!(engine::with_max_frame_bytes(room, || body.poll_frame(cx))) {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(bytes) => self.rest = bytes,
                     Err(other) => return Poll::Ready(Some(Ok(other))),
@@ -264,20 +267,20 @@ impl Answer {
     }
 }
 
-impl Drop for Answer {
+impl Drop for TrackedBody {
     fn drop(&mut self) {
         self.exchange.memory.give_back(self.held);
     }
 }
 
-impl HttpBody for Answer {
-    type Data = Chunk;
+impl HttpBody for TrackedBody {
+    type Data = TrackedChunk;
     type Error = axum::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Chunk>, axum::Error>>> {
+    ) -> Poll<Option<Result<Frame<TrackedChunk>, axum::Error>>> {
         let this = &mut *self;
         let room = ready!(this.poll_room(cx));
         let frame = ready!(this.poll_body(cx, room));
@@ -296,7 +299,7 @@ impl HttpBody for Answer {
                 tracing::warn!(request.id = id, %error, "an answer was cut short: {error} {id}");
             }
         }
-        let chunk = |bytes| Chunk { bytes, exchange: exchange.clone() };
+        let chunk = |bytes| TrackedChunk { bytes, exchange: exchange.clone() };
         Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(chunk))))
     }
 
@@ -316,12 +319,12 @@ impl HttpBody for Answer {
 }
 
 /// Bytes of an answer on their way through the connection's buffers.
-pub struct Chunk {
+pub struct TrackedChunk {
     bytes: Bytes,
-    exchange: Arc<Exchange>,
+    exchange: Arc<InFlightRequest>,
 }
 
-impl Buf for Chunk {
+impl Buf for TrackedChunk {
     fn remaining(&self) -> usize {
         self.bytes.len()
     }
@@ -338,7 +341,7 @@ impl Buf for Chunk {
     }
 }
 
-impl Drop for Chunk {
+impl Drop for TrackedChunk {
     fn drop(&mut self) {
         self.exchange.memory.give_back(self.bytes.len() as u64);
     }

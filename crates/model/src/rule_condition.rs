@@ -39,7 +39,7 @@ pub enum ConditionError {
 
 /// The names of the image, version and tag that a rule is applied to.
 #[derive(Debug, Clone, Copy)]
-pub struct Subject<'a> {
+pub struct RuleSubject<'a> {
     /// The name of the image.
     pub package: &'a str,
     /// The digest of the version.
@@ -50,7 +50,7 @@ pub struct Subject<'a> {
 
 /// A condition that has been parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Condition(Term);
+pub struct RuleCondition(Term);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Term {
@@ -101,20 +101,20 @@ const RELATIONS: [(&str, MakeTest); 6] = [
 const METHODS: [(&str, MakeTest); 3] =
     [(".startsWith", Test::Begins), (".endsWith", Test::Ends), (".contains", Test::Contains)];
 
-impl Condition {
+impl RuleCondition {
     /// Returns whether the condition is true for these names.
-    pub fn holds(&self, subject: Subject<'_>) -> bool {
+    pub fn is_true_for(&self, subject: RuleSubject<'_>) -> bool {
         self.0.holds(subject)
     }
 
     /// Returns whether the condition compares the tag, so that the result may depend on the tag.
-    pub fn asks_for_tag(&self) -> bool {
+    pub fn compares_tag(&self) -> bool {
         self.0.compares(Field::Tag)
     }
 }
 
 impl Term {
-    fn holds(&self, subject: Subject<'_>) -> bool {
+    fn holds(&self, subject: RuleSubject<'_>) -> bool {
         match self {
             Self::Always(value) => *value,
             Self::Not(term) => !term.holds(subject),
@@ -155,7 +155,7 @@ impl Test {
     }
 }
 
-impl FromStr for Condition {
+impl FromStr for RuleCondition {
     type Err = ConditionError;
 
     fn from_str(text: &str) -> Result<Self, ConditionError> {
@@ -305,14 +305,14 @@ fn join(mut terms: Vec<Term>, combine: fn(Vec<Term>) -> Term) -> Term {
 mod tests {
     use super::*;
 
-    const SUBJECT: Subject<'static> =
-        Subject { package: "team/web", version: "sha256:ab12", tag: "dev-1.0" };
+    const SUBJECT: RuleSubject<'static> =
+        RuleSubject { package: "team/web", version: "sha256:ab12", tag: "dev-1.0" };
 
     /// Compares the result for `SUBJECT` with `expected`: `holds`, `not`, or a short name of the error.
     #[track_caller]
     fn check(text: &str, expected: &str) {
-        let actual = match text.parse::<Condition>() {
-            Ok(condition) if condition.holds(SUBJECT) => "holds".to_owned(),
+        let actual = match text.parse::<RuleCondition>() {
+            Ok(condition) if condition.is_true_for(SUBJECT) => "holds".to_owned(),
             Ok(_) => "not".to_owned(),
             Err(ConditionError::Expected { at, .. }) => format!("at {at}"),
             Err(ConditionError::TooLong) => "too long".to_owned(),
@@ -409,7 +409,7 @@ mod tests {
             ("pkg.id == 'a' || !(pkg.version.id == 'a' && pkg.tag.id == 'a')", true),
         ] {
             assert_eq!(
-                text.parse::<Condition>().expect("valid").asks_for_tag(),
+                text.parse::<RuleCondition>().expect("valid").compares_tag(),
                 expected,
                 "{text}"
             );

@@ -20,7 +20,7 @@ const LATER: (Duration, Duration) = (Duration::from_secs(600), Duration::from_se
 
 /// Why a message was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Cause {
+pub(super) enum FailureCause {
     /// Nobody was there who would have looked at it.
     Absent,
     /// It may be the message.
@@ -29,7 +29,7 @@ pub(super) enum Cause {
 
 /// How a receiver has done lately.
 #[derive(Debug, Default)]
-pub(super) struct Course {
+pub(super) struct RetryState {
     /// Attempts that failed since the last one that did not.
     failures: u32,
     /// Those among them at which a message was refused.
@@ -40,7 +40,7 @@ pub(super) struct Course {
     doubtful: bool,
 }
 
-impl Course {
+impl RetryState {
     /// Whether the receiver is to be left alone.
     pub(super) fn rests(&self, now: Instant) -> bool {
         self.rest_until.is_some_and(|until| now < until)
@@ -63,11 +63,11 @@ impl Course {
     }
 
     /// A message was not taken. Answers whether the others are to go before it.
-    pub(super) fn failed(&mut self, cause: Cause, now: Instant) -> bool {
+    pub(super) fn failed(&mut self, cause: FailureCause, now: Instant) -> bool {
         let rest = doubled(REST, self.failures);
         self.failures = self.failures.saturating_add(1);
         self.rest_until = Some(now + jittered(rest, getrandom::u32().unwrap_or_default()));
-        let refused = cause == Cause::Refused;
+        let refused = cause == FailureCause::Refused;
         self.refusals = self.refusals.saturating_add(refused.into());
         let put_off = refused && std::mem::take(&mut self.doubtful);
         if put_off {
@@ -104,14 +104,15 @@ mod tests {
     /// Plays what comes of messages until nothing is left, or a hundred attempts were made. Capitals are refused, and
     /// nobody is there for the first `absent` attempts. Answers the order of attempts, and what was put off.
     fn play(messages: &str, absent: usize) -> (String, String) {
-        let (mut course, mut left) = (Course::default(), messages.to_owned());
+        let (mut course, mut left) = (RetryState::default(), messages.to_owned());
         let (mut tried, mut put_off) = (String::new(), String::new());
         while !left.is_empty() && tried.len() < 100 {
             let chosen = course.choose(left.len());
             let message = left.as_bytes()[chosen] as char;
             tried.push(message);
-            let cause = if tried.len() <= absent { Cause::Absent } else { Cause::Refused };
-            if cause == Cause::Refused && message.is_ascii_lowercase() {
+            let cause =
+                if tried.len() <= absent { FailureCause::Absent } else { FailureCause::Refused };
+            if cause == FailureCause::Refused && message.is_ascii_lowercase() {
                 let _ = course.taken(chosen);
                 left.remove(chosen);
             } else if course.failed(cause, Instant::now()) {
@@ -141,14 +142,14 @@ mod tests {
 
     #[tokio::test]
     async fn it_rests_longer_each_time() {
-        let (mut course, now) = (Course::default(), Instant::now());
+        let (mut course, now) = (RetryState::default(), Instant::now());
         assert!(!course.rests(now));
-        assert!(!course.failed(Cause::Absent, now));
+        assert!(!course.failed(FailureCause::Absent, now));
         assert!(course.has_just_begun_to_fail());
         assert!(course.rests(now + REST.0 / 2 - Duration::from_millis(1)));
         assert!(!course.rests(now + REST.0));
         for _ in 0..1_000 {
-            course.failed(Cause::Refused, now);
+            course.failed(FailureCause::Refused, now);
         }
         assert!(!course.has_just_begun_to_fail());
         assert!(course.rests(now + REST.1 / 2 - Duration::from_millis(1)));

@@ -3,10 +3,10 @@
 
 use blob::CopyId;
 use futures_util::{StreamExt, stream};
-use meta::gc_queue::{self, Review};
+use meta::gc_queue::{self, GcReview};
 use meta::{ErrorKind, Id, blobs};
 
-use super::{GcReport, Times, Verdict, parse_id, settle};
+use super::{GcReport, ReviewTimes, ReviewVerdict, parse_id, settle};
 
 use crate::engine::Engine;
 use crate::error::EngineError;
@@ -20,9 +20,9 @@ impl Engine {
     /// done one by one: the others, and all where one of them fails, so that it alone does.
     pub(super) async fn review_several(
         &self,
-        due: Vec<Review>,
+        due: Vec<GcReview>,
         report: &mut GcReport,
-    ) -> Vec<Review> {
+    ) -> Vec<GcReview> {
         let (uploads, rest): (Vec<_>, Vec<_>) =
             due.into_iter().partition(|review| review.kind == UPLOAD);
         let (copies, mut alone): (Vec<_>, Vec<_>) =
@@ -44,11 +44,14 @@ impl Engine {
         alone
     }
 
-    async fn settle_several(&self, reviews: Vec<Review>) -> Result<Vec<Verdict>, EngineError> {
+    async fn settle_several(
+        &self,
+        reviews: Vec<GcReview>,
+    ) -> Result<Vec<ReviewVerdict>, EngineError> {
         if reviews.is_empty() {
             return Ok(Vec::new());
         }
-        let (engine, times) = (self.clone(), Times::of(self));
+        let (engine, times) = (self.clone(), ReviewTimes::of(self));
         let settled = move |tx: &mut meta::Tx<'_>| {
             reviews.iter().map(|review| settle(&engine, tx, review, times)).collect()
         };
@@ -56,16 +59,19 @@ impl Engine {
     }
 
     /// The files go first, then the rows: a crash between the two leaves rows to look at again.
-    async fn remove_several(&self, reviews: &[Review]) -> Result<Vec<Verdict>, EngineError> {
+    async fn remove_several(
+        &self,
+        reviews: &[GcReview],
+    ) -> Result<Vec<ReviewVerdict>, EngineError> {
         let looked_at = reviews.to_vec();
         let look = move |tx: &mut meta::Tx<'_>| {
             let reviews = looked_at.iter().cloned();
-            reviews.map(|review| Copy::look(tx, review)).collect::<Result<Vec<_>, _>>()
+            reviews.map(|review| TrashCopy::look(tx, review)).collect::<Result<Vec<_>, _>>()
         };
         if reviews.is_empty() {
             return Ok(Vec::new());
         }
-        let copies: Vec<Copy> = stream::iter(self.meta.read(look).await?)
+        let copies: Vec<TrashCopy> = stream::iter(self.meta.read(look).await?)
             .map(|copy| self.remove_copy(copy))
             .buffer_unordered(FILES_AT_ONCE)
             .filter_map(std::future::ready)
@@ -73,19 +79,21 @@ impl Engine {
             .await;
         let forget = move |tx: &mut meta::Tx<'_>| {
             for copy in &copies {
-                gc_queue::take(tx, &copy.review)?;
+                gc_queue::finish(tx, &copy.review)?;
                 if copy.in_trash {
                     blobs::delete_copy(tx, &copy.id)?;
                 }
             }
-            let verdict = |copy: &Copy| if copy.in_trash { Verdict::File } else { Verdict::Kept };
+            let verdict = |copy: &TrashCopy| {
+                if copy.in_trash { ReviewVerdict::File } else { ReviewVerdict::Kept }
+            };
             Ok::<_, EngineError>(copies.iter().map(verdict).collect())
         };
         self.meta.write(forget).await
     }
 
     /// Answers the copy when its file is gone. Where it is not, its review stays.
-    async fn remove_copy(&self, copy: Copy) -> Option<Copy> {
+    async fn remove_copy(&self, copy: TrashCopy) -> Option<TrashCopy> {
         if !copy.in_trash {
             return Some(copy);
         }
@@ -103,16 +111,16 @@ impl Engine {
 }
 
 /// A copy that is reviewed.
-struct Copy {
-    review: Review,
+struct TrashCopy {
+    review: GcReview,
     id: Id,
     in_trash: bool,
 }
 
-impl Copy {
-    fn look(tx: &mut meta::Tx<'_>, review: Review) -> Result<Self, EngineError> {
+impl TrashCopy {
+    fn look(tx: &mut meta::Tx<'_>, review: GcReview) -> Result<Self, EngineError> {
         let id = parse_id(&review.id)?;
-        let in_trash = blobs::copy_state(tx, &id)?.as_deref() == Some("trash");
+        let in_trash = blobs::find_copy_state(tx, &id)?.as_deref() == Some("trash");
         Ok(Self { review, id, in_trash })
     }
 }
@@ -120,5 +128,5 @@ impl Copy {
 /// Whether it is the database that fails, and not what one of the reviews finds there.
 fn is_of_all(error: &EngineError) -> bool {
     let EngineError::Database(error) = error else { return false };
-    matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Full | ErrorKind::Lost)
+    matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::DiskFull | ErrorKind::UnknownOutcome)
 }

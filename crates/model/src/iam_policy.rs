@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::permission::Permission;
-use crate::principal::{Member, Principal, PrincipalError};
-use crate::role::{self, Role};
+use crate::principal::{PolicyMember, Principal, PrincipalError};
+use crate::role::{self, PredefinedRole};
 
 /// The largest number of members in one policy, as in Google's IAM.
 const MAX_MEMBERS: usize = 1_500;
@@ -42,7 +42,7 @@ pub enum PolicyError {
         /// The position of the binding.
         position: usize,
         /// The member: `allUsers` or `allAuthenticatedUsers`.
-        member: Member,
+        member: PolicyMember,
         /// The name of the role.
         role: &'static str,
     },
@@ -56,48 +56,48 @@ pub enum PolicyError {
 
 /// A role, and the members that have it.
 #[derive(Debug, Clone)]
-pub struct Binding {
+pub struct RoleBinding {
     /// The role.
-    pub role: &'static Role,
+    pub role: &'static PredefinedRole,
     /// The members, sorted and each only once.
-    pub members: Vec<Member>,
+    pub members: Vec<PolicyMember>,
 }
 
 /// The policy of a resource. An empty policy allows nothing.
 #[derive(Debug, Clone, Default)]
-pub struct Policy {
-    bindings: Vec<Binding>,
+pub struct IamPolicy {
+    bindings: Vec<RoleBinding>,
 }
 
 /// A binding as clients send it and the database stores it, not yet checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RawBinding {
+pub struct UncheckedBinding {
     /// The name of the role.
     pub role: String,
     /// The members as texts.
     pub members: Vec<String>,
     /// Tells whether the client's binding has a condition.
     #[serde(skip)]
-    pub conditional: bool,
+    pub has_condition: bool,
 }
 
-impl Policy {
+impl IamPolicy {
     /// Checks bindings and creates a policy. Several bindings of one role become one, with its members in byte order.
-    pub fn new(raw: &[RawBinding]) -> Result<Self, PolicyError> {
+    pub fn new(raw: &[UncheckedBinding]) -> Result<Self, PolicyError> {
         if raw.iter().map(|binding| binding.members.len()).sum::<usize>() > MAX_MEMBERS {
             return Err(PolicyError::TooManyMembers);
         }
         let mut policy = Self::default();
         for (position, binding) in raw.iter().enumerate() {
-            if binding.conditional {
+            if binding.has_condition {
                 return Err(PolicyError::Condition { position });
             }
-            let role = role::find(&binding.role).ok_or_else(|| PolicyError::Role {
+            let role = role::find_role(&binding.role).ok_or_else(|| PolicyError::Role {
                 position,
                 role: binding.role.chars().take(100).collect(),
             })?;
             for member in &binding.members {
-                let member: Member =
+                let member: PolicyMember =
                     member.parse().map_err(|problem| PolicyError::Member { position, problem })?;
                 if member.is_public() && !may_be_public(role) {
                     return Err(PolicyError::Public { position, member, role: role.name });
@@ -109,11 +109,11 @@ impl Policy {
     }
 
     /// Gives a role to a member.
-    pub fn bind(&mut self, role: &'static Role, member: Member) {
+    pub fn bind(&mut self, role: &'static PredefinedRole, member: PolicyMember) {
         let position = match self.bindings.iter().position(|own| own.role.name == role.name) {
             Some(position) => position,
             None => {
-                self.bindings.push(Binding { role, members: Vec::new() });
+                self.bindings.push(RoleBinding { role, members: Vec::new() });
                 self.bindings.len() - 1
             }
         };
@@ -124,7 +124,7 @@ impl Policy {
     }
 
     /// Deletes a member from all bindings. A binding without members is deleted too.
-    pub fn unbind(&mut self, member: &Member) {
+    pub fn unbind(&mut self, member: &PolicyMember) {
         for binding in &mut self.bindings {
             binding.members.retain(|own| own != member);
         }
@@ -135,22 +135,22 @@ impl Policy {
     /// too.
     pub fn allows(&self, principal: &Principal, permission: Permission) -> bool {
         self.bindings.iter().any(|binding| {
-            binding.role.holds(permission)
+            binding.role.has_permission(permission)
                 && binding.members.iter().any(|member| member.includes(principal))
         })
     }
 
     /// Returns the bindings, one for each role.
-    pub fn bindings(&self) -> &[Binding] {
+    pub fn bindings(&self) -> &[RoleBinding] {
         &self.bindings
     }
 
     /// Returns the policy as the JSON text that the database stores.
     pub fn to_json(&self) -> String {
-        let raw = |binding: &Binding| RawBinding {
+        let raw = |binding: &RoleBinding| UncheckedBinding {
             role: binding.role.name.to_owned(),
-            members: binding.members.iter().map(Member::to_string).collect(),
-            conditional: false,
+            members: binding.members.iter().map(PolicyMember::to_string).collect(),
+            has_condition: false,
         };
         let raw: Vec<_> = self.bindings.iter().map(raw).collect();
         serde_json::to_string(&raw).expect("texts are always JSON")
@@ -158,7 +158,7 @@ impl Policy {
 
     /// Parses the text that [`Policy::to_json`] returned.
     pub fn from_json(json: &str) -> Result<Self, PolicyError> {
-        let raw: Vec<RawBinding> =
+        let raw: Vec<UncheckedBinding> =
             serde_json::from_str(json).map_err(|_| PolicyError::Unreadable)?;
         Self::new(&raw)
     }
@@ -166,7 +166,7 @@ impl Policy {
 
 /// Returns whether a role may be given to everybody. These are the roles of Artifact Registry, except those that allow
 /// to set a policy: with such a role, everybody could give roles to others.
-fn may_be_public(role: &Role) -> bool {
+fn may_be_public(role: &PredefinedRole) -> bool {
     role.name.starts_with("roles/artifactregistry.")
         && !role.permissions().iter().any(|held| held.as_str().ends_with(".setIamPolicy"))
 }
@@ -175,17 +175,17 @@ fn may_be_public(role: &Role) -> bool {
 mod tests {
     use super::*;
 
-    fn binding(role: &str, members: &[&str]) -> RawBinding {
-        RawBinding {
+    fn binding(role: &str, members: &[&str]) -> UncheckedBinding {
+        UncheckedBinding {
             role: role.to_owned(),
             members: members.iter().map(|member| (*member).to_owned()).collect(),
-            conditional: false,
+            has_condition: false,
         }
     }
 
     #[test]
     fn permissions_of_a_policy() {
-        let policy = Policy::new(&[
+        let policy = IamPolicy::new(&[
             binding("roles/artifactregistry.reader", &["allUsers"]),
             binding("roles/artifactregistry.writer", &["user:a@example.com"]),
         ])
@@ -199,13 +199,13 @@ mod tests {
         check("user:a@example.com", Permission::UPLOAD_ARTIFACTS, true);
         check("user:b@example.com", Permission::UPLOAD_ARTIFACTS, false);
         check("user:a@example.com", Permission::DELETE_ARTIFACTS, false);
-        let nothing = Policy::default();
+        let nothing = IamPolicy::default();
         assert!(!nothing.allows(&Principal::Anonymous, Permission::DOWNLOAD_ARTIFACTS));
     }
 
     #[test]
     fn equal_roles_become_one_and_come_back_as_stored() {
-        let policy = Policy::new(&[
+        let policy = IamPolicy::new(&[
             binding("roles/viewer", &["user:b@example.com", "user:a@example.com"]),
             binding("roles/viewer", &["user:a@example.com"]),
         ])
@@ -215,12 +215,12 @@ mod tests {
             json,
             r#"[{"role":"roles/viewer","members":["user:a@example.com","user:b@example.com"]}]"#
         );
-        assert_eq!(Policy::from_json(&json).expect("valid").to_json(), json);
+        assert_eq!(IamPolicy::from_json(&json).expect("valid").to_json(), json);
     }
 
     #[test]
     fn an_unbound_member_is_in_no_binding() {
-        let mut policy = Policy::new(&[
+        let mut policy = IamPolicy::new(&[
             binding("roles/owner", &["user:a@example.com"]),
             binding("roles/viewer", &["user:b@example.com", "user:a@example.com"]),
         ])
@@ -234,18 +234,19 @@ mod tests {
 
     #[test]
     fn errors_name_the_binding() {
-        let refused =
-            |binding: RawBinding| Policy::new(&[binding]).expect_err("not valid").to_string();
+        let refused = |binding: UncheckedBinding| {
+            IamPolicy::new(&[binding]).expect_err("not valid").to_string()
+        };
         assert!(refused(binding("roles/none", &[])).contains("Role roles/none is not supported"));
         assert!(refused(binding("roles/viewer", &["nobody"])).contains("bindings[0].members"));
-        let conditional = RawBinding { conditional: true, ..binding("roles/viewer", &[]) };
+        let conditional = UncheckedBinding { has_condition: true, ..binding("roles/viewer", &[]) };
         assert!(refused(conditional).contains("condition"));
         for everybody in ["allUsers", "allAuthenticatedUsers"] {
             for role in ["roles/owner", "roles/viewer", "roles/artifactregistry.admin"] {
                 assert!(refused(binding(role, &[everybody])).contains(everybody), "{role}");
             }
             let reader = binding("roles/artifactregistry.reader", &[everybody]);
-            assert!(Policy::new(&[reader]).is_ok());
+            assert!(IamPolicy::new(&[reader]).is_ok());
         }
         let many: Vec<_> = (0..1_501).map(|n| format!("user:u{n}@example.com")).collect();
         let many: Vec<_> = many.iter().map(String::as_str).collect();

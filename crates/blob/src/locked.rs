@@ -15,25 +15,25 @@ pub(crate) type WriteLock = Arc<dyn Any + Send + Sync>;
 ///
 /// The value can only be borrowed, so that a closure that uses the value also keeps the right.
 #[must_use = "nobody else can claim the copy until this is dropped"]
-pub struct Held<T> {
+pub struct Locked<T> {
     value: T,
     _lock: WriteLock,
 }
 
-impl<T> Held<T> {
+impl<T> Locked<T> {
     pub(crate) fn new(value: T, lock: WriteLock) -> Self {
         Self { value, _lock: lock }
     }
 }
 
-impl<T> Deref for Held<T> {
+impl<T> Deref for Locked<T> {
     type Target = T;
     fn deref(&self) -> &T {
         &self.value
     }
 }
 
-impl<T: std::fmt::Debug> std::fmt::Debug for Held<T> {
+impl<T: std::fmt::Debug> std::fmt::Debug for Locked<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.value.fmt(f)
     }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 
-use crate::{Batch, BlobError};
+use crate::{BlobError, UploadBatch};
 
 /// The largest number of batches that wait. The worker needs only one batch to continue with while the next is
 /// received.
@@ -19,7 +19,7 @@ const MAX_WAITING: usize = 2;
 /// A consumer of batches.
 pub(crate) trait BatchWorker: Send + 'static {
     /// Processes the next batch.
-    fn process(&mut self, batch: &Batch) -> Result<(), BlobError>;
+    fn process(&mut self, batch: &UploadBatch) -> Result<(), BlobError>;
 }
 
 /// A queue of batches for one worker.
@@ -32,7 +32,7 @@ struct SharedQueue<W> {
 }
 
 struct QueueState<W> {
-    waiting: VecDeque<Arc<Batch>>,
+    waiting: VecDeque<Arc<UploadBatch>>,
     /// The worker, while it has nothing to do.
     idle: Option<W>,
     failed: Option<BlobError>,
@@ -45,7 +45,7 @@ impl<W: BatchWorker> WorkerQueue<W> {
     }
 
     /// Waits until the queue is not full, and adds a batch.
-    pub(crate) async fn push(&self, batch: Arc<Batch>) -> Result<(), BlobError> {
+    pub(crate) async fn push(&self, batch: Arc<UploadBatch>) -> Result<(), BlobError> {
         loop {
             {
                 let mut state = self.0.state();
@@ -143,7 +143,7 @@ mod tests {
     struct Collector(Vec<u8>);
 
     impl BatchWorker for Collector {
-        fn process(&mut self, batch: &Batch) -> Result<(), BlobError> {
+        fn process(&mut self, batch: &UploadBatch) -> Result<(), BlobError> {
             if batch.length() == 0 {
                 return Err(BlobError::Full);
             }
@@ -152,9 +152,9 @@ mod tests {
         }
     }
 
-    async fn batch(bytes: &'static [u8]) -> Arc<Batch> {
+    async fn batch(bytes: &'static [u8]) -> Arc<UploadBatch> {
         let permit = UploadBudget::new(1024).acquire(1).await;
-        Arc::new(Batch { frames: vec![Bytes::from_static(bytes)], permit })
+        Arc::new(UploadBatch { frames: vec![Bytes::from_static(bytes)], permit })
     }
 
     #[tokio::test]

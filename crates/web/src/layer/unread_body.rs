@@ -13,19 +13,19 @@ use http::{HeaderMap, HeaderValue, Request, Version};
 use http_body::Body as HttpBody;
 use hyper::body::Incoming;
 
-use super::drain::Drain;
+use super::drain::DrainPlace;
 
 /// As much as this is cheaper to read than a new connection is to make.
 const LITTLE: u64 = 1 << 20;
 
 /// Whether something came on an HTTP/1 connection that no request has taken in.
 #[derive(Debug, Default)]
-pub struct Arrivals {
+pub struct ConnectionArrivals {
     waiting: AtomicBool,
     given_up: AtomicBool,
 }
 
-impl Arrivals {
+impl ConnectionArrivals {
     /// Notes that bytes came.
     pub fn came(&self) {
         self.waiting.store(true, Ordering::Relaxed);
@@ -44,20 +44,23 @@ impl Arrivals {
 
 /// A request's body: where it goes when its reader drops it, and how far that one was.
 #[derive(Debug, Clone)]
-pub(super) struct Leftover(Arc<Parts>);
+pub(super) struct UnreadBody(Arc<UnreadParts>);
 
 #[derive(Debug)]
-struct Parts {
-    arrivals: Arc<Arrivals>,
+struct UnreadParts {
+    arrivals: Arc<ConnectionArrivals>,
     /// Whether the client waits to be told to send it.
     is_announced: bool,
     is_asked_for: AtomicBool,
     rest: Mutex<Option<Incoming>>,
 }
 
-impl Leftover {
+impl UnreadBody {
     /// What a request may leave; `None` for one without a body, and over HTTP/2.
-    pub(super) fn of(request: &Request<Incoming>, arrivals: &Arc<Arrivals>) -> Option<Self> {
+    pub(super) fn of(
+        request: &Request<Incoming>,
+        arrivals: &Arc<ConnectionArrivals>,
+    ) -> Option<Self> {
         if request.version() > Version::HTTP_11 {
             return None;
         }
@@ -65,7 +68,7 @@ impl Leftover {
             arrivals.taken();
             return None;
         }
-        Some(Self(Arc::new(Parts {
+        Some(Self(Arc::new(UnreadParts {
             arrivals: arrivals.clone(),
             is_announced: request.headers().contains_key(EXPECT),
             is_asked_for: AtomicBool::new(false),
@@ -89,7 +92,7 @@ impl Leftover {
     }
 
     /// Sees to what is left of the body, and tells the client in the answer's headers what becomes of the connection.
-    pub(super) fn settle(self, headers: &mut HeaderMap, begin: impl FnOnce() -> Drain) {
+    pub(super) fn settle(self, headers: &mut HeaderMap, begin: impl FnOnce() -> DrainPlace) {
         let Some(rest) = self.0.rest.lock().unwrap_or_else(PoisonError::into_inner).take() else {
             return;
         };

@@ -5,30 +5,30 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::code::AuditCode;
-use engine::{CLEANUP_PRINCIPAL, Cleaned, EngineError, Target};
+use engine::{CLEANUP_PRINCIPAL, CleanedVersion, EngineError, ImageTarget};
 use http::StatusCode;
 use identity::{Caller, IdentityError, OPERATOR_PRINCIPAL};
 use model::name::RepositoryName;
 use model::permission::Permission;
 use model::principal::Principal;
 
-use super::{Operation, When};
+use super::{AuditedOperation, LogWhen};
 
 /// The longest text that an entry takes from a client..
-const LONGEST: usize = 1024;
+const MAX_TEXT_BYTES: usize = 1024;
 /// ..and the most characters of what it says of itself.
-const LONGEST_AGENT: usize = 256;
+const MAX_AGENT_CHARACTERS: usize = 256;
 
 /// Notes of one request. Cheap to clone; where nothing is to be written down, noting does nothing.
 #[derive(Clone, Default)]
-pub struct Trail(Option<Arc<Mutex<Option<Box<Facts>>>>>);
+pub struct AuditRecorder(Option<Arc<Mutex<Option<Box<AuditRecord>>>>>);
 
 /// What an entry is made of.
 #[derive(Debug, Default)]
-pub(super) struct Facts {
+pub(super) struct AuditRecord {
     /// When the request came, in microseconds since 1970.
     pub(super) began: i64,
-    pub(super) operation: Option<Operation>,
+    pub(super) operation: Option<AuditedOperation>,
     pub(super) caller_ip: Option<IpAddr>,
     pub(super) user_agent: String,
     pub(super) request_id: String,
@@ -37,8 +37,8 @@ pub(super) struct Facts {
     /// The full name of the key that the caller was recognised by.
     pub(super) key: Option<String>,
     pub(super) resource: String,
-    pub(super) image: Option<Image>,
-    pub(super) asked: Vec<Asked>,
+    pub(super) image: Option<AuditedImage>,
+    pub(super) asked: Vec<CheckedPermission>,
     /// Whether a credential was sent and not accepted.
     pub(super) refused: bool,
     pub(super) outcome: Option<(AuditCode, String)>,
@@ -48,7 +48,7 @@ pub(super) struct Facts {
 
 /// A permission that was asked for.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Asked {
+pub(super) struct CheckedPermission {
     pub(super) permission: Permission,
     pub(super) resource: String,
     pub(super) granted: bool,
@@ -56,13 +56,13 @@ pub(super) struct Asked {
 
 /// What of a repository is meant.
 #[derive(Debug)]
-pub(super) struct Image {
+pub(super) struct AuditedImage {
     pub(super) name: String,
     pub(super) tags: Vec<String>,
     pub(super) digest: Option<String>,
 }
 
-impl Facts {
+impl AuditRecord {
     pub(super) fn at(began: i64) -> Self {
         Self { began, ..Self::default() }
     }
@@ -71,7 +71,7 @@ impl Facts {
     pub(super) fn left_out(now: i64, count: u64) -> Self {
         let text = format!("{count} entries of refused requests without an account were left out");
         Self {
-            operation: Some(Operation::left_out()),
+            operation: Some(AuditedOperation::left_out()),
             resource: "organizations/1".to_owned(),
             outcome: Some((AuditCode::ResourceExhausted, text)),
             left_out: count,
@@ -80,14 +80,17 @@ impl Facts {
     }
 
     /// Says what a cleanup policy has deleted.
-    pub(super) fn cleaned(now: i64, (repository, cleaned): (&RepositoryName, &Cleaned)) -> Self {
-        let image = Image {
+    pub(super) fn cleaned(
+        now: i64,
+        (repository, cleaned): (&RepositoryName, &CleanedVersion),
+    ) -> Self {
+        let image = AuditedImage {
             name: cleaned.package.clone(),
             tags: cleaned.tags.clone(),
             digest: Some(cleaned.digest.to_string()),
         };
         Self {
-            operation: Some(Operation::write("Cleanup-DeleteManifest")),
+            operation: Some(AuditedOperation::write("Cleanup-DeleteManifest")),
             email: Some(CLEANUP_PRINCIPAL.to_owned()),
             resource: repository.to_string(),
             image: Some(image),
@@ -100,7 +103,7 @@ impl Facts {
     pub(super) fn owner_key(now: i64, resource: &str) -> Self {
         let method = "google.iam.admin.v1.IAM.CreateServiceAccountKey";
         Self {
-            operation: Operation::rpc(method, Some("iam.serviceAccountKeys.create")),
+            operation: AuditedOperation::rpc(method, Some("iam.serviceAccountKeys.create")),
             email: Some(OPERATOR_PRINCIPAL.to_owned()),
             resource: resource.to_owned(),
             ..Self::at(now)
@@ -108,7 +111,8 @@ impl Facts {
     }
 
     pub(super) fn set_user_agent(&mut self, agent: &[u8]) {
-        self.user_agent = String::from_utf8_lossy(agent).chars().take(LONGEST_AGENT).collect();
+        self.user_agent =
+            String::from_utf8_lossy(agent).chars().take(MAX_AGENT_CHARACTERS).collect();
     }
 
     /// Whether somebody without an account was allowed nothing: anybody can bring that about, as often as they like.
@@ -121,19 +125,19 @@ impl Facts {
     pub(super) fn are_wanted(&self, reads: bool) -> bool {
         match self.operation.as_ref().map(|operation| operation.when) {
             None => false,
-            Some(When::Refused) => self.refused || self.asked.iter().any(|asked| !asked.granted),
+            Some(LogWhen::Refused) => self.refused || self.asked.iter().any(|asked| !asked.granted),
             Some(when) => when.may_be(reads),
         }
     }
 }
 
-impl Trail {
-    pub(super) fn of(facts: Facts) -> Self {
+impl AuditRecorder {
+    pub(super) fn of(facts: AuditRecord) -> Self {
         Self(Some(Arc::new(Mutex::new(Some(Box::new(facts))))))
     }
 
     /// Ends the notes: whatever comes later is lost, so that there is one entry.
-    pub(super) fn close(&self) -> Option<Box<Facts>> {
+    pub(super) fn close(&self) -> Option<Box<AuditRecord>> {
         self.0.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
@@ -142,7 +146,7 @@ impl Trail {
         self.0.is_some()
     }
 
-    fn note(&self, change: impl FnOnce(&mut Facts)) {
+    fn note(&self, change: impl FnOnce(&mut AuditRecord)) {
         let Some(facts) = &self.0 else { return };
         if let Some(facts) = facts.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
             change(facts);
@@ -150,7 +154,7 @@ impl Trail {
     }
 
     /// What is done, if it is something that is written down.
-    pub fn operation(&self, operation: Option<Operation>) {
+    pub fn operation(&self, operation: Option<AuditedOperation>) {
         self.note(|facts| facts.operation = operation);
     }
 
@@ -158,7 +162,7 @@ impl Trail {
     pub fn caller(&self, caller: &Caller) {
         self.note(|facts| {
             facts.email = caller.principal.email().map(str::to_owned);
-            facts.key = match (&caller.principal, caller.proof.key()) {
+            facts.key = match (&caller.principal, caller.authenticated_by.key()) {
                 (Principal::ServiceAccount(email), Some(key)) => {
                     let project = email.project();
                     let account = format!("projects/{project}/serviceAccounts/{email}");
@@ -190,11 +194,11 @@ impl Trail {
     }
 
     /// The image that it is done to, in the target's repository.
-    pub fn image(&self, target: &Target) {
+    pub fn image(&self, target: &ImageTarget) {
         self.note(|facts| {
             facts.resource = target.repository().to_string();
             let name = target.path.image.to_string();
-            facts.image = Some(Image { name, tags: Vec::new(), digest: None });
+            facts.image = Some(AuditedImage { name, tags: Vec::new(), digest: None });
         });
     }
 
@@ -226,14 +230,16 @@ impl Trail {
             let resource = resource.to_string();
             let asked = match outcome.as_ref().err() {
                 // Names what was really missing: the first link of a chain, for one.
-                Some(EngineError::Denied { permission, resource, .. }) => {
-                    Asked { permission: *permission, resource: resource.clone(), granted: false }
-                }
+                Some(EngineError::Denied { permission, resource, .. }) => CheckedPermission {
+                    permission: *permission,
+                    resource: resource.clone(),
+                    granted: false,
+                },
                 Some(EngineError::InsufficientScope) => {
-                    Asked { permission, resource, granted: false }
+                    CheckedPermission { permission, resource, granted: false }
                 }
                 Some(error) if !is_said_after(error) => return,
-                Some(_) | None => Asked { permission, resource, granted: true },
+                Some(_) | None => CheckedPermission { permission, resource, granted: true },
             };
             if !facts.asked.contains(&asked) {
                 facts.asked.push(asked);
@@ -285,7 +291,7 @@ fn is_said_after(error: &EngineError) -> bool {
 }
 
 /// An image's repository by its name, which is not made before somebody wants it.
-pub struct RepositoryOf<'a>(pub &'a Target);
+pub struct RepositoryOf<'a>(pub &'a ImageTarget);
 
 impl Display for RepositoryOf<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -295,5 +301,5 @@ impl Display for RepositoryOf<'_> {
 
 /// As much of a text as an entry takes.
 fn cut(text: &str) -> String {
-    text[..text.floor_char_boundary(LONGEST)].to_owned()
+    text[..text.floor_char_boundary(MAX_TEXT_BYTES)].to_owned()
 }

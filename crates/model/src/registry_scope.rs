@@ -5,18 +5,18 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::host::Place;
 use crate::name::{ImagePath, Location, parse_repository_path};
 use crate::permission::Permission;
+use crate::registry_host::HostTarget;
 
 /// The largest number of entries in the scope of one token. Clients send the token with every request, so that it must
 /// stay small.
-pub const MAX_SCOPES: usize = 100;
+pub const MAX_SCOPE_ENTRIES: usize = 100;
 
 /// An action on an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Action {
+pub enum ScopeAction {
     /// Reading.
     Pull,
     /// Writing.
@@ -25,9 +25,9 @@ pub enum Action {
     Delete,
 }
 
-impl Action {
+impl ScopeAction {
     /// Returns the action that a token must have for requests that need this permission on a repository.
-    pub fn of(permission: Permission) -> Self {
+    pub fn for_permission(permission: Permission) -> Self {
         if permission == Permission::DOWNLOAD_ARTIFACTS {
             Self::Pull
         } else if permission == Permission::DELETE_ARTIFACTS {
@@ -55,7 +55,7 @@ impl Action {
     }
 }
 
-impl fmt::Display for Action {
+impl fmt::Display for ScopeAction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
@@ -67,52 +67,57 @@ const CATALOG: &str = "";
 /// One entry of a scope: actions on an image, on a repository's list of images, or on the catalog of a location.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Entry {
+pub struct ScopeEntry {
     /// The location of the repository.
     pub location: String,
     /// The path of the image or repository: `PROJECT/REPOSITORY/IMAGE`, `PROJECT/REPOSITORY`, or an empty text for the
     /// catalog.
     pub path: String,
     /// The actions that are allowed.
-    pub actions: Vec<Action>,
+    pub actions: Vec<ScopeAction>,
 }
 
 /// The limits of a credential.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Scope {
+pub enum RegistryScope {
     /// No limits: the credential allows everything that its principal may do.
-    All,
+    Unlimited,
     /// A list of entries; nothing else is allowed. The list is shared by all requests with the credential.
-    Listed(Arc<[Entry]>),
+    Listed(Arc<[ScopeEntry]>),
 }
 
-impl Scope {
+impl RegistryScope {
     /// Returns whether the scope allows an action on an image or repository.
-    pub fn covers(&self, action: Action, location: &Location, path: &str) -> bool {
+    pub fn covers(&self, action: ScopeAction, location: &Location, path: &str) -> bool {
         self.has_entry(action, location, |covered| covered == path)
     }
 
     /// Returns whether the scope allows an action on at least one image of `PROJECT/REPOSITORY`.
-    pub fn covers_some_of(&self, action: Action, location: &Location, repository: &str) -> bool {
+    pub fn covers_some_image_of(
+        &self,
+        action: ScopeAction,
+        location: &Location,
+        repository: &str,
+    ) -> bool {
         self.has_entry(action, location, |covered| {
             covered.strip_prefix(repository).is_some_and(|rest| rest.starts_with('/'))
         })
     }
 
     /// Returns whether the catalog may show the images of `PROJECT/REPOSITORY`.
-    pub fn lists(&self, location: &Location, repository: &str) -> bool {
-        self.covers(Action::Pull, location, CATALOG)
-            || self.covers_some_of(Action::Pull, location, repository)
+    pub fn covers_list_of(&self, location: &Location, repository: &str) -> bool {
+        self.covers(ScopeAction::Pull, location, CATALOG)
+            || self.covers_some_image_of(ScopeAction::Pull, location, repository)
     }
 
     fn has_entry(
         &self,
-        action: Action,
+        action: ScopeAction,
         location: &Location,
         matches_path: impl Fn(&str) -> bool,
     ) -> bool {
         match self {
-            Self::All => true,
+            Self::Unlimited => true,
             Self::Listed(entries) => entries.iter().any(|entry| {
                 entry.location == location.as_str()
                     && matches_path(&entry.path)
@@ -127,10 +132,10 @@ impl Scope {
 ///
 /// Returns `None` if the scope does not name an image, a repository or the catalog. The caller leaves it out of the
 /// token: requests that need the scope are then refused, with an error that says why.
-pub fn parse(scope: &str, place: &Place) -> Option<Entry> {
+pub fn parse_scope(scope: &str, place: &HostTarget) -> Option<ScopeEntry> {
     if scope == "registry:catalog:*" {
         let (location, path) = (place.location.to_string(), CATALOG.to_owned());
-        return Some(Entry { location, path, actions: vec![Action::Pull] });
+        return Some(ScopeEntry { location, path, actions: vec![ScopeAction::Pull] });
     }
     let rest = scope.strip_prefix("repository:")?;
     // A path has no colon, not even that of a domain-scoped project, so that the last colon ends the name.
@@ -140,22 +145,22 @@ pub fn parse(scope: &str, place: &Place) -> Option<Entry> {
         Ok(image) => image.path(),
         Err(_) => {
             let (project, repository) = parse_repository_path(name, implied).ok()??;
-            format!("{}/{repository}", project.path())
+            format!("{}/{repository}", project.path_prefix())
         }
     };
     let mut parsed = Vec::new();
     for action in actions.split(',').map(str::trim) {
         match action {
-            "pull" => parsed.push(Action::Pull),
-            "push" => parsed.push(Action::Push),
-            "delete" => parsed.push(Action::Delete),
-            "*" => parsed.extend([Action::Pull, Action::Push, Action::Delete]),
+            "pull" => parsed.push(ScopeAction::Pull),
+            "push" => parsed.push(ScopeAction::Push),
+            "delete" => parsed.push(ScopeAction::Delete),
+            "*" => parsed.extend([ScopeAction::Pull, ScopeAction::Push, ScopeAction::Delete]),
             _ => {}
         }
     }
     parsed.sort_unstable_by_key(|action| action.as_str());
     parsed.dedup();
-    Some(Entry { location: place.location.to_string(), path, actions: parsed })
+    Some(ScopeEntry { location: place.location.to_string(), path, actions: parsed })
 }
 
 #[cfg(test)]
@@ -164,11 +169,11 @@ mod tests {
 
     #[track_caller]
     fn check(scope: &str, repository: Option<&str>, expected: &str) {
-        let place = Place {
+        let place = HostTarget {
             location: "us".parse().expect("valid"),
             repository: repository.map(|name| name.parse().expect("valid")),
         };
-        let actual = parse(scope, &place).map_or("none".to_owned(), |entry| {
+        let actual = parse_scope(scope, &place).map_or("none".to_owned(), |entry| {
             let actions: Vec<_> = entry.actions.iter().map(|action| action.as_str()).collect();
             format!("{} {}", entry.path, actions.join(","))
         });
@@ -194,28 +199,36 @@ mod tests {
 
     #[test]
     fn actions_that_a_scope_covers() {
-        let place = Place { location: "us".parse().expect("valid"), repository: None };
-        let scope =
-            Scope::Listed([parse("repository:p/r/i:pull", &place).expect("an image")].into());
+        let place = HostTarget { location: "us".parse().expect("valid"), repository: None };
+        let scope = RegistryScope::Listed(
+            [parse_scope("repository:p/r/i:pull", &place).expect("an image")].into(),
+        );
         let (us, eu) = (place.location, "eu".parse().expect("valid"));
-        assert!(scope.covers(Action::Pull, &us, "p/r/i"));
-        assert!(!scope.covers(Action::Push, &us, "p/r/i"));
-        assert!(!scope.covers(Action::Pull, &eu, "p/r/i"));
-        assert!(!scope.covers(Action::Pull, &us, "p/r/i2"));
-        assert!(scope.covers_some_of(Action::Pull, &us, "p/r"));
-        assert!(!scope.covers_some_of(Action::Pull, &us, "p/r2"));
-        assert!(scope.lists(&us, "p/r") && !scope.lists(&us, "p/r2") && !scope.lists(&eu, "p/r"));
-        assert!(!scope.covers(Action::Pull, &us, ""));
-        let place = Place { location: us.clone(), repository: None };
-        let catalog = Scope::Listed([parse("registry:catalog:*", &place).expect("known")].into());
-        assert!(catalog.lists(&us, "p/r") && !catalog.lists(&eu, "p/r"));
-        assert!(!catalog.covers(Action::Pull, &us, "p/r/i"));
-        assert!(Scope::All.covers(Action::Delete, &us, "anything"));
+        assert!(scope.covers(ScopeAction::Pull, &us, "p/r/i"));
+        assert!(!scope.covers(ScopeAction::Push, &us, "p/r/i"));
+        assert!(!scope.covers(ScopeAction::Pull, &eu, "p/r/i"));
+        assert!(!scope.covers(ScopeAction::Pull, &us, "p/r/i2"));
+        assert!(scope.covers_some_image_of(ScopeAction::Pull, &us, "p/r"));
+        assert!(!scope.covers_some_image_of(ScopeAction::Pull, &us, "p/r2"));
+        assert!(
+            scope.covers_list_of(&us, "p/r")
+                && !scope.covers_list_of(&us, "p/r2")
+                && !scope.covers_list_of(&eu, "p/r")
+        );
+        assert!(!scope.covers(ScopeAction::Pull, &us, ""));
+        let place = HostTarget { location: us.clone(), repository: None };
+        let catalog = RegistryScope::Listed(
+            [parse_scope("registry:catalog:*", &place).expect("known")].into(),
+        );
+        assert!(catalog.covers_list_of(&us, "p/r") && !catalog.covers_list_of(&eu, "p/r"));
+        assert!(!catalog.covers(ScopeAction::Pull, &us, "p/r/i"));
+        assert!(RegistryScope::Unlimited.covers(ScopeAction::Delete, &us, "anything"));
         let of = |actions: &str| {
-            let place = Place { location: us.clone(), repository: None };
-            let entry = parse(&format!("repository:p/r/i:{actions}"), &place).expect("an image");
-            let scope = Scope::Listed([entry].into());
-            [Action::Pull, Action::Push, Action::Delete]
+            let place = HostTarget { location: us.clone(), repository: None };
+            let entry =
+                parse_scope(&format!("repository:p/r/i:{actions}"), &place).expect("an image");
+            let scope = RegistryScope::Listed([entry].into());
+            [ScopeAction::Pull, ScopeAction::Push, ScopeAction::Delete]
                 .map(|action| scope.covers(action, &us, "p/r/i"))
         };
         assert_eq!(of("push"), [false, true, true]);
@@ -223,6 +236,6 @@ mod tests {
         assert_eq!(of("delete"), [false, false, true]);
         assert_eq!(of("pull"), [true, false, false]);
         assert_eq!(of("admin"), [false, false, false]);
-        assert!(!Scope::Listed([].into()).covers(Action::Pull, &us, "p/r/i"));
+        assert!(!RegistryScope::Listed([].into()).covers(ScopeAction::Pull, &us, "p/r/i"));
     }
 }

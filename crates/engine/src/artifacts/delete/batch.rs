@@ -3,16 +3,16 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use model::artifact::{PackageName, VersionName};
+use model::artifact_name::{PackageName, VersionName};
 use model::digest::Digest;
 
-use super::{Tagged, deletable};
-use identity::Admitted;
+use super::{TagHandling, deletable};
+use identity::Authorized;
 
 use crate::access::ImageContext;
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::tags::tag_write::unknown_version;
+use crate::tags::tag_write::version_unknown;
 
 /// Whether something is done, or only looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub enum DeleteMode {
 }
 
 /// Versions that are to be deleted.
-struct Batch {
+struct DeleteBatch {
     /// Those that no attempt was made for.
     left: BTreeSet<Digest>,
     /// Those that wait, each for the one behind it.
@@ -33,7 +33,7 @@ struct Batch {
     failed: Vec<(Digest, EngineError)>,
 }
 
-impl Batch {
+impl DeleteBatch {
     fn new(digests: Vec<Digest>) -> Self {
         let (gone, left) = (BTreeSet::new(), digests.into_iter().collect());
         Self { left, waiting: Vec::new(), gone, failed: Vec::new() }
@@ -74,17 +74,17 @@ impl Engine {
     /// and why.
     pub async fn remove_versions(
         &self,
-        admitted: &Admitted,
+        admitted: &Authorized,
         package: &PackageName,
         (digests, mode): (Vec<Digest>, DeleteMode),
     ) -> Result<Vec<(Digest, EngineError)>, EngineError> {
-        let at = self.opened(admitted, "artifactregistry.versions.delete", package).await?;
+        let at = self.image_context(admitted, "artifactregistry.versions.delete", package).await?;
         let failed = match mode {
             DeleteMode::Validate => self.undeletable(at, digests).await?,
             DeleteMode::Delete => {
-                let mut batch = Batch::new(digests);
+                let mut batch = DeleteBatch::new(digests);
                 while let Some(digest) = batch.next() {
-                    let outcome = self.delete_by_digest(&at, &digest, Tagged::Keep).await;
+                    let outcome = self.delete_by_digest(&at, &digest, TagHandling::Keep).await;
                     batch.settle(digest, outcome)?;
                 }
                 batch.failed
@@ -94,7 +94,7 @@ impl Engine {
         let told = |(digest, error): (Digest, EngineError)| match error {
             EngineError::ManifestUnknown(_) => {
                 let version = VersionName { package: package.clone(), digest: digest.clone() };
-                (digest, unknown_version(&version))
+                (digest, version_unknown(&version))
             }
             error => (digest, error),
         };
@@ -108,9 +108,9 @@ impl Engine {
     ) -> Result<Vec<(Digest, EngineError)>, EngineError> {
         self.meta
             .read(move |tx| {
-                let mut batch = Batch::new(digests.clone());
+                let mut batch = DeleteBatch::new(digests.clone());
                 while let Some(digest) = batch.next() {
-                    let outcome = deletable(tx, &at, (&digest, Tagged::Keep), &batch.gone);
+                    let outcome = deletable(tx, &at, (&digest, TagHandling::Keep), &batch.gone);
                     batch.settle(digest, outcome.map(|_| ()))?;
                 }
                 Ok(batch.failed)
@@ -131,7 +131,7 @@ mod tests {
     /// reason. Answers what went and what stayed, and how many attempts there were.
     #[track_caller]
     fn check(given: &str, needs: &[&str], stays: &str, (gone, failed): (&str, &str)) {
-        let mut batch = Batch::new(given.chars().map(digest).collect());
+        let mut batch = DeleteBatch::new(given.chars().map(digest).collect());
         let mut attempts = 0;
         while let Some(next) = batch.next() {
             attempts += 1;

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::rate::network;
+use super::rate_limiter::network;
 
 /// How many connections, or requests by way of a proxy, each network has. Cheap to clone; every clone is the same count.
 #[derive(Debug, Clone)]
-pub struct Networks {
+pub struct NetworkCounter {
     most: usize,
     open: Arc<Mutex<HashMap<IpAddr, usize>>>,
 }
@@ -16,11 +16,11 @@ pub struct Networks {
 /// A part of what a network may have, given back when dropped.
 #[derive(Debug)]
 pub struct NetworkPlace {
-    networks: Networks,
+    networks: NetworkCounter,
     network: IpAddr,
 }
 
-impl Networks {
+impl NetworkCounter {
     /// So many for each.
     pub fn new(most: usize) -> Self {
         Self { most, open: Arc::default() }
@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn networks_have_their_part_each() {
-        let networks = Networks::new(2);
+        let networks = NetworkCounter::new(2);
         let enter = |address: &str| networks.enter(address.parse().expect("an address"));
         let first = enter("2001:db8:1:2::1").expect("a place");
         let _second = enter("2001:db8:1:2:ffff::9").expect("a place");

@@ -12,32 +12,32 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use web::layer::drain::{Drain, Drains};
-use web::layer::leftover::Arrivals;
-use web::layer::observe::Door;
+use web::layer::drain::{DrainBudget, DrainPlace};
+use web::layer::observe::RequestEntry;
+use web::layer::unread_body::ConnectionArrivals;
 
 /// How much is read at once of what nobody wants.
 const READ: usize = 16 << 10;
 
 /// A connection that is closed in stages.
-pub(super) struct Farewell<S> {
+pub(super) struct StagedClose<S> {
     stream: S,
-    arrivals: Arc<Arrivals>,
-    drains: Drains,
+    arrivals: Arc<ConnectionArrivals>,
+    drains: DrainBudget,
     patience: Duration,
     /// Once nothing more is written.
-    drain: Option<Drain>,
+    drain: Option<DrainPlace>,
 }
 
-impl<S> Farewell<S> {
+impl<S> StagedClose<S> {
     /// `patience` is the longest that closing may take.
-    pub(super) fn new(stream: S, door: &Door, patience: Duration) -> Self {
+    pub(super) fn new(stream: S, door: &RequestEntry, patience: Duration) -> Self {
         let (arrivals, drains) = (door.arrivals.clone(), door.drains.clone());
         Self { stream, arrivals, drains, patience, drain: None }
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Farewell<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for StagedClose<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -55,7 +55,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Farewell<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Farewell<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for StagedClose<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -19,16 +19,16 @@ const PATIENCE: u32 = 4;
 
 /// The memory of all bodies.
 #[derive(Clone)]
-pub struct Bodies(Arc<Mutex<State>>);
+pub struct BodyBudget(Arc<Mutex<BudgetState>>);
 
-struct State {
+struct BudgetState {
     left: usize,
     next: u64,
     /// Those that are not complete, the oldest first.
-    coming: BTreeMap<u64, Coming>,
+    coming: BTreeMap<u64, PendingBody>,
 }
 
-struct Coming {
+struct PendingBody {
     bytes: usize,
     /// Dropped to give the body up.
     _wanted: oneshot::Sender<()>,
@@ -48,10 +48,10 @@ pub struct BodyBounds {
 }
 
 /// A body, and the memory that it takes.
-pub struct Whole {
+pub struct BufferedBody {
     /// All of it.
     pub bytes: Bytes,
-    _place: Place,
+    _place: Reservation,
 }
 
 /// Why there is no body.
@@ -67,10 +67,10 @@ pub enum WholeError {
     GivenUp,
 }
 
-impl Bodies {
+impl BodyBudget {
     /// A budget of some bytes.
     pub fn new(bytes: usize) -> Self {
-        Self(Arc::new(Mutex::new(State { left: bytes, next: 0, coming: BTreeMap::new() })))
+        Self(Arc::new(Mutex::new(BudgetState { left: bytes, next: 0, coming: BTreeMap::new() })))
     }
 
     /// Receives a body of at most so many bytes, which may not pause for longer than `idle`.
@@ -78,7 +78,7 @@ impl Bodies {
         &self,
         body: Body,
         (most, idle): (usize, Duration),
-    ) -> Result<Whole, WholeError> {
+    ) -> Result<BufferedBody, WholeError> {
         self.receive_within(body, BodyBounds { most, idle, total: idle * PATIENCE, head: 0 }).await
     }
 
@@ -87,7 +87,7 @@ impl Bodies {
         &self,
         body: Body,
         bounds: BodyBounds,
-    ) -> Result<Whole, WholeError> {
+    ) -> Result<BufferedBody, WholeError> {
         let BodyBounds { most, idle, total, head } = bounds;
         let (mut place, unwanted) = self.enter();
         place.take(head)?;
@@ -98,27 +98,27 @@ impl Bodies {
         };
         let bytes = received.unwrap_or(Err(WholeError::Stalled))?;
         place.arrived();
-        Ok(Whole { bytes: bytes.into(), _place: place })
+        Ok(BufferedBody { bytes: bytes.into(), _place: place })
     }
 
-    fn enter(&self) -> (Place, oneshot::Receiver<()>) {
+    fn enter(&self) -> (Reservation, oneshot::Receiver<()>) {
         let (wanted, unwanted) = oneshot::channel();
         let mut state = self.state();
         let id = state.next;
         state.next += 1;
-        state.coming.insert(id, Coming { bytes: 0, _wanted: wanted });
+        state.coming.insert(id, PendingBody { bytes: 0, _wanted: wanted });
         drop(state);
-        (Place { bodies: self.clone(), id, arrived: 0 }, unwanted)
+        (Reservation { bodies: self.clone(), id, arrived: 0 }, unwanted)
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, BudgetState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 async fn collect(
     body: Body,
-    place: &mut Place,
+    place: &mut Reservation,
     (most, idle): (usize, Duration),
 ) -> Result<Vec<u8>, WholeError> {
     let mut frames = with_idle_timeout(body, idle);
@@ -140,14 +140,14 @@ async fn collect(
 }
 
 /// A body's part of the memory, given back when dropped.
-struct Place {
-    bodies: Bodies,
+struct Reservation {
+    bodies: BodyBudget,
     id: u64,
     /// How much it is, once the body is complete.
     arrived: usize,
 }
 
-impl Place {
+impl Reservation {
     /// Takes more, from others if need be.
     fn take(&self, bytes: usize) -> Result<(), WholeError> {
         let mut state = self.bodies.state();
@@ -156,7 +156,7 @@ impl Place {
         {
             state.left += oldest.bytes;
         }
-        let State { left, coming, .. } = &mut *state;
+        let BudgetState { left, coming, .. } = &mut *state;
         match (left.checked_sub(bytes), coming.get_mut(&self.id)) {
             (Some(rest), Some(own)) => {
                 *left = rest;
@@ -175,7 +175,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for Reservation {
     fn drop(&mut self) {
         let mut state = self.bodies.state();
         let coming = state.coming.remove(&self.id).map_or(0, |own| own.bytes);
@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn the_oldest_that_is_not_complete_makes_room() {
-        let bodies = Bodies::new(100);
+        let bodies = BodyBudget::new(100);
         let (mut complete, _wanted) = bodies.enter();
         let ((old, mut unwanted), (young, mut wanted)) = (bodies.enter(), bodies.enter());
         complete.take(40).expect("room");

@@ -4,19 +4,19 @@ use std::collections::BTreeMap;
 
 /// The direction in which a list is sorted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Direction {
+pub enum SortDirection {
     /// Ascending.
-    Up,
+    Ascending,
     /// Descending.
-    Down,
+    Descending,
 }
 
-impl Direction {
+impl SortDirection {
     /// Returns the first of two values if the direction is ascending, otherwise the second.
     pub fn choose<T>(self, [up, down]: [T; 2]) -> T {
         match self {
-            Self::Up => up,
-            Self::Down => down,
+            Self::Ascending => up,
+            Self::Descending => down,
         }
     }
 }
@@ -45,7 +45,7 @@ const MAX_FILTER_BYTES: usize = 4_096;
 
 /// Terms that must all match: `name="projects/…/tags/v1*" AND version="…"`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Filter {
+pub struct ListFilter {
     terms: Vec<FieldTerm>,
     annotations: Vec<AnnotationTerm>,
 }
@@ -56,25 +56,25 @@ const ANNOTATIONS: &str = "annotations";
 /// A term that matches if one annotation matches both patterns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct AnnotationTerm {
-    key: Pattern,
-    value: Pattern,
+    key: FilterPattern,
+    value: FilterPattern,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct FieldTerm {
     field: String,
-    pattern: Pattern,
+    pattern: FilterPattern,
 }
 
 /// The value of a filter's term: a text that may have `*` at either end, which stands for any characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pattern {
+pub struct FilterPattern {
     text: String,
     has_open_start: bool,
     has_open_end: bool,
 }
 
-impl Pattern {
+impl FilterPattern {
     fn new(text: &str) -> Self {
         let (text, has_open_start) = match text.strip_prefix('*') {
             Some(rest) => (rest, true),
@@ -97,17 +97,17 @@ impl Pattern {
     }
 
     /// Returns the only text that the pattern matches, if it has no `*`.
-    pub fn exact(&self) -> Option<&str> {
+    pub fn exact_text(&self) -> Option<&str> {
         (!self.has_open_start && !self.has_open_end).then_some(self.text.as_str())
     }
 
     /// Returns the text that all matching texts begin with. It is empty if the pattern begins with `*`.
-    pub fn beginning(&self) -> &str {
+    pub fn prefix(&self) -> &str {
         if self.has_open_start { "" } else { &self.text }
     }
 }
 
-impl Filter {
+impl ListFilter {
     /// Parses a filter of a list that can be filtered by `fields`.
     pub fn parse(text: &str, fields: &[&str]) -> Result<Self, FilterError> {
         if text.len() > MAX_FILTER_BYTES {
@@ -152,7 +152,7 @@ impl Filter {
     }
 
     /// Returns the pattern of the first term for a field.
-    pub fn pattern(&self, field: &str) -> Option<&Pattern> {
+    pub fn pattern(&self, field: &str) -> Option<&FilterPattern> {
         self.terms.iter().find(|term| term.field == field).map(|term| &term.pattern)
     }
 
@@ -184,7 +184,7 @@ fn take_term<'a>(text: &'a str, fields: &[&str]) -> Result<(FieldTerm, &'a str),
         known: fields.join(", "),
     })?;
     let (value, after) = take_value(value.trim_start())?;
-    Ok((FieldTerm { field: field.to_owned(), pattern: Pattern::new(value) }, after))
+    Ok((FieldTerm { field: field.to_owned(), pattern: FilterPattern::new(value) }, after))
 }
 
 /// Parses the term for annotations at the beginning of a text, and returns it with the rest of the text. The whole term
@@ -207,7 +207,10 @@ fn take_annotation(text: &str) -> Option<Result<(AnnotationTerm, &str), FilterEr
             None => ("*", rest),
         };
         let rest = rest.strip_prefix(quote).ok_or(FilterError::Malformed)?;
-        Ok((AnnotationTerm { key: Pattern::new(key), value: Pattern::new(value) }, rest))
+        Ok((
+            AnnotationTerm { key: FilterPattern::new(key), value: FilterPattern::new(value) },
+            rest,
+        ))
     })
 }
 
@@ -261,10 +264,10 @@ pub struct OrderError {
 ///
 /// More fields may follow `name`, and are ignored: no two entries of a list have the same name, so that the other
 /// fields change nothing.
-pub fn order<'a>(
+pub fn parse_order<'a>(
     text: &str,
     fields: &[&'a str],
-) -> Result<Option<(&'a str, Direction)>, OrderError> {
+) -> Result<Option<(&'a str, SortDirection)>, OrderError> {
     if text.trim().is_empty() {
         return Ok(None);
     }
@@ -277,14 +280,14 @@ pub fn order<'a>(
     if is_served && rest.all(|part| part.is_some()) { Ok(Some(first)) } else { Err(refused()) }
 }
 
-fn parse_order_field<'a>(text: &str, fields: &[&'a str]) -> Option<(&'a str, Direction)> {
+fn parse_order_field<'a>(text: &str, fields: &[&'a str]) -> Option<(&'a str, SortDirection)> {
     let mut words = text.split_whitespace();
     let field = words.next()?;
     let field = fields.iter().find(|known| is_same_field(known, field))?;
     let direction = match words.next() {
-        None => Direction::Up,
-        Some(word) if word.eq_ignore_ascii_case("asc") => Direction::Up,
-        Some(word) if word.eq_ignore_ascii_case("desc") => Direction::Down,
+        None => SortDirection::Ascending,
+        Some(word) if word.eq_ignore_ascii_case("asc") => SortDirection::Ascending,
+        Some(word) if word.eq_ignore_ascii_case("desc") => SortDirection::Descending,
         Some(_) => return None,
     };
     words.next().is_none().then_some((*field, direction))
@@ -296,7 +299,7 @@ mod tests {
 
     #[track_caller]
     fn check(filter: &str, name: &str, expected: &str) {
-        let actual = match Filter::parse(filter, &["name", "version"]) {
+        let actual = match ListFilter::parse(filter, &["name", "version"]) {
             Ok(filter) => filter.matches(|field| format!("{field}:{name}")).to_string(),
             Err(error) => match error {
                 FilterError::UnknownField { field, .. } => format!("no {field}"),
@@ -346,7 +349,7 @@ mod tests {
             let pairs = [("team", "web"), ("my.key", "https://example.com/a")];
             pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
         };
-        let actual = match Filter::parse(filter, &["name", "annotations"]) {
+        let actual = match ListFilter::parse(filter, &["name", "annotations"]) {
             Ok(filter) => {
                 let none = filter.matches_annotations(BTreeMap::new);
                 format!(
@@ -387,25 +390,25 @@ mod tests {
         check_annotations("annotations.team:web:api", "Malformed");
         check_annotations("annotations.team:web OR annotations.other", "Malformed");
         check_annotations("annotationsx=1", "UnknownField");
-        assert!(Filter::parse("annotations:*", &["name"]).is_err());
+        assert!(ListFilter::parse("annotations:*", &["name"]).is_err());
     }
 
     #[test]
     fn beginnings_of_patterns() {
-        let filter = Filter::parse(r#"name="ab*" AND version="*ab""#, &["name", "version"]);
+        let filter = ListFilter::parse(r#"name="ab*" AND version="*ab""#, &["name", "version"]);
         let filter = filter.expect("valid");
         let name = filter.pattern("name").expect("asked for");
-        assert_eq!((name.beginning(), name.exact()), ("ab", None));
+        assert_eq!((name.prefix(), name.exact_text()), ("ab", None));
         let version = filter.pattern("version").expect("asked for");
-        assert_eq!((version.beginning(), version.exact()), ("", None));
-        assert_eq!(Pattern::new("ab").exact(), Some("ab"));
+        assert_eq!((version.prefix(), version.exact_text()), ("", None));
+        assert_eq!(FilterPattern::new("ab").exact_text(), Some("ab"));
     }
 
     #[track_caller]
     fn check_order(text: &str, expected: Option<&str>) {
-        let actual = order(text, &["name", "update_time"]).map(|order| match order {
-            Some((field, Direction::Up)) => format!("{field} up"),
-            Some((field, Direction::Down)) => format!("{field} down"),
+        let actual = parse_order(text, &["name", "update_time"]).map(|order| match order {
+            Some((field, SortDirection::Ascending)) => format!("{field} up"),
+            Some((field, SortDirection::Descending)) => format!("{field} down"),
             None => "any".to_owned(),
         });
         assert_eq!(actual.ok().as_deref(), expected, "{text}");
