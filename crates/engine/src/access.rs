@@ -17,6 +17,7 @@ use model::resource::Resource;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::webhook::Webhook;
+use model::permissions::artifactregistry;
 
 /// An image at a location: what a path under `/v2/` names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,13 +58,13 @@ pub trait AccessKind {
 }
 
 impl AccessKind for Pull {
-    const PERMISSION: Permission = Permission::DOWNLOAD_ARTIFACTS;
+    const PERMISSION: Permission = artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS;
 }
 impl AccessKind for Push {
-    const PERMISSION: Permission = Permission::UPLOAD_ARTIFACTS;
+    const PERMISSION: Permission = artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS;
 }
 impl AccessKind for Delete {
-    const PERMISSION: Permission = Permission::DELETE_ARTIFACTS;
+    const PERMISSION: Permission = artifactregistry::REPOSITORIES_DELETE_ARTIFACTS;
 }
 
 /// Proof that the caller may do `K` in a repository that exists. Only [`Engine::open`], [`Engine::open_existing`] and, for
@@ -205,7 +206,7 @@ impl Engine {
         let path = target.path.path();
         match self.authorize::<K>(caller, &name, &path).await? {
             Some(repository) => Ok(Some(self.access(repository, caller, target)?)),
-            None if K::PERMISSION == Permission::UPLOAD_ARTIFACTS
+            None if K::PERMISSION == artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS
                 && self.creates_on_push(caller, target).await? =>
             {
                 Ok(None)
@@ -230,7 +231,7 @@ impl Engine {
         at: Arc<ImageContext>,
         permission: Permission,
     ) -> Result<RepoAccess<K>, EngineError> {
-        if permission != Permission::DOWNLOAD_ARTIFACTS {
+        if permission != artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS {
             self.check_present()?;
             at.check_standard()?;
         }
@@ -241,7 +242,7 @@ impl Engine {
     pub(crate) async fn open_admitted(
         &self,
         admitted: &Authorized,
-        permission: &str,
+        permission: Permission,
         package: &PackageName,
     ) -> Result<RepoAccess<Push>, EngineError> {
         let at = self.image_context(admitted, permission, package).await?;
@@ -273,7 +274,7 @@ impl Engine {
     pub(crate) async fn image_context(
         &self,
         admitted: &Authorized,
-        permission: &str,
+        permission: Permission,
         package: &PackageName,
     ) -> Result<Arc<ImageContext>, EngineError> {
         let PackageName { repository: name, image } = package;
@@ -323,6 +324,6 @@ impl RepoAccess<Push> {
         }
         let sibling = Resource::Repository(RepositoryName { project, location, repository });
         let identity = &self.engine.identity;
-        Ok(identity.may(&self.image.caller, Permission::DOWNLOAD_ARTIFACTS, &sibling).await?)
+        Ok(identity.may(&self.image.caller, artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS, &sibling).await?)
     }
 }

@@ -7,13 +7,13 @@ use identity::{AuthorizationMode, Caller};
 use meta::repositories::{self, RepositoryRow};
 use meta::{MetaError, Tx, epochs, events, projects};
 use model::name::RepositoryName;
-use model::permission::Permission;
 use model::resource::Resource;
 
 use crate::access::ImageTarget;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::settings::CreateOnPush;
+use model::permissions::artifactregistry;
 
 impl Engine {
     /// Whether a push by the caller creates the repository, which is missing. In development mode every push does.
@@ -27,7 +27,7 @@ impl Engine {
             || matches!(caller.mode, AuthorizationMode::Everything);
         let name = target.repository();
         let resource = Resource::Repository(name.clone());
-        if !here || !self.identity.may(caller, Permission::CREATE_ON_PUSH, &resource).await? {
+        if !here || !self.identity.may(caller, artifactregistry::REPOSITORIES_CREATE_ON_PUSH, &resource).await? {
             return Ok(false);
         }
         match (self.missing(name).await, &caller.mode) {

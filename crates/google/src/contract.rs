@@ -304,6 +304,7 @@ mod tests {
     use proto::berth::Access;
 
     use super::*;
+    use model::permissions::iam;
 
     /// The contract and one more method, which has no options.
     fn with_method(streams: bool) -> Result<ApiContract, ContractError> {
@@ -373,7 +374,7 @@ mod tests {
         assert!(matches!(&method.access, AccessRule::Open { why } if why.contains("delegates")));
         let get = contract.at("/google.iam.admin.v1.IAM/GetServiceAccountKey").expect("there");
         let (permission, resource) =
-            ("iam.serviceAccountKeys.get".to_owned(), Some("name".to_owned()));
+            (iam::SERVICE_ACCOUNT_KEYS_GET.to_owned(), Some("name".to_owned()));
         assert_eq!(get.access, AccessRule::Permission { permission, resource });
         let template = "/v1/{name=projects/*/serviceAccounts/*}:signJwt".to_owned();
         assert_eq!(

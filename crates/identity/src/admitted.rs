@@ -34,8 +34,8 @@ impl Authorized {
 
     /// The resource, for a function that takes just this permission: a route that declares another one is
     /// a fault of ours, not a way around the check.
-    pub fn resource_for(&self, permission: &str) -> Result<&Resource, IdentityError> {
-        if self.permission.as_str() == permission {
+    pub fn resource_for(&self, permission: Permission) -> Result<&Resource, IdentityError> {
+        if self.permission == permission {
             return Ok(&self.resource);
         }
         Err(IdentityError::Internal(format!(
@@ -45,7 +45,7 @@ impl Authorized {
     }
 
     /// As [`Admitted::to`], of a project and nothing in it.
-    pub fn project_for(&self, permission: &str) -> Result<&ProjectId, IdentityError> {
+    pub fn project_for(&self, permission: Permission) -> Result<&ProjectId, IdentityError> {
         match self.resource_for(permission)? {
             Resource::Project(project) => Ok(project),
             other => Err(IdentityError::ResourceUnknown(other.to_string())),
@@ -55,7 +55,7 @@ impl Authorized {
     /// As [`Admitted::to`], of just this repository: what lies in another one was not asked about.
     pub fn require_repository(
         &self,
-        permission: &str,
+        permission: Permission,
         name: &RepositoryName,
     ) -> Result<(), IdentityError> {
         match self.resource_for(permission)? {
@@ -68,10 +68,10 @@ impl Authorized {
 
     /// As [`Admitted::to`], of something whose own policy the permission is about: one on a repository must not
     /// become one on its project.
-    pub(crate) fn policy_resource_for(&self, permission: &str) -> Result<&Resource, IdentityError> {
+    pub(crate) fn policy_resource_for(&self, permission: Permission) -> Result<&Resource, IdentityError> {
         let resource = self.resource_for(permission)?;
         match resource.policy_permission_prefix() {
-            Some(service) if permission.starts_with(&format!("{service}.")) => Ok(resource),
+            Some(service) if permission.as_str().starts_with(&format!("{service}.")) => Ok(resource),
             _ => Err(IdentityError::ResourceUnknown(resource.to_string())),
         }
     }

@@ -174,6 +174,7 @@ fn may_be_public(role: &PredefinedRole) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::permissions::artifactregistry;
 
     fn binding(role: &str, members: &[&str]) -> UncheckedBinding {
         UncheckedBinding {
@@ -194,13 +195,13 @@ mod tests {
             let principal: Principal = principal.parse().expect("valid");
             assert_eq!(policy.allows(&principal, permission), expected, "{principal} {permission}");
         };
-        check("allUsers", Permission::DOWNLOAD_ARTIFACTS, true);
-        check("allUsers", Permission::UPLOAD_ARTIFACTS, false);
-        check("user:a@example.com", Permission::UPLOAD_ARTIFACTS, true);
-        check("user:b@example.com", Permission::UPLOAD_ARTIFACTS, false);
-        check("user:a@example.com", Permission::DELETE_ARTIFACTS, false);
+        check("allUsers", artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS, true);
+        check("allUsers", artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS, false);
+        check("user:a@example.com", artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS, true);
+        check("user:b@example.com", artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS, false);
+        check("user:a@example.com", artifactregistry::REPOSITORIES_DELETE_ARTIFACTS, false);
         let nothing = IamPolicy::default();
-        assert!(!nothing.allows(&Principal::Anonymous, Permission::DOWNLOAD_ARTIFACTS));
+        assert!(!nothing.allows(&Principal::Anonymous, artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS));
     }
 
     #[test]

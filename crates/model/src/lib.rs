@@ -21,6 +21,7 @@ pub mod name;
 pub mod oauth_scopes;
 pub mod page_size;
 pub mod permission;
+pub mod permissions;
 pub mod precondition;
 pub mod principal;
 pub mod reference;

@@ -1,6 +1,7 @@
 //! OAuth scopes, which limit a token to a part of the permissions of its principal.
 
 use crate::permission::Permission;
+use crate::permissions::artifactregistry;
 
 const PREFIX: &str = "https://www.googleapis.com/auth/";
 
@@ -58,8 +59,8 @@ impl OauthScopes {
             || (self.has(READ) && is_read)
             || (self.has(PULL) && is_read && service == "artifactregistry")
             || (self.has(PUSH)
-                && [Permission::UPLOAD_ARTIFACTS, Permission::CREATE_ON_PUSH].contains(&permission))
-            || (self.has(DELETE) && permission == Permission::DELETE_ARTIFACTS)
+                && [artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS, artifactregistry::REPOSITORIES_CREATE_ON_PUSH].contains(&permission))
+            || (self.has(DELETE) && permission == artifactregistry::REPOSITORIES_DELETE_ARTIFACTS)
             || (self.has(IAM) && service == "iam")
     }
 

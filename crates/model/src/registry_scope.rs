@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::name::{ImagePath, Location, parse_repository_path};
 use crate::permission::Permission;
 use crate::registry_host::HostTarget;
+use crate::permissions::artifactregistry;
 
 /// The largest number of entries in the scope of one token. Clients send the token with every request, so that it must
 /// stay small.
@@ -28,9 +29,9 @@ pub enum ScopeAction {
 impl ScopeAction {
     /// Returns the action that a token must have for requests that need this permission on a repository.
     pub fn for_permission(permission: Permission) -> Self {
-        if permission == Permission::DOWNLOAD_ARTIFACTS {
+        if permission == artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS {
             Self::Pull
-        } else if permission == Permission::DELETE_ARTIFACTS {
+        } else if permission == artifactregistry::REPOSITORIES_DELETE_ARTIFACTS {
             Self::Delete
         } else {
             Self::Push

@@ -107,6 +107,7 @@ fn insert(roles: &mut BTreeMap<&'static str, PredefinedRole>, role: Option<Prede
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::permissions::{artifactregistry, iam, resourcemanager};
 
     /// The published tables of Artifact Registry say how many permissions each role has.
     #[test]
@@ -165,14 +166,14 @@ mod tests {
     #[test]
     fn permissions_are_those_of_the_roles() {
         for known in [
-            Permission::DOWNLOAD_ARTIFACTS,
-            Permission::UPLOAD_ARTIFACTS,
-            Permission::DELETE_ARTIFACTS,
-            Permission::CREATE_ON_PUSH,
-            Permission::GET_REPOSITORY,
-            Permission::GET_PROJECT,
-            Permission::GET_ACCESS_TOKEN,
-            Permission::IMPLICIT_DELEGATION,
+            artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS,
+            artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS,
+            artifactregistry::REPOSITORIES_DELETE_ARTIFACTS,
+            artifactregistry::REPOSITORIES_CREATE_ON_PUSH,
+            artifactregistry::REPOSITORIES_GET,
+            resourcemanager::PROJECTS_GET,
+            iam::SERVICE_ACCOUNTS_GET_ACCESS_TOKEN,
+            iam::SERVICE_ACCOUNTS_IMPLICIT_DELEGATION,
         ] {
             assert_eq!(known.as_str().parse(), Ok(known));
         }

@@ -9,18 +9,19 @@ use percent_encoding::percent_decode_str;
 
 use web::audit::AuditedOperation;
 use web::routes::{RouteAccess, RouteSpec};
+use model::permissions::artifactregistry;
 
 /// Everything that has a name in it, and what it asks for on the repository of that name.
 pub const ROUTES: [RouteSpec; 9] = [
-    on(Permission::DOWNLOAD_ARTIFACTS, "GET HEAD", MANIFEST),
-    on(Permission::UPLOAD_ARTIFACTS, "PUT", MANIFEST),
-    on(Permission::DELETE_ARTIFACTS, "DELETE", MANIFEST),
-    on(Permission::DOWNLOAD_ARTIFACTS, "GET HEAD", BLOB),
-    on(Permission::DELETE_ARTIFACTS, "DELETE", BLOB),
-    on(Permission::UPLOAD_ARTIFACTS, "POST", UPLOADS),
-    on(Permission::UPLOAD_ARTIFACTS, "GET HEAD PATCH PUT DELETE", UPLOAD),
-    on(Permission::DOWNLOAD_ARTIFACTS, "GET HEAD", TAGS),
-    on(Permission::DOWNLOAD_ARTIFACTS, "GET HEAD", REFERRERS),
+    on(artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS, "GET HEAD", MANIFEST),
+    on(artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS, "PUT", MANIFEST),
+    on(artifactregistry::REPOSITORIES_DELETE_ARTIFACTS, "DELETE", MANIFEST),
+    on(artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS, "GET HEAD", BLOB),
+    on(artifactregistry::REPOSITORIES_DELETE_ARTIFACTS, "DELETE", BLOB),
+    on(artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS, "POST", UPLOADS),
+    on(artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS, "GET HEAD PATCH PUT DELETE", UPLOAD),
+    on(artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS, "GET HEAD", TAGS),
+    on(artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS, "GET HEAD", REFERRERS),
 ];
 
 const MANIFEST: &str = "/v2/{image}/manifests/{reference}";

@@ -12,6 +12,7 @@ use crate::access::ImageContext;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::tags::tag_write::{find_package, package_unknown, version_unknown};
+use model::permissions::artifactregistry;
 
 /// How many there may be, ..
 const MOST: usize = 64;
@@ -29,7 +30,7 @@ impl Engine {
         name: &PackageName,
         annotations: Annotations,
     ) -> Result<PackageDetails, EngineError> {
-        let at = self.image_context(admitted, "artifactregistry.packages.update", name).await?;
+        let at = self.image_context(admitted, artifactregistry::PACKAGES_UPDATE, name).await?;
         let annotations = written("package.annotations", annotations)?;
         let now = self.clock.now();
         self.meta
@@ -53,7 +54,7 @@ impl Engine {
         annotations: Annotations,
     ) -> Result<ManifestDetails, EngineError> {
         let at =
-            self.image_context(admitted, "artifactregistry.versions.update", &name.package).await?;
+            self.image_context(admitted, artifactregistry::VERSIONS_UPDATE, &name.package).await?;
         let annotations = written("version.annotations", annotations)?;
         let (name, now) = (name.clone(), self.clock.now());
         self.meta

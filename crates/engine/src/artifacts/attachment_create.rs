@@ -22,6 +22,7 @@ use crate::content::push::{AttachmentLabel, ReceivedManifest};
 use crate::content::receive::UploadBody;
 use crate::engine::Engine;
 use crate::error::EngineError;
+use model::permissions::artifactregistry;
 
 /// How many files one may have: as many as are shown of it.
 const MOST_FILES: usize = 100;
@@ -55,7 +56,7 @@ impl Engine {
         new: NewAttachment,
     ) -> Result<AttachmentDetails, EngineError> {
         check(repository, &new)?;
-        let permission = "artifactregistry.attachments.create";
+        let permission = artifactregistry::ATTACHMENTS_CREATE;
         let access = self.open_admitted(admitted, permission, &new.target.package).await?;
         let (target, sizes) = access.attachable(&new).await?;
         let empty = access.write_empty().await?;

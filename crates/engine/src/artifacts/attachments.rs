@@ -12,6 +12,7 @@ use crate::access::find_repository;
 use crate::artifacts::listing::{ListPage, RowFilter, read_page};
 use crate::engine::Engine;
 use crate::error::EngineError;
+use model::permissions::artifactregistry;
 
 impl Engine {
     /// The attachments of a repository that match, in the order of their digests.
@@ -22,7 +23,7 @@ impl Engine {
         filter: &ListFilter,
         (start, limit): (&str, usize),
     ) -> Result<ListPage<AttachmentDetails>, EngineError> {
-        admitted.require_repository("artifactregistry.attachments.list", repository)?;
+        admitted.require_repository(artifactregistry::ATTACHMENTS_LIST, repository)?;
         let (name, filter, start) = (repository.clone(), filter.clone(), start.to_owned());
         self.meta
             .read(move |tx| {
@@ -66,7 +67,7 @@ impl Engine {
         admitted: &Authorized,
         name: &AttachmentName,
     ) -> Result<AttachmentDetails, EngineError> {
-        admitted.require_repository("artifactregistry.attachments.get", &name.repository)?;
+        admitted.require_repository(artifactregistry::ATTACHMENTS_GET, &name.repository)?;
         self.find_attachment(name).await
     }
 
@@ -76,7 +77,7 @@ impl Engine {
         admitted: &Authorized,
         name: &AttachmentName,
     ) -> Result<(), EngineError> {
-        let permission = "artifactregistry.attachments.delete";
+        let permission = artifactregistry::ATTACHMENTS_DELETE;
         admitted.require_repository(permission, &name.repository)?;
         // Whoever may delete attachments may delete nothing else by this.
         let digest = self.find_attachment(name).await?.digest;

@@ -20,6 +20,7 @@ use crate::error::EngineError;
 use crate::reviews;
 use crate::tags::immutability::check_deletable;
 use crate::tags::tag_write::{delete_tag, find_package, remove_tag, version_unknown};
+use model::permissions::artifactregistry;
 
 impl RepoAccess<Delete> {
     /// Deletes a tag, or a version with its tags.
@@ -90,7 +91,7 @@ impl Engine {
         tagged: TagHandling,
     ) -> Result<(), EngineError> {
         let at =
-            self.image_context(admitted, "artifactregistry.versions.delete", &name.package).await?;
+            self.image_context(admitted, artifactregistry::VERSIONS_DELETE, &name.package).await?;
         self.delete_by_digest(&at, &name.digest, tagged).await.map_err(|error| match error {
             EngineError::ManifestUnknown(_) => version_unknown(name),
             error => error,
@@ -103,7 +104,7 @@ impl Engine {
         admitted: &Authorized,
         package: &PackageName,
     ) -> Result<(), EngineError> {
-        let at = self.image_context(admitted, "artifactregistry.packages.delete", package).await?;
+        let at = self.image_context(admitted, artifactregistry::PACKAGES_DELETE, package).await?;
         let now = self.clock.now();
         self.meta
             .write(move |tx| {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use identity::Authorized;
 use meta::files::{self, FileScope, RepositoryFile};
 use meta::{Id, Tx, packages, versions};
+use model::permission::Permission;
 use model::artifact_name::{FileName, PackageName, VersionName, escape_slashes};
 use model::digest::Digest;
 use model::list_filter::{FilterPattern, ListFilter, SortDirection};
@@ -16,6 +17,7 @@ use crate::content::blob_read::OpenContent;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::tags::download_rules::{MAX_HOLDING_IMAGES, check_file_download};
+use model::permissions::artifactregistry;
 
 /// Whose files a list shows.
 enum OwnerFilter {
@@ -69,7 +71,7 @@ impl Engine {
         (filter, direction): (&ListFilter, SortDirection),
         (start, limit): (&str, usize),
     ) -> Result<ListPage<RepositoryFile>, EngineError> {
-        admitted.require_repository("artifactregistry.files.list", repository)?;
+        admitted.require_repository(artifactregistry::FILES_LIST, repository)?;
         let (name, filter) = (repository.clone(), filter.clone());
         let names = NameRange::new(&filter, &format!("{name}/files/"));
         let start = names.start(start, direction);
@@ -111,7 +113,7 @@ impl Engine {
         admitted: &Authorized,
         name: &FileName,
     ) -> Result<RepositoryFile, EngineError> {
-        admitted.require_repository("artifactregistry.files.get", &name.repository)?;
+        admitted.require_repository(artifactregistry::FILES_GET, &name.repository)?;
         let name = name.clone();
         self.meta
             .read_by_key(move |tx| {
@@ -128,7 +130,7 @@ impl Engine {
         admitted: &Authorized,
         name: &FileName,
     ) -> Result<OpenContent, EngineError> {
-        admitted.require_repository("artifactregistry.files.download", &name.repository)?;
+        admitted.require_repository(artifactregistry::FILES_DOWNLOAD, &name.repository)?;
         let wanted = name.clone();
         let (repository, manifest) = self
             .meta
@@ -161,7 +163,7 @@ impl Engine {
         name: &FileName,
     ) -> Result<(), EngineError> {
         let FileName { repository, digest } = name;
-        let permission = "artifactregistry.files.delete";
+        let permission = artifactregistry::FILES_DELETE;
         let images = self.holders(admitted, permission, (repository, digest)).await?;
         self.delete_everywhere(&images, digest).await?;
         let wanted = repository.clone();
@@ -177,7 +179,7 @@ impl Engine {
     pub(crate) async fn holders(
         &self,
         admitted: &Authorized,
-        permission: &str,
+        permission: Permission,
         (repository, digest): (&RepositoryName, &Digest),
     ) -> Result<Vec<Arc<ImageContext>>, EngineError> {
         admitted.require_repository(permission, repository)?;

@@ -4,6 +4,7 @@ use identity::Authorized;
 use meta::images::{self, ManifestDetails, TimeOrderedList};
 use meta::packages::{self, PackageDetails};
 use meta::{Id, Tx, tags};
+use model::permission::Permission;
 use model::artifact_name::{PackageName, TagName, VersionName, escape_slashes};
 use model::digest::Digest;
 use model::list_filter::{FilterPattern, ListFilter, SortDirection};
@@ -17,6 +18,7 @@ use crate::artifacts::listing::{
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::tags::tag_write::{find_package, find_tag, package_unknown, version_unknown};
+use model::permissions::artifactregistry;
 
 /// What a list of manifests goes by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +86,7 @@ impl Engine {
         (order, direction): (ImageOrder, SortDirection),
         (start, limit): (&str, usize),
     ) -> Result<ListPage<ManifestDetails>, EngineError> {
-        admitted.require_repository("artifactregistry.dockerimages.list", repository)?;
+        admitted.require_repository(artifactregistry::DOCKERIMAGES_LIST, repository)?;
         let list = match order {
             ImageOrder::Uploaded => images::OF_REPOSITORY_BY_UPLOAD,
             ImageOrder::Updated => images::OF_REPOSITORY_BY_UPDATE,
@@ -111,7 +113,7 @@ impl Engine {
         admitted: &Authorized,
         name: &VersionName,
     ) -> Result<ManifestDetails, EngineError> {
-        self.image(admitted, "artifactregistry.dockerimages.get", name).await
+        self.image(admitted, artifactregistry::DOCKERIMAGES_GET, name).await
     }
 
     /// One manifest, by the permission to see versions.
@@ -120,13 +122,13 @@ impl Engine {
         admitted: &Authorized,
         name: &VersionName,
     ) -> Result<ManifestDetails, EngineError> {
-        self.image(admitted, "artifactregistry.versions.get", name).await
+        self.image(admitted, artifactregistry::VERSIONS_GET, name).await
     }
 
     async fn image(
         &self,
         admitted: &Authorized,
-        permission: &str,
+        permission: Permission,
         name: &VersionName,
     ) -> Result<ManifestDetails, EngineError> {
         let at = self.image_context(admitted, permission, &name.package).await?;
@@ -147,7 +149,7 @@ impl Engine {
         (filter, order, direction, tags): (&ListFilter, VersionOrder, SortDirection, TagDetail),
         (start, limit): (&str, usize),
     ) -> Result<ListPage<ManifestDetails>, EngineError> {
-        let at = self.image_context(admitted, "artifactregistry.versions.list", name).await?;
+        let at = self.image_context(admitted, artifactregistry::VERSIONS_LIST, name).await?;
         let (name, filter, start) = (name.clone(), filter.clone(), start.to_owned());
         let names = NameRange::new(&filter, &format!("{name}/versions/"));
         let own_bytes = name.to_string().len();
@@ -198,7 +200,7 @@ impl Engine {
         (filter, order, direction): (&ListFilter, NameOrder, SortDirection),
         (start, limit): (&str, usize),
     ) -> Result<ListPage<PackageDetails>, EngineError> {
-        admitted.require_repository("artifactregistry.packages.list", repository)?;
+        admitted.require_repository(artifactregistry::PACKAGES_LIST, repository)?;
         let (name, filter, start) = (repository.clone(), filter.clone(), start.to_owned());
         let range = NameRange::new(&filter, &format!("{repository}/packages/"));
         self.meta
@@ -237,7 +239,7 @@ impl Engine {
         admitted: &Authorized,
         name: &PackageName,
     ) -> Result<PackageDetails, EngineError> {
-        let at = self.image_context(admitted, "artifactregistry.packages.get", name).await?;
+        let at = self.image_context(admitted, artifactregistry::PACKAGES_GET, name).await?;
         self.meta
             .read_by_key(move |tx| {
                 let found = packages::find_details(tx, &at.repository().id, at.image_name())?;
@@ -254,7 +256,7 @@ impl Engine {
         filter: &ListFilter,
         (start, limit): (&str, usize),
     ) -> Result<ListPage<TagTarget>, EngineError> {
-        let at = self.image_context(admitted, "artifactregistry.tags.list", name).await?;
+        let at = self.image_context(admitted, artifactregistry::TAGS_LIST, name).await?;
         let range = NameRange::new(filter, &format!("{name}/tags/"));
         let own_bytes = name.to_string().len();
         let start = range.start(start, SortDirection::Ascending);
@@ -312,7 +314,7 @@ impl Engine {
 
     /// What a tag names.
     pub async fn tag(&self, admitted: &Authorized, name: &TagName) -> Result<Digest, EngineError> {
-        let at = self.image_context(admitted, "artifactregistry.tags.get", &name.package).await?;
+        let at = self.image_context(admitted, artifactregistry::TAGS_GET, &name.package).await?;
         let name = name.clone();
         self.meta
             .read_by_key(move |tx| {

@@ -20,6 +20,7 @@ use crate::artifacts::listing::{
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::reviews;
+use model::permissions::artifactregistry;
 
 /// A repository that is to be.
 #[derive(Debug, Clone)]
@@ -73,7 +74,7 @@ impl Engine {
         new: NewRepository,
     ) -> Result<RepositoryDetails, EngineError> {
         let (project, location) =
-            require_location(admitted.resource_for("artifactregistry.repositories.create")?)?;
+            require_location(admitted.resource_for(artifactregistry::REPOSITORIES_CREATE)?)?;
         let repository = new.id.parse().map_err(|error: model::name::NameError| {
             EngineError::InvalidArgument { field: "repository_id", problem: error.to_string() }
         })?;
@@ -126,7 +127,7 @@ impl Engine {
         &self,
         admitted: &Authorized,
     ) -> Result<RepositoryDetails, EngineError> {
-        let name = name_of(admitted.resource_for("artifactregistry.repositories.get")?)?;
+        let name = name_of(admitted.resource_for(artifactregistry::REPOSITORIES_GET)?)?;
         self.meta.read(move |tx| find_details(tx, &name)).await
     }
 
@@ -143,7 +144,7 @@ impl Engine {
         &self,
         admitted: &Authorized,
     ) -> Result<RepositoryDetails, EngineError> {
-        let name = name_of(admitted.resource_for("artifactregistry.repositories.update")?)?;
+        let name = name_of(admitted.resource_for(artifactregistry::REPOSITORIES_UPDATE)?)?;
         self.meta.read(move |tx| find_details(tx, &name)).await
     }
 
@@ -154,7 +155,7 @@ impl Engine {
         (filter, order, direction): (&ListFilter, NameOrder, SortDirection),
         (start, limit): (&str, usize),
     ) -> Result<ListPage<RepositoryDetails>, EngineError> {
-        let parent = admitted.resource_for("artifactregistry.repositories.list")?;
+        let parent = admitted.resource_for(artifactregistry::REPOSITORIES_LIST)?;
         let place = require_location(parent)?;
         let names = NameRange::new(filter, &format!("{parent}/repositories/"));
         let (filter, start) = (filter.clone(), start.to_owned());
@@ -193,7 +194,7 @@ impl Engine {
         admitted: &Authorized,
         change: RepositoryChange,
     ) -> Result<RepositoryDetails, EngineError> {
-        let name = name_of(admitted.resource_for("artifactregistry.repositories.update")?)?;
+        let name = name_of(admitted.resource_for(artifactregistry::REPOSITORIES_UPDATE)?)?;
         let (admitted, now) = (admitted.clone(), self.clock.now());
         let (changed, is_set) = self
             .meta
@@ -221,7 +222,7 @@ impl Engine {
 
     /// Deletes a repository: it is gone at once and its name is free; its content goes afterwards.
     pub async fn delete_repository(&self, admitted: &Authorized) -> Result<(), EngineError> {
-        let name = name_of(admitted.resource_for("artifactregistry.repositories.delete")?)?;
+        let name = name_of(admitted.resource_for(artifactregistry::REPOSITORIES_DELETE)?)?;
         let (admitted, now) = (admitted.clone(), self.clock.now());
         self.meta
             .write(move |tx| {

@@ -13,6 +13,7 @@ use crate::artifacts::listing::{ListPage, RowFilter, read_page};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::tags::download_rules::parse_condition;
+use model::permissions::artifactregistry;
 
 /// What is to be set on a rule. What is `None` stays as it is.
 #[derive(Debug, Clone, Default)]
@@ -92,7 +93,7 @@ impl Engine {
         repository: &RepositoryName,
         (start, limit): (&str, usize),
     ) -> Result<ListPage<Row>, EngineError> {
-        admitted.require_repository("artifactregistry.rules.list", repository)?;
+        admitted.require_repository(artifactregistry::RULES_LIST, repository)?;
         let (name, start) = (repository.clone(), start.to_owned());
         self.meta
             .read(move |tx| {
@@ -110,7 +111,7 @@ impl Engine {
 
     /// One rule.
     pub async fn rule(&self, admitted: &Authorized, name: &RuleName) -> Result<Row, EngineError> {
-        admitted.require_repository("artifactregistry.rules.get", &name.repository)?;
+        admitted.require_repository(artifactregistry::RULES_GET, &name.repository)?;
         let name = name.clone();
         self.meta
             .read_by_key(move |tx| {
@@ -127,7 +128,7 @@ impl Engine {
         (repository, id): (&RepositoryName, &RuleId),
         change: RuleChange,
     ) -> Result<Row, EngineError> {
-        admitted.require_repository("artifactregistry.rules.create", repository)?;
+        admitted.require_repository(artifactregistry::RULES_CREATE, repository)?;
         let mut row = Row {
             name: id.to_string(),
             action: RuleAction::Deny,
@@ -163,7 +164,7 @@ impl Engine {
         name: &RuleName,
         change: RuleChange,
     ) -> Result<Row, EngineError> {
-        admitted.require_repository("artifactregistry.rules.update", &name.repository)?;
+        admitted.require_repository(artifactregistry::RULES_UPDATE, &name.repository)?;
         let (admitted, name, now) = (admitted.clone(), name.clone(), self.clock.now());
         self.meta
             .write(move |tx| {
@@ -184,7 +185,7 @@ impl Engine {
         admitted: &Authorized,
         name: &RuleName,
     ) -> Result<(), EngineError> {
-        admitted.require_repository("artifactregistry.rules.delete", &name.repository)?;
+        admitted.require_repository(artifactregistry::RULES_DELETE, &name.repository)?;
         let (admitted, name, now) = (admitted.clone(), name.clone(), self.clock.now());
         self.meta
             .write(move |tx| {

@@ -3,12 +3,12 @@
 use identity::Caller;
 use meta::packages::{self, CatalogEntry};
 use model::name::{Location, RepositoryName};
-use model::permission::Permission;
 use model::resource::Resource;
 
 use crate::content::tag_list::{NamePage, ROWS_AT_ONCE};
 use crate::engine::Engine;
 use crate::error::EngineError;
+use model::permissions::artifactregistry;
 
 /// How many repositories that stay hidden one request asks for..
 const MOST_HIDDEN: usize = 2_000;
@@ -90,7 +90,7 @@ impl Engine {
             return Ok(false);
         }
         let resource = Resource::Repository(name.clone());
-        Ok(self.identity.may(caller, Permission::DOWNLOAD_ARTIFACTS, &resource).await?)
+        Ok(self.identity.may(caller, artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS, &resource).await?)
     }
 }
 

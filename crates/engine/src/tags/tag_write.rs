@@ -10,6 +10,7 @@ use crate::access::ImageContext;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::tags::immutability::check_mutable;
+use model::permissions::artifactregistry;
 
 impl Engine {
     /// Gives a version a tag that there is not yet.
@@ -19,7 +20,7 @@ impl Engine {
         (name, version): (&TagName, &VersionName),
     ) -> Result<(), EngineError> {
         let at =
-            self.image_context(admitted, "artifactregistry.tags.create", &name.package).await?;
+            self.image_context(admitted, artifactregistry::TAGS_CREATE, &name.package).await?;
         let (name, version, now) = (name.clone(), version.clone(), self.clock.now());
         self.meta
             .write(move |tx| {
@@ -42,7 +43,7 @@ impl Engine {
         (name, version): (&TagName, &VersionName),
     ) -> Result<(), EngineError> {
         let at =
-            self.image_context(admitted, "artifactregistry.tags.update", &name.package).await?;
+            self.image_context(admitted, artifactregistry::TAGS_UPDATE, &name.package).await?;
         let (name, version, now) = (name.clone(), version.clone(), self.clock.now());
         self.meta
             .write(move |tx| {
@@ -60,7 +61,7 @@ impl Engine {
         name: &TagName,
     ) -> Result<(), EngineError> {
         let at =
-            self.image_context(admitted, "artifactregistry.tags.delete", &name.package).await?;
+            self.image_context(admitted, artifactregistry::TAGS_DELETE, &name.package).await?;
         let (name, now) = (name.clone(), self.clock.now());
         self.meta
             .write(move |tx| {

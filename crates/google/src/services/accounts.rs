@@ -16,6 +16,7 @@ use super::{
     ApiServices, ListIdentity, admitted, bad_field, base_url, failed, names, page_size, timestamp,
     trail,
 };
+use model::permissions::iam;
 
 #[tonic::async_trait]
 impl Iam for ApiServices {
@@ -77,7 +78,7 @@ impl Iam for ApiServices {
             .app
             .engine
             .identity()
-            .update_account(&admitted, "iam.serviceAccounts.update", change)
+            .update_account(&admitted, iam::SERVICE_ACCOUNTS_UPDATE, change)
             .await;
         Ok(Response::new(account(changed.map_err(failed)?)))
     }
@@ -107,7 +108,7 @@ impl Iam for ApiServices {
             .app
             .engine
             .identity()
-            .update_account(&admitted, "iam.serviceAccounts.update", change)
+            .update_account(&admitted, iam::SERVICE_ACCOUNTS_UPDATE, change)
             .await;
         Ok(Response::new(account(changed.map_err(failed)?)))
     }
@@ -124,14 +125,14 @@ impl Iam for ApiServices {
         &self,
         request: Request<EnableServiceAccountRequest>,
     ) -> Result<Response<()>, Status> {
-        self.switch(&request, ("iam.serviceAccounts.enable", false)).await
+        self.switch(&request, (iam::SERVICE_ACCOUNTS_ENABLE, false)).await
     }
 
     async fn disable_service_account(
         &self,
         request: Request<DisableServiceAccountRequest>,
     ) -> Result<Response<()>, Status> {
-        self.switch(&request, ("iam.serviceAccounts.disable", true)).await
+        self.switch(&request, (iam::SERVICE_ACCOUNTS_DISABLE, true)).await
     }
 
     async fn list_service_account_keys(
@@ -225,14 +226,14 @@ impl Iam for ApiServices {
         &self,
         request: Request<GetIamPolicyRequest>,
     ) -> Result<Response<Policy>, Status> {
-        self.get_policy(request, "iam.serviceAccounts.getIamPolicy").await
+        self.get_policy(request, iam::SERVICE_ACCOUNTS_GET_IAM_POLICY).await
     }
 
     async fn set_iam_policy(
         &self,
         request: Request<SetIamPolicyRequest>,
     ) -> Result<Response<Policy>, Status> {
-        self.set_policy(request, "iam.serviceAccounts.setIamPolicy").await
+        self.set_policy(request, iam::SERVICE_ACCOUNTS_SET_IAM_POLICY).await
     }
 
     async fn test_iam_permissions(
@@ -298,7 +299,7 @@ impl ApiServices {
     async fn switch<T>(
         &self,
         request: &Request<T>,
-        (permission, disabled): (&'static str, bool),
+        (permission, disabled): (model::permission::Permission, bool),
     ) -> Result<Response<()>, Status> {
         let change = AccountChange { disabled: Some(disabled), ..AccountChange::default() };
         let admitted = admitted(request)?;

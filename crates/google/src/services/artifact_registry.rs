@@ -27,6 +27,7 @@ use super::{
     ApiServices, ServiceAnswer, attachments, files, images, packages, repositories, rules,
     settings, tags, versions,
 };
+use model::permissions::artifactregistry;
 
 #[tonic::async_trait]
 impl ArtifactRegistry for ApiServices {
@@ -66,11 +67,11 @@ impl ArtifactRegistry for ApiServices {
     }
 
     async fn get_iam_policy(&self, request: Request<GetIamPolicyRequest>) -> ServiceAnswer<Policy> {
-        self.get_policy(request, "artifactregistry.repositories.getIamPolicy").await
+        self.get_policy(request, artifactregistry::REPOSITORIES_GET_IAM_POLICY).await
     }
 
     async fn set_iam_policy(&self, request: Request<SetIamPolicyRequest>) -> ServiceAnswer<Policy> {
-        self.set_policy(request, "artifactregistry.repositories.setIamPolicy").await
+        self.set_policy(request, artifactregistry::REPOSITORIES_SET_IAM_POLICY).await
     }
 
     async fn test_iam_permissions(

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use engine::EngineError;
 use identity::{Caller, ImpersonationChain};
-use model::permission::Permission;
 use model::resource::Resource;
 use proto::google::iam::credentials::v1::iam_credentials_server::IamCredentials;
 use proto::google::iam::credentials::v1::{
@@ -15,6 +14,8 @@ use tonic::{Request, Response, Status};
 
 use super::{ApiServices, bad_field, base_url, caller, failed, names, timestamp, trail};
 use web::audit::AuditRecorder;
+use model::permission::Permission;
+use model::permissions::iam;
 
 fn chain(name: &str, delegates: &[String]) -> Result<ImpersonationChain, Status> {
     let delegates: Result<_, _> =
@@ -25,7 +26,7 @@ fn chain(name: &str, delegates: &[String]) -> Result<ImpersonationChain, Status>
 /// Notes as whom the caller acted, through whom, and by which permission. The engine asks for it, link by link.
 fn noted<T>(
     trail: &AuditRecorder,
-    (chain, permission): (&ImpersonationChain, &str),
+    (chain, permission): (&ImpersonationChain, Permission),
     outcome: Result<T, impl Into<EngineError>>,
 ) -> Result<T, Status> {
     let outcome = outcome.map_err(Into::into);
@@ -33,9 +34,8 @@ fn noted<T>(
     trail.resource(&resource);
     for delegate in chain.delegates.iter().filter(|_| outcome.is_ok()) {
         let delegate = Resource::ServiceAccount(delegate.clone());
-        trail.asked((Permission::IMPLICIT_DELEGATION, &delegate), &outcome);
+        trail.asked((iam::SERVICE_ACCOUNTS_IMPLICIT_DELEGATION, &delegate), &outcome);
     }
-    let permission = permission.parse().expect("a permission of the role data");
     trail.asked((permission, &resource), &outcome);
     outcome.map_err(failed)
 }
@@ -72,7 +72,7 @@ impl IamCredentials for ApiServices {
         let limits = (scope.as_slice(), lifetime);
         let issued =
             self.app.engine.identity().generate_access_token(&caller, &chain, limits).await;
-        let issued = noted(&trail, (&chain, "iam.serviceAccounts.getAccessToken"), issued)?;
+        let issued = noted(&trail, (&chain, iam::SERVICE_ACCOUNTS_GET_ACCESS_TOKEN), issued)?;
         let expires_at = issued.issued_at.saturating_add(issued.expires_in);
         Ok(Response::new(GenerateAccessTokenResponse {
             access_token: issued.token,
@@ -92,7 +92,7 @@ impl IamCredentials for ApiServices {
         let chain = chain(&name, &delegates)?;
         let asked = (audience.as_str(), issuer.as_str(), include_email);
         let token = self.app.engine.identity().generate_id_token(&caller, &chain, asked).await;
-        let token = noted(&trail, (&chain, "iam.serviceAccounts.getOpenIdToken"), token)?;
+        let token = noted(&trail, (&chain, iam::SERVICE_ACCOUNTS_GET_OPEN_ID_TOKEN), token)?;
         Ok(Response::new(GenerateIdTokenResponse { token }))
     }
 
@@ -104,7 +104,7 @@ impl IamCredentials for ApiServices {
         let SignBlobRequest { name, delegates, payload } = request.into_inner();
         let chain = chain(&name, &delegates)?;
         let signed = self.app.engine.identity().sign_blob(&caller, &chain, &payload).await;
-        let signed = noted(&trail, (&chain, "iam.serviceAccounts.signBlob"), signed);
+        let signed = noted(&trail, (&chain, iam::SERVICE_ACCOUNTS_SIGN_BLOB), signed);
         let (key_id, signed_blob) = signed?;
         Ok(Response::new(SignBlobResponse { key_id, signed_blob }))
     }
@@ -117,7 +117,7 @@ impl IamCredentials for ApiServices {
         let SignJwtRequest { name, delegates, payload } = request.into_inner();
         let chain = chain(&name, &delegates)?;
         let signed = self.sign_claims(&caller, &chain, payload).await;
-        let signed = noted(&trail, (&chain, "iam.serviceAccounts.signJwt"), signed);
+        let signed = noted(&trail, (&chain, iam::SERVICE_ACCOUNTS_SIGN_JWT), signed);
         let (key_id, signed_jwt) = signed?;
         Ok(Response::new(SignJwtResponse { key_id, signed_jwt }))
     }

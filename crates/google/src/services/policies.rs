@@ -1,6 +1,7 @@
 //! Policies as messages, for every resource that carries one.
 
 use identity::{Caller, StoredPolicy};
+use model::permission::Permission;
 use model::iam_policy::{IamPolicy, UncheckedBinding};
 use proto::google::iam::v1::{
     Binding, GetIamPolicyRequest, Policy as Message, SetIamPolicyRequest,
@@ -14,7 +15,7 @@ impl ApiServices {
     pub(super) async fn get_policy(
         &self,
         request: Request<GetIamPolicyRequest>,
-        permission: &'static str,
+        permission: Permission,
     ) -> Result<Response<Message>, Status> {
         let admitted = admitted(&request)?;
         let stored =
@@ -25,7 +26,7 @@ impl ApiServices {
     pub(super) async fn set_policy(
         &self,
         request: Request<SetIamPolicyRequest>,
-        permission: &'static str,
+        permission: Permission,
     ) -> Result<Response<Message>, Status> {
         let admitted = admitted(&request)?;
         let new = request.into_inner().policy.unwrap_or_default();

@@ -19,6 +19,7 @@ use super::operations::OperationParent;
 use super::{
     ApiServices, ListIdentity, admitted, bad_field, caller, failed, page_size, timestamp, trail,
 };
+use model::permissions::resourcemanager;
 
 #[tonic::async_trait]
 impl Projects for ApiServices {
@@ -81,14 +82,14 @@ impl Projects for ApiServices {
         &self,
         request: Request<GetIamPolicyRequest>,
     ) -> Result<Response<Policy>, Status> {
-        self.get_policy(request, "resourcemanager.projects.getIamPolicy").await
+        self.get_policy(request, resourcemanager::PROJECTS_GET_IAM_POLICY).await
     }
 
     async fn set_iam_policy(
         &self,
         request: Request<SetIamPolicyRequest>,
     ) -> Result<Response<Policy>, Status> {
-        self.set_policy(request, "resourcemanager.projects.setIamPolicy").await
+        self.set_policy(request, resourcemanager::PROJECTS_SET_IAM_POLICY).await
     }
 
     async fn test_iam_permissions(
@@ -105,14 +106,14 @@ impl Organizations for ApiServices {
         &self,
         request: Request<GetIamPolicyRequest>,
     ) -> Result<Response<Policy>, Status> {
-        self.get_policy(request, "resourcemanager.organizations.getIamPolicy").await
+        self.get_policy(request, resourcemanager::ORGANIZATIONS_GET_IAM_POLICY).await
     }
 
     async fn set_iam_policy(
         &self,
         request: Request<SetIamPolicyRequest>,
     ) -> Result<Response<Policy>, Status> {
-        self.set_policy(request, "resourcemanager.organizations.setIamPolicy").await
+        self.set_policy(request, resourcemanager::ORGANIZATIONS_SET_IAM_POLICY).await
     }
 
     async fn test_iam_permissions(

@@ -2,7 +2,6 @@
 
 use engine::{EngineError, NewRepository};
 use model::list_filter::ListFilter;
-use model::permission::Permission;
 use model::resource::Resource;
 use prost_types::Any;
 use proto::google::devtools::artifactregistry::v1::{
@@ -20,6 +19,7 @@ use super::{
     names, page_size, trail,
 };
 use web::audit::AuditRecorder;
+use model::permissions::artifactregistry;
 
 pub(super) async fn list(
     services: &ApiServices,
@@ -128,7 +128,7 @@ impl ApiServices {
         let mode = message::upstreams(repository)?;
         for upstream in mode.own_upstreams() {
             let resource = Resource::Repository(upstream.clone());
-            let read = Permission::DOWNLOAD_ARTIFACTS;
+            let read = artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS;
             let admitted = self.app.engine.identity().admit(caller, read, resource.clone()).await;
             let admitted = admitted.map_err(EngineError::from);
             trail.asked((read, &resource), &admitted);

@@ -16,6 +16,7 @@ use crate::caller::Caller;
 use crate::error::IdentityError;
 use crate::identity::Identity;
 use crate::policies::evaluate;
+use model::permissions::resourcemanager;
 
 /// A project.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,7 +61,7 @@ impl Identity {
         admitted: &Authorized,
         new: NewProject,
     ) -> Result<Project, IdentityError> {
-        admitted.resource_for("resourcemanager.projects.create")?;
+        admitted.resource_for(resourcemanager::PROJECTS_CREATE)?;
         let id = check_id(&new.id)?;
         check_name(&new.name)?;
         check_labels(&new.labels)
@@ -94,7 +95,7 @@ impl Identity {
 
     /// What a project is.
     pub async fn project(&self, admitted: &Authorized) -> Result<Project, IdentityError> {
-        let id = admitted.project_for("resourcemanager.projects.get")?.clone();
+        let id = admitted.project_for(resourcemanager::PROJECTS_GET)?.clone();
         let unknown = IdentityError::ResourceUnknown(format!("projects/{id}"));
         let found = self
             .meta
@@ -123,7 +124,7 @@ impl Identity {
         const STEP: i64 = 500;
         /// Most of them may be hidden, and nobody may make one request look at all.
         const MOST: usize = 2_000;
-        let get = "resourcemanager.projects.get".parse().expect("a known permission");
+        let get = resourcemanager::PROJECTS_GET;
         let (mut found, mut last, mut seen) = (Vec::new(), last.to_owned(), 0);
         loop {
             let after = last.clone();
@@ -153,7 +154,7 @@ impl Identity {
 
     /// Asks for a project's end: from now on nobody may do anything in it.
     pub async fn delete_project(&self, admitted: &Authorized) -> Result<(), IdentityError> {
-        let id = admitted.project_for("resourcemanager.projects.delete")?.clone();
+        let id = admitted.project_for(resourcemanager::PROJECTS_DELETE)?.clone();
         let resource = format!("projects/{id}");
         let (admitted, now) = (admitted.clone(), self.clock.now());
         self.meta

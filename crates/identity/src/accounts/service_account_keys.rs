@@ -13,6 +13,7 @@ use crate::credentials::key_file;
 use crate::error::IdentityError;
 use crate::identity::Identity;
 use crate::policies::evaluate::{check_administrator, is_locked_out};
+use model::permissions::iam;
 
 /// How many keys an account has at most, as in Google's IAM, and the one that never leaves.
 pub(crate) const MAX_KEYS: usize = 10;
@@ -68,7 +69,7 @@ impl Identity {
         admitted: &Authorized,
         token_uri: &str,
     ) -> Result<NewKey, IdentityError> {
-        let email = require_account(admitted.resource_for("iam.serviceAccountKeys.create")?)?;
+        let email = require_account(admitted.resource_for(iam::SERVICE_ACCOUNT_KEYS_CREATE)?)?;
         let wanted = email.clone();
         self.meta.read_by_key(move |tx| with_room_for_a_key(tx, &wanted).map(drop)).await?;
         let (key, private) = self.new_key(&email).await?;
@@ -89,7 +90,7 @@ impl Identity {
 
     /// The keys of an account.
     pub async fn keys(&self, admitted: &Authorized) -> Result<Vec<AccountKeyRow>, IdentityError> {
-        let email = require_account(admitted.resource_for("iam.serviceAccountKeys.list")?)?;
+        let email = require_account(admitted.resource_for(iam::SERVICE_ACCOUNT_KEYS_LIST)?)?;
         self.meta
             .read(move |tx| {
                 find_account(tx, &email)?;
@@ -105,27 +106,27 @@ impl Identity {
         id: &str,
     ) -> Result<AccountKeyRow, IdentityError> {
         let (email, id) =
-            (require_account(admitted.resource_for("iam.serviceAccountKeys.get")?)?, id.to_owned());
+            (require_account(admitted.resource_for(iam::SERVICE_ACCOUNT_KEYS_GET)?)?, id.to_owned());
         self.meta.read_by_key(move |tx| find_key(tx, &email, &id)).await
     }
 
     /// Switches a key off: neither it nor a token that was got with it proves anything.
     pub async fn disable_key(&self, admitted: &Authorized, id: &str) -> Result<(), IdentityError> {
-        let email = require_account(admitted.resource_for("iam.serviceAccountKeys.disable")?)?;
+        let email = require_account(admitted.resource_for(iam::SERVICE_ACCOUNT_KEYS_DISABLE)?)?;
         self.change_key(admitted, (email, id), |tx, id| accounts::set_key_disabled(tx, id, true))
             .await
     }
 
     /// Switches a key on again.
     pub async fn enable_key(&self, admitted: &Authorized, id: &str) -> Result<(), IdentityError> {
-        let email = require_account(admitted.resource_for("iam.serviceAccountKeys.enable")?)?;
+        let email = require_account(admitted.resource_for(iam::SERVICE_ACCOUNT_KEYS_ENABLE)?)?;
         self.change_key(admitted, (email, id), |tx, id| accounts::set_key_disabled(tx, id, false))
             .await
     }
 
     /// Removes a key. Tokens that were got with it go with it.
     pub async fn delete_key(&self, admitted: &Authorized, id: &str) -> Result<(), IdentityError> {
-        let email = require_account(admitted.resource_for("iam.serviceAccountKeys.delete")?)?;
+        let email = require_account(admitted.resource_for(iam::SERVICE_ACCOUNT_KEYS_DELETE)?)?;
         self.change_key(admitted, (email, id), accounts::delete_key).await
     }
 

@@ -2,6 +2,7 @@
 
 use meta::accounts::{self, AccountKeyRow, AccountRow};
 use meta::{Tx, epochs, events, policies};
+use model::permission::Permission;
 use model::name::ProjectId;
 use model::principal::AccountEmail;
 use model::resource::Resource;
@@ -11,6 +12,7 @@ use crate::admitted::Authorized;
 use crate::error::IdentityError;
 use crate::identity::Identity;
 use crate::policies::evaluate::{check_administrator, remove_from_all_policies};
+use model::permissions::iam;
 
 /// What is to be different about an account.
 #[derive(Debug, Clone, Default)]
@@ -30,7 +32,7 @@ impl Identity {
         admitted: &Authorized,
         (id, display_name, description): (&str, &str, &str),
     ) -> Result<AccountRow, IdentityError> {
-        let project = admitted.project_for("iam.serviceAccounts.create")?.clone();
+        let project = admitted.project_for(iam::SERVICE_ACCOUNTS_CREATE)?.clone();
         let email = AccountEmail::new(id, &project).map_err(|error| {
             IdentityError::InvalidArgument { field: "account_id", problem: error.to_string() }
         })?;
@@ -77,7 +79,7 @@ impl Identity {
 
     /// What an account is.
     pub async fn account(&self, admitted: &Authorized) -> Result<AccountRow, IdentityError> {
-        let email = require_account(admitted.resource_for("iam.serviceAccounts.get")?)?;
+        let email = require_account(admitted.resource_for(iam::SERVICE_ACCOUNTS_GET)?)?;
         self.meta.read_by_key(move |tx| find_account(tx, &email)).await
     }
 
@@ -87,7 +89,7 @@ impl Identity {
         admitted: &Authorized,
         (last, limit): (&str, usize),
     ) -> Result<(Vec<AccountRow>, bool), IdentityError> {
-        let project = admitted.project_for("iam.serviceAccounts.list")?.clone();
+        let project = admitted.project_for(iam::SERVICE_ACCOUNTS_LIST)?.clone();
         let last = last.to_owned();
         let mut found = self
             .meta
@@ -106,7 +108,7 @@ impl Identity {
     pub async fn update_account(
         &self,
         admitted: &Authorized,
-        permission: &'static str,
+        permission: Permission,
         change: AccountChange,
     ) -> Result<AccountRow, IdentityError> {
         let email = require_account(admitted.resource_for(permission)?)?;
@@ -135,7 +137,7 @@ impl Identity {
 
     /// Removes an account with its keys, its policy, and all roles that it has.
     pub async fn delete_account(&self, admitted: &Authorized) -> Result<(), IdentityError> {
-        let resource = admitted.resource_for("iam.serviceAccounts.delete")?.clone();
+        let resource = admitted.resource_for(iam::SERVICE_ACCOUNTS_DELETE)?.clone();
         let email = require_account(&resource)?;
         let (admitted, now) = (admitted.clone(), self.clock.now());
         self.meta
@@ -243,7 +245,7 @@ mod tests {
         identity
     }
 
-    async fn admitted(identity: &Identity, permission: &str, resource: &str) -> Authorized {
+    async fn admitted(identity: &Identity, permission: Permission, resource: &str) -> Authorized {
         let caller = Caller { mode: AuthorizationMode::Everything, ..Caller::anonymous() };
         let (permission, resource) = (permission.parse(), resource.parse());
         identity
@@ -259,13 +261,13 @@ mod tests {
         let busy = identity.making_keys.acquire_many(2).await.expect("open");
         let refused = async {
             let create = async |project: &str, id: &str| {
-                let permission = "iam.serviceAccounts.create";
+                let permission = iam::SERVICE_ACCOUNTS_CREATE;
                 let admitted =
                     admitted(&identity, permission, &format!("projects/{project}")).await;
                 identity.create_account(&admitted, (id, "", "")).await.expect_err("it is refused")
             };
             let key = async |email: &str| {
-                let permission = "iam.serviceAccountKeys.create";
+                let permission = iam::SERVICE_ACCOUNT_KEYS_CREATE;
                 let resource = format!("projects/{PROJECT}/serviceAccounts/{email}");
                 let admitted = admitted(&identity, permission, &resource).await;
                 identity.create_key(&admitted, "x").await.err().expect("it is refused")
@@ -284,7 +286,7 @@ mod tests {
         heard.expect("nobody waits for a key that is not to be made");
         drop(busy);
         let admitted =
-            admitted(&identity, "iam.serviceAccounts.create", &format!("projects/{PROJECT}")).await;
+            admitted(&identity, iam::SERVICE_ACCOUNTS_CREATE, &format!("projects/{PROJECT}")).await;
         identity.create_account(&admitted, ("robot-1", "", "")).await.expect("a new one");
     }
 }

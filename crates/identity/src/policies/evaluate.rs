@@ -15,6 +15,7 @@ use crate::credentials::account_key::KeyKind;
 use crate::error::IdentityError;
 use crate::identity::Identity;
 use crate::policies::cached::CachedPolicy;
+use model::permissions::resourcemanager;
 
 /// A policy, and what tells it from the one before.
 #[derive(Debug, Clone)]
@@ -114,7 +115,7 @@ impl Identity {
     pub async fn policy(
         &self,
         admitted: &Authorized,
-        permission: &'static str,
+        permission: Permission,
     ) -> Result<StoredPolicy, IdentityError> {
         let resource = admitted.policy_resource_for(permission)?.clone();
         self.meta
@@ -129,7 +130,7 @@ impl Identity {
     pub async fn set_policy(
         &self,
         admitted: &Authorized,
-        permission: &'static str,
+        permission: Permission,
         (policy, etag): (IamPolicy, Vec<u8>),
     ) -> Result<StoredPolicy, IdentityError> {
         let resource = admitted.policy_resource_for(permission)?.clone();
@@ -260,8 +261,8 @@ fn has_usable_key(tx: &mut Tx<'_>, email: &AccountEmail) -> Result<bool, Identit
 }
 
 fn is_administrators(binding: &RoleBinding) -> bool {
-    let needed = "resourcemanager.organizations.setIamPolicy";
-    binding.role.permissions().iter().any(|held| held.as_str() == needed)
+    let needed = resourcemanager::ORGANIZATIONS_SET_IAM_POLICY;
+    binding.role.has_permission(needed)
 }
 
 /// Refuses what the transaction has done if it leaves nobody who could ever change anything again. Only accounts

@@ -51,7 +51,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_of_one_epoch_one_permission_and_one_resource() {
-        let (answers, read) = (RecentGrants::default(), Permission::DOWNLOAD_ARTIFACTS);
+        let (answers, read) = (RecentGrants::default(), artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS);
         answers.insert(1, read, &repository(1));
         assert!(answers.contains(1, read, &repository(1)));
         assert!(
@@ -59,7 +59,7 @@ mod tests {
             "shared by all of the credential"
         );
         assert!(!answers.contains(1, read, &repository(2)));
-        assert!(!answers.contains(1, Permission::UPLOAD_ARTIFACTS, &repository(1)));
+        assert!(!answers.contains(1, artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS, &repository(1)));
         assert!(!answers.contains(2, read, &repository(1)));
         answers.insert(2, read, &repository(2));
         assert!(
@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn the_latest_answers_are_kept() {
-        let (answers, read) = (RecentGrants::default(), Permission::DOWNLOAD_ARTIFACTS);
+        let (answers, read) = (RecentGrants::default(), artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS);
         for number in 0..100 {
             answers.insert(1, read, &repository(number));
         }

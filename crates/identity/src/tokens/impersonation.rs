@@ -18,6 +18,7 @@ use crate::identity::Identity;
 use crate::tokens::exchange::{IncludeEmail, LIFETIME};
 use crate::tokens::issue::{IssuedToken, TokenLimits, TokenPurpose};
 use crate::tokens::provenance::TokenProvenance;
+use model::permissions::iam;
 
 /// An account, and those through whom the caller acts as it.
 #[derive(Debug, Clone)]
@@ -50,7 +51,7 @@ impl Identity {
             });
         }
         let (bearer, _) =
-            self.impersonate(caller, chain, "iam.serviceAccounts.getAccessToken").await?;
+            self.impersonate(caller, chain, iam::SERVICE_ACCOUNTS_GET_ACCESS_TOKEN).await?;
         let limits = TokenLimits { scope: Some(scope.join(" ")), ..TokenLimits::default() };
         self.issue((TokenPurpose::Access, &bearer), lifetime, limits).await
     }
@@ -69,7 +70,7 @@ impl Identity {
             });
         }
         let (bearer, _) =
-            self.impersonate(caller, chain, "iam.serviceAccounts.getOpenIdToken").await?;
+            self.impersonate(caller, chain, iam::SERVICE_ACCOUNTS_GET_OPEN_ID_TOKEN).await?;
         let include = if include_email { IncludeEmail::Yes } else { IncludeEmail::No };
         self.id_token(&bearer, (audience, issuer), include).await
     }
@@ -81,7 +82,7 @@ impl Identity {
         chain: &ImpersonationChain,
         bytes: &[u8],
     ) -> Result<(String, Vec<u8>), IdentityError> {
-        let (_, key) = self.impersonate(caller, chain, "iam.serviceAccounts.signBlob").await?;
+        let (_, key) = self.impersonate(caller, chain, iam::SERVICE_ACCOUNTS_SIGN_BLOB).await?;
         let pair = self.open_key(&key)?;
         let signature = pair.sign(bytes).map_err(|_| unusable_key())?;
         Ok((key.id, signature))
@@ -93,7 +94,7 @@ impl Identity {
         caller: &Caller,
         chain: &ImpersonationChain,
     ) -> Result<JwtSigner, IdentityError> {
-        let (_, key) = self.impersonate(caller, chain, "iam.serviceAccounts.signJwt").await?;
+        let (_, key) = self.impersonate(caller, chain, iam::SERVICE_ACCOUNTS_SIGN_JWT).await?;
         Ok(JwtSigner { pair: self.open_key(&key)?, key_id: key.id })
     }
 
@@ -109,7 +110,7 @@ impl Identity {
         &self,
         caller: &Caller,
         chain: &ImpersonationChain,
-        permission: &str,
+        permission: Permission,
     ) -> Result<(TokenSubject, AccountKeyRow), IdentityError> {
         const LONGEST: usize = 10;
         if chain.delegates.len() > LONGEST {
@@ -121,12 +122,11 @@ impl Identity {
         let (mut acting, mut delegates) = (caller.clone(), Vec::new());
         for delegate in &chain.delegates {
             let resource = Resource::ServiceAccount(delegate.clone());
-            self.admit(&acting, Permission::IMPLICIT_DELEGATION, resource).await?;
+            self.admit(&acting, iam::SERVICE_ACCOUNTS_IMPLICIT_DELEGATION, resource).await?;
             let (bearer, _) = self.own_key(delegate).await?;
             acting = as_account(&bearer, caller);
             delegates.extend(bearer.uid);
         }
-        let permission = permission.parse().expect("a permission of the role data");
         self.admit(&acting, permission, Resource::ServiceAccount(chain.account.clone())).await?;
         let (bearer, key) = self.own_key(&chain.account).await?;
         let ancestry = caller.authenticated_by.provenance(delegates)?;

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use model::permission::Permission;
+use model::permissions::artifactregistry;
 
 /// The service that content is pushed to and pulled from.
 const ARTIFACT_REGISTRY: &str = "artifactregistry.googleapis.com";
@@ -36,7 +37,7 @@ impl PermissionType {
     /// The kind of one of the permissions that an operation of this kind asks for: to mount a blob, its source is
     /// read.
     pub(super) fn of(self, permission: Permission) -> Self {
-        if permission == Permission::DOWNLOAD_ARTIFACTS { Self::DataRead } else { self }
+        if permission == artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS { Self::DataRead } else { self }
     }
 }
 

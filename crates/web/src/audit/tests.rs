@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::*;
+use model::permissions::artifactregistry;
 
 const PUT: AuditedOperation = AuditedOperation::write("Docker-PutManifest");
 
@@ -74,10 +75,10 @@ fn what_becomes_an_entry() {
     let patch = || AuditedOperation::part("Docker-PatchUpload");
     let denied = |trail: &AuditRecorder| {
         let denied: Result<(), _> = Err(EngineError::InsufficientScope);
-        trail.asked((Permission::UPLOAD_ARTIFACTS, &"r"), &denied);
+        trail.asked((artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS, &"r"), &denied);
     };
     let granted =
-        |trail: &AuditRecorder| trail.asked((Permission::UPLOAD_ARTIFACTS, &"r"), &Ok(()));
+        |trail: &AuditRecorder| trail.asked((artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS, &"r"), &Ok(()));
     let refused = |trail: &AuditRecorder| trail.refused(&identity::CredentialError::Expired.into());
     check(false, PUT, |_| (), true);
     check(false, PUT, denied, true);
@@ -108,7 +109,7 @@ fn what_may_be_left_out() {
         assert_eq!(trail.close().expect("kept").are_nobodys(), expected);
     };
     let asked = |trail: &AuditRecorder, outcome: Result<(), EngineError>| {
-        trail.asked((Permission::UPLOAD_ARTIFACTS, &"r"), &outcome);
+        trail.asked((artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS, &"r"), &outcome);
     };
     let account =
         |trail: &AuditRecorder| trail.principal(&"user:a@example.com".parse().expect("one"));
@@ -310,12 +311,12 @@ fn an_entry_is_a_log_entry_with_an_audit_log_in_it() {
         trail.caller(&Caller::anonymous());
         trail.resource(&name);
         let denied: Result<(), _> = Err(EngineError::Denied {
-            permission: Permission::UPLOAD_ARTIFACTS,
+            permission: artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS,
             resource: name.to_owned(),
             anonymous: true,
         });
-        trail.asked((Permission::UPLOAD_ARTIFACTS, &"what was not missing"), &denied);
-        trail.asked((Permission::UPLOAD_ARTIFACTS, &"the same again"), &denied);
+        trail.asked((artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS, &"what was not missing"), &denied);
+        trail.asked((artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS, &"the same again"), &denied);
         trail.failed(http::StatusCode::UNAUTHORIZED, "no");
     });
     let written: Value = serde_json::from_str(&written).expect("JSON");

@@ -13,6 +13,7 @@ use crate::access::ImageContext;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::tags::tag_write::version_unknown;
+use model::permissions::artifactregistry;
 
 /// Whether something is done, or only looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,7 +79,7 @@ impl Engine {
         package: &PackageName,
         (digests, mode): (Vec<Digest>, DeleteMode),
     ) -> Result<Vec<(Digest, EngineError)>, EngineError> {
-        let at = self.image_context(admitted, "artifactregistry.versions.delete", package).await?;
+        let at = self.image_context(admitted, artifactregistry::VERSIONS_DELETE, package).await?;
         let failed = match mode {
             DeleteMode::Validate => self.undeletable(at, digests).await?,
             DeleteMode::Delete => {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use meta::{blobs, settings};
+use meta::settings;
 use model::digest::Digest;
 
 use super::{IMAGE, database_files, find_marker};

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use identity::{AuthorizationMode, Caller, Clock, Grant, SystemClock};
 use model::name::RepositoryName;
-use model::permission::Permission;
 use model::registry_scope::{RegistryScope, ScopeAction, ScopeEntry};
 use server::config::{Config, OnPush, OpsListen};
 use server::run::{RunningServer, ServerOptions, StartPermits};
@@ -17,6 +16,7 @@ use tempfile::TempDir;
 use web::auth::Authenticator;
 
 use super::{Client, StartOn, database, with_deadline};
+use model::permissions::artifactregistry;
 
 /// The database that a test runs on.
 #[derive(Clone)]
@@ -95,14 +95,14 @@ struct StartOptions {
 
 /// The callers of most tests, with their permissions on `r1` and `r2` of the project `p`.
 fn listed_callers() -> HashMap<String, Caller> {
-    let read: &[_] = &[Permission::DOWNLOAD_ARTIFACTS];
+    let read: &[_] = &[artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS];
     let write: &[_] =
-        &[Permission::DOWNLOAD_ARTIFACTS, Permission::UPLOAD_ARTIFACTS, Permission::CREATE_ON_PUSH];
+        &[artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS, artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS, artifactregistry::REPOSITORIES_CREATE_ON_PUSH];
     let all: &[_] = &[
-        Permission::DOWNLOAD_ARTIFACTS,
-        Permission::UPLOAD_ARTIFACTS,
-        Permission::CREATE_ON_PUSH,
-        Permission::DELETE_ARTIFACTS,
+        artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS,
+        artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS,
+        artifactregistry::REPOSITORIES_CREATE_ON_PUSH,
+        artifactregistry::REPOSITORIES_DELETE_ARTIFACTS,
     ];
     let caller = |name: &str, rights: AuthorizationMode, scope: RegistryScope| {
         let principal = format!("user:{name}@example.com").parse().expect("a principal");
