@@ -324,6 +324,8 @@ impl RepoAccess<Push> {
         }
         let sibling = Resource::Repository(RepositoryName { project, location, repository });
         let identity = &self.engine.identity;
-        Ok(identity.may(&self.image.caller, artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS, &sibling).await?)
+        Ok(identity
+            .may(&self.image.caller, artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS, &sibling)
+            .await?)
     }
 }

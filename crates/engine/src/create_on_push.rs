@@ -27,7 +27,12 @@ impl Engine {
             || matches!(caller.mode, AuthorizationMode::Everything);
         let name = target.repository();
         let resource = Resource::Repository(name.clone());
-        if !here || !self.identity.may(caller, artifactregistry::REPOSITORIES_CREATE_ON_PUSH, &resource).await? {
+        if !here
+            || !self
+                .identity
+                .may(caller, artifactregistry::REPOSITORIES_CREATE_ON_PUSH, &resource)
+                .await?
+        {
             return Ok(false);
         }
         match (self.missing(name).await, &caller.mode) {

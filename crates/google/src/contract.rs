@@ -374,7 +374,7 @@ mod tests {
         assert!(matches!(&method.access, AccessRule::Open { why } if why.contains("delegates")));
         let get = contract.at("/google.iam.admin.v1.IAM/GetServiceAccountKey").expect("there");
         let (permission, resource) =
-            (iam::SERVICE_ACCOUNT_KEYS_GET.to_owned(), Some("name".to_owned()));
+            (iam::SERVICE_ACCOUNT_KEYS_GET.as_str().to_owned(), Some("name".to_owned()));
         assert_eq!(get.access, AccessRule::Permission { permission, resource });
         let template = "/v1/{name=projects/*/serviceAccounts/*}:signJwt".to_owned();
         assert_eq!(

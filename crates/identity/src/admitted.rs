@@ -68,10 +68,15 @@ impl Authorized {
 
     /// As [`Admitted::to`], of something whose own policy the permission is about: one on a repository must not
     /// become one on its project.
-    pub(crate) fn policy_resource_for(&self, permission: Permission) -> Result<&Resource, IdentityError> {
+    pub(crate) fn policy_resource_for(
+        &self,
+        permission: Permission,
+    ) -> Result<&Resource, IdentityError> {
         let resource = self.resource_for(permission)?;
         match resource.policy_permission_prefix() {
-            Some(service) if permission.as_str().starts_with(&format!("{service}.")) => Ok(resource),
+            Some(service) if permission.as_str().starts_with(&format!("{service}.")) => {
+                Ok(resource)
+            }
             _ => Err(IdentityError::ResourceUnknown(resource.to_string())),
         }
     }

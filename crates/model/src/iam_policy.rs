@@ -201,7 +201,10 @@ mod tests {
         check("user:b@example.com", artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS, false);
         check("user:a@example.com", artifactregistry::REPOSITORIES_DELETE_ARTIFACTS, false);
         let nothing = IamPolicy::default();
-        assert!(!nothing.allows(&Principal::Anonymous, artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS));
+        assert!(
+            !nothing
+                .allows(&Principal::Anonymous, artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS)
+        );
     }
 
     #[test]

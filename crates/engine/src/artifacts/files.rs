@@ -5,11 +5,11 @@ use std::sync::Arc;
 use identity::Authorized;
 use meta::files::{self, FileScope, RepositoryFile};
 use meta::{Id, Tx, packages, versions};
-use model::permission::Permission;
 use model::artifact_name::{FileName, PackageName, VersionName, escape_slashes};
 use model::digest::Digest;
 use model::list_filter::{FilterPattern, ListFilter, SortDirection};
 use model::name::{NameError, RepositoryName};
+use model::permission::Permission;
 
 use crate::access::{ImageContext, find_repository};
 use crate::artifacts::listing::{ListPage, NameRange, RowFilter, read_page};

@@ -4,11 +4,11 @@ use identity::Authorized;
 use meta::images::{self, ManifestDetails, TimeOrderedList};
 use meta::packages::{self, PackageDetails};
 use meta::{Id, Tx, tags};
-use model::permission::Permission;
 use model::artifact_name::{PackageName, TagName, VersionName, escape_slashes};
 use model::digest::Digest;
 use model::list_filter::{FilterPattern, ListFilter, SortDirection};
 use model::name::RepositoryName;
+use model::permission::Permission;
 
 use crate::access::find_repository;
 use crate::artifacts::annotations::annotations;

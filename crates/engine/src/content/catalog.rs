@@ -90,7 +90,10 @@ impl Engine {
             return Ok(false);
         }
         let resource = Resource::Repository(name.clone());
-        Ok(self.identity.may(caller, artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS, &resource).await?)
+        Ok(self
+            .identity
+            .may(caller, artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS, &resource)
+            .await?)
     }
 }
 

@@ -19,8 +19,7 @@ impl Engine {
         admitted: &Authorized,
         (name, version): (&TagName, &VersionName),
     ) -> Result<(), EngineError> {
-        let at =
-            self.image_context(admitted, artifactregistry::TAGS_CREATE, &name.package).await?;
+        let at = self.image_context(admitted, artifactregistry::TAGS_CREATE, &name.package).await?;
         let (name, version, now) = (name.clone(), version.clone(), self.clock.now());
         self.meta
             .write(move |tx| {
@@ -42,8 +41,7 @@ impl Engine {
         admitted: &Authorized,
         (name, version): (&TagName, &VersionName),
     ) -> Result<(), EngineError> {
-        let at =
-            self.image_context(admitted, artifactregistry::TAGS_UPDATE, &name.package).await?;
+        let at = self.image_context(admitted, artifactregistry::TAGS_UPDATE, &name.package).await?;
         let (name, version, now) = (name.clone(), version.clone(), self.clock.now());
         self.meta
             .write(move |tx| {
@@ -60,8 +58,7 @@ impl Engine {
         admitted: &Authorized,
         name: &TagName,
     ) -> Result<(), EngineError> {
-        let at =
-            self.image_context(admitted, artifactregistry::TAGS_DELETE, &name.package).await?;
+        let at = self.image_context(admitted, artifactregistry::TAGS_DELETE, &name.package).await?;
         let (name, now) = (name.clone(), self.clock.now());
         self.meta
             .write(move |tx| {

@@ -49,7 +49,7 @@ async fn an_unreadable_copy_is_set_aside_and_comes_back() {
     registry.clock.advance_minutes(8 * 24 * 60);
     assert_eq!(scrub_due(&registry).await.sound, 1);
     assert_eq!(registry.engine.check_state().await.expect("readable").0, 0);
-    registry.open::<Pull>().await.blob(&digest).await.expect("it is served again");
+    registry.open_access::<Pull>().await.blob(&digest).await.expect("it is served again");
 }
 
 /// A missing copy of a store that is away is not checked.
@@ -64,7 +64,7 @@ async fn a_store_that_is_away_ends_the_scrub_and_blames_no_copy() {
         .add(FaultStep::CheckPlace, 0, || BlobError::StoreMissing("elsewhere".to_owned()));
     let ended = registry.engine.scrub(ScrubScope::Due, 0, |_| ControlFlow::Continue(())).await;
     assert!(matches!(ended, Err(EngineError::StoreAway(_))), "{ended:?}");
-    registry.open::<Pull>().await.blob(&digest).await.expect("nobody doubts it");
+    registry.open_access::<Pull>().await.blob(&digest).await.expect("nobody doubts it");
     assert_eq!(scrub_due(&registry).await.sound, 1);
 }
 

@@ -13,9 +13,9 @@ use proto::google::iam::credentials::v1::{
 use tonic::{Request, Response, Status};
 
 use super::{ApiServices, bad_field, base_url, caller, failed, names, timestamp, trail};
-use web::audit::AuditRecorder;
 use model::permission::Permission;
 use model::permissions::iam;
+use web::audit::AuditRecorder;
 
 fn chain(name: &str, delegates: &[String]) -> Result<ImpersonationChain, Status> {
     let delegates: Result<_, _> =

@@ -18,8 +18,8 @@ use super::{
     ApiServices, ListIdentity, ServiceAnswer, admitted, bad_field, failed, metadata, name_order,
     names, page_size, trail,
 };
-use web::audit::AuditRecorder;
 use model::permissions::artifactregistry;
+use web::audit::AuditRecorder;
 
 pub(super) async fn list(
     services: &ApiServices,

@@ -105,8 +105,10 @@ impl Identity {
         admitted: &Authorized,
         id: &str,
     ) -> Result<AccountKeyRow, IdentityError> {
-        let (email, id) =
-            (require_account(admitted.resource_for(iam::SERVICE_ACCOUNT_KEYS_GET)?)?, id.to_owned());
+        let (email, id) = (
+            require_account(admitted.resource_for(iam::SERVICE_ACCOUNT_KEYS_GET)?)?,
+            id.to_owned(),
+        );
         self.meta.read_by_key(move |tx| find_key(tx, &email, &id)).await
     }
 

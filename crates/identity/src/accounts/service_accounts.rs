@@ -2,8 +2,8 @@
 
 use meta::accounts::{self, AccountKeyRow, AccountRow};
 use meta::{Tx, epochs, events, policies};
-use model::permission::Permission;
 use model::name::ProjectId;
+use model::permission::Permission;
 use model::principal::AccountEmail;
 use model::resource::Resource;
 
@@ -247,11 +247,8 @@ mod tests {
 
     async fn admitted(identity: &Identity, permission: Permission, resource: &str) -> Authorized {
         let caller = Caller { mode: AuthorizationMode::Everything, ..Caller::anonymous() };
-        let (permission, resource) = (permission.parse(), resource.parse());
-        identity
-            .admit(&caller, permission.expect("a permission"), resource.expect("a resource"))
-            .await
-            .expect("who may do everything")
+        let resource = resource.parse().expect("a resource");
+        identity.admit(&caller, permission, resource).await.expect("who may do everything")
     }
 
     /// While no key can be made at all, whoever is refused hears of it all the same.

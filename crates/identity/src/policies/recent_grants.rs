@@ -42,6 +42,8 @@ impl RecentGrants {
 
 #[cfg(test)]
 mod tests {
+    use model::permissions::artifactregistry;
+
     use super::*;
 
     fn repository(number: usize) -> Resource {
@@ -51,7 +53,8 @@ mod tests {
 
     #[test]
     fn an_answer_is_of_one_epoch_one_permission_and_one_resource() {
-        let (answers, read) = (RecentGrants::default(), artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS);
+        let (answers, read) =
+            (RecentGrants::default(), artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS);
         answers.insert(1, read, &repository(1));
         assert!(answers.contains(1, read, &repository(1)));
         assert!(
@@ -59,7 +62,11 @@ mod tests {
             "shared by all of the credential"
         );
         assert!(!answers.contains(1, read, &repository(2)));
-        assert!(!answers.contains(1, artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS, &repository(1)));
+        assert!(!answers.contains(
+            1,
+            artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS,
+            &repository(1)
+        ));
         assert!(!answers.contains(2, read, &repository(1)));
         answers.insert(2, read, &repository(2));
         assert!(
@@ -70,7 +77,8 @@ mod tests {
 
     #[test]
     fn the_latest_answers_are_kept() {
-        let (answers, read) = (RecentGrants::default(), artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS);
+        let (answers, read) =
+            (RecentGrants::default(), artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS);
         for number in 0..100 {
             answers.insert(1, read, &repository(number));
         }

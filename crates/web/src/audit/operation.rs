@@ -37,7 +37,11 @@ impl PermissionType {
     /// The kind of one of the permissions that an operation of this kind asks for: to mount a blob, its source is
     /// read.
     pub(super) fn of(self, permission: Permission) -> Self {
-        if permission == artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS { Self::DataRead } else { self }
+        if permission == artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS {
+            Self::DataRead
+        } else {
+            self
+        }
     }
 }
 

@@ -7,7 +7,6 @@ use std::sync::Mutex;
 use crate::audit::AuditCode;
 use engine::EngineError;
 use identity::{Caller, SystemClock};
-use model::permission::Permission;
 use serde_json::{Value, json};
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -77,8 +76,9 @@ fn what_becomes_an_entry() {
         let denied: Result<(), _> = Err(EngineError::InsufficientScope);
         trail.asked((artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS, &"r"), &denied);
     };
-    let granted =
-        |trail: &AuditRecorder| trail.asked((artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS, &"r"), &Ok(()));
+    let granted = |trail: &AuditRecorder| {
+        trail.asked((artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS, &"r"), &Ok(()))
+    };
     let refused = |trail: &AuditRecorder| trail.refused(&identity::CredentialError::Expired.into());
     check(false, PUT, |_| (), true);
     check(false, PUT, denied, true);
@@ -315,7 +315,10 @@ fn an_entry_is_a_log_entry_with_an_audit_log_in_it() {
             resource: name.to_owned(),
             anonymous: true,
         });
-        trail.asked((artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS, &"what was not missing"), &denied);
+        trail.asked(
+            (artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS, &"what was not missing"),
+            &denied,
+        );
         trail.asked((artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS, &"the same again"), &denied);
         trail.failed(http::StatusCode::UNAUTHORIZED, "no");
     });

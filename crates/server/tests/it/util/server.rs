@@ -96,8 +96,11 @@ struct StartOptions {
 /// The callers of most tests, with their permissions on `r1` and `r2` of the project `p`.
 fn listed_callers() -> HashMap<String, Caller> {
     let read: &[_] = &[artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS];
-    let write: &[_] =
-        &[artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS, artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS, artifactregistry::REPOSITORIES_CREATE_ON_PUSH];
+    let write: &[_] = &[
+        artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS,
+        artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS,
+        artifactregistry::REPOSITORIES_CREATE_ON_PUSH,
+    ];
     let all: &[_] = &[
         artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS,
         artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS,
