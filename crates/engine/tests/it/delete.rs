@@ -1,6 +1,6 @@
 //! Deletes of more rows than one transaction may change.
 
-use engine::{Delete, EngineError, Pull};
+use berth_engine::{Delete, EngineError, Pull};
 use meta::{packages, tags, versions};
 use model::media_type::{OCI_INDEX, OCI_MANIFEST};
 use model::reference::Reference;

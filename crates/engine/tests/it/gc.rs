@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use blob::BlobError;
 use blob::faulty::FaultStep;
-use engine::{EngineError, GcMode, Pull, Push};
+use berth_engine::{EngineError, GcMode, Pull, Push};
 use meta::{blobs, gc_queue};
 use model::digest::Digest;
 

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use blob::BlobError;
 use blob::faulty::FaultStep;
-use engine::{EngineError, Pull, ScrubReport, ScrubScope};
+use berth_engine::{EngineError, Pull, ScrubReport, ScrubScope};
 
 use crate::registry::TestRegistry;
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use blob::faulty::FaultStep;
 use bytes::Bytes;
-use engine::{EngineError, GcMode, Push, RepoAccess, UploadBody, UploadChunk};
+use berth_engine::{EngineError, GcMode, Push, RepoAccess, UploadBody, UploadChunk};
 use model::byte_range::ContentRange;
 use model::digest::Digest;
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::Value;
-use server::config::AuditFile;
+use berth_server::config::AuditFile;
 
 use crate::util::process::wait_for;
 use crate::util::{Backend, Client, TestServer};

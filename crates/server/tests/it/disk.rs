@@ -3,7 +3,7 @@
 
 use model::media_type::{OCI_INDEX, OCI_MANIFEST};
 use serde_json::json;
-use server::config::Config;
+use berth_server::config::Config;
 
 use crate::gc::collect_garbage;
 use crate::util::kept::RawConnection;

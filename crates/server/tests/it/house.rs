@@ -152,7 +152,7 @@ fn routes_are_declared() {
 /// The README shows every setting with its default.
 #[test]
 fn the_settings_in_the_readme_are_the_defaults() {
-    use server::config::Config;
+    use berth_server::config::Config;
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let readme = std::fs::read_to_string(root.join("README.md")).expect("there");
     let (_, after) = readme.split_once("```toml\n").expect("the settings");
@@ -164,5 +164,5 @@ fn the_settings_in_the_readme_are_the_defaults() {
     assert_eq!(format!("{shown:?}"), format!("{:?}", Config::default()));
     let keys: toml::Table = settings.parse().expect("TOML");
     let count = keys.values().map(|value| value.as_table().map_or(1, toml::Table::len));
-    assert_eq!(count.sum::<usize>(), server::config::KEYS.len(), "every one is shown");
+    assert_eq!(count.sum::<usize>(), berth_server::config::KEYS.len(), "every one is shown");
 }

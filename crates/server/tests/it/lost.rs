@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use identity::{Clock, SystemClock};
 use serde_json::{Value, json};
-use server::run::StartPermits;
+use berth_server::run::StartPermits;
 
 use crate::util::accounts::{exchange_assertion, key_name, sign_in};
 use crate::util::key::read_owner_key;

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use server::data::{DataFolder, FolderSharing};
+use berth_server::data::{DataFolder, FolderSharing};
 
 use crate::util::accounts::{PROJECT, key_name, post_form};
 use crate::util::google::repository_name;

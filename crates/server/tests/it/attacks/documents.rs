@@ -2,7 +2,7 @@
 
 use model::media_type::{OCI_INDEX, OCI_MANIFEST};
 use serde_json::json;
-use server::config::DurationSetting;
+use berth_server::config::DurationSetting;
 
 use crate::util::{Backend, Client, Image, Reply, TestServer, descriptor_of, digest_of, on_both};
 

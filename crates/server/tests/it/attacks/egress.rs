@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
-use server::config::WebhookSettings;
+use berth_server::config::WebhookSettings;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 

@@ -2,7 +2,7 @@
 
 use http::Method;
 use model::media_type::OCI_INDEX;
-use server::config::{Config, NewRepositories};
+use berth_server::config::{Config, NewRepositories};
 
 use crate::util::accounts::{ORGANIZATION, PROJECT};
 use crate::util::google::repository_name;

@@ -16,7 +16,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use server::config::{Config, WebhookSettings};
+use berth_server::config::{Config, WebhookSettings};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 

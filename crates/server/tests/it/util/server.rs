@@ -10,8 +10,8 @@ use std::time::Duration;
 use identity::{AuthorizationMode, Caller, Clock, Grant, SystemClock};
 use model::name::RepositoryName;
 use model::registry_scope::{RegistryScope, ScopeAction, ScopeEntry};
-use server::config::{Config, OnPush, OpsListen};
-use server::run::{RunningServer, ServerOptions, StartPermits};
+use berth_server::config::{Config, OnPush, OpsListen};
+use berth_server::run::{RunningServer, ServerOptions, StartPermits};
 use tempfile::TempDir;
 use web::auth::Authenticator;
 
