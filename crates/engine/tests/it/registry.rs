@@ -8,13 +8,13 @@ use std::sync::mpsc;
 use std::task::Poll;
 use std::time::Duration;
 
-use blob::faulty::{FaultPlan, FaultStep, FaultyStore};
-use blob::{DiskStore, MemoryStore};
-use bytes::Bytes;
 use berth_engine::{
     BodyError, Engine, EngineError, GcMode, ImageTarget, NewManifest, Push, ReceivedManifest,
     RepoAccess, Settings, UploadBody,
 };
+use blob::faulty::{FaultPlan, FaultStep, FaultyStore};
+use blob::{DiskStore, MemoryStore};
+use bytes::Bytes;
 use futures_util::StreamExt;
 use identity::{AuthorizationMode, Caller, Clock, MasterKey, SystemClock};
 use meta::{DatabaseLocation, Id, Meta};

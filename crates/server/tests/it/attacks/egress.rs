@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use berth_server::config::WebhookSettings;
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
-use berth_server::config::WebhookSettings;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 

@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use serde_json::{Value, json};
 use berth_server::config::{MetadataSettings, OpsListen};
+use serde_json::{Value, json};
 
 use crate::util::process::{berth_command, parse_address};
 use crate::util::{AccountServer, Backend, Client, TestServer, on_both};

@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use berth_server::config::Config;
 use bytes::Bytes;
 use model::media_type::{DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST};
 use serde_json::{Value, json};
-use berth_server::config::Config;
 
 use crate::gc::collect_garbage;
 use crate::util::numbers::RandomNumbers;

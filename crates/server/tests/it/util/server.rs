@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use berth_server::config::{Config, OnPush, OpsListen};
+use berth_server::run::{RunningServer, ServerOptions, StartPermits};
 use identity::{AuthorizationMode, Caller, Clock, Grant, SystemClock};
 use model::name::RepositoryName;
 use model::registry_scope::{RegistryScope, ScopeAction, ScopeEntry};
-use berth_server::config::{Config, OnPush, OpsListen};
-use berth_server::run::{RunningServer, ServerOptions, StartPermits};
 use tempfile::TempDir;
 use web::auth::Authenticator;
 

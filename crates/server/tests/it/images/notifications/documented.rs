@@ -1,7 +1,7 @@
 //! The examples in `docs/notifications.md` work.
 
-use serde_json::Value;
 use berth_server::config::Config;
+use serde_json::Value;
 
 use super::IMAGE;
 use crate::util::{Backend, Image, Receiver, TestServer};
