@@ -1,7 +1,7 @@
-//! Repositories that appear with the first push to them, and what is said where they do not.
+//! Creation of repositories by the first push to them, and the errors for repositories that do not exist.
 //!
-//! Google's do on the hosts of Container Registry alone. Elsewhere a misspelt name would be a new repository, and
-//! nobody would hear of it.
+//! Google creates repositories on push on the hosts of Container Registry alone. Elsewhere, a misspelt name would
+//! silently become a new repository.
 
 use identity::{AuthorizationMode, Caller};
 use meta::repositories::{self, RepositoryRow};
@@ -16,7 +16,8 @@ use crate::settings::CreateOnPush;
 use model::permissions::artifactregistry;
 
 impl Engine {
-    /// Whether a push by the caller creates the repository, which is missing. In development mode every push does.
+    /// Returns whether a push by the caller creates the repository, which must be missing. In development mode every
+    /// push does.
     pub(crate) async fn creates_on_push(
         &self,
         caller: &Caller,
@@ -32,7 +33,7 @@ impl Engine {
         }
         match (self.missing(name).await, &caller.mode) {
             (EngineError::RepositoryUnknown(_), _) => Ok(true),
-            // In development mode, and for callers without policies, projects appear as well.
+            // In development mode, and for callers without policies, the push creates the project as well.
             (
                 EngineError::ProjectUnknown(_),
                 AuthorizationMode::Everything | AuthorizationMode::Listed(_),
@@ -41,7 +42,8 @@ impl Engine {
         }
     }
 
-    /// What is missing, to somebody who may use the repository: it, or the project that it would be in.
+    /// Returns the error for a missing repository, or for a missing project. The caller must be allowed to use the
+    /// repository.
     pub(crate) async fn missing(&self, name: RepositoryName) -> EngineError {
         self.meta.read_by_key(move |tx| missing(tx, &name)).await.unwrap_or_else(|error| error)
     }
@@ -51,9 +53,9 @@ impl Engine {
         caller: &Caller,
         target: &ImageTarget,
     ) -> Result<RepositoryRow, EngineError> {
-        // A manifest may have taken its time to come.
+        // The manifest may have taken long to arrive, so the credential is checked again.
         self.identity.check_again(caller).await?;
-        // What could not be stored in it makes no repository.
+        // No repository is created for a push whose content could not be stored.
         self.check_present()?;
         self.check_announced(0).await?;
         let (name, principal) = (target.repository(), caller.principal.to_string());
@@ -65,7 +67,7 @@ impl Engine {
                     AuthorizationMode::Everything => {
                         projects::ensure(tx, name.project.as_str(), now)?
                     }
-                    // A project is made by who may make one, not by a push to it.
+                    // Creating a project takes a permission of its own: a push does not create it.
                     AuthorizationMode::Policies if !has_project(tx, &name)? => {
                         return Err(EngineError::ProjectUnknown(name.project.clone()));
                     }

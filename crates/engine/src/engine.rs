@@ -1,4 +1,4 @@
-//! [`Engine`]: the stores, and the state that requests of one process share.
+//! [`Engine`]: the stores, and the state that the requests of one process share.
 
 use std::sync::Arc;
 
@@ -14,11 +14,11 @@ use crate::settings::Settings;
 use crate::shared_manifests::SharedManifests;
 use crate::store_presence::StorePresence;
 
-/// The registry. Cheap to clone; every clone is the same one.
+/// The registry. A clone is cheap, and shares everything with the original.
 #[derive(Clone)]
 pub struct Engine(Arc<Inner>);
 
-/// What an engine is made of.
+/// The parts of an engine, which all its clones share.
 pub struct Inner {
     pub(crate) meta: Meta,
     pub(crate) blobs: Arc<dyn BlobStore>,
@@ -32,7 +32,7 @@ pub struct Inner {
     pub(crate) identity: Identity,
     pub(crate) checks: CopyChecks,
     pub(crate) presence: StorePresence,
-    /// Names this process in leases.
+    /// The name of this process in leases.
     pub(crate) holder: String,
 }
 
@@ -44,7 +44,7 @@ impl std::ops::Deref for Engine {
 }
 
 impl Engine {
-    /// Puts a registry together from its stores.
+    /// Makes a registry of its stores.
     pub fn new(
         meta: Meta,
         blobs: Arc<dyn BlobStore>,
@@ -70,12 +70,12 @@ impl Engine {
         }))
     }
 
-    /// The places where long documents of strangers are read.
+    /// Returns the limit on how many long documents are parsed at once.
     pub fn parsing(&self) -> ParsingPlaces {
         self.parsing.clone()
     }
 
-    /// Who callers are, and what they may do.
+    /// Returns the part that authenticates callers and decides about permissions.
     pub fn identity(&self) -> &Identity {
         &self.identity
     }

@@ -1,8 +1,8 @@
-//! What a registry does: access, push, pull, tags, delete, collection of what nothing needs.
+//! The rules of a registry: access, push, pull, tags, delete, and the collection of unused content.
 //!
-//! The engine knows the database by `meta`, the bytes by `blob` and callers by `identity`; it knows no HTTP and writes no
-//! SQL. Every operation on content starts at [`Engine::open`], which hands out a [`RepoAccess`] when the caller may do what
-//! it asks. Four rooms stand on a common ground, and each uses only those before it:
+//! The engine knows the database by `meta`, the bytes by `blob` and callers by `identity`; it knows no HTTP and
+//! writes no SQL. Every operation on content starts at [`Engine::open`], which returns a [`RepoAccess`] if the caller
+//! has the permission. Four rooms stand on a common ground, and each uses only those before it:
 //!
 //! - `tags`: moving, deleting and keeping tags, and the rules about them;
 //! - `content`: push, pull, uploads, referrers, lists of the registry protocol;

@@ -1,7 +1,7 @@
-//! What changes say to webhooks: written down in the transaction of the change, for each webhook that wants to know,
-//! and kept until its receiver has taken it.
+//! Notifications of changes for webhooks. The transaction of a change writes one message for each webhook that wants
+//! it, and the message is kept until its receiver has taken it.
 //!
-//! How it travels is not known here. One process at a time works for a webhook, by a lease.
+//! The delivery itself is not known here. A lease lets one process at a time work for a webhook.
 
 use std::time::Duration;
 
@@ -17,32 +17,32 @@ use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::webhook::names_of_wanting;
 
-/// How long a process keeps a webhook to itself without a sign of life. One message takes less.
+/// The time after which a process that shows no sign of life loses a webhook. The delivery of one message takes less.
 const LEASE: Duration = Duration::from_secs(15);
 
-/// How long a message waits for its receiver, as in Pub/Sub.
+/// The time for which a message waits for its receiver. It is that of Pub/Sub.
 const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// How many messages are read at once.
+/// The largest number of messages that are read at once.
 const BATCH: i64 = 50;
 
-/// How many are forgotten at once.
+/// The largest number of old messages that are deleted at once.
 const FORGOTTEN: i64 = 500;
 
-/// More of those that wait are not counted.
+/// The largest number of waiting messages that are counted.
 const MAX_COUNTED: i64 = 1_000;
 
-/// What a webhook's messages are to become.
+/// The outcome of a batch of deliveries to one webhook.
 #[derive(Debug, Default)]
 pub struct DeliveryOutcome {
-    /// Those that its receiver took.
+    /// The messages that the receiver has taken.
     pub taken: Vec<Id>,
-    /// Those that let others go before them, and for how long.
+    /// The messages that are put behind others, each with the time that it waits.
     pub put_off: Vec<(Id, Duration)>,
 }
 
 impl Engine {
-    /// How many messages wait for a webhook, up to a thousand, and whether one is due.
+    /// Returns the number of messages that wait for a webhook, up to a thousand, and whether one of them is due.
     pub async fn waiting_notifications(&self, webhook: &str) -> Result<(i64, bool), EngineError> {
         let (webhook, now) = (webhook.to_owned(), self.clock.now());
         self.meta
@@ -53,18 +53,18 @@ impl Engine {
             .await
     }
 
-    /// What a webhook is to be told next. Nothing, where another process is at it.
+    /// Returns the messages that are due for a webhook. There are none if another process works for the webhook.
     pub async fn due_notifications(&self, webhook: &str) -> Result<Vec<Notification>, EngineError> {
         if !self.hold_lease(&lease(webhook), LEASE).await? {
             return Ok(Vec::new());
         }
         let (webhook, now) = (webhook.to_owned(), self.clock.now());
-        // Only what the one before has left: read after the lease was taken, and not in its transaction, which
-        // would get in the way of pushes.
+        // The read comes after the lease, so that it sees what the last process has left. It is not in the
+        // transaction of the lease, where it would make pushes wait.
         self.meta.read(move |tx| Ok(outbox::list_due(tx, &webhook, now, BATCH)?)).await
     }
 
-    /// Writes down what became of messages.
+    /// Deletes the messages that were taken, and puts the others behind.
     pub async fn settle_notifications(&self, settled: DeliveryOutcome) -> Result<(), EngineError> {
         let now = self.clock.now();
         self.meta
@@ -80,12 +80,13 @@ impl Engine {
             .await
     }
 
-    /// Leaves a webhook to whoever comes next.
+    /// Gives up the lease of a webhook, so that another process can take it at once.
     pub async fn release_notifications(&self, webhook: &str) -> Result<(), EngineError> {
         self.release_lease(&lease(webhook)).await
     }
 
-    /// Forgets messages that waited too long, also for webhooks that nobody knows any more. Answers whom they were for.
+    /// Deletes messages that waited too long, also for webhooks that are no longer configured. Returns the name of
+    /// the webhook of each of them.
     pub async fn forget_notifications(&self) -> Result<Vec<String>, EngineError> {
         let before = self.clock.now() - micros(KEPT_FOR);
         self.meta.write(move |tx| Ok(outbox::delete_old(tx, before, FORGOTTEN)?)).await
@@ -93,12 +94,14 @@ impl Engine {
 }
 
 impl Engine {
-    /// How much of something large goes at once, if each piece is told to every webhook.
+    /// Returns how many rows one transaction takes of a large deletion, where each row becomes a message for every
+    /// webhook.
     pub(crate) fn batch_size(&self, pieces: i64) -> i64 {
         (pieces / (1 + self.settings.webhooks.len() as i64)).max(8)
     }
 
-    /// Tells those who want to know what a whole image or repository took along, as far as it is not there again.
+    /// Tells webhooks what the deletion of a whole image or repository has deleted, except for what exists again by
+    /// now.
     pub(crate) fn enqueue_deletions(
         &self,
         tx: &mut Tx<'_>,
@@ -122,7 +125,7 @@ impl Engine {
     }
 }
 
-/// Whether it came back under its name meanwhile, or nobody knows its name.
+/// Returns `true` if the artifact exists again under its name, or if its image has no name any more.
 fn is_there(
     tx: &mut Tx<'_>,
     name: &RepositoryName,
@@ -145,7 +148,7 @@ fn lease(webhook: &str) -> String {
 }
 
 impl ImageContext {
-    /// Tells those who want to know that the image has something new.
+    /// Tells webhooks that the image has a new version, or new tags for one.
     pub(crate) fn enqueue_insert(
         &self,
         tx: &mut Tx<'_>,
@@ -160,7 +163,7 @@ impl ImageContext {
         outbox::insert(tx, &webhooks, (&self.repository_name, now), &changes)
     }
 
-    /// Tells those who want to know that a tag, or a version, is gone.
+    /// Tells webhooks that a tag or a version was deleted.
     pub(crate) fn enqueue_delete(
         &self,
         tx: &mut Tx<'_>,

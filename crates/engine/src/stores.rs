@@ -1,7 +1,7 @@
-//! Whether the folder of blobs and the database belong together, at the start and while the server runs.
+//! Checks that the folder of blobs and the database belong together, at the start and while the server runs.
 //!
-//! They share an id. Without it, a folder that is not mounted, or another one, would make every copy look lost, and a
-//! database that is missing would be taken for a first start.
+//! They share an id. Without it, a folder that is not mounted, or another folder, would make every copy look lost,
+//! and a missing database would be taken for a first start.
 
 use std::path::Path;
 use std::sync::PoisonError;
@@ -13,38 +13,38 @@ use meta::{ErrorKind, Id, Meta, MetaError, Tx, blobs, settings};
 use crate::engine::Engine;
 use crate::error::EngineError;
 
-/// How many of the newest copies a folder has to have that is given its id.
+/// The number of the newest copies that must be in a folder before it is given an id.
 const NEWEST: i64 = 16;
 
-/// What a folder of blobs and a database say of each other.
+/// The facts about a folder of blobs and a database from which the verdict follows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreFindings {
-    /// The folder.
+    /// The state of the folder.
     pub folder: FolderState,
     /// The id in the database.
     pub database: Option<StoreId>,
     /// The id that both were about to share when a process ended.
     pub next: Option<StoreId>,
-    /// Whether the database knows of any copy.
+    /// `true` if the database knows of any copy.
     pub knows_copies: bool,
-    /// How many of its newest copies were looked for.
+    /// The number of newest copies that were looked for.
     pub newest: usize,
-    /// How many of these are in the folder.
+    /// The number of these that are in the folder.
     pub present: usize,
 }
 
-/// Whether a folder and a database are used together.
+/// The decision about using a folder and a database together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreVerdict {
-    /// They share an id.
+    /// Both have the same id: they are used together.
     Agreed,
-    /// They are to share the folder's, or a new one.
+    /// They are used together, and are to share the folder's id or a new one.
     Join,
-    /// They are not.
+    /// They are not used together.
     Refused(StoreRefusal),
 }
 
-/// Why a folder and a database are not used together.
+/// The reason why a folder and a database are not used together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum StoreRefusal {
     /// The folder has no id, and the database has one.
@@ -55,31 +55,31 @@ pub enum StoreRefusal {
         "the folder of blobs has the id {0} of another database, and this one is new, or an old one put back"
     )]
     DatabaseWithoutId(StoreId),
-    /// They have different ids.
+    /// The two have different ids.
     #[error("the folder of blobs has the id {folder}, and the database belongs to {database}")]
     Different {
-        /// The folder's.
+        /// The id of the folder.
         folder: StoreId,
-        /// The database's.
+        /// The id that the database has.
         database: StoreId,
     },
-    /// Blobs that the database does not know.
+    /// The folder holds blobs, and the database knows of none.
     #[error("the folder of blobs holds blobs, and the database knows of none")]
     UnknownCopies,
-    /// The newest blobs are missing.
+    /// Some of the newest blobs are missing in the folder.
     #[error(
         "the folder of blobs has {present} of the {newest} newest blobs that the database knows"
     )]
     MissingCopies {
-        /// How many are there.
+        /// The number of blobs that are there.
         present: usize,
-        /// How many were looked for.
+        /// The number of blobs that were looked for.
         newest: usize,
     },
 }
 
 impl StoreFindings {
-    /// Looks at the folder in `data`, in which nothing is made, and at the database.
+    /// Inspects the folder in `data`, without writing to it, and the database.
     pub async fn of(meta: &Meta, data: &Path) -> Result<Self, EngineError> {
         let known = meta
             .read_by_key(|tx| {
@@ -105,7 +105,7 @@ impl StoreFindings {
         })
     }
 
-    /// Whether they are used together.
+    /// Decides whether the two are used together.
     pub fn verdict(&self) -> StoreVerdict {
         let Self { present, newest, .. } = *self;
         let refusal = match (self.folder.id, self.database) {
@@ -125,9 +125,9 @@ impl StoreFindings {
         StoreVerdict::Refused(refusal)
     }
 
-    /// Lets both share an id at the start: the folder's, or a new one. Of processes that start at once with folders of
-    /// their own, the first one gives the database its id; the others are refused, and their folders stay without.
-    /// A process that ends meanwhile leaves what the next one takes up.
+    /// Gives both the folder's id, or a new one, at the start. If several processes start at once with folders of
+    /// their own, the first one gives the database its id. The others are refused, and their folders are left without
+    /// an id. A process that ends in the middle leaves an announced id, which the next start continues with.
     pub async fn join(
         &self,
         meta: &Meta,
@@ -153,7 +153,7 @@ impl StoreFindings {
         Ok(Err(StoreRefusal::FolderWithoutId(database)))
     }
 
-    /// Lets both share an id, whatever they have: the database's, the folder's, or a new one.
+    /// Gives both the same id whatever they have: the database's, the folder's, or a new one.
     pub async fn adopt(&self, meta: &Meta, blobs: &dyn BlobStore) -> Result<StoreId, EngineError> {
         let id = self.database.or(self.folder.id).unwrap_or_else(new_id);
         announce(meta, id).await?;
@@ -171,7 +171,8 @@ fn new_id() -> StoreId {
     StoreId::from(Id::random().to_bytes())
 }
 
-/// Writes down which id a folder is about to have: a database that does not know it would refuse the folder.
+/// Announces the id that a folder is about to get. Without the announcement, the database would refuse that folder
+/// after a crash.
 async fn announce(meta: &Meta, id: StoreId) -> Result<(), EngineError> {
     let announced =
         move |tx: &mut Tx<'_>| settings::set(tx, settings::NEXT_STORE_ID, &id.to_string());
@@ -188,14 +189,14 @@ fn parse_id(name: &str, text: &str) -> Result<StoreId, EngineError> {
 }
 
 impl Engine {
-    /// Looks whether the folder of blobs and the database are where they were and still belong together. While they do
-    /// not, nothing is written.
+    /// Checks that the folder of blobs and the database are in their places and still belong together. Otherwise
+    /// nothing is written until a later check succeeds.
     pub async fn look_at_stores(&self) -> Result<(), EngineError> {
         let looked = self.find_stores().await;
         let problem = match &looked {
             Ok(()) => None,
             Err(EngineError::StoreAway(problem)) => Some(problem.clone()),
-            // A database that does not answer has not gone elsewhere.
+            // A database that does not answer has not moved.
             Err(_) => return Ok(()),
         };
         let mut last = self.presence.problem.lock().unwrap_or_else(PoisonError::into_inner);
@@ -231,7 +232,7 @@ impl Engine {
         }
     }
 
-    /// Whether the stores were there when they were last looked at: what every write asks.
+    /// Fails if the last check did not find the stores in their places. Every write asks this first.
     pub(crate) fn check_present(&self) -> Result<(), EngineError> {
         if !self.presence.away.load(Ordering::Relaxed) {
             return Ok(());
@@ -240,7 +241,7 @@ impl Engine {
         Err(EngineError::StoreAway(problem.clone().unwrap_or_default()))
     }
 
-    /// Whether the stores were there when they were last looked at.
+    /// Returns whether the last check found the stores in their places.
     pub fn stores_present(&self) -> bool {
         !self.presence.away.load(Ordering::Relaxed)
     }

@@ -1,15 +1,15 @@
-//! Webhooks, as far as the registry has to know them: which repositories each wants to hear of.
+//! Webhooks, as far as the registry has to know them: the repositories that each wants to hear of.
 
 use model::name::{ProjectId, RepositoryName};
 
-/// Who is told of changes.
+/// A receiver of notifications about changes.
 #[derive(Debug, Clone)]
 pub struct Webhook {
-    /// Its name, under which messages wait for it.
+    /// The name of the webhook, under which messages wait for it.
     pub name: String,
-    /// The projects that it wants to know of.
+    /// The projects that it wants to hear of.
     pub projects: Vec<ProjectId>,
-    /// The repositories that it wants to know of. Where there are no projects either: of all.
+    /// The repositories that it wants to hear of. With neither projects nor repositories, the webhook hears of all.
     pub repositories: Vec<RepositoryName>,
 }
 
@@ -22,7 +22,7 @@ impl Webhook {
     }
 }
 
-/// The names of those that want to know of a repository.
+/// Returns the names of the webhooks that want to hear of a repository.
 pub(crate) fn names_of_wanting<'a>(
     webhooks: &'a [Webhook],
     repository: &RepositoryName,

@@ -14,16 +14,16 @@ use crate::error::EngineError;
 use crate::tags::tag_write::{find_package, package_unknown, version_unknown};
 use model::permissions::artifactregistry;
 
-/// How many there may be, ..
+/// The largest number of annotations of an image or version.
 const MOST: usize = 64;
-/// ..and how long all of them, keys and values.
+/// The largest sum of the lengths of all keys and values, in bytes.
 const LONGEST: usize = 4_096;
 
-/// Texts under keys. `None`: they stay as they are.
+/// The new annotations by their keys, or `None` if they do not change.
 pub type Annotations = Option<BTreeMap<String, String>>;
 
 impl Engine {
-    /// Sets the annotations of an image; these replace all that it had.
+    /// Replaces all annotations of an image.
     pub async fn annotate_package(
         &self,
         admitted: &Authorized,
@@ -46,7 +46,7 @@ impl Engine {
             .await
     }
 
-    /// Sets the annotations of a version. They stand in place of those in its manifest, which stay what they are.
+    /// Replaces all annotations of a version. Those in its manifest are hidden by them, and do not change.
     pub async fn annotate_version(
         &self,
         admitted: &Authorized,
@@ -82,12 +82,12 @@ fn version(
     images::find(tx, &package, &name.digest)?.ok_or_else(|| version_unknown(name))
 }
 
-/// What rows have as JSON, which is always an object of texts.
+/// Reads annotations from the JSON of their column, which is always an object of strings.
 pub fn annotations(json: &str) -> BTreeMap<String, String> {
     serde_json::from_str(json).unwrap_or_default()
 }
 
-/// As rows have them, unless there are too many.
+/// Returns the JSON of annotations for their column. Refuses too many of them, too long ones, and odd keys.
 fn written(field: &'static str, annotations: Annotations) -> Result<Option<String>, EngineError> {
     let Some(annotations) = annotations else { return Ok(None) };
     let length: usize = annotations.iter().map(|(key, value)| key.len() + value.len()).sum();

@@ -1,4 +1,4 @@
-//! Making attachments: files of a repository become a manifest that refers to one of its images, by the way of a push.
+//! Creation of attachments: files of a repository become a manifest that refers to one of its images, through a push.
 
 use std::collections::BTreeMap;
 
@@ -24,26 +24,26 @@ use crate::engine::Engine;
 use crate::error::EngineError;
 use model::permissions::artifactregistry;
 
-/// How many files one may have: as many as are shown of it.
+/// The largest number of files of an attachment, which is also the number that lists show.
 const MOST_FILES: usize = 100;
 
-/// The longest namespace.
+/// The longest namespace, in bytes.
 const MAX_NAMESPACE: usize = 255;
 
-/// An attachment that is to be made.
+/// An attachment that is to be created.
 #[derive(Debug)]
 pub struct NewAttachment {
-    /// What it shall be called; else its digest is its name.
+    /// The id that the client chose. Without one, the digest is the name.
     pub id: Option<AttachmentId>,
-    /// What it refers to.
+    /// The version that the attachment refers to.
     pub target: VersionName,
-    /// What it is.
+    /// The artifact type.
     pub artifact_type: String,
-    /// Whose it is.
+    /// The namespace of the client that attaches.
     pub namespace: String,
-    /// What its maker wants to say.
+    /// The annotations.
     pub annotations: BTreeMap<String, String>,
-    /// What it consists of.
+    /// The files of the attachment.
     pub files: Vec<FileName>,
 }
 
@@ -82,7 +82,8 @@ impl Engine {
 }
 
 impl RepoAccess<Push> {
-    /// What an attachment shall refer to, and how long its files are: all of it is in this repository.
+    /// Returns the version that an attachment is to refer to, and the sizes of its files. All of them must be in this
+    /// repository.
     async fn attachable(&self, new: &NewAttachment) -> Result<(VersionRow, Vec<i64>), EngineError> {
         let (at, target, files) = (self.image.clone(), new.target.clone(), new.files.clone());
         self.engine
@@ -103,7 +104,7 @@ impl RepoAccess<Push> {
             .await
     }
 
-    /// Makes the empty blob readable here, as a push does that names it.
+    /// Makes the empty blob readable in this repository. The manifest of the attachment names it as its config.
     async fn write_empty(&self) -> Result<Digest, EngineError> {
         let digest = Digest::of(EMPTY_BLOB);
         if !self.holds(&digest).await? {
@@ -123,7 +124,7 @@ impl RepoAccess<Push> {
     }
 }
 
-/// What can be refused without looking into the repository.
+/// Refuses a request that is wrong whatever the repository holds.
 fn check(repository: &RepositoryName, new: &NewAttachment) -> Result<(), EngineError> {
     let elsewhere = || format!("must be in {repository}");
     if new.target.package.repository != *repository {
@@ -148,7 +149,7 @@ fn check(repository: &RepositoryName, new: &NewAttachment) -> Result<(), EngineE
     Ok(())
 }
 
-/// The manifest of an attachment. The same is always the same bytes.
+/// Returns the manifest of an attachment. Equal input always makes equal bytes.
 fn manifest(new: &NewAttachment, (target, sizes, empty): (&VersionRow, &[i64], &Digest)) -> Bytes {
     let descriptor = |media_type: &str, digest: &Digest, size: i64| json!({ "mediaType": media_type, "digest": digest.as_str(), "size": size });
     let files = new.files.iter().zip(sizes);

@@ -1,4 +1,5 @@
-//! Attachments: what was pushed about an image and refers to it, such as its bill of materials, as the APIs show it.
+//! Attachments as the APIs show them: manifests that refer to an image and say something about it, such as its bill
+//! of materials.
 
 use identity::Authorized;
 use meta::attachments::{self, AttachmentDetails, AttachmentScope};
@@ -15,7 +16,7 @@ use crate::error::EngineError;
 use model::permissions::artifactregistry;
 
 impl Engine {
-    /// The attachments of a repository that match, in the order of their digests.
+    /// Lists the attachments of a repository that match, in the order of their digests.
     pub async fn attachments(
         &self,
         admitted: &Authorized,
@@ -34,7 +35,8 @@ impl Engine {
                     let bytes = found.annotations.len() + files + 3 * found.package.len() + 1_000;
                     RowFilter::wanted(matches, bytes)
                 };
-                // Of one target there is an index, and one manifest of an image is found by its digest.
+                // There is an index of the attachments of one target, and one manifest of an image is found by its
+                // digest.
                 let mut named = |field| {
                     let wanted = filter.pattern(field).and_then(FilterPattern::exact_text);
                     let at = (&name, &repository);
@@ -61,7 +63,7 @@ impl Engine {
             .await
     }
 
-    /// One attachment.
+    /// Returns one attachment.
     pub async fn attachment(
         &self,
         admitted: &Authorized,
@@ -71,7 +73,7 @@ impl Engine {
         self.find_attachment(name).await
     }
 
-    /// Deletes an attachment, as a version is deleted that must have no tags: what refers, and not what it refers to.
+    /// Deletes an attachment like a version that must have no tags. The version that it refers to stays.
     pub async fn remove_attachment(
         &self,
         admitted: &Authorized,
@@ -79,7 +81,7 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let permission = artifactregistry::ATTACHMENTS_DELETE;
         admitted.require_repository(permission, &name.repository)?;
-        // Whoever may delete attachments may delete nothing else by this.
+        // The permission to delete attachments must not delete any other manifest.
         let digest = self.find_attachment(name).await?.digest;
         let images = self.holders(admitted, permission, (&name.repository, &digest)).await?;
         self.delete_everywhere(&images, &digest).await
@@ -102,7 +104,7 @@ impl Engine {
     }
 }
 
-/// A field of an attachment as filters compare it.
+/// Returns the value of a field of an attachment, as filters compare it.
 fn shown(repository: &RepositoryName, found: &AttachmentDetails, field: &str) -> String {
     let version = |digest: &Digest| {
         format!("{repository}/packages/{}/versions/{digest}", escape_slashes(&found.package))
@@ -118,7 +120,8 @@ fn shown(repository: &RepositoryName, found: &AttachmentDetails, field: &str) ->
     }
 }
 
-/// The image and the digest of a version that a filter names, if it can be here.
+/// Finds the image and the digest of a version that a filter names. Returns `None` if the version cannot be in this
+/// repository.
 fn find_version(
     tx: &mut Tx<'_>,
     (name, repository): (&RepositoryName, &Id),

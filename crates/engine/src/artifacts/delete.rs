@@ -1,4 +1,5 @@
-//! Deleting hides an object at once, and asks for a review of what it alone may have needed.
+//! Deletion: an object is hidden at once, and a review is enqueued for the content that only this object may have
+//! needed.
 
 pub(crate) mod batch;
 
@@ -28,7 +29,7 @@ impl RepoAccess<Delete> {
         self.delete_manifest_when(reference, Precondition::default()).await
     }
 
-    /// As [`Self::delete_manifest`], where the condition holds of what is there then.
+    /// Does the same as [`Self::delete_manifest`] if the precondition holds when it deletes.
     pub async fn delete_manifest_when(
         &self,
         reference: &Reference,
@@ -48,7 +49,8 @@ impl RepoAccess<Delete> {
                     .await
             }
             Reference::Digest(digest) => {
-                // What a digest names never changes: only whether it is there, which the delete finds out for itself.
+                // A digest always names the same content. So only its existence is checked here, and the delete
+                // checks that once more.
                 if !expected.precondition.is_empty() {
                     let found = self
                         .engine
@@ -62,19 +64,19 @@ impl RepoAccess<Delete> {
         }
     }
 
-    /// Takes a blob from the repository, unless a manifest there needs it.
+    /// Deletes a blob from the repository, unless a manifest there needs it.
     pub async fn delete_blob(&self, digest: &Digest) -> Result<(), EngineError> {
         self.engine.delete_blob_of(&self.image.repository().id, digest).await
     }
 
-    /// As [`Self::delete_blob`], where the condition holds.
+    /// Does the same as [`Self::delete_blob`] if the precondition holds.
     pub async fn delete_blob_when(
         &self,
         digest: &Digest,
         precondition: &Precondition,
     ) -> Result<(), EngineError> {
         if let Err(refused) = require(precondition, Some(digest)) {
-            // It holds of no such blob; whether there is one is said all the same.
+            // A blob that is not there is unknown, whatever the precondition says.
             self.engine.find_blob(&self.image.repository().id, digest).await?;
             return Err(refused);
         }
@@ -83,7 +85,7 @@ impl RepoAccess<Delete> {
 }
 
 impl Engine {
-    /// Deletes a version, with its tags where these do not keep it.
+    /// Deletes a version. Its tags are deleted with it, or keep it from being deleted.
     pub async fn remove_version(
         &self,
         admitted: &Authorized,
@@ -98,7 +100,7 @@ impl Engine {
         })
     }
 
-    /// Deletes an image with everything in it: it is gone at once, and its rows go afterwards.
+    /// Deletes an image with everything in it. The image is hidden at once, and its rows are deleted afterwards.
     pub async fn remove_package(
         &self,
         admitted: &Authorized,
@@ -121,7 +123,7 @@ impl Engine {
             .await
     }
 
-    /// Takes a blob from a repository, unless a manifest there needs it.
+    /// Deletes a blob from a repository, unless a manifest there needs it.
     pub(crate) async fn delete_blob_of(
         &self,
         repository: &Id,
@@ -131,7 +133,7 @@ impl Engine {
         let (repository, wanted, now) = (*repository, digest.clone(), self.clock.now());
         let deleted = self.meta.write(move |tx| delete_blob(tx, &repository, &wanted, now)).await;
         match deleted {
-            // A manifest that came between the question and the delete: its foreign key held the blob.
+            // A manifest was pushed after the check, and its foreign key protected the blob.
             Err(EngineError::Database(error)) if error.kind() == ErrorKind::ForeignKey => {
                 let wanted = digest.clone();
                 let by = self
@@ -150,7 +152,7 @@ impl Engine {
         }
     }
 
-    /// Deletes a manifest from several images, from none where one of them needs it or has a tag for it.
+    /// Deletes a manifest from several images. Deletes nothing if one of them needs it or has a tag for it.
     pub(crate) async fn delete_everywhere(
         &self,
         images: &[Arc<ImageContext>],
@@ -192,19 +194,19 @@ impl Engine {
     }
 }
 
-/// What becomes of the tags of a version that is to be deleted.
+/// The treatment of the tags of a version that is to be deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TagHandling {
-    /// They keep it.
+    /// A tag keeps the version from being deleted.
     Keep,
-    /// They go with it.
+    /// The tags are deleted with the version.
     TakeAlong,
 }
 
-/// How many rows a slice of tags may take.
+/// The largest number of rows that the deletion of some tags may touch in one transaction.
 const ROWS_AT_ONCE: usize = 900;
 
-/// A version that may be deleted once `gone` are.
+/// Checks that a version may be deleted once the versions in `gone` are deleted, and returns it.
 fn deletable(
     tx: &mut Tx<'_>,
     at: &ImageContext,
@@ -238,7 +240,7 @@ fn deletable(
     Ok(version)
 }
 
-/// Deletes the version, if few tags are left; of many, only the first ones go. Answers whether it is gone.
+/// Deletes a version if few tags are left, and else only its first tags. Returns whether the version is deleted.
 pub(crate) fn delete_version(
     tx: &mut Tx<'_>,
     at: &ImageContext,
@@ -247,7 +249,7 @@ pub(crate) fn delete_version(
 ) -> Result<bool, EngineError> {
     let repository = &at.repository().id;
     let version = deletable(tx, at, (digest, tagged), &BTreeSet::new())?;
-    // Each takes three rows, itself, its history and an event, and one for each webhook.
+    // Each tag takes three rows (its own, one of its history, one event), and one for each webhook.
     let at_once = (ROWS_AT_ONCE / (3 + at.webhooks.len())).max(1);
     let tags = tags::list_first_of_version(tx, &version.id, at_once as i64)?;
     for tag in &tags {

@@ -1,4 +1,5 @@
-//! Files: the blobs and manifests of a repository, each by its digest, as the APIs show and hand them out.
+//! Files: the blobs and manifests of a repository, each by its digest, as the APIs show them and let clients download
+//! them.
 
 use std::sync::Arc;
 
@@ -19,20 +20,20 @@ use crate::error::EngineError;
 use crate::tags::download_rules::{MAX_HOLDING_IMAGES, check_file_download};
 use model::permissions::artifactregistry;
 
-/// Whose files a list shows.
+/// The owner that a list of files is limited to.
 enum OwnerFilter {
-    /// Anybody's.
+    /// Any owner, or none.
     Any,
-    /// An image's.
+    /// The manifests of an image.
     Package(Id),
-    /// A manifest's.
+    /// A manifest.
     Version(Id),
-    /// Nobody's who is there.
+    /// An owner that does not exist.
     Unknown,
 }
 
 impl OwnerFilter {
-    /// A filter's one owner, where it names one. Any other pattern is compared with what is shown.
+    /// Returns the one owner that a filter names. Any other pattern is compared with the owner of each file.
     fn find(
         tx: &mut Tx<'_>,
         (name, repository): (&RepositoryName, &Id),
@@ -63,7 +64,7 @@ impl OwnerFilter {
 }
 
 impl Engine {
-    /// The files of a repository whose names and owners match, in the order of their digests.
+    /// Lists the files of a repository whose names and owners match, in the order of their digests.
     pub async fn files(
         &self,
         admitted: &Authorized,
@@ -89,7 +90,7 @@ impl Engine {
                     let shown = owner_of(&name, file);
                     let matches = filter.matches(|field| match (field, of) {
                         ("owner", FileScope::Repository(_)) => shown.clone(),
-                        // All are of the one that was asked for.
+                        // The database has returned files of the wanted owner only.
                         ("owner", FileScope::Package(_) | FileScope::Version(_)) => {
                             owner_asked_for(&filter)
                         }
@@ -107,7 +108,7 @@ impl Engine {
             .await
     }
 
-    /// One file.
+    /// Returns one file.
     pub async fn file(
         &self,
         admitted: &Authorized,
@@ -124,7 +125,7 @@ impl Engine {
             .await
     }
 
-    /// The bytes of a file. Whoever may download the files of a repository may read whatever is in it.
+    /// Opens the content of a file. The permission to download files covers all content of the repository.
     pub async fn file_content(
         &self,
         admitted: &Authorized,
@@ -155,8 +156,8 @@ impl Engine {
 }
 
 impl Engine {
-    /// Deletes a file that nothing needs: a blob that no manifest of the repository names, or a manifest from every image
-    /// that holds it, as a version is deleted that must have no tags.
+    /// Deletes a file that nothing needs. A blob must not be named by a manifest of the repository. A manifest is
+    /// deleted from every image that holds it, like a version that must have no tags.
     pub async fn remove_file(
         &self,
         admitted: &Authorized,
@@ -175,7 +176,7 @@ impl Engine {
         }
     }
 
-    /// The images of a repository that hold a manifest, for who may delete it from all of them.
+    /// Returns the images of a repository that hold a manifest, if the caller may delete it from all of them.
     pub(crate) async fn holders(
         &self,
         admitted: &Authorized,
@@ -214,7 +215,7 @@ impl Engine {
     }
 }
 
-/// The full name of a file's owner; nothing where it has none.
+/// Returns the full name of the owner of a file, or an empty text if it has none.
 fn owner_of(repository: &RepositoryName, file: &RepositoryFile) -> String {
     file.owner.as_ref().map_or(String::new(), |owner| {
         format!(

@@ -1,4 +1,4 @@
-//! Images as the APIs show them: lists of manifests, of images and of tags, and each of these.
+//! Lists of manifests, images and tags as the APIs show them, and single entries of these lists.
 
 use identity::Authorized;
 use meta::images::{self, ManifestDetails, TimeOrderedList};
@@ -20,41 +20,41 @@ use crate::error::EngineError;
 use crate::tags::tag_write::{find_package, find_tag, package_unknown, version_unknown};
 use model::permissions::artifactregistry;
 
-/// What a list of manifests goes by.
+/// The time by which a list of manifests is ordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ImageOrder {
-    /// When they came.
+    /// The time of the push.
     Uploaded,
-    /// When they came or were last tagged.
+    /// The time of the push or of the last tagging.
     Updated,
 }
 
-/// What a list of an image's manifests goes by.
+/// The field by which a list of the manifests of an image is ordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VersionOrder {
-    /// Their digests.
+    /// The digest.
     Name,
     /// A time.
     Time(ImageOrder),
 }
 
-/// Whether what is listed shows its tags in full, which may be the most of it.
+/// The way in which a list shows the tags of manifests, which may be most of its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TagDetail {
-    /// Not at all.
+    /// The tags are left out.
     Hidden,
-    /// Each with its own name and the name of what it names.
+    /// Each tag is shown with its full name and the full name of its version.
     InFull,
 }
 
-/// What a list of named things goes by.
+/// The field by which a list of named things is ordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NameOrder {
-    /// Their names.
+    /// The name.
     Name,
-    /// When they were created.
+    /// The time of the creation.
     Created,
-    /// When they last changed.
+    /// The time of the last change.
     Updated,
 }
 
@@ -68,17 +68,17 @@ impl NameOrder {
     }
 }
 
-/// A tag, and what it names.
+/// A tag and the digest that it names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TagTarget {
-    /// The tag.
+    /// The name of the tag.
     pub tag: String,
-    /// The digest.
+    /// The digest of the version.
     pub digest: Digest,
 }
 
 impl Engine {
-    /// The manifests of a repository, whatever their images.
+    /// Lists the manifests of a repository, of all its images.
     pub async fn docker_images(
         &self,
         admitted: &Authorized,
@@ -95,7 +95,7 @@ impl Engine {
         self.meta
             .read(move |tx| {
                 let repository = find_repository(tx, &name)?.id;
-                // The name is shown twice, and tags as they are.
+                // An entry shows the name of the image twice, and each tag once.
                 let bytes = |image: &ManifestDetails| {
                     2 * image.package.len()
                         + image.tags.iter().map(|tag| tag.len() + 4).sum::<usize>()
@@ -107,7 +107,7 @@ impl Engine {
             .await
     }
 
-    /// One manifest, by the permission to see Docker images.
+    /// Returns one manifest, by the permission to see Docker images.
     pub async fn docker_image(
         &self,
         admitted: &Authorized,
@@ -116,7 +116,7 @@ impl Engine {
         self.image(admitted, artifactregistry::DOCKERIMAGES_GET, name).await
     }
 
-    /// One manifest, by the permission to see versions.
+    /// Returns one manifest, by the permission to see versions.
     pub async fn version(
         &self,
         admitted: &Authorized,
@@ -141,7 +141,7 @@ impl Engine {
             .await
     }
 
-    /// The manifests of an image whose names match.
+    /// Lists the manifests of an image whose names match.
     pub async fn versions(
         &self,
         admitted: &Authorized,
@@ -192,7 +192,7 @@ impl Engine {
             .await
     }
 
-    /// The images of a repository whose names match.
+    /// Lists the images of a repository whose names match.
     pub async fn packages(
         &self,
         admitted: &Authorized,
@@ -233,7 +233,7 @@ impl Engine {
             .await
     }
 
-    /// One image.
+    /// Returns one image.
     pub async fn package(
         &self,
         admitted: &Authorized,
@@ -248,7 +248,7 @@ impl Engine {
             .await
     }
 
-    /// The tags of an image whose names, and what they name, match.
+    /// Lists the tags of an image whose names and versions match.
     pub async fn tags_of(
         &self,
         admitted: &Authorized,
@@ -261,7 +261,7 @@ impl Engine {
         let own_bytes = name.to_string().len();
         let start = range.start(start, SortDirection::Ascending);
         let (name, filter) = (name.clone(), filter.clone());
-        // Of one version there is an index.
+        // There is an index of the tags of one version.
         let version =
             filter.pattern("version").and_then(FilterPattern::exact_text).map(str::to_owned);
         self.meta
@@ -312,7 +312,7 @@ impl Engine {
             .await
     }
 
-    /// What a tag names.
+    /// Returns the digest that a tag names.
     pub async fn tag(&self, admitted: &Authorized, name: &TagName) -> Result<Digest, EngineError> {
         let at = self.image_context(admitted, artifactregistry::TAGS_GET, &name.package).await?;
         let name = name.clone();
@@ -325,7 +325,7 @@ impl Engine {
     }
 }
 
-/// How long an image is on a list at least, besides its own names and tags.
+/// Returns how many bytes the entry of a manifest takes at least, without the names and tags in it.
 fn image_bytes(image: &ManifestDetails) -> usize {
     const FIELDS: usize = 700;
     FIELDS
@@ -334,7 +334,7 @@ fn image_bytes(image: &ManifestDetails) -> usize {
         + image.artifact_type.as_ref().map_or(0, String::len)
 }
 
-/// A page of a list by time: its places are a time and an id.
+/// Reads a page of a list by time. A position in it is a time and an id.
 fn by_time(
     tx: &mut Tx<'_>,
     (list, order, direction): (TimeOrderedList, ImageOrder, SortDirection),

@@ -1,52 +1,52 @@
-//! Pages of lists: where they begin and end, and which rows come on them.
+//! Pages of lists: the request for one, its beginning and end, and the choice of its rows.
 
 use model::artifact_name::unescape_slashes;
 use model::list_filter::{ListFilter, SortDirection};
 
 use crate::error::EngineError;
 
-/// How many rows one page looks at where few of them are wanted..
+/// The largest number of rows that one page reads where few of them match.
 const MOST_LOOKED_AT: usize = 5_000;
-/// ..and how many it reads at once.
+/// The number of rows that are read at once.
 const STEP: usize = 1_000;
 
-/// How many rows are put in an order that has no index.
+/// The largest number of rows that are sorted in an order without an index.
 pub(crate) const MAX_SORTED: usize = 10_000;
 
-/// How long a page may be: less than the 4 MiB that clients of gRPC take.
+/// The longest page in bytes: less than the 4 MiB that clients of gRPC take.
 const PAGE_BYTES: usize = 3 << 20;
 
-/// What stands behind all names and digests.
+/// A text that sorts after all names and digests.
 const BEHIND_ALL: &str = "~";
 
 /// A page of a list.
 #[derive(Debug)]
 pub struct ListPage<T> {
-    /// What is on it.
+    /// The entries of the page, in order.
     pub found: Vec<T>,
-    /// Where the next page begins, if there is one.
+    /// The position at which the next page begins, if there is one.
     pub next: Option<String>,
 }
 
-/// The names that can match a filter: one, or those that begin with a text.
+/// The range of names that can match a filter: one name, or all that begin with a text.
 pub(crate) struct NameRange {
     beginning: String,
     is_one: bool,
 }
 
 impl NameRange {
-    /// `parent` is what all full names of the list begin with.
+    /// Returns the range for a filter. `parent` is the text that all full names of the list begin with.
     pub(crate) fn new(filter: &ListFilter, parent: &str) -> Self {
         let any = Self { beginning: String::new(), is_one: false };
         let Some(pattern) = filter.pattern("name") else { return any };
         let Some(wanted) = pattern.prefix().strip_prefix(parent) else { return any };
         let is_one = pattern.exact_text().is_some();
-        // The beginning of an escape says nothing of what follows.
+        // A cut-off escape at the end does not tell how the name goes on.
         let wanted = wanted.strip_suffix("%2").or(wanted.strip_suffix('%')).unwrap_or(wanted);
         Self { beginning: unescape_slashes(wanted), is_one }
     }
 
-    /// Where a page begins: right before the first name that can match.
+    /// Returns the position at which a page begins: right before the first name that can match.
     pub(crate) fn start(&self, start: &str, direction: SortDirection) -> String {
         match (start, direction) {
             ("", SortDirection::Ascending) => {
@@ -57,7 +57,7 @@ impl NameRange {
                         before.push_str(BEHIND_ALL);
                         before
                     }
-                    // No name has another letter, and where there is no beginning all can match.
+                    // No name contains another character, and without a text to begin with all names can match.
                     Some(_) | None => before,
                 }
             }
@@ -66,7 +66,7 @@ impl NameRange {
         }
     }
 
-    /// What a row is whose name this is, and which otherwise would be `look`.
+    /// Returns [`RowFilter::Stop`] for a row whose name is past the range, and otherwise `filter`.
     pub(crate) fn look(&self, name: &str, direction: SortDirection, look: RowFilter) -> RowFilter {
         let is_past = match direction {
             SortDirection::Ascending if self.is_one => name > self.beginning.as_str(),
@@ -79,7 +79,8 @@ impl NameRange {
     }
 }
 
-/// A page of a list in an order by time that has no index: all of its rows are read, where they are not too many.
+/// Returns a page of a list in an order by time that has no index. All rows are read and sorted, if they are not too
+/// many.
 pub(crate) fn read_sorted_page<T>(
     mut rows: Vec<T>,
     (time, name): (impl Fn(&T) -> i64, impl Fn(&T) -> String),
@@ -90,7 +91,7 @@ pub(crate) fn read_sorted_page<T>(
         let problem = format!("a list of more than {MAX_SORTED} is ordered by name only");
         return Err(EngineError::InvalidArgument { field: "order_by", problem });
     }
-    // So many digits that texts are in the order of times, which none is before 1970.
+    // Twenty digits make texts sort like times. No time is before 1970.
     let place = |row: &T| format!("{:020} {}", time(row), name(row));
     rows.sort_by_cached_key(&place);
     if direction == SortDirection::Descending {
@@ -105,13 +106,13 @@ pub(crate) fn read_sorted_page<T>(
     read_page((start.to_owned(), limit), more, place, look)
 }
 
-/// What a row is to a page.
+/// The decision about one row of a list.
 pub(crate) enum RowFilter {
-    /// It comes on it, and is about so many bytes long.
+    /// The row is on the page, and takes about so many bytes.
     Wanted(usize),
-    /// It does not.
+    /// The row is not on the page.
     Other,
-    /// Neither it nor any that follows.
+    /// Neither the row nor any after it is on the page.
     Behind,
 }
 
@@ -121,7 +122,8 @@ impl RowFilter {
     }
 }
 
-/// A page of at most `limit` rows that are wanted, of those that stand after a place. `rows` reads some of them.
+/// Reads the rows after a position until the page has `limit` matching ones. `read_rows` reads up to a number of rows
+/// after a position.
 pub(crate) fn read_page<T>(
     (start, limit): (String, usize),
     mut rows: impl FnMut(&str, i64) -> Result<Vec<T>, EngineError>,

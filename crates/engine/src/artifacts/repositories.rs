@@ -22,27 +22,28 @@ use crate::error::EngineError;
 use crate::reviews;
 use model::permissions::artifactregistry;
 
-/// A repository that is to be.
+/// A repository that is to be created.
 #[derive(Debug, Clone)]
 pub struct NewRepository {
-    /// Its id.
+    /// The last part of its name.
     pub id: String,
     /// The name of its mode.
     pub mode: ModeName,
-    /// What else is set.
+    /// The other values that the request sets.
     pub change: RepositoryChange,
 }
 
-/// What is to be set on a repository. What is `None` stays as it is.
+/// The values that a request sets on a repository. `None` leaves a value as it is.
 #[derive(Debug, Clone, Default)]
 pub struct RepositoryChange {
-    /// For people.
+    /// A text for people.
     pub description: Option<String>,
-    /// Key and value.
+    /// The labels: values by their keys.
     pub labels: Option<BTreeMap<String, String>>,
-    /// Whether tags stay where they are.
+    /// `true` if tags do not move.
     pub immutable_tags: Option<bool>,
-    /// What else the API sets, as its own JSON. Of this, cleanup policies are acted on.
+    /// The other settings of the API, as its own JSON. Cleanup policies are the only ones of them that the engine
+    /// acts on.
     pub settings: Option<String>,
 }
 
@@ -67,7 +68,7 @@ impl RepositoryChange {
 }
 
 impl Engine {
-    /// Creates a repository in the location that the caller was admitted to.
+    /// Creates a repository in the location for which the caller was authorized.
     pub async fn create_repository(
         &self,
         admitted: &Authorized,
@@ -97,7 +98,7 @@ impl Engine {
         self.meta
             .write(move |tx| {
                 match admitted.caller().mode {
-                    // In development mode projects appear with what is created in them.
+                    // In development mode, the first repository of a project creates the project.
                     AuthorizationMode::Everything => {
                         meta::projects::ensure(tx, row.name.project.as_str(), now)?
                     }
@@ -122,7 +123,7 @@ impl Engine {
         Ok(described)
     }
 
-    /// What a repository is.
+    /// Returns the repository for which the caller was authorized.
     pub async fn repository(
         &self,
         admitted: &Authorized,
@@ -131,7 +132,7 @@ impl Engine {
         self.meta.read(move |tx| find_details(tx, &name)).await
     }
 
-    /// Whether there is a repository of that name.
+    /// Returns whether a repository of that name exists.
     pub async fn has_repository(&self, name: &RepositoryName) -> Result<bool, EngineError> {
         let name = name.clone();
         self.meta
@@ -139,7 +140,6 @@ impl Engine {
             .await
     }
 
-    /// What a repository that is to be changed is.
     pub async fn repository_to_change(
         &self,
         admitted: &Authorized,
@@ -148,7 +148,7 @@ impl Engine {
         self.meta.read(move |tx| find_details(tx, &name)).await
     }
 
-    /// The repositories of a location whose names match.
+    /// Lists the repositories of a location whose names match.
     pub async fn repositories(
         &self,
         admitted: &Authorized,
@@ -162,7 +162,7 @@ impl Engine {
         let appears = matches!(admitted.caller().mode, AuthorizationMode::Everything);
         self.meta
             .read(move |tx| {
-                // As where one is created.
+                // As in `create_repository`, the project need not exist in development mode.
                 if !appears {
                     check_project(tx, &place.0)?;
                 }
@@ -188,7 +188,7 @@ impl Engine {
             .await
     }
 
-    /// Changes what is set on a repository.
+    /// Changes the values of a repository that the request sets.
     pub async fn update_repository(
         &self,
         admitted: &Authorized,
@@ -220,7 +220,7 @@ impl Engine {
         Ok(changed)
     }
 
-    /// Deletes a repository: it is gone at once and its name is free; its content goes afterwards.
+    /// Deletes a repository. It is hidden and its name is free at once; its content is deleted afterwards.
     pub async fn delete_repository(&self, admitted: &Authorized) -> Result<(), EngineError> {
         let name = name_of(admitted.resource_for(artifactregistry::REPOSITORIES_DELETE)?)?;
         let (admitted, now) = (admitted.clone(), self.clock.now());
@@ -253,7 +253,7 @@ fn check_policies(settings: &str) -> Result<CleanupPolicies, EngineError> {
     })
 }
 
-/// Says so where cleanup policies delete nothing, because there are only some that keep.
+/// Logs a warning if cleanup policies delete nothing because all of them keep.
 fn warn_of_idle_policies(repository: &RepositoryDetails) {
     if check_policies(&repository.settings).is_ok_and(|policies| policies.has_only_keep_policies())
     {
@@ -262,7 +262,7 @@ fn warn_of_idle_policies(repository: &RepositoryDetails) {
     }
 }
 
-/// Puts a repository on the list of those that are cleaned, or takes it from there.
+/// Schedules cleanup for a repository that has policies, and unschedules it for one that has none.
 fn schedule_cleanup(
     tx: &mut Tx<'_>,
     name: &RepositoryName,

@@ -1,5 +1,4 @@
-//! Rules of a repository as they are administered, and how they decide about downloads. How they decide about tags is in
-//! `immutability`.
+//! Rules of a repository as they are administered. `download_rules` and `immutability` apply them.
 
 use identity::Authorized;
 use meta::rules::{self, RuleRow as Row};
@@ -15,22 +14,22 @@ use crate::error::EngineError;
 use crate::tags::download_rules::parse_condition;
 use model::permissions::artifactregistry;
 
-/// What is to be set on a rule. What is `None` stays as it is.
+/// The values that a request sets on a rule. `None` leaves a value as it is.
 #[derive(Debug, Clone, Default)]
 pub struct RuleChange {
-    /// What it says.
+    /// The decision of the rule.
     pub action: Option<RuleAction>,
-    /// What it is about.
+    /// The operation that the rule decides about.
     pub operation: Option<RuleOperation>,
-    /// The image that it is for; empty is the whole repository.
+    /// The image that the rule is for. An empty text stands for the whole repository.
     pub package: Option<String>,
-    /// When it applies; empty is always.
+    /// The condition under which the rule applies. An empty text means always.
     pub expression: Option<String>,
-    /// For people.
+    /// A title of the condition, for people.
     pub title: Option<String>,
-    /// For people.
+    /// A description of the condition, for people.
     pub description: Option<String>,
-    /// For people: where the expression is from.
+    /// The place that the expression comes from, for people.
     pub location: Option<String>,
 }
 
@@ -72,7 +71,7 @@ fn find(tx: &mut Tx<'_>, repository: &Id, name: &RuleName) -> Result<Row, Engine
     rules::find(tx, repository, name.id.as_str())?.ok_or_else(unknown)
 }
 
-/// A repository has one rule about each operation, and one for each of its images.
+/// Refuses a second rule for the same operation and image. A rule for the whole repository counts as one more image.
 fn check_unique(tx: &mut Tx<'_>, repository: &Id, row: &Row) -> Result<(), EngineError> {
     let holder = rules::find_name_by_scope(tx, repository, (row.operation, &row.package))?;
     let Some(other) = holder.filter(|holder| *holder != row.name) else { return Ok(()) };
@@ -86,7 +85,7 @@ fn check_unique(tx: &mut Tx<'_>, repository: &Id, row: &Row) -> Result<(), Engin
 }
 
 impl Engine {
-    /// The rules of a repository, by name.
+    /// Lists the rules of a repository by name.
     pub async fn rules(
         &self,
         admitted: &Authorized,
@@ -109,7 +108,7 @@ impl Engine {
             .await
     }
 
-    /// One rule.
+    /// Returns one rule.
     pub async fn rule(&self, admitted: &Authorized, name: &RuleName) -> Result<Row, EngineError> {
         admitted.require_repository(artifactregistry::RULES_GET, &name.repository)?;
         let name = name.clone();
@@ -121,7 +120,7 @@ impl Engine {
             .await
     }
 
-    /// Makes a rule that there is not yet. It holds for whatever is decided after it.
+    /// Creates a rule. It decides about all requests from its commit on.
     pub async fn create_rule(
         &self,
         admitted: &Authorized,
@@ -157,7 +156,7 @@ impl Engine {
             .await
     }
 
-    /// Changes what is set on a rule.
+    /// Changes the values of a rule that the request sets.
     pub async fn update_rule(
         &self,
         admitted: &Authorized,
@@ -179,7 +178,7 @@ impl Engine {
             .await
     }
 
-    /// Takes a rule away.
+    /// Deletes a rule.
     pub async fn delete_rule(
         &self,
         admitted: &Authorized,

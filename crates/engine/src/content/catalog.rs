@@ -1,4 +1,4 @@
-//! The images of a location that a caller may read.
+//! The catalog: the images of a location that a caller may read.
 
 use identity::Caller;
 use meta::packages::{self, CatalogEntry};
@@ -10,17 +10,17 @@ use crate::engine::Engine;
 use crate::error::EngineError;
 use model::permissions::artifactregistry;
 
-/// How many repositories that stay hidden one request asks for..
+/// The largest number of repositories that one request may find unreadable.
 const MOST_HIDDEN: usize = 2_000;
-/// ..and how many of their images it passes over.
+/// The largest number of images of unreadable repositories that one request skips one by one.
 const MOST_PASSED: usize = 10 * ROWS_AT_ONCE;
 
 impl Engine {
-    /// The images of a location that the caller may read, as PROJECT/REPOSITORY/IMAGE in byte order, after
-    /// `last`, at most `limit`.
+    /// Lists the images of a location that the caller may read, as PROJECT/REPOSITORY/IMAGE in byte order.
     ///
-    /// Repositories that the caller may not read are passed over whole. Where there are very many, the page ends among
-    /// them, perhaps without a name, and what goes on does not tell where.
+    /// Repositories that the caller may not read are skipped as a whole. Where there are very many of them, the page
+    /// ends among them, perhaps without a name. The position of the next page is sealed then, so that it does not
+    /// tell the name of an unreadable repository.
     pub async fn catalog(
         &self,
         caller: &Caller,
@@ -102,7 +102,7 @@ fn repository(location: &Location, entry: &CatalogEntry) -> Option<RepositoryNam
     })
 }
 
-/// What stands after all images of a repository: '0' follows '/' in ASCII.
+/// Returns a text that sorts after all images of a repository: '0' follows '/' in ASCII.
 fn past(name: &RepositoryName) -> String {
     format!("{}0", name.path())
 }

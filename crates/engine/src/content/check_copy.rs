@@ -1,7 +1,8 @@
-//! Whether copies are what they should be: checks that requests share, and what follows from them.
+//! Checks of copies, which requests share, and the consequences of their outcomes.
 //!
-//! A copy that is missing, cannot be read or has other bytes is taken out of service: the blob answers 404, so that
-//! clients push it again. Before that is believed, the store has to be itself. One that turns out right is back.
+//! A copy that is missing, unreadable or corrupt is taken out of service: the blob answers 404, so that clients push
+//! it again. Before that, the store must be known to be the one that was opened. A copy that turns out to be right is
+//! back in service.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -15,11 +16,11 @@ use crate::copy_checks::{CheckCounts, CheckOutcome, RunningCheck};
 use crate::engine::Engine;
 use crate::error::EngineError;
 
-/// How many checks are begun, or wait for their turn, that no request waits for.
+/// The largest number of checks that run or wait for their turn. Above it, no check begins that no request waits for.
 const MAX_BEGUN_CHECKS: usize = 16;
 
 impl Engine {
-    /// How many copies this process found to be what.
+    /// Returns the outcomes of all checks of this process.
     pub fn check_counts(&self) -> CheckCounts {
         let counters = &self.checks.counters;
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -33,7 +34,8 @@ impl Engine {
         }
     }
 
-    /// Checks a whole copy, once for all who ask meanwhile. It runs to its end, whoever leaves.
+    /// Checks a whole copy. Requests that ask for the same copy share one check, which runs to its end even if all of
+    /// them leave.
     pub(crate) fn check_copy(&self, digest: &Digest, row: &BlobCopy) -> RunningCheck {
         let mut running = self.checks.running();
         if let Some(check) = running.get(&row.copy_id).filter(|check| !check.is_over()) {
@@ -51,7 +53,7 @@ impl Engine {
         check
     }
 
-    /// Begins with a check that nobody waits for, unless too many are begun already: the next read asks again.
+    /// Begins a check that no request waits for. If too many checks have begun already, the next read asks again.
     pub(crate) fn check_in_background(&self, digest: &Digest, row: &BlobCopy) {
         if self.checks.running().len() < MAX_BEGUN_CHECKS {
             let _ = self.check_copy(digest, row);
@@ -71,7 +73,7 @@ impl Engine {
         })
     }
 
-    /// Reads a copy from its beginning to its end. Answers what its file looked like.
+    /// Reads a whole copy and compares its digest. Returns the times of its file.
     async fn hash_copy(&self, digest: &Digest, row: &BlobCopy) -> Result<FileTimes, BlobError> {
         let reader = self.blobs.open(CopyId::from(row.copy_id.to_bytes())).await?;
         let stamp = reader.times();
@@ -86,7 +88,7 @@ impl Engine {
         Err(BlobError::Corrupt)
     }
 
-    /// Writes down what reading a copy has shown: its file's times where its bytes are right, or why not.
+    /// Records what the reading of a copy has shown: the times of its file if its bytes are right, or else the error.
     pub(crate) async fn settle(
         &self,
         copy: &Id,
@@ -113,7 +115,7 @@ impl Engine {
         Ok(outcome)
     }
 
-    /// Takes a copy out of service: the blob answers 404, so that clients push it again.
+    /// Takes a copy out of service. The blob answers 404, so that clients push it again.
     async fn set_aside(
         &self,
         copy: &Id,
@@ -147,7 +149,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Writes down that a copy is right. One that was out of service is back.
+    /// Records that a copy is right. A copy that was out of service is back.
     async fn keep(
         &self,
         copy: &Id,

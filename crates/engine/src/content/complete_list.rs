@@ -1,8 +1,9 @@
-//! The complete list of an image, for clients that follow no link to a next page: part by part, as it is read.
+//! The complete list of an image, for clients that do not follow the link to a next page. It is read part by part, as
+//! the client reads.
 //!
-//! Each part is a transaction of its own, and begins by the key after which the one before ended: however long the list
-//! and however slow its reader, no more than a part is in memory, and nothing in the database waits for it. What changes
-//! meanwhile may be in the list or not; a version and its tags are read together.
+//! Each part is a transaction of its own, and begins after the key with which the last one ended. However long the
+//! list and however slow its reader, only one part is in memory, and nothing in the database waits. Changes during
+//! the list may or may not be in it; a version and its tags are read together.
 
 use std::collections::HashSet;
 use std::mem::take;
@@ -19,11 +20,12 @@ use crate::content::tag_list::ImagesBelow;
 use crate::engine::Engine;
 use crate::error::EngineError;
 
-/// A part ends with the row that makes it as long as this, so that what one reader keeps in memory is small.
+/// The length in bytes at which a part ends, so that a reader holds little memory. The row that reaches it is still
+/// in the part.
 const PART_BYTES: usize = 64 << 10;
-/// How many names a part reads at most..
+/// The largest number of names that a part reads.
 const NAMES: usize = 500;
-/// ..and how many versions.
+/// The largest number of versions that a part reads.
 const VERSIONS: usize = 200;
 
 /// The complete list of an image, or of a repository.
@@ -34,42 +36,43 @@ pub struct CompleteList {
     at: Option<ListPosition>,
 }
 
-/// Of what it is the list.
+/// The image or repository that is listed.
 #[derive(Debug, Clone)]
 struct ListScope {
     repository: Id,
-    /// The image's name, and its row if it has manifests and is not only what others are below.
+    /// The name of the image, and the id of its row. There is no row if the image has no manifests itself and other
+    /// images are below its name.
     image: Option<(String, Option<Id>)>,
 }
 
-/// Where the next part begins.
+/// The position at which the next part begins.
 #[derive(Debug, Clone)]
 enum ListPosition {
-    /// Among the names of images below: from this one on, and which child was the last.
+    /// A position among the images below. `from` is the next name to read, and `last` the last child of the list.
     Children { from: String, last: String },
-    /// After this tag.
+    /// The position after a tag.
     Tags(String),
-    /// After this digest.
+    /// The position after a digest.
     Versions(String),
-    /// After this tag of the version that the part before ended with.
+    /// The position after a tag of the version with which the last part ended.
     TagsOfVersion { version: Id, digest: String, last: String },
 }
 
-/// A part of a complete list, in the order in which they come.
+/// A part of a complete list. The variants are in the order in which they come.
 #[derive(Debug)]
 pub enum ListPart {
-    /// What the names of images below go on with, up to the next slash, in byte order.
+    /// The children of the image: the next segments of the names below it, in byte order.
     Children(Vec<String>),
     /// Tags, in byte order.
     Tags(Vec<String>),
-    /// Versions by their digests, with their tags.
+    /// Versions in the order of their digests, with their tags.
     Versions(Vec<TaggedVersion>),
     /// More tags of the version that came last.
     MoreTags(Vec<String>),
 }
 
 impl RepoAccess<Pull> {
-    /// All tags, versions and images below this one.
+    /// Begins the complete list of this image: the images below it, its tags and its versions.
     pub async fn complete_list(&self) -> Result<CompleteList, EngineError> {
         let ContentSource::Local(holding) = self.source()?;
         let (repository, path) = (holding.repository.id, self.image.target.path.path());
@@ -93,7 +96,7 @@ impl RepoAccess<Pull> {
 }
 
 impl Engine {
-    /// What the names of a repository's images begin with, up to the first slash: all of it.
+    /// Begins the complete list of the first segments of the names of a repository's images.
     pub async fn complete_images(
         &self,
         caller: &Caller,
@@ -113,7 +116,7 @@ impl CompleteList {
         Self { engine, repository, of, at }
     }
 
-    /// The next part; `None` when there is no more. A list that has failed does not go on.
+    /// Returns the next part, or `None` at the end. After an error the list has ended.
     pub async fn next(&mut self) -> Result<Option<ListPart>, EngineError> {
         let Some(place) = take(&mut self.at) else { return Ok(None) };
         let (of, repository) = (self.of.clone(), self.repository.clone());
@@ -128,7 +131,8 @@ impl CompleteList {
 }
 
 impl ListScope {
-    /// Refuses to go on with what was deleted since the list began: what there is of it now is not the list.
+    /// Fails if the repository or the image was deleted since the list began, so that the list cannot go on with
+    /// another object of the same name.
     fn check(&self, tx: &mut Tx<'_>, repository: &RepositoryName) -> Result<(), EngineError> {
         if !repositories::is_live(tx, &self.repository)? {
             return Err(EngineError::RepositoryUnknown(repository.clone()));
@@ -191,7 +195,7 @@ impl ListScope {
     }
 }
 
-/// Versions with their tags. Of one that has very many, they go on with the next part.
+/// Reads versions with their tags. If the last one has very many tags, they go on in the next part.
 fn versions_after(
     tx: &mut Tx<'_>,
     package: &Id,
@@ -228,14 +232,15 @@ fn versions_after(
     Ok((ListPart::Versions(part), next.map(ListPosition::Versions)))
 }
 
-/// Children, and where the next ones begin.
+/// Some children, and the name and the last child with which the next part begins.
 type ChildSlice = (Vec<String>, Option<(String, String)>);
 
 impl ImagesBelow<'_> {
-    /// Children after `last`, of names from `from` on.
+    /// Returns children after `last`, reading the names from `from` on.
     ///
-    /// Names come in byte order, in which `a/x` stands after `a-b`: so before a child the shorter ones are looked for
-    /// that it begins with, and none comes twice that is not after the last one.
+    /// Names come in byte order, in which `a/x` stands after `a-b`. So a child `a` can have its first name after that
+    /// of `a-b`. Therefore, before a child is listed, the shorter children that it begins with are looked for, and a
+    /// child that is not after the last one is not listed again.
     fn children(&self, tx: &mut Tx<'_>, from: &str, last: &str) -> Result<ChildSlice, MetaError> {
         let names = self.names(tx, from, NAMES)?;
         let is_last = names.len() < NAMES;
@@ -245,7 +250,8 @@ impl ImagesBelow<'_> {
         for name in names {
             let rest = &name[self.prefix.len()..];
             let child = rest.split_once('/').map_or(rest, |(child, _)| child);
-            // Behind all below a child, where nothing else can stand between them, and else behind the image.
+            // The next name to read is after all images below the child, if this name is one of them, and else after
+            // the image itself.
             from = self.after(if child == rest { rest } else { &rest[..=child.len()] });
             if child == current {
                 continue;
@@ -256,7 +262,7 @@ impl ImagesBelow<'_> {
                 if shorter <= last.as_str() || !looked_for.insert(shorter.to_owned()) {
                     continue;
                 }
-                // To look takes time as well.
+                // A lookup takes time, and counts like some bytes.
                 bytes += 50;
                 if self.has_below(tx, shorter)? {
                     shorter.clone_into(&mut last);

@@ -1,4 +1,5 @@
-//! Writing manifests: parse, check what they name, and commit contents, version, references and tags at once.
+//! Writing manifests: parse one, check the content that it names, and commit contents, version, references and tags
+//! at once.
 
 mod complete;
 mod references;
@@ -24,39 +25,39 @@ use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::tags::tag_write::point_tag;
 
-/// A config larger than this is not read for what lists show.
+/// The size up to which a config is read for the columns that lists show.
 const MAX_CONFIG_BYTES: u64 = 1 << 20;
 
 /// A manifest as a client sent it.
 #[derive(Debug)]
 pub struct ReceivedManifest {
-    /// Its bytes.
+    /// The bytes.
     pub bytes: Bytes,
-    /// The request's Content-Type.
+    /// The Content-Type of the request.
     pub content_type: Option<String>,
-    /// The tag or digest that it was put under.
+    /// The tag or digest that the request names.
     pub reference: Reference,
-    /// More tags that are to name it.
+    /// More tags that are to name the manifest.
     pub tags: Vec<Tag>,
 }
 
-/// A manifest that passed every check that needs nothing but what the client sent.
+/// A manifest that passed every check for which the request alone is enough.
 #[derive(Debug)]
 pub struct NewManifest {
     manifest: Manifest,
-    /// Its annotations, as rows keep them.
+    /// The annotations, as the JSON of their column.
     annotations: String,
     digest: Digest,
-    /// The bytes, which are stored as they are.
+    /// The bytes, which are stored unchanged.
     bytes: Bytes,
-    /// The tags that should name it.
+    /// The tags that are to name the manifest.
     tags: Vec<Tag>,
-    /// What has to be there before.
+    /// The precondition on the version that the reference names.
     expected: ExpectedVersion,
 }
 
 impl NewManifest {
-    /// Reads what a client sent. A long manifest takes a while: see [`Engine::read_manifest`].
+    /// Parses a manifest. A long one takes a while: see [`Engine::read_manifest`].
     pub fn parse(received: ReceivedManifest) -> Result<Self, EngineError> {
         let ReceivedManifest { bytes, content_type, reference, mut tags } = received;
         let mut manifest = Manifest::parse(&bytes, content_type.as_deref())?;
@@ -80,7 +81,7 @@ impl NewManifest {
         Ok(Self { manifest, annotations, digest, bytes, tags, expected })
     }
 
-    /// To be written only where the condition holds of what is there then.
+    /// Adds a precondition, which is evaluated when the manifest is written.
     pub fn when(mut self, precondition: Precondition) -> Self {
         self.expected.precondition = precondition;
         self
@@ -88,7 +89,7 @@ impl NewManifest {
 }
 
 impl Engine {
-    /// Reads what a client sent, without keeping others waiting.
+    /// Parses a manifest without delaying other requests.
     pub async fn read_manifest(
         &self,
         received: ReceivedManifest,
@@ -97,8 +98,8 @@ impl Engine {
         self.parsing.run(length, move || NewManifest::parse(received)).await?
     }
 
-    /// Refuses what a repository cannot take that this manifest would make: there is nothing in it that the manifest
-    /// could name.
+    /// Refuses a manifest that a new repository could not take, before the push creates the repository: a new
+    /// repository holds none of the content that the manifest names.
     pub async fn check_first_manifest(&self, new: &NewManifest) -> Result<(), EngineError> {
         self.check_announced(new.bytes.len() as u64).await?;
         if self.settings.new_repositories_sparse {
@@ -114,16 +115,16 @@ impl Engine {
     }
 }
 
-/// What a manifest PUT did.
+/// The result of a manifest PUT.
 #[derive(Debug)]
 pub struct PushedManifest {
-    /// The manifest's digest.
+    /// The digest of the manifest.
     pub digest: Digest,
-    /// What it refers to.
+    /// The digest of the manifest or blob that the manifest refers to.
     pub subject: Option<Digest>,
 }
 
-/// What a manifest is called that the API attaches to another one.
+/// The name and the namespace of a manifest that the API attaches to another one.
 #[derive(Debug)]
 pub(crate) struct AttachmentLabel {
     pub(crate) id: AttachmentId,
@@ -131,12 +132,14 @@ pub(crate) struct AttachmentLabel {
 }
 
 impl RepoAccess<Push> {
-    /// Stores a manifest and points tags at it. It is accepted whole, with everything that it names, or not.
+    /// Stores a manifest and points tags at it. The manifest is accepted with everything that it names, or not at
+    /// all.
     pub async fn put_manifest(&self, new: NewManifest) -> Result<PushedManifest, EngineError> {
         self.put(new, None).await
     }
 
-    /// As [`Self::put_manifest`]. What is named must be new, and refer to what is here.
+    /// Does the same as [`Self::put_manifest`]. A manifest with a label must be new, and its subject must be in the
+    /// image.
     pub(crate) async fn put(
         &self,
         new: NewManifest,
@@ -170,7 +173,8 @@ impl RepoAccess<Push> {
         }
     }
 
-    /// What lists show of the image, read from its config. Nothing here can refuse a push.
+    /// Reads the columns that lists show from the config of an image. A config that cannot be read does not refuse
+    /// the push.
     async fn shown(&self, manifest: &Manifest) -> ImageConfig {
         match &manifest.config {
             Some(config) if ImageConfig::is_media_type(&config.media_type) => {
@@ -187,7 +191,7 @@ impl RepoAccess<Push> {
             return None;
         }
         let bytes = found.read_all().await.ok()?;
-        // What is no object says nothing, and is not worth another thread.
+        // A config that is no JSON object has nothing to show, and is not worth another thread.
         if bytes.trim_ascii_start().first() != Some(&b'{') {
             return None;
         }
@@ -195,7 +199,7 @@ impl RepoAccess<Push> {
         self.engine.parsing.run(length, move || ImageConfig::parse(&bytes)).await.ok()
     }
 
-    /// Finds out which content a refused manifest names in vain.
+    /// Finds the content that is missing or has another size, after a foreign key has refused the manifest.
     async fn name_missing(&self, sizes: BTreeMap<Digest, u64>) -> Result<EngineError, EngineError> {
         let at = self.image.clone();
         self.engine
@@ -230,7 +234,7 @@ struct ManifestWrite {
     access: std::sync::Arc<ImageContext>,
     manifest: Manifest,
     annotations: String,
-    /// The blobs that it names, with the sizes that it states.
+    /// The blobs that the manifest names, with the sizes that it states.
     sizes: BTreeMap<Digest, u64>,
     digest: Digest,
     bytes: Bytes,
@@ -293,7 +297,8 @@ impl ManifestWrite {
         Ok(at.enqueue_insert(tx, (&self.digest, &told, self.now))?)
     }
 
-    /// What the API attaches refers to what is there, and is there once: by its digest it is found in the repository.
+    /// Checks that an attachment is new in the repository, and that its subject is in the image. By its digest, an
+    /// attachment is found in the whole repository.
     fn check_attachable(&self, tx: &mut Tx<'_>, package: &Id) -> Result<(), EngineError> {
         let repository = &self.access.repository().id;
         if let Some(same) = attachments::find(tx, repository, &self.same())? {
@@ -311,7 +316,7 @@ impl ManifestWrite {
         }
     }
 
-    /// The attachment of this content, whatever it is called.
+    /// Returns the id of any attachment with the same content, whatever its label is.
     fn same(&self) -> AttachmentId {
         AttachmentId::Digest(self.digest.clone())
     }
@@ -359,12 +364,12 @@ impl ManifestWrite {
     }
 }
 
-/// What lists show of a manifest.
+/// The columns of a manifest that only lists use.
 struct ShownVersion {
-    /// How much it takes: the blobs that it names, each once, and its own bytes. An index of nothing but manifests has
-    /// no size of its own.
+    /// The size of the image: the blobs that it names, each once, and its own bytes. An index that names only
+    /// manifests has no size of its own.
     image_bytes: i64,
-    /// What an index names, as rows keep it. An image has none of these, but a platform.
+    /// The entries of an index, as their column keeps them. `None` for an image, whose platform is in its config.
     platforms: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! Takes a request body to a blob writer, in batches and within the memory that all uploads share.
+//! The way of a request body to a blob writer, in batches and within the memory that all uploads share.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -14,40 +14,40 @@ use crate::error::{BodyError, EngineError};
 /// The bytes of a request, as they come.
 pub type UploadBody<'a> = Pin<Box<dyn Stream<Item = Result<Bytes, BodyError>> + Send + 'a>>;
 
-/// The bytes of a request, and what it says of them.
+/// The bytes of a request, and the properties that the request states.
 pub struct UploadChunk<'a> {
-    /// Where they belong, if it says so.
+    /// The range of the blob that the bytes belong to, if the request states it.
     pub range: Option<ContentRange>,
-    /// How many they are, if it says so.
+    /// The length of the body, if the request states it.
     pub announced: Option<u64>,
     /// The bytes.
     pub body: UploadBody<'a>,
 }
 
 impl<'a> From<UploadBody<'a>> for UploadChunk<'a> {
-    /// Bytes that nothing is said of.
+    /// Returns a chunk that states neither range nor length.
     fn from(body: UploadBody<'a>) -> Self {
         Self { range: None, announced: None, body }
     }
 }
 
-/// A batch goes to the hashing pool when it has this many bytes..
+/// The number of bytes at which a batch goes to the hashing pool.
 const BATCH_BYTES: usize = 1 << 20;
-/// ..or this many frames..
+/// The number of frames at which a batch goes to the hashing pool.
 const BATCH_FRAMES: usize = 512;
-/// ..or waited this long for more.
+/// The time after which a batch goes to the hashing pool as it is.
 const BATCH_WAIT: Duration = Duration::from_secs(1);
 
-/// How far a body got.
+/// The outcome of receiving a body.
 pub(crate) struct ReceivedBytes {
-    /// The bytes that were handed to the writer.
+    /// The number of bytes that were handed to the writer.
     pub(crate) bytes: u64,
-    /// Whether the body ended as it should.
+    /// The reason why the body ended too early, if it did.
     pub(crate) ended: Result<(), BodyError>,
 }
 
 impl Engine {
-    /// Writes the body until it ends, breaks, or would make the blob larger than it may be.
+    /// Writes the body until it ends, breaks, or would make the blob larger than a blob may be.
     pub(crate) async fn receive(
         &self,
         writer: &mut dyn BlobWriter,
@@ -56,8 +56,8 @@ impl Engine {
         let limit = model::byte_range::MAX_BLOB_BYTES;
         let mut bytes = 0;
         loop {
-            // The first frame waits in the connection's own buffer. Memory is taken for the bytes at hand and
-            // not for those that may come, so that slow clients keep nobody else from sending.
+            // The first frame waits in the buffer of the connection. Memory is taken for the bytes at hand, not for
+            // those that may come, so that slow clients keep nobody else from sending.
             let first = match body.next().await {
                 Some(Ok(frame)) => frame,
                 Some(Err(error)) => return Ok(ReceivedBytes { bytes, ended: Err(error) }),
@@ -79,8 +79,8 @@ impl Engine {
     }
 }
 
-/// Adds frames until the batch is full, has waited long enough, or finds no memory for more; and how the body
-/// ended, if it did. The one frame that finds none was in memory already.
+/// Adds frames until the batch is full, has waited long enough, or finds no memory for one more. That one frame is
+/// kept, because it is in memory already. Returns how the body ended, if it did.
 async fn fill(
     mut batch: UploadBatch,
     body: &mut UploadBody<'_>,

@@ -1,4 +1,4 @@
-//! Which manifests of an image refer to a digest by their `subject`.
+//! The manifests of an image whose `subject` is a given digest.
 
 use meta::versions::{Referrer, ReferrerSize};
 use meta::{packages, versions};
@@ -8,27 +8,27 @@ use crate::access::{Pull, RepoAccess};
 use crate::content::source::ContentSource;
 use crate::error::EngineError;
 
-/// How many referrers one page looks at.
+/// The largest number of referrers that one page reads.
 const MAX_PAGE_LINES: usize = 500;
 
-/// How long a page's lines may be together: under the 4 MiB that clients read of a manifest.
+/// The longest page in bytes: less than the 4 MiB that clients read of a manifest.
 const MAX_PAGE_BYTES: usize = 3 << 20;
 
-/// The most that a line takes besides its artifact type and its annotations.
+/// The bytes that a line takes at most, besides its artifact type and its annotations.
 const LINE_BYTES: usize = 400;
 
 /// A page of referrers.
 #[derive(Debug, Default)]
 pub struct ReferrersPage {
-    /// The referring manifests, by digest.
+    /// The referring manifests, in the order of their digests.
     pub referrers: Vec<Referrer>,
-    /// Where the next page begins, if there is one.
+    /// The digest after which the next page begins, if there is one.
     pub next: Option<Digest>,
 }
 
 impl RepoAccess<Pull> {
-    /// The manifests that refer to `subject`, after `last`. A subject that is not here has none, or some
-    /// that came before it: that is no error.
+    /// Lists the manifests that refer to `subject`, after the digest `last`. A subject that is not in the image is no
+    /// error: it has no referrers, or some that came before it.
     pub async fn referrers(
         &self,
         subject: &Digest,
@@ -53,7 +53,8 @@ impl RepoAccess<Pull> {
                 };
                 let (page, more) = sizes.split_at(page_length(&sizes, is_wanted));
                 let next = page.last().filter(|_| !more.is_empty()).map(|line| line.digest.clone());
-                // Where none is wanted, the type may be text that the database does not take.
+                // The artifact type may be a text that the database refuses. If no line has it, the database is not
+                // asked.
                 let referrers = match page.iter().rfind(is_wanted) {
                     Some(to) => {
                         let wanted = wanted.as_deref().unwrap_or_default();
@@ -68,7 +69,7 @@ impl RepoAccess<Pull> {
     }
 }
 
-/// How many of these lines come in one page, of which only the wanted ones are shown: one at least.
+/// Returns how many of the lines one page takes, of which only the wanted ones are shown. One line always fits.
 fn page_length(lines: &[ReferrerSize], is_wanted: impl Fn(&&ReferrerSize) -> bool) -> usize {
     let mut bytes = 0;
     let fits = |(position, line): &(usize, &ReferrerSize)| {

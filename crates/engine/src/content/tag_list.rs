@@ -13,28 +13,28 @@ use crate::content::source::ContentSource;
 use crate::engine::Engine;
 use crate::error::EngineError;
 
-/// How many rows of a list are read at once.
+/// The number of rows of a list that are read at once.
 pub(crate) const ROWS_AT_ONCE: usize = 1_000;
 
-/// Among how many versions those without a tag are looked for: cleaners come again. Everybody else who lists tags waits
-/// for it, so that it is not more where there are very many.
+/// The number of versions among which those without a tag are looked for. Cleaners repeat their request, so they find
+/// the others later. Every other client that lists tags waits for this search.
 const MAX_UNTAGGED: i64 = 1_000;
 
 /// A page of an image's tags.
 #[derive(Debug)]
 pub struct TagPage {
-    /// The tags, in byte order, with what they name.
+    /// The tags in byte order, with the versions that they name.
     pub tags: Vec<TagRow>,
-    /// On the first page, versions without a tag.
+    /// Versions without a tag, on the first page only.
     pub untagged: Vec<ListedVersion>,
-    /// What the names of images below this one go on with.
+    /// The next segments of the names of images below this one.
     pub children: Vec<String>,
-    /// Where the next page begins, if there is one.
+    /// The position at which the next page begins, if there is one.
     pub next: Option<String>,
 }
 
 impl TagPage {
-    /// The versions that the page's tags name, each with its tags.
+    /// Returns the versions that the tags of the page name, each with these tags.
     pub fn versions(&self) -> BTreeMap<&Digest, Vec<&TagRow>> {
         let mut versions: BTreeMap<&Digest, Vec<&TagRow>> = BTreeMap::new();
         for tag in &self.tags {
@@ -44,18 +44,15 @@ impl TagPage {
     }
 }
 
-/// A page of names.
 #[derive(Debug, Default)]
 pub struct NamePage {
-    /// The names, in order.
     pub names: Vec<String>,
-    /// Where the next page begins, if there is one.
     pub next: Option<String>,
 }
 
 impl RepoAccess<Pull> {
-    /// The tags, and the images below this one, that stand after `last`: of each at most `limit`, and both up
-    /// to the same place.
+    /// Lists the tags of the image, and the images below it. The page has at most `limit` of each, and both end at
+    /// the same position.
     pub async fn tags(&self, last: &str, limit: usize) -> Result<TagPage, EngineError> {
         let ContentSource::Local(holding) = self.source()?;
         let (path, last) = (self.image.target.path.path(), last.to_owned());
@@ -94,8 +91,7 @@ impl RepoAccess<Pull> {
 }
 
 impl Engine {
-    /// What the names of a repository's images begin with, up to the first slash: those that stand after
-    /// `last`, at most `limit`.
+    /// Lists the first segments of the names of a repository's images.
     pub async fn images(
         &self,
         caller: &Caller,
@@ -115,16 +111,16 @@ impl Engine {
     }
 }
 
-/// The images of a repository whose names begin with a prefix. What these go on with, up to the next slash, is
-/// a child.
+/// The images of a repository whose names begin with a prefix. The next segment of such a name, up to a slash, is a
+/// child.
 pub(crate) struct ImagesBelow<'a> {
     pub(crate) repository: &'a Id,
-    /// Nothing, or the name of an image and a slash.
+    /// The common prefix: an empty text, or the name of an image and a slash.
     pub(crate) prefix: String,
 }
 
-/// A page of children, by the place where each is found first in the order of all names: `a` where there is
-/// an image `a`, and else `a/`, which stands after `a-b`.
+/// A page of children, each by its position in the order of all names: `a` if there is an image `a`, and else `a/`,
+/// which stands after `a-b`.
 struct ChildPage {
     places: BTreeSet<String>,
     more: bool,
@@ -141,7 +137,7 @@ impl ChildPage {
 }
 
 impl ImagesBelow<'_> {
-    /// At most `limit` children whose places are after `last`.
+    /// Returns at most `limit` children whose positions are after `last`.
     fn page(&self, tx: &mut Tx<'_>, last: &str, limit: usize) -> Result<ChildPage, MetaError> {
         let begin = self.after(last);
         let (mut places, mut from) = (BTreeSet::new(), begin.clone());
@@ -170,7 +166,7 @@ impl ImagesBelow<'_> {
         }
     }
 
-    /// Whether what is found at `a/` was found at `a`: on this page, or on one before it.
+    /// Returns whether the child of a position `a/` was listed at `a` already: on this page, or on one before it.
     fn is_listed(
         &self,
         tx: &mut Tx<'_>,
@@ -194,7 +190,7 @@ impl ImagesBelow<'_> {
         from: &str,
         limit: usize,
     ) -> Result<Vec<String>, MetaError> {
-        // '0' follows '/' in ASCII, and '~' everything that a name may hold.
+        // '0' follows '/' in ASCII, and '~' follows all characters of names.
         let end = match self.prefix.strip_suffix('/') {
             Some(image) => format!("{image}0"),
             None => "~".to_owned(),
@@ -202,8 +198,8 @@ impl ImagesBelow<'_> {
         packages::list_names_between(tx, self.repository, (from, &end), limit as i64)
     }
 
-    /// The least name after a place: '-' is the least of what may follow a name, and '0' stands after all that
-    /// begin with it and a slash.
+    /// Returns the smallest name after a position. '-' is the smallest character that may go on a name, and '0'
+    /// stands after all names that go on with a slash.
     pub(crate) fn after(&self, place: &str) -> String {
         match place.strip_suffix('/') {
             Some(child) => format!("{}{child}0", self.prefix),

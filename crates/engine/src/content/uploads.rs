@@ -1,7 +1,7 @@
 //! Upload sessions: a blob from its first byte to its digest, over any number of requests and processes.
 //!
-//! A session belongs to a repository, an image and a principal; anybody else's answers as unknown. What a
-//! client was told with 202 is durable: bytes, offset and the state of the running hash.
+//! A session belongs to a repository, an image and a principal. For any other principal it does not exist. Everything
+//! that was answered with 202 is durable: bytes, offset and the state of the running hash.
 
 mod claimed;
 mod commit;
@@ -20,29 +20,29 @@ use crate::content::receive::UploadChunk;
 use crate::error::EngineError;
 use crate::reviews;
 
-/// Where an upload stands.
+/// The progress of an upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UploadProgress {
-    /// The session's id.
+    /// The id of the session.
     pub id: String,
-    /// How many bytes are durably stored.
+    /// The number of bytes that are durably stored.
     pub offset: u64,
 }
 
-/// Where a blob may be mounted from.
+/// The repositories from which a blob may be mounted.
 #[derive(Debug)]
 pub enum MountFrom<'a> {
-    /// This repository, which the caller may read.
+    /// One repository, which the caller may read.
     Repository(&'a RepoAccess<Pull>),
     /// Any repository of the project that the caller may read.
     Project,
 }
 
-/// A session that was looked for.
+/// The state of a session.
 enum UploadState<'a> {
-    /// It goes on, and this request alone writes to it.
+    /// The session goes on, and only this request writes to it.
     Open(ClaimedUpload<'a>),
-    /// It became a blob, not long ago.
+    /// The session became a blob, not long ago.
     Finished(Digest),
 }
 
@@ -91,7 +91,7 @@ impl RepoAccess<Push> {
         Ok(progress)
     }
 
-    /// Refuses one more session where too many are open: each is a row for as long as it may live.
+    /// Refuses one more session if the principal has too many open ones. Each is a row until it expires.
     async fn check_open_uploads(&self) -> Result<(), EngineError> {
         let Some(limit) = self.engine.settings.open_uploads else { return Ok(()) };
         let at = self.image.clone();
@@ -106,7 +106,7 @@ impl RepoAccess<Push> {
         }
     }
 
-    /// Where a session stands.
+    /// Returns the progress of a session.
     pub async fn upload_progress(&self, id: &str) -> Result<UploadProgress, EngineError> {
         let upload = self.find_upload(id).await?;
         match upload.copy_id {
@@ -115,7 +115,7 @@ impl RepoAccess<Push> {
         }
     }
 
-    /// Appends a chunk. What came of a body that broke is kept, so that the client can go on from there.
+    /// Appends a chunk. If the body breaks, the bytes that came are kept, so that the client can go on after them.
     pub async fn append(
         &self,
         id: &str,
@@ -140,7 +140,8 @@ impl RepoAccess<Push> {
         digest: &Digest,
         mut chunk: UploadChunk<'_>,
     ) -> Result<(), EngineError> {
-        // The digest decides by which hash the blob is known; bytes hashed otherwise are hashed again.
+        // The digest decides which hash the blob needs. If the session was hashed with another one, its bytes are
+        // hashed again.
         let mut claimed = match self.claim_upload(id, Some(digest.algorithm())).await? {
             UploadState::Open(claimed) => claimed,
             UploadState::Finished(became) if became == *digest => return Ok(()),
@@ -151,8 +152,8 @@ impl RepoAccess<Push> {
             Err(error) => return Err(claimed.broke(error).await),
         };
         if let Err(broken) = received.ended {
-            // Whoever does not say where its bytes belong repeats the whole request: were these kept, they
-            // would be there twice.
+            // A client that does not state the range of its bytes repeats the whole request. If these bytes were
+            // kept, they would be there twice.
             if chunk.range.is_some() {
                 claimed.save().await?;
             }
@@ -167,13 +168,13 @@ impl RepoAccess<Push> {
         if self.abandon(&upload).await? { Ok(()) } else { Err(EngineError::UploadUnknown) }
     }
 
-    /// Makes a blob of another repository readable here, without a byte moving. Answers whether it did.
+    /// Makes a blob of another repository readable here, without copying bytes. Returns whether it did.
     pub async fn mount(&self, digest: &Digest, from: MountFrom<'_>) -> Result<bool, EngineError> {
         let sources = match from {
             MountFrom::Repository(source) => vec![source.image.repository().id],
             MountFrom::Project => self.readable_holders(digest).await?,
         };
-        // Whoever is told that it is there sends nothing: so it has to be.
+        // A client whose mount succeeds sends no bytes. So the blob must be readable now.
         let mut held = None;
         for source in sources {
             match self.engine.open_blob(&source, digest).await {
@@ -198,7 +199,7 @@ impl RepoAccess<Push> {
             .await
     }
 
-    /// The repositories of this project that hold the blob and that the caller may read.
+    /// Returns the repositories of this project that hold the blob and that the caller may read.
     async fn readable_holders(&self, digest: &Digest) -> Result<Vec<Id>, EngineError> {
         const LOOK_AT_MOST: i64 = 100;
         let (at, digest) = (self.image.clone(), digest.clone());
@@ -234,7 +235,7 @@ impl RepoAccess<Push> {
             .ok_or(EngineError::UploadUnknown)
     }
 
-    /// The session under the claim: another request may have moved it on, or ended it.
+    /// Reads the session again after its copy was claimed: another request may have appended to it, or ended it.
     async fn find_claimed(&self, id: Id) -> Result<Upload, EngineError> {
         let at = self.image.clone();
         self.engine
@@ -246,7 +247,7 @@ impl RepoAccess<Push> {
             .ok_or(EngineError::UploadUnknown)
     }
 
-    /// Takes the upload for this request alone and opens it where it stands.
+    /// Claims the upload for this request alone, and opens its copy at the stored offset.
     async fn claim_upload(
         &self,
         id: &str,
@@ -282,7 +283,7 @@ impl RepoAccess<Push> {
         Ok(UploadState::Open(ClaimedUpload { access: self, upload, writer }))
     }
 
-    /// A request that has begun is not stopped by the session's end, however near that is.
+    /// Moves the expiry of a session on when a request begins, so that the request is not cut off by it.
     async fn keep_alive(&self, upload: &Upload) -> Result<(), EngineError> {
         let left = upload.expires_at - self.engine.clock.now();
         if left < micros(self.engine.settings.upload_expiry) / 4 * 3 {
@@ -291,7 +292,7 @@ impl RepoAccess<Push> {
         Ok(())
     }
 
-    /// Moves the end of the session on.
+    /// Moves the expiry of a session on.
     async fn touch(&self, upload: &Upload) -> Result<(), EngineError> {
         let (upload, expires_at) = (upload.clone(), self.upload_expiry());
         let touched = self
@@ -302,8 +303,8 @@ impl RepoAccess<Push> {
         if touched == 1 { Ok(()) } else { Err(EngineError::UploadUnknown) }
     }
 
-    /// Ends the session and puts its copy to the trash, unless it ended meanwhile: then both are no longer
-    /// what was found. Answers whether it did.
+    /// Ends the session and moves its copy to the trash, unless the row has changed since it was read. Returns
+    /// whether it did.
     async fn abandon(&self, upload: &Upload) -> Result<bool, EngineError> {
         let upload = upload.clone();
         let due = self.engine.clock.now() + micros(self.engine.settings.trash_retention);

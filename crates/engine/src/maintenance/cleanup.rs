@@ -1,12 +1,13 @@
-//! Cleanup policies carried out: in the background, and when an operator asks for it.
+//! Cleanup policies at work: in the background, and when an operator asks for it.
 //!
-//! A run walks through a repository's images by name, of each through the manifests from the newest on, some at a time, and
-//! remembers how far it has come. What is to go is found out in one transaction that reads, and decided once more in the
-//! one that deletes: what was pushed, tagged, pulled or set otherwise meanwhile counts. One decision
-//! ([`Judge`]) serves dry runs and real ones, and manifests go the way that all go which are deleted.
+//! A run walks through the images of a repository, and through the manifests of each from the newest on. It looks at
+//! some of them at a time, and remembers its position. One transaction that reads finds the manifests to delete, and
+//! the transaction that deletes one decides about it once more, so that a push, a tag, a pull or a new policy in
+//! between counts. One decision ([`CleanupEvaluator`]) serves dry runs and real ones, and manifests are deleted like
+//! all others.
 //!
-//! What an index names stays while the index does, what refers to an image while the image does, and what a tag holds that
-//! stays for as long as that.
+//! A manifest stays while an index that names it stays, while the manifest that it refers to stays, and while it has
+//! an immutable tag.
 
 mod background;
 mod evaluate;
@@ -29,62 +30,62 @@ use crate::artifacts::delete::{TagHandling, delete_version};
 use crate::engine::Engine;
 use crate::error::EngineError;
 
-/// As whom events, the history of tags and the audit log name it.
+/// The principal of cleanup in events, in the history of tags and in the audit log.
 pub const CLEANUP_PRINCIPAL: &str = "system:cleanup-policy";
 
-/// How many manifests and images one step looks at.
+/// The number of manifests and images that one step looks at.
 const STEP: usize = 100;
 
-/// How many of its tags are told of a manifest.
+/// The number of tags that a step shows of a manifest.
 const TAGS_TOLD: i64 = 5;
 
-/// Whether a run deletes anything.
+/// The choice between deleting and only looking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CleanupMode {
-    /// Look only.
+    /// Deletes nothing.
     DryRun,
-    /// Delete what is to go, unless the repository says that its policies only look.
+    /// Deletes, unless the repository's policies are themselves a dry run.
     Clean,
 }
 
-/// A manifest that went, or would go.
+/// A manifest that was deleted, or would be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CleanedVersion {
-    /// Its image.
+    /// The name of its image.
     pub package: String,
-    /// Its digest.
+    /// The digest.
     pub digest: Digest,
     /// The first of its tags.
     pub tags: Vec<String>,
-    /// The size that lists show of it. Layers are in it that others may need.
+    /// The size that lists show. It includes layers that other manifests may need.
     pub bytes: i64,
-    /// The policy that deletes it.
+    /// The policy that deletes the manifest.
     pub policy: String,
 }
 
-/// What a run has come to.
+/// The counts of a run so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CleanupReport {
-    /// Manifests that it looked at.
+    /// The manifests that were looked at.
     pub reviewed: u64,
-    /// Those that went, or would.
+    /// The manifests that were deleted, or would be.
     pub versions: u64,
-    /// Their sizes.
+    /// The sum of the sizes of these.
     pub bytes: i64,
-    /// Those that a policy kept from another one.
+    /// The manifests that a policy kept although another one would delete them.
     pub kept: u64,
-    /// Those that were to go, and that a tag that stays, an index or their subject kept.
+    /// The manifests that a policy would delete, and that are kept by an immutable tag, an index or their subject.
     pub held: u64,
 }
 
-/// What a step has come to.
+/// The result of one step.
 #[derive(Debug)]
 pub struct CleanupStep {
-    /// What went, or would go.
+    /// The manifests that were deleted, or would be.
     pub cleaned: Vec<CleanedVersion>,
-    /// Whether it only looked: it was asked to, or the repository says so.
+    /// `true` if the step deleted nothing, because the run or the repository's policies are a dry run.
     pub dry_run: bool,
-    /// Whether it was the last one.
+    /// `true` if the step was the last one.
     pub done: bool,
 }
 
@@ -96,7 +97,8 @@ pub struct CleanupRun {
     mode: CleanupMode,
     cursor: CleanupCursor,
     report: CleanupReport,
-    /// Why the last step ended early, after what it answered was done.
+    /// The error that ended the last step early. The next step returns it, because the last one returned the
+    /// manifests that it had deleted.
     failed: Option<EngineError>,
 }
 
@@ -124,23 +126,24 @@ impl Engine {
 }
 
 impl CleanupRun {
-    /// What it has come to so far.
+    /// Returns the counts so far.
     pub fn report(&self) -> CleanupReport {
         self.report
     }
 
-    /// The repository's policies as they are now.
+    /// Returns the present policies of the repository.
     pub async fn policies(&self) -> Result<CleanupPolicies, EngineError> {
         let repository = self.repository.id;
         self.engine.meta.read_by_key(move |tx| policies(tx, &repository)).await
     }
 
-    /// Goes on for some manifests.
+    /// Looks at some more manifests, and deletes those that the policies delete.
     pub async fn step(&mut self) -> Result<CleanupStep, EngineError> {
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
-        // The pulls of this process. Others write theirs down twice a minute: policies have a margin for that.
+        // The policies see the pulls of this process. Other processes write theirs twice a minute; policies have a
+        // margin for that.
         self.engine.flush_pulls().await?;
         let (repository, from, now) =
             (self.repository.id, self.cursor.clone(), self.engine.clock.now());
@@ -164,7 +167,7 @@ impl CleanupRun {
         Ok(CleanupStep { cleaned, dry_run, done })
     }
 
-    /// Deletes what is still to go, and answers what went.
+    /// Deletes the manifests that are still to be deleted, and returns those that were.
     async fn remove(&mut self, going: Vec<CleanedVersion>) -> Vec<CleanedVersion> {
         let mut gone = Vec::new();
         for one in going {
@@ -182,7 +185,7 @@ impl CleanupRun {
         gone: &mut Vec<CleanedVersion>,
     ) -> Result<(), EngineError> {
         let at = Arc::new(self.image_context(&one.package)?);
-        // Each waits for the one behind it.
+        // Each digest waits for the one after it.
         let mut waiting = vec![one.digest];
         while let Some(digest) = waiting.last() {
             match self.remove_one(&at, digest).await? {
@@ -212,7 +215,8 @@ impl CleanupRun {
         let (place, wanted) = (at.clone(), digest.clone());
         let removed = engine.meta.write(move |tx| remove_if(tx, (&place, &wanted), times)).await;
         let removed = match removed {
-            // The policies have decided, and are not asked again: they would not find the tags that went.
+            // The policies have decided, and are not asked again: they would not find the tags that are deleted
+            // already.
             Ok(RemovalOutcome::Going(cleaned)) => engine
                 .delete_by_digest(at, digest, TagHandling::TakeAlong)
                 .await
@@ -224,10 +228,10 @@ impl CleanupRun {
             Err(
                 EngineError::TagImmutable { .. }
                 | EngineError::ManifestUnknown(_)
-                // It has too many tags for the rules about them.
+                // The manifest has more tags than the rules about tags are evaluated for.
                 | EngineError::Precondition(_),
             ) => Ok(RemovalOutcome::Stays),
-            // An index that was pushed meanwhile names it.
+            // An index that was pushed meanwhile names the manifest.
             Err(EngineError::Database(error)) if error.kind() == ErrorKind::ForeignKey => {
                 Ok(RemovalOutcome::Stays)
             }
@@ -249,15 +253,15 @@ impl CleanupRun {
     }
 }
 
-/// What came of a manifest that was to go.
+/// The outcome for a manifest that was to be deleted.
 enum RemovalOutcome {
-    /// It went.
+    /// The manifest was deleted.
     Gone(CleanedVersion),
-    /// The first of its tags went.
+    /// The first of its tags were deleted, and the others are still there.
     Going(CleanedVersion),
-    /// It is not there any more, or is not to go any more.
+    /// The manifest is not there any more, or is not to be deleted any more.
     Stays,
-    /// This one has to go first.
+    /// This manifest must be deleted first.
     HeldBy(Digest),
 }
 
@@ -268,16 +272,16 @@ fn policies(tx: &mut Tx<'_>, repository: &Id) -> Result<CleanupPolicies, EngineE
         .map_err(|error| EngineError::Precondition(format!("cleanup policies: {error}")))
 }
 
-/// What a step has found to do.
+/// The work that a step has found.
 #[derive(Default)]
 struct CleanupPlan {
-    /// Where the next one begins; `None`: there is none.
+    /// The position at which the next step begins, or `None` at the end.
     next: Option<CleanupCursor>,
     report: CleanupReport,
     going: Vec<CleanedVersion>,
 }
 
-/// Looks at what comes next.
+/// Evaluates the manifests that come next.
 fn look(
     tx: &mut Tx<'_>,
     (policies, now): (&CleanupPolicies, i64),
@@ -322,7 +326,7 @@ fn look(
     Ok(found)
 }
 
-/// Deletes a manifest, if it is still to go.
+/// Deletes a manifest if the policies still delete it.
 fn remove_if(
     tx: &mut Tx<'_>,
     (at, digest): (&ImageContext, &Digest),

@@ -1,9 +1,9 @@
-//! Collecting what nothing refers to: online, one review at a time, never by a scan.
+//! Collection of content that nothing refers to: online, one review at a time, never by a scan.
 //!
-//! Whatever may have become unreferenced was put into `gc_queue` by the transaction that let it go. A review
-//! looks once more inside a transaction of its own, and only then removes: a repository's link to a blob, the
-//! blob, its copy (to the trash), and at last the file. Foreign keys guard each step against a push that runs
-//! at the same time. A review that fails or is cut short stays in the queue.
+//! The transaction that drops a reference puts the content that may now be unreferenced into `gc_queue`. A review
+//! looks once more inside a transaction of its own, and only then deletes: a repository's link to a blob, the blob,
+//! its copy (which goes to the trash), and at last the file. Foreign keys guard each step against a push that runs at
+//! the same time. A review that fails or is cut short stays in the queue.
 
 mod batch;
 mod removal;
@@ -23,26 +23,26 @@ use crate::reviews::{
     BLOB, CONTENT, COPY, LINK_REVIEW, PACKAGE, REPOSITORY, UPLOAD, trash_former, trash_unfinished,
 };
 
-/// The lease of collecting.
+/// The name of the lease of collection.
 const GC_LEASE: &str = "gc";
 
 const REVIEWS_AT_ONCE: i64 = 200;
 
-/// Whether a collection removes anything.
+/// The choice between deleting and only looking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GcMode {
-    /// Look only.
+    /// Deletes nothing.
     DryRun,
-    /// Remove what nothing refers to.
+    /// Deletes content that nothing refers to.
     Collect,
 }
 
-/// What a collection did, or would do.
+/// The counts of a collection: of content that it deleted, or would delete.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct GcReport {
     /// Reviews that were due.
     pub reviewed: u64,
-    /// Blobs taken from a repository that no longer needs them.
+    /// Blobs that a repository holds and no longer needs.
     pub links: u64,
     /// Blobs that no repository holds any more.
     pub blobs: u64,
@@ -50,18 +50,18 @@ pub struct GcReport {
     pub manifests: u64,
     /// Uploads that expired.
     pub uploads: u64,
-    /// Files removed from the trash.
+    /// Files in the trash.
     pub files: u64,
-    /// Bytes taken from repositories.
+    /// Bytes that repositories no longer hold.
     pub bytes: u64,
-    /// Whether another process is collecting, so that this one did nothing.
+    /// `true` if another process collects, so that this one did nothing.
     pub busy: bool,
-    /// Whether a dry run knows of no blob that a repository no longer needs: manifests of an older release are still
-    /// being looked through.
+    /// `true` if a dry run cannot know the blobs that repositories no longer need, because manifests of an older
+    /// release are still incomplete.
     pub links_unknown: bool,
 }
 
-/// What one review came to.
+/// The outcome of one review.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ReviewVerdict {
     Kept,
@@ -92,8 +92,8 @@ impl GcReport {
 }
 
 impl Engine {
-    /// Reviews everything that is due, unless another process is at it. `progress` hears of each batch, and says
-    /// whether to go on: what is left then stays in the queue.
+    /// Does all reviews that are due, unless another process collects. `progress` is called after each batch, and
+    /// decides whether to go on. The reviews that are left then stay in the queue.
     pub async fn collect(
         &self,
         mode: GcMode,
@@ -135,7 +135,7 @@ impl Engine {
             for review in alone {
                 match self.review(&review, mode).await {
                     Ok(verdict) => report.add(verdict),
-                    // It stays in the queue; the others shall not wait for it.
+                    // The review stays in the queue; the others do not wait for it.
                     Err(error) => tracing::warn!(
                         gc.kind = review.kind, gc.id = review.id, %error,
                         "review of {} {} failed and will be repeated", review.kind, review.id
@@ -154,7 +154,7 @@ impl Engine {
         Ok(report)
     }
 
-    /// Completes some rows of the last release's. Answers whether all are.
+    /// Completes some rows that the last release wrote. Returns whether all are complete.
     async fn adopt_versions(&self) -> Result<bool, EngineError> {
         let some = self
             .meta
@@ -174,7 +174,7 @@ impl Engine {
         }
         let carried_out = self.meta.write(move |tx| settle(&engine, tx, &wanted, times)).await;
         match carried_out {
-            // A push came to need it while it was looked at. It won; the next review will say so.
+            // A push needs the content since it was looked at, and was faster. The next review will find that.
             Err(EngineError::Database(error)) if error.kind() == ErrorKind::ForeignKey => {
                 Ok(ReviewVerdict::Kept)
             }
@@ -182,7 +182,8 @@ impl Engine {
         }
     }
 
-    /// The file goes first, then the row: a crash between the two leaves a row to look at again.
+    /// Reviews a copy. The file is deleted first, then the row: a crash between the two leaves a row that is reviewed
+    /// again.
     async fn review_copy(
         &self,
         review: &GcReview,
@@ -232,7 +233,7 @@ impl ReviewTimes {
     }
 }
 
-/// Ends a review with what [`judge`] says, unless it was put off meanwhile.
+/// Ends a review with the verdict of [`judge`], unless the review was postponed meanwhile.
 fn settle(
     engine: &Engine,
     tx: &mut Tx<'_>,
@@ -247,7 +248,7 @@ fn settle(
     Ok(verdict)
 }
 
-/// Looks whether anything needs what the review names. The one decision of dry run and collection.
+/// Decides whether anything needs the content that a review names. Dry runs and collections share this decision.
 fn judge(
     tx: &mut Tx<'_>,
     review: &GcReview,
@@ -295,7 +296,7 @@ fn judge(
     }
 }
 
-/// Removes what [`judge`] found to be needed by nothing, and asks for the reviews that follow from it.
+/// Carries out a verdict of [`judge`], and enqueues the reviews that follow from it.
 fn carry_out(
     engine: &Engine,
     tx: &mut Tx<'_>,
@@ -304,13 +305,13 @@ fn carry_out(
 ) -> Result<(), EngineError> {
     match verdict {
         ReviewVerdict::Kept if review.kind == UPLOAD => {
-            // A session that was used since: look again when it expires now.
+            // The session was used since: the next review is due when it expires now.
             if let Some((expires_at, _)) = uploads::find_expiry(tx, &parse_id(&review.id)?)? {
                 gc_queue::enqueue(tx, UPLOAD, std::slice::from_ref(&review.id), expires_at)?;
             }
         }
         ReviewVerdict::Kept if review.kind == LINK_REVIEW => {
-            // When these go, there is a review again, and it binds the next ones.
+            // When this manifest is deleted there is another review, which binds the next manifest.
             let (repository, digest) = parse_link(&review.id)?;
             if let Some(size) = blobs::find_size(tx, &repository, &digest)? {
                 versions::bind_blob(tx, &repository, (&digest, size))?;

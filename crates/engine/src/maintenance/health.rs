@@ -4,7 +4,7 @@ use crate::engine::Engine;
 use crate::error::EngineError;
 
 impl Engine {
-    /// Whether both stores work: the answer of the readiness probe.
+    /// Checks that both stores work: the answer of the readiness probe.
     pub async fn ready(&self) -> Result<(), EngineError> {
         if !self.blobs.is_healthy() {
             return Err(EngineError::Unavailable(
@@ -16,7 +16,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Writes down what is only in memory, and closes the database.
+    /// Writes the counts that are only in memory, and closes the database.
     pub async fn close(&self) {
         if let Err(error) = self.flush_pulls().await {
             tracing::warn!(%error, "pull counts of the last seconds are lost");

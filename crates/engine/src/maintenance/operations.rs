@@ -1,4 +1,4 @@
-//! Long-running operations, kept for those who ask again.
+//! Long-running operations, which are stored for clients that ask for their result.
 
 use std::time::Duration;
 
@@ -9,16 +9,17 @@ use meta::operations::{self, OperationRow};
 use crate::engine::Engine;
 use crate::error::EngineError;
 
-/// How long an operation is kept: clients ask for it while they wait, and those who come back the next day.
+/// The time for which an operation is stored: for clients that wait for it, and for those that ask again the next
+/// day.
 const KEPT_FOR: Duration = Duration::from_secs(24 * 3600);
 
-/// The last part of a new operation's name.
+/// Returns the last part of the name of a new operation.
 pub fn new_operation_id() -> String {
     Id::random().to_string()
 }
 
 impl Engine {
-    /// Keeps an operation that is over. Its content is the surface's own.
+    /// Stores an operation that has ended. The API that stores it chooses the format of the content.
     pub async fn keep_operation(
         &self,
         caller: &Caller,
@@ -32,7 +33,7 @@ impl Engine {
             .await
     }
 
-    /// Forgets some that are old. Answers whether that was all.
+    /// Deletes some old operations. Returns whether all old ones are deleted.
     pub(crate) async fn forget_operations(&self) -> Result<bool, EngineError> {
         const SLICE: i64 = 500;
         let before = self.clock.now() - micros(KEPT_FOR);
@@ -43,10 +44,11 @@ impl Engine {
         Ok(forgotten < SLICE as u64)
     }
 
-    /// An operation that the caller started. Anybody else's is as unknown as one that never was.
+    /// Returns the content of an operation that the caller started. Operations of other callers are as unknown as
+    /// those that do not exist.
     pub async fn operation(&self, caller: &Caller, name: &str) -> Result<Vec<u8>, EngineError> {
         let unknown = || EngineError::ResourceUnknown(format!("Operation {name}"));
-        // No name of ours holds anything else, and PostgreSQL takes no NUL.
+        // No operation has another character in its name, and PostgreSQL refuses NUL.
         if !name.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(unknown());
         }

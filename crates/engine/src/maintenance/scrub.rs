@@ -1,5 +1,5 @@
-//! Reading all copies from the disk now and then, those first that were not read for longest: what rots in silence is
-//! found before somebody needs it.
+//! The scrub, which reads all copies from the disk now and then, the longest unchecked first, so that silent damage
+//! is found before a client needs the bytes.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -16,23 +16,23 @@ use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::leases::BACKGROUND_LEASE;
 
-/// How many copies are asked for at once.
+/// The number of copies that are listed at once.
 const BATCH: i64 = 100;
-/// How often progress is told, while a copy is read.
+/// The interval at which progress is reported while a copy is read.
 const TELL_EVERY: Duration = Duration::from_secs(1);
-/// How often the lease is renewed meanwhile: each time is a commit.
+/// The interval at which the lease is renewed meanwhile. Each renewal is a commit.
 const RENEW_EVERY: Duration = Duration::from_secs(15);
 
-/// Which copies are checked.
+/// The copies that a scrub checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ScrubScope {
-    /// Those that were not checked for as long as the setting says.
+    /// The copies whose last check is as old as the setting says.
     Due,
-    /// Every one.
+    /// All copies.
     All,
 }
 
-/// What a scrub has checked so far.
+/// The counts of a scrub so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ScrubReport {
     /// Copies that were checked.
@@ -41,7 +41,7 @@ pub struct ScrubReport {
     pub bytes: u64,
     /// Copies that are right.
     pub sound: u64,
-    /// Copies with other bytes.
+    /// Copies whose bytes do not match the digest.
     pub corrupt: u64,
     /// Copies without a file.
     pub missing: u64,
@@ -49,7 +49,7 @@ pub struct ScrubReport {
     pub unreadable: u64,
     /// Copies that could not be checked now.
     pub unknown: u64,
-    /// Whether another process is at it, so that this one did nothing.
+    /// `true` if another process scrubs, so that this one stopped or did nothing.
     pub busy: bool,
 }
 
@@ -67,32 +67,32 @@ impl ScrubReport {
     }
 }
 
-/// A scrub that runs: what it has found, how fast it may read, and whom it tells.
+/// A scrub that runs: its counts, its speed limit, its lease, and the callback for its progress.
 struct ScrubRun<P> {
     report: ScrubReport,
     pace: ReadPace,
     work: &'static str,
     told: Instant,
-    /// When the lease was taken or renewed; `None`: not yet.
+    /// The time at which the lease was last taken or renewed, if it was.
     renewed: Option<Instant>,
     progress: P,
 }
 
 impl Engine {
-    /// Checks copies, the longest unchecked first, at no more than `rate` bytes a second; 0 is as fast as it can.
-    /// `progress` hears once a second how far it is, and says whether to go on: what was checked is written down.
+    /// Checks copies, the longest unchecked first, at no more than `rate` bytes a second, where 0 is no limit.
+    /// `progress` is called once a second, and decides whether to go on. The checks that were done are recorded.
     pub async fn scrub(
         &self,
         scope: ScrubScope,
         rate: u64,
         progress: impl FnMut(&ScrubReport) -> ControlFlow<()> + Send,
     ) -> Result<ScrubReport, EngineError> {
-        // Whoever asks for all of it waits for nobody.
+        // A scrub of all copies has a lease of its own, and so does not wait for the one in the background.
         let (work, age) = match scope {
             ScrubScope::Due => ("scrub", micros(self.settings.verify_after)),
             ScrubScope::All => ("scrub_all", 0),
         };
-        // What is checked from now on is not due any more.
+        // A copy that is checked from now on is not due any more.
         let until = self.clock.now() - age.max(1);
         let (report, pace) = (ScrubReport::default(), ReadPace::new(rate));
         let told = Instant::now();
@@ -133,7 +133,7 @@ impl Engine {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Takes or renews the lease, now and then. `false`: another process has it.
+    /// Takes or renews the lease, if the last time was long enough ago. Returns `false` if another process holds it.
     async fn keep_lease<P>(&self, scrub: &mut ScrubRun<P>) -> Result<bool, EngineError> {
         if scrub.renewed.is_some_and(|renewed| renewed.elapsed() < RENEW_EVERY) {
             return Ok(true);
@@ -144,7 +144,8 @@ impl Engine {
         Ok(is_ours)
     }
 
-    /// How many copies are out of service, up to a thousand, and when the longest unchecked copy was checked.
+    /// Returns the number of copies that are out of service, up to a thousand, and the time of the oldest check of a
+    /// copy.
     pub async fn check_state(&self) -> Result<(i64, Option<i64>), EngineError> {
         const MOST: i64 = 1000;
         self.meta.read(|tx| Ok::<_, EngineError>(blobs::summarize_checks(tx, MOST)?)).await
@@ -168,7 +169,7 @@ impl Engine {
         self.tell(scrub).await
     }
 
-    /// Reads a copy from the disk, not from memory.
+    /// Reads a copy from the disk, bypassing the page cache.
     async fn read_paced<P>(
         &self,
         copy: &DueCopy,
@@ -200,7 +201,7 @@ impl Engine {
         Ok(ControlFlow::Continue(Ok(reader.times())))
     }
 
-    /// Keeps the lease, and says once a second how far it is.
+    /// Renews the lease, and reports progress once a second.
     async fn tell<P>(&self, scrub: &mut ScrubRun<P>) -> Result<ControlFlow<()>, EngineError>
     where
         P: FnMut(&ScrubReport) -> ControlFlow<()> + Send,
@@ -216,7 +217,7 @@ impl Engine {
     }
 }
 
-/// A speed that is not exceeded. Time that was not used is not made up for.
+/// A speed limit. Time in which less was read is not made up for later.
 struct ReadPace {
     rate: u64,
     next: Instant,
@@ -234,7 +235,7 @@ impl ReadPace {
         }
     }
 
-    /// When these bytes may have been read, at the earliest.
+    /// Returns the earliest time at which these bytes may have been read.
     fn end_of(&mut self, bytes: u64, now: Instant) -> Instant {
         let took = Duration::from_secs_f64(bytes as f64 / self.rate as f64);
         self.next = self.next.max(now) + took;

@@ -1,4 +1,4 @@
-//! Rules of a repository that deny downloads, and how stored rules are read.
+//! Rules of a repository that deny downloads, and the parsing of stored rules.
 
 use meta::repositories::RepositoryRow;
 use meta::rules::{self, RuleRow as Row};
@@ -10,7 +10,7 @@ use model::rule_condition::RuleSubject;
 
 use crate::error::EngineError;
 
-/// How many tags of a version are read at once.
+/// The number of tags of a version that are read at once.
 const TAGS_AT_ONCE: i64 = 1_000;
 /// The largest number of images that are looked at for one manifest.
 pub(crate) const MAX_HOLDING_IMAGES: i64 = 100;
@@ -21,7 +21,7 @@ pub(crate) fn parse_condition(
     expression.parse().map_err(|problem| EngineError::invalid("rule.condition.expression", problem))
 }
 
-/// Rows as the rules that they are.
+/// Parses stored rules.
 pub(crate) fn parse_rules(rows: Vec<Row>) -> Result<Vec<RepositoryRule>, EngineError> {
     let rule = |row: Row| {
         let condition = match row.expression.as_str() {
@@ -33,8 +33,8 @@ pub(crate) fn parse_rules(rows: Vec<Row>) -> Result<Vec<RepositoryRule>, EngineE
     rows.into_iter().map(rule).collect()
 }
 
-/// Refuses to hand out a manifest that a rule keeps back. A rule about tags applies to a version that has such a tag,
-/// however it was asked for: by its digest, it is the same image.
+/// Refuses the download of a manifest that a rule denies. A rule about tags applies to a version that has such a tag,
+/// even if the request names the digest: the image is the same.
 pub(crate) fn check_download(
     tx: &mut Tx<'_>,
     (repository, image): (&RepositoryRow, &str),
@@ -56,7 +56,7 @@ pub(crate) fn check_download(
     Ok(())
 }
 
-/// Refuses to hand out a manifest by its digest alone, where a rule keeps it back in every image that holds it.
+/// Refuses the download of a manifest by its digest alone, if a rule denies it in every image that holds it.
 pub(crate) fn check_file_download(
     tx: &mut Tx<'_>,
     repository: &RepositoryRow,
@@ -98,7 +98,7 @@ fn applies(
             return Ok(true);
         }
         match tags.last() {
-            // It has no tag at all.
+            // The version has no tag at all.
             None if last.is_empty() => return Ok(holds("")),
             None => return Ok(false),
             Some(tag) => last.clone_from(tag),

@@ -1,4 +1,4 @@
-//! Tags as they are set, moved and taken away: by a push, by a delete, and by the APIs.
+//! Writes of tags: by a push, by a delete, and by the APIs.
 
 use identity::Authorized;
 use meta::{Id, MetaError, Tx, events, packages, tags, versions};
@@ -13,7 +13,7 @@ use crate::tags::immutability::check_mutable;
 use model::permissions::artifactregistry;
 
 impl Engine {
-    /// Gives a version a tag that there is not yet.
+    /// Creates a tag that names a version of the same image.
     pub async fn create_tag(
         &self,
         admitted: &Authorized,
@@ -36,7 +36,7 @@ impl Engine {
             .await
     }
 
-    /// Moves a tag that there is to another version.
+    /// Moves an existing tag to another version of the same image.
     pub async fn move_tag(
         &self,
         admitted: &Authorized,
@@ -54,7 +54,7 @@ impl Engine {
             .await
     }
 
-    /// Takes a tag away; the version stays.
+    /// Deletes a tag. The version stays.
     pub async fn remove_tag(
         &self,
         admitted: &Authorized,
@@ -74,7 +74,7 @@ impl Engine {
     }
 }
 
-/// The row of the image that was opened.
+/// Returns the id of the image, or the error that the APIs have for a missing one.
 pub(crate) fn find_package(tx: &mut Tx<'_>, at: &ImageContext) -> Result<Id, EngineError> {
     let found = packages::find(tx, &at.repository().id, at.image_name())?;
     found.ok_or_else(|| package_unknown(at))
@@ -84,7 +84,7 @@ pub(crate) fn package_unknown(at: &ImageContext) -> EngineError {
     EngineError::ResourceUnknown(format!("Package \"{}\"", at.image_name()))
 }
 
-/// What a tag names.
+/// Returns the version that a tag names, or the error that the APIs have for a missing tag.
 pub(crate) fn find_tag(
     tx: &mut Tx<'_>,
     package: &Id,
@@ -115,7 +115,7 @@ pub(crate) fn version_unknown(version: &VersionName) -> EngineError {
     EngineError::ResourceUnknown(format!("Version \"{digest}\" of package \"{}\"", package.image))
 }
 
-/// Points a tag at a version for its own sake.
+/// Points a tag at a version, and tells webhooks of it.
 fn point_and_tell(
     tx: &mut Tx<'_>,
     at: &ImageContext,
@@ -128,7 +128,7 @@ fn point_and_tell(
     Ok(())
 }
 
-/// Points a tag at a version. `false`: it was there already.
+/// Points a tag at a version. Returns `false` if the tag named it already.
 pub(crate) fn point_tag(
     tx: &mut Tx<'_>,
     at: &ImageContext,
@@ -154,7 +154,7 @@ pub(crate) fn point_tag(
     Ok(true)
 }
 
-/// Takes a tag away that there is, unless tags stay.
+/// Deletes a tag, or fails if the tag does not exist or is immutable.
 pub(crate) fn delete_tag(
     tx: &mut Tx<'_>,
     at: &ImageContext,
@@ -168,7 +168,7 @@ pub(crate) fn delete_tag(
     remove_tag(tx, at, (&package, tag.as_str()), (&current.digest, now))
 }
 
-/// Takes a tag away.
+/// Deletes a tag that exists and may be deleted.
 pub(crate) fn remove_tag(
     tx: &mut Tx<'_>,
     at: &ImageContext,

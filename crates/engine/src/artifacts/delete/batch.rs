@@ -1,4 +1,5 @@
-//! Many versions of an image, deleted by one call: an index before what it names, in whatever order they were given.
+//! Deletion of many versions of an image by one call. An index is deleted before the manifests that it names, in
+//! whatever order the request has them.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,20 +16,20 @@ use crate::error::EngineError;
 use crate::tags::tag_write::version_unknown;
 use model::permissions::artifactregistry;
 
-/// Whether something is done, or only looked at.
+/// The choice between deleting and checking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeleteMode {
-    /// Look whether it could be deleted.
+    /// Checks whether the versions could be deleted.
     Validate,
-    /// Delete it.
+    /// Deletes the versions.
     Delete,
 }
 
-/// Versions that are to be deleted.
+/// The versions of one call, and how far the call has come.
 struct DeleteBatch {
-    /// Those that no attempt was made for.
+    /// The versions that were not tried yet.
     left: BTreeSet<Digest>,
-    /// Those that wait, each for the one behind it.
+    /// The versions that wait for others. Each waits for the one after it.
     waiting: Vec<Digest>,
     gone: BTreeSet<Digest>,
     failed: Vec<(Digest, EngineError)>,
@@ -40,12 +41,13 @@ impl DeleteBatch {
         Self { left, waiting: Vec::new(), gone, failed: Vec::new() }
     }
 
-    /// The one to try now.
+    /// Returns the version to try next.
     fn next(&mut self) -> Option<Digest> {
         self.waiting.pop().or_else(|| self.left.pop_first())
     }
 
-    /// What came of it. What tells nothing of the version ends the whole call.
+    /// Records the outcome for one version. An error that is not about the version, such as a failure of the
+    /// database, ends the whole call.
     fn settle(
         &mut self,
         digest: Digest,
@@ -71,8 +73,8 @@ impl DeleteBatch {
 }
 
 impl Engine {
-    /// Deletes versions of an image that have no tags, or looks which of them could be. Answers those that could not,
-    /// and why.
+    /// Deletes versions of an image that have no tags, or only checks which ones could be deleted. Returns the
+    /// versions that could not, each with the reason.
     pub async fn remove_versions(
         &self,
         admitted: &Authorized,
@@ -91,7 +93,7 @@ impl Engine {
                 batch.failed
             }
         };
-        // In the words of the API, not in those of a registry.
+        // The APIs have an error of their own for a missing version.
         let told = |(digest, error): (Digest, EngineError)| match error {
             EngineError::ManifestUnknown(_) => {
                 let version = VersionName { package: package.clone(), digest: digest.clone() };

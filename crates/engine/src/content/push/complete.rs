@@ -1,7 +1,8 @@
-//! Completing the references of manifests that an older Berth stored.
+//! Completion of the references of manifests that an older release stored.
 //!
-//! It looked for every entry of an index among manifests only, so that nothing held the blobs that indexes name. A
-//! version is completed in as many transactions as its references need. Until all are complete, nothing is collected.
+//! That release looked for every entry of an index among manifests only, so that nothing protected the blobs that
+//! indexes name. A version is completed in as many transactions as its references need. Until all are complete,
+//! nothing is collected.
 
 use std::collections::BTreeSet;
 
@@ -18,24 +19,24 @@ use super::references::{FoundContent, ImageRows, MissingContent};
 use crate::engine::Engine;
 use crate::error::EngineError;
 
-/// How many versions are looked at in one transaction,
+/// The largest number of versions that one transaction looks at.
 const VERSIONS_AT_ONCE: i64 = 100;
-/// how long their manifests may be together, unless one alone is longer,
+/// The largest sum of the lengths of their manifests. One manifest may be longer if it is alone.
 const BYTES_AT_ONCE: i64 = 1 << 20;
-/// and how many references are made.
+/// The largest number of references that one transaction inserts.
 const REFERENCES_AT_ONCE: usize = 400;
 
-/// How many transactions a request waits for.
+/// The number of transactions that a request waits for.
 const WORTH_WAITING_FOR: usize = 50;
 
-/// What a transaction may still do.
+/// The work that a transaction may still do.
 struct RowAllowance {
     references: usize,
     bytes: i64,
 }
 
 impl Engine {
-    /// Completes some versions. Answers whether all are complete.
+    /// Completes some versions. Returns whether all versions are complete.
     pub(crate) async fn complete_references(&self) -> Result<bool, EngineError> {
         if self.are_references_complete().await? {
             return Ok(true);
@@ -49,7 +50,8 @@ impl Engine {
         self.meta.read_by_key(all_complete).await
     }
 
-    /// Completes all versions, if that takes not too long: who deletes a blob must know whether anything names it.
+    /// Completes all versions, if that does not take too long. A request that deletes a blob must know all manifests
+    /// that name it.
     pub(crate) async fn await_complete_references(&self) -> Result<(), EngineError> {
         for _ in 0..WORTH_WAITING_FOR {
             if self.complete_references().await? {
@@ -61,7 +63,7 @@ impl Engine {
     }
 }
 
-/// Answers whether nothing is left.
+/// Completes some versions. Returns whether none is left.
 fn complete_some(tx: &mut Tx<'_>) -> Result<bool, EngineError> {
     let versions = incomplete::list(tx, VERSIONS_AT_ONCE)?;
     let mut allowance = RowAllowance { references: REFERENCES_AT_ONCE, bytes: BYTES_AT_ONCE };
@@ -77,7 +79,7 @@ fn complete_some(tx: &mut Tx<'_>) -> Result<bool, EngineError> {
     Ok((versions.len() as i64) < VERSIONS_AT_ONCE)
 }
 
-/// Answers whether the version is complete now.
+/// Completes one version within the allowance. Returns whether it is complete now.
 fn complete(
     tx: &mut Tx<'_>,
     version: &IncompleteVersion,
@@ -117,7 +119,7 @@ fn complete(
     Ok(true)
 }
 
-/// Those of `references` that are not stored, each once.
+/// Returns those of `references` that are not stored yet, each once.
 fn without_stored(
     tx: &mut Tx<'_>,
     version: &IncompleteVersion,

@@ -13,10 +13,10 @@ use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::reviews;
 
-/// How long a finished session is remembered, for clients that repeat their PUT.
+/// The time for which a finished session is remembered, for clients that repeat their PUT.
 const FINISHED_FOR: Duration = Duration::from_secs(3600);
 
-/// The times that a commit writes.
+/// The parts of a blob that a commit needs: its session, its digest and its stored copy.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct CommitTimes {
     now: i64,
@@ -37,7 +37,7 @@ impl CommitTimes {
     }
 }
 
-/// Copy live, blob row, repository link, review: all or nothing.
+/// Makes the copy live, and writes the blob's row, the repository's link and a review. All of it happens, or nothing.
 pub(super) fn commit(
     tx: &mut Tx<'_>,
     at: &ImageContext,
@@ -64,7 +64,7 @@ pub(super) fn commit(
     link(tx, at, (digest, size), (times.now, times.review_after))
 }
 
-/// Lets the repository read the blob, and asks for a review in case nothing comes to need it.
+/// Lets the repository read the blob, and enqueues a review in case no manifest comes to need it.
 pub(super) fn link(
     tx: &mut Tx<'_>,
     at: &ImageContext,

@@ -13,15 +13,16 @@ use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::leases::BACKGROUND_LEASE;
 
-/// The lease of cleaning.
+/// The name of the lease of cleanup.
 const CLEANUP: &str = "cleanup";
 
-/// Of how many manifests the log tells, where policies only look.
+/// The number of manifests that the log names for a repository whose policies are a dry run.
 const MOST_TOLD: u64 = 100;
 
 impl Engine {
-    /// Cleans the repositories that are due, unless another process is at it. Each is due again after the interval, and at
-    /// once when its policies are set. `heard` hears of each step, and says whether to go on: the next run goes on there.
+    /// Cleans the repositories that are due, unless another process cleans. A repository is due again after the
+    /// interval, and at once when its policies are set. `progress` is called after each step, and decides whether to
+    /// go on; the next run continues at that position.
     pub async fn clean_due(
         &self,
         interval: Duration,
@@ -38,7 +39,7 @@ impl Engine {
             match self.clean_one((&due, again), &mut heard).await {
                 Ok(ControlFlow::Continue(())) => {}
                 Ok(ControlFlow::Break(())) => break,
-                // The other repositories shall not wait for it.
+                // The other repositories do not wait for this one.
                 Err(error) => {
                     tracing::warn!(
                         repo.name = %due.name, %error,
@@ -66,7 +67,7 @@ impl Engine {
             let goes_on = heard(&due.name, &step);
             let place = if step.done { again } else { due.due_at };
             if !self.advance(due, (run.cursor.clone(), place)).await? {
-                // The policies were set meanwhile: it begins anew.
+                // The policies were set meanwhile, so the run begins again.
                 return Ok(goes_on);
             }
             if step.done {
@@ -92,7 +93,7 @@ impl Engine {
     }
 }
 
-/// Writes down what would have gone; not all of very many.
+/// Logs the manifests that would have been deleted, up to a limit.
 fn tell(due: &DueCleanup, told: u64, cleaned: &[CleanedVersion]) {
     let left = MOST_TOLD.saturating_sub(told) as usize;
     for CleanedVersion { package, digest, policy, .. } in cleaned.iter().take(left) {

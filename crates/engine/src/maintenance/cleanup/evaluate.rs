@@ -1,4 +1,5 @@
-//! What becomes of one manifest: what the policies say, and what keeps it whatever they say.
+//! Evaluation of one manifest: the decision of the policies, and the tags and manifests that keep it in spite of
+//! them.
 
 use std::collections::BTreeSet;
 
@@ -11,25 +12,25 @@ use model::reference::Tag;
 use crate::error::EngineError;
 use crate::tags::immutability::check_deletable;
 
-/// How deep it is looked whether what holds a manifest goes itself..
+/// The number of levels of holders that are followed: the index of an index, the subject of a subject.
 const DEEPEST: usize = 8;
-/// ..and at how many manifests for the sake of one.
+/// The number of holders that are evaluated for one manifest.
 const MOST_HOLDERS: usize = 200;
 
-/// What becomes of a manifest.
+/// The verdict about a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum CleanupVerdict {
-    /// No policy deletes it.
+    /// No policy deletes the manifest.
     Untouched,
-    /// A policy keeps it from another one.
+    /// A policy keeps the manifest although another one would delete it.
     Kept,
-    /// A policy deletes it, and a tag that stays or another manifest keeps it.
+    /// A policy deletes the manifest, but an immutable tag or another manifest keeps it.
     Held,
-    /// It goes, by this policy.
+    /// This policy deletes the manifest.
     Goes(String),
 }
 
-/// Where and when manifests are judged.
+/// The policies, the image and the time for which manifests are evaluated.
 #[derive(Clone, Copy)]
 pub(super) struct CleanupEvaluator<'a> {
     pub(super) policies: &'a CleanupPolicies,
@@ -38,7 +39,7 @@ pub(super) struct CleanupEvaluator<'a> {
     pub(super) now: i64,
 }
 
-/// What the database says of a manifest.
+/// The answers of the database to the questions of policies about one manifest.
 struct VersionFacts<'t, 'c> {
     tx: &'t mut Tx<'c>,
     candidate: &'t CleanupCandidate,
@@ -61,7 +62,7 @@ impl VersionQueries for VersionFacts<'_, '_> {
 }
 
 impl<'a> CleanupEvaluator<'a> {
-    /// What the policies want with a manifest.
+    /// Returns the decision of the policies about a manifest.
     pub(super) fn decide(
         &self,
         tx: &mut Tx<'_>,
@@ -75,7 +76,7 @@ impl<'a> CleanupEvaluator<'a> {
         Ok(self.policies.decide((version, self.now), &mut VersionFacts { tx, candidate })?)
     }
 
-    /// What becomes of a manifest, where all goes that is to go.
+    /// Returns the verdict about a manifest, if all other manifests are deleted that can be.
     pub(super) fn fate(
         &self,
         tx: &mut Tx<'_>,
@@ -120,8 +121,9 @@ impl<'a> CleanupEvaluator<'a> {
         Ok(CleanupVerdict::Goes(by))
     }
 
-    /// A manifest that keeps this one, other than those that go: an index that names it, or what it refers to, by itself or
-    /// by its tag. The signature of an image has no use without the image: it stays as long.
+    /// Returns a manifest that keeps this one and is not in `deleted`: an index that names it, or the subject that it
+    /// refers to by its field or by its tag. The signature of an image has no use without the image, so it stays as
+    /// long.
     pub(super) fn holder(
         &self,
         tx: &mut Tx<'_>,
@@ -132,7 +134,7 @@ impl<'a> CleanupEvaluator<'a> {
         let parents = versions::list_parents(tx, self.repository, version, going.len() as i64 + 1)?;
         let by_tags = subjects_by_tags(tx, &version.id)?;
         for holder in parents.iter().chain(&version.subject).chain(&by_tags) {
-            // Anything can be given a tag that names itself.
+            // A client can give any manifest a tag that names the manifest itself.
             if *holder != version.digest
                 && !going.contains(holder)
                 && let Some(holder) = cleanups::find(tx, &version.package_id, holder)?
@@ -144,7 +146,8 @@ impl<'a> CleanupEvaluator<'a> {
     }
 }
 
-/// What a manifest refers to by such tags as `sha256-HEX.sig`; of very many of them, by the first.
+/// Returns the digests that a manifest refers to by tags like `sha256-HEX.sig`. Of very many such tags, only the
+/// first are read.
 fn subjects_by_tags(tx: &mut Tx<'_>, version: &Id) -> Result<Vec<Digest>, EngineError> {
     const BEGINNING: &str = "sha256-";
     let tags = tags::list_of_version(tx, version, BEGINNING, 20)?;

@@ -1,5 +1,5 @@
-//! Reviews of what clients make by the thousand, uploads and their copies: many in one transaction, so that
-//! removing keeps up with whoever makes them.
+//! Reviews of uploads and their copies, which clients make by the thousand: many in one transaction, so that
+//! collection keeps up with the clients.
 
 use blob::CopyId;
 use futures_util::{StreamExt, stream};
@@ -12,12 +12,13 @@ use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::reviews::{COPY, UPLOAD};
 
-/// How many files are removed at once: file systems make their syncs one.
+/// The number of files that are deleted at once. File systems combine the syncs of such deletions.
 const FILES_AT_ONCE: usize = 8;
 
 impl Engine {
-    /// Does the reviews of uploads and copies, and adds them to the report. Answers those that are left to be
-    /// done one by one: the others, and all where one of them fails, so that it alone does.
+    /// Does the reviews of uploads and copies, and adds them to the report. Returns the reviews that are left to be
+    /// done one by one: those of other kinds, and all of a kind if one of them fails, so that only that one fails
+    /// then.
     pub(super) async fn review_several(
         &self,
         due: Vec<GcReview>,
@@ -33,7 +34,7 @@ impl Engine {
         ] {
             match done {
                 Ok(verdicts) => verdicts.into_iter().for_each(|verdict| report.add(verdict)),
-                // Neither does any of them go well alone.
+                // With such an error, each review would fail on its own as well.
                 Err(error) if is_of_all(&error) => tracing::warn!(
                     %error,
                     "{} reviews failed and will be repeated: {error}", several.len()
@@ -58,7 +59,8 @@ impl Engine {
         self.meta.write(settled).await
     }
 
-    /// The files go first, then the rows: a crash between the two leaves rows to look at again.
+    /// Reviews copies. The files are deleted first, then the rows: a crash between the two leaves rows that are
+    /// reviewed again.
     async fn remove_several(
         &self,
         reviews: &[GcReview],
@@ -92,7 +94,8 @@ impl Engine {
         self.meta.write(forget).await
     }
 
-    /// Answers the copy when its file is gone. Where it is not, its review stays.
+    /// Deletes the file of a copy in the trash. Returns the copy, or `None` if the file could not be deleted and the
+    /// review stays.
     async fn remove_copy(&self, copy: TrashCopy) -> Option<TrashCopy> {
         if !copy.in_trash {
             return Some(copy);
@@ -125,7 +128,7 @@ impl TrashCopy {
     }
 }
 
-/// Whether it is the database that fails, and not what one of the reviews finds there.
+/// Returns `true` if the database fails as a whole, and not because of what one of the reviews finds.
 fn is_of_all(error: &EngineError) -> bool {
     let EngineError::Database(error) = error else { return false };
     matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::DiskFull | ErrorKind::UnknownOutcome)

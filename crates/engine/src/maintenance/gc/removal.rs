@@ -1,5 +1,5 @@
-//! A whole repository or image, removed slice by slice: each leaves reviews of what it may have let go, and one for the
-//! next slice. What goes is told.
+//! Deletion of a whole repository or image, some rows at a time. Each transaction enqueues reviews of the content
+//! that it may have released, and one for the next rows, and tells webhooks what it has deleted.
 
 use meta::gc_queue::{self, GcReview};
 use meta::{Tx, deletion, usage};
@@ -11,10 +11,10 @@ use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::reviews::{BLOB, CONTENT, LINK_REVIEW, PACKAGE, REPOSITORY, link_id, trash_unfinished};
 
-/// How much goes at once.
+/// The number of rows that one transaction deletes.
 const SLICE: i64 = 250;
 
-/// Removes a slice of a repository, and comes back for the next one.
+/// Deletes some rows of a repository, and enqueues a review for the next ones.
 pub(super) fn remove_some(
     engine: &Engine,
     tx: &mut Tx<'_>,
@@ -36,7 +36,7 @@ pub(super) fn remove_some(
     Ok(())
 }
 
-/// Removes a slice of an image, and comes back for the next one.
+/// Deletes some rows of an image, and enqueues a review for the next ones.
 pub(super) fn remove_some_of_package(
     engine: &Engine,
     tx: &mut Tx<'_>,
