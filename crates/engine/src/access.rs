@@ -269,7 +269,7 @@ impl Engine {
             return Err(EngineError::InsufficientScope);
         }
         let name = name.clone();
-        self.meta.read_by_key(move |tx| Ok(repositories::find(tx, &name)?)).await
+        self.read_by_key(move |tx| Ok(repositories::find(tx, &name)?)).await
     }
 }
 
@@ -284,7 +284,7 @@ impl Engine {
         let PackageName { repository: name, image } = package;
         admitted.require_repository(permission, name)?;
         let wanted = name.clone();
-        let repository = self.meta.read_by_key(move |tx| find_repository(tx, &wanted)).await?;
+        let repository = self.read_by_key(move |tx| find_repository(tx, &wanted)).await?;
         let path = ImagePath {
             project: name.project.clone(),
             repository: name.repository.clone(),
@@ -328,6 +328,8 @@ impl RepoAccess<Push> {
         }
         let sibling = Resource::Repository(RepositoryName { project, location, repository });
         let identity = &self.engine.identity;
-        Ok(identity.may(&self.image.caller, artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS, &sibling).await?)
+        Ok(identity
+            .may(&self.image.caller, artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS, &sibling)
+            .await?)
     }
 }

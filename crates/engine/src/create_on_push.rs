@@ -28,7 +28,12 @@ impl Engine {
             || matches!(caller.mode, AuthorizationMode::Everything);
         let name = target.repository();
         let resource = Resource::Repository(name.clone());
-        if !here || !self.identity.may(caller, artifactregistry::REPOSITORIES_CREATE_ON_PUSH, &resource).await? {
+        if !here
+            || !self
+                .identity
+                .may(caller, artifactregistry::REPOSITORIES_CREATE_ON_PUSH, &resource)
+                .await?
+        {
             return Ok(false);
         }
         match (self.missing(name).await, &caller.mode) {
@@ -45,7 +50,7 @@ impl Engine {
     /// Returns the error for a missing repository, or for a missing project. The caller must be allowed to use the
     /// repository.
     pub(crate) async fn missing(&self, name: RepositoryName) -> EngineError {
-        self.meta.read_by_key(move |tx| missing(tx, &name)).await.unwrap_or_else(|error| error)
+        self.read_by_key(move |tx| missing(tx, &name)).await.unwrap_or_else(|error| error)
     }
 
     pub(crate) async fn create_on_push(
@@ -61,34 +66,31 @@ impl Engine {
         let (name, principal) = (target.repository(), caller.principal.to_string());
         let rights = caller.mode.clone();
         let (sparse, now) = (self.settings.new_repositories_sparse, self.clock.now());
-        self.meta
-            .write(move |tx| {
-                match rights {
-                    AuthorizationMode::Everything => {
-                        projects::ensure(tx, name.project.as_str(), now)?
-                    }
-                    // Creating a project takes a permission of its own: a push does not create it.
-                    AuthorizationMode::Policies if !has_project(tx, &name)? => {
-                        return Err(EngineError::ProjectUnknown(name.project.clone()));
-                    }
-                    AuthorizationMode::Policies | AuthorizationMode::Listed(_) => {}
+        self.write(move |tx| {
+            match rights {
+                AuthorizationMode::Everything => projects::ensure(tx, name.project.as_str(), now)?,
+                // Creating a project takes a permission of its own: a push does not create it.
+                AuthorizationMode::Policies if !has_project(tx, &name)? => {
+                    return Err(EngineError::ProjectUnknown(name.project.clone()));
                 }
-                if repositories::insert(tx, &name, sparse, now)? {
-                    epochs::bump(tx, epochs::ACCESS)?;
-                    let event = events::AuditEvent {
-                        action: "create".to_owned(),
-                        principal: principal.clone(),
-                        resource: name.to_string(),
-                        tag: None,
-                        digest: None,
-                        occurred_at: now,
-                    };
-                    events::insert(tx, &event)?;
-                }
-                repositories::find(tx, &name)?
-                    .ok_or_else(|| EngineError::RepositoryUnknown(name.clone()))
-            })
-            .await
+                AuthorizationMode::Policies | AuthorizationMode::Listed(_) => {}
+            }
+            if repositories::insert(tx, &name, sparse, now)? {
+                epochs::bump(tx, epochs::ACCESS)?;
+                let event = events::AuditEvent {
+                    action: "create".to_owned(),
+                    principal: principal.clone(),
+                    resource: name.to_string(),
+                    tag: None,
+                    digest: None,
+                    occurred_at: now,
+                };
+                events::insert(tx, &event)?;
+            }
+            repositories::find(tx, &name)?
+                .ok_or_else(|| EngineError::RepositoryUnknown(name.clone()))
+        })
+        .await
     }
 }
 

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use blob::{BlobStore, UploadBudget};
 use identity::{Clock, Identity, MasterKey};
-use meta::Meta;
+use meta::{Meta, Tx};
 
 use crate::copy_checks::CopyChecks;
 use crate::disk_room::DiskWatch;
+use crate::error::EngineError;
 use crate::parsing::ParsingPlaces;
 use crate::pull_counter::PullCounter;
 use crate::settings::Settings;
@@ -49,7 +50,8 @@ impl Engine {
         meta: Meta,
         blobs: Arc<dyn BlobStore>,
         clock: Arc<dyn Clock>,
-        (settings, master): (Settings, MasterKey),
+        settings: Settings,
+        master: MasterKey,
     ) -> Self {
         let lifetime = settings.registry_token_lifetime;
         let identity = Identity::new(meta.clone(), clock.clone(), master, lifetime);
@@ -78,5 +80,34 @@ impl Engine {
     /// Returns the part that authenticates callers and decides about permissions.
     pub fn identity(&self) -> &Identity {
         &self.identity
+    }
+}
+
+impl Engine {
+    /// Runs a transaction that writes. See [`Meta::write`].
+    pub(crate) async fn write<T, F>(&self, closure: F) -> Result<T, EngineError>
+    where
+        F: FnMut(&mut Tx<'_>) -> Result<T, EngineError> + Send + 'static,
+        T: Send + 'static,
+    {
+        self.meta.write(closure).await
+    }
+
+    /// Runs a transaction that only reads. See [`Meta::read`].
+    pub(crate) async fn read<T, F>(&self, closure: F) -> Result<T, EngineError>
+    where
+        F: FnMut(&mut Tx<'_>) -> Result<T, EngineError> + Send + 'static,
+        T: Send + 'static,
+    {
+        self.meta.read(closure).await
+    }
+
+    /// Runs a transaction that reads a few rows by their keys. See [`Meta::read_by_key`].
+    pub(crate) async fn read_by_key<T, F>(&self, closure: F) -> Result<T, EngineError>
+    where
+        F: FnMut(&mut Tx<'_>) -> Result<T, EngineError> + Send + 'static,
+        T: Send + 'static,
+    {
+        self.meta.read_by_key(closure).await
     }
 }

@@ -154,8 +154,7 @@ pub enum EngineError {
     /// The rest of the disk is reserved for work that frees room.
     #[error("the registry's disk is nearly full and takes no pushes: {0}")]
     DiskNearlyFull(DiskRoom),
-    /// The database refused or failed. Callers translate foreign key errors before they come here, where they can
-    /// explain them.
+    /// The database refused or failed. If a foreign key refused, the caller that knows the reason translates the error.
     #[error(transparent)]
     Database(#[from] MetaError),
     /// The folder of blobs or the database is not in its place. The text is for the log.

@@ -21,19 +21,14 @@ impl Engine {
     ) -> Result<bool, EngineError> {
         let (work, holder, now) = (work.to_owned(), self.holder.clone(), self.clock.now());
         let times = (now, now + micros(length));
-        let fence = self
-            .meta
-            .write(move |tx| Ok::<_, EngineError>(leases::acquire(tx, &work, &holder, times)?))
-            .await?;
+        let fence = self.write(move |tx| Ok(leases::acquire(tx, &work, &holder, times)?)).await?;
         Ok(fence.is_some())
     }
 
     /// Gives up a lease, so that another process can take it at once.
     pub(crate) async fn release_lease(&self, work: &str) -> Result<(), EngineError> {
         let (work, holder) = (work.to_owned(), self.holder.clone());
-        self.meta
-            .write(move |tx| Ok::<_, EngineError>(leases::release(tx, &work, &holder)?))
-            .await?;
+        self.write(move |tx| Ok(leases::release(tx, &work, &holder)?)).await?;
         Ok(())
     }
 }

@@ -45,12 +45,11 @@ impl Engine {
     /// Returns the number of messages that wait for a webhook, up to a thousand, and whether one of them is due.
     pub async fn waiting_notifications(&self, webhook: &str) -> Result<(i64, bool), EngineError> {
         let (webhook, now) = (webhook.to_owned(), self.clock.now());
-        self.meta
-            .read_by_key(move |tx| {
-                let (count, first) = outbox::count_waiting(tx, &webhook, MAX_COUNTED)?;
-                Ok((count, first.is_some_and(|due_at| due_at <= now)))
-            })
-            .await
+        self.read_by_key(move |tx| {
+            let (count, first) = outbox::count_waiting(tx, &webhook, MAX_COUNTED)?;
+            Ok((count, first.is_some_and(|due_at| due_at <= now)))
+        })
+        .await
     }
 
     /// Returns the messages that are due for a webhook. There are none if another process works for the webhook.
@@ -61,23 +60,22 @@ impl Engine {
         let (webhook, now) = (webhook.to_owned(), self.clock.now());
         // The read comes after the lease, so that it sees what the last process has left. It is not in the
         // transaction of the lease, where it would make pushes wait.
-        self.meta.read(move |tx| Ok(outbox::list_due(tx, &webhook, now, BATCH)?)).await
+        self.read(move |tx| Ok(outbox::list_due(tx, &webhook, now, BATCH)?)).await
     }
 
     /// Deletes the messages that were taken, and puts the others behind.
     pub async fn settle_notifications(&self, settled: DeliveryOutcome) -> Result<(), EngineError> {
         let now = self.clock.now();
-        self.meta
-            .write(move |tx| {
-                for id in &settled.taken {
-                    outbox::delete(tx, id)?;
-                }
-                for (id, wait) in &settled.put_off {
-                    outbox::put_behind(tx, id, now + micros(*wait))?;
-                }
-                Ok(())
-            })
-            .await
+        self.write(move |tx| {
+            for id in &settled.taken {
+                outbox::delete(tx, id)?;
+            }
+            for (id, wait) in &settled.put_off {
+                outbox::put_behind(tx, id, now + micros(*wait))?;
+            }
+            Ok(())
+        })
+        .await
     }
 
     /// Gives up the lease of a webhook, so that another process can take it at once.
@@ -89,7 +87,7 @@ impl Engine {
     /// the webhook of each of them.
     pub async fn forget_notifications(&self) -> Result<Vec<String>, EngineError> {
         let before = self.clock.now() - micros(KEPT_FOR);
-        self.meta.write(move |tx| Ok(outbox::delete_old(tx, before, FORGOTTEN)?)).await
+        self.write(move |tx| Ok(outbox::delete_old(tx, before, FORGOTTEN)?)).await
     }
 }
 

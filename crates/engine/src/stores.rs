@@ -218,7 +218,7 @@ impl Engine {
         self.meta.check_place().await.map_err(away)?;
         self.blobs.check_location().await?;
         let Some(folder) = self.blobs.store_id().await? else { return Ok(()) };
-        let database = self.meta.read_by_key(|tx| id_of(tx, settings::STORE_ID)).await?;
+        let database = self.read_by_key(|tx| id_of(tx, settings::STORE_ID)).await?;
         match database {
             Some(database) if database == folder => Ok(()),
             Some(database) => {

@@ -33,17 +33,16 @@ impl Engine {
         let at = self.image_context(admitted, artifactregistry::PACKAGES_UPDATE, name).await?;
         let annotations = written("package.annotations", annotations)?;
         let now = self.clock.now();
-        self.meta
-            .write(move |tx| {
-                let package = find_package(tx, &at)?;
-                if let Some(annotations) = &annotations {
-                    packages::set_annotations(tx, &package, annotations)?;
-                    events::insert(tx, &at.event("annotate-package", now))?;
-                }
-                let found = packages::find_details(tx, &at.repository().id, at.image_name())?;
-                found.ok_or_else(|| package_unknown(&at))
-            })
-            .await
+        self.write(move |tx| {
+            let package = find_package(tx, &at)?;
+            if let Some(annotations) = &annotations {
+                packages::set_annotations(tx, &package, annotations)?;
+                events::insert(tx, &at.event("annotate-package", now))?;
+            }
+            let found = packages::find_details(tx, &at.repository().id, at.image_name())?;
+            found.ok_or_else(|| package_unknown(&at))
+        })
+        .await
     }
 
     /// Replaces all annotations of a version. Those in its manifest are hidden by them, and do not change.
@@ -57,19 +56,18 @@ impl Engine {
             self.image_context(admitted, artifactregistry::VERSIONS_UPDATE, &name.package).await?;
         let annotations = written("version.annotations", annotations)?;
         let (name, now) = (name.clone(), self.clock.now());
-        self.meta
-            .write(move |tx| {
-                let mut found = version(tx, &at, &name)?;
-                if let Some(annotations) = &annotations {
-                    images::set_annotations(tx, &found.id, annotations)?;
-                    let digest = Some(name.digest.clone());
-                    let event = events::AuditEvent { digest, ..at.event("annotate", now) };
-                    events::insert(tx, &event)?;
-                    found.annotations.clone_from(annotations);
-                }
-                Ok(found)
-            })
-            .await
+        self.write(move |tx| {
+            let mut found = version(tx, &at, &name)?;
+            if let Some(annotations) = &annotations {
+                images::set_annotations(tx, &found.id, annotations)?;
+                let digest = Some(name.digest.clone());
+                let event = events::AuditEvent { digest, ..at.event("annotate", now) };
+                events::insert(tx, &event)?;
+                found.annotations.clone_from(annotations);
+            }
+            Ok(found)
+        })
+        .await
     }
 }
 

@@ -87,7 +87,6 @@ impl RepoAccess<Push> {
     async fn attachable(&self, new: &NewAttachment) -> Result<(VersionRow, Vec<i64>), EngineError> {
         let (at, target, files) = (self.image.clone(), new.target.clone(), new.files.clone());
         self.engine
-            .meta
             .read(move |tx| {
                 let unknown = |field: &str, name: &dyn std::fmt::Display| {
                     EngineError::ResourceUnknown(format!("{field} \"{name}\""))

@@ -26,41 +26,38 @@ impl Engine {
     ) -> Result<ListPage<AttachmentDetails>, EngineError> {
         admitted.require_repository(artifactregistry::ATTACHMENTS_LIST, repository)?;
         let (name, filter, start) = (repository.clone(), filter.clone(), start.to_owned());
-        self.meta
-            .read(move |tx| {
-                let repository = find_repository(tx, &name)?.id;
-                let look = |found: &AttachmentDetails| {
-                    let matches = filter.matches(|field| shown(&name, found, field));
-                    let files = found.files.len() * (name.to_string().len() + 90);
-                    let bytes = found.annotations.len() + files + 3 * found.package.len() + 1_000;
-                    RowFilter::wanted(matches, bytes)
-                };
-                // There is an index of the attachments of one target, and one manifest of an image is found by its
-                // digest.
-                let mut named = |field| {
-                    let wanted = filter.pattern(field).and_then(FilterPattern::exact_text);
-                    let at = (&name, &repository);
-                    wanted.map(|wanted| find_version(tx, at, wanted)).transpose()
-                };
-                let (one, target) = (named("oci_version_name")?, named("target")?);
-                let of = match (&one, &target) {
-                    (Some(None), _) | (_, Some(None)) => {
-                        return Ok(ListPage { found: Vec::new(), next: None });
-                    }
-                    (Some(Some((package, digest))), _) => AttachmentScope::Version(package, digest),
-                    (None, Some(Some((package, subject)))) => {
-                        AttachmentScope::Target(package, subject)
-                    }
-                    (None, None) => AttachmentScope::Repository(&repository),
-                };
-                read_page(
-                    (start.clone(), limit),
-                    |last, step| Ok(attachments::list(tx, of, last, step)?),
-                    |found| found.digest.to_string(),
-                    look,
-                )
-            })
-            .await
+        self.read(move |tx| {
+            let repository = find_repository(tx, &name)?.id;
+            let look = |found: &AttachmentDetails| {
+                let matches = filter.matches(|field| shown(&name, found, field));
+                let files = found.files.len() * (name.to_string().len() + 90);
+                let bytes = found.annotations.len() + files + 3 * found.package.len() + 1_000;
+                RowFilter::wanted(matches, bytes)
+            };
+            // There is an index of the attachments of one target, and one manifest of an image is found by its
+            // digest.
+            let mut named = |field| {
+                let wanted = filter.pattern(field).and_then(FilterPattern::exact_text);
+                let at = (&name, &repository);
+                wanted.map(|wanted| find_version(tx, at, wanted)).transpose()
+            };
+            let (one, target) = (named("oci_version_name")?, named("target")?);
+            let of = match (&one, &target) {
+                (Some(None), _) | (_, Some(None)) => {
+                    return Ok(ListPage { found: Vec::new(), next: None });
+                }
+                (Some(Some((package, digest))), _) => AttachmentScope::Version(package, digest),
+                (None, Some(Some((package, subject)))) => AttachmentScope::Target(package, subject),
+                (None, None) => AttachmentScope::Repository(&repository),
+            };
+            read_page(
+                (start.clone(), limit),
+                |last, step| Ok(attachments::list(tx, of, last, step)?),
+                |found| found.digest.to_string(),
+                look,
+            )
+        })
+        .await
     }
 
     /// Returns one attachment.
@@ -92,15 +89,13 @@ impl Engine {
         name: &AttachmentName,
     ) -> Result<AttachmentDetails, EngineError> {
         let name = name.clone();
-        self.meta
-            .read_by_key(move |tx| {
-                let repository = find_repository(tx, &name.repository)?.id;
-                let found = attachments::find(tx, &repository, &name.id)?;
-                let unknown =
-                    || EngineError::ResourceUnknown(format!("Attachment \"{}\"", name.id));
-                found.ok_or_else(unknown)
-            })
-            .await
+        self.read_by_key(move |tx| {
+            let repository = find_repository(tx, &name.repository)?.id;
+            let found = attachments::find(tx, &repository, &name.id)?;
+            let unknown = || EngineError::ResourceUnknown(format!("Attachment \"{}\"", name.id));
+            found.ok_or_else(unknown)
+        })
+        .await
     }
 }
 

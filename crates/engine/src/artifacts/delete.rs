@@ -41,7 +41,6 @@ impl RepoAccess<Delete> {
             Reference::Tag(tag) => {
                 let tag = tag.clone();
                 self.engine
-                    .meta
                     .write(move |tx| {
                         expected.check_delete(tx, &at)?;
                         delete_tag(tx, &at, &tag, now)
@@ -52,11 +51,8 @@ impl RepoAccess<Delete> {
                 // A digest always names the same content. So only its existence is checked here, and the delete
                 // checks that once more.
                 if !expected.precondition.is_empty() {
-                    let found = self
-                        .engine
-                        .meta
-                        .read_by_key(move |tx| expected.check_delete(tx, &at))
-                        .await;
+                    let found =
+                        self.engine.read_by_key(move |tx| expected.check_delete(tx, &at)).await;
                     found?;
                 }
                 self.engine.delete_by_digest(&self.image, digest, TagHandling::TakeAlong).await
@@ -108,19 +104,18 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let at = self.image_context(admitted, artifactregistry::PACKAGES_DELETE, package).await?;
         let now = self.clock.now();
-        self.meta
-            .write(move |tx| {
-                let package = find_package(tx, &at)?;
-                check_deletable(
-                    tx,
-                    (&at.repository().id, at.image_name()),
-                    tags::TagScope::Package(&package),
-                )?;
-                packages::hide(tx, &package)?;
-                gc_queue::enqueue(tx, reviews::PACKAGE, &[package.to_string()], now)?;
-                Ok::<_, EngineError>(events::insert(tx, &at.event("delete-package", now))?)
-            })
-            .await
+        self.write(move |tx| {
+            let package = find_package(tx, &at)?;
+            check_deletable(
+                tx,
+                (&at.repository().id, at.image_name()),
+                tags::TagScope::Package(&package),
+            )?;
+            packages::hide(tx, &package)?;
+            gc_queue::enqueue(tx, reviews::PACKAGE, &[package.to_string()], now)?;
+            Ok(events::insert(tx, &at.event("delete-package", now))?)
+        })
+        .await
     }
 
     /// Deletes a blob from a repository, unless a manifest there needs it.
@@ -131,16 +126,15 @@ impl Engine {
     ) -> Result<(), EngineError> {
         self.await_complete_references().await?;
         let (repository, wanted, now) = (*repository, digest.clone(), self.clock.now());
-        let deleted = self.meta.write(move |tx| delete_blob(tx, &repository, &wanted, now)).await;
+        let deleted = self.write(move |tx| delete_blob(tx, &repository, &wanted, now)).await;
         match deleted {
             // A manifest was pushed after the check, and its foreign key protected the blob.
             Err(EngineError::Database(error)) if error.kind() == ErrorKind::ForeignKey => {
                 let wanted = digest.clone();
                 let by = self
-                    .meta
                     .read_by_key(move |tx| {
                         let user = versions::find_manifest_with_blob(tx, &repository, &wanted)?;
-                        Ok::<_, EngineError>(user)
+                        Ok(user)
                     })
                     .await?;
                 Err(EngineError::InUse {
@@ -159,14 +153,13 @@ impl Engine {
         digest: &Digest,
     ) -> Result<(), EngineError> {
         let (all, wanted) = (images.to_vec(), digest.clone());
-        self.meta
-            .read(move |tx| {
-                for at in &all {
-                    deletable(tx, at, (&wanted, TagHandling::Keep), &BTreeSet::new())?;
-                }
-                Ok::<_, EngineError>(())
-            })
-            .await?;
+        self.read(move |tx| {
+            for at in &all {
+                deletable(tx, at, (&wanted, TagHandling::Keep), &BTreeSet::new())?;
+            }
+            Ok(())
+        })
+        .await?;
         for at in images {
             self.delete_by_digest(at, digest, TagHandling::Keep).await?;
         }
@@ -184,7 +177,6 @@ impl Engine {
         loop {
             let (at, digest) = (at.clone(), digest.clone());
             let deleted = self
-                .meta
                 .write(move |tx| delete_version(tx, &at, (&digest, tagged), (now, review_after)))
                 .await?;
             if deleted {

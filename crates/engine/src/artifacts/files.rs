@@ -6,11 +6,11 @@ use std::sync::Arc;
 use identity::Authorized;
 use meta::files::{self, FileScope, RepositoryFile};
 use meta::{Id, Tx, packages, versions};
-use model::permission::Permission;
 use model::artifact_name::{FileName, PackageName, VersionName, escape_slashes};
 use model::digest::Digest;
 use model::list_filter::{FilterPattern, ListFilter, SortDirection};
 use model::name::{NameError, RepositoryName};
+use model::permission::Permission;
 
 use crate::access::{ImageContext, find_repository};
 use crate::artifacts::listing::{ListPage, NameRange, RowFilter, read_page};
@@ -76,36 +76,35 @@ impl Engine {
         let (name, filter) = (repository.clone(), filter.clone());
         let names = NameRange::new(&filter, &format!("{name}/files/"));
         let start = names.start(start, direction);
-        self.meta
-            .read(move |tx| {
-                let repository = find_repository(tx, &name)?.id;
-                let owner = OwnerFilter::find(tx, (&name, &repository), &filter)?;
-                let of = match &owner {
-                    OwnerFilter::Any => FileScope::Repository(&repository),
-                    OwnerFilter::Package(id) => FileScope::Package(id),
-                    OwnerFilter::Version(id) => FileScope::Version(id),
-                    OwnerFilter::Unknown => return Ok(ListPage { found: Vec::new(), next: None }),
-                };
-                let look = |file: &RepositoryFile| {
-                    let shown = owner_of(&name, file);
-                    let matches = filter.matches(|field| match (field, of) {
-                        ("owner", FileScope::Repository(_)) => shown.clone(),
-                        // The database has returned files of the wanted owner only.
-                        ("owner", FileScope::Package(_) | FileScope::Version(_)) => {
-                            owner_asked_for(&filter)
-                        }
-                        _ => format!("{name}/files/{}", file.digest),
-                    });
-                    RowFilter::wanted(matches, 2 * shown.len() + 400)
-                };
-                read_page(
-                    (start.clone(), limit),
-                    |last, step| Ok(files::list(tx, (of, direction), (last, step))?),
-                    |file| file.digest.to_string(),
-                    |file| names.look(file.digest.as_str(), direction, look(file)),
-                )
-            })
-            .await
+        self.read(move |tx| {
+            let repository = find_repository(tx, &name)?.id;
+            let owner = OwnerFilter::find(tx, (&name, &repository), &filter)?;
+            let of = match &owner {
+                OwnerFilter::Any => FileScope::Repository(&repository),
+                OwnerFilter::Package(id) => FileScope::Package(id),
+                OwnerFilter::Version(id) => FileScope::Version(id),
+                OwnerFilter::Unknown => return Ok(ListPage { found: Vec::new(), next: None }),
+            };
+            let look = |file: &RepositoryFile| {
+                let shown = owner_of(&name, file);
+                let matches = filter.matches(|field| match (field, of) {
+                    ("owner", FileScope::Repository(_)) => shown.clone(),
+                    // The database has returned files of the wanted owner only.
+                    ("owner", FileScope::Package(_) | FileScope::Version(_)) => {
+                        owner_asked_for(&filter)
+                    }
+                    _ => format!("{name}/files/{}", file.digest),
+                });
+                RowFilter::wanted(matches, 2 * shown.len() + 400)
+            };
+            read_page(
+                (start.clone(), limit),
+                |last, step| Ok(files::list(tx, (of, direction), (last, step))?),
+                |file| file.digest.to_string(),
+                |file| names.look(file.digest.as_str(), direction, look(file)),
+            )
+        })
+        .await
     }
 
     /// Returns one file.
@@ -116,13 +115,11 @@ impl Engine {
     ) -> Result<RepositoryFile, EngineError> {
         admitted.require_repository(artifactregistry::FILES_GET, &name.repository)?;
         let name = name.clone();
-        self.meta
-            .read_by_key(move |tx| {
-                let repository = find_repository(tx, &name.repository)?.id;
-                files::find(tx, &repository, &name.digest)?
-                    .ok_or_else(|| unknown_file(&name.digest))
-            })
-            .await
+        self.read_by_key(move |tx| {
+            let repository = find_repository(tx, &name.repository)?.id;
+            files::find(tx, &repository, &name.digest)?.ok_or_else(|| unknown_file(&name.digest))
+        })
+        .await
     }
 
     /// Opens the content of a file. The permission to download files covers all content of the repository.
@@ -134,14 +131,13 @@ impl Engine {
         admitted.require_repository(artifactregistry::FILES_DOWNLOAD, &name.repository)?;
         let wanted = name.clone();
         let (repository, manifest) = self
-            .meta
             .read_by_key(move |tx| {
                 let repository = find_repository(tx, &wanted.repository)?;
                 let manifest = files::find_manifest_bytes(tx, &repository.id, &wanted.digest)?;
                 if manifest.is_some() {
                     check_file_download(tx, &repository, &wanted.digest)?;
                 }
-                Ok::<_, EngineError>((repository.id, manifest))
+                Ok((repository.id, manifest))
             })
             .await?;
         if let Some(bytes) = manifest {
@@ -168,7 +164,7 @@ impl Engine {
         let images = self.holders(admitted, permission, (repository, digest)).await?;
         self.delete_everywhere(&images, digest).await?;
         let wanted = repository.clone();
-        let found = self.meta.read_by_key(move |tx| find_repository(tx, &wanted)).await?;
+        let found = self.read_by_key(move |tx| find_repository(tx, &wanted)).await?;
         match self.delete_blob_of(&found.id, digest).await {
             Err(EngineError::BlobUnknown(_)) if !images.is_empty() => Ok(()),
             Err(EngineError::BlobUnknown(digest)) => Err(unknown_file(&digest)),
@@ -186,16 +182,10 @@ impl Engine {
         admitted.require_repository(permission, repository)?;
         let (name, wanted) = (repository.clone(), digest.clone());
         let images = self
-            .meta
             .read_by_key(move |tx| {
                 let repository = find_repository(tx, &name)?.id;
                 let limit = MAX_HOLDING_IMAGES + 1;
-                Ok::<_, EngineError>(files::list_images_with_manifest(
-                    tx,
-                    &repository,
-                    &wanted,
-                    limit,
-                )?)
+                Ok(files::list_images_with_manifest(tx, &repository, &wanted, limit)?)
             })
             .await?;
         if images.len() as i64 > MAX_HOLDING_IMAGES {

@@ -4,11 +4,11 @@ use identity::Authorized;
 use meta::images::{self, ManifestDetails, TimeOrderedList};
 use meta::packages::{self, PackageDetails};
 use meta::{Id, Tx, tags};
-use model::permission::Permission;
 use model::artifact_name::{PackageName, TagName, VersionName, escape_slashes};
 use model::digest::Digest;
 use model::list_filter::{FilterPattern, ListFilter, SortDirection};
 use model::name::RepositoryName;
+use model::permission::Permission;
 
 use crate::access::find_repository;
 use crate::artifacts::annotations::annotations;
@@ -92,19 +92,17 @@ impl Engine {
             ImageOrder::Updated => images::OF_REPOSITORY_BY_UPDATE,
         };
         let (name, start) = (repository.clone(), start.to_owned());
-        self.meta
-            .read(move |tx| {
-                let repository = find_repository(tx, &name)?.id;
-                // An entry shows the name of the image twice, and each tag once.
-                let bytes = |image: &ManifestDetails| {
-                    2 * image.package.len()
-                        + image.tags.iter().map(|tag| tag.len() + 4).sum::<usize>()
-                };
-                let look =
-                    |image: &ManifestDetails| RowFilter::Wanted(image_bytes(image) + bytes(image));
-                by_time(tx, (list, order, direction), &repository, (&start, limit), look)
-            })
-            .await
+        self.read(move |tx| {
+            let repository = find_repository(tx, &name)?.id;
+            // An entry shows the name of the image twice, and each tag once.
+            let bytes = |image: &ManifestDetails| {
+                2 * image.package.len() + image.tags.iter().map(|tag| tag.len() + 4).sum::<usize>()
+            };
+            let look =
+                |image: &ManifestDetails| RowFilter::Wanted(image_bytes(image) + bytes(image));
+            by_time(tx, (list, order, direction), &repository, (&start, limit), look)
+        })
+        .await
     }
 
     /// Returns one manifest, by the permission to see Docker images.
@@ -133,12 +131,11 @@ impl Engine {
     ) -> Result<ManifestDetails, EngineError> {
         let at = self.image_context(admitted, permission, &name.package).await?;
         let name = name.clone();
-        self.meta
-            .read_by_key(move |tx| {
-                let package = find_package(tx, &at)?;
-                images::find(tx, &package, &name.digest)?.ok_or_else(|| version_unknown(&name))
-            })
-            .await
+        self.read_by_key(move |tx| {
+            let package = find_package(tx, &at)?;
+            images::find(tx, &package, &name.digest)?.ok_or_else(|| version_unknown(&name))
+        })
+        .await
     }
 
     /// Lists the manifests of an image whose names match.
@@ -153,43 +150,40 @@ impl Engine {
         let (name, filter, start) = (name.clone(), filter.clone(), start.to_owned());
         let names = NameRange::new(&filter, &format!("{name}/versions/"));
         let own_bytes = name.to_string().len();
-        self.meta
-            .read(move |tx| {
-                let package = find_package(tx, &at)?;
-                let shown = |image: &ManifestDetails| format!("{name}/versions/{}", image.digest);
-                let bytes = |image: &ManifestDetails| match tags {
-                    TagDetail::Hidden => image_bytes(image) + own_bytes,
-                    TagDetail::InFull => {
-                        image.tags.iter().fold(image_bytes(image) + own_bytes, |sum, tag| {
-                            sum + tag.len() + 2 * own_bytes + 130
-                        })
-                    }
-                };
-                let look = |image: &ManifestDetails| {
-                    let matches = filter.matches(|_| shown(image))
-                        && filter.matches_annotations(|| annotations(&image.annotations));
-                    RowFilter::wanted(matches, bytes(image))
-                };
-                match order {
-                    VersionOrder::Time(order) => {
-                        let list = match order {
-                            ImageOrder::Uploaded => images::OF_PACKAGE_BY_UPLOAD,
-                            ImageOrder::Updated => images::OF_PACKAGE_BY_UPDATE,
-                        };
-                        let list = (list, order, direction);
-                        by_time(tx, list, &package, (&start, limit), look)
-                    }
-                    VersionOrder::Name => read_page(
-                        (names.start(&start, direction), limit),
-                        |last, step| {
-                            Ok(images::list_of_package(tx, direction, &package, last, step)?)
-                        },
-                        |image| image.digest.to_string(),
-                        |image| names.look(image.digest.as_str(), direction, look(image)),
-                    ),
+        self.read(move |tx| {
+            let package = find_package(tx, &at)?;
+            let shown = |image: &ManifestDetails| format!("{name}/versions/{}", image.digest);
+            let bytes = |image: &ManifestDetails| match tags {
+                TagDetail::Hidden => image_bytes(image) + own_bytes,
+                TagDetail::InFull => {
+                    image.tags.iter().fold(image_bytes(image) + own_bytes, |sum, tag| {
+                        sum + tag.len() + 2 * own_bytes + 130
+                    })
                 }
-            })
-            .await
+            };
+            let look = |image: &ManifestDetails| {
+                let matches = filter.matches(|_| shown(image))
+                    && filter.matches_annotations(|| annotations(&image.annotations));
+                RowFilter::wanted(matches, bytes(image))
+            };
+            match order {
+                VersionOrder::Time(order) => {
+                    let list = match order {
+                        ImageOrder::Uploaded => images::OF_PACKAGE_BY_UPLOAD,
+                        ImageOrder::Updated => images::OF_PACKAGE_BY_UPDATE,
+                    };
+                    let list = (list, order, direction);
+                    by_time(tx, list, &package, (&start, limit), look)
+                }
+                VersionOrder::Name => read_page(
+                    (names.start(&start, direction), limit),
+                    |last, step| Ok(images::list_of_package(tx, direction, &package, last, step)?),
+                    |image| image.digest.to_string(),
+                    |image| names.look(image.digest.as_str(), direction, look(image)),
+                ),
+            }
+        })
+        .await
     }
 
     /// Lists the images of a repository whose names match.
@@ -203,34 +197,29 @@ impl Engine {
         admitted.require_repository(artifactregistry::PACKAGES_LIST, repository)?;
         let (name, filter, start) = (repository.clone(), filter.clone(), start.to_owned());
         let range = NameRange::new(&filter, &format!("{repository}/packages/"));
-        self.meta
-            .read(move |tx| {
-                let id = find_repository(tx, &name)?.id;
-                let look = |package: &PackageDetails| {
-                    let image = escape_slashes(&package.name);
-                    let matches = filter.matches(|_| format!("{name}/packages/{image}"))
-                        && filter.matches_annotations(|| annotations(&package.annotations));
-                    RowFilter::wanted(
-                        matches,
-                        2 * package.name.len() + package.annotations.len() + 300,
-                    )
-                };
-                let own_name = |package: &PackageDetails| package.name.clone();
-                if order == NameOrder::Name {
-                    return read_page(
-                        (range.start(&start, direction), limit),
-                        |last, step| Ok(packages::list(tx, direction, &id, last, step)?),
-                        own_name,
-                        |package| range.look(&package.name, direction, look(package)),
-                    );
-                }
-                let all =
-                    packages::list(tx, SortDirection::Ascending, &id, "", MAX_SORTED as i64 + 1)?;
-                let time =
-                    |package: &PackageDetails| order.time(package.created_at, package.updated_at);
-                read_sorted_page(all, (time, own_name), direction, ((&start, limit), look))
-            })
-            .await
+        self.read(move |tx| {
+            let id = find_repository(tx, &name)?.id;
+            let look = |package: &PackageDetails| {
+                let image = escape_slashes(&package.name);
+                let matches = filter.matches(|_| format!("{name}/packages/{image}"))
+                    && filter.matches_annotations(|| annotations(&package.annotations));
+                RowFilter::wanted(matches, 2 * package.name.len() + package.annotations.len() + 300)
+            };
+            let own_name = |package: &PackageDetails| package.name.clone();
+            if order == NameOrder::Name {
+                return read_page(
+                    (range.start(&start, direction), limit),
+                    |last, step| Ok(packages::list(tx, direction, &id, last, step)?),
+                    own_name,
+                    |package| range.look(&package.name, direction, look(package)),
+                );
+            }
+            let all = packages::list(tx, SortDirection::Ascending, &id, "", MAX_SORTED as i64 + 1)?;
+            let time =
+                |package: &PackageDetails| order.time(package.created_at, package.updated_at);
+            read_sorted_page(all, (time, own_name), direction, ((&start, limit), look))
+        })
+        .await
     }
 
     /// Returns one image.
@@ -240,12 +229,11 @@ impl Engine {
         name: &PackageName,
     ) -> Result<PackageDetails, EngineError> {
         let at = self.image_context(admitted, artifactregistry::PACKAGES_GET, name).await?;
-        self.meta
-            .read_by_key(move |tx| {
-                let found = packages::find_details(tx, &at.repository().id, at.image_name())?;
-                found.ok_or_else(|| package_unknown(&at))
-            })
-            .await
+        self.read_by_key(move |tx| {
+            let found = packages::find_details(tx, &at.repository().id, at.image_name())?;
+            found.ok_or_else(|| package_unknown(&at))
+        })
+        .await
     }
 
     /// Lists the tags of an image whose names and versions match.
@@ -264,64 +252,61 @@ impl Engine {
         // There is an index of the tags of one version.
         let version =
             filter.pattern("version").and_then(FilterPattern::exact_text).map(str::to_owned);
-        self.meta
-            .read(move |tx| {
-                let package = find_package(tx, &at)?;
-                let of_version = match &version {
-                    None => None,
-                    Some(version) => match version.parse::<VersionName>() {
-                        Ok(version) if version.package == name => {
-                            meta::versions::find_in_package(tx, &package, &version.digest)?
-                                .map(|(id, _)| (id, version.digest))
-                        }
-                        Ok(_) | Err(_) => None,
-                    },
-                };
-                if version.is_some() && of_version.is_none() {
-                    return Ok(ListPage { found: Vec::new(), next: None });
-                }
-                let shown = |field: &str, tag: &TagTarget| match field {
-                    "version" => format!("{name}/versions/{}", tag.digest),
-                    _ => format!("{name}/tags/{}", tag.tag),
-                };
-                read_page(
-                    (start.clone(), limit),
-                    |last, step| match &of_version {
-                        Some((id, digest)) => {
-                            let names = tags::list_of_version(tx, id, last, step)?;
-                            let tag = |tag| TagTarget { tag, digest: digest.clone() };
-                            Ok(names.into_iter().map(tag).collect())
-                        }
-                        None => {
-                            let names = tags::list_with_digests(tx, &package, last, step)?;
-                            Ok(names
-                                .into_iter()
-                                .map(|(tag, digest)| TagTarget { tag, digest })
-                                .collect())
-                        }
-                    },
-                    |tag| tag.tag.clone(),
-                    |tag| {
-                        let matches = filter.matches(|field| shown(field, tag));
-                        let look =
-                            RowFilter::wanted(matches, 2 * (own_bytes + tag.tag.len()) + 130);
-                        range.look(&tag.tag, SortDirection::Ascending, look)
-                    },
-                )
-            })
-            .await
+        self.read(move |tx| {
+            let package = find_package(tx, &at)?;
+            let of_version = match &version {
+                None => None,
+                Some(version) => match version.parse::<VersionName>() {
+                    Ok(version) if version.package == name => {
+                        meta::versions::find_in_package(tx, &package, &version.digest)?
+                            .map(|(id, _)| (id, version.digest))
+                    }
+                    Ok(_) | Err(_) => None,
+                },
+            };
+            if version.is_some() && of_version.is_none() {
+                return Ok(ListPage { found: Vec::new(), next: None });
+            }
+            let shown = |field: &str, tag: &TagTarget| match field {
+                "version" => format!("{name}/versions/{}", tag.digest),
+                _ => format!("{name}/tags/{}", tag.tag),
+            };
+            read_page(
+                (start.clone(), limit),
+                |last, step| match &of_version {
+                    Some((id, digest)) => {
+                        let names = tags::list_of_version(tx, id, last, step)?;
+                        let tag = |tag| TagTarget { tag, digest: digest.clone() };
+                        Ok(names.into_iter().map(tag).collect())
+                    }
+                    None => {
+                        let names = tags::list_with_digests(tx, &package, last, step)?;
+                        Ok(names
+                            .into_iter()
+                            .map(|(tag, digest)| TagTarget { tag, digest })
+                            .collect())
+                    }
+                },
+                |tag| tag.tag.clone(),
+                |tag| {
+                    let matches = filter.matches(|field| shown(field, tag));
+                    let look = RowFilter::wanted(matches, 2 * (own_bytes + tag.tag.len()) + 130);
+                    range.look(&tag.tag, SortDirection::Ascending, look)
+                },
+            )
+        })
+        .await
     }
 
     /// Returns the digest that a tag names.
     pub async fn tag(&self, admitted: &Authorized, name: &TagName) -> Result<Digest, EngineError> {
         let at = self.image_context(admitted, artifactregistry::TAGS_GET, &name.package).await?;
         let name = name.clone();
-        self.meta
-            .read_by_key(move |tx| {
-                let package = find_package(tx, &at)?;
-                Ok(find_tag(tx, &package, &name)?.digest)
-            })
-            .await
+        self.read_by_key(move |tx| {
+            let package = find_package(tx, &at)?;
+            Ok(find_tag(tx, &package, &name)?.digest)
+        })
+        .await
     }
 }
 

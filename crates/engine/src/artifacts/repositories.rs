@@ -95,29 +95,26 @@ impl Engine {
         new.change.apply(&mut described)?;
         let (admitted, row) = (admitted.clone(), described.clone());
         let sparse = self.settings.new_repositories_sparse;
-        self.meta
-            .write(move |tx| {
-                match admitted.caller().mode {
-                    // In development mode, the first repository of a project creates the project.
-                    AuthorizationMode::Everything => {
-                        meta::projects::ensure(tx, row.name.project.as_str(), now)?
-                    }
-                    AuthorizationMode::Listed(_) | AuthorizationMode::Policies => {
-                        check_project(tx, &row.name.project)?
-                    }
+        self.write(move |tx| {
+            match admitted.caller().mode {
+                // In development mode, the first repository of a project creates the project.
+                AuthorizationMode::Everything => {
+                    meta::projects::ensure(tx, row.name.project.as_str(), now)?
                 }
-                if !repositories::insert(tx, &row.name, sparse, now)? {
-                    return Err(EngineError::AlreadyExists(
-                        "the repository already exists".to_owned(),
-                    ));
+                AuthorizationMode::Listed(_) | AuthorizationMode::Policies => {
+                    check_project(tx, &row.name.project)?
                 }
-                repositories::update(tx, &row)?;
-                schedule_cleanup(tx, &row.name, (&row.settings, now))?;
-                epochs::bump(tx, epochs::ACCESS)?;
-                let event = admitted.event("create", &row.name.to_string(), now);
-                Ok(events::insert(tx, &event)?)
-            })
-            .await?;
+            }
+            if !repositories::insert(tx, &row.name, sparse, now)? {
+                return Err(EngineError::AlreadyExists("the repository already exists".to_owned()));
+            }
+            repositories::update(tx, &row)?;
+            schedule_cleanup(tx, &row.name, (&row.settings, now))?;
+            epochs::bump(tx, epochs::ACCESS)?;
+            let event = admitted.event("create", &row.name.to_string(), now);
+            Ok(events::insert(tx, &event)?)
+        })
+        .await?;
         self.identity.poll_epoch().await?;
         warn_of_idle_policies(&described);
         Ok(described)
@@ -129,15 +126,13 @@ impl Engine {
         admitted: &Authorized,
     ) -> Result<RepositoryDetails, EngineError> {
         let name = name_of(admitted.resource_for(artifactregistry::REPOSITORIES_GET)?)?;
-        self.meta.read(move |tx| find_details(tx, &name)).await
+        self.read(move |tx| find_details(tx, &name)).await
     }
 
     /// Returns whether a repository of that name exists.
     pub async fn has_repository(&self, name: &RepositoryName) -> Result<bool, EngineError> {
         let name = name.clone();
-        self.meta
-            .read_by_key(move |tx| Ok::<_, EngineError>(repositories::find(tx, &name)?.is_some()))
-            .await
+        self.read_by_key(move |tx| Ok(repositories::find(tx, &name)?.is_some())).await
     }
 
     pub async fn repository_to_change(
@@ -145,7 +140,7 @@ impl Engine {
         admitted: &Authorized,
     ) -> Result<RepositoryDetails, EngineError> {
         let name = name_of(admitted.resource_for(artifactregistry::REPOSITORIES_UPDATE)?)?;
-        self.meta.read(move |tx| find_details(tx, &name)).await
+        self.read(move |tx| find_details(tx, &name)).await
     }
 
     /// Lists the repositories of a location whose names match.
@@ -160,32 +155,30 @@ impl Engine {
         let names = NameRange::new(filter, &format!("{parent}/repositories/"));
         let (filter, start) = (filter.clone(), start.to_owned());
         let appears = matches!(admitted.caller().mode, AuthorizationMode::Everything);
-        self.meta
-            .read(move |tx| {
-                // As in `create_repository`, the project need not exist in development mode.
-                if !appears {
-                    check_project(tx, &place.0)?;
-                }
-                let place = (&place.0, &place.1);
-                let look = |found: &RepositoryDetails| {
-                    let matches = filter.matches(|_| found.name.to_string());
-                    RowFilter::wanted(matches, 500 + found.settings.len() + found.labels.len())
-                };
-                let own_name = |found: &RepositoryDetails| found.name.repository.to_string();
-                if (order, direction) == (NameOrder::Name, SortDirection::Ascending) {
-                    return read_page(
-                        (names.start(&start, direction), limit),
-                        |last, step| Ok(repositories::list(tx, place, last, step)?),
-                        own_name,
-                        |found| names.look(found.name.repository.as_str(), direction, look(found)),
-                    );
-                }
-                let all = repositories::list(tx, place, "", MAX_SORTED as i64 + 1)?;
-                let time =
-                    |found: &RepositoryDetails| order.time(found.created_at, found.updated_at);
-                read_sorted_page(all, (time, own_name), direction, ((&start, limit), look))
-            })
-            .await
+        self.read(move |tx| {
+            // As in `create_repository`, the project need not exist in development mode.
+            if !appears {
+                check_project(tx, &place.0)?;
+            }
+            let place = (&place.0, &place.1);
+            let look = |found: &RepositoryDetails| {
+                let matches = filter.matches(|_| found.name.to_string());
+                RowFilter::wanted(matches, 500 + found.settings.len() + found.labels.len())
+            };
+            let own_name = |found: &RepositoryDetails| found.name.repository.to_string();
+            if (order, direction) == (NameOrder::Name, SortDirection::Ascending) {
+                return read_page(
+                    (names.start(&start, direction), limit),
+                    |last, step| Ok(repositories::list(tx, place, last, step)?),
+                    own_name,
+                    |found| names.look(found.name.repository.as_str(), direction, look(found)),
+                );
+            }
+            let all = repositories::list(tx, place, "", MAX_SORTED as i64 + 1)?;
+            let time = |found: &RepositoryDetails| order.time(found.created_at, found.updated_at);
+            read_sorted_page(all, (time, own_name), direction, ((&start, limit), look))
+        })
+        .await
     }
 
     /// Changes the values of a repository that the request sets.
@@ -197,7 +190,6 @@ impl Engine {
         let name = name_of(admitted.resource_for(artifactregistry::REPOSITORIES_UPDATE)?)?;
         let (admitted, now) = (admitted.clone(), self.clock.now());
         let (changed, is_set) = self
-            .meta
             .write(move |tx| {
                 let mut described = find_details(tx, &name)?;
                 let before = described.settings.clone();
@@ -210,7 +202,7 @@ impl Engine {
                 }
                 epochs::bump(tx, epochs::ACCESS)?;
                 events::insert(tx, &admitted.event("update", &name.to_string(), now))?;
-                Ok::<_, EngineError>((described, is_set))
+                Ok((described, is_set))
             })
             .await?;
         self.identity.poll_epoch().await?;
@@ -224,18 +216,17 @@ impl Engine {
     pub async fn delete_repository(&self, admitted: &Authorized) -> Result<(), EngineError> {
         let name = name_of(admitted.resource_for(artifactregistry::REPOSITORIES_DELETE)?)?;
         let (admitted, now) = (admitted.clone(), self.clock.now());
-        self.meta
-            .write(move |tx| {
-                let described = find_details(tx, &name)?;
-                repositories::hide(tx, &described.id, now)?;
-                cleanups::unschedule(tx, &described.id)?;
-                policies::delete(tx, &name.to_string())?;
-                meta::gc_queue::enqueue(tx, reviews::REPOSITORY, &[described.id.to_string()], now)?;
-                epochs::bump(tx, epochs::ACCESS)?;
-                let event = admitted.event("delete-repository", &name.to_string(), now);
-                Ok::<_, EngineError>(events::insert(tx, &event)?)
-            })
-            .await?;
+        self.write(move |tx| {
+            let described = find_details(tx, &name)?;
+            repositories::hide(tx, &described.id, now)?;
+            cleanups::unschedule(tx, &described.id)?;
+            policies::delete(tx, &name.to_string())?;
+            meta::gc_queue::enqueue(tx, reviews::REPOSITORY, &[described.id.to_string()], now)?;
+            epochs::bump(tx, epochs::ACCESS)?;
+            let event = admitted.event("delete-repository", &name.to_string(), now);
+            Ok(events::insert(tx, &event)?)
+        })
+        .await?;
         self.identity.poll_epoch().await?;
         Ok(())
     }

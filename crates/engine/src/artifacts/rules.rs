@@ -94,30 +94,28 @@ impl Engine {
     ) -> Result<ListPage<Row>, EngineError> {
         admitted.require_repository(artifactregistry::RULES_LIST, repository)?;
         let (name, start) = (repository.clone(), start.to_owned());
-        self.meta
-            .read(move |tx| {
-                let id = find_repository(tx, &name)?.id;
-                let bytes = |row: &Row| 500 + row.expression.len() + row.description.len();
-                read_page(
-                    (start.clone(), limit),
-                    |last, step| Ok(rules::list(tx, &id, last, step)?),
-                    |row| row.name.clone(),
-                    |row| RowFilter::Wanted(bytes(row)),
-                )
-            })
-            .await
+        self.read(move |tx| {
+            let id = find_repository(tx, &name)?.id;
+            let bytes = |row: &Row| 500 + row.expression.len() + row.description.len();
+            read_page(
+                (start.clone(), limit),
+                |last, step| Ok(rules::list(tx, &id, last, step)?),
+                |row| row.name.clone(),
+                |row| RowFilter::Wanted(bytes(row)),
+            )
+        })
+        .await
     }
 
     /// Returns one rule.
     pub async fn rule(&self, admitted: &Authorized, name: &RuleName) -> Result<Row, EngineError> {
         admitted.require_repository(artifactregistry::RULES_GET, &name.repository)?;
         let name = name.clone();
-        self.meta
-            .read_by_key(move |tx| {
-                let repository = find_repository(tx, &name.repository)?.id;
-                find(tx, &repository, &name)
-            })
-            .await
+        self.read_by_key(move |tx| {
+            let repository = find_repository(tx, &name.repository)?.id;
+            find(tx, &repository, &name)
+        })
+        .await
     }
 
     /// Creates a rule. It decides about all requests from its commit on.
@@ -141,19 +139,18 @@ impl Engine {
         change.apply(&mut row)?;
         let (admitted, now) = (admitted.clone(), self.clock.now());
         let name = RuleName { repository: repository.clone(), id: id.clone() };
-        self.meta
-            .write(move |tx| {
-                let repository = find_repository(tx, &name.repository)?.id;
-                if rules::find(tx, &repository, name.id.as_str())?.is_some() {
-                    let problem = format!("rule \"{}\" already exists", name.id);
-                    return Err(EngineError::AlreadyExists(problem));
-                }
-                check_unique(tx, &repository, &row)?;
-                rules::set(tx, &repository, &row)?;
-                events::insert(tx, &admitted.event("create-rule", &name.to_string(), now))?;
-                Ok(row.clone())
-            })
-            .await
+        self.write(move |tx| {
+            let repository = find_repository(tx, &name.repository)?.id;
+            if rules::find(tx, &repository, name.id.as_str())?.is_some() {
+                let problem = format!("rule \"{}\" already exists", name.id);
+                return Err(EngineError::AlreadyExists(problem));
+            }
+            check_unique(tx, &repository, &row)?;
+            rules::set(tx, &repository, &row)?;
+            events::insert(tx, &admitted.event("create-rule", &name.to_string(), now))?;
+            Ok(row.clone())
+        })
+        .await
     }
 
     /// Changes the values of a rule that the request sets.
@@ -165,17 +162,16 @@ impl Engine {
     ) -> Result<Row, EngineError> {
         admitted.require_repository(artifactregistry::RULES_UPDATE, &name.repository)?;
         let (admitted, name, now) = (admitted.clone(), name.clone(), self.clock.now());
-        self.meta
-            .write(move |tx| {
-                let repository = find_repository(tx, &name.repository)?.id;
-                let mut row = find(tx, &repository, &name)?;
-                change.clone().apply(&mut row)?;
-                check_unique(tx, &repository, &row)?;
-                rules::set(tx, &repository, &row)?;
-                events::insert(tx, &admitted.event("update-rule", &name.to_string(), now))?;
-                Ok(row)
-            })
-            .await
+        self.write(move |tx| {
+            let repository = find_repository(tx, &name.repository)?.id;
+            let mut row = find(tx, &repository, &name)?;
+            change.clone().apply(&mut row)?;
+            check_unique(tx, &repository, &row)?;
+            rules::set(tx, &repository, &row)?;
+            events::insert(tx, &admitted.event("update-rule", &name.to_string(), now))?;
+            Ok(row)
+        })
+        .await
     }
 
     /// Deletes a rule.
@@ -186,14 +182,13 @@ impl Engine {
     ) -> Result<(), EngineError> {
         admitted.require_repository(artifactregistry::RULES_DELETE, &name.repository)?;
         let (admitted, name, now) = (admitted.clone(), name.clone(), self.clock.now());
-        self.meta
-            .write(move |tx| {
-                let repository = find_repository(tx, &name.repository)?.id;
-                let row = find(tx, &repository, &name)?;
-                rules::delete(tx, &repository, &row.name)?;
-                let event = admitted.event("delete-rule", &name.to_string(), now);
-                Ok::<_, EngineError>(events::insert(tx, &event)?)
-            })
-            .await
+        self.write(move |tx| {
+            let repository = find_repository(tx, &name.repository)?.id;
+            let row = find(tx, &repository, &name)?;
+            rules::delete(tx, &repository, &row.name)?;
+            let event = admitted.event("delete-rule", &name.to_string(), now);
+            Ok(events::insert(tx, &event)?)
+        })
+        .await
     }
 }

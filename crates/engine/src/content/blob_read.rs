@@ -105,10 +105,7 @@ impl Engine {
         let unknown = || EngineError::BlobUnknown(digest.clone());
         let (repository, wanted) = (*repository, digest.clone());
         let quarantined = self
-            .meta
-            .read_by_key(move |tx| {
-                Ok::<_, EngineError>(blobs::find_quarantined(tx, &repository, &wanted)?)
-            })
+            .read_by_key(move |tx| Ok(blobs::find_quarantined(tx, &repository, &wanted)?))
             .await?;
         let row = quarantined.ok_or_else(unknown)?;
         let check = self.check_copy(digest, &row).outcome();
@@ -126,9 +123,7 @@ impl Engine {
         digest: &Digest,
     ) -> Result<Option<BlobCopy>, EngineError> {
         let (repository, wanted) = (*repository, digest.clone());
-        self.meta
-            .read_by_key(move |tx| Ok::<_, EngineError>(blobs::find(tx, &repository, &wanted)?))
-            .await
+        self.read_by_key(move |tx| Ok(blobs::find(tx, &repository, &wanted)?)).await
     }
 
     /// Opens a copy. If it is missing or cannot be opened, the row and the store are checked first, and opening is
@@ -321,21 +316,14 @@ impl RepoAccess<Pull> {
         let wanted = id.clone();
         let waiting = self
             .engine
-            .meta
             .read_by_key(move |tx| {
-                Ok::<_, EngineError>(gc_queue::find_review_time(tx, reviews::LINK_REVIEW, &wanted)?)
+                Ok(gc_queue::find_review_time(tx, reviews::LINK_REVIEW, &wanted)?)
             })
             .await?;
         if waiting.is_some_and(|due| due < stale) {
             self.engine
-                .meta
                 .write(move |tx| {
-                    Ok::<_, EngineError>(gc_queue::postpone(
-                        tx,
-                        (reviews::LINK_REVIEW, &id),
-                        later,
-                        stale,
-                    )?)
+                    Ok(gc_queue::postpone(tx, (reviews::LINK_REVIEW, &id), later, stale)?)
                 })
                 .await?;
         }

@@ -37,14 +37,8 @@ impl Engine {
         'looking: while passed < MOST_PASSED {
             let (place, after) = (location.clone(), from.clone());
             let entries = self
-                .meta
                 .read(move |tx| {
-                    Ok::<_, EngineError>(packages::list_catalog(
-                        tx,
-                        &place,
-                        &after,
-                        ROWS_AT_ONCE as i64,
-                    )?)
+                    Ok(packages::list_catalog(tx, &place, &after, ROWS_AT_ONCE as i64)?)
                 })
                 .await?;
             let end = entries.len() < ROWS_AT_ONCE;
@@ -90,7 +84,10 @@ impl Engine {
             return Ok(false);
         }
         let resource = Resource::Repository(name.clone());
-        Ok(self.identity.may(caller, artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS, &resource).await?)
+        Ok(self
+            .identity
+            .may(caller, artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS, &resource)
+            .await?)
     }
 }
 

@@ -130,7 +130,7 @@ impl Engine {
             }
             Ok::<_, EngineError>(set_aside)
         };
-        if self.meta.write(write).await? == 0 {
+        if self.write(write).await? == 0 {
             return Ok(());
         }
         tracing::error!(
@@ -162,7 +162,7 @@ impl Engine {
             blobs::mark_verified(tx, &id, times, now)?;
             Ok::<_, EngineError>(before)
         };
-        let before = self.meta.write(write).await?;
+        let before = self.write(write).await?;
         self.checks.wrong().remove(copy);
         self.checks.counters.sound.fetch_add(1, Ordering::Relaxed);
         if before.as_deref() == Some("quarantined") {

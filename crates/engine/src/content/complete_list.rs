@@ -79,7 +79,6 @@ impl RepoAccess<Pull> {
         let image = holding.image().to_owned();
         let package = self
             .engine
-            .meta
             .read(move |tx| {
                 let package = packages::find(tx, &holding.repository.id, holding.image())?;
                 let prefix = format!("{}/", holding.image());
@@ -120,9 +119,9 @@ impl CompleteList {
     pub async fn next(&mut self) -> Result<Option<ListPart>, EngineError> {
         let Some(place) = take(&mut self.at) else { return Ok(None) };
         let (of, repository) = (self.of.clone(), self.repository.clone());
-        let read = self.engine.meta.read(move |tx| {
+        let read = self.engine.read(move |tx| {
             of.check(tx, &repository)?;
-            Ok::<_, EngineError>(of.part(tx, &place)?)
+            Ok(of.part(tx, &place)?)
         });
         let (part, next) = read.await?;
         self.at = next;

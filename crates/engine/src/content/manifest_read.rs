@@ -45,7 +45,6 @@ impl RepoAccess<Pull> {
         let wanted = reference.clone();
         let found = self
             .engine
-            .meta
             .read_by_key(move |tx| {
                 let found = match &wanted {
                     Reference::Tag(tag) => {
@@ -58,7 +57,7 @@ impl RepoAccess<Pull> {
                 if let Some(version) = &found {
                     check_download(tx, (&holding.repository, holding.image()), version)?;
                 }
-                Ok::<_, EngineError>(found)
+                Ok(found)
             })
             .await?;
         let version = found.ok_or_else(|| EngineError::ManifestUnknown(reference.clone()))?;
@@ -71,7 +70,6 @@ impl RepoAccess<Pull> {
         let wanted = reference.clone();
         let found = self
             .engine
-            .meta
             .read_by_key(move |tx| {
                 let found = match &wanted {
                     Reference::Tag(tag) => {
@@ -84,7 +82,7 @@ impl RepoAccess<Pull> {
                 if let Some((version, _)) = &found {
                     check_download(tx, (&holding.repository, holding.image()), version)?;
                 }
-                Ok::<_, EngineError>(found)
+                Ok(found)
             })
             .await?;
         let (version, bytes) =

@@ -164,7 +164,7 @@ impl RepoAccess<Push> {
         };
         let sizes = write.sizes.clone();
         self.confirm().await?;
-        match self.engine.meta.write(move |tx| write.run(tx)).await {
+        match self.engine.write(move |tx| write.run(tx)).await {
             Ok(()) => Ok(PushedManifest { digest, subject }),
             Err(EngineError::Database(error)) if error.kind() == ErrorKind::ForeignKey => {
                 Err(self.name_missing(sizes).await?)
@@ -203,7 +203,6 @@ impl RepoAccess<Push> {
     async fn name_missing(&self, sizes: BTreeMap<Digest, u64>) -> Result<EngineError, EngineError> {
         let at = self.image.clone();
         self.engine
-            .meta
             .read(move |tx| {
                 let mut missing = Vec::new();
                 for (digest, stated) in &sizes {

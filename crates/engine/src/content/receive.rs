@@ -133,7 +133,7 @@ mod tests {
             claim.open(DigestAlgorithm::Sha256, &Checkpoint::default()).await.expect("empty");
         let settings = Settings { upload_memory, ..Settings::default() };
         let master = MasterKey::new(&MasterKey::generate());
-        (Engine::new(meta, blobs, Arc::new(SystemClock), (settings, master)), writer)
+        (Engine::new(meta, blobs, Arc::new(SystemClock), settings, master), writer)
     }
 
     #[tokio::test]

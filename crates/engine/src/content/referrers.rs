@@ -40,7 +40,6 @@ impl RepoAccess<Pull> {
         let wanted = artifact_type.map(str::to_owned);
         let last = last.map(|last| last.to_string()).unwrap_or_default();
         self.engine
-            .meta
             .read(move |tx| {
                 let Some(package) = packages::find(tx, &holding.repository.id, holding.image())?
                 else {
@@ -63,7 +62,7 @@ impl RepoAccess<Pull> {
                     }
                     None => Vec::new(),
                 };
-                Ok::<_, EngineError>(ReferrersPage { referrers, next })
+                Ok(ReferrersPage { referrers, next })
             })
             .await
     }

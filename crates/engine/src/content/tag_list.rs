@@ -57,7 +57,6 @@ impl RepoAccess<Pull> {
         let ContentSource::Local(holding) = self.source()?;
         let (path, last) = (self.image.target.path.path(), last.to_owned());
         self.engine
-            .meta
             .read(move |tx| {
                 let repository = &holding.repository.id;
                 let below = ImagesBelow { repository, prefix: format!("{}/", holding.image()) };
@@ -101,13 +100,12 @@ impl Engine {
         let repository = self.authorize::<Pull>(caller, name, &name.path()).await?;
         let Some(repository) = repository else { return Err(self.missing(name.clone()).await) };
         let last = last.to_owned();
-        self.meta
-            .read(move |tx| {
-                let below = ImagesBelow { repository: &repository.id, prefix: String::new() };
-                let children = below.page(tx, &last, limit)?;
-                Ok(NamePage { next: children.next(), names: children.names() })
-            })
-            .await
+        self.read(move |tx| {
+            let below = ImagesBelow { repository: &repository.id, prefix: String::new() };
+            let children = below.page(tx, &last, limit)?;
+            Ok(NamePage { next: children.next(), names: children.names() })
+        })
+        .await
     }
 }
 

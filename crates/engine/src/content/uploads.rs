@@ -76,7 +76,6 @@ impl RepoAccess<Push> {
         let progress = UploadProgress { id: upload.id.to_string(), offset: 0 };
         let (at, now) = (self.image.clone(), self.engine.clock.now());
         self.engine
-            .meta
             .write(move |tx| {
                 at.check_live(tx)?;
                 if let Some(copy) = &upload.copy_id {
@@ -85,7 +84,7 @@ impl RepoAccess<Push> {
                 uploads::insert(tx, at.owner(), &upload, now)?;
                 let review = [upload.id.to_string()];
                 gc_queue::enqueue(tx, reviews::UPLOAD, &review, upload.expires_at)?;
-                Ok::<_, EngineError>(())
+                Ok(())
             })
             .await?;
         Ok(progress)
@@ -99,7 +98,7 @@ impl RepoAccess<Push> {
             let whose = (&at.repository().id, at.principal.as_str());
             Ok::<_, EngineError>(uploads::count_open(tx, whose, i64::from(limit))?)
         };
-        if self.engine.meta.read_by_key(open).await? < i64::from(limit) {
+        if self.engine.read_by_key(open).await? < i64::from(limit) {
             Ok(())
         } else {
             Err(EngineError::TooManyUploads { limit })
@@ -190,7 +189,6 @@ impl RepoAccess<Push> {
         let (at, digest, now) = (self.image.clone(), digest.clone(), self.engine.clock.now());
         let review_after = now + micros(self.engine.settings.gc_grace);
         self.engine
-            .meta
             .write(move |tx| {
                 let Some(blob) = blobs::find(tx, &source, &digest)? else { return Ok(false) };
                 link(tx, &at, (&digest, blob.size), (now, review_after))?;
@@ -205,11 +203,10 @@ impl RepoAccess<Push> {
         let (at, digest) = (self.image.clone(), digest.clone());
         let holders = self
             .engine
-            .meta
             .read_by_key(move |tx| {
                 let place =
                     (at.repository_name.project.as_str(), at.repository_name.location.as_str());
-                Ok::<_, EngineError>(blobs::list_holders(tx, place, &digest, LOOK_AT_MOST)?)
+                Ok(blobs::list_holders(tx, place, &digest, LOOK_AT_MOST)?)
             })
             .await?;
         let mut readable = Vec::new();
@@ -229,8 +226,7 @@ impl RepoAccess<Push> {
         let id: Id = id.parse().map_err(|_| EngineError::UploadUnknown)?;
         let at = self.image.clone();
         self.engine
-            .meta
-            .read_by_key(move |tx| Ok::<_, EngineError>(uploads::find(tx, at.owner(), &id)?))
+            .read_by_key(move |tx| Ok(uploads::find(tx, at.owner(), &id)?))
             .await?
             .ok_or(EngineError::UploadUnknown)
     }
@@ -239,10 +235,7 @@ impl RepoAccess<Push> {
     async fn find_claimed(&self, id: Id) -> Result<Upload, EngineError> {
         let at = self.image.clone();
         self.engine
-            .meta
-            .read_by_key(move |tx| {
-                Ok::<_, EngineError>(uploads::wait_and_find(tx, at.owner(), &id)?)
-            })
+            .read_by_key(move |tx| Ok(uploads::wait_and_find(tx, at.owner(), &id)?))
             .await?
             .ok_or(EngineError::UploadUnknown)
     }
@@ -295,11 +288,8 @@ impl RepoAccess<Push> {
     /// Moves the expiry of a session on.
     async fn touch(&self, upload: &Upload) -> Result<(), EngineError> {
         let (upload, expires_at) = (upload.clone(), self.upload_expiry());
-        let touched = self
-            .engine
-            .meta
-            .write(move |tx| Ok::<_, EngineError>(uploads::set_expiry(tx, &upload, expires_at)?))
-            .await?;
+        let touched =
+            self.engine.write(move |tx| Ok(uploads::set_expiry(tx, &upload, expires_at)?)).await?;
         if touched == 1 { Ok(()) } else { Err(EngineError::UploadUnknown) }
     }
 
@@ -309,7 +299,6 @@ impl RepoAccess<Push> {
         let upload = upload.clone();
         let due = self.engine.clock.now() + micros(self.engine.settings.trash_retention);
         self.engine
-            .meta
             .write(move |tx| {
                 let abandoned = uploads::delete_unfinished(tx, &upload)? == 1;
                 if let (true, Some(copy)) = (abandoned, &upload.copy_id) {

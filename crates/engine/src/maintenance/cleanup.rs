@@ -119,7 +119,7 @@ impl Engine {
         cursor: CleanupCursor,
     ) -> Result<CleanupRun, EngineError> {
         let (wanted, name) = (name.clone(), name.clone());
-        let repository = self.meta.read_by_key(move |tx| find_repository(tx, &wanted)).await?;
+        let repository = self.read_by_key(move |tx| find_repository(tx, &wanted)).await?;
         let (engine, report) = (self.clone(), CleanupReport::default());
         Ok(CleanupRun { engine, repository, name, mode, cursor, report, failed: None })
     }
@@ -134,7 +134,7 @@ impl CleanupRun {
     /// Returns the present policies of the repository.
     pub async fn policies(&self) -> Result<CleanupPolicies, EngineError> {
         let repository = self.repository.id;
-        self.engine.meta.read_by_key(move |tx| policies(tx, &repository)).await
+        self.engine.read_by_key(move |tx| policies(tx, &repository)).await
     }
 
     /// Looks at some more manifests, and deletes those that the policies delete.
@@ -147,12 +147,9 @@ impl CleanupRun {
         self.engine.flush_pulls().await?;
         let (repository, from, now) =
             (self.repository.id, self.cursor.clone(), self.engine.clock.now());
-        let looked = self.engine.meta.read(move |tx| {
+        let looked = self.engine.read(move |tx| {
             let policies = policies(tx, &repository)?;
-            Ok::<_, EngineError>((
-                look(tx, (&policies, now), &repository, from.clone())?,
-                policies.dry_run,
-            ))
+            Ok((look(tx, (&policies, now), &repository, from.clone())?, policies.dry_run))
         });
         let (found, dry_run) = looked.await?;
         self.report.reviewed += found.report.reviewed;
@@ -213,7 +210,7 @@ impl CleanupRun {
         let now = engine.clock.now();
         let times = (now, now + micros(engine.settings.gc_grace));
         let (place, wanted) = (at.clone(), digest.clone());
-        let removed = engine.meta.write(move |tx| remove_if(tx, (&place, &wanted), times)).await;
+        let removed = engine.write(move |tx| remove_if(tx, (&place, &wanted), times)).await;
         let removed = match removed {
             // The policies have decided, and are not asked again: they would not find the tags that are deleted
             // already.

@@ -121,10 +121,7 @@ impl Engine {
             }
             let (now, after) = (self.clock.now(), last.clone());
             let due = self
-                .meta
-                .read(move |tx| {
-                    Ok::<_, EngineError>(gc_queue::list_due(tx, now, &after, REVIEWS_AT_ONCE)?)
-                })
+                .read(move |tx| Ok(gc_queue::list_due(tx, now, &after, REVIEWS_AT_ONCE)?))
                 .await?;
             let Some(end) = due.last() else { break };
             last = end.clone();
@@ -156,10 +153,7 @@ impl Engine {
 
     /// Completes some rows that the last release wrote. Returns whether all are complete.
     async fn adopt_versions(&self) -> Result<bool, EngineError> {
-        let some = self
-            .meta
-            .write(|tx| Ok::<_, EngineError>(versions::backfill_repository(tx, REVIEWS_AT_ONCE)?))
-            .await?;
+        let some = self.write(|tx| Ok(versions::backfill_repository(tx, REVIEWS_AT_ONCE)?)).await?;
         Ok(some < REVIEWS_AT_ONCE as u64)
     }
 
@@ -170,9 +164,9 @@ impl Engine {
         }
         let (wanted, engine) = (review.clone(), self.clone());
         if mode == GcMode::DryRun {
-            return self.meta.read(move |tx| judge(tx, &wanted, times)).await;
+            return self.read(move |tx| judge(tx, &wanted, times)).await;
         }
-        let carried_out = self.meta.write(move |tx| settle(&engine, tx, &wanted, times)).await;
+        let carried_out = self.write(move |tx| settle(&engine, tx, &wanted, times)).await;
         match carried_out {
             // A push needs the content since it was looked at, and was faster. The next review will find that.
             Err(EngineError::Database(error)) if error.kind() == ErrorKind::ForeignKey => {
@@ -190,10 +184,7 @@ impl Engine {
         mode: GcMode,
     ) -> Result<ReviewVerdict, EngineError> {
         let copy: Id = parse_id(&review.id)?;
-        let state = self
-            .meta
-            .read_by_key(move |tx| Ok::<_, EngineError>(blobs::find_copy_state(tx, &copy)?))
-            .await?;
+        let state = self.read_by_key(move |tx| Ok(blobs::find_copy_state(tx, &copy)?)).await?;
         let in_trash = state.as_deref() == Some("trash");
         if mode == GcMode::DryRun {
             return Ok(if in_trash { ReviewVerdict::File } else { ReviewVerdict::Kept });
@@ -202,15 +193,14 @@ impl Engine {
             self.blobs.delete(CopyId::from(copy.to_bytes())).await?;
         }
         let wanted = review.clone();
-        self.meta
-            .write(move |tx| {
-                gc_queue::finish(tx, &wanted)?;
-                if in_trash {
-                    blobs::delete_copy(tx, &copy)?;
-                }
-                Ok::<_, EngineError>(())
-            })
-            .await?;
+        self.write(move |tx| {
+            gc_queue::finish(tx, &wanted)?;
+            if in_trash {
+                blobs::delete_copy(tx, &copy)?;
+            }
+            Ok(())
+        })
+        .await?;
         Ok(if in_trash { ReviewVerdict::File } else { ReviewVerdict::Kept })
     }
 }
@@ -311,7 +301,7 @@ fn carry_out(
             }
         }
         ReviewVerdict::Kept if review.kind == LINK_REVIEW => {
-            // When this manifest is deleted there is another review, which binds the next manifest.
+            // When the manifests that are bound now are deleted, another review follows, and binds the next ones.
             let (repository, digest) = parse_link(&review.id)?;
             if let Some(size) = blobs::find_size(tx, &repository, &digest)? {
                 versions::bind_blob(tx, &repository, (&digest, size))?;

@@ -28,19 +28,15 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let operation = OperationRow { name, principal: caller.principal.to_string(), content };
         let now = self.clock.now();
-        self.meta
-            .write(move |tx| Ok::<_, EngineError>(operations::insert(tx, &operation, now)?))
-            .await
+        self.write(move |tx| Ok(operations::insert(tx, &operation, now)?)).await
     }
 
     /// Deletes some old operations. Returns whether all old ones are deleted.
     pub(crate) async fn forget_operations(&self) -> Result<bool, EngineError> {
         const SLICE: i64 = 500;
         let before = self.clock.now() - micros(KEPT_FOR);
-        let forgotten = self
-            .meta
-            .write(move |tx| Ok::<_, EngineError>(operations::delete_old(tx, before, SLICE)?))
-            .await?;
+        let forgotten =
+            self.write(move |tx| Ok(operations::delete_old(tx, before, SLICE)?)).await?;
         Ok(forgotten < SLICE as u64)
     }
 
@@ -53,10 +49,7 @@ impl Engine {
             return Err(unknown());
         }
         let (wanted, principal) = (name.to_owned(), caller.principal.to_string());
-        let found = self
-            .meta
-            .read_by_key(move |tx| Ok::<_, EngineError>(operations::find(tx, &wanted)?))
-            .await?;
+        let found = self.read_by_key(move |tx| Ok(operations::find(tx, &wanted)?)).await?;
         let found = found.filter(|operation| operation.principal == principal);
         found.map(|operation| operation.content).ok_or_else(unknown)
     }

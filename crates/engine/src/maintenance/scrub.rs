@@ -104,7 +104,7 @@ impl Engine {
             let due = move |tx: &mut meta::Tx<'_>| {
                 Ok::<_, EngineError>(blobs::list_due_copies(tx, until, (after.0, &after.1), BATCH)?)
             };
-            let due = self.meta.read(due).await?;
+            let due = self.read(due).await?;
             let Some(end) = due.last() else { break };
             last = (end.blob.verified_at, end.blob.copy_id);
             if self.scrub_some(&due, &mut scrub).await?.is_break() {
@@ -148,7 +148,7 @@ impl Engine {
     /// copy.
     pub async fn check_state(&self) -> Result<(i64, Option<i64>), EngineError> {
         const MOST: i64 = 1000;
-        self.meta.read(|tx| Ok::<_, EngineError>(blobs::summarize_checks(tx, MOST)?)).await
+        self.read(|tx| Ok(blobs::summarize_checks(tx, MOST)?)).await
     }
 
     async fn scrub_copy<P>(

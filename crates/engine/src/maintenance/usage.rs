@@ -36,14 +36,13 @@ impl Engine {
             self.touch_children(*version, *last).await?;
         }
         let rows = slice.to_vec();
-        self.meta
-            .write(move |tx| {
-                for ((version, day), PullTotals { pulls, last, .. }) in &rows {
-                    usage::add_pulls(tx, version, (*day, *pulls), *last)?;
-                }
-                Ok::<_, EngineError>(())
-            })
-            .await
+        self.write(move |tx| {
+            for ((version, day), PullTotals { pulls, last, .. }) in &rows {
+                usage::add_pulls(tx, version, (*day, *pulls), *last)?;
+            }
+            Ok(())
+        })
+        .await
     }
 
     /// Records a pull of an index for its manifests. A client that pulled the index may have had the manifests
@@ -54,12 +53,7 @@ impl Engine {
         while let Some(position) = after {
             let children = (position, SLICE);
             after = self
-                .meta
-                .write(move |tx| {
-                    Ok::<_, EngineError>(usage::record_pulls_of_children(
-                        tx, &index, children, last,
-                    )?)
-                })
+                .write(move |tx| Ok(usage::record_pulls_of_children(tx, &index, children, last)?))
                 .await?;
         }
         Ok(())
@@ -69,8 +63,7 @@ impl Engine {
     pub async fn fold_usage(&self) -> Result<(), EngineError> {
         const SLICE: i64 = 250;
         loop {
-            let folded =
-                self.meta.write(|tx| Ok::<_, EngineError>(usage::fold_deltas(tx, SLICE)?)).await?;
+            let folded = self.write(|tx| Ok(usage::fold_deltas(tx, SLICE)?)).await?;
             if folded < SLICE as usize {
                 return Ok(());
             }
@@ -80,6 +73,6 @@ impl Engine {
     /// Returns how much the registry holds and how much waits.
     pub async fn capacity(&self) -> Result<CapacityReport, EngineError> {
         let now = self.clock.now();
-        self.meta.read(move |tx| Ok(meta::capacity::measure(tx, now)?)).await
+        self.read(move |tx| Ok(meta::capacity::measure(tx, now)?)).await
     }
 }

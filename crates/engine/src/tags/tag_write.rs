@@ -19,21 +19,19 @@ impl Engine {
         admitted: &Authorized,
         (name, version): (&TagName, &VersionName),
     ) -> Result<(), EngineError> {
-        let at =
-            self.image_context(admitted, artifactregistry::TAGS_CREATE, &name.package).await?;
+        let at = self.image_context(admitted, artifactregistry::TAGS_CREATE, &name.package).await?;
         let (name, version, now) = (name.clone(), version.clone(), self.clock.now());
-        self.meta
-            .write(move |tx| {
-                let (package, id) = find_version(tx, &at, &version)?;
-                if tags::find(tx, &package, name.tag.as_str())?.is_some() {
-                    return Err(EngineError::AlreadyExists(format!(
-                        "{} already exists",
-                        quoted(&name)
-                    )));
-                }
-                point_and_tell(tx, &at, (&package, &id), (&name.tag, &version.digest, now))
-            })
-            .await
+        self.write(move |tx| {
+            let (package, id) = find_version(tx, &at, &version)?;
+            if tags::find(tx, &package, name.tag.as_str())?.is_some() {
+                return Err(EngineError::AlreadyExists(format!(
+                    "{} already exists",
+                    quoted(&name)
+                )));
+            }
+            point_and_tell(tx, &at, (&package, &id), (&name.tag, &version.digest, now))
+        })
+        .await
     }
 
     /// Moves an existing tag to another version of the same image.
@@ -42,16 +40,14 @@ impl Engine {
         admitted: &Authorized,
         (name, version): (&TagName, &VersionName),
     ) -> Result<(), EngineError> {
-        let at =
-            self.image_context(admitted, artifactregistry::TAGS_UPDATE, &name.package).await?;
+        let at = self.image_context(admitted, artifactregistry::TAGS_UPDATE, &name.package).await?;
         let (name, version, now) = (name.clone(), version.clone(), self.clock.now());
-        self.meta
-            .write(move |tx| {
-                let (package, id) = find_version(tx, &at, &version)?;
-                find_tag(tx, &package, &name)?;
-                point_and_tell(tx, &at, (&package, &id), (&name.tag, &version.digest, now))
-            })
-            .await
+        self.write(move |tx| {
+            let (package, id) = find_version(tx, &at, &version)?;
+            find_tag(tx, &package, &name)?;
+            point_and_tell(tx, &at, (&package, &id), (&name.tag, &version.digest, now))
+        })
+        .await
     }
 
     /// Deletes a tag. The version stays.
@@ -60,17 +56,15 @@ impl Engine {
         admitted: &Authorized,
         name: &TagName,
     ) -> Result<(), EngineError> {
-        let at =
-            self.image_context(admitted, artifactregistry::TAGS_DELETE, &name.package).await?;
+        let at = self.image_context(admitted, artifactregistry::TAGS_DELETE, &name.package).await?;
         let (name, now) = (name.clone(), self.clock.now());
-        self.meta
-            .write(move |tx| {
-                delete_tag(tx, &at, &name.tag, now).map_err(|error| match error {
-                    EngineError::ManifestUnknown(_) => EngineError::ResourceUnknown(quoted(&name)),
-                    error => error,
-                })
+        self.write(move |tx| {
+            delete_tag(tx, &at, &name.tag, now).map_err(|error| match error {
+                EngineError::ManifestUnknown(_) => EngineError::ResourceUnknown(quoted(&name)),
+                error => error,
             })
-            .await
+        })
+        .await
     }
 }
 

@@ -109,16 +109,15 @@ impl Engine {
         at: Arc<ImageContext>,
         digests: Vec<Digest>,
     ) -> Result<Vec<(Digest, EngineError)>, EngineError> {
-        self.meta
-            .read(move |tx| {
-                let mut batch = DeleteBatch::new(digests.clone());
-                while let Some(digest) = batch.next() {
-                    let outcome = deletable(tx, &at, (&digest, TagHandling::Keep), &batch.gone);
-                    batch.settle(digest, outcome.map(|_| ()))?;
-                }
-                Ok(batch.failed)
-            })
-            .await
+        self.read(move |tx| {
+            let mut batch = DeleteBatch::new(digests.clone());
+            while let Some(digest) = batch.next() {
+                let outcome = deletable(tx, &at, (&digest, TagHandling::Keep), &batch.gone);
+                batch.settle(digest, outcome.map(|_| ()))?;
+            }
+            Ok(batch.failed)
+        })
+        .await
     }
 }
 

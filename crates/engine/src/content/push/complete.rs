@@ -41,13 +41,13 @@ impl Engine {
         if self.are_references_complete().await? {
             return Ok(true);
         }
-        self.meta.write(complete_some).await
+        self.write(complete_some).await
     }
 
     /// Returns whether all versions are complete.
     pub(crate) async fn are_references_complete(&self) -> Result<bool, EngineError> {
         let all_complete = |tx: &mut Tx<'_>| Ok::<_, EngineError>(!incomplete::exists(tx)?);
-        self.meta.read_by_key(all_complete).await
+        self.read_by_key(all_complete).await
     }
 
     /// Completes all versions, if that does not take too long. A request that deletes a blob must know all manifests

@@ -90,8 +90,7 @@ impl FoundContent {
         Ok(())
     }
 
-    /// Returns the references to one named content: to a blob, to a manifest, or to both if it may be either and
-    /// nothing is here yet.
+    /// Returns the references to one named content: to a blob, to a manifest, or to both if it may be either.
     pub(crate) fn references(&self, named: &NamedContent<'_>) -> Vec<ContentReference> {
         let mut references = Vec::new();
         let Descriptor { digest, size, .. } = named.descriptor;

@@ -86,10 +86,9 @@ impl ClaimedUpload<'_> {
         let advanced = self
             .access
             .engine
-            .meta
             .write(move |tx| {
                 let to = (saved.offset as i64, saved.hash_state.as_slice());
-                Ok::<_, EngineError>(uploads::advance(tx, &upload, to, expires_at)?)
+                Ok(uploads::advance(tx, &upload, to, expires_at)?)
             })
             .await?;
         if advanced == 1 { Ok(offset) } else { Err(EngineError::UploadUnknown) }
@@ -113,7 +112,7 @@ impl ClaimedUpload<'_> {
         let commit = move |tx: &mut meta::Tx<'_>| {
             commit::commit(tx, &at, (&upload, &digest, &stored), times)
         };
-        access.engine.meta.write(commit).await
+        access.engine.write(commit).await
     }
 }
 

@@ -30,10 +30,7 @@ impl Engine {
     ) -> Result<(), EngineError> {
         while self.hold_lease(CLEANUP, BACKGROUND_LEASE).await? {
             let now = self.clock.now();
-            let due = self
-                .meta
-                .read(move |tx| Ok::<_, EngineError>(cleanups::find_due(tx, now)?))
-                .await?;
+            let due = self.read(move |tx| Ok(cleanups::find_due(tx, now)?)).await?;
             let Some(due) = due else { break };
             let again = now + micros(interval);
             match self.clean_one((&due, again), &mut heard).await {
@@ -86,9 +83,7 @@ impl Engine {
         (cursor, due_at): (CleanupCursor, Micros),
     ) -> Result<bool, EngineError> {
         let due = due.clone();
-        let advanced = self
-            .meta
-            .write(move |tx| Ok::<_, EngineError>(cleanups::advance(tx, &due, (&cursor, due_at))?));
+        let advanced = self.write(move |tx| Ok(cleanups::advance(tx, &due, (&cursor, due_at))?));
         Ok(advanced.await? == 1)
     }
 }

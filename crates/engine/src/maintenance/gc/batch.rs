@@ -56,7 +56,7 @@ impl Engine {
         let settled = move |tx: &mut meta::Tx<'_>| {
             reviews.iter().map(|review| settle(&engine, tx, review, times)).collect()
         };
-        self.meta.write(settled).await
+        self.write(settled).await
     }
 
     /// Reviews copies. The files are deleted first, then the rows: a crash between the two leaves rows that are
@@ -73,7 +73,7 @@ impl Engine {
         if reviews.is_empty() {
             return Ok(Vec::new());
         }
-        let copies: Vec<TrashCopy> = stream::iter(self.meta.read(look).await?)
+        let copies: Vec<TrashCopy> = stream::iter(self.read(look).await?)
             .map(|copy| self.remove_copy(copy))
             .buffer_unordered(FILES_AT_ONCE)
             .filter_map(std::future::ready)
@@ -91,7 +91,7 @@ impl Engine {
             };
             Ok::<_, EngineError>(copies.iter().map(verdict).collect())
         };
-        self.meta.write(forget).await
+        self.write(forget).await
     }
 
     /// Deletes the file of a copy in the trash. Returns the copy, or `None` if the file could not be deleted and the
