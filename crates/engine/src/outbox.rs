@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use identity::micros;
 use meta::deletion::DeletedArtifact;
-use meta::outbox::{self, WebhookChange, WebhookMessage as Notification};
+use meta::outbox::{self, WebhookChange, WebhookMessage};
 use meta::{Id, MetaError, Tx, packages, repositories, tags, versions};
 use model::digest::Digest;
 use model::name::RepositoryName;
@@ -15,19 +15,19 @@ use model::name::RepositoryName;
 use crate::access::ImageContext;
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::webhook::names_of_wanting;
+use crate::webhook::list_interested_webhooks;
 
 /// The time after which a process that shows no sign of life loses a webhook. The delivery of one message takes less.
-const LEASE: Duration = Duration::from_secs(15);
+const WEBHOOK_LEASE: Duration = Duration::from_secs(15);
 
 /// The time for which a message waits for its receiver. It is that of Pub/Sub.
-const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
+const MAX_MESSAGE_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// The largest number of messages that are read at once.
-const BATCH: i64 = 50;
+const MAX_MESSAGES_READ: i64 = 50;
 
 /// The largest number of old messages that are deleted at once.
-const FORGOTTEN: i64 = 500;
+const MAX_MESSAGES_DELETED: i64 = 500;
 
 /// The largest number of waiting messages that are counted.
 const MAX_COUNTED: i64 = 1_000;
@@ -43,7 +43,10 @@ pub struct DeliveryOutcome {
 
 impl Engine {
     /// Returns the number of messages that wait for a webhook, up to a thousand, and whether one of them is due.
-    pub async fn waiting_notifications(&self, webhook: &str) -> Result<(i64, bool), EngineError> {
+    pub async fn count_waiting_notifications(
+        &self,
+        webhook: &str,
+    ) -> Result<(i64, bool), EngineError> {
         let (webhook, now) = (webhook.to_owned(), self.clock.now());
         self.read_by_key(move |tx| {
             let (count, first) = outbox::count_waiting(tx, &webhook, MAX_COUNTED)?;
@@ -53,24 +56,27 @@ impl Engine {
     }
 
     /// Returns the messages that are due for a webhook. There are none if another process works for the webhook.
-    pub async fn due_notifications(&self, webhook: &str) -> Result<Vec<Notification>, EngineError> {
-        if !self.hold_lease(&lease(webhook), LEASE).await? {
+    pub async fn list_due_notifications(
+        &self,
+        webhook: &str,
+    ) -> Result<Vec<WebhookMessage>, EngineError> {
+        if !self.hold_lease(&lease_name(webhook), WEBHOOK_LEASE).await? {
             return Ok(Vec::new());
         }
         let (webhook, now) = (webhook.to_owned(), self.clock.now());
         // The read comes after the lease, so that it sees what the last process has left. It is not in the
         // transaction of the lease, where it would make pushes wait.
-        self.read(move |tx| Ok(outbox::list_due(tx, &webhook, now, BATCH)?)).await
+        self.read(move |tx| Ok(outbox::list_due(tx, &webhook, now, MAX_MESSAGES_READ)?)).await
     }
 
     /// Deletes the messages that were taken, and puts the others behind.
-    pub async fn settle_notifications(&self, settled: DeliveryOutcome) -> Result<(), EngineError> {
+    pub async fn record_deliveries(&self, outcome: DeliveryOutcome) -> Result<(), EngineError> {
         let now = self.clock.now();
         self.write(move |tx| {
-            for id in &settled.taken {
+            for id in &outcome.taken {
                 outbox::delete(tx, id)?;
             }
-            for (id, wait) in &settled.put_off {
+            for (id, wait) in &outcome.put_off {
                 outbox::put_behind(tx, id, now + micros(*wait))?;
             }
             Ok(())
@@ -79,15 +85,15 @@ impl Engine {
     }
 
     /// Gives up the lease of a webhook, so that another process can take it at once.
-    pub async fn release_notifications(&self, webhook: &str) -> Result<(), EngineError> {
-        self.release_lease(&lease(webhook)).await
+    pub async fn release_webhook(&self, webhook: &str) -> Result<(), EngineError> {
+        self.release_lease(&lease_name(webhook)).await
     }
 
     /// Deletes messages that waited too long, also for webhooks that are no longer configured. Returns the name of
     /// the webhook of each of them.
-    pub async fn forget_notifications(&self) -> Result<Vec<String>, EngineError> {
-        let before = self.clock.now() - micros(KEPT_FOR);
-        self.write(move |tx| Ok(outbox::delete_old(tx, before, FORGOTTEN)?)).await
+    pub async fn delete_old_notifications(&self) -> Result<Vec<String>, EngineError> {
+        let before = self.clock.now() - micros(MAX_MESSAGE_AGE);
+        self.write(move |tx| Ok(outbox::delete_old(tx, before, MAX_MESSAGES_DELETED)?)).await
     }
 }
 
@@ -103,18 +109,19 @@ impl Engine {
     pub(crate) fn enqueue_deletions(
         &self,
         tx: &mut Tx<'_>,
-        (repository, now): (&Id, i64),
-        gone: &[DeletedArtifact],
+        repository: &Id,
+        deleted: &[DeletedArtifact],
+        now: i64,
     ) -> Result<(), MetaError> {
-        if gone.is_empty() || self.settings.webhooks.is_empty() {
+        if deleted.is_empty() || self.settings.webhooks.is_empty() {
             return Ok(());
         }
         let Some(name) = repositories::find_name(tx, repository)? else { return Ok(()) };
         let (webhooks, mut changes) =
-            (names_of_wanting(&self.settings.webhooks, &name), Vec::new());
-        for gone in gone {
-            if !webhooks.is_empty() && !is_there(tx, &name, gone)? {
-                let DeletedArtifact { image, tag, digest } = gone;
+            (list_interested_webhooks(&self.settings.webhooks, &name), Vec::new());
+        for artifact in deleted {
+            if !webhooks.is_empty() && !exists_again(tx, &name, artifact)? {
+                let DeletedArtifact { image, tag, digest } = artifact;
                 let (tag, digest) = (tag.as_deref(), digest.as_ref());
                 changes.push(WebhookChange { action: "DELETE", image, tag, digest });
             }
@@ -124,24 +131,26 @@ impl Engine {
 }
 
 /// Returns `true` if the artifact exists again under its name, or if its image has no name any more.
-fn is_there(
+fn exists_again(
     tx: &mut Tx<'_>,
     name: &RepositoryName,
-    gone: &DeletedArtifact,
+    artifact: &DeletedArtifact,
 ) -> Result<bool, MetaError> {
-    if gone.image.is_empty() {
+    if artifact.image.is_empty() {
         return Ok(true);
     }
     let Some(repository) = repositories::find(tx, name)? else { return Ok(false) };
-    let Some(package) = packages::find(tx, &repository.id, &gone.image)? else { return Ok(false) };
-    Ok(match (&gone.tag, &gone.digest) {
+    let Some(package) = packages::find(tx, &repository.id, &artifact.image)? else {
+        return Ok(false);
+    };
+    Ok(match (&artifact.tag, &artifact.digest) {
         (Some(tag), _) => tags::find(tx, &package, tag)?.is_some(),
         (None, Some(digest)) => versions::find_in_package(tx, &package, digest)?.is_some(),
         (None, None) => false,
     })
 }
 
-fn lease(webhook: &str) -> String {
+fn lease_name(webhook: &str) -> String {
     format!("webhook {webhook}")
 }
 
@@ -150,14 +159,16 @@ impl ImageContext {
     pub(crate) fn enqueue_insert(
         &self,
         tx: &mut Tx<'_>,
-        (digest, tags, now): (&Digest, &[Option<&str>], i64),
+        digest: &Digest,
+        tags: &[Option<&str>],
+        now: i64,
     ) -> Result<(), MetaError> {
         let (action, image) = ("INSERT", self.image_name());
         let changes: Vec<_> = tags
             .iter()
             .map(|tag| WebhookChange { action, image, tag: *tag, digest: Some(digest) })
             .collect();
-        let webhooks = names_of_wanting(&self.webhooks, &self.repository_name);
+        let webhooks = list_interested_webhooks(&self.webhooks, &self.repository_name);
         outbox::insert(tx, &webhooks, (&self.repository_name, now), &changes)
     }
 
@@ -165,10 +176,12 @@ impl ImageContext {
     pub(crate) fn enqueue_delete(
         &self,
         tx: &mut Tx<'_>,
-        (tag, digest, now): (Option<&str>, Option<&Digest>, i64),
+        tag: Option<&str>,
+        digest: Option<&Digest>,
+        now: i64,
     ) -> Result<(), MetaError> {
         let change = WebhookChange { action: "DELETE", image: self.image_name(), tag, digest };
-        let webhooks = names_of_wanting(&self.webhooks, &self.repository_name);
+        let webhooks = list_interested_webhooks(&self.webhooks, &self.repository_name);
         outbox::insert(tx, &webhooks, (&self.repository_name, now), &[change])
     }
 }

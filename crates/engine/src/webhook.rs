@@ -23,7 +23,7 @@ impl Webhook {
 }
 
 /// Returns the names of the webhooks that want to hear of a repository.
-pub(crate) fn names_of_wanting<'a>(
+pub(crate) fn list_interested_webhooks<'a>(
     webhooks: &'a [Webhook],
     repository: &RepositoryName,
 ) -> Vec<&'a str> {
@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check((projects, repositories): (&[&str], &[&str]), repository: &str, wants: bool) {
+    fn check(projects: &[&str], repositories: &[&str], repository: &str, wants: bool) {
         let name = |id: &str| -> RepositoryName {
             let (project, id) = id.split_once('/').expect("PROJECT/REPOSITORY");
             format!("projects/{project}/locations/us/repositories/{id}").parse().expect("a name")
@@ -51,11 +51,11 @@ mod tests {
 
     #[test]
     fn who_wants_to_know() {
-        check((&[], &[]), "p/r", true);
-        check((&["p"], &[]), "p/r", true);
-        check((&["q"], &[]), "p/r", false);
-        check((&[], &["p/r"]), "p/r", true);
-        check((&[], &["q/r", "p/s"]), "p/r", false);
-        check((&["q"], &["p/r"]), "p/r", true);
+        check(&[], &[], "p/r", true);
+        check(&["p"], &[], "p/r", true);
+        check(&["q"], &[], "p/r", false);
+        check(&[], &["p/r"], "p/r", true);
+        check(&[], &["q/r", "p/s"], "p/r", false);
+        check(&["q"], &["p/r"], "p/r", true);
     }
 }

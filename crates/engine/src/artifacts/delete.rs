@@ -6,7 +6,7 @@ pub(crate) mod batch;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use identity::{Authorized, micros};
+use identity::{Authorized, Micros};
 use meta::versions::VersionRow;
 use meta::{ErrorKind, Id, Tx, blobs, events, gc_queue, packages, tags, usage, versions};
 use model::artifact_name::{PackageName, VersionName};
@@ -18,9 +18,11 @@ use crate::access::{Delete, ImageContext, RepoAccess};
 use crate::content::preconditions::{ExpectedVersion, require};
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::reviews;
+use crate::reviews::{self, ReviewTimes};
 use crate::tags::immutability::check_deletable;
-use crate::tags::tag_write::{delete_tag, find_package, remove_tag, version_unknown};
+use crate::tags::tag_write::{
+    TagDeletion, delete_tag, delete_tag_unchecked, find_package, version_unknown,
+};
 use model::permissions::artifactregistry;
 
 impl RepoAccess<Delete> {
@@ -55,14 +57,14 @@ impl RepoAccess<Delete> {
                         self.engine.read_by_key(move |tx| expected.check_delete(tx, &at)).await;
                     found?;
                 }
-                self.engine.delete_by_digest(&self.image, digest, TagHandling::TakeAlong).await
+                self.engine.delete_by_digest(&self.image, digest, TagHandling::DeleteTags).await
             }
         }
     }
 
     /// Deletes a blob from the repository, unless a manifest there needs it.
     pub async fn delete_blob(&self, digest: &Digest) -> Result<(), EngineError> {
-        self.engine.delete_blob_of(&self.image.repository().id, digest).await
+        self.engine.delete_repository_blob(&self.image.repository().id, digest).await
     }
 
     /// Does the same as [`Self::delete_blob`] if the precondition holds.
@@ -82,22 +84,22 @@ impl RepoAccess<Delete> {
 
 impl Engine {
     /// Deletes a version. Its tags are deleted with it, or keep it from being deleted.
-    pub async fn remove_version(
+    pub async fn delete_version(
         &self,
         admitted: &Authorized,
         name: &VersionName,
-        tagged: TagHandling,
+        handling: TagHandling,
     ) -> Result<(), EngineError> {
         let at =
             self.image_context(admitted, artifactregistry::VERSIONS_DELETE, &name.package).await?;
-        self.delete_by_digest(&at, &name.digest, tagged).await.map_err(|error| match error {
+        self.delete_by_digest(&at, &name.digest, handling).await.map_err(|error| match error {
             EngineError::ManifestUnknown(_) => version_unknown(name),
             error => error,
         })
     }
 
     /// Deletes an image with everything in it. The image is hidden at once, and its rows are deleted afterwards.
-    pub async fn remove_package(
+    pub async fn delete_package(
         &self,
         admitted: &Authorized,
         package: &PackageName,
@@ -106,20 +108,16 @@ impl Engine {
         let now = self.clock.now();
         self.write(move |tx| {
             let package = find_package(tx, &at)?;
-            check_deletable(
-                tx,
-                (&at.repository().id, at.image_name()),
-                tags::TagScope::Package(&package),
-            )?;
+            check_deletable(tx, at.address(), tags::TagScope::Package(&package))?;
             packages::hide(tx, &package)?;
-            gc_queue::enqueue(tx, reviews::PACKAGE, &[package.to_string()], now)?;
+            gc_queue::enqueue(tx, reviews::PACKAGE_REVIEW, &[package.to_string()], now)?;
             Ok(events::insert(tx, &at.event("delete-package", now))?)
         })
         .await
     }
 
     /// Deletes a blob from a repository, unless a manifest there needs it.
-    pub(crate) async fn delete_blob_of(
+    pub(crate) async fn delete_repository_blob(
         &self,
         repository: &Id,
         digest: &Digest,
@@ -155,13 +153,19 @@ impl Engine {
         let (all, wanted) = (images.to_vec(), digest.clone());
         self.read(move |tx| {
             for at in &all {
-                deletable(tx, at, (&wanted, TagHandling::Keep), &BTreeSet::new())?;
+                check_version_deletable(
+                    tx,
+                    at,
+                    &wanted,
+                    TagHandling::RefuseIfTagged,
+                    &BTreeSet::new(),
+                )?;
             }
             Ok(())
         })
         .await?;
         for at in images {
-            self.delete_by_digest(at, digest, TagHandling::Keep).await?;
+            self.delete_by_digest(at, digest, TagHandling::RefuseIfTagged).await?;
         }
         Ok(())
     }
@@ -170,15 +174,13 @@ impl Engine {
         &self,
         at: &Arc<ImageContext>,
         digest: &Digest,
-        tagged: TagHandling,
+        handling: TagHandling,
     ) -> Result<(), EngineError> {
-        let now = self.clock.now();
-        let review_after = now + micros(self.settings.gc_grace);
+        let times = self.review_times();
         loop {
             let (at, digest) = (at.clone(), digest.clone());
-            let deleted = self
-                .write(move |tx| delete_version(tx, &at, (&digest, tagged), (now, review_after)))
-                .await?;
+            let deleted =
+                self.write(move |tx| delete_version(tx, &at, &digest, handling, times)).await?;
             if deleted {
                 return Ok(());
             }
@@ -190,36 +192,34 @@ impl Engine {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TagHandling {
     /// A tag keeps the version from being deleted.
-    Keep,
+    RefuseIfTagged,
     /// The tags are deleted with the version.
-    TakeAlong,
+    DeleteTags,
 }
 
 /// The largest number of rows that the deletion of some tags may touch in one transaction.
-const ROWS_AT_ONCE: usize = 900;
+const MAX_TAG_ROWS: usize = 900;
 
-/// Checks that a version may be deleted once the versions in `gone` are deleted, and returns it.
-fn deletable(
+/// Checks that a version may be deleted once the versions in `deleted` are deleted, and returns it.
+fn check_version_deletable(
     tx: &mut Tx<'_>,
     at: &ImageContext,
-    (digest, tagged): (&Digest, TagHandling),
-    gone: &BTreeSet<Digest>,
+    digest: &Digest,
+    handling: TagHandling,
+    deleted: &BTreeSet<Digest>,
 ) -> Result<VersionRow, EngineError> {
     let version = versions::find_by_digest(tx, at.address(), digest)?
         .ok_or_else(|| EngineError::ManifestUnknown(Reference::Digest(digest.clone())))?;
-    let parents = versions::list_parents(tx, &at.repository().id, &version, gone.len() as i64 + 1)?;
-    if let Some(by) = parents.into_iter().find(|parent| !gone.contains(parent)) {
+    let parents =
+        versions::list_parents(tx, &at.repository().id, &version, deleted.len() as i64 + 1)?;
+    if let Some(by) = parents.into_iter().find(|parent| !deleted.contains(parent)) {
         return Err(EngineError::InUse { digest: digest.clone(), by });
     }
-    match tagged {
-        TagHandling::TakeAlong => {
-            check_deletable(
-                tx,
-                (&at.repository().id, at.image_name()),
-                tags::TagScope::Version(&version.id),
-            )?;
+    match handling {
+        TagHandling::DeleteTags => {
+            check_deletable(tx, at.address(), tags::TagScope::Version(&version.id))?;
         }
-        TagHandling::Keep => {
+        TagHandling::RefuseIfTagged => {
             if let [first, rest @ ..] = tags::list_first_of_version(tx, &version.id, 2)?.as_slice()
             {
                 let more = if rest.is_empty() { "" } else { ", …" };
@@ -236,16 +236,19 @@ fn deletable(
 pub(crate) fn delete_version(
     tx: &mut Tx<'_>,
     at: &ImageContext,
-    (digest, tagged): (&Digest, TagHandling),
-    (now, review_after): (i64, i64),
+    digest: &Digest,
+    handling: TagHandling,
+    times: ReviewTimes,
 ) -> Result<bool, EngineError> {
     let repository = &at.repository().id;
-    let version = deletable(tx, at, (digest, tagged), &BTreeSet::new())?;
+    let now = times.now;
+    let version = check_version_deletable(tx, at, digest, handling, &BTreeSet::new())?;
     // Each tag takes three rows (its own, one of its history, one event), and one for each webhook.
-    let at_once = (ROWS_AT_ONCE / (3 + at.webhooks.len())).max(1);
+    let at_once = (MAX_TAG_ROWS / (3 + at.webhooks.len())).max(1);
     let tags = tags::list_first_of_version(tx, &version.id, at_once as i64)?;
     for tag in &tags {
-        remove_tag(tx, at, (&version.package_id, tag), (digest, now))?;
+        let deletion = TagDeletion { package: &version.package_id, tag, digest, now };
+        delete_tag_unchecked(tx, at, deletion)?;
     }
     if tags.len() == at_once {
         return Ok(false);
@@ -255,12 +258,12 @@ pub(crate) fn delete_version(
         .map(|blob| reviews::link_id(repository, blob))
         .collect();
     versions::delete(tx, &version.id)?;
-    gc_queue::enqueue(tx, reviews::LINK_REVIEW, &links, review_after)?;
-    gc_queue::enqueue(tx, reviews::CONTENT, &[digest.to_string()], review_after)?;
+    gc_queue::enqueue(tx, reviews::LINK_REVIEW, &links, times.review_after)?;
+    gc_queue::enqueue(tx, reviews::CONTENT_REVIEW, &[digest.to_string()], times.review_after)?;
     usage::add_delta(tx, repository, -version.manifest_bytes)?;
     let event = events::AuditEvent { digest: Some(digest.clone()), ..at.event("delete", now) };
     events::insert(tx, &event)?;
-    at.enqueue_delete(tx, (None, Some(digest), now))?;
+    at.enqueue_delete(tx, None, Some(digest), now)?;
     Ok(true)
 }
 
@@ -268,7 +271,7 @@ fn delete_blob(
     tx: &mut Tx<'_>,
     repository: &Id,
     digest: &Digest,
-    now: i64,
+    now: Micros,
 ) -> Result<(), EngineError> {
     if let Some(size) = blobs::find_size(tx, repository, digest)? {
         versions::bind_blob(tx, repository, (digest, size))?;
@@ -280,6 +283,6 @@ fn delete_blob(
         return Err(EngineError::BlobUnknown(digest.clone()));
     };
     usage::add_delta(tx, repository, -size)?;
-    gc_queue::enqueue(tx, reviews::BLOB, &[digest.to_string()], now)?;
+    gc_queue::enqueue(tx, reviews::BLOB_REVIEW, &[digest.to_string()], now)?;
     Ok(())
 }

@@ -221,7 +221,12 @@ impl Engine {
             repositories::hide(tx, &described.id, now)?;
             cleanups::unschedule(tx, &described.id)?;
             policies::delete(tx, &name.to_string())?;
-            meta::gc_queue::enqueue(tx, reviews::REPOSITORY, &[described.id.to_string()], now)?;
+            meta::gc_queue::enqueue(
+                tx,
+                reviews::REPOSITORY_REVIEW,
+                &[described.id.to_string()],
+                now,
+            )?;
             epochs::bump(tx, epochs::ACCESS)?;
             let event = admitted.event("delete-repository", &name.to_string(), now);
             Ok(events::insert(tx, &event)?)

@@ -55,7 +55,7 @@ impl RepoAccess<Pull> {
                     }
                 };
                 if let Some(version) = &found {
-                    check_download(tx, (&holding.repository, holding.image()), version)?;
+                    check_download(tx, &holding.repository, holding.image(), version)?;
                 }
                 Ok(found)
             })
@@ -80,7 +80,7 @@ impl RepoAccess<Pull> {
                     }
                 };
                 if let Some((version, _)) = &found {
-                    check_download(tx, (&holding.repository, holding.image()), version)?;
+                    check_download(tx, &holding.repository, holding.image(), version)?;
                 }
                 Ok(found)
             })

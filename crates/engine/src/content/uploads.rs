@@ -83,7 +83,7 @@ impl RepoAccess<Push> {
                 }
                 uploads::insert(tx, at.owner(), &upload, now)?;
                 let review = [upload.id.to_string()];
-                gc_queue::enqueue(tx, reviews::UPLOAD, &review, upload.expires_at)?;
+                gc_queue::enqueue(tx, reviews::UPLOAD_REVIEW, &review, upload.expires_at)?;
                 Ok(())
             })
             .await?;

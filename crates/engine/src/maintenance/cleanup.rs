@@ -23,21 +23,22 @@ use model::digest::Digest;
 use model::name::{ImageName, ImagePath, RepositoryName};
 
 use evaluate::{CleanupEvaluator, CleanupVerdict};
-use identity::{Caller, micros};
+use identity::{Caller, Micros};
 
 use crate::access::{ImageContext, ImageTarget, find_repository};
 use crate::artifacts::delete::{TagHandling, delete_version};
 use crate::engine::Engine;
 use crate::error::EngineError;
+use crate::reviews::ReviewTimes;
 
 /// The principal of cleanup in events, in the history of tags and in the audit log.
 pub const CLEANUP_PRINCIPAL: &str = "system:cleanup-policy";
 
 /// The number of manifests and images that one step looks at.
-const STEP: usize = 100;
+const STEP_ROWS: usize = 100;
 
 /// The number of tags that a step shows of a manifest.
-const TAGS_TOLD: i64 = 5;
+const MAX_TAGS_SHOWN: i64 = 5;
 
 /// The choice between deleting and only looking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,7 +135,7 @@ impl CleanupRun {
     /// Returns the present policies of the repository.
     pub async fn policies(&self) -> Result<CleanupPolicies, EngineError> {
         let repository = self.repository.id;
-        self.engine.read_by_key(move |tx| policies(tx, &repository)).await
+        self.engine.read_by_key(move |tx| read_policies(tx, &repository)).await
     }
 
     /// Looks at some more manifests, and deletes those that the policies delete.
@@ -147,53 +148,56 @@ impl CleanupRun {
         self.engine.flush_pulls().await?;
         let (repository, from, now) =
             (self.repository.id, self.cursor.clone(), self.engine.clock.now());
-        let looked = self.engine.read(move |tx| {
-            let policies = policies(tx, &repository)?;
-            Ok((look(tx, (&policies, now), &repository, from.clone())?, policies.dry_run))
+        let planned = self.engine.read(move |tx| {
+            let policies = read_policies(tx, &repository)?;
+            Ok((plan_step(tx, &policies, now, &repository, from.clone())?, policies.dry_run))
         });
-        let (found, dry_run) = looked.await?;
-        self.report.reviewed += found.report.reviewed;
-        self.report.kept += found.report.kept;
-        self.report.held += found.report.held;
+        let (plan, dry_run) = planned.await?;
+        self.report.reviewed += plan.report.reviewed;
+        self.report.kept += plan.report.kept;
+        self.report.held += plan.report.held;
         let dry_run = dry_run || self.mode == CleanupMode::DryRun;
-        let cleaned = if dry_run { found.going } else { self.remove(found.going).await };
+        let cleaned =
+            if dry_run { plan.versions } else { self.delete_planned(plan.versions).await };
         self.report.versions += cleaned.len() as u64;
-        self.report.bytes += cleaned.iter().map(|one| one.bytes).sum::<i64>();
-        let done = found.next.is_none() && self.failed.is_none();
-        self.cursor = found.next.unwrap_or(CleanupCursor::start());
+        self.report.bytes += cleaned.iter().map(|version| version.bytes).sum::<i64>();
+        let done = plan.next.is_none() && self.failed.is_none();
+        self.cursor = plan.next.unwrap_or(CleanupCursor::start());
         Ok(CleanupStep { cleaned, dry_run, done })
     }
 
     /// Deletes the manifests that are still to be deleted, and returns those that were.
-    async fn remove(&mut self, going: Vec<CleanedVersion>) -> Vec<CleanedVersion> {
-        let mut gone = Vec::new();
-        for one in going {
-            if let Err(error) = self.remove_with_holders(one, &mut gone).await {
+    async fn delete_planned(&mut self, planned: Vec<CleanedVersion>) -> Vec<CleanedVersion> {
+        let mut deleted = Vec::new();
+        for version in planned {
+            if let Err(error) = self.delete_with_holders(version, &mut deleted).await {
                 self.failed = Some(error);
                 break;
             }
         }
-        gone
+        deleted
     }
 
-    async fn remove_with_holders(
+    async fn delete_with_holders(
         &self,
-        one: CleanedVersion,
-        gone: &mut Vec<CleanedVersion>,
+        version: CleanedVersion,
+        deleted: &mut Vec<CleanedVersion>,
     ) -> Result<(), EngineError> {
-        let at = Arc::new(self.image_context(&one.package)?);
+        let image = Arc::new(self.image_context(&version.package)?);
         // Each digest waits for the one after it.
-        let mut waiting = vec![one.digest];
+        let mut waiting = vec![version.digest];
         while let Some(digest) = waiting.last() {
-            match self.remove_one(&at, digest).await? {
-                RemovalOutcome::Gone(cleaned) => {
-                    gone.push(cleaned);
+            match self.delete_one(&image, digest).await? {
+                DeletionOutcome::Deleted(cleaned) => {
+                    deleted.push(cleaned);
                     waiting.pop();
                 }
-                RemovalOutcome::HeldBy(holder) if !waiting.contains(&holder) => {
+                DeletionOutcome::HeldBy(holder) if !waiting.contains(&holder) => {
                     waiting.push(holder)
                 }
-                RemovalOutcome::HeldBy(_) | RemovalOutcome::Stays | RemovalOutcome::Going(_) => {
+                DeletionOutcome::HeldBy(_)
+                | DeletionOutcome::Stays
+                | DeletionOutcome::TagsLeft(_) => {
                     break;
                 }
             }
@@ -201,38 +205,38 @@ impl CleanupRun {
         Ok(())
     }
 
-    async fn remove_one(
+    async fn delete_one(
         &self,
-        at: &Arc<ImageContext>,
+        image: &Arc<ImageContext>,
         digest: &Digest,
-    ) -> Result<RemovalOutcome, EngineError> {
+    ) -> Result<DeletionOutcome, EngineError> {
         let engine = &self.engine;
-        let now = engine.clock.now();
-        let times = (now, now + micros(engine.settings.gc_grace));
-        let (place, wanted) = (at.clone(), digest.clone());
-        let removed = engine.write(move |tx| remove_if(tx, (&place, &wanted), times)).await;
-        let removed = match removed {
+        let times = engine.review_times();
+        let (context, wanted) = (image.clone(), digest.clone());
+        let outcome =
+            engine.write(move |tx| delete_if_still_due(tx, &context, &wanted, times)).await;
+        let outcome = match outcome {
             // The policies have decided, and are not asked again: they would not find the tags that are deleted
             // already.
-            Ok(RemovalOutcome::Going(cleaned)) => engine
-                .delete_by_digest(at, digest, TagHandling::TakeAlong)
+            Ok(DeletionOutcome::TagsLeft(cleaned)) => engine
+                .delete_by_digest(image, digest, TagHandling::DeleteTags)
                 .await
-                .map(|()| RemovalOutcome::Gone(cleaned)),
-            removed => removed,
+                .map(|()| DeletionOutcome::Deleted(cleaned)),
+            outcome => outcome,
         };
-        match removed {
-            Err(EngineError::InUse { by, .. }) => Ok(RemovalOutcome::HeldBy(by)),
+        match outcome {
+            Err(EngineError::InUse { by, .. }) => Ok(DeletionOutcome::HeldBy(by)),
             Err(
                 EngineError::TagImmutable { .. }
                 | EngineError::ManifestUnknown(_)
                 // The manifest has more tags than the rules about tags are evaluated for.
                 | EngineError::Precondition(_),
-            ) => Ok(RemovalOutcome::Stays),
+            ) => Ok(DeletionOutcome::Stays),
             // An index that was pushed meanwhile names the manifest.
             Err(EngineError::Database(error)) if error.kind() == ErrorKind::ForeignKey => {
-                Ok(RemovalOutcome::Stays)
+                Ok(DeletionOutcome::Stays)
             }
-            removed => removed,
+            outcome => outcome,
         }
     }
 
@@ -251,18 +255,18 @@ impl CleanupRun {
 }
 
 /// The outcome for a manifest that was to be deleted.
-enum RemovalOutcome {
+enum DeletionOutcome {
     /// The manifest was deleted.
-    Gone(CleanedVersion),
+    Deleted(CleanedVersion),
     /// The first of its tags were deleted, and the others are still there.
-    Going(CleanedVersion),
+    TagsLeft(CleanedVersion),
     /// The manifest is not there any more, or is not to be deleted any more.
     Stays,
     /// This manifest must be deleted first.
     HeldBy(Digest),
 }
 
-fn policies(tx: &mut Tx<'_>, repository: &Id) -> Result<CleanupPolicies, EngineError> {
+fn read_policies(tx: &mut Tx<'_>, repository: &Id) -> Result<CleanupPolicies, EngineError> {
     let settings = cleanups::find_settings(tx, repository)?
         .ok_or_else(|| EngineError::ResourceUnknown("Repository".to_owned()))?;
     CleanupPolicies::parse(&settings)
@@ -275,26 +279,27 @@ struct CleanupPlan {
     /// The position at which the next step begins, or `None` at the end.
     next: Option<CleanupCursor>,
     report: CleanupReport,
-    going: Vec<CleanedVersion>,
+    versions: Vec<CleanedVersion>,
 }
 
 /// Evaluates the manifests that come next.
-fn look(
+fn plan_step(
     tx: &mut Tx<'_>,
-    (policies, now): (&CleanupPolicies, i64),
+    policies: &CleanupPolicies,
+    now: Micros,
     repository: &Id,
     mut cursor: CleanupCursor,
 ) -> Result<CleanupPlan, EngineError> {
-    let mut found = CleanupPlan::default();
+    let mut plan = CleanupPlan::default();
     if policies.can_delete_nothing() {
-        return Ok(found);
+        return Ok(plan);
     }
     let mut package = packages::find(tx, repository, &cursor.package)?;
-    let mut left = STEP;
+    let mut left = STEP_ROWS;
     while left > 0 {
         let Some(id) = package else {
             let next = cleanups::find_next_package(tx, repository, &cursor.package)?;
-            let Some((id, name)) = next else { return Ok(found) };
+            let Some((id, name)) = next else { return Ok(plan) };
             (package, cursor) = (Some(id), CleanupCursor::before(name));
             left -= 1;
             continue;
@@ -304,70 +309,72 @@ fn look(
             package = None;
         }
         left -= some.len();
-        let judge =
+        let evaluator =
             CleanupEvaluator { policies, repository, package: &cursor.package.clone(), now };
         for candidate in &some {
             (cursor.uploaded_at, cursor.version) = (candidate.uploaded_at, candidate.version.id);
-            found.report.reviewed += 1;
-            match judge.fate(tx, candidate)? {
+            plan.report.reviewed += 1;
+            match evaluator.evaluate(tx, candidate)? {
                 CleanupVerdict::Untouched => {}
-                CleanupVerdict::Kept => found.report.kept += 1,
-                CleanupVerdict::Held => found.report.held += 1,
-                CleanupVerdict::Goes(policy) => {
-                    found.going.push(cleaned(tx, (judge.package, policy), candidate)?);
+                CleanupVerdict::Kept => plan.report.kept += 1,
+                CleanupVerdict::Held => plan.report.held += 1,
+                CleanupVerdict::Deleted(policy) => {
+                    plan.versions.push(cleaned_version(tx, evaluator.package, policy, candidate)?);
                 }
             }
         }
     }
-    found.next = Some(cursor);
-    Ok(found)
+    plan.next = Some(cursor);
+    Ok(plan)
 }
 
 /// Deletes a manifest if the policies still delete it.
-fn remove_if(
+fn delete_if_still_due(
     tx: &mut Tx<'_>,
-    (at, digest): (&ImageContext, &Digest),
-    times: (i64, i64),
-) -> Result<RemovalOutcome, EngineError> {
-    let repository = &at.repository().id;
-    let policies = policies(tx, repository)?;
-    let Some(package) = packages::find(tx, repository, at.image_name())? else {
-        return Ok(RemovalOutcome::Stays);
+    image: &ImageContext,
+    digest: &Digest,
+    times: ReviewTimes,
+) -> Result<DeletionOutcome, EngineError> {
+    let repository = &image.repository().id;
+    let policies = read_policies(tx, repository)?;
+    let Some(package) = packages::find(tx, repository, image.image_name())? else {
+        return Ok(DeletionOutcome::Stays);
     };
     let Some(candidate) = cleanups::find(tx, &package, digest)? else {
-        return Ok(RemovalOutcome::Stays);
+        return Ok(DeletionOutcome::Stays);
     };
-    let judge = CleanupEvaluator {
+    let evaluator = CleanupEvaluator {
         policies: &policies,
         repository,
-        package: at.image_name(),
-        now: times.0,
+        package: image.image_name(),
+        now: times.now,
     };
-    let by = match judge.decide(tx, &candidate)? {
+    let by = match evaluator.decide(tx, &candidate)? {
         CleanupDecision::Delete { by } if !policies.dry_run => by.to_owned(),
         CleanupDecision::Delete { .. }
         | CleanupDecision::Keep { .. }
         | CleanupDecision::Untouched => {
-            return Ok(RemovalOutcome::Stays);
+            return Ok(DeletionOutcome::Stays);
         }
     };
-    if let Some(holder) = judge.holder(tx, &candidate, &BTreeSet::new())? {
-        return Ok(RemovalOutcome::HeldBy(holder.version.digest));
+    if let Some(holder) = evaluator.find_holder(tx, &candidate, &BTreeSet::new())? {
+        return Ok(DeletionOutcome::HeldBy(holder.version.digest));
     }
-    let cleaned = cleaned(tx, (at.image_name(), by), &candidate)?;
-    let gone = delete_version(tx, at, (digest, TagHandling::TakeAlong), times)?;
-    Ok(if gone { RemovalOutcome::Gone(cleaned) } else { RemovalOutcome::Going(cleaned) })
+    let cleaned = cleaned_version(tx, image.image_name(), by, &candidate)?;
+    let deleted = delete_version(tx, image, digest, TagHandling::DeleteTags, times)?;
+    Ok(if deleted { DeletionOutcome::Deleted(cleaned) } else { DeletionOutcome::TagsLeft(cleaned) })
 }
 
-fn cleaned(
+fn cleaned_version(
     tx: &mut Tx<'_>,
-    (package, policy): (&str, String),
+    package: &str,
+    policy: String,
     candidate: &CleanupCandidate,
 ) -> Result<CleanedVersion, EngineError> {
     Ok(CleanedVersion {
         package: package.to_owned(),
         digest: candidate.version.digest.clone(),
-        tags: tags::list_first_of_version(tx, &candidate.version.id, TAGS_TOLD)?,
+        tags: tags::list_first_of_version(tx, &candidate.version.id, MAX_TAGS_SHOWN)?,
         bytes: candidate.image_bytes,
         policy,
     })

@@ -11,7 +11,6 @@ mod removal;
 use std::ops::ControlFlow;
 
 use blob::CopyId;
-use identity::micros;
 use meta::gc_queue::{self, GcReview};
 use meta::{ErrorKind, Id, Tx, blobs, uploads, usage, versions};
 use model::digest::Digest;
@@ -20,7 +19,8 @@ use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::leases::BACKGROUND_LEASE;
 use crate::reviews::{
-    BLOB, CONTENT, COPY, LINK_REVIEW, PACKAGE, REPOSITORY, UPLOAD, trash_former, trash_unfinished,
+    BLOB_REVIEW, CONTENT_REVIEW, COPY_REVIEW, LINK_REVIEW, PACKAGE_REVIEW, REPOSITORY_REVIEW,
+    ReviewTimes, UPLOAD_REVIEW, trash_former, trash_unfinished,
 };
 
 /// The name of the lease of collection.
@@ -127,7 +127,7 @@ impl Engine {
             last = end.clone();
             let alone = match mode {
                 GcMode::DryRun => due,
-                GcMode::Collect => self.review_several(due, &mut report).await,
+                GcMode::Collect => self.review_in_batches(due, &mut report).await,
             };
             for review in alone {
                 match self.review(&review, mode).await {
@@ -144,22 +144,23 @@ impl Engine {
             }
         }
         if mode == GcMode::Collect {
-            while !self.forget_operations().await? && progress(&report).is_continue() {}
-            while !self.adopt_versions().await? && progress(&report).is_continue() {}
+            while !self.delete_old_operations().await? && progress(&report).is_continue() {}
+            while !self.complete_repository_ids().await? && progress(&report).is_continue() {}
             self.release_lease(GC_LEASE).await?;
         }
         Ok(report)
     }
 
     /// Completes some rows that the last release wrote. Returns whether all are complete.
-    async fn adopt_versions(&self) -> Result<bool, EngineError> {
-        let some = self.write(|tx| Ok(versions::backfill_repository(tx, REVIEWS_AT_ONCE)?)).await?;
-        Ok(some < REVIEWS_AT_ONCE as u64)
+    async fn complete_repository_ids(&self) -> Result<bool, EngineError> {
+        let completed =
+            self.write(|tx| Ok(versions::backfill_repository(tx, REVIEWS_AT_ONCE)?)).await?;
+        Ok(completed < REVIEWS_AT_ONCE as u64)
     }
 
     async fn review(&self, review: &GcReview, mode: GcMode) -> Result<ReviewVerdict, EngineError> {
-        let times = ReviewTimes::of(self);
-        if review.kind == COPY {
+        let times = self.review_times();
+        if review.kind == COPY_REVIEW {
             return self.review_copy(review, mode).await;
         }
         let (wanted, engine) = (review.clone(), self.clone());
@@ -205,24 +206,6 @@ impl Engine {
     }
 }
 
-#[derive(Debug, Clone, Copy)]
-struct ReviewTimes {
-    now: i64,
-    review_due: i64,
-    trash_due: i64,
-}
-
-impl ReviewTimes {
-    fn of(engine: &Engine) -> Self {
-        let now = engine.clock.now();
-        Self {
-            now,
-            review_due: now + micros(engine.settings.gc_grace),
-            trash_due: now + micros(engine.settings.trash_retention),
-        }
-    }
-}
-
 /// Ends a review with the verdict of [`judge`], unless the review was postponed meanwhile.
 fn settle(
     engine: &Engine,
@@ -234,7 +217,7 @@ fn settle(
         return Ok(ReviewVerdict::Kept);
     }
     let verdict = judge(tx, review, times)?;
-    carry_out(engine, tx, (review, verdict), times)?;
+    carry_out(engine, tx, review, verdict, times)?;
     Ok(verdict)
 }
 
@@ -262,23 +245,23 @@ fn judge(
                 None => Ok(ReviewVerdict::Kept),
             }
         }
-        BLOB => {
+        BLOB_REVIEW => {
             let linked = blobs::is_linked(tx, &parse_id(&review.id)?)?;
             Ok(if linked { ReviewVerdict::Kept } else { ReviewVerdict::Blob })
         }
-        CONTENT => {
+        CONTENT_REVIEW => {
             let used = versions::is_content_used(tx, &parse_id(&review.id)?)?;
             Ok(if used { ReviewVerdict::Kept } else { ReviewVerdict::Manifest })
         }
-        UPLOAD => match uploads::find_expiry(tx, &parse_id(&review.id)?)? {
+        UPLOAD_REVIEW => match uploads::find_expiry(tx, &parse_id(&review.id)?)? {
             Some((expires_at, _)) if expires_at <= times.now => Ok(ReviewVerdict::Upload),
             Some(_) | None => Ok(ReviewVerdict::Kept),
         },
-        PACKAGE => {
+        PACKAGE_REVIEW => {
             let due = meta::deletion::is_package_deleting(tx, &parse_id(&review.id)?)?;
             Ok(if due { ReviewVerdict::Package } else { ReviewVerdict::Kept })
         }
-        REPOSITORY => {
+        REPOSITORY_REVIEW => {
             let due = meta::deletion::is_repository_deleting(tx, &parse_id(&review.id)?)?;
             Ok(if due { ReviewVerdict::Repository } else { ReviewVerdict::Kept })
         }
@@ -290,14 +273,15 @@ fn judge(
 fn carry_out(
     engine: &Engine,
     tx: &mut Tx<'_>,
-    (review, verdict): (&GcReview, ReviewVerdict),
+    review: &GcReview,
+    verdict: ReviewVerdict,
     times: ReviewTimes,
 ) -> Result<(), EngineError> {
     match verdict {
-        ReviewVerdict::Kept if review.kind == UPLOAD => {
+        ReviewVerdict::Kept if review.kind == UPLOAD_REVIEW => {
             // The session was used since: the next review is due when it expires now.
             if let Some((expires_at, _)) = uploads::find_expiry(tx, &parse_id(&review.id)?)? {
-                gc_queue::enqueue(tx, UPLOAD, std::slice::from_ref(&review.id), expires_at)?;
+                gc_queue::enqueue(tx, UPLOAD_REVIEW, std::slice::from_ref(&review.id), expires_at)?;
             }
         }
         ReviewVerdict::Kept if review.kind == LINK_REVIEW => {
@@ -312,15 +296,15 @@ fn carry_out(
             let (repository, digest) = parse_link(&review.id)?;
             blobs::unlink(tx, &repository, &digest)?;
             usage::add_delta(tx, &repository, -(bytes as i64))?;
-            gc_queue::enqueue(tx, BLOB, &[digest.to_string()], times.now)?;
+            gc_queue::enqueue(tx, BLOB_REVIEW, &[digest.to_string()], times.now)?;
         }
         ReviewVerdict::Blob => {
             if let Some(copy) = blobs::delete(tx, &parse_id(&review.id)?)? {
                 trash_former(tx, &copy, times.trash_due)?;
             }
         }
-        ReviewVerdict::Package => removal::remove_some_of_package(engine, tx, review, times)?,
-        ReviewVerdict::Repository => removal::remove_some(engine, tx, review, times)?,
+        ReviewVerdict::Package => removal::delete_package_rows(engine, tx, review, times)?,
+        ReviewVerdict::Repository => removal::delete_repository_rows(engine, tx, review, times)?,
         ReviewVerdict::Manifest => {
             versions::delete_content(tx, &parse_id(&review.id)?)?;
         }

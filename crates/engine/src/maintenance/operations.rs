@@ -11,7 +11,7 @@ use crate::error::EngineError;
 
 /// The time for which an operation is stored: for clients that wait for it, and for those that ask again the next
 /// day.
-const KEPT_FOR: Duration = Duration::from_secs(24 * 3600);
+const MAX_OPERATION_AGE: Duration = Duration::from_secs(24 * 3600);
 
 /// Returns the last part of the name of a new operation.
 pub fn new_operation_id() -> String {
@@ -20,7 +20,7 @@ pub fn new_operation_id() -> String {
 
 impl Engine {
     /// Stores an operation that has ended. The API that stores it chooses the format of the content.
-    pub async fn keep_operation(
+    pub async fn store_operation(
         &self,
         caller: &Caller,
         name: String,
@@ -32,17 +32,21 @@ impl Engine {
     }
 
     /// Deletes some old operations. Returns whether all old ones are deleted.
-    pub(crate) async fn forget_operations(&self) -> Result<bool, EngineError> {
-        const SLICE: i64 = 500;
-        let before = self.clock.now() - micros(KEPT_FOR);
-        let forgotten =
-            self.write(move |tx| Ok(operations::delete_old(tx, before, SLICE)?)).await?;
-        Ok(forgotten < SLICE as u64)
+    pub(crate) async fn delete_old_operations(&self) -> Result<bool, EngineError> {
+        const ROWS_AT_ONCE: i64 = 500;
+        let before = self.clock.now() - micros(MAX_OPERATION_AGE);
+        let deleted =
+            self.write(move |tx| Ok(operations::delete_old(tx, before, ROWS_AT_ONCE)?)).await?;
+        Ok(deleted < ROWS_AT_ONCE as u64)
     }
 
     /// Returns the content of an operation that the caller started. Operations of other callers are as unknown as
     /// those that do not exist.
-    pub async fn operation(&self, caller: &Caller, name: &str) -> Result<Vec<u8>, EngineError> {
+    pub async fn find_operation(
+        &self,
+        caller: &Caller,
+        name: &str,
+    ) -> Result<Vec<u8>, EngineError> {
         let unknown = || EngineError::ResourceUnknown(format!("Operation {name}"));
         // No operation has another character in its name, and PostgreSQL refuses NUL.
         if !name.bytes().all(|byte| byte.is_ascii_graphic()) {

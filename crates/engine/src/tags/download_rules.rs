@@ -37,7 +37,8 @@ pub(crate) fn parse_rules(rows: Vec<Row>) -> Result<Vec<RepositoryRule>, EngineE
 /// even if the request names the digest: the image is the same.
 pub(crate) fn check_download(
     tx: &mut Tx<'_>,
-    (repository, image): (&RepositoryRow, &str),
+    repository: &RepositoryRow,
+    image: &str,
     version: &VersionRow,
 ) -> Result<(), EngineError> {
     if !repository.has_download_rules {
@@ -69,7 +70,7 @@ pub(crate) fn check_file_download(
     for image in files::list_images_with_manifest(tx, &repository.id, digest, MAX_HOLDING_IMAGES)? {
         let address = ImageAddress { repository: &repository.id, image: &image };
         let Some(version) = versions::find_by_digest(tx, address, digest)? else { continue };
-        allowed = check_download(tx, (repository, &image), &version);
+        allowed = check_download(tx, repository, &image, &version);
         if !matches!(allowed, Err(EngineError::DownloadDenied(_))) {
             break;
         }

@@ -1,7 +1,8 @@
 //! Immutable tags: a setting of the repository, and exceptions from it by rules about tags.
 
 use meta::tags::{self, TagScope};
-use meta::{Id, Tx, repositories, rules};
+use meta::versions::ImageAddress;
+use meta::{Tx, repositories, rules};
 use model::digest::Digest;
 use model::reference::Tag;
 use model::repository_rule::{RepositoryRule, RuleAction, RuleOperation, decide_by_rules};
@@ -24,7 +25,8 @@ struct TagMutability<'a> {
 }
 
 impl<'a> TagMutability<'a> {
-    fn read(tx: &mut Tx<'_>, (repository, image): (&Id, &'a str)) -> Result<Self, EngineError> {
+    fn read(tx: &mut Tx<'_>, address: ImageAddress<'a>) -> Result<Self, EngineError> {
+        let ImageAddress { repository, image } = address;
         let (is_immutable, has_rules) = repositories::find_tag_mutability(tx, repository)?;
         let rules = match has_rules {
             true => parse_rules(rules::list_applicable(
@@ -51,11 +53,14 @@ impl<'a> TagMutability<'a> {
 /// Refuses to move or delete a tag that names `digest`, if the tag is immutable.
 pub(crate) fn check_mutable(
     tx: &mut Tx<'_>,
-    at: &ImageContext,
-    (tag, digest): (&Tag, &Digest),
+    image: &ImageContext,
+    tag: &Tag,
+    digest: &Digest,
 ) -> Result<(), EngineError> {
-    let place = (&at.repository().id, at.image_name());
-    if tag.is_referrers_fallback() || !TagMutability::read(tx, place)?.keeps(tag.as_str(), digest) {
+    if tag.is_referrers_fallback() {
+        return Ok(());
+    }
+    if !TagMutability::read(tx, image.address())?.keeps(tag.as_str(), digest) {
         return Ok(());
     }
     Err(EngineError::TagImmutable { tag: tag.to_string(), digest: digest.clone() })
@@ -64,16 +69,16 @@ pub(crate) fn check_mutable(
 /// Refuses to delete an image or a version that has an immutable tag.
 pub(crate) fn check_deletable(
     tx: &mut Tx<'_>,
-    place: (&Id, &str),
-    of: TagScope<'_>,
+    address: ImageAddress<'_>,
+    scope: TagScope<'_>,
 ) -> Result<(), EngineError> {
-    let mutability = TagMutability::read(tx, place)?;
+    let mutability = TagMutability::read(tx, address)?;
     let limit = match (mutability.rules.is_empty(), mutability.is_immutable) {
         (true, false) => return Ok(()),
         (true, true) => 1,
         (false, _) => MAX_TAGS_EXAMINED,
     };
-    let tags = tags::list_other_than_fallback(tx, of, limit as i64 + 1)?;
+    let tags = tags::list_other_than_fallback(tx, scope, limit as i64 + 1)?;
     let is_all = tags.len() <= limit;
     match tags.into_iter().find(|(tag, digest)| mutability.keeps(tag, digest)) {
         Some((tag, digest)) => Err(EngineError::TagImmutable { tag, digest }),

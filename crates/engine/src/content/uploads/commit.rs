@@ -49,7 +49,7 @@ pub(super) fn commit(
     if uploads::finish(tx, upload, (digest, size), times.remember_until)? == 0 {
         return Err(EngineError::UploadUnknown);
     }
-    gc_queue::enqueue(tx, reviews::UPLOAD, &[upload.id.to_string()], times.remember_until)?;
+    gc_queue::enqueue(tx, reviews::UPLOAD_REVIEW, &[upload.id.to_string()], times.remember_until)?;
     let finished = blobs::FinishedCopy {
         id: &copy,
         digest,

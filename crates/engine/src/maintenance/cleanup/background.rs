@@ -14,10 +14,10 @@ use crate::error::EngineError;
 use crate::leases::BACKGROUND_LEASE;
 
 /// The name of the lease of cleanup.
-const CLEANUP: &str = "cleanup";
+const CLEANUP_LEASE: &str = "cleanup";
 
 /// The number of manifests that the log names for a repository whose policies are a dry run.
-const MOST_TOLD: u64 = 100;
+const MAX_LOGGED: u64 = 100;
 
 impl Engine {
     /// Cleans the repositories that are due, unless another process cleans. A repository is due again after the
@@ -26,14 +26,14 @@ impl Engine {
     pub async fn clean_due(
         &self,
         interval: Duration,
-        mut heard: impl FnMut(&RepositoryName, &CleanupStep) -> ControlFlow<()> + Send,
+        mut progress: impl FnMut(&RepositoryName, &CleanupStep) -> ControlFlow<()> + Send,
     ) -> Result<(), EngineError> {
-        while self.hold_lease(CLEANUP, BACKGROUND_LEASE).await? {
+        while self.hold_lease(CLEANUP_LEASE, BACKGROUND_LEASE).await? {
             let now = self.clock.now();
             let due = self.read(move |tx| Ok(cleanups::find_due(tx, now)?)).await?;
             let Some(due) = due else { break };
             let again = now + micros(interval);
-            match self.clean_one((&due, again), &mut heard).await {
+            match self.clean_one(&due, again, &mut progress).await {
                 Ok(ControlFlow::Continue(())) => {}
                 Ok(ControlFlow::Break(())) => break,
                 // The other repositories do not wait for this one.
@@ -42,36 +42,37 @@ impl Engine {
                         repo.name = %due.name, %error,
                         "cleanup of {} stopped and will be repeated: {error}", due.name
                     );
-                    self.advance(&due, (CleanupCursor::start(), again)).await?;
+                    self.advance(&due, CleanupCursor::start(), again).await?;
                 }
             }
         }
-        self.release_lease(CLEANUP).await
+        self.release_lease(CLEANUP_LEASE).await
     }
 
     async fn clean_one(
         &self,
-        (due, again): (&DueCleanup, Micros),
-        heard: &mut (impl FnMut(&RepositoryName, &CleanupStep) -> ControlFlow<()> + Send),
+        due: &DueCleanup,
+        again: Micros,
+        progress: &mut (impl FnMut(&RepositoryName, &CleanupStep) -> ControlFlow<()> + Send),
     ) -> Result<ControlFlow<()>, EngineError> {
         let mut run = self.cleanup_from(&due.name, CleanupMode::Clean, due.cursor.clone()).await?;
         loop {
-            let told = run.report().versions;
+            let already = run.report().versions;
             let step = run.step().await?;
             if step.dry_run {
-                tell(due, told, &step.cleaned);
+                log_dry_run(due, already, &step.cleaned);
             }
-            let goes_on = heard(&due.name, &step);
-            let place = if step.done { again } else { due.due_at };
-            if !self.advance(due, (run.cursor.clone(), place)).await? {
+            let goes_on = progress(&due.name, &step);
+            let due_at = if step.done { again } else { due.due_at };
+            if !self.advance(due, run.cursor.clone(), due_at).await? {
                 // The policies were set meanwhile, so the run begins again.
                 return Ok(goes_on);
             }
             if step.done {
-                summarize(due, (run.report(), step.dry_run));
+                log_summary(due, run.report(), step.dry_run);
                 return Ok(goes_on);
             }
-            if goes_on.is_break() || !self.hold_lease(CLEANUP, BACKGROUND_LEASE).await? {
+            if goes_on.is_break() || !self.hold_lease(CLEANUP_LEASE, BACKGROUND_LEASE).await? {
                 return Ok(ControlFlow::Break(()));
             }
         }
@@ -80,7 +81,8 @@ impl Engine {
     async fn advance(
         &self,
         due: &DueCleanup,
-        (cursor, due_at): (CleanupCursor, Micros),
+        cursor: CleanupCursor,
+        due_at: Micros,
     ) -> Result<bool, EngineError> {
         let due = due.clone();
         let advanced = self.write(move |tx| Ok(cleanups::advance(tx, &due, (&cursor, due_at))?));
@@ -89,8 +91,8 @@ impl Engine {
 }
 
 /// Logs the manifests that would have been deleted, up to a limit.
-fn tell(due: &DueCleanup, told: u64, cleaned: &[CleanedVersion]) {
-    let left = MOST_TOLD.saturating_sub(told) as usize;
+fn log_dry_run(due: &DueCleanup, already: u64, cleaned: &[CleanedVersion]) {
+    let left = MAX_LOGGED.saturating_sub(already) as usize;
     for CleanedVersion { package, digest, policy, .. } in cleaned.iter().take(left) {
         tracing::info!(
             repo.name = %due.name, version.digest = %digest,
@@ -99,7 +101,7 @@ fn tell(due: &DueCleanup, told: u64, cleaned: &[CleanedVersion]) {
     }
 }
 
-fn summarize(due: &DueCleanup, (report, dry_run): (CleanupReport, bool)) {
+fn log_summary(due: &DueCleanup, report: CleanupReport, dry_run: bool) {
     let CleanupReport { reviewed, versions, bytes, kept, held } = report;
     if versions > 0 {
         let name = &due.name;

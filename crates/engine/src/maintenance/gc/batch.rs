@@ -6,11 +6,11 @@ use futures_util::{StreamExt, stream};
 use meta::gc_queue::{self, GcReview};
 use meta::{ErrorKind, Id, blobs};
 
-use super::{GcReport, ReviewTimes, ReviewVerdict, parse_id, settle};
+use super::{GcReport, ReviewVerdict, parse_id, settle};
 
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::reviews::{COPY, UPLOAD};
+use crate::reviews::{COPY_REVIEW, UPLOAD_REVIEW};
 
 /// The number of files that are deleted at once. File systems combine the syncs of such deletions.
 const FILES_AT_ONCE: usize = 8;
@@ -19,23 +19,23 @@ impl Engine {
     /// Does the reviews of uploads and copies, and adds them to the report. Returns the reviews that are left to be
     /// done one by one: those of other kinds, and all of a kind if one of them fails, so that only that one fails
     /// then.
-    pub(super) async fn review_several(
+    pub(super) async fn review_in_batches(
         &self,
         due: Vec<GcReview>,
         report: &mut GcReport,
     ) -> Vec<GcReview> {
         let (uploads, rest): (Vec<_>, Vec<_>) =
-            due.into_iter().partition(|review| review.kind == UPLOAD);
+            due.into_iter().partition(|review| review.kind == UPLOAD_REVIEW);
         let (copies, mut alone): (Vec<_>, Vec<_>) =
-            rest.into_iter().partition(|review| review.kind == COPY);
+            rest.into_iter().partition(|review| review.kind == COPY_REVIEW);
         for (several, done) in [
-            (&uploads, self.settle_several(uploads.clone()).await),
-            (&copies, self.remove_several(&copies).await),
+            (&uploads, self.settle_all(uploads.clone()).await),
+            (&copies, self.review_copies(&copies).await),
         ] {
             match done {
                 Ok(verdicts) => verdicts.into_iter().for_each(|verdict| report.add(verdict)),
                 // With such an error, each review would fail on its own as well.
-                Err(error) if is_of_all(&error) => tracing::warn!(
+                Err(error) if is_database_failure(&error) => tracing::warn!(
                     %error,
                     "{} reviews failed and will be repeated: {error}", several.len()
                 ),
@@ -45,14 +45,11 @@ impl Engine {
         alone
     }
 
-    async fn settle_several(
-        &self,
-        reviews: Vec<GcReview>,
-    ) -> Result<Vec<ReviewVerdict>, EngineError> {
+    async fn settle_all(&self, reviews: Vec<GcReview>) -> Result<Vec<ReviewVerdict>, EngineError> {
         if reviews.is_empty() {
             return Ok(Vec::new());
         }
-        let (engine, times) = (self.clone(), ReviewTimes::of(self));
+        let (engine, times) = (self.clone(), self.review_times());
         let settled = move |tx: &mut meta::Tx<'_>| {
             reviews.iter().map(|review| settle(&engine, tx, review, times)).collect()
         };
@@ -61,20 +58,17 @@ impl Engine {
 
     /// Reviews copies. The files are deleted first, then the rows: a crash between the two leaves rows that are
     /// reviewed again.
-    async fn remove_several(
-        &self,
-        reviews: &[GcReview],
-    ) -> Result<Vec<ReviewVerdict>, EngineError> {
+    async fn review_copies(&self, reviews: &[GcReview]) -> Result<Vec<ReviewVerdict>, EngineError> {
         let looked_at = reviews.to_vec();
         let look = move |tx: &mut meta::Tx<'_>| {
             let reviews = looked_at.iter().cloned();
-            reviews.map(|review| TrashCopy::look(tx, review)).collect::<Result<Vec<_>, _>>()
+            reviews.map(|review| TrashCopy::find(tx, review)).collect::<Result<Vec<_>, _>>()
         };
         if reviews.is_empty() {
             return Ok(Vec::new());
         }
         let copies: Vec<TrashCopy> = stream::iter(self.read(look).await?)
-            .map(|copy| self.remove_copy(copy))
+            .map(|copy| self.delete_copy_file(copy))
             .buffer_unordered(FILES_AT_ONCE)
             .filter_map(std::future::ready)
             .collect()
@@ -96,7 +90,7 @@ impl Engine {
 
     /// Deletes the file of a copy in the trash. Returns the copy, or `None` if the file could not be deleted and the
     /// review stays.
-    async fn remove_copy(&self, copy: TrashCopy) -> Option<TrashCopy> {
+    async fn delete_copy_file(&self, copy: TrashCopy) -> Option<TrashCopy> {
         if !copy.in_trash {
             return Some(copy);
         }
@@ -104,7 +98,7 @@ impl Engine {
             Ok(()) => Some(copy),
             Err(error) => {
                 tracing::warn!(
-                    gc.kind = COPY, gc.id = %copy.id, %error,
+                    gc.kind = COPY_REVIEW, gc.id = %copy.id, %error,
                     "the file of copy {} could not be removed yet: {error}", copy.id
                 );
                 None
@@ -121,7 +115,7 @@ struct TrashCopy {
 }
 
 impl TrashCopy {
-    fn look(tx: &mut meta::Tx<'_>, review: GcReview) -> Result<Self, EngineError> {
+    fn find(tx: &mut meta::Tx<'_>, review: GcReview) -> Result<Self, EngineError> {
         let id = parse_id(&review.id)?;
         let in_trash = blobs::find_copy_state(tx, &id)?.as_deref() == Some("trash");
         Ok(Self { review, id, in_trash })
@@ -129,7 +123,7 @@ impl TrashCopy {
 }
 
 /// Returns `true` if the database fails as a whole, and not because of what one of the reviews finds.
-fn is_of_all(error: &EngineError) -> bool {
+fn is_database_failure(error: &EngineError) -> bool {
     let EngineError::Database(error) = error else { return false };
     matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::DiskFull | ErrorKind::UnknownOutcome)
 }
