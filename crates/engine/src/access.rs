@@ -70,7 +70,7 @@ impl AccessKind for Delete {
 }
 
 /// The proof that the caller may do `K` in a repository that exists. Only [`Engine::open`], [`Engine::open_existing`]
-/// and, for an API method that pushes, `open_admitted` make one. All content is reached through it, except for the
+/// and, for an API method that pushes, `open_authorized` make one. All content is reached through it, except for the
 /// download of a file. The methods of the APIs that read or change no content use [`Authorized`], and so does the
 /// download of a file.
 pub struct RepoAccess<K> {
@@ -243,14 +243,14 @@ impl Engine {
     }
 
     /// Opens a repository for a method of the APIs that pushes. The permission is the method's own.
-    pub(crate) async fn open_admitted(
+    pub(crate) async fn open_authorized(
         &self,
-        admitted: &Authorized,
+        authorized: &Authorized,
         permission: Permission,
         package: &PackageName,
     ) -> Result<RepoAccess<Push>, EngineError> {
-        let at = self.image_context(admitted, permission, package).await?;
-        self.access_to(at, admitted.permission())
+        let at = self.image_context(authorized, permission, package).await?;
+        self.access_to(at, authorized.permission())
     }
 
     /// Proves that the caller may do `K` in a repository, and loads the repository if it exists. `path` is the path
@@ -277,12 +277,12 @@ impl Engine {
     /// Loads the image that a method of the APIs works on. The caller must have been authorized for its repository.
     pub(crate) async fn image_context(
         &self,
-        admitted: &Authorized,
+        authorized: &Authorized,
         permission: Permission,
         package: &PackageName,
     ) -> Result<Arc<ImageContext>, EngineError> {
         let PackageName { repository: name, image } = package;
-        admitted.require_repository(permission, name)?;
+        authorized.require_repository(permission, name)?;
         let wanted = name.clone();
         let repository = self.read_by_key(move |tx| find_repository(tx, &wanted)).await?;
         let path = ImagePath {
@@ -291,7 +291,7 @@ impl Engine {
             image: image.clone(),
         };
         let target = ImageTarget { location: name.location.clone(), path, on_registry_host: false };
-        let (caller, webhooks) = (admitted.caller().clone(), self.settings.webhooks.clone());
+        let (caller, webhooks) = (authorized.caller().clone(), self.settings.webhooks.clone());
         Ok(Arc::new(ImageContext::new(repository, target, caller, webhooks)))
     }
 }

@@ -15,9 +15,9 @@ use crate::tags::tag_write::{find_package, package_unknown, version_unknown};
 use model::permissions::artifactregistry;
 
 /// The largest number of annotations of an image or version.
-const MOST: usize = 64;
+const MAX_ANNOTATIONS: usize = 64;
 /// The largest sum of the lengths of all keys and values, in bytes.
-const LONGEST: usize = 4_096;
+const MAX_BYTES: usize = 4_096;
 
 /// The new annotations by their keys, or `None` if they do not change.
 pub type Annotations = Option<BTreeMap<String, String>>;
@@ -26,21 +26,21 @@ impl Engine {
     /// Replaces all annotations of an image.
     pub async fn annotate_package(
         &self,
-        admitted: &Authorized,
+        authorized: &Authorized,
         name: &PackageName,
         annotations: Annotations,
     ) -> Result<PackageDetails, EngineError> {
-        let at = self.image_context(admitted, artifactregistry::PACKAGES_UPDATE, name).await?;
-        let annotations = written("package.annotations", annotations)?;
+        let image = self.image_context(authorized, artifactregistry::PACKAGES_UPDATE, name).await?;
+        let annotations = to_json("package.annotations", annotations)?;
         let now = self.clock.now();
         self.write(move |tx| {
-            let package = find_package(tx, &at)?;
+            let package = find_package(tx, &image)?;
             if let Some(annotations) = &annotations {
                 packages::set_annotations(tx, &package, annotations)?;
-                events::insert(tx, &at.event("annotate-package", now))?;
+                events::insert(tx, &image.event("annotate-package", now))?;
             }
-            let found = packages::find_details(tx, &at.repository().id, at.image_name())?;
-            found.ok_or_else(|| package_unknown(&at))
+            let package = packages::find_details(tx, &image.repository().id, image.image_name())?;
+            package.ok_or_else(|| package_unknown(&image))
         })
         .await
     }
@@ -48,35 +48,36 @@ impl Engine {
     /// Replaces all annotations of a version. Those in its manifest are hidden by them, and do not change.
     pub async fn annotate_version(
         &self,
-        admitted: &Authorized,
+        authorized: &Authorized,
         name: &VersionName,
         annotations: Annotations,
     ) -> Result<ManifestDetails, EngineError> {
-        let at =
-            self.image_context(admitted, artifactregistry::VERSIONS_UPDATE, &name.package).await?;
-        let annotations = written("version.annotations", annotations)?;
+        let image = self
+            .image_context(authorized, artifactregistry::VERSIONS_UPDATE, &name.package)
+            .await?;
+        let annotations = to_json("version.annotations", annotations)?;
         let (name, now) = (name.clone(), self.clock.now());
         self.write(move |tx| {
-            let mut found = version(tx, &at, &name)?;
+            let mut manifest = find_version(tx, &image, &name)?;
             if let Some(annotations) = &annotations {
-                images::set_annotations(tx, &found.id, annotations)?;
+                images::set_annotations(tx, &manifest.id, annotations)?;
                 let digest = Some(name.digest.clone());
-                let event = events::AuditEvent { digest, ..at.event("annotate", now) };
+                let event = events::AuditEvent { digest, ..image.event("annotate", now) };
                 events::insert(tx, &event)?;
-                found.annotations.clone_from(annotations);
+                manifest.annotations.clone_from(annotations);
             }
-            Ok(found)
+            Ok(manifest)
         })
         .await
     }
 }
 
-fn version(
+fn find_version(
     tx: &mut Tx<'_>,
-    at: &ImageContext,
+    image: &ImageContext,
     name: &VersionName,
 ) -> Result<ManifestDetails, EngineError> {
-    let package = find_package(tx, at)?;
+    let package = find_package(tx, image)?;
     images::find(tx, &package, &name.digest)?.ok_or_else(|| version_unknown(name))
 }
 
@@ -86,12 +87,12 @@ pub fn annotations(json: &str) -> BTreeMap<String, String> {
 }
 
 /// Returns the JSON of annotations for their column. Refuses too many of them, too long ones, and odd keys.
-fn written(field: &'static str, annotations: Annotations) -> Result<Option<String>, EngineError> {
+fn to_json(field: &'static str, annotations: Annotations) -> Result<Option<String>, EngineError> {
     let Some(annotations) = annotations else { return Ok(None) };
-    let length: usize = annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
+    let bytes: usize = annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
     let is_odd = |key: &String| key.is_empty() || key.contains(char::is_control);
-    let problem = if annotations.len() > MOST || length > LONGEST {
-        format!("at most {MOST}, of {LONGEST} bytes together")
+    let problem = if annotations.len() > MAX_ANNOTATIONS || bytes > MAX_BYTES {
+        format!("at most {MAX_ANNOTATIONS}, of {MAX_BYTES} bytes together")
     } else if annotations.keys().any(is_odd) {
         "a key must not be empty, nor have control characters".to_owned()
     } else {

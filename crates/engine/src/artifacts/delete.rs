@@ -37,15 +37,15 @@ impl RepoAccess<Delete> {
         reference: &Reference,
         precondition: Precondition,
     ) -> Result<(), EngineError> {
-        let (at, now) = (self.image.clone(), self.engine.clock.now());
+        let (image, now) = (self.image.clone(), self.engine.clock.now());
         let expected = ExpectedVersion { reference: reference.clone(), precondition };
         match reference {
             Reference::Tag(tag) => {
                 let tag = tag.clone();
                 self.engine
                     .write(move |tx| {
-                        expected.check_delete(tx, &at)?;
-                        delete_tag(tx, &at, &tag, now)
+                        expected.check_delete(tx, &image)?;
+                        delete_tag(tx, &image, &tag, now)
                     })
                     .await
             }
@@ -54,7 +54,7 @@ impl RepoAccess<Delete> {
                 // checks that once more.
                 if !expected.precondition.is_empty() {
                     let found =
-                        self.engine.read_by_key(move |tx| expected.check_delete(tx, &at)).await;
+                        self.engine.read_by_key(move |tx| expected.check_delete(tx, &image)).await;
                     found?;
                 }
                 self.engine.delete_by_digest(&self.image, digest, TagHandling::DeleteTags).await
@@ -86,13 +86,14 @@ impl Engine {
     /// Deletes a version. Its tags are deleted with it, or keep it from being deleted.
     pub async fn delete_version(
         &self,
-        admitted: &Authorized,
+        authorized: &Authorized,
         name: &VersionName,
         handling: TagHandling,
     ) -> Result<(), EngineError> {
-        let at =
-            self.image_context(admitted, artifactregistry::VERSIONS_DELETE, &name.package).await?;
-        self.delete_by_digest(&at, &name.digest, handling).await.map_err(|error| match error {
+        let image = self
+            .image_context(authorized, artifactregistry::VERSIONS_DELETE, &name.package)
+            .await?;
+        self.delete_by_digest(&image, &name.digest, handling).await.map_err(|error| match error {
             EngineError::ManifestUnknown(_) => version_unknown(name),
             error => error,
         })
@@ -101,17 +102,18 @@ impl Engine {
     /// Deletes an image with everything in it. The image is hidden at once, and its rows are deleted afterwards.
     pub async fn delete_package(
         &self,
-        admitted: &Authorized,
+        authorized: &Authorized,
         package: &PackageName,
     ) -> Result<(), EngineError> {
-        let at = self.image_context(admitted, artifactregistry::PACKAGES_DELETE, package).await?;
+        let image =
+            self.image_context(authorized, artifactregistry::PACKAGES_DELETE, package).await?;
         let now = self.clock.now();
         self.write(move |tx| {
-            let package = find_package(tx, &at)?;
-            check_deletable(tx, at.address(), tags::TagScope::Package(&package))?;
+            let package = find_package(tx, &image)?;
+            check_deletable(tx, image.address(), tags::TagScope::Package(&package))?;
             packages::hide(tx, &package)?;
             gc_queue::enqueue(tx, reviews::PACKAGE_REVIEW, &[package.to_string()], now)?;
-            Ok(events::insert(tx, &at.event("delete-package", now))?)
+            Ok(events::insert(tx, &image.event("delete-package", now))?)
         })
         .await
     }
@@ -152,10 +154,10 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let (all, wanted) = (images.to_vec(), digest.clone());
         self.read(move |tx| {
-            for at in &all {
+            for image in &all {
                 check_version_deletable(
                     tx,
-                    at,
+                    image,
                     &wanted,
                     TagHandling::RefuseIfTagged,
                     &BTreeSet::new(),
@@ -164,23 +166,23 @@ impl Engine {
             Ok(())
         })
         .await?;
-        for at in images {
-            self.delete_by_digest(at, digest, TagHandling::RefuseIfTagged).await?;
+        for image in images {
+            self.delete_by_digest(image, digest, TagHandling::RefuseIfTagged).await?;
         }
         Ok(())
     }
 
     pub(crate) async fn delete_by_digest(
         &self,
-        at: &Arc<ImageContext>,
+        image: &Arc<ImageContext>,
         digest: &Digest,
         handling: TagHandling,
     ) -> Result<(), EngineError> {
         let times = self.review_times();
         loop {
-            let (at, digest) = (at.clone(), digest.clone());
+            let (image, digest) = (image.clone(), digest.clone());
             let deleted =
-                self.write(move |tx| delete_version(tx, &at, &digest, handling, times)).await?;
+                self.write(move |tx| delete_version(tx, &image, &digest, handling, times)).await?;
             if deleted {
                 return Ok(());
             }
@@ -203,21 +205,21 @@ const MAX_TAG_ROWS: usize = 900;
 /// Checks that a version may be deleted once the versions in `deleted` are deleted, and returns it.
 fn check_version_deletable(
     tx: &mut Tx<'_>,
-    at: &ImageContext,
+    image: &ImageContext,
     digest: &Digest,
     handling: TagHandling,
     deleted: &BTreeSet<Digest>,
 ) -> Result<VersionRow, EngineError> {
-    let version = versions::find_by_digest(tx, at.address(), digest)?
+    let version = versions::find_by_digest(tx, image.address(), digest)?
         .ok_or_else(|| EngineError::ManifestUnknown(Reference::Digest(digest.clone())))?;
     let parents =
-        versions::list_parents(tx, &at.repository().id, &version, deleted.len() as i64 + 1)?;
+        versions::list_parents(tx, &image.repository().id, &version, deleted.len() as i64 + 1)?;
     if let Some(by) = parents.into_iter().find(|parent| !deleted.contains(parent)) {
         return Err(EngineError::InUse { digest: digest.clone(), by });
     }
     match handling {
         TagHandling::DeleteTags => {
-            check_deletable(tx, at.address(), tags::TagScope::Version(&version.id))?;
+            check_deletable(tx, image.address(), tags::TagScope::Version(&version.id))?;
         }
         TagHandling::RefuseIfTagged => {
             if let [first, rest @ ..] = tags::list_first_of_version(tx, &version.id, 2)?.as_slice()
@@ -235,20 +237,20 @@ fn check_version_deletable(
 /// Deletes a version if few tags are left, and else only its first tags. Returns whether the version is deleted.
 pub(crate) fn delete_version(
     tx: &mut Tx<'_>,
-    at: &ImageContext,
+    image: &ImageContext,
     digest: &Digest,
     handling: TagHandling,
     times: ReviewTimes,
 ) -> Result<bool, EngineError> {
-    let repository = &at.repository().id;
+    let repository = &image.repository().id;
     let now = times.now;
-    let version = check_version_deletable(tx, at, digest, handling, &BTreeSet::new())?;
+    let version = check_version_deletable(tx, image, digest, handling, &BTreeSet::new())?;
     // Each tag takes three rows (its own, one of its history, one event), and one for each webhook.
-    let at_once = (MAX_TAG_ROWS / (3 + at.webhooks.len())).max(1);
+    let at_once = (MAX_TAG_ROWS / (3 + image.webhooks.len())).max(1);
     let tags = tags::list_first_of_version(tx, &version.id, at_once as i64)?;
     for tag in &tags {
         let deletion = TagDeletion { package: &version.package_id, tag, digest, now };
-        delete_tag_unchecked(tx, at, deletion)?;
+        delete_tag_unchecked(tx, image, deletion)?;
     }
     if tags.len() == at_once {
         return Ok(false);
@@ -261,9 +263,9 @@ pub(crate) fn delete_version(
     gc_queue::enqueue(tx, reviews::LINK_REVIEW, &links, times.review_after)?;
     gc_queue::enqueue(tx, reviews::CONTENT_REVIEW, &[digest.to_string()], times.review_after)?;
     usage::add_delta(tx, repository, -version.manifest_bytes)?;
-    let event = events::AuditEvent { digest: Some(digest.clone()), ..at.event("delete", now) };
+    let event = events::AuditEvent { digest: Some(digest.clone()), ..image.event("delete", now) };
     events::insert(tx, &event)?;
-    at.enqueue_delete(tx, None, Some(digest), now)?;
+    image.enqueue_delete(tx, None, Some(digest), now)?;
     Ok(true)
 }
 

@@ -1,7 +1,7 @@
 //! Rules of a repository that deny downloads, and the parsing of stored rules.
 
 use meta::repositories::RepositoryRow;
-use meta::rules::{self, RuleRow as Row};
+use meta::rules::{self, RuleRow};
 use meta::versions::{ImageAddress, VersionRow};
 use meta::{Tx, files, tags, versions};
 use model::digest::Digest;
@@ -22,8 +22,8 @@ pub(crate) fn parse_condition(
 }
 
 /// Parses stored rules.
-pub(crate) fn parse_rules(rows: Vec<Row>) -> Result<Vec<RepositoryRule>, EngineError> {
-    let rule = |row: Row| {
+pub(crate) fn parse_rules(rows: Vec<RuleRow>) -> Result<Vec<RepositoryRule>, EngineError> {
+    let rule = |row: RuleRow| {
         let condition = match row.expression.as_str() {
             "" => None,
             expression => Some(parse_condition(expression)?),

@@ -77,19 +77,20 @@ impl Engine {
     /// versions that could not, each with the reason.
     pub async fn delete_versions(
         &self,
-        admitted: &Authorized,
+        authorized: &Authorized,
         package: &PackageName,
         digests: Vec<Digest>,
         mode: DeleteMode,
     ) -> Result<Vec<(Digest, EngineError)>, EngineError> {
-        let at = self.image_context(admitted, artifactregistry::VERSIONS_DELETE, package).await?;
+        let image =
+            self.image_context(authorized, artifactregistry::VERSIONS_DELETE, package).await?;
         let failed = match mode {
-            DeleteMode::Validate => self.find_undeletable(at, digests).await?,
+            DeleteMode::Validate => self.find_undeletable(image, digests).await?,
             DeleteMode::Delete => {
                 let mut batch = DeleteBatch::new(digests);
                 while let Some(digest) = batch.next() {
                     let outcome =
-                        self.delete_by_digest(&at, &digest, TagHandling::RefuseIfTagged).await;
+                        self.delete_by_digest(&image, &digest, TagHandling::RefuseIfTagged).await;
                     batch.record(digest, outcome)?;
                 }
                 batch.failed
@@ -108,14 +109,15 @@ impl Engine {
 
     async fn find_undeletable(
         &self,
-        at: Arc<ImageContext>,
+        image: Arc<ImageContext>,
         digests: Vec<Digest>,
     ) -> Result<Vec<(Digest, EngineError)>, EngineError> {
         self.read(move |tx| {
             let mut batch = DeleteBatch::new(digests.clone());
             while let Some(digest) = batch.next() {
                 let handling = TagHandling::RefuseIfTagged;
-                let outcome = check_version_deletable(tx, &at, &digest, handling, &batch.deleted);
+                let outcome =
+                    check_version_deletable(tx, &image, &digest, handling, &batch.deleted);
                 batch.record(digest, outcome.map(|_| ()))?;
             }
             Ok(batch.failed)
