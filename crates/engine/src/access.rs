@@ -169,14 +169,15 @@ impl ImageContext {
 
 impl<K> Clone for RepoAccess<K> {
     fn clone(&self) -> Self {
-        let (engine, at, permission) = (self.engine.clone(), self.image.clone(), self.permission);
-        Self { engine, image: at, permission, kind: PhantomData }
+        let (engine, image, permission) =
+            (self.engine.clone(), self.image.clone(), self.permission);
+        Self { engine, image: image, permission, kind: PhantomData }
     }
 }
 
 impl<K> fmt::Debug for RepoAccess<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RepoAccess").field("at", &self.image).finish_non_exhaustive()
+        f.debug_struct("RepoAccess").field("image", &self.image).finish_non_exhaustive()
     }
 }
 
@@ -194,7 +195,7 @@ impl Engine {
             Some(access) => Ok(access),
             None => {
                 let repository = self.create_on_push(caller, target).await?;
-                self.access(repository, caller, target)
+                self.access_for(repository, caller, target)
             }
         }
     }
@@ -209,37 +210,37 @@ impl Engine {
         let name = target.repository();
         let path = target.path.path();
         match self.authorize::<K>(caller, &name, &path).await? {
-            Some(repository) => Ok(Some(self.access(repository, caller, target)?)),
+            Some(repository) => Ok(Some(self.access_for(repository, caller, target)?)),
             None if K::PERMISSION == artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS
                 && self.creates_on_push(caller, target).await? =>
             {
                 Ok(None)
             }
-            None => Err(self.missing(name).await),
+            None => Err(self.missing_error(name).await),
         }
     }
 
-    fn access<K: AccessKind>(
+    fn access_for<K: AccessKind>(
         &self,
         repository: RepositoryRow,
         caller: &Caller,
         target: &ImageTarget,
     ) -> Result<RepoAccess<K>, EngineError> {
         let webhooks = self.settings.webhooks.clone();
-        let at = ImageContext::new(repository, target.clone(), caller.clone(), webhooks);
-        self.access_to(Arc::new(at), K::PERMISSION)
+        let image = ImageContext::new(repository, target.clone(), caller.clone(), webhooks);
+        self.access_to(Arc::new(image), K::PERMISSION)
     }
 
     fn access_to<K>(
         &self,
-        at: Arc<ImageContext>,
+        image: Arc<ImageContext>,
         permission: Permission,
     ) -> Result<RepoAccess<K>, EngineError> {
         if permission != artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS {
-            self.check_present()?;
-            at.check_standard()?;
+            self.check_stores_present()?;
+            image.check_standard()?;
         }
-        Ok(RepoAccess { engine: self.clone(), image: at, permission, kind: PhantomData })
+        Ok(RepoAccess { engine: self.clone(), image: image, permission, kind: PhantomData })
     }
 
     /// Opens a repository for a method of the APIs that pushes. The permission is the method's own.
@@ -249,8 +250,8 @@ impl Engine {
         permission: Permission,
         package: &PackageName,
     ) -> Result<RepoAccess<Push>, EngineError> {
-        let at = self.image_context(authorized, permission, package).await?;
-        self.access_to(at, authorized.permission())
+        let image = self.image_context(authorized, permission, package).await?;
+        self.access_to(image, authorized.permission())
     }
 
     /// Proves that the caller may do `K` in a repository, and loads the repository if it exists. `path` is the path

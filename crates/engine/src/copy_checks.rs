@@ -102,7 +102,7 @@ impl CopyChecks {
     }
 
     /// Returns the copies whose bytes were wrong, with the times of their files.
-    pub(crate) fn wrong(&self) -> MutexGuard<'_, HashMap<Id, FileTimes>> {
+    pub(crate) fn wrong_copies(&self) -> MutexGuard<'_, HashMap<Id, FileTimes>> {
         self.wrong_copies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -112,11 +112,11 @@ impl CopyChecks {
     }
 
     /// Remembers the times of the file of a copy with wrong bytes.
-    pub(crate) fn remember(&self, copy: &Id, stamp: FileTimes) {
-        let mut wrong = self.wrong();
+    pub(crate) fn remember_wrong_copy(&self, copy: &Id, times: FileTimes) {
+        let mut wrong = self.wrong_copies();
         if wrong.len() >= MAX_WRONG_COPIES {
             wrong.clear();
         }
-        wrong.insert(*copy, stamp);
+        wrong.insert(*copy, times);
     }
 }

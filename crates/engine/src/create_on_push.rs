@@ -23,12 +23,12 @@ impl Engine {
         caller: &Caller,
         target: &ImageTarget,
     ) -> Result<bool, EngineError> {
-        let here = target.on_registry_host
+        let is_enabled = target.on_registry_host
             || self.settings.create_on_push == CreateOnPush::Always
             || matches!(caller.mode, AuthorizationMode::Everything);
         let name = target.repository();
         let resource = Resource::Repository(name.clone());
-        if !here
+        if !is_enabled
             || !self
                 .identity
                 .may(caller, artifactregistry::REPOSITORIES_CREATE_ON_PUSH, &resource)
@@ -36,7 +36,7 @@ impl Engine {
         {
             return Ok(false);
         }
-        match (self.missing(name).await, &caller.mode) {
+        match (self.missing_error(name).await, &caller.mode) {
             (EngineError::RepositoryUnknown(_), _) => Ok(true),
             // In development mode, and for callers without policies, the push creates the project as well.
             (
@@ -49,8 +49,8 @@ impl Engine {
 
     /// Returns the error for a missing repository, or for a missing project. The caller must be allowed to use the
     /// repository.
-    pub(crate) async fn missing(&self, name: RepositoryName) -> EngineError {
-        self.read_by_key(move |tx| missing(tx, &name)).await.unwrap_or_else(|error| error)
+    pub(crate) async fn missing_error(&self, name: RepositoryName) -> EngineError {
+        self.read_by_key(move |tx| missing_error(tx, &name)).await.unwrap_or_else(|error| error)
     }
 
     pub(crate) async fn create_on_push(
@@ -61,13 +61,13 @@ impl Engine {
         // The manifest may have taken long to arrive, so the credential is checked again.
         self.identity.check_again(caller).await?;
         // No repository is created for a push whose content could not be stored.
-        self.check_present()?;
+        self.check_stores_present()?;
         self.check_announced(0).await?;
         let (name, principal) = (target.repository(), caller.principal.to_string());
-        let rights = caller.mode.clone();
+        let mode = caller.mode.clone();
         let (sparse, now) = (self.settings.new_repositories_sparse, self.clock.now());
         self.write(move |tx| {
-            match rights {
+            match mode {
                 AuthorizationMode::Everything => projects::ensure(tx, name.project.as_str(), now)?,
                 // Creating a project takes a permission of its own: a push does not create it.
                 AuthorizationMode::Policies if !has_project(tx, &name)? => {
@@ -94,7 +94,7 @@ impl Engine {
     }
 }
 
-fn missing(tx: &mut Tx<'_>, name: &RepositoryName) -> Result<EngineError, EngineError> {
+fn missing_error(tx: &mut Tx<'_>, name: &RepositoryName) -> Result<EngineError, EngineError> {
     Ok(match has_project(tx, name)? {
         true => EngineError::RepositoryUnknown(name.clone()),
         false => EngineError::ProjectUnknown(name.project.clone()),

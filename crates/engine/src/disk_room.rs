@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use blob::DiskSpace;
 
 /// The time for which a reading of the disk is used.
-const KEPT_FOR: Duration = Duration::from_millis(100);
+const MAX_READING_AGE: Duration = Duration::from_millis(100);
 /// The number of files that uploads may not make, on file systems that limit it.
-const KEPT_FILES: u64 = 64;
+const RESERVED_FILES: u64 = 64;
 
 /// The reserved part of the disk. An amount and a percentage are set, and the smaller one applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,12 +44,12 @@ pub struct DiskRoom {
 impl DiskRoom {
     /// Returns whether less room is free than is reserved.
     pub fn is_short(&self) -> bool {
-        self.left().is_none()
+        self.usable_bytes().is_none()
     }
 
     /// Returns the bytes that uploads may use, or `None` if less is free than is reserved.
-    pub(crate) fn left(&self) -> Option<u64> {
-        let files = self.reserve == 0 || self.space.free_files.is_none_or(|n| n >= KEPT_FILES);
+    pub(crate) fn usable_bytes(&self) -> Option<u64> {
+        let files = self.reserve == 0 || self.space.free_files.is_none_or(|n| n >= RESERVED_FILES);
         self.space.free.checked_sub(self.reserve).filter(|_| files)
     }
 }
@@ -60,8 +60,8 @@ impl fmt::Display for DiskRoom {
         let (free, kept) = (mebibytes(self.space.free), mebibytes(self.reserve));
         write!(f, "{free:.1} MiB are free, and limits.disk_reserve keeps {kept:.1} MiB")?;
         match self.space.free_files {
-            Some(files) if files < KEPT_FILES => {
-                write!(f, "; {files} files can be made, and {KEPT_FILES} are kept")
+            Some(files) if files < RESERVED_FILES => {
+                write!(f, "; {files} files can be made, and {RESERVED_FILES} are kept")
             }
             Some(_) | None => Ok(()),
         }
@@ -71,23 +71,25 @@ impl fmt::Display for DiskRoom {
 /// The last reading of the disk, and the state that was last logged.
 #[derive(Default)]
 pub(crate) struct DiskWatch {
-    look: Mutex<Option<DiskLook>>,
+    reading: Mutex<Option<DiskReading>>,
     short: AtomicBool,
 }
 
 /// One reading of the disk, and the bytes that may be used until the next one.
-struct DiskLook {
-    at: Instant,
+struct DiskReading {
+    taken_at: Instant,
     left: u64,
 }
 
 impl DiskWatch {
     /// Takes `bytes` from the last reading. Returns `false`, and takes nothing, if the reading is too old or has too
     /// little room.
-    pub(crate) fn admit(&self, bytes: u64) -> bool {
-        match &mut *self.look() {
-            Some(look) if look.at.elapsed() < KEPT_FOR && look.left >= bytes => {
-                look.left -= bytes;
+    pub(crate) fn try_take(&self, bytes: u64) -> bool {
+        match &mut *self.reading() {
+            Some(reading)
+                if reading.taken_at.elapsed() < MAX_READING_AGE && reading.left >= bytes =>
+            {
+                reading.left -= bytes;
                 true
             }
             _ => false,
@@ -95,22 +97,24 @@ impl DiskWatch {
     }
 
     /// Returns whether the last reading is recent and has room for `bytes`. Takes nothing.
-    pub(crate) fn has(&self, bytes: u64) -> bool {
-        let look = self.look();
-        look.as_ref().is_some_and(|look| look.at.elapsed() < KEPT_FOR && look.left >= bytes)
+    pub(crate) fn has_room(&self, bytes: u64) -> bool {
+        let reading = self.reading();
+        reading.as_ref().is_some_and(|reading| {
+            reading.taken_at.elapsed() < MAX_READING_AGE && reading.left >= bytes
+        })
     }
 
     /// Stores a new reading with `left` usable bytes.
-    pub(crate) fn keep(&self, left: u64) {
-        *self.look() = Some(DiskLook { at: Instant::now(), left });
+    pub(crate) fn store_reading(&self, left: u64) {
+        *self.reading() = Some(DiskReading { taken_at: Instant::now(), left });
     }
 
-    fn look(&self) -> MutexGuard<'_, Option<DiskLook>> {
-        self.look.lock().unwrap_or_else(PoisonError::into_inner)
+    fn reading(&self) -> MutexGuard<'_, Option<DiskReading>> {
+        self.reading.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Logs when a shortage begins, and when it ends.
-    pub(crate) fn tell(&self, room: &DiskRoom, short: bool) {
+    pub(crate) fn log_change(&self, room: &DiskRoom, short: bool) {
         if self.short.swap(short, Ordering::Relaxed) == short {
             return;
         }

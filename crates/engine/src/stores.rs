@@ -14,7 +14,7 @@ use crate::engine::Engine;
 use crate::error::EngineError;
 
 /// The number of the newest copies that must be in a folder before it is given an id.
-const NEWEST: i64 = 16;
+const MAX_COPIES_CHECKED: i64 = 16;
 
 /// The facts about a folder of blobs and a database from which the verdict follows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,15 +80,15 @@ pub enum StoreRefusal {
 
 impl StoreFindings {
     /// Inspects the folder in `data`, without writing to it, and the database.
-    pub async fn of(meta: &Meta, data: &Path) -> Result<Self, EngineError> {
+    pub async fn inspect(meta: &Meta, data: &Path) -> Result<Self, EngineError> {
         let known = meta
             .read_by_key(|tx| {
                 let ids = [settings::STORE_ID, settings::NEXT_STORE_ID];
-                let ids = [id_of(tx, ids[0])?, id_of(tx, ids[1])?];
+                let ids = [read_store_id(tx, ids[0])?, read_store_id(tx, ids[1])?];
                 Ok::<_, EngineError>((
                     ids,
                     blobs::has_copies(tx)?,
-                    blobs::list_newest_live(tx, NEWEST)?,
+                    blobs::list_newest_live(tx, MAX_COPIES_CHECKED)?,
                 ))
             })
             .await?;
@@ -133,16 +133,16 @@ impl StoreFindings {
         meta: &Meta,
         blobs: &dyn BlobStore,
     ) -> Result<Result<StoreId, StoreRefusal>, EngineError> {
-        let id = self.folder.id.unwrap_or_else(new_id);
-        announce(meta, id).await?;
+        let id = self.folder.id.unwrap_or_else(new_store_id);
+        announce_id(meta, id).await?;
         blobs.set_store_id(Some(id)).await?;
         let text = id.to_string();
-        let stands = meta.write(move |tx| {
-            let stands = settings::set_if_missing(tx, settings::STORE_ID, &text)?;
+        let stored = meta.write(move |tx| {
+            let stored = settings::set_if_missing(tx, settings::STORE_ID, &text)?;
             settings::delete(tx, settings::NEXT_STORE_ID)?;
-            parse_id(settings::STORE_ID, &stands)
+            parse_id(settings::STORE_ID, &stored)
         });
-        let database = stands.await?;
+        let database = stored.await?;
         if database == id {
             return Ok(Ok(id));
         }
@@ -155,8 +155,8 @@ impl StoreFindings {
 
     /// Gives both the same id whatever they have: the database's, the folder's, or a new one.
     pub async fn adopt(&self, meta: &Meta, blobs: &dyn BlobStore) -> Result<StoreId, EngineError> {
-        let id = self.database.or(self.folder.id).unwrap_or_else(new_id);
-        announce(meta, id).await?;
+        let id = self.database.or(self.folder.id).unwrap_or_else(new_store_id);
+        announce_id(meta, id).await?;
         blobs.set_store_id(Some(id)).await?;
         meta.write(move |tx| {
             settings::set(tx, settings::STORE_ID, &id.to_string())?;
@@ -167,19 +167,19 @@ impl StoreFindings {
     }
 }
 
-fn new_id() -> StoreId {
+fn new_store_id() -> StoreId {
     StoreId::from(Id::random().to_bytes())
 }
 
 /// Announces the id that a folder is about to get. Without the announcement, the database would refuse that folder
 /// after a crash.
-async fn announce(meta: &Meta, id: StoreId) -> Result<(), EngineError> {
+async fn announce_id(meta: &Meta, id: StoreId) -> Result<(), EngineError> {
     let announced =
         move |tx: &mut Tx<'_>| settings::set(tx, settings::NEXT_STORE_ID, &id.to_string());
     Ok(meta.write(announced).await?)
 }
 
-fn id_of(tx: &mut Tx<'_>, name: &str) -> Result<Option<StoreId>, EngineError> {
+fn read_store_id(tx: &mut Tx<'_>, name: &str) -> Result<Option<StoreId>, EngineError> {
     settings::get(tx, name)?.map(|text| parse_id(name, &text)).transpose()
 }
 
@@ -191,9 +191,9 @@ fn parse_id(name: &str, text: &str) -> Result<StoreId, EngineError> {
 impl Engine {
     /// Checks that the folder of blobs and the database are in their places and still belong together. Otherwise
     /// nothing is written until a later check succeeds.
-    pub async fn look_at_stores(&self) -> Result<(), EngineError> {
-        let looked = self.find_stores().await;
-        let problem = match &looked {
+    pub async fn check_stores(&self) -> Result<(), EngineError> {
+        let outcome = self.check_stores_now().await;
+        let problem = match &outcome {
             Ok(()) => None,
             Err(EngineError::StoreAway(problem)) => Some(problem.clone()),
             // A database that does not answer has not moved.
@@ -211,14 +211,14 @@ impl Engine {
         }
         self.presence.away.store(problem.is_some(), Ordering::Relaxed);
         *last = problem;
-        looked
+        outcome
     }
 
-    async fn find_stores(&self) -> Result<(), EngineError> {
-        self.meta.check_place().await.map_err(away)?;
+    async fn check_stores_now(&self) -> Result<(), EngineError> {
+        self.meta.check_place().await.map_err(moved_error)?;
         self.blobs.check_location().await?;
         let Some(folder) = self.blobs.store_id().await? else { return Ok(()) };
-        let database = self.read_by_key(|tx| id_of(tx, settings::STORE_ID)).await?;
+        let database = self.read_by_key(|tx| read_store_id(tx, settings::STORE_ID)).await?;
         match database {
             Some(database) if database == folder => Ok(()),
             Some(database) => {
@@ -233,7 +233,7 @@ impl Engine {
     }
 
     /// Fails if the last check did not find the stores in their places. Every write asks this first.
-    pub(crate) fn check_present(&self) -> Result<(), EngineError> {
+    pub(crate) fn check_stores_present(&self) -> Result<(), EngineError> {
         if !self.presence.away.load(Ordering::Relaxed) {
             return Ok(());
         }
@@ -242,12 +242,12 @@ impl Engine {
     }
 
     /// Returns whether the last check found the stores in their places.
-    pub fn stores_present(&self) -> bool {
+    pub fn are_stores_present(&self) -> bool {
         !self.presence.away.load(Ordering::Relaxed)
     }
 }
 
-fn away(error: MetaError) -> EngineError {
+fn moved_error(error: MetaError) -> EngineError {
     match error.kind() {
         ErrorKind::FilesMoved => EngineError::StoreAway(error.to_string()),
         _ => error.into(),

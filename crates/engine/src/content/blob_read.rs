@@ -152,7 +152,7 @@ impl Engine {
             Err(error) if error.copy_damage() == CopyDamage::None => return Err(error.into()),
             Err(error) => error,
         };
-        self.settle(&row.copy_id, digest, Err(&error)).await?;
+        self.record_check(&row.copy_id, digest, Err(&error)).await?;
         Err(EngineError::BlobUnknown(digest.clone()))
     }
 }
@@ -167,33 +167,33 @@ impl BlobContent {
     /// the way, and the end is held back until the digest is known to be right.
     pub fn whole(self) -> BlobStream {
         let (size, reader) = (self.size(), self.reader.clone());
-        if self.in_doubt() {
+        if self.needs_check() {
             let stream = reader.stream_verified(self.digest.clone());
             let proves = Some(self.reader.times());
-            return self.settled(stream, SentBytes { left: size, proves });
+            return self.recorded(stream, SentBytes { left: size, proves });
         }
         let stream = reader.stream(0, size);
-        self.settled(stream, SentBytes { left: size, proves: None })
+        self.recorded(stream, SentBytes { left: size, proves: None })
     }
 
     /// Returns parts of the blob, from which no digest can be computed. If the file has changed, it is checked first.
     /// If its last check is too old, it is checked in the background.
     pub async fn parts(self, parts: &[ByteRange]) -> Result<Vec<BlobStream>, EngineError> {
-        if !self.changed() {
-            if self.in_doubt() {
+        if !self.has_changed() {
+            if self.needs_check() {
                 self.engine.check_in_background(&self.digest, &self.row);
             }
-            return Ok(self.parts_as_they_are(parts));
+            return Ok(self.unchecked_parts(parts));
         }
         match self.engine.check_copy(&self.digest, &self.row).outcome().await {
             // The check has opened the file by its name, so the file is opened again.
             CheckOutcome::Sound | CheckOutcome::Unknown => {
                 let fresh = self.engine.open_blob(&self.repository, &self.digest).await?;
-                if fresh.changed() {
+                if fresh.has_changed() {
                     let problem = format!("the file of blob {} could not be checked", self.digest);
                     return Err(EngineError::Unavailable(problem));
                 }
-                Ok(fresh.parts_as_they_are(parts))
+                Ok(fresh.unchecked_parts(parts))
             }
             CheckOutcome::Corrupt | CheckOutcome::Missing | CheckOutcome::Unreadable => {
                 Err(EngineError::BlobUnknown(self.digest))
@@ -208,8 +208,8 @@ impl BlobContent {
 
     /// Checks a copy whose file has changed, for a request that only asks whether the blob exists. If the check takes
     /// long, it goes on in the background and the answer does not wait for it.
-    pub(crate) async fn check_soon(&self) -> Result<(), EngineError> {
-        if !self.changed() {
+    pub(crate) async fn check_if_changed(&self) -> Result<(), EngineError> {
+        if !self.has_changed() {
             return Ok(());
         }
         let check = self.engine.check_copy(&self.digest, &self.row).outcome();
@@ -221,28 +221,28 @@ impl BlobContent {
         }
     }
 
-    fn parts_as_they_are(&self, parts: &[ByteRange]) -> Vec<BlobStream> {
+    fn unchecked_parts(&self, parts: &[ByteRange]) -> Vec<BlobStream> {
         let stream = |part: &ByteRange| {
             let stream = self.reader.clone().stream(part.start, part.length);
-            self.clone().settled(stream, SentBytes { left: part.length, proves: None })
+            self.clone().recorded(stream, SentBytes { left: part.length, proves: None })
         };
         parts.iter().map(stream).collect()
     }
 
     /// Returns whether the times of the file differ from those in the row.
-    fn changed(&self) -> bool {
+    fn has_changed(&self) -> bool {
         let FileTimes { mtime_ns, ctime_ns } = self.reader.times();
         (mtime_ns, ctime_ns) != (self.row.mtime_ns, self.row.ctime_ns)
     }
 
-    fn in_doubt(&self) -> bool {
+    fn needs_check(&self) -> bool {
         let age = self.engine.clock.now() - self.row.verified_at;
-        self.changed() || age > micros(self.engine.settings.verify_after)
+        self.has_changed() || age > micros(self.engine.settings.verify_after)
     }
 
     /// Passes a stream on, and records what it shows about the copy. This happens before the last frame, or before an
     /// end without one, because after the last byte nobody polls the stream again.
-    fn settled(self, stream: BlobStream, sent: SentBytes) -> BlobStream {
+    fn recorded(self, stream: BlobStream, sent: SentBytes) -> BlobStream {
         let begun = (stream, sent, Some(self));
         Box::pin(stream::unfold(begun, |(mut stream, mut sent, mut content)| async move {
             let frame = stream.next().await?;
@@ -256,18 +256,18 @@ impl BlobContent {
             if let Some(found) = found
                 && let Some(content) = content.take()
             {
-                content.write_down(found).await;
+                content.record(found).await;
             }
             Some((frame, (stream, sent, content)))
         }))
     }
 
-    async fn write_down(self, found: Result<FileTimes, &BlobError>) {
+    async fn record(self, found: Result<FileTimes, &BlobError>) {
         let Self { engine, digest, row, .. } = self;
         if matches!(found, Err(BlobError::Changed)) {
             engine.check_in_background(&digest, &row);
         }
-        if let Err(error) = engine.settle(&row.copy_id, &digest, found).await {
+        if let Err(error) = engine.record_check(&row.copy_id, &digest, found).await {
             tracing::warn!(
                 blob.digest = %digest, %error,
                 "could not write down the check of blob {digest}: {error}"
@@ -291,20 +291,20 @@ impl RepoAccess<Pull> {
         let ContentSource::Local(holding) = self.source()?;
         // The review is postponed before the blob is looked for: a blob that is there afterwards stays until the
         // review.
-        self.put_off_review(&holding, digest).await?;
+        self.postpone_review(&holding, digest).await?;
         let blob = self.engine.open_blob(&holding.repository.id, digest).await?;
-        blob.check_soon().await?;
+        blob.check_if_changed().await?;
         Ok(blob.size())
     }
 
     /// Opens a blob for reading.
-    pub async fn blob(&self, digest: &Digest) -> Result<BlobContent, EngineError> {
+    pub async fn open_blob(&self, digest: &Digest) -> Result<BlobContent, EngineError> {
         let ContentSource::Local(holding) = self.source()?;
         self.engine.open_blob(&holding.repository.id, digest).await
     }
 
     /// Postpones a waiting review of the link to the blob, at most once in a 24th of the grace period.
-    async fn put_off_review(
+    async fn postpone_review(
         &self,
         holding: &ImageHolding,
         digest: &Digest,

@@ -63,8 +63,8 @@ impl Engine {
     async fn run_check(&self, digest: &Digest, row: &BlobCopy) -> CheckOutcome {
         let _turn = self.checks.turns.acquire().await;
         let found = self.hash_copy(digest, row).await;
-        let settled = self.settle(&row.copy_id, digest, found.as_ref().copied()).await;
-        settled.unwrap_or_else(|error| {
+        let outcome = self.record_check(&row.copy_id, digest, found.as_ref().copied()).await;
+        outcome.unwrap_or_else(|error| {
             tracing::warn!(
                 blob.digest = %digest, %error,
                 "could not write down the check of blob {digest}: {error}"
@@ -76,27 +76,27 @@ impl Engine {
     /// Reads a whole copy and compares its digest. Returns the times of its file.
     async fn hash_copy(&self, digest: &Digest, row: &BlobCopy) -> Result<FileTimes, BlobError> {
         let reader = self.blobs.open(CopyId::from(row.copy_id.to_bytes())).await?;
-        let stamp = reader.times();
-        let known = self.checks.wrong().get(&row.copy_id).copied();
-        if known == Some(stamp) || reader.size() != row.size as u64 {
+        let times = reader.times();
+        let known = self.checks.wrong_copies().get(&row.copy_id).copied();
+        if known == Some(times) || reader.size() != row.size as u64 {
             return Err(BlobError::Corrupt);
         }
         if reader.compute_digest(digest.algorithm()).await? == *digest {
-            return Ok(stamp);
+            return Ok(times);
         }
-        self.checks.remember(&row.copy_id, stamp);
+        self.checks.remember_wrong_copy(&row.copy_id, times);
         Err(BlobError::Corrupt)
     }
 
     /// Records what the reading of a copy has shown: the times of its file if its bytes are right, or else the error.
-    pub(crate) async fn settle(
+    pub(crate) async fn record_check(
         &self,
         copy: &Id,
         digest: &Digest,
         found: Result<FileTimes, &BlobError>,
     ) -> Result<CheckOutcome, EngineError> {
         let error = match found {
-            Ok(stamp) => return self.keep(copy, digest, stamp).await,
+            Ok(times) => return self.record_sound(copy, digest, times).await,
             Err(error) => error,
         };
         let outcome = match error.copy_damage() {
@@ -111,26 +111,27 @@ impl Engine {
         {
             return Ok(CheckOutcome::Unknown);
         }
-        self.set_aside(copy, digest, (outcome, error)).await?;
+        self.quarantine(copy, digest, outcome, error).await?;
         Ok(outcome)
     }
 
     /// Takes a copy out of service. The blob answers 404, so that clients push it again.
-    async fn set_aside(
+    async fn quarantine(
         &self,
         copy: &Id,
         digest: &Digest,
-        (outcome, error): (CheckOutcome, &BlobError),
+        outcome: CheckOutcome,
+        error: &BlobError,
     ) -> Result<(), EngineError> {
         let (id, now) = (*copy, self.clock.now());
-        let write = move |tx: &mut meta::Tx<'_>| {
-            let set_aside = blobs::quarantine(tx, &id, now)?;
-            if set_aside == 0 {
+        let quarantined = self.write(move |tx| {
+            let quarantined = blobs::quarantine(tx, &id, now)?;
+            if quarantined == 0 {
                 blobs::mark_checked(tx, &id, now)?;
             }
-            Ok::<_, EngineError>(set_aside)
-        };
-        if self.write(write).await? == 0 {
+            Ok(quarantined)
+        });
+        if quarantined.await? == 0 {
             return Ok(());
         }
         tracing::error!(
@@ -150,22 +151,23 @@ impl Engine {
     }
 
     /// Records that a copy is right. A copy that was out of service is back.
-    async fn keep(
+    async fn record_sound(
         &self,
         copy: &Id,
         digest: &Digest,
-        stamp: FileTimes,
+        file_times: FileTimes,
     ) -> Result<CheckOutcome, EngineError> {
-        let (id, now, times) = (*copy, self.clock.now(), (stamp.mtime_ns, stamp.ctime_ns));
-        let write = move |tx: &mut meta::Tx<'_>| {
-            let before = blobs::find_copy_state(tx, &id)?;
+        let (id, now) = (*copy, self.clock.now());
+        let times = (file_times.mtime_ns, file_times.ctime_ns);
+        let state_before = self.write(move |tx| {
+            let state = blobs::find_copy_state(tx, &id)?;
             blobs::mark_verified(tx, &id, times, now)?;
-            Ok::<_, EngineError>(before)
-        };
-        let before = self.write(write).await?;
-        self.checks.wrong().remove(copy);
+            Ok(state)
+        });
+        let state_before = state_before.await?;
+        self.checks.wrong_copies().remove(copy);
         self.checks.counters.sound.fetch_add(1, Ordering::Relaxed);
-        if before.as_deref() == Some("quarantined") {
+        if state_before.as_deref() == Some("quarantined") {
             self.checks.counters.restored.fetch_add(1, Ordering::Relaxed);
             tracing::info!(
                 blob.digest = %digest, copy.id = %copy,

@@ -65,7 +65,10 @@ impl RepoAccess<Pull> {
     }
 
     /// Returns a manifest with its bytes, and counts a pull.
-    pub async fn manifest(&self, reference: &Reference) -> Result<PulledManifest, EngineError> {
+    pub async fn pull_manifest(
+        &self,
+        reference: &Reference,
+    ) -> Result<PulledManifest, EngineError> {
         let ContentSource::Local(holding) = self.source()?;
         let wanted = reference.clone();
         let found = self

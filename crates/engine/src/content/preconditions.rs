@@ -42,14 +42,14 @@ impl ExpectedVersion {
     pub(crate) fn check_delete(
         &self,
         tx: &mut Tx<'_>,
-        at: &ImageContext,
+        image: &ImageContext,
     ) -> Result<(), EngineError> {
         if self.precondition.is_empty() {
             return Ok(());
         }
         let unknown = || EngineError::ManifestUnknown(self.reference.clone());
         let package =
-            packages::find(tx, &at.repository().id, at.image_name())?.ok_or_else(unknown)?;
+            packages::find(tx, &image.repository().id, image.image_name())?.ok_or_else(unknown)?;
         let current = self.current(tx, &package)?.ok_or_else(unknown)?;
         require(&self.precondition, Some(&current))
     }

@@ -23,7 +23,7 @@ use crate::access::{ImageContext, Push, RepoAccess};
 use crate::content::preconditions::ExpectedVersion;
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::tags::tag_write::point_tag;
+use crate::tags::tag_write::{TagMove, point_tag};
 
 /// The size up to which a config is read for the columns that lists show.
 const MAX_CONFIG_BYTES: u64 = 1 << 20;
@@ -143,14 +143,14 @@ impl RepoAccess<Push> {
     pub(crate) async fn put(
         &self,
         new: NewManifest,
-        named: Option<AttachmentLabel>,
+        label: Option<AttachmentLabel>,
     ) -> Result<PushedManifest, EngineError> {
         let NewManifest { manifest, annotations, digest, bytes, tags, expected } = new;
         self.engine.check_room(bytes.len() as u64).await?;
-        let shown = self.shown(&manifest).await;
+        let config = self.read_image_config(&manifest).await;
         let subject = manifest.subject.as_ref().map(|subject| subject.digest.clone());
         let write = ManifestWrite {
-            access: self.image.clone(),
+            image: self.image.clone(),
             sizes: manifest.required_blob_sizes(),
             manifest,
             annotations,
@@ -158,8 +158,8 @@ impl RepoAccess<Push> {
             bytes,
             tags,
             expected,
-            named,
-            shown,
+            label,
+            config,
             now: self.engine.clock.now(),
         };
         let sizes = write.sizes.clone();
@@ -167,7 +167,7 @@ impl RepoAccess<Push> {
         match self.engine.write(move |tx| write.run(tx)).await {
             Ok(()) => Ok(PushedManifest { digest, subject }),
             Err(EngineError::Database(error)) if error.kind() == ErrorKind::ForeignKey => {
-                Err(self.name_missing(sizes).await?)
+                Err(self.find_missing_content(sizes).await?)
             }
             Err(error) => Err(error),
         }
@@ -175,7 +175,7 @@ impl RepoAccess<Push> {
 
     /// Reads the columns that lists show from the config of an image. A config that cannot be read does not refuse
     /// the push.
-    async fn shown(&self, manifest: &Manifest) -> ImageConfig {
+    async fn read_image_config(&self, manifest: &Manifest) -> ImageConfig {
         match &manifest.config {
             Some(config) if ImageConfig::is_media_type(&config.media_type) => {
                 self.read_config(config).await.unwrap_or_default()
@@ -186,11 +186,11 @@ impl RepoAccess<Push> {
 
     async fn read_config(&self, config: &Descriptor) -> Option<ImageConfig> {
         let repository = &self.image.repository().id;
-        let found = self.engine.open_blob(repository, &config.digest).await.ok()?;
-        if found.size() > MAX_CONFIG_BYTES {
+        let blob = self.engine.open_blob(repository, &config.digest).await.ok()?;
+        if blob.size() > MAX_CONFIG_BYTES {
             return None;
         }
-        let bytes = found.read_all().await.ok()?;
+        let bytes = blob.read_all().await.ok()?;
         // A config that is no JSON object has nothing to show, and is not worth another thread.
         if bytes.trim_ascii_start().first() != Some(&b'{') {
             return None;
@@ -200,13 +200,16 @@ impl RepoAccess<Push> {
     }
 
     /// Finds the content that is missing or has another size, after a foreign key has refused the manifest.
-    async fn name_missing(&self, sizes: BTreeMap<Digest, u64>) -> Result<EngineError, EngineError> {
-        let at = self.image.clone();
+    async fn find_missing_content(
+        &self,
+        sizes: BTreeMap<Digest, u64>,
+    ) -> Result<EngineError, EngineError> {
+        let image = self.image.clone();
         self.engine
             .read(move |tx| {
                 let mut missing = Vec::new();
                 for (digest, stated) in &sizes {
-                    match blobs::find_size(tx, &at.repository().id, digest)? {
+                    match blobs::find_size(tx, &image.repository().id, digest)? {
                         None => missing.push(digest.clone()),
                         Some(actual) if actual as u64 != *stated => {
                             return Ok(EngineError::SizeMismatch {
@@ -230,7 +233,7 @@ impl RepoAccess<Push> {
 
 /// The transaction of one manifest PUT.
 struct ManifestWrite {
-    access: std::sync::Arc<ImageContext>,
+    image: std::sync::Arc<ImageContext>,
     manifest: Manifest,
     annotations: String,
     /// The blobs that the manifest names, with the sizes that it states.
@@ -239,27 +242,27 @@ struct ManifestWrite {
     bytes: Bytes,
     tags: Vec<Tag>,
     expected: ExpectedVersion,
-    named: Option<AttachmentLabel>,
-    shown: ImageConfig,
+    label: Option<AttachmentLabel>,
+    config: ImageConfig,
     now: i64,
 }
 
 impl ManifestWrite {
     fn run(&self, tx: &mut Tx<'_>) -> Result<(), EngineError> {
-        let at = &self.access;
-        let repository = &at.repository().id;
-        at.check_live(tx)?;
-        let place = (&at.target.path, &at.target.location);
+        let image = &self.image;
+        let repository = &image.repository().id;
+        image.check_live(tx)?;
+        let place = (&image.target.path, &image.target.location);
         let package = packages::ensure(tx, repository, place, self.now)?;
         self.expected.check_write(tx, &package)?;
-        if self.named.is_some() {
+        if self.label.is_some() {
             self.check_attachable(tx, &package)?;
         }
         let named: Vec<_> = self.manifest.named_content().collect();
-        let missing = MissingContent::in_repository(at.repository().allows_missing_content);
-        let image = ImageRows { repository, package: &package };
-        let found = FoundContent::look_up(tx, image, &named, missing)?;
-        let inserted = self.insert_version(tx, image, &found)?;
+        let missing = MissingContent::in_repository(image.repository().allows_missing_content);
+        let rows = ImageRows { repository, package: &package };
+        let found = FoundContent::look_up(tx, rows, &named, missing)?;
+        let inserted = self.insert_version(tx, rows, &found)?;
         let version = match inserted {
             Some(version) => {
                 found.check(&named)?;
@@ -270,38 +273,40 @@ impl ManifestWrite {
                 versions::bind_manifest(tx, owner, &self.digest)?;
                 let size = self.bytes.len() as i64;
                 usage::add_delta(tx, repository, size)?;
-                self.record(tx)?;
-                if let Some(AttachmentLabel { id, namespace }) = &self.named
+                self.record_push(tx)?;
+                if let Some(AttachmentLabel { id, namespace }) = &self.label
                     && !attachments::insert(tx, (repository, &version), (id, namespace))?
                 {
-                    return Err(self.exists(id));
+                    return Err(self.already_exists(id));
                 }
                 version
             }
             // Another request was faster.
-            None if self.named.is_some() => return Err(self.exists(&self.same())),
+            None if self.label.is_some() => return Err(self.already_exists(&self.id_by_content())),
             None => versions::find_in_package(tx, &package, &self.digest)?
                 .map(|(id, _)| id)
                 .ok_or_else(|| EngineError::Internal("version vanished".into()))?,
         };
-        let mut told = Vec::new();
+        let mut moved_tags = Vec::new();
         for tag in &self.tags {
-            if point_tag(tx, at, (&package, &version), (tag, &self.digest, self.now))? {
-                told.push(Some(tag.as_str()));
+            let (digest, now) = (&self.digest, self.now);
+            let to = TagMove { package: &package, tag, version: &version, digest, now };
+            if point_tag(tx, image, to)? {
+                moved_tags.push(Some(tag.as_str()));
             }
         }
-        if inserted.is_some() && told.is_empty() {
-            told.push(None);
+        if inserted.is_some() && moved_tags.is_empty() {
+            moved_tags.push(None);
         }
-        Ok(at.enqueue_insert(tx, (&self.digest, &told, self.now))?)
+        Ok(image.enqueue_insert(tx, &self.digest, &moved_tags, self.now)?)
     }
 
     /// Checks that an attachment is new in the repository, and that its subject is in the image. By its digest, an
     /// attachment is found in the whole repository.
     fn check_attachable(&self, tx: &mut Tx<'_>, package: &Id) -> Result<(), EngineError> {
-        let repository = &self.access.repository().id;
-        if let Some(same) = attachments::find(tx, repository, &self.same())? {
-            return Err(self.exists(&same.id));
+        let repository = &self.image.repository().id;
+        if let Some(existing) = attachments::find(tx, repository, &self.id_by_content())? {
+            return Err(self.already_exists(&existing.id));
         }
         let subject = self.manifest.subject.as_ref();
         let subject =
@@ -316,12 +321,12 @@ impl ManifestWrite {
     }
 
     /// Returns the id of any attachment with the same content, whatever its label is.
-    fn same(&self) -> AttachmentId {
+    fn id_by_content(&self) -> AttachmentId {
         AttachmentId::Digest(self.digest.clone())
     }
 
-    fn exists(&self, id: &AttachmentId) -> EngineError {
-        let name = &self.access.repository_name;
+    fn already_exists(&self, id: &AttachmentId) -> EngineError {
+        let name = &self.image.repository_name;
         EngineError::AlreadyExists(format!(
             "{name}/attachments/{id} exists already, by that name or with this content"
         ))
@@ -330,41 +335,41 @@ impl ManifestWrite {
     fn insert_version(
         &self,
         tx: &mut Tx<'_>,
-        image: ImageRows<'_>,
+        rows: ImageRows<'_>,
         found: &FoundContent,
     ) -> Result<Option<Id>, MetaError> {
-        let shown = ShownVersion::new(&self.manifest, found, self.bytes.len() as u64);
+        let columns = ListColumns::new(&self.manifest, found, self.bytes.len() as u64);
         let own_platform =
-            PlatformSummary::list_to_json(self.shown.platform.clone().map(|platform| {
+            PlatformSummary::list_to_json(self.config.platform.clone().map(|platform| {
                 PlatformSummary { digest: None, media_type: None, platform: Some(platform) }
             }));
         versions::insert(
             tx,
             &NewVersion {
-                repository_id: image.repository,
-                package_id: image.package,
+                repository_id: rows.repository,
+                package_id: rows.package,
                 digest: &self.digest,
                 bytes: &self.bytes,
                 media_type: &self.manifest.media_type,
-                image_bytes: shown.image_bytes,
+                image_bytes: columns.image_bytes,
                 artifact_type: self.manifest.artifact_type.as_deref(),
                 subject: self.manifest.subject.as_ref().map(|subject| &subject.digest),
                 annotations: &self.annotations,
-                platforms: shown.platforms.as_deref().unwrap_or(&own_platform),
-                built_at: self.shown.created,
+                platforms: columns.platforms.as_deref().unwrap_or(&own_platform),
+                built_at: self.config.created,
                 now: self.now,
             },
         )
     }
 
-    fn record(&self, tx: &mut Tx<'_>) -> Result<(), MetaError> {
+    fn record_push(&self, tx: &mut Tx<'_>) -> Result<(), MetaError> {
         let digest = Some(self.digest.clone());
-        events::insert(tx, &events::AuditEvent { digest, ..self.access.event("push", self.now) })
+        events::insert(tx, &events::AuditEvent { digest, ..self.image.event("push", self.now) })
     }
 }
 
 /// The columns of a manifest that only lists use.
-struct ShownVersion {
+struct ListColumns {
     /// The size of the image: the blobs that it names, each once, and its own bytes. An index that names only
     /// manifests has no size of its own.
     image_bytes: i64,
@@ -372,7 +377,7 @@ struct ShownVersion {
     platforms: Option<String>,
 }
 
-impl ShownVersion {
+impl ListColumns {
     fn new(manifest: &Manifest, found: &FoundContent, own_bytes: u64) -> Self {
         let is_blob = |named: &NamedContent<'_>| match manifest.kind {
             ManifestKind::Image => true,

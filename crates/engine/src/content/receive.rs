@@ -32,18 +32,18 @@ impl<'a> From<UploadBody<'a>> for UploadChunk<'a> {
 }
 
 /// The number of bytes at which a batch goes to the hashing pool.
-const BATCH_BYTES: usize = 1 << 20;
+const MAX_BATCH_BYTES: usize = 1 << 20;
 /// The number of frames at which a batch goes to the hashing pool.
-const BATCH_FRAMES: usize = 512;
+const MAX_BATCH_FRAMES: usize = 512;
 /// The time after which a batch goes to the hashing pool as it is.
-const BATCH_WAIT: Duration = Duration::from_secs(1);
+const MAX_BATCH_WAIT: Duration = Duration::from_secs(1);
 
 /// The outcome of receiving a body.
 pub(crate) struct ReceivedBytes {
     /// The number of bytes that were handed to the writer.
     pub(crate) bytes: u64,
     /// The reason why the body ended too early, if it did.
-    pub(crate) ended: Result<(), BodyError>,
+    pub(crate) end: Result<(), BodyError>,
 }
 
 impl Engine {
@@ -60,11 +60,11 @@ impl Engine {
             // those that may come, so that slow clients keep nobody else from sending.
             let first = match body.next().await {
                 Some(Ok(frame)) => frame,
-                Some(Err(error)) => return Ok(ReceivedBytes { bytes, ended: Err(error) }),
-                None => return Ok(ReceivedBytes { bytes, ended: Ok(()) }),
+                Some(Err(error)) => return Ok(ReceivedBytes { bytes, end: Err(error) }),
+                None => return Ok(ReceivedBytes { bytes, end: Ok(()) }),
             };
             let permit = self.budget.acquire(first.len()).await;
-            let (batch, end) = fill(UploadBatch { frames: vec![first], permit }, body).await;
+            let (batch, end) = fill_batch(UploadBatch { frames: vec![first], permit }, body).await;
             let length = batch.length();
             if writer.offset() + length > limit {
                 return Err(EngineError::BlobTooLarge { limit });
@@ -72,8 +72,8 @@ impl Engine {
             self.check_room(length).await?;
             writer.write(batch).await?;
             bytes += length;
-            if let Some(ended) = end {
-                return Ok(ReceivedBytes { bytes, ended });
+            if let Some(end) = end {
+                return Ok(ReceivedBytes { bytes, end });
             }
         }
     }
@@ -81,14 +81,14 @@ impl Engine {
 
 /// Adds frames until the batch is full, has waited long enough, or finds no memory for one more. That one frame is
 /// kept, because it is in memory already. Returns how the body ended, if it did.
-async fn fill(
+async fn fill_batch(
     mut batch: UploadBatch,
     body: &mut UploadBody<'_>,
 ) -> (UploadBatch, Option<Result<(), BodyError>>) {
     let mut length = batch.frames[0].len();
-    let deadline = tokio::time::sleep(BATCH_WAIT);
+    let deadline = tokio::time::sleep(MAX_BATCH_WAIT);
     tokio::pin!(deadline);
-    while length < BATCH_BYTES && batch.frames.len() < BATCH_FRAMES {
+    while length < MAX_BATCH_BYTES && batch.frames.len() < MAX_BATCH_FRAMES {
         let frame = tokio::select! {
             biased;
             frame = body.next() => frame,
@@ -138,13 +138,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_byte_that_waits_for_more_takes_no_memory_for_it() {
-        let (engine, mut writer) = registry(BATCH_BYTES).await;
+        let (engine, mut writer) = registry(MAX_BATCH_BYTES).await;
         let slow = stream::iter([Ok(Bytes::from_static(b"x"))]).chain(stream::pending());
         let mut slow: UploadBody<'_> = Box::pin(slow);
         let mut context = Context::from_waker(Waker::noop());
         let receive = pin!(engine.receive(&mut *writer, &mut slow));
         assert!(receive.poll(&mut context).is_pending(), "it waits for the second byte");
-        let others = pin!(engine.budget.acquire(BATCH_BYTES - (1 << 10)));
+        let others = pin!(engine.budget.acquire(MAX_BATCH_BYTES - (1 << 10)));
         assert!(others.poll(&mut context).is_ready(), "the rest is there for others");
     }
 
@@ -155,7 +155,7 @@ mod tests {
         let digest = Digest::of(&frames.concat());
         let mut body: UploadBody<'_> = Box::pin(stream::iter(frames).map(Ok));
         let received = engine.receive(&mut *writer, &mut body).await.expect("it works");
-        assert!(received.bytes == 300_000 && received.ended.is_ok());
+        assert!(received.bytes == 300_000 && received.end.is_ok());
         let _ = writer.finish(&digest).await.expect("every byte in its place");
     }
 }

@@ -29,7 +29,7 @@ pub struct ReferrersPage {
 impl RepoAccess<Pull> {
     /// Lists the manifests that refer to `subject`, after the digest `last`. A subject that is not in the image is no
     /// error: it has no referrers, or some that came before it.
-    pub async fn referrers(
+    pub async fn list_referrers(
         &self,
         subject: &Digest,
         artifact_type: Option<&str>,
@@ -45,8 +45,8 @@ impl RepoAccess<Pull> {
                 else {
                     return Ok(ReferrersPage::default());
                 };
-                let from = (last.as_str(), MAX_PAGE_LINES as i64 + 1);
-                let sizes = versions::list_referrer_sizes(tx, &package, &subject, from)?;
+                let range = (last.as_str(), MAX_PAGE_LINES as i64 + 1);
+                let sizes = versions::list_referrer_sizes(tx, &package, &subject, range)?;
                 let is_wanted = |line: &&ReferrerSize| {
                     wanted.is_none() || line.artifact_type.as_deref() == wanted.as_deref()
                 };

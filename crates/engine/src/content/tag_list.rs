@@ -12,13 +12,14 @@ use crate::access::{Pull, RepoAccess};
 use crate::content::source::ContentSource;
 use crate::engine::Engine;
 use crate::error::EngineError;
+use crate::page::{ListPage, PageRequest};
 
 /// The number of rows of a list that are read at once.
 pub(crate) const ROWS_AT_ONCE: usize = 1_000;
 
 /// The number of versions among which those without a tag are looked for. Cleaners repeat their request, so they find
 /// the others later. Every other client that lists tags waits for this search.
-const MAX_UNTAGGED: i64 = 1_000;
+const MAX_VERSIONS_SEARCHED: i64 = 1_000;
 
 /// A page of an image's tags.
 #[derive(Debug)]
@@ -44,31 +45,25 @@ impl TagPage {
     }
 }
 
-#[derive(Debug, Default)]
-pub struct NamePage {
-    pub names: Vec<String>,
-    pub next: Option<String>,
-}
-
 impl RepoAccess<Pull> {
     /// Lists the tags of the image, and the images below it. The page has at most `limit` of each, and both end at
     /// the same position.
-    pub async fn tags(&self, last: &str, limit: usize) -> Result<TagPage, EngineError> {
+    pub async fn list_tags(&self, page: PageRequest) -> Result<TagPage, EngineError> {
         let ContentSource::Local(holding) = self.source()?;
-        let (path, last) = (self.image.target.path.path(), last.to_owned());
+        let (path, PageRequest { start, limit }) = (self.image.target.path.path(), page);
         self.engine
             .read(move |tx| {
                 let repository = &holding.repository.id;
                 let below = ImagesBelow { repository, prefix: format!("{}/", holding.image()) };
-                let mut children = below.page(tx, &last, limit)?;
+                let mut children = below.list_children(tx, &start, limit)?;
                 let mut untagged = Vec::new();
                 let mut tags = match packages::find(tx, repository, holding.image())? {
                     Some(package) => {
-                        if last.is_empty() {
-                            let few = (MAX_UNTAGGED, limit as i64);
-                            untagged = tags::list_untagged_versions(tx, &package, few)?;
+                        if start.is_empty() {
+                            let limits = (MAX_VERSIONS_SEARCHED, limit as i64);
+                            untagged = tags::list_untagged_versions(tx, &package, limits)?;
                         }
-                        tags::list(tx, &package, &last, limit as i64 + 1)?
+                        tags::list(tx, &package, &start, limit as i64 + 1)?
                     }
                     None if below.is_empty(tx)? => {
                         return Err(EngineError::ImageUnknown(path.clone()));
@@ -81,7 +76,7 @@ impl RepoAccess<Pull> {
                 let next = last_tag.into_iter().chain(children.next()).min();
                 if let Some(next) = &next {
                     tags.retain(|tag| tag.name <= *next);
-                    children.places.retain(|place| place <= next);
+                    children.positions.retain(|position| position <= next);
                 }
                 Ok(TagPage { tags, untagged, children: children.names(), next })
             })
@@ -91,19 +86,20 @@ impl RepoAccess<Pull> {
 
 impl Engine {
     /// Lists the first segments of the names of a repository's images.
-    pub async fn images(
+    pub async fn list_images(
         &self,
         caller: &Caller,
         name: &RepositoryName,
-        (last, limit): (&str, usize),
-    ) -> Result<NamePage, EngineError> {
+        page: PageRequest,
+    ) -> Result<ListPage<String>, EngineError> {
         let repository = self.authorize::<Pull>(caller, name, &name.path()).await?;
-        let Some(repository) = repository else { return Err(self.missing(name.clone()).await) };
-        let last = last.to_owned();
+        let Some(repository) = repository else {
+            return Err(self.missing_error(name.clone()).await);
+        };
         self.read(move |tx| {
             let below = ImagesBelow { repository: &repository.id, prefix: String::new() };
-            let children = below.page(tx, &last, limit)?;
-            Ok(NamePage { next: children.next(), names: children.names() })
+            let children = below.list_children(tx, &page.start, page.limit)?;
+            Ok(ListPage { next: children.next(), entries: children.names() })
         })
         .await
     }
@@ -120,46 +116,51 @@ pub(crate) struct ImagesBelow<'a> {
 /// A page of children, each by its position in the order of all names: `a` if there is an image `a`, and else `a/`,
 /// which stands after `a-b`.
 struct ChildPage {
-    places: BTreeSet<String>,
+    positions: BTreeSet<String>,
     more: bool,
 }
 
 impl ChildPage {
     fn next(&self) -> Option<String> {
-        self.places.last().filter(|_| self.more).cloned()
+        self.positions.last().filter(|_| self.more).cloned()
     }
 
     fn names(&self) -> Vec<String> {
-        self.places.iter().map(|place| place.trim_end_matches('/').to_owned()).collect()
+        self.positions.iter().map(|position| position.trim_end_matches('/').to_owned()).collect()
     }
 }
 
 impl ImagesBelow<'_> {
     /// Returns at most `limit` children whose positions are after `last`.
-    fn page(&self, tx: &mut Tx<'_>, last: &str, limit: usize) -> Result<ChildPage, MetaError> {
-        let begin = self.after(last);
-        let (mut places, mut from) = (BTreeSet::new(), begin.clone());
+    fn list_children(
+        &self,
+        tx: &mut Tx<'_>,
+        last: &str,
+        limit: usize,
+    ) -> Result<ChildPage, MetaError> {
+        let begin = self.name_after(last);
+        let (mut positions, mut from) = (BTreeSet::new(), begin.clone());
         loop {
-            let names = self.names(tx, &from, ROWS_AT_ONCE)?;
-            let mut place = String::new();
+            let names = self.list_names(tx, &from, ROWS_AT_ONCE)?;
+            let mut position = String::new();
             for name in &names {
                 let rest = &name[self.prefix.len()..];
-                if place.ends_with('/') && rest.starts_with(&place) {
+                if position.ends_with('/') && rest.starts_with(&position) {
                     continue;
                 }
-                place = match rest.split_once('/') {
+                position = match rest.split_once('/') {
                     Some((child, _)) => format!("{child}/"),
                     None => rest.to_owned(),
                 };
-                if !self.is_listed(tx, &place, (&begin, &places))? {
-                    places.insert(place.clone());
+                if !self.is_listed(tx, &position, &begin, &positions)? {
+                    positions.insert(position.clone());
                 }
             }
-            from = self.after(&place);
-            let more = places.len() > limit;
+            from = self.name_after(&position);
+            let more = positions.len() > limit;
             if more || names.len() < ROWS_AT_ONCE {
-                let places = places.into_iter().take(limit).collect();
-                return Ok(ChildPage { places, more });
+                let positions = positions.into_iter().take(limit).collect();
+                return Ok(ChildPage { positions, more });
             }
         }
     }
@@ -168,21 +169,22 @@ impl ImagesBelow<'_> {
     fn is_listed(
         &self,
         tx: &mut Tx<'_>,
-        place: &str,
-        (begin, places): (&str, &BTreeSet<String>),
+        position: &str,
+        begin: &str,
+        listed: &BTreeSet<String>,
     ) -> Result<bool, MetaError> {
-        let Some(child) = place.strip_suffix('/') else { return Ok(false) };
+        let Some(child) = position.strip_suffix('/') else { return Ok(false) };
         let image = format!("{}{child}", self.prefix);
         let before = image.as_str() < begin;
-        Ok(places.contains(child)
+        Ok(listed.contains(child)
             || (before && packages::find(tx, self.repository, &image)?.is_some()))
     }
 
     pub(crate) fn is_empty(&self, tx: &mut Tx<'_>) -> Result<bool, MetaError> {
-        Ok(self.names(tx, &self.prefix, 1)?.is_empty())
+        Ok(self.list_names(tx, &self.prefix, 1)?.is_empty())
     }
 
-    pub(crate) fn names(
+    pub(crate) fn list_names(
         &self,
         tx: &mut Tx<'_>,
         from: &str,
@@ -198,8 +200,8 @@ impl ImagesBelow<'_> {
 
     /// Returns the smallest name after a position. '-' is the smallest character that may go on a name, and '0'
     /// stands after all names that go on with a slash.
-    pub(crate) fn after(&self, place: &str) -> String {
-        match place.strip_suffix('/') {
+    pub(crate) fn name_after(&self, position: &str) -> String {
+        match position.strip_suffix('/') {
             Some(child) => format!("{}{child}0", self.prefix),
             None => format!("{}{place}-", self.prefix),
         }

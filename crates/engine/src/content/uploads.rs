@@ -74,14 +74,14 @@ impl RepoAccess<Push> {
             expires_at: self.upload_expiry(),
         };
         let progress = UploadProgress { id: upload.id.to_string(), offset: 0 };
-        let (at, now) = (self.image.clone(), self.engine.clock.now());
+        let (image, now) = (self.image.clone(), self.engine.clock.now());
         self.engine
             .write(move |tx| {
-                at.check_live(tx)?;
+                image.check_live(tx)?;
                 if let Some(copy) = &upload.copy_id {
                     blobs::insert_copy(tx, copy, now)?;
                 }
-                uploads::insert(tx, at.owner(), &upload, now)?;
+                uploads::insert(tx, image.owner(), &upload, now)?;
                 let review = [upload.id.to_string()];
                 gc_queue::enqueue(tx, reviews::UPLOAD_REVIEW, &review, upload.expires_at)?;
                 Ok(())
@@ -93,12 +93,12 @@ impl RepoAccess<Push> {
     /// Refuses one more session if the principal has too many open ones. Each is a row until it expires.
     async fn check_open_uploads(&self) -> Result<(), EngineError> {
         let Some(limit) = self.engine.settings.open_uploads else { return Ok(()) };
-        let at = self.image.clone();
-        let open = move |tx: &mut meta::Tx<'_>| {
-            let whose = (&at.repository().id, at.principal.as_str());
-            Ok::<_, EngineError>(uploads::count_open(tx, whose, i64::from(limit))?)
-        };
-        if self.engine.read_by_key(open).await? < i64::from(limit) {
+        let image = self.image.clone();
+        let count = self.engine.read_by_key(move |tx| {
+            let owner = (&image.repository().id, image.principal.as_str());
+            Ok(uploads::count_open(tx, owner, i64::from(limit))?)
+        });
+        if count.await? < i64::from(limit) {
             Ok(())
         } else {
             Err(EngineError::TooManyUploads { limit })
@@ -125,10 +125,10 @@ impl RepoAccess<Push> {
         };
         let received = match claimed.receive(&mut chunk).await {
             Ok(received) => received,
-            Err(error) => return Err(claimed.broke(error).await),
+            Err(error) => return Err(claimed.fail(error).await),
         };
         let offset = claimed.save().await?;
-        received.ended?;
+        received.end?;
         Ok(UploadProgress { id: id.to_owned(), offset })
     }
 
@@ -143,14 +143,14 @@ impl RepoAccess<Push> {
         // hashed again.
         let mut claimed = match self.claim_upload(id, Some(digest.algorithm())).await? {
             UploadState::Open(claimed) => claimed,
-            UploadState::Finished(became) if became == *digest => return Ok(()),
+            UploadState::Finished(finished) if finished == *digest => return Ok(()),
             UploadState::Finished(_) => return Err(EngineError::UploadUnknown),
         };
         let received = match claimed.receive(&mut chunk).await {
             Ok(received) => received,
-            Err(error) => return Err(claimed.broke(error).await),
+            Err(error) => return Err(claimed.fail(error).await),
         };
-        if let Err(broken) = received.ended {
+        if let Err(broken) = received.end {
             // A client that does not state the range of its bytes repeats the whole request. If these bytes were
             // kept, they would be there twice.
             if chunk.range.is_some() {
@@ -171,42 +171,44 @@ impl RepoAccess<Push> {
     pub async fn mount(&self, digest: &Digest, from: MountFrom<'_>) -> Result<bool, EngineError> {
         let sources = match from {
             MountFrom::Repository(source) => vec![source.image.repository().id],
-            MountFrom::Project => self.readable_holders(digest).await?,
+            MountFrom::Project => self.list_readable_holders(digest).await?,
         };
         // A client whose mount succeeds sends no bytes. So the blob must be readable now.
-        let mut held = None;
+        let mut readable = None;
         for source in sources {
             match self.engine.open_blob(&source, digest).await {
                 Ok(_) => {
-                    held = Some(source);
+                    readable = Some(source);
                     break;
                 }
                 Err(EngineError::BlobUnknown(_)) => {}
                 Err(error) => return Err(error),
             }
         }
-        let Some(source) = held else { return Ok(false) };
-        let (at, digest, now) = (self.image.clone(), digest.clone(), self.engine.clock.now());
-        let review_after = now + micros(self.engine.settings.gc_grace);
+        let Some(source) = readable else { return Ok(false) };
+        let (image, digest) = (self.image.clone(), digest.clone());
+        let times = self.engine.review_times();
         self.engine
             .write(move |tx| {
                 let Some(blob) = blobs::find(tx, &source, &digest)? else { return Ok(false) };
-                link(tx, &at, (&digest, blob.size), (now, review_after))?;
+                link(tx, &image, &digest, blob.size, times)?;
                 Ok(true)
             })
             .await
     }
 
     /// Returns the repositories of this project that hold the blob and that the caller may read.
-    async fn readable_holders(&self, digest: &Digest) -> Result<Vec<Id>, EngineError> {
-        const LOOK_AT_MOST: i64 = 100;
-        let (at, digest) = (self.image.clone(), digest.clone());
+    async fn list_readable_holders(&self, digest: &Digest) -> Result<Vec<Id>, EngineError> {
+        const MAX_HOLDERS: i64 = 100;
+        let (image, digest) = (self.image.clone(), digest.clone());
         let holders = self
             .engine
             .read_by_key(move |tx| {
-                let place =
-                    (at.repository_name.project.as_str(), at.repository_name.location.as_str());
-                Ok(blobs::list_holders(tx, place, &digest, LOOK_AT_MOST)?)
+                let place = (
+                    image.repository_name.project.as_str(),
+                    image.repository_name.location.as_str(),
+                );
+                Ok(blobs::list_holders(tx, place, &digest, MAX_HOLDERS)?)
             })
             .await?;
         let mut readable = Vec::new();
@@ -224,18 +226,18 @@ impl RepoAccess<Push> {
 
     async fn find_upload(&self, id: &str) -> Result<Upload, EngineError> {
         let id: Id = id.parse().map_err(|_| EngineError::UploadUnknown)?;
-        let at = self.image.clone();
+        let image = self.image.clone();
         self.engine
-            .read_by_key(move |tx| Ok(uploads::find(tx, at.owner(), &id)?))
+            .read_by_key(move |tx| Ok(uploads::find(tx, image.owner(), &id)?))
             .await?
             .ok_or(EngineError::UploadUnknown)
     }
 
     /// Reads the session again after its copy was claimed: another request may have appended to it, or ended it.
-    async fn find_claimed(&self, id: Id) -> Result<Upload, EngineError> {
-        let at = self.image.clone();
+    async fn find_claimed_upload(&self, id: Id) -> Result<Upload, EngineError> {
+        let image = self.image.clone();
         self.engine
-            .read_by_key(move |tx| Ok(uploads::wait_and_find(tx, at.owner(), &id)?))
+            .read_by_key(move |tx| Ok(uploads::wait_and_find(tx, image.owner(), &id)?))
             .await?
             .ok_or(EngineError::UploadUnknown)
     }
@@ -247,21 +249,21 @@ impl RepoAccess<Push> {
         algorithm: Option<DigestAlgorithm>,
     ) -> Result<UploadState<'_>, EngineError> {
         let finished = |upload: Upload| {
-            let became = upload.digest.map(UploadState::Finished);
-            became.ok_or(EngineError::UploadUnknown)
+            let finished = upload.digest.map(UploadState::Finished);
+            finished.ok_or(EngineError::UploadUnknown)
         };
         let upload = self.find_upload(id).await?;
         let Some(copy) = upload.copy_id else { return finished(upload) };
         let claim = match self.engine.blobs.claim(CopyId::from(copy.to_bytes())).await {
             Ok(claim) => claim,
             Err(BlobError::Unhealthy) => return Err(BlobError::Unhealthy.into()),
-            Err(error) => return Err(self.failed(&upload, error).await),
+            Err(error) => return Err(self.store_error(&upload, error).await),
         };
-        let upload = self.find_claimed(upload.id).await?;
+        let upload = self.find_claimed_upload(upload.id).await?;
         if upload.copy_id != Some(copy) {
             return finished(upload);
         }
-        self.keep_alive(&upload).await?;
+        self.extend_if_due(&upload).await?;
         let announced = upload.algorithm.parse();
         let announced: DigestAlgorithm = announced
             .map_err(|_| EngineError::Internal("upload row names an unknown algorithm".into()))?;
@@ -271,26 +273,26 @@ impl RepoAccess<Push> {
         };
         let writer = match claim.open(algorithm.unwrap_or(announced), &from).await {
             Ok(writer) => writer,
-            Err(error) => return Err(self.failed(&upload, error).await),
+            Err(error) => return Err(self.store_error(&upload, error).await),
         };
         Ok(UploadState::Open(ClaimedUpload { access: self, upload, writer }))
     }
 
     /// Moves the expiry of a session on when a request begins, so that the request is not cut off by it.
-    async fn keep_alive(&self, upload: &Upload) -> Result<(), EngineError> {
+    async fn extend_if_due(&self, upload: &Upload) -> Result<(), EngineError> {
         let left = upload.expires_at - self.engine.clock.now();
         if left < micros(self.engine.settings.upload_expiry) / 4 * 3 {
-            self.touch(upload).await?;
+            self.extend_expiry(upload).await?;
         }
         Ok(())
     }
 
     /// Moves the expiry of a session on.
-    async fn touch(&self, upload: &Upload) -> Result<(), EngineError> {
+    async fn extend_expiry(&self, upload: &Upload) -> Result<(), EngineError> {
         let (upload, expires_at) = (upload.clone(), self.upload_expiry());
-        let touched =
+        let extended =
             self.engine.write(move |tx| Ok(uploads::set_expiry(tx, &upload, expires_at)?)).await?;
-        if touched == 1 { Ok(()) } else { Err(EngineError::UploadUnknown) }
+        if extended == 1 { Ok(()) } else { Err(EngineError::UploadUnknown) }
     }
 
     /// Ends the session and moves its copy to the trash, unless the row has changed since it was read. Returns

@@ -113,7 +113,7 @@ impl Engine {
         let mut last = GcReview { kind: String::new(), id: String::new(), review_after: i64::MIN };
         loop {
             if mode == GcMode::Collect {
-                self.look_at_stores().await?;
+                self.check_stores().await?;
             }
             if mode == GcMode::Collect && !self.hold_lease(GC_LEASE, BACKGROUND_LEASE).await? {
                 report.busy = true;

@@ -11,7 +11,7 @@ impl Engine {
                 "the blob store failed to sync and takes no writes until a restart".to_owned(),
             ));
         }
-        self.look_at_stores().await?;
+        self.check_stores().await?;
         self.meta.ping().await?;
         Ok(())
     }

@@ -17,11 +17,11 @@ use crate::error::EngineError;
 use crate::leases::BACKGROUND_LEASE;
 
 /// The number of copies that are listed at once.
-const BATCH: i64 = 100;
+const COPIES_AT_ONCE: i64 = 100;
 /// The interval at which progress is reported while a copy is read.
-const TELL_EVERY: Duration = Duration::from_secs(1);
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// The interval at which the lease is renewed meanwhile. Each renewal is a commit.
-const RENEW_EVERY: Duration = Duration::from_secs(15);
+const RENEW_INTERVAL: Duration = Duration::from_secs(15);
 
 /// The copies that a scrub checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +72,7 @@ struct ScrubRun<P> {
     report: ScrubReport,
     pace: ReadPace,
     work: &'static str,
-    told: Instant,
+    reported: Instant,
     /// The time at which the lease was last taken or renewed, if it was.
     renewed: Option<Instant>,
     progress: P,
@@ -95,16 +95,16 @@ impl Engine {
         // A copy that is checked from now on is not due any more.
         let until = self.clock.now() - age.max(1);
         let (report, pace) = (ScrubReport::default(), ReadPace::new(rate));
-        let told = Instant::now();
-        let mut scrub = ScrubRun { report, pace, work, told, renewed: None, progress };
+        let reported = Instant::now();
+        let mut scrub = ScrubRun { report, pace, work, reported, renewed: None, progress };
         let mut last = (i64::MIN, Id::from([0; 16]));
         loop {
-            self.check_present()?;
+            self.check_stores_present()?;
             let after = last;
-            let due = move |tx: &mut meta::Tx<'_>| {
-                Ok::<_, EngineError>(blobs::list_due_copies(tx, until, (after.0, &after.1), BATCH)?)
-            };
-            let due = self.read(due).await?;
+            let due = self.read(move |tx| {
+                Ok(blobs::list_due_copies(tx, until, (after.0, &after.1), COPIES_AT_ONCE)?)
+            });
+            let due = due.await?;
             let Some(end) = due.last() else { break };
             last = (end.blob.verified_at, end.blob.copy_id);
             if self.scrub_some(&due, &mut scrub).await?.is_break() {
@@ -135,7 +135,7 @@ impl Engine {
 
     /// Takes or renews the lease, if the last time was long enough ago. Returns `false` if another process holds it.
     async fn keep_lease<P>(&self, scrub: &mut ScrubRun<P>) -> Result<bool, EngineError> {
-        if scrub.renewed.is_some_and(|renewed| renewed.elapsed() < RENEW_EVERY) {
+        if scrub.renewed.is_some_and(|renewed| renewed.elapsed() < RENEW_INTERVAL) {
             return Ok(true);
         }
         let is_ours = self.hold_lease(scrub.work, BACKGROUND_LEASE).await?;
@@ -146,9 +146,9 @@ impl Engine {
 
     /// Returns the number of copies that are out of service, up to a thousand, and the time of the oldest check of a
     /// copy.
-    pub async fn check_state(&self) -> Result<(i64, Option<i64>), EngineError> {
-        const MOST: i64 = 1000;
-        self.read(|tx| Ok(blobs::summarize_checks(tx, MOST)?)).await
+    pub async fn summarize_checks(&self) -> Result<(i64, Option<i64>), EngineError> {
+        const MAX_COUNTED: i64 = 1000;
+        self.read(|tx| Ok(blobs::summarize_checks(tx, MAX_COUNTED)?)).await
     }
 
     async fn scrub_copy<P>(
@@ -164,9 +164,9 @@ impl Engine {
             ControlFlow::Continue(found) => found,
         };
         let found = found.as_ref().copied();
-        let outcome = self.settle(&copy.blob.copy_id, &copy.digest, found).await?;
+        let outcome = self.record_check(&copy.blob.copy_id, &copy.digest, found).await?;
         scrub.report.add(outcome);
-        self.tell(scrub).await
+        self.report_progress(scrub).await
     }
 
     /// Reads a copy from the disk, bypassing the page cache.
@@ -193,7 +193,7 @@ impl Engine {
             scrub.report.bytes += length;
             self.checks.count_scrubbed(length);
             scrub.pace.wait_for(length).await;
-            if self.tell(scrub).await?.is_break() {
+            if self.report_progress(scrub).await?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }
@@ -202,17 +202,20 @@ impl Engine {
     }
 
     /// Renews the lease, and reports progress once a second.
-    async fn tell<P>(&self, scrub: &mut ScrubRun<P>) -> Result<ControlFlow<()>, EngineError>
+    async fn report_progress<P>(
+        &self,
+        scrub: &mut ScrubRun<P>,
+    ) -> Result<ControlFlow<()>, EngineError>
     where
         P: FnMut(&ScrubReport) -> ControlFlow<()> + Send,
     {
         if !self.keep_lease(scrub).await? {
             return Ok(ControlFlow::Break(()));
         }
-        if scrub.told.elapsed() < TELL_EVERY {
+        if scrub.reported.elapsed() < REPORT_INTERVAL {
             return Ok(ControlFlow::Continue(()));
         }
-        scrub.told = Instant::now();
+        scrub.reported = Instant::now();
         Ok((scrub.progress)(&scrub.report))
     }
 }
@@ -231,12 +234,12 @@ impl ReadPace {
     /// Waits until these bytes may have been read.
     async fn wait_for(&mut self, bytes: u64) {
         if self.rate > 0 {
-            sleep_until(self.end_of(bytes, Instant::now())).await;
+            sleep_until(self.earliest_end(bytes, Instant::now())).await;
         }
     }
 
     /// Returns the earliest time at which these bytes may have been read.
-    fn end_of(&mut self, bytes: u64, now: Instant) -> Instant {
+    fn earliest_end(&mut self, bytes: u64, now: Instant) -> Instant {
         let took = Duration::from_secs_f64(bytes as f64 / self.rate as f64);
         self.next = self.next.max(now) + took;
         self.next
@@ -253,8 +256,8 @@ mod tests {
         let mut pace = ReadPace { rate: 1 << 20, next: begun };
         let second = Duration::from_secs(1);
         for quarters in 1..=8 {
-            assert_eq!(pace.end_of(256 << 10, begun), begun + second / 4 * quarters);
+            assert_eq!(pace.earliest_end(256 << 10, begun), begun + second / 4 * quarters);
         }
-        assert_eq!(pace.end_of(1 << 20, begun + second * 60), begun + second * 61);
+        assert_eq!(pace.earliest_end(1 << 20, begun + second * 60), begun + second * 61);
     }
 }

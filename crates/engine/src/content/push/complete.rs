@@ -13,21 +13,21 @@ use model::digest::Digest;
 use model::manifest::Manifest;
 use model::media_type::ManifestKind;
 
-use super::ShownVersion;
+use super::ListColumns;
 use super::references::{FoundContent, ImageRows, MissingContent};
 
 use crate::engine::Engine;
 use crate::error::EngineError;
 
 /// The largest number of versions that one transaction looks at.
-const VERSIONS_AT_ONCE: i64 = 100;
+const MAX_VERSIONS: i64 = 100;
 /// The largest sum of the lengths of their manifests. One manifest may be longer if it is alone.
-const BYTES_AT_ONCE: i64 = 1 << 20;
+const MAX_BYTES: i64 = 1 << 20;
 /// The largest number of references that one transaction inserts.
-const REFERENCES_AT_ONCE: usize = 400;
+const MAX_REFERENCES: usize = 400;
 
 /// The number of transactions that a request waits for.
-const WORTH_WAITING_FOR: usize = 50;
+const MAX_TRANSACTIONS_AWAITED: usize = 50;
 
 /// The work that a transaction may still do.
 struct RowAllowance {
@@ -46,14 +46,13 @@ impl Engine {
 
     /// Returns whether all versions are complete.
     pub(crate) async fn are_references_complete(&self) -> Result<bool, EngineError> {
-        let all_complete = |tx: &mut Tx<'_>| Ok::<_, EngineError>(!incomplete::exists(tx)?);
-        self.read_by_key(all_complete).await
+        self.read_by_key(|tx| Ok(!incomplete::exists(tx)?)).await
     }
 
     /// Completes all versions, if that does not take too long. A request that deletes a blob must know all manifests
     /// that name it.
     pub(crate) async fn await_complete_references(&self) -> Result<(), EngineError> {
-        for _ in 0..WORTH_WAITING_FOR {
+        for _ in 0..MAX_TRANSACTIONS_AWAITED {
             if self.complete_references().await? {
                 return Ok(());
             }
@@ -65,10 +64,10 @@ impl Engine {
 
 /// Completes some versions. Returns whether none is left.
 fn complete_some(tx: &mut Tx<'_>) -> Result<bool, EngineError> {
-    let versions = incomplete::list(tx, VERSIONS_AT_ONCE)?;
-    let mut allowance = RowAllowance { references: REFERENCES_AT_ONCE, bytes: BYTES_AT_ONCE };
+    let versions = incomplete::list(tx, MAX_VERSIONS)?;
+    let mut allowance = RowAllowance { references: MAX_REFERENCES, bytes: MAX_BYTES };
     for version in &versions {
-        if allowance.bytes < BYTES_AT_ONCE && version.manifest_bytes > allowance.bytes {
+        if allowance.bytes < MAX_BYTES && version.manifest_bytes > allowance.bytes {
             return Ok(false);
         }
         allowance.bytes -= version.manifest_bytes;
@@ -76,7 +75,7 @@ fn complete_some(tx: &mut Tx<'_>) -> Result<bool, EngineError> {
             return Ok(false);
         }
     }
-    Ok((versions.len() as i64) < VERSIONS_AT_ONCE)
+    Ok((versions.len() as i64) < MAX_VERSIONS)
 }
 
 /// Completes one version within the allowance. Returns whether it is complete now.
@@ -110,9 +109,9 @@ fn complete(
             return Ok(false);
         }
         if manifest.kind == ManifestKind::Index {
-            let shown = ShownVersion::new(&manifest, &found, bytes.len() as u64);
-            let platforms = shown.platforms.unwrap_or_default();
-            incomplete::set_index_summary(tx, &version.id, &platforms, shown.image_bytes)?;
+            let columns = ListColumns::new(&manifest, &found, bytes.len() as u64);
+            let platforms = columns.platforms.unwrap_or_default();
+            incomplete::set_index_summary(tx, &version.id, &platforms, columns.image_bytes)?;
         }
     }
     incomplete::set_complete(tx, &version.id)?;

@@ -10,7 +10,7 @@ use meta::uploads::{self, Upload};
 use model::byte_range::ContentRange;
 use model::digest::Digest;
 
-use super::commit::{self, CommitTimes};
+use super::commit::{FinishedUpload, commit};
 
 use crate::access::{Push, RepoAccess};
 use crate::content::receive::{ReceivedBytes, UploadChunk};
@@ -30,7 +30,7 @@ impl ClaimedUpload<'_> {
         chunk: &mut UploadChunk<'_>,
     ) -> Result<ReceivedBytes, EngineError> {
         /// The shortest interval, however short the expiry of sessions is.
-        const AT_MOST_EVERY: Duration = Duration::from_secs(1);
+        const MIN_INTERVAL: Duration = Duration::from_secs(1);
         let UploadChunk { range, announced, body } = chunk;
         let (range, offset) = (*range, self.upload.size as u64);
         if range.is_some_and(|range| range.start != offset) {
@@ -41,16 +41,16 @@ impl ClaimedUpload<'_> {
         if let Some(bytes @ 1..) = *announced {
             engine.check_announced(bytes).await?;
         }
-        let mut touch =
-            tokio::time::interval((engine.settings.upload_expiry / 4).max(AT_MOST_EVERY));
-        touch.tick().await;
+        let mut ticks =
+            tokio::time::interval((engine.settings.upload_expiry / 4).max(MIN_INTERVAL));
+        ticks.tick().await;
         let receive = engine.receive(&mut *self.writer, body);
         tokio::pin!(receive);
         let received = loop {
             tokio::select! {
                 biased;
                 received = &mut receive => break received?,
-                _ = touch.tick() => match self.access.touch(&self.upload).await {
+                _ = ticks.tick() => match self.access.extend_expiry(&self.upload).await {
                     Ok(()) => {}
                     Err(EngineError::UploadUnknown) => return Err(EngineError::UploadUnknown),
                     // Three more attempts follow before the session expires.
@@ -66,11 +66,11 @@ impl ClaimedUpload<'_> {
     }
 
     /// Ends the session if there was no room for its body, and returns the error.
-    pub(super) async fn broke(self, error: EngineError) -> EngineError {
+    pub(super) async fn fail(self, error: EngineError) -> EngineError {
         let Self { access, upload, writer } = self;
         drop(writer);
         if matches!(error, EngineError::StorageFull | EngineError::DiskNearlyFull(_)) {
-            access.give_up(&upload).await;
+            access.discard_upload(&upload).await;
         }
         error
     }
@@ -79,7 +79,7 @@ impl ClaimedUpload<'_> {
     pub(super) async fn save(mut self) -> Result<u64, EngineError> {
         let saved = match self.writer.checkpoint().await {
             Ok(saved) => saved,
-            Err(error) => return Err(self.access.failed(&self.upload, error).await),
+            Err(error) => return Err(self.access.store_error(&self.upload, error).await),
         };
         let (upload, offset) = (self.upload, saved.offset);
         let expires_at = self.access.upload_expiry();
@@ -104,31 +104,28 @@ impl ClaimedUpload<'_> {
                 access.abandon(&upload).await?;
                 return Err(EngineError::DigestMismatch { expected: digest.clone(), actual });
             }
-            Err(FinishError::Blob(error)) => return Err(access.failed(&upload, error).await),
+            Err(FinishError::Blob(error)) => return Err(access.store_error(&upload, error).await),
         };
         access.confirm().await?;
-        let (at, digest) = (access.image.clone(), digest.clone());
-        let times = CommitTimes::of(&access.engine);
-        let commit = move |tx: &mut meta::Tx<'_>| {
-            commit::commit(tx, &at, (&upload, &digest, &stored), times)
-        };
-        access.engine.write(commit).await
+        let (image, times) = (access.image.clone(), access.engine.review_times());
+        let finished = FinishedUpload { upload, digest: digest.clone(), stored };
+        access.engine.write(move |tx| commit(tx, &image, &finished, times)).await
     }
 }
 
 impl RepoAccess<Push> {
     /// Returns the error of a store that failed. If the bytes are gone, or there was no room for them, the session
     /// ends.
-    pub(super) async fn failed(&self, upload: &Upload, error: BlobError) -> EngineError {
+    pub(super) async fn store_error(&self, upload: &Upload, error: BlobError) -> EngineError {
         match error {
-            BlobError::Unhealthy | BlobError::Full => self.give_up(upload).await,
+            BlobError::Unhealthy | BlobError::Full => self.discard_upload(upload).await,
             // The file was cut or deleted by something else.
             BlobError::Lost | BlobError::NotAFile => {
                 tracing::warn!(
                     upload.id = %upload.id, %error,
                     "the bytes of upload {} are gone, and it is over: {error}", upload.id
                 );
-                self.give_up(upload).await;
+                self.discard_upload(upload).await;
                 return EngineError::UploadUnknown;
             }
             BlobError::NotFound
@@ -144,7 +141,7 @@ impl RepoAccess<Push> {
 
     /// Ends a session and frees its bytes at once, as far as store and database can. The rest is done when the
     /// session expires.
-    async fn give_up(&self, upload: &Upload) {
+    async fn discard_upload(&self, upload: &Upload) {
         let ended = match self.abandon(upload).await {
             Ok(true) => upload.copy_id,
             Ok(false) => None,
@@ -175,7 +172,7 @@ fn check_length(
 ) -> Result<(), EngineError> {
     let Some(range) = range else { return Ok(()) };
     let announced = range.end - range.start + 1;
-    let wrong = match received.ended {
+    let wrong = match received.end {
         Ok(()) => received.bytes != announced,
         Err(BodyError::Closed | BodyError::Stalled) => received.bytes > announced,
     };

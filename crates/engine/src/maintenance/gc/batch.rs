@@ -73,7 +73,7 @@ impl Engine {
             .filter_map(std::future::ready)
             .collect()
             .await;
-        let forget = move |tx: &mut meta::Tx<'_>| {
+        let verdicts = self.write(move |tx| {
             for copy in &copies {
                 gc_queue::finish(tx, &copy.review)?;
                 if copy.in_trash {
@@ -83,9 +83,9 @@ impl Engine {
             let verdict = |copy: &TrashCopy| {
                 if copy.in_trash { ReviewVerdict::File } else { ReviewVerdict::Kept }
             };
-            Ok::<_, EngineError>(copies.iter().map(verdict).collect())
-        };
-        self.write(forget).await
+            Ok(copies.iter().map(verdict).collect())
+        });
+        verdicts.await
     }
 
     /// Deletes the file of a copy in the trash. Returns the copy, or `None` if the file could not be deleted and the
