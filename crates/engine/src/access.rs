@@ -1,4 +1,5 @@
-//! Who asks, what they may do, and the proof of it: a [`RepoAccess`] is the only way to content.
+//! Access to content. A [`RepoAccess`] proves that the caller may do something in a repository, and is the only way
+//! to content.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -19,19 +20,20 @@ use crate::error::EngineError;
 use crate::webhook::Webhook;
 use model::permissions::artifactregistry;
 
-/// An image at a location: what a path under `/v2/` names.
+/// The image that a path under `/v2/` names, at the location that the request's host stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageTarget {
-    /// Where the request's host says the repository is.
+    /// The location that the request's host stands for.
     pub location: Location,
-    /// Project, repository and image.
+    /// The project, the repository and the image.
     pub path: ImagePath,
-    /// Whether the host is one of Container Registry's, which name the repository: pushes to them may make it.
+    /// `true` if the host is one of Container Registry's. Such a host names the repository, and a push to it may
+    /// create that repository.
     pub on_registry_host: bool,
 }
 
 impl ImageTarget {
-    /// The repository that the image is in.
+    /// Returns the name of the repository that holds the image.
     pub fn repository(&self) -> RepositoryName {
         RepositoryName {
             project: self.path.project.clone(),
@@ -41,19 +43,19 @@ impl ImageTarget {
     }
 }
 
-/// Access to read.
+/// The kind of access that reads.
 #[derive(Debug)]
 pub struct Pull;
-/// Access to write.
+/// The kind of access that writes.
 #[derive(Debug)]
 pub struct Push;
-/// Access to delete.
+/// The kind of access that deletes.
 #[derive(Debug)]
 pub struct Delete;
 
-/// A kind of access, and the permission that it takes.
+/// A kind of access, and the permission that it needs.
 pub trait AccessKind {
-    /// The permission.
+    /// The permission that this kind of access needs.
     const PERMISSION: Permission;
 }
 
@@ -67,18 +69,19 @@ impl AccessKind for Delete {
     const PERMISSION: Permission = artifactregistry::REPOSITORIES_DELETE_ARTIFACTS;
 }
 
-/// Proof that the caller may do `K` in a repository that exists. Only [`Engine::open`], [`Engine::open_existing`] and, for
-/// what a method of the APIs pushes, `open_admitted` make one; it is the only way to bytes, besides the download of a
-/// file. What the APIs show and change without touching bytes goes by [`Admitted`], and so does that one.
+/// The proof that the caller may do `K` in a repository that exists. Only [`Engine::open`], [`Engine::open_existing`]
+/// and, for an API method that pushes, `open_authorized` make one. All content is reached through it, except for the
+/// download of a file. The methods of the APIs that read or change no content use [`Authorized`], and so does the
+/// download of a file.
 pub struct RepoAccess<K> {
     pub(crate) engine: Engine,
     pub(crate) image: Arc<ImageContext>,
-    /// What the caller was found to have.
+    /// The permission that the caller was found to have.
     permission: Permission,
     kind: PhantomData<fn() -> K>,
 }
 
-/// The rows that a read is answered from: those of one image in one repository.
+/// The rows that answer a read: those of one image in one repository.
 #[derive(Debug)]
 pub(crate) struct ImageHolding {
     pub(crate) repository: RepositoryRow,
@@ -95,7 +98,7 @@ impl ImageHolding {
     }
 }
 
-/// The image that a request is about, and its caller. Transactions of the request share it.
+/// The image of one request, and the caller of that request. The transactions of the request share it.
 #[derive(Debug)]
 pub(crate) struct ImageContext {
     /// The rows of the image in the repository that the request names.
@@ -105,7 +108,7 @@ pub(crate) struct ImageContext {
     pub(crate) caller: Caller,
     /// The caller's principal as rows hold it.
     pub(crate) principal: String,
-    /// Who may want to be told of what changes here.
+    /// The webhooks that may want to hear of changes in this repository.
     pub(crate) webhooks: Arc<[Webhook]>,
 }
 
@@ -133,7 +136,7 @@ impl ImageContext {
         self.holding.address()
     }
 
-    /// Refuses a repository that only reads from others.
+    /// Refuses a remote or virtual repository: these only read from others.
     pub(crate) fn check_standard(&self) -> Result<(), EngineError> {
         match self.repository().mode {
             RepositoryMode::Standard => Ok(()),
@@ -143,7 +146,7 @@ impl ImageContext {
         }
     }
 
-    /// Refuses to put anything into a repository that was deleted since it was opened.
+    /// Refuses to write to a repository that was deleted after it was opened.
     pub(crate) fn check_live(&self, tx: &mut Tx<'_>) -> Result<(), EngineError> {
         match repositories::is_live(tx, &self.repository().id)? {
             true => Ok(()),
@@ -151,7 +154,7 @@ impl ImageContext {
         }
     }
 
-    /// The event row of something that the caller does to this image.
+    /// Returns the audit event of an action of the caller on this image.
     pub(crate) fn event(&self, action: &str, now: i64) -> events::AuditEvent {
         events::AuditEvent {
             action: action.to_owned(),
@@ -166,22 +169,23 @@ impl ImageContext {
 
 impl<K> Clone for RepoAccess<K> {
     fn clone(&self) -> Self {
-        let (engine, at, permission) = (self.engine.clone(), self.image.clone(), self.permission);
-        Self { engine, image: at, permission, kind: PhantomData }
+        let (engine, image, permission) =
+            (self.engine.clone(), self.image.clone(), self.permission);
+        Self { engine, image: image, permission, kind: PhantomData }
     }
 }
 
 impl<K> fmt::Debug for RepoAccess<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RepoAccess").field("at", &self.image).finish_non_exhaustive()
+        f.debug_struct("RepoAccess").field("image", &self.image).finish_non_exhaustive()
     }
 }
 
 impl Engine {
     /// Loads the target's repository and proves that the caller may do `K` there.
     ///
-    /// A repository that the caller may not see answers as one that does not exist: the same refusal.
-    /// A push creates it where pushes do, if the caller may create on push.
+    /// A repository that the caller may not see is refused exactly like one that does not exist. A push creates a
+    /// missing repository where the settings say so, if the caller may create on push.
     pub async fn open<K: AccessKind>(
         &self,
         caller: &Caller,
@@ -191,12 +195,13 @@ impl Engine {
             Some(access) => Ok(access),
             None => {
                 let repository = self.create_on_push(caller, target).await?;
-                self.access(repository, caller, target)
+                self.access_for(repository, caller, target)
             }
         }
     }
 
-    /// As [`Engine::open`], but creates nothing. `None`: there is no such repository, and `open` would create it.
+    /// Does the same as [`Engine::open`], but creates nothing. Returns `None` if there is no such repository and
+    /// `open` would create it.
     pub async fn open_existing<K: AccessKind>(
         &self,
         caller: &Caller,
@@ -205,52 +210,52 @@ impl Engine {
         let name = target.repository();
         let path = target.path.path();
         match self.authorize::<K>(caller, &name, &path).await? {
-            Some(repository) => Ok(Some(self.access(repository, caller, target)?)),
+            Some(repository) => Ok(Some(self.access_for(repository, caller, target)?)),
             None if K::PERMISSION == artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS
                 && self.creates_on_push(caller, target).await? =>
             {
                 Ok(None)
             }
-            None => Err(self.missing(name).await),
+            None => Err(self.missing_error(name).await),
         }
     }
 
-    fn access<K: AccessKind>(
+    fn access_for<K: AccessKind>(
         &self,
         repository: RepositoryRow,
         caller: &Caller,
         target: &ImageTarget,
     ) -> Result<RepoAccess<K>, EngineError> {
         let webhooks = self.settings.webhooks.clone();
-        let at = ImageContext::new(repository, target.clone(), caller.clone(), webhooks);
-        self.access_to(Arc::new(at), K::PERMISSION)
+        let image = ImageContext::new(repository, target.clone(), caller.clone(), webhooks);
+        self.access_to(Arc::new(image), K::PERMISSION)
     }
 
     fn access_to<K>(
         &self,
-        at: Arc<ImageContext>,
+        image: Arc<ImageContext>,
         permission: Permission,
     ) -> Result<RepoAccess<K>, EngineError> {
         if permission != artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS {
-            self.check_present()?;
-            at.check_standard()?;
+            self.check_stores_present()?;
+            image.check_standard()?;
         }
-        Ok(RepoAccess { engine: self.clone(), image: at, permission, kind: PhantomData })
+        Ok(RepoAccess { engine: self.clone(), image: image, permission, kind: PhantomData })
     }
 
-    /// Access to push what a method of the APIs makes, by the permission of that method.
-    pub(crate) async fn open_admitted(
+    /// Opens a repository for a method of the APIs that pushes. The permission is the method's own.
+    pub(crate) async fn open_authorized(
         &self,
-        admitted: &Authorized,
+        authorized: &Authorized,
         permission: Permission,
         package: &PackageName,
     ) -> Result<RepoAccess<Push>, EngineError> {
-        let at = self.image_context(admitted, permission, package).await?;
-        self.access_to(at, admitted.permission())
+        let image = self.image_context(authorized, permission, package).await?;
+        self.access_to(image, authorized.permission())
     }
 
-    /// Proves that the caller may do `K` there, and loads the repository if it exists. `path` is what the
-    /// credential must cover.
+    /// Proves that the caller may do `K` in a repository, and loads the repository if it exists. `path` is the path
+    /// that the credential must cover.
     pub(crate) async fn authorize<K: AccessKind>(
         &self,
         caller: &Caller,
@@ -265,34 +270,34 @@ impl Engine {
             return Err(EngineError::InsufficientScope);
         }
         let name = name.clone();
-        self.meta.read_by_key(move |tx| Ok(repositories::find(tx, &name)?)).await
+        self.read_by_key(move |tx| Ok(repositories::find(tx, &name)?)).await
     }
 }
 
 impl Engine {
-    /// What a method of the APIs works on: an image of a repository that the caller was admitted to.
+    /// Loads the image that a method of the APIs works on. The caller must have been authorized for its repository.
     pub(crate) async fn image_context(
         &self,
-        admitted: &Authorized,
+        authorized: &Authorized,
         permission: Permission,
         package: &PackageName,
     ) -> Result<Arc<ImageContext>, EngineError> {
         let PackageName { repository: name, image } = package;
-        admitted.require_repository(permission, name)?;
+        authorized.require_repository(permission, name)?;
         let wanted = name.clone();
-        let repository = self.meta.read_by_key(move |tx| find_repository(tx, &wanted)).await?;
+        let repository = self.read_by_key(move |tx| find_repository(tx, &wanted)).await?;
         let path = ImagePath {
             project: name.project.clone(),
             repository: name.repository.clone(),
             image: image.clone(),
         };
         let target = ImageTarget { location: name.location.clone(), path, on_registry_host: false };
-        let (caller, webhooks) = (admitted.caller().clone(), self.settings.webhooks.clone());
+        let (caller, webhooks) = (authorized.caller().clone(), self.settings.webhooks.clone());
         Ok(Arc::new(ImageContext::new(repository, target, caller, webhooks)))
     }
 }
 
-/// A repository, by the name that the APIs have for it.
+/// Loads a repository, and fails with the error that the APIs have for a missing one.
 pub(crate) fn find_repository(
     tx: &mut Tx<'_>,
     name: &RepositoryName,
@@ -302,8 +307,8 @@ pub(crate) fn find_repository(
 }
 
 impl RepoAccess<Push> {
-    /// Asks again whether the caller may write here, for a request that took its time and is about to commit: what
-    /// was taken away since counts.
+    /// Checks again that the caller may write here. A request that took long asks before it commits, so that a right
+    /// counts as lost even if it was taken away meanwhile.
     pub(crate) async fn confirm(&self) -> Result<(), EngineError> {
         let caller = &self.image.caller;
         self.engine.identity.check_again(caller).await?;
@@ -312,8 +317,8 @@ impl RepoAccess<Push> {
         Ok(())
     }
 
-    /// Whether the caller may read another repository of the same project and location, and the credential
-    /// covers some image of it.
+    /// Returns whether the caller may read another repository of the same project and location. The credential must
+    /// cover at least one image of that repository.
     pub(crate) async fn may_read_sibling(&self, repository: &str) -> Result<bool, EngineError> {
         let Ok(repository) = repository.parse() else { return Ok(false) };
         let RepositoryName { project, location, .. } = &self.image.repository_name;

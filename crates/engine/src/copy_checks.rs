@@ -1,4 +1,4 @@
-//! The checks of copies that run, which requests share, and their counts.
+//! The checks of copies that run now, which requests share, and the counts of their outcomes.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,38 +8,38 @@ use blob::FileTimes;
 use meta::Id;
 use tokio::sync::{Semaphore, watch};
 
-/// How many copies are hashed at once for requests: a disk has to serve these meanwhile.
+/// The largest number of copies that are hashed at once for requests. The disk has to serve other requests meanwhile.
 const MAX_RUNNING_CHECKS: usize = 2;
-/// How many copies are remembered whose bytes were wrong.
+/// The largest number of copies with wrong bytes that are remembered.
 const MAX_WRONG_COPIES: usize = 1024;
 
-/// What a check found.
+/// The outcome of the check of one copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CheckOutcome {
-    /// The bytes are right.
+    /// The bytes match the digest.
     Sound,
-    /// The bytes are others, or fewer.
+    /// The bytes do not match the digest, or some are missing.
     Corrupt,
-    /// There is no file.
+    /// The file is missing.
     Missing,
-    /// The file cannot be opened or read, or is none.
+    /// The file cannot be opened or read, or is no regular file.
     Unreadable,
-    /// The store or the machine could not answer. The copy stays what it was.
+    /// The store or the machine could not answer. The state of the copy does not change.
     Unknown,
 }
 
-/// How many copies were found to be what, by everything that reads.
+/// The outcomes of all checks in this process: those of reads, and those of the scrub.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CheckCounts {
-    /// Copies whose bytes were read and are right.
+    /// Copies whose bytes were read and match the digest.
     pub sound: u64,
-    /// Copies that were taken out of service for other bytes.
+    /// Copies that were taken out of service because their bytes do not match the digest.
     pub corrupt: u64,
-    /// Copies that were taken out of service without a file.
+    /// Copies that were taken out of service because their file is missing.
     pub missing: u64,
-    /// Copies that were taken out of service because they could not be read.
+    /// Copies that were taken out of service because their file cannot be read.
     pub unreadable: u64,
-    /// Copies that are back.
+    /// Copies that were out of service and turned out to be right.
     pub restored: u64,
     /// Bytes that the scrub has read.
     pub scrubbed_bytes: u64,
@@ -55,11 +55,12 @@ pub(crate) struct CheckCounters {
     pub(crate) scrubbed_bytes: AtomicU64,
 }
 
-/// The checks that run.
+/// The checks that run now, and the memory of earlier ones.
 pub(crate) struct CopyChecks {
     running: Mutex<HashMap<Id, RunningCheck>>,
     pub(crate) turns: Arc<Semaphore>,
-    /// Copies whose bytes were wrong, and what their files looked like: to read them again would show the same.
+    /// The copies whose bytes were wrong, with the times of their files. A file with the same times is not read
+    /// again.
     wrong_copies: Mutex<HashMap<Id, FileTimes>>,
     pub(crate) counters: CheckCounters,
 }
@@ -75,12 +76,12 @@ impl Default for CopyChecks {
     }
 }
 
-/// A check that runs, for whoever wants to know.
+/// A check that runs. Every clone of it waits for the same outcome.
 #[derive(Clone)]
 pub(crate) struct RunningCheck(pub(crate) watch::Receiver<Option<CheckOutcome>>);
 
 impl RunningCheck {
-    /// Waits for its end.
+    /// Waits until the check has ended, and returns its outcome.
     pub(crate) async fn outcome(mut self) -> CheckOutcome {
         match self.0.wait_for(Option::is_some).await {
             Ok(outcome) => (*outcome).unwrap_or(CheckOutcome::Unknown),
@@ -88,20 +89,20 @@ impl RunningCheck {
         }
     }
 
-    /// Whether it ended, or broke.
+    /// Returns whether the check has ended, or its task has died.
     pub(crate) fn is_over(&self) -> bool {
         self.0.has_changed().is_err() || self.0.borrow().is_some()
     }
 }
 
 impl CopyChecks {
-    /// The checks that run, by the copy.
+    /// Returns the checks that run, by the id of the copy.
     pub(crate) fn running(&self) -> MutexGuard<'_, HashMap<Id, RunningCheck>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The copies whose bytes were wrong.
-    pub(crate) fn wrong(&self) -> MutexGuard<'_, HashMap<Id, FileTimes>> {
+    /// Returns the copies whose bytes were wrong, with the times of their files.
+    pub(crate) fn wrong_copies(&self) -> MutexGuard<'_, HashMap<Id, FileTimes>> {
         self.wrong_copies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -110,12 +111,12 @@ impl CopyChecks {
         self.counters.scrubbed_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Remembers what the file of a copy with wrong bytes looks like.
-    pub(crate) fn remember(&self, copy: &Id, stamp: FileTimes) {
-        let mut wrong = self.wrong();
+    /// Remembers the times of the file of a copy with wrong bytes.
+    pub(crate) fn remember_wrong_copy(&self, copy: &Id, times: FileTimes) {
+        let mut wrong = self.wrong_copies();
         if wrong.len() >= MAX_WRONG_COPIES {
             wrong.clear();
         }
-        wrong.insert(*copy, stamp);
+        wrong.insert(*copy, times);
     }
 }

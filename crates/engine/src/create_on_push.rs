@@ -1,7 +1,7 @@
-//! Repositories that appear with the first push to them, and what is said where they do not.
+//! Creation of repositories by the first push to them, and the errors for repositories that do not exist.
 //!
-//! Google's do on the hosts of Container Registry alone. Elsewhere a misspelt name would be a new repository, and
-//! nobody would hear of it.
+//! Google creates repositories on push on the hosts of Container Registry alone. Elsewhere, a misspelt name would
+//! silently become a new repository.
 
 use identity::{AuthorizationMode, Caller};
 use meta::repositories::{self, RepositoryRow};
@@ -16,18 +16,19 @@ use crate::settings::CreateOnPush;
 use model::permissions::artifactregistry;
 
 impl Engine {
-    /// Whether a push by the caller creates the repository, which is missing. In development mode every push does.
+    /// Returns whether a push by the caller creates the repository, which must be missing. In development mode every
+    /// push does.
     pub(crate) async fn creates_on_push(
         &self,
         caller: &Caller,
         target: &ImageTarget,
     ) -> Result<bool, EngineError> {
-        let here = target.on_registry_host
+        let is_enabled = target.on_registry_host
             || self.settings.create_on_push == CreateOnPush::Always
             || matches!(caller.mode, AuthorizationMode::Everything);
         let name = target.repository();
         let resource = Resource::Repository(name.clone());
-        if !here
+        if !is_enabled
             || !self
                 .identity
                 .may(caller, artifactregistry::REPOSITORIES_CREATE_ON_PUSH, &resource)
@@ -35,9 +36,9 @@ impl Engine {
         {
             return Ok(false);
         }
-        match (self.missing(name).await, &caller.mode) {
+        match (self.missing_error(name).await, &caller.mode) {
             (EngineError::RepositoryUnknown(_), _) => Ok(true),
-            // In development mode, and for callers without policies, projects appear as well.
+            // In development mode, and for callers without policies, the push creates the project as well.
             (
                 EngineError::ProjectUnknown(_),
                 AuthorizationMode::Everything | AuthorizationMode::Listed(_),
@@ -46,9 +47,10 @@ impl Engine {
         }
     }
 
-    /// What is missing, to somebody who may use the repository: it, or the project that it would be in.
-    pub(crate) async fn missing(&self, name: RepositoryName) -> EngineError {
-        self.meta.read_by_key(move |tx| missing(tx, &name)).await.unwrap_or_else(|error| error)
+    /// Returns the error for a missing repository, or for a missing project. The caller must be allowed to use the
+    /// repository.
+    pub(crate) async fn missing_error(&self, name: RepositoryName) -> EngineError {
+        self.read_by_key(move |tx| missing_error(tx, &name)).await.unwrap_or_else(|error| error)
     }
 
     pub(crate) async fn create_on_push(
@@ -56,46 +58,43 @@ impl Engine {
         caller: &Caller,
         target: &ImageTarget,
     ) -> Result<RepositoryRow, EngineError> {
-        // A manifest may have taken its time to come.
+        // The manifest may have taken long to arrive, so the credential is checked again.
         self.identity.check_again(caller).await?;
-        // What could not be stored in it makes no repository.
-        self.check_present()?;
+        // No repository is created for a push whose content could not be stored.
+        self.check_stores_present()?;
         self.check_announced(0).await?;
         let (name, principal) = (target.repository(), caller.principal.to_string());
-        let rights = caller.mode.clone();
+        let mode = caller.mode.clone();
         let (sparse, now) = (self.settings.new_repositories_sparse, self.clock.now());
-        self.meta
-            .write(move |tx| {
-                match rights {
-                    AuthorizationMode::Everything => {
-                        projects::ensure(tx, name.project.as_str(), now)?
-                    }
-                    // A project is made by who may make one, not by a push to it.
-                    AuthorizationMode::Policies if !has_project(tx, &name)? => {
-                        return Err(EngineError::ProjectUnknown(name.project.clone()));
-                    }
-                    AuthorizationMode::Policies | AuthorizationMode::Listed(_) => {}
+        self.write(move |tx| {
+            match mode {
+                AuthorizationMode::Everything => projects::ensure(tx, name.project.as_str(), now)?,
+                // Creating a project takes a permission of its own: a push does not create it.
+                AuthorizationMode::Policies if !has_project(tx, &name)? => {
+                    return Err(EngineError::ProjectUnknown(name.project.clone()));
                 }
-                if repositories::insert(tx, &name, sparse, now)? {
-                    epochs::bump(tx, epochs::ACCESS)?;
-                    let event = events::AuditEvent {
-                        action: "create".to_owned(),
-                        principal: principal.clone(),
-                        resource: name.to_string(),
-                        tag: None,
-                        digest: None,
-                        occurred_at: now,
-                    };
-                    events::insert(tx, &event)?;
-                }
-                repositories::find(tx, &name)?
-                    .ok_or_else(|| EngineError::RepositoryUnknown(name.clone()))
-            })
-            .await
+                AuthorizationMode::Policies | AuthorizationMode::Listed(_) => {}
+            }
+            if repositories::insert(tx, &name, sparse, now)? {
+                epochs::bump(tx, epochs::ACCESS)?;
+                let event = events::AuditEvent {
+                    action: "create".to_owned(),
+                    principal: principal.clone(),
+                    resource: name.to_string(),
+                    tag: None,
+                    digest: None,
+                    occurred_at: now,
+                };
+                events::insert(tx, &event)?;
+            }
+            repositories::find(tx, &name)?
+                .ok_or_else(|| EngineError::RepositoryUnknown(name.clone()))
+        })
+        .await
     }
 }
 
-fn missing(tx: &mut Tx<'_>, name: &RepositoryName) -> Result<EngineError, EngineError> {
+fn missing_error(tx: &mut Tx<'_>, name: &RepositoryName) -> Result<EngineError, EngineError> {
     Ok(match has_project(tx, name)? {
         true => EngineError::RepositoryUnknown(name.clone()),
         false => EngineError::ProjectUnknown(name.project.clone()),

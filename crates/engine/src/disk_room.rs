@@ -1,4 +1,4 @@
-//! The room on the disk, the part of it that is kept, and the last look at both.
+//! The room on the disk, the part of it that is reserved, and the last reading of both.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,49 +7,49 @@ use std::time::{Duration, Instant};
 
 use blob::DiskSpace;
 
-/// How long a look at the disk is good for.
-const KEPT_FOR: Duration = Duration::from_millis(100);
-/// Files that uploads may not make, where their number is bounded.
-const KEPT_FILES: u64 = 64;
+/// The time for which a reading of the disk is used.
+const MAX_READING_AGE: Duration = Duration::from_millis(100);
+/// The number of files that uploads may not make, on file systems that limit it.
+const RESERVED_FILES: u64 = 64;
 
-/// How much of the disk is kept: an amount or a part, the smaller of both.
+/// The reserved part of the disk. An amount and a percentage are set, and the smaller one applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DiskReserve {
-    /// The amount.
+    /// The amount in bytes.
     pub bytes: u64,
-    /// The part, in per cent.
+    /// The percentage of the disk.
     pub percent: u8,
 }
 
 impl DiskReserve {
-    /// The part where only the amount counts.
+    /// The percentage with which only the amount applies.
     pub const WHOLE: u8 = 100;
 
-    /// Returns what is kept of a disk of so many bytes.
+    /// Returns the reserved bytes of a disk of `size` bytes.
     pub fn of(self, size: u64) -> u64 {
         let part = size / 100 * u64::from(self.percent);
         if self.percent == Self::WHOLE { self.bytes } else { self.bytes.min(part) }
     }
 }
 
-/// The room on the disk, and how much of it is kept.
+/// The room on the disk, and the reserved part of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DiskRoom {
-    /// What the disk says.
+    /// The size and the free room, as the disk tells them.
     pub space: DiskSpace,
     /// The bytes that uploads and manifests may not use.
     pub reserve: u64,
 }
 
 impl DiskRoom {
-    /// Returns whether there is less than what is kept.
+    /// Returns whether less room is free than is reserved.
     pub fn is_short(&self) -> bool {
-        self.left().is_none()
+        self.usable_bytes().is_none()
     }
 
-    /// Returns how much uploads may use. `None`: less than nothing is left.
-    pub(crate) fn left(&self) -> Option<u64> {
-        let files = self.reserve == 0 || self.space.free_files.is_none_or(|n| n >= KEPT_FILES);
+    /// Returns the bytes that uploads may use, or `None` if less is free than is reserved.
+    pub(crate) fn usable_bytes(&self) -> Option<u64> {
+        let files = self.reserve == 0 || self.space.free_files.is_none_or(|n| n >= RESERVED_FILES);
         self.space.free.checked_sub(self.reserve).filter(|_| files)
     }
 }
@@ -60,56 +60,61 @@ impl fmt::Display for DiskRoom {
         let (free, kept) = (mebibytes(self.space.free), mebibytes(self.reserve));
         write!(f, "{free:.1} MiB are free, and limits.disk_reserve keeps {kept:.1} MiB")?;
         match self.space.free_files {
-            Some(files) if files < KEPT_FILES => {
-                write!(f, "; {files} files can be made, and {KEPT_FILES} are kept")
+            Some(files) if files < RESERVED_FILES => {
+                write!(f, "; {files} files can be made, and {RESERVED_FILES} are kept")
             }
             Some(_) | None => Ok(()),
         }
     }
 }
 
-/// What is known of the disk.
+/// The last reading of the disk, and the state that was last logged.
 #[derive(Default)]
 pub(crate) struct DiskWatch {
-    look: Mutex<Option<DiskLook>>,
+    reading: Mutex<Option<DiskReading>>,
     short: AtomicBool,
 }
 
-/// A look at the disk, and how much may be used until the next.
-struct DiskLook {
-    at: Instant,
+/// One reading of the disk, and the bytes that may be used until the next one.
+struct DiskReading {
+    taken_at: Instant,
     left: u64,
 }
 
 impl DiskWatch {
-    /// Answers whether the last look is good enough, and has room for `bytes`.
-    pub(crate) fn admit(&self, bytes: u64) -> bool {
-        match &mut *self.look() {
-            Some(look) if look.at.elapsed() < KEPT_FOR && look.left >= bytes => {
-                look.left -= bytes;
+    /// Takes `bytes` from the last reading. Returns `false`, and takes nothing, if the reading is too old or has too
+    /// little room.
+    pub(crate) fn try_take(&self, bytes: u64) -> bool {
+        match &mut *self.reading() {
+            Some(reading)
+                if reading.taken_at.elapsed() < MAX_READING_AGE && reading.left >= bytes =>
+            {
+                reading.left -= bytes;
                 true
             }
             _ => false,
         }
     }
 
-    /// Answers whether the last look is good enough, and had room for `bytes`, which are not taken.
-    pub(crate) fn has(&self, bytes: u64) -> bool {
-        let look = self.look();
-        look.as_ref().is_some_and(|look| look.at.elapsed() < KEPT_FOR && look.left >= bytes)
+    /// Returns whether the last reading is recent and has room for `bytes`. Takes nothing.
+    pub(crate) fn has_room(&self, bytes: u64) -> bool {
+        let reading = self.reading();
+        reading.as_ref().is_some_and(|reading| {
+            reading.taken_at.elapsed() < MAX_READING_AGE && reading.left >= bytes
+        })
     }
 
-    /// Keeps a look that left so many bytes.
-    pub(crate) fn keep(&self, left: u64) {
-        *self.look() = Some(DiskLook { at: Instant::now(), left });
+    /// Stores a new reading with `left` usable bytes.
+    pub(crate) fn store_reading(&self, left: u64) {
+        *self.reading() = Some(DiskReading { taken_at: Instant::now(), left });
     }
 
-    fn look(&self) -> MutexGuard<'_, Option<DiskLook>> {
-        self.look.lock().unwrap_or_else(PoisonError::into_inner)
+    fn reading(&self) -> MutexGuard<'_, Option<DiskReading>> {
+        self.reading.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says so where this begins or ends.
-    pub(crate) fn tell(&self, room: &DiskRoom, short: bool) {
+    /// Logs when a shortage begins, and when it ends.
+    pub(crate) fn log_change(&self, room: &DiskRoom, short: bool) {
         if self.short.swap(short, Ordering::Relaxed) == short {
             return;
         }

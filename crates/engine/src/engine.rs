@@ -1,24 +1,25 @@
-//! [`Engine`]: the stores, and the state that requests of one process share.
+//! [`Engine`]: the stores, and the state that the requests of one process share.
 
 use std::sync::Arc;
 
 use blob::{BlobStore, UploadBudget};
 use identity::{Clock, Identity, MasterKey};
-use meta::Meta;
+use meta::{Meta, Tx};
 
 use crate::copy_checks::CopyChecks;
 use crate::disk_room::DiskWatch;
+use crate::error::EngineError;
 use crate::parsing::ParsingPlaces;
 use crate::pull_counter::PullCounter;
 use crate::settings::Settings;
 use crate::shared_manifests::SharedManifests;
 use crate::store_presence::StorePresence;
 
-/// The registry. Cheap to clone; every clone is the same one.
+/// The registry. A clone is cheap, and shares everything with the original.
 #[derive(Clone)]
 pub struct Engine(Arc<Inner>);
 
-/// What an engine is made of.
+/// The parts of an engine, which all its clones share.
 pub struct Inner {
     pub(crate) meta: Meta,
     pub(crate) blobs: Arc<dyn BlobStore>,
@@ -32,7 +33,7 @@ pub struct Inner {
     pub(crate) identity: Identity,
     pub(crate) checks: CopyChecks,
     pub(crate) presence: StorePresence,
-    /// Names this process in leases.
+    /// The name of this process in leases.
     pub(crate) holder: String,
 }
 
@@ -44,12 +45,13 @@ impl std::ops::Deref for Engine {
 }
 
 impl Engine {
-    /// Puts a registry together from its stores.
+    /// Makes a registry of its stores.
     pub fn new(
         meta: Meta,
         blobs: Arc<dyn BlobStore>,
         clock: Arc<dyn Clock>,
-        (settings, master): (Settings, MasterKey),
+        settings: Settings,
+        master: MasterKey,
     ) -> Self {
         let lifetime = settings.registry_token_lifetime;
         let identity = Identity::new(meta.clone(), clock.clone(), master, lifetime);
@@ -70,13 +72,42 @@ impl Engine {
         }))
     }
 
-    /// The places where long documents of strangers are read.
+    /// Returns the limit on how many long documents are parsed at once.
     pub fn parsing(&self) -> ParsingPlaces {
         self.parsing.clone()
     }
 
-    /// Who callers are, and what they may do.
+    /// Returns the part that authenticates callers and decides about permissions.
     pub fn identity(&self) -> &Identity {
         &self.identity
+    }
+}
+
+impl Engine {
+    /// Runs a transaction that writes. See [`Meta::write`].
+    pub(crate) async fn write<T, F>(&self, closure: F) -> Result<T, EngineError>
+    where
+        F: FnMut(&mut Tx<'_>) -> Result<T, EngineError> + Send + 'static,
+        T: Send + 'static,
+    {
+        self.meta.write(closure).await
+    }
+
+    /// Runs a transaction that only reads. See [`Meta::read`].
+    pub(crate) async fn read<T, F>(&self, closure: F) -> Result<T, EngineError>
+    where
+        F: FnMut(&mut Tx<'_>) -> Result<T, EngineError> + Send + 'static,
+        T: Send + 'static,
+    {
+        self.meta.read(closure).await
+    }
+
+    /// Runs a transaction that reads a few rows by their keys. See [`Meta::read_by_key`].
+    pub(crate) async fn read_by_key<T, F>(&self, closure: F) -> Result<T, EngineError>
+    where
+        F: FnMut(&mut Tx<'_>) -> Result<T, EngineError> + Send + 'static,
+        T: Send + 'static,
+    {
+        self.meta.read_by_key(closure).await
     }
 }

@@ -1,4 +1,4 @@
-//! What can go wrong, in registry words. `server` chooses status and code; nothing here knows HTTP.
+//! The errors of a registry. The doors choose status and code; nothing here knows HTTP.
 
 use identity::{CredentialError, IdentityError};
 use meta::MetaError;
@@ -10,101 +10,101 @@ use model::reference::Reference;
 
 use crate::disk_room::DiskRoom;
 
-/// Why an operation was refused or failed. Carries what the message needs, and no status code.
+/// The reason why an operation was refused or failed. Carries the values of the message, and no status code.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// The caller may not do this here.
+    /// The caller lacks a permission on the resource.
     #[error("Permission \"{permission}\" denied on resource \"{resource}\" (or it may not exist)")]
     Denied {
-        /// What was missing.
+        /// The permission that the caller lacks.
         permission: Permission,
-        /// The full resource name.
+        /// The full name of the resource.
         resource: String,
-        /// Whether the request carried no credential.
+        /// `true` if the request carried no credential.
         anonymous: bool,
     },
-    /// The credential is limited to other images or actions than this.
+    /// The credential is limited to other images or actions than this one.
     #[error("the token's scope does not cover this")]
     InsufficientScope,
-    /// A credential that was sent and is not accepted. The text is for the log.
+    /// The request carried a credential that is not accepted. The text is for the log.
     #[error(transparent)]
     Credential(#[from] CredentialError),
-    /// Something named by the APIs does not exist.
+    /// A resource that a request of the APIs names does not exist.
     #[error("{0} was not found")]
     ResourceUnknown(String),
-    /// Something of that name exists.
+    /// A resource with this name exists already.
     #[error("{0}")]
     AlreadyExists(String),
-    /// Somebody else changed it meanwhile.
+    /// Another request changed the resource meanwhile.
     #[error("{0}")]
     Conflict(String),
-    /// What the request asks of the state it finds does not hold.
+    /// The resource is not in the state that the request demands of it.
     #[error("the condition of If-Match or If-None-Match does not hold")]
     ConditionFailed,
-    /// It cannot be done in the state that things are in.
+    /// The operation is not possible in the present state.
     #[error("{0}")]
     Precondition(String),
-    /// A field does not hold what it should.
+    /// A field of the request has a value that is not accepted.
     #[error("{field}: {problem}")]
     InvalidArgument {
-        /// The field.
+        /// The name of the field.
         field: &'static str,
-        /// What is wrong with it.
+        /// The fault of its value.
         problem: String,
     },
-    /// Remote and virtual repositories are kept, but not served.
+    /// The repository is remote or virtual. Such repositories are stored, but not served.
     #[error("{0} is a remote or virtual repository, and these are not served yet")]
     ModeNotServed(RepositoryName),
-    /// The caller may do this in the project, but there is no such repository.
+    /// The caller has the permission in the project, but there is no such repository.
     #[error("Repository \"{}\" not found", .0.repository)]
     RepositoryUnknown(RepositoryName),
-    /// The caller may do this everywhere, but there is no such project.
+    /// The caller has the permission everywhere, but there is no such project.
     #[error("Project \"{0}\" not found")]
     ProjectUnknown(ProjectId),
     /// The repository has no such image.
     #[error("image \"{0}\" not found")]
     ImageUnknown(String),
-    /// This repository cannot read such a blob.
+    /// The repository holds no such blob.
     #[error("blob {0} is not in this repository")]
     BlobUnknown(Digest),
     /// The image has no such tag or digest.
     #[error("Failed to fetch \"{0}\"")]
     ManifestUnknown(Reference),
-    /// There is no such upload, or it is somebody else's.
+    /// The upload does not exist, or belongs to another principal.
     #[error("upload is unknown, finished or expired")]
     UploadUnknown,
-    /// The caller has begun very many uploads here and finished none of them.
+    /// The account has too many open uploads in the repository.
     #[error(
         "{limit} uploads are open in this repository that the account began and did not finish"
     )]
     TooManyUploads {
-        /// As many may be.
+        /// The largest number of open uploads.
         limit: u32,
     },
     /// Another request is writing to the upload.
     #[error("another request is still writing to this upload")]
     UploadBusy,
-    /// A chunk does not start where the upload stands, or is not as long as it said.
+    /// A chunk does not start at the offset of the upload, or does not have the length that it announced.
     #[error("chunk does not continue the upload, which stands at {offset} bytes")]
     ChunkOutOfOrder {
-        /// How many bytes are stored.
+        /// The number of bytes that are stored.
         offset: u64,
     },
-    /// The upload grows beyond what a blob may be.
+    /// The upload is longer than a blob may be.
     #[error("blob is larger than the limit of {limit} bytes")]
     BlobTooLarge {
-        /// The limit.
+        /// The largest size of a blob in bytes.
         limit: u64,
     },
-    /// The bytes are not what the digest says.
+    /// The content does not have the digest that the client announced.
     #[error("content has digest {actual}, not {expected}")]
     DigestMismatch {
-        /// What was announced.
+        /// The digest that the client announced.
         expected: Digest,
-        /// What came.
+        /// The digest of the bytes that came.
         actual: Digest,
     },
-    /// The manifest cannot be accepted.
+    /// The manifest is not valid.
     #[error(transparent)]
     ManifestInvalid(#[from] ManifestError),
     /// The manifest names content that the repository or image does not hold.
@@ -113,35 +113,36 @@ pub enum EngineError {
     /// The manifest states another size than the content has.
     #[error("manifest states {stated} bytes for {digest}, which has {actual}")]
     SizeMismatch {
-        /// The blob or manifest.
+        /// The digest of the blob or manifest.
         digest: Digest,
-        /// What the manifest says.
+        /// The size that the manifest states.
         stated: u64,
-        /// What is stored.
+        /// The size that is stored.
         actual: u64,
     },
-    /// The token was made for less. The words are Google's.
+    /// The OAuth scopes of the access token do not cover the request. The words are Google's.
     #[error("Request had insufficient authentication scopes.")]
     InsufficientOauthScopes,
-    /// A tag would move, or go, where tags stay. The words are Artifact Registry's, which clients look for.
+    /// A tag that the repository keeps immutable would move or be deleted. The words are Artifact Registry's, and
+    /// clients look for them.
     #[error(
         "cannot update tag {tag}. The repository has enabled tag immutability; {tag} is {digest}"
     )]
     TagImmutable {
-        /// The tag.
+        /// The name of the tag.
         tag: String,
-        /// What it names, and goes on naming.
+        /// The digest that the tag keeps naming.
         digest: Digest,
     },
-    /// A rule of the repository keeps a manifest back.
+    /// A rule of the repository denies downloads of the manifest.
     #[error("a rule of the repository denies downloads of {0}")]
     DownloadDenied(Digest),
-    /// The object is needed by another and cannot be deleted.
+    /// A manifest needs the object, so that the object cannot be deleted.
     #[error("{digest} is needed by manifest {by}")]
     InUse {
-        /// What should be deleted.
+        /// The digest of the object that was to be deleted.
         digest: Digest,
-        /// What needs it.
+        /// The digest of the manifest that needs the object.
         by: Digest,
     },
     /// The client stopped sending, or sent too slowly.
@@ -150,36 +151,36 @@ pub enum EngineError {
     /// The disk is full.
     #[error("no space left for content")]
     StorageFull,
-    /// What is left on the disk is kept for what frees some.
+    /// The rest of the disk is reserved for work that frees room.
     #[error("the registry's disk is nearly full and takes no pushes: {0}")]
     DiskNearlyFull(DiskRoom),
-    /// The database refused or failed. A foreign key among the reasons is the caller's to explain.
+    /// The database refused or failed. If a foreign key refused, the caller that knows the reason translates the error.
     #[error(transparent)]
     Database(#[from] MetaError),
-    /// The folder of blobs or the database is not where it was. The text is for the log.
+    /// The folder of blobs or the database is not in its place. The text is for the log.
     #[error("{0}")]
     StoreAway(String),
     /// The store cannot answer now.
     #[error("temporarily unavailable: {0}")]
     Unavailable(String),
-    /// A fault of ours or of the machine. The text is for the log, not for the client.
+    /// A fault of the program or of the machine. The text is for the log, not for the client.
     #[error("internal error: {0}")]
     Internal(String),
 }
 
-/// Why a request body ended before its end.
+/// The reason why a request body ended too early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError {
     /// The connection was closed or broke.
     #[error("the connection was closed")]
     Closed,
-    /// Nothing came for too long.
+    /// The client sent nothing for too long.
     #[error("nothing came for too long")]
     Stalled,
 }
 
 impl EngineError {
-    /// A field, and what is wrong with it.
+    /// Returns an [`EngineError::InvalidArgument`] for a field.
     pub(crate) fn invalid(field: &'static str, problem: impl std::fmt::Display) -> Self {
         Self::InvalidArgument { field, problem: problem.to_string() }
     }

@@ -1,4 +1,5 @@
-//! Work that one process does at a time. Whoever shows no sign of life for as long as it asked for loses it to another.
+//! Leases, which let one process at a time do some work. A process that does not renew its lease in time loses it to
+//! another one.
 
 use std::time::Duration;
 
@@ -8,11 +9,11 @@ use meta::leases;
 use crate::engine::Engine;
 use crate::error::EngineError;
 
-/// How long work in the background is kept.
+/// The length of a lease for work in the background.
 pub(crate) const BACKGROUND_LEASE: Duration = Duration::from_secs(60);
 
 impl Engine {
-    /// Takes or renews the lease of some work. `false`: another process is at it.
+    /// Takes or renews a lease. Returns `false` if another process holds it.
     pub(crate) async fn hold_lease(
         &self,
         work: &str,
@@ -20,19 +21,14 @@ impl Engine {
     ) -> Result<bool, EngineError> {
         let (work, holder, now) = (work.to_owned(), self.holder.clone(), self.clock.now());
         let times = (now, now + micros(length));
-        let fence = self
-            .meta
-            .write(move |tx| Ok::<_, EngineError>(leases::acquire(tx, &work, &holder, times)?))
-            .await?;
+        let fence = self.write(move |tx| Ok(leases::acquire(tx, &work, &holder, times)?)).await?;
         Ok(fence.is_some())
     }
 
-    /// Leaves some work to whoever comes next.
+    /// Gives up a lease, so that another process can take it at once.
     pub(crate) async fn release_lease(&self, work: &str) -> Result<(), EngineError> {
         let (work, holder) = (work.to_owned(), self.holder.clone());
-        self.meta
-            .write(move |tx| Ok::<_, EngineError>(leases::release(tx, &work, &holder)?))
-            .await?;
+        self.write(move |tx| Ok(leases::release(tx, &work, &holder)?)).await?;
         Ok(())
     }
 }

@@ -1,8 +1,8 @@
-//! What a registry does: access, push, pull, tags, delete, collection of what nothing needs.
+//! The rules of a registry: access, push, pull, tags, delete, and the collection of unused content.
 //!
-//! The engine knows the database by `meta`, the bytes by `blob` and callers by `identity`; it knows no HTTP and writes no
-//! SQL. Every operation on content starts at [`Engine::open`], which hands out a [`RepoAccess`] when the caller may do what
-//! it asks. Four rooms stand on a common ground, and each uses only those before it:
+//! The engine knows the database by `meta`, the bytes by `blob` and callers by `identity`; it knows no HTTP and
+//! writes no SQL. Every operation on content starts at [`Engine::open`], which returns a [`RepoAccess`] if the caller
+//! has the permission. Four rooms stand on a common ground, and each uses only those before it:
 //!
 //! - `tags`: moving, deleting and keeping tags, and the rules about them;
 //! - `content`: push, pull, uploads, referrers, lists of the registry protocol;
@@ -20,6 +20,7 @@ mod error;
 mod leases;
 mod maintenance;
 mod outbox;
+mod page;
 mod parsing;
 mod pull_counter;
 mod reserve;
@@ -37,7 +38,6 @@ pub use artifacts::attachment_create::NewAttachment;
 pub use artifacts::delete::TagHandling;
 pub use artifacts::delete::batch::DeleteMode;
 pub use artifacts::image_list::{ImageOrder, NameOrder, TagDetail, TagTarget, VersionOrder};
-pub use artifacts::listing::ListPage;
 pub use artifacts::repositories::{NewRepository, RepositoryChange};
 pub use artifacts::rules::RuleChange;
 pub use blob::{BlobStream as ContentStream, with_max_frame_bytes};
@@ -47,7 +47,7 @@ pub use content::manifest_read::PulledManifest;
 pub use content::push::{NewManifest, PushedManifest, ReceivedManifest};
 pub use content::receive::{UploadBody, UploadChunk};
 pub use content::referrers::ReferrersPage;
-pub use content::tag_list::{NamePage, TagPage};
+pub use content::tag_list::TagPage;
 pub use content::uploads::{MountFrom, UploadProgress};
 pub use copy_checks::{CheckCounts, CheckOutcome};
 pub use disk_room::{DiskReserve, DiskRoom};
@@ -72,6 +72,7 @@ pub use meta::tags::{ListedVersion, TagRow};
 pub use meta::versions::Referrer;
 pub use meta::{ErrorKind, LatencyObserver, TransactionKind};
 pub use outbox::DeliveryOutcome;
+pub use page::{ListPage, ListQuery, PageRequest, SortOrder};
 pub use parsing::ParsingPlaces;
 pub use settings::{CreateOnPush, Settings};
 pub use shared_manifests::SHARED_FROM;

@@ -1,13 +1,13 @@
-//! What changes say to webhooks: written down in the transaction of the change, for each webhook that wants to know,
-//! and kept until its receiver has taken it.
+//! Notifications of changes for webhooks. The transaction of a change writes one message for each webhook that wants
+//! it, and the message is kept until its receiver has taken it.
 //!
-//! How it travels is not known here. One process at a time works for a webhook, by a lease.
+//! The delivery itself is not known here. A lease lets one process at a time work for a webhook.
 
 use std::time::Duration;
 
 use identity::micros;
 use meta::deletion::DeletedArtifact;
-use meta::outbox::{self, WebhookChange, WebhookMessage as Notification};
+use meta::outbox::{self, WebhookChange, WebhookMessage};
 use meta::{Id, MetaError, Tx, packages, repositories, tags, versions};
 use model::digest::Digest;
 use model::name::RepositoryName;
@@ -15,105 +15,113 @@ use model::name::RepositoryName;
 use crate::access::ImageContext;
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::webhook::names_of_wanting;
+use crate::webhook::list_interested_webhooks;
 
-/// How long a process keeps a webhook to itself without a sign of life. One message takes less.
-const LEASE: Duration = Duration::from_secs(15);
+/// The time after which a process that shows no sign of life loses a webhook. The delivery of one message takes less.
+const WEBHOOK_LEASE: Duration = Duration::from_secs(15);
 
-/// How long a message waits for its receiver, as in Pub/Sub.
-const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
+/// The time for which a message waits for its receiver. It is that of Pub/Sub.
+const MAX_MESSAGE_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// How many messages are read at once.
-const BATCH: i64 = 50;
+/// The largest number of messages that are read at once.
+const MAX_MESSAGES_READ: i64 = 50;
 
-/// How many are forgotten at once.
-const FORGOTTEN: i64 = 500;
+/// The largest number of old messages that are deleted at once.
+const MAX_MESSAGES_DELETED: i64 = 500;
 
-/// More of those that wait are not counted.
+/// The largest number of waiting messages that are counted.
 const MAX_COUNTED: i64 = 1_000;
 
-/// What a webhook's messages are to become.
+/// The outcome of a batch of deliveries to one webhook.
 #[derive(Debug, Default)]
 pub struct DeliveryOutcome {
-    /// Those that its receiver took.
+    /// The messages that the receiver has taken.
     pub taken: Vec<Id>,
-    /// Those that let others go before them, and for how long.
+    /// The messages that are put behind others, each with the time that it waits.
     pub put_off: Vec<(Id, Duration)>,
 }
 
 impl Engine {
-    /// How many messages wait for a webhook, up to a thousand, and whether one is due.
-    pub async fn waiting_notifications(&self, webhook: &str) -> Result<(i64, bool), EngineError> {
+    /// Returns the number of messages that wait for a webhook, up to a thousand, and whether one of them is due.
+    pub async fn count_waiting_notifications(
+        &self,
+        webhook: &str,
+    ) -> Result<(i64, bool), EngineError> {
         let (webhook, now) = (webhook.to_owned(), self.clock.now());
-        self.meta
-            .read_by_key(move |tx| {
-                let (count, first) = outbox::count_waiting(tx, &webhook, MAX_COUNTED)?;
-                Ok((count, first.is_some_and(|due_at| due_at <= now)))
-            })
-            .await
+        self.read_by_key(move |tx| {
+            let (count, first) = outbox::count_waiting(tx, &webhook, MAX_COUNTED)?;
+            Ok((count, first.is_some_and(|due_at| due_at <= now)))
+        })
+        .await
     }
 
-    /// What a webhook is to be told next. Nothing, where another process is at it.
-    pub async fn due_notifications(&self, webhook: &str) -> Result<Vec<Notification>, EngineError> {
-        if !self.hold_lease(&lease(webhook), LEASE).await? {
+    /// Returns the messages that are due for a webhook. There are none if another process works for the webhook.
+    pub async fn list_due_notifications(
+        &self,
+        webhook: &str,
+    ) -> Result<Vec<WebhookMessage>, EngineError> {
+        if !self.hold_lease(&lease_name(webhook), WEBHOOK_LEASE).await? {
             return Ok(Vec::new());
         }
         let (webhook, now) = (webhook.to_owned(), self.clock.now());
-        // Only what the one before has left: read after the lease was taken, and not in its transaction, which
-        // would get in the way of pushes.
-        self.meta.read(move |tx| Ok(outbox::list_due(tx, &webhook, now, BATCH)?)).await
+        // The read comes after the lease, so that it sees what the last process has left. It is not in the
+        // transaction of the lease, where it would make pushes wait.
+        self.read(move |tx| Ok(outbox::list_due(tx, &webhook, now, MAX_MESSAGES_READ)?)).await
     }
 
-    /// Writes down what became of messages.
-    pub async fn settle_notifications(&self, settled: DeliveryOutcome) -> Result<(), EngineError> {
+    /// Deletes the messages that were taken, and puts the others behind.
+    pub async fn record_deliveries(&self, outcome: DeliveryOutcome) -> Result<(), EngineError> {
         let now = self.clock.now();
-        self.meta
-            .write(move |tx| {
-                for id in &settled.taken {
-                    outbox::delete(tx, id)?;
-                }
-                for (id, wait) in &settled.put_off {
-                    outbox::put_behind(tx, id, now + micros(*wait))?;
-                }
-                Ok(())
-            })
-            .await
+        self.write(move |tx| {
+            for id in &outcome.taken {
+                outbox::delete(tx, id)?;
+            }
+            for (id, wait) in &outcome.put_off {
+                outbox::put_behind(tx, id, now + micros(*wait))?;
+            }
+            Ok(())
+        })
+        .await
     }
 
-    /// Leaves a webhook to whoever comes next.
-    pub async fn release_notifications(&self, webhook: &str) -> Result<(), EngineError> {
-        self.release_lease(&lease(webhook)).await
+    /// Gives up the lease of a webhook, so that another process can take it at once.
+    pub async fn release_webhook(&self, webhook: &str) -> Result<(), EngineError> {
+        self.release_lease(&lease_name(webhook)).await
     }
 
-    /// Forgets messages that waited too long, also for webhooks that nobody knows any more. Answers whom they were for.
-    pub async fn forget_notifications(&self) -> Result<Vec<String>, EngineError> {
-        let before = self.clock.now() - micros(KEPT_FOR);
-        self.meta.write(move |tx| Ok(outbox::delete_old(tx, before, FORGOTTEN)?)).await
+    /// Deletes messages that waited too long, also for webhooks that are no longer configured. Returns the name of
+    /// the webhook of each of them.
+    pub async fn delete_old_notifications(&self) -> Result<Vec<String>, EngineError> {
+        let before = self.clock.now() - micros(MAX_MESSAGE_AGE);
+        self.write(move |tx| Ok(outbox::delete_old(tx, before, MAX_MESSAGES_DELETED)?)).await
     }
 }
 
 impl Engine {
-    /// How much of something large goes at once, if each piece is told to every webhook.
+    /// Returns how many rows one transaction takes of a large deletion, where each row becomes a message for every
+    /// webhook.
     pub(crate) fn batch_size(&self, pieces: i64) -> i64 {
         (pieces / (1 + self.settings.webhooks.len() as i64)).max(8)
     }
 
-    /// Tells those who want to know what a whole image or repository took along, as far as it is not there again.
+    /// Tells webhooks what the deletion of a whole image or repository has deleted, except for what exists again by
+    /// now.
     pub(crate) fn enqueue_deletions(
         &self,
         tx: &mut Tx<'_>,
-        (repository, now): (&Id, i64),
-        gone: &[DeletedArtifact],
+        repository: &Id,
+        deleted: &[DeletedArtifact],
+        now: i64,
     ) -> Result<(), MetaError> {
-        if gone.is_empty() || self.settings.webhooks.is_empty() {
+        if deleted.is_empty() || self.settings.webhooks.is_empty() {
             return Ok(());
         }
         let Some(name) = repositories::find_name(tx, repository)? else { return Ok(()) };
         let (webhooks, mut changes) =
-            (names_of_wanting(&self.settings.webhooks, &name), Vec::new());
-        for gone in gone {
-            if !webhooks.is_empty() && !is_there(tx, &name, gone)? {
-                let DeletedArtifact { image, tag, digest } = gone;
+            (list_interested_webhooks(&self.settings.webhooks, &name), Vec::new());
+        for artifact in deleted {
+            if !webhooks.is_empty() && !exists_again(tx, &name, artifact)? {
+                let DeletedArtifact { image, tag, digest } = artifact;
                 let (tag, digest) = (tag.as_deref(), digest.as_ref());
                 changes.push(WebhookChange { action: "DELETE", image, tag, digest });
             }
@@ -122,52 +130,58 @@ impl Engine {
     }
 }
 
-/// Whether it came back under its name meanwhile, or nobody knows its name.
-fn is_there(
+/// Returns `true` if the artifact exists again under its name, or if its image has no name any more.
+fn exists_again(
     tx: &mut Tx<'_>,
     name: &RepositoryName,
-    gone: &DeletedArtifact,
+    artifact: &DeletedArtifact,
 ) -> Result<bool, MetaError> {
-    if gone.image.is_empty() {
+    if artifact.image.is_empty() {
         return Ok(true);
     }
     let Some(repository) = repositories::find(tx, name)? else { return Ok(false) };
-    let Some(package) = packages::find(tx, &repository.id, &gone.image)? else { return Ok(false) };
-    Ok(match (&gone.tag, &gone.digest) {
+    let Some(package) = packages::find(tx, &repository.id, &artifact.image)? else {
+        return Ok(false);
+    };
+    Ok(match (&artifact.tag, &artifact.digest) {
         (Some(tag), _) => tags::find(tx, &package, tag)?.is_some(),
         (None, Some(digest)) => versions::find_in_package(tx, &package, digest)?.is_some(),
         (None, None) => false,
     })
 }
 
-fn lease(webhook: &str) -> String {
+fn lease_name(webhook: &str) -> String {
     format!("webhook {webhook}")
 }
 
 impl ImageContext {
-    /// Tells those who want to know that the image has something new.
+    /// Tells webhooks that the image has a new version, or new tags for one.
     pub(crate) fn enqueue_insert(
         &self,
         tx: &mut Tx<'_>,
-        (digest, tags, now): (&Digest, &[Option<&str>], i64),
+        digest: &Digest,
+        tags: &[Option<&str>],
+        now: i64,
     ) -> Result<(), MetaError> {
         let (action, image) = ("INSERT", self.image_name());
         let changes: Vec<_> = tags
             .iter()
             .map(|tag| WebhookChange { action, image, tag: *tag, digest: Some(digest) })
             .collect();
-        let webhooks = names_of_wanting(&self.webhooks, &self.repository_name);
+        let webhooks = list_interested_webhooks(&self.webhooks, &self.repository_name);
         outbox::insert(tx, &webhooks, (&self.repository_name, now), &changes)
     }
 
-    /// Tells those who want to know that a tag, or a version, is gone.
+    /// Tells webhooks that a tag or a version was deleted.
     pub(crate) fn enqueue_delete(
         &self,
         tx: &mut Tx<'_>,
-        (tag, digest, now): (Option<&str>, Option<&Digest>, i64),
+        tag: Option<&str>,
+        digest: Option<&Digest>,
+        now: i64,
     ) -> Result<(), MetaError> {
         let change = WebhookChange { action: "DELETE", image: self.image_name(), tag, digest };
-        let webhooks = names_of_wanting(&self.webhooks, &self.repository_name);
+        let webhooks = list_interested_webhooks(&self.webhooks, &self.repository_name);
         outbox::insert(tx, &webhooks, (&self.repository_name, now), &[change])
     }
 }

@@ -1,4 +1,4 @@
-//! Reading long documents of strangers on threads beside those that serve requests.
+//! Parsing of long documents that clients send, on threads beside those that serve requests.
 
 use std::sync::Arc;
 use std::thread::available_parallelism;
@@ -8,10 +8,11 @@ use tokio::task::spawn_blocking;
 
 use crate::error::EngineError;
 
-/// A document up to this long is read where it is: to change threads would take longer.
+/// The longest document that is parsed on the thread of its request: a change of threads would take longer.
 const SHORT_DOCUMENT: usize = 32 << 10;
 
-/// The places for long documents that are being read: half of the processors, so that the others serve requests.
+/// The limit on how many long documents are parsed at once: half of the processors, so that the others serve
+/// requests.
 #[derive(Clone)]
 pub struct ParsingPlaces(Arc<Semaphore>);
 
@@ -23,7 +24,7 @@ impl Default for ParsingPlaces {
 }
 
 impl ParsingPlaces {
-    /// Returns what `parse` makes of a document of `length` bytes.
+    /// Returns the result of `parse` on a document of `length` bytes.
     pub async fn run<T: Send + 'static>(
         &self,
         length: usize,
@@ -35,7 +36,7 @@ impl ParsingPlaces {
         let place = self.0.clone().acquire_owned().await.expect("never closed");
         let parsed = spawn_blocking(move || {
             let parsed = parse();
-            // Kept until here even where the client has left.
+            // The place is held until the end of the parsing, even if the client has left.
             drop(place);
             parsed
         });

@@ -1,4 +1,4 @@
-//! Pulls that this process saw since its last flush.
+//! The pulls that this process has counted since its last flush.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -10,7 +10,7 @@ use model::media_type::ManifestKind;
 
 const DAY: Micros = 24 * 3600 * 1_000_000;
 
-/// Pulls that this process saw since its last flush, by version and day.
+/// The pulls since the last flush, by version and day.
 #[derive(Debug, Default)]
 pub(crate) struct PullCounter {
     seen: Mutex<HashMap<(Id, i64), PullTotals>>,
@@ -20,7 +20,7 @@ pub(crate) struct PullCounter {
 pub(crate) struct PullTotals {
     pub(crate) pulls: i64,
     pub(crate) last: Micros,
-    /// Whether it names manifests, for which its pull counts as a use.
+    /// `true` if the version is an index. Its pull counts as a use of the manifests that it names.
     pub(crate) is_index: bool,
 }
 

@@ -1,55 +1,56 @@
-//! Room on the disk that uploads and manifests may not use, so that whatever frees some can be written down.
+//! The part of the disk that uploads and manifests may not use, so that work which frees room can still write.
 //!
-//! Deletes, collection, cleanup, the audit log and pulls do not ask here. A look at the disk is kept for a moment;
-//! what was admitted since counts as written, and so does what is in memory on its way.
+//! Deletes, collection, cleanup, the audit log and pulls do not ask here. A reading of the disk is used for a moment;
+//! bytes that were admitted since, and bytes that uploads hold in memory, count as written.
 
 use crate::disk_room::DiskRoom;
 use crate::engine::Engine;
 use crate::error::EngineError;
 
-/// As much of the disk is taken for anything at all.
-const SMALLEST: u64 = 4 << 10;
+/// The room that any write is counted with at least.
+const MIN_BYTES: u64 = 4 << 10;
 
 impl Engine {
-    /// Returns the room on the disk. `None`: nothing is kept on one, or it does not say.
+    /// Returns the room on the disk. `None` means that nothing is stored on a disk, or that the disk does not tell.
     pub async fn disk_room(&self) -> Option<DiskRoom> {
-        let room = self.look_at_disk().await?;
-        self.disk.tell(&room, room.is_short());
+        let room = self.read_disk_room().await?;
+        self.disk.log_change(&room, room.is_short());
         Some(room)
     }
 
-    /// Refuses so many bytes more, and whatever is little, where they would use what is kept.
+    /// Refuses `bytes` more if they would use the reserved part. Fewer than 4 KiB count as 4 KiB.
     pub(crate) async fn check_room(&self, bytes: u64) -> Result<(), EngineError> {
-        let bytes = bytes.max(SMALLEST);
-        if self.disk.admit(bytes) {
+        let bytes = bytes.max(MIN_BYTES);
+        if self.disk.try_take(bytes) {
             return Ok(());
         }
-        let Some(room) = self.look_at_disk().await else { return Ok(()) };
-        // What is in memory was admitted, perhaps, and is not on the disk.
-        let left = room.left().and_then(|left| left.checked_sub(self.budget.used_bytes() + bytes));
-        self.disk.tell(&room, left.is_none());
-        // Who comes after a refusal looks again, whatever an older look had left.
-        self.disk.keep(left.unwrap_or(0));
+        let Some(room) = self.read_disk_room().await else { return Ok(()) };
+        // Bytes in memory may have been admitted already, but are not on the disk yet.
+        let left =
+            room.usable_bytes().and_then(|left| left.checked_sub(self.budget.used_bytes() + bytes));
+        self.disk.log_change(&room, left.is_none());
+        // After a refusal the next request reads the disk again, whatever an older reading had left.
+        self.disk.store_reading(left.unwrap_or(0));
         left.map(|_| ()).ok_or(EngineError::DiskNearlyFull(room))
     }
 
-    /// Refuses a body of so many bytes before it is read, where it would use what is kept. Nothing is taken by that:
-    /// what comes is checked as it comes.
+    /// Refuses a body of `bytes` before it is read, if it would use the reserved part. No room is taken by this: the
+    /// bytes are checked again as they come.
     pub async fn check_announced(&self, bytes: u64) -> Result<(), EngineError> {
-        let bytes = bytes.max(SMALLEST);
-        if self.disk.has(bytes) {
+        let bytes = bytes.max(MIN_BYTES);
+        if self.disk.has_room(bytes) {
             return Ok(());
         }
-        let Some(room) = self.look_at_disk().await else { return Ok(()) };
-        // That a large body finds no room does not mean that the disk is nearly full.
-        self.disk.tell(&room, room.is_short());
-        match room.left() {
+        let Some(room) = self.read_disk_room().await else { return Ok(()) };
+        // A large body without room does not mean that the disk is nearly full.
+        self.disk.log_change(&room, room.is_short());
+        match room.usable_bytes() {
             Some(left) if left >= self.budget.used_bytes().saturating_add(bytes) => Ok(()),
             Some(_) | None => Err(EngineError::DiskNearlyFull(room)),
         }
     }
 
-    async fn look_at_disk(&self) -> Option<DiskRoom> {
+    async fn read_disk_room(&self) -> Option<DiskRoom> {
         match self.blobs.disk_space().await {
             Ok(space) => space.map(|space| DiskRoom {
                 space,

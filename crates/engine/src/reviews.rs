@@ -1,42 +1,67 @@
-//! The kinds of reviews that collection makes, and the copies that go to the trash.
+//! The kinds of reviews that collection makes, their times, and the moves of copies to the trash.
 
+use identity::{Micros, micros};
 use meta::{Id, Tx, blobs, gc_queue};
 use model::digest::Digest;
 
+use crate::engine::Engine;
 use crate::error::EngineError;
 
-/// A repository's right to read a blob; the id is [`link_id`].
+/// The right of a repository to read a blob. The id is a [`link_id`].
 pub(crate) const LINK_REVIEW: &str = "link";
-/// A blob that no repository may read; the id is its digest.
-pub(crate) const BLOB: &str = "blob";
-/// A manifest's bytes; the id is its digest.
-pub(crate) const CONTENT: &str = "content";
-/// An upload session; the id is its own.
-pub(crate) const UPLOAD: &str = "upload";
-/// A repository that is being removed; the id is its own.
-pub(crate) const REPOSITORY: &str = "repository";
-/// An image that is being removed; the id is its own.
-pub(crate) const PACKAGE: &str = "package";
-/// A copy in the trash; the id is its own.
-pub(crate) const COPY: &str = "copy";
+/// A blob that no repository may read any more. The id is the digest.
+pub(crate) const BLOB_REVIEW: &str = "blob";
+/// The bytes of a manifest. The id is the digest.
+pub(crate) const CONTENT_REVIEW: &str = "content";
+/// An upload session. The id is that of the session.
+pub(crate) const UPLOAD_REVIEW: &str = "upload";
+/// A repository that is being deleted. The id is that of the repository.
+pub(crate) const REPOSITORY_REVIEW: &str = "repository";
+/// An image that is being deleted. The id is that of the image.
+pub(crate) const PACKAGE_REVIEW: &str = "package";
+/// A copy in the trash. The id is that of the copy.
+pub(crate) const COPY_REVIEW: &str = "copy";
 
-/// The id of a link's review.
+/// The times that a transaction writes which enqueues reviews.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ReviewTimes {
+    /// The present time.
+    pub(crate) now: Micros,
+    /// The time from which on unreferenced content may be deleted.
+    pub(crate) review_after: Micros,
+    /// The time at which a copy that goes to the trash now is deleted.
+    pub(crate) trash_due: Micros,
+}
+
+impl Engine {
+    /// Returns the times for a transaction that enqueues reviews now.
+    pub(crate) fn review_times(&self) -> ReviewTimes {
+        let now = self.clock.now();
+        ReviewTimes {
+            now,
+            review_after: now + micros(self.settings.gc_grace),
+            trash_due: now + micros(self.settings.trash_retention),
+        }
+    }
+}
+
+/// Returns the id of the review of a repository's right to read a blob.
 pub(crate) fn link_id(repository: &Id, digest: &Digest) -> String {
     format!("{repository}/{digest}")
 }
 
-/// Puts a copy to the trash that no blob came of; its file is removed when the review is due.
+/// Moves the copy of an upload that became no blob to the trash. The review that is due then deletes its file.
 pub(crate) fn trash_unfinished(tx: &mut Tx<'_>, copy: &Id, due: i64) -> Result<(), EngineError> {
     if blobs::trash_unfinished(tx, copy)? == 1 {
-        gc_queue::enqueue(tx, COPY, &[copy.to_string()], due)?;
+        gc_queue::enqueue(tx, COPY_REVIEW, &[copy.to_string()], due)?;
     }
     Ok(())
 }
 
-/// Puts a copy to the trash that its blob has no more.
+/// Moves a copy that no blob uses any more to the trash.
 pub(crate) fn trash_former(tx: &mut Tx<'_>, copy: &Id, due: i64) -> Result<(), EngineError> {
     if blobs::trash_replaced(tx, copy)? == 1 {
-        gc_queue::enqueue(tx, COPY, &[copy.to_string()], due)?;
+        gc_queue::enqueue(tx, COPY_REVIEW, &[copy.to_string()], due)?;
     }
     Ok(())
 }

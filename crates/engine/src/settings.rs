@@ -6,30 +6,30 @@ use std::time::Duration;
 use crate::disk_room::DiskReserve;
 use crate::webhook::Webhook;
 
-/// How the registry is set.
+/// The settings of a registry.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Whether a repository that appears on push accepts manifests that name missing content.
+    /// `true` if a repository that a push creates accepts manifests that name missing content.
     pub new_repositories_sparse: bool,
-    /// Where a push makes the repository that it goes to.
+    /// The hosts on which a push creates a missing repository.
     pub create_on_push: CreateOnPush,
-    /// How long something that nothing refers to is kept.
+    /// The time for which content is kept that nothing refers to.
     pub gc_grace: Duration,
-    /// How long a copy stays in the trash before its file is removed.
+    /// The time that a copy stays in the trash before its file is deleted.
     pub trash_retention: Duration,
-    /// How long an upload without a request lives.
+    /// The time after which an upload without a request expires.
     pub upload_expiry: Duration,
-    /// How many uploads of a principal may be open in a repository, if that is bounded.
+    /// The largest number of open uploads of a principal in a repository, if there is a limit.
     pub open_uploads: Option<u32>,
-    /// How much of the disk uploads and manifests may not use.
+    /// The part of the disk that uploads and manifests may not use.
     pub disk_reserve: DiskReserve,
-    /// After how long a blob is hashed again while it is read.
+    /// The age of its last check from which on a blob is hashed again while it is read.
     pub verify_after: Duration,
-    /// How much memory all uploads share.
+    /// The memory that all uploads share, in bytes.
     pub upload_memory: usize,
-    /// How long a registry token lives, unless the credential ends sooner.
+    /// The lifetime of a registry token, unless the credential ends sooner.
     pub registry_token_lifetime: Duration,
-    /// Who is told of changes.
+    /// The webhooks that are told of changes.
     pub webhooks: Arc<[Webhook]>,
 }
 
@@ -52,12 +52,12 @@ impl Default for Settings {
     }
 }
 
-/// Where a push to a repository that is missing makes it, for who may create on push.
+/// The hosts on which a push creates a missing repository, if the caller may create on push.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum CreateOnPush {
-    /// On the hosts of Container Registry, `gcr.io` and the like.
+    /// The hosts of Container Registry, `gcr.io` and the like.
     #[default]
     RegistryHosts,
-    /// Everywhere.
+    /// All hosts.
     Always,
 }

@@ -1,7 +1,7 @@
-//! The bytes of large manifests on their way out: once for all who read them.
+//! The bytes of large manifests that are being sent: one copy in memory for all readers.
 //!
-//! A manifest is read whole. Of a large one, a reader who takes his time would hold megabytes, and so would each of the
-//! next ones. So all of them have the same bytes, and there is a bound of what all such manifests together take.
+//! A manifest is read into memory whole. Each slow reader of a large one would hold megabytes. So all readers of one
+//! manifest share its bytes, and the large manifests in memory together have a limit.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -11,16 +11,16 @@ use model::digest::Digest;
 
 use crate::error::EngineError;
 
-/// Manifests from this length on are shared.
+/// The length from which on manifests are shared.
 pub const SHARED_FROM: usize = 64 << 10;
-/// The bytes of all that are being read.
+/// The largest sum of the bytes of all manifests that are being read.
 const MAX_SHARED_BYTES: usize = 64 << 20;
 
-/// The manifests that are being read.
+/// The manifests that are being read, by their digests.
 #[derive(Default)]
 pub(crate) struct SharedManifests(Mutex<HashMap<Digest, Weak<Vec<u8>>>>);
 
-/// Keeps the bytes for as long as one of their readers has some.
+/// The bytes of a manifest, which stay in memory for as long as one of the readers holds some.
 struct SharedManifest(Arc<Vec<u8>>);
 
 impl AsRef<[u8]> for SharedManifest {
@@ -30,7 +30,7 @@ impl AsRef<[u8]> for SharedManifest {
 }
 
 impl SharedManifests {
-    /// Returns the bytes that others have of that digest already, or these.
+    /// Returns the bytes that other readers of this digest share already, or else `bytes`.
     pub(crate) fn share(&self, digest: &Digest, bytes: Vec<u8>) -> Result<Bytes, EngineError> {
         if bytes.len() < SHARED_FROM {
             return Ok(bytes.into());

@@ -1,9 +1,9 @@
-//! The last look at the stores: whether they are where they belong.
+//! The outcome of the last check of the stores.
 
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
-/// Whether the stores were where they belong when they were last looked at.
+/// The outcome of the last check that the stores are in their places.
 #[derive(Default)]
 pub(crate) struct StorePresence {
     pub(crate) away: AtomicBool,

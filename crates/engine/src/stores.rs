@@ -1,7 +1,7 @@
-//! Whether the folder of blobs and the database belong together, at the start and while the server runs.
+//! Checks that the folder of blobs and the database belong together, at the start and while the server runs.
 //!
-//! They share an id. Without it, a folder that is not mounted, or another one, would make every copy look lost, and a
-//! database that is missing would be taken for a first start.
+//! They share an id. Without it, a folder that is not mounted, or another folder, would make every copy look lost,
+//! and a missing database would be taken for a first start.
 
 use std::path::Path;
 use std::sync::PoisonError;
@@ -13,38 +13,38 @@ use meta::{ErrorKind, Id, Meta, MetaError, Tx, blobs, settings};
 use crate::engine::Engine;
 use crate::error::EngineError;
 
-/// How many of the newest copies a folder has to have that is given its id.
-const NEWEST: i64 = 16;
+/// The number of the newest copies that must be in a folder before it is given an id.
+const MAX_COPIES_CHECKED: i64 = 16;
 
-/// What a folder of blobs and a database say of each other.
+/// The facts about a folder of blobs and a database from which the verdict follows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreFindings {
-    /// The folder.
+    /// The state of the folder.
     pub folder: FolderState,
     /// The id in the database.
     pub database: Option<StoreId>,
     /// The id that both were about to share when a process ended.
     pub next: Option<StoreId>,
-    /// Whether the database knows of any copy.
+    /// `true` if the database knows of any copy.
     pub knows_copies: bool,
-    /// How many of its newest copies were looked for.
+    /// The number of newest copies that were looked for.
     pub newest: usize,
-    /// How many of these are in the folder.
+    /// The number of these that are in the folder.
     pub present: usize,
 }
 
-/// Whether a folder and a database are used together.
+/// The decision about using a folder and a database together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreVerdict {
-    /// They share an id.
+    /// Both have the same id: they are used together.
     Agreed,
-    /// They are to share the folder's, or a new one.
+    /// They are used together, and are to share the folder's id or a new one.
     Join,
-    /// They are not.
+    /// They are not used together.
     Refused(StoreRefusal),
 }
 
-/// Why a folder and a database are not used together.
+/// The reason why a folder and a database are not used together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum StoreRefusal {
     /// The folder has no id, and the database has one.
@@ -55,40 +55,40 @@ pub enum StoreRefusal {
         "the folder of blobs has the id {0} of another database, and this one is new, or an old one put back"
     )]
     DatabaseWithoutId(StoreId),
-    /// They have different ids.
+    /// The two have different ids.
     #[error("the folder of blobs has the id {folder}, and the database belongs to {database}")]
     Different {
-        /// The folder's.
+        /// The id of the folder.
         folder: StoreId,
-        /// The database's.
+        /// The id that the database has.
         database: StoreId,
     },
-    /// Blobs that the database does not know.
+    /// The folder holds blobs, and the database knows of none.
     #[error("the folder of blobs holds blobs, and the database knows of none")]
     UnknownCopies,
-    /// The newest blobs are missing.
+    /// Some of the newest blobs are missing in the folder.
     #[error(
         "the folder of blobs has {present} of the {newest} newest blobs that the database knows"
     )]
     MissingCopies {
-        /// How many are there.
+        /// The number of blobs that are there.
         present: usize,
-        /// How many were looked for.
+        /// The number of blobs that were looked for.
         newest: usize,
     },
 }
 
 impl StoreFindings {
-    /// Looks at the folder in `data`, in which nothing is made, and at the database.
-    pub async fn of(meta: &Meta, data: &Path) -> Result<Self, EngineError> {
+    /// Inspects the folder in `data`, without writing to it, and the database.
+    pub async fn inspect(meta: &Meta, data: &Path) -> Result<Self, EngineError> {
         let known = meta
             .read_by_key(|tx| {
                 let ids = [settings::STORE_ID, settings::NEXT_STORE_ID];
-                let ids = [id_of(tx, ids[0])?, id_of(tx, ids[1])?];
+                let ids = [read_store_id(tx, ids[0])?, read_store_id(tx, ids[1])?];
                 Ok::<_, EngineError>((
                     ids,
                     blobs::has_copies(tx)?,
-                    blobs::list_newest_live(tx, NEWEST)?,
+                    blobs::list_newest_live(tx, MAX_COPIES_CHECKED)?,
                 ))
             })
             .await?;
@@ -105,7 +105,7 @@ impl StoreFindings {
         })
     }
 
-    /// Whether they are used together.
+    /// Decides whether the two are used together.
     pub fn verdict(&self) -> StoreVerdict {
         let Self { present, newest, .. } = *self;
         let refusal = match (self.folder.id, self.database) {
@@ -125,24 +125,24 @@ impl StoreFindings {
         StoreVerdict::Refused(refusal)
     }
 
-    /// Lets both share an id at the start: the folder's, or a new one. Of processes that start at once with folders of
-    /// their own, the first one gives the database its id; the others are refused, and their folders stay without.
-    /// A process that ends meanwhile leaves what the next one takes up.
+    /// Gives both the folder's id, or a new one, at the start. If several processes start at once with folders of
+    /// their own, the first one gives the database its id. The others are refused, and their folders are left without
+    /// an id. A process that ends in the middle leaves an announced id, which the next start continues with.
     pub async fn join(
         &self,
         meta: &Meta,
         blobs: &dyn BlobStore,
     ) -> Result<Result<StoreId, StoreRefusal>, EngineError> {
-        let id = self.folder.id.unwrap_or_else(new_id);
-        announce(meta, id).await?;
+        let id = self.folder.id.unwrap_or_else(new_store_id);
+        announce_id(meta, id).await?;
         blobs.set_store_id(Some(id)).await?;
         let text = id.to_string();
-        let stands = meta.write(move |tx| {
-            let stands = settings::set_if_missing(tx, settings::STORE_ID, &text)?;
+        let stored = meta.write(move |tx| {
+            let stored = settings::set_if_missing(tx, settings::STORE_ID, &text)?;
             settings::delete(tx, settings::NEXT_STORE_ID)?;
-            parse_id(settings::STORE_ID, &stands)
+            parse_id(settings::STORE_ID, &stored)
         });
-        let database = stands.await?;
+        let database = stored.await?;
         if database == id {
             return Ok(Ok(id));
         }
@@ -153,10 +153,10 @@ impl StoreFindings {
         Ok(Err(StoreRefusal::FolderWithoutId(database)))
     }
 
-    /// Lets both share an id, whatever they have: the database's, the folder's, or a new one.
+    /// Gives both the same id whatever they have: the database's, the folder's, or a new one.
     pub async fn adopt(&self, meta: &Meta, blobs: &dyn BlobStore) -> Result<StoreId, EngineError> {
-        let id = self.database.or(self.folder.id).unwrap_or_else(new_id);
-        announce(meta, id).await?;
+        let id = self.database.or(self.folder.id).unwrap_or_else(new_store_id);
+        announce_id(meta, id).await?;
         blobs.set_store_id(Some(id)).await?;
         meta.write(move |tx| {
             settings::set(tx, settings::STORE_ID, &id.to_string())?;
@@ -167,18 +167,19 @@ impl StoreFindings {
     }
 }
 
-fn new_id() -> StoreId {
+fn new_store_id() -> StoreId {
     StoreId::from(Id::random().to_bytes())
 }
 
-/// Writes down which id a folder is about to have: a database that does not know it would refuse the folder.
-async fn announce(meta: &Meta, id: StoreId) -> Result<(), EngineError> {
+/// Announces the id that a folder is about to get. Without the announcement, the database would refuse that folder
+/// after a crash.
+async fn announce_id(meta: &Meta, id: StoreId) -> Result<(), EngineError> {
     let announced =
         move |tx: &mut Tx<'_>| settings::set(tx, settings::NEXT_STORE_ID, &id.to_string());
     Ok(meta.write(announced).await?)
 }
 
-fn id_of(tx: &mut Tx<'_>, name: &str) -> Result<Option<StoreId>, EngineError> {
+fn read_store_id(tx: &mut Tx<'_>, name: &str) -> Result<Option<StoreId>, EngineError> {
     settings::get(tx, name)?.map(|text| parse_id(name, &text)).transpose()
 }
 
@@ -188,14 +189,14 @@ fn parse_id(name: &str, text: &str) -> Result<StoreId, EngineError> {
 }
 
 impl Engine {
-    /// Looks whether the folder of blobs and the database are where they were and still belong together. While they do
-    /// not, nothing is written.
-    pub async fn look_at_stores(&self) -> Result<(), EngineError> {
-        let looked = self.find_stores().await;
-        let problem = match &looked {
+    /// Checks that the folder of blobs and the database are in their places and still belong together. Otherwise
+    /// nothing is written until a later check succeeds.
+    pub async fn check_stores(&self) -> Result<(), EngineError> {
+        let outcome = self.check_stores_now().await;
+        let problem = match &outcome {
             Ok(()) => None,
             Err(EngineError::StoreAway(problem)) => Some(problem.clone()),
-            // A database that does not answer has not gone elsewhere.
+            // A database that does not answer has not moved.
             Err(_) => return Ok(()),
         };
         let mut last = self.presence.problem.lock().unwrap_or_else(PoisonError::into_inner);
@@ -210,14 +211,14 @@ impl Engine {
         }
         self.presence.away.store(problem.is_some(), Ordering::Relaxed);
         *last = problem;
-        looked
+        outcome
     }
 
-    async fn find_stores(&self) -> Result<(), EngineError> {
-        self.meta.check_place().await.map_err(away)?;
+    async fn check_stores_now(&self) -> Result<(), EngineError> {
+        self.meta.check_place().await.map_err(moved_error)?;
         self.blobs.check_location().await?;
         let Some(folder) = self.blobs.store_id().await? else { return Ok(()) };
-        let database = self.meta.read_by_key(|tx| id_of(tx, settings::STORE_ID)).await?;
+        let database = self.read_by_key(|tx| read_store_id(tx, settings::STORE_ID)).await?;
         match database {
             Some(database) if database == folder => Ok(()),
             Some(database) => {
@@ -231,8 +232,8 @@ impl Engine {
         }
     }
 
-    /// Whether the stores were there when they were last looked at: what every write asks.
-    pub(crate) fn check_present(&self) -> Result<(), EngineError> {
+    /// Fails if the last check did not find the stores in their places. Every write asks this first.
+    pub(crate) fn check_stores_present(&self) -> Result<(), EngineError> {
         if !self.presence.away.load(Ordering::Relaxed) {
             return Ok(());
         }
@@ -240,13 +241,13 @@ impl Engine {
         Err(EngineError::StoreAway(problem.clone().unwrap_or_default()))
     }
 
-    /// Whether the stores were there when they were last looked at.
-    pub fn stores_present(&self) -> bool {
+    /// Returns whether the last check found the stores in their places.
+    pub fn are_stores_present(&self) -> bool {
         !self.presence.away.load(Ordering::Relaxed)
     }
 }
 
-fn away(error: MetaError) -> EngineError {
+fn moved_error(error: MetaError) -> EngineError {
     match error.kind() {
         ErrorKind::FilesMoved => EngineError::StoreAway(error.to_string()),
         _ => error.into(),

@@ -1,4 +1,4 @@
-//! Tags: how they are set, moved and deleted, where they stay, and the rules about them.
+//! Tags: how they are set, moved and deleted, and the rules that keep them in place.
 
 pub(crate) mod download_rules;
 pub(crate) mod immutability;

@@ -1,15 +1,15 @@
-//! Webhooks, as far as the registry has to know them: which repositories each wants to hear of.
+//! Webhooks, as far as the registry has to know them: the repositories that each wants to hear of.
 
 use model::name::{ProjectId, RepositoryName};
 
-/// Who is told of changes.
+/// A receiver of notifications about changes.
 #[derive(Debug, Clone)]
 pub struct Webhook {
-    /// Its name, under which messages wait for it.
+    /// The name of the webhook, under which messages wait for it.
     pub name: String,
-    /// The projects that it wants to know of.
+    /// The projects that it wants to hear of.
     pub projects: Vec<ProjectId>,
-    /// The repositories that it wants to know of. Where there are no projects either: of all.
+    /// The repositories that it wants to hear of. With neither projects nor repositories, the webhook hears of all.
     pub repositories: Vec<RepositoryName>,
 }
 
@@ -22,8 +22,8 @@ impl Webhook {
     }
 }
 
-/// The names of those that want to know of a repository.
-pub(crate) fn names_of_wanting<'a>(
+/// Returns the names of the webhooks that want to hear of a repository.
+pub(crate) fn list_interested_webhooks<'a>(
     webhooks: &'a [Webhook],
     repository: &RepositoryName,
 ) -> Vec<&'a str> {
@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check((projects, repositories): (&[&str], &[&str]), repository: &str, wants: bool) {
+    fn check(projects: &[&str], repositories: &[&str], repository: &str, wants: bool) {
         let name = |id: &str| -> RepositoryName {
             let (project, id) = id.split_once('/').expect("PROJECT/REPOSITORY");
             format!("projects/{project}/locations/us/repositories/{id}").parse().expect("a name")
@@ -51,11 +51,11 @@ mod tests {
 
     #[test]
     fn who_wants_to_know() {
-        check((&[], &[]), "p/r", true);
-        check((&["p"], &[]), "p/r", true);
-        check((&["q"], &[]), "p/r", false);
-        check((&[], &["p/r"]), "p/r", true);
-        check((&[], &["q/r", "p/s"]), "p/r", false);
-        check((&["q"], &["p/r"]), "p/r", true);
+        check(&[], &[], "p/r", true);
+        check(&["p"], &[], "p/r", true);
+        check(&["q"], &[], "p/r", false);
+        check(&[], &["p/r"], "p/r", true);
+        check(&[], &["q/r", "p/s"], "p/r", false);
+        check(&["q"], &["p/r"], "p/r", true);
     }
 }

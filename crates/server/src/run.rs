@@ -124,7 +124,7 @@ impl RunningServer {
         if matches!(authenticate, Authenticator::Dev) {
             settings.open_uploads = None;
         }
-        let engine = Engine::new(meta, blobs, clock, (settings, key));
+        let engine = Engine::new(meta, blobs, clock, settings, key);
         // Before anything is changed.
         if matches!(authenticate, Authenticator::Dev) && !permits.dev_with_accounts {
             refuse_accounts(&engine).await?;

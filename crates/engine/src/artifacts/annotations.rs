@@ -14,86 +14,85 @@ use crate::error::EngineError;
 use crate::tags::tag_write::{find_package, package_unknown, version_unknown};
 use model::permissions::artifactregistry;
 
-/// How many there may be, ..
-const MOST: usize = 64;
-/// ..and how long all of them, keys and values.
-const LONGEST: usize = 4_096;
+/// The largest number of annotations of an image or version.
+const MAX_ANNOTATIONS: usize = 64;
+/// The largest sum of the lengths of all keys and values, in bytes.
+const MAX_BYTES: usize = 4_096;
 
-/// Texts under keys. `None`: they stay as they are.
+/// The new annotations by their keys, or `None` if they do not change.
 pub type Annotations = Option<BTreeMap<String, String>>;
 
 impl Engine {
-    /// Sets the annotations of an image; these replace all that it had.
+    /// Replaces all annotations of an image.
     pub async fn annotate_package(
         &self,
-        admitted: &Authorized,
+        authorized: &Authorized,
         name: &PackageName,
         annotations: Annotations,
     ) -> Result<PackageDetails, EngineError> {
-        let at = self.image_context(admitted, artifactregistry::PACKAGES_UPDATE, name).await?;
-        let annotations = written("package.annotations", annotations)?;
+        let image = self.image_context(authorized, artifactregistry::PACKAGES_UPDATE, name).await?;
+        let annotations = to_json("package.annotations", annotations)?;
         let now = self.clock.now();
-        self.meta
-            .write(move |tx| {
-                let package = find_package(tx, &at)?;
-                if let Some(annotations) = &annotations {
-                    packages::set_annotations(tx, &package, annotations)?;
-                    events::insert(tx, &at.event("annotate-package", now))?;
-                }
-                let found = packages::find_details(tx, &at.repository().id, at.image_name())?;
-                found.ok_or_else(|| package_unknown(&at))
-            })
-            .await
+        self.write(move |tx| {
+            let package = find_package(tx, &image)?;
+            if let Some(annotations) = &annotations {
+                packages::set_annotations(tx, &package, annotations)?;
+                events::insert(tx, &image.event("annotate-package", now))?;
+            }
+            let package = packages::find_details(tx, &image.repository().id, image.image_name())?;
+            package.ok_or_else(|| package_unknown(&image))
+        })
+        .await
     }
 
-    /// Sets the annotations of a version. They stand in place of those in its manifest, which stay what they are.
+    /// Replaces all annotations of a version. Those in its manifest are hidden by them, and do not change.
     pub async fn annotate_version(
         &self,
-        admitted: &Authorized,
+        authorized: &Authorized,
         name: &VersionName,
         annotations: Annotations,
     ) -> Result<ManifestDetails, EngineError> {
-        let at =
-            self.image_context(admitted, artifactregistry::VERSIONS_UPDATE, &name.package).await?;
-        let annotations = written("version.annotations", annotations)?;
+        let image = self
+            .image_context(authorized, artifactregistry::VERSIONS_UPDATE, &name.package)
+            .await?;
+        let annotations = to_json("version.annotations", annotations)?;
         let (name, now) = (name.clone(), self.clock.now());
-        self.meta
-            .write(move |tx| {
-                let mut found = version(tx, &at, &name)?;
-                if let Some(annotations) = &annotations {
-                    images::set_annotations(tx, &found.id, annotations)?;
-                    let digest = Some(name.digest.clone());
-                    let event = events::AuditEvent { digest, ..at.event("annotate", now) };
-                    events::insert(tx, &event)?;
-                    found.annotations.clone_from(annotations);
-                }
-                Ok(found)
-            })
-            .await
+        self.write(move |tx| {
+            let mut manifest = find_version(tx, &image, &name)?;
+            if let Some(annotations) = &annotations {
+                images::set_annotations(tx, &manifest.id, annotations)?;
+                let digest = Some(name.digest.clone());
+                let event = events::AuditEvent { digest, ..image.event("annotate", now) };
+                events::insert(tx, &event)?;
+                manifest.annotations.clone_from(annotations);
+            }
+            Ok(manifest)
+        })
+        .await
     }
 }
 
-fn version(
+fn find_version(
     tx: &mut Tx<'_>,
-    at: &ImageContext,
+    image: &ImageContext,
     name: &VersionName,
 ) -> Result<ManifestDetails, EngineError> {
-    let package = find_package(tx, at)?;
+    let package = find_package(tx, image)?;
     images::find(tx, &package, &name.digest)?.ok_or_else(|| version_unknown(name))
 }
 
-/// What rows have as JSON, which is always an object of texts.
+/// Reads annotations from the JSON of their column, which is always an object of strings.
 pub fn annotations(json: &str) -> BTreeMap<String, String> {
     serde_json::from_str(json).unwrap_or_default()
 }
 
-/// As rows have them, unless there are too many.
-fn written(field: &'static str, annotations: Annotations) -> Result<Option<String>, EngineError> {
+/// Returns the JSON of annotations for their column. Refuses too many of them, too long ones, and odd keys.
+fn to_json(field: &'static str, annotations: Annotations) -> Result<Option<String>, EngineError> {
     let Some(annotations) = annotations else { return Ok(None) };
-    let length: usize = annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
+    let bytes: usize = annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
     let is_odd = |key: &String| key.is_empty() || key.contains(char::is_control);
-    let problem = if annotations.len() > MOST || length > LONGEST {
-        format!("at most {MOST}, of {LONGEST} bytes together")
+    let problem = if annotations.len() > MAX_ANNOTATIONS || bytes > MAX_BYTES {
+        format!("at most {MAX_ANNOTATIONS}, of {MAX_BYTES} bytes together")
     } else if annotations.keys().any(is_odd) {
         "a key must not be empty, nor have control characters".to_owned()
     } else {

@@ -1,4 +1,4 @@
-//! Making attachments: files of a repository become a manifest that refers to one of its images, by the way of a push.
+//! Creation of attachments: files of a repository become a manifest that refers to one of its images, through a push.
 
 use std::collections::BTreeMap;
 
@@ -24,26 +24,26 @@ use crate::engine::Engine;
 use crate::error::EngineError;
 use model::permissions::artifactregistry;
 
-/// How many files one may have: as many as are shown of it.
-const MOST_FILES: usize = 100;
+/// The largest number of files of an attachment, which is also the number that lists show.
+const MAX_FILES: usize = 100;
 
-/// The longest namespace.
-const MAX_NAMESPACE: usize = 255;
+/// The longest namespace, in bytes.
+const MAX_NAMESPACE_BYTES: usize = 255;
 
-/// An attachment that is to be made.
+/// An attachment that is to be created.
 #[derive(Debug)]
 pub struct NewAttachment {
-    /// What it shall be called; else its digest is its name.
+    /// The id that the client chose. Without one, the digest is the name.
     pub id: Option<AttachmentId>,
-    /// What it refers to.
+    /// The version that the attachment refers to.
     pub target: VersionName,
-    /// What it is.
+    /// The artifact type.
     pub artifact_type: String,
-    /// Whose it is.
+    /// The namespace of the client that attaches.
     pub namespace: String,
-    /// What its maker wants to say.
+    /// The annotations.
     pub annotations: BTreeMap<String, String>,
-    /// What it consists of.
+    /// The files of the attachment.
     pub files: Vec<FileName>,
 }
 
@@ -51,51 +51,54 @@ impl Engine {
     /// Attaches files of a repository to a version in it.
     pub async fn create_attachment(
         &self,
-        admitted: &Authorized,
+        authorized: &Authorized,
         repository: &RepositoryName,
         new: NewAttachment,
     ) -> Result<AttachmentDetails, EngineError> {
-        check(repository, &new)?;
+        check_request(repository, &new)?;
         let permission = artifactregistry::ATTACHMENTS_CREATE;
-        let access = self.open_admitted(admitted, permission, &new.target.package).await?;
-        let (target, sizes) = access.attachable(&new).await?;
-        let empty = access.write_empty().await?;
-        let bytes = manifest(&new, (&target, &sizes, &empty));
+        let access = self.open_authorized(authorized, permission, &new.target.package).await?;
+        let (target, sizes) = access.find_attachment_content(&new).await?;
+        let empty = access.ensure_empty_blob().await?;
+        let bytes = attachment_manifest(&new, &target, &sizes, &empty);
         let digest = Digest::of(&bytes);
-        let made = ReceivedManifest {
+        let received = ReceivedManifest {
             bytes,
             content_type: Some(OCI_MANIFEST.to_owned()),
             reference: Reference::Digest(digest.clone()),
             tags: Vec::new(),
         };
-        let manifest = self.read_manifest(made).await.map_err(|error| match error {
+        let manifest = self.read_manifest(received).await.map_err(|error| match error {
             EngineError::ManifestInvalid(ManifestError::ArtifactType) => {
                 EngineError::invalid("attachment.type", ManifestError::ArtifactType)
             }
             error => error,
         })?;
         let id = new.id.unwrap_or(AttachmentId::Digest(digest));
-        let named = AttachmentLabel { id: id.clone(), namespace: new.namespace };
-        access.put(manifest, Some(named)).await?;
-        self.find_attachment(&AttachmentName { repository: repository.clone(), id }).await
+        let label = AttachmentLabel { id: id.clone(), namespace: new.namespace };
+        access.put(manifest, Some(label)).await?;
+        self.read_attachment(&AttachmentName { repository: repository.clone(), id }).await
     }
 }
 
 impl RepoAccess<Push> {
-    /// What an attachment shall refer to, and how long its files are: all of it is in this repository.
-    async fn attachable(&self, new: &NewAttachment) -> Result<(VersionRow, Vec<i64>), EngineError> {
-        let (at, target, files) = (self.image.clone(), new.target.clone(), new.files.clone());
+    /// Returns the version that an attachment is to refer to, and the sizes of its files. All of them must be in this
+    /// repository.
+    async fn find_attachment_content(
+        &self,
+        new: &NewAttachment,
+    ) -> Result<(VersionRow, Vec<i64>), EngineError> {
+        let (image, target, files) = (self.image.clone(), new.target.clone(), new.files.clone());
         self.engine
-            .meta
             .read(move |tx| {
                 let unknown = |field: &str, name: &dyn std::fmt::Display| {
                     EngineError::ResourceUnknown(format!("{field} \"{name}\""))
                 };
-                let version = versions::find_by_digest(tx, at.address(), &target.digest)?;
+                let version = versions::find_by_digest(tx, image.address(), &target.digest)?;
                 let version = version.ok_or_else(|| unknown("attachment.target", &target))?;
                 let mut sizes = Vec::new();
                 for file in &files {
-                    let size = blobs::find_size(tx, &at.repository().id, &file.digest)?;
+                    let size = blobs::find_size(tx, &image.repository().id, &file.digest)?;
                     sizes.push(size.ok_or_else(|| unknown("the blob of attachment.files", file))?);
                 }
                 Ok((version, sizes))
@@ -103,8 +106,8 @@ impl RepoAccess<Push> {
             .await
     }
 
-    /// Makes the empty blob readable here, as a push does that names it.
-    async fn write_empty(&self) -> Result<Digest, EngineError> {
+    /// Makes the empty blob readable in this repository. The manifest of the attachment names it as its config.
+    async fn ensure_empty_blob(&self) -> Result<Digest, EngineError> {
         let digest = Digest::of(EMPTY_BLOB);
         if !self.holds(&digest).await? {
             let upload = self.start_upload(DigestAlgorithm::Sha256).await?;
@@ -123,8 +126,8 @@ impl RepoAccess<Push> {
     }
 }
 
-/// What can be refused without looking into the repository.
-fn check(repository: &RepositoryName, new: &NewAttachment) -> Result<(), EngineError> {
+/// Refuses a request that is wrong whatever the repository holds.
+fn check_request(repository: &RepositoryName, new: &NewAttachment) -> Result<(), EngineError> {
     let elsewhere = || format!("must be in {repository}");
     if new.target.package.repository != *repository {
         return Err(EngineError::invalid("attachment.target", elsewhere()));
@@ -132,26 +135,32 @@ fn check(repository: &RepositoryName, new: &NewAttachment) -> Result<(), EngineE
     if new.artifact_type.is_empty() {
         return Err(EngineError::invalid("attachment.type", "must not be empty"));
     }
-    if new.files.is_empty() || new.files.len() > MOST_FILES {
+    if new.files.is_empty() || new.files.len() > MAX_FILES {
         return Err(EngineError::invalid(
             "attachment.files",
-            format!("must be from 1 to {MOST_FILES}"),
+            format!("must be from 1 to {MAX_FILES}"),
         ));
     }
     if new.files.iter().any(|file| file.repository != *repository) {
         return Err(EngineError::invalid("attachment.files", elsewhere()));
     }
-    if new.namespace.len() > MAX_NAMESPACE || new.namespace.chars().any(char::is_control) {
-        let problem = format!("must have at most {MAX_NAMESPACE} bytes, and no control characters");
+    if new.namespace.len() > MAX_NAMESPACE_BYTES || new.namespace.chars().any(char::is_control) {
+        let problem =
+            format!("must have at most {MAX_NAMESPACE_BYTES} bytes, and no control characters");
         return Err(EngineError::invalid("attachment.attachment_namespace", problem));
     }
     Ok(())
 }
 
-/// The manifest of an attachment. The same is always the same bytes.
-fn manifest(new: &NewAttachment, (target, sizes, empty): (&VersionRow, &[i64], &Digest)) -> Bytes {
+/// Returns the manifest of an attachment. Equal input always makes equal bytes.
+fn attachment_manifest(
+    new: &NewAttachment,
+    target: &VersionRow,
+    file_sizes: &[i64],
+    config: &Digest,
+) -> Bytes {
     let descriptor = |media_type: &str, digest: &Digest, size: i64| json!({ "mediaType": media_type, "digest": digest.as_str(), "size": size });
-    let files = new.files.iter().zip(sizes);
+    let files = new.files.iter().zip(file_sizes);
     let layers: Vec<_> = files
         .map(|(file, size)| descriptor("application/octet-stream", &file.digest, *size))
         .collect();
@@ -159,7 +168,7 @@ fn manifest(new: &NewAttachment, (target, sizes, empty): (&VersionRow, &[i64], &
         "schemaVersion": 2,
         "mediaType": OCI_MANIFEST,
         "artifactType": new.artifact_type,
-        "config": descriptor(OCI_EMPTY_BLOB, empty, EMPTY_BLOB.len() as i64),
+        "config": descriptor(OCI_EMPTY_BLOB, config, EMPTY_BLOB.len() as i64),
         "layers": layers,
         "subject": descriptor(&target.media_type, &target.digest, target.manifest_bytes),
     });

@@ -1,11 +1,12 @@
-//! Deleting hides an object at once, and asks for a review of what it alone may have needed.
+//! Deletion: an object is hidden at once, and a review is enqueued for the content that only this object may have
+//! needed.
 
 pub(crate) mod batch;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use identity::{Authorized, micros};
+use identity::{Authorized, Micros};
 use meta::versions::VersionRow;
 use meta::{ErrorKind, Id, Tx, blobs, events, gc_queue, packages, tags, usage, versions};
 use model::artifact_name::{PackageName, VersionName};
@@ -17,9 +18,11 @@ use crate::access::{Delete, ImageContext, RepoAccess};
 use crate::content::preconditions::{ExpectedVersion, require};
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::reviews;
+use crate::reviews::{self, ReviewTimes};
 use crate::tags::immutability::check_deletable;
-use crate::tags::tag_write::{delete_tag, find_package, remove_tag, version_unknown};
+use crate::tags::tag_write::{
+    TagDeletion, delete_tag, delete_tag_unchecked, find_package, version_unknown,
+};
 use model::permissions::artifactregistry;
 
 impl RepoAccess<Delete> {
@@ -28,53 +31,50 @@ impl RepoAccess<Delete> {
         self.delete_manifest_when(reference, Precondition::default()).await
     }
 
-    /// As [`Self::delete_manifest`], where the condition holds of what is there then.
+    /// Does the same as [`Self::delete_manifest`] if the precondition holds when it deletes.
     pub async fn delete_manifest_when(
         &self,
         reference: &Reference,
         precondition: Precondition,
     ) -> Result<(), EngineError> {
-        let (at, now) = (self.image.clone(), self.engine.clock.now());
+        let (image, now) = (self.image.clone(), self.engine.clock.now());
         let expected = ExpectedVersion { reference: reference.clone(), precondition };
         match reference {
             Reference::Tag(tag) => {
                 let tag = tag.clone();
                 self.engine
-                    .meta
                     .write(move |tx| {
-                        expected.check_delete(tx, &at)?;
-                        delete_tag(tx, &at, &tag, now)
+                        expected.check_delete(tx, &image)?;
+                        delete_tag(tx, &image, &tag, now)
                     })
                     .await
             }
             Reference::Digest(digest) => {
-                // What a digest names never changes: only whether it is there, which the delete finds out for itself.
+                // A digest always names the same content. So only its existence is checked here, and the delete
+                // checks that once more.
                 if !expected.precondition.is_empty() {
-                    let found = self
-                        .engine
-                        .meta
-                        .read_by_key(move |tx| expected.check_delete(tx, &at))
-                        .await;
+                    let found =
+                        self.engine.read_by_key(move |tx| expected.check_delete(tx, &image)).await;
                     found?;
                 }
-                self.engine.delete_by_digest(&self.image, digest, TagHandling::TakeAlong).await
+                self.engine.delete_by_digest(&self.image, digest, TagHandling::DeleteTags).await
             }
         }
     }
 
-    /// Takes a blob from the repository, unless a manifest there needs it.
+    /// Deletes a blob from the repository, unless a manifest there needs it.
     pub async fn delete_blob(&self, digest: &Digest) -> Result<(), EngineError> {
-        self.engine.delete_blob_of(&self.image.repository().id, digest).await
+        self.engine.delete_repository_blob(&self.image.repository().id, digest).await
     }
 
-    /// As [`Self::delete_blob`], where the condition holds.
+    /// Does the same as [`Self::delete_blob`] if the precondition holds.
     pub async fn delete_blob_when(
         &self,
         digest: &Digest,
         precondition: &Precondition,
     ) -> Result<(), EngineError> {
         if let Err(refused) = require(precondition, Some(digest)) {
-            // It holds of no such blob; whether there is one is said all the same.
+            // A blob that is not there is unknown, whatever the precondition says.
             self.engine.find_blob(&self.image.repository().id, digest).await?;
             return Err(refused);
         }
@@ -83,62 +83,58 @@ impl RepoAccess<Delete> {
 }
 
 impl Engine {
-    /// Deletes a version, with its tags where these do not keep it.
-    pub async fn remove_version(
+    /// Deletes a version. Its tags are deleted with it, or keep it from being deleted.
+    pub async fn delete_version(
         &self,
-        admitted: &Authorized,
+        authorized: &Authorized,
         name: &VersionName,
-        tagged: TagHandling,
+        handling: TagHandling,
     ) -> Result<(), EngineError> {
-        let at =
-            self.image_context(admitted, artifactregistry::VERSIONS_DELETE, &name.package).await?;
-        self.delete_by_digest(&at, &name.digest, tagged).await.map_err(|error| match error {
+        let image = self
+            .image_context(authorized, artifactregistry::VERSIONS_DELETE, &name.package)
+            .await?;
+        self.delete_by_digest(&image, &name.digest, handling).await.map_err(|error| match error {
             EngineError::ManifestUnknown(_) => version_unknown(name),
             error => error,
         })
     }
 
-    /// Deletes an image with everything in it: it is gone at once, and its rows go afterwards.
-    pub async fn remove_package(
+    /// Deletes an image with everything in it. The image is hidden at once, and its rows are deleted afterwards.
+    pub async fn delete_package(
         &self,
-        admitted: &Authorized,
+        authorized: &Authorized,
         package: &PackageName,
     ) -> Result<(), EngineError> {
-        let at = self.image_context(admitted, artifactregistry::PACKAGES_DELETE, package).await?;
+        let image =
+            self.image_context(authorized, artifactregistry::PACKAGES_DELETE, package).await?;
         let now = self.clock.now();
-        self.meta
-            .write(move |tx| {
-                let package = find_package(tx, &at)?;
-                check_deletable(
-                    tx,
-                    (&at.repository().id, at.image_name()),
-                    tags::TagScope::Package(&package),
-                )?;
-                packages::hide(tx, &package)?;
-                gc_queue::enqueue(tx, reviews::PACKAGE, &[package.to_string()], now)?;
-                Ok::<_, EngineError>(events::insert(tx, &at.event("delete-package", now))?)
-            })
-            .await
+        self.write(move |tx| {
+            let package = find_package(tx, &image)?;
+            check_deletable(tx, image.address(), tags::TagScope::Package(&package))?;
+            packages::hide(tx, &package)?;
+            gc_queue::enqueue(tx, reviews::PACKAGE_REVIEW, &[package.to_string()], now)?;
+            Ok(events::insert(tx, &image.event("delete-package", now))?)
+        })
+        .await
     }
 
-    /// Takes a blob from a repository, unless a manifest there needs it.
-    pub(crate) async fn delete_blob_of(
+    /// Deletes a blob from a repository, unless a manifest there needs it.
+    pub(crate) async fn delete_repository_blob(
         &self,
         repository: &Id,
         digest: &Digest,
     ) -> Result<(), EngineError> {
         self.await_complete_references().await?;
         let (repository, wanted, now) = (*repository, digest.clone(), self.clock.now());
-        let deleted = self.meta.write(move |tx| delete_blob(tx, &repository, &wanted, now)).await;
+        let deleted = self.write(move |tx| delete_blob(tx, &repository, &wanted, now)).await;
         match deleted {
-            // A manifest that came between the question and the delete: its foreign key held the blob.
+            // A manifest was pushed after the check, and its foreign key protected the blob.
             Err(EngineError::Database(error)) if error.kind() == ErrorKind::ForeignKey => {
                 let wanted = digest.clone();
                 let by = self
-                    .meta
                     .read_by_key(move |tx| {
                         let user = versions::find_manifest_with_blob(tx, &repository, &wanted)?;
-                        Ok::<_, EngineError>(user)
+                        Ok(user)
                     })
                     .await?;
                 Err(EngineError::InUse {
@@ -150,41 +146,43 @@ impl Engine {
         }
     }
 
-    /// Deletes a manifest from several images, from none where one of them needs it or has a tag for it.
+    /// Deletes a manifest from several images. Deletes nothing if one of them needs it or has a tag for it.
     pub(crate) async fn delete_everywhere(
         &self,
         images: &[Arc<ImageContext>],
         digest: &Digest,
     ) -> Result<(), EngineError> {
         let (all, wanted) = (images.to_vec(), digest.clone());
-        self.meta
-            .read(move |tx| {
-                for at in &all {
-                    deletable(tx, at, (&wanted, TagHandling::Keep), &BTreeSet::new())?;
-                }
-                Ok::<_, EngineError>(())
-            })
-            .await?;
-        for at in images {
-            self.delete_by_digest(at, digest, TagHandling::Keep).await?;
+        self.read(move |tx| {
+            for image in &all {
+                check_version_deletable(
+                    tx,
+                    image,
+                    &wanted,
+                    TagHandling::RefuseIfTagged,
+                    &BTreeSet::new(),
+                )?;
+            }
+            Ok(())
+        })
+        .await?;
+        for image in images {
+            self.delete_by_digest(image, digest, TagHandling::RefuseIfTagged).await?;
         }
         Ok(())
     }
 
     pub(crate) async fn delete_by_digest(
         &self,
-        at: &Arc<ImageContext>,
+        image: &Arc<ImageContext>,
         digest: &Digest,
-        tagged: TagHandling,
+        handling: TagHandling,
     ) -> Result<(), EngineError> {
-        let now = self.clock.now();
-        let review_after = now + micros(self.settings.gc_grace);
+        let times = self.review_times();
         loop {
-            let (at, digest) = (at.clone(), digest.clone());
-            let deleted = self
-                .meta
-                .write(move |tx| delete_version(tx, &at, (&digest, tagged), (now, review_after)))
-                .await?;
+            let (image, digest) = (image.clone(), digest.clone());
+            let deleted =
+                self.write(move |tx| delete_version(tx, &image, &digest, handling, times)).await?;
             if deleted {
                 return Ok(());
             }
@@ -192,40 +190,38 @@ impl Engine {
     }
 }
 
-/// What becomes of the tags of a version that is to be deleted.
+/// The treatment of the tags of a version that is to be deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TagHandling {
-    /// They keep it.
-    Keep,
-    /// They go with it.
-    TakeAlong,
+    /// A tag keeps the version from being deleted.
+    RefuseIfTagged,
+    /// The tags are deleted with the version.
+    DeleteTags,
 }
 
-/// How many rows a slice of tags may take.
-const ROWS_AT_ONCE: usize = 900;
+/// The largest number of rows that the deletion of some tags may touch in one transaction.
+const MAX_TAG_ROWS: usize = 900;
 
-/// A version that may be deleted once `gone` are.
-fn deletable(
+/// Checks that a version may be deleted once the versions in `deleted` are deleted, and returns it.
+fn check_version_deletable(
     tx: &mut Tx<'_>,
-    at: &ImageContext,
-    (digest, tagged): (&Digest, TagHandling),
-    gone: &BTreeSet<Digest>,
+    image: &ImageContext,
+    digest: &Digest,
+    handling: TagHandling,
+    deleted: &BTreeSet<Digest>,
 ) -> Result<VersionRow, EngineError> {
-    let version = versions::find_by_digest(tx, at.address(), digest)?
+    let version = versions::find_by_digest(tx, image.address(), digest)?
         .ok_or_else(|| EngineError::ManifestUnknown(Reference::Digest(digest.clone())))?;
-    let parents = versions::list_parents(tx, &at.repository().id, &version, gone.len() as i64 + 1)?;
-    if let Some(by) = parents.into_iter().find(|parent| !gone.contains(parent)) {
+    let parents =
+        versions::list_parents(tx, &image.repository().id, &version, deleted.len() as i64 + 1)?;
+    if let Some(by) = parents.into_iter().find(|parent| !deleted.contains(parent)) {
         return Err(EngineError::InUse { digest: digest.clone(), by });
     }
-    match tagged {
-        TagHandling::TakeAlong => {
-            check_deletable(
-                tx,
-                (&at.repository().id, at.image_name()),
-                tags::TagScope::Version(&version.id),
-            )?;
+    match handling {
+        TagHandling::DeleteTags => {
+            check_deletable(tx, image.address(), tags::TagScope::Version(&version.id))?;
         }
-        TagHandling::Keep => {
+        TagHandling::RefuseIfTagged => {
             if let [first, rest @ ..] = tags::list_first_of_version(tx, &version.id, 2)?.as_slice()
             {
                 let more = if rest.is_empty() { "" } else { ", …" };
@@ -238,20 +234,23 @@ fn deletable(
     Ok(version)
 }
 
-/// Deletes the version, if few tags are left; of many, only the first ones go. Answers whether it is gone.
+/// Deletes a version if few tags are left, and else only its first tags. Returns whether the version is deleted.
 pub(crate) fn delete_version(
     tx: &mut Tx<'_>,
-    at: &ImageContext,
-    (digest, tagged): (&Digest, TagHandling),
-    (now, review_after): (i64, i64),
+    image: &ImageContext,
+    digest: &Digest,
+    handling: TagHandling,
+    times: ReviewTimes,
 ) -> Result<bool, EngineError> {
-    let repository = &at.repository().id;
-    let version = deletable(tx, at, (digest, tagged), &BTreeSet::new())?;
-    // Each takes three rows, itself, its history and an event, and one for each webhook.
-    let at_once = (ROWS_AT_ONCE / (3 + at.webhooks.len())).max(1);
+    let repository = &image.repository().id;
+    let now = times.now;
+    let version = check_version_deletable(tx, image, digest, handling, &BTreeSet::new())?;
+    // Each tag takes three rows (its own, one of its history, one event), and one for each webhook.
+    let at_once = (MAX_TAG_ROWS / (3 + image.webhooks.len())).max(1);
     let tags = tags::list_first_of_version(tx, &version.id, at_once as i64)?;
     for tag in &tags {
-        remove_tag(tx, at, (&version.package_id, tag), (digest, now))?;
+        let deletion = TagDeletion { package: &version.package_id, tag, digest, now };
+        delete_tag_unchecked(tx, image, deletion)?;
     }
     if tags.len() == at_once {
         return Ok(false);
@@ -261,12 +260,12 @@ pub(crate) fn delete_version(
         .map(|blob| reviews::link_id(repository, blob))
         .collect();
     versions::delete(tx, &version.id)?;
-    gc_queue::enqueue(tx, reviews::LINK_REVIEW, &links, review_after)?;
-    gc_queue::enqueue(tx, reviews::CONTENT, &[digest.to_string()], review_after)?;
+    gc_queue::enqueue(tx, reviews::LINK_REVIEW, &links, times.review_after)?;
+    gc_queue::enqueue(tx, reviews::CONTENT_REVIEW, &[digest.to_string()], times.review_after)?;
     usage::add_delta(tx, repository, -version.manifest_bytes)?;
-    let event = events::AuditEvent { digest: Some(digest.clone()), ..at.event("delete", now) };
+    let event = events::AuditEvent { digest: Some(digest.clone()), ..image.event("delete", now) };
     events::insert(tx, &event)?;
-    at.enqueue_delete(tx, (None, Some(digest), now))?;
+    image.enqueue_delete(tx, None, Some(digest), now)?;
     Ok(true)
 }
 
@@ -274,7 +273,7 @@ fn delete_blob(
     tx: &mut Tx<'_>,
     repository: &Id,
     digest: &Digest,
-    now: i64,
+    now: Micros,
 ) -> Result<(), EngineError> {
     if let Some(size) = blobs::find_size(tx, repository, digest)? {
         versions::bind_blob(tx, repository, (digest, size))?;
@@ -286,6 +285,6 @@ fn delete_blob(
         return Err(EngineError::BlobUnknown(digest.clone()));
     };
     usage::add_delta(tx, repository, -size)?;
-    gc_queue::enqueue(tx, reviews::BLOB, &[digest.to_string()], now)?;
+    gc_queue::enqueue(tx, reviews::BLOB_REVIEW, &[digest.to_string()], now)?;
     Ok(())
 }

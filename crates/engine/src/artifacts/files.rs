@@ -1,4 +1,5 @@
-//! Files: the blobs and manifests of a repository, each by its digest, as the APIs show and hand them out.
+//! Files: the blobs and manifests of a repository, each by its digest, as the APIs show them and let clients download
+//! them.
 
 use std::sync::Arc;
 
@@ -12,30 +13,32 @@ use model::name::{NameError, RepositoryName};
 use model::permission::Permission;
 
 use crate::access::{ImageContext, find_repository};
-use crate::artifacts::listing::{ListPage, NameRange, RowFilter, read_page};
+use crate::artifacts::listing::{NameRange, RowFilter, read_page};
 use crate::content::blob_read::OpenContent;
 use crate::engine::Engine;
 use crate::error::EngineError;
+use crate::page::{ListPage, ListQuery};
 use crate::tags::download_rules::{MAX_HOLDING_IMAGES, check_file_download};
 use model::permissions::artifactregistry;
 
-/// Whose files a list shows.
+/// The owner that a list of files is limited to.
 enum OwnerFilter {
-    /// Anybody's.
+    /// Any owner, or none.
     Any,
-    /// An image's.
+    /// The manifests of an image.
     Package(Id),
-    /// A manifest's.
+    /// A manifest.
     Version(Id),
-    /// Nobody's who is there.
+    /// An owner that does not exist.
     Unknown,
 }
 
 impl OwnerFilter {
-    /// A filter's one owner, where it names one. Any other pattern is compared with what is shown.
+    /// Returns the one owner that a filter names. Any other pattern is compared with the owner of each file.
     fn find(
         tx: &mut Tx<'_>,
-        (name, repository): (&RepositoryName, &Id),
+        name: &RepositoryName,
+        repository: &Id,
         filter: &ListFilter,
     ) -> Result<Self, EngineError> {
         let Some(owner) = filter.pattern("owner").and_then(FilterPattern::exact_text) else {
@@ -63,84 +66,80 @@ impl OwnerFilter {
 }
 
 impl Engine {
-    /// The files of a repository whose names and owners match, in the order of their digests.
-    pub async fn files(
+    /// Lists the files of a repository whose names and owners match, in the order of their digests.
+    pub async fn list_files(
         &self,
-        admitted: &Authorized,
+        authorized: &Authorized,
         repository: &RepositoryName,
-        (filter, direction): (&ListFilter, SortDirection),
-        (start, limit): (&str, usize),
+        query: ListQuery<SortDirection>,
     ) -> Result<ListPage<RepositoryFile>, EngineError> {
-        admitted.require_repository(artifactregistry::FILES_LIST, repository)?;
-        let (name, filter) = (repository.clone(), filter.clone());
+        authorized.require_repository(artifactregistry::FILES_LIST, repository)?;
+        let name = repository.clone();
+        let ListQuery { filter, order: direction, page } = query;
         let names = NameRange::new(&filter, &format!("{name}/files/"));
-        let start = names.start(start, direction);
-        self.meta
-            .read(move |tx| {
-                let repository = find_repository(tx, &name)?.id;
-                let owner = OwnerFilter::find(tx, (&name, &repository), &filter)?;
-                let of = match &owner {
-                    OwnerFilter::Any => FileScope::Repository(&repository),
-                    OwnerFilter::Package(id) => FileScope::Package(id),
-                    OwnerFilter::Version(id) => FileScope::Version(id),
-                    OwnerFilter::Unknown => return Ok(ListPage { found: Vec::new(), next: None }),
-                };
-                let look = |file: &RepositoryFile| {
-                    let shown = owner_of(&name, file);
-                    let matches = filter.matches(|field| match (field, of) {
-                        ("owner", FileScope::Repository(_)) => shown.clone(),
-                        // All are of the one that was asked for.
-                        ("owner", FileScope::Package(_) | FileScope::Version(_)) => {
-                            owner_asked_for(&filter)
-                        }
-                        _ => format!("{name}/files/{}", file.digest),
-                    });
-                    RowFilter::wanted(matches, 2 * shown.len() + 400)
-                };
-                read_page(
-                    (start.clone(), limit),
-                    |last, step| Ok(files::list(tx, (of, direction), (last, step))?),
-                    |file| file.digest.to_string(),
-                    |file| names.look(file.digest.as_str(), direction, look(file)),
-                )
-            })
-            .await
+        let page = names.narrow(page, direction);
+        self.read(move |tx| {
+            let repository = find_repository(tx, &name)?.id;
+            let owner = OwnerFilter::find(tx, &name, &repository, &filter)?;
+            let scope = match &owner {
+                OwnerFilter::Any => FileScope::Repository(&repository),
+                OwnerFilter::Package(id) => FileScope::Package(id),
+                OwnerFilter::Version(id) => FileScope::Version(id),
+                OwnerFilter::Unknown => return Ok(ListPage::empty()),
+            };
+            let row_filter = |file: &RepositoryFile| {
+                let owner = owner_name(&name, file);
+                let matches = filter.matches(|field| match (field, scope) {
+                    ("owner", FileScope::Repository(_)) => owner.clone(),
+                    // The database has returned files of the wanted owner only.
+                    ("owner", FileScope::Package(_) | FileScope::Version(_)) => {
+                        wanted_owner(&filter)
+                    }
+                    _ => format!("{name}/files/{}", file.digest),
+                });
+                RowFilter::include_if(matches, 2 * owner.len() + 400)
+            };
+            read_page(
+                page.clone(),
+                |last, step| Ok(files::list(tx, (scope, direction), (last, step))?),
+                |file| file.digest.to_string(),
+                |file| names.filter(file.digest.as_str(), direction, row_filter(file)),
+            )
+        })
+        .await
     }
 
-    /// One file.
-    pub async fn file(
+    /// Returns one file.
+    pub async fn find_file(
         &self,
-        admitted: &Authorized,
+        authorized: &Authorized,
         name: &FileName,
     ) -> Result<RepositoryFile, EngineError> {
-        admitted.require_repository(artifactregistry::FILES_GET, &name.repository)?;
+        authorized.require_repository(artifactregistry::FILES_GET, &name.repository)?;
         let name = name.clone();
-        self.meta
-            .read_by_key(move |tx| {
-                let repository = find_repository(tx, &name.repository)?.id;
-                files::find(tx, &repository, &name.digest)?
-                    .ok_or_else(|| unknown_file(&name.digest))
-            })
-            .await
+        self.read_by_key(move |tx| {
+            let repository = find_repository(tx, &name.repository)?.id;
+            files::find(tx, &repository, &name.digest)?.ok_or_else(|| unknown_file(&name.digest))
+        })
+        .await
     }
 
-    /// The bytes of a file. Whoever may download the files of a repository may read whatever is in it.
-    pub async fn file_content(
+    /// Opens the content of a file. The permission to download files covers all content of the repository.
+    pub async fn open_file(
         &self,
-        admitted: &Authorized,
+        authorized: &Authorized,
         name: &FileName,
     ) -> Result<OpenContent, EngineError> {
-        admitted.require_repository(artifactregistry::FILES_DOWNLOAD, &name.repository)?;
+        authorized.require_repository(artifactregistry::FILES_DOWNLOAD, &name.repository)?;
         let wanted = name.clone();
         let (repository, manifest) = self
-            .meta
             .read_by_key(move |tx| {
                 let repository = find_repository(tx, &wanted.repository)?;
                 let manifest = files::find_manifest_bytes(tx, &repository.id, &wanted.digest)?;
                 if manifest.is_some() {
                     check_file_download(tx, &repository, &wanted.digest)?;
                 }
-                Ok::<_, EngineError>((repository.id, manifest))
+                Ok((repository.id, manifest))
             })
             .await?;
         if let Some(bytes) = manifest {
@@ -155,46 +154,41 @@ impl Engine {
 }
 
 impl Engine {
-    /// Deletes a file that nothing needs: a blob that no manifest of the repository names, or a manifest from every image
-    /// that holds it, as a version is deleted that must have no tags.
-    pub async fn remove_file(
+    /// Deletes a file that nothing needs. A blob must not be named by a manifest of the repository. A manifest is
+    /// deleted from every image that holds it, like a version that must have no tags.
+    pub async fn delete_file(
         &self,
-        admitted: &Authorized,
+        authorized: &Authorized,
         name: &FileName,
     ) -> Result<(), EngineError> {
         let FileName { repository, digest } = name;
         let permission = artifactregistry::FILES_DELETE;
-        let images = self.holders(admitted, permission, (repository, digest)).await?;
+        let images = self.list_holding_images(authorized, permission, repository, digest).await?;
         self.delete_everywhere(&images, digest).await?;
         let wanted = repository.clone();
-        let found = self.meta.read_by_key(move |tx| find_repository(tx, &wanted)).await?;
-        match self.delete_blob_of(&found.id, digest).await {
+        let row = self.read_by_key(move |tx| find_repository(tx, &wanted)).await?;
+        match self.delete_repository_blob(&row.id, digest).await {
             Err(EngineError::BlobUnknown(_)) if !images.is_empty() => Ok(()),
             Err(EngineError::BlobUnknown(digest)) => Err(unknown_file(&digest)),
-            removed => removed,
+            outcome => outcome,
         }
     }
 
-    /// The images of a repository that hold a manifest, for who may delete it from all of them.
-    pub(crate) async fn holders(
+    /// Returns the images of a repository that hold a manifest, if the caller may delete it from all of them.
+    pub(crate) async fn list_holding_images(
         &self,
-        admitted: &Authorized,
+        authorized: &Authorized,
         permission: Permission,
-        (repository, digest): (&RepositoryName, &Digest),
+        repository: &RepositoryName,
+        digest: &Digest,
     ) -> Result<Vec<Arc<ImageContext>>, EngineError> {
-        admitted.require_repository(permission, repository)?;
+        authorized.require_repository(permission, repository)?;
         let (name, wanted) = (repository.clone(), digest.clone());
         let images = self
-            .meta
             .read_by_key(move |tx| {
                 let repository = find_repository(tx, &name)?.id;
                 let limit = MAX_HOLDING_IMAGES + 1;
-                Ok::<_, EngineError>(files::list_images_with_manifest(
-                    tx,
-                    &repository,
-                    &wanted,
-                    limit,
-                )?)
+                Ok(files::list_images_with_manifest(tx, &repository, &wanted, limit)?)
             })
             .await?;
         if images.len() as i64 > MAX_HOLDING_IMAGES {
@@ -202,20 +196,20 @@ impl Engine {
                 "more than {MAX_HOLDING_IMAGES} images hold {digest}: delete its versions first"
             )));
         }
-        let mut opened = Vec::new();
+        let mut contexts = Vec::new();
         for image in images {
             let unreadable =
                 |error: NameError| EngineError::Internal(format!("image {image}: {error}"));
             let image = image.parse().map_err(unreadable)?;
             let package = PackageName { repository: repository.clone(), image };
-            opened.push(self.image_context(admitted, permission, &package).await?);
+            contexts.push(self.image_context(authorized, permission, &package).await?);
         }
-        Ok(opened)
+        Ok(contexts)
     }
 }
 
-/// The full name of a file's owner; nothing where it has none.
-fn owner_of(repository: &RepositoryName, file: &RepositoryFile) -> String {
+/// Returns the full name of the owner of a file, or an empty text if it has none.
+fn owner_name(repository: &RepositoryName, file: &RepositoryFile) -> String {
     file.owner.as_ref().map_or(String::new(), |owner| {
         format!(
             "{repository}/packages/{}/versions/{}",
@@ -225,7 +219,7 @@ fn owner_of(repository: &RepositoryName, file: &RepositoryFile) -> String {
     })
 }
 
-fn owner_asked_for(filter: &ListFilter) -> String {
+fn wanted_owner(filter: &ListFilter) -> String {
     let owner = filter.pattern("owner").and_then(FilterPattern::exact_text);
     owner.unwrap_or_default().to_owned()
 }

@@ -1,9 +1,9 @@
-//! Images as the APIs show them: lists of manifests, of images and of tags, and each of these.
+//! Lists of manifests, images and tags as the APIs show them, and single entries of these lists.
 
 use identity::Authorized;
 use meta::images::{self, ManifestDetails, TimeOrderedList};
 use meta::packages::{self, PackageDetails};
-use meta::{Id, Tx, tags};
+use meta::{Id, Tx, tags, versions};
 use model::artifact_name::{PackageName, TagName, VersionName, escape_slashes};
 use model::digest::Digest;
 use model::list_filter::{FilterPattern, ListFilter, SortDirection};
@@ -13,48 +13,49 @@ use model::permission::Permission;
 use crate::access::find_repository;
 use crate::artifacts::annotations::annotations;
 use crate::artifacts::listing::{
-    ListPage, MAX_SORTED, NameRange, RowFilter, read_page, read_sorted_page,
+    MAX_SORTED_ROWS, NameRange, RowFilter, SortKey, read_page, read_sorted_page,
 };
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::tags::tag_write::{find_package, find_tag, package_unknown, version_unknown};
+use crate::page::{ListPage, ListQuery, PageRequest, SortOrder};
+use crate::tags::tag_write::{find_package, find_tag_target, package_unknown, version_unknown};
 use model::permissions::artifactregistry;
 
-/// What a list of manifests goes by.
+/// The time by which a list of manifests is ordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ImageOrder {
-    /// When they came.
+    /// The time of the push.
     Uploaded,
-    /// When they came or were last tagged.
+    /// The time of the push or of the last tagging.
     Updated,
 }
 
-/// What a list of an image's manifests goes by.
+/// The field by which a list of the manifests of an image is ordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VersionOrder {
-    /// Their digests.
+    /// The digest.
     Name,
     /// A time.
     Time(ImageOrder),
 }
 
-/// Whether what is listed shows its tags in full, which may be the most of it.
+/// The way in which a list shows the tags of manifests, which may be most of its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TagDetail {
-    /// Not at all.
+    /// The tags are left out.
     Hidden,
-    /// Each with its own name and the name of what it names.
+    /// Each tag is shown with its full name and the full name of its version.
     InFull,
 }
 
-/// What a list of named things goes by.
+/// The field by which a list of named things is ordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NameOrder {
-    /// Their names.
+    /// The name.
     Name,
-    /// When they were created.
+    /// The time of the creation.
     Created,
-    /// When they last changed.
+    /// The time of the last change.
     Updated,
 }
 
@@ -68,264 +69,250 @@ impl NameOrder {
     }
 }
 
-/// A tag, and what it names.
+/// A tag and the digest that it names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TagTarget {
-    /// The tag.
+    /// The name of the tag.
     pub tag: String,
-    /// The digest.
+    /// The digest of the version.
     pub digest: Digest,
 }
 
 impl Engine {
-    /// The manifests of a repository, whatever their images.
-    pub async fn docker_images(
+    /// Lists the manifests of a repository, of all its images.
+    pub async fn list_docker_images(
         &self,
-        admitted: &Authorized,
+        authorized: &Authorized,
         repository: &RepositoryName,
-        (order, direction): (ImageOrder, SortDirection),
-        (start, limit): (&str, usize),
+        order: SortOrder<ImageOrder>,
+        page: PageRequest,
     ) -> Result<ListPage<ManifestDetails>, EngineError> {
-        admitted.require_repository(artifactregistry::DOCKERIMAGES_LIST, repository)?;
-        let list = match order {
+        authorized.require_repository(artifactregistry::DOCKERIMAGES_LIST, repository)?;
+        let rows = match order.field {
             ImageOrder::Uploaded => images::OF_REPOSITORY_BY_UPLOAD,
             ImageOrder::Updated => images::OF_REPOSITORY_BY_UPDATE,
         };
-        let (name, start) = (repository.clone(), start.to_owned());
-        self.meta
-            .read(move |tx| {
-                let repository = find_repository(tx, &name)?.id;
-                // The name is shown twice, and tags as they are.
-                let bytes = |image: &ManifestDetails| {
-                    2 * image.package.len()
-                        + image.tags.iter().map(|tag| tag.len() + 4).sum::<usize>()
-                };
-                let look =
-                    |image: &ManifestDetails| RowFilter::Wanted(image_bytes(image) + bytes(image));
-                by_time(tx, (list, order, direction), &repository, (&start, limit), look)
-            })
-            .await
+        let name = repository.clone();
+        self.read(move |tx| {
+            let repository = find_repository(tx, &name)?.id;
+            // An entry shows the name of the image twice, and each tag once.
+            let bytes = |image: &ManifestDetails| {
+                2 * image.package.len() + image.tags.iter().map(|tag| tag.len() + 4).sum::<usize>()
+            };
+            let filter =
+                |image: &ManifestDetails| RowFilter::Include(image_bytes(image) + bytes(image));
+            read_page_by_time(tx, TimeList { rows, scope: &repository, order }, &page, filter)
+        })
+        .await
     }
 
-    /// One manifest, by the permission to see Docker images.
-    pub async fn docker_image(
+    /// Returns one manifest, by the permission to see Docker images.
+    pub async fn find_docker_image(
         &self,
-        admitted: &Authorized,
+        authorized: &Authorized,
         name: &VersionName,
     ) -> Result<ManifestDetails, EngineError> {
-        self.image(admitted, artifactregistry::DOCKERIMAGES_GET, name).await
+        self.find_manifest(authorized, artifactregistry::DOCKERIMAGES_GET, name).await
     }
 
-    /// One manifest, by the permission to see versions.
-    pub async fn version(
+    /// Returns one manifest, by the permission to see versions.
+    pub async fn find_version(
         &self,
-        admitted: &Authorized,
+        authorized: &Authorized,
         name: &VersionName,
     ) -> Result<ManifestDetails, EngineError> {
-        self.image(admitted, artifactregistry::VERSIONS_GET, name).await
+        self.find_manifest(authorized, artifactregistry::VERSIONS_GET, name).await
     }
 
-    async fn image(
+    async fn find_manifest(
         &self,
-        admitted: &Authorized,
+        authorized: &Authorized,
         permission: Permission,
         name: &VersionName,
     ) -> Result<ManifestDetails, EngineError> {
-        let at = self.image_context(admitted, permission, &name.package).await?;
+        let context = self.image_context(authorized, permission, &name.package).await?;
         let name = name.clone();
-        self.meta
-            .read_by_key(move |tx| {
-                let package = find_package(tx, &at)?;
-                images::find(tx, &package, &name.digest)?.ok_or_else(|| version_unknown(&name))
-            })
-            .await
+        self.read_by_key(move |tx| {
+            let package = find_package(tx, &context)?;
+            images::find(tx, &package, &name.digest)?.ok_or_else(|| version_unknown(&name))
+        })
+        .await
     }
 
-    /// The manifests of an image whose names match.
-    pub async fn versions(
+    /// Lists the manifests of an image whose names match.
+    pub async fn list_versions(
         &self,
-        admitted: &Authorized,
+        authorized: &Authorized,
         name: &PackageName,
-        (filter, order, direction, tags): (&ListFilter, VersionOrder, SortDirection, TagDetail),
-        (start, limit): (&str, usize),
+        query: ListQuery<SortOrder<VersionOrder>>,
+        tags: TagDetail,
     ) -> Result<ListPage<ManifestDetails>, EngineError> {
-        let at = self.image_context(admitted, artifactregistry::VERSIONS_LIST, name).await?;
-        let (name, filter, start) = (name.clone(), filter.clone(), start.to_owned());
+        let context = self.image_context(authorized, artifactregistry::VERSIONS_LIST, name).await?;
+        let name = name.clone();
+        let ListQuery { filter, order: SortOrder { field, direction }, page } = query;
         let names = NameRange::new(&filter, &format!("{name}/versions/"));
         let own_bytes = name.to_string().len();
-        self.meta
-            .read(move |tx| {
-                let package = find_package(tx, &at)?;
-                let shown = |image: &ManifestDetails| format!("{name}/versions/{}", image.digest);
-                let bytes = |image: &ManifestDetails| match tags {
-                    TagDetail::Hidden => image_bytes(image) + own_bytes,
-                    TagDetail::InFull => {
-                        image.tags.iter().fold(image_bytes(image) + own_bytes, |sum, tag| {
-                            sum + tag.len() + 2 * own_bytes + 130
-                        })
-                    }
-                };
-                let look = |image: &ManifestDetails| {
-                    let matches = filter.matches(|_| shown(image))
-                        && filter.matches_annotations(|| annotations(&image.annotations));
-                    RowFilter::wanted(matches, bytes(image))
-                };
-                match order {
-                    VersionOrder::Time(order) => {
-                        let list = match order {
-                            ImageOrder::Uploaded => images::OF_PACKAGE_BY_UPLOAD,
-                            ImageOrder::Updated => images::OF_PACKAGE_BY_UPDATE,
-                        };
-                        let list = (list, order, direction);
-                        by_time(tx, list, &package, (&start, limit), look)
-                    }
-                    VersionOrder::Name => read_page(
-                        (names.start(&start, direction), limit),
-                        |last, step| {
-                            Ok(images::list_of_package(tx, direction, &package, last, step)?)
-                        },
-                        |image| image.digest.to_string(),
-                        |image| names.look(image.digest.as_str(), direction, look(image)),
-                    ),
+        self.read(move |tx| {
+            let package = find_package(tx, &context)?;
+            let bytes = |image: &ManifestDetails| match tags {
+                TagDetail::Hidden => image_bytes(image) + own_bytes,
+                TagDetail::InFull => {
+                    image.tags.iter().fold(image_bytes(image) + own_bytes, |sum, tag| {
+                        sum + tag.len() + 2 * own_bytes + 130
+                    })
                 }
-            })
-            .await
+            };
+            let row_filter = |image: &ManifestDetails| {
+                let matches = filter.matches(|_| format!("{name}/versions/{}", image.digest))
+                    && filter.matches_annotations(|| annotations(&image.annotations));
+                RowFilter::include_if(matches, bytes(image))
+            };
+            match field {
+                VersionOrder::Time(field) => {
+                    let rows = match field {
+                        ImageOrder::Uploaded => images::OF_PACKAGE_BY_UPLOAD,
+                        ImageOrder::Updated => images::OF_PACKAGE_BY_UPDATE,
+                    };
+                    let order = SortOrder { field, direction };
+                    let list = TimeList { rows, scope: &package, order };
+                    read_page_by_time(tx, list, &page, row_filter)
+                }
+                VersionOrder::Name => read_page(
+                    names.narrow(page.clone(), direction),
+                    |last, step| Ok(images::list_of_package(tx, direction, &package, last, step)?),
+                    |image| image.digest.to_string(),
+                    |image| names.filter(image.digest.as_str(), direction, row_filter(image)),
+                ),
+            }
+        })
+        .await
     }
 
-    /// The images of a repository whose names match.
-    pub async fn packages(
+    /// Lists the images of a repository whose names match.
+    pub async fn list_packages(
         &self,
-        admitted: &Authorized,
+        authorized: &Authorized,
         repository: &RepositoryName,
-        (filter, order, direction): (&ListFilter, NameOrder, SortDirection),
-        (start, limit): (&str, usize),
+        query: ListQuery<SortOrder<NameOrder>>,
     ) -> Result<ListPage<PackageDetails>, EngineError> {
-        admitted.require_repository(artifactregistry::PACKAGES_LIST, repository)?;
-        let (name, filter, start) = (repository.clone(), filter.clone(), start.to_owned());
-        let range = NameRange::new(&filter, &format!("{repository}/packages/"));
-        self.meta
-            .read(move |tx| {
-                let id = find_repository(tx, &name)?.id;
-                let look = |package: &PackageDetails| {
-                    let image = escape_slashes(&package.name);
-                    let matches = filter.matches(|_| format!("{name}/packages/{image}"))
-                        && filter.matches_annotations(|| annotations(&package.annotations));
-                    RowFilter::wanted(
-                        matches,
-                        2 * package.name.len() + package.annotations.len() + 300,
-                    )
-                };
-                let own_name = |package: &PackageDetails| package.name.clone();
-                if order == NameOrder::Name {
-                    return read_page(
-                        (range.start(&start, direction), limit),
-                        |last, step| Ok(packages::list(tx, direction, &id, last, step)?),
-                        own_name,
-                        |package| range.look(&package.name, direction, look(package)),
-                    );
-                }
-                let all =
-                    packages::list(tx, SortDirection::Ascending, &id, "", MAX_SORTED as i64 + 1)?;
-                let time =
-                    |package: &PackageDetails| order.time(package.created_at, package.updated_at);
-                read_sorted_page(all, (time, own_name), direction, ((&start, limit), look))
-            })
-            .await
+        authorized.require_repository(artifactregistry::PACKAGES_LIST, repository)?;
+        let name = repository.clone();
+        let ListQuery { filter, order: SortOrder { field, direction }, page } = query;
+        let names = NameRange::new(&filter, &format!("{repository}/packages/"));
+        self.read(move |tx| {
+            let id = find_repository(tx, &name)?.id;
+            let row_filter = |package: &PackageDetails| {
+                let image = escape_slashes(&package.name);
+                let matches = filter.matches(|_| format!("{name}/packages/{image}"))
+                    && filter.matches_annotations(|| annotations(&package.annotations));
+                let bytes = 2 * package.name.len() + package.annotations.len() + 300;
+                RowFilter::include_if(matches, bytes)
+            };
+            if field == NameOrder::Name {
+                return read_page(
+                    names.narrow(page.clone(), direction),
+                    |last, step| Ok(packages::list(tx, direction, &id, last, step)?),
+                    |package| package.name.clone(),
+                    |package| names.filter(&package.name, direction, row_filter(package)),
+                );
+            }
+            let limit = MAX_SORTED_ROWS as i64 + 1;
+            let all = packages::list(tx, SortDirection::Ascending, &id, "", limit)?;
+            let sort_key = |package: &PackageDetails| SortKey {
+                time: field.time(package.created_at, package.updated_at),
+                name: package.name.clone(),
+            };
+            read_sorted_page(all, sort_key, direction, &page, row_filter)
+        })
+        .await
     }
 
-    /// One image.
-    pub async fn package(
+    /// Returns one image.
+    pub async fn find_package(
         &self,
-        admitted: &Authorized,
+        authorized: &Authorized,
         name: &PackageName,
     ) -> Result<PackageDetails, EngineError> {
-        let at = self.image_context(admitted, artifactregistry::PACKAGES_GET, name).await?;
-        self.meta
-            .read_by_key(move |tx| {
-                let found = packages::find_details(tx, &at.repository().id, at.image_name())?;
-                found.ok_or_else(|| package_unknown(&at))
-            })
-            .await
+        let context = self.image_context(authorized, artifactregistry::PACKAGES_GET, name).await?;
+        self.read_by_key(move |tx| {
+            let package =
+                packages::find_details(tx, &context.repository().id, context.image_name())?;
+            package.ok_or_else(|| package_unknown(&context))
+        })
+        .await
     }
 
-    /// The tags of an image whose names, and what they name, match.
-    pub async fn tags_of(
+    /// Lists the tags of an image whose names and versions match.
+    pub async fn list_tags(
         &self,
-        admitted: &Authorized,
+        authorized: &Authorized,
         name: &PackageName,
-        filter: &ListFilter,
-        (start, limit): (&str, usize),
+        filter: ListFilter,
+        page: PageRequest,
     ) -> Result<ListPage<TagTarget>, EngineError> {
-        let at = self.image_context(admitted, artifactregistry::TAGS_LIST, name).await?;
-        let range = NameRange::new(filter, &format!("{name}/tags/"));
-        let own_bytes = name.to_string().len();
-        let start = range.start(start, SortDirection::Ascending);
-        let (name, filter) = (name.clone(), filter.clone());
-        // Of one version there is an index.
-        let version =
-            filter.pattern("version").and_then(FilterPattern::exact_text).map(str::to_owned);
-        self.meta
-            .read(move |tx| {
-                let package = find_package(tx, &at)?;
-                let of_version = match &version {
-                    None => None,
-                    Some(version) => match version.parse::<VersionName>() {
-                        Ok(version) if version.package == name => {
-                            meta::versions::find_in_package(tx, &package, &version.digest)?
-                                .map(|(id, _)| (id, version.digest))
-                        }
-                        Ok(_) | Err(_) => None,
-                    },
-                };
-                if version.is_some() && of_version.is_none() {
-                    return Ok(ListPage { found: Vec::new(), next: None });
-                }
-                let shown = |field: &str, tag: &TagTarget| match field {
-                    "version" => format!("{name}/versions/{}", tag.digest),
-                    _ => format!("{name}/tags/{}", tag.tag),
-                };
-                read_page(
-                    (start.clone(), limit),
-                    |last, step| match &of_version {
-                        Some((id, digest)) => {
-                            let names = tags::list_of_version(tx, id, last, step)?;
-                            let tag = |tag| TagTarget { tag, digest: digest.clone() };
-                            Ok(names.into_iter().map(tag).collect())
-                        }
-                        None => {
-                            let names = tags::list_with_digests(tx, &package, last, step)?;
-                            Ok(names
-                                .into_iter()
-                                .map(|(tag, digest)| TagTarget { tag, digest })
-                                .collect())
-                        }
-                    },
-                    |tag| tag.tag.clone(),
-                    |tag| {
-                        let matches = filter.matches(|field| shown(field, tag));
-                        let look =
-                            RowFilter::wanted(matches, 2 * (own_bytes + tag.tag.len()) + 130);
-                        range.look(&tag.tag, SortDirection::Ascending, look)
-                    },
-                )
-            })
-            .await
+        const DIRECTION: SortDirection = SortDirection::Ascending;
+        let context = self.image_context(authorized, artifactregistry::TAGS_LIST, name).await?;
+        let names = NameRange::new(&filter, &format!("{name}/tags/"));
+        let (page, own_bytes) = (names.narrow(page, DIRECTION), name.to_string().len());
+        let name = name.clone();
+        self.read(move |tx| {
+            let package = find_package(tx, &context)?;
+            // There is an index of the tags of one version.
+            let wanted = filter.pattern("version").and_then(FilterPattern::exact_text);
+            let version = match wanted {
+                None => None,
+                Some(version) => match find_wanted_version(tx, &package, &name, version)? {
+                    Some(version) => Some(version),
+                    None => return Ok(ListPage::empty()),
+                },
+            };
+            let field = |field: &str, tag: &TagTarget| match field {
+                "version" => format!("{name}/versions/{}", tag.digest),
+                _ => format!("{name}/tags/{}", tag.tag),
+            };
+            read_page(
+                page.clone(),
+                |last, step| match &version {
+                    Some((id, digest)) => {
+                        let tags = tags::list_of_version(tx, id, last, step)?;
+                        let target = |tag| TagTarget { tag, digest: digest.clone() };
+                        Ok(tags.into_iter().map(target).collect())
+                    }
+                    None => {
+                        let tags = tags::list_with_digests(tx, &package, last, step)?;
+                        let target = |(tag, digest)| TagTarget { tag, digest };
+                        Ok(tags.into_iter().map(target).collect())
+                    }
+                },
+                |tag| tag.tag.clone(),
+                |tag| {
+                    let matches = filter.matches(|name| field(name, tag));
+                    let bytes = 2 * (own_bytes + tag.tag.len()) + 130;
+                    names.filter(&tag.tag, DIRECTION, RowFilter::include_if(matches, bytes))
+                },
+            )
+        })
+        .await
     }
 
-    /// What a tag names.
-    pub async fn tag(&self, admitted: &Authorized, name: &TagName) -> Result<Digest, EngineError> {
-        let at = self.image_context(admitted, artifactregistry::TAGS_GET, &name.package).await?;
+    /// Returns the digest that a tag names.
+    pub async fn find_tag(
+        &self,
+        authorized: &Authorized,
+        name: &TagName,
+    ) -> Result<Digest, EngineError> {
+        let context =
+            self.image_context(authorized, artifactregistry::TAGS_GET, &name.package).await?;
         let name = name.clone();
-        self.meta
-            .read_by_key(move |tx| {
-                let package = find_package(tx, &at)?;
-                Ok(find_tag(tx, &package, &name)?.digest)
-            })
-            .await
+        self.read_by_key(move |tx| {
+            let package = find_package(tx, &context)?;
+            Ok(find_tag_target(tx, &package, &name)?.digest)
+        })
+        .await
     }
 }
 
-/// How long an image is on a list at least, besides its own names and tags.
+/// Returns how many bytes the entry of a manifest takes at least, without the names and tags in it.
 fn image_bytes(image: &ManifestDetails) -> usize {
     const FIELDS: usize = 700;
     FIELDS
@@ -334,16 +321,40 @@ fn image_bytes(image: &ManifestDetails) -> usize {
         + image.artifact_type.as_ref().map_or(0, String::len)
 }
 
-/// A page of a list by time: its places are a time and an id.
-fn by_time(
+/// Finds the version of an image that a filter of its tags names.
+fn find_wanted_version(
     tx: &mut Tx<'_>,
-    (list, order, direction): (TimeOrderedList, ImageOrder, SortDirection),
-    scope: &Id,
-    (start, limit): (&str, usize),
-    look: impl Fn(&ManifestDetails) -> RowFilter,
+    package: &Id,
+    name: &PackageName,
+    version: &str,
+) -> Result<Option<(Id, Digest)>, EngineError> {
+    match version.parse::<VersionName>() {
+        Ok(version) if version.package == *name => {
+            let found = versions::find_in_package(tx, package, &version.digest)?;
+            Ok(found.map(|(id, _)| (id, version.digest)))
+        }
+        Ok(_) | Err(_) => Ok(None),
+    }
+}
+
+/// A list of manifests by time.
+struct TimeList<'a> {
+    rows: TimeOrderedList,
+    /// The id of the repository or image.
+    scope: &'a Id,
+    order: SortOrder<ImageOrder>,
+}
+
+/// Reads a page of a list by time. A position in it is a time and an id.
+fn read_page_by_time(
+    tx: &mut Tx<'_>,
+    list: TimeList<'_>,
+    page: &PageRequest,
+    filter: impl Fn(&ManifestDetails) -> RowFilter,
 ) -> Result<ListPage<ManifestDetails>, EngineError> {
-    let place = |image: &ManifestDetails| {
-        let time = match order {
+    let TimeList { rows, scope, order: SortOrder { field, direction } } = list;
+    let position = |image: &ManifestDetails| {
+        let time = match field {
             ImageOrder::Uploaded => image.uploaded_at,
             ImageOrder::Updated => image.updated_at,
         };
@@ -353,13 +364,13 @@ fn by_time(
         SortDirection::Descending => format!("{} {}", i64::MAX, Id::from([u8::MAX; 16])),
         SortDirection::Ascending => format!("{} {}", i64::MIN, Id::from([0; 16])),
     };
-    let start = if start.is_empty() { edge } else { start.to_owned() };
-    let rows = |last: &str, step| {
-        let broken = || EngineError::Internal("a place in a list by time".to_owned());
+    let start = if page.start.is_empty() { edge } else { page.start.clone() };
+    let read_rows = |last: &str, step| {
+        let broken = || EngineError::Internal("a position in a list by time".to_owned());
         let (time, id) = last.split_once(' ').ok_or_else(broken)?;
         let time: i64 = time.parse().map_err(|_| broken())?;
         let id: Id = id.parse().map_err(|_| broken())?;
-        Ok(images::list_by_time(tx, (list, direction), scope, (time, &id), step)?)
+        Ok(images::list_by_time(tx, (rows, direction), scope, (time, &id), step)?)
     };
-    read_page((start, limit), rows, place, look)
+    read_page(PageRequest { start, limit: page.limit }, read_rows, position, filter)
 }

@@ -1,164 +1,177 @@
-//! Pages of lists: where they begin and end, and which rows come on them.
+//! Reading of pages: their beginning and end, and the choice of their rows.
 
 use model::artifact_name::unescape_slashes;
 use model::list_filter::{ListFilter, SortDirection};
 
 use crate::error::EngineError;
+use crate::page::{ListPage, PageRequest};
 
-/// How many rows one page looks at where few of them are wanted..
-const MOST_LOOKED_AT: usize = 5_000;
-/// ..and how many it reads at once.
-const STEP: usize = 1_000;
+/// The largest number of rows that one page reads where few of them match.
+const MAX_ROWS_READ: usize = 5_000;
+/// The number of rows that are read at once.
+const ROWS_AT_ONCE: usize = 1_000;
 
-/// How many rows are put in an order that has no index.
-pub(crate) const MAX_SORTED: usize = 10_000;
+/// The largest number of rows that are sorted in an order without an index.
+pub(crate) const MAX_SORTED_ROWS: usize = 10_000;
 
-/// How long a page may be: less than the 4 MiB that clients of gRPC take.
-const PAGE_BYTES: usize = 3 << 20;
+/// The longest page in bytes: less than the 4 MiB that clients of gRPC take.
+const MAX_PAGE_BYTES: usize = 3 << 20;
 
-/// What stands behind all names and digests.
-const BEHIND_ALL: &str = "~";
+/// A text that sorts after all names and digests.
+const AFTER_ALL_NAMES: &str = "~";
 
-/// A page of a list.
-#[derive(Debug)]
-pub struct ListPage<T> {
-    /// What is on it.
-    pub found: Vec<T>,
-    /// Where the next page begins, if there is one.
-    pub next: Option<String>,
-}
-
-/// The names that can match a filter: one, or those that begin with a text.
+/// The range of names that can match a filter: one name, or all that begin with a text.
 pub(crate) struct NameRange {
-    beginning: String,
-    is_one: bool,
+    prefix: String,
+    is_exact: bool,
 }
 
 impl NameRange {
-    /// `parent` is what all full names of the list begin with.
+    /// Returns the range for a filter. `parent` is the text that all full names of the list begin with.
     pub(crate) fn new(filter: &ListFilter, parent: &str) -> Self {
-        let any = Self { beginning: String::new(), is_one: false };
+        let any = Self { prefix: String::new(), is_exact: false };
         let Some(pattern) = filter.pattern("name") else { return any };
         let Some(wanted) = pattern.prefix().strip_prefix(parent) else { return any };
-        let is_one = pattern.exact_text().is_some();
-        // The beginning of an escape says nothing of what follows.
+        let is_exact = pattern.exact_text().is_some();
+        // A cut-off escape at the end does not tell how the name goes on.
         let wanted = wanted.strip_suffix("%2").or(wanted.strip_suffix('%')).unwrap_or(wanted);
-        Self { beginning: unescape_slashes(wanted), is_one }
+        Self { prefix: unescape_slashes(wanted), is_exact }
     }
 
-    /// Where a page begins: right before the first name that can match.
-    pub(crate) fn start(&self, start: &str, direction: SortDirection) -> String {
-        match (start, direction) {
+    /// Lets the first page begin right before the first name that can match.
+    pub(crate) fn narrow(&self, page: PageRequest, direction: SortDirection) -> PageRequest {
+        let start = match (page.start.as_str(), direction) {
             ("", SortDirection::Ascending) => {
-                let mut before = self.beginning.clone();
+                let mut before = self.prefix.clone();
                 match before.pop() {
                     Some(last @ '!'..='~') => {
                         before.push(char::from(last as u8 - 1));
-                        before.push_str(BEHIND_ALL);
+                        before.push_str(AFTER_ALL_NAMES);
                         before
                     }
-                    // No name has another letter, and where there is no beginning all can match.
+                    // No name contains another character, and without a text to begin with all names can match.
                     Some(_) | None => before,
                 }
             }
-            ("", SortDirection::Descending) => format!("{}{BEHIND_ALL}", self.beginning),
+            ("", SortDirection::Descending) => format!("{}{AFTER_ALL_NAMES}", self.prefix),
             (start, _) => start.to_owned(),
-        }
+        };
+        PageRequest { start, ..page }
     }
 
-    /// What a row is whose name this is, and which otherwise would be `look`.
-    pub(crate) fn look(&self, name: &str, direction: SortDirection, look: RowFilter) -> RowFilter {
+    /// Returns [`RowFilter::Stop`] for a row whose name is past the range, and otherwise `filter`.
+    pub(crate) fn filter(
+        &self,
+        name: &str,
+        direction: SortDirection,
+        filter: RowFilter,
+    ) -> RowFilter {
         let is_past = match direction {
-            SortDirection::Ascending if self.is_one => name > self.beginning.as_str(),
+            SortDirection::Ascending if self.is_exact => name > self.prefix.as_str(),
             SortDirection::Ascending => {
-                name > self.beginning.as_str() && !name.starts_with(&self.beginning)
+                name > self.prefix.as_str() && !name.starts_with(&self.prefix)
             }
-            SortDirection::Descending => name < self.beginning.as_str(),
+            SortDirection::Descending => name < self.prefix.as_str(),
         };
-        if is_past { RowFilter::Behind } else { look }
+        if is_past { RowFilter::Stop } else { filter }
     }
 }
 
-/// A page of a list in an order by time that has no index: all of its rows are read, where they are not too many.
+/// The fields by which the rows of a list without an index are sorted.
+pub(crate) struct SortKey {
+    pub(crate) time: i64,
+    pub(crate) name: String,
+}
+
+/// Returns a page of a list in an order by time that has no index. All rows are read and sorted, if they are not too
+/// many.
 pub(crate) fn read_sorted_page<T>(
     mut rows: Vec<T>,
-    (time, name): (impl Fn(&T) -> i64, impl Fn(&T) -> String),
+    sort_key: impl Fn(&T) -> SortKey,
     direction: SortDirection,
-    ((start, limit), look): ((&str, usize), impl Fn(&T) -> RowFilter),
+    page: &PageRequest,
+    filter: impl Fn(&T) -> RowFilter,
 ) -> Result<ListPage<T>, EngineError> {
-    if rows.len() > MAX_SORTED {
-        let problem = format!("a list of more than {MAX_SORTED} is ordered by name only");
+    if rows.len() > MAX_SORTED_ROWS {
+        let problem = format!("a list of more than {MAX_SORTED_ROWS} is ordered by name only");
         return Err(EngineError::InvalidArgument { field: "order_by", problem });
     }
-    // So many digits that texts are in the order of times, which none is before 1970.
-    let place = |row: &T| format!("{:020} {}", time(row), name(row));
-    rows.sort_by_cached_key(&place);
+    // Twenty digits make texts sort like times. No time is before 1970.
+    let position = |row: &T| {
+        let SortKey { time, name } = sort_key(row);
+        format!("{time:020} {name}")
+    };
+    rows.sort_by_cached_key(&position);
     if direction == SortDirection::Descending {
         rows.reverse();
     }
-    let is_behind = |row: &T, start: &str| match direction {
-        SortDirection::Ascending => place(row).as_str() > start,
-        SortDirection::Descending => start.is_empty() || place(row).as_str() < start,
+    let start = page.start.as_str();
+    let is_after_start = |row: &T| match direction {
+        SortDirection::Ascending => position(row).as_str() > start,
+        SortDirection::Descending => start.is_empty() || position(row).as_str() < start,
     };
-    let mut rows: Vec<T> = rows.into_iter().filter(|row| is_behind(row, start)).collect();
-    let more = |_: &str, step: i64| Ok(rows.drain(..rows.len().min(step as usize)).collect());
-    read_page((start.to_owned(), limit), more, place, look)
+    let mut rows: Vec<T> = rows.into_iter().filter(is_after_start).collect();
+    let next_rows =
+        |_: &str, count: i64| Ok(rows.drain(..rows.len().min(count as usize)).collect());
+    read_page(page.clone(), next_rows, position, filter)
 }
 
-/// What a row is to a page.
+/// The decision about one row of a list.
 pub(crate) enum RowFilter {
-    /// It comes on it, and is about so many bytes long.
-    Wanted(usize),
-    /// It does not.
-    Other,
-    /// Neither it nor any that follows.
-    Behind,
+    /// The row is on the page, and takes about so many bytes.
+    Include(usize),
+    /// The row is not on the page.
+    Skip,
+    /// Neither the row nor any after it is on the page.
+    Stop,
 }
 
 impl RowFilter {
-    pub(crate) fn wanted(wanted: bool, bytes: usize) -> Self {
-        if wanted { Self::Wanted(bytes) } else { Self::Other }
+    pub(crate) fn include_if(matches: bool, bytes: usize) -> Self {
+        if matches { Self::Include(bytes) } else { Self::Skip }
     }
 }
 
-/// A page of at most `limit` rows that are wanted, of those that stand after a place. `rows` reads some of them.
+/// Reads the rows after a position until the page has `limit` matching ones. `read_rows` reads up to a number of rows
+/// after a position, and `position` is the position of a row.
 pub(crate) fn read_page<T>(
-    (start, limit): (String, usize),
-    mut rows: impl FnMut(&str, i64) -> Result<Vec<T>, EngineError>,
-    place: impl Fn(&T) -> String,
-    look: impl Fn(&T) -> RowFilter,
+    request: PageRequest,
+    mut read_rows: impl FnMut(&str, i64) -> Result<Vec<T>, EngineError>,
+    position: impl Fn(&T) -> String,
+    filter: impl Fn(&T) -> RowFilter,
 ) -> Result<ListPage<T>, EngineError> {
-    let mut page = ListPage { found: Vec::new(), next: None };
-    let (mut from, mut step) = (start, limit + 1);
-    let (mut looked_at, mut length) = (0, 0);
+    let PageRequest { start, limit } = request;
+    let mut page = ListPage::empty();
+    let (mut last, mut step) = (start, limit + 1);
+    let (mut rows_read, mut bytes) = (0, 0);
     loop {
-        let some = rows(&from, step as i64)?;
-        let is_last = some.len() < step;
-        looked_at += some.len();
-        for row in some {
-            match look(&row) {
-                RowFilter::Behind => return Ok(page),
-                RowFilter::Wanted(bytes) => {
-                    length += bytes;
-                    let is_full = page.found.len() == limit || length > PAGE_BYTES;
-                    if is_full && !page.found.is_empty() {
-                        page.next = Some(from);
+        let rows = read_rows(&last, step as i64)?;
+        let is_end = rows.len() < step;
+        rows_read += rows.len();
+        for row in rows {
+            match filter(&row) {
+                RowFilter::Stop => return Ok(page),
+                RowFilter::Include(row_bytes) => {
+                    bytes += row_bytes;
+                    let is_full = page.entries.len() == limit || bytes > MAX_PAGE_BYTES;
+                    if is_full && !page.entries.is_empty() {
+                        page.next = Some(last);
                         return Ok(page);
                     }
-                    from = place(&row);
-                    page.found.push(row);
+                    last = position(&row);
+                    page.entries.push(row);
                 }
-                RowFilter::Other => from = place(&row),
+                RowFilter::Skip => last = position(&row),
             }
         }
-        if is_last {
+        if is_end {
             return Ok(page);
         }
-        if looked_at >= MOST_LOOKED_AT {
-            page.next = Some(from);
+        if rows_read >= MAX_ROWS_READ {
+            page.next = Some(last);
             return Ok(page);
         }
-        step = STEP;
+        step = ROWS_AT_ONCE;
     }
 }
 
@@ -171,17 +184,17 @@ mod tests {
         let (mut all, mut start, mut count) = (Vec::new(), String::new(), 0);
         loop {
             let page = read_page(
-                (start, limit),
+                PageRequest { start, limit },
                 |last, step| {
                     let from = last.parse().map_or(0, |last: usize| last + 1);
                     Ok((from..below).take(step as usize).collect())
                 },
                 usize::to_string,
-                |number| RowFilter::wanted(wanted(*number), 1),
+                |number| RowFilter::include_if(wanted(*number), 1),
             );
             let page = page.expect("nothing fails");
-            assert!(page.found.len() <= limit);
-            all.extend(page.found);
+            assert!(page.entries.len() <= limit);
+            all.extend(page.entries);
             count += 1;
             match page.next {
                 Some(next) => start = next,
@@ -210,20 +223,20 @@ mod tests {
 
     #[test]
     fn a_page_is_no_longer_than_clients_take() {
-        let lengths = [PAGE_BYTES / 2, PAGE_BYTES / 2, 1, PAGE_BYTES * 2, 1, 1];
+        let lengths = [MAX_PAGE_BYTES / 2, MAX_PAGE_BYTES / 2, 1, MAX_PAGE_BYTES * 2, 1, 1];
         let (mut start, mut pages) = (String::new(), Vec::new());
         loop {
             let page = read_page(
-                (start, 10),
+                PageRequest { start, limit: 10 },
                 |last, step| {
                     let from = last.parse().map_or(0, |last: usize| last + 1);
                     Ok((from..lengths.len()).take(step as usize).collect())
                 },
                 usize::to_string,
-                |number| RowFilter::wanted(true, lengths[*number]),
+                |number| RowFilter::Include(lengths[*number]),
             );
             let page = page.expect("nothing fails");
-            pages.push(page.found);
+            pages.push(page.entries);
             match page.next {
                 Some(next) => start = next,
                 None => break,
@@ -232,23 +245,22 @@ mod tests {
         assert_eq!(pages, [vec![0, 1], vec![2], vec![3], vec![4, 5]]);
     }
 
-    /// Where the list begins, and which of the names come on it, are passed over, or end it.
+    /// Compares the start of the first page, and the decision about each name: `i`nclude, `s`kip or the `e`nd.
     #[track_caller]
-    fn check_names(filter: &str, expected: (&str, &str)) {
+    fn check_names(filter: &str, expected_start: &str, expected_rows: &str) {
         let filter = ListFilter::parse(filter, &["name", "version"]).expect("valid");
         let names = NameRange::new(&filter, "r/packages/");
-        let looks: String = ["a", "ab", "abc", "ac", "b"]
+        let rows: String = ["a", "ab", "abc", "ac", "b"]
             .iter()
-            .map(|name| {
-                match names.look(name, SortDirection::Ascending, RowFilter::wanted(true, 1)) {
-                    RowFilter::Wanted(_) => 'w',
-                    RowFilter::Other => 'o',
-                    RowFilter::Behind => 'b',
-                }
+            .map(|name| match names.filter(name, SortDirection::Ascending, RowFilter::Include(1)) {
+                RowFilter::Include(_) => 'i',
+                RowFilter::Skip => 's',
+                RowFilter::Stop => 'e',
             })
             .collect();
-        let start = names.start("", SortDirection::Ascending);
-        assert_eq!((start.as_str(), looks.as_str()), expected);
+        let first = PageRequest { start: String::new(), limit: 1 };
+        let start = names.narrow(first, SortDirection::Ascending).start;
+        assert_eq!((start.as_str(), rows.as_str()), (expected_start, expected_rows));
         for name in ["a", "ab", "abc", "ac", "b"] {
             let matches = filter.matches(|_| format!("r/packages/{name}"));
             assert!(!matches || *name > *start, "{name} is before {start}");
@@ -257,13 +269,13 @@ mod tests {
 
     #[test]
     fn names_that_can_match() {
-        check_names("", ("", "wwwww"));
-        check_names(r#"name="r/packages/ab*""#, ("aa~", "wwwbb"));
-        check_names(r#"name="r/packages/ab""#, ("aa~", "wwbbb"));
-        check_names(r#"name="r/packages/a%2Fb""#, ("a/a~", "wbbbb"));
-        check_names(r#"name="r/packages/a%2*""#, ("`~", "wwwwb"));
-        check_names(r#"name="r/packages/a%*""#, ("`~", "wwwwb"));
-        check_names(r#"name="*ab""#, ("", "wwwww"));
-        check_names(r#"name="x/packages/ab""#, ("", "wwwww"));
+        check_names("", "", "iiiii");
+        check_names(r#"name="r/packages/ab*""#, "aa~", "iiiee");
+        check_names(r#"name="r/packages/ab""#, "aa~", "iieee");
+        check_names(r#"name="r/packages/a%2Fb""#, "a/a~", "ieeee");
+        check_names(r#"name="r/packages/a%2*""#, "`~", "iiiie");
+        check_names(r#"name="r/packages/a%*""#, "`~", "iiiie");
+        check_names(r#"name="*ab""#, "", "iiiii");
+        check_names(r#"name="x/packages/ab""#, "", "iiiii");
     }
 }

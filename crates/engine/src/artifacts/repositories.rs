@@ -1,4 +1,4 @@
-//! Repositories as they are administered: created, described, listed, changed and deleted.
+//! Repositories as they are administered: created, details, listed, changed and deleted.
 
 use std::collections::BTreeMap;
 
@@ -9,40 +9,43 @@ use model::cleanup::CleanupPolicies;
 use model::labels::check_labels;
 use model::list_filter::{ListFilter, SortDirection};
 use model::name::{Location, ProjectId, RepositoryName};
+use model::permission::Permission;
 use model::repository::ModeName;
 use model::resource::Resource;
 
 use crate::access::find_repository;
 use crate::artifacts::image_list::NameOrder;
 use crate::artifacts::listing::{
-    ListPage, MAX_SORTED, NameRange, RowFilter, read_page, read_sorted_page,
+    MAX_SORTED_ROWS, NameRange, RowFilter, SortKey, read_page, read_sorted_page,
 };
 use crate::engine::Engine;
 use crate::error::EngineError;
+use crate::page::{ListPage, ListQuery, SortOrder};
 use crate::reviews;
 use model::permissions::artifactregistry;
 
-/// A repository that is to be.
+/// A repository that is to be created.
 #[derive(Debug, Clone)]
 pub struct NewRepository {
-    /// Its id.
+    /// The last part of its name.
     pub id: String,
     /// The name of its mode.
     pub mode: ModeName,
-    /// What else is set.
+    /// The other values that the request sets.
     pub change: RepositoryChange,
 }
 
-/// What is to be set on a repository. What is `None` stays as it is.
+/// The values that a request sets on a repository. `None` leaves a value as it is.
 #[derive(Debug, Clone, Default)]
 pub struct RepositoryChange {
-    /// For people.
+    /// A text for people.
     pub description: Option<String>,
-    /// Key and value.
+    /// The labels: values by their keys.
     pub labels: Option<BTreeMap<String, String>>,
-    /// Whether tags stay where they are.
+    /// `true` if tags do not move.
     pub immutable_tags: Option<bool>,
-    /// What else the API sets, as its own JSON. Of this, cleanup policies are acted on.
+    /// The other settings of the API, as its own JSON. Cleanup policies are the only ones of them that the engine
+    /// acts on.
     pub settings: Option<String>,
 }
 
@@ -67,19 +70,19 @@ impl RepositoryChange {
 }
 
 impl Engine {
-    /// Creates a repository in the location that the caller was admitted to.
+    /// Creates a repository in the location for which the caller was authorized.
     pub async fn create_repository(
         &self,
-        admitted: &Authorized,
+        authorized: &Authorized,
         new: NewRepository,
     ) -> Result<RepositoryDetails, EngineError> {
         let (project, location) =
-            require_location(admitted.resource_for(artifactregistry::REPOSITORIES_CREATE)?)?;
+            require_location(authorized.resource_for(artifactregistry::REPOSITORIES_CREATE)?)?;
         let repository = new.id.parse().map_err(|error: model::name::NameError| {
             EngineError::InvalidArgument { field: "repository_id", problem: error.to_string() }
         })?;
         let now = self.clock.now();
-        let mut described = RepositoryDetails {
+        let mut details = RepositoryDetails {
             id: Id::new(),
             name: RepositoryName { project, location, repository },
             mode: new.mode,
@@ -91,151 +94,142 @@ impl Engine {
             created_at: now,
             updated_at: now,
         };
-        new.change.apply(&mut described)?;
-        let (admitted, row) = (admitted.clone(), described.clone());
+        new.change.apply(&mut details)?;
+        let (authorized, row) = (authorized.clone(), details.clone());
         let sparse = self.settings.new_repositories_sparse;
-        self.meta
-            .write(move |tx| {
-                match admitted.caller().mode {
-                    // In development mode projects appear with what is created in them.
-                    AuthorizationMode::Everything => {
-                        meta::projects::ensure(tx, row.name.project.as_str(), now)?
-                    }
-                    AuthorizationMode::Listed(_) | AuthorizationMode::Policies => {
-                        check_project(tx, &row.name.project)?
-                    }
+        self.write(move |tx| {
+            match authorized.caller().mode {
+                // In development mode, the first repository of a project creates the project.
+                AuthorizationMode::Everything => {
+                    meta::projects::ensure(tx, row.name.project.as_str(), now)?
                 }
-                if !repositories::insert(tx, &row.name, sparse, now)? {
-                    return Err(EngineError::AlreadyExists(
-                        "the repository already exists".to_owned(),
-                    ));
+                AuthorizationMode::Listed(_) | AuthorizationMode::Policies => {
+                    check_project(tx, &row.name.project)?
                 }
-                repositories::update(tx, &row)?;
-                schedule_cleanup(tx, &row.name, (&row.settings, now))?;
-                epochs::bump(tx, epochs::ACCESS)?;
-                let event = admitted.event("create", &row.name.to_string(), now);
-                Ok(events::insert(tx, &event)?)
-            })
-            .await?;
+            }
+            if !repositories::insert(tx, &row.name, sparse, now)? {
+                return Err(EngineError::AlreadyExists("the repository already exists".to_owned()));
+            }
+            repositories::update(tx, &row)?;
+            schedule_cleanup(tx, &row.name, &row.settings, now)?;
+            epochs::bump(tx, epochs::ACCESS)?;
+            let event = authorized.event("create", &row.name.to_string(), now);
+            Ok(events::insert(tx, &event)?)
+        })
+        .await?;
         self.identity.poll_epoch().await?;
-        warn_of_idle_policies(&described);
-        Ok(described)
+        warn_if_policies_delete_nothing(&details);
+        Ok(details)
     }
 
-    /// What a repository is.
-    pub async fn repository(
+    /// Returns the repository for which the caller was authorized with this permission.
+    pub async fn find_repository(
         &self,
-        admitted: &Authorized,
+        authorized: &Authorized,
+        permission: Permission,
     ) -> Result<RepositoryDetails, EngineError> {
-        let name = name_of(admitted.resource_for(artifactregistry::REPOSITORIES_GET)?)?;
-        self.meta.read(move |tx| find_details(tx, &name)).await
+        let name = repository_name(authorized.resource_for(permission)?)?;
+        self.read(move |tx| find_details(tx, &name)).await
     }
 
-    /// Whether there is a repository of that name.
+    /// Returns whether a repository of that name exists.
     pub async fn has_repository(&self, name: &RepositoryName) -> Result<bool, EngineError> {
         let name = name.clone();
-        self.meta
-            .read_by_key(move |tx| Ok::<_, EngineError>(repositories::find(tx, &name)?.is_some()))
-            .await
+        self.read_by_key(move |tx| Ok(repositories::find(tx, &name)?.is_some())).await
     }
 
-    /// What a repository that is to be changed is.
-    pub async fn repository_to_change(
+    /// Lists the repositories of a location whose names match.
+    pub async fn list_repositories(
         &self,
-        admitted: &Authorized,
-    ) -> Result<RepositoryDetails, EngineError> {
-        let name = name_of(admitted.resource_for(artifactregistry::REPOSITORIES_UPDATE)?)?;
-        self.meta.read(move |tx| find_details(tx, &name)).await
-    }
-
-    /// The repositories of a location whose names match.
-    pub async fn repositories(
-        &self,
-        admitted: &Authorized,
-        (filter, order, direction): (&ListFilter, NameOrder, SortDirection),
-        (start, limit): (&str, usize),
+        authorized: &Authorized,
+        query: ListQuery<SortOrder<NameOrder>>,
     ) -> Result<ListPage<RepositoryDetails>, EngineError> {
-        let parent = admitted.resource_for(artifactregistry::REPOSITORIES_LIST)?;
-        let place = require_location(parent)?;
-        let names = NameRange::new(filter, &format!("{parent}/repositories/"));
-        let (filter, start) = (filter.clone(), start.to_owned());
-        let appears = matches!(admitted.caller().mode, AuthorizationMode::Everything);
-        self.meta
-            .read(move |tx| {
-                // As where one is created.
-                if !appears {
-                    check_project(tx, &place.0)?;
-                }
-                let place = (&place.0, &place.1);
-                let look = |found: &RepositoryDetails| {
-                    let matches = filter.matches(|_| found.name.to_string());
-                    RowFilter::wanted(matches, 500 + found.settings.len() + found.labels.len())
-                };
-                let own_name = |found: &RepositoryDetails| found.name.repository.to_string();
-                if (order, direction) == (NameOrder::Name, SortDirection::Ascending) {
-                    return read_page(
-                        (names.start(&start, direction), limit),
-                        |last, step| Ok(repositories::list(tx, place, last, step)?),
-                        own_name,
-                        |found| names.look(found.name.repository.as_str(), direction, look(found)),
-                    );
-                }
-                let all = repositories::list(tx, place, "", MAX_SORTED as i64 + 1)?;
-                let time =
-                    |found: &RepositoryDetails| order.time(found.created_at, found.updated_at);
-                read_sorted_page(all, (time, own_name), direction, ((&start, limit), look))
-            })
-            .await
+        let parent = authorized.resource_for(artifactregistry::REPOSITORIES_LIST)?;
+        let (project, location) = require_location(parent)?;
+        let ListQuery { filter, order: SortOrder { field, direction }, page } = query;
+        let names = NameRange::new(&filter, &format!("{parent}/repositories/"));
+        let needs_project = !matches!(authorized.caller().mode, AuthorizationMode::Everything);
+        self.read(move |tx| {
+            // As in `create_repository`, the project need not exist in development mode.
+            if needs_project {
+                check_project(tx, &project)?;
+            }
+            let place = (&project, &location);
+            let row_filter = |row: &RepositoryDetails| {
+                let matches = filter.matches(|_| row.name.to_string());
+                RowFilter::include_if(matches, 500 + row.settings.len() + row.labels.len())
+            };
+            if (field, direction) == (NameOrder::Name, SortDirection::Ascending) {
+                return read_page(
+                    names.narrow(page.clone(), direction),
+                    |last, step| Ok(repositories::list(tx, place, last, step)?),
+                    |row| row.name.repository.to_string(),
+                    |row| names.filter(row.name.repository.as_str(), direction, row_filter(row)),
+                );
+            }
+            let all = repositories::list(tx, place, "", MAX_SORTED_ROWS as i64 + 1)?;
+            let sort_key = |row: &RepositoryDetails| SortKey {
+                time: field.time(row.created_at, row.updated_at),
+                name: row.name.repository.to_string(),
+            };
+            read_sorted_page(all, sort_key, direction, &page, row_filter)
+        })
+        .await
     }
 
-    /// Changes what is set on a repository.
+    /// Changes the values of a repository that the request sets.
     pub async fn update_repository(
         &self,
-        admitted: &Authorized,
+        authorized: &Authorized,
         change: RepositoryChange,
     ) -> Result<RepositoryDetails, EngineError> {
-        let name = name_of(admitted.resource_for(artifactregistry::REPOSITORIES_UPDATE)?)?;
-        let (admitted, now) = (admitted.clone(), self.clock.now());
-        let (changed, is_set) = self
-            .meta
+        let name =
+            repository_name(authorized.resource_for(artifactregistry::REPOSITORIES_UPDATE)?)?;
+        let (authorized, now) = (authorized.clone(), self.clock.now());
+        let (changed, settings_changed) = self
             .write(move |tx| {
-                let mut described = find_details(tx, &name)?;
-                let before = described.settings.clone();
-                change.clone().apply(&mut described)?;
-                described.updated_at = now;
-                repositories::update(tx, &described)?;
-                let is_set = described.settings != before;
-                if is_set {
-                    schedule_cleanup(tx, &name, (&described.settings, now))?;
+                let mut details = find_details(tx, &name)?;
+                let before = details.settings.clone();
+                change.clone().apply(&mut details)?;
+                details.updated_at = now;
+                repositories::update(tx, &details)?;
+                let settings_changed = details.settings != before;
+                if settings_changed {
+                    schedule_cleanup(tx, &name, &details.settings, now)?;
                 }
                 epochs::bump(tx, epochs::ACCESS)?;
-                events::insert(tx, &admitted.event("update", &name.to_string(), now))?;
-                Ok::<_, EngineError>((described, is_set))
+                events::insert(tx, &authorized.event("update", &name.to_string(), now))?;
+                Ok((details, settings_changed))
             })
             .await?;
         self.identity.poll_epoch().await?;
-        if is_set {
-            warn_of_idle_policies(&changed);
+        if settings_changed {
+            warn_if_policies_delete_nothing(&changed);
         }
         Ok(changed)
     }
 
-    /// Deletes a repository: it is gone at once and its name is free; its content goes afterwards.
-    pub async fn delete_repository(&self, admitted: &Authorized) -> Result<(), EngineError> {
-        let name = name_of(admitted.resource_for(artifactregistry::REPOSITORIES_DELETE)?)?;
-        let (admitted, now) = (admitted.clone(), self.clock.now());
-        self.meta
-            .write(move |tx| {
-                let described = find_details(tx, &name)?;
-                repositories::hide(tx, &described.id, now)?;
-                cleanups::unschedule(tx, &described.id)?;
-                policies::delete(tx, &name.to_string())?;
-                meta::gc_queue::enqueue(tx, reviews::REPOSITORY, &[described.id.to_string()], now)?;
-                epochs::bump(tx, epochs::ACCESS)?;
-                let event = admitted.event("delete-repository", &name.to_string(), now);
-                Ok::<_, EngineError>(events::insert(tx, &event)?)
-            })
-            .await?;
+    /// Deletes a repository. It is hidden and its name is free at once; its content is deleted afterwards.
+    pub async fn delete_repository(&self, authorized: &Authorized) -> Result<(), EngineError> {
+        let name =
+            repository_name(authorized.resource_for(artifactregistry::REPOSITORIES_DELETE)?)?;
+        let (authorized, now) = (authorized.clone(), self.clock.now());
+        self.write(move |tx| {
+            let details = find_details(tx, &name)?;
+            repositories::hide(tx, &details.id, now)?;
+            cleanups::unschedule(tx, &details.id)?;
+            policies::delete(tx, &name.to_string())?;
+            meta::gc_queue::enqueue(
+                tx,
+                reviews::REPOSITORY_REVIEW,
+                &[details.id.to_string()],
+                now,
+            )?;
+            epochs::bump(tx, epochs::ACCESS)?;
+            let event = authorized.event("delete-repository", &name.to_string(), now);
+            Ok(events::insert(tx, &event)?)
+        })
+        .await?;
         self.identity.poll_epoch().await?;
         Ok(())
     }
@@ -253,8 +247,8 @@ fn check_policies(settings: &str) -> Result<CleanupPolicies, EngineError> {
     })
 }
 
-/// Says so where cleanup policies delete nothing, because there are only some that keep.
-fn warn_of_idle_policies(repository: &RepositoryDetails) {
+/// Logs a warning if cleanup policies delete nothing because all of them keep.
+fn warn_if_policies_delete_nothing(repository: &RepositoryDetails) {
     if check_policies(&repository.settings).is_ok_and(|policies| policies.has_only_keep_policies())
     {
         let name = &repository.name;
@@ -262,11 +256,12 @@ fn warn_of_idle_policies(repository: &RepositoryDetails) {
     }
 }
 
-/// Puts a repository on the list of those that are cleaned, or takes it from there.
+/// Schedules cleanup for a repository that has policies, and unschedules it for one that has none.
 fn schedule_cleanup(
     tx: &mut Tx<'_>,
     name: &RepositoryName,
-    (settings, now): (&str, i64),
+    settings: &str,
+    now: i64,
 ) -> Result<(), EngineError> {
     let repository = find_repository(tx, name)?.id;
     if check_policies(settings)?.is_empty() {
@@ -282,7 +277,7 @@ fn check_project(tx: &mut Tx<'_>, project: &ProjectId) -> Result<(), EngineError
     found.map(|_| ()).ok_or_else(|| EngineError::ResourceUnknown(format!("Project {project}")))
 }
 
-fn name_of(resource: &Resource) -> Result<RepositoryName, EngineError> {
+fn repository_name(resource: &Resource) -> Result<RepositoryName, EngineError> {
     match resource {
         Resource::Repository(name) => Ok(name.clone()),
         other => Err(EngineError::ResourceUnknown(other.to_string())),
@@ -297,12 +292,12 @@ fn require_location(resource: &Resource) -> Result<(ProjectId, Location), Engine
 }
 
 fn check_description(description: &str) -> Result<(), EngineError> {
-    const LONGEST: usize = 1_024;
-    if description.chars().count() <= LONGEST && !description.contains('\0') {
+    const MAX_CHARACTERS: usize = 1_024;
+    if description.chars().count() <= MAX_CHARACTERS && !description.contains('\0') {
         return Ok(());
     }
     Err(EngineError::InvalidArgument {
         field: "repository.description",
-        problem: format!("at most {LONGEST} characters"),
+        problem: format!("at most {MAX_CHARACTERS} characters"),
     })
 }

@@ -1,41 +1,41 @@
-//! Rules of a repository as they are administered, and how they decide about downloads. How they decide about tags is in
-//! `immutability`.
+//! Rules of a repository as they are administered. `download_rules` and `immutability` apply them.
 
 use identity::Authorized;
-use meta::rules::{self, RuleRow as Row};
+use meta::rules::{self, RuleRow};
 use meta::{Id, Tx, events};
 use model::artifact_name::{RuleName, unescape_slashes};
 use model::name::{ImageName, RepositoryName};
-use model::repository_rule::{RuleAction, RuleId, RuleOperation};
+use model::repository_rule::{RuleAction, RuleOperation};
 
 use crate::access::find_repository;
-use crate::artifacts::listing::{ListPage, RowFilter, read_page};
+use crate::artifacts::listing::{RowFilter, read_page};
 use crate::engine::Engine;
 use crate::error::EngineError;
+use crate::page::{ListPage, PageRequest};
 use crate::tags::download_rules::parse_condition;
 use model::permissions::artifactregistry;
 
-/// What is to be set on a rule. What is `None` stays as it is.
+/// The values that a request sets on a rule. `None` leaves a value as it is.
 #[derive(Debug, Clone, Default)]
 pub struct RuleChange {
-    /// What it says.
+    /// The decision of the rule.
     pub action: Option<RuleAction>,
-    /// What it is about.
+    /// The operation that the rule decides about.
     pub operation: Option<RuleOperation>,
-    /// The image that it is for; empty is the whole repository.
+    /// The image that the rule is for. An empty text stands for the whole repository.
     pub package: Option<String>,
-    /// When it applies; empty is always.
+    /// The condition under which the rule applies. An empty text means always.
     pub expression: Option<String>,
-    /// For people.
+    /// A title of the condition, for people.
     pub title: Option<String>,
-    /// For people.
+    /// A description of the condition, for people.
     pub description: Option<String>,
-    /// For people: where the expression is from.
+    /// The place that the expression comes from, for people.
     pub location: Option<String>,
 }
 
 impl RuleChange {
-    fn apply(self, to: &mut Row) -> Result<(), EngineError> {
+    fn apply(self, to: &mut RuleRow) -> Result<(), EngineError> {
         to.action = self.action.unwrap_or(to.action);
         to.operation = self.operation.unwrap_or(to.operation);
         if let Some(package) = self.package {
@@ -52,28 +52,29 @@ impl RuleChange {
             }
             to.expression = expression;
         }
-        for (field, most, text, set) in [
+        for (field, max_characters, text, target) in [
             ("rule.condition.title", 256, self.title, &mut to.title),
             ("rule.condition.description", 1_024, self.description, &mut to.description),
             ("rule.condition.location", 1_024, self.location, &mut to.location),
         ] {
             let Some(text) = text else { continue };
-            if text.chars().count() > most || text.contains('\0') {
-                return Err(EngineError::invalid(field, format!("at most {most} characters")));
+            if text.chars().count() > max_characters || text.contains('\0') {
+                let problem = format!("at most {max_characters} characters");
+                return Err(EngineError::invalid(field, problem));
             }
-            *set = text;
+            *target = text;
         }
         Ok(())
     }
 }
 
-fn find(tx: &mut Tx<'_>, repository: &Id, name: &RuleName) -> Result<Row, EngineError> {
+fn find_row(tx: &mut Tx<'_>, repository: &Id, name: &RuleName) -> Result<RuleRow, EngineError> {
     let unknown = || EngineError::ResourceUnknown(format!("Rule \"{}\"", name.id));
     rules::find(tx, repository, name.id.as_str())?.ok_or_else(unknown)
 }
 
-/// A repository has one rule about each operation, and one for each of its images.
-fn check_unique(tx: &mut Tx<'_>, repository: &Id, row: &Row) -> Result<(), EngineError> {
+/// Refuses a second rule for the same operation and image. A rule for the whole repository counts as one more image.
+fn check_unique(tx: &mut Tx<'_>, repository: &Id, row: &RuleRow) -> Result<(), EngineError> {
     let holder = rules::find_name_by_scope(tx, repository, (row.operation, &row.package))?;
     let Some(other) = holder.filter(|holder| *holder != row.name) else { return Ok(()) };
     let what = match row.package.as_str() {
@@ -86,51 +87,53 @@ fn check_unique(tx: &mut Tx<'_>, repository: &Id, row: &Row) -> Result<(), Engin
 }
 
 impl Engine {
-    /// The rules of a repository, by name.
-    pub async fn rules(
+    /// Lists the rules of a repository by name.
+    pub async fn list_rules(
         &self,
-        admitted: &Authorized,
+        authorized: &Authorized,
         repository: &RepositoryName,
-        (start, limit): (&str, usize),
-    ) -> Result<ListPage<Row>, EngineError> {
-        admitted.require_repository(artifactregistry::RULES_LIST, repository)?;
-        let (name, start) = (repository.clone(), start.to_owned());
-        self.meta
-            .read(move |tx| {
-                let id = find_repository(tx, &name)?.id;
-                let bytes = |row: &Row| 500 + row.expression.len() + row.description.len();
-                read_page(
-                    (start.clone(), limit),
-                    |last, step| Ok(rules::list(tx, &id, last, step)?),
-                    |row| row.name.clone(),
-                    |row| RowFilter::Wanted(bytes(row)),
-                )
-            })
-            .await
+        page: PageRequest,
+    ) -> Result<ListPage<RuleRow>, EngineError> {
+        authorized.require_repository(artifactregistry::RULES_LIST, repository)?;
+        let name = repository.clone();
+        self.read(move |tx| {
+            let id = find_repository(tx, &name)?.id;
+            let bytes = |row: &RuleRow| 500 + row.expression.len() + row.description.len();
+            read_page(
+                page.clone(),
+                |last, step| Ok(rules::list(tx, &id, last, step)?),
+                |row| row.name.clone(),
+                |row| RowFilter::Include(bytes(row)),
+            )
+        })
+        .await
     }
 
-    /// One rule.
-    pub async fn rule(&self, admitted: &Authorized, name: &RuleName) -> Result<Row, EngineError> {
-        admitted.require_repository(artifactregistry::RULES_GET, &name.repository)?;
+    /// Returns one rule.
+    pub async fn find_rule(
+        &self,
+        authorized: &Authorized,
+        name: &RuleName,
+    ) -> Result<RuleRow, EngineError> {
+        authorized.require_repository(artifactregistry::RULES_GET, &name.repository)?;
         let name = name.clone();
-        self.meta
-            .read_by_key(move |tx| {
-                let repository = find_repository(tx, &name.repository)?.id;
-                find(tx, &repository, &name)
-            })
-            .await
+        self.read_by_key(move |tx| {
+            let repository = find_repository(tx, &name.repository)?.id;
+            find_row(tx, &repository, &name)
+        })
+        .await
     }
 
-    /// Makes a rule that there is not yet. It holds for whatever is decided after it.
+    /// Creates a rule. It decides about all requests from its commit on.
     pub async fn create_rule(
         &self,
-        admitted: &Authorized,
-        (repository, id): (&RepositoryName, &RuleId),
+        authorized: &Authorized,
+        name: &RuleName,
         change: RuleChange,
-    ) -> Result<Row, EngineError> {
-        admitted.require_repository(artifactregistry::RULES_CREATE, repository)?;
-        let mut row = Row {
-            name: id.to_string(),
+    ) -> Result<RuleRow, EngineError> {
+        authorized.require_repository(artifactregistry::RULES_CREATE, &name.repository)?;
+        let mut row = RuleRow {
+            name: name.id.to_string(),
             action: RuleAction::Deny,
             operation: RuleOperation::Download,
             package: String::new(),
@@ -140,61 +143,57 @@ impl Engine {
             location: String::new(),
         };
         change.apply(&mut row)?;
-        let (admitted, now) = (admitted.clone(), self.clock.now());
-        let name = RuleName { repository: repository.clone(), id: id.clone() };
-        self.meta
-            .write(move |tx| {
-                let repository = find_repository(tx, &name.repository)?.id;
-                if rules::find(tx, &repository, name.id.as_str())?.is_some() {
-                    let problem = format!("rule \"{}\" already exists", name.id);
-                    return Err(EngineError::AlreadyExists(problem));
-                }
-                check_unique(tx, &repository, &row)?;
-                rules::set(tx, &repository, &row)?;
-                events::insert(tx, &admitted.event("create-rule", &name.to_string(), now))?;
-                Ok(row.clone())
-            })
-            .await
+        let (authorized, name, now) = (authorized.clone(), name.clone(), self.clock.now());
+        self.write(move |tx| {
+            let repository = find_repository(tx, &name.repository)?.id;
+            if rules::find(tx, &repository, name.id.as_str())?.is_some() {
+                let problem = format!("rule \"{}\" already exists", name.id);
+                return Err(EngineError::AlreadyExists(problem));
+            }
+            check_unique(tx, &repository, &row)?;
+            rules::set(tx, &repository, &row)?;
+            events::insert(tx, &authorized.event("create-rule", &name.to_string(), now))?;
+            Ok(row.clone())
+        })
+        .await
     }
 
-    /// Changes what is set on a rule.
+    /// Changes the values of a rule that the request sets.
     pub async fn update_rule(
         &self,
-        admitted: &Authorized,
+        authorized: &Authorized,
         name: &RuleName,
         change: RuleChange,
-    ) -> Result<Row, EngineError> {
-        admitted.require_repository(artifactregistry::RULES_UPDATE, &name.repository)?;
-        let (admitted, name, now) = (admitted.clone(), name.clone(), self.clock.now());
-        self.meta
-            .write(move |tx| {
-                let repository = find_repository(tx, &name.repository)?.id;
-                let mut row = find(tx, &repository, &name)?;
-                change.clone().apply(&mut row)?;
-                check_unique(tx, &repository, &row)?;
-                rules::set(tx, &repository, &row)?;
-                events::insert(tx, &admitted.event("update-rule", &name.to_string(), now))?;
-                Ok(row)
-            })
-            .await
+    ) -> Result<RuleRow, EngineError> {
+        authorized.require_repository(artifactregistry::RULES_UPDATE, &name.repository)?;
+        let (authorized, name, now) = (authorized.clone(), name.clone(), self.clock.now());
+        self.write(move |tx| {
+            let repository = find_repository(tx, &name.repository)?.id;
+            let mut row = find_row(tx, &repository, &name)?;
+            change.clone().apply(&mut row)?;
+            check_unique(tx, &repository, &row)?;
+            rules::set(tx, &repository, &row)?;
+            events::insert(tx, &authorized.event("update-rule", &name.to_string(), now))?;
+            Ok(row)
+        })
+        .await
     }
 
-    /// Takes a rule away.
+    /// Deletes a rule.
     pub async fn delete_rule(
         &self,
-        admitted: &Authorized,
+        authorized: &Authorized,
         name: &RuleName,
     ) -> Result<(), EngineError> {
-        admitted.require_repository(artifactregistry::RULES_DELETE, &name.repository)?;
-        let (admitted, name, now) = (admitted.clone(), name.clone(), self.clock.now());
-        self.meta
-            .write(move |tx| {
-                let repository = find_repository(tx, &name.repository)?.id;
-                let row = find(tx, &repository, &name)?;
-                rules::delete(tx, &repository, &row.name)?;
-                let event = admitted.event("delete-rule", &name.to_string(), now);
-                Ok::<_, EngineError>(events::insert(tx, &event)?)
-            })
-            .await
+        authorized.require_repository(artifactregistry::RULES_DELETE, &name.repository)?;
+        let (authorized, name, now) = (authorized.clone(), name.clone(), self.clock.now());
+        self.write(move |tx| {
+            let repository = find_repository(tx, &name.repository)?.id;
+            let row = find_row(tx, &repository, &name)?;
+            rules::delete(tx, &repository, &row.name)?;
+            let event = authorized.event("delete-rule", &name.to_string(), now);
+            Ok(events::insert(tx, &event)?)
+        })
+        .await
     }
 }

@@ -1,4 +1,4 @@
-//! Bytes on their way out: a blob is opened, and what its copy turns out to be is written down.
+//! Reading blobs: opening one, sending its bytes, and recording what the bytes show about its copy.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,13 +21,13 @@ use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::reviews;
 
-/// How long a request waits for the check of a copy that decides about its answer, where it can be answered without.
+/// The longest time for which a request waits for the check of a copy, where it can be answered without the check.
 const MAX_CHECK_WAIT: Duration = Duration::from_secs(2);
 
-/// How often a blob is looked for again whose copy was replaced meanwhile.
+/// The number of times that a blob is looked for whose copy is replaced meanwhile.
 const MAX_OPEN_ATTEMPTS: u32 = 3;
 
-/// A blob, open for reading.
+/// A blob that is open for reading.
 #[derive(Clone)]
 pub struct BlobContent {
     engine: Engine,
@@ -37,17 +37,17 @@ pub struct BlobContent {
     reader: Arc<dyn BlobReader>,
 }
 
-/// A blob or a manifest: of its bytes as much as is asked for.
+/// A blob or a manifest that is open for reading, in whole or in parts.
 #[derive(Clone)]
 pub enum OpenContent {
-    /// A blob, open for reading.
+    /// A blob.
     Blob(BlobContent),
-    /// A manifest's bytes.
+    /// The bytes of a manifest.
     Manifest(Bytes),
 }
 
 impl OpenContent {
-    /// How long it is.
+    /// Returns the length in bytes.
     pub fn size(&self) -> u64 {
         match self {
             Self::Blob(blob) => blob.size(),
@@ -55,7 +55,7 @@ impl OpenContent {
         }
     }
 
-    /// All of it.
+    /// Returns all bytes.
     pub fn whole(self) -> BlobStream {
         match self {
             Self::Blob(blob) => blob.whole(),
@@ -63,7 +63,7 @@ impl OpenContent {
         }
     }
 
-    /// Parts that it has.
+    /// Returns some ranges of the bytes. Each range must be within the content.
     pub async fn parts(self, parts: &[ByteRange]) -> Result<Vec<BlobStream>, EngineError> {
         match self {
             Self::Blob(blob) => blob.parts(parts).await,
@@ -78,7 +78,7 @@ impl OpenContent {
 }
 
 impl Engine {
-    /// Opens a blob that the repository may read. Whoever asks has proved that the caller may do so there.
+    /// Opens a blob that the repository may read. The caller of this function has checked the permission.
     pub(crate) async fn open_blob(
         &self,
         repository: &Id,
@@ -93,7 +93,7 @@ impl Engine {
         Err(EngineError::BlobUnknown(digest.clone()))
     }
 
-    /// The blob's row. A copy that is out of service may be right: then it is back.
+    /// Returns the row of a blob. A copy that is out of service is checked, and back in service if it is right.
     pub(crate) async fn find_blob(
         &self,
         repository: &Id,
@@ -105,10 +105,7 @@ impl Engine {
         let unknown = || EngineError::BlobUnknown(digest.clone());
         let (repository, wanted) = (*repository, digest.clone());
         let quarantined = self
-            .meta
-            .read_by_key(move |tx| {
-                Ok::<_, EngineError>(blobs::find_quarantined(tx, &repository, &wanted)?)
-            })
+            .read_by_key(move |tx| Ok(blobs::find_quarantined(tx, &repository, &wanted)?))
             .await?;
         let row = quarantined.ok_or_else(unknown)?;
         let check = self.check_copy(digest, &row).outcome();
@@ -126,13 +123,11 @@ impl Engine {
         digest: &Digest,
     ) -> Result<Option<BlobCopy>, EngineError> {
         let (repository, wanted) = (*repository, digest.clone());
-        self.meta
-            .read_by_key(move |tx| Ok::<_, EngineError>(blobs::find(tx, &repository, &wanted)?))
-            .await
+        self.read_by_key(move |tx| Ok(blobs::find(tx, &repository, &wanted)?)).await
     }
 
-    /// Opens a copy. What is missing or cannot be opened is looked for again before it is believed; `None`: the blob
-    /// has another copy now.
+    /// Opens a copy. If it is missing or cannot be opened, the row and the store are checked first, and opening is
+    /// tried once more. Returns `None` if the blob has another copy now.
     async fn open_copy(
         &self,
         repository: &Id,
@@ -157,48 +152,48 @@ impl Engine {
             Err(error) if error.copy_damage() == CopyDamage::None => return Err(error.into()),
             Err(error) => error,
         };
-        self.settle(&row.copy_id, digest, Err(&error)).await?;
+        self.record_check(&row.copy_id, digest, Err(&error)).await?;
         Err(EngineError::BlobUnknown(digest.clone()))
     }
 }
 
 impl BlobContent {
-    /// How long the blob is.
+    /// Returns the size of the blob.
     pub fn size(&self) -> u64 {
         self.row.size as u64
     }
 
-    /// The whole blob. When its file is not as it was left, or was not checked for long, it is hashed on
-    /// the way and its end is held back until the digest is right.
+    /// Returns all bytes of the blob. If its file has changed, or its last check is too old, the bytes are hashed on
+    /// the way, and the end is held back until the digest is known to be right.
     pub fn whole(self) -> BlobStream {
         let (size, reader) = (self.size(), self.reader.clone());
-        if self.in_doubt() {
+        if self.needs_check() {
             let stream = reader.stream_verified(self.digest.clone());
             let proves = Some(self.reader.times());
-            return self.settled(stream, SentBytes { left: size, proves });
+            return self.recorded(stream, SentBytes { left: size, proves });
         }
         let stream = reader.stream(0, size);
-        self.settled(stream, SentBytes { left: size, proves: None })
+        self.recorded(stream, SentBytes { left: size, proves: None })
     }
 
-    /// Parts of the blob, which prove nothing. A file that is not as it was left is checked first, and one that was not
-    /// checked for long is meanwhile.
+    /// Returns parts of the blob, from which no digest can be computed. If the file has changed, it is checked first.
+    /// If its last check is too old, it is checked in the background.
     pub async fn parts(self, parts: &[ByteRange]) -> Result<Vec<BlobStream>, EngineError> {
-        if !self.changed() {
-            if self.in_doubt() {
+        if !self.has_changed() {
+            if self.needs_check() {
                 self.engine.check_in_background(&self.digest, &self.row);
             }
-            return Ok(self.parts_as_they_are(parts));
+            return Ok(self.unchecked_parts(parts));
         }
         match self.engine.check_copy(&self.digest, &self.row).outcome().await {
-            // What was checked is what its name leads to now.
+            // The check has opened the file by its name, so the file is opened again.
             CheckOutcome::Sound | CheckOutcome::Unknown => {
                 let fresh = self.engine.open_blob(&self.repository, &self.digest).await?;
-                if fresh.changed() {
+                if fresh.has_changed() {
                     let problem = format!("the file of blob {} could not be checked", self.digest);
                     return Err(EngineError::Unavailable(problem));
                 }
-                Ok(fresh.parts_as_they_are(parts))
+                Ok(fresh.unchecked_parts(parts))
             }
             CheckOutcome::Corrupt | CheckOutcome::Missing | CheckOutcome::Unreadable => {
                 Err(EngineError::BlobUnknown(self.digest))
@@ -206,15 +201,15 @@ impl BlobContent {
         }
     }
 
-    /// All of a small blob, as it is stored.
+    /// Returns all bytes of a small blob, without a check.
     pub(crate) async fn read_all(&self) -> Result<Bytes, EngineError> {
         Ok(self.reader.read_all().await?)
     }
 
-    /// Checks a copy that is not as it was left, for who asks whether the blob is there. A large one is checked in the
-    /// background.
-    pub(crate) async fn check_soon(&self) -> Result<(), EngineError> {
-        if !self.changed() {
+    /// Checks a copy whose file has changed, for a request that only asks whether the blob exists. If the check takes
+    /// long, it goes on in the background and the answer does not wait for it.
+    pub(crate) async fn check_if_changed(&self) -> Result<(), EngineError> {
+        if !self.has_changed() {
             return Ok(());
         }
         let check = self.engine.check_copy(&self.digest, &self.row).outcome();
@@ -226,28 +221,28 @@ impl BlobContent {
         }
     }
 
-    fn parts_as_they_are(&self, parts: &[ByteRange]) -> Vec<BlobStream> {
+    fn unchecked_parts(&self, parts: &[ByteRange]) -> Vec<BlobStream> {
         let stream = |part: &ByteRange| {
             let stream = self.reader.clone().stream(part.start, part.length);
-            self.clone().settled(stream, SentBytes { left: part.length, proves: None })
+            self.clone().recorded(stream, SentBytes { left: part.length, proves: None })
         };
         parts.iter().map(stream).collect()
     }
 
-    /// Whether the file differs from what the row remembers of it.
-    fn changed(&self) -> bool {
+    /// Returns whether the times of the file differ from those in the row.
+    fn has_changed(&self) -> bool {
         let FileTimes { mtime_ns, ctime_ns } = self.reader.times();
         (mtime_ns, ctime_ns) != (self.row.mtime_ns, self.row.ctime_ns)
     }
 
-    fn in_doubt(&self) -> bool {
+    fn needs_check(&self) -> bool {
         let age = self.engine.clock.now() - self.row.verified_at;
-        self.changed() || age > micros(self.engine.settings.verify_after)
+        self.has_changed() || age > micros(self.engine.settings.verify_after)
     }
 
-    /// Passes a stream on, and writes down what it shows of the copy: before its last frame, or its end without one,
-    /// because after the last byte nobody asks for more.
-    fn settled(self, stream: BlobStream, sent: SentBytes) -> BlobStream {
+    /// Passes a stream on, and records what it shows about the copy. This happens before the last frame, or before an
+    /// end without one, because after the last byte nobody polls the stream again.
+    fn recorded(self, stream: BlobStream, sent: SentBytes) -> BlobStream {
         let begun = (stream, sent, Some(self));
         Box::pin(stream::unfold(begun, |(mut stream, mut sent, mut content)| async move {
             let frame = stream.next().await?;
@@ -261,18 +256,18 @@ impl BlobContent {
             if let Some(found) = found
                 && let Some(content) = content.take()
             {
-                content.write_down(found).await;
+                content.record(found).await;
             }
             Some((frame, (stream, sent, content)))
         }))
     }
 
-    async fn write_down(self, found: Result<FileTimes, &BlobError>) {
+    async fn record(self, found: Result<FileTimes, &BlobError>) {
         let Self { engine, digest, row, .. } = self;
         if matches!(found, Err(BlobError::Changed)) {
             engine.check_in_background(&digest, &row);
         }
-        if let Err(error) = engine.settle(&row.copy_id, &digest, found).await {
+        if let Err(error) = engine.record_check(&row.copy_id, &digest, found).await {
             tracing::warn!(
                 blob.digest = %digest, %error,
                 "could not write down the check of blob {digest}: {error}"
@@ -281,33 +276,35 @@ impl BlobContent {
     }
 }
 
-/// How far a stream is.
+/// The progress of a stream.
 struct SentBytes {
-    /// How many bytes are to come.
+    /// The number of bytes that are still to come.
     left: u64,
-    /// The file's times, where the end of the stream proves that its bytes are right.
+    /// The times of the file, if the end of the stream proves that its bytes are right.
     proves: Option<FileTimes>,
 }
 
 impl RepoAccess<Pull> {
-    /// How long the blob is. A client that hears of it may leave it out of a push, so its review is put off.
+    /// Returns the size of a blob, and postpones the review of its link: a client that learns that the blob exists
+    /// may leave it out of a push.
     pub async fn stat_blob(&self, digest: &Digest) -> Result<u64, EngineError> {
         let ContentSource::Local(holding) = self.source()?;
-        // In this order: what is there after its review was put off stays until then.
-        self.put_off_review(&holding, digest).await?;
+        // The review is postponed before the blob is looked for: a blob that is there afterwards stays until the
+        // review.
+        self.postpone_review(&holding, digest).await?;
         let blob = self.engine.open_blob(&holding.repository.id, digest).await?;
-        blob.check_soon().await?;
+        blob.check_if_changed().await?;
         Ok(blob.size())
     }
 
-    /// Opens the blob for reading.
-    pub async fn blob(&self, digest: &Digest) -> Result<BlobContent, EngineError> {
+    /// Opens a blob for reading.
+    pub async fn open_blob(&self, digest: &Digest) -> Result<BlobContent, EngineError> {
         let ContentSource::Local(holding) = self.source()?;
         self.engine.open_blob(&holding.repository.id, digest).await
     }
 
-    /// Moves a waiting review of the blob's link on, at most once in a 24th of the grace.
-    async fn put_off_review(
+    /// Postpones a waiting review of the link to the blob, at most once in a 24th of the grace period.
+    async fn postpone_review(
         &self,
         holding: &ImageHolding,
         digest: &Digest,
@@ -319,21 +316,14 @@ impl RepoAccess<Pull> {
         let wanted = id.clone();
         let waiting = self
             .engine
-            .meta
             .read_by_key(move |tx| {
-                Ok::<_, EngineError>(gc_queue::find_review_time(tx, reviews::LINK_REVIEW, &wanted)?)
+                Ok(gc_queue::find_review_time(tx, reviews::LINK_REVIEW, &wanted)?)
             })
             .await?;
         if waiting.is_some_and(|due| due < stale) {
             self.engine
-                .meta
                 .write(move |tx| {
-                    Ok::<_, EngineError>(gc_queue::postpone(
-                        tx,
-                        (reviews::LINK_REVIEW, &id),
-                        later,
-                        stale,
-                    )?)
+                    Ok(gc_queue::postpone(tx, (reviews::LINK_REVIEW, &id), later, stale)?)
                 })
                 .await?;
         }

@@ -1,73 +1,69 @@
-//! The images of a location that a caller may read.
+//! The catalog: the images of a location that a caller may read.
 
 use identity::Caller;
 use meta::packages::{self, CatalogEntry};
 use model::name::{Location, RepositoryName};
 use model::resource::Resource;
 
-use crate::content::tag_list::{NamePage, ROWS_AT_ONCE};
+use crate::content::tag_list::ROWS_AT_ONCE;
 use crate::engine::Engine;
 use crate::error::EngineError;
+use crate::page::{ListPage, PageRequest};
 use model::permissions::artifactregistry;
 
-/// How many repositories that stay hidden one request asks for..
-const MOST_HIDDEN: usize = 2_000;
-/// ..and how many of their images it passes over.
-const MOST_PASSED: usize = 10 * ROWS_AT_ONCE;
+/// The largest number of repositories that one request may find unreadable.
+const MAX_HIDDEN_REPOSITORIES: usize = 2_000;
+/// The largest number of images of unreadable repositories that one request skips one by one.
+const MAX_SKIPPED_IMAGES: usize = 10 * ROWS_AT_ONCE;
 
 impl Engine {
-    /// The images of a location that the caller may read, as PROJECT/REPOSITORY/IMAGE in byte order, after
-    /// `last`, at most `limit`.
+    /// Lists the images of a location that the caller may read, as PROJECT/REPOSITORY/IMAGE in byte order.
     ///
-    /// Repositories that the caller may not read are passed over whole. Where there are very many, the page ends among
-    /// them, perhaps without a name, and what goes on does not tell where.
-    pub async fn catalog(
+    /// Repositories that the caller may not read are skipped as a whole. Where there are very many of them, the page
+    /// ends among them, perhaps without a name. The position of the next page is sealed then, so that it does not
+    /// tell the name of an unreadable repository.
+    pub async fn list_catalog(
         &self,
         caller: &Caller,
         location: &Location,
-        (last, limit): (&str, usize),
-    ) -> Result<NamePage, EngineError> {
-        let mut page = NamePage::default();
+        request: PageRequest,
+    ) -> Result<ListPage<String>, EngineError> {
+        let PageRequest { start, limit } = request;
+        let mut page = ListPage::empty();
         if limit == 0 {
             return Ok(page);
         }
         let list = format!("catalog of {location}");
-        let mut from = self.identity.open_cursor(&list, last).unwrap_or_else(|| last.to_owned());
-        let (mut hidden, mut passed) = (0, 0);
-        'looking: while passed < MOST_PASSED {
-            let (place, after) = (location.clone(), from.clone());
+        let mut from = self.identity.open_cursor(&list, &start).unwrap_or(start);
+        let (mut hidden, mut skipped) = (0, 0);
+        'pages: while skipped < MAX_SKIPPED_IMAGES {
+            let (wanted, after) = (location.clone(), from.clone());
             let entries = self
-                .meta
                 .read(move |tx| {
-                    Ok::<_, EngineError>(packages::list_catalog(
-                        tx,
-                        &place,
-                        &after,
-                        ROWS_AT_ONCE as i64,
-                    )?)
+                    Ok(packages::list_catalog(tx, &wanted, &after, ROWS_AT_ONCE as i64)?)
                 })
                 .await?;
             let end = entries.len() < ROWS_AT_ONCE;
             for entry in entries {
                 if entry.path <= from {
-                    passed += 1;
+                    skipped += 1;
                     continue;
                 }
-                let name = repository(location, &entry);
+                let name = repository_name(location, &entry);
                 if !self.may_list(caller, name.as_ref()).await? {
-                    if hidden == MOST_HIDDEN {
-                        break 'looking;
+                    if hidden == MAX_HIDDEN_REPOSITORIES {
+                        break 'pages;
                     }
                     hidden += 1;
-                    from = name.map_or(entry.path, |hidden| past(&hidden));
+                    from = name.map_or(entry.path, |hidden| after_images_of(&hidden));
                     continue;
                 }
-                if page.names.len() == limit {
-                    page.next = page.names.last().cloned();
+                if page.entries.len() == limit {
+                    page.next = page.entries.last().cloned();
                     return Ok(page);
                 }
                 from.clone_from(&entry.path);
-                page.names.push(entry.path);
+                page.entries.push(entry.path);
             }
             if end {
                 return Ok(page);
@@ -97,7 +93,7 @@ impl Engine {
     }
 }
 
-fn repository(location: &Location, entry: &CatalogEntry) -> Option<RepositoryName> {
+fn repository_name(location: &Location, entry: &CatalogEntry) -> Option<RepositoryName> {
     Some(RepositoryName {
         project: entry.project.parse().ok()?,
         location: location.clone(),
@@ -105,7 +101,7 @@ fn repository(location: &Location, entry: &CatalogEntry) -> Option<RepositoryNam
     })
 }
 
-/// What stands after all images of a repository: '0' follows '/' in ASCII.
-fn past(name: &RepositoryName) -> String {
+/// Returns a text that sorts after all images of a repository: '0' follows '/' in ASCII.
+fn after_images_of(name: &RepositoryName) -> String {
     format!("{}0", name.path())
 }

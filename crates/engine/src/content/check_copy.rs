@@ -1,7 +1,8 @@
-//! Whether copies are what they should be: checks that requests share, and what follows from them.
+//! Checks of copies, which requests share, and the consequences of their outcomes.
 //!
-//! A copy that is missing, cannot be read or has other bytes is taken out of service: the blob answers 404, so that
-//! clients push it again. Before that is believed, the store has to be itself. One that turns out right is back.
+//! A copy that is missing, unreadable or corrupt is taken out of service: the blob answers 404, so that clients push
+//! it again. Before that, the store must be known to be the one that was opened. A copy that turns out to be right is
+//! back in service.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -15,11 +16,11 @@ use crate::copy_checks::{CheckCounts, CheckOutcome, RunningCheck};
 use crate::engine::Engine;
 use crate::error::EngineError;
 
-/// How many checks are begun, or wait for their turn, that no request waits for.
+/// The largest number of checks that run or wait for their turn. Above it, no check begins that no request waits for.
 const MAX_BEGUN_CHECKS: usize = 16;
 
 impl Engine {
-    /// How many copies this process found to be what.
+    /// Returns the outcomes of all checks of this process.
     pub fn check_counts(&self) -> CheckCounts {
         let counters = &self.checks.counters;
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -33,7 +34,8 @@ impl Engine {
         }
     }
 
-    /// Checks a whole copy, once for all who ask meanwhile. It runs to its end, whoever leaves.
+    /// Checks a whole copy. Requests that ask for the same copy share one check, which runs to its end even if all of
+    /// them leave.
     pub(crate) fn check_copy(&self, digest: &Digest, row: &BlobCopy) -> RunningCheck {
         let mut running = self.checks.running();
         if let Some(check) = running.get(&row.copy_id).filter(|check| !check.is_over()) {
@@ -51,7 +53,7 @@ impl Engine {
         check
     }
 
-    /// Begins with a check that nobody waits for, unless too many are begun already: the next read asks again.
+    /// Begins a check that no request waits for. If too many checks have begun already, the next read asks again.
     pub(crate) fn check_in_background(&self, digest: &Digest, row: &BlobCopy) {
         if self.checks.running().len() < MAX_BEGUN_CHECKS {
             let _ = self.check_copy(digest, row);
@@ -61,8 +63,8 @@ impl Engine {
     async fn run_check(&self, digest: &Digest, row: &BlobCopy) -> CheckOutcome {
         let _turn = self.checks.turns.acquire().await;
         let found = self.hash_copy(digest, row).await;
-        let settled = self.settle(&row.copy_id, digest, found.as_ref().copied()).await;
-        settled.unwrap_or_else(|error| {
+        let outcome = self.record_check(&row.copy_id, digest, found.as_ref().copied()).await;
+        outcome.unwrap_or_else(|error| {
             tracing::warn!(
                 blob.digest = %digest, %error,
                 "could not write down the check of blob {digest}: {error}"
@@ -71,30 +73,30 @@ impl Engine {
         })
     }
 
-    /// Reads a copy from its beginning to its end. Answers what its file looked like.
+    /// Reads a whole copy and compares its digest. Returns the times of its file.
     async fn hash_copy(&self, digest: &Digest, row: &BlobCopy) -> Result<FileTimes, BlobError> {
         let reader = self.blobs.open(CopyId::from(row.copy_id.to_bytes())).await?;
-        let stamp = reader.times();
-        let known = self.checks.wrong().get(&row.copy_id).copied();
-        if known == Some(stamp) || reader.size() != row.size as u64 {
+        let times = reader.times();
+        let known = self.checks.wrong_copies().get(&row.copy_id).copied();
+        if known == Some(times) || reader.size() != row.size as u64 {
             return Err(BlobError::Corrupt);
         }
         if reader.compute_digest(digest.algorithm()).await? == *digest {
-            return Ok(stamp);
+            return Ok(times);
         }
-        self.checks.remember(&row.copy_id, stamp);
+        self.checks.remember_wrong_copy(&row.copy_id, times);
         Err(BlobError::Corrupt)
     }
 
-    /// Writes down what reading a copy has shown: its file's times where its bytes are right, or why not.
-    pub(crate) async fn settle(
+    /// Records what the reading of a copy has shown: the times of its file if its bytes are right, or else the error.
+    pub(crate) async fn record_check(
         &self,
         copy: &Id,
         digest: &Digest,
         found: Result<FileTimes, &BlobError>,
     ) -> Result<CheckOutcome, EngineError> {
         let error = match found {
-            Ok(stamp) => return self.keep(copy, digest, stamp).await,
+            Ok(times) => return self.record_sound(copy, digest, times).await,
             Err(error) => error,
         };
         let outcome = match error.copy_damage() {
@@ -109,26 +111,27 @@ impl Engine {
         {
             return Ok(CheckOutcome::Unknown);
         }
-        self.set_aside(copy, digest, (outcome, error)).await?;
+        self.quarantine(copy, digest, outcome, error).await?;
         Ok(outcome)
     }
 
-    /// Takes a copy out of service: the blob answers 404, so that clients push it again.
-    async fn set_aside(
+    /// Takes a copy out of service. The blob answers 404, so that clients push it again.
+    async fn quarantine(
         &self,
         copy: &Id,
         digest: &Digest,
-        (outcome, error): (CheckOutcome, &BlobError),
+        outcome: CheckOutcome,
+        error: &BlobError,
     ) -> Result<(), EngineError> {
         let (id, now) = (*copy, self.clock.now());
-        let write = move |tx: &mut meta::Tx<'_>| {
-            let set_aside = blobs::quarantine(tx, &id, now)?;
-            if set_aside == 0 {
+        let quarantined = self.write(move |tx| {
+            let quarantined = blobs::quarantine(tx, &id, now)?;
+            if quarantined == 0 {
                 blobs::mark_checked(tx, &id, now)?;
             }
-            Ok::<_, EngineError>(set_aside)
-        };
-        if self.meta.write(write).await? == 0 {
+            Ok(quarantined)
+        });
+        if quarantined.await? == 0 {
             return Ok(());
         }
         tracing::error!(
@@ -147,23 +150,24 @@ impl Engine {
         Ok(())
     }
 
-    /// Writes down that a copy is right. One that was out of service is back.
-    async fn keep(
+    /// Records that a copy is right. A copy that was out of service is back.
+    async fn record_sound(
         &self,
         copy: &Id,
         digest: &Digest,
-        stamp: FileTimes,
+        file_times: FileTimes,
     ) -> Result<CheckOutcome, EngineError> {
-        let (id, now, times) = (*copy, self.clock.now(), (stamp.mtime_ns, stamp.ctime_ns));
-        let write = move |tx: &mut meta::Tx<'_>| {
-            let before = blobs::find_copy_state(tx, &id)?;
+        let (id, now) = (*copy, self.clock.now());
+        let times = (file_times.mtime_ns, file_times.ctime_ns);
+        let state_before = self.write(move |tx| {
+            let state = blobs::find_copy_state(tx, &id)?;
             blobs::mark_verified(tx, &id, times, now)?;
-            Ok::<_, EngineError>(before)
-        };
-        let before = self.meta.write(write).await?;
-        self.checks.wrong().remove(copy);
+            Ok(state)
+        });
+        let state_before = state_before.await?;
+        self.checks.wrong_copies().remove(copy);
         self.checks.counters.sound.fetch_add(1, Ordering::Relaxed);
-        if before.as_deref() == Some("quarantined") {
+        if state_before.as_deref() == Some("quarantined") {
             self.checks.counters.restored.fetch_add(1, Ordering::Relaxed);
             tracing::info!(
                 blob.digest = %digest, copy.id = %copy,

@@ -1,8 +1,9 @@
-//! The complete list of an image, for clients that follow no link to a next page: part by part, as it is read.
+//! The complete list of an image, for clients that do not follow the link to a next page. It is read part by part, as
+//! the client reads.
 //!
-//! Each part is a transaction of its own, and begins by the key after which the one before ended: however long the list
-//! and however slow its reader, no more than a part is in memory, and nothing in the database waits for it. What changes
-//! meanwhile may be in the list or not; a version and its tags are read together.
+//! Each part is a transaction of its own, and begins after the key with which the last one ended. However long the
+//! list and however slow its reader, only one part is in memory, and nothing in the database waits. Changes during
+//! the list may or may not be in it; a version and its tags are read together.
 
 use std::collections::HashSet;
 use std::mem::take;
@@ -19,64 +20,65 @@ use crate::content::tag_list::ImagesBelow;
 use crate::engine::Engine;
 use crate::error::EngineError;
 
-/// A part ends with the row that makes it as long as this, so that what one reader keeps in memory is small.
-const PART_BYTES: usize = 64 << 10;
-/// How many names a part reads at most..
-const NAMES: usize = 500;
-/// ..and how many versions.
-const VERSIONS: usize = 200;
+/// The length in bytes at which a part ends, so that a reader holds little memory. The row that reaches it is still
+/// in the part.
+const MAX_PART_BYTES: usize = 64 << 10;
+/// The largest number of names that a part reads.
+const MAX_NAMES: usize = 500;
+/// The largest number of versions that a part reads.
+const MAX_VERSIONS: usize = 200;
 
 /// The complete list of an image, or of a repository.
 pub struct CompleteList {
     engine: Engine,
     repository: RepositoryName,
-    of: ListScope,
-    at: Option<ListPosition>,
+    scope: ListScope,
+    position: Option<ListPosition>,
 }
 
-/// Of what it is the list.
+/// The image or repository that is listed.
 #[derive(Debug, Clone)]
 struct ListScope {
     repository: Id,
-    /// The image's name, and its row if it has manifests and is not only what others are below.
+    /// The name of the image, and the id of its row. There is no row if the image has no manifests itself and other
+    /// images are below its name.
     image: Option<(String, Option<Id>)>,
 }
 
-/// Where the next part begins.
+/// The position at which the next part begins.
 #[derive(Debug, Clone)]
 enum ListPosition {
-    /// Among the names of images below: from this one on, and which child was the last.
+    /// A position among the images below. `from` is the next name to read, and `last` the last child of the list.
     Children { from: String, last: String },
-    /// After this tag.
+    /// The position after a tag.
     Tags(String),
-    /// After this digest.
+    /// The position after a digest.
     Versions(String),
-    /// After this tag of the version that the part before ended with.
+    /// The position after a tag of the version with which the last part ended.
     TagsOfVersion { version: Id, digest: String, last: String },
 }
 
-/// A part of a complete list, in the order in which they come.
+/// A part of a complete list. The variants are in the order in which they come.
 #[derive(Debug)]
 pub enum ListPart {
-    /// What the names of images below go on with, up to the next slash, in byte order.
+    /// The children of the image: the next segments of the names below it, in byte order.
     Children(Vec<String>),
     /// Tags, in byte order.
     Tags(Vec<String>),
-    /// Versions by their digests, with their tags.
+    /// Versions in the order of their digests, with their tags.
     Versions(Vec<TaggedVersion>),
     /// More tags of the version that came last.
     MoreTags(Vec<String>),
 }
 
 impl RepoAccess<Pull> {
-    /// All tags, versions and images below this one.
-    pub async fn complete_list(&self) -> Result<CompleteList, EngineError> {
+    /// Begins the complete list of this image: the images below it, its tags and its versions.
+    pub async fn open_complete_list(&self) -> Result<CompleteList, EngineError> {
         let ContentSource::Local(holding) = self.source()?;
         let (repository, path) = (holding.repository.id, self.image.target.path.path());
         let image = holding.image().to_owned();
         let package = self
             .engine
-            .meta
             .read(move |tx| {
                 let package = packages::find(tx, &holding.repository.id, holding.image())?;
                 let prefix = format!("{}/", holding.image());
@@ -87,49 +89,56 @@ impl RepoAccess<Pull> {
                 Ok(package)
             })
             .await?;
-        let of = ListScope { repository, image: Some((image, package)) };
-        Ok(CompleteList::new(self.engine.clone(), self.image.repository_name.clone(), of))
+        let scope = ListScope { repository, image: Some((image, package)) };
+        Ok(CompleteList::new(self.engine.clone(), self.image.repository_name.clone(), scope))
     }
 }
 
 impl Engine {
-    /// What the names of a repository's images begin with, up to the first slash: all of it.
-    pub async fn complete_images(
+    /// Begins the complete list of the first segments of the names of a repository's images.
+    pub async fn open_complete_image_list(
         &self,
         caller: &Caller,
         name: &RepositoryName,
     ) -> Result<CompleteList, EngineError> {
         let repository = self.authorize::<Pull>(caller, name, &name.path()).await?;
-        let Some(repository) = repository else { return Err(self.missing(name.clone()).await) };
-        let of = ListScope { repository: repository.id, image: None };
-        Ok(CompleteList::new(self.clone(), name.clone(), of))
+        let Some(repository) = repository else {
+            return Err(self.missing_error(name.clone()).await);
+        };
+        let scope = ListScope { repository: repository.id, image: None };
+        Ok(CompleteList::new(self.clone(), name.clone(), scope))
     }
 }
 
 impl CompleteList {
-    fn new(engine: Engine, repository: RepositoryName, of: ListScope) -> Self {
-        let from = of.below().prefix;
-        let at = Some(ListPosition::Children { from, last: String::new() });
-        Self { engine, repository, of, at }
+    fn new(engine: Engine, repository: RepositoryName, scope: ListScope) -> Self {
+        let from = scope.images_below().prefix;
+        let position = Some(ListPosition::Children { from, last: String::new() });
+        Self { engine, repository, scope, position }
     }
 
-    /// The next part; `None` when there is no more. A list that has failed does not go on.
+    /// Returns the next part, or `None` at the end. After an error the list has ended.
     pub async fn next(&mut self) -> Result<Option<ListPart>, EngineError> {
-        let Some(place) = take(&mut self.at) else { return Ok(None) };
-        let (of, repository) = (self.of.clone(), self.repository.clone());
-        let read = self.engine.meta.read(move |tx| {
-            of.check(tx, &repository)?;
-            Ok::<_, EngineError>(of.part(tx, &place)?)
+        let Some(position) = take(&mut self.position) else { return Ok(None) };
+        let (scope, repository) = (self.scope.clone(), self.repository.clone());
+        let read = self.engine.read(move |tx| {
+            scope.check_unchanged(tx, &repository)?;
+            Ok(scope.read_part(tx, &position)?)
         });
         let (part, next) = read.await?;
-        self.at = next;
+        self.position = next;
         Ok(Some(part))
     }
 }
 
 impl ListScope {
-    /// Refuses to go on with what was deleted since the list began: what there is of it now is not the list.
-    fn check(&self, tx: &mut Tx<'_>, repository: &RepositoryName) -> Result<(), EngineError> {
+    /// Fails if the repository or the image was deleted since the list began, so that the list cannot go on with
+    /// another object of the same name.
+    fn check_unchanged(
+        &self,
+        tx: &mut Tx<'_>,
+        repository: &RepositoryName,
+    ) -> Result<(), EngineError> {
         if !repositories::is_live(tx, &self.repository)? {
             return Err(EngineError::RepositoryUnknown(repository.clone()));
         }
@@ -143,7 +152,7 @@ impl ListScope {
         }
     }
 
-    fn below(&self) -> ImagesBelow<'_> {
+    fn images_below(&self) -> ImagesBelow<'_> {
         let prefix = self.image.as_ref().map(|(image, _)| format!("{image}/"));
         ImagesBelow { repository: &self.repository, prefix: prefix.unwrap_or_default() }
     }
@@ -152,35 +161,35 @@ impl ListScope {
         self.image.as_ref().and_then(|(_, package)| package.as_ref())
     }
 
-    fn part(
+    fn read_part(
         &self,
         tx: &mut Tx<'_>,
-        place: &ListPosition,
+        position: &ListPosition,
     ) -> Result<(ListPart, Option<ListPosition>), MetaError> {
         let package = self.package();
-        match (place, package) {
+        match (position, package) {
             (ListPosition::Children { from, last }, _) => {
-                let (children, next) = self.below().children(tx, from, last)?;
+                let (children, next) = self.images_below().list_children_after(tx, from, last)?;
                 let next = next.map(|(from, last)| ListPosition::Children { from, last });
                 let tags = package.map(|_| ListPosition::Tags(String::new()));
                 Ok((ListPart::Children(children), next.or(tags)))
             }
             (_, None) => Ok((ListPart::Tags(Vec::new()), None)),
             (ListPosition::Tags(last), Some(package)) => {
-                let names = tags::list_with_digests(tx, package, last, NAMES as i64)?;
+                let names = tags::list_with_digests(tx, package, last, MAX_NAMES as i64)?;
                 let names: Vec<_> = names.into_iter().map(|(name, _)| name).collect();
                 let next = match names.last() {
-                    Some(last) if names.len() == NAMES => ListPosition::Tags(last.clone()),
+                    Some(last) if names.len() == MAX_NAMES => ListPosition::Tags(last.clone()),
                     Some(_) | None => ListPosition::Versions(String::new()),
                 };
                 Ok((ListPart::Tags(names), Some(next)))
             }
-            (ListPosition::Versions(last), Some(package)) => versions_after(tx, package, last),
+            (ListPosition::Versions(last), Some(package)) => read_versions_after(tx, package, last),
             (ListPosition::TagsOfVersion { version, digest, last }, Some(_)) => {
-                let names = tags::list_of_version(tx, version, last, NAMES as i64)?;
+                let names = tags::list_of_version(tx, version, last, MAX_NAMES as i64)?;
                 let (version, digest) = (*version, digest.clone());
                 let next = match names.last().cloned() {
-                    Some(last) if names.len() == NAMES => {
+                    Some(last) if names.len() == MAX_NAMES => {
                         ListPosition::TagsOfVersion { version, digest, last }
                     }
                     Some(_) | None => ListPosition::Versions(digest),
@@ -191,36 +200,36 @@ impl ListScope {
     }
 }
 
-/// Versions with their tags. Of one that has very many, they go on with the next part.
-fn versions_after(
+/// Reads versions with their tags. If the last one has very many tags, they go on in the next part.
+fn read_versions_after(
     tx: &mut Tx<'_>,
     package: &Id,
     last: &str,
 ) -> Result<(ListPart, Option<ListPosition>), MetaError> {
-    let rows = list_versions(tx, package, last, VERSIONS as i64)?;
-    let is_last = rows.len() < VERSIONS;
+    let rows = list_versions(tx, package, last, MAX_VERSIONS as i64)?;
+    let is_last = rows.len() < MAX_VERSIONS;
     let (mut part, mut bytes) = (Vec::new(), 0);
     let length = |tags: &[String]| tags.iter().map(|tag| tag.len() + 3).sum::<usize>();
     for mut row in rows {
-        let mut some = row.tags.len();
+        let mut count = row.tags.len();
         bytes += 250 + length(&row.tags);
         let mut step = FIRST_TAGS;
-        while some == step && bytes < PART_BYTES {
-            step = NAMES;
+        while count == step && bytes < MAX_PART_BYTES {
+            step = MAX_NAMES;
             let after = row.tags.last().map_or("", String::as_str);
-            let more = tags::list_of_version(tx, &row.id, after, NAMES as i64)?;
-            some = more.len();
+            let more = tags::list_of_version(tx, &row.id, after, MAX_NAMES as i64)?;
+            count = more.len();
             bytes += length(&more);
             row.tags.extend(more);
         }
         let (version, digest) = (row.id, row.version.digest.to_string());
-        let open = row.tags.last().filter(|_| some == step).cloned();
+        let last_tag = row.tags.last().filter(|_| count == step).cloned();
         part.push(row);
-        if let Some(last) = open {
+        if let Some(last) = last_tag {
             let next = ListPosition::TagsOfVersion { version, digest, last };
             return Ok((ListPart::Versions(part), Some(next)));
         }
-        if bytes >= PART_BYTES {
+        if bytes >= MAX_PART_BYTES {
             return Ok((ListPart::Versions(part), Some(ListPosition::Versions(digest))));
         }
     }
@@ -228,25 +237,32 @@ fn versions_after(
     Ok((ListPart::Versions(part), next.map(ListPosition::Versions)))
 }
 
-/// Children, and where the next ones begin.
+/// Some children, and the name and the last child with which the next part begins.
 type ChildSlice = (Vec<String>, Option<(String, String)>);
 
 impl ImagesBelow<'_> {
-    /// Children after `last`, of names from `from` on.
+    /// Returns children after `last`, reading the names from `from` on.
     ///
-    /// Names come in byte order, in which `a/x` stands after `a-b`: so before a child the shorter ones are looked for
-    /// that it begins with, and none comes twice that is not after the last one.
-    fn children(&self, tx: &mut Tx<'_>, from: &str, last: &str) -> Result<ChildSlice, MetaError> {
-        let names = self.names(tx, from, NAMES)?;
-        let is_last = names.len() < NAMES;
+    /// Names come in byte order, in which `a/x` stands after `a-b`. So a child `a` can have its first name after that
+    /// of `a-b`. Therefore, before a child is listed, the shorter children that it begins with are looked for, and a
+    /// child that is not after the last one is not listed again.
+    fn list_children_after(
+        &self,
+        tx: &mut Tx<'_>,
+        from: &str,
+        last: &str,
+    ) -> Result<ChildSlice, MetaError> {
+        let names = self.list_names(tx, from, MAX_NAMES)?;
+        let is_last = names.len() < MAX_NAMES;
         let (mut children, mut bytes) = (Vec::new(), 0);
         let (mut last, mut from) = (last.to_owned(), String::new());
         let (mut current, mut looked_for) = (String::new(), HashSet::new());
         for name in names {
             let rest = &name[self.prefix.len()..];
             let child = rest.split_once('/').map_or(rest, |(child, _)| child);
-            // Behind all below a child, where nothing else can stand between them, and else behind the image.
-            from = self.after(if child == rest { rest } else { &rest[..=child.len()] });
+            // The next name to read is after all images below the child, if this name is one of them, and else after
+            // the image itself.
+            from = self.name_after(if child == rest { rest } else { &rest[..=child.len()] });
             if child == current {
                 continue;
             }
@@ -256,9 +272,9 @@ impl ImagesBelow<'_> {
                 if shorter <= last.as_str() || !looked_for.insert(shorter.to_owned()) {
                     continue;
                 }
-                // To look takes time as well.
+                // A lookup takes time, and counts like some bytes.
                 bytes += 50;
-                if self.has_below(tx, shorter)? {
+                if self.has_images_below(tx, shorter)? {
                     shorter.clone_into(&mut last);
                     children.push(shorter.to_owned());
                 }
@@ -268,14 +284,14 @@ impl ImagesBelow<'_> {
                 bytes += child.len() + 3;
                 children.push(child.to_owned());
             }
-            if bytes >= PART_BYTES {
+            if bytes >= MAX_PART_BYTES {
                 return Ok((children, Some((from, last))));
             }
         }
         Ok((children, (!is_last).then_some((from, last))))
     }
 
-    fn has_below(&self, tx: &mut Tx<'_>, child: &str) -> Result<bool, MetaError> {
+    fn has_images_below(&self, tx: &mut Tx<'_>, child: &str) -> Result<bool, MetaError> {
         let prefix = format!("{}{child}/", self.prefix);
         let below = ImagesBelow { repository: self.repository, prefix };
         Ok(!below.is_empty(tx)?)

@@ -1,4 +1,5 @@
-//! Reading manifests. Every read asks the database whether this image holds the manifest; a digest alone opens nothing.
+//! Reading manifests. Every read asks the database whether this image holds the manifest; a digest alone opens
+//! nothing.
 
 use bytes::Bytes;
 use meta::versions::{self, VersionRow};
@@ -13,13 +14,13 @@ use crate::tags::download_rules::check_download;
 /// A manifest as it is served.
 #[derive(Debug)]
 pub struct PulledManifest {
-    /// Its digest.
+    /// The digest.
     pub digest: Digest,
-    /// The media type it was pushed with.
+    /// The media type with which it was pushed.
     pub media_type: String,
-    /// How long it is.
+    /// The length in bytes.
     pub size: u64,
-    /// Its bytes; empty where only its properties were asked for.
+    /// The bytes, which are empty if only the properties were asked for.
     pub bytes: Bytes,
 }
 
@@ -35,7 +36,7 @@ impl PulledManifest {
 }
 
 impl RepoAccess<Pull> {
-    /// A manifest's properties, without counting a pull.
+    /// Returns the properties of a manifest. Counts no pull.
     pub async fn stat_manifest(
         &self,
         reference: &Reference,
@@ -44,7 +45,6 @@ impl RepoAccess<Pull> {
         let wanted = reference.clone();
         let found = self
             .engine
-            .meta
             .read_by_key(move |tx| {
                 let found = match &wanted {
                     Reference::Tag(tag) => {
@@ -55,22 +55,24 @@ impl RepoAccess<Pull> {
                     }
                 };
                 if let Some(version) = &found {
-                    check_download(tx, (&holding.repository, holding.image()), version)?;
+                    check_download(tx, &holding.repository, holding.image(), version)?;
                 }
-                Ok::<_, EngineError>(found)
+                Ok(found)
             })
             .await?;
         let version = found.ok_or_else(|| EngineError::ManifestUnknown(reference.clone()))?;
         Ok(PulledManifest::new(version, Bytes::new()))
     }
 
-    /// A manifest with its bytes; counts as a pull.
-    pub async fn manifest(&self, reference: &Reference) -> Result<PulledManifest, EngineError> {
+    /// Returns a manifest with its bytes, and counts a pull.
+    pub async fn pull_manifest(
+        &self,
+        reference: &Reference,
+    ) -> Result<PulledManifest, EngineError> {
         let ContentSource::Local(holding) = self.source()?;
         let wanted = reference.clone();
         let found = self
             .engine
-            .meta
             .read_by_key(move |tx| {
                 let found = match &wanted {
                     Reference::Tag(tag) => {
@@ -81,9 +83,9 @@ impl RepoAccess<Pull> {
                     }
                 };
                 if let Some((version, _)) = &found {
-                    check_download(tx, (&holding.repository, holding.image()), version)?;
+                    check_download(tx, &holding.repository, holding.image(), version)?;
                 }
-                Ok::<_, EngineError>(found)
+                Ok(found)
             })
             .await?;
         let (version, bytes) =

@@ -1,4 +1,4 @@
-//! Conditions of writes, which are decided where the write is.
+//! Preconditions of writes, which are evaluated in the transaction that writes.
 
 use meta::{Id, Tx, packages, tags, versions};
 use model::digest::Digest;
@@ -8,7 +8,7 @@ use model::reference::Reference;
 use crate::access::ImageContext;
 use crate::error::EngineError;
 
-/// Refuses a write whose condition does not hold of what is there now.
+/// Refuses a write if its precondition does not hold for the current digest.
 pub(crate) fn require(
     precondition: &Precondition,
     current: Option<&Digest>,
@@ -21,7 +21,7 @@ pub(crate) fn require(
     }
 }
 
-/// What a write under a reference asks of what the reference names.
+/// A reference, and the precondition of a write on the version that it names.
 #[derive(Debug)]
 pub(crate) struct ExpectedVersion {
     pub(crate) reference: Reference,
@@ -29,8 +29,8 @@ pub(crate) struct ExpectedVersion {
 }
 
 impl ExpectedVersion {
-    /// Refuses the write of something where what is there is not as expected. To be asked in the transaction that
-    /// writes: of two writes that found the same, the second one finds what the first has written.
+    /// Refuses a write if the precondition does not hold. It must run in the transaction that writes: of two writes
+    /// that found the same version, the second one then sees the result of the first.
     pub(crate) fn check_write(&self, tx: &mut Tx<'_>, package: &Id) -> Result<(), EngineError> {
         if self.precondition.is_empty() {
             return Ok(());
@@ -38,18 +38,18 @@ impl ExpectedVersion {
         require(&self.precondition, self.current(tx, package)?.as_ref())
     }
 
-    /// As [`Self::check_write`], of a delete: what is not there is unknown under any condition.
+    /// Does the same for a delete. A version that does not exist is unknown under any precondition.
     pub(crate) fn check_delete(
         &self,
         tx: &mut Tx<'_>,
-        at: &ImageContext,
+        image: &ImageContext,
     ) -> Result<(), EngineError> {
         if self.precondition.is_empty() {
             return Ok(());
         }
         let unknown = || EngineError::ManifestUnknown(self.reference.clone());
         let package =
-            packages::find(tx, &at.repository().id, at.image_name())?.ok_or_else(unknown)?;
+            packages::find(tx, &image.repository().id, image.image_name())?.ok_or_else(unknown)?;
         let current = self.current(tx, &package)?.ok_or_else(unknown)?;
         require(&self.precondition, Some(&current))
     }

@@ -1,4 +1,5 @@
-//! Writing manifests: parse, check what they name, and commit contents, version, references and tags at once.
+//! Writing manifests: parse one, check the content that it names, and commit contents, version, references and tags
+//! at once.
 
 mod complete;
 mod references;
@@ -22,41 +23,41 @@ use crate::access::{ImageContext, Push, RepoAccess};
 use crate::content::preconditions::ExpectedVersion;
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::tags::tag_write::point_tag;
+use crate::tags::tag_write::{TagMove, point_tag};
 
-/// A config larger than this is not read for what lists show.
+/// The size up to which a config is read for the columns that lists show.
 const MAX_CONFIG_BYTES: u64 = 1 << 20;
 
 /// A manifest as a client sent it.
 #[derive(Debug)]
 pub struct ReceivedManifest {
-    /// Its bytes.
+    /// The bytes.
     pub bytes: Bytes,
-    /// The request's Content-Type.
+    /// The Content-Type of the request.
     pub content_type: Option<String>,
-    /// The tag or digest that it was put under.
+    /// The tag or digest that the request names.
     pub reference: Reference,
-    /// More tags that are to name it.
+    /// More tags that are to name the manifest.
     pub tags: Vec<Tag>,
 }
 
-/// A manifest that passed every check that needs nothing but what the client sent.
+/// A manifest that passed every check for which the request alone is enough.
 #[derive(Debug)]
 pub struct NewManifest {
     manifest: Manifest,
-    /// Its annotations, as rows keep them.
+    /// The annotations, as the JSON of their column.
     annotations: String,
     digest: Digest,
-    /// The bytes, which are stored as they are.
+    /// The bytes, which are stored unchanged.
     bytes: Bytes,
-    /// The tags that should name it.
+    /// The tags that are to name the manifest.
     tags: Vec<Tag>,
-    /// What has to be there before.
+    /// The precondition on the version that the reference names.
     expected: ExpectedVersion,
 }
 
 impl NewManifest {
-    /// Reads what a client sent. A long manifest takes a while: see [`Engine::read_manifest`].
+    /// Parses a manifest. A long one takes a while: see [`Engine::read_manifest`].
     pub fn parse(received: ReceivedManifest) -> Result<Self, EngineError> {
         let ReceivedManifest { bytes, content_type, reference, mut tags } = received;
         let mut manifest = Manifest::parse(&bytes, content_type.as_deref())?;
@@ -80,7 +81,7 @@ impl NewManifest {
         Ok(Self { manifest, annotations, digest, bytes, tags, expected })
     }
 
-    /// To be written only where the condition holds of what is there then.
+    /// Adds a precondition, which is evaluated when the manifest is written.
     pub fn when(mut self, precondition: Precondition) -> Self {
         self.expected.precondition = precondition;
         self
@@ -88,7 +89,7 @@ impl NewManifest {
 }
 
 impl Engine {
-    /// Reads what a client sent, without keeping others waiting.
+    /// Parses a manifest without delaying other requests.
     pub async fn read_manifest(
         &self,
         received: ReceivedManifest,
@@ -97,8 +98,8 @@ impl Engine {
         self.parsing.run(length, move || NewManifest::parse(received)).await?
     }
 
-    /// Refuses what a repository cannot take that this manifest would make: there is nothing in it that the manifest
-    /// could name.
+    /// Refuses a manifest that a new repository could not take, before the push creates the repository: a new
+    /// repository holds none of the content that the manifest names.
     pub async fn check_first_manifest(&self, new: &NewManifest) -> Result<(), EngineError> {
         self.check_announced(new.bytes.len() as u64).await?;
         if self.settings.new_repositories_sparse {
@@ -114,16 +115,16 @@ impl Engine {
     }
 }
 
-/// What a manifest PUT did.
+/// The result of a manifest PUT.
 #[derive(Debug)]
 pub struct PushedManifest {
-    /// The manifest's digest.
+    /// The digest of the manifest.
     pub digest: Digest,
-    /// What it refers to.
+    /// The digest of the manifest or blob that the manifest refers to.
     pub subject: Option<Digest>,
 }
 
-/// What a manifest is called that the API attaches to another one.
+/// The name and the namespace of a manifest that the API attaches to another one.
 #[derive(Debug)]
 pub(crate) struct AttachmentLabel {
     pub(crate) id: AttachmentId,
@@ -131,23 +132,25 @@ pub(crate) struct AttachmentLabel {
 }
 
 impl RepoAccess<Push> {
-    /// Stores a manifest and points tags at it. It is accepted whole, with everything that it names, or not.
+    /// Stores a manifest and points tags at it. The manifest is accepted with everything that it names, or not at
+    /// all.
     pub async fn put_manifest(&self, new: NewManifest) -> Result<PushedManifest, EngineError> {
         self.put(new, None).await
     }
 
-    /// As [`Self::put_manifest`]. What is named must be new, and refer to what is here.
+    /// Does the same as [`Self::put_manifest`]. A manifest with a label must be new, and its subject must be in the
+    /// image.
     pub(crate) async fn put(
         &self,
         new: NewManifest,
-        named: Option<AttachmentLabel>,
+        label: Option<AttachmentLabel>,
     ) -> Result<PushedManifest, EngineError> {
         let NewManifest { manifest, annotations, digest, bytes, tags, expected } = new;
         self.engine.check_room(bytes.len() as u64).await?;
-        let shown = self.shown(&manifest).await;
+        let config = self.read_image_config(&manifest).await;
         let subject = manifest.subject.as_ref().map(|subject| subject.digest.clone());
         let write = ManifestWrite {
-            access: self.image.clone(),
+            image: self.image.clone(),
             sizes: manifest.required_blob_sizes(),
             manifest,
             annotations,
@@ -155,23 +158,24 @@ impl RepoAccess<Push> {
             bytes,
             tags,
             expected,
-            named,
-            shown,
+            label,
+            config,
             now: self.engine.clock.now(),
         };
         let sizes = write.sizes.clone();
         self.confirm().await?;
-        match self.engine.meta.write(move |tx| write.run(tx)).await {
+        match self.engine.write(move |tx| write.run(tx)).await {
             Ok(()) => Ok(PushedManifest { digest, subject }),
             Err(EngineError::Database(error)) if error.kind() == ErrorKind::ForeignKey => {
-                Err(self.name_missing(sizes).await?)
+                Err(self.find_missing_content(sizes).await?)
             }
             Err(error) => Err(error),
         }
     }
 
-    /// What lists show of the image, read from its config. Nothing here can refuse a push.
-    async fn shown(&self, manifest: &Manifest) -> ImageConfig {
+    /// Reads the columns that lists show from the config of an image. A config that cannot be read does not refuse
+    /// the push.
+    async fn read_image_config(&self, manifest: &Manifest) -> ImageConfig {
         match &manifest.config {
             Some(config) if ImageConfig::is_media_type(&config.media_type) => {
                 self.read_config(config).await.unwrap_or_default()
@@ -182,12 +186,12 @@ impl RepoAccess<Push> {
 
     async fn read_config(&self, config: &Descriptor) -> Option<ImageConfig> {
         let repository = &self.image.repository().id;
-        let found = self.engine.open_blob(repository, &config.digest).await.ok()?;
-        if found.size() > MAX_CONFIG_BYTES {
+        let blob = self.engine.open_blob(repository, &config.digest).await.ok()?;
+        if blob.size() > MAX_CONFIG_BYTES {
             return None;
         }
-        let bytes = found.read_all().await.ok()?;
-        // What is no object says nothing, and is not worth another thread.
+        let bytes = blob.read_all().await.ok()?;
+        // A config that is no JSON object has nothing to show, and is not worth another thread.
         if bytes.trim_ascii_start().first() != Some(&b'{') {
             return None;
         }
@@ -195,15 +199,17 @@ impl RepoAccess<Push> {
         self.engine.parsing.run(length, move || ImageConfig::parse(&bytes)).await.ok()
     }
 
-    /// Finds out which content a refused manifest names in vain.
-    async fn name_missing(&self, sizes: BTreeMap<Digest, u64>) -> Result<EngineError, EngineError> {
-        let at = self.image.clone();
+    /// Finds the content that is missing or has another size, after a foreign key has refused the manifest.
+    async fn find_missing_content(
+        &self,
+        sizes: BTreeMap<Digest, u64>,
+    ) -> Result<EngineError, EngineError> {
+        let image = self.image.clone();
         self.engine
-            .meta
             .read(move |tx| {
                 let mut missing = Vec::new();
                 for (digest, stated) in &sizes {
-                    match blobs::find_size(tx, &at.repository().id, digest)? {
+                    match blobs::find_size(tx, &image.repository().id, digest)? {
                         None => missing.push(digest.clone()),
                         Some(actual) if actual as u64 != *stated => {
                             return Ok(EngineError::SizeMismatch {
@@ -227,36 +233,36 @@ impl RepoAccess<Push> {
 
 /// The transaction of one manifest PUT.
 struct ManifestWrite {
-    access: std::sync::Arc<ImageContext>,
+    image: std::sync::Arc<ImageContext>,
     manifest: Manifest,
     annotations: String,
-    /// The blobs that it names, with the sizes that it states.
+    /// The blobs that the manifest names, with the sizes that it states.
     sizes: BTreeMap<Digest, u64>,
     digest: Digest,
     bytes: Bytes,
     tags: Vec<Tag>,
     expected: ExpectedVersion,
-    named: Option<AttachmentLabel>,
-    shown: ImageConfig,
+    label: Option<AttachmentLabel>,
+    config: ImageConfig,
     now: i64,
 }
 
 impl ManifestWrite {
     fn run(&self, tx: &mut Tx<'_>) -> Result<(), EngineError> {
-        let at = &self.access;
-        let repository = &at.repository().id;
-        at.check_live(tx)?;
-        let place = (&at.target.path, &at.target.location);
+        let image = &self.image;
+        let repository = &image.repository().id;
+        image.check_live(tx)?;
+        let place = (&image.target.path, &image.target.location);
         let package = packages::ensure(tx, repository, place, self.now)?;
         self.expected.check_write(tx, &package)?;
-        if self.named.is_some() {
+        if self.label.is_some() {
             self.check_attachable(tx, &package)?;
         }
         let named: Vec<_> = self.manifest.named_content().collect();
-        let missing = MissingContent::in_repository(at.repository().allows_missing_content);
-        let image = ImageRows { repository, package: &package };
-        let found = FoundContent::look_up(tx, image, &named, missing)?;
-        let inserted = self.insert_version(tx, image, &found)?;
+        let missing = MissingContent::in_repository(image.repository().allows_missing_content);
+        let rows = ImageRows { repository, package: &package };
+        let found = FoundContent::look_up(tx, rows, &named, missing)?;
+        let inserted = self.insert_version(tx, rows, &found)?;
         let version = match inserted {
             Some(version) => {
                 found.check(&named)?;
@@ -267,37 +273,40 @@ impl ManifestWrite {
                 versions::bind_manifest(tx, owner, &self.digest)?;
                 let size = self.bytes.len() as i64;
                 usage::add_delta(tx, repository, size)?;
-                self.record(tx)?;
-                if let Some(AttachmentLabel { id, namespace }) = &self.named
+                self.record_push(tx)?;
+                if let Some(AttachmentLabel { id, namespace }) = &self.label
                     && !attachments::insert(tx, (repository, &version), (id, namespace))?
                 {
-                    return Err(self.exists(id));
+                    return Err(self.already_exists(id));
                 }
                 version
             }
             // Another request was faster.
-            None if self.named.is_some() => return Err(self.exists(&self.same())),
+            None if self.label.is_some() => return Err(self.already_exists(&self.id_by_content())),
             None => versions::find_in_package(tx, &package, &self.digest)?
                 .map(|(id, _)| id)
                 .ok_or_else(|| EngineError::Internal("version vanished".into()))?,
         };
-        let mut told = Vec::new();
+        let mut moved_tags = Vec::new();
         for tag in &self.tags {
-            if point_tag(tx, at, (&package, &version), (tag, &self.digest, self.now))? {
-                told.push(Some(tag.as_str()));
+            let (digest, now) = (&self.digest, self.now);
+            let to = TagMove { package: &package, tag, version: &version, digest, now };
+            if point_tag(tx, image, to)? {
+                moved_tags.push(Some(tag.as_str()));
             }
         }
-        if inserted.is_some() && told.is_empty() {
-            told.push(None);
+        if inserted.is_some() && moved_tags.is_empty() {
+            moved_tags.push(None);
         }
-        Ok(at.enqueue_insert(tx, (&self.digest, &told, self.now))?)
+        Ok(image.enqueue_insert(tx, &self.digest, &moved_tags, self.now)?)
     }
 
-    /// What the API attaches refers to what is there, and is there once: by its digest it is found in the repository.
+    /// Checks that an attachment is new in the repository, and that its subject is in the image. By its digest, an
+    /// attachment is found in the whole repository.
     fn check_attachable(&self, tx: &mut Tx<'_>, package: &Id) -> Result<(), EngineError> {
-        let repository = &self.access.repository().id;
-        if let Some(same) = attachments::find(tx, repository, &self.same())? {
-            return Err(self.exists(&same.id));
+        let repository = &self.image.repository().id;
+        if let Some(existing) = attachments::find(tx, repository, &self.id_by_content())? {
+            return Err(self.already_exists(&existing.id));
         }
         let subject = self.manifest.subject.as_ref();
         let subject =
@@ -311,13 +320,13 @@ impl ManifestWrite {
         }
     }
 
-    /// The attachment of this content, whatever it is called.
-    fn same(&self) -> AttachmentId {
+    /// Returns the id of any attachment with the same content, whatever its label is.
+    fn id_by_content(&self) -> AttachmentId {
         AttachmentId::Digest(self.digest.clone())
     }
 
-    fn exists(&self, id: &AttachmentId) -> EngineError {
-        let name = &self.access.repository_name;
+    fn already_exists(&self, id: &AttachmentId) -> EngineError {
+        let name = &self.image.repository_name;
         EngineError::AlreadyExists(format!(
             "{name}/attachments/{id} exists already, by that name or with this content"
         ))
@@ -326,49 +335,49 @@ impl ManifestWrite {
     fn insert_version(
         &self,
         tx: &mut Tx<'_>,
-        image: ImageRows<'_>,
+        rows: ImageRows<'_>,
         found: &FoundContent,
     ) -> Result<Option<Id>, MetaError> {
-        let shown = ShownVersion::new(&self.manifest, found, self.bytes.len() as u64);
+        let columns = ListColumns::new(&self.manifest, found, self.bytes.len() as u64);
         let own_platform =
-            PlatformSummary::list_to_json(self.shown.platform.clone().map(|platform| {
+            PlatformSummary::list_to_json(self.config.platform.clone().map(|platform| {
                 PlatformSummary { digest: None, media_type: None, platform: Some(platform) }
             }));
         versions::insert(
             tx,
             &NewVersion {
-                repository_id: image.repository,
-                package_id: image.package,
+                repository_id: rows.repository,
+                package_id: rows.package,
                 digest: &self.digest,
                 bytes: &self.bytes,
                 media_type: &self.manifest.media_type,
-                image_bytes: shown.image_bytes,
+                image_bytes: columns.image_bytes,
                 artifact_type: self.manifest.artifact_type.as_deref(),
                 subject: self.manifest.subject.as_ref().map(|subject| &subject.digest),
                 annotations: &self.annotations,
-                platforms: shown.platforms.as_deref().unwrap_or(&own_platform),
-                built_at: self.shown.created,
+                platforms: columns.platforms.as_deref().unwrap_or(&own_platform),
+                built_at: self.config.created,
                 now: self.now,
             },
         )
     }
 
-    fn record(&self, tx: &mut Tx<'_>) -> Result<(), MetaError> {
+    fn record_push(&self, tx: &mut Tx<'_>) -> Result<(), MetaError> {
         let digest = Some(self.digest.clone());
-        events::insert(tx, &events::AuditEvent { digest, ..self.access.event("push", self.now) })
+        events::insert(tx, &events::AuditEvent { digest, ..self.image.event("push", self.now) })
     }
 }
 
-/// What lists show of a manifest.
-struct ShownVersion {
-    /// How much it takes: the blobs that it names, each once, and its own bytes. An index of nothing but manifests has
-    /// no size of its own.
+/// The columns of a manifest that only lists use.
+struct ListColumns {
+    /// The size of the image: the blobs that it names, each once, and its own bytes. An index that names only
+    /// manifests has no size of its own.
     image_bytes: i64,
-    /// What an index names, as rows keep it. An image has none of these, but a platform.
+    /// The entries of an index, as their column keeps them. `None` for an image, whose platform is in its config.
     platforms: Option<String>,
 }
 
-impl ShownVersion {
+impl ListColumns {
     fn new(manifest: &Manifest, found: &FoundContent, own_bytes: u64) -> Self {
         let is_blob = |named: &NamedContent<'_>| match manifest.kind {
             ManifestKind::Image => true,

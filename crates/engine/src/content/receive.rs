@@ -1,4 +1,4 @@
-//! Takes a request body to a blob writer, in batches and within the memory that all uploads share.
+//! The way of a request body to a blob writer, in batches and within the memory that all uploads share.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -14,40 +14,40 @@ use crate::error::{BodyError, EngineError};
 /// The bytes of a request, as they come.
 pub type UploadBody<'a> = Pin<Box<dyn Stream<Item = Result<Bytes, BodyError>> + Send + 'a>>;
 
-/// The bytes of a request, and what it says of them.
+/// The bytes of a request, and the properties that the request states.
 pub struct UploadChunk<'a> {
-    /// Where they belong, if it says so.
+    /// The range of the blob that the bytes belong to, if the request states it.
     pub range: Option<ContentRange>,
-    /// How many they are, if it says so.
+    /// The length of the body, if the request states it.
     pub announced: Option<u64>,
     /// The bytes.
     pub body: UploadBody<'a>,
 }
 
 impl<'a> From<UploadBody<'a>> for UploadChunk<'a> {
-    /// Bytes that nothing is said of.
+    /// Returns a chunk that states neither range nor length.
     fn from(body: UploadBody<'a>) -> Self {
         Self { range: None, announced: None, body }
     }
 }
 
-/// A batch goes to the hashing pool when it has this many bytes..
-const BATCH_BYTES: usize = 1 << 20;
-/// ..or this many frames..
-const BATCH_FRAMES: usize = 512;
-/// ..or waited this long for more.
-const BATCH_WAIT: Duration = Duration::from_secs(1);
+/// The number of bytes at which a batch goes to the hashing pool.
+const MAX_BATCH_BYTES: usize = 1 << 20;
+/// The number of frames at which a batch goes to the hashing pool.
+const MAX_BATCH_FRAMES: usize = 512;
+/// The time after which a batch goes to the hashing pool as it is.
+const MAX_BATCH_WAIT: Duration = Duration::from_secs(1);
 
-/// How far a body got.
+/// The outcome of receiving a body.
 pub(crate) struct ReceivedBytes {
-    /// The bytes that were handed to the writer.
+    /// The number of bytes that were handed to the writer.
     pub(crate) bytes: u64,
-    /// Whether the body ended as it should.
-    pub(crate) ended: Result<(), BodyError>,
+    /// The reason why the body ended too early, if it did.
+    pub(crate) end: Result<(), BodyError>,
 }
 
 impl Engine {
-    /// Writes the body until it ends, breaks, or would make the blob larger than it may be.
+    /// Writes the body until it ends, breaks, or would make the blob larger than a blob may be.
     pub(crate) async fn receive(
         &self,
         writer: &mut dyn BlobWriter,
@@ -56,15 +56,15 @@ impl Engine {
         let limit = model::byte_range::MAX_BLOB_BYTES;
         let mut bytes = 0;
         loop {
-            // The first frame waits in the connection's own buffer. Memory is taken for the bytes at hand and
-            // not for those that may come, so that slow clients keep nobody else from sending.
+            // The first frame waits in the buffer of the connection. Memory is taken for the bytes at hand, not for
+            // those that may come, so that slow clients keep nobody else from sending.
             let first = match body.next().await {
                 Some(Ok(frame)) => frame,
-                Some(Err(error)) => return Ok(ReceivedBytes { bytes, ended: Err(error) }),
-                None => return Ok(ReceivedBytes { bytes, ended: Ok(()) }),
+                Some(Err(error)) => return Ok(ReceivedBytes { bytes, end: Err(error) }),
+                None => return Ok(ReceivedBytes { bytes, end: Ok(()) }),
             };
             let permit = self.budget.acquire(first.len()).await;
-            let (batch, end) = fill(UploadBatch { frames: vec![first], permit }, body).await;
+            let (batch, end) = fill_batch(UploadBatch { frames: vec![first], permit }, body).await;
             let length = batch.length();
             if writer.offset() + length > limit {
                 return Err(EngineError::BlobTooLarge { limit });
@@ -72,23 +72,23 @@ impl Engine {
             self.check_room(length).await?;
             writer.write(batch).await?;
             bytes += length;
-            if let Some(ended) = end {
-                return Ok(ReceivedBytes { bytes, ended });
+            if let Some(end) = end {
+                return Ok(ReceivedBytes { bytes, end });
             }
         }
     }
 }
 
-/// Adds frames until the batch is full, has waited long enough, or finds no memory for more; and how the body
-/// ended, if it did. The one frame that finds none was in memory already.
-async fn fill(
+/// Adds frames until the batch is full, has waited long enough, or finds no memory for one more. That one frame is
+/// kept, because it is in memory already. Returns how the body ended, if it did.
+async fn fill_batch(
     mut batch: UploadBatch,
     body: &mut UploadBody<'_>,
 ) -> (UploadBatch, Option<Result<(), BodyError>>) {
     let mut length = batch.frames[0].len();
-    let deadline = tokio::time::sleep(BATCH_WAIT);
+    let deadline = tokio::time::sleep(MAX_BATCH_WAIT);
     tokio::pin!(deadline);
-    while length < BATCH_BYTES && batch.frames.len() < BATCH_FRAMES {
+    while length < MAX_BATCH_BYTES && batch.frames.len() < MAX_BATCH_FRAMES {
         let frame = tokio::select! {
             biased;
             frame = body.next() => frame,
@@ -133,18 +133,18 @@ mod tests {
             claim.open(DigestAlgorithm::Sha256, &Checkpoint::default()).await.expect("empty");
         let settings = Settings { upload_memory, ..Settings::default() };
         let master = MasterKey::new(&MasterKey::generate());
-        (Engine::new(meta, blobs, Arc::new(SystemClock), (settings, master)), writer)
+        (Engine::new(meta, blobs, Arc::new(SystemClock), settings, master), writer)
     }
 
     #[tokio::test]
     async fn a_byte_that_waits_for_more_takes_no_memory_for_it() {
-        let (engine, mut writer) = registry(BATCH_BYTES).await;
+        let (engine, mut writer) = registry(MAX_BATCH_BYTES).await;
         let slow = stream::iter([Ok(Bytes::from_static(b"x"))]).chain(stream::pending());
         let mut slow: UploadBody<'_> = Box::pin(slow);
         let mut context = Context::from_waker(Waker::noop());
         let receive = pin!(engine.receive(&mut *writer, &mut slow));
         assert!(receive.poll(&mut context).is_pending(), "it waits for the second byte");
-        let others = pin!(engine.budget.acquire(BATCH_BYTES - (1 << 10)));
+        let others = pin!(engine.budget.acquire(MAX_BATCH_BYTES - (1 << 10)));
         assert!(others.poll(&mut context).is_ready(), "the rest is there for others");
     }
 
@@ -155,7 +155,7 @@ mod tests {
         let digest = Digest::of(&frames.concat());
         let mut body: UploadBody<'_> = Box::pin(stream::iter(frames).map(Ok));
         let received = engine.receive(&mut *writer, &mut body).await.expect("it works");
-        assert!(received.bytes == 300_000 && received.ended.is_ok());
+        assert!(received.bytes == 300_000 && received.end.is_ok());
         let _ = writer.finish(&digest).await.expect("every byte in its place");
     }
 }

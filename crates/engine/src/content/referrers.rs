@@ -1,4 +1,4 @@
-//! Which manifests of an image refer to a digest by their `subject`.
+//! The manifests of an image whose `subject` is a given digest.
 
 use meta::versions::{Referrer, ReferrerSize};
 use meta::{packages, versions};
@@ -8,28 +8,28 @@ use crate::access::{Pull, RepoAccess};
 use crate::content::source::ContentSource;
 use crate::error::EngineError;
 
-/// How many referrers one page looks at.
+/// The largest number of referrers that one page reads.
 const MAX_PAGE_LINES: usize = 500;
 
-/// How long a page's lines may be together: under the 4 MiB that clients read of a manifest.
+/// The longest page in bytes: less than the 4 MiB that clients read of a manifest.
 const MAX_PAGE_BYTES: usize = 3 << 20;
 
-/// The most that a line takes besides its artifact type and its annotations.
+/// The bytes that a line takes at most, besides its artifact type and its annotations.
 const LINE_BYTES: usize = 400;
 
 /// A page of referrers.
 #[derive(Debug, Default)]
 pub struct ReferrersPage {
-    /// The referring manifests, by digest.
+    /// The referring manifests, in the order of their digests.
     pub referrers: Vec<Referrer>,
-    /// Where the next page begins, if there is one.
+    /// The digest after which the next page begins, if there is one.
     pub next: Option<Digest>,
 }
 
 impl RepoAccess<Pull> {
-    /// The manifests that refer to `subject`, after `last`. A subject that is not here has none, or some
-    /// that came before it: that is no error.
-    pub async fn referrers(
+    /// Lists the manifests that refer to `subject`, after the digest `last`. A subject that is not in the image is no
+    /// error: it has no referrers, or some that came before it.
+    pub async fn list_referrers(
         &self,
         subject: &Digest,
         artifact_type: Option<&str>,
@@ -40,20 +40,20 @@ impl RepoAccess<Pull> {
         let wanted = artifact_type.map(str::to_owned);
         let last = last.map(|last| last.to_string()).unwrap_or_default();
         self.engine
-            .meta
             .read(move |tx| {
                 let Some(package) = packages::find(tx, &holding.repository.id, holding.image())?
                 else {
                     return Ok(ReferrersPage::default());
                 };
-                let from = (last.as_str(), MAX_PAGE_LINES as i64 + 1);
-                let sizes = versions::list_referrer_sizes(tx, &package, &subject, from)?;
+                let range = (last.as_str(), MAX_PAGE_LINES as i64 + 1);
+                let sizes = versions::list_referrer_sizes(tx, &package, &subject, range)?;
                 let is_wanted = |line: &&ReferrerSize| {
                     wanted.is_none() || line.artifact_type.as_deref() == wanted.as_deref()
                 };
                 let (page, more) = sizes.split_at(page_length(&sizes, is_wanted));
                 let next = page.last().filter(|_| !more.is_empty()).map(|line| line.digest.clone());
-                // Where none is wanted, the type may be text that the database does not take.
+                // The artifact type may be a text that the database refuses. If no line has it, the database is not
+                // asked.
                 let referrers = match page.iter().rfind(is_wanted) {
                     Some(to) => {
                         let wanted = wanted.as_deref().unwrap_or_default();
@@ -62,13 +62,13 @@ impl RepoAccess<Pull> {
                     }
                     None => Vec::new(),
                 };
-                Ok::<_, EngineError>(ReferrersPage { referrers, next })
+                Ok(ReferrersPage { referrers, next })
             })
             .await
     }
 }
 
-/// How many of these lines come in one page, of which only the wanted ones are shown: one at least.
+/// Returns how many of the lines one page takes, of which only the wanted ones are shown. One line always fits.
 fn page_length(lines: &[ReferrerSize], is_wanted: impl Fn(&&ReferrerSize) -> bool) -> usize {
     let mut bytes = 0;
     let fits = |(position, line): &(usize, &ReferrerSize)| {

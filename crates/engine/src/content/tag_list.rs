@@ -12,29 +12,30 @@ use crate::access::{Pull, RepoAccess};
 use crate::content::source::ContentSource;
 use crate::engine::Engine;
 use crate::error::EngineError;
+use crate::page::{ListPage, PageRequest};
 
-/// How many rows of a list are read at once.
+/// The number of rows of a list that are read at once.
 pub(crate) const ROWS_AT_ONCE: usize = 1_000;
 
-/// Among how many versions those without a tag are looked for: cleaners come again. Everybody else who lists tags waits
-/// for it, so that it is not more where there are very many.
-const MAX_UNTAGGED: i64 = 1_000;
+/// The number of versions among which those without a tag are looked for. Cleaners repeat their request, so they find
+/// the others later. Every other client that lists tags waits for this search.
+const MAX_VERSIONS_SEARCHED: i64 = 1_000;
 
 /// A page of an image's tags.
 #[derive(Debug)]
 pub struct TagPage {
-    /// The tags, in byte order, with what they name.
+    /// The tags in byte order, with the versions that they name.
     pub tags: Vec<TagRow>,
-    /// On the first page, versions without a tag.
+    /// Versions without a tag, on the first page only.
     pub untagged: Vec<ListedVersion>,
-    /// What the names of images below this one go on with.
+    /// The next segments of the names of images below this one.
     pub children: Vec<String>,
-    /// Where the next page begins, if there is one.
+    /// The position at which the next page begins, if there is one.
     pub next: Option<String>,
 }
 
 impl TagPage {
-    /// The versions that the page's tags name, each with its tags.
+    /// Returns the versions that the tags of the page name, each with these tags.
     pub fn versions(&self) -> BTreeMap<&Digest, Vec<&TagRow>> {
         let mut versions: BTreeMap<&Digest, Vec<&TagRow>> = BTreeMap::new();
         for tag in &self.tags {
@@ -44,35 +45,25 @@ impl TagPage {
     }
 }
 
-/// A page of names.
-#[derive(Debug, Default)]
-pub struct NamePage {
-    /// The names, in order.
-    pub names: Vec<String>,
-    /// Where the next page begins, if there is one.
-    pub next: Option<String>,
-}
-
 impl RepoAccess<Pull> {
-    /// The tags, and the images below this one, that stand after `last`: of each at most `limit`, and both up
-    /// to the same place.
-    pub async fn tags(&self, last: &str, limit: usize) -> Result<TagPage, EngineError> {
+    /// Lists the tags of the image, and the images below it. The page has at most `limit` of each, and both end at
+    /// the same position.
+    pub async fn list_tags(&self, page: PageRequest) -> Result<TagPage, EngineError> {
         let ContentSource::Local(holding) = self.source()?;
-        let (path, last) = (self.image.target.path.path(), last.to_owned());
+        let (path, PageRequest { start, limit }) = (self.image.target.path.path(), page);
         self.engine
-            .meta
             .read(move |tx| {
                 let repository = &holding.repository.id;
                 let below = ImagesBelow { repository, prefix: format!("{}/", holding.image()) };
-                let mut children = below.page(tx, &last, limit)?;
+                let mut children = below.list_children(tx, &start, limit)?;
                 let mut untagged = Vec::new();
                 let mut tags = match packages::find(tx, repository, holding.image())? {
                     Some(package) => {
-                        if last.is_empty() {
-                            let few = (MAX_UNTAGGED, limit as i64);
-                            untagged = tags::list_untagged_versions(tx, &package, few)?;
+                        if start.is_empty() {
+                            let limits = (MAX_VERSIONS_SEARCHED, limit as i64);
+                            untagged = tags::list_untagged_versions(tx, &package, limits)?;
                         }
-                        tags::list(tx, &package, &last, limit as i64 + 1)?
+                        tags::list(tx, &package, &start, limit as i64 + 1)?
                     }
                     None if below.is_empty(tx)? => {
                         return Err(EngineError::ImageUnknown(path.clone()));
@@ -85,7 +76,7 @@ impl RepoAccess<Pull> {
                 let next = last_tag.into_iter().chain(children.next()).min();
                 if let Some(next) = &next {
                     tags.retain(|tag| tag.name <= *next);
-                    children.places.retain(|place| place <= next);
+                    children.positions.retain(|position| position <= next);
                 }
                 Ok(TagPage { tags, untagged, children: children.names(), next })
             })
@@ -94,107 +85,112 @@ impl RepoAccess<Pull> {
 }
 
 impl Engine {
-    /// What the names of a repository's images begin with, up to the first slash: those that stand after
-    /// `last`, at most `limit`.
-    pub async fn images(
+    /// Lists the first segments of the names of a repository's images.
+    pub async fn list_images(
         &self,
         caller: &Caller,
         name: &RepositoryName,
-        (last, limit): (&str, usize),
-    ) -> Result<NamePage, EngineError> {
+        page: PageRequest,
+    ) -> Result<ListPage<String>, EngineError> {
         let repository = self.authorize::<Pull>(caller, name, &name.path()).await?;
-        let Some(repository) = repository else { return Err(self.missing(name.clone()).await) };
-        let last = last.to_owned();
-        self.meta
-            .read(move |tx| {
-                let below = ImagesBelow { repository: &repository.id, prefix: String::new() };
-                let children = below.page(tx, &last, limit)?;
-                Ok(NamePage { next: children.next(), names: children.names() })
-            })
-            .await
+        let Some(repository) = repository else {
+            return Err(self.missing_error(name.clone()).await);
+        };
+        self.read(move |tx| {
+            let below = ImagesBelow { repository: &repository.id, prefix: String::new() };
+            let children = below.list_children(tx, &page.start, page.limit)?;
+            Ok(ListPage { next: children.next(), entries: children.names() })
+        })
+        .await
     }
 }
 
-/// The images of a repository whose names begin with a prefix. What these go on with, up to the next slash, is
-/// a child.
+/// The images of a repository whose names begin with a prefix. The next segment of such a name, up to a slash, is a
+/// child.
 pub(crate) struct ImagesBelow<'a> {
     pub(crate) repository: &'a Id,
-    /// Nothing, or the name of an image and a slash.
+    /// The common prefix: an empty text, or the name of an image and a slash.
     pub(crate) prefix: String,
 }
 
-/// A page of children, by the place where each is found first in the order of all names: `a` where there is
-/// an image `a`, and else `a/`, which stands after `a-b`.
+/// A page of children, each by its position in the order of all names: `a` if there is an image `a`, and else `a/`,
+/// which stands after `a-b`.
 struct ChildPage {
-    places: BTreeSet<String>,
+    positions: BTreeSet<String>,
     more: bool,
 }
 
 impl ChildPage {
     fn next(&self) -> Option<String> {
-        self.places.last().filter(|_| self.more).cloned()
+        self.positions.last().filter(|_| self.more).cloned()
     }
 
     fn names(&self) -> Vec<String> {
-        self.places.iter().map(|place| place.trim_end_matches('/').to_owned()).collect()
+        self.positions.iter().map(|position| position.trim_end_matches('/').to_owned()).collect()
     }
 }
 
 impl ImagesBelow<'_> {
-    /// At most `limit` children whose places are after `last`.
-    fn page(&self, tx: &mut Tx<'_>, last: &str, limit: usize) -> Result<ChildPage, MetaError> {
-        let begin = self.after(last);
-        let (mut places, mut from) = (BTreeSet::new(), begin.clone());
+    /// Returns at most `limit` children whose positions are after `last`.
+    fn list_children(
+        &self,
+        tx: &mut Tx<'_>,
+        last: &str,
+        limit: usize,
+    ) -> Result<ChildPage, MetaError> {
+        let begin = self.name_after(last);
+        let (mut positions, mut from) = (BTreeSet::new(), begin.clone());
         loop {
-            let names = self.names(tx, &from, ROWS_AT_ONCE)?;
-            let mut place = String::new();
+            let names = self.list_names(tx, &from, ROWS_AT_ONCE)?;
+            let mut position = String::new();
             for name in &names {
                 let rest = &name[self.prefix.len()..];
-                if place.ends_with('/') && rest.starts_with(&place) {
+                if position.ends_with('/') && rest.starts_with(&position) {
                     continue;
                 }
-                place = match rest.split_once('/') {
+                position = match rest.split_once('/') {
                     Some((child, _)) => format!("{child}/"),
                     None => rest.to_owned(),
                 };
-                if !self.is_listed(tx, &place, (&begin, &places))? {
-                    places.insert(place.clone());
+                if !self.is_listed(tx, &position, &begin, &positions)? {
+                    positions.insert(position.clone());
                 }
             }
-            from = self.after(&place);
-            let more = places.len() > limit;
+            from = self.name_after(&position);
+            let more = positions.len() > limit;
             if more || names.len() < ROWS_AT_ONCE {
-                let places = places.into_iter().take(limit).collect();
-                return Ok(ChildPage { places, more });
+                let positions = positions.into_iter().take(limit).collect();
+                return Ok(ChildPage { positions, more });
             }
         }
     }
 
-    /// Whether what is found at `a/` was found at `a`: on this page, or on one before it.
+    /// Returns whether the child of a position `a/` was listed at `a` already: on this page, or on one before it.
     fn is_listed(
         &self,
         tx: &mut Tx<'_>,
-        place: &str,
-        (begin, places): (&str, &BTreeSet<String>),
+        position: &str,
+        begin: &str,
+        listed: &BTreeSet<String>,
     ) -> Result<bool, MetaError> {
-        let Some(child) = place.strip_suffix('/') else { return Ok(false) };
+        let Some(child) = position.strip_suffix('/') else { return Ok(false) };
         let image = format!("{}{child}", self.prefix);
         let before = image.as_str() < begin;
-        Ok(places.contains(child)
+        Ok(listed.contains(child)
             || (before && packages::find(tx, self.repository, &image)?.is_some()))
     }
 
     pub(crate) fn is_empty(&self, tx: &mut Tx<'_>) -> Result<bool, MetaError> {
-        Ok(self.names(tx, &self.prefix, 1)?.is_empty())
+        Ok(self.list_names(tx, &self.prefix, 1)?.is_empty())
     }
 
-    pub(crate) fn names(
+    pub(crate) fn list_names(
         &self,
         tx: &mut Tx<'_>,
         from: &str,
         limit: usize,
     ) -> Result<Vec<String>, MetaError> {
-        // '0' follows '/' in ASCII, and '~' everything that a name may hold.
+        // '0' follows '/' in ASCII, and '~' follows all characters of names.
         let end = match self.prefix.strip_suffix('/') {
             Some(image) => format!("{image}0"),
             None => "~".to_owned(),
@@ -202,10 +198,10 @@ impl ImagesBelow<'_> {
         packages::list_names_between(tx, self.repository, (from, &end), limit as i64)
     }
 
-    /// The least name after a place: '-' is the least of what may follow a name, and '0' stands after all that
-    /// begin with it and a slash.
-    pub(crate) fn after(&self, place: &str) -> String {
-        match place.strip_suffix('/') {
+    /// Returns the smallest name after a position. '-' is the smallest character that may go on a name, and '0'
+    /// stands after all names that go on with a slash.
+    pub(crate) fn name_after(&self, position: &str) -> String {
+        match position.strip_suffix('/') {
             Some(child) => format!("{}{child}0", self.prefix),
             None => format!("{}{place}-", self.prefix),
         }

@@ -1,7 +1,7 @@
 //! Upload sessions: a blob from its first byte to its digest, over any number of requests and processes.
 //!
-//! A session belongs to a repository, an image and a principal; anybody else's answers as unknown. What a
-//! client was told with 202 is durable: bytes, offset and the state of the running hash.
+//! A session belongs to a repository, an image and a principal. For any other principal it does not exist. Everything
+//! that was answered with 202 is durable: bytes, offset and the state of the running hash.
 
 mod claimed;
 mod commit;
@@ -20,29 +20,29 @@ use crate::content::receive::UploadChunk;
 use crate::error::EngineError;
 use crate::reviews;
 
-/// Where an upload stands.
+/// The progress of an upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UploadProgress {
-    /// The session's id.
+    /// The id of the session.
     pub id: String,
-    /// How many bytes are durably stored.
+    /// The number of bytes that are durably stored.
     pub offset: u64,
 }
 
-/// Where a blob may be mounted from.
+/// The repositories from which a blob may be mounted.
 #[derive(Debug)]
 pub enum MountFrom<'a> {
-    /// This repository, which the caller may read.
+    /// One repository, which the caller may read.
     Repository(&'a RepoAccess<Pull>),
     /// Any repository of the project that the caller may read.
     Project,
 }
 
-/// A session that was looked for.
+/// The state of a session.
 enum UploadState<'a> {
-    /// It goes on, and this request alone writes to it.
+    /// The session goes on, and only this request writes to it.
     Open(ClaimedUpload<'a>),
-    /// It became a blob, not long ago.
+    /// The session became a blob, not long ago.
     Finished(Digest),
 }
 
@@ -74,39 +74,38 @@ impl RepoAccess<Push> {
             expires_at: self.upload_expiry(),
         };
         let progress = UploadProgress { id: upload.id.to_string(), offset: 0 };
-        let (at, now) = (self.image.clone(), self.engine.clock.now());
+        let (image, now) = (self.image.clone(), self.engine.clock.now());
         self.engine
-            .meta
             .write(move |tx| {
-                at.check_live(tx)?;
+                image.check_live(tx)?;
                 if let Some(copy) = &upload.copy_id {
                     blobs::insert_copy(tx, copy, now)?;
                 }
-                uploads::insert(tx, at.owner(), &upload, now)?;
+                uploads::insert(tx, image.owner(), &upload, now)?;
                 let review = [upload.id.to_string()];
-                gc_queue::enqueue(tx, reviews::UPLOAD, &review, upload.expires_at)?;
-                Ok::<_, EngineError>(())
+                gc_queue::enqueue(tx, reviews::UPLOAD_REVIEW, &review, upload.expires_at)?;
+                Ok(())
             })
             .await?;
         Ok(progress)
     }
 
-    /// Refuses one more session where too many are open: each is a row for as long as it may live.
+    /// Refuses one more session if the principal has too many open ones. Each is a row until it expires.
     async fn check_open_uploads(&self) -> Result<(), EngineError> {
         let Some(limit) = self.engine.settings.open_uploads else { return Ok(()) };
-        let at = self.image.clone();
-        let open = move |tx: &mut meta::Tx<'_>| {
-            let whose = (&at.repository().id, at.principal.as_str());
-            Ok::<_, EngineError>(uploads::count_open(tx, whose, i64::from(limit))?)
-        };
-        if self.engine.meta.read_by_key(open).await? < i64::from(limit) {
+        let image = self.image.clone();
+        let count = self.engine.read_by_key(move |tx| {
+            let owner = (&image.repository().id, image.principal.as_str());
+            Ok(uploads::count_open(tx, owner, i64::from(limit))?)
+        });
+        if count.await? < i64::from(limit) {
             Ok(())
         } else {
             Err(EngineError::TooManyUploads { limit })
         }
     }
 
-    /// Where a session stands.
+    /// Returns the progress of a session.
     pub async fn upload_progress(&self, id: &str) -> Result<UploadProgress, EngineError> {
         let upload = self.find_upload(id).await?;
         match upload.copy_id {
@@ -115,7 +114,7 @@ impl RepoAccess<Push> {
         }
     }
 
-    /// Appends a chunk. What came of a body that broke is kept, so that the client can go on from there.
+    /// Appends a chunk. If the body breaks, the bytes that came are kept, so that the client can go on after them.
     pub async fn append(
         &self,
         id: &str,
@@ -126,10 +125,10 @@ impl RepoAccess<Push> {
         };
         let received = match claimed.receive(&mut chunk).await {
             Ok(received) => received,
-            Err(error) => return Err(claimed.broke(error).await),
+            Err(error) => return Err(claimed.fail(error).await),
         };
         let offset = claimed.save().await?;
-        received.ended?;
+        received.end?;
         Ok(UploadProgress { id: id.to_owned(), offset })
     }
 
@@ -140,19 +139,20 @@ impl RepoAccess<Push> {
         digest: &Digest,
         mut chunk: UploadChunk<'_>,
     ) -> Result<(), EngineError> {
-        // The digest decides by which hash the blob is known; bytes hashed otherwise are hashed again.
+        // The digest decides which hash the blob needs. If the session was hashed with another one, its bytes are
+        // hashed again.
         let mut claimed = match self.claim_upload(id, Some(digest.algorithm())).await? {
             UploadState::Open(claimed) => claimed,
-            UploadState::Finished(became) if became == *digest => return Ok(()),
+            UploadState::Finished(finished) if finished == *digest => return Ok(()),
             UploadState::Finished(_) => return Err(EngineError::UploadUnknown),
         };
         let received = match claimed.receive(&mut chunk).await {
             Ok(received) => received,
-            Err(error) => return Err(claimed.broke(error).await),
+            Err(error) => return Err(claimed.fail(error).await),
         };
-        if let Err(broken) = received.ended {
-            // Whoever does not say where its bytes belong repeats the whole request: were these kept, they
-            // would be there twice.
+        if let Err(broken) = received.end {
+            // A client that does not state the range of its bytes repeats the whole request. If these bytes were
+            // kept, they would be there twice.
             if chunk.range.is_some() {
                 claimed.save().await?;
             }
@@ -167,48 +167,48 @@ impl RepoAccess<Push> {
         if self.abandon(&upload).await? { Ok(()) } else { Err(EngineError::UploadUnknown) }
     }
 
-    /// Makes a blob of another repository readable here, without a byte moving. Answers whether it did.
+    /// Makes a blob of another repository readable here, without copying bytes. Returns whether it did.
     pub async fn mount(&self, digest: &Digest, from: MountFrom<'_>) -> Result<bool, EngineError> {
         let sources = match from {
             MountFrom::Repository(source) => vec![source.image.repository().id],
-            MountFrom::Project => self.readable_holders(digest).await?,
+            MountFrom::Project => self.list_readable_holders(digest).await?,
         };
-        // Whoever is told that it is there sends nothing: so it has to be.
-        let mut held = None;
+        // A client whose mount succeeds sends no bytes. So the blob must be readable now.
+        let mut readable = None;
         for source in sources {
             match self.engine.open_blob(&source, digest).await {
                 Ok(_) => {
-                    held = Some(source);
+                    readable = Some(source);
                     break;
                 }
                 Err(EngineError::BlobUnknown(_)) => {}
                 Err(error) => return Err(error),
             }
         }
-        let Some(source) = held else { return Ok(false) };
-        let (at, digest, now) = (self.image.clone(), digest.clone(), self.engine.clock.now());
-        let review_after = now + micros(self.engine.settings.gc_grace);
+        let Some(source) = readable else { return Ok(false) };
+        let (image, digest) = (self.image.clone(), digest.clone());
+        let times = self.engine.review_times();
         self.engine
-            .meta
             .write(move |tx| {
                 let Some(blob) = blobs::find(tx, &source, &digest)? else { return Ok(false) };
-                link(tx, &at, (&digest, blob.size), (now, review_after))?;
+                link(tx, &image, &digest, blob.size, times)?;
                 Ok(true)
             })
             .await
     }
 
-    /// The repositories of this project that hold the blob and that the caller may read.
-    async fn readable_holders(&self, digest: &Digest) -> Result<Vec<Id>, EngineError> {
-        const LOOK_AT_MOST: i64 = 100;
-        let (at, digest) = (self.image.clone(), digest.clone());
+    /// Returns the repositories of this project that hold the blob and that the caller may read.
+    async fn list_readable_holders(&self, digest: &Digest) -> Result<Vec<Id>, EngineError> {
+        const MAX_HOLDERS: i64 = 100;
+        let (image, digest) = (self.image.clone(), digest.clone());
         let holders = self
             .engine
-            .meta
             .read_by_key(move |tx| {
-                let place =
-                    (at.repository_name.project.as_str(), at.repository_name.location.as_str());
-                Ok::<_, EngineError>(blobs::list_holders(tx, place, &digest, LOOK_AT_MOST)?)
+                let place = (
+                    image.repository_name.project.as_str(),
+                    image.repository_name.location.as_str(),
+                );
+                Ok(blobs::list_holders(tx, place, &digest, MAX_HOLDERS)?)
             })
             .await?;
         let mut readable = Vec::new();
@@ -226,48 +226,44 @@ impl RepoAccess<Push> {
 
     async fn find_upload(&self, id: &str) -> Result<Upload, EngineError> {
         let id: Id = id.parse().map_err(|_| EngineError::UploadUnknown)?;
-        let at = self.image.clone();
+        let image = self.image.clone();
         self.engine
-            .meta
-            .read_by_key(move |tx| Ok::<_, EngineError>(uploads::find(tx, at.owner(), &id)?))
+            .read_by_key(move |tx| Ok(uploads::find(tx, image.owner(), &id)?))
             .await?
             .ok_or(EngineError::UploadUnknown)
     }
 
-    /// The session under the claim: another request may have moved it on, or ended it.
-    async fn find_claimed(&self, id: Id) -> Result<Upload, EngineError> {
-        let at = self.image.clone();
+    /// Reads the session again after its copy was claimed: another request may have appended to it, or ended it.
+    async fn find_claimed_upload(&self, id: Id) -> Result<Upload, EngineError> {
+        let image = self.image.clone();
         self.engine
-            .meta
-            .read_by_key(move |tx| {
-                Ok::<_, EngineError>(uploads::wait_and_find(tx, at.owner(), &id)?)
-            })
+            .read_by_key(move |tx| Ok(uploads::wait_and_find(tx, image.owner(), &id)?))
             .await?
             .ok_or(EngineError::UploadUnknown)
     }
 
-    /// Takes the upload for this request alone and opens it where it stands.
+    /// Claims the upload for this request alone, and opens its copy at the stored offset.
     async fn claim_upload(
         &self,
         id: &str,
         algorithm: Option<DigestAlgorithm>,
     ) -> Result<UploadState<'_>, EngineError> {
         let finished = |upload: Upload| {
-            let became = upload.digest.map(UploadState::Finished);
-            became.ok_or(EngineError::UploadUnknown)
+            let finished = upload.digest.map(UploadState::Finished);
+            finished.ok_or(EngineError::UploadUnknown)
         };
         let upload = self.find_upload(id).await?;
         let Some(copy) = upload.copy_id else { return finished(upload) };
         let claim = match self.engine.blobs.claim(CopyId::from(copy.to_bytes())).await {
             Ok(claim) => claim,
             Err(BlobError::Unhealthy) => return Err(BlobError::Unhealthy.into()),
-            Err(error) => return Err(self.failed(&upload, error).await),
+            Err(error) => return Err(self.store_error(&upload, error).await),
         };
-        let upload = self.find_claimed(upload.id).await?;
+        let upload = self.find_claimed_upload(upload.id).await?;
         if upload.copy_id != Some(copy) {
             return finished(upload);
         }
-        self.keep_alive(&upload).await?;
+        self.extend_if_due(&upload).await?;
         let announced = upload.algorithm.parse();
         let announced: DigestAlgorithm = announced
             .map_err(|_| EngineError::Internal("upload row names an unknown algorithm".into()))?;
@@ -277,38 +273,34 @@ impl RepoAccess<Push> {
         };
         let writer = match claim.open(algorithm.unwrap_or(announced), &from).await {
             Ok(writer) => writer,
-            Err(error) => return Err(self.failed(&upload, error).await),
+            Err(error) => return Err(self.store_error(&upload, error).await),
         };
         Ok(UploadState::Open(ClaimedUpload { access: self, upload, writer }))
     }
 
-    /// A request that has begun is not stopped by the session's end, however near that is.
-    async fn keep_alive(&self, upload: &Upload) -> Result<(), EngineError> {
+    /// Moves the expiry of a session on when a request begins, so that the request is not cut off by it.
+    async fn extend_if_due(&self, upload: &Upload) -> Result<(), EngineError> {
         let left = upload.expires_at - self.engine.clock.now();
         if left < micros(self.engine.settings.upload_expiry) / 4 * 3 {
-            self.touch(upload).await?;
+            self.extend_expiry(upload).await?;
         }
         Ok(())
     }
 
-    /// Moves the end of the session on.
-    async fn touch(&self, upload: &Upload) -> Result<(), EngineError> {
+    /// Moves the expiry of a session on.
+    async fn extend_expiry(&self, upload: &Upload) -> Result<(), EngineError> {
         let (upload, expires_at) = (upload.clone(), self.upload_expiry());
-        let touched = self
-            .engine
-            .meta
-            .write(move |tx| Ok::<_, EngineError>(uploads::set_expiry(tx, &upload, expires_at)?))
-            .await?;
-        if touched == 1 { Ok(()) } else { Err(EngineError::UploadUnknown) }
+        let extended =
+            self.engine.write(move |tx| Ok(uploads::set_expiry(tx, &upload, expires_at)?)).await?;
+        if extended == 1 { Ok(()) } else { Err(EngineError::UploadUnknown) }
     }
 
-    /// Ends the session and puts its copy to the trash, unless it ended meanwhile: then both are no longer
-    /// what was found. Answers whether it did.
+    /// Ends the session and moves its copy to the trash, unless the row has changed since it was read. Returns
+    /// whether it did.
     async fn abandon(&self, upload: &Upload) -> Result<bool, EngineError> {
         let upload = upload.clone();
         let due = self.engine.clock.now() + micros(self.engine.settings.trash_retention);
         self.engine
-            .meta
             .write(move |tx| {
                 let abandoned = uploads::delete_unfinished(tx, &upload)? == 1;
                 if let (true, Some(copy)) = (abandoned, &upload.copy_id) {

@@ -1,12 +1,13 @@
-//! Cleanup policies carried out: in the background, and when an operator asks for it.
+//! Cleanup policies at work: in the background, and when an operator asks for it.
 //!
-//! A run walks through a repository's images by name, of each through the manifests from the newest on, some at a time, and
-//! remembers how far it has come. What is to go is found out in one transaction that reads, and decided once more in the
-//! one that deletes: what was pushed, tagged, pulled or set otherwise meanwhile counts. One decision
-//! ([`Judge`]) serves dry runs and real ones, and manifests go the way that all go which are deleted.
+//! A run walks through the images of a repository, and through the manifests of each from the newest on. It looks at
+//! some of them at a time, and remembers its position. One transaction that reads finds the manifests to delete, and
+//! the transaction that deletes one decides about it once more, so that a push, a tag, a pull or a new policy in
+//! between counts. One decision ([`CleanupEvaluator`]) serves dry runs and real ones, and manifests are deleted like
+//! all others.
 //!
-//! What an index names stays while the index does, what refers to an image while the image does, and what a tag holds that
-//! stays for as long as that.
+//! A manifest stays while an index that names it stays, while the manifest that it refers to stays, and while it has
+//! an immutable tag.
 
 mod background;
 mod evaluate;
@@ -22,69 +23,70 @@ use model::digest::Digest;
 use model::name::{ImageName, ImagePath, RepositoryName};
 
 use evaluate::{CleanupEvaluator, CleanupVerdict};
-use identity::{Caller, micros};
+use identity::{Caller, Micros};
 
 use crate::access::{ImageContext, ImageTarget, find_repository};
 use crate::artifacts::delete::{TagHandling, delete_version};
 use crate::engine::Engine;
 use crate::error::EngineError;
+use crate::reviews::ReviewTimes;
 
-/// As whom events, the history of tags and the audit log name it.
+/// The principal of cleanup in events, in the history of tags and in the audit log.
 pub const CLEANUP_PRINCIPAL: &str = "system:cleanup-policy";
 
-/// How many manifests and images one step looks at.
-const STEP: usize = 100;
+/// The number of manifests and images that one step looks at.
+const STEP_ROWS: usize = 100;
 
-/// How many of its tags are told of a manifest.
-const TAGS_TOLD: i64 = 5;
+/// The number of tags that a step shows of a manifest.
+const MAX_TAGS_SHOWN: i64 = 5;
 
-/// Whether a run deletes anything.
+/// The choice between deleting and only looking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CleanupMode {
-    /// Look only.
+    /// Deletes nothing.
     DryRun,
-    /// Delete what is to go, unless the repository says that its policies only look.
+    /// Deletes, unless the repository's policies are themselves a dry run.
     Clean,
 }
 
-/// A manifest that went, or would go.
+/// A manifest that was deleted, or would be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CleanedVersion {
-    /// Its image.
+    /// The name of its image.
     pub package: String,
-    /// Its digest.
+    /// The digest.
     pub digest: Digest,
     /// The first of its tags.
     pub tags: Vec<String>,
-    /// The size that lists show of it. Layers are in it that others may need.
+    /// The size that lists show. It includes layers that other manifests may need.
     pub bytes: i64,
-    /// The policy that deletes it.
+    /// The policy that deletes the manifest.
     pub policy: String,
 }
 
-/// What a run has come to.
+/// The counts of a run so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CleanupReport {
-    /// Manifests that it looked at.
+    /// The manifests that were looked at.
     pub reviewed: u64,
-    /// Those that went, or would.
+    /// The manifests that were deleted, or would be.
     pub versions: u64,
-    /// Their sizes.
+    /// The sum of the sizes of these.
     pub bytes: i64,
-    /// Those that a policy kept from another one.
+    /// The manifests that a policy kept although another one would delete them.
     pub kept: u64,
-    /// Those that were to go, and that a tag that stays, an index or their subject kept.
+    /// The manifests that a policy would delete, and that are kept by an immutable tag, an index or their subject.
     pub held: u64,
 }
 
-/// What a step has come to.
+/// The result of one step.
 #[derive(Debug)]
 pub struct CleanupStep {
-    /// What went, or would go.
+    /// The manifests that were deleted, or would be.
     pub cleaned: Vec<CleanedVersion>,
-    /// Whether it only looked: it was asked to, or the repository says so.
+    /// `true` if the step deleted nothing, because the run or the repository's policies are a dry run.
     pub dry_run: bool,
-    /// Whether it was the last one.
+    /// `true` if the step was the last one.
     pub done: bool,
 }
 
@@ -96,7 +98,8 @@ pub struct CleanupRun {
     mode: CleanupMode,
     cursor: CleanupCursor,
     report: CleanupReport,
-    /// Why the last step ended early, after what it answered was done.
+    /// The error that ended the last step early. The next step returns it, because the last one returned the
+    /// manifests that it had deleted.
     failed: Option<EngineError>,
 }
 
@@ -117,83 +120,84 @@ impl Engine {
         cursor: CleanupCursor,
     ) -> Result<CleanupRun, EngineError> {
         let (wanted, name) = (name.clone(), name.clone());
-        let repository = self.meta.read_by_key(move |tx| find_repository(tx, &wanted)).await?;
+        let repository = self.read_by_key(move |tx| find_repository(tx, &wanted)).await?;
         let (engine, report) = (self.clone(), CleanupReport::default());
         Ok(CleanupRun { engine, repository, name, mode, cursor, report, failed: None })
     }
 }
 
 impl CleanupRun {
-    /// What it has come to so far.
+    /// Returns the counts so far.
     pub fn report(&self) -> CleanupReport {
         self.report
     }
 
-    /// The repository's policies as they are now.
+    /// Returns the present policies of the repository.
     pub async fn policies(&self) -> Result<CleanupPolicies, EngineError> {
         let repository = self.repository.id;
-        self.engine.meta.read_by_key(move |tx| policies(tx, &repository)).await
+        self.engine.read_by_key(move |tx| read_policies(tx, &repository)).await
     }
 
-    /// Goes on for some manifests.
+    /// Looks at some more manifests, and deletes those that the policies delete.
     pub async fn step(&mut self) -> Result<CleanupStep, EngineError> {
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
-        // The pulls of this process. Others write theirs down twice a minute: policies have a margin for that.
+        // The policies see the pulls of this process. Other processes write theirs twice a minute; policies have a
+        // margin for that.
         self.engine.flush_pulls().await?;
         let (repository, from, now) =
             (self.repository.id, self.cursor.clone(), self.engine.clock.now());
-        let looked = self.engine.meta.read(move |tx| {
-            let policies = policies(tx, &repository)?;
-            Ok::<_, EngineError>((
-                look(tx, (&policies, now), &repository, from.clone())?,
-                policies.dry_run,
-            ))
+        let planned = self.engine.read(move |tx| {
+            let policies = read_policies(tx, &repository)?;
+            Ok((plan_step(tx, &policies, now, &repository, from.clone())?, policies.dry_run))
         });
-        let (found, dry_run) = looked.await?;
-        self.report.reviewed += found.report.reviewed;
-        self.report.kept += found.report.kept;
-        self.report.held += found.report.held;
+        let (plan, dry_run) = planned.await?;
+        self.report.reviewed += plan.report.reviewed;
+        self.report.kept += plan.report.kept;
+        self.report.held += plan.report.held;
         let dry_run = dry_run || self.mode == CleanupMode::DryRun;
-        let cleaned = if dry_run { found.going } else { self.remove(found.going).await };
+        let cleaned =
+            if dry_run { plan.versions } else { self.delete_planned(plan.versions).await };
         self.report.versions += cleaned.len() as u64;
-        self.report.bytes += cleaned.iter().map(|one| one.bytes).sum::<i64>();
-        let done = found.next.is_none() && self.failed.is_none();
-        self.cursor = found.next.unwrap_or(CleanupCursor::start());
+        self.report.bytes += cleaned.iter().map(|version| version.bytes).sum::<i64>();
+        let done = plan.next.is_none() && self.failed.is_none();
+        self.cursor = plan.next.unwrap_or(CleanupCursor::start());
         Ok(CleanupStep { cleaned, dry_run, done })
     }
 
-    /// Deletes what is still to go, and answers what went.
-    async fn remove(&mut self, going: Vec<CleanedVersion>) -> Vec<CleanedVersion> {
-        let mut gone = Vec::new();
-        for one in going {
-            if let Err(error) = self.remove_with_holders(one, &mut gone).await {
+    /// Deletes the manifests that are still to be deleted, and returns those that were.
+    async fn delete_planned(&mut self, planned: Vec<CleanedVersion>) -> Vec<CleanedVersion> {
+        let mut deleted = Vec::new();
+        for version in planned {
+            if let Err(error) = self.delete_with_holders(version, &mut deleted).await {
                 self.failed = Some(error);
                 break;
             }
         }
-        gone
+        deleted
     }
 
-    async fn remove_with_holders(
+    async fn delete_with_holders(
         &self,
-        one: CleanedVersion,
-        gone: &mut Vec<CleanedVersion>,
+        version: CleanedVersion,
+        deleted: &mut Vec<CleanedVersion>,
     ) -> Result<(), EngineError> {
-        let at = Arc::new(self.image_context(&one.package)?);
-        // Each waits for the one behind it.
-        let mut waiting = vec![one.digest];
+        let image = Arc::new(self.image_context(&version.package)?);
+        // Each digest waits for the one after it.
+        let mut waiting = vec![version.digest];
         while let Some(digest) = waiting.last() {
-            match self.remove_one(&at, digest).await? {
-                RemovalOutcome::Gone(cleaned) => {
-                    gone.push(cleaned);
+            match self.delete_one(&image, digest).await? {
+                DeletionOutcome::Deleted(cleaned) => {
+                    deleted.push(cleaned);
                     waiting.pop();
                 }
-                RemovalOutcome::HeldBy(holder) if !waiting.contains(&holder) => {
+                DeletionOutcome::HeldBy(holder) if !waiting.contains(&holder) => {
                     waiting.push(holder)
                 }
-                RemovalOutcome::HeldBy(_) | RemovalOutcome::Stays | RemovalOutcome::Going(_) => {
+                DeletionOutcome::HeldBy(_)
+                | DeletionOutcome::Stays
+                | DeletionOutcome::TagsLeft(_) => {
                     break;
                 }
             }
@@ -201,37 +205,38 @@ impl CleanupRun {
         Ok(())
     }
 
-    async fn remove_one(
+    async fn delete_one(
         &self,
-        at: &Arc<ImageContext>,
+        image: &Arc<ImageContext>,
         digest: &Digest,
-    ) -> Result<RemovalOutcome, EngineError> {
+    ) -> Result<DeletionOutcome, EngineError> {
         let engine = &self.engine;
-        let now = engine.clock.now();
-        let times = (now, now + micros(engine.settings.gc_grace));
-        let (place, wanted) = (at.clone(), digest.clone());
-        let removed = engine.meta.write(move |tx| remove_if(tx, (&place, &wanted), times)).await;
-        let removed = match removed {
-            // The policies have decided, and are not asked again: they would not find the tags that went.
-            Ok(RemovalOutcome::Going(cleaned)) => engine
-                .delete_by_digest(at, digest, TagHandling::TakeAlong)
+        let times = engine.review_times();
+        let (context, wanted) = (image.clone(), digest.clone());
+        let outcome =
+            engine.write(move |tx| delete_if_still_due(tx, &context, &wanted, times)).await;
+        let outcome = match outcome {
+            // The policies have decided, and are not asked again: they would not find the tags that are deleted
+            // already.
+            Ok(DeletionOutcome::TagsLeft(cleaned)) => engine
+                .delete_by_digest(image, digest, TagHandling::DeleteTags)
                 .await
-                .map(|()| RemovalOutcome::Gone(cleaned)),
-            removed => removed,
+                .map(|()| DeletionOutcome::Deleted(cleaned)),
+            outcome => outcome,
         };
-        match removed {
-            Err(EngineError::InUse { by, .. }) => Ok(RemovalOutcome::HeldBy(by)),
+        match outcome {
+            Err(EngineError::InUse { by, .. }) => Ok(DeletionOutcome::HeldBy(by)),
             Err(
                 EngineError::TagImmutable { .. }
                 | EngineError::ManifestUnknown(_)
-                // It has too many tags for the rules about them.
+                // The manifest has more tags than the rules about tags are evaluated for.
                 | EngineError::Precondition(_),
-            ) => Ok(RemovalOutcome::Stays),
-            // An index that was pushed meanwhile names it.
+            ) => Ok(DeletionOutcome::Stays),
+            // An index that was pushed meanwhile names the manifest.
             Err(EngineError::Database(error)) if error.kind() == ErrorKind::ForeignKey => {
-                Ok(RemovalOutcome::Stays)
+                Ok(DeletionOutcome::Stays)
             }
-            removed => removed,
+            outcome => outcome,
         }
     }
 
@@ -249,51 +254,52 @@ impl CleanupRun {
     }
 }
 
-/// What came of a manifest that was to go.
-enum RemovalOutcome {
-    /// It went.
-    Gone(CleanedVersion),
-    /// The first of its tags went.
-    Going(CleanedVersion),
-    /// It is not there any more, or is not to go any more.
+/// The outcome for a manifest that was to be deleted.
+enum DeletionOutcome {
+    /// The manifest was deleted.
+    Deleted(CleanedVersion),
+    /// The first of its tags were deleted, and the others are still there.
+    TagsLeft(CleanedVersion),
+    /// The manifest is not there any more, or is not to be deleted any more.
     Stays,
-    /// This one has to go first.
+    /// This manifest must be deleted first.
     HeldBy(Digest),
 }
 
-fn policies(tx: &mut Tx<'_>, repository: &Id) -> Result<CleanupPolicies, EngineError> {
+fn read_policies(tx: &mut Tx<'_>, repository: &Id) -> Result<CleanupPolicies, EngineError> {
     let settings = cleanups::find_settings(tx, repository)?
         .ok_or_else(|| EngineError::ResourceUnknown("Repository".to_owned()))?;
     CleanupPolicies::parse(&settings)
         .map_err(|error| EngineError::Precondition(format!("cleanup policies: {error}")))
 }
 
-/// What a step has found to do.
+/// The work that a step has found.
 #[derive(Default)]
 struct CleanupPlan {
-    /// Where the next one begins; `None`: there is none.
+    /// The position at which the next step begins, or `None` at the end.
     next: Option<CleanupCursor>,
     report: CleanupReport,
-    going: Vec<CleanedVersion>,
+    versions: Vec<CleanedVersion>,
 }
 
-/// Looks at what comes next.
-fn look(
+/// Evaluates the manifests that come next.
+fn plan_step(
     tx: &mut Tx<'_>,
-    (policies, now): (&CleanupPolicies, i64),
+    policies: &CleanupPolicies,
+    now: Micros,
     repository: &Id,
     mut cursor: CleanupCursor,
 ) -> Result<CleanupPlan, EngineError> {
-    let mut found = CleanupPlan::default();
+    let mut plan = CleanupPlan::default();
     if policies.can_delete_nothing() {
-        return Ok(found);
+        return Ok(plan);
     }
     let mut package = packages::find(tx, repository, &cursor.package)?;
-    let mut left = STEP;
+    let mut left = STEP_ROWS;
     while left > 0 {
         let Some(id) = package else {
             let next = cleanups::find_next_package(tx, repository, &cursor.package)?;
-            let Some((id, name)) = next else { return Ok(found) };
+            let Some((id, name)) = next else { return Ok(plan) };
             (package, cursor) = (Some(id), CleanupCursor::before(name));
             left -= 1;
             continue;
@@ -303,70 +309,72 @@ fn look(
             package = None;
         }
         left -= some.len();
-        let judge =
+        let evaluator =
             CleanupEvaluator { policies, repository, package: &cursor.package.clone(), now };
         for candidate in &some {
             (cursor.uploaded_at, cursor.version) = (candidate.uploaded_at, candidate.version.id);
-            found.report.reviewed += 1;
-            match judge.fate(tx, candidate)? {
+            plan.report.reviewed += 1;
+            match evaluator.evaluate(tx, candidate)? {
                 CleanupVerdict::Untouched => {}
-                CleanupVerdict::Kept => found.report.kept += 1,
-                CleanupVerdict::Held => found.report.held += 1,
-                CleanupVerdict::Goes(policy) => {
-                    found.going.push(cleaned(tx, (judge.package, policy), candidate)?);
+                CleanupVerdict::Kept => plan.report.kept += 1,
+                CleanupVerdict::Held => plan.report.held += 1,
+                CleanupVerdict::Deleted(policy) => {
+                    plan.versions.push(cleaned_version(tx, evaluator.package, policy, candidate)?);
                 }
             }
         }
     }
-    found.next = Some(cursor);
-    Ok(found)
+    plan.next = Some(cursor);
+    Ok(plan)
 }
 
-/// Deletes a manifest, if it is still to go.
-fn remove_if(
+/// Deletes a manifest if the policies still delete it.
+fn delete_if_still_due(
     tx: &mut Tx<'_>,
-    (at, digest): (&ImageContext, &Digest),
-    times: (i64, i64),
-) -> Result<RemovalOutcome, EngineError> {
-    let repository = &at.repository().id;
-    let policies = policies(tx, repository)?;
-    let Some(package) = packages::find(tx, repository, at.image_name())? else {
-        return Ok(RemovalOutcome::Stays);
+    image: &ImageContext,
+    digest: &Digest,
+    times: ReviewTimes,
+) -> Result<DeletionOutcome, EngineError> {
+    let repository = &image.repository().id;
+    let policies = read_policies(tx, repository)?;
+    let Some(package) = packages::find(tx, repository, image.image_name())? else {
+        return Ok(DeletionOutcome::Stays);
     };
     let Some(candidate) = cleanups::find(tx, &package, digest)? else {
-        return Ok(RemovalOutcome::Stays);
+        return Ok(DeletionOutcome::Stays);
     };
-    let judge = CleanupEvaluator {
+    let evaluator = CleanupEvaluator {
         policies: &policies,
         repository,
-        package: at.image_name(),
-        now: times.0,
+        package: image.image_name(),
+        now: times.now,
     };
-    let by = match judge.decide(tx, &candidate)? {
+    let by = match evaluator.decide(tx, &candidate)? {
         CleanupDecision::Delete { by } if !policies.dry_run => by.to_owned(),
         CleanupDecision::Delete { .. }
         | CleanupDecision::Keep { .. }
         | CleanupDecision::Untouched => {
-            return Ok(RemovalOutcome::Stays);
+            return Ok(DeletionOutcome::Stays);
         }
     };
-    if let Some(holder) = judge.holder(tx, &candidate, &BTreeSet::new())? {
-        return Ok(RemovalOutcome::HeldBy(holder.version.digest));
+    if let Some(holder) = evaluator.find_holder(tx, &candidate, &BTreeSet::new())? {
+        return Ok(DeletionOutcome::HeldBy(holder.version.digest));
     }
-    let cleaned = cleaned(tx, (at.image_name(), by), &candidate)?;
-    let gone = delete_version(tx, at, (digest, TagHandling::TakeAlong), times)?;
-    Ok(if gone { RemovalOutcome::Gone(cleaned) } else { RemovalOutcome::Going(cleaned) })
+    let cleaned = cleaned_version(tx, image.image_name(), by, &candidate)?;
+    let deleted = delete_version(tx, image, digest, TagHandling::DeleteTags, times)?;
+    Ok(if deleted { DeletionOutcome::Deleted(cleaned) } else { DeletionOutcome::TagsLeft(cleaned) })
 }
 
-fn cleaned(
+fn cleaned_version(
     tx: &mut Tx<'_>,
-    (package, policy): (&str, String),
+    package: &str,
+    policy: String,
     candidate: &CleanupCandidate,
 ) -> Result<CleanedVersion, EngineError> {
     Ok(CleanedVersion {
         package: package.to_owned(),
         digest: candidate.version.digest.clone(),
-        tags: tags::list_first_of_version(tx, &candidate.version.id, TAGS_TOLD)?,
+        tags: tags::list_first_of_version(tx, &candidate.version.id, MAX_TAGS_SHOWN)?,
         bytes: candidate.image_bytes,
         policy,
     })

@@ -1,9 +1,9 @@
-//! Collecting what nothing refers to: online, one review at a time, never by a scan.
+//! Collection of content that nothing refers to: online, one review at a time, never by a scan.
 //!
-//! Whatever may have become unreferenced was put into `gc_queue` by the transaction that let it go. A review
-//! looks once more inside a transaction of its own, and only then removes: a repository's link to a blob, the
-//! blob, its copy (to the trash), and at last the file. Foreign keys guard each step against a push that runs
-//! at the same time. A review that fails or is cut short stays in the queue.
+//! The transaction that drops a reference puts the content that may now be unreferenced into `gc_queue`. A review
+//! looks once more inside a transaction of its own, and only then deletes: a repository's link to a blob, the blob,
+//! its copy (which goes to the trash), and at last the file. Foreign keys guard each step against a push that runs at
+//! the same time. A review that fails or is cut short stays in the queue.
 
 mod batch;
 mod removal;
@@ -11,7 +11,6 @@ mod removal;
 use std::ops::ControlFlow;
 
 use blob::CopyId;
-use identity::micros;
 use meta::gc_queue::{self, GcReview};
 use meta::{ErrorKind, Id, Tx, blobs, uploads, usage, versions};
 use model::digest::Digest;
@@ -20,29 +19,30 @@ use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::leases::BACKGROUND_LEASE;
 use crate::reviews::{
-    BLOB, CONTENT, COPY, LINK_REVIEW, PACKAGE, REPOSITORY, UPLOAD, trash_former, trash_unfinished,
+    BLOB_REVIEW, CONTENT_REVIEW, COPY_REVIEW, LINK_REVIEW, PACKAGE_REVIEW, REPOSITORY_REVIEW,
+    ReviewTimes, UPLOAD_REVIEW, trash_former, trash_unfinished,
 };
 
-/// The lease of collecting.
+/// The name of the lease of collection.
 const GC_LEASE: &str = "gc";
 
 const REVIEWS_AT_ONCE: i64 = 200;
 
-/// Whether a collection removes anything.
+/// The choice between deleting and only looking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GcMode {
-    /// Look only.
+    /// Deletes nothing.
     DryRun,
-    /// Remove what nothing refers to.
+    /// Deletes content that nothing refers to.
     Collect,
 }
 
-/// What a collection did, or would do.
+/// The counts of a collection: of content that it deleted, or would delete.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct GcReport {
     /// Reviews that were due.
     pub reviewed: u64,
-    /// Blobs taken from a repository that no longer needs them.
+    /// Blobs that a repository holds and no longer needs.
     pub links: u64,
     /// Blobs that no repository holds any more.
     pub blobs: u64,
@@ -50,18 +50,18 @@ pub struct GcReport {
     pub manifests: u64,
     /// Uploads that expired.
     pub uploads: u64,
-    /// Files removed from the trash.
+    /// Files in the trash.
     pub files: u64,
-    /// Bytes taken from repositories.
+    /// Bytes that repositories no longer hold.
     pub bytes: u64,
-    /// Whether another process is collecting, so that this one did nothing.
+    /// `true` if another process collects, so that this one did nothing.
     pub busy: bool,
-    /// Whether a dry run knows of no blob that a repository no longer needs: manifests of an older release are still
-    /// being looked through.
+    /// `true` if a dry run cannot know the blobs that repositories no longer need, because manifests of an older
+    /// release are still incomplete.
     pub links_unknown: bool,
 }
 
-/// What one review came to.
+/// The outcome of one review.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ReviewVerdict {
     Kept,
@@ -92,8 +92,8 @@ impl GcReport {
 }
 
 impl Engine {
-    /// Reviews everything that is due, unless another process is at it. `progress` hears of each batch, and says
-    /// whether to go on: what is left then stays in the queue.
+    /// Does all reviews that are due, unless another process collects. `progress` is called after each batch, and
+    /// decides whether to go on. The reviews that are left then stay in the queue.
     pub async fn collect(
         &self,
         mode: GcMode,
@@ -113,7 +113,7 @@ impl Engine {
         let mut last = GcReview { kind: String::new(), id: String::new(), review_after: i64::MIN };
         loop {
             if mode == GcMode::Collect {
-                self.look_at_stores().await?;
+                self.check_stores().await?;
             }
             if mode == GcMode::Collect && !self.hold_lease(GC_LEASE, BACKGROUND_LEASE).await? {
                 report.busy = true;
@@ -121,21 +121,18 @@ impl Engine {
             }
             let (now, after) = (self.clock.now(), last.clone());
             let due = self
-                .meta
-                .read(move |tx| {
-                    Ok::<_, EngineError>(gc_queue::list_due(tx, now, &after, REVIEWS_AT_ONCE)?)
-                })
+                .read(move |tx| Ok(gc_queue::list_due(tx, now, &after, REVIEWS_AT_ONCE)?))
                 .await?;
             let Some(end) = due.last() else { break };
             last = end.clone();
             let alone = match mode {
                 GcMode::DryRun => due,
-                GcMode::Collect => self.review_several(due, &mut report).await,
+                GcMode::Collect => self.review_in_batches(due, &mut report).await,
             };
             for review in alone {
                 match self.review(&review, mode).await {
                     Ok(verdict) => report.add(verdict),
-                    // It stays in the queue; the others shall not wait for it.
+                    // The review stays in the queue; the others do not wait for it.
                     Err(error) => tracing::warn!(
                         gc.kind = review.kind, gc.id = review.id, %error,
                         "review of {} {} failed and will be repeated", review.kind, review.id
@@ -147,34 +144,32 @@ impl Engine {
             }
         }
         if mode == GcMode::Collect {
-            while !self.forget_operations().await? && progress(&report).is_continue() {}
-            while !self.adopt_versions().await? && progress(&report).is_continue() {}
+            while !self.delete_old_operations().await? && progress(&report).is_continue() {}
+            while !self.complete_repository_ids().await? && progress(&report).is_continue() {}
             self.release_lease(GC_LEASE).await?;
         }
         Ok(report)
     }
 
-    /// Completes some rows of the last release's. Answers whether all are.
-    async fn adopt_versions(&self) -> Result<bool, EngineError> {
-        let some = self
-            .meta
-            .write(|tx| Ok::<_, EngineError>(versions::backfill_repository(tx, REVIEWS_AT_ONCE)?))
-            .await?;
-        Ok(some < REVIEWS_AT_ONCE as u64)
+    /// Completes some rows that the last release wrote. Returns whether all are complete.
+    async fn complete_repository_ids(&self) -> Result<bool, EngineError> {
+        let completed =
+            self.write(|tx| Ok(versions::backfill_repository(tx, REVIEWS_AT_ONCE)?)).await?;
+        Ok(completed < REVIEWS_AT_ONCE as u64)
     }
 
     async fn review(&self, review: &GcReview, mode: GcMode) -> Result<ReviewVerdict, EngineError> {
-        let times = ReviewTimes::of(self);
-        if review.kind == COPY {
+        let times = self.review_times();
+        if review.kind == COPY_REVIEW {
             return self.review_copy(review, mode).await;
         }
         let (wanted, engine) = (review.clone(), self.clone());
         if mode == GcMode::DryRun {
-            return self.meta.read(move |tx| judge(tx, &wanted, times)).await;
+            return self.read(move |tx| judge(tx, &wanted, times)).await;
         }
-        let carried_out = self.meta.write(move |tx| settle(&engine, tx, &wanted, times)).await;
+        let carried_out = self.write(move |tx| settle(&engine, tx, &wanted, times)).await;
         match carried_out {
-            // A push came to need it while it was looked at. It won; the next review will say so.
+            // A push needs the content since it was looked at, and was faster. The next review will find that.
             Err(EngineError::Database(error)) if error.kind() == ErrorKind::ForeignKey => {
                 Ok(ReviewVerdict::Kept)
             }
@@ -182,17 +177,15 @@ impl Engine {
         }
     }
 
-    /// The file goes first, then the row: a crash between the two leaves a row to look at again.
+    /// Reviews a copy. The file is deleted first, then the row: a crash between the two leaves a row that is reviewed
+    /// again.
     async fn review_copy(
         &self,
         review: &GcReview,
         mode: GcMode,
     ) -> Result<ReviewVerdict, EngineError> {
         let copy: Id = parse_id(&review.id)?;
-        let state = self
-            .meta
-            .read_by_key(move |tx| Ok::<_, EngineError>(blobs::find_copy_state(tx, &copy)?))
-            .await?;
+        let state = self.read_by_key(move |tx| Ok(blobs::find_copy_state(tx, &copy)?)).await?;
         let in_trash = state.as_deref() == Some("trash");
         if mode == GcMode::DryRun {
             return Ok(if in_trash { ReviewVerdict::File } else { ReviewVerdict::Kept });
@@ -201,38 +194,19 @@ impl Engine {
             self.blobs.delete(CopyId::from(copy.to_bytes())).await?;
         }
         let wanted = review.clone();
-        self.meta
-            .write(move |tx| {
-                gc_queue::finish(tx, &wanted)?;
-                if in_trash {
-                    blobs::delete_copy(tx, &copy)?;
-                }
-                Ok::<_, EngineError>(())
-            })
-            .await?;
+        self.write(move |tx| {
+            gc_queue::finish(tx, &wanted)?;
+            if in_trash {
+                blobs::delete_copy(tx, &copy)?;
+            }
+            Ok(())
+        })
+        .await?;
         Ok(if in_trash { ReviewVerdict::File } else { ReviewVerdict::Kept })
     }
 }
 
-#[derive(Debug, Clone, Copy)]
-struct ReviewTimes {
-    now: i64,
-    review_due: i64,
-    trash_due: i64,
-}
-
-impl ReviewTimes {
-    fn of(engine: &Engine) -> Self {
-        let now = engine.clock.now();
-        Self {
-            now,
-            review_due: now + micros(engine.settings.gc_grace),
-            trash_due: now + micros(engine.settings.trash_retention),
-        }
-    }
-}
-
-/// Ends a review with what [`judge`] says, unless it was put off meanwhile.
+/// Ends a review with the verdict of [`judge`], unless the review was postponed meanwhile.
 fn settle(
     engine: &Engine,
     tx: &mut Tx<'_>,
@@ -243,11 +217,11 @@ fn settle(
         return Ok(ReviewVerdict::Kept);
     }
     let verdict = judge(tx, review, times)?;
-    carry_out(engine, tx, (review, verdict), times)?;
+    carry_out(engine, tx, review, verdict, times)?;
     Ok(verdict)
 }
 
-/// Looks whether anything needs what the review names. The one decision of dry run and collection.
+/// Decides whether anything needs the content that a review names. Dry runs and collections share this decision.
 fn judge(
     tx: &mut Tx<'_>,
     review: &GcReview,
@@ -271,23 +245,23 @@ fn judge(
                 None => Ok(ReviewVerdict::Kept),
             }
         }
-        BLOB => {
+        BLOB_REVIEW => {
             let linked = blobs::is_linked(tx, &parse_id(&review.id)?)?;
             Ok(if linked { ReviewVerdict::Kept } else { ReviewVerdict::Blob })
         }
-        CONTENT => {
+        CONTENT_REVIEW => {
             let used = versions::is_content_used(tx, &parse_id(&review.id)?)?;
             Ok(if used { ReviewVerdict::Kept } else { ReviewVerdict::Manifest })
         }
-        UPLOAD => match uploads::find_expiry(tx, &parse_id(&review.id)?)? {
+        UPLOAD_REVIEW => match uploads::find_expiry(tx, &parse_id(&review.id)?)? {
             Some((expires_at, _)) if expires_at <= times.now => Ok(ReviewVerdict::Upload),
             Some(_) | None => Ok(ReviewVerdict::Kept),
         },
-        PACKAGE => {
+        PACKAGE_REVIEW => {
             let due = meta::deletion::is_package_deleting(tx, &parse_id(&review.id)?)?;
             Ok(if due { ReviewVerdict::Package } else { ReviewVerdict::Kept })
         }
-        REPOSITORY => {
+        REPOSITORY_REVIEW => {
             let due = meta::deletion::is_repository_deleting(tx, &parse_id(&review.id)?)?;
             Ok(if due { ReviewVerdict::Repository } else { ReviewVerdict::Kept })
         }
@@ -295,22 +269,23 @@ fn judge(
     }
 }
 
-/// Removes what [`judge`] found to be needed by nothing, and asks for the reviews that follow from it.
+/// Carries out a verdict of [`judge`], and enqueues the reviews that follow from it.
 fn carry_out(
     engine: &Engine,
     tx: &mut Tx<'_>,
-    (review, verdict): (&GcReview, ReviewVerdict),
+    review: &GcReview,
+    verdict: ReviewVerdict,
     times: ReviewTimes,
 ) -> Result<(), EngineError> {
     match verdict {
-        ReviewVerdict::Kept if review.kind == UPLOAD => {
-            // A session that was used since: look again when it expires now.
+        ReviewVerdict::Kept if review.kind == UPLOAD_REVIEW => {
+            // The session was used since: the next review is due when it expires now.
             if let Some((expires_at, _)) = uploads::find_expiry(tx, &parse_id(&review.id)?)? {
-                gc_queue::enqueue(tx, UPLOAD, std::slice::from_ref(&review.id), expires_at)?;
+                gc_queue::enqueue(tx, UPLOAD_REVIEW, std::slice::from_ref(&review.id), expires_at)?;
             }
         }
         ReviewVerdict::Kept if review.kind == LINK_REVIEW => {
-            // When these go, there is a review again, and it binds the next ones.
+            // When the manifests that are bound now are deleted, another review follows, and binds the next ones.
             let (repository, digest) = parse_link(&review.id)?;
             if let Some(size) = blobs::find_size(tx, &repository, &digest)? {
                 versions::bind_blob(tx, &repository, (&digest, size))?;
@@ -321,15 +296,15 @@ fn carry_out(
             let (repository, digest) = parse_link(&review.id)?;
             blobs::unlink(tx, &repository, &digest)?;
             usage::add_delta(tx, &repository, -(bytes as i64))?;
-            gc_queue::enqueue(tx, BLOB, &[digest.to_string()], times.now)?;
+            gc_queue::enqueue(tx, BLOB_REVIEW, &[digest.to_string()], times.now)?;
         }
         ReviewVerdict::Blob => {
             if let Some(copy) = blobs::delete(tx, &parse_id(&review.id)?)? {
                 trash_former(tx, &copy, times.trash_due)?;
             }
         }
-        ReviewVerdict::Package => removal::remove_some_of_package(engine, tx, review, times)?,
-        ReviewVerdict::Repository => removal::remove_some(engine, tx, review, times)?,
+        ReviewVerdict::Package => removal::delete_package_rows(engine, tx, review, times)?,
+        ReviewVerdict::Repository => removal::delete_repository_rows(engine, tx, review, times)?,
         ReviewVerdict::Manifest => {
             versions::delete_content(tx, &parse_id(&review.id)?)?;
         }

@@ -1,4 +1,4 @@
-//! Long-running operations, kept for those who ask again.
+//! Long-running operations, which are stored for clients that ask for their result.
 
 use std::time::Duration;
 
@@ -9,17 +9,18 @@ use meta::operations::{self, OperationRow};
 use crate::engine::Engine;
 use crate::error::EngineError;
 
-/// How long an operation is kept: clients ask for it while they wait, and those who come back the next day.
-const KEPT_FOR: Duration = Duration::from_secs(24 * 3600);
+/// The time for which an operation is stored: for clients that wait for it, and for those that ask again the next
+/// day.
+const MAX_OPERATION_AGE: Duration = Duration::from_secs(24 * 3600);
 
-/// The last part of a new operation's name.
+/// Returns the last part of the name of a new operation.
 pub fn new_operation_id() -> String {
     Id::random().to_string()
 }
 
 impl Engine {
-    /// Keeps an operation that is over. Its content is the surface's own.
-    pub async fn keep_operation(
+    /// Stores an operation that has ended. The API that stores it chooses the format of the content.
+    pub async fn store_operation(
         &self,
         caller: &Caller,
         name: String,
@@ -27,34 +28,32 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let operation = OperationRow { name, principal: caller.principal.to_string(), content };
         let now = self.clock.now();
-        self.meta
-            .write(move |tx| Ok::<_, EngineError>(operations::insert(tx, &operation, now)?))
-            .await
+        self.write(move |tx| Ok(operations::insert(tx, &operation, now)?)).await
     }
 
-    /// Forgets some that are old. Answers whether that was all.
-    pub(crate) async fn forget_operations(&self) -> Result<bool, EngineError> {
-        const SLICE: i64 = 500;
-        let before = self.clock.now() - micros(KEPT_FOR);
-        let forgotten = self
-            .meta
-            .write(move |tx| Ok::<_, EngineError>(operations::delete_old(tx, before, SLICE)?))
-            .await?;
-        Ok(forgotten < SLICE as u64)
+    /// Deletes some old operations. Returns whether all old ones are deleted.
+    pub(crate) async fn delete_old_operations(&self) -> Result<bool, EngineError> {
+        const ROWS_AT_ONCE: i64 = 500;
+        let before = self.clock.now() - micros(MAX_OPERATION_AGE);
+        let deleted =
+            self.write(move |tx| Ok(operations::delete_old(tx, before, ROWS_AT_ONCE)?)).await?;
+        Ok(deleted < ROWS_AT_ONCE as u64)
     }
 
-    /// An operation that the caller started. Anybody else's is as unknown as one that never was.
-    pub async fn operation(&self, caller: &Caller, name: &str) -> Result<Vec<u8>, EngineError> {
+    /// Returns the content of an operation that the caller started. Operations of other callers are as unknown as
+    /// those that do not exist.
+    pub async fn find_operation(
+        &self,
+        caller: &Caller,
+        name: &str,
+    ) -> Result<Vec<u8>, EngineError> {
         let unknown = || EngineError::ResourceUnknown(format!("Operation {name}"));
-        // No name of ours holds anything else, and PostgreSQL takes no NUL.
+        // No operation has another character in its name, and PostgreSQL refuses NUL.
         if !name.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(unknown());
         }
         let (wanted, principal) = (name.to_owned(), caller.principal.to_string());
-        let found = self
-            .meta
-            .read_by_key(move |tx| Ok::<_, EngineError>(operations::find(tx, &wanted)?))
-            .await?;
+        let found = self.read_by_key(move |tx| Ok(operations::find(tx, &wanted)?)).await?;
         let found = found.filter(|operation| operation.principal == principal);
         found.map(|operation| operation.content).ok_or_else(unknown)
     }

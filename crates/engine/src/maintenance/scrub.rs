@@ -1,5 +1,5 @@
-//! Reading all copies from the disk now and then, those first that were not read for longest: what rots in silence is
-//! found before somebody needs it.
+//! The scrub, which reads all copies from the disk now and then, the longest unchecked first, so that silent damage
+//! is found before a client needs the bytes.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -16,23 +16,23 @@ use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::leases::BACKGROUND_LEASE;
 
-/// How many copies are asked for at once.
-const BATCH: i64 = 100;
-/// How often progress is told, while a copy is read.
-const TELL_EVERY: Duration = Duration::from_secs(1);
-/// How often the lease is renewed meanwhile: each time is a commit.
-const RENEW_EVERY: Duration = Duration::from_secs(15);
+/// The number of copies that are listed at once.
+const COPIES_AT_ONCE: i64 = 100;
+/// The interval at which progress is reported while a copy is read.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// The interval at which the lease is renewed meanwhile. Each renewal is a commit.
+const RENEW_INTERVAL: Duration = Duration::from_secs(15);
 
-/// Which copies are checked.
+/// The copies that a scrub checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ScrubScope {
-    /// Those that were not checked for as long as the setting says.
+    /// The copies whose last check is as old as the setting says.
     Due,
-    /// Every one.
+    /// All copies.
     All,
 }
 
-/// What a scrub has checked so far.
+/// The counts of a scrub so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ScrubReport {
     /// Copies that were checked.
@@ -41,7 +41,7 @@ pub struct ScrubReport {
     pub bytes: u64,
     /// Copies that are right.
     pub sound: u64,
-    /// Copies with other bytes.
+    /// Copies whose bytes do not match the digest.
     pub corrupt: u64,
     /// Copies without a file.
     pub missing: u64,
@@ -49,7 +49,7 @@ pub struct ScrubReport {
     pub unreadable: u64,
     /// Copies that could not be checked now.
     pub unknown: u64,
-    /// Whether another process is at it, so that this one did nothing.
+    /// `true` if another process scrubs, so that this one stopped or did nothing.
     pub busy: bool,
 }
 
@@ -67,44 +67,44 @@ impl ScrubReport {
     }
 }
 
-/// A scrub that runs: what it has found, how fast it may read, and whom it tells.
+/// A scrub that runs: its counts, its speed limit, its lease, and the callback for its progress.
 struct ScrubRun<P> {
     report: ScrubReport,
     pace: ReadPace,
     work: &'static str,
-    told: Instant,
-    /// When the lease was taken or renewed; `None`: not yet.
+    reported: Instant,
+    /// The time at which the lease was last taken or renewed, if it was.
     renewed: Option<Instant>,
     progress: P,
 }
 
 impl Engine {
-    /// Checks copies, the longest unchecked first, at no more than `rate` bytes a second; 0 is as fast as it can.
-    /// `progress` hears once a second how far it is, and says whether to go on: what was checked is written down.
+    /// Checks copies, the longest unchecked first, at no more than `rate` bytes a second, where 0 is no limit.
+    /// `progress` is called once a second, and decides whether to go on. The checks that were done are recorded.
     pub async fn scrub(
         &self,
         scope: ScrubScope,
         rate: u64,
         progress: impl FnMut(&ScrubReport) -> ControlFlow<()> + Send,
     ) -> Result<ScrubReport, EngineError> {
-        // Whoever asks for all of it waits for nobody.
+        // A scrub of all copies has a lease of its own, and so does not wait for the one in the background.
         let (work, age) = match scope {
             ScrubScope::Due => ("scrub", micros(self.settings.verify_after)),
             ScrubScope::All => ("scrub_all", 0),
         };
-        // What is checked from now on is not due any more.
+        // A copy that is checked from now on is not due any more.
         let until = self.clock.now() - age.max(1);
         let (report, pace) = (ScrubReport::default(), ReadPace::new(rate));
-        let told = Instant::now();
-        let mut scrub = ScrubRun { report, pace, work, told, renewed: None, progress };
+        let reported = Instant::now();
+        let mut scrub = ScrubRun { report, pace, work, reported, renewed: None, progress };
         let mut last = (i64::MIN, Id::from([0; 16]));
         loop {
-            self.check_present()?;
+            self.check_stores_present()?;
             let after = last;
-            let due = move |tx: &mut meta::Tx<'_>| {
-                Ok::<_, EngineError>(blobs::list_due_copies(tx, until, (after.0, &after.1), BATCH)?)
-            };
-            let due = self.meta.read(due).await?;
+            let due = self.read(move |tx| {
+                Ok(blobs::list_due_copies(tx, until, (after.0, &after.1), COPIES_AT_ONCE)?)
+            });
+            let due = due.await?;
             let Some(end) = due.last() else { break };
             last = (end.blob.verified_at, end.blob.copy_id);
             if self.scrub_some(&due, &mut scrub).await?.is_break() {
@@ -133,9 +133,9 @@ impl Engine {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Takes or renews the lease, now and then. `false`: another process has it.
+    /// Takes or renews the lease, if the last time was long enough ago. Returns `false` if another process holds it.
     async fn keep_lease<P>(&self, scrub: &mut ScrubRun<P>) -> Result<bool, EngineError> {
-        if scrub.renewed.is_some_and(|renewed| renewed.elapsed() < RENEW_EVERY) {
+        if scrub.renewed.is_some_and(|renewed| renewed.elapsed() < RENEW_INTERVAL) {
             return Ok(true);
         }
         let is_ours = self.hold_lease(scrub.work, BACKGROUND_LEASE).await?;
@@ -144,10 +144,11 @@ impl Engine {
         Ok(is_ours)
     }
 
-    /// How many copies are out of service, up to a thousand, and when the longest unchecked copy was checked.
-    pub async fn check_state(&self) -> Result<(i64, Option<i64>), EngineError> {
-        const MOST: i64 = 1000;
-        self.meta.read(|tx| Ok::<_, EngineError>(blobs::summarize_checks(tx, MOST)?)).await
+    /// Returns the number of copies that are out of service, up to a thousand, and the time of the oldest check of a
+    /// copy.
+    pub async fn summarize_checks(&self) -> Result<(i64, Option<i64>), EngineError> {
+        const MAX_COUNTED: i64 = 1000;
+        self.read(|tx| Ok(blobs::summarize_checks(tx, MAX_COUNTED)?)).await
     }
 
     async fn scrub_copy<P>(
@@ -163,12 +164,12 @@ impl Engine {
             ControlFlow::Continue(found) => found,
         };
         let found = found.as_ref().copied();
-        let outcome = self.settle(&copy.blob.copy_id, &copy.digest, found).await?;
+        let outcome = self.record_check(&copy.blob.copy_id, &copy.digest, found).await?;
         scrub.report.add(outcome);
-        self.tell(scrub).await
+        self.report_progress(scrub).await
     }
 
-    /// Reads a copy from the disk, not from memory.
+    /// Reads a copy from the disk, bypassing the page cache.
     async fn read_paced<P>(
         &self,
         copy: &DueCopy,
@@ -192,7 +193,7 @@ impl Engine {
             scrub.report.bytes += length;
             self.checks.count_scrubbed(length);
             scrub.pace.wait_for(length).await;
-            if self.tell(scrub).await?.is_break() {
+            if self.report_progress(scrub).await?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }
@@ -200,23 +201,26 @@ impl Engine {
         Ok(ControlFlow::Continue(Ok(reader.times())))
     }
 
-    /// Keeps the lease, and says once a second how far it is.
-    async fn tell<P>(&self, scrub: &mut ScrubRun<P>) -> Result<ControlFlow<()>, EngineError>
+    /// Renews the lease, and reports progress once a second.
+    async fn report_progress<P>(
+        &self,
+        scrub: &mut ScrubRun<P>,
+    ) -> Result<ControlFlow<()>, EngineError>
     where
         P: FnMut(&ScrubReport) -> ControlFlow<()> + Send,
     {
         if !self.keep_lease(scrub).await? {
             return Ok(ControlFlow::Break(()));
         }
-        if scrub.told.elapsed() < TELL_EVERY {
+        if scrub.reported.elapsed() < REPORT_INTERVAL {
             return Ok(ControlFlow::Continue(()));
         }
-        scrub.told = Instant::now();
+        scrub.reported = Instant::now();
         Ok((scrub.progress)(&scrub.report))
     }
 }
 
-/// A speed that is not exceeded. Time that was not used is not made up for.
+/// A speed limit. Time in which less was read is not made up for later.
 struct ReadPace {
     rate: u64,
     next: Instant,
@@ -230,12 +234,12 @@ impl ReadPace {
     /// Waits until these bytes may have been read.
     async fn wait_for(&mut self, bytes: u64) {
         if self.rate > 0 {
-            sleep_until(self.end_of(bytes, Instant::now())).await;
+            sleep_until(self.earliest_end(bytes, Instant::now())).await;
         }
     }
 
-    /// When these bytes may have been read, at the earliest.
-    fn end_of(&mut self, bytes: u64, now: Instant) -> Instant {
+    /// Returns the earliest time at which these bytes may have been read.
+    fn earliest_end(&mut self, bytes: u64, now: Instant) -> Instant {
         let took = Duration::from_secs_f64(bytes as f64 / self.rate as f64);
         self.next = self.next.max(now) + took;
         self.next
@@ -252,8 +256,8 @@ mod tests {
         let mut pace = ReadPace { rate: 1 << 20, next: begun };
         let second = Duration::from_secs(1);
         for quarters in 1..=8 {
-            assert_eq!(pace.end_of(256 << 10, begun), begun + second / 4 * quarters);
+            assert_eq!(pace.earliest_end(256 << 10, begun), begun + second / 4 * quarters);
         }
-        assert_eq!(pace.end_of(1 << 20, begun + second * 60), begun + second * 61);
+        assert_eq!(pace.earliest_end(1 << 20, begun + second * 60), begun + second * 61);
     }
 }

@@ -1,7 +1,7 @@
-//! Rules of a repository that deny downloads, and how stored rules are read.
+//! Rules of a repository that deny downloads, and the parsing of stored rules.
 
 use meta::repositories::RepositoryRow;
-use meta::rules::{self, RuleRow as Row};
+use meta::rules::{self, RuleRow};
 use meta::versions::{ImageAddress, VersionRow};
 use meta::{Tx, files, tags, versions};
 use model::digest::Digest;
@@ -10,7 +10,7 @@ use model::rule_condition::RuleSubject;
 
 use crate::error::EngineError;
 
-/// How many tags of a version are read at once.
+/// The number of tags of a version that are read at once.
 const TAGS_AT_ONCE: i64 = 1_000;
 /// The largest number of images that are looked at for one manifest.
 pub(crate) const MAX_HOLDING_IMAGES: i64 = 100;
@@ -21,9 +21,9 @@ pub(crate) fn parse_condition(
     expression.parse().map_err(|problem| EngineError::invalid("rule.condition.expression", problem))
 }
 
-/// Rows as the rules that they are.
-pub(crate) fn parse_rules(rows: Vec<Row>) -> Result<Vec<RepositoryRule>, EngineError> {
-    let rule = |row: Row| {
+/// Parses stored rules.
+pub(crate) fn parse_rules(rows: Vec<RuleRow>) -> Result<Vec<RepositoryRule>, EngineError> {
+    let rule = |row: RuleRow| {
         let condition = match row.expression.as_str() {
             "" => None,
             expression => Some(parse_condition(expression)?),
@@ -33,11 +33,12 @@ pub(crate) fn parse_rules(rows: Vec<Row>) -> Result<Vec<RepositoryRule>, EngineE
     rows.into_iter().map(rule).collect()
 }
 
-/// Refuses to hand out a manifest that a rule keeps back. A rule about tags applies to a version that has such a tag,
-/// however it was asked for: by its digest, it is the same image.
+/// Refuses the download of a manifest that a rule denies. A rule about tags applies to a version that has such a tag,
+/// even if the request names the digest: the image is the same.
 pub(crate) fn check_download(
     tx: &mut Tx<'_>,
-    (repository, image): (&RepositoryRow, &str),
+    repository: &RepositoryRow,
+    image: &str,
     version: &VersionRow,
 ) -> Result<(), EngineError> {
     if !repository.has_download_rules {
@@ -56,7 +57,7 @@ pub(crate) fn check_download(
     Ok(())
 }
 
-/// Refuses to hand out a manifest by its digest alone, where a rule keeps it back in every image that holds it.
+/// Refuses the download of a manifest by its digest alone, if a rule denies it in every image that holds it.
 pub(crate) fn check_file_download(
     tx: &mut Tx<'_>,
     repository: &RepositoryRow,
@@ -69,7 +70,7 @@ pub(crate) fn check_file_download(
     for image in files::list_images_with_manifest(tx, &repository.id, digest, MAX_HOLDING_IMAGES)? {
         let address = ImageAddress { repository: &repository.id, image: &image };
         let Some(version) = versions::find_by_digest(tx, address, digest)? else { continue };
-        allowed = check_download(tx, (repository, &image), &version);
+        allowed = check_download(tx, repository, &image, &version);
         if !matches!(allowed, Err(EngineError::DownloadDenied(_))) {
             break;
         }
@@ -98,7 +99,7 @@ fn applies(
             return Ok(true);
         }
         match tags.last() {
-            // It has no tag at all.
+            // The version has no tag at all.
             None if last.is_empty() => return Ok(holds("")),
             None => return Ok(false),
             Some(tag) => last.clone_from(tag),

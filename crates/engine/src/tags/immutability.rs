@@ -1,7 +1,8 @@
-//! Tags that stay where they are: in repositories that say so, unless a rule about the tag says otherwise.
+//! Immutable tags: a setting of the repository, and exceptions from it by rules about tags.
 
 use meta::tags::{self, TagScope};
-use meta::{Id, Tx, repositories, rules};
+use meta::versions::ImageAddress;
+use meta::{Tx, repositories, rules};
 use model::digest::Digest;
 use model::reference::Tag;
 use model::repository_rule::{RepositoryRule, RuleAction, RuleOperation, decide_by_rules};
@@ -11,11 +12,12 @@ use crate::access::ImageContext;
 use crate::error::EngineError;
 use crate::tags::download_rules::parse_rules;
 
-/// Among how many tags one that stays is looked for, where rules let some of them go.
+/// The number of tags among which an immutable one is looked for, if there are rules about tags.
 const MAX_TAGS_EXAMINED: usize = 1_000;
 
-/// What decides about the tags of an image. To be read in the transaction that would move or remove one: of two that
-/// point one tag elsewhere, the second finds what the first has written, and so it is with the setting and the rules.
+/// The setting and the rules that decide about the tags of an image. They must be read in the transaction that moves
+/// or deletes a tag. Of two requests that move one tag, the second then sees the write of the first, and both see the
+/// setting and the rules that hold.
 struct TagMutability<'a> {
     image: &'a str,
     is_immutable: bool,
@@ -23,7 +25,8 @@ struct TagMutability<'a> {
 }
 
 impl<'a> TagMutability<'a> {
-    fn read(tx: &mut Tx<'_>, (repository, image): (&Id, &'a str)) -> Result<Self, EngineError> {
+    fn read(tx: &mut Tx<'_>, address: ImageAddress<'a>) -> Result<Self, EngineError> {
+        let ImageAddress { repository, image } = address;
         let (is_immutable, has_rules) = repositories::find_tag_mutability(tx, repository)?;
         let rules = match has_rules {
             true => parse_rules(rules::list_applicable(
@@ -36,7 +39,7 @@ impl<'a> TagMutability<'a> {
         Ok(Self { image, is_immutable, rules })
     }
 
-    /// Whether a tag that names `digest` stays where it is.
+    /// Returns whether a tag that names `digest` must not move.
     fn keeps(&self, tag: &str, digest: &Digest) -> bool {
         let subject = RuleSubject { package: self.image, version: digest.as_str(), tag };
         match decide_by_rules(&self.rules, subject) {
@@ -47,32 +50,35 @@ impl<'a> TagMutability<'a> {
     }
 }
 
-/// Refuses to move or remove a tag that names `digest`, where it stays.
+/// Refuses to move or delete a tag that names `digest`, if the tag is immutable.
 pub(crate) fn check_mutable(
     tx: &mut Tx<'_>,
-    at: &ImageContext,
-    (tag, digest): (&Tag, &Digest),
+    image: &ImageContext,
+    tag: &Tag,
+    digest: &Digest,
 ) -> Result<(), EngineError> {
-    let place = (&at.repository().id, at.image_name());
-    if tag.is_referrers_fallback() || !TagMutability::read(tx, place)?.keeps(tag.as_str(), digest) {
+    if tag.is_referrers_fallback() {
+        return Ok(());
+    }
+    if !TagMutability::read(tx, image.address())?.keeps(tag.as_str(), digest) {
         return Ok(());
     }
     Err(EngineError::TagImmutable { tag: tag.to_string(), digest: digest.clone() })
 }
 
-/// Refuses to remove an image or a version that has a tag which stays.
+/// Refuses to delete an image or a version that has an immutable tag.
 pub(crate) fn check_deletable(
     tx: &mut Tx<'_>,
-    place: (&Id, &str),
-    of: TagScope<'_>,
+    address: ImageAddress<'_>,
+    scope: TagScope<'_>,
 ) -> Result<(), EngineError> {
-    let mutability = TagMutability::read(tx, place)?;
+    let mutability = TagMutability::read(tx, address)?;
     let limit = match (mutability.rules.is_empty(), mutability.is_immutable) {
         (true, false) => return Ok(()),
         (true, true) => 1,
         (false, _) => MAX_TAGS_EXAMINED,
     };
-    let tags = tags::list_other_than_fallback(tx, of, limit as i64 + 1)?;
+    let tags = tags::list_other_than_fallback(tx, scope, limit as i64 + 1)?;
     let is_all = tags.len() <= limit;
     match tags.into_iter().find(|(tag, digest)| mutability.keeps(tag, digest)) {
         Some((tag, digest)) => Err(EngineError::TagImmutable { tag, digest }),

@@ -1,107 +1,134 @@
-//! Tags as they are set, moved and taken away: by a push, by a delete, and by the APIs.
+//! Writes of tags: by a push, by a delete, and by the APIs.
 
-use identity::Authorized;
+use identity::{Authorized, Micros};
 use meta::{Id, MetaError, Tx, events, packages, tags, versions};
 use model::artifact_name::{TagName, VersionName};
 use model::digest::Digest;
+use model::permissions::artifactregistry;
 use model::reference::{Reference, Tag};
 
 use crate::access::ImageContext;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::tags::immutability::check_mutable;
-use model::permissions::artifactregistry;
+
+/// A tag, and the version that it is to name.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TagMove<'a> {
+    /// The id of the image.
+    pub(crate) package: &'a Id,
+    pub(crate) tag: &'a Tag,
+    /// The id of the version.
+    pub(crate) version: &'a Id,
+    /// The digest of the version.
+    pub(crate) digest: &'a Digest,
+    pub(crate) now: Micros,
+}
+
+/// A tag that is to be deleted, and the digest that it names.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TagDeletion<'a> {
+    /// The id of the image.
+    pub(crate) package: &'a Id,
+    pub(crate) tag: &'a str,
+    pub(crate) digest: &'a Digest,
+    pub(crate) now: Micros,
+}
 
 impl Engine {
-    /// Gives a version a tag that there is not yet.
+    /// Creates a tag that names a version of the same image.
     pub async fn create_tag(
         &self,
-        admitted: &Authorized,
-        (name, version): (&TagName, &VersionName),
+        authorized: &Authorized,
+        name: &TagName,
+        version: &VersionName,
     ) -> Result<(), EngineError> {
-        let at = self.image_context(admitted, artifactregistry::TAGS_CREATE, &name.package).await?;
+        let permission = artifactregistry::TAGS_CREATE;
+        let image = self.image_context(authorized, permission, &name.package).await?;
         let (name, version, now) = (name.clone(), version.clone(), self.clock.now());
-        self.meta
-            .write(move |tx| {
-                let (package, id) = find_version(tx, &at, &version)?;
-                if tags::find(tx, &package, name.tag.as_str())?.is_some() {
-                    return Err(EngineError::AlreadyExists(format!(
-                        "{} already exists",
-                        quoted(&name)
-                    )));
-                }
-                point_and_tell(tx, &at, (&package, &id), (&name.tag, &version.digest, now))
-            })
-            .await
+        self.write(move |tx| {
+            let (package, id) = find_version(tx, &image, &version)?;
+            if tags::find(tx, &package, name.tag.as_str())?.is_some() {
+                let problem = format!("{} already exists", describe(&name));
+                return Err(EngineError::AlreadyExists(problem));
+            }
+            let (tag, digest) = (&name.tag, &version.digest);
+            let to = TagMove { package: &package, tag, version: &id, digest, now };
+            point_tag_and_notify(tx, &image, to)
+        })
+        .await
     }
 
-    /// Moves a tag that there is to another version.
+    /// Moves an existing tag to another version of the same image.
     pub async fn move_tag(
         &self,
-        admitted: &Authorized,
-        (name, version): (&TagName, &VersionName),
+        authorized: &Authorized,
+        name: &TagName,
+        version: &VersionName,
     ) -> Result<(), EngineError> {
-        let at = self.image_context(admitted, artifactregistry::TAGS_UPDATE, &name.package).await?;
+        let permission = artifactregistry::TAGS_UPDATE;
+        let image = self.image_context(authorized, permission, &name.package).await?;
         let (name, version, now) = (name.clone(), version.clone(), self.clock.now());
-        self.meta
-            .write(move |tx| {
-                let (package, id) = find_version(tx, &at, &version)?;
-                find_tag(tx, &package, &name)?;
-                point_and_tell(tx, &at, (&package, &id), (&name.tag, &version.digest, now))
-            })
-            .await
+        self.write(move |tx| {
+            let (package, id) = find_version(tx, &image, &version)?;
+            find_tag_target(tx, &package, &name)?;
+            let (tag, digest) = (&name.tag, &version.digest);
+            let to = TagMove { package: &package, tag, version: &id, digest, now };
+            point_tag_and_notify(tx, &image, to)
+        })
+        .await
     }
 
-    /// Takes a tag away; the version stays.
-    pub async fn remove_tag(
+    /// Deletes a tag. The version stays.
+    pub async fn delete_tag(
         &self,
-        admitted: &Authorized,
+        authorized: &Authorized,
         name: &TagName,
     ) -> Result<(), EngineError> {
-        let at = self.image_context(admitted, artifactregistry::TAGS_DELETE, &name.package).await?;
+        let permission = artifactregistry::TAGS_DELETE;
+        let image = self.image_context(authorized, permission, &name.package).await?;
         let (name, now) = (name.clone(), self.clock.now());
-        self.meta
-            .write(move |tx| {
-                delete_tag(tx, &at, &name.tag, now).map_err(|error| match error {
-                    EngineError::ManifestUnknown(_) => EngineError::ResourceUnknown(quoted(&name)),
-                    error => error,
-                })
+        self.write(move |tx| {
+            delete_tag(tx, &image, &name.tag, now).map_err(|error| match error {
+                EngineError::ManifestUnknown(_) => EngineError::ResourceUnknown(describe(&name)),
+                error => error,
             })
-            .await
+        })
+        .await
     }
 }
 
-/// The row of the image that was opened.
-pub(crate) fn find_package(tx: &mut Tx<'_>, at: &ImageContext) -> Result<Id, EngineError> {
-    let found = packages::find(tx, &at.repository().id, at.image_name())?;
-    found.ok_or_else(|| package_unknown(at))
+/// Returns the id of the image, or the error that the APIs have for a missing one.
+pub(crate) fn find_package(tx: &mut Tx<'_>, image: &ImageContext) -> Result<Id, EngineError> {
+    let package = packages::find(tx, &image.repository().id, image.image_name())?;
+    package.ok_or_else(|| package_unknown(image))
 }
 
-pub(crate) fn package_unknown(at: &ImageContext) -> EngineError {
-    EngineError::ResourceUnknown(format!("Package \"{}\"", at.image_name()))
+pub(crate) fn package_unknown(image: &ImageContext) -> EngineError {
+    EngineError::ResourceUnknown(format!("Package \"{}\"", image.image_name()))
 }
 
-/// What a tag names.
-pub(crate) fn find_tag(
+/// Returns the version that a tag names, or the error that the APIs have for a missing tag.
+pub(crate) fn find_tag_target(
     tx: &mut Tx<'_>,
     package: &Id,
     name: &TagName,
 ) -> Result<tags::TargetVersion, EngineError> {
-    let found = tags::find(tx, package, name.tag.as_str())?;
-    found.ok_or_else(|| EngineError::ResourceUnknown(quoted(name)))
+    let target = tags::find(tx, package, name.tag.as_str())?;
+    target.ok_or_else(|| EngineError::ResourceUnknown(describe(name)))
 }
 
-fn quoted(name: &TagName) -> String {
+fn describe(name: &TagName) -> String {
     format!("Tag \"{}\" of package \"{}\"", name.tag, name.package.image)
 }
 
 fn find_version(
     tx: &mut Tx<'_>,
-    at: &ImageContext,
+    image: &ImageContext,
     version: &VersionName,
 ) -> Result<(Id, Id), EngineError> {
-    at.check_live(tx)?;
-    let package = find_package(tx, at)?;
+    image.check_live(tx)?;
+    let package = find_package(tx, image)?;
     let found = versions::find_in_package(tx, &package, &version.digest)?;
     let (id, _) = found.ok_or_else(|| version_unknown(version))?;
     Ok((package, id))
@@ -112,89 +139,95 @@ pub(crate) fn version_unknown(version: &VersionName) -> EngineError {
     EngineError::ResourceUnknown(format!("Version \"{digest}\" of package \"{}\"", package.image))
 }
 
-/// Points a tag at a version for its own sake.
-fn point_and_tell(
+/// Points a tag at a version, and tells webhooks of it.
+fn point_tag_and_notify(
     tx: &mut Tx<'_>,
-    at: &ImageContext,
-    place: (&Id, &Id),
-    (tag, digest, now): (&Tag, &Digest, i64),
+    image: &ImageContext,
+    to: TagMove<'_>,
 ) -> Result<(), EngineError> {
-    if point_tag(tx, at, place, (tag, digest, now))? {
-        at.enqueue_insert(tx, (digest, &[Some(tag.as_str())], now))?;
+    if point_tag(tx, image, to)? {
+        image.enqueue_insert(tx, to.digest, &[Some(to.tag.as_str())], to.now)?;
     }
     Ok(())
 }
 
-/// Points a tag at a version. `false`: it was there already.
+/// Points a tag at a version. Returns `false` if the tag named it already.
 pub(crate) fn point_tag(
     tx: &mut Tx<'_>,
-    at: &ImageContext,
-    (package, version): (&Id, &Id),
-    (tag, digest, now): (&Tag, &Digest, i64),
+    image: &ImageContext,
+    to: TagMove<'_>,
 ) -> Result<bool, EngineError> {
+    let TagMove { package, tag, version, digest, now } = to;
     let current = tags::find(tx, package, tag.as_str())?.map(|current| current.digest);
     if current.as_ref() == Some(digest) {
         return Ok(false);
     }
     if let Some(current) = &current {
-        check_mutable(tx, at, (tag, current))?;
+        check_mutable(tx, image, tag, current)?;
     }
     tags::set(tx, package, (tag.as_str(), version), now)?;
     let change = tags::TagChange {
         tag: tag.to_string(),
         from: current,
         to: Some(digest.clone()),
-        principal: at.principal.clone(),
+        principal: image.principal.clone(),
         changed_at: now,
     };
-    record(tx, at, package, ("tag", &change, digest))?;
+    record_change(tx, image, package, &change)?;
     Ok(true)
 }
 
-/// Takes a tag away that there is, unless tags stay.
+/// Deletes a tag, or fails if the tag does not exist or is immutable.
 pub(crate) fn delete_tag(
     tx: &mut Tx<'_>,
-    at: &ImageContext,
+    image: &ImageContext,
     tag: &Tag,
-    now: i64,
+    now: Micros,
 ) -> Result<(), EngineError> {
     let unknown = || EngineError::ManifestUnknown(Reference::Tag(tag.clone()));
-    let package = packages::find(tx, &at.repository().id, at.image_name())?.ok_or_else(unknown)?;
-    let current = tags::find(tx, &package, tag.as_str())?.ok_or_else(unknown)?;
-    check_mutable(tx, at, (tag, &current.digest))?;
-    remove_tag(tx, at, (&package, tag.as_str()), (&current.digest, now))
+    let package = packages::find(tx, &image.repository().id, image.image_name())?;
+    let package = package.ok_or_else(unknown)?;
+    let digest = tags::find(tx, &package, tag.as_str())?.ok_or_else(unknown)?.digest;
+    check_mutable(tx, image, tag, &digest)?;
+    let tag = tag.as_str();
+    delete_tag_unchecked(tx, image, TagDeletion { package: &package, tag, digest: &digest, now })
 }
 
-/// Takes a tag away.
-pub(crate) fn remove_tag(
+/// Deletes a tag that exists and may be deleted.
+pub(crate) fn delete_tag_unchecked(
     tx: &mut Tx<'_>,
-    at: &ImageContext,
-    (package, tag): (&Id, &str),
-    (digest, now): (&Digest, i64),
+    image: &ImageContext,
+    deletion: TagDeletion<'_>,
 ) -> Result<(), EngineError> {
+    let TagDeletion { package, tag, digest, now } = deletion;
     tags::delete(tx, package, tag)?;
     let change = tags::TagChange {
         tag: tag.to_owned(),
         from: Some(digest.clone()),
         to: None,
-        principal: at.principal.clone(),
+        principal: image.principal.clone(),
         changed_at: now,
     };
-    record(tx, at, package, ("untag", &change, digest))?;
-    Ok(at.enqueue_delete(tx, (Some(tag), None, now))?)
+    record_change(tx, image, package, &change)?;
+    Ok(image.enqueue_delete(tx, Some(tag), None, now)?)
 }
 
-fn record(
+/// Writes a change of a tag to its history, and as an event.
+fn record_change(
     tx: &mut Tx<'_>,
-    at: &ImageContext,
+    image: &ImageContext,
     package: &Id,
-    (action, change, digest): (&str, &tags::TagChange, &Digest),
+    change: &tags::TagChange,
 ) -> Result<(), MetaError> {
     tags::record_change(tx, package, change)?;
+    let (action, digest) = match &change.to {
+        Some(digest) => ("tag", Some(digest)),
+        None => ("untag", change.from.as_ref()),
+    };
     let event = events::AuditEvent {
         tag: Some(change.tag.clone()),
-        digest: Some(digest.clone()),
-        ..at.event(action, change.changed_at)
+        digest: digest.cloned(),
+        ..image.event(action, change.changed_at)
     };
     events::insert(tx, &event)
 }

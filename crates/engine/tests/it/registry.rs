@@ -87,7 +87,7 @@ impl TestRegistry {
         change(&mut settings);
         let clock = Arc::new(TestClock::default());
         let master = MasterKey::new(&MasterKey::generate());
-        let engine = Engine::new(meta.clone(), store, clock.clone(), (settings, master));
+        let engine = Engine::new(meta.clone(), store, clock.clone(), settings, master);
         Self { engine, faults, meta, clock, _folder: folder }
     }
 

@@ -1,4 +1,5 @@
-//! Many versions of an image, deleted by one call: an index before what it names, in whatever order they were given.
+//! Deletion of many versions of an image by one call. An index is deleted before the manifests that it names, in
+//! whatever order the request has them.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -6,7 +7,7 @@ use std::sync::Arc;
 use model::artifact_name::{PackageName, VersionName};
 use model::digest::Digest;
 
-use super::{TagHandling, deletable};
+use super::{TagHandling, check_version_deletable};
 use identity::Authorized;
 
 use crate::access::ImageContext;
@@ -15,45 +16,46 @@ use crate::error::EngineError;
 use crate::tags::tag_write::version_unknown;
 use model::permissions::artifactregistry;
 
-/// Whether something is done, or only looked at.
+/// The choice between deleting and checking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeleteMode {
-    /// Look whether it could be deleted.
+    /// Checks whether the versions could be deleted.
     Validate,
-    /// Delete it.
+    /// Deletes the versions.
     Delete,
 }
 
-/// Versions that are to be deleted.
+/// The versions of one call, and how far the call has come.
 struct DeleteBatch {
-    /// Those that no attempt was made for.
+    /// The versions that were not tried yet.
     left: BTreeSet<Digest>,
-    /// Those that wait, each for the one behind it.
+    /// The versions that wait for others. Each waits for the one after it.
     waiting: Vec<Digest>,
-    gone: BTreeSet<Digest>,
+    deleted: BTreeSet<Digest>,
     failed: Vec<(Digest, EngineError)>,
 }
 
 impl DeleteBatch {
     fn new(digests: Vec<Digest>) -> Self {
-        let (gone, left) = (BTreeSet::new(), digests.into_iter().collect());
-        Self { left, waiting: Vec::new(), gone, failed: Vec::new() }
+        let left = digests.into_iter().collect();
+        Self { left, waiting: Vec::new(), deleted: BTreeSet::new(), failed: Vec::new() }
     }
 
-    /// The one to try now.
+    /// Returns the version to try next.
     fn next(&mut self) -> Option<Digest> {
         self.waiting.pop().or_else(|| self.left.pop_first())
     }
 
-    /// What came of it. What tells nothing of the version ends the whole call.
-    fn settle(
+    /// Records the outcome for one version. An error that is not about the version, such as a failure of the
+    /// database, ends the whole call.
+    fn record(
         &mut self,
         digest: Digest,
         outcome: Result<(), EngineError>,
     ) -> Result<(), EngineError> {
         match outcome {
             Ok(()) => {
-                self.gone.insert(digest);
+                self.deleted.insert(digest);
             }
             Err(EngineError::InUse { by, .. }) if self.left.remove(&by) => {
                 self.waiting.extend([digest, by]);
@@ -71,52 +73,56 @@ impl DeleteBatch {
 }
 
 impl Engine {
-    /// Deletes versions of an image that have no tags, or looks which of them could be. Answers those that could not,
-    /// and why.
-    pub async fn remove_versions(
+    /// Deletes versions of an image that have no tags, or only checks which ones could be deleted. Returns the
+    /// versions that could not, each with the reason.
+    pub async fn delete_versions(
         &self,
-        admitted: &Authorized,
+        authorized: &Authorized,
         package: &PackageName,
-        (digests, mode): (Vec<Digest>, DeleteMode),
+        digests: Vec<Digest>,
+        mode: DeleteMode,
     ) -> Result<Vec<(Digest, EngineError)>, EngineError> {
-        let at = self.image_context(admitted, artifactregistry::VERSIONS_DELETE, package).await?;
+        let image =
+            self.image_context(authorized, artifactregistry::VERSIONS_DELETE, package).await?;
         let failed = match mode {
-            DeleteMode::Validate => self.undeletable(at, digests).await?,
+            DeleteMode::Validate => self.find_undeletable(image, digests).await?,
             DeleteMode::Delete => {
                 let mut batch = DeleteBatch::new(digests);
                 while let Some(digest) = batch.next() {
-                    let outcome = self.delete_by_digest(&at, &digest, TagHandling::Keep).await;
-                    batch.settle(digest, outcome)?;
+                    let outcome =
+                        self.delete_by_digest(&image, &digest, TagHandling::RefuseIfTagged).await;
+                    batch.record(digest, outcome)?;
                 }
                 batch.failed
             }
         };
-        // In the words of the API, not in those of a registry.
-        let told = |(digest, error): (Digest, EngineError)| match error {
+        // The APIs have an error of their own for a missing version.
+        let api_error = |(digest, error): (Digest, EngineError)| match error {
             EngineError::ManifestUnknown(_) => {
                 let version = VersionName { package: package.clone(), digest: digest.clone() };
                 (digest, version_unknown(&version))
             }
             error => (digest, error),
         };
-        Ok(failed.into_iter().map(told).collect())
+        Ok(failed.into_iter().map(api_error).collect())
     }
 
-    async fn undeletable(
+    async fn find_undeletable(
         &self,
-        at: Arc<ImageContext>,
+        image: Arc<ImageContext>,
         digests: Vec<Digest>,
     ) -> Result<Vec<(Digest, EngineError)>, EngineError> {
-        self.meta
-            .read(move |tx| {
-                let mut batch = DeleteBatch::new(digests.clone());
-                while let Some(digest) = batch.next() {
-                    let outcome = deletable(tx, &at, (&digest, TagHandling::Keep), &batch.gone);
-                    batch.settle(digest, outcome.map(|_| ()))?;
-                }
-                Ok(batch.failed)
-            })
-            .await
+        self.read(move |tx| {
+            let mut batch = DeleteBatch::new(digests.clone());
+            while let Some(digest) = batch.next() {
+                let handling = TagHandling::RefuseIfTagged;
+                let outcome =
+                    check_version_deletable(tx, &image, &digest, handling, &batch.deleted);
+                batch.record(digest, outcome.map(|_| ()))?;
+            }
+            Ok(batch.failed)
+        })
+        .await
     }
 }
 
@@ -131,7 +137,7 @@ mod tests {
     /// Deletes `given`, where each of `needs` says that its first is named by its second, and some stay for another
     /// reason. Answers what went and what stayed, and how many attempts there were.
     #[track_caller]
-    fn check(given: &str, needs: &[&str], stays: &str, (gone, failed): (&str, &str)) {
+    fn check(given: &str, needs: &[&str], stays: &str, deleted: &str, failed: &str) {
         let mut batch = DeleteBatch::new(given.chars().map(digest).collect());
         let mut attempts = 0;
         while let Some(next) = batch.next() {
@@ -139,7 +145,7 @@ mod tests {
             let parent = needs.iter().map(|pair| pair.split_at(1)).find_map(|(child, parent)| {
                 let (child, parent) = (child.parse().map(digest), parent.parse().map(digest));
                 let (child, parent) = (child.expect("a letter"), parent.expect("a letter"));
-                (child == next && !batch.gone.contains(&parent)).then_some(parent)
+                (child == next && !batch.deleted.contains(&parent)).then_some(parent)
             });
             let outcome = match parent {
                 Some(by) => Err(EngineError::InUse { digest: next.clone(), by }),
@@ -148,11 +154,11 @@ mod tests {
                 }
                 None => Ok(()),
             };
-            batch.settle(next, outcome).expect("nothing else goes wrong");
+            batch.record(next, outcome).expect("nothing else goes wrong");
         }
-        let went: BTreeSet<_> = gone.chars().map(digest).collect();
+        let expected: BTreeSet<_> = deleted.chars().map(digest).collect();
         let stayed: BTreeSet<_> = failed.chars().map(digest).collect();
-        assert_eq!(batch.gone, went, "{given}");
+        assert_eq!(batch.deleted, expected, "{given}");
         assert_eq!(
             batch.failed.into_iter().map(|(digest, _)| digest).collect::<BTreeSet<_>>(),
             stayed
@@ -162,13 +168,13 @@ mod tests {
 
     #[test]
     fn an_index_goes_before_what_it_names() {
-        check("abc", &[], "", ("abc", ""));
-        check("aaa", &[], "", ("a", ""));
-        check("abc", &["ab", "bc"], "", ("abc", ""));
-        check("cba", &["ab", "ac"], "", ("abc", ""));
-        check("ab", &["ab", "bc"], "", ("", "ab"));
-        check("abc", &["ab", "bc"], "c", ("", "abc"));
-        check("abc", &["ab"], "b", ("c", "ab"));
-        check("abcdefgh", &["ab", "bc", "cd", "de", "ef", "fg", "gh"], "", ("abcdefgh", ""));
+        check("abc", &[], "", "abc", "");
+        check("aaa", &[], "", "a", "");
+        check("abc", &["ab", "bc"], "", "abc", "");
+        check("cba", &["ab", "ac"], "", "abc", "");
+        check("ab", &["ab", "bc"], "", "", "ab");
+        check("abc", &["ab", "bc"], "c", "", "abc");
+        check("abc", &["ab"], "b", "c", "ab");
+        check("abcdefgh", &["ab", "bc", "cd", "de", "ef", "fg", "gh"], "", "abcdefgh", "");
     }
 }

@@ -1,7 +1,8 @@
-//! Completing the references of manifests that an older Berth stored.
+//! Completion of the references of manifests that an older release stored.
 //!
-//! It looked for every entry of an index among manifests only, so that nothing held the blobs that indexes name. A
-//! version is completed in as many transactions as its references need. Until all are complete, nothing is collected.
+//! That release looked for every entry of an index among manifests only, so that nothing protected the blobs that
+//! indexes name. A version is completed in as many transactions as its references need. Until all are complete,
+//! nothing is collected.
 
 use std::collections::BTreeSet;
 
@@ -12,46 +13,46 @@ use model::digest::Digest;
 use model::manifest::Manifest;
 use model::media_type::ManifestKind;
 
-use super::ShownVersion;
+use super::ListColumns;
 use super::references::{FoundContent, ImageRows, MissingContent};
 
 use crate::engine::Engine;
 use crate::error::EngineError;
 
-/// How many versions are looked at in one transaction,
-const VERSIONS_AT_ONCE: i64 = 100;
-/// how long their manifests may be together, unless one alone is longer,
-const BYTES_AT_ONCE: i64 = 1 << 20;
-/// and how many references are made.
-const REFERENCES_AT_ONCE: usize = 400;
+/// The largest number of versions that one transaction looks at.
+const MAX_VERSIONS: i64 = 100;
+/// The largest sum of the lengths of their manifests. One manifest may be longer if it is alone.
+const MAX_BYTES: i64 = 1 << 20;
+/// The largest number of references that one transaction inserts.
+const MAX_REFERENCES: usize = 400;
 
-/// How many transactions a request waits for.
-const WORTH_WAITING_FOR: usize = 50;
+/// The number of transactions that a request waits for.
+const MAX_TRANSACTIONS_AWAITED: usize = 50;
 
-/// What a transaction may still do.
+/// The work that a transaction may still do.
 struct RowAllowance {
     references: usize,
     bytes: i64,
 }
 
 impl Engine {
-    /// Completes some versions. Answers whether all are complete.
+    /// Completes some versions. Returns whether all versions are complete.
     pub(crate) async fn complete_references(&self) -> Result<bool, EngineError> {
         if self.are_references_complete().await? {
             return Ok(true);
         }
-        self.meta.write(complete_some).await
+        self.write(complete_some).await
     }
 
     /// Returns whether all versions are complete.
     pub(crate) async fn are_references_complete(&self) -> Result<bool, EngineError> {
-        let all_complete = |tx: &mut Tx<'_>| Ok::<_, EngineError>(!incomplete::exists(tx)?);
-        self.meta.read_by_key(all_complete).await
+        self.read_by_key(|tx| Ok(!incomplete::exists(tx)?)).await
     }
 
-    /// Completes all versions, if that takes not too long: who deletes a blob must know whether anything names it.
+    /// Completes all versions, if that does not take too long. A request that deletes a blob must know all manifests
+    /// that name it.
     pub(crate) async fn await_complete_references(&self) -> Result<(), EngineError> {
-        for _ in 0..WORTH_WAITING_FOR {
+        for _ in 0..MAX_TRANSACTIONS_AWAITED {
             if self.complete_references().await? {
                 return Ok(());
             }
@@ -61,12 +62,12 @@ impl Engine {
     }
 }
 
-/// Answers whether nothing is left.
+/// Completes some versions. Returns whether none is left.
 fn complete_some(tx: &mut Tx<'_>) -> Result<bool, EngineError> {
-    let versions = incomplete::list(tx, VERSIONS_AT_ONCE)?;
-    let mut allowance = RowAllowance { references: REFERENCES_AT_ONCE, bytes: BYTES_AT_ONCE };
+    let versions = incomplete::list(tx, MAX_VERSIONS)?;
+    let mut allowance = RowAllowance { references: MAX_REFERENCES, bytes: MAX_BYTES };
     for version in &versions {
-        if allowance.bytes < BYTES_AT_ONCE && version.manifest_bytes > allowance.bytes {
+        if allowance.bytes < MAX_BYTES && version.manifest_bytes > allowance.bytes {
             return Ok(false);
         }
         allowance.bytes -= version.manifest_bytes;
@@ -74,10 +75,10 @@ fn complete_some(tx: &mut Tx<'_>) -> Result<bool, EngineError> {
             return Ok(false);
         }
     }
-    Ok((versions.len() as i64) < VERSIONS_AT_ONCE)
+    Ok((versions.len() as i64) < MAX_VERSIONS)
 }
 
-/// Answers whether the version is complete now.
+/// Completes one version within the allowance. Returns whether it is complete now.
 fn complete(
     tx: &mut Tx<'_>,
     version: &IncompleteVersion,
@@ -108,16 +109,16 @@ fn complete(
             return Ok(false);
         }
         if manifest.kind == ManifestKind::Index {
-            let shown = ShownVersion::new(&manifest, &found, bytes.len() as u64);
-            let platforms = shown.platforms.unwrap_or_default();
-            incomplete::set_index_summary(tx, &version.id, &platforms, shown.image_bytes)?;
+            let columns = ListColumns::new(&manifest, &found, bytes.len() as u64);
+            let platforms = columns.platforms.unwrap_or_default();
+            incomplete::set_index_summary(tx, &version.id, &platforms, columns.image_bytes)?;
         }
     }
     incomplete::set_complete(tx, &version.id)?;
     Ok(true)
 }
 
-/// Those of `references` that are not stored, each once.
+/// Returns those of `references` that are not stored yet, each once.
 fn without_stored(
     tx: &mut Tx<'_>,
     version: &IncompleteVersion,

@@ -1,4 +1,4 @@
-//! Binding what a manifest names to the content that is here.
+//! The references of a manifest, bound to the content that is here.
 
 use std::collections::BTreeMap;
 
@@ -9,14 +9,14 @@ use model::manifest::{ContentLookup, Descriptor, NamedContent, RequiredContent};
 
 use crate::error::EngineError;
 
-/// The image that a manifest belongs to.
+/// The ids of the image that a manifest belongs to, and of its repository.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ImageRows<'a> {
     pub(crate) repository: &'a Id,
     pub(crate) package: &'a Id,
 }
 
-/// Whether a repository takes manifests that name missing content.
+/// The treatment of manifests that name missing content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum MissingContent {
     Accepted,
@@ -28,24 +28,24 @@ impl MissingContent {
         if sparse { Self::Accepted } else { Self::Refused }
     }
 
-    /// Whether a foreign key finds out that the content is missing, so that nobody has to look.
+    /// Returns whether a foreign key refuses the manifest if this content is missing, so that no lookup is needed.
     fn is_found_by_key(self, named: &NamedContent<'_>) -> bool {
         self == Self::Refused && named.need == RequiredContent::Blob
     }
 }
 
-/// The content that is here of what a manifest names.
+/// The content that a manifest names and that is here.
 #[derive(Debug)]
 pub(crate) struct FoundContent {
-    /// The sizes of blobs.
+    /// The sizes of the blobs.
     blobs: BTreeMap<Digest, i64>,
-    /// The ids and sizes of manifests.
+    /// The ids and sizes of the manifests.
     versions: BTreeMap<Digest, (Id, i64)>,
     missing: MissingContent,
 }
 
 impl FoundContent {
-    /// Looks for `named`, but for what a foreign key finds out.
+    /// Looks up the content in `named`, except for the content that a foreign key checks.
     pub(crate) fn look_up(
         tx: &mut Tx<'_>,
         image: ImageRows<'_>,
@@ -65,7 +65,7 @@ impl FoundContent {
         })
     }
 
-    /// Refuses a manifest that names what is not here, or what is here with another size.
+    /// Refuses a manifest that names missing content, or states another size than the content has.
     pub(crate) fn check(&self, named: &[NamedContent<'_>]) -> Result<(), EngineError> {
         let mut missing = Vec::new();
         for named in named {
@@ -90,7 +90,7 @@ impl FoundContent {
         Ok(())
     }
 
-    /// The references of what is named: one to a blob, one to a manifest, or both, for whichever is here or comes.
+    /// Returns the references to one named content: to a blob, to a manifest, or to both if it may be either.
     pub(crate) fn references(&self, named: &NamedContent<'_>) -> Vec<ContentReference> {
         let mut references = Vec::new();
         let Descriptor { digest, size, .. } = named.descriptor;
@@ -105,7 +105,7 @@ impl FoundContent {
                 _ if self.missing.is_found_by_key(named) => {
                     reference(stated, ReferenceBinding::Blob)
                 }
-                // Kept under its true size, whatever the manifest says of it.
+                // The reference has the true size of the blob, whatever the manifest states.
                 Some(actual) => reference(*actual, ReferenceBinding::Blob),
                 None => reference(stated, ReferenceBinding::MissingBlob),
             });
@@ -119,7 +119,7 @@ impl FoundContent {
         references
     }
 
-    /// Whether an entry of an index is a manifest, or is to become one.
+    /// Returns whether an entry of an index is a manifest, or can only become one.
     pub(crate) fn is_manifest(&self, entry: &NamedContent<'_>) -> bool {
         entry.lookup == ContentLookup::Manifests
             || self.versions.contains_key(&entry.descriptor.digest)

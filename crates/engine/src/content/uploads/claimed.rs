@@ -1,7 +1,7 @@
-//! An upload that one request writes to: receiving, and what becomes of the bytes.
+//! An upload that only this request writes to: receiving its bytes, and saving or completing it.
 //!
-//! Nobody else can claim the copy while this request has it. What the store answers brings that right along
-//! into the transaction, so that it ends with the row's fate, even where the request ends before.
+//! No other request can claim the copy at the same time. The claim is inside the store's answer and goes with it into
+//! the transaction, so that it lasts until the row is decided, even if the request ends before.
 
 use std::time::Duration;
 
@@ -10,13 +10,13 @@ use meta::uploads::{self, Upload};
 use model::byte_range::ContentRange;
 use model::digest::Digest;
 
-use super::commit::{self, CommitTimes};
+use super::commit::{FinishedUpload, commit};
 
 use crate::access::{Push, RepoAccess};
 use crate::content::receive::{ReceivedBytes, UploadChunk};
 use crate::error::{BodyError, EngineError};
 
-/// A session as its row stood when this request claimed it.
+/// A session as its row was when this request claimed it.
 pub(super) struct ClaimedUpload<'a> {
     pub(super) access: &'a RepoAccess<Push>,
     pub(super) upload: Upload,
@@ -24,13 +24,13 @@ pub(super) struct ClaimedUpload<'a> {
 }
 
 impl ClaimedUpload<'_> {
-    /// Receives the body, and keeps the session from expiring while it runs.
+    /// Receives the body. Meanwhile, the expiry of the session is moved on.
     pub(super) async fn receive(
         &mut self,
         chunk: &mut UploadChunk<'_>,
     ) -> Result<ReceivedBytes, EngineError> {
-        /// However short sessions live.
-        const AT_MOST_EVERY: Duration = Duration::from_secs(1);
+        /// The shortest interval, however short the expiry of sessions is.
+        const MIN_INTERVAL: Duration = Duration::from_secs(1);
         let UploadChunk { range, announced, body } = chunk;
         let (range, offset) = (*range, self.upload.size as u64);
         if range.is_some_and(|range| range.start != offset) {
@@ -41,19 +41,19 @@ impl ClaimedUpload<'_> {
         if let Some(bytes @ 1..) = *announced {
             engine.check_announced(bytes).await?;
         }
-        let mut touch =
-            tokio::time::interval((engine.settings.upload_expiry / 4).max(AT_MOST_EVERY));
-        touch.tick().await;
+        let mut ticks =
+            tokio::time::interval((engine.settings.upload_expiry / 4).max(MIN_INTERVAL));
+        ticks.tick().await;
         let receive = engine.receive(&mut *self.writer, body);
         tokio::pin!(receive);
         let received = loop {
             tokio::select! {
                 biased;
                 received = &mut receive => break received?,
-                _ = touch.tick() => match self.access.touch(&self.upload).await {
+                _ = ticks.tick() => match self.access.extend_expiry(&self.upload).await {
                     Ok(()) => {}
                     Err(EngineError::UploadUnknown) => return Err(EngineError::UploadUnknown),
-                    // There is time for three more attempts.
+                    // Three more attempts follow before the session expires.
                     Err(error) => tracing::warn!(
                         upload.id = %self.upload.id, %error,
                         "could not keep upload {} alive yet: {error}", self.upload.id
@@ -65,71 +65,67 @@ impl ClaimedUpload<'_> {
         Ok(received)
     }
 
-    /// What a body that could not be taken leads to: where there is no room for it, what came of it goes.
-    pub(super) async fn broke(self, error: EngineError) -> EngineError {
+    /// Ends the session if there was no room for its body, and returns the error.
+    pub(super) async fn fail(self, error: EngineError) -> EngineError {
         let Self { access, upload, writer } = self;
         drop(writer);
         if matches!(error, EngineError::StorageFull | EngineError::DiskNearlyFull(_)) {
-            access.give_up(&upload).await;
+            access.discard_upload(&upload).await;
         }
         error
     }
 
-    /// Makes what came durable, and says so in the row.
+    /// Makes the received bytes durable, and records the offset. Returns the offset.
     pub(super) async fn save(mut self) -> Result<u64, EngineError> {
         let saved = match self.writer.checkpoint().await {
             Ok(saved) => saved,
-            Err(error) => return Err(self.access.failed(&self.upload, error).await),
+            Err(error) => return Err(self.access.store_error(&self.upload, error).await),
         };
         let (upload, offset) = (self.upload, saved.offset);
         let expires_at = self.access.upload_expiry();
         let advanced = self
             .access
             .engine
-            .meta
             .write(move |tx| {
                 let to = (saved.offset as i64, saved.hash_state.as_slice());
-                Ok::<_, EngineError>(uploads::advance(tx, &upload, to, expires_at)?)
+                Ok(uploads::advance(tx, &upload, to, expires_at)?)
             })
             .await?;
         if advanced == 1 { Ok(offset) } else { Err(EngineError::UploadUnknown) }
     }
 
-    /// Makes the copy a blob, if its bytes are the expected ones.
+    /// Makes the copy a blob, if its bytes have the expected digest.
     pub(super) async fn complete(self, digest: &Digest) -> Result<(), EngineError> {
         let Self { access, upload, writer } = self;
         let stored = match writer.finish(digest).await {
             Ok(stored) => stored,
             Err(FinishError::Mismatch { actual }) => {
-                // The client hashed other bytes than it sent: the session cannot be saved.
+                // The client hashed other bytes than it sent: the session cannot be continued.
                 access.abandon(&upload).await?;
                 return Err(EngineError::DigestMismatch { expected: digest.clone(), actual });
             }
-            Err(FinishError::Blob(error)) => return Err(access.failed(&upload, error).await),
+            Err(FinishError::Blob(error)) => return Err(access.store_error(&upload, error).await),
         };
         access.confirm().await?;
-        let (at, digest) = (access.image.clone(), digest.clone());
-        let times = CommitTimes::of(&access.engine);
-        let commit = move |tx: &mut meta::Tx<'_>| {
-            commit::commit(tx, &at, (&upload, &digest, &stored), times)
-        };
-        access.engine.meta.write(commit).await
+        let (image, times) = (access.image.clone(), access.engine.review_times());
+        let finished = FinishedUpload { upload, digest: digest.clone(), stored };
+        access.engine.write(move |tx| commit(tx, &image, &finished, times)).await
     }
 }
 
 impl RepoAccess<Push> {
-    /// What a store that failed leads to. Bytes that are gone cannot be gone on from, and what found no room
-    /// shall not keep any: the session ends.
-    pub(super) async fn failed(&self, upload: &Upload, error: BlobError) -> EngineError {
+    /// Returns the error of a store that failed. If the bytes are gone, or there was no room for them, the session
+    /// ends.
+    pub(super) async fn store_error(&self, upload: &Upload, error: BlobError) -> EngineError {
         match error {
-            BlobError::Unhealthy | BlobError::Full => self.give_up(upload).await,
-            // Somebody cut the file, or took it away.
+            BlobError::Unhealthy | BlobError::Full => self.discard_upload(upload).await,
+            // The file was cut or deleted by something else.
             BlobError::Lost | BlobError::NotAFile => {
                 tracing::warn!(
                     upload.id = %upload.id, %error,
                     "the bytes of upload {} are gone, and it is over: {error}", upload.id
                 );
-                self.give_up(upload).await;
+                self.discard_upload(upload).await;
                 return EngineError::UploadUnknown;
             }
             BlobError::NotFound
@@ -143,9 +139,9 @@ impl RepoAccess<Push> {
         error.into()
     }
 
-    /// Ends a session and gives its bytes back at once, as far as store and database can: what they cannot do
-    /// now is done when it expires.
-    async fn give_up(&self, upload: &Upload) {
+    /// Ends a session and frees its bytes at once, as far as store and database can. The rest is done when the
+    /// session expires.
+    async fn discard_upload(&self, upload: &Upload) {
         let ended = match self.abandon(upload).await {
             Ok(true) => upload.copy_id,
             Ok(false) => None,
@@ -157,7 +153,8 @@ impl RepoAccess<Push> {
                 None
             }
         };
-        // The session is over, so nobody else goes on with its bytes. Their row is in the trash all the same.
+        // The session is over, so no request continues with these bytes. Their row is in the trash, and is deleted
+        // later.
         if let Some(copy) = ended
             && let Err(error) = self.engine.blobs.delete(CopyId::from(copy.to_bytes())).await
         {
@@ -166,8 +163,8 @@ impl RepoAccess<Push> {
     }
 }
 
-/// A chunk that names its place must be as long as it says. One that is not is forgotten, not half kept:
-/// the row still names the offset before it.
+/// Refuses a chunk that states a range and has another length. Its bytes are not kept: the row still has the offset
+/// before it.
 fn check_length(
     range: Option<ContentRange>,
     received: &ReceivedBytes,
@@ -175,7 +172,7 @@ fn check_length(
 ) -> Result<(), EngineError> {
     let Some(range) = range else { return Ok(()) };
     let announced = range.end - range.start + 1;
-    let wrong = match received.ended {
+    let wrong = match received.end {
         Ok(()) => received.bytes != announced,
         Err(BodyError::Closed | BodyError::Stalled) => received.bytes > announced,
     };

@@ -9,48 +9,35 @@ use meta::{Tx, blobs, gc_queue, usage, versions};
 use model::digest::Digest;
 
 use crate::access::ImageContext;
-use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::reviews;
+use crate::reviews::{self, ReviewTimes};
 
-/// How long a finished session is remembered, for clients that repeat their PUT.
+/// The time for which a finished session is remembered, for clients that repeat their PUT.
 const FINISHED_FOR: Duration = Duration::from_secs(3600);
 
-/// The times that a commit writes.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct CommitTimes {
-    now: i64,
-    review_after: i64,
-    remember_until: i64,
-    trash_due: i64,
+/// An upload whose bytes are stored and have the expected digest.
+pub(super) struct FinishedUpload {
+    pub(super) upload: Upload,
+    pub(super) digest: Digest,
+    pub(super) stored: Locked<StoredCopy>,
 }
 
-impl CommitTimes {
-    pub(super) fn of(engine: &Engine) -> Self {
-        let now = engine.clock.now();
-        Self {
-            now,
-            review_after: now + micros(engine.settings.gc_grace),
-            remember_until: now + micros(FINISHED_FOR),
-            trash_due: now + micros(engine.settings.trash_retention),
-        }
-    }
-}
-
-/// Copy live, blob row, repository link, review: all or nothing.
+/// Makes the copy live, and writes the blob's row, the repository's link and a review. All of it happens, or nothing.
 pub(super) fn commit(
     tx: &mut Tx<'_>,
-    at: &ImageContext,
-    (upload, digest, stored): (&Upload, &Digest, &Locked<StoredCopy>),
-    times: CommitTimes,
+    image: &ImageContext,
+    finished: &FinishedUpload,
+    times: ReviewTimes,
 ) -> Result<(), EngineError> {
+    let FinishedUpload { upload, digest, stored } = finished;
+    let remember_until = times.now + micros(FINISHED_FOR);
     let copy = upload.copy_id.ok_or(EngineError::UploadUnknown)?;
     let size = stored.size as i64;
-    if uploads::finish(tx, upload, (digest, size), times.remember_until)? == 0 {
+    if uploads::finish(tx, upload, (digest, size), remember_until)? == 0 {
         return Err(EngineError::UploadUnknown);
     }
-    gc_queue::enqueue(tx, reviews::UPLOAD, &[upload.id.to_string()], times.remember_until)?;
-    let finished = blobs::FinishedCopy {
+    gc_queue::enqueue(tx, reviews::UPLOAD_REVIEW, &[upload.id.to_string()], remember_until)?;
+    let live = blobs::FinishedCopy {
         id: &copy,
         digest,
         size,
@@ -58,29 +45,30 @@ pub(super) fn commit(
         ctime_ns: stored.times.ctime_ns,
         now: times.now,
     };
-    if let Some(former) = blobs::make_live(tx, &finished)? {
+    if let Some(former) = blobs::make_live(tx, &live)? {
         reviews::trash_former(tx, &former, times.trash_due)?;
     }
-    link(tx, at, (digest, size), (times.now, times.review_after))
+    link(tx, image, digest, size, times)
 }
 
-/// Lets the repository read the blob, and asks for a review in case nothing comes to need it.
+/// Lets the repository read the blob, and enqueues a review in case no manifest comes to need it.
 pub(super) fn link(
     tx: &mut Tx<'_>,
-    at: &ImageContext,
-    (digest, size): (&Digest, i64),
-    (now, review_after): (i64, i64),
+    image: &ImageContext,
+    digest: &Digest,
+    size: i64,
+    times: ReviewTimes,
 ) -> Result<(), EngineError> {
-    let repository = &at.repository().id;
-    at.check_live(tx)?;
-    if blobs::link(tx, repository, (digest, size), now)? {
+    let repository = &image.repository().id;
+    image.check_live(tx)?;
+    if blobs::link(tx, repository, (digest, size), times.now)? {
         usage::add_delta(tx, repository, size)?;
     }
     gc_queue::enqueue(
         tx,
         reviews::LINK_REVIEW,
         &[reviews::link_id(repository, digest)],
-        review_after,
+        times.review_after,
     )?;
     versions::bind_blob(tx, repository, (digest, size))?;
     Ok(())

@@ -1,8 +1,11 @@
-//! What becomes of one manifest: what the policies say, and what keeps it whatever they say.
+//! Evaluation of one manifest: the decision of the policies, and the tags and manifests that keep it in spite of
+//! them.
 
 use std::collections::BTreeSet;
 
+use identity::Micros;
 use meta::cleanups::{self, CleanupCandidate};
+use meta::versions::ImageAddress;
 use meta::{Id, MetaError, Tx, tags, usage, versions};
 use model::cleanup::{CandidateVersion, CleanupDecision, CleanupPolicies, VersionQueries};
 use model::digest::Digest;
@@ -11,34 +14,34 @@ use model::reference::Tag;
 use crate::error::EngineError;
 use crate::tags::immutability::check_deletable;
 
-/// How deep it is looked whether what holds a manifest goes itself..
-const DEEPEST: usize = 8;
-/// ..and at how many manifests for the sake of one.
-const MOST_HOLDERS: usize = 200;
+/// The number of levels of holders that are followed: the index of an index, the subject of a subject.
+const MAX_HOLDER_DEPTH: usize = 8;
+/// The number of holders that are evaluated for one manifest.
+const MAX_HOLDERS: usize = 200;
 
-/// What becomes of a manifest.
+/// The verdict about a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum CleanupVerdict {
-    /// No policy deletes it.
+    /// No policy deletes the manifest.
     Untouched,
-    /// A policy keeps it from another one.
+    /// A policy keeps the manifest although another one would delete it.
     Kept,
-    /// A policy deletes it, and a tag that stays or another manifest keeps it.
+    /// A policy deletes the manifest, but an immutable tag or another manifest keeps it.
     Held,
-    /// It goes, by this policy.
-    Goes(String),
+    /// This policy deletes the manifest.
+    Deleted(String),
 }
 
-/// Where and when manifests are judged.
+/// The policies, the image and the time for which manifests are evaluated.
 #[derive(Clone, Copy)]
 pub(super) struct CleanupEvaluator<'a> {
     pub(super) policies: &'a CleanupPolicies,
     pub(super) repository: &'a Id,
     pub(super) package: &'a str,
-    pub(super) now: i64,
+    pub(super) now: Micros,
 }
 
-/// What the database says of a manifest.
+/// The answers of the database to the questions of policies about one manifest.
 struct VersionFacts<'t, 'c> {
     tx: &'t mut Tx<'c>,
     candidate: &'t CleanupCandidate,
@@ -61,7 +64,7 @@ impl VersionQueries for VersionFacts<'_, '_> {
 }
 
 impl<'a> CleanupEvaluator<'a> {
-    /// What the policies want with a manifest.
+    /// Returns the decision of the policies about a manifest.
     pub(super) fn decide(
         &self,
         tx: &mut Tx<'_>,
@@ -75,66 +78,70 @@ impl<'a> CleanupEvaluator<'a> {
         Ok(self.policies.decide((version, self.now), &mut VersionFacts { tx, candidate })?)
     }
 
-    /// What becomes of a manifest, where all goes that is to go.
-    pub(super) fn fate(
+    /// Returns the verdict about a manifest, if all other manifests are deleted that can be.
+    pub(super) fn evaluate(
         &self,
         tx: &mut Tx<'_>,
         candidate: &CleanupCandidate,
     ) -> Result<CleanupVerdict, EngineError> {
-        let mut left = MOST_HOLDERS;
-        self.fate_within(tx, candidate, (DEEPEST, &mut left))
+        let mut holders_left = MAX_HOLDERS;
+        self.evaluate_within(tx, candidate, MAX_HOLDER_DEPTH, &mut holders_left)
     }
 
-    fn fate_within(
+    /// Evaluates a manifest, following at most `depth` levels of holders, and at most `holders_left` holders in all.
+    fn evaluate_within(
         &self,
         tx: &mut Tx<'_>,
         candidate: &CleanupCandidate,
-        (depth, left): (usize, &mut usize),
+        depth: usize,
+        holders_left: &mut usize,
     ) -> Result<CleanupVerdict, EngineError> {
         let by = match self.decide(tx, candidate)? {
             CleanupDecision::Untouched => return Ok(CleanupVerdict::Untouched),
             CleanupDecision::Keep { .. } => return Ok(CleanupVerdict::Kept),
             CleanupDecision::Delete { by } => by.to_owned(),
         };
-        let place = (self.repository, self.package);
-        match check_deletable(tx, place, tags::TagScope::Version(&candidate.version.id)) {
+        let address = ImageAddress { repository: self.repository, image: self.package };
+        match check_deletable(tx, address, tags::TagScope::Version(&candidate.version.id)) {
             Ok(()) => {}
             Err(EngineError::TagImmutable { .. } | EngineError::Precondition(_)) => {
                 return Ok(CleanupVerdict::Held);
             }
             Err(error) => return Err(error),
         }
-        let mut going = BTreeSet::new();
-        while let Some(holder) = self.holder(tx, candidate, &going)? {
-            if depth == 0 || *left == 0 {
+        let mut deleted = BTreeSet::new();
+        while let Some(holder) = self.find_holder(tx, candidate, &deleted)? {
+            if depth == 0 || *holders_left == 0 {
                 return Ok(CleanupVerdict::Held);
             }
-            *left -= 1;
-            match self.fate_within(tx, &holder, (depth - 1, left))? {
-                CleanupVerdict::Goes(_) => going.insert(holder.version.digest),
+            *holders_left -= 1;
+            match self.evaluate_within(tx, &holder, depth - 1, holders_left)? {
+                CleanupVerdict::Deleted(_) => deleted.insert(holder.version.digest),
                 CleanupVerdict::Untouched | CleanupVerdict::Kept | CleanupVerdict::Held => {
                     return Ok(CleanupVerdict::Held);
                 }
             };
         }
-        Ok(CleanupVerdict::Goes(by))
+        Ok(CleanupVerdict::Deleted(by))
     }
 
-    /// A manifest that keeps this one, other than those that go: an index that names it, or what it refers to, by itself or
-    /// by its tag. The signature of an image has no use without the image: it stays as long.
-    pub(super) fn holder(
+    /// Returns a manifest that keeps this one and is not in `deleted`: an index that names it, or the subject that it
+    /// refers to by its field or by its tag. The signature of an image has no use without the image, so it stays as
+    /// long.
+    pub(super) fn find_holder(
         &self,
         tx: &mut Tx<'_>,
         candidate: &CleanupCandidate,
-        going: &BTreeSet<Digest>,
+        deleted: &BTreeSet<Digest>,
     ) -> Result<Option<CleanupCandidate>, EngineError> {
         let version = &candidate.version;
-        let parents = versions::list_parents(tx, self.repository, version, going.len() as i64 + 1)?;
-        let by_tags = subjects_by_tags(tx, &version.id)?;
+        let parents =
+            versions::list_parents(tx, self.repository, version, deleted.len() as i64 + 1)?;
+        let by_tags = list_subjects_by_tags(tx, &version.id)?;
         for holder in parents.iter().chain(&version.subject).chain(&by_tags) {
-            // Anything can be given a tag that names itself.
+            // A client can give any manifest a tag that names the manifest itself.
             if *holder != version.digest
-                && !going.contains(holder)
+                && !deleted.contains(holder)
                 && let Some(holder) = cleanups::find(tx, &version.package_id, holder)?
             {
                 return Ok(Some(holder));
@@ -144,8 +151,9 @@ impl<'a> CleanupEvaluator<'a> {
     }
 }
 
-/// What a manifest refers to by such tags as `sha256-HEX.sig`; of very many of them, by the first.
-fn subjects_by_tags(tx: &mut Tx<'_>, version: &Id) -> Result<Vec<Digest>, EngineError> {
+/// Returns the digests that a manifest refers to by tags like `sha256-HEX.sig`. Of very many such tags, only the
+/// first are read.
+fn list_subjects_by_tags(tx: &mut Tx<'_>, version: &Id) -> Result<Vec<Digest>, EngineError> {
     const BEGINNING: &str = "sha256-";
     let tags = tags::list_of_version(tx, version, BEGINNING, 20)?;
     let subject = |tag: &String| {

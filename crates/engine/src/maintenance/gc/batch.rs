@@ -1,40 +1,41 @@
-//! Reviews of what clients make by the thousand, uploads and their copies: many in one transaction, so that
-//! removing keeps up with whoever makes them.
+//! Reviews of uploads and their copies, which clients make by the thousand: many in one transaction, so that
+//! collection keeps up with the clients.
 
 use blob::CopyId;
 use futures_util::{StreamExt, stream};
 use meta::gc_queue::{self, GcReview};
 use meta::{ErrorKind, Id, blobs};
 
-use super::{GcReport, ReviewTimes, ReviewVerdict, parse_id, settle};
+use super::{GcReport, ReviewVerdict, parse_id, settle};
 
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::reviews::{COPY, UPLOAD};
+use crate::reviews::{COPY_REVIEW, UPLOAD_REVIEW};
 
-/// How many files are removed at once: file systems make their syncs one.
+/// The number of files that are deleted at once. File systems combine the syncs of such deletions.
 const FILES_AT_ONCE: usize = 8;
 
 impl Engine {
-    /// Does the reviews of uploads and copies, and adds them to the report. Answers those that are left to be
-    /// done one by one: the others, and all where one of them fails, so that it alone does.
-    pub(super) async fn review_several(
+    /// Does the reviews of uploads and copies, and adds them to the report. Returns the reviews that are left to be
+    /// done one by one: those of other kinds, and all of a kind if one of them fails, so that only that one fails
+    /// then.
+    pub(super) async fn review_in_batches(
         &self,
         due: Vec<GcReview>,
         report: &mut GcReport,
     ) -> Vec<GcReview> {
         let (uploads, rest): (Vec<_>, Vec<_>) =
-            due.into_iter().partition(|review| review.kind == UPLOAD);
+            due.into_iter().partition(|review| review.kind == UPLOAD_REVIEW);
         let (copies, mut alone): (Vec<_>, Vec<_>) =
-            rest.into_iter().partition(|review| review.kind == COPY);
+            rest.into_iter().partition(|review| review.kind == COPY_REVIEW);
         for (several, done) in [
-            (&uploads, self.settle_several(uploads.clone()).await),
-            (&copies, self.remove_several(&copies).await),
+            (&uploads, self.settle_all(uploads.clone()).await),
+            (&copies, self.review_copies(&copies).await),
         ] {
             match done {
                 Ok(verdicts) => verdicts.into_iter().for_each(|verdict| report.add(verdict)),
-                // Neither does any of them go well alone.
-                Err(error) if is_of_all(&error) => tracing::warn!(
+                // With such an error, each review would fail on its own as well.
+                Err(error) if is_database_failure(&error) => tracing::warn!(
                     %error,
                     "{} reviews failed and will be repeated: {error}", several.len()
                 ),
@@ -44,40 +45,35 @@ impl Engine {
         alone
     }
 
-    async fn settle_several(
-        &self,
-        reviews: Vec<GcReview>,
-    ) -> Result<Vec<ReviewVerdict>, EngineError> {
+    async fn settle_all(&self, reviews: Vec<GcReview>) -> Result<Vec<ReviewVerdict>, EngineError> {
         if reviews.is_empty() {
             return Ok(Vec::new());
         }
-        let (engine, times) = (self.clone(), ReviewTimes::of(self));
+        let (engine, times) = (self.clone(), self.review_times());
         let settled = move |tx: &mut meta::Tx<'_>| {
             reviews.iter().map(|review| settle(&engine, tx, review, times)).collect()
         };
-        self.meta.write(settled).await
+        self.write(settled).await
     }
 
-    /// The files go first, then the rows: a crash between the two leaves rows to look at again.
-    async fn remove_several(
-        &self,
-        reviews: &[GcReview],
-    ) -> Result<Vec<ReviewVerdict>, EngineError> {
+    /// Reviews copies. The files are deleted first, then the rows: a crash between the two leaves rows that are
+    /// reviewed again.
+    async fn review_copies(&self, reviews: &[GcReview]) -> Result<Vec<ReviewVerdict>, EngineError> {
         let looked_at = reviews.to_vec();
         let look = move |tx: &mut meta::Tx<'_>| {
             let reviews = looked_at.iter().cloned();
-            reviews.map(|review| TrashCopy::look(tx, review)).collect::<Result<Vec<_>, _>>()
+            reviews.map(|review| TrashCopy::find(tx, review)).collect::<Result<Vec<_>, _>>()
         };
         if reviews.is_empty() {
             return Ok(Vec::new());
         }
-        let copies: Vec<TrashCopy> = stream::iter(self.meta.read(look).await?)
-            .map(|copy| self.remove_copy(copy))
+        let copies: Vec<TrashCopy> = stream::iter(self.read(look).await?)
+            .map(|copy| self.delete_copy_file(copy))
             .buffer_unordered(FILES_AT_ONCE)
             .filter_map(std::future::ready)
             .collect()
             .await;
-        let forget = move |tx: &mut meta::Tx<'_>| {
+        let verdicts = self.write(move |tx| {
             for copy in &copies {
                 gc_queue::finish(tx, &copy.review)?;
                 if copy.in_trash {
@@ -87,13 +83,14 @@ impl Engine {
             let verdict = |copy: &TrashCopy| {
                 if copy.in_trash { ReviewVerdict::File } else { ReviewVerdict::Kept }
             };
-            Ok::<_, EngineError>(copies.iter().map(verdict).collect())
-        };
-        self.meta.write(forget).await
+            Ok(copies.iter().map(verdict).collect())
+        });
+        verdicts.await
     }
 
-    /// Answers the copy when its file is gone. Where it is not, its review stays.
-    async fn remove_copy(&self, copy: TrashCopy) -> Option<TrashCopy> {
+    /// Deletes the file of a copy in the trash. Returns the copy, or `None` if the file could not be deleted and the
+    /// review stays.
+    async fn delete_copy_file(&self, copy: TrashCopy) -> Option<TrashCopy> {
         if !copy.in_trash {
             return Some(copy);
         }
@@ -101,7 +98,7 @@ impl Engine {
             Ok(()) => Some(copy),
             Err(error) => {
                 tracing::warn!(
-                    gc.kind = COPY, gc.id = %copy.id, %error,
+                    gc.kind = COPY_REVIEW, gc.id = %copy.id, %error,
                     "the file of copy {} could not be removed yet: {error}", copy.id
                 );
                 None
@@ -118,15 +115,15 @@ struct TrashCopy {
 }
 
 impl TrashCopy {
-    fn look(tx: &mut meta::Tx<'_>, review: GcReview) -> Result<Self, EngineError> {
+    fn find(tx: &mut meta::Tx<'_>, review: GcReview) -> Result<Self, EngineError> {
         let id = parse_id(&review.id)?;
         let in_trash = blobs::find_copy_state(tx, &id)?.as_deref() == Some("trash");
         Ok(Self { review, id, in_trash })
     }
 }
 
-/// Whether it is the database that fails, and not what one of the reviews finds there.
-fn is_of_all(error: &EngineError) -> bool {
+/// Returns `true` if the database fails as a whole, and not because of what one of the reviews finds.
+fn is_database_failure(error: &EngineError) -> bool {
     let EngineError::Database(error) = error else { return false };
     matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::DiskFull | ErrorKind::UnknownOutcome)
 }
