@@ -31,7 +31,7 @@ struct BerthArguments {
     command: BerthCommand,
 }
 
-/// The commands. What `--help` says of each stands at its own type, in full: a comment here would take its place.
+/// The commands. The help of each one is the doc comment of its own type: a comment on a variant would replace it.
 #[derive(Debug, Subcommand)]
 enum BerthCommand {
     Serve(serve::ServeArguments),
@@ -44,7 +44,7 @@ enum BerthCommand {
     Token(token::TokenArguments),
 }
 
-/// Where settings come from.
+/// The flags that say where settings come from.
 #[derive(Debug, Args)]
 struct SettingsArguments {
     /// The file with the settings.
@@ -76,7 +76,7 @@ impl SettingsArguments {
     }
 }
 
-/// Writes a text, but does not wait for ever: perhaps nobody reads it, and signals shall still end the process.
+/// Writes a text, and waits for at most a second: perhaps nobody reads it, and signals should still end the process.
 fn said(mut out: impl Write + Send + 'static, text: Vec<u8>) -> io::Result<()> {
     const PATIENCE: Duration = Duration::from_secs(1);
     let (done, written) = mpsc::channel();
@@ -86,12 +86,12 @@ fn said(mut out: impl Write + Send + 'static, text: Vec<u8>) -> io::Result<()> {
     written.recv_timeout(PATIENCE).unwrap_or(Ok(()))
 }
 
-/// For a shell, whatever it holds.
+/// Quotes a text for a shell, whatever characters it has.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }
 
-/// As [`quoted`], where a shell would not read it as it is: for lines that people read too.
+/// Quotes a text as [`quoted`] does if a shell needs it, for lines that people read too.
 fn word(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte);
     if !text.is_empty() && text.bytes().all(plain) { text.to_owned() } else { quoted(text) }
@@ -100,7 +100,7 @@ fn word(text: &str) -> String {
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
     let arguments = BerthArguments::try_parse().unwrap_or_else(|error| {
-        // A mistake in what was typed, and not a request for help.
+        // `stderr` is for a mistake in the arguments, and not for a request for help.
         if error.use_stderr() && std::env::args_os().nth(1).is_some_and(|name| name == "env") {
             env::stop_the_shell();
         }

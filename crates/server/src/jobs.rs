@@ -1,4 +1,4 @@
-//! What runs beside the requests: collecting, cleaning, and writing down what was counted.
+//! The background jobs: collection, cleanup, the scrub, webhooks, and storing what was counted in memory.
 
 pub(crate) mod ticks;
 
@@ -16,25 +16,26 @@ use crate::notifications::{self, WebhookEndpoint};
 use ticks::{JobTicks, unless_stopped};
 use web::app::App;
 
-/// How often pulls are written down and sizes are folded.
+/// The interval at which counts of pulls are stored and sizes are folded.
 const COUNT_EVERY: Duration = Duration::from_secs(30);
 
-/// How often it is looked whether another process changed who may do what, or took tokens back.
+/// The interval at which the database is asked whether another process changed rights or revoked tokens, and the stores
+/// whether they are still there.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// How often it is looked whether copies are due to be checked.
+/// The interval at which the scrub asks for copies that are due to be checked.
 const SCRUB_EVERY: Duration = Duration::from_secs(60);
 
-/// How often the certificate's files are looked at.
+/// The interval at which the files of the certificate are checked for changes.
 const RENEW_EVERY: Duration = Duration::from_secs(2);
 
-/// Starts the jobs. They end when `stop` says so, each after the step that it is at.
+/// Starts all jobs. When `stop` becomes true, each job ends after its current step.
 pub(crate) fn start(
     (app, tls, receivers): (&App, Option<ServerTls>, Vec<WebhookEndpoint>),
     config: &Config,
     stop: &watch::Receiver<bool>,
 ) -> JoinSet<()> {
-    // An interval of zero would never rest.
+    // An interval of zero would keep a processor busy.
     let at_least = |interval: DurationSetting| interval.get().max(Duration::from_millis(100));
     let (gc_every, cleanup_every) =
         (at_least(config.gc.interval), at_least(config.cleanup.interval));
@@ -88,7 +89,7 @@ pub(crate) fn start(
     jobs
 }
 
-/// Starts what looks after the stores and the copies in them.
+/// Starts the jobs that watch the stores and check the copies in them.
 fn start_checks(app: &App, config: &Config, stop: &watch::Receiver<bool>, jobs: &mut JoinSet<()>) {
     let (watching, mut ticks) = (app.clone(), JobTicks::new(LOOK_EVERY, stop));
     jobs.spawn(async move {
@@ -108,7 +109,8 @@ fn start_checks(app: &App, config: &Config, stop: &watch::Receiver<bool>, jobs: 
     });
 }
 
-/// Waits for jobs that were told to stop, but not for ever. They can be cut anywhere, as a crash could.
+/// Waits until the jobs have ended, at most until `deadline`, and aborts the rest. A job survives being cut anywhere,
+/// as it survives a crash.
 pub(crate) async fn end(mut jobs: JoinSet<()>, deadline: Instant) {
     let ended = async { while jobs.join_next().await.is_some() {} };
     if timeout_at(deadline, ended).await.is_err() {
@@ -125,7 +127,7 @@ async fn collect(app: &App, stop: &watch::Receiver<bool>) {
     forget_notifications(app, stop).await;
 }
 
-/// Checks the copies that are due.
+/// Checks the copies that are due, unless the scrub is off.
 async fn scrub(app: &App, rate: u64, stop: &watch::Receiver<bool>) {
     if rate == 0 {
         return;
@@ -136,7 +138,7 @@ async fn scrub(app: &App, rate: u64, stop: &watch::Receiver<bool>) {
     }
 }
 
-/// Sets the gauges of what is known of all copies.
+/// Sets the gauges of quarantined copies and of the oldest check.
 async fn count_copies(app: &App) {
     match app.engine.check_state().await {
         Ok((quarantined, oldest)) => app.metrics.set_copies(quarantined, oldest),
@@ -144,7 +146,7 @@ async fn count_copies(app: &App) {
     }
 }
 
-/// Forgets messages that nobody took in time.
+/// Deletes the messages that no webhook has taken in time.
 async fn forget_notifications(app: &App, stop: &watch::Receiver<bool>) {
     let mut counts = BTreeMap::<String, u64>::new();
     while unless_stopped(stop).is_continue() {
@@ -190,7 +192,7 @@ async fn count(app: &App) {
     measure(app).await;
 }
 
-/// Sets the gauges of what the registry holds, and of its disk.
+/// Sets the gauges of the disk, and of what the registry holds.
 async fn measure(app: &App) {
     if let Some(room) = app.engine.disk_room().await {
         app.metrics.set_disk(&room);

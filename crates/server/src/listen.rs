@@ -1,4 +1,4 @@
-//! Sockets: accepting connections, what a slow client may cost, and stopping gently.
+//! Sockets: accepts connections, bounds what a slow client may cost, and stops gently.
 
 mod connection_limits;
 pub mod descriptors;
@@ -38,23 +38,24 @@ use web::layer::ConnectionEnds;
 use web::layer::drain::DrainBudget;
 use web::layer::observe::{RequestEntry, observe};
 
-/// A reader may pause for longer than a writer: it may be busy with what it has got.
+/// The number of `idle_timeout`s for which a client may take nothing. A reader may pause for longer than a writer,
+/// because it may be busy with the bytes that it has.
 const READER_PATIENCE: u32 = 4;
-/// Looks that an unused connection gets to end gently.
+/// The number of looks at an unused connection for which it is given time to end gently.
 const GOODBYE: u32 = 2;
-/// What waits of one HTTP/2 answer in the library's buffers, before it asks for no more.
+/// The most bytes of one HTTP/2 answer that wait in the library's buffers.
 const SEND_BUFFER: usize = 256 << 10;
-/// The most that one read of HTTP/1 takes room for. Part of a read keeps all of its room: with larger ones, uploads
-/// hold several times what they sent. A request's headers must fit in as well.
+/// The largest buffer of an HTTP/1 connection, in bytes. A part of a read keeps the memory of the whole read: with a
+/// larger buffer, uploads would hold several times what they sent. The headers of a request must fit in as well.
 const READ_BUFFER: usize = 128 << 10;
 
-/// What a listener serves.
+/// A listener's routes, its TLS, and the people whom it is for.
 pub struct Listener {
-    /// What every handler shares.
+    /// The state that all doors share.
     pub app: App,
     /// The routes.
     pub router: Router,
-    /// What encrypts the connections, if anything.
+    /// The certificate of its connections; `None` where they are not encrypted.
     pub tls: Option<ServerTls>,
     /// The people whom the listener is for.
     pub whose: ListenerKind,
@@ -63,13 +64,13 @@ pub struct Listener {
 /// The people whom a listener is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ListenerKind {
-    /// Clients of the registry, strangers among them.
+    /// Clients of the registry, known or not.
     Clients,
-    /// Operators, and what runs on this machine. They have places that clients cannot take.
+    /// Operators, and programs beside the server. They have places that clients cannot take.
     Operators,
 }
 
-/// Serves a router until `stop` says so, and then until what runs is over or `drain` has passed.
+/// Serves a router until `stop` becomes true, and then until all requests have ended or the drain time has passed.
 pub async fn serve(
     listener: TcpListener,
     Listener { app, router, tls, whose }: Listener,
@@ -78,7 +79,7 @@ pub async fn serve(
     let limits = app.limits.clone();
     let entrance = ConnectionLimits::new(whose, &app, &listener);
     let drains = DrainBudget::new(limits.connections);
-    // A connection that is over already cannot say which of its addresses it came to.
+    // A connection that is closed already has no local address any more.
     let address = listener.local_addr().unwrap_or(app.origin.listen());
     let mut connections = JoinSet::new();
     loop {
@@ -123,12 +124,12 @@ struct AcceptedConnection {
     stop: watch::Receiver<bool>,
 }
 
-/// What happens to a connection without a request.
+/// The treatment of a connection that has no request.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum IdleConnection {
-    /// It is asked to end: HTTP/2 has no time-out of its own for it.
+    /// The connection is asked to end: HTTP/2 has no time-out of its own for it.
     Ends,
-    /// It waits for the next request's head, which has one.
+    /// The connection stays: HTTP/1 has a time-out for the head of the next request.
     Waits,
 }
 
@@ -141,7 +142,7 @@ impl AcceptedConnection {
         set_patience(&stream, limits.idle_timeout.get() * READER_PATIENCE)?;
         let header_timeout = limits.header_timeout.get();
         if let Some(tls) = self.tls.clone() {
-            // In memory of its own: what it took is not kept for as long as the connection lasts.
+            // Boxed, so that the memory of the handshake is freed when it is over, and not with the connection.
             let handshake = Box::pin(self.handshake(tls, stream));
             let handshake = tokio::time::timeout(header_timeout, handshake);
             let stream = tokio::select! {
@@ -163,7 +164,7 @@ impl AcceptedConnection {
         Box::pin(self.serve(stream, protocol == FirstBytes::Http2)).await
     }
 
-    /// Begins TLS. `None`: the client speaks http, and was told that this is wrong here.
+    /// Begins TLS. Returns `None` if the client speaks HTTP without TLS: then it was answered 400.
     async fn handshake(
         &self,
         tls: ServerTls,
@@ -172,7 +173,7 @@ impl AcceptedConnection {
         match FirstBytes::of(&stream).await? {
             FirstBytes::Tls | FirstBytes::Unknown => tls.acceptor().accept(stream).await.map(Some),
             FirstBytes::Http1 | FirstBytes::Http2 => {
-                // Its request was not read, and more of it may come.
+                // The request was not read, and more of it may come.
                 self.door.arrivals.came();
                 let patience = self.app.limits.idle_timeout.get();
                 let stream = StagedClose::new(stream, &self.door, patience);
@@ -181,7 +182,7 @@ impl AcceptedConnection {
         }
     }
 
-    /// Serves a connection whose version is known.
+    /// Serves a connection whose version of HTTP is known.
     async fn serve<S>(mut self, stream: S, http2: bool) -> Result<(), ConnectionFailure>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -200,7 +201,7 @@ impl AcceptedConnection {
         if http2 {
             let connection = http2::Builder::new(TokioExecutor::new())
                 .timer(TokioTimer::new())
-                // It grows with what was read lately: who sends what nobody reads yet has little memory for it.
+                // The window grows with what was read lately: data that nobody reads yet gets little memory.
                 .adaptive_window(true)
                 .max_concurrent_streams(128)
                 .max_header_list_size(64 << 10)
@@ -219,8 +220,9 @@ impl AcceptedConnection {
         }
     }
 
-    /// Serves a connection to its end, which is near once the server stops, or the client is of no use. It comes in a
-    /// box: it has the memory of its own version of HTTP, and not that of the larger one.
+    /// Serves a connection to its end. The connection is asked to end once the server stops or it is not used, and cut
+    /// if its client does not read. It is boxed, so that it has the memory of its own version of HTTP, and not that of
+    /// the larger one.
     async fn until_over<C>(
         &mut self,
         (mut connection, idle): (Pin<Box<C>>, IdleConnection),
@@ -231,7 +233,7 @@ impl AcceptedConnection {
     {
         let mut looks = interval(readers::period(self.app.limits.idle_timeout.get()));
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // The first one comes at once.
+        // The first tick comes at once.
         looks.tick().await;
         let (mut ending, mut goodbye) = (false, 0);
         loop {
@@ -262,9 +264,9 @@ impl AcceptedConnection {
     }
 }
 
-/// Has TCP end the connection when its reader takes nothing: it would keep a buffer for ever.
+/// Has TCP end the connection if its client takes nothing for this long: otherwise it would keep its buffer for ever.
 fn set_patience(stream: &TcpStream, patience: Duration) -> io::Result<()> {
-    // The kernel takes a signed number.
+    // The kernel takes a signed number of milliseconds.
     let most = i32::MAX.unsigned_abs();
     let millis = u32::try_from(patience.as_millis()).unwrap_or(most).min(most);
     Ok(rustix::net::sockopt::set_tcp_user_timeout(stream, millis)?)

@@ -1,9 +1,10 @@
-//! The metadata server's few paths, as on a machine of Google's: tokens for whoever runs beside it.
+//! The metadata server: a few paths of Google's Compute Engine metadata server, which give tokens to programs that run
+//! beside it.
 //!
-//! It has a listener of its own, only where one is configured, and speaks for the one account that the operator
-//! named. Whoever reaches the listener is that account, so that what a browser or a proxy would do on somebody
-//! else's behalf is refused: requests without `Metadata-Flavor: Google`, from a web page, under a name that is not
-//! the metadata server's own, and forwarded ones.
+//! The metadata server has a listener of its own, which is off by default, and speaks for the one account that the
+//! operator named. Every program that reaches the listener acts as that account. So requests that a browser or a proxy
+//! may send on somebody else's behalf are refused: those without `Metadata-Flavor: Google`, from a web page, under a
+//! name that is not the metadata server's own, and forwarded ones.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -24,20 +25,20 @@ use web::app::App;
 use web::layer::RequestInfo;
 use web::routes::{DeclaredRoutes, RouteAccess};
 
-/// What the metadata server speaks for.
+/// The state of the metadata server: the account that it speaks for, and its listener.
 #[derive(Clone)]
 pub struct MetadataServer {
-    /// What every handler shares.
+    /// The state that all doors share.
     pub app: App,
-    /// The address that it listens on.
+    /// The IP address of the listener.
     pub listen: IpAddr,
-    /// The account's address.
+    /// The account's email address.
     pub account: String,
-    /// The project's id.
+    /// The id of the account's project.
     pub project: String,
 }
 
-/// Every path that is served.
+/// The routes of the metadata server.
 pub fn routes() -> DeclaredRoutes<MetadataServer> {
     const ACCOUNT: RouteAccess = RouteAccess::Public("whoever reaches the listener is the account");
     let mut routes = DeclaredRoutes::new();
@@ -59,7 +60,7 @@ pub fn routes() -> DeclaredRoutes<MetadataServer> {
     routes
 }
 
-/// The routes, for those who may be meant.
+/// Returns the router of the metadata server, which refuses requests that are not meant for it.
 pub fn router(metadata: MetadataServer) -> Router {
     routes()
         .into_router()
@@ -70,15 +71,16 @@ pub fn router(metadata: MetadataServer) -> Router {
 
 const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
 
-/// What proxies say of themselves, and browsers of the page that asks.
+/// Headers that a proxy adds, or a browser for the page that sends the request.
 const FOREIGN: [HeaderName; 4] =
     [ORIGIN, FORWARDED, VIA, HeaderName::from_static("x-forwarded-for")];
 
 /// The names that clients know a metadata server by.
 const NAMES: [&str; 3] = ["localhost", "metadata", "metadata.google.internal"];
 
-/// A page in a browser cannot set the flavour of another origin's request without asking. One whose own name was made
-/// to lead here could, but it sends that name; and a proxy says that it is one.
+/// Refuses a request that is not from a program beside the server. A web page cannot send `Metadata-Flavor` to another
+/// origin without a preflight request. A page whose own host name was pointed here (DNS rebinding) can, but then `Host`
+/// has that name. A proxy is recognised by the headers that it adds.
 async fn refuse_foreign(State(listen): State<IpAddr>, request: Request, next: Next) -> Response {
     let headers = request.headers();
     let flavour = headers.get("metadata-flavor");
@@ -94,17 +96,18 @@ async fn refuse_foreign(State(listen): State<IpAddr>, request: Request, next: Ne
     next.run(request).await
 }
 
-/// Whether a `Host` means a metadata server that listens there.
+/// Returns whether a `Host` is a name or an address of the metadata server that listens on `listen`.
 fn is_own(host: &str, listen: IpAddr) -> bool {
     let host = without_port(host);
     match host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
-        // Who listens everywhere has addresses that are not known here. None of them is a name that a page could have.
+        // A listener on all addresses does not know which ones there are. An address is no name that a page could have.
         Ok(address) => is_near(address) || address == listen || listen.is_unspecified(),
         Err(_) => NAMES.iter().any(|name| host.eq_ignore_ascii_case(name)),
     }
 }
 
-/// Whether an address is this machine's own, or one that no router passes on, as that of Google's metadata server is.
+/// Returns whether an address is of loopback or link-local, as that of Google's metadata server: no router passes it
+/// on.
 pub fn is_near(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(address) => address.is_loopback() || address.is_link_local(),
@@ -150,8 +153,8 @@ impl MetadataServer {
         self.app.engine.identity().has_account(&self.account).await
     }
 
-    /// Refuses every name but the account's two, and these as well while there is no such account: as on a machine without
-    /// one. gcloud takes anything else for a broken machine, and crashes.
+    /// Refuses every name but `default` and the account's own, and these as well while the account does not exist. A
+    /// machine without an account answers the same; gcloud crashes on any other answer.
     async fn check(&self, account: &str) -> Result<(), Response> {
         let ours = account == "default" || account == self.account;
         let exists = if ours { self.exists().await } else { Ok(false) };
@@ -161,7 +164,7 @@ impl MetadataServer {
         Err((StatusCode::NOT_FOUND, "there is no such service account\n").into_response())
     }
 
-    /// Returns the account as a caller, if it may do anything.
+    /// Returns the account as a caller, unless it is disabled or its project is deleted.
     async fn caller(&self, account: &str) -> Result<Caller, Response> {
         self.check(account).await?;
         let caller = self.app.engine.identity().caller_by_account(&self.account).await;
@@ -174,7 +177,8 @@ impl MetadataServer {
         })
     }
 
-    /// Says that the account is missing, and how it is made: once, because it is asked for all the time.
+    /// Warns if the account is missing, and says how to make it. This is logged once, at the start, because clients ask
+    /// all the time.
     pub async fn say_if_missing(&self) -> Result<(), IdentityError> {
         if !self.exists().await? {
             let Self { account, project, .. } = self;

@@ -1,8 +1,9 @@
-//! Tells webhooks what happened: pushes, tags and deletes, as Pub/Sub tells of changes in Artifact Registry.
+//! Delivers notifications of pushes, tags and deletes to webhooks, in the format in which Pub/Sub delivers those of
+//! Artifact Registry.
 //!
-//! What there is to tell is in the database, written with each change; here it travels. Messages of a webhook go one
-//! after the other, by one process at a time. What its receiver took is forgotten afterwards: a process that dies in
-//! between leaves it to be sent again. Webhooks know nothing of each other.
+//! The messages are in the database, written in the transaction of each change; this module sends them. One process at
+//! a time sends the messages of a webhook, one after the other. A message is deleted after its receiver has taken it: a
+//! process that dies in between leaves it to be sent again. Webhooks do not influence each other.
 
 mod message;
 mod retry;
@@ -26,26 +27,26 @@ use crate::egress::{AllowList, EgressTarget, SendError};
 use crate::jobs::ticks::JobTicks;
 use web::app::App;
 
-/// How often it is looked for something to tell.
+/// The interval at which the database is asked for messages.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// After how long it is written down what was taken, and that this process still lives: well within its lease.
+/// The time after which deliveries are stored, and the lease of this process is renewed: well within the lease.
 const SETTLE_EVERY: Duration = Duration::from_secs(2);
 
-/// Webhooks beyond that would make each change a large one.
+/// The most webhooks: each change writes a message for each of them in its transaction.
 const MOST: usize = 100;
 
-/// Somebody who is told, and how.
+/// A webhook of the settings: which changes it is told of, and where its messages are sent.
 pub(crate) struct WebhookEndpoint {
     webhook: Webhook,
-    /// What messages say that they come from, where the settings say so.
+    /// The Pub/Sub subscription that messages name, if the settings have one.
     subscription: Option<String>,
     authorization: Option<HeaderValue>,
     target: EgressTarget,
 }
 
 impl WebhookEndpoint {
-    /// All of the settings. What cannot work is refused by the setting's name.
+    /// Reads all webhooks of the settings. An error names the setting that cannot work.
     pub(crate) fn all(config: &Config, allow: &Arc<AllowList>) -> anyhow::Result<Vec<Self>> {
         if config.notifications.len() > MOST {
             bail!("notifications: there are more than {MOST}");
@@ -82,7 +83,7 @@ impl WebhookEndpoint {
         Ok(Self { webhook, subscription, authorization: authorization(notification)?, target })
     }
 
-    /// What the engine has to know of it.
+    /// Returns the part that the engine needs: the name, and the changes to be told of.
     pub(crate) fn webhook(&self) -> Webhook {
         self.webhook.clone()
     }
@@ -100,7 +101,8 @@ where
     texts.iter().map(parse).collect()
 }
 
-/// The header with the token, which nothing prints.
+/// Returns the header with the webhook's token, if there is one. The value is marked as sensitive, so that it is not
+/// printed.
 fn authorization(notification: &config::WebhookSettings) -> anyhow::Result<Option<HeaderValue>> {
     let config::WebhookSettings { token_file, token_variable, .. } = notification;
     let token = match (token_file.as_path(), token_variable.as_str()) {
@@ -112,13 +114,13 @@ fn authorization(notification: &config::WebhookSettings) -> anyhow::Result<Optio
         _ => bail!("token_file and token_variable: there is one token"),
     };
     let value = HeaderValue::try_from(format!("Bearer {}", token.trim()));
-    // Not with the reason, which could show the token.
+    // The error's own text could show the token.
     let Ok(mut value) = value else { bail!("token: it holds what cannot stand in a header") };
     value.set_sensitive(true);
     Ok(Some(value))
 }
 
-/// Starts telling everybody. It ends when `stop` says so.
+/// Starts a job for each webhook. The jobs end when `stop` becomes true.
 pub(crate) fn start(
     (app, receivers): (&App, Vec<WebhookEndpoint>),
     stop: &watch::Receiver<bool>,
@@ -130,7 +132,7 @@ pub(crate) fn start(
     }
 }
 
-/// The work for one webhook.
+/// The job that delivers the messages of one webhook.
 struct DeliveryWorker {
     app: App,
     receiver: WebhookEndpoint,
@@ -151,7 +153,7 @@ impl DeliveryWorker {
         let _ = self.app.engine.release_notifications(self.receiver.name()).await;
     }
 
-    /// Tells everything that is due, or until the receiver is to be left alone for a while.
+    /// Sends all messages that are due, until the receiver has to be left alone for a while.
     async fn tell(&mut self) -> Result<(), EngineError> {
         let engine = self.app.engine.clone();
         loop {
@@ -169,7 +171,7 @@ impl DeliveryWorker {
         }
     }
 
-    /// Sends messages one after the other, until one is not taken or it is time to write down which were.
+    /// Sends messages one after the other, until one is not taken or it is time to store which ones were.
     async fn send_all(&mut self, mut left: Vec<Notification>) -> DeliveryOutcome {
         let (mut settled, began) = (DeliveryOutcome::default(), Instant::now());
         let mut stop = self.stop.clone();
@@ -178,7 +180,7 @@ impl DeliveryWorker {
             let message = left.remove(chosen);
             let sent = tokio::select! {
                 sent = self.send(&message) => sent,
-                // It is sent again by whoever comes next.
+                // The process that takes over sends the message again.
                 _ = stop.wait_for(|stop| *stop) => break,
             };
             match sent {
@@ -187,7 +189,7 @@ impl DeliveryWorker {
                     self.taken(chosen);
                 }
                 Err((cause, why)) => {
-                    // One that was put off before has had its patience.
+                    // A message that was put off before is put off again at its first refusal.
                     let again = cause == FailureCause::Refused && message.times_postponed > 0;
                     if self.failed(cause, &why) || again {
                         settled.put_off.push((message.id, self.put_off(&message)));
@@ -232,7 +234,7 @@ impl DeliveryWorker {
         }
     }
 
-    /// Answers whether the others are to go before the message.
+    /// Records a failed attempt. Returns whether other messages have to go first.
     fn failed(&mut self, cause: FailureCause, why: &str) -> bool {
         let name = self.receiver.name();
         self.app.metrics.notification_failed(name);
@@ -246,7 +248,7 @@ impl DeliveryWorker {
         others_first
     }
 
-    /// How long a message is put off.
+    /// Returns how long the message is put off.
     fn put_off(&self, message: &Notification) -> Duration {
         let (name, id) = (self.receiver.name(), message.id);
         if message.times_postponed == 0 {
@@ -259,7 +261,7 @@ impl DeliveryWorker {
     }
 }
 
-/// Whether an answer tells of the message, or only that its receiver is not there or busy.
+/// Returns whether a status is about the message, or says that the receiver is not there or busy.
 fn cause(status: StatusCode) -> FailureCause {
     match status.as_u16() {
         429 | 502..=504 => FailureCause::Absent,

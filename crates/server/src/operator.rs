@@ -1,6 +1,6 @@
-//! The operator's socket: one JSON object in, one JSON object a line out.
+//! The operator's socket: takes one JSON object, and answers with one JSON object a line.
 //!
-//! Only the user that runs the server, and root, are heard.
+//! Only the user that runs the server, and root, may send commands.
 
 mod cleanup;
 mod owner_key;
@@ -27,30 +27,30 @@ use crate::jobs::ticks::unless_stopped;
 use crate::listen::or_pause;
 use web::app::App;
 
-/// What an operator asks for.
+/// A command of the operator.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub(crate) enum OperatorCommand {
-    /// Collect what nothing refers to.
+    /// Collects content that nothing refers to.
     Gc {
-        /// Only say what would be collected.
+        /// True if nothing is deleted, and only the report made.
         dry_run: bool,
     },
-    /// Do what the cleanup policies of a repository say.
+    /// Applies the cleanup policies of a repository.
     Cleanup {
         /// The repository's resource name.
         repository: String,
-        /// Only say what would be deleted.
+        /// True if nothing is deleted, and only the report made.
         dry_run: bool,
     },
-    /// Make a new key for the account that owns everything.
+    /// Makes a new key for the account that owns everything.
     OwnerKey {
-        /// Where clients reach the server, where the server does not know it.
+        /// The URL by which clients reach the server, if the server does not know it.
         url: Option<String>,
     },
-    /// Read every copy, and check that its bytes are right.
+    /// Reads every copy, and checks its bytes.
     Scrub {
-        /// How many bytes a second are read; 0 is as fast as it can.
+        /// The bytes to read in a second; 0 is without a limit.
         rate: u64,
     },
 }
@@ -59,15 +59,15 @@ pub(crate) enum OperatorCommand {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ProgressLine<T> {
-    /// How far it is.
+    /// A report while the command runs.
     Progress(T),
-    /// It is over.
+    /// The last report: the command is done.
     Done(T),
-    /// It went wrong.
+    /// The error that ended the command.
     Error(String),
 }
 
-/// What a collection did so far, or would do.
+/// The counts of a collection so far: of deleted content, or in a dry run of content that would be deleted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct CollectionReport {
     /// Reviews that were due.
@@ -80,13 +80,14 @@ pub(crate) struct CollectionReport {
     pub manifests: u64,
     /// Uploads that expired.
     pub uploads: u64,
-    /// Files removed from the trash.
+    /// Files deleted from the trash.
     pub files: u64,
     /// Bytes taken from repositories.
     pub bytes: u64,
-    /// Whether another process was at it.
+    /// True if another process is collecting, so that this one did nothing.
     pub busy: bool,
-    /// Whether a dry run does not know yet which blobs repositories no longer need.
+    /// True if a dry run does not know yet which blobs repositories no longer need: manifests of an older release are
+    /// still being read.
     #[serde(default)]
     pub links_unknown: bool,
 }
@@ -108,7 +109,7 @@ impl From<GcReport> for CollectionReport {
     }
 }
 
-/// Opens the socket, and answers on it for as long as the future runs.
+/// Opens the socket. The returned future answers on it, for as long as it runs.
 pub(crate) fn listen(
     path: &Path,
     (app, stop): (App, watch::Receiver<bool>),

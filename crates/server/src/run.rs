@@ -1,4 +1,4 @@
-//! Puts the parts together, and takes them apart again gently.
+//! The composition root: starts a server from its parts, and stops it after the requests that run.
 
 mod seals;
 
@@ -45,43 +45,44 @@ use web::layer::network_counter::NetworkCounter;
 use web::layer::sending::SendMemory;
 use web::server_url::ServerUrl;
 
-/// Memory for all forms of strangers: a form is a few KiB, and a hundred of the longest fit in.
+/// The memory in bytes for the forms that callers send before they are known: a form is a few KiB, and a hundred of the
+/// longest fit in.
 const FORM_MEMORY: usize = 24 << 20;
 
-/// What a server is started with.
+/// The options of a start.
 pub struct ServerOptions {
     /// The settings.
     pub config: Config,
-    /// How callers are told apart.
+    /// The way in which callers are authenticated.
     pub authenticate: Authenticator,
-    /// In `--dev`, names besides loopback ones that are answered; otherwise `None`.
+    /// In `--dev`, the host names that are answered besides those of loopback; otherwise `None`.
     pub dev_hosts: Option<Vec<String>>,
-    /// Whether everything stays in memory, and ends with the process.
+    /// True if everything stays in memory, and ends with the process.
     pub ephemeral: bool,
-    /// What time it is.
+    /// The clock that all parts read.
     pub clock: Arc<dyn Clock>,
-    /// What the operator allows besides.
+    /// The exceptions that the operator allows.
     pub permits: StartPermits,
 }
 
-/// What is refused unless the operator asks for it.
+/// Exceptions that a start makes only where the operator asks for them.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct StartPermits {
-    /// Making new keys in place of those that no master key opens any more.
+    /// New keys are made in place of those that no master key opens any more.
     pub new_master_key: bool,
-    /// Letting everybody do everything in a folder that has accounts.
+    /// `--dev` serves a folder that has accounts: everybody may do everything in it.
     pub dev_with_accounts: bool,
 }
 
 /// A running server.
 pub struct RunningServer {
-    /// Where `/v2/` is served.
+    /// The address on which `/v2/` is served.
     pub listen: SocketAddr,
-    /// Where health and metrics are served.
+    /// The address on which health and metrics are served, unless they are off.
     pub ops: Option<SocketAddr>,
-    /// How clients reach it.
+    /// The URL by which clients reach the server.
     pub origin: ServerUrl,
-    /// The account that the first start made.
+    /// The account that this start made, if it is the first one.
     pub owner: Option<FirstOwner>,
     tls: Option<ServerTls>,
     app: App,
@@ -89,22 +90,22 @@ pub struct RunningServer {
     listeners: JoinSet<()>,
     jobs: JoinSet<()>,
     admin: Option<JoinHandle<()>>,
-    /// Unlocked when the server is gone.
+    /// The lock of the data folder, held until the server is dropped.
     _data: Option<DataFolder>,
 }
 
-/// The account that the first start made, for whoever started it.
+/// The account that the first start made, as the person who started the server is told of it.
 pub struct FirstOwner {
-    /// Its address.
+    /// The account's email address.
     pub email: String,
-    /// The project that was made beside its own.
+    /// The id of the project that was made beside the account's own.
     pub project: String,
-    /// Where its key file is.
+    /// The path of the account's key file.
     pub key_file: PathBuf,
 }
 
 impl RunningServer {
-    /// Opens the stores, then listens: who connects finds a registry that is ready.
+    /// Opens the stores, and listens only then: a client that connects finds a registry that is ready.
     pub async fn start(setup: ServerOptions) -> anyhow::Result<Self> {
         let ServerOptions { config, authenticate, dev_hosts, ephemeral, clock, permits } = setup;
         let receivers = receivers(&config, &authenticate)?;
@@ -125,14 +126,14 @@ impl RunningServer {
             settings.open_uploads = None;
         }
         let engine = Engine::new(meta, blobs, clock, (settings, key));
-        // Before anything is changed.
+        // A refused start must not have changed anything.
         if matches!(authenticate, Authenticator::Dev) && !permits.dev_with_accounts {
             refuse_accounts(&engine).await?;
         }
         if let Some(data) = &data {
             seals::check(&engine, data, unwritten, otherwise).await?;
         }
-        // The address is known, and nobody is answered yet.
+        // The address is known from here on. Connections are answered only when all parts are ready.
         let listener = bind(config.listen, "--listen")?;
         let listen = listener.local_addr()?;
         let origin = ServerUrl::new(&config.external_url, config.scheme(), listen);
@@ -152,7 +153,7 @@ impl RunningServer {
             dev_hosts,
             proxies: config.proxies.clone(),
             limits: config.limits.clone(),
-            // As much again as for blobs; and one has to fit in.
+            // Manifests have a budget of their own, as large as that of uploads. One largest manifest has to fit in.
             manifests: BodyBudget::new(
                 config.limits.upload_memory.get().max(manifest::MAX_MANIFEST_BYTES),
             ),
@@ -197,29 +198,29 @@ impl RunningServer {
         Ok(Self { listen, ops, origin, owner, tls, app, stop, listeners, jobs, admin, _data: data })
     }
 
-    /// What encrypts connections, if anything.
+    /// Returns the certificate in use and its files; `None` where connections are not encrypted.
     pub(crate) fn tls(&self) -> Option<&ServerTls> {
         self.tls.as_ref()
     }
 
-    /// Whether everybody may do everything.
+    /// Returns whether the server runs with `--dev`, where everybody may do everything.
     pub fn is_dev(&self) -> bool {
         matches!(self.app.authenticate, Authenticator::Dev)
     }
 
-    /// Takes no more connections, lets running requests end, and writes down what is only in memory.
+    /// Accepts no more connections, lets running requests end, and stores what is only in memory.
     pub async fn stop(mut self) {
         let deadline = Instant::now() + self.app.limits.drain_timeout.get();
         self.stop.send_replace(true);
-        // Each cuts its connections when the time is over.
+        // Each listener cuts its connections when the drain time is over.
         while self.listeners.join_next().await.is_some() {}
         jobs::end(self.jobs, deadline).await;
         if let Some(admin) = &self.admin {
             admin.abort();
         }
-        // A disk or a database that hangs must not keep the process; one that works needs no second.
+        // A disk or a database that hangs must not keep the process. One that works needs less than a second.
         let rest = || deadline.max(Instant::now() + Duration::from_secs(1));
-        // A few thousand short lines: whatever takes them at all has them by then.
+        // A few thousand short lines are waiting at most: a disk that works has written them in five seconds.
         let soon = Instant::now() + Duration::from_secs(5);
         self.app.audit.flush(rest().min(soon)).await;
         if timeout_at(rest(), self.app.engine.close()).await.is_err() {
@@ -230,7 +231,8 @@ impl RunningServer {
     }
 }
 
-/// Who is told of changes. This machine is told only where it was opened, or everybody may do everything anyway.
+/// Reads the webhooks of the settings. Addresses of this machine are allowed where `egress.allow` opens them, and in
+/// `--dev`, where everybody may do everything anyway.
 fn receivers(
     config: &Config,
     authenticate: &Authenticator,
@@ -243,7 +245,7 @@ fn receivers(
     WebhookEndpoint::all(config, &Arc::new(allow))
 }
 
-/// What everything is kept in.
+/// The stores of a server, open, and the key that opens what is sealed in them.
 struct OpenStores {
     data: Option<DataFolder>,
     meta: Meta,
@@ -251,7 +253,7 @@ struct OpenStores {
     master: MasterKeySource,
 }
 
-/// Refuses a folder whose images and accounts somebody has put under roles: `--dev` asks nobody.
+/// Refuses a folder that has accounts: `--dev` ignores the roles that protect what is in it.
 async fn refuse_accounts(engine: &Engine) -> anyhow::Result<()> {
     if engine.identity().needs_owner().await? {
         return Ok(());
@@ -291,7 +293,7 @@ async fn open_stores(
     Ok(OpenStores { data: Some(data), meta, blobs, master })
 }
 
-/// The metadata server, which nobody reaches where it is off.
+/// Returns the routes of the metadata server. Where it is off there are none, and no listener.
 async fn metadata_router(app: &App, config: &config::MetadataSettings) -> anyhow::Result<Router> {
     let OpsListen::At(listen) = config.listen else { return Ok(Router::new()) };
     let account: AccountEmail = config.account.parse().context("metadata.account")?;
@@ -302,11 +304,11 @@ async fn metadata_router(app: &App, config: &config::MetadataSettings) -> anyhow
     Ok(metadata_server::router(metadata))
 }
 
-/// Connections that wait to be accepted. Beyond them the kernel drops what comes, and clients wait in vain: a burst of
-/// strangers' connections shall not do that to others.
+/// The most connections that wait to be accepted. The kernel drops those beyond it, and their clients wait in vain: a
+/// burst of connections from one client should not do that to the others.
 const BACKLOG: u32 = 4096;
 
-/// Listens on an address, which `setting` chooses.
+/// Listens on an address. An error advises to change `setting`, from which the address comes.
 fn bind(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
     let listen = || {
         let socket = match address {
@@ -329,7 +331,7 @@ fn bind(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
     })
 }
 
-/// Keeps the owner's key file pointing to where clients reach the server, or says that nobody knows where that is.
+/// Writes the token endpoint that clients reach into the owner's key file, or warns that `external_url` is not set.
 fn say_where_to_ask(origin: &ServerUrl, data: &DataFolder) {
     match origin.fixed() {
         Some(url) => data.point_owner_key(&format!("{url}/token")),
@@ -340,7 +342,7 @@ fn say_where_to_ask(origin: &ServerUrl, data: &DataFolder) {
     }
 }
 
-/// Makes the first account where nobody could sign in, and keeps its key file in the data folder.
+/// Makes the first account if nobody can sign in yet, and keeps its key file in the data folder.
 async fn first_owner(
     engine: &Engine,
     data: &DataFolder,
@@ -368,7 +370,7 @@ async fn first_owner(
         Ok(())
     });
     let Some(owner) = owner.await? else {
-        // Another process was quicker, and has the key that opens something.
+        // Another process was quicker, and its key file is the one of the account.
         std::fs::remove_file(written)?;
         return Ok(None);
     };

@@ -1,4 +1,4 @@
-//! `berth adopt`: lets a database and a folder of blobs belong together that do not say so themselves.
+//! `berth adopt`: makes a database and a folder of blobs belong together by giving them the same id.
 
 use std::io::{Write, stdout};
 use std::process::ExitCode;
@@ -11,11 +11,12 @@ use super::SettingsArguments;
 use crate::data::{DataFolder, FolderSharing};
 use crate::stores;
 
-/// Take a folder of blobs and a database for each other's, after something was lost or put back.
+/// Makes a folder of blobs and a database belong together, after one of them was lost or restored.
 ///
-/// Both carry the same id, and the server does not start where these differ or one is missing. This says what is found,
-/// and with --yes gives both one id. Blobs that are missing are then missing when they are read, until somebody pushes them
-/// again; files that the database does not know stay where they are, and are never served. No berth may run on the folder.
+/// Both carry the same id. The server does not start if the ids differ or one is missing. This command prints what it
+/// finds, and with --yes gives both the same id. Blobs whose files are missing cannot be pulled afterwards, until they
+/// are pushed again. Files that the database does not know stay in the folder, and are never served. No server may run
+/// on the folder meanwhile.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  berth adopt --data /var/lib/berth\n  berth adopt --data /var/lib/berth --yes"
@@ -23,10 +24,10 @@ use crate::stores;
 pub(super) struct AdoptArguments {
     #[command(flatten)]
     source: SettingsArguments,
-    /// sqlite, or a postgres:// URL [default: sqlite].
+    /// The database: sqlite, or a postgres:// URL [default: sqlite].
     #[arg(long, value_name = "URL")]
     database: Option<String>,
-    /// Do it; otherwise only say what is found.
+    /// Gives both the same id; without this flag, nothing is changed.
     #[arg(long)]
     yes: bool,
 }

@@ -1,4 +1,4 @@
-//! What a server says of itself when it has started, and the next commands to type.
+//! The lines that `berth serve` prints when the server has started, with the next commands to type.
 
 use std::io::{self, Write};
 
@@ -8,21 +8,21 @@ use crate::listen::tls::CertificateAuthority;
 use crate::run::{FirstOwner, RunningServer};
 use web::server_url::reachable;
 
-/// The file that a person puts in its place, where only they know it.
+/// The placeholder for the certificate of an authority of the operator's own, whose path the server does not know.
 const OWN_AUTHORITY: &str = "CA.pem";
 
-/// A server that has started, for whoever started it.
+/// A server that has started, and the settings that its first lines show.
 pub(super) struct StartBanner<'a> {
     pub(super) server: &'a RunningServer,
     pub(super) settings: &'a Config,
     /// The names that `--dev-host` adds.
     pub(super) dev_hosts: &'a [String],
-    /// Where everything is kept.
+    /// The place where everything is kept, as text.
     pub(super) kept: &'a str,
 }
 
 impl StartBanner<'_> {
-    /// Writes lines of the log that say what was started.
+    /// Logs what was started, where the log is JSON.
     pub(super) fn log(&self) {
         let Self { server, kept, .. } = self;
         let version = env!("CARGO_PKG_VERSION");
@@ -66,7 +66,8 @@ impl StartBanner<'_> {
         Ok(out)
     }
 
-    /// Where a server for everybody is reached: by the name that others call it, where it has one and they reach it.
+    /// Returns the host of a server in development mode: its first `--dev-host` if other machines reach it, otherwise
+    /// its address.
     fn development_host(&self) -> String {
         let listen = self.server.listen;
         match self.dev_hosts.first() {
@@ -75,7 +76,7 @@ impl StartBanner<'_> {
         }
     }
 
-    /// What a server for everybody says of itself.
+    /// Writes the lines of a server in development mode.
     fn development(&self, out: &mut impl Write) -> io::Result<()> {
         let (host, listen) = (self.development_host(), self.server.listen);
         let (version, scheme) = (env!("CARGO_PKG_VERSION"), self.server.origin.scheme());
@@ -101,7 +102,7 @@ impl StartBanner<'_> {
         writeln!(out, "  docker pull {image}\n")
     }
 
-    /// How whoever started it first signs in.
+    /// Writes the lines of a first start: where the key is, and how to sign in with it.
     fn first_start(&self, out: &mut impl Write, owner: &FirstOwner) -> io::Result<()> {
         let base = self.server.origin.on_this_machine();
         let host = base.split_once("://").map_or(base.as_str(), |(_, host)| host);
@@ -133,7 +134,8 @@ impl StartBanner<'_> {
         writeln!(out, "  docker login --username _json_key --password-stdin {host} <{key}\n")
     }
 
-    /// Returns the file that clients need to trust the server, as a word for a shell; `None` where they need none.
+    /// Returns the certificate file that clients need to trust the server, quoted for a shell; `None` if they need
+    /// none.
     fn own_authority(&self) -> Option<String> {
         let tls = self.server.tls()?;
         match tls.authority() {

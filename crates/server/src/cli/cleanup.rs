@@ -1,4 +1,4 @@
-//! `berth cleanup`: asks a running server to do what the cleanup policies of a repository say.
+//! `berth cleanup`: asks a running server to apply the cleanup policies of a repository.
 
 use std::io::{Write, stdout};
 use std::process::ExitCode;
@@ -11,11 +11,11 @@ use super::SettingsArguments;
 use super::operator::{ask, watched};
 use crate::operator::{CleanedLine, CleanupProgress, OperatorCommand};
 
-/// Delete what the cleanup policies of a repository say, now.
+/// Deletes the versions that the cleanup policies of a repository select, now.
 ///
-/// The server does this by itself from time to time (the setting cleanup.interval). Each line is a version that goes: its
-/// image and digest, its first tags, its size and the policy that deletes it. What was deleted does not come back; its layers
-/// are collected later, where nothing else needs them.
+/// The server does this by itself from time to time (the setting cleanup.interval). Each printed line is a deleted
+/// version: its image and digest, its first tags, its size and the policy that deletes it. A deleted version does not
+/// come back. Its layers are collected later, if nothing else needs them.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     berth cleanup --dry-run team-one/images\n  \
@@ -24,10 +24,10 @@ use crate::operator::{CleanedLine, CleanupProgress, OperatorCommand};
 pub(super) struct CleanupArguments {
     #[command(flatten)]
     source: SettingsArguments,
-    /// Only say what would be deleted.
+    /// Prints what would be deleted, and deletes nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Where a repository is that is given as PROJECT/REPOSITORY. By default the setting default_location.
+    /// The location of a repository given as PROJECT/REPOSITORY [default: the setting default_location].
     #[arg(long, value_name = "LOCATION")]
     location: Option<Location>,
     /// The repository: PROJECT/REPOSITORY, or projects/P/locations/L/repositories/R.
@@ -70,7 +70,8 @@ fn name(text: &str, location: Location) -> anyhow::Result<RepositoryName> {
     Ok(RepositoryName { project, location, repository })
 }
 
-/// A line for each version. Ids of policies are whatever somebody chose, and shown as text that harms no terminal.
+/// Prints a line for each version. The id of a policy may be any text, so it is escaped: it must not control the
+/// terminal.
 fn show(so_far: &CleanupProgress) -> anyhow::Result<()> {
     if so_far.cleaned.is_empty() {
         return Ok(());

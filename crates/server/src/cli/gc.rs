@@ -1,4 +1,4 @@
-//! `berth gc`: asks running servers to collect.
+//! `berth gc`: asks a running server to collect content that nothing refers to.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -9,16 +9,17 @@ use super::SettingsArguments;
 use super::operator::{ask, watched};
 use crate::operator::{CollectionReport, OperatorCommand};
 
-/// Collect what nothing refers to, now.
+/// Deletes content that nothing refers to, now.
 ///
-/// The server does this by itself from time to time; nothing stops meanwhile. What is collected was
-/// deleted, or never finished, longer ago than the setting gc.grace says.
+/// The server does this by itself from time to time (the setting gc.interval), and serves all requests meanwhile.
+/// Content is collected if it was deleted, or its upload was left unfinished, longer ago than the setting gc.grace
+/// says.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  berth gc --dry-run\n  berth gc --data /var/lib/berth")]
 pub(super) struct GcArguments {
     #[command(flatten)]
     source: SettingsArguments,
-    /// Only say what would be collected.
+    /// Prints what would be collected, and deletes nothing.
     #[arg(long)]
     dry_run: bool,
 }

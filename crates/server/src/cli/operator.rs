@@ -1,4 +1,4 @@
-//! Asks a running server by the operator's socket.
+//! The client side of the operator's socket: sends a command to a running server, and reads its answer.
 
 use std::io::{BufRead, BufReader, IsTerminal, Write, stderr};
 use std::os::unix::net::UnixStream;
@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::data::sockets;
 use crate::operator::{OperatorCommand, ProgressLine};
 
-/// Says a command, and hears how far it is until it is done.
+/// Sends a command, and calls `progress` with each report until the command is done. Returns the last report.
 pub(super) fn ask<T: DeserializeOwned>(
     config: &Config,
     command: &OperatorCommand,
@@ -33,7 +33,7 @@ pub(super) fn ask<T: DeserializeOwned>(
     bail!("the server went away before it was done; what it did is kept")
 }
 
-/// One line that is written over, where somebody watches; an empty one takes it away.
+/// Shows a line of progress in place of the line before it, if `stderr` is a terminal. An empty text clears the line.
 pub(super) fn watched(text: &str) -> anyhow::Result<()> {
     let mut out = stderr();
     if out.is_terminal() {

@@ -1,4 +1,4 @@
-//! Values that parse and cannot work: each check says what is wrong with one value.
+//! Checks of values that parse, but cannot work. Each check returns the problem of one value.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -7,12 +7,13 @@ use model::registry_host::domain_of_location_host;
 
 use model::locations::LOCATIONS;
 
-/// The longest name that DNS has.
+/// The most characters of a DNS name.
 const LONGEST_NAME: usize = 253;
-/// The room that `northamerica-northeast1-docker.` and its like take before a domain.
+/// The most characters that a location's prefix, as `northamerica-northeast1-docker.`, takes before a domain.
 const LONGEST_LOCATION: usize = 40;
 
-/// Checks where clients reach the server: `https://HOST` or `http://HOST`, with a port or without, or nothing.
+/// Checks the URL by which clients reach the server: `https://HOST` or `http://HOST`, with or without a port. Empty is
+/// allowed.
 pub(super) fn external_url(url: &str) -> Result<(), String> {
     if url.is_empty() {
         return Ok(());
@@ -22,7 +23,7 @@ pub(super) fn external_url(url: &str) -> Result<(), String> {
     };
     let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
     if authority.contains('@') {
-        // Whatever stands there may be a password.
+        // The text before the @ may be a password, so the message does not repeat it.
         return Err("has a user name or a password in it, which everybody would be told".to_owned());
     }
     if !["http", "https"].contains(&scheme) {

@@ -1,4 +1,4 @@
-//! The owner's key file, in the data folder until somebody takes it elsewhere.
+//! The owner's key file, which stays in the data folder until its owner moves it elsewhere.
 
 use std::fs;
 use std::io::{self, Write};
@@ -13,7 +13,7 @@ impl DataFolder {
         self.path.join("owner-key.json")
     }
 
-    /// Has the owner's key file say that tokens are to be had there, if the file is still here and says something else.
+    /// Writes `token_uri` into the owner's key file, if the file is still here and names another one.
     pub fn point_owner_key(&self, token_uri: &str) {
         let path = self.owner_key();
         let problem = match fs::read_to_string(&path) {
@@ -40,7 +40,7 @@ impl DataFolder {
         );
     }
 
-    /// Under another name first, so that a crash leaves the one or the other.
+    /// Replaces the file in one step: a crash leaves either the old text or the new one.
     fn replace_owner_key(&self, text: &str) -> io::Result<()> {
         let new = self.path.join(format!("owner-key.{}.new", std::process::id()));
         let _ = fs::remove_file(&new);
@@ -52,7 +52,7 @@ impl DataFolder {
     }
 }
 
-/// Returns a key file that says where tokens are to be had, or `None` where it says so already.
+/// Returns the text of a key file with `token_uri` in it, or `None` if the file names it already.
 fn pointed_to(text: &str, token_uri: &str) -> Result<Option<String>, serde_json::Error> {
     let mut file: serde_json::Map<String, Value> = serde_json::from_str(text)?;
     if file.get("token_uri").is_some_and(|said| said == token_uri) {

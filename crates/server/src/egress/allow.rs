@@ -1,4 +1,4 @@
-//! What an operator opened on purpose, though it is not public or not encrypted.
+//! The setting `egress.allow`: targets that the operator opens, though they are not public or not encrypted.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -6,27 +6,27 @@ use std::str::FromStr;
 use ipnet::IpNet;
 use model::registry_host::has_host_characters;
 
-/// What may be reached besides public addresses.
+/// The targets that may be reached besides public addresses.
 #[derive(Debug, Default)]
 pub(crate) struct AllowList(Vec<AllowEntry>);
 
-/// `10.0.0.0/8`, `10.1.2.3`, `[fd00::1]:8080`, `hooks.internal`, `hooks.internal:8080`.
+/// One entry, as `10.0.0.0/8`, `10.1.2.3`, `[fd00::1]:8080`, `hooks.internal` or `hooks.internal:8080`.
 #[derive(Debug, PartialEq, Eq)]
 struct AllowEntry {
     place: Destination,
-    /// Any, where none is named.
+    /// The port; `None` stands for every port.
     port: Option<u16>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 enum Destination {
     Network(IpNet),
-    /// Whatever address it has.
+    /// A host name, whatever its addresses are.
     Name(String),
 }
 
 impl AllowList {
-    /// Reads entries, and names the one that is none.
+    /// Parses the entries. An error names the entry that is wrong.
     pub(crate) fn new(entries: &[String]) -> anyhow::Result<Self> {
         let parse = |entry: &String| {
             let parsed = entry.parse();
@@ -37,7 +37,7 @@ impl AllowList {
         entries.iter().map(parse).collect::<anyhow::Result<_>>().map(Self)
     }
 
-    /// This machine besides.
+    /// Adds the loopback addresses of this machine.
     #[must_use]
     pub(crate) fn and_loopback(mut self) -> Self {
         let networks = ["127.0.0.0/8", "::1/128"];
@@ -49,7 +49,8 @@ impl AllowList {
         self
     }
 
-    /// Whether that address, of that name where it has one, is open.
+    /// Returns whether an entry opens this port of an address. `name` is the host name that resolved to the address, or
+    /// empty.
     pub(super) fn opens(&self, name: &str, (ip, port): (IpAddr, u16)) -> bool {
         self.0.iter().any(|entry| {
             let there = match &entry.place {
@@ -66,7 +67,7 @@ impl FromStr for AllowEntry {
 
     fn from_str(text: &str) -> Result<Self, ()> {
         let (place, port) = match text.rsplit_once(':') {
-            // The colons of an address of IPv6 are its own, unless it stands in brackets.
+            // A colon within an IPv6 address without brackets does not separate a port.
             Some((place, port)) if !place.contains(':') || place.ends_with(']') => {
                 (place, Some(port.parse().map_err(drop)?))
             }

@@ -1,4 +1,5 @@
-//! Which URLs are taken, and what a name comes to. That nothing is followed is tested through the front door.
+//! Tests of which URLs are accepted, and to which addresses a name resolves. The tests of the front door check that
+//! redirects are not followed.
 
 use super::*;
 
@@ -22,7 +23,7 @@ fn urls() {
     check("https://hooks.example.com/a?b=c", &[], None);
     check("https://1.1.1.1/", &[], None);
     check("https://[2606:4700:4700::1111]:8443/", &[], None);
-    // What the name is decides when it is known.
+    // The addresses of the name decide, when it is resolved.
     check("http://hooks.example.com/", &[], None);
     check("http://1.1.1.1/", &[], Some("without encryption"));
     check("http://1.1.1.1/", &["1.1.1.1:80"], None);
@@ -79,7 +80,7 @@ fn rule(entries: &[&str], encrypted: bool) -> Arc<EgressRule> {
     Arc::new(EgressRule { allow: allow(entries), port: 443, encrypted })
 }
 
-/// What a name comes to by a rule.
+/// Returns the addresses that are left of those of a name.
 async fn resolve(rule: &Arc<EgressRule>, lookup: VettingResolver) -> Result<Vec<IpAddr>, String> {
     let vetted = VettedAddresses { rule: rule.clone(), lookup };
     let found = vetted.resolve("hooks.example.com".parse().expect("a name")).await;

@@ -1,4 +1,4 @@
-//! Who comes in: how many connections there are at once, and how many of them are one network's.
+//! The limits of connections: how many are open at once, and how many of them come from one network.
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,10 +16,10 @@ use web::layer::log_throttle::LogThrottle;
 use web::layer::metrics::Metrics;
 use web::layer::network_counter::{NetworkCounter, NetworkPlace};
 
-/// How long nobody is let in after descriptors ran out.
+/// The time for which no connection is accepted after the descriptors ran out.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The way into one listener.
+/// The limits of one listener, and the connections that count towards them.
 pub(super) struct ConnectionLimits {
     places: Arc<Semaphore>,
     line: DescriptorLine,
@@ -28,14 +28,14 @@ pub(super) struct ConnectionLimits {
     metrics: Metrics,
 }
 
-/// A connection that was let in, and its place among those that may be open.
+/// A connection that was accepted, and its place among those that may be open.
 pub(super) struct AcceptedStream {
     pub(super) stream: TcpStream,
     pub(super) peer: SocketAddr,
     pub(super) place: ConnectionPlace,
 }
 
-/// A place, free again when dropped.
+/// A place for a connection, which is free again when dropped.
 pub(super) struct ConnectionPlace {
     _place: OwnedSemaphorePermit,
     _of_network: Option<NetworkPlace>,
@@ -50,7 +50,7 @@ impl ConnectionLimits {
                     Ok(listen) => places_for(limits.connections, listen),
                     Err(_) => limits.connections,
                 };
-                // Where there are fewer places than wished for, one network still does not take them all.
+                // If there are fewer places than the setting says, one network must not take them all.
                 let most = match places < limits.connections {
                     true => limits.connections_per_network.min(places.div_ceil(2)),
                     false => limits.connections_per_network,
@@ -63,7 +63,7 @@ impl ConnectionLimits {
         Self { places, line, networks, proxies: app.proxies.clone(), metrics }
     }
 
-    /// Waits for a place, then for a connection. `None`: this one failed or was not let in, others may come.
+    /// Waits for a place, and then for a connection. Returns `None` if the connection failed or was refused.
     pub(super) async fn accept(&self, listener: &TcpListener) -> Option<AcceptedStream> {
         let place = self.places.clone().acquire_owned().await;
         let place = place.expect("this semaphore is never closed");
@@ -77,7 +77,7 @@ impl ConnectionLimits {
         }
         let of_network = match &self.networks {
             None => None,
-            // Of a proxy, each request is counted with the network that it came from.
+            // The requests of a proxy are counted one by one, with the network that each comes from.
             Some(_) if self.proxies.iter().any(|proxy| proxy.contains(peer.ip())) => None,
             Some(networks) => {
                 let Some(of_network) = networks.enter(peer.ip()) else {
@@ -92,12 +92,12 @@ impl ConnectionLimits {
     }
 }
 
-/// Returns what was accepted. `None`: this connection failed, others may come.
+/// Returns the accepted connection, or pauses and returns `None` if accepting failed.
 pub(crate) async fn or_pause<T>(accepted: impl Future<Output = io::Result<T>>) -> Option<T> {
     match accepted.await {
         Ok(connection) => Some(connection),
         Err(error) => {
-            // Out of file descriptors, most likely: without a pause this would spin.
+            // Descriptors have run out, most likely: without a pause the caller would spin.
             warn_seldom(&error);
             tokio::time::sleep(PAUSE).await;
             None
@@ -105,7 +105,7 @@ pub(crate) async fn or_pause<T>(accepted: impl Future<Output = io::Result<T>>) -
     }
 }
 
-/// Says it once in a while: strangers decide how often it happens.
+/// Logs at most once in a while, because clients decide how often this happens.
 fn warn_seldom(error: &dyn std::fmt::Display) {
     static SAID: LogThrottle = LogThrottle::new();
     if SAID.is_time() {

@@ -1,4 +1,4 @@
-//! The scrub, as an operator asks for it: every copy is checked now. An operator who leaves stops it.
+//! The operator's scrub: every copy is checked now. The scrub stops if the operator leaves.
 
 use std::ops::ControlFlow;
 
@@ -11,7 +11,7 @@ use super::{ProgressLine, send};
 use crate::jobs::ticks::unless_stopped;
 use web::app::App;
 
-/// What a scrub has checked so far.
+/// The counts of a scrub so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ScrubAnswer {
     /// Copies that were checked.
@@ -28,9 +28,9 @@ pub(crate) struct ScrubAnswer {
     pub unreadable: u64,
     /// Copies that could not be checked now.
     pub unknown: u64,
-    /// Whether another process was at it.
+    /// True if another process is scrubbing, so that this one stopped.
     pub busy: bool,
-    /// Whether it came to its end.
+    /// True if all copies were checked.
     pub complete: bool,
 }
 
@@ -41,13 +41,13 @@ impl ScrubAnswer {
         Self { checked, bytes, sound, corrupt, missing, unreadable, unknown, busy, complete }
     }
 
-    /// How many copies are not what they should be.
+    /// Returns the number of copies that are corrupt, missing or unreadable.
     pub(crate) fn bad(&self) -> u64 {
         self.corrupt + self.missing + self.unreadable
     }
 }
 
-/// Checks every copy and says how far it is.
+/// Checks every copy, and writes lines with the progress.
 pub(super) async fn answer(
     write: &mut OwnedWriteHalf,
     (app, stop): (App, watch::Receiver<bool>),

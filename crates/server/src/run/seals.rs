@@ -1,4 +1,4 @@
-//! The master key: found, made for a first start, or refused where it does not open what the database holds.
+//! The master key: reads it, makes it at a first start, and refuses one that does not open the keys in the database.
 
 use anyhow::{Context, bail};
 use engine::Engine;
@@ -7,32 +7,33 @@ use meta::Meta;
 
 use crate::data::DataFolder;
 
-/// The most accounts that are named one by one.
+/// The most accounts whose lost keys are logged one by one.
 const MOST_NAMED: usize = 100;
 
-/// What the operator wants done where the master key is missing or another one.
+/// The way in which a start treats a master key that is missing or another one, as the operator wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum MissingKeyAction {
-    /// Nothing: the server does not start.
+    /// The server does not start.
     Refuse,
-    /// New keys are made in place of those that nothing opens.
+    /// New keys are made in place of those that the master key does not open.
     Renew,
 }
 
-/// A master key, which may still have to be written down.
+/// A master key, and whether its file still has to be written.
 pub(super) struct MasterKeySource {
     pub(super) key: MasterKey,
-    /// The bytes of a new one whose file is missing.
+    /// The bytes of a new key whose file is not written yet.
     pub(super) unwritten: Option<[u8; MasterKey::LENGTH]>,
 }
 
 impl MasterKeySource {
-    /// Makes one that ends with the process.
+    /// Makes a key that ends with the process.
     pub(super) fn in_memory() -> Self {
         Self { key: MasterKey::new(&MasterKey::generate()), unwritten: None }
     }
 
-    /// Finds the key of a folder. One that is missing is made only where the database needs none.
+    /// Reads the key of a folder. A missing key is made if the database holds nothing that another key has sealed, or
+    /// if `otherwise` says so.
     pub(super) async fn of(
         data: &DataFolder,
         meta: &Meta,
@@ -47,13 +48,13 @@ impl MasterKeySource {
             holds_sealed_keys(meta, clock.now()).await.context("cannot read the database")?;
         match (holds, otherwise) {
             (true, MissingKeyAction::Refuse) => refuse(data, "is missing"),
-            // Not before all is done with it: a start that is cut off leaves the question as it was.
+            // The file is written only after all keys are renewed: a start that is cut off changes nothing.
             (true, MissingKeyAction::Renew) => {
                 Ok(Self { key: MasterKey::new(&bytes), unwritten: Some(bytes) })
             }
             (false, _) => {
                 data.keep_master_key(&bytes)?;
-                // Another process may have been quicker.
+                // Another process may have been quicker: its key is the one to use.
                 let key = data.master_key()?.context("the master key went away")?;
                 Ok(Self { key, unwritten: None })
             }
@@ -61,7 +62,7 @@ impl MasterKeySource {
     }
 }
 
-/// Sees to it that the master key opens what the database holds.
+/// Checks that the master key opens the keys in the database, and makes new ones if `otherwise` says so.
 pub(super) async fn check(
     engine: &Engine,
     data: &DataFolder,
