@@ -59,11 +59,11 @@ impl SettingsArguments {
     fn read(&self) -> anyhow::Result<Config> {
         let mut variables = Vec::new();
         for (name, value) in std::env::vars_os() {
-            let ours = name.as_encoded_bytes().starts_with(b"BERTH_");
+            let is_setting = name.as_encoded_bytes().starts_with(b"BERTH_");
             match (name.into_string(), value.into_string()) {
                 (Ok(name), Ok(value)) => variables.push((name, value)),
-                _ if !ours => {}
-                (Ok(name), Err(_)) => bail!("{name} is no text in UTF-8"),
+                _ if !is_setting => {}
+                (Ok(name), Err(_)) => bail!("{name} is not in UTF-8"),
                 (Err(name), _) => bail!("{} is no setting", name.display()),
             }
         }
@@ -77,13 +77,13 @@ impl SettingsArguments {
 }
 
 /// Writes a text, and waits for at most a second: perhaps nobody reads it, and signals should still end the process.
-fn said(mut out: impl Write + Send + 'static, text: Vec<u8>) -> io::Result<()> {
-    const PATIENCE: Duration = Duration::from_secs(1);
+fn write_with_timeout(mut out: impl Write + Send + 'static, text: Vec<u8>) -> io::Result<()> {
+    const TIMEOUT: Duration = Duration::from_secs(1);
     let (done, written) = mpsc::channel();
-    std::thread::Builder::new().name("said".to_owned()).spawn(move || {
+    std::thread::Builder::new().name("write".to_owned()).spawn(move || {
         let _ = done.send(out.write_all(&text).and_then(|()| out.flush()));
     })?;
-    written.recv_timeout(PATIENCE).unwrap_or(Ok(()))
+    written.recv_timeout(TIMEOUT).unwrap_or(Ok(()))
 }
 
 /// Quotes a text for a shell, whatever characters it has.
@@ -92,7 +92,7 @@ fn quoted(text: &str) -> String {
 }
 
 /// Quotes a text as [`quoted`] does if a shell needs it, for lines that people read too.
-fn word(text: &str) -> String {
+fn quoted_if_needed(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte);
     if !text.is_empty() && text.bytes().all(plain) { text.to_owned() } else { quoted(text) }
 }
@@ -124,7 +124,7 @@ pub fn main() -> ExitCode {
                 env::stop_the_shell();
             }
             let text = format!("berth: {error:#}\n");
-            let _ = said(io::stderr(), text.into_bytes());
+            let _ = write_with_timeout(io::stderr(), text.into_bytes());
             ExitCode::FAILURE
         }
     }

@@ -75,10 +75,10 @@ pub const KEYS: &[&str] = &[
 
 /// The largest value of `limits.connections`: more than any machine can have, and few enough for a semaphore on every
 /// machine.
-const MOST_CONNECTIONS: usize = 100_000_000;
+const MAX_CONNECTIONS: usize = 100_000_000;
 
 /// The keys whose values may hold passwords: messages do not repeat them.
-const HOLD_SECRETS: [&str; 2] = ["database", "notifications"];
+const KEYS_WITH_SECRETS: [&str; 2] = ["database", "notifications"];
 
 /// The variable that names the file with the settings.
 pub const FILE_VARIABLE: &str = "BERTH_CONFIG";
@@ -127,7 +127,7 @@ fn line_of(text: &str, key: &str) -> Option<usize> {
 }
 
 /// Returns the message for an error in a file, with its line and key. The value is not repeated: it may be a secret.
-fn described(path: &Path, text: &str, error: &toml::de::Error) -> String {
+fn error_text(path: &Path, text: &str, error: &toml::de::Error) -> String {
     let Some(start) = error.span().map(|span| span.start) else {
         return format!("{}: {}", path.display(), error.message());
     };
@@ -139,14 +139,14 @@ fn described(path: &Path, text: &str, error: &toml::de::Error) -> String {
 }
 
 /// Returns the key whose name or value is at an offset of a file's text.
-fn key_at(table: &DeTable<'_>, place: usize) -> Option<String> {
+fn key_at(table: &DeTable<'_>, offset: usize) -> Option<String> {
     table.iter().find_map(|(name, value)| match value.get_ref() {
-        DeValue::Table(inner) if !name.span().contains(&place) => {
-            Some(format!("{}.{}", name.get_ref(), key_at(inner, place)?))
+        DeValue::Table(inner) if !name.span().contains(&offset) => {
+            Some(format!("{}.{}", name.get_ref(), key_at(inner, offset)?))
         }
         _ => {
             let span = name.span().start..value.span().end;
-            span.contains(&place).then(|| name.get_ref().to_string())
+            span.contains(&offset).then(|| name.get_ref().to_string())
         }
     })
 }
@@ -171,7 +171,7 @@ impl Config {
             table = text.parse().with_context(invalid)?;
             // The text is deserialized by itself first, because only its errors know their line.
             if let Err(error) = toml::from_str::<Self>(&text) {
-                bail!("{}", described(path, &text, &error));
+                bail!("{}", error_text(path, &text, &error));
             }
             sources.file = Some((path.to_owned(), text));
         }
@@ -180,7 +180,7 @@ impl Config {
                 continue;
             }
             if let Some(key) = key_of(&name) {
-                lay_over(&mut table, key, value_of(&name, key, &value)?)?;
+                insert_setting(&mut table, key, value_of(&name, key, &value)?)?;
                 sources.variables.push(key);
             } else if !is_from_kubernetes(&name, &value) {
                 let key = nearest_key(&name);
@@ -202,12 +202,12 @@ impl Config {
         let problem = |key| move |text| SettingProblem { key, text };
         self.check_names()?;
         let Self { limits, gc, tokens, .. } = self;
-        if !(1..=MOST_CONNECTIONS).contains(&limits.connections) {
-            let text = format!("must be between 1 and {MOST_CONNECTIONS}");
+        if !(1..=MAX_CONNECTIONS).contains(&limits.connections) {
+            let text = format!("must be between 1 and {MAX_CONNECTIONS}");
             return Err(problem("limits.connections")(text));
         }
         if limits.open_uploads == 0 {
-            let text = "must be more than nothing: every push begins one".to_owned();
+            let text = "must be at least 1: every push begins an upload".to_owned();
             return Err(problem("limits.open_uploads")(text));
         }
         if limits.connections_per_network == 0 {
@@ -228,7 +228,7 @@ impl Config {
             ("gc.upload_expiry", gc.upload_expiry),
         ];
         match positive.iter().find(|(_, span)| span.get().is_zero()) {
-            Some((key, _)) => Err(problem(key)("must be more than nothing".to_owned())),
+            Some((key, _)) => Err(problem(key)("must be more than zero".to_owned())),
             None => Ok(()),
         }
     }
@@ -241,16 +241,16 @@ impl Config {
         for domain in &self.domains {
             check::domain(domain).map_err(problem("domains"))?;
         }
-        let first = self.first_project.parse::<ProjectId>();
-        let named = |error| format!("{:?}: {error}", self.first_project);
-        first.map_err(named).map_err(problem("first_project"))?;
+        let project = self.first_project.parse::<ProjectId>();
+        let quote = |error| format!("{:?}: {error}", self.first_project);
+        project.map_err(quote).map_err(problem("first_project"))?;
         let level = EnvFilter::builder().parse(&self.log.level);
-        let named = |error| format!("{:?}: {error}", self.log.level);
-        level.map_err(named).map_err(problem("log.level"))?;
+        let quote = |error| format!("{:?}: {error}", self.log.level);
+        level.map_err(quote).map_err(problem("log.level"))?;
         let account = &self.metadata.account;
         if !account.is_empty() {
-            let named = |error| format!("{account:?}: {error}");
-            account.parse::<AccountEmail>().map_err(named).map_err(problem("metadata.account"))?;
+            let quote = |error| format!("{account:?}: {error}");
+            account.parse::<AccountEmail>().map_err(quote).map_err(problem("metadata.account"))?;
         }
         let missing = [
             ("tls.certificate", &self.tls.certificate, &self.tls.key),
@@ -271,7 +271,7 @@ impl Config {
     }
 
     /// Returns the settings of the engine. The webhooks are not among them: they are read apart.
-    pub fn engine(&self) -> engine::Settings {
+    pub fn engine_settings(&self) -> engine::Settings {
         engine::Settings {
             new_repositories_sparse: self.new_repositories.sparse,
             create_on_push: self.new_repositories.on_push.into(),
@@ -296,21 +296,21 @@ fn value_of(name: &str, key: &str, text: &str) -> anyhow::Result<toml::Value> {
     let parsed = parsed.and_then(|mut table| table.remove("v")).unwrap_or_else(|| plain.clone());
     let mut problem = String::new();
     for value in [parsed, plain] {
-        let mut alone = toml::Table::new();
-        lay_over(&mut alone, key, value.clone())?;
-        let Err(error) = Config::deserialize(alone) else { return Ok(value) };
+        let mut single = toml::Table::new();
+        insert_setting(&mut single, key, value.clone())?;
+        let Err(error) = Config::deserialize(single) else { return Ok(value) };
         // A setting's own message about the text is better than the message that its type is wrong.
         if problem.is_empty() || !error.message().starts_with("invalid type") {
             error.message().clone_into(&mut problem);
         }
     }
-    if HOLD_SECRETS.contains(&key) && problem.contains(text) {
+    if KEYS_WITH_SECRETS.contains(&key) && problem.contains(text) {
         "cannot be read".clone_into(&mut problem);
     }
     bail!("{name}: {key}: {problem}")
 }
 
-fn lay_over(table: &mut toml::Table, key: &str, value: toml::Value) -> anyhow::Result<()> {
+fn insert_setting(table: &mut toml::Table, key: &str, value: toml::Value) -> anyhow::Result<()> {
     let mut place = table;
     let mut parts = key.split('.').peekable();
     while let Some(part) = parts.next() {

@@ -37,9 +37,9 @@ pub struct DataFolder {
 impl DataFolder {
     /// Makes the folder if it is missing, and takes its lock.
     pub fn open(path: &Path, sharing: FolderSharing) -> anyhow::Result<Self> {
-        let context = || cannot_use(path);
+        let context = || unusable_folder(path);
         private_folder(path).with_context(context)?;
-        shut(path).with_context(context)?;
+        deny_others(path).with_context(context)?;
         let lock = lock_file(&path.join("lock")).with_context(context)?;
         let operation = match sharing {
             FolderSharing::Alone => FlockOperation::NonBlockingLockExclusive,
@@ -58,7 +58,7 @@ impl DataFolder {
     /// Waits until no other process inspects the folder or makes what is missing in it, and keeps others from doing so
     /// until the returned lock is dropped.
     pub(crate) fn take_turn(&self) -> anyhow::Result<File> {
-        take_turn(&self.path.join("run")).with_context(|| cannot_use(&self.path))
+        take_turn(&self.path.join("run")).with_context(|| unusable_folder(&self.path))
     }
 
     /// Returns the path of the SQLite database.
@@ -81,7 +81,7 @@ impl DataFolder {
     ///
     /// # Errors
     /// Fails if the file cannot be written.
-    pub fn keep_master_key(&self, bytes: &[u8; MasterKey::LENGTH]) -> anyhow::Result<bool> {
+    pub fn write_master_key(&self, bytes: &[u8; MasterKey::LENGTH]) -> anyhow::Result<bool> {
         let path = self.master_key_file();
         let context = || format!("cannot write the master key {}", path.display());
         // The file is complete before it has its name, because another process may read it at any time.
@@ -116,10 +116,10 @@ impl DataFolder {
         }
         let bytes = fs::read(&path).with_context(context)?;
         let bytes: Result<[u8; MasterKey::LENGTH], _> =
-            bytes.try_into().map_err(|_| anyhow::anyhow!("it has another length"));
+            bytes.try_into().map_err(|_| anyhow::anyhow!("it has the wrong length"));
         let bytes = bytes.with_context(context)?;
         if bytes.iter().all(|byte| *byte == bytes[0]) {
-            bail!("{} is blank, and everybody knows that key", path.display());
+            bail!("{} has the same byte everywhere, which is no secret", path.display());
         }
         Ok(Some(MasterKey::new(&bytes)))
     }
@@ -161,11 +161,11 @@ impl DataFolder {
             "metadata": metadata.map(|metadata| metadata.to_string()),
         });
         // The file is complete before it has its name, so that nobody reads half of it.
-        let (new, last) =
+        let (new, path) =
             (self.run.path.join("addresses.new"), self.run.path.join("addresses.json"));
         let mut file = File::create(&new)?;
         writeln!(file, "{addresses}")?;
-        fs::rename(new, last)?;
+        fs::rename(new, path)?;
         Ok(())
     }
 }
@@ -173,16 +173,16 @@ impl DataFolder {
 /// Refuses a disk on which less than 1 MiB is free. SQLite maps memory from a file on it, and the kernel kills a
 /// process that touches a page for which there is no room.
 pub fn check_disk(path: &Path) -> anyhow::Result<()> {
-    const LEAST: u64 = 1 << 20;
+    const MIN_FREE_BYTES: u64 = 1 << 20;
     // The folder may be missing yet: then its nearest parent that is there counts.
-    let there = path.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("."));
-    match DiskSpace::of(there) {
-        Ok(Some(space)) if space.free < LEAST => bail!(
+    let existing = path.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("."));
+    match DiskSpace::of(existing) {
+        Ok(Some(space)) if space.free < MIN_FREE_BYTES => bail!(
             "the disk of {} is full: {} KiB are free, and a start needs {}; make room on it, outside of the folder \
              (or of its old audit logs), and start again",
             path.display(),
             space.free >> 10,
-            LEAST >> 10
+            MIN_FREE_BYTES >> 10
         ),
         // An error here is not reported: opening the folder reports it with more detail.
         Ok(_) | Err(_) => Ok(()),
@@ -200,17 +200,17 @@ struct RunFolder {
 }
 
 /// The name of the file whose lock says that the process of the folder runs.
-const ALIVE: &str = "alive";
+const LOCK_FILE: &str = "alive";
 
 impl RunFolder {
     fn create(runs: &Path) -> io::Result<Self> {
         private_folder(runs)?;
         // One process at a time: to others, a folder whose lock is not taken yet would look dead.
         let _turn = take_turn(runs)?;
-        remove_dead(runs)?;
+        delete_dead_folders(runs)?;
         let path = runs.join(format!("{:016x}", RandomState::new().hash_one(std::process::id())));
         fs::DirBuilder::new().mode(0o700).create(&path)?;
-        let alive = lock_file(&path.join(ALIVE))?;
+        let alive = lock_file(&path.join(LOCK_FILE))?;
         flock(&alive, FlockOperation::NonBlockingLockExclusive)?;
         Ok(Self { path, _alive: alive })
     }
@@ -252,15 +252,16 @@ pub struct ServerAddresses {
 }
 
 /// Returns the addresses of a process that runs on this folder: of any one, if there are several.
-pub fn addresses(path: &Path) -> anyhow::Result<ServerAddresses> {
-    let nobody = || format!("no berth runs on {}; name it with --url", path.display());
-    let socket = sockets(path)?.into_iter().next().with_context(nobody)?;
-    let text = fs::read_to_string(socket.with_file_name("addresses.json")).with_context(nobody)?;
+pub fn read_addresses(path: &Path) -> anyhow::Result<ServerAddresses> {
+    let not_running = || format!("no berth runs on {}; name it with --url", path.display());
+    let socket = find_sockets(path)?.into_iter().next().with_context(not_running)?;
+    let text =
+        fs::read_to_string(socket.with_file_name("addresses.json")).with_context(not_running)?;
     Ok(serde_json::from_str(&text)?)
 }
 
 /// Returns the operator's sockets of the processes that run on this folder.
-pub fn sockets(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+pub fn find_sockets(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let runs = path.join("run");
     let entries = fs::read_dir(&runs).map_err(|error| match error.kind() {
         io::ErrorKind::PermissionDenied => anyhow::anyhow!(
@@ -279,15 +280,17 @@ pub fn sockets(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
 
 /// Returns the error text for a data folder that cannot be used. The text has the absolute path, and says if the folder
 /// is a file or belongs to another user.
-fn cannot_use(path: &Path) -> String {
-    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let name = whole.display();
+fn unusable_folder(path: &Path) -> String {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let name = absolute.display();
     let user = rustix::process::geteuid().as_raw();
     match fs::metadata(path) {
-        Ok(found) if !found.is_dir() => format!("cannot use the data folder {name}: it is a file"),
-        Ok(found) if found.uid() != user => format!(
+        Ok(metadata) if !metadata.is_dir() => {
+            format!("cannot use the data folder {name}: it is a file")
+        }
+        Ok(metadata) if metadata.uid() != user => format!(
             "cannot use the data folder {name}, which belongs to user {}: this is user {user}",
-            found.uid()
+            metadata.uid()
         ),
         Ok(_) | Err(_) => format!("cannot use the data folder {name} (--data names another)"),
     }
@@ -299,7 +302,7 @@ fn private_file(path: &Path) -> io::Result<File> {
 }
 
 /// Takes the permissions of group and others from a folder that was there before: its content is not for them.
-fn shut(path: &Path) -> io::Result<()> {
+fn deny_others(path: &Path) -> io::Result<()> {
     let metadata = fs::metadata(path)?;
     let mode = metadata.permissions().mode();
     if mode & 0o077 == 0 {
@@ -309,7 +312,7 @@ fn shut(path: &Path) -> io::Result<()> {
     let is_ours = metadata.uid() == rustix::process::geteuid().as_raw() && mode & 0o1000 == 0;
     if !is_ours {
         tracing::warn!(
-            "other users may read what is in {}: use a folder of its own",
+            "other users may read the files in {}; use another folder that belongs to this user",
             path.display()
         );
         return Ok(());
@@ -332,19 +335,19 @@ fn lock_file(path: &Path) -> io::Result<File> {
 }
 
 /// Deletes the folders of processes that were killed: nobody holds their lock.
-fn remove_dead(runs: &Path) -> io::Result<()> {
+fn delete_dead_folders(runs: &Path) -> io::Result<()> {
     for entry in fs::read_dir(runs)? {
         let folder = entry?.path();
         if !folder.is_dir() {
             continue;
         }
-        let alive = fs::OpenOptions::new().write(true).open(folder.join(ALIVE));
+        let alive = fs::OpenOptions::new().write(true).open(folder.join(LOCK_FILE));
         let dead = match alive {
             Ok(alive) => flock(&alive, FlockOperation::NonBlockingLockExclusive).is_ok(),
             Err(error) => error.kind() == io::ErrorKind::NotFound,
         };
         if dead && let Err(error) = fs::remove_dir_all(&folder) {
-            tracing::warn!(%error, "cannot remove {}: {error}", folder.display());
+            tracing::warn!(%error, "cannot delete {}: {error}", folder.display());
         }
     }
     Ok(())
@@ -356,7 +359,7 @@ mod tests {
 
     /// Two processes with the same id, as in two containers: here they are even one process.
     #[test]
-    fn the_living_are_left_alone_whatever_their_process_id() {
+    fn folders_of_running_processes_stay_whatever_their_process_id() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let first = DataFolder::open(folder.path(), FolderSharing::Shared).expect("free");
         fs::write(first.socket(), "").expect("writable");

@@ -25,15 +25,15 @@ use reqwest::{Client, Url};
 pub(crate) use allow::AllowList;
 
 /// The longest time in which a connection is established.
-const CONNECT: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The longest time for a request and its answer.
-const WHOLE: Duration = Duration::from_secs(10);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The most bytes that are read of an answer's body. A body that is read to its end lets the connection be used again.
-const MOST_READ: usize = 4 << 10;
+const MAX_BODY_BYTES: usize = 4 << 10;
 /// The longest time for which an answer's body is read.
-const REST: Duration = Duration::from_secs(1);
+const BODY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The reasons for which a target is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -99,8 +99,8 @@ impl EgressTarget {
             .dns_resolver(Arc::new(VettedAddresses { rule: Arc::new(rule), lookup }))
             .redirect(Policy::none())
             .no_proxy()
-            .connect_timeout(CONNECT)
-            .timeout(WHOLE)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(REQUEST_TIMEOUT)
             .user_agent(concat!("berth/", env!("CARGO_PKG_VERSION")))
             .build()?;
         Ok(Self { url, client })
@@ -118,18 +118,18 @@ impl EgressTarget {
             headers.insert(AUTHORIZATION, authorization.clone());
         }
         let request = self.client.post(self.url.clone()).headers(headers).body(body);
-        let mut answer = request.send().await.map_err(send_error)?;
-        let status = answer.status();
+        let mut response = request.send().await.map_err(send_error)?;
+        let status = response.status();
         let rest = async {
             let mut read = 0;
-            while let Ok(Some(chunk)) = answer.chunk().await {
+            while let Ok(Some(chunk)) = response.chunk().await {
                 read += chunk.len();
-                if read > MOST_READ {
+                if read > MAX_BODY_BYTES {
                     break;
                 }
             }
         };
-        let _ = tokio::time::timeout(REST, rest).await;
+        let _ = tokio::time::timeout(BODY_TIMEOUT, rest).await;
         Ok(status)
     }
 }
@@ -162,7 +162,7 @@ impl EgressRule {
     fn check(&self, name: &str, ip: IpAddr) -> Result<(), EgressRefused> {
         // A connection to an IPv4-mapped address of IPv6 goes to the IPv4 address.
         let ip = ip.to_canonical();
-        if self.allow.opens(name, (ip, self.port)) {
+        if self.allow.opens(name, ip, self.port) {
             return Ok(());
         }
         match (address::is_public(ip), self.encrypted) {
@@ -188,16 +188,16 @@ impl Resolve for VettedAddresses {
         Box::pin(async move {
             let name = name.as_str();
             let mut refused = None;
-            let mut kept = Vec::new();
+            let mut allowed = Vec::new();
             for ip in lookup(name.to_owned()).await? {
                 match rule.check(name, ip) {
-                    Ok(()) => kept.push(SocketAddr::new(ip, 0)),
+                    Ok(()) => allowed.push(SocketAddr::new(ip, 0)),
                     Err(reason) => refused = Some(reason),
                 }
             }
             match refused {
-                Some(refused) if kept.is_empty() => Err(refused.into()),
-                Some(_) | None => Ok(Box::new(kept.into_iter()) as Addrs),
+                Some(refused) if allowed.is_empty() => Err(refused.into()),
+                Some(_) | None => Ok(Box::new(allowed.into_iter()) as Addrs),
             }
         })
     }
@@ -205,8 +205,8 @@ impl Resolve for VettedAddresses {
 
 fn lookup(name: String) -> Pin<Box<dyn Future<Output = std::io::Result<Vec<IpAddr>>> + Send>> {
     Box::pin(async move {
-        let found = tokio::net::lookup_host((name, 0)).await?;
-        Ok(found.map(|address| address.ip()).collect())
+        let addresses = tokio::net::lookup_host((name, 0)).await?;
+        Ok(addresses.map(|address| address.ip()).collect())
     })
 }
 

@@ -28,7 +28,7 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_rustls::server::TlsStream;
 
-pub(crate) use connection_limits::or_pause;
+pub(crate) use connection_limits::accept_or_pause;
 use connection_limits::{AcceptedStream, ConnectionLimits};
 use first_bytes::FirstBytes;
 use readers::{ConnectionState, ConnectionWatch};
@@ -40,14 +40,14 @@ use web::layer::observe::{RequestEntry, observe};
 
 /// The number of `idle_timeout`s for which a client may take nothing. A reader may pause for longer than a writer,
 /// because it may be busy with the bytes that it has.
-const READER_PATIENCE: u32 = 4;
+const READER_TIMEOUTS: u32 = 4;
 /// The number of looks at an unused connection for which it is given time to end gently.
-const GOODBYE: u32 = 2;
+const MAX_LOOKS_ENDING: u32 = 2;
 /// The most bytes of one HTTP/2 answer that wait in the library's buffers.
-const SEND_BUFFER: usize = 256 << 10;
+const MAX_SEND_BUFFER: usize = 256 << 10;
 /// The largest buffer of an HTTP/1 connection, in bytes. A part of a read keeps the memory of the whole read: with a
 /// larger buffer, uploads would hold several times what they sent. The headers of a request must fit in as well.
-const READ_BUFFER: usize = 128 << 10;
+const MAX_READ_BUFFER: usize = 128 << 10;
 
 /// A listener's routes, its TLS, and the people whom it is for.
 pub struct Listener {
@@ -58,7 +58,7 @@ pub struct Listener {
     /// The certificate of its connections; `None` where they are not encrypted.
     pub tls: Option<ServerTls>,
     /// The people whom the listener is for.
-    pub whose: ListenerKind,
+    pub kind: ListenerKind,
 }
 
 /// The people whom a listener is for.
@@ -73,11 +73,11 @@ pub enum ListenerKind {
 /// Serves a router until `stop` becomes true, and then until all requests have ended or the drain time has passed.
 pub async fn serve(
     listener: TcpListener,
-    Listener { app, router, tls, whose }: Listener,
+    Listener { app, router, tls, kind }: Listener,
     mut stop: watch::Receiver<bool>,
 ) {
     let limits = app.limits.clone();
-    let entrance = ConnectionLimits::new(whose, &app, &listener);
+    let connection_limits = ConnectionLimits::new(kind, &app, &listener);
     let drains = DrainBudget::new(limits.connections);
     // A connection that is closed already has no local address any more.
     let address = listener.local_addr().unwrap_or(app.origin.listen());
@@ -87,7 +87,7 @@ pub async fn serve(
             biased;
             _ = stop.wait_for(|stop| *stop) => break,
             Some(_) = connections.join_next() => continue,
-            accepted = entrance.accept(&listener) => accepted,
+            accepted = connection_limits.accept(&listener) => accepted,
         };
         let Some(AcceptedStream { stream, peer, place }) = accepted else { continue };
         let connection = AcceptedConnection {
@@ -139,7 +139,7 @@ impl AcceptedConnection {
     async fn run(self, stream: TcpStream) -> Result<(), ConnectionFailure> {
         let (limits, mut stop) = (&self.app.limits, self.stop.clone());
         stream.set_nodelay(true)?;
-        set_patience(&stream, limits.idle_timeout.get() * READER_PATIENCE)?;
+        set_user_timeout(&stream, limits.idle_timeout.get() * READER_TIMEOUTS)?;
         let header_timeout = limits.header_timeout.get();
         if let Some(tls) = self.tls.clone() {
             // Boxed, so that the memory of the handshake is freed when it is over, and not with the connection.
@@ -159,7 +159,7 @@ impl AcceptedConnection {
             _ = stop.wait_for(|stop| *stop) => return Ok(()),
         };
         if protocol == FirstBytes::Tls {
-            first_bytes::note_tls(self.door.connection);
+            first_bytes::log_tls(self.door.connection);
         }
         Box::pin(self.serve(stream, protocol == FirstBytes::Http2)).await
     }
@@ -177,7 +177,7 @@ impl AcceptedConnection {
                 self.door.arrivals.came();
                 let patience = self.app.limits.idle_timeout.get();
                 let stream = StagedClose::new(stream, &self.door, patience);
-                first_bytes::turn_away(stream, self.door.connection).await.map(|()| None)
+                first_bytes::refuse_plain_http(stream, self.door.connection).await.map(|()| None)
             }
         }
     }
@@ -205,37 +205,38 @@ impl AcceptedConnection {
                 .adaptive_window(true)
                 .max_concurrent_streams(128)
                 .max_header_list_size(64 << 10)
-                .max_send_buf_size(SEND_BUFFER)
+                .max_send_buf_size(MAX_SEND_BUFFER)
                 .keep_alive_interval(Duration::from_secs(20))
                 .serve_connection(TokioIo::new(stream), service);
-            self.until_over((Box::pin(connection), IdleConnection::Ends), &watch).await
+            self.serve_to_end(Box::pin(connection), IdleConnection::Ends, &watch).await
         } else {
             let stream = StagedClose::new(stream, &self.door, patience);
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(header_timeout)
-                .max_buf_size(READ_BUFFER)
+                .max_buf_size(MAX_READ_BUFFER)
                 .serve_connection(TokioIo::new(stream), service);
-            self.until_over((Box::pin(connection), IdleConnection::Waits), &watch).await
+            self.serve_to_end(Box::pin(connection), IdleConnection::Waits, &watch).await
         }
     }
 
     /// Serves a connection to its end. The connection is asked to end once the server stops or it is not used, and cut
     /// if its client does not read. It is boxed, so that it has the memory of its own version of HTTP, and not that of
     /// the larger one.
-    async fn until_over<C>(
+    async fn serve_to_end<C>(
         &mut self,
-        (mut connection, idle): (Pin<Box<C>>, IdleConnection),
+        mut connection: Pin<Box<C>>,
+        idle: IdleConnection,
         watch: &ConnectionWatch,
     ) -> Result<(), ConnectionFailure>
     where
         C: GracefulConnection<Error: Into<ConnectionFailure>>,
     {
-        let mut looks = interval(readers::period(self.app.limits.idle_timeout.get()));
+        let mut looks = interval(readers::look_period(self.app.limits.idle_timeout.get()));
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // The first tick comes at once.
         looks.tick().await;
-        let (mut ending, mut goodbye) = (false, 0);
+        let (mut ending, mut looks_ending) = (false, 0);
         loop {
             tokio::select! {
                 biased;
@@ -245,15 +246,15 @@ impl AcceptedConnection {
                     connection.as_mut().graceful_shutdown();
                 }
                 () = watch.end_is_wanted() => {
-                    return Err("its reader does not read, and others need the memory".into());
+                    return Err("its client does not read, and others need the memory".into());
                 }
                 _ = looks.tick() => match watch.look() {
-                    ConnectionState::Stuck => return Err("its reader does not read".into()),
+                    ConnectionState::Stuck => return Err("its client does not read".into()),
                     ConnectionState::Idle if idle == IdleConnection::Ends => {
                         ending = true;
-                        goodbye += 1;
-                        if goodbye > GOODBYE {
-                            return Err("it was not used, and did not end when it was asked to".into());
+                        looks_ending += 1;
+                        if looks_ending > MAX_LOOKS_ENDING {
+                            return Err("it was idle, and its client did not close it when asked to".into());
                         }
                         connection.as_mut().graceful_shutdown();
                     }
@@ -265,9 +266,9 @@ impl AcceptedConnection {
 }
 
 /// Has TCP end the connection if its client takes nothing for this long: otherwise it would keep its buffer for ever.
-fn set_patience(stream: &TcpStream, patience: Duration) -> io::Result<()> {
+fn set_user_timeout(stream: &TcpStream, timeout: Duration) -> io::Result<()> {
     // The kernel takes a signed number of milliseconds.
-    let most = i32::MAX.unsigned_abs();
-    let millis = u32::try_from(patience.as_millis()).unwrap_or(most).min(most);
+    let max = i32::MAX.unsigned_abs();
+    let millis = u32::try_from(timeout.as_millis()).unwrap_or(max).min(max);
     Ok(rustix::net::sockopt::set_tcp_user_timeout(stream, millis)?)
 }

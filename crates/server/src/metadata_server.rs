@@ -65,18 +65,18 @@ pub fn router(metadata: MetadataServer) -> Router {
     routes()
         .into_router()
         .layer(from_fn_with_state(metadata.listen, refuse_foreign))
-        .layer(map_response(flavoured))
+        .layer(map_response(add_flavour))
         .with_state(metadata)
 }
 
 const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
 
 /// Headers that a proxy adds, or a browser for the page that sends the request.
-const FOREIGN: [HeaderName; 4] =
+const FOREIGN_HEADERS: [HeaderName; 4] =
     [ORIGIN, FORWARDED, VIA, HeaderName::from_static("x-forwarded-for")];
 
 /// The names that clients know a metadata server by.
-const NAMES: [&str; 3] = ["localhost", "metadata", "metadata.google.internal"];
+const HOST_NAMES: [&str; 3] = ["localhost", "metadata", "metadata.google.internal"];
 
 /// Refuses a request that is not from a program beside the server. A web page cannot send `Metadata-Flavor` to another
 /// origin without a preflight request. A page whose own host name was pointed here (DNS rebinding) can, but then `Host`
@@ -84,11 +84,11 @@ const NAMES: [&str; 3] = ["localhost", "metadata", "metadata.google.internal"];
 async fn refuse_foreign(State(listen): State<IpAddr>, request: Request, next: Next) -> Response {
     let headers = request.headers();
     let flavour = headers.get("metadata-flavor");
-    let asked = request.uri().path() == "/" || flavour.is_some_and(|value| value == "Google");
+    let has_flavour = request.uri().path() == "/" || flavour.is_some_and(|value| value == "Google");
     let header = headers.get(HOST).and_then(|host| host.to_str().ok());
     let host = request.uri().authority().map(|authority| authority.as_str()).or(header);
-    let foreign = FOREIGN.iter().any(|name| headers.contains_key(name));
-    if foreign || !asked || !host.is_some_and(|host| is_own(host, listen)) {
+    let foreign = FOREIGN_HEADERS.iter().any(|name| headers.contains_key(name));
+    if foreign || !has_flavour || !host.is_some_and(|host| is_own(host, listen)) {
         let text = "Missing Metadata-Flavor:Google header, or the request was forwarded, comes from a web page \
                     or names another host.\n";
         return (StatusCode::FORBIDDEN, text).into_response();
@@ -101,21 +101,21 @@ fn is_own(host: &str, listen: IpAddr) -> bool {
     let host = without_port(host);
     match host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
         // A listener on all addresses does not know which ones there are. An address is no name that a page could have.
-        Ok(address) => is_near(address) || address == listen || listen.is_unspecified(),
-        Err(_) => NAMES.iter().any(|name| host.eq_ignore_ascii_case(name)),
+        Ok(address) => is_link_or_loopback(address) || address == listen || listen.is_unspecified(),
+        Err(_) => HOST_NAMES.iter().any(|name| host.eq_ignore_ascii_case(name)),
     }
 }
 
 /// Returns whether an address is of loopback or link-local, as that of Google's metadata server: no router passes it
 /// on.
-pub fn is_near(address: IpAddr) -> bool {
+pub fn is_link_or_loopback(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(address) => address.is_loopback() || address.is_link_local(),
         IpAddr::V6(address) => address.is_loopback() || address.is_unicast_link_local(),
     }
 }
 
-async fn flavoured(mut response: Response) -> Response {
+async fn add_flavour(mut response: Response) -> Response {
     response.headers_mut().insert("metadata-flavor", HeaderValue::from_static("Google"));
     response
 }
@@ -130,7 +130,7 @@ async fn project_number(State(metadata): State<MetadataServer>) -> Response {
         Err(IdentityError::ResourceUnknown(_)) => {
             (StatusCode::NOT_FOUND, "there is no such project\n").into_response()
         }
-        Err(error) => failed(&error),
+        Err(error) => unavailable(&error),
     }
 }
 
@@ -144,7 +144,7 @@ async fn list(State(metadata): State<MetadataServer>) -> Response {
         Ok(true) => format!("default/\n{}/\n", metadata.account).into_response(),
         // As on a machine without an account.
         Ok(false) => String::new().into_response(),
-        Err(error) => failed(&error),
+        Err(error) => unavailable(&error),
     }
 }
 
@@ -156,9 +156,9 @@ impl MetadataServer {
     /// Refuses every name but `default` and the account's own, and these as well while the account does not exist. A
     /// machine without an account answers the same; gcloud crashes on any other answer.
     async fn check(&self, account: &str) -> Result<(), Response> {
-        let ours = account == "default" || account == self.account;
-        let exists = if ours { self.exists().await } else { Ok(false) };
-        if exists.map_err(|error| failed(&error))? {
+        let is_account = account == "default" || account == self.account;
+        let exists = if is_account { self.exists().await } else { Ok(false) };
+        if exists.map_err(|error| unavailable(&error))? {
             return Ok(());
         }
         Err((StatusCode::NOT_FOUND, "there is no such service account\n").into_response())
@@ -173,19 +173,19 @@ impl MetadataServer {
                 let text = "the service account is disabled, or its project is deleted\n";
                 (StatusCode::FORBIDDEN, text).into_response()
             }
-            error => failed(&error),
+            error => unavailable(&error),
         })
     }
 
     /// Warns if the account is missing, and says how to make it. This is logged once, at the start, because clients ask
     /// all the time.
-    pub async fn say_if_missing(&self) -> Result<(), IdentityError> {
+    pub async fn warn_if_missing(&self) -> Result<(), IdentityError> {
         if !self.exists().await? {
             let Self { account, project, .. } = self;
             let id = account.split('@').next().unwrap_or_default();
             tracing::warn!(
-                "metadata.account {account} does not exist, and whoever asks the metadata server finds a machine without \
-                 an account: gcloud iam service-accounts create {id} --project={project}"
+                "metadata.account {account} does not exist, so that clients of the metadata server find a machine \
+                 without an account; make it with: gcloud iam service-accounts create {id} --project={project}"
             );
         }
         Ok(())
@@ -226,7 +226,7 @@ async fn token(State(metadata): State<MetadataServer>, Path(account): Path<Strin
             "token_type": "Bearer",
         }))
         .into_response(),
-        Err(error) => failed(&error),
+        Err(error) => unavailable(&error),
     }
 }
 
@@ -242,9 +242,9 @@ async fn identity(
     State(metadata): State<MetadataServer>,
     Extension(info): Extension<Arc<RequestInfo>>,
     Path(account): Path<String>,
-    Query(asked): Query<MetadataQuery>,
+    Query(query): Query<MetadataQuery>,
 ) -> Response {
-    if asked.audience.is_empty() {
+    if query.audience.is_empty() {
         return (StatusCode::BAD_REQUEST, "non-empty audience parameter required\n")
             .into_response();
     }
@@ -253,15 +253,15 @@ async fn identity(
         Err(refused) => return refused,
     };
     let issuer = metadata.app.origin.at(info.local().ip());
-    let include_email = asked.format == "full";
-    let meant = (asked.audience.as_str(), issuer.as_str());
+    let include_email = query.format == "full";
+    let meant = (query.audience.as_str(), issuer.as_str());
     match metadata.app.engine.identity().identity_token(&caller, meant, include_email).await {
         Ok(token) => ([(CONTENT_TYPE, "text/html")], token).into_response(),
-        Err(error) => failed(&error),
+        Err(error) => unavailable(&error),
     }
 }
 
-fn failed(error: &IdentityError) -> Response {
+fn unavailable(error: &IdentityError) -> Response {
     tracing::warn!(%error, "the metadata server cannot answer: {error}");
     let text = "the metadata server's account cannot be used; the registry's log says why\n";
     (StatusCode::SERVICE_UNAVAILABLE, text).into_response()

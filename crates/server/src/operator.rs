@@ -17,15 +17,14 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::unix::OwnedWriteHalf;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 pub(crate) use cleanup::{CleanedLine, CleanupProgress};
-pub(crate) use owner_key::OwnerKeyRequest;
+pub(crate) use owner_key::NewOwnerKey;
 pub(crate) use scrub::ScrubAnswer;
 
-use crate::jobs::ticks::unless_stopped;
-use crate::listen::or_pause;
-use web::app::App;
+use crate::jobs::JobContext;
+use crate::listen::accept_or_pause;
 
 /// A command of the operator.
 #[derive(Debug, Serialize, Deserialize)]
@@ -112,18 +111,20 @@ impl From<GcReport> for CollectionReport {
 /// Opens the socket. The returned future answers on it, for as long as it runs.
 pub(crate) fn listen(
     path: &Path,
-    (app, stop): (App, watch::Receiver<bool>),
+    context: JobContext,
 ) -> anyhow::Result<impl Future<Output = ()> + use<>> {
     let listener = UnixListener::bind(path)
         .with_context(|| format!("cannot open the operator's socket {}", path.display()))?;
     fs::set_permissions(path, Permissions::from_mode(0o600))?;
     Ok(async move {
         loop {
-            let Some((stream, _)) = or_pause(listener.accept()).await else { continue };
+            let Some((stream, _)) = accept_or_pause(listener.accept()).await else { continue };
             if is_operator(&stream) {
-                tokio::spawn(answer(stream, app.clone(), stop.clone()));
+                tokio::spawn(answer(stream, context.clone()));
             } else {
-                tracing::warn!("somebody else's user knocked at the operator's socket");
+                tracing::warn!(
+                    "a program of another user connected to the operator's socket, and was refused"
+                );
             }
         }
     })
@@ -134,28 +135,33 @@ fn is_operator(stream: &UnixStream) -> bool {
     stream.peer_cred().is_ok_and(|peer| peer.uid() == own || peer.uid() == 0)
 }
 
-async fn answer(stream: UnixStream, app: App, stop: watch::Receiver<bool>) {
-    const LONGEST: u64 = 64 << 10;
+/// The most bytes of a command.
+const MAX_COMMAND_BYTES: u64 = 64 << 10;
+
+async fn answer(stream: UnixStream, context: JobContext) {
     let (read, mut write) = stream.into_split();
     let mut line = String::new();
-    let read = BufReader::new(read.take(LONGEST)).read_line(&mut line).await;
+    let read = BufReader::new(read.take(MAX_COMMAND_BYTES)).read_line(&mut line).await;
     if read.is_err() || line.is_empty() {
         return;
     }
     match serde_json::from_str(&line) {
-        Ok(OperatorCommand::Gc { dry_run }) => answer_gc(&mut write, (app, stop), dry_run).await,
+        Ok(OperatorCommand::Gc { dry_run }) => {
+            let mode = if dry_run { GcMode::DryRun } else { GcMode::Collect };
+            answer_gc(&mut write, context, mode).await;
+        }
         Ok(OperatorCommand::Cleanup { repository, dry_run }) => {
             let mode = if dry_run { CleanupMode::DryRun } else { CleanupMode::Clean };
-            cleanup::answer(&mut write, (&app, &stop), (&repository, mode)).await;
+            cleanup::answer(&mut write, &context, &repository, mode).await;
         }
         Ok(OperatorCommand::OwnerKey { url }) => {
-            let line = match owner_key::make(&app, url).await {
+            let line = match owner_key::make(&context.app, url).await {
                 Ok(made) => ProgressLine::Done(made),
                 Err(error) => ProgressLine::Error(format!("{error:#}")),
             };
             let _ = send(&mut write, &line).await;
         }
-        Ok(OperatorCommand::Scrub { rate }) => scrub::answer(&mut write, (app, stop), rate).await,
+        Ok(OperatorCommand::Scrub { rate }) => scrub::answer(&mut write, context, rate).await,
         Err(error) => {
             let problem = format!("this server does not know the command: {error}");
             let _ = send(&mut write, &ProgressLine::<()>::Error(problem)).await;
@@ -163,14 +169,10 @@ async fn answer(stream: UnixStream, app: App, stop: watch::Receiver<bool>) {
     }
 }
 
-async fn answer_gc(
-    write: &mut OwnedWriteHalf,
-    (app, stop): (App, watch::Receiver<bool>),
-    dry_run: bool,
-) {
+async fn answer_gc(write: &mut OwnedWriteHalf, context: JobContext, mode: GcMode) {
     let (lines, mut queue) = mpsc::unbounded_channel();
     tokio::spawn(async move {
-        let last = collect((&app, &stop), dry_run, &lines).await;
+        let last = collect(&context, mode, &lines).await;
         let _ = lines.send(last);
     });
     // An operator who leaves does not stop the work.
@@ -188,17 +190,16 @@ async fn send<T: Serialize>(write: &mut OwnedWriteHalf, line: &ProgressLine<T>) 
 }
 
 async fn collect(
-    (app, stop): (&App, &watch::Receiver<bool>),
-    dry_run: bool,
+    context: &JobContext,
+    mode: GcMode,
     lines: &mpsc::UnboundedSender<ProgressLine<CollectionReport>>,
 ) -> ProgressLine<CollectionReport> {
-    let mode = if dry_run { GcMode::DryRun } else { GcMode::Collect };
-    let (progress, stop) = (lines.clone(), stop.clone());
+    let (app, progress) = (&context.app, lines.clone());
     let collected = app
         .engine
         .collect(mode, move |report| {
             let _ = progress.send(ProgressLine::Progress((*report).into()));
-            unless_stopped(&stop)
+            context.unless_stopping()
         })
         .await;
     match collected {

@@ -26,9 +26,9 @@ pub(crate) fn check_database(data: &DataFolder, postgres: Option<&str>) -> anyho
     if postgres.is_some() || path.exists() {
         return Ok(());
     }
-    let found =
+    let folder =
         FolderState::inspect(data.path()).context("cannot look into the folder of blobs")?;
-    let left = if found.id.is_some() || found.has_copies {
+    let left = if folder.id.is_some() || folder.has_copies {
         "blobs"
     } else if data.path().join("owner-key.json").exists() {
         "the owner's key"

@@ -55,14 +55,14 @@ impl AdoptArguments {
         if postgres.is_none() && !data.database().exists() && !self.yes {
             writeln!(
                 stdout(),
-                "{} is missing. With --yes, an empty database is made for the blobs: it knows none of them.",
+                "{} is missing. With --yes, an empty database is made, which knows none of the blobs.",
                 data.database().display()
             )?;
             return Ok(ExitCode::FAILURE);
         }
         let meta = stores::open_database(&data, postgres).await?;
         let findings = StoreFindings::of(&meta, data.path()).await?;
-        describe(&findings, &data)?;
+        print_findings(&findings, &data)?;
         if findings.verdict() == StoreVerdict::Agreed {
             writeln!(stdout(), "They belong together: there is nothing to do.")?;
             return Ok(ExitCode::SUCCESS);
@@ -70,7 +70,7 @@ impl AdoptArguments {
         if !self.yes {
             writeln!(
                 stdout(),
-                "Nothing was changed. With --yes, both get one id and are used together."
+                "Nothing was changed. With --yes, both get the same id and belong together."
             )?;
             return Ok(ExitCode::FAILURE);
         }
@@ -82,9 +82,9 @@ impl AdoptArguments {
     }
 }
 
-fn describe(findings: &StoreFindings, data: &DataFolder) -> anyhow::Result<()> {
+fn print_findings(findings: &StoreFindings, data: &DataFolder) -> anyhow::Result<()> {
     let StoreFindings { folder, database, knows_copies, newest, present, .. } = findings;
-    let named = |id: &Option<blob::StoreId>| match id {
+    let id_text = |id: &Option<blob::StoreId>| match id {
         Some(id) => format!("the id {id}"),
         None => "no id".to_owned(),
     };
@@ -94,10 +94,10 @@ fn describe(findings: &StoreFindings, data: &DataFolder) -> anyhow::Result<()> {
         out,
         "The folder {} {folder_holds} and has {}.",
         data.path().join("blobs").display(),
-        named(&folder.id)
+        id_text(&folder.id)
     )?;
     let database_knows = if *knows_copies { "knows of blobs" } else { "knows of no blobs" };
-    writeln!(out, "The database {database_knows} and has {}.", named(database))?;
+    writeln!(out, "The database {database_knows} and has {}.", id_text(database))?;
     if *newest > 0 {
         writeln!(out, "Of its {newest} newest blobs, {present} are in the folder.")?;
     }

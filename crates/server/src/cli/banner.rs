@@ -2,14 +2,14 @@
 
 use std::io::{self, Write};
 
-use super::{env, word};
+use super::{env, quoted_if_needed};
 use crate::config::Config;
 use crate::listen::tls::CertificateAuthority;
 use crate::run::{FirstOwner, RunningServer};
 use web::server_url::reachable;
 
 /// The placeholder for the certificate of an authority of the operator's own, whose path the server does not know.
-const OWN_AUTHORITY: &str = "CA.pem";
+const CA_PLACEHOLDER: &str = "CA.pem";
 
 /// A server that has started, and the settings that its first lines show.
 pub(super) struct StartBanner<'a> {
@@ -18,13 +18,13 @@ pub(super) struct StartBanner<'a> {
     /// The names that `--dev-host` adds.
     pub(super) dev_hosts: &'a [String],
     /// The place where everything is kept, as text.
-    pub(super) kept: &'a str,
+    pub(super) data: &'a str,
 }
 
 impl StartBanner<'_> {
     /// Logs what was started, where the log is JSON.
     pub(super) fn log(&self) {
-        let Self { server, kept, .. } = self;
+        let Self { server, data, .. } = self;
         let version = env!("CARGO_PKG_VERSION");
         let url = server.origin.on_this_machine();
         let ops = server.ops.map_or_else(|| "off".to_owned(), |ops| ops.to_string());
@@ -39,7 +39,7 @@ impl StartBanner<'_> {
             version,
             url,
             ops,
-            data = kept,
+            data,
             development = server.is_dev(),
             "Berth {version} serves {url}"
         );
@@ -47,7 +47,7 @@ impl StartBanner<'_> {
 
     /// Returns the lines for people.
     pub(super) fn text(&self) -> io::Result<Vec<u8>> {
-        let Self { server, kept, .. } = self;
+        let Self { server, data, .. } = self;
         let mut out = Vec::new();
         let version = env!("CARGO_PKG_VERSION");
         if server.is_dev() {
@@ -61,7 +61,7 @@ impl StartBanner<'_> {
         if let Some(ops) = server.ops.map(reachable) {
             writeln!(out, "Health and metrics: http://{ops}/readyz, http://{ops}/metrics")?;
         }
-        writeln!(out, "Keeps in: {kept}")?;
+        writeln!(out, "Keeps in: {data}")?;
         writeln!(out, "Stop it with Ctrl-C.")?;
         Ok(out)
     }
@@ -106,14 +106,15 @@ impl StartBanner<'_> {
     fn first_start(&self, out: &mut impl Write, owner: &FirstOwner) -> io::Result<()> {
         let base = self.server.origin.on_this_machine();
         let host = base.split_once("://").map_or(base.as_str(), |(_, host)| host);
-        let (key, project) = (word(&owner.key_file.display().to_string()), &owner.project);
-        let (location, ca) = (&self.settings.default_location, self.own_authority());
+        let (key, project) =
+            (quoted_if_needed(&owner.key_file.display().to_string()), &owner.project);
+        let (location, ca) = (&self.settings.default_location, self.trusted_certificate());
         writeln!(out, "\nThis is the first start. {} owns everything; its key is in", owner.email)?;
         writeln!(out, "{key}: keep it safe, it is nowhere else.")?;
         match ca.as_deref() {
-            Some(OWN_AUTHORITY) => writeln!(
+            Some(CA_PLACEHOLDER) => writeln!(
                 out,
-                "Clients have to be told whom to trust: {OWN_AUTHORITY} stands for your authority's certificate,"
+                "Clients have to be told whom to trust: {CA_PLACEHOLDER} stands for your authority's certificate,"
             )?,
             Some(ca) => writeln!(out, "Clients have to be told to trust the certificate in {ca},")?,
             None => {}
@@ -121,12 +122,7 @@ impl StartBanner<'_> {
         if ca.is_some() {
             writeln!(out, "which docker needs as /etc/docker/certs.d/{host}/ca.crt.")?;
         }
-        let env = env::command(&self.settings.data, ca.as_deref());
-        writeln!(out, "Next:\n")?;
-        writeln!(
-            out,
-            "  eval \"$({env})\" && gcloud auth activate-service-account --key-file={key}"
-        )?;
+        env::write_sign_in(out, &self.settings.data, ca.as_deref(), &key)?;
         writeln!(
             out,
             "  gcloud artifacts repositories create my-repository --repository-format=docker --location={location} --project={project}"
@@ -136,12 +132,14 @@ impl StartBanner<'_> {
 
     /// Returns the certificate file that clients need to trust the server, quoted for a shell; `None` if they need
     /// none.
-    fn own_authority(&self) -> Option<String> {
+    fn trusted_certificate(&self) -> Option<String> {
         let tls = self.server.tls()?;
         match tls.authority() {
             CertificateAuthority::Public => None,
-            CertificateAuthority::InTheFile => Some(word(&tls.certificate().display().to_string())),
-            CertificateAuthority::Elsewhere => Some(OWN_AUTHORITY.to_owned()),
+            CertificateAuthority::InTheFile => {
+                Some(quoted_if_needed(&tls.certificate().display().to_string()))
+            }
+            CertificateAuthority::Elsewhere => Some(CA_PLACEHOLDER.to_owned()),
         }
     }
 }

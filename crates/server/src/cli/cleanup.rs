@@ -8,7 +8,7 @@ use clap::Args;
 use model::name::{Location, RepositoryName, parse_repository_path};
 
 use super::SettingsArguments;
-use super::operator::{ask, watched};
+use super::operator::{ask, show_progress};
 use crate::operator::{CleanedLine, CleanupProgress, OperatorCommand};
 
 /// Deletes the versions that the cleanup policies of a repository select, now.
@@ -39,13 +39,13 @@ impl CleanupArguments {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let config = self.source.read()?;
         let location = self.location.clone().map_or_else(|| config.location(), Ok)?;
-        let repository = name(&self.repository, location)?.to_string();
+        let repository = repository_name(&self.repository, location)?.to_string();
         let command = OperatorCommand::Cleanup { repository, dry_run: self.dry_run };
         let done = ask(&config, &command, |so_far: CleanupProgress| {
-            show(&so_far)?;
-            watched(&format!("{} versions reviewed", so_far.reviewed))
+            print_versions(&so_far)?;
+            show_progress(&format!("{} versions reviewed", so_far.reviewed))
         })?;
-        show(&done)?;
+        print_versions(&done)?;
         for warning in &done.warnings {
             eprintln!("warning: {warning}");
         }
@@ -53,30 +53,30 @@ impl CleanupArguments {
         let would = if dry_run { "would be deleted" } else { "deleted" };
         writeln!(
             stdout(),
-            "{versions} of {reviewed} versions {would}, {bytes} bytes; {kept} kept by a policy, {held} by a tag that stays, \
+            "{versions} of {reviewed} versions {would}, {bytes} bytes; {kept} kept by a policy, {held} by an immutable tag, \
              an index or their subject"
         )?;
         Ok(ExitCode::SUCCESS)
     }
 }
 
-fn name(text: &str, location: Location) -> anyhow::Result<RepositoryName> {
+fn repository_name(text: &str, location: Location) -> anyhow::Result<RepositoryName> {
     if text.starts_with("projects/") {
         return text.parse().with_context(|| format!("{text:?} is no repository"));
     }
-    let wanted = || format!("{text:?} is no repository: PROJECT/REPOSITORY is one");
-    let found = parse_repository_path(text, None).with_context(wanted)?;
-    let (project, repository) = found.with_context(wanted)?;
+    let problem = || format!("{text:?} is no repository: write PROJECT/REPOSITORY");
+    let parsed = parse_repository_path(text, None).with_context(problem)?;
+    let (project, repository) = parsed.with_context(problem)?;
     Ok(RepositoryName { project, location, repository })
 }
 
 /// Prints a line for each version. The id of a policy may be any text, so it is escaped: it must not control the
 /// terminal.
-fn show(so_far: &CleanupProgress) -> anyhow::Result<()> {
+fn print_versions(so_far: &CleanupProgress) -> anyhow::Result<()> {
     if so_far.cleaned.is_empty() {
         return Ok(());
     }
-    watched("")?;
+    show_progress("")?;
     let mut out = stdout().lock();
     for CleanedLine { image, digest, tags, bytes, policy } in &so_far.cleaned {
         let tags = if tags.is_empty() { "-".to_owned() } else { tags.join(",") };
@@ -92,7 +92,7 @@ mod tests {
     #[track_caller]
     fn check(text: &str, expected: Option<&str>) {
         let location = "us-west1".parse().expect("a location");
-        let name = name(text, location).ok().map(|name| name.to_string());
+        let name = repository_name(text, location).ok().map(|name| name.to_string());
         assert_eq!(name.as_deref(), expected);
     }
 

@@ -9,9 +9,9 @@ use anyhow::Context;
 use clap::Args;
 use model::registry_host::{domain_of_location_host, without_port};
 
-use super::{SettingsArguments, quoted, word};
+use super::{SettingsArguments, quoted, quoted_if_needed};
 use crate::config::Config;
-use crate::data::addresses;
+use crate::data::read_addresses;
 
 /// Prints the variables that point gcloud at this registry, for a shell to evaluate.
 ///
@@ -46,11 +46,11 @@ const APIS: [&str; 7] = [
 ];
 
 /// The variable that names the folder in which gcloud keeps its accounts and settings.
-const CONFIGURATION: &str = "CLOUDSDK_CONFIG";
+const CONFIG_VARIABLE: &str = "CLOUDSDK_CONFIG";
 /// The variable that chooses one of several named configurations in gcloud's folder.
-const ACTIVE: &str = "CLOUDSDK_ACTIVE_CONFIG_NAME";
+const ACTIVE_CONFIG_VARIABLE: &str = "CLOUDSDK_ACTIVE_CONFIG_NAME";
 /// The folder of gcloud's configurations for registries, below the user's folder for configuration.
-const CONFIGURATIONS: &str = "berth/gcloud";
+const CONFIG_FOLDER: &str = "berth/gcloud";
 
 /// Prints `false`, which stops `eval "$(berth env)" && gcloud …`: evaluating nothing would succeed, and gcloud would
 /// ask Google.
@@ -58,12 +58,28 @@ pub(super) fn stop_the_shell() {
     let _ = writeln!(std::io::stdout(), "false");
 }
 
+/// Writes the command that points gcloud at the server on a data folder, and signs in with a key file. `ca` and `key_file`
+/// are quoted for a shell already.
+pub(super) fn write_sign_in(
+    out: &mut impl Write,
+    data: &Path,
+    ca: Option<&str>,
+    key_file: &str,
+) -> std::io::Result<()> {
+    let env = command(data, ca);
+    writeln!(out, "Next:\n")?;
+    writeln!(
+        out,
+        "  eval \"$({env})\" && gcloud auth activate-service-account --key-file={key_file}"
+    )
+}
+
 /// Returns the `berth env` command for the server on a data folder, which is not named if it is the default one. `ca`
 /// is quoted for a shell already.
-pub(super) fn command(data: &Path, ca: Option<&str>) -> String {
+fn command(data: &Path, ca: Option<&str>) -> String {
     let mut command = "berth env".to_owned();
     if data != Config::default().data {
-        command += &format!(" --data {}", word(&data.display().to_string()));
+        command += &format!(" --data {}", quoted_if_needed(&data.display().to_string()));
     }
     if let Some(ca) = ca {
         command += &format!(" --ca {ca}");
@@ -78,15 +94,17 @@ impl EnvArguments {
             // The settings of this machine may be those of another registry.
             Some(url) => (url, None, None),
             None => {
-                let running = addresses(&config.data)?;
+                let running = read_addresses(&config.data)?;
                 (running.url, Some(running.domain), Some(running.dev))
             }
         };
         let url = url.trim_end_matches('/');
         let host = host_of(url)?.to_ascii_lowercase();
-        let own = || config.domains.first().map_or("localhost", String::as_str);
-        let domain =
-            domain.as_deref().or_else(|| domain_of_location_host(&host)).unwrap_or_else(own);
+        let default_domain = || config.domains.first().map_or("localhost", String::as_str);
+        let domain = domain
+            .as_deref()
+            .or_else(|| domain_of_location_host(&host))
+            .unwrap_or_else(default_domain);
         let mut lines = Vec::new();
         for api in APIS {
             let setting = format!("CLOUDSDK_API_ENDPOINT_OVERRIDES_{api}");
@@ -126,21 +144,21 @@ fn export(name: &str, value: &str) -> String {
 /// Returns the lines that give gcloud a configuration for this registry, unless the caller has chosen one. A
 /// configuration that this command has set in the same shell before does not count as the caller's choice.
 fn configuration(host: &str) -> anyhow::Result<Vec<String>> {
-    let set = std::env::var_os(CONFIGURATION).filter(|folder| !folder.is_empty());
-    let person = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from);
-    let person = person.filter(|folder| folder.is_absolute());
-    let person = person.or_else(|| Some(std::env::home_dir()?.join(".config")));
-    let ours = person.map(|folder| folder.join(CONFIGURATIONS));
+    let set = std::env::var_os(CONFIG_VARIABLE).filter(|folder| !folder.is_empty());
+    let user = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from);
+    let user = user.filter(|folder| folder.is_absolute());
+    let user = user.or_else(|| Some(std::env::home_dir()?.join(".config")));
+    let ours = user.map(|folder| folder.join(CONFIG_FOLDER));
     if set.as_deref().is_some_and(|set| !is_within(set, ours.as_deref())) {
         return Ok(Vec::new());
     }
     let ours = ours.context("HOME is not set; name a folder for gcloud with CLOUDSDK_CONFIG")?;
     let folder = ours.join(host.replace(':', "_").replace(['[', ']'], ""));
-    let folder = folder.to_str().context("the home folder's name is no text in UTF-8")?;
-    let mut lines = vec![export(CONFIGURATION, folder)];
+    let folder = folder.to_str().context("the path of the home folder is not in UTF-8")?;
+    let mut lines = vec![export(CONFIG_VARIABLE, folder)];
     // The variable names a configuration of the folder that gcloud used before.
-    if set.is_none() && std::env::var_os(ACTIVE).is_some() {
-        lines.push(format!("unset {ACTIVE}"));
+    if set.is_none() && std::env::var_os(ACTIVE_CONFIG_VARIABLE).is_some() {
+        lines.push(format!("unset {ACTIVE_CONFIG_VARIABLE}"));
     }
     Ok(lines)
 }
@@ -151,7 +169,7 @@ fn is_within(folder: &OsStr, ours: Option<&Path>) -> bool {
 
 /// Returns the host of a URL, with its port.
 fn host_of(url: &str) -> anyhow::Result<&str> {
-    let behind = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
-    let behind = behind.context("--url must begin with http:// or https://")?;
-    Ok(behind.split_once('/').map_or(behind, |(host, _)| host))
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    let rest = rest.context("--url must begin with http:// or https://")?;
+    Ok(rest.split_once('/').map_or(rest, |(host, _)| host))
 }

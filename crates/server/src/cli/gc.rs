@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::SettingsArguments;
-use super::operator::{ask, watched};
+use super::operator::{ask, show_progress};
 use crate::operator::{CollectionReport, OperatorCommand};
 
 /// Deletes content that nothing refers to, now.
@@ -30,27 +30,18 @@ impl GcArguments {
         let command = OperatorCommand::Gc { dry_run: self.dry_run };
         let done = ask(&config, &command, |so_far: CollectionReport| {
             let CollectionReport { reviewed, files, .. } = so_far;
-            watched(&format!("{reviewed} reviewed, {files} files removed"))
+            show_progress(&format!("{reviewed} reviewed, {files} files deleted"))
         })?;
         self.report(&done)?;
         Ok(ExitCode::SUCCESS)
     }
 
     fn report(&self, collected: &CollectionReport) -> anyhow::Result<()> {
-        let CollectionReport {
-            reviewed,
-            links,
-            blobs,
-            manifests,
-            uploads,
-            files,
-            bytes,
-            busy,
-            links_unknown,
-        } = collected;
-        watched("")?;
+        let CollectionReport { reviewed, links, blobs, manifests, uploads, files, bytes, .. } =
+            collected;
+        show_progress("")?;
         let mut out = std::io::stdout();
-        if *busy {
+        if collected.busy {
             writeln!(out, "Another berth is collecting; nothing was done here.")?;
             return Ok(());
         }
@@ -60,11 +51,11 @@ impl GcArguments {
             "{reviewed} reviewed; {would}collected: {links} blobs from repositories ({bytes} bytes), {blobs} blobs, \
              {manifests} manifests, {uploads} uploads, {files} files"
         )?;
-        if *links_unknown {
+        if collected.links_unknown {
             writeln!(
                 out,
-                "Blobs of repositories are not counted yet: the server still looks through what manifests of an older \
-                 berth name. Ask again later, or collect: that looks through all of them first."
+                "Blobs of repositories are not counted yet: the server still reads manifests that an older release stored. \
+                 Ask again later, or run the collection: it reads all of them first."
             )?;
         }
         Ok(())

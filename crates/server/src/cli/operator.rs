@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use serde::de::DeserializeOwned;
 
 use crate::config::Config;
-use crate::data::sockets;
+use crate::data::find_sockets;
 use crate::operator::{OperatorCommand, ProgressLine};
 
 /// Sends a command, and calls `progress` with each report until the command is done. Returns the last report.
@@ -16,7 +16,7 @@ pub(super) fn ask<T: DeserializeOwned>(
     command: &OperatorCommand,
     mut progress: impl FnMut(T) -> anyhow::Result<()>,
 ) -> anyhow::Result<T> {
-    let sockets = sockets(&config.data)?;
+    let sockets = find_sockets(&config.data)?;
     let Some(socket) = sockets.first() else {
         bail!("no berth is running on {}; start it first", config.data.display());
     };
@@ -30,11 +30,11 @@ pub(super) fn ask<T: DeserializeOwned>(
             ProgressLine::Error(error) => bail!("{error}"),
         }
     }
-    bail!("the server went away before it was done; what it did is kept")
+    bail!("the server went away before it was done; what was done so far stays done")
 }
 
 /// Shows a line of progress in place of the line before it, if `stderr` is a terminal. An empty text clears the line.
-pub(super) fn watched(text: &str) -> anyhow::Result<()> {
+pub(super) fn show_progress(text: &str) -> anyhow::Result<()> {
     let mut out = stderr();
     if out.is_terminal() {
         write!(out, "\r\x1b[K{text}")?;

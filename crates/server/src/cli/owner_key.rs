@@ -10,8 +10,8 @@ use anyhow::Context;
 use clap::Args;
 
 use super::operator::ask;
-use super::{SettingsArguments, env, word};
-use crate::operator::{OperatorCommand, OwnerKeyRequest as Made};
+use super::{SettingsArguments, env, quoted_if_needed};
+use crate::operator::{NewOwnerKey, OperatorCommand};
 
 /// Makes a new key for the account that owns everything.
 ///
@@ -44,23 +44,19 @@ impl OwnerKeyArguments {
         let new = path.with_added_extension(format!("{}.new", std::process::id()));
         let context = || format!("cannot write {}", new.display());
         let file = private_file(&new, user.as_ref()).with_context(context)?;
-        let kept = ask(&config, &OperatorCommand::OwnerKey { url }, |_: Made| Ok(()))
-            .and_then(|made| keep(file, &new, &path, &made).map(|old| (made, old)));
-        let (made, old) = kept.inspect_err(|_| drop(fs::remove_file(&new)))?;
+        let made = ask(&config, &OperatorCommand::OwnerKey { url }, |_: NewOwnerKey| Ok(()))
+            .and_then(|made| write_key_file(file, &new, &path, &made).map(|old| (made, old)));
+        let (made, old) = made.inspect_err(|_| drop(fs::remove_file(&new)))?;
         let mut out = std::io::stdout().lock();
         for repaired in &made.repaired {
             writeln!(out, "{repaired}")?;
         }
         if let Some(old) = old {
-            writeln!(out, "The file that was there is {} now.", old.display())?;
+            writeln!(out, "The file that was there before is {} now.", old.display())?;
         }
-        let key = word(&path.display().to_string());
-        writeln!(out, "{} has a new key, {}, in {key}. Next:\n", made.email, made.key_id)?;
-        let env = env::command(&config.data, None);
-        writeln!(
-            out,
-            "  eval \"$({env})\" && gcloud auth activate-service-account --key-file={key}"
-        )?;
+        let key = quoted_if_needed(&path.display().to_string());
+        writeln!(out, "{} has a new key, {}, in {key}.", made.email, made.key_id)?;
+        env::write_sign_in(&mut out, &config.data, None, &key)?;
         writeln!(
             out,
             "  gcloud iam service-accounts keys list --managed-by=user --iam-account={}",
@@ -71,7 +67,12 @@ impl OwnerKeyArguments {
 }
 
 /// Writes the key file under its name. A file that was there is renamed, and its new path returned.
-fn keep(mut file: File, new: &Path, path: &Path, made: &Made) -> anyhow::Result<Option<PathBuf>> {
+fn write_key_file(
+    mut file: File,
+    new: &Path,
+    path: &Path,
+    made: &NewOwnerKey,
+) -> anyhow::Result<Option<PathBuf>> {
     let context = || format!("cannot write {}", path.display());
     file.write_all(made.key_file.as_bytes()).with_context(context)?;
     file.sync_all().with_context(context)?;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::SettingsArguments;
-use super::operator::{ask, watched};
+use super::operator::{ask, show_progress};
 use crate::config::MemorySetting;
 use crate::operator::{OperatorCommand, ScrubAnswer};
 
@@ -34,13 +34,13 @@ impl ScrubArguments {
         let rate = self.rate.unwrap_or(config.blobs.scrub_rate).get() as u64;
         let done = ask(&config, &OperatorCommand::Scrub { rate }, |so_far: ScrubAnswer| {
             let ScrubAnswer { checked, bytes, .. } = so_far;
-            watched(&format!(
+            show_progress(&format!(
                 "{checked} blobs checked, {} MiB read, {} not right",
                 bytes >> 20,
                 so_far.bad()
             ))
         })?;
-        watched("")?;
+        show_progress("")?;
         report(&done)
     }
 }
@@ -57,7 +57,7 @@ fn report(done: &ScrubAnswer) -> anyhow::Result<ExitCode> {
          {unreadable} cannot be read, {unknown} could not be checked now"
     )?;
     if !done.complete {
-        writeln!(out, "It did not come to its end.")?;
+        writeln!(out, "The scrub was not completed.")?;
     }
     let is_good = done.complete && done.bad() == 0 && *unknown == 0;
     Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -11,7 +11,7 @@ use identity::SystemClock;
 
 use super::banner::StartBanner;
 use super::signals::StopSignals;
-use super::{SettingsArguments, said};
+use super::{SettingsArguments, write_with_timeout};
 use crate::config::{Config, LogFormat, OpsListen, parse_listen};
 use crate::listen::descriptors;
 use crate::metadata_server;
@@ -86,7 +86,7 @@ impl ServeArguments {
             && !ops.ip().is_loopback()
         {
             tracing::warn!(
-                "{ops} can be reached by other machines, and tells everybody of health and traffic"
+                "{ops} can be reached by other machines, and shows health and traffic to all of them"
             );
         }
         /// The most threads that hash and wait for disks: as many as keep them busy, not one for every upload.
@@ -121,11 +121,11 @@ impl ServeArguments {
 
     fn check(&self, config: &Config) -> anyhow::Result<()> {
         if let OpsListen::At(metadata) = config.metadata.listen
-            && !metadata_server::is_near(metadata.ip())
+            && !metadata_server::is_link_or_loopback(metadata.ip())
             && !self.metadata_unsafe_network
         {
             bail!(
-                "metadata.listen: {metadata} can be reached by other machines, and whoever reaches it is the \
+                "metadata.listen: {metadata} can be reached by other machines, and all of them could act as the \
                  account; add --metadata-unsafe-network if that is what you want"
             );
         }
@@ -153,7 +153,7 @@ impl ServeArguments {
     async fn serve(self, config: Config) -> anyhow::Result<()> {
         // The signals come first: one that arrives during the start must not be lost.
         let mut signals = StopSignals::new()?;
-        let kept = if self.ephemeral {
+        let data = if self.ephemeral {
             "nothing: it ends with this process".to_owned()
         } else {
             config.data.display().to_string()
@@ -177,10 +177,10 @@ impl ServeArguments {
             server: &server,
             settings: &settings,
             dev_hosts: &dev_hosts,
-            kept: &kept,
+            data: &data,
         };
         match settings.log.format {
-            LogFormat::Text => said(std::io::stdout(), banner.text()?)?,
+            LogFormat::Text => write_with_timeout(std::io::stdout(), banner.text()?)?,
             // The collector of the log expects nothing but JSON objects.
             LogFormat::Json => banner.log(),
         }

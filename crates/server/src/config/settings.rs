@@ -198,7 +198,7 @@ pub struct WebhookSettings {
 
 impl fmt::Debug for WebhookSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Notification").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("WebhookSettings").field("name", &self.name).finish_non_exhaustive()
     }
 }
 

@@ -6,7 +6,7 @@ use super::KEYS;
 const PREFIX: &str = "BERTH_";
 
 /// Names that people expect, each with the key that they mean.
-const OTHER_WORDS: [(&str, &str); 5] = [
+const SYNONYMS: [(&str, &str); 5] = [
     ("PORT", "listen"),
     ("HOST", "listen"),
     ("ADDRESS", "listen"),
@@ -56,7 +56,7 @@ fn is_port(text: &str) -> bool {
 /// Returns the key that a person most likely meant by the name of a variable that is no setting.
 pub(super) fn nearest_key(name: &str) -> &'static str {
     let meant = name.strip_prefix(PREFIX).unwrap_or(name).to_uppercase();
-    if let Some((_, key)) = OTHER_WORDS.iter().find(|(word, _)| *word == meant) {
+    if let Some((_, key)) = SYNONYMS.iter().find(|(word, _)| *word == meant) {
         return key;
     }
     let plain = |key: &str| key.to_uppercase().replace('.', "_");
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_kubernetes_injects() {
+    fn variables_of_kubernetes_are_recognised() {
         for (name, value) in [
             ("BERTH_SERVICE_HOST", "10.96.0.17"),
             ("BERTH_SERVICE_HOST", "fd00::17"),
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_people_set() {
+    fn variables_of_people_are_not_taken_for_those_of_kubernetes() {
         for (name, value) in [
             ("BERTH_PORT", "5050"),
             ("BERTH_PORT", "127.0.0.1:5050"),

@@ -14,19 +14,16 @@ impl DataFolder {
     }
 
     /// Writes `token_uri` into the owner's key file, if the file is still here and names another one.
-    pub fn point_owner_key(&self, token_uri: &str) {
+    pub fn set_token_uri(&self, token_uri: &str) {
         let path = self.owner_key();
         let problem = match fs::read_to_string(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return,
             Err(error) => error.to_string(),
-            Ok(text) => match pointed_to(&text, token_uri) {
+            Ok(text) => match with_token_uri(&text, token_uri) {
                 Ok(None) => return,
                 Ok(Some(new)) => match self.replace_owner_key(&new) {
                     Ok(()) => {
-                        tracing::info!(
-                            "{} says now that tokens are at {token_uri}",
-                            path.display()
-                        );
+                        tracing::info!("{} names {token_uri} now", path.display());
                         return;
                     }
                     Err(error) => error.to_string(),
@@ -34,10 +31,7 @@ impl DataFolder {
                 Err(error) => error.to_string(),
             },
         };
-        tracing::warn!(
-            "{} cannot be made to say that tokens are at {token_uri}: {problem}",
-            path.display()
-        );
+        tracing::warn!("cannot write {token_uri} into {}: {problem}", path.display());
     }
 
     /// Replaces the file in one step: a crash leaves either the old text or the new one.
@@ -53,7 +47,7 @@ impl DataFolder {
 }
 
 /// Returns the text of a key file with `token_uri` in it, or `None` if the file names it already.
-fn pointed_to(text: &str, token_uri: &str) -> Result<Option<String>, serde_json::Error> {
+fn with_token_uri(text: &str, token_uri: &str) -> Result<Option<String>, serde_json::Error> {
     let mut file: serde_json::Map<String, Value> = serde_json::from_str(text)?;
     if file.get("token_uri").is_some_and(|said| said == token_uri) {
         return Ok(None);

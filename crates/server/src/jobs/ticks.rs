@@ -1,6 +1,5 @@
 //! The ticks of the jobs: one at each interval, until the server stops.
 
-use std::ops::ControlFlow;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -9,7 +8,7 @@ use tokio::time::sleep;
 /// The times at which a job is due.
 pub(crate) struct JobTicks {
     period: Duration,
-    pub(crate) stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
 }
 
 impl JobTicks {
@@ -24,9 +23,4 @@ impl JobTicks {
             () = sleep(self.period) => true,
         }
     }
-}
-
-/// Returns `Break` once the server stops. A job asks between its steps, because its queue may hold work for hours.
-pub(crate) fn unless_stopped(stop: &watch::Receiver<bool>) -> ControlFlow<()> {
-    if *stop.borrow() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
 }

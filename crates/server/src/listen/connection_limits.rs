@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::ListenerKind;
-use super::descriptors::{DescriptorLine, OPERATOR_PLACES, places_for};
+use super::descriptors::{DescriptorLine, MAX_OPERATOR_CONNECTIONS, places_for};
 use crate::config::NetworkSetting;
 use web::app::App;
 use web::layer::log_throttle::LogThrottle;
@@ -38,26 +38,30 @@ pub(super) struct AcceptedStream {
 /// A place for a connection, which is free again when dropped.
 pub(super) struct ConnectionPlace {
     _place: OwnedSemaphorePermit,
-    _of_network: Option<NetworkPlace>,
+    _network_place: Option<NetworkPlace>,
 }
 
 impl ConnectionLimits {
-    pub(super) fn new(whose: ListenerKind, app: &App, listener: &TcpListener) -> Self {
+    pub(super) fn new(kind: ListenerKind, app: &App, listener: &TcpListener) -> Self {
         let limits = &app.limits;
-        let (places, line, networks) = match whose {
+        let (places, line, networks) = match kind {
             ListenerKind::Clients => {
                 let places = match listener.local_addr() {
                     Ok(listen) => places_for(limits.connections, listen),
                     Err(_) => limits.connections,
                 };
                 // If there are fewer places than the setting says, one network must not take them all.
-                let most = match places < limits.connections {
-                    true => limits.connections_per_network.min(places.div_ceil(2)),
-                    false => limits.connections_per_network,
+                let max_per_network = if places < limits.connections {
+                    limits.connections_per_network.min(places.div_ceil(2))
+                } else {
+                    limits.connections_per_network
                 };
-                (places, DescriptorLine::of_clients(), Some(NetworkCounter::new(most)))
+                let networks = NetworkCounter::new(max_per_network);
+                (places, DescriptorLine::of_clients(), Some(networks))
             }
-            ListenerKind::Operators => (OPERATOR_PLACES, DescriptorLine::of_operators(), None),
+            ListenerKind::Operators => {
+                (MAX_OPERATOR_CONNECTIONS, DescriptorLine::of_operators(), None)
+            }
         };
         let (places, metrics) = (Arc::new(Semaphore::new(places)), app.metrics.clone());
         Self { places, line, networks, proxies: app.proxies.clone(), metrics }
@@ -67,7 +71,7 @@ impl ConnectionLimits {
     pub(super) async fn accept(&self, listener: &TcpListener) -> Option<AcceptedStream> {
         let place = self.places.clone().acquire_owned().await;
         let place = place.expect("this semaphore is never closed");
-        let (stream, peer) = or_pause(listener.accept()).await?;
+        let (stream, peer) = accept_or_pause(listener.accept()).await?;
         if !self.line.allows(&stream) {
             drop(stream);
             self.metrics.connection_refused("descriptors");
@@ -75,25 +79,25 @@ impl ConnectionLimits {
             tokio::time::sleep(PAUSE).await;
             return None;
         }
-        let of_network = match &self.networks {
+        let network_place = match &self.networks {
             None => None,
             // The requests of a proxy are counted one by one, with the network that each comes from.
             Some(_) if self.proxies.iter().any(|proxy| proxy.contains(peer.ip())) => None,
             Some(networks) => {
-                let Some(of_network) = networks.enter(peer.ip()) else {
+                let Some(network_place) = networks.enter(peer.ip()) else {
                     self.metrics.connection_refused("network");
                     return None;
                 };
-                Some(of_network)
+                Some(network_place)
             }
         };
-        let place = ConnectionPlace { _place: place, _of_network: of_network };
+        let place = ConnectionPlace { _place: place, _network_place: network_place };
         Some(AcceptedStream { stream, peer, place })
     }
 }
 
 /// Returns the accepted connection, or pauses and returns `None` if accepting failed.
-pub(crate) async fn or_pause<T>(accepted: impl Future<Output = io::Result<T>>) -> Option<T> {
+pub(crate) async fn accept_or_pause<T>(accepted: impl Future<Output = io::Result<T>>) -> Option<T> {
     match accepted.await {
         Ok(connection) => Some(connection),
         Err(error) => {
@@ -107,8 +111,8 @@ pub(crate) async fn or_pause<T>(accepted: impl Future<Output = io::Result<T>>) -
 
 /// Logs at most once in a while, because clients decide how often this happens.
 fn warn_seldom(error: &dyn std::fmt::Display) {
-    static SAID: LogThrottle = LogThrottle::new();
-    if SAID.is_time() {
+    static THROTTLE: LogThrottle = LogThrottle::new();
+    if THROTTLE.is_time() {
         tracing::warn!(%error, "cannot accept a connection: {error}");
     }
 }

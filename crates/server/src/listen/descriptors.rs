@@ -12,7 +12,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpStream;
 
 /// The most connections at once of the listener for operators, and of that for the metadata server.
-pub(super) const OPERATOR_PLACES: usize = 64;
+pub(super) const MAX_OPERATOR_CONNECTIONS: usize = 64;
 /// The number of descriptors that no connection of a client takes, even where files have taken theirs.
 const KEPT_FROM_CLIENTS: RawFd = 64;
 /// The number of descriptors that no connection takes at all, not even an operator's.
@@ -46,9 +46,9 @@ pub(crate) fn places_for(wished: usize, listen: SocketAddr) -> usize {
 /// Returns the number of connections that a limit of open files allows. A quarter is kept for files and the database:
 /// each answer from a blob has its file open.
 fn possible_places(limit: usize) -> usize {
-    const LEAST: usize = 192;
-    const MOST: usize = 4096;
-    let kept = (limit / 4).clamp(LEAST, MOST);
+    const MIN_KEPT: usize = 192;
+    const MAX_KEPT: usize = 4096;
+    let kept = (limit / 4).clamp(MIN_KEPT, MAX_KEPT);
     limit.saturating_sub(kept).max(limit / 4).max(1)
 }
 

@@ -45,7 +45,11 @@ impl FirstBytes {
             let is_part =
                 (1..PREFACE.len()).contains(&length) && PREFACE.starts_with(&start[..length]);
             // `WouldBlock` clears the readiness: the same bytes would otherwise be seen again at once.
-            if is_part { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(Self::told_by(start)) }
+            if is_part {
+                Err(io::ErrorKind::WouldBlock.into())
+            } else {
+                Ok(Self::from_start(start))
+            }
         };
         loop {
             let ready = stream.ready(Interest::READABLE).await?;
@@ -62,7 +66,7 @@ impl FirstBytes {
         }
     }
 
-    fn told_by(start: [u8; PREFACE.len()]) -> Self {
+    fn from_start(start: [u8; PREFACE.len()]) -> Self {
         match start[0] {
             _ if start == PREFACE => Self::Http2,
             HANDSHAKE => Self::Tls,
@@ -73,12 +77,12 @@ impl FirstBytes {
 }
 
 /// Tells a client that this port speaks HTTPS, and closes the connection as the stream does it.
-pub(super) async fn turn_away(
+pub(super) async fn refuse_plain_http(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
     connection: ConnectionEnds,
 ) -> io::Result<()> {
-    static SAID: LogThrottle = LogThrottle::new();
-    if SAID.is_time() {
+    static THROTTLE: LogThrottle = LogThrottle::new();
+    if THROTTLE.is_time() {
         let ConnectionEnds { peer, local } = connection;
         tracing::info!(%peer, "{peer} spoke http to {local}, which speaks https, and was told so");
     }
@@ -88,13 +92,13 @@ pub(super) async fn turn_away(
 
 /// Logs that a client spoke TLS to a port without it. Docker first tries TLS with each registry that it may reach
 /// without: for clients of this machine, the line is for debugging only.
-pub(super) fn note_tls(connection: ConnectionEnds) {
-    static SAID: LogThrottle = LogThrottle::new();
-    if !SAID.is_time() {
+pub(super) fn log_tls(connection: ConnectionEnds) {
+    static THROTTLE: LogThrottle = LogThrottle::new();
+    if !THROTTLE.is_time() {
         return;
     }
     let ConnectionEnds { peer, local } = connection;
-    if is_near(peer) {
+    if is_this_machine(peer) {
         tracing::debug!(%peer, "{peer} spoke TLS to {local}, which speaks http");
     } else {
         tracing::info!(
@@ -105,7 +109,7 @@ pub(super) fn note_tls(connection: ConnectionEnds) {
     }
 }
 
-fn is_near(peer: SocketAddr) -> bool {
+fn is_this_machine(peer: SocketAddr) -> bool {
     peer.ip().to_canonical().is_loopback()
 }
 

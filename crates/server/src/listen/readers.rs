@@ -12,17 +12,17 @@ use tokio::sync::Notify;
 
 use web::layer::in_flight::InFlightRequest;
 
-/// The number of bytes that must be taken of an answer within [`PATIENCE`] looks; otherwise it is stuck. That is about
+/// The number of bytes that must be taken of an answer within [`MAX_STUCK_LOOKS`] looks; otherwise it is stuck. That is about
 /// half a kilobyte a second with the default settings: slower than any line, and than any disk that unpacks meanwhile.
-const PROGRESS: u64 = 64 << 10;
+const MIN_PROGRESS_BYTES: u64 = 64 << 10;
 /// The number of looks without progress after which an answer is stuck. There are two looks in each `idle_timeout`, so
 /// it is stuck after three and a half to four of them.
-const PATIENCE: u32 = 8;
+const MAX_STUCK_LOOKS: u32 = 8;
 /// The number of looks without a request after which an HTTP/2 connection is idle.
-const IDLE: u32 = 2;
+const MAX_IDLE_LOOKS: u32 = 2;
 
 /// Returns the interval at which a connection is looked at.
-pub(super) fn period(idle_timeout: Duration) -> Duration {
+pub(super) fn look_period(idle_timeout: Duration) -> Duration {
     // A period of zero would keep a processor busy.
     (idle_timeout / 2).max(Duration::from_millis(1))
 }
@@ -52,7 +52,7 @@ struct WatchState {
     /// True if a request came since the last look.
     asked: bool,
     /// The number of looks in a row without a request.
-    idle: u32,
+    idle_looks: u32,
 }
 
 #[derive(Debug)]
@@ -91,11 +91,12 @@ impl ConnectionWatch {
             open.look(exchange.taken());
             true
         });
-        state.idle = if state.asked || !state.open.is_empty() { 0 } else { state.idle + 1 };
+        state.idle_looks =
+            if state.asked || !state.open.is_empty() { 0 } else { state.idle_looks + 1 };
         state.asked = false;
-        if state.open.iter().any(|open| open.looks >= PATIENCE) {
+        if state.open.iter().any(|open| open.looks >= MAX_STUCK_LOOKS) {
             ConnectionState::Stuck
-        } else if state.idle >= IDLE {
+        } else if state.idle_looks >= MAX_IDLE_LOOKS {
             ConnectionState::Idle
         } else {
             ConnectionState::InUse
@@ -107,7 +108,7 @@ impl OpenAnswer {
     /// Compares with the last look. `None`: the handler has not answered yet, so that nobody waits for the client.
     fn look(&mut self, taken: Option<u64>) {
         match taken {
-            Some(taken) if taken - self.taken < PROGRESS => self.looks += 1,
+            Some(taken) if taken - self.taken < MIN_PROGRESS_BYTES => self.looks += 1,
             Some(taken) => (self.taken, self.looks) = (taken, 0),
             None => self.looks = 0,
         }
@@ -124,26 +125,27 @@ mod tests {
         let mut open = OpenAnswer { exchange: Weak::new(), taken: 0, looks: 0 };
         let mut looks = taken.map(|taken| {
             open.look(taken);
-            open.looks >= PATIENCE
+            open.looks >= MAX_STUCK_LOOKS
         });
         let stuck = looks.position(|stuck| stuck).map(|before| before as u32 + 1);
         assert_eq!(stuck, expected);
     }
 
     #[test]
-    fn who_gets_on_is_waited_for() {
-        check((0..100).map(|_| Some(0)), Some(PATIENCE));
-        check((0..100).map(|look| Some(look * 100)), Some(PATIENCE));
-        check((0..100).map(|look| Some(look * PROGRESS / 4)), None);
+    fn a_client_that_makes_progress_is_waited_for() {
+        check((0..100).map(|_| Some(0)), Some(MAX_STUCK_LOOKS));
+        check((0..100).map(|look| Some(look * 100)), Some(MAX_STUCK_LOOKS));
+        check((0..100).map(|look| Some(look * MIN_PROGRESS_BYTES / 4)), None);
         check((0..100).map(|_| None), None);
-        let then_stuck =
-            (0..10).map(|look| Some(look * PROGRESS)).chain([Some(10 * PROGRESS); 100]);
-        check(then_stuck, Some(10 + 1 + PATIENCE));
-        check([None; 100].into_iter().chain([Some(5); 100]), Some(100 + PATIENCE));
+        let then_stuck = (0..10)
+            .map(|look| Some(look * MIN_PROGRESS_BYTES))
+            .chain([Some(10 * MIN_PROGRESS_BYTES); 100]);
+        check(then_stuck, Some(10 + 1 + MAX_STUCK_LOOKS));
+        check([None; 100].into_iter().chain([Some(5); 100]), Some(100 + MAX_STUCK_LOOKS));
     }
 
     #[test]
-    fn who_asks_nothing_is_idle() {
+    fn a_connection_without_requests_is_idle() {
         let watch = ConnectionWatch::default();
         let looks = |count: u32| (0..count).map(|_| watch.look()).collect::<Vec<_>>();
         assert_eq!(

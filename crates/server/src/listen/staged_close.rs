@@ -17,7 +17,7 @@ use web::layer::observe::RequestEntry;
 use web::layer::unread_body::ConnectionArrivals;
 
 /// The number of bytes that are read and dropped at once.
-const READ: usize = 16 << 10;
+const READ_BYTES: usize = 16 << 10;
 
 /// A connection that is closed in stages.
 pub(super) struct StagedClose<S> {
@@ -89,7 +89,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for StagedClose<S> {
             }
         }
         let drain = drain.get_or_insert_with(|| drains.begin(*patience));
-        let mut bytes = [0; READ];
+        let mut bytes = [0; READ_BYTES];
         loop {
             if drain.poll_over(cx).is_ready() {
                 return Poll::Ready(Ok(()));

@@ -102,7 +102,7 @@ impl ServerTls {
     pub(crate) fn reload(&self) {
         let CurrentCertificate { certificate, key, loaded, problem } = &*self.current;
         let known = loaded.read().unwrap_or_else(PoisonError::into_inner).changed;
-        if changed(certificate, key).is_ok_and(|changed| changed == known) {
+        if modification_times(certificate, key).is_ok_and(|changed| changed == known) {
             return;
         }
         match load(certificate, key) {
@@ -113,9 +113,9 @@ impl ServerTls {
             }
             Err(error) => {
                 let text = format!("{error:#}");
-                let said =
+                let last =
                     problem.lock().unwrap_or_else(PoisonError::into_inner).replace(text.clone());
-                if said.as_ref() != Some(&text) {
+                if last.as_ref() != Some(&text) {
                     tracing::error!(
                         "the new certificate cannot be used, and the one before stays: {text}"
                     );
@@ -132,7 +132,7 @@ impl ResolvesServerCert for CurrentCertificate {
 }
 
 /// Returns the times at which the two files were last changed.
-fn changed(certificate: &Path, key: &Path) -> anyhow::Result<[SystemTime; 2]> {
+fn modification_times(certificate: &Path, key: &Path) -> anyhow::Result<[SystemTime; 2]> {
     let modified = |path: &Path| {
         let modified = fs::metadata(path).and_then(|metadata| metadata.modified());
         modified.with_context(|| format!("cannot read {}", path.display()))
@@ -141,15 +141,15 @@ fn changed(certificate: &Path, key: &Path) -> anyhow::Result<[SystemTime; 2]> {
 }
 
 fn load(certificate: &Path, key: &Path) -> anyhow::Result<LoadedCertificate> {
-    let changed = changed(certificate, key)?;
+    let changed = modification_times(certificate, key)?;
     let name = certificate.display();
     let chain: Result<Vec<_>, _> =
-        CertificateDer::pem_slice_iter(&pem(certificate, "certificate", "x509")?).collect();
+        CertificateDer::pem_slice_iter(&read_pem(certificate, "certificate", "x509")?).collect();
     let chain = chain.with_context(|| format!("{name} is no certificate"))?;
     if chain.is_empty() {
         bail!("{name} has no certificate in it");
     }
-    let signing = private_key(key)?;
+    let signing = read_private_key(key)?;
     let key = CertifiedKey::new(chain, signing);
     if key.keys_match().is_err() {
         bail!("the private key is not that of the certificate {name}");
@@ -160,7 +160,7 @@ fn load(certificate: &Path, key: &Path) -> anyhow::Result<LoadedCertificate> {
 
 /// Reads a file that must be in PEM. The error for another one says that `content` is missing, and which command
 /// (`converter`) of OpenSSL converts it from DER.
-fn pem(path: &Path, content: &str, converter: &str) -> anyhow::Result<Vec<u8>> {
+fn read_pem(path: &Path, content: &str, converter: &str) -> anyhow::Result<Vec<u8>> {
     let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let begins = b"-----BEGIN ";
     if !bytes.windows(begins.len()).any(|window| window == begins) {
@@ -172,9 +172,9 @@ fn pem(path: &Path, content: &str, converter: &str) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn private_key(path: &Path) -> anyhow::Result<Arc<dyn SigningKey>> {
+fn read_private_key(path: &Path) -> anyhow::Result<Arc<dyn SigningKey>> {
     let name = path.display();
-    let bytes = pem(path, "private key", "pkey")?;
+    let bytes = read_pem(path, "private key", "pkey")?;
     let text = String::from_utf8_lossy(&bytes);
     // PKCS #8 names the encryption in the label, and OpenSSL's older form in a header.
     if text.contains("BEGIN ENCRYPTED PRIVATE KEY") || text.contains("Proc-Type: 4,ENCRYPTED") {

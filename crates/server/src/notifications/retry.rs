@@ -11,13 +11,27 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// The number of refusals in a row after which other messages are tried too.
-const PATIENCE: u32 = 3;
+const MAX_REFUSALS: u32 = 3;
 
-/// The time for which a receiver is left alone: after its first failure, and at most.
-const REST: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// The time for which a receiver is left alone after failures.
+const REST: Backoff = Backoff { first: Duration::from_secs(1), max: Duration::from_secs(60) };
 
-/// The time by which a message is put off: the first time, and at most.
-const LATER: (Duration, Duration) = (Duration::from_secs(600), Duration::from_secs(6 * 3600));
+/// The time by which a refused message is put off.
+const POSTPONEMENT: Backoff =
+    Backoff { first: Duration::from_secs(600), max: Duration::from_secs(6 * 3600) };
+
+/// A time that doubles with each repetition.
+struct Backoff {
+    first: Duration,
+    max: Duration,
+}
+
+impl Backoff {
+    /// Returns the time after `times` repetitions.
+    fn after(&self, times: u32) -> Duration {
+        self.first.saturating_mul(1 << times.min(16)).min(self.max)
+    }
+}
 
 /// The reason why a message was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +63,7 @@ impl RetryState {
 
     /// Returns the index of the message to try, out of `waiting` messages.
     pub(super) fn choose(&self, waiting: usize) -> usize {
-        match self.refusals.checked_sub(PATIENCE) {
+        match self.refusals.checked_sub(MAX_REFUSALS) {
             Some(more) if more % 2 == 0 => (more as usize / 2 + 1) % waiting,
             Some(_) | None => 0,
         }
@@ -57,15 +71,15 @@ impl RetryState {
 
     /// Records that the message with this index was taken. Returns `Break` with the number of failures before it, if
     /// there were any.
-    pub(super) fn taken(&mut self, chosen: usize) -> ControlFlow<u32> {
+    pub(super) fn record_taken(&mut self, chosen: usize) -> ControlFlow<u32> {
         let before = std::mem::take(self).failures;
         self.doubtful = chosen > 0;
         if before == 0 { ControlFlow::Continue(()) } else { ControlFlow::Break(before) }
     }
 
     /// Records that a message was not taken. Returns whether the others have to go before it.
-    pub(super) fn failed(&mut self, cause: FailureCause, now: Instant) -> bool {
-        let rest = doubled(REST, self.failures);
+    pub(super) fn record_failure(&mut self, cause: FailureCause, now: Instant) -> bool {
+        let rest = REST.after(self.failures);
         self.failures = self.failures.saturating_add(1);
         self.rest_until = Some(now + jittered(rest, getrandom::u32().unwrap_or_default()));
         let refused = cause == FailureCause::Refused;
@@ -85,12 +99,8 @@ impl RetryState {
 }
 
 /// Returns how long to put off a message that was put off `times` times before.
-pub(super) fn later(times: i64) -> Duration {
-    doubled(LATER, u32::try_from(times).unwrap_or_default())
-}
-
-fn doubled((first, most): (Duration, Duration), times: u32) -> Duration {
-    first.saturating_mul(1 << times.min(16)).min(most)
+pub(super) fn postponement(times: i64) -> Duration {
+    POSTPONEMENT.after(u32::try_from(times).unwrap_or_default())
 }
 
 /// Returns a random part of `rest`, at least half, so that many attempts do not come at once.
@@ -106,18 +116,18 @@ mod tests {
     /// refused, and the receiver is absent at the first `absent` attempts. Returns the attempts in order, and what was
     /// put off.
     fn play(messages: &str, absent: usize) -> (String, String) {
-        let (mut course, mut left) = (RetryState::default(), messages.to_owned());
+        let (mut retry, mut left) = (RetryState::default(), messages.to_owned());
         let (mut tried, mut put_off) = (String::new(), String::new());
         while !left.is_empty() && tried.len() < 100 {
-            let chosen = course.choose(left.len());
+            let chosen = retry.choose(left.len());
             let message = left.as_bytes()[chosen] as char;
             tried.push(message);
             let cause =
                 if tried.len() <= absent { FailureCause::Absent } else { FailureCause::Refused };
             if cause == FailureCause::Refused && message.is_ascii_lowercase() {
-                let _ = course.taken(chosen);
+                let _ = retry.record_taken(chosen);
                 left.remove(chosen);
-            } else if course.failed(cause, Instant::now()) {
+            } else if retry.record_failure(cause, Instant::now()) {
                 put_off.push(left.remove(chosen));
             }
         }
@@ -144,22 +154,25 @@ mod tests {
 
     #[tokio::test]
     async fn it_rests_longer_each_time() {
-        let (mut course, now) = (RetryState::default(), Instant::now());
-        assert!(!course.rests(now));
-        assert!(!course.failed(FailureCause::Absent, now));
-        assert!(course.has_just_begun_to_fail());
-        assert!(course.rests(now + REST.0 / 2 - Duration::from_millis(1)));
-        assert!(!course.rests(now + REST.0));
+        let (mut retry, now) = (RetryState::default(), Instant::now());
+        assert!(!retry.rests(now));
+        assert!(!retry.record_failure(FailureCause::Absent, now));
+        assert!(retry.has_just_begun_to_fail());
+        assert!(retry.rests(now + REST.first / 2 - Duration::from_millis(1)));
+        assert!(!retry.rests(now + REST.first));
         for _ in 0..1_000 {
-            course.failed(FailureCause::Refused, now);
+            retry.record_failure(FailureCause::Refused, now);
         }
-        assert!(!course.has_just_begun_to_fail());
-        assert!(course.rests(now + REST.1 / 2 - Duration::from_millis(1)));
-        assert!(!course.rests(now + REST.1));
-        assert_eq!(course.taken(0), ControlFlow::Break(1_001));
-        assert!(!course.rests(now));
-        assert_eq!(course.taken(0), ControlFlow::Continue(()));
-        assert_eq!((later(0), later(1), later(99)), (LATER.0, LATER.0 * 2, LATER.1));
+        assert!(!retry.has_just_begun_to_fail());
+        assert!(retry.rests(now + REST.max / 2 - Duration::from_millis(1)));
+        assert!(!retry.rests(now + REST.max));
+        assert_eq!(retry.record_taken(0), ControlFlow::Break(1_001));
+        assert!(!retry.rests(now));
+        assert_eq!(retry.record_taken(0), ControlFlow::Continue(()));
+        assert_eq!(
+            (postponement(0), postponement(1), postponement(99)),
+            (POSTPONEMENT.first, POSTPONEMENT.first * 2, POSTPONEMENT.max)
+        );
     }
 
     #[test]

@@ -5,9 +5,9 @@ use engine::{CleanedVersion, CleanupMode, CleanupReport, CleanupRun, CleanupStep
 use model::name::RepositoryName;
 use serde::{Deserialize, Serialize};
 use tokio::net::unix::OwnedWriteHalf;
-use tokio::sync::watch;
 
 use super::{ProgressLine, send};
+use crate::jobs::JobContext;
 use web::app::App;
 
 /// The progress of a cleanup, or of a dry run.
@@ -65,8 +65,9 @@ impl CleanupProgress {
 /// Cleans a repository, and writes a line for each step.
 pub(super) async fn answer(
     write: &mut OwnedWriteHalf,
-    (app, stop): (&App, &watch::Receiver<bool>),
-    (repository, mode): (&str, CleanupMode),
+    context: &JobContext,
+    repository: &str,
+    mode: CleanupMode,
 ) {
     let Ok(name) = repository.parse::<RepositoryName>() else {
         let problem =
@@ -74,7 +75,7 @@ pub(super) async fn answer(
         let _ = send(write, &ProgressLine::<()>::Error(problem)).await;
         return;
     };
-    let mut run = match app.engine.cleanup(&name, mode).await {
+    let mut run = match context.app.engine.cleanup(&name, mode).await {
         Ok(run) => run,
         Err(error) => {
             let _ = send(write, &ProgressLine::<()>::Error(error.to_string())).await;
@@ -82,7 +83,7 @@ pub(super) async fn answer(
         }
     };
     loop {
-        let line = match step(app, (&name, mode), &mut run).await {
+        let line = match step(&context.app, &name, mode, &mut run).await {
             Ok(line) => line,
             Err(error) => ProgressLine::Error(error.to_string()),
         };
@@ -90,8 +91,9 @@ pub(super) async fn answer(
         if send(write, &line).await.is_err() || !goes_on {
             return;
         }
-        if *stop.borrow() {
-            let problem = "the server is stopping; what it did is kept".to_owned();
+        if context.is_stopping() {
+            let problem =
+                "the server is stopping; what was deleted so far stays deleted".to_owned();
             let _ = send(write, &ProgressLine::<()>::Error(problem)).await;
             return;
         }
@@ -100,7 +102,8 @@ pub(super) async fn answer(
 
 async fn step(
     app: &App,
-    (name, mode): (&RepositoryName, CleanupMode),
+    name: &RepositoryName,
+    mode: CleanupMode,
     run: &mut CleanupRun,
 ) -> Result<ProgressLine<CleanupProgress>, EngineError> {
     let step = run.step().await?;

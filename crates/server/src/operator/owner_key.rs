@@ -9,7 +9,7 @@ use web::auth::Authenticator;
 
 /// A new key of the account that owns everything.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct OwnerKeyRequest {
+pub(crate) struct NewOwnerKey {
     /// The account's email address.
     pub email: String,
     /// The id of the key.
@@ -21,7 +21,7 @@ pub(crate) struct OwnerKeyRequest {
 }
 
 /// Makes the key, and records that in the audit log.
-pub(super) async fn make(app: &App, url: Option<String>) -> anyhow::Result<OwnerKeyRequest> {
+pub(super) async fn make(app: &App, url: Option<String>) -> anyhow::Result<NewOwnerKey> {
     if matches!(app.authenticate, Authenticator::Dev) {
         bail!("this server runs with --dev, and lets everybody do everything without a key");
     }
@@ -43,10 +43,5 @@ pub(super) async fn make(app: &App, url: Option<String>) -> anyhow::Result<Owner
     }
     let made = made?;
     let repaired = made.repaired.into_iter().map(str::to_owned).collect();
-    Ok(OwnerKeyRequest {
-        email: made.email,
-        key_id: made.key_id,
-        key_file: made.key_file,
-        repaired,
-    })
+    Ok(NewOwnerKey { email: made.email, key_id: made.key_id, key_file: made.key_file, repaired })
 }

@@ -5,11 +5,10 @@ use std::ops::ControlFlow;
 use engine::{ScrubReport, ScrubScope};
 use serde::{Deserialize, Serialize};
 use tokio::net::unix::OwnedWriteHalf;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use super::{ProgressLine, send};
-use crate::jobs::ticks::unless_stopped;
-use web::app::App;
+use crate::jobs::JobContext;
 
 /// The counts of a scrub so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,13 +33,16 @@ pub(crate) struct ScrubAnswer {
     pub complete: bool,
 }
 
-impl ScrubAnswer {
-    fn new(report: ScrubReport, complete: bool) -> Self {
+impl From<ScrubReport> for ScrubAnswer {
+    fn from(report: ScrubReport) -> Self {
         let ScrubReport { checked, bytes, sound, corrupt, missing, unreadable, unknown, busy } =
             report;
+        let complete = false;
         Self { checked, bytes, sound, corrupt, missing, unreadable, unknown, busy, complete }
     }
+}
 
+impl ScrubAnswer {
     /// Returns the number of copies that are corrupt, missing or unreadable.
     pub(crate) fn bad(&self) -> u64 {
         self.corrupt + self.missing + self.unreadable
@@ -48,22 +50,22 @@ impl ScrubAnswer {
 }
 
 /// Checks every copy, and writes lines with the progress.
-pub(super) async fn answer(
-    write: &mut OwnedWriteHalf,
-    (app, stop): (App, watch::Receiver<bool>),
-    rate: u64,
-) {
+pub(super) async fn answer(write: &mut OwnedWriteHalf, context: JobContext, rate: u64) {
     let (lines, mut queue) = mpsc::unbounded_channel();
     tokio::spawn(async move {
-        let (told, mut stopped) = (lines.clone(), false);
+        let (progress_lines, mut stopped) = (lines.clone(), false);
         let progress = |report: &ScrubReport| {
-            let left = told.send(ProgressLine::Progress(ScrubAnswer::new(*report, false))).is_err();
-            stopped = left || unless_stopped(&stop).is_break();
+            let line = ProgressLine::Progress(ScrubAnswer::from(*report));
+            let operator_left = progress_lines.send(line).is_err();
+            stopped = operator_left || context.is_stopping();
             if stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        let scrubbed = app.engine.scrub(ScrubScope::All, rate, progress).await;
+        let scrubbed = context.app.engine.scrub(ScrubScope::All, rate, progress).await;
         let last = match scrubbed {
-            Ok(report) => ProgressLine::Done(ScrubAnswer::new(report, !stopped && !report.busy)),
+            Ok(report) => {
+                let complete = !stopped && !report.busy;
+                ProgressLine::Done(ScrubAnswer { complete, ..report.into() })
+            }
             Err(error) => ProgressLine::Error(error.to_string()),
         };
         let _ = lines.send(last);

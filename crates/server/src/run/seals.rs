@@ -8,7 +8,7 @@ use meta::Meta;
 use crate::data::DataFolder;
 
 /// The most accounts whose lost keys are logged one by one.
-const MOST_NAMED: usize = 100;
+const MAX_LOGGED_ACCOUNTS: usize = 100;
 
 /// The way in which a start treats a master key that is missing or another one, as the operator wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,60 +33,60 @@ impl MasterKeySource {
     }
 
     /// Reads the key of a folder. A missing key is made if the database holds nothing that another key has sealed, or
-    /// if `otherwise` says so.
+    /// if `missing_key` says so.
     pub(super) async fn of(
         data: &DataFolder,
         meta: &Meta,
         clock: &dyn Clock,
-        otherwise: MissingKeyAction,
+        missing_key: MissingKeyAction,
     ) -> anyhow::Result<Self> {
         if let Some(key) = data.master_key()? {
             return Ok(Self { key, unwritten: None });
         }
         let bytes = MasterKey::generate();
-        let holds =
+        let needs_key =
             holds_sealed_keys(meta, clock.now()).await.context("cannot read the database")?;
-        match (holds, otherwise) {
+        match (needs_key, missing_key) {
             (true, MissingKeyAction::Refuse) => refuse(data, "is missing"),
             // The file is written only after all keys are renewed: a start that is cut off changes nothing.
             (true, MissingKeyAction::Renew) => {
                 Ok(Self { key: MasterKey::new(&bytes), unwritten: Some(bytes) })
             }
             (false, _) => {
-                data.keep_master_key(&bytes)?;
+                data.write_master_key(&bytes)?;
                 // Another process may have been quicker: its key is the one to use.
-                let key = data.master_key()?.context("the master key went away")?;
+                let key = data.master_key()?.context("the master key was deleted meanwhile")?;
                 Ok(Self { key, unwritten: None })
             }
         }
     }
 }
 
-/// Checks that the master key opens the keys in the database, and makes new ones if `otherwise` says so.
+/// Checks that the master key opens the keys in the database, and makes new ones if `missing_key` says so.
 pub(super) async fn check(
     engine: &Engine,
     data: &DataFolder,
     unwritten: Option<[u8; MasterKey::LENGTH]>,
-    otherwise: MissingKeyAction,
+    missing_key: MissingKeyAction,
 ) -> anyhow::Result<()> {
     if engine.identity().opens_sealed_keys().await.context("cannot read the database")? {
-        if otherwise == MissingKeyAction::Renew {
+        if missing_key == MissingKeyAction::Renew {
             tracing::warn!(
                 "--new-master-key: the master key opens all there is, and nothing was changed"
             );
         }
         return Ok(());
     }
-    if otherwise == MissingKeyAction::Refuse {
+    if missing_key == MissingKeyAction::Refuse {
         return refuse(data, "is not the one that the database's keys were sealed with");
     }
     let lost = engine.identity().renew_sealed_keys().await.context("cannot make new keys")?;
     if let Some(bytes) = unwritten
-        && !data.keep_master_key(&bytes)?
+        && !data.write_master_key(&bytes)?
     {
         bail!("{} was made meanwhile; start again", data.master_key_file().display());
     }
-    say(&lost);
+    log_renewed_keys(&lost);
     Ok(())
 }
 
@@ -99,7 +99,7 @@ fn refuse<T>(data: &DataFolder, problem: &str) -> anyhow::Result<T> {
     )
 }
 
-fn say(lost: &LostSeals) {
+fn log_renewed_keys(lost: &LostSeals) {
     let LostSeals { signing_keys, accounts } = lost;
     tracing::warn!(
         "--new-master-key: every token that was made until now is void ({signing_keys} keys that signed them are gone): \
@@ -107,10 +107,10 @@ fn say(lost: &LostSeals) {
          signed (signJwt, signBlob) cannot be checked any more",
         accounts.len()
     );
-    for account in accounts.iter().take(MOST_NAMED) {
+    for account in accounts.iter().take(MAX_LOGGED_ACCOUNTS) {
         tracing::warn!("--new-master-key: the system-managed key of {account} is a new one");
     }
-    if let Some(more) = accounts.len().checked_sub(MOST_NAMED).filter(|more| *more > 0) {
+    if let Some(more) = accounts.len().checked_sub(MAX_LOGGED_ACCOUNTS).filter(|more| *more > 0) {
         tracing::warn!("--new-master-key: and those of {more} more accounts");
     }
 }

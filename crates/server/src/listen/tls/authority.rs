@@ -28,7 +28,7 @@ impl CertificateAuthority {
     pub(super) fn of(chain: &[CertificateDer<'_>]) -> Self {
         if is_public(chain) {
             Self::Public
-        } else if chain.iter().any(names_itself) {
+        } else if chain.iter().any(is_self_signed) {
             Self::InTheFile
         } else {
             Self::Elsewhere
@@ -46,7 +46,7 @@ fn is_public(chain: &[CertificateDer<'_>]) -> bool {
     verify_server_cert_signed_by_trust_anchor(&own, &roots, others, now, algorithms).is_ok()
 }
 
-fn names_itself(certificate: &CertificateDer<'_>) -> bool {
+fn is_self_signed(certificate: &CertificateDer<'_>) -> bool {
     x509_cert::Certificate::from_der(certificate).is_ok_and(|certificate| {
         let certified = certificate.tbs_certificate();
         certified.issuer() == certified.subject()
