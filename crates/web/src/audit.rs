@@ -2,10 +2,10 @@
 //!
 //! A request that is recorded holds an [`AuditGuard`]. The code that serves the request notes facts with the guard's
 //! [`AuditRecorder`]. When the guard is dropped, the facts become one entry, also if the client left before the answer.
-//! Entries go through a bounded queue to one thread. An entry that does not fit into the queue, or cannot be written, is
-//! dropped and counted: no request waits for its entry or fails because of it. Entries that anybody can cause without an
-//! account are limited for each address, so that nobody fills the disk. This module decides no permissions and never
-//! sees a credential.
+//! Entries go through a bounded queue to one thread. An entry that does not fit into the queue, or cannot be written,
+//! is dropped and counted: no request waits for its entry or fails because of it. Entries that anybody can cause
+//! without an account are limited for each address, so that nobody fills the disk. This module decides no permissions
+//! and never sees a credential.
 
 mod code;
 mod file;
@@ -83,8 +83,8 @@ enum AuditMessage {
 impl AuditLog {
     /// Opens the destination, and starts the thread that writes to it.
     ///
-    /// A relative path is one within `folder`. Without a folder, which is how a server runs that keeps nothing, a relative
-    /// path switches the log off.
+    /// A relative path is one within `folder`. Without a folder, which is how a server runs that keeps nothing, a
+    /// relative path switches the log off.
     pub fn start(
         settings: &settings::AuditSettings,
         folder: Option<&Path>,

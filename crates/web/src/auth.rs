@@ -37,8 +37,8 @@ impl Authenticator {
         Self::Accounts(GuessThrottle::default())
     }
 
-    /// Returns the caller that sent these headers: the anonymous one without a credential, and an error for a credential
-    /// that is not accepted.
+    /// Returns the caller that sent these headers: the anonymous one without a credential, and an error for a
+    /// credential that is not accepted.
     pub async fn caller(
         &self,
         identity: &Identity,
@@ -54,8 +54,8 @@ impl Authenticator {
         }
     }
 
-    /// Returns the caller that presents this credential, which may have come in a header or in a form. Logs a refusal, also
-    /// of a credential that could not be read.
+    /// Returns the caller that presents this credential, which may have come in a header or in a form. Logs a refusal,
+    /// also of a credential that could not be read.
     pub async fn caller_with(
         &self,
         identity: &Identity,

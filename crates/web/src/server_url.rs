@@ -71,8 +71,8 @@ pub struct OwnNames<'a> {
 }
 
 impl ServerUrl {
-    /// Creates the addresses of a server that listens at `listen`, with the `external_url` of its settings, which may be
-    /// empty.
+    /// Creates the addresses of a server that listens at `listen`, with the `external_url` of its settings, which may
+    /// be empty.
     pub fn new(external_url: &str, scheme: &'static str, listen: SocketAddr) -> Self {
         let external = external_url.trim_end_matches('/').split_once("://");
         let external = external.map(|(scheme, host)| ExternalUrl {
@@ -115,7 +115,8 @@ impl ServerUrl {
         self.fixed().unwrap_or_else(|| url(self.scheme, here))
     }
 
-    /// Returns the port that belongs behind names of the server, as `:5050`. It is empty if the configured URL has no port.
+    /// Returns the port that belongs behind names of the server, as `:5050`. It is empty if the configured URL has no
+    /// port.
     pub fn port_suffix(&self) -> String {
         match &self.external {
             Some(ExternalUrl { host, .. }) => host[without_port(host).len()..].to_owned(),
@@ -146,8 +147,8 @@ impl ServerUrl {
         }
     }
 
-    /// Returns the server's URL for a challenge: the same as [`ServerUrl::for_client`], but a host of Container Registry
-    /// stays as the request has it.
+    /// Returns the server's URL for a challenge: the same as [`ServerUrl::for_client`], but a host of Container
+    /// Registry stays as the request has it.
     pub fn challenged(&self, arrival: &RequestArrival, names: OwnNames<'_>) -> String {
         let said = arrival.forwarded.as_ref();
         let host = said.and_then(|said| said.host.as_ref()).unwrap_or(&arrival.host);

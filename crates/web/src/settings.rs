@@ -12,7 +12,8 @@ use crate::units::{DurationSetting, MemorySetting, ReserveSetting};
 pub struct LogSettings {
     /// The form of the lines.
     pub format: LogFormat,
-    /// The lowest level that is written: `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,engine=debug`.
+    /// The lowest level that is written: `error`, `warn`, `info`, `debug`, `trace`, or a filter such as
+    /// `info,engine=debug`.
     pub level: String,
 }
 
@@ -77,8 +78,8 @@ pub struct LimitSettings {
     pub drain_timeout: DurationSetting,
     /// The memory that all uploads of blobs share. Uploads of manifests share as much again.
     pub upload_memory: MemorySetting,
-    /// The most uploads that an account may have open in a repository. With `--dev` they are not counted, because all of
-    /// them are of one account.
+    /// The most uploads that an account may have open in a repository. With `--dev` they are not counted, because all
+    /// of them are of one account.
     pub open_uploads: u32,
     /// The memory that all answers share while they wait for their readers.
     pub download_memory: MemorySetting,

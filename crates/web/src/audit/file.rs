@@ -142,7 +142,8 @@ impl AuditWriter {
         }
     }
 
-    /// Writes a batch, or loses it if it cannot be written. The log names the first failure, and the first success after it.
+    /// Writes a batch, or loses it if it cannot be written. The log names the first failure, and the first success
+    /// after it.
     pub(super) fn write(&mut self, lines: &[u8], entries: u64) {
         if lines.is_empty() {
             return;

@@ -34,8 +34,8 @@ impl PermissionType {
         }
     }
 
-    /// Returns the kind of one permission that an operation of this kind asks for. An operation that writes may also ask
-    /// for a permission to read: to mount a blob, its source must be readable.
+    /// Returns the kind of one permission that an operation of this kind asks for. An operation that writes may also
+    /// ask for a permission to read: to mount a blob, its source must be readable.
     pub(super) fn of(self, permission: Permission) -> Self {
         if permission == artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS { Self::DataRead } else { self }
     }
@@ -131,8 +131,8 @@ impl AuditedOperation {
         }
         let is_read = begins_with(&["Get", "List", "Query", "Download"]);
         let (kind, when) = match (is_data(permission), is_read) {
-            // These methods create a credential of another account. Google calls that a read, but it is the first thing to
-            // look at when somebody searches for misuse.
+            // These methods create a credential of another account. Google calls that a read, but it is the first thing
+            // to look at when somebody searches for misuse.
             _ if package == "google.iam.credentials.v1" => {
                 (PermissionType::DataRead, LogWhen::Always)
             }

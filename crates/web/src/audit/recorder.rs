@@ -19,8 +19,8 @@ const MAX_TEXT_BYTES: usize = 1024;
 /// The most characters that an entry takes of `User-Agent`.
 const MAX_AGENT_CHARACTERS: usize = 256;
 
-/// Notes the facts of one request. Cheap to clone; every clone notes for the same entry. If the request is not recorded,
-/// the methods do nothing.
+/// Notes the facts of one request. Cheap to clone; every clone notes for the same entry. If the request is not
+/// recorded, the methods do nothing.
 #[derive(Clone, Default)]
 pub struct AuditRecorder(Option<Arc<Mutex<Option<Box<AuditRecord>>>>>);
 
@@ -116,8 +116,8 @@ impl AuditRecord {
             String::from_utf8_lossy(agent).chars().take(MAX_AGENT_CHARACTERS).collect();
     }
 
-    /// Returns whether the caller has no account and was allowed nothing. Anybody can cause such entries, as often as they
-    /// like.
+    /// Returns whether the caller has no account and was allowed nothing. Anybody can cause such entries, as often as
+    /// they like.
     pub(super) fn are_nobodys(&self) -> bool {
         let worked = matches!(self.outcome, Some((AuditCode::Ok, _)));
         self.email.is_none() && !worked && self.asked.iter().all(|asked| !asked.granted)
@@ -222,7 +222,8 @@ impl AuditRecorder {
         });
     }
 
-    /// Notes whether a permission on a resource was granted. Notes nothing if the outcome is an error that does not tell.
+    /// Notes whether a permission on a resource was granted. Notes nothing if the outcome is an error that does not
+    /// tell.
     pub fn asked<T>(
         &self,
         (permission, resource): (Permission, &dyn Display),

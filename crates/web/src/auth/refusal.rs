@@ -1,8 +1,8 @@
 //! The texts about a refused credential: one line in the log, and a reason for the client.
 //!
 //! The reason must not help somebody who guesses. Only the log says that a key or account does not exist, is disabled,
-//! or that the signature alone is wrong. The client is told about wrong times and audiences, because these are looked at
-//! after the signature: this client holds the key.
+//! or that the signature alone is wrong. The client is told about wrong times and audiences, because these are looked
+//! at after the signature: this client holds the key.
 
 use identity::{CredentialError, claimed_account};
 

@@ -1,7 +1,7 @@
 //! Limits for guesses at credentials: for each address that guesses come from, and for each account that they are for.
 //!
-//! Only the answer to a wrong credential changes. A right credential is never refused because others sent wrong ones, so
-//! that nobody can lock an account out.
+//! Only the answer to a wrong credential changes. A right credential is never refused because others sent wrong ones,
+//! so that nobody can lock an account out.
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -39,7 +39,8 @@ impl Default for GuessThrottle {
 }
 
 impl GuessThrottle {
-    /// Returns `outcome`, or `TooMany` if it is a wrong credential and this address or account has used up its failures.
+    /// Returns `outcome`, or `TooMany` if it is a wrong credential and this address or account has used up its
+    /// failures.
     pub fn judge<T>(
         &self,
         credential: &str,

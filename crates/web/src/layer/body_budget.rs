@@ -1,7 +1,8 @@
 //! Bodies that are needed as a whole, such as manifests: received within a time, and within one budget of memory.
 //!
 //! A client that sends slowly holds memory for a long time. So no request waits for memory: where it runs out, the
-//! incomplete body that began first is given up. A body that comes as fast as its line allows is hardly ever the oldest.
+//! incomplete body that began first is given up. A body that comes as fast as its line allows is hardly ever the
+//! oldest.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -2,8 +2,8 @@
 //! and the number of connections are limited.
 //!
 //! Closing a connection while bytes are on their way resets it, and a client that is still writing loses the answer
-//! that waits for it. So these bytes are read and thrown away. A client that sends for ever holds a place. There are few
-//! places, and no connection waits for one: if none is left, the place that was taken first is given up.
+//! that waits for it. So these bytes are read and thrown away. A client that sends for ever holds a place. There are
+//! few places, and no connection waits for one: if none is left, the place that was taken first is given up.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;

@@ -140,8 +140,8 @@ const MEMORY_PAUSE: Duration = Duration::from_millis(50);
 /// A response body that counts its bytes for its request, and takes the memory for its frames from the shared budget.
 pub struct TrackedBody {
     body: Body,
-    /// The length of the answer's body, if the headers announce it. A connection that sent so many bytes does not ask for
-    /// the end of the body.
+    /// The length of the answer's body, if the headers announce it. A connection that sent so many bytes does not ask
+    /// for the end of the body.
     expected: Option<u64>,
     exchange: Arc<InFlightRequest>,
     sending: SendingMode,
@@ -161,8 +161,8 @@ pub struct TrackedBody {
 pub(super) struct SendingMode {
     /// Set if the connection has several streams (HTTP/2).
     pub(super) several: bool,
-    /// Set if the bytes are in memory once for all their readers, so that this answer needs memory only for the bytes that
-    /// it hands over.
+    /// Set if the bytes are in memory once for all their readers, so that this answer needs memory only for the bytes
+    /// that it hands over.
     pub(super) shared: bool,
 }
 
@@ -186,8 +186,8 @@ impl TrackedBody {
         Self { body, expected, exchange, sending, pace, room: None, rest, held, pause: None }
     }
 
-    /// Waits until the reader has taken enough bytes for another frame, and until there is memory for the frame. Returns
-    /// the frame's largest size.
+    /// Waits until the reader has taken enough bytes for another frame, and until there is memory for the frame.
+    /// Returns the frame's largest size.
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<usize> {
         let Some(pace) = &mut self.pace else { return Poll::Ready(usize::MAX) };
         if let Some(room) = self.room {

@@ -334,7 +334,8 @@ impl Metrics {
         })
     }
 
-    /// Sets the time at which the certificate in use expires, in seconds since 1970. Without TLS the gauge does not exist.
+    /// Sets the time at which the certificate in use expires, in seconds since 1970. Without TLS the gauge does not
+    /// exist.
     pub fn set_certificate_expiry(&self, file: &Path, expires_at: i64) {
         let label = CertificateLabel { file: file.display().to_string() };
         self.0.certificate_expiry.get_or_create(&label).set(expires_at);

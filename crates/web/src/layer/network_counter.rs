@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::rate_limiter::network;
 
-/// The number of connections, or of requests by way of a proxy, of each network. Cheap to clone; every clone is the same
-/// count.
+/// The number of connections, or of requests by way of a proxy, of each network. Cheap to clone; every clone is the
+/// same count.
 #[derive(Debug, Clone)]
 pub struct NetworkCounter {
     most: usize,

@@ -9,8 +9,8 @@ use model::registry_host::without_port;
 
 /// Refuses a request with `--dev` that does not name this machine, or that a web page of another origin sends.
 ///
-/// With `--dev`, everybody may do everything. A web page can make its own name resolve to 127.0.0.1 (DNS rebinding), but
-/// the request still has that name.
+/// With `--dev`, everybody may do everything. A web page can make its own name resolve to 127.0.0.1 (DNS rebinding),
+/// but the request still has that name.
 pub(super) fn refuse_foreign<B>(request: &http::Request<B>, names: &[String]) -> Option<Response> {
     let header = request.headers().get(http::header::HOST).and_then(|host| host.to_str().ok());
     let host = request.uri().authority().map(|authority| authority.as_str()).or(header);

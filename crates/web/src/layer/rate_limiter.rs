@@ -19,8 +19,8 @@ impl<K: Clone + Eq + Hash> RateLimiter<K> {
         Self(governor::RateLimiter::keyed(Quota::per_second(a_second).allow_burst(at_once)))
     }
 
-    /// Counts once for a key, and returns whether the key is within its limit. Returns `None` if there are too many keys
-    /// to count them separately.
+    /// Counts once for a key, and returns whether the key is within its limit. Returns `None` if there are too many
+    /// keys to count them separately.
     pub fn try_acquire(&self, key: &K) -> Option<bool> {
         if self.0.len() >= MAX_KEYS {
             self.0.retain_recent();

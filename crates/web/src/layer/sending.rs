@@ -72,8 +72,8 @@ impl SendMemory {
         readers.open.push(WatchedReader { answer, taken: 0, looks: 0 });
     }
 
-    /// Takes the memory for a frame of at most `wanted` bytes, and returns the size. Where memory is short, the frame is
-    /// smaller. Returns `None` if there is not enough for the smaller frame.
+    /// Takes the memory for a frame of at most `wanted` bytes, and returns the size. Where memory is short, the frame
+    /// is smaller. Returns `None` if there is not enough for the smaller frame.
     pub(super) fn take(&self, wanted: usize) -> Option<usize> {
         let left = self.0.left.load(Ordering::Relaxed);
         let (half, quarter) = (self.0.most / 2, self.0.most / 4);
@@ -106,8 +106,8 @@ impl SendMemory {
         self.0.left.fetch_add(bytes as i64, Ordering::Relaxed);
     }
 
-    /// Checks all readers, if the last check is long enough ago. If memory is `short`, ends the connections whose readers
-    /// make no progress.
+    /// Checks all readers, if the last check is long enough ago. If memory is `short`, ends the connections whose
+    /// readers make no progress.
     fn look(&self, short: bool) {
         // Another thread is checking the readers.
         let Ok(mut readers) = self.0.readers.try_lock() else { return };

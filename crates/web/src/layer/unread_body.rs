@@ -15,7 +15,8 @@ use hyper::body::Incoming;
 
 use super::drain::DrainPlace;
 
-/// The largest rest in bytes after which a connection is used further. Reading so much costs less than a new connection.
+/// The largest rest in bytes after which a connection is used further. Reading so much costs less than a new
+/// connection.
 const LITTLE: u64 = 1 << 20;
 
 /// The state of the bytes that arrived on an HTTP/1 connection and that no request has read.
@@ -97,8 +98,8 @@ impl UnreadBody {
             return;
         };
         let is_little = rest.size_hint().exact().is_some_and(|left| left <= LITTLE);
-        // A client that waits to be told may send the body or not. If it does not, the next bytes are a new request, and
-        // nothing tells the two apart.
+        // A client that waits to be told may send the body or not. If it does not, the next bytes are a new request,
+        // and nothing tells the two apart.
         if self.0.is_announced || !is_little {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
