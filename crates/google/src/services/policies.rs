@@ -1,4 +1,4 @@
-//! Policies as messages, for every resource that carries one.
+//! The methods about policies, for every kind of resource that has one.
 
 use identity::{Caller, StoredPolicy};
 use model::iam_policy::{IamPolicy, UncheckedBinding};

@@ -15,7 +15,7 @@ use model::permissions::artifactregistry;
 
 const PUT: AuditedOperation = AuditedOperation::write("Docker-PutManifest");
 
-/// A log whose queue nobody empties, but for the receiver.
+/// A log whose queue is emptied only through the returned receiver.
 fn stuck(places: usize, reads: bool) -> (AuditLog, Metrics, mpsc::Receiver<AuditMessage>) {
     let (queue, entries) = mpsc::channel(places);
     let (metrics, clock) = (Metrics::default(), Arc::new(SystemClock));
@@ -49,7 +49,7 @@ fn what_does_not_fit_into_the_queue_is_counted() {
     dropped(&metrics, 4);
 }
 
-/// Whether an attempt leaves an entry, after it was noted on.
+/// Checks whether a request leaves an entry, after `note` has noted facts.
 #[track_caller]
 fn check(
     reads: bool,
@@ -99,7 +99,7 @@ fn what_becomes_an_entry() {
     }
 }
 
-/// What anybody can bring about, and what nobody can without a right or an account.
+/// Entries that anybody can cause may be left out. Those that need a permission or an account may not.
 #[test]
 fn what_may_be_left_out() {
     let check = |note: &dyn Fn(&AuditRecorder), expected: bool| {
