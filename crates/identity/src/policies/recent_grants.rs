@@ -1,5 +1,5 @@
-//! What policies allowed lately. A client asks for the same again and again: what it was told costs one look then,
-//! however many policies decide and however many members they have.
+//! The permissions that policies granted lately. A client needs the same permissions again and again. Each takes one
+//! look then, however many policies decide and however many members they have.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,29 +7,29 @@ use std::sync::{Arc, Mutex, PoisonError};
 use model::permission::Permission;
 use model::resource::Resource;
 
-/// What policies allowed to the holder of a credential lately.
+/// The permissions that policies granted lately to the holder of a credential.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct RecentGrants(Arc<Mutex<GrantsOfEpoch>>);
 
 #[derive(Debug, Default)]
 struct GrantsOfEpoch {
-    /// What changed since then is not in them.
+    /// The epoch of access under which all of them were granted.
     epoch: i64,
     allowed: VecDeque<(Permission, Resource)>,
 }
 
 impl RecentGrants {
-    /// How many are remembered: they are compared one by one.
+    /// The most grants that are kept. They are compared one by one.
     const MOST: usize = 8;
 
-    /// Whether they say that this is allowed.
+    /// Returns whether a permission on a resource was granted lately, under this epoch.
     pub(crate) fn contains(&self, epoch: i64, permission: Permission, resource: &Resource) -> bool {
         let recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_this = |(of, on): &(Permission, Resource)| *of == permission && on == resource;
         recent.epoch == epoch && recent.allowed.iter().any(is_this)
     }
 
-    /// Remembers what was found to be allowed under this epoch.
+    /// Records a permission that was granted under this epoch.
     pub(crate) fn insert(&self, epoch: i64, permission: Permission, resource: &Resource) {
         let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if recent.epoch != epoch {
