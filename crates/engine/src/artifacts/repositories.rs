@@ -7,7 +7,7 @@ use meta::repositories::{self, RepositoryDetails};
 use meta::{Id, Tx, cleanups, epochs, events, policies};
 use model::cleanup::CleanupPolicies;
 use model::labels::check_labels;
-use model::list_filter::{ListFilter, SortDirection};
+use model::list_filter::SortDirection;
 use model::name::{Location, ProjectId, RepositoryName};
 use model::permission::Permission;
 use model::repository::ModeName;
