@@ -13,7 +13,7 @@ pub struct LogSettings {
     /// The form of the lines.
     pub format: LogFormat,
     /// The lowest level that is written: `error`, `warn`, `info`, `debug`, `trace`, or a filter such as
-    /// `info,engine=debug`.
+    /// `info,berth_engine=debug`.
     pub level: String,
 }
 
