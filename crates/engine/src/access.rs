@@ -171,7 +171,7 @@ impl<K> Clone for RepoAccess<K> {
     fn clone(&self) -> Self {
         let (engine, image, permission) =
             (self.engine.clone(), self.image.clone(), self.permission);
-        Self { engine, image: image, permission, kind: PhantomData }
+        Self { engine, image, permission, kind: PhantomData }
     }
 }
 
@@ -240,7 +240,7 @@ impl Engine {
             self.check_stores_present()?;
             image.check_standard()?;
         }
-        Ok(RepoAccess { engine: self.clone(), image: image, permission, kind: PhantomData })
+        Ok(RepoAccess { engine: self.clone(), image, permission, kind: PhantomData })
     }
 
     /// Opens a repository for a method of the APIs that pushes. The permission is the method's own.

@@ -28,7 +28,7 @@ pub(super) async fn by_method(context: OciRequest, image: &str, digest: &str) ->
         }
         Method::GET => {
             let access = context.open::<Pull>(&target).await?;
-            let blob = OpenContent::Blob(access.blob(&digest).await?);
+            let blob = OpenContent::Blob(access.open_blob(&digest).await?);
             content::serve(&context.headers, &digest, blob).await.map_err(refused)
         }
         Method::DELETE => {

@@ -40,7 +40,7 @@ pub(super) async fn by_method(
         }
         Method::GET => {
             let access = context.open::<Pull>(&target).await?;
-            content(&context, access.manifest(&reference).await?)
+            content(&context, access.pull_manifest(&reference).await?)
         }
         // In a box, because it is larger than all others.
         Method::PUT => Box::pin(put((context, body), (image, &target), reference)).await,

@@ -20,7 +20,7 @@ pub(super) async fn list(context: OciRequest, image: &str, digest: &str) -> OciA
     context.trail.image(&target);
     context.trail.digest(&subject);
     let page = match context.open::<Pull>(&target).await {
-        Ok(access) => access.referrers(&subject, artifact_type, last.as_ref()).await?,
+        Ok(access) => access.list_referrers(&subject, artifact_type, last.as_ref()).await?,
         // Nothing refers to anything there yet; a registry with referrers says so without an error.
         Err(EngineError::RepositoryUnknown(_) | EngineError::ProjectUnknown(_)) => {
             ReferrersPage::default()

@@ -93,8 +93,8 @@ fn start_checks(app: &App, config: &Config, stop: &watch::Receiver<bool>, jobs: 
     let (watching, mut ticks) = (app.clone(), JobTicks::new(LOOK_EVERY, stop));
     jobs.spawn(async move {
         while ticks.next().await {
-            let _ = watching.engine.look_at_stores().await;
-            watching.metrics.set_stores(watching.engine.stores_present());
+            let _ = watching.engine.check_stores().await;
+            watching.metrics.set_stores(watching.engine.are_stores_present());
         }
     });
     let (scrubbing, mut ticks) = (app.clone(), JobTicks::new(SCRUB_EVERY, stop));
@@ -138,7 +138,7 @@ async fn scrub(app: &App, rate: u64, stop: &watch::Receiver<bool>) {
 
 /// Sets the gauges of what is known of all copies.
 async fn count_copies(app: &App) {
-    match app.engine.check_state().await {
+    match app.engine.summarize_checks().await {
         Ok((quarantined, oldest)) => app.metrics.set_copies(quarantined, oldest),
         Err(error) => tracing::debug!(%error, "copies could not be counted: {error}"),
     }
@@ -148,7 +148,7 @@ async fn count_copies(app: &App) {
 async fn forget_notifications(app: &App, stop: &watch::Receiver<bool>) {
     let mut counts = BTreeMap::<String, u64>::new();
     while unless_stopped(stop).is_continue() {
-        match app.engine.forget_notifications().await {
+        match app.engine.delete_old_notifications().await {
             Ok(forgotten) if forgotten.is_empty() => break,
             Ok(forgotten) => {
                 forgotten.into_iter().for_each(|webhook| *counts.entry(webhook).or_default() += 1);

@@ -148,24 +148,24 @@ impl DeliveryWorker {
                 tracing::warn!(webhook.name = name, %error, "webhook {name}: cannot see what there is to tell: {error}");
             }
         }
-        let _ = self.app.engine.release_notifications(self.receiver.name()).await;
+        let _ = self.app.engine.release_webhook(self.receiver.name()).await;
     }
 
     /// Tells everything that is due, or until the receiver is to be left alone for a while.
     async fn tell(&mut self) -> Result<(), EngineError> {
         let engine = self.app.engine.clone();
         loop {
-            let (waiting, due) = engine.waiting_notifications(self.receiver.name()).await?;
+            let (waiting, due) = engine.count_waiting_notifications(self.receiver.name()).await?;
             self.app.metrics.notifications_waiting(self.receiver.name(), waiting);
             if !due || self.course.rests(Instant::now()) || *self.stop.borrow() {
                 return Ok(());
             }
-            let messages = engine.due_notifications(self.receiver.name()).await?;
+            let messages = engine.list_due_notifications(self.receiver.name()).await?;
             if messages.is_empty() {
                 return Ok(());
             }
             let settled = self.send_all(messages).await;
-            engine.settle_notifications(settled).await?;
+            engine.record_deliveries(settled).await?;
         }
     }
 

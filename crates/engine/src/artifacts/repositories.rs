@@ -1,4 +1,4 @@
-//! Repositories as they are administered: created, details, listed, changed and deleted.
+//! Repositories as they are administered: created, read, listed, changed and deleted.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use meta::repositories::{self, RepositoryDetails};
 use meta::{Id, Tx, cleanups, epochs, events, policies};
 use model::cleanup::CleanupPolicies;
 use model::labels::check_labels;
-use model::list_filter::{ListFilter, SortDirection};
+use model::list_filter::SortDirection;
 use model::name::{Location, ProjectId, RepositoryName};
 use model::permission::Permission;
 use model::repository::ModeName;

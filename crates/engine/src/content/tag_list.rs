@@ -203,7 +203,7 @@ impl ImagesBelow<'_> {
     pub(crate) fn name_after(&self, position: &str) -> String {
         match position.strip_suffix('/') {
             Some(child) => format!("{}{child}0", self.prefix),
-            None => format!("{}{place}-", self.prefix),
+            None => format!("{}{position}-", self.prefix),
         }
     }
 }

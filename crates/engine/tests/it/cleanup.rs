@@ -110,7 +110,7 @@ async fn check_meanwhile(
     let cleaned: Vec<_> = step.cleaned.iter().map(|one| one.digest.clone()).collect();
     assert_eq!((cleaned, step.done), (digests[1..].to_vec(), true));
     let left = Reference::Digest(digests[0].clone());
-    registry.open::<Pull>().await.stat_manifest(&left).await.expect("it is still there");
+    registry.open_access::<Pull>().await.stat_manifest(&left).await.expect("it is still there");
 }
 
 #[tokio::test]
@@ -159,10 +159,10 @@ async fn a_pull_that_is_not_in_the_database_counts() {
     let (registry, digests) = registry_with_images(2, json!({ "moreStaleThan": "60s" })).await;
     registry.clock.advance_minutes(60);
     let pulled = Reference::Digest(digests[0].clone());
-    registry.open::<Pull>().await.manifest(&pulled).await.expect("pushed");
+    registry.open_access::<Pull>().await.pull_manifest(&pulled).await.expect("pushed");
     registry.engine.clean_due(HOUR, |_, _| ControlFlow::Continue(())).await.expect("writable");
     assert_eq!(count_versions(&registry).await, 1);
-    registry.open::<Pull>().await.stat_manifest(&pulled).await.expect("it is still there");
+    registry.open_access::<Pull>().await.stat_manifest(&pulled).await.expect("it is still there");
 }
 
 /// Unreadable policies delete nothing, and other repositories do not wait for them.

@@ -16,7 +16,8 @@ async fn many_tags_are_deleted_in_slices_before_their_version() {
     let names: Vec<String> = (0..700).map(|number| format!("t{number}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let digest = registry.push_manifest(numbered_image(1, b"{}"), &names).await;
-    let (repository, access) = (registry.repository_id().await, registry.open::<Delete>().await);
+    let (repository, access) =
+        (registry.repository_id().await, registry.open_access::<Delete>().await);
     let left = move |tx: &mut meta::Tx<'_>| {
         let package = packages::find(tx, &repository, "image")?.expect("pushed");
         Ok::<_, EngineError>(tags::list(tx, &package, "", 1000)?.len())
@@ -29,7 +30,7 @@ async fn many_tags_are_deleted_in_slices_before_their_version() {
     assert_eq!(between.await.expect("readable"), 400, "what came behind the first slice");
     delete.await.expect("nothing needs it");
     assert_eq!(registry.meta.read(left).await.expect("readable"), 0);
-    let gone = registry.open::<Pull>().await.stat_manifest(&reference).await;
+    let gone = registry.open_access::<Pull>().await.stat_manifest(&reference).await;
     assert!(matches!(gone, Err(EngineError::ManifestUnknown(_))));
     let untagged = registry.meta.read(|tx| {
         let sql = "SELECT count(*) FROM events WHERE action = 'untag'";
@@ -54,7 +55,7 @@ async fn a_manifest_that_waited_for_a_blob_keeps_it() {
         tx.query(sql, &[], |row| row.text(0))
     });
     let [last] = &unbound.await.expect("readable")[..] else { panic!("300 at once, of 301") };
-    let access = registry.open::<Delete>().await;
+    let access = registry.open_access::<Delete>().await;
     for image in images.iter().filter(|image| image.as_str() != last) {
         access.delete_manifest(&Reference::Digest(image.clone())).await.expect("nothing needs it");
     }
@@ -95,7 +96,7 @@ async fn an_index_that_waited_for_a_manifest_keeps_it() {
     });
     let bound = bound.await.expect("readable");
     assert_eq!(bound.len(), 300);
-    let access = registry.open::<Delete>().await;
+    let access = registry.open_access::<Delete>().await;
     for index in indexes.iter().filter(|index| bound.iter().any(|bound| bound == index.as_str())) {
         access.delete_manifest(&Reference::Digest(index.clone())).await.expect("nothing needs it");
     }

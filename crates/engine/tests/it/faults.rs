@@ -15,13 +15,13 @@ use crate::registry::{TestRegistry, body_of, start_with_bytes};
 async fn a_failed_put_can_be_repeated() {
     for step in [FaultStep::Finish, FaultStep::AfterFinish] {
         let registry = TestRegistry::new().await;
-        let access = registry.open::<Push>().await;
+        let access = registry.open_access::<Push>().await;
         let upload = start_with_bytes(&access, b"content").await;
         let digest = Digest::of(b"content");
         registry.faults.add(step, 0, failed_to_write);
         let failed = access.finish_upload(&upload, &digest, body_of(b"").into()).await;
         assert!(matches!(failed, Err(EngineError::Internal(_))), "{step:?}: {failed:?}");
-        let unknown = registry.open::<Pull>().await.blob(&digest).await;
+        let unknown = registry.open_access::<Pull>().await.open_blob(&digest).await;
         assert!(matches!(unknown, Err(EngineError::BlobUnknown(_))), "nothing was answered yet");
         let again = access.finish_upload(&upload, &digest, body_of(b"").into()).await;
         again.expect("the bytes are still there");
@@ -33,7 +33,7 @@ async fn a_failed_put_can_be_repeated() {
 async fn a_failed_chunk_keeps_acknowledged_bytes() {
     for step in [FaultStep::Write, FaultStep::Checkpoint] {
         let registry = TestRegistry::new().await;
-        let access = registry.open::<Push>().await;
+        let access = registry.open_access::<Push>().await;
         let upload = start_with_bytes(&access, b"answered").await;
         registry.faults.add(step, 0, failed_to_write);
         let failed = access.append(&upload, body_of(b" and lost").into()).await;
@@ -55,7 +55,7 @@ fn failed_to_write() -> BlobError {
 async fn a_full_disk_ends_the_session_and_frees_its_bytes() {
     for step in [FaultStep::Write, FaultStep::Checkpoint, FaultStep::Finish] {
         let registry = TestRegistry::new().await;
-        let access = registry.open::<Push>().await;
+        let access = registry.open_access::<Push>().await;
         let upload = start_with_bytes(&access, b"answered").await;
         registry.faults.add(step, 0, || BlobError::Full);
         let failed = match step {
@@ -79,7 +79,7 @@ async fn an_upload_that_reaches_the_reserve_ends_and_frees_its_bytes() {
     let space = |free| DiskSpace { size: 1000 * MIB, free: free * MIB, free_files: None };
     let registry = TestRegistry::new().await;
     registry.faults.set_disk_space(space(105));
-    let access = registry.open::<Push>().await;
+    let access = registry.open_access::<Push>().await;
     let kept = registry.push_blob(b"kept").await;
     let upload = start_with_bytes(&access, b"answered").await;
     let faults = registry.faults.clone();
@@ -109,7 +109,7 @@ async fn an_upload_that_reaches_the_reserve_ends_and_frees_its_bytes() {
 async fn missing_bytes_end_the_session() {
     for lost in [|| BlobError::Lost, || BlobError::NotAFile] {
         let registry = TestRegistry::new().await;
-        let access = registry.open::<Push>().await;
+        let access = registry.open_access::<Push>().await;
         let upload = start_with_bytes(&access, b"content").await;
         registry.faults.add(FaultStep::Claim, 0, lost);
         let failed = access.append(&upload, body_of(b"x").into()).await;
@@ -122,7 +122,7 @@ async fn missing_bytes_end_the_session() {
 #[tokio::test]
 async fn a_file_that_cannot_be_deleted_is_deleted_later() {
     let registry = TestRegistry::new().await;
-    let access = registry.open::<Push>().await;
+    let access = registry.open_access::<Push>().await;
     let upload = start_with_bytes(&access, b"content").await;
     access.cancel_upload(&upload).await.expect("a session");
     registry.faults.add(FaultStep::Delete, 0, || BlobError::Unhealthy);
@@ -136,7 +136,7 @@ async fn a_file_that_cannot_be_deleted_is_deleted_later() {
 async fn a_failed_sync_ends_the_session() {
     for step in [FaultStep::Checkpoint, FaultStep::Finish] {
         let registry = TestRegistry::new().await;
-        let access = registry.open::<Push>().await;
+        let access = registry.open_access::<Push>().await;
         let upload = start_with_bytes(&access, b"answered").await;
         registry.faults.add(step, 0, || BlobError::Unhealthy);
         let failed = match step {
@@ -159,7 +159,7 @@ async fn a_failed_sync_ends_the_session() {
 #[tokio::test]
 async fn a_store_that_takes_no_writes_ends_no_session() {
     let registry = TestRegistry::new().await;
-    let access = registry.open::<Push>().await;
+    let access = registry.open_access::<Push>().await;
     let upload = start_with_bytes(&access, b"answered").await;
     registry.faults.add(FaultStep::Claim, 0, || BlobError::Unhealthy);
     let failed = access.append(&upload, body_of(b" and more").into()).await;
@@ -179,8 +179,8 @@ async fn an_unreadable_copy_is_set_aside_and_comes_back() {
         };
         // A failed open is tried once more.
         fail(if step == FaultStep::Open { 2 } else { 1 });
-        let access = registry.open::<Pull>().await;
-        match access.blob(&digest).await {
+        let access = registry.open_access::<Pull>().await;
+        match access.open_blob(&digest).await {
             Ok(blob) => {
                 let frames: Vec<_> = blob.whole().collect().await;
                 assert!(matches!(frames[..], [Err(BlobError::Io(_))]), "{frames:?}");
@@ -196,7 +196,7 @@ async fn an_unreadable_copy_is_set_aside_and_comes_back() {
         assert_eq!((counts.unreadable, counts.restored), (1, 1), "{step:?}");
 
         fail(if step == FaultStep::Open { 2 } else { 1 });
-        if let Ok(blob) = access.blob(&digest).await {
+        if let Ok(blob) = access.open_blob(&digest).await {
             drop(blob.whole().collect::<Vec<_>>().await);
         }
         registry.push_blob(b"content").await;
@@ -212,7 +212,7 @@ async fn running_out_of_descriptors_does_not_blame_a_copy() {
     let digest = registry.push_blob(b"content").await;
     let emfile = || BlobError::Io(std::io::Error::from_raw_os_error(24));
     registry.faults.add(FaultStep::Open, 0, emfile);
-    let failed = registry.open::<Pull>().await.blob(&digest).await.err();
+    let failed = registry.open_access::<Pull>().await.open_blob(&digest).await.err();
     assert!(matches!(failed, Some(EngineError::Internal(_))), "{failed:?}");
     assert_eq!(registry.read_blob(&digest).await, b"content");
     assert_eq!(registry.engine.check_counts(), CheckCounts::default());
@@ -227,7 +227,7 @@ async fn a_missing_copy_is_not_set_aside_while_the_store_is_away() {
     registry
         .faults
         .add(FaultStep::CheckPlace, 0, || BlobError::StoreMissing("elsewhere".to_owned()));
-    let access = registry.open::<Pull>().await;
+    let access = registry.open_access::<Pull>().await;
     let failed = access.stat_blob(&digest).await;
     assert!(matches!(failed, Err(EngineError::StoreAway(_))), "{failed:?}");
     // A missing copy is looked for twice.
@@ -240,7 +240,7 @@ async fn a_missing_copy_is_not_set_aside_while_the_store_is_away() {
 async fn a_stopped_collection_leaves_the_rest_for_the_next_one() {
     const FILES: u64 = 250;
     let registry = TestRegistry::new().await;
-    let access = registry.open::<Push>().await;
+    let access = registry.open_access::<Push>().await;
     for _ in 0..FILES {
         let upload = start_with_bytes(&access, b"content").await;
         access.cancel_upload(&upload).await.expect("a session");

@@ -22,7 +22,7 @@ async fn a_bad_copy_is_deleted_when_a_good_one_replaces_it() {
     let registry = TestRegistry::new().await;
     let digest = registry.push_blob(b"content").await;
     lose_next_copy(&registry);
-    let bad = registry.open::<Pull>().await.blob(&digest).await;
+    let bad = registry.open_access::<Pull>().await.open_blob(&digest).await;
     assert!(matches!(bad.err(), Some(EngineError::BlobUnknown(_))));
     assert_eq!(registry.collect_garbage().await, 0, "it is all there is of the blob");
     registry.push_blob(b"content").await;
@@ -35,7 +35,7 @@ async fn a_bad_copy_is_deleted_with_its_blob() {
     let registry = TestRegistry::with_settings(|settings| settings.gc_grace = Duration::ZERO).await;
     let digest = registry.push_blob(b"content").await;
     lose_next_copy(&registry);
-    registry.open::<Pull>().await.blob(&digest).await.err().expect("quarantined");
+    registry.open_access::<Pull>().await.open_blob(&digest).await.err().expect("quarantined");
     assert_eq!(registry.collect_garbage().await, 1);
 }
 
@@ -46,7 +46,8 @@ async fn a_blob_that_is_unlinked_meanwhile_is_unknown() {
     let digest = registry.push_blob(b"content").await;
     // The blob's review has to be put off, which waits for the database.
     registry.clock.advance_minutes(120);
-    let (repository, access) = (registry.repository_id().await, registry.open::<Pull>().await);
+    let (repository, access) =
+        (registry.repository_id().await, registry.open_access::<Pull>().await);
     let held = registry.hold_database().await;
     let gone = Digest::of(b"content");
     let unlink = registry.meta.write(move |tx| Ok(blobs::unlink(tx, &repository, &gone)?));
@@ -63,7 +64,7 @@ async fn a_blob_that_is_unlinked_meanwhile_is_unknown() {
 async fn expired_uploads_are_deleted_together() {
     const UPLOADS: u64 = 230;
     for registry in TestRegistry::on_each_store().await {
-        let access = registry.open::<Push>().await;
+        let access = registry.open_access::<Push>().await;
         for _ in 0..UPLOADS {
             start_with_bytes(&access, b"content").await;
         }

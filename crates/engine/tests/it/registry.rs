@@ -101,13 +101,13 @@ impl TestRegistry {
     }
 
     pub(crate) async fn read_blob(&self, digest: &Digest) -> Vec<u8> {
-        let blob = self.open_access().await.blob(digest).await.expect("pushed");
+        let blob = self.open_access().await.open_blob(digest).await.expect("pushed");
         let frames: Vec<_> = blob.whole().collect().await;
         frames.into_iter().flat_map(|frame| frame.expect("readable")).collect()
     }
 
     pub(crate) async fn push_blob(&self, bytes: &'static [u8]) -> Digest {
-        let (access, digest) = (self.open::<Push>().await, Digest::of(bytes));
+        let (access, digest) = (self.open_access::<Push>().await, Digest::of(bytes));
         let upload = start_session(&access).await;
         access.finish_upload(&upload, &digest, body_of(bytes).into()).await.expect("room enough");
         digest
@@ -121,7 +121,7 @@ impl TestRegistry {
         let reference = Reference::Digest(digest);
         let received = ReceivedManifest { bytes, content_type: None, reference, tags };
         let new = NewManifest::parse(received).expect("a manifest");
-        self.open::<Push>().await.put_manifest(new).await.expect("all is there").digest
+        self.open_access::<Push>().await.put_manifest(new).await.expect("all is there").digest
     }
 
     /// Collects, and returns the number of deleted files.

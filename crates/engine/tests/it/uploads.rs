@@ -35,7 +35,7 @@ fn spawn_finish(
 #[tokio::test]
 async fn a_chunk_blocks_others_until_its_row_is_written() {
     for registry in TestRegistry::on_each_store().await {
-        let access = registry.open::<Push>().await;
+        let access = registry.open_access::<Push>().await;
         let upload = start_session(&access).await;
         let held = registry.hold_database().await;
         let chunk = tokio::spawn({
@@ -60,7 +60,7 @@ async fn a_chunk_blocks_others_until_its_row_is_written() {
 #[tokio::test]
 async fn a_finished_copy_blocks_others_until_it_is_live() {
     for registry in TestRegistry::on_each_store().await {
-        let access = registry.open::<Push>().await;
+        let access = registry.open_access::<Push>().await;
         let upload = start_session(&access).await;
         let digest = Digest::of(b"content");
         let held = registry.hold_database().await;
@@ -77,7 +77,7 @@ async fn a_finished_copy_blocks_others_until_it_is_live() {
 #[tokio::test]
 async fn a_put_can_be_repeated_while_the_first_one_ends() {
     let registry = TestRegistry::new().await;
-    let access = registry.open::<Push>().await;
+    let access = registry.open_access::<Push>().await;
     let upload = start_session(&access).await;
     let digest = Digest::of(b"content");
     let held = registry.hold_database().await;
@@ -95,7 +95,7 @@ async fn a_put_can_be_repeated_while_the_first_one_ends() {
 #[tokio::test]
 async fn a_late_cancel_deletes_nothing() {
     let registry = TestRegistry::new().await;
-    let access = registry.open::<Push>().await;
+    let access = registry.open_access::<Push>().await;
     let upload = start_with_bytes(&access, b"content").await;
     let digest = Digest::of(b"content");
     let held = registry.hold_database().await;
@@ -114,7 +114,7 @@ async fn a_late_cancel_deletes_nothing() {
 #[tokio::test]
 async fn a_late_put_finds_no_session() {
     let registry = TestRegistry::new().await;
-    let access = registry.open::<Push>().await;
+    let access = registry.open_access::<Push>().await;
     let upload = start_with_bytes(&access, b"content").await;
     let digest = Digest::of(b"content");
     let held = registry.hold_database().await;
@@ -131,7 +131,7 @@ async fn a_late_put_finds_no_session() {
 #[tokio::test]
 async fn a_put_can_be_repeated_after_its_body_broke() {
     let registry = TestRegistry::new().await;
-    let access = registry.open::<Push>().await;
+    let access = registry.open_access::<Push>().await;
     let upload = start_with_bytes(&access, b"some ").await;
     let digest = Digest::of(b"some content");
     let failed = access.finish_upload(&upload, &digest, broken_body(b"con").into()).await;
@@ -156,7 +156,7 @@ async fn a_put_can_be_repeated_after_its_body_broke() {
 #[tokio::test]
 async fn a_running_request_outlives_the_expiry() {
     let registry = TestRegistry::new().await;
-    let access = registry.open::<Push>().await;
+    let access = registry.open_access::<Push>().await;
     let upload = start_with_bytes(&access, b"some ").await;
     registry.clock.advance_minutes(23 * 60 + 50);
     let (engine, clock) = (registry.engine.clone(), registry.clock.clone());
@@ -177,6 +177,6 @@ async fn a_running_request_outlives_the_expiry() {
 async fn an_upload_may_expire_at_once() {
     let registry =
         TestRegistry::with_settings(|settings| settings.upload_expiry = Duration::ZERO).await;
-    let access = registry.open::<Push>().await;
+    let access = registry.open_access::<Push>().await;
     start_with_bytes(&access, b"content").await;
 }
