@@ -12,7 +12,7 @@ trap cleanup EXIT
 
 # Builds Berth and the load generator.
 build_release() {
-  cargo build --release --quiet --package server --package bench
+  cargo build --release --quiet --package berth-server --package bench
   target=${CARGO_TARGET_DIR:-target}
   # shellcheck disable=SC2034 # both are for the scripts that source this
   load=$target/release/bench server_bin=$target/release/berth

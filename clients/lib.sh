@@ -42,7 +42,7 @@ stop_process() {
 # --- servers
 
 # build_server [FLAG…]: builds the server of this checkout, with flags for cargo.
-build_server() { (cd "$root" && HOME=$real_home cargo build --quiet --package server "$@"); }
+build_server() { (cd "$root" && HOME=$real_home cargo build --quiet --package berth-server "$@"); }
 
 # start_server FOLDER LOG ARGUMENT…: starts a server on a data folder. Sets server_pid.
 start_server() {

@@ -32,7 +32,7 @@ metadata_for_the_helper() {
 metadata_of_a_disabled_account() {
   gcloud iam service-accounts disable "$(email_of metadata)"
   wait_for 10 expect_failure curl --silent --fail -H 'Metadata-Flavor: Google' "$metadata_url/token"
-  folders_of metadata-server reader
+  use_folders metadata-server reader
   wait_for 10 expect_refused 'authentication failed' docker pull "$image"
 }
 googles_library_over_grpc() {

@@ -9,8 +9,9 @@ fn main() {
     println!("cargo::rerun-if-changed=data/roles.txt");
     let data = fs::read_to_string("data/roles.txt").expect("the roles are part of the crate");
     let lines = data.lines().map(str::trim);
-    let permissions =
-        lines.filter(|line| !line.is_empty() && !line.starts_with(['#', '+']) && !line.starts_with("role "));
+    let permissions = lines.filter(|line| {
+        !line.is_empty() && !line.starts_with(['#', '+']) && !line.starts_with("role ")
+    });
     let mut services: BTreeMap<&str, BTreeMap<String, &str>> = BTreeMap::new();
     for permission in permissions {
         let (service, rest) = permission.split_once('.').expect("a service, and what is done");
@@ -18,12 +19,16 @@ fn main() {
     }
     let mut code = String::new();
     for (service, constants) in services {
-        writeln!(code, "/// The permissions of `{service}`.\npub mod {service} {{").expect("a String");
+        writeln!(code, "/// The permissions of `{service}`.\npub mod {service} {{")
+            .expect("a String");
         writeln!(code, "    use crate::permission::Permission;").expect("a String");
         for (name, permission) in constants {
             writeln!(code, "    /// `{permission}`.").expect("a String");
-            writeln!(code, "    pub const {name}: Permission = Permission::from_data({permission:?});")
-                .expect("a String");
+            writeln!(
+                code,
+                "    pub const {name}: Permission = Permission::from_data({permission:?});"
+            )
+            .expect("a String");
         }
         code.push_str("}\n");
     }

@@ -1,6 +1,6 @@
-//! Reading the contract: every method, how it is reached over HTTP, and what it asks of its caller.
+//! The contract: every method, with its HTTP paths and the access that it asks of its caller.
 //!
-//! What is wrong in a `.proto` file is found here, when the server starts, and not by the first request.
+//! A mistake in a `.proto` file is found here when the server starts, and not by the first request.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -15,34 +15,34 @@ use proto::google::api::http_rule::Pattern;
 
 use super::template::{PathTemplate, TemplateError};
 
-/// Why the doors stay closed.
+/// The reason why a contract cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum ContractError {
-    /// Nobody decided who may call it.
+    /// A method does not declare what it asks of its caller.
     #[error("{0} does not say what it asks of its caller (option berth.access)")]
     NoAccess(String),
-    /// What it asks makes no sense.
+    /// The declaration of a method is wrong.
     #[error("{method}: option berth.access: {problem}")]
     Access {
         /// The method's full name.
         method: String,
-        /// What is wrong.
+        /// The mistake.
         problem: &'static str,
     },
-    /// Neither the gate nor the transcoder can read it.
+    /// A method streams, which neither the gate nor the transcoder can read.
     #[error("{0} streams, and only plain calls are served")]
     Streaming(String),
-    /// A path that cannot be read.
+    /// The path of a method cannot be parsed.
     #[error("{method}: {template}: {error}")]
     Template {
         /// The method's full name.
         method: String,
-        /// Its path.
+        /// The path.
         template: String,
-        /// What is wrong.
+        /// The mistake.
         error: TemplateError,
     },
-    /// A path, or a body, that fills what the request does not have.
+    /// A path or a body fills a field that the request does not have.
     #[error("{method}: an HTTP rule fills {field:?}, which is not such a field of the request")]
     Field {
         /// The method's full name.
@@ -50,14 +50,14 @@ pub enum ContractError {
         /// The field.
         field: String,
     },
-    /// Two methods at one path.
+    /// Two methods have one path.
     #[error("{template} leads to {first} and to {second}")]
     Duplicate {
-        /// Method and path.
+        /// The HTTP method and the path.
         template: String,
-        /// A method's full name.
+        /// The full name of one method.
         first: String,
-        /// The other's.
+        /// The full name of the other method.
         second: String,
     },
 }
@@ -67,23 +67,23 @@ pub enum ContractError {
 pub struct HttpRule {
     /// The HTTP method.
     pub method: Method,
-    /// The path: `/v1/{name=projects/*/locations/*}`.
+    /// The path template: `/v1/{name=projects/*/locations/*}`.
     pub template: String,
-    /// The field that the body fills; `*` is the whole request, and nothing is nothing.
+    /// The field that the body fills; `*` is the whole request, and an empty name means that there is no body.
     pub body: String,
 }
 
-/// What a method asks of its caller.
+/// The access that a method asks of its caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AccessRule {
     /// A permission on a resource.
     Permission {
-        /// `artifactregistry.repositories.get`
+        /// The permission: `artifactregistry.repositories.get`.
         permission: String,
         /// The request's field that names the resource, as a dotted path; `None` is the organization.
         resource: Option<String>,
     },
-    /// Nothing.
+    /// No permission is asked for.
     Open {
         /// The reason.
         why: String,
@@ -93,28 +93,28 @@ pub enum AccessRule {
 /// A method of the contract.
 #[derive(Debug, Clone)]
 pub struct MethodInfo {
-    /// `google.devtools.artifactregistry.v1.ArtifactRegistry.GetRepository`
+    /// The full name: `google.devtools.artifactregistry.v1.ArtifactRegistry.GetRepository`.
     pub name: String,
-    /// Its path over gRPC.
+    /// The path over gRPC.
     pub path: String,
-    /// Its paths over REST.
+    /// The paths over REST.
     pub rules: Vec<HttpRule>,
-    /// What it asks of its caller.
+    /// The access that the method asks of its caller.
     pub access: AccessRule,
-    /// What the resource of `access` is named like. gRPC takes any text, and a right on one kind of resource must not
-    /// become a right on another.
+    /// The patterns that the name of the resource in `access` must match. Over gRPC, the name can be any text, and a
+    /// permission on one kind of resource must not count for another kind.
     shapes: Vec<PathTemplate>,
-    /// The type of its request.
+    /// The type of the request.
     pub input: MessageDescriptor,
-    /// The type of its reply.
+    /// The type of the reply.
     pub output: MessageDescriptor,
 }
 
-/// The types of the contract that is compiled in: some megabytes, so there is one for all who need them.
+/// The types of the compiled contract. They take some megabytes, so that all code shares this pool.
 pub(super) static POOL: LazyLock<DescriptorPool> =
     LazyLock::new(|| DescriptorPool::decode(proto::DESCRIPTORS).expect("the compiler wrote it"));
 
-/// All methods.
+/// All methods of the contract.
 #[derive(Debug)]
 pub(super) struct ApiContract {
     methods: Vec<MethodInfo>,
@@ -123,7 +123,7 @@ pub(super) struct ApiContract {
 }
 
 impl ApiContract {
-    /// Reads the contract that is compiled in.
+    /// Reads the contract that is compiled into the program.
     pub(super) fn read() -> Result<Self, ContractError> {
         Self::of(POOL.clone())
     }
@@ -177,14 +177,14 @@ impl MethodInfo {
         Ok(Self { name, path, rules, access, shapes, input, output })
     }
 
-    /// Whether this names a resource of the kind that the method is about.
+    /// Returns whether this names a resource of the kind that the method is about.
     pub(super) fn is_about(&self, resource: &str) -> bool {
         self.shapes.iter().any(|shape| shape.fits(resource))
     }
 }
 
 impl AccessRule {
-    /// The permission, if one is asked for.
+    /// Returns the permission, if the method asks for one.
     pub(super) fn permission(&self) -> Option<&str> {
         match self {
             Self::Permission { permission, .. } => Some(permission),
@@ -192,7 +192,7 @@ impl AccessRule {
         }
     }
 
-    /// Looks whether the option decides anything, and names a field that there is.
+    /// Reads the option of a method. Fails if it is undecided, or names a field that the request does not have.
     pub(super) fn read(
         access: proto::berth::Access,
         input: &MessageDescriptor,
@@ -214,7 +214,7 @@ impl AccessRule {
     }
 }
 
-/// What the rules put into a field, which each of them must fill.
+/// Returns the patterns of the texts that the HTTP rules put into a field. Each rule must fill the field.
 fn shapes(
     method: &str,
     rules: &[HttpRule],
@@ -230,7 +230,7 @@ fn shapes(
     rules.iter().map(shape).collect()
 }
 
-/// Reads the path of a method's rule.
+/// Parses the path of a method's HTTP rule.
 pub(super) fn read_template(method: &str, rule: &HttpRule) -> Result<PathTemplate, ContractError> {
     PathTemplate::parse(&rule.template).map_err(|error| {
         let (method, template) = (method.to_owned(), rule.template.clone());
@@ -238,7 +238,7 @@ pub(super) fn read_template(method: &str, rule: &HttpRule) -> Result<PathTemplat
     })
 }
 
-/// A method's option, if it has it.
+/// Returns an option of a method, if it is set.
 fn option<Option_: prost::Message + Default>(
     method: &MethodDescriptor,
     name: &str,
@@ -253,7 +253,7 @@ fn option<Option_: prost::Message + Default>(
     Some(value.transcode_to().expect("both types come from the same file"))
 }
 
-/// A rule and all that hang on it.
+/// Returns an HTTP rule and its additional bindings.
 fn http_rules(rule: RawRule) -> Vec<HttpRule> {
     let (method, template) = match rule.pattern {
         Some(Pattern::Get(template)) => (Method::GET, template),
@@ -268,7 +268,7 @@ fn http_rules(rule: RawRule) -> Vec<HttpRule> {
     rules
 }
 
-/// The string that a dotted path leads to.
+/// Returns the field at a dotted path, if there is one and it is a string.
 pub(super) fn string_field(message: &MessageDescriptor, path: &str) -> Option<FieldDescriptor> {
     let (first, rest) = match path.split_once('.') {
         Some((first, rest)) => (first, Some(rest)),
@@ -282,7 +282,7 @@ pub(super) fn string_field(message: &MessageDescriptor, path: &str) -> Option<Fi
     }
 }
 
-/// The text that a dotted path leads to; what is absent on the way is empty.
+/// Returns the text of the field at a dotted path. An absent field is an empty text.
 pub(super) fn string_at(message: &DynamicMessage, path: &str) -> String {
     let (first, rest) = match path.split_once('.') {
         Some((first, rest)) => (first, Some(rest)),
@@ -306,7 +306,7 @@ mod tests {
     use super::*;
     use model::permissions::iam;
 
-    /// The contract and one more method, which has no options.
+    /// Reads the contract with one more method, which has no options.
     fn with_method(streams: bool) -> Result<ApiContract, ContractError> {
         let mut pool = POOL.clone();
         let empty = || Some(".google.protobuf.Empty".to_owned());
@@ -374,7 +374,7 @@ mod tests {
         assert!(matches!(&method.access, AccessRule::Open { why } if why.contains("delegates")));
         let get = contract.at("/google.iam.admin.v1.IAM/GetServiceAccountKey").expect("there");
         let (permission, resource) =
-            (iam::SERVICE_ACCOUNT_KEYS_GET.to_owned(), Some("name".to_owned()));
+            (iam::SERVICE_ACCOUNT_KEYS_GET.as_str().to_owned(), Some("name".to_owned()));
         assert_eq!(get.access, AccessRule::Permission { permission, resource });
         let template = "/v1/{name=projects/*/serviceAccounts/*}:signJwt".to_owned();
         assert_eq!(

@@ -1,4 +1,4 @@
-//! The two doors, as one router.
+//! The two doors, gRPC and REST, as one router.
 
 use std::sync::Arc;
 
@@ -15,9 +15,10 @@ use crate::gate::{self, Authorizer};
 use crate::intake::BodyReader;
 use crate::rest::Transcoder;
 
-/// Opens both doors to the services of `routes`: the router answers every path, unknown ones with Google's 404.
+/// Creates the router of both doors to the services of `routes`. It answers every path, unknown ones with Google's 404.
 ///
-/// Fails if a method of the contract does not say what it asks of its caller, or if two methods share a path.
+/// # Errors
+/// Fails if a method of the contract does not declare what it asks of its caller, or if two methods share a path.
 pub fn router(
     routes: Routes,
     gate: Arc<dyn Authorizer>,
@@ -30,10 +31,10 @@ pub fn router(
     Ok(Router::new().fallback(answer_by_door).with_state(ApiRouter { grpc, rest }))
 }
 
-/// Every served method, with how it is reached and by whom.
+/// Returns every method that is served, with its paths and the access that it asks of its caller.
 ///
 /// # Panics
-/// If the contract is one with which [`doors`] fails.
+/// Panics if the contract is broken; [`router`] fails with the same contract.
 pub fn methods() -> impl Iterator<Item = MethodInfo> {
     let contract = ApiContract::read().expect("with a broken contract no server starts");
     contract.into_methods().into_iter()

@@ -1,4 +1,4 @@
-//! The way into both doors: who calls is found out here, before anything is looked at.
+//! The entry to both doors, which authenticates the caller of every request.
 
 use std::sync::Arc;
 
@@ -21,10 +21,10 @@ use web::auth::refusal;
 use web::layer::RequestInfo;
 use web::server_url::RequestArrival;
 
-/// The largest message of somebody who is nobody: enough for all that they could be let in for.
+/// The largest message in bytes of an anonymous caller. Methods that anonymous callers may use need no larger ones.
 const ANONYMOUS_LIMIT: usize = 16 << 10;
 
-/// What is served beside the registry.
+/// Google's APIs: the application and the router of both doors.
 #[derive(Clone)]
 pub struct ApiEntry {
     app: App,
@@ -32,7 +32,10 @@ pub struct ApiEntry {
 }
 
 impl ApiEntry {
-    /// Opens the doors. Fails where a method asks for a permission that no role holds: nobody could call it.
+    /// Creates the router of both doors.
+    ///
+    /// # Errors
+    /// Fails if the contract is broken, or if a method asks for a permission that no role holds: nobody could call it.
     pub fn new(app: &App) -> anyhow::Result<Self> {
         let intake = BodyReader::new(app.limits.idle_timeout.get(), app.engine.parsing());
         let doors = router(routes(app), EngineAuthorizer::new(app), intake);
@@ -48,15 +51,15 @@ impl ApiEntry {
     }
 }
 
-/// Returns whether a request is for Google's APIs, of which some are not served.
+/// Returns whether a request is for Google's APIs, including those that are not served.
 pub fn is_api(request: &Request) -> bool {
     let content_type = request.headers().get(http::header::CONTENT_TYPE);
     is_googles(request.uri().path())
         || content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
-/// Whether a path is one of Google's: below a version that is not the registry's, for content that goes up or down, or
-/// for several calls in one.
+/// Returns whether a path is one of Google's APIs: below a version other than the registry's `v2`, or below `upload`,
+/// `download` or `batch`.
 fn is_googles(path: &str) -> bool {
     let first = path.strip_prefix('/').and_then(|path| path.split('/').next()).unwrap_or_default();
     let version = first.strip_prefix('v').filter(|_| first != "v2").map(str::as_bytes);
@@ -71,7 +74,7 @@ fn is_googles(path: &str) -> bool {
 pub async fn answer(State(entry): State<ApiEntry>, request: Request) -> Response {
     let ApiEntry { app, doors } = entry;
     let (mut parts, body) = request.into_parts();
-    // The same answer; its body is left out on the way to the client.
+    // HEAD gets the answer of GET. The body is left out when the answer is sent.
     if parts.method == Method::HEAD {
         parts.method = Method::GET;
     }
@@ -95,7 +98,7 @@ pub async fn answer(State(entry): State<ApiEntry>, request: Request) -> Response
             }
             parts.extensions.insert(caller);
         }
-        // Said by the gate, in the words of the door that was taken.
+        // The gate answers with the error, in the form of the door that the request came by.
         Err(error) => {
             attempt.trail().refused(&error);
             let base_url = app.base_url(&RequestArrival::of(&parts));
@@ -104,7 +107,7 @@ pub async fn answer(State(entry): State<ApiEntry>, request: Request) -> Response
         }
     }
     parts.extensions.insert(BaseUrl(own_url));
-    // The gate finds out what is asked for, and how it ends.
+    // The gate notes the operation and the outcome.
     parts.extensions.insert(attempt.trail().clone());
     let Ok(response) = doors.oneshot(Request::from_parts(parts, body)).await;
     response

@@ -1,4 +1,4 @@
-//! The only place that makes an error of Google's: one error, as gRPC and as REST show it.
+//! The errors of Google's APIs, in the forms of gRPC and REST. No other module builds these forms.
 
 use axum::response::{IntoResponse, Response};
 use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
@@ -13,10 +13,11 @@ use tonic::{Code, Status};
 
 use super::json;
 
-/// How much of what a client sent comes back in a message: errors travel in headers.
+/// The most bytes of a client's text that come back in an error. gRPC's errors travel in headers, whose size is
+/// limited.
 const ECHO_LIMIT: usize = 1000;
 
-/// An error as Google's clients know it.
+/// An error in the form of Google's APIs: `google.rpc.Status`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GoogleError {
     code: Code,
@@ -26,19 +27,19 @@ pub struct GoogleError {
 
 /// A field of a request that its message does not have.
 pub(super) struct UnknownField {
-    /// `repository.docker_config`, or nothing for the request itself.
+    /// The path of the message, as `repository.docker_config`; empty for the request itself.
     pub(super) at: String,
-    /// As it was sent.
+    /// The name, as it was sent.
     pub(super) name: String,
 }
 
 impl GoogleError {
-    /// An error without details.
+    /// Creates an error without details.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         Self { code, message: shortened(message.into()), details: Vec::new() }
     }
 
-    /// A field of the request that is wrong; `field` is a dotted path.
+    /// Creates the error about a wrong field of the request; `field` is a dotted path.
     pub fn bad_field(field: &str, problem: impl std::fmt::Display) -> Self {
         let field = shortened(field.to_owned());
         let description = shortened(problem.to_string());
@@ -48,7 +49,7 @@ impl GoogleError {
         Self::new(Code::InvalidArgument, message).with_detail(&detail)
     }
 
-    /// Fields of the request that nobody has, each on a line of its own.
+    /// Creates the error about unknown fields of the request. The message has a line for each.
     pub(super) fn unknown_fields(unknown: &[UnknownField]) -> Self {
         let violation = |UnknownField { at, name }: &UnknownField| {
             let place = if at.is_empty() { String::new() } else { format!(" at '{at}'") };
@@ -64,7 +65,8 @@ impl GoogleError {
         Self::new(Code::InvalidArgument, message).with_detail(&rpc::BadRequest { field_violations })
     }
 
-    /// Adds why, for programs: `reason` in capitals, `domain` the service that says so.
+    /// Adds the reason in a form for programs (`google.rpc.ErrorInfo`): `reason` is in capitals, and `domain` is the
+    /// service that gives it.
     pub fn with_info<const N: usize>(
         self,
         reason: &str,
@@ -79,23 +81,23 @@ impl GoogleError {
         })
     }
 
-    /// Adds a message of the contract.
+    /// Adds a detail, which is a message of the contract.
     fn with_detail(mut self, detail: &impl prost::Name) -> Self {
         self.details.push(Any::from_msg(detail).expect("a Vec grows"));
         self
     }
 
-    /// What kind of error it is.
+    /// Returns the code.
     pub fn code(&self) -> Code {
         self.code
     }
 
-    /// What it says.
+    /// Returns the text.
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// The answer over REST.
+    /// Returns the answer over REST.
     pub(super) fn into_response(self, pool: &DescriptorPool) -> Response {
         let (status, name) = on_rest(self.code);
         let mut error = json!({ "code": status.as_u16(), "message": self.message, "status": name });
@@ -105,7 +107,7 @@ impl GoogleError {
         }
         let mut response = (status, axum::Json(json!({ "error": error }))).into_response();
         if status == StatusCode::UNAUTHORIZED {
-            // gcloud looks at the status only; others want the scheme that Google names.
+            // gcloud needs only the status. Other clients expect the scheme that Google names.
             let realm = "Bearer realm=\"https://accounts.google.com/\"";
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(realm));
         }
@@ -117,7 +119,8 @@ impl GoogleError {
 }
 
 impl From<GoogleError> for Status {
-    /// The message stands twice, and must be the same: Google's Python client refuses the answer otherwise.
+    /// Returns the error for gRPC. The text is in it twice, and both must be the same, because Google's Python client
+    /// refuses the answer otherwise.
     fn from(error: GoogleError) -> Self {
         let GoogleError { code, message, details } = error;
         if details.is_empty() {
@@ -129,14 +132,14 @@ impl From<GoogleError> for Status {
 }
 
 impl From<Status> for GoogleError {
-    /// What a service answered, on its way to REST.
+    /// Reads the error that a service answered, so that REST can show it.
     fn from(status: Status) -> Self {
         let details = rpc::Status::decode(status.details()).unwrap_or_default().details;
         Self { code: status.code(), message: status.message().to_owned(), details }
     }
 }
 
-/// HTTP's number, and the name in the body.
+/// Returns the HTTP status of a code, and the name of the code in the body.
 fn on_rest(code: Code) -> (StatusCode, &'static str) {
     match code {
         Code::Ok => (StatusCode::OK, "OK"),
@@ -159,7 +162,7 @@ fn on_rest(code: Code) -> (StatusCode, &'static str) {
     }
 }
 
-/// A detail as JSON. One of a type outside the contract is left out, rather than the whole error lost.
+/// Returns a detail as JSON. Returns `None` for a type outside the contract, so that the rest of the error is answered.
 fn printed(any: &Any, pool: &DescriptorPool) -> Option<Value> {
     let mut detail = DynamicMessage::new(pool.get_message_by_name("google.protobuf.Any")?);
     detail.transcode_from(any).ok()?;

@@ -1,23 +1,23 @@
-//! One message as gRPC sends it: a byte for compression, four for the length, then the message.
+//! The frame of a message in gRPC: a byte for compression, four bytes for the length, then the message.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message;
 
-/// How many bytes stand before the message.
+/// The number of bytes before the message.
 pub(super) const PREFIX: usize = 5;
 
-/// Why bytes are not one message.
+/// The reason why bytes are not one message.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum FrameError {
-    /// No service here has compression switched on.
+    /// The message is compressed. No service here has compression switched on.
     #[error("compressed messages are not supported")]
     Compressed,
-    /// None, more than one, or half of one.
+    /// The bytes are no frame, more than one, or half of one.
     #[error("a call is exactly one message")]
     NotOne,
 }
 
-/// A message as the body of a call.
+/// Returns the body of a call that has this message.
 pub(super) fn wrap(message: &impl Message) -> Bytes {
     let length = message.encoded_len();
     let mut frame = BytesMut::with_capacity(PREFIX + length);
@@ -27,7 +27,7 @@ pub(super) fn wrap(message: &impl Message) -> Bytes {
     frame.freeze()
 }
 
-/// The message in the body of a call, or of its answer.
+/// Returns the message in the body of a call, or of its answer.
 pub(super) fn unwrap(frame: &Bytes) -> Result<Bytes, FrameError> {
     let Some((prefix, message)) = frame.split_first_chunk::<PREFIX>() else {
         return Err(FrameError::NotOne);

@@ -1,7 +1,8 @@
-//! Who may call what: the layer that both doors pass before a method runs.
+//! The gate: the layer that every call of both doors passes before its method runs.
 //!
-//! It knows which permission a method asks for and on which resource, because the contract says so, and hands both to
-//! the [`Gate`]. It does not know who calls, nor what a permission is. A path that is not in the contract leads nowhere.
+//! The contract says which permission a method asks for, and which field of the request names the resource. The gate
+//! hands both to the [`Authorizer`]. It does not know the caller, nor what a permission is. A call whose path is not in
+//! the contract is refused.
 
 use std::sync::Arc;
 
@@ -19,21 +20,22 @@ use super::{BodyReader, RejectedCredential, frame};
 use crate::intake::UnknownFields;
 use web::audit::{AuditCode, AuditRecorder, AuditedOperation};
 
-/// What a call asks of its caller.
+/// The access that a call asks of its caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequiredAccess {
     /// The method's full name: `google.longrunning.Operations.GetOperation`.
     pub method: String,
-    /// The permission; `None` is for methods that everybody who is signed in may call.
+    /// The permission; `None` is for methods that every authenticated caller may use.
     pub permission: Option<String>,
-    /// The name of the resource that the permission is asked on; empty is the organization.
+    /// The name of the resource of the permission; empty for the organization.
     pub resource: String,
 }
 
-/// Decides whether a call goes through.
+/// The decision whether a call may go on.
 #[async_trait]
 pub trait Authorizer: Send + Sync + 'static {
-    /// Asks whether the caller, who is in the extensions, may do this; may leave in them what handlers need.
+    /// Checks that the caller, who is in the extensions, has the access. May add values to the extensions that methods
+    /// need.
     async fn admit(
         &self,
         extensions: &mut http::Extensions,
@@ -41,7 +43,7 @@ pub trait Authorizer: Send + Sync + 'static {
     ) -> Result<(), GoogleError>;
 }
 
-/// What the layer works with.
+/// The parts that the gate works with.
 #[derive(Clone)]
 pub(super) struct AuthorizationLayer {
     contract: Arc<ApiContract>,
@@ -97,7 +99,7 @@ pub(super) async fn guard(
         Err(error) => Status::from(error).into_http(),
     };
     if trail.is_kept() {
-        // A call that failed has its status among the headers.
+        // A call that failed has its status in the headers.
         let status = Status::from_header_map(response.headers());
         match &status {
             None => trail.ended(AuditCode::Ok, ""),
@@ -129,7 +131,7 @@ fn audit_code(code: Code) -> AuditCode {
     }
 }
 
-/// What this call of the method asks.
+/// Returns the access that this call of the method asks for.
 fn access(method: &MethodInfo, message: bytes::Bytes) -> Result<RequiredAccess, GoogleError> {
     let (permission, resource) = match &method.access {
         AccessRule::Open { .. } => (None, String::new()),
@@ -142,7 +144,7 @@ fn access(method: &MethodInfo, message: bytes::Bytes) -> Result<RequiredAccess, 
             })?;
             let resource = string_at(&message, field);
             if !method.is_about(&resource) {
-                // Nothing must not turn into the organization.
+                // An empty name is refused, because an empty `resource` means the organization.
                 let problem = match resource.as_str() {
                     "" => "has to name a resource",
                     _ => "names no resource of the kind that the method is about",

@@ -1,4 +1,4 @@
-//! The messages of both doors on their way in, and the memory that they share.
+//! The messages of both doors as they are received, and the memory that they share.
 
 use std::time::Duration;
 
@@ -11,53 +11,54 @@ use web::layer::body_budget::{BodyBudget, BufferedBody, WholeError};
 use crate::error::GoogleError;
 use crate::frame;
 
-/// The largest request on either door. tonic's own limit for a message is the same number.
+/// The largest message in bytes on either door. tonic's own limit is the same number.
 pub(crate) const MESSAGE_LIMIT: usize = 4 << 20;
 
-/// A credential that was sent and not accepted: what is sent with it is not read.
+/// The error about a credential that was not accepted. It is an extension of a request, whose body is then not read.
 #[derive(Debug, Clone)]
 pub struct RejectedCredential(pub GoogleError);
 
-/// That the body has fields which nobody has: said to who may make the call.
+/// The error about unknown fields in the body. It is an extension of a request, and answered after the permission
+/// check.
 #[derive(Debug, Clone)]
 pub(crate) struct UnknownFields(pub(crate) GoogleError);
 
-/// That less than usual is taken from this caller.
+/// A lower limit for the messages of a caller. It is an extension of a request.
 #[derive(Debug, Clone)]
 pub struct BodyLimit {
-    /// The largest message.
+    /// The largest message in bytes.
     pub bytes: usize,
-    /// What is said to more.
+    /// The error for a larger message.
     pub otherwise: GoogleError,
 }
 
-/// Takes the messages of both doors in, within the memory that they share.
+/// Receives the messages of both doors, within the memory that they share.
 #[derive(Clone)]
 pub struct BodyReader {
     bodies: BodyBudget,
-    /// Of callers from whom less than usual is taken: their messages drive nobody else's out of memory.
+    /// The memory for callers with a lower limit. Their messages cannot take memory from those of other callers.
     small: BodyBudget,
-    /// How long a body may pause.
+    /// The longest pause of a body.
     idle: Duration,
-    /// Where long ones are read.
+    /// The threads that parse long messages.
     pub(crate) parsing: ParsingPlaces,
 }
 
 impl BodyReader {
-    /// With room for a few of the largest messages.
+    /// Creates a reader with memory for four of the largest messages.
     pub fn new(idle: Duration, parsing: ParsingPlaces) -> Self {
         let (bodies, small) = (BodyBudget::new(4 * MESSAGE_LIMIT), BodyBudget::new(MESSAGE_LIMIT));
         Self { bodies, small, idle, parsing }
     }
 
-    /// The whole of a request's body.
+    /// Receives the whole body of a request.
     pub(crate) async fn take(
         &self,
         extensions: &Extensions,
         body: Body,
     ) -> Result<BufferedBody, GoogleError> {
         let limited = extensions.get::<BodyLimit>();
-        // What is announced need not come first.
+        // A body whose announced length is too large is refused before it comes.
         if let Some(limited) = limited
             && body.size_hint().lower() > limited.bytes as u64
         {

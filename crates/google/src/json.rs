@@ -1,9 +1,10 @@
-//! JSON as Google's clients send and expect it, to and from messages.
+//! Messages from and to JSON, as Google's clients send and expect it.
 //!
-//! What they send that proto3's JSON does not know is mended here, in one walk along the message's type, before the
-//! message is read: enums in any case or as a number's text, field masks in either spelling. What stays unknown is
-//! refused if it is an enum's value: a repository of format "BOGUS" must not become one without a format. Fields that are
-//! unknown in a body are refused before (`unknown.rs`); those that are taken and do nothing are left out here.
+//! Clients also send forms that proto3's JSON does not have: enums in any case or as a number in a text, and field
+//! masks in either spelling. This module converts them, in one walk along the message's type, before the message is
+//! read. An unknown value of an enum is refused: a repository of format "BOGUS" must not become one without a format.
+//! Unknown fields of a body are refused before (`unknown.rs`). Fields that are accepted and have no effect are dropped
+//! here.
 
 use prost_reflect::{
     DeserializeOptions, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, SerializeOptions,
@@ -13,19 +14,19 @@ use serde_json::{Map, Value};
 /// A field that cannot be read.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct FieldError {
-    /// Its dotted path.
+    /// The field's dotted path.
     pub(super) field: String,
     pub(super) problem: String,
 }
 
-/// How enums are written.
+/// The form of enums in an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum EnumFormat {
     Names,
     Numbers,
 }
 
-/// A message from its JSON.
+/// Reads a message from the fields of its JSON object.
 pub(super) fn read(
     descriptor: &MessageDescriptor,
     fields: Map<String, Value>,
@@ -39,17 +40,17 @@ pub(super) fn read(
         .map_err(|error| FieldError { field: track.path().to_string(), problem: error.to_string() })
 }
 
-/// A message as JSON, its fields and the keys of its maps in order.
+/// Returns a message as JSON, with its fields and the keys of its maps in alphabetical order.
 pub(super) fn write(message: &DynamicMessage, enums: EnumFormat) -> serde_json::Result<Value> {
     let options = SerializeOptions::new().use_enum_numbers(enums == EnumFormat::Numbers);
     let mut value = message.serialize_with_options(serde_json::value::Serializer, &options)?;
     tidy(&mut value);
-    // Maps are hash maps until here. The order must not depend on which features of serde_json somebody switches on.
+    // The message has hash maps. The order must not depend on the features with which serde_json is compiled.
     value.sort_all_objects();
     Ok(value)
 }
 
-/// Takes the `value` from each `Any` of nothing: it has no fields, and Google's client refuses one of that name.
+/// Removes `value` from each `Any` that holds an `Empty`: that type has no fields, and Google's client refuses one.
 fn tidy(value: &mut Value) {
     match value {
         Value::Object(fields) => {
@@ -65,13 +66,13 @@ fn tidy(value: &mut Value) {
 
 const EMPTY: &str = "type.googleapis.com/google.protobuf.Empty";
 
-/// The field of this name, in either spelling.
+/// Returns the field of this name, in either spelling.
 pub(super) fn field(message: &MessageDescriptor, name: &str) -> Option<FieldDescriptor> {
     message.get_field_by_json_name(name).or_else(|| message.get_field_by_name(name))
 }
 
 impl FieldError {
-    /// While the walk goes back up, a path is put together from its end.
+    /// Adds the enclosing field to the path. The walk builds a path from its end while it returns.
     fn inside(mut self, outer: &str) -> Self {
         let dot = if self.field.is_empty() || self.field.starts_with('[') { "" } else { "." };
         self.field = format!("{outer}{dot}{}", self.field);
@@ -82,7 +83,7 @@ impl FieldError {
 fn mend_message(message: &MessageDescriptor, value: &mut Value) -> Result<(), FieldError> {
     match message.full_name() {
         "google.protobuf.FieldMask" => mend_mask(value),
-        // The others have a JSON of their own, without enums.
+        // The other well-known types have a JSON form of their own, without enums.
         name if name.starts_with("google.protobuf.") => {}
         _ => {
             // Anything but an object is refused when the message is read.
@@ -137,11 +138,12 @@ fn names(of: &prost_reflect::EnumDescriptor) -> String {
     names.join(", ")
 }
 
-/// Masks come as `dockerConfig.immutableTags` or `docker_config.immutable_tags`; JSON knows only the former.
+/// Converts a mask to the form of proto3's JSON: clients send `dockerConfig.immutableTags` or
+/// `docker_config.immutable_tags`, and only the former is allowed there.
 fn mend_mask(value: &mut Value) {
     let Value::String(mask) = value else { return };
     if mask.trim().is_empty() {
-        // No mask, rather than one that changes nothing.
+        // An empty text means that there is no mask. A mask without fields would change nothing.
         *value = Value::Null;
         return;
     }
@@ -172,7 +174,7 @@ mod tests {
         POOL.get_message_by_name(name).expect("there")
     }
 
-    /// The request to update a repository, read from `json` and written again.
+    /// Reads a request to update a repository from `json`, and compares it as it is written again.
     #[track_caller]
     fn check(json: Value, expected: Value) {
         let Value::Object(fields) = json else { panic!("not an object") };

@@ -1,8 +1,9 @@
 //! Google's APIs: one contract, two doors.
 //!
-//! A method is implemented once, as a tonic service over the engine. gRPC reaches it directly; the transcoder
-//! (`rest.rs`) makes the same call out of JSON, by the HTTP rules in the contract (`crates/proto`). Both doors pass the
-//! [`Gate`], which asks what the contract says of each method. Nothing here knows a method by name.
+//! Each method is implemented once, as a method of a tonic service over the engine. gRPC calls reach it directly. The
+//! transcoder (`rest.rs`) makes the same call from JSON, by the HTTP rules in the contract (`crates/proto`). Both doors
+//! pass the [`Authorizer`], which checks the permission that the contract declares for the method. The code outside of
+//! `services/` knows no method by name.
 
 mod contract;
 mod doors;

@@ -1,4 +1,4 @@
-//! Answers that are bytes and no message: where a method has left some, and REST is asked for them by `alt=media`.
+//! Answers that are content instead of a message: for methods that have content, if REST is called with `alt=media`.
 
 use axum::response::Response;
 use engine::{EngineError, OpenContent};
@@ -11,17 +11,17 @@ use tonic::Code;
 use super::GoogleError;
 use web::content::{ContentError, serve};
 
-/// The bytes that an answer is about. A method leaves them in the extensions of its response.
+/// The content of an answer. A method adds it to the extensions of its response.
 #[derive(Clone)]
 pub struct MediaDownload {
-    /// Their digest.
+    /// The digest of the content.
     pub digest: Digest,
-    /// Themselves.
+    /// The open content.
     pub content: OpenContent,
 }
 
 impl MediaDownload {
-    /// The bytes, or the part of them that the headers of the request ask for.
+    /// Answers the content, or the ranges of it that the headers of the request ask for.
     pub(super) async fn answer(
         self,
         headers: &HeaderMap,
@@ -39,7 +39,8 @@ impl MediaDownload {
             Err(ContentError::OutOfRange(range)) => {
                 let error = GoogleError::new(Code::OutOfRange, range.message());
                 let mut response = error.into_response(pool);
-                // What is uploaded to Google's storage and downloaded from it has HTTP's own status.
+                // For downloads of media, Google answers HTTP's own status, and not the one that the code has
+                // elsewhere.
                 *response.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
                 response.headers_mut().insert(CONTENT_RANGE, range.header());
                 Ok(response)

@@ -1,8 +1,8 @@
-//! The method that a POST stands for: Google's clients send lists whose query is too long for an address, and updates
-//! where something in between knows no PATCH, as POST with `X-HTTP-Method-Override`.
+//! The HTTP method that a POST stands for, in `X-HTTP-Method-Override`. Google's clients use it for lists whose query
+//! is too long for a URL, and for updates by way of proxies that do not know PATCH.
 //!
-//! The method is changed before anything is looked up by it, so that all that comes afterwards, the gate and the audit
-//! log among it, sees the one that is meant. Only POST stands for another one: a GET never becomes more than it is.
+//! The method is replaced before the route is found, so that all later steps, such as the gate and the audit log, see
+//! the intended method. Only a POST can stand for another method: a GET never becomes a change.
 
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
@@ -11,19 +11,19 @@ use tonic::Code;
 
 use super::error::GoogleError;
 
-/// The header's name.
+/// The name of the header.
 pub(super) const OVERRIDE: &str = "x-http-method-override";
 
-/// Where the rest of a request's query is.
+/// The place of a request's query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum OverriddenQuery {
-    /// All of it is in the address.
+    /// All of the query is in the URL.
     InAddress,
-    /// There is more, as a form in the body.
+    /// More of the query is in the body, as a form.
     InBody,
 }
 
-/// Puts the method that is meant in place of the one that was sent.
+/// Replaces the method that was sent by the intended one.
 pub(super) fn apply(parts: &mut Parts) -> Result<OverriddenQuery, GoogleError> {
     let mut values = parts.headers.get_all(OVERRIDE).iter();
     let (Some(value), &Method::POST) = (values.next(), &parts.method) else {
@@ -46,14 +46,14 @@ pub(super) fn apply(parts: &mut Parts) -> Result<OverriddenQuery, GoogleError> {
     Ok(query)
 }
 
-/// Whether a body would be a form. None needs no type.
+/// Returns whether the headers describe a form. A request without a body needs no content type.
 fn is_form(headers: &HeaderMap) -> bool {
     let Some(value) = headers.get(CONTENT_TYPE) else { return true };
     let essence = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
     essence.trim_ascii().eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
 }
 
-/// The query of the address, and behind it that of the body.
+/// Returns the query of the URL, followed by the query of the body.
 pub(super) fn joined(address: &str, body: &[u8]) -> Result<String, GoogleError> {
     let refused = |_| GoogleError::new(Code::InvalidArgument, "the form is not UTF-8");
     let body = std::str::from_utf8(body).map_err(refused)?;

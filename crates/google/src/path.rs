@@ -1,8 +1,8 @@
-//! Paths of requests and of HTTP rules: which rule a request follows, and what its variables are.
+//! The search for the HTTP rule that a request's path matches, and for the values of the rule's variables.
 //!
-//! A path is split before it is decoded, because names hold slashes: packages/a%2Fb is one package, which clients send
-//! encoded once or twice. Names come out as Google writes them, with `%2F` for a slash; whether they are names of
-//! anything is for `model` to say.
+//! A path is split before it is decoded, because names contain slashes: `packages/a%2Fb` is one package, which clients
+//! encode once or twice. The resulting names have `%2F` for a slash, as Google writes them. `model` decides whether
+//! they are valid names.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -15,18 +15,18 @@ use super::contract::{ContractError, MethodInfo, read_template, string_field};
 use super::error::GoogleError;
 use super::template::PathTemplate;
 
-/// How often a segment is decoded at most. Clients encode a slash once or twice, and something between us and them
-/// perhaps once more; without a bound, a long path of `%2525…` would cost the square of its length.
+/// The most times that a segment is decoded. Clients encode a slash once or twice, and a proxy perhaps once more.
+/// Without this limit, a long path of `%2525…` would cost the square of its length.
 const DECODINGS: usize = 3;
 
-/// What a request is for.
+/// The method that a request's path leads to.
 #[derive(Debug)]
 pub(super) struct MatchedRoute {
-    /// The method, as its place in the contract.
+    /// The index of the method in the contract.
     pub(super) method: usize,
-    /// Which field the body fills.
+    /// The field that the body fills; see [`super::contract::HttpRule`].
     pub(super) body: Arc<str>,
-    /// The fields that the path fills, as dotted paths, and their values.
+    /// The fields that the path fills, as dotted paths, with their values.
     pub(super) variables: Vec<(String, String)>,
 }
 
@@ -37,7 +37,7 @@ struct PathRule {
     body: Arc<str>,
 }
 
-/// All rules, by HTTP method and verb.
+/// All HTTP rules, by HTTP method and verb.
 #[derive(Debug, Default)]
 pub(super) struct PathRules(HashMap<Method, HashMap<String, Vec<PathRule>>>);
 
@@ -83,15 +83,15 @@ impl PathRules {
         rules.sort_by_key(|rule| rule.template.vagueness());
     }
 
-    /// The rule that a request follows.
+    /// Finds the rule that a request matches.
     pub(super) fn find(
         &self,
         method: &Method,
         path: &str,
     ) -> Result<Option<MatchedRoute>, GoogleError> {
         let Some(by_verb) = self.0.get(method) else { return Ok(None) };
-        // Digests and projects with a domain have colons too: only a verb that this HTTP method knows is one. In
-        // the raw path, because an encoded colon is never a verb's.
+        // Digests and projects with a domain contain colons too, so that only a known verb of this HTTP method is one.
+        // The raw path is searched, because an encoded colon never stands before a verb.
         let (path, rules) = match path.rsplit_once(':') {
             Some((before, verb)) if by_verb.contains_key(verb) => (before, &by_verb[verb]),
             _ => match by_verb.get("") {
@@ -108,12 +108,12 @@ impl PathRules {
     }
 }
 
-/// The body's field, if the request has no such one.
+/// Returns the name of the field that the body fills, if the request has no such field.
 fn unknown_body<'a>(body: &'a str, input: &prost_reflect::MessageDescriptor) -> Option<&'a str> {
     (!matches!(body, "" | "*") && input.get_field_by_name(body).is_none()).then_some(body)
 }
 
-/// One segment as it stands in names.
+/// Returns a segment decoded, in the form that resource names have.
 fn segment(raw: &str) -> Result<String, GoogleError> {
     let mut text = raw.to_owned();
     for _ in 0..DECODINGS {
@@ -153,7 +153,7 @@ mod tests {
         assert!(segment("%FF").is_err());
     }
 
-    /// The table of templates `rules`, asked for `method path`; `expected` is the place of the one that is found.
+    /// Searches the table of templates `rules` for `method path`; `expected` is the index of the rule that is found.
     #[track_caller]
     fn check_rules(rules: &[&str], request: &str, expected: Option<usize>) {
         let mut table = PathRules::default();

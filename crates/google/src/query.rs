@@ -1,14 +1,14 @@
-//! Query parameters: fields of the request that neither the path nor the body fills.
+//! Query parameters: the fields of a request that neither the path nor the body fills.
 
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 use serde_json::{Map, Value};
 
 use super::json::{self, EnumFormat, FieldError};
 
-/// Puts the query's fields among those of the body, from where they are read together.
+/// Adds the fields of the query to those of the body, so that they are read together.
 ///
-/// Names come in either spelling and with dots. What the request does not have is ignored, and so are `alt`, `key`,
-/// `$alt` and whatever else speaks of the call and not of its request.
+/// Names have either spelling, and dots for inner fields. Names that the request does not have are ignored, such as
+/// `alt`, `key` and `$alt`, which are about the call and not fields of the request.
 pub(super) fn fill(
     message: &MessageDescriptor,
     query: &str,
@@ -23,7 +23,7 @@ pub(super) fn fill(
     Ok(())
 }
 
-/// How the caller wants enums: Google's Python client sends `$alt=json;enum-encoding=int`.
+/// Returns the form of enums that the caller wants: Google's Python client sends `$alt=json;enum-encoding=int`.
 pub(super) fn enums(query: &str) -> EnumFormat {
     let numbers = form_urlencoded::parse(query.as_bytes()).any(|(name, value)| {
         matches!(&*name, "$alt" | "alt") && value.split(';').any(|part| part == "enum-encoding=int")
@@ -31,7 +31,7 @@ pub(super) fn enums(query: &str) -> EnumFormat {
     if numbers { EnumFormat::Numbers } else { EnumFormat::Names }
 }
 
-/// Whether the caller wants bytes and no JSON, where a method has some.
+/// Returns whether the caller wants the content instead of JSON, if the method has content.
 pub(super) fn wants_media(query: &str) -> bool {
     let mut pairs = form_urlencoded::parse(query.as_bytes());
     pairs.any(|(name, value)| matches!(&*name, "$alt" | "alt") && value == "media")
@@ -72,7 +72,8 @@ fn set(
     Ok(())
 }
 
-/// A query knows only text. JSON takes text for everything but truth, which gcloud writes as Python does.
+/// Returns the JSON value of a parameter, which is a text. JSON accepts a text for every type except booleans, which
+/// gcloud writes as Python does (`True`).
 fn value(field: &FieldDescriptor, text: &str) -> Result<Value, &'static str> {
     if field.kind() != Kind::Bool {
         return Ok(Value::String(text.to_owned()));

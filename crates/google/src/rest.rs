@@ -1,7 +1,7 @@
-//! REST: a call made of a path, a query and a JSON body, and its answer as JSON.
+//! The REST door: it makes a call from a path, a query and a JSON body, and answers the reply as JSON.
 //!
-//! The call goes to the gRPC router in this process, as one frame, so that the gate and every other layer sees it as it
-//! sees gRPC's own. It takes the request's extensions along: who calls is known from them and never from a header.
+//! The call goes to the gRPC router in this process, as one frame, so that the gate and every other layer treat it like
+//! a call by gRPC. The request's extensions go along: the caller is known from them and never from a header.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ use super::{BodyReader, MediaDownload, RejectedCredential, frame, overridden, qu
 use crate::intake::UnknownFields;
 use web::layer::body_budget::BufferedBody;
 
-/// Headers of the connection or of the body that was JSON: the call inside has its own.
+/// The headers of the connection and of the JSON body, which are not copied to the inner call.
 const NOT_INWARD: [&str; 14] = [
     "accept-encoding",
     "connection",
@@ -45,7 +45,7 @@ const NOT_INWARD: [&str; 14] = [
     overridden::OVERRIDE,
 ];
 
-/// The door for JSON.
+/// The REST door.
 pub(super) struct Transcoder {
     contract: Arc<ApiContract>,
     rules: PathRules,
@@ -54,7 +54,7 @@ pub(super) struct Transcoder {
 }
 
 impl Transcoder {
-    /// Makes its calls to `grpc`.
+    /// Creates the door. Its calls go to `grpc`.
     pub(super) fn new(
         contract: Arc<ApiContract>,
         grpc: Router,
@@ -80,7 +80,7 @@ impl Transcoder {
         let method = &self.contract.methods()[found.method];
         let mut query = parts.uri.query().unwrap_or_default().to_owned();
         let message = if parts.extensions.get::<RejectedCredential>().is_some() {
-            // The gate answers, and reads no further.
+            // The gate refuses the call without reading the message.
             DynamicMessage::new(method.input.clone())
         } else {
             let mut document = None;
@@ -94,7 +94,7 @@ impl Transcoder {
             let (input, query) = (method.input.clone(), query.clone());
             let parse = move || message(&input, found, (&query, document));
             let (message, known) = self.intake.parsing.run(length, parse).await??;
-            // Whoever may not make the call hears that.
+            // The gate answers this error only to a caller that may make the call.
             if let Err(error) = known {
                 parts.extensions.insert(UnknownFields(error));
             }
@@ -110,7 +110,7 @@ impl Transcoder {
         Ok(axum::Json(reply).into_response())
     }
 
-    /// Makes the call, and waits for its one reply, and for the bytes that it is about.
+    /// Makes the call. Returns its reply, and the content that the method may have added.
     async fn send(
         &self,
         method: &MethodInfo,
@@ -125,7 +125,7 @@ impl Transcoder {
         *call.extensions_mut() = outer.extensions;
         let Ok(mut answer) = self.grpc.clone().oneshot(call).await;
         let media = answer.extensions_mut().remove::<MediaDownload>();
-        // A call that failed at once has its status among the headers, any other behind the body.
+        // A call that failed at once has its status in the headers, any other call in the trailers.
         refused(answer.headers())?;
         let body = answer.into_body().collect().await.map_err(|error| internal(method, &error))?;
         if let Some(trailers) = body.trailers() {
@@ -137,7 +137,7 @@ impl Transcoder {
     }
 }
 
-/// The JSON object in a body; an empty body is an empty object.
+/// Returns the JSON object in a body; an empty body is an empty object.
 fn object(body: &[u8]) -> Result<Map<String, serde_json::Value>, GoogleError> {
     if body.trim_ascii().is_empty() {
         return Ok(Map::new());
@@ -152,8 +152,8 @@ fn object(body: &[u8]) -> Result<Map<String, serde_json::Value>, GoogleError> {
     }
 }
 
-/// The request's message, and whether its body has nothing but fields of it. What the path says goes above what the
-/// body says, and is set last.
+/// Returns the request's message, and an error if the body has unknown fields. Values from the path replace those from
+/// the body, so they are set last.
 fn message(
     input: &MessageDescriptor,
     found: MatchedRoute,
@@ -162,14 +162,14 @@ fn message(
     let body = document.map_or_else(|| Ok(Map::new()), |document| object(&document.bytes))?;
     let mut fields = match &*found.body {
         "" | "*" => body,
-        // An empty body sets nothing, so that the field is absent.
+        // Without a body, the field is absent.
         _ if body.is_empty() => Map::new(),
         name => {
             let field = input.get_field_by_name(name).expect("checked when the rules were read");
             Map::from_iter([(field.json_name().to_owned(), body.into())])
         }
     };
-    // What the query has besides speaks of the call, or is for others.
+    // Only the body is checked: unknown names in the query are parameters of the call, or for other programs.
     let known = unknown::check(input, &fields);
     let named = |error: FieldError| GoogleError::bad_field(&error.field, error.problem);
     query::fill(input, query, &mut fields).map_err(named)?;
@@ -190,9 +190,9 @@ fn set(message: &mut DynamicMessage, path: &str, value: String) {
     }
 }
 
-/// The headers of the call inside.
+/// Returns the headers of the inner call.
 fn inward(outer: HeaderMap) -> HeaderMap {
-    // A connection may name more headers that are its own.
+    // The `Connection` header names further headers of the connection.
     let connection: Vec<HeaderName> = outer
         .get_all(CONNECTION)
         .iter()
@@ -215,7 +215,7 @@ fn inward(outer: HeaderMap) -> HeaderMap {
     inner
 }
 
-/// The error in headers or trailers, if they hold one.
+/// Returns the error that headers or trailers contain, if there is one.
 fn refused(headers: &HeaderMap) -> Result<(), GoogleError> {
     match Status::from_header_map(headers) {
         Some(status) if status.code() != Code::Ok => Err(status.into()),
@@ -223,7 +223,7 @@ fn refused(headers: &HeaderMap) -> Result<(), GoogleError> {
     }
 }
 
-/// What must not happen. The caller learns no more than that it did.
+/// Logs a reply that cannot be used, which must not happen, and returns an error that has no details.
 fn internal(method: &MethodInfo, error: &dyn std::fmt::Display) -> GoogleError {
     tracing::error!(rpc.method = method.name, %error, "the reply of {} is not usable: {error}", method.name);
     GoogleError::new(Code::Internal, "internal error")

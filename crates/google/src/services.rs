@@ -1,7 +1,7 @@
-//! What the APIs do: each method once, over the engine.
+//! The methods of the APIs, each implemented once, over the engine.
 //!
-//! A method finds in its request what the gate left there: the caller, and the proof that the caller may do what
-//! the contract says the method asks. It turns messages into the engine's words and back, and decides nothing.
+//! The gate adds the caller to each request, and the proof that the caller has the permission that the contract
+//! declares for the method. A method translates messages to the engine's types and back. It makes no decisions.
 
 mod accounts;
 mod analysis;
@@ -53,20 +53,20 @@ use super::{Authorizer, GoogleError, RequiredAccess};
 use web::app::App;
 use web::audit::AuditRecorder;
 
-/// What a method answers.
+/// The result of a method.
 type ServiceAnswer<T> = Result<Response<T>, Status>;
 
-/// The services, all of them over the same engine.
+/// All services, over one engine.
 #[derive(Clone)]
 pub(crate) struct ApiServices {
     app: App,
 }
 
-/// Where clients reached this server; links in answers begin with it.
+/// The URL by which the client reached this server. Links in answers begin with it. It is an extension of requests.
 #[derive(Debug, Clone)]
 pub(crate) struct BaseUrl(pub String);
 
-/// Every service that is served.
+/// Returns the routes of every service.
 pub(crate) fn routes(app: &App) -> Routes {
     let services = ApiServices { app: app.clone() };
     Routes::new(ArtifactRegistryServer::new(services.clone()))
@@ -81,11 +81,11 @@ pub(crate) fn routes(app: &App) -> Routes {
         .add_service(ServiceUsageServer::new(services))
 }
 
-/// Asks the engine's policies.
+/// The authorizer that asks the policies.
 pub(crate) struct EngineAuthorizer(App);
 
 impl EngineAuthorizer {
-    /// For the doors.
+    /// Creates the authorizer of an application.
     pub(crate) fn new(app: &App) -> Arc<Self> {
         Arc::new(Self(app.clone()))
     }
@@ -107,7 +107,7 @@ impl Authorizer for EngineAuthorizer {
             "" => Resource::Organization,
             name => match name.parse() {
                 Ok(resource) => resource,
-                // Whoever is nobody is asked who they are first.
+                // An anonymous caller is asked to authenticate before anything else.
                 Err(_) if caller.is_anonymous() => return Err(GoogleError::no_credential()),
                 Err(problem) => return Err(GoogleError::bad_field("name", problem)),
             },
@@ -115,7 +115,7 @@ impl Authorizer for EngineAuthorizer {
         let permission = permission.parse().map_err(|_| {
             GoogleError::new(Code::Internal, "a method asks for no known permission")
         })?;
-        // In full where there is more of it: what lies in a repository is decided about with it.
+        // The full name, also if the permission is asked on the repository that contains the resource.
         let named = if access.resource.is_empty() { ORGANIZATION_NAME } else { &access.resource };
         trail.resource(&named);
         let admitted = self.0.engine.identity().admit(&caller, permission, resource.clone()).await;
@@ -126,7 +126,7 @@ impl Authorizer for EngineAuthorizer {
     }
 }
 
-/// The proof that the gate left.
+/// Returns the proof of the permission that the gate added to the request.
 fn admitted<T>(request: &Request<T>) -> Result<Authorized, Status> {
     let admitted = request.extensions().get::<Authorized>().cloned();
     admitted.ok_or_else(|| Status::internal("a method without a gate"))
@@ -136,7 +136,7 @@ fn caller<T>(request: &Request<T>) -> Caller {
     request.extensions().get::<Caller>().cloned().unwrap_or_else(Caller::anonymous)
 }
 
-/// Where to note for the audit log what a method finds out.
+/// Returns the recorder with which a method notes facts for the audit log.
 fn trail<T>(request: &Request<T>) -> AuditRecorder {
     request.extensions().get::<AuditRecorder>().cloned().unwrap_or_default()
 }
@@ -146,7 +146,7 @@ fn base_url<T>(request: &Request<T>, app: &App) -> String {
     found.unwrap_or_else(|| app.origin.on_this_machine())
 }
 
-/// An error of the engine as a status.
+/// Returns an error of the engine as a gRPC status.
 fn failed(error: impl Into<EngineError>) -> Status {
     GoogleError::from(error.into()).into()
 }
@@ -155,18 +155,19 @@ fn bad_field(field: &str, problem: impl std::fmt::Display) -> Status {
     GoogleError::bad_field(field, problem).into()
 }
 
-/// The metadata of an operation that has nothing to say in it.
+/// Returns the empty metadata of an operation.
 fn metadata() -> Any {
     Any::from_msg(&OperationMetadata {}).expect("a Vec grows")
 }
 
-/// Microseconds since 1970 as the APIs have times.
+/// Returns a time in microseconds since 1970 in the form of the APIs.
 fn timestamp(micros: i64) -> Timestamp {
     let (seconds, rest) = (micros.div_euclid(1_000_000), micros.rem_euclid(1_000_000));
     Timestamp { seconds, nanos: rest as i32 * 1_000 }
 }
 
-/// A list as one caller sees it, with its parent, filter and order: its page tokens are good for no other.
+/// The identity of a list: the caller, the parent, the filter and the order. A page token is valid only for the list
+/// that it came from.
 struct ListIdentity(String);
 
 impl ListIdentity {
@@ -176,7 +177,7 @@ impl ListIdentity {
 }
 
 impl ApiServices {
-    /// Where a page begins.
+    /// Returns the position at which a page begins, from its page token.
     fn page_start(&self, list: &ListIdentity, token: &str) -> Result<String, Status> {
         match token {
             "" => Ok(String::new()),
@@ -189,14 +190,14 @@ impl ApiServices {
         }
     }
 
-    /// Where the next page begins, if there is one.
+    /// Returns the token of the next page, or an empty text if there is none.
     fn page_token(&self, list: &ListIdentity, next: Option<&str>) -> Result<String, Status> {
         let token = next.map(|next| self.app.engine.identity().seal_cursor(&list.0, next));
         Ok(token.transpose().map_err(failed)?.unwrap_or_default())
     }
 }
 
-/// The order of a list of things that have a name and two times.
+/// Reads the order of a list whose entries have a name, a creation time and an update time.
 fn name_order(order_by: &str) -> Result<(NameOrder, SortDirection), Status> {
     let fields = ["name", "create_time", "update_time"];
     Ok(match parse_order(order_by, &fields).map_err(|error| bad_field("order_by", error))? {
@@ -207,7 +208,7 @@ fn name_order(order_by: &str) -> Result<(NameOrder, SortDirection), Status> {
     })
 }
 
-/// How many entries a page may have: the client's wish, within bounds.
+/// Returns the number of entries on a page: the client's wish within limits, or `usual` without one.
 fn page_size(wanted: i32, usual: usize) -> Result<usize, Status> {
     const MOST: usize = 1_000;
     match usize::try_from(wanted) {

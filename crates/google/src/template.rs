@@ -1,20 +1,20 @@
-//! The paths of HTTP rules, and the shapes of names in them: `/v1/{name=projects/*/locations/*}:verb`.
+//! The path templates of HTTP rules, such as `/v1/{name=projects/*/locations/*}:verb`.
 
 use std::borrow::Borrow;
 
-/// Why a template cannot be read.
+/// The reason why a template cannot be parsed.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
-    /// All paths do.
+    /// The template does not start with a slash.
     #[error("does not start with a slash")]
     NoSlash,
-    /// `{name` or `name}`
+    /// The template has an unmatched brace, as `{name` or `name}`.
     #[error("has an unmatched brace")]
     Brace,
-    /// Between slashes.
+    /// The template has an empty segment.
     #[error("has an empty segment")]
     Empty,
-    /// What stands behind it could never be told from what it takes.
+    /// The template has a segment behind `**`, which takes all segments to the end.
     #[error("has something behind **")]
     NotLast,
 }
@@ -22,13 +22,13 @@ pub enum TemplateError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum TemplateSegment {
     Literal(String),
-    /// `*`
+    /// `*`: any one segment.
     One,
-    /// `**`: one or more, the last of a template.
+    /// `**`: one or more segments, at the end of a template.
     Rest,
 }
 
-/// A field of the request, and the segments that fill it.
+/// A field of the request, with the range of segments that fill it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct TemplateVariable {
     field: String,
@@ -41,7 +41,7 @@ struct TemplateVariable {
 pub(super) struct PathTemplate {
     segments: Vec<TemplateSegment>,
     variables: Vec<TemplateVariable>,
-    /// `getIamPolicy`, or empty.
+    /// The verb behind the colon, as `getIamPolicy`; may be empty.
     verb: String,
 }
 
@@ -50,7 +50,7 @@ impl PathTemplate {
         let mut rest = text.strip_prefix('/').ok_or(TemplateError::NoSlash)?;
         let mut template =
             Self { segments: Vec::new(), variables: Vec::new(), verb: String::new() };
-        // No template of ours has a colon before its verb.
+        // No template of this contract has a colon elsewhere.
         if let Some((path, verb)) = rest.rsplit_once(':') {
             (rest, template.verb) = (path, verb.to_owned());
         }
@@ -78,19 +78,19 @@ impl PathTemplate {
         Ok(template)
     }
 
-    /// What a variable takes, as a template of its own.
+    /// Returns the segments of a variable, as a template of its own.
     pub(super) fn of_variable(&self, field: &str) -> Option<Self> {
         let variable = self.variables.iter().find(|variable| variable.field == field)?;
         let segments = self.segments[variable.from..variable.to].to_vec();
         Some(Self { segments, variables: Vec::new(), verb: String::new() })
     }
 
-    /// Whether a name is one of this template's.
+    /// Returns whether a name matches this template.
     pub(super) fn fits(&self, name: &str) -> bool {
         self.take(&name.split('/').collect::<Vec<_>>()).is_some()
     }
 
-    /// The fields that the path fills, as dotted paths.
+    /// Returns the fields that the path fills, as dotted paths.
     pub(super) fn fields(&self) -> impl Iterator<Item = &str> {
         self.variables.iter().map(|variable| variable.field.as_str())
     }
@@ -113,7 +113,7 @@ impl PathTemplate {
         Ok(())
     }
 
-    /// The path without the names of its variables: what two rules must not share.
+    /// Returns the path without the names of its variables. No two rules may have the same one.
     pub(super) fn shape(&self) -> String {
         let segments = self.segments.iter().map(|segment| match segment {
             TemplateSegment::Literal(text) => text,
@@ -123,14 +123,14 @@ impl PathTemplate {
         segments.flat_map(|segment| ["/", segment]).collect::<String>() + ":" + &self.verb
     }
 
-    /// Rules with fewer wildcards come first, those with `**` last.
+    /// Returns the key by which rules are tried: those with fewer wildcards first, and those with `**` last.
     pub(super) fn vagueness(&self) -> (bool, usize) {
         let wildcards =
             self.segments.iter().filter(|segment| **segment == TemplateSegment::One).count();
         (self.segments.last() == Some(&TemplateSegment::Rest), wildcards)
     }
 
-    /// The variables' values, if the path is one of this template's.
+    /// Returns the fields and their values, if the path matches this template.
     pub(super) fn take<Part>(&self, path: &[Part]) -> Option<Vec<(String, String)>>
     where
         Part: AsRef<str> + Borrow<str>,

@@ -1,4 +1,4 @@
-//! Both doors, as clients see them, in front of a service that answers with what it was asked.
+//! Tests of both doors as clients see them, in front of a service whose answers show the request.
 
 mod audited;
 mod doors;
@@ -35,15 +35,15 @@ use crate::intake::MESSAGE_LIMIT;
 
 const REPOSITORY: &str = "projects/p/locations/us/repositories/r";
 
-/// Who calls. Whoever authenticates has left it in the request's extensions.
+/// The caller, an extension of requests. In the server, authentication adds it.
 #[derive(Clone)]
 struct Caller(&'static str);
 
-/// What the gate leaves for handlers.
+/// The value that the gate adds for methods.
 #[derive(Clone)]
 struct Admitted(String);
 
-/// Lets in whoever is signed in and not mallory, and remembers what was asked.
+/// Admits every caller but mallory, and records the access that was asked.
 #[derive(Default)]
 struct Recorder(Mutex<Vec<RequiredAccess>>);
 
@@ -162,7 +162,7 @@ impl ArtifactRegistry for Echo {
     }
 }
 
-/// Both doors, and what the gate was asked.
+/// Both doors, and the recorder of what the gate was asked.
 struct TestDoors {
     router: Router,
     gate: Arc<Recorder>,
@@ -181,13 +181,13 @@ impl TestDoors {
         Self { router, gate }
     }
 
-    /// Sends a request as it is.
+    /// Sends a request unchanged.
     async fn send(&self, request: http::Request<Body>) -> Response<Body> {
         let Ok(response) = self.router.clone().oneshot(request).await;
         response
     }
 
-    /// A request of alice's over REST: `method path`, and its answer.
+    /// Sends a request of alice over REST, `method path`, and returns the answer.
     async fn rest(&self, request: &str, body: &str) -> (StatusCode, Value) {
         let (method, path) = request.split_once(' ').expect("method and path");
         let method: Method = method.parse().expect("a method");
@@ -195,7 +195,7 @@ impl TestDoors {
         read(self.send(request.body(Body::from(body.to_owned())).expect("valid")).await).await
     }
 
-    /// A request that must succeed.
+    /// Sends a request that must succeed, and returns the answer.
     #[track_caller]
     fn ok(&self, request: &str, body: &str) -> impl Future<Output = Value> {
         let caller = std::panic::Location::caller();
@@ -206,12 +206,12 @@ impl TestDoors {
         }
     }
 
-    /// A client of the gRPC door.
+    /// Returns a client of the gRPC door.
     fn grpc(&self) -> ArtifactRegistryClient<Router> {
         ArtifactRegistryClient::new(self.router.clone())
     }
 
-    /// What the gate was asked last.
+    /// Returns the access that the gate was asked last.
     fn asked(&self) -> RequiredAccess {
         self.gate.0.lock().expect("nobody panicked").pop().expect("the gate was asked")
     }
@@ -221,14 +221,14 @@ impl TestDoors {
     }
 }
 
-/// A gRPC request of `who`.
+/// Returns a gRPC request of `who`.
 fn by<T>(who: &'static str, message: T) -> tonic::Request<T> {
     let mut request = tonic::Request::new(message);
     request.extensions_mut().insert(Caller(who));
     request
 }
 
-/// An answer's status and JSON.
+/// Returns an answer's status and JSON.
 async fn read(response: Response<Body>) -> (StatusCode, Value) {
     let status = response.status();
     assert_eq!(response.headers()[CONTENT_TYPE], "application/json");

@@ -1,8 +1,8 @@
-//! Fields of a body that nobody has: refused in Google's words, so that a setting that is misspelt is not lost.
+//! The refusal of unknown fields in a body, in Google's words, so that a misspelt setting is not lost in silence.
 //!
-//! What Google's API has and nothing here acts on is taken and does nothing: `accepted_fields.json` says what that is.
-//! `accepted` has it by message: a field with its own fields, or `null` where these are not known. `open` has the
-//! packages of which not all fields are known: there, every name is taken.
+//! Fields that Google's API has and this registry does not use are accepted, and have no effect. They are listed in
+//! `accepted_fields.json`: `accepted` has them by message, each with its inner fields, or with `null` if these are not
+//! known. `open` has the packages whose fields are not all known. Their messages may have any field.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -14,10 +14,10 @@ use serde_json::{Map, Value};
 use super::error::{GoogleError, UnknownField};
 use super::json;
 
-/// How many names one answer tells of.
+/// The most unknown names that one answer lists.
 const MOST: usize = 10;
 
-/// What is taken besides the fields of the contract.
+/// The fields that are accepted besides those of the contract.
 #[derive(Deserialize)]
 struct AcceptedFields {
     open: Vec<String>,
@@ -33,7 +33,8 @@ impl AcceptedFields {
         self.open.iter().any(|package| package == message.package_name())
     }
 
-    /// A field of the message that does nothing, with its own fields where these are known.
+    /// Returns the inner fields of an accepted field, or `Some(None)` if these are not known. Returns `None` for a
+    /// field that is not accepted.
     fn field(&self, message: &MessageDescriptor, name: &str) -> Option<Option<&[String]>> {
         let fields = self.accepted.get(message.full_name())?;
         let mut known = fields.iter().filter(|(field, _)| is_called(field, name));
@@ -41,12 +42,12 @@ impl AcceptedFields {
     }
 }
 
-/// Whether a name is the field's, in either spelling.
+/// Returns whether a name is the field's name, in either spelling.
 fn is_called(field: &str, name: &str) -> bool {
     name == field || name == snake(field)
 }
 
-/// `dockerConfig` as `docker_config`.
+/// Returns `docker_config` for `dockerConfig`.
 fn snake(name: &str) -> String {
     let mut snake = String::with_capacity(name.len() + 4);
     for letter in name.chars() {
@@ -58,7 +59,7 @@ fn snake(name: &str) -> String {
     snake
 }
 
-/// Refuses a message's JSON where it has fields that the message does not have.
+/// Refuses a message's JSON if it has unknown fields.
 pub(super) fn check(
     message: &MessageDescriptor,
     fields: &Map<String, Value>,
@@ -72,7 +73,7 @@ struct UnknownFieldsFound(Vec<UnknownField>);
 
 impl UnknownFieldsFound {
     fn look(&mut self, message: &MessageDescriptor, fields: &Map<String, Value>, at: &str) {
-        // These have a JSON of their own: a Struct takes every name.
+        // The well-known types have a JSON form of their own: a Struct takes every name.
         if message.package_name() == "google.protobuf" {
             return;
         }
@@ -95,7 +96,7 @@ impl UnknownFieldsFound {
         match (field.kind(), value) {
             (Kind::Message(entry), Value::Object(entries)) if field.is_map() => {
                 if let Kind::Message(inner) = entry.map_entry_value_field().kind() {
-                    // Google counts the entries of a map, and calls what stands in one its value.
+                    // Google names a place within a map by the index of the entry, and then `value`.
                     for (index, value) in entries.values().enumerate() {
                         self.look_at(&inner, value, &format!("{at}[{index}].value"));
                     }
@@ -111,7 +112,7 @@ impl UnknownFieldsFound {
         }
     }
 
-    /// Anything but an object is refused when the message is read.
+    /// Looks at a value, if it is an object. Other values are refused when the message is read.
     fn look_at(&mut self, message: &MessageDescriptor, value: &Value, at: &str) {
         if let Value::Object(fields) = value {
             self.look(message, fields, at);
@@ -218,7 +219,7 @@ mod tests {
         check_unknown(version, metadata, &[]);
     }
 
-    /// A line of the data that names no message, or a field that the contract has, does nothing.
+    /// An entry of the data has no effect if it names no message, or a field that the contract has.
     #[test]
     fn the_data_is_about_the_contract() {
         for package in &ACCEPTED.open {

@@ -1,4 +1,4 @@
-//! The proof of a permission: who was admitted to what.
+//! The proof that a caller has a permission on a resource.
 
 use meta::events;
 use model::name::{ProjectId, RepositoryName};
@@ -8,7 +8,7 @@ use model::resource::Resource;
 use crate::caller::Caller;
 use crate::error::IdentityError;
 
-/// Proof that a caller may do something with a resource. Only [`Identity::admit`] makes one.
+/// The proof that a caller has a permission on a resource. Only [`Identity::admit`](crate::Identity::admit) makes it.
 #[derive(Debug, Clone)]
 pub struct Authorized {
     caller: Caller,
@@ -17,23 +17,23 @@ pub struct Authorized {
 }
 
 impl Authorized {
-    /// The proof that [`Identity::admit`](crate::Identity::admit) hands out.
+    /// Makes the proof that [`Identity::admit`](crate::Identity::admit) returns.
     pub(crate) fn new(caller: Caller, permission: Permission, resource: Resource) -> Self {
         Self { caller, permission, resource }
     }
 
-    /// Who was admitted.
+    /// Returns the caller that has the permission.
     pub fn caller(&self) -> &Caller {
         &self.caller
     }
 
-    /// The permission that was proven.
+    /// Returns the permission that was proven.
     pub fn permission(&self) -> Permission {
         self.permission
     }
 
-    /// The resource, for a function that takes just this permission: a route that declares another one is
-    /// a fault of ours, not a way around the check.
+    /// Returns the resource, for a function that needs this permission. A route that declared another permission is a
+    /// fault of ours: it ends in an error, so it is no way around the check.
     pub fn resource_for(&self, permission: Permission) -> Result<&Resource, IdentityError> {
         if self.permission == permission {
             return Ok(&self.resource);
@@ -44,7 +44,7 @@ impl Authorized {
         )))
     }
 
-    /// As [`Admitted::to`], of a project and nothing in it.
+    /// Returns what [`Authorized::resource_for`] does, if that is a project.
     pub fn project_for(&self, permission: Permission) -> Result<&ProjectId, IdentityError> {
         match self.resource_for(permission)? {
             Resource::Project(project) => Ok(project),
@@ -52,7 +52,7 @@ impl Authorized {
         }
     }
 
-    /// As [`Admitted::to`], of just this repository: what lies in another one was not asked about.
+    /// Checks that the permission was proven on exactly this repository: content of another one was not asked about.
     pub fn require_repository(
         &self,
         permission: Permission,
@@ -66,17 +66,22 @@ impl Authorized {
         }
     }
 
-    /// As [`Admitted::to`], of something whose own policy the permission is about: one on a repository must not
-    /// become one on its project.
-    pub(crate) fn policy_resource_for(&self, permission: Permission) -> Result<&Resource, IdentityError> {
+    /// Returns what [`Authorized::resource_for`] does, if the permission is one on the policy of such a resource. A
+    /// permission on the policy of a repository must not become one on the policy of its project.
+    pub(crate) fn policy_resource_for(
+        &self,
+        permission: Permission,
+    ) -> Result<&Resource, IdentityError> {
         let resource = self.resource_for(permission)?;
         match resource.policy_permission_prefix() {
-            Some(service) if permission.as_str().starts_with(&format!("{service}.")) => Ok(resource),
+            Some(service) if permission.as_str().starts_with(&format!("{service}.")) => {
+                Ok(resource)
+            }
             _ => Err(IdentityError::ResourceUnknown(resource.to_string())),
         }
     }
 
-    /// What happened, written with the change.
+    /// Returns the audit event of an action of this caller. It is written in the transaction that makes the change.
     pub fn event(&self, action: &str, resource: &str, now: i64) -> events::AuditEvent {
         events::AuditEvent {
             action: action.to_owned(),

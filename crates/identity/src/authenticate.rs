@@ -1,5 +1,7 @@
-//! From what a client sent to who it is. Every positive answer is remembered for as long as nobody's rights
-//! change, so that a request costs one look into memory.
+//! Authentication: from a credential to its caller.
+//!
+//! An accepted credential stays in a cache until the rights of anybody change, so that most requests cost one look into
+//! memory.
 
 use std::sync::Arc;
 
@@ -16,7 +18,7 @@ use crate::error::{CredentialError, IdentityError};
 use crate::identity::Identity;
 use crate::tokens::issue::TokenPurpose;
 
-/// The account that a token or key file says it is of, proven by nothing.
+/// Returns the account that a token or key file claims to be of. Nothing is verified.
 pub fn claimed_account(credential: &str) -> Option<String> {
     if let Some(email) = key_file::claimed_account(credential) {
         return Some(email);
@@ -26,20 +28,20 @@ pub fn claimed_account(credential: &str) -> Option<String> {
     Some(subject.trim_start_matches("serviceAccount:").to_owned())
 }
 
-/// Where a credential was sent to, which decides what a self-signed token may name as its audience.
+/// The address that a credential was sent to. It decides which audience a self-signed token may name.
 #[derive(Debug, Clone, Copy)]
 pub enum TokenAudience<'a> {
-    /// `/v2/` and its token endpoint.
+    /// The paths below `/v2/`, with their token endpoint.
     Registry,
-    /// The Google APIs, by their own address.
+    /// Google's APIs.
     Api {
-        /// Where clients reach them, and no other server, each without a slash at the end.
+        /// The URLs at which clients reach the APIs of this server and no other, each without a slash at the end.
         urls: [&'a str; 2],
     },
 }
 
 impl Identity {
-    /// Who holds this token: one of ours, or one that a service account signed itself.
+    /// Returns the holder of a token: one of our own, or one that a service account signed itself.
     pub async fn caller_by_token(
         &self,
         token: &str,
@@ -61,7 +63,7 @@ impl Identity {
         Ok(self.remember((remembered, moment), caller))
     }
 
-    /// Who holds this key file.
+    /// Returns the account of a key file.
     pub async fn caller_by_key_file(&self, text: &str) -> Result<Caller, IdentityError> {
         let (remembered, moment) = (remembered_as("key file", text), self.moment().await?);
         if let Some(known) = self.remembered(&remembered, moment) {
@@ -69,7 +71,7 @@ impl Identity {
         }
         let file = key_file::read(text)?;
         let (key, bearer) = self.account_key(&file.client_email, &file.private_key_id).await?;
-        // The id and the address prove nothing: anybody may write them down.
+        // The id and the address in a file prove nothing: anybody may write them down.
         let public_key = file.private_key()?.public_key().map_err(|_| CredentialError::OtherKey)?;
         if public_key != key.public_key {
             return Err(CredentialError::OtherKey.into());
@@ -78,7 +80,7 @@ impl Identity {
         Ok(self.remember((remembered, moment), caller))
     }
 
-    /// What is looked up now is remembered under this.
+    /// Returns the epoch under which a credential that is checked now goes into the cache.
     async fn moment(&self) -> Result<SecurityEpoch, IdentityError> {
         Ok(SecurityEpoch { epoch: self.epoch().await?, generation: self.revocations().await? })
     }
@@ -125,7 +127,8 @@ impl Identity {
         })
     }
 
-    /// Checks once more that a caller who was recognised some time ago would be now, if anything changed since.
+    /// Checks once more that the credential of a caller is accepted, if any rights or tokens changed since the last
+    /// check.
     pub async fn check_again(&self, caller: &Caller) -> Result<(), IdentityError> {
         /// Expiry never stops a request that has begun: what counts is what was taken away.
         const NO_KEY_IS_OVER: Micros = Micros::MIN;
@@ -142,8 +145,8 @@ impl Identity {
         }
     }
 
-    /// Whether what a credential rests on still stands: our own tokens, keys, accounts. A key whose own time was
-    /// over at `at` does not.
+    /// Checks that the tokens, keys and accounts that a credential depends on are still good. A key that ended at or
+    /// before `at` is not.
     pub(crate) async fn check_standing(
         &self,
         (principal, proof): (&Principal, &AuthenticatedBy),
@@ -200,7 +203,8 @@ impl Identity {
     }
 }
 
-/// What Google's client libraries name when they sign for an API by its usual address.
+/// Returns whether an audience is the usual address of an API that is served here. Google's client libraries name it
+/// when they sign tokens themselves.
 fn is_served_api(audience: &str) -> bool {
     const SERVED: [&str; 6] = [
         "artifactregistry",
@@ -216,7 +220,7 @@ fn is_served_api(audience: &str) -> bool {
     name.is_some_and(|name| SERVED.contains(&name))
 }
 
-/// What a credential is remembered as: not the credential.
+/// Returns the key of a credential in the cache. It is a hash, so that the credential itself is not kept.
 fn remembered_as(kind: &str, credential: &str) -> Digest {
     let mut hasher = DigestHasher::new(DigestAlgorithm::Sha256);
     hasher.update(kind.as_bytes());

@@ -13,14 +13,14 @@ use crate::error::IdentityError;
 use crate::policies::recent_grants::RecentGrants;
 use crate::tokens::provenance::TokenProvenance;
 
-/// What decides about a caller.
+/// The way in which the permissions of a caller are decided.
 #[derive(Debug, Clone)]
 pub enum AuthorizationMode {
-    /// Nothing: everything is allowed, everywhere. It is what `--dev` gives to every caller.
+    /// Everything is allowed, everywhere. With `--dev`, every caller has this mode.
     Everything,
-    /// These grants, and no policy: for tests that need callers without making accounts.
+    /// Only these grants decide, and no policy: for tests that need callers without accounts.
     Listed(Vec<Grant>),
-    /// The policies of what is asked for.
+    /// The policies of the requested resource, and of the resources around it, decide.
     Policies,
 }
 
@@ -29,29 +29,29 @@ pub enum AuthorizationMode {
 pub struct Grant {
     /// The repository, whether it exists or not.
     pub repository: RepositoryName,
-    /// What is allowed there.
+    /// The permissions that the caller has there.
     pub permissions: Vec<Permission>,
 }
 
-/// Who makes a request.
+/// The caller of a request.
 #[derive(Debug, Clone)]
 pub struct Caller {
     /// The principal, as policies, audit and history show it.
     pub principal: Principal,
-    /// What decides what the principal may do.
+    /// The way in which permissions are decided.
     pub mode: AuthorizationMode,
-    /// What the credential is limited to. A request needs both.
+    /// The images and actions that the credential is limited to. A request needs this besides a permission.
     pub scope: RegistryScope,
-    /// How far the credential's OAuth scopes reach. A request needs all three.
+    /// The OAuth scopes of the credential. A request needs them besides a permission and `scope`.
     pub oauth_scopes: OauthScopes,
-    /// What the principal was recognised by.
+    /// The ids of the credential, key and account that authenticated the caller.
     pub authenticated_by: Arc<AuthenticatedBy>,
-    /// What policies allowed lately.
+    /// The permissions that policies granted lately.
     pub(crate) recent_grants: RecentGrants,
 }
 
 impl Caller {
-    /// Somebody whose credential is limited to nothing.
+    /// Returns a caller whose credential has no limits.
     pub fn new(principal: Principal, rights: AuthorizationMode) -> Self {
         let (proof, answers) = (Arc::default(), RecentGrants::default());
         Self {
@@ -64,22 +64,22 @@ impl Caller {
         }
     }
 
-    /// Whether the request carried no credential.
+    /// Returns whether the request carried no credential.
     pub fn is_anonymous(&self) -> bool {
         self.principal == Principal::Anonymous
     }
 
-    /// A caller who sent no credential.
+    /// Returns the caller of a request without a credential.
     pub fn anonymous() -> Self {
         Self::new(Principal::Anonymous, AuthorizationMode::Policies)
     }
 
-    /// The registry itself, which no policy names.
+    /// Returns the caller for what the registry does by itself. No policy names this principal.
     pub fn system(name: &'static str) -> Self {
         Self::new(Principal::System(name), AuthorizationMode::Policies)
     }
 
-    /// The account that `bearer` says, authenticated until `expires_at`.
+    /// Returns the caller for the account of `bearer`, authenticated until `expires_at`.
     pub(crate) fn of_account(bearer: TokenSubject, expires_at: Option<i64>) -> Self {
         let TokenSubject { principal, uid, key, ancestry } = bearer;
         let proof = AuthenticatedBy {
@@ -115,24 +115,25 @@ impl Caller {
     }
 }
 
-/// What a caller was recognised by, as far as tokens that are made from it need to know.
+/// The ids of the token, key and account that authenticated the caller. A token that is made for the caller carries
+/// them on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AuthenticatedBy {
     pub(crate) uid: Option<String>,
     pub(crate) key: Option<String>,
-    /// The id of our own token.
+    /// The id of our own token that the caller sent.
     pub(crate) token: Option<String>,
     /// The id of the token that our own token was made from.
     pub(crate) from: Option<String>,
-    /// Whom that token comes down from.
+    /// The tokens, keys and accounts that the token was made by way of.
     pub(crate) provenance: TokenProvenance,
-    /// Until when the credential is good, in seconds since 1970; `None` for one without an end.
+    /// The end of the credential, in seconds since 1970; `None` if it has no end.
     pub(crate) expires_at: Option<i64>,
-    /// When all of this stood.
+    /// The epoch at which the credential was checked.
     pub(crate) security_epoch: SecurityEpoch,
 }
 
-/// A moment, by what this process had seen of changes to rights and of tokens that were taken back.
+/// A point in time, as the epoch of access and the generation of the list of revoked tokens that this process had seen.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct SecurityEpoch {
     pub(crate) epoch: i64,
@@ -140,17 +141,18 @@ pub(crate) struct SecurityEpoch {
 }
 
 impl AuthenticatedBy {
-    /// Our own tokens that it rests on.
+    /// Returns the ids of our own tokens that the caller depends on.
     pub(crate) fn tokens(&self) -> impl Iterator<Item = &str> {
         self.token.iter().chain(&self.from).chain(&self.provenance.tokens).map(String::as_str)
     }
 
-    /// The account's key that it rests on.
+    /// Returns the id of the account's key that the caller signed in with.
     pub fn key(&self) -> Option<&str> {
         self.key.as_deref()
     }
 
-    /// Returns the provenance of a token that is issued to this caller, who acts through the accounts of these numbers.
+    /// Returns the provenance of a token that is issued to this caller, who acts through the accounts with these unique
+    /// ids.
     pub(crate) fn provenance(
         &self,
         delegates: Vec<String>,
@@ -177,11 +179,11 @@ fn add<'a>(known: &mut Vec<String>, more: impl IntoIterator<Item = &'a String>) 
     }
 }
 
-/// The most tokens, and the most accounts, that a token comes down from. So tokens stay small, and whoever lost the key
-/// that all began with cannot renew them for ever.
+/// The most tokens, and the most accounts, in the provenance of a token. So tokens stay small, and whoever no longer
+/// has the key that the first of them came from cannot renew tokens for ever.
 const MAX_ANCESTORS: usize = 16;
 
-/// Who a token is for, and what it was got with.
+/// The subject of a token: a principal, with the ids of the account and key that it signed in with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TokenSubject {
     pub(crate) principal: Principal,
@@ -190,10 +192,10 @@ pub(crate) struct TokenSubject {
     pub(crate) ancestry: TokenProvenance,
 }
 
-/// A caller that is remembered.
+/// A caller in the cache.
 #[derive(Clone)]
 pub(crate) struct CachedCaller {
     pub(crate) caller: Caller,
-    /// In seconds since 1970.
+    /// The end of the credential, in seconds since 1970.
     pub(crate) expires_at: i64,
 }

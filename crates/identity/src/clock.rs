@@ -1,13 +1,13 @@
-//! The one place where the time comes from, so that tests can move it.
+//! The clock: the one source of the time, so that tests can move it.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Microseconds since 1970 in UTC.
 pub type Micros = i64;
 
-/// Tells the time.
+/// A source of the time.
 pub trait Clock: Send + Sync + 'static {
-    /// Now.
+    /// Returns the current time.
     fn now(&self) -> Micros;
 }
 
@@ -16,14 +16,14 @@ pub trait Clock: Send + Sync + 'static {
 pub struct SystemClock;
 
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "this is the clock that everybody else asks")]
+    #[expect(clippy::disallowed_methods, reason = "this is the clock that all other code asks")]
     fn now(&self) -> Micros {
-        // A clock before 1970 is wrong anyway; 0 keeps everything in order.
+        // A clock that stands before 1970 is wrong anyway. 0 keeps the order of times.
         SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, micros)
     }
 }
 
-/// A length of time in microseconds.
+/// Returns a length of time in microseconds.
 pub fn micros(duration: Duration) -> Micros {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX / 2)
 }

@@ -1,4 +1,4 @@
-//! The errors of identity. `server` and `google` choose status and code; nothing here knows HTTP.
+//! The errors of identity. The doors choose status and code; nothing here knows HTTP.
 
 use std::cmp::Ordering;
 
@@ -7,41 +7,41 @@ use model::permission::Permission;
 
 use crate::credentials::crypto::KeyError;
 
-/// Why a question about identity was refused or failed.
+/// The error of an operation of [`Identity`](crate::Identity) that was refused or failed.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
-    /// The caller may not do this here.
+    /// The caller lacks a permission on a resource.
     #[error("Permission \"{permission}\" denied on resource \"{resource}\" (or it may not exist)")]
     Denied {
         /// The permission that was missing.
         permission: Permission,
         /// The full resource name.
         resource: String,
-        /// Whether the request carried no credential.
+        /// True if the request carried no credential.
         anonymous: bool,
     },
-    /// The token was made for less. The words are Google's.
+    /// The OAuth scopes of the token do not cover the request. The words are Google's.
     #[error("Request had insufficient authentication scopes.")]
     InsufficientOauthScopes,
-    /// A credential that was sent and is not accepted. The text is for the log.
+    /// The credential of the request is not accepted. The text is for the log.
     #[error(transparent)]
     Credential(#[from] CredentialError),
-    /// Something named by the APIs does not exist.
+    /// A resource that a request names does not exist.
     #[error("{0} was not found")]
     ResourceUnknown(String),
-    /// Something of that name exists.
+    /// A resource of that name exists already.
     #[error("{0}")]
     AlreadyExists(String),
-    /// Somebody else changed the resource meanwhile.
+    /// Another request changed the resource meanwhile.
     #[error("{0}")]
     Conflict(String),
-    /// The change is not possible in the state that things are in.
+    /// The change is not possible in the present state of the resource.
     #[error("{0}")]
     Precondition(String),
-    /// A field does not hold what it should.
+    /// A field has an invalid value.
     #[error("{field}: {problem}")]
     InvalidArgument {
-        /// The field.
+        /// The name of the field.
         field: &'static str,
         /// The problem with its value.
         problem: String,
@@ -90,56 +90,59 @@ impl From<KeyError> for IdentityError {
     }
 }
 
-/// The longest time that a token which an account signs itself may live, in seconds.
+/// The longest lifetime of a token that an account signs itself, in seconds.
 pub(crate) const MAX_SELF_SIGNED_LIFE: i64 = 3600;
 
-/// Why a credential was refused. The texts are for the log; a client learns that it was refused, and where
-/// it can do something about it, what.
+/// The reason for which a credential was refused. The texts are for the log. A client learns that the credential was
+/// refused, and the reason only where the client can do something about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CredentialError {
-    /// Its time is over: a new one will do.
+    /// The credential has expired: a new one will do.
     #[error("the credential has expired")]
     Expired,
-    /// It was taken back.
+    /// The credential was revoked.
     #[error("the credential was revoked")]
     Revoked,
-    /// The key that it rests on is switched off, deleted, or past its time.
+    /// The key that the credential depends on is disabled, deleted or expired.
     #[error("the key is disabled, deleted or expired")]
     KeyDisabled,
-    /// The account is switched off or deleted.
+    /// The account is disabled or deleted.
     #[error("the account is disabled or deleted")]
     AccountDisabled,
-    /// Not a key file.
+    /// The text is not a key file.
     #[error("the key file cannot be read")]
     KeyFile,
-    /// A key file whose private key is not the one of that id.
-    #[error("the private key is not that of the key it names")]
+    /// The private key in a key file is not that of the id in the file.
+    #[error("the private key in the key file is not that of the key id in the file")]
     OtherKey,
-    /// Not a token, or not one of ours.
+    /// The text is not a token, or not one that this registry accepts.
     #[error(transparent)]
     Token(#[from] JwtError),
-    /// Signed as it should be, by who may, for times that cannot be.
+    /// The token has a right signature, but its times are wrong.
     #[error(transparent)]
     Times(#[from] WrongTokenTimes),
-    /// Signed as it should be, by who may, for somebody else.
+    /// The token has a right signature, but names the audience of another server.
     #[error("the token names another audience than this registry")]
     Audience,
-    /// A token for some images, where only one for all that its holder may makes another.
-    #[error("a token that is limited makes no other")]
+    /// The token is limited to some images. Only a token without such a limit can be exchanged for another.
+    #[error("a token that is limited to some images cannot be exchanged for another")]
     Limited,
-    /// Of a kind that nobody was ever given here.
-    #[error("nobody was given a credential of this kind")]
+    /// The credential is of a kind that this registry never gives out.
+    #[error("this registry gives out no credentials of this kind")]
     Kind,
-    /// A user name that stands for no kind of credential.
+    /// The user name stands for no kind of credential.
     #[error("the user name stands for no kind of credential")]
     UserName,
-    /// A wrong one, and not the first.
-    #[error("it is wrong, as too many before it from that address or for that account")]
+    /// The credential is wrong, and so were too many before it.
+    #[error(
+        "the credential is wrong, like too many before it from that address or for that account"
+    )]
     TooMany,
 }
 
 impl CredentialError {
-    /// Whether it never was a credential. Others were good once, and clients send them until they learn better.
+    /// Returns whether the text never was a good credential here, so that it may be a guess. The other errors are of
+    /// credentials that were good once, which clients send until they are told.
     pub fn is_guess(&self) -> bool {
         match self {
             Self::KeyFile | Self::OtherKey | Self::Token(_) | Self::UserName | Self::Kind => true,
@@ -155,39 +158,39 @@ impl CredentialError {
     }
 }
 
-/// Why a token was refused. The text is for the log: a client learns only that it was.
+/// The reason for which a token was refused. The text is for the log: a client learns only that the token was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("token refused: {0}")]
 pub struct JwtError(pub(crate) &'static str);
 
-/// What is wrong with the times that a signed token states, in seconds. Only who holds the key is told.
+/// The fault in the times of a signed token, in seconds. Only a client that holds the key is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum WrongTokenTimes {
-    /// It begins later than now.
+    /// The token begins later than now.
     #[error(
         "the token is from the future: it begins {ahead} s ahead of this registry's clock, so the clock of the machine that signed it is fast, or the registry's is slow"
     )]
     Future {
-        /// How much later.
+        /// The seconds from now to the beginning of the token.
         ahead: i64,
     },
-    /// It lives for longer than a token that an account signs itself may.
+    /// The token lives for longer than an hour, which is the most for a token that an account signs itself.
     #[error(
         "the token is too long: its exp is {life} s after its iat, where {MAX_SELF_SIGNED_LIFE} s are the most, and its iat is {}",
         beside_clock(*ahead)
     )]
     TooLong {
-        /// From its `iat` to its `exp`.
+        /// The seconds from its `iat` to its `exp`.
         life: i64,
-        /// How far its `iat` is ahead of now.
+        /// The seconds from now to its `iat`, negative if that is past.
         ahead: i64,
     },
-    /// It ends when it begins, or before.
+    /// The token ends when it begins, or before.
     #[error("the token ends before it begins: its exp is not after its iat")]
     Backwards,
 }
 
-/// How a time stands to now, for who has to find out which clock is off.
+/// Describes a time by its distance from now, for a person who has to find out which clock is wrong.
 fn beside_clock(ahead: i64) -> String {
     let seconds = ahead.unsigned_abs();
     match ahead.cmp(&0) {

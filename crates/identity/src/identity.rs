@@ -17,26 +17,26 @@ use crate::policies::epoch_cache::{EpochCache, GENERATION};
 use crate::tokens::revoked::RevokedTokens;
 use crate::tokens::signing_keys::SigningKeys;
 
-/// Who callers are, and what they may do. Cheap to clone; every clone is the same one.
+/// The handle by which callers are authenticated and authorized. It is cheap to clone, and all clones share one state.
 #[derive(Clone)]
 pub struct Identity(Arc<Inner>);
 
-/// The parts of an [`Identity`].
+/// The shared state of an [`Identity`].
 pub struct Inner {
     pub(crate) meta: Meta,
     pub(crate) clock: Arc<dyn Clock>,
-    /// Opens the private keys that are in the database.
+    /// The key that opens the private keys in the database.
     pub(crate) master: MasterKey,
-    /// How long a registry token lives, unless the credential ends sooner.
+    /// The lifetime of a registry token, unless the credential that it is made from ends sooner.
     pub(crate) registry_token_lifetime: Duration,
     pub(crate) epoch: AccessEpoch,
     pub(crate) signing_keys: EpochCache<(), Arc<SigningKeys>>,
     pub(crate) policies: EpochCache<String, CachedPolicy>,
-    /// By the hash of the credential, so that no credential is kept. Fewer than of the others: a token that anybody
-    /// may have made can name very many images, which take some 20 KiB.
+    /// Authenticated callers, by the hash of the credential, so that no credential is kept. This cache is smaller than
+    /// the others: anybody may get a token that names very many images, and its caller takes some 20 KiB.
     pub(crate) callers: EpochCache<Digest, CachedCaller, 1_000>,
     pub(crate) revoked: RevokedTokens,
-    /// Two at a time: the threads that make keys read files and sync them as well.
+    /// The right to make a key, for two at a time: the threads that make keys also read and sync files.
     pub(crate) making_keys: Semaphore,
 }
 
@@ -48,7 +48,7 @@ impl std::ops::Deref for Identity {
 }
 
 impl Identity {
-    /// An identity that keeps its rows in `meta`, and opens sealed keys with `master`.
+    /// Creates an identity that keeps its rows in `meta`, and opens sealed keys with `master`.
     pub fn new(
         meta: Meta,
         clock: Arc<dyn Clock>,
@@ -69,7 +69,8 @@ impl Identity {
         }))
     }
 
-    /// Looks at the epoch: once a second, and after each change of this process.
+    /// Reads the epoch of access from the database. A job calls this once a second, and this process after each of its
+    /// own changes.
     pub async fn poll_epoch(&self) -> Result<i64, IdentityError> {
         self.callers.age(GENERATION);
         self.policies.age(GENERATION);
@@ -82,7 +83,7 @@ impl Identity {
         Ok(epoch)
     }
 
-    /// The epoch under which what is remembered holds good.
+    /// Returns the current epoch of access: entries of the caches are valid only for it.
     pub(crate) async fn epoch(&self) -> Result<i64, IdentityError> {
         match self.epoch.trusted() {
             Some(epoch) => Ok(epoch),

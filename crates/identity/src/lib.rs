@@ -1,11 +1,11 @@
-//! Who callers are, and what they may do: credentials, tokens, policies, accounts, projects.
+//! Authentication and authorization: credentials, tokens, policies, accounts, projects.
 //!
-//! This crate knows credentials, not how they travel: which header or form they came in is the doors' business. It knows
-//! neither HTTP nor content. The rooms, each of which uses only those before it:
+//! This crate checks credentials. The doors read them from headers and forms. It knows neither HTTP nor content. Each
+//! of these rooms uses only the rooms before it:
 //!
 //! - [`credentials`]: key files, JSON Web Tokens, the cryptographic library;
-//! - [`policies`]: whether a caller has a permission, and the caches of that;
-//! - [`tokens`]: our own tokens, their exchange and revocation, acting as an account;
+//! - [`policies`]: the decision whether a caller has a permission, and its caches;
+//! - [`tokens`]: the registry's own tokens, their exchange and revocation, impersonation;
 //! - [`accounts`]: service accounts and their keys, projects, the first owner.
 
 mod accounts;

@@ -1,4 +1,5 @@
-//! Places in lists, for those who may not know what stands there: only a process with the master key reads them.
+//! Page tokens that hide the name at which a list goes on: the caller may not know that name, because it may be one of
+//! a resource that is hidden from the caller. Only a process with the master key reads them.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -6,13 +7,14 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use crate::error::IdentityError;
 use crate::identity::Identity;
 
-/// What no name begins with.
+/// The first character of a sealed page token. No name begins with it.
 const MARK: char = '.';
-/// A place is filled up to this, so that its length tells nothing either. No path holds a space.
+/// The length that names are padded to, with spaces, so that the length of a token says nothing of the name. No name
+/// has a space in it.
 const SEALED_LENGTH: usize = 256;
 
 impl Identity {
-    /// Hides a place in a list.
+    /// Seals the name at which a list goes on. The token opens for this list only.
     pub fn seal_cursor(&self, list: &str, place: &str) -> Result<String, IdentityError> {
         let filled = format!("{place:<SEALED_LENGTH$}");
         let sealed = self.master.places().seal(list, filled.as_bytes());
@@ -21,7 +23,7 @@ impl Identity {
         Ok(format!("{MARK}{}", URL_SAFE_NO_PAD.encode(sealed.map_err(broken)?)))
     }
 
-    /// The place that was hidden. `None`: it is none of this list.
+    /// Returns the name that [`Identity::seal_cursor`] sealed, or `None` if the token is not one of this list.
     pub fn open_cursor(&self, list: &str, text: &str) -> Option<String> {
         let sealed = URL_SAFE_NO_PAD.decode(text.strip_prefix(MARK)?).ok()?;
         let filled = self.master.places().open(list, &sealed).ok()?;

@@ -1,4 +1,4 @@
-//! Policies: whether a caller has a permission, and the caches of the answer.
+//! Policies: the decision whether a caller has a permission, and its caches.
 
 pub(crate) mod access_epoch;
 pub(crate) mod cached;

@@ -1,4 +1,4 @@
-//! Our own tokens: issued, exchanged, revoked, and made by acting as an account.
+//! The registry's own tokens: issue, exchange, revocation, and impersonation of accounts.
 
 pub(crate) mod exchange;
 pub(crate) mod impersonation;

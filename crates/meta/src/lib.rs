@@ -13,6 +13,7 @@ mod dialect;
 mod error;
 mod id;
 mod migrate;
+mod param;
 mod postgres;
 mod sqlite;
 mod tx;
@@ -53,7 +54,8 @@ use model::digest::Digest;
 
 pub use error::{ErrorKind, MetaError, RetryCause};
 pub use id::{Id, IdError};
-pub use tx::{KeyList, SqlParam, SqlRow, Tx};
+pub use param::SqlParam;
+pub use tx::{KeyList, SqlRow, Tx};
 
 use postgres::Postgres;
 use sqlite::Sqlite;

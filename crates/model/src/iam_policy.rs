@@ -46,7 +46,7 @@ pub enum PolicyError {
         /// The name of the role.
         role: &'static str,
     },
-    /// The policy has more than [`MAX_MEMBERS`].
+    /// The policy has more than 1,500 members.
     #[error("bindings: a policy names at most {MAX_MEMBERS} members")]
     TooManyMembers,
     /// The stored text is not JSON as [`Policy::to_json`] writes it.
@@ -201,7 +201,10 @@ mod tests {
         check("user:b@example.com", artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS, false);
         check("user:a@example.com", artifactregistry::REPOSITORIES_DELETE_ARTIFACTS, false);
         let nothing = IamPolicy::default();
-        assert!(!nothing.allows(&Principal::Anonymous, artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS));
+        assert!(
+            !nothing
+                .allows(&Principal::Anonymous, artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS)
+        );
     }
 
     #[test]

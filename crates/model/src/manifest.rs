@@ -234,7 +234,7 @@ impl Manifest {
             .collect()
     }
 
-    /// Returns the sum of the sizes of all descriptors except the subject, at most [`MAX_CONTENT_SIZE`].
+    /// Returns the sum of the sizes of all descriptors except the subject, at most `MAX_CONTENT_SIZE`.
     pub fn content_size(&self) -> u64 {
         let sizes = self.content().map(|descriptor| descriptor.size);
         sizes.fold(0, u64::saturating_add).min(MAX_CONTENT_SIZE)

@@ -59,7 +59,11 @@ impl OauthScopes {
             || (self.has(READ) && is_read)
             || (self.has(PULL) && is_read && service == "artifactregistry")
             || (self.has(PUSH)
-                && [artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS, artifactregistry::REPOSITORIES_CREATE_ON_PUSH].contains(&permission))
+                && [
+                    artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS,
+                    artifactregistry::REPOSITORIES_CREATE_ON_PUSH,
+                ]
+                .contains(&permission))
             || (self.has(DELETE) && permission == artifactregistry::REPOSITORIES_DELETE_ARTIFACTS)
             || (self.has(IAM) && service == "iam")
     }

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::{ImagePath, Location, parse_repository_path};
 use crate::permission::Permission;
-use crate::registry_host::HostTarget;
 use crate::permissions::artifactregistry;
+use crate::registry_host::HostTarget;
 
 /// The largest number of entries in the scope of one token. Clients send the token with every request, so that it must
 /// stay small.

@@ -154,7 +154,7 @@ impl RepositoryMode {
     /// Fails if the document has no configuration for its mode, one for another mode, or one that is wrong.
     ///
     /// ```
-    /// # use model::repository::{DOCKER_HUB, ModeName, RemoteUpstream, RepositoryMode};
+    /// # use berth_model::repository::{DOCKER_HUB, ModeName, RemoteUpstream, RepositoryMode};
     /// let document = r#"{"remoteRepositoryConfig": {"dockerRepository": {"publicRepository": "DOCKER_HUB"}}}"#;
     /// let hub = RemoteUpstream::Url(DOCKER_HUB.to_owned());
     /// assert_eq!(RepositoryMode::parse(ModeName::Remote, document), Ok(RepositoryMode::Remote(hub)));

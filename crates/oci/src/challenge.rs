@@ -6,7 +6,7 @@ use web::auth::refusal::host_of;
 
 use crate::path::OciRoute;
 
-/// Where a token is to be had, and for what.
+/// Returns the challenge for a request: the token endpoint, and the scope that the request needs.
 pub(super) fn challenge(
     (method, path): (&Method, &str),
     (base_url, problem): (&str, &str),
@@ -24,7 +24,7 @@ pub(super) fn challenge(
     });
     if let Some(name) = name {
         let actions = match *method {
-            // How far an upload is, is for who pushes.
+            // The progress of an upload is only for callers who may push.
             _ if matches!(route, Some(OciRoute::Upload { .. })) => "pull,push",
             Method::GET | Method::HEAD => "pull",
             Method::DELETE => "pull,push,delete",

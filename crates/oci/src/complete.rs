@@ -1,5 +1,5 @@
-//! Complete lists, for Google's own clients, which follow no `Link`: what they are not told is not there for them, and
-//! cleaners delete by that.
+//! Complete lists, for Google's own clients, which do not follow `Link`. They take the first page for the whole list,
+//! and cleanup programs decide by that list what to delete.
 
 use axum::body::Body;
 use axum::response::Response;
@@ -14,19 +14,20 @@ use crate::context::{OciAnswer, OciRequest};
 use crate::error::OciError;
 use crate::version_entry::entry;
 
-/// Whether the client takes what it is answered for the whole list, and asks for that.
+/// Returns whether the client asks for a whole list, and would take a first page for it.
 pub(super) fn is_wanted(context: &OciRequest) -> bool {
     let (query, agent) = (&context.query, context.header(USER_AGENT).unwrap_or_default());
     query.get("last").is_none() && asks_for_all(query.get("n")) && follows_no_link(agent)
 }
 
-/// What the package of Google's clients sends: 1000, of hosts that it takes for Google's 10000, and once nothing.
+/// Returns whether `n` is one that the package of Google's clients sends: 1000, 10000 to hosts that it takes for
+/// Google's, and in one place none.
 fn asks_for_all(n: Option<&str>) -> bool {
     matches!(n, None | Some("1000" | "10000"))
 }
 
-/// Of programs that are made with go-containerregistry, crane is known to follow links. Of others nobody can tell which
-/// of its packages asks: both read a complete list, and only one of them pages.
+/// Returns whether a client may not follow `Link`. Of the programs that use go-containerregistry, crane is known to do
+/// so. In other programs, either of two packages of it may ask: both read a complete list, and only one follows `Link`.
 fn follows_no_link(agent: &str) -> bool {
     let mut products =
         agent.split(' ').map(|product| product.split('/').next().unwrap_or_default());
@@ -37,8 +38,8 @@ fn follows_no_link(agent: &str) -> bool {
     }
 }
 
-/// Answers a list while it is read: the client's reading sets the pace. Where that fails, the connection ends before the
-/// list does, so that nobody takes a part for the whole.
+/// Answers a list while it is read from the database, as fast as the client reads. If reading fails, the connection
+/// ends before the JSON does, so that no client takes a part for the whole list.
 pub(super) fn answer(context: &OciRequest, path: &str, list: CompleteList) -> OciAnswer {
     let place = context.app.list_readers.enter(context.caller.principal.to_string());
     let place = place.ok_or_else(too_many)?;
@@ -62,7 +63,7 @@ fn too_many() -> OciError {
         .header(RETRY_AFTER, HeaderValue::from(5))
 }
 
-/// A list on its way.
+/// A complete list that is being sent.
 struct ListSender {
     list: CompleteList,
     text: ListText,
@@ -83,12 +84,12 @@ impl ListSender {
 
 /// The JSON of a list, part by part.
 struct ListText {
-    /// What was not handed on yet.
+    /// The text that was not sent yet.
     text: String,
     at: ListSection,
 }
 
-/// Where the text is.
+/// The section of the JSON that is being written.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum ListSection {
     Children {
@@ -97,7 +98,8 @@ enum ListSection {
     Tags {
         any: bool,
     },
-    /// Whether there is a version, whose tags are open, and whether it has some.
+    /// `None` before the first version. Else the list of the last version's tags is open, and this is true if it has
+    /// tags in it.
     Versions {
         open: Option<bool>,
     },
@@ -150,7 +152,7 @@ impl ListText {
         }
     }
 
-    /// The next name of the list that is open. Those of children and tags need no escape.
+    /// Writes the next name of the list that is open. Names of children and tags need no escapes.
     fn name(&mut self, name: &str) {
         let (ListSection::Children { any }
         | ListSection::Tags { any }
@@ -166,7 +168,7 @@ impl ListText {
         if self.end_version() {
             self.text.push(',');
         }
-        // Its tags are its last field, and may go on with the next part.
+        // The tags are the last field, because they may go on with the next part.
         let entry = entry(&version.version).to_string();
         let fields = entry.strip_suffix('}').unwrap_or(&entry);
         let digest = version.version.digest.as_str();
@@ -175,7 +177,7 @@ impl ListText {
         version.tags.iter().for_each(|tag| self.name(tag));
     }
 
-    /// Whether there was one.
+    /// Ends the entry of the last version. Returns whether there was one.
     fn end_version(&mut self) -> bool {
         let is_open = matches!(self.at, ListSection::Versions { open: Some(_) });
         if is_open {

@@ -1,4 +1,4 @@
-//! Requests under a condition, `If-Match` and `If-None-Match`: what reads and writes are answered.
+//! Conditional requests, with `If-Match` or `If-None-Match`, and their answers.
 
 use axum::body::Body;
 use engine::EngineError;
@@ -12,7 +12,7 @@ use crate::context::{OciAnswer, OciRequest, finish};
 use crate::error::OciError;
 
 impl OciError {
-    /// What is there is not what the request says it should be.
+    /// Returns the error of a request whose condition is false.
     pub(super) fn condition_failed() -> Self {
         let message = EngineError::ConditionFailed.to_string();
         let hint = "look at what is there now, and decide anew";
@@ -29,12 +29,12 @@ impl From<PreconditionError> for OciError {
 }
 
 impl OciRequest {
-    /// The condition of a write. One that is none is refused: the client counts on it.
+    /// Returns the condition of a write. An invalid one is refused, because the client relies on the condition.
     pub(super) fn precondition(&self) -> Result<Precondition, OciError> {
         Ok(content::precondition(&self.headers)?)
     }
 
-    /// How a read of this content ends by its condition, if it does.
+    /// Returns the answer to a read of this content if its condition decides the answer, or else `None`.
     pub(super) fn ended_by_condition(&self, digest: &Digest) -> Option<OciAnswer> {
         match content::judge(&self.headers, digest) {
             PreconditionOutcome::Holds => None,

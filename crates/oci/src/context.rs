@@ -1,4 +1,4 @@
-//! A request below `/v2/`, with what every handler asks of it, and the answer that every handler gives.
+//! A request below `/v2/` as handlers see it, and the parts that all answers have.
 
 use std::sync::Arc;
 
@@ -23,19 +23,19 @@ use crate::short_path::{self, ShortPath};
 
 pub(crate) type OciAnswer = Result<Response, OciError>;
 
-/// A request, with what every handler asks of it.
+/// A request whose caller is authenticated, without its body.
 pub(crate) struct OciRequest {
     pub(crate) app: App,
     pub(crate) caller: Caller,
-    /// The way by which the request came in.
+    /// The address at which the request arrived.
     pub(crate) arrival: Arc<RequestArrival>,
     pub(crate) place: HostTarget,
-    /// Whether the host is the one of Google's own images.
+    /// True if the host is that of Google's own images.
     pub(crate) marketplace: bool,
     pub(crate) query: UrlQuery,
     pub(crate) method: Method,
     pub(crate) headers: HeaderMap,
-    /// Where handlers note for the audit log what they find out.
+    /// The recorder through which handlers add to the entry in the audit log.
     pub(crate) trail: AuditRecorder,
 }
 
@@ -92,7 +92,7 @@ impl OciRequest {
         short_path::refused(ShortPath { path, implied, url: &url }, error)
     }
 
-    /// [`engine::Engine::open`], noted.
+    /// Calls [`engine::Engine::open`], and records for the audit log which permission was asked.
     pub(crate) async fn open<K: AccessKind>(
         &self,
         target: &ImageTarget,
@@ -102,7 +102,7 @@ impl OciRequest {
         opened
     }
 
-    /// [`engine::Engine::open_existing`], noted.
+    /// Calls [`engine::Engine::open_existing`], and records for the audit log which permission was asked.
     pub(crate) async fn open_existing<K: AccessKind>(
         &self,
         target: &ImageTarget,
@@ -122,7 +122,7 @@ fn is_bearer(headers: &HeaderMap) -> bool {
     scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer "))
 }
 
-/// Runs a handler, and completes its answer with what every answer has.
+/// Runs a handler, and adds to its answer the parts that all answers have.
 pub(crate) async fn answer<F, Answered>(
     (app, request): (App, Request),
     (label, operation): (&'static str, Option<AuditedOperation>),
@@ -133,7 +133,7 @@ where
     Answered: Future<Output = OciAnswer>,
 {
     let path = request.uri().path().to_owned();
-    // Before the handler runs: a client may leave while it does.
+    // Set before the handler runs, because the client may leave meanwhile.
     let info = request.extensions().get::<Arc<RequestInfo>>();
     if let Some(info) = info {
         info.set_route(label);
@@ -155,7 +155,7 @@ where
     response
 }
 
-/// Notes how a request ended, and of which content it was.
+/// Records for the audit log how a request ended, and the digest of its content.
 fn note(trail: &AuditRecorder, outcome: &OciAnswer) {
     match outcome {
         _ if !trail.is_kept() => {}
@@ -177,12 +177,12 @@ pub(crate) fn allow(context: &OciRequest, methods: &[Method]) -> Result<(), OciE
     if methods.contains(&context.method) { Ok(()) } else { Err(OciError::wrong_method(methods)) }
 }
 
-/// An answer without a body.
+/// Begins an answer without a body.
 pub(crate) fn empty(status: StatusCode) -> http::response::Builder {
     Response::builder().status(status).header(http::header::CONTENT_LENGTH, 0)
 }
 
-/// Completes an answer whose headers are all digests, numbers and names that parsed.
+/// Completes an answer. All its headers must be digests, numbers, or names that were parsed.
 pub(crate) fn finish(builder: http::response::Builder, body: Body) -> Response {
     builder.body(body).expect("headers are made of names and numbers that were checked")
 }

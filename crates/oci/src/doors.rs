@@ -1,4 +1,4 @@
-//! The handlers of `/v2/`: each path leads to one of them.
+//! The handlers below `/v2/`, one for each shape of path.
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -11,7 +11,7 @@ use crate::error::OciError;
 use crate::path::OciRoute;
 use crate::{blobs, manifests, referrers, tags, uploads};
 
-/// `GET /v2/`: whether this is a registry, and whether the credential is good.
+/// `GET /v2/`: tells a client that this is a registry, and whether its credential is good.
 pub async fn ping(State(app): State<App>, request: Request) -> Response {
     answer(
         (app, request),
@@ -33,7 +33,7 @@ pub async fn catalog(State(app): State<App>, request: Request) -> Response {
     answer((app, request), ("catalog", Some(operation)), |context, _| tags::catalog(context)).await
 }
 
-/// Everything that has a name in it.
+/// Answers all requests for paths with the name of an image.
 pub async fn by_path(State(app): State<App>, request: Request) -> Response {
     let path = request.uri().path().strip_prefix("/v2/").unwrap_or_default().to_owned();
     let Some(route) = OciRoute::parse(&path) else {
@@ -41,9 +41,10 @@ pub async fn by_path(State(app): State<App>, request: Request) -> Response {
     };
     let described = (route.label(), route.operation(request.method()));
     answer((app, request), described, |context, body| async move {
-        // Nothing is served that did not say what it asks of the caller: handlers get no other method.
+        // Only methods that are declared in `ROUTES`, with the permission that they need, reach a handler.
         allow(&context, &route.methods())?;
-        // Each in a box: without, every request would be as large as the largest handler, and is moved on its way.
+        // Each handler is in a box. Without boxes, every request would be as large as the largest handler, and each
+        // request is moved several times.
         match route {
             OciRoute::Blob { image, digest } => {
                 Box::pin(blobs::by_method(context, image, &digest)).await
@@ -64,7 +65,7 @@ pub async fn by_path(State(app): State<App>, request: Request) -> Response {
     .await
 }
 
-/// A path that means nothing here.
+/// Answers a request for a path that has no meaning.
 pub async fn nothing_here(State(app): State<App>, request: Request) -> Response {
     answer((app, request), ("other", None), |_, _| async { Err(OciError::no_such_path()) }).await
 }

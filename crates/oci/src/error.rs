@@ -1,4 +1,4 @@
-//! The only place where an [`EngineError`] meets OCI's HTTP.
+//! The only place that translates an [`EngineError`] into the status and code of OCI Distribution.
 
 use axum::response::{IntoResponse, Response};
 use engine::{BodyError, EngineError, ErrorKind};
@@ -17,19 +17,20 @@ use web::layer::request_id;
 
 use crate::challenge::challenge;
 
-/// An error as OCI Distribution has it: `{"errors":[{"code","message","detail"}]}`. The detail always has a hint:
-/// what the person at the client can do about it.
+/// An error in the form of OCI Distribution: `{"errors":[{"code","message","detail"}]}`. The detail always has a hint
+/// for the person at the client, who can do something about the error.
 #[derive(Debug)]
 pub struct OciError {
     status: StatusCode,
     code: &'static str,
-    /// Boxed, as what follows is: every answer has room for an error.
+    /// The message, boxed to keep the type small, because every answer has room for an error.
     message: Box<str>,
     detail: Value,
     headers: Vec<(HeaderName, HeaderValue)>,
-    /// The challenge's `error`, empty for none, where another credential would help.
+    /// The `error` of the challenge, if another credential would help. An empty text is a challenge without `error`.
     challenge: Option<&'static str>,
-    /// Why a credential was refused: what is said of it names the registry.
+    /// The reason for which a credential was refused. The text that the client gets names the registry's address, which
+    /// is not known here.
     refusal: Option<Box<CredentialError>>,
 }
 
@@ -53,8 +54,8 @@ impl OciError {
         Self::new(StatusCode::BAD_REQUEST, code, message, hint)
     }
 
-    /// Says the hint in the message too, for clients that show only that one. For messages whose words are ours: those
-    /// of Google's are looked for.
+    /// Adds the hint to the message, for clients that show the message only. Not for messages of Google's: client
+    /// programs compare those.
     fn advised(self) -> Self {
         let hint = self.detail["hint"].as_str().unwrap_or_default();
         Self { message: format!("{}; {hint}", self.message).into_boxed_str(), ..self }
@@ -64,7 +65,7 @@ impl OciError {
         Self::new(StatusCode::NOT_FOUND, code, message, hint)
     }
 
-    /// A credential is missing, and would help.
+    /// Returns the error of a request that needs a credential.
     fn unauthorized(message: impl Into<String>) -> Self {
         let hint = "log in, for example with docker login";
         let error = Self::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message, hint);
@@ -76,7 +77,7 @@ impl OciError {
         self
     }
 
-    /// Where no token was sent, the challenge does not say what is wrong with it (RFC 6750 §3.1).
+    /// Takes `error` out of the challenge, for a request without a token (RFC 6750 §3.1).
     pub(super) fn of_no_token(self) -> Self {
         Self { challenge: self.challenge.map(|_| ""), ..self }
     }
@@ -85,8 +86,8 @@ impl OciError {
         Self::unauthorized("not authenticated: No credential was supplied.")
     }
 
-    /// A credential that was sent and is not accepted. Whoever has another one, or can get one, is told where: a client
-    /// that kept a token of a registry that is no more asks for a new one.
+    /// Returns the error of a credential that is not accepted. The challenge says where to get another: a client that
+    /// kept a token of an earlier registry at this address asks for a new one.
     fn refused(error: CredentialError) -> Self {
         refusal::log(error, None);
         let hint = match error {
@@ -143,17 +144,18 @@ impl OciError {
         Self::bad_request("NAME_INVALID", "the request names no valid host", hint)
     }
 
-    /// A chunk that does not begin at `offset`, or does not say where it does.
+    /// Returns the error of a chunk that does not begin at `offset`, or whose Content-Range cannot be read.
     pub(super) fn chunk_out_of_order(message: impl Into<String>, offset: u64) -> Self {
         let hint = "the Range header has what is stored: send what follows it";
         Self::new(StatusCode::RANGE_NOT_SATISFIABLE, "BLOB_UPLOAD_INVALID", message, hint)
             .header(http::header::RANGE, super::range::stored_range(offset))
     }
 
-    /// A manifest that an index names. Programs that clean up look for Google's code, delete the index and come again.
+    /// Returns the error of deleting a manifest that an index names. Cleanup programs look for this code of Google's,
+    /// delete the index, and try again.
     pub(super) fn has_parent(digest: &Digest, by: &Digest) -> Self {
         let code = "GOOGLE_MANIFEST_DANGLING_PARENT_IMAGE";
-        // Some read the digest at the end.
+        // Some of them read the digest at the end.
         let message = format!(
             "Manifest {digest} is still referenced by one or more parent images. Parent image: {by}"
         );
@@ -168,12 +170,12 @@ impl OciError {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", message, hint).header(ALLOW, allow)
     }
 
-    /// Status and message, for the audit log.
+    /// Returns status and message, for the audit log.
     pub(super) fn summary(&self) -> (StatusCode, &str) {
         (self.status, &self.message)
     }
 
-    /// The whole answer to a request for `path`.
+    /// Returns the answer to a request for `path`.
     pub(super) fn into_response_for(
         self,
         (method, path): (&Method, &str),
@@ -282,7 +284,7 @@ impl From<IdentityError> for OciError {
 }
 
 impl From<EngineError> for OciError {
-    // Longer than a function should be: it is a table, with a line for each error.
+    // Longer than the 60 lines of a function, because it is a table with a row for each error.
     fn from(error: EngineError) -> Self {
         let message = error.to_string();
         match error {
@@ -312,7 +314,7 @@ impl From<EngineError> for OciError {
                 let hint = "push to and pull from a standard repository";
                 Self::new(StatusCode::NOT_IMPLEMENTED, "UNSUPPORTED", message, hint).advised()
             }
-            // What only the APIs say.
+            // Errors that only calls of Google's APIs end with.
             EngineError::ResourceUnknown(_)
             | EngineError::AlreadyExists(_)
             | EngineError::Conflict(_)
@@ -322,7 +324,7 @@ impl From<EngineError> for OciError {
             }
             EngineError::ConditionFailed => Self::condition_failed(),
             EngineError::RepositoryUnknown(name) => {
-                // The host names the location, and a wrong one is not seen in the repository's name.
+                // The location comes from the host. The name of the repository does not show a wrong one.
                 let message = format!("{message} in {}", name.location);
                 let hint = "check the name, or create the repository first: new_repositories.on_push decides where a push does";
                 Self::not_found("NAME_UNKNOWN", message, hint)
@@ -421,7 +423,7 @@ fn database(kind: ErrorKind, message: &str) -> OciError {
     }
 }
 
-/// The text is for the log. To come again does not help, so nobody is asked to.
+/// Returns the error of a full disk, and logs `message`. There is no `Retry-After`, because to try again does not help.
 fn disk_full(message: &str) -> OciError {
     let id = request_id();
     tracing::error!(request.id = id, "answering 507: {message} {id}");
@@ -430,7 +432,7 @@ fn disk_full(message: &str) -> OciError {
     OciError::new(StatusCode::INSUFFICIENT_STORAGE, "UNAVAILABLE", text, hint)
 }
 
-/// The text is for the log; the client learns that it may come again.
+/// Returns the error of a registry that cannot answer now, and logs `message`. The client learns when to try again.
 fn unavailable(message: &str) -> OciError {
     let id = request_id();
     tracing::warn!(request.id = id, "answering 503: {message} {id}");
@@ -439,7 +441,8 @@ fn unavailable(message: &str) -> OciError {
         .header(RETRY_AFTER, HeaderValue::from(1))
 }
 
-/// What is missing is for the log. It may be back soon, or need somebody.
+/// Returns the error of storage that is not where it was, and logs `message`, which says what is missing. The storage
+/// may be back soon, or need the operator.
 fn store_away(message: &str) -> OciError {
     let id = request_id();
     tracing::warn!(request.id = id, "answering 503: {message} {id}");
@@ -449,7 +452,7 @@ fn store_away(message: &str) -> OciError {
         .header(RETRY_AFTER, HeaderValue::from(10))
 }
 
-/// The text is for the log.
+/// Returns the error of a fault of ours, and logs `message`.
 fn internal(message: &str) -> OciError {
     let id = request_id();
     tracing::error!(request.id = id, "answering 500: {message} {id}");

@@ -1,4 +1,4 @@
-//! The registry's own doors: OCI Distribution 1.1, and what 1.2-dev adds, under `/v2/`; and the token endpoints.
+//! The registry's own doors: OCI Distribution 1.1 with the additions of 1.2-dev below `/v2/`, and the token endpoints.
 
 mod blobs;
 mod challenge;

@@ -18,7 +18,7 @@ use web::layer::body_budget::{BufferedBody, WholeError};
 use crate::context::{OciAnswer, OciRequest, empty, finish};
 use crate::error::OciError;
 
-/// How many tags one PUT may set, so that its transaction stays small.
+/// The most tags that one PUT may set, so that its transaction stays small.
 const MAX_TAGS: usize = 100;
 
 pub(super) async fn by_method(
@@ -42,7 +42,7 @@ pub(super) async fn by_method(
             let access = context.open::<Pull>(&target).await?;
             content(&context, access.pull_manifest(&reference).await?)
         }
-        // In a box, because it is larger than all others.
+        // In a box, because the future of `put` is larger than all others.
         Method::PUT => Box::pin(put((context, body), (image, &target), reference)).await,
         Method::DELETE => {
             let access = context.open::<Delete>(&target).await?;
@@ -79,7 +79,8 @@ async fn put(
     (image, target): (&str, &ImageTarget),
     reference: Reference,
 ) -> OciAnswer {
-    // Who may not push is refused before the body is read; only what is good makes a repository.
+    // A caller who may not push is refused before the body is read. A repository that does not exist yet is created
+    // only after the manifest is found to be good.
     let existing = context.open_existing::<Push>(target).await?;
     let precondition = context.precondition()?;
     if existing.is_none() && precondition.evaluate(None) != PreconditionOutcome::Holds {
@@ -95,7 +96,7 @@ async fn put(
             "set the others with another PUT",
         ));
     }
-    // Kept until the manifest is stored: so long, the memory is taken.
+    // `whole` lives until the manifest is stored: so long, its memory counts as taken.
     let whole = receive(&context, body).await?;
     let bytes = whole.bytes.clone();
     let named = tags.clone();
@@ -122,7 +123,7 @@ async fn put(
     Ok(finish(head, Body::empty()))
 }
 
-/// The whole body, which must not be larger than a manifest may be.
+/// Reads the whole body, which must not be larger than a manifest may be.
 async fn receive(context: &OciRequest, body: Body) -> Result<BufferedBody, OciError> {
     let limits = (MAX_MANIFEST_BYTES, context.app.limits.idle_timeout.get());
     context.app.manifests.receive(body, limits).await.map_err(|error| match error {

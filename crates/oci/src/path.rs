@@ -1,17 +1,17 @@
 //! Paths under `/v2/`.
 //!
-//! Image names may hold slashes and any word, `blobs` and `tags` among them. What is asked for is therefore
-//! found from the end of the path, where it has one shape; what stands before it is the name.
+//! Image names may have slashes and any words in them, `blobs` and `tags` among them. So a path is parsed from its end,
+//! where each route has one shape. The part before that is the name.
 
 use http::Method;
 use model::permission::Permission;
 use percent_encoding::percent_decode_str;
 
+use model::permissions::artifactregistry;
 use web::audit::AuditedOperation;
 use web::routes::{RouteAccess, RouteSpec};
-use model::permissions::artifactregistry;
 
-/// Everything that has a name in it, and what it asks for on the repository of that name.
+/// The routes with the name of an image, and the permission that each needs on the repository of that name.
 pub const ROUTES: [RouteSpec; 9] = [
     on(artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS, "GET HEAD", MANIFEST),
     on(artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS, "PUT", MANIFEST),
@@ -35,7 +35,7 @@ const fn on(permission: Permission, methods: &'static str, path: &'static str) -
     RouteSpec { methods, path, asks: RouteAccess::Permission(permission) }
 }
 
-/// What a path asks for. Names and references are not parsed yet.
+/// The route of a path below `/v2/`. Names and references are not parsed yet.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum OciRoute<'a> {
     Blob { image: &'a str, digest: String },
@@ -47,7 +47,7 @@ pub(super) enum OciRoute<'a> {
 }
 
 impl<'a> OciRoute<'a> {
-    /// Finds the route of what stands behind `/v2/`.
+    /// Parses the part of a path after `/v2/`.
     pub(super) fn parse(path: &'a str) -> Option<Self> {
         let path = path.strip_suffix("/blobs/uploads/").map_or(path, |_| &path[..path.len() - 1]);
         let (rest, last) = path.rsplit_once('/')?;
@@ -68,7 +68,7 @@ impl<'a> OciRoute<'a> {
         }
     }
 
-    /// The methods of [`ROUTES`] that it takes.
+    /// Returns the methods that [`ROUTES`] declares for this route.
     pub(super) fn methods(&self) -> Vec<Method> {
         let path = match self {
             Self::Blob { .. } => BLOB,
@@ -83,7 +83,7 @@ impl<'a> OciRoute<'a> {
         methods.map(|method| method.parse().expect("a method")).collect()
     }
 
-    /// The route's name in metrics.
+    /// Returns the name of the route in metrics.
     pub(super) fn label(&self) -> &'static str {
         match self {
             Self::Blob { .. } => "blob",
@@ -96,7 +96,7 @@ impl<'a> OciRoute<'a> {
 }
 
 impl OciRoute<'_> {
-    /// What the audit log calls it; `None` is what the path does not take.
+    /// Returns the operation for the audit log, or `None` for a method that the route does not take.
     pub(super) fn operation(&self, method: &Method) -> Option<AuditedOperation> {
         let is_tag = |reference: &str| !reference.contains(':');
         Some(match (self, method.as_str()) {
@@ -111,7 +111,7 @@ impl OciRoute<'_> {
             (Self::Blob { .. }, "HEAD") => AuditedOperation::read("Docker-HeadBlob"),
             (Self::Blob { .. }, "DELETE") => AuditedOperation::write("Docker-DeleteBlob"),
             (Self::Uploads { .. }, "POST") => AuditedOperation::write("Docker-StartUpload"),
-            // One entry for each blob, and not for each piece of it.
+            // A blob has one entry, and not one for each chunk.
             (Self::Upload { .. }, "PATCH") => AuditedOperation::part("Docker-PatchUpload"),
             (Self::Upload { .. }, "PUT") => AuditedOperation::write("Docker-FinishUpload"),
             (Self::Upload { .. }, "DELETE") => AuditedOperation::write("Docker-CancelUpload"),
@@ -125,7 +125,8 @@ impl OciRoute<'_> {
     }
 }
 
-/// Some clients write the colon of a digest as `%3A`. Decoded once; what comes of it must still parse.
+/// Decodes the last segment of a path, because some clients write the colon of a digest as `%3A`. The result must still
+/// be parsed.
 fn decoded(segment: &str) -> String {
     percent_decode_str(segment).decode_utf8_lossy().into_owned()
 }

@@ -2,8 +2,8 @@
 
 use percent_encoding::percent_decode_str;
 
-/// Names and values, decoded as a URI's: a plus is a plus, as in `application/vnd.example+json`. Only forms have spaces
-/// written so, and nothing here has spaces.
+/// The decoded names and values of a query. A plus is a plus, as in `application/vnd.example+json`. Only forms write
+/// spaces as a plus, and no value here has spaces.
 pub(super) struct UrlQuery(Vec<(String, String)>);
 
 impl UrlQuery {
@@ -14,18 +14,18 @@ impl UrlQuery {
         Self(pairs.map(|(name, value)| (decoded(name), decoded(value))).collect())
     }
 
-    /// The first value of that name.
+    /// Returns the first value of that name.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.all(name).next()
     }
 
-    /// Where a list goes on. No name holds NUL, which PostgreSQL does not take: what is cut off with it
-    /// makes no difference to what comes after.
+    /// Returns the name after which a list goes on, cut off at a NUL, which PostgreSQL does not take. As no name has a
+    /// NUL in it, the list goes on at the same name.
     pub(super) fn last(&self) -> &str {
         self.get("last").and_then(|last| last.split('\0').next()).unwrap_or_default()
     }
 
-    /// All values of that name.
+    /// Returns all values of that name.
     pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
         self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }

@@ -2,7 +2,7 @@
 
 use http::HeaderValue;
 
-/// The stored bytes as a range whose end counts; that of nothing is `0-0`, as registries have always said.
+/// Returns the range of the stored bytes, whose end is inclusive. With no bytes it is `0-0`, as in other registries.
 pub(super) fn stored_range(offset: u64) -> HeaderValue {
     let end = offset.saturating_sub(1);
     HeaderValue::from_str(&format!("0-{end}")).expect("a number")

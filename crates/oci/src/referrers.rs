@@ -1,4 +1,4 @@
-//! `/v2/NAME/referrers/DIGEST`: what refers to a manifest.
+//! `/v2/NAME/referrers/DIGEST`: the referrers of a manifest.
 
 use axum::response::IntoResponse;
 use engine::{EngineError, Pull, ReferrersPage};
@@ -21,7 +21,8 @@ pub(super) async fn list(context: OciRequest, image: &str, digest: &str) -> OciA
     context.trail.digest(&subject);
     let page = match context.open::<Pull>(&target).await {
         Ok(access) => access.list_referrers(&subject, artifact_type, last.as_ref()).await?,
-        // Nothing refers to anything there yet; a registry with referrers says so without an error.
+        // A repository that does not exist has no referrers. The specification has an empty list for that, and no
+        // error.
         Err(EngineError::RepositoryUnknown(_) | EngineError::ProjectUnknown(_)) => {
             ReferrersPage::default()
         }
@@ -47,7 +48,7 @@ pub(super) async fn list(context: OciRequest, image: &str, digest: &str) -> OciA
     Ok(response)
 }
 
-/// The answer: an index of what refers to the subject.
+/// The answer: an index of the referrers of the subject.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ReferrersIndex<'a> {
@@ -64,7 +65,7 @@ struct ReferrerLine<'a> {
     size: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     artifact_type: Option<&'a str>,
-    /// As the row has them: they may be as long as a manifest.
+    /// The annotations, unparsed as they are in the row, because they may be as long as a manifest.
     #[serde(skip_serializing_if = "Option::is_none")]
     annotations: Option<&'a RawValue>,
 }

@@ -1,14 +1,14 @@
 //! Paths that are too short to name an image: `HOST/my-image`, and `HOST/PROJECT/REPOSITORY`.
 //!
-//! Everybody's first mistake. Docker asks for 50 seconds again what is answered by `NAME_INVALID`, and stops at once
-//! at `NAME_UNKNOWN`.
+//! Many people make this mistake first. After `NAME_INVALID`, Docker tries again for 50 seconds. After `NAME_UNKNOWN`,
+//! it stops at once.
 
 use http::StatusCode;
 use model::name::{NameError, RepositoryId, is_too_short_for_image};
 
 use crate::error::OciError;
 
-/// A path that names no image.
+/// A path that does not name an image.
 pub(super) struct ShortPath<'a> {
     /// The path, without `/v2/`.
     pub(super) path: &'a str,
@@ -18,7 +18,8 @@ pub(super) struct ShortPath<'a> {
     pub(super) url: &'a str,
 }
 
-/// Why a path names no image. What is wrong with it besides its length stays an invalid name.
+/// Returns the error of a path that does not name an image. A path that is wrong for another reason than its length
+/// stays an invalid name.
 pub(super) fn refused(short: ShortPath<'_>, error: NameError) -> OciError {
     let ShortPath { path, implied, url } = short;
     if !is_too_short_for_image(path, implied) {
@@ -28,7 +29,7 @@ pub(super) fn refused(short: ShortPath<'_>, error: NameError) -> OciError {
         Some(_) => "my-project/my-image",
         None => "my-project/my-repository/my-image",
     };
-    // Never a host that only the request names.
+    // The host of `url`, and never one that only the request names.
     let host = url.split_once("://").map_or(url, |(_, host)| host);
     let message = format!("{}, for example docker push {host}/{image}", NameError::MissingImage);
     let hint = "an image is in a repository, and that in a project: name all three";

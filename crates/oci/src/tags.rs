@@ -15,7 +15,7 @@ use crate::context::{OciAnswer, OciRequest, allow};
 use crate::error::OciError;
 use crate::version_entry::entry;
 
-/// Tags as OCI Distribution lists them, with the three fields more that Google's clients read.
+/// A list of tags as in OCI Distribution, with more fields that Google's clients read.
 #[derive(Serialize)]
 struct TagList<'a> {
     name: &'a str,
@@ -48,7 +48,7 @@ pub(super) async fn list(context: OciRequest, image: &str) -> OciAnswer {
     Ok(linked(response, &path, (page.next.as_deref(), limit)))
 }
 
-/// The images of a repository, where the name goes no further than it.
+/// Answers the images of a repository, or `None` if `path` names more than a repository.
 async fn list_repository(context: &OciRequest, path: &str) -> Result<Option<Response>, OciError> {
     let implied = context.place.repository.as_ref();
     let parsed = parse_repository_path(path, implied);
@@ -75,7 +75,7 @@ async fn list_repository(context: &OciRequest, path: &str) -> Result<Option<Resp
     Ok(Some(linked(response, &list_path, (page.next.as_deref(), limit))))
 }
 
-/// What each digest is. Cleaners look for what has no tag.
+/// Returns the entries of all versions, also of those without a tag, which cleanup programs look for.
 fn manifests(page: &TagPage) -> Map<String, Value> {
     let entry = |version: &ListedVersion, tags: &[&TagRow]| {
         let mut entry = entry(version);
@@ -93,7 +93,7 @@ fn manifests(page: &TagPage) -> Map<String, Value> {
 /// `GET /v2/_catalog`.
 pub(super) async fn catalog(context: OciRequest) -> OciAnswer {
     allow(&context, &[Method::GET, Method::HEAD])?;
-    // Nobody's token suffices: who has one sees what everybody may.
+    // The token of an anonymous caller suffices: the list has the images that everybody may read.
     if context.caller.is_anonymous() && context.header(AUTHORIZATION).is_none() {
         return Err(OciError::no_credential());
     }

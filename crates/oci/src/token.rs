@@ -18,12 +18,12 @@ use web::app::App;
 use web::layer::RequestInfo;
 use web::layer::body_budget::{BodyBounds, WholeError};
 
-/// The longest form that is read.
+/// The length of the longest form that is read.
 const LONGEST_FORM: usize = 256 << 10;
-/// What a request takes besides its form and its headers.
+/// The memory that a request takes besides its form and its headers.
 const REQUEST_BYTES: usize = 8 << 10;
 
-/// Why a body is not taken.
+/// The reason for which a form is not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum FormError {
     /// The body is wrong, as the text says.
@@ -33,7 +33,7 @@ enum FormError {
 }
 
 impl FormError {
-    /// Returns the answer that RFC 6749 has for it.
+    /// Returns the answer of RFC 6749 for this error.
     fn into_response(self) -> Response {
         match self {
             Self::Invalid(problem) => oauth::error("invalid_request", problem),
@@ -42,8 +42,9 @@ impl FormError {
     }
 }
 
-/// The fields of a form. Anybody may send one, so that all of them together have little memory and each little time. What is a form is said by its type and by how its fields are named: the text of another
-/// document would be one field of a strange name.
+/// Reads the fields of a form. Anybody may send one, so all forms together get little memory, and each little time. The
+/// media type must be that of a form, and the names of the fields must be plain: the text of another document would
+/// else be read as one field with a strange name.
 async fn read_form(app: &App, request: Request) -> Result<Vec<(String, String)>, FormError> {
     const FORM: &str = "application/x-www-form-urlencoded";
     let (parts, body): (Parts, Body) = request.into_parts();
@@ -70,10 +71,10 @@ async fn read_form(app: &App, request: Request) -> Result<Vec<(String, String)>,
     if twice { Err(FormError::Invalid("a parameter stands twice")) } else { Ok(fields) }
 }
 
-/// Parameters that decide something, and stand once (RFC 6749 §3.2). Docker's `scope` may come again and again.
+/// The parameters that may occur once (RFC 6749 §3.2). Docker sends `scope` more than once.
 const ONCE: [&str; 5] = ["grant_type", "assertion", "username", "password", "token"];
 
-/// A media type without its parameters.
+/// Returns a media type without its parameters.
 fn essence(value: &[u8]) -> &[u8] {
     value.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii()
 }
@@ -87,12 +88,12 @@ fn form_fields(bytes: &[u8]) -> Option<Vec<(String, String)>> {
         .then(|| form_urlencoded::parse(bytes).into_owned().collect())
 }
 
-/// What is known of a request, for the audit log.
+/// Returns the description of a request, for the audit log.
 fn info(parts: &Parts) -> Option<&Arc<RequestInfo>> {
     parts.extensions.get()
 }
 
-/// The first field of that name.
+/// Returns the first field of that name.
 fn field<'a>(form: &'a [(String, String)], name: &str) -> Option<&'a str> {
     form.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
 }

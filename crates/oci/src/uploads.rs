@@ -17,10 +17,10 @@ use crate::context::{OciAnswer, OciRequest, empty, finish};
 use crate::error::OciError;
 use crate::range::stored_range;
 
-/// What a POST is that brings in a whole blob: the audit log has one such entry for each.
+/// The operation of a POST that uploads or mounts a whole blob: the audit log has one such entry for each blob.
 const WHOLE: AuditedOperation = AuditedOperation::write("Docker-FinishUpload");
 
-/// `POST`: mount a blob, send one at once, or start a session.
+/// `POST`: mounts a blob, stores one at once, or starts an upload session.
 pub(super) async fn start((context, body): (OciRequest, Body), image: &str) -> OciAnswer {
     refuse_encoding(&context)?;
     refuse_too_large(&context)?;
@@ -31,7 +31,7 @@ pub(super) async fn start((context, body): (OciRequest, Body), image: &str) -> O
     let access = match context.open_existing::<Push>(&target).await? {
         Some(access) => access,
         None => {
-            // A blob that comes along and finds no room makes no repository.
+            // No repository is created for a blob in this request that is larger than the room on the disk.
             let length = digest.as_ref().filter(|_| mount.is_none()).and(length(&context));
             context.app.engine.check_announced(length.unwrap_or(0)).await?;
             context.open::<Push>(&target).await?
@@ -57,7 +57,8 @@ pub(super) async fn start((context, body): (OciRequest, Body), image: &str) -> O
     Ok(progress(StatusCode::ACCEPTED, image, &upload))
 }
 
-/// Whether the blob is now in this repository too. A source that cannot be used means an upload, not an error.
+/// Mounts a blob, if it can. Returns false if the client has to upload the blob: a source that cannot be used is no
+/// error.
 async fn mounted(
     context: &OciRequest,
     access: &RepoAccess<Push>,
@@ -73,7 +74,7 @@ async fn mounted(
     }
 }
 
-/// The hash that a client announces for a session, or else SHA-256.
+/// Returns the hash algorithm that a client announces for a session, or else SHA-256.
 fn algorithm(context: &OciRequest) -> Result<DigestAlgorithm, OciError> {
     match context.query.get("digest-algorithm") {
         Some(name) => Ok(name.parse()?),
@@ -132,7 +133,7 @@ async fn finish_upload(
     Ok(created(image, &digest))
 }
 
-/// A request's bytes, and where they belong if it says so.
+/// Returns the bytes of a request, with their range if the request states it.
 async fn chunk(
     (context, body): (OciRequest, Body),
     access: &RepoAccess<Push>,
@@ -155,13 +156,13 @@ async fn chunk(
     Ok(UploadChunk { range, ..unplaced(&context, body) })
 }
 
-/// A request's bytes, which do not say where they belong.
+/// Returns the bytes of a request, without a range.
 fn unplaced(context: &OciRequest, body: Body) -> UploadChunk<'static> {
     let body = upload_body(body, context.app.limits.idle_timeout.get());
     UploadChunk { range: None, announced: length(context), body }
 }
 
-/// An error that says where the upload can go on, unless the upload is over.
+/// Adds the address of the upload to an error, unless the upload has ended by it.
 fn located(error: EngineError, image: &str, id: &str) -> OciError {
     let over = matches!(
         error,
@@ -178,7 +179,7 @@ fn upload_path(image: &str, id: &str) -> HeaderValue {
     HeaderValue::from_str(&format!("/v2/{image}/blobs/uploads/{id}")).expect("name and id parsed")
 }
 
-/// A body that says that it is larger than a blob may be is not read.
+/// Refuses a body whose announced length is larger than a blob may be, before it is read.
 fn refuse_too_large(context: &OciRequest) -> Result<(), OciError> {
     match length(context) {
         Some(length) if length > MAX_BLOB_BYTES => {
@@ -188,12 +189,12 @@ fn refuse_too_large(context: &OciRequest) -> Result<(), OciError> {
     }
 }
 
-/// How long a body says that it is.
+/// Returns the announced length of the body.
 fn length(context: &OciRequest) -> Option<u64> {
     context.header(CONTENT_LENGTH).and_then(|text| text.parse().ok())
 }
 
-/// Digests are of the bytes as they are stored, so nothing may be packed for the way.
+/// Refuses a body with a Content-Encoding: digests are of the bytes that are stored.
 fn refuse_encoding(context: &OciRequest) -> Result<(), OciError> {
     match context.header(CONTENT_ENCODING) {
         None | Some("identity") => Ok(()),

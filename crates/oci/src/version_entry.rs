@@ -1,9 +1,9 @@
-//! A version in the `manifest` field of a list of tags, as Google has it.
+//! A version in the `manifest` field of a list of tags, in Google's form.
 
 use engine::ListedVersion;
 use serde_json::{Value, json};
 
-/// What a digest is, for `gcrane` and for cleaners: sizes and times are texts there.
+/// Returns the properties of a version, for `gcrane` and for cleanup programs. Sizes and times are texts.
 pub(super) fn entry(version: &ListedVersion) -> Value {
     json!({
         "imageSizeBytes": version.image_bytes.to_string(),

@@ -31,7 +31,7 @@ struct BerthArguments {
     command: BerthCommand,
 }
 
-/// The commands. What `--help` says of each stands at its own type, in full: a comment here would take its place.
+/// The commands. The help of each one is the doc comment of its own type: a comment on a variant would replace it.
 #[derive(Debug, Subcommand)]
 enum BerthCommand {
     Serve(serve::ServeArguments),
@@ -44,7 +44,7 @@ enum BerthCommand {
     Token(token::TokenArguments),
 }
 
-/// Where settings come from.
+/// The flags that say where settings come from.
 #[derive(Debug, Args)]
 struct SettingsArguments {
     /// The file with the settings.
@@ -59,11 +59,11 @@ impl SettingsArguments {
     fn read(&self) -> anyhow::Result<Config> {
         let mut variables = Vec::new();
         for (name, value) in std::env::vars_os() {
-            let ours = name.as_encoded_bytes().starts_with(b"BERTH_");
+            let is_setting = name.as_encoded_bytes().starts_with(b"BERTH_");
             match (name.into_string(), value.into_string()) {
                 (Ok(name), Ok(value)) => variables.push((name, value)),
-                _ if !ours => {}
-                (Ok(name), Err(_)) => bail!("{name} is no text in UTF-8"),
+                _ if !is_setting => {}
+                (Ok(name), Err(_)) => bail!("{name} is not in UTF-8"),
                 (Err(name), _) => bail!("{} is no setting", name.display()),
             }
         }
@@ -76,23 +76,23 @@ impl SettingsArguments {
     }
 }
 
-/// Writes a text, but does not wait for ever: perhaps nobody reads it, and signals shall still end the process.
-fn said(mut out: impl Write + Send + 'static, text: Vec<u8>) -> io::Result<()> {
-    const PATIENCE: Duration = Duration::from_secs(1);
+/// Writes a text, and waits for at most a second: perhaps nobody reads it, and signals should still end the process.
+fn write_with_timeout(mut out: impl Write + Send + 'static, text: Vec<u8>) -> io::Result<()> {
+    const TIMEOUT: Duration = Duration::from_secs(1);
     let (done, written) = mpsc::channel();
-    std::thread::Builder::new().name("said".to_owned()).spawn(move || {
+    std::thread::Builder::new().name("write".to_owned()).spawn(move || {
         let _ = done.send(out.write_all(&text).and_then(|()| out.flush()));
     })?;
-    written.recv_timeout(PATIENCE).unwrap_or(Ok(()))
+    written.recv_timeout(TIMEOUT).unwrap_or(Ok(()))
 }
 
-/// For a shell, whatever it holds.
+/// Quotes a text for a shell, whatever characters it has.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }
 
-/// As [`quoted`], where a shell would not read it as it is: for lines that people read too.
-fn word(text: &str) -> String {
+/// Quotes a text as [`quoted`] does if a shell needs it, for lines that people read too.
+fn quoted_if_needed(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte);
     if !text.is_empty() && text.bytes().all(plain) { text.to_owned() } else { quoted(text) }
 }
@@ -100,7 +100,7 @@ fn word(text: &str) -> String {
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
     let arguments = BerthArguments::try_parse().unwrap_or_else(|error| {
-        // A mistake in what was typed, and not a request for help.
+        // `stderr` is for a mistake in the arguments, and not for a request for help.
         if error.use_stderr() && std::env::args_os().nth(1).is_some_and(|name| name == "env") {
             env::stop_the_shell();
         }
@@ -124,7 +124,7 @@ pub fn main() -> ExitCode {
                 env::stop_the_shell();
             }
             let text = format!("berth: {error:#}\n");
-            let _ = said(io::stderr(), text.into_bytes());
+            let _ = write_with_timeout(io::stderr(), text.into_bytes());
             ExitCode::FAILURE
         }
     }

@@ -1,7 +1,7 @@
-//! Every setting, read once before anything listens.
+//! All settings, read once before anything listens.
 //!
-//! `berth.toml` is overridden by `BERTH_…` variables, and these by flags. A key that nobody knows is an error
-//! that names it: a misspelt setting must not be silently without effect.
+//! `BERTH_…` variables override `berth.toml`, and flags override both. An unknown key is an error that names the key: a
+//! misspelt setting must not be ignored silently.
 
 mod check;
 mod listening;
@@ -29,7 +29,8 @@ pub use settings::{
 pub use web::settings::{AuditFile, AuditSettings, LimitSettings, LogFormat, LogSettings};
 pub use web::units::{DurationSetting, MemorySetting, NetworkSetting, ReserveSetting};
 
-/// Every key, as it stands in the file. A variable is `BERTH_` and the key in capitals, `.` as `_`.
+/// All keys, as they are written in the file. The variable of a key is `BERTH_` and the key in capitals, with `_` for
+/// `.`.
 pub const KEYS: &[&str] = &[
     "listen",
     "ops_listen",
@@ -72,30 +73,31 @@ pub const KEYS: &[&str] = &[
     "cors.origins",
 ];
 
-/// More than any machine has ports, and as much as a semaphore counts on every machine.
-const MOST_CONNECTIONS: usize = 100_000_000;
+/// The largest value of `limits.connections`: more than any machine can have, and few enough for a semaphore on every
+/// machine.
+const MAX_CONNECTIONS: usize = 100_000_000;
 
-/// Keys whose values may hold passwords, so that messages do not repeat them.
-const HOLD_SECRETS: [&str; 2] = ["database", "notifications"];
+/// The keys whose values may hold passwords: messages do not repeat them.
+const KEYS_WITH_SECRETS: [&str; 2] = ["database", "notifications"];
 
-/// Names the file, so it is no setting within it.
+/// The variable that names the file with the settings.
 pub const FILE_VARIABLE: &str = "BERTH_CONFIG";
 
-/// A value that parses, and can only break something later.
+/// A value that parses, but would break something later.
 struct SettingProblem {
     key: &'static str,
     text: String,
 }
 
-/// The places where settings were made.
+/// The sources of the settings: the file and the variables.
 struct SettingSources {
     file: Option<(PathBuf, String)>,
-    /// The keys that variables set.
+    /// The keys that are set by variables.
     variables: Vec<&'static str>,
 }
 
 impl SettingSources {
-    /// Returns the place where a key was set, to begin a message with: nothing where it was not.
+    /// Returns the place where a key was set, as the first words of a message; empty if it was set nowhere.
     fn place_of(&self, key: &str) -> String {
         if self.variables.contains(&key) {
             return format!("{}: ", variable_of(key));
@@ -124,8 +126,8 @@ fn line_of(text: &str, key: &str) -> Option<usize> {
     }
 }
 
-/// Says which line and key of a file an error is about. What stands there is not repeated: it may be a secret.
-fn described(path: &Path, text: &str, error: &toml::de::Error) -> String {
+/// Returns the message for an error in a file, with its line and key. The value is not repeated: it may be a secret.
+fn error_text(path: &Path, text: &str, error: &toml::de::Error) -> String {
     let Some(start) = error.span().map(|span| span.start) else {
         return format!("{}: {}", path.display(), error.message());
     };
@@ -136,26 +138,26 @@ fn described(path: &Path, text: &str, error: &toml::de::Error) -> String {
     format!("{}, line {line}: {key}{}", path.display(), error.message())
 }
 
-/// Returns the key at a place of a file's text, or of the value there.
-fn key_at(table: &DeTable<'_>, place: usize) -> Option<String> {
+/// Returns the key whose name or value is at an offset of a file's text.
+fn key_at(table: &DeTable<'_>, offset: usize) -> Option<String> {
     table.iter().find_map(|(name, value)| match value.get_ref() {
-        DeValue::Table(inner) if !name.span().contains(&place) => {
-            Some(format!("{}.{}", name.get_ref(), key_at(inner, place)?))
+        DeValue::Table(inner) if !name.span().contains(&offset) => {
+            Some(format!("{}.{}", name.get_ref(), key_at(inner, offset)?))
         }
         _ => {
             let span = name.span().start..value.span().end;
-            span.contains(&place).then(|| name.get_ref().to_string())
+            span.contains(&offset).then(|| name.get_ref().to_string())
         }
     })
 }
 
 impl Config {
-    /// Returns `http` or `https`, as the listener speaks.
+    /// Returns `http` or `https`: the scheme that the listener for clients speaks.
     pub fn scheme(&self) -> &'static str {
         if self.tls.certificate.as_os_str().is_empty() { "http" } else { "https" }
     }
 
-    /// Reads the file, if one is named, and lays the variables over it.
+    /// Reads the file, if one is named, and overrides its settings by the variables.
     pub fn read(
         file: Option<&Path>,
         variables: impl Iterator<Item = (String, String)>,
@@ -167,9 +169,9 @@ impl Config {
                 .with_context(|| format!("cannot read {}", path.display()))?;
             let invalid = || format!("{} is not valid", path.display());
             table = text.parse().with_context(invalid)?;
-            // By itself: only errors of the text know their line.
+            // The text is deserialized by itself first, because only its errors know their line.
             if let Err(error) = toml::from_str::<Self>(&text) {
-                bail!("{}", described(path, &text, &error));
+                bail!("{}", error_text(path, &text, &error));
             }
             sources.file = Some((path.to_owned(), text));
         }
@@ -178,7 +180,7 @@ impl Config {
                 continue;
             }
             if let Some(key) = key_of(&name) {
-                lay_over(&mut table, key, value_of(&name, key, &value)?)?;
+                insert_setting(&mut table, key, value_of(&name, key, &value)?)?;
                 sources.variables.push(key);
             } else if !is_from_kubernetes(&name, &value) {
                 let key = nearest_key(&name);
@@ -195,27 +197,27 @@ impl Config {
         }
     }
 
-    /// Refuses values that parse and can only break something later.
+    /// Refuses values that parse, but would break something later.
     fn check(&self) -> Result<(), SettingProblem> {
         let problem = |key| move |text| SettingProblem { key, text };
         self.check_names()?;
         let Self { limits, gc, tokens, .. } = self;
-        if !(1..=MOST_CONNECTIONS).contains(&limits.connections) {
-            let text = format!("must be between 1 and {MOST_CONNECTIONS}");
+        if !(1..=MAX_CONNECTIONS).contains(&limits.connections) {
+            let text = format!("must be between 1 and {MAX_CONNECTIONS}");
             return Err(problem("limits.connections")(text));
         }
         if limits.open_uploads == 0 {
-            let text = "must be more than nothing: every push begins one".to_owned();
+            let text = "must be at least 1: every push begins an upload".to_owned();
             return Err(problem("limits.open_uploads")(text));
         }
         if limits.connections_per_network == 0 {
             return Err(problem("limits.connections_per_network")("must be at least 1".to_owned()));
         }
-        // A frame has to fit in, and small ones have to be left when it is taken.
+        // A large frame has to fit in, and leave room for small ones.
         if limits.download_memory.get() < 1 << 20 {
             return Err(problem("limits.download_memory")("must be at least 1MiB".to_owned()));
         }
-        // Docker takes a shorter one for one of a minute, and fails when that ends.
+        // Docker takes a shorter lifetime for one minute, and fails when its token ends before that.
         if !(60..=3600).contains(&tokens.registry_lifetime.get().as_secs()) {
             let text = "must be between 60s and 1h".to_owned();
             return Err(problem("tokens.registry_lifetime")(text));
@@ -226,12 +228,12 @@ impl Config {
             ("gc.upload_expiry", gc.upload_expiry),
         ];
         match positive.iter().find(|(_, span)| span.get().is_zero()) {
-            Some((key, _)) => Err(problem(key)("must be more than nothing".to_owned())),
+            Some((key, _)) => Err(problem(key)("must be more than zero".to_owned())),
             None => Ok(()),
         }
     }
 
-    /// Refuses names that cannot be what they are meant for.
+    /// Refuses URLs, domains, ids and addresses that cannot work as such.
     fn check_names(&self) -> Result<(), SettingProblem> {
         let problem = |key| move |text| SettingProblem { key, text };
         check::external_url(&self.external_url).map_err(problem("external_url"))?;
@@ -239,16 +241,16 @@ impl Config {
         for domain in &self.domains {
             check::domain(domain).map_err(problem("domains"))?;
         }
-        let first = self.first_project.parse::<ProjectId>();
-        let named = |error| format!("{:?}: {error}", self.first_project);
-        first.map_err(named).map_err(problem("first_project"))?;
+        let project = self.first_project.parse::<ProjectId>();
+        let quote = |error| format!("{:?}: {error}", self.first_project);
+        project.map_err(quote).map_err(problem("first_project"))?;
         let level = EnvFilter::builder().parse(&self.log.level);
-        let named = |error| format!("{:?}: {error}", self.log.level);
-        level.map_err(named).map_err(problem("log.level"))?;
+        let quote = |error| format!("{:?}: {error}", self.log.level);
+        level.map_err(quote).map_err(problem("log.level"))?;
         let account = &self.metadata.account;
         if !account.is_empty() {
-            let named = |error| format!("{account:?}: {error}");
-            account.parse::<AccountEmail>().map_err(named).map_err(problem("metadata.account"))?;
+            let quote = |error| format!("{account:?}: {error}");
+            account.parse::<AccountEmail>().map_err(quote).map_err(problem("metadata.account"))?;
         }
         let missing = [
             ("tls.certificate", &self.tls.certificate, &self.tls.key),
@@ -262,14 +264,14 @@ impl Config {
         })
     }
 
-    /// The location of hosts that name none.
+    /// Returns the location of hosts that name none.
     pub fn location(&self) -> anyhow::Result<Location> {
         let location = self.default_location.parse();
         location.with_context(|| format!("default_location {:?}", self.default_location))
     }
 
-    /// How the engine is set.
-    pub fn engine(&self) -> engine::Settings {
+    /// Returns the settings of the engine. The webhooks are not among them: they are read apart.
+    pub fn engine_settings(&self) -> engine::Settings {
         engine::Settings {
             new_repositories_sparse: self.new_repositories.sparse,
             create_on_push: self.new_repositories.on_push.into(),
@@ -286,29 +288,29 @@ impl Config {
     }
 }
 
-/// Returns what a variable means. It is text; `true`, `5` and `["a"]` are taken for what they are in TOML, where the
-/// setting takes that.
+/// Returns the TOML value of a variable. A text that is another TOML value, as `true`, `5` or `["a"]`, is taken for
+/// that value if the setting accepts it, and otherwise for a text.
 fn value_of(name: &str, key: &str, text: &str) -> anyhow::Result<toml::Value> {
     let plain = toml::Value::String(text.to_owned());
     let parsed = format!("v = {text}").parse::<toml::Table>().ok();
     let parsed = parsed.and_then(|mut table| table.remove("v")).unwrap_or_else(|| plain.clone());
     let mut problem = String::new();
     for value in [parsed, plain] {
-        let mut alone = toml::Table::new();
-        lay_over(&mut alone, key, value.clone())?;
-        let Err(error) = Config::deserialize(alone) else { return Ok(value) };
-        // What a setting says of a text that it reads is better than that it wanted something else than a text.
+        let mut single = toml::Table::new();
+        insert_setting(&mut single, key, value.clone())?;
+        let Err(error) = Config::deserialize(single) else { return Ok(value) };
+        // A setting's own message about the text is better than the message that its type is wrong.
         if problem.is_empty() || !error.message().starts_with("invalid type") {
             error.message().clone_into(&mut problem);
         }
     }
-    if HOLD_SECRETS.contains(&key) && problem.contains(text) {
+    if KEYS_WITH_SECRETS.contains(&key) && problem.contains(text) {
         "cannot be read".clone_into(&mut problem);
     }
     bail!("{name}: {key}: {problem}")
 }
 
-fn lay_over(table: &mut toml::Table, key: &str, value: toml::Value) -> anyhow::Result<()> {
+fn insert_setting(table: &mut toml::Table, key: &str, value: toml::Value) -> anyhow::Result<()> {
     let mut place = table;
     let mut parts = key.split('.').peekable();
     while let Some(part) = parts.next() {

@@ -1,9 +1,10 @@
-//! The one way out: every request that this server makes of another goes through a [`Target`].
+//! The only way out: every request that this server makes of another one goes through an [`EgressTarget`].
 //!
-//! Who names a target could otherwise have the server reach what only it can reach: this machine, the network around
-//! it, what hands out a cloud machine's credentials. So it is addresses that are vetted, not names: those that a name
-//! turns out to have, each time it is asked for, and only to these is a connection made. Redirects are not followed, no
-//! variable of the environment names a proxy, what a target answers beyond its status is read a little and forgotten.
+//! Without it, a person who names a target could have the server reach what only the server can reach: this machine,
+//! the network around it, the service that hands out a cloud machine's credentials. So addresses are vetted, not names:
+//! those to which a name resolves, at each connection, and a connection is made to a vetted address alone. Redirects
+//! are not followed, variables of the environment do not name a proxy, and the body of an answer is read in part and
+//! dropped.
 
 mod address;
 mod allow;
@@ -23,55 +24,56 @@ use reqwest::{Client, Url};
 
 pub(crate) use allow::AllowList;
 
-/// How long a connection may take to come about.
-const CONNECT: Duration = Duration::from_secs(5);
+/// The longest time in which a connection is established.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a request may take, with its answer.
-const WHOLE: Duration = Duration::from_secs(10);
+/// The longest time for a request and its answer.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How much of what follows a status is read, so that its connection can be used again, and how long it may take.
-const MOST_READ: usize = 4 << 10;
-const REST: Duration = Duration::from_secs(1);
+/// The most bytes that are read of an answer's body. A body that is read to its end lets the connection be used again.
+const MAX_BODY_BYTES: usize = 4 << 10;
+/// The longest time for which an answer's body is read.
+const BODY_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Why a target was refused.
+/// The reasons for which a target is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum EgressRefused {
-    /// It is no URL that anything can be sent to.
+    /// The text is no URL that a request can be sent to.
     #[error("is no URL that begins with https:// or http:// and names a host")]
     NoUrl,
-    /// It holds a user name or a password.
+    /// The URL holds a user name or a password.
     #[error("holds a user name or a password; set a token instead")]
     Userinfo,
-    /// Its address is not to be reached.
+    /// The address is not public, and `egress.allow` does not open it.
     #[error("{0} is an address of this machine or of a network within; egress.allow can open it")]
     Within(IpAddr),
-    /// Its address is public, and nothing would be encrypted on the way.
+    /// The address is public, and the connection would not be encrypted.
     #[error("{0} would be reached without encryption; use https://, or open it by egress.allow")]
     Unencrypted(IpAddr),
 }
 
-/// Why a request came to nothing. Neither the URL, which may hold a secret, nor what was answered is in it.
+/// The reasons for which a request fails. Their texts have neither the URL, which may hold a secret, nor the answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SendError {
-    /// The target is not to be reached.
+    /// The target may not be reached.
     #[error("{0}")]
     Refused(EgressRefused),
-    /// There was no answer in time.
+    /// No answer came in time.
     #[error("it did not answer in time")]
     Late,
-    /// There was no connection, or it broke.
+    /// The connection was not established, or broke.
     #[error("it cannot be reached: {0}")]
     Broken(String),
 }
 
-/// Somewhere that requests are sent to.
+/// A URL to which requests are sent, and the client that vets its addresses.
 pub(crate) struct EgressTarget {
     url: Url,
     client: Client,
 }
 
 impl EgressTarget {
-    /// A target whose URL follows the rules. What its name turns out to be is looked at with each connection.
+    /// Checks a URL by the rules. The addresses of its host name are vetted at each connection.
     pub(crate) fn new(url: &str, allow: &Arc<AllowList>) -> anyhow::Result<Self> {
         let url = Url::parse(url).map_err(|_| EgressRefused::NoUrl)?;
         let encrypted = match url.scheme() {
@@ -86,25 +88,25 @@ impl EgressTarget {
             return Err(EgressRefused::Userinfo.into());
         }
         let rule = EgressRule { allow: allow.clone(), port, encrypted };
-        // An address in a URL is never resolved. The parser has read all ways to write one.
+        // An address in a URL is never resolved, so it is checked here. The parser has read all ways to write one.
         if let Ok(ip) = host.trim_matches(['[', ']']).parse::<IpAddr>() {
             rule.check("", ip)?;
         }
         let builder = Client::builder();
-        // A machine without certificates of authorities can still tell its own network.
+        // A machine without certificates of authorities can still send to its own network without TLS.
         let builder = if encrypted { builder } else { builder.tls_certs_only([]) };
         let client = builder
             .dns_resolver(Arc::new(VettedAddresses { rule: Arc::new(rule), lookup }))
             .redirect(Policy::none())
             .no_proxy()
-            .connect_timeout(CONNECT)
-            .timeout(WHOLE)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(REQUEST_TIMEOUT)
             .user_agent(concat!("berth/", env!("CARGO_PKG_VERSION")))
             .build()?;
         Ok(Self { url, client })
     }
 
-    /// Posts JSON and answers the status.
+    /// Posts JSON, and returns the status of the answer.
     pub(crate) async fn post(
         &self,
         body: Bytes,
@@ -116,18 +118,18 @@ impl EgressTarget {
             headers.insert(AUTHORIZATION, authorization.clone());
         }
         let request = self.client.post(self.url.clone()).headers(headers).body(body);
-        let mut answer = request.send().await.map_err(send_error)?;
-        let status = answer.status();
+        let mut response = request.send().await.map_err(send_error)?;
+        let status = response.status();
         let rest = async {
             let mut read = 0;
-            while let Ok(Some(chunk)) = answer.chunk().await {
+            while let Ok(Some(chunk)) = response.chunk().await {
                 read += chunk.len();
-                if read > MOST_READ {
+                if read > MAX_BODY_BYTES {
                     break;
                 }
             }
         };
-        let _ = tokio::time::timeout(REST, rest).await;
+        let _ = tokio::time::timeout(BODY_TIMEOUT, rest).await;
         Ok(status)
     }
 }
@@ -144,12 +146,12 @@ fn send_error(error: reqwest::Error) -> SendError {
     if error.is_timeout() {
         return SendError::Late;
     }
-    // The innermost says what went wrong; the outer ones say where, which is the URL.
+    // The innermost error says what went wrong. The outer ones name the URL, which may hold a secret.
     let innermost = last.filter(|last| !last.is::<reqwest::Error>()).map(ToString::to_string);
     SendError::Broken(innermost.unwrap_or_else(|| "the request failed".to_owned()))
 }
 
-/// What a target may be.
+/// The rule by which the addresses of one target are vetted.
 struct EgressRule {
     allow: Arc<AllowList>,
     port: u16,
@@ -158,9 +160,9 @@ struct EgressRule {
 
 impl EgressRule {
     fn check(&self, name: &str, ip: IpAddr) -> Result<(), EgressRefused> {
-        // A mapped address is a connection to the one that it maps.
+        // A connection to an IPv4-mapped address of IPv6 goes to the IPv4 address.
         let ip = ip.to_canonical();
-        if self.allow.opens(name, (ip, self.port)) {
+        if self.allow.opens(name, ip, self.port) {
             return Ok(());
         }
         match (address::is_public(ip), self.encrypted) {
@@ -174,8 +176,7 @@ impl EgressRule {
 type VettingResolver =
     fn(String) -> Pin<Box<dyn Future<Output = std::io::Result<Vec<IpAddr>>> + Send>>;
 
-/// A resolver that keeps to itself what is not to be reached: connections are made to what it answers, and to
-/// nothing else.
+/// A resolver that returns only the addresses that may be reached: the client connects to no other.
 struct VettedAddresses {
     rule: Arc<EgressRule>,
     lookup: VettingResolver,
@@ -187,16 +188,16 @@ impl Resolve for VettedAddresses {
         Box::pin(async move {
             let name = name.as_str();
             let mut refused = None;
-            let mut kept = Vec::new();
+            let mut allowed = Vec::new();
             for ip in lookup(name.to_owned()).await? {
                 match rule.check(name, ip) {
-                    Ok(()) => kept.push(SocketAddr::new(ip, 0)),
+                    Ok(()) => allowed.push(SocketAddr::new(ip, 0)),
                     Err(reason) => refused = Some(reason),
                 }
             }
             match refused {
-                Some(refused) if kept.is_empty() => Err(refused.into()),
-                Some(_) | None => Ok(Box::new(kept.into_iter()) as Addrs),
+                Some(refused) if allowed.is_empty() => Err(refused.into()),
+                Some(_) | None => Ok(Box::new(allowed.into_iter()) as Addrs),
             }
         })
     }
@@ -204,8 +205,8 @@ impl Resolve for VettedAddresses {
 
 fn lookup(name: String) -> Pin<Box<dyn Future<Output = std::io::Result<Vec<IpAddr>>> + Send>> {
     Box::pin(async move {
-        let found = tokio::net::lookup_host((name, 0)).await?;
-        Ok(found.map(|address| address.ip()).collect())
+        let addresses = tokio::net::lookup_host((name, 0)).await?;
+        Ok(addresses.map(|address| address.ip()).collect())
     })
 }
 

@@ -1,114 +1,99 @@
-//! What runs beside the requests: collecting, cleaning, and writing down what was counted.
+//! The background jobs: collection, cleanup, the scrub, webhooks, and storing what was counted in memory.
 
+mod context;
 pub(crate) mod ticks;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use engine::{GcMode, ScrubScope};
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 use crate::config::{Config, DurationSetting};
 use crate::listen::tls::ServerTls;
 use crate::notifications::{self, WebhookEndpoint};
-use ticks::{JobTicks, unless_stopped};
+pub(crate) use context::JobContext;
+use ticks::JobTicks;
 use web::app::App;
 
-/// How often pulls are written down and sizes are folded.
-const COUNT_EVERY: Duration = Duration::from_secs(30);
+/// The interval at which counts of pulls are stored and sizes are folded.
+const COUNT_PERIOD: Duration = Duration::from_secs(30);
 
-/// How often it is looked whether another process changed who may do what, or took tokens back.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The interval at which the database is asked whether another process changed rights or revoked tokens, and the stores
+/// whether they are still there.
+const POLL_PERIOD: Duration = Duration::from_secs(1);
 
-/// How often it is looked whether copies are due to be checked.
-const SCRUB_EVERY: Duration = Duration::from_secs(60);
+/// The interval at which the scrub asks for copies that are due to be checked.
+const SCRUB_PERIOD: Duration = Duration::from_secs(60);
 
-/// How often the certificate's files are looked at.
-const RENEW_EVERY: Duration = Duration::from_secs(2);
+/// The interval at which the files of the certificate are checked for changes.
+const CERTIFICATE_PERIOD: Duration = Duration::from_secs(2);
 
-/// Starts the jobs. They end when `stop` says so, each after the step that it is at.
-pub(crate) fn start(
-    (app, tls, receivers): (&App, Option<ServerTls>, Vec<WebhookEndpoint>),
-    config: &Config,
-    stop: &watch::Receiver<bool>,
-) -> JoinSet<()> {
-    // An interval of zero would never rest.
-    let at_least = |interval: DurationSetting| interval.get().max(Duration::from_millis(100));
-    let (gc_every, cleanup_every) =
-        (at_least(config.gc.interval), at_least(config.cleanup.interval));
-    let mut jobs = JoinSet::new();
-    let (counting, mut ticks) = (app.clone(), JobTicks::new(COUNT_EVERY, stop));
-    jobs.spawn(async move {
-        // The figures of a server that has just started are not nothing.
-        measure(&counting).await;
-        while ticks.next().await {
-            count(&counting).await;
-        }
-    });
-    if let Some(tls) = tls {
-        let (metrics, mut ticks) = (app.metrics.clone(), JobTicks::new(RENEW_EVERY, stop));
-        jobs.spawn(async move {
-            loop {
-                if let Some(expires_at) = tls.expires_at() {
-                    metrics.set_certificate_expiry(tls.certificate(), expires_at);
-                }
-                if !ticks.next().await {
-                    break;
-                }
-                let tls = tls.clone();
-                let _ = tokio::task::spawn_blocking(move || tls.reload()).await;
+/// The jobs that run, and the state that each of them gets.
+struct RunningJobs {
+    context: JobContext,
+    running: JoinSet<()>,
+}
+
+impl RunningJobs {
+    /// Starts a job that runs once.
+    fn once<Run>(&mut self, job: impl FnOnce(JobContext) -> Run)
+    where
+        Run: Future<Output = ()> + Send + 'static,
+    {
+        self.running.spawn(job(self.context.clone()));
+    }
+
+    /// Starts a job that runs again and again: each time, one period after its last run.
+    fn every<Run>(&mut self, period: Duration, job: impl Fn(JobContext) -> Run + Send + 'static)
+    where
+        Run: Future<Output = ()> + Send + 'static,
+    {
+        let mut ticks = JobTicks::new(period, &self.context.stop);
+        let context = self.context.clone();
+        self.running.spawn(async move {
+            while ticks.next().await {
+                job(context.clone()).await;
             }
         });
     }
-    let (looking, mut ticks) = (app.clone(), JobTicks::new(LOOK_EVERY, stop));
-    jobs.spawn(async move {
-        while ticks.next().await {
-            let looked = looking.engine.identity().poll_epoch().await.map(drop);
-            if let Err(error) = looked.and(looking.engine.identity().poll_revocations().await) {
-                tracing::warn!(%error, "cannot see whether rights have changed: {error}");
-            }
-        }
-    });
-    let (collecting, mut ticks) = (app.clone(), JobTicks::new(gc_every, stop));
-    jobs.spawn(async move {
-        while ticks.next().await {
-            collect(&collecting, &ticks.stop).await;
-        }
-    });
-    let (cleaning, mut ticks) = (app.clone(), JobTicks::new(cleanup_every, stop));
-    jobs.spawn(async move {
-        while ticks.next().await {
-            clean(&cleaning, cleanup_every, &ticks.stop).await;
-        }
-    });
-    start_checks(app, config, stop, &mut jobs);
-    notifications::start((app, receivers), stop, &mut jobs);
-    jobs
 }
 
-/// Starts what looks after the stores and the copies in them.
-fn start_checks(app: &App, config: &Config, stop: &watch::Receiver<bool>, jobs: &mut JoinSet<()>) {
-    let (watching, mut ticks) = (app.clone(), JobTicks::new(LOOK_EVERY, stop));
-    jobs.spawn(async move {
-        while ticks.next().await {
-            let _ = watching.engine.check_stores().await;
-            watching.metrics.set_stores(watching.engine.are_stores_present());
-        }
-    });
-    let (scrubbing, mut ticks) = (app.clone(), JobTicks::new(SCRUB_EVERY, stop));
-    let rate = config.blobs.scrub_rate.get() as u64;
-    jobs.spawn(async move {
-        count_copies(&scrubbing).await;
-        while ticks.next().await {
-            scrub(&scrubbing, rate, &ticks.stop).await;
-            count_copies(&scrubbing).await;
-        }
-    });
+/// Starts all jobs. When the server stops, each job ends after its current step.
+pub(crate) fn start(
+    context: JobContext,
+    config: &Config,
+    tls: Option<ServerTls>,
+    webhooks: Vec<WebhookEndpoint>,
+) -> JoinSet<()> {
+    // An interval of zero would keep a processor busy.
+    let at_least = |interval: DurationSetting| interval.get().max(Duration::from_millis(100));
+    let (gc_period, cleanup_period) =
+        (at_least(config.gc.interval), at_least(config.cleanup.interval));
+    let scrub_rate = config.blobs.scrub_rate.get() as u64;
+    let mut jobs = RunningJobs { context, running: JoinSet::new() };
+    // The gauges of a server that has just started are not zero.
+    jobs.once(measure);
+    jobs.once(count_copies);
+    jobs.every(COUNT_PERIOD, count);
+    jobs.every(POLL_PERIOD, poll_rights);
+    jobs.every(POLL_PERIOD, check_stores);
+    jobs.every(gc_period, collect);
+    jobs.every(cleanup_period, move |context| clean(context, cleanup_period));
+    jobs.every(SCRUB_PERIOD, move |context| scrub(context, scrub_rate));
+    if let Some(tls) = tls {
+        set_certificate_expiry(&jobs.context.app, &tls);
+        jobs.every(CERTIFICATE_PERIOD, move |context| reload_certificate(context, tls.clone()));
+    }
+    for webhook in webhooks {
+        jobs.once(|context| notifications::deliver(context, webhook));
+    }
+    jobs.running
 }
 
-/// Waits for jobs that were told to stop, but not for ever. They can be cut anywhere, as a crash could.
+/// Waits until the jobs have ended, at most until `deadline`, and aborts the rest. A job survives being cut anywhere,
+/// as it survives a crash.
 pub(crate) async fn end(mut jobs: JoinSet<()>, deadline: Instant) {
     let ended = async { while jobs.join_next().await.is_some() {} };
     if timeout_at(deadline, ended).await.is_err() {
@@ -117,44 +102,75 @@ pub(crate) async fn end(mut jobs: JoinSet<()>, deadline: Instant) {
     }
 }
 
-async fn collect(app: &App, stop: &watch::Receiver<bool>) {
-    match app.engine.collect(GcMode::Collect, |_| unless_stopped(stop)).await {
+/// Sees whether another process changed rights or revoked tokens.
+async fn poll_rights(context: JobContext) {
+    let identity = context.app.engine.identity();
+    let polled = identity.poll_epoch().await.map(drop);
+    if let Err(error) = polled.and(identity.poll_revocations().await) {
+        tracing::warn!(%error, "cannot see whether rights have changed: {error}");
+    }
+}
+
+/// Sees whether the stores are still those that were opened.
+async fn check_stores(JobContext { app, .. }: JobContext) {
+    let _ = app.engine.check_stores().await;
+    app.metrics.set_stores(app.engine.are_stores_present());
+}
+
+/// Reads the certificate again if its files were changed.
+async fn reload_certificate(context: JobContext, tls: ServerTls) {
+    let reloaded = tls.clone();
+    let _ = tokio::task::spawn_blocking(move || reloaded.reload()).await;
+    set_certificate_expiry(&context.app, &tls);
+}
+
+fn set_certificate_expiry(app: &App, tls: &ServerTls) {
+    if let Some(expires_at) = tls.expires_at() {
+        app.metrics.set_certificate_expiry(tls.certificate(), expires_at);
+    }
+}
+
+async fn collect(context: JobContext) {
+    let app = &context.app;
+    match app.engine.collect(GcMode::Collect, |_| context.unless_stopping()).await {
         Ok(report) => app.metrics.files_collected(report.files, report.bytes),
         Err(error) => tracing::warn!(%error, "collection stopped and will be repeated: {error}"),
     }
-    forget_notifications(app, stop).await;
+    delete_expired_notifications(&context).await;
 }
 
-/// Checks the copies that are due.
-async fn scrub(app: &App, rate: u64, stop: &watch::Receiver<bool>) {
-    if rate == 0 {
-        return;
+/// Checks the copies that are due, unless the scrub is off.
+async fn scrub(context: JobContext, rate: u64) {
+    if rate > 0 {
+        let scrubbed =
+            context.app.engine.scrub(ScrubScope::Due, rate, |_| context.unless_stopping());
+        if let Err(error) = scrubbed.await {
+            tracing::warn!(%error, "the scrub stopped and will go on: {error}");
+        }
     }
-    let scrubbed = app.engine.scrub(ScrubScope::Due, rate, |_| unless_stopped(stop));
-    if let Err(error) = scrubbed.await {
-        tracing::warn!(%error, "the scrub stopped and will go on: {error}");
-    }
+    count_copies(context).await;
 }
 
-/// Sets the gauges of what is known of all copies.
-async fn count_copies(app: &App) {
+/// Sets the gauges of quarantined copies and of the oldest check.
+async fn count_copies(JobContext { app, .. }: JobContext) {
     match app.engine.summarize_checks().await {
         Ok((quarantined, oldest)) => app.metrics.set_copies(quarantined, oldest),
         Err(error) => tracing::debug!(%error, "copies could not be counted: {error}"),
     }
 }
 
-/// Forgets messages that nobody took in time.
-async fn forget_notifications(app: &App, stop: &watch::Receiver<bool>) {
+/// Deletes the messages that no webhook has taken in time.
+async fn delete_expired_notifications(context: &JobContext) {
+    let app = &context.app;
     let mut counts = BTreeMap::<String, u64>::new();
-    while unless_stopped(stop).is_continue() {
+    while !context.is_stopping() {
         match app.engine.delete_old_notifications().await {
-            Ok(forgotten) if forgotten.is_empty() => break,
-            Ok(forgotten) => {
-                forgotten.into_iter().for_each(|webhook| *counts.entry(webhook).or_default() += 1);
+            Ok(webhooks) if webhooks.is_empty() => break,
+            Ok(webhooks) => {
+                webhooks.into_iter().for_each(|webhook| *counts.entry(webhook).or_default() += 1);
             }
             Err(error) => {
-                tracing::warn!(%error, "old messages for webhooks could not be forgotten yet: {error}");
+                tracing::warn!(%error, "old messages for webhooks could not be deleted yet: {error}");
                 break;
             }
         }
@@ -164,34 +180,35 @@ async fn forget_notifications(app: &App, stop: &watch::Receiver<bool>) {
         tracing::warn!(
             webhook.name = webhook.as_str(),
             count,
-            "webhook {webhook}: {count} messages are lost that it did not take for seven days"
+            "webhook {webhook}: {count} messages are lost, because it did not take them for seven days"
         );
     }
 }
 
-async fn clean(app: &App, interval: Duration, stop: &watch::Receiver<bool>) {
-    let cleaned = app.engine.clean_due(interval, |repository, step| {
-        app.audit.cleaned(repository, step);
-        unless_stopped(stop)
+async fn clean(context: JobContext, interval: Duration) {
+    let cleaned = context.app.engine.clean_due(interval, |repository, step| {
+        context.app.audit.cleaned(repository, step);
+        context.unless_stopping()
     });
     if let Err(error) = cleaned.await {
         tracing::warn!(%error, "cleanup stopped and will be repeated: {error}");
     }
 }
 
-async fn count(app: &App) {
-    let engine = &app.engine;
+/// Stores the counts of pulls, and folds the sizes of repositories.
+async fn count(context: JobContext) {
+    let engine = &context.app.engine;
     if let Err(error) = engine.flush_pulls().await {
         tracing::warn!(%error, "pulls could not be written down yet: {error}");
     }
     if let Err(error) = engine.fold_usage().await {
         tracing::warn!(%error, "sizes could not be folded yet: {error}");
     }
-    measure(app).await;
+    measure(context).await;
 }
 
-/// Sets the gauges of what the registry holds, and of its disk.
-async fn measure(app: &App) {
+/// Sets the gauges of the disk, and of what the registry holds.
+async fn measure(JobContext { app, .. }: JobContext) {
     if let Some(room) = app.engine.disk_room().await {
         app.metrics.set_disk(&room);
     }

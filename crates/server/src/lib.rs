@@ -1,8 +1,8 @@
 //! The `berth` server: listeners, settings, jobs and the `berth` command.
 //!
-//! The tree tells the story of a request: [`listen`] accepts the connection, `web::layer` gives the request an id, a log
-//! line and its limits, `web::auth` finds out who asks, and the doors (`oci`, `google`) answer by one call of `engine` or
-//! `identity`. What was done or refused goes to `web::audit`. [`routes`] puts the doors together.
+//! The tree tells the story of a request: [`listen`] accepts the connection, `web::layer` gives the request an id, a
+//! log line and its limits, `web::auth` finds out who asks, and the doors (`oci`, `google`) answer by one call of
+//! `engine` or `identity`. `web::audit` records what was done and what was refused. [`routes`] puts the doors together.
 
 pub mod cli;
 pub mod config;

@@ -1,4 +1,4 @@
-//! Sockets: accepting connections, what a slow client may cost, and stopping gently.
+//! Sockets: accepts connections, bounds what a slow client may cost, and stops gently.
 
 mod connection_limits;
 pub mod descriptors;
@@ -28,7 +28,7 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_rustls::server::TlsStream;
 
-pub(crate) use connection_limits::or_pause;
+pub(crate) use connection_limits::accept_or_pause;
 use connection_limits::{AcceptedStream, ConnectionLimits};
 use first_bytes::FirstBytes;
 use readers::{ConnectionState, ConnectionWatch};
@@ -38,47 +38,48 @@ use web::layer::ConnectionEnds;
 use web::layer::drain::DrainBudget;
 use web::layer::observe::{RequestEntry, observe};
 
-/// A reader may pause for longer than a writer: it may be busy with what it has got.
-const READER_PATIENCE: u32 = 4;
-/// Looks that an unused connection gets to end gently.
-const GOODBYE: u32 = 2;
-/// What waits of one HTTP/2 answer in the library's buffers, before it asks for no more.
-const SEND_BUFFER: usize = 256 << 10;
-/// The most that one read of HTTP/1 takes room for. Part of a read keeps all of its room: with larger ones, uploads
-/// hold several times what they sent. A request's headers must fit in as well.
-const READ_BUFFER: usize = 128 << 10;
+/// The number of `idle_timeout`s for which a client may take nothing. A reader may pause for longer than a writer,
+/// because it may be busy with the bytes that it has.
+const READER_TIMEOUTS: u32 = 4;
+/// The number of looks at an unused connection for which it is given time to end gently.
+const MAX_LOOKS_ENDING: u32 = 2;
+/// The most bytes of one HTTP/2 answer that wait in the library's buffers.
+const MAX_SEND_BUFFER: usize = 256 << 10;
+/// The largest buffer of an HTTP/1 connection, in bytes. A part of a read keeps the memory of the whole read: with a
+/// larger buffer, uploads would hold several times what they sent. The headers of a request must fit in as well.
+const MAX_READ_BUFFER: usize = 128 << 10;
 
-/// What a listener serves.
+/// A listener's routes, its TLS, and the people whom it is for.
 pub struct Listener {
-    /// What every handler shares.
+    /// The state that all doors share.
     pub app: App,
     /// The routes.
     pub router: Router,
-    /// What encrypts the connections, if anything.
+    /// The certificate of its connections; `None` where they are not encrypted.
     pub tls: Option<ServerTls>,
     /// The people whom the listener is for.
-    pub whose: ListenerKind,
+    pub kind: ListenerKind,
 }
 
 /// The people whom a listener is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ListenerKind {
-    /// Clients of the registry, strangers among them.
+    /// Clients of the registry, known or not.
     Clients,
-    /// Operators, and what runs on this machine. They have places that clients cannot take.
+    /// Operators, and programs beside the server. They have places that clients cannot take.
     Operators,
 }
 
-/// Serves a router until `stop` says so, and then until what runs is over or `drain` has passed.
+/// Serves a router until `stop` becomes true, and then until all requests have ended or the drain time has passed.
 pub async fn serve(
     listener: TcpListener,
-    Listener { app, router, tls, whose }: Listener,
+    Listener { app, router, tls, kind }: Listener,
     mut stop: watch::Receiver<bool>,
 ) {
     let limits = app.limits.clone();
-    let entrance = ConnectionLimits::new(whose, &app, &listener);
+    let connection_limits = ConnectionLimits::new(kind, &app, &listener);
     let drains = DrainBudget::new(limits.connections);
-    // A connection that is over already cannot say which of its addresses it came to.
+    // A connection that is closed already has no local address any more.
     let address = listener.local_addr().unwrap_or(app.origin.listen());
     let mut connections = JoinSet::new();
     loop {
@@ -86,7 +87,7 @@ pub async fn serve(
             biased;
             _ = stop.wait_for(|stop| *stop) => break,
             Some(_) = connections.join_next() => continue,
-            accepted = entrance.accept(&listener) => accepted,
+            accepted = connection_limits.accept(&listener) => accepted,
         };
         let Some(AcceptedStream { stream, peer, place }) = accepted else { continue };
         let connection = AcceptedConnection {
@@ -123,12 +124,12 @@ struct AcceptedConnection {
     stop: watch::Receiver<bool>,
 }
 
-/// What happens to a connection without a request.
+/// The treatment of a connection that has no request.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum IdleConnection {
-    /// It is asked to end: HTTP/2 has no time-out of its own for it.
+    /// The connection is asked to end: HTTP/2 has no time-out of its own for it.
     Ends,
-    /// It waits for the next request's head, which has one.
+    /// The connection stays: HTTP/1 has a time-out for the head of the next request.
     Waits,
 }
 
@@ -138,10 +139,10 @@ impl AcceptedConnection {
     async fn run(self, stream: TcpStream) -> Result<(), ConnectionFailure> {
         let (limits, mut stop) = (&self.app.limits, self.stop.clone());
         stream.set_nodelay(true)?;
-        set_patience(&stream, limits.idle_timeout.get() * READER_PATIENCE)?;
+        set_user_timeout(&stream, limits.idle_timeout.get() * READER_TIMEOUTS)?;
         let header_timeout = limits.header_timeout.get();
         if let Some(tls) = self.tls.clone() {
-            // In memory of its own: what it took is not kept for as long as the connection lasts.
+            // Boxed, so that the memory of the handshake is freed when it is over, and not with the connection.
             let handshake = Box::pin(self.handshake(tls, stream));
             let handshake = tokio::time::timeout(header_timeout, handshake);
             let stream = tokio::select! {
@@ -158,12 +159,12 @@ impl AcceptedConnection {
             _ = stop.wait_for(|stop| *stop) => return Ok(()),
         };
         if protocol == FirstBytes::Tls {
-            first_bytes::note_tls(self.door.connection);
+            first_bytes::log_tls(self.door.connection);
         }
         Box::pin(self.serve(stream, protocol == FirstBytes::Http2)).await
     }
 
-    /// Begins TLS. `None`: the client speaks http, and was told that this is wrong here.
+    /// Begins TLS. Returns `None` if the client speaks HTTP without TLS: then it was answered 400.
     async fn handshake(
         &self,
         tls: ServerTls,
@@ -172,16 +173,16 @@ impl AcceptedConnection {
         match FirstBytes::of(&stream).await? {
             FirstBytes::Tls | FirstBytes::Unknown => tls.acceptor().accept(stream).await.map(Some),
             FirstBytes::Http1 | FirstBytes::Http2 => {
-                // Its request was not read, and more of it may come.
+                // The request was not read, and more of it may come.
                 self.door.arrivals.came();
                 let patience = self.app.limits.idle_timeout.get();
                 let stream = StagedClose::new(stream, &self.door, patience);
-                first_bytes::turn_away(stream, self.door.connection).await.map(|()| None)
+                first_bytes::refuse_plain_http(stream, self.door.connection).await.map(|()| None)
             }
         }
     }
 
-    /// Serves a connection whose version is known.
+    /// Serves a connection whose version of HTTP is known.
     async fn serve<S>(mut self, stream: S, http2: bool) -> Result<(), ConnectionFailure>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -200,40 +201,42 @@ impl AcceptedConnection {
         if http2 {
             let connection = http2::Builder::new(TokioExecutor::new())
                 .timer(TokioTimer::new())
-                // It grows with what was read lately: who sends what nobody reads yet has little memory for it.
+                // The window grows with what was read lately: data that nobody reads yet gets little memory.
                 .adaptive_window(true)
                 .max_concurrent_streams(128)
                 .max_header_list_size(64 << 10)
-                .max_send_buf_size(SEND_BUFFER)
+                .max_send_buf_size(MAX_SEND_BUFFER)
                 .keep_alive_interval(Duration::from_secs(20))
                 .serve_connection(TokioIo::new(stream), service);
-            self.until_over((Box::pin(connection), IdleConnection::Ends), &watch).await
+            self.serve_to_end(Box::pin(connection), IdleConnection::Ends, &watch).await
         } else {
             let stream = StagedClose::new(stream, &self.door, patience);
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(header_timeout)
-                .max_buf_size(READ_BUFFER)
+                .max_buf_size(MAX_READ_BUFFER)
                 .serve_connection(TokioIo::new(stream), service);
-            self.until_over((Box::pin(connection), IdleConnection::Waits), &watch).await
+            self.serve_to_end(Box::pin(connection), IdleConnection::Waits, &watch).await
         }
     }
 
-    /// Serves a connection to its end, which is near once the server stops, or the client is of no use. It comes in a
-    /// box: it has the memory of its own version of HTTP, and not that of the larger one.
-    async fn until_over<C>(
+    /// Serves a connection to its end. The connection is asked to end once the server stops or it is not used, and cut
+    /// if its client does not read. It is boxed, so that it has the memory of its own version of HTTP, and not that of
+    /// the larger one.
+    async fn serve_to_end<C>(
         &mut self,
-        (mut connection, idle): (Pin<Box<C>>, IdleConnection),
+        mut connection: Pin<Box<C>>,
+        idle: IdleConnection,
         watch: &ConnectionWatch,
     ) -> Result<(), ConnectionFailure>
     where
         C: GracefulConnection<Error: Into<ConnectionFailure>>,
     {
-        let mut looks = interval(readers::period(self.app.limits.idle_timeout.get()));
+        let mut looks = interval(readers::look_period(self.app.limits.idle_timeout.get()));
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // The first one comes at once.
+        // The first tick comes at once.
         looks.tick().await;
-        let (mut ending, mut goodbye) = (false, 0);
+        let (mut ending, mut looks_ending) = (false, 0);
         loop {
             tokio::select! {
                 biased;
@@ -243,15 +246,15 @@ impl AcceptedConnection {
                     connection.as_mut().graceful_shutdown();
                 }
                 () = watch.end_is_wanted() => {
-                    return Err("its reader does not read, and others need the memory".into());
+                    return Err("its client does not read, and others need the memory".into());
                 }
                 _ = looks.tick() => match watch.look() {
-                    ConnectionState::Stuck => return Err("its reader does not read".into()),
+                    ConnectionState::Stuck => return Err("its client does not read".into()),
                     ConnectionState::Idle if idle == IdleConnection::Ends => {
                         ending = true;
-                        goodbye += 1;
-                        if goodbye > GOODBYE {
-                            return Err("it was not used, and did not end when it was asked to".into());
+                        looks_ending += 1;
+                        if looks_ending > MAX_LOOKS_ENDING {
+                            return Err("it was idle, and its client did not close it when asked to".into());
                         }
                         connection.as_mut().graceful_shutdown();
                     }
@@ -262,10 +265,10 @@ impl AcceptedConnection {
     }
 }
 
-/// Has TCP end the connection when its reader takes nothing: it would keep a buffer for ever.
-fn set_patience(stream: &TcpStream, patience: Duration) -> io::Result<()> {
-    // The kernel takes a signed number.
-    let most = i32::MAX.unsigned_abs();
-    let millis = u32::try_from(patience.as_millis()).unwrap_or(most).min(most);
+/// Has TCP end the connection if its client takes nothing for this long: otherwise it would keep its buffer for ever.
+fn set_user_timeout(stream: &TcpStream, timeout: Duration) -> io::Result<()> {
+    // The kernel takes a signed number of milliseconds.
+    let max = i32::MAX.unsigned_abs();
+    let millis = u32::try_from(timeout.as_millis()).unwrap_or(max).min(max);
     Ok(rustix::net::sockopt::set_tcp_user_timeout(stream, millis)?)
 }

@@ -1,9 +1,10 @@
-//! The metadata server's few paths, as on a machine of Google's: tokens for whoever runs beside it.
+//! The metadata server: a few paths of Google's Compute Engine metadata server, which give tokens to programs that run
+//! beside it.
 //!
-//! It has a listener of its own, only where one is configured, and speaks for the one account that the operator
-//! named. Whoever reaches the listener is that account, so that what a browser or a proxy would do on somebody
-//! else's behalf is refused: requests without `Metadata-Flavor: Google`, from a web page, under a name that is not
-//! the metadata server's own, and forwarded ones.
+//! The metadata server has a listener of its own, which is off by default, and speaks for the one account that the
+//! operator named. Every program that reaches the listener acts as that account. So requests that a browser or a proxy
+//! may send on somebody else's behalf are refused: those without `Metadata-Flavor: Google`, from a web page, under a
+//! name that is not the metadata server's own, and forwarded ones.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -24,20 +25,20 @@ use web::app::App;
 use web::layer::RequestInfo;
 use web::routes::{DeclaredRoutes, RouteAccess};
 
-/// What the metadata server speaks for.
+/// The state of the metadata server: the account that it speaks for, and its listener.
 #[derive(Clone)]
 pub struct MetadataServer {
-    /// What every handler shares.
+    /// The state that all doors share.
     pub app: App,
-    /// The address that it listens on.
+    /// The IP address of the listener.
     pub listen: IpAddr,
-    /// The account's address.
+    /// The account's email address.
     pub account: String,
-    /// The project's id.
+    /// The id of the account's project.
     pub project: String,
 }
 
-/// Every path that is served.
+/// The routes of the metadata server.
 pub fn routes() -> DeclaredRoutes<MetadataServer> {
     const ACCOUNT: RouteAccess = RouteAccess::Public("whoever reaches the listener is the account");
     let mut routes = DeclaredRoutes::new();
@@ -59,34 +60,35 @@ pub fn routes() -> DeclaredRoutes<MetadataServer> {
     routes
 }
 
-/// The routes, for those who may be meant.
+/// Returns the router of the metadata server, which refuses requests that are not meant for it.
 pub fn router(metadata: MetadataServer) -> Router {
     routes()
         .into_router()
         .layer(from_fn_with_state(metadata.listen, refuse_foreign))
-        .layer(map_response(flavoured))
+        .layer(map_response(add_flavour))
         .with_state(metadata)
 }
 
 const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
 
-/// What proxies say of themselves, and browsers of the page that asks.
-const FOREIGN: [HeaderName; 4] =
+/// Headers that a proxy adds, or a browser for the page that sends the request.
+const FOREIGN_HEADERS: [HeaderName; 4] =
     [ORIGIN, FORWARDED, VIA, HeaderName::from_static("x-forwarded-for")];
 
 /// The names that clients know a metadata server by.
-const NAMES: [&str; 3] = ["localhost", "metadata", "metadata.google.internal"];
+const HOST_NAMES: [&str; 3] = ["localhost", "metadata", "metadata.google.internal"];
 
-/// A page in a browser cannot set the flavour of another origin's request without asking. One whose own name was made
-/// to lead here could, but it sends that name; and a proxy says that it is one.
+/// Refuses a request that is not from a program beside the server. A web page cannot send `Metadata-Flavor` to another
+/// origin without a preflight request. A page whose own host name was pointed here (DNS rebinding) can, but then `Host`
+/// has that name. A proxy is recognised by the headers that it adds.
 async fn refuse_foreign(State(listen): State<IpAddr>, request: Request, next: Next) -> Response {
     let headers = request.headers();
     let flavour = headers.get("metadata-flavor");
-    let asked = request.uri().path() == "/" || flavour.is_some_and(|value| value == "Google");
+    let has_flavour = request.uri().path() == "/" || flavour.is_some_and(|value| value == "Google");
     let header = headers.get(HOST).and_then(|host| host.to_str().ok());
     let host = request.uri().authority().map(|authority| authority.as_str()).or(header);
-    let foreign = FOREIGN.iter().any(|name| headers.contains_key(name));
-    if foreign || !asked || !host.is_some_and(|host| is_own(host, listen)) {
+    let foreign = FOREIGN_HEADERS.iter().any(|name| headers.contains_key(name));
+    if foreign || !has_flavour || !host.is_some_and(|host| is_own(host, listen)) {
         let text = "Missing Metadata-Flavor:Google header, or the request was forwarded, comes from a web page \
                     or names another host.\n";
         return (StatusCode::FORBIDDEN, text).into_response();
@@ -94,25 +96,26 @@ async fn refuse_foreign(State(listen): State<IpAddr>, request: Request, next: Ne
     next.run(request).await
 }
 
-/// Whether a `Host` means a metadata server that listens there.
+/// Returns whether a `Host` is a name or an address of the metadata server that listens on `listen`.
 fn is_own(host: &str, listen: IpAddr) -> bool {
     let host = without_port(host);
     match host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
-        // Who listens everywhere has addresses that are not known here. None of them is a name that a page could have.
-        Ok(address) => is_near(address) || address == listen || listen.is_unspecified(),
-        Err(_) => NAMES.iter().any(|name| host.eq_ignore_ascii_case(name)),
+        // A listener on all addresses does not know which ones there are. An address is no name that a page could have.
+        Ok(address) => is_link_or_loopback(address) || address == listen || listen.is_unspecified(),
+        Err(_) => HOST_NAMES.iter().any(|name| host.eq_ignore_ascii_case(name)),
     }
 }
 
-/// Whether an address is this machine's own, or one that no router passes on, as that of Google's metadata server is.
-pub fn is_near(address: IpAddr) -> bool {
+/// Returns whether an address is of loopback or link-local, as that of Google's metadata server: no router passes it
+/// on.
+pub fn is_link_or_loopback(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(address) => address.is_loopback() || address.is_link_local(),
         IpAddr::V6(address) => address.is_loopback() || address.is_unicast_link_local(),
     }
 }
 
-async fn flavoured(mut response: Response) -> Response {
+async fn add_flavour(mut response: Response) -> Response {
     response.headers_mut().insert("metadata-flavor", HeaderValue::from_static("Google"));
     response
 }
@@ -127,7 +130,7 @@ async fn project_number(State(metadata): State<MetadataServer>) -> Response {
         Err(IdentityError::ResourceUnknown(_)) => {
             (StatusCode::NOT_FOUND, "there is no such project\n").into_response()
         }
-        Err(error) => failed(&error),
+        Err(error) => unavailable(&error),
     }
 }
 
@@ -141,7 +144,7 @@ async fn list(State(metadata): State<MetadataServer>) -> Response {
         Ok(true) => format!("default/\n{}/\n", metadata.account).into_response(),
         // As on a machine without an account.
         Ok(false) => String::new().into_response(),
-        Err(error) => failed(&error),
+        Err(error) => unavailable(&error),
     }
 }
 
@@ -150,18 +153,18 @@ impl MetadataServer {
         self.app.engine.identity().has_account(&self.account).await
     }
 
-    /// Refuses every name but the account's two, and these as well while there is no such account: as on a machine without
-    /// one. gcloud takes anything else for a broken machine, and crashes.
+    /// Refuses every name but `default` and the account's own, and these as well while the account does not exist. A
+    /// machine without an account answers the same; gcloud crashes on any other answer.
     async fn check(&self, account: &str) -> Result<(), Response> {
-        let ours = account == "default" || account == self.account;
-        let exists = if ours { self.exists().await } else { Ok(false) };
-        if exists.map_err(|error| failed(&error))? {
+        let is_account = account == "default" || account == self.account;
+        let exists = if is_account { self.exists().await } else { Ok(false) };
+        if exists.map_err(|error| unavailable(&error))? {
             return Ok(());
         }
         Err((StatusCode::NOT_FOUND, "there is no such service account\n").into_response())
     }
 
-    /// Returns the account as a caller, if it may do anything.
+    /// Returns the account as a caller, unless it is disabled or its project is deleted.
     async fn caller(&self, account: &str) -> Result<Caller, Response> {
         self.check(account).await?;
         let caller = self.app.engine.identity().caller_by_account(&self.account).await;
@@ -170,18 +173,19 @@ impl MetadataServer {
                 let text = "the service account is disabled, or its project is deleted\n";
                 (StatusCode::FORBIDDEN, text).into_response()
             }
-            error => failed(&error),
+            error => unavailable(&error),
         })
     }
 
-    /// Says that the account is missing, and how it is made: once, because it is asked for all the time.
-    pub async fn say_if_missing(&self) -> Result<(), IdentityError> {
+    /// Warns if the account is missing, and says how to make it. This is logged once, at the start, because clients ask
+    /// all the time.
+    pub async fn warn_if_missing(&self) -> Result<(), IdentityError> {
         if !self.exists().await? {
             let Self { account, project, .. } = self;
             let id = account.split('@').next().unwrap_or_default();
             tracing::warn!(
-                "metadata.account {account} does not exist, and whoever asks the metadata server finds a machine without \
-                 an account: gcloud iam service-accounts create {id} --project={project}"
+                "metadata.account {account} does not exist, so that clients of the metadata server find a machine \
+                 without an account; make it with: gcloud iam service-accounts create {id} --project={project}"
             );
         }
         Ok(())
@@ -222,7 +226,7 @@ async fn token(State(metadata): State<MetadataServer>, Path(account): Path<Strin
             "token_type": "Bearer",
         }))
         .into_response(),
-        Err(error) => failed(&error),
+        Err(error) => unavailable(&error),
     }
 }
 
@@ -238,9 +242,9 @@ async fn identity(
     State(metadata): State<MetadataServer>,
     Extension(info): Extension<Arc<RequestInfo>>,
     Path(account): Path<String>,
-    Query(asked): Query<MetadataQuery>,
+    Query(query): Query<MetadataQuery>,
 ) -> Response {
-    if asked.audience.is_empty() {
+    if query.audience.is_empty() {
         return (StatusCode::BAD_REQUEST, "non-empty audience parameter required\n")
             .into_response();
     }
@@ -249,15 +253,15 @@ async fn identity(
         Err(refused) => return refused,
     };
     let issuer = metadata.app.origin.at(info.local().ip());
-    let include_email = asked.format == "full";
-    let meant = (asked.audience.as_str(), issuer.as_str());
+    let include_email = query.format == "full";
+    let meant = (query.audience.as_str(), issuer.as_str());
     match metadata.app.engine.identity().identity_token(&caller, meant, include_email).await {
         Ok(token) => ([(CONTENT_TYPE, "text/html")], token).into_response(),
-        Err(error) => failed(&error),
+        Err(error) => unavailable(&error),
     }
 }
 
-fn failed(error: &IdentityError) -> Response {
+fn unavailable(error: &IdentityError) -> Response {
     tracing::warn!(%error, "the metadata server cannot answer: {error}");
     let text = "the metadata server's account cannot be used; the registry's log says why\n";
     (StatusCode::SERVICE_UNAVAILABLE, text).into_response()

@@ -1,8 +1,9 @@
-//! Tells webhooks what happened: pushes, tags and deletes, as Pub/Sub tells of changes in Artifact Registry.
+//! Delivers notifications of pushes, tags and deletes to webhooks, in the format in which Pub/Sub delivers those of
+//! Artifact Registry.
 //!
-//! What there is to tell is in the database, written with each change; here it travels. Messages of a webhook go one
-//! after the other, by one process at a time. What its receiver took is forgotten afterwards: a process that dies in
-//! between leaves it to be sent again. Webhooks know nothing of each other.
+//! The messages are in the database, written in the transaction of each change; this module sends them. One process at
+//! a time sends the messages of a webhook, one after the other. A message is deleted after its receiver has taken it: a
+//! process that dies in between leaves it to be sent again. Webhooks do not influence each other.
 
 mod message;
 mod retry;
@@ -16,57 +17,55 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use engine::{DeliveryOutcome, EngineError, Notification, Webhook};
 use http::{HeaderValue, StatusCode};
-use tokio::sync::watch;
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use self::retry::{FailureCause, RetryState};
 use crate::config::{self, Config};
 use crate::egress::{AllowList, EgressTarget, SendError};
+use crate::jobs::JobContext;
 use crate::jobs::ticks::JobTicks;
-use web::app::App;
 
-/// How often it is looked for something to tell.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The interval at which the database is asked for messages.
+const POLL_PERIOD: Duration = Duration::from_secs(1);
 
-/// After how long it is written down what was taken, and that this process still lives: well within its lease.
-const SETTLE_EVERY: Duration = Duration::from_secs(2);
+/// The time after which deliveries are stored, and the lease of this process is renewed: well within the lease.
+const SETTLE_PERIOD: Duration = Duration::from_secs(2);
 
-/// Webhooks beyond that would make each change a large one.
-const MOST: usize = 100;
+/// The most webhooks: each change writes a message for each of them in its transaction.
+const MAX_WEBHOOKS: usize = 100;
 
-/// Somebody who is told, and how.
+/// A webhook of the settings: which changes it is told of, and where its messages are sent.
 pub(crate) struct WebhookEndpoint {
     webhook: Webhook,
-    /// What messages say that they come from, where the settings say so.
+    /// The Pub/Sub subscription that messages name, if the settings have one.
     subscription: Option<String>,
     authorization: Option<HeaderValue>,
     target: EgressTarget,
 }
 
 impl WebhookEndpoint {
-    /// All of the settings. What cannot work is refused by the setting's name.
-    pub(crate) fn all(config: &Config, allow: &Arc<AllowList>) -> anyhow::Result<Vec<Self>> {
-        if config.notifications.len() > MOST {
-            bail!("notifications: there are more than {MOST}");
+    /// Reads all webhooks of the settings. An error names the setting that cannot work.
+    pub(crate) fn read_all(config: &Config, allow: &Arc<AllowList>) -> anyhow::Result<Vec<Self>> {
+        if config.notifications.len() > MAX_WEBHOOKS {
+            bail!("notifications: there are more than {MAX_WEBHOOKS}");
         }
         let mut names = BTreeSet::new();
-        let receiver = |(number, notification): (usize, &config::WebhookSettings)| {
-            let receiver = Self::new(notification, allow);
-            let name = &notification.name;
-            let receiver = receiver
-                .with_context(|| format!("notifications, number {}, {name:?}", number + 1))?;
-            if !names.insert(name.clone()) {
+        let mut endpoints = Vec::new();
+        for (index, settings) in config.notifications.iter().enumerate() {
+            let name = &settings.name;
+            let endpoint = Self::new(settings, allow)
+                .with_context(|| format!("notifications, number {}, {name:?}", index + 1))?;
+            if !names.insert(name) {
                 bail!("notifications.name {name:?} is there twice");
             }
-            Ok(receiver)
-        };
-        config.notifications.iter().enumerate().map(receiver).collect()
+            endpoints.push(endpoint);
+        }
+        Ok(endpoints)
     }
 
-    fn new(notification: &config::WebhookSettings, allow: &Arc<AllowList>) -> anyhow::Result<Self> {
+    fn new(settings: &config::WebhookSettings, allow: &Arc<AllowList>) -> anyhow::Result<Self> {
         let config::WebhookSettings { name, url, subscription, projects, repositories, .. } =
-            notification;
+            settings;
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
         if name.is_empty() || name.len() > 255 || !name.bytes().all(is_plain) {
             bail!("name must have 1 to 255 letters, digits, -, _ or .");
@@ -79,10 +78,10 @@ impl WebhookEndpoint {
             repositories: parse_all("repositories", repositories)?,
         };
         let subscription = Some(subscription.clone()).filter(|text| !text.is_empty());
-        Ok(Self { webhook, subscription, authorization: authorization(notification)?, target })
+        Ok(Self { webhook, subscription, authorization: authorization(settings)?, target })
     }
 
-    /// What the engine has to know of it.
+    /// Returns the part that the engine needs: the name, and the changes to be told of.
     pub(crate) fn webhook(&self) -> Webhook {
         self.webhook.clone()
     }
@@ -100,67 +99,60 @@ where
     texts.iter().map(parse).collect()
 }
 
-/// The header with the token, which nothing prints.
-fn authorization(notification: &config::WebhookSettings) -> anyhow::Result<Option<HeaderValue>> {
-    let config::WebhookSettings { token_file, token_variable, .. } = notification;
+/// Returns the header with the webhook's token, if there is one. The value is marked as sensitive, so that it is not
+/// printed.
+fn authorization(settings: &config::WebhookSettings) -> anyhow::Result<Option<HeaderValue>> {
+    let config::WebhookSettings { token_file, token_variable, .. } = settings;
     let token = match (token_file.as_path(), token_variable.as_str()) {
         (file, "") if file == Path::new("") => return Ok(None),
         (file, "") => std::fs::read_to_string(file)
             .with_context(|| format!("token_file: cannot read {}", file.display()))?,
         (file, variable) if file == Path::new("") => std::env::var(variable)
             .with_context(|| format!("token_variable: {variable:?} is not set"))?,
-        _ => bail!("token_file and token_variable: there is one token"),
+        _ => bail!("token_file and token_variable: set only one of them"),
     };
     let value = HeaderValue::try_from(format!("Bearer {}", token.trim()));
-    // Not with the reason, which could show the token.
-    let Ok(mut value) = value else { bail!("token: it holds what cannot stand in a header") };
+    // The error's own text could show the token.
+    let Ok(mut value) = value else { bail!("token: it has characters that a header cannot have") };
     value.set_sensitive(true);
     Ok(Some(value))
 }
 
-/// Starts telling everybody. It ends when `stop` says so.
-pub(crate) fn start(
-    (app, receivers): (&App, Vec<WebhookEndpoint>),
-    stop: &watch::Receiver<bool>,
-    jobs: &mut JoinSet<()>,
-) {
-    for receiver in receivers {
-        let (app, stop) = (app.clone(), stop.clone());
-        jobs.spawn(DeliveryWorker { app, receiver, course: RetryState::default(), stop }.run());
-    }
+/// Runs the job that delivers the messages of one webhook, until the server stops.
+pub(crate) async fn deliver(context: JobContext, endpoint: WebhookEndpoint) {
+    DeliveryWorker { context, endpoint, retry: RetryState::default() }.run().await;
 }
 
-/// The work for one webhook.
+/// The job that delivers the messages of one webhook.
 struct DeliveryWorker {
-    app: App,
-    receiver: WebhookEndpoint,
-    course: RetryState,
-    stop: watch::Receiver<bool>,
+    context: JobContext,
+    endpoint: WebhookEndpoint,
+    retry: RetryState,
 }
 
 impl DeliveryWorker {
     async fn run(mut self) {
-        self.app.metrics.webhook_known(self.receiver.name());
-        let mut ticks = JobTicks::new(LOOK_EVERY, &self.stop);
+        self.context.app.metrics.webhook_known(self.endpoint.name());
+        let mut ticks = JobTicks::new(POLL_PERIOD, &self.context.stop);
         while ticks.next().await {
-            if let Err(error) = self.tell().await {
-                let name = self.receiver.name();
-                tracing::warn!(webhook.name = name, %error, "webhook {name}: cannot see what there is to tell: {error}");
+            if let Err(error) = self.send_due().await {
+                let name = self.endpoint.name();
+                tracing::warn!(webhook.name = name, %error, "webhook {name}: cannot read its messages: {error}");
             }
         }
-        let _ = self.app.engine.release_webhook(self.receiver.name()).await;
+        let _ = self.context.app.engine.release_webhook(self.endpoint.name()).await;
     }
 
-    /// Tells everything that is due, or until the receiver is to be left alone for a while.
-    async fn tell(&mut self) -> Result<(), EngineError> {
-        let engine = self.app.engine.clone();
+    /// Sends all messages that are due, until the receiver has to be left alone for a while.
+    async fn send_due(&mut self) -> Result<(), EngineError> {
+        let engine = self.context.app.engine.clone();
         loop {
-            let (waiting, due) = engine.count_waiting_notifications(self.receiver.name()).await?;
-            self.app.metrics.notifications_waiting(self.receiver.name(), waiting);
-            if !due || self.course.rests(Instant::now()) || *self.stop.borrow() {
+            let (waiting, due) = engine.count_waiting_notifications(self.endpoint.name()).await?;
+            self.context.app.metrics.notifications_waiting(self.endpoint.name(), waiting);
+            if !due || self.retry.rests(Instant::now()) || self.context.is_stopping() {
                 return Ok(());
             }
-            let messages = engine.list_due_notifications(self.receiver.name()).await?;
+            let messages = engine.list_due_notifications(self.endpoint.name()).await?;
             if messages.is_empty() {
                 return Ok(());
             }
@@ -169,28 +161,28 @@ impl DeliveryWorker {
         }
     }
 
-    /// Sends messages one after the other, until one is not taken or it is time to write down which were.
-    async fn send_all(&mut self, mut left: Vec<Notification>) -> DeliveryOutcome {
+    /// Sends messages one after the other, until one is not taken or it is time to store which ones were.
+    async fn send_all(&mut self, mut messages: Vec<Notification>) -> DeliveryOutcome {
         let (mut settled, began) = (DeliveryOutcome::default(), Instant::now());
-        let mut stop = self.stop.clone();
-        while !left.is_empty() && began.elapsed() < SETTLE_EVERY {
-            let chosen = self.course.choose(left.len());
-            let message = left.remove(chosen);
+        let mut stop = self.context.stop.clone();
+        while !messages.is_empty() && began.elapsed() < SETTLE_PERIOD {
+            let chosen = self.retry.choose(messages.len());
+            let message = messages.remove(chosen);
             let sent = tokio::select! {
                 sent = self.send(&message) => sent,
-                // It is sent again by whoever comes next.
+                // The process that takes over sends the message again.
                 _ = stop.wait_for(|stop| *stop) => break,
             };
             match sent {
                 Ok(()) => {
                     settled.taken.push(message.id);
-                    self.taken(chosen);
+                    self.record_taken(chosen);
                 }
-                Err((cause, why)) => {
-                    // One that was put off before has had its patience.
-                    let again = cause == FailureCause::Refused && message.times_postponed > 0;
-                    if self.failed(cause, &why) || again {
-                        settled.put_off.push((message.id, self.put_off(&message)));
+                Err((cause, reason)) => {
+                    // A message that was put off before is put off again at its first refusal.
+                    let was_put_off = cause == FailureCause::Refused && message.times_postponed > 0;
+                    if self.record_failure(cause, &reason) || was_put_off {
+                        settled.put_off.push((message.id, self.postponement(&message)));
                     }
                     break;
                 }
@@ -200,19 +192,19 @@ impl DeliveryWorker {
     }
 
     async fn send(&self, message: &Notification) -> Result<(), (FailureCause, String)> {
-        let WebhookEndpoint { subscription, authorization, target, .. } = &self.receiver;
+        let WebhookEndpoint { subscription, authorization, target, .. } = &self.endpoint;
         let subscription = subscription.clone().unwrap_or_else(|| {
-            let (project, name) = (&message.repository.project, self.receiver.name());
+            let (project, name) = (&message.repository.project, self.endpoint.name());
             format!("projects/{project}/subscriptions/{name}")
         });
-        let uri = self.app.registry_uri(&message.repository);
+        let uri = self.context.app.registry_uri(&message.repository);
         let envelope = message::envelope(message, &uri, &subscription).to_string();
         match target.post(envelope.into(), authorization.as_ref()).await {
             Ok(status) if status.is_success() => Ok(()),
             Ok(status) => {
-                let followed =
+                let redirect =
                     if status.is_redirection() { "; redirects are not followed" } else { "" };
-                Err((cause(status), format!("it answered {}{followed}", status.as_u16())))
+                Err((failure_cause(status), format!("it answered {}{redirect}", status.as_u16())))
             }
             Err(error @ SendError::Late) => Err((FailureCause::Refused, error.to_string())),
             Err(error @ (SendError::Refused(_) | SendError::Broken(_))) => {
@@ -221,10 +213,10 @@ impl DeliveryWorker {
         }
     }
 
-    fn taken(&mut self, chosen: usize) {
-        let name = self.receiver.name();
-        self.app.metrics.notification_delivered(name);
-        if let ControlFlow::Break(failures) = self.course.taken(chosen) {
+    fn record_taken(&mut self, chosen: usize) {
+        let name = self.endpoint.name();
+        self.context.app.metrics.notification_delivered(name);
+        if let ControlFlow::Break(failures) = self.retry.record_taken(chosen) {
             tracing::info!(
                 webhook.name = name,
                 "webhook {name} takes messages again, after {failures} attempts"
@@ -232,35 +224,35 @@ impl DeliveryWorker {
         }
     }
 
-    /// Answers whether the others are to go before the message.
-    fn failed(&mut self, cause: FailureCause, why: &str) -> bool {
-        let name = self.receiver.name();
-        self.app.metrics.notification_failed(name);
-        let others_first = self.course.failed(cause, Instant::now());
-        if self.course.has_just_begun_to_fail() {
+    /// Records a failed attempt. Returns whether other messages have to go first.
+    fn record_failure(&mut self, cause: FailureCause, reason: &str) -> bool {
+        let name = self.endpoint.name();
+        self.context.app.metrics.notification_failed(name);
+        let others_first = self.retry.record_failure(cause, Instant::now());
+        if self.retry.has_just_begun_to_fail() {
             tracing::warn!(
                 webhook.name = name,
-                "webhook {name} does not take messages, which wait and are sent again: {why}"
+                "webhook {name} does not take messages, which wait and are sent again: {reason}"
             );
         }
         others_first
     }
 
-    /// How long a message is put off.
-    fn put_off(&self, message: &Notification) -> Duration {
-        let (name, id) = (self.receiver.name(), message.id);
+    /// Returns how long the message is put off, and logs it the first time.
+    fn postponement(&self, message: &Notification) -> Duration {
+        let (name, id) = (self.endpoint.name(), message.id);
         if message.times_postponed == 0 {
             tracing::warn!(
                 webhook.name = name, message.id = %id,
                 "webhook {name} takes other messages than {id}, which is sent again later"
             );
         }
-        retry::later(message.times_postponed)
+        retry::postponement(message.times_postponed)
     }
 }
 
-/// Whether an answer tells of the message, or only that its receiver is not there or busy.
-fn cause(status: StatusCode) -> FailureCause {
+/// Returns the cause that a status tells: it is about the message, or says that the receiver is not there or busy.
+fn failure_cause(status: StatusCode) -> FailureCause {
     match status.as_u16() {
         429 | 502..=504 => FailureCause::Absent,
         _ => FailureCause::Refused,
@@ -274,7 +266,8 @@ mod tests {
     #[track_caller]
     fn check(settings: &str, expected: &str) {
         let config: Config = toml::from_str(settings).expect("settings");
-        let refused = WebhookEndpoint::all(&config, &Arc::default()).err().expect("it cannot work");
+        let refused =
+            WebhookEndpoint::read_all(&config, &Arc::default()).err().expect("it cannot work");
         let refused = format!("{refused:#}");
         assert!(refused.starts_with("notifications") && refused.contains(expected), "{refused}");
     }
@@ -295,12 +288,12 @@ mod tests {
             &with("token_variable = \"NO_SUCH_VARIABLE\""),
             "token_variable: \"NO_SUCH_VARIABLE\"",
         );
-        check(&with("token_file = \"a\"\ntoken_variable = \"B\""), "there is one token");
+        check(&with("token_file = \"a\"\ntoken_variable = \"B\""), "set only one of them");
         check(&with("projects = [\"A B\"]"), "projects: \"A B\"");
         check(&with("repositories = [\"p/r\"]"), "repositories: \"p/r\"");
         check(&with("").repeat(2), "notifications.name \"w\" is there twice");
         let many: String =
-            (0..=MOST).map(|n| with("").replace("\"w\"", &format!("\"w{n}\""))).collect();
+            (0..=MAX_WEBHOOKS).map(|n| with("").replace("\"w\"", &format!("\"w{n}\""))).collect();
         check(&many, "more than 100");
     }
 }

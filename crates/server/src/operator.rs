@@ -1,6 +1,6 @@
-//! The operator's socket: one JSON object in, one JSON object a line out.
+//! The operator's socket: takes one JSON object, and answers with one JSON object a line.
 //!
-//! Only the user that runs the server, and root, are heard.
+//! Only the user that runs the server, and root, may send commands.
 
 mod cleanup;
 mod owner_key;
@@ -17,40 +17,39 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::unix::OwnedWriteHalf;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 pub(crate) use cleanup::{CleanedLine, CleanupProgress};
-pub(crate) use owner_key::OwnerKeyRequest;
+pub(crate) use owner_key::NewOwnerKey;
 pub(crate) use scrub::ScrubAnswer;
 
-use crate::jobs::ticks::unless_stopped;
-use crate::listen::or_pause;
-use web::app::App;
+use crate::jobs::JobContext;
+use crate::listen::accept_or_pause;
 
-/// What an operator asks for.
+/// A command of the operator.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub(crate) enum OperatorCommand {
-    /// Collect what nothing refers to.
+    /// Collects content that nothing refers to.
     Gc {
-        /// Only say what would be collected.
+        /// True if nothing is deleted, and only the report made.
         dry_run: bool,
     },
-    /// Do what the cleanup policies of a repository say.
+    /// Applies the cleanup policies of a repository.
     Cleanup {
         /// The repository's resource name.
         repository: String,
-        /// Only say what would be deleted.
+        /// True if nothing is deleted, and only the report made.
         dry_run: bool,
     },
-    /// Make a new key for the account that owns everything.
+    /// Makes a new key for the account that owns everything.
     OwnerKey {
-        /// Where clients reach the server, where the server does not know it.
+        /// The URL by which clients reach the server, if the server does not know it.
         url: Option<String>,
     },
-    /// Read every copy, and check that its bytes are right.
+    /// Reads every copy, and checks its bytes.
     Scrub {
-        /// How many bytes a second are read; 0 is as fast as it can.
+        /// The bytes to read in a second; 0 is without a limit.
         rate: u64,
     },
 }
@@ -59,15 +58,15 @@ pub(crate) enum OperatorCommand {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ProgressLine<T> {
-    /// How far it is.
+    /// A report while the command runs.
     Progress(T),
-    /// It is over.
+    /// The last report: the command is done.
     Done(T),
-    /// It went wrong.
+    /// The error that ended the command.
     Error(String),
 }
 
-/// What a collection did so far, or would do.
+/// The counts of a collection so far: of deleted content, or in a dry run of content that would be deleted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct CollectionReport {
     /// Reviews that were due.
@@ -80,13 +79,14 @@ pub(crate) struct CollectionReport {
     pub manifests: u64,
     /// Uploads that expired.
     pub uploads: u64,
-    /// Files removed from the trash.
+    /// Files deleted from the trash.
     pub files: u64,
     /// Bytes taken from repositories.
     pub bytes: u64,
-    /// Whether another process was at it.
+    /// True if another process is collecting, so that this one did nothing.
     pub busy: bool,
-    /// Whether a dry run does not know yet which blobs repositories no longer need.
+    /// True if a dry run does not know yet which blobs repositories no longer need: manifests of an older release are
+    /// still being read.
     #[serde(default)]
     pub links_unknown: bool,
 }
@@ -108,21 +108,23 @@ impl From<GcReport> for CollectionReport {
     }
 }
 
-/// Opens the socket, and answers on it for as long as the future runs.
+/// Opens the socket. The returned future answers on it, for as long as it runs.
 pub(crate) fn listen(
     path: &Path,
-    (app, stop): (App, watch::Receiver<bool>),
+    context: JobContext,
 ) -> anyhow::Result<impl Future<Output = ()> + use<>> {
     let listener = UnixListener::bind(path)
         .with_context(|| format!("cannot open the operator's socket {}", path.display()))?;
     fs::set_permissions(path, Permissions::from_mode(0o600))?;
     Ok(async move {
         loop {
-            let Some((stream, _)) = or_pause(listener.accept()).await else { continue };
+            let Some((stream, _)) = accept_or_pause(listener.accept()).await else { continue };
             if is_operator(&stream) {
-                tokio::spawn(answer(stream, app.clone(), stop.clone()));
+                tokio::spawn(answer(stream, context.clone()));
             } else {
-                tracing::warn!("somebody else's user knocked at the operator's socket");
+                tracing::warn!(
+                    "a program of another user connected to the operator's socket, and was refused"
+                );
             }
         }
     })
@@ -133,28 +135,33 @@ fn is_operator(stream: &UnixStream) -> bool {
     stream.peer_cred().is_ok_and(|peer| peer.uid() == own || peer.uid() == 0)
 }
 
-async fn answer(stream: UnixStream, app: App, stop: watch::Receiver<bool>) {
-    const LONGEST: u64 = 64 << 10;
+/// The most bytes of a command.
+const MAX_COMMAND_BYTES: u64 = 64 << 10;
+
+async fn answer(stream: UnixStream, context: JobContext) {
     let (read, mut write) = stream.into_split();
     let mut line = String::new();
-    let read = BufReader::new(read.take(LONGEST)).read_line(&mut line).await;
+    let read = BufReader::new(read.take(MAX_COMMAND_BYTES)).read_line(&mut line).await;
     if read.is_err() || line.is_empty() {
         return;
     }
     match serde_json::from_str(&line) {
-        Ok(OperatorCommand::Gc { dry_run }) => answer_gc(&mut write, (app, stop), dry_run).await,
+        Ok(OperatorCommand::Gc { dry_run }) => {
+            let mode = if dry_run { GcMode::DryRun } else { GcMode::Collect };
+            answer_gc(&mut write, context, mode).await;
+        }
         Ok(OperatorCommand::Cleanup { repository, dry_run }) => {
             let mode = if dry_run { CleanupMode::DryRun } else { CleanupMode::Clean };
-            cleanup::answer(&mut write, (&app, &stop), (&repository, mode)).await;
+            cleanup::answer(&mut write, &context, &repository, mode).await;
         }
         Ok(OperatorCommand::OwnerKey { url }) => {
-            let line = match owner_key::make(&app, url).await {
+            let line = match owner_key::make(&context.app, url).await {
                 Ok(made) => ProgressLine::Done(made),
                 Err(error) => ProgressLine::Error(format!("{error:#}")),
             };
             let _ = send(&mut write, &line).await;
         }
-        Ok(OperatorCommand::Scrub { rate }) => scrub::answer(&mut write, (app, stop), rate).await,
+        Ok(OperatorCommand::Scrub { rate }) => scrub::answer(&mut write, context, rate).await,
         Err(error) => {
             let problem = format!("this server does not know the command: {error}");
             let _ = send(&mut write, &ProgressLine::<()>::Error(problem)).await;
@@ -162,14 +169,10 @@ async fn answer(stream: UnixStream, app: App, stop: watch::Receiver<bool>) {
     }
 }
 
-async fn answer_gc(
-    write: &mut OwnedWriteHalf,
-    (app, stop): (App, watch::Receiver<bool>),
-    dry_run: bool,
-) {
+async fn answer_gc(write: &mut OwnedWriteHalf, context: JobContext, mode: GcMode) {
     let (lines, mut queue) = mpsc::unbounded_channel();
     tokio::spawn(async move {
-        let last = collect((&app, &stop), dry_run, &lines).await;
+        let last = collect(&context, mode, &lines).await;
         let _ = lines.send(last);
     });
     // An operator who leaves does not stop the work.
@@ -187,17 +190,16 @@ async fn send<T: Serialize>(write: &mut OwnedWriteHalf, line: &ProgressLine<T>) 
 }
 
 async fn collect(
-    (app, stop): (&App, &watch::Receiver<bool>),
-    dry_run: bool,
+    context: &JobContext,
+    mode: GcMode,
     lines: &mpsc::UnboundedSender<ProgressLine<CollectionReport>>,
 ) -> ProgressLine<CollectionReport> {
-    let mode = if dry_run { GcMode::DryRun } else { GcMode::Collect };
-    let (progress, stop) = (lines.clone(), stop.clone());
+    let (app, progress) = (&context.app, lines.clone());
     let collected = app
         .engine
         .collect(mode, move |report| {
             let _ = progress.send(ProgressLine::Progress((*report).into()));
-            unless_stopped(&stop)
+            context.unless_stopping()
         })
         .await;
     match collected {

@@ -12,7 +12,7 @@ use http::header::CONTENT_TYPE;
 use web::app::App;
 use web::layer::{PROBE_ROUTE, RequestInfo};
 
-/// Marks whatever comes to this listener, unknown paths included.
+/// Marks every request of this listener as a probe, those for unknown paths included.
 pub(super) async fn mark_as_probe(
     Extension(info): Extension<Arc<RequestInfo>>,
     request: Request,
@@ -22,13 +22,13 @@ pub(super) async fn mark_as_probe(
     next.run(request).await
 }
 
-/// The process runs and answers.
+/// Answers `/healthz`: the process runs.
 pub(crate) async fn alive() -> &'static str {
     "ok\n"
 }
 
-/// Both stores work. What is wrong with them is in the log: the probe is not told. A disk that is nearly full takes
-/// no uploads, but pulls and deletes are served: whoever stops asking would have neither.
+/// Answers `/readyz`: both stores work. The log says what is wrong with them, and the answer does not. A disk that is
+/// nearly full takes no uploads, but the server is still ready: pulls and deletes are served.
 pub(crate) async fn ready(State(app): State<App>) -> Response {
     match app.engine.ready().await {
         Ok(()) => {
@@ -47,7 +47,7 @@ pub(crate) async fn ready(State(app): State<App>) -> Response {
     }
 }
 
-/// Everything that is counted, in the OpenMetrics text format.
+/// Answers `/metrics` with all metrics, in the OpenMetrics text format.
 pub(crate) async fn metrics(State(app): State<App>) -> Response {
     const TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     app.metrics.set_checks(&app.engine.check_counts());

@@ -1,4 +1,4 @@
-//! All routes on one page.
+//! All routes on one page, with what each asks of its caller.
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -10,7 +10,7 @@ use web::routes::{DeclaredRoutes, RouteAccess};
 
 use crate::ops;
 
-/// What clients of the registry reach, besides the Google APIs.
+/// The routes of the listener for clients, besides those of Google's APIs.
 pub fn registry_routes() -> DeclaredRoutes<App> {
     const OWN: &str = "what is good for something is in the form";
     DeclaredRoutes::new()
@@ -34,19 +34,19 @@ pub fn registry_routes() -> DeclaredRoutes<App> {
             RouteAccess::Public("public keys are public"),
             get(token::keys),
         )
-        // Names may hold slashes, so that what stands in the middle is found from the end.
+        // Names may hold slashes: such a path is read from its end.
         .below("/v2/{*path}", &oci::ROUTES, any(oci::by_path))
 }
 
-/// What clients of the registry reach. The Google APIs have their routes from the contract, which says of each method
-/// what it asks.
+/// Returns the router of the listener for clients. The routes of Google's APIs come from their contract, which declares
+/// for each method what it asks of its caller.
 pub fn registry(app: App) -> anyhow::Result<Router> {
     let google = google::ApiEntry::new(&app)?;
     let others = Router::new().fallback(by_none).with_state((app.clone(), google));
     Ok(registry_routes().into_router().fallback_service(others).with_state(app))
 }
 
-/// Answers a path that is none of the routes: one of Google's APIs, or nothing.
+/// Answers a path that is none of the routes: by Google's APIs if it is theirs, otherwise with "not found".
 async fn by_none(
     State((app, google)): State<(App, google::ApiEntry)>,
     request: Request,
@@ -57,7 +57,7 @@ async fn by_none(
     oci::nothing_here(State(app), request).await
 }
 
-/// What operators reach.
+/// The routes of the listener for operators.
 pub fn ops_routes() -> DeclaredRoutes<App> {
     const OPERATORS: RouteAccess =
         RouteAccess::Public("the listener is for those who run the server");
@@ -67,7 +67,7 @@ pub fn ops_routes() -> DeclaredRoutes<App> {
         .with(("GET HEAD", "/metrics"), OPERATORS, get(ops::metrics))
 }
 
-/// See [`ops_routes`].
+/// Returns the router of the listener for operators.
 pub fn ops(app: App) -> Router {
     let router = ops_routes().into_router().with_state(app);
     router.layer(axum::middleware::from_fn(ops::mark_as_probe))

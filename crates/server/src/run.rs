@@ -1,4 +1,4 @@
-//! Puts the parts together, and takes them apart again gently.
+//! The composition root: starts a server from its parts, and stops it after the requests that run.
 
 mod seals;
 
@@ -28,11 +28,12 @@ use self::seals::{MasterKeySource, MissingKeyAction};
 use crate::config::{self, Config, OpsListen};
 use crate::data::{self, DataFolder, FolderSharing, RunningFolder};
 use crate::egress::AllowList;
-use crate::jobs;
+use crate::jobs::{self, JobContext};
 use crate::listen::tls::ServerTls;
 use crate::listen::{self, Listener, ListenerKind};
 use crate::metadata_server::{self, MetadataServer};
 use crate::notifications::WebhookEndpoint;
+use crate::operator;
 use crate::routes;
 use crate::stores;
 use web::app::{App, AppState};
@@ -44,118 +45,111 @@ use web::layer::metrics::Metrics;
 use web::layer::network_counter::NetworkCounter;
 use web::layer::sending::SendMemory;
 use web::server_url::ServerUrl;
+use web::settings::LimitSettings;
 
-/// Memory for all forms of strangers: a form is a few KiB, and a hundred of the longest fit in.
+/// The memory in bytes for the forms that callers send before they are known: a form is a few KiB, and a hundred of the
+/// longest fit in.
 const FORM_MEMORY: usize = 24 << 20;
 
-/// What a server is started with.
+/// The options of a start.
 pub struct ServerOptions {
     /// The settings.
     pub config: Config,
-    /// How callers are told apart.
+    /// The way in which callers are authenticated.
     pub authenticate: Authenticator,
-    /// In `--dev`, names besides loopback ones that are answered; otherwise `None`.
+    /// In `--dev`, the host names that are answered besides those of loopback; otherwise `None`.
     pub dev_hosts: Option<Vec<String>>,
-    /// Whether everything stays in memory, and ends with the process.
+    /// True if everything stays in memory, and ends with the process.
     pub ephemeral: bool,
-    /// What time it is.
+    /// The clock that all parts read.
     pub clock: Arc<dyn Clock>,
-    /// What the operator allows besides.
+    /// The exceptions that the operator allows.
     pub permits: StartPermits,
 }
 
-/// What is refused unless the operator asks for it.
+/// Exceptions that a start makes only where the operator asks for them.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct StartPermits {
-    /// Making new keys in place of those that no master key opens any more.
+    /// New keys are made in place of those that no master key opens any more.
     pub new_master_key: bool,
-    /// Letting everybody do everything in a folder that has accounts.
+    /// `--dev` serves a folder that has accounts: everybody may do everything in it.
     pub dev_with_accounts: bool,
 }
 
 /// A running server.
 pub struct RunningServer {
-    /// Where `/v2/` is served.
+    /// The address on which `/v2/` is served.
     pub listen: SocketAddr,
-    /// Where health and metrics are served.
+    /// The address on which health and metrics are served, unless they are off.
     pub ops: Option<SocketAddr>,
-    /// How clients reach it.
+    /// The URL by which clients reach the server.
     pub origin: ServerUrl,
-    /// The account that the first start made.
+    /// The account that this start made, if it is the first one.
     pub owner: Option<FirstOwner>,
     tls: Option<ServerTls>,
     app: App,
     stop: watch::Sender<bool>,
     listeners: JoinSet<()>,
     jobs: JoinSet<()>,
-    admin: Option<JoinHandle<()>>,
-    /// Unlocked when the server is gone.
+    operator_socket: Option<JoinHandle<()>>,
+    /// The lock of the data folder, held until the server is dropped.
     _data: Option<DataFolder>,
 }
 
-/// The account that the first start made, for whoever started it.
+/// The account that the first start made, as the person who started the server is told of it.
 pub struct FirstOwner {
-    /// Its address.
+    /// The account's email address.
     pub email: String,
-    /// The project that was made beside its own.
+    /// The id of the project that was made beside the account's own.
     pub project: String,
-    /// Where its key file is.
+    /// The path of the account's key file.
     pub key_file: PathBuf,
 }
 
 impl RunningServer {
-    /// Opens the stores, then listens: who connects finds a registry that is ready.
-    pub async fn start(setup: ServerOptions) -> anyhow::Result<Self> {
-        let ServerOptions { config, authenticate, dev_hosts, ephemeral, clock, permits } = setup;
-        let receivers = receivers(&config, &authenticate)?;
+    /// Opens the stores, and listens only then: a client that connects finds a registry that is ready.
+    pub async fn start(options: ServerOptions) -> anyhow::Result<Self> {
+        let ServerOptions { config, authenticate, dev_hosts, ephemeral, clock, permits } = options;
+        let webhooks = webhook_endpoints(&config, &authenticate)?;
         let tls = ServerTls::read(&config.tls)?;
-        let otherwise =
+        let missing_key =
             if permits.new_master_key { MissingKeyAction::Renew } else { MissingKeyAction::Refuse };
-        let stores = open_stores(&config, ephemeral, &*clock, otherwise).await?;
-        let OpenStores { data, meta, blobs, master } = stores;
-        let MasterKeySource { key, unwritten } = master;
+        let stores = open_stores(&config, ephemeral, &*clock, missing_key).await?;
+        let OpenStores { data, meta, blobs, master_key } = stores;
+        let MasterKeySource { key, unwritten } = master_key;
         let metrics = Metrics::default();
         metrics.refusals_known(&refusal::REASONS);
         let meta = meta.with_observer(metrics.transaction_observer());
         let folder = data.as_ref().map(DataFolder::path);
         let audit = AuditLog::start(&config.audit, folder, (&metrics, clock.clone()))?;
-        let webhooks = receivers.iter().map(WebhookEndpoint::webhook).collect();
-        let mut settings = engine::Settings { webhooks, ..config.engine() };
-        if matches!(authenticate, Authenticator::Dev) {
-            settings.open_uploads = None;
-        }
-        let engine = Engine::new(meta, blobs, clock, settings, key);
-        // Before anything is changed.
+        let settings = engine_settings(&config, &webhooks, &authenticate);
+        let engine = Engine::new(meta, blobs, clock, (settings, key));
+        // A refused start must not have changed anything.
         if matches!(authenticate, Authenticator::Dev) && !permits.dev_with_accounts {
             refuse_accounts(&engine).await?;
         }
         if let Some(data) = &data {
-            seals::check(&engine, data, unwritten, otherwise).await?;
+            seals::check(&engine, data, unwritten, missing_key).await?;
         }
-        // The address is known, and nobody is answered yet.
+        // The address is known from here on. Connections are answered only when all parts are ready.
         let listener = bind(config.listen, "--listen")?;
         let listen = listener.local_addr()?;
         let origin = ServerUrl::new(&config.external_url, config.scheme(), listen);
         let owner = match (&authenticate, &data) {
             (Authenticator::Accounts(_), Some(data)) => {
-                first_owner(&engine, data, (&config.first_project, &origin)).await?
+                first_owner(&engine, data, &config.first_project, &origin).await?
             }
             _ => None,
         };
-        // Hosts are compared in small letters.
-        let domains = config.domains.iter().map(|domain| domain.to_ascii_lowercase());
         let app = App::new(AppState {
             engine,
             authenticate,
-            domains: RegistryDomains::new(domains, config.location()?),
-            origin: origin.clone(),
+            domains: registry_domains(&config)?,
+            origin,
             dev_hosts,
             proxies: config.proxies.clone(),
             limits: config.limits.clone(),
-            // As much again as for blobs; and one has to fit in.
-            manifests: BodyBudget::new(
-                config.limits.upload_memory.get().max(manifest::MAX_MANIFEST_BYTES),
-            ),
+            manifests: manifest_budget(&config.limits),
             list_readers: Arc::default(),
             forms: BodyBudget::new(FORM_MEMORY),
             forwarded: NetworkCounter::new(config.limits.connections_per_network),
@@ -163,66 +157,35 @@ impl RunningServer {
             metrics,
             audit,
         });
-        let (stop, stopped) = watch::channel(false);
-        let mut listeners = JoinSet::new();
-        let pages = AllowedOrigins::new(&config.cors.origins)?;
-        let router = answer_pages(routes::registry(app.clone())?, pages);
-        let registry =
-            Listener { app: app.clone(), router, tls: tls.clone(), whose: ListenerKind::Clients };
-        listeners.spawn(listen::serve(listener, registry, stopped.clone()));
-        let mut serve_plain = async |at, router| {
-            let OpsListen::At(address) = at else { return anyhow::Ok(None) };
-            let listener = bind(address, "ops_listen or metadata.listen")?;
-            let address = listener.local_addr()?;
-            let served =
-                Listener { app: app.clone(), router, tls: None, whose: ListenerKind::Operators };
-            listeners.spawn(listen::serve(listener, served, stopped.clone()));
-            Ok(Some(address))
-        };
-        let ops = serve_plain(config.ops_listen, routes::ops(app.clone())).await?;
-        let metadata = metadata_router(&app, &config.metadata).await?;
-        let metadata = serve_plain(config.metadata.listen, metadata).await?;
-        let jobs = jobs::start((&app, tls.clone(), receivers), &config, &stopped);
-        let admin = match &data {
-            Some(data) => {
-                let admin =
-                    crate::operator::listen(&data.socket(), (app.clone(), stopped.clone()))?;
-                let (url, domain) = (&origin.on_this_machine(), app.domains.primary());
-                let dev = matches!(app.authenticate, Authenticator::Dev);
-                data.write_addresses(&RunningFolder { listen, url, domain, dev, ops, metadata })?;
-                Some(tokio::spawn(admin))
-            }
-            None => None,
-        };
-        Ok(Self { listen, ops, origin, owner, tls, app, stop, listeners, jobs, admin, _data: data })
+        ServerParts { config, app, tls, webhooks, data, owner }.serve(listener).await
     }
 
-    /// What encrypts connections, if anything.
+    /// Returns the certificate in use and its files; `None` where connections are not encrypted.
     pub(crate) fn tls(&self) -> Option<&ServerTls> {
         self.tls.as_ref()
     }
 
-    /// Whether everybody may do everything.
+    /// Returns whether the server runs with `--dev`, where everybody may do everything.
     pub fn is_dev(&self) -> bool {
         matches!(self.app.authenticate, Authenticator::Dev)
     }
 
-    /// Takes no more connections, lets running requests end, and writes down what is only in memory.
+    /// Accepts no more connections, lets running requests end, and stores what is only in memory.
     pub async fn stop(mut self) {
         let deadline = Instant::now() + self.app.limits.drain_timeout.get();
         self.stop.send_replace(true);
-        // Each cuts its connections when the time is over.
+        // Each listener cuts its connections when the drain time is over.
         while self.listeners.join_next().await.is_some() {}
         jobs::end(self.jobs, deadline).await;
-        if let Some(admin) = &self.admin {
-            admin.abort();
+        if let Some(operator_socket) = &self.operator_socket {
+            operator_socket.abort();
         }
-        // A disk or a database that hangs must not keep the process; one that works needs no second.
-        let rest = || deadline.max(Instant::now() + Duration::from_secs(1));
-        // A few thousand short lines: whatever takes them at all has them by then.
-        let soon = Instant::now() + Duration::from_secs(5);
-        self.app.audit.flush(rest().min(soon)).await;
-        if timeout_at(rest(), self.app.engine.close()).await.is_err() {
+        // A disk or a database that hangs must not keep the process. One that works needs less than a second.
+        let close_deadline = || deadline.max(Instant::now() + Duration::from_secs(1));
+        // A few thousand short lines are waiting at most: a disk that works has written them in five seconds.
+        let audit_deadline = Instant::now() + Duration::from_secs(5);
+        self.app.audit.flush(close_deadline().min(audit_deadline)).await;
+        if timeout_at(close_deadline(), self.app.engine.close()).await.is_err() {
             tracing::warn!(
                 "the database was not closed within the drain time: pull counts of the last seconds may be lost"
             );
@@ -230,8 +193,98 @@ impl RunningServer {
     }
 }
 
-/// Who is told of changes. This machine is told only where it was opened, or everybody may do everything anyway.
-fn receivers(
+/// The parts of a server that is ready to answer.
+struct ServerParts {
+    config: Config,
+    app: App,
+    tls: Option<ServerTls>,
+    webhooks: Vec<WebhookEndpoint>,
+    data: Option<DataFolder>,
+    owner: Option<FirstOwner>,
+}
+
+impl ServerParts {
+    /// Starts to answer: the listener for clients first, then the other listeners, the jobs, and the operator's socket.
+    async fn serve(self, listener: TcpListener) -> anyhow::Result<RunningServer> {
+        let Self { config, app, tls, webhooks, data, owner } = self;
+        let listen = listener.local_addr()?;
+        let (stop, stopped) = watch::channel(false);
+        let context = JobContext { app: app.clone(), stop: stopped };
+        let mut listeners = JoinSet::new();
+        let pages = AllowedOrigins::new(&config.cors.origins)?;
+        let router = answer_pages(routes::registry(app.clone())?, pages);
+        let clients =
+            Listener { app: app.clone(), router, tls: tls.clone(), kind: ListenerKind::Clients };
+        listeners.spawn(listen::serve(listener, clients, context.stop.clone()));
+        let mut serve_plain = async |setting, router| {
+            let OpsListen::At(address) = setting else { return anyhow::Ok(None) };
+            let listener = bind(address, "ops_listen or metadata.listen")?;
+            let address = listener.local_addr()?;
+            let operators =
+                Listener { app: app.clone(), router, tls: None, kind: ListenerKind::Operators };
+            listeners.spawn(listen::serve(listener, operators, context.stop.clone()));
+            Ok(Some(address))
+        };
+        let ops = serve_plain(config.ops_listen, routes::ops(app.clone())).await?;
+        let metadata = metadata_router(&app, &config.metadata).await?;
+        let metadata = serve_plain(config.metadata.listen, metadata).await?;
+        let jobs = jobs::start(context.clone(), &config, tls.clone(), webhooks);
+        let operator_socket = match &data {
+            Some(data) => {
+                let answers = operator::listen(&data.socket(), context)?;
+                let (url, domain) = (&app.origin.on_this_machine(), app.domains.primary());
+                let dev = matches!(app.authenticate, Authenticator::Dev);
+                data.write_addresses(&RunningFolder { listen, url, domain, dev, ops, metadata })?;
+                Some(tokio::spawn(answers))
+            }
+            None => None,
+        };
+        let origin = app.origin.clone();
+        let _data = data;
+        Ok(RunningServer {
+            listen,
+            ops,
+            origin,
+            owner,
+            tls,
+            app,
+            stop,
+            listeners,
+            jobs,
+            operator_socket,
+            _data,
+        })
+    }
+}
+
+/// Returns the domains of the settings. Hosts are compared in small letters.
+fn registry_domains(config: &Config) -> anyhow::Result<RegistryDomains> {
+    let domains = config.domains.iter().map(|domain| domain.to_ascii_lowercase());
+    Ok(RegistryDomains::new(domains, config.location()?))
+}
+
+/// Returns the memory for manifests, which is as large as that for uploads. One largest manifest has to fit in.
+fn manifest_budget(limits: &LimitSettings) -> BodyBudget {
+    BodyBudget::new(limits.upload_memory.get().max(manifest::MAX_MANIFEST_BYTES))
+}
+
+/// Returns the settings of the engine. In `--dev`, the number of open uploads has no limit.
+fn engine_settings(
+    config: &Config,
+    webhooks: &[WebhookEndpoint],
+    authenticate: &Authenticator,
+) -> engine::Settings {
+    let webhooks = webhooks.iter().map(WebhookEndpoint::webhook).collect();
+    let mut settings = engine::Settings { webhooks, ..config.engine_settings() };
+    if matches!(authenticate, Authenticator::Dev) {
+        settings.open_uploads = None;
+    }
+    settings
+}
+
+/// Reads the webhooks of the settings. Addresses of this machine are allowed where `egress.allow` opens them, and in
+/// `--dev`, where everybody may do everything anyway.
+fn webhook_endpoints(
     config: &Config,
     authenticate: &Authenticator,
 ) -> anyhow::Result<Vec<WebhookEndpoint>> {
@@ -240,18 +293,18 @@ fn receivers(
         Authenticator::Dev => allow.and_loopback(),
         Authenticator::Accounts(_) | Authenticator::Listed(_) => allow,
     };
-    WebhookEndpoint::all(config, &Arc::new(allow))
+    WebhookEndpoint::read_all(config, &Arc::new(allow))
 }
 
-/// What everything is kept in.
+/// The stores of a server, open, and the key that opens what is sealed in them.
 struct OpenStores {
     data: Option<DataFolder>,
     meta: Meta,
     blobs: Arc<dyn BlobStore>,
-    master: MasterKeySource,
+    master_key: MasterKeySource,
 }
 
-/// Refuses a folder whose images and accounts somebody has put under roles: `--dev` asks nobody.
+/// Refuses a folder that has accounts: `--dev` ignores the roles that protect what is in it.
 async fn refuse_accounts(engine: &Engine) -> anyhow::Result<()> {
     if engine.identity().needs_owner().await? {
         return Ok(());
@@ -267,17 +320,17 @@ async fn open_stores(
     config: &Config,
     ephemeral: bool,
     clock: &dyn Clock,
-    otherwise: MissingKeyAction,
+    missing_key: MissingKeyAction,
 ) -> anyhow::Result<OpenStores> {
     if ephemeral {
         let meta =
             Meta::open(DatabaseLocation::SqliteMemory).await.context("cannot make a database")?;
-        let master = MasterKeySource::in_memory();
+        let blobs = Arc::new(MemoryStore::default());
         return Ok(OpenStores {
             data: None,
             meta,
-            blobs: Arc::new(MemoryStore::default()),
-            master,
+            blobs,
+            master_key: MasterKeySource::in_memory(),
         });
     }
     let postgres = stores::postgres_url(config)?;
@@ -287,26 +340,26 @@ async fn open_stores(
     stores::check_database(&data, postgres)?;
     let meta = stores::open_database(&data, postgres).await?;
     let blobs = Arc::new(stores::open_blobs(&meta, &data).await?);
-    let master = MasterKeySource::of(&data, &meta, clock, otherwise).await?;
-    Ok(OpenStores { data: Some(data), meta, blobs, master })
+    let master_key = MasterKeySource::of(&data, &meta, clock, missing_key).await?;
+    Ok(OpenStores { data: Some(data), meta, blobs, master_key })
 }
 
-/// The metadata server, which nobody reaches where it is off.
+/// Returns the routes of the metadata server. Where it is off there are none, and no listener.
 async fn metadata_router(app: &App, config: &config::MetadataSettings) -> anyhow::Result<Router> {
     let OpsListen::At(listen) = config.listen else { return Ok(Router::new()) };
     let account: AccountEmail = config.account.parse().context("metadata.account")?;
     let project = account.project().to_string();
     let account = config.account.clone();
     let metadata = MetadataServer { app: app.clone(), listen: listen.ip(), account, project };
-    metadata.say_if_missing().await?;
+    metadata.warn_if_missing().await?;
     Ok(metadata_server::router(metadata))
 }
 
-/// Connections that wait to be accepted. Beyond them the kernel drops what comes, and clients wait in vain: a burst of
-/// strangers' connections shall not do that to others.
-const BACKLOG: u32 = 4096;
+/// The most connections that wait to be accepted. The kernel drops those beyond it, and their clients wait in vain: a
+/// burst of connections from one client should not do that to the others.
+const MAX_WAITING_CONNECTIONS: u32 = 4096;
 
-/// Listens on an address, which `setting` chooses.
+/// Listens on an address. An error advises to change `setting`, from which the address comes.
 fn bind(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
     let listen = || {
         let socket = match address {
@@ -315,7 +368,7 @@ fn bind(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
         };
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
-        socket.listen(BACKLOG)
+        socket.listen(MAX_WAITING_CONNECTIONS)
     };
     listen().map_err(|error| {
         let advice = match error.kind() {
@@ -329,10 +382,10 @@ fn bind(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
     })
 }
 
-/// Keeps the owner's key file pointing to where clients reach the server, or says that nobody knows where that is.
-fn say_where_to_ask(origin: &ServerUrl, data: &DataFolder) {
+/// Writes the token endpoint that clients reach into the owner's key file, or warns that `external_url` is not set.
+fn update_token_uri(origin: &ServerUrl, data: &DataFolder) {
     match origin.fixed() {
-        Some(url) => data.point_owner_key(&format!("{url}/token")),
+        Some(url) => data.set_token_uri(&format!("{url}/token")),
         None => tracing::warn!(
             "external_url is not set: clients are told the address of this machine that they connected to, which is \
              wrong where a container's port is mapped or a proxy stands before it"
@@ -340,14 +393,15 @@ fn say_where_to_ask(origin: &ServerUrl, data: &DataFolder) {
     }
 }
 
-/// Makes the first account where nobody could sign in, and keeps its key file in the data folder.
+/// Makes the first account if nobody can sign in yet, and keeps its key file in the data folder.
 async fn first_owner(
     engine: &Engine,
     data: &DataFolder,
-    (project, origin): (&str, &ServerUrl),
+    project: &str,
+    origin: &ServerUrl,
 ) -> anyhow::Result<Option<FirstOwner>> {
     if !engine.identity().needs_owner().await? {
-        say_where_to_ask(origin, data);
+        update_token_uri(origin, data);
         return Ok(None);
     }
     let project: ProjectId = project.parse().context("first_project")?;
@@ -368,7 +422,7 @@ async fn first_owner(
         Ok(())
     });
     let Some(owner) = owner.await? else {
-        // Another process was quicker, and has the key that opens something.
+        // Another process was quicker, and its key file is the one of the account.
         std::fs::remove_file(written)?;
         return Ok(None);
     };

@@ -1,4 +1,5 @@
-//! Opening the database and the folder of blobs: what is missing is not made anew beside what is there.
+//! Opening the database and the folder of blobs. Where one of them is there, a missing other one is not replaced by an
+//! empty one.
 
 use std::path::Path;
 
@@ -10,7 +11,7 @@ use meta::{DatabaseLocation, Meta};
 use crate::config::Config;
 use crate::data::DataFolder;
 
-/// The URL of the database, where it is a PostgreSQL.
+/// Returns the URL of a PostgreSQL database; `None` for SQLite.
 pub(crate) fn postgres_url(config: &Config) -> anyhow::Result<Option<&str>> {
     match config.database.as_str() {
         "sqlite" => Ok(None),
@@ -19,15 +20,15 @@ pub(crate) fn postgres_url(config: &Config) -> anyhow::Result<Option<&str>> {
     }
 }
 
-/// Refuses to begin anew where a database was.
+/// Refuses to make a SQLite database in a folder that has lost one: blobs or the owner's key are still there.
 pub(crate) fn check_database(data: &DataFolder, postgres: Option<&str>) -> anyhow::Result<()> {
     let path = data.database();
     if postgres.is_some() || path.exists() {
         return Ok(());
     }
-    let found =
+    let folder =
         FolderState::inspect(data.path()).context("cannot look into the folder of blobs")?;
-    let left = if found.id.is_some() || found.has_copies {
+    let left = if folder.id.is_some() || folder.has_copies {
         "blobs"
     } else if data.path().join("owner-key.json").exists() {
         "the owner's key"
@@ -43,7 +44,7 @@ pub(crate) fn check_database(data: &DataFolder, postgres: Option<&str>) -> anyho
     )
 }
 
-/// Opens the database, and makes it where it is missing.
+/// Opens the database, and makes it if it is missing.
 pub(crate) async fn open_database(
     data: &DataFolder,
     postgres: Option<&str>,
@@ -56,9 +57,9 @@ pub(crate) async fn open_database(
     Meta::open(database).await.context("cannot open the database")
 }
 
-/// Opens the folder of blobs, if it belongs to the database.
+/// Opens the folder of blobs if it belongs to the database.
 pub(crate) async fn open_blobs(meta: &Meta, data: &DataFolder) -> anyhow::Result<DiskStore> {
-    // Processes that share the folder look one after the other: the next one finds what this one makes.
+    // Processes that share the folder do this one after the other: the next one finds what this one makes.
     let _turn = data.take_turn()?;
     let path = data.path();
     let findings = StoreFindings::inspect(meta, path).await.context("cannot look at the stores")?;
@@ -79,7 +80,7 @@ pub(crate) async fn open_blobs(meta: &Meta, data: &DataFolder) -> anyhow::Result
     bail!("{refusal}. {}: {}", path.join("blobs").display(), advice(refusal))
 }
 
-/// Opens the folder of blobs, and makes it where it is missing.
+/// Opens the folder of blobs, and makes it if it is missing.
 pub(crate) async fn make_blobs(data: &Path) -> anyhow::Result<DiskStore> {
     let path = data.to_owned();
     let opened = tokio::task::spawn_blocking(move || DiskStore::open(&path)).await?;

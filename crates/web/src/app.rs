@@ -17,55 +17,58 @@ use crate::server_url::{OwnNames, RequestArrival, ServerUrl};
 use crate::settings::LimitSettings;
 use crate::units::NetworkSetting;
 
-/// What every handler shares.
+/// The application, as every handler gets it. Cheap to clone; every clone shares the same state.
 #[derive(Clone)]
 pub struct App(Arc<AppState>);
 
 /// The parts of an [`App`].
 pub struct AppState {
-    /// The registry.
+    /// The registry itself.
     pub engine: Engine,
-    /// How callers are told apart.
+    /// The check of credentials.
     pub authenticate: Authenticator,
-    /// What hosts mean.
+    /// The domains whose hosts name locations.
     pub domains: RegistryDomains,
-    /// How clients reach this server.
+    /// The addresses by which clients reach this server.
     pub origin: ServerUrl,
-    /// Names besides loopback ones that are answered; `None` answers every name.
+    /// The host names besides loopback ones that are answered; `None` answers every name.
     pub dev_hosts: Option<Vec<String>>,
-    /// Proxies whose word about a request counts.
+    /// The proxies whose `Forwarded` and `X-Forwarded-…` headers are believed.
     pub proxies: Vec<NetworkSetting>,
-    /// What one client can take.
+    /// The limits of connections, times, uploads and memory.
     pub limits: LimitSettings,
-    /// Memory for manifests on their way in.
+    /// The memory for manifests that are being received.
     pub manifests: BodyBudget,
-    /// Who is sent complete lists.
+    /// The callers that complete lists are being sent to.
     pub list_readers: Arc<ListReaders>,
-    /// Memory for the forms of the token endpoints, which strangers send.
+    /// The memory for the forms of the token endpoints, which anybody can send.
     pub forms: BodyBudget,
-    /// Requests by way of trusted proxies, by the network that they came from.
+    /// The number of running requests by way of trusted proxies, for each network that they came from.
     pub forwarded: NetworkCounter,
-    /// Memory for answers on their way out.
+    /// The memory for answers that wait for their readers.
     pub sending: SendMemory,
-    /// What is counted.
+    /// The counters and gauges of `/metrics`.
     pub metrics: Metrics,
-    /// Where it is written down who did what.
+    /// The log of who did what.
     pub audit: AuditLog,
 }
 
 impl App {
-    /// Shares the parts.
+    /// Creates the application from its parts.
     pub fn new(shared: AppState) -> Self {
         Self(Arc::new(shared))
     }
 
-    /// Returns the address that challenges name. The hosts of Container Registry are told as they are: whoever asks for
-    /// one of them here has made its name lead here, and a token is for the place that its host names.
+    /// Returns the base URL that authentication challenges name.
+    ///
+    /// A host of Container Registry (`gcr.io`) stays as the request has it. Such a name reaches this server only where
+    /// somebody made it resolve to this machine, and a token is for the location that the host stands for.
     pub fn base_url(&self, arrival: &RequestArrival) -> String {
         self.origin.challenged(arrival, self.own_names())
     }
 
-    /// Returns the address that clients are told. What somebody signed for it was meant for this server.
+    /// Returns the base URL of this server, as the sender of a request is told it. An assertion whose audience is this
+    /// URL was signed for this server.
     pub fn own_url(&self, arrival: &RequestArrival) -> String {
         self.origin.told(arrival, self.own_names())
     }
@@ -75,7 +78,7 @@ impl App {
         OwnNames { domains: &self.domains, dev_hosts }
     }
 
-    /// `LOCATION-docker.DOMAIN[:PORT]/PROJECT/REPOSITORY`: the location's own host, with our own port.
+    /// Returns `LOCATION-docker.DOMAIN[:PORT]/PROJECT/REPOSITORY`: the host of the location, with this server's port.
     pub fn registry_uri(&self, name: &RepositoryName) -> String {
         let (domain, location) = (self.domains.primary(), &name.location);
         format!("{location}-docker.{domain}{}/{}", self.origin.port_suffix(), name.path())

@@ -1,10 +1,11 @@
-//! The audit log: who did what, or was refused it, one JSON line each in the shape of Google's Cloud Audit Logs.
+//! The audit log: who did what, or was refused it. Each entry is a JSON line in the shape of Google's Cloud Audit Logs.
 //!
-//! A request that is to be written down holds an [`Attempt`]. Whoever finds something out notes it on its [`Trail`];
-//! when the attempt is dropped, what was noted becomes one entry, also where the client left before the answer. Entries
-//! go through a bounded queue to one thread. What does not fit, or cannot be written, is dropped and counted: no request
-//! waits for its entry or fails with it. Of those that anybody can bring about there is a bounded number from each
-//! address, so that nobody fills the disk. Nothing here decides who may do what, and no credential comes this far.
+//! A request that is recorded holds an [`AuditGuard`]. The code that serves the request notes facts with the guard's
+//! [`AuditRecorder`]. When the guard is dropped, the facts become one entry, also if the client left before the answer.
+//! Entries go through a bounded queue to one thread. An entry that does not fit into the queue, or cannot be written,
+//! is dropped and counted: no request waits for its entry or fails because of it. Entries that anybody can cause
+//! without an account are limited for each address, so that nobody fills the disk. This module decides no permissions
+//! and never sees a credential.
 
 mod code;
 mod file;
@@ -40,48 +41,50 @@ use crate::settings::{self, AuditFile};
 use file::{AuditOutput, AuditWriter};
 use recorder::AuditRecord;
 
-/// How many entries wait at most. Each is cut to a few KiB, so that this bounds the memory.
+/// The most entries that wait for the thread. Each is cut to a few KiB, so that this number bounds the memory.
 const QUEUE: usize = 4096;
 
-/// How many entries of refused requests without an account an address has at once, and a second after that..
+/// The limit of one address for entries of refused requests without an account.
 const OF_AN_ADDRESS: (NonZeroU32, NonZeroU32) =
     (NonZeroU32::new(1000).expect("more than nothing"), NonZeroU32::MIN);
-/// ..and how many all addresses together have: some have very many.
+/// The limit of all addresses together for such entries: one client may have very many addresses.
 const OF_ALL: (NonZeroU32, NonZeroU32) = (
     NonZeroU32::new(10_000).expect("more than nothing"),
     NonZeroU32::new(10).expect("more than nothing"),
 );
 
-/// How often it is said how many more there were.
+/// The time for which entries that were left out are counted, before an entry reports their number.
 const SAID_EVERY: Duration = Duration::from_secs(1);
 
-/// Where entries go. Cheap to clone; every clone is the same log.
+/// The audit log, which may be switched off. Cheap to clone; every clone is the same log.
 #[derive(Clone, Default)]
 pub struct AuditLog(Option<Arc<AuditSink>>);
 
 struct AuditSink {
     queue: mpsc::Sender<AuditMessage>,
-    /// Whether reads are written down too.
+    /// Set if reads are recorded too.
     reads: bool,
     metrics: Metrics,
     clock: Arc<dyn Clock>,
     of_an_address: RateLimiter<IpAddr>,
     of_all: RateLimiter<()>,
-    /// How many of those were left out since it was said.
+    /// The number of entries that were left out since the last report.
     left_out: AtomicU64,
 }
 
-/// What the thread is told.
+/// A message to the thread that writes.
 enum AuditMessage {
-    /// To be written.
+    /// An entry to write.
     Entry(Box<AuditRecord>),
-    /// To be answered when all before it is written.
+    /// A request for an answer when all entries before it are written.
     Flush(oneshot::Sender<()>),
 }
 
 impl AuditLog {
-    /// Opens the file, and starts the thread that writes to it. A path that is not absolute is in `folder`; where
-    /// nothing is kept, there is no such file.
+    /// Opens the destination, and starts the thread that writes to it.
+    ///
+    /// A relative path is one within `folder`. Without a folder, which is how a server runs that keeps nothing, a
+    /// relative path switches the log off.
     pub fn start(
         settings: &settings::AuditSettings,
         folder: Option<&Path>,
@@ -107,7 +110,7 @@ impl AuditLog {
         Ok(Self(Some(Arc::new(AuditSink::new((queue, reads), (metrics, clock))))))
     }
 
-    /// Begins to write down what a request does; nothing where that is not asked for.
+    /// Begins an entry for an operation of a request. The guard records nothing if the settings do not ask for it.
     pub fn attempt(
         &self,
         operation: Option<AuditedOperation>,
@@ -123,7 +126,7 @@ impl AuditLog {
         }
     }
 
-    /// As [`Audit::attempt`], of a request that does not say yet what it is going to do.
+    /// Begins an entry for a request whose operation is noted later.
     pub fn attempt_at_something(
         &self,
         request: (Option<&Arc<RequestInfo>>, &HeaderMap),
@@ -131,7 +134,7 @@ impl AuditLog {
         self.0.as_ref().map_or_else(AuditGuard::default, |sink| Self::begin(sink, request))
     }
 
-    /// Writes down what cleanup policies have deleted, which no request did.
+    /// Records the versions that cleanup policies have deleted, one entry each. No request did this.
     pub fn cleaned(&self, repository: &RepositoryName, step: &CleanupStep) {
         let Some(sink) = self.0.as_ref().filter(|_| !step.dry_run) else { return };
         for cleaned in &step.cleaned {
@@ -139,7 +142,7 @@ impl AuditLog {
         }
     }
 
-    /// Writes down that the operator asked for a new key of the owner: what it is about, and how it ended.
+    /// Records that the operator asked for a new key of the owner, and how that ended.
     pub fn owner_key(&self, resource: &str, code: AuditCode, problem: &str) {
         if let Some(sink) = &self.0 {
             let facts = AuditRecord::owner_key(sink.clock.now(), resource);
@@ -163,7 +166,7 @@ impl AuditLog {
         AuditGuard { sink: Some(sink.clone()), trail: AuditRecorder::of(facts) }
     }
 
-    /// Waits until everything so far is written, but not beyond the deadline.
+    /// Waits until all entries so far are written, but not beyond the deadline.
     pub async fn flush(&self, deadline: Instant) {
         let Some(sink) = &self.0 else { return };
         let (done, written) = oneshot::channel();
@@ -188,7 +191,7 @@ impl AuditSink {
         Self { queue, reads, metrics, clock, of_an_address, of_all, left_out }
     }
 
-    /// Never waits.
+    /// Sends the record of a request to the thread, or leaves it out if there are too many such. Never waits.
     fn take(self: &Arc<Self>, facts: Box<AuditRecord>) {
         let peer = facts.caller_ip.map(network).filter(|_| facts.are_nobodys());
         if peer.is_none_or(|peer| self.takes_one_more_of(peer)) {
@@ -198,13 +201,14 @@ impl AuditSink {
         }
     }
 
-    /// Where addresses are too many to be told apart, none has one more.
+    /// Returns whether an address may have one more entry without an account. If there are too many addresses to count
+    /// them separately, the answer is no.
     fn takes_one_more_of(&self, peer: IpAddr) -> bool {
         self.of_an_address.try_acquire(&peer).unwrap_or(false)
             && self.of_all.try_acquire(&()).unwrap_or(false)
     }
 
-    /// The first one that is left out has it said a little later how many it was.
+    /// Counts an entry that is left out. The first one schedules the entry that reports their number.
     fn leave_out(self: &Arc<Self>) {
         self.metrics.audit_left_out();
         if self.left_out.fetch_add(1, Ordering::Relaxed) == 0
@@ -232,7 +236,7 @@ impl AuditSink {
     }
 }
 
-/// What one request does, written down when this is dropped.
+/// The entry of one request, written when this guard is dropped.
 #[derive(Default)]
 pub struct AuditGuard {
     sink: Option<Arc<AuditSink>>,
@@ -240,7 +244,7 @@ pub struct AuditGuard {
 }
 
 impl AuditGuard {
-    /// Where to note what becomes known.
+    /// Returns the recorder, which notes the facts of the entry.
     pub fn trail(&self) -> &AuditRecorder {
         &self.trail
     }

@@ -1,6 +1,6 @@
-//! Finds out who makes a request.
+//! Finds out who sent a request.
 //!
-//! Knows how credentials travel, not what they prove: that is `identity`'s business, and so is what the caller may do.
+//! This module knows how credentials travel. What they prove and what the caller may do is decided in `identity`.
 
 mod credential;
 pub mod refusal;
@@ -20,24 +20,25 @@ use model::principal::Principal;
 pub use credential::SentCredential;
 use throttle::GuessThrottle;
 
-/// How callers are told apart.
+/// The way in which callers are recognised.
 #[derive(Debug, Clone)]
 pub enum Authenticator {
-    /// `--dev`: any credential, or none, is the developer, who may do everything.
+    /// `--dev`: every request is the developer's, with any credential or none, and the developer may do everything.
     Dev,
-    /// By accounts, keys and tokens; what they may do is in policies. Wrong ones are counted.
+    /// By accounts, keys and tokens, with the permissions that policies grant them. Wrong credentials are counted.
     Accounts(GuessThrottle),
-    /// Bearer tokens from a fixed list, for tests; a request without one is anonymous.
+    /// By bearer tokens from a fixed list, for tests. A request without a token is anonymous.
     Listed(HashMap<String, Caller>),
 }
 
 impl Authenticator {
-    /// By accounts, with nothing counted yet.
+    /// Creates the check by accounts, with no wrong credentials counted.
     pub fn accounts() -> Self {
         Self::Accounts(GuessThrottle::default())
     }
 
-    /// Who sent these headers. No credential is nobody; one that is not accepted is an error.
+    /// Returns the caller that sent these headers: the anonymous one without a credential, and an error for a
+    /// credential that is not accepted.
     pub async fn caller(
         &self,
         identity: &Identity,
@@ -53,7 +54,8 @@ impl Authenticator {
         }
     }
 
-    /// Who presents this credential, however it came, and if it is one. One that is refused is in the log.
+    /// Returns the caller that presents this credential, which may have come in a header or in a form. Logs a refusal,
+    /// also of a credential that could not be read.
     pub async fn caller_with(
         &self,
         identity: &Identity,
@@ -84,7 +86,7 @@ impl Authenticator {
         }
     }
 
-    /// Exchanges an assertion of a service account.
+    /// Exchanges an assertion of a service account for a token. `audiences` are the URLs that the assertion may name.
     pub async fn exchange(
         &self,
         identity: &Identity,
@@ -109,14 +111,14 @@ async fn by_credential(
         (SentCredential::KeyFile(file), TokenAudience::Registry) => {
             identity.caller_by_key_file(file).await
         }
-        // The APIs take tokens: a key file that travels with every request is for Docker alone.
+        // The APIs take only tokens. Docker can send nothing but a password, so its password may be a key file.
         (SentCredential::KeyFile(_), TokenAudience::Api { .. }) => {
             Err(CredentialError::UserName.into())
         }
     }
 }
 
-/// The outcome, after the log has heard of it where it is a refusal.
+/// Returns the outcome, and logs it if it is a refusal.
 fn logged<T>(outcome: Result<T, IdentityError>, credential: &str) -> Result<T, IdentityError> {
     if let Err(IdentityError::Credential(error)) = &outcome {
         refusal::log(*error, refusal::claimed(credential).as_deref());

@@ -1,4 +1,4 @@
-//! Bytes as answers: all of them, the parts that a client asks for, or none where it has them already.
+//! Content as an answer: the whole, the ranges that a client asks for, or nothing if the client has it already.
 
 mod multipart;
 
@@ -16,35 +16,35 @@ use model::digest::Digest;
 use model::precondition::{Precondition, PreconditionError, PreconditionOutcome};
 use multipart::serve_several;
 
-/// What all content is to HTTP.
+/// The `Content-Type` of all content.
 const TYPE: &str = "application/octet-stream";
 
-/// Why content is not answered.
+/// The reason why content is not answered.
 pub enum ContentError {
-    /// It could not be read.
+    /// The content could not be read.
     Engine(EngineError),
-    /// The range asks for nothing that it has.
+    /// The content has none of the bytes that the range asks for.
     OutOfRange(OutOfRange),
-    /// It is not what the request says it should be.
+    /// `If-Match` names other content.
     ConditionFailed,
 }
 
-/// How long the content is that a range asks for nothing of.
+/// The size in bytes of content that has none of the bytes that a range asks for.
 pub struct OutOfRange(pub(super) u64);
 
 impl OutOfRange {
-    /// What it says.
+    /// Returns the text of the error.
     pub fn message(&self) -> String {
         format!("the content has {} bytes; the range asks for none of them", self.0)
     }
 
-    /// `Content-Range`.
+    /// Returns the value of `Content-Range`.
     pub fn header(&self) -> HeaderValue {
         HeaderValue::from_str(&format!("bytes */{}", self.0)).expect("a number")
     }
 }
 
-/// Answers content, or the parts of it that the headers of the request ask for.
+/// Answers content, or the ranges of it that the headers of the request ask for.
 pub async fn serve(
     headers: &HeaderMap,
     digest: &Digest,
@@ -80,7 +80,7 @@ fn content_range(part: &ByteRange, size: u64) -> String {
     format!("bytes {}-{}/{size}", part.start, part.last())
 }
 
-/// What a request asks of the state it finds. Several lines of a header are one list.
+/// Reads `If-Match` and `If-None-Match`. Several lines of one header are one list.
 pub fn precondition(headers: &HeaderMap) -> Result<Precondition, PreconditionError> {
     let list = |name| {
         let lines: Vec<_> = headers.get_all(name).iter().map(HeaderValue::to_str).collect();
@@ -92,12 +92,12 @@ pub fn precondition(headers: &HeaderMap) -> Result<Precondition, PreconditionErr
     Precondition::parse(matches.as_deref(), differs.as_deref())
 }
 
-/// What the conditions of a read say of content. Who reads under a condition that is none reads without.
+/// Compares the conditions of a read with the digest of the content. A condition that cannot be parsed is ignored.
 pub fn judge(headers: &HeaderMap, digest: &Digest) -> PreconditionOutcome {
     precondition(headers).unwrap_or_default().evaluate(Some(digest))
 }
 
-/// The range, unless it holds only for other content than this.
+/// Returns the value of `Range`, unless `If-Range` names other content.
 fn range<'a>(headers: &'a HeaderMap, digest: &Digest) -> Option<&'a str> {
     match header(headers, IF_RANGE) {
         Some(etag) if etag.trim_matches('"') != digest.as_str() => None,
@@ -109,7 +109,7 @@ fn header(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-/// The headers of content that the client has already.
+/// Returns the head of an answer about content that the client has already: `304 Not Modified`.
 pub fn unchanged(digest: &Digest) -> Builder {
     Response::builder()
         .status(StatusCode::NOT_MODIFIED)
@@ -118,7 +118,8 @@ pub fn unchanged(digest: &Digest) -> Builder {
         .header("x-content-type-options", "nosniff")
 }
 
-/// The headers that say what this is. Content is for the clients of a registry, not for a browser to show.
+/// Returns the head of an answer that carries content. The headers keep browsers from showing it: content is for the
+/// clients of a registry.
 pub fn described(status: StatusCode, digest: &Digest) -> Builder {
     Response::builder()
         .status(status)

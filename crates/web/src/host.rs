@@ -7,7 +7,8 @@ use http::request::Parts;
 
 use crate::layer::RequestInfo;
 
-/// The host that a request names: HTTP/2 has it in the URI, HTTP/1 in a header, and a trusted proxy may know better.
+/// Returns the host that a request names. A trusted proxy's word goes first; otherwise the host is in the URI over
+/// HTTP/2, and in the `Host` header over HTTP/1.
 pub fn host(parts: &Parts) -> String {
     let forwarded = parts.extensions.get::<Arc<RequestInfo>>().and_then(|info| info.forwarded());
     if let Some(host) = forwarded.and_then(|forwarded| forwarded.host.clone()) {

@@ -1,4 +1,4 @@
-//! What happens to every request, whatever it asks for: an id, limits, one log line, and counting.
+//! The layer around every request: its id, its limits, its log line and its metrics.
 
 pub mod body;
 pub mod body_budget;
@@ -21,25 +21,25 @@ use std::sync::{Arc, OnceLock};
 
 use forwarded::ForwardedRequest;
 
-/// The route of requests by those who run the server: they come every few seconds, and are neither counted with the
-/// requests of clients nor logged among them.
+/// The route of requests to the operators' listener, such as health checks. They come every few seconds, so they are
+/// neither counted nor logged with the requests of clients.
 pub const PROBE_ROUTE: &str = "probe";
 
 tokio::task_local! {
-    /// The request that a handler is at, for what is logged meanwhile.
+    /// The request that this task serves, for log lines about it.
     static CURRENT: Arc<RequestInfo>;
 }
 
-/// A connection that requests come by.
+/// The two addresses of a connection.
 #[derive(Debug, Clone, Copy)]
 pub struct ConnectionEnds {
-    /// The address of whoever connected.
+    /// The address of the other side.
     pub peer: SocketAddr,
     /// The address on this side.
     pub local: SocketAddr,
 }
 
-/// What is known of a request while it runs. Handlers add what they find out.
+/// The facts of a request while it runs. Handlers add the caller and the route.
 #[derive(Debug)]
 pub struct RequestInfo {
     id: String,
@@ -47,7 +47,7 @@ pub struct RequestInfo {
     forwarded: Option<ForwardedRequest>,
     principal: OnceLock<String>,
     route: OnceLock<&'static str>,
-    /// Why its credential is refused, once the log has heard of it.
+    /// The reason why the request's credential is refused, set when the refusal is logged.
     refused: OnceLock<&'static str>,
 }
 
@@ -57,12 +57,12 @@ impl RequestInfo {
         Self { id, connection, forwarded, principal, route, refused }
     }
 
-    /// What its answer names as `X-Request-Id`.
+    /// Returns the id, which the answer has as `X-Request-Id`.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// Returns the address that the request came from: the one that a trusted proxy names, or else the connection's.
+    /// Returns the client's address: the one that a trusted proxy names, or else the connection's.
     pub fn client(&self) -> IpAddr {
         let peer = self.connection.peer.ip().to_canonical();
         self.forwarded.as_ref().map_or(peer, |forwarded| forwarded.client)
@@ -73,17 +73,17 @@ impl RequestInfo {
         self.connection.local
     }
 
-    /// Returns what a trusted proxy says of the request.
+    /// Returns the statements of a trusted proxy about the request.
     pub fn forwarded(&self) -> Option<&ForwardedRequest> {
         self.forwarded.as_ref()
     }
 
-    /// Who asks.
+    /// Sets the caller that the log line names. The first call counts.
     pub fn set_principal(&self, principal: &str) {
         let _ = self.principal.set(principal.to_owned());
     }
 
-    /// What kind of thing is asked for.
+    /// Sets the route by which metrics count the request. The first call counts.
     pub fn set_route(&self, route: &'static str) {
         let _ = self.route.set(route);
     }
@@ -93,21 +93,22 @@ impl RequestInfo {
     }
 }
 
-/// The id of the request that runs here, which its answer names as `X-Request-Id`.
+/// Returns the id of the request that this task serves, or an empty text outside of requests.
 pub fn request_id() -> String {
     CURRENT.try_with(|info| info.id.clone()).unwrap_or_default()
 }
 
-/// Returns the address that the request that runs here came from: a trusted proxy's word, or the connection's.
+/// Returns the client's address of the request that this task serves, or `None` outside of requests.
 pub fn client() -> Option<IpAddr> {
     CURRENT.try_with(|info| info.client()).ok()
 }
 
-/// Notes that the credential of the request that runs here is refused, and why. Returns whether this is the first time.
+/// Notes why the credential of the request that this task serves is refused. Returns whether it is the first refusal of
+/// this request; outside of requests, every refusal is the first.
 pub fn is_first_refusal(reason: &'static str) -> bool {
     CURRENT.try_with(|info| info.refused.set(reason).is_ok()).unwrap_or(true)
 }
 
-/// An extension of responses whose bytes are in memory once for all who read them.
+/// Marks a response whose bytes are in memory once, however many clients read them. It is an extension of responses.
 #[derive(Debug, Clone, Copy)]
 pub struct SharedBytes;

@@ -1,11 +1,11 @@
-//! The ground that every door shares: the state of the app, what happens to every request, who asks, the audit log, and how
-//! bytes are answered.
+//! The parts that every door shares: the application's state, the layer around every request, authentication, the audit
+//! log, and the answers that are plain bytes.
 //!
-//! - [`layer`] gives a request its id, its log line and its limits;
-//! - [`auth`] finds out who makes it;
-//! - [`audit`] writes down what was done or refused;
-//! - [`content`] answers bytes, whole or in ranges;
-//! - [`routes`] lets no route in that does not say what it asks of its caller.
+//! - [`layer`] gives every request its id, its log line and its limits;
+//! - [`auth`] finds out who sent a request;
+//! - [`audit`] records what was done and what was refused;
+//! - [`content`] answers content, whole or in ranges;
+//! - [`routes`] accepts only routes that declare what they ask of their caller.
 
 pub mod app;
 pub mod audit;

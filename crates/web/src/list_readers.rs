@@ -1,25 +1,25 @@
-//! The places of callers who are being sent complete lists.
+//! The limits for complete lists that are being sent.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The largest number of complete lists that are sent at once.
 const MAX_LISTS: usize = 16;
-/// The largest number of them for one caller, so that a slow reader takes no place from others.
+/// The largest number of complete lists for one caller, so that a slow reader leaves places to others.
 const MAX_LISTS_OF_CALLER: usize = 8;
 
-/// The places of those who are being sent complete lists, by who they are.
+/// The number of complete lists that are being sent, for each caller.
 #[derive(Debug, Default)]
 pub struct ListReaders(Mutex<HashMap<String, usize>>);
 
-/// A place, until it is dropped.
+/// A caller's place among the readers of complete lists, given back when dropped.
 pub struct ListPlace {
     readers: Arc<ListReaders>,
     principal: String,
 }
 
 impl ListReaders {
-    /// Takes a place for a caller, unless all or all of its own are taken.
+    /// Takes a place for a caller, unless all places are taken, or all of this caller's.
     pub fn enter(self: &Arc<Self>, principal: String) -> Option<ListPlace> {
         let mut readers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let own = readers.get(&principal).copied().unwrap_or_default();

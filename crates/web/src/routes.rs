@@ -1,48 +1,50 @@
-//! The routes that the contract does not have. Each says what it asks of its caller: a router takes no other.
+//! The routes outside the contract of Google's APIs. Each route declares what it asks of its caller, and a router takes
+//! no route without such a declaration.
 
 use axum::Router;
 use axum::routing::MethodRouter;
 use model::permission::Permission;
 
-/// What a route asks of its caller.
+/// The access that a caller needs for a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RouteAccess {
-    /// Nothing, for a reason: credentials are not even looked at.
+    /// No access is needed, for the reason given. Credentials are not looked at.
     Public(&'static str),
-    /// As little; but a credential that is sent must be good.
+    /// No access is needed, for the reason given. A credential that is sent must be valid.
     OptionalCredential(&'static str),
-    /// A credential, which may be nobody's token, as it opens nothing by itself.
+    /// A credential is needed, for the reason given. An anonymous token is enough, because the route gives access to
+    /// nothing.
     AnyCredential(&'static str),
-    /// To be somebody.
+    /// A credential of an account is needed.
     Authenticated,
-    /// A permission on the repository that the path names.
+    /// A permission is needed on the repository that the path names.
     Permission(Permission),
 }
 
-/// What a route says of itself.
+/// The declaration of a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RouteSpec {
-    /// The methods that it takes, with spaces between them.
+    /// The HTTP methods that the route takes, with spaces between them.
     pub methods: &'static str,
-    /// `/v2/{image}/tags/list`
+    /// The path: `/v2/{image}/tags/list`.
     pub path: &'static str,
-    /// What it asks of its caller.
+    /// The access that a caller needs.
     pub asks: RouteAccess,
 }
 
-/// Routes, and what each says of itself.
+/// A router, and the declarations of its routes.
 pub struct DeclaredRoutes<S> {
     declared: Vec<RouteSpec>,
     router: Router<S>,
 }
 
 impl<S: Clone + Send + Sync + 'static> DeclaredRoutes<S> {
-    /// No routes.
+    /// Creates a router without routes.
     pub fn new() -> Self {
         Self { declared: Vec::new(), router: Router::new() }
     }
 
-    /// Adds a route.
+    /// Adds a route of its own.
     pub fn with(
         mut self,
         (methods, path): (&'static str, &'static str),
@@ -53,18 +55,18 @@ impl<S: Clone + Send + Sync + 'static> DeclaredRoutes<S> {
         Self { router: self.router.route(path, handler), ..self }
     }
 
-    /// Adds what is below a path, where the handler tells these routes apart and serves no others.
+    /// Adds the routes below a path, which one handler serves: it tells them apart, and serves no others.
     pub fn below(mut self, path: &str, declared: &[RouteSpec], handler: MethodRouter<S>) -> Self {
         self.declared.extend(declared);
         Self { router: self.router.route(path, handler), ..self }
     }
 
-    /// The router of these routes.
+    /// Returns the router of these routes.
     pub fn into_router(self) -> Router<S> {
         self.router
     }
 
-    /// What they say of themselves.
+    /// Returns the declarations of the routes.
     pub fn declared(&self) -> &[RouteSpec] {
         &self.declared
     }

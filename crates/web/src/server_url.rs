@@ -1,7 +1,8 @@
-//! The address that clients are told: in challenges, links and key files.
+//! The base URL of this server, as challenges, links and key files name it.
 //!
-//! It is a name that is configured, or the address and port at which the request came in. The request's own host only
-//! picks among these: whoever could choose it freely could send clients, and their passwords, elsewhere.
+//! The URL has a configured name, or the address and port at which the request came in. The host that the request
+//! names only selects among these. If a client could choose the host freely, it could send other clients, and their
+//! passwords, to another server.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -14,37 +15,37 @@ use crate::layer::RequestInfo;
 use crate::layer::forwarded::ForwardedRequest;
 use crate::layer::own_names::is_local;
 
-/// How clients reach this server.
+/// The addresses by which clients reach this server.
 #[derive(Debug, Clone)]
 pub struct ServerUrl {
-    /// `http` or `https`, of the listener.
+    /// The listener's scheme, `http` or `https`.
     scheme: &'static str,
-    /// Where it listens.
+    /// The listener's address and port.
     listen: SocketAddr,
-    /// The address that is configured.
+    /// The configured `external_url`.
     external: Option<ExternalUrl>,
 }
 
-/// A scheme and a host, with its port where that is not the scheme's own.
+/// A scheme and a host. The host has a port if the configured URL names one.
 #[derive(Debug, Clone)]
 struct ExternalUrl {
     scheme: &'static str,
     host: String,
 }
 
-/// The way by which one request came in.
+/// The host that one request names, and the connection that it came by.
 #[derive(Debug, Clone)]
 pub struct RequestArrival {
     /// The host that the client named.
     host: String,
-    /// The connection's address on this side; unknown within tests that have no connection.
+    /// The connection's address on this side; `None` in tests that have no connection.
     local: Option<SocketAddr>,
-    /// What a trusted proxy says.
+    /// The statements of a trusted proxy about the request.
     forwarded: Option<ForwardedRequest>,
 }
 
 impl RequestArrival {
-    /// Returns the way of a request.
+    /// Returns the host of a request and the connection that the request came by.
     pub fn of(parts: &Parts) -> Self {
         let info = parts.extensions.get::<Arc<RequestInfo>>();
         Self {
@@ -60,7 +61,7 @@ impl RequestArrival {
     }
 }
 
-/// The names that are ours: domains, and what `--dev` answers besides loopback.
+/// The names of this server: its domains, and the names besides loopback ones that `--dev` answers.
 #[derive(Debug, Clone, Copy)]
 pub struct OwnNames<'a> {
     /// The domains whose hosts name locations.
@@ -70,7 +71,8 @@ pub struct OwnNames<'a> {
 }
 
 impl ServerUrl {
-    /// Returns the address of a server that listens there, with the `external_url` of its settings.
+    /// Creates the addresses of a server that listens at `listen`, with the `external_url` of its settings, which may
+    /// be empty.
     pub fn new(external_url: &str, scheme: &'static str, listen: SocketAddr) -> Self {
         let external = external_url.trim_end_matches('/').split_once("://");
         let external = external.map(|(scheme, host)| ExternalUrl {
@@ -80,18 +82,19 @@ impl ServerUrl {
         Self { scheme, listen, external }
     }
 
-    /// Returns `http` or `https`, as the listener speaks.
+    /// Returns the listener's scheme, `http` or `https`.
     pub fn scheme(&self) -> &'static str {
         self.scheme
     }
 
-    /// Returns where the server listens.
+    /// Returns the listener's address and port.
     pub fn listen(&self) -> SocketAddr {
         self.listen
     }
 
-    /// Returns the one address of the server, if it has one: the configured one, or the one that it listens on. A server
-    /// that listens on every address of the machine has none by itself.
+    /// Returns the URL that is right for every client, if there is one: the configured URL, or the URL of the address
+    /// that the server listens on. Without a configured URL, a server that listens on all addresses of its machine has
+    /// none.
     pub fn fixed(&self) -> Option<String> {
         match &self.external {
             Some(ExternalUrl { scheme, host }) => Some(format!("{scheme}://{host}")),
@@ -100,18 +103,20 @@ impl ServerUrl {
         }
     }
 
-    /// Returns where this machine itself reaches the server: who listens everywhere listens on loopback too.
+    /// Returns a URL by which this machine itself reaches the server. A server that listens on all addresses is reached
+    /// on the loopback address.
     pub fn on_this_machine(&self) -> String {
         self.fixed().unwrap_or_else(|| url(self.scheme, reachable(self.listen)))
     }
 
-    /// Returns the server's address for whoever reached this machine at that one.
+    /// Returns the server's URL for a client that reached this machine at `address`.
     pub fn at(&self, address: IpAddr) -> String {
         let here = SocketAddr::new(address.to_canonical(), self.listen.port());
         self.fixed().unwrap_or_else(|| url(self.scheme, here))
     }
 
-    /// Returns the port that stands behind names of the server, `:5050`, or nothing where it is the scheme's own.
+    /// Returns the port that belongs behind names of the server, as `:5050`. It is empty if the configured URL has no
+    /// port.
     pub fn port_suffix(&self) -> String {
         match &self.external {
             Some(ExternalUrl { host, .. }) => host[without_port(host).len()..].to_owned(),
@@ -119,7 +124,7 @@ impl ServerUrl {
         }
     }
 
-    /// Returns the address to tell whoever sent a request.
+    /// Returns the server's URL for the sender of a request.
     pub fn told(&self, arrival: &RequestArrival, names: OwnNames<'_>) -> String {
         let RequestArrival { host, local, forwarded } = arrival;
         let local = local.unwrap_or_else(|| reachable(self.listen));
@@ -133,7 +138,7 @@ impl ServerUrl {
             return format!("{}://{}", external.scheme, external.host);
         }
         match said.and_then(|said| said.host.as_ref()) {
-            // A proxy that is trusted knows by which name it is reached.
+            // A trusted proxy knows the name that clients use for it.
             Some(host) => format!("{}://{host}", proxied.unwrap_or(self.scheme)),
             None if self.is_local_name(&host, local, names) => {
                 format!("{}://{host}", self.scheme)
@@ -142,7 +147,8 @@ impl ServerUrl {
         }
     }
 
-    /// Returns the address to name in a challenge: [`Origin::told`], and the hosts of Container Registry as they are.
+    /// Returns the server's URL for a challenge: the same as [`ServerUrl::for_client`], but a host of Container
+    /// Registry stays as the request has it.
     pub fn challenged(&self, arrival: &RequestArrival, names: OwnNames<'_>) -> String {
         let said = arrival.forwarded.as_ref();
         let host = said.and_then(|said| said.host.as_ref()).unwrap_or(&arrival.host);
@@ -154,7 +160,7 @@ impl ServerUrl {
         format!("{}://{}", proxied.unwrap_or(outside), host.to_ascii_lowercase())
     }
 
-    /// Returns the scheme of a host that is configured, or `None` where it is not.
+    /// Returns the scheme of a host that is configured, or `None` for other hosts.
     fn configured(
         &self,
         host: &str,
@@ -171,7 +177,7 @@ impl ServerUrl {
         if !names.domains.are_configured_for(host) && !location {
             return None;
         }
-        // Straight to the listener, or by way of what stands before it.
+        // The client used the listener's own port, or the port of a proxy before it.
         if port_of(host, self.scheme) == Some(local.port()) {
             return Some(self.scheme);
         }
@@ -181,7 +187,7 @@ impl ServerUrl {
         [external, port_of("", outside)].contains(&Some(port)).then_some(outside)
     }
 
-    /// Returns whether a host is a name of the address at which the request came in.
+    /// Returns whether a host is a local name of the address and port at which the request came in.
     fn is_local_name(&self, host: &str, local: SocketAddr, names: OwnNames<'_>) -> bool {
         let name = without_port(host);
         let is_address = name.starts_with('[') || name.parse::<IpAddr>().is_ok();
@@ -191,7 +197,7 @@ impl ServerUrl {
     }
 }
 
-/// Returns where this machine reaches a listener.
+/// Returns the address at which this machine reaches a listener: loopback, if it listens on all addresses.
 pub fn reachable(mut address: SocketAddr) -> SocketAddr {
     match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
@@ -201,7 +207,8 @@ pub fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-/// Without what only this machine knows of an address: its zone, and that it came by a socket for both families.
+/// Returns the URL of an address, without an IPv6 zone and without the `::ffff:` that a socket for both families adds
+/// to IPv4 addresses: both have a meaning on this machine only.
 fn url(scheme: &str, address: SocketAddr) -> String {
     format!("{scheme}://{}", SocketAddr::new(address.ip().to_canonical(), address.port()))
 }
@@ -222,7 +229,7 @@ pub(super) fn is_plain(host: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// A server, and where a request came in.
+    /// A server, and the address at which a request came in.
     #[derive(Clone, Copy)]
     struct Server {
         external_url: &'static str,
@@ -360,7 +367,7 @@ mod tests {
         assert_eq!(proxied(EVERYWHERE, "x", host), "http://r.example.org:5050");
         let domain = said(Some("https"), Some("us-docker.example.com"));
         assert_eq!(proxied(EVERYWHERE, "x", domain), "https://us-docker.example.com");
-        // Without a host, the request's own is no better than anybody's.
+        // Without a host from the proxy, the request's own host is not trusted either.
         assert_eq!(proxied(EVERYWHERE, "evil", said(Some("https"), None)), "http://10.1.2.3:5050");
     }
 

@@ -6,45 +6,46 @@ use serde::Deserialize;
 
 use crate::units::{DurationSetting, MemorySetting, ReserveSetting};
 
-/// The log.
+/// The settings of the log.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogSettings {
-    /// How lines look.
+    /// The form of the lines.
     pub format: LogFormat,
-    /// What is written: `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,engine=debug`.
+    /// The lowest level that is written: `error`, `warn`, `info`, `debug`, `trace`, or a filter such as
+    /// `info,engine=debug`.
     pub level: String,
 }
 
-/// How log lines look.
+/// The form of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     Text,
-    /// One object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// The audit log.
+/// The settings of the audit log.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AuditSettings {
-    /// Where it goes.
+    /// The destination of its entries.
     pub file: AuditFile,
-    /// Whether reads are written down too.
+    /// A switch that has reads recorded too.
     pub reads: bool,
 }
 
-/// Where the audit log goes.
+/// The destination of the audit log.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum AuditFile {
-    /// Nowhere.
+    /// Nothing is written.
     Off,
-    /// To standard error, between the log's lines.
+    /// Standard error, between the lines of the log.
     StandardError,
-    /// To a file; a relative path is one within the data folder.
+    /// A file; a relative path is one within the data folder.
     At(PathBuf),
 }
 
@@ -61,27 +62,28 @@ impl TryFrom<String> for AuditFile {
     }
 }
 
-/// What one client can take.
+/// The limits of connections, times, uploads and memory.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LimitSettings {
-    /// Connections at once.
+    /// The most connections at once.
     pub connections: usize,
-    /// Connections at once from one address, or from one /64 of IPv6.
+    /// The most connections at once from one address, or from one /64 of IPv6.
     pub connections_per_network: usize,
-    /// How long a request's head may take.
+    /// The longest time that a request's head may take.
     pub header_timeout: DurationSetting,
-    /// How long a request's body may pause; a response waits four times as long for its reader.
+    /// The longest pause of a request's body. A response waits four times as long for its reader.
     pub idle_timeout: DurationSetting,
-    /// How long a shutdown waits for running requests.
+    /// The longest time that a shutdown waits for running requests.
     pub drain_timeout: DurationSetting,
-    /// Memory that all uploads of blobs share, and as much again that those of manifests share.
+    /// The memory that all uploads of blobs share. Uploads of manifests share as much again.
     pub upload_memory: MemorySetting,
-    /// Uploads that an account has open in a repository; all of `--dev` are one account's, and not counted.
+    /// The most uploads that an account may have open in a repository. With `--dev` they are not counted, because all
+    /// of them are of one account.
     pub open_uploads: u32,
-    /// Memory that all answers share while their readers do not take them.
+    /// The memory that all answers share while they wait for their readers.
     pub download_memory: MemorySetting,
-    /// Room on the disk that uploads and manifests may not use.
+    /// The room on the disk that uploads and manifests may not use.
     pub disk_reserve: ReserveSetting,
 }
 

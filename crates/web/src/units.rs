@@ -1,4 +1,4 @@
-//! Lengths of time and amounts of memory, as people write them: `30s`, `24h`, `7d`, `48MiB`.
+//! Settings with a unit, as people write them: `30s`, `24h`, `7d`, `48MiB`, `10%`, `10.0.0.0/8`.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -18,16 +18,16 @@ pub struct DurationSetting(Duration);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemorySetting(usize);
 
-/// Room that is kept on a disk: an amount, a part as `10%`, or the smaller of both, as `256MiB or 10%`.
+/// The room that stays free on a disk: an amount, a part as `10%`, or the smaller of both, as `256MiB or 10%`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReserveSetting(DiskReserve);
 
-/// A network, `10.0.0.0/8`, or one address.
+/// A network such as `10.0.0.0/8`, or one address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NetworkSetting(IpNet);
 
 impl NetworkSetting {
-    /// Returns whether an address is in it.
+    /// Returns whether an address is in the network.
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.contains(&address.to_canonical())
     }
@@ -50,47 +50,47 @@ impl FromStr for NetworkSetting {
 }
 
 impl DurationSetting {
-    /// Some seconds.
+    /// Creates a length of some seconds.
     pub const fn seconds(seconds: u64) -> Self {
         Self(Duration::from_secs(seconds))
     }
 
-    /// Some days.
+    /// Creates a length of some days.
     pub const fn days(days: u64) -> Self {
         Self::seconds(days * 24 * 3600)
     }
 
-    /// The length.
+    /// Returns the length.
     pub fn get(self) -> Duration {
         self.0
     }
 }
 
 impl MemorySetting {
-    /// Some MiB.
+    /// Creates an amount of some MiB.
     pub const fn mebibytes(count: usize) -> Self {
         Self(count << 20)
     }
 
-    /// How many bytes.
+    /// Returns the number of bytes.
     pub fn get(self) -> usize {
         self.0
     }
 }
 
 impl ReserveSetting {
-    /// Some MiB or a part of the disk, the smaller of both.
+    /// Creates a reserve of some MiB or a part of the disk, the smaller of both.
     pub const fn mebibytes_or_percent(count: u64, percent: u8) -> Self {
         Self(DiskReserve { bytes: count << 20, percent })
     }
 
-    /// How much.
+    /// Returns the reserve.
     pub fn get(self) -> DiskReserve {
         self.0
     }
 }
 
-/// Splits `12ab` into 12 and the factor that `units` gives for `ab`, and multiplies.
+/// Splits `12ab` into 12 and the factor that `units` has for `ab`, and returns their product.
 fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
@@ -154,7 +154,7 @@ impl FromStr for ReserveSetting {
     }
 }
 
-/// Reads a value from a text. A bare number gets the message that a text without a unit gets.
+/// Reads a value from a text. A bare number gets the same message as a text without a unit.
 struct UnitVisitor<T>(std::marker::PhantomData<T>);
 
 impl<T> Visitor<'_> for UnitVisitor<T>

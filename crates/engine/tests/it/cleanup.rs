@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use engine::{CleanupMode, EngineError, Pull};
+use berth_engine::{CleanupMode, EngineError, Pull};
 use meta::{Id, Tx, cleanups, usage};
 use model::digest::Digest;
 use model::name::RepositoryName;

@@ -1,6 +1,6 @@
 //! Records of sizes and pulls.
 
-use engine::{EngineError, Pull};
+use berth_engine::{EngineError, Pull};
 use meta::{packages, tags, usage};
 use model::media_type::{OCI_INDEX, OCI_MANIFEST};
 use model::reference::Reference;

@@ -1,8 +1,7 @@
 //! Deletes of more rows than one transaction may change.
 
-use engine::{Delete, EngineError, Pull};
+use berth_engine::{Delete, EngineError, Pull};
 use meta::{packages, tags, versions};
-use model::digest::Digest;
 use model::media_type::{OCI_INDEX, OCI_MANIFEST};
 use model::reference::Reference;
 use serde_json::json;

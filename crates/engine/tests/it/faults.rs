@@ -2,10 +2,10 @@
 
 use std::ops::ControlFlow;
 
+use berth_engine::{CheckCounts, EngineError, GcMode, Pull, Push, UploadBody};
 use blob::faulty::FaultStep;
 use blob::{BlobError, DiskSpace};
 use bytes::Bytes;
-use engine::{CheckCounts, EngineError, GcMode, Pull, Push, UploadBody};
 use futures_util::{StreamExt, stream};
 use model::digest::{Digest, DigestAlgorithm};
 

@@ -3,9 +3,9 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use berth_engine::{EngineError, GcMode, Pull, Push};
 use blob::BlobError;
 use blob::faulty::FaultStep;
-use engine::{EngineError, GcMode, Pull, Push};
 use meta::{blobs, gc_queue};
 use model::digest::Digest;
 

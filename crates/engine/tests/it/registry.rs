@@ -8,13 +8,13 @@ use std::sync::mpsc;
 use std::task::Poll;
 use std::time::Duration;
 
-use blob::faulty::{FaultPlan, FaultStep, FaultyStore};
-use blob::{DiskStore, MemoryStore};
-use bytes::Bytes;
-use engine::{
+use berth_engine::{
     BodyError, Engine, EngineError, GcMode, ImageTarget, NewManifest, Push, ReceivedManifest,
     RepoAccess, Settings, UploadBody,
 };
+use blob::faulty::{FaultPlan, FaultStep, FaultyStore};
+use blob::{DiskStore, MemoryStore};
+use bytes::Bytes;
 use futures_util::StreamExt;
 use identity::{AuthorizationMode, Caller, Clock, MasterKey, SystemClock};
 use meta::{DatabaseLocation, Id, Meta};
@@ -91,7 +91,7 @@ impl TestRegistry {
         Self { engine, faults, meta, clock, _folder: folder }
     }
 
-    pub(crate) async fn open_access<K: engine::AccessKind>(&self) -> RepoAccess<K> {
+    pub(crate) async fn open_access<K: berth_engine::AccessKind>(&self) -> RepoAccess<K> {
         let principal = "user:somebody@example.com".parse().expect("a principal");
         let caller = Caller::new(principal, AuthorizationMode::Everything);
         let path = ImagePath::parse("p/r/image", None).expect("a path");

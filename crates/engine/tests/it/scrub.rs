@@ -2,9 +2,9 @@
 
 use std::ops::ControlFlow;
 
+use berth_engine::{EngineError, Pull, ScrubReport, ScrubScope};
 use blob::BlobError;
 use blob::faulty::FaultStep;
-use engine::{EngineError, Pull, ScrubReport, ScrubScope};
 
 use crate::registry::TestRegistry;
 

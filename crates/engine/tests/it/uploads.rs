@@ -6,9 +6,9 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use berth_engine::{EngineError, GcMode, Push, RepoAccess, UploadBody, UploadChunk};
 use blob::faulty::FaultStep;
 use bytes::Bytes;
-use engine::{EngineError, GcMode, Push, RepoAccess, UploadBody, UploadChunk};
 use model::byte_range::ContentRange;
 use model::digest::Digest;
 

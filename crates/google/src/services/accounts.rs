@@ -248,7 +248,7 @@ impl Iam for ApiServices {
         request: Request<ListRolesRequest>,
     ) -> Result<Response<ListRolesResponse>, Status> {
         let ListRolesRequest { parent, view, .. } = request.into_inner();
-        // A project or organization has no roles of its own: custom ones are not made yet.
+        // A project or an organization has no roles of its own, because custom roles do not exist yet.
         let found = role::all_roles().filter(|_| parent.is_empty());
         let full = view == RoleView::Full as i32;
         let roles = found.map(|found| role_message(found, full)).collect();

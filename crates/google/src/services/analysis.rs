@@ -1,4 +1,5 @@
-//! Container Analysis: as much as gcloud asks to show images with what is known of them, which is nothing.
+//! Container Analysis: the methods that gcloud calls when it shows images. This registry has no analyses, so all
+//! answers are empty.
 
 use proto::google::devtools::containeranalysis::v1::container_analysis_server::ContainerAnalysis;
 use proto::google::devtools::containeranalysis::v1::{

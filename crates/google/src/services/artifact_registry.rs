@@ -1,4 +1,4 @@
-//! Artifact Registry: every method that is served, and where it is.
+//! Artifact Registry: every method that is served, with the function that implements it.
 
 use proto::google::devtools::artifactregistry::v1::artifact_registry_server::ArtifactRegistry;
 use proto::google::devtools::artifactregistry::v1::{

@@ -1,4 +1,4 @@
-//! Attachments: what was pushed as referring to an image.
+//! Attachments: artifacts that refer to an image.
 
 use std::collections::BTreeMap;
 
@@ -69,7 +69,7 @@ pub(super) async fn create(
     services.finished(admitted.caller(), place, (Some(metadata()), response)).await
 }
 
-/// What is asked for. Without an id it is called by its digest.
+/// Reads the new attachment of a request. Without an id, the attachment is named by its digest.
 fn new(id: &str, attachment: Attachment) -> Result<NewAttachment, Status> {
     let Attachment { target, r#type, attachment_namespace, annotations, files, .. } = attachment;
     let id = (!id.is_empty()).then(|| AttachmentId::parse_chosen(id)).transpose();

@@ -13,9 +13,9 @@ use proto::google::iam::credentials::v1::{
 use tonic::{Request, Response, Status};
 
 use super::{ApiServices, bad_field, base_url, caller, failed, names, timestamp, trail};
-use web::audit::AuditRecorder;
 use model::permission::Permission;
 use model::permissions::iam;
+use web::audit::AuditRecorder;
 
 fn chain(name: &str, delegates: &[String]) -> Result<ImpersonationChain, Status> {
     let delegates: Result<_, _> =
@@ -23,7 +23,8 @@ fn chain(name: &str, delegates: &[String]) -> Result<ImpersonationChain, Status>
     Ok(ImpersonationChain { delegates: delegates?, account: names::account("name", name)? })
 }
 
-/// Notes as whom the caller acted, through whom, and by which permission. The engine asks for it, link by link.
+/// Notes the account that the caller acted as, the delegates, and the permissions for the audit log. The gate does not
+/// ask for these permissions: `identity` asks for one after the other along the chain.
 fn noted<T>(
     trail: &AuditRecorder,
     (chain, permission): (&ImpersonationChain, Permission),
@@ -85,7 +86,8 @@ impl IamCredentials for ApiServices {
         request: Request<GenerateIdTokenRequest>,
     ) -> Result<Response<GenerateIdTokenResponse>, Status> {
         let (caller, trail) = (caller(&request), trail(&request));
-        // Whoever checks the token expects one name, whatever the request called us.
+        // The issuer is the same in all tokens, whatever host a request names, because programs that check a token
+        // compare it.
         let issuer = self.app.origin.fixed().unwrap_or_else(|| base_url(&request, &self.app));
         let GenerateIdTokenRequest { name, delegates, audience, include_email } =
             request.into_inner();

@@ -83,7 +83,7 @@ fn message(repository: &RepositoryName, found: &FoundFile) -> File {
         DigestAlgorithm::Sha256 => {
             vec![Hash { r#type: HashType::Sha256.into(), value: found.digest.hash_bytes() }]
         }
-        // Which the API has no word for.
+        // The API has no hash type for SHA-512.
         DigestAlgorithm::Sha512 => Vec::new(),
     };
     File {

@@ -1,4 +1,4 @@
-//! Images, versions, packages and tags as messages.
+//! Conversion of images, versions, packages and tags to messages.
 
 use std::collections::BTreeMap;
 
@@ -42,14 +42,15 @@ pub(super) fn docker_image(
     }
 }
 
-/// What kind of artifact it is. What every image is, is not shown.
+/// Returns the artifact type of a manifest. The type of a plain image is left out, because it says nothing.
 fn artifact_type(image: &ManifestDetails) -> Option<String> {
     let shown =
         |kind: &String| image.subject.is_some() || !ImageConfig::is_media_type(kind.as_str());
     image.artifact_type.clone().filter(shown)
 }
 
-/// What an index names. An image itself names none.
+/// Returns the message of an image that an index names. An entry without a digest is left out: it describes the image
+/// itself.
 fn manifest(shown: PlatformSummary) -> Option<ImageManifest> {
     let PlatformSummary { digest, media_type, platform } = shown;
     let mut manifest = ImageManifest {
@@ -90,7 +91,7 @@ pub(super) fn version(
     }
 }
 
-/// What a Docker image says of itself, all of it as text. gcloud takes sizes from here.
+/// Returns the metadata of a version: the fields of its Docker image, all as texts. gcloud reads sizes from it.
 fn metadata(repository: &RepositoryName, image: &ManifestDetails) -> Struct {
     let built_at = image.built_at.map(|built_at| timestamp(built_at).to_string());
     let texts = [

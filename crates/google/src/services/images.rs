@@ -25,7 +25,7 @@ pub(super) async fn list(
     let order = parse_order(&order_by, &["upload_time", "update_time"])
         .map_err(|error| bad_field("order_by", error))?;
     let order = match order {
-        // In this order a push puts nothing between pages.
+        // In this order, a push during the walk adds no image to the pages that follow.
         None => (ImageOrder::Uploaded, SortDirection::Descending),
         Some(("upload_time", direction)) => (ImageOrder::Uploaded, direction),
         Some((_, direction)) => (ImageOrder::Updated, direction),

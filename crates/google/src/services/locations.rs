@@ -1,4 +1,4 @@
-//! Locations: those that Artifact Registry has.
+//! Locations: the locations that Artifact Registry has, and the default location of this registry.
 
 use proto::google::cloud::location::locations_server::Locations;
 use proto::google::cloud::location::{
@@ -11,7 +11,7 @@ use model::locations::LOCATIONS;
 
 #[tonic::async_trait]
 impl Locations for ApiServices {
-    /// All on one page: there are few.
+    /// Lists all locations on one page, because there are few.
     async fn list_locations(
         &self,
         request: Request<ListLocationsRequest>,
@@ -42,7 +42,7 @@ impl Locations for ApiServices {
 }
 
 impl ApiServices {
-    /// Whether repositories can be there.
+    /// Returns whether a repository can be in a location.
     pub(super) fn is_location(&self, id: &str) -> bool {
         id == self.app.domains.default_location().as_str() || LOCATIONS.contains(&id)
     }

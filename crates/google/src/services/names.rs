@@ -1,4 +1,4 @@
-//! Resource names as requests carry them.
+//! Parsing of resource names in requests.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -10,23 +10,24 @@ use tonic::{Code, Status};
 use super::bad_field;
 use crate::GoogleError;
 
-/// The resource that a field names.
+/// Parses the name of a resource in a field.
 pub(super) fn resource(field: &str, name: &str) -> Result<Resource, Status> {
     name.parse().map_err(|problem| bad_field(field, problem))
 }
 
-/// The service account of `projects/P/serviceAccounts/EMAIL`, or a bare address.
+/// Parses the name of a service account in a field: `projects/P/serviceAccounts/EMAIL`, or only the address.
 pub(super) fn account(field: &str, name: &str) -> Result<AccountEmail, Status> {
     let email = name.rsplit('/').next().unwrap_or_default();
     email.parse().map_err(|problem| bad_field(field, problem))
 }
 
-/// What stands behind the last `/`.
+/// Returns the text behind the last `/`.
 pub(super) fn last(name: &str) -> &str {
     name.rsplit('/').next().unwrap_or_default()
 }
 
-/// What a field names that has to be there. What cannot be anything's name is not there.
+/// Parses the name of a resource that has to exist. A text that is no valid name is `NOT_FOUND`, because nothing can
+/// have that name.
 pub(super) fn found<T>(name: &str) -> Result<T, Status>
 where
     T: FromStr<Err: Display>,

@@ -1,5 +1,5 @@
-//! Long-running operations. All are over before their first answer; they are kept so that clients that ask again
-//! are told the same.
+//! Long-running operations. All are done before they are answered. They are stored, so that a client that asks for one
+//! again gets the same answer.
 
 use identity::Caller;
 use model::name::{Location, ProjectId, RepositoryName};
@@ -12,16 +12,16 @@ use tonic::{Request, Response, Status};
 
 use super::{ApiServices, ServiceAnswer, caller, failed, metadata};
 
-/// Where an operation's name begins.
+/// The parent in an operation's name.
 pub(super) enum OperationParent {
-    /// `operations/`.
+    /// No parent: the name begins with `operations/`.
     Global,
-    /// `projects/P/locations/L/operations/`.
+    /// A location: the name begins with `projects/P/locations/L/operations/`.
     Location(ProjectId, Location),
 }
 
 impl ApiServices {
-    /// An operation that did what it should, with what it came to.
+    /// Stores and answers an operation that succeeded with a response.
     pub(super) async fn finished(
         &self,
         caller: &Caller,
@@ -31,7 +31,7 @@ impl ApiServices {
         self.over(caller, place, (metadata, Outcome::Response(response))).await
     }
 
-    /// A deletion in a repository, or of it: there is nothing to say of what is gone.
+    /// Stores and answers the operation of a deletion in a repository, or of the repository. Its response is empty.
     pub(super) async fn deleted(
         &self,
         caller: &Caller,
@@ -42,7 +42,7 @@ impl ApiServices {
         self.finished(caller, place, (Some(metadata()), nothing)).await
     }
 
-    /// An operation that is over.
+    /// Stores and answers an operation that is done.
     pub(super) async fn over(
         &self,
         caller: &Caller,

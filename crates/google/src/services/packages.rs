@@ -1,4 +1,4 @@
-//! Packages: what Docker calls the name of an image.
+//! Packages. A package is an image without a tag or digest, in Docker's words the name of an image.
 
 use std::collections::BTreeMap;
 
@@ -66,7 +66,7 @@ pub(super) async fn update(
     Ok(Response::new(message::package(&name.repository, &changed.map_err(failed)?)))
 }
 
-/// What is to be set, of the one field that can be. An absent or empty mask is everything.
+/// Returns the annotations to set; no other field can be changed. An absent or empty mask means all fields.
 pub(super) fn annotations(
     mask: Option<FieldMask>,
     annotations: BTreeMap<String, String>,

@@ -1,4 +1,4 @@
-//! Repositories: what is asked of them and answered.
+//! Repositories: list, get, create, update and delete.
 
 use engine::{EngineError, ListQuery, NewRepository, PageRequest, SortOrder};
 use model::list_filter::ListFilter;
@@ -53,9 +53,10 @@ pub(super) async fn get(
     services: &ApiServices,
     request: Request<GetRepositoryRequest>,
 ) -> ServiceAnswer<Repository> {
+    let admitted = admitted(&request)?;
     let permission = artifactregistry::REPOSITORIES_GET;
-    let repository = services.app.engine.find_repository(&admitted(&request)?, permission);
-    Ok(Response::new(message::write(&repository.await.map_err(failed)?, &services.app)))
+    let repository = services.app.engine.find_repository(&admitted, permission).await;
+    Ok(Response::new(message::write(&repository.map_err(failed)?, &services.app)))
 }
 
 pub(super) async fn create(
@@ -91,15 +92,13 @@ pub(super) async fn update(
     let repository = repository.unwrap_or_default();
     let mask = UpdateMask::new(update_mask)?;
     let engine = &services.app.engine;
-    // What the mask leaves out stays as it is, also within what is stored as one document.
-    let current = engine
-        .find_repository(&admitted, artifactregistry::REPOSITORIES_UPDATE)
-        .await
-        .map_err(failed)?;
+    // Fields outside of the mask keep their values, also those that are stored as one document.
+    let current = engine.find_repository(&admitted, artifactregistry::REPOSITORIES_UPDATE);
+    let current = current.await.map_err(failed)?;
     message::check_unchanged(&current, &repository, &mask)?;
     let before = message::write(&current, &services.app);
     let merged = message::merge(before.clone(), repository, &mask);
-    // An upstream that has gone since it was added does not keep the rest from being set.
+    // Upstreams that do not change are not checked: one of them may have been deleted since it was added.
     if merged.mode_config != before.mode_config {
         services.check_upstreams((admitted.caller(), &trail), (&merged.name, &merged)).await?;
     }
@@ -119,7 +118,7 @@ pub(super) async fn delete(
 }
 
 impl ApiServices {
-    /// Refuses a place that no repository can be in.
+    /// Refuses a location that no repository can be in.
     fn check_location(&self, parent: &str) -> Result<(), Status> {
         let location = names::last(parent);
         match self.is_location(location) {
@@ -128,7 +127,8 @@ impl ApiServices {
         }
     }
 
-    /// Whoever adds an upstream must be able to read it: its content is shown to others by this repository.
+    /// Checks that the caller may read the upstreams that the repository names, and that they exist. The repository
+    /// shows their content to other callers.
     async fn check_upstreams(
         &self,
         (caller, trail): (&identity::Caller, &AuditRecorder),

@@ -1,4 +1,4 @@
-//! What a repository can have wrong.
+//! Checks of a new repository.
 
 use proto::google::devtools::artifactregistry::v1::Repository;
 use proto::google::devtools::artifactregistry::v1::repository::{Format, Mode};
@@ -7,14 +7,15 @@ use tonic::Status;
 use super::bad_field;
 use super::repository_message::upstreams;
 
-/// Checks what only a new repository can have wrong.
+/// Checks the fields of a new repository.
 pub(super) fn check_new(parent: &str, id: &str, repository: &Repository) -> Result<(), Status> {
     match Format::try_from(repository.format) {
         Ok(Format::Docker) => {}
         Ok(Format::Unspecified) => {
             return Err(bad_field("repository.format", "a format must be given: DOCKER"));
         }
-        // Not `UNIMPLEMENTED`: clients take that for something that may pass, and gcloud asks again for half a minute.
+        // Not `UNIMPLEMENTED`: clients take that code for a temporary error, and gcloud repeats the call for half a
+        // minute.
         Ok(other) => {
             let problem = format!("{} is not served; DOCKER is", other.as_str_name());
             return Err(bad_field("repository.format", problem));

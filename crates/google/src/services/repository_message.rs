@@ -1,7 +1,7 @@
-//! A repository as a message, and what of one may be changed.
+//! Conversion of repositories to and from messages, and the fields of a repository that may be changed.
 //!
-//! What no column holds (cleanup policies, upstreams) is kept as the JSON of the message itself, so that it comes back
-//! exactly as it was set: Terraform compares. Cleanup reads its policies from there.
+//! Fields without a column of their own (cleanup policies, upstreams) are stored together, as the JSON of the message.
+//! So they are answered exactly as they were set, which Terraform compares. Cleanup reads its policies from that JSON.
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
@@ -35,7 +35,7 @@ const MUTABLE: [&str; 9] = [
     "virtual_repository_config",
     "disallow_unspecified_mode",
 ];
-/// The fields that every client sends back, and nobody changes.
+/// The fields that clients send back and that cannot be changed.
 const FIXED: [&str; 10] = [
     "name",
     "format",
@@ -49,7 +49,7 @@ const FIXED: [&str; 10] = [
     "registry_uri",
 ];
 
-/// What an update touches: everything, or the fields named, each by the first part of its path.
+/// The fields that an update changes, each by the first part of its path; `None` is all fields.
 pub(super) struct UpdateMask(Option<BTreeSet<String>>);
 
 impl UpdateMask {
@@ -57,7 +57,8 @@ impl UpdateMask {
         Self(None)
     }
 
-    /// An absent mask is everything; so is an empty one, which clients cannot tell from it.
+    /// Reads a mask. An absent mask means all fields, and so does an empty one, because some clients cannot send the
+    /// difference.
     pub(super) fn new(mask: Option<FieldMask>) -> Result<Self, Status> {
         let paths = mask.map(|mask| mask.paths).unwrap_or_default();
         let mut fields = BTreeSet::new();
@@ -85,7 +86,7 @@ impl UpdateMask {
     }
 }
 
-/// What is kept as one document: the fields that no column holds.
+/// Returns the fields that are stored as one document, because they have no column.
 fn kept(repository: &Repository) -> Repository {
     Repository {
         kms_key_name: repository.kms_key_name.clone(),
@@ -120,7 +121,7 @@ fn from_json(json: &str) -> Repository {
     message.ok().and_then(|message| message.transcode_to().ok()).unwrap_or_default()
 }
 
-/// A repository as clients see it.
+/// Returns the message of a repository.
 pub(super) fn write(found: &Found, app: &App) -> Repository {
     let mut message = from_json(&found.settings);
     message.name = found.name.to_string();
@@ -148,7 +149,7 @@ pub(super) fn write(found: &Found, app: &App) -> Repository {
     message
 }
 
-/// The mode that a new repository has.
+/// Returns the mode of a new repository.
 pub(super) fn mode(repository: &Repository) -> Result<ModeName, Status> {
     match Mode::try_from(repository.mode) {
         Ok(Mode::Unspecified | Mode::StandardRepository) => Ok(ModeName::Standard),
@@ -166,17 +167,17 @@ fn proto_mode(mode: ModeName) -> Mode {
     }
 }
 
-/// The mode of a repository, with the upstreams that its message names.
+/// Returns the mode of a repository, with the upstreams that its message names.
 ///
 /// # Errors
-/// Fails if the configuration does not go with the mode.
+/// Fails if the configuration does not fit the mode.
 pub(super) fn upstreams(repository: &Repository) -> Result<RepositoryMode, Status> {
     let document = to_json(&kept(repository))?;
     RepositoryMode::parse(mode(repository)?, &document)
         .map_err(|error| bad_field(error.field, error.problem))
 }
 
-/// Refuses to change what a repository is.
+/// Refuses a change of the mode or the format.
 pub(super) fn check_unchanged(
     current: &Found,
     new: &Repository,
@@ -194,7 +195,7 @@ pub(super) fn check_unchanged(
     Ok(())
 }
 
-/// The new repository where the mask says so, and the current one elsewhere.
+/// Returns the current repository, with the fields of the mask replaced by those of the new one.
 pub(super) fn merge(mut current: Repository, new: Repository, mask: &UpdateMask) -> Repository {
     if mask.has("description") {
         current.description = new.description;
@@ -223,7 +224,7 @@ pub(super) fn merge(mut current: Repository, new: Repository, mask: &UpdateMask)
     current
 }
 
-/// What is to be set.
+/// Returns the change that an update makes.
 pub(super) fn change(new: &Repository, mask: &UpdateMask) -> Result<RepositoryChange, Status> {
     let immutable = matches!(
         &new.format_config,

@@ -1,4 +1,4 @@
-//! Rules of a repository: exceptions to tags that stay, and what may be downloaded.
+//! Rules of a repository: exceptions from immutable tags, and permission for downloads.
 
 use engine::{PageRequest, RuleChange, RuleRow as Found};
 use model::artifact_name::RuleName;
@@ -105,7 +105,7 @@ fn shown(repository: &RepositoryName, found: Found) -> Rule {
     }
 }
 
-/// The fields that an update may name, and those within the condition.
+/// The fields that an update may name, including those of the condition.
 const MUTABLE: [&str; 8] = [
     "action",
     "operation",
@@ -117,7 +117,7 @@ const MUTABLE: [&str; 8] = [
     "condition.location",
 ];
 
-/// What is to be set. An absent or empty mask is everything.
+/// Returns the change that an update makes. An absent or empty mask means all fields.
 fn change(rule: Rule, mask: Option<FieldMask>) -> Result<RuleChange, Status> {
     let paths = mask.map(|mask| mask.paths).unwrap_or_default();
     let known = |path: &&String| path.as_str() == "*" || MUTABLE.contains(&path.as_str());
@@ -152,7 +152,7 @@ fn action(value: i32) -> Result<RuleAction, Status> {
     }
 }
 
-/// Who names none means the one that there was first.
+/// Returns the operation of a rule. An unspecified operation is a download, the only one that the API had at first.
 fn operation(value: i32) -> Result<RuleOperation, Status> {
     match OperationMessage::try_from(value) {
         Ok(OperationMessage::Download | OperationMessage::Unspecified) => {

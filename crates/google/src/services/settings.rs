@@ -1,4 +1,4 @@
-//! Settings of projects and of places: what is so here. None can be changed.
+//! Settings of projects and of locations. They are fixed, and cannot be changed.
 
 use proto::google::devtools::artifactregistry::v1::project_settings::RedirectionState;
 use proto::google::devtools::artifactregistry::v1::vpcsc_config::VpcscPolicy;
@@ -9,7 +9,7 @@ use tonic::{Request, Response, Status};
 
 use super::{ApiServices, ServiceAnswer, names};
 
-/// The hosts of Container Registry always lead to the repositories of their names.
+/// Returns the settings of a project: the hosts of Container Registry always lead to the repositories of their names.
 pub(super) fn of_project(
     request: Request<GetProjectSettingsRequest>,
 ) -> ServiceAnswer<ProjectSettings> {
@@ -20,7 +20,8 @@ pub(super) fn of_project(
     }))
 }
 
-/// There is no perimeter that a remote repository could not reach beyond.
+/// Returns the VPC Service Controls configuration of a location: there is no perimeter, so that nothing keeps remote
+/// repositories from their upstreams.
 pub(super) fn of_place(
     services: &ApiServices,
     request: Request<GetVpcscConfigRequest>,

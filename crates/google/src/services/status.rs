@@ -1,4 +1,4 @@
-//! The only place where an [`EngineError`] meets google.rpc.Status.
+//! The conversion of [`EngineError`] to `google.rpc.Status`. No other module does it.
 
 use engine::{EngineError, ErrorKind};
 use identity::{CredentialError, IdentityError};
@@ -11,7 +11,7 @@ const UNAUTHENTICATED: &str = "Request is missing required authentication creden
 const INVALID: &str = "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or other valid authentication credential. See https://developers.google.com/identity/sign-in/web/devconsole-project.";
 
 impl GoogleError {
-    /// Nobody signed in.
+    /// Creates the error for a request without a credential.
     pub(crate) fn no_credential() -> Self {
         Self::new(Code::Unauthenticated, UNAUTHENTICATED).with_info(
             "CREDENTIALS_MISSING",
@@ -22,13 +22,13 @@ impl GoogleError {
 }
 
 impl GoogleError {
-    /// A credential that was sent to a registry and is not accepted.
+    /// Creates the error for a credential that is not accepted; `registry` is the host that the text names.
     pub(crate) fn refused(error: IdentityError, registry: &str) -> Self {
         match error {
             IdentityError::Credential(error) if error != CredentialError::TooMany => {
                 let reason = match error {
                     CredentialError::Expired => "the token has expired".to_owned(),
-                    // A key file that travels with every request is for Docker alone.
+                    // Only Docker may send a key file as its password.
                     CredentialError::KeyFile | CredentialError::UserName => {
                         "it has to be a Bearer token".to_owned()
                     }
@@ -142,7 +142,7 @@ impl From<EngineError> for GoogleError {
     }
 }
 
-/// The API that a permission belongs to.
+/// Returns the API that a permission belongs to.
 fn service_of(permission: &str) -> &'static str {
     match permission.split('.').next() {
         Some("containeranalysis") => "containeranalysis.googleapis.com",
@@ -153,27 +153,27 @@ fn service_of(permission: &str) -> &'static str {
     }
 }
 
-/// The text is for the log.
+/// Logs the text, and returns an error without it.
 fn disk_full(message: &str) -> GoogleError {
     tracing::error!("answering RESOURCE_EXHAUSTED: {message}");
     let said = "The registry's disk is full: its operator has to make room.";
     GoogleError::new(Code::ResourceExhausted, said)
 }
 
-/// The text is for the log.
+/// Logs the text, and returns an error without it.
 fn unavailable(message: &str) -> GoogleError {
     tracing::warn!("answering UNAVAILABLE: {message}");
     GoogleError::new(Code::Unavailable, "The service is currently unavailable.")
 }
 
-/// What is missing is for the log.
+/// Logs the text, which says what is missing, and returns an error without it.
 fn store_away(message: &str) -> GoogleError {
     tracing::warn!("answering UNAVAILABLE: {message}");
     let text = "The registry's storage is not where it was: nothing is written until it is back.";
     GoogleError::new(Code::Unavailable, text)
 }
 
-/// The text is for the log.
+/// Logs the text, and returns an error without it.
 fn internal(message: &str) -> GoogleError {
     tracing::error!("answering INTERNAL: {message}");
     GoogleError::new(Code::Internal, "Internal error encountered.")

@@ -87,7 +87,7 @@ fn shown(name: &TagName, digest: model::digest::Digest) -> Tag {
     message::tag(&name.package, &TagTarget { tag: name.tag.to_string(), digest })
 }
 
-/// The version that a tag shall name: one of the same image.
+/// Returns the version that a tag shall name. It has to be one of the same package.
 fn version_of(package: &PackageName, tag: &Tag) -> Result<VersionName, Status> {
     let version: VersionName =
         tag.version.parse().map_err(|problem| bad_field("tag.version", problem))?;
@@ -98,7 +98,7 @@ fn version_of(package: &PackageName, tag: &Tag) -> Result<VersionName, Status> {
     Ok(version)
 }
 
-/// A tag has one field that can be set. An absent or empty mask is everything.
+/// Refuses a mask with other fields than `version`. An absent or empty mask means all fields.
 fn check_mask(mask: Option<FieldMask>) -> Result<(), Status> {
     let paths = mask.map(|mask| mask.paths).unwrap_or_default();
     match paths.iter().find(|path| !["version", "*"].contains(&path.as_str())) {

@@ -1,4 +1,4 @@
-//! Service Usage: as much as gcloud asks before it goes on.
+//! Service Usage: the methods that gcloud calls before it uses an API.
 
 use prost_types::Any;
 use proto::google::api::serviceusage::v1::service_usage_server::ServiceUsage;
@@ -11,7 +11,7 @@ use tonic::{Request, Response, Status};
 use super::operations::OperationParent;
 use super::{ApiServices, admitted, names};
 
-/// What is always on. Everything else is off, and enabling it changes nothing.
+/// The services that are always enabled. All others are disabled, and cannot be enabled.
 const SERVED: [&str; 6] = [
     "artifactregistry.googleapis.com",
     "cloudapis.googleapis.com",

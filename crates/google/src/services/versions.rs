@@ -24,7 +24,7 @@ use super::{
     image_message as message, names, page_size,
 };
 
-/// How many versions one call deletes at most.
+/// The most versions that one call deletes.
 const MOST_AT_ONCE: usize = 1_000;
 
 fn view(view: i32) -> Result<VersionView, Status> {
@@ -77,7 +77,7 @@ pub(super) async fn get(
     let admitted = admitted(&request)?;
     let GetVersionRequest { name, view: shown } = request.into_inner();
     let name: VersionName = names::found(&name)?;
-    // gcloud asks for none and shows the tags.
+    // gcloud asks for no view and shows the tags, so that the default is the full view.
     let shown = match view(shown)? {
         VersionView::Unspecified => VersionView::Full,
         shown => shown,
@@ -149,7 +149,7 @@ pub(super) async fn delete_several(
     let metadata = BatchDeleteVersionsMetadata { failed_versions };
     let metadata = Any::from_msg(&metadata).expect("a Vec grows");
     if validate_only {
-        // Nothing was done that anybody could ask for again.
+        // Nothing was done, so that the operation is not stored and has no name.
         let (metadata, result) = (Some(metadata), Some(outcome));
         let operation = Operation { name: String::new(), metadata, done: true, result };
         return Ok(Response::new(operation));

@@ -1,4 +1,4 @@
-//! What both doors have in common: the contract, the gate, and the same answers.
+//! Tests of the properties that both doors share: the contract, the gate, and the same answers.
 
 use prost::Message;
 use serde_json::json;

@@ -142,7 +142,7 @@ async fn a_path_that_leads_nowhere_is_googles_404() {
     assert!(!doors.was_asked());
 }
 
-/// What arrives at the gRPC door without being a call.
+/// Bytes that arrive at the gRPC door and are not a call are refused.
 #[tokio::test]
 async fn half_a_message_or_a_compressed_one_is_not_a_call() {
     let doors = TestDoors::new();

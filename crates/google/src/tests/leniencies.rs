@@ -1,4 +1,4 @@
-//! What real clients send that a strict reader would refuse.
+//! Tests of forms that real clients send and that a strict reader would refuse.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! The first start: somebody must be let in before anybody can let others in.
+//! The first owner: the account that the first start makes, so that somebody can let others in.
 
 use meta::accounts::{AccountKeyRow, AccountRow};
 use meta::{Tx, accounts, epochs, events, policies};
@@ -21,19 +21,19 @@ const OWNER_ROLES: [&str; 3] = [
     "roles/resourcemanager.projectCreator",
 ];
 
-/// The owner's own project. Whoever administers a project has its accounts, by making keys for them: in one that
-/// people work in, an editor would be everybody's owner.
+/// The project of the owner's account. Who administers a project can make keys for its accounts. In a project that
+/// people work in, its editors could therefore become the owner of everything.
 const OWNERS_PROJECT: &str = "berth-admin";
 
 /// The first account, with the only copy of its key file.
 pub struct FirstOwner {
-    /// Its address.
+    /// The address of the account.
     pub email: String,
     /// The key file in Google's format.
     pub key_file: String,
 }
 
-/// Who does what the operator's socket asks for, in events and in the audit log.
+/// The principal of what the operator's socket does, in events and in the audit log.
 pub const OPERATOR_PRINCIPAL: &str = "system:operator";
 
 /// The owner with a new key, after the one before was lost.
@@ -44,21 +44,22 @@ pub struct RestoredOwner {
     pub key_id: String,
     /// The key file in Google's format.
     pub key_file: String,
-    /// The things that had to be mended besides, in sentences.
+    /// The other repairs that were made, in sentences.
     pub repaired: Vec<&'static str>,
 }
 
 impl Identity {
-    /// Whether nobody could sign in yet.
+    /// Returns whether there has never been an owner, so that nobody can sign in yet.
     pub async fn needs_owner(&self) -> Result<bool, IdentityError> {
         self.meta
             .read(|tx| Ok::<_, IdentityError>(policies::find(tx, ORGANIZATION_NAME)?.is_none()))
             .await
     }
 
-    /// Makes the first project, and an owner who has everything. `keep` is handed the key file
-    /// before anything is committed: a crash in between leaves a file that opens nothing, not an account
-    /// that nobody can use. `None`: another process was quicker.
+    /// Makes the first project, and an owner who may do everything. Returns `None` if another process was quicker.
+    ///
+    /// `keep` gets the key file before the commit. A crash in between leaves a file without use, but not an account
+    /// without a key.
     pub async fn create_owner(
         &self,
         project: &ProjectId,
@@ -96,11 +97,12 @@ impl Identity {
 }
 
 impl Identity {
-    /// Makes a new key for the owner. The account is made anew where it is missing, and gets its project and its roles back:
-    /// whoever has the server has what it holds. The number of keys is not limited here, or ten lost ones would be the end.
+    /// Makes a new key for the owner. The account is made anew if it is missing, and gets its project and its roles
+    /// back. That gives the operator no new power: the operator has the machine and all that is on it. The number of
+    /// keys is not limited here, or an owner who lost ten of them could never sign in again.
     ///
     /// # Errors
-    /// Fails where there has never been an owner, or if the database does.
+    /// Fails if there has never been an owner, or if the database fails.
     pub async fn restore_owner(&self, token_uri: &str) -> Result<RestoredOwner, IdentityError> {
         if self.needs_owner().await? {
             return Err(IdentityError::Precondition(
@@ -110,7 +112,7 @@ impl Identity {
         let owners: ProjectId = OWNERS_PROJECT.parse().expect("an id");
         let email = AccountEmail::new("berth-owner", &owners).expect("an address");
         let names = ("Owner".to_owned(), "Made by berth owner-key.".to_owned());
-        // For the case that it is missing: keys are made outside of transactions.
+        // Made before the transaction: making a key takes long.
         let spare = if self.has_account(email.as_str()).await? {
             None
         } else {
@@ -141,7 +143,7 @@ struct OwnerRows<'a> {
     spare: Option<&'a (AccountRow, AccountKeyRow)>,
 }
 
-/// Gives the owner back whatever was taken from it.
+/// Repairs the project, the account and the roles of the owner. Returns what was repaired, in sentences.
 fn mend(
     tx: &mut Tx<'_>,
     rows: OwnerRows<'_>,

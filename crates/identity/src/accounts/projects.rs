@@ -1,4 +1,4 @@
-//! Projects.
+//! Projects: create, read, list and delete.
 
 use std::collections::BTreeMap;
 
@@ -21,17 +21,17 @@ use model::permissions::resourcemanager;
 /// A project.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Project {
-    /// Its id.
+    /// The id.
     pub id: String,
-    /// Its number.
+    /// The number.
     pub number: i64,
-    /// For people.
+    /// The name for people.
     pub name: String,
-    /// Key and value.
+    /// The labels, by their keys.
     pub labels: BTreeMap<String, String>,
-    /// Whether it can be used.
+    /// True unless deletion was requested.
     pub active: bool,
-    /// When it was created, in microseconds since 1970.
+    /// The time of its creation, in microseconds since 1970.
     pub created_at: i64,
 }
 
@@ -43,14 +43,14 @@ impl From<Row> for Project {
     }
 }
 
-/// A project that is to be.
+/// A project that is to be created.
 #[derive(Debug, Clone)]
 pub struct NewProject {
-    /// Its id.
+    /// The id.
     pub id: String,
-    /// For people.
+    /// The name for people.
     pub name: String,
-    /// Key and value.
+    /// The labels, by their keys.
     pub labels: BTreeMap<String, String>,
 }
 
@@ -93,7 +93,7 @@ impl Identity {
         Ok(row.into())
     }
 
-    /// What a project is.
+    /// Returns a project.
     pub async fn project(&self, admitted: &Authorized) -> Result<Project, IdentityError> {
         let id = admitted.project_for(resourcemanager::PROJECTS_GET)?.clone();
         let unknown = IdentityError::ResourceUnknown(format!("projects/{id}"));
@@ -104,7 +104,7 @@ impl Identity {
         found.map(Project::from).ok_or(unknown)
     }
 
-    /// The number of a project, for the metadata server.
+    /// Returns the number of a project, for the metadata server.
     pub async fn project_number(&self, id: &str) -> Result<i64, IdentityError> {
         let wanted = id.to_owned();
         let found = self
@@ -115,14 +115,14 @@ impl Identity {
         found.map(|project| project.number).ok_or_else(unknown)
     }
 
-    /// The projects after `last` that the caller may see, and where to go on.
+    /// Returns the projects after `last` that the caller may see, and the id after which the next page begins.
     pub async fn projects(
         &self,
         caller: &Caller,
         (last, limit): (&str, usize),
     ) -> Result<(Vec<Project>, Option<String>), IdentityError> {
         const STEP: i64 = 500;
-        /// Most of them may be hidden, and nobody may make one request look at all.
+        /// The most projects that one request looks at. Of very many projects, the caller may see few.
         const MOST: usize = 2_000;
         let get = resourcemanager::PROJECTS_GET;
         let (mut found, mut last, mut seen) = (Vec::new(), last.to_owned(), 0);
@@ -152,7 +152,7 @@ impl Identity {
         }
     }
 
-    /// Asks for a project's end: from now on nobody may do anything in it.
+    /// Requests the deletion of a project. From now on, nobody may do anything in it.
     pub async fn delete_project(&self, admitted: &Authorized) -> Result<(), IdentityError> {
         let id = admitted.project_for(resourcemanager::PROJECTS_DELETE)?.clone();
         let resource = format!("projects/{id}");
@@ -173,7 +173,7 @@ impl Identity {
     }
 }
 
-/// A policy that makes somebody the owner.
+/// Returns a policy that makes a principal the owner.
 pub(crate) fn owned_by(principal: &Principal) -> IamPolicy {
     let mut policy = IamPolicy::default();
     let owner = role::find_role("roles/owner").expect("a predefined role");
@@ -198,7 +198,7 @@ fn check_name(name: &str) -> Result<(), IdentityError> {
     })
 }
 
-/// The ids that Resource Manager takes.
+/// Parses the id of a new project, with the lengths that Resource Manager takes.
 fn check_id(id: &str) -> Result<ProjectId, IdentityError> {
     let own = id.rsplit(':').next().unwrap_or_default();
     let parsed = id.parse::<ProjectId>().ok().filter(|_| (6..=30).contains(&own.len()));
@@ -211,7 +211,7 @@ fn check_id(id: &str) -> Result<ProjectId, IdentityError> {
     })
 }
 
-/// The project's row, where it can be used.
+/// Returns the row of a project, if its deletion was not requested.
 pub(crate) fn require_active(tx: &mut Tx<'_>, id: &ProjectId) -> Result<Row, IdentityError> {
     let found = projects::find(tx, id.as_str())?.filter(|project| project.active);
     found.ok_or_else(|| IdentityError::ResourceUnknown(format!("projects/{id}")))

@@ -8,22 +8,22 @@ use crate::clock::Micros;
 use crate::error::IdentityError;
 use crate::identity::Identity;
 
-/// How many accounts are read at once.
+/// The most keys that are read at once.
 const STEP: i64 = 100;
 
-/// What became void with the master key that is gone.
+/// The keys that were replaced because the lost master key had sealed them.
 #[derive(Debug, Default)]
 pub struct LostSeals {
-    /// The keys that signed tokens: every token that was made until now is void.
+    /// The number of keys that signed tokens. Every token that was made until now is void.
     pub signing_keys: u64,
-    /// The accounts whose system-managed key was replaced: what it signed cannot be checked any more.
+    /// The accounts whose system-managed key was replaced. Signatures of the old keys cannot be checked any more.
     pub accounts: Vec<String>,
 }
 
-/// Returns whether a database holds keys that are of use and that only a master key opens.
+/// Returns whether a database has sealed keys that are still in use.
 ///
 /// # Errors
-/// Fails if the database does.
+/// Fails if the database fails.
 pub async fn holds_sealed_keys(meta: &Meta, now: Micros) -> Result<bool, IdentityError> {
     meta.read(move |tx| {
         let signing = !signing_keys::list_valid(tx, now)?.is_empty();
@@ -33,10 +33,11 @@ pub async fn holds_sealed_keys(meta: &Meta, now: Micros) -> Result<bool, Identit
 }
 
 impl Identity {
-    /// Returns whether the master key opens what the database holds.
+    /// Returns whether the master key opens the sealed keys in the database. Of the system-managed keys, only the last
+    /// one is tried.
     ///
     /// # Errors
-    /// Fails if the database does.
+    /// Fails if the database fails.
     pub async fn opens_sealed_keys(&self) -> Result<bool, IdentityError> {
         let now = self.clock.now();
         let read = self.meta.read(move |tx| {
@@ -51,11 +52,11 @@ impl Identity {
         Ok(sealed.all(|(id, sealed)| self.master.open(id, sealed).is_ok()))
     }
 
-    /// Puts new keys in place of those that the master key does not open. The keys that sign tokens go last, so that a
-    /// start after one that was cut off still finds that something is left to do.
+    /// Replaces the system-managed keys that the master key does not open, and then deletes the keys that sign tokens.
+    /// Those go last: if this start is cut off, the next one still finds keys that do not open, and goes on.
     ///
     /// # Errors
-    /// Fails if the database does; what was done until then stays.
+    /// Fails if the database fails. Keys that were replaced until then stay replaced.
     pub async fn renew_sealed_keys(&self) -> Result<LostSeals, IdentityError> {
         let (mut lost, mut last) = (LostSeals::default(), String::new());
         loop {
@@ -88,7 +89,7 @@ impl Identity {
         let old = old.id.clone();
         self.meta
             .write(move |tx| {
-                // The account may have gone meanwhile, and its keys with it.
+                // The account may have been deleted meanwhile, with its keys.
                 if accounts::delete_key(tx, &old)? == 1 {
                     accounts::insert_key(tx, &new)?;
                 }
@@ -97,7 +98,7 @@ impl Identity {
             .await
     }
 
-    /// There are a handful: each signs for weeks.
+    /// Deletes all keys that sign tokens, in one transaction. There are few of them: each signs for weeks.
     async fn forget_signing_keys(&self) -> Result<u64, IdentityError> {
         let now = self.clock.now();
         let forgotten = self.meta.write(move |tx| {

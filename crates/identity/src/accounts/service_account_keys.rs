@@ -15,12 +15,12 @@ use crate::identity::Identity;
 use crate::policies::evaluate::{check_administrator, is_locked_out};
 use model::permissions::iam;
 
-/// How many keys an account has at most, as in Google's IAM, and the one that never leaves.
+/// The most user-managed keys of an account, as in Google's IAM. Its system-managed key does not count.
 pub(crate) const MAX_KEYS: usize = 10;
-/// A key without an end has this one, in seconds since 1970: 9999-12-31T23:59:59Z.
+/// The end of a key that never expires, in seconds since 1970: 9999-12-31T23:59:59Z.
 const FOREVER: i64 = 253_402_300_799;
 
-/// A key that was just made, with the one copy of its file.
+/// A new key, with the only copy of its file.
 pub struct NewKey {
     /// The stored key.
     pub key: AccountKeyRow,
@@ -29,7 +29,7 @@ pub struct NewKey {
 }
 
 impl Identity {
-    /// The row of a new key, and its private half.
+    /// Makes a key. Returns its row, and its private half.
     pub(crate) async fn new_key(
         &self,
         email: &AccountEmail,
@@ -38,7 +38,7 @@ impl Identity {
         Ok((self.key_row(email, &pair)?, private))
     }
 
-    /// Making an RSA key takes a tenth of a second of a processor, on threads that others need as well.
+    /// Makes an RSA key pair. That takes a processor for a tenth of a second, on threads that other work needs as well.
     async fn generate(&self) -> Result<(AccountKey, Vec<u8>), IdentityError> {
         let making = self.making_keys.acquire().await;
         let _making = making.expect("it is never closed");
@@ -63,7 +63,7 @@ impl Identity {
         })
     }
 
-    /// Makes a key. Its private half leaves with the answer; only the public one stays.
+    /// Creates a key. Its private half is in the answer; only the public half is stored.
     pub async fn create_key(
         &self,
         admitted: &Authorized,
@@ -77,7 +77,7 @@ impl Identity {
         let account = self
             .meta
             .write(move |tx| {
-                // Once more: others may have been quicker.
+                // Checked once more: other requests may have made keys meanwhile.
                 let account = with_room_for_a_key(tx, &email)?;
                 accounts::insert_key(tx, &row)?;
                 events::insert(tx, &admitted.event("create-key", email.as_str(), now))?;
@@ -88,7 +88,7 @@ impl Identity {
         Ok(NewKey { key, file })
     }
 
-    /// The keys of an account.
+    /// Returns the keys of an account.
     pub async fn keys(&self, admitted: &Authorized) -> Result<Vec<AccountKeyRow>, IdentityError> {
         let email = require_account(admitted.resource_for(iam::SERVICE_ACCOUNT_KEYS_LIST)?)?;
         self.meta
@@ -99,32 +99,34 @@ impl Identity {
             .await
     }
 
-    /// One key of an account.
+    /// Returns one key of an account.
     pub async fn key(
         &self,
         admitted: &Authorized,
         id: &str,
     ) -> Result<AccountKeyRow, IdentityError> {
-        let (email, id) =
-            (require_account(admitted.resource_for(iam::SERVICE_ACCOUNT_KEYS_GET)?)?, id.to_owned());
+        let (email, id) = (
+            require_account(admitted.resource_for(iam::SERVICE_ACCOUNT_KEYS_GET)?)?,
+            id.to_owned(),
+        );
         self.meta.read_by_key(move |tx| find_key(tx, &email, &id)).await
     }
 
-    /// Switches a key off: neither it nor a token that was got with it proves anything.
+    /// Disables a key. Tokens that were made with it are no longer good either.
     pub async fn disable_key(&self, admitted: &Authorized, id: &str) -> Result<(), IdentityError> {
         let email = require_account(admitted.resource_for(iam::SERVICE_ACCOUNT_KEYS_DISABLE)?)?;
         self.change_key(admitted, (email, id), |tx, id| accounts::set_key_disabled(tx, id, true))
             .await
     }
 
-    /// Switches a key on again.
+    /// Enables a key again.
     pub async fn enable_key(&self, admitted: &Authorized, id: &str) -> Result<(), IdentityError> {
         let email = require_account(admitted.resource_for(iam::SERVICE_ACCOUNT_KEYS_ENABLE)?)?;
         self.change_key(admitted, (email, id), |tx, id| accounts::set_key_disabled(tx, id, false))
             .await
     }
 
-    /// Removes a key. Tokens that were got with it go with it.
+    /// Deletes a key. Tokens that were made with it are no longer good.
     pub async fn delete_key(&self, admitted: &Authorized, id: &str) -> Result<(), IdentityError> {
         let email = require_account(admitted.resource_for(iam::SERVICE_ACCOUNT_KEYS_DELETE)?)?;
         self.change_key(admitted, (email, id), accounts::delete_key).await
@@ -164,7 +166,7 @@ impl Identity {
     }
 }
 
-/// The account, if it may have one more key.
+/// Returns the account, if it may have one more key.
 fn with_room_for_a_key(tx: &mut Tx<'_>, email: &AccountEmail) -> Result<AccountRow, IdentityError> {
     let account = find_account(tx, email)?;
     if accounts::list_keys(tx, email.as_str())?.len() > MAX_KEYS {

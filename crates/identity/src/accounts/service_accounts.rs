@@ -1,9 +1,9 @@
-//! Service accounts.
+//! Service accounts: create, read, list, update and delete.
 
 use meta::accounts::{self, AccountKeyRow, AccountRow};
 use meta::{Tx, epochs, events, policies};
-use model::permission::Permission;
 use model::name::ProjectId;
+use model::permission::Permission;
 use model::principal::AccountEmail;
 use model::resource::Resource;
 
@@ -14,19 +14,19 @@ use crate::identity::Identity;
 use crate::policies::evaluate::{check_administrator, remove_from_all_policies};
 use model::permissions::iam;
 
-/// What is to be different about an account.
+/// The fields of an account that an update changes.
 #[derive(Debug, Clone, Default)]
 pub struct AccountChange {
-    /// Its name for people.
+    /// The new name for people.
     pub display_name: Option<String>,
-    /// Its description.
+    /// The new description.
     pub description: Option<String>,
-    /// Whether it may do nothing.
+    /// True to disable the account, false to enable it.
     pub disabled: Option<bool>,
 }
 
 impl Identity {
-    /// Creates an account, and the key that signs for it here.
+    /// Creates an account, with its system-managed key.
     pub async fn create_account(
         &self,
         admitted: &Authorized,
@@ -56,7 +56,7 @@ impl Identity {
         Ok(account)
     }
 
-    /// The rows of a new account and of its own key.
+    /// Makes the rows of a new account and of its system-managed key.
     pub(crate) async fn new_account(
         &self,
         email: &AccountEmail,
@@ -77,13 +77,13 @@ impl Identity {
         Ok((account, key))
     }
 
-    /// What an account is.
+    /// Returns an account.
     pub async fn account(&self, admitted: &Authorized) -> Result<AccountRow, IdentityError> {
         let email = require_account(admitted.resource_for(iam::SERVICE_ACCOUNTS_GET)?)?;
         self.meta.read_by_key(move |tx| find_account(tx, &email)).await
     }
 
-    /// The accounts of a project after `last`, and whether there are more.
+    /// Returns the accounts of a project after `last`, and true if there are more.
     pub async fn accounts(
         &self,
         admitted: &Authorized,
@@ -104,7 +104,7 @@ impl Identity {
         Ok((found, more))
     }
 
-    /// Changes an account.
+    /// Updates an account.
     pub async fn update_account(
         &self,
         admitted: &Authorized,
@@ -135,7 +135,7 @@ impl Identity {
         Ok(changed)
     }
 
-    /// Removes an account with its keys, its policy, and all roles that it has.
+    /// Deletes an account with its keys, its policy, and all its roles.
     pub async fn delete_account(&self, admitted: &Authorized) -> Result<(), IdentityError> {
         let resource = admitted.resource_for(iam::SERVICE_ACCOUNTS_DELETE)?.clone();
         let email = require_account(&resource)?;
@@ -157,7 +157,7 @@ impl Identity {
     }
 }
 
-/// Stores an account with its own key in a project that can be used.
+/// Inserts an account with its system-managed key, if its project is active.
 pub(crate) fn insert_account(
     tx: &mut Tx<'_>,
     (project, account, key): (&ProjectId, &AccountRow, &AccountKeyRow),
@@ -170,7 +170,7 @@ pub(crate) fn insert_account(
     Ok(epochs::bump(tx, epochs::ACCESS)?)
 }
 
-/// Checks that an account can be made, before there is a key for it, which costs.
+/// Checks that an account can be created. This comes before its key is made, which takes long.
 fn check_free(tx: &mut Tx<'_>, (project, email): (&ProjectId, &str)) -> Result<(), IdentityError> {
     projects::require_active(tx, project)?;
     match accounts::find(tx, email)? {
@@ -185,7 +185,7 @@ fn already_exists(project: &ProjectId, email: &str) -> IdentityError {
     ))
 }
 
-/// The account that something is about.
+/// Returns the address of the account that is the resource.
 pub(crate) fn require_account(resource: &Resource) -> Result<AccountEmail, IdentityError> {
     match resource {
         Resource::ServiceAccount(email) => Ok(email.clone()),
@@ -218,7 +218,7 @@ mod tests {
     const PROJECT: &str = "my-project";
     const FULL: &str = "full-account@my-project.iam.gserviceaccount.com";
 
-    /// An identity with an account that has as many keys as one can have.
+    /// Returns an identity with an account that has as many keys as an account may have.
     async fn full_identity() -> Identity {
         let meta =
             meta::Meta::open(meta::DatabaseLocation::SqliteMemory).await.expect("a database");
@@ -247,14 +247,11 @@ mod tests {
 
     async fn admitted(identity: &Identity, permission: Permission, resource: &str) -> Authorized {
         let caller = Caller { mode: AuthorizationMode::Everything, ..Caller::anonymous() };
-        let (permission, resource) = (permission.parse(), resource.parse());
-        identity
-            .admit(&caller, permission.expect("a permission"), resource.expect("a resource"))
-            .await
-            .expect("who may do everything")
+        let resource = resource.parse().expect("a resource");
+        identity.admit(&caller, permission, resource).await.expect("who may do everything")
     }
 
-    /// While no key can be made at all, whoever is refused hears of it all the same.
+    /// While no key can be made, refusals are answered all the same.
     #[tokio::test]
     async fn what_is_refused_costs_no_key() {
         let identity = full_identity().await;

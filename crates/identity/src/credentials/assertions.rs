@@ -14,12 +14,12 @@ use crate::error::{CredentialError, IdentityError, JwtError, WrongTokenTimes};
 use crate::identity::Identity;
 use crate::tokens::provenance::TokenProvenance;
 
-/// How far two clocks may be apart, in seconds.
+/// The accepted difference between the clock of the signer and that of the registry, in seconds.
 const SKEW: i64 = 60;
-/// How long a self-signed token may live, in seconds.
+/// The longest lifetime of a self-signed token, in seconds.
 const LONGEST_LIFE: i64 = 3600;
 
-/// What a service account says. Times are whole seconds since 1970.
+/// The claims of a token that a service account signed itself. Times are whole seconds since 1970.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct SignedAssertion {
     pub(crate) iss: String,
@@ -38,8 +38,8 @@ pub(crate) struct SignedAssertion {
 }
 
 impl Identity {
-    /// Checks a token that a service account signed itself: key, account, signature and times. What it is
-    /// meant for, its `aud`, is the caller's to check.
+    /// Checks the key, account, signature and times of a token that a service account signed itself. The audience,
+    /// `aud`, is left to the calling function.
     pub(crate) async fn check_assertion(
         &self,
         unverified: &UnverifiedToken<'_>,
@@ -60,7 +60,7 @@ impl Identity {
         Ok((assertion, bearer))
     }
 
-    /// The key of that id, if it belongs to that account and both are good now.
+    /// Returns the key with that id, if it belongs to that account and both are good now.
     pub(crate) async fn account_key(
         &self,
         email: &str,
@@ -75,8 +75,8 @@ impl Identity {
                 let key = key
                     .filter(|key| key.account == wanted.as_str())
                     .ok_or(JwtError("its key is unknown"))?;
-                // It signs on behalf of the account, for others to check. Here its signature would be good for as long as
-                // it says, whatever becomes of whoever had it signed; and nobody can delete this key.
+                // A system-managed key signs for other servers to check. Here, its signature would stay good when the
+                // caller who asked for it has lost the right to ask, and nobody can delete this key.
                 if KeyKind::of(&key) == KeyKind::SystemManaged {
                     return Err(JwtError("its key is not one that the account holds").into());
                 }
@@ -100,7 +100,7 @@ impl Identity {
     }
 }
 
-/// What a key file's owner can say for an hour, without asking anybody.
+/// Returns a token that the holder of a key file signs, for an hour. No server is asked.
 pub fn self_signed_token(file: &str, now: Micros) -> Result<String, CredentialError> {
     let file = key_file::read(file)?;
     let key = file.private_key()?;
@@ -175,7 +175,7 @@ mod tests {
         check((10_000, 9_999, None), "the token ends before it begins");
     }
 
-    /// Where `iat` agrees with our clock, it is not the clock that is off.
+    /// The message shows how `iat` stands to our clock: if they agree, no clock is wrong.
     #[test]
     fn what_is_too_long_says_which_clock_it_goes_by() {
         let too_long = |life: &str, iat: &str| {

@@ -1,4 +1,4 @@
-//! Keys: made, sealed, signing and verifying. The only module that knows the cryptographic library.
+//! Keys that sign, verify and seal. The only module that knows the cryptographic library.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
@@ -9,7 +9,7 @@ use aws_lc_rs::signature::{
     RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair, UnparsedPublicKey,
 };
 
-/// Why a key could not be used. Says nothing of the key.
+/// The error of a key that cannot be used. It says nothing of the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a key cannot be used")]
 pub(crate) struct KeyError;
@@ -26,15 +26,15 @@ impl From<aws_lc_rs::error::KeyRejected> for KeyError {
     }
 }
 
-/// The secret that seals every private key in the database. It is in a file beside the blobs, never in the
-/// database itself.
+/// The secret that seals every private key in the database. It is in a file beside the blobs, never in the database.
 pub struct MasterKey {
     sealing: SealingKey,
-    /// A key of its own, made from the same bytes: places are sealed as often as somebody asks for a list.
+    /// The key that seals page tokens. It is derived from the same bytes, but is a key of its own, because page tokens
+    /// are sealed as often as clients ask for lists.
     places: SealingKey,
 }
 
-/// A key that seals and opens.
+/// A key that seals secrets, and opens them again.
 pub(crate) struct SealingKey(RandomizedNonceKey);
 
 impl std::fmt::Debug for MasterKey {
@@ -44,33 +44,33 @@ impl std::fmt::Debug for MasterKey {
 }
 
 impl MasterKey {
-    /// How many bytes it has.
+    /// The length of a master key, in bytes.
     pub const LENGTH: usize = 32;
 
-    /// From the bytes of the file.
+    /// Makes the key from the bytes of its file.
     pub fn new(bytes: &[u8; Self::LENGTH]) -> Self {
         let places = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, bytes), b"places in lists");
         Self { sealing: SealingKey::new(bytes), places: SealingKey::new(places.as_ref()) }
     }
 
-    /// New bytes for a file.
+    /// Returns the bytes of a new key, for a file.
     pub fn generate() -> [u8; Self::LENGTH] {
         let mut bytes = [0; Self::LENGTH];
         aws_lc_rs::rand::fill(&mut bytes).expect("the system has randomness");
         bytes
     }
 
-    /// What places in lists are sealed with.
+    /// Returns the key that seals page tokens.
     pub(crate) fn places(&self) -> &SealingKey {
         &self.places
     }
 
-    /// Seals a secret that belongs to `owner`: it opens for nobody else's row.
+    /// Seals a secret that belongs to the row `owner`: it opens for no other row.
     pub(crate) fn seal(&self, owner: &str, secret: &[u8]) -> Result<Vec<u8>, KeyError> {
         self.sealing.seal(owner, secret)
     }
 
-    /// Opens what [`MasterKey::seal`] sealed for `owner`.
+    /// Opens a secret that [`MasterKey::seal`] sealed for `owner`.
     pub(crate) fn open(&self, owner: &str, sealed: &[u8]) -> Result<Vec<u8>, KeyError> {
         self.sealing.open(owner, sealed)
     }
@@ -81,14 +81,14 @@ impl SealingKey {
         Self(RandomizedNonceKey::new(&AES_256_GCM, bytes).expect("of the right length"))
     }
 
-    /// Seals a text that belongs to `owner`: it opens as nobody else's.
+    /// Seals a secret that belongs to `owner`: it opens for no other owner.
     pub(crate) fn seal(&self, owner: &str, secret: &[u8]) -> Result<Vec<u8>, KeyError> {
         let mut sealed = secret.to_vec();
         let nonce = self.0.seal_in_place_append_tag(Aad::from(owner.as_bytes()), &mut sealed)?;
         Ok([&nonce.as_ref()[..], &sealed].concat())
     }
 
-    /// Opens what [`SealingKey::seal`] sealed for `owner`.
+    /// Opens a secret that [`SealingKey::seal`] sealed for `owner`.
     pub(crate) fn open(&self, owner: &str, sealed: &[u8]) -> Result<Vec<u8>, KeyError> {
         let (nonce, text) = sealed.split_at_checked(NONCE_LEN).ok_or(KeyError)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce)?;
@@ -103,7 +103,7 @@ impl SealingKey {
 pub(crate) struct TokenKey(EcdsaKeyPair);
 
 impl TokenKey {
-    /// A new one, as PKCS #8.
+    /// Returns a new key, as PKCS #8.
     pub(crate) fn generate() -> Result<Vec<u8>, KeyError> {
         let random = SystemRandom::new();
         let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random)?;
@@ -114,7 +114,7 @@ impl TokenKey {
         Ok(Self(EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der)?))
     }
 
-    /// The point on the curve, uncompressed.
+    /// Returns the public key: the point on the curve, uncompressed.
     pub(crate) fn public_key(&self) -> Vec<u8> {
         self.0.public_key().as_ref().to_vec()
     }
@@ -133,7 +133,7 @@ pub(crate) fn verify_es256(public_key: &[u8], message: &[u8], signature: &[u8]) 
 pub(crate) struct AccountKey(RsaKeyPair);
 
 impl AccountKey {
-    /// A new one, and its PKCS #8.
+    /// Returns a new key, and the same as PKCS #8.
     pub(crate) fn generate() -> Result<(Self, Vec<u8>), KeyError> {
         let pair = RsaKeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048)?;
         let der: Pkcs8V1Der<'_> = pair.as_der()?;
@@ -141,7 +141,7 @@ impl AccountKey {
         Ok((Self(pair), der))
     }
 
-    /// Takes keys of the size that we make, and looks at no others: larger ones cost many times as much.
+    /// Reads a key of 2048 bits, the size that we make. Larger keys are refused unread: they cost many times as much.
     pub(crate) fn from_pkcs8(der: &[u8]) -> Result<Self, KeyError> {
         const LONGEST: usize = 1300;
         if der.len() > LONGEST {
@@ -151,7 +151,7 @@ impl AccountKey {
         if pair.public_modulus_len() != 2048 / 8 { Err(KeyError) } else { Ok(Self(pair)) }
     }
 
-    /// As SubjectPublicKeyInfo.
+    /// Returns the public key, as SubjectPublicKeyInfo.
     pub(crate) fn public_key(&self) -> Result<Vec<u8>, KeyError> {
         let der: PublicKeyX509Der<'_> = self.0.public_key().as_der()?;
         Ok(der.as_ref().to_vec())

@@ -1,8 +1,8 @@
 //! JSON Web Tokens in their compact form, read strictly.
 //!
-//! The algorithm follows from the key, never from the token: a header that says another is refused. So is
-//! everything in a header that could choose a key (`jwk`, `jku`, `x5c`, `x5u`), critical extensions, and
-//! duplicate names anywhere. Claims have types: `exp` as text is no `exp`.
+//! The algorithm follows from the key, never from the token: a header that names another algorithm is refused. Refused
+//! are also headers with a field that could choose a key (`jwk`, `jku`, `x5c`, `x5u`), critical extensions, and
+//! duplicate names anywhere. Claims have types: an `exp` that is a text is refused.
 
 use crate::error::JwtError;
 use base64::Engine as _;
@@ -11,10 +11,10 @@ use model::json::{ClientField, FieldTable, parse_document, parse_strict};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// The longest token that is looked at.
+/// The length of the longest token that is read.
 const MAX_TOKEN_BYTES: usize = 16 << 10;
 
-/// The registered claims (RFC 7519, section 4.1), which readers of tokens have structures for.
+/// The registered claims (RFC 7519, section 4.1). Readers of tokens have structures for them.
 pub(crate) static CLAIMS: FieldTable = FieldTable(&[
     ClientField::plain("iss"),
     ClientField::plain("sub"),
@@ -25,7 +25,7 @@ pub(crate) static CLAIMS: FieldTable = FieldTable(&[
     ClientField::plain("jti"),
 ]);
 
-/// What may stand in a header.
+/// The header of a token. A header with any other field is refused.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TokenHeader {
@@ -36,7 +36,7 @@ pub(crate) struct TokenHeader {
     pub(crate) kid: Option<String>,
 }
 
-/// A token whose signature was not checked yet.
+/// A token whose signature has not been checked yet.
 pub(crate) struct UnverifiedToken<'t> {
     pub(crate) header: TokenHeader,
     message: &'t str,
@@ -45,7 +45,7 @@ pub(crate) struct UnverifiedToken<'t> {
 }
 
 impl<'t> UnverifiedToken<'t> {
-    /// Takes a token apart.
+    /// Splits a token into header, claims and signature.
     pub(crate) fn parse(token: &'t str) -> Result<Self, JwtError> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(JwtError("it is too long"));
@@ -58,7 +58,7 @@ impl<'t> UnverifiedToken<'t> {
         Ok(Self { header, message, claims, signature })
     }
 
-    /// The claims, once `verify` has said that the signature over the message is right.
+    /// Returns the claims, if `verify` says that the signature over the message is right.
     pub(crate) fn verified<C: DeserializeOwned>(
         &self,
         verify: impl FnOnce(&[u8], &[u8]) -> bool,
@@ -69,17 +69,17 @@ impl<'t> UnverifiedToken<'t> {
         self.claims()
     }
 
-    /// The claims, proven by nothing: good for finding the key, and for nothing else.
+    /// Returns the claims, although nothing proves them. They are good for finding the key, and for nothing else.
     pub(crate) fn claims<C: DeserializeOwned>(&self) -> Result<C, JwtError> {
         let claims = decode(self.claims)?;
-        // Owned types only, so that the bytes may go.
+        // The value borrows nothing from the decoded bytes, which end here.
         let value: serde_json::Value = parse_document(&claims, &CLAIMS)
             .map_err(|_| JwtError("its claims are not plain JSON"))?;
         serde_json::from_value(value).map_err(|_| JwtError("a claim is missing or of a wrong type"))
     }
 }
 
-/// Puts a token together.
+/// Returns a signed token with this header and these claims.
 pub(crate) fn encode<C: Serialize, E>(
     header: &TokenHeader,
     claims: &C,

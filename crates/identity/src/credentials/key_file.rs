@@ -1,4 +1,4 @@
-//! Key files in Google's format: written once, and read in whatever shape people paste them.
+//! Key files in Google's format. They are written once, and read in every shape in which people paste them.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,10 +9,11 @@ use serde_json::json;
 use crate::credentials::crypto::AccountKey;
 use crate::error::CredentialError;
 
-/// The longest key file that is looked at; real ones have 2,400 bytes.
+/// The length of the longest key file that is read. Real ones have 2,400 bytes.
 const MAX_KEY_FILE_BYTES: usize = 32 << 10;
 
-/// What a key file says. Only its private key proves anything; the rest says where to look.
+/// The content of a key file. Only the private key proves anything; the other fields say which account and key to look
+/// up.
 pub(crate) struct KeyFile {
     pub(crate) client_email: String,
     pub(crate) private_key_id: String,
@@ -20,7 +21,7 @@ pub(crate) struct KeyFile {
 }
 
 impl KeyFile {
-    /// The private key, which is what costs: a tenth of a millisecond. First it is looked whether there is such a key.
+    /// Parses the private key, which takes a tenth of a millisecond. So the account's key is looked up before.
     pub(crate) fn private_key(&self) -> Result<AccountKey, CredentialError> {
         AccountKey::from_pkcs8(&self.private_key).map_err(|_| CredentialError::OtherKey)
     }
@@ -57,14 +58,15 @@ pub(crate) fn write(account: &AccountRow, id: &str, (private, token_uri): (&[u8]
     format!("{file:#}\n")
 }
 
-/// Reads a key file, all but the key in it: JSON, or base64 of it in either alphabet, with line breaks, a byte order mark, CRLF.
+/// Reads a key file: JSON, or base64 of it in either alphabet. Line breaks of both kinds and a byte order mark may be
+/// in it. The private key is not parsed yet.
 pub(crate) fn read(text: &str) -> Result<KeyFile, CredentialError> {
     let KeyFileDocument { client_email, private_key_id, private_key, .. } = fields(text)?;
     let private_key = read_pem(&private_key).ok_or(CredentialError::KeyFile)?;
     Ok(KeyFile { client_email, private_key_id, private_key })
 }
 
-/// Whose key file it says it is.
+/// Returns the address of the account that a key file names. Nothing is verified.
 pub(crate) fn claimed_account(text: &str) -> Option<String> {
     fields(text).ok().map(|raw| raw.client_email)
 }

@@ -1,24 +1,24 @@
-//! The epoch of access, as this process saw it last.
+//! The epoch of access, as this process read it last.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How old the last look may be.
+/// The longest time for which an epoch that was read is trusted.
 const TRUSTED_FOR: Duration = Duration::from_secs(4);
 
-/// The epoch as it was last seen.
+/// The epoch of access that was read last, and when reading it began.
 #[derive(Default)]
 pub(crate) struct AccessEpoch(Mutex<Option<(i64, Instant)>>);
 
 impl AccessEpoch {
-    /// The epoch, if it was looked at lately.
+    /// Returns the epoch, if it was read lately.
     pub(crate) fn trusted(&self) -> Option<i64> {
         let seen = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         seen.filter(|(_, at)| at.elapsed() < TRUSTED_FOR).map(|(epoch, _)| epoch)
     }
 
-    /// Notes the epoch that a look which began at `started` found. Of two looks that overtook each other, the later one
-    /// counts; an epoch never falls.
+    /// Records an epoch whose reading began at `started`. Of two readings that overtook each other, the one that began
+    /// later counts; an epoch never falls.
     pub(crate) fn note(&self, epoch: i64, started: Instant) {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match *seen {

@@ -1,13 +1,13 @@
-//! A policy as this process remembers it.
+//! The policy of a resource, as it is in the cache.
 
 use std::sync::Arc;
 
 use model::iam_policy::IamPolicy;
 
-/// A resource's policy as this process remembers it.
+/// The policy of a resource, as it is in the cache.
 #[derive(Clone)]
 pub(crate) struct CachedPolicy {
     pub(crate) policy: Arc<IamPolicy>,
-    /// Whether the resource is a project whose end was asked for.
+    /// True if the resource is a project for which deletion was requested.
     pub(crate) is_project_deleted: bool,
 }

@@ -1,27 +1,29 @@
-//! What this process remembers of identities and policies, and how it learns that it is out of date.
+//! The cache of callers, policies and signing keys, whose entries are valid for one epoch.
 //!
-//! Every transaction that changes who may do what raises an epoch. Each process looks at it once a second;
-//! what was remembered under another epoch is forgotten. A process that could not look for some seconds
-//! refuses, rather than let in whom another process has shut out.
+//! Every transaction that changes rights raises the epoch of access. Each process reads it once a second, and ignores
+//! entries of another epoch. A process that could not read it for some seconds refuses requests, because another
+//! process may have taken rights away meanwhile.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long what was remembered waits to be asked for, at least; at most twice that. Tokens that are over go with it.
+/// The time after which the old generation of a cache is dropped. An entry that nobody asks for stays for at least this
+/// time, and at most twice as long. Expired tokens leave the cache by this, too.
 pub(crate) const GENERATION: Duration = Duration::from_secs(300);
 
-/// Things remembered under an epoch: `MOST` of them at most, and none that nobody has asked for in a while.
+/// A cache of at most `MOST` entries, which are valid for one epoch. Entries that nobody asks for are dropped.
 ///
-/// They are in two generations. What is used is in the young one. Where that is full, or old, it becomes the old one, and
-/// what was left in that is forgotten: so whoever comes with very many new ones pushes out none that are in use.
+/// The entries are in two generations. An entry that is used moves into the young one. When the young generation is
+/// full or old, it becomes the old one, and the entries that were left in the old one are dropped. So a client that
+/// makes very many new entries pushes out none that are in use.
 pub(crate) struct EpochCache<K, V, const MOST: usize = 10_000>(Mutex<Generations<K, V>>);
 
 struct Generations<K, V> {
     young: HashMap<K, (i64, V)>,
     old: HashMap<K, (i64, V)>,
-    /// When the young one began.
+    /// The time at which the young generation began.
     began: Instant,
 }
 
@@ -33,7 +35,7 @@ impl<K, V, const MOST: usize> Default for EpochCache<K, V, MOST> {
 }
 
 impl<K: Hash + Eq, V: Clone, const MOST: usize> EpochCache<K, V, MOST> {
-    /// What was remembered under this epoch.
+    /// Returns the value of a key, if it was put in under this epoch.
     pub(crate) fn get(&self, key: &K, epoch: i64) -> Option<V> {
         let mut generations = self.lock();
         if let Some((seen, value)) = generations.young.get(key) {
@@ -47,12 +49,13 @@ impl<K: Hash + Eq, V: Clone, const MOST: usize> EpochCache<K, V, MOST> {
         Some(value)
     }
 
-    /// Remembers something that was looked up after this epoch was read.
+    /// Puts in a value that was looked up after this epoch was read.
     pub(crate) fn put(&self, key: K, epoch: i64, value: V) {
         self.lock().add::<MOST>(key, (epoch, value));
     }
 
-    /// Forgets what nobody has asked for since the last but one time.
+    /// Starts a new generation if the young one is older than `generation`. This drops the entries that nobody has
+    /// asked for since the start before the last.
     pub(crate) fn age(&self, generation: Duration) {
         let mut generations = self.lock();
         if generations.began.elapsed() >= generation {
@@ -95,7 +98,7 @@ mod tests {
         assert_eq!(cache.get(&1, 1), Some("x"));
         assert_eq!(cache.get(&1, 2), None);
         assert_eq!(cache.get(&2, 1), None);
-        // The same of one that has become old.
+        // The same for an entry of the old generation.
         cache.age(Duration::ZERO);
         assert_eq!(cache.get(&1, 2), None);
         assert_eq!(len(&cache), 0);

@@ -1,4 +1,4 @@
-//! Policies: asked for every request, and read and written by those who may.
+//! The evaluation of policies for every request, and the methods that read and change policies.
 
 use std::sync::Arc;
 
@@ -17,17 +17,17 @@ use crate::identity::Identity;
 use crate::policies::cached::CachedPolicy;
 use model::permissions::resourcemanager;
 
-/// A policy, and what tells it from the one before.
+/// A policy, with the etag of this version of it.
 #[derive(Debug, Clone)]
 pub struct StoredPolicy {
     /// The policy.
     pub policy: IamPolicy,
-    /// Changes with each change.
+    /// The etag, another one after each change.
     pub etag: Vec<u8>,
 }
 
 impl Identity {
-    /// Proves that the caller may do something with a resource, whether it exists or not.
+    /// Checks that the caller has a permission on a resource, and returns the proof. The resource need not exist.
     pub async fn admit(
         &self,
         caller: &Caller,
@@ -40,7 +40,7 @@ impl Identity {
         Err(caller.denied(permission, &resource))
     }
 
-    /// Whether policies let the caller do something. What a token is limited to is another question.
+    /// Returns whether the caller has a permission on a resource. The scope of a registry token is not looked at.
     pub async fn may(
         &self,
         caller: &Caller,
@@ -111,7 +111,7 @@ impl Identity {
         Ok(loaded)
     }
 
-    /// A resource's own policy.
+    /// Returns the policy of a resource itself.
     pub async fn policy(
         &self,
         admitted: &Authorized,
@@ -126,7 +126,7 @@ impl Identity {
             .await
     }
 
-    /// Replaces a resource's policy. With an etag, only the one that it belongs to.
+    /// Replaces the policy of a resource. If `etag` is not empty, the policy must still have that etag.
     pub async fn set_policy(
         &self,
         admitted: &Authorized,
@@ -158,7 +158,7 @@ impl Identity {
         Ok(stored)
     }
 
-    /// Which of these permissions the caller has on a resource. Unknown ones nobody has.
+    /// Returns those of the permissions that the caller has on a resource. Unknown permissions are left out.
     pub async fn test_permissions(
         &self,
         caller: &Caller,
@@ -176,7 +176,7 @@ impl Identity {
     }
 }
 
-/// The etag of a resource that carries no policy: `ACAB` in base64, as Google's is.
+/// The etag of a resource without a policy: `ACAB` in base64, as Google's.
 const NO_POLICY: &[u8] = &[0x00, 0x20, 0x01];
 
 pub(crate) fn parse_stored(stored: Option<PolicyRow>) -> Result<StoredPolicy, IdentityError> {
@@ -188,7 +188,7 @@ pub(crate) fn parse_stored(stored: Option<PolicyRow>) -> Result<StoredPolicy, Id
     Ok(StoredPolicy { policy, etag: stored.etag })
 }
 
-/// Writes a policy, and voids what every process remembers.
+/// Writes a policy, and raises the epoch, so that the caches of all processes become invalid.
 pub(crate) fn write(
     tx: &mut Tx<'_>,
     resource: &str,
@@ -201,7 +201,7 @@ pub(crate) fn write(
     Ok(epochs::bump(tx, epochs::ACCESS)?)
 }
 
-/// Refuses accounts that are not there: whoever made one later would find roles waiting.
+/// Refuses members that are accounts which do not exist: a later account of that name would have the role at once.
 fn check_members(tx: &mut Tx<'_>, policy: &IamPolicy) -> Result<(), IdentityError> {
     for member in policy.bindings().iter().flat_map(|binding| &binding.members) {
         if let PolicyMember::ServiceAccount(email) = member
@@ -216,7 +216,7 @@ fn check_members(tx: &mut Tx<'_>, policy: &IamPolicy) -> Result<(), IdentityErro
     Ok(())
 }
 
-/// Takes all that an account may do from it, everywhere: the next account of this name is another one.
+/// Takes all roles from an account, in all policies: a later account of this name is another account.
 pub(crate) fn remove_from_all_policies(
     tx: &mut Tx<'_>,
     email: &AccountEmail,
@@ -231,7 +231,7 @@ pub(crate) fn remove_from_all_policies(
     Ok(())
 }
 
-/// Whoever may ask is told whether the resource is there.
+/// Checks that a resource exists. Only a caller who has the permission gets this answer.
 fn check_exists(tx: &mut Tx<'_>, resource: &Resource) -> Result<(), IdentityError> {
     let exists = match resource {
         Resource::Organization => true,
@@ -244,7 +244,7 @@ fn check_exists(tx: &mut Tx<'_>, resource: &Resource) -> Result<(), IdentityErro
     if exists { Ok(()) } else { Err(IdentityError::ResourceUnknown(resource.to_string())) }
 }
 
-/// Returns whether an account has the role by which policies of the organization are changed, and no key to use it with.
+/// Returns whether an account may change the policy of the organization, but has no key to sign in with.
 pub(crate) fn is_locked_out(tx: &mut Tx<'_>, email: &AccountEmail) -> Result<bool, IdentityError> {
     let policy = parse_stored(policies::find(tx, ORGANIZATION_NAME)?)?.policy;
     let member = PolicyMember::ServiceAccount(email.clone());
@@ -265,10 +265,10 @@ fn is_administrators(binding: &RoleBinding) -> bool {
     binding.role.has_permission(needed)
 }
 
-/// Refuses what the transaction has done if it leaves nobody who could ever change anything again. Only accounts
-/// with a key can sign in: a group, a domain or a person is nobody yet.
+/// Refuses the transaction if nobody is left who can change the policy of the organization. Only an enabled account
+/// with an enabled key counts: people, and so groups and domains, cannot sign in yet.
 pub(crate) fn check_administrator(tx: &mut Tx<'_>) -> Result<(), IdentityError> {
-    // In development mode there is none, and nobody who could be shut out.
+    // In development mode, the organization has no policy, and everybody may do everything.
     let Some(stored) = policies::find(tx, ORGANIZATION_NAME)? else { return Ok(()) };
     let policy = parse_stored(Some(stored))?.policy;
     let bindings = policy.bindings().iter().filter(|binding| is_administrators(binding));

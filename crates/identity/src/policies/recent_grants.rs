@@ -1,5 +1,5 @@
-//! What policies allowed lately. A client asks for the same again and again: what it was told costs one look then,
-//! however many policies decide and however many members they have.
+//! The permissions that policies granted lately. A client needs the same permissions again and again. Each takes one
+//! look then, however many policies decide and however many members they have.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,29 +7,29 @@ use std::sync::{Arc, Mutex, PoisonError};
 use model::permission::Permission;
 use model::resource::Resource;
 
-/// What policies allowed to the holder of a credential lately.
+/// The permissions that policies granted lately to the holder of a credential.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct RecentGrants(Arc<Mutex<GrantsOfEpoch>>);
 
 #[derive(Debug, Default)]
 struct GrantsOfEpoch {
-    /// What changed since then is not in them.
+    /// The epoch of access under which all of them were granted.
     epoch: i64,
     allowed: VecDeque<(Permission, Resource)>,
 }
 
 impl RecentGrants {
-    /// How many are remembered: they are compared one by one.
+    /// The most grants that are kept. They are compared one by one.
     const MOST: usize = 8;
 
-    /// Whether they say that this is allowed.
+    /// Returns whether a permission on a resource was granted lately, under this epoch.
     pub(crate) fn contains(&self, epoch: i64, permission: Permission, resource: &Resource) -> bool {
         let recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_this = |(of, on): &(Permission, Resource)| *of == permission && on == resource;
         recent.epoch == epoch && recent.allowed.iter().any(is_this)
     }
 
-    /// Remembers what was found to be allowed under this epoch.
+    /// Records a permission that was granted under this epoch.
     pub(crate) fn insert(&self, epoch: i64, permission: Permission, resource: &Resource) {
         let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if recent.epoch != epoch {
@@ -42,6 +42,8 @@ impl RecentGrants {
 
 #[cfg(test)]
 mod tests {
+    use model::permissions::artifactregistry;
+
     use super::*;
 
     fn repository(number: usize) -> Resource {
@@ -51,7 +53,8 @@ mod tests {
 
     #[test]
     fn an_answer_is_of_one_epoch_one_permission_and_one_resource() {
-        let (answers, read) = (RecentGrants::default(), artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS);
+        let (answers, read) =
+            (RecentGrants::default(), artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS);
         answers.insert(1, read, &repository(1));
         assert!(answers.contains(1, read, &repository(1)));
         assert!(
@@ -59,7 +62,11 @@ mod tests {
             "shared by all of the credential"
         );
         assert!(!answers.contains(1, read, &repository(2)));
-        assert!(!answers.contains(1, artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS, &repository(1)));
+        assert!(!answers.contains(
+            1,
+            artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS,
+            &repository(1)
+        ));
         assert!(!answers.contains(2, read, &repository(1)));
         answers.insert(2, read, &repository(2));
         assert!(
@@ -70,7 +77,8 @@ mod tests {
 
     #[test]
     fn the_latest_answers_are_kept() {
-        let (answers, read) = (RecentGrants::default(), artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS);
+        let (answers, read) =
+            (RecentGrants::default(), artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS);
         for number in 0..100 {
             answers.insert(1, read, &repository(number));
         }

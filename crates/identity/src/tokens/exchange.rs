@@ -1,5 +1,4 @@
-//! Tokens in exchange for other proofs: registry tokens, access tokens and ID tokens; and what others ask
-//! about tokens.
+//! Registry tokens, access tokens and ID tokens in exchange for other credentials, and the introspection of tokens.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,44 +13,44 @@ use crate::error::{CredentialError, IdentityError};
 use crate::identity::Identity;
 use crate::tokens::issue::{IssuedToken, TokenClaims, TokenLimits, TokenPurpose};
 
-/// How long tokens live.
+/// The lifetime of access tokens and ID tokens.
 pub(crate) const LIFETIME: Duration = Duration::from_secs(3600);
 
-/// The audience that gcloud always names, whatever a key file says.
+/// The audience that gcloud always names, whatever the `token_uri` of a key file is.
 const GOOGLE_TOKEN_URI: &str = "https://oauth2.googleapis.com/token";
 
-/// What an assertion was exchanged for.
+/// The token that an assertion was exchanged for.
 pub enum AssertionAnswer {
-    /// It asked for access.
+    /// An access token, for an assertion with scopes.
     Access {
         /// The token.
         token: IssuedToken,
-        /// What it asked for.
+        /// The scopes of the assertion.
         scope: String,
     },
-    /// It asked to be introduced to somebody.
+    /// An ID token, for an assertion with a `target_audience`.
     Id {
         /// The ID token.
         token: String,
     },
 }
 
-/// What a token is, for those who ask.
+/// The properties of an access token that introspection answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenIntrospection {
-    /// Whose it is.
+    /// The address of its holder; empty if that is no account and no person.
     pub email: String,
-    /// The account's number.
+    /// The unique id of the account.
     pub subject: Option<String>,
-    /// The scopes of OAuth.
+    /// The OAuth scopes.
     pub scope: String,
-    /// When it ends, in seconds since 1970.
+    /// The time at which the token expires, in seconds since 1970.
     pub expires_at: i64,
-    /// For how many more seconds it is good.
+    /// The seconds until the token expires.
     pub expires_in: i64,
 }
 
-/// An ID token as Google makes them.
+/// The claims of an ID token, as in Google's.
 #[derive(Serialize)]
 struct IdClaims<'a> {
     iss: &'a str,
@@ -67,14 +66,14 @@ struct IdClaims<'a> {
 }
 
 impl Identity {
-    /// A token for `/v2/`, limited to what was asked for. It carries no right: every use asks the policies.
-    /// It lives as long as the credential, at most as long as is set.
+    /// Issues a token for `/v2/` that is limited to `access`. The token carries no permissions: every use asks the
+    /// policies. It lives as long as the credential of the caller, but at most for the lifetime of the settings.
     pub async fn registry_token(
         &self,
         caller: &Caller,
         access: Vec<ScopeEntry>,
     ) -> Result<IssuedToken, IdentityError> {
-        // Otherwise one that was made for a single image would be good for everything.
+        // Otherwise a token for a single image could be exchanged for one that is good for all.
         if caller.scope != RegistryScope::Unlimited {
             return Err(CredentialError::Limited.into());
         }
@@ -88,7 +87,7 @@ impl Identity {
         self.issue((TokenPurpose::Registry, &caller.token_subject()), lifetime, limits).await
     }
 
-    /// An access token for a caller who proved it by a key.
+    /// Issues an access token for the caller.
     pub async fn access_token(
         &self,
         caller: &Caller,
@@ -98,8 +97,8 @@ impl Identity {
         self.issue((TokenPurpose::Access, &caller.token_subject()), LIFETIME, limits).await
     }
 
-    /// What a service account gets for an assertion that it signed: RFC 7523 as Google has it. `urls` are ours, the
-    /// first of them the one that we are known by.
+    /// Exchanges an assertion that a service account signed (RFC 7523, as Google has it). `urls` are the URLs of this
+    /// server; the first of them is the issuer of ID tokens.
     pub async fn exchange_assertion(
         &self,
         assertion: &str,
@@ -126,7 +125,7 @@ impl Identity {
         Ok(AssertionAnswer::Access { token, scope })
     }
 
-    /// An ID token: who the account is, for somebody else to check.
+    /// Returns an ID token, by which another server can check who the account is.
     pub(crate) async fn id_token(
         &self,
         bearer: &TokenSubject,
@@ -149,7 +148,7 @@ impl Identity {
         self.sign("JWT", &claims).await
     }
 
-    /// Returns whether there is a service account of that address, whether or not it may do anything.
+    /// Returns whether there is a service account of that address, even if it is disabled.
     pub async fn has_account(&self, email: &str) -> Result<bool, IdentityError> {
         let wanted = email.to_owned();
         let found = self.meta.read_by_key(move |tx| {
@@ -159,8 +158,8 @@ impl Identity {
         found.await
     }
 
-    /// A caller that stands for a service account of this registry, without a credential: for the metadata
-    /// server, which its operator gave that account to.
+    /// Returns the caller for a service account of this registry, without a credential. Only the metadata server uses
+    /// it, with the account that its operator chose.
     pub async fn caller_by_account(&self, email: &str) -> Result<Caller, IdentityError> {
         let wanted = email.to_owned();
         let account = self
@@ -180,7 +179,7 @@ impl Identity {
         })
     }
 
-    /// Who a caller is, for somebody else to check.
+    /// Returns an ID token for the caller.
     pub async fn identity_token(
         &self,
         caller: &Caller,
@@ -191,7 +190,7 @@ impl Identity {
         self.id_token(&caller.token_subject(), (audience, issuer), include).await
     }
 
-    /// What an access token is. `None`: nothing that is good now.
+    /// Returns the properties of an access token, or `None` if it is not good now.
     pub async fn introspect(
         &self,
         token: &str,
@@ -220,14 +219,14 @@ impl Identity {
         Ok(claims)
     }
 
-    /// The public halves of the keys that sign ID tokens: id, and the point's coordinates.
+    /// Returns the ids and the public halves of the keys that sign ID tokens. A public half is the uncompressed point.
     pub async fn public_keys(&self) -> Result<Vec<(String, Vec<u8>)>, IdentityError> {
         let ring = self.signing_keys().await?;
         Ok(ring.public_keys().map(|(id, point)| (id.to_owned(), point.to_vec())).collect())
     }
 }
 
-/// Whether an ID token says the account's address.
+/// The choice whether an ID token has the address of the account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum IncludeEmail {
     Yes,

@@ -1,4 +1,4 @@
-//! Acting as a service account: tokens and signatures for those who may make them.
+//! Impersonation: tokens and signatures of a service account, for callers who may act as it.
 
 use std::time::Duration;
 
@@ -20,10 +20,10 @@ use crate::tokens::issue::{IssuedToken, TokenLimits, TokenPurpose};
 use crate::tokens::provenance::TokenProvenance;
 use model::permissions::iam;
 
-/// An account, and those through whom the caller acts as it.
+/// An account that the caller acts as, and the delegates in between.
 #[derive(Debug, Clone)]
 pub struct ImpersonationChain {
-    /// Accounts that hand the right on, the caller's own next one first.
+    /// The delegates: the caller may act as the first, each as the next, and the last as `account`.
     pub delegates: Vec<AccountEmail>,
     /// The account itself.
     pub account: AccountEmail,
@@ -75,7 +75,7 @@ impl Identity {
         self.id_token(&bearer, (audience, issuer), include).await
     }
 
-    /// Signs bytes with the account's own key. Answers the key's id and the signature.
+    /// Signs bytes with the system-managed key of an account. Returns the id of the key, and the signature.
     pub async fn sign_blob(
         &self,
         caller: &Caller,
@@ -88,7 +88,7 @@ impl Identity {
         Ok((key.id, signature))
     }
 
-    /// Returns the account's own key, to sign claims with.
+    /// Returns the system-managed key of an account, to sign claims with.
     pub async fn jwt_signer(
         &self,
         caller: &Caller,
@@ -104,8 +104,8 @@ impl Identity {
         AccountKey::from_pkcs8(&private).map_err(|_| unusable_key())
     }
 
-    /// Checks every link of the chain: each may hand on the right to the next, and the last one may use it. What the
-    /// account's bearer gets rests on all of them.
+    /// Checks every link of the chain: each account may delegate to the next, and the last one has the permission on
+    /// the account. A token for the returned subject depends on all of them.
     async fn impersonate(
         &self,
         caller: &Caller,
@@ -133,7 +133,7 @@ impl Identity {
         Ok((TokenSubject { ancestry, ..bearer }, key))
     }
 
-    /// An account that is switched on, and the key that never leaves.
+    /// Returns the subject of an account that is enabled, and its system-managed key.
     async fn own_key(
         &self,
         email: &AccountEmail,
@@ -142,7 +142,7 @@ impl Identity {
         self.meta
             .read(move |tx| {
                 find_account(tx, &wanted)?;
-                // Not the caller's credential: signing in again would change nothing.
+                // No error of the credential: the caller's own is good, and signing in again would not help.
                 let account = accounts::find_enabled(tx, wanted.as_str())?.ok_or_else(|| {
                     IdentityError::Precondition(format!("Service account {wanted} is disabled."))
                 })?;
@@ -162,7 +162,7 @@ impl Identity {
     }
 }
 
-/// The key of an account, for a caller who may have it sign a token.
+/// The system-managed key of an account, for a caller who may sign tokens with it.
 pub struct JwtSigner {
     pair: AccountKey,
     /// The id of the key.
@@ -188,7 +188,7 @@ fn sign_claims(pair: &AccountKey, kid: String, payload: &str) -> Result<String, 
     jwt::encode(&header, &claims, |message| pair.sign(message)).map_err(|_| unusable_key())
 }
 
-/// A delegate, in place of the caller. In `--dev` everybody may do everything, whoever they act as.
+/// Returns the caller for an account that `caller` acts as. With `--dev`, that one may do everything, too.
 fn as_account(bearer: &TokenSubject, caller: &Caller) -> Caller {
     let rights = match &caller.mode {
         AuthorizationMode::Everything => AuthorizationMode::Everything,

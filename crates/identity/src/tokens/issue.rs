@@ -1,4 +1,4 @@
-//! Our own tokens: signed by keys that rotate, checked against what has changed since.
+//! The registry's own tokens, signed by keys that rotate.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,17 +19,18 @@ use crate::tokens::provenance::TokenProvenance;
 use crate::tokens::signing_keys::SigningKeys;
 
 const ISSUER: &str = "berth";
-/// How long a key signs, and how much longer what it signed is good: longer than any token lives.
+/// The time for which a new key signs.
 const SIGNS_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
+/// The time after that for which the key still verifies. It is longer than any token lives.
 const VERIFIES_LONGER: Duration = Duration::from_secs(24 * 3600);
 
-/// What a token is for. One for one purpose proves nothing for another.
+/// The purpose of a token. A token is good for its own purpose only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum TokenPurpose {
-    /// The Google APIs, and the password of `docker login`.
+    /// Use with Google's APIs, and as the password of `docker login`.
     Access,
-    /// `/v2/`, for the images that it names.
+    /// Use below `/v2/`, for the images that the token names.
     Registry,
 }
 
@@ -49,7 +50,7 @@ impl TokenPurpose {
     }
 }
 
-/// What our own tokens say. Times are whole seconds since 1970.
+/// The claims of our own tokens. Times are whole seconds since 1970.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TokenClaims {
@@ -61,19 +62,19 @@ pub(crate) struct TokenClaims {
     pub(crate) exp: i64,
     pub(crate) jti: String,
     pub(crate) purpose: TokenPurpose,
-    /// The account's number: another account of the same address is not meant.
+    /// The unique id of the account: the token is not good for a later account of the same address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) uid: Option<String>,
-    /// The account's key that it was got with, and goes with.
+    /// The id of the account's key that the caller signed in with. Without that key, the token is not good.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) key: Option<String>,
-    /// The token that it was made from, and goes with.
+    /// The id of the token that this one was made from. If that one is revoked, so is this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) from: Option<String>,
-    /// Whom it comes down from, if it was made by acting as somebody else.
+    /// The tokens, keys and accounts that it was made by way of, if it was made by impersonation.
     #[serde(default, skip_serializing_if = "TokenProvenance::is_empty")]
     pub(crate) via: TokenProvenance,
-    /// The scopes of OAuth that were asked for.
+    /// The OAuth scopes that were asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) scope: Option<String>,
     /// The images that a registry token is limited to.
@@ -82,12 +83,12 @@ pub(crate) struct TokenClaims {
 }
 
 impl TokenClaims {
-    /// Whom the token speaks for.
+    /// Returns the principal that the token speaks for.
     pub(crate) fn principal(&self) -> Result<Principal, JwtError> {
         self.sub.parse().map_err(|_| JwtError("its subject is no principal"))
     }
 
-    /// The principal that the token speaks for, and the ids that it was authenticated by.
+    /// Returns the principal that the token speaks for, and the ids that authenticate it.
     pub(crate) fn authenticated(self) -> Result<(Principal, AuthenticatedBy), JwtError> {
         let principal = self.principal()?;
         let Self { uid, key, jti, from, via: ancestry, exp, .. } = self;
@@ -107,19 +108,19 @@ impl TokenClaims {
     }
 }
 
-/// A token, and how long it lives.
+/// A new token, with its times.
 #[derive(Clone)]
 pub struct IssuedToken {
     /// The token.
     pub token: String,
-    /// When it was made, in seconds since 1970.
+    /// The time at which it was issued, in seconds since 1970.
     pub issued_at: i64,
-    /// For how many seconds it is good.
+    /// The lifetime, in seconds.
     pub expires_in: i64,
 }
 
 impl Identity {
-    /// The keys that sign and verify, and a new one where none signs any more.
+    /// Returns the keys that sign and verify. If no key signs any more, a new one is made.
     pub(crate) async fn signing_keys(&self) -> Result<Arc<SigningKeys>, IdentityError> {
         let (epoch, now) = (self.epoch().await?, self.clock.now());
         if let Some(ring) = self.signing_keys.get(&(), epoch)
@@ -173,7 +174,7 @@ impl Identity {
         };
         self.meta
             .write(move |tx| {
-                // Another process may have been quicker.
+                // Another process may have inserted one meanwhile.
                 let keys = signing_keys::list_valid(tx, now)?;
                 if !keys.iter().any(|key| key.signs_until > now) {
                     signing_keys::insert(tx, &new)?;
@@ -214,7 +215,7 @@ impl Identity {
         Ok(IssuedToken { token, issued_at, expires_in })
     }
 
-    /// Signs claims with the newest key.
+    /// Returns a token with these claims, signed by the key that signs now.
     pub(crate) async fn sign<C: Serialize>(
         &self,
         media_type: &str,
@@ -233,7 +234,8 @@ impl Identity {
             .map_err(|_| IdentityError::Internal("a token could not be signed".to_owned()))
     }
 
-    /// Checks a token by itself: that it is ours, for this purpose, and good now.
+    /// Checks that a token is our own, for this purpose, and not expired. The keys and accounts behind it are not
+    /// looked at.
     pub(crate) async fn check_token(
         &self,
         unverified: &UnverifiedToken<'_>,
@@ -246,7 +248,7 @@ impl Identity {
         Ok(claims)
     }
 
-    /// Checks that a token is ours, and for this purpose.
+    /// Checks that a token is our own, and for this purpose.
     pub(crate) async fn check_signed(
         &self,
         unverified: &UnverifiedToken<'_>,
@@ -269,14 +271,14 @@ impl Identity {
     }
 }
 
-/// What a token is limited to.
+/// The limits of a new token.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct TokenLimits {
-    /// The standing of another token.
+    /// The id of the token that this one is made from.
     pub(crate) from: Option<String>,
-    /// Scopes of OAuth.
+    /// The OAuth scopes.
     pub(crate) scope: Option<String>,
-    /// Images.
+    /// The images, and the actions on them.
     pub(crate) access: Option<Vec<ScopeEntry>>,
 }
 
@@ -284,7 +286,7 @@ pub(crate) struct TokenLimits {
 mod tests {
     use super::*;
 
-    /// Those that were made before tokens knew whom they come down from, and most that are made now.
+    /// A token without provenance is one of an older version, or was not made by impersonation.
     #[test]
     fn a_token_without_ancestors_says_nothing_of_them() {
         let said = r#"{"iss":"berth","aud":"berth/api","sub":"user:a@example.com","iat":1,"exp":2,"jti":"x","purpose":"access"}"#;

@@ -1,25 +1,26 @@
-//! What a token rests on when it was made by acting as somebody else: it goes with each of them.
+//! The tokens, keys and accounts that a token depends on if it was made by impersonation.
 
 use serde::{Deserialize, Serialize};
 
-/// Those that a token comes down from by impersonation, oldest first. Its own key, and the token that it was made from
-/// for the same account, are not among them.
+/// The tokens, keys and accounts that a token was made by way of, oldest first. If one of them is no longer good,
+/// neither is the token. The token's own key, and the token of the same account that it was made from, are not among
+/// them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct TokenProvenance {
-    /// Ids of tokens.
+    /// The ids of tokens.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) tokens: Vec<String>,
-    /// Ids of accounts' keys.
+    /// The ids of keys of accounts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) keys: Vec<String>,
-    /// Numbers of accounts.
+    /// The unique ids of accounts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) accounts: Vec<String>,
 }
 
 impl TokenProvenance {
-    /// Whether there is none: the token was not made by acting as somebody else.
+    /// Returns whether the token was not made by impersonation.
     pub(crate) fn is_empty(&self) -> bool {
         *self == Self::default()
     }

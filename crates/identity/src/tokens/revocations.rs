@@ -1,8 +1,8 @@
-//! Tokens that were taken back, as far as this process has to know.
+//! The revocation of tokens, and how processes learn of it.
 //!
-//! Taking a token back changes nobody's rights, so it voids nothing that is remembered of others: everybody may do it
-//! with tokens of their own, as often as they like. Each process looks once a second at which ones are new, and asks its
-//! own list of them whenever it remembers a caller.
+//! Revoking a token changes no rights of other callers, and everybody may revoke their own tokens as often as they
+//! like. So it does not raise the epoch of access, and caches stay valid. Each process reads the new revocations once a
+//! second, and asks its own list of them whenever it takes a caller from the cache.
 
 use std::time::Instant;
 
@@ -15,26 +15,27 @@ use crate::identity::Identity;
 use crate::tokens::issue::{TokenClaims, TokenPurpose};
 use crate::tokens::revoked::PAGE;
 
-/// What came of taking a token back.
+/// The outcome of a revocation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RevocationOutcome {
-    /// It was this principal's, and is good for nothing any more.
+    /// The token of this principal is revoked now.
     Done(Principal),
-    /// It was good for nothing before.
+    /// The token was not good before.
     Needless,
-    /// It cannot be taken back, for this reason.
+    /// The token cannot be revoked, for this reason.
     Unsupported(&'static str),
 }
 
 impl Identity {
-    /// Looks at which tokens were taken back: once a second, and when this process took one back.
+    /// Reads the new revocations from the database. A job calls this once a second, and this process after each of its
+    /// own revocations.
     pub async fn poll_revocations(&self) -> Result<(), IdentityError> {
         let started = Instant::now();
         let seen = self.revoked.listed().number;
         let (number, found) = self
             .meta
             .read_by_key(move |tx| {
-                // What was taken back before this process remembered anybody is not its business.
+                // Before its first reading, this process has no caller in its cache, so older revocations concern none.
                 let Some(seen) = seen else {
                     return Ok((Some(epochs::get(tx, epochs::REVOCATIONS)?), Vec::new()));
                 };
@@ -47,7 +48,7 @@ impl Identity {
         Ok(())
     }
 
-    /// The generation of the list that callers who are looked up now are remembered under.
+    /// Returns the generation of the list of revoked tokens, under which callers go into the cache now.
     pub(crate) async fn revocations(&self) -> Result<u64, IdentityError> {
         if let Some(generation) = self.revoked.trusted() {
             return Ok(generation);
@@ -56,7 +57,7 @@ impl Identity {
         Ok(self.revoked.listed().generation)
     }
 
-    /// Takes a token back, with all that was made from it. One that is good for nothing needs no taking back.
+    /// Revokes a token, and with it all tokens that were made from it. A token that is not good needs no revocation.
     pub async fn revoke_token(&self, token: &str) -> Result<RevocationOutcome, IdentityError> {
         match self.revocable(token).await {
             Ok(Ok((holder, claims))) => self.revoke(holder, claims).await,
@@ -66,8 +67,9 @@ impl Identity {
         }
     }
 
-    /// Whose token it is and what it says, or why nobody can take it back. Whether it is good now is not asked: what
-    /// was switched off may be switched on again, and what was made from it may live longer than it does.
+    /// Returns the holder and the claims of a token, or the reason for which it cannot be revoked. The token need not
+    /// be good now: a disabled key or account may be enabled again, and a token that was made from this one may live
+    /// longer.
     async fn revocable(
         &self,
         token: &str,

@@ -1,4 +1,4 @@
-//! The tokens that were revoked lately, as far as this process has to know.
+//! The list of the tokens that were revoked since this process began to cache callers.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
@@ -6,30 +6,30 @@ use std::time::{Duration, Instant};
 
 use crate::caller::AuthenticatedBy;
 
-/// How old the last look may be: a process that could not look for longer refuses.
+/// The longest time for which the list is trusted. A process that could not read it for longer refuses requests.
 const TRUSTED_FOR: Duration = Duration::from_secs(4);
-/// How many are read at a time.
+/// The most revocations that are read at once.
 pub(crate) const PAGE: usize = 1000;
-/// How many are listed. Beyond that, callers are looked up anew instead.
+/// The most tokens in the list. Beyond that, a new generation begins, and all callers are looked up anew.
 const MOST: usize = 10_000;
 
-/// The list of revoked tokens.
+/// The list of revoked tokens, shared by all requests.
 #[derive(Default)]
 pub(crate) struct RevokedTokens(Mutex<RevokedList>);
 
 #[derive(Default)]
 pub(crate) struct RevokedList {
-    /// The number of the newest one that was seen.
+    /// The number of the newest revocation that was read.
     pub(crate) number: Option<i64>,
-    /// Those that were seen in this generation: a caller that was looked up in it may rest on one.
+    /// The tokens whose revocation was read in this generation. A caller that was looked up in it may depend on one.
     tokens: HashSet<String>,
     pub(crate) generation: u64,
     pub(crate) at: Option<Instant>,
 }
 
 impl RevokedList {
-    /// Notes what was found. Only the first look says where to begin: between it and another that began beside it,
-    /// callers may have been remembered.
+    /// Records revocations. `begin` counts only at the first reading: of two first readings at the same time, the
+    /// second may begin too late for a caller that was cached after the first.
     pub(crate) fn record(&mut self, begin: Option<i64>, found: Vec<(i64, String)>) {
         let newest = found.last().map(|(number, _)| *number);
         self.number = self.number.or(begin).max(newest);
@@ -47,13 +47,13 @@ impl RevokedTokens {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The generation of the list, if it was looked at lately.
+    /// Returns the generation of the list, if the list was read lately.
     pub(crate) fn trusted(&self) -> Option<u64> {
         let listed = self.listed();
         listed.at.filter(|at| at.elapsed() < TRUSTED_FOR).map(|_| listed.generation)
     }
 
-    /// Whether none of the tokens that a caller rests on was taken back since it was looked up.
+    /// Returns whether none of the tokens that a caller depends on was revoked since the caller was looked up.
     pub(crate) fn is_unaffected(&self, proof: &AuthenticatedBy) -> bool {
         let listed = self.listed();
         let untouched =

@@ -15,8 +15,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::locked;
-use super::writer::thread_error;
-use crate::MetaError;
+use crate::{ErrorKind, MetaError};
 
 /// The largest length of the log on disk. The log restarts at half of it, because all closures that wait for the writer
 /// at that moment are committed together, and their pages come on top.
@@ -204,6 +203,10 @@ pub(super) fn empty_log(connection: &Connection, database: &Path) {
     if let Err(error) = checkpoint(connection, CheckpointMode::Truncate) {
         tracing::warn!(%error, "the database's log could not be emptied yet: {error}");
     }
+}
+
+pub(super) fn thread_error(error: std::io::Error) -> MetaError {
+    MetaError::new(ErrorKind::Other, format!("cannot start a thread: {error}"))
 }
 
 #[cfg(test)]

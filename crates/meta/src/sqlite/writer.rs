@@ -11,7 +11,7 @@ use std::thread;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use super::checkpoints::Checkpointer;
+use super::checkpoints::{Checkpointer, thread_error};
 use super::place::DatabaseFiles;
 use super::{MAX_QUEUED_WRITES, locked};
 use crate::{ErrorKind, MetaError, Tx};
@@ -268,10 +268,6 @@ impl CommitBatch<'_> {
         self.connection.prepare_cached(sql)?.execute([])?;
         Ok(())
     }
-}
-
-pub(super) fn thread_error(error: std::io::Error) -> MetaError {
-    MetaError::new(ErrorKind::Other, format!("cannot start a thread: {error}"))
 }
 
 #[cfg(test)]

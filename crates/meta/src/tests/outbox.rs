@@ -33,7 +33,7 @@ on_each! {
             assert_eq!(tags(&due), ["1", "2", "3"]);
             let WebhookMessage { action, repository: name, image, digest, occurred_at, times_postponed, .. } = &due[0];
             assert_eq!((action.as_str(), name, image.as_str()), ("INSERT", &repository(), "a/b"));
-            assert_eq!((digest, *occurred_at, *put_off), (&Some(Digest::of(b"m")), NOW, 0));
+            assert_eq!((digest, *occurred_at, *times_postponed), (&Some(Digest::of(b"m")), NOW, 0));
             assert_eq!(tags(&outbox::list_due(tx, "a", NOW, 2)?), ["1", "2"]);
             assert_eq!(outbox::count_waiting(tx, "a", 2)?, (2, Some(0)));
             assert_eq!(outbox::count_waiting(tx, "c", 2)?, (0, None));

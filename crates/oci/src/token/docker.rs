@@ -1,4 +1,4 @@
-//! `/v2/token`: a registry token for a credential, or for nobody.
+//! `/v2/token`: registry tokens, for callers with a credential and for anonymous ones.
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -15,7 +15,7 @@ use web::audit::{AuditGuard, AuditRecorder, AuditedOperation};
 use web::auth::{SentCredential, refusal};
 use web::server_url::RequestArrival;
 
-/// The credential is in the header, what is asked for in the query.
+/// `GET /v2/token`: the credential is in a header, and the scopes are in the query.
 pub async fn get(State(app): State<App>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let attempt = attempt(&app, &parts);
@@ -31,7 +31,7 @@ pub async fn get(State(app): State<App>, request: Request) -> Response {
     answer((&app, attempt.trail()), caller, (&asked, &query)).await
 }
 
-/// Everything is in the form, but for clients that go on sending a header.
+/// `POST /v2/token`: the credential and the scopes are in the form. Some clients send the credential in a header.
 pub async fn post(State(app): State<App>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let attempt = attempt(&app, &parts);
@@ -47,7 +47,7 @@ pub async fn post(State(app): State<App>, request: Request) -> Response {
             (None, _) => return oauth::missing("username"),
             (_, None) => return oauth::missing("password"),
         },
-        // Nobody was given one, so it can only be another registry's.
+        // This registry gives out no refresh tokens, so this one is of another registry.
         Some("refresh_token") => {
             let kind = Err(CredentialError::Kind);
             app.authenticate.caller_with(app.engine.identity(), kind, TokenAudience::Registry).await
@@ -63,9 +63,9 @@ pub async fn post(State(app): State<App>, request: Request) -> Response {
     answer((&app, attempt.trail()), caller, (&asked, &form)).await
 }
 
-/// Which registry is asked.
+/// The addresses of a request for a token.
 struct TokenRequest {
-    /// The host that the request names, which places its images.
+    /// The host that the request names. It decides in which location and repository the images are.
     host: String,
     /// The address that clients are told.
     base_url: String,
@@ -77,7 +77,7 @@ impl TokenRequest {
     }
 }
 
-/// Only credentials that are refused are written down.
+/// Begins the entry in the audit log. It is written only if the credential is refused.
 fn attempt(app: &App, parts: &Parts) -> AuditGuard {
     app.audit.attempt(Some(AuditedOperation::door("Docker-Token")), (info(parts), &parts.headers))
 }
@@ -134,12 +134,12 @@ async fn answer(
     }
 }
 
-/// Asks the client to come again in a second.
+/// Adds `Retry-After`, by which the client tries again in a second.
 fn soon(response: Response) -> Response {
     ([(RETRY_AFTER, "1")], response).into_response()
 }
 
-/// With the scheme by which tokens are got here (RFC 6749 §5.2).
+/// Adds a challenge with the scheme by which clients get tokens here (RFC 6749 §5.2).
 fn challenged(response: Response, registry: &str) -> Response {
     let challenge = HeaderValue::from_str(&format!("Basic realm=\"{registry}\""));
     let challenge = challenge.map(|challenge| (WWW_AUTHENTICATE, challenge));
@@ -148,7 +148,7 @@ fn challenged(response: Response, registry: &str) -> Response {
     response
 }
 
-/// What a person can do about it. Nothing here tells whether an account exists.
+/// Returns advice for the person at the client. No text tells whether an account exists.
 fn hint(error: CredentialError) -> &'static str {
     match error {
         CredentialError::Expired => "a token lives for an hour, a key until it is deleted",
@@ -186,8 +186,8 @@ fn refused((message, hint): (&str, &str), status: StatusCode) -> Response {
     (status, axum::Json(body)).into_response()
 }
 
-/// The images that are asked for: `scope` may come several times, and hold several. What does not fit into a
-/// token that a header can carry is left out: it would make the token good for nothing at all.
+/// Returns the scopes that are asked for. There may be several fields `scope`, with several scopes in each. Scopes
+/// beyond the length that a token in a header can have are left out: with them, the token could not be sent at all.
 fn scopes(app: &App, host: &str, fields: &[(String, String)]) -> Vec<ScopeEntry> {
     const LONGEST: usize = 8 << 10;
     let place = app.domains.target_of(host);

@@ -1,5 +1,5 @@
-//! OAuth 2.0: assertions for tokens (RFC 7523), introspection (RFC 7662), revocation (RFC 7009), and the keys
-//! that ID tokens are checked with. Errors are those of RFC 6749.
+//! OAuth 2.0: tokens for assertions (RFC 7523), introspection (RFC 7662), revocation (RFC 7009), and the keys by which
+//! ID tokens are verified. Errors are those of RFC 6749.
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -19,13 +19,13 @@ use web::server_url::RequestArrival;
 
 const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
-/// `POST /token`.
+/// `POST /token`: exchanges an assertion for a token.
 pub async fn token(State(app): State<App>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let arrival = RequestArrival::of(&parts);
     let own_url = app.own_url(&arrival);
     let fixed = app.origin.fixed().unwrap_or_else(|| own_url.clone());
-    // An assertion that is refused is written down.
+    // The audit log gets an entry only for an assertion that is refused.
     let operation = AuditedOperation::oauth("Token", LogWhen::Refused);
     let attempt = app.audit.attempt(Some(operation), (info(&parts), &parts.headers));
     let form = match read_form(&app, Request::from_parts(parts, body)).await {
@@ -69,7 +69,7 @@ pub async fn token(State(app): State<App>, request: Request) -> Response {
     }
 }
 
-/// What is wrong, beginning as Google's texts do.
+/// Returns the reason of a refusal, in a text that begins as Google's do.
 fn explain(refused: CredentialError, registry: &str) -> String {
     match refused {
         CredentialError::Expired => {
@@ -93,7 +93,7 @@ fn explain(refused: CredentialError, registry: &str) -> String {
     }
 }
 
-/// `POST /introspect`: whether an access token is good, and whose it is.
+/// `POST /introspect`: answers whether an access token is good, and the account of its holder.
 pub async fn introspect(State(app): State<App>, request: Request) -> Response {
     let form = match read_form(&app, request).await {
         Ok(form) => form,
@@ -116,7 +116,8 @@ pub async fn introspect(State(app): State<App>, request: Request) -> Response {
     }
 }
 
-/// `POST /revoke`: a token that is good for nothing is as good as revoked. One that stays good is not.
+/// `POST /revoke`: revokes a token. A token that was not good before is answered like a revoked one. A token that
+/// cannot be revoked is an error.
 pub async fn revoke(State(app): State<App>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let attempt = app.audit.attempt_at_something((info(&parts), &parts.headers));
@@ -141,7 +142,7 @@ pub async fn revoke(State(app): State<App>, request: Request) -> Response {
     }
 }
 
-/// `GET /oauth2/v3/certs`: a JSON Web Key Set.
+/// `GET /oauth2/v3/certs`: answers the keys that verify ID tokens, as a JSON Web Key Set.
 pub async fn keys(State(app): State<App>) -> Response {
     match app.engine.identity().public_keys().await {
         Ok(keys) => {
@@ -153,7 +154,7 @@ pub async fn keys(State(app): State<App>) -> Response {
     }
 }
 
-/// A point in its uncompressed form: 4, x, y.
+/// Returns the JSON Web Key of a point in its uncompressed form: 4, x, y.
 fn key(id: &str, point: &[u8]) -> Option<Value> {
     let (x, y) = point.strip_prefix(&[4])?.split_at_checked(32)?;
     let text = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);

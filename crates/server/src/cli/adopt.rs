@@ -1,4 +1,4 @@
-//! `berth adopt`: lets a database and a folder of blobs belong together that do not say so themselves.
+//! `berth adopt`: makes a database and a folder of blobs belong together by giving them the same id.
 
 use std::io::{Write, stdout};
 use std::process::ExitCode;
@@ -11,11 +11,12 @@ use super::SettingsArguments;
 use crate::data::{DataFolder, FolderSharing};
 use crate::stores;
 
-/// Take a folder of blobs and a database for each other's, after something was lost or put back.
+/// Makes a folder of blobs and a database belong together, after one of them was lost or restored.
 ///
-/// Both carry the same id, and the server does not start where these differ or one is missing. This says what is found,
-/// and with --yes gives both one id. Blobs that are missing are then missing when they are read, until somebody pushes them
-/// again; files that the database does not know stay where they are, and are never served. No berth may run on the folder.
+/// Both carry the same id. The server does not start if the ids differ or one is missing. This command prints what it
+/// finds, and with --yes gives both the same id. Blobs whose files are missing cannot be pulled afterwards, until they
+/// are pushed again. Files that the database does not know stay in the folder, and are never served. No server may run
+/// on the folder meanwhile.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  berth adopt --data /var/lib/berth\n  berth adopt --data /var/lib/berth --yes"
@@ -23,10 +24,10 @@ use crate::stores;
 pub(super) struct AdoptArguments {
     #[command(flatten)]
     source: SettingsArguments,
-    /// sqlite, or a postgres:// URL [default: sqlite].
+    /// The database: sqlite, or a postgres:// URL [default: sqlite].
     #[arg(long, value_name = "URL")]
     database: Option<String>,
-    /// Do it; otherwise only say what is found.
+    /// Gives both the same id; without this flag, nothing is changed.
     #[arg(long)]
     yes: bool,
 }
@@ -54,14 +55,14 @@ impl AdoptArguments {
         if postgres.is_none() && !data.database().exists() && !self.yes {
             writeln!(
                 stdout(),
-                "{} is missing. With --yes, an empty database is made for the blobs: it knows none of them.",
+                "{} is missing. With --yes, an empty database is made, which knows none of the blobs.",
                 data.database().display()
             )?;
             return Ok(ExitCode::FAILURE);
         }
         let meta = stores::open_database(&data, postgres).await?;
         let findings = StoreFindings::inspect(&meta, data.path()).await?;
-        describe(&findings, &data)?;
+        print_findings(&findings, &data)?;
         if findings.verdict() == StoreVerdict::Agreed {
             writeln!(stdout(), "They belong together: there is nothing to do.")?;
             return Ok(ExitCode::SUCCESS);
@@ -69,7 +70,7 @@ impl AdoptArguments {
         if !self.yes {
             writeln!(
                 stdout(),
-                "Nothing was changed. With --yes, both get one id and are used together."
+                "Nothing was changed. With --yes, both get the same id and belong together."
             )?;
             return Ok(ExitCode::FAILURE);
         }
@@ -81,9 +82,9 @@ impl AdoptArguments {
     }
 }
 
-fn describe(findings: &StoreFindings, data: &DataFolder) -> anyhow::Result<()> {
+fn print_findings(findings: &StoreFindings, data: &DataFolder) -> anyhow::Result<()> {
     let StoreFindings { folder, database, knows_copies, newest, present, .. } = findings;
-    let named = |id: &Option<blob::StoreId>| match id {
+    let id_text = |id: &Option<blob::StoreId>| match id {
         Some(id) => format!("the id {id}"),
         None => "no id".to_owned(),
     };
@@ -93,10 +94,10 @@ fn describe(findings: &StoreFindings, data: &DataFolder) -> anyhow::Result<()> {
         out,
         "The folder {} {folder_holds} and has {}.",
         data.path().join("blobs").display(),
-        named(&folder.id)
+        id_text(&folder.id)
     )?;
     let database_knows = if *knows_copies { "knows of blobs" } else { "knows of no blobs" };
-    writeln!(out, "The database {database_knows} and has {}.", named(database))?;
+    writeln!(out, "The database {database_knows} and has {}.", id_text(database))?;
     if *newest > 0 {
         writeln!(out, "Of its {newest} newest blobs, {present} are in the folder.")?;
     }

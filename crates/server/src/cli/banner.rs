@@ -1,30 +1,30 @@
-//! What a server says of itself when it has started, and the next commands to type.
+//! The lines that `berth serve` prints when the server has started, with the next commands to type.
 
 use std::io::{self, Write};
 
-use super::{env, word};
+use super::{env, quoted_if_needed};
 use crate::config::Config;
 use crate::listen::tls::CertificateAuthority;
 use crate::run::{FirstOwner, RunningServer};
 use web::server_url::reachable;
 
-/// The file that a person puts in its place, where only they know it.
-const OWN_AUTHORITY: &str = "CA.pem";
+/// The placeholder for the certificate of an authority of the operator's own, whose path the server does not know.
+const CA_PLACEHOLDER: &str = "CA.pem";
 
-/// A server that has started, for whoever started it.
+/// A server that has started, and the settings that its first lines show.
 pub(super) struct StartBanner<'a> {
     pub(super) server: &'a RunningServer,
     pub(super) settings: &'a Config,
     /// The names that `--dev-host` adds.
     pub(super) dev_hosts: &'a [String],
-    /// Where everything is kept.
-    pub(super) kept: &'a str,
+    /// The place where everything is kept, as text.
+    pub(super) data: &'a str,
 }
 
 impl StartBanner<'_> {
-    /// Writes lines of the log that say what was started.
+    /// Logs what was started, where the log is JSON.
     pub(super) fn log(&self) {
-        let Self { server, kept, .. } = self;
+        let Self { server, data, .. } = self;
         let version = env!("CARGO_PKG_VERSION");
         let url = server.origin.on_this_machine();
         let ops = server.ops.map_or_else(|| "off".to_owned(), |ops| ops.to_string());
@@ -39,7 +39,7 @@ impl StartBanner<'_> {
             version,
             url,
             ops,
-            data = kept,
+            data,
             development = server.is_dev(),
             "Berth {version} serves {url}"
         );
@@ -47,7 +47,7 @@ impl StartBanner<'_> {
 
     /// Returns the lines for people.
     pub(super) fn text(&self) -> io::Result<Vec<u8>> {
-        let Self { server, kept, .. } = self;
+        let Self { server, data, .. } = self;
         let mut out = Vec::new();
         let version = env!("CARGO_PKG_VERSION");
         if server.is_dev() {
@@ -61,12 +61,13 @@ impl StartBanner<'_> {
         if let Some(ops) = server.ops.map(reachable) {
             writeln!(out, "Health and metrics: http://{ops}/readyz, http://{ops}/metrics")?;
         }
-        writeln!(out, "Keeps in: {kept}")?;
+        writeln!(out, "Keeps in: {data}")?;
         writeln!(out, "Stop it with Ctrl-C.")?;
         Ok(out)
     }
 
-    /// Where a server for everybody is reached: by the name that others call it, where it has one and they reach it.
+    /// Returns the host of a server in development mode: its first `--dev-host` if other machines reach it, otherwise
+    /// its address.
     fn development_host(&self) -> String {
         let listen = self.server.listen;
         match self.dev_hosts.first() {
@@ -75,7 +76,7 @@ impl StartBanner<'_> {
         }
     }
 
-    /// What a server for everybody says of itself.
+    /// Writes the lines of a server in development mode.
     fn development(&self, out: &mut impl Write) -> io::Result<()> {
         let (host, listen) = (self.development_host(), self.server.listen);
         let (version, scheme) = (env!("CARGO_PKG_VERSION"), self.server.origin.scheme());
@@ -101,18 +102,19 @@ impl StartBanner<'_> {
         writeln!(out, "  docker pull {image}\n")
     }
 
-    /// How whoever started it first signs in.
+    /// Writes the lines of a first start: where the key is, and how to sign in with it.
     fn first_start(&self, out: &mut impl Write, owner: &FirstOwner) -> io::Result<()> {
         let base = self.server.origin.on_this_machine();
         let host = base.split_once("://").map_or(base.as_str(), |(_, host)| host);
-        let (key, project) = (word(&owner.key_file.display().to_string()), &owner.project);
-        let (location, ca) = (&self.settings.default_location, self.own_authority());
+        let (key, project) =
+            (quoted_if_needed(&owner.key_file.display().to_string()), &owner.project);
+        let (location, ca) = (&self.settings.default_location, self.trusted_certificate());
         writeln!(out, "\nThis is the first start. {} owns everything; its key is in", owner.email)?;
         writeln!(out, "{key}: keep it safe, it is nowhere else.")?;
         match ca.as_deref() {
-            Some(OWN_AUTHORITY) => writeln!(
+            Some(CA_PLACEHOLDER) => writeln!(
                 out,
-                "Clients have to be told whom to trust: {OWN_AUTHORITY} stands for your authority's certificate,"
+                "Clients have to be told whom to trust: {CA_PLACEHOLDER} stands for your authority's certificate,"
             )?,
             Some(ca) => writeln!(out, "Clients have to be told to trust the certificate in {ca},")?,
             None => {}
@@ -120,12 +122,7 @@ impl StartBanner<'_> {
         if ca.is_some() {
             writeln!(out, "which docker needs as /etc/docker/certs.d/{host}/ca.crt.")?;
         }
-        let env = env::command(&self.settings.data, ca.as_deref());
-        writeln!(out, "Next:\n")?;
-        writeln!(
-            out,
-            "  eval \"$({env})\" && gcloud auth activate-service-account --key-file={key}"
-        )?;
+        env::write_sign_in(out, &self.settings.data, ca.as_deref(), &key)?;
         writeln!(
             out,
             "  gcloud artifacts repositories create my-repository --repository-format=docker --location={location} --project={project}"
@@ -133,13 +130,16 @@ impl StartBanner<'_> {
         writeln!(out, "  docker login --username _json_key --password-stdin {host} <{key}\n")
     }
 
-    /// Returns the file that clients need to trust the server, as a word for a shell; `None` where they need none.
-    fn own_authority(&self) -> Option<String> {
+    /// Returns the certificate file that clients need to trust the server, quoted for a shell; `None` if they need
+    /// none.
+    fn trusted_certificate(&self) -> Option<String> {
         let tls = self.server.tls()?;
         match tls.authority() {
             CertificateAuthority::Public => None,
-            CertificateAuthority::InTheFile => Some(word(&tls.certificate().display().to_string())),
-            CertificateAuthority::Elsewhere => Some(OWN_AUTHORITY.to_owned()),
+            CertificateAuthority::InTheFile => {
+                Some(quoted_if_needed(&tls.certificate().display().to_string()))
+            }
+            CertificateAuthority::Elsewhere => Some(CA_PLACEHOLDER.to_owned()),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `berth cleanup`: asks a running server to do what the cleanup policies of a repository say.
+//! `berth cleanup`: asks a running server to apply the cleanup policies of a repository.
 
 use std::io::{Write, stdout};
 use std::process::ExitCode;
@@ -8,14 +8,14 @@ use clap::Args;
 use model::name::{Location, RepositoryName, parse_repository_path};
 
 use super::SettingsArguments;
-use super::operator::{ask, watched};
+use super::operator::{ask, show_progress};
 use crate::operator::{CleanedLine, CleanupProgress, OperatorCommand};
 
-/// Delete what the cleanup policies of a repository say, now.
+/// Deletes the versions that the cleanup policies of a repository select, now.
 ///
-/// The server does this by itself from time to time (the setting cleanup.interval). Each line is a version that goes: its
-/// image and digest, its first tags, its size and the policy that deletes it. What was deleted does not come back; its layers
-/// are collected later, where nothing else needs them.
+/// The server does this by itself from time to time (the setting cleanup.interval). Each printed line is a deleted
+/// version: its image and digest, its first tags, its size and the policy that deletes it. A deleted version does not
+/// come back. Its layers are collected later, if nothing else needs them.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     berth cleanup --dry-run team-one/images\n  \
@@ -24,10 +24,10 @@ use crate::operator::{CleanedLine, CleanupProgress, OperatorCommand};
 pub(super) struct CleanupArguments {
     #[command(flatten)]
     source: SettingsArguments,
-    /// Only say what would be deleted.
+    /// Prints what would be deleted, and deletes nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Where a repository is that is given as PROJECT/REPOSITORY. By default the setting default_location.
+    /// The location of a repository given as PROJECT/REPOSITORY [default: the setting default_location].
     #[arg(long, value_name = "LOCATION")]
     location: Option<Location>,
     /// The repository: PROJECT/REPOSITORY, or projects/P/locations/L/repositories/R.
@@ -39,13 +39,13 @@ impl CleanupArguments {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let config = self.source.read()?;
         let location = self.location.clone().map_or_else(|| config.location(), Ok)?;
-        let repository = name(&self.repository, location)?.to_string();
+        let repository = repository_name(&self.repository, location)?.to_string();
         let command = OperatorCommand::Cleanup { repository, dry_run: self.dry_run };
         let done = ask(&config, &command, |so_far: CleanupProgress| {
-            show(&so_far)?;
-            watched(&format!("{} versions reviewed", so_far.reviewed))
+            print_versions(&so_far)?;
+            show_progress(&format!("{} versions reviewed", so_far.reviewed))
         })?;
-        show(&done)?;
+        print_versions(&done)?;
         for warning in &done.warnings {
             eprintln!("warning: {warning}");
         }
@@ -53,29 +53,30 @@ impl CleanupArguments {
         let would = if dry_run { "would be deleted" } else { "deleted" };
         writeln!(
             stdout(),
-            "{versions} of {reviewed} versions {would}, {bytes} bytes; {kept} kept by a policy, {held} by a tag that stays, \
+            "{versions} of {reviewed} versions {would}, {bytes} bytes; {kept} kept by a policy, {held} by an immutable tag, \
              an index or their subject"
         )?;
         Ok(ExitCode::SUCCESS)
     }
 }
 
-fn name(text: &str, location: Location) -> anyhow::Result<RepositoryName> {
+fn repository_name(text: &str, location: Location) -> anyhow::Result<RepositoryName> {
     if text.starts_with("projects/") {
         return text.parse().with_context(|| format!("{text:?} is no repository"));
     }
-    let wanted = || format!("{text:?} is no repository: PROJECT/REPOSITORY is one");
-    let found = parse_repository_path(text, None).with_context(wanted)?;
-    let (project, repository) = found.with_context(wanted)?;
+    let problem = || format!("{text:?} is no repository: write PROJECT/REPOSITORY");
+    let parsed = parse_repository_path(text, None).with_context(problem)?;
+    let (project, repository) = parsed.with_context(problem)?;
     Ok(RepositoryName { project, location, repository })
 }
 
-/// A line for each version. Ids of policies are whatever somebody chose, and shown as text that harms no terminal.
-fn show(so_far: &CleanupProgress) -> anyhow::Result<()> {
+/// Prints a line for each version. The id of a policy may be any text, so it is escaped: it must not control the
+/// terminal.
+fn print_versions(so_far: &CleanupProgress) -> anyhow::Result<()> {
     if so_far.cleaned.is_empty() {
         return Ok(());
     }
-    watched("")?;
+    show_progress("")?;
     let mut out = stdout().lock();
     for CleanedLine { image, digest, tags, bytes, policy } in &so_far.cleaned {
         let tags = if tags.is_empty() { "-".to_owned() } else { tags.join(",") };
@@ -91,7 +92,7 @@ mod tests {
     #[track_caller]
     fn check(text: &str, expected: Option<&str>) {
         let location = "us-west1".parse().expect("a location");
-        let name = name(text, location).ok().map(|name| name.to_string());
+        let name = repository_name(text, location).ok().map(|name| name.to_string());
         assert_eq!(name.as_deref(), expected);
     }
 

@@ -1,4 +1,4 @@
-//! `berth env`: what points Google's tools at a registry.
+//! `berth env`: prints the variables that point Google's tools at a registry.
 
 use std::ffi::OsStr;
 use std::io::Write;
@@ -9,15 +9,15 @@ use anyhow::Context;
 use clap::Args;
 use model::registry_host::{domain_of_location_host, without_port};
 
-use super::{SettingsArguments, quoted, word};
+use super::{SettingsArguments, quoted, quoted_if_needed};
 use crate::config::Config;
-use crate::data::addresses;
+use crate::data::read_addresses;
 
-/// Print what points gcloud at this registry, for a shell to read.
+/// Prints the variables that point gcloud at this registry, for a shell to evaluate.
 ///
-/// Nothing is changed on the machine: the settings hold for the shell that reads them. gcloud gets a configuration of
-/// its own for each registry, unless CLOUDSDK_CONFIG names one already, so that signing in here signs nobody out
-/// elsewhere. When this command fails it prints `false`, so that what stands behind `&&` is not run.
+/// Nothing is changed on the machine: the settings hold for the shell that evaluates them. gcloud gets a configuration
+/// of its own for each registry, unless CLOUDSDK_CONFIG names one already, so that signing in here signs nobody out
+/// elsewhere. If this command fails it prints `false`, so that a command after `&&` is not run.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   eval \"$(berth env)\" && gcloud auth list
@@ -25,7 +25,7 @@ use crate::data::addresses;
 pub(super) struct EnvArguments {
     #[command(flatten)]
     source: SettingsArguments,
-    /// Where the registry is [default: the one that runs on the data folder].
+    /// The URL of the registry [default: that of the server that runs on the data folder].
     #[arg(long, value_name = "URL")]
     url: Option<String>,
     /// A file with the certificates to trust.
@@ -45,25 +45,41 @@ const APIS: [&str; 7] = [
     "SERVICEUSAGE",
 ];
 
-/// The variable that says where gcloud keeps who is signed in, and how it is set.
-const CONFIGURATION: &str = "CLOUDSDK_CONFIG";
-/// The variable that picks one of several named configurations in that folder.
-const ACTIVE: &str = "CLOUDSDK_ACTIVE_CONFIG_NAME";
-/// Where the configurations for registries are, in the folder that a person has for such.
-const CONFIGURATIONS: &str = "berth/gcloud";
+/// The variable that names the folder in which gcloud keeps its accounts and settings.
+const CONFIG_VARIABLE: &str = "CLOUDSDK_CONFIG";
+/// The variable that chooses one of several named configurations in gcloud's folder.
+const ACTIVE_CONFIG_VARIABLE: &str = "CLOUDSDK_ACTIVE_CONFIG_NAME";
+/// The folder of gcloud's configurations for registries, below the user's folder for configuration.
+const CONFIG_FOLDER: &str = "berth/gcloud";
 
-/// Prints what keeps a shell from going on: `eval "$(berth env)" && gcloud …` would go to Google otherwise, because
-/// evaluating nothing succeeds.
+/// Prints `false`, which stops `eval "$(berth env)" && gcloud …`: evaluating nothing would succeed, and gcloud would
+/// ask Google.
 pub(super) fn stop_the_shell() {
     let _ = writeln!(std::io::stdout(), "false");
 }
 
-/// Returns the command that points gcloud at the registry on a data folder: it looks for it in the folder that it has by
-/// itself. `ca` is a word for a shell.
-pub(super) fn command(data: &Path, ca: Option<&str>) -> String {
+/// Writes the command that points gcloud at the server on a data folder, and signs in with a key file. `ca` and `key_file`
+/// are quoted for a shell already.
+pub(super) fn write_sign_in(
+    out: &mut impl Write,
+    data: &Path,
+    ca: Option<&str>,
+    key_file: &str,
+) -> std::io::Result<()> {
+    let env = command(data, ca);
+    writeln!(out, "Next:\n")?;
+    writeln!(
+        out,
+        "  eval \"$({env})\" && gcloud auth activate-service-account --key-file={key_file}"
+    )
+}
+
+/// Returns the `berth env` command for the server on a data folder, which is not named if it is the default one. `ca`
+/// is quoted for a shell already.
+fn command(data: &Path, ca: Option<&str>) -> String {
     let mut command = "berth env".to_owned();
     if data != Config::default().data {
-        command += &format!(" --data {}", word(&data.display().to_string()));
+        command += &format!(" --data {}", quoted_if_needed(&data.display().to_string()));
     }
     if let Some(ca) = ca {
         command += &format!(" --ca {ca}");
@@ -75,24 +91,26 @@ impl EnvArguments {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let config = self.source.read()?;
         let (url, domain, dev) = match self.url.clone() {
-            // What the settings of this machine say is of another registry, perhaps.
+            // The settings of this machine may be those of another registry.
             Some(url) => (url, None, None),
             None => {
-                let running = addresses(&config.data)?;
+                let running = read_addresses(&config.data)?;
                 (running.url, Some(running.domain), Some(running.dev))
             }
         };
         let url = url.trim_end_matches('/');
         let host = host_of(url)?.to_ascii_lowercase();
-        let own = || config.domains.first().map_or("localhost", String::as_str);
-        let domain =
-            domain.as_deref().or_else(|| domain_of_location_host(&host)).unwrap_or_else(own);
+        let default_domain = || config.domains.first().map_or("localhost", String::as_str);
+        let domain = domain
+            .as_deref()
+            .or_else(|| domain_of_location_host(&host))
+            .unwrap_or_else(default_domain);
         let mut lines = Vec::new();
         for api in APIS {
             let setting = format!("CLOUDSDK_API_ENDPOINT_OVERRIDES_{api}");
             lines.push(export(&setting, &format!("{url}/")));
         }
-        // Images are named by a location's host; gcloud takes what stands behind it for the domain.
+        // gcloud takes the part of an image's host after the location for the domain, with the port.
         let port = &host[without_port(&host).len()..];
         lines.push(export("CLOUDSDK_ARTIFACTS_DOMAIN", &format!("{domain}{port}")));
         lines.push("export CLOUDSDK_ARTIFACTS_ALLOW_UNRECOGNIZED_REGISTRY=true".to_owned());
@@ -101,18 +119,19 @@ impl EnvArguments {
         let introspect = format!("{url}/introspect");
         lines.push(export("CLOUDSDK_AUTH_TOKEN_INTROSPECTION_ENDPOINT", &introspect));
         if let Some(dev) = dev {
-            // Where nobody needs an account, gcloud asks for none; and for one again in a shell that had none before.
+            // In --dev, gcloud asks for no account. Otherwise it asks again, also in a shell in which it did not
+            // before.
             lines.push(format!("export CLOUDSDK_AUTH_DISABLE_CREDENTIALS={dev}"));
         }
         if let Some(ca) = &self.ca {
             let ca = std::fs::canonicalize(ca).with_context(|| format!("{}", ca.display()))?;
             let ca = ca.display().to_string();
-            // Where it is set, requests' own variable wins over gcloud's setting.
+            // The variable of Python's `requests`, if it is set, wins over gcloud's setting. So both are set.
             lines.push(export("CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE", &ca));
             lines.push(export("REQUESTS_CA_BUNDLE", &ca));
         }
         lines.extend(configuration(&host)?);
-        // In one piece: half of it would point gcloud at two places.
+        // The lines are written at once: half of them would point gcloud at two registries.
         std::io::stdout().lock().write_all((lines.join("\n") + "\n").as_bytes())?;
         Ok(ExitCode::SUCCESS)
     }
@@ -122,24 +141,24 @@ fn export(name: &str, value: &str) -> String {
     format!("export {name}={}", quoted(value))
 }
 
-/// Returns the lines that give gcloud a configuration for this registry, unless the caller has chosen one. One that this
-/// command has set in the same shell before is no choice of the caller's.
+/// Returns the lines that give gcloud a configuration for this registry, unless the caller has chosen one. A
+/// configuration that this command has set in the same shell before does not count as the caller's choice.
 fn configuration(host: &str) -> anyhow::Result<Vec<String>> {
-    let set = std::env::var_os(CONFIGURATION).filter(|folder| !folder.is_empty());
-    let person = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from);
-    let person = person.filter(|folder| folder.is_absolute());
-    let person = person.or_else(|| Some(std::env::home_dir()?.join(".config")));
-    let ours = person.map(|folder| folder.join(CONFIGURATIONS));
+    let set = std::env::var_os(CONFIG_VARIABLE).filter(|folder| !folder.is_empty());
+    let user = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from);
+    let user = user.filter(|folder| folder.is_absolute());
+    let user = user.or_else(|| Some(std::env::home_dir()?.join(".config")));
+    let ours = user.map(|folder| folder.join(CONFIG_FOLDER));
     if set.as_deref().is_some_and(|set| !is_within(set, ours.as_deref())) {
         return Ok(Vec::new());
     }
     let ours = ours.context("HOME is not set; name a folder for gcloud with CLOUDSDK_CONFIG")?;
     let folder = ours.join(host.replace(':', "_").replace(['[', ']'], ""));
-    let folder = folder.to_str().context("the home folder's name is no text in UTF-8")?;
-    let mut lines = vec![export(CONFIGURATION, folder)];
-    // It names a configuration of the folder that gcloud had before.
-    if set.is_none() && std::env::var_os(ACTIVE).is_some() {
-        lines.push(format!("unset {ACTIVE}"));
+    let folder = folder.to_str().context("the path of the home folder is not in UTF-8")?;
+    let mut lines = vec![export(CONFIG_VARIABLE, folder)];
+    // The variable names a configuration of the folder that gcloud used before.
+    if set.is_none() && std::env::var_os(ACTIVE_CONFIG_VARIABLE).is_some() {
+        lines.push(format!("unset {ACTIVE_CONFIG_VARIABLE}"));
     }
     Ok(lines)
 }
@@ -148,9 +167,9 @@ fn is_within(folder: &OsStr, ours: Option<&Path>) -> bool {
     ours.is_some_and(|ours| Path::new(folder).starts_with(ours))
 }
 
-/// The host that a URL names, with its port.
+/// Returns the host of a URL, with its port.
 fn host_of(url: &str) -> anyhow::Result<&str> {
-    let behind = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
-    let behind = behind.context("--url must begin with http:// or https://")?;
-    Ok(behind.split_once('/').map_or(behind, |(host, _)| host))
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    let rest = rest.context("--url must begin with http:// or https://")?;
+    Ok(rest.split_once('/').map_or(rest, |(host, _)| host))
 }

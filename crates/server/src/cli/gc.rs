@@ -1,4 +1,4 @@
-//! `berth gc`: asks running servers to collect.
+//! `berth gc`: asks a running server to collect content that nothing refers to.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -6,19 +6,20 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::SettingsArguments;
-use super::operator::{ask, watched};
+use super::operator::{ask, show_progress};
 use crate::operator::{CollectionReport, OperatorCommand};
 
-/// Collect what nothing refers to, now.
+/// Deletes content that nothing refers to, now.
 ///
-/// The server does this by itself from time to time; nothing stops meanwhile. What is collected was
-/// deleted, or never finished, longer ago than the setting gc.grace says.
+/// The server does this by itself from time to time (the setting gc.interval), and serves all requests meanwhile.
+/// Content is collected if it was deleted, or its upload was left unfinished, longer ago than the setting gc.grace
+/// says.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  berth gc --dry-run\n  berth gc --data /var/lib/berth")]
 pub(super) struct GcArguments {
     #[command(flatten)]
     source: SettingsArguments,
-    /// Only say what would be collected.
+    /// Prints what would be collected, and deletes nothing.
     #[arg(long)]
     dry_run: bool,
 }
@@ -29,27 +30,18 @@ impl GcArguments {
         let command = OperatorCommand::Gc { dry_run: self.dry_run };
         let done = ask(&config, &command, |so_far: CollectionReport| {
             let CollectionReport { reviewed, files, .. } = so_far;
-            watched(&format!("{reviewed} reviewed, {files} files removed"))
+            show_progress(&format!("{reviewed} reviewed, {files} files deleted"))
         })?;
         self.report(&done)?;
         Ok(ExitCode::SUCCESS)
     }
 
     fn report(&self, collected: &CollectionReport) -> anyhow::Result<()> {
-        let CollectionReport {
-            reviewed,
-            links,
-            blobs,
-            manifests,
-            uploads,
-            files,
-            bytes,
-            busy,
-            links_unknown,
-        } = collected;
-        watched("")?;
+        let CollectionReport { reviewed, links, blobs, manifests, uploads, files, bytes, .. } =
+            collected;
+        show_progress("")?;
         let mut out = std::io::stdout();
-        if *busy {
+        if collected.busy {
             writeln!(out, "Another berth is collecting; nothing was done here.")?;
             return Ok(());
         }
@@ -59,11 +51,11 @@ impl GcArguments {
             "{reviewed} reviewed; {would}collected: {links} blobs from repositories ({bytes} bytes), {blobs} blobs, \
              {manifests} manifests, {uploads} uploads, {files} files"
         )?;
-        if *links_unknown {
+        if collected.links_unknown {
             writeln!(
                 out,
-                "Blobs of repositories are not counted yet: the server still looks through what manifests of an older \
-                 berth name. Ask again later, or collect: that looks through all of them first."
+                "Blobs of repositories are not counted yet: the server still reads manifests that an older release stored. \
+                 Ask again later, or run the collection: it reads all of them first."
             )?;
         }
         Ok(())

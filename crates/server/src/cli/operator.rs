@@ -1,4 +1,4 @@
-//! Asks a running server by the operator's socket.
+//! The client side of the operator's socket: sends a command to a running server, and reads its answer.
 
 use std::io::{BufRead, BufReader, IsTerminal, Write, stderr};
 use std::os::unix::net::UnixStream;
@@ -7,16 +7,16 @@ use anyhow::{Context, bail};
 use serde::de::DeserializeOwned;
 
 use crate::config::Config;
-use crate::data::sockets;
+use crate::data::find_sockets;
 use crate::operator::{OperatorCommand, ProgressLine};
 
-/// Says a command, and hears how far it is until it is done.
+/// Sends a command, and calls `progress` with each report until the command is done. Returns the last report.
 pub(super) fn ask<T: DeserializeOwned>(
     config: &Config,
     command: &OperatorCommand,
     mut progress: impl FnMut(T) -> anyhow::Result<()>,
 ) -> anyhow::Result<T> {
-    let sockets = sockets(&config.data)?;
+    let sockets = find_sockets(&config.data)?;
     let Some(socket) = sockets.first() else {
         bail!("no berth is running on {}; start it first", config.data.display());
     };
@@ -30,11 +30,11 @@ pub(super) fn ask<T: DeserializeOwned>(
             ProgressLine::Error(error) => bail!("{error}"),
         }
     }
-    bail!("the server went away before it was done; what it did is kept")
+    bail!("the server went away before it was done; what was done so far stays done")
 }
 
-/// One line that is written over, where somebody watches; an empty one takes it away.
-pub(super) fn watched(text: &str) -> anyhow::Result<()> {
+/// Shows a line of progress in place of the line before it, if `stderr` is a terminal. An empty text clears the line.
+pub(super) fn show_progress(text: &str) -> anyhow::Result<()> {
     let mut out = stderr();
     if out.is_terminal() {
         write!(out, "\r\x1b[K{text}")?;

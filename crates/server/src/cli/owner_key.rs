@@ -1,4 +1,4 @@
-//! `berth owner-key`: a new key for the account that owns everything, when its key is lost.
+//! `berth owner-key`: makes a new key for the account that owns everything, for a key that is lost.
 
 use std::fs::{self, File, Metadata};
 use std::io::Write;
@@ -10,13 +10,13 @@ use anyhow::Context;
 use clap::Args;
 
 use super::operator::ask;
-use super::{SettingsArguments, env, word};
-use crate::operator::{OperatorCommand, OwnerKeyRequest as Made};
+use super::{SettingsArguments, env, quoted_if_needed};
+use crate::operator::{NewOwnerKey, OperatorCommand};
 
-/// Make a new key for the account that owns everything.
+/// Makes a new key for the account that owns everything.
 ///
-/// For a key that is lost: whoever runs the server can always get in again. The account is made anew where it is missing,
-/// and has its roles and its project back where it had lost them. Other keys stay good until they are deleted.
+/// With this command, the operator of the server gets access again if the key is lost. If the account is missing, it is
+/// made anew. If it has lost its roles or its project, it gets them back. Other keys stay good until they are deleted.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   berth owner-key
@@ -24,10 +24,10 @@ use crate::operator::{OperatorCommand, OwnerKeyRequest as Made};
 pub(super) struct OwnerKeyArguments {
     #[command(flatten)]
     source: SettingsArguments,
-    /// Where to write the key file [default: owner-key.json in the data folder].
+    /// The key file to write [default: owner-key.json in the data folder].
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Where clients reach the registry [default: what the server knows].
+    /// The URL by which clients reach the registry [default: the one that the server knows].
     #[arg(long, value_name = "URL")]
     url: Option<String>,
 }
@@ -37,30 +37,26 @@ impl OwnerKeyArguments {
         let config = self.source.read()?;
         let url = self.url.as_deref().map(|url| url.trim_end_matches('/').to_owned());
         let own = config.data.join("owner-key.json");
-        // Root may write for the server's user in the server's folder, and for nobody elsewhere.
+        // Run by root, a file in the server's folder gets the server's user, and a file elsewhere stays root's.
         let user = self.output.is_none().then(|| fs::metadata(&config.data).ok()).flatten();
         let path = self.output.unwrap_or(own);
-        // Before there is a key that nobody would get.
+        // The file is made first, so that no key is made that cannot be written down.
         let new = path.with_added_extension(format!("{}.new", std::process::id()));
         let context = || format!("cannot write {}", new.display());
         let file = private_file(&new, user.as_ref()).with_context(context)?;
-        let kept = ask(&config, &OperatorCommand::OwnerKey { url }, |_: Made| Ok(()))
-            .and_then(|made| keep(file, &new, &path, &made).map(|old| (made, old)));
-        let (made, old) = kept.inspect_err(|_| drop(fs::remove_file(&new)))?;
+        let made = ask(&config, &OperatorCommand::OwnerKey { url }, |_: NewOwnerKey| Ok(()))
+            .and_then(|made| write_key_file(file, &new, &path, &made).map(|old| (made, old)));
+        let (made, old) = made.inspect_err(|_| drop(fs::remove_file(&new)))?;
         let mut out = std::io::stdout().lock();
         for repaired in &made.repaired {
             writeln!(out, "{repaired}")?;
         }
         if let Some(old) = old {
-            writeln!(out, "The file that was there is {} now.", old.display())?;
+            writeln!(out, "The file that was there before is {} now.", old.display())?;
         }
-        let key = word(&path.display().to_string());
-        writeln!(out, "{} has a new key, {}, in {key}. Next:\n", made.email, made.key_id)?;
-        let env = env::command(&config.data, None);
-        writeln!(
-            out,
-            "  eval \"$({env})\" && gcloud auth activate-service-account --key-file={key}"
-        )?;
+        let key = quoted_if_needed(&path.display().to_string());
+        writeln!(out, "{} has a new key, {}, in {key}.", made.email, made.key_id)?;
+        env::write_sign_in(&mut out, &config.data, None, &key)?;
         writeln!(
             out,
             "  gcloud iam service-accounts keys list --managed-by=user --iam-account={}",
@@ -70,8 +66,13 @@ impl OwnerKeyArguments {
     }
 }
 
-/// Writes the key file under its name. A file that was there stays, under another one.
-fn keep(mut file: File, new: &Path, path: &Path, made: &Made) -> anyhow::Result<Option<PathBuf>> {
+/// Writes the key file under its name. A file that was there is renamed, and its new path returned.
+fn write_key_file(
+    mut file: File,
+    new: &Path,
+    path: &Path,
+    made: &NewOwnerKey,
+) -> anyhow::Result<Option<PathBuf>> {
     let context = || format!("cannot write {}", path.display());
     file.write_all(made.key_file.as_bytes()).with_context(context)?;
     file.sync_all().with_context(context)?;

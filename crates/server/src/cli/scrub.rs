@@ -1,4 +1,4 @@
-//! `berth scrub`: asks a running server to read every copy and check its bytes.
+//! `berth scrub`: asks a running server to read every stored blob and check its bytes.
 
 use std::io::{Write, stdout};
 use std::process::ExitCode;
@@ -6,15 +6,16 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::SettingsArguments;
-use super::operator::{ask, watched};
+use super::operator::{ask, show_progress};
 use crate::config::MemorySetting;
 use crate::operator::{OperatorCommand, ScrubAnswer};
 
-/// Read every stored blob from the disk, and check that its bytes are right, now.
+/// Reads every stored blob from the disk, and checks that its bytes are right, now.
 ///
-/// The server does this by itself, slowly (the settings blobs.verify_after and blobs.scrub_rate). What is not right is not
-/// served any more until it is pushed again; what was set aside before and is right is served again. Interrupting it
-/// stops the server's work. Ends with status 1 where something is not right.
+/// The server does this by itself, slowly (the settings blobs.verify_after and blobs.scrub_rate). A blob with wrong
+/// bytes is not served any more until it is pushed again. A blob that was set aside before and is right is served
+/// again. If this command is interrupted, the server stops checking. The exit status is 1 if a blob is not right, could
+/// not be checked, or the check was not completed.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  berth scrub\n  berth scrub --rate 200MiB --data /var/lib/berth"
@@ -22,7 +23,7 @@ use crate::operator::{OperatorCommand, ScrubAnswer};
 pub(super) struct ScrubArguments {
     #[command(flatten)]
     source: SettingsArguments,
-    /// How much is read a second; 0KiB is as fast as it can [default: the setting blobs.scrub_rate].
+    /// The bytes to read in a second; 0KiB is without a limit [default: the setting blobs.scrub_rate].
     #[arg(long, value_name = "BYTES")]
     rate: Option<MemorySetting>,
 }
@@ -33,13 +34,13 @@ impl ScrubArguments {
         let rate = self.rate.unwrap_or(config.blobs.scrub_rate).get() as u64;
         let done = ask(&config, &OperatorCommand::Scrub { rate }, |so_far: ScrubAnswer| {
             let ScrubAnswer { checked, bytes, .. } = so_far;
-            watched(&format!(
+            show_progress(&format!(
                 "{checked} blobs checked, {} MiB read, {} not right",
                 bytes >> 20,
                 so_far.bad()
             ))
         })?;
-        watched("")?;
+        show_progress("")?;
         report(&done)
     }
 }
@@ -56,7 +57,7 @@ fn report(done: &ScrubAnswer) -> anyhow::Result<ExitCode> {
          {unreadable} cannot be read, {unknown} could not be checked now"
     )?;
     if !done.complete {
-        writeln!(out, "It did not come to its end.")?;
+        writeln!(out, "The scrub was not completed.")?;
     }
     let is_good = done.complete && done.bad() == 0 && *unknown == 0;
     Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })

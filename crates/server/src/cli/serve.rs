@@ -11,7 +11,7 @@ use identity::SystemClock;
 
 use super::banner::StartBanner;
 use super::signals::StopSignals;
-use super::{SettingsArguments, said};
+use super::{SettingsArguments, write_with_timeout};
 use crate::config::{Config, LogFormat, OpsListen, parse_listen};
 use crate::listen::descriptors;
 use crate::metadata_server;
@@ -19,10 +19,10 @@ use crate::run::{RunningServer, ServerOptions, StartPermits};
 use web::auth::Authenticator;
 use web::layer::log;
 
-/// Run the registry.
+/// Runs the registry.
 ///
-/// Settings come from a file, are overridden by BERTH_… variables (gc.grace is BERTH_GC_GRACE), and these
-/// by flags.
+/// Settings come from a file. BERTH_… variables override the file (gc.grace is BERTH_GC_GRACE), and flags override
+/// both.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   berth serve                               with accounts; the first start says how to sign in
@@ -35,43 +35,43 @@ use web::layer::log;
 pub(super) struct ServeArguments {
     #[command(flatten)]
     source: SettingsArguments,
-    /// Let everybody on this machine do everything; projects and repositories appear on push.
+    /// Lets everybody on this machine do everything; a push creates its project and repository.
     #[arg(long)]
     dev: bool,
-    /// Keep everything in memory, and nothing when it ends.
+    /// Keeps everything in memory: all is lost when the server ends.
     #[arg(long, requires = "dev")]
     ephemeral: bool,
-    /// A host name or address to answer besides localhost and its like; may be repeated.
+    /// A host name or address to answer, besides localhost and loopback addresses; may be repeated.
     #[arg(long, value_name = "NAME", requires = "dev")]
     dev_host: Vec<String>,
-    /// Let --dev listen on addresses that other machines reach; --dev-host says by which names they may.
+    /// Lets --dev listen on addresses that other machines reach; --dev-host says by which names they may.
     #[arg(long, requires = "dev")]
     dev_unsafe_network: bool,
-    /// Serve other machines without TLS: passwords and tokens then travel in the clear.
+    /// Serves other machines without TLS: passwords and tokens then travel in the clear.
     #[arg(long, conflicts_with = "dev")]
     insecure_http: bool,
-    /// Let the metadata server listen on addresses that other machines reach: whoever does is its account.
+    /// Lets the metadata server listen on addresses that other machines reach: all of them can act as its account.
     #[arg(long)]
     metadata_unsafe_network: bool,
-    /// Let --dev serve a folder that was started without it: everybody may then do everything with what is in it.
+    /// Lets --dev serve a folder that was started without it before: everybody may then do everything in it.
     #[arg(long, requires = "dev")]
     dev_with_accounts: bool,
-    /// Start though master.key is missing or another one: new keys are made, and the log says what became void.
+    /// Starts even if master.key is missing or another one: new keys are made, and the log says what became void.
     #[arg(long, conflicts_with = "ephemeral")]
     new_master_key: bool,
-    /// Where to serve the registry [default: 127.0.0.1:5050].
+    /// The address to serve the registry on [default: 127.0.0.1:5050].
     #[arg(long, value_name = "ADDRESS", value_parser = parse_listen)]
     listen: Option<SocketAddr>,
-    /// Where to serve health and metrics, or off [default: 127.0.0.1:5051].
+    /// The address to serve health and metrics on, or off [default: 127.0.0.1:5051].
     #[arg(long, value_name = "ADDRESS")]
     ops_listen: Option<OpsListen>,
-    /// Encrypt connections with this certificate: a PEM file, with those that vouch for it behind it.
+    /// The certificate that encrypts connections: a PEM file, followed by the rest of its chain.
     #[arg(long, value_name = "FILE")]
     tls_certificate: Option<PathBuf>,
     /// The certificate's private key, a PEM file. Both files may be renewed while the server runs.
     #[arg(long, value_name = "FILE")]
     tls_key: Option<PathBuf>,
-    /// sqlite, or a postgres:// URL [default: sqlite].
+    /// The database: sqlite, or a postgres:// URL [default: sqlite].
     #[arg(long, value_name = "URL")]
     database: Option<String>,
 }
@@ -86,10 +86,10 @@ impl ServeArguments {
             && !ops.ip().is_loopback()
         {
             tracing::warn!(
-                "{ops} can be reached by other machines, and tells everybody of health and traffic"
+                "{ops} can be reached by other machines, and shows health and traffic to all of them"
             );
         }
-        /// Threads that hash and wait for disks: as many as keep them busy, not one for every upload.
+        /// The most threads that hash and wait for disks: as many as keep them busy, not one for every upload.
         const BLOCKING_THREADS: usize = 64;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
@@ -97,7 +97,7 @@ impl ServeArguments {
             .build()
             .context("cannot start threads")?;
         let served = runtime.block_on(self.serve(config));
-        // Whatever still hashes or waits for a disk would be waited for. What was answered is on disk already.
+        // Threads that still hash or wait for a disk are not waited for: all that clients were told is on disk already.
         runtime.shutdown_background();
         log.flush();
         served.map(|()| ExitCode::SUCCESS)
@@ -121,11 +121,11 @@ impl ServeArguments {
 
     fn check(&self, config: &Config) -> anyhow::Result<()> {
         if let OpsListen::At(metadata) = config.metadata.listen
-            && !metadata_server::is_near(metadata.ip())
+            && !metadata_server::is_link_or_loopback(metadata.ip())
             && !self.metadata_unsafe_network
         {
             bail!(
-                "metadata.listen: {metadata} can be reached by other machines, and whoever reaches it is the \
+                "metadata.listen: {metadata} can be reached by other machines, and all of them could act as the \
                  account; add --metadata-unsafe-network if that is what you want"
             );
         }
@@ -151,9 +151,9 @@ impl ServeArguments {
     }
 
     async fn serve(self, config: Config) -> anyhow::Result<()> {
-        // Before anything is opened: a signal during the start must not be lost.
+        // The signals come first: one that arrives during the start must not be lost.
         let mut signals = StopSignals::new()?;
-        let kept = if self.ephemeral {
+        let data = if self.ephemeral {
             "nothing: it ends with this process".to_owned()
         } else {
             config.data.display().to_string()
@@ -177,18 +177,18 @@ impl ServeArguments {
             server: &server,
             settings: &settings,
             dev_hosts: &dev_hosts,
-            kept: &kept,
+            data: &data,
         };
         match settings.log.format {
-            LogFormat::Text => said(std::io::stdout(), banner.text()?)?,
-            // What collects the log expects nothing but objects.
+            LogFormat::Text => write_with_timeout(std::io::stdout(), banner.text()?)?,
+            // The collector of the log expects nothing but JSON objects.
             LogFormat::Json => banner.log(),
         }
         signals.end().await;
         tracing::info!("stopping: running requests may end");
         tokio::select! {
             () = server.stop() => tracing::info!("stopped"),
-            // A second one means now; what was answered is on disk.
+            // A second signal ends the server at once. All that clients were told is on disk.
             () = signals.end() => tracing::info!("stopped at once, by a second signal"),
         }
         Ok(())

@@ -10,12 +10,12 @@ pub(super) struct StopSignals {
     interrupt: Signal,
     hangup: Signal,
     user: [Signal; 2],
-    /// Whether somebody started the server in a terminal, and reads its log there. A terminal that is gone is none.
+    /// True if the server was started in a terminal, and its log is read there.
     in_terminal: bool,
 }
 
 impl StopSignals {
-    /// Listens from now on: none of them ends the process by itself any more.
+    /// Listens to the signals from now on: none of them ends the process by itself any more.
     pub(super) fn new() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
@@ -26,7 +26,7 @@ impl StopSignals {
         })
     }
 
-    /// Waits until a signal says that the server has to end. Others are said in the log, and it goes on.
+    /// Waits until a signal says that the server has to end. Other signals are logged, and the server goes on.
     pub(super) async fn end(&mut self) {
         let [first, second] = &mut self.user;
         loop {

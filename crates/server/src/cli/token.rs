@@ -1,4 +1,4 @@
-//! `berth token`: a token from a key file, without asking anybody.
+//! `berth token`: makes a token from a key file, without asking a server.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -8,11 +8,11 @@ use anyhow::Context;
 use clap::Args;
 use identity::{Clock, SystemClock};
 
-/// Print a token for a service account, good for an hour.
+/// Prints a token for a service account, good for an hour.
 ///
-/// The token is signed with the account's own key, so no server is asked: it is a password for the user
-/// oauth2accesstoken, and a bearer token for the APIs. It cannot be taken back by itself: it ends with its hour, with
-/// the key, or with the account.
+/// The token is signed with the account's own key, so that no server is asked. It is a password for the user
+/// oauth2accesstoken, and a bearer token for the APIs. The token cannot be taken back by itself: it ends with its hour,
+/// with the key, or with the account.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   berth token --key key.json | docker login -u oauth2accesstoken --password-stdin registry.example.com

@@ -1,4 +1,4 @@
-//! Values that parse and cannot work: each check says what is wrong with one value.
+//! Checks of values that parse, but cannot work. Each check returns the problem of one value.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -7,12 +7,13 @@ use model::registry_host::domain_of_location_host;
 
 use model::locations::LOCATIONS;
 
-/// The longest name that DNS has.
-const LONGEST_NAME: usize = 253;
-/// The room that `northamerica-northeast1-docker.` and its like take before a domain.
-const LONGEST_LOCATION: usize = 40;
+/// The most characters of a DNS name.
+const MAX_NAME_LENGTH: usize = 253;
+/// The most characters that a location's prefix, as `northamerica-northeast1-docker.`, takes before a domain.
+const MAX_LOCATION_LENGTH: usize = 40;
 
-/// Checks where clients reach the server: `https://HOST` or `http://HOST`, with a port or without, or nothing.
+/// Checks the URL by which clients reach the server: `https://HOST` or `http://HOST`, with or without a port. Empty is
+/// allowed.
 pub(super) fn external_url(url: &str) -> Result<(), String> {
     if url.is_empty() {
         return Ok(());
@@ -22,8 +23,10 @@ pub(super) fn external_url(url: &str) -> Result<(), String> {
     };
     let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
     if authority.contains('@') {
-        // Whatever stands there may be a password.
-        return Err("has a user name or a password in it, which everybody would be told".to_owned());
+        // The text before the @ may be a password, so the message does not repeat it.
+        return Err(
+            "has a user name or a password in it, and all clients are told this URL".to_owned()
+        );
     }
     if !["http", "https"].contains(&scheme) {
         return Err(format!("{url:?} begins with {scheme}://, and not with https:// or http://"));
@@ -70,7 +73,7 @@ fn authority(text: &str) -> Result<(), String> {
             Err(format!("names {address}, which is the address of no machine"))
         }
         Some(_) => Ok(()),
-        None => name(host).map_err(|problem| format!("has a host that {problem}")),
+        None => host_name(host).map_err(|problem| format!("has a host that {problem}")),
     }
 }
 
@@ -86,16 +89,16 @@ pub(super) fn domain(text: &str) -> Result<(), String> {
         Some("has a port: write the name alone".to_owned())
     } else if let Some(domain) = domain_of_location_host(text) {
         Some(format!("is the host of a location: its domain is {domain:?}"))
-    } else if text.len() > LONGEST_NAME - LONGEST_LOCATION {
+    } else if text.len() > MAX_NAME_LENGTH - MAX_LOCATION_LENGTH {
         Some("is too long for a location's name to stand before it".to_owned())
     } else {
-        name(text).err().map(str::to_owned)
+        host_name(text).err().map(str::to_owned)
     };
     problem.map_or(Ok(()), |problem| Err(format!("{text:?} {problem}")))
 }
 
 /// Checks the name of a host, by RFC 1123.
-fn name(text: &str) -> Result<(), &'static str> {
+fn host_name(text: &str) -> Result<(), &'static str> {
     let is_label = |label: &str| {
         (1..=63).contains(&label.len())
             && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
@@ -107,7 +110,7 @@ fn name(text: &str) -> Result<(), &'static str> {
         Err("is empty")
     } else if !text.is_ascii() {
         Err("is not in ASCII: write the form that begins with xn--")
-    } else if text.len() > LONGEST_NAME || !text.split('.').all(is_label) {
+    } else if text.len() > MAX_NAME_LENGTH || !text.split('.').all(is_label) {
         Err("is no name of a host: letters, digits and dashes, with dots between")
     } else if last.bytes().all(|byte| byte.is_ascii_digit()) {
         Err("is neither a name nor an address: only an address ends in a number")
@@ -121,10 +124,13 @@ pub(super) fn location(text: &str) -> Result<(), String> {
     match text.parse::<Location>() {
         Err(error) => Err(format!("{text:?} is no location: {error}")),
         Ok(_) if !LOCATIONS.contains(&text) => {
-            let like = |known: &&&str| known.split('-').next() == text.split('-').next();
-            let some: Vec<_> = LOCATIONS.iter().filter(like).copied().collect();
-            let some = if some.is_empty() { vec!["us-west1", "europe-west4"] } else { some };
-            Err(format!("{text:?} is no location of Artifact Registry, as {} is", some.join(", ")))
+            let is_near = |known: &&&str| known.split('-').next() == text.split('-').next();
+            let near: Vec<_> = LOCATIONS.iter().filter(is_near).copied().collect();
+            let near = if near.is_empty() { vec!["us-west1", "europe-west4"] } else { near };
+            Err(format!(
+                "{text:?} is no location of Artifact Registry; examples are {}",
+                near.join(", ")
+            ))
         }
         Ok(_) => Ok(()),
     }

@@ -1,14 +1,14 @@
-//! Addresses to listen on.
+//! The addresses to listen on.
 
 use std::net::SocketAddr;
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
-/// Reads where to listen.
+/// Parses an address to listen on.
 ///
 /// # Errors
-/// Says what is wanted where the text is no IP address and port.
+/// Fails if the text is no IP address and port.
 pub fn parse_listen(text: &str) -> Result<SocketAddr, String> {
     let wanted = |_| format!("{text:?} is no IP address and port, such as 127.0.0.1:5050");
     text.parse().map_err(wanted)
@@ -18,13 +18,13 @@ pub(super) fn listen_address<'de, D: Deserializer<'de>>(reader: D) -> Result<Soc
     parse_listen(&String::deserialize(reader)?).map_err(D::Error::custom)
 }
 
-/// Where health and metrics are served, if at all.
+/// The address of a listener that may be off, as that of health and metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum OpsListen {
-    /// Nowhere.
+    /// No listener.
     Off,
-    /// On a listener of their own.
+    /// A listener on this address.
     At(SocketAddr),
 }
 

@@ -14,18 +14,19 @@ use web::units::{DurationSetting, MemorySetting, NetworkSetting};
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Where `/v2/` is served.
+    /// The address on which clients are served.
     #[serde(deserialize_with = "listen_address")]
     pub listen: SocketAddr,
-    /// Where health and metrics are served.
+    /// The address on which health and metrics are served, or off.
     pub ops_listen: OpsListen,
     /// The folder that holds everything.
     pub data: PathBuf,
     /// `sqlite`, or a `postgres://` URL.
     pub database: String,
-    /// Where clients reach the server, as `https://registry.example.com`; empty: where it listens.
+    /// The URL by which clients reach the server, as `https://registry.example.com`. Empty: the address that they
+    /// connected to.
     pub external_url: String,
-    /// The project that the first start makes, beside the one of the account that owns everything.
+    /// The project that the first start makes, beside that of the account that owns everything.
     pub first_project: String,
     /// The location of hosts that name none.
     pub default_location: String,
@@ -35,7 +36,7 @@ pub struct Config {
     pub proxies: Vec<NetworkSetting>,
     /// Encrypted connections.
     pub tls: TlsSettings,
-    /// The tokens that it makes.
+    /// The tokens that the server issues.
     pub tokens: TokenSettings,
     /// The metadata server.
     pub metadata: MetadataSettings,
@@ -43,19 +44,19 @@ pub struct Config {
     pub log: LogSettings,
     /// The audit log.
     pub audit: AuditSettings,
-    /// What one client can take.
+    /// Limits of what clients can take.
     pub limits: LimitSettings,
-    /// Collecting what nothing refers to.
+    /// Collection of content that nothing refers to.
     pub gc: GcSettings,
     /// Cleanup policies.
     pub cleanup: CleanupSettings,
-    /// Stored bytes.
+    /// Checks of stored bytes.
     pub blobs: BlobSettings,
     /// Repositories that appear on push.
     pub new_repositories: NewRepositories,
-    /// Who is told of changes.
+    /// The webhooks that are told of changes.
     pub notifications: Vec<WebhookSettings>,
-    /// What the server may reach.
+    /// The targets that the server may reach.
     pub egress: EgressSettings,
     /// Web pages of other origins.
     pub cors: CorsSettings,
@@ -65,17 +66,17 @@ pub struct Config {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TlsSettings {
-    /// A file with the certificate and those that vouch for it, in PEM. Empty: connections are not encrypted.
+    /// A file with the certificate and its chain, in PEM. Empty: connections are not encrypted.
     pub certificate: PathBuf,
     /// A file with the certificate's private key, in PEM.
     pub key: PathBuf,
 }
 
-/// The tokens that it makes.
+/// The tokens that the server issues.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TokenSettings {
-    /// How long what `/v2/token` answers lives, unless the credential ends sooner.
+    /// The lifetime of tokens from `/v2/token`, unless the credential ends sooner.
     pub registry_lifetime: DurationSetting,
 }
 
@@ -89,9 +90,9 @@ impl Default for TokenSettings {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MetadataSettings {
-    /// Where it listens, if it does. Whoever reaches it is the account.
+    /// The address of the metadata server, or off. Every program that reaches it acts as the account.
     pub listen: OpsListen,
-    /// The service account that it speaks for.
+    /// The service account that the metadata server speaks for.
     pub account: String,
 }
 
@@ -101,17 +102,17 @@ impl Default for MetadataSettings {
     }
 }
 
-/// Collecting what nothing refers to.
+/// Collection of content that nothing refers to.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GcSettings {
-    /// How long something that nothing refers to is kept.
+    /// The time for which content that nothing refers to is kept.
     pub grace: DurationSetting,
-    /// How long a removed file stays in the trash.
+    /// The time for which a deleted file stays in the trash.
     pub retention: DurationSetting,
-    /// How often it is looked for.
+    /// The interval between collections.
     pub interval: DurationSetting,
-    /// How long an upload without a request lives.
+    /// The time after its last request at which an upload expires.
     pub upload_expiry: DurationSetting,
 }
 
@@ -119,17 +120,17 @@ pub struct GcSettings {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CleanupSettings {
-    /// How often each repository is cleaned.
+    /// The interval at which each repository is cleaned.
     pub interval: DurationSetting,
 }
 
-/// Stored bytes.
+/// Checks of stored bytes.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BlobSettings {
-    /// After how long a blob is hashed again: by the scrub, or while it is read.
+    /// The time after which a blob is hashed again: by the scrub, or while it is read.
     pub verify_after: DurationSetting,
-    /// How many bytes a second the scrub reads; none: it does not run by itself.
+    /// The bytes that the scrub reads in a second. Zero: the scrub does not run by itself.
     pub scrub_rate: MemorySetting,
 }
 
@@ -137,20 +138,20 @@ pub struct BlobSettings {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NewRepositories {
-    /// Whether they accept manifests that name missing content.
+    /// True if they accept manifests that name missing content.
     pub sparse: bool,
-    /// Where they appear.
+    /// The hosts on which they appear.
     pub on_push: OnPush,
 }
 
-/// Where repositories appear on push, by who may create them so.
+/// The hosts on which a push creates a missing repository, if the caller may create it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(try_from = "String")]
 pub enum OnPush {
-    /// On the hosts of Container Registry, as Google's do.
+    /// The hosts of Container Registry (`gcr.io`), as in Artifact Registry.
     #[default]
     RegistryHosts,
-    /// Everywhere.
+    /// All hosts.
     Always,
 }
 
@@ -175,37 +176,37 @@ impl From<OnPush> for engine::CreateOnPush {
     }
 }
 
-/// Who is told of changes.
+/// A webhook that is told of changes.
 #[derive(Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WebhookSettings {
-    /// What it is called, in the log and where messages wait for it.
+    /// The webhook's name, in the log, in metrics, and for the messages that wait for it.
     pub name: String,
-    /// Where messages are posted to. It may hold a secret.
+    /// The URL that messages are posted to. The URL may hold a secret.
     pub url: String,
-    /// A file with the token that is sent along. Empty: none.
+    /// A file with the token that is sent with each message. Empty: no file.
     pub token_file: PathBuf,
-    /// A variable of the environment with the token. Empty: none.
+    /// The environment variable with the token. Empty: no variable.
     pub token_variable: String,
-    /// What messages say that they come from. Empty: `projects/PROJECT/subscriptions/NAME`.
+    /// The subscription that messages name. Empty: `projects/PROJECT/subscriptions/NAME`.
     pub subscription: String,
-    /// Only what happens in these projects, …
+    /// The projects whose changes are told. Both lists empty: all changes are told.
     pub projects: Vec<String>,
-    /// … or in these repositories, `projects/P/locations/L/repositories/R`.
+    /// The repositories whose changes are told, as `projects/P/locations/L/repositories/R`.
     pub repositories: Vec<String>,
 }
 
 impl fmt::Debug for WebhookSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Notification").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("WebhookSettings").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
-/// What the server may reach.
+/// The targets that the server may reach.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EgressSettings {
-    /// Networks, addresses and host names, besides public addresses.
+    /// The networks, addresses and host names that may be reached besides public addresses.
     pub allow: Vec<String>,
 }
 
@@ -213,7 +214,7 @@ pub struct EgressSettings {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CorsSettings {
-    /// The origins whose pages browsers let read and write here, as `https://ui.example.com`.
+    /// The origins whose pages browsers allow to read and write here, as `https://ui.example.com`.
     pub origins: Vec<String>,
 }
 

@@ -1,12 +1,12 @@
-//! Variables of the environment: which of them are settings, and which Kubernetes put there.
+//! Environment variables: tells those that are settings from those that Kubernetes injects.
 
 use super::KEYS;
 
-/// The beginning of the name of every variable that is a setting.
+/// The first letters of the name of every variable that is a setting.
 const PREFIX: &str = "BERTH_";
 
-/// Names that people expect, each with the key that it stands for here.
-const OTHER_WORDS: [(&str, &str); 5] = [
+/// Names that people expect, each with the key that they mean.
+const SYNONYMS: [(&str, &str); 5] = [
     ("PORT", "listen"),
     ("HOST", "listen"),
     ("ADDRESS", "listen"),
@@ -27,7 +27,7 @@ pub(super) fn key_of(name: &str) -> Option<&'static str> {
 /// Returns whether Kubernetes injects a variable like this into the pods beside a Service whose name begins with
 /// `berth`, as `BERTH_SERVICE_HOST`, `BERTH_PORT=tcp://…` or `BERTH_WEB_PORT_80_TCP_ADDR`.
 pub(super) fn is_from_kubernetes(name: &str, value: &str) -> bool {
-    // The Service `berth` itself has nothing between the prefix and what follows here.
+    // The Service `berth` itself has nothing between BERTH and the endings below.
     let Some(name) = name.strip_prefix("BERTH") else { return false };
     if name.ends_with("_SERVICE_HOST") || name.ends_with("_SERVICE_PORT") {
         return true;
@@ -35,12 +35,12 @@ pub(super) fn is_from_kubernetes(name: &str, value: &str) -> bool {
     if let Some((_, port)) = name.split_once("_SERVICE_PORT_") {
         return !port.is_empty();
     }
-    // Only its value tells this one from what a person might set.
+    // Only the value tells this variable from one that a person might set.
     let is_url = ["tcp://", "udp://", "sctp://"].iter().any(|scheme| value.starts_with(scheme));
     if name.ends_with("_PORT") && is_url {
         return true;
     }
-    // A Service's own name may hold the same word.
+    // The Service's name may hold `_PORT_` too, so every occurrence is tried.
     name.match_indices("_PORT_").any(|(start, word)| is_port(&name[start + word.len()..]))
 }
 
@@ -53,10 +53,10 @@ fn is_port(text: &str) -> bool {
     number && protocol && detail && parts.next().is_none()
 }
 
-/// Returns the key that somebody most likely meant by the name of a variable that is no setting.
+/// Returns the key that a person most likely meant by the name of a variable that is no setting.
 pub(super) fn nearest_key(name: &str) -> &'static str {
     let meant = name.strip_prefix(PREFIX).unwrap_or(name).to_uppercase();
-    if let Some((_, key)) = OTHER_WORDS.iter().find(|(word, _)| *word == meant) {
+    if let Some((_, key)) = SYNONYMS.iter().find(|(word, _)| *word == meant) {
         return key;
     }
     let plain = |key: &str| key.to_uppercase().replace('.', "_");
@@ -65,7 +65,8 @@ pub(super) fn nearest_key(name: &str) -> &'static str {
     nearest.expect("there are settings")
 }
 
-/// Returns how many letters have to be changed, added or left out to make one text of the other.
+/// Returns how many letters have to be changed, added or left out to turn one text into the other (Levenshtein
+/// distance).
 fn distance(from: &str, to: &str) -> usize {
     let to = to.as_bytes();
     let mut row: Vec<usize> = (0..=to.len()).collect();
@@ -86,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_kubernetes_injects() {
+    fn variables_of_kubernetes_are_recognised() {
         for (name, value) in [
             ("BERTH_SERVICE_HOST", "10.96.0.17"),
             ("BERTH_SERVICE_HOST", "fd00::17"),
@@ -113,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_people_set() {
+    fn variables_of_people_are_not_taken_for_those_of_kubernetes() {
         for (name, value) in [
             ("BERTH_PORT", "5050"),
             ("BERTH_PORT", "127.0.0.1:5050"),

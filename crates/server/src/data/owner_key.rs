@@ -1,4 +1,4 @@
-//! The owner's key file, in the data folder until somebody takes it elsewhere.
+//! The owner's key file, which stays in the data folder until its owner moves it elsewhere.
 
 use std::fs;
 use std::io::{self, Write};
@@ -13,20 +13,17 @@ impl DataFolder {
         self.path.join("owner-key.json")
     }
 
-    /// Has the owner's key file say that tokens are to be had there, if the file is still here and says something else.
-    pub fn point_owner_key(&self, token_uri: &str) {
+    /// Writes `token_uri` into the owner's key file, if the file is still here and names another one.
+    pub fn set_token_uri(&self, token_uri: &str) {
         let path = self.owner_key();
         let problem = match fs::read_to_string(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return,
             Err(error) => error.to_string(),
-            Ok(text) => match pointed_to(&text, token_uri) {
+            Ok(text) => match with_token_uri(&text, token_uri) {
                 Ok(None) => return,
                 Ok(Some(new)) => match self.replace_owner_key(&new) {
                     Ok(()) => {
-                        tracing::info!(
-                            "{} says now that tokens are at {token_uri}",
-                            path.display()
-                        );
+                        tracing::info!("{} names {token_uri} now", path.display());
                         return;
                     }
                     Err(error) => error.to_string(),
@@ -34,13 +31,10 @@ impl DataFolder {
                 Err(error) => error.to_string(),
             },
         };
-        tracing::warn!(
-            "{} cannot be made to say that tokens are at {token_uri}: {problem}",
-            path.display()
-        );
+        tracing::warn!("cannot write {token_uri} into {}: {problem}", path.display());
     }
 
-    /// Under another name first, so that a crash leaves the one or the other.
+    /// Replaces the file in one step: a crash leaves either the old text or the new one.
     fn replace_owner_key(&self, text: &str) -> io::Result<()> {
         let new = self.path.join(format!("owner-key.{}.new", std::process::id()));
         let _ = fs::remove_file(&new);
@@ -52,8 +46,8 @@ impl DataFolder {
     }
 }
 
-/// Returns a key file that says where tokens are to be had, or `None` where it says so already.
-fn pointed_to(text: &str, token_uri: &str) -> Result<Option<String>, serde_json::Error> {
+/// Returns the text of a key file with `token_uri` in it, or `None` if the file names it already.
+fn with_token_uri(text: &str, token_uri: &str) -> Result<Option<String>, serde_json::Error> {
     let mut file: serde_json::Map<String, Value> = serde_json::from_str(text)?;
     if file.get("token_uri").is_some_and(|said| said == token_uri) {
         return Ok(None);

@@ -1,10 +1,10 @@
-//! Which addresses everybody reaches: the rest is this machine, a network within, or nothing.
+//! Tells public addresses from all others: those of this machine, of a network within, and those that nobody has.
 
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 
-/// Networks that are not public, by RFC 6890 and those after it, and what clouds answer their machines at.
+/// The IPv4 networks that are not public, by RFC 6890 and its successors, and the metadata addresses of clouds.
 const WITHIN_4: [&str; 17] = [
     "0.0.0.0/8",
     "10.0.0.0/8",
@@ -27,21 +27,21 @@ const WITHIN_4: [&str; 17] = [
     "255.255.255.255/32",
 ];
 
-/// What is not public among the addresses of IPv6 that are given out.
+/// The networks within [`GIVEN_OUT_6`] that are not public.
 const WITHIN_6: [&str; 4] = [
     // Teredo and other protocols: 2001:0::/32 holds an IPv4 address.
     "2001::/23",
     "2001:db8::/32",
-    // 6to4 holds one too.
+    // 6to4 holds an IPv4 address too.
     "2002::/16",
     "3fff::/20",
 ];
 
-/// The addresses of IPv6 that are given out. Outside are loopback, link-local, unique local (where clouds have
-/// metadata as well), multicast, and those that hold an IPv4 address: mapped, compatible, NAT64.
+/// The global unicast addresses of IPv6. Outside of them are loopback, link-local, unique local (where clouds have
+/// metadata as well), multicast, and addresses that hold an IPv4 address: mapped, compatible, NAT64.
 const GIVEN_OUT_6: &str = "2000::/3";
 
-/// Whether an address is one that anybody can reach.
+/// Returns whether an address is public: reachable from everywhere.
 pub(super) fn is_public(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => is_public_4(ip),

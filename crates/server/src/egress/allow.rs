@@ -1,4 +1,4 @@
-//! What an operator opened on purpose, though it is not public or not encrypted.
+//! The setting `egress.allow`: targets that the operator opens, though they are not public or not encrypted.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -6,27 +6,27 @@ use std::str::FromStr;
 use ipnet::IpNet;
 use model::registry_host::has_host_characters;
 
-/// What may be reached besides public addresses.
+/// The targets that may be reached besides public addresses.
 #[derive(Debug, Default)]
 pub(crate) struct AllowList(Vec<AllowEntry>);
 
-/// `10.0.0.0/8`, `10.1.2.3`, `[fd00::1]:8080`, `hooks.internal`, `hooks.internal:8080`.
+/// One entry, as `10.0.0.0/8`, `10.1.2.3`, `[fd00::1]:8080`, `hooks.internal` or `hooks.internal:8080`.
 #[derive(Debug, PartialEq, Eq)]
 struct AllowEntry {
-    place: Destination,
-    /// Any, where none is named.
+    destination: Destination,
+    /// The port; `None` stands for every port.
     port: Option<u16>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 enum Destination {
     Network(IpNet),
-    /// Whatever address it has.
+    /// A host name, whatever its addresses are.
     Name(String),
 }
 
 impl AllowList {
-    /// Reads entries, and names the one that is none.
+    /// Parses the entries. An error names the entry that is wrong.
     pub(crate) fn new(entries: &[String]) -> anyhow::Result<Self> {
         let parse = |entry: &String| {
             let parsed = entry.parse();
@@ -37,26 +37,27 @@ impl AllowList {
         entries.iter().map(parse).collect::<anyhow::Result<_>>().map(Self)
     }
 
-    /// This machine besides.
+    /// Adds the loopback addresses of this machine.
     #[must_use]
     pub(crate) fn and_loopback(mut self) -> Self {
         let networks = ["127.0.0.0/8", "::1/128"];
         let entry = |net: &str| AllowEntry {
-            place: Destination::Network(net.parse().expect("a network")),
+            destination: Destination::Network(net.parse().expect("a network")),
             port: None,
         };
         self.0.extend(networks.map(entry));
         self
     }
 
-    /// Whether that address, of that name where it has one, is open.
-    pub(super) fn opens(&self, name: &str, (ip, port): (IpAddr, u16)) -> bool {
+    /// Returns whether an entry opens this port of an address. `name` is the host name that resolved to the address, or
+    /// empty.
+    pub(super) fn opens(&self, name: &str, ip: IpAddr, port: u16) -> bool {
         self.0.iter().any(|entry| {
-            let there = match &entry.place {
+            let matches = match &entry.destination {
                 Destination::Network(network) => network.contains(&ip),
                 Destination::Name(allowed) => name.eq_ignore_ascii_case(allowed),
             };
-            there && entry.port.is_none_or(|own| own == port)
+            matches && entry.port.is_none_or(|own| own == port)
         })
     }
 }
@@ -66,7 +67,7 @@ impl FromStr for AllowEntry {
 
     fn from_str(text: &str) -> Result<Self, ()> {
         let (place, port) = match text.rsplit_once(':') {
-            // The colons of an address of IPv6 are its own, unless it stands in brackets.
+            // A colon within an IPv6 address without brackets does not separate a port.
             Some((place, port)) if !place.contains(':') || place.ends_with(']') => {
                 (place, Some(port.parse().map_err(drop)?))
             }
@@ -74,7 +75,7 @@ impl FromStr for AllowEntry {
         };
         let place =
             place.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(place);
-        let place = if let Ok(network) = place.parse::<IpNet>() {
+        let destination = if let Ok(network) = place.parse::<IpNet>() {
             Destination::Network(network.trunc())
         } else if let Ok(ip) = place.parse::<IpAddr>() {
             Destination::Network(ip.into())
@@ -86,7 +87,7 @@ impl FromStr for AllowEntry {
         } else {
             return Err(());
         };
-        Ok(Self { place, port })
+        Ok(Self { destination, port })
     }
 }
 
@@ -95,36 +96,35 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(entry: &str, (name, ip, port): (&str, &str, u16), opens: bool) {
+    fn opens(entry: &str, name: &str, ip: &str, port: u16) -> bool {
         let allow = AllowList::new(&[entry.to_owned()]).expect("an entry");
-        let ip = ip.parse().expect("an address");
-        assert_eq!(allow.opens(name, (ip, port)), opens, "{entry}: {name} {ip} {port}");
+        allow.opens(name, ip.parse().expect("an address"), port)
     }
 
     #[test]
-    fn what_an_entry_opens() {
-        check("10.0.0.0/8", ("", "10.255.0.1", 80), true);
-        check("10.1.2.3/8", ("", "10.255.0.1", 80), true);
-        check("10.0.0.0/8", ("", "11.0.0.1", 80), false);
-        check("10.0.0.0/8:443", ("", "10.0.0.1", 80), false);
-        check("10.0.0.0/8:443", ("", "10.0.0.1", 443), true);
-        check("127.0.0.1", ("localhost", "127.0.0.1", 9), true);
-        check("127.0.0.1", ("", "127.0.0.2", 9), false);
-        check("127.0.0.1:8080", ("", "127.0.0.1", 9), false);
-        check("::1", ("", "::1", 9), true);
-        check("[::1]:8080", ("", "::1", 8080), true);
-        check("[::1]:8080", ("", "::1", 9), false);
-        check("fd00::/8", ("", "fd12::1", 9), true);
-        check("[fd00::/8]:9", ("", "fd12::1", 9), true);
-        check("hooks.internal", ("hooks.internal", "10.0.0.1", 9), true);
-        check("hooks.internal", ("HOOKS.internal", "10.0.0.1", 9), true);
-        check("hooks.internal", ("a.hooks.internal", "10.0.0.1", 9), false);
-        check("hooks.internal", ("", "10.0.0.1", 9), false);
-        check("hooks.internal:8080", ("hooks.internal", "10.0.0.1", 9), false);
+    fn an_entry_opens_its_targets() {
+        assert!(opens("10.0.0.0/8", "", "10.255.0.1", 80));
+        assert!(opens("10.1.2.3/8", "", "10.255.0.1", 80));
+        assert!(!opens("10.0.0.0/8", "", "11.0.0.1", 80));
+        assert!(!opens("10.0.0.0/8:443", "", "10.0.0.1", 80));
+        assert!(opens("10.0.0.0/8:443", "", "10.0.0.1", 443));
+        assert!(opens("127.0.0.1", "localhost", "127.0.0.1", 9));
+        assert!(!opens("127.0.0.1", "", "127.0.0.2", 9));
+        assert!(!opens("127.0.0.1:8080", "", "127.0.0.1", 9));
+        assert!(opens("::1", "", "::1", 9));
+        assert!(opens("[::1]:8080", "", "::1", 8080));
+        assert!(!opens("[::1]:8080", "", "::1", 9));
+        assert!(opens("fd00::/8", "", "fd12::1", 9));
+        assert!(opens("[fd00::/8]:9", "", "fd12::1", 9));
+        assert!(opens("hooks.internal", "hooks.internal", "10.0.0.1", 9));
+        assert!(opens("hooks.internal", "HOOKS.internal", "10.0.0.1", 9));
+        assert!(!opens("hooks.internal", "a.hooks.internal", "10.0.0.1", 9));
+        assert!(!opens("hooks.internal", "", "10.0.0.1", 9));
+        assert!(!opens("hooks.internal:8080", "hooks.internal", "10.0.0.1", 9));
     }
 
     #[test]
-    fn what_is_no_entry_is_named() {
+    fn a_wrong_entry_is_named() {
         for entry in [
             "",
             ":80",

@@ -1,4 +1,5 @@
-//! Which URLs are taken, and what a name comes to. That nothing is followed is tested through the front door.
+//! Tests of which URLs are accepted, and to which addresses a name resolves. The tests of the front door check that
+//! redirects are not followed.
 
 use super::*;
 
@@ -22,7 +23,7 @@ fn urls() {
     check("https://hooks.example.com/a?b=c", &[], None);
     check("https://1.1.1.1/", &[], None);
     check("https://[2606:4700:4700::1111]:8443/", &[], None);
-    // What the name is decides when it is known.
+    // The addresses of the name decide, when it is resolved.
     check("http://hooks.example.com/", &[], None);
     check("http://1.1.1.1/", &[], Some("without encryption"));
     check("http://1.1.1.1/", &["1.1.1.1:80"], None);
@@ -75,11 +76,11 @@ fn urls() {
     check("http://[::ffff:10.0.0.1]/", &["10.0.0.0/8"], None);
 }
 
-fn rule(entries: &[&str], encrypted: bool) -> Arc<EgressRule> {
-    Arc::new(EgressRule { allow: allow(entries), port: 443, encrypted })
+fn rule(entries: &[&str], scheme: &str) -> Arc<EgressRule> {
+    Arc::new(EgressRule { allow: allow(entries), port: 443, encrypted: scheme == "https" })
 }
 
-/// What a name comes to by a rule.
+/// Returns the addresses that are left of those of a name.
 async fn resolve(rule: &Arc<EgressRule>, lookup: VettingResolver) -> Result<Vec<IpAddr>, String> {
     let vetted = VettedAddresses { rule: rule.clone(), lookup };
     let found = vetted.resolve("hooks.example.com".parse().expect("a name")).await;
@@ -94,16 +95,16 @@ async fn a_name_is_what_it_turns_out_to_be() {
     let both: VettingResolver =
         |_| Box::pin(async { Ok(vec![IpAddr::from([10, 0, 0, 1]), IpAddr::from([1, 1, 1, 1])]) });
     let none: VettingResolver = |_| Box::pin(async { Ok(Vec::new()) });
-    let closed = rule(&[], true);
+    let closed = rule(&[], "https");
     let refused = resolve(&closed, inside).await.expect_err("it is this machine");
     assert!(refused.contains("127.0.0.1"), "{refused}");
     assert_eq!(resolve(&closed, both).await, Ok(vec![ip("1.1.1.1")]));
     assert_eq!(resolve(&closed, none).await, Ok(Vec::new()));
-    let refused = resolve(&rule(&[], false), both).await.expect_err("nothing is encrypted");
+    let refused = resolve(&rule(&[], "http"), both).await.expect_err("nothing is encrypted");
     assert!(refused.contains("encryption"), "{refused}");
-    assert_eq!(resolve(&rule(&["10.0.0.0/8"], false), both).await, Ok(vec![ip("10.0.0.1")]));
+    assert_eq!(resolve(&rule(&["10.0.0.0/8"], "http"), both).await, Ok(vec![ip("10.0.0.1")]));
     assert_eq!(
-        resolve(&rule(&["hooks.example.com"], true), inside).await,
+        resolve(&rule(&["hooks.example.com"], "https"), inside).await,
         Ok(vec![ip("127.0.0.1")])
     );
 }

@@ -1,15 +1,14 @@
-//! The clock of the jobs: ticks at an interval, until the server stops.
+//! The ticks of the jobs: one at each interval, until the server stops.
 
-use std::ops::ControlFlow;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-/// When a job is due, until it is to stop.
+/// The times at which a job is due.
 pub(crate) struct JobTicks {
     period: Duration,
-    pub(crate) stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
 }
 
 impl JobTicks {
@@ -17,16 +16,11 @@ impl JobTicks {
         Self { period, stop: stop.clone() }
     }
 
-    /// Waits for one period after the last run. `false`: stop now.
+    /// Waits for one period after the last run. Returns `false` if the server stops.
     pub(crate) async fn next(&mut self) -> bool {
         tokio::select! {
             _ = self.stop.wait_for(|stop| *stop) => false,
             () = sleep(self.period) => true,
         }
     }
-}
-
-/// What a collection does next, once it is told to stop: a queue may hold work for hours.
-pub(crate) fn unless_stopped(stop: &watch::Receiver<bool>) -> ControlFlow<()> {
-    if *stop.borrow() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
 }

@@ -1,4 +1,4 @@
-//! Who comes in: how many connections there are at once, and how many of them are one network's.
+//! The limits of connections: how many are open at once, and how many of them come from one network.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,17 +9,17 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::ListenerKind;
-use super::descriptors::{DescriptorLine, OPERATOR_PLACES, places_for};
+use super::descriptors::{DescriptorLine, MAX_OPERATOR_CONNECTIONS, places_for};
 use crate::config::NetworkSetting;
 use web::app::App;
 use web::layer::log_throttle::LogThrottle;
 use web::layer::metrics::Metrics;
 use web::layer::network_counter::{NetworkCounter, NetworkPlace};
 
-/// How long nobody is let in after descriptors ran out.
+/// The time for which no connection is accepted after the descriptors ran out.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The way into one listener.
+/// The limits of one listener, and the connections that count towards them.
 pub(super) struct ConnectionLimits {
     places: Arc<Semaphore>,
     line: DescriptorLine,
@@ -28,46 +28,50 @@ pub(super) struct ConnectionLimits {
     metrics: Metrics,
 }
 
-/// A connection that was let in, and its place among those that may be open.
+/// A connection that was accepted, and its place among those that may be open.
 pub(super) struct AcceptedStream {
     pub(super) stream: TcpStream,
     pub(super) peer: SocketAddr,
     pub(super) place: ConnectionPlace,
 }
 
-/// A place, free again when dropped.
+/// A place for a connection, which is free again when dropped.
 pub(super) struct ConnectionPlace {
     _place: OwnedSemaphorePermit,
-    _of_network: Option<NetworkPlace>,
+    _network_place: Option<NetworkPlace>,
 }
 
 impl ConnectionLimits {
-    pub(super) fn new(whose: ListenerKind, app: &App, listener: &TcpListener) -> Self {
+    pub(super) fn new(kind: ListenerKind, app: &App, listener: &TcpListener) -> Self {
         let limits = &app.limits;
-        let (places, line, networks) = match whose {
+        let (places, line, networks) = match kind {
             ListenerKind::Clients => {
                 let places = match listener.local_addr() {
                     Ok(listen) => places_for(limits.connections, listen),
                     Err(_) => limits.connections,
                 };
-                // Where there are fewer places than wished for, one network still does not take them all.
-                let most = match places < limits.connections {
-                    true => limits.connections_per_network.min(places.div_ceil(2)),
-                    false => limits.connections_per_network,
+                // If there are fewer places than the setting says, one network must not take them all.
+                let max_per_network = if places < limits.connections {
+                    limits.connections_per_network.min(places.div_ceil(2))
+                } else {
+                    limits.connections_per_network
                 };
-                (places, DescriptorLine::of_clients(), Some(NetworkCounter::new(most)))
+                let networks = NetworkCounter::new(max_per_network);
+                (places, DescriptorLine::of_clients(), Some(networks))
             }
-            ListenerKind::Operators => (OPERATOR_PLACES, DescriptorLine::of_operators(), None),
+            ListenerKind::Operators => {
+                (MAX_OPERATOR_CONNECTIONS, DescriptorLine::of_operators(), None)
+            }
         };
         let (places, metrics) = (Arc::new(Semaphore::new(places)), app.metrics.clone());
         Self { places, line, networks, proxies: app.proxies.clone(), metrics }
     }
 
-    /// Waits for a place, then for a connection. `None`: this one failed or was not let in, others may come.
+    /// Waits for a place, and then for a connection. Returns `None` if the connection failed or was refused.
     pub(super) async fn accept(&self, listener: &TcpListener) -> Option<AcceptedStream> {
         let place = self.places.clone().acquire_owned().await;
         let place = place.expect("this semaphore is never closed");
-        let (stream, peer) = or_pause(listener.accept()).await?;
+        let (stream, peer) = accept_or_pause(listener.accept()).await?;
         if !self.line.allows(&stream) {
             drop(stream);
             self.metrics.connection_refused("descriptors");
@@ -75,29 +79,29 @@ impl ConnectionLimits {
             tokio::time::sleep(PAUSE).await;
             return None;
         }
-        let of_network = match &self.networks {
+        let network_place = match &self.networks {
             None => None,
-            // Of a proxy, each request is counted with the network that it came from.
+            // The requests of a proxy are counted one by one, with the network that each comes from.
             Some(_) if self.proxies.iter().any(|proxy| proxy.contains(peer.ip())) => None,
             Some(networks) => {
-                let Some(of_network) = networks.enter(peer.ip()) else {
+                let Some(network_place) = networks.enter(peer.ip()) else {
                     self.metrics.connection_refused("network");
                     return None;
                 };
-                Some(of_network)
+                Some(network_place)
             }
         };
-        let place = ConnectionPlace { _place: place, _of_network: of_network };
+        let place = ConnectionPlace { _place: place, _network_place: network_place };
         Some(AcceptedStream { stream, peer, place })
     }
 }
 
-/// Returns what was accepted. `None`: this connection failed, others may come.
-pub(crate) async fn or_pause<T>(accepted: impl Future<Output = io::Result<T>>) -> Option<T> {
+/// Returns the accepted connection, or pauses and returns `None` if accepting failed.
+pub(crate) async fn accept_or_pause<T>(accepted: impl Future<Output = io::Result<T>>) -> Option<T> {
     match accepted.await {
         Ok(connection) => Some(connection),
         Err(error) => {
-            // Out of file descriptors, most likely: without a pause this would spin.
+            // Descriptors have run out, most likely: without a pause the caller would spin.
             warn_seldom(&error);
             tokio::time::sleep(PAUSE).await;
             None
@@ -105,10 +109,10 @@ pub(crate) async fn or_pause<T>(accepted: impl Future<Output = io::Result<T>>) -
     }
 }
 
-/// Says it once in a while: strangers decide how often it happens.
+/// Logs at most once in a while, because clients decide how often this happens.
 fn warn_seldom(error: &dyn std::fmt::Display) {
-    static SAID: LogThrottle = LogThrottle::new();
-    if SAID.is_time() {
+    static THROTTLE: LogThrottle = LogThrottle::new();
+    if THROTTLE.is_time() {
         tracing::warn!(%error, "cannot accept a connection: {error}");
     }
 }

@@ -1,8 +1,9 @@
 //! File descriptors: how many the process may have, and how many of them connections may take.
 //!
-//! A connection, a blob that is read and a connection to the database take one each. Clients decide how many of the first
-//! two there are. So connections stop while there are some left for files, and files stop while there are some left for
-//! the database (see the `blob` crate). The kernel gives the lowest free number, so that a number tells how many are in use.
+//! A connection, an open blob and a connection to the database take one descriptor each, and clients decide how many of
+//! the first two there are. So connections are refused while some descriptors are left for files, and files while some
+//! are left for the database (see the `blob` crate). The kernel gives the lowest free number, so that the number of a
+//! new descriptor tells how many are in use.
 
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
@@ -10,14 +11,14 @@ use std::os::fd::{AsRawFd, RawFd};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpStream;
 
-/// How many connections the listeners for operators and for the metadata server have at once, each.
-pub(super) const OPERATOR_PLACES: usize = 64;
-/// Descriptors that no connection of a client takes, even where files have taken those that are theirs..
+/// The most connections at once of the listener for operators, and of that for the metadata server.
+pub(super) const MAX_OPERATOR_CONNECTIONS: usize = 64;
+/// The number of descriptors that no connection of a client takes, even where files have taken theirs.
 const KEPT_FROM_CLIENTS: RawFd = 64;
-/// ..and that no connection takes at all.
+/// The number of descriptors that no connection takes at all, not even an operator's.
 const KEPT_FROM_ALL: RawFd = 16;
 
-/// Raises the limit that applies to the one that the process may have at most.
+/// Raises the soft limit of open files to the hard limit.
 pub fn raise_limit() {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, ..limit };
@@ -28,7 +29,7 @@ pub fn raise_limit() {
     }
 }
 
-/// How many connections there may be, of those that are wished for.
+/// Returns how many connections there may be: `wished`, or fewer if the limit of open files does not allow so many.
 pub(crate) fn places_for(wished: usize, listen: SocketAddr) -> usize {
     let Some(limit) = limit() else { return wished };
     let possible = possible_places(limit);
@@ -42,11 +43,12 @@ pub(crate) fn places_for(wished: usize, listen: SocketAddr) -> usize {
     possible
 }
 
-/// A quarter is for files and the database: each answer from a blob has its file open.
+/// Returns the number of connections that a limit of open files allows. A quarter is kept for files and the database:
+/// each answer from a blob has its file open.
 fn possible_places(limit: usize) -> usize {
-    const LEAST: usize = 192;
-    const MOST: usize = 4096;
-    let kept = (limit / 4).clamp(LEAST, MOST);
+    const MIN_KEPT: usize = 192;
+    const MAX_KEPT: usize = 4096;
+    let kept = (limit / 4).clamp(MIN_KEPT, MAX_KEPT);
     limit.saturating_sub(kept).max(limit / 4).max(1)
 }
 
@@ -54,28 +56,28 @@ fn limit() -> Option<usize> {
     getrlimit(Resource::Nofile).current.and_then(|limit| usize::try_from(limit).ok())
 }
 
-/// The highest descriptor that a connection may have.
+/// The first descriptor that a connection may not have: all lower ones are allowed.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct DescriptorLine(RawFd);
 
 impl DescriptorLine {
-    /// For connections of clients.
+    /// Returns the line for connections of clients.
     pub(super) fn of_clients() -> Self {
         Self::below_the_limit(KEPT_FROM_CLIENTS)
     }
 
-    /// For connections of operators.
+    /// Returns the line for connections of operators.
     pub(super) fn of_operators() -> Self {
         Self::below_the_limit(KEPT_FROM_ALL)
     }
 
     fn below_the_limit(kept: RawFd) -> Self {
         let limit = limit().and_then(|limit| RawFd::try_from(limit).ok()).unwrap_or(RawFd::MAX);
-        // With very few of them, connections have half.
+        // If the limit is very low, connections have half.
         Self((limit - kept).max(limit / 2))
     }
 
-    /// Whether the connection leaves enough for others.
+    /// Returns whether the connection leaves enough descriptors for files and the database.
     pub(super) fn allows(self, stream: &TcpStream) -> bool {
         stream.as_raw_fd() < self.0
     }

@@ -1,4 +1,4 @@
-//! What a client speaks, as the first bytes of its connection say, and what becomes of one that took one port for another.
+//! Tells a client's protocol by the first bytes of its connection, and answers a client that speaks the wrong one.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,47 +10,51 @@ use tokio::net::TcpStream;
 use web::layer::ConnectionEnds;
 use web::layer::log_throttle::LogThrottle;
 
-/// How HTTP/2 connections begin.
+/// The first bytes of an HTTP/2 connection.
 const PREFACE: [u8; 24] = *b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// How TLS connections begin: with a record of the handshake.
+/// The first byte of a TLS connection: the type of a handshake record.
 const HANDSHAKE: u8 = 0x16;
 
-/// What a client hears that speaks http where https is spoken.
+/// The answer to a client that speaks HTTP where HTTPS is spoken.
 const SPEAKS_HTTPS: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
     content-type: text/plain; charset=utf-8\r\n\
     content-length: 76\r\n\
     connection: close\r\n\r\n\
     this port speaks https: the address has to begin with https:// and not http\n";
 
-/// What a connection begins with.
+/// The protocol that the first bytes of a connection tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FirstBytes {
-    /// A method, or what could be one.
+    /// HTTP/1: the bytes are a method, or could be one.
     Http1,
-    /// The preface of HTTP/2.
+    /// HTTP/2: the bytes are its preface.
     Http2,
-    /// A handshake.
+    /// TLS: the bytes begin a handshake.
     Tls,
     /// None of these, or nothing at all.
     Unknown,
 }
 
 impl FirstBytes {
-    /// Looks at a connection's first bytes without taking them. While they are only a part of the preface, this sleeps
-    /// until more comes.
+    /// Looks at a connection's first bytes without taking them. While they are only a part of the HTTP/2 preface, this
+    /// waits until more bytes come.
     pub(super) async fn of(stream: &TcpStream) -> io::Result<Self> {
         let peek = || {
             let mut start = [0; PREFACE.len()];
             let (_, length) = recv(stream, &mut start, RecvFlags::PEEK | RecvFlags::DONTWAIT)?;
             let is_part =
                 (1..PREFACE.len()).contains(&length) && PREFACE.starts_with(&start[..length]);
-            // What is there would be seen again at once: so it is treated as if nothing were.
-            if is_part { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(Self::told_by(start)) }
+            // `WouldBlock` clears the readiness: the same bytes would otherwise be seen again at once.
+            if is_part {
+                Err(io::ErrorKind::WouldBlock.into())
+            } else {
+                Ok(Self::from_start(start))
+            }
         };
         loop {
             let ready = stream.ready(Interest::READABLE).await?;
             match stream.try_io(Interest::READABLE, peek) {
-                // Nothing more will come.
+                // The client has closed its side: nothing more will come.
                 Err(error)
                     if error.kind() == io::ErrorKind::WouldBlock && ready.is_read_closed() =>
                 {
@@ -62,7 +66,7 @@ impl FirstBytes {
         }
     }
 
-    fn told_by(start: [u8; PREFACE.len()]) -> Self {
+    fn from_start(start: [u8; PREFACE.len()]) -> Self {
         match start[0] {
             _ if start == PREFACE => Self::Http2,
             HANDSHAKE => Self::Tls,
@@ -72,13 +76,13 @@ impl FirstBytes {
     }
 }
 
-/// Tells a client that this port speaks https. How the connection is closed is for the stream to know.
-pub(super) async fn turn_away(
+/// Tells a client that this port speaks HTTPS, and closes the connection as the stream does it.
+pub(super) async fn refuse_plain_http(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
     connection: ConnectionEnds,
 ) -> io::Result<()> {
-    static SAID: LogThrottle = LogThrottle::new();
-    if SAID.is_time() {
+    static THROTTLE: LogThrottle = LogThrottle::new();
+    if THROTTLE.is_time() {
         let ConnectionEnds { peer, local } = connection;
         tracing::info!(%peer, "{peer} spoke http to {local}, which speaks https, and was told so");
     }
@@ -86,15 +90,15 @@ pub(super) async fn turn_away(
     stream.shutdown().await
 }
 
-/// Says that a client spoke TLS to a port that speaks http. Docker does it with each registry that it may reach without
-/// TLS, before it goes on without: so for this machine's own clients it is no news.
-pub(super) fn note_tls(connection: ConnectionEnds) {
-    static SAID: LogThrottle = LogThrottle::new();
-    if !SAID.is_time() {
+/// Logs that a client spoke TLS to a port without it. Docker first tries TLS with each registry that it may reach
+/// without: for clients of this machine, the line is for debugging only.
+pub(super) fn log_tls(connection: ConnectionEnds) {
+    static THROTTLE: LogThrottle = LogThrottle::new();
+    if !THROTTLE.is_time() {
         return;
     }
     let ConnectionEnds { peer, local } = connection;
-    if is_near(peer) {
+    if is_this_machine(peer) {
         tracing::debug!(%peer, "{peer} spoke TLS to {local}, which speaks http");
     } else {
         tracing::info!(
@@ -105,7 +109,7 @@ pub(super) fn note_tls(connection: ConnectionEnds) {
     }
 }
 
-fn is_near(peer: SocketAddr) -> bool {
+fn is_this_machine(peer: SocketAddr) -> bool {
     peer.ip().to_canonical().is_loopback()
 }
 

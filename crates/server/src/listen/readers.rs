@@ -1,8 +1,9 @@
-//! Whether a connection is still worth its place: whether its readers read, and whether it is used at all.
+//! Decides whether a connection is still worth its place: it is used, and its client reads its answers.
 //!
-//! TCP ends connections that take no bytes, but it does not see that an HTTP/2 client gives a stream no window, or
-//! that somebody takes just enough to look alive. So what was taken of each answer is compared, a few times within
-//! the reader's patience. Requests only put themselves on a list, and bytes cost one addition: no clock is read.
+//! TCP ends connections that take no bytes, but does not notice an HTTP/2 client that gives a stream no window, or one
+//! that takes just enough to look alive. So each connection is looked at a few times within `idle_timeout`, and the
+//! bytes taken of each answer are compared with the last look. A request costs an entry in a list, and bytes cost one
+//! addition: no clock is read.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -11,76 +12,78 @@ use tokio::sync::Notify;
 
 use web::layer::in_flight::InFlightRequest;
 
-/// An answer that has not got on by as much as this in [`PATIENCE`] looks is stuck. About half a kilobyte a second
-/// with the default settings: slower than any line, and than any disk that unpacks meanwhile.
-const PROGRESS: u64 = 64 << 10;
-/// With two looks in each `idle_timeout`, between three and a half and four of them.
-const PATIENCE: u32 = 8;
-/// Looks that find no request on an HTTP/2 connection before it is ended.
-const IDLE: u32 = 2;
+/// The number of bytes that must be taken of an answer within [`MAX_STUCK_LOOKS`] looks; otherwise it is stuck. That is about
+/// half a kilobyte a second with the default settings: slower than any line, and than any disk that unpacks meanwhile.
+const MIN_PROGRESS_BYTES: u64 = 64 << 10;
+/// The number of looks without progress after which an answer is stuck. There are two looks in each `idle_timeout`, so
+/// it is stuck after three and a half to four of them.
+const MAX_STUCK_LOOKS: u32 = 8;
+/// The number of looks without a request after which an HTTP/2 connection is idle.
+const MAX_IDLE_LOOKS: u32 = 2;
 
-/// How often a connection is looked at.
-pub(super) fn period(idle_timeout: Duration) -> Duration {
-    // A period of zero would never rest.
+/// Returns the interval at which a connection is looked at.
+pub(super) fn look_period(idle_timeout: Duration) -> Duration {
+    // A period of zero would keep a processor busy.
     (idle_timeout / 2).max(Duration::from_millis(1))
 }
 
-/// What a look at a connection found.
+/// The state of a connection at a look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ConnectionState {
-    /// Somebody is served, or was a moment ago.
+    /// A request is served, or was since the last look.
     InUse,
-    /// Nothing was asked for a while.
+    /// No request came for a while.
     Idle,
-    /// A reader does not read.
+    /// The client does not read an answer.
     Stuck,
 }
 
-/// The exchanges of one connection.
+/// The requests in flight on one connection, and the looks at them.
 #[derive(Debug, Default)]
 pub(super) struct ConnectionWatch {
     state: Mutex<WatchState>,
-    /// Told when the memory of answers that are not read is needed.
+    /// Notified when the memory of answers that are not read is needed by others.
     end: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]
 struct WatchState {
     open: Vec<OpenAnswer>,
-    /// Whether a request came since the last look.
+    /// True if a request came since the last look.
     asked: bool,
-    /// Looks that found nothing.
-    idle: u32,
+    /// The number of looks in a row without a request.
+    idle_looks: u32,
 }
 
 #[derive(Debug)]
 struct OpenAnswer {
     exchange: Weak<InFlightRequest>,
-    /// What was taken when it last got on..
+    /// The bytes that had been taken when the answer last made progress.
     taken: u64,
-    /// ..and how many looks ago that was.
+    /// The number of looks since then.
     looks: u32,
 }
 
 impl ConnectionWatch {
-    /// Adds an exchange that begins.
+    /// Adds a request that begins.
     pub(super) fn add(&self, exchange: &Arc<InFlightRequest>) {
         exchange.set_connection(self.end.clone());
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.asked = true;
-        // Those that are over go when there is no room: a connection without parallel requests never grows.
+        // Finished requests are dropped when the list is full: without parallel requests it never grows.
         if state.open.len() == state.open.capacity() {
             state.open.retain(|open| open.exchange.strong_count() > 0);
         }
         state.open.push(OpenAnswer { exchange: Arc::downgrade(exchange), taken: 0, looks: 0 });
     }
 
-    /// Waits until the connection has to end, because others need what its readers do not read.
+    /// Waits until the connection has to end, because others need the memory of the answers that its client does not
+    /// read.
     pub(super) async fn end_is_wanted(&self) {
         self.end.notified().await;
     }
 
-    /// Looks again.
+    /// Looks at the connection, and compares with the last look.
     pub(super) fn look(&self) -> ConnectionState {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.open.retain_mut(|open| {
@@ -88,11 +91,12 @@ impl ConnectionWatch {
             open.look(exchange.taken());
             true
         });
-        state.idle = if state.asked || !state.open.is_empty() { 0 } else { state.idle + 1 };
+        state.idle_looks =
+            if state.asked || !state.open.is_empty() { 0 } else { state.idle_looks + 1 };
         state.asked = false;
-        if state.open.iter().any(|open| open.looks >= PATIENCE) {
+        if state.open.iter().any(|open| open.looks >= MAX_STUCK_LOOKS) {
             ConnectionState::Stuck
-        } else if state.idle >= IDLE {
+        } else if state.idle_looks >= MAX_IDLE_LOOKS {
             ConnectionState::Idle
         } else {
             ConnectionState::InUse
@@ -101,10 +105,10 @@ impl ConnectionWatch {
 }
 
 impl OpenAnswer {
-    /// `None`: the handler is at it, and nobody waits for the reader yet.
+    /// Compares with the last look. `None`: the handler has not answered yet, so that nobody waits for the client.
     fn look(&mut self, taken: Option<u64>) {
         match taken {
-            Some(taken) if taken - self.taken < PROGRESS => self.looks += 1,
+            Some(taken) if taken - self.taken < MIN_PROGRESS_BYTES => self.looks += 1,
             Some(taken) => (self.taken, self.looks) = (taken, 0),
             None => self.looks = 0,
         }
@@ -115,32 +119,33 @@ impl OpenAnswer {
 mod tests {
     use super::*;
 
-    /// Looks at an answer of which so much was taken each time, and says after how many looks it was stuck.
+    /// Looks at an answer of which `taken` gives the bytes at each look, and checks after how many looks it is stuck.
     #[track_caller]
     fn check(taken: impl Iterator<Item = Option<u64>>, expected: Option<u32>) {
         let mut open = OpenAnswer { exchange: Weak::new(), taken: 0, looks: 0 };
         let mut looks = taken.map(|taken| {
             open.look(taken);
-            open.looks >= PATIENCE
+            open.looks >= MAX_STUCK_LOOKS
         });
         let stuck = looks.position(|stuck| stuck).map(|before| before as u32 + 1);
         assert_eq!(stuck, expected);
     }
 
     #[test]
-    fn who_gets_on_is_waited_for() {
-        check((0..100).map(|_| Some(0)), Some(PATIENCE));
-        check((0..100).map(|look| Some(look * 100)), Some(PATIENCE));
-        check((0..100).map(|look| Some(look * PROGRESS / 4)), None);
+    fn a_client_that_makes_progress_is_waited_for() {
+        check((0..100).map(|_| Some(0)), Some(MAX_STUCK_LOOKS));
+        check((0..100).map(|look| Some(look * 100)), Some(MAX_STUCK_LOOKS));
+        check((0..100).map(|look| Some(look * MIN_PROGRESS_BYTES / 4)), None);
         check((0..100).map(|_| None), None);
-        let then_stuck =
-            (0..10).map(|look| Some(look * PROGRESS)).chain([Some(10 * PROGRESS); 100]);
-        check(then_stuck, Some(10 + 1 + PATIENCE));
-        check([None; 100].into_iter().chain([Some(5); 100]), Some(100 + PATIENCE));
+        let then_stuck = (0..10)
+            .map(|look| Some(look * MIN_PROGRESS_BYTES))
+            .chain([Some(10 * MIN_PROGRESS_BYTES); 100]);
+        check(then_stuck, Some(10 + 1 + MAX_STUCK_LOOKS));
+        check([None; 100].into_iter().chain([Some(5); 100]), Some(100 + MAX_STUCK_LOOKS));
     }
 
     #[test]
-    fn who_asks_nothing_is_idle() {
+    fn a_connection_without_requests_is_idle() {
         let watch = ConnectionWatch::default();
         let looks = |count: u32| (0..count).map(|_| watch.look()).collect::<Vec<_>>();
         assert_eq!(

@@ -1,7 +1,7 @@
-//! Closing an HTTP/1 connection in stages, as RFC 9112 §9.6 has it: nothing more is written, then what still comes is
-//! read for a bounded while, so that the client takes the answer and not a reset.
+//! Closes an HTTP/1 connection in stages, by RFC 9112 §9.6: nothing more is written, and then the client's bytes are
+//! read for a bounded while, so that the client gets the answer and not a reset.
 //!
-//! This is for connections whose client may still be sending: a body that nobody read to its end, a head that is too
+//! Stages are for connections whose client may still be sending: a body that nobody read to its end, a head that is too
 //! long. All others are closed at once.
 
 use std::io::{self, IoSlice};
@@ -16,8 +16,8 @@ use web::layer::drain::{DrainBudget, DrainPlace};
 use web::layer::observe::RequestEntry;
 use web::layer::unread_body::ConnectionArrivals;
 
-/// How much is read at once of what nobody wants.
-const READ: usize = 16 << 10;
+/// The number of bytes that are read and dropped at once.
+const READ_BYTES: usize = 16 << 10;
 
 /// A connection that is closed in stages.
 pub(super) struct StagedClose<S> {
@@ -25,12 +25,12 @@ pub(super) struct StagedClose<S> {
     arrivals: Arc<ConnectionArrivals>,
     drains: DrainBudget,
     patience: Duration,
-    /// Once nothing more is written.
+    /// Set once nothing more is written.
     drain: Option<DrainPlace>,
 }
 
 impl<S> StagedClose<S> {
-    /// `patience` is the longest that closing may take.
+    /// Wraps a connection. `patience` is the longest time that closing may take.
     pub(super) fn new(stream: S, door: &RequestEntry, patience: Duration) -> Self {
         let (arrivals, drains) = (door.arrivals.clone(), door.drains.clone());
         Self { stream, arrivals, drains, patience, drain: None }
@@ -48,7 +48,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for StagedClose<S> {
         if buffer.filled().len() > before {
             self.arrivals.came();
         } else {
-            // The client's end: nothing more comes.
+            // The client has closed its side: nothing more comes.
             self.arrivals.taken();
         }
         Poll::Ready(Ok(()))
@@ -89,13 +89,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for StagedClose<S> {
             }
         }
         let drain = drain.get_or_insert_with(|| drains.begin(*patience));
-        let mut bytes = [0; READ];
+        let mut bytes = [0; READ_BYTES];
         loop {
             if drain.poll_over(cx).is_ready() {
                 return Poll::Ready(Ok(()));
             }
             let mut buffer = ReadBuf::new(&mut bytes);
-            // Whatever is wrong with a connection that ends, it has ended.
+            // An error ends the connection too, which is what closing is for.
             match ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer)) {
                 Ok(()) if !buffer.filled().is_empty() => drain.came(buffer.filled().len()),
                 Ok(()) | Err(_) => return Poll::Ready(Ok(())),

@@ -1,7 +1,7 @@
 //! Encrypted connections: a certificate from files, read again when they change.
 //!
-//! Connections that are open keep what they began with; the next one gets the new certificate. Files that cannot
-//! be used are said in the log, and the certificate before them stays.
+//! A connection keeps the certificate that it began with, and the next one gets the new certificate. If the changed
+//! files cannot be used, the log says so, and the certificate before them stays in use.
 
 mod authority;
 
@@ -24,7 +24,7 @@ use crate::config;
 
 pub(crate) use authority::CertificateAuthority;
 
-/// What encrypts connections.
+/// The certificate of a listener, and the acceptor that encrypts connections with it.
 #[derive(Clone)]
 pub struct ServerTls {
     acceptor: TlsAcceptor,
@@ -37,21 +37,21 @@ struct CurrentCertificate {
     certificate: PathBuf,
     key: PathBuf,
     loaded: RwLock<LoadedCertificate>,
-    /// Why the files could not be read again, as it was last said.
+    /// The last problem with the changed files that was logged.
     problem: Mutex<Option<String>>,
 }
 
 #[derive(Debug, Clone)]
 struct LoadedCertificate {
     key: Arc<CertifiedKey>,
-    /// When the two files were last changed.
+    /// The times at which the two files were last changed: certificate, key.
     changed: [SystemTime; 2],
-    /// When the certificate ends, in seconds since 1970.
+    /// The time at which the certificate ends, in seconds since 1970.
     expires_at: Option<i64>,
 }
 
 impl ServerTls {
-    /// Reads the files that the settings name. `None`: they name none.
+    /// Reads the files that the settings name. Returns `None` if they name none.
     pub fn read(settings: &config::TlsSettings) -> anyhow::Result<Option<Self>> {
         let config::TlsSettings { certificate, key } = settings;
         match (certificate.as_os_str().is_empty(), key.as_os_str().is_empty()) {
@@ -82,18 +82,18 @@ impl ServerTls {
         &self.acceptor
     }
 
-    /// The file that the certificate comes from.
+    /// Returns the path of the certificate.
     pub(crate) fn certificate(&self) -> &Path {
         &self.current.certificate
     }
 
-    /// Returns who vouches for the certificate in use.
+    /// Returns the kind of authority that vouches for the certificate in use.
     pub(crate) fn authority(&self) -> CertificateAuthority {
         let loaded = self.current.loaded.read().unwrap_or_else(PoisonError::into_inner);
         CertificateAuthority::of(&loaded.key.cert)
     }
 
-    /// When the certificate in use ends, in seconds since 1970.
+    /// Returns the time at which the certificate in use ends, in seconds since 1970.
     pub(crate) fn expires_at(&self) -> Option<i64> {
         self.current.loaded.read().unwrap_or_else(PoisonError::into_inner).expires_at
     }
@@ -102,7 +102,7 @@ impl ServerTls {
     pub(crate) fn reload(&self) {
         let CurrentCertificate { certificate, key, loaded, problem } = &*self.current;
         let known = loaded.read().unwrap_or_else(PoisonError::into_inner).changed;
-        if changed(certificate, key).is_ok_and(|changed| changed == known) {
+        if modification_times(certificate, key).is_ok_and(|changed| changed == known) {
             return;
         }
         match load(certificate, key) {
@@ -113,9 +113,9 @@ impl ServerTls {
             }
             Err(error) => {
                 let text = format!("{error:#}");
-                let said =
+                let last =
                     problem.lock().unwrap_or_else(PoisonError::into_inner).replace(text.clone());
-                if said.as_ref() != Some(&text) {
+                if last.as_ref() != Some(&text) {
                     tracing::error!(
                         "the new certificate cannot be used, and the one before stays: {text}"
                     );
@@ -131,8 +131,8 @@ impl ResolvesServerCert for CurrentCertificate {
     }
 }
 
-/// When the two files were last changed.
-fn changed(certificate: &Path, key: &Path) -> anyhow::Result<[SystemTime; 2]> {
+/// Returns the times at which the two files were last changed.
+fn modification_times(certificate: &Path, key: &Path) -> anyhow::Result<[SystemTime; 2]> {
     let modified = |path: &Path| {
         let modified = fs::metadata(path).and_then(|metadata| metadata.modified());
         modified.with_context(|| format!("cannot read {}", path.display()))
@@ -141,15 +141,15 @@ fn changed(certificate: &Path, key: &Path) -> anyhow::Result<[SystemTime; 2]> {
 }
 
 fn load(certificate: &Path, key: &Path) -> anyhow::Result<LoadedCertificate> {
-    let changed = changed(certificate, key)?;
+    let changed = modification_times(certificate, key)?;
     let name = certificate.display();
     let chain: Result<Vec<_>, _> =
-        CertificateDer::pem_slice_iter(&pem(certificate, "certificate", "x509")?).collect();
+        CertificateDer::pem_slice_iter(&read_pem(certificate, "certificate", "x509")?).collect();
     let chain = chain.with_context(|| format!("{name} is no certificate"))?;
     if chain.is_empty() {
         bail!("{name} has no certificate in it");
     }
-    let signing = private_key(key)?;
+    let signing = read_private_key(key)?;
     let key = CertifiedKey::new(chain, signing);
     if key.keys_match().is_err() {
         bail!("the private key is not that of the certificate {name}");
@@ -158,8 +158,9 @@ fn load(certificate: &Path, key: &Path) -> anyhow::Result<LoadedCertificate> {
     Ok(LoadedCertificate { key: Arc::new(key), changed, expires_at })
 }
 
-/// Reads a file that must be in PEM and hold `content`, which `converter` of OpenSSL brings there from DER.
-fn pem(path: &Path, content: &str, converter: &str) -> anyhow::Result<Vec<u8>> {
+/// Reads a file that must be in PEM. The error for another one says that `content` is missing, and which command
+/// (`converter`) of OpenSSL converts it from DER.
+fn read_pem(path: &Path, content: &str, converter: &str) -> anyhow::Result<Vec<u8>> {
     let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let begins = b"-----BEGIN ";
     if !bytes.windows(begins.len()).any(|window| window == begins) {
@@ -171,11 +172,11 @@ fn pem(path: &Path, content: &str, converter: &str) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn private_key(path: &Path) -> anyhow::Result<Arc<dyn SigningKey>> {
+fn read_private_key(path: &Path) -> anyhow::Result<Arc<dyn SigningKey>> {
     let name = path.display();
-    let bytes = pem(path, "private key", "pkey")?;
+    let bytes = read_pem(path, "private key", "pkey")?;
     let text = String::from_utf8_lossy(&bytes);
-    // PKCS #8 says it in the label, and OpenSSL's older form in a header.
+    // PKCS #8 names the encryption in the label, and OpenSSL's older form in a header.
     if text.contains("BEGIN ENCRYPTED PRIVATE KEY") || text.contains("Proc-Type: 4,ENCRYPTED") {
         bail!(
             "{name} is encrypted with a passphrase; `openssl pkey -in {name} -out FILE` writes it without one"
@@ -186,7 +187,7 @@ fn private_key(path: &Path) -> anyhow::Result<Arc<dyn SigningKey>> {
     aws_lc_rs::sign::any_supported_type(&private).with_context(|| format!("{name} cannot be used"))
 }
 
-/// When a certificate ends, in seconds since 1970; `None` where it says so in a way that is not understood.
+/// Returns the time at which a certificate ends, in seconds since 1970; `None` if it cannot be parsed.
 fn expiry(certificate: &CertificateDer<'_>) -> Option<i64> {
     let certificate = x509_cert::Certificate::from_der(certificate).ok()?;
     let ends = certificate.tbs_certificate().validity().not_after.to_unix_duration();

@@ -1,4 +1,4 @@
-//! What a message looks like: Artifact Registry's notification, in the envelope in which Pub/Sub pushes it.
+//! The format of a message: Artifact Registry's notification, in the envelope in which Pub/Sub pushes it.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -6,12 +6,12 @@ use engine::Notification;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-/// The body of a request. `uri` is the repository's own, and stands before the image in names.
+/// Returns the body of a request. `uri` is the URI of the repository, and the first part of the names of its images.
 pub(super) fn envelope(message: &Notification, uri: &str, subscription: &str) -> Value {
     let id = message.id.to_string();
     let time = Timestamp::from_microsecond(message.occurred_at).unwrap_or_default().to_string();
     let data = STANDARD.encode(data(message, uri).to_string());
-    // Pub/Sub says both in both spellings, and receivers read either.
+    // Pub/Sub sends the id and the time in both spellings, and receivers read either.
     json!({
         "message": {
             "data": data, "messageId": id, "message_id": id, "publishTime": time, "publish_time": time,

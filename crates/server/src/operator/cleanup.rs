@@ -1,47 +1,48 @@
-//! Cleanup, as an operator asks for it: a step at a time. An operator who leaves stops it, because nothing comes back.
+//! The operator's cleanup: a step at a time. The cleanup stops if the operator leaves, because deletes cannot be
+//! undone.
 
 use engine::{CleanedVersion, CleanupMode, CleanupReport, CleanupRun, CleanupStep, EngineError};
 use model::name::RepositoryName;
 use serde::{Deserialize, Serialize};
 use tokio::net::unix::OwnedWriteHalf;
-use tokio::sync::watch;
 
 use super::{ProgressLine, send};
+use crate::jobs::JobContext;
 use web::app::App;
 
-/// What a cleanup did so far, or would do.
+/// The progress of a cleanup, or of a dry run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct CleanupProgress {
-    /// Whether it only looks: the operator or the repository says so.
+    /// True if nothing is deleted, because the operator or the repository says so.
     pub dry_run: bool,
-    /// Versions that it looked at.
+    /// Versions that were looked at.
     pub reviewed: u64,
-    /// Those that went, or would.
+    /// Versions that were deleted, or would be.
     pub versions: u64,
-    /// Their sizes.
+    /// The sum of the sizes of deleted versions.
     pub bytes: i64,
-    /// Those that a policy kept from another one.
+    /// Versions that one policy would delete and another one keeps.
     pub kept: u64,
-    /// Those that a tag that stays, an index or their subject kept.
+    /// Versions that are kept by an immutable tag, an index or their subject.
     pub held: u64,
-    /// Those that went since the last line.
+    /// The versions that were deleted since the last line, or would be.
     pub cleaned: Vec<CleanedLine>,
-    /// What the operator may not have expected.
+    /// Warnings of what the operator may not have expected.
     pub warnings: Vec<String>,
 }
 
-/// A version that went, or would go.
+/// A version that was deleted, or would be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct CleanedLine {
-    /// Its image.
+    /// The name of the version's image.
     pub image: String,
-    /// Its digest.
+    /// The version's digest.
     pub digest: String,
-    /// The first of its tags.
+    /// The first of the version's tags.
     pub tags: Vec<String>,
-    /// Its size as lists show it.
+    /// The version's size in bytes, as lists show it.
     pub bytes: i64,
-    /// The policy that deletes it.
+    /// The id of the policy that deletes the version.
     pub policy: String,
 }
 
@@ -61,11 +62,12 @@ impl CleanupProgress {
     }
 }
 
-/// Runs through a repository and says what goes.
+/// Cleans a repository, and writes a line for each step.
 pub(super) async fn answer(
     write: &mut OwnedWriteHalf,
-    (app, stop): (&App, &watch::Receiver<bool>),
-    (repository, mode): (&str, CleanupMode),
+    context: &JobContext,
+    repository: &str,
+    mode: CleanupMode,
 ) {
     let Ok(name) = repository.parse::<RepositoryName>() else {
         let problem =
@@ -73,7 +75,7 @@ pub(super) async fn answer(
         let _ = send(write, &ProgressLine::<()>::Error(problem)).await;
         return;
     };
-    let mut run = match app.engine.cleanup(&name, mode).await {
+    let mut run = match context.app.engine.cleanup(&name, mode).await {
         Ok(run) => run,
         Err(error) => {
             let _ = send(write, &ProgressLine::<()>::Error(error.to_string())).await;
@@ -81,7 +83,7 @@ pub(super) async fn answer(
         }
     };
     loop {
-        let line = match step(app, (&name, mode), &mut run).await {
+        let line = match step(&context.app, &name, mode, &mut run).await {
             Ok(line) => line,
             Err(error) => ProgressLine::Error(error.to_string()),
         };
@@ -89,8 +91,9 @@ pub(super) async fn answer(
         if send(write, &line).await.is_err() || !goes_on {
             return;
         }
-        if *stop.borrow() {
-            let problem = "the server is stopping; what it did is kept".to_owned();
+        if context.is_stopping() {
+            let problem =
+                "the server is stopping; what was deleted so far stays deleted".to_owned();
             let _ = send(write, &ProgressLine::<()>::Error(problem)).await;
             return;
         }
@@ -99,7 +102,8 @@ pub(super) async fn answer(
 
 async fn step(
     app: &App,
-    (name, mode): (&RepositoryName, CleanupMode),
+    name: &RepositoryName,
+    mode: CleanupMode,
     run: &mut CleanupRun,
 ) -> Result<ProgressLine<CleanupProgress>, EngineError> {
     let step = run.step().await?;

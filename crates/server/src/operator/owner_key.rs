@@ -1,4 +1,4 @@
-//! A new key for the owner, as an operator asks for it.
+//! The operator's command for a new key of the owner.
 
 use anyhow::bail;
 use serde::{Deserialize, Serialize};
@@ -9,19 +9,19 @@ use web::auth::Authenticator;
 
 /// A new key of the account that owns everything.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct OwnerKeyRequest {
-    /// The account's address.
+pub(crate) struct NewOwnerKey {
+    /// The account's email address.
     pub email: String,
     /// The id of the key.
     pub key_id: String,
     /// The key file in Google's format.
     pub key_file: String,
-    /// What had to be mended besides.
+    /// The other repairs that were made, as sentences.
     pub repaired: Vec<String>,
 }
 
-/// Makes the key, and writes down that it was made.
-pub(super) async fn make(app: &App, url: Option<String>) -> anyhow::Result<OwnerKeyRequest> {
+/// Makes the key, and records that in the audit log.
+pub(super) async fn make(app: &App, url: Option<String>) -> anyhow::Result<NewOwnerKey> {
     if matches!(app.authenticate, Authenticator::Dev) {
         bail!("this server runs with --dev, and lets everybody do everything without a key");
     }
@@ -43,10 +43,5 @@ pub(super) async fn make(app: &App, url: Option<String>) -> anyhow::Result<Owner
     }
     let made = made?;
     let repaired = made.repaired.into_iter().map(str::to_owned).collect();
-    Ok(OwnerKeyRequest {
-        email: made.email,
-        key_id: made.key_id,
-        key_file: made.key_file,
-        repaired,
-    })
+    Ok(NewOwnerKey { email: made.email, key_id: made.key_id, key_file: made.key_file, repaired })
 }

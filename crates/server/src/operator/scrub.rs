@@ -1,17 +1,16 @@
-//! The scrub, as an operator asks for it: every copy is checked now. An operator who leaves stops it.
+//! The operator's scrub: every copy is checked now. The scrub stops if the operator leaves.
 
 use std::ops::ControlFlow;
 
 use engine::{ScrubReport, ScrubScope};
 use serde::{Deserialize, Serialize};
 use tokio::net::unix::OwnedWriteHalf;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use super::{ProgressLine, send};
-use crate::jobs::ticks::unless_stopped;
-use web::app::App;
+use crate::jobs::JobContext;
 
-/// What a scrub has checked so far.
+/// The counts of a scrub so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ScrubAnswer {
     /// Copies that were checked.
@@ -28,42 +27,45 @@ pub(crate) struct ScrubAnswer {
     pub unreadable: u64,
     /// Copies that could not be checked now.
     pub unknown: u64,
-    /// Whether another process was at it.
+    /// True if another process is scrubbing, so that this one stopped.
     pub busy: bool,
-    /// Whether it came to its end.
+    /// True if all copies were checked.
     pub complete: bool,
 }
 
-impl ScrubAnswer {
-    fn new(report: ScrubReport, complete: bool) -> Self {
+impl From<ScrubReport> for ScrubAnswer {
+    fn from(report: ScrubReport) -> Self {
         let ScrubReport { checked, bytes, sound, corrupt, missing, unreadable, unknown, busy } =
             report;
+        let complete = false;
         Self { checked, bytes, sound, corrupt, missing, unreadable, unknown, busy, complete }
     }
+}
 
-    /// How many copies are not what they should be.
+impl ScrubAnswer {
+    /// Returns the number of copies that are corrupt, missing or unreadable.
     pub(crate) fn bad(&self) -> u64 {
         self.corrupt + self.missing + self.unreadable
     }
 }
 
-/// Checks every copy and says how far it is.
-pub(super) async fn answer(
-    write: &mut OwnedWriteHalf,
-    (app, stop): (App, watch::Receiver<bool>),
-    rate: u64,
-) {
+/// Checks every copy, and writes lines with the progress.
+pub(super) async fn answer(write: &mut OwnedWriteHalf, context: JobContext, rate: u64) {
     let (lines, mut queue) = mpsc::unbounded_channel();
     tokio::spawn(async move {
-        let (told, mut stopped) = (lines.clone(), false);
+        let (progress_lines, mut stopped) = (lines.clone(), false);
         let progress = |report: &ScrubReport| {
-            let left = told.send(ProgressLine::Progress(ScrubAnswer::new(*report, false))).is_err();
-            stopped = left || unless_stopped(&stop).is_break();
+            let line = ProgressLine::Progress(ScrubAnswer::from(*report));
+            let operator_left = progress_lines.send(line).is_err();
+            stopped = operator_left || context.is_stopping();
             if stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        let scrubbed = app.engine.scrub(ScrubScope::All, rate, progress).await;
+        let scrubbed = context.app.engine.scrub(ScrubScope::All, rate, progress).await;
         let last = match scrubbed {
-            Ok(report) => ProgressLine::Done(ScrubAnswer::new(report, !stopped && !report.busy)),
+            Ok(report) => {
+                let complete = !stopped && !report.busy;
+                ProgressLine::Done(ScrubAnswer { complete, ..report.into() })
+            }
             Err(error) => ProgressLine::Error(error.to_string()),
         };
         let _ = lines.send(last);

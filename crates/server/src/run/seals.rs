@@ -1,4 +1,4 @@
-//! The master key: found, made for a first start, or refused where it does not open what the database holds.
+//! The master key: reads it, makes it at a first start, and refuses one that does not open the keys in the database.
 
 use anyhow::{Context, bail};
 use engine::Engine;
@@ -7,85 +7,86 @@ use meta::Meta;
 
 use crate::data::DataFolder;
 
-/// The most accounts that are named one by one.
-const MOST_NAMED: usize = 100;
+/// The most accounts whose lost keys are logged one by one.
+const MAX_LOGGED_ACCOUNTS: usize = 100;
 
-/// What the operator wants done where the master key is missing or another one.
+/// The way in which a start treats a master key that is missing or another one, as the operator wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum MissingKeyAction {
-    /// Nothing: the server does not start.
+    /// The server does not start.
     Refuse,
-    /// New keys are made in place of those that nothing opens.
+    /// New keys are made in place of those that the master key does not open.
     Renew,
 }
 
-/// A master key, which may still have to be written down.
+/// A master key, and whether its file still has to be written.
 pub(super) struct MasterKeySource {
     pub(super) key: MasterKey,
-    /// The bytes of a new one whose file is missing.
+    /// The bytes of a new key whose file is not written yet.
     pub(super) unwritten: Option<[u8; MasterKey::LENGTH]>,
 }
 
 impl MasterKeySource {
-    /// Makes one that ends with the process.
+    /// Makes a key that ends with the process.
     pub(super) fn in_memory() -> Self {
         Self { key: MasterKey::new(&MasterKey::generate()), unwritten: None }
     }
 
-    /// Finds the key of a folder. One that is missing is made only where the database needs none.
+    /// Reads the key of a folder. A missing key is made if the database holds nothing that another key has sealed, or
+    /// if `missing_key` says so.
     pub(super) async fn of(
         data: &DataFolder,
         meta: &Meta,
         clock: &dyn Clock,
-        otherwise: MissingKeyAction,
+        missing_key: MissingKeyAction,
     ) -> anyhow::Result<Self> {
         if let Some(key) = data.master_key()? {
             return Ok(Self { key, unwritten: None });
         }
         let bytes = MasterKey::generate();
-        let holds =
+        let needs_key =
             holds_sealed_keys(meta, clock.now()).await.context("cannot read the database")?;
-        match (holds, otherwise) {
+        match (needs_key, missing_key) {
             (true, MissingKeyAction::Refuse) => refuse(data, "is missing"),
-            // Not before all is done with it: a start that is cut off leaves the question as it was.
+            // The file is written only after all keys are renewed: a start that is cut off changes nothing.
             (true, MissingKeyAction::Renew) => {
                 Ok(Self { key: MasterKey::new(&bytes), unwritten: Some(bytes) })
             }
             (false, _) => {
-                data.keep_master_key(&bytes)?;
-                // Another process may have been quicker.
-                let key = data.master_key()?.context("the master key went away")?;
+                data.write_master_key(&bytes)?;
+                // Another process may have been quicker: its key is the one to use.
+                let key = data.master_key()?.context("the master key was deleted meanwhile")?;
                 Ok(Self { key, unwritten: None })
             }
         }
     }
 }
 
-/// Sees to it that the master key opens what the database holds.
+/// Checks that the master key opens the keys in the database, and makes new ones if `missing_key` says so.
 pub(super) async fn check(
     engine: &Engine,
     data: &DataFolder,
     unwritten: Option<[u8; MasterKey::LENGTH]>,
-    otherwise: MissingKeyAction,
+    missing_key: MissingKeyAction,
 ) -> anyhow::Result<()> {
     if engine.identity().opens_sealed_keys().await.context("cannot read the database")? {
-        if otherwise == MissingKeyAction::Renew {
+        if missing_key == MissingKeyAction::Renew {
             tracing::warn!(
                 "--new-master-key: the master key opens all there is, and nothing was changed"
             );
         }
         return Ok(());
     }
-    if otherwise == MissingKeyAction::Refuse {
+    if missing_key == MissingKeyAction::Refuse {
         return refuse(data, "is not the one that the database's keys were sealed with");
     }
     let lost = engine.identity().renew_sealed_keys().await.context("cannot make new keys")?;
     if let Some(bytes) = unwritten
-        && !data.keep_master_key(&bytes)?
+        && !data.write_master_key(&bytes)?
     {
         bail!("{} was made meanwhile; start again", data.master_key_file().display());
     }
-    say(&lost);
+    log_renewed_keys(&lost);
     Ok(())
 }
 
@@ -98,7 +99,7 @@ fn refuse<T>(data: &DataFolder, problem: &str) -> anyhow::Result<T> {
     )
 }
 
-fn say(lost: &LostSeals) {
+fn log_renewed_keys(lost: &LostSeals) {
     let LostSeals { signing_keys, accounts } = lost;
     tracing::warn!(
         "--new-master-key: every token that was made until now is void ({signing_keys} keys that signed them are gone): \
@@ -106,10 +107,10 @@ fn say(lost: &LostSeals) {
          signed (signJwt, signBlob) cannot be checked any more",
         accounts.len()
     );
-    for account in accounts.iter().take(MOST_NAMED) {
+    for account in accounts.iter().take(MAX_LOGGED_ACCOUNTS) {
         tracing::warn!("--new-master-key: the system-managed key of {account} is a new one");
     }
-    if let Some(more) = accounts.len().checked_sub(MOST_NAMED).filter(|more| *more > 0) {
+    if let Some(more) = accounts.len().checked_sub(MAX_LOGGED_ACCOUNTS).filter(|more| *more > 0) {
         tracing::warn!("--new-master-key: and those of {more} more accounts");
     }
 }

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use berth_server::config::AuditFile;
 use serde_json::Value;
-use server::config::AuditFile;
 
 use crate::util::process::wait_for;
 use crate::util::{Backend, Client, TestServer};

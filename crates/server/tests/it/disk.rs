@@ -1,9 +1,9 @@
 //! A disk that is nearly full. Pushes are refused with a text that clients show, and requests that free room are
 //! served. `clients/disk/run` fills a real disk.
 
+use berth_server::config::Config;
 use model::media_type::{OCI_INDEX, OCI_MANIFEST};
 use serde_json::json;
-use server::config::Config;
 
 use crate::gc::collect_garbage;
 use crate::util::kept::RawConnection;

@@ -1,7 +1,7 @@
 //! HTTP/1 answers that are sent before the request's body was read. The client gets each answer, and the connection is
 //! kept or closed as the answer says.
 
-use server::config::DurationSetting;
+use berth_server::config::DurationSetting;
 
 use crate::util::kept::{Framing, RawConnection};
 use crate::util::{Backend, Client, TestServer, with_deadline};

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use berth_server::config::{DurationSetting, MemorySetting};
 use meta::uploads;
 use model::byte_range::MAX_BLOB_BYTES;
 use model::digest::{DigestAlgorithm, DigestHasher};
-use server::config::{DurationSetting, MemorySetting};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 

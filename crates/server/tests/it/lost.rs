@@ -3,9 +3,9 @@
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 
+use berth_server::run::StartPermits;
 use identity::{Clock, SystemClock};
 use serde_json::{Value, json};
-use server::run::StartPermits;
 
 use crate::util::accounts::{exchange_assertion, key_name, sign_in};
 use crate::util::key::read_owner_key;

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use berth_server::config::DurationSetting;
 use bytes::Bytes;
 use http::Request;
 use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use server::config::DurationSetting;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;

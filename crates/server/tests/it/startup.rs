@@ -5,8 +5,8 @@ use std::process::Stdio;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use server::config::{Config, OpsListen};
-use server::run::{RunningServer, ServerOptions};
+use berth_server::config::{Config, OpsListen};
+use berth_server::run::{RunningServer, ServerOptions};
 use web::auth::Authenticator;
 
 use crate::attacks::self_signed_certificate;
@@ -26,7 +26,7 @@ async fn start_refusal(folder: &Path, change: impl FnOnce(&mut Config)) -> Strin
         dev_hosts: None,
         ephemeral: false,
         clock: std::sync::Arc::new(identity::SystemClock),
-        permits: server::run::StartPermits::default(),
+        permits: berth_server::run::StartPermits::default(),
     };
     match RunningServer::start(setup).await {
         Ok(_) => panic!("it starts"),

@@ -1,6 +1,6 @@
-//! The canonical error codes, with which the audit log says how a call ended.
+//! The codes with which the audit log says how a request ended.
 
-/// A code of `google.rpc.Code`, without what nothing here ends with.
+/// A code of `google.rpc.Code`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AuditCode {
     /// Success.

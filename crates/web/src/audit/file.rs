@@ -1,4 +1,4 @@
-//! Where lines go, and the thread that writes them.
+//! The destination of the audit log, and the thread that writes to it.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::hash::{BuildHasher, RandomState};
@@ -11,14 +11,14 @@ use tokio::sync::mpsc;
 use super::{AuditMessage, line};
 use crate::layer::metrics::Metrics;
 
-/// As many bytes are written at once, so that a busy log takes few system calls.
+/// The size in bytes from which lines are written, so that a busy log takes few system calls.
 const BATCH: usize = 64 << 10;
 
-/// Where lines go.
+/// The destination of lines.
 pub(super) enum AuditOutput {
-    /// Beside the log.
+    /// Standard error, where the log goes too.
     StandardError,
-    /// To a file.
+    /// A file.
     File(AppendedFile),
 }
 
@@ -26,14 +26,14 @@ pub(super) enum AuditOutput {
 pub(super) struct AppendedFile {
     path: PathBuf,
     file: File,
-    /// The file's device and number: another one at the path means that this one was moved away.
+    /// The file's device and inode numbers. If the file at the path has others, this file was moved away.
     id: (u64, u64),
-    /// Whether the last line is not complete. The next one must not continue it.
+    /// Set if the last line is not complete. The next line must not continue it.
     torn: bool,
 }
 
 impl AuditOutput {
-    /// Opens a file, for its owner alone where it is new.
+    /// Opens a file. A new file is readable by its owner alone.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         AppendedFile::open(path).map(Self::File)
     }
@@ -51,7 +51,7 @@ impl AuditOutput {
 
 impl AppendedFile {
     fn open(path: &Path) -> io::Result<Self> {
-        // Readable, to see how it ends.
+        // Opened for reading too, to see whether the last line is complete.
         let file =
             OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
         let metadata = file.metadata()?;
@@ -62,7 +62,8 @@ impl AppendedFile {
         Ok(Self { path: path.to_owned(), file, id: id(&metadata), torn: last != *b"\n" })
     }
 
-    /// One look at the path for each batch: who rotates moves the file, and tells nobody.
+    /// Opens the file again if the path leads to another file or to none. A program that rotates logs moves the file
+    /// without notice, so that the path is looked at before each batch.
     fn reopen_if_moved(&mut self) -> io::Result<()> {
         if fs::metadata(&self.path).is_ok_and(|metadata| id(&metadata) == self.id) {
             return Ok(());
@@ -76,7 +77,8 @@ fn id(metadata: &Metadata) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
 }
 
-/// Appends whole lines, in one call where the disk lets it, so that processes on one file do not mix theirs.
+/// Appends whole lines, in one call if the system takes all of it, so that several processes can share a file without
+/// mixing their lines.
 pub(super) fn append(out: &mut impl Write, lines: &[u8], torn: &mut bool) -> io::Result<()> {
     if *torn {
         out.write_all(b"\n")?;
@@ -97,14 +99,14 @@ pub(super) fn append(out: &mut impl Write, lines: &[u8], torn: &mut bool) -> io:
     Ok(())
 }
 
-/// The one who writes.
+/// The writer of entries, which runs on a thread of its own.
 pub(super) struct AuditWriter {
     output: AuditOutput,
     metrics: Metrics,
-    /// Entries have a random beginning, and are counted: so every one has its own id, in all processes.
+    /// The random first half of each entry's id. With `count` as the second half, an id is unique among all processes.
     process: u64,
     count: u64,
-    /// How many were lost since the last one that was written.
+    /// The number of entries that were lost since the last successful write.
     lost: u64,
 }
 
@@ -114,7 +116,7 @@ impl AuditWriter {
         Self { output, metrics, process, count: 0, lost: 0 }
     }
 
-    /// Writes until nobody is left who could send something.
+    /// Writes until all senders are gone.
     pub(super) fn run(mut self, mut queue: mpsc::Receiver<AuditMessage>) {
         let (mut lines, mut flushed) = (Vec::with_capacity(BATCH), Vec::new());
         while let Some(first) = queue.blocking_recv() {
@@ -134,13 +136,14 @@ impl AuditWriter {
             self.write(&lines, entries);
             lines.clear();
             for done in flushed.drain(..) {
-                // Who asked may not wait any more.
+                // The one that asked may have stopped waiting.
                 let _ = done.send(());
             }
         }
     }
 
-    /// Writes a batch or loses it: whoever looks at the log is told of the first one, and when it works again.
+    /// Writes a batch, or loses it if it cannot be written. The log names the first failure, and the first success
+    /// after it.
     pub(super) fn write(&mut self, lines: &[u8], entries: u64) {
         if lines.is_empty() {
             return;

@@ -1,4 +1,4 @@
-//! An entry as a line: `LogEntry` with an `AuditLog` in it, as Cloud Logging exports them.
+//! An entry as a line: a `LogEntry` with an `AuditLog` in it, as Cloud Logging exports them.
 
 use std::io;
 
@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 use super::recorder::AuditRecord;
 use super::{AuditedOperation, PermissionType};
 
-/// What Google's tools tell the message by.
+/// The type URL by which Google's tools recognise the message.
 const AUDIT_LOG: &str = "type.googleapis.com/google.cloud.audit.AuditLog";
 
-/// Appends the entry and a line feed; nothing where no operation was noted.
+/// Appends the entry and a line feed, or nothing if no operation was noted.
 pub(super) fn write(out: &mut Vec<u8>, facts: &AuditRecord, insert_id: &str) -> io::Result<()> {
     let Some(operation) = &facts.operation else { return Ok(()) };
     let entry = entry(facts, operation, insert_id);
@@ -51,7 +51,8 @@ fn entry(facts: &AuditRecord, operation: &AuditedOperation, insert_id: &str) -> 
     })
 }
 
-/// What is not known is left out, as in proto3's JSON: an operation that succeeded has an empty status.
+/// Returns the `AuditLog` message. Unknown values are left out, as in proto3's JSON, and an operation that succeeded
+/// has an empty status.
 fn payload(
     facts: &AuditRecord,
     operation: &AuditedOperation,
@@ -110,7 +111,8 @@ fn payload(
     payload
 }
 
-/// Manifests by their image, everything else of a registry by the repository, as Google has it.
+/// Returns the `resourceName`: the image for operations on manifests and tags, otherwise the repository or the other
+/// resource. Google names them so.
 fn resource_name(facts: &AuditRecord, operation: &AuditedOperation) -> String {
     let name = &facts.resource;
     let is_manifest = operation.method.ends_with("Manifest") || operation.method.ends_with("Tag");
@@ -128,7 +130,8 @@ fn resource_name(facts: &AuditRecord, operation: &AuditedOperation) -> String {
     }
 }
 
-/// The project that an entry belongs to. An account may be named without its own, so that what was asked says it first.
+/// Returns the project that an entry belongs to. A request may name an account without its project (`projects/-/…`), so
+/// that the resource of a permission check goes first.
 fn project(facts: &AuditRecord) -> Option<&str> {
     let asked = facts.asked.first().map(|asked| asked.resource.as_str());
     let names = asked.into_iter().chain([facts.resource.as_str()]);
@@ -137,7 +140,7 @@ fn project(facts: &AuditRecord) -> Option<&str> {
         .find(|id| !id.is_empty() && *id != "-")
 }
 
-/// JSON without anything that could end a line or command a terminal, whatever clients put into names.
+/// Writes JSON without characters that could end a line or control a terminal: clients can put those into names.
 struct OneLine;
 
 impl Formatter for OneLine {
@@ -152,7 +155,7 @@ impl Formatter for OneLine {
                 None => out.write_all(piece.as_bytes())?,
                 Some(last) => {
                     out.write_all(&piece.as_bytes()[..piece.len() - last.len_utf8()])?;
-                    // None of them lies beyond the first 65,536.
+                    // All of them fit into four hexadecimal digits.
                     write!(out, "\\u{:04x}", u32::from(last))?;
                 }
             }

@@ -1,30 +1,30 @@
-//! What is done, by the names of Google's audit logs, and whether it is written down.
+//! Operations by their names in Google's audit logs, and the rule when each is recorded.
 
 use std::borrow::Cow;
 
 use model::permission::Permission;
 use model::permissions::artifactregistry;
 
-/// The service that content is pushed to and pulled from.
+/// The service for pushes, pulls and repositories.
 const ARTIFACT_REGISTRY: &str = "artifactregistry.googleapis.com";
-/// Where assertions are exchanged for tokens.
+/// The service that exchanges assertions for tokens.
 const OAUTH: &str = "oauth2.googleapis.com";
 
-/// What an operation does, in the words of Google's audit configuration.
+/// The kind of an operation, in the words of Google's audit configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PermissionType {
-    /// Reads what something is and how it is set.
+    /// Reads metadata or settings.
     AdminRead,
-    /// Changes what something is, how it is set, or who may do what.
+    /// Changes metadata, settings or permissions.
     AdminWrite,
-    /// Reads content, or makes a credential.
+    /// Reads content, or creates a credential.
     DataRead,
     /// Changes content.
     DataWrite,
 }
 
 impl PermissionType {
-    /// As `permissionType` has it.
+    /// Returns the value of `permissionType`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::AdminRead => "ADMIN_READ",
@@ -34,26 +34,30 @@ impl PermissionType {
         }
     }
 
-    /// The kind of one of the permissions that an operation of this kind asks for: to mount a blob, its source is
-    /// read.
+    /// Returns the kind of one permission that an operation of this kind asks for. An operation that writes may also
+    /// ask for a permission to read: to mount a blob, its source must be readable.
     pub(super) fn of(self, permission: Permission) -> Self {
-        if permission == artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS { Self::DataRead } else { self }
+        if permission == artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS {
+            Self::DataRead
+        } else {
+            self
+        }
     }
 }
 
-/// When an operation is written down.
+/// The rule when an operation is recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogWhen {
-    /// Whatever becomes of it.
+    /// Always, however it ends.
     Always,
-    /// Where reads are.
+    /// If the settings have reads recorded.
     WithReads,
-    /// If the caller was refused.
+    /// If the caller was refused: the credential, or a permission.
     Refused,
 }
 
 impl LogWhen {
-    /// Whether there may be something to write.
+    /// Returns whether an operation with this rule may become an entry, with the setting for reads.
     pub(super) fn may_be(self, reads: bool) -> bool {
         self != Self::WithReads || reads
     }
@@ -73,32 +77,32 @@ pub struct AuditedOperation {
 }
 
 impl AuditedOperation {
-    /// A write to a registry: `Docker-PutManifest`.
+    /// Creates a write by the registry's protocol, such as `Docker-PutManifest`.
     pub const fn write(method: &'static str) -> Self {
         Self::docker(method, PermissionType::DataWrite, LogWhen::Always)
     }
 
-    /// A part of a write that has its entry elsewhere.
+    /// Creates a part of a write. Another request of the same write has the entry, unless this one is refused.
     pub const fn part(method: &'static str) -> Self {
         Self::docker(method, PermissionType::DataWrite, LogWhen::Refused)
     }
 
-    /// A read of a registry: `Docker-GetManifest`.
+    /// Creates a read by the registry's protocol, such as `Docker-GetManifest`.
     pub const fn read(method: &'static str) -> Self {
         Self::docker(method, PermissionType::DataRead, LogWhen::WithReads)
     }
 
-    /// A registry's door, where only refused credentials are of interest.
+    /// Creates an operation that touches no content, such as `Docker-Ping`. It is recorded if the caller is refused.
     pub const fn door(method: &'static str) -> Self {
         Self::docker(method, PermissionType::DataRead, LogWhen::Refused)
     }
 
-    /// What stands for entries that were left out.
+    /// Creates the operation of an entry that stands for entries that were left out.
     pub(super) const fn left_out() -> Self {
         Self::docker("EntriesLeftOut", PermissionType::DataWrite, LogWhen::Always)
     }
 
-    /// A token endpoint of OAuth.
+    /// Creates an operation of an OAuth token endpoint.
     pub const fn oauth(method: &'static str, when: LogWhen) -> Self {
         Self { service: OAUTH, method: Cow::Borrowed(method), kind: PermissionType::DataRead, when }
     }
@@ -107,8 +111,10 @@ impl AuditedOperation {
         Self { service: ARTIFACT_REGISTRY, method: Cow::Borrowed(method), kind, when }
     }
 
-    /// A method of Google's APIs, by its full name. A name that says nothing is a write: better an entry too many.
-    /// `None` is what Google does not log either.
+    /// Creates the operation of a method of Google's APIs, by its full name.
+    ///
+    /// A method whose name does not say that it reads is a write, because an entry too many is better than one too few.
+    /// Returns `None` for methods that Google does not record either.
     pub fn rpc(method: &str, permission: Option<&str>) -> Option<Self> {
         let (rest, name) = method.rsplit_once('.')?;
         let (package, _) = rest.rsplit_once('.')?;
@@ -129,7 +135,8 @@ impl AuditedOperation {
         }
         let is_read = begins_with(&["Get", "List", "Query", "Download"]);
         let (kind, when) = match (is_data(permission), is_read) {
-            // A credential of somebody else's: to Google a read, to whoever looks for misuse the first thing to see.
+            // These methods create a credential of another account. Google calls that a read, but it is the first thing
+            // to look at when somebody searches for misuse.
             _ if package == "google.iam.credentials.v1" => {
                 (PermissionType::DataRead, LogWhen::Always)
             }
@@ -142,7 +149,7 @@ impl AuditedOperation {
     }
 }
 
-/// Whether a permission is about what is in repositories, not about them.
+/// Returns whether a permission is about the content of repositories, and not about repositories themselves.
 fn is_data(permission: Option<&str>) -> bool {
     const CONTENT: [&str; 6] =
         ["attachments", "dockerimages", "files", "packages", "tags", "versions"];

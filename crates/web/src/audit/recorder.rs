@@ -1,4 +1,4 @@
-//! What is known of one request, noted by those who find it out.
+//! The facts of one request, which the code that serves the request notes for the audit log.
 
 use std::fmt::{self, Display};
 use std::net::IpAddr;
@@ -14,35 +14,36 @@ use model::principal::Principal;
 
 use super::{AuditedOperation, LogWhen};
 
-/// The longest text that an entry takes from a client..
+/// The longest text in bytes that an entry takes from a client.
 const MAX_TEXT_BYTES: usize = 1024;
-/// ..and the most characters of what it says of itself.
+/// The most characters that an entry takes of `User-Agent`.
 const MAX_AGENT_CHARACTERS: usize = 256;
 
-/// Notes of one request. Cheap to clone; where nothing is to be written down, noting does nothing.
+/// Notes the facts of one request. Cheap to clone; every clone notes for the same entry. If the request is not
+/// recorded, the methods do nothing.
 #[derive(Clone, Default)]
 pub struct AuditRecorder(Option<Arc<Mutex<Option<Box<AuditRecord>>>>>);
 
-/// What an entry is made of.
+/// The facts that make an entry.
 #[derive(Debug, Default)]
 pub(super) struct AuditRecord {
-    /// When the request came, in microseconds since 1970.
+    /// The time of the request, in microseconds since 1970.
     pub(super) began: i64,
     pub(super) operation: Option<AuditedOperation>,
     pub(super) caller_ip: Option<IpAddr>,
     pub(super) user_agent: String,
     pub(super) request_id: String,
-    /// The caller's address; none for who is anonymous or was not recognised.
+    /// The e-mail address of the caller's account; `None` for a caller that is anonymous or was not recognised.
     pub(super) email: Option<String>,
     /// The full name of the key that the caller was recognised by.
     pub(super) key: Option<String>,
     pub(super) resource: String,
     pub(super) image: Option<AuditedImage>,
     pub(super) asked: Vec<CheckedPermission>,
-    /// Whether a credential was sent and not accepted.
+    /// Set if a credential was sent and not accepted.
     pub(super) refused: bool,
     pub(super) outcome: Option<(AuditCode, String)>,
-    /// How many entries this one stands for.
+    /// The number of left out entries that this entry stands for.
     pub(super) left_out: u64,
 }
 
@@ -54,7 +55,7 @@ pub(super) struct CheckedPermission {
     pub(super) granted: bool,
 }
 
-/// What of a repository is meant.
+/// The image, tags and digest within the repository.
 #[derive(Debug)]
 pub(super) struct AuditedImage {
     pub(super) name: String,
@@ -67,7 +68,7 @@ impl AuditRecord {
         Self { began, ..Self::default() }
     }
 
-    /// Says how many entries were left out.
+    /// Creates the entry that reports how many entries were left out.
     pub(super) fn left_out(now: i64, count: u64) -> Self {
         let text = format!("{count} entries of refused requests without an account were left out");
         Self {
@@ -79,7 +80,7 @@ impl AuditRecord {
         }
     }
 
-    /// Says what a cleanup policy has deleted.
+    /// Creates the entry about a version that a cleanup policy has deleted.
     pub(super) fn cleaned(
         now: i64,
         (repository, cleaned): (&RepositoryName, &CleanedVersion),
@@ -99,7 +100,7 @@ impl AuditRecord {
         }
     }
 
-    /// Says that the operator asked for a new key of the owner.
+    /// Creates the entry about the operator, who asked for a new key of the owner.
     pub(super) fn owner_key(now: i64, resource: &str) -> Self {
         let method = "google.iam.admin.v1.IAM.CreateServiceAccountKey";
         Self {
@@ -115,13 +116,14 @@ impl AuditRecord {
             String::from_utf8_lossy(agent).chars().take(MAX_AGENT_CHARACTERS).collect();
     }
 
-    /// Whether somebody without an account was allowed nothing: anybody can bring that about, as often as they like.
+    /// Returns whether the caller has no account and was allowed nothing. Anybody can cause such entries, as often as
+    /// they like.
     pub(super) fn are_nobodys(&self) -> bool {
         let worked = matches!(self.outcome, Some((AuditCode::Ok, _)));
         self.email.is_none() && !worked && self.asked.iter().all(|asked| !asked.granted)
     }
 
-    /// Whether this becomes an entry. What never got as far as an operation does not.
+    /// Returns whether the record becomes an entry. A record without an operation does not.
     pub(super) fn are_wanted(&self, reads: bool) -> bool {
         match self.operation.as_ref().map(|operation| operation.when) {
             None => false,
@@ -136,12 +138,12 @@ impl AuditRecorder {
         Self(Some(Arc::new(Mutex::new(Some(Box::new(facts))))))
     }
 
-    /// Ends the notes: whatever comes later is lost, so that there is one entry.
+    /// Takes the record. Facts that are noted later are lost, so that a request has one entry.
     pub(super) fn close(&self) -> Option<Box<AuditRecord>> {
         self.0.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Whether anything is to be written down.
+    /// Returns whether the request is recorded.
     pub fn is_kept(&self) -> bool {
         self.0.is_some()
     }
@@ -153,12 +155,12 @@ impl AuditRecorder {
         }
     }
 
-    /// What is done, if it is something that is written down.
+    /// Notes the operation; `None` is one that is not recorded.
     pub fn operation(&self, operation: Option<AuditedOperation>) {
         self.note(|facts| facts.operation = operation);
     }
 
-    /// Who does it.
+    /// Notes the caller, with the key that authenticated it.
     pub fn caller(&self, caller: &Caller) {
         self.note(|facts| {
             facts.email = caller.principal.email().map(str::to_owned);
@@ -173,12 +175,12 @@ impl AuditRecorder {
         });
     }
 
-    /// Who does it, where no more than that is known.
+    /// Notes the caller, where its key is not known.
     pub fn principal(&self, principal: &Principal) {
         self.note(|facts| facts.email = principal.email().map(str::to_owned));
     }
 
-    /// A credential that was sent and is not accepted: why, and not what.
+    /// Notes why a credential is refused. The credential itself is never noted.
     pub fn refused(&self, error: &IdentityError) {
         self.note(|facts| {
             if let IdentityError::Credential(error) = error {
@@ -188,12 +190,12 @@ impl AuditRecorder {
         });
     }
 
-    /// What it is done to.
+    /// Notes the resource of the operation.
     pub fn resource(&self, name: &dyn Display) {
         self.note(|facts| facts.resource = cut(&name.to_string()));
     }
 
-    /// The image that it is done to, in the target's repository.
+    /// Notes the image of the operation, and its repository as the resource.
     pub fn image(&self, target: &ImageTarget) {
         self.note(|facts| {
             facts.resource = target.repository().to_string();
@@ -202,7 +204,7 @@ impl AuditRecorder {
         });
     }
 
-    /// A tag of the image.
+    /// Notes a tag of the image.
     pub fn tag(&self, tag: &dyn Display) {
         self.note(|facts| {
             if let Some(image) = &mut facts.image {
@@ -211,7 +213,7 @@ impl AuditRecorder {
         });
     }
 
-    /// A digest of the image.
+    /// Notes a digest of the image.
     pub fn digest(&self, digest: &dyn Display) {
         self.note(|facts| {
             if let Some(image) = &mut facts.image {
@@ -220,7 +222,8 @@ impl AuditRecorder {
         });
     }
 
-    /// What came of a question for a permission on a resource, as far as it was answered.
+    /// Notes whether a permission on a resource was granted. Notes nothing if the outcome is an error that does not
+    /// tell.
     pub fn asked<T>(
         &self,
         (permission, resource): (Permission, &dyn Display),
@@ -229,7 +232,7 @@ impl AuditRecorder {
         self.note(|facts| {
             let resource = resource.to_string();
             let asked = match outcome.as_ref().err() {
-                // Names what was really missing: the first link of a chain, for one.
+                // The error names the permission that was missing, which may be one of a delegate.
                 Some(EngineError::Denied { permission, resource, .. }) => CheckedPermission {
                     permission: *permission,
                     resource: resource.clone(),
@@ -247,12 +250,12 @@ impl AuditRecorder {
         });
     }
 
-    /// How a registry refused it.
+    /// Notes that the request failed with an HTTP status.
     pub fn failed(&self, status: StatusCode, message: &str) {
         self.ended(code(status), message);
     }
 
-    /// How it ended. The first who knows says it best.
+    /// Notes how the request ended. The first call counts: the place that finds the outcome first knows it best.
     pub fn ended(&self, code: AuditCode, message: &str) {
         self.note(|facts| {
             facts.outcome.get_or_insert_with(|| (code, cut(message)));
@@ -260,7 +263,7 @@ impl AuditRecorder {
     }
 }
 
-/// What Google calls the status of an error.
+/// Returns Google's code for the HTTP status of an error.
 fn code(status: StatusCode) -> AuditCode {
     match status.as_u16() {
         401 => AuditCode::Unauthenticated,
@@ -278,7 +281,8 @@ fn code(status: StatusCode) -> AuditCode {
     }
 }
 
-/// Whether only those who have the permission are told this. Other failures may have come before the question.
+/// Returns whether an error is told only to callers that have the permission. Other errors may have come before the
+/// check, so that they tell nothing about the permission.
 fn is_said_after(error: &EngineError) -> bool {
     matches!(
         error,
@@ -290,7 +294,7 @@ fn is_said_after(error: &EngineError) -> bool {
     )
 }
 
-/// An image's repository by its name, which is not made before somebody wants it.
+/// Displays the name of an image's repository. The name is not built before it is displayed.
 pub struct RepositoryOf<'a>(pub &'a ImageTarget);
 
 impl Display for RepositoryOf<'_> {
@@ -299,7 +303,7 @@ impl Display for RepositoryOf<'_> {
     }
 }
 
-/// As much of a text as an entry takes.
+/// Returns the start of a text, as much as an entry takes.
 fn cut(text: &str) -> String {
     text[..text.floor_char_boundary(MAX_TEXT_BYTES)].to_owned()
 }

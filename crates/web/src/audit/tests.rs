@@ -7,7 +7,6 @@ use std::sync::Mutex;
 use crate::audit::AuditCode;
 use engine::EngineError;
 use identity::{Caller, SystemClock};
-use model::permission::Permission;
 use serde_json::{Value, json};
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -16,7 +15,7 @@ use model::permissions::artifactregistry;
 
 const PUT: AuditedOperation = AuditedOperation::write("Docker-PutManifest");
 
-/// A log whose queue nobody empties, but for the receiver.
+/// A log whose queue is emptied only through the returned receiver.
 fn stuck(places: usize, reads: bool) -> (AuditLog, Metrics, mpsc::Receiver<AuditMessage>) {
     let (queue, entries) = mpsc::channel(places);
     let (metrics, clock) = (Metrics::default(), Arc::new(SystemClock));
@@ -50,7 +49,7 @@ fn what_does_not_fit_into_the_queue_is_counted() {
     dropped(&metrics, 4);
 }
 
-/// Whether an attempt leaves an entry, after it was noted on.
+/// Checks whether a request leaves an entry, after `note` has noted facts.
 #[track_caller]
 fn check(
     reads: bool,
@@ -77,8 +76,9 @@ fn what_becomes_an_entry() {
         let denied: Result<(), _> = Err(EngineError::InsufficientScope);
         trail.asked((artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS, &"r"), &denied);
     };
-    let granted =
-        |trail: &AuditRecorder| trail.asked((artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS, &"r"), &Ok(()));
+    let granted = |trail: &AuditRecorder| {
+        trail.asked((artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS, &"r"), &Ok(()))
+    };
     let refused = |trail: &AuditRecorder| trail.refused(&identity::CredentialError::Expired.into());
     check(false, PUT, |_| (), true);
     check(false, PUT, denied, true);
@@ -99,7 +99,7 @@ fn what_becomes_an_entry() {
     }
 }
 
-/// What anybody can bring about, and what nobody can without a right or an account.
+/// Entries that anybody can cause may be left out. Those that need a permission or an account may not.
 #[test]
 fn what_may_be_left_out() {
     let check = |note: &dyn Fn(&AuditRecorder), expected: bool| {
@@ -315,7 +315,10 @@ fn an_entry_is_a_log_entry_with_an_audit_log_in_it() {
             resource: name.to_owned(),
             anonymous: true,
         });
-        trail.asked((artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS, &"what was not missing"), &denied);
+        trail.asked(
+            (artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS, &"what was not missing"),
+            &denied,
+        );
         trail.asked((artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS, &"the same again"), &denied);
         trail.failed(http::StatusCode::UNAUTHORIZED, "no");
     });

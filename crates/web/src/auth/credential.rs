@@ -5,17 +5,17 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use http::HeaderValue;
 use identity::CredentialError;
 
-/// Something that proves who the caller is.
+/// A credential as it was sent, before it is checked.
 #[derive(Clone, PartialEq, Eq)]
 pub enum SentCredential {
-    /// A token: ours, or one that a service account signed.
+    /// A token of this registry, or one that a service account signed.
     Token(String),
     /// A service account's key file, plain or in base64.
     KeyFile(String),
 }
 
 impl SentCredential {
-    /// As it was sent.
+    /// Returns the token or the key file, as it was sent.
     pub fn text(&self) -> &str {
         match self {
             Self::Token(text) | Self::KeyFile(text) => text,
@@ -40,7 +40,7 @@ impl SentCredential {
         Self::of_user(user, password)
     }
 
-    /// What a user name and password stand for. The user name says only what kind the password is.
+    /// Returns the credential of a user name and a password. The user name says only of which kind the password is.
     pub fn of_user(user: &str, password: &str) -> Result<Self, CredentialError> {
         match user {
             "oauth2accesstoken" | "_dcgcloud_token" | "_token" => {
@@ -53,7 +53,8 @@ impl SentCredential {
     }
 }
 
-/// `_dcgcr_2_2_1_token`: docker-credential-gcr and its version.
+/// Returns whether a user name is docker-credential-gcr's, which has that program's version in it:
+/// `_dcgcr_2_2_1_token`.
 fn is_helper(user: &str) -> bool {
     let version = user.strip_prefix("_dcgcr_").and_then(|rest| rest.strip_suffix("token"));
     version.is_some_and(|version| {

@@ -1,14 +1,14 @@
-//! What becomes of a credential that is refused: one line in the log, and to its client as much as tells a guesser
-//! nothing.
+//! The texts about a refused credential: one line in the log, and a reason for the client.
 //!
-//! Whether there is such a key or account, whether it is switched off and whether only the signature is wrong is for the
-//! log alone. What is said of times and audiences is said to who holds the key: the signature was looked at first.
+//! The reason must not help somebody who guesses. Only the log says that a key or account does not exist, is disabled,
+//! or that the signature alone is wrong. The client is told about wrong times and audiences, because these are looked
+//! at after the signature: this client holds the key.
 
 use identity::{CredentialError, claimed_account};
 
 use crate::layer;
 
-/// The reasons by which refused credentials are counted.
+/// The reasons for refusals, as `/metrics` has them.
 pub const REASONS: [&str; 12] = [
     "account_disabled",
     "audience",
@@ -24,10 +24,10 @@ pub const REASONS: [&str; 12] = [
     "user_name",
 ];
 
-/// The longest address of an account that is looked at.
+/// The longest address of an account, in bytes, that is logged and counted.
 pub(super) const LONGEST_ACCOUNT: usize = 256;
 
-/// Why, for the client: the rest of a sentence that says that it was refused.
+/// Returns the reason for the client: the rest of a sentence that begins with the refusal.
 pub fn reason(error: CredentialError, registry: &str) -> String {
     match error {
         CredentialError::Expired => {
@@ -59,7 +59,7 @@ pub fn reason(error: CredentialError, registry: &str) -> String {
     }
 }
 
-/// Why, for the figures: one of [`REASONS`].
+/// Returns the reason for the metrics: one of [`REASONS`].
 fn counted(error: CredentialError) -> &'static str {
     match error {
         CredentialError::AccountDisabled => "account_disabled",
@@ -77,12 +77,13 @@ fn counted(error: CredentialError) -> &'static str {
     }
 }
 
-/// The host that a registry's address names.
+/// Returns the host of a base URL.
 pub fn host_of(base_url: &str) -> &str {
     base_url.split_once("://").map_or(base_url, |(_, host)| host)
 }
 
-/// Whose it says it is, proven by nothing: good for a line in the log.
+/// Returns the account that a credential claims to be of, if its address is short and printable. Nothing proves the
+/// claim: it is good enough for the log and for counting.
 pub(super) fn claimed(credential: &str) -> Option<String> {
     let is_plain = |account: &String| {
         account.len() <= LONGEST_ACCOUNT && account.bytes().all(|byte| byte.is_ascii_graphic())
@@ -90,7 +91,8 @@ pub(super) fn claimed(credential: &str) -> Option<String> {
     claimed_account(credential).filter(is_plain)
 }
 
-/// Writes the line. Who finds it out first knows best, and the request has no other one.
+/// Logs why a credential is refused. Only the first refusal of a request is logged: the first place that refuses knows
+/// the reason best.
 pub fn log(error: CredentialError, account: Option<&str>) {
     if !layer::is_first_refusal(counted(error)) {
         return;
@@ -113,7 +115,7 @@ mod tests {
 
     use super::*;
 
-    /// All that is no right credential sounds alike: guessing does not find out what there is.
+    /// All wrong credentials get the same text, so that guessing does not find out which keys and accounts exist.
     #[test]
     fn what_there_is_stays_unsaid() {
         let unknown = reason(CredentialError::Kind, "registry.example.com:5050");

@@ -1,6 +1,6 @@
-//! Who guesses is slowed down: by the address that guesses come from, and by the account that they are for.
+//! Limits for guesses at credentials: for each address that guesses come from, and for each account that they are for.
 //!
-//! Only the answer to a wrong credential changes. A right one is never refused for the wrong ones that others sent,
+//! Only the answer to a wrong credential changes. A right credential is never refused because others sent wrong ones,
 //! so that nobody can lock an account out.
 
 use std::net::IpAddr;
@@ -13,13 +13,14 @@ use super::refusal::claimed;
 use crate::layer;
 use crate::layer::rate_limiter::{RateLimiter, network};
 
-/// So many at once..
+/// The wrong credentials that an address may send at once, before [`REFILL`] applies.
 const ADDRESS_BURST: NonZeroU32 = NonZeroU32::new(1000).expect("more than nothing");
+/// The wrong credentials for one account that may be sent at once, before [`REFILL`] applies.
 const ACCOUNT_BURST: NonZeroU32 = NonZeroU32::new(300).expect("more than nothing");
-/// ..and one each second after that.
+/// The wrong credentials that an address, or an account, has in each second after that.
 const REFILL: NonZeroU32 = NonZeroU32::MIN;
 
-/// Counts wrong credentials.
+/// Counts wrong credentials by address and by account. Cheap to clone; every clone is the same count.
 #[derive(Debug, Clone)]
 pub struct GuessThrottle(Arc<GuessCounts>);
 
@@ -38,7 +39,8 @@ impl Default for GuessThrottle {
 }
 
 impl GuessThrottle {
-    /// What came of a credential, which is another answer where it is wrong as too many before it.
+    /// Returns `outcome`, or `TooMany` if it is a wrong credential and this address or account has used up its
+    /// failures.
     pub fn judge<T>(
         &self,
         credential: &str,
@@ -53,13 +55,16 @@ impl GuessThrottle {
         }
     }
 
-    /// Where too many are counted, everybody goes free.
+    /// Counts a wrong credential of the current request's address, and returns whether the address may still fail. An
+    /// address that cannot be counted, because too many are, may.
     fn one_more_here(&self) -> bool {
         let client = layer::client().map(network);
         client.and_then(|client| self.0.addresses.try_acquire(&client)).unwrap_or(true)
     }
 
-    /// Asked after the address: one that sends too many fills no memory with accounts that it thought of.
+    /// Counts a wrong credential for the account that it claims, and returns whether the account may still fail.
+    ///
+    /// The address is asked before: an address that sends too many cannot fill the memory with invented accounts.
     fn one_more_of(&self, credential: &str) -> bool {
         claimed(credential)
             .and_then(|account| self.0.accounts.try_acquire(&account))

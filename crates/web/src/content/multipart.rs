@@ -1,4 +1,4 @@
-//! Several parts of some content as one answer, `multipart/byteranges` (RFC 9110 §14.6).
+//! Several ranges of content as one answer, `multipart/byteranges` (RFC 9110 §14.6).
 
 use axum::body::Body;
 use axum::response::Response;
@@ -12,18 +12,18 @@ use model::digest::Digest;
 
 use super::{ContentError, TYPE, content_range, described};
 
-/// Answers parts, in their order, each with its place.
+/// Answers ranges of content, in their order, each with its `Content-Range`.
 pub(crate) async fn serve_several(
     digest: &Digest,
     content: OpenContent,
     parts: &[ByteRange],
 ) -> Result<Response, ContentError> {
     let size = content.size();
-    // Nobody can have pushed what a page would take for the end of a part.
+    // The boundary is random, so that nobody can have pushed content that contains it.
     let random = || getrandom::u64().expect("the system has random numbers");
     let boundary = format!("{:016x}{:016x}", random(), random());
     let mut heads: Vec<_> = parts.iter().map(|part| head(part, size, &boundary)).collect();
-    // The line's end belongs to what stands before it.
+    // The line break before a boundary ends the part before, and before the first boundary there is no part.
     heads[0] = heads[0].slice(2..);
     let end = Bytes::from(format!("\r\n--{boundary}--\r\n"));
     let length = heads.iter().chain([&end]).map(|frame| frame.len() as u64).sum::<u64>()
@@ -41,7 +41,7 @@ pub(crate) async fn serve_several(
     Ok(response)
 }
 
-/// What stands before a part.
+/// Returns the boundary and the headers that stand before a part.
 fn head(part: &ByteRange, size: u64, boundary: &str) -> Bytes {
     let range = content_range(part, size);
     format!("\r\n--{boundary}\r\nContent-Type: {TYPE}\r\nContent-Range: {range}\r\n\r\n").into()

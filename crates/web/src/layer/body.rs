@@ -1,4 +1,4 @@
-//! Request bodies with a watch on them: how long they may pause, and how much went by.
+//! Request bodies with a limit for their pauses, and a count of their bytes.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -22,16 +22,16 @@ use super::unread_body::UnreadBody;
 #[error("nothing came for too long")]
 pub struct StallError;
 
-/// The bytes of a request, which may not pause for longer than `idle`.
+/// Returns the body with a time limit: reading fails with [`StallError`] if nothing comes for `idle`.
 pub fn with_idle_timeout(body: Body, idle: Duration) -> IdleTimeout {
     IdleTimeout { body, idle, timer: None }
 }
 
-/// See [`with_idle_timeout`].
+/// A body with a time limit for its pauses. [`with_idle_timeout`] creates it.
 pub struct IdleTimeout {
     body: Body,
     idle: Duration,
-    /// Made at the first pause: most bodies have none.
+    /// The timer of the pauses. It is created at the first pause, because most bodies have none.
     timer: Option<Pin<Box<Sleep>>>,
 }
 
@@ -66,7 +66,7 @@ impl HttpBody for IdleTimeout {
     }
 }
 
-/// The body of an upload as the engine takes it.
+/// Returns the body of an upload in the form that the engine takes.
 pub fn upload_body(body: Body, idle: Duration) -> engine::UploadBody<'static> {
     let frames = with_idle_timeout(body, idle);
     Box::pin(
@@ -79,7 +79,7 @@ pub fn upload_body(body: Body, idle: Duration) -> engine::UploadBody<'static> {
                 };
                 match frame.map(Frame::into_data) {
                     Ok(Ok(bytes)) => return Some((Ok(bytes), frames)),
-                    // Trailers say nothing that we read.
+                    // Trailers are ignored.
                     Ok(Err(_)) => {}
                     Err(error) => return Some((Err(error), frames)),
                 }
@@ -89,9 +89,9 @@ pub fn upload_body(body: Body, idle: Duration) -> engine::UploadBody<'static> {
     )
 }
 
-/// A request body that counts what is read of it, and leaves the rest to the connection.
+/// A request body that counts the bytes read, and leaves the unread rest to the connection.
 pub struct ReceivedBody {
-    /// There until it is dropped.
+    /// The body; `None` once this is dropped.
     body: Option<Incoming>,
     bytes: Arc<AtomicU64>,
     leftover: Option<UnreadBody>,
@@ -99,7 +99,7 @@ pub struct ReceivedBody {
 }
 
 impl ReceivedBody {
-    /// Counts into `bytes`.
+    /// Wraps a body. The bytes that are read of it are added to `bytes`.
     pub(super) fn new(body: Incoming, bytes: Arc<AtomicU64>, leftover: Option<UnreadBody>) -> Self {
         Self { body: Some(body), bytes, leftover, ended: false }
     }

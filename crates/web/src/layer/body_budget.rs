@@ -1,7 +1,8 @@
-//! Bodies that are needed whole, as manifests are: received within a time, and within one budget of memory.
+//! Bodies that are needed as a whole, such as manifests: received within a time, and within one budget of memory.
 //!
-//! Who sends slowly holds memory for long. So nobody waits for it: where it does not suffice, the body that has
-//! been coming for longest is given up. That is hardly ever one which comes as fast as its line carries it.
+//! A client that sends slowly holds memory for a long time. So no request waits for memory: where it runs out, the
+//! incomplete body that began first is given up. A body that comes as fast as its line allows is hardly ever the
+//! oldest.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,66 +15,66 @@ use tokio::sync::oneshot;
 
 use super::body::{StallError, with_idle_timeout};
 
-/// A body may take as many times as long as it may pause.
+/// The longest time for a body, as a multiple of the longest pause.
 const PATIENCE: u32 = 4;
 
-/// The memory of all bodies.
+/// The memory of all bodies. Cheap to clone; every clone is the same memory.
 #[derive(Clone)]
 pub struct BodyBudget(Arc<Mutex<BudgetState>>);
 
 struct BudgetState {
     left: usize,
     next: u64,
-    /// Those that are not complete, the oldest first.
+    /// The bodies that are not complete yet, the oldest first.
     coming: BTreeMap<u64, PendingBody>,
 }
 
 struct PendingBody {
     bytes: usize,
-    /// Dropped to give the body up.
+    /// Dropped to give the body up: the receiver of this channel then fails.
     _wanted: oneshot::Sender<()>,
 }
 
-/// What a body may take.
+/// The limits of one body.
 #[derive(Debug, Clone, Copy)]
 pub struct BodyBounds {
-    /// How many bytes.
+    /// The largest size in bytes.
     pub most: usize,
-    /// How long it may pause.
+    /// The longest pause.
     pub idle: Duration,
-    /// How long it may take.
+    /// The longest time in total.
     pub total: Duration,
-    /// Bytes that its request takes besides.
+    /// The bytes that the rest of the request takes of the memory.
     pub head: usize,
 }
 
-/// A body, and the memory that it takes.
+/// A complete body, with its part of the memory.
 pub struct BufferedBody {
-    /// All of it.
+    /// The bytes of the body.
     pub bytes: Bytes,
     _place: Reservation,
 }
 
-/// Why there is no body.
+/// The reason why a body was not received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WholeError {
-    /// It is larger than it may be.
+    /// The body is larger than its limit.
     TooLarge,
-    /// Nothing came for too long, or it took too long.
+    /// The body paused for too long, or took too long in total.
     Stalled,
-    /// The connection ended before it.
+    /// The connection ended before the body.
     Closed,
-    /// Others need the memory.
+    /// Other bodies need the memory.
     GivenUp,
 }
 
 impl BodyBudget {
-    /// A budget of some bytes.
+    /// Creates a budget of `bytes`.
     pub fn new(bytes: usize) -> Self {
         Self(Arc::new(Mutex::new(BudgetState { left: bytes, next: 0, coming: BTreeMap::new() })))
     }
 
-    /// Receives a body of at most so many bytes, which may not pause for longer than `idle`.
+    /// Receives a body of at most `max_bytes`, which may not pause for longer than `idle`.
     pub async fn receive(
         &self,
         body: Body,
@@ -82,7 +83,7 @@ impl BodyBudget {
         self.receive_within(body, BodyBounds { most, idle, total: idle * PATIENCE, head: 0 }).await
     }
 
-    /// Receives a body within its bounds.
+    /// Receives a body within its limits.
     pub async fn receive_within(
         &self,
         body: Body,
@@ -128,7 +129,7 @@ async fn collect(
             true => WholeError::Stalled,
             false => WholeError::Closed,
         })?;
-        // Trailers say nothing that we read.
+        // Trailers are ignored.
         let Ok(data) = frame.into_data() else { continue };
         if bytes.len() + data.len() > most {
             return Err(WholeError::TooLarge);
@@ -139,16 +140,16 @@ async fn collect(
     Ok(bytes)
 }
 
-/// A body's part of the memory, given back when dropped.
+/// The memory of one body, given back when dropped.
 struct Reservation {
     bodies: BodyBudget,
     id: u64,
-    /// How much it is, once the body is complete.
+    /// The memory in bytes, once the body is complete; 0 before.
     arrived: usize,
 }
 
 impl Reservation {
-    /// Takes more, from others if need be.
+    /// Takes more memory. If there is not enough, the oldest incomplete bodies are given up, which may be this one.
     fn take(&self, bytes: usize) -> Result<(), WholeError> {
         let mut state = self.bodies.state();
         while state.left < bytes
@@ -167,7 +168,7 @@ impl Reservation {
         }
     }
 
-    /// The body is complete: from now on, its memory is its own.
+    /// Marks the body as complete: from now on, it is not given up for others.
     fn arrived(&mut self) {
         if let Some(own) = self.bodies.state().coming.remove(&self.id) {
             self.arrived = own.bytes;

@@ -1,7 +1,9 @@
-//! What web pages of other origins may do: those that the settings name, and nothing where they name none.
+//! Cross-origin requests (CORS): the web pages of the origins that the settings name may use the APIs, all others may
+//! not.
 //!
-//! A browser asks before it sends a page's request, and hides the answer from the page unless the answer says otherwise.
-//! So this protects people with a browser, and is no access control: every request still needs its credential.
+//! A browser asks before it sends a request of a page, and hides the answer from the page unless the answer permits it.
+//! So these headers protect people who use a browser. They are no access control: every request still needs its
+//! credential.
 
 use std::sync::Arc;
 
@@ -18,34 +20,34 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 
 static METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE");
-/// What pages may send beyond what every page may.
+/// The request headers that pages may send, besides those that every page may.
 static SENT: HeaderValue = HeaderValue::from_static(
     "Authorization, Accept, Content-Type, Content-Range, Range, If-Match, If-None-Match, If-Range, Cache-Control, \
      X-Request-Id, X-HTTP-Method-Override, X-Goog-Api-Client, X-Goog-User-Project, X-Goog-FieldMask",
 );
-/// What pages may see beyond what every page may.
+/// The response headers that pages may see, besides those that every page may.
 static SEEN: HeaderValue = HeaderValue::from_static(
     "Docker-Content-Digest, Docker-Distribution-Api-Version, Docker-Upload-UUID, WWW-Authenticate, Link, Location, \
      Content-Length, Content-Range, Content-Disposition, Accept-Ranges, Range, ETag, Allow, Retry-After, OCI-Subject, OCI-Tag, \
      OCI-Filters-Applied, Warning, X-Request-Id",
 );
-/// Seconds for which a browser need not ask again.
+/// The seconds for which a browser need not ask again.
 static MAX_AGE: HeaderValue = HeaderValue::from_static("600");
 static ASKED: HeaderValue = HeaderValue::from_static(
     "Origin, Access-Control-Request-Method, Access-Control-Request-Headers",
 );
 
-/// The origins whose pages are served.
+/// The origins whose pages may use the APIs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AllowedOrigins {
-    /// These, also with what the browser keeps of a person's credentials.
+    /// The origins in the list. Browsers may send the person's stored credentials along.
     Listed(Arc<[HeaderValue]>),
-    /// All of them, never with such credentials.
+    /// All origins. Browsers send no stored credentials.
     Any,
 }
 
 impl AllowedOrigins {
-    /// Reads `cors.origins`. `None`: it names none.
+    /// Reads `cors.origins`. Returns `None` if the setting names no origin.
     pub fn new(origins: &[String]) -> anyhow::Result<Option<Self>> {
         match origins {
             [] => return Ok(None),
@@ -59,7 +61,7 @@ impl AllowedOrigins {
         Ok(Some(Self::Listed(listed.collect::<anyhow::Result<_>>()?)))
     }
 
-    /// What an answer to a page of that origin says of who may see it.
+    /// Returns the headers that let pages of an origin see an answer, or `None` for an origin that is not allowed.
     fn allow(&self, origin: &HeaderValue) -> Option<HeaderMap> {
         let mut headers = HeaderMap::new();
         match self {
@@ -75,7 +77,7 @@ impl AllowedOrigins {
     }
 }
 
-/// Refuses what no browser sends: it would be without effect.
+/// Refuses a text that no browser sends as an origin: as a setting, it would have no effect.
 fn check(origin: &str) -> anyhow::Result<()> {
     if origin == "*" {
         bail!("cors.origins: \"*\" stands for all origins, and stands alone");
@@ -99,7 +101,7 @@ fn check(origin: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Has a router answer pages of these origins.
+/// Lets a router answer the pages of these origins.
 pub fn answer_pages(router: Router, origins: Option<AllowedOrigins>) -> Router {
     match origins {
         Some(origins) => router.layer(from_fn_with_state(origins, answer)),
@@ -115,7 +117,7 @@ async fn answer(State(origins): State<AllowedOrigins>, request: Request, next: N
     let is_preflight = request.method() == Method::OPTIONS
         && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
     let mut response = match &allowed {
-        // Nothing is looked at yet, a credential least of all: browsers send none.
+        // The question is answered before routing and authentication: browsers send no credential with it.
         Some(_) if is_preflight => {
             let mut response = StatusCode::NO_CONTENT.into_response();
             let headers = response.headers_mut();

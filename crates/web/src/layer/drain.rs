@@ -1,9 +1,9 @@
-//! Reading what nobody wants any more, so that its sender hears the answer: for a bounded while, and by a bounded
-//! number of connections.
+//! Draining: reading request bytes that no handler wants, so that their sender receives the answer. The time, the bytes
+//! and the number of connections are limited.
 //!
 //! Closing a connection while bytes are on their way resets it, and a client that is still writing loses the answer
-//! that waits for it. So these bytes are taken and thrown away. Who sends them for ever holds a place: there are few,
-//! nobody waits for one, and where none is left, the one that was taken first is given up.
+//! that waits for it. So these bytes are read and thrown away. A client that sends for ever holds a place. There are
+//! few places, and no connection waits for one: if none is left, the place that was taken first is given up.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -16,14 +16,15 @@ use hyper::body::Incoming;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep, sleep};
 
-/// The most that is thrown away of one request. A line that brings more in the time there is, is no slow one.
+/// The most bytes of one request that are drained. A client that sends more within the time limit does not have a slow
+/// line.
 const MOST_BYTES: u64 = 256 << 20;
-/// The longest that a sender may pause.
+/// The longest pause of a sender.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// One connection in so many may be read for nothing.
+/// The number of connections for which there is one place.
 const SHARE: usize = 8;
 
-/// The connections of a listener that are read for nothing.
+/// The places for connections of a listener that are drained. Cheap to clone; every clone has the same places.
 #[derive(Debug, Clone)]
 pub struct DrainBudget(Arc<Mutex<DrainState>>);
 
@@ -31,18 +32,18 @@ pub struct DrainBudget(Arc<Mutex<DrainState>>);
 struct DrainState {
     places: usize,
     next: u64,
-    /// What is dropped to give one up, the oldest first.
+    /// The taken places, the oldest first. A sender is dropped to give its place up.
     open: BTreeMap<u64, oneshot::Sender<()>>,
 }
 
 impl DrainBudget {
-    /// Room for a part of the connections that there may be.
+    /// Creates the places for a listener with at most so many connections.
     pub fn new(connections: usize) -> Self {
         let places = (connections / SHARE).max(1);
         Self(Arc::new(Mutex::new(DrainState { places, next: 0, open: BTreeMap::new() })))
     }
 
-    /// Takes a place, from the oldest if need be, for as long as `patience` at most.
+    /// Takes a place for at most `patience`. If none is left, the oldest one is given up.
     pub fn begin(&self, patience: Duration) -> DrainPlace {
         let (wanted, given_up) = oneshot::channel();
         let mut state = self.state();
@@ -70,7 +71,7 @@ impl DrainBudget {
     }
 }
 
-/// One connection that is read for nothing, and for how long it still is.
+/// A connection's place, with the limits of its draining.
 #[derive(Debug)]
 pub struct DrainPlace {
     drains: DrainBudget,
@@ -83,7 +84,7 @@ pub struct DrainPlace {
 }
 
 impl DrainPlace {
-    /// Ready when it is enough.
+    /// Returns ready when the connection must not be drained any longer.
     pub fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let is_over = self.left == 0
             || Pin::new(&mut self.given_up).poll(cx).is_ready()
@@ -92,13 +93,13 @@ impl DrainPlace {
         if is_over { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    /// Counts what came.
+    /// Counts bytes that were drained.
     pub fn came(&mut self, bytes: usize) {
         self.left = self.left.saturating_sub(bytes as u64);
         self.paused.as_mut().reset(Instant::now() + self.pause);
     }
 
-    /// Reads a body to its end. `false`: that was too far away.
+    /// Reads a body to its end. Returns `false` if a limit was reached before.
     pub async fn read_to_end(mut self, mut body: Incoming) -> bool {
         std::future::poll_fn(|cx| {
             loop {

@@ -1,7 +1,8 @@
-//! The headers by which proxies say where a request came from: `Forwarded` (RFC 7239) and `X-Forwarded-…`.
+//! The headers in which proxies describe a request's client: `Forwarded` (RFC 7239) and `X-Forwarded-…`.
 //!
-//! They count only from proxies that the operator named, because everybody can send them. Each proxy adds to the right;
-//! the address that the last trusted one saw is the client's, and what stands left of it is the client's own claim.
+//! The headers are believed only from proxies that the operator named, because everybody can send them. Each proxy adds
+//! on the right. The client's address is the one that the leftmost trusted proxy saw; entries to the left of it are the
+//! client's own claims.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -15,25 +16,25 @@ const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
-/// The longest host that is believed.
+/// The longest host in bytes that is believed.
 const LONGEST_HOST: usize = 255;
 
-/// What a trusted proxy says of a request.
+/// The statements of a trusted proxy about a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForwardedRequest {
-    /// The address that the request came from.
+    /// The client's address.
     pub client: IpAddr,
-    /// The scheme of the address that the client used, where the proxy says so.
+    /// The scheme that the client used, if the proxy states it.
     pub scheme: Option<&'static str>,
-    /// The host that the client named, where the proxy says so.
+    /// The host that the client named, if the proxy states it.
     pub host: Option<String>,
 }
 
-/// A proxy sent both kinds of headers, and they say different things: one of them is the client's own.
+/// The error for a proxy that sent both kinds of headers, with different statements. One kind is the client's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ContradictingHeaders;
 
-/// One proxy's words about one request.
+/// One proxy's statements about one request.
 #[derive(Debug, Default)]
 struct ProxyHop {
     address: String,
@@ -42,7 +43,7 @@ struct ProxyHop {
 }
 
 impl ForwardedRequest {
-    /// Reads what the proxy at `peer` says, if it is one of `proxies` and says something.
+    /// Reads the statements of the proxy at `peer`. Returns `None` if `peer` is none of `proxies`, or states nothing.
     ///
     /// # Errors
     /// Fails where the two kinds of headers contradict each other.
@@ -68,7 +69,7 @@ impl ForwardedRequest {
     fn of(peer: IpAddr, hops: &[ProxyHop], is_trusted: impl Fn(IpAddr) -> bool) -> Self {
         let mut found = Self { client: peer.to_canonical(), scheme: None, host: None };
         for hop in hops.iter().rev() {
-            // A proxy that says nothing of one of them leaves what the one behind it says.
+            // If a proxy does not state the scheme or the host, the statement of the proxy to the right of it stays.
             found.scheme = scheme(&hop.scheme).or(found.scheme);
             found.host = host(&hop.host).or(found.host);
             match address(&hop.address) {
@@ -82,7 +83,7 @@ impl ForwardedRequest {
         found
     }
 
-    /// Returns what two kinds of headers say together, unless they contradict each other.
+    /// Returns the statements of both kinds of headers together, unless they contradict each other.
     fn agreed(self, other: Self) -> Option<Self> {
         fn one<T: PartialEq>(a: Option<T>, b: Option<T>) -> Option<Option<T>> {
             match (a, b) {
@@ -96,8 +97,8 @@ impl ForwardedRequest {
     }
 }
 
-/// Returns the hops of `X-Forwarded-…`, whose three lists belong together only where they are of one length: many
-/// proxies add to the first, and write the others anew.
+/// Returns the hops of `X-Forwarded-…`. The three lists belong together only if they have one length: many proxies add
+/// to `X-Forwarded-For`, and replace the other two.
 fn usual_hops(headers: &HeaderMap) -> Option<Vec<ProxyHop>> {
     let list = |name: &HeaderName| -> Vec<String> {
         let lines = headers.get_all(name).iter().filter_map(|line| line.to_str().ok());
@@ -110,7 +111,7 @@ fn usual_hops(headers: &HeaderMap) -> Option<Vec<ProxyHop>> {
     let count = addresses.len().max(1);
     let at = |list: &[String], index: usize| {
         let aligned = list.len() == count;
-        // What the last proxy wrote, where it is one for all.
+        // A list of another length has at its end the statement of the last proxy.
         let found =
             if aligned { list.get(index) } else { list.last().filter(|_| index + 1 == count) };
         found.cloned().unwrap_or_default()
@@ -146,7 +147,7 @@ fn hop(element: &str) -> ProxyHop {
     hop
 }
 
-/// Splits a text where a separator stands outside of quotes.
+/// Splits a text at the separators that are outside of quotes.
 fn split(text: &str, separator: char) -> Vec<String> {
     let (mut parts, mut quoted, mut escaped) = (vec![String::new()], false, false);
     for letter in text.chars() {
@@ -213,7 +214,7 @@ mod tests {
         ForwardedRequest::read(peer.parse().expect("an address"), &headers, &proxies)
     }
 
-    /// Says what is believed as `CLIENT SCHEME HOST`, with `-` for what is not said.
+    /// Compares the statements that are believed, as `CLIENT SCHEME HOST` with `-` for a missing one.
     #[track_caller]
     fn check(lines: &[(&str, &str)], expected: &str) {
         let said = match read(PROXY, lines) {

@@ -1,8 +1,9 @@
 //! One request and its answer, from the first header to the last byte that the connection took.
 //!
-//! Whoever is at it holds the exchange: the handler, then the answer's body, then each of its chunks for as long
-//! as it waits in the connection's buffers. The last one that lets go writes the log line. So the line says what
-//! the client's side took, not what was handed over, and whoever leaves before the answer leaves a line too.
+//! The handler holds the [`InFlightRequest`], then the answer's body, then each chunk of the body for as long as the
+//! chunk waits in the connection's buffers. When the last holder drops it, the log line is written. So the line has the
+//! bytes that the connection took, not the bytes that were handed to it, and a client that leaves before the answer
+//! has a line too.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -24,32 +25,32 @@ use super::metrics::{FinishedRequest, Metrics, RunningGuard};
 use super::network_counter::NetworkPlace;
 use super::sending::{AnswerReader, FIRST_FRAME, FramePace, MAX_WAITING, SendMemory};
 
-/// See the module.
+/// A request until its answer is sent. Writes the log line and the metrics when dropped.
 pub struct InFlightRequest {
     record: RequestRecord,
     started: Instant,
     metrics: Metrics,
     _running: RunningGuard,
-    /// Of the answer, once there is one.
+    /// The status of the answer, once there is one.
     status: OnceLock<StatusCode>,
-    /// Whether all of the body was handed over..
+    /// Set once all of the answer's body was handed to the connection.
     ended: AtomicBool,
-    /// ..how many bytes that was..
+    /// The bytes of the answer's body that were handed to the connection.
     handed: AtomicU64,
-    /// ..and how many of them were written to the socket.
+    /// The bytes of the answer's body that the connection wrote to its socket.
     taken: AtomicU64,
     /// The memory that answers share.
     memory: SendMemory,
-    /// The answer's body, while it waits for its reader to take some.
+    /// The task that sends the answer's body, while it waits for the reader to take bytes.
     waiting: AtomicWaker,
-    /// The connection, as far as it can be told to end.
+    /// The signal that ends the connection.
     connection: OnceLock<Arc<Notify>>,
-    /// The request's place among those of its network.
+    /// The request's place among the requests of its network.
     place: OnceLock<NetworkPlace>,
 }
 
 impl InFlightRequest {
-    /// A request that has just come.
+    /// Starts the time and the count of a request.
     pub(super) fn new(
         record: RequestRecord,
         (metrics, memory): (&Metrics, &SendMemory),
@@ -70,30 +71,30 @@ impl InFlightRequest {
         })
     }
 
-    /// Keeps the request's place, if it has one, until the exchange is over.
+    /// Keeps the request's place, if it has one, until the request is over.
     pub(super) fn keep_place(&self, place: Option<NetworkPlace>) {
         if let Some(place) = place {
             let _ = self.place.set(place);
         }
     }
 
-    /// Names what ends the exchange's connection.
+    /// Sets the signal that ends the request's connection.
     pub fn set_connection(&self, connection: Arc<Notify>) {
         let _ = self.connection.set(connection);
     }
 
-    /// How many bytes wait for the reader.
+    /// Returns the bytes that were handed to the connection and wait for the reader.
     fn waiting_bytes(&self) -> u64 {
         let taken = self.taken.load(Ordering::Acquire);
         self.handed.load(Ordering::Relaxed).saturating_sub(taken)
     }
 
-    /// Where the bytes that are read of the request are counted.
+    /// Returns the counter of the bytes that were read of the request's body.
     pub(super) fn received(&self) -> Arc<AtomicU64> {
         self.record.received.clone()
     }
 
-    /// How many bytes of the answer were taken; `None` while there is no answer.
+    /// Returns the bytes of the answer that the connection took; `None` while there is no answer.
     pub fn taken(&self) -> Option<u64> {
         self.status.get().map(|_| self.taken.load(Ordering::Relaxed))
     }
@@ -133,38 +134,40 @@ impl Drop for InFlightRequest {
     }
 }
 
-/// When memory is looked for again.
+/// The time after which a body that found no memory tries again.
 const MEMORY_PAUSE: Duration = Duration::from_millis(50);
 
-/// A response body that tells its exchange how far it is, and keeps to the memory that answers share.
+/// A response body that counts its bytes for its request, and takes the memory for its frames from the shared budget.
 pub struct TrackedBody {
     body: Body,
-    /// How many bytes were announced. A connection that sent them all does not ask for more.
+    /// The length of the answer's body, if the headers announce it. A connection that sent so many bytes does not ask
+    /// for the end of the body.
     expected: Option<u64>,
     exchange: Arc<InFlightRequest>,
     sending: SendingMode,
-    /// How frames grow; nothing where the whole answer is no larger than the first.
+    /// The growth of the frames; `None` if the whole answer is no larger than the first frame.
     pace: Option<FramePace>,
-    /// What the next frame may be.
+    /// The largest size of the next frame, once there is memory for it.
     room: Option<usize>,
-    /// The rest of a frame that was larger than that.
+    /// The rest of a frame that was larger than its room.
     rest: Bytes,
-    /// How many bytes of the memory this has, for what was not handed over yet.
+    /// The bytes of memory that this body holds for data that it has not handed over yet.
     held: u64,
     pause: Option<Pin<Box<Sleep>>>,
 }
 
-/// How an answer is sent.
+/// The circumstances in which an answer is sent.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SendingMode {
-    /// Whether the connection has several streams.
+    /// Set if the connection has several streams (HTTP/2).
     pub(super) several: bool,
-    /// Whether the bytes are there once for all who read them, so that this answer has only what it hands over.
+    /// Set if the bytes are in memory once for all their readers, so that this answer needs memory only for the bytes
+    /// that it hands over.
     pub(super) shared: bool,
 }
 
 impl TrackedBody {
-    /// The answer's body. From here on, the client is waited for.
+    /// Wraps the answer's body. From here on, the request waits for its client.
     pub(super) fn new(
         body: Body,
         (status, expected): (StatusCode, Option<u64>),
@@ -183,7 +186,8 @@ impl TrackedBody {
         Self { body, expected, exchange, sending, pace, room: None, rest, held, pause: None }
     }
 
-    /// Waits until the reader has taken enough for another frame, and there is memory for it. Returns how large it may be.
+    /// Waits until the reader has taken enough bytes for another frame, and until there is memory for the frame.
+    /// Returns the frame's largest size.
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<usize> {
         let Some(pace) = &mut self.pace else { return Poll::Ready(usize::MAX) };
         if let Some(room) = self.room {
@@ -194,20 +198,20 @@ impl TrackedBody {
             let most = MAX_WAITING - pace.next() as u64;
             if exchange.waiting_bytes() > most {
                 exchange.waiting.register(cx.waker());
-                // It may have been taken meanwhile.
+                // The reader may have taken bytes before the waker was registered.
                 if exchange.waiting_bytes() > most {
                     return Poll::Pending;
                 }
             }
         }
         if !self.rest.is_empty() && !self.sending.shared {
-            // The memory is taken.
+            // The rest has its memory already.
             let room = pace.next();
             pace.grow();
             return Poll::Ready(room);
         }
         if !self.sending.several && exchange.handed.load(Ordering::Relaxed) == 0 {
-            // A connection that has one answer at a time always has its first frame.
+            // The first frame never waits where a connection has one answer at a time.
             exchange.memory.force(FIRST_FRAME as u64);
             return Poll::Ready(self.grant(FIRST_FRAME));
         }
@@ -232,7 +236,7 @@ impl TrackedBody {
         room
     }
 
-    /// Reads the next frame, unless there is some of the last one, and passes on as much as there is room for.
+    /// Hands over as much of the last frame's rest, or of a new frame, as there is room for.
     fn poll_body(
         &mut self,
         cx: &mut Context<'_>,
@@ -254,7 +258,7 @@ impl TrackedBody {
         Poll::Ready(Some(Ok(Frame::data(bytes))))
     }
 
-    /// Has the memory for what is handed over, which goes with it, and for what stays here.
+    /// Adjusts the memory: the handed over bytes take theirs with them, and the bytes that stay need theirs here.
     fn hold(&mut self, handed: usize, stays: usize) {
         let (handed, stays) = (handed as u64, stays as u64);
         let needed = handed + stays;
@@ -318,7 +322,7 @@ impl HttpBody for TrackedBody {
     }
 }
 
-/// Bytes of an answer on their way through the connection's buffers.
+/// A chunk of an answer in the connection's buffers. Its memory is given back as the bytes are taken.
 pub struct TrackedChunk {
     bytes: Bytes,
     exchange: Arc<InFlightRequest>,

@@ -1,4 +1,4 @@
-//! The log: how it looks, and the one line that every request leaves in it.
+//! The log: its form, and the line that it has for every request.
 
 mod queue;
 
@@ -20,21 +20,21 @@ use crate::settings::{LogFormat, LogSettings};
 use queue::LineQueue;
 pub(super) use queue::dropped_lines;
 
-/// The longest method and principal that a line shows.
+/// The most bytes of a request's method that a line shows.
 const MAX_METHOD: usize = 32;
 const MAX_PRINCIPAL: usize = 320;
 
-/// A log that was started.
+/// The log of this process.
 pub struct StartedLog(LineQueue);
 
 impl StartedLog {
-    /// Waits until the lines so far are written, but not for ever: perhaps nobody reads them.
+    /// Waits until the lines so far are written, but no longer than a second: perhaps nobody reads them.
     pub fn flush(&self) {
         self.0.flush(Duration::from_secs(1));
     }
 }
 
-/// Starts writing the log to standard error. Panics are lines of it, too.
+/// Starts writing the log to standard error. Panics are logged too.
 pub fn start(settings: &LogSettings) -> anyhow::Result<StartedLog> {
     let filter = EnvFilter::builder().parse(&settings.level).context("log.level")?;
     let queue = LineQueue::start(settings.format).context("cannot start the log")?;
@@ -44,7 +44,7 @@ pub fn start(settings: &LogSettings) -> anyhow::Result<StartedLog> {
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false);
     let started = match settings.format {
-        // Messages say everything that a person wants to know; the fields are for machines.
+        // The message has everything that a person needs; the fields are for programs.
         LogFormat::Text => log
             .fmt_fields(debug_fn(|out, field, value| match field.name() {
                 "message" => write!(PrintableText(out), "{value:?}"),
@@ -54,24 +54,24 @@ pub fn start(settings: &LogSettings) -> anyhow::Result<StartedLog> {
         LogFormat::Json => log.json().flatten_event(true).with_current_span(false).try_init(),
     };
     started.map_err(|error| anyhow::anyhow!("cannot start the log: {error}"))?;
-    // The standard library's hook writes to standard error itself, and waits for whoever reads it.
+    // The standard library's hook writes to standard error itself, and waits for the reader of a pipe.
     std::panic::set_hook(Box::new(|panic| tracing::error!("a thread broke: {panic}")));
     Ok(StartedLog(queue))
 }
 
-/// What nginx has made known as the status of requests whose client did not wait for the answer.
+/// The status of requests whose client did not wait for the answer. nginx introduced it, and HTTP does not have it.
 pub(super) const CLIENT_LEFT: u16 = 499;
 
-/// How an answer ended.
+/// The outcome of sending an answer.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct AnswerOutcome {
-    /// How many bytes of its body the connection took.
+    /// The bytes of the answer's body that the connection took.
     pub(super) bytes: u64,
-    /// Whether that was all of it.
+    /// Set if that was the whole body.
     pub(super) complete: bool,
 }
 
-/// What is written about a request when it is over.
+/// The facts of a request that its log line has.
 pub(super) struct RequestRecord {
     method: Method,
     path: String,
@@ -99,7 +99,7 @@ impl RequestRecord {
         self.info.route()
     }
 
-    /// Why the request's credential was refused, if it was.
+    /// Returns the reason why the request's credential was refused, if it was.
     pub(super) fn refusal(&self) -> Option<&'static str> {
         self.info.refused.get().copied()
     }
@@ -145,7 +145,7 @@ fn start_of(text: &str, most: usize) -> &str {
     &text[..text.floor_char_boundary(most)]
 }
 
-/// Cut to what a line can bear.
+/// Returns a URI's path and query without secrets, cut to 512 bytes.
 fn path_and_query(uri: &http::Uri) -> String {
     let query = uri.query().map(|query| {
         let shown: Vec<_> = query.split('&').map(without_secret).collect();
@@ -155,8 +155,8 @@ fn path_and_query(uri: &http::Uri) -> String {
     readable(text.as_bytes(), 512)
 }
 
-/// A parameter, without its value where it is one of those that people and Google's clients put secrets into. None
-/// of them means anything here.
+/// Returns a query parameter, without its value if people or Google's clients put secrets into it. This server uses
+/// none of these parameters.
 fn without_secret(pair: &str) -> &str {
     const SECRETS: [&str; 9] = [
         "access_token",
@@ -179,14 +179,14 @@ fn user_agent(headers: &HeaderMap) -> String {
     headers.get(USER_AGENT).map_or_else(|| "-".to_owned(), |value| readable(value.as_bytes(), 60))
 }
 
-/// Everything but visible ASCII percent-encoded, as clients should have sent it: URIs and header values may hold
-/// more, and a terminal takes U+009B for the beginning of a command.
+/// Percent-encodes everything but visible ASCII, as clients should have done, and cuts the result. URIs and header
+/// values may contain other bytes, and a terminal takes U+009B for the beginning of a command.
 fn readable(text: &[u8], longest: usize) -> String {
     percent_encode(text, CONTROLS).flat_map(str::chars).take(longest).collect()
 }
 
-/// Writes characters that would do something to a terminal as what they are called. Lines that a program writes
-/// may hold what a client, a database or a disk said.
+/// Writes text with its control characters escaped, because they could control a terminal. A log line may contain text
+/// from a client, a database or a disk.
 struct PrintableText<W>(W);
 
 impl<W: fmt::Write> fmt::Write for PrintableText<W> {

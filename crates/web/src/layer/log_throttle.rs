@@ -1,22 +1,22 @@
-//! Lines of the log about what strangers make happen as often as they like.
+//! A limit for log lines about events that anybody can cause as often as they like.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How often it is said.
+/// The time between two lines.
 const SAID_EVERY: Duration = Duration::from_secs(10);
 
-/// Lets one line through once in a while.
+/// Allows one log line in each interval of ten seconds.
 #[derive(Debug)]
 pub struct LogThrottle(Mutex<Option<Instant>>);
 
 impl LogThrottle {
-    /// Lets the first line through.
+    /// Creates a throttle that allows the first line at once.
     pub const fn new() -> Self {
         Self(Mutex::new(None))
     }
 
-    /// Returns whether it is time for a line, which is then taken for written.
+    /// Returns whether a line may be written now. The answer yes counts as the line.
     pub fn is_time(&self) -> bool {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_time = last.is_none_or(|last| last.elapsed() >= SAID_EVERY);

@@ -1,4 +1,4 @@
-//! What is counted, for `/metrics`.
+//! The counters and gauges of `/metrics`.
 
 mod capacity;
 mod copies;
@@ -24,7 +24,7 @@ use capacity::{CapacityGauges, DiskGauges};
 use copies::CopyFigures;
 use process::ProcessCollector;
 
-/// The counters. Cheap to clone; every clone counts into the same ones.
+/// The metrics. Cheap to clone; every clone has the same counters.
 #[derive(Clone)]
 pub struct Metrics(Arc<MetricsState>);
 
@@ -77,15 +77,15 @@ struct CertificateLabel {
 /// A request that is over.
 #[derive(Debug, Clone, Copy)]
 pub struct FinishedRequest {
-    /// The kind of thing that it asked for.
+    /// The kind of resource that the request asked for.
     pub route: &'static str,
-    /// The status of its answer.
+    /// The status of the answer.
     pub status: StatusCode,
-    /// The time from its first header to the last byte of its answer.
+    /// The time from the request's first header to the last byte of the answer.
     pub took: Duration,
-    /// The bytes of its body that were read.
+    /// The bytes of the request's body that were read.
     pub received: u64,
-    /// The bytes of its answer's body that the connection took.
+    /// The bytes of the answer's body that the connection took.
     pub sent: u64,
 }
 
@@ -105,7 +105,7 @@ struct ReasonLabel {
     reason: &'static str,
 }
 
-/// Lowers its gauge when it is dropped.
+/// Lowers its gauge by one when dropped.
 pub struct RunningGuard(Gauge<i64>);
 
 impl RunningGuard {
@@ -253,12 +253,12 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Counts a request as running until the answer is dropped.
+    /// Counts a request as running until the returned guard is dropped.
     pub fn request_started(&self) -> RunningGuard {
         RunningGuard::new(&self.0.running)
     }
 
-    /// Counts a connection as open until the answer is dropped.
+    /// Counts a connection as open until the returned guard is dropped.
     pub fn connection_opened(&self) -> RunningGuard {
         RunningGuard::new(&self.0.connections)
     }
@@ -268,7 +268,7 @@ impl Metrics {
         self.0.refused.get_or_create(&ReasonLabel { reason }).inc();
     }
 
-    /// Makes the figures of refused credentials appear, all of them nothing.
+    /// Makes the counters of refused credentials visible, with 0 for each reason.
     pub fn refusals_known(&self, reasons: &[&'static str]) {
         for &reason in reasons {
             let _ = self.0.refused_credentials.get_or_create(&ReasonLabel { reason });
@@ -291,28 +291,29 @@ impl Metrics {
         self.0.received.get_or_create(&label).inc_by(received);
     }
 
-    /// Counts files that a collection removed, and their bytes.
+    /// Counts files that a collection deleted, and their bytes.
     pub fn files_collected(&self, files: u64, bytes: u64) {
         self.0.collected.inc_by(files);
         self.0.collected_bytes.inc_by(bytes);
     }
 
-    /// Sets the gauges of what the registry holds and what waits.
+    /// Sets the gauges of what the registry stores, and of the work that waits.
     pub fn set_capacity(&self, capacity: &CapacityReport) {
         self.0.capacity.set(capacity);
     }
 
-    /// Sets whether the database and the folder of blobs are where they belong.
+    /// Sets the gauge that says whether the database and the folder of blobs are where they belong.
     pub fn set_stores(&self, is_present: bool) {
         self.0.copies.set_present(is_present);
     }
 
-    /// Sets how many copies are out of service, and when the longest unchecked one was checked.
+    /// Sets the number of copies that are out of service, and the time in microseconds since 1970 at which the longest
+    /// unchecked copy was checked.
     pub fn set_copies(&self, quarantined: i64, oldest: Option<i64>) {
         self.0.copies.set_state(quarantined, oldest);
     }
 
-    /// Sets what this process has found copies to be.
+    /// Sets the counters of what this process found when it checked copies.
     pub fn set_checks(&self, counts: &CheckCounts) {
         self.0.copies.set_counts(counts);
     }
@@ -322,7 +323,7 @@ impl Metrics {
         self.0.disk.set(room);
     }
 
-    /// Returns what the database tells of its transactions.
+    /// Returns the function to which the database reports the duration of each transaction.
     pub fn transaction_observer(&self) -> Arc<LatencyObserver> {
         let histogram =
             |kind| self.0.transactions.get_or_create(&TransactionLabel { kind }).clone();
@@ -333,7 +334,8 @@ impl Metrics {
         })
     }
 
-    /// Sets when the certificate in use ends, in seconds since 1970. Without TLS the gauge does not exist.
+    /// Sets the time at which the certificate in use expires, in seconds since 1970. Without TLS the gauge does not
+    /// exist.
     pub fn set_certificate_expiry(&self, file: &Path, expires_at: i64) {
         let label = CertificateLabel { file: file.display().to_string() };
         self.0.certificate_expiry.get_or_create(&label).set(expires_at);
@@ -349,7 +351,7 @@ impl Metrics {
         self.0.audit_left_out.inc();
     }
 
-    /// Makes the figures of a webhook appear, all of them nothing.
+    /// Makes the counters of a webhook visible, with 0 in each.
     pub fn webhook_known(&self, webhook: &str) {
         let label = WebhookLabel::of(webhook);
         for counter in [&self.0.delivered, &self.0.failed, &self.0.dropped] {
@@ -363,7 +365,7 @@ impl Metrics {
         self.0.delivered.get_or_create(&WebhookLabel::of(webhook)).inc();
     }
 
-    /// Counts an attempt at which it did not.
+    /// Counts an attempt at which a webhook's receiver did not take a message.
     pub fn notification_failed(&self, webhook: &str) {
         self.0.failed.get_or_create(&WebhookLabel::of(webhook)).inc();
     }
@@ -373,12 +375,12 @@ impl Metrics {
         self.0.dropped.get_or_create(&WebhookLabel::of(webhook)).inc_by(messages);
     }
 
-    /// Says how many messages wait for a webhook's receiver.
+    /// Sets the number of messages that wait for a webhook's receiver.
     pub fn notifications_waiting(&self, webhook: &str, messages: i64) {
         self.0.waiting.get_or_create(&WebhookLabel::of(webhook)).set(messages);
     }
 
-    /// Everything as text.
+    /// Returns all metrics in the text format of Prometheus.
     pub fn encode(&self) -> String {
         let mut text = String::new();
         encode(&mut text, &self.0.registry)

@@ -1,4 +1,4 @@
-//! What each network has at once: an address of IPv4, or a /64 of IPv6.
+//! Counts of connections and requests for each network. A network is an address of IPv4, or a /64 of IPv6.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -6,14 +6,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::rate_limiter::network;
 
-/// How many connections, or requests by way of a proxy, each network has. Cheap to clone; every clone is the same count.
+/// The number of connections, or of requests by way of a proxy, of each network. Cheap to clone; every clone is the
+/// same count.
 #[derive(Debug, Clone)]
 pub struct NetworkCounter {
     most: usize,
     open: Arc<Mutex<HashMap<IpAddr, usize>>>,
 }
 
-/// A part of what a network may have, given back when dropped.
+/// One place of a network, given back when dropped.
 #[derive(Debug)]
 pub struct NetworkPlace {
     networks: NetworkCounter,
@@ -21,12 +22,12 @@ pub struct NetworkPlace {
 }
 
 impl NetworkCounter {
-    /// So many for each.
+    /// Creates a counter that gives each network at most so many places.
     pub fn new(most: usize) -> Self {
         Self { most, open: Arc::default() }
     }
 
-    /// Takes a place of the network that the address is in. `None`: it has all that it may have.
+    /// Takes a place of the network of an address. Returns `None` if the network has none left.
     pub fn enter(&self, peer: IpAddr) -> Option<NetworkPlace> {
         let network = network(peer);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,4 @@
-//! The way of one request through all that happens to every request.
+//! The path of one request through the layer.
 
 use std::sync::{Arc, OnceLock};
 
@@ -22,20 +22,20 @@ use crate::app::App;
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The connection that a request came in by.
+/// The parts of a connection that its requests need.
 #[derive(Clone)]
 pub struct RequestEntry {
-    /// What it leads to.
+    /// The router that serves the requests.
     pub router: Router,
-    /// Its two ends.
+    /// The connection's addresses.
     pub connection: ConnectionEnds,
-    /// What came and was not taken in.
+    /// The state of the bytes that arrived and that no request has read.
     pub arrivals: Arc<ConnectionArrivals>,
-    /// How much of that may be read.
+    /// The places for connections whose unread bytes are drained.
     pub drains: DrainBudget,
 }
 
-/// Runs one request from its first header to the last byte of its answer. `began` hears of it first.
+/// Serves one request, from its first header to the last byte of its answer. `began` is called before the handler.
 pub async fn observe(
     app: App,
     door: RequestEntry,
@@ -75,7 +75,7 @@ pub async fn observe(
         }
     };
     response.headers_mut().insert(&REQUEST_ID, id);
-    // An answer that never has a body is not to say how long it is (RFC 9110 §8.6).
+    // An answer that never has a body must not have a length (RFC 9110 §8.6).
     if [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&response.status()) {
         response.headers_mut().remove(CONTENT_LENGTH);
     }
@@ -88,7 +88,7 @@ pub async fn observe(
     response.map(|body| TrackedBody::new(body, head, (exchange, SendingMode { several, shared })))
 }
 
-/// Refuses a request of a network that has as many as it may, all by way of proxies.
+/// Refuses a request by way of a proxy, if the client's network has as many of them as it may.
 fn refuse_network() -> Response {
     let text = "too many requests of this network are running\n";
     (StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, "1")], text).into_response()
@@ -98,7 +98,7 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// The client's own id, if it is harmless, or a new one.
+/// Returns the request's id: the one that the client sent if it is harmless, or a new one.
 fn id_of(headers: &HeaderMap) -> String {
     let sent = headers.get(&REQUEST_ID).and_then(|id| id.to_str().ok());
     let harmless = |id: &&str| {
@@ -108,7 +108,7 @@ fn id_of(headers: &HeaderMap) -> String {
     sent.filter(harmless).map_or_else(new_request_id, str::to_owned)
 }
 
-/// Unique within all processes of a data folder: a random start, then counting.
+/// Returns an id that is unique among all processes of a data folder: they start at random numbers and count.
 fn new_request_id() -> String {
     use std::hash::{BuildHasher, RandomState};
     use std::sync::atomic::{AtomicU64, Ordering};
@@ -117,7 +117,8 @@ fn new_request_id() -> String {
     format!("{:016x}", next.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Whichever of the two was the client's own, the other one cannot be told from it.
+/// Refuses a request whose headers about its client contradict each other. One kind is the client's own, and nothing
+/// tells which.
 fn refuse_contradiction() -> Response {
     let text = "the proxy sent Forwarded and X-Forwarded-… headers that contradict each other; let it send one kind \
                 and remove the other\n";

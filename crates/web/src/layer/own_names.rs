@@ -1,4 +1,4 @@
-//! The names of this machine, and the refusal of others in `--dev`.
+//! The names of this machine, and the refusal of all other names with `--dev`.
 
 use std::net::IpAddr;
 
@@ -7,8 +7,10 @@ use http::header::ORIGIN;
 use http::{StatusCode, Uri};
 use model::registry_host::without_port;
 
-/// In `--dev`, everybody may do everything: so only this machine's own names are answered, and no web page
-/// of another origin. A page that makes its name resolve to 127.0.0.1 still sends its own name.
+/// Refuses a request with `--dev` that does not name this machine, or that a web page of another origin sends.
+///
+/// With `--dev`, everybody may do everything. A web page can make its own name resolve to 127.0.0.1 (DNS rebinding),
+/// but the request still has that name.
 pub(super) fn refuse_foreign<B>(request: &http::Request<B>, names: &[String]) -> Option<Response> {
     let header = request.headers().get(http::header::HOST).and_then(|host| host.to_str().ok());
     let host = request.uri().authority().map(|authority| authority.as_str()).or(header);
@@ -27,7 +29,7 @@ pub(super) fn refuse_foreign<B>(request: &http::Request<B>, names: &[String]) ->
     Some((StatusCode::FORBIDDEN, "requests from other origins are refused\n").into_response())
 }
 
-/// Whether a name means this machine.
+/// Returns whether a host means this machine: a loopback address, `localhost`, a name below it, or one of `names`.
 pub fn is_local(host: &str, names: &[String]) -> bool {
     let host = host.to_ascii_lowercase();
     let address = host.trim_start_matches('[').trim_end_matches(']');

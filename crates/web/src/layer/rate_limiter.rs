@@ -1,4 +1,4 @@
-//! How often somebody does something, counted by who it is.
+//! Limits for how often something is done, for each key.
 
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
@@ -6,20 +6,21 @@ use std::num::NonZeroU32;
 
 use governor::{DefaultKeyedRateLimiter, Quota};
 
-/// The most that are told apart.
+/// The most keys that are counted separately.
 const MAX_KEYS: usize = 10_000;
 
-/// Lets each do something so many times at once, and then so many times a second.
+/// Allows each key a number of times at once, and then a number of times a second.
 #[derive(Debug)]
 pub struct RateLimiter<K: Clone + Eq + Hash>(DefaultKeyedRateLimiter<K>);
 
 impl<K: Clone + Eq + Hash> RateLimiter<K> {
-    /// So many times at once, and so many times a second after that.
+    /// Creates a limiter that allows each key `at_once` times at once, and `a_second` times a second after that.
     pub fn new(at_once: NonZeroU32, a_second: NonZeroU32) -> Self {
         Self(governor::RateLimiter::keyed(Quota::per_second(a_second).allow_burst(at_once)))
     }
 
-    /// Whether there may be one more. `None`: there are so many that they cannot be told apart.
+    /// Counts once for a key, and returns whether the key is within its limit. Returns `None` if there are too many
+    /// keys to count them separately.
     pub fn try_acquire(&self, key: &K) -> Option<bool> {
         if self.0.len() >= MAX_KEYS {
             self.0.retain_recent();
@@ -28,7 +29,8 @@ impl<K: Clone + Eq + Hash> RateLimiter<K> {
     }
 }
 
-/// Who has one address of IPv6 has all of its network.
+/// Returns the network of an address: an IPv4 address itself, or the /64 of an IPv6 address. A client that has one
+/// IPv6 address usually has all of its /64.
 pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {

@@ -1,29 +1,30 @@
 //! The memory of answers that wait for their readers.
 //!
-//! Who asks and does not read holds what was read for him. So frames begin small and grow while they are taken, all of
-//! them come from one budget, and a frame's part is taken before the frame is read. Where little is left, frames are
-//! small again, and connections end whose readers take nothing.
+//! A client that does not read its answer holds the memory of the bytes that were read from the store for it. So frames
+//! begin small and grow while they are taken. All frames share one budget, and a frame's memory is taken before the
+//! frame is read. Where little is left, frames are small again, and connections whose readers take nothing are ended.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
-/// The smallest frame, and the first one of each answer.
+/// The size in bytes of the smallest frame, and of the first frame of each answer.
 pub(super) const FIRST_FRAME: usize = 16 << 10;
-/// The largest frame of a connection with one answer at a time.
+/// The size in bytes of the largest frame of a connection with one answer at a time.
 const MAX_FRAME: usize = 256 << 10;
-/// The most that waits for the reader of one of several streams..
+/// The most bytes that wait for the reader of one of several streams.
 pub(super) const MAX_WAITING: u64 = 256 << 10;
-/// ..in two frames, so that one is read while the other is sent.
+/// The size in bytes of the largest frame of a connection with several streams. [`MAX_WAITING`] is two such frames, so
+/// that one is read while the other is sent.
 const MAX_STREAM_FRAME: usize = 128 << 10;
-/// How often readers are looked at, while more than half of the memory is taken.
+/// The time between two checks of the readers, while more than half of the memory is taken.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// Looks at which a reader took next to nothing, after which he is ended where memory is short.
+/// The number of checks in a row at which a reader made no progress, after which its connection may be ended.
 const PATIENCE: u32 = 2;
-/// What counts as next to nothing.
+/// The bytes between two checks that count as progress.
 const PROGRESS: u64 = 1 << 10;
 
-/// The budget. Cheap to clone; every clone is the same memory.
+/// The budget of all answers. Cheap to clone; every clone is the same memory.
 #[derive(Clone)]
 pub struct SendMemory(Arc<SendBudget>);
 
@@ -41,28 +42,28 @@ struct WatchedReaders {
 
 /// The reader of an answer that is being sent.
 pub(super) trait AnswerReader: Send + Sync {
-    /// Returns how many bytes were taken, and whether more of them wait.
+    /// Returns the number of bytes that the reader took, and whether more bytes wait for it.
     fn progress(&self) -> (u64, bool);
 
-    /// Ends the connection: its reader does not read, and others need the memory.
+    /// Ends the connection, because its reader takes nothing and others need the memory.
     fn end_connection(&self);
 }
 
 struct WatchedReader {
     answer: Weak<dyn AnswerReader>,
     taken: u64,
-    /// Looks since he took something.
+    /// The number of checks since the reader made progress.
     looks: u32,
 }
 
 impl SendMemory {
-    /// A budget of some bytes.
+    /// Creates a budget of `bytes`.
     pub fn new(bytes: usize) -> Self {
         let most = i64::try_from(bytes).unwrap_or(i64::MAX);
         Self(Arc::new(SendBudget { most, left: AtomicI64::new(most), readers: Mutex::default() }))
     }
 
-    /// Has a reader looked at where memory is short.
+    /// Adds a reader to those that are checked when memory is short.
     pub(super) fn watch(&self, answer: Weak<dyn AnswerReader>) {
         let mut readers = self.0.readers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if readers.open.len() == readers.open.capacity() {
@@ -71,7 +72,8 @@ impl SendMemory {
         readers.open.push(WatchedReader { answer, taken: 0, looks: 0 });
     }
 
-    /// Takes the memory for a frame of at most `wanted` bytes, or for a smaller one. `None`: there is not even that.
+    /// Takes the memory for a frame of at most `wanted` bytes, and returns the size. Where memory is short, the frame
+    /// is smaller. Returns `None` if there is not enough for the smaller frame.
     pub(super) fn take(&self, wanted: usize) -> Option<usize> {
         let left = self.0.left.load(Ordering::Relaxed);
         let (half, quarter) = (self.0.most / 2, self.0.most / 4);
@@ -92,7 +94,7 @@ impl SendMemory {
         None
     }
 
-    /// Takes memory for what is there already.
+    /// Takes memory for bytes that are there already, even if none is left.
     pub(super) fn force(&self, bytes: u64) {
         let left = self.0.left.fetch_sub(bytes as i64, Ordering::Relaxed);
         if left < self.0.most / 4 {
@@ -104,9 +106,10 @@ impl SendMemory {
         self.0.left.fetch_add(bytes as i64, Ordering::Relaxed);
     }
 
-    /// Looks at all readers, if that was some time ago, and ends those that take nothing where memory is `short`.
+    /// Checks all readers, if the last check is long enough ago. If memory is `short`, ends the connections whose
+    /// readers make no progress.
     fn look(&self, short: bool) {
-        // Whoever is at it does it for all.
+        // Another thread is checking the readers.
         let Ok(mut readers) = self.0.readers.try_lock() else { return };
         if readers.looked.is_some_and(|looked| looked.elapsed() < LOOK_EVERY) {
             return;
@@ -123,7 +126,7 @@ impl SendMemory {
             true
         });
         drop(readers);
-        // Dropped here and not above: the last one who holds an exchange writes its line.
+        // These are dropped after the lock is released: dropping the last holder of a request writes its log line.
         for (is_unread, answer) in unread {
             if short && is_unread {
                 answer.end_connection();
@@ -137,7 +140,7 @@ impl SendMemory {
     }
 }
 
-/// How large the next frame of an answer may be: twice the last one, which was taken.
+/// The size of the next frame of an answer: twice the size of the last one, up to a limit.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FramePace {
     next: usize,
@@ -145,7 +148,7 @@ pub(super) struct FramePace {
 }
 
 impl FramePace {
-    /// Begins small. A connection with several streams has smaller frames.
+    /// Starts with the smallest frame. The limit is lower for a connection with several streams.
     pub(super) fn new(several: bool) -> Self {
         Self { next: FIRST_FRAME, most: if several { MAX_STREAM_FRAME } else { MAX_FRAME } }
     }

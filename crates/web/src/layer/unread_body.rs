@@ -1,9 +1,9 @@
-//! What is left of an HTTP/1 request when its answer is ready.
+//! The rest of an HTTP/1 request's body that no handler has read when the answer is ready.
 //!
-//! A connection whose client still sends can neither take its next request nor be closed, which would cost the answer.
-//! So what is left is read beside the answer, and thrown away (`drain.rs`): where it is little, the connection goes on
-//! afterwards; else the answer says that it will be closed, and it is closed in stages (`listen/farewell.rs`). HTTP/2
-//! needs none of this: it ends one stream, and not the connection.
+//! While the client still sends, its connection cannot take the next request. Closing the connection would lose the
+//! answer. So the rest is read beside the answer, and thrown away (`drain.rs`). If the rest is small, the connection is
+//! used further. Otherwise the answer announces that the connection will be closed, and it is closed in stages
+//! (`listen/farewell.rs`). HTTP/2 does not need this, because it ends one stream and not the connection.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,10 +15,11 @@ use hyper::body::Incoming;
 
 use super::drain::DrainPlace;
 
-/// As much as this is cheaper to read than a new connection is to make.
+/// The largest rest in bytes after which a connection is used further. Reading so much costs less than a new
+/// connection.
 const LITTLE: u64 = 1 << 20;
 
-/// Whether something came on an HTTP/1 connection that no request has taken in.
+/// The state of the bytes that arrived on an HTTP/1 connection and that no request has read.
 #[derive(Debug, Default)]
 pub struct ConnectionArrivals {
     waiting: AtomicBool,
@@ -26,37 +27,37 @@ pub struct ConnectionArrivals {
 }
 
 impl ConnectionArrivals {
-    /// Notes that bytes came.
+    /// Notes that bytes arrived.
     pub fn came(&self) {
         self.waiting.store(true, Ordering::Relaxed);
     }
 
-    /// Notes that all of them belonged to a request that was read to its end.
+    /// Notes that all bytes so far belong to requests that were read to their end.
     pub fn taken(&self) {
         self.waiting.store(false, Ordering::Relaxed);
     }
 
-    /// Whether the client may still be sending, and was not read for long enough already.
+    /// Returns whether the client may still be sending, and draining its connection was not given up already.
     pub fn are_expected(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) && !self.given_up.load(Ordering::Relaxed)
     }
 }
 
-/// A request's body: where it goes when its reader drops it, and how far that one was.
+/// The place for the rest of a request's body, when its reader drops it.
 #[derive(Debug, Clone)]
 pub(super) struct UnreadBody(Arc<UnreadParts>);
 
 #[derive(Debug)]
 struct UnreadParts {
     arrivals: Arc<ConnectionArrivals>,
-    /// Whether the client waits to be told to send it.
+    /// Set if the client waits to be told to send the body (`Expect: 100-continue`).
     is_announced: bool,
     is_asked_for: AtomicBool,
     rest: Mutex<Option<Incoming>>,
 }
 
 impl UnreadBody {
-    /// What a request may leave; `None` for one without a body, and over HTTP/2.
+    /// Creates the place for the rest of a request's body. Returns `None` for a request without a body, and for HTTP/2.
     pub(super) fn of(
         request: &Request<Incoming>,
         arrivals: &Arc<ConnectionArrivals>,
@@ -76,32 +77,33 @@ impl UnreadBody {
         })))
     }
 
-    /// Notes that somebody reads.
+    /// Notes that the body is being read, which tells a client that waits to send it.
     pub(super) fn asked_for(&self) {
         self.0.is_asked_for.store(true, Ordering::Relaxed);
     }
 
-    /// Notes that all of it was read.
+    /// Notes that the body was read to its end.
     pub(super) fn ended(&self) {
         self.0.arrivals.taken();
     }
 
-    /// Keeps what its reader did not want.
+    /// Keeps the rest, which the reader of the body dropped.
     pub(super) fn keep(&self, rest: Incoming) {
         *self.0.rest.lock().unwrap_or_else(PoisonError::into_inner) = Some(rest);
     }
 
-    /// Sees to what is left of the body, and tells the client in the answer's headers what becomes of the connection.
+    /// Starts draining the rest, and tells the client in the answer's headers if the connection will be closed.
     pub(super) fn settle(self, headers: &mut HeaderMap, begin: impl FnOnce() -> DrainPlace) {
         let Some(rest) = self.0.rest.lock().unwrap_or_else(PoisonError::into_inner).take() else {
             return;
         };
         let is_little = rest.size_hint().exact().is_some_and(|left| left <= LITTLE);
-        // Who waits to be told to send it may do so or not: what comes next cannot be told apart from it.
+        // A client that waits to be told may send the body or not. If it does not, the next bytes are a new request,
+        // and nothing tells the two apart.
         if self.0.is_announced || !is_little {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        // Reading would tell the client to send it.
+        // Reading would tell the client to send the body.
         if self.0.is_announced && !self.0.is_asked_for.load(Ordering::Relaxed) {
             return;
         }

@@ -1,7 +1,8 @@
-//! Who vouches for a certificate: an authority that every client knows, or one that clients have to be told of.
+//! The authority of a certificate: one that every client knows, or one that clients have to be told of.
 //!
-//! gcloud, like all that is built on Python's `requests`, trusts the authorities on Mozilla's list, and none that a machine
-//! adds to its own. So the question is put to that list, which the program brings along.
+//! gcloud, like every program that is built on Python's `requests`, trusts the authorities on Mozilla's list, and none
+//! that a machine adds to its own list. So certificates are checked against Mozilla's list, which is part of this
+//! program.
 
 use rustls::RootCertStore;
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
@@ -11,23 +12,23 @@ use rustls::server::ParsedCertificate;
 use webpki_root_certs::TLS_SERVER_ROOT_CERTS;
 use x509_cert::der::Decode;
 
-/// Who vouches for a certificate.
+/// The kind of authority that vouches for a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CertificateAuthority {
-    /// Somebody whom clients trust by themselves.
+    /// An authority that clients trust by themselves.
     Public,
-    /// A certificate that stands in the same file, and vouches for itself.
+    /// A self-signed certificate in the same file.
     InTheFile,
-    /// Somebody whose certificate is elsewhere.
+    /// An authority whose certificate is not in the file.
     Elsewhere,
 }
 
 impl CertificateAuthority {
-    /// Returns who vouches for the first certificate of a chain.
+    /// Returns the kind of authority that vouches for the first certificate of a chain.
     pub(super) fn of(chain: &[CertificateDer<'_>]) -> Self {
         if is_public(chain) {
             Self::Public
-        } else if chain.iter().any(names_itself) {
+        } else if chain.iter().any(is_self_signed) {
             Self::InTheFile
         } else {
             Self::Elsewhere
@@ -45,7 +46,7 @@ fn is_public(chain: &[CertificateDer<'_>]) -> bool {
     verify_server_cert_signed_by_trust_anchor(&own, &roots, others, now, algorithms).is_ok()
 }
 
-fn names_itself(certificate: &CertificateDer<'_>) -> bool {
+fn is_self_signed(certificate: &CertificateDer<'_>) -> bool {
     x509_cert::Certificate::from_der(certificate).is_ok_and(|certificate| {
         let certified = certificate.tbs_certificate();
         certified.issuer() == certified.subject()

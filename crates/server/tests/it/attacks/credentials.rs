@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use server::data::{DataFolder, FolderSharing};
+use berth_server::data::{DataFolder, FolderSharing};
 
 use crate::util::accounts::{PROJECT, key_name, post_form};
 use crate::util::google::repository_name;
@@ -220,7 +220,7 @@ async fn attack_34_urls_in_a_key_file_are_never_requested(accounts: AccountServe
     let url = format!("http://{}/token", trap.local_addr().expect("bound"));
     let mut key = accounts.owner_key.clone();
     for field in ["token_uri", "auth_uri", "universe_domain", "client_x509_cert_url"] {
-        key = key.with_header(field, url.as_str());
+        key = key.with_field(field, url.as_str());
     }
     accounts.basic_client("_json_key", &key.file.to_string()).get("/v2/").await.expect_status(200);
     let other = key.with_field("private_key_id", "0".repeat(40));

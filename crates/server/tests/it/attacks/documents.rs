@@ -1,8 +1,8 @@
 //! Attacks 54 to 59: manifests that are too large, ambiguous or wrong.
 
+use berth_server::config::DurationSetting;
 use model::media_type::{OCI_INDEX, OCI_MANIFEST};
 use serde_json::json;
-use server::config::DurationSetting;
 
 use crate::util::{Backend, Client, Image, Reply, TestServer, descriptor_of, digest_of, on_both};
 

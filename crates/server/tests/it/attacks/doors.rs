@@ -201,7 +201,7 @@ async fn attack_15_nothing_is_open_by_accident(accounts: AccountServer) {
         let reply = wire.call_grpc(&route.method.path, HeaderMap::new(), &message).await;
         assert_eq!(reply.header("grpc-status"), "16", "{}", route.method.path);
     }
-    let routes = server::routes::registry_routes();
+    let routes = berth_server::routes::registry_routes();
     for route in routes.declared() {
         let path = fill_path(route.path, &image.digest());
         let own = routes.declared().iter().filter(|other| other.path == route.path);
@@ -224,7 +224,7 @@ async fn attack_15_nothing_is_open_by_accident(accounts: AccountServer) {
     }
     // Operators have a listener of their own, which does not serve the clients' paths.
     let operators = Client::new(accounts.server.ops);
-    for route in server::routes::ops_routes().declared() {
+    for route in berth_server::routes::ops_routes().declared() {
         operators.get(route.path).await.expect_status(200);
         assert_eq!(nobody.get(route.path).await.status, 404, "{}", route.path);
     }

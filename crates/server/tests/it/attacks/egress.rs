@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use berth_server::config::WebhookSettings;
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
-use server::config::WebhookSettings;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
@@ -63,7 +63,7 @@ async fn attack_51_no_redirect_is_followed(backend: Backend) {
 /// A receiver without a trusted certificate gets no message.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn attack_51_an_unknown_certificate_is_refused() {
-    let key = AccountServer::start(Backend::Sqlite).await.owner_key;
+    let key = AccountServer::start_with(Backend::Sqlite, |_| ()).await.owner_key;
     let certificate = CertificateDer::from(self_signed_certificate(&key));
     let private =
         PrivatePkcs8KeyDer::from(STANDARD.decode(key.private_key_base64()).expect("base64"));

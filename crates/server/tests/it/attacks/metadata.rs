@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
+use berth_server::config::{MetadataSettings, OpsListen};
 use serde_json::{Value, json};
-use server::config::{MetadataSettings, OpsListen};
 
 use crate::util::process::{berth_command, parse_address};
 use crate::util::{AccountServer, Backend, Client, TestServer, on_both};
@@ -125,7 +125,7 @@ async fn a_project_that_does_not_exist_has_no_number() {
     let listen = OpsListen::At("127.0.0.1:0".parse().expect("an address"));
     let account = "robot-account@elsewhere.iam.gserviceaccount.com".to_owned();
     let metadata = MetadataSettings { listen, account };
-    let change = |config: &mut server::config::Config| config.metadata = metadata;
+    let change = |config: &mut berth_server::config::Config| config.metadata = metadata;
     let server = TestServer::start_with_accounts(Backend::Sqlite, change).await;
     let client = metadata_client(&server);
     client.get("/computeMetadata/v1/project/numeric-project-id").await.expect_status(404);
@@ -135,7 +135,7 @@ async fn a_project_that_does_not_exist_has_no_number() {
 #[tokio::test]
 async fn the_metadata_routes_are_on_their_own_listener() {
     let (server, client) = start_metadata_server("127.0.0.1:0").await;
-    for route in server::metadata_server::routes().declared() {
+    for route in berth_server::metadata_server::routes().declared() {
         let path = route.path.replace("{account}", "default");
         let asked = format!("{path}?audience=x");
         client.get(&asked).await.expect_status(200);
@@ -146,7 +146,7 @@ async fn the_metadata_routes_are_on_their_own_listener() {
             Client::new(client.address()).get(&asked).await.expect_status(403);
         }
     }
-    for route in server::routes::registry_routes().declared() {
+    for route in berth_server::routes::registry_routes().declared() {
         client.get(route.path).await.expect_status(404);
     }
 }

@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use berth_server::config::Config;
 use bytes::Bytes;
 use model::media_type::{DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST};
 use serde_json::{Value, json};
-use server::config::Config;
 
 use crate::gc::collect_garbage;
 use crate::util::numbers::RandomNumbers;
@@ -42,7 +42,7 @@ fn digest_in(descriptor: &Value) -> String {
 
 fn descriptors_in<'a>(manifest: &'a Value, field: &str) -> Vec<&'a Value> {
     match &manifest[field] {
-        Value::Array(all) => all.iter().collect_and_check(),
+        Value::Array(all) => all.iter().collect(),
         Value::Null => Vec::new(),
         one => vec![one],
     }
@@ -55,7 +55,7 @@ fn named_blobs(manifest: &Value) -> BTreeSet<String> {
     let unknown = descriptors_in(manifest, "manifests")
         .into_iter()
         .chain(descriptors_in(manifest, "subject"));
-    layers.chain(unknown.filter(|entry| !is_manifest(entry))).map(digest_in).collect_and_check()
+    layers.chain(unknown.filter(|entry| !is_manifest(entry))).map(digest_in).collect()
 }
 
 /// The digests in a manifest, without its subject, that clients get as manifests.
@@ -63,13 +63,12 @@ fn named_manifests(manifest: &Value) -> BTreeSet<String> {
     let layers =
         descriptors_in(manifest, "config").into_iter().chain(descriptors_in(manifest, "layers"));
     let layers = layers.filter(|layer| is_manifest(layer));
-    layers.chain(descriptors_in(manifest, "manifests")).map(digest_in).collect_and_check()
+    layers.chain(descriptors_in(manifest, "manifests")).map(digest_in).collect()
 }
 
 impl RandomRegistry {
     fn new(server: &TestServer, seed: u64, sparse: bool) -> Self {
-        let blobs =
-            (0..6_u64).map(|blob| Bytes::from(format!("{seed} {blob}"))).collect_and_check();
+        let blobs = (0..6_u64).map(|blob| Bytes::from(format!("{seed} {blob}"))).collect();
         let (made, stored, here) = (Vec::new(), BTreeMap::new(), BTreeSet::new());
         let (admin, numbers) = (server.admin(), RandomNumbers(seed));
         Self { admin, numbers, sparse, blobs, made, stored, accepted: 0, here }
@@ -136,11 +135,11 @@ impl RandomRegistry {
     }
 
     fn all_named(&self, what: fn(&Value) -> BTreeSet<String>) -> BTreeSet<String> {
-        self.stored.values().flat_map(what).collect_and_check()
+        self.stored.values().flat_map(what).collect()
     }
 
     async fn delete_manifest(&mut self) {
-        let all: Vec<_> = self.stored.keys().cloned().collect_and_check();
+        let all: Vec<_> = self.stored.keys().cloned().collect();
         if all.is_empty() {
             return;
         }

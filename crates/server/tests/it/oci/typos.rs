@@ -1,8 +1,8 @@
 //! Mistyped names: no push creates a repository for one, and the error says which part of the name is wrong.
 
+use berth_server::config::{Config, NewRepositories};
 use http::Method;
 use model::media_type::OCI_INDEX;
-use server::config::{Config, NewRepositories};
 
 use crate::util::accounts::{ORGANIZATION, PROJECT};
 use crate::util::google::repository_name;

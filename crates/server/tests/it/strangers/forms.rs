@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use server::config::DurationSetting;
+use berth_server::config::DurationSetting;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 

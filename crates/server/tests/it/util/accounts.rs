@@ -2,8 +2,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use berth_server::config::Config;
 use serde_json::{Value, json};
-use server::config::Config;
 
 use super::google::{LOCATION, account_name};
 use super::{AccountKey, Backend, Client, GoogleClient, Reply, StartOn, TestServer};

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::{AccountKey, AccountServer, Backend, StartOn};
-use crate::attacks::{certificate_of_somebody, self_signed_certificate};
+use crate::attacks::{certificate_by_other, self_signed_certificate};
 
 /// A certificate and its private key. The certificate is self-signed, or says that another has signed it, and is valid
 /// until the end of 2049.
@@ -23,7 +23,7 @@ impl CertificateFiles {
 
     /// As [`CertificateFiles::write_to`], with a certificate that names another issuer.
     pub(crate) async fn write_by_other(folder: &Path) -> Self {
-        Self::write_made_by(folder, certificate_of_somebody).await
+        Self::write_made_by(folder, certificate_by_other).await
     }
 
     async fn write_made_by(folder: &Path, make: fn(&AccountKey) -> Vec<u8>) -> Self {

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use berth_server::config::{Config, OnPush, OpsListen};
+use berth_server::run::{RunningServer, ServerOptions, StartPermits};
 use identity::{AuthorizationMode, Caller, Clock, Grant, SystemClock};
 use model::name::RepositoryName;
 use model::registry_scope::{RegistryScope, ScopeAction, ScopeEntry};
-use server::config::{Config, OnPush, OpsListen};
-use server::run::{RunningServer, ServerOptions, StartPermits};
 use tempfile::TempDir;
 use web::auth::Authenticator;
 
@@ -96,8 +96,11 @@ struct StartOptions {
 /// The callers of most tests, with their permissions on `r1` and `r2` of the project `p`.
 fn listed_callers() -> HashMap<String, Caller> {
     let read: &[_] = &[artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS];
-    let write: &[_] =
-        &[artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS, artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS, artifactregistry::REPOSITORIES_CREATE_ON_PUSH];
+    let write: &[_] = &[
+        artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS,
+        artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS,
+        artifactregistry::REPOSITORIES_CREATE_ON_PUSH,
+    ];
     let all: &[_] = &[
         artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS,
         artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS,

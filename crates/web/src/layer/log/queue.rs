@@ -1,7 +1,7 @@
-//! The queue between all who log and the one thread that writes to standard error.
+//! The queue between all code that logs and the one thread that writes to standard error.
 //!
-//! A pipe that nobody reads blocks whoever writes to it. That must be nobody who answers a request or ends the process.
-//! So lines wait here, and those that find no room are dropped and counted.
+//! A pipe that nobody reads blocks the thread that writes to it. No thread that answers a request or ends the process
+//! may be blocked. So lines wait in this queue, and lines that do not fit are dropped and counted.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -17,22 +17,22 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::settings::LogFormat;
 
-/// How many bytes of lines wait at most. A second buffer of as many is being written.
+/// The most bytes of lines that wait. A second buffer of the same size is being written.
 const MAX_WAITING: usize = 1 << 20;
-/// The longest line.
+/// The most bytes of a line.
 const MAX_LINE: usize = 4 << 10;
-/// The longest text in a line that was too long, where lines are JSON.
+/// The most bytes of each text in a JSON line that was too long.
 const MAX_TEXT: usize = 512;
 
-/// Lines that were dropped since the process began.
+/// The lines that were dropped since the process began.
 static DROPPED: LazyLock<Counter<u64, AtomicU64>> = LazyLock::new(Counter::default);
 
-/// The counter of lines that were dropped.
+/// Returns the counter of lines that were dropped.
 pub(crate) fn dropped_lines() -> Counter<u64, AtomicU64> {
     DROPPED.clone()
 }
 
-/// Takes lines, and never waits.
+/// The queue of lines. Adding a line never waits. Cheap to clone; every clone is the same queue.
 #[derive(Clone)]
 pub(super) struct LineQueue {
     format: LogFormat,
@@ -48,16 +48,16 @@ struct QueueState {
 #[derive(Default)]
 struct QueuedLines {
     waiting: Vec<u8>,
-    /// Lines that were dropped since it was last said.
+    /// The lines that were dropped since the last warning about it.
     dropped: u64,
-    /// Whether the thread is at it.
+    /// Set while the thread writes.
     writing: bool,
 }
 
 impl LineQueue {
     /// Starts the thread that writes to standard error.
     pub(super) fn start(format: LogFormat) -> io::Result<Self> {
-        // A file of its own: the standard library's has a lock, which whoever panics would wait for.
+        // Not the standard library's handle: it has a lock, and a thread that panics would wait for that lock.
         let out = File::from(io::stderr().as_fd().try_clone_to_owned()?);
         let queue = Self { format, shared: Arc::default() };
         let shared = queue.shared.clone();
@@ -65,7 +65,7 @@ impl LineQueue {
         Ok(queue)
     }
 
-    /// Waits until everything so far is written, but not for longer than `most`.
+    /// Waits until all lines so far are written, but not longer than `patience`.
     pub(super) fn flush(&self, most: Duration) {
         let until = Instant::now() + most;
         let mut state = self.shared.lock();
@@ -131,7 +131,7 @@ impl<'a> MakeWriter<'a> for LineQueue {
 }
 
 impl Write for LineQueue {
-    /// Takes one line, as the subscriber writes them.
+    /// Takes one line. The subscriber calls this once for each line.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.shared.push(&shortened(line, self.format));
         Ok(line.len())
@@ -142,7 +142,8 @@ impl Write for LineQueue {
     }
 }
 
-/// Returns the line, cut where it is too long. What clients choose is cut before: this is for the texts of errors.
+/// Returns the line, cut if it is too long. Texts of clients are cut before, so that a line is too long only because of
+/// the text of an error.
 fn shortened(line: &[u8], format: LogFormat) -> Cow<'_, [u8]> {
     if line.len() <= MAX_LINE {
         return line.into();
@@ -199,7 +200,7 @@ mod tests {
         let state = queue.shared.lock();
         assert_eq!((state.waiting.len(), state.dropped), (MAX_WAITING, 3));
         drop(state);
-        // Nobody writes, so that it ends by the clock.
+        // No thread writes, so that the wait ends by the clock.
         queue.flush(Duration::from_millis(1));
     }
 }

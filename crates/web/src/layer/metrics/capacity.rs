@@ -1,10 +1,10 @@
-//! The gauges of what the registry holds, what waits, and how much room there is. A background job sets them.
+//! The gauges of what the registry stores, of the work that waits, and of the disk. A background job sets them.
 
 use engine::{CapacityReport, DiskRoom};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
-/// The gauges.
+/// The gauges of what the registry stores, and of the work that waits.
 #[derive(Default)]
 pub(super) struct CapacityGauges {
     repositories: Gauge,

@@ -1,4 +1,4 @@
-//! The figures of stored bytes: whether the stores are there, and what copies were found to be.
+//! The metrics of stored bytes: the presence of the stores, and the results of checking copies.
 
 use std::sync::atomic::Ordering;
 
@@ -9,7 +9,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
-/// The figures.
+/// The metrics of the stores and of the copies in them.
 #[derive(Default)]
 pub(super) struct CopyFigures {
     stores_present: Gauge,
@@ -68,18 +68,18 @@ impl CopyFigures {
         );
     }
 
-    /// Sets whether the stores are where they belong.
+    /// Sets the gauge that says whether the stores are where they belong.
     pub(super) fn set_present(&self, is_present: bool) {
         self.stores_present.set(i64::from(is_present));
     }
 
-    /// Sets what the database knows of all copies: times are in microseconds.
+    /// Sets the gauges about all copies, from the database. `oldest` is in microseconds since 1970.
     pub(super) fn set_state(&self, quarantined: i64, oldest: Option<i64>) {
         self.quarantined.set(quarantined);
         self.oldest_check.set(oldest.unwrap_or(0) / 1_000_000);
     }
 
-    /// Sets what this process has found.
+    /// Sets the counters of this process's checks.
     pub(super) fn set_counts(&self, counts: &CheckCounts) {
         let &CheckCounts { sound, corrupt, missing, unreadable, restored, scrubbed_bytes } = counts;
         let set = |counter: &Counter, value| counter.inner().store(value, Ordering::Relaxed);

@@ -1,6 +1,6 @@
-//! The figures of the process that Prometheus' own clients give, read from `/proc` when they are asked for.
+//! The metrics of the process that Prometheus' own client libraries have, read from `/proc` at each scrape.
 //!
-//! Their names are Prometheus' conventions and have no prefix of ours. What cannot be read is left out.
+//! The names are Prometheus' convention, without the prefix of this program. A value that cannot be read is left out.
 
 use std::fmt;
 use std::fs;
@@ -13,15 +13,15 @@ use prometheus_client::registry::Unit;
 use rustix::param::{clock_ticks_per_second, page_size};
 use rustix::process::{Resource, getrlimit};
 
-/// Reads the figures at each scrape.
+/// Reads the metrics of the process at each scrape.
 #[derive(Debug)]
 pub(super) struct ProcessCollector;
 
-/// The figures of one moment.
+/// The values of one scrape.
 #[derive(Debug, PartialEq)]
 struct ProcessFigures {
     cpu_seconds: f64,
-    /// The time of the start, in seconds since the machine's.
+    /// The time between the machine's start and the process's, in seconds.
     started: f64,
     virtual_bytes: i64,
     resident_bytes: i64,
@@ -50,7 +50,7 @@ impl Collector for ProcessCollector {
             }
         }
         if let Ok(descriptors) = fs::read_dir("/proc/self/fd") {
-            // Reading the folder takes a descriptor, which is there only meanwhile.
+            // One descriptor is open only to read this folder.
             let open = ConstGauge::new(as_gauge(descriptors.count() as u64) - 1);
             write("process_open_fds", "Open descriptors", None, &open)?;
         }
@@ -80,7 +80,7 @@ fn figures(stat: &str) -> Option<ProcessFigures> {
     })
 }
 
-/// When the machine started, in seconds since 1970.
+/// Returns the time at which the machine started, in seconds since 1970.
 fn booted_at() -> Option<f64> {
     let stat = fs::read_to_string("/proc/stat").ok()?;
     stat.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()

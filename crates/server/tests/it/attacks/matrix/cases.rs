@@ -157,7 +157,7 @@ fn harmless_body(method: &str) -> Value {
 pub(crate) fn declared_cases(image: &Image) -> Vec<RequestCase> {
     let name = repository_name(PROJECT, REPOSITORY);
     let mut cases = Vec::new();
-    for route in server::routes::registry_routes().declared() {
+    for route in berth_server::routes::registry_routes().declared() {
         let needs = match route.asks {
             RouteAccess::Public(_) => RequiredAccess::Nothing,
             RouteAccess::OptionalCredential(_) => RequiredAccess::NoMore,
@@ -216,7 +216,7 @@ fn request_paths((method, route): (&str, &str), image: &Image) -> Vec<String> {
 /// The routes declare the permissions. Each must match the HTTP method.
 #[test]
 fn attack_14_permissions_match_the_http_methods() {
-    for route in server::routes::registry_routes().declared() {
+    for route in berth_server::routes::registry_routes().declared() {
         let RouteAccess::Permission(permission) = route.asks else { continue };
         for method in route.methods.split(' ') {
             let action = match method {

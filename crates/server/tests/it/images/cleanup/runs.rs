@@ -228,7 +228,7 @@ struct CleaningServer(TestServer);
 
 impl StartOn for CleaningServer {
     async fn start(backend: Backend) -> Self {
-        let often = |config: &mut server::config::Config| {
+        let often = |config: &mut berth_server::config::Config| {
             config.cleanup.interval = "100ms".parse().expect("a length of time");
         };
         Self(TestServer::start_with(backend, often).await)

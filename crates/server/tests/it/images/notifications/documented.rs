@@ -1,7 +1,7 @@
 //! The examples in `docs/notifications.md` work.
 
+use berth_server::config::Config;
 use serde_json::Value;
-use server::config::Config;
 
 use super::IMAGE;
 use crate::util::{Backend, Image, Receiver, TestServer};
