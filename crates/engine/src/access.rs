@@ -309,7 +309,7 @@ pub(crate) fn find_repository(
 impl RepoAccess<Push> {
     /// Checks again that the caller may write here. A request that took long asks before it commits, so that a right
     /// counts as lost even if it was taken away meanwhile.
-    pub(crate) async fn confirm(&self) -> Result<(), EngineError> {
+    pub(crate) async fn confirm_permission(&self) -> Result<(), EngineError> {
         let caller = &self.image.caller;
         self.engine.identity.check_again(caller).await?;
         let repository = Resource::Repository(self.image.repository_name.clone());

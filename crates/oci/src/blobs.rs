@@ -34,7 +34,7 @@ pub(super) async fn by_method(context: OciRequest, image: &str, digest: &str) ->
         Method::DELETE => {
             let access = context.open::<Delete>(&target).await?;
             let precondition = context.precondition()?;
-            access.delete_blob_when(&digest, &precondition).await?;
+            access.delete_blob_if(&digest, &precondition).await?;
             Ok(finish(empty(StatusCode::ACCEPTED), Body::empty()))
         }
         _ => Err(OciError::no_such_path()),

@@ -175,14 +175,14 @@ impl DeliveryWorker {
             };
             match sent {
                 Ok(()) => {
-                    settled.taken.push(message.id);
+                    settled.delivered.push(message.id);
                     self.record_taken(chosen);
                 }
                 Err((cause, reason)) => {
                     // A message that was put off before is put off again at its first refusal.
                     let was_put_off = cause == FailureCause::Refused && message.times_postponed > 0;
                     if self.record_failure(cause, &reason) || was_put_off {
-                        settled.put_off.push((message.id, self.postponement(&message)));
+                        settled.postponed.push((message.id, self.postponement(&message)));
                     }
                     break;
                 }
