@@ -130,12 +130,10 @@ impl Engine {
             // A manifest was pushed after the check, and its foreign key protected the blob.
             Err(EngineError::Database(error)) if error.kind() == ErrorKind::ForeignKey => {
                 let wanted = digest.clone();
-                let by = self
-                    .read_by_key(move |tx| {
-                        let user = versions::find_manifest_with_blob(tx, &repository, &wanted)?;
-                        Ok(user)
-                    })
-                    .await?;
+                let by = self.read_by_key(move |tx| {
+                    Ok(versions::find_manifest_with_blob(tx, &repository, &wanted)?)
+                });
+                let by = by.await?;
                 Err(EngineError::InUse {
                     digest: digest.clone(),
                     by: by.unwrap_or_else(|| digest.clone()),
