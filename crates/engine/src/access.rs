@@ -171,7 +171,7 @@ impl<K> Clone for RepoAccess<K> {
     fn clone(&self) -> Self {
         let (engine, image, permission) =
             (self.engine.clone(), self.image.clone(), self.permission);
-        Self { engine, image: image, permission, kind: PhantomData }
+        Self { engine, image, permission, kind: PhantomData }
     }
 }
 
@@ -240,7 +240,7 @@ impl Engine {
             self.check_stores_present()?;
             image.check_standard()?;
         }
-        Ok(RepoAccess { engine: self.clone(), image: image, permission, kind: PhantomData })
+        Ok(RepoAccess { engine: self.clone(), image, permission, kind: PhantomData })
     }
 
     /// Opens a repository for a method of the APIs that pushes. The permission is the method's own.
@@ -309,7 +309,7 @@ pub(crate) fn find_repository(
 impl RepoAccess<Push> {
     /// Checks again that the caller may write here. A request that took long asks before it commits, so that a right
     /// counts as lost even if it was taken away meanwhile.
-    pub(crate) async fn confirm(&self) -> Result<(), EngineError> {
+    pub(crate) async fn confirm_permission(&self) -> Result<(), EngineError> {
         let caller = &self.image.caller;
         self.engine.identity.check_again(caller).await?;
         let repository = Resource::Repository(self.image.repository_name.clone());

@@ -24,7 +24,7 @@ pub enum EngineError {
         anonymous: bool,
     },
     /// The credential is limited to other images or actions than this one.
-    #[error("the token's scope does not cover this")]
+    #[error("the token's scope does not cover this request")]
     InsufficientScope,
     /// The request carried a credential that is not accepted. The text is for the log.
     #[error(transparent)]
@@ -53,7 +53,7 @@ pub enum EngineError {
         problem: String,
     },
     /// The repository is remote or virtual. Such repositories are stored, but not served.
-    #[error("{0} is a remote or virtual repository, and these are not served yet")]
+    #[error("{0} is a remote or virtual repository, which are not served yet")]
     ModeNotServed(RepositoryName),
     /// The caller has the permission in the project, but there is no such repository.
     #[error("Repository \"{}\" not found", .0.repository)]
@@ -74,9 +74,7 @@ pub enum EngineError {
     #[error("upload is unknown, finished or expired")]
     UploadUnknown,
     /// The account has too many open uploads in the repository.
-    #[error(
-        "{limit} uploads are open in this repository that the account began and did not finish"
-    )]
+    #[error("the account has {limit} unfinished uploads in this repository, which is the limit")]
     TooManyUploads {
         /// The largest number of open uploads.
         limit: u32,

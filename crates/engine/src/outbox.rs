@@ -36,9 +36,9 @@ const MAX_COUNTED: i64 = 1_000;
 #[derive(Debug, Default)]
 pub struct DeliveryOutcome {
     /// The messages that the receiver has taken.
-    pub taken: Vec<Id>,
+    pub delivered: Vec<Id>,
     /// The messages that are put behind others, each with the time that it waits.
-    pub put_off: Vec<(Id, Duration)>,
+    pub postponed: Vec<(Id, Duration)>,
 }
 
 impl Engine {
@@ -73,10 +73,10 @@ impl Engine {
     pub async fn record_deliveries(&self, outcome: DeliveryOutcome) -> Result<(), EngineError> {
         let now = self.clock.now();
         self.write(move |tx| {
-            for id in &outcome.taken {
+            for id in &outcome.delivered {
                 outbox::delete(tx, id)?;
             }
-            for (id, wait) in &outcome.put_off {
+            for (id, wait) in &outcome.postponed {
                 outbox::put_behind(tx, id, now + micros(*wait))?;
             }
             Ok(())

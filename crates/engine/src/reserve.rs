@@ -57,7 +57,7 @@ impl Engine {
                 reserve: self.settings.disk_reserve.of(space.size),
             }),
             Err(error) => {
-                tracing::warn!(%error, "the disk does not say how much room it has: {error}");
+                tracing::warn!(%error, "cannot read the free room of the disk: {error}");
                 None
             }
         }

@@ -184,7 +184,8 @@ fn read_store_id(tx: &mut Tx<'_>, name: &str) -> Result<Option<StoreId>, EngineE
 }
 
 fn parse_id(name: &str, text: &str) -> Result<StoreId, EngineError> {
-    let unreadable = |_| EngineError::Internal(format!("the setting {name} is no id of a store"));
+    let unreadable =
+        |_| EngineError::Internal(format!("the setting {name} is not the id of a store"));
     text.parse().map_err(unreadable)
 }
 
@@ -202,10 +203,10 @@ impl Engine {
         let mut last = self.presence.problem.lock().unwrap_or_else(PoisonError::into_inner);
         match (&*last, &problem) {
             (Some(_), None) => {
-                tracing::info!("the stores are where they belong: writes are taken again")
+                tracing::info!("the stores are in their places again: writes are accepted")
             }
             (last, Some(problem)) if last.as_ref() != Some(problem) => {
-                tracing::error!("nothing is written until this is mended: {problem}");
+                tracing::error!("no writes are accepted until this is repaired: {problem}");
             }
             (None | Some(_), Some(_)) | (None, None) => {}
         }

@@ -68,7 +68,10 @@ impl Authorized {
 
     /// Returns what [`Authorized::resource_for`] does, if the permission is one on the policy of such a resource. A
     /// permission on the policy of a repository must not become one on the policy of its project.
-    pub(crate) fn policy_resource_for(&self, permission: Permission) -> Result<&Resource, IdentityError> {
+    pub(crate) fn policy_resource_for(
+        &self,
+        permission: Permission,
+    ) -> Result<&Resource, IdentityError> {
         let resource = self.resource_for(permission)?;
         match resource.policy_permission_prefix() {
             Some(service) if permission.as_str().starts_with(&format!("{service}.")) => {

@@ -28,13 +28,13 @@ pub(super) async fn by_method(context: OciRequest, image: &str, digest: &str) ->
         }
         Method::GET => {
             let access = context.open::<Pull>(&target).await?;
-            let blob = OpenContent::Blob(access.blob(&digest).await?);
+            let blob = OpenContent::Blob(access.open_blob(&digest).await?);
             content::serve(&context.headers, &digest, blob).await.map_err(refused)
         }
         Method::DELETE => {
             let access = context.open::<Delete>(&target).await?;
             let precondition = context.precondition()?;
-            access.delete_blob_when(&digest, &precondition).await?;
+            access.delete_blob_if(&digest, &precondition).await?;
             Ok(finish(empty(StatusCode::ACCEPTED), Body::empty()))
         }
         _ => Err(OciError::no_such_path()),

@@ -40,14 +40,14 @@ pub(super) async fn by_method(
         }
         Method::GET => {
             let access = context.open::<Pull>(&target).await?;
-            content(&context, access.manifest(&reference).await?)
+            content(&context, access.pull_manifest(&reference).await?)
         }
         // In a box, because the future of `put` is larger than all others.
         Method::PUT => Box::pin(put((context, body), (image, &target), reference)).await,
         Method::DELETE => {
             let access = context.open::<Delete>(&target).await?;
             let precondition = context.precondition()?;
-            let deleted = access.delete_manifest_when(&reference, precondition).await;
+            let deleted = access.delete_manifest_if(&reference, precondition).await;
             deleted.map_err(|error| match error {
                 EngineError::InUse { digest, by } => OciError::has_parent(&digest, &by),
                 error => error.into(),
@@ -102,7 +102,7 @@ async fn put(
     let named = tags.clone();
     let content_type = context.header(CONTENT_TYPE).map(str::to_owned);
     let received = ReceivedManifest { bytes, content_type, reference, tags };
-    let new = context.app.engine.read_manifest(received).await?.when(precondition);
+    let new = context.app.engine.read_manifest(received).await?.with_precondition(precondition);
     let access = match existing {
         Some(access) => access,
         None => {

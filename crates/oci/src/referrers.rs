@@ -20,7 +20,7 @@ pub(super) async fn list(context: OciRequest, image: &str, digest: &str) -> OciA
     context.trail.image(&target);
     context.trail.digest(&subject);
     let page = match context.open::<Pull>(&target).await {
-        Ok(access) => access.referrers(&subject, artifact_type, last.as_ref()).await?,
+        Ok(access) => access.list_referrers(&subject, artifact_type, last.as_ref()).await?,
         // A repository that does not exist has no referrers. The specification has an empty list for that, and no
         // error.
         Err(EngineError::RepositoryUnknown(_) | EngineError::ProjectUnknown(_)) => {

@@ -1,7 +1,7 @@
 //! `/v2/NAME/tags/list` and `/v2/_catalog`.
 
 use axum::response::{IntoResponse, Response};
-use engine::{AccessKind, ListedVersion, Pull, TagPage, TagRow};
+use engine::{AccessKind, ListedVersion, PageRequest, Pull, TagPage, TagRow};
 use form_urlencoded::byte_serialize;
 use http::header::{AUTHORIZATION, LINK};
 use http::{HeaderValue, Method};
@@ -34,9 +34,9 @@ pub(super) async fn list(context: OciRequest, image: &str) -> OciAnswer {
     context.trail.image(&target);
     let access = context.open::<Pull>(&target).await?;
     if complete::is_wanted(&context) {
-        return complete::answer(&context, image, access.complete_list().await?);
+        return complete::answer(&context, image, access.open_complete_list().await?);
     }
-    let page = access.tags(last, limit).await?;
+    let page = access.list_tags(PageRequest { start: last.to_owned(), limit }).await?;
     let response = axum::Json(TagList {
         name: image,
         tags: page.tags.iter().map(|tag| tag.name.as_str()).collect(),
@@ -59,17 +59,17 @@ async fn list_repository(context: &OciRequest, path: &str) -> Result<Option<Resp
     let name = RepositoryName { project, location: context.place.location.clone(), repository };
     let limit = parse_page_size(context.query.get("n"))?;
     if complete::is_wanted(context) {
-        let list = context.app.engine.complete_images(&context.caller, &name).await;
+        let list = context.app.engine.open_complete_image_list(&context.caller, &name).await;
         context.trail.resource(&name);
         context.trail.asked((Pull::PERMISSION, &name), &list);
         return complete::answer(context, path, list?).map(Some);
     }
-    let from = (context.query.last(), limit);
-    let page = context.app.engine.images(&context.caller, &name, from).await;
+    let request = PageRequest { start: context.query.last().to_owned(), limit };
+    let page = context.app.engine.list_images(&context.caller, &name, request).await;
     context.trail.resource(&name);
     context.trail.asked((Pull::PERMISSION, &name), &page);
     let page = page?;
-    let list = TagList { name: path, tags: Vec::new(), child: page.names, manifest: Map::new() };
+    let list = TagList { name: path, tags: Vec::new(), child: page.entries, manifest: Map::new() };
     let list_path = format!("/v2/{path}/tags/list");
     let response = axum::Json(list).into_response();
     Ok(Some(linked(response, &list_path, (page.next.as_deref(), limit))))
@@ -98,10 +98,10 @@ pub(super) async fn catalog(context: OciRequest) -> OciAnswer {
         return Err(OciError::no_credential());
     }
     let limit = parse_page_size(context.query.get("n"))?;
-    let last = context.query.last();
+    let request = PageRequest { start: context.query.last().to_owned(), limit };
     let location = &context.place.location;
-    let page = context.app.engine.catalog(&context.caller, location, (last, limit)).await?;
-    let response = axum::Json(json!({ "repositories": page.names })).into_response();
+    let page = context.app.engine.list_catalog(&context.caller, location, request).await?;
+    let response = axum::Json(json!({ "repositories": page.entries })).into_response();
     Ok(linked(response, "/v2/_catalog", (page.next.as_deref(), limit)))
 }
 

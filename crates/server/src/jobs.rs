@@ -113,8 +113,8 @@ async fn poll_rights(context: JobContext) {
 
 /// Sees whether the stores are still those that were opened.
 async fn check_stores(JobContext { app, .. }: JobContext) {
-    let _ = app.engine.look_at_stores().await;
-    app.metrics.set_stores(app.engine.stores_present());
+    let _ = app.engine.check_stores().await;
+    app.metrics.set_stores(app.engine.are_stores_present());
 }
 
 /// Reads the certificate again if its files were changed.
@@ -153,7 +153,7 @@ async fn scrub(context: JobContext, rate: u64) {
 
 /// Sets the gauges of quarantined copies and of the oldest check.
 async fn count_copies(JobContext { app, .. }: JobContext) {
-    match app.engine.check_state().await {
+    match app.engine.summarize_checks().await {
         Ok((quarantined, oldest)) => app.metrics.set_copies(quarantined, oldest),
         Err(error) => tracing::debug!(%error, "copies could not be counted: {error}"),
     }
@@ -164,7 +164,7 @@ async fn delete_expired_notifications(context: &JobContext) {
     let app = &context.app;
     let mut counts = BTreeMap::<String, u64>::new();
     while !context.is_stopping() {
-        match app.engine.forget_notifications().await {
+        match app.engine.delete_old_notifications().await {
             Ok(webhooks) if webhooks.is_empty() => break,
             Ok(webhooks) => {
                 webhooks.into_iter().for_each(|webhook| *counts.entry(webhook).or_default() += 1);

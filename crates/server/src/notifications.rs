@@ -140,24 +140,24 @@ impl DeliveryWorker {
                 tracing::warn!(webhook.name = name, %error, "webhook {name}: cannot read its messages: {error}");
             }
         }
-        let _ = self.context.app.engine.release_notifications(self.endpoint.name()).await;
+        let _ = self.context.app.engine.release_webhook(self.endpoint.name()).await;
     }
 
     /// Sends all messages that are due, until the receiver has to be left alone for a while.
     async fn send_due(&mut self) -> Result<(), EngineError> {
         let engine = self.context.app.engine.clone();
         loop {
-            let (waiting, due) = engine.waiting_notifications(self.endpoint.name()).await?;
+            let (waiting, due) = engine.count_waiting_notifications(self.endpoint.name()).await?;
             self.context.app.metrics.notifications_waiting(self.endpoint.name(), waiting);
             if !due || self.retry.rests(Instant::now()) || self.context.is_stopping() {
                 return Ok(());
             }
-            let messages = engine.due_notifications(self.endpoint.name()).await?;
+            let messages = engine.list_due_notifications(self.endpoint.name()).await?;
             if messages.is_empty() {
                 return Ok(());
             }
             let settled = self.send_all(messages).await;
-            engine.settle_notifications(settled).await?;
+            engine.record_deliveries(settled).await?;
         }
     }
 
@@ -175,14 +175,14 @@ impl DeliveryWorker {
             };
             match sent {
                 Ok(()) => {
-                    settled.taken.push(message.id);
+                    settled.delivered.push(message.id);
                     self.record_taken(chosen);
                 }
                 Err((cause, reason)) => {
                     // A message that was put off before is put off again at its first refusal.
                     let was_put_off = cause == FailureCause::Refused && message.times_postponed > 0;
                     if self.record_failure(cause, &reason) || was_put_off {
-                        settled.put_off.push((message.id, self.postponement(&message)));
+                        settled.postponed.push((message.id, self.postponement(&message)));
                     }
                     break;
                 }

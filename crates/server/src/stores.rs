@@ -62,7 +62,7 @@ pub(crate) async fn open_blobs(meta: &Meta, data: &DataFolder) -> anyhow::Result
     // Processes that share the folder do this one after the other: the next one finds what this one makes.
     let _turn = data.take_turn()?;
     let path = data.path();
-    let findings = StoreFindings::of(meta, path).await.context("cannot look at the stores")?;
+    let findings = StoreFindings::inspect(meta, path).await.context("cannot look at the stores")?;
     let refusal = match findings.verdict() {
         StoreVerdict::Agreed => return make_blobs(path).await,
         StoreVerdict::Join => {

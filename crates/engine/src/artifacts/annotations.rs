@@ -92,7 +92,7 @@ fn to_json(field: &'static str, annotations: Annotations) -> Result<Option<Strin
     let bytes: usize = annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
     let is_odd = |key: &String| key.is_empty() || key.contains(char::is_control);
     let problem = if annotations.len() > MAX_ANNOTATIONS || bytes > MAX_BYTES {
-        format!("at most {MAX_ANNOTATIONS}, of {MAX_BYTES} bytes together")
+        format!("at most {MAX_ANNOTATIONS} annotations, of {MAX_BYTES} bytes together")
     } else if annotations.keys().any(is_odd) {
         "a key must not be empty, nor have control characters".to_owned()
     } else {

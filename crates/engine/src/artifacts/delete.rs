@@ -28,11 +28,11 @@ use model::permissions::artifactregistry;
 impl RepoAccess<Delete> {
     /// Deletes a tag, or a version with its tags.
     pub async fn delete_manifest(&self, reference: &Reference) -> Result<(), EngineError> {
-        self.delete_manifest_when(reference, Precondition::default()).await
+        self.delete_manifest_if(reference, Precondition::default()).await
     }
 
     /// Does the same as [`Self::delete_manifest`] if the precondition holds when it deletes.
-    pub async fn delete_manifest_when(
+    pub async fn delete_manifest_if(
         &self,
         reference: &Reference,
         precondition: Precondition,
@@ -53,9 +53,8 @@ impl RepoAccess<Delete> {
                 // A digest always names the same content. So only its existence is checked here, and the delete
                 // checks that once more.
                 if !expected.precondition.is_empty() {
-                    let found =
-                        self.engine.read_by_key(move |tx| expected.check_delete(tx, &image)).await;
-                    found?;
+                    let check = move |tx: &mut Tx<'_>| expected.check_delete(tx, &image);
+                    self.engine.read_by_key(check).await?;
                 }
                 self.engine.delete_by_digest(&self.image, digest, TagHandling::DeleteTags).await
             }
@@ -68,7 +67,7 @@ impl RepoAccess<Delete> {
     }
 
     /// Does the same as [`Self::delete_blob`] if the precondition holds.
-    pub async fn delete_blob_when(
+    pub async fn delete_blob_if(
         &self,
         digest: &Digest,
         precondition: &Precondition,
@@ -131,12 +130,10 @@ impl Engine {
             // A manifest was pushed after the check, and its foreign key protected the blob.
             Err(EngineError::Database(error)) if error.kind() == ErrorKind::ForeignKey => {
                 let wanted = digest.clone();
-                let by = self
-                    .read_by_key(move |tx| {
-                        let user = versions::find_manifest_with_blob(tx, &repository, &wanted)?;
-                        Ok(user)
-                    })
-                    .await?;
+                let by = self.read_by_key(move |tx| {
+                    Ok(versions::find_manifest_with_blob(tx, &repository, &wanted)?)
+                });
+                let by = by.await?;
                 Err(EngineError::InUse {
                     digest: digest.clone(),
                     by: by.unwrap_or_else(|| digest.clone()),
@@ -226,7 +223,7 @@ fn check_version_deletable(
             {
                 let more = if rest.is_empty() { "" } else { ", …" };
                 return Err(EngineError::Precondition(format!(
-                    "{digest} is tagged ({first}{more}): delete its tags first, or ask to take them along by force"
+                    "{digest} is tagged ({first}{more}): delete its tags first, or set force"
                 )));
             }
         }

@@ -330,8 +330,8 @@ fn find_wanted_version(
 ) -> Result<Option<(Id, Digest)>, EngineError> {
     match version.parse::<VersionName>() {
         Ok(version) if version.package == *name => {
-            let found = versions::find_in_package(tx, package, &version.digest)?;
-            Ok(found.map(|(id, _)| (id, version.digest)))
+            let row = versions::find_in_package(tx, package, &version.digest)?;
+            Ok(row.map(|(id, _)| (id, version.digest)))
         }
         Ok(_) | Err(_) => Ok(None),
     }

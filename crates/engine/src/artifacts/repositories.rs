@@ -1,4 +1,4 @@
-//! Repositories as they are administered: created, details, listed, changed and deleted.
+//! Repositories as they are administered: created, read, listed, changed and deleted.
 
 use std::collections::BTreeMap;
 
@@ -154,7 +154,7 @@ impl Engine {
             if needs_project {
                 check_project(tx, &project)?;
             }
-            let place = (&project, &location);
+            let parent = (&project, &location);
             let row_filter = |row: &RepositoryDetails| {
                 let matches = filter.matches(|_| row.name.to_string());
                 RowFilter::include_if(matches, 500 + row.settings.len() + row.labels.len())
@@ -162,12 +162,12 @@ impl Engine {
             if (field, direction) == (NameOrder::Name, SortDirection::Ascending) {
                 return read_page(
                     names.narrow(page.clone(), direction),
-                    |last, step| Ok(repositories::list(tx, place, last, step)?),
+                    |last, step| Ok(repositories::list(tx, parent, last, step)?),
                     |row| row.name.repository.to_string(),
                     |row| names.filter(row.name.repository.as_str(), direction, row_filter(row)),
                 );
             }
-            let all = repositories::list(tx, place, "", MAX_SORTED_ROWS as i64 + 1)?;
+            let all = repositories::list(tx, parent, "", MAX_SORTED_ROWS as i64 + 1)?;
             let sort_key = |row: &RepositoryDetails| SortKey {
                 time: field.time(row.created_at, row.updated_at),
                 name: row.name.repository.to_string(),
@@ -273,8 +273,8 @@ fn schedule_cleanup(
 }
 
 fn check_project(tx: &mut Tx<'_>, project: &ProjectId) -> Result<(), EngineError> {
-    let found = meta::projects::find(tx, project.as_str())?.filter(|project| project.active);
-    found.map(|_| ()).ok_or_else(|| EngineError::ResourceUnknown(format!("Project {project}")))
+    let row = meta::projects::find(tx, project.as_str())?.filter(|project| project.active);
+    row.map(|_| ()).ok_or_else(|| EngineError::ResourceUnknown(format!("Project {project}")))
 }
 
 fn repository_name(resource: &Resource) -> Result<RepositoryName, EngineError> {

@@ -82,7 +82,7 @@ fn check_unique(tx: &mut Tx<'_>, repository: &Id, row: &RuleRow) -> Result<(), E
         package => format!("package \"{package}\""),
     };
     let operation = row.operation.as_str();
-    let problem = format!("rule \"{other}\" is about {operation} of {what} already");
+    let problem = format!("rule \"{other}\" already decides about {operation} of {what}");
     Err(EngineError::AlreadyExists(problem))
 }
 

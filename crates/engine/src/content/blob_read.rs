@@ -246,31 +246,31 @@ impl BlobContent {
         let begun = (stream, sent, Some(self));
         Box::pin(stream::unfold(begun, |(mut stream, mut sent, mut content)| async move {
             let frame = stream.next().await?;
-            let found = match &frame {
+            let result = match &frame {
                 Ok(bytes) => {
                     sent.left = sent.left.saturating_sub(bytes.len() as u64);
                     sent.proves.filter(|_| sent.left == 0).map(Ok)
                 }
                 Err(error) => Some(Err(error)),
             };
-            if let Some(found) = found
+            if let Some(result) = result
                 && let Some(content) = content.take()
             {
-                content.record(found).await;
+                content.record(result).await;
             }
             Some((frame, (stream, sent, content)))
         }))
     }
 
-    async fn record(self, found: Result<FileTimes, &BlobError>) {
+    async fn record(self, result: Result<FileTimes, &BlobError>) {
         let Self { engine, digest, row, .. } = self;
-        if matches!(found, Err(BlobError::Changed)) {
+        if matches!(result, Err(BlobError::Changed)) {
             engine.check_in_background(&digest, &row);
         }
-        if let Err(error) = engine.record_check(&row.copy_id, &digest, found).await {
+        if let Err(error) = engine.record_check(&row.copy_id, &digest, result).await {
             tracing::warn!(
                 blob.digest = %digest, %error,
-                "could not write down the check of blob {digest}: {error}"
+                "could not record the check of blob {digest}: {error}"
             );
         }
     }

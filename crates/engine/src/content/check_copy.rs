@@ -62,12 +62,12 @@ impl Engine {
 
     async fn run_check(&self, digest: &Digest, row: &BlobCopy) -> CheckOutcome {
         let _turn = self.checks.turns.acquire().await;
-        let found = self.hash_copy(digest, row).await;
-        let outcome = self.record_check(&row.copy_id, digest, found.as_ref().copied()).await;
+        let result = self.hash_copy(digest, row).await;
+        let outcome = self.record_check(&row.copy_id, digest, result.as_ref().copied()).await;
         outcome.unwrap_or_else(|error| {
             tracing::warn!(
                 blob.digest = %digest, %error,
-                "could not write down the check of blob {digest}: {error}"
+                "could not record the check of blob {digest}: {error}"
             );
             CheckOutcome::Unknown
         })
@@ -93,9 +93,9 @@ impl Engine {
         &self,
         copy: &Id,
         digest: &Digest,
-        found: Result<FileTimes, &BlobError>,
+        result: Result<FileTimes, &BlobError>,
     ) -> Result<CheckOutcome, EngineError> {
-        let error = match found {
+        let error = match result {
             Ok(times) => return self.record_sound(copy, digest, times).await,
             Err(error) => error,
         };
@@ -136,7 +136,7 @@ impl Engine {
         }
         tracing::error!(
             blob.digest = %digest, copy.id = %copy, %error,
-            "blob {digest} is quarantined until it is pushed again or its copy {copy} turns out right: {error}"
+            "blob {digest} is quarantined until it is pushed again or its copy {copy} turns out to be right: {error}"
         );
         let counters = &self.checks.counters;
         let counter = match outcome {
@@ -171,7 +171,7 @@ impl Engine {
             self.checks.counters.restored.fetch_add(1, Ordering::Relaxed);
             tracing::info!(
                 blob.digest = %digest, copy.id = %copy,
-                "blob {digest} is served again: its copy {copy} is right after all"
+                "blob {digest} is served again: its copy {copy} is right"
             );
         }
         Ok(CheckOutcome::Sound)

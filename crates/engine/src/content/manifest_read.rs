@@ -43,10 +43,10 @@ impl RepoAccess<Pull> {
     ) -> Result<PulledManifest, EngineError> {
         let ContentSource::Local(holding) = self.source()?;
         let wanted = reference.clone();
-        let found = self
+        let version = self
             .engine
             .read_by_key(move |tx| {
-                let found = match &wanted {
+                let version = match &wanted {
                     Reference::Tag(tag) => {
                         versions::find_by_tag(tx, holding.address(), tag.as_str())?
                     }
@@ -54,13 +54,13 @@ impl RepoAccess<Pull> {
                         versions::find_by_digest(tx, holding.address(), digest)?
                     }
                 };
-                if let Some(version) = &found {
+                if let Some(version) = &version {
                     check_download(tx, &holding.repository, holding.image(), version)?;
                 }
-                Ok(found)
+                Ok(version)
             })
             .await?;
-        let version = found.ok_or_else(|| EngineError::ManifestUnknown(reference.clone()))?;
+        let version = version.ok_or_else(|| EngineError::ManifestUnknown(reference.clone()))?;
         Ok(PulledManifest::new(version, Bytes::new()))
     }
 
@@ -71,10 +71,10 @@ impl RepoAccess<Pull> {
     ) -> Result<PulledManifest, EngineError> {
         let ContentSource::Local(holding) = self.source()?;
         let wanted = reference.clone();
-        let found = self
+        let version = self
             .engine
             .read_by_key(move |tx| {
-                let found = match &wanted {
+                let version = match &wanted {
                     Reference::Tag(tag) => {
                         versions::find_content_by_tag(tx, holding.address(), tag.as_str())?
                     }
@@ -82,14 +82,14 @@ impl RepoAccess<Pull> {
                         versions::find_content_by_digest(tx, holding.address(), digest)?
                     }
                 };
-                if let Some((version, _)) = &found {
+                if let Some((version, _)) = &version {
                     check_download(tx, &holding.repository, holding.image(), version)?;
                 }
-                Ok(found)
+                Ok(version)
             })
             .await?;
         let (version, bytes) =
-            found.ok_or_else(|| EngineError::ManifestUnknown(reference.clone()))?;
+            version.ok_or_else(|| EngineError::ManifestUnknown(reference.clone()))?;
         self.engine.pulls.count(&version, self.engine.clock.now());
         let bytes = self.engine.shared_manifests.share(&version.digest, bytes)?;
         Ok(PulledManifest::new(version, bytes))

@@ -2,6 +2,7 @@
 //! at once.
 
 mod complete;
+mod list_columns;
 mod references;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,11 +13,11 @@ use meta::{ErrorKind, Id, MetaError, Tx, attachments, blobs, events, packages, u
 use model::attachment::AttachmentId;
 use model::digest::Digest;
 use model::image_config::{ImageConfig, PlatformSummary};
-use model::manifest::{Descriptor, Manifest, NamedContent, RequiredContent};
-use model::media_type::ManifestKind;
+use model::manifest::{Descriptor, Manifest, RequiredContent};
 use model::precondition::Precondition;
 use model::reference::{Reference, Tag};
 
+use list_columns::ListColumns;
 use references::{FoundContent, ImageRows, MissingContent};
 
 use crate::access::{ImageContext, Push, RepoAccess};
@@ -82,7 +83,7 @@ impl NewManifest {
     }
 
     /// Adds a precondition, which is evaluated when the manifest is written.
-    pub fn when(mut self, precondition: Precondition) -> Self {
+    pub fn with_precondition(mut self, precondition: Precondition) -> Self {
         self.expected.precondition = precondition;
         self
     }
@@ -163,7 +164,7 @@ impl RepoAccess<Push> {
             now: self.engine.clock.now(),
         };
         let sizes = write.sizes.clone();
-        self.confirm().await?;
+        self.confirm_permission().await?;
         match self.engine.write(move |tx| write.run(tx)).await {
             Ok(()) => Ok(PushedManifest { digest, subject }),
             Err(EngineError::Database(error)) if error.kind() == ErrorKind::ForeignKey => {
@@ -222,7 +223,7 @@ impl RepoAccess<Push> {
                     }
                 }
                 if missing.is_empty() {
-                    let why = "content that the manifest names came or went meanwhile";
+                    let why = "content that the manifest names was pushed or deleted meanwhile";
                     return Ok(EngineError::Unavailable(why.to_owned()));
                 }
                 Ok(EngineError::ReferencesUnknown(missing))
@@ -252,8 +253,8 @@ impl ManifestWrite {
         let image = &self.image;
         let repository = &image.repository().id;
         image.check_live(tx)?;
-        let place = (&image.target.path, &image.target.location);
-        let package = packages::ensure(tx, repository, place, self.now)?;
+        let location = (&image.target.path, &image.target.location);
+        let package = packages::ensure(tx, repository, location, self.now)?;
         self.expected.check_write(tx, &package)?;
         if self.label.is_some() {
             self.check_attachable(tx, &package)?;
@@ -261,13 +262,13 @@ impl ManifestWrite {
         let named: Vec<_> = self.manifest.named_content().collect();
         let missing = MissingContent::in_repository(image.repository().allows_missing_content);
         let rows = ImageRows { repository, package: &package };
-        let found = FoundContent::look_up(tx, rows, &named, missing)?;
-        let inserted = self.insert_version(tx, rows, &found)?;
+        let content = FoundContent::look_up(tx, rows, &named, missing)?;
+        let inserted = self.insert_version(tx, rows, &content)?;
         let version = match inserted {
             Some(version) => {
-                found.check(&named)?;
+                content.check(&named)?;
                 let references: Vec<_> =
-                    named.iter().flat_map(|named| found.references(named)).collect();
+                    named.iter().flat_map(|named| content.references(named)).collect();
                 let owner = ReferenceOwner { version: &version, repository, package: &package };
                 versions::insert_references(tx, owner, 0, &references)?;
                 versions::bind_manifest(tx, owner, &self.digest)?;
@@ -310,7 +311,7 @@ impl ManifestWrite {
         }
         let subject = self.manifest.subject.as_ref();
         let subject =
-            subject.ok_or_else(|| EngineError::Internal("it refers to nothing".into()))?;
+            subject.ok_or_else(|| EngineError::Internal("an attachment has no subject".into()))?;
         match versions::find_in_package(tx, package, &subject.digest)? {
             Some(_) => Ok(()),
             None => {
@@ -328,7 +329,7 @@ impl ManifestWrite {
     fn already_exists(&self, id: &AttachmentId) -> EngineError {
         let name = &self.image.repository_name;
         EngineError::AlreadyExists(format!(
-            "{name}/attachments/{id} exists already, by that name or with this content"
+            "{name}/attachments/{id} already exists, by that name or with this content"
         ))
     }
 
@@ -336,9 +337,9 @@ impl ManifestWrite {
         &self,
         tx: &mut Tx<'_>,
         rows: ImageRows<'_>,
-        found: &FoundContent,
+        content: &FoundContent,
     ) -> Result<Option<Id>, MetaError> {
-        let columns = ListColumns::new(&self.manifest, found, self.bytes.len() as u64);
+        let columns = ListColumns::new(&self.manifest, content, self.bytes.len() as u64);
         let own_platform =
             PlatformSummary::list_to_json(self.config.platform.clone().map(|platform| {
                 PlatformSummary { digest: None, media_type: None, platform: Some(platform) }
@@ -365,43 +366,5 @@ impl ManifestWrite {
     fn record_push(&self, tx: &mut Tx<'_>) -> Result<(), MetaError> {
         let digest = Some(self.digest.clone());
         events::insert(tx, &events::AuditEvent { digest, ..self.image.event("push", self.now) })
-    }
-}
-
-/// The columns of a manifest that only lists use.
-struct ListColumns {
-    /// The size of the image: the blobs that it names, each once, and its own bytes. An index that names only
-    /// manifests has no size of its own.
-    image_bytes: i64,
-    /// The entries of an index, as their column keeps them. `None` for an image, whose platform is in its config.
-    platforms: Option<String>,
-}
-
-impl ListColumns {
-    fn new(manifest: &Manifest, found: &FoundContent, own_bytes: u64) -> Self {
-        let is_blob = |named: &NamedContent<'_>| match manifest.kind {
-            ManifestKind::Image => true,
-            ManifestKind::Index => !found.is_manifest(named),
-        };
-        let named = || manifest.named_content().filter(|named| !named.is_subject);
-        let blobs: BTreeMap<_, _> = named()
-            .filter(is_blob)
-            .map(|named| (&named.descriptor.digest, named.descriptor.size))
-            .collect();
-        let own_bytes = match manifest.kind {
-            ManifestKind::Index if blobs.is_empty() => 0,
-            ManifestKind::Image | ManifestKind::Index => own_bytes,
-        };
-        let sum = blobs.into_values().fold(own_bytes, u64::saturating_add);
-        let platforms = (manifest.kind == ManifestKind::Index).then(|| {
-            PlatformSummary::list_to_json(named().filter(|named| !is_blob(named)).map(|named| {
-                PlatformSummary {
-                    digest: Some(named.descriptor.digest.to_string()),
-                    media_type: Some(named.descriptor.media_type.clone()),
-                    platform: named.descriptor.platform.clone(),
-                }
-            }))
-        });
-        Self { image_bytes: i64::try_from(sum).unwrap_or(i64::MAX), platforms }
     }
 }

@@ -204,11 +204,11 @@ impl RepoAccess<Push> {
         let holders = self
             .engine
             .read_by_key(move |tx| {
-                let place = (
+                let location = (
                     image.repository_name.project.as_str(),
                     image.repository_name.location.as_str(),
                 );
-                Ok(blobs::list_holders(tx, place, &digest, MAX_HOLDERS)?)
+                Ok(blobs::list_holders(tx, location, &digest, MAX_HOLDERS)?)
             })
             .await?;
         let mut readable = Vec::new();
@@ -265,8 +265,9 @@ impl RepoAccess<Push> {
         }
         self.extend_if_due(&upload).await?;
         let announced = upload.algorithm.parse();
-        let announced: DigestAlgorithm = announced
-            .map_err(|_| EngineError::Internal("upload row names an unknown algorithm".into()))?;
+        let announced: DigestAlgorithm = announced.map_err(|_| {
+            EngineError::Internal("the row of an upload names an unknown algorithm".into())
+        })?;
         let from = Checkpoint {
             offset: upload.size as u64,
             hash_state: upload.checkpoint.clone().unwrap_or_default(),

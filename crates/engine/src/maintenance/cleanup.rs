@@ -304,14 +304,14 @@ fn plan_step(
             left -= 1;
             continue;
         };
-        let some = cleanups::list_candidates(tx, &id, &cursor, left as i64)?;
-        if some.len() < left {
+        let candidates = cleanups::list_candidates(tx, &id, &cursor, left as i64)?;
+        if candidates.len() < left {
             package = None;
         }
-        left -= some.len();
+        left -= candidates.len();
         let evaluator =
             CleanupEvaluator { policies, repository, package: &cursor.package.clone(), now };
-        for candidate in &some {
+        for candidate in &candidates {
             (cursor.uploaded_at, cursor.version) = (candidate.uploaded_at, candidate.version.id);
             plan.report.reviewed += 1;
             match evaluator.evaluate(tx, candidate)? {

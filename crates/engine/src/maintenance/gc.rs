@@ -165,15 +165,15 @@ impl Engine {
         }
         let (wanted, engine) = (review.clone(), self.clone());
         if mode == GcMode::DryRun {
-            return self.read(move |tx| judge(tx, &wanted, times)).await;
+            return self.read(move |tx| decide_review(tx, &wanted, times)).await;
         }
-        let carried_out = self.write(move |tx| settle(&engine, tx, &wanted, times)).await;
-        match carried_out {
+        let verdict = self.write(move |tx| finish_review(&engine, tx, &wanted, times)).await;
+        match verdict {
             // A push needs the content since it was looked at, and was faster. The next review will find that.
             Err(EngineError::Database(error)) if error.kind() == ErrorKind::ForeignKey => {
                 Ok(ReviewVerdict::Kept)
             }
-            carried_out => carried_out,
+            verdict => verdict,
         }
     }
 
@@ -206,8 +206,8 @@ impl Engine {
     }
 }
 
-/// Ends a review with the verdict of [`judge`], unless the review was postponed meanwhile.
-fn settle(
+/// Ends a review with the verdict of [`decide_review`], unless the review was postponed meanwhile.
+fn finish_review(
     engine: &Engine,
     tx: &mut Tx<'_>,
     review: &GcReview,
@@ -216,13 +216,13 @@ fn settle(
     if !gc_queue::finish(tx, review)? {
         return Ok(ReviewVerdict::Kept);
     }
-    let verdict = judge(tx, review, times)?;
+    let verdict = decide_review(tx, review, times)?;
     carry_out(engine, tx, review, verdict, times)?;
     Ok(verdict)
 }
 
 /// Decides whether anything needs the content that a review names. Dry runs and collections share this decision.
-fn judge(
+fn decide_review(
     tx: &mut Tx<'_>,
     review: &GcReview,
     times: ReviewTimes,
@@ -238,7 +238,7 @@ fn judge(
                     Ok(ReviewVerdict::Kept)
                 }
                 Some(_) if versions::incomplete::exists(tx)? => {
-                    let why = "a manifest was stored by an older berth, and may name it";
+                    let why = "a manifest that an older release stored may name the blob";
                     Err(EngineError::Unavailable(why.to_owned()))
                 }
                 Some(size) => Ok(ReviewVerdict::Link { bytes: size as u64 }),
@@ -265,11 +265,11 @@ fn judge(
             let due = meta::deletion::is_repository_deleting(tx, &parse_id(&review.id)?)?;
             Ok(if due { ReviewVerdict::Repository } else { ReviewVerdict::Kept })
         }
-        kind => Err(EngineError::Internal(format!("nobody reviews {kind}"))),
+        kind => Err(EngineError::Internal(format!("unknown kind of review: {kind}"))),
     }
 }
 
-/// Carries out a verdict of [`judge`], and enqueues the reviews that follow from it.
+/// Carries out a verdict of [`decide_review`], and enqueues the reviews that follow from it.
 fn carry_out(
     engine: &Engine,
     tx: &mut Tx<'_>,
@@ -330,5 +330,5 @@ fn parse_id<T: std::str::FromStr>(id: &str) -> Result<T, EngineError> {
 }
 
 fn unreadable(id: &str) -> EngineError {
-    EngineError::Internal(format!("review names {id}, which is no id"))
+    EngineError::Internal(format!("a review has the id {id}, which cannot be read"))
 }

@@ -53,8 +53,8 @@ impl Engine {
             return Err(unknown());
         }
         let (wanted, principal) = (name.to_owned(), caller.principal.to_string());
-        let found = self.read_by_key(move |tx| Ok(operations::find(tx, &wanted)?)).await?;
-        let found = found.filter(|operation| operation.principal == principal);
-        found.map(|operation| operation.content).ok_or_else(unknown)
+        let operation = self.read_by_key(move |tx| Ok(operations::find(tx, &wanted)?)).await?;
+        let own = operation.filter(|operation| operation.principal == principal);
+        own.map(|operation| operation.content).ok_or_else(unknown)
     }
 }

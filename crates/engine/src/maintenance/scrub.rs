@@ -159,12 +159,12 @@ impl Engine {
     where
         P: FnMut(&ScrubReport) -> ControlFlow<()> + Send,
     {
-        let found = match self.read_paced(copy, scrub).await? {
+        let result = match self.read_paced(copy, scrub).await? {
             ControlFlow::Break(()) => return Ok(ControlFlow::Break(())),
-            ControlFlow::Continue(found) => found,
+            ControlFlow::Continue(result) => result,
         };
-        let found = found.as_ref().copied();
-        let outcome = self.record_check(&copy.blob.copy_id, &copy.digest, found).await?;
+        let result = result.as_ref().copied();
+        let outcome = self.record_check(&copy.blob.copy_id, &copy.digest, result).await?;
         scrub.report.add(outcome);
         self.report_progress(scrub).await
     }

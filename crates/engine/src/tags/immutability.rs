@@ -84,7 +84,7 @@ pub(crate) fn check_deletable(
         Some((tag, digest)) => Err(EngineError::TagImmutable { tag, digest }),
         None if is_all => Ok(()),
         None => Err(EngineError::Precondition(format!(
-            "it has more than {MAX_TAGS_EXAMINED} tags, and there are rules about tags: delete some of them first"
+            "the image or version has more than {MAX_TAGS_EXAMINED} tags, and there are rules about tags: delete some tags first"
         ))),
     }
 }

@@ -129,8 +129,8 @@ fn find_version(
 ) -> Result<(Id, Id), EngineError> {
     image.check_live(tx)?;
     let package = find_package(tx, image)?;
-    let found = versions::find_in_package(tx, &package, &version.digest)?;
-    let (id, _) = found.ok_or_else(|| version_unknown(version))?;
+    let row = versions::find_in_package(tx, &package, &version.digest)?;
+    let (id, _) = row.ok_or_else(|| version_unknown(version))?;
     Ok((package, id))
 }
 

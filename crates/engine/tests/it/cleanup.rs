@@ -159,7 +159,7 @@ async fn a_pull_that_is_not_in_the_database_counts() {
     let (registry, digests) = registry_with_images(2, json!({ "moreStaleThan": "60s" })).await;
     registry.clock.advance_minutes(60);
     let pulled = Reference::Digest(digests[0].clone());
-    registry.open_access::<Pull>().await.manifest(&pulled).await.expect("pushed");
+    registry.open_access::<Pull>().await.pull_manifest(&pulled).await.expect("pushed");
     registry.engine.clean_due(HOUR, |_, _| ControlFlow::Continue(())).await.expect("writable");
     assert_eq!(count_versions(&registry).await, 1);
     registry.open_access::<Pull>().await.stat_manifest(&pulled).await.expect("it is still there");

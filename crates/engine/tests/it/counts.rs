@@ -24,7 +24,12 @@ async fn an_index_has_no_size_and_its_pull_counts_for_its_images() {
     let named = json!({ "mediaType": OCI_MANIFEST, "digest": digest.as_str(), "size": length });
     let index = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [named] });
     let index = registry.push_manifest(index, &["index"]).await;
-    registry.open_access::<Pull>().await.manifest(&Reference::Digest(index)).await.expect("pushed");
+    registry
+        .open_access::<Pull>()
+        .await
+        .pull_manifest(&Reference::Digest(index))
+        .await
+        .expect("pushed");
     registry.engine.flush_pulls().await.expect("writable");
     let repository = registry.repository_id().await;
     let (listed, pulls) = registry

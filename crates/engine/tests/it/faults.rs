@@ -21,7 +21,7 @@ async fn a_failed_put_can_be_repeated() {
         registry.faults.add(step, 0, failed_to_write);
         let failed = access.finish_upload(&upload, &digest, body_of(b"").into()).await;
         assert!(matches!(failed, Err(EngineError::Internal(_))), "{step:?}: {failed:?}");
-        let unknown = registry.open_access::<Pull>().await.blob(&digest).await;
+        let unknown = registry.open_access::<Pull>().await.open_blob(&digest).await;
         assert!(matches!(unknown, Err(EngineError::BlobUnknown(_))), "nothing was answered yet");
         let again = access.finish_upload(&upload, &digest, body_of(b"").into()).await;
         again.expect("the bytes are still there");
@@ -180,7 +180,7 @@ async fn an_unreadable_copy_is_set_aside_and_comes_back() {
         // A failed open is tried once more.
         fail(if step == FaultStep::Open { 2 } else { 1 });
         let access = registry.open_access::<Pull>().await;
-        match access.blob(&digest).await {
+        match access.open_blob(&digest).await {
             Ok(blob) => {
                 let frames: Vec<_> = blob.whole().collect().await;
                 assert!(matches!(frames[..], [Err(BlobError::Io(_))]), "{frames:?}");
@@ -196,7 +196,7 @@ async fn an_unreadable_copy_is_set_aside_and_comes_back() {
         assert_eq!((counts.unreadable, counts.restored), (1, 1), "{step:?}");
 
         fail(if step == FaultStep::Open { 2 } else { 1 });
-        if let Ok(blob) = access.blob(&digest).await {
+        if let Ok(blob) = access.open_blob(&digest).await {
             drop(blob.whole().collect::<Vec<_>>().await);
         }
         registry.push_blob(b"content").await;
@@ -212,7 +212,7 @@ async fn running_out_of_descriptors_does_not_blame_a_copy() {
     let digest = registry.push_blob(b"content").await;
     let emfile = || BlobError::Io(std::io::Error::from_raw_os_error(24));
     registry.faults.add(FaultStep::Open, 0, emfile);
-    let failed = registry.open_access::<Pull>().await.blob(&digest).await.err();
+    let failed = registry.open_access::<Pull>().await.open_blob(&digest).await.err();
     assert!(matches!(failed, Some(EngineError::Internal(_))), "{failed:?}");
     assert_eq!(registry.read_blob(&digest).await, b"content");
     assert_eq!(registry.engine.check_counts(), CheckCounts::default());

@@ -22,7 +22,7 @@ async fn a_bad_copy_is_deleted_when_a_good_one_replaces_it() {
     let registry = TestRegistry::new().await;
     let digest = registry.push_blob(b"content").await;
     lose_next_copy(&registry);
-    let bad = registry.open_access::<Pull>().await.blob(&digest).await;
+    let bad = registry.open_access::<Pull>().await.open_blob(&digest).await;
     assert!(matches!(bad.err(), Some(EngineError::BlobUnknown(_))));
     assert_eq!(registry.collect_garbage().await, 0, "it is all there is of the blob");
     registry.push_blob(b"content").await;
@@ -35,7 +35,7 @@ async fn a_bad_copy_is_deleted_with_its_blob() {
     let registry = TestRegistry::with_settings(|settings| settings.gc_grace = Duration::ZERO).await;
     let digest = registry.push_blob(b"content").await;
     lose_next_copy(&registry);
-    registry.open_access::<Pull>().await.blob(&digest).await.err().expect("quarantined");
+    registry.open_access::<Pull>().await.open_blob(&digest).await.err().expect("quarantined");
     assert_eq!(registry.collect_garbage().await, 1);
 }
 

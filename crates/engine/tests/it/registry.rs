@@ -101,7 +101,7 @@ impl TestRegistry {
     }
 
     pub(crate) async fn read_blob(&self, digest: &Digest) -> Vec<u8> {
-        let blob = self.open_access().await.blob(digest).await.expect("pushed");
+        let blob = self.open_access().await.open_blob(digest).await.expect("pushed");
         let frames: Vec<_> = blob.whole().collect().await;
         frames.into_iter().flat_map(|frame| frame.expect("readable")).collect()
     }

@@ -29,7 +29,7 @@ async fn a_due_copy_is_checked_once() {
     assert_eq!(scrub_due(&registry).await.checked, 0);
     registry.clock.advance_minutes(40);
     assert_eq!(scrub_due(&registry).await.bytes, 6, "the second one");
-    let oldest = registry.engine.check_state().await.expect("readable");
+    let oldest = registry.engine.summarize_checks().await.expect("readable");
     assert_eq!(oldest.0, 0);
     assert!(oldest.1.is_some_and(|oldest| oldest > 0));
 }
@@ -43,13 +43,13 @@ async fn an_unreadable_copy_is_set_aside_and_comes_back() {
     registry.faults.add(FaultStep::Read, 0, eio);
     let report = scrub_due(&registry).await;
     assert_eq!((report.checked, report.unreadable), (1, 1));
-    assert_eq!(registry.engine.check_state().await.expect("readable").0, 1);
+    assert_eq!(registry.engine.summarize_checks().await.expect("readable").0, 1);
     // Copies that were set aside are checked again when they are due.
     assert_eq!(scrub_due(&registry).await.checked, 0);
     registry.clock.advance_minutes(8 * 24 * 60);
     assert_eq!(scrub_due(&registry).await.sound, 1);
-    assert_eq!(registry.engine.check_state().await.expect("readable").0, 0);
-    registry.open_access::<Pull>().await.blob(&digest).await.expect("it is served again");
+    assert_eq!(registry.engine.summarize_checks().await.expect("readable").0, 0);
+    registry.open_access::<Pull>().await.open_blob(&digest).await.expect("it is served again");
 }
 
 /// A missing copy of a store that is away is not checked.
@@ -64,7 +64,7 @@ async fn a_store_that_is_away_ends_the_scrub_and_blames_no_copy() {
         .add(FaultStep::CheckPlace, 0, || BlobError::StoreMissing("elsewhere".to_owned()));
     let ended = registry.engine.scrub(ScrubScope::Due, 0, |_| ControlFlow::Continue(())).await;
     assert!(matches!(ended, Err(EngineError::StoreAway(_))), "{ended:?}");
-    registry.open_access::<Pull>().await.blob(&digest).await.expect("nobody doubts it");
+    registry.open_access::<Pull>().await.open_blob(&digest).await.expect("nobody doubts it");
     assert_eq!(scrub_due(&registry).await.sound, 1);
 }
 

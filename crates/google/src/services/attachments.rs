@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use engine::{AttachmentDetails as Found, NewAttachment};
+use engine::{AttachmentDetails as Found, NewAttachment, PageRequest};
 use model::artifact_name::{ArtifactNameError, AttachmentName, escape_slashes};
 use model::attachment::AttachmentId;
 use model::digest::Digest;
@@ -34,11 +34,12 @@ pub(super) async fn list(
     let list = ListIdentity::new(admitted.caller(), &["attachments", &parent, &filter]);
     let fields = ["name", "target", "oci_version_name", "type"];
     let filter = ListFilter::parse(&filter, &fields).map_err(|error| bad_field("filter", error))?;
-    let (start, size) = (services.page_start(&list, &page_token)?, page_size(wanted, 500)?);
-    let page = services.app.engine.attachments(&admitted, &repository, &filter, (&start, size));
+    let (start, limit) = (services.page_start(&list, &page_token)?, page_size(wanted, 500)?);
+    let page = PageRequest { start, limit };
+    let page = services.app.engine.list_attachments(&admitted, &repository, filter, page);
     let page = page.await.map_err(failed)?;
     Ok(Response::new(ListAttachmentsResponse {
-        attachments: page.found.iter().map(|found| message(&repository, found)).collect(),
+        attachments: page.entries.iter().map(|found| message(&repository, found)).collect(),
         next_page_token: services.page_token(&list, page.next.as_deref())?,
     }))
 }
@@ -49,7 +50,7 @@ pub(super) async fn get(
 ) -> ServiceAnswer<Attachment> {
     let admitted = admitted(&request)?;
     let name: AttachmentName = names::found(&request.into_inner().name)?;
-    let found = services.app.engine.attachment(&admitted, &name).await.map_err(failed)?;
+    let found = services.app.engine.find_attachment(&admitted, &name).await.map_err(failed)?;
     Ok(Response::new(message(&name.repository, &found)))
 }
 
@@ -90,7 +91,7 @@ pub(super) async fn delete(
 ) -> ServiceAnswer<Operation> {
     let admitted = admitted(&request)?;
     let name: AttachmentName = names::found(&request.into_inner().name)?;
-    services.app.engine.remove_attachment(&admitted, &name).await.map_err(failed)?;
+    services.app.engine.delete_attachment(&admitted, &name).await.map_err(failed)?;
     services.deleted(admitted.caller(), name.repository).await
 }
 

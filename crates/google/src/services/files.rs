@@ -1,6 +1,6 @@
 //! Files: the blobs and manifests of a repository.
 
-use engine::{FileOwner, RepositoryFile as FoundFile};
+use engine::{FileOwner, ListQuery, PageRequest, RepositoryFile as FoundFile};
 use model::artifact_name::{FileName, escape_slashes};
 use model::digest::DigestAlgorithm;
 use model::list_filter::{ListFilter, SortDirection, parse_order};
@@ -33,12 +33,12 @@ pub(super) async fn list(
     let list = ListIdentity::new(admitted.caller(), &["files", &parent, &filter, &way]);
     let filter = ListFilter::parse(&filter, &["name", "owner"])
         .map_err(|error| bad_field("filter", error))?;
-    let (start, size) = (services.page_start(&list, &page_token)?, page_size(wanted, 500)?);
-    let wanted = (&filter, direction);
-    let page = services.app.engine.files(&admitted, &repository, wanted, (&start, size));
+    let (start, limit) = (services.page_start(&list, &page_token)?, page_size(wanted, 500)?);
+    let query = ListQuery { filter, order: direction, page: PageRequest { start, limit } };
+    let page = services.app.engine.list_files(&admitted, &repository, query);
     let page = page.await.map_err(failed)?;
     Ok(Response::new(ListFilesResponse {
-        files: page.found.iter().map(|found| message(&repository, found)).collect(),
+        files: page.entries.iter().map(|found| message(&repository, found)).collect(),
         next_page_token: services.page_token(&list, page.next.as_deref())?,
     }))
 }
@@ -49,7 +49,7 @@ pub(super) async fn get(
 ) -> ServiceAnswer<File> {
     let admitted = admitted(&request)?;
     let name: FileName = names::found(&request.into_inner().name)?;
-    let found = services.app.engine.file(&admitted, &name).await.map_err(failed)?;
+    let found = services.app.engine.find_file(&admitted, &name).await.map_err(failed)?;
     Ok(Response::new(message(&name.repository, &found)))
 }
 
@@ -59,7 +59,7 @@ pub(super) async fn download(
 ) -> ServiceAnswer<DownloadFileResponse> {
     let admitted = admitted(&request)?;
     let name: FileName = names::found(&request.into_inner().name)?;
-    let content = services.app.engine.file_content(&admitted, &name).await.map_err(failed)?;
+    let content = services.app.engine.open_file(&admitted, &name).await.map_err(failed)?;
     let mut response = Response::new(DownloadFileResponse {});
     response.extensions_mut().insert(MediaDownload { digest: name.digest, content });
     Ok(response)
@@ -71,7 +71,7 @@ pub(super) async fn delete(
 ) -> ServiceAnswer<Operation> {
     let admitted = admitted(&request)?;
     let name: FileName = names::found(&request.into_inner().name)?;
-    services.app.engine.remove_file(&admitted, &name).await.map_err(failed)?;
+    services.app.engine.delete_file(&admitted, &name).await.map_err(failed)?;
     services.deleted(admitted.caller(), name.repository).await
 }
 

@@ -1,6 +1,6 @@
 //! Docker images: every manifest of a repository.
 
-use engine::ImageOrder;
+use engine::{ImageOrder, PageRequest, SortOrder};
 use model::artifact_name::DockerImageName;
 use model::list_filter::{SortDirection, parse_order};
 use model::name::RepositoryName;
@@ -32,12 +32,14 @@ pub(super) async fn list(
     };
     let list =
         ListIdentity::new(admitted.caller(), &["dockerImages", &parent, &format!("{order:?}")]);
-    let (start, size) = (services.page_start(&list, &page_token)?, page_size(wanted, 500)?);
-    let page = services.app.engine.docker_images(&admitted, &repository, order, (&start, size));
+    let (start, limit) = (services.page_start(&list, &page_token)?, page_size(wanted, 500)?);
+    let order = SortOrder { field: order.0, direction: order.1 };
+    let page = PageRequest { start, limit };
+    let page = services.app.engine.list_docker_images(&admitted, &repository, order, page);
     let page = page.await.map_err(failed)?;
     let shown = |image| message::docker_image(&repository, image, &services.app);
     Ok(Response::new(ListDockerImagesResponse {
-        docker_images: page.found.iter().map(shown).collect(),
+        docker_images: page.entries.iter().map(shown).collect(),
         next_page_token: services.page_token(&list, page.next.as_deref())?,
     }))
 }
@@ -48,7 +50,7 @@ pub(super) async fn get(
 ) -> ServiceAnswer<DockerImage> {
     let admitted = admitted(&request)?;
     let DockerImageName(name) = names::found(&request.into_inner().name)?;
-    let image = services.app.engine.docker_image(&admitted, &name).await.map_err(failed)?;
+    let image = services.app.engine.find_docker_image(&admitted, &name).await.map_err(failed)?;
     let message = message::docker_image(&name.package.repository, &image, &services.app);
     Ok(Response::new(message))
 }

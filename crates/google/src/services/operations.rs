@@ -59,7 +59,7 @@ impl ApiServices {
         let result = Some(outcome);
         let operation = Operation { name: name.clone(), metadata, done: true, result };
         let content = operation.encode_to_vec();
-        self.app.engine.keep_operation(caller, name, content).await.map_err(failed)?;
+        self.app.engine.store_operation(caller, name, content).await.map_err(failed)?;
         Ok(Response::new(operation))
     }
 }
@@ -72,7 +72,7 @@ impl Operations for ApiServices {
     ) -> Result<Response<Operation>, Status> {
         let caller = caller(&request);
         let name = request.into_inner().name;
-        let content = self.app.engine.operation(&caller, &name).await.map_err(failed)?;
+        let content = self.app.engine.find_operation(&caller, &name).await.map_err(failed)?;
         let operation = Operation::decode(content.as_slice())
             .map_err(|_| Status::internal("a stored operation cannot be read"))?;
         Ok(Response::new(operation))

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use engine::Annotations;
+use engine::{Annotations, ListQuery, PageRequest, SortOrder};
 use model::artifact_name::PackageName;
 use model::list_filter::ListFilter;
 use model::name::RepositoryName;
@@ -32,12 +32,13 @@ pub(super) async fn list(
     let list = ListIdentity::new(admitted.caller(), &["packages", &parent, &filter, &way]);
     let filter = ListFilter::parse(&filter, &["name", "annotations"])
         .map_err(|error| bad_field("filter", error))?;
-    let (start, size) = (services.page_start(&list, &page_token)?, page_size(wanted, 500)?);
-    let wanted = (&filter, order, direction);
-    let page = services.app.engine.packages(&admitted, &repository, wanted, (&start, size));
+    let (start, limit) = (services.page_start(&list, &page_token)?, page_size(wanted, 500)?);
+    let order = SortOrder { field: order, direction };
+    let query = ListQuery { filter, order, page: PageRequest { start, limit } };
+    let page = services.app.engine.list_packages(&admitted, &repository, query);
     let page = page.await.map_err(failed)?;
     Ok(Response::new(ListPackagesResponse {
-        packages: page.found.iter().map(|found| message::package(&repository, found)).collect(),
+        packages: page.entries.iter().map(|found| message::package(&repository, found)).collect(),
         next_page_token: services.page_token(&list, page.next.as_deref())?,
     }))
 }
@@ -48,7 +49,7 @@ pub(super) async fn get(
 ) -> ServiceAnswer<Package> {
     let admitted = admitted(&request)?;
     let name: PackageName = names::found(&request.into_inner().name)?;
-    let found = services.app.engine.package(&admitted, &name).await.map_err(failed)?;
+    let found = services.app.engine.find_package(&admitted, &name).await.map_err(failed)?;
     Ok(Response::new(message::package(&name.repository, &found)))
 }
 
@@ -86,6 +87,6 @@ pub(super) async fn delete(
 ) -> ServiceAnswer<Operation> {
     let admitted = admitted(&request)?;
     let name: PackageName = names::found(&request.into_inner().name)?;
-    services.app.engine.remove_package(&admitted, &name).await.map_err(failed)?;
+    services.app.engine.delete_package(&admitted, &name).await.map_err(failed)?;
     services.deleted(admitted.caller(), name.repository).await
 }

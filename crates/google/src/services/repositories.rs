@@ -1,6 +1,6 @@
 //! Repositories: list, get, create, update and delete.
 
-use engine::{EngineError, NewRepository};
+use engine::{EngineError, ListQuery, NewRepository, PageRequest, SortOrder};
 use model::list_filter::ListFilter;
 use model::resource::Resource;
 use prost_types::Any;
@@ -34,12 +34,17 @@ pub(super) async fn list(
     let list = ListIdentity::new(admitted.caller(), &["repositories", &parent, &filter, &way]);
     let filter =
         ListFilter::parse(&filter, &["name"]).map_err(|error| bad_field("filter", error))?;
-    let (start, size) = (services.page_start(&list, &token)?, page_size(wanted, 500)?);
-    let page =
-        services.app.engine.repositories(&admitted, (&filter, order, direction), (&start, size));
+    let (start, limit) = (services.page_start(&list, &token)?, page_size(wanted, 500)?);
+    let order = SortOrder { field: order, direction };
+    let query = ListQuery { filter, order, page: PageRequest { start, limit } };
+    let page = services.app.engine.list_repositories(&admitted, query);
     let page = page.await.map_err(failed)?;
     Ok(Response::new(ListRepositoriesResponse {
-        repositories: page.found.iter().map(|found| message::write(found, &services.app)).collect(),
+        repositories: page
+            .entries
+            .iter()
+            .map(|found| message::write(found, &services.app))
+            .collect(),
         next_page_token: services.page_token(&list, page.next.as_deref())?,
     }))
 }
@@ -48,8 +53,10 @@ pub(super) async fn get(
     services: &ApiServices,
     request: Request<GetRepositoryRequest>,
 ) -> ServiceAnswer<Repository> {
-    let found = services.app.engine.repository(&admitted(&request)?).await.map_err(failed)?;
-    Ok(Response::new(message::write(&found, &services.app)))
+    let admitted = admitted(&request)?;
+    let permission = artifactregistry::REPOSITORIES_GET;
+    let repository = services.app.engine.find_repository(&admitted, permission).await;
+    Ok(Response::new(message::write(&repository.map_err(failed)?, &services.app)))
 }
 
 pub(super) async fn create(
@@ -86,7 +93,8 @@ pub(super) async fn update(
     let mask = UpdateMask::new(update_mask)?;
     let engine = &services.app.engine;
     // Fields outside of the mask keep their values, also those that are stored as one document.
-    let current = engine.repository_to_change(&admitted).await.map_err(failed)?;
+    let current = engine.find_repository(&admitted, artifactregistry::REPOSITORIES_UPDATE);
+    let current = current.await.map_err(failed)?;
     message::check_unchanged(&current, &repository, &mask)?;
     let before = message::write(&current, &services.app);
     let merged = message::merge(before.clone(), repository, &mask);

@@ -1,6 +1,6 @@
 //! Rules of a repository: exceptions from immutable tags, and permission for downloads.
 
-use engine::{RuleChange, RuleRow as Found};
+use engine::{PageRequest, RuleChange, RuleRow as Found};
 use model::artifact_name::RuleName;
 use model::name::RepositoryName;
 use model::repository_rule::{RuleAction, RuleOperation};
@@ -27,11 +27,12 @@ pub(super) async fn list(
     let ListRulesRequest { parent, page_size: wanted, page_token } = request.into_inner();
     let repository: RepositoryName = names::found(&parent)?;
     let list = ListIdentity::new(admitted.caller(), &["rules", &parent]);
-    let (start, size) = (services.page_start(&list, &page_token)?, page_size(wanted, 500)?);
-    let page = services.app.engine.rules(&admitted, &repository, (&start, size));
+    let (start, limit) = (services.page_start(&list, &page_token)?, page_size(wanted, 500)?);
+    let page = PageRequest { start, limit };
+    let page = services.app.engine.list_rules(&admitted, &repository, page);
     let page = page.await.map_err(failed)?;
     Ok(Response::new(ListRulesResponse {
-        rules: page.found.into_iter().map(|found| shown(&repository, found)).collect(),
+        rules: page.entries.into_iter().map(|found| shown(&repository, found)).collect(),
         next_page_token: services.page_token(&list, page.next.as_deref())?,
     }))
 }
@@ -42,7 +43,7 @@ pub(super) async fn get(
 ) -> ServiceAnswer<Rule> {
     let admitted = admitted(&request)?;
     let name: RuleName = names::found(&request.into_inner().name)?;
-    let found = services.app.engine.rule(&admitted, &name).await.map_err(failed)?;
+    let found = services.app.engine.find_rule(&admitted, &name).await.map_err(failed)?;
     Ok(Response::new(shown(&name.repository, found)))
 }
 
@@ -54,9 +55,10 @@ pub(super) async fn create(
     let CreateRuleRequest { parent, rule_id, rule } = request.into_inner();
     let repository: RepositoryName = names::found(&parent)?;
     let id = rule_id.parse().map_err(|problem| bad_field("rule_id", problem))?;
+    let name = RuleName { repository, id };
     let change = change(rule.unwrap_or_default(), None)?;
-    let created = services.app.engine.create_rule(&admitted, (&repository, &id), change);
-    Ok(Response::new(shown(&repository, created.await.map_err(failed)?)))
+    let created = services.app.engine.create_rule(&admitted, &name, change);
+    Ok(Response::new(shown(&name.repository, created.await.map_err(failed)?)))
 }
 
 pub(super) async fn update(

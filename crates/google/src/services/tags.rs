@@ -1,6 +1,6 @@
 //! Tags of an image.
 
-use engine::TagTarget;
+use engine::{PageRequest, TagTarget};
 use model::artifact_name::{PackageName, TagName, VersionName};
 use model::list_filter::ListFilter;
 use prost_types::FieldMask;
@@ -25,11 +25,12 @@ pub(super) async fn list(
     let list = ListIdentity::new(admitted.caller(), &["tags", &parent, &filter]);
     let filter = ListFilter::parse(&filter, &["name", "version"]);
     let filter = filter.map_err(|error| bad_field("filter", error))?;
-    let (start, size) = (services.page_start(&list, &page_token)?, page_size(wanted, 1_000)?);
-    let page = services.app.engine.tags_of(&admitted, &package, &filter, (&start, size));
+    let (start, limit) = (services.page_start(&list, &page_token)?, page_size(wanted, 1_000)?);
+    let page = PageRequest { start, limit };
+    let page = services.app.engine.list_tags(&admitted, &package, filter, page);
     let page = page.await.map_err(failed)?;
     Ok(Response::new(ListTagsResponse {
-        tags: page.found.iter().map(|tag| message::tag(&package, tag)).collect(),
+        tags: page.entries.iter().map(|tag| message::tag(&package, tag)).collect(),
         next_page_token: services.page_token(&list, page.next.as_deref())?,
     }))
 }
@@ -40,7 +41,7 @@ pub(super) async fn get(
 ) -> ServiceAnswer<Tag> {
     let admitted = admitted(&request)?;
     let name: TagName = names::found(&request.into_inner().name)?;
-    let digest = services.app.engine.tag(&admitted, &name).await.map_err(failed)?;
+    let digest = services.app.engine.find_tag(&admitted, &name).await.map_err(failed)?;
     Ok(Response::new(shown(&name, digest)))
 }
 
@@ -54,7 +55,7 @@ pub(super) async fn create(
     let tag_id = tag_id.parse().map_err(|problem| bad_field("tag_id", problem))?;
     let version = version_of(&package, &tag.unwrap_or_default())?;
     let name = TagName { package, tag: tag_id };
-    services.app.engine.create_tag(&admitted, (&name, &version)).await.map_err(failed)?;
+    services.app.engine.create_tag(&admitted, &name, &version).await.map_err(failed)?;
     Ok(Response::new(shown(&name, version.digest)))
 }
 
@@ -68,7 +69,7 @@ pub(super) async fn update(
     let name: TagName = names::found(&tag.name)?;
     check_mask(update_mask)?;
     let version = version_of(&name.package, &tag)?;
-    services.app.engine.move_tag(&admitted, (&name, &version)).await.map_err(failed)?;
+    services.app.engine.move_tag(&admitted, &name, &version).await.map_err(failed)?;
     Ok(Response::new(shown(&name, version.digest)))
 }
 
@@ -78,7 +79,7 @@ pub(super) async fn delete(
 ) -> ServiceAnswer<()> {
     let admitted = admitted(&request)?;
     let name: TagName = names::found(&request.into_inner().name)?;
-    services.app.engine.remove_tag(&admitted, &name).await.map_err(failed)?;
+    services.app.engine.delete_tag(&admitted, &name).await.map_err(failed)?;
     Ok(Response::new(()))
 }
 

@@ -1,6 +1,8 @@
 //! Versions: the manifests of an image.
 
-use engine::{DeleteMode, ImageOrder, TagDetail, TagHandling, VersionOrder};
+use engine::{
+    DeleteMode, ImageOrder, ListQuery, PageRequest, SortOrder, TagDetail, TagHandling, VersionOrder,
+};
 use model::artifact_name::{PackageName, VersionName};
 use model::list_filter::{ListFilter, SortDirection, parse_order};
 use model::name::RepositoryName;
@@ -56,13 +58,14 @@ pub(super) async fn list(
     let list = ListIdentity::new(admitted.caller(), &["versions", &parent, &filter, &way]);
     let filter = ListFilter::parse(&filter, &["name", "annotations"])
         .map_err(|error| bad_field("filter", error))?;
-    let (start, size) = (services.page_start(&list, &page_token)?, page_size(wanted, 500)?);
-    let wanted = (&filter, order, direction, tags);
-    let page = services.app.engine.versions(&admitted, &package, wanted, (&start, size));
+    let (start, limit) = (services.page_start(&list, &page_token)?, page_size(wanted, 500)?);
+    let order = SortOrder { field: order, direction };
+    let query = ListQuery { filter, order, page: PageRequest { start, limit } };
+    let page = services.app.engine.list_versions(&admitted, &package, query, tags);
     let page = page.await.map_err(failed)?;
     let shown = |image| message::version(&package.repository, image, shown);
     Ok(Response::new(ListVersionsResponse {
-        versions: page.found.iter().map(shown).collect(),
+        versions: page.entries.iter().map(shown).collect(),
         next_page_token: services.page_token(&list, page.next.as_deref())?,
     }))
 }
@@ -79,7 +82,7 @@ pub(super) async fn get(
         VersionView::Unspecified => VersionView::Full,
         shown => shown,
     };
-    let image = services.app.engine.version(&admitted, &name).await.map_err(failed)?;
+    let image = services.app.engine.find_version(&admitted, &name).await.map_err(failed)?;
     Ok(Response::new(message::version(&name.package.repository, &image, shown)))
 }
 
@@ -104,8 +107,8 @@ pub(super) async fn delete(
     let admitted = admitted(&request)?;
     let DeleteVersionRequest { name, force } = request.into_inner();
     let name: VersionName = names::found(&name)?;
-    let tagged = if force { TagHandling::TakeAlong } else { TagHandling::Keep };
-    services.app.engine.remove_version(&admitted, &name, tagged).await.map_err(failed)?;
+    let tagged = if force { TagHandling::DeleteTags } else { TagHandling::RefuseIfTagged };
+    services.app.engine.delete_version(&admitted, &name, tagged).await.map_err(failed)?;
     services.deleted(admitted.caller(), name.package.repository).await
 }
 
@@ -126,7 +129,7 @@ pub(super) async fn delete_several(
     };
     let digests = names.iter().map(digest).collect::<Result<Vec<_>, _>>()?;
     let mode = if validate_only { DeleteMode::Validate } else { DeleteMode::Delete };
-    let versions = services.app.engine.remove_versions(&admitted, &package, (digests, mode));
+    let versions = services.app.engine.delete_versions(&admitted, &package, digests, mode);
     let undone = versions.await.map_err(failed)?;
     let failed_versions: Vec<String> =
         undone.iter().map(|(digest, _)| format!("{package}/versions/{digest}")).collect();

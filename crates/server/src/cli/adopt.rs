@@ -61,7 +61,7 @@ impl AdoptArguments {
             return Ok(ExitCode::FAILURE);
         }
         let meta = stores::open_database(&data, postgres).await?;
-        let findings = StoreFindings::of(&meta, data.path()).await?;
+        let findings = StoreFindings::inspect(&meta, data.path()).await?;
         print_findings(&findings, &data)?;
         if findings.verdict() == StoreVerdict::Agreed {
             writeln!(stdout(), "They belong together: there is nothing to do.")?;

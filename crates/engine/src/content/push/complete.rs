@@ -13,7 +13,7 @@ use model::digest::Digest;
 use model::manifest::Manifest;
 use model::media_type::ManifestKind;
 
-use super::ListColumns;
+use super::list_columns::ListColumns;
 use super::references::{FoundContent, ImageRows, MissingContent};
 
 use crate::engine::Engine;
@@ -57,7 +57,7 @@ impl Engine {
                 return Ok(());
             }
         }
-        let why = "what manifests of the last release name is still being looked up";
+        let why = "the references of manifests of the last release are not complete yet";
         Err(EngineError::Unavailable(why.to_owned()))
     }
 }
@@ -98,8 +98,8 @@ fn complete(
         manifest.named_content().filter(|named| !named.is_known_to_all_releases()).collect();
     if !named.is_empty() {
         let image = ImageRows { repository: &version.repository_id, package: &version.package_id };
-        let found = FoundContent::look_up(tx, image, &named, MissingContent::Accepted)?;
-        let references = named.iter().flat_map(|named| found.references(named));
+        let content = FoundContent::look_up(tx, image, &named, MissingContent::Accepted)?;
+        let references = named.iter().flat_map(|named| content.references(named));
         let mut missing = without_stored(tx, version, references)?;
         let is_last = missing.len() <= allowance.references;
         missing.truncate(allowance.references);
@@ -109,7 +109,7 @@ fn complete(
             return Ok(false);
         }
         if manifest.kind == ManifestKind::Index {
-            let columns = ListColumns::new(&manifest, &found, bytes.len() as u64);
+            let columns = ListColumns::new(&manifest, &content, bytes.len() as u64);
             let platforms = columns.platforms.unwrap_or_default();
             incomplete::set_index_summary(tx, &version.id, &platforms, columns.image_bytes)?;
         }

@@ -106,7 +106,7 @@ impl ClaimedUpload<'_> {
             }
             Err(FinishError::Blob(error)) => return Err(access.store_error(&upload, error).await),
         };
-        access.confirm().await?;
+        access.confirm_permission().await?;
         let (image, times) = (access.image.clone(), access.engine.review_times());
         let finished = FinishedUpload { upload, digest: digest.clone(), stored };
         access.engine.write(move |tx| commit(tx, &image, &finished, times)).await
@@ -123,7 +123,7 @@ impl RepoAccess<Push> {
             BlobError::Lost | BlobError::NotAFile => {
                 tracing::warn!(
                     upload.id = %upload.id, %error,
-                    "the bytes of upload {} are gone, and it is over: {error}", upload.id
+                    "the bytes of upload {} are gone, so the upload has ended: {error}", upload.id
                 );
                 self.discard_upload(upload).await;
                 return EngineError::UploadUnknown;
@@ -158,7 +158,7 @@ impl RepoAccess<Push> {
         if let Some(copy) = ended
             && let Err(error) = self.engine.blobs.delete(CopyId::from(copy.to_bytes())).await
         {
-            tracing::debug!(upload.id = %upload.id, %error, "removed later: {error}");
+            tracing::debug!(upload.id = %upload.id, %error, "the file of upload {} will be deleted later: {error}", upload.id);
         }
     }
 }

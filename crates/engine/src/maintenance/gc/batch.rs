@@ -6,7 +6,7 @@ use futures_util::{StreamExt, stream};
 use meta::gc_queue::{self, GcReview};
 use meta::{ErrorKind, Id, blobs};
 
-use super::{GcReport, ReviewVerdict, parse_id, settle};
+use super::{GcReport, ReviewVerdict, finish_review, parse_id};
 
 use crate::engine::Engine;
 use crate::error::EngineError;
@@ -50,24 +50,24 @@ impl Engine {
             return Ok(Vec::new());
         }
         let (engine, times) = (self.clone(), self.review_times());
-        let settled = move |tx: &mut meta::Tx<'_>| {
-            reviews.iter().map(|review| settle(&engine, tx, review, times)).collect()
+        let finish = move |tx: &mut meta::Tx<'_>| {
+            reviews.iter().map(|review| finish_review(&engine, tx, review, times)).collect()
         };
-        self.write(settled).await
+        self.write(finish).await
     }
 
     /// Reviews copies. The files are deleted first, then the rows: a crash between the two leaves rows that are
     /// reviewed again.
     async fn review_copies(&self, reviews: &[GcReview]) -> Result<Vec<ReviewVerdict>, EngineError> {
         let looked_at = reviews.to_vec();
-        let look = move |tx: &mut meta::Tx<'_>| {
+        let find = move |tx: &mut meta::Tx<'_>| {
             let reviews = looked_at.iter().cloned();
             reviews.map(|review| TrashCopy::find(tx, review)).collect::<Result<Vec<_>, _>>()
         };
         if reviews.is_empty() {
             return Ok(Vec::new());
         }
-        let copies: Vec<TrashCopy> = stream::iter(self.read(look).await?)
+        let copies: Vec<TrashCopy> = stream::iter(self.read(find).await?)
             .map(|copy| self.delete_copy_file(copy))
             .buffer_unordered(FILES_AT_ONCE)
             .filter_map(std::future::ready)
@@ -99,7 +99,7 @@ impl Engine {
             Err(error) => {
                 tracing::warn!(
                     gc.kind = COPY_REVIEW, gc.id = %copy.id, %error,
-                    "the file of copy {} could not be removed yet: {error}", copy.id
+                    "the file of copy {} could not be deleted yet: {error}", copy.id
                 );
                 None
             }
