@@ -64,9 +64,9 @@ impl BodyReader {
         {
             return Err(limited.otherwise.clone());
         }
-        let most = limited.map_or(MESSAGE_LIMIT, |limited| limited.bytes);
-        let bodies = if limited.is_some() { &self.small } else { &self.bodies };
-        let taken = bodies.receive(body, (most + frame::PREFIX, self.idle)).await;
+        let max_bytes = limited.map_or(MESSAGE_LIMIT, |limited| limited.bytes);
+        let budget = if limited.is_some() { &self.small } else { &self.bodies };
+        let taken = budget.receive(body, max_bytes + frame::PREFIX, self.idle).await;
         taken.map_err(|error| match error {
             WholeError::TooLarge => match limited {
                 Some(limited) => limited.otherwise.clone(),

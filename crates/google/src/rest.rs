@@ -92,7 +92,7 @@ impl Transcoder {
             }
             let length = document.as_ref().map_or(0, |document| document.bytes.len());
             let (input, query) = (method.input.clone(), query.clone());
-            let parse = move || message(&input, found, (&query, document));
+            let parse = move || message(&input, found, &query, document);
             let (message, known) = self.intake.parsing.run(length, parse).await??;
             // The gate answers this error only to a caller that may make the call.
             if let Err(error) = known {
@@ -157,7 +157,8 @@ fn object(body: &[u8]) -> Result<Map<String, serde_json::Value>, GoogleError> {
 fn message(
     input: &MessageDescriptor,
     found: MatchedRoute,
-    (query, document): (&str, Option<BufferedBody>),
+    query: &str,
+    document: Option<BufferedBody>,
 ) -> Result<(DynamicMessage, Result<(), GoogleError>), GoogleError> {
     let body = document.map_or_else(|| Ok(Map::new()), |document| object(&document.bytes))?;
     let mut fields = match &*found.body {

@@ -120,7 +120,7 @@ impl Authorizer for EngineAuthorizer {
         trail.resource(&named);
         let admitted = self.0.engine.identity().admit(&caller, permission, resource.clone()).await;
         let admitted = admitted.map_err(EngineError::from);
-        trail.asked((permission, &resource), &admitted);
+        trail.checked(permission, &resource, &admitted);
         extensions.insert(admitted?);
         Ok(())
     }

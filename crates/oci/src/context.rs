@@ -98,7 +98,7 @@ impl OciRequest {
         target: &ImageTarget,
     ) -> Result<RepoAccess<K>, EngineError> {
         let opened = self.app.engine.open(&self.caller, target).await;
-        self.trail.asked((K::PERMISSION, &RepositoryOf(target)), &opened);
+        self.trail.checked(K::PERMISSION, &RepositoryOf(target), &opened);
         opened
     }
 
@@ -108,7 +108,7 @@ impl OciRequest {
         target: &ImageTarget,
     ) -> Result<Option<RepoAccess<K>>, EngineError> {
         let opened = self.app.engine.open_existing(&self.caller, target).await;
-        self.trail.asked((K::PERMISSION, &RepositoryOf(target)), &opened);
+        self.trail.checked(K::PERMISSION, &RepositoryOf(target), &opened);
         opened
     }
 
@@ -138,7 +138,7 @@ where
     if let Some(info) = info {
         info.set_route(label);
     }
-    let attempt = app.audit.attempt(operation, (info, request.headers()));
+    let attempt = app.audit.begin(operation, info, request.headers());
     let method = request.method().clone();
     let (parts, body) = request.into_parts();
     let arrival = Arc::new(RequestArrival::of(&parts));

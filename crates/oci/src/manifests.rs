@@ -124,8 +124,8 @@ async fn put(
 
 /// The whole body, which must not be larger than a manifest may be.
 async fn receive(context: &OciRequest, body: Body) -> Result<BufferedBody, OciError> {
-    let limits = (MAX_MANIFEST_BYTES, context.app.limits.idle_timeout.get());
-    context.app.manifests.receive(body, limits).await.map_err(|error| match error {
+    let (manifests, idle) = (&context.app.manifests, context.app.limits.idle_timeout.get());
+    manifests.receive(body, MAX_MANIFEST_BYTES, idle).await.map_err(|error| match error {
         WholeError::TooLarge => ManifestError::TooLarge.into(),
         WholeError::Stalled => BodyError::Stalled.into(),
         WholeError::Closed => BodyError::Closed.into(),

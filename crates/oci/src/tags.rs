@@ -61,13 +61,13 @@ async fn list_repository(context: &OciRequest, path: &str) -> Result<Option<Resp
     if complete::is_wanted(context) {
         let list = context.app.engine.complete_images(&context.caller, &name).await;
         context.trail.resource(&name);
-        context.trail.asked((Pull::PERMISSION, &name), &list);
+        context.trail.checked(Pull::PERMISSION, &name, &list);
         return complete::answer(context, path, list?).map(Some);
     }
     let from = (context.query.last(), limit);
     let page = context.app.engine.images(&context.caller, &name, from).await;
     context.trail.resource(&name);
-    context.trail.asked((Pull::PERMISSION, &name), &page);
+    context.trail.checked(Pull::PERMISSION, &name, &page);
     let page = page?;
     let list = TagList { name: path, tags: Vec::new(), child: page.names, manifest: Map::new() };
     let list_path = format!("/v2/{path}/tags/list");

@@ -171,7 +171,7 @@ async fn forget_notifications(app: &App, stop: &watch::Receiver<bool>) {
 
 async fn clean(app: &App, interval: Duration, stop: &watch::Receiver<bool>) {
     let cleaned = app.engine.clean_due(interval, |repository, step| {
-        app.audit.cleaned(repository, step);
+        app.audit.record_cleanup(repository, step);
         unless_stopped(stop)
     });
     if let Err(error) = cleaned.await {

@@ -118,7 +118,7 @@ impl RunningServer {
         metrics.refusals_known(&refusal::REASONS);
         let meta = meta.with_observer(metrics.transaction_observer());
         let folder = data.as_ref().map(DataFolder::path);
-        let audit = AuditLog::start(&config.audit, folder, (&metrics, clock.clone()))?;
+        let audit = AuditLog::start(&config.audit, folder, &metrics, clock.clone())?;
         let webhooks = receivers.iter().map(WebhookEndpoint::webhook).collect();
         let mut settings = engine::Settings { webhooks, ..config.engine() };
         if matches!(authenticate, Authenticator::Dev) {

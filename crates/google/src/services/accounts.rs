@@ -125,14 +125,16 @@ impl Iam for ApiServices {
         &self,
         request: Request<EnableServiceAccountRequest>,
     ) -> Result<Response<()>, Status> {
-        self.switch(&request, (iam::SERVICE_ACCOUNTS_ENABLE, false)).await
+        let change = AccountChange { disabled: Some(false), ..AccountChange::default() };
+        self.change_account(&request, iam::SERVICE_ACCOUNTS_ENABLE, change).await
     }
 
     async fn disable_service_account(
         &self,
         request: Request<DisableServiceAccountRequest>,
     ) -> Result<Response<()>, Status> {
-        self.switch(&request, (iam::SERVICE_ACCOUNTS_DISABLE, true)).await
+        let change = AccountChange { disabled: Some(true), ..AccountChange::default() };
+        self.change_account(&request, iam::SERVICE_ACCOUNTS_DISABLE, change).await
     }
 
     async fn list_service_account_keys(
@@ -296,12 +298,13 @@ impl Iam for ApiServices {
 }
 
 impl ApiServices {
-    async fn switch<T>(
+    /// Changes the account of a request, with the permission that the gate has checked.
+    async fn change_account<T>(
         &self,
         request: &Request<T>,
-        (permission, disabled): (model::permission::Permission, bool),
+        permission: model::permission::Permission,
+        change: AccountChange,
     ) -> Result<Response<()>, Status> {
-        let change = AccountChange { disabled: Some(disabled), ..AccountChange::default() };
         let admitted = admitted(request)?;
         self.app
             .engine

@@ -64,8 +64,8 @@ pub(super) async fn create(
     let created = services.app.engine.create_attachment(&admitted, &repository, new);
     let created = message(&repository, &created.await.map_err(failed)?);
     let response = Any::from_msg(&created).expect("a Vec grows");
-    let place = OperationParent::Location(repository.project, repository.location);
-    services.finished(admitted.caller(), place, (Some(metadata()), response)).await
+    let parent = OperationParent::Location(repository.project, repository.location);
+    services.store_success(admitted.caller(), parent, Some(metadata()), response).await
 }
 
 /// Reads the new attachment of a request. Without an id, the attachment is named by its digest.
@@ -91,7 +91,7 @@ pub(super) async fn delete(
     let admitted = admitted(&request)?;
     let name: AttachmentName = names::found(&request.into_inner().name)?;
     services.app.engine.remove_attachment(&admitted, &name).await.map_err(failed)?;
-    services.deleted(admitted.caller(), name.repository).await
+    services.store_deletion(admitted.caller(), name.repository).await
 }
 
 fn message(repository: &RepositoryName, found: &Found) -> Attachment {

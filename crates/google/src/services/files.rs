@@ -72,7 +72,7 @@ pub(super) async fn delete(
     let admitted = admitted(&request)?;
     let name: FileName = names::found(&request.into_inner().name)?;
     services.app.engine.remove_file(&admitted, &name).await.map_err(failed)?;
-    services.deleted(admitted.caller(), name.repository).await
+    services.store_deletion(admitted.caller(), name.repository).await
 }
 
 fn message(repository: &RepositoryName, found: &FoundFile) -> File {

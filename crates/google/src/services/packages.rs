@@ -87,5 +87,5 @@ pub(super) async fn delete(
     let admitted = admitted(&request)?;
     let name: PackageName = names::found(&request.into_inner().name)?;
     services.app.engine.remove_package(&admitted, &name).await.map_err(failed)?;
-    services.deleted(admitted.caller(), name.repository).await
+    services.store_deletion(admitted.caller(), name.repository).await
 }

@@ -1,8 +1,8 @@
 //! The methods about policies, for every kind of resource that has one.
 
 use identity::{Caller, StoredPolicy};
-use model::permission::Permission;
 use model::iam_policy::{IamPolicy, UncheckedBinding};
+use model::permission::Permission;
 use proto::google::iam::v1::{
     Binding, GetIamPolicyRequest, Policy as Message, SetIamPolicyRequest,
     TestIamPermissionsRequest, TestIamPermissionsResponse,

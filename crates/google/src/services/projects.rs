@@ -36,7 +36,7 @@ impl Projects for ApiServices {
             self.app.engine.identity().create_project(&admitted, new).await.map_err(failed)?;
         trail.resource(&format_args!("projects/{}", created.id));
         let response = Any::from_msg(&message(created)).expect("a Vec grows");
-        self.finished(admitted.caller(), OperationParent::Global, (None, response)).await
+        self.store_success(admitted.caller(), OperationParent::Global, None, response).await
     }
 
     async fn list_projects(

@@ -1,6 +1,7 @@
 //! Repositories: list, get, create, update and delete.
 
 use engine::{EngineError, NewRepository};
+use identity::Caller;
 use model::list_filter::ListFilter;
 use model::resource::Resource;
 use prost_types::Any;
@@ -18,8 +19,8 @@ use super::{
     ApiServices, ListIdentity, ServiceAnswer, admitted, bad_field, failed, metadata, name_order,
     names, page_size, trail,
 };
-use web::audit::AuditRecorder;
 use model::permissions::artifactregistry;
+use web::audit::AuditRecorder;
 
 pub(super) async fn list(
     services: &ApiServices,
@@ -62,7 +63,7 @@ pub(super) async fn create(
     services.check_location(&parent)?;
     checks::check_new(&parent, &repository_id, &repository)?;
     let name = format!("{parent}/repositories/{repository_id}");
-    services.check_upstreams((admitted.caller(), &trail), (&name, &repository)).await?;
+    services.check_upstreams(admitted.caller(), &trail, &name, &repository).await?;
     let new = NewRepository {
         id: repository_id,
         mode: message::mode(&repository)?,
@@ -72,8 +73,8 @@ pub(super) async fn create(
     trail.resource(&created.name);
     let response = Any::from_msg(&message::write(&created, &services.app)).expect("a Vec grows");
     let name = created.name;
-    let place = OperationParent::Location(name.project, name.location);
-    services.finished(admitted.caller(), place, (Some(metadata()), response)).await
+    let parent = OperationParent::Location(name.project, name.location);
+    services.store_success(admitted.caller(), parent, Some(metadata()), response).await
 }
 
 pub(super) async fn update(
@@ -92,7 +93,7 @@ pub(super) async fn update(
     let merged = message::merge(before.clone(), repository, &mask);
     // Upstreams that do not change are not checked: one of them may have been deleted since it was added.
     if merged.mode_config != before.mode_config {
-        services.check_upstreams((admitted.caller(), &trail), (&merged.name, &merged)).await?;
+        services.check_upstreams(admitted.caller(), &trail, &merged.name, &merged).await?;
     }
     let change = message::change(&merged, &mask)?;
     let changed = engine.update_repository(&admitted, change).await.map_err(failed)?;
@@ -106,7 +107,7 @@ pub(super) async fn delete(
     let admitted = admitted(&request)?;
     let name = names::found(&request.into_inner().name)?;
     services.app.engine.delete_repository(&admitted).await.map_err(failed)?;
-    services.deleted(admitted.caller(), name).await
+    services.store_deletion(admitted.caller(), name).await
 }
 
 impl ApiServices {
@@ -123,8 +124,10 @@ impl ApiServices {
     /// shows their content to other callers.
     async fn check_upstreams(
         &self,
-        (caller, trail): (&identity::Caller, &AuditRecorder),
-        (name, repository): (&str, &Repository),
+        caller: &Caller,
+        trail: &AuditRecorder,
+        name: &str,
+        repository: &Repository,
     ) -> Result<(), Status> {
         let mode = message::upstreams(repository)?;
         for upstream in mode.own_upstreams() {
@@ -132,7 +135,7 @@ impl ApiServices {
             let read = artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS;
             let admitted = self.app.engine.identity().admit(caller, read, resource.clone()).await;
             let admitted = admitted.map_err(EngineError::from);
-            trail.asked((read, &resource), &admitted);
+            trail.checked(read, &resource, &admitted);
             admitted.map_err(failed)?;
             let found = upstream.to_string() != name
                 && self.app.engine.has_repository(upstream).await.map_err(failed)?;

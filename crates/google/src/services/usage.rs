@@ -44,7 +44,7 @@ impl ServiceUsage for ApiServices {
         }
         let response = EnableServiceResponse { service: Some(service) };
         let response = Any::from_msg(&response).expect("a Vec grows");
-        self.finished(admitted.caller(), OperationParent::Global, (None, response)).await
+        self.store_success(admitted.caller(), OperationParent::Global, None, response).await
     }
 }
 

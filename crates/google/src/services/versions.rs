@@ -106,7 +106,7 @@ pub(super) async fn delete(
     let name: VersionName = names::found(&name)?;
     let tagged = if force { TagHandling::TakeAlong } else { TagHandling::Keep };
     services.app.engine.remove_version(&admitted, &name, tagged).await.map_err(failed)?;
-    services.deleted(admitted.caller(), name.package.repository).await
+    services.store_deletion(admitted.caller(), name.package.repository).await
 }
 
 pub(super) async fn delete_several(
@@ -152,6 +152,6 @@ pub(super) async fn delete_several(
         return Ok(Response::new(operation));
     }
     let RepositoryName { project, location, .. } = package.repository;
-    let place = OperationParent::Location(project, location);
-    services.over(admitted.caller(), place, (Some(metadata), outcome)).await
+    let parent = OperationParent::Location(project, location);
+    services.store_operation(admitted.caller(), parent, Some(metadata), outcome).await
 }

@@ -79,7 +79,7 @@ impl TokenRequest {
 
 /// Only credentials that are refused are written down.
 fn attempt(app: &App, parts: &Parts) -> AuditGuard {
-    app.audit.attempt(Some(AuditedOperation::door("Docker-Token")), (info(parts), &parts.headers))
+    app.audit.begin(Some(AuditedOperation::door("Docker-Token")), info(parts), &parts.headers)
 }
 
 async fn by_password(app: &App, (user, password): (&str, &str)) -> Result<Caller, IdentityError> {

@@ -27,7 +27,7 @@ pub async fn token(State(app): State<App>, request: Request) -> Response {
     let fixed = app.origin.fixed().unwrap_or_else(|| own_url.clone());
     // An assertion that is refused is written down.
     let operation = AuditedOperation::oauth("Token", LogWhen::Refused);
-    let attempt = app.audit.attempt(Some(operation), (info(&parts), &parts.headers));
+    let attempt = app.audit.begin(Some(operation), info(&parts), &parts.headers);
     let form = match read_form(&app, Request::from_parts(parts, body)).await {
         Ok(form) => form,
         Err(refused) => return refused.into_response(),
@@ -43,7 +43,7 @@ pub async fn token(State(app): State<App>, request: Request) -> Response {
         return missing("assertion");
     };
     let urls = [fixed.as_str(), &own_url];
-    let exchanged = app.authenticate.exchange(app.engine.identity(), (assertion, urls)).await;
+    let exchanged = app.authenticate.exchange(app.engine.identity(), assertion, urls).await;
     if let Err(error) = &exchanged {
         attempt.trail().refused(error);
     }
@@ -119,7 +119,7 @@ pub async fn introspect(State(app): State<App>, request: Request) -> Response {
 /// `POST /revoke`: a token that is good for nothing is as good as revoked. One that stays good is not.
 pub async fn revoke(State(app): State<App>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let attempt = app.audit.attempt_at_something((info(&parts), &parts.headers));
+    let attempt = app.audit.begin_unnamed(info(&parts), &parts.headers);
     let form = match read_form(&app, Request::from_parts(parts, body)).await {
         Ok(form) => form,
         Err(refused) => return refused.into_response(),

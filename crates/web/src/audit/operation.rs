@@ -37,7 +37,11 @@ impl PermissionType {
     /// Returns the kind of one permission that an operation of this kind asks for. An operation that writes may also
     /// ask for a permission to read: to mount a blob, its source must be readable.
     pub(super) fn of(self, permission: Permission) -> Self {
-        if permission == artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS { Self::DataRead } else { self }
+        if permission == artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS {
+            Self::DataRead
+        } else {
+            self
+        }
     }
 }
 
@@ -54,7 +58,7 @@ pub enum LogWhen {
 
 impl LogWhen {
     /// Returns whether an operation with this rule may become an entry, with the setting for reads.
-    pub(super) fn may_be(self, reads: bool) -> bool {
+    pub(super) fn may_be_recorded(self, reads: bool) -> bool {
         self != Self::WithReads || reads
     }
 }

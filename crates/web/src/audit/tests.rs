@@ -20,12 +20,12 @@ const PUT: AuditedOperation = AuditedOperation::write("Docker-PutManifest");
 fn stuck(places: usize, reads: bool) -> (AuditLog, Metrics, mpsc::Receiver<AuditMessage>) {
     let (queue, entries) = mpsc::channel(places);
     let (metrics, clock) = (Metrics::default(), Arc::new(SystemClock));
-    let sink = AuditSink::new((queue, reads), (metrics.clone(), clock));
+    let sink = AuditSink::new(queue, reads, metrics.clone(), clock);
     (AuditLog(Some(Arc::new(sink))), metrics, entries)
 }
 
 fn attempt(audit: &AuditLog, operation: AuditedOperation) -> AuditGuard {
-    audit.attempt(Some(operation), (None, &HeaderMap::new()))
+    audit.begin(Some(operation), None, &HeaderMap::new())
 }
 
 #[track_caller]
@@ -75,10 +75,11 @@ fn what_becomes_an_entry() {
     let patch = || AuditedOperation::part("Docker-PatchUpload");
     let denied = |trail: &AuditRecorder| {
         let denied: Result<(), _> = Err(EngineError::InsufficientScope);
-        trail.asked((artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS, &"r"), &denied);
+        trail.checked(artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS, &"r", &denied);
     };
-    let granted =
-        |trail: &AuditRecorder| trail.asked((artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS, &"r"), &Ok(()));
+    let granted = |trail: &AuditRecorder| {
+        trail.checked(artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS, &"r", &Ok(()))
+    };
     let refused = |trail: &AuditRecorder| trail.refused(&identity::CredentialError::Expired.into());
     check(false, PUT, |_| (), true);
     check(false, PUT, denied, true);
@@ -103,13 +104,13 @@ fn what_becomes_an_entry() {
 #[test]
 fn what_may_be_left_out() {
     let check = |note: &dyn Fn(&AuditRecorder), expected: bool| {
-        let trail = AuditRecorder::of(AuditRecord::at(0));
+        let trail = AuditRecorder::new(AuditRecord::new(0));
         trail.operation(Some(PUT));
         note(&trail);
-        assert_eq!(trail.close().expect("kept").are_nobodys(), expected);
+        assert_eq!(trail.close().expect("kept").needs_no_account(), expected);
     };
     let asked = |trail: &AuditRecorder, outcome: Result<(), EngineError>| {
-        trail.asked((artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS, &"r"), &outcome);
+        trail.checked(artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS, &"r", &outcome);
     };
     let account =
         |trail: &AuditRecorder| trail.principal(&"user:a@example.com".parse().expect("one"));
@@ -141,10 +142,10 @@ fn reads_that_are_not_written_down_keep_nothing() {
     let (audit, ..) = stuck(1, false);
     assert!(!attempt(&audit, AuditedOperation::read("Docker-GetManifest")).trail().is_kept());
     assert!(attempt(&audit, PUT).trail().is_kept());
-    assert!(!audit.attempt(None, (None, &HeaderMap::new())).trail().is_kept());
+    assert!(!audit.begin(None, None, &HeaderMap::new()).trail().is_kept());
     let off = AuditLog::default();
     assert!(!attempt(&off, PUT).trail().is_kept());
-    assert!(!off.attempt_at_something((None, &HeaderMap::new())).trail().is_kept());
+    assert!(!off.begin_unnamed(None, &HeaderMap::new()).trail().is_kept());
 }
 
 /// A writer on a file, and the file.
@@ -315,8 +316,12 @@ fn an_entry_is_a_log_entry_with_an_audit_log_in_it() {
             resource: name.to_owned(),
             anonymous: true,
         });
-        trail.asked((artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS, &"what was not missing"), &denied);
-        trail.asked((artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS, &"the same again"), &denied);
+        trail.checked(
+            artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS,
+            &"what was not missing",
+            &denied,
+        );
+        trail.checked(artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS, &"the same again", &denied);
         trail.failed(http::StatusCode::UNAUTHORIZED, "no");
     });
     let written: Value = serde_json::from_str(&written).expect("JSON");

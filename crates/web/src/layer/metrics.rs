@@ -124,7 +124,7 @@ impl Drop for RunningGuard {
 impl Default for Metrics {
     fn default() -> Self {
         let durations = || Histogram::new([0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0, 60.0, 600.0]);
-        let mut inner = MetricsState {
+        let mut state = MetricsState {
             registry: Registry::default(),
             requests: Family::default(),
             durations: Family::new_with_constructor(durations),
@@ -152,76 +152,76 @@ impl Default for Metrics {
             dropped: Family::default(),
             waiting: Family::default(),
         };
-        inner.registry.register_collector(Box::new(ProcessCollector));
-        let registry = inner.registry.sub_registry_with_prefix("berth");
+        state.registry.register_collector(Box::new(ProcessCollector));
+        let registry = state.registry.sub_registry_with_prefix("berth");
         let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The version of this program", version);
-        registry.register("http_requests", "Requests by route and status", inner.requests.clone());
+        registry.register("http_requests", "Requests by route and status", state.requests.clone());
         registry.register(
             "http_request_duration_seconds",
             "How long requests took, from their first header to the last byte of the answer",
-            inner.durations.clone(),
+            state.durations.clone(),
         );
-        registry.register("http_sent_bytes", "Bytes of answers by route", inner.sent.clone());
+        registry.register("http_sent_bytes", "Bytes of answers by route", state.sent.clone());
         registry.register(
             "http_received_bytes",
             "Bytes of requests by route",
-            inner.received.clone(),
+            state.received.clone(),
         );
         registry.register(
             "http_requests_running",
             "Requests that are not over",
-            inner.running.clone(),
+            state.running.clone(),
         );
-        registry.register("http_connections", "Open connections", inner.connections.clone());
+        registry.register("http_connections", "Open connections", state.connections.clone());
         for reason in ["descriptors", "network"] {
-            let _ = inner.refused.get_or_create(&ReasonLabel { reason });
+            let _ = state.refused.get_or_create(&ReasonLabel { reason });
         }
         registry.register(
             "http_connections_refused",
             "Connections that were closed at once, by the reason",
-            inner.refused.clone(),
+            state.refused.clone(),
         );
         registry.register(
             "auth_refused",
             "Requests whose credential was refused, by the reason",
-            inner.refused_credentials.clone(),
+            state.refused_credentials.clone(),
         );
         registry.register(
             "gc_files",
             "Files that this process removed from the trash",
-            inner.collected.clone(),
+            state.collected.clone(),
         );
         registry.register_with_unit(
             "gc",
             "Bytes of files that this process removed from the trash",
             Unit::Bytes,
-            inner.collected_bytes.clone(),
+            state.collected_bytes.clone(),
         );
-        inner.capacity.register(registry);
-        inner.copies.register(registry);
-        inner.disk.register(registry);
+        state.capacity.register(registry);
+        state.copies.register(registry);
+        state.disk.register(registry);
         registry.register_with_unit(
             "database_transaction_duration",
             "How long transactions took, with the time that they waited for their turn",
             Unit::Seconds,
-            inner.transactions.clone(),
+            state.transactions.clone(),
         );
         registry.register_with_unit(
             "tls_certificate_expiry",
             "When the certificate that is in use ends, in seconds since 1970",
             Unit::Seconds,
-            inner.certificate_expiry.clone(),
+            state.certificate_expiry.clone(),
         );
         registry.register(
             "audit_dropped",
             "Entries of the audit log that did not fit into its queue, or could not be written",
-            inner.audit_dropped.clone(),
+            state.audit_dropped.clone(),
         );
         registry.register(
             "audit_left_out",
             "Entries of the audit log that were too many of refused requests without an account",
-            inner.audit_left_out.clone(),
+            state.audit_left_out.clone(),
         );
         registry.register(
             "log_dropped",
@@ -231,35 +231,35 @@ impl Default for Metrics {
         registry.register(
             "notifications_delivered",
             "Messages that a webhook's receiver took",
-            inner.delivered.clone(),
+            state.delivered.clone(),
         );
         registry.register(
             "notifications_failed",
             "Attempts at which a webhook's receiver did not take a message",
-            inner.failed.clone(),
+            state.failed.clone(),
         );
         registry.register(
             "notifications_dropped",
             "Messages that a webhook's receiver did not take in time, and never will",
-            inner.dropped.clone(),
+            state.dropped.clone(),
         );
         registry.register(
             "notifications_waiting",
             "Messages that wait for a webhook's receiver, up to a thousand",
-            inner.waiting.clone(),
+            state.waiting.clone(),
         );
-        Self(Arc::new(inner))
+        Self(Arc::new(state))
     }
 }
 
 impl Metrics {
     /// Counts a request as running until the returned guard is dropped.
-    pub fn request_started(&self) -> RunningGuard {
+    pub fn start_request(&self) -> RunningGuard {
         RunningGuard::new(&self.0.running)
     }
 
     /// Counts a connection as open until the returned guard is dropped.
-    pub fn connection_opened(&self) -> RunningGuard {
+    pub fn open_connection(&self) -> RunningGuard {
         RunningGuard::new(&self.0.connections)
     }
 
