@@ -22,7 +22,7 @@ use web::layer::RequestInfo;
 use web::server_url::RequestArrival;
 
 /// The largest message in bytes of an anonymous caller. Methods that anonymous callers may use need no larger ones.
-const ANONYMOUS_LIMIT: usize = 16 << 10;
+const MAX_ANONYMOUS_BYTES: usize = 16 << 10;
 
 /// Google's APIs: the application and the router of both doors.
 #[derive(Clone)]
@@ -94,7 +94,7 @@ pub async fn answer(State(entry): State<ApiEntry>, request: Request) -> Response
             }
             if caller.is_anonymous() {
                 let otherwise = GoogleError::no_credential();
-                parts.extensions.insert(BodyLimit { bytes: ANONYMOUS_LIMIT, otherwise });
+                parts.extensions.insert(BodyLimit { bytes: MAX_ANONYMOUS_BYTES, otherwise });
             }
             parts.extensions.insert(caller);
         }

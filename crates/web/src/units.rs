@@ -42,7 +42,7 @@ impl FromStr for NetworkSetting {
         match network {
             None => Err(format!("{text:?} is no network such as 10.0.0.0/8, and no address")),
             Some(network) if network.prefix_len() == 0 => Err(format!(
-                "{text:?} is everybody, and whoever is trusted may claim to be anybody"
+                "{text:?} contains every address, and every client could claim any address"
             )),
             Some(network) => Ok(Self(network)),
         }

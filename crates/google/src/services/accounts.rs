@@ -154,7 +154,7 @@ impl Iam for ApiServices {
     ) -> Result<Response<ServiceAccountKey>, Status> {
         let admitted = admitted(&request)?;
         let request = request.into_inner();
-        let id = names::last(&request.name);
+        let id = names::last_segment(&request.name);
         let found = self.app.engine.identity().key(&admitted, id).await.map_err(failed)?;
         let public = found.public_key.clone();
         let mut message = key(found);
@@ -174,11 +174,14 @@ impl Iam for ApiServices {
             request.into_inner();
         let file = ServiceAccountPrivateKeyType::TypeGoogleCredentialsFile as i32;
         if private_key_type != file && private_key_type != 0 {
-            return Err(bad_field("private_key_type", "only TYPE_GOOGLE_CREDENTIALS_FILE is made"));
+            return Err(bad_field(
+                "private_key_type",
+                "only TYPE_GOOGLE_CREDENTIALS_FILE is supported",
+            ));
         }
         let rsa_2048 = ServiceAccountKeyAlgorithm::KeyAlgRsa2048 as i32;
         if key_algorithm != rsa_2048 && key_algorithm != 0 {
-            return Err(bad_field("key_algorithm", "only KEY_ALG_RSA_2048 is made"));
+            return Err(bad_field("key_algorithm", "only KEY_ALG_RSA_2048 is supported"));
         }
         let new =
             self.app.engine.identity().create_key(&admitted, &token_uri).await.map_err(failed)?;
@@ -198,7 +201,7 @@ impl Iam for ApiServices {
         self.app
             .engine
             .identity()
-            .delete_key(&admitted, names::last(&name))
+            .delete_key(&admitted, names::last_segment(&name))
             .await
             .map_err(failed)?;
         Ok(Response::new(()))
@@ -210,7 +213,8 @@ impl Iam for ApiServices {
     ) -> Result<Response<()>, Status> {
         let admitted = admitted(&request)?;
         let name = request.into_inner().name;
-        let switched = self.app.engine.identity().disable_key(&admitted, names::last(&name)).await;
+        let switched =
+            self.app.engine.identity().disable_key(&admitted, names::last_segment(&name)).await;
         switched.map(Response::new).map_err(failed)
     }
 
@@ -220,7 +224,8 @@ impl Iam for ApiServices {
     ) -> Result<Response<()>, Status> {
         let admitted = admitted(&request)?;
         let name = request.into_inner().name;
-        let switched = self.app.engine.identity().enable_key(&admitted, names::last(&name)).await;
+        let switched =
+            self.app.engine.identity().enable_key(&admitted, names::last_segment(&name)).await;
         switched.map(Response::new).map_err(failed)
     }
 

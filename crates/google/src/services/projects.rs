@@ -1,6 +1,6 @@
 //! Resource Manager: projects, and the policies of projects and of the organization.
 
-use identity::{NewProject, Project as Found};
+use identity::{NewProject, Project as StoredProject};
 use prost_types::Any;
 use proto::google::cloud::resourcemanager::v1::organizations_server::Organizations;
 use proto::google::cloud::resourcemanager::v1::projects_server::Projects;
@@ -49,7 +49,7 @@ impl Projects for ApiServices {
         let active_only = match filter.trim() {
             "" => false,
             "lifecycleState:ACTIVE" | "lifecycleState=ACTIVE" => true,
-            _ => return Err(bad_field("filter", "only lifecycleState:ACTIVE is understood")),
+            _ => return Err(bad_field("filter", "only lifecycleState:ACTIVE is supported")),
         };
         let list = ListIdentity::new(&caller, &["projects", &filter]);
         let (start, size) = (self.page_start(&list, &token)?, page_size(wanted, 500)?);
@@ -124,7 +124,7 @@ impl Organizations for ApiServices {
     }
 }
 
-fn message(found: Found) -> Project {
+fn message(found: StoredProject) -> Project {
     let state = if found.active { LifecycleState::Active } else { LifecycleState::DeleteRequested };
     Project {
         project_number: found.number,

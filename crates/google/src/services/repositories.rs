@@ -31,8 +31,9 @@ pub(super) async fn list(
         request.into_inner();
     services.check_location(&parent)?;
     let (order, direction) = name_order(&order_by)?;
-    let way = format!("{order:?} {direction:?}");
-    let list = ListIdentity::new(admitted.caller(), &["repositories", &parent, &filter, &way]);
+    let order_text = format!("{order:?} {direction:?}");
+    let list =
+        ListIdentity::new(admitted.caller(), &["repositories", &parent, &filter, &order_text]);
     let filter =
         ListFilter::parse(&filter, &["name"]).map_err(|error| bad_field("filter", error))?;
     let (start, size) = (services.page_start(&list, &token)?, page_size(wanted, 500)?);
@@ -105,7 +106,7 @@ pub(super) async fn delete(
     request: Request<DeleteRepositoryRequest>,
 ) -> ServiceAnswer<Operation> {
     let admitted = admitted(&request)?;
-    let name = names::found(&request.into_inner().name)?;
+    let name = names::parse_existing(&request.into_inner().name)?;
     services.app.engine.delete_repository(&admitted).await.map_err(failed)?;
     services.store_deletion(admitted.caller(), name).await
 }
@@ -113,7 +114,7 @@ pub(super) async fn delete(
 impl ApiServices {
     /// Refuses a location that no repository can be in.
     fn check_location(&self, parent: &str) -> Result<(), Status> {
-        let location = names::last(parent);
+        let location = names::last_segment(parent);
         match self.is_location(location) {
             true => Ok(()),
             false => Err(bad_field("parent", format!("Location {location} was not found"))),
@@ -141,7 +142,7 @@ impl ApiServices {
                 && self.app.engine.has_repository(upstream).await.map_err(failed)?;
             if !found {
                 let problem =
-                    format!("Upstream repository {upstream} is not there, or is this one");
+                    format!("Upstream repository {upstream} does not exist, or is this repository");
                 return Err(bad_field("repository", problem));
             }
         }

@@ -1,6 +1,6 @@
 //! Rules of a repository: exceptions from immutable tags, and permission for downloads.
 
-use engine::{RuleChange, RuleRow as Found};
+use engine::{RuleChange, RuleRow};
 use model::artifact_name::RuleName;
 use model::name::RepositoryName;
 use model::repository_rule::{RuleAction, RuleOperation};
@@ -25,13 +25,13 @@ pub(super) async fn list(
 ) -> ServiceAnswer<ListRulesResponse> {
     let admitted = admitted(&request)?;
     let ListRulesRequest { parent, page_size: wanted, page_token } = request.into_inner();
-    let repository: RepositoryName = names::found(&parent)?;
+    let repository: RepositoryName = names::parse_existing(&parent)?;
     let list = ListIdentity::new(admitted.caller(), &["rules", &parent]);
     let (start, size) = (services.page_start(&list, &page_token)?, page_size(wanted, 500)?);
     let page = services.app.engine.rules(&admitted, &repository, (&start, size));
     let page = page.await.map_err(failed)?;
     Ok(Response::new(ListRulesResponse {
-        rules: page.found.into_iter().map(|found| shown(&repository, found)).collect(),
+        rules: page.found.into_iter().map(|found| rule_message(&repository, found)).collect(),
         next_page_token: services.page_token(&list, page.next.as_deref())?,
     }))
 }
@@ -41,9 +41,9 @@ pub(super) async fn get(
     request: Request<GetRuleRequest>,
 ) -> ServiceAnswer<Rule> {
     let admitted = admitted(&request)?;
-    let name: RuleName = names::found(&request.into_inner().name)?;
+    let name: RuleName = names::parse_existing(&request.into_inner().name)?;
     let found = services.app.engine.rule(&admitted, &name).await.map_err(failed)?;
-    Ok(Response::new(shown(&name.repository, found)))
+    Ok(Response::new(rule_message(&name.repository, found)))
 }
 
 pub(super) async fn create(
@@ -52,11 +52,11 @@ pub(super) async fn create(
 ) -> ServiceAnswer<Rule> {
     let admitted = admitted(&request)?;
     let CreateRuleRequest { parent, rule_id, rule } = request.into_inner();
-    let repository: RepositoryName = names::found(&parent)?;
+    let repository: RepositoryName = names::parse_existing(&parent)?;
     let id = rule_id.parse().map_err(|problem| bad_field("rule_id", problem))?;
     let change = change(rule.unwrap_or_default(), None)?;
     let created = services.app.engine.create_rule(&admitted, (&repository, &id), change);
-    Ok(Response::new(shown(&repository, created.await.map_err(failed)?)))
+    Ok(Response::new(rule_message(&repository, created.await.map_err(failed)?)))
 }
 
 pub(super) async fn update(
@@ -66,10 +66,10 @@ pub(super) async fn update(
     let admitted = admitted(&request)?;
     let UpdateRuleRequest { rule, update_mask } = request.into_inner();
     let rule = rule.unwrap_or_default();
-    let name: RuleName = names::found(&rule.name)?;
+    let name: RuleName = names::parse_existing(&rule.name)?;
     let changed =
         services.app.engine.update_rule(&admitted, &name, change(rule, update_mask)?).await;
-    Ok(Response::new(shown(&name.repository, changed.map_err(failed)?)))
+    Ok(Response::new(rule_message(&name.repository, changed.map_err(failed)?)))
 }
 
 pub(super) async fn delete(
@@ -77,13 +77,13 @@ pub(super) async fn delete(
     request: Request<DeleteRuleRequest>,
 ) -> ServiceAnswer<()> {
     let admitted = admitted(&request)?;
-    let name: RuleName = names::found(&request.into_inner().name)?;
+    let name: RuleName = names::parse_existing(&request.into_inner().name)?;
     services.app.engine.delete_rule(&admitted, &name).await.map_err(failed)?;
     Ok(Response::new(()))
 }
 
-fn shown(repository: &RepositoryName, found: Found) -> Rule {
-    let Found { name, action, operation, package, expression, title, description, location } =
+fn rule_message(repository: &RepositoryName, found: RuleRow) -> Rule {
+    let RuleRow { name, action, operation, package, expression, title, description, location } =
         found;
     let action = match action {
         RuleAction::Allow => ActionMessage::Allow,

@@ -41,13 +41,16 @@ pub fn reason(error: CredentialError, registry: &str) -> String {
             "the user name must be oauth2accesstoken, _json_key or _json_key_base64".to_owned()
         }
         CredentialError::TooMany => {
-            "too many wrong ones came lately from this address or for this account".to_owned()
+            "too many wrong credentials came from this address or for this account lately"
+                .to_owned()
         }
         CredentialError::Times(times) => times.to_string(),
         CredentialError::Audience => {
-            format!("the token is for another than this registry ({registry})")
+            format!("the token has another audience than this registry ({registry})")
         }
-        CredentialError::Limited => "a token that is limited to images makes no other".to_owned(),
+        CredentialError::Limited => {
+            "a token that is limited to images cannot be exchanged for another".to_owned()
+        }
         CredentialError::Revoked
         | CredentialError::KeyDisabled
         | CredentialError::AccountDisabled
@@ -104,7 +107,7 @@ pub fn log(error: CredentialError, account: Option<&str>) {
         client,
         account,
         reason = %error,
-        "a credential was refused: {error}; it says that it is of {account}, and came from {client} {id}"
+        "a credential was refused: {error}; it claims the account {account} and came from {client} {id}"
     );
 }
 

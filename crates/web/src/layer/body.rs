@@ -19,7 +19,7 @@ use super::unread_body::UnreadBody;
 
 /// A request body that paused for too long.
 #[derive(Debug, thiserror::Error)]
-#[error("nothing came for too long")]
+#[error("no data came for too long")]
 pub struct StallError;
 
 /// Returns the body with a time limit: reading fails with [`StallError`] if nothing comes for `idle`.

@@ -56,7 +56,7 @@ pub fn start(settings: &LogSettings) -> anyhow::Result<StartedLog> {
     };
     started.map_err(|error| anyhow::anyhow!("cannot start the log: {error}"))?;
     // The standard library's hook writes to standard error itself, and waits for the reader of a pipe.
-    std::panic::set_hook(Box::new(|panic| tracing::error!("a thread broke: {panic}")));
+    std::panic::set_hook(Box::new(|panic| tracing::error!("a thread panicked: {panic}")));
     Ok(StartedLog(queue))
 }
 
