@@ -88,7 +88,7 @@ pub async fn answer(State(entry): State<ApiEntry>, request: Request) -> Response
     }
     match app.authenticate.caller(app.engine.identity(), &parts.headers, surface).await {
         Ok(caller) => {
-            guard.trail().caller(&caller);
+            guard.trail().note_caller(&caller);
             if let Some(info) = &info {
                 info.set_principal(&caller.principal.to_string());
             }
@@ -100,7 +100,7 @@ pub async fn answer(State(entry): State<ApiEntry>, request: Request) -> Response
         }
         // The gate answers with the error, in the form of the door that the request came by.
         Err(error) => {
-            guard.trail().refused(&error);
+            guard.trail().note_refusal(&error);
             let base_url = app.base_url(&RequestArrival::of(&parts));
             let error = GoogleError::refused(error, refusal::host_of(&base_url));
             parts.extensions.insert(RejectedCredential(error));

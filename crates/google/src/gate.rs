@@ -67,7 +67,7 @@ impl AuthorizationLayer {
             .method_at(parts.uri.path())
             .ok_or_else(|| GoogleError::new(Code::Unimplemented, "there is no such method"))?;
         if let Some(trail) = parts.extensions.get::<AuditRecorder>() {
-            trail.operation(AuditedOperation::rpc(&method.name, method.access.permission()));
+            trail.note_operation(AuditedOperation::rpc(&method.name, method.access.permission()));
         }
         if let Some(RejectedCredential(error)) = parts.extensions.get() {
             return Err(error.clone());
@@ -102,8 +102,8 @@ pub(super) async fn authorize(
         // A call that failed has its status in the headers.
         let status = Status::from_header_map(response.headers());
         match &status {
-            None => trail.ended(AuditCode::Ok, ""),
-            Some(status) => trail.ended(audit_code(status.code()), status.message()),
+            None => trail.note_outcome(AuditCode::Ok, ""),
+            Some(status) => trail.note_outcome(audit_code(status.code()), status.message()),
         }
     }
     response

@@ -118,10 +118,10 @@ impl Authorizer for EngineAuthorizer {
         // The full name, also if the permission is asked on the repository that contains the resource.
         let resource_name =
             if access.resource.is_empty() { ORGANIZATION_NAME } else { &access.resource };
-        trail.resource(&resource_name);
+        trail.note_resource(&resource_name);
         let admitted = self.0.engine.identity().admit(&caller, permission, resource.clone()).await;
         let admitted = admitted.map_err(EngineError::from);
-        trail.checked(permission, &resource, &admitted);
+        trail.note_check(permission, &resource, &admitted);
         extensions.insert(admitted?);
         Ok(())
     }

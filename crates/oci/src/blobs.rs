@@ -14,8 +14,8 @@ use crate::error::OciError;
 pub(super) async fn by_method(context: OciRequest, image: &str, digest: &str) -> OciAnswer {
     let target = context.target(image)?;
     let digest: Digest = digest.parse()?;
-    context.trail.image(&target);
-    context.trail.digest(&digest);
+    context.trail.note_image(&target);
+    context.trail.note_digest(&digest);
     match context.method {
         Method::HEAD => {
             let access = context.open::<Pull>(&target).await?;

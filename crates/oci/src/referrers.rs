@@ -17,8 +17,8 @@ pub(super) async fn list(context: OciRequest, image: &str, digest: &str) -> OciA
     let subject: Digest = digest.parse()?;
     let artifact_type = context.query.get("artifactType").filter(|text| !text.is_empty());
     let last: Option<Digest> = context.query.get("last").map(str::parse).transpose()?;
-    context.trail.image(&target);
-    context.trail.digest(&subject);
+    context.trail.note_image(&target);
+    context.trail.note_digest(&subject);
     let page = match context.open::<Pull>(&target).await {
         Ok(access) => access.referrers(&subject, artifact_type, last.as_ref()).await?,
         // Nothing refers to anything there yet; a registry with referrers says so without an error.

@@ -121,7 +121,7 @@ impl AuditLog {
         match (operation, &self.0) {
             (Some(operation), Some(sink)) if operation.when.may_be_recorded(sink.reads) => {
                 let guard = AuditGuard::new(sink, info, headers);
-                guard.trail.operation(Some(operation));
+                guard.trail.note_operation(Some(operation));
                 guard
             }
             _ => AuditGuard::default(),

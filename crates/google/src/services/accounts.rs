@@ -58,7 +58,7 @@ impl Iam for ApiServices {
         let created =
             self.app.engine.identity().create_account(&admitted, names).await.map_err(failed)?;
         let created = account(created);
-        trail.resource(&created.name);
+        trail.note_resource(&created.name);
         Ok(Response::new(created))
     }
 
@@ -186,7 +186,7 @@ impl Iam for ApiServices {
         let new =
             self.app.engine.identity().create_key(&admitted, &token_uri).await.map_err(failed)?;
         let mut message = key(new.key);
-        trail.resource(&message.name);
+        trail.note_resource(&message.name);
         message.private_key_type = file;
         message.private_key_data = new.file.into_bytes();
         Ok(Response::new(message))

@@ -33,12 +33,12 @@ fn note_impersonation<T>(
 ) -> Result<T, Status> {
     let outcome = outcome.map_err(Into::into);
     let resource = Resource::ServiceAccount(chain.account.clone());
-    trail.resource(&resource);
+    trail.note_resource(&resource);
     for delegate in chain.delegates.iter().filter(|_| outcome.is_ok()) {
         let delegate = Resource::ServiceAccount(delegate.clone());
-        trail.checked(iam::SERVICE_ACCOUNTS_IMPLICIT_DELEGATION, &delegate, &outcome);
+        trail.note_check(iam::SERVICE_ACCOUNTS_IMPLICIT_DELEGATION, &delegate, &outcome);
     }
-    trail.checked(permission, &resource, &outcome);
+    trail.note_check(permission, &resource, &outcome);
     outcome.map_err(failed)
 }
 

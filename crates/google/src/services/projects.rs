@@ -34,7 +34,7 @@ impl Projects for ApiServices {
         let new = NewProject { id: project_id, name, labels };
         let created =
             self.app.engine.identity().create_project(&admitted, new).await.map_err(failed)?;
-        trail.resource(&format_args!("projects/{}", created.id));
+        trail.note_resource(&format_args!("projects/{}", created.id));
         let response = Any::from_msg(&message(created)).expect("a Vec grows");
         self.store_success(admitted.caller(), OperationParent::Global, None, response).await
     }

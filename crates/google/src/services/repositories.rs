@@ -71,7 +71,7 @@ pub(super) async fn create(
         change: message::change(&repository, &UpdateMask::everything())?,
     };
     let created = services.app.engine.create_repository(&admitted, new).await.map_err(failed)?;
-    trail.resource(&created.name);
+    trail.note_resource(&created.name);
     let response = Any::from_msg(&message::write(&created, &services.app)).expect("a Vec grows");
     let name = created.name;
     let parent = OperationParent::Location(name.project, name.location);
@@ -136,7 +136,7 @@ impl ApiServices {
             let read = artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS;
             let admitted = self.app.engine.identity().admit(caller, read, resource.clone()).await;
             let admitted = admitted.map_err(EngineError::from);
-            trail.checked(read, &resource, &admitted);
+            trail.note_check(read, &resource, &admitted);
             admitted.map_err(failed)?;
             let found = upstream.to_string() != name
                 && self.app.engine.has_repository(upstream).await.map_err(failed)?;

@@ -97,7 +97,7 @@ async fn answer(
             app.engine.identity().registry_token(&caller, scopes(app, &asked.host, fields)).await
         }
         Err(error) => {
-            trail.refused(&error);
+            trail.note_refusal(&error);
             Err(error)
         }
     };

@@ -45,7 +45,7 @@ pub async fn token(State(app): State<App>, request: Request) -> Response {
     let urls = [fixed.as_str(), &own_url];
     let exchanged = app.authenticate.exchange(app.engine.identity(), assertion, urls).await;
     if let Err(error) = &exchanged {
-        attempt.trail().refused(error);
+        attempt.trail().note_refusal(error);
     }
     match exchanged {
         Ok(AssertionAnswer::Access { token, scope }) => success(json!({
@@ -130,9 +130,9 @@ pub async fn revoke(State(app): State<App>, request: Request) -> Response {
     match app.engine.identity().revoke_token(token).await {
         Ok(RevocationOutcome::Done(holder)) => {
             let trail = attempt.trail();
-            trail.operation(Some(AuditedOperation::oauth("RevokeToken", LogWhen::Always)));
-            trail.principal(&holder);
-            trail.ended(AuditCode::Ok, "");
+            trail.note_operation(Some(AuditedOperation::oauth("RevokeToken", LogWhen::Always)));
+            trail.note_principal(&holder);
+            trail.note_outcome(AuditCode::Ok, "");
             success(json!({}))
         }
         Ok(RevocationOutcome::Needless) => success(json!({})),

@@ -156,12 +156,12 @@ impl AuditRecorder {
     }
 
     /// Notes the operation; `None` is one that is not recorded.
-    pub fn operation(&self, operation: Option<AuditedOperation>) {
+    pub fn note_operation(&self, operation: Option<AuditedOperation>) {
         self.note(|record| record.operation = operation);
     }
 
     /// Notes the caller, with the key that authenticated it.
-    pub fn caller(&self, caller: &Caller) {
+    pub fn note_caller(&self, caller: &Caller) {
         self.note(|record| {
             record.email = caller.principal.email().map(str::to_owned);
             record.key = match (&caller.principal, caller.authenticated_by.key()) {
@@ -176,12 +176,12 @@ impl AuditRecorder {
     }
 
     /// Notes the caller, where its key is not known.
-    pub fn principal(&self, principal: &Principal) {
+    pub fn note_principal(&self, principal: &Principal) {
         self.note(|record| record.email = principal.email().map(str::to_owned));
     }
 
     /// Notes why a credential is refused. The credential itself is never noted.
-    pub fn refused(&self, error: &IdentityError) {
+    pub fn note_refusal(&self, error: &IdentityError) {
         self.note(|record| {
             if let IdentityError::Credential(error) = error {
                 record.refused = true;
@@ -191,12 +191,12 @@ impl AuditRecorder {
     }
 
     /// Notes the resource of the operation.
-    pub fn resource(&self, name: &dyn Display) {
+    pub fn note_resource(&self, name: &dyn Display) {
         self.note(|record| record.resource = cut(&name.to_string()));
     }
 
     /// Notes the image of the operation, and its repository as the resource.
-    pub fn image(&self, target: &ImageTarget) {
+    pub fn note_image(&self, target: &ImageTarget) {
         self.note(|record| {
             record.resource = target.repository().to_string();
             let name = target.path.image.to_string();
@@ -205,7 +205,7 @@ impl AuditRecorder {
     }
 
     /// Notes a tag of the image.
-    pub fn tag(&self, tag: &dyn Display) {
+    pub fn note_tag(&self, tag: &dyn Display) {
         self.note(|record| {
             if let Some(image) = &mut record.image {
                 image.tags.push(tag.to_string());
@@ -214,7 +214,7 @@ impl AuditRecorder {
     }
 
     /// Notes a digest of the image.
-    pub fn digest(&self, digest: &dyn Display) {
+    pub fn note_digest(&self, digest: &dyn Display) {
         self.note(|record| {
             if let Some(image) = &mut record.image {
                 image.digest = Some(digest.to_string());
@@ -224,7 +224,7 @@ impl AuditRecorder {
 
     /// Notes whether a permission on a resource was granted. Notes nothing if the outcome is an error that does not
     /// tell.
-    pub fn checked<T>(
+    pub fn note_check<T>(
         &self,
         permission: Permission,
         resource: &dyn Display,
@@ -252,12 +252,12 @@ impl AuditRecorder {
     }
 
     /// Notes that the request failed with an HTTP status.
-    pub fn failed(&self, status: StatusCode, message: &str) {
-        self.ended(code(status), message);
+    pub fn note_failure(&self, status: StatusCode, message: &str) {
+        self.note_outcome(code(status), message);
     }
 
     /// Notes how the request ended. The first call counts: the place that finds the outcome first knows it best.
-    pub fn ended(&self, code: AuditCode, message: &str) {
+    pub fn note_outcome(&self, code: AuditCode, message: &str) {
         self.note(|record| {
             record.outcome.get_or_insert_with(|| (code, cut(message)));
         });
