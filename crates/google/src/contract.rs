@@ -103,7 +103,7 @@ pub struct MethodInfo {
     pub access: AccessRule,
     /// The patterns that the name of the resource in `access` must match. Over gRPC, the name can be any text, and a
     /// permission on one kind of resource must not count for another kind.
-    shapes: Vec<PathTemplate>,
+    resource_patterns: Vec<PathTemplate>,
     /// The type of the request.
     pub input: MessageDescriptor,
     /// The type of the reply.
@@ -125,10 +125,10 @@ pub(super) struct ApiContract {
 impl ApiContract {
     /// Reads the contract that is compiled into the program.
     pub(super) fn read() -> Result<Self, ContractError> {
-        Self::of(POOL.clone())
+        Self::from_pool(POOL.clone())
     }
 
-    pub(super) fn of(pool: DescriptorPool) -> Result<Self, ContractError> {
+    pub(super) fn from_pool(pool: DescriptorPool) -> Result<Self, ContractError> {
         let services: Vec<_> = pool.services().collect();
         let methods = services
             .iter()
@@ -147,7 +147,7 @@ impl ApiContract {
         self.methods
     }
 
-    pub(super) fn at(&self, grpc_path: &str) -> Option<&MethodInfo> {
+    pub(super) fn method_at(&self, grpc_path: &str) -> Option<&MethodInfo> {
         self.by_path.get(grpc_path).map(|index| &self.methods[*index])
     }
 
@@ -162,24 +162,26 @@ impl MethodInfo {
         if method.is_client_streaming() || method.is_server_streaming() {
             return Err(ContractError::Streaming(name));
         }
-        let access: Option<proto::berth::Access> = option(method, "berth.access");
+        let access: Option<proto::berth::Access> = method_option(method, "berth.access");
         let access = access.ok_or_else(|| ContractError::NoAccess(name.clone()))?;
         let access = AccessRule::read(access, &method.input())
             .map_err(|problem| ContractError::Access { method: name.clone(), problem })?;
-        let rule: Option<RawRule> = option(method, "google.api.http");
+        let rule: Option<RawRule> = method_option(method, "google.api.http");
         let rules = rule.map(http_rules).unwrap_or_default();
-        let shapes = match &access {
-            AccessRule::Permission { resource: Some(field), .. } => shapes(&name, &rules, field)?,
+        let resource_patterns = match &access {
+            AccessRule::Permission { resource: Some(field), .. } => {
+                resource_patterns(&name, &rules, field)?
+            }
             AccessRule::Permission { resource: None, .. } | AccessRule::Open { .. } => Vec::new(),
         };
         let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
         let (input, output) = (method.input(), method.output());
-        Ok(Self { name, path, rules, access, shapes, input, output })
+        Ok(Self { name, path, rules, access, resource_patterns, input, output })
     }
 
     /// Returns whether this names a resource of the kind that the method is about.
     pub(super) fn is_about(&self, resource: &str) -> bool {
-        self.shapes.iter().any(|shape| shape.fits(resource))
+        self.resource_patterns.iter().any(|pattern| pattern.matches(resource))
     }
 }
 
@@ -215,7 +217,7 @@ impl AccessRule {
 }
 
 /// Returns the patterns of the texts that the HTTP rules put into a field. Each rule must fill the field.
-fn shapes(
+fn resource_patterns(
     method: &str,
     rules: &[HttpRule],
     field: &str,
@@ -226,7 +228,7 @@ fn shapes(
         return Err(unknown());
     }
     let shape =
-        |rule: &HttpRule| read_template(method, rule)?.of_variable(field).ok_or_else(unknown);
+        |rule: &HttpRule| read_template(method, rule)?.variable_pattern(field).ok_or_else(unknown);
     rules.iter().map(shape).collect()
 }
 
@@ -239,7 +241,7 @@ pub(super) fn read_template(method: &str, rule: &HttpRule) -> Result<PathTemplat
 }
 
 /// Returns an option of a method, if it is set.
-fn option<Option_: prost::Message + Default>(
+fn method_option<Option_: prost::Message + Default>(
     method: &MethodDescriptor,
     name: &str,
 ) -> Option<Option_> {
@@ -283,7 +285,7 @@ pub(super) fn string_field(message: &MessageDescriptor, path: &str) -> Option<Fi
 }
 
 /// Returns the text of the field at a dotted path. An absent field is an empty text.
-pub(super) fn string_at(message: &DynamicMessage, path: &str) -> String {
+pub(super) fn text_at(message: &DynamicMessage, path: &str) -> String {
     let (first, rest) = match path.split_once('.') {
         Some((first, rest)) => (first, Some(rest)),
         None => (path, None),
@@ -291,7 +293,7 @@ pub(super) fn string_at(message: &DynamicMessage, path: &str) -> String {
     let value = message.get_field_by_name(first);
     match (value.as_deref(), rest) {
         (Some(prost_reflect::Value::String(text)), None) => text.clone(),
-        (Some(prost_reflect::Value::Message(inner)), Some(rest)) => string_at(inner, rest),
+        (Some(prost_reflect::Value::Message(inner)), Some(rest)) => text_at(inner, rest),
         _ => String::new(),
     }
 }
@@ -330,7 +332,7 @@ mod tests {
             ..FileDescriptorProto::default()
         };
         pool.add_file_descriptor_proto(file).expect("valid");
-        ApiContract::of(pool)
+        ApiContract::from_pool(pool)
     }
 
     #[test]
@@ -368,11 +370,12 @@ mod tests {
     fn the_contract_says_what_it_should() {
         let contract = ApiContract::read().expect("valid");
         let method =
-            contract.at("/google.iam.credentials.v1.IAMCredentials/SignJwt").expect("there");
+            contract.method_at("/google.iam.credentials.v1.IAMCredentials/SignJwt").expect("there");
         assert_eq!(method.name, "google.iam.credentials.v1.IAMCredentials.SignJwt");
         // The chain of delegates decides who is asked for the permission.
         assert!(matches!(&method.access, AccessRule::Open { why } if why.contains("delegates")));
-        let get = contract.at("/google.iam.admin.v1.IAM/GetServiceAccountKey").expect("there");
+        let get =
+            contract.method_at("/google.iam.admin.v1.IAM/GetServiceAccountKey").expect("there");
         let (permission, resource) =
             (iam::SERVICE_ACCOUNT_KEYS_GET.as_str().to_owned(), Some("name".to_owned()));
         assert_eq!(get.access, AccessRule::Permission { permission, resource });
@@ -381,8 +384,9 @@ mod tests {
             method.rules,
             [HttpRule { method: Method::POST, template, body: "*".to_owned() }]
         );
-        let operations = contract.at("/google.longrunning.Operations/GetOperation").expect("there");
+        let operations =
+            contract.method_at("/google.longrunning.Operations/GetOperation").expect("there");
         assert_eq!(operations.rules.len(), 2);
-        assert!(contract.at("/google.iam.admin.v1.IAM/SignJwt").is_none(), "left out");
+        assert!(contract.method_at("/google.iam.admin.v1.IAM/SignJwt").is_none(), "left out");
     }
 }

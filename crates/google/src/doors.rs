@@ -21,13 +21,14 @@ use crate::rest::Transcoder;
 /// Fails if a method of the contract does not declare what it asks of its caller, or if two methods share a path.
 pub fn router(
     routes: Routes,
-    gate: Arc<dyn Authorizer>,
-    intake: BodyReader,
+    authorizer: Arc<dyn Authorizer>,
+    body_reader: BodyReader,
 ) -> Result<Router, ContractError> {
     let contract = Arc::new(ApiContract::read()?);
-    let guard = gate::AuthorizationLayer::new(contract.clone(), gate, intake.clone());
-    let grpc = routes.prepare().into_axum_router().layer(from_fn_with_state(guard, gate::guard));
-    let rest = Arc::new(Transcoder::new(contract, grpc.clone(), intake)?);
+    let layer = gate::AuthorizationLayer::new(contract.clone(), authorizer, body_reader.clone());
+    let grpc =
+        routes.prepare().into_axum_router().layer(from_fn_with_state(layer, gate::authorize));
+    let rest = Arc::new(Transcoder::new(contract, grpc.clone(), body_reader)?);
     Ok(Router::new().fallback(answer_by_door).with_state(ApiRouter { grpc, rest }))
 }
 

@@ -22,7 +22,7 @@ use web::layer::RequestInfo;
 use web::server_url::RequestArrival;
 
 /// The largest message in bytes of an anonymous caller. Methods that anonymous callers may use need no larger ones.
-const ANONYMOUS_LIMIT: usize = 16 << 10;
+const MAX_ANONYMOUS_BYTES: usize = 16 << 10;
 
 /// Google's APIs: the application and the router of both doors.
 #[derive(Clone)]
@@ -81,26 +81,26 @@ pub async fn answer(State(entry): State<ApiEntry>, request: Request) -> Response
     let own_url = app.own_url(&RequestArrival::of(&parts));
     let fixed = app.origin.fixed().unwrap_or_else(|| own_url.clone());
     let info = parts.extensions.get::<Arc<RequestInfo>>().cloned();
-    let attempt = app.audit.attempt_at_something((info.as_ref(), &parts.headers));
+    let guard = app.audit.begin_unnamed(info.as_ref(), &parts.headers);
     let surface = TokenAudience::Api { urls: [&fixed, &own_url] };
     if let Some(info) = &info {
         info.set_route("api");
     }
     match app.authenticate.caller(app.engine.identity(), &parts.headers, surface).await {
         Ok(caller) => {
-            attempt.trail().caller(&caller);
+            guard.trail().note_caller(&caller);
             if let Some(info) = &info {
                 info.set_principal(&caller.principal.to_string());
             }
             if caller.is_anonymous() {
                 let otherwise = GoogleError::no_credential();
-                parts.extensions.insert(BodyLimit { bytes: ANONYMOUS_LIMIT, otherwise });
+                parts.extensions.insert(BodyLimit { bytes: MAX_ANONYMOUS_BYTES, otherwise });
             }
             parts.extensions.insert(caller);
         }
         // The gate answers with the error, in the form of the door that the request came by.
         Err(error) => {
-            attempt.trail().refused(&error);
+            guard.trail().note_refusal(&error);
             let base_url = app.base_url(&RequestArrival::of(&parts));
             let error = GoogleError::refused(error, refusal::host_of(&base_url));
             parts.extensions.insert(RejectedCredential(error));
@@ -108,7 +108,7 @@ pub async fn answer(State(entry): State<ApiEntry>, request: Request) -> Response
     }
     parts.extensions.insert(BaseUrl(own_url));
     // The gate notes the operation and the outcome.
-    parts.extensions.insert(attempt.trail().clone());
+    parts.extensions.insert(guard.trail().clone());
     let Ok(response) = doors.oneshot(Request::from_parts(parts, body)).await;
     response
 }

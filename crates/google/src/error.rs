@@ -15,7 +15,7 @@ use super::json;
 
 /// The most bytes of a client's text that come back in an error. gRPC's errors travel in headers, whose size is
 /// limited.
-const ECHO_LIMIT: usize = 1000;
+const MAX_ECHO_BYTES: usize = 1000;
 
 /// An error in the form of Google's APIs: `google.rpc.Status`.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,7 +28,7 @@ pub struct GoogleError {
 /// A field of a request that its message does not have.
 pub(super) struct UnknownField {
     /// The path of the message, as `repository.docker_config`; empty for the request itself.
-    pub(super) at: String,
+    pub(super) path: String,
     /// The name, as it was sent.
     pub(super) name: String,
 }
@@ -36,13 +36,13 @@ pub(super) struct UnknownField {
 impl GoogleError {
     /// Creates an error without details.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: shortened(message.into()), details: Vec::new() }
+        Self { code, message: truncated(message.into()), details: Vec::new() }
     }
 
     /// Creates the error about a wrong field of the request; `field` is a dotted path.
     pub fn bad_field(field: &str, problem: impl std::fmt::Display) -> Self {
-        let field = shortened(field.to_owned());
-        let description = shortened(problem.to_string());
+        let field = truncated(field.to_owned());
+        let description = truncated(problem.to_string());
         let message = format!("Invalid value at '{field}': {description}");
         let violation = FieldViolation { field, description };
         let detail = rpc::BadRequest { field_violations: vec![violation] };
@@ -51,13 +51,13 @@ impl GoogleError {
 
     /// Creates the error about unknown fields of the request. The message has a line for each.
     pub(super) fn unknown_fields(unknown: &[UnknownField]) -> Self {
-        let violation = |UnknownField { at, name }: &UnknownField| {
-            let place = if at.is_empty() { String::new() } else { format!(" at '{at}'") };
-            let name = shortened(name.clone());
+        let violation = |UnknownField { path, name }: &UnknownField| {
+            let place = if path.is_empty() { String::new() } else { format!(" at '{path}'") };
+            let name = truncated(name.clone());
             let description = format!(
                 "Invalid JSON payload received. Unknown name \"{name}\"{place}: Cannot find field."
             );
-            FieldViolation { field: at.clone(), description: shortened(description) }
+            FieldViolation { field: path.clone(), description: truncated(description) }
         };
         let field_violations: Vec<_> = unknown.iter().map(violation).collect();
         let lines: Vec<_> = field_violations.iter().map(|line| line.description.as_str()).collect();
@@ -99,9 +99,10 @@ impl GoogleError {
 
     /// Returns the answer over REST.
     pub(super) fn into_response(self, pool: &DescriptorPool) -> Response {
-        let (status, name) = on_rest(self.code);
+        let (status, name) = rest_status(self.code);
         let mut error = json!({ "code": status.as_u16(), "message": self.message, "status": name });
-        let details: Vec<_> = self.details.iter().filter_map(|any| printed(any, pool)).collect();
+        let details: Vec<_> =
+            self.details.iter().filter_map(|any| detail_as_json(any, pool)).collect();
         if !details.is_empty() {
             error["details"] = details.into();
         }
@@ -140,7 +141,7 @@ impl From<Status> for GoogleError {
 }
 
 /// Returns the HTTP status of a code, and the name of the code in the body.
-fn on_rest(code: Code) -> (StatusCode, &'static str) {
+fn rest_status(code: Code) -> (StatusCode, &'static str) {
     match code {
         Code::Ok => (StatusCode::OK, "OK"),
         Code::Cancelled => (StatusCode::from_u16(499).expect("three digits"), "CANCELLED"),
@@ -163,7 +164,7 @@ fn on_rest(code: Code) -> (StatusCode, &'static str) {
 }
 
 /// Returns a detail as JSON. Returns `None` for a type outside the contract, so that the rest of the error is answered.
-fn printed(any: &Any, pool: &DescriptorPool) -> Option<Value> {
+fn detail_as_json(any: &Any, pool: &DescriptorPool) -> Option<Value> {
     let mut detail = DynamicMessage::new(pool.get_message_by_name("google.protobuf.Any")?);
     detail.transcode_from(any).ok()?;
     match json::write(&detail, json::EnumFormat::Names) {
@@ -175,9 +176,9 @@ fn printed(any: &Any, pool: &DescriptorPool) -> Option<Value> {
     }
 }
 
-fn shortened(mut text: String) -> String {
-    if text.len() > ECHO_LIMIT {
-        text.truncate(text.floor_char_boundary(ECHO_LIMIT));
+fn truncated(mut text: String) -> String {
+    if text.len() > MAX_ECHO_BYTES {
+        text.truncate(text.floor_char_boundary(MAX_ECHO_BYTES));
         text.push('…');
     }
     text
@@ -204,8 +205,8 @@ mod tests {
     #[test]
     fn what_clients_sent_comes_back_shortened() {
         let error = GoogleError::bad_field(&"é".repeat(10_000), "é".repeat(10_000));
-        assert!(error.message().len() < 2 * ECHO_LIMIT, "{}", error.message().len());
+        assert!(error.message().len() < 2 * MAX_ECHO_BYTES, "{}", error.message().len());
         let size = Status::from(error).details().len();
-        assert!(size < 4 * ECHO_LIMIT, "{size}");
+        assert!(size < 4 * MAX_ECHO_BYTES, "{size}");
     }
 }

@@ -14,7 +14,7 @@ use axum::response::Response;
 use prost_reflect::DynamicMessage;
 use tonic::{Code, Status};
 
-use super::contract::{AccessRule, ApiContract, MethodInfo, string_at};
+use super::contract::{AccessRule, ApiContract, MethodInfo, text_at};
 use super::error::GoogleError;
 use super::{BodyReader, RejectedCredential, frame};
 use crate::intake::UnknownFields;
@@ -47,40 +47,40 @@ pub trait Authorizer: Send + Sync + 'static {
 #[derive(Clone)]
 pub(super) struct AuthorizationLayer {
     contract: Arc<ApiContract>,
-    gate: Arc<dyn Authorizer>,
-    intake: BodyReader,
+    authorizer: Arc<dyn Authorizer>,
+    body_reader: BodyReader,
 }
 
 impl AuthorizationLayer {
     pub(super) fn new(
         contract: Arc<ApiContract>,
-        gate: Arc<dyn Authorizer>,
-        intake: BodyReader,
+        authorizer: Arc<dyn Authorizer>,
+        body_reader: BodyReader,
     ) -> Self {
-        Self { contract, gate, intake }
+        Self { contract, authorizer, body_reader }
     }
 
     async fn admit(&self, request: Request) -> Result<Request, GoogleError> {
         let (mut parts, body) = request.into_parts();
         let method = self
             .contract
-            .at(parts.uri.path())
+            .method_at(parts.uri.path())
             .ok_or_else(|| GoogleError::new(Code::Unimplemented, "there is no such method"))?;
         if let Some(trail) = parts.extensions.get::<AuditRecorder>() {
-            trail.operation(AuditedOperation::rpc(&method.name, method.access.permission()));
+            trail.note_operation(AuditedOperation::rpc(&method.name, method.access.permission()));
         }
         if let Some(RejectedCredential(error)) = parts.extensions.get() {
             return Err(error.clone());
         }
-        let frame = self.intake.take(&parts.extensions, body).await?.bytes;
+        let frame = self.body_reader.take(&parts.extensions, body).await?.bytes;
         let message = frame::unwrap(&frame).map_err(|error| match error {
             frame::FrameError::Compressed => {
                 GoogleError::new(Code::Unimplemented, error.to_string())
             }
             frame::FrameError::NotOne => GoogleError::new(Code::InvalidArgument, error.to_string()),
         })?;
-        let access = access(method, message)?;
-        self.gate.admit(&mut parts.extensions, &access).await?;
+        let access = required_access(method, message)?;
+        self.authorizer.admit(&mut parts.extensions, &access).await?;
         if let Some(UnknownFields(error)) = parts.extensions.get() {
             return Err(error.clone());
         }
@@ -88,13 +88,13 @@ impl AuthorizationLayer {
     }
 }
 
-pub(super) async fn guard(
-    State(guard): State<AuthorizationLayer>,
+pub(super) async fn authorize(
+    State(layer): State<AuthorizationLayer>,
     request: Request,
     next: Next,
 ) -> Response {
     let trail = request.extensions().get::<AuditRecorder>().cloned().unwrap_or_default();
-    let response = match guard.admit(request).await {
+    let response = match layer.admit(request).await {
         Ok(request) => next.run(request).await,
         Err(error) => Status::from(error).into_http(),
     };
@@ -102,8 +102,8 @@ pub(super) async fn guard(
         // A call that failed has its status in the headers.
         let status = Status::from_header_map(response.headers());
         match &status {
-            None => trail.ended(AuditCode::Ok, ""),
-            Some(status) => trail.ended(audit_code(status.code()), status.message()),
+            None => trail.note_outcome(AuditCode::Ok, ""),
+            Some(status) => trail.note_outcome(audit_code(status.code()), status.message()),
         }
     }
     response
@@ -132,7 +132,10 @@ fn audit_code(code: Code) -> AuditCode {
 }
 
 /// Returns the access that this call of the method asks for.
-fn access(method: &MethodInfo, message: bytes::Bytes) -> Result<RequiredAccess, GoogleError> {
+fn required_access(
+    method: &MethodInfo,
+    message: bytes::Bytes,
+) -> Result<RequiredAccess, GoogleError> {
     let (permission, resource) = match &method.access {
         AccessRule::Open { .. } => (None, String::new()),
         AccessRule::Permission { permission, resource: None } => {
@@ -142,7 +145,7 @@ fn access(method: &MethodInfo, message: bytes::Bytes) -> Result<RequiredAccess, 
             let message = DynamicMessage::decode(method.input.clone(), message).map_err(|_| {
                 GoogleError::new(Code::InvalidArgument, "the message is not of the method's type")
             })?;
-            let resource = string_at(&message, field);
+            let resource = text_at(&message, field);
             if !method.is_about(&resource) {
                 // An empty name is refused, because an empty `resource` means the organization.
                 let problem = match resource.as_str() {

@@ -12,7 +12,7 @@ use crate::error::GoogleError;
 use crate::frame;
 
 /// The largest message in bytes on either door. tonic's own limit is the same number.
-pub(crate) const MESSAGE_LIMIT: usize = 4 << 20;
+pub(crate) const MAX_MESSAGE_BYTES: usize = 4 << 20;
 
 /// The error about a credential that was not accepted. It is an extension of a request, whose body is then not read.
 #[derive(Debug, Clone)]
@@ -47,7 +47,8 @@ pub struct BodyReader {
 impl BodyReader {
     /// Creates a reader with memory for four of the largest messages.
     pub fn new(idle: Duration, parsing: ParsingPlaces) -> Self {
-        let (bodies, small) = (BodyBudget::new(4 * MESSAGE_LIMIT), BodyBudget::new(MESSAGE_LIMIT));
+        let (bodies, small) =
+            (BodyBudget::new(4 * MAX_MESSAGE_BYTES), BodyBudget::new(MAX_MESSAGE_BYTES));
         Self { bodies, small, idle, parsing }
     }
 
@@ -64,15 +65,15 @@ impl BodyReader {
         {
             return Err(limited.otherwise.clone());
         }
-        let most = limited.map_or(MESSAGE_LIMIT, |limited| limited.bytes);
-        let bodies = if limited.is_some() { &self.small } else { &self.bodies };
-        let taken = bodies.receive(body, (most + frame::PREFIX, self.idle)).await;
+        let max_bytes = limited.map_or(MAX_MESSAGE_BYTES, |limited| limited.bytes);
+        let budget = if limited.is_some() { &self.small } else { &self.bodies };
+        let taken = budget.receive(body, max_bytes + frame::PREFIX, self.idle).await;
         taken.map_err(|error| match error {
             WholeError::TooLarge => match limited {
                 Some(limited) => limited.otherwise.clone(),
                 None => GoogleError::new(
                     Code::InvalidArgument,
-                    format!("Request payload size exceeds the limit: {MESSAGE_LIMIT} bytes."),
+                    format!("Request payload size exceeds the limit: {MAX_MESSAGE_BYTES} bytes."),
                 ),
             },
             WholeError::Stalled => {
@@ -81,9 +82,10 @@ impl BodyReader {
             WholeError::Closed => {
                 GoogleError::new(Code::Cancelled, "the request's body was cut short")
             }
-            WholeError::GivenUp => {
-                GoogleError::new(Code::Unavailable, "too much is sent at once; try again")
-            }
+            WholeError::GivenUp => GoogleError::new(
+                Code::Unavailable,
+                "too many large messages are sent at once; try again",
+            ),
         })
     }
 }

@@ -32,7 +32,7 @@ pub(super) fn read(
     fields: Map<String, Value>,
 ) -> Result<DynamicMessage, FieldError> {
     let mut json = Value::Object(fields);
-    mend_message(descriptor, &mut json)?;
+    normalize_message(descriptor, &mut json)?;
     let options = DeserializeOptions::new().deny_unknown_fields(false);
     let mut track = serde_path_to_error::Track::new();
     let deserializer = serde_path_to_error::Deserializer::new(json, &mut track);
@@ -44,22 +44,22 @@ pub(super) fn read(
 pub(super) fn write(message: &DynamicMessage, enums: EnumFormat) -> serde_json::Result<Value> {
     let options = SerializeOptions::new().use_enum_numbers(enums == EnumFormat::Numbers);
     let mut value = message.serialize_with_options(serde_json::value::Serializer, &options)?;
-    tidy(&mut value);
+    clean_empty_any(&mut value);
     // The message has hash maps. The order must not depend on the features with which serde_json is compiled.
     value.sort_all_objects();
     Ok(value)
 }
 
 /// Removes `value` from each `Any` that holds an `Empty`: that type has no fields, and Google's client refuses one.
-fn tidy(value: &mut Value) {
+fn clean_empty_any(value: &mut Value) {
     match value {
         Value::Object(fields) => {
             if fields.get("@type").is_some_and(|name| name == EMPTY) {
                 fields.remove("value");
             }
-            fields.values_mut().for_each(tidy);
+            fields.values_mut().for_each(clean_empty_any);
         }
-        Value::Array(values) => values.iter_mut().for_each(tidy),
+        Value::Array(values) => values.iter_mut().for_each(clean_empty_any),
         _ => {}
     }
 }
@@ -73,23 +73,23 @@ pub(super) fn field(message: &MessageDescriptor, name: &str) -> Option<FieldDesc
 
 impl FieldError {
     /// Adds the enclosing field to the path. The walk builds a path from its end while it returns.
-    fn inside(mut self, outer: &str) -> Self {
+    fn within(mut self, outer: &str) -> Self {
         let dot = if self.field.is_empty() || self.field.starts_with('[') { "" } else { "." };
         self.field = format!("{outer}{dot}{}", self.field);
         self
     }
 }
 
-fn mend_message(message: &MessageDescriptor, value: &mut Value) -> Result<(), FieldError> {
+fn normalize_message(message: &MessageDescriptor, value: &mut Value) -> Result<(), FieldError> {
     match message.full_name() {
-        "google.protobuf.FieldMask" => mend_mask(value),
+        "google.protobuf.FieldMask" => normalize_mask(value),
         // The other well-known types have a JSON form of their own, without enums.
         name if name.starts_with("google.protobuf.") => {}
         _ => {
             // Anything but an object is refused when the message is read.
             for (name, value) in value.as_object_mut().into_iter().flatten() {
                 if let Some(field) = field(message, name) {
-                    mend_field(&field, value).map_err(|error| error.inside(name))?;
+                    normalize_field(&field, value).map_err(|error| error.within(name))?;
                 }
             }
         }
@@ -97,34 +97,35 @@ fn mend_message(message: &MessageDescriptor, value: &mut Value) -> Result<(), Fi
     Ok(())
 }
 
-fn mend_field(field: &FieldDescriptor, value: &mut Value) -> Result<(), FieldError> {
+fn normalize_field(field: &FieldDescriptor, value: &mut Value) -> Result<(), FieldError> {
     match (field.kind(), value) {
         (Kind::Message(entry), Value::Object(entries)) if field.is_map() => {
             let kind = entry.map_entry_value_field().kind();
             for (key, value) in entries {
-                mend_value(&kind, value).map_err(|error| error.inside(key))?;
+                normalize_value(&kind, value).map_err(|error| error.within(key))?;
             }
         }
         (kind, Value::Array(items)) if field.is_list() => {
             for (index, item) in items.iter_mut().enumerate() {
-                mend_value(&kind, item).map_err(|error| error.inside(&format!("[{index}]")))?;
+                normalize_value(&kind, item)
+                    .map_err(|error| error.within(&format!("[{index}]")))?;
             }
         }
-        (kind, value) => mend_value(&kind, value)?,
+        (kind, value) => normalize_value(&kind, value)?,
     }
     Ok(())
 }
 
-fn mend_value(kind: &Kind, value: &mut Value) -> Result<(), FieldError> {
+fn normalize_value(kind: &Kind, value: &mut Value) -> Result<(), FieldError> {
     match kind {
-        Kind::Message(message) => mend_message(message, value),
-        Kind::Enum(of) => {
+        Kind::Message(message) => normalize_message(message, value),
+        Kind::Enum(descriptor) => {
             let Value::String(text) = value else { return Ok(()) };
-            let named = of.values().find(|known| known.name().eq_ignore_ascii_case(text));
+            let named = descriptor.values().find(|known| known.name().eq_ignore_ascii_case(text));
             let number = named.map(|known| known.number()).or_else(|| text.parse().ok());
             let number = number.ok_or_else(|| FieldError {
                 field: String::new(),
-                problem: format!("{text:?} is not one of {}", names(of)),
+                problem: format!("{text:?} is not one of {}", value_names(descriptor)),
             })?;
             *value = number.into();
             Ok(())
@@ -133,14 +134,14 @@ fn mend_value(kind: &Kind, value: &mut Value) -> Result<(), FieldError> {
     }
 }
 
-fn names(of: &prost_reflect::EnumDescriptor) -> String {
-    let names: Vec<_> = of.values().map(|value| value.name().to_owned()).collect();
+fn value_names(descriptor: &prost_reflect::EnumDescriptor) -> String {
+    let names: Vec<_> = descriptor.values().map(|value| value.name().to_owned()).collect();
     names.join(", ")
 }
 
 /// Converts a mask to the form of proto3's JSON: clients send `dockerConfig.immutableTags` or
 /// `docker_config.immutable_tags`, and only the former is allowed there.
-fn mend_mask(value: &mut Value) {
+fn normalize_mask(value: &mut Value) {
     let Value::String(mask) = value else { return };
     if mask.trim().is_empty() {
         // An empty text means that there is no mask. A mask without fields would change nothing.

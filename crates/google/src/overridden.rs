@@ -39,7 +39,7 @@ pub(super) fn apply(parts: &mut Parts) -> Result<OverriddenQuery, GoogleError> {
         }
     };
     if query == OverriddenQuery::InBody && !is_form(&parts.headers) {
-        let text = "with X-HTTP-Method-Override: GET the body is a form, the query";
+        let text = "with X-HTTP-Method-Override: GET, the body has to be a form with the query";
         return Err(GoogleError::new(Code::InvalidArgument, text));
     }
     parts.method = method;
@@ -54,7 +54,7 @@ fn is_form(headers: &HeaderMap) -> bool {
 }
 
 /// Returns the query of the URL, followed by the query of the body.
-pub(super) fn joined(address: &str, body: &[u8]) -> Result<String, GoogleError> {
+pub(super) fn join_queries(address: &str, body: &[u8]) -> Result<String, GoogleError> {
     let refused = |_| GoogleError::new(Code::InvalidArgument, "the form is not UTF-8");
     let body = std::str::from_utf8(body).map_err(refused)?;
     Ok(if address.is_empty() { body.to_owned() } else { format!("{address}&{body}") })
@@ -109,8 +109,8 @@ mod tests {
 
     #[test]
     fn a_query_in_two_places_is_one() {
-        assert_eq!(joined("", b"a=b").expect("text"), "a=b");
-        assert_eq!(joined("alt=json", b"a=b").expect("text"), "alt=json&a=b");
-        assert!(joined("", b"\xff").is_err());
+        assert_eq!(join_queries("", b"a=b").expect("text"), "a=b");
+        assert_eq!(join_queries("alt=json", b"a=b").expect("text"), "alt=json&a=b");
+        assert!(join_queries("", b"\xff").is_err());
     }
 }

@@ -17,7 +17,7 @@ use super::template::PathTemplate;
 
 /// The most times that a segment is decoded. Clients encode a slash once or twice, and a proxy perhaps once more.
 /// Without this limit, a long path of `%2525…` would cost the square of its length.
-const DECODINGS: usize = 3;
+const MAX_DECODINGS: usize = 3;
 
 /// The method that a request's path leads to.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ impl PathRules {
                 let unknown = template
                     .fields()
                     .filter(|field| string_field(&method.input, field).is_none())
-                    .chain(unknown_body(&rule.body, &method.input))
+                    .chain(unknown_body_field(&rule.body, &method.input))
                     .next();
                 if let Some(field) = unknown {
                     let (method, field) = (method.name.clone(), field.to_owned());
@@ -80,7 +80,7 @@ impl PathRules {
         let by_verb = self.0.entry(method.clone()).or_default();
         let rules = by_verb.entry(rule.template.verb().to_owned()).or_default();
         rules.push(rule);
-        rules.sort_by_key(|rule| rule.template.vagueness());
+        rules.sort_by_key(|rule| rule.template.priority());
     }
 
     /// Finds the rule that a request matches.
@@ -100,23 +100,26 @@ impl PathRules {
             },
         };
         let Some(path) = path.strip_prefix('/') else { return Ok(None) };
-        let segments = path.split('/').map(segment).collect::<Result<Vec<_>, _>>()?;
+        let segments = path.split('/').map(decode_segment).collect::<Result<Vec<_>, _>>()?;
         Ok(rules.iter().find_map(|rule| {
-            let variables = rule.template.take(&segments)?;
+            let variables = rule.template.match_path(&segments)?;
             Some(MatchedRoute { method: rule.method, body: rule.body.clone(), variables })
         }))
     }
 }
 
 /// Returns the name of the field that the body fills, if the request has no such field.
-fn unknown_body<'a>(body: &'a str, input: &prost_reflect::MessageDescriptor) -> Option<&'a str> {
+fn unknown_body_field<'a>(
+    body: &'a str,
+    input: &prost_reflect::MessageDescriptor,
+) -> Option<&'a str> {
     (!matches!(body, "" | "*") && input.get_field_by_name(body).is_none()).then_some(body)
 }
 
 /// Returns a segment decoded, in the form that resource names have.
-fn segment(raw: &str) -> Result<String, GoogleError> {
+fn decode_segment(raw: &str) -> Result<String, GoogleError> {
     let mut text = raw.to_owned();
-    for _ in 0..DECODINGS {
+    for _ in 0..MAX_DECODINGS {
         let decoded = percent_decode_str(&text)
             .decode_utf8()
             .map_err(|_| GoogleError::new(tonic::Code::InvalidArgument, "the path is not UTF-8"))?;
@@ -148,9 +151,9 @@ mod tests {
             ("%C3%BC", "ü"),
             ("..%2F..", "..%2F.."),
         ] {
-            assert_eq!(segment(raw).expect(raw), expected, "{raw}");
+            assert_eq!(decode_segment(raw).expect(raw), expected, "{raw}");
         }
-        assert!(segment("%FF").is_err());
+        assert!(decode_segment("%FF").is_err());
     }
 
     /// Searches the table of templates `rules` for `method path`; `expected` is the index of the rule that is found.

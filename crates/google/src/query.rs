@@ -24,7 +24,7 @@ pub(super) fn fill(
 }
 
 /// Returns the form of enums that the caller wants: Google's Python client sends `$alt=json;enum-encoding=int`.
-pub(super) fn enums(query: &str) -> EnumFormat {
+pub(super) fn enum_format(query: &str) -> EnumFormat {
     let numbers = form_urlencoded::parse(query.as_bytes()).any(|(name, value)| {
         matches!(&*name, "$alt" | "alt") && value.split(';').any(|part| part == "enum-encoding=int")
     });
@@ -147,10 +147,10 @@ mod tests {
     fn numbers_for_enums_are_asked_for_in_alt() {
         for query in ["%24alt=json%3Benum-encoding%3Dint", "pageSize=1&$alt=json;enum-encoding=int"]
         {
-            assert_eq!(enums(query), EnumFormat::Numbers, "{query}");
+            assert_eq!(enum_format(query), EnumFormat::Numbers, "{query}");
         }
         for query in ["", "alt=json", "$alt=json", "filter=enum-encoding%3Dint"] {
-            assert_eq!(enums(query), EnumFormat::Names, "{query}");
+            assert_eq!(enum_format(query), EnumFormat::Names, "{query}");
         }
     }
 

@@ -28,7 +28,7 @@ use crate::intake::UnknownFields;
 use web::layer::body_budget::BufferedBody;
 
 /// The headers of the connection and of the JSON body, which are not copied to the inner call.
-const NOT_INWARD: [&str; 14] = [
+const OUTER_HEADERS: [&str; 14] = [
     "accept-encoding",
     "connection",
     "content-encoding",
@@ -50,7 +50,7 @@ pub(super) struct Transcoder {
     contract: Arc<ApiContract>,
     rules: PathRules,
     grpc: Router,
-    intake: BodyReader,
+    body_reader: BodyReader,
 }
 
 impl Transcoder {
@@ -58,10 +58,10 @@ impl Transcoder {
     pub(super) fn new(
         contract: Arc<ApiContract>,
         grpc: Router,
-        intake: BodyReader,
+        body_reader: BodyReader,
     ) -> Result<Self, ContractError> {
         let rules = PathRules::new(contract.methods())?;
-        Ok(Self { contract, rules, grpc, intake })
+        Ok(Self { contract, rules, grpc, body_reader })
     }
 
     pub(super) async fn answer(&self, request: Request) -> Response {
@@ -73,40 +73,40 @@ impl Transcoder {
 
     async fn call(&self, request: Request) -> Result<Response, GoogleError> {
         let (mut parts, body) = request.into_parts();
-        let more = overridden::apply(&mut parts)?;
-        let found = self.rules.find(&parts.method, parts.uri.path())?;
-        let found = found
+        let query_place = overridden::apply(&mut parts)?;
+        let route = self.rules.find(&parts.method, parts.uri.path())?;
+        let route = route
             .ok_or_else(|| GoogleError::new(Code::NotFound, "there is no method at this path"))?;
-        let method = &self.contract.methods()[found.method];
+        let method = &self.contract.methods()[route.method];
         let mut query = parts.uri.query().unwrap_or_default().to_owned();
         let message = if parts.extensions.get::<RejectedCredential>().is_some() {
             // The gate refuses the call without reading the message.
             DynamicMessage::new(method.input.clone())
         } else {
             let mut document = None;
-            if more == overridden::OverriddenQuery::InBody {
-                let form = self.intake.take(&parts.extensions, body).await?;
-                query = overridden::joined(&query, &form.bytes)?;
-            } else if !found.body.is_empty() {
-                document = Some(self.intake.take(&parts.extensions, body).await?);
+            if query_place == overridden::OverriddenQuery::InBody {
+                let form = self.body_reader.take(&parts.extensions, body).await?;
+                query = overridden::join_queries(&query, &form.bytes)?;
+            } else if !route.body.is_empty() {
+                document = Some(self.body_reader.take(&parts.extensions, body).await?);
             }
             let length = document.as_ref().map_or(0, |document| document.bytes.len());
             let (input, query) = (method.input.clone(), query.clone());
-            let parse = move || message(&input, found, (&query, document));
-            let (message, known) = self.intake.parsing.run(length, parse).await??;
+            let parse = move || build_message(&input, route, &query, document);
+            let (message, unknown_check) = self.body_reader.parsing.run(length, parse).await??;
             // The gate answers this error only to a caller that may make the call.
-            if let Err(error) = known {
+            if let Err(error) = unknown_check {
                 parts.extensions.insert(UnknownFields(error));
             }
             message
         };
-        let (enums, wants_media) = (query::enums(&query), query::wants_media(&query));
+        let (enums, wants_media) = (query::enum_format(&query), query::wants_media(&query));
         let headers = if wants_media { parts.headers.clone() } else { HeaderMap::new() };
         let (reply, media) = self.send(method, parts, frame::wrap(&message)).await?;
         if let Some(media) = media.filter(|_| wants_media) {
             return media.answer(&headers, self.contract.pool()).await;
         }
-        let reply = json::write(&reply, enums).map_err(|error| internal(method, &error))?;
+        let reply = json::write(&reply, enums).map_err(|error| unusable_reply(method, &error))?;
         Ok(axum::Json(reply).into_response())
     }
 
@@ -121,46 +121,49 @@ impl Transcoder {
         *call.method_mut() = Method::POST;
         *call.version_mut() = Version::HTTP_2;
         *call.uri_mut() = Uri::try_from(&method.path).expect("names of methods are plain");
-        *call.headers_mut() = inward(outer.headers);
+        *call.headers_mut() = inner_headers(outer.headers);
         *call.extensions_mut() = outer.extensions;
         let Ok(mut answer) = self.grpc.clone().oneshot(call).await;
         let media = answer.extensions_mut().remove::<MediaDownload>();
         // A call that failed at once has its status in the headers, any other call in the trailers.
-        refused(answer.headers())?;
-        let body = answer.into_body().collect().await.map_err(|error| internal(method, &error))?;
+        check_status(answer.headers())?;
+        let body =
+            answer.into_body().collect().await.map_err(|error| unusable_reply(method, &error))?;
         if let Some(trailers) = body.trailers() {
-            refused(trailers)?;
+            check_status(trailers)?;
         }
-        let reply = frame::unwrap(&body.to_bytes()).map_err(|error| internal(method, &error))?;
+        let reply =
+            frame::unwrap(&body.to_bytes()).map_err(|error| unusable_reply(method, &error))?;
         let reply = DynamicMessage::decode(method.output.clone(), reply);
-        Ok((reply.map_err(|error| internal(method, &error))?, media))
+        Ok((reply.map_err(|error| unusable_reply(method, &error))?, media))
     }
 }
 
 /// Returns the JSON object in a body; an empty body is an empty object.
-fn object(body: &[u8]) -> Result<Map<String, serde_json::Value>, GoogleError> {
+fn parse_object(body: &[u8]) -> Result<Map<String, serde_json::Value>, GoogleError> {
     if body.trim_ascii().is_empty() {
         return Ok(Map::new());
     }
-    let refused = |problem: String| GoogleError::new(Code::InvalidArgument, problem);
+    let invalid = |problem: String| GoogleError::new(Code::InvalidArgument, problem);
     match parse_strict(body) {
         Ok(serde_json::Value::Object(fields)) => Ok(fields),
-        Ok(_) => Err(refused("the request's body is not a JSON object".to_owned())),
+        Ok(_) => Err(invalid("the request's body is not a JSON object".to_owned())),
         Err(error) => {
-            Err(refused(format!("the request's body cannot be read: {}", describe_error(&error))))
+            Err(invalid(format!("the request's body cannot be read: {}", describe_error(&error))))
         }
     }
 }
 
 /// Returns the request's message, and an error if the body has unknown fields. Values from the path replace those from
 /// the body, so they are set last.
-fn message(
+fn build_message(
     input: &MessageDescriptor,
-    found: MatchedRoute,
-    (query, document): (&str, Option<BufferedBody>),
+    route: MatchedRoute,
+    query: &str,
+    document: Option<BufferedBody>,
 ) -> Result<(DynamicMessage, Result<(), GoogleError>), GoogleError> {
-    let body = document.map_or_else(|| Ok(Map::new()), |document| object(&document.bytes))?;
-    let mut fields = match &*found.body {
+    let body = document.map_or_else(|| Ok(Map::new()), |document| parse_object(&document.bytes))?;
+    let mut fields = match &*route.body {
         "" | "*" => body,
         // Without a body, the field is absent.
         _ if body.is_empty() => Map::new(),
@@ -170,14 +173,14 @@ fn message(
         }
     };
     // Only the body is checked: unknown names in the query are parameters of the call, or for other programs.
-    let known = unknown::check(input, &fields);
+    let unknown_check = unknown::check(input, &fields);
     let named = |error: FieldError| GoogleError::bad_field(&error.field, error.problem);
     query::fill(input, query, &mut fields).map_err(named)?;
     let mut message = json::read(input, fields).map_err(named)?;
-    for (path, value) in found.variables {
+    for (path, value) in route.variables {
         set(&mut message, &path, value);
     }
-    Ok((message, known))
+    Ok((message, unknown_check))
 }
 
 fn set(message: &mut DynamicMessage, path: &str, value: String) {
@@ -191,7 +194,7 @@ fn set(message: &mut DynamicMessage, path: &str, value: String) {
 }
 
 /// Returns the headers of the inner call.
-fn inward(outer: HeaderMap) -> HeaderMap {
+fn inner_headers(outer: HeaderMap) -> HeaderMap {
     // The `Connection` header names further headers of the connection.
     let connection: Vec<HeaderName> = outer
         .get_all(CONNECTION)
@@ -201,7 +204,7 @@ fn inward(outer: HeaderMap) -> HeaderMap {
         .filter_map(|name| name.trim().parse().ok())
         .collect();
     let stays_outside = |name: &HeaderName| {
-        NOT_INWARD.contains(&name.as_str())
+        OUTER_HEADERS.contains(&name.as_str())
             || name.as_str().starts_with("grpc-")
             || connection.contains(name)
     };
@@ -216,7 +219,7 @@ fn inward(outer: HeaderMap) -> HeaderMap {
 }
 
 /// Returns the error that headers or trailers contain, if there is one.
-fn refused(headers: &HeaderMap) -> Result<(), GoogleError> {
+fn check_status(headers: &HeaderMap) -> Result<(), GoogleError> {
     match Status::from_header_map(headers) {
         Some(status) if status.code() != Code::Ok => Err(status.into()),
         Some(_) | None => Ok(()),
@@ -224,7 +227,7 @@ fn refused(headers: &HeaderMap) -> Result<(), GoogleError> {
 }
 
 /// Logs a reply that cannot be used, which must not happen, and returns an error that has no details.
-fn internal(method: &MethodInfo, error: &dyn std::fmt::Display) -> GoogleError {
+fn unusable_reply(method: &MethodInfo, error: &dyn std::fmt::Display) -> GoogleError {
     tracing::error!(rpc.method = method.name, %error, "the reply of {} is not usable: {error}", method.name);
     GoogleError::new(Code::Internal, "internal error")
 }
@@ -250,7 +253,7 @@ mod tests {
         ];
         let outer = outer
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
-        let inner = inward(HeaderMap::from_iter(outer));
+        let inner = inner_headers(HeaderMap::from_iter(outer));
         let mut names: Vec<_> = inner.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
         assert_eq!(names, ["authorization", "content-type", "te", "user-agent"]);
@@ -259,11 +262,14 @@ mod tests {
 
     #[test]
     fn a_body_is_an_object_or_nothing() {
-        assert!(object(b"").expect("nothing").is_empty());
-        assert!(object(b" \r\n").expect("nothing").is_empty());
-        assert_eq!(object(b"{\"a\":1}").expect("an object").len(), 1);
+        assert!(parse_object(b"").expect("nothing").is_empty());
+        assert!(parse_object(b" \r\n").expect("nothing").is_empty());
+        assert_eq!(parse_object(b"{\"a\":1}").expect("an object").len(), 1);
         for body in ["null", "[]", "1", "\"x\"", "{", "{}x", "\u{feff}{}"] {
-            assert_eq!(object(body.as_bytes()).expect_err(body).code(), Code::InvalidArgument);
+            assert_eq!(
+                parse_object(body.as_bytes()).expect_err(body).code(),
+                Code::InvalidArgument
+            );
         }
     }
 }

@@ -116,11 +116,12 @@ impl Authorizer for EngineAuthorizer {
             GoogleError::new(Code::Internal, "a method asks for no known permission")
         })?;
         // The full name, also if the permission is asked on the repository that contains the resource.
-        let named = if access.resource.is_empty() { ORGANIZATION_NAME } else { &access.resource };
-        trail.resource(&named);
+        let resource_name =
+            if access.resource.is_empty() { ORGANIZATION_NAME } else { &access.resource };
+        trail.note_resource(&resource_name);
         let admitted = self.0.engine.identity().admit(&caller, permission, resource.clone()).await;
         let admitted = admitted.map_err(EngineError::from);
-        trail.asked((permission, &resource), &admitted);
+        trail.note_check(permission, &resource, &admitted);
         extensions.insert(admitted?);
         Ok(())
     }
@@ -129,7 +130,7 @@ impl Authorizer for EngineAuthorizer {
 /// Returns the proof of the permission that the gate added to the request.
 fn admitted<T>(request: &Request<T>) -> Result<Authorized, Status> {
     let admitted = request.extensions().get::<Authorized>().cloned();
-    admitted.ok_or_else(|| Status::internal("a method without a gate"))
+    admitted.ok_or_else(|| Status::internal("a method was called without the gate"))
 }
 
 fn caller<T>(request: &Request<T>) -> Caller {
@@ -142,8 +143,8 @@ fn trail<T>(request: &Request<T>) -> AuditRecorder {
 }
 
 fn base_url<T>(request: &Request<T>, app: &App) -> String {
-    let found = request.extensions().get::<BaseUrl>().map(|base| base.0.clone());
-    found.unwrap_or_else(|| app.origin.on_this_machine())
+    let base = request.extensions().get::<BaseUrl>().map(|base| base.0.clone());
+    base.unwrap_or_else(|| app.origin.on_this_machine())
 }
 
 /// Returns an error of the engine as a gRPC status.
@@ -186,7 +187,7 @@ impl ApiServices {
                 .engine
                 .identity()
                 .open_cursor(&list.0, token)
-                .ok_or_else(|| bad_field("page_token", "is none of this list")),
+                .ok_or_else(|| bad_field("page_token", "is not a token of this list")),
         }
     }
 
@@ -210,10 +211,10 @@ fn name_order(order_by: &str) -> Result<(NameOrder, SortDirection), Status> {
 
 /// Returns the number of entries on a page: the client's wish within limits, or `usual` without one.
 fn page_size(wanted: i32, usual: usize) -> Result<usize, Status> {
-    const MOST: usize = 1_000;
+    const MAX_PAGE_SIZE: usize = 1_000;
     match usize::try_from(wanted) {
         Ok(0) => Ok(usual),
-        Ok(wanted) => Ok(wanted.min(MOST)),
+        Ok(wanted) => Ok(wanted.min(MAX_PAGE_SIZE)),
         Err(_) => Err(bad_field("page_size", "must not be negative")),
     }
 }

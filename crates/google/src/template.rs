@@ -79,15 +79,15 @@ impl PathTemplate {
     }
 
     /// Returns the segments of a variable, as a template of its own.
-    pub(super) fn of_variable(&self, field: &str) -> Option<Self> {
+    pub(super) fn variable_pattern(&self, field: &str) -> Option<Self> {
         let variable = self.variables.iter().find(|variable| variable.field == field)?;
         let segments = self.segments[variable.from..variable.to].to_vec();
         Some(Self { segments, variables: Vec::new(), verb: String::new() })
     }
 
     /// Returns whether a name matches this template.
-    pub(super) fn fits(&self, name: &str) -> bool {
-        self.take(&name.split('/').collect::<Vec<_>>()).is_some()
+    pub(super) fn matches(&self, name: &str) -> bool {
+        self.match_path(&name.split('/').collect::<Vec<_>>()).is_some()
     }
 
     /// Returns the fields that the path fills, as dotted paths.
@@ -124,28 +124,28 @@ impl PathTemplate {
     }
 
     /// Returns the key by which rules are tried: those with fewer wildcards first, and those with `**` last.
-    pub(super) fn vagueness(&self) -> (bool, usize) {
+    pub(super) fn priority(&self) -> (bool, usize) {
         let wildcards =
             self.segments.iter().filter(|segment| **segment == TemplateSegment::One).count();
         (self.segments.last() == Some(&TemplateSegment::Rest), wildcards)
     }
 
     /// Returns the fields and their values, if the path matches this template.
-    pub(super) fn take<Part>(&self, path: &[Part]) -> Option<Vec<(String, String)>>
+    pub(super) fn match_path<Part>(&self, path: &[Part]) -> Option<Vec<(String, String)>>
     where
         Part: AsRef<str> + Borrow<str>,
     {
-        let open = self.segments.last() == Some(&TemplateSegment::Rest);
-        if path.len() < self.segments.len() || (path.len() > self.segments.len() && !open) {
+        let has_rest = self.segments.last() == Some(&TemplateSegment::Rest);
+        if path.len() < self.segments.len() || (path.len() > self.segments.len() && !has_rest) {
             return None;
         }
-        let fits = self.segments.iter().zip(path).all(|(segment, part)| match segment {
+        let matches = self.segments.iter().zip(path).all(|(segment, part)| match segment {
             TemplateSegment::Literal(text) => text == part.as_ref(),
             TemplateSegment::One | TemplateSegment::Rest => !part.as_ref().is_empty(),
         });
-        fits.then(|| {
+        matches.then(|| {
             let values = self.variables.iter().map(|variable| {
-                let to = if open && variable.to == self.segments.len() {
+                let to = if has_rest && variable.to == self.segments.len() {
                     path.len()
                 } else {
                     variable.to
@@ -193,7 +193,7 @@ mod tests {
     fn check(template: &str, path: &str, expected: &str) {
         let template = PathTemplate::parse(template).expect("valid");
         let path: Vec<_> = path.split('/').skip(1).collect();
-        let taken = template.take(&path).map(|variables| {
+        let taken = template.match_path(&path).map(|variables| {
             let pairs = variables.into_iter().map(|(field, value)| format!("{field}={value}"));
             pairs.collect::<Vec<_>>().join(" ")
         });
@@ -226,7 +226,7 @@ mod tests {
     fn names_have_the_shape_of_their_variable() {
         let template =
             PathTemplate::parse("/v1/{a.b=projects/*/things/*}/{rest=x/**}:verb").expect("valid");
-        let thing = template.of_variable("a.b").expect("there");
+        let thing = template.variable_pattern("a.b").expect("there");
         for (name, expected) in [
             ("projects/p/things/t", true),
             ("projects/example.com:p/things/t", true),
@@ -240,9 +240,9 @@ mod tests {
             ("organizations/1", false),
             ("", false),
         ] {
-            assert_eq!(thing.fits(name), expected, "{name}");
+            assert_eq!(thing.matches(name), expected, "{name}");
         }
-        assert!(template.of_variable("rest").expect("there").fits("x/1/2"));
-        assert!(template.of_variable("a").is_none());
+        assert!(template.variable_pattern("rest").expect("there").matches("x/1/2"));
+        assert!(template.variable_pattern("a").is_none());
     }
 }

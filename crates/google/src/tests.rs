@@ -31,7 +31,7 @@ use tonic::service::Routes;
 use tower::ServiceExt;
 
 use super::*;
-use crate::intake::MESSAGE_LIMIT;
+use crate::intake::MAX_MESSAGE_BYTES;
 
 const REPOSITORY: &str = "projects/p/locations/us/repositories/r";
 

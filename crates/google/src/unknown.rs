@@ -15,7 +15,7 @@ use super::error::{GoogleError, UnknownField};
 use super::json;
 
 /// The most unknown names that one answer lists.
-const MOST: usize = 10;
+const MAX_NAMES: usize = 10;
 
 /// The fields that are accepted besides those of the contract.
 #[derive(Deserialize)]
@@ -37,26 +37,26 @@ impl AcceptedFields {
     /// field that is not accepted.
     fn field(&self, message: &MessageDescriptor, name: &str) -> Option<Option<&[String]>> {
         let fields = self.accepted.get(message.full_name())?;
-        let mut known = fields.iter().filter(|(field, _)| is_called(field, name));
-        known.next().map(|(_, inner)| inner.as_deref())
+        let mut inner_fields = fields.iter().filter(|(field, _)| is_called(field, name));
+        inner_fields.next().map(|(_, inner)| inner.as_deref())
     }
 }
 
 /// Returns whether a name is the field's name, in either spelling.
 fn is_called(field: &str, name: &str) -> bool {
-    name == field || name == snake(field)
+    name == field || name == snake_case(field)
 }
 
 /// Returns `docker_config` for `dockerConfig`.
-fn snake(name: &str) -> String {
-    let mut snake = String::with_capacity(name.len() + 4);
+fn snake_case(name: &str) -> String {
+    let mut snake_case = String::with_capacity(name.len() + 4);
     for letter in name.chars() {
         if letter.is_ascii_uppercase() {
-            snake.push('_');
+            snake_case.push('_');
         }
-        snake.push(letter.to_ascii_lowercase());
+        snake_case.push(letter.to_ascii_lowercase());
     }
-    snake
+    snake_case
 }
 
 /// Refuses a message's JSON if it has unknown fields.
@@ -65,78 +65,85 @@ pub(super) fn check(
     fields: &Map<String, Value>,
 ) -> Result<(), GoogleError> {
     let mut found = UnknownFieldsFound(Vec::new());
-    found.look(message, fields, "");
+    found.search_message(message, fields, "");
     if found.0.is_empty() { Ok(()) } else { Err(GoogleError::unknown_fields(&found.0)) }
 }
 
 struct UnknownFieldsFound(Vec<UnknownField>);
 
 impl UnknownFieldsFound {
-    fn look(&mut self, message: &MessageDescriptor, fields: &Map<String, Value>, at: &str) {
+    fn search_message(
+        &mut self,
+        message: &MessageDescriptor,
+        fields: &Map<String, Value>,
+        path: &str,
+    ) {
         // The well-known types have a JSON form of their own: a Struct takes every name.
         if message.package_name() == "google.protobuf" {
             return;
         }
         for (name, value) in fields {
-            if self.0.len() >= MOST {
+            if self.0.len() >= MAX_NAMES {
                 return;
             }
             match json::field(message, name) {
-                Some(field) => self.look_into(&field, value, &inside(at, field.name())),
+                Some(field) => self.search_field(&field, value, &field_path(path, field.name())),
                 None if ACCEPTED.is_open(message) => {}
                 None => match ACCEPTED.field(message, name) {
-                    Some(inner) => self.look_at_names(inner, value, &inside(at, &snake(name))),
-                    None => self.add(at, name),
+                    Some(inner) => {
+                        self.search_names(inner, value, &field_path(path, &snake_case(name)))
+                    }
+                    None => self.add(path, name),
                 },
             }
         }
     }
 
-    fn look_into(&mut self, field: &FieldDescriptor, value: &Value, at: &str) {
+    fn search_field(&mut self, field: &FieldDescriptor, value: &Value, path: &str) {
         match (field.kind(), value) {
             (Kind::Message(entry), Value::Object(entries)) if field.is_map() => {
                 if let Kind::Message(inner) = entry.map_entry_value_field().kind() {
                     // Google names a place within a map by the index of the entry, and then `value`.
                     for (index, value) in entries.values().enumerate() {
-                        self.look_at(&inner, value, &format!("{at}[{index}].value"));
+                        self.search_value(&inner, value, &format!("{path}[{index}].value"));
                     }
                 }
             }
             (Kind::Message(inner), Value::Array(items)) if field.is_list() => {
                 for (index, item) in items.iter().enumerate() {
-                    self.look_at(&inner, item, &format!("{at}[{index}]"));
+                    self.search_value(&inner, item, &format!("{path}[{index}]"));
                 }
             }
-            (Kind::Message(inner), value) => self.look_at(&inner, value, at),
+            (Kind::Message(inner), value) => self.search_value(&inner, value, path),
             _ => {}
         }
     }
 
     /// Looks at a value, if it is an object. Other values are refused when the message is read.
-    fn look_at(&mut self, message: &MessageDescriptor, value: &Value, at: &str) {
+    fn search_value(&mut self, message: &MessageDescriptor, value: &Value, path: &str) {
         if let Value::Object(fields) = value {
-            self.look(message, fields, at);
+            self.search_message(message, fields, path);
         }
     }
 
-    fn look_at_names(&mut self, known: Option<&[String]>, value: &Value, at: &str) {
-        let (Some(known), Value::Object(fields)) = (known, value) else { return };
+    fn search_names(&mut self, inner_fields: Option<&[String]>, value: &Value, path: &str) {
+        let (Some(inner_fields), Value::Object(fields)) = (inner_fields, value) else { return };
         for name in fields.keys() {
-            if !known.iter().any(|field| is_called(field, name)) {
-                self.add(at, name);
+            if !inner_fields.iter().any(|field| is_called(field, name)) {
+                self.add(path, name);
             }
         }
     }
 
-    fn add(&mut self, at: &str, name: &str) {
-        if self.0.len() < MOST {
-            self.0.push(UnknownField { at: at.to_owned(), name: name.to_owned() });
+    fn add(&mut self, path: &str, name: &str) {
+        if self.0.len() < MAX_NAMES {
+            self.0.push(UnknownField { path: path.to_owned(), name: name.to_owned() });
         }
     }
 }
 
-fn inside(at: &str, field: &str) -> String {
-    if at.is_empty() { field.to_owned() } else { format!("{at}.{field}") }
+fn field_path(path: &str, field: &str) -> String {
+    if path.is_empty() { field.to_owned() } else { format!("{path}.{field}") }
 }
 
 #[cfg(test)]
@@ -151,9 +158,9 @@ mod tests {
         let descriptor = POOL.get_message_by_name(message).expect("there");
         let Value::Object(fields) = json else { panic!("not an object") };
         let mut found = UnknownFieldsFound(Vec::new());
-        found.look(&descriptor, &fields, "");
+        found.search_message(&descriptor, &fields, "");
         let found: Vec<_> =
-            found.0.iter().map(|unknown| (unknown.at.as_str(), unknown.name.as_str())).collect();
+            found.0.iter().map(|unknown| (unknown.path.as_str(), unknown.name.as_str())).collect();
         assert_eq!(found, expected, "{fields:?}");
     }
 
@@ -176,11 +183,11 @@ mod tests {
         }
         let policies =
             json!({ "cleanupPolicies": { "p": { "condition": { "olderthan": "1d" } } } });
-        let at = "repository.cleanup_policies[0].value.condition";
-        check_repository(policies, &[(at, "olderthan")]);
+        let path = "repository.cleanup_policies[0].value.condition";
+        check_repository(policies, &[(path, "olderthan")]);
         let upstreams = json!({ "upstreamPolicies": [{ "id": "a" }, { "id": "b", "prio": 1 }] });
-        let at = "repository.virtual_repository_config.upstream_policies[1]";
-        check_repository(json!({ "virtualRepositoryConfig": upstreams }), &[(at, "prio")]);
+        let path = "repository.virtual_repository_config.upstream_policies[1]";
+        check_repository(json!({ "virtualRepositoryConfig": upstreams }), &[(path, "prio")]);
         let policy = json!({ "policy": { "bindings": [{ "role": "r", "member": "x" }] } });
         check_unknown(
             "google.iam.v1.SetIamPolicyRequest",
@@ -188,8 +195,8 @@ mod tests {
             &[("policy.bindings[0]", "member")],
         );
         let condition = json!({ "policy": { "bindings": [{ "condition": { "expr": "true" } }] } });
-        let at = "policy.bindings[0].condition";
-        check_unknown("google.iam.v1.SetIamPolicyRequest", condition, &[(at, "expr")]);
+        let path = "policy.bindings[0].condition";
+        check_unknown("google.iam.v1.SetIamPolicyRequest", condition, &[(path, "expr")]);
     }
 
     #[test]
@@ -231,7 +238,7 @@ mod tests {
             for name in fields.keys() {
                 assert!(json::field(&descriptor, name).is_none(), "{message}.{name} is acted on");
                 assert_eq!(
-                    snake(name).matches('_').count(),
+                    snake_case(name).matches('_').count(),
                     name.matches(char::is_uppercase).count()
                 );
             }
@@ -243,7 +250,7 @@ mod tests {
         let many: Map<_, _> = (0..1000).map(|n| (format!("x{n}"), json!({}))).collect();
         let descriptor = POOL.get_message_by_name(UPDATE).expect("there");
         let error = check(&descriptor, &many).expect_err("refused");
-        assert_eq!(error.message().lines().count(), MOST);
+        assert_eq!(error.message().lines().count(), MAX_NAMES);
         let begins = "Invalid JSON payload received. Unknown name \"x0\": Cannot find field.\n";
         assert!(error.message().starts_with(begins), "{}", error.message());
     }

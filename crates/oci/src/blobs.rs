@@ -6,7 +6,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_RANGE};
 use http::{Method, StatusCode};
 use model::digest::Digest;
 
-use web::content::{self, ContentError, described};
+use web::content::{self, ContentError, content_head};
 
 use crate::context::{OciAnswer, OciRequest, empty, finish};
 use crate::error::OciError;
@@ -14,8 +14,8 @@ use crate::error::OciError;
 pub(super) async fn by_method(context: OciRequest, image: &str, digest: &str) -> OciAnswer {
     let target = context.target(image)?;
     let digest: Digest = digest.parse()?;
-    context.trail.image(&target);
-    context.trail.digest(&digest);
+    context.trail.note_image(&target);
+    context.trail.note_digest(&digest);
     match context.method {
         Method::HEAD => {
             let access = context.open::<Pull>(&target).await?;
@@ -23,7 +23,7 @@ pub(super) async fn by_method(context: OciRequest, image: &str, digest: &str) ->
             if let Some(ended) = context.ended_by_condition(&digest) {
                 return ended;
             }
-            let head = described(StatusCode::OK, &digest).header(CONTENT_LENGTH, size);
+            let head = content_head(StatusCode::OK, &digest).header(CONTENT_LENGTH, size);
             Ok(finish(head, Body::empty()))
         }
         Method::GET => {

@@ -36,10 +36,10 @@ impl OciRequest {
 
     /// Returns the answer to a read of this content if its condition decides the answer, or else `None`.
     pub(super) fn ended_by_condition(&self, digest: &Digest) -> Option<OciAnswer> {
-        match content::judge(&self.headers, digest) {
+        match content::check_conditions(&self.headers, digest) {
             PreconditionOutcome::Holds => None,
             PreconditionOutcome::NoneMatchFailed => {
-                Some(Ok(finish(content::unchanged(digest), Body::empty())))
+                Some(Ok(finish(content::not_modified_head(digest), Body::empty())))
             }
             PreconditionOutcome::MatchFailed => Some(Err(OciError::condition_failed())),
         }

@@ -59,13 +59,13 @@ impl OciRequest {
             .caller(app.engine.identity(), &parts.headers, TokenAudience::Registry)
             .await;
         let caller = caller.map_err(|error| {
-            trail.refused(&error);
+            trail.note_refusal(&error);
             match is_bearer(&parts.headers) {
                 true => OciError::from(error),
                 false => OciError::from(error).of_no_token(),
             }
         })?;
-        trail.caller(&caller);
+        trail.note_caller(&caller);
         info.set_principal(&caller.principal.to_string());
         let place = app.domains.target_of(host);
         let marketplace = without_port(host).eq_ignore_ascii_case("marketplace.gcr.io");
@@ -98,7 +98,7 @@ impl OciRequest {
         target: &ImageTarget,
     ) -> Result<RepoAccess<K>, EngineError> {
         let opened = self.app.engine.open(&self.caller, target).await;
-        self.trail.asked((K::PERMISSION, &RepositoryOf(target)), &opened);
+        self.trail.note_check(K::PERMISSION, &RepositoryOf(target), &opened);
         opened
     }
 
@@ -108,7 +108,7 @@ impl OciRequest {
         target: &ImageTarget,
     ) -> Result<Option<RepoAccess<K>>, EngineError> {
         let opened = self.app.engine.open_existing(&self.caller, target).await;
-        self.trail.asked((K::PERMISSION, &RepositoryOf(target)), &opened);
+        self.trail.note_check(K::PERMISSION, &RepositoryOf(target), &opened);
         opened
     }
 
@@ -138,7 +138,7 @@ where
     if let Some(info) = info {
         info.set_route(label);
     }
-    let attempt = app.audit.attempt(operation, (info, request.headers()));
+    let attempt = app.audit.begin(operation, info, request.headers());
     let method = request.method().clone();
     let (parts, body) = request.into_parts();
     let arrival = Arc::new(RequestArrival::of(&parts));
@@ -162,13 +162,13 @@ fn note(trail: &AuditRecorder, outcome: &OciAnswer) {
         Ok(response) => {
             let digest = response.headers().get("docker-content-digest");
             if let Some(digest) = digest.and_then(|digest| digest.to_str().ok()) {
-                trail.digest(&digest);
+                trail.note_digest(&digest);
             }
-            trail.ended(AuditCode::Ok, "");
+            trail.note_outcome(AuditCode::Ok, "");
         }
         Err(error) => {
             let (status, message) = error.summary();
-            trail.failed(status, message);
+            trail.note_failure(status, message);
         }
     }
 }

@@ -28,10 +28,10 @@ pub(super) async fn by_method(
 ) -> OciAnswer {
     let target = context.target(image)?;
     let reference: Reference = reference.parse()?;
-    context.trail.image(&target);
+    context.trail.note_image(&target);
     match &reference {
-        Reference::Tag(tag) => context.trail.tag(tag),
-        Reference::Digest(digest) => context.trail.digest(digest),
+        Reference::Tag(tag) => context.trail.note_tag(tag),
+        Reference::Digest(digest) => context.trail.note_digest(digest),
     }
     match context.method {
         Method::HEAD => {
@@ -87,7 +87,7 @@ async fn put(
         return Err(OciError::condition_failed());
     }
     let tags: Vec<Tag> = context.query.all("tag").map(str::parse).collect::<Result<_, _>>()?;
-    tags.iter().take(MAX_TAGS).for_each(|tag| context.trail.tag(tag));
+    tags.iter().take(MAX_TAGS).for_each(|tag| context.trail.note_tag(tag));
     if tags.len() > MAX_TAGS {
         let message = format!("a manifest takes at most {MAX_TAGS} tags at once");
         return Err(OciError::bad_request(
@@ -125,8 +125,8 @@ async fn put(
 
 /// Reads the whole body, which must not be larger than a manifest may be.
 async fn receive(context: &OciRequest, body: Body) -> Result<BufferedBody, OciError> {
-    let limits = (MAX_MANIFEST_BYTES, context.app.limits.idle_timeout.get());
-    context.app.manifests.receive(body, limits).await.map_err(|error| match error {
+    let (manifests, idle) = (&context.app.manifests, context.app.limits.idle_timeout.get());
+    manifests.receive(body, MAX_MANIFEST_BYTES, idle).await.map_err(|error| match error {
         WholeError::TooLarge => ManifestError::TooLarge.into(),
         WholeError::Stalled => BodyError::Stalled.into(),
         WholeError::Closed => BodyError::Closed.into(),

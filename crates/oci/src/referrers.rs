@@ -17,8 +17,8 @@ pub(super) async fn list(context: OciRequest, image: &str, digest: &str) -> OciA
     let subject: Digest = digest.parse()?;
     let artifact_type = context.query.get("artifactType").filter(|text| !text.is_empty());
     let last: Option<Digest> = context.query.get("last").map(str::parse).transpose()?;
-    context.trail.image(&target);
-    context.trail.digest(&subject);
+    context.trail.note_image(&target);
+    context.trail.note_digest(&subject);
     let page = match context.open::<Pull>(&target).await {
         Ok(access) => access.list_referrers(&subject, artifact_type, last.as_ref()).await?,
         // A repository that does not exist has no referrers. The specification has an empty list for that, and no

@@ -31,7 +31,7 @@ pub(super) async fn list(context: OciRequest, image: &str) -> OciAnswer {
     let target = context.target(image)?;
     let limit = parse_page_size(context.query.get("n"))?;
     let last = context.query.last();
-    context.trail.image(&target);
+    context.trail.note_image(&target);
     let access = context.open::<Pull>(&target).await?;
     if complete::is_wanted(&context) {
         return complete::answer(&context, image, access.open_complete_list().await?);
@@ -60,14 +60,14 @@ async fn list_repository(context: &OciRequest, path: &str) -> Result<Option<Resp
     let limit = parse_page_size(context.query.get("n"))?;
     if complete::is_wanted(context) {
         let list = context.app.engine.open_complete_image_list(&context.caller, &name).await;
-        context.trail.resource(&name);
-        context.trail.asked((Pull::PERMISSION, &name), &list);
+        context.trail.note_resource(&name);
+        context.trail.note_check(Pull::PERMISSION, &name, &list);
         return complete::answer(context, path, list?).map(Some);
     }
     let request = PageRequest { start: context.query.last().to_owned(), limit };
     let page = context.app.engine.list_images(&context.caller, &name, request).await;
-    context.trail.resource(&name);
-    context.trail.asked((Pull::PERMISSION, &name), &page);
+    context.trail.note_resource(&name);
+    context.trail.note_check(Pull::PERMISSION, &name, &page);
     let page = page?;
     let list = TagList { name: path, tags: Vec::new(), child: page.entries, manifest: Map::new() };
     let list_path = format!("/v2/{path}/tags/list");

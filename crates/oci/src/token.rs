@@ -51,7 +51,7 @@ async fn read_form(app: &App, request: Request) -> Result<Vec<(String, String)>,
     let headers = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
     let head = headers.sum::<usize>() + parts.uri.query().map_or(0, str::len) + REQUEST_BYTES;
     let idle = app.limits.idle_timeout.get();
-    let bounds = BodyBounds { most: LONGEST_FORM, idle, total: idle, head };
+    let bounds = BodyBounds { max_bytes: LONGEST_FORM, idle, total: idle, head };
     let whole = app.forms.receive_within(body, bounds).await.map_err(|error| match error {
         WholeError::TooLarge | WholeError::Stalled | WholeError::Closed => {
             FormError::Invalid("the form is too long, or did not come")

@@ -25,7 +25,7 @@ pub(super) async fn start((context, body): (OciRequest, Body), image: &str) -> O
     refuse_encoding(&context)?;
     refuse_too_large(&context)?;
     let target = context.target(image)?;
-    context.trail.image(&target);
+    context.trail.note_image(&target);
     let digest = |name: &str| context.query.get(name).map(str::parse::<Digest>).transpose();
     let (mount, digest, algorithm) = (digest("mount")?, digest("digest")?, algorithm(&context)?);
     let access = match context.open_existing::<Push>(&target).await? {
@@ -40,7 +40,7 @@ pub(super) async fn start((context, body): (OciRequest, Body), image: &str) -> O
     match (mount, digest) {
         (Some(digest), _) => {
             if mounted(&context, &access, &digest).await? {
-                context.trail.operation(Some(WHOLE));
+                context.trail.note_operation(Some(WHOLE));
                 return Ok(created(image, &digest));
             }
         }
@@ -48,7 +48,7 @@ pub(super) async fn start((context, body): (OciRequest, Body), image: &str) -> O
             let upload = access.start_upload(digest.algorithm()).await?;
             let chunk = unplaced(&context, body);
             access.finish_upload(&upload.id, &digest, chunk).await?;
-            context.trail.operation(Some(WHOLE));
+            context.trail.note_operation(Some(WHOLE));
             return Ok(created(image, &digest));
         }
         (None, None) => {}
@@ -88,7 +88,7 @@ pub(super) async fn by_method(
     id: &str,
 ) -> OciAnswer {
     let target: ImageTarget = context.target(image)?;
-    context.trail.image(&target);
+    context.trail.note_image(&target);
     let access = context.open_existing::<Push>(&target).await?;
     let access = access.ok_or(EngineError::UploadUnknown)?;
     match context.method {
@@ -126,7 +126,7 @@ async fn finish_upload(
         OciError::bad_request("DIGEST_INVALID", "the last PUT of an upload needs ?digest=", hint)
     })?;
     let digest: Digest = digest.parse()?;
-    request.0.trail.digest(&digest);
+    request.0.trail.note_digest(&digest);
     let chunk = chunk(request, access, (image, id)).await?;
     let outcome = access.finish_upload(id, &digest, chunk).await;
     outcome.map_err(|error| located(error, image, id))?;

@@ -187,7 +187,7 @@ async fn delete_expired_notifications(context: &JobContext) {
 
 async fn clean(context: JobContext, interval: Duration) {
     let cleaned = context.app.engine.clean_due(interval, |repository, step| {
-        context.app.audit.cleaned(repository, step);
+        context.app.audit.record_cleanup(repository, step);
         context.unless_stopping()
     });
     if let Err(error) = cleaned.await {

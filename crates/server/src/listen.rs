@@ -102,7 +102,7 @@ pub async fn serve(
             stop: stop.clone(),
         };
         connections.spawn(async move {
-            let _open = connection.app.metrics.connection_opened();
+            let _open = connection.app.metrics.open_connection();
             if let Err(error) = connection.run(stream).await {
                 tracing::debug!(peer = %peer, "connection from {peer} ended: {error}");
             }

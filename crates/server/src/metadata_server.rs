@@ -55,7 +55,7 @@ pub fn routes() -> DeclaredRoutes<MetadataServer> {
         ("/computeMetadata/v1/instance/service-accounts/{account}/token", get(token)),
         ("/computeMetadata/v1/instance/service-accounts/{account}/identity", get(identity)),
     ] {
-        routes = routes.with(("GET HEAD", path), ACCOUNT, handler);
+        routes = routes.with("GET HEAD", path, ACCOUNT, handler);
     }
     routes
 }
@@ -252,7 +252,7 @@ async fn identity(
         Ok(caller) => caller,
         Err(refused) => return refused,
     };
-    let issuer = metadata.app.origin.at(info.local().ip());
+    let issuer = metadata.app.origin.for_address(info.local().ip());
     let include_email = query.format == "full";
     let meant = (query.audience.as_str(), issuer.as_str());
     match metadata.app.engine.identity().identity_token(&caller, meant, include_email).await {

@@ -14,23 +14,26 @@ use crate::ops;
 pub fn registry_routes() -> DeclaredRoutes<App> {
     const OWN: &str = "what is good for something is in the form";
     DeclaredRoutes::new()
-        .with(("GET HEAD", "/v2"), RouteAccess::Authenticated, any(oci::ping))
-        .with(("GET HEAD", "/v2/"), RouteAccess::Authenticated, any(oci::ping))
+        .with("GET HEAD", "/v2", RouteAccess::Authenticated, any(oci::ping))
+        .with("GET HEAD", "/v2/", RouteAccess::Authenticated, any(oci::ping))
         .with(
-            ("GET HEAD", "/v2/_catalog"),
+            "GET HEAD",
+            "/v2/_catalog",
             RouteAccess::AnyCredential("it lists what the caller may read"),
             any(oci::catalog),
         )
         .with(
-            ("GET HEAD POST", "/v2/token"),
+            "GET HEAD POST",
+            "/v2/token",
             RouteAccess::OptionalCredential("nobody's token is good for what everybody may do"),
             get(token::get).post(token::post),
         )
-        .with(("POST", "/token"), RouteAccess::Public(OWN), post(token::token))
-        .with(("POST", "/introspect"), RouteAccess::Public(OWN), post(token::introspect))
-        .with(("POST", "/revoke"), RouteAccess::Public(OWN), post(token::revoke))
+        .with("POST", "/token", RouteAccess::Public(OWN), post(token::token))
+        .with("POST", "/introspect", RouteAccess::Public(OWN), post(token::introspect))
+        .with("POST", "/revoke", RouteAccess::Public(OWN), post(token::revoke))
         .with(
-            ("GET HEAD", "/oauth2/v3/certs"),
+            "GET HEAD",
+            "/oauth2/v3/certs",
             RouteAccess::Public("public keys are public"),
             get(token::keys),
         )
@@ -62,9 +65,9 @@ pub fn ops_routes() -> DeclaredRoutes<App> {
     const OPERATORS: RouteAccess =
         RouteAccess::Public("the listener is for those who run the server");
     DeclaredRoutes::new()
-        .with(("GET HEAD", "/healthz"), OPERATORS, get(ops::alive))
-        .with(("GET HEAD", "/readyz"), OPERATORS, get(ops::ready))
-        .with(("GET HEAD", "/metrics"), OPERATORS, get(ops::metrics))
+        .with("GET HEAD", "/healthz", OPERATORS, get(ops::alive))
+        .with("GET HEAD", "/readyz", OPERATORS, get(ops::ready))
+        .with("GET HEAD", "/metrics", OPERATORS, get(ops::metrics))
 }
 
 /// Returns the router of the listener for operators.

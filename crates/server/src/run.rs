@@ -121,7 +121,7 @@ impl RunningServer {
         metrics.refusals_known(&refusal::REASONS);
         let meta = meta.with_observer(metrics.transaction_observer());
         let folder = data.as_ref().map(DataFolder::path);
-        let audit = AuditLog::start(&config.audit, folder, (&metrics, clock.clone()))?;
+        let audit = AuditLog::start(&config.audit, folder, &metrics, clock.clone())?;
         let settings = engine_settings(&config, &webhooks, &authenticate);
         let engine = Engine::new(meta, blobs, clock, (settings, key));
         // A refused start must not have changed anything.

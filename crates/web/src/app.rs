@@ -64,13 +64,13 @@ impl App {
     /// A host of Container Registry (`gcr.io`) stays as the request has it. Such a name reaches this server only where
     /// somebody made it resolve to this machine, and a token is for the location that the host stands for.
     pub fn base_url(&self, arrival: &RequestArrival) -> String {
-        self.origin.challenged(arrival, self.own_names())
+        self.origin.for_challenge(arrival, self.own_names())
     }
 
     /// Returns the base URL of this server, as the sender of a request is told it. An assertion whose audience is this
     /// URL was signed for this server.
     pub fn own_url(&self, arrival: &RequestArrival) -> String {
-        self.origin.told(arrival, self.own_names())
+        self.origin.for_client(arrival, self.own_names())
     }
 
     fn own_names(&self) -> OwnNames<'_> {

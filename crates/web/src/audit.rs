@@ -42,19 +42,19 @@ use file::{AuditOutput, AuditWriter};
 use recorder::AuditRecord;
 
 /// The most entries that wait for the thread. Each is cut to a few KiB, so that this number bounds the memory.
-const QUEUE: usize = 4096;
+const MAX_QUEUED: usize = 4096;
 
-/// The limit of one address for entries of refused requests without an account.
-const OF_AN_ADDRESS: (NonZeroU32, NonZeroU32) =
-    (NonZeroU32::new(1000).expect("more than nothing"), NonZeroU32::MIN);
-/// The limit of all addresses together for such entries: one client may have very many addresses.
-const OF_ALL: (NonZeroU32, NonZeroU32) = (
-    NonZeroU32::new(10_000).expect("more than nothing"),
-    NonZeroU32::new(10).expect("more than nothing"),
-);
+/// The entries of refused requests without an account that one address has at once, before [`ADDRESS_REFILL`] applies.
+const ADDRESS_BURST: NonZeroU32 = NonZeroU32::new(1000).expect("more than nothing");
+/// The entries of such requests that one address has in each second after that.
+const ADDRESS_REFILL: NonZeroU32 = NonZeroU32::MIN;
+/// The entries of such requests that all addresses together have at once: one client may have very many addresses.
+const TOTAL_BURST: NonZeroU32 = NonZeroU32::new(10_000).expect("more than nothing");
+/// The entries of such requests that all addresses together have in each second after that.
+const TOTAL_REFILL: NonZeroU32 = NonZeroU32::new(10).expect("more than nothing");
 
 /// The time for which entries that were left out are counted, before an entry reports their number.
-const SAID_EVERY: Duration = Duration::from_secs(1);
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The audit log, which may be switched off. Cheap to clone; every clone is the same log.
 #[derive(Clone, Default)]
@@ -66,8 +66,8 @@ struct AuditSink {
     reads: bool,
     metrics: Metrics,
     clock: Arc<dyn Clock>,
-    of_an_address: RateLimiter<IpAddr>,
-    of_all: RateLimiter<()>,
+    address_limit: RateLimiter<IpAddr>,
+    total_limit: RateLimiter<()>,
     /// The number of entries that were left out since the last report.
     left_out: AtomicU64,
 }
@@ -88,7 +88,8 @@ impl AuditLog {
     pub fn start(
         settings: &settings::AuditSettings,
         folder: Option<&Path>,
-        (metrics, clock): (&Metrics, Arc<dyn Clock>),
+        metrics: &Metrics,
+        clock: Arc<dyn Clock>,
     ) -> anyhow::Result<Self> {
         let output = match (&settings.file, folder) {
             (AuditFile::Off, _) => return Ok(Self::default()),
@@ -100,77 +101,65 @@ impl AuditLog {
                 opened.with_context(|| format!("audit.file: cannot open {}", path.display()))?
             }
         };
-        let (queue, entries) = mpsc::channel(QUEUE);
+        let (queue, entries) = mpsc::channel(MAX_QUEUED);
         let writer = AuditWriter::new(output, metrics.clone());
         std::thread::Builder::new()
             .name("audit".to_owned())
             .spawn(move || writer.run(entries))
             .context("cannot start the thread that writes the audit log")?;
-        let (reads, metrics) = (settings.reads, metrics.clone());
-        Ok(Self(Some(Arc::new(AuditSink::new((queue, reads), (metrics, clock))))))
+        let sink = AuditSink::new(queue, settings.reads, metrics.clone(), clock);
+        Ok(Self(Some(Arc::new(sink))))
     }
 
     /// Begins an entry for an operation of a request. The guard records nothing if the settings do not ask for it.
-    pub fn attempt(
+    pub fn begin(
         &self,
         operation: Option<AuditedOperation>,
-        request: (Option<&Arc<RequestInfo>>, &HeaderMap),
+        info: Option<&Arc<RequestInfo>>,
+        headers: &HeaderMap,
     ) -> AuditGuard {
         match (operation, &self.0) {
-            (Some(operation), Some(sink)) if operation.when.may_be(sink.reads) => {
-                let attempt = Self::begin(sink, request);
-                attempt.trail.operation(Some(operation));
-                attempt
+            (Some(operation), Some(sink)) if operation.when.may_be_recorded(sink.reads) => {
+                let guard = AuditGuard::new(sink, info, headers);
+                guard.trail.note_operation(Some(operation));
+                guard
             }
             _ => AuditGuard::default(),
         }
     }
 
     /// Begins an entry for a request whose operation is noted later.
-    pub fn attempt_at_something(
+    pub fn begin_unnamed(
         &self,
-        request: (Option<&Arc<RequestInfo>>, &HeaderMap),
+        info: Option<&Arc<RequestInfo>>,
+        headers: &HeaderMap,
     ) -> AuditGuard {
-        self.0.as_ref().map_or_else(AuditGuard::default, |sink| Self::begin(sink, request))
+        let sink = self.0.as_ref();
+        sink.map_or_else(AuditGuard::default, |sink| AuditGuard::new(sink, info, headers))
     }
 
     /// Records the versions that cleanup policies have deleted, one entry each. No request did this.
-    pub fn cleaned(&self, repository: &RepositoryName, step: &CleanupStep) {
+    pub fn record_cleanup(&self, repository: &RepositoryName, step: &CleanupStep) {
         let Some(sink) = self.0.as_ref().filter(|_| !step.dry_run) else { return };
-        for cleaned in &step.cleaned {
-            sink.send(Box::new(AuditRecord::cleaned(sink.clock.now(), (repository, cleaned))));
+        for version in &step.cleaned {
+            sink.send(Box::new(AuditRecord::cleanup(sink.clock.now(), repository, version)));
         }
     }
 
     /// Records that the operator asked for a new key of the owner, and how that ended.
-    pub fn owner_key(&self, resource: &str, code: AuditCode, problem: &str) {
+    pub fn record_owner_key(&self, resource: &str, code: AuditCode, problem: &str) {
         if let Some(sink) = &self.0 {
-            let facts = AuditRecord::owner_key(sink.clock.now(), resource);
+            let record = AuditRecord::owner_key(sink.clock.now(), resource);
             let outcome = Some((code, problem.to_owned()));
-            sink.send(Box::new(AuditRecord { outcome, ..facts }));
+            sink.send(Box::new(AuditRecord { outcome, ..record }));
         }
-    }
-
-    fn begin(
-        sink: &Arc<AuditSink>,
-        (info, headers): (Option<&Arc<RequestInfo>>, &HeaderMap),
-    ) -> AuditGuard {
-        let mut facts = AuditRecord::at(sink.clock.now());
-        if let Some(info) = info {
-            facts.request_id = info.id().to_owned();
-            facts.caller_ip = Some(info.client());
-        }
-        if let Some(agent) = headers.get(USER_AGENT) {
-            facts.set_user_agent(agent.as_bytes());
-        }
-        AuditGuard { sink: Some(sink.clone()), trail: AuditRecorder::of(facts) }
     }
 
     /// Waits until all entries so far are written, but not beyond the deadline.
     pub async fn flush(&self, deadline: Instant) {
         let Some(sink) = &self.0 else { return };
         let (done, written) = oneshot::channel();
-        sink.say_left_out();
+        sink.report_left_out();
         let flushed = timeout_at(deadline, async {
             sink.queue.send(AuditMessage::Flush(done)).await.ok();
             written.await.ok();
@@ -183,54 +172,62 @@ impl AuditLog {
 
 impl AuditSink {
     fn new(
-        (queue, reads): (mpsc::Sender<AuditMessage>, bool),
-        (metrics, clock): (Metrics, Arc<dyn Clock>),
+        queue: mpsc::Sender<AuditMessage>,
+        reads: bool,
+        metrics: Metrics,
+        clock: Arc<dyn Clock>,
     ) -> Self {
-        let of_an_address = RateLimiter::new(OF_AN_ADDRESS.0, OF_AN_ADDRESS.1);
-        let (of_all, left_out) = (RateLimiter::new(OF_ALL.0, OF_ALL.1), AtomicU64::new(0));
-        Self { queue, reads, metrics, clock, of_an_address, of_all, left_out }
+        Self {
+            queue,
+            reads,
+            metrics,
+            clock,
+            address_limit: RateLimiter::new(ADDRESS_BURST, ADDRESS_REFILL),
+            total_limit: RateLimiter::new(TOTAL_BURST, TOTAL_REFILL),
+            left_out: AtomicU64::new(0),
+        }
     }
 
     /// Sends the record of a request to the thread, or leaves it out if there are too many such. Never waits.
-    fn take(self: &Arc<Self>, facts: Box<AuditRecord>) {
-        let peer = facts.caller_ip.map(network).filter(|_| facts.are_nobodys());
-        if peer.is_none_or(|peer| self.takes_one_more_of(peer)) {
-            self.send(facts);
+    fn accept(self: &Arc<Self>, record: Box<AuditRecord>) {
+        let network = record.caller_ip.map(network).filter(|_| record.needs_no_account());
+        if network.is_none_or(|network| self.is_within_limits(network)) {
+            self.send(record);
         } else {
-            self.leave_out();
+            self.count_left_out();
         }
     }
 
     /// Returns whether an address may have one more entry without an account. If there are too many addresses to count
     /// them separately, the answer is no.
-    fn takes_one_more_of(&self, peer: IpAddr) -> bool {
-        self.of_an_address.try_acquire(&peer).unwrap_or(false)
-            && self.of_all.try_acquire(&()).unwrap_or(false)
+    fn is_within_limits(&self, network: IpAddr) -> bool {
+        self.address_limit.try_acquire(&network).unwrap_or(false)
+            && self.total_limit.try_acquire(&()).unwrap_or(false)
     }
 
     /// Counts an entry that is left out. The first one schedules the entry that reports their number.
-    fn leave_out(self: &Arc<Self>) {
+    fn count_left_out(self: &Arc<Self>) {
         self.metrics.audit_left_out();
         if self.left_out.fetch_add(1, Ordering::Relaxed) == 0
             && let Ok(runtime) = Handle::try_current()
         {
             let sink = self.clone();
             runtime.spawn(async move {
-                sleep(SAID_EVERY).await;
-                sink.say_left_out();
+                sleep(REPORT_INTERVAL).await;
+                sink.report_left_out();
             });
         }
     }
 
-    fn say_left_out(&self) {
+    fn report_left_out(&self) {
         let count = self.left_out.swap(0, Ordering::Relaxed);
         if count > 0 {
             self.send(Box::new(AuditRecord::left_out(self.clock.now(), count)));
         }
     }
 
-    fn send(&self, facts: Box<AuditRecord>) {
-        if self.queue.try_send(AuditMessage::Entry(facts)).is_err() {
+    fn send(&self, record: Box<AuditRecord>) {
+        if self.queue.try_send(AuditMessage::Entry(record)).is_err() {
             self.metrics.audit_dropped(1);
         }
     }
@@ -244,6 +241,18 @@ pub struct AuditGuard {
 }
 
 impl AuditGuard {
+    fn new(sink: &Arc<AuditSink>, info: Option<&Arc<RequestInfo>>, headers: &HeaderMap) -> Self {
+        let mut record = AuditRecord::new(sink.clock.now());
+        if let Some(info) = info {
+            record.request_id = info.id().to_owned();
+            record.caller_ip = Some(info.client());
+        }
+        if let Some(agent) = headers.get(USER_AGENT) {
+            record.set_user_agent(agent.as_bytes());
+        }
+        Self { sink: Some(sink.clone()), trail: AuditRecorder::new(record) }
+    }
+
     /// Returns the recorder, which notes the facts of the entry.
     pub fn trail(&self) -> &AuditRecorder {
         &self.trail
@@ -253,8 +262,8 @@ impl AuditGuard {
 impl Drop for AuditGuard {
     fn drop(&mut self) {
         let Some(sink) = &self.sink else { return };
-        if let Some(facts) = self.trail.close().filter(|facts| facts.are_wanted(sink.reads)) {
-            sink.take(facts);
+        if let Some(record) = self.trail.close().filter(|record| record.is_wanted(sink.reads)) {
+            sink.accept(record);
         }
     }
 }

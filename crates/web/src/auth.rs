@@ -43,13 +43,13 @@ impl Authenticator {
         &self,
         identity: &Identity,
         headers: &HeaderMap,
-        surface: TokenAudience<'_>,
+        audience: TokenAudience<'_>,
     ) -> Result<Caller, IdentityError> {
         match (self, headers.get(AUTHORIZATION)) {
             (Self::Listed(_) | Self::Accounts(_), None) => Ok(Caller::anonymous()),
             (Self::Dev, None) => Ok(developer()),
             (_, Some(header)) => {
-                self.caller_with(identity, SentCredential::parse(header), surface).await
+                self.caller_with(identity, SentCredential::parse(header), audience).await
             }
         }
     }
@@ -60,17 +60,17 @@ impl Authenticator {
         &self,
         identity: &Identity,
         credential: Result<SentCredential, CredentialError>,
-        surface: TokenAudience<'_>,
+        audience: TokenAudience<'_>,
     ) -> Result<Caller, IdentityError> {
-        let caller = self.recognised(identity, &credential, surface).await;
-        logged(caller, credential.as_ref().map_or("", SentCredential::text))
+        let caller = self.recognise(identity, &credential, audience).await;
+        log_refusal(caller, credential.as_ref().map_or("", SentCredential::text))
     }
 
-    async fn recognised(
+    async fn recognise(
         &self,
         identity: &Identity,
         credential: &Result<SentCredential, CredentialError>,
-        surface: TokenAudience<'_>,
+        audience: TokenAudience<'_>,
     ) -> Result<Caller, IdentityError> {
         match (self, credential) {
             (Self::Dev, _) => Ok(developer()),
@@ -78,10 +78,12 @@ impl Authenticator {
                 callers.get(token).cloned().ok_or(CredentialError::UserName.into())
             }
             (Self::Listed(_), _) => Err(CredentialError::UserName.into()),
-            (Self::Accounts(throttle), Err(error)) => throttle.judge("", Err((*error).into())),
+            (Self::Accounts(throttle), Err(error)) => {
+                throttle.limit_guesses("", Err((*error).into()))
+            }
             (Self::Accounts(throttle), Ok(credential)) => {
-                let caller = by_credential(identity, credential, surface).await;
-                throttle.judge(credential.text(), caller)
+                let caller = caller_by_credential(identity, credential, audience).await;
+                throttle.limit_guesses(credential.text(), caller)
             }
         }
     }
@@ -90,24 +92,25 @@ impl Authenticator {
     pub async fn exchange(
         &self,
         identity: &Identity,
-        (assertion, urls): (&str, [&str; 2]),
+        assertion: &str,
+        audiences: [&str; 2],
     ) -> Result<AssertionAnswer, IdentityError> {
-        let exchanged = identity.exchange_assertion(assertion, urls).await;
-        let judged = match self {
-            Self::Accounts(throttle) => throttle.judge(assertion, exchanged),
+        let exchanged = identity.exchange_assertion(assertion, audiences).await;
+        let outcome = match self {
+            Self::Accounts(throttle) => throttle.limit_guesses(assertion, exchanged),
             Self::Dev | Self::Listed(_) => exchanged,
         };
-        logged(judged, assertion)
+        log_refusal(outcome, assertion)
     }
 }
 
-async fn by_credential(
+async fn caller_by_credential(
     identity: &Identity,
     credential: &SentCredential,
-    surface: TokenAudience<'_>,
+    audience: TokenAudience<'_>,
 ) -> Result<Caller, IdentityError> {
-    match (credential, surface) {
-        (SentCredential::Token(token), _) => identity.caller_by_token(token, surface).await,
+    match (credential, audience) {
+        (SentCredential::Token(token), _) => identity.caller_by_token(token, audience).await,
         (SentCredential::KeyFile(file), TokenAudience::Registry) => {
             identity.caller_by_key_file(file).await
         }
@@ -119,9 +122,9 @@ async fn by_credential(
 }
 
 /// Returns the outcome, and logs it if it is a refusal.
-fn logged<T>(outcome: Result<T, IdentityError>, credential: &str) -> Result<T, IdentityError> {
+fn log_refusal<T>(outcome: Result<T, IdentityError>, credential: &str) -> Result<T, IdentityError> {
     if let Err(IdentityError::Credential(error)) = &outcome {
-        refusal::log(*error, refusal::claimed(credential).as_deref());
+        refusal::log(*error, refusal::printable_claim(credential).as_deref());
     }
     outcome
 }

@@ -17,7 +17,7 @@ use model::precondition::{Precondition, PreconditionError, PreconditionOutcome};
 use multipart::serve_several;
 
 /// The `Content-Type` of all content.
-const TYPE: &str = "application/octet-stream";
+const MEDIA_TYPE: &str = "application/octet-stream";
 
 /// The reason why content is not answered.
 pub enum ContentError {
@@ -50,22 +50,22 @@ pub async fn serve(
     digest: &Digest,
     content: OpenContent,
 ) -> Result<Response, ContentError> {
-    match judge(headers, digest) {
+    match check_conditions(headers, digest) {
         PreconditionOutcome::Holds => {}
         PreconditionOutcome::NoneMatchFailed => {
-            let head = unchanged(digest);
+            let head = not_modified_head(digest);
             return Ok(head.body(Body::empty()).expect("headers are made of digests"));
         }
         PreconditionOutcome::MatchFailed => return Err(ContentError::ConditionFailed),
     }
     let size = content.size();
-    let (head, body) = match select_ranges(range(headers, digest), size) {
+    let (head, body) = match select_ranges(applicable_range(headers, digest), size) {
         RangeSelection::Whole => {
-            (described(StatusCode::OK, digest).header(CONTENT_LENGTH, size), content.whole())
+            (content_head(StatusCode::OK, digest).header(CONTENT_LENGTH, size), content.whole())
         }
         RangeSelection::One(part) => {
             let mut streams = content.parts(&[part]).await.map_err(ContentError::Engine)?;
-            let head = described(StatusCode::PARTIAL_CONTENT, digest)
+            let head = content_head(StatusCode::PARTIAL_CONTENT, digest)
                 .header(CONTENT_LENGTH, part.length)
                 .header(CONTENT_RANGE, content_range(&part, size));
             (head, streams.remove(0))
@@ -93,12 +93,12 @@ pub fn precondition(headers: &HeaderMap) -> Result<Precondition, PreconditionErr
 }
 
 /// Compares the conditions of a read with the digest of the content. A condition that cannot be parsed is ignored.
-pub fn judge(headers: &HeaderMap, digest: &Digest) -> PreconditionOutcome {
+pub fn check_conditions(headers: &HeaderMap, digest: &Digest) -> PreconditionOutcome {
     precondition(headers).unwrap_or_default().evaluate(Some(digest))
 }
 
 /// Returns the value of `Range`, unless `If-Range` names other content.
-fn range<'a>(headers: &'a HeaderMap, digest: &Digest) -> Option<&'a str> {
+fn applicable_range<'a>(headers: &'a HeaderMap, digest: &Digest) -> Option<&'a str> {
     match header(headers, IF_RANGE) {
         Some(etag) if etag.trim_matches('"') != digest.as_str() => None,
         Some(_) | None => header(headers, RANGE),
@@ -110,7 +110,7 @@ fn header(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&str> {
 }
 
 /// Returns the head of an answer about content that the client has already: `304 Not Modified`.
-pub fn unchanged(digest: &Digest) -> Builder {
+pub fn not_modified_head(digest: &Digest) -> Builder {
     Response::builder()
         .status(StatusCode::NOT_MODIFIED)
         .header("docker-content-digest", digest.as_str())
@@ -120,10 +120,10 @@ pub fn unchanged(digest: &Digest) -> Builder {
 
 /// Returns the head of an answer that carries content. The headers keep browsers from showing it: content is for the
 /// clients of a registry.
-pub fn described(status: StatusCode, digest: &Digest) -> Builder {
+pub fn content_head(status: StatusCode, digest: &Digest) -> Builder {
     Response::builder()
         .status(status)
-        .header(CONTENT_TYPE, TYPE)
+        .header(CONTENT_TYPE, MEDIA_TYPE)
         .header("docker-content-digest", digest.as_str())
         .header(ETAG, format!("\"{digest}\""))
         .header(ACCEPT_RANGES, "bytes")

@@ -47,7 +47,8 @@ impl<S: Clone + Send + Sync + 'static> DeclaredRoutes<S> {
     /// Adds a route of its own.
     pub fn with(
         mut self,
-        (methods, path): (&'static str, &'static str),
+        methods: &'static str,
+        path: &'static str,
         asks: RouteAccess,
         handler: MethodRouter<S>,
     ) -> Self {

@@ -99,20 +99,20 @@ impl ServerUrl {
         match &self.external {
             Some(ExternalUrl { scheme, host }) => Some(format!("{scheme}://{host}")),
             None if self.listen.ip().is_unspecified() => None,
-            None => Some(url(self.scheme, self.listen)),
+            None => Some(url_of_address(self.scheme, self.listen)),
         }
     }
 
     /// Returns a URL by which this machine itself reaches the server. A server that listens on all addresses is reached
     /// on the loopback address.
     pub fn on_this_machine(&self) -> String {
-        self.fixed().unwrap_or_else(|| url(self.scheme, reachable(self.listen)))
+        self.fixed().unwrap_or_else(|| url_of_address(self.scheme, reachable(self.listen)))
     }
 
     /// Returns the server's URL for a client that reached this machine at `address`.
-    pub fn at(&self, address: IpAddr) -> String {
+    pub fn for_address(&self, address: IpAddr) -> String {
         let here = SocketAddr::new(address.to_canonical(), self.listen.port());
-        self.fixed().unwrap_or_else(|| url(self.scheme, here))
+        self.fixed().unwrap_or_else(|| url_of_address(self.scheme, here))
     }
 
     /// Returns the port that belongs behind names of the server, as `:5050`. It is empty if the configured URL has no
@@ -125,43 +125,47 @@ impl ServerUrl {
     }
 
     /// Returns the server's URL for the sender of a request.
-    pub fn told(&self, arrival: &RequestArrival, names: OwnNames<'_>) -> String {
+    pub fn for_client(&self, arrival: &RequestArrival, names: OwnNames<'_>) -> String {
         let RequestArrival { host, local, forwarded } = arrival;
         let local = local.unwrap_or_else(|| reachable(self.listen));
-        let said = forwarded.as_ref();
-        let host = said.and_then(|said| said.host.as_ref()).unwrap_or(host).to_ascii_lowercase();
-        let proxied = said.and_then(|said| said.scheme);
-        if let Some(scheme) = self.configured(&host, local, names) {
-            return format!("{}://{host}", proxied.unwrap_or(scheme));
+        let forwarded = forwarded.as_ref();
+        let host = forwarded
+            .and_then(|forwarded| forwarded.host.as_ref())
+            .unwrap_or(host)
+            .to_ascii_lowercase();
+        let proxy_scheme = forwarded.and_then(|forwarded| forwarded.scheme);
+        if let Some(scheme) = self.configured_scheme(&host, local, names) {
+            return format!("{}://{host}", proxy_scheme.unwrap_or(scheme));
         }
         if let Some(external) = &self.external {
             return format!("{}://{}", external.scheme, external.host);
         }
-        match said.and_then(|said| said.host.as_ref()) {
+        match forwarded.and_then(|forwarded| forwarded.host.as_ref()) {
             // A trusted proxy knows the name that clients use for it.
-            Some(host) => format!("{}://{host}", proxied.unwrap_or(self.scheme)),
+            Some(host) => format!("{}://{host}", proxy_scheme.unwrap_or(self.scheme)),
             None if self.is_local_name(&host, local, names) => {
                 format!("{}://{host}", self.scheme)
             }
-            None => url(self.scheme, local),
+            None => url_of_address(self.scheme, local),
         }
     }
 
     /// Returns the server's URL for a challenge: the same as [`ServerUrl::for_client`], but a host of Container
     /// Registry stays as the request has it.
-    pub fn challenged(&self, arrival: &RequestArrival, names: OwnNames<'_>) -> String {
-        let said = arrival.forwarded.as_ref();
-        let host = said.and_then(|said| said.host.as_ref()).unwrap_or(&arrival.host);
+    pub fn for_challenge(&self, arrival: &RequestArrival, names: OwnNames<'_>) -> String {
+        let forwarded = arrival.forwarded.as_ref();
+        let host = forwarded.and_then(|forwarded| forwarded.host.as_ref()).unwrap_or(&arrival.host);
         if !is_container_registry_host(host) {
-            return self.told(arrival, names);
+            return self.for_client(arrival, names);
         }
-        let outside = self.external.as_ref().map_or(self.scheme, |external| external.scheme);
-        let proxied = said.and_then(|said| said.scheme);
-        format!("{}://{}", proxied.unwrap_or(outside), host.to_ascii_lowercase())
+        let external_scheme =
+            self.external.as_ref().map_or(self.scheme, |external| external.scheme);
+        let proxy_scheme = forwarded.and_then(|forwarded| forwarded.scheme);
+        format!("{}://{}", proxy_scheme.unwrap_or(external_scheme), host.to_ascii_lowercase())
     }
 
     /// Returns the scheme of a host that is configured, or `None` for other hosts.
-    fn configured(
+    fn configured_scheme(
         &self,
         host: &str,
         local: SocketAddr,
@@ -181,10 +185,11 @@ impl ServerUrl {
         if port_of(host, self.scheme) == Some(local.port()) {
             return Some(self.scheme);
         }
-        let outside = self.external.as_ref().map_or(self.scheme, |external| external.scheme);
+        let external_scheme =
+            self.external.as_ref().map_or(self.scheme, |external| external.scheme);
         let external = self.external.as_ref().and_then(|it| port_of(&it.host, it.scheme));
-        let port = port_of(host, outside)?;
-        [external, port_of("", outside)].contains(&Some(port)).then_some(outside)
+        let port = port_of(host, external_scheme)?;
+        [external, port_of("", external_scheme)].contains(&Some(port)).then_some(external_scheme)
     }
 
     /// Returns whether a host is a local name of the address and port at which the request came in.
@@ -209,7 +214,7 @@ pub fn reachable(mut address: SocketAddr) -> SocketAddr {
 
 /// Returns the URL of an address, without an IPv6 zone and without the `::ffff:` that a socket for both families adds
 /// to IPv4 addresses: both have a meaning on this machine only.
-fn url(scheme: &str, address: SocketAddr) -> String {
+fn url_of_address(scheme: &str, address: SocketAddr) -> String {
     format!("{scheme}://{}", SocketAddr::new(address.ip().to_canonical(), address.port()))
 }
 
@@ -237,20 +242,20 @@ mod tests {
         local: &'static str,
     }
 
-    fn told(server: Server, host: &str, said: Option<ForwardedRequest>) -> String {
+    fn url_for(server: Server, host: &str, forwarded: Option<ForwardedRequest>) -> String {
         let Server { external_url, listen, local } = server;
         let domains =
             RegistryDomains::new(["example.com".to_owned()], "us-west1".parse().expect("one"));
         let listen = listen.parse().expect("an address");
         let names = OwnNames { domains: &domains, dev_hosts: &["registry.test".to_owned()] };
         let local = Some(local.parse().expect("an address"));
-        let arrival = RequestArrival { host: host.to_owned(), local, forwarded: said };
-        ServerUrl::new(external_url, "http", listen).told(&arrival, names)
+        let arrival = RequestArrival { host: host.to_owned(), local, forwarded };
+        ServerUrl::new(external_url, "http", listen).for_client(&arrival, names)
     }
 
     #[track_caller]
     fn check(server: Server, host: &str, expected: &str) {
-        assert_eq!(told(server, host, None), expected, "{host}");
+        assert_eq!(url_for(server, host, None), expected, "{host}");
     }
 
     const HERE: Server =
@@ -351,24 +356,27 @@ mod tests {
 
     #[test]
     fn a_trusted_proxy_knows_how_it_is_reached() {
-        let said = |scheme: Option<&'static str>, host: Option<&str>| {
+        let forwarded = |scheme: Option<&'static str>, host: Option<&str>| {
             let client = IpAddr::from([192, 0, 2, 1]);
             Some(ForwardedRequest { client, scheme, host: host.map(str::to_owned) })
         };
-        let proxied = |server, host, said| told(server, host, said);
-        let both = said(Some("https"), Some("r.example.org"));
-        assert_eq!(proxied(EVERYWHERE, "10.1.2.3:5050", both.clone()), "https://r.example.org");
+
+        let both = forwarded(Some("https"), Some("r.example.org"));
+        assert_eq!(url_for(EVERYWHERE, "10.1.2.3:5050", both.clone()), "https://r.example.org");
         assert_eq!(
-            proxied(NAMED, "10.1.2.3:5050", both),
+            url_for(NAMED, "10.1.2.3:5050", both),
             NAMED.external_url,
-            "what is configured wins"
+            "the configured URL wins"
         );
-        let host = said(None, Some("r.example.org:5050"));
-        assert_eq!(proxied(EVERYWHERE, "x", host), "http://r.example.org:5050");
-        let domain = said(Some("https"), Some("us-docker.example.com"));
-        assert_eq!(proxied(EVERYWHERE, "x", domain), "https://us-docker.example.com");
+        let host = forwarded(None, Some("r.example.org:5050"));
+        assert_eq!(url_for(EVERYWHERE, "x", host), "http://r.example.org:5050");
+        let domain = forwarded(Some("https"), Some("us-docker.example.com"));
+        assert_eq!(url_for(EVERYWHERE, "x", domain), "https://us-docker.example.com");
         // Without a host from the proxy, the request's own host is not trusted either.
-        assert_eq!(proxied(EVERYWHERE, "evil", said(Some("https"), None)), "http://10.1.2.3:5050");
+        assert_eq!(
+            url_for(EVERYWHERE, "evil", forwarded(Some("https"), None)),
+            "http://10.1.2.3:5050"
+        );
     }
 
     #[test]
@@ -378,7 +386,7 @@ mod tests {
         for (listen, here) in [("0.0.0.0:5050", "127.0.0.1:5050"), ("[::]:5050", "[::1]:5050")] {
             assert_eq!(origin(listen).fixed(), None);
             assert_eq!(origin(listen).on_this_machine(), format!("http://{here}"));
-            assert_eq!(origin(listen).at([10, 0, 0, 1].into()), "http://10.0.0.1:5050");
+            assert_eq!(origin(listen).for_address([10, 0, 0, 1].into()), "http://10.0.0.1:5050");
             assert_eq!(origin(listen).port_suffix(), ":5050");
         }
     }

@@ -42,7 +42,7 @@ impl FromStr for NetworkSetting {
         match network {
             None => Err(format!("{text:?} is no network such as 10.0.0.0/8, and no address")),
             Some(network) if network.prefix_len() == 0 => Err(format!(
-                "{text:?} is everybody, and whoever is trusted may claim to be anybody"
+                "{text:?} contains every address, and every client could claim any address"
             )),
             Some(network) => Ok(Self(network)),
         }
@@ -125,17 +125,17 @@ impl FromStr for ReserveSetting {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        const MOST_PERCENT: u64 = 90;
+        const MAX_PERCENT: u64 = 90;
         let problem = || {
             format!(
-                "{text:?} is neither an amount such as 256MiB, nor up to {MOST_PERCENT}% of the disk, nor the \
+                "{text:?} is neither an amount such as 256MiB, nor up to {MAX_PERCENT}% of the disk, nor the \
                  smaller of both, as \"256MiB or 10%\""
             )
         };
         let (mut amount, mut part) = (None, None);
         for piece in text.split(" or ").map(str::trim) {
             let (place, value) = match scaled(piece, &[("%", 1)]) {
-                Some(percent) if percent <= MOST_PERCENT => (&mut part, percent),
+                Some(percent) if percent <= MAX_PERCENT => (&mut part, percent),
                 Some(_) => return Err(problem()),
                 None => {
                     let bytes: MemorySetting = piece.parse().map_err(|_| problem())?;

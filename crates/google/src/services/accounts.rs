@@ -58,7 +58,7 @@ impl Iam for ApiServices {
         let created =
             self.app.engine.identity().create_account(&admitted, names).await.map_err(failed)?;
         let created = account(created);
-        trail.resource(&created.name);
+        trail.note_resource(&created.name);
         Ok(Response::new(created))
     }
 
@@ -125,14 +125,16 @@ impl Iam for ApiServices {
         &self,
         request: Request<EnableServiceAccountRequest>,
     ) -> Result<Response<()>, Status> {
-        self.switch(&request, (iam::SERVICE_ACCOUNTS_ENABLE, false)).await
+        let change = AccountChange { disabled: Some(false), ..AccountChange::default() };
+        self.change_account(&request, iam::SERVICE_ACCOUNTS_ENABLE, change).await
     }
 
     async fn disable_service_account(
         &self,
         request: Request<DisableServiceAccountRequest>,
     ) -> Result<Response<()>, Status> {
-        self.switch(&request, (iam::SERVICE_ACCOUNTS_DISABLE, true)).await
+        let change = AccountChange { disabled: Some(true), ..AccountChange::default() };
+        self.change_account(&request, iam::SERVICE_ACCOUNTS_DISABLE, change).await
     }
 
     async fn list_service_account_keys(
@@ -152,7 +154,7 @@ impl Iam for ApiServices {
     ) -> Result<Response<ServiceAccountKey>, Status> {
         let admitted = admitted(&request)?;
         let request = request.into_inner();
-        let id = names::last(&request.name);
+        let id = names::last_segment(&request.name);
         let found = self.app.engine.identity().key(&admitted, id).await.map_err(failed)?;
         let public = found.public_key.clone();
         let mut message = key(found);
@@ -172,16 +174,19 @@ impl Iam for ApiServices {
             request.into_inner();
         let file = ServiceAccountPrivateKeyType::TypeGoogleCredentialsFile as i32;
         if private_key_type != file && private_key_type != 0 {
-            return Err(bad_field("private_key_type", "only TYPE_GOOGLE_CREDENTIALS_FILE is made"));
+            return Err(bad_field(
+                "private_key_type",
+                "only TYPE_GOOGLE_CREDENTIALS_FILE is supported",
+            ));
         }
         let rsa_2048 = ServiceAccountKeyAlgorithm::KeyAlgRsa2048 as i32;
         if key_algorithm != rsa_2048 && key_algorithm != 0 {
-            return Err(bad_field("key_algorithm", "only KEY_ALG_RSA_2048 is made"));
+            return Err(bad_field("key_algorithm", "only KEY_ALG_RSA_2048 is supported"));
         }
         let new =
             self.app.engine.identity().create_key(&admitted, &token_uri).await.map_err(failed)?;
         let mut message = key(new.key);
-        trail.resource(&message.name);
+        trail.note_resource(&message.name);
         message.private_key_type = file;
         message.private_key_data = new.file.into_bytes();
         Ok(Response::new(message))
@@ -196,7 +201,7 @@ impl Iam for ApiServices {
         self.app
             .engine
             .identity()
-            .delete_key(&admitted, names::last(&name))
+            .delete_key(&admitted, names::last_segment(&name))
             .await
             .map_err(failed)?;
         Ok(Response::new(()))
@@ -208,7 +213,8 @@ impl Iam for ApiServices {
     ) -> Result<Response<()>, Status> {
         let admitted = admitted(&request)?;
         let name = request.into_inner().name;
-        let switched = self.app.engine.identity().disable_key(&admitted, names::last(&name)).await;
+        let switched =
+            self.app.engine.identity().disable_key(&admitted, names::last_segment(&name)).await;
         switched.map(Response::new).map_err(failed)
     }
 
@@ -218,7 +224,8 @@ impl Iam for ApiServices {
     ) -> Result<Response<()>, Status> {
         let admitted = admitted(&request)?;
         let name = request.into_inner().name;
-        let switched = self.app.engine.identity().enable_key(&admitted, names::last(&name)).await;
+        let switched =
+            self.app.engine.identity().enable_key(&admitted, names::last_segment(&name)).await;
         switched.map(Response::new).map_err(failed)
     }
 
@@ -296,12 +303,13 @@ impl Iam for ApiServices {
 }
 
 impl ApiServices {
-    async fn switch<T>(
+    /// Changes the account of a request, with the permission that the gate has checked.
+    async fn change_account<T>(
         &self,
         request: &Request<T>,
-        (permission, disabled): (model::permission::Permission, bool),
+        permission: model::permission::Permission,
+        change: AccountChange,
     ) -> Result<Response<()>, Status> {
-        let change = AccountChange { disabled: Some(disabled), ..AccountChange::default() };
         let admitted = admitted(request)?;
         self.app
             .engine

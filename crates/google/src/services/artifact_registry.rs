@@ -252,13 +252,13 @@ impl ArtifactRegistry for ApiServices {
         &self,
         request: Request<GetProjectSettingsRequest>,
     ) -> ServiceAnswer<ProjectSettings> {
-        settings::of_project(request)
+        settings::project_settings(request)
     }
 
     async fn get_vpcsc_config(
         &self,
         request: Request<GetVpcscConfigRequest>,
     ) -> ServiceAnswer<VpcscConfig> {
-        settings::of_place(self, request)
+        settings::vpcsc_config(self, request)
     }
 }

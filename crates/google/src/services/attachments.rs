@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use engine::{AttachmentDetails as Found, NewAttachment, PageRequest};
+use engine::{AttachmentDetails, NewAttachment, PageRequest};
 use model::artifact_name::{ArtifactNameError, AttachmentName, escape_slashes};
 use model::attachment::AttachmentId;
 use model::digest::Digest;
@@ -30,7 +30,7 @@ pub(super) async fn list(
     let admitted = admitted(&request)?;
     let ListAttachmentsRequest { parent, filter, page_size: wanted, page_token } =
         request.into_inner();
-    let repository: RepositoryName = names::found(&parent)?;
+    let repository: RepositoryName = names::parse_existing(&parent)?;
     let list = ListIdentity::new(admitted.caller(), &["attachments", &parent, &filter]);
     let fields = ["name", "target", "oci_version_name", "type"];
     let filter = ListFilter::parse(&filter, &fields).map_err(|error| bad_field("filter", error))?;
@@ -49,7 +49,7 @@ pub(super) async fn get(
     request: Request<GetAttachmentRequest>,
 ) -> ServiceAnswer<Attachment> {
     let admitted = admitted(&request)?;
-    let name: AttachmentName = names::found(&request.into_inner().name)?;
+    let name: AttachmentName = names::parse_existing(&request.into_inner().name)?;
     let found = services.app.engine.find_attachment(&admitted, &name).await.map_err(failed)?;
     Ok(Response::new(message(&name.repository, &found)))
 }
@@ -60,17 +60,17 @@ pub(super) async fn create(
 ) -> ServiceAnswer<Operation> {
     let admitted = admitted(&request)?;
     let CreateAttachmentRequest { parent, attachment_id, attachment } = request.into_inner();
-    let repository: RepositoryName = names::found(&parent)?;
-    let new = new(&attachment_id, attachment.unwrap_or_default())?;
+    let repository: RepositoryName = names::parse_existing(&parent)?;
+    let new = read_new(&attachment_id, attachment.unwrap_or_default())?;
     let created = services.app.engine.create_attachment(&admitted, &repository, new);
     let created = message(&repository, &created.await.map_err(failed)?);
     let response = Any::from_msg(&created).expect("a Vec grows");
-    let place = OperationParent::Location(repository.project, repository.location);
-    services.finished(admitted.caller(), place, (Some(metadata()), response)).await
+    let parent = OperationParent::Location(repository.project, repository.location);
+    services.store_success(admitted.caller(), parent, Some(metadata()), response).await
 }
 
 /// Reads the new attachment of a request. Without an id, the attachment is named by its digest.
-fn new(id: &str, attachment: Attachment) -> Result<NewAttachment, Status> {
+fn read_new(id: &str, attachment: Attachment) -> Result<NewAttachment, Status> {
     let Attachment { target, r#type, attachment_namespace, annotations, files, .. } = attachment;
     let id = (!id.is_empty()).then(|| AttachmentId::parse_chosen(id)).transpose();
     let files = files.iter().map(|file| file.parse()).collect::<Result<_, _>>();
@@ -90,12 +90,12 @@ pub(super) async fn delete(
     request: Request<DeleteAttachmentRequest>,
 ) -> ServiceAnswer<Operation> {
     let admitted = admitted(&request)?;
-    let name: AttachmentName = names::found(&request.into_inner().name)?;
+    let name: AttachmentName = names::parse_existing(&request.into_inner().name)?;
     services.app.engine.delete_attachment(&admitted, &name).await.map_err(failed)?;
-    services.deleted(admitted.caller(), name.repository).await
+    services.store_deletion(admitted.caller(), name.repository).await
 }
 
-fn message(repository: &RepositoryName, found: &Found) -> Attachment {
+fn message(repository: &RepositoryName, found: &AttachmentDetails) -> Attachment {
     let version = |digest: &Digest| {
         format!("{repository}/packages/{}/versions/{digest}", escape_slashes(&found.package))
     };

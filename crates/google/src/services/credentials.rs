@@ -25,19 +25,20 @@ fn chain(name: &str, delegates: &[String]) -> Result<ImpersonationChain, Status>
 
 /// Notes the account that the caller acted as, the delegates, and the permissions for the audit log. The gate does not
 /// ask for these permissions: `identity` asks for one after the other along the chain.
-fn noted<T>(
+fn note_impersonation<T>(
     trail: &AuditRecorder,
-    (chain, permission): (&ImpersonationChain, Permission),
+    chain: &ImpersonationChain,
+    permission: Permission,
     outcome: Result<T, impl Into<EngineError>>,
 ) -> Result<T, Status> {
     let outcome = outcome.map_err(Into::into);
     let resource = Resource::ServiceAccount(chain.account.clone());
-    trail.resource(&resource);
+    trail.note_resource(&resource);
     for delegate in chain.delegates.iter().filter(|_| outcome.is_ok()) {
         let delegate = Resource::ServiceAccount(delegate.clone());
-        trail.asked((iam::SERVICE_ACCOUNTS_IMPLICIT_DELEGATION, &delegate), &outcome);
+        trail.note_check(iam::SERVICE_ACCOUNTS_IMPLICIT_DELEGATION, &delegate, &outcome);
     }
-    trail.asked((permission, &resource), &outcome);
+    trail.note_check(permission, &resource, &outcome);
     outcome.map_err(failed)
 }
 
@@ -73,7 +74,8 @@ impl IamCredentials for ApiServices {
         let limits = (scope.as_slice(), lifetime);
         let issued =
             self.app.engine.identity().generate_access_token(&caller, &chain, limits).await;
-        let issued = noted(&trail, (&chain, iam::SERVICE_ACCOUNTS_GET_ACCESS_TOKEN), issued)?;
+        let issued =
+            note_impersonation(&trail, &chain, iam::SERVICE_ACCOUNTS_GET_ACCESS_TOKEN, issued)?;
         let expires_at = issued.issued_at.saturating_add(issued.expires_in);
         Ok(Response::new(GenerateAccessTokenResponse {
             access_token: issued.token,
@@ -94,7 +96,8 @@ impl IamCredentials for ApiServices {
         let chain = chain(&name, &delegates)?;
         let asked = (audience.as_str(), issuer.as_str(), include_email);
         let token = self.app.engine.identity().generate_id_token(&caller, &chain, asked).await;
-        let token = noted(&trail, (&chain, iam::SERVICE_ACCOUNTS_GET_OPEN_ID_TOKEN), token)?;
+        let token =
+            note_impersonation(&trail, &chain, iam::SERVICE_ACCOUNTS_GET_OPEN_ID_TOKEN, token)?;
         Ok(Response::new(GenerateIdTokenResponse { token }))
     }
 
@@ -106,7 +109,7 @@ impl IamCredentials for ApiServices {
         let SignBlobRequest { name, delegates, payload } = request.into_inner();
         let chain = chain(&name, &delegates)?;
         let signed = self.app.engine.identity().sign_blob(&caller, &chain, &payload).await;
-        let signed = noted(&trail, (&chain, iam::SERVICE_ACCOUNTS_SIGN_BLOB), signed);
+        let signed = note_impersonation(&trail, &chain, iam::SERVICE_ACCOUNTS_SIGN_BLOB, signed);
         let (key_id, signed_blob) = signed?;
         Ok(Response::new(SignBlobResponse { key_id, signed_blob }))
     }
@@ -119,7 +122,7 @@ impl IamCredentials for ApiServices {
         let SignJwtRequest { name, delegates, payload } = request.into_inner();
         let chain = chain(&name, &delegates)?;
         let signed = self.sign_claims(&caller, &chain, payload).await;
-        let signed = noted(&trail, (&chain, iam::SERVICE_ACCOUNTS_SIGN_JWT), signed);
+        let signed = note_impersonation(&trail, &chain, iam::SERVICE_ACCOUNTS_SIGN_JWT, signed);
         let (key_id, signed_jwt) = signed?;
         Ok(Response::new(SignJwtResponse { key_id, signed_jwt }))
     }

@@ -1,6 +1,6 @@
 //! Files: the blobs and manifests of a repository.
 
-use engine::{FileOwner, ListQuery, PageRequest, RepositoryFile as FoundFile};
+use engine::{FileOwner, ListQuery, PageRequest, RepositoryFile};
 use model::artifact_name::{FileName, escape_slashes};
 use model::digest::DigestAlgorithm;
 use model::list_filter::{ListFilter, SortDirection, parse_order};
@@ -26,11 +26,11 @@ pub(super) async fn list(
     let admitted = admitted(&request)?;
     let ListFilesRequest { parent, page_size: wanted, page_token, filter, order_by } =
         request.into_inner();
-    let repository: RepositoryName = names::found(&parent)?;
+    let repository: RepositoryName = names::parse_existing(&parent)?;
     let order = parse_order(&order_by, &["name"]).map_err(|error| bad_field("order_by", error))?;
     let direction = order.map_or(SortDirection::Ascending, |(_, direction)| direction);
-    let way = format!("{direction:?}");
-    let list = ListIdentity::new(admitted.caller(), &["files", &parent, &filter, &way]);
+    let order_text = format!("{direction:?}");
+    let list = ListIdentity::new(admitted.caller(), &["files", &parent, &filter, &order_text]);
     let filter = ListFilter::parse(&filter, &["name", "owner"])
         .map_err(|error| bad_field("filter", error))?;
     let (start, limit) = (services.page_start(&list, &page_token)?, page_size(wanted, 500)?);
@@ -48,7 +48,7 @@ pub(super) async fn get(
     request: Request<GetFileRequest>,
 ) -> ServiceAnswer<File> {
     let admitted = admitted(&request)?;
-    let name: FileName = names::found(&request.into_inner().name)?;
+    let name: FileName = names::parse_existing(&request.into_inner().name)?;
     let found = services.app.engine.find_file(&admitted, &name).await.map_err(failed)?;
     Ok(Response::new(message(&name.repository, &found)))
 }
@@ -58,7 +58,7 @@ pub(super) async fn download(
     request: Request<DownloadFileRequest>,
 ) -> ServiceAnswer<DownloadFileResponse> {
     let admitted = admitted(&request)?;
-    let name: FileName = names::found(&request.into_inner().name)?;
+    let name: FileName = names::parse_existing(&request.into_inner().name)?;
     let content = services.app.engine.open_file(&admitted, &name).await.map_err(failed)?;
     let mut response = Response::new(DownloadFileResponse {});
     response.extensions_mut().insert(MediaDownload { digest: name.digest, content });
@@ -70,12 +70,12 @@ pub(super) async fn delete(
     request: Request<DeleteFileRequest>,
 ) -> ServiceAnswer<Operation> {
     let admitted = admitted(&request)?;
-    let name: FileName = names::found(&request.into_inner().name)?;
+    let name: FileName = names::parse_existing(&request.into_inner().name)?;
     services.app.engine.delete_file(&admitted, &name).await.map_err(failed)?;
-    services.deleted(admitted.caller(), name.repository).await
+    services.store_deletion(admitted.caller(), name.repository).await
 }
 
-fn message(repository: &RepositoryName, found: &FoundFile) -> File {
+fn message(repository: &RepositoryName, found: &RepositoryFile) -> File {
     let owner = |FileOwner { package, digest }: &FileOwner| {
         format!("{repository}/packages/{}/versions/{digest}", escape_slashes(package))
     };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use engine::{ManifestDetails, PackageDetails as FoundPackage, TagTarget, annotations};
+use engine::{ManifestDetails, PackageDetails, TagTarget, annotations};
 use model::artifact_name::{PackageName, escape_slashes};
 use model::image_config::{ImageConfig, PlatformSummary};
 use model::name::RepositoryName;
@@ -51,8 +51,8 @@ fn artifact_type(image: &ManifestDetails) -> Option<String> {
 
 /// Returns the message of an image that an index names. An entry without a digest is left out: it describes the image
 /// itself.
-fn manifest(shown: PlatformSummary) -> Option<ImageManifest> {
-    let PlatformSummary { digest, media_type, platform } = shown;
+fn manifest(summary: PlatformSummary) -> Option<ImageManifest> {
+    let PlatformSummary { digest, media_type, platform } = summary;
     let mut manifest = ImageManifest {
         digest: digest?,
         media_type: media_type.unwrap_or_default(),
@@ -108,13 +108,13 @@ fn metadata(repository: &RepositoryName, image: &ManifestDetails) -> Struct {
     Struct { fields }
 }
 
-pub(super) fn package(repository: &RepositoryName, found: &FoundPackage) -> Package {
+pub(super) fn package(repository: &RepositoryName, package: &PackageDetails) -> Package {
     Package {
-        name: format!("{repository}/packages/{}", escape_slashes(&found.name)),
-        display_name: found.name.clone(),
-        create_time: Some(timestamp(found.created_at)),
-        update_time: Some(timestamp(found.updated_at)),
-        annotations: annotations(&found.annotations),
+        name: format!("{repository}/packages/{}", escape_slashes(&package.name)),
+        display_name: package.name.clone(),
+        create_time: Some(timestamp(package.created_at)),
+        update_time: Some(timestamp(package.updated_at)),
+        annotations: annotations(&package.annotations),
     }
 }
 

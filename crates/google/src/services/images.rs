@@ -21,7 +21,7 @@ pub(super) async fn list(
     let admitted = admitted(&request)?;
     let ListDockerImagesRequest { parent, page_size: wanted, page_token, order_by } =
         request.into_inner();
-    let repository: RepositoryName = names::found(&parent)?;
+    let repository: RepositoryName = names::parse_existing(&parent)?;
     let order = parse_order(&order_by, &["upload_time", "update_time"])
         .map_err(|error| bad_field("order_by", error))?;
     let order = match order {
@@ -49,7 +49,7 @@ pub(super) async fn get(
     request: Request<GetDockerImageRequest>,
 ) -> ServiceAnswer<DockerImage> {
     let admitted = admitted(&request)?;
-    let DockerImageName(name) = names::found(&request.into_inner().name)?;
+    let DockerImageName(name) = names::parse_existing(&request.into_inner().name)?;
     let image = services.app.engine.find_docker_image(&admitted, &name).await.map_err(failed)?;
     let message = message::docker_image(&name.package.repository, &image, &services.app);
     Ok(Response::new(message))

@@ -32,7 +32,7 @@ impl Locations for ApiServices {
         request: Request<GetLocationRequest>,
     ) -> Result<Response<Location>, Status> {
         let name = request.into_inner().name;
-        let id = names::last(&name);
+        let id = names::last_segment(&name);
         if !self.is_location(id) {
             return Err(Status::not_found(format!("Location {id} was not found")));
         }

@@ -22,13 +22,13 @@ pub(super) fn account(field: &str, name: &str) -> Result<AccountEmail, Status> {
 }
 
 /// Returns the text behind the last `/`.
-pub(super) fn last(name: &str) -> &str {
+pub(super) fn last_segment(name: &str) -> &str {
     name.rsplit('/').next().unwrap_or_default()
 }
 
 /// Parses the name of a resource that has to exist. A text that is no valid name is `NOT_FOUND`, because nothing can
 /// have that name.
-pub(super) fn found<T>(name: &str) -> Result<T, Status>
+pub(super) fn parse_existing<T>(name: &str) -> Result<T, Status>
 where
     T: FromStr<Err: Display>,
 {

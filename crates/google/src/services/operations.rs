@@ -22,35 +22,37 @@ pub(super) enum OperationParent {
 
 impl ApiServices {
     /// Stores and answers an operation that succeeded with a response.
-    pub(super) async fn finished(
+    pub(super) async fn store_success(
         &self,
         caller: &Caller,
-        place: OperationParent,
-        (metadata, response): (Option<Any>, Any),
+        parent: OperationParent,
+        metadata: Option<Any>,
+        response: Any,
     ) -> ServiceAnswer<Operation> {
-        self.over(caller, place, (metadata, Outcome::Response(response))).await
+        self.store_operation(caller, parent, metadata, Outcome::Response(response)).await
     }
 
     /// Stores and answers the operation of a deletion in a repository, or of the repository. Its response is empty.
-    pub(super) async fn deleted(
+    pub(super) async fn store_deletion(
         &self,
         caller: &Caller,
-        from: RepositoryName,
+        repository: RepositoryName,
     ) -> ServiceAnswer<Operation> {
         let nothing = Any::from_msg(&()).expect("a Vec grows");
-        let place = OperationParent::Location(from.project, from.location);
-        self.finished(caller, place, (Some(metadata()), nothing)).await
+        let parent = OperationParent::Location(repository.project, repository.location);
+        self.store_success(caller, parent, Some(metadata()), nothing).await
     }
 
     /// Stores and answers an operation that is done.
-    pub(super) async fn over(
+    pub(super) async fn store_operation(
         &self,
         caller: &Caller,
-        place: OperationParent,
-        (metadata, outcome): (Option<Any>, Outcome),
+        parent: OperationParent,
+        metadata: Option<Any>,
+        outcome: Outcome,
     ) -> ServiceAnswer<Operation> {
         let id = engine::new_operation_id();
-        let name = match place {
+        let name = match parent {
             OperationParent::Global => format!("operations/{id}"),
             OperationParent::Location(project, location) => {
                 format!("projects/{project}/locations/{location}/operations/{id}")

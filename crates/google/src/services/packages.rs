@@ -26,10 +26,10 @@ pub(super) async fn list(
     let admitted = admitted(&request)?;
     let ListPackagesRequest { parent, page_size: wanted, page_token, filter, order_by } =
         request.into_inner();
-    let repository: RepositoryName = names::found(&parent)?;
+    let repository: RepositoryName = names::parse_existing(&parent)?;
     let (order, direction) = name_order(&order_by)?;
-    let way = format!("{order:?} {direction:?}");
-    let list = ListIdentity::new(admitted.caller(), &["packages", &parent, &filter, &way]);
+    let order_text = format!("{order:?} {direction:?}");
+    let list = ListIdentity::new(admitted.caller(), &["packages", &parent, &filter, &order_text]);
     let filter = ListFilter::parse(&filter, &["name", "annotations"])
         .map_err(|error| bad_field("filter", error))?;
     let (start, limit) = (services.page_start(&list, &page_token)?, page_size(wanted, 500)?);
@@ -48,7 +48,7 @@ pub(super) async fn get(
     request: Request<GetPackageRequest>,
 ) -> ServiceAnswer<Package> {
     let admitted = admitted(&request)?;
-    let name: PackageName = names::found(&request.into_inner().name)?;
+    let name: PackageName = names::parse_existing(&request.into_inner().name)?;
     let found = services.app.engine.find_package(&admitted, &name).await.map_err(failed)?;
     Ok(Response::new(message::package(&name.repository, &found)))
 }
@@ -60,7 +60,7 @@ pub(super) async fn update(
     let admitted = admitted(&request)?;
     let UpdatePackageRequest { package, update_mask } = request.into_inner();
     let package = package.unwrap_or_default();
-    let name: PackageName = names::found(&package.name)?;
+    let name: PackageName = names::parse_existing(&package.name)?;
     let annotations = annotations(update_mask, package.annotations)?;
     let changed = services.app.engine.annotate_package(&admitted, &name, annotations).await;
     Ok(Response::new(message::package(&name.repository, &changed.map_err(failed)?)))
@@ -86,7 +86,7 @@ pub(super) async fn delete(
     request: Request<DeletePackageRequest>,
 ) -> ServiceAnswer<Operation> {
     let admitted = admitted(&request)?;
-    let name: PackageName = names::found(&request.into_inner().name)?;
+    let name: PackageName = names::parse_existing(&request.into_inner().name)?;
     services.app.engine.delete_package(&admitted, &name).await.map_err(failed)?;
-    services.deleted(admitted.caller(), name.repository).await
+    services.store_deletion(admitted.caller(), name.repository).await
 }

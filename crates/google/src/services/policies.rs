@@ -30,8 +30,8 @@ impl ApiServices {
     ) -> Result<Response<Message>, Status> {
         let admitted = admitted(&request)?;
         let new = request.into_inner().policy.unwrap_or_default();
-        let raw: Vec<_> = new.bindings.into_iter().map(raw).collect();
-        let policy = IamPolicy::new(&raw).map_err(|problem| bad_field("policy", problem))?;
+        let bindings: Vec<_> = new.bindings.into_iter().map(unchecked_binding).collect();
+        let policy = IamPolicy::new(&bindings).map_err(|problem| bad_field("policy", problem))?;
         let set =
             self.app.engine.identity().set_policy(&admitted, permission, (policy, new.etag)).await;
         Ok(Response::new(message(&set.map_err(failed)?)))
@@ -41,11 +41,11 @@ impl ApiServices {
         &self,
         request: Request<TestIamPermissionsRequest>,
     ) -> Result<Response<TestIamPermissionsResponse>, Status> {
-        const MOST: usize = 100;
+        const MAX_PERMISSIONS: usize = 100;
         let caller: Caller = caller(&request);
         let TestIamPermissionsRequest { resource, permissions } = request.into_inner();
-        if permissions.len() > MOST {
-            return Err(bad_field("permissions", format!("at most {MOST} at once")));
+        if permissions.len() > MAX_PERMISSIONS {
+            return Err(bad_field("permissions", format!("at most {MAX_PERMISSIONS} at once")));
         }
         let resource = names::resource("resource", &resource)?;
         let held =
@@ -55,7 +55,7 @@ impl ApiServices {
     }
 }
 
-fn raw(binding: Binding) -> UncheckedBinding {
+fn unchecked_binding(binding: Binding) -> UncheckedBinding {
     let Binding { role, members, condition } = binding;
     UncheckedBinding { role, members, has_condition: condition.is_some() }
 }

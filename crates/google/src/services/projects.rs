@@ -1,6 +1,6 @@
 //! Resource Manager: projects, and the policies of projects and of the organization.
 
-use identity::{NewProject, Project as Found};
+use identity::{NewProject, Project as StoredProject};
 use prost_types::Any;
 use proto::google::cloud::resourcemanager::v1::organizations_server::Organizations;
 use proto::google::cloud::resourcemanager::v1::projects_server::Projects;
@@ -34,9 +34,9 @@ impl Projects for ApiServices {
         let new = NewProject { id: project_id, name, labels };
         let created =
             self.app.engine.identity().create_project(&admitted, new).await.map_err(failed)?;
-        trail.resource(&format_args!("projects/{}", created.id));
+        trail.note_resource(&format_args!("projects/{}", created.id));
         let response = Any::from_msg(&message(created)).expect("a Vec grows");
-        self.finished(admitted.caller(), OperationParent::Global, (None, response)).await
+        self.store_success(admitted.caller(), OperationParent::Global, None, response).await
     }
 
     async fn list_projects(
@@ -49,7 +49,7 @@ impl Projects for ApiServices {
         let active_only = match filter.trim() {
             "" => false,
             "lifecycleState:ACTIVE" | "lifecycleState=ACTIVE" => true,
-            _ => return Err(bad_field("filter", "only lifecycleState:ACTIVE is understood")),
+            _ => return Err(bad_field("filter", "only lifecycleState:ACTIVE is supported")),
         };
         let list = ListIdentity::new(&caller, &["projects", &filter]);
         let (start, size) = (self.page_start(&list, &token)?, page_size(wanted, 500)?);
@@ -124,7 +124,7 @@ impl Organizations for ApiServices {
     }
 }
 
-fn message(found: Found) -> Project {
+fn message(found: StoredProject) -> Project {
     let state = if found.active { LifecycleState::Active } else { LifecycleState::DeleteRequested };
     Project {
         project_number: found.number,

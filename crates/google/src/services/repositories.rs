@@ -1,6 +1,7 @@
 //! Repositories: list, get, create, update and delete.
 
 use engine::{EngineError, ListQuery, NewRepository, PageRequest, SortOrder};
+use identity::Caller;
 use model::list_filter::ListFilter;
 use model::resource::Resource;
 use prost_types::Any;
@@ -30,8 +31,9 @@ pub(super) async fn list(
         request.into_inner();
     services.check_location(&parent)?;
     let (order, direction) = name_order(&order_by)?;
-    let way = format!("{order:?} {direction:?}");
-    let list = ListIdentity::new(admitted.caller(), &["repositories", &parent, &filter, &way]);
+    let order_text = format!("{order:?} {direction:?}");
+    let list =
+        ListIdentity::new(admitted.caller(), &["repositories", &parent, &filter, &order_text]);
     let filter =
         ListFilter::parse(&filter, &["name"]).map_err(|error| bad_field("filter", error))?;
     let (start, limit) = (services.page_start(&list, &token)?, page_size(wanted, 500)?);
@@ -69,18 +71,18 @@ pub(super) async fn create(
     services.check_location(&parent)?;
     checks::check_new(&parent, &repository_id, &repository)?;
     let name = format!("{parent}/repositories/{repository_id}");
-    services.check_upstreams((admitted.caller(), &trail), (&name, &repository)).await?;
+    services.check_upstreams(admitted.caller(), &trail, &name, &repository).await?;
     let new = NewRepository {
         id: repository_id,
         mode: message::mode(&repository)?,
         change: message::change(&repository, &UpdateMask::everything())?,
     };
     let created = services.app.engine.create_repository(&admitted, new).await.map_err(failed)?;
-    trail.resource(&created.name);
+    trail.note_resource(&created.name);
     let response = Any::from_msg(&message::write(&created, &services.app)).expect("a Vec grows");
     let name = created.name;
-    let place = OperationParent::Location(name.project, name.location);
-    services.finished(admitted.caller(), place, (Some(metadata()), response)).await
+    let parent = OperationParent::Location(name.project, name.location);
+    services.store_success(admitted.caller(), parent, Some(metadata()), response).await
 }
 
 pub(super) async fn update(
@@ -100,7 +102,7 @@ pub(super) async fn update(
     let merged = message::merge(before.clone(), repository, &mask);
     // Upstreams that do not change are not checked: one of them may have been deleted since it was added.
     if merged.mode_config != before.mode_config {
-        services.check_upstreams((admitted.caller(), &trail), (&merged.name, &merged)).await?;
+        services.check_upstreams(admitted.caller(), &trail, &merged.name, &merged).await?;
     }
     let change = message::change(&merged, &mask)?;
     let changed = engine.update_repository(&admitted, change).await.map_err(failed)?;
@@ -112,15 +114,15 @@ pub(super) async fn delete(
     request: Request<DeleteRepositoryRequest>,
 ) -> ServiceAnswer<Operation> {
     let admitted = admitted(&request)?;
-    let name = names::found(&request.into_inner().name)?;
+    let name = names::parse_existing(&request.into_inner().name)?;
     services.app.engine.delete_repository(&admitted).await.map_err(failed)?;
-    services.deleted(admitted.caller(), name).await
+    services.store_deletion(admitted.caller(), name).await
 }
 
 impl ApiServices {
     /// Refuses a location that no repository can be in.
     fn check_location(&self, parent: &str) -> Result<(), Status> {
-        let location = names::last(parent);
+        let location = names::last_segment(parent);
         match self.is_location(location) {
             true => Ok(()),
             false => Err(bad_field("parent", format!("Location {location} was not found"))),
@@ -131,8 +133,10 @@ impl ApiServices {
     /// shows their content to other callers.
     async fn check_upstreams(
         &self,
-        (caller, trail): (&identity::Caller, &AuditRecorder),
-        (name, repository): (&str, &Repository),
+        caller: &Caller,
+        trail: &AuditRecorder,
+        name: &str,
+        repository: &Repository,
     ) -> Result<(), Status> {
         let mode = message::upstreams(repository)?;
         for upstream in mode.own_upstreams() {
@@ -140,13 +144,13 @@ impl ApiServices {
             let read = artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS;
             let admitted = self.app.engine.identity().admit(caller, read, resource.clone()).await;
             let admitted = admitted.map_err(EngineError::from);
-            trail.asked((read, &resource), &admitted);
+            trail.note_check(read, &resource, &admitted);
             admitted.map_err(failed)?;
             let found = upstream.to_string() != name
                 && self.app.engine.has_repository(upstream).await.map_err(failed)?;
             if !found {
                 let problem =
-                    format!("Upstream repository {upstream} is not there, or is this one");
+                    format!("Upstream repository {upstream} does not exist, or is this repository");
                 return Err(bad_field("repository", problem));
             }
         }

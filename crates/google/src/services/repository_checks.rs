@@ -43,7 +43,7 @@ pub(super) fn check_new(parent: &str, id: &str, repository: &Repository) -> Resu
     if !repository.kms_key_name.is_empty() {
         return Err(bad_field(
             "repository.kms_key_name",
-            "keys of your own are not supported: nothing would be encrypted with it",
+            "customer-managed keys are not supported: nothing would be encrypted with it",
         ));
     }
     upstreams(repository).map(drop)

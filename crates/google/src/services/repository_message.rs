@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use engine::{Repository as Found, RepositoryChange};
+use engine::{Repository as StoredRepository, RepositoryChange};
 use model::repository::{ModeName, RepositoryMode};
 use prost_reflect::{DynamicMessage, MessageDescriptor};
 use prost_types::FieldMask;
@@ -87,7 +87,7 @@ impl UpdateMask {
 }
 
 /// Returns the fields that are stored as one document, because they have no column.
-fn kept(repository: &Repository) -> Repository {
+fn stored_fields(repository: &Repository) -> Repository {
     Repository {
         kms_key_name: repository.kms_key_name.clone(),
         cleanup_policies: repository.cleanup_policies.clone(),
@@ -122,7 +122,7 @@ fn from_json(json: &str) -> Repository {
 }
 
 /// Returns the message of a repository.
-pub(super) fn write(found: &Found, app: &App) -> Repository {
+pub(super) fn write(found: &StoredRepository, app: &App) -> Repository {
     let mut message = from_json(&found.settings);
     message.name = found.name.to_string();
     message.format = Format::Docker as i32;
@@ -172,14 +172,14 @@ fn proto_mode(mode: ModeName) -> Mode {
 /// # Errors
 /// Fails if the configuration does not fit the mode.
 pub(super) fn upstreams(repository: &Repository) -> Result<RepositoryMode, Status> {
-    let document = to_json(&kept(repository))?;
+    let document = to_json(&stored_fields(repository))?;
     RepositoryMode::parse(mode(repository)?, &document)
         .map_err(|error| bad_field(error.field, error.problem))
 }
 
 /// Refuses a change of the mode or the format.
 pub(super) fn check_unchanged(
-    current: &Found,
+    current: &StoredRepository,
     new: &Repository,
     mask: &UpdateMask,
 ) -> Result<(), Status> {
@@ -234,6 +234,6 @@ pub(super) fn change(new: &Repository, mask: &UpdateMask) -> Result<RepositoryCh
         description: mask.has("description").then(|| new.description.clone()),
         labels: mask.has("labels").then(|| new.labels.clone()),
         immutable_tags: mask.has("docker_config").then_some(immutable),
-        settings: Some(to_json(&kept(new))?),
+        settings: Some(to_json(&stored_fields(new))?),
     })
 }

@@ -1,6 +1,6 @@
 //! Rules of a repository: exceptions from immutable tags, and permission for downloads.
 
-use engine::{PageRequest, RuleChange, RuleRow as Found};
+use engine::{PageRequest, RuleChange, RuleRow};
 use model::artifact_name::RuleName;
 use model::name::RepositoryName;
 use model::repository_rule::{RuleAction, RuleOperation};
@@ -25,14 +25,14 @@ pub(super) async fn list(
 ) -> ServiceAnswer<ListRulesResponse> {
     let admitted = admitted(&request)?;
     let ListRulesRequest { parent, page_size: wanted, page_token } = request.into_inner();
-    let repository: RepositoryName = names::found(&parent)?;
+    let repository: RepositoryName = names::parse_existing(&parent)?;
     let list = ListIdentity::new(admitted.caller(), &["rules", &parent]);
     let (start, limit) = (services.page_start(&list, &page_token)?, page_size(wanted, 500)?);
     let page = PageRequest { start, limit };
     let page = services.app.engine.list_rules(&admitted, &repository, page);
     let page = page.await.map_err(failed)?;
     Ok(Response::new(ListRulesResponse {
-        rules: page.entries.into_iter().map(|found| shown(&repository, found)).collect(),
+        rules: page.entries.into_iter().map(|found| rule_message(&repository, found)).collect(),
         next_page_token: services.page_token(&list, page.next.as_deref())?,
     }))
 }
@@ -42,9 +42,9 @@ pub(super) async fn get(
     request: Request<GetRuleRequest>,
 ) -> ServiceAnswer<Rule> {
     let admitted = admitted(&request)?;
-    let name: RuleName = names::found(&request.into_inner().name)?;
+    let name: RuleName = names::parse_existing(&request.into_inner().name)?;
     let found = services.app.engine.find_rule(&admitted, &name).await.map_err(failed)?;
-    Ok(Response::new(shown(&name.repository, found)))
+    Ok(Response::new(rule_message(&name.repository, found)))
 }
 
 pub(super) async fn create(
@@ -53,12 +53,12 @@ pub(super) async fn create(
 ) -> ServiceAnswer<Rule> {
     let admitted = admitted(&request)?;
     let CreateRuleRequest { parent, rule_id, rule } = request.into_inner();
-    let repository: RepositoryName = names::found(&parent)?;
+    let repository: RepositoryName = names::parse_existing(&parent)?;
     let id = rule_id.parse().map_err(|problem| bad_field("rule_id", problem))?;
     let name = RuleName { repository, id };
     let change = change(rule.unwrap_or_default(), None)?;
     let created = services.app.engine.create_rule(&admitted, &name, change);
-    Ok(Response::new(shown(&name.repository, created.await.map_err(failed)?)))
+    Ok(Response::new(rule_message(&name.repository, created.await.map_err(failed)?)))
 }
 
 pub(super) async fn update(
@@ -68,10 +68,10 @@ pub(super) async fn update(
     let admitted = admitted(&request)?;
     let UpdateRuleRequest { rule, update_mask } = request.into_inner();
     let rule = rule.unwrap_or_default();
-    let name: RuleName = names::found(&rule.name)?;
+    let name: RuleName = names::parse_existing(&rule.name)?;
     let changed =
         services.app.engine.update_rule(&admitted, &name, change(rule, update_mask)?).await;
-    Ok(Response::new(shown(&name.repository, changed.map_err(failed)?)))
+    Ok(Response::new(rule_message(&name.repository, changed.map_err(failed)?)))
 }
 
 pub(super) async fn delete(
@@ -79,13 +79,13 @@ pub(super) async fn delete(
     request: Request<DeleteRuleRequest>,
 ) -> ServiceAnswer<()> {
     let admitted = admitted(&request)?;
-    let name: RuleName = names::found(&request.into_inner().name)?;
+    let name: RuleName = names::parse_existing(&request.into_inner().name)?;
     services.app.engine.delete_rule(&admitted, &name).await.map_err(failed)?;
     Ok(Response::new(()))
 }
 
-fn shown(repository: &RepositoryName, found: Found) -> Rule {
-    let Found { name, action, operation, package, expression, title, description, location } =
+fn rule_message(repository: &RepositoryName, found: RuleRow) -> Rule {
+    let RuleRow { name, action, operation, package, expression, title, description, location } =
         found;
     let action = match action {
         RuleAction::Allow => ActionMessage::Allow,

@@ -10,7 +10,7 @@ use tonic::{Request, Response, Status};
 use super::{ApiServices, ServiceAnswer, names};
 
 /// Returns the settings of a project: the hosts of Container Registry always lead to the repositories of their names.
-pub(super) fn of_project(
+pub(super) fn project_settings(
     request: Request<GetProjectSettingsRequest>,
 ) -> ServiceAnswer<ProjectSettings> {
     Ok(Response::new(ProjectSettings {
@@ -22,12 +22,12 @@ pub(super) fn of_project(
 
 /// Returns the VPC Service Controls configuration of a location: there is no perimeter, so that nothing keeps remote
 /// repositories from their upstreams.
-pub(super) fn of_place(
+pub(super) fn vpcsc_config(
     services: &ApiServices,
     request: Request<GetVpcscConfigRequest>,
 ) -> ServiceAnswer<VpcscConfig> {
     let name = request.into_inner().name;
-    let location = names::last(name.trim_end_matches("/vpcscConfig"));
+    let location = names::last_segment(name.trim_end_matches("/vpcscConfig"));
     if !services.is_location(location) {
         return Err(Status::not_found(format!("Location {location} was not found")));
     }

@@ -70,15 +70,7 @@ impl From<EngineError> for GoogleError {
         match error {
             EngineError::Denied { anonymous: true, .. } => Self::no_credential(),
             EngineError::Denied { permission, resource, .. } => {
-                let service = service_of(permission.as_str());
-                let message = format!(
-                    "Permission '{permission}' denied on resource '//{service}/{resource}' (or it may not exist)."
-                );
-                Self::new(Code::PermissionDenied, message).with_info(
-                    "IAM_PERMISSION_DENIED",
-                    service,
-                    [("permission", permission.as_str()), ("resource", &resource)],
-                )
+                permission_denied(permission.as_str(), &resource)
             }
             EngineError::Credential(CredentialError::TooMany) => Self::new(
                 Code::ResourceExhausted,
@@ -123,22 +115,38 @@ impl From<EngineError> for GoogleError {
                 Self::new(Code::ResourceExhausted, message)
             }
             EngineError::StorageFull => disk_full(&message),
-            EngineError::Database(error) => match error.kind() {
-                ErrorKind::Unavailable | ErrorKind::Retry | ErrorKind::UnknownOutcome => {
-                    unavailable(&message)
-                }
-                ErrorKind::DiskFull => disk_full(&message),
-                ErrorKind::FilesMoved => store_away(&message),
-                ErrorKind::Unique
-                | ErrorKind::ForeignKey
-                | ErrorKind::InvalidValue
-                | ErrorKind::Corrupt
-                | ErrorKind::Other => internal(&message),
-            },
+            EngineError::Database(error) => database_error(error.kind(), &message),
             EngineError::Unavailable(_) => unavailable(&message),
             EngineError::StoreAway(_) => store_away(&message),
             EngineError::Internal(_) => internal(&message),
         }
+    }
+}
+
+fn permission_denied(permission: &str, resource: &str) -> GoogleError {
+    let service = service_of(permission);
+    let message = format!(
+        "Permission '{permission}' denied on resource '//{service}/{resource}' (or it may not exist)."
+    );
+    GoogleError::new(Code::PermissionDenied, message).with_info(
+        "IAM_PERMISSION_DENIED",
+        service,
+        [("permission", permission), ("resource", resource)],
+    )
+}
+
+fn database_error(kind: ErrorKind, message: &str) -> GoogleError {
+    match kind {
+        ErrorKind::Unavailable | ErrorKind::Retry | ErrorKind::UnknownOutcome => {
+            unavailable(message)
+        }
+        ErrorKind::DiskFull => disk_full(message),
+        ErrorKind::FilesMoved => store_away(message),
+        ErrorKind::Unique
+        | ErrorKind::ForeignKey
+        | ErrorKind::InvalidValue
+        | ErrorKind::Corrupt
+        | ErrorKind::Other => internal(message),
     }
 }
 

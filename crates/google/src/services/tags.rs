@@ -21,7 +21,7 @@ pub(super) async fn list(
 ) -> ServiceAnswer<ListTagsResponse> {
     let admitted = admitted(&request)?;
     let ListTagsRequest { parent, page_size: wanted, page_token, filter } = request.into_inner();
-    let package: PackageName = names::found(&parent)?;
+    let package: PackageName = names::parse_existing(&parent)?;
     let list = ListIdentity::new(admitted.caller(), &["tags", &parent, &filter]);
     let filter = ListFilter::parse(&filter, &["name", "version"]);
     let filter = filter.map_err(|error| bad_field("filter", error))?;
@@ -40,9 +40,9 @@ pub(super) async fn get(
     request: Request<GetTagRequest>,
 ) -> ServiceAnswer<Tag> {
     let admitted = admitted(&request)?;
-    let name: TagName = names::found(&request.into_inner().name)?;
+    let name: TagName = names::parse_existing(&request.into_inner().name)?;
     let digest = services.app.engine.find_tag(&admitted, &name).await.map_err(failed)?;
-    Ok(Response::new(shown(&name, digest)))
+    Ok(Response::new(tag_message(&name, digest)))
 }
 
 pub(super) async fn create(
@@ -51,12 +51,12 @@ pub(super) async fn create(
 ) -> ServiceAnswer<Tag> {
     let admitted = admitted(&request)?;
     let CreateTagRequest { parent, tag_id, tag } = request.into_inner();
-    let package: PackageName = names::found(&parent)?;
+    let package: PackageName = names::parse_existing(&parent)?;
     let tag_id = tag_id.parse().map_err(|problem| bad_field("tag_id", problem))?;
     let version = version_of(&package, &tag.unwrap_or_default())?;
     let name = TagName { package, tag: tag_id };
     services.app.engine.create_tag(&admitted, &name, &version).await.map_err(failed)?;
-    Ok(Response::new(shown(&name, version.digest)))
+    Ok(Response::new(tag_message(&name, version.digest)))
 }
 
 pub(super) async fn update(
@@ -66,11 +66,11 @@ pub(super) async fn update(
     let admitted = admitted(&request)?;
     let UpdateTagRequest { tag, update_mask } = request.into_inner();
     let tag = tag.unwrap_or_default();
-    let name: TagName = names::found(&tag.name)?;
+    let name: TagName = names::parse_existing(&tag.name)?;
     check_mask(update_mask)?;
     let version = version_of(&name.package, &tag)?;
     services.app.engine.move_tag(&admitted, &name, &version).await.map_err(failed)?;
-    Ok(Response::new(shown(&name, version.digest)))
+    Ok(Response::new(tag_message(&name, version.digest)))
 }
 
 pub(super) async fn delete(
@@ -78,12 +78,12 @@ pub(super) async fn delete(
     request: Request<DeleteTagRequest>,
 ) -> ServiceAnswer<()> {
     let admitted = admitted(&request)?;
-    let name: TagName = names::found(&request.into_inner().name)?;
+    let name: TagName = names::parse_existing(&request.into_inner().name)?;
     services.app.engine.delete_tag(&admitted, &name).await.map_err(failed)?;
     Ok(Response::new(()))
 }
 
-fn shown(name: &TagName, digest: model::digest::Digest) -> Tag {
+fn tag_message(name: &TagName, digest: model::digest::Digest) -> Tag {
     message::tag(&name.package, &TagTarget { tag: name.tag.to_string(), digest })
 }
 
@@ -92,7 +92,7 @@ fn version_of(package: &PackageName, tag: &Tag) -> Result<VersionName, Status> {
     let version: VersionName =
         tag.version.parse().map_err(|problem| bad_field("tag.version", problem))?;
     if version.package != *package {
-        let problem = format!("a tag of {package} names a version of it");
+        let problem = format!("a tag of {package} has to name a version of that package");
         return Err(bad_field("tag.version", problem));
     }
     Ok(version)

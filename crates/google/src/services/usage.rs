@@ -39,17 +39,18 @@ impl ServiceUsage for ApiServices {
         if service.state != State::Enabled as i32 {
             return Err(Status::failed_precondition(format!(
                 "{} is not one of the services of this registry",
-                names::last(&service.name)
+                names::last_segment(&service.name)
             )));
         }
         let response = EnableServiceResponse { service: Some(service) };
         let response = Any::from_msg(&response).expect("a Vec grows");
-        self.finished(admitted.caller(), OperationParent::Global, (None, response)).await
+        self.store_success(admitted.caller(), OperationParent::Global, None, response).await
     }
 }
 
 fn service(name: String) -> Service {
-    let state = if SERVED.contains(&names::last(&name)) { State::Enabled } else { State::Disabled };
+    let state =
+        if SERVED.contains(&names::last_segment(&name)) { State::Enabled } else { State::Disabled };
     let parent = name.split("/services/").next().unwrap_or_default().to_owned();
     Service { name, parent, state: state as i32 }
 }

@@ -25,7 +25,7 @@ use super::{
 };
 
 /// The most versions that one call deletes.
-const MOST_AT_ONCE: usize = 1_000;
+const MAX_VERSIONS: usize = 1_000;
 
 fn view(view: i32) -> Result<VersionView, Status> {
     VersionView::try_from(view).map_err(|_| bad_field("view", "is neither BASIC nor FULL"))
@@ -44,7 +44,7 @@ pub(super) async fn list(
         order_by,
         filter,
     } = request.into_inner();
-    let (package, shown): (PackageName, _) = (names::found(&parent)?, view(shown)?);
+    let (package, shown): (PackageName, _) = (names::parse_existing(&parent)?, view(shown)?);
     let order = parse_order(&order_by, &["name", "create_time", "update_time"])
         .map_err(|error| bad_field("order_by", error))?;
     let (order, direction) = match order {
@@ -54,8 +54,8 @@ pub(super) async fn list(
         Some((_, direction)) => (VersionOrder::Time(ImageOrder::Updated), direction),
     };
     let tags = if shown == VersionView::Full { TagDetail::InFull } else { TagDetail::Hidden };
-    let way = format!("{order:?} {direction:?}");
-    let list = ListIdentity::new(admitted.caller(), &["versions", &parent, &filter, &way]);
+    let order_text = format!("{order:?} {direction:?}");
+    let list = ListIdentity::new(admitted.caller(), &["versions", &parent, &filter, &order_text]);
     let filter = ListFilter::parse(&filter, &["name", "annotations"])
         .map_err(|error| bad_field("filter", error))?;
     let (start, limit) = (services.page_start(&list, &page_token)?, page_size(wanted, 500)?);
@@ -76,7 +76,7 @@ pub(super) async fn get(
 ) -> ServiceAnswer<Version> {
     let admitted = admitted(&request)?;
     let GetVersionRequest { name, view: shown } = request.into_inner();
-    let name: VersionName = names::found(&name)?;
+    let name: VersionName = names::parse_existing(&name)?;
     // gcloud asks for no view and shows the tags, so that the default is the full view.
     let shown = match view(shown)? {
         VersionView::Unspecified => VersionView::Full,
@@ -93,7 +93,7 @@ pub(super) async fn update(
     let admitted = admitted(&request)?;
     let UpdateVersionRequest { version, update_mask } = request.into_inner();
     let version = version.unwrap_or_default();
-    let name: VersionName = names::found(&version.name)?;
+    let name: VersionName = names::parse_existing(&version.name)?;
     let annotations = annotations(update_mask, version.annotations)?;
     let changed = services.app.engine.annotate_version(&admitted, &name, annotations).await;
     let changed = changed.map_err(failed)?;
@@ -106,10 +106,10 @@ pub(super) async fn delete(
 ) -> ServiceAnswer<Operation> {
     let admitted = admitted(&request)?;
     let DeleteVersionRequest { name, force } = request.into_inner();
-    let name: VersionName = names::found(&name)?;
+    let name: VersionName = names::parse_existing(&name)?;
     let tagged = if force { TagHandling::DeleteTags } else { TagHandling::RefuseIfTagged };
     services.app.engine.delete_version(&admitted, &name, tagged).await.map_err(failed)?;
-    services.deleted(admitted.caller(), name.package.repository).await
+    services.store_deletion(admitted.caller(), name.package.repository).await
 }
 
 pub(super) async fn delete_several(
@@ -118,9 +118,9 @@ pub(super) async fn delete_several(
 ) -> ServiceAnswer<Operation> {
     let admitted = admitted(&request)?;
     let BatchDeleteVersionsRequest { parent, names, validate_only } = request.into_inner();
-    let package: PackageName = names::found(&parent)?;
-    if names.is_empty() || names.len() > MOST_AT_ONCE {
-        return Err(bad_field("names", format!("between 1 and {MOST_AT_ONCE} names")));
+    let package: PackageName = names::parse_existing(&parent)?;
+    if names.is_empty() || names.len() > MAX_VERSIONS {
+        return Err(bad_field("names", format!("between 1 and {MAX_VERSIONS} names")));
     }
     let digest = |name: &String| match name.parse::<VersionName>() {
         Ok(version) if version.package == package => Ok(version.digest),
@@ -155,6 +155,6 @@ pub(super) async fn delete_several(
         return Ok(Response::new(operation));
     }
     let RepositoryName { project, location, .. } = package.repository;
-    let place = OperationParent::Location(project, location);
-    services.over(admitted.caller(), place, (Some(metadata), outcome)).await
+    let parent = OperationParent::Location(project, location);
+    services.store_operation(admitted.caller(), parent, Some(metadata), outcome).await
 }

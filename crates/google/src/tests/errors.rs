@@ -104,14 +104,15 @@ async fn a_body_has_to_be_an_object_of_a_bounded_size() {
     assert_eq!(doors.rest(path, &deep).await.0, StatusCode::BAD_REQUEST);
 
     let described = |length: usize| format!(r#"{{"description":"{}"}}"#, "x".repeat(length));
-    let (status, _) = doors.rest(path, &described(MESSAGE_LIMIT - 1024)).await;
+    let (status, _) = doors.rest(path, &described(MAX_MESSAGE_BYTES - 1024)).await;
     assert_eq!(status, StatusCode::OK);
-    let (status, answer) = doors.rest(path, &described(MESSAGE_LIMIT)).await;
+    let (status, answer) = doors.rest(path, &described(MAX_MESSAGE_BYTES)).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
     let message = "Request payload size exceeds the limit: 4194304 bytes.";
     assert_eq!(answer["error"]["message"], message);
 
-    let repository = Repository { description: "x".repeat(MESSAGE_LIMIT), ..Repository::default() };
+    let repository =
+        Repository { description: "x".repeat(MAX_MESSAGE_BYTES), ..Repository::default() };
     let request = CreateRepositoryRequest { repository: Some(repository), ..Default::default() };
     let status = doors.grpc().create_repository(by("alice", request)).await.expect_err("too long");
     assert_eq!((status.code(), status.message()), (Code::InvalidArgument, message));

@@ -79,7 +79,7 @@ impl TokenRequest {
 
 /// Begins the entry in the audit log. It is written only if the credential is refused.
 fn attempt(app: &App, parts: &Parts) -> AuditGuard {
-    app.audit.attempt(Some(AuditedOperation::door("Docker-Token")), (info(parts), &parts.headers))
+    app.audit.begin(Some(AuditedOperation::door("Docker-Token")), info(parts), &parts.headers)
 }
 
 async fn by_password(app: &App, (user, password): (&str, &str)) -> Result<Caller, IdentityError> {
@@ -97,7 +97,7 @@ async fn answer(
             app.engine.identity().registry_token(&caller, scopes(app, &asked.host, fields)).await
         }
         Err(error) => {
-            trail.refused(&error);
+            trail.note_refusal(&error);
             Err(error)
         }
     };

@@ -27,7 +27,7 @@ pub async fn token(State(app): State<App>, request: Request) -> Response {
     let fixed = app.origin.fixed().unwrap_or_else(|| own_url.clone());
     // The audit log gets an entry only for an assertion that is refused.
     let operation = AuditedOperation::oauth("Token", LogWhen::Refused);
-    let attempt = app.audit.attempt(Some(operation), (info(&parts), &parts.headers));
+    let attempt = app.audit.begin(Some(operation), info(&parts), &parts.headers);
     let form = match read_form(&app, Request::from_parts(parts, body)).await {
         Ok(form) => form,
         Err(refused) => return refused.into_response(),
@@ -43,9 +43,9 @@ pub async fn token(State(app): State<App>, request: Request) -> Response {
         return missing("assertion");
     };
     let urls = [fixed.as_str(), &own_url];
-    let exchanged = app.authenticate.exchange(app.engine.identity(), (assertion, urls)).await;
+    let exchanged = app.authenticate.exchange(app.engine.identity(), assertion, urls).await;
     if let Err(error) = &exchanged {
-        attempt.trail().refused(error);
+        attempt.trail().note_refusal(error);
     }
     match exchanged {
         Ok(AssertionAnswer::Access { token, scope }) => success(json!({
@@ -120,7 +120,7 @@ pub async fn introspect(State(app): State<App>, request: Request) -> Response {
 /// cannot be revoked is an error.
 pub async fn revoke(State(app): State<App>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let attempt = app.audit.attempt_at_something((info(&parts), &parts.headers));
+    let attempt = app.audit.begin_unnamed(info(&parts), &parts.headers);
     let form = match read_form(&app, Request::from_parts(parts, body)).await {
         Ok(form) => form,
         Err(refused) => return refused.into_response(),
@@ -131,9 +131,9 @@ pub async fn revoke(State(app): State<App>, request: Request) -> Response {
     match app.engine.identity().revoke_token(token).await {
         Ok(RevocationOutcome::Done(holder)) => {
             let trail = attempt.trail();
-            trail.operation(Some(AuditedOperation::oauth("RevokeToken", LogWhen::Always)));
-            trail.principal(&holder);
-            trail.ended(AuditCode::Ok, "");
+            trail.note_operation(Some(AuditedOperation::oauth("RevokeToken", LogWhen::Always)));
+            trail.note_principal(&holder);
+            trail.note_outcome(AuditCode::Ok, "");
             success(json!({}))
         }
         Ok(RevocationOutcome::Needless) => success(json!({})),

@@ -107,7 +107,7 @@ async fn step(
     run: &mut CleanupRun,
 ) -> Result<ProgressLine<CleanupProgress>, EngineError> {
     let step = run.step().await?;
-    app.audit.cleaned(name, &step);
+    app.audit.record_cleanup(name, &step);
     let done = step.done;
     let mut line = CleanupProgress::new(run.report(), step);
     if !done {

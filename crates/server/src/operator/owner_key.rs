@@ -34,11 +34,11 @@ pub(super) async fn make(app: &App, url: Option<String>) -> anyhow::Result<NewOw
     match &made {
         Ok(made) => {
             let key = format!("projects/-/serviceAccounts/{}/keys/{}", made.email, made.key_id);
-            app.audit.owner_key(&key, AuditCode::Ok, "");
+            app.audit.record_owner_key(&key, AuditCode::Ok, "");
             tracing::warn!("the operator made a new key of {}: {}", made.email, made.key_id);
         }
         Err(error) => {
-            app.audit.owner_key("organizations/1", AuditCode::Internal, &error.to_string())
+            app.audit.record_owner_key("organizations/1", AuditCode::Internal, &error.to_string())
         }
     }
     let made = made?;

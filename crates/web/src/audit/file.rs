@@ -12,7 +12,7 @@ use super::{AuditMessage, line};
 use crate::layer::metrics::Metrics;
 
 /// The size in bytes from which lines are written, so that a busy log takes few system calls.
-const BATCH: usize = 64 << 10;
+const BATCH_BYTES: usize = 64 << 10;
 
 /// The destination of lines.
 pub(super) enum AuditOutput {
@@ -118,20 +118,20 @@ impl AuditWriter {
 
     /// Writes until all senders are gone.
     pub(super) fn run(mut self, mut queue: mpsc::Receiver<AuditMessage>) {
-        let (mut lines, mut flushed) = (Vec::with_capacity(BATCH), Vec::new());
+        let (mut lines, mut flushed) = (Vec::with_capacity(BATCH_BYTES), Vec::new());
         while let Some(first) = queue.blocking_recv() {
             let (mut next, mut entries) = (Some(first), 0);
             while let Some(message) = next {
                 match message {
-                    AuditMessage::Entry(facts) => {
+                    AuditMessage::Entry(record) => {
                         self.count += 1;
                         let id = format!("{:016x}{:08x}", self.process, self.count);
-                        line::write(&mut lines, &facts, &id).expect("a Vec grows");
+                        line::write(&mut lines, &record, &id).expect("a Vec grows");
                         entries += 1;
                     }
                     AuditMessage::Flush(done) => flushed.push(done),
                 }
-                next = if lines.len() < BATCH { queue.try_recv().ok() } else { None };
+                next = if lines.len() < BATCH_BYTES { queue.try_recv().ok() } else { None };
             }
             self.write(&lines, entries);
             lines.clear();

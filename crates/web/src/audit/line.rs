@@ -16,16 +16,16 @@ use super::{AuditedOperation, PermissionType};
 const AUDIT_LOG: &str = "type.googleapis.com/google.cloud.audit.AuditLog";
 
 /// Appends the entry and a line feed, or nothing if no operation was noted.
-pub(super) fn write(out: &mut Vec<u8>, facts: &AuditRecord, insert_id: &str) -> io::Result<()> {
-    let Some(operation) = &facts.operation else { return Ok(()) };
-    let entry = entry(facts, operation, insert_id);
+pub(super) fn write(out: &mut Vec<u8>, record: &AuditRecord, insert_id: &str) -> io::Result<()> {
+    let Some(operation) = &record.operation else { return Ok(()) };
+    let entry = entry(record, operation, insert_id);
     entry.serialize(&mut Serializer::with_formatter(&mut *out, OneLine))?;
     out.push(b'\n');
     Ok(())
 }
 
-fn entry(facts: &AuditRecord, operation: &AuditedOperation, insert_id: &str) -> Value {
-    let (code, message) = match &facts.outcome {
+fn entry(record: &AuditRecord, operation: &AuditedOperation, insert_id: &str) -> Value {
+    let (code, message) = match &record.outcome {
         Some((code, message)) => (*code, message.as_str()),
         None => (AuditCode::Cancelled, "the client did not wait for the answer"),
     };
@@ -35,7 +35,7 @@ fn entry(facts: &AuditRecord, operation: &AuditedOperation, insert_id: &str) -> 
         (_, AuditCode::Ok) => ("data_access", "INFO"),
         (_, _) => ("data_access", "ERROR"),
     };
-    let project = project(facts);
+    let project = project(record);
     let parent = project.map_or("organizations/1".to_owned(), |id| format!("projects/{id}"));
     let mut labels = json!({ "service": operation.service, "method": operation.method });
     if let Some(project) = project {
@@ -43,43 +43,44 @@ fn entry(facts: &AuditRecord, operation: &AuditedOperation, insert_id: &str) -> 
     }
     json!({
         "insertId": insert_id,
-        "timestamp": Timestamp::from_microsecond(facts.began).unwrap_or_default().to_string(),
+        "timestamp": Timestamp::from_microsecond(record.began).unwrap_or_default().to_string(),
         "severity": severity,
         "logName": format!("{parent}/logs/cloudaudit.googleapis.com%2F{log}"),
         "resource": { "type": "audited_resource", "labels": labels },
-        "protoPayload": payload(facts, operation, (code, message)),
+        "protoPayload": payload(record, operation, code, message),
     })
 }
 
 /// Returns the `AuditLog` message. Unknown values are left out, as in proto3's JSON, and an operation that succeeded
 /// has an empty status.
 fn payload(
-    facts: &AuditRecord,
+    record: &AuditRecord,
     operation: &AuditedOperation,
-    (code, message): (AuditCode, &str),
+    code: AuditCode,
+    message: &str,
 ) -> Value {
     let mut authentication = json!({});
-    if let Some(email) = &facts.email {
+    if let Some(email) = &record.email {
         authentication["principalEmail"] = email.as_str().into();
     }
-    if let Some(key) = &facts.key {
+    if let Some(key) = &record.key {
         authentication["serviceAccountKeyName"] = key.as_str().into();
     }
-    let asked = facts.asked.iter().map(|asked| {
-        let kind = operation.kind.of(asked.permission);
+    let checks = record.checks.iter().map(|check| {
+        let kind = operation.kind.of(check.permission);
         json!({
-            "resource": asked.resource,
-            "permission": asked.permission.as_str(),
-            "granted": asked.granted,
+            "resource": check.resource,
+            "permission": check.permission.as_str(),
+            "granted": check.granted,
             "permissionType": kind.as_str(),
         })
     });
-    let mut request = json!({ "requestAttributes": { "id": facts.request_id } });
-    if let Some(ip) = facts.caller_ip {
+    let mut request = json!({ "requestAttributes": { "id": record.request_id } });
+    if let Some(ip) = record.caller_ip {
         request["callerIp"] = ip.to_canonical().to_string().into();
     }
-    if !facts.user_agent.is_empty() {
-        request["callerSuppliedUserAgent"] = facts.user_agent.as_str().into();
+    if !record.user_agent.is_empty() {
+        request["callerSuppliedUserAgent"] = record.user_agent.as_str().into();
     }
     let status = match code {
         AuditCode::Ok => json!({}),
@@ -89,13 +90,13 @@ fn payload(
         "@type": AUDIT_LOG,
         "serviceName": operation.service,
         "methodName": operation.method,
-        "resourceName": resource_name(facts, operation),
+        "resourceName": resource_name(record, operation),
         "authenticationInfo": authentication,
-        "authorizationInfo": asked.collect::<Vec<_>>(),
+        "authorizationInfo": checks.collect::<Vec<_>>(),
         "requestMetadata": request,
         "status": status,
     });
-    if let Some(image) = &facts.image {
+    if let Some(image) = &record.image {
         let mut metadata = json!({ "image": image.name });
         if !image.tags.is_empty() {
             metadata["tags"] = image.tags.clone().into();
@@ -105,18 +106,18 @@ fn payload(
         }
         payload["metadata"] = metadata;
     }
-    if facts.left_out > 0 {
-        payload["metadata"] = json!({ "entriesLeftOut": facts.left_out });
+    if record.left_out > 0 {
+        payload["metadata"] = json!({ "entriesLeftOut": record.left_out });
     }
     payload
 }
 
 /// Returns the `resourceName`: the image for operations on manifests and tags, otherwise the repository or the other
 /// resource. Google names them so.
-fn resource_name(facts: &AuditRecord, operation: &AuditedOperation) -> String {
-    let name = &facts.resource;
+fn resource_name(record: &AuditRecord, operation: &AuditedOperation) -> String {
+    let name = &record.resource;
     let is_manifest = operation.method.ends_with("Manifest") || operation.method.ends_with("Tag");
-    match &facts.image {
+    match &record.image {
         Some(image) if is_manifest => {
             let tag = image.tags.first();
             let reference = match (&image.digest, tag) {
@@ -132,9 +133,9 @@ fn resource_name(facts: &AuditRecord, operation: &AuditedOperation) -> String {
 
 /// Returns the project that an entry belongs to. A request may name an account without its project (`projects/-/…`), so
 /// that the resource of a permission check goes first.
-fn project(facts: &AuditRecord) -> Option<&str> {
-    let asked = facts.asked.first().map(|asked| asked.resource.as_str());
-    let names = asked.into_iter().chain([facts.resource.as_str()]);
+fn project(record: &AuditRecord) -> Option<&str> {
+    let checked = record.checks.first().map(|check| check.resource.as_str());
+    let names = checked.into_iter().chain([record.resource.as_str()]);
     names
         .filter_map(|name| name.strip_prefix("projects/")?.split('/').next())
         .find(|id| !id.is_empty() && *id != "-")

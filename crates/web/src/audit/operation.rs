@@ -58,7 +58,7 @@ pub enum LogWhen {
 
 impl LogWhen {
     /// Returns whether an operation with this rule may become an entry, with the setting for reads.
-    pub(super) fn may_be(self, reads: bool) -> bool {
+    pub(super) fn may_be_recorded(self, reads: bool) -> bool {
         self != Self::WithReads || reads
     }
 }

@@ -39,7 +39,7 @@ pub(super) struct AuditRecord {
     pub(super) key: Option<String>,
     pub(super) resource: String,
     pub(super) image: Option<AuditedImage>,
-    pub(super) asked: Vec<CheckedPermission>,
+    pub(super) checks: Vec<CheckedPermission>,
     /// Set if a credential was sent and not accepted.
     pub(super) refused: bool,
     pub(super) outcome: Option<(AuditCode, String)>,
@@ -47,7 +47,7 @@ pub(super) struct AuditRecord {
     pub(super) left_out: u64,
 }
 
-/// A permission that was asked for.
+/// A permission that was checked.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct CheckedPermission {
     pub(super) permission: Permission,
@@ -64,7 +64,8 @@ pub(super) struct AuditedImage {
 }
 
 impl AuditRecord {
-    pub(super) fn at(began: i64) -> Self {
+    /// Creates an empty record; `began` is the time of the request in microseconds since 1970.
+    pub(super) fn new(began: i64) -> Self {
         Self { began, ..Self::default() }
     }
 
@@ -76,19 +77,16 @@ impl AuditRecord {
             resource: "organizations/1".to_owned(),
             outcome: Some((AuditCode::ResourceExhausted, text)),
             left_out: count,
-            ..Self::at(now)
+            ..Self::new(now)
         }
     }
 
     /// Creates the entry about a version that a cleanup policy has deleted.
-    pub(super) fn cleaned(
-        now: i64,
-        (repository, cleaned): (&RepositoryName, &CleanedVersion),
-    ) -> Self {
+    pub(super) fn cleanup(now: i64, repository: &RepositoryName, version: &CleanedVersion) -> Self {
         let image = AuditedImage {
-            name: cleaned.package.clone(),
-            tags: cleaned.tags.clone(),
-            digest: Some(cleaned.digest.to_string()),
+            name: version.package.clone(),
+            tags: version.tags.clone(),
+            digest: Some(version.digest.to_string()),
         };
         Self {
             operation: Some(AuditedOperation::write("Cleanup-DeleteManifest")),
@@ -96,7 +94,7 @@ impl AuditRecord {
             resource: repository.to_string(),
             image: Some(image),
             outcome: Some((AuditCode::Ok, String::new())),
-            ..Self::at(now)
+            ..Self::new(now)
         }
     }
 
@@ -107,7 +105,7 @@ impl AuditRecord {
             operation: AuditedOperation::rpc(method, Some("iam.serviceAccountKeys.create")),
             email: Some(OPERATOR_PRINCIPAL.to_owned()),
             resource: resource.to_owned(),
-            ..Self::at(now)
+            ..Self::new(now)
         }
     }
 
@@ -118,24 +116,26 @@ impl AuditRecord {
 
     /// Returns whether the caller has no account and was allowed nothing. Anybody can cause such entries, as often as
     /// they like.
-    pub(super) fn are_nobodys(&self) -> bool {
-        let worked = matches!(self.outcome, Some((AuditCode::Ok, _)));
-        self.email.is_none() && !worked && self.asked.iter().all(|asked| !asked.granted)
+    pub(super) fn needs_no_account(&self) -> bool {
+        let succeeded = matches!(self.outcome, Some((AuditCode::Ok, _)));
+        self.email.is_none() && !succeeded && self.checks.iter().all(|check| !check.granted)
     }
 
     /// Returns whether the record becomes an entry. A record without an operation does not.
-    pub(super) fn are_wanted(&self, reads: bool) -> bool {
+    pub(super) fn is_wanted(&self, reads: bool) -> bool {
         match self.operation.as_ref().map(|operation| operation.when) {
             None => false,
-            Some(LogWhen::Refused) => self.refused || self.asked.iter().any(|asked| !asked.granted),
-            Some(when) => when.may_be(reads),
+            Some(LogWhen::Refused) => {
+                self.refused || self.checks.iter().any(|check| !check.granted)
+            }
+            Some(when) => when.may_be_recorded(reads),
         }
     }
 }
 
 impl AuditRecorder {
-    pub(super) fn of(facts: AuditRecord) -> Self {
-        Self(Some(Arc::new(Mutex::new(Some(Box::new(facts))))))
+    pub(super) fn new(record: AuditRecord) -> Self {
+        Self(Some(Arc::new(Mutex::new(Some(Box::new(record))))))
     }
 
     /// Takes the record. Facts that are noted later are lost, so that a request has one entry.
@@ -149,22 +149,22 @@ impl AuditRecorder {
     }
 
     fn note(&self, change: impl FnOnce(&mut AuditRecord)) {
-        let Some(facts) = &self.0 else { return };
-        if let Some(facts) = facts.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
-            change(facts);
+        let Some(record) = &self.0 else { return };
+        if let Some(record) = record.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            change(record);
         }
     }
 
     /// Notes the operation; `None` is one that is not recorded.
-    pub fn operation(&self, operation: Option<AuditedOperation>) {
-        self.note(|facts| facts.operation = operation);
+    pub fn note_operation(&self, operation: Option<AuditedOperation>) {
+        self.note(|record| record.operation = operation);
     }
 
     /// Notes the caller, with the key that authenticated it.
-    pub fn caller(&self, caller: &Caller) {
-        self.note(|facts| {
-            facts.email = caller.principal.email().map(str::to_owned);
-            facts.key = match (&caller.principal, caller.authenticated_by.key()) {
+    pub fn note_caller(&self, caller: &Caller) {
+        self.note(|record| {
+            record.email = caller.principal.email().map(str::to_owned);
+            record.key = match (&caller.principal, caller.authenticated_by.key()) {
                 (Principal::ServiceAccount(email), Some(key)) => {
                     let project = email.project();
                     let account = format!("projects/{project}/serviceAccounts/{email}");
@@ -176,47 +176,47 @@ impl AuditRecorder {
     }
 
     /// Notes the caller, where its key is not known.
-    pub fn principal(&self, principal: &Principal) {
-        self.note(|facts| facts.email = principal.email().map(str::to_owned));
+    pub fn note_principal(&self, principal: &Principal) {
+        self.note(|record| record.email = principal.email().map(str::to_owned));
     }
 
     /// Notes why a credential is refused. The credential itself is never noted.
-    pub fn refused(&self, error: &IdentityError) {
-        self.note(|facts| {
+    pub fn note_refusal(&self, error: &IdentityError) {
+        self.note(|record| {
             if let IdentityError::Credential(error) = error {
-                facts.refused = true;
-                facts.outcome = Some((AuditCode::Unauthenticated, error.to_string()));
+                record.refused = true;
+                record.outcome = Some((AuditCode::Unauthenticated, error.to_string()));
             }
         });
     }
 
     /// Notes the resource of the operation.
-    pub fn resource(&self, name: &dyn Display) {
-        self.note(|facts| facts.resource = cut(&name.to_string()));
+    pub fn note_resource(&self, name: &dyn Display) {
+        self.note(|record| record.resource = cut(&name.to_string()));
     }
 
     /// Notes the image of the operation, and its repository as the resource.
-    pub fn image(&self, target: &ImageTarget) {
-        self.note(|facts| {
-            facts.resource = target.repository().to_string();
+    pub fn note_image(&self, target: &ImageTarget) {
+        self.note(|record| {
+            record.resource = target.repository().to_string();
             let name = target.path.image.to_string();
-            facts.image = Some(AuditedImage { name, tags: Vec::new(), digest: None });
+            record.image = Some(AuditedImage { name, tags: Vec::new(), digest: None });
         });
     }
 
     /// Notes a tag of the image.
-    pub fn tag(&self, tag: &dyn Display) {
-        self.note(|facts| {
-            if let Some(image) = &mut facts.image {
+    pub fn note_tag(&self, tag: &dyn Display) {
+        self.note(|record| {
+            if let Some(image) = &mut record.image {
                 image.tags.push(tag.to_string());
             }
         });
     }
 
     /// Notes a digest of the image.
-    pub fn digest(&self, digest: &dyn Display) {
-        self.note(|facts| {
-            if let Some(image) = &mut facts.image {
+    pub fn note_digest(&self, digest: &dyn Display) {
+        self.note(|record| {
+            if let Some(image) = &mut record.image {
                 image.digest = Some(digest.to_string());
             }
         });
@@ -224,14 +224,15 @@ impl AuditRecorder {
 
     /// Notes whether a permission on a resource was granted. Notes nothing if the outcome is an error that does not
     /// tell.
-    pub fn asked<T>(
+    pub fn note_check<T>(
         &self,
-        (permission, resource): (Permission, &dyn Display),
+        permission: Permission,
+        resource: &dyn Display,
         outcome: &Result<T, EngineError>,
     ) {
-        self.note(|facts| {
+        self.note(|record| {
             let resource = resource.to_string();
-            let asked = match outcome.as_ref().err() {
+            let check = match outcome.as_ref().err() {
                 // The error names the permission that was missing, which may be one of a delegate.
                 Some(EngineError::Denied { permission, resource, .. }) => CheckedPermission {
                     permission: *permission,
@@ -241,24 +242,24 @@ impl AuditRecorder {
                 Some(EngineError::InsufficientScope) => {
                     CheckedPermission { permission, resource, granted: false }
                 }
-                Some(error) if !is_said_after(error) => return,
+                Some(error) if !is_told_after_check(error) => return,
                 Some(_) | None => CheckedPermission { permission, resource, granted: true },
             };
-            if !facts.asked.contains(&asked) {
-                facts.asked.push(asked);
+            if !record.checks.contains(&check) {
+                record.checks.push(check);
             }
         });
     }
 
     /// Notes that the request failed with an HTTP status.
-    pub fn failed(&self, status: StatusCode, message: &str) {
-        self.ended(code(status), message);
+    pub fn note_failure(&self, status: StatusCode, message: &str) {
+        self.note_outcome(code(status), message);
     }
 
     /// Notes how the request ended. The first call counts: the place that finds the outcome first knows it best.
-    pub fn ended(&self, code: AuditCode, message: &str) {
-        self.note(|facts| {
-            facts.outcome.get_or_insert_with(|| (code, cut(message)));
+    pub fn note_outcome(&self, code: AuditCode, message: &str) {
+        self.note(|record| {
+            record.outcome.get_or_insert_with(|| (code, cut(message)));
         });
     }
 }
@@ -283,7 +284,7 @@ fn code(status: StatusCode) -> AuditCode {
 
 /// Returns whether an error is told only to callers that have the permission. Other errors may have come before the
 /// check, so that they tell nothing about the permission.
-fn is_said_after(error: &EngineError) -> bool {
+fn is_told_after_check(error: &EngineError) -> bool {
     matches!(
         error,
         EngineError::RepositoryUnknown(_)

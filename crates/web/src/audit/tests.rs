@@ -19,12 +19,12 @@ const PUT: AuditedOperation = AuditedOperation::write("Docker-PutManifest");
 fn stuck(places: usize, reads: bool) -> (AuditLog, Metrics, mpsc::Receiver<AuditMessage>) {
     let (queue, entries) = mpsc::channel(places);
     let (metrics, clock) = (Metrics::default(), Arc::new(SystemClock));
-    let sink = AuditSink::new((queue, reads), (metrics.clone(), clock));
+    let sink = AuditSink::new(queue, reads, metrics.clone(), clock);
     (AuditLog(Some(Arc::new(sink))), metrics, entries)
 }
 
 fn attempt(audit: &AuditLog, operation: AuditedOperation) -> AuditGuard {
-    audit.attempt(Some(operation), (None, &HeaderMap::new()))
+    audit.begin(Some(operation), None, &HeaderMap::new())
 }
 
 #[track_caller]
@@ -63,7 +63,7 @@ fn check(
     note(&trail);
     drop(attempt);
     // Too late, and no second entry.
-    trail.ended(AuditCode::Ok, "");
+    trail.note_outcome(AuditCode::Ok, "");
     assert_eq!(entries.try_recv().is_ok(), expected, "{operation:?}, reads: {reads}");
     assert!(entries.try_recv().is_err(), "twice");
 }
@@ -74,12 +74,13 @@ fn what_becomes_an_entry() {
     let patch = || AuditedOperation::part("Docker-PatchUpload");
     let denied = |trail: &AuditRecorder| {
         let denied: Result<(), _> = Err(EngineError::InsufficientScope);
-        trail.asked((artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS, &"r"), &denied);
+        trail.note_check(artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS, &"r", &denied);
     };
     let granted = |trail: &AuditRecorder| {
-        trail.asked((artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS, &"r"), &Ok(()))
+        trail.note_check(artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS, &"r", &Ok(()))
     };
-    let refused = |trail: &AuditRecorder| trail.refused(&identity::CredentialError::Expired.into());
+    let refused =
+        |trail: &AuditRecorder| trail.note_refusal(&identity::CredentialError::Expired.into());
     check(false, PUT, |_| (), true);
     check(false, PUT, denied, true);
     check(false, get(), denied, false);
@@ -92,7 +93,7 @@ fn what_becomes_an_entry() {
         check(
             reads,
             AuditedOperation::door("Docker-Token"),
-            |trail| trail.ended(AuditCode::Ok, ""),
+            |trail| trail.note_outcome(AuditCode::Ok, ""),
             false,
         );
         check(reads, AuditedOperation::door("Docker-Token"), refused, true);
@@ -103,27 +104,27 @@ fn what_becomes_an_entry() {
 #[test]
 fn what_may_be_left_out() {
     let check = |note: &dyn Fn(&AuditRecorder), expected: bool| {
-        let trail = AuditRecorder::of(AuditRecord::at(0));
-        trail.operation(Some(PUT));
+        let trail = AuditRecorder::new(AuditRecord::new(0));
+        trail.note_operation(Some(PUT));
         note(&trail);
-        assert_eq!(trail.close().expect("kept").are_nobodys(), expected);
+        assert_eq!(trail.close().expect("kept").needs_no_account(), expected);
     };
     let asked = |trail: &AuditRecorder, outcome: Result<(), EngineError>| {
-        trail.asked((artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS, &"r"), &outcome);
+        trail.note_check(artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS, &"r", &outcome);
     };
     let account =
-        |trail: &AuditRecorder| trail.principal(&"user:a@example.com".parse().expect("one"));
+        |trail: &AuditRecorder| trail.note_principal(&"user:a@example.com".parse().expect("one"));
     let denied = || Err(EngineError::InsufficientScope);
-    check(&|trail| trail.refused(&identity::CredentialError::Expired.into()), true);
-    check(&|trail| trail.failed(http::StatusCode::BAD_REQUEST, "no name"), true);
+    check(&|trail| trail.note_refusal(&identity::CredentialError::Expired.into()), true);
+    check(&|trail| trail.note_failure(http::StatusCode::BAD_REQUEST, "no name"), true);
     check(&|trail| asked(trail, denied()), true);
     check(&|_| (), true);
     check(&|trail| asked(trail, Ok(())), false);
-    check(&|trail| trail.ended(AuditCode::Ok, ""), false);
+    check(&|trail| trail.note_outcome(AuditCode::Ok, ""), false);
     check(
         &|trail| {
             asked(trail, Ok(()));
-            trail.failed(http::StatusCode::NOT_FOUND, "not there");
+            trail.note_failure(http::StatusCode::NOT_FOUND, "not there");
         },
         false,
     );
@@ -141,10 +142,10 @@ fn reads_that_are_not_written_down_keep_nothing() {
     let (audit, ..) = stuck(1, false);
     assert!(!attempt(&audit, AuditedOperation::read("Docker-GetManifest")).trail().is_kept());
     assert!(attempt(&audit, PUT).trail().is_kept());
-    assert!(!audit.attempt(None, (None, &HeaderMap::new())).trail().is_kept());
+    assert!(!audit.begin(None, None, &HeaderMap::new()).trail().is_kept());
     let off = AuditLog::default();
     assert!(!attempt(&off, PUT).trail().is_kept());
-    assert!(!off.attempt_at_something((None, &HeaderMap::new())).trail().is_kept());
+    assert!(!off.begin_unnamed(None, &HeaderMap::new()).trail().is_kept());
 }
 
 /// A writer on a file, and the file.
@@ -308,19 +309,24 @@ fn line(operation: AuditedOperation, note: impl FnOnce(&AuditRecorder)) -> Strin
 fn an_entry_is_a_log_entry_with_an_audit_log_in_it() {
     let name = "projects/p/locations/us/repositories/r";
     let written = line(PUT, |trail| {
-        trail.caller(&Caller::anonymous());
-        trail.resource(&name);
+        trail.note_caller(&Caller::anonymous());
+        trail.note_resource(&name);
         let denied: Result<(), _> = Err(EngineError::Denied {
             permission: artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS,
             resource: name.to_owned(),
             anonymous: true,
         });
-        trail.asked(
-            (artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS, &"what was not missing"),
+        trail.note_check(
+            artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS,
+            &"what was not missing",
             &denied,
         );
-        trail.asked((artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS, &"the same again"), &denied);
-        trail.failed(http::StatusCode::UNAUTHORIZED, "no");
+        trail.note_check(
+            artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS,
+            &"the same again",
+            &denied,
+        );
+        trail.note_failure(http::StatusCode::UNAUTHORIZED, "no");
     });
     let written: Value = serde_json::from_str(&written).expect("JSON");
     let expected = json!({
@@ -356,8 +362,8 @@ fn an_entry_is_a_log_entry_with_an_audit_log_in_it() {
 fn whatever_a_name_holds_an_entry_is_one_line() {
     let name = "projects/p/\"}\n{\"insertId\":\"x\"}\r\n\u{85}\u{9b}2J\u{2028}\u{7f}\0\\u000a-ü";
     let written = line(PUT, |trail| {
-        trail.resource(&name);
-        trail.failed(http::StatusCode::NOT_FOUND, name);
+        trail.note_resource(&name);
+        trail.note_failure(http::StatusCode::NOT_FOUND, name);
     });
     let (one, rest) = written.split_once('\n').expect("its end");
     assert_eq!(rest, "");
@@ -366,7 +372,7 @@ fn whatever_a_name_holds_an_entry_is_one_line() {
     assert_eq!(entry["protoPayload"]["resourceName"], name);
     assert_eq!(entry["protoPayload"]["status"]["message"], name);
     // What is longer than an entry takes is cut, and not in the middle of a letter.
-    let written = line(PUT, |trail| trail.resource(&"ü".repeat(5_000)));
+    let written = line(PUT, |trail| trail.note_resource(&"ü".repeat(5_000)));
     let entry: Value = serde_json::from_str(&written).expect("JSON");
     assert_eq!(entry["protoPayload"]["resourceName"], "ü".repeat(512));
 }

@@ -25,7 +25,7 @@ pub const REASONS: [&str; 12] = [
 ];
 
 /// The longest address of an account, in bytes, that is logged and counted.
-pub(super) const LONGEST_ACCOUNT: usize = 256;
+pub(super) const MAX_ACCOUNT_BYTES: usize = 256;
 
 /// Returns the reason for the client: the rest of a sentence that begins with the refusal.
 pub fn reason(error: CredentialError, registry: &str) -> String {
@@ -41,13 +41,16 @@ pub fn reason(error: CredentialError, registry: &str) -> String {
             "the user name must be oauth2accesstoken, _json_key or _json_key_base64".to_owned()
         }
         CredentialError::TooMany => {
-            "too many wrong ones came lately from this address or for this account".to_owned()
+            "too many wrong credentials came from this address or for this account lately"
+                .to_owned()
         }
         CredentialError::Times(times) => times.to_string(),
         CredentialError::Audience => {
-            format!("the token is for another than this registry ({registry})")
+            format!("the token has another audience than this registry ({registry})")
         }
-        CredentialError::Limited => "a token that is limited to images makes no other".to_owned(),
+        CredentialError::Limited => {
+            "a token that is limited to images cannot be exchanged for another".to_owned()
+        }
         CredentialError::Revoked
         | CredentialError::KeyDisabled
         | CredentialError::AccountDisabled
@@ -60,7 +63,7 @@ pub fn reason(error: CredentialError, registry: &str) -> String {
 }
 
 /// Returns the reason for the metrics: one of [`REASONS`].
-fn counted(error: CredentialError) -> &'static str {
+fn metric_reason(error: CredentialError) -> &'static str {
     match error {
         CredentialError::AccountDisabled => "account_disabled",
         CredentialError::Audience => "audience",
@@ -84,9 +87,9 @@ pub fn host_of(base_url: &str) -> &str {
 
 /// Returns the account that a credential claims to be of, if its address is short and printable. Nothing proves the
 /// claim: it is good enough for the log and for counting.
-pub(super) fn claimed(credential: &str) -> Option<String> {
+pub(super) fn printable_claim(credential: &str) -> Option<String> {
     let is_plain = |account: &String| {
-        account.len() <= LONGEST_ACCOUNT && account.bytes().all(|byte| byte.is_ascii_graphic())
+        account.len() <= MAX_ACCOUNT_BYTES && account.bytes().all(|byte| byte.is_ascii_graphic())
     };
     claimed_account(credential).filter(is_plain)
 }
@@ -94,7 +97,7 @@ pub(super) fn claimed(credential: &str) -> Option<String> {
 /// Logs why a credential is refused. Only the first refusal of a request is logged: the first place that refuses knows
 /// the reason best.
 pub fn log(error: CredentialError, account: Option<&str>) {
-    if !layer::is_first_refusal(counted(error)) {
+    if !layer::is_first_refusal(metric_reason(error)) {
         return;
     }
     let (id, account) = (layer::request_id(), account.unwrap_or("-"));
@@ -104,7 +107,7 @@ pub fn log(error: CredentialError, account: Option<&str>) {
         client,
         account,
         reason = %error,
-        "a credential was refused: {error}; it says that it is of {account}, and came from {client} {id}"
+        "a credential was refused: {error}; it claims the account {account} and came from {client} {id}"
     );
 }
 
@@ -138,13 +141,13 @@ mod tests {
             format!("{}.{}.{}", part(r#"{"alg":"RS256"}"#), part(&claims), part("x"))
         };
         let check = |subject: &str, expected: Option<&str>| {
-            assert_eq!(claimed(&token(subject)).as_deref(), expected, "{subject:.60}");
+            assert_eq!(printable_claim(&token(subject)).as_deref(), expected, "{subject:.60}");
         };
         check("a@p.iam.gserviceaccount.com", Some("a@p.iam.gserviceaccount.com"));
         check("serviceAccount:a@p.iam.gserviceaccount.com", Some("a@p.iam.gserviceaccount.com"));
         for subject in ["a b", "a\nINFO all is well", "a\u{202e}b", &"a".repeat(300)] {
             check(subject, None);
         }
-        assert_eq!(claimed("nonsense"), None);
+        assert_eq!(printable_claim("nonsense"), None);
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use identity::{CredentialError, IdentityError};
 
-use super::refusal::claimed;
+use super::refusal::printable_claim;
 use crate::layer;
 use crate::layer::rate_limiter::{RateLimiter, network};
 
@@ -41,15 +41,15 @@ impl Default for GuessThrottle {
 impl GuessThrottle {
     /// Returns `outcome`, or `TooMany` if it is a wrong credential and this address or account has used up its
     /// failures.
-    pub fn judge<T>(
+    pub fn limit_guesses<T>(
         &self,
         credential: &str,
         outcome: Result<T, IdentityError>,
     ) -> Result<T, IdentityError> {
         match outcome {
             Err(IdentityError::Credential(error)) if error.is_guess() => {
-                let one_more = self.one_more_here() && self.one_more_of(credential);
-                Err(if one_more { error } else { CredentialError::TooMany }.into())
+                let may_fail = self.address_may_fail() && self.account_may_fail(credential);
+                Err(if may_fail { error } else { CredentialError::TooMany }.into())
             }
             outcome => outcome,
         }
@@ -57,7 +57,7 @@ impl GuessThrottle {
 
     /// Counts a wrong credential of the current request's address, and returns whether the address may still fail. An
     /// address that cannot be counted, because too many are, may.
-    fn one_more_here(&self) -> bool {
+    fn address_may_fail(&self) -> bool {
         let client = layer::client().map(network);
         client.and_then(|client| self.0.addresses.try_acquire(&client)).unwrap_or(true)
     }
@@ -65,8 +65,8 @@ impl GuessThrottle {
     /// Counts a wrong credential for the account that it claims, and returns whether the account may still fail.
     ///
     /// The address is asked before: an address that sends too many cannot fill the memory with invented accounts.
-    fn one_more_of(&self, credential: &str) -> bool {
-        claimed(credential)
+    fn account_may_fail(&self, credential: &str) -> bool {
+        printable_claim(credential)
             .and_then(|account| self.0.accounts.try_acquire(&account))
             .unwrap_or(true)
     }

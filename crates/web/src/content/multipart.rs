@@ -10,7 +10,7 @@ use http::{HeaderValue, StatusCode};
 use model::byte_range::ByteRange;
 use model::digest::Digest;
 
-use super::{ContentError, TYPE, content_range, described};
+use super::{ContentError, MEDIA_TYPE, content_head, content_range};
 
 /// Answers ranges of content, in their order, each with its `Content-Range`.
 pub(crate) async fn serve_several(
@@ -22,17 +22,19 @@ pub(crate) async fn serve_several(
     // The boundary is random, so that nobody can have pushed content that contains it.
     let random = || getrandom::u64().expect("the system has random numbers");
     let boundary = format!("{:016x}{:016x}", random(), random());
-    let mut heads: Vec<_> = parts.iter().map(|part| head(part, size, &boundary)).collect();
+    let mut part_heads: Vec<_> =
+        parts.iter().map(|part| part_head(part, size, &boundary)).collect();
     // The line break before a boundary ends the part before, and before the first boundary there is no part.
-    heads[0] = heads[0].slice(2..);
+    part_heads[0] = part_heads[0].slice(2..);
     let end = Bytes::from(format!("\r\n--{boundary}--\r\n"));
-    let length = heads.iter().chain([&end]).map(|frame| frame.len() as u64).sum::<u64>()
+    let length = part_heads.iter().chain([&end]).map(|frame| frame.len() as u64).sum::<u64>()
         + parts.iter().map(|part| part.length).sum::<u64>();
     let streams = content.parts(parts).await.map_err(ContentError::Engine)?;
     let frame = |bytes: Bytes| -> ContentStream { Box::pin(stream::iter([Ok(bytes)])) };
-    let pieces = heads.into_iter().zip(streams).flat_map(|(head, part)| [frame(head), part]);
+    let pieces =
+        part_heads.into_iter().zip(streams).flat_map(|(part_head, part)| [frame(part_head), part]);
     let pieces: Vec<_> = pieces.chain([frame(end)]).collect();
-    let mut response = described(StatusCode::PARTIAL_CONTENT, digest)
+    let mut response = content_head(StatusCode::PARTIAL_CONTENT, digest)
         .header(CONTENT_LENGTH, length)
         .body(Body::from_stream(stream::iter(pieces).flatten()))
         .expect("headers are made of digests and numbers");
@@ -42,7 +44,8 @@ pub(crate) async fn serve_several(
 }
 
 /// Returns the boundary and the headers that stand before a part.
-fn head(part: &ByteRange, size: u64, boundary: &str) -> Bytes {
+fn part_head(part: &ByteRange, size: u64, boundary: &str) -> Bytes {
     let range = content_range(part, size);
-    format!("\r\n--{boundary}\r\nContent-Type: {TYPE}\r\nContent-Range: {range}\r\n\r\n").into()
+    format!("\r\n--{boundary}\r\nContent-Type: {MEDIA_TYPE}\r\nContent-Range: {range}\r\n\r\n")
+        .into()
 }

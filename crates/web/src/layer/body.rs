@@ -19,7 +19,7 @@ use super::unread_body::UnreadBody;
 
 /// A request body that paused for too long.
 #[derive(Debug, thiserror::Error)]
-#[error("nothing came for too long")]
+#[error("no data came for too long")]
 pub struct StallError;
 
 /// Returns the body with a time limit: reading fails with [`StallError`] if nothing comes for `idle`.
@@ -94,14 +94,14 @@ pub struct ReceivedBody {
     /// The body; `None` once this is dropped.
     body: Option<Incoming>,
     bytes: Arc<AtomicU64>,
-    leftover: Option<UnreadBody>,
+    unread: Option<UnreadBody>,
     ended: bool,
 }
 
 impl ReceivedBody {
     /// Wraps a body. The bytes that are read of it are added to `bytes`.
-    pub(super) fn new(body: Incoming, bytes: Arc<AtomicU64>, leftover: Option<UnreadBody>) -> Self {
-        Self { body: Some(body), bytes, leftover, ended: false }
+    pub(super) fn new(body: Incoming, bytes: Arc<AtomicU64>, unread: Option<UnreadBody>) -> Self {
+        Self { body: Some(body), bytes, unread, ended: false }
     }
 }
 
@@ -115,8 +115,8 @@ impl HttpBody for ReceivedBody {
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let this = &mut *self;
         let Some(body) = &mut this.body else { return Poll::Ready(None) };
-        if let Some(leftover) = &this.leftover {
-            leftover.asked_for();
+        if let Some(unread) = &this.unread {
+            unread.read_begins();
         }
         let polled = Pin::new(body).poll_frame(cx);
         match &polled {
@@ -127,8 +127,8 @@ impl HttpBody for ReceivedBody {
             }
             Poll::Ready(Some(Err(_)) | None) => {
                 this.ended = true;
-                if let Some(leftover) = &this.leftover {
-                    leftover.ended();
+                if let Some(unread) = &this.unread {
+                    unread.ended();
                 }
             }
             Poll::Pending => {}
@@ -147,11 +147,11 @@ impl HttpBody for ReceivedBody {
 
 impl Drop for ReceivedBody {
     fn drop(&mut self) {
-        let (Some(body), Some(leftover)) = (self.body.take(), &self.leftover) else { return };
+        let (Some(body), Some(unread)) = (self.body.take(), &self.unread) else { return };
         if body.is_end_stream() {
-            leftover.ended();
+            unread.ended();
         } else if !self.ended {
-            leftover.keep(body);
+            unread.keep(body);
         }
     }
 }

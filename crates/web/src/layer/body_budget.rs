@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use super::body::{StallError, with_idle_timeout};
 
 /// The longest time for a body, as a multiple of the longest pause.
-const PATIENCE: u32 = 4;
+const TOTAL_PER_PAUSE: u32 = 4;
 
 /// The memory of all bodies. Cheap to clone; every clone is the same memory.
 #[derive(Clone)]
@@ -26,20 +26,20 @@ struct BudgetState {
     left: usize,
     next: u64,
     /// The bodies that are not complete yet, the oldest first.
-    coming: BTreeMap<u64, PendingBody>,
+    incomplete: BTreeMap<u64, PendingBody>,
 }
 
 struct PendingBody {
     bytes: usize,
     /// Dropped to give the body up: the receiver of this channel then fails.
-    _wanted: oneshot::Sender<()>,
+    _keep: oneshot::Sender<()>,
 }
 
 /// The limits of one body.
 #[derive(Debug, Clone, Copy)]
 pub struct BodyBounds {
     /// The largest size in bytes.
-    pub most: usize,
+    pub max_bytes: usize,
     /// The longest pause.
     pub idle: Duration,
     /// The longest time in total.
@@ -52,7 +52,7 @@ pub struct BodyBounds {
 pub struct BufferedBody {
     /// The bytes of the body.
     pub bytes: Bytes,
-    _place: Reservation,
+    _reservation: Reservation,
 }
 
 /// The reason why a body was not received.
@@ -71,16 +71,22 @@ pub enum WholeError {
 impl BodyBudget {
     /// Creates a budget of `bytes`.
     pub fn new(bytes: usize) -> Self {
-        Self(Arc::new(Mutex::new(BudgetState { left: bytes, next: 0, coming: BTreeMap::new() })))
+        Self(Arc::new(Mutex::new(BudgetState {
+            left: bytes,
+            next: 0,
+            incomplete: BTreeMap::new(),
+        })))
     }
 
     /// Receives a body of at most `max_bytes`, which may not pause for longer than `idle`.
     pub async fn receive(
         &self,
         body: Body,
-        (most, idle): (usize, Duration),
+        max_bytes: usize,
+        idle: Duration,
     ) -> Result<BufferedBody, WholeError> {
-        self.receive_within(body, BodyBounds { most, idle, total: idle * PATIENCE, head: 0 }).await
+        let total = idle * TOTAL_PER_PAUSE;
+        self.receive_within(body, BodyBounds { max_bytes, idle, total, head: 0 }).await
     }
 
     /// Receives a body within its limits.
@@ -89,27 +95,29 @@ impl BodyBudget {
         body: Body,
         bounds: BodyBounds,
     ) -> Result<BufferedBody, WholeError> {
-        let BodyBounds { most, idle, total, head } = bounds;
-        let (mut place, unwanted) = self.enter();
-        place.take(head)?;
+        let BodyBounds { max_bytes, idle, total, head } = bounds;
+        let (mut reservation, given_up) = self.enter();
+        reservation.take(head)?;
+        let collected =
+            tokio::time::timeout(total, collect(body, &mut reservation, max_bytes, idle));
         let received = tokio::select! {
             biased;
-            _ = unwanted => return Err(WholeError::GivenUp),
-            received = tokio::time::timeout(total, collect(body, &mut place, (most, idle))) => received,
+            _ = given_up => return Err(WholeError::GivenUp),
+            received = collected => received,
         };
         let bytes = received.unwrap_or(Err(WholeError::Stalled))?;
-        place.arrived();
-        Ok(BufferedBody { bytes: bytes.into(), _place: place })
+        reservation.mark_complete();
+        Ok(BufferedBody { bytes: bytes.into(), _reservation: reservation })
     }
 
     fn enter(&self) -> (Reservation, oneshot::Receiver<()>) {
-        let (wanted, unwanted) = oneshot::channel();
+        let (keep, given_up) = oneshot::channel();
         let mut state = self.state();
         let id = state.next;
         state.next += 1;
-        state.coming.insert(id, PendingBody { bytes: 0, _wanted: wanted });
+        state.incomplete.insert(id, PendingBody { bytes: 0, _keep: keep });
         drop(state);
-        (Reservation { bodies: self.clone(), id, arrived: 0 }, unwanted)
+        (Reservation { budget: self.clone(), id, complete_bytes: 0 }, given_up)
     }
 
     fn state(&self) -> MutexGuard<'_, BudgetState> {
@@ -119,8 +127,9 @@ impl BodyBudget {
 
 async fn collect(
     body: Body,
-    place: &mut Reservation,
-    (most, idle): (usize, Duration),
+    reservation: &mut Reservation,
+    max_bytes: usize,
+    idle: Duration,
 ) -> Result<Vec<u8>, WholeError> {
     let mut frames = with_idle_timeout(body, idle);
     let mut bytes = Vec::new();
@@ -131,10 +140,10 @@ async fn collect(
         })?;
         // Trailers are ignored.
         let Ok(data) = frame.into_data() else { continue };
-        if bytes.len() + data.len() > most {
+        if bytes.len() + data.len() > max_bytes {
             return Err(WholeError::TooLarge);
         }
-        place.take(data.len())?;
+        reservation.take(data.len())?;
         bytes.extend_from_slice(&data);
     }
     Ok(bytes)
@@ -142,23 +151,23 @@ async fn collect(
 
 /// The memory of one body, given back when dropped.
 struct Reservation {
-    bodies: BodyBudget,
+    budget: BodyBudget,
     id: u64,
     /// The memory in bytes, once the body is complete; 0 before.
-    arrived: usize,
+    complete_bytes: usize,
 }
 
 impl Reservation {
     /// Takes more memory. If there is not enough, the oldest incomplete bodies are given up, which may be this one.
     fn take(&self, bytes: usize) -> Result<(), WholeError> {
-        let mut state = self.bodies.state();
+        let mut state = self.budget.state();
         while state.left < bytes
-            && let Some((_, oldest)) = state.coming.pop_first()
+            && let Some((_, oldest)) = state.incomplete.pop_first()
         {
             state.left += oldest.bytes;
         }
-        let BudgetState { left, coming, .. } = &mut *state;
-        match (left.checked_sub(bytes), coming.get_mut(&self.id)) {
+        let BudgetState { left, incomplete, .. } = &mut *state;
+        match (left.checked_sub(bytes), incomplete.get_mut(&self.id)) {
             (Some(rest), Some(own)) => {
                 *left = rest;
                 own.bytes += bytes;
@@ -169,18 +178,18 @@ impl Reservation {
     }
 
     /// Marks the body as complete: from now on, it is not given up for others.
-    fn arrived(&mut self) {
-        if let Some(own) = self.bodies.state().coming.remove(&self.id) {
-            self.arrived = own.bytes;
+    fn mark_complete(&mut self) {
+        if let Some(own) = self.budget.state().incomplete.remove(&self.id) {
+            self.complete_bytes = own.bytes;
         }
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        let mut state = self.bodies.state();
-        let coming = state.coming.remove(&self.id).map_or(0, |own| own.bytes);
-        state.left += coming + self.arrived;
+        let mut state = self.budget.state();
+        let incomplete = state.incomplete.remove(&self.id).map_or(0, |own| own.bytes);
+        state.left += incomplete + self.complete_bytes;
     }
 }
 
@@ -190,20 +199,20 @@ mod tests {
 
     #[test]
     fn the_oldest_that_is_not_complete_makes_room() {
-        let bodies = BodyBudget::new(100);
-        let (mut complete, _wanted) = bodies.enter();
-        let ((old, mut unwanted), (young, mut wanted)) = (bodies.enter(), bodies.enter());
+        let budget = BodyBudget::new(100);
+        let (mut complete, _given_up) = budget.enter();
+        let (old, mut old_given_up) = budget.enter();
+        let (young, mut young_given_up) = budget.enter();
         complete.take(40).expect("room");
-        complete.arrived();
+        complete.mark_complete();
         old.take(40).expect("room");
-        young.take(30).expect("made");
+        young.take(30).expect("room is made");
         assert_eq!(old.take(1), Err(WholeError::GivenUp));
-        unwanted.try_recv().expect_err("told");
-        assert_eq!(unwanted.try_recv(), Err(oneshot::error::TryRecvError::Closed));
-        assert_eq!(wanted.try_recv(), Err(oneshot::error::TryRecvError::Empty));
+        assert_eq!(old_given_up.try_recv(), Err(oneshot::error::TryRecvError::Closed));
+        assert_eq!(young_given_up.try_recv(), Err(oneshot::error::TryRecvError::Empty));
         young.take(30).expect("exactly");
-        assert_eq!(young.take(1), Err(WholeError::GivenUp), "nobody else is left to give way");
+        assert_eq!(young.take(1), Err(WholeError::GivenUp), "no other incomplete body is left");
         drop((complete, old, young));
-        assert_eq!(bodies.state().left, 100);
+        assert_eq!(budget.state().left, 100);
     }
 }

@@ -18,11 +18,11 @@ use tokio::time::{Instant, Sleep, sleep};
 
 /// The most bytes of one request that are drained. A client that sends more within the time limit does not have a slow
 /// line.
-const MOST_BYTES: u64 = 256 << 20;
+const MAX_BYTES: u64 = 256 << 20;
 /// The longest pause of a sender.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const MAX_PAUSE: Duration = Duration::from_secs(5);
 /// The number of connections for which there is one place.
-const SHARE: usize = 8;
+const CONNECTIONS_PER_PLACE: usize = 8;
 
 /// The places for connections of a listener that are drained. Cheap to clone; every clone has the same places.
 #[derive(Debug, Clone)]
@@ -39,7 +39,7 @@ struct DrainState {
 impl DrainBudget {
     /// Creates the places for a listener with at most so many connections.
     pub fn new(connections: usize) -> Self {
-        let places = (connections / SHARE).max(1);
+        let places = (connections / CONNECTIONS_PER_PLACE).max(1);
         Self(Arc::new(Mutex::new(DrainState { places, next: 0, open: BTreeMap::new() })))
     }
 
@@ -54,12 +54,12 @@ impl DrainBudget {
         state.next += 1;
         state.open.insert(id, wanted);
         drop(state);
-        let pause = patience.min(LONGEST_PAUSE);
+        let pause = patience.min(MAX_PAUSE);
         DrainPlace {
             drains: self.clone(),
             id,
             given_up,
-            left: MOST_BYTES,
+            left: MAX_BYTES,
             end: Box::pin(sleep(patience)),
             pause,
             paused: Box::pin(sleep(pause)),
@@ -134,7 +134,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_oldest_gives_way_and_nobody_waits() {
-        let drains = DrainBudget::new(2 * SHARE);
+        let drains = DrainBudget::new(2 * CONNECTIONS_PER_PLACE);
         let begin = || drains.begin(Duration::from_secs(3_600));
         let [mut first, mut second] = [begin(), begin()];
         assert!(!is_over(&mut first) && !is_over(&mut second));
@@ -149,7 +149,7 @@ mod tests {
     #[tokio::test]
     async fn bytes_are_bounded() {
         let mut drain = DrainBudget::new(1).begin(Duration::from_secs(3_600));
-        drain.came(MOST_BYTES as usize - 1);
+        drain.came(MAX_BYTES as usize - 1);
         assert!(!is_over(&mut drain));
         drain.came(1);
         assert!(is_over(&mut drain));

@@ -17,7 +17,7 @@ const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// The longest host in bytes that is believed.
-const LONGEST_HOST: usize = 255;
+const MAX_HOST_BYTES: usize = 255;
 
 /// The statements of a trusted proxy about a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,10 +56,10 @@ impl ForwardedRequest {
         if !is_trusted(peer) {
             return Ok(None);
         }
-        let standard = standard_hops(headers);
-        let standard = standard.map(|hops| Self::of(peer, &hops, is_trusted));
-        let usual = usual_hops(headers).map(|hops| Self::of(peer, &hops, is_trusted));
-        match (standard, usual) {
+        let forwarded = forwarded_hops(headers);
+        let forwarded = forwarded.map(|hops| Self::of(peer, &hops, is_trusted));
+        let x_forwarded = x_forwarded_hops(headers).map(|hops| Self::of(peer, &hops, is_trusted));
+        match (forwarded, x_forwarded) {
             (Some(one), Some(other)) => one.agreed(other).map(Some).ok_or(ContradictingHeaders),
             (one, other) => Ok(one.or(other)),
         }
@@ -99,7 +99,7 @@ impl ForwardedRequest {
 
 /// Returns the hops of `X-Forwarded-…`. The three lists belong together only if they have one length: many proxies add
 /// to `X-Forwarded-For`, and replace the other two.
-fn usual_hops(headers: &HeaderMap) -> Option<Vec<ProxyHop>> {
+fn x_forwarded_hops(headers: &HeaderMap) -> Option<Vec<ProxyHop>> {
     let list = |name: &HeaderName| -> Vec<String> {
         let lines = headers.get_all(name).iter().filter_map(|line| line.to_str().ok());
         lines.flat_map(|line| line.split(',')).map(|entry| entry.trim().to_owned()).collect()
@@ -125,7 +125,7 @@ fn usual_hops(headers: &HeaderMap) -> Option<Vec<ProxyHop>> {
 }
 
 /// Returns the hops of `Forwarded`.
-fn standard_hops(headers: &HeaderMap) -> Option<Vec<ProxyHop>> {
+fn forwarded_hops(headers: &HeaderMap) -> Option<Vec<ProxyHop>> {
     let lines = headers.get_all(FORWARDED).iter().filter_map(|line| line.to_str().ok());
     let hops: Vec<ProxyHop> =
         lines.flat_map(|line| split(line, ',')).map(|element| hop(&element)).collect();
@@ -191,7 +191,7 @@ fn scheme(text: &str) -> Option<&'static str> {
 }
 
 fn host(text: &str) -> Option<String> {
-    let plausible = (1..=LONGEST_HOST).contains(&text.len()) && has_host_characters(text);
+    let plausible = (1..=MAX_HOST_BYTES).contains(&text.len()) && has_host_characters(text);
     plausible.then(|| text.to_ascii_lowercase())
 }
 
@@ -217,14 +217,14 @@ mod tests {
     /// Compares the statements that are believed, as `CLIENT SCHEME HOST` with `-` for a missing one.
     #[track_caller]
     fn check(lines: &[(&str, &str)], expected: &str) {
-        let said = match read(PROXY, lines) {
+        let statements = match read(PROXY, lines) {
             Err(ContradictingHeaders) => "contradiction".to_owned(),
             Ok(None) => "nothing".to_owned(),
             Ok(Some(ForwardedRequest { client, scheme, host })) => {
                 format!("{client} {} {}", scheme.unwrap_or("-"), host.as_deref().unwrap_or("-"))
             }
         };
-        assert_eq!(said, expected, "{lines:?}");
+        assert_eq!(statements, expected, "{lines:?}");
     }
 
     #[test]
@@ -234,7 +234,10 @@ mod tests {
             assert_eq!(read(peer, &lines), Ok(None), "{peer}");
         }
         let mapped = read("::ffff:10.0.0.1", &[("x-forwarded-for", "192.0.2.1")]);
-        assert_eq!(mapped.map(|said| said.map(|said| said.client)), Ok("192.0.2.1".parse().ok()));
+        assert_eq!(
+            mapped.map(|statements| statements.map(|statements| statements.client)),
+            Ok("192.0.2.1".parse().ok())
+        );
     }
 
     #[test]
@@ -286,8 +289,8 @@ mod tests {
 
     #[test]
     fn both_kinds_have_to_agree() {
-        let usual = [("x-forwarded-for", "192.0.2.1"), ("x-forwarded-proto", "https")];
-        let with = |forwarded| [&usual[..], &[("forwarded", forwarded)]].concat();
+        let x_forwarded = [("x-forwarded-for", "192.0.2.1"), ("x-forwarded-proto", "https")];
+        let with = |forwarded| [&x_forwarded[..], &[("forwarded", forwarded)]].concat();
         check(&with("for=192.0.2.1"), "192.0.2.1 https -");
         check(&with("for=192.0.2.1;host=h"), "192.0.2.1 https h");
         check(&with("for=203.0.113.9"), "contradiction");

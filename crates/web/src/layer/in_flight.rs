@@ -51,15 +51,12 @@ pub struct InFlightRequest {
 
 impl InFlightRequest {
     /// Starts the time and the count of a request.
-    pub(super) fn new(
-        record: RequestRecord,
-        (metrics, memory): (&Metrics, &SendMemory),
-    ) -> Arc<Self> {
+    pub(super) fn new(record: RequestRecord, metrics: &Metrics, memory: &SendMemory) -> Arc<Self> {
         Arc::new(Self {
             record,
             started: Instant::now(),
             metrics: metrics.clone(),
-            _running: metrics.request_started(),
+            _running: metrics.start_request(),
             status: OnceLock::new(),
             ended: AtomicBool::new(false),
             handed: AtomicU64::new(0),
@@ -135,7 +132,7 @@ impl Drop for InFlightRequest {
 }
 
 /// The time after which a body that found no memory tries again.
-const MEMORY_PAUSE: Duration = Duration::from_millis(50);
+const MEMORY_RETRY: Duration = Duration::from_millis(50);
 
 /// A response body that counts its bytes for its request, and takes the memory for its frames from the shared budget.
 pub struct TrackedBody {
@@ -143,7 +140,7 @@ pub struct TrackedBody {
     /// The length of the answer's body, if the headers announce it. A connection that sent so many bytes does not ask
     /// for the end of the body.
     expected: Option<u64>,
-    exchange: Arc<InFlightRequest>,
+    request: Arc<InFlightRequest>,
     sending: SendingMode,
     /// The growth of the frames; `None` if the whole answer is no larger than the first frame.
     pace: Option<FramePace>,
@@ -160,7 +157,7 @@ pub struct TrackedBody {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SendingMode {
     /// Set if the connection has several streams (HTTP/2).
-    pub(super) several: bool,
+    pub(super) has_streams: bool,
     /// Set if the bytes are in memory once for all their readers, so that this answer needs memory only for the bytes
     /// that it hands over.
     pub(super) shared: bool,
@@ -170,20 +167,22 @@ impl TrackedBody {
     /// Wraps the answer's body. From here on, the request waits for its client.
     pub(super) fn new(
         body: Body,
-        (status, expected): (StatusCode, Option<u64>),
-        (exchange, sending): (Arc<InFlightRequest>, SendingMode),
+        status: StatusCode,
+        expected: Option<u64>,
+        request: Arc<InFlightRequest>,
+        sending: SendingMode,
     ) -> Self {
-        let _ = exchange.status.set(status);
-        exchange.ended.store(body.is_end_stream(), Ordering::Relaxed);
+        let _ = request.status.set(status);
+        request.ended.store(body.is_end_stream(), Ordering::Relaxed);
         let most = HttpBody::size_hint(&body).upper().or(expected);
         let small = most.is_some_and(|most| most <= FIRST_FRAME as u64);
-        if sending.several || !small {
-            let reader: Weak<InFlightRequest> = Arc::downgrade(&exchange);
-            exchange.memory.watch(reader);
+        if sending.has_streams || !small {
+            let reader: Weak<InFlightRequest> = Arc::downgrade(&request);
+            request.memory.watch(reader);
         }
-        let pace = (!small).then(|| FramePace::new(sending.several));
+        let pace = (!small).then(|| FramePace::new(sending.has_streams));
         let (rest, held) = (Bytes::new(), 0);
-        Self { body, expected, exchange, sending, pace, room: None, rest, held, pause: None }
+        Self { body, expected, request, sending, pace, room: None, rest, held, pause: None }
     }
 
     /// Waits until the reader has taken enough bytes for another frame, and until there is memory for the frame.
@@ -193,13 +192,13 @@ impl TrackedBody {
         if let Some(room) = self.room {
             return Poll::Ready(room);
         }
-        let exchange = &self.exchange;
-        if self.sending.several {
+        let request = &self.request;
+        if self.sending.has_streams {
             let most = MAX_WAITING - pace.next() as u64;
-            if exchange.waiting_bytes() > most {
-                exchange.waiting.register(cx.waker());
+            if request.waiting_bytes() > most {
+                request.waiting.register(cx.waker());
                 // The reader may have taken bytes before the waker was registered.
-                if exchange.waiting_bytes() > most {
+                if request.waiting_bytes() > most {
                     return Poll::Pending;
                 }
             }
@@ -210,9 +209,9 @@ impl TrackedBody {
             pace.grow();
             return Poll::Ready(room);
         }
-        if !self.sending.several && exchange.handed.load(Ordering::Relaxed) == 0 {
+        if !self.sending.has_streams && request.handed.load(Ordering::Relaxed) == 0 {
             // The first frame never waits where a connection has one answer at a time.
-            exchange.memory.force(FIRST_FRAME as u64);
+            request.memory.force(FIRST_FRAME as u64);
             return Poll::Ready(self.grant(FIRST_FRAME));
         }
         loop {
@@ -220,10 +219,10 @@ impl TrackedBody {
                 ready!(pause.as_mut().poll(cx));
                 self.pause = None;
             }
-            if let Some(room) = self.exchange.memory.take(pace.next()) {
+            if let Some(room) = self.request.memory.take(pace.next()) {
                 return Poll::Ready(self.grant(room));
             }
-            self.pause = Some(Box::pin(tokio::time::sleep(MEMORY_PAUSE)));
+            self.pause = Some(Box::pin(tokio::time::sleep(MEMORY_RETRY)));
         }
     }
 
@@ -263,9 +262,9 @@ impl TrackedBody {
         let (handed, stays) = (handed as u64, stays as u64);
         let needed = handed + stays;
         if needed > self.held {
-            self.exchange.memory.force(needed - self.held);
+            self.request.memory.force(needed - self.held);
         } else {
-            self.exchange.memory.give_back(self.held - needed);
+            self.request.memory.give_back(self.held - needed);
         }
         self.held = stays;
     }
@@ -273,7 +272,7 @@ impl TrackedBody {
 
 impl Drop for TrackedBody {
     fn drop(&mut self) {
-        self.exchange.memory.give_back(self.held);
+        self.request.memory.give_back(self.held);
     }
 }
 
@@ -288,22 +287,22 @@ impl HttpBody for TrackedBody {
         let this = &mut *self;
         let room = ready!(this.poll_room(cx));
         let frame = ready!(this.poll_body(cx, room));
-        let exchange = &this.exchange;
+        let request = &this.request;
         match &frame {
             Some(Ok(frame)) => {
                 let length = frame.data_ref().map_or(0, |data| data.len() as u64);
-                let handed = exchange.handed.fetch_add(length, Ordering::Relaxed) + length;
+                let handed = request.handed.fetch_add(length, Ordering::Relaxed) + length;
                 if this.expected == Some(handed) || HttpBody::is_end_stream(this) {
-                    exchange.ended.store(true, Ordering::Relaxed);
+                    request.ended.store(true, Ordering::Relaxed);
                 }
             }
-            None => exchange.ended.store(true, Ordering::Relaxed),
+            None => request.ended.store(true, Ordering::Relaxed),
             Some(Err(error)) => {
-                let id = exchange.record.id();
+                let id = request.record.id();
                 tracing::warn!(request.id = id, %error, "an answer was cut short: {error} {id}");
             }
         }
-        let chunk = |bytes| TrackedChunk { bytes, exchange: exchange.clone() };
+        let chunk = |bytes| TrackedChunk { bytes, request: request.clone() };
         Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(chunk))))
     }
 
@@ -325,7 +324,7 @@ impl HttpBody for TrackedBody {
 /// A chunk of an answer in the connection's buffers. Its memory is given back as the bytes are taken.
 pub struct TrackedChunk {
     bytes: Bytes,
-    exchange: Arc<InFlightRequest>,
+    request: Arc<InFlightRequest>,
 }
 
 impl Buf for TrackedChunk {
@@ -339,14 +338,14 @@ impl Buf for TrackedChunk {
 
     fn advance(&mut self, count: usize) {
         self.bytes.advance(count);
-        self.exchange.taken.fetch_add(count as u64, Ordering::Release);
-        self.exchange.memory.give_back(count as u64);
-        self.exchange.waiting.wake();
+        self.request.taken.fetch_add(count as u64, Ordering::Release);
+        self.request.memory.give_back(count as u64);
+        self.request.waiting.wake();
     }
 }
 
 impl Drop for TrackedChunk {
     fn drop(&mut self) {
-        self.exchange.memory.give_back(self.bytes.len() as u64);
+        self.request.memory.give_back(self.bytes.len() as u64);
     }
 }

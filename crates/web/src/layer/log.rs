@@ -21,8 +21,9 @@ use queue::LineQueue;
 pub(super) use queue::dropped_lines;
 
 /// The most bytes of a request's method that a line shows.
-const MAX_METHOD: usize = 32;
-const MAX_PRINCIPAL: usize = 320;
+const MAX_METHOD_BYTES: usize = 32;
+/// The most bytes of a caller's name that a line shows.
+const MAX_PRINCIPAL_BYTES: usize = 320;
 
 /// The log of this process.
 pub struct StartedLog(LineQueue);
@@ -55,7 +56,7 @@ pub fn start(settings: &LogSettings) -> anyhow::Result<StartedLog> {
     };
     started.map_err(|error| anyhow::anyhow!("cannot start the log: {error}"))?;
     // The standard library's hook writes to standard error itself, and waits for the reader of a pipe.
-    std::panic::set_hook(Box::new(|panic| tracing::error!("a thread broke: {panic}")));
+    std::panic::set_hook(Box::new(|panic| tracing::error!("a thread panicked: {panic}")));
     Ok(StartedLog(queue))
 }
 
@@ -112,11 +113,11 @@ impl RequestRecord {
         let id = self.id();
         let Self { method, path, user_agent, info, received } = self;
         let (peer, client) = (info.connection.peer, info.client());
-        let method = start_of(method.as_str(), MAX_METHOD);
+        let method = truncated(method.as_str(), MAX_METHOD_BYTES);
         let status = status.as_u16();
         let duration_ms = took.as_secs_f64() * 1000.0;
         let principal = info.principal.get().map_or("-", String::as_str);
-        let principal = start_of(principal, MAX_PRINCIPAL);
+        let principal = truncated(principal, MAX_PRINCIPAL_BYTES);
         let cut = match (outcome.complete, status) {
             (true, _) => "",
             (false, CLIENT_LEFT) => ", client left",
@@ -141,8 +142,8 @@ impl RequestRecord {
     }
 }
 
-fn start_of(text: &str, most: usize) -> &str {
-    &text[..text.floor_char_boundary(most)]
+fn truncated(text: &str, max_bytes: usize) -> &str {
+    &text[..text.floor_char_boundary(max_bytes)]
 }
 
 /// Returns a URI's path and query without secrets, cut to 512 bytes.
@@ -181,8 +182,8 @@ fn user_agent(headers: &HeaderMap) -> String {
 
 /// Percent-encodes everything but visible ASCII, as clients should have done, and cuts the result. URIs and header
 /// values may contain other bytes, and a terminal takes U+009B for the beginning of a command.
-fn readable(text: &[u8], longest: usize) -> String {
-    percent_encode(text, CONTROLS).flat_map(str::chars).take(longest).collect()
+fn readable(text: &[u8], max_bytes: usize) -> String {
+    percent_encode(text, CONTROLS).flat_map(str::chars).take(max_bytes).collect()
 }
 
 /// Writes text with its control characters escaped, because they could control a terminal. A log line may contain text

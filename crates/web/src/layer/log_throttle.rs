@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The time between two lines.
-const SAID_EVERY: Duration = Duration::from_secs(10);
+const INTERVAL: Duration = Duration::from_secs(10);
 
 /// Allows one log line in each interval of ten seconds.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ impl LogThrottle {
     /// Returns whether a line may be written now. The answer yes counts as the line.
     pub fn is_time(&self) -> bool {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_time = last.is_none_or(|last| last.elapsed() >= SAID_EVERY);
+        let is_time = last.is_none_or(|last| last.elapsed() >= INTERVAL);
         if is_time {
             *last = Some(Instant::now());
         }

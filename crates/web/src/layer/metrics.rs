@@ -3,6 +3,7 @@
 mod capacity;
 mod copies;
 mod process;
+mod registration;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,8 +18,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::Registry;
 
 use capacity::{CapacityGauges, DiskGauges};
 use copies::CopyFigures;
@@ -123,11 +123,27 @@ impl Drop for RunningGuard {
 
 impl Default for Metrics {
     fn default() -> Self {
-        let durations = || Histogram::new([0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0, 60.0, 600.0]);
-        let mut inner = MetricsState {
+        let mut state = MetricsState::new();
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(ProcessCollector));
+        state.register(registry.sub_registry_with_prefix("berth"));
+        state.registry = registry;
+        Self(Arc::new(state))
+    }
+}
+
+impl MetricsState {
+    fn new() -> Self {
+        let requests = || Histogram::new([0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0, 60.0, 600.0]);
+        let transactions = || {
+            Histogram::new([
+                0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 10.0,
+            ])
+        };
+        Self {
             registry: Registry::default(),
             requests: Family::default(),
-            durations: Family::new_with_constructor(durations),
+            durations: Family::new_with_constructor(requests),
             sent: Family::default(),
             received: Family::default(),
             running: Gauge::default(),
@@ -139,11 +155,7 @@ impl Default for Metrics {
             capacity: CapacityGauges::default(),
             copies: CopyFigures::default(),
             disk: DiskGauges::default(),
-            transactions: Family::new_with_constructor(|| {
-                Histogram::new([
-                    0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 10.0,
-                ])
-            }),
+            transactions: Family::new_with_constructor(transactions),
             certificate_expiry: Family::default(),
             audit_dropped: Counter::default(),
             audit_left_out: Counter::default(),
@@ -151,115 +163,18 @@ impl Default for Metrics {
             failed: Family::default(),
             dropped: Family::default(),
             waiting: Family::default(),
-        };
-        inner.registry.register_collector(Box::new(ProcessCollector));
-        let registry = inner.registry.sub_registry_with_prefix("berth");
-        let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-        registry.register("build", "The version of this program", version);
-        registry.register("http_requests", "Requests by route and status", inner.requests.clone());
-        registry.register(
-            "http_request_duration_seconds",
-            "How long requests took, from their first header to the last byte of the answer",
-            inner.durations.clone(),
-        );
-        registry.register("http_sent_bytes", "Bytes of answers by route", inner.sent.clone());
-        registry.register(
-            "http_received_bytes",
-            "Bytes of requests by route",
-            inner.received.clone(),
-        );
-        registry.register(
-            "http_requests_running",
-            "Requests that are not over",
-            inner.running.clone(),
-        );
-        registry.register("http_connections", "Open connections", inner.connections.clone());
-        for reason in ["descriptors", "network"] {
-            let _ = inner.refused.get_or_create(&ReasonLabel { reason });
         }
-        registry.register(
-            "http_connections_refused",
-            "Connections that were closed at once, by the reason",
-            inner.refused.clone(),
-        );
-        registry.register(
-            "auth_refused",
-            "Requests whose credential was refused, by the reason",
-            inner.refused_credentials.clone(),
-        );
-        registry.register(
-            "gc_files",
-            "Files that this process removed from the trash",
-            inner.collected.clone(),
-        );
-        registry.register_with_unit(
-            "gc",
-            "Bytes of files that this process removed from the trash",
-            Unit::Bytes,
-            inner.collected_bytes.clone(),
-        );
-        inner.capacity.register(registry);
-        inner.copies.register(registry);
-        inner.disk.register(registry);
-        registry.register_with_unit(
-            "database_transaction_duration",
-            "How long transactions took, with the time that they waited for their turn",
-            Unit::Seconds,
-            inner.transactions.clone(),
-        );
-        registry.register_with_unit(
-            "tls_certificate_expiry",
-            "When the certificate that is in use ends, in seconds since 1970",
-            Unit::Seconds,
-            inner.certificate_expiry.clone(),
-        );
-        registry.register(
-            "audit_dropped",
-            "Entries of the audit log that did not fit into its queue, or could not be written",
-            inner.audit_dropped.clone(),
-        );
-        registry.register(
-            "audit_left_out",
-            "Entries of the audit log that were too many of refused requests without an account",
-            inner.audit_left_out.clone(),
-        );
-        registry.register(
-            "log_dropped",
-            "Lines of the log that were not read in time, or could not be written",
-            super::log::dropped_lines(),
-        );
-        registry.register(
-            "notifications_delivered",
-            "Messages that a webhook's receiver took",
-            inner.delivered.clone(),
-        );
-        registry.register(
-            "notifications_failed",
-            "Attempts at which a webhook's receiver did not take a message",
-            inner.failed.clone(),
-        );
-        registry.register(
-            "notifications_dropped",
-            "Messages that a webhook's receiver did not take in time, and never will",
-            inner.dropped.clone(),
-        );
-        registry.register(
-            "notifications_waiting",
-            "Messages that wait for a webhook's receiver, up to a thousand",
-            inner.waiting.clone(),
-        );
-        Self(Arc::new(inner))
     }
 }
 
 impl Metrics {
     /// Counts a request as running until the returned guard is dropped.
-    pub fn request_started(&self) -> RunningGuard {
+    pub fn start_request(&self) -> RunningGuard {
         RunningGuard::new(&self.0.running)
     }
 
     /// Counts a connection as open until the returned guard is dropped.
-    pub fn connection_opened(&self) -> RunningGuard {
+    pub fn open_connection(&self) -> RunningGuard {
         RunningGuard::new(&self.0.connections)
     }
 

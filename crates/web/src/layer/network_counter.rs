@@ -10,8 +10,8 @@ use super::rate_limiter::network;
 /// same count.
 #[derive(Debug, Clone)]
 pub struct NetworkCounter {
-    most: usize,
-    open: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    max_places: usize,
+    taken: Arc<Mutex<HashMap<IpAddr, usize>>>,
 }
 
 /// One place of a network, given back when dropped.
@@ -23,16 +23,16 @@ pub struct NetworkPlace {
 
 impl NetworkCounter {
     /// Creates a counter that gives each network at most so many places.
-    pub fn new(most: usize) -> Self {
-        Self { most, open: Arc::default() }
+    pub fn new(max_places: usize) -> Self {
+        Self { max_places, taken: Arc::default() }
     }
 
     /// Takes a place of the network of an address. Returns `None` if the network has none left.
     pub fn enter(&self, peer: IpAddr) -> Option<NetworkPlace> {
         let network = network(peer);
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = open.entry(network).or_default();
-        if *count >= self.most {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = taken.entry(network).or_default();
+        if *count >= self.max_places {
             return None;
         }
         *count += 1;
@@ -42,11 +42,11 @@ impl NetworkCounter {
 
 impl Drop for NetworkPlace {
     fn drop(&mut self) {
-        let mut open = self.networks.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = open.get_mut(&self.network) {
+        let mut taken = self.networks.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = taken.get_mut(&self.network) {
             *count -= 1;
             if *count == 0 {
-                open.remove(&self.network);
+                taken.remove(&self.network);
             }
         }
     }
@@ -71,7 +71,7 @@ mod tests {
         drop(first);
         let _again = enter("2001:db8:1:2::2").expect("free again");
         assert_eq!(
-            networks.open.lock().expect("not poisoned").len(),
+            networks.taken.lock().expect("not poisoned").len(),
             3,
             "nothing is kept of who left"
         );

@@ -38,27 +38,27 @@ pub struct RequestEntry {
 /// Serves one request, from its first header to the last byte of its answer. `began` is called before the handler.
 pub async fn observe(
     app: App,
-    door: RequestEntry,
+    entry: RequestEntry,
     request: http::Request<Incoming>,
     began: impl FnOnce(&Arc<InFlightRequest>),
 ) -> http::Response<TrackedBody> {
-    let RequestEntry { router, connection, arrivals, drains } = door;
+    let RequestEntry { router, connection, arrivals, drains } = entry;
     let forwarded = ForwardedRequest::read(connection.peer.ip(), request.headers(), &app.proxies);
     let contradiction = forwarded.is_err().then(refuse_contradiction);
     let forwarded = forwarded.ok().flatten();
-    let of_network = forwarded.as_ref().map(|forwarded| app.forwarded.enter(forwarded.client));
-    let crowded = matches!(of_network, Some(None)).then(refuse_network);
+    let network_place = forwarded.as_ref().map(|forwarded| app.forwarded.enter(forwarded.client));
+    let crowded = matches!(network_place, Some(None)).then(refuse_network);
     let info = Arc::new(RequestInfo::new(id_of(request.headers()), connection, forwarded));
     let id = HeaderValue::from_str(&info.id).expect("letters, digits and dashes");
     let record = RequestRecord::new(&request, info.clone());
-    let exchange = InFlightRequest::new(record, (&app.metrics, &app.sending));
-    let several = request.version() == Version::HTTP_2;
-    exchange.keep_place(of_network.flatten());
-    began(&exchange);
-    let leftover = UnreadBody::of(&request, &arrivals);
-    let left = leftover.clone();
+    let in_flight = InFlightRequest::new(record, &app.metrics, &app.sending);
+    let has_streams = request.version() == Version::HTTP_2;
+    in_flight.keep_place(network_place.flatten());
+    began(&in_flight);
+    let unread = UnreadBody::of(&request, &arrivals);
+    let left = unread.clone();
     let mut request =
-        request.map(|body| Body::new(ReceivedBody::new(body, exchange.received(), left)));
+        request.map(|body| Body::new(ReceivedBody::new(body, in_flight.received(), left)));
     let foreign = || app.dev_hosts.as_ref().and_then(|names| refuse_foreign(&request, names));
     let refused = contradiction.or(crowded).or_else(foreign);
     let mut response = match refused {
@@ -79,13 +79,14 @@ pub async fn observe(
     if [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&response.status()) {
         response.headers_mut().remove(CONTENT_LENGTH);
     }
-    if let Some(leftover) = leftover {
+    if let Some(unread) = unread {
         let begin = || drains.begin(app.limits.idle_timeout.get());
-        leftover.settle(response.headers_mut(), begin);
+        unread.settle(response.headers_mut(), begin);
     }
-    let head = (response.status(), content_length(response.headers()));
+    let (status, length) = (response.status(), content_length(response.headers()));
     let shared = response.extensions().get::<SharedBytes>().is_some();
-    response.map(|body| TrackedBody::new(body, head, (exchange, SendingMode { several, shared })))
+    let mode = SendingMode { has_streams, shared };
+    response.map(|body| TrackedBody::new(body, status, length, in_flight, mode))
 }
 
 /// Refuses a request by way of a proxy, if the client's network has as many of them as it may.

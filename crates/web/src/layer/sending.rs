@@ -18,26 +18,26 @@ pub(super) const MAX_WAITING: u64 = 256 << 10;
 /// that one is read while the other is sent.
 const MAX_STREAM_FRAME: usize = 128 << 10;
 /// The time between two checks of the readers, while more than half of the memory is taken.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 /// The number of checks in a row at which a reader made no progress, after which its connection may be ended.
-const PATIENCE: u32 = 2;
+const MAX_IDLE_CHECKS: u32 = 2;
 /// The bytes between two checks that count as progress.
-const PROGRESS: u64 = 1 << 10;
+const MIN_PROGRESS: u64 = 1 << 10;
 
 /// The budget of all answers. Cheap to clone; every clone is the same memory.
 #[derive(Clone)]
 pub struct SendMemory(Arc<SendBudget>);
 
 struct SendBudget {
-    most: i64,
+    total: i64,
     left: AtomicI64,
     readers: Mutex<WatchedReaders>,
 }
 
 #[derive(Default)]
 struct WatchedReaders {
-    looked: Option<Instant>,
-    open: Vec<WatchedReader>,
+    checked: Option<Instant>,
+    watched: Vec<WatchedReader>,
 }
 
 /// The reader of an answer that is being sent.
@@ -53,39 +53,39 @@ struct WatchedReader {
     answer: Weak<dyn AnswerReader>,
     taken: u64,
     /// The number of checks since the reader made progress.
-    looks: u32,
+    idle_checks: u32,
 }
 
 impl SendMemory {
     /// Creates a budget of `bytes`.
     pub fn new(bytes: usize) -> Self {
-        let most = i64::try_from(bytes).unwrap_or(i64::MAX);
-        Self(Arc::new(SendBudget { most, left: AtomicI64::new(most), readers: Mutex::default() }))
+        let total = i64::try_from(bytes).unwrap_or(i64::MAX);
+        Self(Arc::new(SendBudget { total, left: AtomicI64::new(total), readers: Mutex::default() }))
     }
 
     /// Adds a reader to those that are checked when memory is short.
     pub(super) fn watch(&self, answer: Weak<dyn AnswerReader>) {
         let mut readers = self.0.readers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if readers.open.len() == readers.open.capacity() {
-            readers.open.retain(|reader| reader.answer.strong_count() > 0);
+        if readers.watched.len() == readers.watched.capacity() {
+            readers.watched.retain(|reader| reader.answer.strong_count() > 0);
         }
-        readers.open.push(WatchedReader { answer, taken: 0, looks: 0 });
+        readers.watched.push(WatchedReader { answer, taken: 0, idle_checks: 0 });
     }
 
     /// Takes the memory for a frame of at most `wanted` bytes, and returns the size. Where memory is short, the frame
     /// is smaller. Returns `None` if there is not enough for the smaller frame.
     pub(super) fn take(&self, wanted: usize) -> Option<usize> {
         let left = self.0.left.load(Ordering::Relaxed);
-        let (half, quarter) = (self.0.most / 2, self.0.most / 4);
+        let (half, quarter) = (self.0.total / 2, self.0.total / 4);
         if left < half {
-            self.look(left < quarter);
+            self.check_readers(left < quarter);
         }
-        let most = match left {
+        let largest = match left {
             left if left < quarter => FIRST_FRAME,
             left if left < half => 4 * FIRST_FRAME,
             _ => MAX_FRAME,
         };
-        let frame = wanted.min(most);
+        let frame = wanted.min(largest);
         let taken = self.0.left.fetch_sub(frame as i64, Ordering::Relaxed);
         if taken >= frame as i64 {
             return Some(frame);
@@ -97,8 +97,8 @@ impl SendMemory {
     /// Takes memory for bytes that are there already, even if none is left.
     pub(super) fn force(&self, bytes: u64) {
         let left = self.0.left.fetch_sub(bytes as i64, Ordering::Relaxed);
-        if left < self.0.most / 4 {
-            self.look(true);
+        if left < self.0.total / 4 {
+            self.check_readers(true);
         }
     }
 
@@ -108,21 +108,21 @@ impl SendMemory {
 
     /// Checks all readers, if the last check is long enough ago. If memory is `short`, ends the connections whose
     /// readers make no progress.
-    fn look(&self, short: bool) {
+    fn check_readers(&self, short: bool) {
         // Another thread is checking the readers.
         let Ok(mut readers) = self.0.readers.try_lock() else { return };
-        if readers.looked.is_some_and(|looked| looked.elapsed() < LOOK_EVERY) {
+        if readers.checked.is_some_and(|checked| checked.elapsed() < CHECK_INTERVAL) {
             return;
         }
-        readers.looked = Some(Instant::now());
+        readers.checked = Some(Instant::now());
         let mut unread = Vec::new();
-        readers.open.retain_mut(|reader| {
+        readers.watched.retain_mut(|reader| {
             let Some(answer) = reader.answer.upgrade() else { return false };
             let (taken, waits) = answer.progress();
-            let idle = waits && taken.saturating_sub(reader.taken) < PROGRESS;
-            reader.looks = if idle { reader.looks + 1 } else { 0 };
+            let idle = waits && taken.saturating_sub(reader.taken) < MIN_PROGRESS;
+            reader.idle_checks = if idle { reader.idle_checks + 1 } else { 0 };
             reader.taken = taken;
-            unread.push((reader.looks >= PATIENCE, answer));
+            unread.push((reader.idle_checks >= MAX_IDLE_CHECKS, answer));
             true
         });
         drop(readers);
@@ -144,13 +144,13 @@ impl SendMemory {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FramePace {
     next: usize,
-    most: usize,
+    largest: usize,
 }
 
 impl FramePace {
     /// Starts with the smallest frame. The limit is lower for a connection with several streams.
-    pub(super) fn new(several: bool) -> Self {
-        Self { next: FIRST_FRAME, most: if several { MAX_STREAM_FRAME } else { MAX_FRAME } }
+    pub(super) fn new(has_streams: bool) -> Self {
+        Self { next: FIRST_FRAME, largest: if has_streams { MAX_STREAM_FRAME } else { MAX_FRAME } }
     }
 
     pub(super) fn next(self) -> usize {
@@ -158,7 +158,7 @@ impl FramePace {
     }
 
     pub(super) fn grow(&mut self) {
-        self.next = (self.next * 2).min(self.most);
+        self.next = (self.next * 2).min(self.largest);
     }
 }
 
@@ -184,9 +184,10 @@ mod tests {
 
     #[test]
     fn frames_grow_while_they_are_taken() {
-        for (several, expected) in [(true, [16, 32, 64, 128, 128]), (false, [16, 32, 64, 128, 256])]
+        for (has_streams, expected) in
+            [(true, [16, 32, 64, 128, 128]), (false, [16, 32, 64, 128, 256])]
         {
-            let mut pace = FramePace::new(several);
+            let mut pace = FramePace::new(has_streams);
             let frames = expected.map(|_| {
                 let frame = pace.next() >> 10;
                 pace.grow();

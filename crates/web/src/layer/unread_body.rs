@@ -3,7 +3,7 @@
 //! While the client still sends, its connection cannot take the next request. Closing the connection would lose the
 //! answer. So the rest is read beside the answer, and thrown away (`drain.rs`). If the rest is small, the connection is
 //! used further. Otherwise the answer announces that the connection will be closed, and it is closed in stages
-//! (`listen/farewell.rs`). HTTP/2 does not need this, because it ends one stream and not the connection.
+//! (`listen/staged_close.rs`). HTTP/2 does not need this, because it ends one stream and not the connection.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +17,7 @@ use super::drain::DrainPlace;
 
 /// The largest rest in bytes after which a connection is used further. Reading so much costs less than a new
 /// connection.
-const LITTLE: u64 = 1 << 20;
+const MAX_REUSED_REST: u64 = 1 << 20;
 
 /// The state of the bytes that arrived on an HTTP/1 connection and that no request has read.
 #[derive(Debug, Default)]
@@ -51,8 +51,8 @@ pub(super) struct UnreadBody(Arc<UnreadParts>);
 struct UnreadParts {
     arrivals: Arc<ConnectionArrivals>,
     /// Set if the client waits to be told to send the body (`Expect: 100-continue`).
-    is_announced: bool,
-    is_asked_for: AtomicBool,
+    expects_continue: bool,
+    is_read: AtomicBool,
     rest: Mutex<Option<Incoming>>,
 }
 
@@ -71,15 +71,15 @@ impl UnreadBody {
         }
         Some(Self(Arc::new(UnreadParts {
             arrivals: arrivals.clone(),
-            is_announced: request.headers().contains_key(EXPECT),
-            is_asked_for: AtomicBool::new(false),
+            expects_continue: request.headers().contains_key(EXPECT),
+            is_read: AtomicBool::new(false),
             rest: Mutex::new(None),
         })))
     }
 
     /// Notes that the body is being read, which tells a client that waits to send it.
-    pub(super) fn asked_for(&self) {
-        self.0.is_asked_for.store(true, Ordering::Relaxed);
+    pub(super) fn read_begins(&self) {
+        self.0.is_read.store(true, Ordering::Relaxed);
     }
 
     /// Notes that the body was read to its end.
@@ -97,14 +97,14 @@ impl UnreadBody {
         let Some(rest) = self.0.rest.lock().unwrap_or_else(PoisonError::into_inner).take() else {
             return;
         };
-        let is_little = rest.size_hint().exact().is_some_and(|left| left <= LITTLE);
+        let is_small = rest.size_hint().exact().is_some_and(|left| left <= MAX_REUSED_REST);
         // A client that waits to be told may send the body or not. If it does not, the next bytes are a new request,
         // and nothing tells the two apart.
-        if self.0.is_announced || !is_little {
+        if self.0.expects_continue || !is_small {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         // Reading would tell the client to send the body.
-        if self.0.is_announced && !self.0.is_asked_for.load(Ordering::Relaxed) {
+        if self.0.expects_continue && !self.0.is_read.load(Ordering::Relaxed) {
             return;
         }
         let (drain, arrivals) = (begin(), self.0.arrivals.clone());

@@ -18,11 +18,11 @@ use tracing_subscriber::fmt::MakeWriter;
 use crate::settings::LogFormat;
 
 /// The most bytes of lines that wait. A second buffer of the same size is being written.
-const MAX_WAITING: usize = 1 << 20;
+const MAX_WAITING_BYTES: usize = 1 << 20;
 /// The most bytes of a line.
-const MAX_LINE: usize = 4 << 10;
+const MAX_LINE_BYTES: usize = 4 << 10;
 /// The most bytes of each text in a JSON line that was too long.
-const MAX_TEXT: usize = 512;
+const MAX_TEXT_BYTES: usize = 512;
 
 /// The lines that were dropped since the process began.
 static DROPPED: LazyLock<Counter<u64, AtomicU64>> = LazyLock::new(Counter::default);
@@ -66,8 +66,8 @@ impl LineQueue {
     }
 
     /// Waits until all lines so far are written, but not longer than `patience`.
-    pub(super) fn flush(&self, most: Duration) {
-        let until = Instant::now() + most;
+    pub(super) fn flush(&self, patience: Duration) {
+        let until = Instant::now() + patience;
         let mut state = self.shared.lock();
         while state.writing || !state.waiting.is_empty() {
             let Some(left) = until.checked_duration_since(Instant::now()) else { return };
@@ -84,7 +84,7 @@ impl QueueState {
 
     fn push(&self, line: &[u8]) {
         let mut state = self.lock();
-        if state.waiting.len() + line.len() > MAX_WAITING {
+        if state.waiting.len() + line.len() > MAX_WAITING_BYTES {
             state.dropped += 1;
             DROPPED.inc();
         } else {
@@ -145,21 +145,21 @@ impl Write for LineQueue {
 /// Returns the line, cut if it is too long. Texts of clients are cut before, so that a line is too long only because of
 /// the text of an error.
 fn shortened(line: &[u8], format: LogFormat) -> Cow<'_, [u8]> {
-    if line.len() <= MAX_LINE {
+    if line.len() <= MAX_LINE_BYTES {
         return line.into();
     }
     let text = String::from_utf8_lossy(line);
-    let start = |text: &str, most: usize| text[..text.floor_char_boundary(most)].to_owned();
+    let start = |text: &str, bytes: usize| text[..text.floor_char_boundary(bytes)].to_owned();
     let cut = match (format, serde_json::from_str(&text)) {
         (LogFormat::Json, Ok(Value::Object(mut fields))) => {
             for value in fields.values_mut() {
                 if let Value::String(text) = value {
-                    *text = start(text, MAX_TEXT);
+                    *text = start(text, MAX_TEXT_BYTES);
                 }
             }
             Value::Object(fields).to_string()
         }
-        (LogFormat::Json | LogFormat::Text, _) => start(&text, MAX_LINE),
+        (LogFormat::Json | LogFormat::Text, _) => start(&text, MAX_LINE_BYTES),
     };
     (cut + "\n").into_bytes().into()
 }
@@ -183,22 +183,22 @@ mod tests {
     #[test]
     fn long_lines_are_cut_and_stay_lines() {
         check("short\n", LogFormat::Text, 6);
-        check(&format!("{}\n", "ü".repeat(MAX_LINE)), LogFormat::Text, MAX_LINE + 1);
+        check(&format!("{}\n", "ü".repeat(MAX_LINE_BYTES)), LogFormat::Text, MAX_LINE_BYTES + 1);
         let json = |text: &str| format!("{{\"level\":\"INFO\",\"message\":\"{text}\"}}\n");
         check(&json("a"), LogFormat::Json, 40);
-        check(&json(&"\\u0001".repeat(MAX_LINE)), LogFormat::Json, MAX_LINE);
+        check(&json(&"\\u0001".repeat(MAX_LINE_BYTES)), LogFormat::Json, MAX_LINE_BYTES);
     }
 
     #[test]
     fn what_finds_no_room_is_dropped_and_counted() {
         let queue = LineQueue { format: LogFormat::Text, shared: Arc::default() };
-        let mut line = vec![b'x'; MAX_LINE - 1];
+        let mut line = vec![b'x'; MAX_LINE_BYTES - 1];
         line.push(b'\n');
-        for _ in 0..MAX_WAITING / MAX_LINE + 3 {
+        for _ in 0..MAX_WAITING_BYTES / MAX_LINE_BYTES + 3 {
             queue.clone().write_all(&line).expect("never refused");
         }
         let state = queue.shared.lock();
-        assert_eq!((state.waiting.len(), state.dropped), (MAX_WAITING, 3));
+        assert_eq!((state.waiting.len(), state.dropped), (MAX_WAITING_BYTES, 3));
         drop(state);
         // No thread writes, so that the wait ends by the clock.
         queue.flush(Duration::from_millis(1));
