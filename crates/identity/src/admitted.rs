@@ -39,7 +39,7 @@ impl Authorized {
             return Ok(&self.resource);
         }
         Err(IdentityError::Internal(format!(
-            "admitted to {}, but {permission} is needed",
+            "authorized to {}, but {permission} is needed",
             self.permission
         )))
     }
@@ -59,19 +59,24 @@ impl Authorized {
         name: &RepositoryName,
     ) -> Result<(), IdentityError> {
         match self.resource_for(permission)? {
-            Resource::Repository(admitted) if admitted == name => Ok(()),
+            Resource::Repository(authorized) if authorized == name => Ok(()),
             other => {
-                Err(IdentityError::Internal(format!("admitted to {other}, but not to {name}")))
+                Err(IdentityError::Internal(format!("authorized on {other}, but not on {name}")))
             }
         }
     }
 
     /// Returns what [`Authorized::resource_for`] does, if the permission is one on the policy of such a resource. A
     /// permission on the policy of a repository must not become one on the policy of its project.
-    pub(crate) fn policy_resource_for(&self, permission: Permission) -> Result<&Resource, IdentityError> {
+    pub(crate) fn policy_resource_for(
+        &self,
+        permission: Permission,
+    ) -> Result<&Resource, IdentityError> {
         let resource = self.resource_for(permission)?;
         match resource.policy_permission_prefix() {
-            Some(service) if permission.as_str().starts_with(&format!("{service}.")) => Ok(resource),
+            Some(service) if permission.as_str().starts_with(&format!("{service}.")) => {
+                Ok(resource)
+            }
             _ => Err(IdentityError::ResourceUnknown(resource.to_string())),
         }
     }

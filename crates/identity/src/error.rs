@@ -134,7 +134,9 @@ pub enum CredentialError {
     #[error("the user name stands for no kind of credential")]
     UserName,
     /// The credential is wrong, and so were too many before it.
-    #[error("the credential is wrong, like too many before it from that address or for that account")]
+    #[error(
+        "the credential is wrong, like too many before it from that address or for that account"
+    )]
     TooMany,
 }
 

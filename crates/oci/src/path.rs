@@ -7,9 +7,9 @@ use http::Method;
 use model::permission::Permission;
 use percent_encoding::percent_decode_str;
 
+use model::permissions::artifactregistry;
 use web::audit::AuditedOperation;
 use web::routes::{RouteAccess, RouteSpec};
-use model::permissions::artifactregistry;
 
 /// The routes with the name of an image, and the permission that each needs on the repository of that name.
 pub const ROUTES: [RouteSpec; 9] = [

@@ -129,14 +129,14 @@ pub async fn revoke(State(app): State<App>, request: Request) -> Response {
         return missing("token");
     };
     match app.engine.identity().revoke_token(token).await {
-        Ok(RevocationOutcome::Done(holder)) => {
+        Ok(RevocationOutcome::Revoked(holder)) => {
             let trail = attempt.trail();
             trail.operation(Some(AuditedOperation::oauth("RevokeToken", LogWhen::Always)));
             trail.principal(&holder);
             trail.ended(AuditCode::Ok, "");
             success(json!({}))
         }
-        Ok(RevocationOutcome::Needless) => success(json!({})),
+        Ok(RevocationOutcome::AlreadyInvalid) => success(json!({})),
         Ok(RevocationOutcome::Unsupported(reason)) => error("unsupported_token_type", reason),
         Err(error) => failed(&error),
     }
