@@ -54,8 +54,8 @@ impl<K: Hash + Eq, V: Clone, const MAX_ENTRIES: usize> EpochCache<K, V, MAX_ENTR
         self.lock().insert::<MAX_ENTRIES>(key, (epoch, value));
     }
 
-    /// Starts a new generation if the young one is as old as `max_age`. This drops the entries that nobody has
-    /// asked for since the start before the last.
+    /// Starts a new generation if the young one is as old as `max_age`. This drops the entries that nobody has asked
+    /// for since the start before the last.
     pub(crate) fn drop_unused(&self, max_age: Duration) {
         let mut generations = self.lock();
         if generations.began_at.elapsed() >= max_age {
