@@ -41,12 +41,12 @@ fn follows_no_link(agent: &str) -> bool {
 /// Answers a list while it is read from the database, as fast as the client reads. If reading fails, the connection
 /// ends before the JSON does, so that no client takes a part for the whole list.
 pub(super) fn answer(context: &OciRequest, path: &str, list: CompleteList) -> OciAnswer {
-    let place = context.app.list_readers.enter(context.caller.principal.to_string());
-    let place = place.ok_or_else(too_many)?;
+    let list_place = context.app.list_readers.enter(context.caller.principal.to_string());
+    let list_place = list_place.ok_or_else(too_many_readers)?;
     let body = match context.method {
         Method::HEAD => Body::empty(),
         _ => {
-            let sender = ListSender { list, text: ListText::new(path), _place: place };
+            let sender = ListSender { list, text: ListText::new(path), _place: list_place };
             Body::from_stream(stream::try_unfold(Some(sender), ListSender::next))
         }
     };
@@ -56,9 +56,9 @@ pub(super) fn answer(context: &OciRequest, path: &str, list: CompleteList) -> Oc
     Ok(response)
 }
 
-fn too_many() -> OciError {
-    let message = "as many complete lists as the registry sends at once are being read";
-    let hint = "read those that were begun to their end, or ask in pages: ?n=100";
+fn too_many_readers() -> OciError {
+    let message = "the registry is sending as many complete lists as it sends at once";
+    let hint = "wait until other lists have ended, or ask in pages: ?n=100";
     OciError::new(StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS", message, hint)
         .header(RETRY_AFTER, HeaderValue::from(5))
 }

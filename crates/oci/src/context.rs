@@ -27,7 +27,7 @@ pub(crate) type OciAnswer = Result<Response, OciError>;
 pub(crate) struct OciRequest {
     pub(crate) app: App,
     pub(crate) caller: Caller,
-    /// The address at which the request arrived.
+    /// The host that the client named, and the connection or proxy by which the request came in.
     pub(crate) arrival: Arc<RequestArrival>,
     /// The location and repository that the host names.
     pub(crate) host_target: HostTarget,

@@ -69,34 +69,33 @@ impl Identity {
         let email: AccountEmail =
             email.parse().map_err(|_| JwtError("its issuer is no service account"))?;
         let (id, now) = (id.to_owned(), self.clock.now());
-        self.meta
-            .read(move |tx| {
-                let key = if is_key_id(&id) { accounts::find_key(tx, &id)? } else { None };
-                let key = key
-                    .filter(|key| key.account == email.as_str())
-                    .ok_or(JwtError("its key is unknown"))?;
-                // A system-managed key signs for other servers to check. Here, its signature would stay good when the
-                // caller who asked for it has lost the right to ask, and nobody can delete this key.
-                if KeyKind::of(&key) == KeyKind::SystemManaged {
-                    return Err(JwtError("its key is not one that the account holds").into());
-                }
-                if key.disabled
-                    || key.valid_after > now + MAX_CLOCK_SKEW * 1_000_000
-                    || key.valid_before <= now
-                {
-                    return Err(CredentialError::KeyDisabled.into());
-                }
-                let account = accounts::find_enabled(tx, email.as_str())?
-                    .ok_or(CredentialError::AccountDisabled)?;
-                let subject = TokenSubject {
-                    principal: Principal::ServiceAccount(email.clone()),
-                    uid: Some(account.unique_id),
-                    key: Some(key.id.clone()),
-                    provenance: TokenProvenance::default(),
-                };
-                Ok((key, subject))
-            })
-            .await
+        self.read(move |tx| {
+            let key = if is_key_id(&id) { accounts::find_key(tx, &id)? } else { None };
+            let key = key
+                .filter(|key| key.account == email.as_str())
+                .ok_or(JwtError("its key is unknown"))?;
+            // A system-managed key signs for other servers to check. Here, its signature would stay good when the
+            // caller who asked for it has lost the right to ask, and nobody can delete this key.
+            if KeyKind::of(&key) == KeyKind::SystemManaged {
+                return Err(JwtError("its key is not one that the account holds").into());
+            }
+            if key.disabled
+                || key.valid_after > now + MAX_CLOCK_SKEW * 1_000_000
+                || key.valid_before <= now
+            {
+                return Err(CredentialError::KeyDisabled.into());
+            }
+            let account = accounts::find_enabled(tx, email.as_str())?
+                .ok_or(CredentialError::AccountDisabled)?;
+            let subject = TokenSubject {
+                principal: Principal::ServiceAccount(email.clone()),
+                uid: Some(account.unique_id),
+                key: Some(key.id.clone()),
+                provenance: TokenProvenance::default(),
+            };
+            Ok((key, subject))
+        })
+        .await
     }
 }
 

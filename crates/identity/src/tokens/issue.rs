@@ -164,22 +164,21 @@ impl Identity {
             signs_until,
             verifies_until,
         };
-        self.meta
-            .write(move |tx| {
-                // Another process may have inserted one meanwhile.
-                let keys = signing_keys::list_valid(tx, now)?;
-                if !keys.iter().any(|key| key.signs_until > now) {
-                    signing_keys::insert(tx, &new)?;
-                    epochs::bump(tx, epochs::ACCESS)?;
-                }
-                Ok::<_, IdentityError>(())
-            })
-            .await?;
+        let writing = self.write(move |tx| {
+            // Another process may have inserted one meanwhile.
+            let keys = signing_keys::list_valid(tx, now)?;
+            if !keys.iter().any(|key| key.signs_until > now) {
+                signing_keys::insert(tx, &new)?;
+                epochs::bump(tx, epochs::ACCESS)?;
+            }
+            Ok(())
+        });
+        writing.await?;
         self.poll_epoch().await?;
         Ok(())
     }
 
-    /// Makes a token for somebody who has proven who they are.
+    /// Issues a token for a subject that is authenticated.
     pub(crate) async fn issue(
         &self,
         purpose: TokenPurpose,

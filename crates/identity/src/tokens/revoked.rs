@@ -23,6 +23,7 @@ pub(crate) struct RevokedList {
     pub(crate) newest: Option<i64>,
     /// The tokens whose revocation was read in this generation. A caller that was looked up in it may depend on one.
     tokens: HashSet<String>,
+    /// The number of times that the list became too long, and was emptied.
     pub(crate) generation: u64,
     /// The time at which the last reading began.
     pub(crate) read_at: Option<Instant>,
