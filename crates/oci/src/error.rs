@@ -93,7 +93,9 @@ impl OciError {
             CredentialError::Expired | CredentialError::Revoked => {
                 "log in again: the token has expired or was revoked"
             }
-            CredentialError::Times(_) => "set the clock, or sign for an hour at most",
+            CredentialError::Times(_) => {
+                "set the clock of the machine that signs, or sign for an hour at most"
+            }
             CredentialError::KeyDisabled
             | CredentialError::AccountDisabled
             | CredentialError::KeyFile
@@ -112,9 +114,9 @@ impl OciError {
     }
 
     fn too_many_credentials() -> Self {
-        let message = "No valid credential was supplied, as too often before from this address or for this account.";
+        let message = "No valid credential was supplied, and too many wrong ones came before from this address or for this account.";
         let hint =
-            "log in with a credential that is right: it is not refused for those that were wrong";
+            "log in with a good credential: it is accepted in spite of the wrong ones before it";
         Self::new(StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS", message, hint)
             .header(RETRY_AFTER, HeaderValue::from(1))
     }
@@ -157,7 +159,7 @@ impl OciError {
         let message = format!(
             "Manifest {digest} is still referenced by one or more parent images. Parent image: {parent}"
         );
-        Self::bad_request(code, message, "delete what needs it first")
+        Self::bad_request(code, message, "delete the index that names it first")
     }
 
     pub(super) fn wrong_method(allowed: &[Method]) -> Self {
@@ -239,7 +241,7 @@ impl From<EngineError> for OciError {
             | EngineError::Conflict(_)
             | EngineError::Precondition(_)
             | EngineError::InvalidArgument { .. } => {
-                Self::bad_request("UNSUPPORTED", message, "use the API that has this")
+                Self::bad_request("UNSUPPORTED", message, "use Google's APIs for this")
             }
             EngineError::ConditionFailed => Self::condition_failed(),
             EngineError::RepositoryUnknown(name) => {
@@ -257,7 +259,8 @@ impl From<EngineError> for OciError {
                 Self::not_found("NAME_UNKNOWN", message, hint)
             }
             EngineError::BlobUnknown(_) => {
-                let hint = "push the image to this repository again: its blobs are its own";
+                let hint =
+                    "push the image to this repository again: repositories do not share blobs";
                 Self::not_found("BLOB_UNKNOWN", message, hint)
             }
             EngineError::ManifestUnknown(_) => {
@@ -300,7 +303,7 @@ impl From<EngineError> for OciError {
                 Self::bad_request("MANIFEST_INVALID", message, hint)
             }
             EngineError::InUse { .. } => {
-                let hint = "delete what needs it first";
+                let hint = "delete first what refers to it";
                 Self::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", message, hint)
                     .header(ALLOW, HeaderValue::from_static("GET, HEAD"))
             }
@@ -366,7 +369,7 @@ fn store_away(message: &str) -> OciError {
     let id = request_id();
     tracing::warn!(request.id = id, "answering 503: {message} {id}");
     let text = "the registry's storage is not where it was: nothing is written until it is back";
-    let hint = "the server's log says what is missing: tell its operator, or try again later";
+    let hint = "try again later, or tell the registry's operator: the log says what is missing";
     OciError::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", text, hint)
         .header(RETRY_AFTER, HeaderValue::from(10))
 }
@@ -375,6 +378,7 @@ fn store_away(message: &str) -> OciError {
 fn internal(message: &str) -> OciError {
     let id = request_id();
     tracing::error!(request.id = id, "answering 500: {message} {id}");
-    let hint = "the server's log has it under this answer's X-Request-Id: tell its operator";
+    let hint =
+        "tell the registry's operator: the log has the cause under this answer's X-Request-Id";
     OciError::new(StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN", "internal error", hint)
 }

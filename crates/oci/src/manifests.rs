@@ -134,8 +134,9 @@ async fn receive(context: &OciRequest, body: Body) -> Result<BufferedBody, OciEr
         WholeError::Stalled => BodyError::Stalled.into(),
         WholeError::Closed => BodyError::Closed.into(),
         WholeError::GivenUp => {
-            let why = "there is no memory for as many manifests as are being pushed";
-            EngineError::Unavailable(why.to_owned()).into()
+            let reason =
+                "the manifests that are being pushed take all the memory that there is for them";
+            EngineError::Unavailable(reason.to_owned()).into()
         }
     })
 }

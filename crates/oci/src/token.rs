@@ -54,7 +54,7 @@ async fn read_form(app: &App, request: Request) -> Result<Vec<(String, String)>,
     let bounds = BodyBounds { most: MAX_FORM_BYTES, idle, total: idle, head };
     let whole = app.forms.receive_within(body, bounds).await.map_err(|error| match error {
         WholeError::TooLarge | WholeError::Stalled | WholeError::Closed => {
-            FormError::Invalid("the form is too long, or did not come")
+            FormError::Invalid("the form is too long, or did not come in time")
         }
         WholeError::GivenUp => FormError::TooMany,
     })?;

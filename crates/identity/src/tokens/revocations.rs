@@ -76,7 +76,9 @@ impl Identity {
         let purpose = match (unverified.header.alg.as_str(), unverified.header.typ.as_deref()) {
             ("ES256", Some("registry+jwt")) => TokenPurpose::Registry,
             ("ES256", Some("JWT")) => {
-                return Ok(Err("An ID token says who somebody is, to others than this registry."));
+                return Ok(Err(
+                    "An ID token is for other servers, which do not ask this registry about it.",
+                ));
             }
             ("ES256", _) => TokenPurpose::Access,
             _ => {
@@ -88,7 +90,7 @@ impl Identity {
         let claims = self.check_signed(&unverified, purpose).await?;
         let holder = claims.principal()?;
         if holder == Principal::Anonymous {
-            return Ok(Err("It is nobody's, and proves nothing."));
+            return Ok(Err("The token is of an anonymous caller, and proves nothing."));
         }
         Ok(Ok((holder, claims)))
     }

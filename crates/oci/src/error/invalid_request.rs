@@ -52,7 +52,7 @@ impl From<ManifestError> for OciError {
             ManifestError::TooLarge => "push large annotations as a layer, or split the index",
             ManifestError::TooManyDescriptors(_) => "merge layers, or split the index",
             ManifestError::Json(_) => {
-                "write plain JSON in UTF-8 that has no key twice, its fields spelled as specified"
+                "write plain JSON in UTF-8 with no key twice and the fields spelled as specified"
             }
             ManifestError::Schema1 => "skopeo copy --format v2s2 converts it",
             ManifestError::SchemaVersion => "set schemaVersion to 2",

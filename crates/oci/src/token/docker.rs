@@ -53,7 +53,7 @@ pub async fn post(State(app): State<App>, request: Request) -> Response {
             app.authenticate.caller_with(app.engine.identity(), kind, TokenAudience::Registry).await
         }
         Some(_) => {
-            let text = "only grants of type password are made here, and what a header proves";
+            let text = "only grant_type=password is supported, or a credential in the Authorization header";
             return oauth::error("unsupported_grant_type", text);
         }
         None => {
@@ -174,11 +174,13 @@ fn hint(error: CredentialError) -> &'static str {
             "the user name says what the password is: a token, or a key file"
         }
         CredentialError::TooMany => {
-            "sign in with a credential that is right: it is not refused for those that were wrong"
+            "sign in with a good credential: it is accepted in spite of the wrong ones before it"
         }
-        CredentialError::Times(_) => "set the clock, or sign for an hour at most",
-        CredentialError::Audience => "sign a token that names this registry, or none",
-        CredentialError::Limited => "send what the token was made from",
+        CredentialError::Times(_) => {
+            "set the clock of the machine that signs, or sign for an hour at most"
+        }
+        CredentialError::Audience => "sign a token that names no audience",
+        CredentialError::Limited => "send the credential that the token was made from",
         CredentialError::Revoked
         | CredentialError::KeyDisabled
         | CredentialError::AccountDisabled
