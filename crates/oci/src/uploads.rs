@@ -110,7 +110,7 @@ async fn append(
     image: &str,
     id: &str,
 ) -> OciAnswer {
-    let chunk = chunk(&context, body, access, image, id).await?;
+    let chunk = chunk(context, body, access, image, id).await?;
     let outcome = access.append(id, chunk).await;
     let upload = outcome.map_err(|error| with_upload_location(error, image, id))?;
     Ok(progress_answer(StatusCode::ACCEPTED, image, &upload))
@@ -129,7 +129,7 @@ async fn finish_upload(
     })?;
     let digest: Digest = digest.parse()?;
     context.trail.digest(&digest);
-    let chunk = chunk(&context, body, access, image, id).await?;
+    let chunk = chunk(context, body, access, image, id).await?;
     let outcome = access.finish_upload(id, &digest, chunk).await;
     outcome.map_err(|error| with_upload_location(error, image, id))?;
     Ok(created_answer(image, &digest))
@@ -137,14 +137,14 @@ async fn finish_upload(
 
 /// Returns the bytes of a request, with their range if the request states it.
 async fn chunk(
-    context: &OciRequest,
+    context: OciRequest,
     body: Body,
     access: &RepoAccess<Push>,
     image: &str,
     id: &str,
 ) -> Result<UploadChunk<'static>, OciError> {
-    refuse_encoding(context)?;
-    refuse_too_large(context)?;
+    refuse_encoding(&context)?;
+    refuse_too_large(&context)?;
     let range = match context.headers.get(CONTENT_RANGE) {
         Some(text) => match text.to_str().ok().and_then(ContentRange::parse) {
             Some(range) => Some(range),
@@ -157,7 +157,7 @@ async fn chunk(
         },
         None => None,
     };
-    Ok(UploadChunk { range, ..chunk_without_range(context, body) })
+    Ok(UploadChunk { range, ..chunk_without_range(&context, body) })
 }
 
 /// Returns the bytes of a request, without a range.

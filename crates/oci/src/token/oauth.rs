@@ -105,11 +105,11 @@ pub async fn introspect(State(app): State<App>, request: Request) -> Response {
     match app.engine.identity().introspect(token).await {
         Ok(None) => success(json!({ "active": false })),
         Ok(Some(token)) => success(json!({
-        "active": true,
-        "username": token.email,
-        "sub": token.subject,
-        "scope": token.scope,
-        "exp": token.expires_at,
+            "active": true,
+            "username": token.email,
+            "sub": token.subject,
+            "scope": token.scope,
+            "exp": token.expires_at,
             "token_type": "Bearer",
         })),
         Err(error) => failed(&error),
