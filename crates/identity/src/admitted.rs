@@ -39,7 +39,7 @@ impl Authorized {
             return Ok(&self.resource);
         }
         Err(IdentityError::Internal(format!(
-            "admitted to {}, but {permission} is needed",
+            "authorized to {}, but {permission} is needed",
             self.permission
         )))
     }
@@ -59,9 +59,9 @@ impl Authorized {
         name: &RepositoryName,
     ) -> Result<(), IdentityError> {
         match self.resource_for(permission)? {
-            Resource::Repository(admitted) if admitted == name => Ok(()),
+            Resource::Repository(authorized) if authorized == name => Ok(()),
             other => {
-                Err(IdentityError::Internal(format!("admitted to {other}, but not to {name}")))
+                Err(IdentityError::Internal(format!("authorized on {other}, but not on {name}")))
             }
         }
     }

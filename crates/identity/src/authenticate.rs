@@ -45,66 +45,75 @@ impl Identity {
     pub async fn caller_by_token(
         &self,
         token: &str,
-        surface: TokenAudience<'_>,
+        sent_to: TokenAudience<'_>,
     ) -> Result<Caller, IdentityError> {
-        let kind = match surface {
+        let kind = match sent_to {
             TokenAudience::Registry => "token of /v2/",
             TokenAudience::Api { .. } => "token of the APIs",
         };
-        let (remembered, moment) = (remembered_as(kind, token), self.moment().await?);
-        if let Some(known) = self.remembered(&remembered, moment) {
-            return Ok(known);
+        let (key, security_epoch) = (cache_key(kind, token), self.security_epoch().await?);
+        if let Some(cached) = self.cached_caller(&key, security_epoch) {
+            return Ok(cached);
         }
         let unverified = UnverifiedToken::parse(token)?;
         let caller = match unverified.header.alg.as_str() {
-            "ES256" => self.caller_by_own_token(&unverified, surface).await?,
-            _ => self.caller_by_self_signed(&unverified, surface).await?,
+            "ES256" => self.caller_by_own_token(&unverified, sent_to).await?,
+            _ => self.caller_by_self_signed(&unverified, sent_to).await?,
         };
-        Ok(self.remember((remembered, moment), caller))
+        Ok(self.cache_caller(key, security_epoch, caller))
     }
 
     /// Returns the account of a key file.
     pub async fn caller_by_key_file(&self, text: &str) -> Result<Caller, IdentityError> {
-        let (remembered, moment) = (remembered_as("key file", text), self.moment().await?);
-        if let Some(known) = self.remembered(&remembered, moment) {
-            return Ok(known);
+        let (key, security_epoch) = (cache_key("key file", text), self.security_epoch().await?);
+        if let Some(cached) = self.cached_caller(&key, security_epoch) {
+            return Ok(cached);
         }
-        let file = key_file::read(text)?;
-        let (key, bearer) = self.account_key(&file.client_email, &file.private_key_id).await?;
+        let file = key_file::parse(text)?;
+        let (account_key, subject) =
+            self.account_key(&file.client_email, &file.private_key_id).await?;
         // The id and the address in a file prove nothing: anybody may write them down.
         let public_key = file.private_key()?.public_key().map_err(|_| CredentialError::OtherKey)?;
-        if public_key != key.public_key {
+        if public_key != account_key.public_key {
             return Err(CredentialError::OtherKey.into());
         }
-        let caller = Caller::of_account(bearer, None);
-        Ok(self.remember((remembered, moment), caller))
+        Ok(self.cache_caller(key, security_epoch, Caller::of_account(subject, None)))
     }
 
     /// Returns the epoch under which a credential that is checked now goes into the cache.
-    async fn moment(&self) -> Result<SecurityEpoch, IdentityError> {
-        Ok(SecurityEpoch { epoch: self.epoch().await?, generation: self.revocations().await? })
+    async fn security_epoch(&self) -> Result<SecurityEpoch, IdentityError> {
+        Ok(SecurityEpoch {
+            epoch: self.epoch().await?,
+            generation: self.revocation_generation().await?,
+        })
     }
 
-    fn remembered(&self, hash: &Digest, moment: SecurityEpoch) -> Option<Caller> {
-        let known = self.callers.get(hash, moment.epoch)?;
-        let good = known.expires_at > self.clock.now() / 1_000_000
-            && self.revoked.is_unaffected(&known.caller.authenticated_by);
-        good.then_some(known.caller)
+    fn cached_caller(&self, key: &Digest, security_epoch: SecurityEpoch) -> Option<Caller> {
+        let cached = self.callers.get(key, security_epoch.epoch)?;
+        let is_good = cached.expires_at > self.clock.now() / 1_000_000
+            && self.revoked.is_unaffected(&cached.caller.authenticated_by);
+        is_good.then_some(cached.caller)
     }
 
-    fn remember(&self, (hash, moment): (Digest, SecurityEpoch), mut caller: Caller) -> Caller {
-        Arc::make_mut(&mut caller.authenticated_by).security_epoch = moment;
+    fn cache_caller(
+        &self,
+        key: Digest,
+        security_epoch: SecurityEpoch,
+        mut caller: Caller,
+    ) -> Caller {
+        Arc::make_mut(&mut caller.authenticated_by).security_epoch = security_epoch;
         let expires_at = caller.authenticated_by.expires_at.unwrap_or(i64::MAX);
-        self.callers.put(hash, moment.epoch, CachedCaller { caller: caller.clone(), expires_at });
+        let cached = CachedCaller { caller: caller.clone(), expires_at };
+        self.callers.put(key, security_epoch.epoch, cached);
         caller
     }
 
     async fn caller_by_own_token(
         &self,
         unverified: &UnverifiedToken<'_>,
-        surface: TokenAudience<'_>,
+        sent_to: TokenAudience<'_>,
     ) -> Result<Caller, IdentityError> {
-        let purpose = match (surface, unverified.header.typ.as_deref()) {
+        let purpose = match (sent_to, unverified.header.typ.as_deref()) {
             (TokenAudience::Registry, Some("registry+jwt")) => TokenPurpose::Registry,
             (TokenAudience::Registry | TokenAudience::Api { .. }, _) => TokenPurpose::Access,
         };
@@ -115,14 +124,14 @@ impl Identity {
             }
             (TokenPurpose::Access, _) => RegistryScope::Unlimited,
         };
-        let reach = claims.scope.as_deref().map_or(OauthScopes::UNLIMITED, OauthScopes::parse);
-        let (principal, proof) = claims.authenticated()?;
-        self.check_standing((&principal, &proof), self.clock.now()).await?;
-        let proof = Arc::new(proof);
+        let oauth_scopes =
+            claims.scope.as_deref().map_or(OauthScopes::UNLIMITED, OauthScopes::parse);
+        let (principal, authenticated_by) = claims.authenticated()?;
+        self.check_standing(&principal, &authenticated_by, self.clock.now()).await?;
         Ok(Caller {
             scope,
-            oauth_scopes: reach,
-            authenticated_by: proof,
+            oauth_scopes,
+            authenticated_by: Arc::new(authenticated_by),
             ..Caller::new(principal, AuthorizationMode::Policies)
         })
     }
@@ -130,17 +139,19 @@ impl Identity {
     /// Checks once more that the credential of a caller is accepted, if any rights or tokens changed since the last
     /// check.
     pub async fn check_again(&self, caller: &Caller) -> Result<(), IdentityError> {
-        /// Expiry never stops a request that has begun: what counts is what was taken away.
-        const NO_KEY_IS_OVER: Micros = Micros::MIN;
-        let Caller { principal, mode: rights, authenticated_by: proof, .. } = caller;
-        match rights {
+        /// A time before the end of every key: a request that has begun does not end when its key expires.
+        const BEFORE_ALL_EXPIRY: Micros = Micros::MIN;
+        let Caller { principal, mode, authenticated_by, .. } = caller;
+        match mode {
             AuthorizationMode::Everything | AuthorizationMode::Listed(_) => Ok(()),
             AuthorizationMode::Policies => {
-                let now = self.moment().await?;
-                if proof.security_epoch == now && self.revoked.is_unaffected(proof) {
+                let current = self.security_epoch().await?;
+                if authenticated_by.security_epoch == current
+                    && self.revoked.is_unaffected(authenticated_by)
+                {
                     return Ok(());
                 }
-                self.check_standing((principal, proof), NO_KEY_IS_OVER).await
+                self.check_standing(principal, authenticated_by, BEFORE_ALL_EXPIRY).await
             }
         }
     }
@@ -149,57 +160,58 @@ impl Identity {
     /// before `at` is not.
     pub(crate) async fn check_standing(
         &self,
-        (principal, proof): (&Principal, &AuthenticatedBy),
+        principal: &Principal,
+        authenticated_by: &AuthenticatedBy,
         at: Micros,
     ) -> Result<(), IdentityError> {
-        let (principal, proof) = (principal.clone(), proof.clone());
-        self.meta
-            .read(move |tx| {
-                for id in proof.tokens() {
-                    if meta::revoked_tokens::is_revoked(tx, id)? {
-                        return Err(CredentialError::Revoked.into());
-                    }
+        let (principal, authenticated_by) = (principal.clone(), authenticated_by.clone());
+        let checked = self.read(move |tx| {
+            for id in authenticated_by.tokens() {
+                if meta::revoked_tokens::is_revoked(tx, id)? {
+                    return Err(CredentialError::Revoked.into());
                 }
-                for id in proof.key.iter().chain(&proof.provenance.keys) {
-                    let key = meta::accounts::find_key(tx, id)?
-                        .filter(|key| !key.disabled && key.valid_before > at);
-                    key.ok_or(CredentialError::KeyDisabled)?;
+            }
+            for id in authenticated_by.key.iter().chain(&authenticated_by.provenance.keys) {
+                let key = meta::accounts::find_key(tx, id)?
+                    .filter(|key| !key.disabled && key.valid_before > at);
+                key.ok_or(CredentialError::KeyDisabled)?;
+            }
+            if let Principal::ServiceAccount(email) = &principal {
+                let account = meta::accounts::find_enabled(tx, email.as_str())?
+                    .filter(|account| Some(&account.unique_id) == authenticated_by.uid.as_ref());
+                account.ok_or(CredentialError::AccountDisabled)?;
+            }
+            for unique_id in &authenticated_by.provenance.accounts {
+                if !meta::accounts::is_enabled(tx, unique_id)? {
+                    return Err(CredentialError::AccountDisabled.into());
                 }
-                if let Principal::ServiceAccount(email) = &principal {
-                    let account = meta::accounts::find_enabled(tx, email.as_str())?
-                        .filter(|account| Some(&account.unique_id) == proof.uid.as_ref());
-                    account.ok_or(CredentialError::AccountDisabled)?;
-                }
-                for number in &proof.provenance.accounts {
-                    if !meta::accounts::is_enabled(tx, number)? {
-                        return Err(CredentialError::AccountDisabled.into());
-                    }
-                }
-                Ok(())
-            })
-            .await
+            }
+            Ok(())
+        });
+        checked.await
     }
 
     async fn caller_by_self_signed(
         &self,
         unverified: &UnverifiedToken<'_>,
-        surface: TokenAudience<'_>,
+        sent_to: TokenAudience<'_>,
     ) -> Result<Caller, IdentityError> {
-        let (assertion, bearer) = self.check_assertion(unverified).await?;
+        let (assertion, subject) = self.check_assertion(unverified).await?;
         let audience = assertion.aud.as_deref().unwrap_or_default();
-        let meant_for_us = match surface {
+        let is_for_us = match sent_to {
             TokenAudience::Registry => audience.is_empty(),
             TokenAudience::Api { urls } => {
-                let ours = urls.contains(&audience.trim_end_matches('/'));
+                let is_own_url = urls.contains(&audience.trim_end_matches('/'));
                 (audience.is_empty() && assertion.scope.is_some())
-                    || (!audience.is_empty() && (ours || is_served_api(audience)))
+                    || (!audience.is_empty() && (is_own_url || is_served_api(audience)))
             }
         };
-        if !meant_for_us || assertion.target_audience.is_some() {
+        if !is_for_us || assertion.target_audience.is_some() {
             return Err(CredentialError::Audience.into());
         }
-        let reach = assertion.scope.as_deref().map_or(OauthScopes::UNLIMITED, OauthScopes::parse);
-        Ok(Caller { oauth_scopes: reach, ..Caller::of_account(bearer, Some(assertion.exp)) })
+        let oauth_scopes =
+            assertion.scope.as_deref().map_or(OauthScopes::UNLIMITED, OauthScopes::parse);
+        Ok(Caller { oauth_scopes, ..Caller::of_account(subject, Some(assertion.exp)) })
     }
 }
 
@@ -221,7 +233,7 @@ fn is_served_api(audience: &str) -> bool {
 }
 
 /// Returns the key of a credential in the cache. It is a hash, so that the credential itself is not kept.
-fn remembered_as(kind: &str, credential: &str) -> Digest {
+fn cache_key(kind: &str, credential: &str) -> Digest {
     let mut hasher = DigestHasher::new(DigestAlgorithm::Sha256);
     hasher.update(kind.as_bytes());
     hasher.update(b"\0");
@@ -245,8 +257,8 @@ mod tests {
 
     #[test]
     fn credentials_of_two_kinds_are_two() {
-        assert_ne!(remembered_as("a", "x"), remembered_as("b", "x"));
-        assert_ne!(remembered_as("a", "x"), remembered_as("a", "y"));
-        assert_eq!(remembered_as("a", "x"), remembered_as("a", "x"));
+        assert_ne!(cache_key("a", "x"), cache_key("b", "x"));
+        assert_ne!(cache_key("a", "x"), cache_key("a", "y"));
+        assert_eq!(cache_key("a", "x"), cache_key("a", "x"));
     }
 }

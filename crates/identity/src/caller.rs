@@ -52,15 +52,14 @@ pub struct Caller {
 
 impl Caller {
     /// Returns a caller whose credential has no limits.
-    pub fn new(principal: Principal, rights: AuthorizationMode) -> Self {
-        let (proof, answers) = (Arc::default(), RecentGrants::default());
+    pub fn new(principal: Principal, mode: AuthorizationMode) -> Self {
         Self {
             principal,
-            mode: rights,
+            mode,
             scope: RegistryScope::Unlimited,
             oauth_scopes: OauthScopes::UNLIMITED,
-            authenticated_by: proof,
-            recent_grants: answers,
+            authenticated_by: Arc::default(),
+            recent_grants: RecentGrants::default(),
         }
     }
 
@@ -79,18 +78,13 @@ impl Caller {
         Self::new(Principal::System(name), AuthorizationMode::Policies)
     }
 
-    /// Returns the caller for the account of `bearer`, authenticated until `expires_at`.
-    pub(crate) fn of_account(bearer: TokenSubject, expires_at: Option<i64>) -> Self {
-        let TokenSubject { principal, uid, key, ancestry } = bearer;
-        let proof = AuthenticatedBy {
-            uid,
-            key,
-            provenance: ancestry,
-            expires_at,
-            ..AuthenticatedBy::default()
-        };
+    /// Returns the caller for the account of `subject`, authenticated until `expires_at`.
+    pub(crate) fn of_account(subject: TokenSubject, expires_at: Option<i64>) -> Self {
+        let TokenSubject { principal, uid, key, provenance } = subject;
+        let authenticated_by =
+            AuthenticatedBy { uid, key, provenance, expires_at, ..AuthenticatedBy::default() };
         Self {
-            authenticated_by: Arc::new(proof),
+            authenticated_by: Arc::new(authenticated_by),
             ..Self::new(principal, AuthorizationMode::Policies)
         }
     }
@@ -104,13 +98,13 @@ impl Caller {
         IdentityError::Denied { permission, resource, anonymous }
     }
 
-    /// The subject of a token that is issued to this caller.
+    /// Returns the subject of a token that is issued to this caller.
     pub(crate) fn token_subject(&self) -> TokenSubject {
         TokenSubject {
             principal: self.principal.clone(),
             uid: self.authenticated_by.uid.clone(),
             key: self.authenticated_by.key.clone(),
-            ancestry: self.authenticated_by.provenance.clone(),
+            provenance: self.authenticated_by.provenance.clone(),
         }
     }
 }
@@ -153,28 +147,28 @@ impl AuthenticatedBy {
 
     /// Returns the provenance of a token that is issued to this caller, who acts through the accounts with these unique
     /// ids.
-    pub(crate) fn provenance(
+    pub(crate) fn provenance_through(
         &self,
         delegates: Vec<String>,
     ) -> Result<TokenProvenance, IdentityError> {
-        let mut ancestry = self.provenance.clone();
-        let TokenProvenance { tokens, keys, accounts } = &mut ancestry;
-        add(tokens, self.token.iter().chain(&self.from));
-        add(keys, &self.key);
-        add(accounts, self.uid.iter().chain(&delegates));
+        let mut provenance = self.provenance.clone();
+        let TokenProvenance { tokens, keys, accounts } = &mut provenance;
+        add_missing(tokens, self.token.iter().chain(&self.from));
+        add_missing(keys, &self.key);
+        add_missing(accounts, self.uid.iter().chain(&delegates));
         if tokens.len() > MAX_ANCESTORS || accounts.len() > MAX_ANCESTORS {
             return Err(IdentityError::Precondition(format!(
-                "the token was made by way of {MAX_ANCESTORS} others; sign in again, with a key"
+                "the token was made by way of {MAX_ANCESTORS} other tokens or accounts; sign in again, with a key"
             )));
         }
-        Ok(ancestry)
+        Ok(provenance)
     }
 }
 
-fn add<'a>(known: &mut Vec<String>, more: impl IntoIterator<Item = &'a String>) {
+fn add_missing<'a>(ids: &mut Vec<String>, more: impl IntoIterator<Item = &'a String>) {
     for id in more {
-        if !known.contains(id) {
-            known.push(id.clone());
+        if !ids.contains(id) {
+            ids.push(id.clone());
         }
     }
 }
@@ -189,7 +183,7 @@ pub(crate) struct TokenSubject {
     pub(crate) principal: Principal,
     pub(crate) uid: Option<String>,
     pub(crate) key: Option<String>,
-    pub(crate) ancestry: TokenProvenance,
+    pub(crate) provenance: TokenProvenance,
 }
 
 /// A caller in the cache.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use meta::{Meta, epochs};
+use meta::{Meta, Tx, epochs};
 use model::digest::Digest;
 use tokio::sync::Semaphore;
 
@@ -13,16 +13,16 @@ use crate::credentials::crypto::MasterKey;
 use crate::error::IdentityError;
 use crate::policies::access_epoch::AccessEpoch;
 use crate::policies::cached::CachedPolicy;
-use crate::policies::epoch_cache::{EpochCache, GENERATION};
+use crate::policies::epoch_cache::{EpochCache, MAX_GENERATION_AGE};
 use crate::tokens::revoked::RevokedTokens;
 use crate::tokens::signing_keys::SigningKeys;
 
 /// The handle by which callers are authenticated and authorized. It is cheap to clone, and all clones share one state.
 #[derive(Clone)]
-pub struct Identity(Arc<Inner>);
+pub struct Identity(Arc<IdentityState>);
 
 /// The shared state of an [`Identity`].
-pub struct Inner {
+pub struct IdentityState {
     pub(crate) meta: Meta,
     pub(crate) clock: Arc<dyn Clock>,
     /// The key that opens the private keys in the database.
@@ -41,8 +41,8 @@ pub struct Inner {
 }
 
 impl std::ops::Deref for Identity {
-    type Target = Inner;
-    fn deref(&self) -> &Inner {
+    type Target = IdentityState;
+    fn deref(&self) -> &IdentityState {
         &self.0
     }
 }
@@ -55,7 +55,7 @@ impl Identity {
         master: MasterKey,
         registry_token_lifetime: Duration,
     ) -> Self {
-        Self(Arc::new(Inner {
+        Self(Arc::new(IdentityState {
             meta,
             clock,
             master,
@@ -72,15 +72,39 @@ impl Identity {
     /// Reads the epoch of access from the database. A job calls this once a second, and this process after each of its
     /// own changes.
     pub async fn poll_epoch(&self) -> Result<i64, IdentityError> {
-        self.callers.age(GENERATION);
-        self.policies.age(GENERATION);
+        self.callers.drop_unused(MAX_GENERATION_AGE);
+        self.policies.drop_unused(MAX_GENERATION_AGE);
         let started = Instant::now();
-        let epoch = self
-            .meta
-            .read_by_key(|tx| Ok::<_, IdentityError>(epochs::get(tx, epochs::ACCESS)?))
-            .await?;
-        self.epoch.note(epoch, started);
+        let epoch = self.read_by_key(|tx| Ok(epochs::get(tx, epochs::ACCESS)?)).await?;
+        self.epoch.record(epoch, started);
         Ok(epoch)
+    }
+
+    /// Runs a closure in a transaction that reads, as [`Meta::read`] does.
+    pub(crate) async fn read<T, F>(&self, closure: F) -> Result<T, IdentityError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> Result<T, IdentityError> + Send + 'static,
+    {
+        self.meta.read(closure).await
+    }
+
+    /// Runs a closure that reads few rows by their keys, as [`Meta::read_by_key`] does.
+    pub(crate) async fn read_by_key<T, F>(&self, closure: F) -> Result<T, IdentityError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> Result<T, IdentityError> + Send + 'static,
+    {
+        self.meta.read_by_key(closure).await
+    }
+
+    /// Runs a closure in a transaction that writes, as [`Meta::write`] does: the closure may run more than once.
+    pub(crate) async fn write<T, F>(&self, closure: F) -> Result<T, IdentityError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> Result<T, IdentityError> + Send + 'static,
+    {
+        self.meta.write(closure).await
     }
 
     /// Returns the current epoch of access: entries of the caches are valid only for it.

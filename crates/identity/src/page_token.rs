@@ -8,25 +8,26 @@ use crate::error::IdentityError;
 use crate::identity::Identity;
 
 /// The first character of a sealed page token. No name begins with it.
-const MARK: char = '.';
+const SEALED_MARK: char = '.';
 /// The length that names are padded to, with spaces, so that the length of a token says nothing of the name. No name
 /// has a space in it.
-const SEALED_LENGTH: usize = 256;
+const PADDED_LENGTH: usize = 256;
 
 impl Identity {
     /// Seals the name at which a list goes on. The token opens for this list only.
-    pub fn seal_cursor(&self, list: &str, place: &str) -> Result<String, IdentityError> {
-        let filled = format!("{place:<SEALED_LENGTH$}");
-        let sealed = self.master.places().seal(list, filled.as_bytes());
-        let broken =
-            |_| IdentityError::Internal("a place in a list could not be sealed".to_owned());
-        Ok(format!("{MARK}{}", URL_SAFE_NO_PAD.encode(sealed.map_err(broken)?)))
+    pub fn seal_cursor(&self, list: &str, name: &str) -> Result<String, IdentityError> {
+        let padded = format!("{name:<PADDED_LENGTH$}");
+        let sealed =
+            self.master.page_token_key().seal(list, padded.as_bytes()).map_err(|_| {
+                IdentityError::Internal("a page token could not be sealed".to_owned())
+            })?;
+        Ok(format!("{SEALED_MARK}{}", URL_SAFE_NO_PAD.encode(sealed)))
     }
 
     /// Returns the name that [`Identity::seal_cursor`] sealed, or `None` if the token is not one of this list.
-    pub fn open_cursor(&self, list: &str, text: &str) -> Option<String> {
-        let sealed = URL_SAFE_NO_PAD.decode(text.strip_prefix(MARK)?).ok()?;
-        let filled = self.master.places().open(list, &sealed).ok()?;
-        Some(String::from_utf8(filled).ok()?.trim_end().to_owned())
+    pub fn open_cursor(&self, list: &str, token: &str) -> Option<String> {
+        let sealed = URL_SAFE_NO_PAD.decode(token.strip_prefix(SEALED_MARK)?).ok()?;
+        let padded = self.master.page_token_key().open(list, &sealed).ok()?;
+        Some(String::from_utf8(padded).ok()?.trim_end().to_owned())
     }
 }

@@ -29,7 +29,7 @@ pub(super) async fn by_method(context: OciRequest, image: &str, digest: &str) ->
         Method::GET => {
             let access = context.open::<Pull>(&target).await?;
             let blob = OpenContent::Blob(access.open_blob(&digest).await?);
-            content::serve(&context.headers, &digest, blob).await.map_err(refused)
+            content::serve(&context.headers, &digest, blob).await.map_err(content_error)
         }
         Method::DELETE => {
             let access = context.open::<Delete>(&target).await?;
@@ -41,7 +41,7 @@ pub(super) async fn by_method(context: OciRequest, image: &str, digest: &str) ->
     }
 }
 
-fn refused(error: ContentError) -> OciError {
+fn content_error(error: ContentError) -> OciError {
     match error {
         ContentError::Engine(error) => error.into(),
         ContentError::ConditionFailed => OciError::condition_failed(),

@@ -6,15 +6,18 @@ use web::auth::refusal::host_of;
 
 use crate::path::OciRoute;
 
-/// Returns the challenge for a request: the token endpoint, and the scope that the request needs.
+/// Returns the challenge for a request: the token endpoint, and the scope that the request needs. An empty `error` is
+/// left out.
 pub(super) fn challenge(
-    (method, path): (&Method, &str),
-    (base_url, problem): (&str, &str),
+    method: &Method,
+    path: &str,
+    base_url: &str,
+    error: &str,
 ) -> Option<HeaderValue> {
     let service = host_of(base_url);
     let mut challenge = format!("Bearer realm=\"{base_url}/v2/token\",service=\"{service}\"");
     let route = path.strip_prefix("/v2/").and_then(OciRoute::parse);
-    let name = route.as_ref().map(|route| match route {
+    let image = route.as_ref().map(|route| match route {
         OciRoute::Blob { image, .. }
         | OciRoute::Uploads { image }
         | OciRoute::Upload { image, .. }
@@ -22,7 +25,7 @@ pub(super) fn challenge(
         | OciRoute::Tags { image }
         | OciRoute::Referrers { image, .. } => *image,
     });
-    if let Some(name) = name {
+    if let Some(image) = image {
         let actions = match *method {
             // The progress of an upload is only for callers who may push.
             _ if matches!(route, Some(OciRoute::Upload { .. })) => "pull,push",
@@ -30,13 +33,13 @@ pub(super) fn challenge(
             Method::DELETE => "pull,push,delete",
             _ => "pull,push",
         };
-        challenge.push_str(&format!(",scope=\"repository:{name}:{actions}\""));
+        challenge.push_str(&format!(",scope=\"repository:{image}:{actions}\""));
     }
     if path == "/v2/_catalog" {
         challenge.push_str(",scope=\"registry:catalog:*\"");
     }
-    if !problem.is_empty() {
-        challenge.push_str(&format!(",error=\"{problem}\""));
+    if !error.is_empty() {
+        challenge.push_str(&format!(",error=\"{error}\""));
     }
     HeaderValue::from_str(&challenge).ok()
 }

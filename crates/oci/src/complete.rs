@@ -12,7 +12,7 @@ use web::list_readers::ListPlace;
 
 use crate::context::{OciAnswer, OciRequest};
 use crate::error::OciError;
-use crate::version_entry::entry;
+use crate::version_entry::version_entry;
 
 /// Returns whether the client asks for a whole list, and would take a first page for it.
 pub(super) fn is_wanted(context: &OciRequest) -> bool {
@@ -41,13 +41,13 @@ fn follows_no_link(agent: &str) -> bool {
 /// Answers a list while it is read from the database, as fast as the client reads. If reading fails, the connection
 /// ends before the JSON does, so that no client takes a part for the whole list.
 pub(super) fn answer(context: &OciRequest, path: &str, list: CompleteList) -> OciAnswer {
-    let place = context.app.list_readers.enter(context.caller.principal.to_string());
-    let place = place.ok_or_else(too_many)?;
+    let list_place = context.app.list_readers.enter(context.caller.principal.to_string());
+    let list_place = list_place.ok_or_else(too_many_readers)?;
     let body = match context.method {
         Method::HEAD => Body::empty(),
         _ => {
-            let sending = ListSender { list, text: ListText::new(path), _place: place };
-            Body::from_stream(stream::try_unfold(Some(sending), ListSender::next))
+            let sender = ListSender { list, text: ListText::new(path), _place: list_place };
+            Body::from_stream(stream::try_unfold(Some(sender), ListSender::next))
         }
     };
     let mut response = Response::new(body);
@@ -56,9 +56,9 @@ pub(super) fn answer(context: &OciRequest, path: &str, list: CompleteList) -> Oc
     Ok(response)
 }
 
-fn too_many() -> OciError {
-    let message = "as many complete lists as the registry sends at once are being read";
-    let hint = "read those that were begun to their end, or ask in pages: ?n=100";
+fn too_many_readers() -> OciError {
+    let message = "the registry is sending as many complete lists as it sends at once";
+    let hint = "wait until other lists have ended, or ask in pages: ?n=100";
     OciError::new(StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS", message, hint)
         .header(RETRY_AFTER, HeaderValue::from(5))
 }
@@ -71,14 +71,14 @@ struct ListSender {
 }
 
 impl ListSender {
-    async fn next(sending: Option<Self>) -> Result<Option<(Bytes, Option<Self>)>, EngineError> {
-        let Some(mut sending) = sending else { return Ok(None) };
-        let part = sending.list.next().await?;
+    async fn next(sender: Option<Self>) -> Result<Option<(Bytes, Option<Self>)>, EngineError> {
+        let Some(mut sender) = sender else { return Ok(None) };
+        let part = sender.list.next().await?;
         let text = match &part {
-            Some(part) => sending.text.part(part),
-            None => sending.text.end(),
+            Some(part) => sender.text.part(part),
+            None => sender.text.end(),
         };
-        Ok(Some((text.into(), part.map(|_| sending))))
+        Ok(Some((text.into(), part.map(|_| sender))))
     }
 }
 
@@ -86,17 +86,17 @@ impl ListSender {
 struct ListText {
     /// The text that was not sent yet.
     text: String,
-    at: ListSection,
+    section: ListSection,
 }
 
 /// The section of the JSON that is being written.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum ListSection {
     Children {
-        any: bool,
+        has_names: bool,
     },
     Tags {
-        any: bool,
+        has_names: bool,
     },
     /// `None` before the first version. Else the list of the last version's tags is open, and this is true if it has
     /// tags in it.
@@ -110,7 +110,7 @@ impl ListText {
         let name = serde_json::Value::from(name);
         Self {
             text: format!("{{\"name\":{name},\"child\":["),
-            at: ListSection::Children { any: false },
+            section: ListSection::Children { has_names: false },
         }
     }
 
@@ -138,29 +138,29 @@ impl ListText {
     }
 
     fn begin_tags(&mut self) {
-        if let ListSection::Children { .. } = self.at {
+        if let ListSection::Children { .. } = self.section {
             self.text.push_str("],\"tags\":[");
-            self.at = ListSection::Tags { any: false };
+            self.section = ListSection::Tags { has_names: false };
         }
     }
 
     fn begin_versions(&mut self) {
         self.begin_tags();
-        if let ListSection::Tags { .. } = self.at {
+        if let ListSection::Tags { .. } = self.section {
             self.text.push_str("],\"manifest\":{");
-            self.at = ListSection::Versions { open: None };
+            self.section = ListSection::Versions { open: None };
         }
     }
 
     /// Writes the next name of the list that is open. Names of children and tags need no escapes.
     fn name(&mut self, name: &str) {
-        let (ListSection::Children { any }
-        | ListSection::Tags { any }
-        | ListSection::Versions { open: Some(any) }) = &mut self.at
+        let (ListSection::Children { has_names }
+        | ListSection::Tags { has_names }
+        | ListSection::Versions { open: Some(has_names) }) = &mut self.section
         else {
             return;
         };
-        let separator = if std::mem::replace(any, true) { "," } else { "" };
+        let separator = if std::mem::replace(has_names, true) { "," } else { "" };
         self.text.extend([separator, "\"", name, "\""]);
     }
 
@@ -169,17 +169,17 @@ impl ListText {
             self.text.push(',');
         }
         // The tags are the last field, because they may go on with the next part.
-        let entry = entry(&version.version).to_string();
+        let entry = version_entry(&version.version).to_string();
         let fields = entry.strip_suffix('}').unwrap_or(&entry);
         let digest = version.version.digest.as_str();
         self.text.extend(["\"", digest, "\":", fields, ",\"tag\":["]);
-        self.at = ListSection::Versions { open: Some(false) };
+        self.section = ListSection::Versions { open: Some(false) };
         version.tags.iter().for_each(|tag| self.name(tag));
     }
 
     /// Ends the entry of the last version. Returns whether there was one.
     fn end_version(&mut self) -> bool {
-        let is_open = matches!(self.at, ListSection::Versions { open: Some(_) });
+        let is_open = matches!(self.section, ListSection::Versions { open: Some(_) });
         if is_open {
             self.text.push_str("]}");
         }

@@ -15,7 +15,7 @@ impl OciError {
     /// Returns the error of a request whose condition is false.
     pub(super) fn condition_failed() -> Self {
         let message = EngineError::ConditionFailed.to_string();
-        let hint = "look at what is there now, and decide anew";
+        let hint = "read the present state, and decide again";
         Self::new(StatusCode::PRECONDITION_FAILED, "PRECONDITION_FAILED", message, hint)
     }
 }

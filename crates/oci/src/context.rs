@@ -19,7 +19,7 @@ use web::server_url::RequestArrival;
 
 use crate::error::OciError;
 use crate::query::UrlQuery;
-use crate::short_path::{self, ShortPath};
+use crate::short_path::{self, ImagelessPath};
 
 pub(crate) type OciAnswer = Result<Response, OciError>;
 
@@ -27,11 +27,12 @@ pub(crate) type OciAnswer = Result<Response, OciError>;
 pub(crate) struct OciRequest {
     pub(crate) app: App,
     pub(crate) caller: Caller,
-    /// The address at which the request arrived.
+    /// The host that the client named, and the connection or proxy by which the request came in.
     pub(crate) arrival: Arc<RequestArrival>,
-    pub(crate) place: HostTarget,
+    /// The location and repository that the host names.
+    pub(crate) host_target: HostTarget,
     /// True if the host is that of Google's own images.
-    pub(crate) marketplace: bool,
+    pub(crate) is_marketplace: bool,
     pub(crate) query: UrlQuery,
     pub(crate) method: Method,
     pub(crate) headers: HeaderMap,
@@ -43,7 +44,8 @@ impl OciRequest {
     pub(crate) async fn new(
         app: App,
         parts: Parts,
-        (arrival, trail): (&Arc<RequestArrival>, &AuditRecorder),
+        arrival: &Arc<RequestArrival>,
+        trail: &AuditRecorder,
     ) -> Result<Self, OciError> {
         let info = parts
             .extensions
@@ -62,34 +64,43 @@ impl OciRequest {
             trail.note_refusal(&error);
             match is_bearer(&parts.headers) {
                 true => OciError::from(error),
-                false => OciError::from(error).of_no_token(),
+                false => OciError::from(error).without_challenge_error(),
             }
         })?;
         trail.note_caller(&caller);
         info.set_principal(&caller.principal.to_string());
-        let place = app.domains.target_of(host);
-        let marketplace = without_port(host).eq_ignore_ascii_case("marketplace.gcr.io");
-        let (arrival, query) = (arrival.clone(), UrlQuery::new(parts.uri.query()));
-        let (method, headers) = (parts.method, parts.headers);
-        let trail = trail.clone();
-        Ok(Self { app, caller, arrival, place, marketplace, query, method, headers, trail })
+        Ok(Self {
+            host_target: app.domains.target_of(host),
+            is_marketplace: without_port(host).eq_ignore_ascii_case("marketplace.gcr.io"),
+            app,
+            caller,
+            arrival: arrival.clone(),
+            query: UrlQuery::new(parts.uri.query()),
+            method: parts.method,
+            headers: parts.headers,
+            trail: trail.clone(),
+        })
     }
 
     pub(crate) fn target(&self, image: &str) -> Result<ImageTarget, OciError> {
-        if self.marketplace {
+        if self.is_marketplace {
             return Err(OciError::marketplace());
         }
-        let implied = self.place.repository.as_ref();
+        let implied = self.host_target.repository.as_ref();
+        let path =
+            ImagePath::parse(image, implied).map_err(|error| self.path_error(image, error))?;
         Ok(ImageTarget {
-            location: self.place.location.clone(),
-            path: ImagePath::parse(image, implied).map_err(|error| self.no_image(image, error))?,
+            location: self.host_target.location.clone(),
+            path,
             on_registry_host: implied.is_some(),
         })
     }
 
-    pub(crate) fn no_image(&self, path: &str, error: NameError) -> OciError {
-        let (implied, url) = (self.place.repository.as_ref(), self.app.base_url(&self.arrival));
-        short_path::refused(ShortPath { path, implied, url: &url }, error)
+    /// Returns the error of a path that does not name an image.
+    pub(crate) fn path_error(&self, path: &str, error: NameError) -> OciError {
+        let url = self.app.base_url(&self.arrival);
+        let implied = self.host_target.repository.as_ref();
+        short_path::path_error(ImagelessPath { path, implied, url: &url }, error)
     }
 
     /// Calls [`engine::Engine::open`], and records for the audit log which permission was asked.
@@ -124,8 +135,10 @@ fn is_bearer(headers: &HeaderMap) -> bool {
 
 /// Runs a handler, and adds to its answer the parts that all answers have.
 pub(crate) async fn answer<F, Answered>(
-    (app, request): (App, Request),
-    (label, operation): (&'static str, Option<AuditedOperation>),
+    app: App,
+    request: Request,
+    label: &'static str,
+    operation: Option<AuditedOperation>,
     handler: F,
 ) -> Response
 where
@@ -142,13 +155,13 @@ where
     let method = request.method().clone();
     let (parts, body) = request.into_parts();
     let arrival = Arc::new(RequestArrival::of(&parts));
-    let outcome = match OciRequest::new(app.clone(), parts, (&arrival, attempt.trail())).await {
+    let outcome = match OciRequest::new(app.clone(), parts, &arrival, attempt.trail()).await {
         Ok(context) => handler(context, body).await,
         Err(error) => Err(error),
     };
-    note(attempt.trail(), &outcome);
+    record_outcome(attempt.trail(), &outcome);
     let mut response = outcome
-        .unwrap_or_else(|error| error.into_response_for((&method, &path), &app.base_url(&arrival)));
+        .unwrap_or_else(|error| error.into_response_for(&method, &path, &app.base_url(&arrival)));
     response
         .headers_mut()
         .insert("docker-distribution-api-version", HeaderValue::from_static("registry/2.0"));
@@ -156,7 +169,7 @@ where
 }
 
 /// Records for the audit log how a request ended, and the digest of its content.
-fn note(trail: &AuditRecorder, outcome: &OciAnswer) {
+fn record_outcome(trail: &AuditRecorder, outcome: &OciAnswer) {
     match outcome {
         _ if !trail.is_kept() => {}
         Ok(response) => {
@@ -173,7 +186,8 @@ fn note(trail: &AuditRecorder, outcome: &OciAnswer) {
     }
 }
 
-pub(crate) fn allow(context: &OciRequest, methods: &[Method]) -> Result<(), OciError> {
+/// Refuses a method that is not one of `methods`.
+pub(crate) fn check_method(context: &OciRequest, methods: &[Method]) -> Result<(), OciError> {
     if methods.contains(&context.method) { Ok(()) } else { Err(OciError::wrong_method(methods)) }
 }
 

@@ -6,31 +6,28 @@ use http::Method;
 use web::app::App;
 use web::audit::AuditedOperation;
 
-use crate::context::{allow, answer};
+use crate::context::{answer, check_method};
 use crate::error::OciError;
 use crate::path::OciRoute;
 use crate::{blobs, manifests, referrers, tags, uploads};
 
 /// `GET /v2/`: tells a client that this is a registry, and whether its credential is good.
 pub async fn ping(State(app): State<App>, request: Request) -> Response {
-    answer(
-        (app, request),
-        ("ping", Some(AuditedOperation::door("Docker-Ping"))),
-        |context, _| async move {
-            allow(&context, &[Method::GET, Method::HEAD])?;
-            if context.caller.is_anonymous() {
-                return Err(OciError::no_credential());
-            }
-            Ok(axum::Json(serde_json::json!({})).into_response())
-        },
-    )
+    let operation = AuditedOperation::door("Docker-Ping");
+    answer(app, request, "ping", Some(operation), |context, _| async move {
+        check_method(&context, &[Method::GET, Method::HEAD])?;
+        if context.caller.is_anonymous() {
+            return Err(OciError::no_credential());
+        }
+        Ok(axum::Json(serde_json::json!({})).into_response())
+    })
     .await
 }
 
 /// `GET /v2/_catalog`: the images that the caller may read.
 pub async fn catalog(State(app): State<App>, request: Request) -> Response {
     let operation = AuditedOperation::read("Docker-Catalog");
-    answer((app, request), ("catalog", Some(operation)), |context, _| tags::catalog(context)).await
+    answer(app, request, "catalog", Some(operation), |context, _| tags::catalog(context)).await
 }
 
 /// Answers all requests for paths with the name of an image.
@@ -39,22 +36,22 @@ pub async fn by_path(State(app): State<App>, request: Request) -> Response {
     let Some(route) = OciRoute::parse(&path) else {
         return nothing_here(State(app), request).await;
     };
-    let described = (route.label(), route.operation(request.method()));
-    answer((app, request), described, |context, body| async move {
+    let (label, operation) = (route.label(), route.operation(request.method()));
+    answer(app, request, label, operation, |context, body| async move {
         // Only methods that are declared in `ROUTES`, with the permission that they need, reach a handler.
-        allow(&context, &route.methods())?;
+        check_method(&context, &route.methods())?;
         // Each handler is in a box. Without boxes, every request would be as large as the largest handler, and each
         // request is moved several times.
         match route {
             OciRoute::Blob { image, digest } => {
                 Box::pin(blobs::by_method(context, image, &digest)).await
             }
-            OciRoute::Uploads { image } => Box::pin(uploads::start((context, body), image)).await,
+            OciRoute::Uploads { image } => Box::pin(uploads::start(context, body, image)).await,
             OciRoute::Upload { image, id } => {
-                Box::pin(uploads::by_method((context, body), image, id)).await
+                Box::pin(uploads::by_method(context, body, image, id)).await
             }
             OciRoute::Manifest { image, reference } => {
-                Box::pin(manifests::by_method((context, body), image, &reference)).await
+                Box::pin(manifests::by_method(context, body, image, &reference)).await
             }
             OciRoute::Tags { image } => Box::pin(tags::list(context, image)).await,
             OciRoute::Referrers { image, digest } => {
@@ -67,5 +64,5 @@ pub async fn by_path(State(app): State<App>, request: Request) -> Response {
 
 /// Answers a request for a path that has no meaning.
 pub async fn nothing_here(State(app): State<App>, request: Request) -> Response {
-    answer((app, request), ("other", None), |_, _| async { Err(OciError::no_such_path()) }).await
+    answer(app, request, "other", None, |_, _| async { Err(OciError::no_such_path()) }).await
 }

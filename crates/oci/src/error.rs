@@ -1,15 +1,13 @@
 //! The only place that translates an [`EngineError`] into the status and code of OCI Distribution.
 
+mod invalid_request;
+
 use axum::response::{IntoResponse, Response};
-use engine::{BodyError, EngineError, ErrorKind};
+use engine::{EngineError, ErrorKind};
 use http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use identity::{CredentialError, IdentityError};
-use model::digest::{Digest, DigestError};
-use model::manifest::ManifestError;
-use model::name::NameError;
-use model::page_size::PageSizeError;
-use model::reference::ReferenceError;
+use model::digest::Digest;
 use serde_json::{Value, json};
 
 use web::auth::refusal::{self, host_of};
@@ -56,7 +54,7 @@ impl OciError {
 
     /// Adds the hint to the message, for clients that show the message only. Not for messages of Google's: client
     /// programs compare those.
-    fn advised(self) -> Self {
+    fn with_hint_in_message(self) -> Self {
         let hint = self.detail["hint"].as_str().unwrap_or_default();
         Self { message: format!("{}; {hint}", self.message).into_boxed_str(), ..self }
     }
@@ -78,7 +76,7 @@ impl OciError {
     }
 
     /// Takes `error` out of the challenge, for a request without a token (RFC 6750 §3.1).
-    pub(super) fn of_no_token(self) -> Self {
+    pub(super) fn without_challenge_error(self) -> Self {
         Self { challenge: self.challenge.map(|_| ""), ..self }
     }
 
@@ -95,7 +93,9 @@ impl OciError {
             CredentialError::Expired | CredentialError::Revoked => {
                 "log in again: the token has expired or was revoked"
             }
-            CredentialError::Times(_) => "set the clock, or sign for an hour at most",
+            CredentialError::Times(_) => {
+                "set the clock of the machine that signs, or sign for an hour at most"
+            }
             CredentialError::KeyDisabled
             | CredentialError::AccountDisabled
             | CredentialError::KeyFile
@@ -114,9 +114,9 @@ impl OciError {
     }
 
     fn too_many_credentials() -> Self {
-        let message = "No valid credential was supplied, as too often before from this address or for this account.";
+        let message = "No valid credential was supplied, and too many wrong ones came before from this address or for this account.";
         let hint =
-            "log in with a credential that is right: it is not refused for those that were wrong";
+            "log in with a good credential: it is accepted in spite of the wrong ones before it";
         Self::new(StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS", message, hint)
             .header(RETRY_AFTER, HeaderValue::from(1))
     }
@@ -153,13 +153,13 @@ impl OciError {
 
     /// Returns the error of deleting a manifest that an index names. Cleanup programs look for this code of Google's,
     /// delete the index, and try again.
-    pub(super) fn has_parent(digest: &Digest, by: &Digest) -> Self {
+    pub(super) fn has_parent(digest: &Digest, parent: &Digest) -> Self {
         let code = "GOOGLE_MANIFEST_DANGLING_PARENT_IMAGE";
         // Some of them read the digest at the end.
         let message = format!(
-            "Manifest {digest} is still referenced by one or more parent images. Parent image: {by}"
+            "Manifest {digest} is still referenced by one or more parent images. Parent image: {parent}"
         );
-        Self::bad_request(code, message, "delete what needs it first")
+        Self::bad_request(code, message, "delete the index that names it first")
     }
 
     pub(super) fn wrong_method(allowed: &[Method]) -> Self {
@@ -176,11 +176,7 @@ impl OciError {
     }
 
     /// Returns the answer to a request for `path`.
-    pub(super) fn into_response_for(
-        self,
-        (method, path): (&Method, &str),
-        base_url: &str,
-    ) -> Response {
+    pub(super) fn into_response_for(self, method: &Method, path: &str, base_url: &str) -> Response {
         let mut message = String::from(self.message);
         if let Some(error) = self.refusal {
             message = format!("{message}: {}", refusal::reason(*error, host_of(base_url)));
@@ -193,87 +189,11 @@ impl OciError {
             (self.status, axum::Json(body)).into_response()
         };
         response.headers_mut().extend(self.headers);
-        if let Some(problem) = self.challenge {
-            let challenge = challenge((method, path), (base_url, problem));
+        if let Some(error) = self.challenge {
+            let challenge = challenge(method, path, base_url, error);
             response.headers_mut().extend(challenge.map(|value| (WWW_AUTHENTICATE, value)));
         }
         response
-    }
-}
-
-impl From<NameError> for OciError {
-    fn from(error: NameError) -> Self {
-        let hint = "images are addressed as HOST/PROJECT/REPOSITORY/IMAGE";
-        Self::bad_request("NAME_INVALID", error.to_string(), hint)
-    }
-}
-
-impl From<ReferenceError> for OciError {
-    fn from(error: ReferenceError) -> Self {
-        match error {
-            ReferenceError::Tag => Self::bad_request(
-                "TAG_INVALID",
-                error.to_string(),
-                "choose a tag such as 1.0 or latest",
-            ),
-            ReferenceError::Digest(error) => error.into(),
-        }
-    }
-}
-
-impl From<DigestError> for OciError {
-    fn from(error: DigestError) -> Self {
-        let hint = "copy the whole digest, as the push of the content printed it";
-        Self::bad_request("DIGEST_INVALID", error.to_string(), hint)
-    }
-}
-
-impl From<PageSizeError> for OciError {
-    fn from(error: PageSizeError) -> Self {
-        let hint = "leave n out, and follow the Link header to the next page";
-        Self::bad_request("PAGINATION_NUMBER_INVALID", error.to_string(), hint)
-    }
-}
-
-impl From<ManifestError> for OciError {
-    fn from(error: ManifestError) -> Self {
-        let is_large = matches!(error, ManifestError::TooLarge);
-        let status = if is_large { StatusCode::PAYLOAD_TOO_LARGE } else { StatusCode::BAD_REQUEST };
-        let hint = match error {
-            ManifestError::TooLarge => "push large annotations as a layer, or split the index",
-            ManifestError::TooManyDescriptors(_) => "merge layers, or split the index",
-            ManifestError::Json(_) => {
-                "write plain JSON in UTF-8 that has no key twice, its fields spelled as specified"
-            }
-            ManifestError::Schema1 => "skopeo copy --format v2s2 converts it",
-            ManifestError::SchemaVersion => "set schemaVersion to 2",
-            ManifestError::NoMediaType => "send the manifest's media type as Content-Type",
-            ManifestError::MediaTypeMismatch { .. } => {
-                "send as Content-Type what the manifest has as mediaType"
-            }
-            ManifestError::UnknownMediaType(_) => "push it as an OCI manifest with an artifactType",
-            ManifestError::ForeignField { .. } | ManifestError::MissingField { .. } => {
-                "an image has config and layers, an index has manifests, and none has both"
-            }
-            ManifestError::Digest { .. } => "name the content by its sha256 or sha512 digest",
-            ManifestError::Size { .. } => "state the content's length in bytes",
-            ManifestError::TwoSizes(_) => "state the same size wherever that digest stands",
-            ManifestError::ArtifactType => "use a media type such as application/vnd.example.sbom",
-        };
-        Self::new(status, "MANIFEST_INVALID", error.to_string(), hint)
-    }
-}
-
-impl From<BodyError> for OciError {
-    fn from(error: BodyError) -> Self {
-        let (status, hint) = match error {
-            BodyError::Closed => (StatusCode::BAD_REQUEST, "the connection broke: push again"),
-            BodyError::Stalled => {
-                (StatusCode::REQUEST_TIMEOUT, "the connection was stuck: push again")
-            }
-        };
-        let message = format!("request body ended early: {error}");
-        Self::new(status, "BLOB_UPLOAD_INVALID", message, hint)
     }
 }
 
@@ -301,7 +221,7 @@ impl From<EngineError> for OciError {
             EngineError::DownloadDenied(_) => {
                 let hint =
                     "pull another version; whoever administers the repository sets its rules";
-                Self::new(StatusCode::FORBIDDEN, "DENIED", message, hint).advised()
+                Self::new(StatusCode::FORBIDDEN, "DENIED", message, hint).with_hint_in_message()
             }
             EngineError::InsufficientScope => Self::insufficient_scope(),
             EngineError::InsufficientOauthScopes => {
@@ -312,7 +232,8 @@ impl From<EngineError> for OciError {
             EngineError::Credential(error) => Self::refused(error),
             EngineError::ModeNotServed(_) => {
                 let hint = "push to and pull from a standard repository";
-                Self::new(StatusCode::NOT_IMPLEMENTED, "UNSUPPORTED", message, hint).advised()
+                Self::new(StatusCode::NOT_IMPLEMENTED, "UNSUPPORTED", message, hint)
+                    .with_hint_in_message()
             }
             // Errors that only calls of Google's APIs end with.
             EngineError::ResourceUnknown(_)
@@ -320,7 +241,7 @@ impl From<EngineError> for OciError {
             | EngineError::Conflict(_)
             | EngineError::Precondition(_)
             | EngineError::InvalidArgument { .. } => {
-                Self::bad_request("UNSUPPORTED", message, "use the API that has this")
+                Self::bad_request("UNSUPPORTED", message, "use Google's APIs for this")
             }
             EngineError::ConditionFailed => Self::condition_failed(),
             EngineError::RepositoryUnknown(name) => {
@@ -338,7 +259,8 @@ impl From<EngineError> for OciError {
                 Self::not_found("NAME_UNKNOWN", message, hint)
             }
             EngineError::BlobUnknown(_) => {
-                let hint = "push the image to this repository again: its blobs are its own";
+                let hint =
+                    "push the image to this repository again: repositories do not share blobs";
                 Self::not_found("BLOB_UNKNOWN", message, hint)
             }
             EngineError::ManifestUnknown(_) => {
@@ -352,7 +274,7 @@ impl From<EngineError> for OciError {
             EngineError::TooManyUploads { .. } => {
                 let hint = "finish uploads, or end them with DELETE; limits.open_uploads is how many may be open";
                 Self::new(StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS", message, hint)
-                    .advised()
+                    .with_hint_in_message()
                     .header(RETRY_AFTER, HeaderValue::from(60))
             }
             EngineError::UploadBusy => {
@@ -381,7 +303,7 @@ impl From<EngineError> for OciError {
                 Self::bad_request("MANIFEST_INVALID", message, hint)
             }
             EngineError::InUse { .. } => {
-                let hint = "delete what needs it first";
+                let hint = "delete first what refers to it";
                 Self::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", message, hint)
                     .header(ALLOW, HeaderValue::from_static("GET, HEAD"))
             }
@@ -399,9 +321,9 @@ impl From<EngineError> for OciError {
     }
 }
 
-fn missing_references(message: String, missing: &[model::digest::Digest]) -> OciError {
-    const NAMED: usize = 20;
-    let digests: Vec<_> = missing.iter().take(NAMED).map(|digest| digest.as_str()).collect();
+fn missing_references(message: String, missing: &[Digest]) -> OciError {
+    const MAX_NAMED: usize = 20;
+    let digests: Vec<_> = missing.iter().take(MAX_NAMED).map(|digest| digest.as_str()).collect();
     let hint = "push blobs to this repository, and an index's manifests to this image, before what names them";
     let mut error = OciError::bad_request("MANIFEST_BLOB_UNKNOWN", message, hint);
     error.detail["missing"] = json!(digests);
@@ -447,7 +369,7 @@ fn store_away(message: &str) -> OciError {
     let id = request_id();
     tracing::warn!(request.id = id, "answering 503: {message} {id}");
     let text = "the registry's storage is not where it was: nothing is written until it is back";
-    let hint = "the server's log says what is missing: tell its operator, or try again later";
+    let hint = "try again later, or tell the registry's operator: the log says what is missing";
     OciError::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", text, hint)
         .header(RETRY_AFTER, HeaderValue::from(10))
 }
@@ -456,6 +378,7 @@ fn store_away(message: &str) -> OciError {
 fn internal(message: &str) -> OciError {
     let id = request_id();
     tracing::error!(request.id = id, "answering 500: {message} {id}");
-    let hint = "the server's log has it under this answer's X-Request-Id: tell its operator";
+    let hint =
+        "tell the registry's operator: the log has the cause under this answer's X-Request-Id";
     OciError::new(StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN", "internal error", hint)
 }

@@ -22,7 +22,8 @@ use crate::error::OciError;
 const MAX_TAGS: usize = 100;
 
 pub(super) async fn by_method(
-    (context, body): (OciRequest, Body),
+    context: OciRequest,
+    body: Body,
     image: &str,
     reference: &str,
 ) -> OciAnswer {
@@ -36,14 +37,14 @@ pub(super) async fn by_method(
     match context.method {
         Method::HEAD => {
             let access = context.open::<Pull>(&target).await?;
-            content(&context, access.stat_manifest(&reference).await?)
+            manifest_answer(&context, access.stat_manifest(&reference).await?)
         }
         Method::GET => {
             let access = context.open::<Pull>(&target).await?;
-            content(&context, access.pull_manifest(&reference).await?)
+            manifest_answer(&context, access.pull_manifest(&reference).await?)
         }
         // In a box, because the future of `put` is larger than all others.
-        Method::PUT => Box::pin(put((context, body), (image, &target), reference)).await,
+        Method::PUT => Box::pin(put(context, body, image, &target, reference)).await,
         Method::DELETE => {
             let access = context.open::<Delete>(&target).await?;
             let precondition = context.precondition()?;
@@ -58,7 +59,7 @@ pub(super) async fn by_method(
     }
 }
 
-fn content(context: &OciRequest, manifest: PulledManifest) -> OciAnswer {
+fn manifest_answer(context: &OciRequest, manifest: PulledManifest) -> OciAnswer {
     if let Some(ended) = context.ended_by_condition(&manifest.digest) {
         return ended;
     }
@@ -75,8 +76,10 @@ fn content(context: &OciRequest, manifest: PulledManifest) -> OciAnswer {
 }
 
 async fn put(
-    (context, body): (OciRequest, Body),
-    (image, target): (&str, &ImageTarget),
+    context: OciRequest,
+    body: Body,
+    image: &str,
+    target: &ImageTarget,
     reference: Reference,
 ) -> OciAnswer {
     // A caller who may not push is refused before the body is read. A repository that does not exist yet is created
@@ -99,7 +102,7 @@ async fn put(
     // `whole` lives until the manifest is stored: so long, its memory counts as taken.
     let whole = receive(&context, body).await?;
     let bytes = whole.bytes.clone();
-    let named = tags.clone();
+    let written_tags = tags.clone();
     let content_type = context.header(CONTENT_TYPE).map(str::to_owned);
     let received = ReceivedManifest { bytes, content_type, reference, tags };
     let new = context.app.engine.read_manifest(received).await?.with_precondition(precondition);
@@ -117,7 +120,7 @@ async fn put(
     if let Some(subject) = &pushed.subject {
         head = head.header("oci-subject", subject.as_str());
     }
-    for tag in &named {
+    for tag in &written_tags {
         head = head.header("oci-tag", HeaderValue::from_str(tag.as_str()).expect("tags are plain"));
     }
     Ok(finish(head, Body::empty()))
@@ -131,8 +134,9 @@ async fn receive(context: &OciRequest, body: Body) -> Result<BufferedBody, OciEr
         WholeError::Stalled => BodyError::Stalled.into(),
         WholeError::Closed => BodyError::Closed.into(),
         WholeError::GivenUp => {
-            let why = "there is no memory for as many manifests as are being pushed";
-            EngineError::Unavailable(why.to_owned()).into()
+            let reason =
+                "the manifests that are being pushed take all the memory that there is for them";
+            EngineError::Unavailable(reason.to_owned()).into()
         }
     })
 }

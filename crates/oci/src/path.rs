@@ -54,16 +54,16 @@ impl<'a> OciRoute<'a> {
         let (image, kind) = rest.rsplit_once('/').unwrap_or(("", rest));
         match (kind, last) {
             ("blobs", "uploads") => Some(Self::Uploads { image }),
-            ("blobs", digest) => Some(Self::Blob { image, digest: decoded(digest) }),
+            ("blobs", digest) => Some(Self::Blob { image, digest: decode(digest) }),
             ("uploads", id) => {
                 let image = image.strip_suffix("/blobs").or((image == "blobs").then_some(""))?;
                 Some(Self::Upload { image, id })
             }
             ("manifests", reference) => {
-                Some(Self::Manifest { image, reference: decoded(reference) })
+                Some(Self::Manifest { image, reference: decode(reference) })
             }
             ("tags", "list") => Some(Self::Tags { image }),
-            ("referrers", digest) => Some(Self::Referrers { image, digest: decoded(digest) }),
+            ("referrers", digest) => Some(Self::Referrers { image, digest: decode(digest) }),
             _ => None,
         }
     }
@@ -127,7 +127,7 @@ impl OciRoute<'_> {
 
 /// Decodes the last segment of a path, because some clients write the colon of a digest as `%3A`. The result must still
 /// be parsed.
-fn decoded(segment: &str) -> String {
+fn decode(segment: &str) -> String {
     percent_decode_str(segment).decode_utf8_lossy().into_owned()
 }
 

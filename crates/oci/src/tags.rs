@@ -11,9 +11,9 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::complete;
-use crate::context::{OciAnswer, OciRequest, allow};
+use crate::context::{OciAnswer, OciRequest, check_method};
 use crate::error::OciError;
-use crate::version_entry::entry;
+use crate::version_entry::version_entry;
 
 /// A list of tags as in OCI Distribution, with more fields that Google's clients read.
 #[derive(Serialize)]
@@ -45,18 +45,19 @@ pub(super) async fn list(context: OciRequest, image: &str) -> OciAnswer {
     })
     .into_response();
     let path = format!("/v2/{image}/tags/list");
-    Ok(linked(response, &path, (page.next.as_deref(), limit)))
+    Ok(with_next_link(response, &path, page.next.as_deref(), limit))
 }
 
 /// Answers the images of a repository, or `None` if `path` names more than a repository.
 async fn list_repository(context: &OciRequest, path: &str) -> Result<Option<Response>, OciError> {
-    let implied = context.place.repository.as_ref();
+    let implied = context.host_target.repository.as_ref();
     let parsed = parse_repository_path(path, implied);
-    let parsed = parsed.map_err(|error| context.no_image(path, error))?;
+    let parsed = parsed.map_err(|error| context.path_error(path, error))?;
     let Some((project, repository)) = parsed else {
         return Ok(None);
     };
-    let name = RepositoryName { project, location: context.place.location.clone(), repository };
+    let location = context.host_target.location.clone();
+    let name = RepositoryName { project, location, repository };
     let limit = parse_page_size(context.query.get("n"))?;
     if complete::is_wanted(context) {
         let list = context.app.engine.open_complete_image_list(&context.caller, &name).await;
@@ -72,46 +73,47 @@ async fn list_repository(context: &OciRequest, path: &str) -> Result<Option<Resp
     let list = TagList { name: path, tags: Vec::new(), child: page.entries, manifest: Map::new() };
     let list_path = format!("/v2/{path}/tags/list");
     let response = axum::Json(list).into_response();
-    Ok(Some(linked(response, &list_path, (page.next.as_deref(), limit))))
+    Ok(Some(with_next_link(response, &list_path, page.next.as_deref(), limit)))
 }
 
 /// Returns the entries of all versions, also of those without a tag, which cleanup programs look for.
 fn manifests(page: &TagPage) -> Map<String, Value> {
-    let entry = |version: &ListedVersion, tags: &[&TagRow]| {
-        let mut entry = entry(version);
+    let with_tags = |version: &ListedVersion, tags: &[&TagRow]| {
+        let mut entry = version_entry(version);
         entry["tag"] = tags.iter().map(|tag| tag.name.as_str()).collect();
         (version.digest.to_string(), entry)
     };
     let tagged = page.versions();
     let tagged = tagged.values().map(|tags| {
         let first = tags.first().expect("a version is listed by its tags");
-        entry(&first.version, tags)
+        with_tags(&first.version, tags)
     });
-    tagged.chain(page.untagged.iter().map(|version| entry(version, &[]))).collect()
+    tagged.chain(page.untagged.iter().map(|version| with_tags(version, &[]))).collect()
 }
 
 /// `GET /v2/_catalog`.
 pub(super) async fn catalog(context: OciRequest) -> OciAnswer {
-    allow(&context, &[Method::GET, Method::HEAD])?;
+    check_method(&context, &[Method::GET, Method::HEAD])?;
     // The token of an anonymous caller suffices: the list has the images that everybody may read.
     if context.caller.is_anonymous() && context.header(AUTHORIZATION).is_none() {
         return Err(OciError::no_credential());
     }
     let limit = parse_page_size(context.query.get("n"))?;
     let request = PageRequest { start: context.query.last().to_owned(), limit };
-    let location = &context.place.location;
+    let location = &context.host_target.location;
     let page = context.app.engine.list_catalog(&context.caller, location, request).await?;
     let response = axum::Json(json!({ "repositories": page.entries })).into_response();
-    Ok(linked(response, "/v2/_catalog", (page.next.as_deref(), limit)))
+    Ok(with_next_link(response, "/v2/_catalog", page.next.as_deref(), limit))
 }
 
-/// Adds the link to the next page, if there is one.
-pub(super) fn linked(
+/// Adds the link to the next page, which begins after `last`, if there is one.
+fn with_next_link(
     mut response: Response,
     path: &str,
-    (next, limit): (Option<&str>, usize),
+    last: Option<&str>,
+    limit: usize,
 ) -> Response {
-    if let Some(last) = next {
+    if let Some(last) = last {
         let last: String = byte_serialize(last.as_bytes()).collect();
         let link = format!("<{path}?n={limit}&last={last}>; rel=\"next\"");
         let link = HeaderValue::from_str(&link).expect("names and encoded text are plain");

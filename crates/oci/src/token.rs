@@ -19,7 +19,7 @@ use web::layer::RequestInfo;
 use web::layer::body_budget::{BodyBounds, WholeError};
 
 /// The length of the longest form that is read.
-const LONGEST_FORM: usize = 256 << 10;
+const MAX_FORM_BYTES: usize = 256 << 10;
 /// The memory that a request takes besides its form and its headers.
 const REQUEST_BYTES: usize = 8 << 10;
 
@@ -51,10 +51,10 @@ async fn read_form(app: &App, request: Request) -> Result<Vec<(String, String)>,
     let headers = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
     let head = headers.sum::<usize>() + parts.uri.query().map_or(0, str::len) + REQUEST_BYTES;
     let idle = app.limits.idle_timeout.get();
-    let bounds = BodyBounds { max_bytes: LONGEST_FORM, idle, total: idle, head };
+    let bounds = BodyBounds { max_bytes: MAX_FORM_BYTES, idle, total: idle, head };
     let whole = app.forms.receive_within(body, bounds).await.map_err(|error| match error {
         WholeError::TooLarge | WholeError::Stalled | WholeError::Closed => {
-            FormError::Invalid("the form is too long, or did not come")
+            FormError::Invalid("the form is too long, or did not come in time")
         }
         WholeError::GivenUp => FormError::TooMany,
     })?;
@@ -67,12 +67,15 @@ async fn read_form(app: &App, request: Request) -> Result<Vec<(String, String)>,
         return Err(FormError::Invalid("send a form: application/x-www-form-urlencoded"));
     }
     let fields = form_fields(bytes).ok_or(FormError::Invalid("the body is not a form"))?;
-    let twice = ONCE.iter().any(|once| fields.iter().filter(|(name, _)| name == once).count() > 1);
-    if twice { Err(FormError::Invalid("a parameter stands twice")) } else { Ok(fields) }
+    let count = |wanted: &str| fields.iter().filter(|(name, _)| name == wanted).count();
+    if SINGLE_PARAMETERS.iter().any(|parameter| count(parameter) > 1) {
+        return Err(FormError::Invalid("a parameter occurs twice"));
+    }
+    Ok(fields)
 }
 
 /// The parameters that may occur once (RFC 6749 §3.2). Docker sends `scope` more than once.
-const ONCE: [&str; 5] = ["grant_type", "assertion", "username", "password", "token"];
+const SINGLE_PARAMETERS: [&str; 5] = ["grant_type", "assertion", "username", "password", "token"];
 
 /// Returns a media type without its parameters.
 fn essence(value: &[u8]) -> &[u8] {
@@ -89,7 +92,7 @@ fn form_fields(bytes: &[u8]) -> Option<Vec<(String, String)>> {
 }
 
 /// Returns the description of a request, for the audit log.
-fn info(parts: &Parts) -> Option<&Arc<RequestInfo>> {
+fn request_info(parts: &Parts) -> Option<&Arc<RequestInfo>> {
     parts.extensions.get()
 }
 

@@ -18,48 +18,50 @@ use crate::error::OciError;
 use crate::range::stored_range;
 
 /// The operation of a POST that uploads or mounts a whole blob: the audit log has one such entry for each blob.
-const WHOLE: AuditedOperation = AuditedOperation::write("Docker-FinishUpload");
+const WHOLE_BLOB: AuditedOperation = AuditedOperation::write("Docker-FinishUpload");
 
 /// `POST`: mounts a blob, stores one at once, or starts an upload session.
-pub(super) async fn start((context, body): (OciRequest, Body), image: &str) -> OciAnswer {
+pub(super) async fn start(context: OciRequest, body: Body, image: &str) -> OciAnswer {
     refuse_encoding(&context)?;
     refuse_too_large(&context)?;
     let target = context.target(image)?;
     context.trail.note_image(&target);
-    let digest = |name: &str| context.query.get(name).map(str::parse::<Digest>).transpose();
-    let (mount, digest, algorithm) = (digest("mount")?, digest("digest")?, algorithm(&context)?);
+    let digest_of = |name: &str| context.query.get(name).map(str::parse::<Digest>).transpose();
+    let (mount, digest) = (digest_of("mount")?, digest_of("digest")?);
+    let algorithm = algorithm(&context)?;
     let access = match context.open_existing::<Push>(&target).await? {
         Some(access) => access,
         None => {
             // No repository is created for a blob in this request that is larger than the room on the disk.
-            let length = digest.as_ref().filter(|_| mount.is_none()).and(length(&context));
+            let length =
+                digest.as_ref().filter(|_| mount.is_none()).and(announced_length(&context));
             context.app.engine.check_announced(length.unwrap_or(0)).await?;
             context.open::<Push>(&target).await?
         }
     };
     match (mount, digest) {
         (Some(digest), _) => {
-            if mounted(&context, &access, &digest).await? {
-                context.trail.note_operation(Some(WHOLE));
-                return Ok(created(image, &digest));
+            if try_mount(&context, &access, &digest).await? {
+                context.trail.note_operation(Some(WHOLE_BLOB));
+                return Ok(created_answer(image, &digest));
             }
         }
         (None, Some(digest)) => {
             let upload = access.start_upload(digest.algorithm()).await?;
-            let chunk = unplaced(&context, body);
+            let chunk = chunk_without_range(&context, body);
             access.finish_upload(&upload.id, &digest, chunk).await?;
-            context.trail.note_operation(Some(WHOLE));
-            return Ok(created(image, &digest));
+            context.trail.note_operation(Some(WHOLE_BLOB));
+            return Ok(created_answer(image, &digest));
         }
         (None, None) => {}
     }
     let upload = access.start_upload(algorithm).await?;
-    Ok(progress(StatusCode::ACCEPTED, image, &upload))
+    Ok(progress_answer(StatusCode::ACCEPTED, image, &upload))
 }
 
 /// Mounts a blob, if it can. Returns false if the client has to upload the blob: a source that cannot be used is no
 /// error.
-async fn mounted(
+async fn try_mount(
     context: &OciRequest,
     access: &RepoAccess<Push>,
     digest: &Digest,
@@ -82,62 +84,64 @@ fn algorithm(context: &OciRequest) -> Result<DigestAlgorithm, OciError> {
     }
 }
 
-pub(super) async fn by_method(
-    (context, body): (OciRequest, Body),
-    image: &str,
-    id: &str,
-) -> OciAnswer {
+pub(super) async fn by_method(context: OciRequest, body: Body, image: &str, id: &str) -> OciAnswer {
     let target: ImageTarget = context.target(image)?;
     context.trail.note_image(&target);
     let access = context.open_existing::<Push>(&target).await?;
     let access = access.ok_or(EngineError::UploadUnknown)?;
     match context.method {
-        Method::PATCH => append((context, body), &access, (image, id)).await,
-        Method::PUT => finish_upload((context, body), &access, (image, id)).await,
+        Method::PATCH => append(context, body, &access, image, id).await,
+        Method::PUT => finish_upload(context, body, &access, image, id).await,
         Method::DELETE => {
             access.cancel_upload(id).await?;
             Ok(finish(empty(StatusCode::NO_CONTENT), Body::empty()))
         }
         _ => {
             let upload = access.upload_progress(id).await?;
-            Ok(progress(StatusCode::NO_CONTENT, image, &upload))
+            Ok(progress_answer(StatusCode::NO_CONTENT, image, &upload))
         }
     }
 }
 
 async fn append(
-    request: (OciRequest, Body),
+    context: OciRequest,
+    body: Body,
     access: &RepoAccess<Push>,
-    (image, id): (&str, &str),
+    image: &str,
+    id: &str,
 ) -> OciAnswer {
-    let chunk = chunk(request, access, (image, id)).await?;
+    let chunk = chunk(context, body, access, image, id).await?;
     let outcome = access.append(id, chunk).await;
-    let upload = outcome.map_err(|error| located(error, image, id))?;
-    Ok(progress(StatusCode::ACCEPTED, image, &upload))
+    let upload = outcome.map_err(|error| with_upload_location(error, image, id))?;
+    Ok(progress_answer(StatusCode::ACCEPTED, image, &upload))
 }
 
 async fn finish_upload(
-    request: (OciRequest, Body),
+    context: OciRequest,
+    body: Body,
     access: &RepoAccess<Push>,
-    (image, id): (&str, &str),
+    image: &str,
+    id: &str,
 ) -> OciAnswer {
-    let digest = request.0.query.get("digest").ok_or_else(|| {
+    let digest = context.query.get("digest").ok_or_else(|| {
         let hint = "add ?digest= and the digest of the whole blob";
         OciError::bad_request("DIGEST_INVALID", "the last PUT of an upload needs ?digest=", hint)
     })?;
     let digest: Digest = digest.parse()?;
-    request.0.trail.note_digest(&digest);
-    let chunk = chunk(request, access, (image, id)).await?;
+    context.trail.note_digest(&digest);
+    let chunk = chunk(context, body, access, image, id).await?;
     let outcome = access.finish_upload(id, &digest, chunk).await;
-    outcome.map_err(|error| located(error, image, id))?;
-    Ok(created(image, &digest))
+    outcome.map_err(|error| with_upload_location(error, image, id))?;
+    Ok(created_answer(image, &digest))
 }
 
 /// Returns the bytes of a request, with their range if the request states it.
 async fn chunk(
-    (context, body): (OciRequest, Body),
+    context: OciRequest,
+    body: Body,
     access: &RepoAccess<Push>,
-    (image, id): (&str, &str),
+    image: &str,
+    id: &str,
 ) -> Result<UploadChunk<'static>, OciError> {
     refuse_encoding(&context)?;
     refuse_too_large(&context)?;
@@ -153,18 +157,18 @@ async fn chunk(
         },
         None => None,
     };
-    Ok(UploadChunk { range, ..unplaced(&context, body) })
+    Ok(UploadChunk { range, ..chunk_without_range(&context, body) })
 }
 
 /// Returns the bytes of a request, without a range.
-fn unplaced(context: &OciRequest, body: Body) -> UploadChunk<'static> {
+fn chunk_without_range(context: &OciRequest, body: Body) -> UploadChunk<'static> {
     let body = upload_body(body, context.app.limits.idle_timeout.get());
-    UploadChunk { range: None, announced: length(context), body }
+    UploadChunk { range: None, announced: announced_length(context), body }
 }
 
 /// Adds the address of the upload to an error, unless the upload has ended by it.
-fn located(error: EngineError, image: &str, id: &str) -> OciError {
-    let over = matches!(
+fn with_upload_location(error: EngineError, image: &str, id: &str) -> OciError {
+    let has_ended = matches!(
         error,
         EngineError::UploadUnknown
             | EngineError::DigestMismatch { .. }
@@ -172,7 +176,7 @@ fn located(error: EngineError, image: &str, id: &str) -> OciError {
             | EngineError::DiskNearlyFull(_)
     );
     let error = OciError::from(error);
-    if over { error } else { error.header(LOCATION, upload_path(image, id)) }
+    if has_ended { error } else { error.header(LOCATION, upload_path(image, id)) }
 }
 
 fn upload_path(image: &str, id: &str) -> HeaderValue {
@@ -181,7 +185,7 @@ fn upload_path(image: &str, id: &str) -> HeaderValue {
 
 /// Refuses a body whose announced length is larger than a blob may be, before it is read.
 fn refuse_too_large(context: &OciRequest) -> Result<(), OciError> {
-    match length(context) {
+    match announced_length(context) {
         Some(length) if length > MAX_BLOB_BYTES => {
             Err(EngineError::BlobTooLarge { limit: MAX_BLOB_BYTES }.into())
         }
@@ -190,7 +194,7 @@ fn refuse_too_large(context: &OciRequest) -> Result<(), OciError> {
 }
 
 /// Returns the announced length of the body.
-fn length(context: &OciRequest) -> Option<u64> {
+fn announced_length(context: &OciRequest) -> Option<u64> {
     context.header(CONTENT_LENGTH).and_then(|text| text.parse().ok())
 }
 
@@ -207,14 +211,14 @@ fn refuse_encoding(context: &OciRequest) -> Result<(), OciError> {
     }
 }
 
-fn created(image: &str, digest: &Digest) -> Response {
+fn created_answer(image: &str, digest: &Digest) -> Response {
     let head = empty(StatusCode::CREATED)
         .header(LOCATION, format!("/v2/{image}/blobs/{digest}"))
         .header("docker-content-digest", digest.as_str());
     finish(head, Body::empty())
 }
 
-fn progress(status: StatusCode, image: &str, upload: &UploadProgress) -> Response {
+fn progress_answer(status: StatusCode, image: &str, upload: &UploadProgress) -> Response {
     let head = Response::builder()
         .status(status)
         .header(LOCATION, format!("/v2/{image}/blobs/uploads/{}", upload.id))

@@ -4,7 +4,7 @@ use engine::ListedVersion;
 use serde_json::{Value, json};
 
 /// Returns the properties of a version, for `gcrane` and for cleanup programs. Sizes and times are texts.
-pub(super) fn entry(version: &ListedVersion) -> Value {
+pub(super) fn version_entry(version: &ListedVersion) -> Value {
     json!({
         "imageSizeBytes": version.image_bytes.to_string(),
         "mediaType": version.media_type,

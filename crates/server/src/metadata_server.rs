@@ -16,7 +16,7 @@ use axum::routing::get;
 use axum::{Extension, Router};
 use http::header::{CONTENT_TYPE, FORWARDED, HOST, ORIGIN, VIA};
 use http::{HeaderName, HeaderValue, StatusCode};
-use identity::{Caller, IdentityError};
+use identity::{Caller, IdTokenRequest, IdentityError};
 use model::registry_host::without_port;
 use serde::Deserialize;
 use serde_json::json;
@@ -254,8 +254,8 @@ async fn identity(
     };
     let issuer = metadata.app.origin.for_address(info.local().ip());
     let include_email = query.format == "full";
-    let meant = (query.audience.as_str(), issuer.as_str());
-    match metadata.app.engine.identity().identity_token(&caller, meant, include_email).await {
+    let id_token = IdTokenRequest { audience: &query.audience, issuer: &issuer, include_email };
+    match metadata.app.engine.identity().identity_token(&caller, id_token).await {
         Ok(token) => ([(CONTENT_TYPE, "text/html")], token).into_response(),
         Err(error) => unavailable(&error),
     }

@@ -1,6 +1,6 @@
 //! IAM: service accounts, their keys, and the predefined roles.
 
-use identity::{AccountChange, AccountKeyRow, AccountRow, KeyKind};
+use identity::{AccountChange, AccountKeyRow, AccountRow, KeyKind, NewAccount};
 use model::role::{self, PredefinedRole as Predefined};
 use proto::google::iam::admin::v1::iam_server::Iam;
 use proto::google::iam::admin::v1::list_service_account_keys_request::KeyType;
@@ -29,7 +29,7 @@ impl Iam for ApiServices {
             request.into_inner();
         let list = ListIdentity::new(admitted.caller(), &["accounts", &name]);
         let (start, size) = (self.page_start(&list, &token)?, page_size(wanted, 100)?);
-        let accounts = self.app.engine.identity().accounts(&admitted, (&start, size));
+        let accounts = self.app.engine.identity().list_accounts(&admitted, &start, size);
         let (found, more) = accounts.await.map_err(failed)?;
         let next = found.last().filter(|_| more).map(|account| account.email.as_str());
         let next_page_token = self.page_token(&list, next)?;
@@ -42,7 +42,7 @@ impl Iam for ApiServices {
         request: Request<GetServiceAccountRequest>,
     ) -> Result<Response<ServiceAccount>, Status> {
         let found =
-            self.app.engine.identity().account(&admitted(&request)?).await.map_err(failed)?;
+            self.app.engine.identity().find_account(&admitted(&request)?).await.map_err(failed)?;
         Ok(Response::new(account(found)))
     }
 
@@ -54,9 +54,10 @@ impl Iam for ApiServices {
         let CreateServiceAccountRequest { account_id, service_account, .. } = request.into_inner();
         let new = service_account.unwrap_or_default();
         check_names(&new)?;
-        let names = (account_id.as_str(), new.display_name.as_str(), new.description.as_str());
+        let ServiceAccount { display_name, description, .. } = new;
+        let new = NewAccount { id: account_id, display_name, description };
         let created =
-            self.app.engine.identity().create_account(&admitted, names).await.map_err(failed)?;
+            self.app.engine.identity().create_account(&admitted, new).await.map_err(failed)?;
         let created = account(created);
         trail.note_resource(&created.name);
         Ok(Response::new(created))
@@ -141,7 +142,7 @@ impl Iam for ApiServices {
         &self,
         request: Request<ListServiceAccountKeysRequest>,
     ) -> Result<Response<ListServiceAccountKeysResponse>, Status> {
-        let found = self.app.engine.identity().keys(&admitted(&request)?).await.map_err(failed)?;
+        let found = self.app.engine.identity().list_keys(&admitted(&request)?).await.map_err(failed)?;
         let wanted = request.into_inner().key_types;
         let mut keys: Vec<_> = found.into_iter().map(key).collect();
         keys.retain(|key| wanted.is_empty() || wanted.contains(&key.key_type));
@@ -155,7 +156,7 @@ impl Iam for ApiServices {
         let admitted = admitted(&request)?;
         let request = request.into_inner();
         let id = names::last_segment(&request.name);
-        let found = self.app.engine.identity().key(&admitted, id).await.map_err(failed)?;
+        let found = self.app.engine.identity().find_key(&admitted, id).await.map_err(failed)?;
         let public = found.public_key.clone();
         let mut message = key(found);
         if request.public_key_type == ServiceAccountPublicKeyType::TypeRawPublicKey as i32 {

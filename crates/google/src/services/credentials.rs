@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use engine::EngineError;
-use identity::{Caller, ImpersonationChain};
+use identity::{Caller, IdTokenRequest, ImpersonationChain};
 use model::resource::Resource;
 use proto::google::iam::credentials::v1::iam_credentials_server::IamCredentials;
 use proto::google::iam::credentials::v1::{
@@ -71,11 +71,9 @@ impl IamCredentials for ApiServices {
         let lifetime: Option<Duration> = lifetime
             .map(|lifetime| lifetime.try_into().map_err(|_| bad_field("lifetime", "is negative")))
             .transpose()?;
-        let limits = (scope.as_slice(), lifetime);
         let issued =
-            self.app.engine.identity().generate_access_token(&caller, &chain, limits).await;
-        let issued =
-            note_impersonation(&trail, &chain, iam::SERVICE_ACCOUNTS_GET_ACCESS_TOKEN, issued)?;
+            self.app.engine.identity().generate_access_token(&caller, &chain, &scope, lifetime).await;
+        let issued = note_impersonation(&trail, &chain, iam::SERVICE_ACCOUNTS_GET_ACCESS_TOKEN, issued)?;
         let expires_at = issued.issued_at.saturating_add(issued.expires_in);
         Ok(Response::new(GenerateAccessTokenResponse {
             access_token: issued.token,
@@ -94,10 +92,9 @@ impl IamCredentials for ApiServices {
         let GenerateIdTokenRequest { name, delegates, audience, include_email } =
             request.into_inner();
         let chain = chain(&name, &delegates)?;
-        let asked = (audience.as_str(), issuer.as_str(), include_email);
-        let token = self.app.engine.identity().generate_id_token(&caller, &chain, asked).await;
-        let token =
-            note_impersonation(&trail, &chain, iam::SERVICE_ACCOUNTS_GET_OPEN_ID_TOKEN, token)?;
+        let id_token = IdTokenRequest { audience: &audience, issuer: &issuer, include_email };
+        let token = self.app.engine.identity().generate_id_token(&caller, &chain, id_token).await;
+        let token = note_impersonation(&trail, &chain, iam::SERVICE_ACCOUNTS_GET_OPEN_ID_TOKEN, token)?;
         Ok(Response::new(GenerateIdTokenResponse { token }))
     }
 

@@ -19,7 +19,7 @@ impl ApiServices {
     ) -> Result<Response<Message>, Status> {
         let admitted = admitted(&request)?;
         let stored =
-            self.app.engine.identity().policy(&admitted, permission).await.map_err(failed)?;
+            self.app.engine.identity().get_policy(&admitted, permission).await.map_err(failed)?;
         Ok(Response::new(message(&stored)))
     }
 
@@ -33,7 +33,7 @@ impl ApiServices {
         let bindings: Vec<_> = new.bindings.into_iter().map(unchecked_binding).collect();
         let policy = IamPolicy::new(&bindings).map_err(|problem| bad_field("policy", problem))?;
         let set =
-            self.app.engine.identity().set_policy(&admitted, permission, (policy, new.etag)).await;
+            self.app.engine.identity().set_policy(&admitted, permission, policy, new.etag).await;
         Ok(Response::new(message(&set.map_err(failed)?)))
     }
 

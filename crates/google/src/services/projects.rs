@@ -53,7 +53,7 @@ impl Projects for ApiServices {
         };
         let list = ListIdentity::new(&caller, &["projects", &filter]);
         let (start, size) = (self.page_start(&list, &token)?, page_size(wanted, 500)?);
-        let projects = self.app.engine.identity().projects(&caller, (&start, size));
+        let projects = self.app.engine.identity().list_projects(&caller, &start, size);
         let (found, next) = projects.await.map_err(failed)?;
         let shown = found.into_iter().filter(|project| project.active || !active_only);
         let projects = shown.map(message).collect();
@@ -66,7 +66,7 @@ impl Projects for ApiServices {
         request: Request<GetProjectRequest>,
     ) -> Result<Response<Project>, Status> {
         let found =
-            self.app.engine.identity().project(&admitted(&request)?).await.map_err(failed)?;
+            self.app.engine.identity().find_project(&admitted(&request)?).await.map_err(failed)?;
         Ok(Response::new(message(found)))
     }
 

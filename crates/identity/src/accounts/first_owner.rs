@@ -7,12 +7,12 @@ use model::principal::{AccountEmail, PolicyMember};
 use model::resource::ORGANIZATION_NAME;
 use model::{name::ProjectId, role};
 
-use crate::accounts::service_accounts as own;
+use crate::accounts::service_accounts::{find_account, insert_account};
 use crate::clock::Micros;
 use crate::credentials::key_file;
 use crate::error::IdentityError;
 use crate::identity::Identity;
-use crate::policies::evaluate as own_policies;
+use crate::policies::evaluate::{parse_stored, write_policy};
 
 /// The roles that the first account has on everything.
 const OWNER_ROLES: [&str; 3] = [
@@ -51,9 +51,7 @@ pub struct RestoredOwner {
 impl Identity {
     /// Returns whether there has never been an owner, so that nobody can sign in yet.
     pub async fn needs_owner(&self) -> Result<bool, IdentityError> {
-        self.meta
-            .read(|tx| Ok::<_, IdentityError>(policies::find(tx, ORGANIZATION_NAME)?.is_none()))
-            .await
+        self.read(|tx| Ok(policies::find(tx, ORGANIZATION_NAME)?.is_none())).await
     }
 
     /// Makes the first project, and an owner who may do everything. Returns `None` if another process was quicker.
@@ -66,31 +64,31 @@ impl Identity {
         token_uri: &str,
         keep: impl FnOnce(&FirstOwner) -> Result<(), IdentityError>,
     ) -> Result<Option<FirstOwner>, IdentityError> {
-        let owners: ProjectId = OWNERS_PROJECT.parse().expect("an id");
-        let email = AccountEmail::new("berth-owner", &owners).expect("an address");
-        let names = ("Owner".to_owned(), "Made by the first start.".to_owned());
-        let (account, own_key) = self.new_account(&email, names).await?;
-        let (key, private) = self.new_key(&email).await?;
-        let key_file = key_file::write(&account, &key.id, (&private, token_uri));
+        let owners_project: ProjectId = OWNERS_PROJECT.parse().expect("an id");
+        let email = AccountEmail::new("berth-owner", &owners_project).expect("an address");
+        let (account, system_managed_key) =
+            self.generate_account(&email, "Owner", "Made by the first start.").await?;
+        let (key, private) = self.generate_key(&email).await?;
+        let key_file = key_file::to_text(&account, &key.id, &private, token_uri);
         let owner = FirstOwner { email: account.email.clone(), key_file };
         keep(&owner)?;
         let (project, now) = (project.clone(), self.clock.now());
-        let created = self
-            .meta
-            .write(move |tx| {
-                if policies::find(tx, ORGANIZATION_NAME)?.is_some() {
-                    return Ok(false);
-                }
-                meta::projects::ensure(tx, project.as_str(), now)?;
-                meta::projects::ensure(tx, owners.as_str(), now)?;
-                own::insert_account(tx, (&owners, &account, &own_key))?;
-                accounts::insert_key(tx, &key)?;
-                own_policies::write(tx, ORGANIZATION_NAME, &everything(&email), now)?;
-                let principal = format!("serviceAccount:{email}");
-                events::insert(tx, &event("create-owner", &principal, now))?;
-                Ok::<_, IdentityError>(true)
-            })
-            .await?;
+        let writing = self.write(move |tx| {
+            if policies::find(tx, ORGANIZATION_NAME)?.is_some() {
+                return Ok(false);
+            }
+            meta::projects::ensure(tx, project.as_str(), now)?;
+            meta::projects::ensure(tx, owners_project.as_str(), now)?;
+            insert_account(tx, &owners_project, &account, &system_managed_key)?;
+            accounts::insert_key(tx, &key)?;
+            let mut policy = IamPolicy::default();
+            bind_owner_roles(&mut policy, &email);
+            write_policy(tx, ORGANIZATION_NAME, &policy, now)?;
+            let principal = format!("serviceAccount:{email}");
+            events::insert(tx, &organization_event("create-owner", &principal, now))?;
+            Ok(true)
+        });
+        let created = writing.await?;
         self.poll_epoch().await?;
         Ok(created.then_some(owner))
     }
@@ -109,30 +107,30 @@ impl Identity {
                 "there is no owner yet: the first start without --dev makes one".to_owned(),
             ));
         }
-        let owners: ProjectId = OWNERS_PROJECT.parse().expect("an id");
-        let email = AccountEmail::new("berth-owner", &owners).expect("an address");
-        let names = ("Owner".to_owned(), "Made by berth owner-key.".to_owned());
+        let project: ProjectId = OWNERS_PROJECT.parse().expect("an id");
+        let email = AccountEmail::new("berth-owner", &project).expect("an address");
         // Made before the transaction: making a key takes long.
-        let spare = if self.has_account(email.as_str()).await? {
+        let replacement = if self.has_account(email.as_str()).await? {
             None
         } else {
-            Some(self.new_account(&email, names).await?)
+            Some(self.generate_account(&email, "Owner", "Made by berth owner-key.").await?)
         };
-        let (key, private) = self.new_key(&email).await?;
-        let (now, row, id) = (self.clock.now(), key.clone(), key.id.clone());
-        let written = self.meta.write(move |tx| {
-            let rows = OwnerRows { project: &owners, email: &email, spare: spare.as_ref() };
-            let repaired = mend(tx, rows, now)?;
-            let account = own::find_account(tx, &email)?;
-            accounts::insert_key(tx, &row)?;
+        let (key, private) = self.generate_key(&email).await?;
+        let (now, key_id) = (self.clock.now(), key.id.clone());
+        let writing = self.write(move |tx| {
+            let rows =
+                OwnerRows { project: &project, email: &email, replacement: replacement.as_ref() };
+            let repaired = repair_owner(tx, rows, now)?;
+            let account = find_account(tx, &email)?;
+            accounts::insert_key(tx, &key)?;
             epochs::bump(tx, epochs::ACCESS)?;
-            events::insert(tx, &event("restore-owner", OPERATOR_PRINCIPAL, now))?;
-            Ok::<_, IdentityError>((account, repaired))
+            events::insert(tx, &organization_event("restore-owner", OPERATOR_PRINCIPAL, now))?;
+            Ok((account, repaired))
         });
-        let (account, repaired) = written.await?;
+        let (account, repaired) = writing.await?;
         self.poll_epoch().await?;
-        let key_file = key_file::write(&account, &id, (&private, token_uri));
-        Ok(RestoredOwner { email: account.email, key_id: id, key_file, repaired })
+        let key_file = key_file::to_text(&account, &key_id, &private, token_uri);
+        Ok(RestoredOwner { email: account.email, key_id, key_file, repaired })
     }
 }
 
@@ -140,43 +138,43 @@ impl Identity {
 struct OwnerRows<'a> {
     project: &'a ProjectId,
     email: &'a AccountEmail,
-    spare: Option<&'a (AccountRow, AccountKeyRow)>,
+    replacement: Option<&'a (AccountRow, AccountKeyRow)>,
 }
 
 /// Repairs the project, the account and the roles of the owner. Returns what was repaired, in sentences.
-fn mend(
+fn repair_owner(
     tx: &mut Tx<'_>,
     rows: OwnerRows<'_>,
     now: Micros,
 ) -> Result<Vec<&'static str>, IdentityError> {
-    let OwnerRows { project, email, spare } = rows;
+    let OwnerRows { project, email, replacement } = rows;
     let mut repaired = Vec::new();
     meta::projects::ensure(tx, project.as_str(), now)?;
     if meta::projects::undelete(tx, project.as_str())? > 0 {
-        repaired.push("Its project was deleted, and can be used again.");
+        repaired.push("The project of the owner was deleted, and can be used again.");
     }
-    match (accounts::find(tx, email.as_str())?, spare) {
+    match (accounts::find(tx, email.as_str())?, replacement) {
         (Some(account), _) if account.disabled => {
             accounts::update(tx, &AccountRow { disabled: false, updated_at: now, ..account })?;
-            repaired.push("The account was disabled, and is enabled again.");
+            repaired.push("The account of the owner was disabled, and is enabled again.");
         }
-        (None, Some((account, own_key))) => {
-            own::insert_account(tx, (project, account, own_key))?;
-            repaired.push("The account was missing, and was made anew.");
+        (None, Some((account, system_managed_key))) => {
+            insert_account(tx, project, account, system_managed_key)?;
+            repaired.push("The account of the owner was missing, and was made anew.");
         }
         (Some(_), _) | (None, None) => {}
     }
-    let mut policy = own_policies::parse_stored(policies::find(tx, ORGANIZATION_NAME)?)?.policy;
+    let mut policy = parse_stored(policies::find(tx, ORGANIZATION_NAME)?)?.policy;
     let before = policy.to_json();
-    give_everything(&mut policy, email);
+    bind_owner_roles(&mut policy, email);
     if policy.to_json() != before {
-        own_policies::write(tx, ORGANIZATION_NAME, &policy, now)?;
-        repaired.push("It had lost roles on the organization, and has them again.");
+        write_policy(tx, ORGANIZATION_NAME, &policy, now)?;
+        repaired.push("The owner had lost roles on the organization, and has them again.");
     }
     Ok(repaired)
 }
 
-pub(crate) fn event(action: &str, principal: &str, now: Micros) -> events::AuditEvent {
+pub(crate) fn organization_event(action: &str, principal: &str, now: Micros) -> events::AuditEvent {
     events::AuditEvent {
         action: action.to_owned(),
         principal: principal.to_owned(),
@@ -187,13 +185,7 @@ pub(crate) fn event(action: &str, principal: &str, now: Micros) -> events::Audit
     }
 }
 
-fn everything(email: &AccountEmail) -> IamPolicy {
-    let mut policy = IamPolicy::default();
-    give_everything(&mut policy, email);
-    policy
-}
-
-fn give_everything(policy: &mut IamPolicy, email: &AccountEmail) {
+fn bind_owner_roles(policy: &mut IamPolicy, email: &AccountEmail) {
     for name in OWNER_ROLES {
         let role = role::find_role(name).expect("a predefined role");
         policy.bind(role, PolicyMember::ServiceAccount(email.clone()));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use meta::projects::{self, ProjectRow as Row};
+use meta::projects::{self, ProjectRow};
 use meta::{Tx, epochs, events};
 use model::iam_policy::IamPolicy;
 use model::labels::check_labels;
@@ -35,9 +35,9 @@ pub struct Project {
     pub created_at: i64,
 }
 
-impl From<Row> for Project {
-    fn from(row: Row) -> Self {
-        let Row { id, number, name, labels, active, created_at } = row;
+impl From<ProjectRow> for Project {
+    fn from(row: ProjectRow) -> Self {
+        let ProjectRow { id, number, name, labels, active, created_at } = row;
         let labels = serde_json::from_str(&labels).unwrap_or_default();
         Self { id, number, name, labels, active, created_at }
     }
@@ -62,11 +62,11 @@ impl Identity {
         new: NewProject,
     ) -> Result<Project, IdentityError> {
         admitted.resource_for(resourcemanager::PROJECTS_CREATE)?;
-        let id = check_id(&new.id)?;
+        let id = parse_new_id(&new.id)?;
         check_name(&new.name)?;
         check_labels(&new.labels)
             .map_err(|error| IdentityError::invalid("project.labels", error))?;
-        let row = Row {
+        let row = ProjectRow {
             id: id.as_str().to_owned(),
             number: projects::random_number(),
             name: if new.name.is_empty() { new.id } else { new.name },
@@ -75,79 +75,73 @@ impl Identity {
             created_at: self.clock.now(),
         };
         let (admitted, created) = (admitted.clone(), row.clone());
-        self.meta
-            .write(move |tx| {
-                if !projects::insert(tx, &created)? {
-                    return Err(IdentityError::AlreadyExists(
-                        "Requested entity already exists".to_owned(),
-                    ));
-                }
-                let resource = format!("projects/{}", created.id);
-                let policy = owned_by(&admitted.caller().principal);
-                evaluate::write(tx, &resource, &policy, created.created_at)?;
-                let event = admitted.event("create-project", &resource, created.created_at);
-                Ok(events::insert(tx, &event)?)
-            })
-            .await?;
+        let writing = self.write(move |tx| {
+            if !projects::insert(tx, &created)? {
+                return Err(IdentityError::AlreadyExists(
+                    "Requested entity already exists".to_owned(),
+                ));
+            }
+            let resource = format!("projects/{}", created.id);
+            let policy = owner_policy(&admitted.caller().principal);
+            evaluate::write_policy(tx, &resource, &policy, created.created_at)?;
+            let event = admitted.event("create-project", &resource, created.created_at);
+            Ok(events::insert(tx, &event)?)
+        });
+        writing.await?;
         self.poll_epoch().await?;
         Ok(row.into())
     }
 
     /// Returns a project.
-    pub async fn project(&self, admitted: &Authorized) -> Result<Project, IdentityError> {
-        let id = admitted.project_for(resourcemanager::PROJECTS_GET)?.clone();
-        let unknown = IdentityError::ResourceUnknown(format!("projects/{id}"));
-        let found = self
-            .meta
-            .read_by_key(move |tx| Ok::<_, IdentityError>(projects::find(tx, id.as_str())?))
-            .await?;
-        found.map(Project::from).ok_or(unknown)
+    pub async fn find_project(&self, admitted: &Authorized) -> Result<Project, IdentityError> {
+        let id = admitted.project_for(resourcemanager::PROJECTS_GET)?;
+        Ok(self.project_row(id.as_str()).await?.into())
     }
 
     /// Returns the number of a project, for the metadata server.
     pub async fn project_number(&self, id: &str) -> Result<i64, IdentityError> {
-        let wanted = id.to_owned();
-        let found = self
-            .meta
-            .read_by_key(move |tx| Ok::<_, IdentityError>(projects::find(tx, &wanted)?))
-            .await?;
-        let unknown = || IdentityError::ResourceUnknown(format!("projects/{id}"));
-        found.map(|project| project.number).ok_or_else(unknown)
+        Ok(self.project_row(id).await?.number)
+    }
+
+    async fn project_row(&self, id: &str) -> Result<ProjectRow, IdentityError> {
+        let id = id.to_owned();
+        let reading = self.read_by_key(move |tx| {
+            let row = projects::find(tx, &id)?;
+            row.ok_or_else(|| IdentityError::ResourceUnknown(format!("projects/{id}")))
+        });
+        reading.await
     }
 
     /// Returns the projects after `last` that the caller may see, and the id after which the next page begins.
-    pub async fn projects(
+    pub async fn list_projects(
         &self,
         caller: &Caller,
-        (last, limit): (&str, usize),
+        last: &str,
+        limit: usize,
     ) -> Result<(Vec<Project>, Option<String>), IdentityError> {
-        const STEP: i64 = 500;
+        const ROWS_PER_READ: i64 = 500;
         /// The most projects that one request looks at. Of very many projects, the caller may see few.
-        const MOST: usize = 2_000;
-        let get = resourcemanager::PROJECTS_GET;
-        let (mut found, mut last, mut seen) = (Vec::new(), last.to_owned(), 0);
+        const MAX_EXAMINED: usize = 2_000;
+        let (mut visible, mut last, mut examined) = (Vec::new(), last.to_owned(), 0);
         loop {
             let after = last.clone();
-            let rows = self
-                .meta
-                .read(move |tx| Ok::<_, IdentityError>(projects::list(tx, &after, STEP)?))
-                .await?;
-            let end = rows.len() < STEP as usize;
+            let rows = self.read(move |tx| Ok(projects::list(tx, &after, ROWS_PER_READ)?)).await?;
+            let is_end = rows.len() < ROWS_PER_READ as usize;
             for row in rows {
-                if found.len() == limit || seen == MOST {
-                    return Ok((found, Some(last)));
+                if visible.len() == limit || examined == MAX_EXAMINED {
+                    return Ok((visible, Some(last)));
                 }
-                seen += 1;
+                examined += 1;
                 last.clone_from(&row.id);
                 let resource = format!("projects/{}", row.id).parse::<Resource>();
                 if let Ok(resource) = resource
-                    && self.may(caller, get, &resource).await?
+                    && self.may(caller, resourcemanager::PROJECTS_GET, &resource).await?
                 {
-                    found.push(row.into());
+                    visible.push(row.into());
                 }
             }
-            if end {
-                return Ok((found, None));
+            if is_end {
+                return Ok((visible, None));
             }
         }
     }
@@ -157,24 +151,23 @@ impl Identity {
         let id = admitted.project_for(resourcemanager::PROJECTS_DELETE)?.clone();
         let resource = format!("projects/{id}");
         let (admitted, now) = (admitted.clone(), self.clock.now());
-        self.meta
-            .write(move |tx| {
-                if projects::request_delete(tx, id.as_str())? == 0 {
-                    return Err(IdentityError::ResourceUnknown(resource.clone()));
-                }
-                evaluate::check_administrator(tx)?;
-                epochs::bump(tx, epochs::ACCESS)?;
-                let event = admitted.event("delete-project", &resource, now);
-                Ok(events::insert(tx, &event)?)
-            })
-            .await?;
+        let writing = self.write(move |tx| {
+            if projects::request_delete(tx, id.as_str())? == 0 {
+                return Err(IdentityError::ResourceUnknown(resource.clone()));
+            }
+            evaluate::check_administrator(tx)?;
+            epochs::bump(tx, epochs::ACCESS)?;
+            let event = admitted.event("delete-project", &resource, now);
+            Ok(events::insert(tx, &event)?)
+        });
+        writing.await?;
         self.poll_epoch().await?;
         Ok(())
     }
 }
 
 /// Returns a policy that makes a principal the owner.
-pub(crate) fn owned_by(principal: &Principal) -> IamPolicy {
+fn owner_policy(principal: &Principal) -> IamPolicy {
     let mut policy = IamPolicy::default();
     let owner = role::find_role("roles/owner").expect("a predefined role");
     match principal {
@@ -188,20 +181,23 @@ pub(crate) fn owned_by(principal: &Principal) -> IamPolicy {
 }
 
 fn check_name(name: &str) -> Result<(), IdentityError> {
-    const LONGEST: usize = 100;
-    if name.chars().count() <= LONGEST && !name.contains(char::is_control) {
+    const MAX_NAME_CHARACTERS: usize = 100;
+    if name.chars().count() <= MAX_NAME_CHARACTERS && !name.contains(char::is_control) {
         return Ok(());
     }
     Err(IdentityError::InvalidArgument {
         field: "project.name",
-        problem: format!("at most {LONGEST} characters, none of which controls a terminal"),
+        problem: format!(
+            "at most {MAX_NAME_CHARACTERS} characters, none of which controls a terminal"
+        ),
     })
 }
 
 /// Parses the id of a new project, with the lengths that Resource Manager takes.
-fn check_id(id: &str) -> Result<ProjectId, IdentityError> {
-    let own = id.rsplit(':').next().unwrap_or_default();
-    let parsed = id.parse::<ProjectId>().ok().filter(|_| (6..=30).contains(&own.len()));
+fn parse_new_id(id: &str) -> Result<ProjectId, IdentityError> {
+    let without_domain = id.rsplit(':').next().unwrap_or_default();
+    let is_length_good = (6..=30).contains(&without_domain.len());
+    let parsed = id.parse::<ProjectId>().ok().filter(|_| is_length_good);
     parsed.ok_or_else(|| IdentityError::InvalidArgument {
         field: "project_id",
         problem: format!(
@@ -212,7 +208,7 @@ fn check_id(id: &str) -> Result<ProjectId, IdentityError> {
 }
 
 /// Returns the row of a project, if its deletion was not requested.
-pub(crate) fn require_active(tx: &mut Tx<'_>, id: &ProjectId) -> Result<Row, IdentityError> {
-    let found = projects::find(tx, id.as_str())?.filter(|project| project.active);
-    found.ok_or_else(|| IdentityError::ResourceUnknown(format!("projects/{id}")))
+pub(crate) fn require_active(tx: &mut Tx<'_>, id: &ProjectId) -> Result<ProjectRow, IdentityError> {
+    let project = projects::find(tx, id.as_str())?.filter(|project| project.active);
+    project.ok_or_else(|| IdentityError::ResourceUnknown(format!("projects/{id}")))
 }

@@ -3,13 +3,13 @@
 use meta::{Meta, accounts, epochs, events, signing_keys};
 use model::principal::AccountEmail;
 
-use crate::accounts::first_owner::{OPERATOR_PRINCIPAL, event};
+use crate::accounts::first_owner::{OPERATOR_PRINCIPAL, organization_event};
 use crate::clock::Micros;
 use crate::error::IdentityError;
 use crate::identity::Identity;
 
 /// The most keys that are read at once.
-const STEP: i64 = 100;
+const KEYS_PER_READ: i64 = 100;
 
 /// The keys that were replaced because the lost master key had sealed them.
 #[derive(Debug, Default)]
@@ -40,16 +40,16 @@ impl Identity {
     /// Fails if the database fails.
     pub async fn opens_sealed_keys(&self) -> Result<bool, IdentityError> {
         let now = self.clock.now();
-        let read = self.meta.read(move |tx| {
-            let signing = signing_keys::list_valid(tx, now)?;
-            Ok::<_, IdentityError>((signing, accounts::find_last_sealed_key(tx)?))
+        let reading = self.read(move |tx| {
+            Ok((signing_keys::list_valid(tx, now)?, accounts::find_last_sealed_key(tx)?))
         });
-        let (signing, account) = read.await?;
-        let signing = signing.iter().map(|key| (&key.id, &key.sealed_private_key));
-        let account = account.as_ref();
-        let account = account.and_then(|key| Some((&key.id, key.sealed_private_key.as_ref()?)));
-        let mut sealed = signing.chain(account);
-        Ok(sealed.all(|(id, sealed)| self.master.open(id, sealed).is_ok()))
+        let (signing_keys, last_account_key) = reading.await?;
+        let of_tokens = signing_keys.iter().map(|key| (&key.id, &key.sealed_private_key));
+        let of_account = last_account_key
+            .as_ref()
+            .and_then(|key| Some((&key.id, key.sealed_private_key.as_ref()?)));
+        let mut sealed_keys = of_tokens.chain(of_account);
+        Ok(sealed_keys.all(|(id, sealed)| self.master.open(id, sealed).is_ok()))
     }
 
     /// Replaces the system-managed keys that the master key does not open, and then deletes the keys that sign tokens.
@@ -60,13 +60,12 @@ impl Identity {
     pub async fn renew_sealed_keys(&self) -> Result<LostSeals, IdentityError> {
         let (mut lost, mut last) = (LostSeals::default(), String::new());
         loop {
-            let from = last.clone();
-            let read = self.meta.read(move |tx| {
-                Ok::<_, IdentityError>(accounts::list_sealed_keys(tx, &from, STEP)?)
-            });
-            let keys = read.await?;
-            let Some(end) = keys.last() else { break };
-            end.account.clone_into(&mut last);
+            let after = last.clone();
+            let keys = self
+                .read(move |tx| Ok(accounts::list_sealed_keys(tx, &after, KEYS_PER_READ)?))
+                .await?;
+            let Some(last_key) = keys.last() else { break };
+            last_key.account.clone_into(&mut last);
             for key in keys {
                 let sealed = key.sealed_private_key.as_deref().unwrap_or_default();
                 if self.master.open(&key.id, sealed).is_err() {
@@ -75,7 +74,7 @@ impl Identity {
                 }
             }
         }
-        lost.signing_keys = self.forget_signing_keys().await?;
+        lost.signing_keys = self.delete_signing_keys().await?;
         Ok(lost)
     }
 
@@ -83,33 +82,31 @@ impl Identity {
         let email: AccountEmail = old.account.parse().map_err(|error| {
             IdentityError::Internal(format!("a stored account {}: {error}", old.account))
         })?;
-        let (mut new, private) = self.new_key(&email).await?;
-        let sealed = self.master.seal(&new.id, &private)?;
-        new.sealed_private_key = Some(sealed);
-        let old = old.id.clone();
-        self.meta
-            .write(move |tx| {
-                // The account may have been deleted meanwhile, with its keys.
-                if accounts::delete_key(tx, &old)? == 1 {
-                    accounts::insert_key(tx, &new)?;
-                }
-                Ok::<_, IdentityError>(())
-            })
-            .await
+        let (mut new, private) = self.generate_key(&email).await?;
+        new.sealed_private_key = Some(self.master.seal(&new.id, &private)?);
+        let old_id = old.id.clone();
+        let writing = self.write(move |tx| {
+            // The account may have been deleted meanwhile, with its keys.
+            if accounts::delete_key(tx, &old_id)? == 1 {
+                accounts::insert_key(tx, &new)?;
+            }
+            Ok(())
+        });
+        writing.await
     }
 
     /// Deletes all keys that sign tokens, in one transaction. There are few of them: each signs for weeks.
-    async fn forget_signing_keys(&self) -> Result<u64, IdentityError> {
+    async fn delete_signing_keys(&self) -> Result<u64, IdentityError> {
         let now = self.clock.now();
-        let forgotten = self.meta.write(move |tx| {
-            let forgotten = signing_keys::delete_all(tx)?;
+        let writing = self.write(move |tx| {
+            let deleted = signing_keys::delete_all(tx)?;
             epochs::bump(tx, epochs::ACCESS)?;
-            let event = event("new-master-key", OPERATOR_PRINCIPAL, now);
+            let event = organization_event("new-master-key", OPERATOR_PRINCIPAL, now);
             events::insert(tx, &event)?;
-            Ok::<_, IdentityError>(forgotten)
+            Ok(deleted)
         });
-        let forgotten = forgotten.await?;
+        let deleted = writing.await?;
         self.poll_epoch().await?;
-        Ok(forgotten)
+        Ok(deleted)
     }
 }

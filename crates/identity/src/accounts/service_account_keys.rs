@@ -30,20 +30,20 @@ pub struct NewKey {
 
 impl Identity {
     /// Makes a key. Returns its row, and its private half.
-    pub(crate) async fn new_key(
+    pub(crate) async fn generate_key(
         &self,
         email: &AccountEmail,
     ) -> Result<(AccountKeyRow, Vec<u8>), IdentityError> {
-        let (pair, private) = self.generate().await?;
+        let (pair, private) = self.generate_key_pair().await?;
         Ok((self.key_row(email, &pair)?, private))
     }
 
     /// Makes an RSA key pair. That takes a processor for a tenth of a second, on threads that other work needs as well.
-    async fn generate(&self) -> Result<(AccountKey, Vec<u8>), IdentityError> {
-        let making = self.making_keys.acquire().await;
-        let _making = making.expect("it is never closed");
-        let made = tokio::task::spawn_blocking(AccountKey::generate).await;
-        Ok(made.map_err(|_| KeyError)??)
+    async fn generate_key_pair(&self) -> Result<(AccountKey, Vec<u8>), IdentityError> {
+        let permit = self.making_keys.acquire().await;
+        let _permit = permit.expect("the semaphore is never closed");
+        let generated = tokio::task::spawn_blocking(AccountKey::generate).await;
+        Ok(generated.map_err(|_| KeyError)??)
     }
 
     fn key_row(
@@ -51,9 +51,9 @@ impl Identity {
         email: &AccountEmail,
         pair: &AccountKey,
     ) -> Result<AccountKeyRow, IdentityError> {
-        let [a, b] = [Id::random().to_string(), Id::random().to_string()];
+        let [first, second] = [Id::random().to_string(), Id::random().to_string()];
         Ok(AccountKeyRow {
-            id: format!("{a}{}", &b[..8]),
+            id: format!("{first}{}", &second[..8]),
             account: email.as_str().to_owned(),
             public_key: pair.public_key()?,
             sealed_private_key: None,
@@ -70,93 +70,88 @@ impl Identity {
         token_uri: &str,
     ) -> Result<NewKey, IdentityError> {
         let email = require_account(admitted.resource_for(iam::SERVICE_ACCOUNT_KEYS_CREATE)?)?;
-        let wanted = email.clone();
-        self.meta.read_by_key(move |tx| with_room_for_a_key(tx, &wanted).map(drop)).await?;
-        let (key, private) = self.new_key(&email).await?;
+        let account = email.clone();
+        self.read_by_key(move |tx| account_with_room_for_key(tx, &account).map(drop)).await?;
+        let (key, private) = self.generate_key(&email).await?;
         let (admitted, now, row) = (admitted.clone(), self.clock.now(), key.clone());
-        let account = self
-            .meta
-            .write(move |tx| {
-                // Checked once more: other requests may have made keys meanwhile.
-                let account = with_room_for_a_key(tx, &email)?;
-                accounts::insert_key(tx, &row)?;
-                events::insert(tx, &admitted.event("create-key", email.as_str(), now))?;
-                Ok::<_, IdentityError>(account)
-            })
-            .await?;
-        let file = key_file::write(&account, &key.id, (&private, token_uri));
+        let writing = self.write(move |tx| {
+            // Checked once more: other requests may have made keys meanwhile.
+            let account = account_with_room_for_key(tx, &email)?;
+            accounts::insert_key(tx, &row)?;
+            events::insert(tx, &admitted.event("create-key", email.as_str(), now))?;
+            Ok(account)
+        });
+        let file = key_file::to_text(&writing.await?, &key.id, &private, token_uri);
         Ok(NewKey { key, file })
     }
 
     /// Returns the keys of an account.
-    pub async fn keys(&self, admitted: &Authorized) -> Result<Vec<AccountKeyRow>, IdentityError> {
+    pub async fn list_keys(
+        &self,
+        admitted: &Authorized,
+    ) -> Result<Vec<AccountKeyRow>, IdentityError> {
         let email = require_account(admitted.resource_for(iam::SERVICE_ACCOUNT_KEYS_LIST)?)?;
-        self.meta
-            .read(move |tx| {
-                find_account(tx, &email)?;
-                Ok::<_, IdentityError>(accounts::list_keys(tx, email.as_str())?)
-            })
-            .await
+        let reading = self.read(move |tx| {
+            find_account(tx, &email)?;
+            Ok(accounts::list_keys(tx, email.as_str())?)
+        });
+        reading.await
     }
 
     /// Returns one key of an account.
-    pub async fn key(
+    pub async fn find_key(
         &self,
         admitted: &Authorized,
         id: &str,
     ) -> Result<AccountKeyRow, IdentityError> {
-        let (email, id) = (
-            require_account(admitted.resource_for(iam::SERVICE_ACCOUNT_KEYS_GET)?)?,
-            id.to_owned(),
-        );
-        self.meta.read_by_key(move |tx| find_key(tx, &email, &id)).await
+        let email = require_account(admitted.resource_for(iam::SERVICE_ACCOUNT_KEYS_GET)?)?;
+        let id = id.to_owned();
+        self.read_by_key(move |tx| find_key(tx, &email, &id)).await
     }
 
     /// Disables a key. Tokens that were made with it are no longer good either.
     pub async fn disable_key(&self, admitted: &Authorized, id: &str) -> Result<(), IdentityError> {
         let email = require_account(admitted.resource_for(iam::SERVICE_ACCOUNT_KEYS_DISABLE)?)?;
-        self.change_key(admitted, (email, id), |tx, id| accounts::set_key_disabled(tx, id, true))
+        self.change_key(admitted, email, id, |tx, id| accounts::set_key_disabled(tx, id, true))
             .await
     }
 
     /// Enables a key again.
     pub async fn enable_key(&self, admitted: &Authorized, id: &str) -> Result<(), IdentityError> {
         let email = require_account(admitted.resource_for(iam::SERVICE_ACCOUNT_KEYS_ENABLE)?)?;
-        self.change_key(admitted, (email, id), |tx, id| accounts::set_key_disabled(tx, id, false))
+        self.change_key(admitted, email, id, |tx, id| accounts::set_key_disabled(tx, id, false))
             .await
     }
 
     /// Deletes a key. Tokens that were made with it are no longer good.
     pub async fn delete_key(&self, admitted: &Authorized, id: &str) -> Result<(), IdentityError> {
         let email = require_account(admitted.resource_for(iam::SERVICE_ACCOUNT_KEYS_DELETE)?)?;
-        self.change_key(admitted, (email, id), accounts::delete_key).await
+        self.change_key(admitted, email, id, accounts::delete_key).await
     }
 
     async fn change_key(
         &self,
         admitted: &Authorized,
-        (email, id): (AccountEmail, &str),
+        email: AccountEmail,
+        id: &str,
         change: impl Fn(&mut Tx<'_>, &str) -> Result<u64, MetaError> + Send + 'static,
     ) -> Result<(), IdentityError> {
         let (admitted, id, now) = (admitted.clone(), id.to_owned(), self.clock.now());
         let account = email.clone();
-        let is_locked_out = self
-            .meta
-            .write(move |tx| {
-                let key = find_key(tx, &email, &id)?;
-                if KeyKind::of(&key) == KeyKind::SystemManaged {
-                    return Err(IdentityError::Precondition(
-                        "a system-managed key cannot be changed".to_owned(),
-                    ));
-                }
-                change(tx, &id)?;
-                check_administrator(tx)?;
-                epochs::bump(tx, epochs::ACCESS)?;
-                events::insert(tx, &admitted.event("change-key", email.as_str(), now))?;
-                is_locked_out(tx, &email)
-            })
-            .await?;
-        if is_locked_out {
+        let writing = self.write(move |tx| {
+            let key = find_key(tx, &email, &id)?;
+            if KeyKind::of(&key) == KeyKind::SystemManaged {
+                return Err(IdentityError::Precondition(
+                    "a system-managed key cannot be changed".to_owned(),
+                ));
+            }
+            change(tx, &id)?;
+            check_administrator(tx)?;
+            epochs::bump(tx, epochs::ACCESS)?;
+            events::insert(tx, &admitted.event("change-key", email.as_str(), now))?;
+            is_locked_out(tx, &email)
+        });
+        if writing.await? {
             tracing::warn!(
                 "{account} administers everything, and has no key left: `berth owner-key` makes a new one for the owner"
             );
@@ -167,7 +162,10 @@ impl Identity {
 }
 
 /// Returns the account, if it may have one more key.
-fn with_room_for_a_key(tx: &mut Tx<'_>, email: &AccountEmail) -> Result<AccountRow, IdentityError> {
+fn account_with_room_for_key(
+    tx: &mut Tx<'_>,
+    email: &AccountEmail,
+) -> Result<AccountRow, IdentityError> {
     let account = find_account(tx, email)?;
     if accounts::list_keys(tx, email.as_str())?.len() > MAX_KEYS {
         return Err(IdentityError::Precondition(format!(
@@ -182,7 +180,7 @@ fn find_key(
     email: &AccountEmail,
     id: &str,
 ) -> Result<AccountKeyRow, IdentityError> {
-    let found = if is_key_id(id) { accounts::find_key(tx, id)? } else { None };
-    let found = found.filter(|key| key.account == email.as_str());
-    found.ok_or_else(|| IdentityError::ResourceUnknown(format!("Service account key {id}")))
+    let key = if is_key_id(id) { accounts::find_key(tx, id)? } else { None };
+    let key = key.filter(|key| key.account == email.as_str());
+    key.ok_or_else(|| IdentityError::ResourceUnknown(format!("Service account key {id}")))
 }

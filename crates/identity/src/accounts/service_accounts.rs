@@ -11,8 +11,19 @@ use crate::accounts::projects;
 use crate::admitted::Authorized;
 use crate::error::IdentityError;
 use crate::identity::Identity;
-use crate::policies::evaluate::{check_administrator, remove_from_all_policies};
+use crate::policies::evaluate::{check_administrator, unbind_from_all_policies};
 use model::permissions::iam;
+
+/// An account that is to be created.
+#[derive(Debug, Clone)]
+pub struct NewAccount {
+    /// The part of the address before the project.
+    pub id: String,
+    /// The name for people.
+    pub display_name: String,
+    /// The description.
+    pub description: String,
+}
 
 /// The fields of an account that an update changes.
 #[derive(Debug, Clone, Default)]
@@ -30,78 +41,74 @@ impl Identity {
     pub async fn create_account(
         &self,
         admitted: &Authorized,
-        (id, display_name, description): (&str, &str, &str),
+        new: NewAccount,
     ) -> Result<AccountRow, IdentityError> {
         let project = admitted.project_for(iam::SERVICE_ACCOUNTS_CREATE)?.clone();
-        let email = AccountEmail::new(id, &project).map_err(|error| {
-            IdentityError::InvalidArgument { field: "account_id", problem: error.to_string() }
-        })?;
-        let (wanted, place) = (email.clone(), project.clone());
-        self.meta.read_by_key(move |tx| check_free(tx, (&place, wanted.as_str()))).await?;
-        let names = (display_name.to_owned(), description.to_owned());
-        let (account, key) = self.new_account(&email, names).await?;
+        let email = AccountEmail::new(&new.id, &project)
+            .map_err(|error| IdentityError::invalid("account_id", error))?;
+        let (address, parent) = (email.clone(), project.clone());
+        self.read_by_key(move |tx| check_creatable(tx, &parent, &address)).await?;
+        let (account, key) =
+            self.generate_account(&email, &new.display_name, &new.description).await?;
         let (admitted, created) = (admitted.clone(), account.clone());
-        self.meta
-            .write(move |tx| {
-                insert_account(tx, (&project, &created, &key))?;
-                let event = admitted.event(
-                    "create-account",
-                    &format!("projects/{project}/serviceAccounts/{}", created.email),
-                    created.updated_at,
-                );
-                Ok::<_, IdentityError>(events::insert(tx, &event)?)
-            })
-            .await?;
+        let writing = self.write(move |tx| {
+            insert_account(tx, &project, &created, &key)?;
+            let event = admitted.event(
+                "create-account",
+                &format!("projects/{project}/serviceAccounts/{}", created.email),
+                created.updated_at,
+            );
+            Ok(events::insert(tx, &event)?)
+        });
+        writing.await?;
         self.poll_epoch().await?;
         Ok(account)
     }
 
     /// Makes the rows of a new account and of its system-managed key.
-    pub(crate) async fn new_account(
+    pub(crate) async fn generate_account(
         &self,
         email: &AccountEmail,
-        (display_name, description): (String, String),
+        display_name: &str,
+        description: &str,
     ) -> Result<(AccountRow, AccountKeyRow), IdentityError> {
         let account = AccountRow {
             email: email.as_str().to_owned(),
             project: email.project().as_str().to_owned(),
             unique_id: accounts::random_unique_id(),
-            display_name,
-            description,
+            display_name: display_name.to_owned(),
+            description: description.to_owned(),
             disabled: false,
             updated_at: self.clock.now(),
         };
-        let (mut key, private) = self.new_key(email).await?;
-        let sealed = self.master.seal(&key.id, &private)?;
-        key.sealed_private_key = Some(sealed);
+        let (mut key, private) = self.generate_key(email).await?;
+        key.sealed_private_key = Some(self.master.seal(&key.id, &private)?);
         Ok((account, key))
     }
 
     /// Returns an account.
-    pub async fn account(&self, admitted: &Authorized) -> Result<AccountRow, IdentityError> {
+    pub async fn find_account(&self, admitted: &Authorized) -> Result<AccountRow, IdentityError> {
         let email = require_account(admitted.resource_for(iam::SERVICE_ACCOUNTS_GET)?)?;
-        self.meta.read_by_key(move |tx| find_account(tx, &email)).await
+        self.read_by_key(move |tx| find_account(tx, &email)).await
     }
 
     /// Returns the accounts of a project after `last`, and true if there are more.
-    pub async fn accounts(
+    pub async fn list_accounts(
         &self,
         admitted: &Authorized,
-        (last, limit): (&str, usize),
+        last: &str,
+        limit: usize,
     ) -> Result<(Vec<AccountRow>, bool), IdentityError> {
         let project = admitted.project_for(iam::SERVICE_ACCOUNTS_LIST)?.clone();
         let last = last.to_owned();
-        let mut found = self
-            .meta
-            .read(move |tx| {
-                projects::require_active(tx, &project)?;
-                let limit = limit as i64 + 1;
-                Ok::<_, IdentityError>(accounts::list(tx, project.as_str(), &last, limit)?)
-            })
-            .await?;
-        let more = found.len() > limit;
-        found.truncate(limit);
-        Ok((found, more))
+        let reading = self.read(move |tx| {
+            projects::require_active(tx, &project)?;
+            Ok(accounts::list(tx, project.as_str(), &last, limit as i64 + 1)?)
+        });
+        let mut rows = reading.await?;
+        let has_more = rows.len() > limit;
+        rows.truncate(limit);
+        Ok((rows, has_more))
     }
 
     /// Updates an account.
@@ -113,26 +120,24 @@ impl Identity {
     ) -> Result<AccountRow, IdentityError> {
         let email = require_account(admitted.resource_for(permission)?)?;
         let (admitted, now) = (admitted.clone(), self.clock.now());
-        let changed = self
-            .meta
-            .write(move |tx| {
-                let mut account = find_account(tx, &email)?;
-                let AccountChange { display_name, description, disabled } = change.clone();
-                account.display_name = display_name.unwrap_or(account.display_name);
-                account.description = description.unwrap_or(account.description);
-                account.disabled = disabled.unwrap_or(account.disabled);
-                account.updated_at = now;
-                accounts::update(tx, &account)?;
-                if account.disabled {
-                    check_administrator(tx)?;
-                }
-                epochs::bump(tx, epochs::ACCESS)?;
-                events::insert(tx, &admitted.event("update-account", email.as_str(), now))?;
-                Ok::<_, IdentityError>(account)
-            })
-            .await?;
+        let writing = self.write(move |tx| {
+            let mut account = find_account(tx, &email)?;
+            let AccountChange { display_name, description, disabled } = change.clone();
+            account.display_name = display_name.unwrap_or(account.display_name);
+            account.description = description.unwrap_or(account.description);
+            account.disabled = disabled.unwrap_or(account.disabled);
+            account.updated_at = now;
+            accounts::update(tx, &account)?;
+            if account.disabled {
+                check_administrator(tx)?;
+            }
+            epochs::bump(tx, epochs::ACCESS)?;
+            events::insert(tx, &admitted.event("update-account", email.as_str(), now))?;
+            Ok(account)
+        });
+        let updated = writing.await?;
         self.poll_epoch().await?;
-        Ok(changed)
+        Ok(updated)
     }
 
     /// Deletes an account with its keys, its policy, and all its roles.
@@ -140,18 +145,17 @@ impl Identity {
         let resource = admitted.resource_for(iam::SERVICE_ACCOUNTS_DELETE)?.clone();
         let email = require_account(&resource)?;
         let (admitted, now) = (admitted.clone(), self.clock.now());
-        self.meta
-            .write(move |tx| {
-                find_account(tx, &email)?;
-                policies::delete(tx, &resource.to_string())?;
-                remove_from_all_policies(tx, &email, now)?;
-                accounts::delete(tx, email.as_str())?;
-                check_administrator(tx)?;
-                epochs::bump(tx, epochs::ACCESS)?;
-                let event = admitted.event("delete-account", email.as_str(), now);
-                Ok::<_, IdentityError>(events::insert(tx, &event)?)
-            })
-            .await?;
+        let writing = self.write(move |tx| {
+            find_account(tx, &email)?;
+            policies::delete(tx, &resource.to_string())?;
+            unbind_from_all_policies(tx, &email, now)?;
+            accounts::delete(tx, email.as_str())?;
+            check_administrator(tx)?;
+            epochs::bump(tx, epochs::ACCESS)?;
+            let event = admitted.event("delete-account", email.as_str(), now);
+            Ok(events::insert(tx, &event)?)
+        });
+        writing.await?;
         self.poll_epoch().await?;
         Ok(())
     }
@@ -160,7 +164,9 @@ impl Identity {
 /// Inserts an account with its system-managed key, if its project is active.
 pub(crate) fn insert_account(
     tx: &mut Tx<'_>,
-    (project, account, key): (&ProjectId, &AccountRow, &AccountKeyRow),
+    project: &ProjectId,
+    account: &AccountRow,
+    key: &AccountKeyRow,
 ) -> Result<(), IdentityError> {
     projects::require_active(tx, project)?;
     if !accounts::insert(tx, account)? {
@@ -171,10 +177,14 @@ pub(crate) fn insert_account(
 }
 
 /// Checks that an account can be created. This comes before its key is made, which takes long.
-fn check_free(tx: &mut Tx<'_>, (project, email): (&ProjectId, &str)) -> Result<(), IdentityError> {
+fn check_creatable(
+    tx: &mut Tx<'_>,
+    project: &ProjectId,
+    email: &AccountEmail,
+) -> Result<(), IdentityError> {
     projects::require_active(tx, project)?;
-    match accounts::find(tx, email)? {
-        Some(_) => Err(already_exists(project, email)),
+    match accounts::find(tx, email.as_str())? {
+        Some(_) => Err(already_exists(project, email.as_str())),
         None => Ok(()),
     }
 }
@@ -226,29 +236,32 @@ mod tests {
         let lifetime = Duration::from_secs(3600);
         let identity = Identity::new(meta, Arc::new(SystemClock), master, lifetime);
         let email: AccountEmail = FULL.parse().expect("an address");
-        let names = (String::new(), String::new());
-        let (account, own) = identity.new_account(&email, names).await.expect("made");
-        let written = identity.meta.write(move |tx| {
+        let (account, own_key) = identity.generate_account(&email, "", "").await.expect("made");
+        let writing = identity.write(move |tx| {
             meta::projects::ensure(tx, PROJECT, 1)?;
-            insert_account(tx, (&email.project(), &account, &own))?;
-            for n in 0..MAX_KEYS {
+            insert_account(tx, &email.project(), &account, &own_key)?;
+            for number in 0..MAX_KEYS {
                 let key = AccountKeyRow {
-                    id: format!("{n:040}"),
+                    id: format!("{number:040}"),
                     sealed_private_key: None,
-                    ..own.clone()
+                    ..own_key.clone()
                 };
                 accounts::insert_key(tx, &key)?;
             }
-            Ok::<_, IdentityError>(())
+            Ok(())
         });
-        written.await.expect("written");
+        writing.await.expect("written");
         identity
+    }
+
+    fn new_account(id: &str) -> NewAccount {
+        NewAccount { id: id.to_owned(), display_name: String::new(), description: String::new() }
     }
 
     async fn admitted(identity: &Identity, permission: Permission, resource: &str) -> Authorized {
         let caller = Caller { mode: AuthorizationMode::Everything, ..Caller::anonymous() };
         let resource = resource.parse().expect("a resource");
-        identity.admit(&caller, permission, resource).await.expect("who may do everything")
+        identity.admit(&caller, permission, resource).await.expect("a caller who may do everything")
     }
 
     /// While no key can be made, refusals are answered all the same.
@@ -261,7 +274,7 @@ mod tests {
                 let permission = iam::SERVICE_ACCOUNTS_CREATE;
                 let admitted =
                     admitted(&identity, permission, &format!("projects/{project}")).await;
-                identity.create_account(&admitted, (id, "", "")).await.expect_err("it is refused")
+                identity.create_account(&admitted, new_account(id)).await.expect_err("refused")
             };
             let key = async |email: &str| {
                 let permission = iam::SERVICE_ACCOUNT_KEYS_CREATE;
@@ -284,6 +297,6 @@ mod tests {
         drop(busy);
         let admitted =
             admitted(&identity, iam::SERVICE_ACCOUNTS_CREATE, &format!("projects/{PROJECT}")).await;
-        identity.create_account(&admitted, ("robot-1", "", "")).await.expect("a new one");
+        identity.create_account(&admitted, new_account("robot-1")).await.expect("a new one");
     }
 }

@@ -10,14 +10,14 @@ use crate::credentials::account_key::{KeyKind, is_key_id};
 use crate::credentials::crypto::verify_rs256;
 use crate::credentials::jwt::{self, TokenHeader, UnverifiedToken};
 use crate::credentials::key_file;
-use crate::error::{CredentialError, IdentityError, JwtError, WrongTokenTimes};
+use crate::error::{
+    CredentialError, IdentityError, JwtError, MAX_SELF_SIGNED_LIFE, WrongTokenTimes,
+};
 use crate::identity::Identity;
 use crate::tokens::provenance::TokenProvenance;
 
 /// The accepted difference between the clock of the signer and that of the registry, in seconds.
-const SKEW: i64 = 60;
-/// The longest lifetime of a self-signed token, in seconds.
-const LONGEST_LIFE: i64 = 3600;
+const MAX_CLOCK_SKEW: i64 = 60;
 
 /// The claims of a token that a service account signed itself. Times are whole seconds since 1970.
 #[derive(Debug, Clone, Deserialize)]
@@ -46,18 +46,18 @@ impl Identity {
     ) -> Result<(SignedAssertion, TokenSubject), IdentityError> {
         let header = &unverified.header;
         if header.alg != "RS256" {
-            return Err(JwtError("its algorithm is not that of its key").into());
+            return Err(JwtError("the algorithm is not that of the key").into());
         }
-        let kid = header.kid.clone().ok_or(JwtError("it names no key"))?;
+        let kid = header.kid.clone().ok_or(JwtError("the header names no key"))?;
         let claimed: SignedAssertion = unverified.claims()?;
-        let (key, bearer) = self.account_key(&claimed.iss, &kid).await?;
+        let (key, subject) = self.account_key(&claimed.iss, &kid).await?;
         let assertion: SignedAssertion = unverified
             .verified(|message, signature| verify_rs256(&key.public_key, message, signature))?;
         if assertion.sub.as_ref().is_some_and(|sub| *sub != assertion.iss) {
-            return Err(JwtError("it speaks for somebody else").into());
+            return Err(JwtError("the subject is not the issuer").into());
         }
         check_times(&assertion, self.clock.now() / 1_000_000)?;
-        Ok((assertion, bearer))
+        Ok((assertion, subject))
     }
 
     /// Returns the key with that id, if it belongs to that account and both are good now.
@@ -67,49 +67,48 @@ impl Identity {
         id: &str,
     ) -> Result<(AccountKeyRow, TokenSubject), IdentityError> {
         let email: AccountEmail =
-            email.parse().map_err(|_| JwtError("its issuer is no service account"))?;
-        let (wanted, id, now) = (email.clone(), id.to_owned(), self.clock.now());
-        self.meta
-            .read(move |tx| {
-                let key = if is_key_id(&id) { accounts::find_key(tx, &id)? } else { None };
-                let key = key
-                    .filter(|key| key.account == wanted.as_str())
-                    .ok_or(JwtError("its key is unknown"))?;
-                // A system-managed key signs for other servers to check. Here, its signature would stay good when the
-                // caller who asked for it has lost the right to ask, and nobody can delete this key.
-                if KeyKind::of(&key) == KeyKind::SystemManaged {
-                    return Err(JwtError("its key is not one that the account holds").into());
-                }
-                if key.disabled
-                    || key.valid_after > now + SKEW * 1_000_000
-                    || key.valid_before <= now
-                {
-                    return Err(CredentialError::KeyDisabled.into());
-                }
-                let account = accounts::find_enabled(tx, wanted.as_str())?
-                    .ok_or(CredentialError::AccountDisabled)?;
-                let bearer = TokenSubject {
-                    principal: Principal::ServiceAccount(wanted.clone()),
-                    uid: Some(account.unique_id),
-                    key: Some(key.id.clone()),
-                    ancestry: TokenProvenance::default(),
-                };
-                Ok((key, bearer))
-            })
-            .await
+            email.parse().map_err(|_| JwtError("the issuer is not a service account"))?;
+        let (id, now) = (id.to_owned(), self.clock.now());
+        self.read(move |tx| {
+            let key = if is_key_id(&id) { accounts::find_key(tx, &id)? } else { None };
+            let key = key
+                .filter(|key| key.account == email.as_str())
+                .ok_or(JwtError("the key is unknown"))?;
+            // A system-managed key signs for other servers to check. Here, its signature would stay good when the
+            // caller who asked for it has lost the right to ask, and nobody can delete this key.
+            if KeyKind::of(&key) == KeyKind::SystemManaged {
+                return Err(JwtError("the key is system-managed").into());
+            }
+            if key.disabled
+                || key.valid_after > now + MAX_CLOCK_SKEW * 1_000_000
+                || key.valid_before <= now
+            {
+                return Err(CredentialError::KeyDisabled.into());
+            }
+            let account = accounts::find_enabled(tx, email.as_str())?
+                .ok_or(CredentialError::AccountDisabled)?;
+            let subject = TokenSubject {
+                principal: Principal::ServiceAccount(email.clone()),
+                uid: Some(account.unique_id),
+                key: Some(key.id.clone()),
+                provenance: TokenProvenance::default(),
+            };
+            Ok((key, subject))
+        })
+        .await
     }
 }
 
 /// Returns a token that the holder of a key file signs, for an hour. No server is asked.
 pub fn self_signed_token(file: &str, now: Micros) -> Result<String, CredentialError> {
-    let file = key_file::read(file)?;
+    let file = key_file::parse(file)?;
     let key = file.private_key()?;
     let now = now / 1_000_000;
     let claims = serde_json::json!({
         "iss": file.client_email,
         "sub": file.client_email,
         "iat": now,
-        "exp": now + LONGEST_LIFE,
+        "exp": now + MAX_SELF_SIGNED_LIFE,
         "scope": "https://www.googleapis.com/auth/cloud-platform",
     });
     let header = TokenHeader {
@@ -123,18 +122,18 @@ pub fn self_signed_token(file: &str, now: Micros) -> Result<String, CredentialEr
 
 fn check_times(assertion: &SignedAssertion, now: i64) -> Result<(), CredentialError> {
     let SignedAssertion { iat, exp, nbf, .. } = *assertion;
-    if exp.saturating_add(SKEW) <= now {
+    if exp.saturating_add(MAX_CLOCK_SKEW) <= now {
         return Err(CredentialError::Expired);
     }
     let begins = nbf.unwrap_or(iat).max(iat);
-    if begins > now.saturating_add(SKEW) {
+    if begins > now.saturating_add(MAX_CLOCK_SKEW) {
         return Err(WrongTokenTimes::Future { ahead: begins.saturating_sub(now) }.into());
     }
     if exp <= iat {
         return Err(WrongTokenTimes::Backwards.into());
     }
     let life = exp.saturating_sub(iat);
-    if life > LONGEST_LIFE {
+    if life > MAX_SELF_SIGNED_LIFE {
         return Err(WrongTokenTimes::TooLong { life, ahead: iat.saturating_sub(now) }.into());
     }
     Ok(())
@@ -157,9 +156,9 @@ mod tests {
             scope: None,
             target_audience: None,
         };
-        let said = check_times(&assertion, 10_000)
+        let outcome = check_times(&assertion, 10_000)
             .map_or_else(|error| error.to_string(), |()| "good".to_owned());
-        assert!(said.starts_with(expected), "{times:?}: {said}");
+        assert!(outcome.starts_with(expected), "{times:?}: {outcome}");
     }
 
     #[test]

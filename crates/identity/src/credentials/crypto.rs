@@ -31,7 +31,7 @@ pub struct MasterKey {
     sealing: SealingKey,
     /// The key that seals page tokens. It is derived from the same bytes, but is a key of its own, because page tokens
     /// are sealed as often as clients ask for lists.
-    places: SealingKey,
+    page_tokens: SealingKey,
 }
 
 /// A key that seals secrets, and opens them again.
@@ -49,8 +49,9 @@ impl MasterKey {
 
     /// Makes the key from the bytes of its file.
     pub fn new(bytes: &[u8; Self::LENGTH]) -> Self {
-        let places = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, bytes), b"places in lists");
-        Self { sealing: SealingKey::new(bytes), places: SealingKey::new(places.as_ref()) }
+        // The text is part of what page tokens are sealed with: another text would make them void.
+        let derived = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, bytes), b"places in lists");
+        Self { sealing: SealingKey::new(bytes), page_tokens: SealingKey::new(derived.as_ref()) }
     }
 
     /// Returns the bytes of a new key, for a file.
@@ -61,8 +62,8 @@ impl MasterKey {
     }
 
     /// Returns the key that seals page tokens.
-    pub(crate) fn places(&self) -> &SealingKey {
-        &self.places
+    pub(crate) fn page_token_key(&self) -> &SealingKey {
+        &self.page_tokens
     }
 
     /// Seals a secret that belongs to the row `owner`: it opens for no other row.
@@ -143,8 +144,8 @@ impl AccountKey {
 
     /// Reads a key of 2048 bits, the size that we make. Larger keys are refused unread: they cost many times as much.
     pub(crate) fn from_pkcs8(der: &[u8]) -> Result<Self, KeyError> {
-        const LONGEST: usize = 1300;
-        if der.len() > LONGEST {
+        const MAX_DER_BYTES: usize = 1300;
+        if der.len() > MAX_DER_BYTES {
             return Err(KeyError);
         }
         let pair = RsaKeyPair::from_pkcs8(der)?;

@@ -36,11 +36,16 @@ struct KeyFileDocument {
     private_key: String,
 }
 
-/// Writes the file of a new key.
-pub(crate) fn write(account: &AccountRow, id: &str, (private, token_uri): (&[u8], &str)) -> String {
-    let lines = STANDARD.encode(private);
+/// Returns the text of the file of a new key.
+pub(crate) fn to_text(
+    account: &AccountRow,
+    id: &str,
+    private_key: &[u8],
+    token_uri: &str,
+) -> String {
+    let encoded = STANDARD.encode(private_key);
     let lines: Vec<_> =
-        lines.as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line)).collect();
+        encoded.as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line)).collect();
     let pem =
         format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", lines.join("\n"));
     let base = token_uri.strip_suffix("/token").unwrap_or(token_uri);
@@ -60,18 +65,18 @@ pub(crate) fn write(account: &AccountRow, id: &str, (private, token_uri): (&[u8]
 
 /// Reads a key file: JSON, or base64 of it in either alphabet. Line breaks of both kinds and a byte order mark may be
 /// in it. The private key is not parsed yet.
-pub(crate) fn read(text: &str) -> Result<KeyFile, CredentialError> {
-    let KeyFileDocument { client_email, private_key_id, private_key, .. } = fields(text)?;
-    let private_key = read_pem(&private_key).ok_or(CredentialError::KeyFile)?;
+pub(crate) fn parse(text: &str) -> Result<KeyFile, CredentialError> {
+    let KeyFileDocument { client_email, private_key_id, private_key, .. } = parse_document(text)?;
+    let private_key = parse_pem(&private_key).ok_or(CredentialError::KeyFile)?;
     Ok(KeyFile { client_email, private_key_id, private_key })
 }
 
 /// Returns the address of the account that a key file names. Nothing is verified.
 pub(crate) fn claimed_account(text: &str) -> Option<String> {
-    fields(text).ok().map(|raw| raw.client_email)
+    parse_document(text).ok().map(|document| document.client_email)
 }
 
-fn fields(text: &str) -> Result<KeyFileDocument, CredentialError> {
+fn parse_document(text: &str) -> Result<KeyFileDocument, CredentialError> {
     let malformed = CredentialError::KeyFile;
     if text.len() > MAX_KEY_FILE_BYTES {
         return Err(malformed);
@@ -93,14 +98,14 @@ fn fields(text: &str) -> Result<KeyFileDocument, CredentialError> {
         unpadded.decode(packed).map_err(|_| malformed)?
     };
     let json = json.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&json);
-    let raw: KeyFileDocument = model::json::parse_strict(json).map_err(|_| malformed)?;
-    if raw.kind != "service_account" {
+    let document: KeyFileDocument = model::json::parse_strict(json).map_err(|_| malformed)?;
+    if document.kind != "service_account" {
         return Err(malformed);
     }
-    Ok(raw)
+    Ok(document)
 }
 
-fn read_pem(pem: &str) -> Option<Vec<u8>> {
+fn parse_pem(pem: &str) -> Option<Vec<u8>> {
     let (_, rest) = pem.split_once("-----BEGIN PRIVATE KEY-----")?;
     let (body, _) = rest.split_once("-----END PRIVATE KEY-----")?;
     let body: String = body.chars().filter(|c| !c.is_whitespace()).collect();
@@ -122,7 +127,7 @@ mod tests {
             disabled: false,
             updated_at: 0,
         };
-        let file = write(&account, "key-id", (&private, "http://localhost:5050/token"));
+        let file = to_text(&account, "key-id", &private, "http://localhost:5050/token");
         (file, pair.public_key().expect("it has one"))
     }
 
@@ -143,10 +148,10 @@ mod tests {
             packed.replace('+', "-").replace('/', "_"),
             STANDARD.encode(format!("\u{feff}{file}")),
         ] {
-            let read = read(&shape).unwrap_or_else(|_| panic!("readable: {shape:.60}"));
-            assert_eq!(read.client_email, "builder@p1.iam.gserviceaccount.com");
-            assert_eq!(read.private_key_id, "key-id");
-            let key = read.private_key().expect("a key");
+            let parsed = parse(&shape).unwrap_or_else(|_| panic!("readable: {shape:.60}"));
+            assert_eq!(parsed.client_email, "builder@p1.iam.gserviceaccount.com");
+            assert_eq!(parsed.private_key_id, "key-id");
+            let key = parsed.private_key().expect("a key");
             assert_eq!(key.public_key().expect("it has one"), public);
         }
     }
@@ -166,7 +171,7 @@ mod tests {
             file.replacen("MII", "AAA", 1),
             file.replacen('{', "{\"client_email\":\"other@p1.iam.gserviceaccount.com\",", 1),
         ] {
-            assert!(read(&text).and_then(|file| file.private_key()).is_err(), "{text:.60}");
+            assert!(parse(&text).and_then(|file| file.private_key()).is_err(), "{text:.60}");
         }
     }
 }

@@ -13,17 +13,17 @@ pub(crate) struct AccessEpoch(Mutex<Option<(i64, Instant)>>);
 impl AccessEpoch {
     /// Returns the epoch, if it was read lately.
     pub(crate) fn trusted(&self) -> Option<i64> {
-        let seen = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.filter(|(_, at)| at.elapsed() < TRUSTED_FOR).map(|(epoch, _)| epoch)
+        let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        last.filter(|(_, read_at)| read_at.elapsed() < TRUSTED_FOR).map(|(epoch, _)| epoch)
     }
 
     /// Records an epoch whose reading began at `started`. Of two readings that overtook each other, the one that began
     /// later counts; an epoch never falls.
-    pub(crate) fn note(&self, epoch: i64, started: Instant) {
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match *seen {
-            Some((known, at)) if known > epoch || at > started => {}
-            Some(_) | None => *seen = Some((epoch, started)),
+    pub(crate) fn record(&self, epoch: i64, started: Instant) {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match *last {
+            Some((known, read_at)) if known > epoch || read_at > started => {}
+            Some(_) | None => *last = Some((epoch, started)),
         }
     }
 }

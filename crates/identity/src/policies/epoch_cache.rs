@@ -11,55 +11,55 @@ use std::time::{Duration, Instant};
 
 /// The time after which the old generation of a cache is dropped. An entry that nobody asks for stays for at least this
 /// time, and at most twice as long. Expired tokens leave the cache by this, too.
-pub(crate) const GENERATION: Duration = Duration::from_secs(300);
+pub(crate) const MAX_GENERATION_AGE: Duration = Duration::from_secs(300);
 
-/// A cache of at most `MOST` entries, which are valid for one epoch. Entries that nobody asks for are dropped.
+/// A cache of at most `MAX_ENTRIES` entries, which are valid for one epoch. Entries that nobody asks for are dropped.
 ///
 /// The entries are in two generations. An entry that is used moves into the young one. When the young generation is
 /// full or old, it becomes the old one, and the entries that were left in the old one are dropped. So a client that
 /// makes very many new entries pushes out none that are in use.
-pub(crate) struct EpochCache<K, V, const MOST: usize = 10_000>(Mutex<Generations<K, V>>);
+pub(crate) struct EpochCache<K, V, const MAX_ENTRIES: usize = 10_000>(Mutex<Generations<K, V>>);
 
 struct Generations<K, V> {
     young: HashMap<K, (i64, V)>,
     old: HashMap<K, (i64, V)>,
     /// The time at which the young generation began.
-    began: Instant,
+    began_at: Instant,
 }
 
-impl<K, V, const MOST: usize> Default for EpochCache<K, V, MOST> {
+impl<K, V, const MAX_ENTRIES: usize> Default for EpochCache<K, V, MAX_ENTRIES> {
     fn default() -> Self {
         let (young, old) = (HashMap::new(), HashMap::new());
-        Self(Mutex::new(Generations { young, old, began: Instant::now() }))
+        Self(Mutex::new(Generations { young, old, began_at: Instant::now() }))
     }
 }
 
-impl<K: Hash + Eq, V: Clone, const MOST: usize> EpochCache<K, V, MOST> {
+impl<K: Hash + Eq, V: Clone, const MAX_ENTRIES: usize> EpochCache<K, V, MAX_ENTRIES> {
     /// Returns the value of a key, if it was put in under this epoch.
     pub(crate) fn get(&self, key: &K, epoch: i64) -> Option<V> {
         let mut generations = self.lock();
-        if let Some((seen, value)) = generations.young.get(key) {
-            return (*seen == epoch).then(|| value.clone());
+        if let Some((valid_in, value)) = generations.young.get(key) {
+            return (*valid_in == epoch).then(|| value.clone());
         }
-        let (key, (seen, value)) = generations.old.remove_entry(key)?;
-        if seen != epoch {
+        let (key, (valid_in, value)) = generations.old.remove_entry(key)?;
+        if valid_in != epoch {
             return None;
         }
-        generations.add::<MOST>(key, (epoch, value.clone()));
+        generations.insert::<MAX_ENTRIES>(key, (epoch, value.clone()));
         Some(value)
     }
 
     /// Puts in a value that was looked up after this epoch was read.
     pub(crate) fn put(&self, key: K, epoch: i64, value: V) {
-        self.lock().add::<MOST>(key, (epoch, value));
+        self.lock().insert::<MAX_ENTRIES>(key, (epoch, value));
     }
 
-    /// Starts a new generation if the young one is older than `generation`. This drops the entries that nobody has
-    /// asked for since the start before the last.
-    pub(crate) fn age(&self, generation: Duration) {
+    /// Starts a new generation if the young one is as old as `max_age`. This drops the entries that nobody has asked
+    /// for since the start before the last.
+    pub(crate) fn drop_unused(&self, max_age: Duration) {
         let mut generations = self.lock();
-        if generations.began.elapsed() >= generation {
-            generations.turn();
+        if generations.began_at.elapsed() >= max_age {
+            generations.start_generation();
         }
     }
 
@@ -69,16 +69,16 @@ impl<K: Hash + Eq, V: Clone, const MOST: usize> EpochCache<K, V, MOST> {
 }
 
 impl<K: Hash + Eq, V> Generations<K, V> {
-    fn add<const MOST: usize>(&mut self, key: K, entry: (i64, V)) {
-        if self.young.len() >= MOST / 2 {
-            self.turn();
+    fn insert<const MAX_ENTRIES: usize>(&mut self, key: K, entry: (i64, V)) {
+        if self.young.len() >= MAX_ENTRIES / 2 {
+            self.start_generation();
         }
         self.young.insert(key, entry);
     }
 
-    fn turn(&mut self) {
+    fn start_generation(&mut self) {
         self.old = std::mem::take(&mut self.young);
-        self.began = Instant::now();
+        self.began_at = Instant::now();
     }
 }
 
@@ -86,7 +86,7 @@ impl<K: Hash + Eq, V> Generations<K, V> {
 mod tests {
     use super::*;
 
-    fn len<const MOST: usize>(cache: &EpochCache<u32, &str, MOST>) -> usize {
+    fn len<const MAX_ENTRIES: usize>(cache: &EpochCache<u32, &str, MAX_ENTRIES>) -> usize {
         let generations = cache.lock();
         generations.young.len() + generations.old.len()
     }
@@ -99,7 +99,7 @@ mod tests {
         assert_eq!(cache.get(&1, 2), None);
         assert_eq!(cache.get(&2, 1), None);
         // The same for an entry of the old generation.
-        cache.age(Duration::ZERO);
+        cache.drop_unused(Duration::ZERO);
         assert_eq!(cache.get(&1, 2), None);
         assert_eq!(len(&cache), 0);
     }
@@ -123,11 +123,11 @@ mod tests {
         cache.put(0, 1, "in use");
         cache.put(1, 1, "used once");
         for _ in 0..2 {
-            cache.age(Duration::MAX);
+            cache.drop_unused(Duration::MAX);
             assert_eq!(len(&cache), 2, "not yet");
         }
         for _ in 0..2 {
-            cache.age(Duration::ZERO);
+            cache.drop_unused(Duration::ZERO);
             assert_eq!(cache.get(&0, 1), Some("in use"));
         }
         assert_eq!(len(&cache), 1);

@@ -60,7 +60,7 @@ impl Identity {
                     return Ok(true);
                 }
                 let allowed =
-                    self.policies_allow((&caller.principal, epoch), permission, resource).await?;
+                    self.policies_allow(&caller.principal, epoch, permission, resource).await?;
                 if allowed {
                     caller.recent_grants.insert(epoch, permission, resource);
                 }
@@ -71,59 +71,54 @@ impl Identity {
 
     async fn policies_allow(
         &self,
-        (principal, epoch): (&Principal, i64),
+        principal: &Principal,
+        epoch: i64,
         permission: Permission,
         resource: &Resource,
     ) -> Result<bool, IdentityError> {
         let mut allowed = false;
         for name in resource.policy_names() {
-            let loaded = match self.policies.get(&name, epoch) {
-                Some(loaded) => loaded,
+            let cached = match self.policies.get(&name, epoch) {
+                Some(cached) => cached,
                 None => self.load_policy(name, epoch).await?,
             };
-            if loaded.is_project_deleted {
+            if cached.is_project_deleted {
                 return Ok(false);
             }
-            allowed = allowed || loaded.policy.allows(principal, permission);
+            allowed = allowed || cached.policy.allows(principal, permission);
         }
         Ok(allowed)
     }
 
     async fn load_policy(&self, name: String, epoch: i64) -> Result<CachedPolicy, IdentityError> {
-        let wanted = name.clone();
-        let loaded = self
-            .meta
-            .read(move |tx| {
-                let stored = policies::find(tx, &wanted)?;
-                let gone = match wanted.strip_prefix("projects/").filter(|id| !id.contains('/')) {
-                    Some(id) => {
-                        meta::projects::find(tx, id)?.is_some_and(|project| !project.active)
-                    }
-                    None => false,
-                };
-                Ok::<_, IdentityError>(CachedPolicy {
-                    policy: Arc::new(parse_stored(stored)?.policy),
-                    is_project_deleted: gone,
-                })
-            })
-            .await?;
+        let resource = name.clone();
+        let loading = self.read(move |tx| {
+            let stored = policies::find(tx, &resource)?;
+            let project_id = resource.strip_prefix("projects/").filter(|id| !id.contains('/'));
+            let is_project_deleted = match project_id {
+                Some(id) => meta::projects::find(tx, id)?.is_some_and(|project| !project.active),
+                None => false,
+            };
+            let policy = Arc::new(parse_stored(stored)?.policy);
+            Ok(CachedPolicy { policy, is_project_deleted })
+        });
+        let loaded = loading.await?;
         self.policies.put(name, epoch, loaded.clone());
         Ok(loaded)
     }
 
     /// Returns the policy of a resource itself.
-    pub async fn policy(
+    pub async fn get_policy(
         &self,
         admitted: &Authorized,
         permission: Permission,
     ) -> Result<StoredPolicy, IdentityError> {
         let resource = admitted.policy_resource_for(permission)?.clone();
-        self.meta
-            .read(move |tx| {
-                check_exists(tx, &resource)?;
-                parse_stored(policies::find(tx, &resource.to_string())?)
-            })
-            .await
+        let reading = self.read(move |tx| {
+            check_exists(tx, &resource)?;
+            parse_stored(policies::find(tx, &resource.to_string())?)
+        });
+        reading.await
     }
 
     /// Replaces the policy of a resource. If `etag` is not empty, the policy must still have that etag.
@@ -131,29 +126,28 @@ impl Identity {
         &self,
         admitted: &Authorized,
         permission: Permission,
-        (policy, etag): (IamPolicy, Vec<u8>),
+        policy: IamPolicy,
+        etag: Vec<u8>,
     ) -> Result<StoredPolicy, IdentityError> {
         let resource = admitted.policy_resource_for(permission)?.clone();
         let (admitted, now) = (admitted.clone(), self.clock.now());
-        let stored = self
-            .meta
-            .write(move |tx| {
-                check_exists(tx, &resource)?;
-                let name = resource.to_string();
-                if !etag.is_empty() && etag != parse_stored(policies::find(tx, &name)?)?.etag {
-                    return Err(IdentityError::Conflict(
-                        "There were concurrent policy changes. Please retry the whole read-modify-write with exponential backoff.".to_owned(),
-                    ));
-                }
-                check_members(tx, &policy)?;
-                write(tx, &name, &policy, now)?;
-                if resource == Resource::Organization {
-                    check_administrator(tx)?;
-                }
-                events::insert(tx, &admitted.event("set-policy", &name, now))?;
-                parse_stored(policies::find(tx, &name)?)
-            })
-            .await?;
+        let writing = self.write(move |tx| {
+            check_exists(tx, &resource)?;
+            let name = resource.to_string();
+            if !etag.is_empty() && etag != parse_stored(policies::find(tx, &name)?)?.etag {
+                return Err(IdentityError::Conflict(
+                    "There were concurrent policy changes. Please retry the whole read-modify-write with exponential backoff.".to_owned(),
+                ));
+            }
+            check_members(tx, &policy)?;
+            write_policy(tx, &name, &policy, now)?;
+            if resource == Resource::Organization {
+                check_administrator(tx)?;
+            }
+            events::insert(tx, &admitted.event("set-policy", &name, now))?;
+            parse_stored(policies::find(tx, &name)?)
+        });
+        let stored = writing.await?;
         self.poll_epoch().await?;
         Ok(stored)
     }
@@ -165,14 +159,14 @@ impl Identity {
         resource: &Resource,
         permissions: &[String],
     ) -> Result<Vec<String>, IdentityError> {
-        let mut held = Vec::new();
+        let mut granted = Vec::new();
         for name in permissions {
             let Ok(permission) = name.parse() else { continue };
             if self.may(caller, permission, resource).await? {
-                held.push(name.clone());
+                granted.push(name.clone());
             }
         }
-        Ok(held)
+        Ok(granted)
     }
 }
 
@@ -189,7 +183,7 @@ pub(crate) fn parse_stored(stored: Option<PolicyRow>) -> Result<StoredPolicy, Id
 }
 
 /// Writes a policy, and raises the epoch, so that the caches of all processes become invalid.
-pub(crate) fn write(
+pub(crate) fn write_policy(
     tx: &mut Tx<'_>,
     resource: &str,
     policy: &IamPolicy,
@@ -217,7 +211,7 @@ fn check_members(tx: &mut Tx<'_>, policy: &IamPolicy) -> Result<(), IdentityErro
 }
 
 /// Takes all roles from an account, in all policies: a later account of this name is another account.
-pub(crate) fn remove_from_all_policies(
+pub(crate) fn unbind_from_all_policies(
     tx: &mut Tx<'_>,
     email: &AccountEmail,
     now: i64,
@@ -226,7 +220,7 @@ pub(crate) fn remove_from_all_policies(
     for (resource, stored) in policies::list_mentioning(tx, &member.to_string())? {
         let mut policy = parse_stored(Some(stored))?.policy;
         policy.unbind(&member);
-        write(tx, &resource, &policy, now)?;
+        write_policy(tx, &resource, &policy, now)?;
     }
     Ok(())
 }
@@ -248,8 +242,8 @@ fn check_exists(tx: &mut Tx<'_>, resource: &Resource) -> Result<(), IdentityErro
 pub(crate) fn is_locked_out(tx: &mut Tx<'_>, email: &AccountEmail) -> Result<bool, IdentityError> {
     let policy = parse_stored(policies::find(tx, ORGANIZATION_NAME)?)?.policy;
     let member = PolicyMember::ServiceAccount(email.clone());
-    let mut roles = policy.bindings().iter().filter(|binding| is_administrators(binding));
-    if !roles.any(|binding| binding.members.contains(&member)) {
+    let mut bindings = policy.bindings().iter().filter(|binding| makes_administrators(binding));
+    if !bindings.any(|binding| binding.members.contains(&member)) {
         return Ok(false);
     }
     Ok(!has_usable_key(tx, email)?)
@@ -260,9 +254,8 @@ fn has_usable_key(tx: &mut Tx<'_>, email: &AccountEmail) -> Result<bool, Identit
     Ok(keys.iter().any(|key| KeyKind::of(key) == KeyKind::UserManaged && !key.disabled))
 }
 
-fn is_administrators(binding: &RoleBinding) -> bool {
-    let needed = resourcemanager::ORGANIZATIONS_SET_IAM_POLICY;
-    binding.role.has_permission(needed)
+fn makes_administrators(binding: &RoleBinding) -> bool {
+    binding.role.has_permission(resourcemanager::ORGANIZATIONS_SET_IAM_POLICY)
 }
 
 /// Refuses the transaction if nobody is left who can change the policy of the organization. Only an enabled account
@@ -271,7 +264,7 @@ pub(crate) fn check_administrator(tx: &mut Tx<'_>) -> Result<(), IdentityError> 
     // In development mode, the organization has no policy, and everybody may do everything.
     let Some(stored) = policies::find(tx, ORGANIZATION_NAME)? else { return Ok(()) };
     let policy = parse_stored(Some(stored))?.policy;
-    let bindings = policy.bindings().iter().filter(|binding| is_administrators(binding));
+    let bindings = policy.bindings().iter().filter(|binding| makes_administrators(binding));
     for member in bindings.flat_map(|binding| &binding.members) {
         let PolicyMember::ServiceAccount(email) = member else { continue };
         if accounts::find_enabled(tx, email.as_str())?.is_some() && has_usable_key(tx, email)? {
@@ -279,7 +272,7 @@ pub(crate) fn check_administrator(tx: &mut Tx<'_>) -> Result<(), IdentityError> 
         }
     }
     Err(IdentityError::Precondition(
-        "an account that is enabled, and has a key that is, must be left with roles/resourcemanager.organizationAdmin on the organization"
+        "an enabled account with an enabled key must be left with roles/resourcemanager.organizationAdmin on the organization"
             .to_owned(),
     ))
 }

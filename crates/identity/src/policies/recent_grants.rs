@@ -20,13 +20,14 @@ struct GrantsOfEpoch {
 
 impl RecentGrants {
     /// The most grants that are kept. They are compared one by one.
-    const MOST: usize = 8;
+    const MAX_GRANTS: usize = 8;
 
     /// Returns whether a permission on a resource was granted lately, under this epoch.
     pub(crate) fn contains(&self, epoch: i64, permission: Permission, resource: &Resource) -> bool {
         let recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_this = |(of, on): &(Permission, Resource)| *of == permission && on == resource;
-        recent.epoch == epoch && recent.allowed.iter().any(is_this)
+        let mut grants = recent.allowed.iter();
+        recent.epoch == epoch
+            && grants.any(|(granted, on)| *granted == permission && on == resource)
     }
 
     /// Records a permission that was granted under this epoch.
@@ -35,7 +36,7 @@ impl RecentGrants {
         if recent.epoch != epoch {
             *recent = GrantsOfEpoch { epoch, ..GrantsOfEpoch::default() };
         }
-        recent.allowed.truncate(Self::MOST - 1);
+        recent.allowed.truncate(Self::MAX_GRANTS - 1);
         recent.allowed.push_front((permission, resource.clone()));
     }
 }
@@ -53,36 +54,35 @@ mod tests {
 
     #[test]
     fn an_answer_is_of_one_epoch_one_permission_and_one_resource() {
-        let (answers, read) =
+        let (grants, read) =
             (RecentGrants::default(), artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS);
-        answers.insert(1, read, &repository(1));
-        assert!(answers.contains(1, read, &repository(1)));
+        grants.insert(1, read, &repository(1));
+        assert!(grants.contains(1, read, &repository(1)));
         assert!(
-            answers.clone().contains(1, read, &repository(1)),
+            grants.clone().contains(1, read, &repository(1)),
             "shared by all of the credential"
         );
-        assert!(!answers.contains(1, read, &repository(2)));
-        assert!(!answers.contains(
+        assert!(!grants.contains(1, read, &repository(2)));
+        assert!(!grants.contains(
             1,
             artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS,
             &repository(1)
         ));
-        assert!(!answers.contains(2, read, &repository(1)));
-        answers.insert(2, read, &repository(2));
+        assert!(!grants.contains(2, read, &repository(1)));
+        grants.insert(2, read, &repository(2));
         assert!(
-            !answers.contains(1, read, &repository(1))
-                && !answers.contains(2, read, &repository(1))
+            !grants.contains(1, read, &repository(1)) && !grants.contains(2, read, &repository(1))
         );
     }
 
     #[test]
     fn the_latest_answers_are_kept() {
-        let (answers, read) =
+        let (grants, read) =
             (RecentGrants::default(), artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS);
         for number in 0..100 {
-            answers.insert(1, read, &repository(number));
+            grants.insert(1, read, &repository(number));
         }
-        let kept = (0..100).filter(|number| answers.contains(1, read, &repository(*number)));
-        assert!(kept.eq(100 - RecentGrants::MOST..100));
+        let kept = (0..100).filter(|number| grants.contains(1, read, &repository(*number)));
+        assert!(kept.eq(100 - RecentGrants::MAX_GRANTS..100));
     }
 }

@@ -13,8 +13,8 @@ use crate::error::{CredentialError, IdentityError};
 use crate::identity::Identity;
 use crate::tokens::issue::{IssuedToken, TokenClaims, TokenLimits, TokenPurpose};
 
-/// The lifetime of access tokens and ID tokens.
-pub(crate) const LIFETIME: Duration = Duration::from_secs(3600);
+/// The lifetime of access tokens and ID tokens. A caller may choose a shorter one for impersonation only.
+pub(crate) const MAX_LIFETIME: Duration = Duration::from_secs(3600);
 
 /// The audience that gcloud always names, whatever the `token_uri` of a key file is.
 const GOOGLE_TOKEN_URI: &str = "https://oauth2.googleapis.com/token";
@@ -50,6 +50,17 @@ pub struct TokenIntrospection {
     pub expires_in: i64,
 }
 
+/// The properties of an ID token that a caller chooses.
+#[derive(Debug, Clone, Copy)]
+pub struct IdTokenRequest<'a> {
+    /// The audience: the server that will check the token.
+    pub audience: &'a str,
+    /// The issuer: the URL of this server.
+    pub issuer: &'a str,
+    /// True to have the address of the account in the token.
+    pub include_email: bool,
+}
+
 /// The claims of an ID token, as in Google's.
 #[derive(Serialize)]
 struct IdClaims<'a> {
@@ -77,14 +88,17 @@ impl Identity {
         if caller.scope != RegistryScope::Unlimited {
             return Err(CredentialError::Limited.into());
         }
-        let rest = caller.authenticated_by.expires_at.map(|end| end - self.clock.now() / 1_000_000);
-        let rest =
-            rest.map_or(Duration::MAX, |rest| Duration::from_secs(rest.max(1).unsigned_abs()));
-        let lifetime = self.registry_token_lifetime.min(rest);
-        let from = caller.authenticated_by.token.clone();
-        let (scope, access) = (caller.oauth_scopes.to_text(), Some(access));
-        let limits = TokenLimits { from, scope, access };
-        self.issue((TokenPurpose::Registry, &caller.token_subject()), lifetime, limits).await
+        let seconds_left =
+            caller.authenticated_by.expires_at.map(|end| end - self.clock.now() / 1_000_000);
+        let time_left = seconds_left
+            .map_or(Duration::MAX, |seconds| Duration::from_secs(seconds.max(1).unsigned_abs()));
+        let lifetime = self.registry_token_lifetime.min(time_left);
+        let limits = TokenLimits {
+            from: caller.authenticated_by.token.clone(),
+            scope: caller.oauth_scopes.to_text(),
+            access: Some(access),
+        };
+        self.issue(TokenPurpose::Registry, &caller.token_subject(), lifetime, limits).await
     }
 
     /// Issues an access token for the caller.
@@ -94,7 +108,7 @@ impl Identity {
         scope: String,
     ) -> Result<IssuedToken, IdentityError> {
         let limits = TokenLimits { scope: Some(scope), ..TokenLimits::default() };
-        self.issue((TokenPurpose::Access, &caller.token_subject()), LIFETIME, limits).await
+        self.issue(TokenPurpose::Access, &caller.token_subject(), MAX_LIFETIME, limits).await
     }
 
     /// Exchanges an assertion that a service account signed (RFC 7523, as Google has it). `urls` are the URLs of this
@@ -105,14 +119,15 @@ impl Identity {
         urls: [&str; 2],
     ) -> Result<AssertionAnswer, IdentityError> {
         let unverified = UnverifiedToken::parse(assertion)?;
-        let (assertion, bearer) = self.check_assertion(&unverified).await?;
+        let (assertion, subject) = self.check_assertion(&unverified).await?;
         let audience = assertion.aud.as_deref().unwrap_or_default();
-        let own = urls.iter().any(|url| audience.strip_suffix("/token") == Some(url));
-        if audience != GOOGLE_TOKEN_URI && !own {
+        let is_own_url = urls.iter().any(|url| audience.strip_suffix("/token") == Some(url));
+        if audience != GOOGLE_TOKEN_URI && !is_own_url {
             return Err(CredentialError::Audience.into());
         }
         if let Some(audience) = &assertion.target_audience {
-            let token = self.id_token(&bearer, (audience, urls[0]), IncludeEmail::Yes).await?;
+            let request = IdTokenRequest { audience, issuer: urls[0], include_email: true };
+            let token = self.id_token(&subject, request).await?;
             return Ok(AssertionAnswer::Id { token });
         }
         let scope = assertion.scope.filter(|scope| !scope.trim().is_empty());
@@ -121,27 +136,26 @@ impl Identity {
             problem: "Invalid OAuth scope or ID token audience provided.".to_owned(),
         })?;
         let limits = TokenLimits { scope: Some(scope.clone()), ..TokenLimits::default() };
-        let token = self.issue((TokenPurpose::Access, &bearer), LIFETIME, limits).await?;
+        let token = self.issue(TokenPurpose::Access, &subject, MAX_LIFETIME, limits).await?;
         Ok(AssertionAnswer::Access { token, scope })
     }
 
     /// Returns an ID token, by which another server can check who the account is.
     pub(crate) async fn id_token(
         &self,
-        bearer: &TokenSubject,
-        (audience, issuer): (&str, &str),
-        include_email: IncludeEmail,
+        subject: &TokenSubject,
+        request: IdTokenRequest<'_>,
     ) -> Result<String, IdentityError> {
         let now = self.clock.now() / 1_000_000;
-        let subject = bearer.uid.as_deref().unwrap_or_default();
-        let email = bearer.principal.email().filter(|_| include_email == IncludeEmail::Yes);
+        let unique_id = subject.uid.as_deref().unwrap_or_default();
+        let email = subject.principal.email().filter(|_| request.include_email);
         let claims = IdClaims {
-            iss: issuer,
-            aud: audience,
-            azp: subject,
-            sub: subject,
+            iss: request.issuer,
+            aud: request.audience,
+            azp: unique_id,
+            sub: unique_id,
             iat: now,
-            exp: now + LIFETIME.as_secs() as i64,
+            exp: now + MAX_LIFETIME.as_secs() as i64,
             email,
             email_verified: email.map(|_| true),
         };
@@ -150,31 +164,25 @@ impl Identity {
 
     /// Returns whether there is a service account of that address, even if it is disabled.
     pub async fn has_account(&self, email: &str) -> Result<bool, IdentityError> {
-        let wanted = email.to_owned();
-        let found = self.meta.read_by_key(move |tx| {
-            let found = meta::accounts::find(tx, &wanted)?;
-            Ok::<_, IdentityError>(found.is_some())
-        });
-        found.await
+        let email = email.to_owned();
+        self.read_by_key(move |tx| Ok(meta::accounts::find(tx, &email)?.is_some())).await
     }
 
     /// Returns the caller for a service account of this registry, without a credential. Only the metadata server uses
     /// it, with the account that its operator chose.
     pub async fn caller_by_account(&self, email: &str) -> Result<Caller, IdentityError> {
-        let wanted = email.to_owned();
+        let email = email.to_owned();
         let account = self
-            .meta
-            .read_by_key(move |tx| {
-                Ok::<_, IdentityError>(meta::accounts::find_enabled(tx, &wanted)?)
-            })
+            .read_by_key(move |tx| Ok(meta::accounts::find_enabled(tx, &email)?))
             .await?
             .ok_or(CredentialError::AccountDisabled)?;
         let principal = Principal::ServiceAccount(
             account.email.parse().map_err(|_| CredentialError::AccountDisabled)?,
         );
-        let proof = AuthenticatedBy { uid: Some(account.unique_id), ..AuthenticatedBy::default() };
+        let authenticated_by =
+            AuthenticatedBy { uid: Some(account.unique_id), ..AuthenticatedBy::default() };
         Ok(Caller {
-            authenticated_by: Arc::new(proof),
+            authenticated_by: Arc::new(authenticated_by),
             ..Caller::new(principal, AuthorizationMode::Policies)
         })
     }
@@ -183,11 +191,9 @@ impl Identity {
     pub async fn identity_token(
         &self,
         caller: &Caller,
-        (audience, issuer): (&str, &str),
-        include_email: bool,
+        request: IdTokenRequest<'_>,
     ) -> Result<String, IdentityError> {
-        let include = if include_email { IncludeEmail::Yes } else { IncludeEmail::No };
-        self.id_token(&caller.token_subject(), (audience, issuer), include).await
+        self.id_token(&caller.token_subject(), request).await
     }
 
     /// Returns the properties of an access token, or `None` if it is not good now.
@@ -214,21 +220,14 @@ impl Identity {
     async fn own_access_token(&self, token: &str) -> Result<TokenClaims, IdentityError> {
         let claims =
             self.check_token(&UnverifiedToken::parse(token)?, TokenPurpose::Access).await?;
-        let (principal, proof) = claims.clone().authenticated()?;
-        self.check_standing((&principal, &proof), self.clock.now()).await?;
+        let (principal, authenticated_by) = claims.clone().authenticated()?;
+        self.check_standing(&principal, &authenticated_by, self.clock.now()).await?;
         Ok(claims)
     }
 
     /// Returns the ids and the public halves of the keys that sign ID tokens. A public half is the uncompressed point.
     pub async fn public_keys(&self) -> Result<Vec<(String, Vec<u8>)>, IdentityError> {
-        let ring = self.signing_keys().await?;
-        Ok(ring.public_keys().map(|(id, point)| (id.to_owned(), point.to_vec())).collect())
+        let keys = self.signing_keys().await?;
+        Ok(keys.public_keys().map(|(id, point)| (id.to_owned(), point.to_vec())).collect())
     }
-}
-
-/// The choice whether an ID token has the address of the account.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum IncludeEmail {
-    Yes,
-    No,
 }

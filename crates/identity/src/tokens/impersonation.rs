@@ -15,7 +15,7 @@ use crate::credentials::crypto::AccountKey;
 use crate::credentials::jwt::{self, TokenHeader};
 use crate::error::IdentityError;
 use crate::identity::Identity;
-use crate::tokens::exchange::{IncludeEmail, LIFETIME};
+use crate::tokens::exchange::{IdTokenRequest, MAX_LIFETIME};
 use crate::tokens::issue::{IssuedToken, TokenLimits, TokenPurpose};
 use crate::tokens::provenance::TokenProvenance;
 use model::permissions::iam;
@@ -35,25 +35,26 @@ impl Identity {
         &self,
         caller: &Caller,
         chain: &ImpersonationChain,
-        (scope, lifetime): (&[String], Option<Duration>),
+        scopes: &[String],
+        lifetime: Option<Duration>,
     ) -> Result<IssuedToken, IdentityError> {
-        if scope.is_empty() {
+        if scopes.is_empty() {
             return Err(IdentityError::InvalidArgument {
                 field: "scope",
                 problem: "at least one scope must be given".to_owned(),
             });
         }
-        let lifetime = lifetime.unwrap_or(LIFETIME);
-        if lifetime.is_zero() || lifetime > LIFETIME {
+        let lifetime = lifetime.unwrap_or(MAX_LIFETIME);
+        if lifetime.is_zero() || lifetime > MAX_LIFETIME {
             return Err(IdentityError::InvalidArgument {
                 field: "lifetime",
                 problem: "a token lives for more than 0 and at most 3600 seconds".to_owned(),
             });
         }
-        let (bearer, _) =
+        let (subject, _) =
             self.impersonate(caller, chain, iam::SERVICE_ACCOUNTS_GET_ACCESS_TOKEN).await?;
-        let limits = TokenLimits { scope: Some(scope.join(" ")), ..TokenLimits::default() };
-        self.issue((TokenPurpose::Access, &bearer), lifetime, limits).await
+        let limits = TokenLimits { scope: Some(scopes.join(" ")), ..TokenLimits::default() };
+        self.issue(TokenPurpose::Access, &subject, lifetime, limits).await
     }
 
     /// Makes an ID token for an account.
@@ -61,18 +62,17 @@ impl Identity {
         &self,
         caller: &Caller,
         chain: &ImpersonationChain,
-        (audience, issuer, include_email): (&str, &str, bool),
+        request: IdTokenRequest<'_>,
     ) -> Result<String, IdentityError> {
-        if audience.is_empty() {
+        if request.audience.is_empty() {
             return Err(IdentityError::InvalidArgument {
                 field: "audience",
                 problem: "an audience must be given".to_owned(),
             });
         }
-        let (bearer, _) =
+        let (subject, _) =
             self.impersonate(caller, chain, iam::SERVICE_ACCOUNTS_GET_OPEN_ID_TOKEN).await?;
-        let include = if include_email { IncludeEmail::Yes } else { IncludeEmail::No };
-        self.id_token(&bearer, (audience, issuer), include).await
+        self.id_token(&subject, request).await
     }
 
     /// Signs bytes with the system-managed key of an account. Returns the id of the key, and the signature.
@@ -112,53 +112,52 @@ impl Identity {
         chain: &ImpersonationChain,
         permission: Permission,
     ) -> Result<(TokenSubject, AccountKeyRow), IdentityError> {
-        const LONGEST: usize = 10;
-        if chain.delegates.len() > LONGEST {
+        const MAX_DELEGATES: usize = 10;
+        if chain.delegates.len() > MAX_DELEGATES {
             return Err(IdentityError::InvalidArgument {
                 field: "delegates",
-                problem: format!("a chain has at most {LONGEST} delegates"),
+                problem: format!("a chain has at most {MAX_DELEGATES} delegates"),
             });
         }
         let (mut acting, mut delegates) = (caller.clone(), Vec::new());
         for delegate in &chain.delegates {
             let resource = Resource::ServiceAccount(delegate.clone());
             self.admit(&acting, iam::SERVICE_ACCOUNTS_IMPLICIT_DELEGATION, resource).await?;
-            let (bearer, _) = self.own_key(delegate).await?;
-            acting = as_account(&bearer, caller);
-            delegates.extend(bearer.uid);
+            let (subject, _) = self.system_managed_key(delegate).await?;
+            acting = as_account(&subject, caller);
+            delegates.extend(subject.uid);
         }
         self.admit(&acting, permission, Resource::ServiceAccount(chain.account.clone())).await?;
-        let (bearer, key) = self.own_key(&chain.account).await?;
-        let ancestry = caller.authenticated_by.provenance(delegates)?;
-        Ok((TokenSubject { ancestry, ..bearer }, key))
+        let (subject, key) = self.system_managed_key(&chain.account).await?;
+        let provenance = caller.authenticated_by.provenance_through(delegates)?;
+        Ok((TokenSubject { provenance, ..subject }, key))
     }
 
     /// Returns the subject of an account that is enabled, and its system-managed key.
-    async fn own_key(
+    async fn system_managed_key(
         &self,
         email: &AccountEmail,
     ) -> Result<(TokenSubject, AccountKeyRow), IdentityError> {
-        let wanted = email.clone();
-        self.meta
-            .read(move |tx| {
-                find_account(tx, &wanted)?;
-                // No error of the credential: the caller's own is good, and signing in again would not help.
-                let account = accounts::find_enabled(tx, wanted.as_str())?.ok_or_else(|| {
-                    IdentityError::Precondition(format!("Service account {wanted} is disabled."))
-                })?;
-                let key = accounts::list_keys(tx, wanted.as_str())?
-                    .into_iter()
-                    .find(|key| KeyKind::of(key) == KeyKind::SystemManaged)
-                    .ok_or_else(unusable_key)?;
-                let bearer = TokenSubject {
-                    principal: Principal::ServiceAccount(wanted.clone()),
-                    uid: Some(account.unique_id),
-                    key: None,
-                    ancestry: TokenProvenance::default(),
-                };
-                Ok((bearer, key))
-            })
-            .await
+        let email = email.clone();
+        let reading = self.read(move |tx| {
+            find_account(tx, &email)?;
+            // No error of the credential: the caller's own is good, and signing in again would not help.
+            let account = accounts::find_enabled(tx, email.as_str())?.ok_or_else(|| {
+                IdentityError::Precondition(format!("Service account {email} is disabled."))
+            })?;
+            let key = accounts::list_keys(tx, email.as_str())?
+                .into_iter()
+                .find(|key| KeyKind::of(key) == KeyKind::SystemManaged)
+                .ok_or_else(unusable_key)?;
+            let subject = TokenSubject {
+                principal: Principal::ServiceAccount(email.clone()),
+                uid: Some(account.unique_id),
+                key: None,
+                provenance: TokenProvenance::default(),
+            };
+            Ok((subject, key))
+        });
+        reading.await
     }
 }
 
@@ -189,14 +188,14 @@ fn sign_claims(pair: &AccountKey, kid: String, payload: &str) -> Result<String, 
 }
 
 /// Returns the caller for an account that `caller` acts as. With `--dev`, that one may do everything, too.
-fn as_account(bearer: &TokenSubject, caller: &Caller) -> Caller {
-    let rights = match &caller.mode {
+fn as_account(subject: &TokenSubject, caller: &Caller) -> Caller {
+    let mode = match &caller.mode {
         AuthorizationMode::Everything => AuthorizationMode::Everything,
         AuthorizationMode::Listed(_) | AuthorizationMode::Policies => AuthorizationMode::Policies,
     };
-    Caller { oauth_scopes: caller.oauth_scopes, ..Caller::new(bearer.principal.clone(), rights) }
+    Caller { oauth_scopes: caller.oauth_scopes, ..Caller::new(subject.principal.clone(), mode) }
 }
 
 fn unusable_key() -> IdentityError {
-    IdentityError::Internal("an account's own key cannot be used".to_owned())
+    IdentityError::Internal("an account's system-managed key cannot be used".to_owned())
 }

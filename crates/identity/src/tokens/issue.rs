@@ -85,26 +85,23 @@ pub(crate) struct TokenClaims {
 impl TokenClaims {
     /// Returns the principal that the token speaks for.
     pub(crate) fn principal(&self) -> Result<Principal, JwtError> {
-        self.sub.parse().map_err(|_| JwtError("its subject is no principal"))
+        self.sub.parse().map_err(|_| JwtError("the subject is not a principal"))
     }
 
     /// Returns the principal that the token speaks for, and the ids that authenticate it.
     pub(crate) fn authenticated(self) -> Result<(Principal, AuthenticatedBy), JwtError> {
         let principal = self.principal()?;
-        let Self { uid, key, jti, from, via: ancestry, exp, .. } = self;
-        let (token, expires_at) = (Some(jti), Some(exp));
-        Ok((
-            principal,
-            AuthenticatedBy {
-                uid,
-                key,
-                token,
-                from,
-                provenance: ancestry,
-                expires_at,
-                ..AuthenticatedBy::default()
-            },
-        ))
+        let Self { uid, key, jti, from, via, exp, .. } = self;
+        let authenticated_by = AuthenticatedBy {
+            uid,
+            key,
+            token: Some(jti),
+            from,
+            provenance: via,
+            expires_at: Some(exp),
+            ..AuthenticatedBy::default()
+        };
+        Ok((principal, authenticated_by))
     }
 }
 
@@ -123,29 +120,24 @@ impl Identity {
     /// Returns the keys that sign and verify. If no key signs any more, a new one is made.
     pub(crate) async fn signing_keys(&self) -> Result<Arc<SigningKeys>, IdentityError> {
         let (epoch, now) = (self.epoch().await?, self.clock.now());
-        if let Some(ring) = self.signing_keys.get(&(), epoch)
-            && ring.signing(now).is_some()
+        if let Some(keys) = self.signing_keys.get(&(), epoch)
+            && keys.signing(now).is_some()
         {
-            return Ok(ring);
+            return Ok(keys);
         }
-        let ring = self.load_ring().await?;
-        let ring = if ring.signing(now).is_some() {
-            ring
-        } else {
+        let mut keys = self.load_signing_keys().await?;
+        if keys.signing(now).is_none() {
             self.add_signing_key().await?;
-            self.load_ring().await?
-        };
-        let ring = Arc::new(ring);
-        self.signing_keys.put((), self.epoch().await?, ring.clone());
-        Ok(ring)
+            keys = self.load_signing_keys().await?;
+        }
+        let keys = Arc::new(keys);
+        self.signing_keys.put((), self.epoch().await?, keys.clone());
+        Ok(keys)
     }
 
-    async fn load_ring(&self) -> Result<SigningKeys, IdentityError> {
+    async fn load_signing_keys(&self) -> Result<SigningKeys, IdentityError> {
         let now = self.clock.now();
-        let stored = self
-            .meta
-            .read(move |tx| Ok::<_, IdentityError>(signing_keys::list_valid(tx, now)?))
-            .await?;
+        let stored = self.read(move |tx| Ok(signing_keys::list_valid(tx, now)?)).await?;
         let open = |key: SigningKey| {
             let private = self.master.open(&key.id, &key.sealed_private_key)?;
             Ok((key, TokenKey::from_pkcs8(&private)?))
@@ -157,11 +149,11 @@ impl Identity {
     }
 
     async fn add_signing_key(&self) -> Result<(), IdentityError> {
-        let broken = |_| IdentityError::Internal("cannot make a signing key".to_owned());
-        let private = TokenKey::generate().map_err(broken)?;
-        let public_key = TokenKey::from_pkcs8(&private).map_err(broken)?.public_key();
+        let failed = |_| IdentityError::Internal("cannot make a signing key".to_owned());
+        let private = TokenKey::generate().map_err(failed)?;
+        let public_key = TokenKey::from_pkcs8(&private).map_err(failed)?.public_key();
         let (id, now) = (Id::new().to_string(), self.clock.now());
-        let sealed_private_key = self.master.seal(&id, &private).map_err(broken)?;
+        let sealed_private_key = self.master.seal(&id, &private).map_err(failed)?;
         let signs_until = now + micros(SIGNS_FOR);
         let verifies_until = signs_until + micros(VERIFIES_LONGER);
         let new = SigningKey {
@@ -172,25 +164,25 @@ impl Identity {
             signs_until,
             verifies_until,
         };
-        self.meta
-            .write(move |tx| {
-                // Another process may have inserted one meanwhile.
-                let keys = signing_keys::list_valid(tx, now)?;
-                if !keys.iter().any(|key| key.signs_until > now) {
-                    signing_keys::insert(tx, &new)?;
-                    epochs::bump(tx, epochs::ACCESS)?;
-                }
-                Ok::<_, IdentityError>(())
-            })
-            .await?;
+        let writing = self.write(move |tx| {
+            // Another process may have inserted one meanwhile.
+            let keys = signing_keys::list_valid(tx, now)?;
+            if !keys.iter().any(|key| key.signs_until > now) {
+                signing_keys::insert(tx, &new)?;
+                epochs::bump(tx, epochs::ACCESS)?;
+            }
+            Ok(())
+        });
+        writing.await?;
         self.poll_epoch().await?;
         Ok(())
     }
 
-    /// Makes a token for somebody who has proven who they are.
+    /// Issues a token for a subject that is authenticated.
     pub(crate) async fn issue(
         &self,
-        (purpose, bearer): (TokenPurpose, &TokenSubject),
+        purpose: TokenPurpose,
+        subject: &TokenSubject,
         lifetime: Duration,
         limits: TokenLimits,
     ) -> Result<IssuedToken, IdentityError> {
@@ -199,15 +191,15 @@ impl Identity {
         let claims = TokenClaims {
             iss: ISSUER.to_owned(),
             aud: purpose.audience().to_owned(),
-            sub: bearer.principal.to_string(),
+            sub: subject.principal.to_string(),
             iat: issued_at,
             exp: issued_at.saturating_add(expires_in),
             jti: Id::random().to_string(),
             purpose,
-            uid: bearer.uid.clone(),
-            key: bearer.key.clone(),
+            uid: subject.uid.clone(),
+            key: subject.key.clone(),
             from: limits.from,
-            via: bearer.ancestry.clone(),
+            via: subject.provenance.clone(),
             scope: limits.scope,
             access: limits.access,
         };
@@ -221,10 +213,10 @@ impl Identity {
         media_type: &str,
         claims: &C,
     ) -> Result<String, IdentityError> {
-        let ring = self.signing_keys().await?;
-        let (key, pair) = ring
+        let keys = self.signing_keys().await?;
+        let (key, pair) = keys
             .signing(self.clock.now())
-            .ok_or_else(|| IdentityError::Internal("no key signs".to_owned()))?;
+            .ok_or_else(|| IdentityError::Internal("there is no key that signs now".to_owned()))?;
         let header = TokenHeader {
             alg: "ES256".to_owned(),
             typ: Some(media_type.to_owned()),
@@ -256,16 +248,16 @@ impl Identity {
     ) -> Result<TokenClaims, IdentityError> {
         let header = &unverified.header;
         if header.alg != "ES256" || header.typ.as_deref() != Some(purpose.media_type()) {
-            return Err(JwtError("it is not one of ours").into());
+            return Err(JwtError("the header is not that of a token of this registry").into());
         }
-        let ring = self.signing_keys().await?;
+        let keys = self.signing_keys().await?;
         let kid = header.kid.as_deref().unwrap_or_default();
         let (_, public) =
-            ring.public_keys().find(|(id, _)| *id == kid).ok_or(JwtError("its key is unknown"))?;
+            keys.public_keys().find(|(id, _)| *id == kid).ok_or(JwtError("the key is unknown"))?;
         let claims: TokenClaims =
             unverified.verified(|message, signature| verify_es256(public, message, signature))?;
         if claims.iss != ISSUER || claims.aud != purpose.audience() || claims.purpose != purpose {
-            return Err(JwtError("it is for something else").into());
+            return Err(JwtError("the token is for another purpose").into());
         }
         Ok(claims)
     }
@@ -289,9 +281,9 @@ mod tests {
     /// A token without provenance is one of an older version, or was not made by impersonation.
     #[test]
     fn a_token_without_ancestors_says_nothing_of_them() {
-        let said = r#"{"iss":"berth","aud":"berth/api","sub":"user:a@example.com","iat":1,"exp":2,"jti":"x","purpose":"access"}"#;
-        let claims: TokenClaims = serde_json::from_str(said).expect("claims");
+        let json = r#"{"iss":"berth","aud":"berth/api","sub":"user:a@example.com","iat":1,"exp":2,"jti":"x","purpose":"access"}"#;
+        let claims: TokenClaims = serde_json::from_str(json).expect("claims");
         assert!(claims.via.is_empty());
-        assert_eq!(serde_json::to_string(&claims).expect("JSON"), said);
+        assert_eq!(serde_json::to_string(&claims).expect("JSON"), json);
     }
 }

@@ -13,15 +13,15 @@ use crate::credentials::jwt::UnverifiedToken;
 use crate::error::IdentityError;
 use crate::identity::Identity;
 use crate::tokens::issue::{TokenClaims, TokenPurpose};
-use crate::tokens::revoked::PAGE;
+use crate::tokens::revoked::MAX_PER_READING;
 
 /// The outcome of a revocation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RevocationOutcome {
     /// The token of this principal is revoked now.
-    Done(Principal),
+    Revoked(Principal),
     /// The token was not good before.
-    Needless,
+    AlreadyInvalid,
     /// The token cannot be revoked, for this reason.
     Unsupported(&'static str),
 }
@@ -31,38 +31,36 @@ impl Identity {
     /// own revocations.
     pub async fn poll_revocations(&self) -> Result<(), IdentityError> {
         let started = Instant::now();
-        let seen = self.revoked.listed().number;
-        let (number, found) = self
-            .meta
-            .read_by_key(move |tx| {
-                // Before its first reading, this process has no caller in its cache, so older revocations concern none.
-                let Some(seen) = seen else {
-                    return Ok((Some(epochs::get(tx, epochs::REVOCATIONS)?), Vec::new()));
-                };
-                Ok::<_, IdentityError>((None, revoked_tokens::list_since(tx, seen, PAGE as i64)?))
-            })
-            .await?;
-        let mut listed = self.revoked.listed();
-        listed.record(number, found);
-        listed.at = listed.at.max(Some(started));
+        let newest = self.revoked.lock().newest;
+        let reading = self.read_by_key(move |tx| {
+            // Before its first reading, this process has no caller in its cache, so older revocations concern none.
+            let Some(newest) = newest else {
+                return Ok((Some(epochs::get(tx, epochs::REVOCATIONS)?), Vec::new()));
+            };
+            Ok((None, revoked_tokens::list_since(tx, newest, MAX_PER_READING as i64)?))
+        });
+        let (begin, revocations) = reading.await?;
+        let mut list = self.revoked.lock();
+        list.record(begin, revocations);
+        list.read_at = list.read_at.max(Some(started));
         Ok(())
     }
 
     /// Returns the generation of the list of revoked tokens, under which callers go into the cache now.
-    pub(crate) async fn revocations(&self) -> Result<u64, IdentityError> {
+    pub(crate) async fn revocation_generation(&self) -> Result<u64, IdentityError> {
         if let Some(generation) = self.revoked.trusted() {
             return Ok(generation);
         }
         self.poll_revocations().await?;
-        Ok(self.revoked.listed().generation)
+        Ok(self.revoked.lock().generation)
     }
 
     /// Revokes a token, and with it all tokens that were made from it. A token that is not good needs no revocation.
     pub async fn revoke_token(&self, token: &str) -> Result<RevocationOutcome, IdentityError> {
-        match self.revocable(token).await {
+        match self.check_revocable(token).await {
             Ok(Ok((holder, claims))) => self.revoke(holder, claims).await,
             Ok(Err(reason)) => Ok(RevocationOutcome::Unsupported(reason)),
-            Err(IdentityError::Credential(_)) => Ok(RevocationOutcome::Needless),
+            Err(IdentityError::Credential(_)) => Ok(RevocationOutcome::AlreadyInvalid),
             Err(error) => Err(error),
         }
     }
@@ -70,7 +68,7 @@ impl Identity {
     /// Returns the holder and the claims of a token, or the reason for which it cannot be revoked. The token need not
     /// be good now: a disabled key or account may be enabled again, and a token that was made from this one may live
     /// longer.
-    async fn revocable(
+    async fn check_revocable(
         &self,
         token: &str,
     ) -> Result<Result<(Principal, TokenClaims), &'static str>, IdentityError> {
@@ -78,7 +76,9 @@ impl Identity {
         let purpose = match (unverified.header.alg.as_str(), unverified.header.typ.as_deref()) {
             ("ES256", Some("registry+jwt")) => TokenPurpose::Registry,
             ("ES256", Some("JWT")) => {
-                return Ok(Err("An ID token says who somebody is, to others than this registry."));
+                return Ok(Err(
+                    "An ID token is for other servers, which do not ask this registry about it.",
+                ));
             }
             ("ES256", _) => TokenPurpose::Access,
             _ => {
@@ -90,7 +90,7 @@ impl Identity {
         let claims = self.check_signed(&unverified, purpose).await?;
         let holder = claims.principal()?;
         if holder == Principal::Anonymous {
-            return Ok(Err("It is nobody's, and proves nothing."));
+            return Ok(Err("The token is of an anonymous caller, and proves nothing."));
         }
         Ok(Ok((holder, claims)))
     }
@@ -101,13 +101,12 @@ impl Identity {
         claims: TokenClaims,
     ) -> Result<RevocationOutcome, IdentityError> {
         let times = (self.clock.now(), claims.exp.saturating_mul(1_000_000));
-        let done = self
-            .meta
-            .write(move |tx| {
-                Ok::<_, IdentityError>(revoked_tokens::revoke(tx, &claims.jti, times)?)
-            })
-            .await?;
+        let writing = self.write(move |tx| Ok(revoked_tokens::revoke(tx, &claims.jti, times)?));
+        let is_new = writing.await?;
         self.poll_revocations().await?;
-        Ok(if done { RevocationOutcome::Done(holder) } else { RevocationOutcome::Needless })
+        match is_new {
+            true => Ok(RevocationOutcome::Revoked(holder)),
+            false => Ok(RevocationOutcome::AlreadyInvalid),
+        }
     }
 }

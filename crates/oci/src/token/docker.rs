@@ -9,7 +9,7 @@ use identity::{Caller, CredentialError, IdentityError, TokenAudience};
 use model::registry_scope::{MAX_SCOPE_ENTRIES, ScopeEntry, parse_scope};
 use serde_json::json;
 
-use super::{field, info, oauth, read_form};
+use super::{field, oauth, read_form, request_info};
 use web::app::App;
 use web::audit::{AuditGuard, AuditRecorder, AuditedOperation};
 use web::auth::{SentCredential, refusal};
@@ -19,7 +19,7 @@ use web::server_url::RequestArrival;
 pub async fn get(State(app): State<App>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let attempt = attempt(&app, &parts);
-    let asked = TokenRequest::of(&app, &parts);
+    let token_request = TokenRequest::of(&app, &parts);
     let caller = app
         .authenticate
         .caller(app.engine.identity(), &parts.headers, TokenAudience::Registry)
@@ -28,14 +28,14 @@ pub async fn get(State(app): State<App>, request: Request) -> Response {
         form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes())
             .into_owned()
             .collect();
-    answer((&app, attempt.trail()), caller, (&asked, &query)).await
+    answer(&app, attempt.trail(), caller, &token_request, &query).await
 }
 
 /// `POST /v2/token`: the credential and the scopes are in the form. Some clients send the credential in a header.
 pub async fn post(State(app): State<App>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let attempt = attempt(&app, &parts);
-    let asked = TokenRequest::of(&app, &parts);
+    let token_request = TokenRequest::of(&app, &parts);
     let headers = parts.headers.clone();
     let form = match read_form(&app, Request::from_parts(parts, body)).await {
         Ok(form) => form,
@@ -43,7 +43,7 @@ pub async fn post(State(app): State<App>, request: Request) -> Response {
     };
     let caller = match field(&form, "grant_type") {
         Some("password") => match (field(&form, "username"), field(&form, "password")) {
-            (Some(user), Some(password)) => by_password(&app, (user, password)).await,
+            (Some(user), Some(password)) => caller_by_password(&app, user, password).await,
             (None, _) => return oauth::missing("username"),
             (_, None) => return oauth::missing("password"),
         },
@@ -53,14 +53,14 @@ pub async fn post(State(app): State<App>, request: Request) -> Response {
             app.authenticate.caller_with(app.engine.identity(), kind, TokenAudience::Registry).await
         }
         Some(_) => {
-            let text = "only grants of type password are made here, and what a header proves";
+            let text = "only grant_type=password is supported, or a credential in the Authorization header";
             return oauth::error("unsupported_grant_type", text);
         }
         None => {
             app.authenticate.caller(app.engine.identity(), &headers, TokenAudience::Registry).await
         }
     };
-    answer((&app, attempt.trail()), caller, (&asked, &form)).await
+    answer(&app, attempt.trail(), caller, &token_request, &form).await
 }
 
 /// The addresses of a request for a token.
@@ -79,22 +79,30 @@ impl TokenRequest {
 
 /// Begins the entry in the audit log. It is written only if the credential is refused.
 fn attempt(app: &App, parts: &Parts) -> AuditGuard {
-    app.audit.begin(Some(AuditedOperation::door("Docker-Token")), info(parts), &parts.headers)
+    let operation = AuditedOperation::door("Docker-Token");
+    app.audit.begin(Some(operation), request_info(parts), &parts.headers)
 }
 
-async fn by_password(app: &App, (user, password): (&str, &str)) -> Result<Caller, IdentityError> {
+async fn caller_by_password(
+    app: &App,
+    user: &str,
+    password: &str,
+) -> Result<Caller, IdentityError> {
     let credential = SentCredential::of_user(user, password);
     app.authenticate.caller_with(app.engine.identity(), credential, TokenAudience::Registry).await
 }
 
 async fn answer(
-    (app, trail): (&App, &AuditRecorder),
+    app: &App,
+    trail: &AuditRecorder,
     caller: Result<Caller, IdentityError>,
-    (asked, fields): (&TokenRequest, &[(String, String)]),
+    token_request: &TokenRequest,
+    fields: &[(String, String)],
 ) -> Response {
     let issued = match caller {
         Ok(caller) => {
-            app.engine.identity().registry_token(&caller, scopes(app, &asked.host, fields)).await
+            let access = parse_scopes(app, &token_request.host, fields);
+            app.engine.identity().registry_token(&caller, access).await
         }
         Err(error) => {
             trail.note_refusal(&error);
@@ -114,33 +122,38 @@ async fn answer(
         }
         Err(IdentityError::Credential(error)) => {
             refusal::log(error, None);
-            let registry = refusal::host_of(&asked.base_url);
-            let text = format!("authentication failed: {}", refusal::reason(error, registry));
+            let registry = refusal::host_of(&token_request.base_url);
+            let message = format!("authentication failed: {}", refusal::reason(error, registry));
             match error {
-                CredentialError::TooMany => {
-                    soon(refused((&text, hint(error)), StatusCode::TOO_MANY_REQUESTS))
-                }
-                _ => {
-                    let refused = refused((&text, hint(error)), StatusCode::UNAUTHORIZED);
-                    challenged(refused, registry)
-                }
+                CredentialError::TooMany => with_retry_after(error_answer(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    &message,
+                    hint(error),
+                )),
+                _ => with_challenge(
+                    error_answer(StatusCode::UNAUTHORIZED, &message, hint(error)),
+                    registry,
+                ),
             }
         }
         Err(error) => {
             tracing::warn!(%error, "no token could be made: {error}");
-            let text = ("the registry cannot answer now", "try again in a moment");
-            soon(refused(text, StatusCode::SERVICE_UNAVAILABLE))
+            with_retry_after(error_answer(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the registry cannot answer now",
+                "try again in a moment",
+            ))
         }
     }
 }
 
 /// Adds `Retry-After`, by which the client tries again in a second.
-fn soon(response: Response) -> Response {
+fn with_retry_after(response: Response) -> Response {
     ([(RETRY_AFTER, "1")], response).into_response()
 }
 
 /// Adds a challenge with the scheme by which clients get tokens here (RFC 6749 §5.2).
-fn challenged(response: Response, registry: &str) -> Response {
+fn with_challenge(response: Response, registry: &str) -> Response {
     let challenge = HeaderValue::from_str(&format!("Basic realm=\"{registry}\""));
     let challenge = challenge.map(|challenge| (WWW_AUTHENTICATE, challenge));
     let mut response = response;
@@ -159,11 +172,13 @@ fn hint(error: CredentialError) -> &'static str {
             "the user name says what the password is: a token, or a key file"
         }
         CredentialError::TooMany => {
-            "sign in with a credential that is right: it is not refused for those that were wrong"
+            "sign in with a good credential: it is accepted in spite of the wrong ones before it"
         }
-        CredentialError::Times(_) => "set the clock, or sign for an hour at most",
-        CredentialError::Audience => "sign a token that names this registry, or none",
-        CredentialError::Limited => "send what the token was made from",
+        CredentialError::Times(_) => {
+            "set the clock of the machine that signs, or sign for an hour at most"
+        }
+        CredentialError::Audience => "sign a token that names no audience",
+        CredentialError::Limited => "send the credential that the token was made from",
         CredentialError::Revoked
         | CredentialError::KeyDisabled
         | CredentialError::AccountDisabled
@@ -175,7 +190,7 @@ fn hint(error: CredentialError) -> &'static str {
     }
 }
 
-fn refused((message, hint): (&str, &str), status: StatusCode) -> Response {
+fn error_answer(status: StatusCode, message: &str, hint: &str) -> Response {
     let code = match status {
         StatusCode::UNAUTHORIZED => "UNAUTHORIZED",
         StatusCode::TOO_MANY_REQUESTS => "TOOMANYREQUESTS",
@@ -188,19 +203,19 @@ fn refused((message, hint): (&str, &str), status: StatusCode) -> Response {
 
 /// Returns the scopes that are asked for. There may be several fields `scope`, with several scopes in each. Scopes
 /// beyond the length that a token in a header can have are left out: with them, the token could not be sent at all.
-fn scopes(app: &App, host: &str, fields: &[(String, String)]) -> Vec<ScopeEntry> {
-    const LONGEST: usize = 8 << 10;
-    let place = app.domains.target_of(host);
+fn parse_scopes(app: &App, host: &str, fields: &[(String, String)]) -> Vec<ScopeEntry> {
+    const MAX_ACCESS_BYTES: usize = 8 << 10;
+    let host_target = app.domains.target_of(host);
     let values = fields.iter().filter(|(name, _)| name == "scope");
-    let asked = values
+    let requested = values
         .flat_map(|(_, value)| value.split(' '))
         .take(MAX_SCOPE_ENTRIES)
-        .filter_map(|scope| parse_scope(scope, &place));
-    let (mut entries, mut room) = (Vec::new(), LONGEST);
-    for entry in asked.filter(|entry| !entry.actions.is_empty()) {
+        .filter_map(|scope| parse_scope(scope, &host_target));
+    let (mut entries, mut bytes_left) = (Vec::new(), MAX_ACCESS_BYTES);
+    for entry in requested.filter(|entry| !entry.actions.is_empty()) {
         let length = serde_json::to_string(&entry).map_or(usize::MAX, |json| json.len());
-        if !entries.contains(&entry) && length <= room {
-            room -= length;
+        if !entries.contains(&entry) && length <= bytes_left {
+            bytes_left -= length;
             entries.push(entry);
         }
     }

@@ -11,7 +11,7 @@ use identity::{AssertionAnswer, CredentialError, IdentityError, RevocationOutcom
 use serde_json::{Value, json};
 use web::audit::AuditCode;
 
-use super::{field, info, read_form};
+use super::{field, read_form, request_info};
 use web::app::App;
 use web::audit::{AuditedOperation, LogWhen};
 use web::auth::refusal;
@@ -24,10 +24,10 @@ pub async fn token(State(app): State<App>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let arrival = RequestArrival::of(&parts);
     let own_url = app.own_url(&arrival);
-    let fixed = app.origin.fixed().unwrap_or_else(|| own_url.clone());
+    let issuer = app.origin.fixed().unwrap_or_else(|| own_url.clone());
     // The audit log gets an entry only for an assertion that is refused.
     let operation = AuditedOperation::oauth("Token", LogWhen::Refused);
-    let attempt = app.audit.begin(Some(operation), info(&parts), &parts.headers);
+    let attempt = app.audit.begin(Some(operation), request_info(&parts), &parts.headers);
     let form = match read_form(&app, Request::from_parts(parts, body)).await {
         Ok(form) => form,
         Err(refused) => return refused.into_response(),
@@ -42,7 +42,7 @@ pub async fn token(State(app): State<App>, request: Request) -> Response {
     let Some(assertion) = field(&form, "assertion") else {
         return missing("assertion");
     };
-    let urls = [fixed.as_str(), &own_url];
+    let urls = [issuer.as_str(), &own_url];
     let exchanged = app.authenticate.exchange(app.engine.identity(), assertion, urls).await;
     if let Err(error) = &exchanged {
         attempt.trail().note_refusal(error);
@@ -104,12 +104,12 @@ pub async fn introspect(State(app): State<App>, request: Request) -> Response {
     };
     match app.engine.identity().introspect(token).await {
         Ok(None) => success(json!({ "active": false })),
-        Ok(Some(known)) => success(json!({
+        Ok(Some(token)) => success(json!({
             "active": true,
-            "username": known.email,
-            "sub": known.subject,
-            "scope": known.scope,
-            "exp": known.expires_at,
+            "username": token.email,
+            "sub": token.subject,
+            "scope": token.scope,
+            "exp": token.expires_at,
             "token_type": "Bearer",
         })),
         Err(error) => failed(&error),
@@ -120,7 +120,7 @@ pub async fn introspect(State(app): State<App>, request: Request) -> Response {
 /// cannot be revoked is an error.
 pub async fn revoke(State(app): State<App>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let attempt = app.audit.begin_unnamed(info(&parts), &parts.headers);
+    let attempt = app.audit.begin_unnamed(request_info(&parts), &parts.headers);
     let form = match read_form(&app, Request::from_parts(parts, body)).await {
         Ok(form) => form,
         Err(refused) => return refused.into_response(),
@@ -129,14 +129,14 @@ pub async fn revoke(State(app): State<App>, request: Request) -> Response {
         return missing("token");
     };
     match app.engine.identity().revoke_token(token).await {
-        Ok(RevocationOutcome::Done(holder)) => {
+        Ok(RevocationOutcome::Revoked(holder)) => {
             let trail = attempt.trail();
             trail.note_operation(Some(AuditedOperation::oauth("RevokeToken", LogWhen::Always)));
             trail.note_principal(&holder);
             trail.note_outcome(AuditCode::Ok, "");
             success(json!({}))
         }
-        Ok(RevocationOutcome::Needless) => success(json!({})),
+        Ok(RevocationOutcome::AlreadyInvalid) => success(json!({})),
         Ok(RevocationOutcome::Unsupported(reason)) => error("unsupported_token_type", reason),
         Err(error) => failed(&error),
     }
@@ -146,7 +146,8 @@ pub async fn revoke(State(app): State<App>, request: Request) -> Response {
 pub async fn keys(State(app): State<App>) -> Response {
     match app.engine.identity().public_keys().await {
         Ok(keys) => {
-            let keys: Vec<Value> = keys.iter().filter_map(|(id, point)| key(id, point)).collect();
+            let keys: Vec<Value> =
+                keys.iter().filter_map(|(id, point)| json_web_key(id, point)).collect();
             let body = axum::Json(json!({ "keys": keys }));
             ([(CACHE_CONTROL, "public, max-age=300")], body).into_response()
         }
@@ -155,7 +156,7 @@ pub async fn keys(State(app): State<App>) -> Response {
 }
 
 /// Returns the JSON Web Key of a point in its uncompressed form: 4, x, y.
-fn key(id: &str, point: &[u8]) -> Option<Value> {
+fn json_web_key(id: &str, point: &[u8]) -> Option<Value> {
     let (x, y) = point.strip_prefix(&[4])?.split_at_checked(32)?;
     let text = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
     Some(json!({
