@@ -45,8 +45,8 @@ pub(crate) enum EgressRefused {
     #[error("holds a user name or a password; set a token instead")]
     Userinfo,
     /// The address is not public, and `egress.allow` does not open it.
-    #[error("{0} is an address of this machine or of a network within; egress.allow can open it")]
-    Within(IpAddr),
+    #[error("{0} is an address of this machine or of a private network; egress.allow can open it")]
+    NotPublic(IpAddr),
     /// The address is public, and the connection would not be encrypted.
     #[error("{0} would be reached without encryption; use https://, or open it by egress.allow")]
     Unencrypted(IpAddr),
@@ -168,7 +168,7 @@ impl EgressRule {
         match (address::is_public(ip), self.encrypted) {
             (true, true) => Ok(()),
             (true, false) => Err(EgressRefused::Unencrypted(ip)),
-            (false, _) => Err(EgressRefused::Within(ip)),
+            (false, _) => Err(EgressRefused::NotPublic(ip)),
         }
     }
 }

@@ -214,7 +214,7 @@ async fn measure(JobContext { app, .. }: JobContext) {
     }
     match app.engine.capacity().await {
         Ok(capacity) => app.metrics.set_capacity(&capacity),
-        Err(error) => tracing::warn!(%error, "what waits could not be counted: {error}"),
+        Err(error) => tracing::warn!(%error, "capacity could not be measured: {error}"),
     }
 }
 

@@ -56,7 +56,7 @@ impl WebhookEndpoint {
             let endpoint = Self::new(settings, allow)
                 .with_context(|| format!("notifications, number {}, {name:?}", index + 1))?;
             if !names.insert(name) {
-                bail!("notifications.name {name:?} is there twice");
+                bail!("notifications.name {name:?} is used twice");
             }
             endpoints.push(endpoint);
         }
@@ -291,7 +291,7 @@ mod tests {
         check(&with("token_file = \"a\"\ntoken_variable = \"B\""), "set only one of them");
         check(&with("projects = [\"A B\"]"), "projects: \"A B\"");
         check(&with("repositories = [\"p/r\"]"), "repositories: \"p/r\"");
-        check(&with("").repeat(2), "notifications.name \"w\" is there twice");
+        check(&with("").repeat(2), "notifications.name \"w\" is used twice");
         let many: String =
             (0..=MAX_WEBHOOKS).map(|n| with("").replace("\"w\"", &format!("\"w{n}\""))).collect();
         check(&many, "more than 100");

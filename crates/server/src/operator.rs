@@ -131,8 +131,8 @@ pub(crate) fn listen(
 }
 
 fn is_operator(stream: &UnixStream) -> bool {
-    let own = rustix::process::geteuid().as_raw();
-    stream.peer_cred().is_ok_and(|peer| peer.uid() == own || peer.uid() == 0)
+    let own_user = rustix::process::geteuid().as_raw();
+    stream.peer_cred().is_ok_and(|peer| peer.uid() == own_user || peer.uid() == 0)
 }
 
 /// The most bytes of a command.

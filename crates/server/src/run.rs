@@ -1,10 +1,10 @@
 //! The composition root: starts a server from its parts, and stops it after the requests that run.
 
+mod first_owner;
 mod seals;
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,10 +12,9 @@ use anyhow::{Context, bail};
 use axum::Router;
 use blob::{BlobStore, MemoryStore};
 use engine::Engine;
-use identity::{Clock, IdentityError};
+use identity::Clock;
 use meta::{DatabaseLocation, Meta};
 use model::manifest;
-use model::name::ProjectId;
 use model::principal::AccountEmail;
 use model::registry_host::RegistryDomains;
 use tokio::net::{TcpListener, TcpSocket};
@@ -24,6 +23,8 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, timeout_at};
 
 use self::seals::{MasterKeySource, MissingKeyAction};
+
+pub use first_owner::FirstOwner;
 
 use crate::config::{self, Config, OpsListen};
 use crate::data::{self, DataFolder, FolderSharing, RunningFolder};
@@ -96,16 +97,6 @@ pub struct RunningServer {
     _data: Option<DataFolder>,
 }
 
-/// The account that the first start made, as the person who started the server is told of it.
-pub struct FirstOwner {
-    /// The account's email address.
-    pub email: String,
-    /// The id of the project that was made beside the account's own.
-    pub project: String,
-    /// The path of the account's key file.
-    pub key_file: PathBuf,
-}
-
 impl RunningServer {
     /// Opens the stores, and listens only then: a client that connects finds a registry that is ready.
     pub async fn start(options: ServerOptions) -> anyhow::Result<Self> {
@@ -131,13 +122,13 @@ impl RunningServer {
         if let Some(data) = &data {
             seals::check(&engine, data, unwritten, missing_key).await?;
         }
-        // The address is known from here on. Connections are answered only when all parts are ready.
+        // The address is known from here on. Connections are accepted later, when all parts are ready.
         let listener = bind(config.listen, "--listen")?;
         let listen = listener.local_addr()?;
         let origin = ServerUrl::new(&config.external_url, config.scheme(), listen);
         let owner = match (&authenticate, &data) {
             (Authenticator::Accounts(_), Some(data)) => {
-                first_owner(&engine, data, &config.first_project, &origin).await?
+                first_owner::create_if_needed(&engine, data, &config.first_project, &origin).await?
             }
             _ => None,
         };
@@ -380,52 +371,4 @@ fn bind(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
         };
         anyhow::anyhow!("cannot listen on {address}: {error}{advice}")
     })
-}
-
-/// Writes the token endpoint that clients reach into the owner's key file, or warns that `external_url` is not set.
-fn update_token_uri(origin: &ServerUrl, data: &DataFolder) {
-    match origin.fixed() {
-        Some(url) => data.set_token_uri(&format!("{url}/token")),
-        None => tracing::warn!(
-            "external_url is not set: clients are told the address of this machine that they connected to, which is \
-             wrong where a container's port is mapped or a proxy stands before it"
-        ),
-    }
-}
-
-/// Makes the first account if nobody can sign in yet, and keeps its key file in the data folder.
-async fn first_owner(
-    engine: &Engine,
-    data: &DataFolder,
-    project: &str,
-    origin: &ServerUrl,
-) -> anyhow::Result<Option<FirstOwner>> {
-    if !engine.identity().needs_owner().await? {
-        update_token_uri(origin, data);
-        return Ok(None);
-    }
-    let project: ProjectId = project.parse().context("first_project")?;
-    let Some(own_url) = origin.fixed() else {
-        bail!(
-            "external_url is not set, and {} is every address of this machine: the owner's key file, which the first \
-             start writes, has to say where clients reach the server; set external_url, as \
-             \"https://registry.example.com\"",
-            origin.listen()
-        );
-    };
-    let token_uri = format!("{own_url}/token");
-    let mut written = PathBuf::new();
-    let owner = engine.identity().create_owner(&project, &token_uri, |owner| {
-        written = data.write_owner_key(&owner.key_file).map_err(|error| {
-            IdentityError::Internal(format!("cannot write the owner's key file: {error}"))
-        })?;
-        Ok(())
-    });
-    let Some(owner) = owner.await? else {
-        // Another process was quicker, and its key file is the one of the account.
-        std::fs::remove_file(written)?;
-        return Ok(None);
-    };
-    let key_file = data.publish_owner_key(&written).context("cannot keep the owner's key file")?;
-    Ok(Some(FirstOwner { email: owner.email, project: project.to_string(), key_file }))
 }

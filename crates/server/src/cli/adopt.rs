@@ -64,7 +64,10 @@ impl AdoptArguments {
         let findings = StoreFindings::inspect(&meta, data.path()).await?;
         print_findings(&findings, &data)?;
         if findings.verdict() == StoreVerdict::Agreed {
-            writeln!(stdout(), "They belong together: there is nothing to do.")?;
+            writeln!(
+                stdout(),
+                "The folder and the database belong together: there is nothing to do."
+            )?;
             return Ok(ExitCode::SUCCESS);
         }
         if !self.yes {

@@ -61,7 +61,7 @@ impl StartBanner<'_> {
         if let Some(ops) = server.ops.map(reachable) {
             writeln!(out, "Health and metrics: http://{ops}/readyz, http://{ops}/metrics")?;
         }
-        writeln!(out, "Keeps in: {data}")?;
+        writeln!(out, "Data: {data}")?;
         writeln!(out, "Stop it with Ctrl-C.")?;
         Ok(out)
     }
@@ -91,9 +91,9 @@ impl StartBanner<'_> {
             match self.dev_hosts {
                 [] => writeln!(
                     out,
-                    "It answers localhost only; --dev-host NAME adds a name or an address.\n"
+                    "The server answers localhost only; --dev-host NAME adds a name or an address.\n"
                 )?,
-                names => writeln!(out, "It answers localhost and {}.\n", names.join(", "))?,
+                names => writeln!(out, "The server answers localhost and {}.\n", names.join(", "))?,
             }
         }
         let image = format!("{host}/my-project/my-repository/my-image");
@@ -110,13 +110,13 @@ impl StartBanner<'_> {
             (quoted_if_needed(&owner.key_file.display().to_string()), &owner.project);
         let (location, ca) = (&self.settings.default_location, self.trusted_certificate());
         writeln!(out, "\nThis is the first start. {} owns everything; its key is in", owner.email)?;
-        writeln!(out, "{key}: keep it safe, it is nowhere else.")?;
+        writeln!(out, "{key}: keep it safe, there is no other copy.")?;
         match ca.as_deref() {
             Some(CA_PLACEHOLDER) => writeln!(
                 out,
-                "Clients have to be told whom to trust: {CA_PLACEHOLDER} stands for your authority's certificate,"
+                "Clients have to trust your authority: {CA_PLACEHOLDER} stands for its certificate,"
             )?,
-            Some(ca) => writeln!(out, "Clients have to be told to trust the certificate in {ca},")?,
+            Some(ca) => writeln!(out, "Clients have to trust the certificate in {ca},")?,
             None => {}
         }
         if ca.is_some() {

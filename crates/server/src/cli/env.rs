@@ -58,8 +58,8 @@ pub(super) fn stop_the_shell() {
     let _ = writeln!(std::io::stdout(), "false");
 }
 
-/// Writes the command that points gcloud at the server on a data folder, and signs in with a key file. `ca` and `key_file`
-/// are quoted for a shell already.
+/// Writes the command that points gcloud at the server on a data folder, and signs in with a key file. `ca` and
+/// `key_file` are quoted for a shell already.
 pub(super) fn write_sign_in(
     out: &mut impl Write,
     data: &Path,
@@ -148,12 +148,13 @@ fn configuration(host: &str) -> anyhow::Result<Vec<String>> {
     let user = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from);
     let user = user.filter(|folder| folder.is_absolute());
     let user = user.or_else(|| Some(std::env::home_dir()?.join(".config")));
-    let ours = user.map(|folder| folder.join(CONFIG_FOLDER));
-    if set.as_deref().is_some_and(|set| !is_within(set, ours.as_deref())) {
+    let configurations = user.map(|folder| folder.join(CONFIG_FOLDER));
+    if set.as_deref().is_some_and(|set| !is_within(set, configurations.as_deref())) {
         return Ok(Vec::new());
     }
-    let ours = ours.context("HOME is not set; name a folder for gcloud with CLOUDSDK_CONFIG")?;
-    let folder = ours.join(host.replace(':', "_").replace(['[', ']'], ""));
+    let configurations =
+        configurations.context("HOME is not set; name a folder for gcloud with CLOUDSDK_CONFIG")?;
+    let folder = configurations.join(host.replace(':', "_").replace(['[', ']'], ""));
     let folder = folder.to_str().context("the path of the home folder is not in UTF-8")?;
     let mut lines = vec![export(CONFIG_VARIABLE, folder)];
     // The variable names a configuration of the folder that gcloud used before.
@@ -163,8 +164,8 @@ fn configuration(host: &str) -> anyhow::Result<Vec<String>> {
     Ok(lines)
 }
 
-fn is_within(folder: &OsStr, ours: Option<&Path>) -> bool {
-    ours.is_some_and(|ours| Path::new(folder).starts_with(ours))
+fn is_within(folder: &OsStr, parent: Option<&Path>) -> bool {
+    parent.is_some_and(|parent| Path::new(folder).starts_with(parent))
 }
 
 /// Returns the host of a URL, with its port.

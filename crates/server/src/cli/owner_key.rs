@@ -36,10 +36,10 @@ impl OwnerKeyArguments {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let config = self.source.read()?;
         let url = self.url.as_deref().map(|url| url.trim_end_matches('/').to_owned());
-        let own = config.data.join("owner-key.json");
+        let default_path = config.data.join("owner-key.json");
         // Run by root, a file in the server's folder gets the server's user, and a file elsewhere stays root's.
         let user = self.output.is_none().then(|| fs::metadata(&config.data).ok()).flatten();
-        let path = self.output.unwrap_or(own);
+        let path = self.output.unwrap_or(default_path);
         // The file is made first, so that no key is made that cannot be written down.
         let new = path.with_added_extension(format!("{}.new", std::process::id()));
         let context = || format!("cannot write {}", new.display());

@@ -154,7 +154,7 @@ impl ServeArguments {
         // The signals come first: one that arrives during the start must not be lost.
         let mut signals = StopSignals::new()?;
         let data = if self.ephemeral {
-            "nothing: it ends with this process".to_owned()
+            "in memory, until this process ends".to_owned()
         } else {
             config.data.display().to_string()
         };

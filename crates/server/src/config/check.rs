@@ -31,16 +31,16 @@ pub(super) fn external_url(url: &str) -> Result<(), String> {
     if !["http", "https"].contains(&scheme) {
         return Err(format!("{url:?} begins with {scheme}://, and not with https:// or http://"));
     }
-    let own = format!("{scheme}://{authority}");
+    let without_path = format!("{scheme}://{authority}");
     if path.contains('?') {
-        return Err(format!("{url:?} has a query: write {own:?}"));
+        return Err(format!("{url:?} has a query: write {without_path:?}"));
     }
     if path.contains('#') {
-        return Err(format!("{url:?} has a fragment: write {own:?}"));
+        return Err(format!("{url:?} has a fragment: write {without_path:?}"));
     }
     if !path.trim_matches('/').is_empty() {
         return Err(format!(
-            "{url:?} has a path, and clients ask for /v2/ at the root of a host: write {own:?}"
+            "{url:?} has a path, and clients ask for /v2/ at the root of a host: write {without_path:?}"
         ));
     }
     self::authority(authority).map_err(|problem| format!("{url:?} {problem}"))
@@ -48,7 +48,7 @@ pub(super) fn external_url(url: &str) -> Result<(), String> {
 
 fn authority(text: &str) -> Result<(), String> {
     if !text.starts_with('[') && text.matches(':').count() > 1 {
-        return Err(format!("has an address of IPv6 that has to stand in brackets: [{text}]"));
+        return Err(format!("has an IPv6 address, which must be in brackets: [{text}]"));
     }
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => (host, Some(port)),

@@ -10,8 +10,8 @@ use serde::{Deserialize, Deserializer};
 /// # Errors
 /// Fails if the text is no IP address and port.
 pub fn parse_listen(text: &str) -> Result<SocketAddr, String> {
-    let wanted = |_| format!("{text:?} is no IP address and port, such as 127.0.0.1:5050");
-    text.parse().map_err(wanted)
+    let problem = |_| format!("{text:?} is no IP address and port, such as 127.0.0.1:5050");
+    text.parse().map_err(problem)
 }
 
 pub(super) fn listen_address<'de, D: Deserializer<'de>>(reader: D) -> Result<SocketAddr, D::Error> {

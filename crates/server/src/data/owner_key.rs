@@ -49,7 +49,7 @@ impl DataFolder {
 /// Returns the text of a key file with `token_uri` in it, or `None` if the file names it already.
 fn with_token_uri(text: &str, token_uri: &str) -> Result<Option<String>, serde_json::Error> {
     let mut file: serde_json::Map<String, Value> = serde_json::from_str(text)?;
-    if file.get("token_uri").is_some_and(|said| said == token_uri) {
+    if file.get("token_uri").is_some_and(|current| current == token_uri) {
         return Ok(None);
     }
     file.insert("token_uri".to_owned(), token_uri.into());

@@ -1,11 +1,11 @@
-//! Tells public addresses from all others: those of this machine, of a network within, and those that nobody has.
+//! Tells public addresses from all others: those of this machine, of private networks, and those that nobody has.
 
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 
 /// The IPv4 networks that are not public, by RFC 6890 and its successors, and the metadata addresses of clouds.
-const WITHIN_4: [&str; 17] = [
+const NOT_PUBLIC_4: [&str; 17] = [
     "0.0.0.0/8",
     "10.0.0.0/8",
     "100.64.0.0/10",
@@ -27,8 +27,8 @@ const WITHIN_4: [&str; 17] = [
     "255.255.255.255/32",
 ];
 
-/// The networks within [`GIVEN_OUT_6`] that are not public.
-const WITHIN_6: [&str; 4] = [
+/// The networks within [`GLOBAL_UNICAST_6`] that are not public.
+const NOT_PUBLIC_6: [&str; 4] = [
     // Teredo and other protocols: 2001:0::/32 holds an IPv4 address.
     "2001::/23",
     "2001:db8::/32",
@@ -39,7 +39,7 @@ const WITHIN_6: [&str; 4] = [
 
 /// The global unicast addresses of IPv6. Outside of them are loopback, link-local, unique local (where clouds have
 /// metadata as well), multicast, and addresses that hold an IPv4 address: mapped, compatible, NAT64.
-const GIVEN_OUT_6: &str = "2000::/3";
+const GLOBAL_UNICAST_6: &str = "2000::/3";
 
 /// Returns whether an address is public: reachable from everywhere.
 pub(super) fn is_public(ip: IpAddr) -> bool {
@@ -47,13 +47,13 @@ pub(super) fn is_public(ip: IpAddr) -> bool {
         IpAddr::V4(ip) => is_public_4(ip),
         IpAddr::V6(ip) => {
             let holds = |net: &str| net.parse::<Ipv6Net>().expect("a network").contains(&ip);
-            holds(GIVEN_OUT_6) && !WITHIN_6.into_iter().any(holds)
+            holds(GLOBAL_UNICAST_6) && !NOT_PUBLIC_6.into_iter().any(holds)
         }
     }
 }
 
 fn is_public_4(ip: Ipv4Addr) -> bool {
-    !WITHIN_4.iter().any(|net| net.parse::<Ipv4Net>().expect("a network").contains(&ip))
+    !NOT_PUBLIC_4.iter().any(|net| net.parse::<Ipv4Net>().expect("a network").contains(&ip))
 }
 
 #[cfg(test)]
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn which_addresses_are_public() {
+    fn public_addresses_are_told_from_others() {
         for ip in [
             "1.1.1.1",
             "8.8.8.8",
@@ -96,7 +96,7 @@ mod tests {
             "0.0.0.0",
             "0.1.2.3",
             "::",
-            // Networks within.
+            // Private networks.
             "10.0.0.1",
             "10.255.255.255",
             "172.16.0.1",

@@ -57,7 +57,7 @@ impl AllowList {
                 Destination::Network(network) => network.contains(&ip),
                 Destination::Name(allowed) => name.eq_ignore_ascii_case(allowed),
             };
-            matches && entry.port.is_none_or(|own| own == port)
+            matches && entry.port.is_none_or(|allowed| allowed == port)
         })
     }
 }
@@ -66,24 +66,20 @@ impl FromStr for AllowEntry {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        let (place, port) = match text.rsplit_once(':') {
+        let (host, port) = match text.rsplit_once(':') {
             // A colon within an IPv6 address without brackets does not separate a port.
-            Some((place, port)) if !place.contains(':') || place.ends_with(']') => {
-                (place, Some(port.parse().map_err(drop)?))
+            Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
+                (host, Some(port.parse().map_err(drop)?))
             }
             _ => (text, None),
         };
-        let place =
-            place.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(place);
-        let destination = if let Ok(network) = place.parse::<IpNet>() {
+        let host = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+        let destination = if let Ok(network) = host.parse::<IpNet>() {
             Destination::Network(network.trunc())
-        } else if let Ok(ip) = place.parse::<IpAddr>() {
+        } else if let Ok(ip) = host.parse::<IpAddr>() {
             Destination::Network(ip.into())
-        } else if !place.is_empty()
-            && has_host_characters(place)
-            && !place.contains([':', '[', ']'])
-        {
-            Destination::Name(place.to_owned())
+        } else if !host.is_empty() && has_host_characters(host) && !host.contains([':', '[', ']']) {
+            Destination::Name(host.to_owned())
         } else {
             return Err(());
         };

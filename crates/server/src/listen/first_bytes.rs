@@ -84,7 +84,7 @@ pub(super) async fn refuse_plain_http(
     static THROTTLE: LogThrottle = LogThrottle::new();
     if THROTTLE.is_time() {
         let ConnectionEnds { peer, local } = connection;
-        tracing::info!(%peer, "{peer} spoke http to {local}, which speaks https, and was told so");
+        tracing::info!(%peer, "{peer} spoke http to {local}, which speaks https, and was answered 400");
     }
     stream.write_all(SPEAKS_HTTPS).await?;
     stream.shutdown().await

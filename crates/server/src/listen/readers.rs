@@ -12,8 +12,9 @@ use tokio::sync::Notify;
 
 use web::layer::in_flight::InFlightRequest;
 
-/// The number of bytes that must be taken of an answer within [`MAX_STUCK_LOOKS`] looks; otherwise it is stuck. That is about
-/// half a kilobyte a second with the default settings: slower than any line, and than any disk that unpacks meanwhile.
+/// The number of bytes that must be taken of an answer within [`MAX_STUCK_LOOKS`] looks; otherwise it is stuck. That is
+/// about half a kilobyte a second with the default settings: slower than any line, and than any disk that unpacks
+/// meanwhile.
 const MIN_PROGRESS_BYTES: u64 = 64 << 10;
 /// The number of looks without progress after which an answer is stuck. There are two looks in each `idle_timeout`, so
 /// it is stuck after three and a half to four of them.

@@ -72,7 +72,7 @@ pub(super) async fn check(
     if engine.identity().opens_sealed_keys().await.context("cannot read the database")? {
         if missing_key == MissingKeyAction::Renew {
             tracing::warn!(
-                "--new-master-key: the master key opens all there is, and nothing was changed"
+                "--new-master-key: the master key opens all keys in the database, and nothing was changed"
             );
         }
         return Ok(());
@@ -110,7 +110,8 @@ fn log_renewed_keys(lost: &LostSeals) {
     for account in accounts.iter().take(MAX_LOGGED_ACCOUNTS) {
         tracing::warn!("--new-master-key: the system-managed key of {account} is a new one");
     }
-    if let Some(more) = accounts.len().checked_sub(MAX_LOGGED_ACCOUNTS).filter(|more| *more > 0) {
-        tracing::warn!("--new-master-key: and those of {more} more accounts");
+    let unlogged = accounts.len().saturating_sub(MAX_LOGGED_ACCOUNTS);
+    if unlogged > 0 {
+        tracing::warn!("--new-master-key: and those of {unlogged} more accounts");
     }
 }
