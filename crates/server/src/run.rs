@@ -114,7 +114,7 @@ impl RunningServer {
         let folder = data.as_ref().map(DataFolder::path);
         let audit = AuditLog::start(&config.audit, folder, &metrics, clock.clone())?;
         let settings = engine_settings(&config, &webhooks, &authenticate);
-        let engine = Engine::new(meta, blobs, clock, (settings, key));
+        let engine = Engine::new(meta, blobs, clock, settings, key);
         // A refused start must not have changed anything.
         if matches!(authenticate, Authenticator::Dev) && !permits.dev_with_accounts {
             refuse_accounts(&engine).await?;

@@ -142,7 +142,8 @@ impl Iam for ApiServices {
         &self,
         request: Request<ListServiceAccountKeysRequest>,
     ) -> Result<Response<ListServiceAccountKeysResponse>, Status> {
-        let found = self.app.engine.identity().list_keys(&admitted(&request)?).await.map_err(failed)?;
+        let found =
+            self.app.engine.identity().list_keys(&admitted(&request)?).await.map_err(failed)?;
         let wanted = request.into_inner().key_types;
         let mut keys: Vec<_> = found.into_iter().map(key).collect();
         keys.retain(|key| wanted.is_empty() || wanted.contains(&key.key_type));

@@ -71,9 +71,14 @@ impl IamCredentials for ApiServices {
         let lifetime: Option<Duration> = lifetime
             .map(|lifetime| lifetime.try_into().map_err(|_| bad_field("lifetime", "is negative")))
             .transpose()?;
+        let issued = self
+            .app
+            .engine
+            .identity()
+            .generate_access_token(&caller, &chain, &scope, lifetime)
+            .await;
         let issued =
-            self.app.engine.identity().generate_access_token(&caller, &chain, &scope, lifetime).await;
-        let issued = note_impersonation(&trail, &chain, iam::SERVICE_ACCOUNTS_GET_ACCESS_TOKEN, issued)?;
+            note_impersonation(&trail, &chain, iam::SERVICE_ACCOUNTS_GET_ACCESS_TOKEN, issued)?;
         let expires_at = issued.issued_at.saturating_add(issued.expires_in);
         Ok(Response::new(GenerateAccessTokenResponse {
             access_token: issued.token,
@@ -94,7 +99,8 @@ impl IamCredentials for ApiServices {
         let chain = chain(&name, &delegates)?;
         let id_token = IdTokenRequest { audience: &audience, issuer: &issuer, include_email };
         let token = self.app.engine.identity().generate_id_token(&caller, &chain, id_token).await;
-        let token = note_impersonation(&trail, &chain, iam::SERVICE_ACCOUNTS_GET_OPEN_ID_TOKEN, token)?;
+        let token =
+            note_impersonation(&trail, &chain, iam::SERVICE_ACCOUNTS_GET_OPEN_ID_TOKEN, token)?;
         Ok(Response::new(GenerateIdTokenResponse { token }))
     }
 

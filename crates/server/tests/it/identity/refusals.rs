@@ -251,7 +251,9 @@ async fn an_assertion_for_another_time_is_told_which_clock_is_off(accounts: Acco
             .await
             .expect_status(400);
     assert!(
-        refused.json()["error_description"].to_string().contains("another audience than this registry")
+        refused.json()["error_description"]
+            .to_string()
+            .contains("another audience than this registry")
     );
 }
 
