@@ -12,8 +12,8 @@ use crate::operator::{CollectionReport, OperatorCommand};
 /// Deletes content that nothing refers to, now.
 ///
 /// The server does this by itself from time to time (the setting gc.interval), and serves all requests meanwhile.
-/// Content is collected if it was deleted, or its upload was left unfinished, longer ago than the setting gc.grace
-/// says.
+/// Content is collected if nothing has referred to it for as long as the setting gc.grace says. Unfinished uploads are
+/// collected by the setting gc.upload_expiry.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  berth gc --dry-run\n  berth gc --data /var/lib/berth")]
 pub(super) struct GcArguments {
