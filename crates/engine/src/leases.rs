@@ -19,10 +19,12 @@ impl Engine {
         length: Duration,
     ) -> Result<bool, EngineError> {
         let (work, holder, now) = (work.to_owned(), self.holder.clone(), self.clock.now());
-        let times = (now, now + micros(length));
+        let expires_at = now + micros(length);
         let fence = self
             .meta
-            .write(move |tx| Ok::<_, EngineError>(leases::acquire(tx, &work, &holder, times)?))
+            .write(move |tx| {
+                Ok::<_, EngineError>(leases::acquire(tx, &work, &holder, now, expires_at)?)
+            })
             .await?;
         Ok(fence.is_some())
     }

@@ -118,7 +118,7 @@ impl Engine {
                 changes.push(WebhookChange { action: "DELETE", image, tag, digest });
             }
         }
-        outbox::insert(tx, &webhooks, (&name, now), &changes)
+        outbox::insert(tx, &webhooks, &name, now, &changes)
     }
 }
 
@@ -157,7 +157,7 @@ impl ImageContext {
             .map(|tag| WebhookChange { action, image, tag: *tag, digest: Some(digest) })
             .collect();
         let webhooks = names_of_wanting(&self.webhooks, &self.repository_name);
-        outbox::insert(tx, &webhooks, (&self.repository_name, now), &changes)
+        outbox::insert(tx, &webhooks, &self.repository_name, now, &changes)
     }
 
     /// Tells those who want to know that a tag, or a version, is gone.
@@ -168,6 +168,6 @@ impl ImageContext {
     ) -> Result<(), MetaError> {
         let change = WebhookChange { action: "DELETE", image: self.image_name(), tag, digest };
         let webhooks = names_of_wanting(&self.webhooks, &self.repository_name);
-        outbox::insert(tx, &webhooks, (&self.repository_name, now), &[change])
+        outbox::insert(tx, &webhooks, &self.repository_name, now, &[change])
     }
 }

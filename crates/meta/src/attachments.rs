@@ -160,8 +160,10 @@ pub fn find(
 /// Gives a version with a subject a name and a namespace. Returns `false` if the name is taken.
 pub fn insert(
     tx: &mut Tx<'_>,
-    (repository, version): (&Id, &Id),
-    (id, namespace): (&AttachmentId, &str),
+    repository: &Id,
+    version: &Id,
+    id: &AttachmentId,
+    namespace: &str,
 ) -> Result<bool, MetaError> {
     let name = id.to_string();
     // A name is free if its image is being deleted, even if the rows still exist.

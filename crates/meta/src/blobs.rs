@@ -70,7 +70,8 @@ pub fn find_quarantined(
 /// takes the blob from one of them.
 pub fn list_holders(
     tx: &mut Tx<'_>,
-    (project, location): (&str, &str),
+    project: &str,
+    location: &str,
     digest: &Digest,
     limit: i64,
 ) -> Result<Vec<(Id, String)>, MetaError> {
@@ -138,7 +139,8 @@ pub fn make_live(tx: &mut Tx<'_>, copy: &FinishedCopy<'_>) -> Result<Option<Id>,
 pub fn link(
     tx: &mut Tx<'_>,
     repository: &Id,
-    (digest, size): (&Digest, i64),
+    digest: &Digest,
+    size: i64,
     now: i64,
 ) -> Result<bool, MetaError> {
     let linked = tx.execute(
@@ -213,7 +215,8 @@ pub fn quarantine(tx: &mut Tx<'_>, id: &Id, now: i64) -> Result<u64, MetaError> 
 pub fn mark_verified(
     tx: &mut Tx<'_>,
     id: &Id,
-    (mtime_ns, ctime_ns): (i64, i64),
+    mtime_ns: i64,
+    ctime_ns: i64,
     now: i64,
 ) -> Result<u64, MetaError> {
     tx.execute(
@@ -267,15 +270,31 @@ pub(crate) const DUE_SQL: &str =
      WHERE state IN ('live', 'quarantined') AND verified_at <= ?1 AND (verified_at, id) > (?2, ?3)
      ORDER BY verified_at, id LIMIT ?4";
 
-/// Returns the live and quarantined copies whose last check was at `until` or before, the longest unchecked first.
-/// `last` is the time of the last check and the id of the copy after which the list continues.
+/// A position in the list of the copies whose check is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CheckPosition {
+    /// The time of the last check of the copy.
+    pub verified_at: i64,
+    /// The id of the copy.
+    pub copy_id: Id,
+}
+
+impl CheckPosition {
+    /// Returns the position before all copies.
+    pub fn start() -> Self {
+        Self { verified_at: i64::MIN, copy_id: Id::from([0; 16]) }
+    }
+}
+
+/// Returns the live and quarantined copies whose last check was at `until` or before, the longest unchecked first. The
+/// list continues after the position `last`.
 pub fn list_due_copies(
     tx: &mut Tx<'_>,
     until: i64,
-    last: (i64, &Id),
+    last: CheckPosition,
     limit: i64,
 ) -> Result<Vec<DueCopy>, MetaError> {
-    tx.query(DUE_SQL, params![until, last.0, last.1, limit], |row| {
+    tx.query(DUE_SQL, params![until, last.verified_at, &last.copy_id, limit], |row| {
         Ok(DueCopy { digest: digest_at(row, 5)?, blob: BlobCopy::read(row)? })
     })
 }

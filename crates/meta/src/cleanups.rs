@@ -89,7 +89,8 @@ pub fn find_due(tx: &mut Tx<'_>, now: i64) -> Result<Option<DueCleanup>, MetaErr
 pub fn advance(
     tx: &mut Tx<'_>,
     run: &DueCleanup,
-    (cursor, due_at): (&CleanupCursor, i64),
+    cursor: &CleanupCursor,
+    due_at: i64,
 ) -> Result<u64, MetaError> {
     tx.execute(
         "UPDATE cleanups SET due_at = ?3, package = ?4, uploaded_at = ?5, version_id = ?6

@@ -45,7 +45,8 @@ pub fn enqueue(
 /// postponed, 0 or 1.
 pub fn postpone(
     tx: &mut Tx<'_>,
-    (kind, id): (&'static str, &str),
+    kind: &'static str,
+    id: &str,
     review_after: i64,
     unless_after: i64,
 ) -> Result<u64, MetaError> {

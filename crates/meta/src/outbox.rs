@@ -46,7 +46,8 @@ pub struct WebhookChange<'a> {
 pub fn insert(
     tx: &mut Tx<'_>,
     webhooks: &[&str],
-    (repository, now): (&RepositoryName, i64),
+    repository: &RepositoryName,
+    now: i64,
     changes: &[WebhookChange<'_>],
 ) -> Result<(), MetaError> {
     let repository = repository.to_string();

@@ -21,7 +21,8 @@ pub fn find(tx: &mut Tx<'_>, repository: &Id, image: &str) -> Result<Option<Id>,
 pub fn ensure(
     tx: &mut Tx<'_>,
     repository: &Id,
-    (path, location): (&ImagePath, &Location),
+    path: &ImagePath,
+    location: &Location,
     now: i64,
 ) -> Result<Id, MetaError> {
     if let Some(id) = find(tx, repository, path.image.as_str())? {
@@ -174,7 +175,8 @@ pub(crate) const BETWEEN_SQL: &str =
 pub fn list_names_between(
     tx: &mut Tx<'_>,
     repository: &Id,
-    (from, to): (&str, &str),
+    from: &str,
+    to: &str,
     limit: i64,
 ) -> Result<Vec<String>, MetaError> {
     tx.query(BETWEEN_SQL, params![repository, from.max(BEFORE_SHOWN_NAMES), to, limit], |row| {

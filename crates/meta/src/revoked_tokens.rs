@@ -8,11 +8,7 @@ const RETENTION_MICROS: i64 = 7 * 24 * 3600 * 1_000_000;
 
 /// Revokes a token, and deletes some revocations that are too old to matter. Returns `false` if the token was revoked
 /// before, or if it expired so long ago that no upload and no other token can depend on it.
-pub fn revoke(
-    tx: &mut Tx<'_>,
-    token: &str,
-    (now, expires_at): (i64, i64),
-) -> Result<bool, MetaError> {
+pub fn revoke(tx: &mut Tx<'_>, token: &str, now: i64, expires_at: i64) -> Result<bool, MetaError> {
     let too_old = now - RETENTION_MICROS;
     if expires_at < too_old || is_revoked(tx, token)? {
         return Ok(false);

@@ -77,7 +77,8 @@ pub(crate) const OF_SQL: &str = select!("operation = ?2 AND package IN (?3, '')"
 pub fn list_applicable(
     tx: &mut Tx<'_>,
     repository: &Id,
-    (operation, package): (RuleOperation, &str),
+    operation: RuleOperation,
+    package: &str,
 ) -> Result<Vec<RuleRow>, MetaError> {
     let mut rules =
         tx.query(OF_SQL, params![repository, operation.as_str(), package], read_rule)?;
@@ -90,7 +91,8 @@ pub fn list_applicable(
 pub fn find_name_by_scope(
     tx: &mut Tx<'_>,
     repository: &Id,
-    (operation, package): (RuleOperation, &str),
+    operation: RuleOperation,
+    package: &str,
 ) -> Result<Option<String>, MetaError> {
     tx.query_first(
         "SELECT name FROM rules WHERE repository_id = ?1 AND operation = ?2 AND package = ?3",

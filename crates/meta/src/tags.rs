@@ -27,7 +27,8 @@ pub fn find(tx: &mut Tx<'_>, package: &Id, name: &str) -> Result<Option<TargetVe
 pub fn set(
     tx: &mut Tx<'_>,
     package: &Id,
-    (name, version): (&str, &Id),
+    name: &str,
+    version: &Id,
     now: i64,
 ) -> Result<(), MetaError> {
     tx.execute(
@@ -248,12 +249,13 @@ pub(crate) const UNTAGGED_SQL: &str =
      JOIN versions v ON v.id = few.id
      WHERE NOT EXISTS (SELECT 1 FROM tags t WHERE t.version_id = few.id) LIMIT ?3";
 
-/// Returns up to `limit` versions of an image without a tag, among the first `most` versions in the order of their
-/// pushes. The search for them reads only indexes.
+/// Returns up to `limit` versions of an image without a tag, among the first `max_examined` versions in the order of
+/// their pushes. The search for them reads only indexes.
 pub fn list_untagged_versions(
     tx: &mut Tx<'_>,
     package: &Id,
-    (most, limit): (i64, i64),
+    max_examined: i64,
+    limit: i64,
 ) -> Result<Vec<ListedVersion>, MetaError> {
-    tx.query(UNTAGGED_SQL, params![package, most, limit], |row| read_listed_version(row, 0))
+    tx.query(UNTAGGED_SQL, params![package, max_examined, limit], |row| read_listed_version(row, 0))
 }

@@ -67,7 +67,8 @@ pub(crate) const OPEN_SQL: &str = "SELECT count(*) FROM (SELECT 1 FROM uploads
 /// a session there.
 pub fn count_open(
     tx: &mut Tx<'_>,
-    (repository, principal): (&Id, &str),
+    repository: &Id,
+    principal: &str,
     count_at_most: i64,
 ) -> Result<i64, MetaError> {
     let count =
@@ -112,7 +113,8 @@ pub fn wait_and_find(
 pub fn advance(
     tx: &mut Tx<'_>,
     found: &Upload,
-    (size, checkpoint): (i64, &[u8]),
+    size: i64,
+    checkpoint: &[u8],
     expires_at: i64,
 ) -> Result<u64, MetaError> {
     tx.take_turn(&found.id)?;
@@ -137,7 +139,8 @@ pub fn set_expiry(tx: &mut Tx<'_>, found: &Upload, expires_at: i64) -> Result<u6
 pub fn finish(
     tx: &mut Tx<'_>,
     found: &Upload,
-    (digest, size): (&Digest, i64),
+    digest: &Digest,
+    size: i64,
     expires_at: i64,
 ) -> Result<u64, MetaError> {
     tx.take_turn(&found.id)?;

@@ -268,7 +268,8 @@ pub fn list_referrer_sizes(
     tx: &mut Tx<'_>,
     package: &Id,
     subject: &Digest,
-    (last, limit): (&str, i64),
+    last: &str,
+    limit: i64,
 ) -> Result<Vec<ReferrerSize>, MetaError> {
     tx.query(REFERRER_SIZES_SQL, params![package, subject.as_str(), last, limit], |row| {
         Ok(ReferrerSize {
@@ -300,15 +301,26 @@ pub(crate) const REFERRERS_SQL: &str =
      FROM versions WHERE package_id = ?1 AND subject = ?2 AND digest > ?3 AND digest <= ?4
        AND (artifact_type = ?5 OR ?5 = '') ORDER BY digest";
 
-/// Returns the manifests of an image that refer to `subject`, in the order of their digests: from `from` (excluded) to
-/// `to` (included), of one artifact type, or of all types if `artifact_type` is empty.
+/// A range of the list of the manifests that refer to a subject.
+#[derive(Debug, Clone, Copy)]
+pub struct ReferrerRange<'a> {
+    /// The digest before the range, or an empty text for the beginning of the list.
+    pub last: &'a str,
+    /// The last digest of the range.
+    pub to: &'a Digest,
+    /// The artifact type of the manifests, or an empty text for all types.
+    pub artifact_type: &'a str,
+}
+
+/// Returns the manifests of an image that refer to `subject` and lie in the range, in the order of their digests.
 pub fn list_referrers(
     tx: &mut Tx<'_>,
     package: &Id,
     subject: &Digest,
-    (from, to, artifact_type): (&str, &Digest, &str),
+    range: ReferrerRange<'_>,
 ) -> Result<Vec<Referrer>, MetaError> {
-    let params = params![package, subject.as_str(), from, to.as_str(), artifact_type];
+    let ReferrerRange { last, to, artifact_type } = range;
+    let params = params![package, subject.as_str(), last, to.as_str(), artifact_type];
     tx.query(REFERRERS_SQL, params, |row| {
         Ok(Referrer {
             digest: digest_at(row, 0)?,

@@ -277,7 +277,7 @@ fn delete_blob(
     now: i64,
 ) -> Result<(), EngineError> {
     if let Some(size) = blobs::find_size(tx, repository, digest)? {
-        versions::bind_blob(tx, repository, (digest, size))?;
+        versions::bind_blob(tx, repository, digest, size)?;
     }
     if let Some(by) = versions::find_manifest_with_blob(tx, repository, digest)? {
         return Err(EngineError::InUse { digest: digest.clone(), by });

@@ -99,7 +99,7 @@ impl Engine {
                 };
                 read_page(
                     (start.clone(), limit),
-                    |last, step| Ok(files::list(tx, (of, direction), (last, step))?),
+                    |last, step| Ok(files::list(tx, of, direction, last, step)?),
                     |file| file.digest.to_string(),
                     |file| names.look(file.digest.as_str(), direction, look(file)),
                 )

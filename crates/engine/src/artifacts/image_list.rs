@@ -1,7 +1,7 @@
 //! Images as the APIs show them: lists of manifests, of images and of tags, and each of these.
 
 use identity::Authorized;
-use meta::images::{self, ManifestDetails, TimeOrderedList};
+use meta::images::{self, ManifestDetails, TimeOrderedList, TimeOrderedQuery, TimePosition};
 use meta::packages::{self, PackageDetails};
 use meta::{Id, Tx, tags};
 use model::artifact_name::{PackageName, TagName, VersionName, escape_slashes};
@@ -358,8 +358,10 @@ fn by_time(
         let broken = || EngineError::Internal("a place in a list by time".to_owned());
         let (time, id) = last.split_once(' ').ok_or_else(broken)?;
         let time: i64 = time.parse().map_err(|_| broken())?;
-        let id: Id = id.parse().map_err(|_| broken())?;
-        Ok(images::list_by_time(tx, (list, direction), scope, (time, &id), step)?)
+        let version: Id = id.parse().map_err(|_| broken())?;
+        let last = TimePosition { time, version };
+        let query = TimeOrderedQuery { list, direction, scope, last, limit: step };
+        Ok(images::list_by_time(tx, query)?)
     };
     read_page((start, limit), rows, place, look)
 }

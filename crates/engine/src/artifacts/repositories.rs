@@ -166,7 +166,7 @@ impl Engine {
                 if !appears {
                     check_project(tx, &place.0)?;
                 }
-                let place = (&place.0, &place.1);
+                let (project, location) = (&place.0, &place.1);
                 let look = |found: &RepositoryDetails| {
                     let matches = filter.matches(|_| found.name.to_string());
                     RowFilter::wanted(matches, 500 + found.settings.len() + found.labels.len())
@@ -175,12 +175,12 @@ impl Engine {
                 if (order, direction) == (NameOrder::Name, SortDirection::Ascending) {
                     return read_page(
                         (names.start(&start, direction), limit),
-                        |last, step| Ok(repositories::list(tx, place, last, step)?),
+                        |last, step| Ok(repositories::list(tx, project, location, last, step)?),
                         own_name,
                         |found| names.look(found.name.repository.as_str(), direction, look(found)),
                     );
                 }
-                let all = repositories::list(tx, place, "", MAX_SORTED as i64 + 1)?;
+                let all = repositories::list(tx, project, location, "", MAX_SORTED as i64 + 1)?;
                 let time =
                     |found: &RepositoryDetails| order.time(found.created_at, found.updated_at);
                 read_sorted_page(all, (time, own_name), direction, ((&start, limit), look))

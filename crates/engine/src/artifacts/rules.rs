@@ -74,7 +74,7 @@ fn find(tx: &mut Tx<'_>, repository: &Id, name: &RuleName) -> Result<Row, Engine
 
 /// A repository has one rule about each operation, and one for each of its images.
 fn check_unique(tx: &mut Tx<'_>, repository: &Id, row: &Row) -> Result<(), EngineError> {
-    let holder = rules::find_name_by_scope(tx, repository, (row.operation, &row.package))?;
+    let holder = rules::find_name_by_scope(tx, repository, row.operation, &row.package)?;
     let Some(other) = holder.filter(|holder| *holder != row.name) else { return Ok(()) };
     let what = match row.package.as_str() {
         "" => "the whole repository".to_owned(),

@@ -330,7 +330,8 @@ impl RepoAccess<Pull> {
                 .write(move |tx| {
                     Ok::<_, EngineError>(gc_queue::postpone(
                         tx,
-                        (reviews::LINK_REVIEW, &id),
+                        reviews::LINK_REVIEW,
+                        &id,
                         later,
                         stale,
                     )?)

@@ -154,10 +154,10 @@ impl Engine {
         digest: &Digest,
         stamp: FileTimes,
     ) -> Result<CheckOutcome, EngineError> {
-        let (id, now, times) = (*copy, self.clock.now(), (stamp.mtime_ns, stamp.ctime_ns));
+        let (id, now) = (*copy, self.clock.now());
         let write = move |tx: &mut meta::Tx<'_>| {
             let before = blobs::find_copy_state(tx, &id)?;
-            blobs::mark_verified(tx, &id, times, now)?;
+            blobs::mark_verified(tx, &id, stamp.mtime_ns, stamp.ctime_ns, now)?;
             Ok::<_, EngineError>(before)
         };
         let before = self.meta.write(write).await?;

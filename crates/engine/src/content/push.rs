@@ -246,8 +246,8 @@ impl ManifestWrite {
         let at = &self.access;
         let repository = &at.repository().id;
         at.check_live(tx)?;
-        let place = (&at.target.path, &at.target.location);
-        let package = packages::ensure(tx, repository, place, self.now)?;
+        let (path, location) = (&at.target.path, &at.target.location);
+        let package = packages::ensure(tx, repository, path, location, self.now)?;
         self.expected.check_write(tx, &package)?;
         if self.named.is_some() {
             self.check_attachable(tx, &package)?;
@@ -269,7 +269,7 @@ impl ManifestWrite {
                 usage::add_delta(tx, repository, size)?;
                 self.record(tx)?;
                 if let Some(AttachmentLabel { id, namespace }) = &self.named
-                    && !attachments::insert(tx, (repository, &version), (id, namespace))?
+                    && !attachments::insert(tx, repository, &version, id, namespace)?
                 {
                     return Err(self.exists(id));
                 }

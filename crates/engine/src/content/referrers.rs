@@ -1,6 +1,6 @@
 //! Which manifests of an image refer to a digest by their `subject`.
 
-use meta::versions::{Referrer, ReferrerSize};
+use meta::versions::{Referrer, ReferrerRange, ReferrerSize};
 use meta::{packages, versions};
 use model::digest::Digest;
 
@@ -46,8 +46,8 @@ impl RepoAccess<Pull> {
                 else {
                     return Ok(ReferrersPage::default());
                 };
-                let from = (last.as_str(), MAX_PAGE_LINES as i64 + 1);
-                let sizes = versions::list_referrer_sizes(tx, &package, &subject, from)?;
+                let (last, limit) = (last.as_str(), MAX_PAGE_LINES as i64 + 1);
+                let sizes = versions::list_referrer_sizes(tx, &package, &subject, last, limit)?;
                 let is_wanted = |line: &&ReferrerSize| {
                     wanted.is_none() || line.artifact_type.as_deref() == wanted.as_deref()
                 };
@@ -56,8 +56,8 @@ impl RepoAccess<Pull> {
                 // Where none is wanted, the type may be text that the database does not take.
                 let referrers = match page.iter().rfind(is_wanted) {
                     Some(to) => {
-                        let wanted = wanted.as_deref().unwrap_or_default();
-                        let range = (last.as_str(), &to.digest, wanted);
+                        let artifact_type = wanted.as_deref().unwrap_or_default();
+                        let range = ReferrerRange { last, to: &to.digest, artifact_type };
                         versions::list_referrers(tx, &package, &subject, range)?
                     }
                     None => Vec::new(),

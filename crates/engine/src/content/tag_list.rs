@@ -69,8 +69,9 @@ impl RepoAccess<Pull> {
                 let mut tags = match packages::find(tx, repository, holding.image())? {
                     Some(package) => {
                         if last.is_empty() {
-                            let few = (MAX_UNTAGGED, limit as i64);
-                            untagged = tags::list_untagged_versions(tx, &package, few)?;
+                            let limit = limit as i64;
+                            untagged =
+                                tags::list_untagged_versions(tx, &package, MAX_UNTAGGED, limit)?;
                         }
                         tags::list(tx, &package, &last, limit as i64 + 1)?
                     }
@@ -199,7 +200,7 @@ impl ImagesBelow<'_> {
             Some(image) => format!("{image}0"),
             None => "~".to_owned(),
         };
-        packages::list_names_between(tx, self.repository, (from, &end), limit as i64)
+        packages::list_names_between(tx, self.repository, from, &end, limit as i64)
     }
 
     /// The least name after a place: '-' is the least of what may follow a name, and '0' stands after all that

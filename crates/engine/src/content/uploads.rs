@@ -96,8 +96,8 @@ impl RepoAccess<Push> {
         let Some(limit) = self.engine.settings.open_uploads else { return Ok(()) };
         let at = self.image.clone();
         let open = move |tx: &mut meta::Tx<'_>| {
-            let whose = (&at.repository().id, at.principal.as_str());
-            Ok::<_, EngineError>(uploads::count_open(tx, whose, i64::from(limit))?)
+            let (repository, principal) = (&at.repository().id, at.principal.as_str());
+            Ok::<_, EngineError>(uploads::count_open(tx, repository, principal, i64::from(limit))?)
         };
         if self.engine.meta.read_by_key(open).await? < i64::from(limit) {
             Ok(())
@@ -206,9 +206,15 @@ impl RepoAccess<Push> {
             .engine
             .meta
             .read_by_key(move |tx| {
-                let place =
-                    (at.repository_name.project.as_str(), at.repository_name.location.as_str());
-                Ok::<_, EngineError>(blobs::list_holders(tx, place, &digest, LOOK_AT_MOST)?)
+                let name = &at.repository_name;
+                let (project, location) = (name.project.as_str(), name.location.as_str());
+                Ok::<_, EngineError>(blobs::list_holders(
+                    tx,
+                    project,
+                    location,
+                    &digest,
+                    LOOK_AT_MOST,
+                )?)
             })
             .await?;
         let mut readable = Vec::new();

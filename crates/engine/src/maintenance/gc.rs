@@ -313,7 +313,7 @@ fn carry_out(
             // When these go, there is a review again, and it binds the next ones.
             let (repository, digest) = parse_link(&review.id)?;
             if let Some(size) = blobs::find_size(tx, &repository, &digest)? {
-                versions::bind_blob(tx, &repository, (&digest, size))?;
+                versions::bind_blob(tx, &repository, &digest, size)?;
             }
         }
         ReviewVerdict::Kept | ReviewVerdict::File => {}

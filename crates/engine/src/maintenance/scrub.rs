@@ -7,8 +7,7 @@ use std::time::Duration;
 use blob::{BlobError, CopyId, FileTimes};
 use futures_util::StreamExt;
 use identity::micros;
-use meta::Id;
-use meta::blobs::{self, DueCopy};
+use meta::blobs::{self, BlobCopy, CheckPosition, DueCopy};
 use tokio::time::{Instant, sleep_until};
 
 use crate::copy_checks::CheckOutcome;
@@ -97,16 +96,17 @@ impl Engine {
         let (report, pace) = (ScrubReport::default(), ReadPace::new(rate));
         let told = Instant::now();
         let mut scrub = ScrubRun { report, pace, work, told, renewed: None, progress };
-        let mut last = (i64::MIN, Id::from([0; 16]));
+        let mut last = CheckPosition::start();
         loop {
             self.check_present()?;
             let after = last;
             let due = move |tx: &mut meta::Tx<'_>| {
-                Ok::<_, EngineError>(blobs::list_due_copies(tx, until, (after.0, &after.1), BATCH)?)
+                Ok::<_, EngineError>(blobs::list_due_copies(tx, until, after, BATCH)?)
             };
             let due = self.meta.read(due).await?;
             let Some(end) = due.last() else { break };
-            last = (end.blob.verified_at, end.blob.copy_id);
+            let BlobCopy { verified_at, copy_id, .. } = end.blob;
+            last = CheckPosition { verified_at, copy_id };
             if self.scrub_some(&due, &mut scrub).await?.is_break() {
                 break;
             }

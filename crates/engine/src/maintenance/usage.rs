@@ -37,7 +37,7 @@ impl Engine {
         self.meta
             .write(move |tx| {
                 for ((version, day), PullTotals { pulls, last, .. }) in &rows {
-                    usage::add_pulls(tx, version, (*day, *pulls), *last)?;
+                    usage::add_pulls(tx, version, *day, *pulls, *last)?;
                 }
                 Ok::<_, EngineError>(())
             })
@@ -49,12 +49,11 @@ impl Engine {
         const SLICE: i64 = 250;
         let mut after = Some(-1);
         while let Some(position) = after {
-            let children = (position, SLICE);
             after = self
                 .meta
                 .write(move |tx| {
                     Ok::<_, EngineError>(usage::record_pulls_of_children(
-                        tx, &index, children, last,
+                        tx, &index, position, SLICE, last,
                     )?)
                 })
                 .await?;

@@ -98,11 +98,11 @@ impl Identity {
         holder: Principal,
         claims: TokenClaims,
     ) -> Result<RevocationOutcome, IdentityError> {
-        let times = (self.clock.now(), claims.exp.saturating_mul(1_000_000));
+        let (now, expires_at) = (self.clock.now(), claims.exp.saturating_mul(1_000_000));
         let done = self
             .meta
             .write(move |tx| {
-                Ok::<_, IdentityError>(revoked_tokens::revoke(tx, &claims.jti, times)?)
+                Ok::<_, IdentityError>(revoked_tokens::revoke(tx, &claims.jti, now, expires_at)?)
             })
             .await?;
         self.poll_revocations().await?;

@@ -15,7 +15,7 @@ fn write(tx: &mut Tx<'_>, webhooks: &[&str], tags: &[&str], now: i64) -> Result<
     let digest = Digest::of(b"m");
     let change = |tag| WebhookChange { action: "INSERT", image: "a/b", tag, digest: Some(&digest) };
     let changes: Vec<_> = tags.iter().map(|tag| change(Some(*tag))).collect();
-    outbox::insert(tx, webhooks, (&repository(), now), &changes)
+    outbox::insert(tx, webhooks, &repository(), now, &changes)
 }
 
 fn tags(messages: &[WebhookMessage]) -> Vec<&str> {

@@ -51,7 +51,7 @@ async fn a_session_is_found_when_its_last_commit_is_decided() {
     let (meta, found) = (db.meta.clone(), upload.clone());
     let last = tokio::spawn(async move {
         meta.write(move |tx| {
-            uploads::advance(tx, &found, (5, b"state"), NOW)?;
+            uploads::advance(tx, &found, 5, b"state", NOW)?;
             let _ = wrote.send(());
             let _ = may_go_on.recv();
             Ok::<_, MetaError>(())

@@ -32,7 +32,7 @@ on_each! {
         db.write(|tx| {
             let test_image = ensure_image(tx, "r", "i")?;
             let version = add_manifest(tx, &test_image, b"m", None, &[])?.expect("new");
-            tags::set(tx, &test_image.package, ("t", &version), NOW)?;
+            tags::set(tx, &test_image.package, "t", &version, NOW)?;
             gc_queue::enqueue(tx, "link", &["a".into(), "b".into()], NOW)?;
             Ok(())
         }).await;

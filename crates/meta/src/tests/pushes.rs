@@ -41,7 +41,7 @@ on_each! {
                     usage::add_delta(tx, &test_image.repository, size)?;
                     let tag = format!("t{number}");
                     assert_eq!(tags::find(tx, &test_image.package, &tag)?, None);
-                    tags::set(tx, &test_image.package, (&tag, &version), NOW)?;
+                    tags::set(tx, &test_image.package, &tag, &version, NOW)?;
                     events::insert(tx, &events::AuditEvent {
                         action: "push".into(),
                         principal: "user:a".into(),
@@ -62,7 +62,7 @@ on_each! {
                     add_blob(tx, &test_image.repository, bytes.as_bytes())?;
                     usage::add_delta(tx, &test_image.repository, size)?;
                     gc_queue::enqueue(tx, "link", &[digest.to_string()], NOW)?;
-                    versions::bind_blob(tx, &test_image.repository, (&digest, size))?;
+                    versions::bind_blob(tx, &test_image.repository, &digest, size)?;
                     Ok::<_, MetaError>(())
                 }).await
             })

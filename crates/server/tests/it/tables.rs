@@ -117,7 +117,7 @@ async fn epochs_queues_and_leases_are_updated(server: TestServer) {
         gc_queue::find_review_time(tx, "link", &format!("{repository}/{digest}"))
     });
     assert!(waiting.await.expect("readable").is_some());
-    let fence = meta.write(|tx| leases::acquire(tx, "gc", "a test", (0, 1))).await;
+    let fence = meta.write(|tx| leases::acquire(tx, "gc", "a test", 0, 1)).await;
     assert_eq!(fence.expect("writable"), Some(2), "the collection held it, and gave it back");
 }
 

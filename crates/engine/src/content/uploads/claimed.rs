@@ -88,8 +88,8 @@ impl ClaimedUpload<'_> {
             .engine
             .meta
             .write(move |tx| {
-                let to = (saved.offset as i64, saved.hash_state.as_slice());
-                Ok::<_, EngineError>(uploads::advance(tx, &upload, to, expires_at)?)
+                let (size, checkpoint) = (saved.offset as i64, saved.hash_state.as_slice());
+                Ok::<_, EngineError>(uploads::advance(tx, &upload, size, checkpoint, expires_at)?)
             })
             .await?;
         if advanced == 1 { Ok(offset) } else { Err(EngineError::UploadUnknown) }

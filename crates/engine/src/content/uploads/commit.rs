@@ -46,7 +46,7 @@ pub(super) fn commit(
 ) -> Result<(), EngineError> {
     let copy = upload.copy_id.ok_or(EngineError::UploadUnknown)?;
     let size = stored.size as i64;
-    if uploads::finish(tx, upload, (digest, size), times.remember_until)? == 0 {
+    if uploads::finish(tx, upload, digest, size, times.remember_until)? == 0 {
         return Err(EngineError::UploadUnknown);
     }
     gc_queue::enqueue(tx, reviews::UPLOAD, &[upload.id.to_string()], times.remember_until)?;
@@ -73,7 +73,7 @@ pub(super) fn link(
 ) -> Result<(), EngineError> {
     let repository = &at.repository().id;
     at.check_live(tx)?;
-    if blobs::link(tx, repository, (digest, size), now)? {
+    if blobs::link(tx, repository, digest, size, now)? {
         usage::add_delta(tx, repository, size)?;
     }
     gc_queue::enqueue(
@@ -82,6 +82,6 @@ pub(super) fn link(
         &[reviews::link_id(repository, digest)],
         review_after,
     )?;
-    versions::bind_blob(tx, repository, (digest, size))?;
+    versions::bind_blob(tx, repository, digest, size)?;
     Ok(())
 }

@@ -87,7 +87,7 @@ impl Engine {
         let due = due.clone();
         let advanced = self
             .meta
-            .write(move |tx| Ok::<_, EngineError>(cleanups::advance(tx, &due, (&cursor, due_at))?));
+            .write(move |tx| Ok::<_, EngineError>(cleanups::advance(tx, &due, &cursor, due_at)?));
         Ok(advanced.await? == 1)
     }
 }

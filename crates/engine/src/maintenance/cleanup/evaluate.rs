@@ -72,7 +72,7 @@ impl<'a> CleanupEvaluator<'a> {
             name: candidate.version.digest.as_str(),
             uploaded_at: candidate.uploaded_at,
         };
-        Ok(self.policies.decide((version, self.now), &mut VersionFacts { tx, candidate })?)
+        Ok(self.policies.decide(version, self.now, &mut VersionFacts { tx, candidate })?)
     }
 
     /// What becomes of a manifest, where all goes that is to go.
